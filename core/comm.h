@@ -1,0 +1,50 @@
+/* comm.h: the door to the other ranks.
+ *
+ *   c->ops->all_reduce_start(c, bucket, n, &request, err);   the gradients of the last layers are ready
+ *   ... backward goes on, calling c->ops->progress(c, err) between layers ...
+ *   c->ops->wait(c, request, err);
+ *
+ * Implemented by comm/self (one rank), comm/mpi, comm/nccl. Every function here but progress, info and abort is
+ * collective: all ranks call it in the same order with the same sizes. Sums come out with the same bits on every rank,
+ * and the same from run to run. Only the thread that created the communicator calls it.
+ */
+#ifndef DT_CORE_COMM_H
+#define DT_CORE_COMM_H
+
+#include "core/base/error.h"
+#include "core/model/tensor.h"
+
+typedef struct dt_comm dt_comm;
+typedef struct dt_comm_request dt_comm_request;
+
+typedef enum dt_reduce_op { DT_REDUCE_SUM, DT_REDUCE_MIN, DT_REDUCE_MAX } dt_reduce_op;
+
+typedef struct dt_comm_ops {
+    const char *name;                 /* "self", "mpi", "nccl" */
+    void (*destroy)(dt_comm *comm);   /* collective */
+
+    dt_status (*barrier)(dt_comm *comm, dt_error *err);
+    dt_status (*broadcast)(dt_comm *comm, void *buffer, int64_t bytes, int root, dt_error *err);                       /* host memory */
+    dt_status (*all_gather)(dt_comm *comm, const void *mine, int64_t bytes, void *all, dt_error *err);                 /* host; all: size * bytes */
+    dt_status (*all_reduce)(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op, dt_error *err);   /* host, in place: F32, F64, I64 */
+
+    /* Gradients: float32 device memory, summed in place; not to be touched until wait, which ends the request and waits
+     * (on the host for mpi, by a dependency of the main stream for nccl). At most 64 are under way. */
+    dt_status (*all_reduce_start)(dt_comm *comm, float *buffer, int64_t n, dt_comm_request **request, dt_error *err);
+    dt_status (*progress)(dt_comm *comm, dt_error *err); /* let started ones go on; cheap; local */
+    dt_status (*wait)(dt_comm *comm, dt_comm_request *request, dt_error *err);
+
+    /* Make all ranks leave now with this exit code (1 to 255). The caller has said why. Does not return. */
+    void (*abort)(dt_comm *comm, int exit_code) __attribute__((noreturn));
+} dt_comm_ops;
+
+/* Implementations begin with this. */
+struct dt_comm {
+    const dt_comm_ops *ops;
+    int rank, size;             /* of the job */
+    int local_rank, local_size; /* on this host */
+    char host[64];
+    char detail[128]; /* for the start table: "Open MPI 4.1.4, thread level funneled" */
+};
+
+#endif

@@ -1,0 +1,220 @@
+/* kernels.h: the door to the arithmetic: fused operations, cut where memory traffic is saved.
+ *
+ *   k->ops->conv_forward(k, conv, &x, w, &y, sums, err);       y = conv(act(x)), sums = per-channel sum and sum of squares
+ *   k->ops->bn_finalize(k, &bn, err);                          sums -> scale and bias
+ *   dt_act z = {y, bn.scale, bn.bias, true};                   relu(batchnorm(y)), without a pass over memory
+ *
+ * Three backends implement it: layers/ref (plain C, float64 sums: the oracle), layers/cpu (oneDNN), layers/cuda.
+ *
+ * Rules for all of them:
+ * - Tensors are device memory in the backend's own layout (tensor_bytes, tensor_import, tensor_export). Tensors with
+ *   h = w = 1 (features, logits) are [n][c] row-major in every backend. Per-channel vectors are float32 [c].
+ * - Activations have n * c * h * w elements of the backend's dtype; channels are a multiple of 16, except the image's 3.
+ * - Calls are enqueued on the backend's main stream, in order. An error can appear at a later call.
+ * - Nothing is allocated in the calls of a step; create-calls allocate, scratch memory included.
+ * - Outputs may alias inputs only where a comment says so. Operations whose pointer is NULL are not supported; the
+ *   ones marked (optional) may be missing. "+=" and "=" mean just that; `accumulate` chooses between them.
+ * - Same inputs, same shapes, same number of threads: the same bits.
+ */
+#ifndef DT_CORE_KERNELS_H
+#define DT_CORE_KERNELS_H
+
+#include "core/base/error.h"
+#include "core/device.h"
+#include "core/model/tensor.h"
+
+typedef struct dt_kernels dt_kernels;
+typedef struct dt_conv dt_conv;     /* a convolution at one shape, with all that was prepared for it */
+typedef struct dt_linear dt_linear; /* a fully connected layer at one shape */
+
+/* A convolution without a bias: x [n, c, h, w] -> y [n, k, p, q], p = (h + 2 pad - r) / stride + 1, q likewise. */
+typedef struct dt_conv_desc {
+    int64_t n, c, h, w;
+    int64_t k, r, s;     /* filters, their height and width */
+    int64_t stride, pad; /* the same in both directions */
+    bool for_training;   /* false: only forward is prepared */
+    bool reads_image;    /* the stem: x has 3 channels, and nobody wants dx */
+} dt_conv_desc;
+
+static inline int64_t dt_conv_out_h(const dt_conv_desc *d) { return (d->h + 2 * d->pad - d->r) / d->stride + 1; }
+static inline int64_t dt_conv_out_w(const dt_conv_desc *d) { return (d->w + 2 * d->pad - d->s) / d->stride + 1; }
+
+/* What the backend can fuse into this convolution; where a bit is missing, layers/conv.c composes plain operations. */
+typedef enum dt_conv_fusion {
+    DT_CONV_FUSE_PROLOGUE = 1 << 0,         /* conv_forward reads a lazy x */
+    DT_CONV_FUSE_SUMS = 1 << 1,             /* conv_forward yields sums */
+    DT_CONV_FUSE_BACKWARD_EPILOGUE = 1 << 2, /* conv_backward_data with `bn` */
+    DT_CONV_FUSE_BACKWARD_ADD = 1 << 3,     /* conv_backward_data with `add` */
+    DT_CONV_FUSE_WEIGHTS_PROLOGUE = 1 << 4  /* conv_backward_weights reads a lazy x */
+} dt_conv_fusion;
+
+/* BatchNorm forward in training (Ioffe and Szegedy 2015): m = count values per channel,
+ *   mean = sum / m, var = sumsq / m - mean^2 (biased), invstd = 1 / sqrt(var + eps),
+ *   scale = gamma * invstd, bias = beta - mean * scale.
+ * For the running statistics: stat_mean +=|= weight * mean, stat_var +=|= weight * var * m / (m - 1) (unbiased; m = 1: var). */
+typedef struct dt_bn_forward {
+    int64_t c, count;
+    const void *sums; /* from conv_forward or bn_sums */
+    const float *gamma, *beta;
+    float eps;
+    float *mean, *invstd;        /* [c] kept for backward */
+    float *scale, *bias;         /* [c] of the lazy activation */
+    float *stat_mean, *stat_var; /* [c] */
+    float stat_weight;
+    bool accumulate; /* += for stat_mean and stat_var */
+} dt_bn_forward;
+
+/* BatchNorm (and ReLU) backward, first half. With dv the gradient of the activation's value:
+ *   dz = dv where scale * raw + bias > 0 (all of dv if there is no relu), else 0
+ *   dgamma = sum of dz * (raw - mean) * invstd, dbeta = sum of dz (unscaled, per channel, into sums). */
+typedef struct dt_bn_backward {
+    const dt_act *x;            /* the normalised activation: raw, scale, bias, relu */
+    const float *mean, *invstd; /* [c] from bn_finalize */
+    void *sums;                 /* bn_sums_bytes(c): overwritten */
+} dt_bn_backward;
+
+/* Second half: m = count,
+ *   dgamma +=|= sums.dgamma, dbeta +=|= sums.dbeta,
+ *   a = gamma * invstd, b = -a * invstd * sums.dgamma / m, c = -a * sums.dbeta / m - b * mean,
+ * so that the gradient of raw is a * dz + b * raw + c. */
+typedef struct dt_bn_backward_finalize {
+    int64_t c, count;
+    const void *sums;
+    const float *gamma, *mean, *invstd;
+    float *dgamma, *dbeta; /* [c] */
+    bool accumulate;
+    float *coefficients; /* [3][c]: a, then b, then c */
+} dt_bn_backward_finalize;
+
+/* Max pooling window: the stem's is 3x3, stride 2, pad 1. */
+typedef struct dt_pool_desc {
+    int64_t window, stride, pad;
+} dt_pool_desc;
+
+/* What optimizer_step does with a run of consecutive elements of the flat vectors. */
+typedef enum dt_update_rule {
+    DT_UPDATE_SGD,            /* g' = mult * g + decay * w; v = momentum * v + g'; w -= lr * (nesterov ? g' + momentum * v : v) */
+    DT_UPDATE_RUNNING_AVERAGE /* w += rate * (g - w): BN running statistics; the "gradient" is the batch's statistic */
+} dt_update_rule;
+
+typedef struct dt_update_segment {
+    int64_t first, n; /* elements; both multiples of 16 */
+    dt_update_rule rule;
+    float weight_decay;
+} dt_update_segment;
+
+typedef struct dt_optimizer_desc {
+    float momentum;
+    bool nesterov;
+    float running_average_rate; /* BatchNorm's "momentum": 0.1 */
+} dt_optimizer_desc;
+
+/* In device memory: what changes from step to step. */
+typedef struct dt_step_scalars {
+    float lr;
+    float grad_multiplier; /* 1 / loss scale */
+} dt_step_scalars;
+
+/* In device memory, accumulated (+=) by softmax_loss; n counts the labels that are not -1. */
+typedef struct dt_loss_sums {
+    float loss, top1, top5, n;
+} dt_loss_sums;
+
+typedef struct dt_kernels_ops {
+    const char *name; /* "ref", "cpu", "cuda" */
+    void (*destroy)(dt_kernels *k);
+
+    /* -- layouts ------------------------------------------------------------------------------------------------ */
+    int64_t (*tensor_bytes)(dt_kernels *k, int64_t n, int64_t c, int64_t h, int64_t w);
+    /* Between host float32 NCHW and the backend's layout; for tests and tools, blocking. */
+    dt_status (*tensor_import)(dt_kernels *k, const float *nchw, const dt_tensor *t, dt_error *err);
+    dt_status (*tensor_export)(dt_kernels *k, const dt_tensor *t, float *nchw, dt_error *err);
+    /* A short text naming all layouts in use; ranks must agree on it to add up each other's gradients. */
+    const char *(*layout_name)(dt_kernels *k);
+    /* Bytes of scratch and derived weights that the backend holds now, beyond what the net allocated. */
+    int64_t (*scratch_bytes)(dt_kernels *k);
+
+    /* -- input: y = (pixels / 255 - mean) / std, pixels uint8 [n][h][w][3] in device memory ----------------------- */
+    dt_status (*normalize_input)(dt_kernels *k, const uint8_t *pixels, const float mean[3], const float std[3], const dt_tensor *y, dt_error *err);
+
+    /* -- convolution -------------------------------------------------------------------------------------------- */
+    dt_status (*conv_create)(dt_kernels *k, const dt_conv_desc *desc, dt_conv **conv, dt_error *err);
+    void (*conv_destroy)(dt_kernels *k, dt_conv *conv);
+    unsigned (*conv_fusions)(dt_kernels *k, const dt_conv *conv); /* bits of dt_conv_fusion */
+    /* float32 elements of the weights (and of their gradient and momentum) in the backend's order; padding is zero.
+     * Every conv of the same (k, c, r, s) has the same order in one backend, whatever its n, h and w. */
+    int64_t (*conv_weights_elems)(dt_kernels *k, const dt_conv *conv);
+    dt_status (*conv_weights_import)(dt_kernels *k, const dt_conv *conv, const float *oihw, float *w, dt_error *err); /* w: device; oihw: host */
+    dt_status (*conv_weights_export)(dt_kernels *k, const dt_conv *conv, const float *w, float *oihw, dt_error *err);
+    /* To be called whenever w has changed and before w is used: refreshes what is derived from it (other layouts, FP16). */
+    dt_status (*conv_weights_changed)(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err);
+
+    /* y = conv(act(x), w); sums (may be NULL): per channel of y, over n, p, q: overwritten. */
+    dt_status (*conv_forward)(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w, const dt_tensor *y, void *sums, dt_error *err);
+    /* dx = dgrad(dy, w) + add (may be NULL, may be dx itself); then, if bn is not NULL, dx = dz of dt_bn_backward with
+     * dv = that sum, and bn->sums is filled. */
+    dt_status (*conv_backward_data)(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w, const dt_tensor *add, const dt_bn_backward *bn,
+                                    const dt_tensor *dx, dt_error *err);
+    /* dw (= or +=) wgrad(act(x), dy) */
+    dt_status (*conv_backward_weights)(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy, float *dw, bool accumulate, dt_error *err);
+
+    /* -- batch normalisation ------------------------------------------------------------------------------------ */
+    int64_t (*bn_sums_bytes)(dt_kernels *k, int64_t c);
+    dt_status (*bn_sums)(dt_kernels *k, const dt_tensor *y, void *sums, dt_error *err); /* plain: sums of a tensor */
+    dt_status (*bn_finalize)(dt_kernels *k, const dt_bn_forward *bn, dt_error *err);
+    /* Evaluation: scale = gamma / sqrt(running_var + eps), bias = beta - running_mean * scale. */
+    dt_status (*bn_inference)(dt_kernels *k, int64_t c, const float *gamma, const float *beta, const float *running_mean, const float *running_var, float eps,
+                              float *scale, float *bias, dt_error *err);
+    dt_status (*bn_backward_reduce)(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv, const dt_tensor *dz, dt_error *err); /* dz may be dv */
+    dt_status (*bn_backward_finalize)(dt_kernels *k, const dt_bn_backward_finalize *bn, dt_error *err);
+    /* dy = a * dz + b * raw + c; dy may be dz */
+    dt_status (*bn_backward_apply)(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy, dt_error *err);
+    /* y = the value of x, written out; y may be x->raw */
+    dt_status (*act_materialize)(dt_kernels *k, const dt_act *x, const dt_tensor *y, dt_error *err);
+
+    /* -- residual join: y = relu(act(branch) + act(skip)) ---------------------------------------------------------- */
+    int64_t (*residual_mask_bytes)(dt_kernels *k, const dt_tensor *y); /* 0 if the backend reads y instead */
+    dt_status (*residual_forward)(dt_kernels *k, const dt_act *branch, const dt_act *skip, const dt_tensor *y, void *mask, dt_error *err);
+    /* g = dy where y > 0 (from mask or y), else 0; g may be dy. branch and skip (each may be NULL: not normalised)
+     * have no relu; their sums are filled from g. */
+    dt_status (*residual_backward)(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask, const dt_bn_backward *branch,
+                                   const dt_bn_backward *skip, const dt_tensor *g, dt_error *err);
+
+    /* -- pooling ------------------------------------------------------------------------------------------------ */
+    /* y = maxpool(act(x)); argmax [elements of y] uint8 holds the window position (row * window + column) of the first
+     * maximum, for backward (NULL: evaluation). */
+    dt_status (*max_pool_forward)(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x, const dt_tensor *y, uint8_t *argmax, dt_error *err);
+    /* dv = scatter of dy by argmax; dz and sums as dt_bn_backward says. */
+    dt_status (*max_pool_backward)(dt_kernels *k, const dt_pool_desc *pool, const dt_tensor *dy, const uint8_t *argmax, const dt_bn_backward *bn,
+                                   const dt_tensor *dz, dt_error *err);
+    /* y [n][c] = mean over h, w of x */
+    dt_status (*average_pool_forward)(dt_kernels *k, const dt_tensor *x, const dt_tensor *y, dt_error *err);
+    dt_status (*average_pool_backward)(dt_kernels *k, const dt_tensor *dy, const dt_tensor *dx, dt_error *err);
+
+    /* -- fully connected: y [n][k] = x [n][c] w^T + bias, w [k][c] row-major, bias [k] -------------------------------- */
+    dt_status (*linear_create)(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear, dt_error *err);
+    void (*linear_destroy)(dt_kernels *k, dt_linear *linear);
+    dt_status (*linear_forward)(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const float *bias, const dt_tensor *y, dt_error *err);
+    dt_status (*linear_backward)(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx, float *dw,
+                                 float *dbias, bool accumulate, dt_error *err);
+
+    /* -- loss: cross-entropy of softmax against (1 - smoothing) onehot + smoothing / classes ------------------------- */
+    /* Label -1: the row is padding: no loss, no count, zero gradient. A row is right at top-k if fewer than k logits are
+     * greater than the label's (of equal ones the lower index goes first); a row with a NaN is never right.
+     * dlogits (NULL: evaluation) = grad_scale * (softmax - target). sums += . */
+    dt_status (*softmax_loss)(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const dt_tensor *dlogits,
+                              dt_loss_sums *sums, dt_error *err);
+
+    /* -- update: one launch over the flat vectors of all parameters ------------------------------------------------- */
+    dt_status (*optimizer_step)(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments, int64_t n_segments, float *values,
+                                const float *grads, float *momentum, const dt_step_scalars *scalars, dt_error *err);
+} dt_kernels_ops;
+
+/* Implementations begin with this. The device is borrowed. */
+struct dt_kernels {
+    const dt_kernels_ops *ops;
+    dt_device *device;
+    dt_dtype dtype; /* of activations */
+};
+
+#endif

@@ -1,0 +1,105 @@
+/* store.h: the door to where checkpoints live.
+ *
+ *   begin (rank 0) -> every rank: write_shard -> all ranks vote -> commit (rank 0), or discard (rank 0)
+ *
+ * The state of a training is a list of named float32 tensors in one canonical order; laid end to end they form a stream
+ * of n_elems elements. Shard i of n holds the elements [first, first + n) of it. core/training/checkpoint.h decides what
+ * is saved, when, and who writes which part; an implementation (io/checkpoint_hdf5) only writes, reads and verifies.
+ * Nothing here is collective; ranks call it for their own shards.
+ *
+ * A generation is whole if its manifest exists under its final name and every shard has the size and the hash that the
+ * manifest says.
+ */
+#ifndef DT_CORE_STORE_H
+#define DT_CORE_STORE_H
+
+#include "core/base/error.h"
+
+#include <stdint.h>
+
+typedef struct dt_store dt_store;
+
+#define DT_STATE_NAME_BYTES 96
+#define DT_STATE_MAX_DIMS 4
+
+typedef struct dt_state_tensor {
+    char name[DT_STATE_NAME_BYTES]; /* "param/layer1.0.conv1.weight", "momentum/...", "buffer/bn1.running_mean" */
+    int n_dims;
+    int64_t dims[DT_STATE_MAX_DIMS]; /* canonical: OIHW for convolutions, [out][in] for linear, [c] for BatchNorm */
+    int64_t n_elems;
+    int64_t first; /* its place in the stream */
+} dt_state_tensor;
+
+typedef struct dt_state_layout {
+    int64_t n_tensors, n_elems;
+    const dt_state_tensor *tensors;
+} dt_state_layout;
+
+/* How the store gets at the tensors and how it gives them back: one whole tensor at a time, canonical order. */
+typedef struct dt_state_io {
+    void *context;
+    dt_status (*get)(void *context, int64_t tensor, float *canonical, dt_error *err);
+    dt_status (*set)(void *context, int64_t tensor, const float *canonical, dt_error *err);
+} dt_state_io;
+
+typedef struct dt_shard_entry {
+    char file[64]; /* name inside the generation's folder */
+    int64_t bytes;
+    char xxh3_128[33];
+    int64_t first, n_elems; /* its part of the stream */
+} dt_shard_entry;
+
+#define DT_MANIFEST_VERSION 1
+
+typedef struct dt_manifest {
+    int64_t format_version;
+    int64_t step;     /* optimizer steps done */
+    int64_t epoch;    /* the epoch that the next step belongs to */
+    int64_t position; /* samples of that epoch that the whole job has consumed */
+    uint64_t seed;
+    double loss_scale;
+    int64_t world_size, global_batch;
+    char arch[32];
+    int64_t n_classes, image_size;
+    uint64_t data_fingerprint;
+    double best_top1;      /* fraction; -1: not evaluated yet */
+    char *config_text;     /* the full configuration in libconfig's syntax; dt_alloc, owned by the manifest */
+    int64_t n_tensors;
+    dt_state_tensor *tensors; /* dt_alloc */
+    int64_t n_shards;
+    dt_shard_entry *shards;   /* dt_alloc */
+} dt_manifest;
+
+void dt_manifest_clear(dt_manifest *manifest); /* frees what it owns, zeroes it; core/training/checkpoint.c */
+
+typedef struct dt_store_ops {
+    const char *name;
+    void (*destroy)(dt_store *store);
+    const char *(*location)(dt_store *store); /* for messages */
+
+    /* Steps of the generations under their final names, newest first, at most `max`; *n is how many there are. */
+    dt_status (*list)(dt_store *store, int64_t *steps, int64_t max, int64_t *n, dt_error *err);
+
+    dt_status (*begin)(dt_store *store, int64_t step, dt_error *err);
+    /* Write elements [entry->first, +n_elems) into entry->file of the begun generation, fsync it; fills bytes and hash.
+     * The caller has set file, first and n_elems. */
+    dt_status (*write_shard)(dt_store *store, int64_t step, const dt_state_layout *layout, const dt_state_io *io, dt_shard_entry *entry, dt_error *err);
+    /* Write the manifest, fsync all, rename to the final name, fsync the parent. Replaces a generation of the same step. */
+    dt_status (*commit)(dt_store *store, const dt_manifest *manifest, dt_error *err);
+    void (*discard)(dt_store *store, int64_t step); /* remove what begin made; errors are of no interest */
+
+    dt_status (*read_manifest)(dt_store *store, int64_t step, dt_manifest *manifest, dt_error *err);
+    /* Size and hash of one shard against the manifest. */
+    dt_status (*verify_shard)(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err);
+    /* Read a verified shard's elements, [entry->first, +n_elems) of the stream, into values. */
+    dt_status (*read_shard)(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry, float *values, dt_error *err);
+
+    dt_status (*prune)(dt_store *store, int64_t keep, dt_error *err); /* keep the newest so many; remove stale unfinished ones */
+} dt_store_ops;
+
+/* Implementations begin with this. */
+struct dt_store {
+    const dt_store_ops *ops;
+};
+
+#endif

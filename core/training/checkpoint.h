@@ -1,0 +1,29 @@
+/* checkpoint.h: what is saved, who writes which part, and the vote that makes it count. All functions are collective.
+ *
+ *   dt_checkpoint_save(comm, store, &layout, &io, &manifest, keep, &bytes, err);
+ *   dt_checkpoint_load(comm, store, &layout, &io, accept, context, &manifest, &found, err);
+ */
+#ifndef DT_CORE_TRAINING_CHECKPOINT_H
+#define DT_CORE_TRAINING_CHECKPOINT_H
+
+#include "core/comm.h"
+#include "core/store.h"
+
+/* Write a generation: rank r writes shard r, the r-th even share of the stream; all vote; rank 0 commits and prunes to
+ * `keep` generations. The caller fills the manifest's scalars and config_text; tensors and shards are filled here (and left for
+ * dt_manifest_clear). On failure of any rank the unfinished generation is discarded, every rank gets the same error, and older
+ * generations stand. */
+dt_status dt_checkpoint_save(dt_comm *comm, dt_store *store, const dt_state_layout *layout, const dt_state_io *io, dt_manifest *manifest, int64_t keep,
+                             int64_t *bytes, dt_error *err);
+
+/* Says whether a generation fits this run: another model, data or global batch is an error that names the field with both values. */
+typedef dt_status dt_checkpoint_accept(void *context, const dt_manifest *manifest, dt_error *err);
+
+/* Load the newest generation that is whole: hashes first; damaged ones are passed over, each with a warning that says what was
+ * wrong. Shard i is read by rank i mod size and broadcast. The manifest's tensors must be those of `layout` (names and shapes),
+ * else, or where `accept` refuses, DT_ERR_USAGE: not passed over. *found false (and DT_OK): there is none at all, nothing was
+ * set. If there are generations and all are damaged: DT_ERR_FORMAT. The caller clears the manifest. */
+dt_status dt_checkpoint_load(dt_comm *comm, dt_store *store, const dt_state_layout *layout, const dt_state_io *io, dt_checkpoint_accept *accept,
+                             void *accept_context, dt_manifest *manifest, bool *found, dt_error *err);
+
+#endif

@@ -1,0 +1,18 @@
+/* schedule.h: the learning rate as a function of progress.
+ *
+ * With t in epochs (a fraction inside an epoch), T the total, w the warm-up and L the peak:
+ *   t < w:    L * t' / w, with t' the end of this step (so that the first step is not zero, and the last of the warm-up is L)
+ *   cosine:   L * (1 + cos(pi * (t - w) / (T - w))) / 2
+ *   poly:     L * (1 - (t - w) / (T - w))^2
+ *   step:     L / 10^k, k = how many of T/3, 2T/3 and 8T/9 t has reached (30, 60 and 80 of 90 epochs)
+ *   constant: L
+ */
+#ifndef DT_CORE_TRAINING_SCHEDULE_H
+#define DT_CORE_TRAINING_SCHEDULE_H
+
+#include "core/training/config.h"
+
+/* The rate of the step that covers epochs [t, t + dt). */
+double dt_schedule_lr(const dt_config *config, double t, double dt, double total_epochs);
+
+#endif
