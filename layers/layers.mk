@@ -1,0 +1,35 @@
+# layers/: the layers and the compute backends (ref, cpu).
+noinst_LIBRARIES += liblayers.a
+layers_archives = liblayers.a
+LAYERS_LIBS = $(ONEDNN_LIBS) $(OPENMP_CFLAGS)
+layers_CPPFLAGS = $(DT_CPPFLAGS) $(ONEDNN_CFLAGS)
+liblayers_a_CPPFLAGS = $(layers_CPPFLAGS)
+liblayers_a_CFLAGS = $(AM_CFLAGS) $(OPENMP_CFLAGS)
+liblayers_a_SOURCES = $(layers_SOURCES)
+
+layers_SOURCES =
+
+# Kernels compiled three times: for the baseline CPU (in liblayers.a, DT_SIMD_SUFFIX is baseline), AVX2 and AVX-512.
+# Each file names its functions with the suffix; the caller picks by __builtin_cpu_supports at run time.
+# layers_simd_SOURCES = layers/cpu/kernels_simd.c
+layers_simd_SOURCES =
+
+if BUILD_AVX2
+noinst_LIBRARIES += liblayers_avx2.a
+layers_archives += liblayers_avx2.a
+liblayers_avx2_a_CPPFLAGS = $(layers_CPPFLAGS) -DDT_SIMD_SUFFIX=avx2
+liblayers_avx2_a_CFLAGS = $(AM_CFLAGS) $(OPENMP_CFLAGS) $(AVX2_CFLAGS)
+liblayers_avx2_a_SOURCES = $(layers_simd_SOURCES)
+endif
+if BUILD_AVX512
+noinst_LIBRARIES += liblayers_avx512.a
+layers_archives += liblayers_avx512.a
+liblayers_avx512_a_CPPFLAGS = $(layers_CPPFLAGS) -DDT_SIMD_SUFFIX=avx512
+liblayers_avx512_a_CFLAGS = $(AM_CFLAGS) $(OPENMP_CFLAGS) $(AVX512_CFLAGS)
+liblayers_avx512_a_SOURCES = $(layers_simd_SOURCES)
+endif
+noinst_LIBRARIES += liblayers_baseline.a
+layers_archives += liblayers_baseline.a
+liblayers_baseline_a_CPPFLAGS = $(layers_CPPFLAGS) -DDT_SIMD_SUFFIX=baseline
+liblayers_baseline_a_CFLAGS = $(AM_CFLAGS) $(OPENMP_CFLAGS)
+liblayers_baseline_a_SOURCES = $(layers_simd_SOURCES)

@@ -1,0 +1,171 @@
+# lib.sh: for tests of whole programs. A script tests/program/NAME_test.sh, listed in tests/program.mk, looks like this:
+#
+#     #!/bin/bash
+#     . "$(dirname "$0")/../lib.sh"
+#
+#     begin "an unknown option is refused with code 2"
+#     expect_exit 2 "$DTRAIN" --nonsense
+#     expect_output 'unknown option'
+#
+#     finish
+#
+# begin NAME             the next case; the one before it is judged then. Each case starts in a fresh empty folder, $TMP.
+# expect_exit CODE CMD.. runs CMD (at most $TIME_LIMIT_S seconds, no input), keeps its output in $OUTPUT and fails on another code
+# expect_output REGEX    the last command's output (stdout and stderr) has a line that matches the extended REGEX
+# expect_no_output REGEX it has none
+# expect CMD...          CMD succeeds (for test, grep, cmp)
+# fail MESSAGE           the case fails, and goes on
+# skip REASON            the case is skipped: nothing after it counts, up to the next begin; what it runs still runs
+# need_shared NAME       sets $SHARED to the shared data file NAME, or skips and returns 1:  need_shared x.tar && { ...; }
+# long_case              skips and returns 1 unless `make check-long` runs it
+# ranks N CMD...         mpirun -np N CMD; use it behind expect_exit:  expect_exit 0 ranks 2 "$DTRAIN" ...
+# finish                 the last line: judges the last case, prints `N passed, N failed, N skipped`, exits
+#
+# Arguments of the script pick the cases whose names contain one of them; use `begin NAME || true`-free code: a case that was not
+# picked is skipped like any other. Variables: DTRAIN (the program), TOP_SRCDIR, TOP_BUILDDIR, MPIRUN, TIME_LIMIT_S.
+set -u
+
+TOP_SRCDIR=${TOP_SRCDIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
+TOP_BUILDDIR=${TOP_BUILDDIR:-$TOP_SRCDIR/build}
+DTRAIN=${DTRAIN:-$TOP_BUILDDIR/dtrain}
+MPIRUN=${MPIRUN:-mpirun}
+TIME_LIMIT_S=$((${TIME_LIMIT_S:-120} * ${DTRAIN_TEST_SLOWER:-1}))
+if [ "$(id -u)" = 0 ]; then
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+# Ranks outnumber cores here: give the core away while waiting.
+export OMPI_MCA_mpi_yield_when_idle=1
+unset DTRAIN_CONF
+
+_name=
+_state=
+_passed=0
+_failed=0
+_skipped=0
+_pick=("$@")
+_base=$(mktemp -d "${TMPDIR:-/tmp}/dtrain-test-XXXXXX") || exit 99
+_home=$PWD
+OUTPUT=
+TMP=$_base
+trap 'cd /; rm -rf "$_base"' EXIT
+trap 'exit 99' HUP INT TERM
+
+_judge()
+{
+    [ -n "$_name" ] || return 0
+    case $_state in
+    passed) _passed=$((_passed + 1)); echo "ok $_name" ;;
+    failed) _failed=$((_failed + 1)); echo "not ok $_name" ;;
+    skipped) _skipped=$((_skipped + 1)); echo "skipped $_name: $_why" ;;
+    esac
+    _name=
+    cd "$_home" && rm -rf "$TMP"
+}
+
+_picked()
+{
+    local part
+    [ ${#_pick[@]} -gt 0 ] || return 0
+    for part in "${_pick[@]}"; do
+        case $1 in *"$part"*) return 0 ;; esac
+    done
+    return 1
+}
+
+begin()
+{
+    _judge
+    _name=$1
+    _state=passed
+    TMP=$_base/case-$((_passed + _failed + _skipped))
+    OUTPUT=$_base/output
+    : >"$OUTPUT"
+    mkdir -p "$TMP" && cd "$TMP" || exit 99
+    _picked "$1" || skip "not picked"
+}
+
+fail()
+{
+    [ "$_state" != skipped ] || return 0
+    _state=failed
+    echo "  $_name: $*"
+}
+
+skip()
+{
+    [ "$_state" != failed ] || return 0
+    _state=skipped
+    _why=$*
+}
+
+expect_exit()
+{
+    local want=$1 got
+    shift
+    [ "$_state" != skipped ] || return 0
+    if [ "$1" = ranks ]; then
+        shift
+        set -- "$MPIRUN" --oversubscribe -np "$@"
+    fi
+    timeout --kill-after=10 "$TIME_LIMIT_S" "$@" >"$OUTPUT" 2>&1 </dev/null
+    got=$?
+    if [ "$got" -eq 124 ] && [ "$want" -ne 124 ]; then
+        fail "time limit of $TIME_LIMIT_S s: $*"
+    elif [ "$got" -ne "$want" ]; then
+        fail "exit code $got, expected $want: $*"
+    else
+        return 0
+    fi
+    tail -n 30 "$OUTPUT" | sed 's/^/    | /'
+    return 1
+}
+
+expect_output()
+{
+    [ "$_state" != skipped ] || return 0
+    grep -Eq -e "$1" "$OUTPUT" && return 0
+    fail "no line of the output matches: $1"
+    tail -n 30 "$OUTPUT" | sed 's/^/    | /'
+    return 1
+}
+
+expect_no_output()
+{
+    [ "$_state" != skipped ] || return 0
+    grep -Eq -e "$1" "$OUTPUT" || return 0
+    fail "a line of the output matches: $1"
+    grep -E -e "$1" "$OUTPUT" | head -n 30 | sed 's/^/    | /'
+    return 1
+}
+
+expect()
+{
+    [ "$_state" != skipped ] || return 0
+    "$@" && return 0
+    fail "false: $*"
+    return 1
+}
+
+need_shared()
+{
+    SHARED=$TOP_SRCDIR/../shared/data/$1
+    [ -r "$SHARED" ] && return 0
+    skip "there is no ../shared/data/$1"
+    return 1
+}
+
+long_case()
+{
+    [ "${DTRAIN_TEST_LONG:-0}" = 1 ] && return 0
+    skip "long: run by make check-long"
+    return 1
+}
+
+finish()
+{
+    _judge
+    echo "$_passed passed, $_failed failed, $_skipped skipped"
+    [ "$_failed" -eq 0 ] || exit 1
+    [ "$_passed" -gt 0 ] || exit 77
+    exit 0
+}

@@ -1,0 +1,94 @@
+# tests/: how tests are built and run. Which tests there are: tests/FOLDER.mk.
+#
+#   make check          all tests; the long cases are skipped
+#   make check-long     all tests, long cases too
+#   make check-asan     all tests under AddressSanitizer and UBSan, in build-asan/
+#   make check-tsan     $(TESTS_TSAN) under ThreadSanitizer, in build-tsan/
+#   make check TESTS=tests/core/rng_test        one of them; its output is in tests/core/rng_test.log
+#   tests/core/rng_test NAME                    one case, straight
+
+# Test programs, TESTDIR/NAME_test made of TESTDIR/NAME_test.c, link everything of ours; the linker drops what they do not use.
+CORE_TESTS =
+LAYERS_TESTS =
+COMM_TESTS =
+IO_TESTS =
+LAUNCH_TESTS =
+# Scripts, NAME_test.sh.
+PROGRAM_TESTS =
+# Test programs (not scripts) that `make check-tsan` runs: those with threads and no MPI.
+TESTS_TSAN =
+# Stand-ins for the other side of core's interfaces, and other code that tests share.
+fakes_SOURCES =
+# Like check_PROGRAMS, for programs that scripts start.
+TEST_HELPERS =
+
+include $(top_srcdir)/tests/core.mk
+include $(top_srcdir)/tests/layers.mk
+include $(top_srcdir)/tests/comm.mk
+include $(top_srcdir)/tests/io.mk
+include $(top_srcdir)/tests/launch.mk
+include $(top_srcdir)/tests/program.mk
+
+UNIT_TESTS = $(CORE_TESTS) $(LAYERS_TESTS) $(COMM_TESTS) $(IO_TESTS) $(LAUNCH_TESTS)
+check_PROGRAMS = $(UNIT_TESTS) $(TEST_HELPERS)
+TESTS = $(UNIT_TESTS) $(PROGRAM_TESTS)
+EXTRA_DIST += $(PROGRAM_TESTS) tests/lib.sh tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp
+
+check_LIBRARIES += tests/libtesting.a
+tests_libtesting_a_CPPFLAGS = $(DT_CPPFLAGS) $(CUNIT_CFLAGS) -DDT_TEST_TOP_SRCDIR='"$(abs_top_srcdir)"' \
+	-DDT_TEST_MPIRUN='"$(MPIRUN)"'
+tests_libtesting_a_SOURCES = tests/testing.c tests/testing.h $(fakes_SOURCES)
+AM_CPPFLAGS += $(CUNIT_CFLAGS)
+LDADD = tests/libtesting.a $(our_archives) $(CUNIT_LIBS) $(DT_EXTERNAL_LIBS)
+
+TEST_EXTENSIONS = .sh
+SH_LOG_COMPILER = bash
+
+AM_TESTS_ENVIRONMENT = \
+	DTRAIN='$(abs_top_builddir)/dtrain'; export DTRAIN; \
+	TOP_SRCDIR='$(abs_top_srcdir)'; export TOP_SRCDIR; \
+	TOP_BUILDDIR='$(abs_top_builddir)'; export TOP_BUILDDIR; \
+	MPIRUN='$(MPIRUN)'; export MPIRUN; \
+	$(SANITIZER_ENVIRONMENT)
+
+SANITIZER_ENVIRONMENT =
+if ASAN
+SANITIZER_ENVIRONMENT += \
+	LSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/sanitizer/lsan.supp:print_suppressions=0'; export LSAN_OPTIONS; \
+	UBSAN_OPTIONS=print_stacktrace=1; export UBSAN_OPTIONS; \
+	DTRAIN_TEST_SLOWER=4; export DTRAIN_TEST_SLOWER;
+endif
+if TSAN
+SANITIZER_ENVIRONMENT += \
+	TSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/sanitizer/tsan.supp:halt_on_error=1'; export TSAN_OPTIONS; \
+	OMP_NUM_THREADS=1; export OMP_NUM_THREADS; \
+	DTRAIN_TEST_SLOWER=10; export DTRAIN_TEST_SLOWER;
+endif
+
+check-long:
+	DTRAIN_TEST_LONG=1 $(MAKE) $(AM_MAKEFLAGS) check
+
+check-asan:
+	@$(configure_in_subfolder) build-asan --enable-sanitizer=address,undefined
+	$(MAKE) -C build-asan check
+
+check-tsan:
+	@$(configure_in_subfolder) build-tsan --enable-sanitizer=thread
+	$(MAKE) -C build-tsan check TESTS='$(TESTS_TSAN)'
+
+# configure_in_subfolder FOLDER OPTION: the same configuration as here, and OPTION; once.
+configure_in_subfolder = \
+	sub () { \
+	  test ! -f "$$1/Makefile" || return 0; \
+	  if test -f '$(abs_top_srcdir)/config.status'; then \
+	    echo 'make $@ wants a source folder that is not configured itself: make distclean, then configure in build/' >&2; \
+	    return 1; \
+	  fi; \
+	  same=`./config.status --config` && $(MKDIR_P) "$$1" && cd "$$1" && \
+	    eval "'$(abs_top_srcdir)/configure' $$same $$2"; \
+	}; sub
+
+clean-local:
+	rm -rf build-asan build-tsan
+
+.PHONY: check-long check-asan check-tsan
