@@ -167,7 +167,7 @@ typedef struct dt_kernels_ops {
                               float *scale, float *bias, dt_error *err);
     dt_status (*bn_backward_reduce)(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv, const dt_tensor *dz, dt_error *err); /* dz may be dv */
     dt_status (*bn_backward_finalize)(dt_kernels *k, const dt_bn_backward_finalize *bn, dt_error *err);
-    /* dy = a * dz + b * raw + c; dy may be dz */
+    /* dy = a * dz + b * raw + c; dy may be dz, or raw (the net writes a convolution's dy over its output, dead by then) */
     dt_status (*bn_backward_apply)(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy, dt_error *err);
     /* y = the value of x, written out; y may be x->raw */
     dt_status (*act_materialize)(dt_kernels *k, const dt_act *x, const dt_tensor *y, dt_error *err);
