@@ -64,7 +64,7 @@ DT_SUMMARY([$2], [$dt_found_$1], [$dt_version], [$dt_where])
 ])
 
 # DT_SUMMARY(NAME, FOUND, VERSION, WHERE): a row of the table at the end of configure.
-AC_DEFUN([DT_SUMMARY], [dt_summary="$dt_summary`printf '  %-11s %-6s %-11s %s' "$1" "$2" "$3" "$4"`
+AC_DEFUN([DT_SUMMARY], [dt_summary="$dt_summary`printf '  %-14s %-6s %-10s %s' "$1" "$2" "$3" "$4"`
 "])
 
 # DT_MISSING(NAME, OPTION, DEBIAN, DNF, PURPOSE): remembers a missing library, so that one error at the end names them all.

@@ -15,6 +15,8 @@ IO_TESTS =
 LAUNCH_TESTS =
 # Scripts, NAME_test.sh.
 PROGRAM_TESTS =
+# Files that they read.
+PROGRAM_FILES =
 # Test programs (not scripts) that `make check-tsan` runs: those with threads and no MPI.
 TESTS_TSAN =
 # Stand-ins for the other side of core's interfaces, and other code that tests share.
@@ -32,7 +34,7 @@ include $(top_srcdir)/tests/program.mk
 UNIT_TESTS = $(CORE_TESTS) $(LAYERS_TESTS) $(COMM_TESTS) $(IO_TESTS) $(LAUNCH_TESTS)
 check_PROGRAMS = $(UNIT_TESTS) $(TEST_HELPERS)
 TESTS = $(UNIT_TESTS) $(PROGRAM_TESTS)
-EXTRA_DIST += $(PROGRAM_TESTS) tests/lib.sh tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp
+EXTRA_DIST += $(PROGRAM_TESTS) tests/lib.sh $(PROGRAM_FILES) tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp
 
 check_LIBRARIES += tests/libtesting.a
 tests_libtesting_a_CPPFLAGS = $(DT_CPPFLAGS) $(CUNIT_CFLAGS) -DDT_TEST_TOP_SRCDIR='"$(abs_top_srcdir)"' \
@@ -65,6 +67,9 @@ SANITIZER_ENVIRONMENT += \
 	DTRAIN_TEST_SLOWER=10; export DTRAIN_TEST_SLOWER;
 endif
 
+# What the tests are made of, without running them.
+check-programs: $(check_PROGRAMS) $(check_LIBRARIES)
+
 check-long:
 	DTRAIN_TEST_LONG=1 $(MAKE) $(AM_MAKEFLAGS) check
 
@@ -91,4 +96,4 @@ configure_in_subfolder = \
 clean-local:
 	rm -rf build-asan build-tsan
 
-.PHONY: check-long check-asan check-tsan
+.PHONY: check-programs check-long check-asan check-tsan
