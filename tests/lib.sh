@@ -21,8 +21,8 @@
 # ranks N CMD...         mpirun -np N CMD; use it behind expect_exit:  expect_exit 0 ranks 2 "$DTRAIN" ...
 # finish                 the last line: judges the last case, prints `N passed, N failed, N skipped`, exits
 #
-# Arguments of the script pick the cases whose names contain one of them; use `begin NAME || true`-free code: a case that was not
-# picked is skipped like any other. Variables: DTRAIN (the program), TOP_SRCDIR, TOP_BUILDDIR, MPIRUN, TIME_LIMIT_S.
+# Arguments of the script pick the cases whose names contain one of them; the others count as skipped.
+# Variables: DTRAIN (the program), TOP_SRCDIR, TOP_BUILDDIR, MPIRUN, TIME_LIMIT_S (of each command; longer under a sanitizer).
 set -u
 
 TOP_SRCDIR=${TOP_SRCDIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}

@@ -18,7 +18,7 @@ PROGRAM_TESTS =
 # Files that they read.
 PROGRAM_FILES =
 # Test programs (not scripts) that `make check-tsan` runs: those with threads and no MPI.
-TESTS_TSAN =
+TESTS_TSAN = tests/core/testing_test
 # Stand-ins for the other side of core's interfaces, and other code that tests share.
 fakes_SOURCES =
 # Like check_PROGRAMS, for programs that scripts start.

@@ -1,0 +1,43 @@
+#!/bin/bash
+# lib.sh tests itself: a case that must fail is seen to fail, and the counts are right.
+. "$(dirname "$0")/../lib.sh"
+
+lib=$TOP_SRCDIR/tests/lib.sh
+
+begin "failures_and_skips_are_counted"
+cat >inner.sh <<EOF
+. '$lib'
+begin good
+expect_exit 3 sh -c 'echo hello; exit 3'
+expect_output '^hel+o$'
+begin wrong-code
+expect_exit 0 false
+begin wrong-output
+expect_exit 0 echo hello
+expect_output goodbye
+begin skipped
+skip "no reason"
+expect_exit 0 false
+begin slow
+TIME_LIMIT_S=1
+expect_exit 0 sleep 20
+finish
+EOF
+expect_exit 1 bash inner.sh
+expect_output '^ok good$'
+expect_output '^not ok wrong-code$'
+expect_output '^not ok wrong-output$'
+expect_output '^skipped skipped: no reason$'
+expect_output 'time limit of 1 s'
+expect_output '^1 passed, 3 failed, 1 skipped$'
+
+begin "all_skipped_is_automakes_77"
+printf '%s\n' ". '$lib'" 'begin a' 'skip why' 'finish' >inner.sh
+expect_exit 77 bash inner.sh
+
+begin "an_argument_picks_cases"
+printf '%s\n' ". '$lib'" 'begin one' 'begin two' 'expect false' 'finish' >inner.sh
+expect_exit 0 bash inner.sh one
+expect_output '^1 passed, 0 failed, 1 skipped$'
+
+finish
