@@ -94,7 +94,9 @@ typedef struct dt_store_ops {
     /* Read a verified shard's elements, [entry->first, +n_elems) of the stream, into values. */
     dt_status (*read_shard)(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry, float *values, dt_error *err);
 
-    dt_status (*prune)(dt_store *store, int64_t keep, dt_error *err); /* keep the newest so many; remove stale unfinished ones */
+    /* After the commit of `step`: keep it and the keep - 1 (>= 0) before it; remove older ones, unfinished ones, and later ones, which
+     * were passed over when training went on from before them: left there, they would count as the newest. */
+    dt_status (*prune)(dt_store *store, int64_t step, int64_t keep, dt_error *err);
 } dt_store_ops;
 
 /* Implementations begin with this. */
