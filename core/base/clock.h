@@ -3,6 +3,7 @@
 #define DT_CORE_BASE_CLOCK_H
 
 #include <stddef.h>
+#include <time.h>
 
 /* Seconds on a clock that never goes back; its zero is arbitrary. */
 double dt_clock_s(void);
@@ -10,9 +11,14 @@ double dt_clock_s(void);
 /* Seconds since 1970 (UTC), for stamps in files. */
 double dt_clock_unix_s(void);
 
+/* Block for so many seconds; signals do not shorten it. 0 and less: return at once. */
 void dt_clock_sleep_s(double seconds);
 
-/* "1:02:03", "4:05" or "12.3 s" for a duration, into out. */
+/* So many seconds from now on CLOCK_MONOTONIC, for pthread_cond_timedwait and others. Less than 0 is taken as 0, more
+ * than 30 years (infinity too) as 30 years. */
+struct timespec dt_clock_deadline(double seconds);
+
+/* "1:02:03", "4:05" or "12.3 s" for a duration, "--:--" for one that is negative or not finite, into out. */
 void dt_clock_format(double seconds, char *out, size_t out_bytes);
 
 #endif

@@ -9,7 +9,7 @@
 
 typedef enum dt_log_level { DT_LOG_DEBUG, DT_LOG_INFO, DT_LOG_WARN, DT_LOG_ERROR } dt_log_level;
 
-/* Called with a whole line without its newline, one call at a time. */
+/* Called with a whole line without its newline, one call at a time. It must not log. */
 typedef void dt_log_sink(void *context, dt_log_level level, const char *line);
 
 /* Install the one sink (NULL: none) and the least level that reaches it. */

@@ -9,6 +9,7 @@
 #ifndef DT_CORE_BASE_RNG_H
 #define DT_CORE_BASE_RNG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* What the numbers are for: streams that must never overlap. */
@@ -19,9 +20,12 @@ typedef struct dt_rng {
     uint32_t counter[4];
     uint32_t buffer[4];
     int n_left; /* values left in buffer */
+    bool has_spare_normal;
+    float spare_normal; /* the second of the pair that dt_rng_normal made */
 } dt_rng;
 
-/* The generator for (seed, purpose, a, b): a and b are, for instance, epoch and sample id. Up to 2^32 blocks each. */
+/* The generator for (seed, purpose, a, b): a and b are, for instance, epoch and sample id. It yields
+ * 2^34 values of 32 bits before they repeat. A value, like an int: copy it to go on from the same place twice. */
 dt_rng dt_rng_at(uint64_t seed, dt_rng_purpose purpose, uint64_t a, uint64_t b);
 
 uint32_t dt_rng_u32(dt_rng *g);

@@ -1,0 +1,171 @@
+#include "core/model/device_host.h"
+
+#include "core/base/alloc.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+typedef struct host_device {
+    dt_device base;
+    int64_t n_threads;
+} host_device;
+
+/* Everything is done when its call returns, so streams and events are only names. */
+struct dt_stream {
+    char unused;
+};
+struct dt_event {
+    char unused;
+};
+
+static void host_destroy(dt_device *device)
+{
+    dt_free(device);
+}
+
+static void *host_alloc(dt_device *device, int64_t bytes)
+{
+    (void)device;
+    return bytes >= 0 && (uint64_t)bytes <= SIZE_MAX ? dt_alloc((size_t)bytes) : NULL;
+}
+
+static void host_free(dt_device *device, void *p)
+{
+    (void)device;
+    dt_free(p);
+}
+
+static dt_status host_copy(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind, dt_stream *stream, dt_error *err)
+{
+    (void)device, (void)kind, (void)stream;
+    if (bytes < 0)
+        return dt_fail(err, DT_ERR_INTERNAL, "host device: a copy of %lld bytes", (long long)bytes);
+    if (bytes > 0 && dst != src)
+        memcpy(dst, src, (size_t)bytes);
+    return DT_OK;
+}
+
+static dt_status host_zero(dt_device *device, void *dst, int64_t bytes, dt_stream *stream, dt_error *err)
+{
+    (void)device, (void)stream;
+    if (bytes < 0)
+        return dt_fail(err, DT_ERR_INTERNAL, "host device: %lld bytes to zero", (long long)bytes);
+    if (bytes > 0)
+        memset(dst, 0, (size_t)bytes);
+    return DT_OK;
+}
+
+static dt_status host_stream_create(dt_device *device, dt_stream **stream, dt_error *err)
+{
+    (void)device;
+    dt_stream *s = dt_calloc(1, sizeof *s);
+    if (!s)
+        return dt_fail_memory(err, sizeof *s, "stream");
+    *stream = s;
+    return DT_OK;
+}
+
+static void host_stream_destroy(dt_device *device, dt_stream *stream)
+{
+    (void)device;
+    dt_free(stream);
+}
+
+static dt_status host_stream_wait(dt_device *device, dt_stream *stream, dt_error *err)
+{
+    (void)device, (void)stream, (void)err;
+    return DT_OK;
+}
+
+static dt_status host_event_create(dt_device *device, dt_event **event, dt_error *err)
+{
+    (void)device;
+    dt_event *e = dt_calloc(1, sizeof *e);
+    if (!e)
+        return dt_fail_memory(err, sizeof *e, "event");
+    *event = e;
+    return DT_OK;
+}
+
+static void host_event_destroy(dt_device *device, dt_event *event)
+{
+    (void)device;
+    dt_free(event);
+}
+
+static dt_status host_event_record(dt_device *device, dt_event *event, dt_stream *stream, dt_error *err)
+{
+    (void)device, (void)event, (void)stream, (void)err;
+    return DT_OK;
+}
+
+static dt_status host_stream_wait_event(dt_device *device, dt_stream *stream, dt_event *event, dt_error *err)
+{
+    (void)device, (void)stream, (void)event, (void)err;
+    return DT_OK;
+}
+
+/* The processor's name as Linux tells it, or where it tells none (64-bit Arm) the architecture's. */
+static void processor_name(char *name, size_t name_bytes)
+{
+    char line[512];
+    name[0] = '\0';
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    while (f && name[0] == '\0' && fgets(line, sizeof line, f)) {
+        const char *colon = strchr(line, ':');
+        if (colon && strncmp(line, "model name", strlen("model name")) == 0)
+            snprintf(name, name_bytes, "%.*s", (int)strcspn(colon + 1 + strspn(colon + 1, " \t"), "\n"), colon + 1 + strspn(colon + 1, " \t"));
+    }
+    if (f)
+        fclose(f);
+    struct utsname system;
+    if (name[0] == '\0')
+        snprintf(name, name_bytes, "%s", uname(&system) == 0 ? system.machine : "host");
+}
+
+static void host_info(dt_device *device, dt_device_info *info)
+{
+    const host_device *host = (const host_device *)device;
+    char processor[96];
+    processor_name(processor, sizeof processor);
+    memset(info, 0, sizeof *info);
+    snprintf(info->name, sizeof info->name, "%s, %lld thread%s", processor, (long long)host->n_threads, host->n_threads == 1 ? "" : "s");
+    const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    info->memory_bytes = pages > 0 && page_bytes > 0 ? (int64_t)pages * page_bytes : 0;
+    info->n_threads = host->n_threads;
+    info->is_host = true;
+}
+
+static const dt_device_ops host_ops = {
+    .name = "host",
+    .destroy = host_destroy,
+    .alloc = host_alloc,
+    .free = host_free,
+    .host_alloc = host_alloc,
+    .host_free = host_free,
+    .copy = host_copy,
+    .zero = host_zero,
+    .stream_create = host_stream_create,
+    .stream_destroy = host_stream_destroy,
+    .stream_wait = host_stream_wait,
+    .event_create = host_event_create,
+    .event_destroy = host_event_destroy,
+    .event_record = host_event_record,
+    .stream_wait_event = host_stream_wait_event,
+    .info = host_info,
+};
+
+dt_status dt_device_host_create(int64_t n_threads, dt_device **device, dt_error *err)
+{
+    if (n_threads < 1)
+        return dt_fail(err, DT_ERR_INTERNAL, "host device: %lld compute threads", (long long)n_threads);
+    host_device *host = dt_calloc(1, sizeof *host);
+    if (!host)
+        return dt_fail_memory(err, sizeof *host, "host device");
+    host->base.ops = &host_ops;
+    host->n_threads = n_threads;
+    *device = &host->base;
+    return DT_OK;
+}
