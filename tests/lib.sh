@@ -35,7 +35,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 # Ranks outnumber cores here: give the core away while waiting.
 export OMPI_MCA_mpi_yield_when_idle=1
-unset DTRAIN_CONF
+ulimit -c 0
 
 _name=
 _state=
