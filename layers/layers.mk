@@ -9,6 +9,12 @@ liblayers_a_SOURCES = $(layers_SOURCES)
 
 layers_SOURCES =
 
+# The reference backend.
+layers_SOURCES += layers/arithmetic.h layers/ref/kernels_ref.h layers/ref/ref_internal.h layers/ref/kernels_ref.c \
+	layers/ref/batchnorm_ref.c layers/ref/conv_ref.c layers/ref/input_ref.c layers/ref/linear_ref.c \
+	layers/ref/loss_ref.c layers/ref/matmul_ref.c layers/ref/optimizer_ref.c layers/ref/pool_ref.c \
+	layers/ref/residual_ref.c
+
 # Kernels compiled three times: for the baseline CPU (in liblayers.a, DT_SIMD_SUFFIX is baseline), AVX2 and AVX-512.
 # Each file names its functions with the suffix; the caller picks by __builtin_cpu_supports at run time.
 # layers_simd_SOURCES = layers/cpu/kernels_simd.c

@@ -1,0 +1,285 @@
+/* conv_ref.c: convolution as one matrix product per chunk of images.
+ *
+ * With patch [row][c r s] the window that output pixel row = (image, p, q) looks at (zero outside the image):
+ *   forward           y [row][k]            =  patch [row][c r s]  x  transpose of w [k][c r s]
+ *   data gradient     dpatch [row][c r s]   =  dy [row][k]         x  w [k][c r s],  then each dx = sum of the patches it was in
+ *   weight gradient   dw [k][c r s]        +=  transpose of dy [row][k]  x  patch [row][c r s]
+ * A lazy input is applied while patches are gathered; zero padding pads the normalised values. The fusions at the other end
+ * are the plain operations called one after the other, so a fused result has the bits of the composed one.
+ */
+#include "core/base/alloc.h"
+#include "layers/arithmetic.h"
+#include "layers/ref/ref_internal.h"
+
+#include <string.h>
+
+/* A late layer has few pixels an image: work on so many images at once that a chunk has about this many rows. */
+#define ROWS_WANTED 256
+
+struct dt_conv {
+    dt_conv_desc desc;
+    int64_t p, q;        /* height and width of the output */
+    int64_t patch_elems; /* c r s */
+    int64_t images_per_chunk;
+    int64_t n_scratch_elems;
+};
+
+/* A chunk of images and the scratch memory it is worked on in. */
+typedef struct chunk {
+    int64_t first, n; /* images */
+    int64_t n_rows;   /* n p q */
+    double *patches;  /* [n_rows][c r s] */
+    double *outputs;  /* [n_rows][k], or transposed */
+    double *weights;  /* [k][c r s], or transposed */
+    double *image;    /* [c][h][w]: one image of dx */
+} chunk;
+
+static int64_t max_rows(const dt_conv *conv)
+{
+    return conv->images_per_chunk * conv->p * conv->q;
+}
+
+static chunk chunk_at(dt_ref_kernels *ref, const dt_conv *conv, int64_t first)
+{
+    const dt_conv_desc *d = &conv->desc;
+    chunk part = {.first = first, .n = d->n - first};
+    if (part.n > conv->images_per_chunk)
+        part.n = conv->images_per_chunk;
+    part.n_rows = part.n * conv->p * conv->q;
+    part.patches = ref->scratch;
+    part.outputs = part.patches + max_rows(conv) * conv->patch_elems;
+    part.weights = part.outputs + max_rows(conv) * d->k;
+    part.image = part.weights + d->k * conv->patch_elems;
+    return part;
+}
+
+dt_status dt_ref_conv_create(dt_kernels *k, const dt_conv_desc *desc, dt_conv **conv, dt_error *err)
+{
+    if (desc->n < 1 || desc->c < 1 || desc->k < 1 || desc->r < 1 || desc->s < 1 || desc->stride < 1 || desc->pad < 0 ||
+        desc->h + 2 * desc->pad < desc->r || desc->w + 2 * desc->pad < desc->s)
+        return dt_fail(
+            err, DT_ERR_UNSUPPORTED,
+            "convolution: %lld filters of %lldx%lld, stride %lld, pad %lld do not fit %lld images of %lldx%lldx%lld",
+            (long long)desc->k, (long long)desc->r, (long long)desc->s, (long long)desc->stride, (long long)desc->pad,
+            (long long)desc->n, (long long)desc->c, (long long)desc->h, (long long)desc->w);
+    dt_conv *made = dt_calloc(1, sizeof *made);
+    if (made == NULL)
+        return dt_fail_memory(err, sizeof *made, "a convolution");
+    made->desc = *desc;
+    made->p = dt_conv_out_h(desc);
+    made->q = dt_conv_out_w(desc);
+    made->patch_elems = desc->c * desc->r * desc->s;
+    made->images_per_chunk = (ROWS_WANTED + made->p * made->q - 1) / (made->p * made->q);
+    if (made->images_per_chunk > desc->n)
+        made->images_per_chunk = desc->n;
+    int64_t n_scratch =
+        max_rows(made) * (made->patch_elems + desc->k) + desc->k * made->patch_elems + desc->c * desc->h * desc->w;
+    dt_status status = dt_ref_scratch_reserve(dt_ref(k), n_scratch, err);
+    if (status != DT_OK) {
+        dt_free(made);
+        return status;
+    }
+    *conv = made;
+    return DT_OK;
+}
+
+void dt_ref_conv_destroy(dt_kernels *k, dt_conv *conv)
+{
+    (void)k;
+    dt_free(conv);
+}
+
+unsigned dt_ref_conv_fusions(dt_kernels *k, const dt_conv *conv)
+{
+    (void)k, (void)conv;
+    return DT_CONV_FUSE_PROLOGUE | DT_CONV_FUSE_SUMS | DT_CONV_FUSE_BACKWARD_EPILOGUE | DT_CONV_FUSE_BACKWARD_ADD |
+           DT_CONV_FUSE_WEIGHTS_PROLOGUE;
+}
+
+int64_t dt_ref_conv_weights_elems(dt_kernels *k, const dt_conv *conv)
+{
+    (void)k;
+    return conv->desc.k * conv->patch_elems;
+}
+
+dt_status dt_ref_conv_weights_import(dt_kernels *k, const dt_conv *conv, const float *oihw, float *w, dt_error *err)
+{
+    (void)err;
+    memcpy(w, oihw, (size_t)dt_ref_conv_weights_elems(k, conv) * sizeof *w);
+    return DT_OK;
+}
+
+dt_status dt_ref_conv_weights_export(dt_kernels *k, const dt_conv *conv, const float *w, float *oihw, dt_error *err)
+{
+    (void)err;
+    memcpy(oihw, w, (size_t)dt_ref_conv_weights_elems(k, conv) * sizeof *w);
+    return DT_OK;
+}
+
+/* Nothing is derived from the weights: each call reads them anew. */
+dt_status dt_ref_conv_weights_changed(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err)
+{
+    (void)k, (void)conv, (void)w, (void)err;
+    return DT_OK;
+}
+
+/* One row of patches: what output pixel (p, q) of an image sees. */
+static void gather_patch(const dt_conv *conv, const dt_act *x, int64_t image, int64_t p, int64_t q, double *patch)
+{
+    const dt_conv_desc *d = &conv->desc;
+    int64_t top = p * d->stride - d->pad;
+    int64_t left = q * d->stride - d->pad;
+    for (int64_t c = 0; c < d->c; c++) {
+        int64_t plane = (image * d->c + c) * d->h * d->w;
+        for (int64_t row = top; row < top + d->r; row++) {
+            for (int64_t column = left; column < left + d->s; column++) {
+                bool inside = row >= 0 && row < d->h && column >= 0 && column < d->w;
+                *patch++ = inside ? (double)dt_ref_act_at(x, c, plane + row * d->w + column) : 0.0;
+            }
+        }
+    }
+}
+
+static void gather_patches(dt_ref_kernels *ref, const dt_conv *conv, const dt_act *x, const chunk *part)
+{
+    (void)ref;
+#pragma omp parallel for schedule(static) num_threads(ref->n_threads)
+    for (int64_t row = 0; row < part->n_rows; row++) {
+        int64_t pixel = row % (conv->p * conv->q);
+        int64_t image = part->first + row / (conv->p * conv->q);
+        gather_patch(conv, x, image, pixel / conv->q, pixel % conv->q, part->patches + row * conv->patch_elems);
+    }
+}
+
+/* The place of filter k's value of a chunk's row in the output tensor. */
+static int64_t output_at(const dt_conv *conv, const chunk *part, int64_t row, int64_t k)
+{
+    int64_t n_pixels = conv->p * conv->q;
+    return ((part->first + row / n_pixels) * conv->desc.k + k) * n_pixels + row % n_pixels;
+}
+
+static void widen_weights(const dt_conv *conv, const float *w, bool transposed, double *out)
+{
+    for (int64_t k = 0; k < conv->desc.k; k++)
+        for (int64_t i = 0; i < conv->patch_elems; i++)
+            out[transposed ? i * conv->desc.k + k : k * conv->patch_elems + i] = (double)w[k * conv->patch_elems + i];
+}
+
+static void widen_outputs(const dt_conv *conv, const float *dy, const chunk *part, bool transposed)
+{
+    for (int64_t row = 0; row < part->n_rows; row++)
+        for (int64_t k = 0; k < conv->desc.k; k++)
+            part->outputs[transposed ? k * part->n_rows + row : row * conv->desc.k + k] =
+                (double)dy[output_at(conv, part, row, k)];
+}
+
+static void clear(double *out, int64_t n)
+{
+    memset(out, 0, (size_t)n * sizeof *out);
+}
+
+dt_status dt_ref_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w, const dt_tensor *y,
+                              void *sums, dt_error *err)
+{
+    dt_ref_kernels *ref = dt_ref(k);
+    const dt_conv_desc *d = &conv->desc;
+    float *out = dt_ref_data(y, d->n, d->k, conv->p, conv->q);
+    (void)dt_ref_data(&x->raw, d->n, d->c, d->h, d->w);
+    chunk part = chunk_at(ref, conv, 0);
+    widen_weights(conv, w, true, part.weights);
+    for (int64_t first = 0; first < d->n; first += part.n) {
+        part = chunk_at(ref, conv, first);
+        gather_patches(ref, conv, x, &part);
+        clear(part.outputs, part.n_rows * d->k);
+        dt_ref_matmul_add(ref->n_threads, part.n_rows, d->k, conv->patch_elems, part.patches, part.weights,
+                          part.outputs);
+        for (int64_t row = 0; row < part.n_rows; row++)
+            for (int64_t filter = 0; filter < d->k; filter++)
+                out[output_at(conv, &part, row, filter)] = (float)part.outputs[row * d->k + filter];
+    }
+    return sums != NULL ? dt_ref_bn_sums(k, y, sums, err) : DT_OK;
+}
+
+/* Channel c of an image of dx: every patch element goes back to the pixel it was gathered from. */
+static void scatter_patches(const dt_conv *conv, const double *patches, int64_t c, double *plane)
+{
+    const dt_conv_desc *d = &conv->desc;
+    clear(plane, d->h * d->w);
+    for (int64_t p = 0; p < conv->p; p++) {
+        for (int64_t q = 0; q < conv->q; q++) {
+            const double *patch = patches + (p * conv->q + q) * conv->patch_elems + c * d->r * d->s;
+            for (int64_t r = 0; r < d->r; r++) {
+                for (int64_t s = 0; s < d->s; s++) {
+                    int64_t row = p * d->stride - d->pad + r;
+                    int64_t column = q * d->stride - d->pad + s;
+                    if (row >= 0 && row < d->h && column >= 0 && column < d->w)
+                        plane[row * d->w + column] += patch[r * d->s + s];
+                }
+            }
+        }
+    }
+}
+
+static void write_image(dt_ref_kernels *ref, const dt_conv *conv, const chunk *part, int64_t image, const float *add,
+                        float *dx)
+{
+    const dt_conv_desc *d = &conv->desc;
+    const double *patches = part->patches + image * conv->p * conv->q * conv->patch_elems;
+    int64_t n_pixels = d->h * d->w;
+    (void)ref;
+#pragma omp parallel for schedule(static) num_threads(ref->n_threads)
+    for (int64_t c = 0; c < d->c; c++) {
+        double *plane = part->image + c * n_pixels;
+        int64_t at = ((part->first + image) * d->c + c) * n_pixels;
+        scatter_patches(conv, patches, c, plane);
+        for (int64_t i = 0; i < n_pixels; i++)
+            dx[at + i] = (float)(plane[i] + (add != NULL ? (double)add[at + i] : 0.0));
+    }
+}
+
+dt_status dt_ref_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
+                                    const dt_tensor *add, const dt_bn_backward *bn, const dt_tensor *dx, dt_error *err)
+{
+    dt_ref_kernels *ref = dt_ref(k);
+    const dt_conv_desc *d = &conv->desc;
+    const float *out_gradient = dt_ref_data(dy, d->n, d->k, conv->p, conv->q);
+    assert(d->for_training && !d->reads_image);
+    const float *added = add != NULL ? dt_ref_data(add, d->n, d->c, d->h, d->w) : NULL;
+    float *in_gradient = dt_ref_data(dx, d->n, d->c, d->h, d->w);
+    chunk part = chunk_at(ref, conv, 0);
+    widen_weights(conv, w, false, part.weights);
+    for (int64_t first = 0; first < d->n; first += part.n) {
+        part = chunk_at(ref, conv, first);
+        widen_outputs(conv, out_gradient, &part, false);
+        clear(part.patches, part.n_rows * conv->patch_elems);
+        dt_ref_matmul_add(ref->n_threads, part.n_rows, conv->patch_elems, d->k, part.outputs, part.weights,
+                          part.patches);
+        for (int64_t image = 0; image < part.n; image++)
+            write_image(ref, conv, &part, image, added, in_gradient);
+    }
+    return bn != NULL ? dt_ref_bn_backward_reduce(k, bn, dx, dx, err) : DT_OK;
+}
+
+dt_status dt_ref_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy, float *dw,
+                                       bool accumulate, dt_error *err)
+{
+    dt_ref_kernels *ref = dt_ref(k);
+    const dt_conv_desc *d = &conv->desc;
+    const float *out_gradient = dt_ref_data(dy, d->n, d->k, conv->p, conv->q);
+    (void)dt_ref_data(&x->raw, d->n, d->c, d->h, d->w);
+    assert(d->for_training);
+    (void)err;
+    int64_t n_weights = d->k * conv->patch_elems;
+    chunk part = chunk_at(ref, conv, 0);
+    clear(part.weights, n_weights);
+    for (int64_t first = 0; first < d->n; first += part.n) {
+        part = chunk_at(ref, conv, first);
+        gather_patches(ref, conv, x, &part);
+        widen_outputs(conv, out_gradient, &part, true);
+        dt_ref_matmul_add(ref->n_threads, d->k, conv->patch_elems, part.n_rows, part.outputs, part.patches,
+                          part.weights);
+    }
+    for (int64_t i = 0; i < n_weights; i++)
+        dw[i] = (float)(part.weights[i] + (accumulate ? (double)dw[i] : 0.0));
+    return DT_OK;
+}

@@ -1,0 +1,84 @@
+/* linear_ref.c: the fully connected layer.
+ *
+ *   y = x w^T + bias          x [n][c], w [k][c], y [n][k]
+ *   dx = dy w,  dw (+)= dy^T x,  dbias (+)= sum of dy over n
+ */
+#include "core/base/alloc.h"
+#include "layers/ref/ref_internal.h"
+
+struct dt_linear {
+    int64_t n, c, n_out;
+};
+
+dt_status dt_ref_linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear, dt_error *err)
+{
+    (void)k;
+    if (n < 1 || c < 1 || n_out < 1)
+        return dt_fail(err, DT_ERR_UNSUPPORTED,
+                       "linear: %lld rows of %lld features to %lld outputs; each must be at least 1", (long long)n,
+                       (long long)c, (long long)n_out);
+    dt_linear *made = dt_calloc(1, sizeof *made);
+    if (made == NULL)
+        return dt_fail_memory(err, sizeof *made, "a linear layer");
+    *made = (dt_linear){.n = n, .c = c, .n_out = n_out};
+    *linear = made;
+    return DT_OK;
+}
+
+void dt_ref_linear_destroy(dt_kernels *k, dt_linear *linear)
+{
+    (void)k;
+    dt_free(linear);
+}
+
+dt_status dt_ref_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const float *bias,
+                                const dt_tensor *y, dt_error *err)
+{
+    const float *in = dt_ref_data(x, linear->n, linear->c, 1, 1);
+    float *out = dt_ref_data(y, linear->n, linear->n_out, 1, 1);
+    (void)k, (void)err;
+    for (int64_t row = 0; row < linear->n; row++) {
+        for (int64_t j = 0; j < linear->n_out; j++) {
+            double sum = (double)bias[j];
+            for (int64_t c = 0; c < linear->c; c++)
+                sum += (double)in[row * linear->c + c] * (double)w[j * linear->c + c];
+            out[row * linear->n_out + j] = (float)sum;
+        }
+    }
+    return DT_OK;
+}
+
+static void data_gradient(const dt_linear *linear, const float *w, const float *dy, float *dx)
+{
+    for (int64_t row = 0; row < linear->n; row++) {
+        for (int64_t c = 0; c < linear->c; c++) {
+            double sum = 0.0;
+            for (int64_t j = 0; j < linear->n_out; j++)
+                sum += (double)dy[row * linear->n_out + j] * (double)w[j * linear->c + c];
+            dx[row * linear->c + c] = (float)sum;
+        }
+    }
+}
+
+dt_status dt_ref_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
+                                 const dt_tensor *dy, const dt_tensor *dx, float *dw, float *dbias, bool accumulate,
+                                 dt_error *err)
+{
+    const float *in = dt_ref_data(x, linear->n, linear->c, 1, 1);
+    const float *gradient = dt_ref_data(dy, linear->n, linear->n_out, 1, 1);
+    (void)k, (void)err;
+    data_gradient(linear, w, gradient, dt_ref_data(dx, linear->n, linear->c, 1, 1));
+    for (int64_t j = 0; j < linear->n_out; j++) {
+        double bias_sum = accumulate ? (double)dbias[j] : 0.0;
+        for (int64_t row = 0; row < linear->n; row++)
+            bias_sum += (double)gradient[row * linear->n_out + j];
+        dbias[j] = (float)bias_sum;
+        for (int64_t c = 0; c < linear->c; c++) {
+            double sum = accumulate ? (double)dw[j * linear->c + c] : 0.0;
+            for (int64_t row = 0; row < linear->n; row++)
+                sum += (double)gradient[row * linear->n_out + j] * (double)in[row * linear->c + c];
+            dw[j * linear->c + c] = (float)sum;
+        }
+    }
+    return DT_OK;
+}

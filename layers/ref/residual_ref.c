@@ -1,0 +1,45 @@
+/* residual_ref.c: y = relu(branch + skip), each with its own normalisation, and its gradient.
+ *
+ * Both inputs get the same gradient: dy where y > 0. y itself serves as the mask, so no mask is kept.
+ */
+#include "layers/arithmetic.h"
+#include "layers/ref/ref_internal.h"
+
+int64_t dt_ref_residual_mask_bytes(dt_kernels *k, const dt_tensor *y)
+{
+    (void)k, (void)y;
+    return 0;
+}
+
+dt_status dt_ref_residual_forward(dt_kernels *k, const dt_act *branch, const dt_act *skip, const dt_tensor *y,
+                                  void *mask, dt_error *err)
+{
+    float *out = dt_ref_data_like(y, &branch->raw);
+    int64_t n_pixels = y->h * y->w;
+    (void)dt_ref_data_like(&skip->raw, y);
+    (void)k, (void)mask, (void)err;
+    for (int64_t plane = 0; plane < y->n * y->c; plane++) {
+        int64_t c = plane % y->c;
+        for (int64_t i = plane * n_pixels; i < (plane + 1) * n_pixels; i++)
+            out[i] = dt_relu(dt_ref_act_at(branch, c, i) + dt_ref_act_at(skip, c, i));
+    }
+    return DT_OK;
+}
+
+dt_status dt_ref_residual_backward(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask,
+                                   const dt_bn_backward *branch, const dt_bn_backward *skip, const dt_tensor *g,
+                                   dt_error *err)
+{
+    const float *incoming = dy->data;
+    const float *value = dt_ref_data_like(y, dy);
+    float *outgoing = dt_ref_data_like(g, dy);
+    (void)mask;
+    assert((branch == NULL || !branch->x->relu) && (skip == NULL || !skip->x->relu));
+    for (int64_t i = 0; i < dt_ref_elems(dy); i++)
+        outgoing[i] = value[i] > 0.0F ? incoming[i] : 0.0F;
+    if (branch != NULL)
+        DT_TRY(dt_ref_bn_backward_reduce(k, branch, g, g, err));
+    if (skip != NULL)
+        DT_TRY(dt_ref_bn_backward_reduce(k, skip, g, g, err));
+    return DT_OK;
+}
