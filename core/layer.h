@@ -88,13 +88,14 @@ typedef struct dt_param_request {
 dt_status dt_builder_param(dt_net_builder *b, const dt_param_request *request, dt_error *err);
 /* Device memory of the layer's own for as long as the net lives (vectors per channel). *where is set before bind. */
 dt_status dt_builder_vector(dt_net_builder *b, int64_t bytes, void **where, dt_error *err);
-/* Device memory from this layer's forward to its backward (masks), or for the length of one call (scratch). */
+/* Device memory from this layer's forward to its backward (masks), or for the length of one call, forward or backward (scratch). */
 dt_status dt_builder_kept(dt_net_builder *b, int64_t bytes, void **where, dt_error *err);
-dt_status dt_builder_scratch(dt_net_builder *b, int64_t bytes, void **where, dt_error *err);
+dt_status dt_builder_scratch(dt_net_builder *b, int64_t bytes, bool in_backward, void **where, dt_error *err);
 
 /* The output is a tensor of its own: memory for raw is planned. (A BatchNorm's is not: it shares its input's.) */
 dt_status dt_builder_output(dt_net_builder *b, int64_t n, int64_t c, int64_t h, int64_t w, dt_error *err);
-/* The output is the input `which`, seen another way: raw is shared; and the gradient of the input's raw will be written over raw. */
+/* The output is the input `which`, seen another way: raw is shared, and the gradient of the input is written over it. The input must
+ * be a plain tensor with no other consumer. */
 dt_status dt_builder_output_view(dt_net_builder *b, int which, dt_error *err);
 /* The gradient of input `which` is the output's gradient, the same memory. */
 dt_status dt_builder_share_grad(dt_net_builder *b, int which, dt_error *err);

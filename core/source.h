@@ -29,6 +29,7 @@ typedef struct dt_batch {
 
 typedef struct dt_source_info {
     int64_t n_samples, n_classes;
+    int64_t image_size;   /* of the batches, pixels */
     uint64_t fingerprint; /* of class names, file names and sizes: ranks and checkpoints must agree on it */
 } dt_source_info;
 

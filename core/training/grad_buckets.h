@@ -15,6 +15,8 @@
 
 #include "core/comm.h"
 
+#define DT_GRAD_BUCKET_BYTES (4 << 20) /* the default; see comm/README.md */
+
 typedef struct dt_grad_buckets dt_grad_buckets;
 
 /* A run of the flat vector that becomes ready as a whole: one parameter, or a group of them. Parts are ascending, do not

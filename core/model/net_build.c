@@ -1,0 +1,309 @@
+/* net_build.c: the builder that layers talk to, and the memory of activations and gradients.
+ *
+ * Time is counted in ticks: with L layers, layer i runs forward at tick i and backward at tick 2L-1-i. Every block of memory gets
+ * the ticks between which it holds something, and core/model/memory_plan lets blocks that never live together share. A net
+ * without training ends at tick L-1, so activations die young. */
+#include "core/base/alloc.h"
+#include "core/model/net_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int64_t forward_tick(int64_t layer)
+{
+    return layer < 0 ? 0 : layer;
+}
+
+static int64_t backward_tick(const dt_net *net, int64_t layer)
+{
+    return 2 * net->n_layers - 1 - (layer < 0 ? 0 : layer);
+}
+
+static int64_t last_tick(const dt_net *net)
+{
+    return net->options.training ? 2 * net->n_layers : net->n_layers;
+}
+
+/* Make room for one more element behind n of `size` bytes each. */
+static dt_status grow(void **array, int64_t n, int64_t *max, size_t size, dt_error *err)
+{
+    if (n < *max)
+        return DT_OK;
+    int64_t more = *max ? 2 * *max : 64;
+    void *p = dt_realloc(*array, (size_t)*max * size, (size_t)more * size);
+    if (!p)
+        return dt_fail_memory(err, (size_t)more * size, "the net's tables");
+    *array = p;
+    *max = more;
+    return DT_OK;
+}
+
+static dt_status add_block(dt_net *net, int64_t bytes, int64_t first, int64_t last, int64_t *block, dt_error *err)
+{
+    DT_TRY(grow((void **)&net->blocks, net->n_blocks, &net->max_blocks, sizeof *net->blocks, err));
+    net->blocks[net->n_blocks] = (dt_planned_block){.bytes = bytes, .first = first, .last = last};
+    *block = net->n_blocks++;
+    return DT_OK;
+}
+
+static dt_status add_patch(dt_net *net, int64_t block, void **where, dt_error *err)
+{
+    DT_TRY(grow((void **)&net->patches, net->n_patches, &net->max_patches, sizeof *net->patches, err));
+    net->patches[net->n_patches++] = (dt_patch){block, where};
+    return DT_OK;
+}
+
+static dt_status add_patched_block(dt_net *net, int64_t bytes, int64_t first, int64_t last, void **where, dt_error *err)
+{
+    int64_t block = 0;
+    DT_TRY(add_block(net, bytes, first, last, &block, err));
+    return add_patch(net, block, where, err);
+}
+
+/* -- what layers call ------------------------------------------------------------------------------------------- */
+
+dt_status dt_builder_param(dt_net_builder *b, const dt_param_request *request, dt_error *err)
+{
+    dt_net *net = b->net;
+    DT_TRY(grow((void **)&net->params, net->n_params, &net->max_params, sizeof *net->params, err));
+    dt_param *p = &net->params[net->n_params];
+    *p = (dt_param){.kind = request->kind,
+                    .init = request->init,
+                    .last_of_branch = b->spec->last_of_branch && request->init == DT_INIT_ONE && request->kind == DT_PARAM_BN,
+                    .n_dims = request->n_dims,
+                    .fan = request->fan,
+                    .n_canonical = 1,
+                    .n_native = request->n_elems,
+                    .layer = b->layer,
+                    .which = b->n_params_of_layer++,
+                    .value = request->value,
+                    .grad = request->grad};
+    snprintf(p->name, sizeof p->name, "%s.%s", b->spec->name, request->suffix);
+    for (int i = 0; i < request->n_dims; i++) {
+        p->dims[i] = request->dims[i];
+        p->n_canonical *= request->dims[i];
+    }
+    net->n_params++;
+    return DT_OK;
+}
+
+dt_status dt_builder_vector(dt_net_builder *b, int64_t bytes, void **where, dt_error *err)
+{
+    return add_patched_block(b->net, bytes, 0, last_tick(b->net), where, err);
+}
+
+dt_status dt_builder_kept(dt_net_builder *b, int64_t bytes, void **where, dt_error *err)
+{
+    int64_t last = b->net->options.training ? backward_tick(b->net, b->layer) : b->layer;
+    return add_patched_block(b->net, bytes, b->layer, last, where, err);
+}
+
+dt_status dt_builder_scratch(dt_net_builder *b, int64_t bytes, bool in_backward, void **where, dt_error *err)
+{
+    int64_t tick = in_backward ? backward_tick(b->net, b->layer) : b->layer;
+    return add_patched_block(b->net, bytes, tick, tick, where, err);
+}
+
+dt_status dt_builder_output(dt_net_builder *b, int64_t n, int64_t c, int64_t h, int64_t w, dt_error *err)
+{
+    dt_value *out = &b->net->values[b->layer + 1];
+    if (n < 1 || c < 1 || h < 1 || w < 1)
+        return dt_fail(err, DT_ERR_USAGE, "%s: the image of %lld pixels is too small for this net: nothing is left of it here", b->spec->name,
+                       (long long)b->net->options.image_size);
+    out->act.raw = (dt_tensor){.dtype = b->net->kernels->dtype, .n = n, .c = c, .h = h, .w = w};
+    b->net->value_plans[b->layer + 1].raw_of = b->layer + 1;
+    return DT_OK;
+}
+
+dt_status dt_builder_output_view(dt_net_builder *b, int which, dt_error *err)
+{
+    dt_net *net = b->net;
+    int input = b->spec->inputs[which];
+    if (net->values[input].has_bn || input == 0)
+        return dt_fail(err, DT_ERR_INTERNAL, "%s: its input must be a plain tensor that a layer made", b->spec->name);
+    net->value_plans[b->layer + 1].raw_of = input;
+    net->value_plans[input].grad_over_raw = true;
+    net->values[b->layer + 1].act.raw = net->values[input].act.raw;
+    return DT_OK;
+}
+
+static int64_t grad_root(const dt_net *net, int64_t value)
+{
+    while (net->value_plans[value].grad_of != value)
+        value = net->value_plans[value].grad_of;
+    return value;
+}
+
+dt_status dt_builder_share_grad(dt_net_builder *b, int which, dt_error *err)
+{
+    dt_net *net = b->net;
+    const dt_tensor *in = &net->values[b->spec->inputs[which]].act.raw, *out = &net->values[b->layer + 1].act.raw;
+    if (in->n != out->n || in->c != out->c || in->h != out->h || in->w != out->w)
+        return dt_fail(err, DT_ERR_INTERNAL, "%s: input %d has another shape than the output: they cannot share a gradient", b->spec->name, which);
+    net->value_plans[grad_root(net, b->spec->inputs[which])].grad_of = grad_root(net, b->layer + 1);
+    return DT_OK;
+}
+
+void *dt_builder_layer(dt_net_builder *b, size_t bytes)
+{
+    dt_layer *layer = dt_calloc(1, bytes);
+    if (!layer)
+        return NULL;
+    layer->ops = b->ops;
+    layer->kernels = b->net->kernels;
+    for (int i = 0; i < b->spec->n_inputs; i++)
+        layer->inputs[i] = &b->net->values[b->spec->inputs[i]];
+    layer->output = &b->net->values[b->layer + 1];
+    memcpy(layer->name, b->spec->name, sizeof layer->name);
+    return layer;
+}
+
+dt_kernels *dt_builder_kernels(dt_net_builder *b)
+{
+    return b->net->kernels;
+}
+
+bool dt_builder_training(const dt_net_builder *b)
+{
+    return b->net->options.training;
+}
+
+void dt_value_begin_grad(dt_value *value, const dt_tensor **add, const dt_bn_backward **bn)
+{
+    *add = value->n_pending < value->n_consumers ? &value->grad : NULL;
+    *bn = value->n_pending == 1 && value->has_bn ? &value->bn : NULL;
+}
+
+void dt_value_end_grad(dt_value *value, bool reduced)
+{
+    value->n_pending--;
+    value->grad_reduced = reduced;
+}
+
+/* -- what net.c calls --------------------------------------------------------------------------------------------- */
+
+static const dt_layer_ops *find_kind(const dt_layer_ops *const *registry, const char *kind)
+{
+    for (; *registry; registry++)
+        if (strcmp((*registry)->kind, kind) == 0)
+            return *registry;
+    return NULL;
+}
+
+static dt_status check_spec(const dt_net *net, int64_t layer, const dt_layer_spec *spec, const dt_layer_ops *ops, dt_error *err)
+{
+    if (!ops)
+        return dt_fail(err, DT_ERR_INTERNAL, "layer %s: there is no kind \"%s\" in the registry", spec->name, spec->kind);
+    if (spec->n_inputs != ops->n_inputs)
+        return dt_fail(err, DT_ERR_INTERNAL, "layer %s: %s takes %d inputs, not %d", spec->name, spec->kind, ops->n_inputs, spec->n_inputs);
+    for (int i = 0; i < spec->n_inputs; i++)
+        if (spec->inputs[i] < 0 || spec->inputs[i] > layer || net->value_plans[spec->inputs[i]].raw_of < 0)
+            return dt_fail(err, DT_ERR_INTERNAL, "layer %s: input %d is not a value made before it", spec->name, spec->inputs[i]);
+    return DT_OK;
+}
+
+dt_status dt_net_build_layers(dt_net *net, const dt_net_spec *spec, const dt_layer_ops *const *registry, dt_error *err)
+{
+    for (int64_t i = 0; i <= net->n_layers; i++)
+        net->value_plans[i] = (dt_value_plan){.raw_of = i == 0 ? 0 : -1, .grad_of = i, .producer = i - 1, .last_consumer = i - 1};
+    net->values[0].act.raw =
+        (dt_tensor){.dtype = net->kernels->dtype, .n = net->options.batch, .c = 3, .h = net->options.image_size, .w = net->options.image_size};
+    for (int64_t i = 0; i < net->n_layers; i++) {
+        const dt_layer_spec *layer = &spec->layers[i];
+        const dt_layer_ops *ops = find_kind(registry, layer->kind);
+        DT_TRY(check_spec(net, i, layer, ops, err));
+        for (int k = 0; k < layer->n_inputs; k++) {
+            net->values[layer->inputs[k]].n_consumers++;
+            net->value_plans[layer->inputs[k]].last_consumer = i;
+        }
+        dt_net_builder builder = {.net = net, .layer = i, .spec = layer, .ops = ops};
+        DT_TRY(ops->create(&builder, layer, &net->layers[i], err));
+    }
+    return DT_OK;
+}
+
+/* The block of every value that owns its raw, alive as long as any value that sees it. */
+static dt_status plan_raws(dt_net *net, dt_error *err)
+{
+    for (int64_t v = 0; v <= net->n_layers; v++) {
+        if (net->value_plans[v].raw_of != v)
+            continue;
+        int64_t last = net->options.training ? backward_tick(net, net->value_plans[v].producer) : 0;
+        for (int64_t u = v; u <= net->n_layers; u++)
+            if (net->value_plans[u].raw_of == v && !net->options.training && net->value_plans[u].last_consumer > last)
+                last = net->value_plans[u].last_consumer;
+        const dt_tensor *t = &net->values[v].act.raw;
+        int64_t bytes = net->kernels->ops->tensor_bytes(net->kernels, t->n, t->c, t->h, t->w);
+        DT_TRY(add_patched_block(net, bytes, forward_tick(net->value_plans[v].producer), last, &net->values[v].act.raw.data, err));
+    }
+    return DT_OK;
+}
+
+static bool has_own_grad(const dt_net *net, int64_t v)
+{
+    return v > 0 && net->value_plans[v].raw_of >= 0 && !net->value_plans[v].grad_over_raw;
+}
+
+/* One block for each group of values that share a gradient. It is first written when the last consumer of a member runs
+ * backward (the loss writes its input's gradient in its forward call), and read last by the producer of a member. */
+static dt_status plan_grads(dt_net *net, dt_error *err)
+{
+    for (int64_t root = 1; root <= net->n_layers; root++) {
+        if (!has_own_grad(net, root) || grad_root(net, root) != root)
+            continue;
+        int64_t first = last_tick(net), last = 0;
+        for (int64_t v = 1; v <= net->n_layers; v++) {
+            if (!has_own_grad(net, v) || grad_root(net, v) != root)
+                continue;
+            int64_t consumer = net->value_plans[v].last_consumer;
+            bool by_loss = net->value_plans[consumer + 1].raw_of < 0;
+            int64_t begin = by_loss ? forward_tick(consumer) : backward_tick(net, consumer);
+            int64_t end = backward_tick(net, net->value_plans[v].producer);
+            first = begin < first ? begin : first;
+            last = end > last ? end : last;
+        }
+        const dt_tensor *t = &net->values[root].act.raw;
+        int64_t block = 0;
+        DT_TRY(add_block(net, net->kernels->ops->tensor_bytes(net->kernels, t->n, t->c, t->h, t->w), first, last, &block, err));
+        for (int64_t v = 1; v <= net->n_layers; v++)
+            if (has_own_grad(net, v) && grad_root(net, v) == root)
+                DT_TRY(add_patch(net, block, &net->values[v].grad.data, err));
+    }
+    return DT_OK;
+}
+
+/* Shapes of gradients, and pointers of those that lie over raw or of views. */
+static void complete_values(dt_net *net)
+{
+    for (int64_t v = 0; v <= net->n_layers; v++) {
+        dt_value *value = &net->values[v];
+        int64_t raw_of = net->value_plans[v].raw_of;
+        if (raw_of < 0)
+            continue;
+        value->act.raw.data = net->values[raw_of].act.raw.data;
+        void *grad = net->value_plans[v].grad_over_raw ? value->act.raw.data : value->grad.data;
+        value->grad = value->act.raw;
+        value->grad.data = net->options.training ? grad : NULL;
+    }
+}
+
+dt_status dt_net_build_memory(dt_net *net, dt_error *err)
+{
+    DT_TRY(plan_raws(net, err));
+    if (net->options.training)
+        DT_TRY(plan_grads(net, err));
+    DT_TRY(dt_memory_plan(net->blocks, net->n_blocks, &net->memory_bytes, err));
+    for (int64_t i = 0; i < net->n_blocks; i++)
+        net->unplanned_bytes += (double)net->blocks[i].bytes;
+    net->memory = net->kernels->device->ops->alloc(net->kernels->device, net->memory_bytes);
+    if (!net->memory)
+        return dt_fail(err, DT_ERR_MEMORY, "the activations of %s at batch %lld and %lld pixels need %.2f GiB, and there is no room: take a smaller --batch",
+                       net->arch, (long long)net->options.batch, (long long)net->options.image_size, (double)net->memory_bytes / 1073741824.0);
+    for (int64_t i = 0; i < net->n_patches; i++)
+        *net->patches[i].where = net->memory + net->blocks[net->patches[i].block].offset;
+    complete_values(net);
+    for (int64_t i = 0; i < net->n_layers; i++)
+        if (net->layers[i]->ops->bind)
+            DT_TRY(net->layers[i]->ops->bind(net->layers[i], err));
+    return DT_OK;
+}

@@ -1,0 +1,89 @@
+/* net_internal.h: what net.c (run), net_build.c (builder, memory) and net_params.c (flat vectors, state) share. */
+#ifndef DT_CORE_MODEL_NET_INTERNAL_H
+#define DT_CORE_MODEL_NET_INTERNAL_H
+
+#include "core/model/memory_plan.h"
+#include "core/model/net.h"
+
+#define DT_STEP_FLOATS 16     /* at the end of grads: loss sums, stop request, the rest zero */
+#define DT_PARAM_ALIGNMENT 16 /* elements: optimizer_step's vectors */
+
+typedef struct dt_param {
+    char name[DT_STATE_NAME_BYTES];
+    dt_param_kind kind;
+    dt_param_init init;
+    bool last_of_branch; /* gamma of a residual branch's last BatchNorm */
+    int n_dims;
+    int64_t dims[4];
+    int64_t fan;
+    int64_t n_canonical; /* elements without padding */
+    int64_t n_native;    /* with the backend's padding */
+    int64_t first;       /* in the flat vectors */
+    int64_t layer;
+    int which; /* 0 is the first that the layer asked for */
+    float **value, **grad;
+} dt_param;
+
+/* A pointer to set once memory is there. */
+typedef struct dt_patch {
+    int64_t block;
+    void **where;
+} dt_patch;
+
+/* How a value's memory comes about. */
+typedef struct dt_value_plan {
+    int64_t raw_of;     /* the value whose raw this one shares; itself for a tensor of its own; -1: none (the loss) */
+    int64_t grad_of;    /* union-find parent of values whose gradients share memory */
+    int64_t producer;   /* layer; -1 for the image */
+    int64_t last_consumer;
+    bool grad_over_raw; /* the gradient is written over raw (of a BatchNorm's input) */
+} dt_value_plan;
+
+struct dt_net {
+    dt_kernels *kernels;
+    dt_net_options options;
+    char arch[32];
+    int64_t n_layers, n_classes;
+    dt_layer **layers;
+    dt_value *values;           /* [n_layers + 1] */
+    dt_value_plan *value_plans; /* [n_layers + 1] */
+
+    dt_planned_block *blocks;
+    int64_t n_blocks, max_blocks;
+    dt_patch *patches;
+    int64_t n_patches, max_patches;
+    char *memory; /* all blocks; device */
+    int64_t memory_bytes;
+    double unplanned_bytes;
+
+    dt_param *params; /* trained ones first, in the order of the layers, then statistics */
+    int64_t n_params, max_params;
+    dt_net_vectors vectors;
+    dt_loss_sums *eval_loss; /* without training: the loss sums' own memory */
+    dt_grad_part *parts;
+    int64_t *part_of_layer; /* -1: the layer has no trained parameter */
+    int64_t n_parts;
+    dt_state_layout layout;
+    dt_state_tensor *state_tensors;
+};
+
+struct dt_net_builder {
+    dt_net *net;
+    int64_t layer; /* the one being created */
+    const dt_layer_spec *spec;
+    const dt_layer_ops *ops;
+    int n_params_of_layer;
+};
+
+/* net_build.c: create layers, plan and assign memory. */
+dt_status dt_net_build_layers(dt_net *net, const dt_net_spec *spec, const dt_layer_ops *const *registry, dt_error *err);
+dt_status dt_net_build_memory(dt_net *net, dt_error *err);
+
+/* net_params.c: lay out and allocate the flat vectors, fill the pointers that layers asked for, describe the state. */
+dt_status dt_net_build_params(dt_net *net, dt_error *err);
+
+/* One parameter between host memory in canonical order and `native` (its place in a flat vector). Blocking. */
+dt_status dt_net_param_import(dt_net *net, const dt_param *param, const float *canonical, float *native, dt_error *err);
+dt_status dt_net_param_export(dt_net *net, const dt_param *param, const float *native, float *canonical, dt_error *err);
+
+#endif

@@ -1,0 +1,69 @@
+/* add.c: the residual join.
+ *
+ * Forward:   y = relu(branch + skip), both lazily normalised or plain
+ * Backward:  g = dy where y > 0, else 0; both inputs' gradient is g: the same memory, where dy was. Of inputs that are
+ *            normalised, the BatchNorm sums are taken from g in the same pass. */
+#include "core/base/alloc.h"
+#include "core/layer.h"
+
+typedef struct add_layer {
+    dt_layer head;
+    void *mask; /* NULL: the backend reads y */
+} add_layer;
+
+static void destroy(dt_layer *base)
+{
+    dt_free(base);
+}
+
+static dt_status request_memory(dt_net_builder *b, add_layer *layer, dt_error *err)
+{
+    dt_kernels *k = layer->head.kernels;
+    const dt_tensor *x = &layer->head.inputs[0]->act.raw;
+    DT_TRY(dt_builder_output(b, x->n, x->c, x->h, x->w, err));
+    DT_TRY(dt_builder_share_grad(b, 0, err));
+    DT_TRY(dt_builder_share_grad(b, 1, err));
+    int64_t bytes = dt_builder_training(b) ? k->ops->residual_mask_bytes(k, &layer->head.output->act.raw) : 0;
+    return bytes ? dt_builder_kept(b, bytes, &layer->mask, err) : DT_OK;
+}
+
+static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer **out, dt_error *err)
+{
+    add_layer *layer = dt_builder_layer(b, sizeof *layer);
+    if (!layer)
+        return dt_fail_memory(err, sizeof *layer, spec->name);
+    dt_status status = request_memory(b, layer, err);
+    if (status != DT_OK) {
+        destroy(&layer->head);
+        return status;
+    }
+    *out = &layer->head;
+    return DT_OK;
+}
+
+static dt_status forward(dt_layer *base, const dt_pass *pass, dt_error *err)
+{
+    dt_kernels *k = base->kernels;
+    void *mask = pass->training ? ((add_layer *)base)->mask : NULL;
+    return k->ops->residual_forward(k, &base->inputs[0]->act, &base->inputs[1]->act, &base->output->act.raw, mask, err);
+}
+
+static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
+{
+    (void)pass;
+    dt_kernels *k = base->kernels;
+    const dt_bn_backward *bn[2] = {NULL, NULL};
+    for (int i = 0; i < 2; i++) {
+        const dt_tensor *add = NULL;
+        dt_value_begin_grad(base->inputs[i], &add, &bn[i]);
+        if (add)
+            return dt_fail(err, DT_ERR_INTERNAL, "%s: a residual join must be the last layer that reads its inputs", base->name);
+    }
+    const dt_value *y = base->output;
+    DT_TRY(k->ops->residual_backward(k, &y->grad, &y->act.raw, ((add_layer *)base)->mask, bn[0], bn[1], &y->grad, err));
+    for (int i = 0; i < 2; i++)
+        dt_value_end_grad(base->inputs[i], bn[i] != NULL);
+    return DT_OK;
+}
+
+const dt_layer_ops dt_layer_add = {.kind = "add", .n_inputs = 2, .create = create, .forward = forward, .backward = backward, .destroy = destroy};

@@ -1,0 +1,169 @@
+/* conv.c: a convolution without a bias.
+ *
+ * Forward:   y[n,k,p,q] = sum over c,r,s of w[k,c,r,s] * x[n, c, p*stride - pad + r, q*stride - pad + s]
+ * Backward:  dx = the transposed convolution of dy with w, plus what other consumers of x have added;
+ *            dw[k,c,r,s] = sum over n,p,q of dy[n,k,p,q] * x[n, c, p*stride - pad + r, ...]
+ *
+ * x is read lazily normalised where the backend can, and the BatchNorm sums of y come with y. Where it cannot (conv_fusions), plain
+ * operations of the same interface do it in passes of their own, through scratch memory. */
+#include "core/base/alloc.h"
+#include "core/layer.h"
+
+typedef struct conv_layer {
+    dt_layer head;
+    dt_conv *conv;
+    dt_conv_desc desc;
+    unsigned fusions;
+    float *w, *dw;
+    void *plain_x_forward, *plain_x_backward; /* scratch, where a prologue is missing */
+} conv_layer;
+
+static dt_status request_memory(dt_net_builder *b, conv_layer *layer, dt_error *err)
+{
+    const dt_conv_desc *d = &layer->desc;
+    dt_kernels *k = layer->head.kernels;
+    dt_param_request weight = {.suffix = "weight",
+                               .kind = DT_PARAM_WEIGHT,
+                               .init = DT_INIT_HE_FAN_OUT,
+                               .n_dims = 4,
+                               .dims = {d->k, d->c, d->r, d->s},
+                               .fan = d->k * d->r * d->s,
+                               .n_elems = k->ops->conv_weights_elems(k, layer->conv),
+                               .value = &layer->w,
+                               .grad = &layer->dw};
+    DT_TRY(dt_builder_param(b, &weight, err));
+    DT_TRY(dt_builder_output(b, d->n, d->k, dt_conv_out_h(d), dt_conv_out_w(d), err));
+    if (!layer->head.inputs[0]->has_bn)
+        return DT_OK;
+    int64_t bytes = k->ops->tensor_bytes(k, d->n, d->c, d->h, d->w);
+    if (!(layer->fusions & DT_CONV_FUSE_PROLOGUE))
+        DT_TRY(dt_builder_scratch(b, bytes, false, &layer->plain_x_forward, err));
+    if (d->for_training && !(layer->fusions & DT_CONV_FUSE_WEIGHTS_PROLOGUE))
+        DT_TRY(dt_builder_scratch(b, bytes, true, &layer->plain_x_backward, err));
+    return DT_OK;
+}
+
+static void destroy(dt_layer *base)
+{
+    conv_layer *layer = (conv_layer *)base;
+    if (layer->conv)
+        layer->head.kernels->ops->conv_destroy(layer->head.kernels, layer->conv);
+    dt_free(layer);
+}
+
+static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer **out, dt_error *err)
+{
+    conv_layer *layer = dt_builder_layer(b, sizeof *layer);
+    if (!layer)
+        return dt_fail_memory(err, sizeof *layer, spec->name);
+    dt_kernels *k = layer->head.kernels;
+    const dt_tensor *x = &layer->head.inputs[0]->act.raw;
+    layer->desc = (dt_conv_desc){.n = x->n,
+                                 .c = x->c,
+                                 .h = x->h,
+                                 .w = x->w,
+                                 .k = spec->channels,
+                                 .r = spec->kernel,
+                                 .s = spec->kernel,
+                                 .stride = spec->stride,
+                                 .pad = spec->pad,
+                                 .for_training = dt_builder_training(b),
+                                 .reads_image = spec->inputs[0] == 0};
+    dt_status status = k->ops->conv_create(k, &layer->desc, &layer->conv, err);
+    if (status == DT_OK) {
+        layer->fusions = k->ops->conv_fusions(k, layer->conv);
+        status = request_memory(b, layer, err);
+    }
+    if (status != DT_OK) {
+        destroy(&layer->head);
+        return status;
+    }
+    *out = &layer->head;
+    return DT_OK;
+}
+
+/* x as the backend can read it: lazy, or written out into `scratch`. */
+static dt_status readable_input(conv_layer *layer, dt_conv_fusion needed, void *scratch, dt_act *x, dt_error *err)
+{
+    dt_kernels *k = layer->head.kernels;
+    const dt_act *lazy = &layer->head.inputs[0]->act;
+    *x = *lazy;
+    if (!lazy->scale || (layer->fusions & (unsigned)needed))
+        return DT_OK;
+    *x = (dt_act){.raw = lazy->raw};
+    x->raw.data = scratch;
+    return k->ops->act_materialize(k, lazy, &x->raw, err);
+}
+
+static dt_status forward(dt_layer *base, const dt_pass *pass, dt_error *err)
+{
+    conv_layer *layer = (conv_layer *)base;
+    dt_kernels *k = base->kernels;
+    dt_act x;
+    void *sums = pass->training ? base->output->sums : NULL;
+    bool fused_sums = sums && (layer->fusions & DT_CONV_FUSE_SUMS);
+    DT_TRY(readable_input(layer, DT_CONV_FUSE_PROLOGUE, layer->plain_x_forward, &x, err));
+    DT_TRY(k->ops->conv_forward(k, layer->conv, &x, layer->w, &base->output->act.raw, fused_sums ? sums : NULL, err));
+    if (sums && !fused_sums)
+        return k->ops->bn_sums(k, &base->output->act.raw, sums, err);
+    return DT_OK;
+}
+
+static dt_status backward_data(conv_layer *layer, dt_error *err)
+{
+    dt_kernels *k = layer->head.kernels;
+    dt_value *x = layer->head.inputs[0];
+    const dt_tensor *add = NULL;
+    const dt_bn_backward *bn = NULL;
+    dt_value_begin_grad(x, &add, &bn);
+    if (!(layer->fusions & DT_CONV_FUSE_BACKWARD_EPILOGUE))
+        bn = NULL; /* the BatchNorm sees grad_reduced unset and does it itself */
+    DT_TRY(k->ops->conv_backward_data(k, layer->conv, &layer->head.output->grad, layer->w, add, bn, &x->grad, err));
+    dt_value_end_grad(x, bn != NULL);
+    return DT_OK;
+}
+
+static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
+{
+    conv_layer *layer = (conv_layer *)base;
+    dt_kernels *k = base->kernels;
+    dt_act x;
+    DT_TRY(readable_input(layer, DT_CONV_FUSE_WEIGHTS_PROLOGUE, layer->plain_x_backward, &x, err));
+    DT_TRY(k->ops->conv_backward_weights(k, layer->conv, &x, &base->output->grad, layer->dw, pass->accumulate, err));
+    return layer->desc.reads_image ? DT_OK : backward_data(layer, err);
+}
+
+static dt_status weights_changed(dt_layer *base, dt_error *err)
+{
+    conv_layer *layer = (conv_layer *)base;
+    return base->kernels->ops->conv_weights_changed(base->kernels, layer->conv, layer->w, err);
+}
+
+static dt_status param_import(dt_layer *base, int which, const float *canonical, float *native, dt_error *err)
+{
+    (void)which;
+    return base->kernels->ops->conv_weights_import(base->kernels, ((conv_layer *)base)->conv, canonical, native, err);
+}
+
+static dt_status param_export(dt_layer *base, int which, const float *native, float *canonical, dt_error *err)
+{
+    (void)which;
+    return base->kernels->ops->conv_weights_export(base->kernels, ((conv_layer *)base)->conv, native, canonical, err);
+}
+
+static int64_t forward_macs(const dt_layer *base)
+{
+    const dt_conv_desc *d = &((const conv_layer *)base)->desc;
+    return d->n * d->k * dt_conv_out_h(d) * dt_conv_out_w(d) * d->c * d->r * d->s;
+}
+
+const dt_layer_ops dt_layer_conv = {.kind = "conv",
+                                    .n_inputs = 1,
+                                    .create = create,
+                                    .forward = forward,
+                                    .backward = backward,
+                                    .weights_changed = weights_changed,
+                                    .param_import = param_import,
+                                    .param_export = param_export,
+                                    .forward_macs = forward_macs,
+                                    .destroy = destroy};
