@@ -258,10 +258,18 @@ static dt_status plan(trainer *t, dt_error *err)
                        "the training set has %lld images, fewer than one global batch of %lld (%d ranks x --batch %lld x --accumulate %lld): take a smaller "
                        "--batch",
                        (long long)t->train.n_samples, (long long)t->global_batch, t->comm->size, (long long)c->batch, (long long)c->accumulate);
-    t->total_steps = t->steps_per_epoch * c->epochs;
-    if (c->steps > 0 && c->steps < t->total_steps)
-        t->total_steps = c->steps;
     return DT_OK;
+}
+
+/* What is left from here on, at this world size: steps that were done at another one do not count in its units. */
+static void plan_steps(trainer *t)
+{
+    int64_t left_of_epoch = (t->train.n_samples - t->position) / t->global_batch;
+    t->total_steps = t->step;
+    if (t->epoch < t->config->epochs)
+        t->total_steps += left_of_epoch + (t->config->epochs - t->epoch - 1) * t->steps_per_epoch;
+    if (t->config->steps > 0 && t->config->steps < t->total_steps)
+        t->total_steps = t->config->steps;
 }
 
 static dt_status create_step(trainer *t, dt_error *err)
@@ -473,6 +481,7 @@ static dt_status run(trainer *t, dt_error *err)
     DT_TRY(create_step(t, err));
     DT_TRY(broadcast_parameters(t, err));
     DT_TRY(resume(t, err));
+    plan_steps(t);
     t->agreed = false;
     t->first_step = t->step;
     t->start_s = dt_clock_s();
