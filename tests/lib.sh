@@ -107,7 +107,7 @@ expect_exit()
         shift
         set -- "$MPIRUN" --oversubscribe -np "$@"
     fi
-    timeout --kill-after=10 "$TIME_LIMIT_S" "$@" >"$OUTPUT" 2>&1 </dev/null
+    { timeout --kill-after=10 "$TIME_LIMIT_S" "$@"; } >"$OUTPUT" 2>&1 </dev/null
     got=$?
     if [ "$got" -eq 124 ] && [ "$want" -ne 124 ]; then
         fail "time limit of $TIME_LIMIT_S s: $*"

@@ -3,7 +3,7 @@
 #   make check          all tests; the long cases are skipped
 #   make check-long     all tests, long cases too
 #   make check-asan     all tests under AddressSanitizer and UBSan, in build-asan/
-#   make check-tsan     $(TESTS_TSAN) under ThreadSanitizer, in build-tsan/
+#   make check-tsan     TESTS_TSAN under ThreadSanitizer, in build-tsan/
 #   make check TESTS=tests/core/rng_test        one of them; its output is in tests/core/rng_test.log
 #   tests/core/rng_test NAME                    one case, straight
 
@@ -17,8 +17,8 @@ LAUNCH_TESTS =
 PROGRAM_TESTS =
 # Files that they read.
 PROGRAM_FILES =
-# Test programs (not scripts) that `make check-tsan` runs: those with threads and no MPI.
-TESTS_TSAN = tests/core/testing_test
+# What `make check-tsan` runs: tests with threads and without OpenMP, whose library ThreadSanitizer cannot see into.
+TESTS_TSAN = tests/core/testing_test tests/program/harness_test.sh
 # Stand-ins for the other side of core's interfaces, and other code that tests share.
 fakes_SOURCES =
 # Like check_PROGRAMS, for programs that scripts start.
@@ -54,9 +54,11 @@ AM_TESTS_ENVIRONMENT = \
 	$(SANITIZER_ENVIRONMENT)
 
 SANITIZER_ENVIRONMENT =
+# fast_unwind_on_malloc=0: the libraries have no frame pointers; without it a leak is not traced to the one that made it.
 if ASAN
 SANITIZER_ENVIRONMENT += \
 	LSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/sanitizer/lsan.supp:print_suppressions=0'; export LSAN_OPTIONS; \
+	ASAN_OPTIONS=fast_unwind_on_malloc=0; export ASAN_OPTIONS; \
 	UBSAN_OPTIONS=print_stacktrace=1; export UBSAN_OPTIONS; \
 	DTRAIN_TEST_SLOWER=4; export DTRAIN_TEST_SLOWER;
 endif

@@ -37,7 +37,7 @@ expect_output '^1 passed, 0 failed, 1 skipped$'
 expect_exit 0 env DTRAIN_TEST_LONG=1 "$planted" it_is_long
 
 begin "a_crash_is_a_failure"
-expect_exit 134 env ASAN_OPTIONS=handle_abort=0 TSAN_OPTIONS=handle_abort=0 "$planted" it_crashes
+expect_exit 134 "$planted" it_crashes
 
 begin "a_name_that_fits_no_test_is_an_error"
 expect_exit 99 "$planted" no_such_test
@@ -48,5 +48,16 @@ expect_output '^1 passed, 0 failed, 0 skipped$'
 expect_exit 77 "$planted_ranks" all_skip
 expect_exit 1 "$planted_ranks" rank_2_fails
 expect_output 'rank 2: .*planted_ranks\.c:[0-9]+: rank\(\) != 2'
+
+begin "a_leak_is_a_failure_under_AddressSanitizer"
+[ -n "${LSAN_OPTIONS:-}" ] || skip "built without AddressSanitizer"
+expect_exit 1 "$planted" it_leaks
+expect_output 'LeakSanitizer: detected memory leaks'
+expect_output 'in it_leaks '
+
+begin "a_race_is_a_failure_under_ThreadSanitizer"
+[ -n "${TSAN_OPTIONS:-}" ] || skip "built without ThreadSanitizer"
+expect_exit 66 "$planted" it_races
+expect_output 'ThreadSanitizer: data race'
 
 finish

@@ -1,6 +1,7 @@
 /* Tests that fail, hang, or skip: harness_test.sh picks one and looks at what the harness makes of it. */
 #include "tests/testing.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -47,6 +48,31 @@ static void it_crashes(void)
     abort();
 }
 
+static void it_leaks(void)
+{
+    char *volatile lost = malloc(100);
+    DT_CHECK(lost != NULL);
+    lost = NULL;
+}
+
+static int counter;
+
+static void *count(void *unused)
+{
+    for (int i = 0; i < 1000; i++)
+        counter++;
+    return unused;
+}
+
+static void it_races(void)
+{
+    pthread_t thread;
+    DT_REQUIRE(pthread_create(&thread, NULL, count, NULL) == 0);
+    count(NULL);
+    pthread_join(thread, NULL);
+    DT_CHECK(counter > 0);
+}
+
 static void it_passes(void)
 {
     DT_CHECK(true);
@@ -60,6 +86,8 @@ static const dt_test tests[] = {
     DT_TEST(it_skips),
     DT_TEST(it_is_long),
     DT_TEST(it_crashes),
+    DT_TEST(it_leaks),
+    DT_TEST(it_races),
     DT_TEST(it_passes),
 };
 

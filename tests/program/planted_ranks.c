@@ -1,11 +1,23 @@
 /* Three ranks, of which one fails: harness_test.sh wants to see it. */
 #include "tests/testing.h"
 
-#include <stdlib.h>
+#include <mpi.h>
+
+void dt_test_set_up(void)
+{
+    MPI_Init(NULL, NULL);
+}
+
+void dt_test_tear_down(void)
+{
+    MPI_Finalize();
+}
 
 static int rank(void)
 {
-    return atoi(getenv("OMPI_COMM_WORLD_RANK"));
+    int rank = -1;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    return rank;
 }
 
 static void rank_2_fails(void)
@@ -20,7 +32,9 @@ static void all_skip(void)
 
 static void all_pass(void)
 {
-    DT_CHECK_INT(atoi(getenv("OMPI_COMM_WORLD_SIZE")), 3);
+    int n_ranks = 0;
+    MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
+    DT_CHECK_INT(n_ranks, 3);
 }
 
 static const dt_test tests[] = {DT_TEST(rank_2_fails), DT_TEST(all_skip), DT_TEST(all_pass)};

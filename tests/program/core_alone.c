@@ -1,0 +1,5 @@
+/* Nothing but core/, whole: see tests/program.mk. */
+int main(void)
+{
+    return 0;
+}
