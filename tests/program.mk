@@ -5,9 +5,3 @@ TEST_HELPERS += tests/program/planted_failures tests/program/planted_ranks
 PROGRAM_TESTS += tests/program/includes_test.sh
 PROGRAM_TESTS += tests/program/lib_test.sh
 PROGRAM_TESTS += tests/program/packages_test.sh
-
-# All of core/ linked with libc, pthread and libm alone: that this links is the test.
-TEST_HELPERS += tests/program/core_alone
-tests_program_core_alone_LDFLAGS = $(AM_LDFLAGS) -Wl,--whole-archive,libdtcore.a,--no-whole-archive
-tests_program_core_alone_LDADD =
-tests_program_core_alone_DEPENDENCIES = libdtcore.a

@@ -60,4 +60,8 @@ plant tree2/core/a.h '#include <sys/stat.h> /* mkdir */'
 plant tree2/layers/a.c '#include "core/layer.h" // why'
 expect test -z "$(violations tree2 core)$(violations tree2 layers)"
 
+begin "all_of_core_links_with_libc_pthread_and_libm_alone"
+echo 'int main(void) { return 0; }' >main.c
+expect_exit 0 ${LINK:-cc} -o alone main.c -Wl,--whole-archive "$TOP_BUILDDIR/libdtcore.a" -Wl,--no-whole-archive -pthread -lm
+
 finish
