@@ -95,8 +95,7 @@ bool dt_test_check_bytes(const void *actual, const void *expected, size_t n_byte
                              n_bytes);
 }
 
-bool dt_test_check_close(double actual, double expected, double tolerance, const char *file, int line,
-                         const char *text)
+bool dt_test_check_close(double actual, double expected, double tolerance, const char *file, int line, const char *text)
 {
     bool close = fabs(actual - expected) <= tolerance;
     return dt_test_check_msg(close, false, file, line, "%s is %.9g, expected %.9g within %.3g", text, actual, expected,
@@ -121,8 +120,8 @@ double dt_test_relative_error(const float *actual, const float *expected, int64_
     return largest_error / largest;
 }
 
-bool dt_test_check_near(const float *actual, const float *expected, int64_t n_elems, double tolerance,
-                        const char *file, int line, const char *text)
+bool dt_test_check_near(const float *actual, const float *expected, int64_t n_elems, double tolerance, const char *file,
+                        int line, const char *text)
 {
     double error = dt_test_relative_error(actual, expected, n_elems);
     int64_t worst = 0;

@@ -33,7 +33,9 @@ typedef struct dt_test {
 } dt_test;
 
 /* A row of the table of tests. Name it after the behaviour: resume_after_kill_gives_the_same_bits. */
+/* clang-format off */
 #define DT_TEST(function) {#function, function}
+/* clang-format on */
 
 /* main() for a table of tests. `suite` is the file's place in tests/, for example "core/rng". */
 #define DT_TEST_MAIN(suite, tests) DT_TEST_MAIN_RANKS(suite, tests, 0)
@@ -135,8 +137,8 @@ bool dt_test_check_bytes(const void *actual, const void *expected, size_t n_byte
                          const char *text);
 bool dt_test_check_close(double actual, double expected, double tolerance, const char *file, int line,
                          const char *text);
-bool dt_test_check_near(const float *actual, const float *expected, int64_t n_elems, double tolerance,
-                        const char *file, int line, const char *text);
+bool dt_test_check_near(const float *actual, const float *expected, int64_t n_elems, double tolerance, const char *file,
+                        int line, const char *text);
 void dt_test_skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool dt_test_long_wanted(void);
 
