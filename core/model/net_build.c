@@ -108,8 +108,7 @@ dt_status dt_builder_output(dt_net_builder *b, int64_t n, int64_t c, int64_t h, 
 {
     dt_value *out = &b->net->values[b->layer + 1];
     if (n < 1 || c < 1 || h < 1 || w < 1)
-        return dt_fail(err, DT_ERR_USAGE, "%s: the image of %lld pixels is too small for this net: nothing is left of it here", b->spec->name,
-                       (long long)b->net->options.image_size);
+        return dt_fail(err, DT_ERR_USAGE, "%s: nothing is left of an image of %lld pixels here", b->spec->name, (long long)b->net->options.image_size);
     out->act.raw = (dt_tensor){.dtype = b->net->kernels->dtype, .n = n, .c = c, .h = h, .w = w};
     b->net->value_plans[b->layer + 1].raw_of = b->layer + 1;
     return DT_OK;
