@@ -79,6 +79,22 @@ static void backward(dt_net *net, bool accumulate)
     DT_REQUIRE_MSG(dt_net_backward(net, &pass, NULL, NULL, &err) == DT_OK, "%s", err.message);
 }
 
+/* Deep nets of a few values per channel are chaotic. With small gammas at the ends of the branches the loss is smooth enough for
+ * differences in float32. */
+static void calm(dt_net *net)
+{
+    dt_error err = {0};
+    dt_net_vectors v;
+    dt_net_get_vectors(net, &v);
+    float *first = dt_alloc((size_t)v.n_trained * sizeof(float));
+    memcpy(first, v.values, (size_t)v.n_trained * sizeof(float));
+    DT_REQUIRE(dt_net_init(net, 7, true, &err) == DT_OK);
+    for (int64_t i = 0; i < v.n_trained; i++)
+        if (first[i] == 1.0f && v.values[i] == 0.0f)
+            v.values[i] = 0.2f;
+    dt_free(first);
+}
+
 /* The gradient of every layer's parameters along a random direction, against the change of the loss. */
 static void check_directional_gradients(const char *arch, int64_t every, double change)
 {
@@ -88,6 +104,7 @@ static void check_directional_gradients(const char *arch, int64_t every, double 
     int64_t n_parts = 0;
     const dt_grad_part *parts = dt_net_grad_parts(net, &n_parts);
     dt_net_get_vectors(net, &v);
+    calm(net);
     backward(net, false);
     float *saved = dt_alloc((size_t)v.n_all * sizeof(float));
     memcpy(saved, v.values, (size_t)v.n_all * sizeof(float));
@@ -121,7 +138,7 @@ static void gradients_of_a_basic_block_net_match_finite_differences(void)
 
 static void gradients_of_a_bottleneck_net_match_finite_differences(void)
 {
-    check_directional_gradients("resnet50", 9, 2e-4);
+    check_directional_gradients("resnet50", 9, 4e-3);
 }
 
 static unsigned no_fusions(dt_kernels *k, const dt_conv *conv)
