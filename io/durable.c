@@ -1,0 +1,200 @@
+#define _GNU_SOURCE /* fallocate */
+#include "io/durable.h"
+
+#include "core/base/alloc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL /* compiled for the CPU we build for, not for the distribution's oldest */
+#include <xxhash.h>
+
+#define HASH_BLOCK_BYTES ((int64_t)1 << 20) /* stays in the second-level cache between read and hash */
+
+dt_status dt_durable_path(char *path, dt_error *err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(path, DT_DURABLE_PATH_BYTES, format, args);
+    va_end(args);
+    if (n < 0 || n >= DT_DURABLE_PATH_BYTES)
+        return dt_fail(err, DT_ERR_USAGE, "%.60s...: a path of %d bytes is longer than the %d that can be", path, n,
+                       DT_DURABLE_PATH_BYTES - 1);
+    return DT_OK;
+}
+
+/* "12.0 MB" */
+static void format_bytes(double bytes, char out[24])
+{
+    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB"};
+    int unit = 0;
+    for (; bytes >= 1000 && unit < 4; unit++)
+        bytes /= 1000;
+    snprintf(out, 24, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+}
+
+dt_status dt_durable_write_failed(int fd, const char *path, int error_number, int64_t wanted_bytes, dt_error *err)
+{
+    struct statvfs fs;
+    if ((error_number == ENOSPC || error_number == EDQUOT) && fstatvfs(fd, &fs) == 0) {
+        char wanted[24], available[24];
+        format_bytes((double)wanted_bytes, wanted);
+        format_bytes((double)fs.f_bavail * (double)fs.f_frsize, available);
+        return dt_fail(err, DT_ERR_IO, "%s: %s: %s wanted, %s free; make room or choose another --out", path,
+                       strerror(error_number), wanted, available);
+    }
+    errno = error_number;
+    return dt_fail_errno(err, "%s: cannot write %lld bytes", path, (long long)wanted_bytes);
+}
+
+dt_status dt_durable_write(int fd, const char *path, const void *data, int64_t bytes, int64_t offset, dt_error *err)
+{
+    const char *p = data;
+    for (int64_t done = 0; done < bytes;) {
+        ssize_t n = pwrite(fd, p + done, (size_t)(bytes - done), (off_t)(offset + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return dt_durable_write_failed(fd, path, n < 0 ? errno : ENOSPC, bytes - done, err);
+        done += n;
+    }
+    return DT_OK;
+}
+
+dt_status dt_durable_read(int fd, const char *path, void *data, int64_t bytes, int64_t offset, dt_error *err)
+{
+    char *p = data;
+    for (int64_t done = 0; done < bytes;) {
+        ssize_t n = pread(fd, p + done, (size_t)(bytes - done), (off_t)(offset + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return dt_fail_errno(err, "%s: cannot read %lld bytes at %lld", path, (long long)bytes, (long long)offset);
+        if (n == 0)
+            return dt_fail(err, DT_ERR_FORMAT, "%s: ends after %lld bytes, in the middle of what should be there: cut short",
+                           path, (long long)(offset + done));
+        done += n;
+    }
+    return DT_OK;
+}
+
+dt_status dt_durable_reserve(int fd, const char *path, int64_t bytes, dt_error *err)
+{
+    while (bytes > 0 && fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes) != 0) {
+        if (errno == EINTR)
+            continue;
+        if (errno == ENOSPC || errno == EDQUOT)
+            return dt_durable_write_failed(fd, path, errno, bytes, err);
+        break; /* not every file system can; the writes themselves will tell */
+    }
+    return DT_OK;
+}
+
+dt_status dt_durable_sync(int fd, const char *path, dt_error *err)
+{
+    while (fsync(fd) != 0)
+        if (errno != EINTR) /* a delayed write can be refused here: NFS, quotas, thin volumes */
+            return dt_fail_errno(err, "%s: fsync failed, so the file may not be on the disk", path);
+    return DT_OK;
+}
+
+dt_status dt_durable_sync_folder(const char *path, dt_error *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return dt_fail_errno(err, "%s: cannot open the folder", path);
+    int failed = 0;
+    while ((failed = fsync(fd)) != 0 && errno == EINTR)
+        ;
+    if (failed && (errno == EINVAL || errno == ENOTSUP || errno == EBADF))
+        failed = 0;
+    dt_status status = failed ? dt_fail_errno(err, "%s: fsync of the folder failed", path) : DT_OK;
+    close(fd);
+    return status;
+}
+
+dt_status dt_durable_sync_parent(const char *path, dt_error *err)
+{
+    char parent[DT_DURABLE_PATH_BYTES];
+    DT_TRY(dt_durable_path(parent, err, "%s", path));
+    size_t length = strlen(parent);
+    while (length > 1 && parent[length - 1] == '/')
+        length--;
+    while (length > 0 && parent[length - 1] != '/')
+        length--;
+    while (length > 1 && parent[length - 1] == '/')
+        length--;
+    parent[length] = '\0';
+    return dt_durable_sync_folder(length ? parent : ".", err);
+}
+
+dt_status dt_durable_rename(const char *from, const char *to, dt_error *err)
+{
+    if (rename(from, to) != 0)
+        return dt_fail_errno(err, "cannot rename %s to %s", from, to);
+    return dt_durable_sync_parent(to, err);
+}
+
+dt_status dt_durable_make_folder(const char *path, dt_error *err)
+{
+    char part[DT_DURABLE_PATH_BYTES];
+    DT_TRY(dt_durable_path(part, err, "%s", path));
+    if (!path[0])
+        return dt_fail(err, DT_ERR_USAGE, "the path of a folder is empty");
+    for (size_t i = 1;; i++) {
+        if (part[i] != '/' && part[i] != '\0')
+            continue;
+        char end = part[i];
+        part[i] = '\0';
+        if (mkdir(part, 0777) == 0)
+            DT_TRY(dt_durable_sync_parent(part, err));
+        else if (errno != EEXIST && access(part, F_OK) != 0)
+            return dt_fail_errno(err, "%s: cannot make the folder", part);
+        part[i] = end;
+        if (!end)
+            break;
+    }
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return dt_fail_errno(err, "%s: cannot look at the folder", path);
+    if (!S_ISDIR(st.st_mode))
+        return dt_fail(err, DT_ERR_IO, "%s: there is a file where a folder should be", path);
+    return DT_OK;
+}
+
+static void hash_to_hex(XXH128_hash_t hash, char hex[33])
+{
+    snprintf(hex, 33, "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
+}
+
+void dt_durable_hash_memory(const void *data, int64_t bytes, char hex[33])
+{
+    hash_to_hex(XXH3_128bits(data, (size_t)bytes), hex);
+}
+
+dt_status dt_durable_hash(int fd, const char *path, int64_t bytes, char hex[33], dt_error *err)
+{
+    XXH3_state_t *state = dt_alloc(sizeof *state); /* wants 64-byte alignment, which dt_alloc gives */
+    char *block = dt_alloc((size_t)HASH_BLOCK_BYTES);
+    dt_status status = DT_OK;
+    if (!state || !block) {
+        status = dt_fail_memory(err, (size_t)HASH_BLOCK_BYTES, "hashing a file");
+        goto fail;
+    }
+    XXH3_128bits_reset(state);
+    for (int64_t at = 0; at < bytes; at += HASH_BLOCK_BYTES) {
+        int64_t n = bytes - at < HASH_BLOCK_BYTES ? bytes - at : HASH_BLOCK_BYTES;
+        DT_TRY_OR_FAIL(status, dt_durable_read(fd, path, block, n, at, err));
+        XXH3_128bits_update(state, block, (size_t)n);
+    }
+    hash_to_hex(XXH3_128bits_digest(state), hex);
+fail:
+    dt_free(state);
+    dt_free(block);
+    return status;
+}
