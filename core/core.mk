@@ -22,3 +22,4 @@ core_SOURCES += core/training/evaluate.c core/training/evaluate.h
 core_SOURCES += core/training/step.c core/training/step.h
 core_SOURCES += core/training/trainer.c core/training/trainer.h
 core_SOURCES += core/training/upload.c core/training/upload.h
+core_SOURCES += core/training/checkpoint.c core/training/checkpoint.h

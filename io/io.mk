@@ -5,3 +5,7 @@ libio_a_CPPFLAGS = $(DT_CPPFLAGS) $(HDF5_CFLAGS) $(JPEG_CFLAGS) $(JANSSON_CFLAGS
 libio_a_SOURCES = $(io_SOURCES)
 
 io_SOURCES =
+# the output side
+io_SOURCES += io/checkpoint_hdf5.c io/checkpoint_hdf5.h io/generation.c io/generation.h io/manifest.c io/manifest.h
+io_SOURCES += io/hdf5_driver.c io/hdf5_driver.h io/hdf5_shard.c io/hdf5_shard.h
+io_SOURCES += io/durable.c io/durable.h
