@@ -1,2 +1,13 @@
 # Tests of core/. A test program is one line: CORE_TESTS += tests/core/NAME_test (from tests/core/NAME_test.c).
 CORE_TESTS += tests/core/testing_test
+CORE_TESTS += tests/core/alloc_test
+CORE_TESTS += tests/core/clock_test
+CORE_TESTS += tests/core/device_host_test
+CORE_TESTS += tests/core/error_test
+CORE_TESTS += tests/core/fault_test
+CORE_TESTS += tests/core/log_test
+CORE_TESTS += tests/core/oom_test
+CORE_TESTS += tests/core/queue_test
+CORE_TESTS += tests/core/rng_test
+CORE_TESTS += tests/core/schedule_test
+TESTS_TSAN += tests/core/alloc_test tests/core/fault_test tests/core/log_test tests/core/queue_test
