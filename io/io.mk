@@ -9,3 +9,15 @@ io_SOURCES =
 io_SOURCES += io/checkpoint_hdf5.c io/checkpoint_hdf5.h io/generation.c io/generation.h io/manifest.c io/manifest.h
 io_SOURCES += io/hdf5_driver.c io/hdf5_driver.h io/hdf5_shard.c io/hdf5_shard.h
 io_SOURCES += io/durable.c io/durable.h
+# Input: from a folder of JPEGs to batches.
+io_SOURCES += io/augment.c io/augment.h
+io_SOURCES += io/buffer.c io/buffer.h
+io_SOURCES += io/demo.h
+io_SOURCES += io/folder.c io/folder.h
+io_SOURCES += io/image.h
+io_SOURCES += io/jpeg.c io/jpeg.h
+io_SOURCES += io/loader.h
+io_SOURCES += io/resize.c io/resize.h
+io_SOURCES += io/resize_kernels.c io/resize_kernels.h
+io_SOURCES += io/sample.c io/sample.h
+io_SOURCES += io/sampler.c io/sampler.h

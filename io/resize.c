@@ -1,0 +1,167 @@
+/* resize.c: the weights of a resize, and its two passes. */
+#include "io/resize.h"
+
+#include "core/base/alloc.h"
+#include "io/buffer.h"
+#include "io/resize_kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct axis_buffers {
+    dt_buffer first, weights, exact;
+} axis_buffers;
+
+struct dt_resize {
+    const dt_resize_kernels *kernels;
+    int64_t n; /* target pixels in both directions */
+    dt_resize_axis x, y;
+    axis_buffers x_buffers, y_buffers;
+    dt_buffer rows;     /* source rows, horizontally filtered, row_bytes apart; one more than there are */
+    dt_buffer last_row; /* of the target, with room for the kernel's whole registers */
+    int64_t row_bytes, n_rows;
+};
+
+static bool vectors_allowed = true;
+
+void dt_resize_allow_vectors(bool allow)
+{
+    vectors_allowed = allow;
+}
+
+dt_status dt_resize_create(dt_resize **resize_out, dt_error *err)
+{
+    dt_resize *resize = dt_calloc(1, sizeof *resize);
+    if (!resize)
+        return dt_fail_memory(err, sizeof *resize, "resizer");
+    resize->kernels = dt_resize_kernels_best(vectors_allowed);
+    *resize_out = resize;
+    return DT_OK;
+}
+
+static void clear_axis(axis_buffers *buffers)
+{
+    dt_buffer_clear(&buffers->first);
+    dt_buffer_clear(&buffers->weights);
+    dt_buffer_clear(&buffers->exact);
+}
+
+void dt_resize_destroy(dt_resize *resize)
+{
+    if (!resize)
+        return;
+    clear_axis(&resize->x_buffers);
+    clear_axis(&resize->y_buffers);
+    dt_buffer_clear(&resize->rows);
+    dt_buffer_clear(&resize->last_row);
+    dt_free(resize);
+}
+
+/* The source pixels [*begin, *end) under the filter of target pixel i, and its centre in *centre. The roundings are PIL's. */
+static void reach(const dt_resize_span *span, int64_t i, double *centre, int64_t *begin, int64_t *end)
+{
+    double scale = span->length / (double)span->full, support = scale > 1 ? scale : 1;
+    *centre = span->from + ((double)i + 0.5) * scale;
+    double left = *centre - support + 0.5, right = *centre + support + 0.5;
+    *begin = left > (double)span->low ? (int64_t)left : span->low;
+    *end = right < (double)span->high ? (int64_t)right : span->high;
+}
+
+/* Weights of one target pixel into exact[0, end - begin), their sum 1. */
+static void weigh(double centre, double support, int64_t begin, int64_t end, double *exact)
+{
+    double sum = 0;
+    for (int64_t t = 0; t < end - begin; t++) {
+        double distance = fabs(((double)(begin + t) - centre + 0.5) / support);
+        exact[t] = distance < 1 ? 1 - distance : 0;
+        sum += exact[t];
+    }
+    for (int64_t t = 0; t < end - begin; t++)
+        exact[t] /= sum;
+}
+
+/* The most fraction bits that leave the largest weight in 16 bits and a sum of 255 times all of them in 32. */
+static int fraction_bits(double largest)
+{
+    int bits = 22;
+    while (ldexp(largest, bits) > INT16_MAX)
+        bits--;
+    return bits;
+}
+
+/* Build the filter of n target pixels from span->first on, in reverse if `flip`, taps padded to a multiple of `multiple`.
+ * *low and *high: the source pixels it needs. */
+static dt_status build_axis(const dt_resize_span *span, int64_t n, bool flip, int64_t multiple, dt_resize_axis *axis,
+                            axis_buffers *buffers, int64_t *low, int64_t *high, dt_error *err)
+{
+    double scale = span->length / (double)span->full, support = scale > 1 ? scale : 1, centre = 0, largest = 0;
+    int64_t begin = 0, end = 0, n_taps = 0;
+    reach(span, span->first, &centre, low, &end);
+    reach(span, span->first + n - 1, &centre, &begin, high);
+    for (int64_t i = 0; i < n; i++) {
+        reach(span, span->first + i, &centre, &begin, &end);
+        n_taps = end - begin > n_taps ? end - begin : n_taps;
+    }
+    n_taps = (n_taps + multiple - 1) / multiple * multiple;
+    DT_TRY(dt_buffer_reserve(&buffers->first, (size_t)n * sizeof(int32_t), "resizing", err));
+    DT_TRY(dt_buffer_reserve(&buffers->weights, (size_t)(n * n_taps) * sizeof(int16_t), "resizing", err));
+    DT_TRY(dt_buffer_reserve(&buffers->exact, (size_t)(n * n_taps) * sizeof(double), "resizing", err));
+
+    double *exact = buffers->exact.data;
+    memset(exact, 0, (size_t)(n * n_taps) * sizeof *exact);
+    *axis = (dt_resize_axis){.n = n, .n_taps = n_taps, .first = buffers->first.data, .weights = buffers->weights.data};
+    for (int64_t i = 0; i < n; i++) {
+        reach(span, span->first + i, &centre, &begin, &end);
+        /* Padding must not lead beyond the source: at its end the zeros come before the weights. */
+        int64_t at = begin + n_taps <= *high ? begin : *high - n_taps;
+        at = at > *low ? at : *low;
+        int64_t place = flip ? n - 1 - i : i;
+        weigh(centre, support, begin, end, exact + place * n_taps + (begin - at));
+        axis->first[place] = (int32_t)(at - *low);
+        for (int64_t t = 0; t < n_taps; t++)
+            largest = exact[place * n_taps + t] > largest ? exact[place * n_taps + t] : largest;
+    }
+    axis->bits = fraction_bits(largest);
+    double one = ldexp(1, axis->bits);
+    for (int64_t k = 0; k < n * n_taps; k++)
+        axis->weights[k] = (int16_t)(exact[k] * one + 0.5);
+    return DT_OK;
+}
+
+dt_status dt_resize_begin(dt_resize *resize, const dt_resize_view *view, dt_rect *needed, dt_error *err)
+{
+    int64_t low, high;
+    DT_TRY(build_axis(&view->x, view->n, view->flip, 4, &resize->x, &resize->x_buffers, &low, &high, err));
+    needed->x = low;
+    needed->w = high - low;
+    DT_TRY(build_axis(&view->y, view->n, false, 2, &resize->y, &resize->y_buffers, &low, &high, err));
+    needed->y = low;
+    needed->h = high - low;
+    resize->n = view->n;
+    resize->n_rows = 0;
+    resize->row_bytes = (3 * view->n + 4 + 31) / 32 * 32;
+    size_t row_bytes = (size_t)resize->row_bytes;
+    DT_TRY(dt_buffer_reserve(&resize->rows, (size_t)(needed->h + 1) * row_bytes, "resizing", err));
+    return dt_buffer_reserve(&resize->last_row, row_bytes, "resizing", err);
+}
+
+void dt_resize_rows(dt_resize *resize, uint8_t *const *rows, int64_t n_rows)
+{
+    for (int64_t i = 0; i < n_rows; i++)
+        resize->kernels->horizontal(&resize->x, rows[i],
+                                    (uint8_t *)resize->rows.data + (resize->n_rows + i) * resize->row_bytes);
+    resize->n_rows += n_rows;
+}
+
+void dt_resize_end(dt_resize *resize, uint8_t *out)
+{
+    int64_t n = resize->n, n_bytes = 3 * n;
+    for (int64_t i = 0; i < n; i++) {
+        /* The kernel writes whole registers; the rows after this one, if any, still come over what is too much. */
+        bool room = i * n_bytes + resize->row_bytes <= n * n_bytes;
+        uint8_t *target = room ? out + i * n_bytes : resize->last_row.data;
+        resize->kernels->vertical(&resize->y, i, resize->rows.data, resize->row_bytes, target, n_bytes);
+        if (!room)
+            memcpy(out + i * n_bytes, target, (size_t)n_bytes);
+    }
+}

@@ -1,0 +1,139 @@
+/* resize_kernels.c: see resize_kernels.h. */
+#include "io/resize_kernels.h"
+
+#include <string.h>
+
+static uint8_t to_level(int32_t sum, int bits)
+{
+    int32_t level = (sum + (1 << (bits - 1))) >> bits;
+    return (uint8_t)(level < 0 ? 0 : level > 255 ? 255 : level);
+}
+
+static void horizontal_c(const dt_resize_axis *x, const uint8_t *row, uint8_t *out)
+{
+    for (int64_t i = 0; i < x->n; i++) {
+        const uint8_t *source = row + 3 * (int64_t)x->first[i];
+        const int16_t *weights = x->weights + i * x->n_taps;
+        int32_t red = 0, green = 0, blue = 0;
+        for (int64_t t = 0; t < x->n_taps; t++) {
+            red += weights[t] * source[3 * t];
+            green += weights[t] * source[3 * t + 1];
+            blue += weights[t] * source[3 * t + 2];
+        }
+        out[3 * i] = to_level(red, x->bits);
+        out[3 * i + 1] = to_level(green, x->bits);
+        out[3 * i + 2] = to_level(blue, x->bits);
+    }
+}
+
+static void vertical_c(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes, uint8_t *out,
+                       int64_t n_bytes)
+{
+    const uint8_t *source = rows + y->first[i] * row_bytes;
+    const int16_t *weights = y->weights + i * y->n_taps;
+    enum { CHUNK = 64 };
+    for (int64_t begin = 0; begin < n_bytes; begin += CHUNK) {
+        int64_t n = n_bytes - begin < CHUNK ? n_bytes - begin : CHUNK;
+        int32_t sums[CHUNK] = {0};
+        for (int64_t t = 0; t < y->n_taps; t++)
+            for (int64_t b = 0; b < n; b++)
+                sums[b] += weights[t] * source[t * row_bytes + begin + b];
+        for (int64_t b = 0; b < n; b++)
+            out[begin + b] = to_level(sums[b], y->bits);
+    }
+}
+
+static const dt_resize_kernels kernels_c = {"C", horizontal_c, vertical_c};
+
+#if defined __x86_64__ && defined __GNUC__
+#    include <immintrin.h>
+
+#    define AVX2 __attribute__((target("avx2")))
+
+/* Four taps of one target pixel: in 32-bit lanes (r0+r1, r2+r3, g0+g1, g2+g3 | b0+b1, b2+b3, 0, 0), each weighted. */
+AVX2 static inline __m256i four_taps(const uint8_t *source, const int16_t *weights)
+{
+    const __m256i spread = _mm256_setr_epi8(0, -1, 3, -1, 6, -1, 9, -1, 1, -1, 4, -1, 7, -1, 10, -1, /* */
+                                            2, -1, 5, -1, 8, -1, 11, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    int64_t four;
+    memcpy(&four, weights, sizeof four);
+    __m256i pixels = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)source));
+    return _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, spread), _mm256_set1_epi64x(four));
+}
+
+AVX2 static inline __m256i target_pixel(const dt_resize_axis *x, const uint8_t *row, int64_t i)
+{
+    const uint8_t *source = row + 3 * (int64_t)x->first[i];
+    const int16_t *weights = x->weights + i * x->n_taps;
+    __m256i sum = four_taps(source, weights);
+    for (int64_t t = 4; t < x->n_taps; t += 4)
+        sum = _mm256_add_epi32(sum, four_taps(source + 3 * t, weights + t));
+    return sum;
+}
+
+AVX2 static void horizontal_avx2(const dt_resize_axis *x, const uint8_t *row, uint8_t *out)
+{
+    const __m256i half = _mm256_set1_epi32(1 << (x->bits - 1));
+    const __m128i bits = _mm_cvtsi32_si128(x->bits);
+    /* from r0 g0 r1 g1 r2 g2 r3 g3 b0 . b1 . b2 . b3 . */
+    const __m128i gather = _mm_setr_epi8(0, 1, 8, 2, 3, 10, 4, 5, 12, 6, 7, 14, -1, -1, -1, -1);
+    int64_t i = 0;
+    for (; i + 4 <= x->n; i += 4) {
+        __m256i p01 = _mm256_hadd_epi32(target_pixel(x, row, i), target_pixel(x, row, i + 1));
+        __m256i p23 = _mm256_hadd_epi32(target_pixel(x, row, i + 2), target_pixel(x, row, i + 3));
+        p01 = _mm256_sra_epi32(_mm256_add_epi32(p01, half), bits);
+        p23 = _mm256_sra_epi32(_mm256_add_epi32(p23, half), bits);
+        __m256i words = _mm256_packs_epi32(p01, p23);
+        __m256i levels = _mm256_packus_epi16(words, words);
+        __m128i both = _mm_unpacklo_epi64(_mm256_castsi256_si128(levels), _mm256_extracti128_si256(levels, 1));
+        _mm_storeu_si128((__m128i *)(out + 3 * i), _mm_shuffle_epi8(both, gather));
+    }
+    if (i < x->n) {
+        dt_resize_axis rest = *x;
+        rest.n -= i;
+        rest.first += i;
+        rest.weights += i * x->n_taps;
+        horizontal_c(&rest, row, out + 3 * i);
+    }
+}
+
+AVX2 static void vertical_avx2(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes, uint8_t *out,
+                               int64_t n_bytes)
+{
+    const uint8_t *source = rows + y->first[i] * row_bytes;
+    const int16_t *weights = y->weights + i * y->n_taps;
+    const __m256i half = _mm256_set1_epi32(1 << (y->bits - 1)), zero = _mm256_setzero_si256();
+    const __m128i bits = _mm_cvtsi32_si128(y->bits);
+    for (int64_t begin = 0; begin < n_bytes; begin += 32) {
+        __m256i sum0 = half, sum1 = half, sum2 = half, sum3 = half;
+        for (int64_t t = 0; t < y->n_taps; t += 2) {
+            int32_t two;
+            memcpy(&two, weights + t, sizeof two);
+            __m256i pair = _mm256_set1_epi32(two);
+            __m256i a = _mm256_loadu_si256((const __m256i *)(source + t * row_bytes + begin));
+            __m256i b = _mm256_loadu_si256((const __m256i *)(source + (t + 1) * row_bytes + begin));
+            __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpackhi_epi8(a, b);
+            sum0 = _mm256_add_epi32(sum0, _mm256_madd_epi16(_mm256_unpacklo_epi8(low, zero), pair));
+            sum1 = _mm256_add_epi32(sum1, _mm256_madd_epi16(_mm256_unpackhi_epi8(low, zero), pair));
+            sum2 = _mm256_add_epi32(sum2, _mm256_madd_epi16(_mm256_unpacklo_epi8(high, zero), pair));
+            sum3 = _mm256_add_epi32(sum3, _mm256_madd_epi16(_mm256_unpackhi_epi8(high, zero), pair));
+        }
+        /* unpack and pack both stay within 128-bit lanes, so the order comes out right */
+        __m256i words0 = _mm256_packs_epi32(_mm256_sra_epi32(sum0, bits), _mm256_sra_epi32(sum1, bits));
+        __m256i words1 = _mm256_packs_epi32(_mm256_sra_epi32(sum2, bits), _mm256_sra_epi32(sum3, bits));
+        _mm256_storeu_si256((__m256i *)(out + begin), _mm256_packus_epi16(words0, words1));
+    }
+}
+
+static const dt_resize_kernels kernels_avx2 = {"AVX2", horizontal_avx2, vertical_avx2};
+#endif
+
+const dt_resize_kernels *dt_resize_kernels_best(bool vectors)
+{
+#if defined __x86_64__ && defined __GNUC__
+    if (vectors && __builtin_cpu_supports("avx2"))
+        return &kernels_avx2;
+#endif
+    (void)vectors;
+    return &kernels_c;
+}
