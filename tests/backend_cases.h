@@ -23,7 +23,10 @@
  * The candidate's outputs may be off by `tolerance` relative to the largest expected element, and as much in the 2-norm. A
  * filter that matches no case counts as one failure. `image_size` in pixels (32 or more), `batch` in images. With
  * DTRAIN_TEST_VERBOSE=1 in the environment every case is printed with its error. */
-int dt_backend_cases_run(dt_kernels *candidate, dt_kernels *reference, int64_t image_size, int64_t batch, double tolerance,
-                         const char *filter);
+int dt_backend_cases_run(dt_kernels *candidate, dt_kernels *reference, int64_t image_size, int64_t batch,
+                         double tolerance, const char *filter);
+
+/* Set it to leave failures unprinted: for the test of these cases themselves. */
+extern bool dt_backend_cases_quiet;
 
 #endif

@@ -1,0 +1,384 @@
+/* backend_cases_conv.c: one convolution, in every direction and with every fusion that the candidate says it has. */
+#include "tests/backend_kit.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A convolution made on both sides; destroyed by conv_close. */
+typedef struct conv_pair {
+    dt_conv_desc desc;
+    dt_conv *conv[DT_KIT_SIDES];
+    dt_kit_buffer *w, *dw;
+    float *oihw; /* the values in w */
+} conv_pair;
+
+typedef struct conv_case {
+    conv_pair pair;
+    dt_kit_act x;
+    dt_kit_tensor y, dy, dx, add;
+    bool has_add, accumulate;
+    dt_kit_buffer *sums; /* NULL: not asked for */
+    dt_kit_act bn;       /* the epilogue's activation */
+    bool has_bn;
+    /* What the sums turn into, since the sums themselves are the backend's own affair. */
+    dt_kit_buffer *gamma, *beta, *mean, *invstd, *scale, *bias, *stat_mean, *stat_var;
+    dt_kit_buffer *dgamma, *dbeta, *coefficients;
+} conv_case;
+
+static void shape_text(const dt_conv_desc *d, char *text, size_t n_bytes)
+{
+    snprintf(text, n_bytes,
+             "n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64 " k%" PRId64 " r%" PRId64 " s%" PRId64 " stride%" PRId64
+             " pad%" PRId64,
+             d->n, d->c, d->h, d->w, d->k, d->r, d->s, d->stride, d->pad);
+}
+
+static conv_pair conv_open(dt_kit *kit, const dt_conv_desc *desc)
+{
+    conv_pair pair = {.desc = *desc};
+    for (int side = 0; side < DT_KIT_SIDES && !dt_kit_failed(kit); side++) {
+        dt_kernels *k = kit->side[side];
+        dt_error err = {0};
+        if (k->ops->conv_create(k, desc, &pair.conv[side], &err) != DT_OK)
+            dt_kit_fail(kit, "%s: conv_create: %s", k->ops->name, err.message);
+    }
+    return pair;
+}
+
+static void conv_close(dt_kit *kit, conv_pair *pair)
+{
+    for (int side = 0; side < DT_KIT_SIDES; side++)
+        if (pair->conv[side] != NULL)
+            kit->side[side]->ops->conv_destroy(kit->side[side], pair->conv[side]);
+}
+
+/* FP16, BF16 and TF32 backends round weights: leave them nothing to round, so that only their arithmetic is compared. */
+static void round_to_bf16(float *values, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        bits &= 0xFFFF0000U;
+        memcpy(&values[i], &bits, sizeof bits);
+    }
+}
+
+/* Fresh weights of He's variance, so that outputs have the size of inputs. */
+static float *random_weights(dt_kit *kit, const dt_conv_desc *d)
+{
+    int64_t n = d->k * d->c * d->r * d->s;
+    float bound = sqrtf(6.0F / (float)(d->c * d->r * d->s));
+    float *oihw = dt_kit_random(kit, n, -bound, bound);
+    if (kit->side[DT_KIT_CANDIDATE]->dtype != DT_F32)
+        round_to_bf16(oihw, n);
+    return oihw;
+}
+
+static dt_kit_buffer *weights_buffer(dt_kit *kit, const conv_pair *pair, dt_kit_role role, const float *oihw)
+{
+    int64_t n_bytes[DT_KIT_SIDES];
+    for (int side = 0; side < DT_KIT_SIDES; side++)
+        n_bytes[side] =
+            kit->side[side]->ops->conv_weights_elems(kit->side[side], pair->conv[side]) * (int64_t)sizeof(float);
+    dt_kit_buffer *buffer = dt_kit_opaque(kit, n_bytes);
+    buffer->role = role;
+    for (int side = 0; side < DT_KIT_SIDES && oihw != NULL; side++) {
+        dt_kernels *k = kit->side[side];
+        dt_error err = {0};
+        if (k->ops->conv_weights_import(k, pair->conv[side], oihw, buffer->data[side], &err) != DT_OK)
+            dt_kit_fail(kit, "%s: conv_weights_import: %s", k->ops->name, err.message);
+    }
+    dt_kit_remember(kit, buffer);
+    return buffer;
+}
+
+static void add_weights(dt_kit *kit, conv_pair *pair)
+{
+    pair->oihw = random_weights(kit, &pair->desc);
+    pair->w = weights_buffer(kit, pair, DT_KIT_IN, pair->oihw);
+    for (int side = 0; side < DT_KIT_SIDES; side++) {
+        dt_kernels *k = kit->side[side];
+        dt_error err = {0};
+        if (k->ops->conv_weights_changed(k, pair->conv[side], pair->w->data[side], &err) != DT_OK)
+            dt_kit_fail(kit, "%s: conv_weights_changed: %s", k->ops->name, err.message);
+    }
+}
+
+/* Padding must be zero in weights and gradients: anything that is not finite shows an element that was left out. */
+static void expect_weights(dt_kit *kit, const char *what, const conv_pair *pair, const dt_kit_buffer *buffer)
+{
+    int64_t n = pair->desc.k * pair->desc.c * pair->desc.r * pair->desc.s;
+    float *oihw[DT_KIT_SIDES];
+    for (int side = 0; side < DT_KIT_SIDES && !dt_kit_failed(kit); side++) {
+        dt_kernels *k = kit->side[side];
+        const float *own = dt_kit_download(kit, buffer, side);
+        dt_error err = {0};
+        oihw[side] = dt_kit_array(kit, n, sizeof(float));
+        if (k->ops->conv_weights_export(k, pair->conv[side], buffer->data[side], oihw[side], &err) != DT_OK)
+            dt_kit_fail(kit, "%s: conv_weights_export: %s", k->ops->name, err.message);
+        for (int64_t i = 0; i < buffer->bytes[side] / (int64_t)sizeof(float); i++)
+            if (!isfinite(own[i]))
+                dt_kit_fail(kit, "%s: %s[%lld] in its own order was not written", k->ops->name, what, (long long)i);
+    }
+    if (!dt_kit_failed(kit))
+        dt_kit_expect(kit, what, oihw[DT_KIT_CANDIDATE], oihw[DT_KIT_REFERENCE], n, 0);
+}
+
+/* -- forward -------------------------------------------------------------------------------------------------- */
+
+static dt_status forward_call(dt_kernels *k, int side, void *arg, dt_error *err)
+{
+    conv_case *a = arg;
+    const dt_conv_desc *d = &a->pair.desc;
+    void *sums = a->sums != NULL ? a->sums->data[side] : NULL;
+    DT_TRY(DT_KIT_OPERATION(k, conv_forward, a->pair.conv[side], &a->x.act[side], a->pair.w->data[side], &a->y.t[side],
+                            sums, err));
+    if (sums == NULL)
+        return DT_OK;
+    dt_bn_forward bn = {.c = d->k,
+                        .count = d->n * dt_conv_out_h(d) * dt_conv_out_w(d),
+                        .sums = sums,
+                        .gamma = a->gamma->data[side],
+                        .beta = a->beta->data[side],
+                        .eps = 0.01F,
+                        .mean = a->mean->data[side],
+                        .invstd = a->invstd->data[side],
+                        .scale = a->scale->data[side],
+                        .bias = a->bias->data[side],
+                        .stat_mean = a->stat_mean->data[side],
+                        .stat_var = a->stat_var->data[side],
+                        .stat_weight = 1.0F};
+    return DT_KIT_OPERATION(k, bn_finalize, &bn, err);
+}
+
+static void add_sums(dt_kit *kit, conv_case *a)
+{
+    int64_t c = a->pair.desc.k;
+    a->sums = dt_kit_sums(kit, c);
+    a->gamma = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, c, 0.5F, 1.5F), c);
+    a->beta = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, c, -0.5F, 0.5F), c);
+    dt_kit_buffer **outputs[] = {&a->mean, &a->invstd, &a->scale, &a->bias, &a->stat_mean, &a->stat_var};
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
+        *outputs[i] = dt_kit_floats(kit, DT_KIT_OUT, NULL, c);
+}
+
+static void forward_case(dt_kit *kit, const dt_conv_desc *desc, bool lazy, bool sums)
+{
+    conv_case a = {.pair = conv_open(kit, desc)};
+    if (!dt_kit_failed(kit)) {
+        add_weights(kit, &a.pair);
+        a.x = dt_kit_act_in(kit, desc->n, desc->c, desc->h, desc->w, lazy ? DT_KIT_NORMALISED_RELU : DT_KIT_PLAIN);
+        a.y = dt_kit_tensor_out(kit, desc->n, desc->k, dt_conv_out_h(desc), dt_conv_out_w(desc));
+        if (sums)
+            add_sums(kit, &a);
+        dt_kit_execute(kit, forward_call, &a);
+        dt_kit_expect_tensor(kit, "y", &a.y);
+    }
+    if (sums && !dt_kit_failed(kit)) {
+        dt_kit_expect_floats(kit, "mean", a.mean, desc->k, 0.5); /* beside a standard deviation of about 1 */
+        dt_kit_expect_floats(kit, "invstd", a.invstd, desc->k, 0);
+        dt_kit_expect_floats(kit, "scale", a.scale, desc->k, 0);
+        dt_kit_expect_floats(kit, "bias", a.bias, desc->k, 0.5);
+        dt_kit_expect_floats(kit, "stat_mean", a.stat_mean, desc->k, 0.5);
+        dt_kit_expect_floats(kit, "stat_var", a.stat_var, desc->k, 0);
+    }
+    conv_close(kit, &a.pair);
+    dt_kit_end(kit);
+}
+
+/* -- data gradient -------------------------------------------------------------------------------------------- */
+
+static dt_status backward_data_call(dt_kernels *k, int side, void *arg, dt_error *err)
+{
+    conv_case *a = arg;
+    const dt_conv_desc *d = &a->pair.desc;
+    dt_bn_backward bn = {0};
+    if (a->has_bn)
+        bn = dt_kit_bn_backward(&a->bn, a->sums, side);
+    DT_TRY(DT_KIT_OPERATION(k, conv_backward_data, a->pair.conv[side], &a->dy.t[side], a->pair.w->data[side],
+                            a->has_add ? &a->add.t[side] : NULL, a->has_bn ? &bn : NULL, &a->dx.t[side], err));
+    if (!a->has_bn)
+        return DT_OK;
+    dt_bn_backward_finalize finalize = {.c = d->c,
+                                        .count = d->n * d->h * d->w,
+                                        .sums = a->sums->data[side],
+                                        .gamma = a->gamma->data[side],
+                                        .mean = a->bn.mean->data[side],
+                                        .invstd = a->bn.invstd->data[side],
+                                        .dgamma = a->dgamma->data[side],
+                                        .dbeta = a->dbeta->data[side],
+                                        .coefficients = a->coefficients->data[side]};
+    return DT_KIT_OPERATION(k, bn_backward_finalize, &finalize, err);
+}
+
+static void add_epilogue(dt_kit *kit, conv_case *a, bool relu)
+{
+    const dt_conv_desc *d = &a->pair.desc;
+    a->has_bn = true;
+    a->bn = dt_kit_act_in(kit, d->n, d->c, d->h, d->w, relu ? DT_KIT_NORMALISED_RELU : DT_KIT_NORMALISED);
+    a->sums = dt_kit_sums(kit, d->c);
+    a->gamma = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, d->c, 0.5F, 1.5F), d->c);
+    a->dgamma = dt_kit_floats(kit, DT_KIT_OUT, NULL, d->c);
+    a->dbeta = dt_kit_floats(kit, DT_KIT_OUT, NULL, d->c);
+    a->coefficients = dt_kit_floats(kit, DT_KIT_OUT, NULL, 3 * d->c);
+}
+
+typedef enum add_kind { NO_ADD, ADD, ADD_IN_PLACE } add_kind;
+typedef enum epilogue_kind { NO_BN, BN, BN_RELU } epilogue_kind;
+
+static void backward_data_case(dt_kit *kit, const dt_conv_desc *desc, add_kind add, epilogue_kind epilogue)
+{
+    conv_case a = {.pair = conv_open(kit, desc), .has_add = add != NO_ADD};
+    int64_t n_in = desc->n * desc->c * desc->h * desc->w;
+    int64_t p = dt_conv_out_h(desc), q = dt_conv_out_w(desc);
+    if (!dt_kit_failed(kit)) {
+        add_weights(kit, &a.pair);
+        a.dy = dt_kit_tensor_in(kit, desc->n, desc->k, p, q, dt_kit_random(kit, desc->n * desc->k * p * q, -1, 1));
+        if (add == ADD)
+            a.add = dt_kit_tensor_in(kit, desc->n, desc->c, desc->h, desc->w, dt_kit_random(kit, n_in, -1, 1));
+        if (add == ADD_IN_PLACE)
+            a.add = a.dx =
+                dt_kit_tensor_inout(kit, desc->n, desc->c, desc->h, desc->w, dt_kit_random(kit, n_in, -1, 1));
+        else
+            a.dx = dt_kit_tensor_out(kit, desc->n, desc->c, desc->h, desc->w);
+        if (epilogue != NO_BN)
+            add_epilogue(kit, &a, epilogue == BN_RELU);
+        dt_kit_execute(kit, backward_data_call, &a);
+        dt_kit_expect_tensor(kit, "dx", &a.dx);
+    }
+    if (epilogue != NO_BN && !dt_kit_failed(kit)) {
+        dt_kit_expect_floats(kit, "dgamma", a.dgamma, desc->c, 0);
+        dt_kit_expect_floats(kit, "dbeta", a.dbeta, desc->c, 0);
+        dt_kit_expect_floats(kit, "coefficients", a.coefficients, 3 * desc->c, 0);
+    }
+    conv_close(kit, &a.pair);
+    dt_kit_end(kit);
+}
+
+/* -- weight gradient ------------------------------------------------------------------------------------------ */
+
+static dt_status backward_weights_call(dt_kernels *k, int side, void *arg, dt_error *err)
+{
+    conv_case *a = arg;
+    return DT_KIT_OPERATION(k, conv_backward_weights, a->pair.conv[side], &a->x.act[side], &a->dy.t[side],
+                            a->pair.dw->data[side], a->accumulate, err);
+}
+
+static void backward_weights_case(dt_kit *kit, const dt_conv_desc *desc, bool lazy, bool accumulate)
+{
+    conv_case a = {.pair = conv_open(kit, desc), .accumulate = accumulate};
+    int64_t p = dt_conv_out_h(desc), q = dt_conv_out_w(desc);
+    if (!dt_kit_failed(kit)) {
+        a.x = dt_kit_act_in(kit, desc->n, desc->c, desc->h, desc->w, lazy ? DT_KIT_NORMALISED_RELU : DT_KIT_PLAIN);
+        a.dy = dt_kit_tensor_in(kit, desc->n, desc->k, p, q, dt_kit_random(kit, desc->n * desc->k * p * q, -1, 1));
+        /* As large as what is added, about the root of the number of terms: a lost += must show. */
+        float size = sqrtf((float)(desc->n * p * q));
+        const float *before =
+            accumulate ? dt_kit_random(kit, desc->k * desc->c * desc->r * desc->s, -size, size) : NULL;
+        a.pair.dw = weights_buffer(kit, &a.pair, accumulate ? DT_KIT_INOUT : DT_KIT_OUT, before);
+        dt_kit_execute(kit, backward_weights_call, &a);
+        expect_weights(kit, "dw", &a.pair, a.pair.dw);
+    }
+    conv_close(kit, &a.pair);
+    dt_kit_end(kit);
+}
+
+/* -- weights -------------------------------------------------------------------------------------------------- */
+
+/* Weights imported by one convolution and exported by another of the same (k, c, r, s) and other images. */
+static void weights_case(dt_kit *kit, const dt_conv_desc *desc)
+{
+    conv_pair pair = conv_open(kit, desc);
+    dt_conv_desc other_desc = *desc;
+    other_desc.n += 1;
+    other_desc.h += 8;
+    other_desc.w += 8;
+    conv_pair other = conv_open(kit, &other_desc);
+    int64_t n = desc->k * desc->c * desc->r * desc->s;
+    if (!dt_kit_failed(kit)) {
+        dt_kernels *k = kit->side[DT_KIT_CANDIDATE];
+        float *back = dt_kit_array(kit, n, sizeof *back);
+        dt_error err = {0};
+        add_weights(kit, &pair);
+        expect_weights(kit, "w", &pair, pair.w);
+        if (k->ops->conv_weights_elems(k, pair.conv[0]) != k->ops->conv_weights_elems(k, other.conv[0]))
+            dt_kit_fail(kit, "the number of elements depends on n, h or w");
+        else if (k->ops->conv_weights_export(k, other.conv[0], pair.w->data[0], back, &err) != DT_OK)
+            dt_kit_fail(kit, "conv_weights_export: %s", err.message);
+        if (!dt_kit_failed(kit) && memcmp(back, pair.oihw, (size_t)n * sizeof *back) != 0)
+            dt_kit_fail(kit, "weights are in another order for other n, h and w, or come back changed");
+    }
+    conv_close(kit, &pair);
+    conv_close(kit, &other);
+    dt_kit_end(kit);
+}
+
+/* -- all of it ------------------------------------------------------------------------------------------------ */
+
+static unsigned fusions_of(dt_kit *kit, const dt_conv_desc *desc)
+{
+    dt_kernels *k = kit->side[DT_KIT_CANDIDATE];
+    dt_conv *conv = NULL;
+    dt_error err = {0};
+    if (k->ops->conv_create(k, desc, &conv, &err) != DT_OK)
+        return 0; /* conv_forward's case says it */
+    unsigned fusions = k->ops->conv_fusions(k, conv);
+    k->ops->conv_destroy(k, conv);
+    return fusions;
+}
+
+static void forward_cases(dt_kit *kit, const dt_conv_desc *desc, unsigned fusions, const char *shape)
+{
+    dt_conv_desc inference = *desc;
+    inference.for_training = false;
+    bool lazy = (fusions & DT_CONV_FUSE_PROLOGUE) != 0 && !desc->reads_image;
+    bool sums = (fusions & DT_CONV_FUSE_SUMS) != 0;
+    if (dt_kit_begin(kit, "conv_forward %s", shape))
+        forward_case(kit, desc, false, false);
+    if (lazy && dt_kit_begin(kit, "conv_forward %s lazy", shape))
+        forward_case(kit, desc, true, false);
+    if (sums && dt_kit_begin(kit, "conv_forward %s sums", shape))
+        forward_case(kit, desc, false, true);
+    if (lazy && sums && dt_kit_begin(kit, "conv_forward %s lazy sums", shape))
+        forward_case(kit, desc, true, true);
+    if (dt_kit_begin(kit, "conv_forward %s inference", shape))
+        forward_case(kit, &inference, (fusions_of(kit, &inference) & DT_CONV_FUSE_PROLOGUE) != 0 && !desc->reads_image,
+                     false);
+}
+
+static void backward_data_cases(dt_kit *kit, const dt_conv_desc *desc, unsigned fusions, const char *shape)
+{
+    static const char *const add_names[] = {"", " add", " add in place"};
+    static const char *const epilogue_names[] = {"", " bn", " bn relu"};
+    bool add_supported = (fusions & DT_CONV_FUSE_BACKWARD_ADD) != 0;
+    bool bn_supported = (fusions & DT_CONV_FUSE_BACKWARD_EPILOGUE) != 0;
+    for (int add = NO_ADD; add <= (add_supported ? ADD_IN_PLACE : NO_ADD); add++)
+        for (int epilogue = NO_BN; epilogue <= (bn_supported ? BN_RELU : NO_BN); epilogue++)
+            if (dt_kit_begin(kit, "conv_backward_data %s%s%s", shape, add_names[add], epilogue_names[epilogue]))
+                backward_data_case(kit, desc, (add_kind)add, (epilogue_kind)epilogue);
+}
+
+static void backward_weights_cases(dt_kit *kit, const dt_conv_desc *desc, unsigned fusions, const char *shape)
+{
+    bool lazy_supported = (fusions & DT_CONV_FUSE_WEIGHTS_PROLOGUE) != 0 && !desc->reads_image;
+    for (int lazy = 0; lazy <= (lazy_supported ? 1 : 0); lazy++)
+        for (int accumulate = 0; accumulate <= 1; accumulate++)
+            if (dt_kit_begin(kit, "conv_backward_weights %s%s%s", shape, lazy != 0 ? " lazy" : "",
+                             accumulate != 0 ? " accumulate" : ""))
+                backward_weights_case(kit, desc, lazy != 0, accumulate != 0);
+}
+
+void dt_kit_conv_cases(dt_kit *kit, const dt_conv_desc *desc)
+{
+    char shape[160];
+    unsigned fusions = fusions_of(kit, desc);
+    shape_text(desc, shape, sizeof shape);
+    if (dt_kit_begin(kit, "conv_weights %s", shape))
+        weights_case(kit, desc);
+    forward_cases(kit, desc, fusions, shape);
+    if (!desc->reads_image)
+        backward_data_cases(kit, desc, fusions, shape);
+    backward_weights_cases(kit, desc, fusions, shape);
+}

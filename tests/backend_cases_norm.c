@@ -1,0 +1,416 @@
+/* backend_cases_norm.c: BatchNorm forward and backward, written-out activations, residual joins. */
+#include "tests/backend_kit.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+static void shape_text(int64_t n, const dt_kit_shape *s, char *text, size_t n_bytes)
+{
+    snprintf(text, n_bytes, "n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64, n, s->c, s->h, s->w);
+}
+
+/* -- forward: sums, statistics, scale and bias ------------------------------------------------------------------ */
+
+typedef struct statistics_case {
+    int64_t c, count;
+    dt_kit_tensor y;
+    bool accumulate;
+    dt_kit_buffer *sums, *gamma, *beta;
+    dt_kit_buffer *mean, *invstd, *scale, *bias, *stat_mean, *stat_var;
+} statistics_case;
+
+static dt_status statistics_call(dt_kernels *k, int side, void *arg, dt_error *err)
+{
+    statistics_case *a = arg;
+    DT_TRY(DT_KIT_OPERATION(k, bn_sums, &a->y.t[side], a->sums->data[side], err));
+    dt_bn_forward bn = {.c = a->c,
+                        .count = a->count,
+                        .sums = a->sums->data[side],
+                        .gamma = a->gamma->data[side],
+                        .beta = a->beta->data[side],
+                        .eps = 1e-3F,
+                        .mean = a->mean->data[side],
+                        .invstd = a->invstd->data[side],
+                        .scale = a->scale->data[side],
+                        .bias = a->bias->data[side],
+                        .stat_mean = a->stat_mean->data[side],
+                        .stat_var = a->stat_var->data[side],
+                        .stat_weight = 0.75F,
+                        .accumulate = a->accumulate};
+    return DT_KIT_OPERATION(k, bn_finalize, &bn, err);
+}
+
+/* Values whose mean and variance differ from channel to channel, and no channel's variance is near zero: what comes after
+ * the variance would show rounding of the sums enlarged. */
+static float *spread_values(dt_kit *kit, int64_t n, const dt_kit_shape *s)
+{
+    float *values = dt_kit_random(kit, n * s->c * s->h * s->w, -0.25F, 0.25F);
+    float *offset = dt_kit_random(kit, s->c, -1, 1);
+    float *width = dt_kit_random(kit, s->c, 0.5F, 1.5F);
+    int64_t n_pixels = s->h * s->w;
+    for (int64_t i = 0; i < n * s->c * n_pixels; i++) {
+        int64_t channel = i / n_pixels % s->c;
+        float side = (i / n_pixels / s->c + i % n_pixels) % 2 == 0 ? 1.0F : -1.0F;
+        values[i] = offset[channel] + width[channel] * (side + values[i]);
+    }
+    return values;
+}
+
+static void statistics_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool accumulate)
+{
+    statistics_case a = {.c = s->c, .count = n * s->h * s->w, .accumulate = accumulate};
+    dt_kit_role statistic = accumulate ? DT_KIT_INOUT : DT_KIT_OUT;
+    a.y = dt_kit_tensor_in(kit, n, s->c, s->h, s->w, spread_values(kit, n, s));
+    a.sums = dt_kit_sums(kit, s->c);
+    a.gamma = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, s->c, 0.5F, 1.5F), s->c);
+    a.beta = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, s->c, -0.5F, 0.5F), s->c);
+    dt_kit_buffer **outputs[] = {&a.mean, &a.invstd, &a.scale, &a.bias};
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
+        *outputs[i] = dt_kit_floats(kit, DT_KIT_OUT, NULL, s->c);
+    a.stat_mean = dt_kit_floats(kit, statistic, accumulate ? dt_kit_random(kit, s->c, -1, 1) : NULL, s->c);
+    a.stat_var = dt_kit_floats(kit, statistic, accumulate ? dt_kit_random(kit, s->c, 0, 1) : NULL, s->c);
+    dt_kit_execute(kit, statistics_call, &a);
+    dt_kit_expect_floats(kit, "mean", a.mean, s->c, 0);
+    dt_kit_expect_floats(kit, "invstd", a.invstd, s->c, 0);
+    dt_kit_expect_floats(kit, "scale", a.scale, s->c, 0);
+    dt_kit_expect_floats(kit, "bias", a.bias, s->c, 0);
+    dt_kit_expect_floats(kit, "stat_mean", a.stat_mean, s->c, 0);
+    dt_kit_expect_floats(kit, "stat_var", a.stat_var, s->c, 0);
+    dt_kit_end(kit);
+}
+
+typedef struct inference_case {
+    int64_t c;
+    dt_kit_buffer *gamma, *beta, *running_mean, *running_var, *scale, *bias;
+} inference_case;
+
+static dt_status inference_call(dt_kernels *k, int side, void *arg, dt_error *err)
+{
+    inference_case *a = arg;
+    return DT_KIT_OPERATION(k, bn_inference, a->c, a->gamma->data[side], a->beta->data[side],
+                            a->running_mean->data[side], a->running_var->data[side], 1e-5F, a->scale->data[side],
+                            a->bias->data[side], err);
+}
+
+static void inference_case_run(dt_kit *kit, int64_t c)
+{
+    inference_case a = {.c = c};
+    a.gamma = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, c, -1.5F, 1.5F), c);
+    a.beta = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, c, -1, 1), c);
+    a.running_mean = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, c, -1, 1), c);
+    a.running_var = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, c, 0.01F, 2), c);
+    a.scale = dt_kit_floats(kit, DT_KIT_OUT, NULL, c);
+    a.bias = dt_kit_floats(kit, DT_KIT_OUT, NULL, c);
+    dt_kit_execute(kit, inference_call, &a);
+    dt_kit_expect_floats(kit, "scale", a.scale, c, 0);
+    dt_kit_expect_floats(kit, "bias", a.bias, c, 0);
+    dt_kit_end(kit);
+}
+
+/* -- backward: reduce, finalize, apply -------------------------------------------------------------------------- */
+
+typedef struct reduce_case {
+    int64_t c, count;
+    dt_kit_act x;
+    dt_kit_tensor dv, dz;
+    bool accumulate;
+    dt_kit_buffer *sums, *gamma, *dgamma, *dbeta, *coefficients;
+} reduce_case;
+
+static dt_status reduce_call(dt_kernels *k, int side, void *arg, dt_error *err)
+{
+    reduce_case *a = arg;
+    dt_bn_backward bn = dt_kit_bn_backward(&a->x, a->sums, side);
+    DT_TRY(DT_KIT_OPERATION(k, bn_backward_reduce, &bn, &a->dv.t[side], &a->dz.t[side], err));
+    dt_bn_backward_finalize finalize = {.c = a->c,
+                                        .count = a->count,
+                                        .sums = a->sums->data[side],
+                                        .gamma = a->gamma->data[side],
+                                        .mean = a->x.mean->data[side],
+                                        .invstd = a->x.invstd->data[side],
+                                        .dgamma = a->dgamma->data[side],
+                                        .dbeta = a->dbeta->data[side],
+                                        .accumulate = a->accumulate,
+                                        .coefficients = a->coefficients->data[side]};
+    return DT_KIT_OPERATION(k, bn_backward_finalize, &finalize, err);
+}
+
+static void reduce_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool relu, bool in_place, bool accumulate)
+{
+    int64_t n_elems = n * s->c * s->h * s->w;
+    float size = sqrtf((float)(n * s->h * s->w)); /* of dgamma and dbeta, so that a lost += shows */
+    reduce_case a = {.c = s->c, .count = n * s->h * s->w, .accumulate = accumulate};
+    dt_kit_role gradient = accumulate ? DT_KIT_INOUT : DT_KIT_OUT;
+    a.x = dt_kit_act_in(kit, n, s->c, s->h, s->w, relu ? DT_KIT_NORMALISED_RELU : DT_KIT_NORMALISED);
+    if (in_place) {
+        a.dv = a.dz = dt_kit_tensor_inout(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
+    } else {
+        a.dv = dt_kit_tensor_in(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
+        a.dz = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
+    }
+    a.sums = dt_kit_sums(kit, s->c);
+    a.gamma = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, s->c, 0.5F, 1.5F), s->c);
+    a.dgamma = dt_kit_floats(kit, gradient, accumulate ? dt_kit_random(kit, s->c, -size, size) : NULL, s->c);
+    a.dbeta = dt_kit_floats(kit, gradient, accumulate ? dt_kit_random(kit, s->c, -size, size) : NULL, s->c);
+    a.coefficients = dt_kit_floats(kit, DT_KIT_OUT, NULL, 3 * s->c);
+    dt_kit_execute(kit, reduce_call, &a);
+    dt_kit_expect_tensor(kit, "dz", &a.dz);
+    dt_kit_expect_floats(kit, "dgamma", a.dgamma, s->c, 0);
+    dt_kit_expect_floats(kit, "dbeta", a.dbeta, s->c, 0);
+    dt_kit_expect_floats(kit, "coefficients", a.coefficients, 3 * s->c, 0);
+    dt_kit_end(kit);
+}
+
+typedef struct apply_case {
+    dt_kit_tensor dz, raw, dy;
+    dt_kit_buffer *coefficients;
+} apply_case;
+
+static dt_status apply_call(dt_kernels *k, int side, void *arg, dt_error *err)
+{
+    apply_case *a = arg;
+    return DT_KIT_OPERATION(k, bn_backward_apply, &a->dz.t[side], &a->raw.t[side], a->coefficients->data[side],
+                            &a->dy.t[side], err);
+}
+
+static void apply_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool in_place)
+{
+    int64_t n_elems = n * s->c * s->h * s->w;
+    apply_case a;
+    a.raw = dt_kit_tensor_in(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
+    if (in_place) {
+        a.dz = a.dy = dt_kit_tensor_inout(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
+    } else {
+        a.dz = dt_kit_tensor_in(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
+        a.dy = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
+    }
+    a.coefficients = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, 3 * s->c, -1, 1), 3 * s->c);
+    dt_kit_execute(kit, apply_call, &a);
+    dt_kit_expect_tensor(kit, "dy", &a.dy);
+    dt_kit_end(kit);
+}
+
+/* -- written-out activations ------------------------------------------------------------------------------------ */
+
+typedef struct materialize_case {
+    dt_kit_act x;
+    dt_kit_tensor y;
+} materialize_case;
+
+static dt_status materialize_call(dt_kernels *k, int side, void *arg, dt_error *err)
+{
+    materialize_case *a = arg;
+    return DT_KIT_OPERATION(k, act_materialize, &a->x.act[side], &a->y.t[side], err);
+}
+
+static void materialize_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, dt_kit_normalisation normalisation,
+                                 bool in_place)
+{
+    materialize_case a = {.x = dt_kit_act_in(kit, n, s->c, s->h, s->w, normalisation)};
+    if (in_place) {
+        a.x.raw.buffer->role = DT_KIT_INOUT;
+        a.y = a.x.raw;
+    } else {
+        a.y = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
+    }
+    dt_kit_execute(kit, materialize_call, &a);
+    dt_kit_expect_tensor(kit, "y", &a.y);
+    dt_kit_end(kit);
+}
+
+static void materialize_nan_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s)
+{
+    int64_t n_elems = n * s->c * s->h * s->w;
+    float *values = dt_kit_random(kit, n_elems, -2, -1);
+    for (int64_t i = 0; i < n_elems; i += 7)
+        values[i] = NAN;
+    materialize_case a = {.x = dt_kit_act_from(kit, n, s->c, s->h, s->w, values, dt_kit_random(kit, s->c, 0.5F, 1),
+                                               dt_kit_random(kit, s->c, 0, 0.25F), true)};
+    a.y = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
+    dt_kit_execute(kit, materialize_call, &a);
+    dt_kit_expect_tensor(kit, "y", &a.y);
+    dt_kit_end(kit);
+}
+
+static void materialize_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape, const char *text)
+{
+    static const char *const names[] = {"plain", "normalised", "normalised relu"};
+    for (int normalisation = DT_KIT_PLAIN; normalisation <= DT_KIT_NORMALISED_RELU; normalisation++)
+        for (int in_place = 0; in_place <= 1; in_place++)
+            if (dt_kit_begin(kit, "act_materialize %s %s%s", text, names[normalisation],
+                             in_place != 0 ? " in place" : ""))
+                materialize_case_run(kit, n, shape, (dt_kit_normalisation)normalisation, in_place != 0);
+    if (dt_kit_begin(kit, "act_materialize %s relu of NaN", text))
+        materialize_nan_case_run(kit, n, shape);
+}
+
+void dt_kit_batchnorm_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape)
+{
+    char text[96];
+    shape_text(n, shape, text, sizeof text);
+    for (int accumulate = 0; accumulate <= 1; accumulate++) {
+        const char *tag = accumulate != 0 ? " accumulate" : "";
+        if (dt_kit_begin(kit, "bn_sums bn_finalize %s%s", text, tag))
+            statistics_case_run(kit, n, shape, accumulate != 0);
+        if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_finalize %s relu%s", text, tag))
+            reduce_case_run(kit, n, shape, true, false, accumulate != 0);
+    }
+    if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_finalize %s", text))
+        reduce_case_run(kit, n, shape, false, false, false);
+    if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_finalize %s relu in place", text))
+        reduce_case_run(kit, n, shape, true, true, false);
+    if (dt_kit_begin(kit, "bn_inference c%" PRId64, shape->c))
+        inference_case_run(kit, shape->c);
+    if (dt_kit_begin(kit, "bn_backward_apply %s", text))
+        apply_case_run(kit, n, shape, false);
+    if (dt_kit_begin(kit, "bn_backward_apply %s in place", text))
+        apply_case_run(kit, n, shape, true);
+    materialize_cases(kit, n, shape, text);
+}
+
+/* -- residual join ---------------------------------------------------------------------------------------------- */
+
+typedef struct join_case {
+    int64_t c, count;
+    dt_kit_act branch, skip;
+    dt_kit_tensor y, dy, g;
+    dt_kit_buffer *mask, *gamma;
+    bool reduce_branch, reduce_skip;
+    /* For the branch, for the skip. */
+    dt_kit_buffer *sums[2], *dgamma[2], *dbeta[2], *coefficients[2];
+} join_case;
+
+static dt_status join_forward_call(dt_kernels *k, int side, void *arg, dt_error *err)
+{
+    join_case *a = arg;
+    return DT_KIT_OPERATION(k, residual_forward, &a->branch.act[side], &a->skip.act[side], &a->y.t[side],
+                            a->mask->data[side], err);
+}
+
+/* Forward first: the mask is the backend's own, and so is the y that it may read instead. */
+static dt_status join_backward_call(dt_kernels *k, int side, void *arg, dt_error *err)
+{
+    join_case *a = arg;
+    dt_bn_backward branch = {0}, skip = {0};
+    DT_TRY(join_forward_call(k, side, arg, err));
+    if (a->reduce_branch)
+        branch = dt_kit_bn_backward(&a->branch, a->sums[0], side);
+    if (a->reduce_skip)
+        skip = dt_kit_bn_backward(&a->skip, a->sums[1], side);
+    DT_TRY(DT_KIT_OPERATION(k, residual_backward, &a->dy.t[side], &a->y.t[side], a->mask->data[side],
+                            a->reduce_branch ? &branch : NULL, a->reduce_skip ? &skip : NULL, &a->g.t[side], err));
+    for (int i = 0; i < 2; i++) {
+        const dt_kit_act *act = i == 0 ? &a->branch : &a->skip;
+        if (a->sums[i] == NULL)
+            continue;
+        dt_bn_backward_finalize finalize = {.c = a->c,
+                                            .count = a->count,
+                                            .sums = a->sums[i]->data[side],
+                                            .gamma = a->gamma->data[side],
+                                            .mean = act->mean->data[side],
+                                            .invstd = act->invstd->data[side],
+                                            .dgamma = a->dgamma[i]->data[side],
+                                            .dbeta = a->dbeta[i]->data[side],
+                                            .coefficients = a->coefficients[i]->data[side]};
+        DT_TRY(DT_KIT_OPERATION(k, bn_backward_finalize, &finalize, err));
+    }
+    return DT_OK;
+}
+
+/* The branch as it will be, moved where the sum would come near zero. Values are those before rounding to the dtype; the
+ * margin is larger than that. */
+static dt_kit_act branch_away_from_kink(dt_kit *kit, int64_t n, const dt_kit_shape *s, const float *skip_values)
+{
+    int64_t n_pixels = s->h * s->w;
+    float *raw = dt_kit_random(kit, n * s->c * n_pixels, -1.5F, 1.5F);
+    float *scale = dt_kit_random(kit, s->c, 0.5F, 1.5F);
+    float *bias = dt_kit_random(kit, s->c, -0.5F, 0.5F);
+    for (int64_t i = 0; i < n * s->c * n_pixels; i++) {
+        int64_t c = i / n_pixels % s->c;
+        float sum = scale[c] * raw[i] + bias[c] + skip_values[i];
+        if (fabsf(sum) < 0.05F)
+            raw[i] += (sum < 0 ? -0.1F : 0.1F) / scale[c];
+    }
+    return dt_kit_act_from(kit, n, s->c, s->h, s->w, raw, scale, bias, false);
+}
+
+static join_case join_open(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool skip_is_lazy)
+{
+    join_case a = {.c = s->c, .count = n * s->h * s->w};
+    int64_t n_pixels = s->h * s->w;
+    int64_t n_bytes[DT_KIT_SIDES];
+    float *skip = dt_kit_random(kit, n * s->c * n_pixels, -1.5F, 1.5F);
+    float *scale = dt_kit_random(kit, s->c, 0.5F, 1.5F);
+    float *bias = dt_kit_random(kit, s->c, -0.5F, 0.5F);
+    a.skip =
+        dt_kit_act_from(kit, n, s->c, s->h, s->w, skip, skip_is_lazy ? scale : NULL, skip_is_lazy ? bias : NULL, false);
+    for (int64_t i = 0; skip_is_lazy && i < n * s->c * n_pixels; i++)
+        skip[i] = scale[i / n_pixels % s->c] * skip[i] + bias[i / n_pixels % s->c];
+    a.branch = branch_away_from_kink(kit, n, s, skip);
+    a.y = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
+    for (int side = 0; side < DT_KIT_SIDES; side++)
+        n_bytes[side] = kit->side[side]->ops->residual_mask_bytes(kit->side[side], &a.y.t[side]);
+    a.mask = dt_kit_opaque(kit, n_bytes);
+    return a;
+}
+
+static void join_forward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool skip_is_lazy)
+{
+    join_case a = join_open(kit, n, s, skip_is_lazy);
+    dt_kit_execute(kit, join_forward_call, &a);
+    dt_kit_expect_tensor(kit, "y", &a.y);
+    dt_kit_end(kit);
+}
+
+static void join_backward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool reduce_branch, bool reduce_skip,
+                              bool in_place)
+{
+    static const char *const names[2][3] = {{"branch dgamma", "branch dbeta", "branch coefficients"},
+                                            {"skip dgamma", "skip dbeta", "skip coefficients"}};
+    int64_t n_elems = n * s->c * s->h * s->w;
+    join_case a = join_open(kit, n, s, reduce_skip);
+    bool reduce[2] = {reduce_branch, reduce_skip};
+    a.reduce_branch = reduce_branch;
+    a.reduce_skip = reduce_skip;
+    a.gamma = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, s->c, 0.5F, 1.5F), s->c);
+    if (in_place) {
+        a.dy = a.g = dt_kit_tensor_inout(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
+    } else {
+        a.dy = dt_kit_tensor_in(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
+        a.g = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (!reduce[i])
+            continue;
+        a.sums[i] = dt_kit_sums(kit, s->c);
+        a.dgamma[i] = dt_kit_floats(kit, DT_KIT_OUT, NULL, s->c);
+        a.dbeta[i] = dt_kit_floats(kit, DT_KIT_OUT, NULL, s->c);
+        a.coefficients[i] = dt_kit_floats(kit, DT_KIT_OUT, NULL, 3 * s->c);
+    }
+    dt_kit_execute(kit, join_backward_call, &a);
+    dt_kit_expect_tensor(kit, "g", &a.g);
+    for (int i = 0; i < 2; i++) {
+        if (!reduce[i])
+            continue;
+        dt_kit_expect_floats(kit, names[i][0], a.dgamma[i], s->c, 0);
+        dt_kit_expect_floats(kit, names[i][1], a.dbeta[i], s->c, 0);
+        dt_kit_expect_floats(kit, names[i][2], a.coefficients[i], 3 * s->c, 0);
+    }
+    dt_kit_end(kit);
+}
+
+void dt_kit_residual_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape, bool skip_is_lazy)
+{
+    char text[96];
+    const char *skip = skip_is_lazy ? "lazy skip" : "plain skip";
+    shape_text(n, shape, text, sizeof text);
+    if (dt_kit_begin(kit, "residual_forward %s %s", text, skip))
+        join_forward_run(kit, n, shape, skip_is_lazy);
+    if (dt_kit_begin(kit, "residual_backward %s %s", text, skip))
+        join_backward_run(kit, n, shape, true, skip_is_lazy, false);
+    if (dt_kit_begin(kit, "residual_backward %s %s in place", text, skip))
+        join_backward_run(kit, n, shape, true, skip_is_lazy, true);
+    if (dt_kit_begin(kit, "residual_backward %s %s unnormalised", text, skip))
+        join_backward_run(kit, n, shape, false, false, false);
+}
