@@ -4,4 +4,5 @@ PROGRAM_TESTS += tests/program/harness_test.sh
 TEST_HELPERS += tests/program/planted_failures tests/program/planted_ranks
 PROGRAM_TESTS += tests/program/includes_test.sh
 PROGRAM_TESTS += tests/program/lib_test.sh
+PROGRAM_TESTS += tests/program/lists_test.sh
 PROGRAM_TESTS += tests/program/packages_test.sh
