@@ -61,11 +61,12 @@ SANITIZER_ENVIRONMENT += \
 	LSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/sanitizer/lsan.supp:print_suppressions=0'; export LSAN_OPTIONS; \
 	ASAN_OPTIONS=fast_unwind_on_malloc=0; export ASAN_OPTIONS; \
 	UBSAN_OPTIONS=print_stacktrace=1; export UBSAN_OPTIONS; \
+	ASAN_OPTIONS=allocator_may_return_null=1; export ASAN_OPTIONS; \
 	DTRAIN_TEST_SLOWER=4; export DTRAIN_TEST_SLOWER;
 endif
 if TSAN
 SANITIZER_ENVIRONMENT += \
-	TSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/sanitizer/tsan.supp:halt_on_error=1'; export TSAN_OPTIONS; \
+	TSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/sanitizer/tsan.supp:halt_on_error=1:allocator_may_return_null=1'; export TSAN_OPTIONS; \
 	OMP_NUM_THREADS=1; export OMP_NUM_THREADS; \
 	DTRAIN_TEST_SLOWER=10; export DTRAIN_TEST_SLOWER;
 endif

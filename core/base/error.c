@@ -45,7 +45,7 @@ static void join(char out[DT_ERROR_MESSAGE_BYTES], const char *what, const char 
 
 dt_status dt_error_set_errno(dt_error *err, const char *file, int line, const char *format, ...)
 {
-    const int error = errno;
+    const int error = errno; /* before anything else can change it */
     const dt_status status = error == ENOMEM ? DT_ERR_MEMORY : DT_ERR_IO;
     char what[DT_ERROR_MESSAGE_BYTES], message[DT_ERROR_MESSAGE_BYTES];
     va_list args;
@@ -53,7 +53,6 @@ dt_status dt_error_set_errno(dt_error *err, const char *file, int line, const ch
     format_message(what, format, args);
     va_end(args);
     join(message, what, strerror(error)); /* safe between threads since glibc 2.32 */
-    errno = error;
     return fill(err, status, file, line, message);
 }
 

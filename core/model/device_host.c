@@ -28,7 +28,7 @@ static void host_destroy(dt_device *device)
 static void *host_alloc(dt_device *device, int64_t bytes)
 {
     (void)device;
-    return bytes >= 0 && (uint64_t)bytes <= SIZE_MAX ? dt_alloc((size_t)bytes) : NULL;
+    return bytes >= 0 ? dt_alloc((size_t)bytes) : NULL;
 }
 
 static void host_free(dt_device *device, void *p)
