@@ -9,6 +9,7 @@ io_SOURCES =
 io_SOURCES += io/checkpoint_hdf5.c io/checkpoint_hdf5.h io/generation.c io/generation.h io/manifest.c io/manifest.h
 io_SOURCES += io/hdf5_driver.c io/hdf5_driver.h io/hdf5_shard.c io/hdf5_shard.h
 io_SOURCES += io/durable.c io/durable.h
+io_SOURCES += io/progress.c io/progress.h io/progress_text.c io/progress_text.h
 io_SOURCES += io/safetensors_read.c io/safetensors_write.c io/safetensors.h io/jsonl.c io/jsonl.h
 # Input: from a folder of JPEGs to batches.
 io_SOURCES += io/augment.c io/augment.h

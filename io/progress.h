@@ -4,10 +4,17 @@
  *   DT_TRY(dt_progress_create(stderr, &options, &sink, err));
  *   dt_log_set_sink(log_line, sink, DT_LOG_INFO);   log_line calls dt_progress_line(sink, line)
  *
- * On a terminal one line is redrawn in place, at most 10 times a second, as wide as the terminal:
- *   epoch  3/15 ━━━━━━━━━━╸         52%  step 1,234/2,340  loss 1.6012  lr 0.0871  812 img/s  4:05 left
- * Elsewhere (a file, a pipe, a batch system's log) the same as a plain line for the first step and then every every_s seconds, with no
- * bar and no escape codes. Both print a line for each evaluation, epoch and checkpoint, and a summary at the end.
+ * On a terminal one line is redrawn in place, at most 10 times a second, and fits its width:
+ *
+ *   epoch  3/15   52%  ━━━━━━━━━━╸──────────  step  390/2340  loss 1.6012  lr 0.08710   812 img/s      4:05 left
+ *
+ * Elsewhere (a file, a pipe, a batch system's log) the same is a plain line, for the first step, then every every_s seconds, and for
+ * the last step; there is no bar and no escape code. The percentage and the bar are the epoch's; the time left is the whole
+ * training's. Both get a line for each epoch, evaluation and checkpoint, and a summary at the end:
+ *
+ *   epoch  3/15  done  step  468/2340  loss 1.5820  top-1 41.20%     812 img/s  15.4 s  2 broken files so far
+ *   epoch  3/15  eval  step  468/2340  loss 1.5511  top-1 44.30%  top-5 91.20%  1000 images  0.4 s
+ *   epoch  3/15  save  step  468/2340  90.3 MB  0.2 s  runs/demo/checkpoints
  */
 #ifndef DT_IO_PROGRESS_H
 #define DT_IO_PROGRESS_H
