@@ -8,3 +8,4 @@ dtrain_SOURCES = launch/main.c
 dtrain_LDADD = $(our_archives) $(DT_EXTERNAL_LIBS)
 
 launch_SOURCES =
+launch_SOURCES += launch/table.c launch/table.h
