@@ -1,0 +1,22 @@
+/* kernels_cpu.h: core/kernels.h on the CPU: convolutions by oneDNN, everything between them by kernels of our own.
+ *
+ *   dt_kernels *k = NULL;
+ *   DT_TRY(dt_kernels_cpu_create(device, 2, &k, err));
+ *   ... k->ops->conv_forward(k, conv, &x, w, &y, sums, err) ...
+ *   k->ops->destroy(k);
+ *
+ * Activations are float32 in blocks of 16 or 8 channels, chosen once for the processor; a tensor is never reordered. All fusions
+ * and all operations are there. layers/cpu/README.md says what is fused where, and what was measured.
+ */
+#ifndef DT_LAYERS_CPU_KERNELS_CPU_H
+#define DT_LAYERS_CPU_KERNELS_CPU_H
+
+#include "core/kernels.h"
+
+/* The oneDNN backend on a host device (borrowed; it must outlive the kernels), computing with n_threads OpenMP threads, which becomes the
+ * calling thread's OpenMP setting: call it, and all operations, from one thread. Local, not blocking. The caller gives it back with
+ * (*kernels)->ops->destroy. Errors: DT_ERR_UNSUPPORTED when the device's memory is not the host's, DT_ERR_INTERNAL for
+ * n_threads < 1, DT_ERR_DEVICE when oneDNN fails, DT_ERR_MEMORY. */
+dt_status dt_kernels_cpu_create(dt_device *device, int64_t n_threads, dt_kernels **kernels, dt_error *err);
+
+#endif
