@@ -2,6 +2,7 @@
 # Nothing is linked with them yet. CUDA's usual place is tried when --with-cuda does not name one; cuDNN and NCCL often live inside it.
 AC_DEFUN([DT_CUDA], [
 AS_IF([test -z "$with_cuda" && test -f /usr/local/cuda/include/cuda_runtime.h], [with_cuda=/usr/local/cuda])
+AS_IF([test "x$with_cuda" = xno], [: ${with_cudnn=no} ${with_nccl=no}])
 AS_IF([test -z "$with_cudnn" && test -f "$with_cuda/include/cudnn.h"], [with_cudnn=$with_cuda])
 AS_IF([test -z "$with_nccl" && test -f "$with_cuda/include/nccl.h"], [with_nccl=$with_cuda])
 DT_LIBRARY([CUDA], [CUDA], [cuda], [], [cuda_runtime_api.h], [cudart], [cudaGetDeviceCount], [CUDART_VERSION], [], [],

@@ -41,7 +41,7 @@ AS_IF([test -z "$dt_why"],
        AC_LINK_IFELSE([AC_LANG_PROGRAM([[#include <stddef.h>
 #include <stdio.h>
 #include <$5>]], [[return (void *)&$7 == NULL;]])],
-                      [dt_found_$1=yes], [dt_why="a program with <$5> and -l$6 does not compile and link; config.log has the reason"])
+                      [dt_found_$1=yes], [dt_why="<$5> or -l$6 not found, or not usable: see config.log"])
        CPPFLAGS=$dt_save_CPPFLAGS; LIBS=$dt_save_LIBS])
 dt_version=
 AS_IF([test $dt_found_$1 = yes],
