@@ -14,11 +14,11 @@ io_SOURCES += io/safetensors_read.c io/safetensors_write.c io/safetensors.h io/j
 # Input: from a folder of JPEGs to batches.
 io_SOURCES += io/augment.c io/augment.h
 io_SOURCES += io/buffer.c io/buffer.h
-io_SOURCES += io/demo.h
+io_SOURCES += io/demo.c io/demo.h io/demo_digits.inc
 io_SOURCES += io/folder.c io/folder.h
 io_SOURCES += io/image.h
-io_SOURCES += io/jpeg.c io/jpeg.h
-io_SOURCES += io/loader.h
+io_SOURCES += io/jpeg.c io/jpeg.h io/jpeg_write.c io/jpeg_write.h
+io_SOURCES += io/loader.c io/loader.h io/loader_ring.c io/loader_ring.h io/row.c io/row.h
 io_SOURCES += io/resize.c io/resize.h
 io_SOURCES += io/resize_kernels.c io/resize_kernels.h
 io_SOURCES += io/sample.c io/sample.h
