@@ -11,3 +11,6 @@ CORE_TESTS += tests/core/queue_test
 CORE_TESTS += tests/core/rng_test
 CORE_TESTS += tests/core/schedule_test
 TESTS_TSAN += tests/core/alloc_test tests/core/fault_test tests/core/log_test tests/core/queue_test
+CORE_TESTS += tests/core/trainer_test
+fakes_SOURCES += tests/fakes/fake_comm.c tests/fakes/fake_comm.h tests/fakes/fake_source.c tests/fakes/fake_source.h \
+	tests/fakes/fake_store.c tests/fakes/fake_store.h

@@ -1,0 +1,20 @@
+/* fake_comm.h: threads as ranks: core/comm.h for N ranks inside one test program.
+ *
+ *   static void rank_main(dt_comm *comm, void *context) { ... }
+ *   fake_comm_run(4, rank_main, &context);       returns when all four have returned
+ *
+ * Sums are taken in the order of the ranks, so they are the same bits everywhere. Collectives that do not match (another kind or
+ * size) fail on all ranks with DT_ERR_COMM. A rank that leaves while others wait in a collective makes those fail too. abort ends
+ * the test program.
+ */
+#ifndef DTRAIN_TESTS_FAKE_COMM_H
+#define DTRAIN_TESTS_FAKE_COMM_H
+
+#include "core/comm.h"
+
+typedef void fake_comm_rank(dt_comm *comm, void *context);
+
+/* Hosts are called host0, host1, ... with two ranks each. */
+void fake_comm_run(int size, fake_comm_rank *rank_main, void *context);
+
+#endif

@@ -1,0 +1,144 @@
+#include "tests/fakes/fake_source.h"
+
+#include "core/base/rng.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct fake_source {
+    dt_source head;
+    fake_source_options o;
+    int64_t epoch, position, n_batches, at, n_calls;
+    dt_batch batch;
+} fake_source;
+
+static void destroy(dt_source *source)
+{
+    fake_source *s = (fake_source *)source;
+    if (!s)
+        return;
+    free(s->batch.pixels);
+    free(s->batch.labels);
+    free(s->batch.ids);
+    free(s);
+}
+
+static void info(dt_source *source, dt_source_info *out)
+{
+    const fake_source *s = (const fake_source *)source;
+    *out = (dt_source_info){
+        .n_samples = s->o.n_samples, .n_classes = s->o.n_classes, .image_size = s->o.image_size, .fingerprint = (uint64_t)s->o.n_samples * 31 + 7};
+}
+
+static const char *class_name(dt_source *source, int64_t index)
+{
+    return index < ((fake_source *)source)->o.n_classes ? "class" : NULL;
+}
+
+static const char *sample_name(dt_source *source, int64_t id)
+{
+    (void)source;
+    (void)id;
+    return "sample";
+}
+
+static dt_status start(dt_source *source, int64_t epoch, int64_t position, int64_t n_batches, dt_error *err)
+{
+    fake_source *s = (fake_source *)source;
+    int64_t needed = position + n_batches * s->o.batch * s->o.size;
+    if (!s->o.evaluation && needed > s->o.n_samples)
+        return dt_fail(err, DT_ERR_INTERNAL, "asked for %lld of %lld samples", (long long)needed, (long long)s->o.n_samples);
+    s->epoch = epoch;
+    s->position = position;
+    s->n_batches = n_batches;
+    s->at = 0;
+    return DT_OK;
+}
+
+static void fill_row(fake_source *s, int64_t row, int64_t position)
+{
+    int64_t size = s->o.image_size, bytes = size * size * 3;
+    uint8_t *pixels = s->batch.pixels + row * bytes;
+    if (position >= s->o.n_samples) {
+        s->batch.labels[row] = -1;
+        s->batch.ids[row] = -1;
+        memset(pixels, 0, (size_t)bytes);
+        return;
+    }
+    int64_t id = s->o.evaluation ? position : dt_rng_permute(s->o.seed, (uint64_t)s->epoch, s->o.n_samples, position);
+    int32_t label = (int32_t)(id % s->o.n_classes);
+    dt_rng colour = dt_rng_at(99, DT_RNG_TEST, (uint64_t)label, 0), noise = dt_rng_at(s->o.seed, DT_RNG_TEST, (uint64_t)s->epoch + 1, (uint64_t)id);
+    int base[3];
+    for (int c = 0; c < 3; c++)
+        base[c] = 40 + (int)dt_rng_below(&colour, 150);
+    for (int64_t i = 0; i < bytes; i++)
+        pixels[i] = (uint8_t)(base[i % 3] + (int)dt_rng_below(&noise, 60));
+    s->batch.labels[row] = label;
+    s->batch.ids[row] = id;
+    if (s->o.times_seen)
+        __atomic_add_fetch(&s->o.times_seen[id], 1, __ATOMIC_RELAXED);
+}
+
+static dt_status next(dt_source *source, dt_batch **batch, dt_error *err)
+{
+    fake_source *s = (fake_source *)source;
+    if (s->at >= s->n_batches)
+        return dt_fail(err, DT_ERR_INTERNAL, "batch %lld of %lld", (long long)s->at + 1, (long long)s->n_batches);
+    if (++s->n_calls == s->o.fail_at)
+        return dt_fail(err, DT_ERR_DATA, "the fake source fails as asked");
+    int64_t accumulate = s->o.evaluation ? 1 : s->o.accumulate, global = s->o.batch * accumulate * s->o.size;
+    int64_t micro = s->o.rank * accumulate + s->at % accumulate;
+    int64_t first = s->position + s->at / accumulate * global + micro * s->o.batch;
+    for (int64_t row = 0; row < s->o.batch; row++)
+        fill_row(s, row, first + row);
+    s->at++;
+    *batch = &s->batch;
+    return DT_OK;
+}
+
+static void release(dt_source *source, dt_batch *batch)
+{
+    (void)source;
+    (void)batch;
+}
+
+static void stats(dt_source *source, dt_source_stats *out)
+{
+    const fake_source *s = (const fake_source *)source;
+    *out = (dt_source_stats){.n_decoded = s->at * s->o.batch, .n_broken = s->o.broken_samples};
+}
+
+static dt_status set_image_size(dt_source *source, int64_t size, dt_error *err)
+{
+    (void)source;
+    (void)size;
+    return dt_fail(err, DT_ERR_UNSUPPORTED, "the fake source has one size");
+}
+
+dt_source *fake_source_create(const fake_source_options *options)
+{
+    static const dt_source_ops ops = {.name = "fake",
+                                      .destroy = destroy,
+                                      .info = info,
+                                      .class_name = class_name,
+                                      .sample_name = sample_name,
+                                      .start = start,
+                                      .next = next,
+                                      .release = release,
+                                      .stats = stats,
+                                      .set_image_size = set_image_size};
+    fake_source *s = calloc(1, sizeof *s);
+    if (!s)
+        abort();
+    s->head.ops = &ops;
+    s->o = *options;
+    s->batch = (dt_batch){.pixels = calloc((size_t)options->batch, (size_t)(options->image_size * options->image_size * 3)),
+                          .labels = calloc((size_t)options->batch, sizeof(int32_t)),
+                          .ids = calloc((size_t)options->batch, sizeof(int64_t)),
+                          .n = options->batch,
+                          .size = options->image_size};
+    if (!s->batch.pixels || !s->batch.labels || !s->batch.ids)
+        abort();
+    return &s->head;
+}

@@ -1,0 +1,21 @@
+/* fake_source.h: a dt_source (core/source.h) of made-up images: each class is a colour with noise, easy to learn. Pixels are a
+ * function of (seed, epoch, sample id); order and micro-batches follow core/source.h. No threads. */
+#ifndef DTRAIN_TESTS_FAKE_SOURCE_H
+#define DTRAIN_TESTS_FAKE_SOURCE_H
+
+#include "core/source.h"
+
+typedef struct fake_source_options {
+    int64_t n_samples, n_classes, image_size, batch, accumulate;
+    int rank, size;
+    uint64_t seed;
+    bool evaluation;        /* pads at the end, no shuffling */
+    int64_t broken_samples; /* reported by stats */
+    int64_t fail_at;        /* the n-th call of next fails (1 is the first); 0: none */
+    int *times_seen;        /* [n_samples] counts every sample handed out, over all ranks; may be NULL */
+} fake_source_options;
+
+/* Aborts the test program when out of memory. */
+dt_source *fake_source_create(const fake_source_options *options);
+
+#endif

@@ -1,0 +1,242 @@
+#include "tests/fakes/fake_store.h"
+
+#include "core/base/alloc.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_GENERATIONS 64
+
+typedef struct generation {
+    int64_t step;
+    bool committed;
+    dt_manifest manifest;
+    float *stream;
+} generation;
+
+typedef struct fake_store {
+    dt_store head;
+    fake_store_options options;
+    pthread_mutex_t mutex;
+    generation generations[MAX_GENERATIONS];
+    int64_t n, n_commits;
+} fake_store;
+
+static void *must(void *p)
+{
+    if (!p)
+        abort();
+    return p;
+}
+
+static void drop(fake_store *s, int64_t i)
+{
+    dt_manifest *m = &s->generations[i].manifest;
+    dt_free(m->config_text);
+    dt_free(m->tensors);
+    dt_free(m->shards);
+    free(s->generations[i].stream);
+    s->generations[i] = s->generations[--s->n];
+}
+
+static generation *find(fake_store *s, int64_t step, bool committed)
+{
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->generations[i].step == step && s->generations[i].committed == committed)
+            return &s->generations[i];
+    return NULL;
+}
+
+static void copy_manifest(dt_manifest *to, const dt_manifest *from)
+{
+    *to = *from;
+    to->config_text = must(dt_strdup(from->config_text));
+    to->tensors = must(dt_alloc((size_t)from->n_tensors * sizeof *to->tensors));
+    to->shards = must(dt_alloc((size_t)from->n_shards * sizeof *to->shards));
+    memcpy(to->tensors, from->tensors, (size_t)from->n_tensors * sizeof *to->tensors);
+    memcpy(to->shards, from->shards, (size_t)from->n_shards * sizeof *to->shards);
+}
+
+static void destroy(dt_store *store)
+{
+    fake_store *s = (fake_store *)store;
+    while (s && s->n)
+        drop(s, s->n - 1);
+    free(s);
+}
+
+static const char *location(dt_store *store)
+{
+    (void)store;
+    return "memory";
+}
+
+static dt_status list(dt_store *store, int64_t *steps, int64_t max, int64_t *n, dt_error *err)
+{
+    (void)err;
+    fake_store *s = (fake_store *)store;
+    int64_t count = 0;
+    pthread_mutex_lock(&s->mutex);
+    for (int64_t below = INT64_MAX;;) {
+        int64_t newest = -1;
+        for (int64_t i = 0; i < s->n; i++)
+            if (s->generations[i].committed && s->generations[i].step < below && s->generations[i].step > newest)
+                newest = s->generations[i].step;
+        if (newest < 0)
+            break;
+        if (count < max)
+            steps[count] = newest;
+        count++;
+        below = newest;
+    }
+    pthread_mutex_unlock(&s->mutex);
+    *n = count;
+    return DT_OK;
+}
+
+static dt_status begin(dt_store *store, int64_t step, dt_error *err)
+{
+    fake_store *s = (fake_store *)store;
+    pthread_mutex_lock(&s->mutex);
+    bool room = s->n < MAX_GENERATIONS;
+    if (room)
+        s->generations[s->n++] = (generation){.step = step};
+    pthread_mutex_unlock(&s->mutex);
+    return room ? DT_OK : dt_fail(err, DT_ERR_IO, "the fake store is full");
+}
+
+static dt_status write_shard(dt_store *store, int64_t step, const dt_state_layout *layout, const dt_state_io *io, dt_shard_entry *entry, dt_error *err)
+{
+    fake_store *s = (fake_store *)store;
+    dt_status status = DT_OK;
+    pthread_mutex_lock(&s->mutex);
+    generation *g = find(s, step, false);
+    if (!g->stream)
+        g->stream = must(calloc((size_t)layout->n_elems, sizeof(float)));
+    float *tensor = must(calloc((size_t)layout->n_elems, sizeof(float)));
+    for (int64_t t = 0; t < layout->n_tensors && status == DT_OK; t++) {
+        const dt_state_tensor *d = &layout->tensors[t];
+        int64_t first = d->first > entry->first ? d->first : entry->first;
+        int64_t end = d->first + d->n_elems < entry->first + entry->n_elems ? d->first + d->n_elems : entry->first + entry->n_elems;
+        if (first >= end)
+            continue;
+        status = io->get(io->context, t, tensor, err);
+        memcpy(g->stream + first, tensor + (first - d->first), (size_t)(end - first) * sizeof(float));
+    }
+    free(tensor);
+    entry->bytes = entry->n_elems * (int64_t)sizeof(float);
+    pthread_mutex_unlock(&s->mutex);
+    return status;
+}
+
+static dt_status commit(dt_store *store, const dt_manifest *manifest, dt_error *err)
+{
+    fake_store *s = (fake_store *)store;
+    dt_status status = DT_OK;
+    pthread_mutex_lock(&s->mutex);
+    s->n_commits++;
+    if (s->options.fail_commit_from && s->n_commits >= s->options.fail_commit_from) {
+        status = dt_fail(err, DT_ERR_IO, "the fake disk is full");
+    } else {
+        generation *old = find(s, manifest->step, true);
+        if (old)
+            drop(s, old - s->generations);
+        generation *g = find(s, manifest->step, false);
+        copy_manifest(&g->manifest, manifest);
+        g->committed = true;
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return status;
+}
+
+static void discard(dt_store *store, int64_t step)
+{
+    fake_store *s = (fake_store *)store;
+    pthread_mutex_lock(&s->mutex);
+    generation *g = find(s, step, false);
+    if (g)
+        drop(s, g - s->generations);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static dt_status read_manifest(dt_store *store, int64_t step, dt_manifest *manifest, dt_error *err)
+{
+    fake_store *s = (fake_store *)store;
+    pthread_mutex_lock(&s->mutex);
+    generation *g = find(s, step, true);
+    if (g)
+        copy_manifest(manifest, &g->manifest);
+    pthread_mutex_unlock(&s->mutex);
+    return g ? DT_OK : dt_fail(err, DT_ERR_IO, "the fake store has no step %lld", (long long)step);
+}
+
+static dt_status verify_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err)
+{
+    (void)store;
+    (void)step;
+    (void)entry;
+    (void)err;
+    return DT_OK;
+}
+
+static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry, float *values, dt_error *err)
+{
+    (void)err;
+    fake_store *s = (fake_store *)store;
+    pthread_mutex_lock(&s->mutex);
+    memcpy(values, find(s, manifest->step, true)->stream + entry->first, (size_t)entry->n_elems * sizeof(float));
+    pthread_mutex_unlock(&s->mutex);
+    return DT_OK;
+}
+
+static dt_status prune(dt_store *store, int64_t step, int64_t keep, dt_error *err)
+{
+    (void)err;
+    fake_store *s = (fake_store *)store;
+    pthread_mutex_lock(&s->mutex);
+    for (int64_t i = s->n - 1; i >= 0; i--) {
+        int64_t newer = 0;
+        for (int64_t k = 0; k < s->n; k++)
+            newer += s->generations[k].step > s->generations[i].step;
+        if (newer >= keep || s->generations[i].step > step)
+            drop(s, i);
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return DT_OK;
+}
+
+dt_store *fake_store_create(const fake_store_options *options)
+{
+    static const dt_store_ops ops = {.name = "fake",
+                                     .destroy = destroy,
+                                     .location = location,
+                                     .list = list,
+                                     .begin = begin,
+                                     .write_shard = write_shard,
+                                     .commit = commit,
+                                     .discard = discard,
+                                     .read_manifest = read_manifest,
+                                     .verify_shard = verify_shard,
+                                     .read_shard = read_shard,
+                                     .prune = prune};
+    fake_store *s = must(calloc(1, sizeof *s));
+    s->head.ops = &ops;
+    s->options = *options;
+    pthread_mutex_init(&s->mutex, NULL);
+    return &s->head;
+}
+
+void fake_store_forget_after(dt_store *store, int64_t step)
+{
+    fake_store *s = (fake_store *)store;
+    for (int64_t i = s->n - 1; i >= 0; i--)
+        if (s->generations[i].step > step)
+            drop(s, i);
+}
+
+int64_t fake_store_count(dt_store *store)
+{
+    return ((fake_store *)store)->n;
+}

@@ -1,0 +1,18 @@
+/* fake_store.h: a dt_store (core/store.h) in memory, shared by all ranks of a test; what is committed stays as it was. */
+#ifndef DTRAIN_TESTS_FAKE_STORE_H
+#define DTRAIN_TESTS_FAKE_STORE_H
+
+#include "core/store.h"
+
+typedef struct fake_store_options {
+    int64_t fail_commit_from; /* commits from the n-th on fail (1 is the first); 0: none */
+} fake_store_options;
+
+/* Thread-safe. Aborts the test program when out of memory. */
+dt_store *fake_store_create(const fake_store_options *options);
+
+/* Forget the generations after `step`, as if the process had been killed before they were written. */
+void fake_store_forget_after(dt_store *store, int64_t step);
+int64_t fake_store_count(dt_store *store);
+
+#endif
