@@ -65,7 +65,7 @@ static dt_status wait_request(dt_comm *comm, dt_comm_request *request, dt_error 
     return request == (dt_comm_request *)comm ? DT_OK : dt_fail(err, DT_ERR_INTERNAL, "wait for a request that was never started");
 }
 
-static void abort_job(dt_comm *comm, int exit_code)
+static _Noreturn void abort_job(dt_comm *comm, int exit_code)
 {
     (void)comm;
     fflush(NULL);

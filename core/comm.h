@@ -35,7 +35,7 @@ typedef struct dt_comm_ops {
     dt_status (*wait)(dt_comm *comm, dt_comm_request *request, dt_error *err);
 
     /* Make all ranks leave now with this exit code (1 to 255). The caller has said why. Does not return. */
-    void (*abort)(dt_comm *comm, int exit_code) __attribute__((noreturn));
+    void (*abort)(dt_comm *comm, int exit_code);
 } dt_comm_ops;
 
 /* Implementations begin with this. */

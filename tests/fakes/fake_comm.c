@@ -159,7 +159,7 @@ static dt_status wait_request(dt_comm *comm, dt_comm_request *request, dt_error 
     return all_reduce(comm, request->buffer, request->n, DT_F32, DT_REDUCE_SUM, err);
 }
 
-static void abort_job(dt_comm *comm, int exit_code)
+static _Noreturn void abort_job(dt_comm *comm, int exit_code)
 {
     fprintf(stderr, "fake_comm: rank %d aborts\n", comm->rank);
     _Exit(exit_code);
