@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# compare_loader.sh: decoding and augmenting images with dtrain beside PyTorch's DataLoader, one core each, in one run.
+#
+#   benchmarks/compare_loader.sh [--pairs N] [--image-size PIXELS] [--batch IMAGES] [--passes N] DIR
+#
+# DIR is a data folder: DIR/train/<class>/*.jpg. Runs benchmarks/loader_bench and benchmarks/peers/torch_loader.py
+# alternately, --pairs times each (default 3), with the same options (defaults: 224 pixels, batch 32, 3 passes over DIR/train).
+# README.md in this folder defines every column.
+# Environment: LOADER_BENCH, the path of loader_bench; PYTHON, an interpreter with torch (default /usr/bin/python3).
+
+set -euo pipefail
+source "$(dirname "$0")/compare.sh"
+
+pairs=3 image_size=224 batch=32 passes=3 data=
+while (($#)); do
+    [[ $1 == --help ]] && print_help
+    if [[ $1 != -* && -z $data ]]; then
+        data=$1
+        shift
+        continue
+    fi
+    (($# >= 2)) || usage_error "$1 is no option, or its value is missing"
+    case $1 in
+    --pairs) whole_number "$1" "$2" 1; pairs=$2 ;;
+    --image-size) whole_number "$1" "$2" 1; image_size=$2 ;;
+    --batch) whole_number "$1" "$2" 1; batch=$2 ;;
+    --passes) whole_number "$1" "$2" 1; passes=$2 ;;
+    *) usage_error "$1 is no option" ;;
+    esac
+    shift 2
+done
+[[ -n $data ]] || usage_error "a data folder is wanted"
+[[ -d $data/train ]] || usage_error "$data/train: no such folder"
+
+bench=$(our_program loader_bench "${LOADER_BENCH:-}")
+peer_is_there
+common=(--image-size "$image_size" --batch "$batch" --passes "$passes")
+
+print_machine
+echo "loader: $data, $image_size px, batch $batch, $passes passes, one core"
+echo
+printf '%4s %12s %12s %7s\n' pair dtrain_img/s torch_img/s ratio
+for ((pair = 1; pair <= pairs; pair++)); do
+    run "$scratch/a" "$bench" "${common[@]}" "$data"
+    run "$scratch/b" "$python" "$here/peers/torch_loader.py" "${common[@]}" "$data/train"
+    a=$(field images_per_s "$scratch/a") b=$(field images_per_s "$scratch/b")
+    ratio=$(quotient "$a" "$b")
+    echo "$ratio" >>"$scratch/ratios"
+    printf '%4d %12.1f %12.1f %7s\n' "$pair" "$a" "$b" "$ratio"
+done
+echo
+echo "median ratio $(median <"$scratch/ratios") (above 1: dtrain is faster)"
