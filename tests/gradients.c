@@ -11,6 +11,8 @@
 /* Relative to the largest element of the gradient. float32 rounding of intermediate tensors is about 1e-7 of it. */
 #define TOLERANCE 3e-6
 #define EPS 0.01F
+/* Of float32 results against double: half a unit in the last place of the largest, a few times. */
+#define FLOAT_TOLERANCE 4e-7
 
 static dt_device *device;
 dt_kernels *ref;
@@ -100,6 +102,17 @@ void check_gradients(loss_function *loss, void *arg, const variable *const *vari
         DT_CHECK_MSG(largest > 0.01, "the gradient of %s is nearly zero: the case tests nothing", v->name);
         DT_CHECK_MSG(worst <= TOLERANCE * largest, "gradient of %s: off by %g of %g", v->name, worst, largest);
     }
+}
+
+void check_near(const char *what, const float *actual, const double *expected, int64_t n)
+{
+    double largest = 0, worst = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double off = fabs((double)actual[i] - expected[i]);
+        largest = fmax(largest, fabs(expected[i]));
+        worst = off <= worst ? worst : off; /* NaN counts */
+    }
+    DT_CHECK_MSG(worst <= FLOAT_TOLERANCE * largest, "%s: off by %g of %g", what, worst, largest);
 }
 
 void norm_make(norm *b, const char *name, int64_t n, int64_t c, int64_t h, int64_t w)

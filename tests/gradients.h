@@ -46,6 +46,9 @@ double dot(const variable *weights, const double *y);
 typedef double loss_function(void *arg);
 void check_gradients(loss_function *loss, void *arg, const variable *const *variables);
 
+/* Values of ref against naive ones, to what float32 can hold of the largest. */
+void check_near(const char *what, const float *actual, const double *expected, int64_t n);
+
 /* A raw tensor with its BatchNorm: variables and everything ref keeps of it. */
 typedef struct norm {
     int64_t n, c, h, w;

@@ -21,7 +21,6 @@ struct dt_conv {
     int64_t p, q;        /* height and width of the output */
     int64_t patch_elems; /* c r s */
     int64_t images_per_chunk;
-    int64_t n_scratch_elems;
 };
 
 /* A chunk of images and the scratch memory it is worked on in. */
@@ -31,7 +30,7 @@ typedef struct chunk {
     double *patches;  /* [n_rows][c r s] */
     double *outputs;  /* [n_rows][k], or transposed */
     double *weights;  /* [k][c r s], or transposed */
-    double *image;    /* [c][h][w]: one image of dx */
+    double *inputs;   /* [n][c][h][w]: dx */
 } chunk;
 
 static int64_t max_rows(const dt_conv *conv)
@@ -49,7 +48,7 @@ static chunk chunk_at(dt_ref_kernels *ref, const dt_conv *conv, int64_t first)
     part.patches = ref->scratch;
     part.outputs = part.patches + max_rows(conv) * conv->patch_elems;
     part.weights = part.outputs + max_rows(conv) * d->k;
-    part.image = part.weights + d->k * conv->patch_elems;
+    part.inputs = part.weights + d->k * conv->patch_elems;
     return part;
 }
 
@@ -72,8 +71,8 @@ dt_status dt_ref_conv_create(dt_kernels *k, const dt_conv_desc *desc, dt_conv **
     made->images_per_chunk = (ROWS_WANTED + made->p * made->q - 1) / (made->p * made->q);
     if (made->images_per_chunk > desc->n)
         made->images_per_chunk = desc->n;
-    int64_t n_scratch =
-        max_rows(made) * (made->patch_elems + desc->k) + desc->k * made->patch_elems + desc->c * desc->h * desc->w;
+    int64_t n_scratch = max_rows(made) * (made->patch_elems + desc->k) + desc->k * made->patch_elems +
+                        made->images_per_chunk * desc->c * desc->h * desc->w;
     dt_status status = dt_ref_scratch_reserve(dt_ref(k), n_scratch, err);
     if (status != DT_OK) {
         dt_free(made);
@@ -220,20 +219,19 @@ static void scatter_patches(const dt_conv *conv, const double *patches, int64_t 
     }
 }
 
-static void write_image(dt_ref_kernels *ref, const dt_conv *conv, const chunk *part, int64_t image, const float *add,
-                        float *dx)
+static void write_inputs(dt_ref_kernels *ref, const dt_conv *conv, const chunk *part, const float *add, float *dx)
 {
     const dt_conv_desc *d = &conv->desc;
-    const double *patches = part->patches + image * conv->p * conv->q * conv->patch_elems;
     int64_t n_pixels = d->h * d->w;
     (void)ref;
 #pragma omp parallel for schedule(static) num_threads(ref->n_threads)
-    for (int64_t c = 0; c < d->c; c++) {
-        double *plane = part->image + c * n_pixels;
-        int64_t at = ((part->first + image) * d->c + c) * n_pixels;
-        scatter_patches(conv, patches, c, plane);
+    for (int64_t plane = 0; plane < part->n * d->c; plane++) {
+        const double *patches = part->patches + plane / d->c * conv->p * conv->q * conv->patch_elems;
+        double *sums = part->inputs + plane * n_pixels;
+        int64_t at = (part->first * d->c + plane) * n_pixels;
+        scatter_patches(conv, patches, plane % d->c, sums);
         for (int64_t i = 0; i < n_pixels; i++)
-            dx[at + i] = (float)(plane[i] + (add != NULL ? (double)add[at + i] : 0.0));
+            dx[at + i] = (float)(sums[i] + (add != NULL ? (double)add[at + i] : 0.0));
     }
 }
 
@@ -254,8 +252,7 @@ dt_status dt_ref_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tenso
         clear(part.patches, part.n_rows * conv->patch_elems);
         dt_ref_matmul_add(ref->n_threads, part.n_rows, conv->patch_elems, d->k, part.outputs, part.weights,
                           part.patches);
-        for (int64_t image = 0; image < part.n; image++)
-            write_image(ref, conv, &part, image, added, in_gradient);
+        write_inputs(ref, conv, &part, added, in_gradient);
     }
     return bn != NULL ? dt_ref_bn_backward_reduce(k, bn, dx, dx, err) : DT_OK;
 }

@@ -69,36 +69,15 @@ static const dt_conv_desc conv_shapes[] = {
     {.n = 2, .c = 3, .h = 6, .w = 7, .k = 4, .r = 1, .s = 1, .stride = 2, .pad = 0},
     {.n = 2, .c = 2, .h = 5, .w = 6, .k = 3, .r = 3, .s = 3, .stride = 1, .pad = 1},
     {.n = 1, .c = 2, .h = 7, .w = 6, .k = 3, .r = 3, .s = 3, .stride = 2, .pad = 1},
-    {.n = 2,
-     .c = 2,
-     .h = 6,
-     .w = 6,
-     .k = 3,
-     .r = 3,
-     .s = 3,
-     .stride = 2,
-     .pad = 0}, /* the last row and column are in no window */
+    /* The last row and column are in no window. */
+    {.n = 2, .c = 2, .h = 6, .w = 6, .k = 3, .r = 3, .s = 3, .stride = 2, .pad = 0},
     {.n = 1, .c = 3, .h = 11, .w = 10, .k = 9, .r = 7, .s = 7, .stride = 2, .pad = 3},
     {.n = 1, .c = 2, .h = 8, .w = 8, .k = 2, .r = 7, .s = 7, .stride = 1, .pad = 3},
-    {.n = 3,
-     .c = 2,
-     .h = 1,
-     .w = 1,
-     .k = 5,
-     .r = 3,
-     .s = 3,
-     .stride = 1,
-     .pad = 1}, /* as in the last stage at 32 pixels */
+    /* As in the last stage at 32 pixels. */
+    {.n = 3, .c = 2, .h = 1, .w = 1, .k = 5, .r = 3, .s = 3, .stride = 1, .pad = 1},
     {.n = 2, .c = 2, .h = 4, .w = 7, .k = 3, .r = 1, .s = 5, .stride = 1, .pad = 2},
-    {.n = 300,
-     .c = 1,
-     .h = 1,
-     .w = 2,
-     .k = 2,
-     .r = 1,
-     .s = 1,
-     .stride = 1,
-     .pad = 0}, /* more images than fit one chunk */
+    /* Two images more than fit one chunk. */
+    {.n = 130, .c = 9, .h = 1, .w = 2, .k = 3, .r = 1, .s = 1, .stride = 1, .pad = 0},
 };
 enum { N_CONV_SHAPES = sizeof conv_shapes / sizeof *conv_shapes };
 

@@ -48,16 +48,20 @@ static dt_status make_and_destroy(void)
 {
     dt_conv_desc d = {.n = 1, .c = 16, .h = 4, .w = 4, .k = 16, .r = 3, .s = 3, .stride = 1, .pad = 1};
     dt_kernels *kernels = NULL;
-    dt_conv *conv = NULL;
+    dt_conv *conv = NULL, *larger = NULL;
     dt_linear *linear = NULL;
     dt_status status = dt_kernels_ref_create(ref->device, &kernels, &gradient_error);
     if (status == DT_OK)
         status = kernels->ops->conv_create(kernels, &d, &conv, &gradient_error);
+    d.h = 40; /* wants more scratch memory than there is */
+    if (status == DT_OK)
+        status = kernels->ops->conv_create(kernels, &d, &larger, &gradient_error);
     if (status == DT_OK)
         status = kernels->ops->linear_create(kernels, 1, 16, 16, &linear, &gradient_error);
     if (kernels != NULL) {
         DT_CHECK(status != DT_OK || kernels->ops->scratch_bytes(kernels) > 0);
         kernels->ops->linear_destroy(kernels, linear);
+        kernels->ops->conv_destroy(kernels, larger);
         kernels->ops->conv_destroy(kernels, conv);
         kernels->ops->destroy(kernels);
     }
@@ -77,7 +81,7 @@ static void every_allocation_may_fail(void)
             break;
         DT_CHECK_INT(status, DT_ERR_MEMORY);
     }
-    DT_CHECK_INT(n_failures, 4); /* the kernels, a convolution, scratch memory, a linear layer */
+    DT_CHECK_INT(n_failures, 6); /* the kernels, two convolutions, scratch memory for each, a linear layer */
 }
 
 static void tell_gpu(dt_device *device, dt_device_info *info)

@@ -10,20 +10,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Of float32 results against double: half a unit in the last place of the largest, a few times. */
-#define TOLERANCE 4e-7
-
-static void check_near(const char *what, const float *actual, const double *expected, int64_t n)
-{
-    double largest = 0, worst = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double off = fabs((double)actual[i] - expected[i]);
-        largest = fmax(largest, fabs(expected[i]));
-        worst = off <= worst ? worst : off; /* NaN counts */
-    }
-    DT_CHECK_MSG(worst <= TOLERANCE * largest, "%s: off by %g of %g", what, worst, largest);
-}
-
 static void pixels_are_normalised_and_reordered(void)
 {
     static const float mean[3] = {0.5F, 0.25F, 0}, std[3] = {0.5F, 0.25F, 2};
@@ -270,6 +256,23 @@ static void relu_join_and_max_keep_a_nan(void)
     }
 }
 
+static void a_lazy_activation_written_out(void)
+{
+    variable x = random_variable("x", 2 * 3 * 6, -1, 1), scale = random_variable("scale", 3, -1.5F, 1.5F);
+    variable bias = random_variable("bias", 3, -0.5F, 0.5F);
+    double expected[36];
+    float out[36];
+    dt_tensor y = tensor_of(out, 2, 3, 2, 3);
+    for (int relu = 0; relu <= 1; relu++) {
+        dt_act act = {
+            .raw = tensor_of(x.floats, 2, 3, 2, 3), .scale = scale.floats, .bias = bias.floats, .relu = relu != 0};
+        naive_act(2, 3, 6, x.values, scale.values, bias.values, relu != 0, expected);
+        OK(ref->ops->act_materialize(ref, &act, &y, &gradient_error));
+        check_near("act_materialize", out, expected, 36);
+    }
+    release();
+}
+
 static void residual_join_adds_two_normalised_branches(void)
 {
     float branch[2] = {1, -3}, skip[2] = {2, 4}, scales[2] = {2, 0.5F}, biases[2] = {-1, 0.25F}, out[2];
@@ -336,46 +339,6 @@ static void average_pool_and_linear_forward(void)
     release();
 }
 
-/* -- optimizer ---------------------------------------------------------------------------------------------------- */
-
-/* torch.optim.SGD written out, in double: p.grad + weight_decay * p; buf = momentum * buf + grad; nesterov: grad + momentum * buf. */
-static void torch_sgd(double *p, double *buf, double grad, double lr, double weight_decay, double momentum,
-                      bool nesterov)
-{
-    grad = grad + weight_decay * *p;
-    *buf = momentum * *buf + grad;
-    *p = *p - lr * (nesterov ? grad + momentum * *buf : *buf);
-}
-
-static void ten_steps_of_sgd_are_those_of_pytorch(void)
-{
-    static const dt_update_segment segments[] = {
-        {.first = 0, .n = 16, .rule = DT_UPDATE_SGD, .weight_decay = 0.05F},
-        {.first = 32, .n = 32, .rule = DT_UPDATE_SGD},
-        {.first = 64, .n = 16, .rule = DT_UPDATE_RUNNING_AVERAGE, .weight_decay = 0.05F}};
-    for (int nesterov = 0; nesterov <= 1; nesterov++) {
-        dt_optimizer_desc desc = {.momentum = 0.9F, .nesterov = nesterov != 0, .running_average_rate = 0.1F};
-        variable w = random_variable("w", 96, -1, 1);
-        float *momentum = take(96, sizeof *momentum);
-        double *buf = take(96, sizeof *buf);
-        for (int step = 0; step < 10; step++) {
-            variable g = random_variable("g", 96, -1, 1);
-            dt_step_scalars scalars = {.lr = 0.1F / (float)(step + 1), .grad_multiplier = 0.25F};
-            OK(ref->ops->optimizer_step(ref, &desc, segments, 3, w.floats, g.floats, momentum, &scalars,
-                                        &gradient_error));
-            for (int i = 0; i < 64; i++)
-                if (i < 16 || i >= 32)
-                    torch_sgd(&w.values[i], &buf[i], 0.25 * g.values[i], (double)scalars.lr, i < 16 ? (double)0.05F : 0,
-                              (double)0.9F, nesterov != 0);
-            for (int i = 64; i < 80; i++)
-                w.values[i] = (1 - (double)0.1F) * w.values[i] + (double)0.1F * g.values[i];
-        }
-        check_near("values", w.floats, w.values, 96); /* what no segment names is still as it was */
-        check_near("momentum", momentum, buf, 96);
-        release();
-    }
-}
-
 static const dt_test tests[] = {
     DT_TEST(pixels_are_normalised_and_reordered),
     DT_TEST(conv_forward_with_and_without_prologue_and_its_sums),
@@ -387,9 +350,9 @@ static const dt_test tests[] = {
     DT_TEST(bn_gradients_are_added_to_what_is_there),
     DT_TEST(in_place_gives_the_same_bits),
     DT_TEST(relu_join_and_max_keep_a_nan),
+    DT_TEST(a_lazy_activation_written_out),
     DT_TEST(residual_join_adds_two_normalised_branches),
     DT_TEST(max_pool_takes_the_first_maximum_and_no_padding),
     DT_TEST(average_pool_and_linear_forward),
-    DT_TEST(ten_steps_of_sgd_are_those_of_pytorch),
 };
 DT_TEST_MAIN("layers/ref_operations", tests)
