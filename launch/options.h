@@ -64,7 +64,7 @@ typedef struct dt_option {
     dt_option_group group;
     dt_option_type type;
     size_t offset, bytes; /* of the field in dt_options */
-    double min, max;      /* numbers; max 0 means none */
+    double min, max;      /* numbers */
     bool above_min;       /* min itself is out of range */
     const char *const *choices;
     const char *const *(*get_choices)(void); /* where another file knows them */

@@ -1,0 +1,370 @@
+#include "launch/options.h"
+
+#include "launch/backends.h"
+#include "launch/ranks.h"
+#include "launch/suggest.h"
+#include "layers/resnet.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIELD(f) offsetof(dt_options, f), sizeof(((dt_options *)NULL)->f)
+#define BOTH     (DT_COMMAND_TRAIN | DT_COMMAND_EVAL)
+#define TRAIN    DT_COMMAND_TRAIN
+#define EVAL     DT_COMMAND_EVAL
+#define MANY     2147483647.0 /* no limit that anybody meets; libconfig's plain integers end here */
+
+/* In the order of the enums. */
+static const char *const schedules[] = {"cosine", "poly", "step", "constant", NULL};
+static const char *const augments[] = {"standard", "none", NULL};
+static const char *const resumes[] = {"auto", "never", "must", NULL};
+static const char *const precisions[] = {"fp32", "fp16", "bf16", "tf32", NULL};
+static const char *const optimizers[] = {"sgd", NULL};
+
+static const char *const *archs_or_auto(void)
+{
+    static const char *names[16] = {"auto"};
+    const char *const *known = dt_resnet_names();
+    for (int i = 0; known[i] && i < 14; i++)
+        names[i + 1] = known[i];
+    return names;
+}
+
+static const dt_option table[] = {
+    {.name = "data", .metavar = "DIR", .commands = BOTH, .group = DT_GROUP_DATA, .type = DT_OPTION_PATH, FIELD(config.data), .by_default = "",
+     .help = "the images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg; a class's index is its place in sorted order. Without it dtrain trains the "
+             "built-in demo"},
+    {.name = "image-size", .metavar = "PIXELS", .commands = BOTH, .group = DT_GROUP_DATA, .type = DT_OPTION_INT, FIELD(config.image_size), .min = 16, .max = 2048,
+     .by_default = "224", .help = "height and width that images are brought to"},
+    {.name = "batch", .metavar = "N", .commands = BOTH, .group = DT_GROUP_DATA, .type = DT_OPTION_INT, FIELD(config.batch), .min = 1, .max = 65536,
+     .by_default = "32", .help = "images per rank and micro-batch; the global batch is N x ranks x --accumulate"},
+    {.name = "augment", .metavar = "KIND", .commands = TRAIN, .group = DT_GROUP_DATA, .type = DT_OPTION_CHOICE, FIELD(config.augment), .choices = augments,
+     .by_default = "standard", .help = "standard: random-resized-crop and flip; none: the whole image, resized and centred"},
+    {.name = "crop-scale", .metavar = "MIN,MAX", .commands = TRAIN, .group = DT_GROUP_DATA, .type = DT_OPTION_RANGE, offsetof(dt_options, config.crop_scale_min),
+     2 * sizeof(double), .min = 0, .max = 1, .above_min = true, .by_default = "0.08,1", .help = "share of the image's area that a random crop takes"},
+    {.name = "flip", .metavar = "P", .commands = TRAIN, .group = DT_GROUP_DATA, .type = DT_OPTION_REAL, FIELD(config.flip), .min = 0, .max = 1,
+     .by_default = "0.5", .help = "probability of a horizontal flip"},
+    {.name = "eval-crop", .metavar = "SHARE", .commands = BOTH, .group = DT_GROUP_DATA, .type = DT_OPTION_REAL, FIELD(config.eval_crop), .min = 0, .max = 1,
+     .above_min = true, .by_default = "0.875", .help = "evaluation resizes the shorter side to image-size / SHARE and cuts out the centre"},
+    {.name = "no-shuffle", .commands = TRAIN, .group = DT_GROUP_DATA, .type = DT_OPTION_UNFLAG, FIELD(config.shuffle), .by_default = "no",
+     .help = "train on the files in sorted order"},
+    {.name = "max-broken", .metavar = "FRACTION", .commands = BOTH, .group = DT_GROUP_DATA, .type = DT_OPTION_REAL, FIELD(config.max_broken), .min = 0, .max = 1,
+     .by_default = "0.01", .help = "stop when more than this fraction of the files turns out to be broken"},
+
+    {.name = "arch", .metavar = "NAME", .commands = TRAIN, .group = DT_GROUP_MODEL, .type = DT_OPTION_NAME, FIELD(config.arch), .get_choices = dt_resnet_names,
+     .by_default = "resnet50", .help = "the network"},
+    {.name = "arch", .metavar = "NAME", .commands = EVAL, .group = DT_GROUP_MODEL, .type = DT_OPTION_NAME, FIELD(config.arch), .get_choices = archs_or_auto,
+     .by_default = "auto", .help = "the network; auto: told by the weights"},
+    {.name = "weights", .metavar = "FILE", .commands = EVAL, .group = DT_GROUP_MODEL, .type = DT_OPTION_PATH, FIELD(weights), .by_default = "",
+     .help = "what to evaluate: a .safetensors file with torchvision's names, a run's folder, or one checkpoint's folder"},
+    {.name = "zero-init-gamma", .commands = TRAIN, .group = DT_GROUP_MODEL, .type = DT_OPTION_FLAG, FIELD(config.zero_init_gamma), .by_default = "no",
+     .help = "start the last BatchNorm of every residual branch at zero"},
+    {.name = "init", .metavar = "FILE", .commands = TRAIN, .group = DT_GROUP_MODEL, .type = DT_OPTION_PATH, FIELD(config.init), .by_default = "",
+     .help = "start from the weights in this .safetensors file (torchvision's names)"},
+    {.name = "export", .metavar = "FILE", .commands = TRAIN, .group = DT_GROUP_MODEL, .type = DT_OPTION_PATH, FIELD(config.export_to), .by_default = "",
+     .help = "write the weights to this .safetensors file at the end (torchvision's names)"},
+
+    {.name = "epochs", .metavar = "N", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_INT, FIELD(config.epochs), .min = 1, .max = 1000000,
+     .by_default = "90", .help = "passes over the training images; the schedule's length"},
+    {.name = "steps", .metavar = "N", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_INT, FIELD(config.steps), .min = 0, .max = MANY,
+     .by_default = "0", .help = "stop after so many optimizer steps; 0: no such limit"},
+    {.name = "accumulate", .metavar = "N", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_INT, FIELD(config.accumulate), .min = 1, .max = 65536,
+     .by_default = "1", .help = "micro-batches per optimizer step"},
+    {.name = "optimizer", .metavar = "NAME", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_NAME, FIELD(config.optimizer),
+     .choices = optimizers, .by_default = "sgd", .help = "stochastic gradient descent with momentum"},
+    {.name = "lr", .metavar = "RATE", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_REAL, FIELD(config.lr), .min = 0, .max = 1000,
+     .by_default = "0.1", .help = "peak learning rate. 0.1 suits a global batch of 256; scale it in proportion"},
+    {.name = "momentum", .metavar = "M", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_REAL, FIELD(config.momentum), .min = 0, .max = 0.9999,
+     .by_default = "0.9", .help = "of the gradient's running sum"},
+    {.name = "nesterov", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_FLAG, FIELD(config.nesterov), .by_default = "no",
+     .help = "Nesterov's momentum"},
+    {.name = "weight-decay", .metavar = "W", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_REAL, FIELD(config.weight_decay), .min = 0,
+     .max = 1, .by_default = "0.0001", .help = "added to the gradient as W times the weight"},
+    {.name = "no-bn-decay", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_UNFLAG, FIELD(config.bn_decay), .by_default = "no",
+     .help = "no weight decay on BatchNorm's scale and shift"},
+    {.name = "label-smoothing", .metavar = "S", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_REAL, FIELD(config.label_smoothing), .min = 0,
+     .max = 0.999, .by_default = "0.1", .help = "share of the target that is spread over all classes"},
+    {.name = "warmup-epochs", .metavar = "N", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_REAL, FIELD(config.warmup_epochs), .min = 0,
+     .max = 1000000, .by_default = "5", .help = "epochs over which the learning rate rises to its peak; a fraction is fine"},
+    {.name = "schedule", .metavar = "KIND", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_CHOICE, FIELD(config.schedule),
+     .choices = schedules, .by_default = "cosine", .help = "how the learning rate falls after the warm-up"},
+    {.name = "seed", .metavar = "N", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_INT, FIELD(config.seed), .min = 0, .max = MANY,
+     .by_default = "1", .help = "of initialisation, order and augmentation; the same seed gives the same weights, bit for bit"},
+
+    {.name = "out", .metavar = "DIR", .commands = TRAIN, .group = DT_GROUP_RUN, .type = DT_OPTION_PATH, FIELD(config.out), .by_default = "",
+     .help = "the run's folder: metrics.jsonl, checkpoints/, config.conf. If not given: runs/DATA-ARCH, and runs/demo for the demo"},
+    {.name = "resume", .metavar = "WHEN", .commands = TRAIN, .group = DT_GROUP_RUN, .type = DT_OPTION_CHOICE, FIELD(config.resume), .choices = resumes,
+     .by_default = "auto", .help = "auto: go on from the newest checkpoint in --out if there is one; must: there has to be one; never: begin anew, and "
+                                   "put an older run aside as DIR.old-1"},
+    {.name = "checkpoint-every", .metavar = "STEPS", .commands = TRAIN, .group = DT_GROUP_RUN, .type = DT_OPTION_INT, FIELD(config.checkpoint_every), .min = 0,
+     .max = MANY, .by_default = "0", .help = "steps between checkpoints; 0: at the end of every epoch"},
+    {.name = "keep", .metavar = "N", .commands = TRAIN, .group = DT_GROUP_RUN, .type = DT_OPTION_INT, FIELD(config.keep), .min = 1, .max = 10000,
+     .by_default = "3", .help = "newest checkpoints that are kept"},
+    {.name = "eval-every", .metavar = "EPOCHS", .commands = TRAIN, .group = DT_GROUP_RUN, .type = DT_OPTION_REAL, FIELD(config.eval_every), .min = 0,
+     .max = 1000000, .by_default = "1", .help = "epochs between evaluations; 0: only at the end"},
+    {.name = "log-every", .metavar = "SECONDS", .commands = BOTH, .group = DT_GROUP_RUN, .type = DT_OPTION_REAL, FIELD(config.log_every_s), .min = 0,
+     .max = 86400, .by_default = "5", .per_rank = true, .help = "seconds between progress lines where there is no terminal"},
+
+    {.name = "backend", .metavar = "NAME", .commands = BOTH, .group = DT_GROUP_MACHINE, .type = DT_OPTION_NAME, FIELD(config.backend),
+     .get_choices = dt_backend_names, .by_default = "auto", .help = "what computes; auto: the fastest one that works here; ref is for checking the others"},
+    {.name = "comm", .metavar = "NAME", .commands = BOTH, .group = DT_GROUP_MACHINE, .type = DT_OPTION_NAME, FIELD(config.comm), .get_choices = dt_comm_names,
+     .by_default = "auto", .help = "how ranks talk; auto: MPI if mpirun or srun has started the program, else one rank by itself"},
+    {.name = "precision", .metavar = "TYPE", .commands = BOTH, .group = DT_GROUP_MACHINE, .type = DT_OPTION_CHOICE, FIELD(config.precision),
+     .choices = precisions, .by_default = "fp32", .help = "arithmetic of the network; all but fp32 need a GPU"},
+    {.name = "threads", .metavar = "N", .commands = BOTH, .group = DT_GROUP_MACHINE, .type = DT_OPTION_INT, FIELD(config.threads), .min = 0, .max = 4096,
+     .by_default = "0", .per_rank = true, .help = "compute threads per rank; 0: this rank's share of the host's cores (or OMP_NUM_THREADS)"},
+    {.name = "workers", .metavar = "N", .commands = BOTH, .group = DT_GROUP_MACHINE, .type = DT_OPTION_INT, FIELD(config.workers), .min = 0, .max = 1024,
+     .by_default = "0", .per_rank = true, .help = "image decoding threads per rank; 0: by the number of cores"},
+};
+
+enum { N_ROWS = sizeof table / sizeof table[0] };
+_Static_assert(N_ROWS <= DT_OPTIONS_MAX, "dt_options.origin has a place for every row");
+_Static_assert(sizeof(dt_schedule_kind) == sizeof(int) && sizeof(dt_dtype) == sizeof(int), "choices are stored as int");
+
+/* What the built-in demo takes for options that nobody has set: handwritten digits, which have no mirror image and fill their frame. */
+static const char *const demo_settings[][2] = {
+    {"arch", "resnet18"},  {"image-size", "32"},    {"batch", "32"},        {"epochs", "6"},    {"lr", "0.05"},   {"warmup-epochs", "1"},
+    {"nesterov", "yes"},   {"weight-decay", "0.0005"}, {"crop-scale", "0.6,1"}, {"flip", "0"}, {"eval-crop", "1"},
+};
+
+int dt_options_count(void)
+{
+    return N_ROWS;
+}
+
+const dt_option *dt_options_at(int row)
+{
+    return &table[row];
+}
+
+int dt_options_find(const char *name, unsigned command)
+{
+    for (int row = 0; row < N_ROWS; row++) {
+        const char *a = name, *b = table[row].name;
+        while (*a && (*a == *b || (*a == '_' && *b == '-'))) {
+            a++;
+            b++;
+        }
+        if (!*a && !*b && (table[row].commands & command))
+            return row;
+    }
+    return -1;
+}
+
+const char *const *dt_option_choices(const dt_option *option)
+{
+    return option->get_choices ? option->get_choices() : option->choices;
+}
+
+const char *dt_option_group_title(dt_option_group group)
+{
+    static const char *const titles[DT_N_GROUPS] = {"", "Data", "Model", "Optimization", "Run", "Machine"};
+    return titles[group];
+}
+
+const char *dt_origin_name(dt_origin origin)
+{
+    static const char *const names[] = {"default", "demo", "file", "command line"};
+    return names[origin];
+}
+
+/* "1 to 65536", "more than 0, up to 1", "0 or more" */
+static const char *range_text(const dt_option *o, char *out, size_t out_bytes)
+{
+    if (o->max >= MANY)
+        snprintf(out, out_bytes, "%.15g or more", o->min);
+    else if (o->above_min)
+        snprintf(out, out_bytes, "more than %.15g, up to %.15g", o->min, o->max);
+    else
+        snprintf(out, out_bytes, "%.15g to %.15g", o->min, o->max);
+    return out;
+}
+
+static bool in_range(const dt_option *o, double value)
+{
+    return value >= o->min && value <= o->max && !(o->above_min && value <= o->min);
+}
+
+static dt_status out_of_range(const dt_option *o, const char *text, const char *where, dt_error *err)
+{
+    char range[96];
+    return dt_fail(err, DT_ERR_USAGE, "%s: %s is out of range: %s", where, text, range_text(o, range, sizeof range));
+}
+
+static bool whole_text_was_read(const char *text, const char *end)
+{
+    return end != text && *end == '\0' && !isspace((unsigned char)text[0]);
+}
+
+static dt_status set_int(const dt_option *o, void *field, const char *text, const char *where, dt_error *err)
+{
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (!whole_text_was_read(text, end))
+        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a whole number", where, text);
+    if (errno == ERANGE || !in_range(o, (double)value))
+        return out_of_range(o, text, where, err);
+    int64_t stored = value;
+    memcpy(field, &stored, sizeof stored);
+    return DT_OK;
+}
+
+static dt_status read_real(const dt_option *o, const char *text, const char *where, double *value, dt_error *err)
+{
+    char *end;
+    *value = strtod(text, &end);
+    if (!whole_text_was_read(text, end) || isnan(*value))
+        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a number", where, text);
+    return in_range(o, *value) ? DT_OK : out_of_range(o, text, where, err);
+}
+
+static dt_status set_range(const dt_option *o, void *field, const char *text, const char *where, dt_error *err)
+{
+    char low_text[64];
+    double values[2];
+    const char *comma = strchr(text, ',');
+    if (!comma || comma == text || (size_t)(comma - text) >= sizeof low_text)
+        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not %s, two numbers with a comma", where, text, o->metavar);
+    snprintf(low_text, sizeof low_text, "%.*s", (int)(comma - text), text);
+    comma += strspn(comma + 1, " ");
+    DT_TRY(read_real(o, low_text, where, &values[0], err));
+    DT_TRY(read_real(o, comma + 1, where, &values[1], err));
+    if (values[0] > values[1])
+        return dt_fail(err, DT_ERR_USAGE, "%s: the first of %s is larger than the second", where, text);
+    memcpy(field, values, sizeof values);
+    return DT_OK;
+}
+
+static dt_status set_bool(bool turns_off, void *field, const char *text, const char *where, dt_error *err)
+{
+    static const char *const yes[] = {"yes", "true", "on", "1", NULL}, *const no[] = {"no", "false", "off", "0", NULL};
+    for (int i = 0; yes[i]; i++) {
+        bool is_yes = !text || strcmp(text, yes[i]) == 0, is_no = text && strcmp(text, no[i]) == 0;
+        if (is_yes || is_no) {
+            *(bool *)field = is_yes != turns_off;
+            return DT_OK;
+        }
+    }
+    return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is neither yes nor no", where, text);
+}
+
+/* *index is the choice's place in its list. */
+static dt_status find_choice(const dt_option *o, const char *text, const char *where, int *index, dt_error *err)
+{
+    const char *const *choices = dt_option_choices(o);
+    char list[256] = "";
+    for (int i = 0; choices[i]; i++) {
+        if (strcmp(text, choices[i]) == 0) {
+            *index = i;
+            return DT_OK;
+        }
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", choices[i]);
+    }
+    const char *meant = dt_suggest(text, choices);
+    return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not one of %s%s%s%s", where, text, list, meant ? "; did you mean '" : "", meant ? meant : "", meant ? "'?" : "");
+}
+
+static dt_status set_text(const dt_option *o, char *field, const char *text, const char *where, dt_error *err)
+{
+    if (strlen(text) >= o->bytes)
+        return dt_fail(err, DT_ERR_USAGE, "%s: longer than %zu bytes", where, o->bytes - 1);
+    if (strpbrk(text, "\n\r"))
+        return dt_fail(err, DT_ERR_USAGE, "%s: there is a line break in it", where);
+    memcpy(field, text, strlen(text) + 1);
+    return DT_OK;
+}
+
+dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origin origin, const char *where, dt_error *err)
+{
+    const dt_option *o = &table[row];
+    void *field = (char *)options + o->offset;
+    double real;
+    int choice;
+    switch (o->type) {
+    case DT_OPTION_FLAG:
+    case DT_OPTION_UNFLAG: DT_TRY(set_bool(o->type == DT_OPTION_UNFLAG, field, text, where, err)); break;
+    case DT_OPTION_INT: DT_TRY(set_int(o, field, text, where, err)); break;
+    case DT_OPTION_REAL:
+        DT_TRY(read_real(o, text, where, &real, err));
+        memcpy(field, &real, sizeof real);
+        break;
+    case DT_OPTION_RANGE: DT_TRY(set_range(o, field, text, where, err)); break;
+    case DT_OPTION_CHOICE:
+        DT_TRY(find_choice(o, text, where, &choice, err));
+        memcpy(field, &choice, sizeof choice);
+        break;
+    case DT_OPTION_NAME: DT_TRY(find_choice(o, text, where, &choice, err)); /* fall through */
+    case DT_OPTION_PATH: DT_TRY(set_text(o, field, text, where, err)); break;
+    }
+    options->origin[row] = origin;
+    return DT_OK;
+}
+
+/* The fewest digits that read back to the same value. */
+static void format_real(double value, char *out, size_t out_bytes)
+{
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(out, out_bytes, "%.*g", digits, value);
+        if (strtod(out, NULL) == value)
+            return;
+    }
+}
+
+void dt_option_format(const dt_options *options, int row, char *out, size_t out_bytes)
+{
+    const dt_option *o = &table[row];
+    const char *field = (const char *)options + o->offset;
+    char low[32], high[32];
+    double reals[2];
+    int64_t whole;
+    int choice;
+    switch (o->type) {
+    case DT_OPTION_FLAG:
+    case DT_OPTION_UNFLAG: snprintf(out, out_bytes, "%s", *(const bool *)field != (o->type == DT_OPTION_UNFLAG) ? "yes" : "no"); break;
+    case DT_OPTION_INT:
+        memcpy(&whole, field, sizeof whole);
+        snprintf(out, out_bytes, "%lld", (long long)whole);
+        break;
+    case DT_OPTION_REAL:
+        memcpy(reals, field, sizeof reals[0]);
+        format_real(reals[0], out, out_bytes);
+        break;
+    case DT_OPTION_RANGE:
+        memcpy(reals, field, sizeof reals);
+        format_real(reals[0], low, sizeof low);
+        format_real(reals[1], high, sizeof high);
+        snprintf(out, out_bytes, "%s,%s", low, high);
+        break;
+    case DT_OPTION_CHOICE:
+        memcpy(&choice, field, sizeof choice);
+        snprintf(out, out_bytes, "%s", dt_option_choices(o)[choice]);
+        break;
+    case DT_OPTION_NAME:
+    case DT_OPTION_PATH: snprintf(out, out_bytes, "%s", field); break;
+    }
+}
+
+void dt_options_set_defaults(dt_options *options, unsigned command)
+{
+    memset(options, 0, sizeof *options);
+    for (int row = 0; row < N_ROWS; row++)
+        if (table[row].commands & command)
+            (void)dt_option_set(options, row, table[row].by_default, DT_ORIGIN_DEFAULT, table[row].name, NULL); /* a test sees them all pass */
+    if (!options->config.comm[0])
+        snprintf(options->config.comm, sizeof options->config.comm, "auto");
+}
+
+void dt_options_apply_demo(dt_options *options)
+{
+    for (size_t i = 0; i < sizeof demo_settings / sizeof demo_settings[0]; i++) {
+        int row = dt_options_find(demo_settings[i][0], DT_COMMAND_TRAIN);
+        if (options->origin[row] == DT_ORIGIN_DEFAULT)
+            (void)dt_option_set(options, row, demo_settings[i][1], DT_ORIGIN_DEMO, demo_settings[i][0], NULL);
+    }
+}
