@@ -1,0 +1,121 @@
+#include "launch/run_folder.h"
+
+#include "core/base/alloc.h"
+#include "core/base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void dt_run_folder_name(const char *out, dt_run_folder *folder)
+{
+    snprintf(folder->config, sizeof folder->config, "%s/config.conf", out);
+    snprintf(folder->metrics, sizeof folder->metrics, "%s/metrics.jsonl", out);
+    snprintf(folder->checkpoints, sizeof folder->checkpoints, "%s/checkpoints", out);
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+static bool exists(const char *path)
+{
+    struct stat status;
+    return lstat(path, &status) == 0;
+}
+
+/* mkdir -p */
+static dt_status make_folders(const char *out, dt_error *err)
+{
+    char path[DT_PATH_BYTES];
+    snprintf(path, sizeof path, "%s", out);
+    for (char *p = path + 1;; p++) {
+        bool at_end = *p == '\0';
+        if (*p != '/' && !at_end)
+            continue;
+        *p = '\0';
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+            return dt_fail_errno(err, "--out %s: cannot make the folder %s", out, path);
+        if (!is_folder(path))
+            return dt_fail(err, DT_ERR_USAGE, "--out %s: %s is not a folder", out, path);
+        if (at_end)
+            return DT_OK;
+        *p = '/';
+    }
+}
+
+static dt_status put_aside(const char *out, const dt_run_folder *folder, dt_error *err)
+{
+    char clean[DT_PATH_BYTES], old[DT_PATH_BYTES + 32];
+    if (!exists(folder->config) && !exists(folder->metrics) && !exists(folder->checkpoints))
+        return DT_OK;
+    snprintf(clean, sizeof clean, "%s", out);
+    for (size_t n = strlen(clean); n > 1 && clean[n - 1] == '/'; n--)
+        clean[n - 1] = '\0';
+    for (int i = 1;; i++) {
+        snprintf(old, sizeof old, "%s.old-%d", clean, i);
+        if (!exists(old))
+            break;
+    }
+    if (rename(clean, old) != 0)
+        return dt_fail_errno(err, "--resume never: cannot put the older run %s aside as %s", clean, old);
+    dt_log_info("the older run is %s now", old);
+    return DT_OK;
+}
+
+/* For a run that goes on with other options than it began with. Not a word if the old file cannot be understood. */
+static void tell_differences(const dt_options *options, const dt_run_folder *folder)
+{
+    char was[DT_PATH_BYTES], is[DT_PATH_BYTES];
+    dt_options *before = dt_calloc(1, sizeof *before);
+    if (!before)
+        return;
+    dt_options_set_defaults(before, DT_COMMAND_TRAIN);
+    if (access(folder->config, R_OK) == 0 && is_folder(folder->checkpoints) && dt_options_read_file(folder->config, DT_COMMAND_TRAIN, before, NULL) == DT_OK) {
+        for (int row = 0; row < dt_options_count(); row++) {
+            const dt_option *o = dt_options_at(row);
+            if (!(o->commands & DT_COMMAND_TRAIN) || o->per_rank || strcmp(o->name, "resume") == 0)
+                continue;
+            dt_option_format(before, row, was, sizeof was);
+            dt_option_format(options, row, is, sizeof is);
+            if (strcmp(was, is) != 0)
+                dt_log_warn("--%s is %s now; the run in %s was last started with %s", o->name, is[0] ? is : "not given", options->config.out,
+                            was[0] ? was : "nothing there");
+        }
+    }
+    dt_free(before);
+}
+
+/* Through a temporary name: config.conf is never half a file. */
+static dt_status write_config(const char *path, const char *text, dt_error *err)
+{
+    char temporary[DT_PATH_BYTES + 64];
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    FILE *f = fopen(temporary, "w");
+    if (!f)
+        return dt_fail_errno(err, "cannot write %s", temporary);
+    bool ok = fputs(text, f) >= 0 && fflush(f) == 0 && fsync(fileno(f)) == 0;
+    int reason = errno;
+    ok = fclose(f) == 0 && ok;
+    if (ok && rename(temporary, path) == 0)
+        return DT_OK;
+    errno = ok ? errno : reason;
+    dt_status status = dt_fail_errno(err, "cannot write %s", path);
+    unlink(temporary);
+    return status;
+}
+
+dt_status dt_run_folder_open(const dt_options *options, const char *config_text, const dt_run_folder *folder, dt_error *err)
+{
+    const dt_config *c = &options->config;
+    if (c->resume == DT_RESUME_NEVER)
+        DT_TRY(put_aside(c->out, folder, err));
+    else
+        tell_differences(options, folder);
+    DT_TRY(make_folders(c->out, err));
+    return write_config(folder->config, config_text, err);
+}
