@@ -1,9 +1,61 @@
-#include "config.h"
+/* dtrain: which command, its error, its exit code. */
+#include "launch/commands.h"
+#include "launch/console.h"
+#include "launch/suggest.h"
 
 #include <stdio.h>
+#include <string.h>
 
-int main(void)
+static const struct {
+    const char *name;
+    dt_command *run;
+} commands[] = {
+    {"train", dt_command_train}, /* also where no command is named */
+    {"eval", dt_command_eval},
+    {"info", dt_command_info},
+    {"demo-data", dt_command_demo_data},
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+static dt_status unknown_command(const char *name, dt_error *err)
 {
-    printf("dtrain %s\n", PACKAGE_VERSION);
-    return 0;
+    const char *names[N_COMMANDS + 1] = {NULL};
+    for (int i = 0; i < N_COMMANDS; i++)
+        names[i] = commands[i].name;
+    const char *meant = dt_suggest(name, names);
+    if (meant)
+        return dt_fail(err, DT_ERR_USAGE, "unknown command '%s'; did you mean '%s'?", name, meant);
+    return dt_fail(err, DT_ERR_USAGE, "unknown command '%s'; there are train, eval, info and demo-data", name);
+}
+
+static dt_status run(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
+{
+    if (argc < 2 || argv[1][0] == '-')
+        return dt_command_train(argc, argv, session, local, err);
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1, session, local, err);
+    return unknown_command(argv[1], err);
+}
+
+int main(int argc, char **argv)
+{
+    static dt_error err; /* zeroed; also for a status without a message */
+    dt_session session = {0};
+    bool local = false;
+    dt_console_open();
+    dt_status status = run(argc, argv, &session, &local, &err);
+    int code = dt_status_exit_code(status);
+    if (status != DT_OK && !err.message[0])
+        dt_fail(&err, status, "an error without words (%s): this is a bug", dt_status_name(status));
+    /* A peer that is lost, or late, is seen by some ranks and not by others. */
+    local = local || status == DT_ERR_COMM || status == DT_ERR_TIMEOUT;
+    if (status != DT_OK && local && session.comm && session.comm->size > 1) {
+        dt_console_fail_here(&err);
+        session.comm->ops->abort(session.comm, code);
+    }
+    if (status != DT_OK)
+        dt_console_fail(&err);
+    dt_session_close(&session);
+    return code;
 }

@@ -168,7 +168,7 @@ const char *dt_option_group_title(dt_option_group group)
 
 const char *dt_origin_name(dt_origin origin)
 {
-    static const char *const names[] = {"default", "demo", "file", "command line"};
+    static const char *const names[] = {"default", "demo", "weights", "file", "command line"};
     return names[origin];
 }
 

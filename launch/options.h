@@ -26,7 +26,7 @@
 
 #define DT_OPTIONS_MAX 64 /* rows of the table, at most */
 
-typedef enum dt_origin { DT_ORIGIN_DEFAULT, DT_ORIGIN_DEMO, DT_ORIGIN_FILE, DT_ORIGIN_COMMAND_LINE } dt_origin;
+typedef enum dt_origin { DT_ORIGIN_DEFAULT, DT_ORIGIN_DEMO, DT_ORIGIN_TRAINING /* eval: the weights say so */, DT_ORIGIN_FILE, DT_ORIGIN_COMMAND_LINE } dt_origin;
 
 /* The values of all options, and where each came from (by row of the table). */
 typedef struct dt_options {
@@ -89,6 +89,7 @@ dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv,
 /* The steps of parse. */
 void dt_options_set_defaults(dt_options *options, unsigned command);
 dt_status dt_options_read_file(const char *path, unsigned command, dt_options *options, dt_error *err);
+dt_status dt_options_read_text(const char *name, const char *text, unsigned command, dt_options *options, dt_error *err);
 void dt_options_apply_demo(dt_options *options); /* the demo's settings, for what is still at its default */
 dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err);
 

@@ -177,28 +177,34 @@ static dt_status read_text(const char *path, char **text, dt_error *err)
                    failed ? "it cannot be read" : is_too_long ? "larger than 1 MiB" : "there is a zero byte in it");
 }
 
-dt_status dt_options_read_file(const char *path, unsigned command, dt_options *options, dt_error *err)
+dt_status dt_options_read_text(const char *name, const char *text, unsigned command, dt_options *options, dt_error *err)
 {
     bool seen[DT_OPTIONS_MAX] = {false};
-    char *text = NULL;
     config_t config;
-    dt_status status;
-    if (strlen(path) >= sizeof options->config_file)
-        return dt_fail(err, DT_ERR_USAGE, "--config: longer than %zu bytes", sizeof options->config_file - 1);
-    DT_TRY(read_text(path, &text, err));
+    dt_status status = DT_OK;
     config_init(&config);
     if (!config_read_string(&config, text)) {
         const char *file = config_error_file(&config);
-        status = dt_fail(err, DT_ERR_USAGE, "%s:%d: %s", file ? file : path, config_error_line(&config), config_error_text(&config));
+        status = dt_fail(err, DT_ERR_USAGE, "%s:%d: %s", file ? file : name, config_error_line(&config), config_error_text(&config));
         goto fail;
     }
     const config_setting_t *root = config_root_setting(&config);
     for (int i = 0; i < config_setting_length(root); i++)
-        DT_TRY_OR_FAIL(status, take_setting(path, text, command, config_setting_get_elem(root, (unsigned)i), seen, options, err));
-    snprintf(options->config_file, sizeof options->config_file, "%s", path);
-    status = DT_OK;
+        DT_TRY_OR_FAIL(status, take_setting(name, text, command, config_setting_get_elem(root, (unsigned)i), seen, options, err));
 fail:
     config_destroy(&config);
+    return status;
+}
+
+dt_status dt_options_read_file(const char *path, unsigned command, dt_options *options, dt_error *err)
+{
+    char *text = NULL;
+    if (strlen(path) >= sizeof options->config_file)
+        return dt_fail(err, DT_ERR_USAGE, "--config: longer than %zu bytes", sizeof options->config_file - 1);
+    DT_TRY(read_text(path, &text, err));
+    dt_status status = dt_options_read_text(path, text, command, options, err);
+    if (status == DT_OK)
+        snprintf(options->config_file, sizeof options->config_file, "%s", path);
     dt_free(text);
     return status;
 }

@@ -1,0 +1,270 @@
+/* dtrain eval: loss, top-1 and top-5 of weights on the validation images. */
+#include "core/base/alloc.h"
+#include "core/base/log.h"
+#include "core/training/agreement.h"
+#include "core/training/checkpoint.h"
+#include "core/training/evaluate.h"
+#include "io/checkpoint_hdf5.h"
+#include "io/progress.h"
+#include "launch/commands.h"
+#include "launch/console.h"
+#include "launch/table.h"
+#include "launch/weights.h"
+#include "layers/registry.h"
+#include "layers/resnet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const dt_command_usage usage = {
+    .name = "dtrain eval",
+    .bit = DT_COMMAND_EVAL,
+    .doc = "Evaluate weights on DIR/val/CLASS/*.jpg; every image is counted once, whatever the number of ranks.\n\n"
+           "  dtrain eval --data imagenet --weights resnet50.safetensors\n"
+           "  dtrain eval --data imagenet --weights runs/imagenet-resnet50"
+           "\vThe image size and the crop are those of the training where the weights tell them. Prints one line: val_loss, top-1, top-5, n.",
+};
+
+typedef struct evaluation {
+    dt_options options;
+    char folder[DT_PATH_BYTES + 32]; /* of checkpoints; "": the weights are a file */
+    int64_t only_step;               /* the generation asked for; -1: the newest whole one */
+    dt_weights_info weights;
+    dt_store *store;
+    dt_net *net;
+    dt_source *val;
+    dt_sink *progress;
+} evaluation;
+
+/* -- what the weights are --------------------------------------------------------------------------------------------------- */
+
+static bool is_folder(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* A run's folder, its checkpoints/, or one generation in there. */
+static void find_checkpoints(evaluation *e)
+{
+    char path[DT_PATH_BYTES], inner[DT_PATH_BYTES + 32];
+    long long step;
+    int used = 0;
+    e->only_step = -1;
+    snprintf(path, sizeof path, "%s", e->options.weights);
+    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
+        path[n - 1] = '\0';
+    if (!is_folder(path))
+        return;
+    snprintf(inner, sizeof inner, "%s/checkpoints", path);
+    char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    if (is_folder(inner)) {
+        snprintf(e->folder, sizeof e->folder, "%s", inner);
+    } else if (sscanf(base, "step-%lld%n", &step, &used) == 1 && base[used] == '\0') {
+        e->only_step = step;
+        *base = '\0';
+        snprintf(e->folder, sizeof e->folder, "%s", slash ? path : ".");
+    } else {
+        snprintf(e->folder, sizeof e->folder, "%s", path);
+    }
+}
+
+/* A store that shows one generation only. */
+static dt_store_ops one_generation_ops;
+static const dt_store_ops *all_generations_ops;
+static int64_t the_generation;
+
+static dt_status list_one(dt_store *store, int64_t *steps, int64_t max, int64_t *n, dt_error *err)
+{
+    int64_t all[1024], n_all = 0;
+    DT_TRY(all_generations_ops->list(store, all, 1024, &n_all, err));
+    *n = 0;
+    for (int64_t i = 0; i < n_all && i < 1024; i++)
+        if (all[i] == the_generation && max > 0) {
+            steps[0] = the_generation;
+            *n = 1;
+        }
+    return DT_OK;
+}
+
+static void show_one_generation(dt_store *store, int64_t step)
+{
+    all_generations_ops = store->ops;
+    one_generation_ops = *store->ops;
+    one_generation_ops.list = list_one;
+    the_generation = step;
+    store->ops = &one_generation_ops;
+}
+
+static dt_status describe_checkpoint(evaluation *e, dt_error *err)
+{
+    int64_t step = 0, n = 0;
+    dt_manifest m = {0};
+    DT_TRY(dt_store_hdf5_create(e->folder, &e->store, err));
+    if (e->only_step >= 0)
+        show_one_generation(e->store, e->only_step);
+    DT_TRY(e->store->ops->list(e->store, &step, 1, &n, err));
+    if (n < 1)
+        return dt_fail(err, DT_ERR_USAGE, "--weights %s: there is no checkpoint in this folder", e->options.weights);
+    DT_TRY(e->store->ops->read_manifest(e->store, step, &m, err));
+    e->weights.n_classes = m.n_classes;
+    snprintf(e->weights.arch, sizeof e->weights.arch, "%s", m.arch);
+    e->weights.config_text = m.config_text;
+    m.config_text = NULL; /* ours now */
+    dt_manifest_clear(&m);
+    return DT_OK;
+}
+
+/* What the training used is the better default. */
+static void take_from_training(evaluation *e)
+{
+    static const char *const names[] = {"image-size", "eval-crop"};
+    char value[DT_PATH_BYTES];
+    dt_options *trained = dt_calloc(1, sizeof *trained);
+    if (trained && e->weights.config_text &&
+        dt_options_read_text("the training's configuration", e->weights.config_text, DT_COMMAND_EVAL | DT_COMMAND_TRAIN, trained, NULL) == DT_OK) {
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+            int row = dt_options_find(names[i], DT_COMMAND_EVAL);
+            if (e->options.origin[row] != DT_ORIGIN_DEFAULT)
+                continue;
+            dt_option_format(trained, row, value, sizeof value);
+            (void)dt_option_set(&e->options, row, value, DT_ORIGIN_TRAINING, names[i], NULL);
+        }
+    }
+    dt_free(trained);
+}
+
+static dt_status describe_weights(evaluation *e, dt_error *err)
+{
+    dt_config *c = &e->options.config;
+    find_checkpoints(e);
+    DT_TRY(e->folder[0] ? describe_checkpoint(e, err) : dt_weights_describe(e->options.weights, &e->weights, err));
+    take_from_training(e);
+    if (strcmp(c->arch, "auto") != 0) {
+        if (e->weights.arch[0] && strcmp(c->arch, e->weights.arch) != 0)
+            return dt_fail(err, DT_ERR_USAGE, "--arch %s, but %s holds a %s", c->arch, e->options.weights, e->weights.arch);
+        return DT_OK;
+    }
+    if (!e->weights.arch[0])
+        return dt_fail(err, DT_ERR_USAGE, "--weights %s: none of the networks that dtrain knows has these tensors", e->options.weights);
+    snprintf(c->arch, sizeof c->arch, "%s", e->weights.arch);
+    return DT_OK;
+}
+
+/* -- parts ------------------------------------------------------------------------------------------------------------------ */
+
+static dt_status open_source(evaluation *e, const dt_session *s, dt_error *err)
+{
+    dt_source_info info = {0};
+    DT_TRY(dt_session_source(s, &e->options.config, false, &e->val, err));
+    e->val->ops->info(e->val, &info);
+    if (e->weights.n_classes > 0 && e->weights.n_classes != info.n_classes)
+        return dt_fail(err, DT_ERR_USAGE, "%s knows %lld classes, and %s/val has %lld", e->options.weights, (long long)e->weights.n_classes,
+                       e->options.config.data, (long long)info.n_classes);
+    return DT_OK;
+}
+
+static dt_status build_net(evaluation *e, const dt_session *s, dt_error *err)
+{
+    const dt_config *c = &e->options.config;
+    dt_source_info info = {0};
+    dt_net_spec spec;
+    e->val->ops->info(e->val, &info);
+    DT_TRY(dt_resnet_spec(c->arch, info.n_classes, &spec, err));
+    /* A checkpoint holds the momentum too, so that only a net for training has its layout. */
+    const dt_net_options options = {.batch = c->batch, .image_size = c->image_size, .training = e->folder[0] != '\0'};
+    dt_status status = dt_net_create(&spec, dt_layer_registry(), s->kernels, &options, &e->net, err);
+    dt_free(spec.layers);
+    DT_TRY(status);
+    return e->folder[0] ? DT_OK : dt_weights_load(e->net, e->options.weights, false, err);
+}
+
+static dt_status accept_any(void *context, const dt_manifest *manifest, dt_error *err)
+{
+    (void)context;
+    (void)manifest;
+    (void)err;
+    return DT_OK;
+}
+
+/* Collective. */
+static dt_status load_checkpoint(evaluation *e, const dt_session *s, dt_error *err)
+{
+    dt_manifest m = {0};
+    bool found = false;
+    const dt_state_io io = dt_net_state_io(e->net);
+    DT_TRY(dt_checkpoint_load(s->comm, e->store, dt_net_state_layout(e->net), &io, accept_any, NULL, &m, &found, err));
+    if (s->comm->rank == 0 && found)
+        dt_log_info("%s: the checkpoint of step %lld", e->folder, (long long)m.step);
+    dt_manifest_clear(&m);
+    if (!found)
+        return dt_fail(err, DT_ERR_USAGE, "--weights %s: there is no checkpoint in this folder", e->options.weights);
+    return dt_agree(s->comm, dt_net_weights_changed(e->net, err), err);
+}
+
+static dt_status open_progress(evaluation *e, const dt_session *s, dt_error *err)
+{
+    if (s->comm->rank != 0)
+        return DT_OK;
+    const dt_progress_options options = {.terminal = dt_console_is_terminal(), .utf8 = dt_table_utf8(), .every_s = e->options.config.log_every_s};
+    DT_TRY(dt_progress_create(stderr, &options, &e->progress, err));
+    dt_console_set_progress(e->progress);
+    return DT_OK;
+}
+
+static void close_progress(evaluation *e)
+{
+    dt_console_set_progress(NULL);
+    if (e->progress)
+        e->progress->ops->destroy(e->progress);
+    e->progress = NULL;
+}
+
+static void close_all(evaluation *e)
+{
+    close_progress(e);
+    if (e->val)
+        e->val->ops->destroy(e->val);
+    dt_net_destroy(e->net);
+    if (e->store)
+        e->store->ops->destroy(e->store);
+    dt_free(e->weights.config_text);
+}
+
+/* -- the command -------------------------------------------------------------------------------------------------------------- */
+
+static dt_status run(evaluation *e, dt_session *s, dt_error *err)
+{
+    const dt_config *c = &e->options.config;
+    dt_metrics_eval m = {0};
+    DT_TRY(dt_agree(s->comm, describe_weights(e, err), err));
+    DT_TRY(dt_agree(s->comm, open_source(e, s, err), err));
+    DT_TRY(dt_agree(s->comm, build_net(e, s, err), err));
+    if (e->folder[0])
+        DT_TRY(load_checkpoint(e, s, err));
+    DT_TRY(dt_agree(s->comm, open_progress(e, s, err), err));
+    DT_TRY(dt_evaluate(e->net, s->kernels, s->comm, e->val, c->batch, &e->progress, e->progress ? 1 : 0, &m, err));
+    close_progress(e);
+    if (s->comm->rank == 0) {
+        dt_log_info("%s at %lld px on %s/val, %lld rank%s: %.1f s, %.0f images/s", c->arch, (long long)c->image_size, c->data, (long long)s->comm->size,
+                    s->comm->size == 1 ? "" : "s", m.elapsed_s, m.images_per_s);
+        printf("val_loss %.6f  top-1 %.4f  top-5 %.4f  n %lld\n", m.val_loss, m.val_top1, m.val_top5, (long long)m.n);
+        if (fflush(stdout) != 0)
+            return dt_fail_errno(err, "cannot write the result");
+    }
+    return DT_OK;
+}
+
+dt_status dt_command_eval(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
+{
+    static evaluation e; /* one command a process */
+    dt_error parse_error = {0};
+    (void)local;
+    dt_status parsed = dt_options_parse(&usage, argc, argv, &e.options, &parse_error);
+    DT_TRY(dt_session_open(&e.options, DT_COMMAND_EVAL, parsed, &parse_error, session, err));
+    dt_status status = run(&e, session, err);
+    close_all(&e);
+    return status;
+}

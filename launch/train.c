@@ -1,0 +1,247 @@
+/* dtrain [train]: puts the parts of a training together, runs it, exports the weights. */
+#include "config.h"
+
+#include "core/base/alloc.h"
+#include "core/base/log.h"
+#include "core/model/net.h"
+#include "core/training/agreement.h"
+#include "core/training/trainer.h"
+#include "io/checkpoint_hdf5.h"
+#include "io/demo.h"
+#include "io/jsonl.h"
+#include "io/loader.h"
+#include "io/progress.h"
+#include "launch/commands.h"
+#include "launch/console.h"
+#include "launch/run_folder.h"
+#include "launch/signals.h"
+#include "launch/table.h"
+#include "launch/weights.h"
+#include "layers/registry.h"
+#include "layers/resnet.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DEMO_FOLDER "demo-data"
+
+static const dt_command_usage usage = {
+    .name = "dtrain",
+    .bit = DT_COMMAND_TRAIN,
+    .doc = "Train a ResNet on a folder of images, on one machine or with mpirun on many.\n\n"
+           "  dtrain --data imagenet --arch resnet50\n"
+           "  mpirun -np 16 dtrain --config imagenet.conf\n\n"
+           "With no options at all it reads ./dtrain.conf if there is one, and else trains the built-in demo."
+           "\v" DT_COMMANDS_DOC "\n\n"
+           "Exit codes: 0 done; 1 an error that the same command will meet again; 2 wrong usage; 75 stopped on request (SIGINT, SIGTERM, SIGUSR1) with a "
+           "checkpoint: the same command goes on.",
+};
+
+typedef struct training {
+    dt_options options; /* with the demo's folder filled in */
+    dt_run_folder folder;
+    char *config_text;
+    dt_net *net;
+    dt_source *train, *val;
+    dt_store *store;
+    dt_events *events;
+    dt_sink *sinks[2]; /* progress, metrics.jsonl */
+    dt_trainer_parts parts;
+    int64_t first_step;
+} training;
+
+/* -- parts ---------------------------------------------------------------------------------------------------------------- */
+
+/* Rank 0 alone touches the run's folder and the demo's. */
+static dt_status prepare_folders(training *t, const dt_session *s, dt_error *err)
+{
+    const dt_config *c = &t->options.config;
+    dt_status status = DT_OK;
+    if (s->comm->rank == 0) {
+        if (c->export_to[0])
+            status = dt_weights_check_writable(c->export_to, err);
+        if (status == DT_OK && !c->data[0])
+            status = dt_demo_data_write(DEMO_FOLDER, err);
+        if (status == DT_OK)
+            status = dt_run_folder_open(&t->options, t->config_text, &t->folder, err);
+    }
+    DT_TRY(dt_agree(s->comm, status, err));
+    if (!c->data[0])
+        snprintf(t->options.config.data, sizeof t->options.config.data, "%s", DEMO_FOLDER);
+    return DT_OK;
+}
+
+static dt_status open_sources(training *t, const dt_session *s, dt_error *err)
+{
+    const dt_config *c = &t->options.config;
+    dt_status status = dt_session_source(s, c, true, &t->train, err);
+    if (status == DT_OK && dt_loader_has_validation(c->data))
+        status = dt_session_source(s, c, false, &t->val, err);
+    DT_TRY(dt_agree(s->comm, status, err));
+    if (!t->val && s->comm->rank == 0)
+        dt_log_warn("there is no %s/val: nothing will be evaluated", c->data);
+    return DT_OK;
+}
+
+static dt_status build_net(training *t, const dt_session *s, dt_error *err)
+{
+    const dt_config *c = &t->options.config;
+    dt_source_info info = {0};
+    dt_net_spec spec;
+    t->train->ops->info(t->train, &info);
+    DT_TRY(dt_resnet_spec(c->arch, info.n_classes, &spec, err));
+    const dt_net_options options = {.batch = c->batch, .image_size = c->image_size, .training = true};
+    dt_status status = dt_net_create(&spec, dt_layer_registry(), s->kernels, &options, &t->net, err);
+    dt_free(spec.layers);
+    DT_TRY(status);
+    DT_TRY(dt_net_init(t->net, c->seed, c->zero_init_gamma, err));
+    return c->init[0] && s->comm->rank == 0 ? dt_weights_load(t->net, c->init, true, err) : DT_OK; /* the trainer broadcasts */
+}
+
+static dt_status open_progress(training *t, const dt_session *s, dt_error *err)
+{
+    if (s->comm->rank != 0)
+        return DT_OK;
+    const dt_progress_options options = {.terminal = dt_console_is_terminal(), .utf8 = dt_table_utf8(), .every_s = t->options.config.log_every_s};
+    DT_TRY(dt_progress_create(stderr, &options, &t->sinks[0], err));
+    dt_console_set_progress(t->sinks[0]);
+    t->parts.n_sinks = 1;
+    return DT_OK;
+}
+
+/* The trainer knows now after which step it goes on: what metrics.jsonl tells of later ones did not happen. */
+static void resumed(void *context, int64_t step)
+{
+    training *t = context;
+    dt_error err = {0};
+    t->first_step = step;
+    if (t->parts.comm->rank != 0)
+        return;
+    if (dt_jsonl_create(t->folder.metrics, step, &t->sinks[t->parts.n_sinks], &err) == DT_OK)
+        t->parts.n_sinks++;
+    else
+        dt_log_error("no metrics are written: %s", err.message);
+}
+
+static dt_status assemble(training *t, dt_session *s, dt_error *err)
+{
+    DT_TRY(prepare_folders(t, s, err));
+    DT_TRY(open_sources(t, s, err));
+    DT_TRY(dt_agree(s->comm, build_net(t, s, err), err));
+    DT_TRY(dt_agree(s->comm, dt_store_hdf5_create(t->folder.checkpoints, &t->store, err), err));
+    DT_TRY(dt_agree(s->comm, dt_signals_create(s->comm->rank == 0, &t->events, err), err));
+    DT_TRY(dt_agree(s->comm, open_progress(t, s, err), err));
+    t->parts.config = &t->options.config;
+    t->parts.config_text = t->config_text;
+    t->parts.arch = t->options.config.arch;
+    t->parts.kernels = s->kernels;
+    t->parts.net = t->net;
+    t->parts.comm = s->comm;
+    t->parts.train = t->train;
+    t->parts.val = t->val;
+    t->parts.store = t->store;
+    t->parts.events = t->events;
+    t->parts.sinks = t->sinks;
+    t->parts.resumed = resumed;
+    t->parts.resumed_context = t;
+    return DT_OK;
+}
+
+static void disassemble(training *t)
+{
+    dt_console_set_progress(NULL);
+    for (int i = 1; i >= 0; i--)
+        if (t->sinks[i])
+            t->sinks[i]->ops->destroy(t->sinks[i]);
+    if (t->train)
+        t->train->ops->destroy(t->train);
+    if (t->val)
+        t->val->ops->destroy(t->val);
+    dt_net_destroy(t->net);
+    if (t->store)
+        t->store->ops->destroy(t->store);
+    if (t->events)
+        t->events->ops->destroy(t->events);
+    dt_free(t->config_text);
+}
+
+/* -- what is said ------------------------------------------------------------------------------------------------------------ */
+
+static void say_what_is_trained(const training *t, const dt_session *s)
+{
+    const dt_config *c = &t->options.config;
+    dt_net_info net;
+    dt_source_info train = {0}, val = {0};
+    dt_net_get_info(t->net, &net);
+    t->train->ops->info(t->train, &train);
+    if (t->val)
+        t->val->ops->info(t->val, &val);
+    dt_log_info("%s: %.2f million parameters, %.2f GMAC an image, %.0f MiB for activations and %.0f MiB for parameters on each rank", c->arch,
+                (double)net.n_params / 1e6, (double)net.forward_macs / 1e9, (double)net.activation_bytes / 1048576.0, (double)net.parameter_bytes / 1048576.0);
+    dt_log_info("%s: %lld images to train on, %lld to evaluate on, %lld classes; global batch %lld", c->data, (long long)train.n_samples,
+                (long long)val.n_samples, (long long)train.n_classes, (long long)(c->batch * c->accumulate * s->comm->size));
+    dt_log_info("writing to %s (%s)", c->out, s->comm->detail);
+}
+
+static void say_what_is_next(const training *t, bool is_demo)
+{
+    const dt_config *c = &t->options.config;
+    dt_log_info("the run is in %s: metrics.jsonl, checkpoints/, and config.conf, which --config takes again", c->out);
+    if (!is_demo)
+        return;
+    dt_log_info("that was the built-in demo. What to do next:");
+    dt_log_info("  dtrain eval --data %s --weights %s       evaluate what was just trained", c->data, c->out);
+    dt_log_info("  mpirun -np 2 dtrain --data DIR --arch resnet18   train on DIR/train/CLASS/*.jpg, DIR/val/CLASS/*.jpg");
+    dt_log_info("  dtrain --help                                    every option");
+}
+
+/* -- the command ------------------------------------------------------------------------------------------------------------- */
+
+static dt_status export_weights(training *t, const dt_session *s, int64_t steps, dt_error *err)
+{
+    const dt_config *c = &t->options.config;
+    dt_status status = DT_OK;
+    if (s->comm->rank == 0) {
+        status = dt_weights_export(t->net, c->export_to, c->arch, t->config_text, steps * c->accumulate, err);
+        if (status == DT_OK)
+            dt_log_info("the weights are in %s", c->export_to);
+    }
+    return dt_agree(s->comm, status, err);
+}
+
+static dt_status run(training *t, dt_session *s, bool *local, dt_error *err)
+{
+    const dt_config *c = &t->options.config;
+    bool is_demo = !c->data[0];
+    dt_metrics_end result = {0};
+    if (s->comm->rank == 0 && is_demo)
+        dt_log_info("no --data%s: training the built-in demo, handwritten digits", t->options.config_file[0] ? "" : " and no ./dtrain.conf");
+    DT_TRY(assemble(t, s, err));
+    DT_TRY(dt_session_show(s, &t->options, DT_COMMAND_TRAIN, err));
+    if (s->comm->rank == 0)
+        say_what_is_trained(t, s);
+    DT_TRY(dt_trainer_run(&t->parts, &result, local, err));
+    if (s->comm->rank == 0 && result.steps == t->first_step)
+        dt_log_info("there was nothing left to do: all %lld steps were done before; --resume never begins anew", (long long)result.steps);
+    if (c->export_to[0])
+        DT_TRY(export_weights(t, s, result.steps, err));
+    if (s->comm->rank == 0)
+        say_what_is_next(t, is_demo);
+    return DT_OK;
+}
+
+dt_status dt_command_train(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
+{
+    static training t; /* of the size of a few paths; one command a process */
+    dt_error parse_error = {0};
+    dt_status parsed = dt_options_parse(&usage, argc, argv, &t.options, &parse_error);
+    DT_TRY(dt_session_open(&t.options, DT_COMMAND_TRAIN, parsed, &parse_error, session, err));
+    dt_run_folder_name(t.options.config.out, &t.folder);
+    dt_status status = dt_options_write(&t.options, DT_COMMAND_TRAIN, "dtrain " PACKAGE_VERSION ": the options of this run; dtrain --config FILE takes them",
+                                        &t.config_text, err);
+    status = dt_agree(session->comm, status, err);
+    if (status == DT_OK)
+        status = run(&t, session, local, err);
+    disassemble(&t);
+    return status;
+}
