@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "launch/affinity.h"
 
 #include "core/base/alloc.h"

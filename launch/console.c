@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "launch/console.h"
 
 #include "core/base/log.h"

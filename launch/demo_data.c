@@ -1,4 +1,6 @@
 /* dtrain demo-data DIR: writes the built-in digits as a folder of JPEG files. */
+#include "config.h"
+
 #include "io/demo.h"
 #include "launch/commands.h"
 

@@ -1,4 +1,6 @@
 /* dtrain eval: loss, top-1 and top-5 of weights on the validation images. */
+#include "config.h"
+
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "core/training/agreement.h"

@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "launch/machine.h"
 
 #include <dirent.h>

@@ -1,4 +1,6 @@
 /* dtrain: which command, its error, its exit code. */
+#include "config.h"
+
 #include "launch/commands.h"
 #include "launch/console.h"
 #include "launch/suggest.h"

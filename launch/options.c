@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "launch/options.h"
 
 #include "launch/backends.h"

@@ -1,4 +1,6 @@
 /* The configuration file, in and out, by libconfig. Keys are the options' names, at the top level. */
+#include "config.h"
+
 #include "launch/options.h"
 
 #include "core/base/alloc.h"

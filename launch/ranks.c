@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "launch/ranks.h"
 
 #include "comm/mpi.h"

@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "launch/run_folder.h"
 
 #include "core/base/alloc.h"

@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "launch/signals.h"
 
 #include <errno.h>

@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "launch/suggest.h"
 
 #include <stddef.h>

@@ -1,0 +1,129 @@
+/* dtrain info: what this program is, what was built in, what it finds on this machine. */
+#include "config.h"
+
+#include "launch/affinity.h"
+#include "launch/backends.h"
+#include "launch/commands.h"
+#include "launch/machine.h"
+#include "launch/ranks.h"
+#include "launch/table.h"
+
+#include <hdf5.h>
+#include <mpi.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define GIB(bytes) ((double)(bytes) / 1073741824.0)
+#define ADD(...)   DT_TRY(dt_table_add_pair(table, err, __VA_ARGS__))
+
+static const dt_command_usage usage = {
+    .name = "dtrain info",
+    .doc = "Show the version, what was built in, and what is found on this machine: MPI, processors, memory, GPUs. Under mpirun each rank tells what it sees.",
+};
+
+/* -- what was built in ------------------------------------------------------------------------------------------------------ */
+
+/* "Open MPI v4.1.4, package: ..." up to the first comma. */
+static void mpi_version(char *out, size_t out_bytes)
+{
+    char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+    int length = 0;
+    (void)MPI_Get_library_version(text, &length); /* may be called before MPI_Init */
+    snprintf(out, out_bytes, "%.*s", (int)strcspn(text, ",\n"), text);
+}
+
+static dt_status add_built_in(dt_table *table, dt_error *err)
+{
+    char mpi[128], hdf5[32];
+    unsigned major = 0, minor = 0, release = 0;
+    const dnnl_version_t *onednn = dnnl_version();
+    mpi_version(mpi, sizeof mpi);
+    (void)H5get_libversion(&major, &minor, &release);
+    snprintf(hdf5, sizeof hdf5, "%u.%u.%u", major, minor, release);
+    ADD("dtrain", "%s", PACKAGE_VERSION);
+    ADD("compiler", "%s, CFLAGS %s, sanitizer %s", DT_BUILD_CC, DT_BUILD_CFLAGS, DT_BUILD_SANITIZER);
+    char names[64] = "";
+    for (const char *const *name = dt_backend_names() + 1; *name; name++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", names[0] ? ", " : "", *name);
+    ADD("backends", "%s", names);
+    names[0] = '\0';
+    for (const char *const *name = dt_comm_names() + 1; *name; name++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", names[0] ? ", " : "", *name);
+    ADD("communication", "%s", names);
+    DT_TRY(dt_table_add_rule(table, err));
+    ADD("MPI", "%s (built with %s)", mpi, DT_MPI_VERSION);
+    ADD("HDF5", "%s (built with %s)", hdf5, DT_HDF5_VERSION);
+    ADD("libjpeg-turbo", "%s", DT_JPEG_VERSION);
+    ADD("oneDNN", "%d.%d.%d (built with %s)", onednn->major, onednn->minor, onednn->patch, DT_ONEDNN_VERSION);
+    ADD("jansson", "%s", DT_JANSSON_VERSION);
+    ADD("libconfig", "%s", DT_LIBCONFIG_VERSION);
+    ADD("xxHash", "%u.%u.%u (built with %s)", XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100, XXH_versionNumber() % 100, DT_XXHASH_VERSION);
+#ifdef HAVE_CUDA
+    ADD("CUDA", "headers %s found, but this version has no CUDA backend", DT_CUDA_VERSION);
+#else
+    ADD("CUDA, cuDNN, NCCL", "not built in");
+#endif
+    return DT_OK;
+}
+
+/* -- what is found ---------------------------------------------------------------------------------------------------------- */
+
+static dt_status add_found(dt_table *table, dt_error *err)
+{
+    char cpus[256] = "", gpus[512] = "";
+    dt_launch_env env;
+    dt_machine m;
+    cpu_set_t set;
+    int core_of[CPU_SETSIZE];
+    dt_launch_env_read(&env);
+    dt_machine_read(&m);
+    CPU_ZERO(&set);
+    (void)sched_getaffinity(0, sizeof set, &set);
+    dt_machine_format_cpus(&set, cpus, sizeof cpus);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        core_of[cpu] = cpu < m.n_cpus_online ? dt_machine_core_of(cpu) : cpu;
+    ADD("host", "%s", m.host);
+    if (env.launcher)
+        ADD("started by", "%s, rank %d of %d", env.launcher, env.rank, env.size);
+    else
+        ADD("started by", "hand: one rank; 'mpirun -np N dtrain' gives N");
+    ADD("processor", "%s", m.cpu_model[0] ? m.cpu_model : "not known");
+    ADD("CPU features", "%s", m.cpu_features[0] ? m.cpu_features : "none that the kernels use");
+    ADD("CPUs", "%d of %lld may be used: %s", CPU_COUNT(&set), (long long)m.n_cpus_online, cpus);
+    if (m.quota_cpus > 0)
+        ADD("control group", "limits this to %.2f CPUs' worth of time", m.quota_cpus);
+    ADD("cores", "%lld for one rank by itself", (long long)dt_affinity_share(&set, 1, 0, core_of, m.quota_cpus));
+    if (m.memory_limit_bytes > 0)
+        ADD("memory", "%.1f GiB, %.1f available, limited to %.1f by the control group", GIB(m.memory_bytes), GIB(m.memory_available_bytes),
+            GIB(m.memory_limit_bytes));
+    else
+        ADD("memory", "%.1f GiB, %.1f available", GIB(m.memory_bytes), GIB(m.memory_available_bytes));
+    for (int i = 0; i < m.n_gpus; i++)
+        snprintf(gpus + strlen(gpus), sizeof gpus - strlen(gpus), "%s%s", gpus[0] ? ", " : "", m.gpu_model[i]);
+    if (m.n_gpus > 0)
+        ADD("GPUs", "%d: %s%s%s; this version does not use them", m.n_gpus, gpus, m.gpu_driver[0] ? "; driver " : "", m.gpu_driver);
+    else
+        ADD("GPUs", "none found");
+    return DT_OK;
+}
+
+dt_status dt_command_info(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
+{
+    dt_options options;
+    dt_table *table = NULL;
+    (void)session;
+    (void)local;
+    DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
+    DT_TRY(dt_table_create(NULL, 2, &table, err));
+    dt_status status = add_built_in(table, err);
+    if (status == DT_OK)
+        status = dt_table_add_rule(table, err);
+    if (status == DT_OK)
+        status = add_found(table, err);
+    if (status == DT_OK)
+        status = dt_table_print(table, stdout, dt_table_utf8(), 0, err);
+    dt_table_destroy(table);
+    return status;
+}
