@@ -1,6 +1,6 @@
 # launch/: the program. All but main.c is in liblaunch.a, so that tests link it.
 noinst_LIBRARIES += liblaunch.a
-LAUNCH_LIBS = $(LIBCONFIG_LIBS) $(HWLOC_LIBS)
+LAUNCH_LIBS = $(LIBCONFIG_LIBS) $(MPI_LIBS)
 liblaunch_a_SOURCES = $(launch_SOURCES)
 
 bin_PROGRAMS += dtrain
@@ -9,3 +9,15 @@ dtrain_LDADD = $(our_archives) $(DT_EXTERNAL_LIBS)
 
 launch_SOURCES =
 launch_SOURCES += launch/table.c launch/table.h
+launch_SOURCES += launch/affinity.c launch/affinity.h
+launch_SOURCES += launch/backends.c launch/backends.h
+launch_SOURCES += launch/commands.h launch/demo_data.c launch/eval.c launch/info.c launch/train.c
+launch_SOURCES += launch/console.c launch/console.h
+launch_SOURCES += launch/machine.c launch/machine.h
+launch_SOURCES += launch/options.c launch/options.h launch/options_file.c launch/options_parse.c
+launch_SOURCES += launch/ranks.c launch/ranks.h
+launch_SOURCES += launch/run_folder.c launch/run_folder.h
+launch_SOURCES += launch/session.c launch/session.h
+launch_SOURCES += launch/signals.c launch/signals.h
+launch_SOURCES += launch/suggest.c launch/suggest.h
+launch_SOURCES += launch/weights.c launch/weights.h

@@ -70,15 +70,19 @@ static dt_status check_option(const dt_command_usage *usage, int argc, char **ar
 static dt_status check_words(const dt_command_usage *usage, int argc, char **argv, dt_error *err)
 {
     int n_arguments = 0;
+    bool options_end = false;
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i];
-        if (strcmp(word, "--help") == 0 || strcmp(word, "--usage") == 0 || strcmp(word, "--version") == 0 || strcmp(word, "-h") == 0)
+        bool is_option = word[0] == '-' && word[1] != '\0' && !options_end;
+        if (is_option && (strcmp(word, "--help") == 0 || strcmp(word, "--usage") == 0 || strcmp(word, "--version") == 0 || strcmp(word, "-h") == 0))
             return DT_OK; /* argp comes as far as this, and ends the program */
-        if (strncmp(word, "--", 2) == 0 && word[2] != '\0')
+        if (is_option && strcmp(word, "--") == 0)
+            options_end = true;
+        else if (is_option && word[1] == '-')
             DT_TRY(check_option(usage, argc, argv, &i, err));
-        else if (word[0] == '-' && strcmp(word, "-?") != 0 && strcmp(word, "-V") != 0)
+        else if (is_option && strcmp(word, "-?") != 0 && strcmp(word, "-V") != 0)
             return dt_fail(err, DT_ERR_USAGE, "unknown option %s; '%s --help' lists them all", word, usage->name);
-        else if (word[0] != '-' && (!usage->args_doc || n_arguments++ > 0))
+        else if (!is_option && (!usage->args_doc || n_arguments++ > 0))
             return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; '%s --help' tells what there is", word, usage->name);
     }
     if (usage->args_doc && n_arguments == 0)

@@ -2,6 +2,7 @@
 
 #include "launch/suggest.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -39,10 +40,17 @@ static int edit_distance(const char *a, const char *b)
     return rows[n % 3][m];
 }
 
+/* "warm" and "epochs" of "warmup-epochs" */
+static bool is_an_end_of(const char *word, const char *whole)
+{
+    size_t n = strlen(word), m = strlen(whole);
+    return n < m && (strncmp(word, whole, n) == 0 || strcmp(word, whole + m - n) == 0);
+}
+
 const char *dt_suggest(const char *word, const char *const *candidates)
 {
-    const char *best = NULL, *begun = NULL;
-    int n_begun = 0, longest_distance = (int)strlen(word) / 3 > 1 ? (int)strlen(word) / 3 : 1;
+    const char *best = NULL, *part = NULL;
+    int n_part = 0, longest_distance = (int)strlen(word) / 3 > 1 ? (int)strlen(word) / 3 : 1;
     int best_distance = longest_distance + 1;
     for (const char *const *c = candidates; *c; c++) {
         int distance = edit_distance(word, *c);
@@ -50,10 +58,10 @@ const char *dt_suggest(const char *word, const char *const *candidates)
             best = *c;
             best_distance = distance;
         }
-        if (strlen(word) >= 2 && strncmp(word, *c, strlen(word)) == 0) {
-            begun = *c;
-            n_begun++;
+        if (strlen(word) >= 2 && is_an_end_of(word, *c)) {
+            part = *c;
+            n_part++;
         }
     }
-    return best ? best : n_begun == 1 ? begun : NULL;
+    return best ? best : n_part == 1 ? part : NULL;
 }

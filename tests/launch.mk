@@ -1,1 +1,2 @@
 # Tests of launch/. A test program is one line: LAUNCH_TESTS += tests/launch/NAME_test (from tests/launch/NAME_test.c).
+LAUNCH_TESTS += tests/launch/options_test

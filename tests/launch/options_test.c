@@ -1,0 +1,320 @@
+/* Options: defaults, file, command line, what is refused and how, and the way out and back in. */
+#include "tests/testing.h"
+
+#include "core/base/alloc.h"
+#include "launch/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const dt_command_usage train = {.name = "dtrain", .doc = "", .bit = DT_COMMAND_TRAIN};
+static const dt_command_usage eval = {.name = "dtrain eval", .doc = "", .bit = DT_COMMAND_EVAL};
+static const dt_command_usage demo_data = {.name = "dtrain demo-data", .doc = "", .args_doc = "DIR"};
+
+static dt_options options;
+static dt_error err;
+
+/* Parse words ended by NULL. */
+static dt_status parse(const dt_command_usage *usage, const char *const *words)
+{
+    char *argv[64] = {(char *)"dtrain"};
+    int argc = 1;
+    for (; words[argc - 1]; argc++)
+        argv[argc] = (char *)words[argc - 1];
+    err = (dt_error){0};
+    return dt_options_parse(usage, argc, argv, &options, &err);
+}
+
+#define PARSE(usage, ...) parse(&(usage), (const char *const[]){__VA_ARGS__, NULL})
+
+/* Parsing fails as wrong usage with just this message, on one line. */
+#define CHECK_REFUSED(message_expected, usage, ...)                  \
+    do {                                                             \
+        DT_CHECK_INT(PARSE(usage, __VA_ARGS__), DT_ERR_USAGE);       \
+        DT_CHECK_STR(err.message, message_expected);                 \
+    } while (0)
+
+static const char *conf(const char *text)
+{
+    const char *path = dt_test_path("%s/run.conf", dt_test_temp_dir());
+    dt_test_write_file(path, text, strlen(text));
+    return path;
+}
+
+/* Reading a file with this text is refused with "PATH" and this rest. */
+static void check_file_refused(const char *text, const char *rest)
+{
+    const char *path = conf(text);
+    DT_CHECK_INT(PARSE(train, "--config", path), DT_ERR_USAGE);
+    DT_CHECK_STR(err.message, dt_test_path("%s%s", path, rest));
+}
+
+static dt_origin origin(const char *name)
+{
+    return options.origin[dt_options_find(name, DT_COMMAND_TRAIN)];
+}
+
+static void every_default_is_in_range(void)
+{
+    static const char *const commands[] = {"train", "eval"};
+    for (unsigned command = 1; command <= 2; command++)
+        for (int row = 0; row < dt_options_count(); row++) {
+            const dt_option *o = dt_options_at(row);
+            if (o->commands & command)
+                DT_CHECK_MSG(dt_option_set(&options, row, o->by_default, DT_ORIGIN_DEFAULT, o->name, &err) == DT_OK, "%s: %s", commands[command - 1], err.message);
+        }
+}
+
+static void defaults_are_those_of_imagenet(void)
+{
+    DT_REQUIRE(PARSE(train, "--data", "x") == DT_OK);
+    DT_CHECK_STR(options.config.arch, "resnet50");
+    DT_CHECK_INT(options.config.image_size, 224);
+    DT_CHECK_INT(options.config.epochs, 90);
+    DT_CHECK_CLOSE(options.config.lr, 0.1, 0);
+    DT_CHECK_CLOSE(options.config.crop_scale_min, 0.08, 0);
+    DT_CHECK_CLOSE(options.config.crop_scale_max, 1, 0);
+    DT_CHECK(options.config.shuffle && options.config.bn_decay && !options.config.nesterov);
+    DT_CHECK_INT(options.config.resume, DT_RESUME_AUTO);
+    DT_CHECK_STR(options.config.out, "runs/x-resnet50");
+}
+
+static void the_demo_has_settings_of_its_own_until_somebody_sets_them(void)
+{
+    DT_REQUIRE(PARSE(train, "--arch", "resnet34") == DT_OK);
+    DT_CHECK_STR(options.config.arch, "resnet34");
+    DT_CHECK_INT(options.config.image_size, 32);
+    DT_CHECK_CLOSE(options.config.flip, 0, 0);
+    DT_CHECK_INT(origin("arch"), DT_ORIGIN_COMMAND_LINE);
+    DT_CHECK_INT(origin("image-size"), DT_ORIGIN_DEMO);
+    DT_CHECK_INT(origin("momentum"), DT_ORIGIN_DEFAULT);
+    DT_CHECK_STR(options.config.out, "runs/demo");
+}
+
+static void the_command_line_beats_the_file_and_the_file_beats_the_default(void)
+{
+    const char *path = conf("data = \"x\";\nbatch = 7;\nlr = 1e-3;\nnesterov = true\ncrop_scale = (0.35, 1)\n");
+    DT_REQUIRE(PARSE(train, "--batch", "9", "--config", path, "--nesterov=no") == DT_OK);
+    DT_CHECK_INT(options.config.batch, 9);
+    DT_CHECK_CLOSE(options.config.lr, 1e-3, 0);
+    DT_CHECK_CLOSE(options.config.crop_scale_min, 0.35, 0);
+    DT_CHECK(!options.config.nesterov);
+    DT_CHECK_INT(origin("batch"), DT_ORIGIN_COMMAND_LINE);
+    DT_CHECK_INT(origin("lr"), DT_ORIGIN_FILE);
+    DT_CHECK_INT(origin("epochs"), DT_ORIGIN_DEFAULT);
+    DT_CHECK_STR(options.config_file, path);
+}
+
+static void dtrain_conf_is_read_only_where_there_are_no_arguments(void)
+{
+    char before[4096];
+    DT_REQUIRE(getcwd(before, sizeof before) && chdir(dt_test_temp_dir()) == 0);
+    dt_test_write_file("dtrain.conf", "batch = 5;", 10);
+    DT_CHECK_INT(parse(&train, (const char *const[]){NULL}), DT_OK);
+    DT_CHECK_INT(options.config.batch, 5);
+    DT_CHECK_STR(options.config_file, "dtrain.conf");
+    DT_CHECK_INT(PARSE(train, "--seed", "3"), DT_OK);
+    DT_CHECK_STR(options.config_file, "");
+    DT_REQUIRE(chdir(before) == 0);
+}
+
+static void an_unknown_option_is_refused_with_a_suggestion(void)
+{
+    CHECK_REFUSED("unknown option --bacth; did you mean --batch?", train, "--bacth", "3");
+    CHECK_REFUSED("unknown option --image_size; did you mean --image-size?", train, "--image_size=3");
+    CHECK_REFUSED("unknown option --shuffle; did you mean --no-shuffle?", train, "--shuffle");
+    CHECK_REFUSED("unknown option --xyzzy; 'dtrain --help' lists them all", train, "--xyzzy");
+    CHECK_REFUSED("unknown option -b; 'dtrain --help' lists them all", train, "-b", "3");
+    CHECK_REFUSED("unknown option --lr; 'dtrain eval --help' lists them all", eval, "--lr", "3");
+}
+
+static void an_abbreviated_option_is_refused(void)
+{
+    CHECK_REFUSED("unknown option --warm; did you mean --warmup-epochs?", train, "--warm", "3");
+}
+
+static void words_too_many_and_too_few_are_refused(void)
+{
+    CHECK_REFUSED("unexpected argument 'oops'; 'dtrain --help' tells what there is", train, "--batch", "3", "oops");
+    CHECK_REFUSED("--batch needs a value: --batch N", train, "--batch");
+    CHECK_REFUSED("DIR is missing: dtrain demo-data DIR", demo_data, "--", NULL);
+    CHECK_REFUSED("unexpected argument 'b'; 'dtrain demo-data --help' tells what there is", demo_data, "a", "b");
+    DT_REQUIRE(PARSE(demo_data, "a") == DT_OK);
+    DT_CHECK_STR(options.argument, "a");
+}
+
+static void a_value_out_of_range_is_refused_with_the_range(void)
+{
+    CHECK_REFUSED("--batch: 0 is out of range: 1 to 65536", train, "--batch", "0");
+    CHECK_REFUSED("--batch: 99999999999999999999 is out of range: 1 to 65536", train, "--batch", "99999999999999999999");
+    CHECK_REFUSED("--steps: -1 is out of range: 0 or more", train, "--steps=-1");
+    CHECK_REFUSED("--crop-scale: 0 is out of range: more than 0, up to 1", train, "--crop-scale", "0,1");
+    CHECK_REFUSED("--crop-scale: the first of 0.9,0.5 is larger than the second", train, "--crop-scale", "0.9,0.5");
+    CHECK_REFUSED("--flip: 1.5 is out of range: 0 to 1", train, "--flip", "1.5");
+    CHECK_REFUSED("--lr: inf is out of range: 0 to 1000", train, "--lr", "inf");
+}
+
+static void a_value_of_the_wrong_type_is_refused(void)
+{
+    CHECK_REFUSED("--batch: 'many' is not a whole number", train, "--batch", "many");
+    CHECK_REFUSED("--batch: '3.5' is not a whole number", train, "--batch", "3.5");
+    CHECK_REFUSED("--batch: '' is not a whole number", train, "--batch=");
+    CHECK_REFUSED("--lr: '0.1x' is not a number", train, "--lr", "0.1x");
+    CHECK_REFUSED("--lr: 'nan' is not a number", train, "--lr", "nan");
+    CHECK_REFUSED("--crop-scale: '0.5' is not MIN,MAX, two numbers with a comma", train, "--crop-scale", "0.5");
+    CHECK_REFUSED("--nesterov: 'maybe' is neither yes nor no", train, "--nesterov=maybe");
+}
+
+static void a_bad_choice_is_refused_with_the_choices(void)
+{
+    CHECK_REFUSED("--schedule: 'cosin' is not one of cosine, poly, step, constant; did you mean 'cosine'?", train, "--schedule", "cosin");
+    CHECK_REFUSED("--arch: 'vgg' is not one of resnet18, resnet34, resnet50, resnet101, resnet152", train, "--arch", "vgg");
+    CHECK_REFUSED("--optimizer: 'adam' is not one of sgd", train, "--optimizer", "adam");
+    CHECK_REFUSED("--arch: 'alexnet' is not one of auto, resnet18, resnet34, resnet50, resnet101, resnet152", eval, "--arch", "alexnet");
+}
+
+static void low_precision_says_that_it_needs_cuda(void)
+{
+    CHECK_REFUSED("--precision fp16 needs the CUDA backend, which this build does not have; use --precision fp32", train, "--precision", "fp16");
+    CHECK_REFUSED("--precision bf16 needs the CUDA backend, which this build does not have; use --precision fp32", train, "--precision", "bf16");
+}
+
+static void options_that_contradict_each_other_are_refused(void)
+{
+    CHECK_REFUSED("--warmup-epochs: 5 is more than --epochs 2", train, "--data", "x", "--epochs", "2");
+    CHECK_REFUSED("--nesterov needs a --momentum above 0", train, "--data", "x", "--nesterov", "--momentum", "0");
+}
+
+static void eval_says_what_is_missing(void)
+{
+    CHECK_REFUSED("--weights is missing: what to evaluate, a .safetensors file or a run's folder", eval, "--data", "x");
+    CHECK_REFUSED("--data is missing: the folder with val/CLASS/*.jpg to evaluate on", eval, "--weights", "x");
+}
+
+static void mistakes_in_a_file_are_told_with_their_line(void)
+{
+    check_file_refused("# one\nbacth = 3;", ":2: unknown key 'bacth'; did you mean 'batch'?");
+    check_file_refused("xyzzy = 3;", ":1: unknown key 'xyzzy'; 'dtrain --help' lists the options, and keys have the same names");
+    check_file_refused("lr = 0.1;\nbatch = 0;", ":2: batch: 0 is out of range: 1 to 65536");
+    check_file_refused("batch = \"32\";", ":1: batch: a whole number was expected, this is a text");
+    check_file_refused("batch = 32.5;", ":1: batch: a whole number was expected, this is a number");
+    check_file_refused("\n\nnesterov = 1;", ":3: nesterov: true or false was expected, this is a whole number");
+    check_file_refused("data = 3;", ":1: data: a text in \"\" was expected, this is a whole number");
+    check_file_refused("crop-scale = 0.3;", ":1: crop-scale: two numbers, (MIN, MAX) was expected, this is a number");
+    check_file_refused("arch : { name = 3; }", ":1: arch: a text in \"\" was expected, this is a group");
+    check_file_refused("crop_scale = (0.3, 1);\ncrop-scale = (0.3, 1);", ":2: crop-scale: the second time in this file");
+    check_file_refused("batch = ;", ":1: syntax error");
+    check_file_refused("arch = \"resnet5\";", ":1: arch: 'resnet5' is not one of resnet18, resnet34, resnet50, resnet101, resnet152; did you mean 'resnet50'?");
+}
+
+static void a_long_integer_in_a_file_is_not_cut_to_32_bits(void)
+{
+    check_file_refused("batch = 4294967328;", ":1: batch: 4294967328 is out of range: 1 to 65536");
+}
+
+static void a_file_that_is_not_there_is_refused(void)
+{
+    CHECK_REFUSED("--config /nowhere/run.conf: No such file or directory", train, "--config", "/nowhere/run.conf");
+    CHECK_REFUSED("--config /: Is a directory", train, "--config", "/");
+}
+
+static void a_file_that_is_no_text_is_refused(void)
+{
+    const char *path = dt_test_path("%s/binary", dt_test_temp_dir());
+    dt_test_write_file(path, "batch\0", 6);
+    DT_CHECK_INT(PARSE(train, "--config", path), DT_ERR_USAGE);
+    DT_CHECK_CONTAINS(err.message, "not a configuration file");
+}
+
+static void keys_of_another_command_are_passed_over(void)
+{
+    const char *path = conf("lr = 0.3; batch = 6; data = \"x\";");
+    DT_REQUIRE(PARSE(eval, "--config", path, "--weights", "w") == DT_OK);
+    DT_CHECK_INT(options.config.batch, 6);
+}
+
+static void the_written_configuration_reads_back_to_the_same_values(void)
+{
+    static dt_options before; /* large */
+    char was[DT_PATH_BYTES], is[DT_PATH_BYTES];
+    char *text = NULL;
+    DT_REQUIRE(PARSE(train, "--data", "a \"quoted\" \\ path", "--lr", "0.1234567890123456789", "--crop-scale", "0.1,0.3", "--no-shuffle", "--nesterov", "--seed",
+                     "2147483647", "--schedule", "poly", "--arch", "resnet152", "--weight-decay", "1e-5", "--no-bn-decay", "--resume", "must", "--warmup-epochs",
+                     "0.5", "--export", "e.safetensors", "--augment", "none") == DT_OK);
+    before = options;
+    DT_REQUIRE(dt_options_write(&options, DT_COMMAND_TRAIN, "a test", &text, &err) == DT_OK);
+    const char *path = conf(text);
+    dt_free(text);
+    DT_CHECK_INT(PARSE(train, "--config", path), DT_OK);
+    DT_CHECK_MSG(err.message[0] == '\0', "%s", err.message);
+    DT_CHECK_BYTES(&options.config, &before.config, sizeof before.config);
+    for (int row = 0; row < dt_options_count(); row++) {
+        if (!(dt_options_at(row)->commands & DT_COMMAND_TRAIN))
+            continue;
+        dt_option_format(&before, row, was, sizeof was);
+        dt_option_format(&options, row, is, sizeof is);
+        DT_CHECK_STR(is, was);
+        DT_CHECK_INT(options.origin[row], DT_ORIGIN_FILE);
+    }
+}
+
+static void the_runs_name_follows_the_data_and_stays(void)
+{
+    DT_REQUIRE(PARSE(train, "--data", "/data/imagenet//") == DT_OK);
+    DT_CHECK_STR(options.config.out, "runs/imagenet-resnet50");
+    DT_REQUIRE(PARSE(train, "--data", ".") == DT_OK);
+    DT_CHECK_STR(options.config.out, "runs/resnet50");
+    DT_REQUIRE(PARSE(train, "--data", "x", "--out", "here") == DT_OK);
+    DT_CHECK_STR(options.config.out, "here");
+}
+
+static void every_failing_allocation_is_an_error_and_no_leak(void)
+{
+    char *text = NULL;
+    const char *path = conf("batch = 3;");
+    for (int64_t n = 1;; n++) {
+        int64_t live = dt_alloc_live_blocks();
+        dt_options_set_defaults(&options, DT_COMMAND_TRAIN);
+        dt_alloc_fail_after(n);
+        dt_status status = dt_options_read_file(path, DT_COMMAND_TRAIN, &options, &err);
+        if (status == DT_OK)
+            status = dt_options_write(&options, DT_COMMAND_TRAIN, "a test", &text, &err);
+        dt_alloc_fail_after(0);
+        if (status == DT_OK)
+            dt_free(text);
+        DT_CHECK_INT(dt_alloc_live_blocks(), live);
+        if (status == DT_OK)
+            return;
+        DT_CHECK_INT(status, DT_ERR_MEMORY);
+        DT_REQUIRE(n < 50);
+    }
+}
+
+static const dt_test tests[] = {
+    DT_TEST(every_default_is_in_range),
+    DT_TEST(defaults_are_those_of_imagenet),
+    DT_TEST(the_demo_has_settings_of_its_own_until_somebody_sets_them),
+    DT_TEST(the_command_line_beats_the_file_and_the_file_beats_the_default),
+    DT_TEST(dtrain_conf_is_read_only_where_there_are_no_arguments),
+    DT_TEST(an_unknown_option_is_refused_with_a_suggestion),
+    DT_TEST(an_abbreviated_option_is_refused),
+    DT_TEST(words_too_many_and_too_few_are_refused),
+    DT_TEST(a_value_out_of_range_is_refused_with_the_range),
+    DT_TEST(a_value_of_the_wrong_type_is_refused),
+    DT_TEST(a_bad_choice_is_refused_with_the_choices),
+    DT_TEST(low_precision_says_that_it_needs_cuda),
+    DT_TEST(options_that_contradict_each_other_are_refused),
+    DT_TEST(eval_says_what_is_missing),
+    DT_TEST(mistakes_in_a_file_are_told_with_their_line),
+    DT_TEST(a_long_integer_in_a_file_is_not_cut_to_32_bits),
+    DT_TEST(a_file_that_is_not_there_is_refused),
+    DT_TEST(a_file_that_is_no_text_is_refused),
+    DT_TEST(keys_of_another_command_are_passed_over),
+    DT_TEST(the_written_configuration_reads_back_to_the_same_values),
+    DT_TEST(the_runs_name_follows_the_data_and_stays),
+    DT_TEST(every_failing_allocation_is_an_error_and_no_leak),
+};
+
+DT_TEST_MAIN("launch/options", tests)
