@@ -12,13 +12,19 @@
 typedef struct backend {
     const char *name;
     dt_status (*create_device)(int64_t n_threads, dt_device **device, dt_error *err);
-    dt_status (*create_kernels)(dt_device *device, dt_kernels **kernels, dt_error *err); /* DT_ERR_UNSUPPORTED: not on this machine */
+    dt_status (*create_kernels)(dt_device *device, int64_t n_threads, dt_kernels **kernels, dt_error *err); /* DT_ERR_UNSUPPORTED: not on this machine */
 } backend;
+
+static dt_status create_ref(dt_device *device, int64_t n_threads, dt_kernels **kernels, dt_error *err)
+{
+    (void)n_threads;
+    return dt_kernels_ref_create(device, kernels, err);
+}
 
 /* Best first. */
 static const backend backends[] = {
     {"cpu", dt_device_host_create, dt_kernels_cpu_create},
-    {"ref", dt_device_host_create, dt_kernels_ref_create},
+    {"ref", dt_device_host_create, create_ref},
 };
 enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
 
@@ -34,7 +40,7 @@ static dt_status create(const backend *b, int64_t n_threads, dt_device **device,
 {
     dt_device *made = NULL;
     DT_TRY(b->create_device(n_threads, &made, err));
-    dt_status status = b->create_kernels(made, kernels, err);
+    dt_status status = b->create_kernels(made, n_threads, kernels, err);
     if (status == DT_OK)
         *device = made;
     else

@@ -203,6 +203,16 @@ static void name_the_run(dt_options *options)
         snprintf(c->out, sizeof c->out, "runs/%.200s-%s", base, c->arch);
 }
 
+/* A warm-up that nobody asked for does not fill a short training. */
+static void shorten_the_warmup(dt_options *options)
+{
+    dt_config *c = &options->config;
+    int row = dt_options_find("warmup-epochs", DT_COMMAND_TRAIN);
+    double most = 0.1 * (double)c->epochs;
+    if (options->origin[row] == DT_ORIGIN_DEFAULT && c->warmup_epochs > most)
+        c->warmup_epochs = most;
+}
+
 dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv, dt_options *options, dt_error *err)
 {
     parsed p = {.usage = usage};
@@ -221,6 +231,8 @@ dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv,
     DT_TRY(apply_command_line(&p, options, err));
     if (is_train && !options->config.data[0])
         dt_options_apply_demo(options);
+    if (is_train)
+        shorten_the_warmup(options);
     if (is_train && !options->config.out[0])
         name_the_run(options);
     return dt_options_check(options, usage->bit, err);

@@ -98,29 +98,22 @@ static dt_status build_net(training *t, const dt_session *s, dt_error *err)
     return c->init[0] && s->comm->rank == 0 ? dt_weights_load(t->net, c->init, true, err) : DT_OK; /* the trainer broadcasts */
 }
 
-static dt_status open_progress(training *t, const dt_session *s, dt_error *err)
+static dt_status open_sinks(training *t, const dt_session *s, dt_error *err)
 {
     if (s->comm->rank != 0)
         return DT_OK;
     const dt_progress_options options = {.terminal = dt_console_is_terminal(), .utf8 = dt_table_utf8(), .every_s = t->options.config.log_every_s};
     DT_TRY(dt_progress_create(stderr, &options, &t->sinks[0], err));
     dt_console_set_progress(t->sinks[0]);
-    t->parts.n_sinks = 1;
+    DT_TRY(dt_jsonl_create(t->folder.metrics, &t->sinks[1], err));
+    t->parts.n_sinks = 2;
     return DT_OK;
 }
 
-/* The trainer knows now after which step it goes on: what metrics.jsonl tells of later ones did not happen. */
 static void resumed(void *context, int64_t step)
 {
     training *t = context;
-    dt_error err = {0};
     t->first_step = step;
-    if (t->parts.comm->rank != 0)
-        return;
-    if (dt_jsonl_create(t->folder.metrics, step, &t->sinks[t->parts.n_sinks], &err) == DT_OK)
-        t->parts.n_sinks++;
-    else
-        dt_log_error("no metrics are written: %s", err.message);
 }
 
 static dt_status assemble(training *t, dt_session *s, dt_error *err)
@@ -130,7 +123,7 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     DT_TRY(dt_agree(s->comm, build_net(t, s, err), err));
     DT_TRY(dt_agree(s->comm, dt_store_hdf5_create(t->folder.checkpoints, &t->store, err), err));
     DT_TRY(dt_agree(s->comm, dt_signals_create(s->comm->rank == 0, &t->events, err), err));
-    DT_TRY(dt_agree(s->comm, open_progress(t, s, err), err));
+    DT_TRY(dt_agree(s->comm, open_sinks(t, s, err), err));
     t->parts.config = &t->options.config;
     t->parts.config_text = t->config_text;
     t->parts.arch = t->options.config.arch;
