@@ -208,7 +208,7 @@ static void shorten_the_warmup(dt_options *options)
 {
     dt_config *c = &options->config;
     int row = dt_options_find("warmup-epochs", DT_COMMAND_TRAIN);
-    double most = 0.1 * (double)c->epochs;
+    double most = (double)c->epochs / 10;
     if (options->origin[row] == DT_ORIGIN_DEFAULT && c->warmup_epochs > most)
         c->warmup_epochs = most;
 }

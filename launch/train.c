@@ -183,9 +183,12 @@ static void say_what_is_next(const training *t, bool is_demo)
     if (!is_demo)
         return;
     dt_log_info("that was the built-in demo. What to do next:");
-    dt_log_info("  dtrain eval --data %s --weights %s       evaluate what was just trained", c->data, c->out);
-    dt_log_info("  mpirun -np 2 dtrain --data DIR --arch resnet18   train on DIR/train/CLASS/*.jpg, DIR/val/CLASS/*.jpg");
-    dt_log_info("  dtrain --help                                    every option");
+    dt_log_info("  dtrain eval --data %s --weights %s", c->data, c->out);
+    dt_log_info("      evaluates what was just trained");
+    dt_log_info("  mpirun -np 2 dtrain --data DIR --arch resnet18 --image-size 64");
+    dt_log_info("      trains on your images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg");
+    dt_log_info("  dtrain --help");
+    dt_log_info("      every option; options can stand in a file too: dtrain --config %s/config.conf", c->out);
 }
 
 /* -- the command ------------------------------------------------------------------------------------------------------------- */

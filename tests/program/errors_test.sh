@@ -1,0 +1,142 @@
+#!/bin/bash
+# Every mistake a user can make gets one clear line on stderr and its exit code.
+. "$(dirname "$0")/../lib.sh"
+
+# expect_error CODE TEXT CMD...: CMD ends with CODE and says one line: "dtrain: TEXT".
+expect_error()
+{
+    local code=$1 text=$2
+    shift 2
+    expect_exit "$code" "$@" || return
+    [ "$_state" = skipped ] && return
+    [ "$(cat "$OUTPUT")" = "dtrain: $text" ] || fail "expected the one line 'dtrain: $text', got: $(head -n 5 "$OUTPUT")"
+}
+
+# said TEXT TIMES: how often a line of the last output contains TEXT.
+expect_times()
+{
+    local n
+    n=$(grep -cF -e "$2" "$OUTPUT")
+    [ "$_state" = skipped ] || [ "$n" -eq "$1" ] || fail "'$2' was said $n times, expected $1"
+}
+
+# A small data set: 4 classes of 6 images to train on, 2 to evaluate on.
+small_data()
+{
+    "$DTRAIN" demo-data all >/dev/null || fail "demo-data"
+    local class
+    for class in 0 1 2 3; do
+        mkdir -p data/train/$class data/val/$class
+        cp $(ls all/train/$class/*.jpg | head -n 6) data/train/$class/
+        cp $(ls all/val/$class/*.jpg | head -n 2) data/val/$class/
+    done
+    rm -r all
+}
+
+small=(--data data --arch resnet18 --image-size 16 --batch 4 --epochs 1 --out run)
+
+begin "an unknown option is refused"
+expect_error 2 "unknown option --bacth; did you mean --batch?" "$DTRAIN" --bacth 3
+expect_error 2 "unknown option --xyzzy; 'dtrain --help' lists them all" "$DTRAIN" train --xyzzy
+expect_error 2 "unknown option --lr; 'dtrain eval --help' lists them all" "$DTRAIN" eval --lr 3
+expect_error 2 "unknown option --batch; 'dtrain info --help' lists them all" "$DTRAIN" info --batch 3
+
+begin "an unknown command is refused"
+expect_error 2 "unknown command 'evla'; did you mean 'eval'?" "$DTRAIN" evla --data x
+expect_error 2 "unknown command 'predict'; there are train, eval, info and demo-data" "$DTRAIN" predict
+
+begin "a value out of range, of the wrong type, or no choice is refused"
+expect_error 2 "--batch: 0 is out of range: 1 to 65536" "$DTRAIN" --batch 0
+expect_error 2 "--batch: 'x' is not a whole number" "$DTRAIN" --batch x
+expect_error 2 "--schedule: 'linear' is not one of cosine, poly, step, constant" "$DTRAIN" --schedule linear
+
+begin "what this build cannot do is said"
+expect_error 2 "--precision fp16 needs the CUDA backend, which this build does not have; use --precision fp32" "$DTRAIN" --precision fp16
+expect_error 2 "--precision bf16 needs the CUDA backend, which this build does not have; use --precision fp32" "$DTRAIN" --precision bf16
+
+begin "mistakes in a configuration file are told with file and line"
+printf 'epochs = 3;\nbatch = 0;\n' >a.conf
+expect_error 2 "a.conf:2: batch: 0 is out of range: 1 to 65536" "$DTRAIN" --config a.conf
+printf 'epochs = 3;\n\nbacth = 4;\n' >dtrain.conf
+expect_error 2 "dtrain.conf:3: unknown key 'bacth'; did you mean 'batch'?" "$DTRAIN"
+expect_error 2 "--config nowhere.conf: No such file or directory" "$DTRAIN" --config nowhere.conf
+
+begin "a missing folder is named"
+expect_exit 2 "$DTRAIN" --data nowhere
+expect_output '^dtrain: .*nowhere'
+mkdir empty
+expect_exit 2 "$DTRAIN" --data empty
+expect_output '^dtrain: .*empty/train'
+expect test ! -e nowhere
+
+begin "a run's folder that cannot be is named"
+small_data
+echo text >file
+expect_error 2 "--out file: file is not a folder" "$DTRAIN" "${small[@]}" --out file
+expect_error 2 "--out file/run: file is not a folder" "$DTRAIN" "${small[@]}" --out file/run
+expect_exit 1 "$DTRAIN" "${small[@]}" --out /proc/run
+expect_output '^dtrain: --out /proc/run: cannot make the folder /proc/run: '
+
+begin "an export that could not be written is refused before the training"
+small_data
+expect_error 2 "--export nowhere/w.safetensors: the folder nowhere: No such file or directory" "$DTRAIN" "${small[@]}" --export nowhere/w.safetensors
+
+begin "weights that are missing, or of another network, are named"
+small_data
+expect_exit 2 "$DTRAIN" "${small[@]}" --init nowhere.safetensors
+expect_output '^dtrain: nowhere.safetensors: No such file or directory$'
+expect_exit 2 "$DTRAIN" eval --data data --weights nowhere.safetensors
+expect_output '^dtrain: nowhere.safetensors: No such file or directory$'
+expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1 --export r18.safetensors
+expect_exit 2 "$DTRAIN" "${small[@]}" --arch resnet34 --init r18.safetensors --out other
+expect_output '^dtrain: r18.safetensors has no tensor layer1.2.conv1.weight: it is of another network$'
+expect_exit 2 "$DTRAIN" eval --data data --weights r18.safetensors --arch resnet50
+expect_output '^dtrain: --arch resnet50, but r18.safetensors holds a resnet18$'
+rm -r data/val/3 data/train/3
+expect_exit 2 "$DTRAIN" eval --data data --weights r18.safetensors
+expect_output '^dtrain: r18.safetensors knows 4 classes, and data/val has 3$'
+head -c 1000 r18.safetensors >cut.safetensors
+expect_exit 1 "$DTRAIN" eval --data data --weights cut.safetensors
+expect_output '^dtrain: .*cut.safetensors'
+
+begin "a batch larger than the data is refused"
+small_data
+expect_exit 2 "$DTRAIN" "${small[@]}" --batch 25
+expect_output '^dtrain: the training set has 24 images, fewer than one global batch of 25 '
+
+begin "resuming where there is nothing is refused"
+small_data
+expect_exit 2 "$DTRAIN" "${small[@]}" --resume must
+expect_output '^dtrain: --resume must: there is no checkpoint in run/checkpoints$'
+
+begin "a checkpoint of another network, data or seed is refused"
+small_data
+expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1
+expect_exit 2 "$DTRAIN" "${small[@]}" --steps 2 --arch resnet34
+expect_output '^dtrain: .*resnet18.*resnet34'
+expect_exit 2 "$DTRAIN" "${small[@]}" --steps 2 --seed 9
+expect_output '^dtrain: .*seed'
+rm data/train/0/*1*.jpg
+expect_exit 2 "$DTRAIN" "${small[@]}" --steps 2
+expect_output '^dtrain: .*data'
+
+begin "a loss that is not finite names step, rank and learning rate"
+small_data
+expect_exit 1 "$DTRAIN" "${small[@]}" --epochs 20 --lr 1000 --warmup-epochs 0
+expect_output '^dtrain: the loss is not finite .* at step [0-9]+, .* rank .*learning rate [0-9]+'
+
+begin "an error of the options is told once, whatever the number of ranks"
+expect_exit 2 ranks 2 "$DTRAIN" --bacth 3
+expect_times 1 "unknown option --bacth"
+
+begin "ranks with different options are told apart"
+small_data
+expect_exit 2 "$MPIRUN" --oversubscribe -np 1 "$DTRAIN" "${small[@]}" : -np 1 "$DTRAIN" "${small[@]}" --lr 0.5
+expect_output '^dtrain: --lr differs between ranks: 0.1 on rank 0.*0.5 on rank 1'
+expect_times 1 "differs between ranks"
+
+begin "one communicator a process is refused under mpirun"
+expect_exit 2 ranks 2 "$DTRAIN" --comm self
+expect_output '^dtrain: --comm self, but mpirun .* has started 2 processes'
+
+finish
