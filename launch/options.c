@@ -354,12 +354,12 @@ void dt_option_format(const dt_options *options, int row, char *out, size_t out_
 
 void dt_options_set_defaults(dt_options *options, unsigned command)
 {
+    const unsigned order[] = {~command, command}; /* what belongs to other commands gets its defaults too; where a name has two rows, ours counts */
     memset(options, 0, sizeof *options);
-    for (int row = 0; row < N_ROWS; row++)
-        if (table[row].commands & command)
-            (void)dt_option_set(options, row, table[row].by_default, DT_ORIGIN_DEFAULT, table[row].name, NULL); /* a test sees them all pass */
-    if (!options->config.comm[0])
-        snprintf(options->config.comm, sizeof options->config.comm, "auto");
+    for (int i = 0; i < 2; i++)
+        for (int row = 0; row < N_ROWS; row++)
+            if (table[row].commands & order[i])
+                (void)dt_option_set(options, row, table[row].by_default, DT_ORIGIN_DEFAULT, table[row].name, NULL); /* a test sees them all pass */
 }
 
 void dt_options_apply_demo(dt_options *options)

@@ -2,7 +2,6 @@
 
 #include "launch/ranks.h"
 
-#include "comm/mpi.h"
 #include "comm/self.h"
 
 #include <stdlib.h>
@@ -14,7 +13,6 @@ typedef struct transport {
 } transport;
 
 static const transport transports[] = {
-    {"mpi", dt_comm_mpi_create},
     {"self", dt_comm_self_create},
 };
 enum { N_TRANSPORTS = sizeof transports / sizeof transports[0] };

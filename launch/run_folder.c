@@ -69,6 +69,16 @@ static dt_status put_aside(const char *out, const dt_run_folder *folder, dt_erro
     return DT_OK;
 }
 
+/* Options that say what one start does, and nothing about the training. */
+static bool is_of_one_start(const char *name)
+{
+    static const char *const names[] = {"resume", "steps", "out", "export", "keep", "comm"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 /* For a run that goes on with other options than it began with. Not a word if the old file cannot be understood. */
 static void tell_differences(const dt_options *options, const dt_run_folder *folder)
 {
@@ -80,7 +90,7 @@ static void tell_differences(const dt_options *options, const dt_run_folder *fol
     if (access(folder->config, R_OK) == 0 && is_folder(folder->checkpoints) && dt_options_read_file(folder->config, DT_COMMAND_TRAIN, before, NULL) == DT_OK) {
         for (int row = 0; row < dt_options_count(); row++) {
             const dt_option *o = dt_options_at(row);
-            if (!(o->commands & DT_COMMAND_TRAIN) || o->per_rank || strcmp(o->name, "resume") == 0)
+            if (!(o->commands & DT_COMMAND_TRAIN) || o->per_rank || is_of_one_start(o->name))
                 continue;
             dt_option_format(before, row, was, sizeof was);
             dt_option_format(options, row, is, sizeof is);
