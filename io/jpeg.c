@@ -162,7 +162,7 @@ static const char *kind_of(const uint8_t *bytes, size_t n_bytes)
             return kinds[i].name;
     size_t n = n_bytes < 64 ? n_bytes : 64;
     for (size_t i = 0; i < n; i++)
-        if ((bytes[i] < 0x20 && bytes[i] != '\t' && bytes[i] != '\n' && bytes[i] != '\r') || bytes[i] == 0x7f)
+        if (bytes[i] > '~' || (bytes[i] < ' ' && bytes[i] != '\t' && bytes[i] != '\n' && bytes[i] != '\r'))
             return NULL;
     return "text";
 }
@@ -219,6 +219,24 @@ dt_status dt_jpeg_open(dt_jpeg *jpeg, const uint8_t *bytes, size_t n_bytes, int6
     return DT_OK;
 }
 
+/* Where chroma is sampled 4 to 1 and the DCT shrinks too, libjpeg-turbo 2.1.5 crops and skips to the wrong place. Such files are
+ * rare: they are decoded as a whole. */
+static bool has_usual_sampling(const dt_jpeg *jpeg)
+{
+    return jpeg->codec.max_h_samp_factor <= 2 && jpeg->codec.max_v_samp_factor <= 2;
+}
+
+/* Pass n rows without making pixels of them, where the library can. Needs the row buffer. */
+static void skip_rows(dt_jpeg *jpeg, int64_t n)
+{
+    if (n > 0 && has_usual_sampling(jpeg)) {
+        jpeg_skip_scanlines(&jpeg->codec, (JDIMENSION)n);
+        return;
+    }
+    while (n > 0)
+        n -= jpeg_read_scanlines(&jpeg->codec, jpeg->decoded, 1);
+}
+
 static void work_begin(dt_jpeg *jpeg)
 {
     j_decompress_ptr codec = &jpeg->codec;
@@ -232,19 +250,23 @@ static void work_begin(dt_jpeg *jpeg)
     const dt_rect *window = &jpeg->window;
     int64_t margin = codec->max_h_samp_factor;
     int64_t left = window->x - margin, right = window->x + window->w + margin;
-    if (left < 0)
+    bool crop = has_usual_sampling(jpeg);
+    if (left < 0 || !crop)
         left = 0;
-    if (right > codec->output_width)
+    if (right > codec->output_width || !crop)
         right = codec->output_width;
     JDIMENSION first = (JDIMENSION)left, width = (JDIMENSION)(right - left);
     if (width < codec->output_width)
         jpeg_crop_scanline(codec, &first, &width); /* moves `first` left to the border of a block */
-    if (window->y > 0)
-        jpeg_skip_scanlines(codec, (JDIMENSION)window->y);
 
     size_t bytes_per_pixel = (size_t)codec->output_components;
     jpeg->row_bytes = (width * bytes_per_pixel + DT_ROW_PADDING_BYTES + DT_ALIGNMENT - 1) / DT_ALIGNMENT * DT_ALIGNMENT;
     jpeg->window_offset_bytes = (size_t)(window->x - first) * bytes_per_pixel;
+}
+
+static void work_skip_to_window(dt_jpeg *jpeg)
+{
+    skip_rows(jpeg, jpeg->window.y);
 }
 
 dt_status dt_jpeg_begin(dt_jpeg *jpeg, int shrink, dt_rect window, dt_error *err)
@@ -258,7 +280,7 @@ dt_status dt_jpeg_begin(dt_jpeg *jpeg, int shrink, dt_rect window, dt_error *err
         jpeg->decoded[i] = (JSAMPROW)jpeg->pixels.data + i * jpeg->row_bytes;
         jpeg->window_rows[i] = jpeg->decoded[i] + jpeg->window_offset_bytes;
     }
-    return DT_OK;
+    return guarded(jpeg, work_skip_to_window, err);
 }
 
 /* CMYK as Adobe writes it, 255 for no ink, to RGB in place: each colour is (255 - ink) * (255 - black) / 255, in the rounding
@@ -301,9 +323,7 @@ dt_status dt_jpeg_rows(dt_jpeg *jpeg, uint8_t *const **rows, int64_t *n_rows, dt
 static void work_check_rest(dt_jpeg *jpeg)
 {
     j_decompress_ptr codec = &jpeg->codec;
-    JDIMENSION left = codec->output_height - codec->output_scanline;
-    if (left > 1)
-        jpeg_skip_scanlines(codec, left - 1);
+    skip_rows(jpeg, (int64_t)codec->output_height - codec->output_scanline - 1);
     while (codec->output_scanline < codec->output_height)
         jpeg_read_scanlines(codec, jpeg->decoded, 1);
     jpeg_finish_decompress(codec);

@@ -1,1 +1,3 @@
 # Tests of io/. A test program is one line: IO_TESTS += tests/io/NAME_test (from tests/io/NAME_test.c).
+IO_TESTS += tests/io/jpeg_test
+fakes_SOURCES += tests/io/jpeg_kit.c tests/io/jpeg_kit.h
