@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # compare.sh: what compare_step.sh and compare_loader.sh share; it is sourced by them.
 #
 # The two programs run alternately, A B A B, so that a machine that gets slower or busier meets both.
@@ -25,7 +26,9 @@ print_help() {
 
 # whole_number NAME VALUE LEAST
 whole_number() {
-    [[ $2 =~ ^[0-9]+$ ]] && ((10#$2 >= $3)) || usage_error "$1 $2: a whole number of at least $3 is wanted"
+    if [[ ! $2 =~ ^[0-9]+$ ]] || ((10#$2 < $3)); then
+        usage_error "$1 $2: a whole number of at least $3 is wanted"
+    fi
 }
 
 # The benchmark program of ours: $2 if given (an environment variable's value), else from the build folder.

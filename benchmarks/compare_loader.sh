@@ -9,6 +9,7 @@
 # Environment: LOADER_BENCH, the path of loader_bench; PYTHON, an interpreter with torch (default /usr/bin/python3).
 
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/compare.sh"
 
 pairs=3 image_size=224 batch=32 passes=3 data=
@@ -43,7 +44,8 @@ printf '%4s %12s %12s %7s\n' pair dtrain_img/s torch_img/s ratio
 for ((pair = 1; pair <= pairs; pair++)); do
     run "$scratch/a" "$bench" "${common[@]}" "$data"
     run "$scratch/b" "$python" "$here/peers/torch_loader.py" "${common[@]}" "$data/train"
-    a=$(field images_per_s "$scratch/a") b=$(field images_per_s "$scratch/b")
+    a=$(field images_per_s "$scratch/a")
+    b=$(field images_per_s "$scratch/b")
     ratio=$(quotient "$a" "$b")
     echo "$ratio" >>"$scratch/ratios"
     printf '%4d %12.1f %12.1f %7s\n' "$pair" "$a" "$b" "$ratio"

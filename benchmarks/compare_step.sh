@@ -10,6 +10,7 @@
 # Environment: STEP_BENCH, the path of step_bench; PYTHON, an interpreter with torch (default /usr/bin/python3).
 
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/compare.sh"
 
 pairs=3 arch=resnet50 image_size=224 batch=16 threads=2 steps=10 warmup=2
@@ -46,13 +47,18 @@ printf '%4s %11s %11s %11s %11s %7s %11s %11s %7s\n' pair dtrain_ms dtrain_min t
 for ((pair = 1; pair <= pairs; pair++)); do
     run "$scratch/a" "$bench" "${common[@]}" --steps "$steps" --warmup "$warmup"
     run "$scratch/b" "${peer[@]}" --steps "$steps" --warmup "$warmup"
-    a_ms=$(field ms_per_step "$scratch/a") b_ms=$(field ms_per_step "$scratch/b")
-    a_bytes=$(field peak_rss_bytes "$scratch/a") b_bytes=$(field peak_rss_bytes "$scratch/b")
-    ratio=$(quotient "$b_ms" "$a_ms") memory=$(quotient "$b_bytes" "$a_bytes")
+    a_ms=$(field ms_per_step "$scratch/a")
+    b_ms=$(field ms_per_step "$scratch/b")
+    a_min=$(field ms_min "$scratch/a")
+    b_min=$(field ms_min "$scratch/b")
+    a_bytes=$(field peak_rss_bytes "$scratch/a")
+    b_bytes=$(field peak_rss_bytes "$scratch/b")
+    ratio=$(quotient "$b_ms" "$a_ms")
+    memory=$(quotient "$b_bytes" "$a_bytes")
     echo "$ratio" >>"$scratch/ratios"
     echo "$memory" >>"$scratch/memories"
-    printf '%4d %11.1f %11.1f %11.1f %11.1f %7s %11s %11s %7s\n' "$pair" "$a_ms" "$(field ms_min "$scratch/a")" "$b_ms" \
-        "$(field ms_min "$scratch/b")" "$ratio" "$(mib "$a_bytes")" "$(mib "$b_bytes")" "$memory"
+    printf '%4d %11.1f %11.1f %11.1f %11.1f %7s %11s %11s %7s\n' "$pair" "$a_ms" "$a_min" "$b_ms" "$b_min" \
+        "$ratio" "$(mib "$a_bytes")" "$(mib "$b_bytes")" "$memory"
 done
 echo
 echo "median ratio $(median <"$scratch/ratios"), median memory $(median <"$scratch/memories") (above 1: dtrain is faster, takes less)"
