@@ -18,7 +18,7 @@ PROGRAM_TESTS =
 # Files that they read.
 PROGRAM_FILES =
 # What `make check-tsan` runs: tests with threads and without OpenMP, whose library ThreadSanitizer cannot see into.
-TESTS_TSAN = tests/core/testing_test tests/program/harness_test.sh
+TESTS_TSAN = tests/core/testing_test tests/core/alloc_test tests/core/log_test tests/core/queue_test tests/program/harness_test.sh
 # Stand-ins for the other side of core's interfaces, and other code that tests share.
 fakes_SOURCES =
 # Like check_PROGRAMS, for programs that scripts start.
@@ -56,12 +56,12 @@ AM_TESTS_ENVIRONMENT = \
 
 SANITIZER_ENVIRONMENT =
 # fast_unwind_on_malloc=0: the libraries have no frame pointers; without it a leak is not traced to the one that made it.
+# allocator_may_return_null=1: tests ask for more memory than there is, and want NULL.
 if ASAN
 SANITIZER_ENVIRONMENT += \
 	LSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/sanitizer/lsan.supp:print_suppressions=0'; export LSAN_OPTIONS; \
-	ASAN_OPTIONS=fast_unwind_on_malloc=0; export ASAN_OPTIONS; \
+	ASAN_OPTIONS=fast_unwind_on_malloc=0:allocator_may_return_null=1; export ASAN_OPTIONS; \
 	UBSAN_OPTIONS=print_stacktrace=1; export UBSAN_OPTIONS; \
-	ASAN_OPTIONS=allocator_may_return_null=1; export ASAN_OPTIONS; \
 	DTRAIN_TEST_SLOWER=4; export DTRAIN_TEST_SLOWER;
 endif
 if TSAN
