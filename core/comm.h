@@ -4,7 +4,7 @@
  *   ... backward goes on, calling c->ops->progress(c, err) between layers ...
  *   c->ops->wait(c, request, err);
  *
- * Implemented by comm/self (one rank), comm/mpi, comm/nccl. Every function here but progress, info and abort is
+ * Implemented by comm/self (one rank), comm/mpi, comm/nccl. Every function here but progress and abort is
  * collective: all ranks call it in the same order with the same sizes. Sums come out with the same bits on every rank,
  * and the same from run to run. Only the thread that created the communicator calls it.
  */

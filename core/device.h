@@ -2,8 +2,8 @@
  *
  *   dt_device *d = ...;                            from core/model/device_host.h or layers/cuda
  *   float *x = d->ops->alloc(d, bytes);            device memory
- *   d->ops->copy(d, x, host_x, bytes, DT_COPY_TO_DEVICE, stream);
- *   d->ops->stream_wait(d, stream);
+ *   d->ops->copy(d, x, host_x, bytes, DT_COPY_TO_DEVICE, NULL, err);
+ *   d->ops->stream_wait(d, NULL, err);
  *
  * The host implements it too (copies are memcpy, streams do everything at once), so that the training loop is one
  * piece of code. No function here is collective. Errors of asynchronous work appear at the next wait.

@@ -12,8 +12,7 @@
  * - Activations have n * c * h * w elements of the backend's dtype; channels are a multiple of 16, except the image's 3.
  * - Calls are enqueued on the backend's main stream, in order. An error can appear at a later call.
  * - Nothing is allocated in the calls of a step; create-calls allocate, scratch memory included.
- * - Outputs may alias inputs only where a comment says so. Operations whose pointer is NULL are not supported; the
- *   ones marked (optional) may be missing. "+=" and "=" mean just that; `accumulate` chooses between them.
+ * - Outputs may alias inputs only where a comment says so. "+=" and "=" mean just that; `accumulate` chooses between them.
  * - A NaN stays one: relu (v < 0 ? 0 : v) and max pooling keep it, so that a training gone wrong is seen in the loss.
  * - Same inputs, same shapes, same number of threads: the same bits.
  */

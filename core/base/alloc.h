@@ -25,7 +25,7 @@ void *dt_calloc(size_t n, size_t size) __attribute__((malloc));
 /* Grow or shrink `p` (from dt_alloc, or NULL) from old_bytes to new_bytes; NULL on failure, and `p` stays valid. */
 void *dt_realloc(void *p, size_t old_bytes, size_t new_bytes);
 
-/* A copy of a string; NULL on failure. */
+/* A copy of a string (not NULL); NULL on failure. */
 char *dt_strdup(const char *s) __attribute__((malloc));
 
 /* printf into fresh memory; NULL on failure. */

@@ -39,7 +39,8 @@ typedef struct dt_error {
     char message[DT_ERROR_MESSAGE_BYTES];
 } dt_error;
 
-/* Fill *err (may be NULL) with a formatted message; return `status`. A longer message is cut, never overrun. */
+/* Fill *err (may be NULL) with a formatted message; return `status`. A message that is too long is cut and ends with
+ * "...". An argument may be err->message itself. */
 #define dt_fail(err, status, ...) dt_error_set((err), (status), __FILE__, __LINE__, __VA_ARGS__)
 
 /* As dt_fail with strerror(errno) behind the message; the status is DT_ERR_IO, or DT_ERR_MEMORY for ENOMEM. */
@@ -50,7 +51,8 @@ dt_status dt_error_set(dt_error *err, dt_status status, const char *file, int li
 dt_status dt_error_set_errno(dt_error *err, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Put "words: " in front of err's message; returns err->status (DT_ERR_INTERNAL if err is NULL). */
+/* Put "words: " in front of err's message; returns err->status (DT_ERR_INTERNAL if err is NULL). If both do not fit, the
+ * end of the words is cut. */
 dt_status dt_error_prefix(dt_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A short name, such as "usage" or "I/O". Static storage. */

@@ -6,13 +6,14 @@
  *   poly:     L * (1 - (t - w) / (T - w))^2
  *   step:     L / 10^k, k = how many of T/3, 2T/3 and 8T/9 t has reached (30, 60 and 80 of 90 epochs)
  *   constant: L
+ * From T on the rate stays what it is at T. t and T may carry the rounding of a division: the drops of `step` allow for it.
  */
 #ifndef DT_CORE_TRAINING_SCHEDULE_H
 #define DT_CORE_TRAINING_SCHEDULE_H
 
 #include "core/training/config.h"
 
-/* The rate of the step that covers epochs [t, t + dt). */
+/* The rate of the step that covers epochs [t, t + dt), dt > 0. Of the config: lr, schedule, warmup_epochs. */
 double dt_schedule_lr(const dt_config *config, double t, double dt, double total_epochs);
 
 #endif

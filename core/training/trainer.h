@@ -1,7 +1,7 @@
 /* trainer.h: the training loop: epochs, steps, evaluation, checkpoints.
  *
  *   dt_trainer_parts parts = { .config = &config, .net = net, ... };
- *   dt_trainer_run(&parts, &result, err);
+ *   dt_trainer_run(&parts, &result, &local, err);
  *
  * Knows only the doors in core/: it runs in a unit test with fakes on every side. Collective: every rank calls it with
  * parts that agree (launch/ has checked).
