@@ -80,13 +80,20 @@ static void weigh(double centre, double support, int64_t begin, int64_t end, dou
         exact[t] /= sum;
 }
 
-/* The most fraction bits that leave the largest weight in 16 bits and a sum of 255 times all of them in 32. */
+/* The most fraction bits that leave the largest weight in 16 bits and a sum of 255 times all of them in 32. A weight of 2^15,
+ * which only a pixel taken as it is has, loses 1 of it: too little to change a level. */
 static int fraction_bits(double largest)
 {
     int bits = 22;
-    while (ldexp(largest, bits) > INT16_MAX)
+    while (ldexp(largest, bits) > -(double)INT16_MIN)
         bits--;
     return bits;
+}
+
+static int16_t to_weight(double exact, double one)
+{
+    double weight = exact * one + 0.5;
+    return weight < INT16_MAX ? (int16_t)weight : INT16_MAX;
 }
 
 /* Build the filter of n target pixels from span->first on, in reverse if `flip`, taps padded to a multiple of `multiple`.
@@ -124,7 +131,7 @@ static dt_status build_axis(const dt_resize_span *span, int64_t n, bool flip, in
     axis->bits = fraction_bits(largest);
     double one = ldexp(1, axis->bits);
     for (int64_t k = 0; k < n * n_taps; k++)
-        axis->weights[k] = (int16_t)(exact[k] * one + 0.5);
+        axis->weights[k] = to_weight(exact[k], one);
     return DT_OK;
 }
 
