@@ -51,14 +51,14 @@ static dt_status append_name(names *list, const char *name, dt_error *err)
     if (list->text_bytes + bytes > list->text_room) {
         char *text = grown(list->text, &list->text_room, list->text_bytes + bytes, 1);
         if (!text)
-            return dt_fail_memory(err, list->text_bytes + bytes, "file names");
+            return dt_fail_memory(err, list->text_bytes + bytes, "the names of files");
         list->text = text;
     }
     if (list->n == list->n_room) {
         size_t room = (size_t)list->n_room;
         int64_t *at = grown(list->at, &room, (size_t)list->n + 1, sizeof *at);
         if (!at)
-            return dt_fail_memory(err, (size_t)(list->n + 1) * sizeof *at, "file names");
+            return dt_fail_memory(err, (size_t)(list->n + 1) * sizeof *at, "the names of files");
         list->at = at;
         list->n_room = (int64_t)room;
     }
@@ -241,7 +241,7 @@ dt_status dt_folder_open_classes(const char *root, const char *split, dt_folder 
 {
     dt_folder *folder = dt_calloc(1, sizeof *folder);
     if (!folder)
-        return dt_fail_memory(err, sizeof *folder, "data folder");
+        return dt_fail_memory(err, sizeof *folder, "the data folder");
     dt_status status = DT_OK;
     folder->root = dt_strprintf("%s/%s", root, split);
     if (!folder->root) {
@@ -252,7 +252,7 @@ dt_status dt_folder_open_classes(const char *root, const char *split, dt_folder 
     size_t n = (size_t)folder->classes.n + 1;
     folder->first = dt_calloc(n, sizeof *folder->first);
     if (!folder->first) {
-        status = dt_fail_memory(err, n * sizeof *folder->first, "classes");
+        status = dt_fail_memory(err, n * sizeof *folder->first, "the classes");
         goto fail;
     }
     *folder_out = folder;

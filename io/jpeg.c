@@ -117,7 +117,7 @@ dt_status dt_jpeg_create(dt_jpeg **jpeg_out, dt_error *err)
 {
     dt_jpeg *jpeg = dt_calloc(1, sizeof *jpeg);
     if (!jpeg)
-        return dt_fail_memory(err, sizeof *jpeg, "JPEG decoder");
+        return dt_fail_memory(err, sizeof *jpeg, "a JPEG decoder");
     jpeg->codec.err = jpeg_std_error(&jpeg->errors);
     jpeg->codec.client_data = jpeg;
     jpeg->errors.error_exit = escape_with_error;

@@ -209,7 +209,7 @@ dt_status dt_loader_create(const dt_loader_options *options, dt_source **source,
     DT_TRY(check_options(options, err));
     dt_loader *loader = dt_calloc(1, sizeof *loader);
     if (!loader)
-        return dt_fail_memory(err, sizeof *loader, "loader");
+        return dt_fail_memory(err, sizeof *loader, "the loader");
     loader->source.ops = &loader_ops;
     loader->options = *options;
     loader->options.root = NULL; /* the caller's */

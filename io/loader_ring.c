@@ -343,14 +343,14 @@ static dt_status create_slots(dt_loader_ring *ring, dt_error *err)
     size_t n_rows = (size_t)ring->sampler.batch;
     ring->slots = dt_calloc((size_t)ring->n_slots, sizeof *ring->slots);
     if (!ring->slots)
-        return dt_fail_memory(err, (size_t)ring->n_slots * sizeof *ring->slots, "loader");
+        return dt_fail_memory(err, (size_t)ring->n_slots * sizeof *ring->slots, "the loader");
     for (int64_t i = 0; i < ring->n_slots; i++) {
         dt_batch *batch = &ring->slots[i].batch;
         batch->n = ring->sampler.batch;
         batch->labels = dt_calloc(n_rows, sizeof *batch->labels);
         batch->ids = dt_calloc(n_rows, sizeof *batch->ids);
         if (!batch->labels || !batch->ids)
-            return dt_fail_memory(err, n_rows * sizeof *batch->ids, "loader");
+            return dt_fail_memory(err, n_rows * sizeof *batch->ids, "the loader");
     }
     return make_room(ring, ring->image_size, err);
 }
@@ -359,7 +359,7 @@ static dt_status create_workers(dt_loader_ring *ring, dt_error *err)
 {
     ring->workers = dt_calloc((size_t)ring->n_workers, sizeof *ring->workers);
     if (!ring->workers)
-        return dt_fail_memory(err, (size_t)ring->n_workers * sizeof *ring->workers, "loader");
+        return dt_fail_memory(err, (size_t)ring->n_workers * sizeof *ring->workers, "the loader");
     for (int64_t i = 0; i < ring->n_workers; i++) {
         ring->workers[i].ring = ring;
         DT_TRY(dt_sample_create(&ring->workers[i].sample, err));
@@ -372,7 +372,7 @@ dt_status dt_loader_ring_create(const dt_loader_options *options, const dt_folde
 {
     dt_loader_ring *ring = dt_calloc(1, sizeof *ring);
     if (!ring)
-        return dt_fail_memory(err, sizeof *ring, "loader");
+        return dt_fail_memory(err, sizeof *ring, "the loader");
     pthread_mutex_init(&ring->lock, NULL);
     pthread_cond_init(&ring->work, NULL);
     pthread_cond_init(&ring->done, NULL);

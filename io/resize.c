@@ -33,7 +33,7 @@ dt_status dt_resize_create(dt_resize **resize_out, dt_error *err)
 {
     dt_resize *resize = dt_calloc(1, sizeof *resize);
     if (!resize)
-        return dt_fail_memory(err, sizeof *resize, "resizer");
+        return dt_fail_memory(err, sizeof *resize, "a resizer");
     resize->kernels = dt_resize_kernels_best(vectors_allowed);
     *resize_out = resize;
     return DT_OK;

@@ -30,7 +30,7 @@ dt_status dt_rows_create(const dt_loader_options *options, const dt_folder *fold
 {
     dt_rows *rows = dt_calloc(1, sizeof *rows);
     if (!rows)
-        return dt_fail_memory(err, sizeof *rows, "loader");
+        return dt_fail_memory(err, sizeof *rows, "the loader");
     rows->folder = folder;
     rows->options = *options;
     rows->random = (dt_crop_random_settings){
@@ -39,7 +39,7 @@ dt_status dt_rows_create(const dt_loader_options *options, const dt_folder *fold
     rows->known = dt_calloc((size_t)rows->n_samples, sizeof *rows->known);
     if (!rows->known) {
         dt_free(rows);
-        return dt_fail_memory(err, (size_t)rows->n_samples, "loader");
+        return dt_fail_memory(err, (size_t)rows->n_samples, "the loader");
     }
     pthread_mutex_init(&rows->lock, NULL);
     *rows_out = rows;

@@ -23,7 +23,7 @@ dt_status dt_sample_create(dt_sample **sample_out, dt_error *err)
 {
     dt_sample *sample = dt_calloc(1, sizeof *sample);
     if (!sample)
-        return dt_fail_memory(err, sizeof *sample, "decoder of samples");
+        return dt_fail_memory(err, sizeof *sample, "a decoder of samples");
     dt_status status;
     DT_TRY_OR_FAIL(status, dt_jpeg_create(&sample->jpeg, err));
     DT_TRY_OR_FAIL(status, dt_resize_create(&sample->resize, err));

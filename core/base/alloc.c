@@ -86,7 +86,7 @@ void dt_free(void *p)
 
 dt_status dt_fail_memory(dt_error *err, size_t bytes, const char *what)
 {
-    return dt_fail(err, DT_ERR_MEMORY, "out of memory: %zu bytes for the %s", bytes, what);
+    return dt_fail(err, DT_ERR_MEMORY, "out of memory: %zu bytes for %s", bytes, what);
 }
 
 void dt_alloc_fail_after(int64_t n)

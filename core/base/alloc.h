@@ -1,7 +1,7 @@
 /* alloc.h: memory, with failure that can be provoked.
  *
  *   float *v = dt_alloc(n * sizeof *v);
- *   if (!v) return dt_fail_memory(err, n * sizeof *v, "momentum");
+ *   if (!v) return dt_fail_memory(err, n * sizeof *v, "the momentum");
  *
  * Every allocation of dtrain's own goes through here, so that a test can let each one fail in turn
  * (dt_alloc_fail_after) and see that the constructor unwinds and leaks nothing.
@@ -34,7 +34,8 @@ char *dt_strprintf(const char *format, ...) __attribute__((format(printf, 1, 2))
 /* Give memory of the functions above back; NULL is fine. */
 void dt_free(void *p);
 
-/* Fill *err for a failed allocation ("out of memory: 123456 bytes for the momentum"); returns DT_ERR_MEMORY. */
+/* Fill *err for a failed allocation ("out of memory: 123456 bytes for the momentum"); returns DT_ERR_MEMORY.
+ * `what` goes on after "for": "the momentum", "a path", "hashing a file". */
 dt_status dt_fail_memory(dt_error *err, size_t bytes, const char *what);
 
 /* For tests: let the n-th allocation from now (1 is the next) and none after it fail; 0 turns it off. */

@@ -55,7 +55,7 @@ dt_status dt_queue_create(int64_t capacity, dt_queue **queue, dt_error *err)
     const size_t bytes = sizeof(dt_queue) + (size_t)capacity * sizeof(void *);
     dt_queue *q = dt_calloc(1, bytes);
     if (!q)
-        return dt_fail_memory(err, bytes, "queue");
+        return dt_fail_memory(err, bytes, "a queue");
     q->capacity = capacity;
     const int error = init_locks(q);
     if (error != 0) {

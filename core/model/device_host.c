@@ -62,7 +62,7 @@ static dt_status host_stream_create(dt_device *device, dt_stream **stream, dt_er
     (void)device;
     dt_stream *s = dt_calloc(1, sizeof *s);
     if (!s)
-        return dt_fail_memory(err, sizeof *s, "stream");
+        return dt_fail_memory(err, sizeof *s, "a stream");
     *stream = s;
     return DT_OK;
 }
@@ -84,7 +84,7 @@ static dt_status host_event_create(dt_device *device, dt_event **event, dt_error
     (void)device;
     dt_event *e = dt_calloc(1, sizeof *e);
     if (!e)
-        return dt_fail_memory(err, sizeof *e, "event");
+        return dt_fail_memory(err, sizeof *e, "an event");
     *event = e;
     return DT_OK;
 }
@@ -163,7 +163,7 @@ dt_status dt_device_host_create(int64_t n_threads, dt_device **device, dt_error 
         return dt_fail(err, DT_ERR_INTERNAL, "host device: %lld compute threads", (long long)n_threads);
     host_device *host = dt_calloc(1, sizeof *host);
     if (!host)
-        return dt_fail_memory(err, sizeof *host, "host device");
+        return dt_fail_memory(err, sizeof *host, "the host device");
     host->base.ops = &host_ops;
     host->n_threads = n_threads;
     *device = &host->base;

@@ -167,7 +167,7 @@ dt_status dt_net_init(dt_net *net, uint64_t seed, bool zero_init_gamma, dt_error
         largest = net->params[i].n_canonical > largest ? net->params[i].n_canonical : largest;
     float *canonical = dt_alloc((size_t)largest * sizeof *canonical);
     if (!canonical)
-        return dt_fail_memory(err, (size_t)largest * sizeof *canonical, "initial values");
+        return dt_fail_memory(err, (size_t)largest * sizeof *canonical, "the initial values");
     for (int64_t i = 0; i < net->n_params && status == DT_OK; i++) {
         draw(&net->params[i], i, seed, zero_init_gamma, canonical);
         status = dt_net_param_import(net, &net->params[i], canonical, *net->params[i].value, err);

@@ -150,7 +150,7 @@ static void among_threads_one_allocation_fails_and_none_is_miscounted(void)
 static void out_of_memory_is_told_with_size_and_purpose(void)
 {
     dt_error err;
-    DT_CHECK_INT(dt_fail_memory(&err, 123456, "momentum"), DT_ERR_MEMORY);
+    DT_CHECK_INT(dt_fail_memory(&err, 123456, "the momentum"), DT_ERR_MEMORY);
     DT_CHECK_STR(err.message, "out of memory: 123456 bytes for the momentum");
 }
 

@@ -3,6 +3,7 @@
 #include "core/base/alloc.h"
 #include "core/base/queue.h"
 #include "core/model/device_host.h"
+#include "core/training/grad_buckets.h"
 #include "tests/testing.h"
 
 #include <string.h>
@@ -49,6 +50,19 @@ static dt_status host_stream_and_event(bool *untouched, dt_error *err)
     return status;
 }
 
+static dt_status grad_buckets(bool *untouched, dt_error *err)
+{
+    static float grads[48];
+    static const dt_grad_part parts[] = {{0, 16}, {16, 16}, {32, 16}};
+    static dt_comm comm = {.size = 1};
+    dt_grad_buckets *b = NULL;
+    const dt_status status = dt_grad_buckets_create(&comm, grads, 48, parts, 3, 64, &b, err);
+    *untouched = b == NULL;
+    if (status == DT_OK)
+        dt_grad_buckets_destroy(b);
+    return status;
+}
+
 static void survives(construct *create, const char *name)
 {
     const int64_t before = dt_alloc_live_blocks();
@@ -77,6 +91,7 @@ static void constructors_survive_every_allocation_failing(void)
     survives(queue, "queue");
     survives(host_device, "host_device");
     survives(host_stream_and_event, "host_stream_and_event");
+    survives(grad_buckets, "grad_buckets");
 }
 
 static const dt_test tests[] = {DT_TEST(constructors_survive_every_allocation_failing)};
