@@ -249,7 +249,10 @@ static dt_status progress_end(dt_sink *sink, const dt_metrics_end *m, dt_error *
     dt_progress_add(&t, m->stopped_on_request ? "stopped " : "done    ");
     if (m->epochs > 0)
         dt_progress_add(&t, "%" PRId64 " epoch%s, ", m->epochs, m->epochs == 1 ? "" : "s");
-    dt_progress_add(&t, "%" PRId64 " step%s; this start took %s", m->steps, m->steps == 1 ? "" : "s", duration);
+    dt_progress_add(&t, "%" PRId64 " step%s", m->steps, m->steps == 1 ? "" : "s");
+    if (p->start.first_step > 0)
+        dt_progress_add(&t, "; those after step %" PRId64, p->start.first_step);
+    dt_progress_add(&t, " in %s", duration);
     dt_progress_add_rate(&t, m->images_per_s);
     if (m->final_top1 >= 0) {
         dt_progress_add(&t, "\nfinal ");

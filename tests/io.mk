@@ -1,4 +1,8 @@
 # Tests of io/. A test program is one line: IO_TESTS += tests/io/NAME_test (from tests/io/NAME_test.c).
+# the output side
+IO_TESTS += tests/io/checkpoint_hdf5_test tests/io/checkpoint_test tests/io/manifest_test
+IO_TESTS += tests/io/safetensors_test tests/io/jsonl_test tests/io/progress_test
+fakes_SOURCES += tests/fakes/fake_state.c tests/fakes/fake_state.h
 IO_TESTS += tests/io/jpeg_test
 fakes_SOURCES += tests/io/jpeg_kit.c tests/io/jpeg_kit.h
 IO_TESTS += tests/io/resize_test

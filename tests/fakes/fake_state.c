@@ -1,0 +1,81 @@
+#include "tests/fakes/fake_state.h"
+
+#include "core/base/alloc.h"
+#include "tests/testing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static dt_status get(void *context, int64_t tensor, float *canonical, dt_error *err)
+{
+    const fake_state *s = context;
+    const dt_state_tensor *t = &s->tensors[tensor];
+    if (tensor == s->fail_get_at)
+        return dt_fail(err, DT_ERR_DEVICE, "the device has lost %s", t->name);
+    memcpy(canonical, s->values + t->first, (size_t)t->n_elems * sizeof *canonical);
+    return DT_OK;
+}
+
+static dt_status set(void *context, int64_t tensor, const float *canonical, dt_error *err)
+{
+    fake_state *s = context;
+    const dt_state_tensor *t = &s->tensors[tensor];
+    if (tensor == s->fail_set_at)
+        return dt_fail(err, DT_ERR_DEVICE, "the device refuses %s", t->name);
+    memcpy(s->values + t->first, canonical, (size_t)t->n_elems * sizeof *canonical);
+    s->n_set++;
+    return DT_OK;
+}
+
+void fake_state_init(fake_state *s, uint64_t seed)
+{
+    static const dt_state_tensor shapes[FAKE_STATE_TENSORS] = {
+        {.name = "param/conv1.weight", .n_dims = 4, .dims = {16, 3, 3, 3}},
+        {.name = "param/bn1.weight", .n_dims = 1, .dims = {16}},
+        {.name = "param/layer1.0.conv1.weight", .n_dims = 4, .dims = {16, 16, 3, 3}},
+        {.name = "param/fc.weight", .n_dims = 2, .dims = {10, 16}},
+        {.name = "momentum/deep/er/conv1.weight", .n_dims = 3, .dims = {2, 3, 5}},
+        {.name = "buffer/bn1.running_mean", .n_dims = 1, .dims = {1}},
+        {.name = "steps", .n_dims = 0},
+    };
+    *s = (fake_state){.fail_get_at = -1, .fail_set_at = -1};
+    memcpy(s->tensors, shapes, sizeof shapes);
+    int64_t n = 0;
+    for (int i = 0; i < FAKE_STATE_TENSORS; i++) {
+        s->tensors[i].first = n;
+        s->tensors[i].n_elems = 1;
+        for (int d = 0; d < s->tensors[i].n_dims; d++)
+            s->tensors[i].n_elems *= s->tensors[i].dims[d];
+        n += s->tensors[i].n_elems;
+    }
+    s->layout = (dt_state_layout){FAKE_STATE_TENSORS, n, s->tensors};
+    s->io = (dt_state_io){s, get, set};
+    s->values = malloc((size_t)n * sizeof *s->values);
+    if (!s->values)
+        abort();
+    dt_test_fill_random(s->values, n, seed);
+}
+
+void fake_state_clear(fake_state *s)
+{
+    free(s->values);
+    s->values = NULL;
+}
+
+dt_manifest fake_manifest(int64_t step)
+{
+    return (dt_manifest){.format_version = DT_MANIFEST_VERSION,
+                         .step = step,
+                         .epoch = 3,
+                         .position = 128,
+                         .seed = UINT64_MAX - 5,
+                         .loss_scale = 1024.0,
+                         .world_size = 2,
+                         .global_batch = 64,
+                         .arch = "resnet18",
+                         .n_classes = 10,
+                         .image_size = 32,
+                         .data_fingerprint = 0x0123456789abcdefULL,
+                         .best_top1 = 0.123456789012345,
+                         .config_text = dt_strdup("lr = 0.1;\nout = \"runs/\\\"é\\\"\";\n")};
+}
