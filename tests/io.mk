@@ -3,9 +3,13 @@
 IO_TESTS += tests/io/checkpoint_hdf5_test tests/io/checkpoint_test tests/io/manifest_test
 IO_TESTS += tests/io/safetensors_test tests/io/jsonl_test tests/io/progress_test
 fakes_SOURCES += tests/fakes/fake_state.c tests/fakes/fake_state.h
+# the input side
+IO_TESTS += tests/io/augment_test
+IO_TESTS += tests/io/folder_test
 IO_TESTS += tests/io/jpeg_test
-fakes_SOURCES += tests/io/jpeg_kit.c tests/io/jpeg_kit.h
 IO_TESTS += tests/io/resize_test
+IO_TESTS += tests/io/sampler_test
+fakes_SOURCES += tests/io/jpeg_kit.c tests/io/jpeg_kit.h
 PROGRAM_TESTS += tests/io/pil_test.sh
 TEST_HELPERS += tests/io/sample_dump
 EXTRA_DIST += tests/io/pil_compare.py
