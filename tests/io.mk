@@ -5,8 +5,13 @@ IO_TESTS += tests/io/safetensors_test tests/io/jsonl_test tests/io/progress_test
 fakes_SOURCES += tests/fakes/fake_state.c tests/fakes/fake_state.h
 # the input side
 IO_TESTS += tests/io/augment_test
+IO_TESTS += tests/io/demo_test
 IO_TESTS += tests/io/folder_test
+IO_TESTS += tests/io/fuzz_jpeg_test
+tests_io_fuzz_jpeg_test_SOURCES = tests/io/fuzz_jpeg_test.c tests/fuzz_jpeg.c
 IO_TESTS += tests/io/jpeg_test
+IO_TESTS += tests/io/loader_test
+TESTS_TSAN += tests/io/loader_test
 IO_TESTS += tests/io/resize_test
 IO_TESTS += tests/io/sampler_test
 fakes_SOURCES += tests/io/jpeg_kit.c tests/io/jpeg_kit.h
