@@ -207,7 +207,7 @@ dt_status dt_demo_data_write(const char *dir, dt_error *err)
     size_t length = strlen(dir);
     while (length > 1 && dir[length - 1] == '/')
         length--;
-    if (length == 0 || strcmp(dir, "/") == 0)
+    if (length == 0 || (length == 1 && dir[0] == '/'))
         return dt_fail(err, DT_ERR_USAGE, "demo data: '%s' is not the name of a folder to make", dir);
     char *trimmed = dt_strprintf("%.*s", (int)length, dir);
     if (!trimmed)

@@ -81,11 +81,12 @@ static void another_folder_is_not_touched(void)
 
 static void several_processes_may_write_at_the_same_time(void)
 {
+    const char *dir = demo_dir(); /* made here, not in each child */
     pid_t children[3];
     for (int i = 0; i < 3; i++) {
         children[i] = fork();
         if (children[i] == 0)
-            _exit(dt_demo_data_write(demo_dir(), NULL) == DT_OK ? 0 : 1);
+            _exit(dt_demo_data_write(dir, NULL) == DT_OK ? 0 : 1);
     }
     for (int i = 0; i < 3; i++) {
         int status = 0;

@@ -83,7 +83,7 @@ static void run(int n_rounds)
 static void mutated_files_do_no_harm(void)
 {
     state = 1;
-    run(400);
+    run(2000);
 }
 
 static void many_mutated_files_do_no_harm(void)
