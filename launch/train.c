@@ -198,7 +198,9 @@ static dt_status export_weights(training *t, const dt_session *s, int64_t steps,
     const dt_config *c = &t->options.config;
     dt_status status = DT_OK;
     if (s->comm->rank == 0) {
-        status = dt_weights_export(t->net, c->export_to, c->arch, t->config_text, steps * c->accumulate, err);
+        char for_evaluation[128];
+        snprintf(for_evaluation, sizeof for_evaluation, "image-size = %lld;\neval-crop = %.17g;\n", (long long)c->image_size, c->eval_crop);
+        status = dt_weights_export(t->net, c->export_to, c->arch, for_evaluation, steps * c->accumulate, err);
         if (status == DT_OK)
             dt_log_info("the weights are in %s", c->export_to);
     }

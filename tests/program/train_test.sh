@@ -1,0 +1,234 @@
+#!/bin/bash
+# The whole program trains, stops, goes on and evaluates, and the bits are those they have to be.
+. "$(dirname "$0")/../lib.sh"
+
+# A small data set: 4 classes of 12 images to train on, 5 to evaluate on.
+small_data()
+{
+    "$DTRAIN" demo-data all >/dev/null || fail "demo-data"
+    local class
+    for class in 0 1 2 3; do
+        mkdir -p data/train/$class data/val/$class
+        cp $(ls all/train/$class/*.jpg | head -n 12) data/train/$class/
+        cp $(ls all/val/$class/*.jpg | head -n 5) data/val/$class/
+    done
+    rm -r all
+}
+
+small=(--data data --arch resnet18 --image-size 32 --epochs 2 --lr 0.02 --threads 1)
+
+# same_state RUN RUN: the newest checkpoints of two runs are the same bits.
+same_state()
+{
+    local a b
+    a=$(ls -d "$1"/checkpoints/step-* | tail -n 1)
+    b=$(ls -d "$2"/checkpoints/step-* | tail -n 1)
+    [ "${a##*/}" = "${b##*/}" ] || { echo "  $a against $b"; return 1; }
+    for file in "$a"/*.h5; do
+        cmp "$file" "$b/${file##*/}" || return 1
+    done
+}
+
+differ()
+{
+    ! cmp -s "$1" "$2"
+}
+
+steps_in()
+{
+    grep -c '"event": "step"' "$1/metrics.jsonl"
+}
+
+for backend in ref cpu; do
+    begin "$backend trains, evaluates, and leaves a run's folder"
+    small_data
+    expect_exit 0 "$DTRAIN" "${small[@]}" --backend $backend --batch 8 --steps 2 --out run
+    expect_output 'final .*top-1'
+    expect test "$(steps_in run)" = 2
+    expect grep -q '"event": "eval".*"val_loss": .*"val_top1": .*"val_top5": .*"n": 20' run/metrics.jsonl
+    expect test -f run/config.conf
+    expect test -f run/checkpoints/step-00000002/manifest.json
+done
+
+begin "the same seed gives the same bits, another one does not"
+small_data
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 4 --out a --export a.safetensors
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 4 --out b --export b.safetensors
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 4 --out c --export c.safetensors --seed 2
+expect cmp a.safetensors b.safetensors
+expect same_state a b
+expect differ a.safetensors c.safetensors
+
+begin "one decoding thread and four give the same bits"
+small_data
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 4 --out a --workers 1 --export a.safetensors
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 4 --out b --workers 4 --export b.safetensors
+expect cmp a.safetensors b.safetensors
+
+begin "two ranks do what one rank does that accumulates twice"
+small_data
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 4 --accumulate 2 --steps 4 --out a --export a.safetensors
+expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --batch 4 --steps 4 --out b --export b.safetensors
+expect_exit 0 "$DTRAIN" eval --data data --weights a.safetensors
+expect_output '^val_loss '
+was=$(grep '^val_loss' "$OUTPUT")
+expect_exit 0 "$DTRAIN" eval --data data --weights b.safetensors
+is=$(grep '^val_loss' "$OUTPUT")
+awk -v a="$was" -v b="$is" 'BEGIN { split(a, x); split(b, y); d = x[2] - y[2]; exit !(d < 1e-3 && d > -1e-3) }' || fail "$was against $is"
+
+begin "killed at any moment and resumed, the bits are those of an undisturbed run"
+small_data
+expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --batch 4 --checkpoint-every 2 --out undisturbed
+for seconds in 0.9 1.5 2.2; do
+    "$MPIRUN" --oversubscribe -np 2 "$DTRAIN" "${small[@]}" --batch 4 --checkpoint-every 2 --out killed >"$OUTPUT" 2>&1 </dev/null &
+    pid=$!
+    sleep $seconds
+    rank=$(pgrep -P $pid | head -n 1)
+    [ -z "$rank" ] || kill -9 "$rank" 2>/dev/null
+    wait $pid 2>/dev/null
+done
+expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --batch 4 --checkpoint-every 2 --out killed
+expect same_state undisturbed killed
+expect test "$(steps_in killed)" = 12
+
+begin "a run goes on at another number of ranks"
+small_data
+expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --batch 4 --steps 3 --out run
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 5 --out run
+expect_output 'going on after step 3'
+expect test "$(steps_in run)" = 5
+
+begin "an interrupt leaves a checkpoint and code 75, and the run goes on from it to the same bits"
+small_data
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 4 --out undisturbed
+"$DTRAIN" "${small[@]}" --batch 4 --out stopped >"$OUTPUT" 2>&1 </dev/null &
+pid=$!
+for i in $(seq 200); do
+    grep -q '"event": "step"' stopped/metrics.jsonl 2>/dev/null && break
+    sleep 0.05
+done
+kill -TERM $pid
+wait $pid
+code=$?
+[ $code -eq 75 ] || fail "exit code $code, expected 75"
+expect_output '^dtrain: stopped on SIGTERM after step [0-9]+; the same command goes on'
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 4 --out stopped
+expect same_state undisturbed stopped
+
+begin "a rank that is killed takes the others along at once"
+small_data
+"$MPIRUN" --oversubscribe -np 2 "$DTRAIN" "${small[@]}" --epochs 1000 --batch 4 --out run >"$OUTPUT" 2>&1 </dev/null &
+pid=$!
+for i in $(seq 200); do
+    grep -q '"event": "step"' run/metrics.jsonl 2>/dev/null && break
+    sleep 0.05
+done
+children=$(pgrep -P $pid)
+kill -9 $(echo "$children" | tail -n 1)
+SECONDS=0
+wait $pid
+code=$?
+[ $code -ne 0 ] || fail "mpirun ended with code 0"
+[ $SECONDS -le 20 ] || fail "the others took $SECONDS seconds to leave"
+for child in $children; do
+    ! kill -0 "$child" 2>/dev/null || fail "process $child is still there"
+done
+
+begin "a rank that fails alone says so once, and all leave"
+small_data
+export DTRAIN_FAULT=train.step@1:3
+expect_exit 1 ranks 2 "$DTRAIN" "${small[@]}" --batch 4 --out run
+unset DTRAIN_FAULT
+expect_output '^dtrain: rank 1 on .*: '
+
+begin "every image counts once, whatever the number of ranks and the batch"
+small_data
+rm "$(ls data/val/1/*.jpg | head -n 1)"
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 4 --out run
+for n in 1 2 3; do
+    for batch in 1 3 7; do
+        expect_exit 0 ranks $n "$DTRAIN" eval --data data --weights run --batch $batch --threads 1
+        expect_output ' n 19$'
+        line=$(grep '^val_loss' "$OUTPUT" | cut -c 1-16,19-)
+        echo "$line" >>lines
+    done
+done
+expect test "$(sort -u lines | wc -l)" = 1
+
+begin "what is exported evaluates as it did at the end of the training"
+small_data
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 4 --out run --export w.safetensors
+loss=$(grep '"event": "eval"' run/metrics.jsonl | tail -n 1 | sed 's/.*"val_loss": \([^,]*\),.*/\1/')
+for weights in w.safetensors run run/checkpoints/step-00000004; do
+    expect_exit 0 "$DTRAIN" eval --data data --weights $weights --batch 8 --threads 1
+    got=$(sed -n 's/^val_loss \([^ ]*\) .*/\1/p' "$OUTPUT")
+    awk -v a="$loss" -v b="$got" 'BEGIN { d = a - b; exit !(d < 1e-5 && d > -1e-5) }' || fail "$weights: $got, expected $loss"
+done
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 1 --lr 0 --weight-decay 0 --momentum 0 --out again --init w.safetensors --export again.safetensors
+expect test "$(stat -c %s w.safetensors)" = "$(stat -c %s again.safetensors)"
+
+begin "the configuration that a run leaves starts the same run again"
+small_data
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 2 --nesterov --no-bn-decay --crop-scale 0.5,1 --out run
+cp run/config.conf first.conf
+expect_exit 0 "$DTRAIN" --config first.conf --resume never
+expect test -d run.old-1
+sed -i 's/^resume = .*/resume = "auto";/' run/config.conf
+expect cmp first.conf run/config.conf
+expect same_state run run.old-1
+
+begin "dtrain.conf is taken where there are no options, and the command line beats it"
+small_data
+printf 'data = "data";\nimage_size = 16;\nbatch = 8;\nepochs = 1;\nsteps = 1;\nout = "from-file";\n arch = "resnet18";' >dtrain.conf
+expect_exit 0 "$DTRAIN"
+expect test -d from-file/checkpoints
+expect_exit 0 "$DTRAIN" --config dtrain.conf --out from-line
+expect grep -q '^out = "from-line";' from-line/config.conf
+expect_output 'image-size .*16 .*file'
+
+begin "without images to evaluate on it trains, and says so"
+small_data
+rm -r data/val
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 2 --out run
+expect_output 'warning: there is no data/val: nothing will be evaluated'
+expect_no_output 'top-1 .*%.*images'
+
+begin "broken images are named, counted, and too many stop the training"
+small_data
+need_shared odd-jpegs && {
+    mkdir -p data/train/odd data/val/odd
+    cp "$SHARED"/*.jpg data/train/odd/
+    cp "$SHARED"/plain-444.jpg data/val/odd/
+    expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --epochs 1 --batch 4 --max-broken 0.5 --out run
+    expect_output 'warning: .*truncated-60.jpg'
+    expect_output 'epoch .* [0-9]+ broken'
+    expect_exit 1 ranks 2 "$DTRAIN" "${small[@]}" --epochs 1 --batch 4 --out run2
+    expect_output '^dtrain: .*broken'
+}
+
+# In a namespace of its own a test may mount: a disk of 60 MiB is full after one checkpoint of 90.
+mounted='mount -t tmpfs -o size=$1 none disk && shift && "$@"'
+can_mount()
+{
+    mkdir -p disk
+    unshare -rm bash -c "$mounted" _ 1m true 2>/dev/null && return 0
+    skip "mounting in a user namespace is not allowed here"
+    return 1
+}
+
+begin "a full disk does not stop the training, and is told at the end"
+small_data
+can_mount && {
+    expect_exit 1 unshare -rm bash -c "$mounted" _ 60m "$DTRAIN" "${small[@]}" --batch 8 --steps 3 --checkpoint-every 1 --out disk/run
+    expect_output 'the checkpoint of step 1 was not written: .*No space left on device'
+    expect_output '^dtrain: the training is done, but its last checkpoint was not written: .*No space left'
+}
+
+begin "a run's folder on a read-only disk is refused at the start"
+small_data
+can_mount && {
+    expect_exit 1 unshare -rm bash -c 'mount -t tmpfs -o ro none disk && "$@"' _ "$DTRAIN" "${small[@]}" --batch 8 --steps 3 --out disk/run
+    expect_output '^dtrain: --out disk/run: cannot make the folder disk/run: Read-only file system$'
+}
+
+finish
