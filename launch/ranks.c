@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+
 typedef struct transport {
     const char *name;
     dt_status (*create)(dt_comm **comm, dt_error *err);
@@ -53,7 +54,7 @@ dt_status dt_ranks_create(const char *name, dt_comm **comm, dt_error *err)
     dt_launch_env env;
     dt_launch_env_read(&env);
     if (strcmp(name, "auto") == 0)
-        name = env.launcher ? "mpi" : "self";
+        name = "self";
     if (strcmp(name, "self") == 0 && env.size > 1)
         return dt_fail(err, DT_ERR_USAGE, "--comm self, but %s has started %d processes: each would train by itself, all into the same folder; use --comm mpi",
                        env.launcher, env.size);

@@ -14,6 +14,7 @@
 void dt_run_folder_name(const char *out, dt_run_folder *folder)
 {
     snprintf(folder->config, sizeof folder->config, "%s/config.conf", out);
+    snprintf(folder->new_config, sizeof folder->new_config, "%s/config.conf.tmp", out);
     snprintf(folder->metrics, sizeof folder->metrics, "%s/metrics.jsonl", out);
     snprintf(folder->checkpoints, sizeof folder->checkpoints, "%s/checkpoints", out);
 }
@@ -87,7 +88,7 @@ static void tell_differences(const dt_options *options, const dt_run_folder *fol
     if (!before)
         return;
     dt_options_set_defaults(before, DT_COMMAND_TRAIN);
-    if (access(folder->config, R_OK) == 0 && is_folder(folder->checkpoints) && dt_options_read_file(folder->config, DT_COMMAND_TRAIN, before, NULL) == DT_OK) {
+    if (access(folder->config, R_OK) == 0 && dt_options_read_file(folder->config, DT_COMMAND_TRAIN, before, NULL) == DT_OK) {
         for (int row = 0; row < dt_options_count(); row++) {
             const dt_option *o = dt_options_at(row);
             if (!(o->commands & DT_COMMAND_TRAIN) || o->per_rank || is_of_one_start(o->name))
@@ -102,22 +103,18 @@ static void tell_differences(const dt_options *options, const dt_run_folder *fol
     dt_free(before);
 }
 
-/* Through a temporary name: config.conf is never half a file. */
-static dt_status write_config(const char *path, const char *text, dt_error *err)
+static dt_status write_file(const char *path, const char *text, dt_error *err)
 {
-    char temporary[DT_PATH_BYTES + 64];
-    snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    FILE *f = fopen(temporary, "w");
+    FILE *f = fopen(path, "w");
     if (!f)
-        return dt_fail_errno(err, "cannot write %s", temporary);
+        return dt_fail_errno(err, "cannot write %s", path);
     bool ok = fputs(text, f) >= 0 && fflush(f) == 0 && fsync(fileno(f)) == 0;
     int reason = errno;
-    ok = fclose(f) == 0 && ok;
-    if (ok && rename(temporary, path) == 0)
+    if (fclose(f) == 0 && ok)
         return DT_OK;
     errno = ok ? errno : reason;
     dt_status status = dt_fail_errno(err, "cannot write %s", path);
-    unlink(temporary);
+    unlink(path);
     return status;
 }
 
@@ -126,8 +123,20 @@ dt_status dt_run_folder_open(const dt_options *options, const char *config_text,
     const dt_config *c = &options->config;
     if (c->resume == DT_RESUME_NEVER)
         DT_TRY(put_aside(c->out, folder, err));
-    else
-        tell_differences(options, folder);
     DT_TRY(make_folders(c->out, err));
-    return write_config(folder->config, config_text, err);
+    return write_file(folder->new_config, config_text, err);
+}
+
+dt_status dt_run_folder_commit(const dt_options *options, const dt_run_folder *folder, bool goes_on, dt_error *err)
+{
+    if (goes_on)
+        tell_differences(options, folder);
+    if (rename(folder->new_config, folder->config) != 0)
+        return dt_fail_errno(err, "cannot write %s", folder->config);
+    return DT_OK;
+}
+
+void dt_run_folder_discard(const dt_run_folder *folder)
+{
+    unlink(folder->new_config);
 }

@@ -110,10 +110,14 @@ static dt_status open_sinks(training *t, const dt_session *s, dt_error *err)
     return DT_OK;
 }
 
+/* The checkpoint to go on from, if there is one, fits: the run's folder may be told of the options. */
 static void resumed(void *context, int64_t step)
 {
     training *t = context;
+    dt_error err = {0};
     t->first_step = step;
+    if (t->parts.comm->rank == 0 && dt_run_folder_commit(&t->options, &t->folder, step > 0, &err) != DT_OK)
+        dt_log_error("%s", err.message);
 }
 
 static dt_status assemble(training *t, dt_session *s, dt_error *err)
@@ -240,6 +244,8 @@ dt_status dt_command_train(int argc, char **argv, dt_session *session, bool *loc
     status = dt_agree(session->comm, status, err);
     if (status == DT_OK)
         status = run(&t, session, local, err);
+    if (session->comm->rank == 0)
+        dt_run_folder_discard(&t.folder);
     disassemble(&t);
     return status;
 }

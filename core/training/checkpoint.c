@@ -270,9 +270,9 @@ static dt_status load_generation(loading *l, int64_t step, dt_checkpoint_accept 
     l->passable = true;
     DT_TRY(verify_shards(l, err));
     l->passable = false;
-    mine = check_layout(l->manifest, l->layout, err);
-    if (mine == DT_OK && accept)
-        mine = accept(accept_context, l->manifest, err);
+    mine = accept ? accept(accept_context, l->manifest, err) : DT_OK; /* first: it knows the model by its name */
+    if (mine == DT_OK)
+        mine = check_layout(l->manifest, l->layout, err);
     DT_TRY(dt_agree(comm, mine, err));
     return read_shards(l, err);
 }

@@ -2,6 +2,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
+#include "core/base/fault.h"
 #include "core/base/log.h"
 #include "core/training/agreement.h"
 #include "core/training/checkpoint.h"
@@ -413,6 +414,8 @@ static dt_status one_step(trainer *t, dt_error *err)
     const dt_config *c = t->config;
     const dt_trainer_parts *p = t->parts;
     dt_step_result r = {0};
+    if (dt_fault("train.step"))
+        return dt_fail(err, DT_ERR_INTERNAL, "train.step: a fault was asked for at step %lld", (long long)t->step + 1);
     bool stop_wanted = p->events && p->events->ops->stop_requested(p->events);
     double before = epochs_done(t), start = dt_clock_s();
     double lr = dt_schedule_lr(c, before, 1.0 / (double)t->steps_per_epoch, (double)c->epochs);

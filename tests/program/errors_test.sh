@@ -112,13 +112,16 @@ expect_output '^dtrain: --resume must: there is no checkpoint in run/checkpoints
 begin "a checkpoint of another network, data or seed is refused"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1
+cp run/config.conf .
 expect_exit 2 "$DTRAIN" "${small[@]}" --steps 2 --arch resnet34
-expect_output '^dtrain: .*resnet18.*resnet34'
+expect_output '^dtrain: the checkpoint of step 1 is of resnet18, and --arch says resnet34: '
+expect cmp config.conf run/config.conf
+expect test ! -e run/config.conf.tmp
 expect_exit 2 "$DTRAIN" "${small[@]}" --steps 2 --seed 9
-expect_output '^dtrain: .*seed'
-rm data/train/0/*1*.jpg
+expect_output '^dtrain: the checkpoint of step 1 has seed 1, and --seed says 9: '
+rm $(ls data/train/0/*.jpg | head -n 1)
 expect_exit 2 "$DTRAIN" "${small[@]}" --steps 2
-expect_output '^dtrain: .*data'
+expect_output '^dtrain: the checkpoint of step 1 was made with other training data than data: '
 
 begin "a loss that is not finite names step, rank and learning rate"
 small_data
