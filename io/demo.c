@@ -8,6 +8,7 @@
 #include "io/jpeg_write.h"
 #include "io/resize.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -160,6 +161,26 @@ static dt_status make_parents(const char *dir, dt_error *err)
     return status;
 }
 
+static dt_status fail_exists(const char *dir, dt_error *err)
+{
+    return dt_fail(err, DT_ERR_USAGE,
+                   "demo data: %s exists and is not the complete demo data: remove it or name another folder", dir);
+}
+
+/* Whether rename could put a folder in the place of `dir`: there is none, or an empty one. */
+static bool is_free(const char *dir)
+{
+    DIR *open = opendir(dir);
+    if (!open)
+        return errno == ENOENT;
+    const struct dirent *entry = NULL;
+    do
+        entry = readdir(open);
+    while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+    closedir(open);
+    return entry == NULL;
+}
+
 /* Give the finished folder its name. Somebody else may have done so meanwhile: then theirs is as good. */
 static dt_status publish(const char *unfinished, const char *dir, dt_error *err)
 {
@@ -170,8 +191,7 @@ static dt_status publish(const char *unfinished, const char *dir, dt_error *err)
     if (is_complete(dir))
         return DT_OK;
     if (cause == EEXIST || cause == ENOTEMPTY || cause == ENOTDIR)
-        return dt_fail(err, DT_ERR_USAGE,
-                       "demo data: %s exists and is not the complete demo data: remove it or name another folder", dir);
+        return fail_exists(dir, err);
     errno = cause;
     return dt_fail_errno(err, "demo data: cannot rename %s to %s", unfinished, dir);
 }
@@ -181,6 +201,8 @@ static dt_status write_to(const char *dir, dt_error *err)
 {
     if (is_complete(dir))
         return DT_OK;
+    if (!is_free(dir))
+        return is_complete(dir) ? DT_OK : fail_exists(dir, err); /* somebody may just have renamed theirs */
     DT_TRY(make_parents(dir, err));
     char *unfinished = dt_strprintf("%s.unfinished-XXXXXX", dir);
     if (!unfinished)
