@@ -1,0 +1,152 @@
+/* conv_cpu.c: preparing a convolution: its chunks, its primitives, its weights' order. conv_run.c computes.
+ *
+ * Weights, gradients and momentum are OIhw{B}i{B}o (the stem's Ohwi{B}o), B = 16 or 8: no padding, the same for all n, h and w.
+ */
+#include "layers/cpu/conv_internal.h"
+
+#include <string.h>
+
+static dt_status check(const dt_conv_desc *d, dt_error *err)
+{
+    const bool fits = d->n >= 1 && d->c >= 1 && d->k >= 1 && d->r >= 1 && d->s >= 1 && d->stride >= 1 && d->pad >= 0 && d->h + 2 * d->pad >= d->r &&
+                      d->w + 2 * d->pad >= d->s;
+    if (!fits)
+        return dt_fail(err, DT_ERR_UNSUPPORTED,
+                       "convolution: %lld filters of %lldx%lld, stride %lld, pad %lld do not fit %lld images of %lldx%lldx%lld", (long long)d->k,
+                       (long long)d->r, (long long)d->s, (long long)d->stride, (long long)d->pad, (long long)d->n, (long long)d->c, (long long)d->h,
+                       (long long)d->w);
+    if (d->k % 16 != 0 || (d->reads_image ? d->c != 3 : d->c % 16 != 0))
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "convolution: %lld to %lld channels; the cpu backend takes multiples of 16, or the image's 3",
+                       (long long)d->c, (long long)d->k);
+    return DT_OK;
+}
+
+/* How many images a chunk should have: as many as keep a thread's part of x and y within chunk_bytes, the same number for every thread. */
+static int64_t images_wanted(const dt_cpu_kernels *cpu, const dt_conv *conv)
+{
+    const int64_t image_bytes = (conv->x_image + conv->y_image) * (int64_t)sizeof(float);
+    const int64_t per_thread = cpu->chunk_bytes / image_bytes;
+    return (per_thread > 1 ? per_thread : 1) * cpu->n_threads;
+}
+
+static void split(dt_conv_pass *pass, int64_t n, int64_t wanted)
+{
+    pass->n_chunks = (n + wanted - 1) / wanted;
+    pass->larger = (n + pass->n_chunks - 1) / pass->n_chunks;
+    pass->n_larger = n - pass->n_chunks * (pass->larger - 1);
+}
+
+static dt_status prepare(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, dt_conv_pass *pass, dt_error *err)
+{
+    split(pass, conv->desc.n, images_wanted(cpu, conv));
+    DT_TRY(dt_onednn_conv_create(cpu, &conv->desc, direction, pass->larger, &pass->prepared[0], err));
+    if (pass->n_larger == pass->n_chunks)
+        return DT_OK;
+    return dt_onednn_conv_create(cpu, &conv->desc, direction, pass->larger - 1, &pass->prepared[1], err);
+}
+
+static int64_t primitive_bytes(const dt_conv *conv, const dt_conv_pass *pass)
+{
+    int64_t most = 0;
+    for (int i = 0; i < 2; i++) {
+        const dt_onednn_conv *prepared = &pass->prepared[i];
+        const int64_t bytes = prepared->primitive != NULL ? prepared->scratchpad_bytes : dt_conv_gemm_scratch_bytes(&conv->desc);
+        most = prepared->implementation[0] != '\0' && bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+static int64_t scratch_bytes(const dt_conv *conv, const dt_conv_pass *pass)
+{
+    return dt_conv_scratch_acts_bytes(conv, pass) + dt_conv_scratch_weights_bytes(conv) + primitive_bytes(conv, pass);
+}
+
+static dt_status prepare_all(dt_cpu_kernels *cpu, dt_conv *conv, dt_error *err)
+{
+    const dt_conv_desc *d = &conv->desc;
+    conv->x_image = d->c * d->h * d->w;
+    conv->y_image = d->k * dt_conv_out_h(d) * dt_conv_out_w(d);
+    conv->weights_elems = d->k * d->c * d->r * d->s;
+    DT_TRY(prepare(cpu, conv, DT_FORWARD, &conv->forward, err));
+    DT_TRY(dt_cpu_scratch_reserve(cpu, scratch_bytes(conv, &conv->forward), err));
+    if (!d->for_training)
+        return DT_OK;
+    DT_TRY(prepare(cpu, conv, DT_BACKWARD_WEIGHTS, &conv->backward_weights, err));
+    DT_TRY(dt_cpu_scratch_reserve(cpu, scratch_bytes(conv, &conv->backward_weights), err));
+    if (d->reads_image)
+        return DT_OK;
+    DT_TRY(prepare(cpu, conv, DT_BACKWARD_DATA, &conv->backward_data, err));
+    return dt_cpu_scratch_reserve(cpu, scratch_bytes(conv, &conv->backward_data), err);
+}
+
+dt_status dt_cpu_conv_create(dt_kernels *k, const dt_conv_desc *desc, dt_conv **conv, dt_error *err)
+{
+    DT_TRY(check(desc, err));
+    dt_conv *made = dt_calloc(1, sizeof *made);
+    if (made == NULL)
+        return dt_fail_memory(err, sizeof *made, "a convolution");
+    made->desc = *desc;
+    const dt_status status = prepare_all(dt_cpu(k), made, err);
+    if (status != DT_OK) {
+        dt_cpu_conv_destroy(k, made);
+        return status;
+    }
+    *conv = made;
+    return DT_OK;
+}
+
+void dt_cpu_conv_destroy(dt_kernels *k, dt_conv *conv)
+{
+    (void)k;
+    if (conv == NULL)
+        return;
+    for (int i = 0; i < 2; i++) {
+        dt_onednn_conv_destroy(&conv->forward.prepared[i]);
+        dt_onednn_conv_destroy(&conv->backward_data.prepared[i]);
+        dt_onednn_conv_destroy(&conv->backward_weights.prepared[i]);
+    }
+    dt_free(conv);
+}
+
+unsigned dt_cpu_conv_fusions(dt_kernels *k, const dt_conv *conv)
+{
+    (void)k, (void)conv;
+    return DT_CONV_FUSE_PROLOGUE | DT_CONV_FUSE_SUMS | DT_CONV_FUSE_BACKWARD_EPILOGUE | DT_CONV_FUSE_BACKWARD_ADD | DT_CONV_FUSE_WEIGHTS_PROLOGUE;
+}
+
+int64_t dt_cpu_conv_weights_elems(dt_kernels *k, const dt_conv *conv)
+{
+    (void)k;
+    return conv->weights_elems;
+}
+
+/* The place of weight (k, c, r, s), given as its place in OIHW, in our order. */
+static int64_t place_of(int64_t block, const dt_conv_desc *d, int64_t oihw)
+{
+    const int64_t taps = d->r * d->s, tap = oihw % taps, c = oihw / taps % d->c, k = oihw / taps / d->c;
+    const int64_t depth = d->reads_image ? d->c : block, n_c_blocks = d->c / depth;
+    return ((((k / block * n_c_blocks + c / depth) * taps + tap) * depth) + c % depth) * block + k % block;
+}
+
+dt_status dt_cpu_conv_weights_import(dt_kernels *k, const dt_conv *conv, const float *oihw, float *w, dt_error *err)
+{
+    (void)err;
+    for (int64_t i = 0; i < conv->weights_elems; i++)
+        w[place_of(dt_cpu(k)->block, &conv->desc, i)] = oihw[i];
+    return DT_OK;
+}
+
+dt_status dt_cpu_conv_weights_export(dt_kernels *k, const dt_conv *conv, const float *w, float *oihw, dt_error *err)
+{
+    (void)err;
+    for (int64_t i = 0; i < conv->weights_elems; i++)
+        oihw[i] = w[place_of(dt_cpu(k)->block, &conv->desc, i)];
+    return DT_OK;
+}
+
+/* Nothing is derived from the weights for longer than a call. */
+dt_status dt_cpu_conv_weights_changed(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err)
+{
+    (void)k, (void)conv, (void)w, (void)err;
+    return DT_OK;
+}

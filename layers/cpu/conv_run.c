@@ -1,0 +1,130 @@
+/* conv_run.c: convolutions with their fusions, chunk by chunk.
+ *
+ * Forward: a chunk of lazy x is written out into scratch memory, convolved, and y summed up, while all of it is in a cache.
+ * Weight gradient: a chunk of lazy x is written out, and its gradient added to dw.
+ * Data gradient: a chunk of dx is computed, then masked and summed up.
+ */
+#include "layers/cpu/conv_internal.h"
+
+/* The parts of the scratch block; see conv_internal.h. */
+typedef struct scratch_parts {
+    float *acts, *weights;
+    void *primitive;
+} scratch_parts;
+
+static scratch_parts cut_scratch(const dt_cpu_kernels *cpu, const dt_conv *conv, const dt_conv_pass *pass)
+{
+    unsigned char *at = cpu->scratch;
+    scratch_parts parts;
+    parts.acts = (float *)(void *)at;
+    at += dt_conv_scratch_acts_bytes(conv, pass);
+    parts.weights = (float *)(void *)at;
+    at += dt_conv_scratch_weights_bytes(conv);
+    parts.primitive = at;
+    return parts;
+}
+
+static dt_status run(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, const dt_conv_chunk *chunk, float *x, float *w, float *y,
+                     void *scratch, dt_error *err)
+{
+    if (chunk->prepared->primitive == NULL)
+        return dt_conv_gemm_run(cpu, &conv->desc, direction, chunk->n, x, w, y, scratch, err);
+    return dt_onednn_conv_run(cpu, chunk->prepared, &conv->desc, direction, chunk->n, x, w, y, scratch, err);
+}
+
+static dt_cpu_planes x_planes(const dt_cpu_kernels *cpu, const dt_conv *conv, int64_t n)
+{
+    return dt_cpu_planes_of(cpu, n, conv->desc.c, conv->desc.h * conv->desc.w);
+}
+
+/* The chunk's x as a convolution can read it. */
+static float *plain_x(const dt_cpu_kernels *cpu, const dt_conv *conv, const dt_act *x, const dt_conv_chunk *chunk, float *scratch)
+{
+    float *raw = (float *)x->raw.data + chunk->first * conv->x_image;
+    if (x->scale == NULL)
+        return raw;
+    const dt_cpu_planes planes = x_planes(cpu, conv, chunk->n);
+    dt_cpu_act_planes(cpu, &planes, x, raw, scratch);
+    return scratch;
+}
+
+dt_status dt_cpu_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w, const dt_tensor *y, void *sums, dt_error *err)
+{
+    dt_cpu_kernels *cpu = dt_cpu(k);
+    const dt_conv_desc *d = &conv->desc;
+    const scratch_parts scratch = cut_scratch(cpu, conv, &conv->forward);
+    float *out = dt_cpu_data(y, d->n, d->k, dt_conv_out_h(d), dt_conv_out_w(d));
+    (void)dt_cpu_data(&x->raw, d->n, d->c, d->h, d->w);
+    dt_onednn_enter(cpu);
+    if (sums != NULL)
+        dt_cpu_sums_clear(cpu, d->k, sums);
+    for (int64_t i = 0; i < conv->forward.n_chunks; i++) {
+        const dt_conv_chunk chunk = dt_conv_chunk_at(&conv->forward, i);
+        float *chunk_y = out + chunk.first * conv->y_image;
+        DT_TRY(run(cpu, conv, DT_FORWARD, &chunk, plain_x(cpu, conv, x, &chunk, scratch.acts), (float *)w, chunk_y, scratch.primitive, err));
+        if (sums == NULL)
+            continue;
+        const dt_cpu_planes planes = dt_cpu_planes_of(cpu, chunk.n, d->k, y->h * y->w);
+        dt_cpu_sum_planes(cpu, &planes, chunk_y, d->k, sums);
+    }
+    return DT_OK;
+}
+
+/* dx of a chunk, which lies at `from`, with what is to be added and done behind it. */
+static void finish_dx(const dt_cpu_kernels *cpu, const dt_conv *conv, const dt_conv_chunk *chunk, const float *from, const float *add,
+                      const dt_bn_backward *bn, float *to)
+{
+    const int64_t at = chunk->first * conv->x_image;
+    if (bn != NULL) {
+        const dt_cpu_planes planes = x_planes(cpu, conv, chunk->n);
+        dt_cpu_reduce_planes(cpu, &planes, bn, (const float *)bn->x->raw.data + at, from, add ? add + at : NULL, to + at);
+    } else if (add != NULL) {
+        dt_cpu_add(cpu, chunk->n * conv->x_image, from, add + at, to + at);
+    }
+}
+
+dt_status dt_cpu_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w, const dt_tensor *add, const dt_bn_backward *bn,
+                                    const dt_tensor *dx, dt_error *err)
+{
+    dt_cpu_kernels *cpu = dt_cpu(k);
+    const dt_conv_desc *d = &conv->desc;
+    const scratch_parts scratch = cut_scratch(cpu, conv, &conv->backward_data);
+    float *in = dt_cpu_data(dy, d->n, d->k, dt_conv_out_h(d), dt_conv_out_w(d)), *out = dt_cpu_data(dx, d->n, d->c, d->h, d->w);
+    const float *added = add != NULL ? dt_cpu_data(add, d->n, d->c, d->h, d->w) : NULL;
+    const bool in_place = added == out;
+    const dt_onednn_conv *first = &conv->backward_data.prepared[0];
+    const float *weights = first->primitive != NULL ? scratch.weights : w;
+    assert(d->for_training && !d->reads_image);
+    dt_onednn_enter(cpu);
+    if (bn != NULL)
+        dt_cpu_sums_clear(cpu, d->c, bn->sums);
+    if (first->primitive != NULL)
+        dt_onednn_conv_flip(cpu, first, d, w, scratch.weights);
+    for (int64_t i = 0; i < conv->backward_data.n_chunks; i++) {
+        const dt_conv_chunk chunk = dt_conv_chunk_at(&conv->backward_data, i);
+        float *to = in_place ? scratch.acts : out + chunk.first * conv->x_image;
+        DT_TRY(run(cpu, conv, DT_BACKWARD_DATA, &chunk, to, (float *)weights, in + chunk.first * conv->y_image, scratch.primitive, err));
+        finish_dx(cpu, conv, &chunk, to, added, bn, out);
+    }
+    return DT_OK;
+}
+
+dt_status dt_cpu_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy, float *dw, bool accumulate, dt_error *err)
+{
+    dt_cpu_kernels *cpu = dt_cpu(k);
+    const dt_conv_desc *d = &conv->desc;
+    const scratch_parts scratch = cut_scratch(cpu, conv, &conv->backward_weights);
+    float *in = dt_cpu_data(dy, d->n, d->k, dt_conv_out_h(d), dt_conv_out_w(d));
+    (void)dt_cpu_data(&x->raw, d->n, d->c, d->h, d->w);
+    assert(d->for_training);
+    dt_onednn_enter(cpu);
+    for (int64_t i = 0; i < conv->backward_weights.n_chunks; i++) {
+        const dt_conv_chunk chunk = dt_conv_chunk_at(&conv->backward_weights, i);
+        const bool adds = accumulate || i > 0; /* oneDNN only overwrites */
+        DT_TRY(run(cpu, conv, DT_BACKWARD_WEIGHTS, &chunk, plain_x(cpu, conv, x, &chunk, scratch.acts), adds ? scratch.weights : dw,
+                   in + chunk.first * conv->y_image, scratch.primitive, err));
+        if (adds)
+            dt_cpu_add(cpu, conv->weights_elems, dw, scratch.weights, dw);
+    }
+    return DT_OK;
+}

@@ -1,0 +1,268 @@
+#include "layers/cpu/onednn.h"
+
+#include <stdio.h>
+#include <string.h>
+#ifdef _OPENMP
+#    include <omp.h>
+#endif
+
+static const char *const direction_names[] = {"forward", "data gradient", "weight gradient"};
+
+void dt_onednn_enter(const dt_cpu_kernels *cpu)
+{
+#ifdef _OPENMP
+    omp_set_num_threads(cpu->n_threads);
+#else
+    (void)cpu;
+#endif
+}
+
+dt_status dt_onednn_status(dnnl_status_t status)
+{
+    switch (status) {
+    case dnnl_success:
+        return DT_OK;
+    case dnnl_out_of_memory:
+        return DT_ERR_MEMORY;
+    case dnnl_unimplemented:
+        return DT_ERR_UNSUPPORTED;
+    case dnnl_invalid_arguments:
+    case dnnl_iterator_ends:
+    case dnnl_runtime_error:
+    case dnnl_not_required:
+        break;
+    }
+    return DT_ERR_DEVICE;
+}
+
+const char *dt_onednn_status_text(dnnl_status_t status)
+{
+    switch (status) {
+    case dnnl_success:
+        return "success";
+    case dnnl_out_of_memory:
+        return "out of memory";
+    case dnnl_invalid_arguments:
+        return "invalid arguments";
+    case dnnl_unimplemented:
+        return "not implemented";
+    case dnnl_iterator_ends:
+        return "no further implementation";
+    case dnnl_runtime_error:
+        return "run-time error";
+    case dnnl_not_required:
+        return "not required";
+    }
+    return "unknown status";
+}
+
+static dt_status fail(dnnl_status_t status, dt_direction direction, const dt_conv_desc *d, int64_t n_images, dt_error *err)
+{
+    return dt_fail(err, dt_onednn_status(status),
+                   "oneDNN: %s of convolution %lldx%lldx%lld -> %lld, %lldx%lld, stride %lld, pad %lld, at batch %lld: %s (status %d)",
+                   direction_names[direction], (long long)d->c, (long long)d->h, (long long)d->w, (long long)d->k, (long long)d->r, (long long)d->s,
+                   (long long)d->stride, (long long)d->pad, (long long)n_images, dt_onednn_status_text(status), (int)status);
+}
+
+/* -- what is asked of oneDNN ------------------------------------------------------------------------------------- */
+
+typedef struct descriptors {
+    dnnl_memory_desc_t x, w, y;
+    dnnl_dims_t strides, pads;
+} descriptors;
+
+static dnnl_format_tag_t weights_tag(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction)
+{
+    if (direction == DT_BACKWARD_DATA)
+        return dnnl_format_tag_any; /* the order of blocks differs between 1x1 and larger windows: conv_flip follows it */
+    if (d->reads_image)
+        return cpu->block == 16 ? dnnl_Ohwi16o : dnnl_Ohwi8o;
+    return cpu->block == 16 ? dnnl_OIhw16i16o : dnnl_OIhw8i8o;
+}
+
+static dnnl_status_t describe(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction, int64_t n_images, descriptors *made)
+{
+    const dnnl_dims_t x = {n_images, d->c, d->h, d->w}, w = {d->k, d->c, d->r, d->s};
+    const dnnl_dims_t y = {n_images, d->k, dt_conv_out_h(d), dt_conv_out_w(d)};
+    const dnnl_format_tag_t blocked = cpu->block == 16 ? dnnl_nChw16c : dnnl_nChw8c;
+    for (int i = 0; i < 2; i++) {
+        made->strides[i] = d->stride;
+        made->pads[i] = d->pad;
+    }
+    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&made->x, 4, x, dnnl_f32, d->reads_image ? dnnl_nchw : blocked);
+    if (status == dnnl_success)
+        status = dnnl_memory_desc_init_by_tag(&made->w, 4, w, dnnl_f32, weights_tag(cpu, d, direction));
+    if (status == dnnl_success)
+        status = dnnl_memory_desc_init_by_tag(&made->y, 4, y, dnnl_f32, blocked);
+    return status;
+}
+
+static dnnl_status_t operation(const descriptors *at, dt_direction direction, dnnl_convolution_desc_t *op)
+{
+    switch (direction) {
+    case DT_FORWARD:
+        break;
+    case DT_BACKWARD_DATA:
+        return dnnl_convolution_backward_data_desc_init(op, dnnl_convolution_direct, &at->x, &at->w, &at->y, at->strides, at->pads, at->pads);
+    case DT_BACKWARD_WEIGHTS:
+        return dnnl_convolution_backward_weights_desc_init(op, dnnl_convolution_direct, &at->x, &at->w, NULL, &at->y, at->strides, at->pads, at->pads);
+    }
+    return dnnl_convolution_forward_desc_init(op, dnnl_forward_training, dnnl_convolution_direct, &at->x, &at->w, NULL, &at->y, at->strides, at->pads,
+                                              at->pads);
+}
+
+/* A primitive descriptor whose scratchpad is ours to give; `hint` is the forward one, for the gradients. */
+static dnnl_status_t primitive_desc(const dt_cpu_kernels *cpu, const descriptors *at, dt_direction direction, const_dnnl_primitive_desc_t hint,
+                                    dnnl_primitive_desc_t *made)
+{
+    dnnl_convolution_desc_t op;
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_status_t status = operation(at, direction, &op);
+    if (status != dnnl_success)
+        return status;
+    status = dnnl_primitive_attr_create(&attributes);
+    if (status != dnnl_success)
+        return status;
+    status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success)
+        status = dnnl_primitive_desc_create(made, &op, attributes, cpu->engine, hint);
+    dnnl_primitive_attr_destroy(attributes);
+    return status;
+}
+
+static dnnl_status_t primitive_desc_with_hint(const dt_cpu_kernels *cpu, const descriptors *at, dt_direction direction, dnnl_primitive_desc_t *made)
+{
+    dnnl_primitive_desc_t hint = NULL;
+    if (direction == DT_FORWARD)
+        return primitive_desc(cpu, at, direction, NULL, made);
+    dnnl_status_t status = primitive_desc(cpu, at, DT_FORWARD, NULL, &hint);
+    if (status == dnnl_success)
+        status = primitive_desc(cpu, at, direction, hint, made);
+    if (hint != NULL)
+        dnnl_primitive_desc_destroy(hint);
+    return status;
+}
+
+/* -- what comes back ---------------------------------------------------------------------------------------------- */
+
+/* The data gradient's weights must be tiles [k in block][c in block] in some order of blocks, r and s inside. */
+static bool flip_is_known(const dt_cpu_kernels *cpu, const dt_conv_desc *d, const dnnl_memory_desc_t *w)
+{
+    const dnnl_blocking_desc_t *order = &w->format_desc.blocking;
+    const int64_t tile = cpu->block * cpu->block;
+    return w->format_kind == dnnl_blocked && order->inner_nblks == 2 && order->inner_idxs[0] == 0 && order->inner_idxs[1] == 1 &&
+           order->inner_blks[0] == cpu->block && order->inner_blks[1] == cpu->block && order->strides[3] == tile &&
+           order->strides[2] == tile * d->s;
+}
+
+/* Whether this implementation is worth having. */
+static bool inspect(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction, const_dnnl_primitive_desc_t from, dt_onednn_conv *made)
+{
+    const char *name = NULL;
+    const dnnl_memory_desc_t *w = dnnl_primitive_desc_query_md(from, dnnl_query_weights_md, 0);
+    if (dnnl_primitive_desc_query(from, dnnl_query_impl_info_str, 0, &name) != dnnl_success || name == NULL || strncmp(name, "ref", 3) == 0)
+        return false;
+    if (direction == DT_BACKWARD_DATA) {
+        if (!flip_is_known(cpu, d, w))
+            return false;
+        made->k_stride = w->format_desc.blocking.strides[0];
+        made->c_stride = w->format_desc.blocking.strides[1];
+    }
+    snprintf(made->implementation, sizeof made->implementation, "%s", name);
+    return true;
+}
+
+static dnnl_status_t instantiate(const dt_cpu_kernels *cpu, dt_direction direction, const_dnnl_primitive_desc_t from, dt_onednn_conv *made)
+{
+    const bool dx = direction == DT_BACKWARD_DATA, dw = direction == DT_BACKWARD_WEIGHTS, dy = direction != DT_FORWARD;
+    const int args[] = {dx ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, dw ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, dy ? DNNL_ARG_DIFF_DST : DNNL_ARG_DST,
+                        DNNL_ARG_SCRATCHPAD};
+    const dnnl_query_t queries[] = {dx ? dnnl_query_diff_src_md : dnnl_query_src_md, dw ? dnnl_query_diff_weights_md : dnnl_query_weights_md,
+                                    dy ? dnnl_query_diff_dst_md : dnnl_query_dst_md, dnnl_query_scratchpad_md};
+    dnnl_status_t status = dnnl_success;
+    for (int i = 0; i < 4 && status == dnnl_success; i++) {
+        const dnnl_memory_desc_t *desc = dnnl_primitive_desc_query_md(from, queries[i], 0);
+        made->args[i].arg = args[i];
+        status = dnnl_memory_create(&made->args[i].memory, desc, cpu->engine, DNNL_MEMORY_NONE);
+        made->scratchpad_bytes = (int64_t)dnnl_memory_desc_get_size(desc); /* the last one's */
+    }
+    return status == dnnl_success ? dnnl_primitive_create(&made->primitive, from) : status;
+}
+
+dt_status dt_onednn_conv_create(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction, int64_t n_images, dt_onednn_conv *made,
+                                dt_error *err)
+{
+    descriptors at;
+    dnnl_primitive_desc_t from = NULL;
+    memset(made, 0, sizeof *made);
+    dt_onednn_enter(cpu);
+    dnnl_status_t status = describe(cpu, desc, direction, n_images, &at);
+    if (status == dnnl_success)
+        status = primitive_desc_with_hint(cpu, &at, direction, &from);
+    if (status == dnnl_unimplemented || (status == dnnl_success && !inspect(cpu, desc, direction, from, made))) {
+        snprintf(made->implementation, sizeof made->implementation, "gemm");
+        status = dnnl_success;
+    } else if (status == dnnl_success) {
+        status = instantiate(cpu, direction, from, made);
+    }
+    if (from != NULL)
+        dnnl_primitive_desc_destroy(from);
+    if (status == dnnl_success)
+        return DT_OK;
+    dt_onednn_conv_destroy(made);
+    return fail(status, direction, desc, n_images, err);
+}
+
+void dt_onednn_conv_destroy(dt_onednn_conv *conv)
+{
+    for (int i = 0; i < 4; i++)
+        if (conv->args[i].memory != NULL)
+            dnnl_memory_destroy(conv->args[i].memory);
+    if (conv->primitive != NULL)
+        dnnl_primitive_destroy(conv->primitive);
+    memset(conv, 0, sizeof *conv);
+}
+
+/* -- running it --------------------------------------------------------------------------------------------------- */
+
+dt_status dt_onednn_conv_run(dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *desc, dt_direction direction, int64_t n_images, float *x,
+                             float *w, float *y, void *scratchpad, dt_error *err)
+{
+    void *const data[] = {x, w, y, scratchpad};
+    dnnl_status_t status = dnnl_success;
+    for (int i = 0; i < 4 && status == dnnl_success; i++)
+        status = dnnl_memory_set_data_handle(conv->args[i].memory, data[i]);
+    if (status == dnnl_success)
+        status = dnnl_primitive_execute(conv->primitive, cpu->stream, 4, conv->args);
+    return status == dnnl_success ? DT_OK : fail(status, direction, desc, n_images, err);
+}
+
+/* -- the other order of weights ------------------------------------------------------------------------------------ */
+
+typedef struct flip_pass {
+    const dt_cpu_kernels *cpu;
+    const dt_onednn_conv *conv;
+    int64_t n_c_blocks, n_taps; /* taps: r s */
+    const float *from;
+    float *to;
+} flip_pass;
+
+/* A unit of work is a pair of blocks: r s tiles. */
+static void flip_work(void *context, int thread, int64_t begin, int64_t end)
+{
+    const flip_pass *p = context;
+    const int64_t tile = p->cpu->block * p->cpu->block;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const float *from = p->from + i * p->n_taps * tile;
+        float *to = p->to + i / p->n_c_blocks * p->conv->k_stride + i % p->n_c_blocks * p->conv->c_stride;
+        for (int64_t tap = 0; tap < p->n_taps; tap++)
+            p->cpu->simd->transpose(p->cpu->block, from + tap * tile, to + tap * tile);
+    }
+}
+
+void dt_onednn_conv_flip(const dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *desc, const float *w, float *flipped)
+{
+    flip_pass pass = {cpu, conv, desc->c / cpu->block, desc->r * desc->s, w, flipped};
+    dt_cpu_parallel(cpu, desc->k / cpu->block * pass.n_c_blocks, flip_work, &pass);
+}

@@ -1,0 +1,68 @@
+/* simd.h: the inner loops, each over one plane of one thread, compiled for several instruction sets (layers.mk); the
+ * table for this processor is picked once, when the kernels are created.
+ *
+ * A plane is [pixel][block] floats, block = 16 or 8 channels: `n` is their number, a multiple of block. Vectors per channel
+ * point to the block's first channel. Sums are double, += , in an order that depends on n and block alone.
+ */
+#ifndef DT_LAYERS_CPU_SIMD_H
+#define DT_LAYERS_CPU_SIMD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Scale and bias of a lazy activation's channel block; scale NULL: the raw value. */
+typedef struct dt_cpu_norm {
+    const float *scale, *bias;
+    bool relu;
+} dt_cpu_norm;
+
+/* Where backward sums of a channel block go: dot += sum of dz * (raw - mean), total += sum of dz. */
+typedef struct dt_cpu_reduce {
+    const float *raw; /* plane */
+    const float *mean;
+    double *dot, *total;
+} dt_cpu_reduce;
+
+typedef struct dt_cpu_sgd {
+    float multiplier, weight_decay, momentum, lr;
+    bool nesterov;
+} dt_cpu_sgd;
+
+/* One plane of max pooling: x [h][w][block] -> y [p][q][block]. */
+typedef struct dt_cpu_pool {
+    int64_t block, h, w, p, q, window, stride, pad;
+} dt_cpu_pool;
+
+typedef struct dt_cpu_simd {
+    const char *name; /* "AVX-512", "AVX2", "baseline" */
+
+    /* out = relu?(scale * x + bias) */
+    void (*act)(int64_t block, int64_t n, const float *x, const dt_cpu_norm *norm, float *out);
+    /* sum += y, sum_of_squares += y * y */
+    void (*sums)(int64_t block, int64_t n, const float *y, double *sum, double *sum_of_squares);
+    /* dz = dv + add where norm passes (relu: scale * raw + bias > 0), else 0; sums of dz. add may be NULL. */
+    void (*reduce)(int64_t block, int64_t n, const float *dv, const float *add, const dt_cpu_norm *norm, const dt_cpu_reduce *sums, float *dz);
+    /* dy = a * dz + b * raw + c */
+    void (*bn_backward)(int64_t block, int64_t n, const float *dz, const float *raw, const float *a, const float *b, const float *c, float *dy);
+    void (*add)(int64_t n, const float *a, const float *b, float *to); /* n: a multiple of 8 */
+
+    /* y = relu(branch + skip); a bit for each element, set where y > 0, 8 to a byte (mask NULL: not wanted) */
+    void (*residual)(int64_t block, int64_t n, const float *branch, const dt_cpu_norm *branch_norm, const float *skip, const dt_cpu_norm *skip_norm, float *y,
+                     uint8_t *mask);
+    /* g = dy where the bit is set, else 0; sums of g for up to two normalised inputs (raw NULL: none) */
+    void (*residual_backward)(int64_t block, int64_t n, const float *dy, const uint8_t *mask, const dt_cpu_reduce *branch, const dt_cpu_reduce *skip,
+                              float *g);
+
+    void (*max_pool)(const dt_cpu_pool *pool, const float *x, const dt_cpu_norm *norm, float *y, uint8_t *argmax);
+    /* Rows begin to end - 1 of dx [h][w][block] = dy scattered by argmax */
+    void (*max_pool_backward)(const dt_cpu_pool *pool, const float *dy, const uint8_t *argmax, int64_t begin, int64_t end, float *dx);
+
+    /* Tiles of `block` x `block` weights, transposed: to[j][i] = from[i][j] */
+    void (*transpose)(int64_t block, const float *from, float *to);
+
+    void (*sgd)(const dt_cpu_sgd *sgd, int64_t n, float *values, const float *grads, float *momentum); /* n: a multiple of 8 */
+} dt_cpu_simd;
+
+extern const dt_cpu_simd dt_cpu_simd_baseline, dt_cpu_simd_avx2, dt_cpu_simd_avx512;
+
+#endif
