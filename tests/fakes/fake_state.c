@@ -11,7 +11,7 @@ static dt_status get(void *context, int64_t tensor, float *canonical, dt_error *
     const fake_state *s = context;
     const dt_state_tensor *t = &s->tensors[tensor];
     if (tensor == s->fail_get_at)
-        return dt_fail(err, DT_ERR_DEVICE, "the device has lost %s", t->name);
+        return dt_fail(err, s->fail_status, "the device has lost %s", t->name);
     memcpy(canonical, s->values + t->first, (size_t)t->n_elems * sizeof *canonical);
     return DT_OK;
 }
@@ -21,7 +21,7 @@ static dt_status set(void *context, int64_t tensor, const float *canonical, dt_e
     fake_state *s = context;
     const dt_state_tensor *t = &s->tensors[tensor];
     if (tensor == s->fail_set_at)
-        return dt_fail(err, DT_ERR_DEVICE, "the device refuses %s", t->name);
+        return dt_fail(err, s->fail_status, "the device refuses %s", t->name);
     memcpy(s->values + t->first, canonical, (size_t)t->n_elems * sizeof *canonical);
     s->n_set++;
     return DT_OK;
@@ -38,7 +38,7 @@ void fake_state_init(fake_state *s, uint64_t seed)
         {.name = "buffer/bn1.running_mean", .n_dims = 1, .dims = {1}},
         {.name = "steps", .n_dims = 0},
     };
-    *s = (fake_state){.fail_get_at = -1, .fail_set_at = -1};
+    *s = (fake_state){.fail_get_at = -1, .fail_set_at = -1, .fail_status = DT_ERR_DEVICE};
     memcpy(s->tensors, shapes, sizeof shapes);
     int64_t n = 0;
     for (int i = 0; i < FAKE_STATE_TENSORS; i++) {

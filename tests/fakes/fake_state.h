@@ -15,6 +15,7 @@ typedef struct fake_state {
     int64_t n_set;         /* tensors that were set */
     int64_t fail_get_at;   /* this tensor's get fails; -1: none */
     int64_t fail_set_at;
+    dt_status fail_status; /* with which they fail; DT_ERR_DEVICE at first */
 } fake_state;
 
 /* Values are random, of the seed. Must not move afterwards. */

@@ -1,4 +1,5 @@
 /* Generations on disk: what is written comes back, what is damaged is found, what is unfinished never counts. */
+#define _GNU_SOURCE /* renameat2 */
 #include "io/checkpoint_hdf5.h"
 
 #include "core/base/alloc.h"
@@ -387,6 +388,31 @@ static void killed_between_any_two_steps_a_whole_generation_is_left(void)
     fake_state_clear(&newer);
 }
 
+static void a_generation_is_replaced_without_a_moment_in_between(void)
+{
+    fake_state s, newer;
+    const char *dir = dt_test_temp_dir();
+    dt_store *store = open_store(dir);
+    fake_state_init(&s, 1);
+    fake_state_init(&newer, 2);
+    check_saved(store, &s, 10, 2);
+    const char *a = dt_test_path("%s/a", dir), *b = dt_test_path("%s/b", dir);
+    DT_CHECK(mkdir(a, 0755) == 0 && mkdir(b, 0755) == 0);
+    if (renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) == 0)
+        dt_fault_arm("store.gap:1", 0, NULL); /* between two renames: not passed where the file system can exchange names */
+    check_saved(store, &newer, 10, 3);
+    check_holds(store, &newer, 10);
+    dt_fault_arm("store.exchange:1", 0, NULL); /* as on NFS */
+    check_saved(store, &s, 10, 2);
+    check_holds(store, &s, 10);
+    dt_fault_arm(NULL, 0, NULL);
+    DT_CHECK(access(dt_test_path("%s/step-00000010.old", dir), F_OK) != 0);
+    DT_CHECK(access(dt_test_path("%s/step-00000010.tmp", dir), F_OK) != 0);
+    store->ops->destroy(store);
+    fake_state_clear(&s);
+    fake_state_clear(&newer);
+}
+
 static bool mount_small(const char *dir)
 {
     return mount("dtrain-test", dir, "tmpfs", 0, "size=256k") == 0;
@@ -592,6 +618,7 @@ static const dt_test tests[] = {
     DT_TEST(whatever_fails_in_writing_older_generations_stand),
     DT_TEST(a_write_that_fails_at_any_moment_is_an_error),
     DT_TEST(killed_between_any_two_steps_a_whole_generation_is_left),
+    DT_TEST(a_generation_is_replaced_without_a_moment_in_between),
     DT_TEST(a_full_disk_is_told_with_path_and_numbers),
     DT_TEST(a_read_only_folder_is_told),
     DT_TEST(names_that_are_not_ours_are_left_alone),

@@ -146,6 +146,7 @@ static void a_resumed_run_has_every_step_once(void)
     check_resume(20, 20, "");
     check_resume(25, 20, "{\"event\": \"step\", \"time\": 1.0, \"ste"); /* a line cut by a crash */
     check_resume(20, 20, "{\"event\": \"st");
+    check_resume(20, 20, "{\"event\": \"eval\", \"time\": 1.0, \"step\": 20}"); /* all of it but the end of the line */
     check_resume(23, 20, "this is no JSON\n\n[1]\n{\"step\": \"x\"}\n");
     check_resume(3, 0, ""); /* died before the first checkpoint */
     check_resume(40, 1, "");

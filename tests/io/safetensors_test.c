@@ -229,7 +229,7 @@ static void files_that_are_no_safetensors_are_refused(void)
     dt_test_write_file(path, "", 0);
     DT_CHECK_INT(dt_safetensors_open(path, &file, &err), DT_ERR_FORMAT);
     DT_CHECK_CONTAINS(err.message, "too short");
-    dt_test_write_file(path, "PK\3\4 a zip archive, as PyTorch's own format is", 48);
+    dt_test_write_file(path, "PK\3\4 a zip archive, as PyTorch's own format is", 46);
     DT_CHECK_INT(dt_safetensors_open(path, &file, &err), DT_ERR_FORMAT);
     DT_CHECK_CONTAINS(err.message, "not a safetensors file");
     dt_test_write_file(path, "\xff\xff\xff\xff\xff\xff\xff\xff{}", 10);
