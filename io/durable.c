@@ -45,7 +45,7 @@ dt_status dt_durable_write_failed(int fd, const char *path, int error_number, in
         char wanted[24], available[24];
         format_bytes((double)wanted_bytes, wanted);
         format_bytes((double)fs.f_bavail * (double)fs.f_frsize, available);
-        return dt_fail(err, DT_ERR_IO, "%s: %s: %s wanted, %s free; make room or choose another --out", path,
+        return dt_fail(err, DT_ERR_IO, "%s: %s: %s wanted, %s free; make room or choose another place", path,
                        strerror(error_number), wanted, available);
     }
     errno = error_number;
