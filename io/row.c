@@ -39,7 +39,7 @@ dt_status dt_rows_create(const dt_loader_options *options, const dt_folder *fold
     rows->known = dt_calloc((size_t)rows->n_samples, sizeof *rows->known);
     if (!rows->known) {
         dt_free(rows);
-        return dt_fail_memory(err, (size_t)rows->n_samples, "the loader");
+        return dt_fail_memory(err, (size_t)dt_folder_n_samples(folder), "the loader");
     }
     pthread_mutex_init(&rows->lock, NULL);
     *rows_out = rows;

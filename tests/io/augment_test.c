@@ -65,6 +65,18 @@ static void a_thin_image_gives_the_centred_box_of_the_nearest_aspect(void)
     DT_CHECK_INT(wide.box.x, 980);
 }
 
+/* In an image twice as wide as high most crops of 60% to 100% of it do not fit: 10 tries find one all the same. */
+static void a_crop_that_does_not_fit_is_tried_again(void)
+{
+    dt_crop_random_settings settings = {.scale_min = 0.3, .scale_max = 1, .flip = 0.5};
+    int n_fallback = 0;
+    for (uint64_t i = 0; i < 2000; i++) {
+        dt_crop c = crop_of(&settings, 600, 300, i);
+        n_fallback += c.box.w == 400 && c.box.h == 300 && c.box.x == 100;
+    }
+    DT_CHECK_MSG(n_fallback < 100, "%d of 2000 are the fallback", n_fallback);
+}
+
 static void no_flip_and_always_flip_are_possible(void)
 {
     for (uint64_t i = 0; i < 1000; i++) {
@@ -111,6 +123,7 @@ static const dt_test tests[] = {
     DT_TEST(random_crops_lie_inside_the_image),
     DT_TEST(area_and_aspect_are_uniform),
     DT_TEST(a_thin_image_gives_the_centred_box_of_the_nearest_aspect),
+    DT_TEST(a_crop_that_does_not_fit_is_tried_again),
     DT_TEST(no_flip_and_always_flip_are_possible),
     DT_TEST(centre_crops_are_torchvisions),
     DT_TEST(an_image_of_the_right_size_is_taken_as_it_is),

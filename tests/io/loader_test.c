@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { N_CLASSES = 4, PER_CLASS = 10, N_SAMPLES = N_CLASSES * PER_CLASS };
 
@@ -246,7 +247,7 @@ static void a_broken_file_is_named_counted_and_replaced(void)
 /* Another sample stands in each epoch, of the class that its label tells: here a class's pictures have one grey level. */
 static void what_stands_in_brings_its_own_label(void)
 {
-    int64_t sum_of_labels = 0;
+    bool stood_in[N_CLASSES] = {false};
     for (int c = 0; c < N_CLASSES; c++) {
         mkdir(dt_test_path("%s/train", dt_test_temp_dir()), 0777);
         mkdir(dt_test_path("%s/train/c%d", dt_test_temp_dir(), c), 0777);
@@ -263,11 +264,11 @@ static void what_stands_in_brings_its_own_label(void)
     for (int64_t epoch = 0; epoch < 10; epoch++) {
         collect(&options, epoch, 0, &second_rows);
         int32_t label = second_rows.labels[0];
-        sum_of_labels += label;
         DT_REQUIRE(label >= 0 && label < N_CLASSES);
+        stood_in[label] = true;
         DT_CHECK_BYTES(second_rows.pixels[0], first_rows.pixels[label * PER_CLASS + 1], ROW);
     }
-    DT_CHECK(sum_of_labels > 0);
+    DT_CHECK(stood_in[0] + stood_in[1] + stood_in[2] + stood_in[3] >= 3);
 }
 
 /* The damage is in the last rows, where hardly a crop reaches: found all the same. */
@@ -387,6 +388,43 @@ static void a_file_that_cannot_be_read_is_broken_for_that_time_only(void)
         DT_REQUIRE(dt_fault_arm("", 0, &error) == DT_OK);
         source->ops->destroy(source);
     }
+}
+
+static void a_file_that_is_gone_is_named_once_and_counted_each_time(void)
+{
+    make_split("train");
+    DT_REQUIRE(unlink(sample_path("train", 21)) == 0 && symlink("gone", sample_path("train", 21)) == 0);
+    dt_loader_options options = standard_options();
+    dt_source *source = open_source(&options);
+    clear_log();
+    for (int epoch = 0; epoch < 3; epoch++) {
+        DT_REQUIRE(source->ops->start(source, epoch, 0, 10, &error) == DT_OK);
+        for (int k = 0; k < 10; k++) {
+            dt_batch *batch = NULL;
+            DT_REQUIRE(source->ops->next(source, &batch, &error) == DT_OK);
+            source->ops->release(source, batch);
+        }
+        dt_source_stats stats;
+        source->ops->stats(source, &stats);
+        DT_CHECK_INT(stats.n_broken, 1);
+    }
+    DT_CHECK_INT(n_log_lines, 1);
+    DT_CHECK_CONTAINS(log_text, "cannot be opened: No such file");
+    dt_log_set_sink(NULL, NULL, DT_LOG_DEBUG);
+    source->ops->destroy(source);
+}
+
+static void validation_of_other_classes_is_refused(void)
+{
+    make_split("train");
+    make_split("val");
+    DT_REQUIRE(
+        rename(dt_test_path("%s/val/c2", dt_test_temp_dir()), dt_test_path("%s/val/other", dt_test_temp_dir())) == 0);
+    dt_loader_options options = standard_options();
+    dt_source *source = NULL;
+    options.training = false;
+    DT_CHECK_INT(dt_loader_create(&options, &source, &error), DT_ERR_USAGE);
+    DT_CHECK_CONTAINS(error.message, "class 'c2' is in ");
 }
 
 static void starting_again_at_any_time_begins_anew(void)
@@ -603,6 +641,8 @@ static const dt_test tests[] = {
     DT_TEST(too_many_broken_files_are_an_error_that_tells_all),
     DT_TEST(a_folder_of_nothing_but_broken_files_ends_the_training),
     DT_TEST(a_file_that_cannot_be_read_is_broken_for_that_time_only),
+    DT_TEST(a_file_that_is_gone_is_named_once_and_counted_each_time),
+    DT_TEST(validation_of_other_classes_is_refused),
     DT_TEST(starting_again_at_any_time_begins_anew),
     DT_TEST(holding_every_batch_is_an_error_and_no_hang),
     DT_TEST(the_image_size_can_change_between_epochs),

@@ -42,6 +42,14 @@ static void two_ranks_are_one_that_accumulates_twice(void)
     }
 }
 
+static void a_rank_takes_consecutive_micro_batches(void)
+{
+    dt_sampler rank1 = {.n_samples = 1000, .batch = 10, .accumulate = 2, .world = 3, .rank = 1};
+    static const int64_t expected[] = {20, 30, 80, 90, 140, 150};
+    for (int64_t k = 0; k < 6; k++)
+        DT_CHECK_INT(dt_sampler_position(&rank1, 0, k, 0), expected[k]);
+}
+
 static void a_shuffled_epoch_is_a_permutation_of_its_own(void)
 {
     enum { N = 1000 };
@@ -74,10 +82,8 @@ static void beyond_the_last_sample_there_is_none(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(every_position_is_taken_once_whatever_the_world),
-    DT_TEST(two_ranks_are_one_that_accumulates_twice),
-    DT_TEST(a_shuffled_epoch_is_a_permutation_of_its_own),
-    DT_TEST(without_shuffling_the_order_is_the_files),
-    DT_TEST(beyond_the_last_sample_there_is_none),
+    DT_TEST(every_position_is_taken_once_whatever_the_world), DT_TEST(two_ranks_are_one_that_accumulates_twice),
+    DT_TEST(a_rank_takes_consecutive_micro_batches),          DT_TEST(a_shuffled_epoch_is_a_permutation_of_its_own),
+    DT_TEST(without_shuffling_the_order_is_the_files),        DT_TEST(beyond_the_last_sample_there_is_none),
 };
 DT_TEST_MAIN("io/sampler", tests)
