@@ -159,7 +159,8 @@ static const char *on_terminal(const char *lines)
 
 static void a_terminal_gets_one_line_redrawn_in_place(void)
 {
-    static const char bar_78[] = "epoch  1/15   50%  [###################...................]  step   78/2340  loss 1.6012  lr 0.08710  12.3k img/s      4:05 left";
+    static const char bar_78[] = "epoch  1/15   50%  [###################...................]"
+                                 "  step   78/2340  loss 1.6012  lr 0.08710  12.3k img/s      4:05 left";
     screen s;
     open_screen(&s, true, false, 140);
     step(&s, 78);
