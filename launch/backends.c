@@ -4,6 +4,7 @@
 
 #include "core/base/log.h"
 #include "core/model/device_host.h"
+#include "layers/cpu/kernels_cpu.h"
 #include "layers/ref/kernels_ref.h"
 
 #include <string.h>
@@ -22,6 +23,7 @@ static dt_status create_ref(dt_device *device, int64_t n_threads, dt_kernels **k
 
 /* Best first. */
 static const backend backends[] = {
+    {"cpu", dt_device_host_create, dt_kernels_cpu_create},
     {"ref", dt_device_host_create, create_ref},
 };
 enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
