@@ -2,7 +2,6 @@
 
 #include "launch/backends.h"
 
-#include "core/base/log.h"
 #include "core/model/device_host.h"
 #include "layers/cpu/kernels_cpu.h"
 #include "layers/ref/kernels_ref.h"
