@@ -154,9 +154,8 @@ dt_status dt_resize_begin(dt_resize *resize, const dt_resize_view *view, dt_rect
 
 void dt_resize_rows(dt_resize *resize, uint8_t *const *rows, int64_t n_rows)
 {
-    for (int64_t i = 0; i < n_rows; i++)
-        resize->kernels->horizontal(&resize->x, rows[i],
-                                    (uint8_t *)resize->rows.data + (resize->n_rows + i) * resize->row_bytes);
+    uint8_t *out = (uint8_t *)resize->rows.data + resize->n_rows * resize->row_bytes;
+    resize->kernels->horizontal(&resize->x, rows, n_rows, out, resize->row_bytes);
     resize->n_rows += n_rows;
 }
 

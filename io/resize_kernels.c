@@ -9,9 +9,10 @@ static uint8_t to_level(int32_t sum, int bits)
     return (uint8_t)(level < 0 ? 0 : level > 255 ? 255 : level);
 }
 
-static void horizontal_c(const dt_resize_axis *x, const uint8_t *row, uint8_t *out)
+/* Target pixels from `begin` on of one row. */
+static void horizontal_row_c(const dt_resize_axis *x, int64_t begin, const uint8_t *row, uint8_t *out)
 {
-    for (int64_t i = 0; i < x->n; i++) {
+    for (int64_t i = begin; i < x->n; i++) {
         const uint8_t *source = row + 3 * (int64_t)x->first[i];
         const int16_t *weights = x->weights + i * x->n_taps;
         int32_t red = 0, green = 0, blue = 0;
@@ -24,6 +25,12 @@ static void horizontal_c(const dt_resize_axis *x, const uint8_t *row, uint8_t *o
         out[3 * i + 1] = to_level(green, x->bits);
         out[3 * i + 2] = to_level(blue, x->bits);
     }
+}
+
+static void horizontal_c(const dt_resize_axis *x, uint8_t *const *rows, int64_t n_rows, uint8_t *out, int64_t row_bytes)
+{
+    for (int64_t row = 0; row < n_rows; row++)
+        horizontal_row_c(x, 0, rows[row], out + row * row_bytes);
 }
 
 static void vertical_c(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes, uint8_t *out,
@@ -50,51 +57,83 @@ static const dt_resize_kernels kernels_c = {"C", horizontal_c, vertical_c};
 
 #    define AVX2 __attribute__((target("avx2")))
 
+AVX2 static inline __m256i four_weights(const int16_t *weights)
+{
+    int64_t four;
+    memcpy(&four, weights, sizeof four);
+    return _mm256_set1_epi64x(four);
+}
+
 /* Four taps of one target pixel: in 32-bit lanes (r0+r1, r2+r3, g0+g1, g2+g3 | b0+b1, b2+b3, 0, 0), each weighted. */
-AVX2 static inline __m256i four_taps(const uint8_t *source, const int16_t *weights)
+AVX2 static inline __m256i four_taps(const uint8_t *source, __m256i weights)
 {
     const __m256i spread = _mm256_setr_epi8(0, -1, 3, -1, 6, -1, 9, -1, 1, -1, 4, -1, 7, -1, 10, -1, /* */
                                             2, -1, 5, -1, 8, -1, 11, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-    int64_t four;
-    memcpy(&four, weights, sizeof four);
     __m256i pixels = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)source));
-    return _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, spread), _mm256_set1_epi64x(four));
+    return _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, spread), weights);
 }
 
-AVX2 static inline __m256i target_pixel(const dt_resize_axis *x, const uint8_t *row, int64_t i)
+AVX2 static inline __m256i all_taps(const uint8_t *source, const int16_t *weights, int64_t n_taps)
 {
-    const uint8_t *source = row + 3 * (int64_t)x->first[i];
-    const int16_t *weights = x->weights + i * x->n_taps;
-    __m256i sum = four_taps(source, weights);
-    for (int64_t t = 4; t < x->n_taps; t += 4)
-        sum = _mm256_add_epi32(sum, four_taps(source + 3 * t, weights + t));
+    __m256i sum = four_taps(source, four_weights(weights));
+    for (int64_t t = 4; t < n_taps; t += 4)
+        sum = _mm256_add_epi32(sum, four_taps(source + 3 * t, four_weights(weights + t)));
     return sum;
 }
 
-AVX2 static void horizontal_avx2(const dt_resize_axis *x, const uint8_t *row, uint8_t *out)
+/* Round four target pixels' sums to 12 bytes, and write 16. */
+AVX2 static inline void store_four(__m256i p0, __m256i p1, __m256i p2, __m256i p3, int bits, uint8_t *out)
 {
-    const __m256i half = _mm256_set1_epi32(1 << (x->bits - 1));
-    const __m128i bits = _mm_cvtsi32_si128(x->bits);
     /* from r0 g0 r1 g1 r2 g2 r3 g3 b0 . b1 . b2 . b3 . */
     const __m128i gather = _mm_setr_epi8(0, 1, 8, 2, 3, 10, 4, 5, 12, 6, 7, 14, -1, -1, -1, -1);
+    const __m256i half = _mm256_set1_epi32(1 << (bits - 1));
+    const __m128i shift = _mm_cvtsi32_si128(bits);
+    __m256i p01 = _mm256_sra_epi32(_mm256_add_epi32(_mm256_hadd_epi32(p0, p1), half), shift);
+    __m256i p23 = _mm256_sra_epi32(_mm256_add_epi32(_mm256_hadd_epi32(p2, p3), half), shift);
+    __m256i words = _mm256_packs_epi32(p01, p23);
+    __m256i levels = _mm256_packus_epi16(words, words);
+    __m128i both = _mm_unpacklo_epi64(_mm256_castsi256_si128(levels), _mm256_extracti128_si256(levels, 1));
+    _mm_storeu_si128((__m128i *)out, _mm_shuffle_epi8(both, gather));
+}
+
+/* Four target pixels from i on of all rows, so that weights and places are looked up once. */
+AVX2 static inline void four_pixels(const dt_resize_axis *x, int64_t i, uint8_t *const *rows, int64_t n_rows,
+                                    uint8_t *out, int64_t row_bytes)
+{
+    const int64_t n_taps = x->n_taps, at0 = 3 * x->first[i], at1 = 3 * x->first[i + 1], at2 = 3 * x->first[i + 2],
+                  at3 = 3 * x->first[i + 3];
+    const int16_t *w = x->weights + i * n_taps;
+    for (int64_t row = 0; row < n_rows; row++) {
+        __m256i p0 = all_taps(rows[row] + at0, w, n_taps), p1 = all_taps(rows[row] + at1, w + n_taps, n_taps);
+        __m256i p2 = all_taps(rows[row] + at2, w + 2 * n_taps, n_taps),
+                p3 = all_taps(rows[row] + at3, w + 3 * n_taps, n_taps);
+        store_four(p0, p1, p2, p3, x->bits, out + row * row_bytes + 3 * i);
+    }
+}
+
+/* The same for the commonest number of taps: a scale of up to 1.5. */
+AVX2 static inline void four_pixels_of_four(const dt_resize_axis *x, int64_t i, uint8_t *const *rows, int64_t n_rows,
+                                            uint8_t *out, int64_t row_bytes)
+{
+    const int64_t at0 = 3 * x->first[i], at1 = 3 * x->first[i + 1], at2 = 3 * x->first[i + 2],
+                  at3 = 3 * x->first[i + 3];
+    const int16_t *w = x->weights + 4 * i;
+    const __m256i w0 = four_weights(w), w1 = four_weights(w + 4), w2 = four_weights(w + 8), w3 = four_weights(w + 12);
+    for (int64_t row = 0; row < n_rows; row++)
+        store_four(four_taps(rows[row] + at0, w0), four_taps(rows[row] + at1, w1), four_taps(rows[row] + at2, w2),
+                   four_taps(rows[row] + at3, w3), x->bits, out + row * row_bytes + 3 * i);
+}
+
+AVX2 static void horizontal_avx2(const dt_resize_axis *x, uint8_t *const *rows, int64_t n_rows, uint8_t *out,
+                                 int64_t row_bytes)
+{
     int64_t i = 0;
-    for (; i + 4 <= x->n; i += 4) {
-        __m256i p01 = _mm256_hadd_epi32(target_pixel(x, row, i), target_pixel(x, row, i + 1));
-        __m256i p23 = _mm256_hadd_epi32(target_pixel(x, row, i + 2), target_pixel(x, row, i + 3));
-        p01 = _mm256_sra_epi32(_mm256_add_epi32(p01, half), bits);
-        p23 = _mm256_sra_epi32(_mm256_add_epi32(p23, half), bits);
-        __m256i words = _mm256_packs_epi32(p01, p23);
-        __m256i levels = _mm256_packus_epi16(words, words);
-        __m128i both = _mm_unpacklo_epi64(_mm256_castsi256_si128(levels), _mm256_extracti128_si256(levels, 1));
-        _mm_storeu_si128((__m128i *)(out + 3 * i), _mm_shuffle_epi8(both, gather));
-    }
-    if (i < x->n) {
-        dt_resize_axis rest = *x;
-        rest.n -= i;
-        rest.first += i;
-        rest.weights += i * x->n_taps;
-        horizontal_c(&rest, row, out + 3 * i);
-    }
+    for (; i + 4 <= x->n && x->n_taps == 4; i += 4)
+        four_pixels_of_four(x, i, rows, n_rows, out, row_bytes);
+    for (; i + 4 <= x->n; i += 4)
+        four_pixels(x, i, rows, n_rows, out, row_bytes);
+    for (int64_t row = 0; row < n_rows && i < x->n; row++)
+        horizontal_row_c(x, i, rows[row], out + row * row_bytes);
 }
 
 AVX2 static void vertical_avx2(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes, uint8_t *out,
