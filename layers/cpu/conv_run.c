@@ -92,13 +92,13 @@ dt_status dt_cpu_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tenso
     float *in = dt_cpu_data(dy, d->n, d->k, dt_conv_out_h(d), dt_conv_out_w(d)), *out = dt_cpu_data(dx, d->n, d->c, d->h, d->w);
     const float *added = add != NULL ? dt_cpu_data(add, d->n, d->c, d->h, d->w) : NULL;
     const bool in_place = added == out;
-    const dt_onednn_conv *first = &conv->backward_data.prepared[0];
-    const float *weights = first->primitive != NULL ? scratch.weights : w;
+    const dt_onednn_conv *first = &conv->backward_data.prepared[0]; /* the second has the same order of weights */
+    const float *weights = first->flips ? scratch.weights : w;
     assert(d->for_training && !d->reads_image);
     dt_onednn_enter(cpu);
     if (bn != NULL)
         dt_cpu_sums_clear(cpu, d->c, bn->sums);
-    if (first->primitive != NULL)
+    if (first->flips)
         dt_onednn_conv_flip(cpu, first, d, w, scratch.weights);
     for (int64_t i = 0; i < conv->backward_data.n_chunks; i++) {
         const dt_conv_chunk chunk = dt_conv_chunk_at(&conv->backward_data, i);

@@ -67,31 +67,36 @@ static dt_status fail(dnnl_status_t status, dt_direction direction, const dt_con
 /* -- what is asked of oneDNN ------------------------------------------------------------------------------------- */
 
 typedef struct descriptors {
+    dnnl_alg_kind_t algorithm;
     dnnl_memory_desc_t x, w, y;
+    dnnl_memory_desc_t weights; /* in our order, whatever w says */
     dnnl_dims_t strides, pads;
 } descriptors;
 
-static dnnl_format_tag_t weights_tag(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction)
+static dnnl_format_tag_t weights_tag(const dt_cpu_kernels *cpu, const dt_conv_desc *d)
 {
-    if (direction == DT_BACKWARD_DATA)
-        return dnnl_format_tag_any; /* the order of blocks differs between 1x1 and larger windows: conv_flip follows it */
     if (d->reads_image)
         return cpu->block == 16 ? dnnl_Ohwi16o : dnnl_Ohwi8o;
     return cpu->block == 16 ? dnnl_OIhw16i16o : dnnl_OIhw8i8o;
 }
 
-static dnnl_status_t describe(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction, int64_t n_images, descriptors *made)
+static dnnl_status_t describe(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction, dt_algorithm algorithm, int64_t n_images,
+                              descriptors *made)
 {
     const dnnl_dims_t x = {n_images, d->c, d->h, d->w}, w = {d->k, d->c, d->r, d->s};
     const dnnl_dims_t y = {n_images, d->k, dt_conv_out_h(d), dt_conv_out_w(d)};
     const dnnl_format_tag_t blocked = cpu->block == 16 ? dnnl_nChw16c : dnnl_nChw8c;
+    made->algorithm = algorithm == DT_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct;
     for (int i = 0; i < 2; i++) {
         made->strides[i] = d->stride;
         made->pads[i] = d->pad;
     }
     dnnl_status_t status = dnnl_memory_desc_init_by_tag(&made->x, 4, x, dnnl_f32, d->reads_image ? dnnl_nchw : blocked);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_tag(&made->w, 4, w, dnnl_f32, weights_tag(cpu, d, direction));
+        status = dnnl_memory_desc_init_by_tag(&made->weights, 4, w, dnnl_f32, weights_tag(cpu, d));
+    made->w = made->weights;
+    if (status == dnnl_success && direction == DT_BACKWARD_DATA) /* the direct one's order differs between 1x1 and larger windows */
+        status = dnnl_memory_desc_init_by_tag(&made->w, 4, w, dnnl_f32, dnnl_format_tag_any);
     if (status == dnnl_success)
         status = dnnl_memory_desc_init_by_tag(&made->y, 4, y, dnnl_f32, blocked);
     return status;
@@ -103,11 +108,11 @@ static dnnl_status_t operation(const descriptors *at, dt_direction direction, dn
     case DT_FORWARD:
         break;
     case DT_BACKWARD_DATA:
-        return dnnl_convolution_backward_data_desc_init(op, dnnl_convolution_direct, &at->x, &at->w, &at->y, at->strides, at->pads, at->pads);
+        return dnnl_convolution_backward_data_desc_init(op, at->algorithm, &at->x, &at->w, &at->y, at->strides, at->pads, at->pads);
     case DT_BACKWARD_WEIGHTS:
-        return dnnl_convolution_backward_weights_desc_init(op, dnnl_convolution_direct, &at->x, &at->w, NULL, &at->y, at->strides, at->pads, at->pads);
+        return dnnl_convolution_backward_weights_desc_init(op, at->algorithm, &at->x, &at->w, NULL, &at->y, at->strides, at->pads, at->pads);
     }
-    return dnnl_convolution_forward_desc_init(op, dnnl_forward_training, dnnl_convolution_direct, &at->x, &at->w, NULL, &at->y, at->strides, at->pads,
+    return dnnl_convolution_forward_desc_init(op, dnnl_forward_training, at->algorithm, &at->x, &at->w, NULL, &at->y, at->strides, at->pads,
                                               at->pads);
 }
 
@@ -145,7 +150,7 @@ static dnnl_status_t primitive_desc_with_hint(const dt_cpu_kernels *cpu, const d
 
 /* -- what comes back ---------------------------------------------------------------------------------------------- */
 
-/* The data gradient's weights must be tiles [k in block][c in block] in some order of blocks, r and s inside. */
+/* The direct data gradient's weights must be tiles [k in block][c in block] in some order of blocks, r and s inside. */
 static bool flip_is_known(const dt_cpu_kernels *cpu, const dt_conv_desc *d, const dnnl_memory_desc_t *w)
 {
     const dnnl_blocking_desc_t *order = &w->format_desc.blocking;
@@ -156,20 +161,19 @@ static bool flip_is_known(const dt_cpu_kernels *cpu, const dt_conv_desc *d, cons
 }
 
 /* Whether this implementation is worth having. */
-static bool inspect(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction, const_dnnl_primitive_desc_t from, dt_onednn_conv *made)
+static bool inspect(const dt_cpu_kernels *cpu, const dt_conv_desc *d, const descriptors *at, const_dnnl_primitive_desc_t from, dt_onednn_conv *made)
 {
     const char *name = NULL;
     const dnnl_memory_desc_t *w = dnnl_primitive_desc_query_md(from, dnnl_query_weights_md, 0);
     if (dnnl_primitive_desc_query(from, dnnl_query_impl_info_str, 0, &name) != dnnl_success || name == NULL || strncmp(name, "ref", 3) == 0)
         return false;
-    if (direction == DT_BACKWARD_DATA) {
-        if (!flip_is_known(cpu, d, w))
-            return false;
-        made->k_stride = w->format_desc.blocking.strides[0];
-        made->c_stride = w->format_desc.blocking.strides[1];
-    }
     snprintf(made->implementation, sizeof made->implementation, "%s", name);
-    return true;
+    made->flips = w->format_kind != dnnl_format_kind_undef && !dnnl_memory_desc_equal(w, &at->weights);
+    if (!made->flips)
+        return true;
+    made->k_stride = w->format_desc.blocking.strides[0];
+    made->c_stride = w->format_desc.blocking.strides[1];
+    return flip_is_known(cpu, d, w);
 }
 
 static dnnl_status_t instantiate(const dt_cpu_kernels *cpu, dt_direction direction, const_dnnl_primitive_desc_t from, dt_onednn_conv *made)
@@ -189,22 +193,20 @@ static dnnl_status_t instantiate(const dt_cpu_kernels *cpu, dt_direction directi
     return status == dnnl_success ? dnnl_primitive_create(&made->primitive, from) : status;
 }
 
-dt_status dt_onednn_conv_create(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction, int64_t n_images, dt_onednn_conv *made,
-                                dt_error *err)
+dt_status dt_onednn_conv_create(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction, dt_algorithm algorithm, int64_t n_images,
+                                dt_onednn_conv *made, dt_error *err)
 {
     descriptors at;
     dnnl_primitive_desc_t from = NULL;
     memset(made, 0, sizeof *made);
     dt_onednn_enter(cpu);
-    dnnl_status_t status = describe(cpu, desc, direction, n_images, &at);
+    dnnl_status_t status = describe(cpu, desc, direction, algorithm, n_images, &at);
     if (status == dnnl_success)
         status = primitive_desc_with_hint(cpu, &at, direction, &from);
-    if (status == dnnl_unimplemented || (status == dnnl_success && !inspect(cpu, desc, direction, from, made))) {
-        snprintf(made->implementation, sizeof made->implementation, "gemm");
+    if (status == dnnl_unimplemented)
         status = dnnl_success;
-    } else if (status == dnnl_success) {
+    else if (status == dnnl_success && inspect(cpu, desc, &at, from, made))
         status = instantiate(cpu, direction, from, made);
-    }
     if (from != NULL)
         dnnl_primitive_desc_destroy(from);
     if (status == dnnl_success)
