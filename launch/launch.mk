@@ -14,6 +14,7 @@ launch_SOURCES += launch/backends.c launch/backends.h
 launch_SOURCES += launch/commands.h launch/demo_data.c launch/eval.c launch/info.c launch/train.c
 launch_SOURCES += launch/console.c launch/console.h
 launch_SOURCES += launch/machine.c launch/machine.h
+launch_SOURCES += launch/openmp.c launch/openmp.h
 launch_SOURCES += launch/options.c launch/options.h launch/options_file.c launch/options_parse.c
 launch_SOURCES += launch/ranks.c launch/ranks.h
 launch_SOURCES += launch/run_folder.c launch/run_folder.h

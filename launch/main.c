@@ -3,6 +3,7 @@
 
 #include "launch/commands.h"
 #include "launch/console.h"
+#include "launch/openmp.h"
 #include "launch/suggest.h"
 
 #include <stdio.h>
@@ -45,6 +46,7 @@ int main(int argc, char **argv)
     static dt_error err; /* zeroed; also for a status without a message */
     dt_session session = {0};
     bool local = false;
+    dt_openmp_limit_spinning(argv);
     dt_console_open();
     dt_status status = run(argc, argv, &session, &local, &err);
     int code = dt_status_exit_code(status);

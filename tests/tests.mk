@@ -51,6 +51,7 @@ AM_TESTS_ENVIRONMENT = \
 	TOP_SRCDIR='$(abs_top_srcdir)'; export TOP_SRCDIR; \
 	TOP_BUILDDIR='$(abs_top_builddir)'; export TOP_BUILDDIR; \
 	MPIRUN='$(MPIRUN)'; export MPIRUN; \
+	OMP_WAIT_POLICY=passive; export OMP_WAIT_POLICY; \
 	LINK='$(CC) $(CFLAGS) $(DT_SANITIZER_CFLAGS) $(LDFLAGS)'; export LINK; \
 	$(SANITIZER_ENVIRONMENT)
 
