@@ -17,8 +17,9 @@ typedef struct dt_comm_mpi_options {
     double deadline_s;
     /* Larger messages are sent in pieces; MPI counts them in an int. Default 1 GiB; tests take less. */
     int64_t max_message_bytes;
-    /* Ranks of a host sum among themselves before hosts do. true: no, all ranks as if each had a host of its own. */
-    bool flat;
+    /* Ranks of a host sum among themselves before hosts do. Taking so many consecutive ranks as those of one host is for tests and
+     * measurements; 1: each by itself. Default: as MPI finds them. */
+    int ranks_per_host;
 } dt_comm_mpi_options;
 
 /* Ranks do not come equally fast to the first collective: one may be listing a million files on a slow disk. */

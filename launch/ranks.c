@@ -2,11 +2,16 @@
 
 #include "launch/ranks.h"
 
+#include "comm/mpi.h"
 #include "comm/self.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+static dt_status create_mpi(dt_comm **comm, dt_error *err)
+{
+    return dt_comm_mpi_create(NULL, comm, err);
+}
 
 typedef struct transport {
     const char *name;
@@ -14,6 +19,7 @@ typedef struct transport {
 } transport;
 
 static const transport transports[] = {
+    {"mpi", create_mpi},
     {"self", dt_comm_self_create},
 };
 enum { N_TRANSPORTS = sizeof transports / sizeof transports[0] };
@@ -54,7 +60,7 @@ dt_status dt_ranks_create(const char *name, dt_comm **comm, dt_error *err)
     dt_launch_env env;
     dt_launch_env_read(&env);
     if (strcmp(name, "auto") == 0)
-        name = "self";
+        name = dt_comm_mpi_launched() ? "mpi" : "self";
     if (strcmp(name, "self") == 0 && env.size > 1)
         return dt_fail(err, DT_ERR_USAGE, "--comm self, but %s has started %d processes: each would train by itself, all into the same folder; use --comm mpi",
                        env.launcher, env.size);

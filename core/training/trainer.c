@@ -438,7 +438,8 @@ static dt_status one_step(trainer *t, dt_error *err)
         DT_TRY(end_epoch(t, err));
     if (crosses(before, epoch_ends ? (double)t->epoch : after, c->eval_every) && t->step < t->total_steps && !r.stop)
         DT_TRY(evaluate(t, err));
-    if (c->checkpoint_every > 0 ? t->step % c->checkpoint_every == 0 : epoch_ends)
+    bool due = c->checkpoint_every > 0 ? t->step % c->checkpoint_every == 0 : epoch_ends;
+    if (due && t->step < t->total_steps) /* the last one is written behind the last evaluation */
         save_if_needed(t);
     return r.stop && t->step < t->total_steps ? stopped(t, err) : DT_OK;
 }

@@ -1,0 +1,365 @@
+/* mpi.c: start and end of MPI, and the collectives that are MPI's own. */
+#include "comm/mpi_internal.h"
+
+#include "core/base/alloc.h"
+#include "core/base/fault.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_MESSAGE_BYTES ((int64_t)1 << 30) /* MPI counts in an int */
+
+static bool we_started_mpi;
+
+static dt_comm_mpi *mine(dt_comm *comm)
+{
+    return (dt_comm_mpi *)comm;
+}
+
+dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err)
+{
+    char text[MPI_MAX_ERROR_STRING + 1] = "";
+    int length = 0;
+    c->failed = true;
+    if (MPI_Error_string(code, text, &length) != MPI_SUCCESS)
+        snprintf(text, sizeof text, "error %d", code);
+    return dt_fail(err, DT_ERR_COMM, "MPI, in %s: %s", what, text);
+}
+
+/* -- collectives -------------------------------------------------------------------------------------------------------- */
+
+static dt_mpi_collective begin(dt_comm_mpi *c, dt_mpi_kind kind, int64_t bytes)
+{
+    return (dt_mpi_collective){.number = ++c->n_begun, .bytes = bytes, .kind = kind};
+}
+
+/* A peer is lost: another collective would only wait for it. */
+static dt_status usable(const dt_comm_mpi *c, const char *what, const char *fault, dt_error *err)
+{
+    if (c->failed)
+        return dt_fail(err, DT_ERR_COMM, "%s: communication has failed before", what);
+    if (dt_fault(fault))
+        return dt_fail(err, DT_ERR_COMM, "%s: fault point %s", what, fault);
+    return DT_OK;
+}
+
+/* Wait for one of MPI's own; sums that are under way go on, for other ranks may need them to get here. */
+static dt_status finish(dt_comm_mpi *c, int code, MPI_Request *request, const dt_mpi_collective *collective, const char *what, dt_error *err)
+{
+    dt_mpi_waiting w = dt_mpi_waiting_begin(collective);
+    for (;;) {
+        int done = 0;
+        bool moved = false;
+        if (code == MPI_SUCCESS)
+            code = MPI_Test(request, &done, MPI_STATUS_IGNORE);
+        if (code != MPI_SUCCESS)
+            return dt_mpi_fail(c, code, what, err);
+        if (done)
+            return DT_OK;
+        DT_TRY(dt_mpi_sum_progress(c, &moved, err));
+        DT_TRY(dt_mpi_waiting_turn(c, &w, moved, err));
+    }
+}
+
+static dt_status barrier(dt_comm *comm, dt_error *err)
+{
+    dt_comm_mpi *c = mine(comm);
+    MPI_Request request = MPI_REQUEST_NULL;
+    DT_TRY(usable(c, "barrier", "comm.barrier", err));
+    const dt_mpi_collective collective = begin(c, DT_MPI_BARRIER, 0);
+    return finish(c, MPI_Ibarrier(c->control, &request), &request, &collective, "a barrier", err);
+}
+
+static dt_status broadcast_pieces(dt_comm_mpi *c, unsigned char *buffer, int64_t bytes, int root, const dt_mpi_collective *collective, const char *what,
+                                  dt_error *err)
+{
+    for (int64_t at = 0; at < bytes; at += c->max_message_bytes) {
+        MPI_Request request = MPI_REQUEST_NULL;
+        int piece = (int)(bytes - at < c->max_message_bytes ? bytes - at : c->max_message_bytes);
+        DT_TRY(finish(c, MPI_Ibcast(buffer + at, piece, MPI_BYTE, root, c->control, &request), &request, collective, what, err));
+    }
+    return DT_OK;
+}
+
+static dt_status broadcast(dt_comm *comm, void *buffer, int64_t bytes, int root, dt_error *err)
+{
+    dt_comm_mpi *c = mine(comm);
+    if (root < 0 || root >= comm->size)
+        return dt_fail(err, DT_ERR_INTERNAL, "broadcast: there is no rank %d among %d", root, comm->size);
+    DT_TRY(usable(c, "broadcast", "comm.broadcast", err));
+    const dt_mpi_collective collective = begin(c, DT_MPI_BROADCAST, bytes);
+    return broadcast_pieces(c, buffer, bytes, root, &collective, "a broadcast", err);
+}
+
+static dt_status all_gather(dt_comm *comm, const void *own, int64_t bytes, void *all, dt_error *err)
+{
+    dt_comm_mpi *c = mine(comm);
+    MPI_Request request = MPI_REQUEST_NULL;
+    DT_TRY(usable(c, "all-gather", "comm.all_gather", err));
+    const dt_mpi_collective collective = begin(c, DT_MPI_ALL_GATHER, bytes);
+    if (bytes * comm->size <= c->max_message_bytes)
+        return finish(c, MPI_Iallgather(own, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, c->control, &request), &request, &collective, "an all-gather",
+                      err);
+    memcpy((unsigned char *)all + comm->rank * bytes, own, (size_t)bytes);
+    for (int r = 0; r < comm->size; r++)
+        DT_TRY(broadcast_pieces(c, (unsigned char *)all + r * bytes, bytes, r, &collective, "an all-gather", err));
+    return DT_OK;
+}
+
+static dt_status wait_sum(dt_comm_mpi *c, dt_comm_request *request, dt_error *err)
+{
+    const dt_mpi_collective collective = request->collective;
+    dt_mpi_waiting w = dt_mpi_waiting_begin(&collective);
+    for (;;) {
+        bool moved = false;
+        DT_TRY(dt_mpi_sum_progress(c, &moved, err));
+        if (dt_mpi_sum_done(request))
+            break;
+        DT_TRY(dt_mpi_waiting_turn(c, &w, moved, err));
+    }
+    dt_mpi_sum_release(c, request);
+    return DT_OK;
+}
+
+static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op, dt_error *err)
+{
+    dt_comm_mpi *c = mine(comm);
+    dt_comm_request *request = NULL;
+    DT_TRY(usable(c, "all-reduce", "comm.all_reduce", err));
+    DT_TRY(dt_mpi_sum_start(c, buffer, n, dtype, op, begin(c, DT_MPI_ALL_REDUCE, n * dt_dtype_bytes(dtype)), &request, err));
+    return wait_sum(c, request, err);
+}
+
+static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_comm_request **request, dt_error *err)
+{
+    dt_comm_mpi *c = mine(comm);
+    dt_comm_request *started = NULL;
+    bool moved;
+    DT_TRY(usable(c, "gradients", "comm.start", err));
+    DT_TRY(dt_mpi_sum_start(c, buffer, n, DT_F32, DT_REDUCE_SUM, begin(c, DT_MPI_GRADIENTS, n * (int64_t)sizeof(float)), &started, err));
+    DT_TRY(dt_mpi_sum_progress(c, &moved, err)); /* the first messages leave now */
+    *request = started;
+    return DT_OK;
+}
+
+static dt_status progress(dt_comm *comm, dt_error *err)
+{
+    bool moved;
+    if (mine(comm)->failed)
+        return dt_fail(err, DT_ERR_COMM, "gradients: communication has failed before");
+    return dt_mpi_sum_progress(mine(comm), &moved, err);
+}
+
+static dt_status wait_request(dt_comm *comm, dt_comm_request *request, dt_error *err)
+{
+    dt_comm_mpi *c = mine(comm);
+    if (!request || !request->open)
+        return dt_fail(err, DT_ERR_INTERNAL, "gradients: wait for a request that is not under way");
+    DT_TRY(usable(c, "gradients", "comm.wait", err));
+    return wait_sum(c, request, err);
+}
+
+/* -- the end ------------------------------------------------------------------------------------------------------------ */
+
+static void abort_job(dt_comm *comm, int exit_code)
+{
+    (void)comm;
+    fflush(NULL); /* mpirun's order to leave is SIGTERM, then SIGKILL: what was said must be out */
+    MPI_Abort(MPI_COMM_WORLD, exit_code);
+    _exit(exit_code);
+}
+
+static void free_all(dt_comm_mpi *c)
+{
+    dt_mpi_sum_destroy(&c->sum);
+    dt_free(c->peers);
+    dt_free(c);
+}
+
+/* MPI_Finalize waits for all ranks, for ever. So it is called only after a barrier that has a deadline; without it the process ends all
+ * the same, and mpirun says that it did so without finalizing. */
+static void destroy(dt_comm *comm)
+{
+    dt_comm_mpi *c = mine(comm);
+    if (!c)
+        return;
+    const dt_mpi_collective leaving = begin(c, DT_MPI_LEAVE, 0);
+    MPI_Request request = MPI_REQUEST_NULL;
+    dt_error ignored;
+    if (!c->failed && dt_mpi_sum_idle(c) && finish(c, MPI_Ibarrier(c->control, &request), &request, &leaving, "leaving", &ignored) == DT_OK) {
+        dt_mpi_waiting_drain(c);
+        MPI_Comm_free(&c->control);
+        MPI_Comm_free(&c->data);
+        if (we_started_mpi)
+            MPI_Finalize();
+    }
+    free_all(c);
+}
+
+/* -- the start ---------------------------------------------------------------------------------------------------------- */
+
+bool dt_comm_mpi_launched(void)
+{
+    return getenv("OMPI_COMM_WORLD_SIZE") || getenv("PMIX_RANK") || getenv("PMI_RANK");
+}
+
+static const char *level_name(int level)
+{
+    return level == MPI_THREAD_SINGLE       ? "single"
+           : level == MPI_THREAD_FUNNELED   ? "funneled"
+           : level == MPI_THREAD_SERIALIZED ? "serialized"
+           : level == MPI_THREAD_MULTIPLE   ? "multiple"
+                                            : "unknown";
+}
+
+/* "Open MPI v4.1.4, package: ..." becomes "Open MPI 4.1.4": the first line up to a comma, single spaces, no v. */
+static void library_name(char *out, size_t out_bytes)
+{
+    char text[MPI_MAX_LIBRARY_VERSION_STRING + 1] = "";
+    int length = 0;
+    size_t used = 0;
+    if (MPI_Get_library_version(text, &length) != MPI_SUCCESS)
+        snprintf(text, sizeof text, "MPI");
+    text[strcspn(text, ",\n")] = '\0';
+    for (const char *p = text; *p && used + 1 < out_bytes; p++) {
+        bool space = isspace((unsigned char)*p);
+        if ((space && (used == 0 || out[used - 1] == ' ')) || (*p == 'v' && isdigit((unsigned char)p[1]) && used && out[used - 1] == ' '))
+            continue;
+        out[used++] = space ? ' ' : *p;
+    }
+    out[used] = '\0';
+}
+
+static dt_status start_mpi(dt_comm_mpi *c, dt_error *err)
+{
+    int initialized = 0, finalized = 0, level = MPI_THREAD_SINGLE, code = MPI_SUCCESS;
+    char library[80];
+    MPI_Initialized(&initialized);
+    MPI_Finalized(&finalized);
+    if (finalized)
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "MPI was finalized before, and starts only once in a process");
+    if (initialized)
+        code = MPI_Query_thread(&level);
+    else
+        code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
+    if (code != MPI_SUCCESS)
+        return dt_mpi_fail(c, code, "MPI_Init_thread", err);
+    we_started_mpi = we_started_mpi || !initialized;
+    library_name(library, sizeof library);
+    if (level < MPI_THREAD_FUNNELED)
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s gives thread level %s where funneled is needed: build it with thread support", library, level_name(level));
+    snprintf(c->head.detail, sizeof c->head.detail, "%s, thread level %s", library, level_name(level));
+    return DT_OK;
+}
+
+static dt_status make_communicators(dt_comm_mpi *c, dt_error *err)
+{
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    int code = MPI_Comm_dup(MPI_COMM_WORLD, &c->control);
+    if (code == MPI_SUCCESS)
+        code = MPI_Comm_dup(MPI_COMM_WORLD, &c->data);
+    if (code == MPI_SUCCESS)
+        code = MPI_Comm_rank(MPI_COMM_WORLD, &c->head.rank);
+    if (code == MPI_SUCCESS)
+        code = MPI_Comm_size(MPI_COMM_WORLD, &c->head.size);
+    return code == MPI_SUCCESS ? DT_OK : dt_mpi_fail(c, code, "MPI_Comm_dup", err);
+}
+
+/* What each rank tells of itself at the start. */
+typedef struct card {
+    char host[64];
+    int leader, local_size; /* the lowest rank of its host */
+} card;
+
+static dt_status find_host(dt_comm_mpi *c, card *own, dt_error *err)
+{
+    MPI_Comm here = MPI_COMM_NULL;
+    int code = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, c->head.rank, MPI_INFO_NULL, &here);
+    own->leader = c->head.rank;
+    if (code == MPI_SUCCESS)
+        code = MPI_Comm_rank(here, &c->head.local_rank);
+    if (code == MPI_SUCCESS)
+        code = MPI_Comm_size(here, &c->head.local_size);
+    if (code == MPI_SUCCESS)
+        code = MPI_Bcast(&own->leader, 1, MPI_INT, 0, here);
+    if (here != MPI_COMM_NULL)
+        MPI_Comm_free(&here);
+    if (code != MPI_SUCCESS)
+        return dt_mpi_fail(c, code, "finding the ranks of this host", err);
+    if (gethostname(c->head.host, sizeof c->head.host - 1) != 0)
+        snprintf(c->head.host, sizeof c->head.host, "unknown");
+    memcpy(own->host, c->head.host, sizeof own->host);
+    own->local_size = c->head.local_size;
+    return DT_OK;
+}
+
+static dt_status meet(dt_comm_mpi *c, int ranks_per_host, dt_error *err)
+{
+    const size_t size = (size_t)c->head.size;
+    card own;
+    memset(&own, 0, sizeof own);
+    DT_TRY(find_host(c, &own, err));
+    if (ranks_per_host > 0) {
+        own.leader = c->head.rank / ranks_per_host * ranks_per_host;
+        own.local_size = c->head.size - own.leader < ranks_per_host ? c->head.size - own.leader : ranks_per_host;
+    }
+    card *cards = dt_calloc(size, sizeof *cards);
+    int *leaders = dt_calloc(size, sizeof *leaders), *local_sizes = dt_calloc(size, sizeof *local_sizes);
+    dt_status status = DT_OK;
+    c->peers = dt_calloc(size, sizeof *c->peers);
+    if (!cards || !leaders || !local_sizes || !c->peers) {
+        status = dt_fail_memory(err, size * (sizeof *cards + sizeof *c->peers), "what is known of the other ranks");
+        goto done;
+    }
+    int code = MPI_Allgather(&own, sizeof own, MPI_BYTE, cards, sizeof own, MPI_BYTE, MPI_COMM_WORLD);
+    if (code != MPI_SUCCESS) {
+        status = dt_mpi_fail(c, code, "meeting the other ranks", err);
+        goto done;
+    }
+    for (size_t r = 0; r < size; r++) {
+        memcpy(c->peers[r].host, cards[r].host, sizeof cards[r].host);
+        c->peers[r].send_request = MPI_REQUEST_NULL;
+        leaders[r] = cards[r].leader;
+        local_sizes[r] = cards[r].local_size;
+    }
+    status = dt_mpi_sum_create(c, leaders, local_sizes, err);
+done:
+    dt_free(cards);
+    dt_free(leaders);
+    dt_free(local_sizes);
+    return status;
+}
+
+dt_status dt_comm_mpi_create(const dt_comm_mpi_options *options, dt_comm **comm, dt_error *err)
+{
+    static const dt_comm_ops ops = {.name = "mpi",
+                                    .destroy = destroy,
+                                    .barrier = barrier,
+                                    .broadcast = broadcast,
+                                    .all_gather = all_gather,
+                                    .all_reduce = all_reduce,
+                                    .all_reduce_start = all_reduce_start,
+                                    .progress = progress,
+                                    .wait = wait_request,
+                                    .abort = abort_job};
+    const dt_comm_mpi_options none = {0}, *o = options ? options : &none;
+    dt_status status;
+    dt_comm_mpi *c = dt_calloc(1, sizeof *c);
+    if (!c)
+        return dt_fail_memory(err, sizeof *c, "the communicator");
+    c->head.ops = &ops;
+    c->deadline_s = o->deadline_s > 0 ? o->deadline_s : DT_COMM_DEADLINE_S;
+    c->max_message_bytes = o->max_message_bytes > 0 && o->max_message_bytes < MAX_MESSAGE_BYTES ? o->max_message_bytes : MAX_MESSAGE_BYTES;
+    c->control = c->data = MPI_COMM_NULL;
+    DT_TRY_OR_FAIL(status, start_mpi(c, err));
+    DT_TRY_OR_FAIL(status, make_communicators(c, err));
+    DT_TRY_OR_FAIL(status, meet(c, o->ranks_per_host, err));
+    *comm = &c->head;
+    return DT_OK;
+fail:
+    free_all(c);
+    return status;
+}
