@@ -14,3 +14,4 @@ TESTS_TSAN += tests/core/alloc_test tests/core/fault_test tests/core/log_test te
 CORE_TESTS += tests/core/trainer_test
 fakes_SOURCES += tests/fakes/fake_comm.c tests/fakes/fake_comm.h tests/fakes/fake_source.c tests/fakes/fake_source.h \
 	tests/fakes/fake_store.c tests/fakes/fake_store.h
+CORE_TESTS += tests/core/memory_plan_test
