@@ -59,9 +59,8 @@ static dt_status write_digit(dt_resize *resize, const char *folder, int64_t i, d
     const dt_resize_span span = {.length = SOURCE_SIZE, .high = SOURCE_SIZE, .full = TARGET_SIZE};
     const dt_resize_view view = {.x = span, .y = span, .n = TARGET_SIZE};
     dt_rect needed;
-    DT_TRY(dt_resize_begin(resize, &view, &needed, err));
+    DT_TRY(dt_resize_begin(resize, &view, target, &needed, err));
     dt_resize_rows(resize, rows, SOURCE_SIZE);
-    dt_resize_end(resize, target);
     for (int k = 0; k < TARGET_SIZE * TARGET_SIZE; k++)
         grey[k] = target[3 * k];
     char *path =

@@ -17,9 +17,12 @@ struct dt_resize {
     int64_t n; /* target pixels in both directions */
     dt_resize_axis x, y;
     axis_buffers x_buffers, y_buffers;
-    dt_buffer rows;     /* source rows, horizontally filtered, row_bytes apart; one more than there are */
-    dt_buffer last_row; /* of the target, with room for the kernel's whole registers */
-    int64_t row_bytes, n_rows;
+    uint8_t *pixels;                   /* the target, [n][n][3] */
+    int64_t n_needed, n_given, n_done; /* source rows, source rows, target rows */
+    dt_buffer
+        rows; /* the latest source rows, horizontally filtered, row_bytes apart: few enough to stay in the cache */
+    int64_t n_room, first_kept, row_bytes; /* rows that fit; the source row at their begin */
+    dt_buffer last_row;                    /* of the target, with room for the kernel's whole registers */
 };
 
 static bool vectors_allowed = true;
@@ -135,7 +138,8 @@ static dt_status build_axis(const dt_resize_span *span, int64_t n, bool flip, in
     return DT_OK;
 }
 
-dt_status dt_resize_begin(dt_resize *resize, const dt_resize_view *view, dt_rect *needed, dt_error *err)
+dt_status dt_resize_begin(dt_resize *resize, const dt_resize_view *view, uint8_t *pixels, dt_rect *needed,
+                          dt_error *err)
 {
     int64_t low, high;
     DT_TRY(build_axis(&view->x, view->n, view->flip, 4, &resize->x, &resize->x_buffers, &low, &high, err));
@@ -145,29 +149,48 @@ dt_status dt_resize_begin(dt_resize *resize, const dt_resize_view *view, dt_rect
     needed->y = low;
     needed->h = high - low;
     resize->n = view->n;
-    resize->n_rows = 0;
+    resize->pixels = pixels;
+    resize->n_needed = needed->h;
+    resize->n_given = resize->n_done = resize->first_kept = 0;
+    resize->n_room = resize->y.n_taps + 4 * DT_RESIZE_MAX_ROWS;
     resize->row_bytes = (3 * view->n + 4 + 31) / 32 * 32;
     size_t row_bytes = (size_t)resize->row_bytes;
-    DT_TRY(dt_buffer_reserve(&resize->rows, (size_t)(needed->h + 1) * row_bytes, "resizing", err));
+    DT_TRY(dt_buffer_reserve(&resize->rows, (size_t)resize->n_room * row_bytes, "resizing", err));
     return dt_buffer_reserve(&resize->last_row, row_bytes, "resizing", err);
+}
+
+/* Make room for n more rows: those that no target row to come needs go. */
+static void forget_rows(dt_resize *resize, int64_t n)
+{
+    int64_t n_kept = resize->n_given - resize->first_kept;
+    if (n_kept + n <= resize->n_room)
+        return;
+    int64_t needed = resize->n_done < resize->n ? resize->y.first[resize->n_done] : resize->n_given;
+    int64_t gone = (needed < resize->n_given ? needed : resize->n_given) - resize->first_kept;
+    uint8_t *rows = resize->rows.data;
+    memmove(rows, rows + gone * resize->row_bytes, (size_t)((n_kept - gone) * resize->row_bytes));
+    resize->first_kept += gone;
+}
+
+static void make_target_row(dt_resize *resize, int64_t i)
+{
+    int64_t n = resize->n, n_bytes = 3 * n;
+    /* The kernel writes whole registers; the rows after this one, if any, still come over what is too much. */
+    bool room = i * n_bytes + resize->row_bytes <= n * n_bytes;
+    uint8_t *target = room ? resize->pixels + i * n_bytes : resize->last_row.data;
+    const uint8_t *rows = (uint8_t *)resize->rows.data + (resize->y.first[i] - resize->first_kept) * resize->row_bytes;
+    resize->kernels->vertical(&resize->y, i, rows, resize->row_bytes, target, n_bytes);
+    if (!room)
+        memcpy(resize->pixels + i * n_bytes, target, (size_t)n_bytes);
 }
 
 void dt_resize_rows(dt_resize *resize, uint8_t *const *rows, int64_t n_rows)
 {
-    uint8_t *out = (uint8_t *)resize->rows.data + resize->n_rows * resize->row_bytes;
-    resize->kernels->horizontal(&resize->x, rows, n_rows, out, resize->row_bytes);
-    resize->n_rows += n_rows;
-}
-
-void dt_resize_end(dt_resize *resize, uint8_t *out)
-{
-    int64_t n = resize->n, n_bytes = 3 * n;
-    for (int64_t i = 0; i < n; i++) {
-        /* The kernel writes whole registers; the rows after this one, if any, still come over what is too much. */
-        bool room = i * n_bytes + resize->row_bytes <= n * n_bytes;
-        uint8_t *target = room ? out + i * n_bytes : resize->last_row.data;
-        resize->kernels->vertical(&resize->y, i, resize->rows.data, resize->row_bytes, target, n_bytes);
-        if (!room)
-            memcpy(out + i * n_bytes, target, (size_t)n_bytes);
-    }
+    forget_rows(resize, n_rows);
+    uint8_t *filtered = (uint8_t *)resize->rows.data + (resize->n_given - resize->first_kept) * resize->row_bytes;
+    resize->kernels->horizontal(&resize->x, rows, n_rows, filtered, resize->row_bytes);
+    resize->n_given += n_rows;
+    while (resize->n_done < resize->n && (resize->n_given == resize->n_needed ||
+                                          resize->y.first[resize->n_done] + resize->y.n_taps <= resize->n_given))
+        make_target_row(resize, resize->n_done++);
 }

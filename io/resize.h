@@ -1,8 +1,7 @@
 /* resize.h: antialiased bilinear resizing, row by row.
  *
- *   dt_resize_begin(resize, &view, &needed, err);          needed: the rows and columns of the source that it will look at
+ *   dt_resize_begin(resize, &view, pixels, &needed, err);  needed: the rows and columns of the source that it will look at
  *   dt_resize_rows(resize, rows, n_rows);                  until needed.h rows were given, each of needed.w pixels
- *   dt_resize_end(resize, out);                            [view.n][view.n][3]
  *
  * The filter is a triangle of half-width max(1, scale) source pixels around the centre of the target pixel, cut at the edges of
  * the source and normalised: what PIL calls BILINEAR. As there, rows are filtered horizontally to 8 bits, then vertically to 8
@@ -35,14 +34,16 @@ typedef struct dt_resize_view {
 dt_status dt_resize_create(dt_resize **resize, dt_error *err);
 void dt_resize_destroy(dt_resize *resize);
 
-/* Prepare the weights. *needed lies inside [low, high) of both spans. DT_ERR_MEMORY. */
-dt_status dt_resize_begin(dt_resize *resize, const dt_resize_view *view, dt_rect *needed, dt_error *err);
+#define DT_RESIZE_MAX_ROWS 8 /* that dt_resize_rows takes at once */
 
-/* The next rows of `needed`: rows[i] is needed.w RGB pixels and DT_ROW_PADDING_BYTES readable bytes more. */
+/* Prepare the weights. pixels[view->n][view->n][3] is borrowed until all rows were given. *needed lies inside [low, high) of
+ * both spans. DT_ERR_MEMORY. */
+dt_status dt_resize_begin(dt_resize *resize, const dt_resize_view *view, uint8_t *pixels, dt_rect *needed,
+                          dt_error *err);
+
+/* The next 1 to DT_RESIZE_MAX_ROWS rows of `needed`: rows[i] is needed.w RGB pixels and DT_ROW_PADDING_BYTES readable bytes
+ * more. Target rows are written as soon as their source rows are there; with the last one all are. */
 void dt_resize_rows(dt_resize *resize, uint8_t *const *rows, int64_t n_rows);
-
-/* All rows were given: write view.n * view.n RGB pixels. */
-void dt_resize_end(dt_resize *resize, uint8_t *out);
 
 /* For tests and benchmarks: false makes resizes created from now on use plain C whatever the processor can. */
 void dt_resize_allow_vectors(bool allow);

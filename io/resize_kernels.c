@@ -36,7 +36,6 @@ static void horizontal_c(const dt_resize_axis *x, uint8_t *const *rows, int64_t 
 static void vertical_c(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes, uint8_t *out,
                        int64_t n_bytes)
 {
-    const uint8_t *source = rows + y->first[i] * row_bytes;
     const int16_t *weights = y->weights + i * y->n_taps;
     enum { CHUNK = 64 };
     for (int64_t begin = 0; begin < n_bytes; begin += CHUNK) {
@@ -44,7 +43,7 @@ static void vertical_c(const dt_resize_axis *y, int64_t i, const uint8_t *rows, 
         int32_t sums[CHUNK] = {0};
         for (int64_t t = 0; t < y->n_taps; t++)
             for (int64_t b = 0; b < n; b++)
-                sums[b] += weights[t] * source[t * row_bytes + begin + b];
+                sums[b] += weights[t] * rows[t * row_bytes + begin + b];
         for (int64_t b = 0; b < n; b++)
             out[begin + b] = to_level(sums[b], y->bits);
     }
@@ -73,14 +72,6 @@ AVX2 static inline __m256i four_taps(const uint8_t *source, __m256i weights)
     return _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, spread), weights);
 }
 
-AVX2 static inline __m256i all_taps(const uint8_t *source, const int16_t *weights, int64_t n_taps)
-{
-    __m256i sum = four_taps(source, four_weights(weights));
-    for (int64_t t = 4; t < n_taps; t += 4)
-        sum = _mm256_add_epi32(sum, four_taps(source + 3 * t, four_weights(weights + t)));
-    return sum;
-}
-
 /* Round four target pixels' sums to 12 bytes, and write 16. */
 AVX2 static inline void store_four(__m256i p0, __m256i p1, __m256i p2, __m256i p3, int bits, uint8_t *out)
 {
@@ -96,42 +87,59 @@ AVX2 static inline void store_four(__m256i p0, __m256i p1, __m256i p2, __m256i p
     _mm_storeu_si128((__m128i *)out, _mm_shuffle_epi8(both, gather));
 }
 
-/* Four target pixels from i on of all rows, so that weights and places are looked up once. */
-AVX2 static inline void four_pixels(const dt_resize_axis *x, int64_t i, uint8_t *const *rows, int64_t n_rows,
-                                    uint8_t *out, int64_t row_bytes)
+/* Four target pixels from i on of all rows, so that weights and places are looked up once. n_groups, of 4 taps, is a constant where
+ * this is called: weights stay in registers. */
+AVX2 static inline __attribute__((always_inline)) void four_pixels(const dt_resize_axis *x, int64_t i,
+                                                                   const int n_groups, uint8_t *const *rows,
+                                                                   int64_t n_rows, uint8_t *out, int64_t row_bytes)
 {
-    const int64_t n_taps = x->n_taps, at0 = 3 * x->first[i], at1 = 3 * x->first[i + 1], at2 = 3 * x->first[i + 2],
-                  at3 = 3 * x->first[i + 3];
-    const int16_t *w = x->weights + i * n_taps;
+    int64_t at[4];
+    __m256i weights[4][2];
+    for (int p = 0; p < 4; p++) {
+        at[p] = 3 * x->first[i + p];
+        for (int g = 0; g < n_groups; g++)
+            weights[p][g] = four_weights(x->weights + 4 * (n_groups * (i + p) + g));
+    }
+    const int bits = x->bits;
     for (int64_t row = 0; row < n_rows; row++) {
-        __m256i p0 = all_taps(rows[row] + at0, w, n_taps), p1 = all_taps(rows[row] + at1, w + n_taps, n_taps);
-        __m256i p2 = all_taps(rows[row] + at2, w + 2 * n_taps, n_taps),
-                p3 = all_taps(rows[row] + at3, w + 3 * n_taps, n_taps);
-        store_four(p0, p1, p2, p3, x->bits, out + row * row_bytes + 3 * i);
+        __m256i sums[4];
+        for (int p = 0; p < 4; p++) {
+            sums[p] = four_taps(rows[row] + at[p], weights[p][0]);
+            if (n_groups == 2)
+                sums[p] = _mm256_add_epi32(sums[p], four_taps(rows[row] + at[p] + 12, weights[p][1]));
+        }
+        store_four(sums[0], sums[1], sums[2], sums[3], bits, out + row * row_bytes + 3 * i);
     }
 }
 
-/* The same for the commonest number of taps: a scale of up to 1.5. */
-AVX2 static inline void four_pixels_of_four(const dt_resize_axis *x, int64_t i, uint8_t *const *rows, int64_t n_rows,
-                                            uint8_t *out, int64_t row_bytes)
+/* The same with any number of taps, for images that shrink a lot. */
+AVX2 static inline void four_pixels_many_taps(const dt_resize_axis *x, int64_t i, uint8_t *const *rows, int64_t n_rows,
+                                              uint8_t *out, int64_t row_bytes)
 {
-    const int64_t at0 = 3 * x->first[i], at1 = 3 * x->first[i + 1], at2 = 3 * x->first[i + 2],
-                  at3 = 3 * x->first[i + 3];
-    const int16_t *w = x->weights + 4 * i;
-    const __m256i w0 = four_weights(w), w1 = four_weights(w + 4), w2 = four_weights(w + 8), w3 = four_weights(w + 12);
-    for (int64_t row = 0; row < n_rows; row++)
-        store_four(four_taps(rows[row] + at0, w0), four_taps(rows[row] + at1, w1), four_taps(rows[row] + at2, w2),
-                   four_taps(rows[row] + at3, w3), x->bits, out + row * row_bytes + 3 * i);
+    for (int64_t row = 0; row < n_rows; row++) {
+        __m256i sums[4];
+        for (int p = 0; p < 4; p++) {
+            const uint8_t *source = rows[row] + 3 * (int64_t)x->first[i + p];
+            const int16_t *weights = x->weights + (i + p) * x->n_taps;
+            sums[p] = _mm256_setzero_si256();
+            for (int64_t t = 0; t < x->n_taps; t += 4)
+                sums[p] = _mm256_add_epi32(sums[p], four_taps(source + 3 * t, four_weights(weights + t)));
+        }
+        store_four(sums[0], sums[1], sums[2], sums[3], x->bits, out + row * row_bytes + 3 * i);
+    }
 }
 
 AVX2 static void horizontal_avx2(const dt_resize_axis *x, uint8_t *const *rows, int64_t n_rows, uint8_t *out,
                                  int64_t row_bytes)
 {
     int64_t i = 0;
-    for (; i + 4 <= x->n && x->n_taps == 4; i += 4)
-        four_pixels_of_four(x, i, rows, n_rows, out, row_bytes);
     for (; i + 4 <= x->n; i += 4)
-        four_pixels(x, i, rows, n_rows, out, row_bytes);
+        if (x->n_taps == 4)
+            four_pixels(x, i, 1, rows, n_rows, out, row_bytes);
+        else if (x->n_taps == 8)
+            four_pixels(x, i, 2, rows, n_rows, out, row_bytes);
+        else
+            four_pixels_many_taps(x, i, rows, n_rows, out, row_bytes);
     for (int64_t row = 0; row < n_rows && i < x->n; row++)
         horizontal_row_c(x, i, rows[row], out + row * row_bytes);
 }
@@ -139,7 +147,6 @@ AVX2 static void horizontal_avx2(const dt_resize_axis *x, uint8_t *const *rows, 
 AVX2 static void vertical_avx2(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes, uint8_t *out,
                                int64_t n_bytes)
 {
-    const uint8_t *source = rows + y->first[i] * row_bytes;
     const int16_t *weights = y->weights + i * y->n_taps;
     const __m256i half = _mm256_set1_epi32(1 << (y->bits - 1)), zero = _mm256_setzero_si256();
     const __m128i bits = _mm_cvtsi32_si128(y->bits);
@@ -149,8 +156,8 @@ AVX2 static void vertical_avx2(const dt_resize_axis *y, int64_t i, const uint8_t
             int32_t two;
             memcpy(&two, weights + t, sizeof two);
             __m256i pair = _mm256_set1_epi32(two);
-            __m256i a = _mm256_loadu_si256((const __m256i *)(source + t * row_bytes + begin));
-            __m256i b = _mm256_loadu_si256((const __m256i *)(source + (t + 1) * row_bytes + begin));
+            __m256i a = _mm256_loadu_si256((const __m256i *)(rows + t * row_bytes + begin));
+            __m256i b = _mm256_loadu_si256((const __m256i *)(rows + (t + 1) * row_bytes + begin));
             __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpackhi_epi8(a, b);
             sum0 = _mm256_add_epi32(sum0, _mm256_madd_epi16(_mm256_unpacklo_epi8(low, zero), pair));
             sum1 = _mm256_add_epi32(sum1, _mm256_madd_epi16(_mm256_unpackhi_epi8(low, zero), pair));

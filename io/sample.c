@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+_Static_assert(DT_JPEG_MAX_ROWS <= DT_RESIZE_MAX_ROWS, "the resizer takes what the decoder gives at once");
+
 struct dt_sample {
     dt_jpeg *jpeg;
     dt_resize *resize;
@@ -140,7 +142,7 @@ dt_status dt_sample_decode(dt_sample *sample, const dt_crop *crop, bool check_wh
         .flip = crop->flip,
     };
     dt_rect window;
-    DT_TRY(dt_resize_begin(sample->resize, &view, &window, err));
+    DT_TRY(dt_resize_begin(sample->resize, &view, pixels, &window, err));
     window.x += crop->box.x / shrink;
     window.y += crop->box.y / shrink;
     DT_TRY(dt_jpeg_begin(sample->jpeg, shrink, window, err));
@@ -151,6 +153,5 @@ dt_status dt_sample_decode(dt_sample *sample, const dt_crop *crop, bool check_wh
         dt_resize_rows(sample->resize, rows, n_rows);
         n += n_rows;
     }
-    dt_resize_end(sample->resize, pixels);
     return dt_jpeg_end(sample->jpeg, check_whole, err);
 }

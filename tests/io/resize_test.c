@@ -32,7 +32,7 @@ static void resize(const picture *p, const dt_resize_view *view, int64_t step, u
     dt_rect needed = {0};
     dt_error err;
     DT_REQUIRE(dt_resize_create(&r, &err) == DT_OK);
-    DT_REQUIRE(dt_resize_begin(r, view, &needed, &err) == DT_OK);
+    DT_REQUIRE(dt_resize_begin(r, view, out, &needed, &err) == DT_OK);
     DT_CHECK(needed.x >= view->x.low && needed.x + needed.w <= view->x.high);
     DT_CHECK(needed.y >= view->y.low && needed.y + needed.h <= view->y.high);
     uint8_t *rows[16];
@@ -48,7 +48,6 @@ static void resize(const picture *p, const dt_resize_view *view, int64_t step, u
         for (int64_t i = 0; i < n; i++)
             free(rows[i]);
     }
-    dt_resize_end(r, out);
     dt_resize_destroy(r);
 }
 
@@ -203,9 +202,10 @@ static void only_the_needed_part_is_asked_for(void)
 {
     dt_resize *r = NULL;
     dt_rect needed = {0};
+    uint8_t pixels[20 * 20 * 3];
     dt_resize_view view = {.x = whole(200, 64, 22), .y = whole(100, 32, 6), .n = 20};
     DT_REQUIRE(dt_resize_create(&r, NULL) == DT_OK);
-    DT_REQUIRE(dt_resize_begin(r, &view, &needed, NULL) == DT_OK);
+    DT_REQUIRE(dt_resize_begin(r, &view, pixels, &needed, NULL) == DT_OK);
     DT_CHECK(needed.w >= 63 && needed.w <= 70);
     DT_CHECK(needed.h >= 63 && needed.h <= 70);
     DT_CHECK(needed.x >= 65 && needed.x <= 69);
@@ -238,6 +238,7 @@ static void results_are_pils(void)
 static void failed_allocations_are_reported_and_leak_nothing(void)
 {
     dt_resize_view view = {.x = whole(200, 64, 22), .y = whole(100, 32, 6), .n = 20};
+    uint8_t pixels[20 * 20 * 3];
     int64_t before = dt_alloc_live_blocks();
     for (int64_t n = 1;; n++) {
         dt_resize *r = NULL;
@@ -246,7 +247,7 @@ static void failed_allocations_are_reported_and_leak_nothing(void)
         dt_alloc_fail_after(n);
         dt_status status = dt_resize_create(&r, &err);
         if (status == DT_OK)
-            status = dt_resize_begin(r, &view, &needed, &err);
+            status = dt_resize_begin(r, &view, pixels, &needed, &err);
         dt_alloc_fail_after(0);
         dt_resize_destroy(r);
         DT_CHECK_INT(dt_alloc_live_blocks(), before);
