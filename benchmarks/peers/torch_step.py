@@ -85,7 +85,7 @@ def best(a):
         if run.returncode != 0:
             sys.exit(run.returncode)
         results.append(json.loads(run.stdout))
-    return min(results, key=lambda r: r["ms_per_step"])
+    return min(results, key=lambda r: r["ms_min"])  # the minimum: a busy machine disturbs it least
 
 
 if __name__ == "__main__":
