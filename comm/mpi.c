@@ -19,14 +19,22 @@ static dt_comm_mpi *mine(dt_comm *comm)
     return (dt_comm_mpi *)comm;
 }
 
+enum { N_COMMUNICATORS = 4 };
+
+static MPI_Comm *communicator(dt_comm_mpi *c, int i)
+{
+    return (MPI_Comm *[]){&c->barriers, &c->broadcasts, &c->gathers, &c->data}[i];
+}
+
 dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err)
 {
     char text[MPI_MAX_ERROR_STRING + 1] = "";
-    int length = 0;
+    int length = 0, class = MPI_SUCCESS;
     c->failed = true;
     if (MPI_Error_string(code, text, &length) != MPI_SUCCESS)
         snprintf(text, sizeof text, "error %d", code);
-    return dt_fail(err, DT_ERR_COMM, "MPI, in %s: %s", what, text);
+    MPI_Error_class(code, &class);
+    return dt_fail(err, DT_ERR_COMM, "MPI, in %s: %s%s", what, text, class == MPI_ERR_TRUNCATE ? ": ranks send different things: a bug" : "");
 }
 
 /* -- collectives -------------------------------------------------------------------------------------------------------- */
@@ -70,7 +78,7 @@ static dt_status barrier(dt_comm *comm, dt_error *err)
     MPI_Request request = MPI_REQUEST_NULL;
     DT_TRY(usable(c, "barrier", "comm.barrier", err));
     const dt_mpi_collective collective = begin(c, DT_MPI_BARRIER, 0);
-    return finish(c, MPI_Ibarrier(c->control, &request), &request, &collective, "a barrier", err);
+    return finish(c, MPI_Ibarrier(c->barriers, &request), &request, &collective, "a barrier", err);
 }
 
 static dt_status broadcast_pieces(dt_comm_mpi *c, unsigned char *buffer, int64_t bytes, int root, const dt_mpi_collective *collective, const char *what,
@@ -79,7 +87,7 @@ static dt_status broadcast_pieces(dt_comm_mpi *c, unsigned char *buffer, int64_t
     for (int64_t at = 0; at < bytes; at += c->max_message_bytes) {
         MPI_Request request = MPI_REQUEST_NULL;
         int piece = (int)(bytes - at < c->max_message_bytes ? bytes - at : c->max_message_bytes);
-        DT_TRY(finish(c, MPI_Ibcast(buffer + at, piece, MPI_BYTE, root, c->control, &request), &request, collective, what, err));
+        DT_TRY(finish(c, MPI_Ibcast(buffer + at, piece, MPI_BYTE, root, c->broadcasts, &request), &request, collective, what, err));
     }
     return DT_OK;
 }
@@ -101,7 +109,7 @@ static dt_status all_gather(dt_comm *comm, const void *own, int64_t bytes, void 
     DT_TRY(usable(c, "all-gather", "comm.all_gather", err));
     const dt_mpi_collective collective = begin(c, DT_MPI_ALL_GATHER, bytes);
     if (bytes * comm->size <= c->max_message_bytes)
-        return finish(c, MPI_Iallgather(own, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, c->control, &request), &request, &collective, "an all-gather",
+        return finish(c, MPI_Iallgather(own, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, c->gathers, &request), &request, &collective, "an all-gather",
                       err);
     memcpy((unsigned char *)all + comm->rank * bytes, own, (size_t)bytes);
     for (int r = 0; r < comm->size; r++)
@@ -189,10 +197,10 @@ static void destroy(dt_comm *comm)
     const dt_mpi_collective leaving = begin(c, DT_MPI_LEAVE, 0);
     MPI_Request request = MPI_REQUEST_NULL;
     dt_error ignored;
-    if (!c->failed && dt_mpi_sum_idle(c) && finish(c, MPI_Ibarrier(c->control, &request), &request, &leaving, "leaving", &ignored) == DT_OK) {
+    if (!c->failed && dt_mpi_sum_idle(c) && finish(c, MPI_Ibarrier(c->data, &request), &request, &leaving, "leaving", &ignored) == DT_OK) {
         dt_mpi_waiting_drain(c);
-        MPI_Comm_free(&c->control);
-        MPI_Comm_free(&c->data);
+        for (int i = 0; i < N_COMMUNICATORS; i++)
+            MPI_Comm_free(communicator(c, i));
         if (we_started_mpi)
             MPI_Finalize();
     }
@@ -258,9 +266,9 @@ static dt_status start_mpi(dt_comm_mpi *c, dt_error *err)
 static dt_status make_communicators(dt_comm_mpi *c, dt_error *err)
 {
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    int code = MPI_Comm_dup(MPI_COMM_WORLD, &c->control);
-    if (code == MPI_SUCCESS)
-        code = MPI_Comm_dup(MPI_COMM_WORLD, &c->data);
+    int code = MPI_SUCCESS;
+    for (int i = 0; i < N_COMMUNICATORS && code == MPI_SUCCESS; i++)
+        code = MPI_Comm_dup(MPI_COMM_WORLD, communicator(c, i));
     if (code == MPI_SUCCESS)
         code = MPI_Comm_rank(MPI_COMM_WORLD, &c->head.rank);
     if (code == MPI_SUCCESS)
@@ -353,7 +361,8 @@ dt_status dt_comm_mpi_create(const dt_comm_mpi_options *options, dt_comm **comm,
     c->head.ops = &ops;
     c->deadline_s = o->deadline_s > 0 ? o->deadline_s : DT_COMM_DEADLINE_S;
     c->max_message_bytes = o->max_message_bytes > 0 && o->max_message_bytes < MAX_MESSAGE_BYTES ? o->max_message_bytes : MAX_MESSAGE_BYTES;
-    c->control = c->data = MPI_COMM_NULL;
+    for (int i = 0; i < N_COMMUNICATORS; i++)
+        *communicator(c, i) = MPI_COMM_NULL;
     DT_TRY_OR_FAIL(status, start_mpi(c, err));
     DT_TRY_OR_FAIL(status, make_communicators(c, err));
     DT_TRY_OR_FAIL(status, meet(c, o->ranks_per_host, err));

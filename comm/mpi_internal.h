@@ -81,7 +81,9 @@ typedef struct dt_comm_mpi {
     double deadline_s;
     int64_t max_message_bytes;
     bool failed;   /* a peer may be lost: no collective any more */
-    MPI_Comm control, data;
+    /* One for each of MPI's own collectives that are used, so that a rank that calls another one waits and is found out, where MPI would
+     * mix up their messages; and one for our messages. */
+    MPI_Comm barriers, broadcasts, gathers, data;
     int64_t n_begun; /* collectives */
     dt_mpi_peer *peers;
     dt_mpi_sum sum;

@@ -104,19 +104,28 @@ static int list_missing(const dt_comm_mpi *c, const dt_mpi_waiting *w, char *out
     return n;
 }
 
-static dt_status timed_out(dt_comm_mpi *c, const dt_mpi_waiting *w, dt_error *err)
+/* A rank that waits for the same collective, and takes it for another one: no use to wait on. */
+static dt_status check_same_collective(dt_comm_mpi *c, const dt_mpi_waiting *w, dt_error *err)
 {
-    char names[700], here[80], there[80];
-    c->failed = true;
-    describe(&w->collective, here, sizeof here);
+    char here[80], there[80];
     for (int r = 0; r < c->head.size; r++) {
         const dt_mpi_collective *other = &c->peers[r].heard.waits_for;
         if (other->number != w->collective.number || (other->kind == w->collective.kind && other->bytes == w->collective.bytes))
             continue;
+        c->failed = true;
+        describe(&w->collective, here, sizeof here);
         describe(other, there, sizeof there);
-        return dt_fail(err, DT_ERR_TIMEOUT, "rank %d is in %s, and rank %d (%s) in %s (collective %lld): a bug, or ranks that were started differently",
-                       c->head.rank, here, r, c->peers[r].host, there, (long long)w->collective.number);
+        return dt_fail(err, DT_ERR_COMM, "rank %d is in %s, and rank %d (%s) in %s (collective %lld): a bug", c->head.rank, here, r, c->peers[r].host, there,
+                       (long long)w->collective.number);
     }
+    return DT_OK;
+}
+
+static dt_status timed_out(dt_comm_mpi *c, const dt_mpi_waiting *w, dt_error *err)
+{
+    char names[700], here[80];
+    c->failed = true;
+    describe(&w->collective, here, sizeof here);
     if (list_missing(c, w, names, sizeof names) == 0)
         return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s (collective %lld) nothing arrives, although all ranks have come: look at the network between hosts",
                        c->deadline_s, here, (long long)w->collective.number);
@@ -154,6 +163,7 @@ dt_status dt_mpi_waiting_turn(dt_comm_mpi *c, dt_mpi_waiting *w, bool moved, dt_
         DT_TRY(send_notices(c, &w->collective, err));
     w->noticed = true;
     DT_TRY(hear_notices(c, err));
+    DT_TRY(check_same_collective(c, w, err));
     if (waited_s >= give_up_s)
         return timed_out(c, w, err);
     if (waited_s >= WARN_AFTER_S && !w->warned) {

@@ -1,2 +1,3 @@
 # Tests of comm/. A test program is one line: COMM_TESTS += tests/comm/NAME_test (from tests/comm/NAME_test.c).
-TEST_HELPERS += tests/comm/mpi_cases
+PROGRAM_TESTS += tests/comm/mpi_test.sh
+TEST_HELPERS += tests/comm/mpi_cases tests/comm/mpi_failures

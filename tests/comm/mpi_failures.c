@@ -1,0 +1,120 @@
+/* Ranks that misbehave, for mpi_test.sh: mpi_failures WHAT [RANK]. The other ranks print the error that they get, as launch/main.c
+ * does, and make all leave. */
+#include "comm/mpi.h"
+#include "core/base/clock.h"
+#include "core/base/fault.h"
+
+#include <mpi.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEADLINE_S 2.0
+
+static dt_comm *comm;
+
+static void check(dt_status status, const dt_error *err)
+{
+    if (status == DT_OK)
+        return;
+    fprintf(stderr, "rank %d: %s: %s\n", comm->rank, dt_status_name(status), err->message);
+    comm->ops->abort(comm, 9);
+}
+
+static void barrier(void)
+{
+    dt_error err = {0};
+    check(comm->ops->barrier(comm, &err), &err);
+}
+
+/* Sums of this many elements until the end of the test. */
+static void sum_for_ever(int64_t n)
+{
+    float *v = calloc((size_t)n, sizeof *v);
+    for (;;) {
+        dt_error err = {0};
+        dt_comm_request *requests[8];
+        for (int i = 0; i < 8; i++)
+            check(comm->ops->all_reduce_start(comm, v + n / 8 * i, n / 8, &requests[i], &err), &err);
+        for (int i = 0; i < 8; i++)
+            check(comm->ops->wait(comm, requests[i], &err), &err);
+    }
+}
+
+/* What the rank does that is told to. */
+static void misbehave(const char *what)
+{
+    dt_error err = {0};
+    char bytes[400] = "";
+    if (strcmp(what, "abort") == 0)
+        comm->ops->abort(comm, 3);
+    if (strcmp(what, "exit") == 0)
+        exit(0);
+    if (strcmp(what, "exit5") == 0)
+        _exit(5);
+    if (strcmp(what, "kill") == 0)
+        raise(SIGKILL);
+    if (strcmp(what, "stop") == 0)
+        raise(SIGSTOP);
+    if (strcmp(what, "late") == 0)
+        dt_clock_sleep_s(0.7 * DEADLINE_S);
+    else if (strcmp(what, "other") == 0)
+        check(comm->ops->broadcast(comm, bytes, sizeof bytes, 0, &err), &err);
+    else if (strcmp(what, "leave") == 0) {
+        comm->ops->destroy(comm);
+        _exit(9); /* not exit(): MPI is not finalized */
+    } else
+        _exit(77);
+}
+
+static void wrong_sizes(int rank)
+{
+    float v[64] = {0};
+    dt_error err = {0};
+    check(comm->ops->all_reduce(comm, v, comm->rank == rank ? 20 : 40, DT_F32, DT_REDUCE_SUM, &err), &err);
+    barrier();
+}
+
+/* MPI was started by somebody else, and with too low a level. */
+static int too_low_a_level(void)
+{
+    int level;
+    dt_error err = {0};
+    MPI_Init_thread(NULL, NULL, MPI_THREAD_SINGLE, &level);
+    dt_status status = dt_comm_mpi_create(NULL, &comm, &err);
+    printf("%s: %s\n", dt_status_name(status), err.message);
+    MPI_Finalize();
+    status = dt_comm_mpi_create(NULL, &comm, &err);
+    printf("%s: %s\n", dt_status_name(status), err.message);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const dt_comm_mpi_options options = {.deadline_s = DEADLINE_S};
+    const char *what = argc > 1 ? argv[1] : "";
+    int rank = argc > 2 ? atoi(argv[2]) : 1;
+    dt_error err = {0};
+    if (strcmp(what, "level") == 0)
+        return too_low_a_level();
+    if (dt_comm_mpi_create(&options, &comm, &err) != DT_OK || dt_fault_arm(getenv("DTRAIN_FAULT"), comm->rank, &err) != DT_OK) {
+        fprintf(stderr, "%s\n", err.message);
+        return 1;
+    }
+    barrier();
+    if (strcmp(what, "sum") == 0) /* until a fault point does something */
+        sum_for_ever(8 << 20);
+    if (strcmp(what, "sizes") == 0)
+        wrong_sizes(rank);
+    else if (comm->rank == rank)
+        misbehave(what);
+    else if (strcmp(what, "late") != 0 && strcmp(what, "other") != 0 && strcmp(what, "leave") != 0)
+        sum_for_ever(8 << 20);
+    barrier();
+    comm->ops->destroy(comm);
+    printf("rank left in order\n");
+    return 0;
+}

@@ -1,0 +1,65 @@
+#!/bin/bash
+# comm/mpi under mpirun: all operations with 1 to 4 ranks, and ranks that fail in every way: all leave soon, with a code that tells.
+. "$(dirname "$0")/../lib.sh"
+
+cases=$TOP_BUILDDIR/tests/comm/mpi_cases
+failing=$TOP_BUILDDIR/tests/comm/mpi_failures
+
+for n in 1 2 3 4; do
+    begin "all_operations_with_${n}_ranks"
+    expect_exit 0 ranks $n "$cases"
+    expect_output '^[0-9]+ passed, 0 failed'
+done
+
+# Everything below ends at once or after the deadline of mpi_failures, 2 s; mpirun takes some seconds itself on a busy machine.
+TIME_LIMIT_S=$((30 * ${DTRAIN_TEST_SLOWER:-1}))
+
+begin "abort_ends_all_ranks_with_its_code"
+expect_exit 3 ranks 3 "$failing" abort
+expect_no_output 'left in order'
+
+begin "a_rank_that_exits_without_a_word_ends_all"
+expect_exit 1 ranks 3 "$failing" exit
+expect_output 'exiting improperly'
+expect_exit 5 ranks 3 "$failing" exit5
+
+begin "a_killed_rank_ends_all"
+expect_exit 137 ranks 3 "$failing" kill
+expect_exit 137 ranks 2 "$failing" kill 0
+
+begin "a_rank_that_hangs_is_named_and_ends_all"
+expect_exit 9 ranks 3 "$failing" stop
+expect_output '^rank [02]: timeout: after 2 s in the sum of gradients of [0-9]+ bytes \(collective [0-9]+\) there is no sign of rank 1 \([^)]+\)'
+expect_no_output 'no sign of rank [02]'
+expect_exit 9 ranks 2 "$failing" stop 0
+expect_output '^rank 1: timeout: .* no sign of rank 0'
+
+begin "a_late_rank_is_waited_for"
+expect_exit 0 ranks 3 "$failing" late
+expect test "$(grep -c 'left in order' "$OUTPUT")" = 3
+
+begin "a_rank_in_another_collective_is_named"
+expect_exit 9 ranks 2 "$failing" other
+expect_output '^rank (0: .* is in a barrier, and rank 1 \([^)]+\) in a broadcast|1: .* is in a broadcast of 400 bytes, and rank 0 \([^)]+\) in a barrier)'
+
+begin "a_rank_that_sums_something_else_is_named"
+expect_exit 9 ranks 2 "$failing" sizes
+expect_output 'sent [0-9]+ bytes where|MPI_ERR_TRUNCATE'
+
+begin "a_rank_that_leaves_alone_does_not_hang"
+expect_exit 9 ranks 3 "$failing" leave
+expect_output 'is in a barrier, and rank 1 \([^)]+\) in leaving'
+
+begin "fault_points_kill_in_the_middle_of_a_sum"
+expect_exit 137 env DTRAIN_FAULT=comm.start@1:30:kill "$MPIRUN" --oversubscribe -np 3 "$failing" sum
+expect_exit 9 env DTRAIN_FAULT=comm.wait@2:9 "$MPIRUN" --oversubscribe -np 3 "$failing" sum
+expect_output '^rank 2: communication: gradients: fault point comm\.wait$'
+expect_exit 9 env DTRAIN_FAULT=comm.start@0:17:stop "$MPIRUN" --oversubscribe -np 3 "$failing" sum
+expect_output '^rank [12]: timeout: .* no sign of rank 0'
+
+begin "too_low_a_thread_level_is_named"
+expect_exit 0 ranks 2 "$failing" level
+expect_output '^unsupported: Open MPI [0-9.]+ gives thread level single where funneled is needed'
+expect_output '^unsupported: MPI was finalized before'
+
+finish
