@@ -6,3 +6,4 @@ PROGRAM_TESTS += tests/program/includes_test.sh
 PROGRAM_TESTS += tests/program/lib_test.sh
 PROGRAM_TESTS += tests/program/lists_test.sh
 PROGRAM_TESTS += tests/program/packages_test.sh
+PROGRAM_TESTS += tests/program/errors_test.sh tests/program/train_test.sh

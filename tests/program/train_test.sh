@@ -37,7 +37,10 @@ differ()
 # gone PID: there is no such process, or what is left of it waits for its parent only.
 gone()
 {
-    case $(ps -o stat= -p "$1") in '' | Z*) return 0 ;; esac
+    for _i in $(seq 50); do # the kernel may still be taking its memory back
+        case $(ps -o stat= -p "$1") in '' | Z*) return 0 ;; esac
+        sleep 0.1
+    done
     return 1
 }
 
@@ -74,14 +77,14 @@ expect cmp a.safetensors b.safetensors
 
 begin "two ranks do what one rank does that accumulates twice"
 small_data
-expect_exit 0 "$DTRAIN" "${small[@]}" --lr 0.001 --batch 4 --accumulate 2 --steps 4 --out a --export a.safetensors
-expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --lr 0.001 --batch 4 --steps 4 --out b --export b.safetensors
+expect_exit 0 "$DTRAIN" "${small[@]}" --lr 0.001 --batch 4 --accumulate 2 --steps 1 --out a --export a.safetensors
+expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --lr 0.001 --batch 4 --steps 1 --out b --export b.safetensors
 expect_exit 0 "$DTRAIN" eval --data data --weights a.safetensors
 expect_output '^val_loss '
 was=$(grep '^val_loss' "$OUTPUT")
 expect_exit 0 "$DTRAIN" eval --data data --weights b.safetensors
 is=$(grep '^val_loss' "$OUTPUT")
-awk -v a="$was" -v b="$is" 'BEGIN { split(a, x); split(b, y); d = x[2] / y[2] - 1; exit !(d < 1e-3 && d > -1e-3) }' || fail "$was against $is"
+awk -v a="$was" -v b="$is" 'BEGIN { split(a, x); split(b, y); d = x[2] / y[2] - 1; exit !(d < 1e-4 && d > -1e-4) }' || fail "$was against $is"
 
 begin "killed at any moment and resumed, the bits are those of an undisturbed run"
 small_data
@@ -152,13 +155,11 @@ begin "every image counts once, whatever the number of ranks and the batch"
 small_data
 rm "$(ls data/val/1/*.jpg | head -n 1)"
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 4 --out run
-for n in 1 2 3; do
-    for batch in 1 3 7; do
-        expect_exit 0 ranks $n "$DTRAIN" eval --data data --weights run --batch $batch --threads 1
-        expect_output ' n 19$'
-        line=$(grep '^val_loss' "$OUTPUT" | cut -c 1-16,19-)
-        echo "$line" >>lines
-    done
+for ranks_and_batch in '1 7' '1 32' '2 3' '2 10' '3 1' '3 7'; do
+    set -- $ranks_and_batch
+    expect_exit 0 ranks $1 "$DTRAIN" eval --data data --weights run --batch $2 --threads 1
+    expect_output ' n 19$'
+    grep '^val_loss' "$OUTPUT" | sed 's/^\(val_loss [0-9]*\.[0-9][0-9][0-9]\)[0-9]*/\1/' >>lines
 done
 expect test "$(sort -u lines | wc -l)" = 1
 
