@@ -129,7 +129,7 @@ _Static_assert(sizeof(dt_schedule_kind) == sizeof(int) && sizeof(dt_dtype) == si
 
 /* What the built-in demo takes for options that nobody has set: handwritten digits, which have no mirror image and fill their frame. */
 static const char *const demo_settings[][2] = {
-    {"arch", "resnet18"},  {"image-size", "32"},    {"batch", "32"},        {"epochs", "6"},    {"lr", "0.05"},   
+    {"arch", "resnet18"},  {"image-size", "32"},    {"batch", "32"},        {"epochs", "8"},    {"lr", "0.05"},   
     {"nesterov", "yes"},   {"weight-decay", "0.0005"}, {"crop-scale", "0.6,1"}, {"flip", "0"}, {"eval-crop", "1"},
 };
 
