@@ -5,13 +5,15 @@
  *   source->ops->start(source, epoch, 0, n_batches, err);      then next, release; at the end ops->destroy
  *
  * What sample `id` of epoch `e` looks like depends on the files, the seed, e and id, and on nothing else: the same bits for
- * any number of threads, any world size, and after any restart. Integer arithmetic makes them the same on every processor.
+ * any number of threads, any world size, and after any restart; pixels come out of integer arithmetic alone.
  *
  * Broken files (unreadable, not a JPEG, truncated, corrupt, absurdly large) are named in the log once, with the reason. In
  * training a deterministic other sample, with its own label, stands in; in evaluation the row gets label -1 and is not
  * counted. A file is checked to its last byte when it is first met, so that what counts as broken does not depend on where
  * the random crop fell. Once more than max_broken of all files were found broken since start, next returns DT_ERR_DATA.
  * Within an epoch each file is asked for by one rank only: stats' n_broken may be summed over the ranks.
+ *
+ * The caller may hold three batches at a time at least; those held when start is called are taken back.
  */
 #ifndef DT_IO_LOADER_H
 #define DT_IO_LOADER_H
