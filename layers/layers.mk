@@ -28,7 +28,7 @@ layers_SOURCES += layers/cpu/kernels_cpu.h layers/cpu/cpu_internal.h layers/cpu/
 # layers/cpu/kernels_cpu.c picks a table of them at run time. All of their vectors are passed between inlined functions, so the ABI
 # that -Wpsabi is about does not matter.
 layers_simd_SOURCES = layers/cpu/simd.h layers/cpu/simd_vec.h layers/cpu/simd_norm.c layers/cpu/simd_pool.c layers/cpu/simd_residual.c \
-	layers/cpu/simd_table.c layers/cpu/simd_update.c
+	layers/cpu/simd_table.c layers/cpu/simd_update.c layers/cpu/simd_wgrad.c
 layers_simd_CFLAGS = $(AM_CFLAGS) $(OPENMP_CFLAGS) -Wno-psabi
 
 if BUILD_AVX2

@@ -23,11 +23,14 @@ static dt_status check(const dt_conv_desc *d, dt_error *err)
 
 /* -- chunks and algorithms ----------------------------------------------------------------------------------------- */
 
-/* As many images as keep a thread's part of x and y within chunk_bytes, the same number for every thread. */
-static int64_t images_wanted(const dt_cpu_kernels *cpu, const dt_conv *conv)
+/* How many images a chunk should have, the same number for every thread: their x and y should fit into chunk_bytes, but be
+ * at least as large as the weights, which each chunk reads anew, and four times as large where each adds its part to the gradient of them. */
+static int64_t images_wanted(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction)
 {
     const int64_t image_bytes = (conv->x_image + conv->y_image) * (int64_t)sizeof(float);
-    const int64_t per_thread = cpu->chunk_bytes / image_bytes;
+    const int64_t weights_bytes = conv->weights_elems * (int64_t)sizeof(float) * (direction == DT_BACKWARD_WEIGHTS ? 4 : 1);
+    const int64_t chunk_bytes = cpu->chunk_bytes > weights_bytes ? cpu->chunk_bytes : weights_bytes;
+    const int64_t per_thread = chunk_bytes / image_bytes;
     return (per_thread > 1 ? per_thread : 1) * cpu->n_threads;
 }
 
@@ -69,8 +72,8 @@ static double winograd_gain(const dt_conv_desc *d, int64_t n_images, dt_directio
 #define WINOGRAD_LEAST_GAIN 1.2
 /* Tiles for each thread in a chunk: with 128 of them the weights' transformation costs a sixth. */
 #define WINOGRAD_TILES 128
-/* Transformed weights of 512 to 512 channels, and of their gradient, fit. */
-#define WINOGRAD_MOST_SCRATCH_BYTES (112 << 20)
+/* Transformed weights of 256 to 256 channels, and of their gradient, fit, but not those of 512 to 512. */
+#define WINOGRAD_MOST_SCRATCH_BYTES (64 << 20)
 
 /* Images of fewer pixels are convolved directly. Winograd's rounding error is ten times the direct one's (2e-6 against 2e-7 of the largest
  * element), and BatchNorm over few values amplifies it: after three steps of ResNet-18 at 32 pixels, 16 images each, three seeds, weights were
@@ -95,17 +98,45 @@ static dt_status prepare_winograd(dt_cpu_kernels *cpu, const dt_conv *conv, dt_d
     return DT_OK;
 }
 
+/* The weight gradient of windows on small images is faster by simd_wgrad.c than by oneDNN's direct algorithm (README.md): 1.1 to 2.1 times
+ * up to so many pixels, and never slower. */
+#define OWN_WGRAD_MOST_PIXELS (14 * 14)
+/* A block's planes of x and dy in a chunk, which are read once for each block of the other: they should stay in a second-level cache. */
+#define OWN_WGRAD_CHUNK_BYTES (128 << 10)
+
+static void prepare_own_wgrad(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_conv_pass *pass)
+{
+    const dt_conv_desc *d = &conv->desc;
+    const int64_t pixels = d->h * d->w + dt_conv_out_h(d) * dt_conv_out_w(d);
+    const int64_t wanted = OWN_WGRAD_CHUNK_BYTES / (pixels * cpu->block * (int64_t)sizeof(float));
+    unprepare(pass);
+    split(pass, d->n, wanted > 1 ? wanted : 1);
+    pass->own_wgrad = true;
+}
+
 static dt_status prepare(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, dt_conv_pass *pass, dt_error *err)
 {
+    const dt_conv_desc *d = &conv->desc;
+    const bool can_be_own = direction == DT_BACKWARD_WEIGHTS && !d->reads_image;
     DT_TRY(prepare_winograd(cpu, conv, direction, pass, err));
     if (pass->prepared[0].primitive != NULL)
         return DT_OK;
-    return prepare_chunks(cpu, conv, direction, DT_DIRECT, images_wanted(cpu, conv), pass, err);
+    if (can_be_own && d->r * d->s > 1 && d->h * d->w <= OWN_WGRAD_MOST_PIXELS) {
+        prepare_own_wgrad(cpu, conv, pass);
+        return DT_OK;
+    }
+    DT_TRY(prepare_chunks(cpu, conv, direction, DT_DIRECT, images_wanted(cpu, conv, direction), pass, err));
+    if (can_be_own && pass->prepared[0].primitive == NULL)
+        prepare_own_wgrad(cpu, conv, pass);
+    return DT_OK;
 }
+
 
 static int64_t primitive_bytes(const dt_conv *conv, const dt_conv_pass *pass)
 {
     int64_t most = 0;
+    if (pass->own_wgrad)
+        return 0;
     for (int i = 0; i < (pass->n_larger == pass->n_chunks ? 1 : 2); i++) {
         const dt_onednn_conv *prepared = &pass->prepared[i];
         const int64_t bytes = prepared->primitive != NULL ? prepared->scratchpad_bytes : dt_conv_gemm_scratch_bytes(&conv->desc);

@@ -109,6 +109,40 @@ dt_status dt_cpu_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tenso
     return DT_OK;
 }
 
+typedef struct wgrad_pass {
+    const dt_cpu_kernels *cpu;
+    dt_cpu_window window;
+    int64_t n_c_blocks;
+    const float *x, *dy;
+    bool accumulate;
+    float *dw;
+} wgrad_pass;
+
+/* A unit of work is a pair of blocks, of filters and of input channels, whose weights lie together. */
+static void wgrad_work(void *context, int thread, int64_t begin, int64_t end)
+{
+    const wgrad_pass *p = context;
+    const dt_cpu_window *c = &p->window;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const float *x = p->x + i % p->n_c_blocks * c->h * c->w * c->block, *dy = p->dy + i / p->n_c_blocks * c->p * c->q * c->block;
+        p->cpu->simd->weight_gradient(c, x, dy, p->accumulate, p->dw + i * c->r * c->s * c->block * c->block);
+    }
+}
+
+static void own_wgrad(const dt_cpu_kernels *cpu, const dt_conv *conv, int64_t n, const float *x, const float *dy, bool accumulate, float *dw)
+{
+    const dt_conv_desc *d = &conv->desc;
+    wgrad_pass pass = {.cpu = cpu,
+                       .window = {cpu->block, n, d->h, d->w, dt_conv_out_h(d), dt_conv_out_w(d), d->r, d->s, d->stride, d->pad, conv->x_image, conv->y_image},
+                       .n_c_blocks = d->c / cpu->block,
+                       .x = x,
+                       .dy = dy,
+                       .accumulate = accumulate,
+                       .dw = dw};
+    dt_cpu_parallel(cpu, d->k / cpu->block * pass.n_c_blocks, wgrad_work, &pass);
+}
+
 dt_status dt_cpu_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy, float *dw, bool accumulate, dt_error *err)
 {
     dt_cpu_kernels *cpu = dt_cpu(k);
@@ -120,9 +154,14 @@ dt_status dt_cpu_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_ac
     dt_onednn_enter(cpu);
     for (int64_t i = 0; i < conv->backward_weights.n_chunks; i++) {
         const dt_conv_chunk chunk = dt_conv_chunk_at(&conv->backward_weights, i);
-        const bool adds = accumulate || i > 0; /* oneDNN only overwrites */
-        DT_TRY(run(cpu, conv, DT_BACKWARD_WEIGHTS, &chunk, plain_x(cpu, conv, x, &chunk, scratch.acts), adds ? scratch.weights : dw,
-                   in + chunk.first * conv->y_image, scratch.primitive, err));
+        const bool adds = accumulate || i > 0;
+        float *chunk_x = plain_x(cpu, conv, x, &chunk, scratch.acts), *chunk_dy = in + chunk.first * conv->y_image;
+        if (conv->backward_weights.own_wgrad) {
+            own_wgrad(cpu, conv, chunk.n, chunk_x, chunk_dy, adds, dw);
+            continue;
+        }
+        /* oneDNN only overwrites. */
+        DT_TRY(run(cpu, conv, DT_BACKWARD_WEIGHTS, &chunk, chunk_x, adds ? scratch.weights : dw, chunk_dy, scratch.primitive, err));
         if (adds)
             dt_cpu_add(cpu, conv->weights_elems, dw, scratch.weights, dw);
     }

@@ -33,6 +33,12 @@ typedef struct dt_cpu_pool {
     int64_t block, h, w, p, q, window, stride, pad;
 } dt_cpu_pool;
 
+/* A convolution as one block of c and one of k see it: from image to image, x and dy move by so many elements. */
+typedef struct dt_cpu_window {
+    int64_t block, n, h, w, p, q, r, s, stride, pad;
+    int64_t x_image, y_image;
+} dt_cpu_window;
+
 typedef struct dt_cpu_simd {
     const char *name; /* "AVX-512", "AVX2", "baseline" */
 
@@ -57,6 +63,8 @@ typedef struct dt_cpu_simd {
     /* Rows begin to end - 1 of dx [h][w][block] = dy scattered by argmax */
     void (*max_pool_backward)(const dt_cpu_pool *pool, const float *dy, const uint8_t *argmax, int64_t begin, int64_t end, float *dx);
 
+    /* dw [r][s][c in block][k in block] (= or +=) the gradient from the planes of one block of c and one of k */
+    void (*weight_gradient)(const dt_cpu_window *conv, const float *x, const float *dy, bool accumulate, float *dw);
     /* Tiles of `block` x `block` weights, transposed: to[j][i] = from[i][j] */
     void (*transpose)(int64_t block, const float *from, float *to);
 

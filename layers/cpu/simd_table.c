@@ -20,6 +20,7 @@ const dt_cpu_simd DT_SIMD_NAME(simd) = {
     .residual_backward = DT_SIMD_NAME(residual_backward),
     .max_pool = DT_SIMD_NAME(max_pool),
     .max_pool_backward = DT_SIMD_NAME(max_pool_backward),
+    .weight_gradient = DT_SIMD_NAME(weight_gradient),
     .transpose = DT_SIMD_NAME(transpose),
     .sgd = DT_SIMD_NAME(sgd),
 };

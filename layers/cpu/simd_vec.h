@@ -60,6 +60,9 @@ DT_SIMD_INLINE v8d v8_widen(v8 v)
     return __builtin_convertvector(v, v8d);
 }
 
+/* a * b + c, rounded once where the processor can. */
+DT_SIMD_INLINE v8 v8_fma(v8 a, v8 b, v8 c);
+
 /* Values per channel for a step. */
 DT_SIMD_INLINE v8x2 v8_channels(int64_t block, const float *p)
 {
@@ -107,6 +110,12 @@ DT_SIMD_INLINE uint8_t v8_bits(v8i mask)
 {
     return (uint8_t)_mm256_movemask_ps((__m256)mask);
 }
+#    if defined __FMA__
+DT_SIMD_INLINE v8 v8_fma(v8 a, v8 b, v8 c)
+{
+    return (v8)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
+#    endif
 #else
 DT_SIMD_INLINE uint8_t v8_bits(v8i mask)
 {
@@ -114,6 +123,13 @@ DT_SIMD_INLINE uint8_t v8_bits(v8i mask)
     for (unsigned i = 0; i < 8; i++)
         bits |= (unsigned)(mask[i] & 1) << i;
     return (uint8_t)bits;
+}
+#endif
+
+#if !defined __FMA__
+DT_SIMD_INLINE v8 v8_fma(v8 a, v8 b, v8 c)
+{
+    return a * b + c;
 }
 #endif
 
@@ -129,6 +145,7 @@ void DT_SIMD_NAME(residual_backward)(int64_t block, int64_t n, const float *dy, 
                                      const dt_cpu_reduce *skip, float *g);
 void DT_SIMD_NAME(max_pool)(const dt_cpu_pool *pool, const float *x, const dt_cpu_norm *norm, float *y, uint8_t *argmax);
 void DT_SIMD_NAME(max_pool_backward)(const dt_cpu_pool *pool, const float *dy, const uint8_t *argmax, int64_t begin, int64_t end, float *dx);
+void DT_SIMD_NAME(weight_gradient)(const dt_cpu_window *conv, const float *x, const float *dy, bool accumulate, float *dw);
 void DT_SIMD_NAME(transpose)(int64_t block, const float *from, float *to);
 void DT_SIMD_NAME(sgd)(const dt_cpu_sgd *sgd, int64_t n, float *values, const float *grads, float *momentum);
 
