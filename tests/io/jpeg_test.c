@@ -332,6 +332,39 @@ static void a_decoder_is_as_good_as_new_after_a_broken_file(void)
     free(bytes);
 }
 
+/* A file without Huffman tables (frames of Motion JPEG are such) is decoded with the standard ones, not with those of the file before. */
+static void a_file_is_decoded_the_same_whatever_came_before(void)
+{
+    jpeg_kit_recipe recipe = {.width = 40, .height = 40},
+                    other = {.width = 40, .height = 40, .quality = 30, .progressive = true};
+    size_t n_bytes, n_other, n = 0;
+    uint8_t *bytes = jpeg_kit_encode(&recipe, &n_bytes), *before = jpeg_kit_encode(&other, &n_other),
+            *bare = malloc(n_bytes);
+    static uint8_t whole[40 * 40 * 3], after[40 * 40 * 3];
+    dt_rect all = {.w = 40, .h = 40};
+    dt_error err = {0};
+    for (size_t i = 0; i < n_bytes;) { /* leave out the DHT segments; those before the data have lengths */
+        bool segment = i >= 2;
+        size_t length = segment ? 2 + (size_t)bytes[i + 2] * 256 + bytes[i + 3] : 2;
+        bool last = segment && bytes[i + 1] == 0xda;
+        if (last)
+            length = n_bytes - i;
+        if (!(segment && bytes[i + 1] == 0xc4)) {
+            memcpy(bare + n, bytes + i, length);
+            n += length;
+        }
+        i += length;
+    }
+    DT_REQUIRE(n < n_bytes);
+    DT_REQUIRE(decode(bytes, n_bytes, 1, all, true, whole, &err) == DT_OK);
+    DT_REQUIRE(decode_all(before, n_other) == DT_OK);
+    DT_CHECK_MSG(decode(bare, n, 1, all, true, after, &err) == DT_OK, "%s", err.message);
+    DT_CHECK_BYTES(after, whole, sizeof whole);
+    free(bare);
+    free(before);
+    free(bytes);
+}
+
 static void odd_files_are_as_their_readme_says(void)
 {
     static const char *const whole[] = {
@@ -406,6 +439,7 @@ static const dt_test tests[] = {
     DT_TEST(kinds_that_nobody_reads_are_unsupported),
     DT_TEST(endless_scans_are_refused),
     DT_TEST(a_decoder_is_as_good_as_new_after_a_broken_file),
+    DT_TEST(a_file_is_decoded_the_same_whatever_came_before),
     DT_TEST(odd_files_are_as_their_readme_says),
     DT_TEST(failed_allocations_are_reported_and_leak_nothing),
 };
