@@ -20,6 +20,7 @@
 #include "layers/registry.h"
 #include "layers/resnet.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -186,13 +187,14 @@ static void say_what_is_next(const training *t, bool is_demo)
     dt_log_info("the run is in %s: metrics.jsonl, checkpoints/, and config.conf, which --config takes again", c->out);
     if (!is_demo)
         return;
+    const char *program = program_invocation_name; /* "./dtrain": a line to copy */
     dt_log_info("that was the built-in demo. What to do next:");
-    dt_log_info("  dtrain eval --data %s --weights %s", c->data, c->out);
+    dt_log_info("  %s eval --data %s --weights %s", program, c->data, c->out);
     dt_log_info("      evaluates what was just trained");
-    dt_log_info("  mpirun -np 2 dtrain --data DIR --arch resnet18 --image-size 64");
+    dt_log_info("  mpirun -np 2 %s --data DIR --arch resnet18 --image-size 64", program);
     dt_log_info("      trains on your images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg");
-    dt_log_info("  dtrain --help");
-    dt_log_info("      every option; options can stand in a file too: dtrain --config %s/config.conf", c->out);
+    dt_log_info("  %s --help", program);
+    dt_log_info("      every option; options can stand in a file too: %s --config %s/config.conf", program, c->out);
 }
 
 /* -- the command ------------------------------------------------------------------------------------------------------------- */
