@@ -368,11 +368,23 @@ static dt_status count_broken(trainer *t, int64_t *n, dt_error *err)
     return t->comm->ops->all_reduce(t->comm, n, 1, DT_I64, DT_REDUCE_SUM, err);
 }
 
+/* A source stops when its own rank has found too many; here they count together. */
+static dt_status check_broken(trainer *t, dt_error *err)
+{
+    double share = (double)t->n_broken / (double)t->train.n_samples;
+    if (share <= t->config->max_broken + 1e-9)
+        return DT_OK;
+    t->agreed = true;
+    return dt_fail(err, DT_ERR_DATA, "%lld of the %lld training files are broken: %.3g%%, and --max-broken allows %.3g%%; the log names them", (long long)t->n_broken,
+                   (long long)t->train.n_samples, 100.0 * share, 100.0 * t->config->max_broken);
+}
+
 static dt_status end_epoch(trainer *t, dt_error *err)
 {
     int64_t broken = 0;
     DT_TRY(count_broken(t, &broken, err));
     t->n_broken = broken > t->n_broken ? broken : t->n_broken;
+    DT_TRY(check_broken(t, err));
     double elapsed = dt_clock_s() - t->epoch_start_s;
     dt_metrics_epoch m = {.epoch = t->epoch,
                           .step = t->step,

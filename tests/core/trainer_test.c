@@ -61,6 +61,7 @@ static job new_job(int size)
                            .schedule = DT_SCHEDULE_COSINE,
                            .seed = 3,
                            .keep = 3,
+                           .max_broken = 0.1,
                            .eval_every = 1.0};
     return j;
 }
@@ -497,6 +498,18 @@ static void broken_files_are_summed_over_ranks(void)
     free_job(&j);
 }
 
+/* Each rank alone is below the limit. */
+static void too_many_broken_files_of_all_ranks_together_stop_the_run(void)
+{
+    job j = new_job(2);
+    j.broken = 4; /* 8 of 64 */
+    run(&j);
+    check_all(&j, DT_ERR_DATA);
+    DT_CHECK_CONTAINS(j.error[1].message, "8 of the 64 training files are broken: 12.5%, and --max-broken allows 10%");
+    DT_CHECK(!j.local[0] && !j.local[1]);
+    free_job(&j);
+}
+
 static void steps_limit_counts_optimizer_steps(void)
 {
     job j = new_job(1);
@@ -525,6 +538,7 @@ static const dt_test tests[] = {
     DT_TEST(too_few_images_are_refused),
     DT_TEST(evaluation_comes_as_often_as_asked),
     DT_TEST(broken_files_are_summed_over_ranks),
+    DT_TEST(too_many_broken_files_of_all_ranks_together_stop_the_run),
     DT_TEST(steps_limit_counts_optimizer_steps),
 };
 DT_TEST_MAIN("core/trainer", tests)
