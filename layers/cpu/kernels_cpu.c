@@ -26,21 +26,29 @@ static int64_t tensor_bytes(dt_kernels *k, int64_t n, int64_t c, int64_t h, int6
     return n * c * h * w * (int64_t)sizeof(float);
 }
 
-/* The place of element i of an NCHW tensor in ours: blocked, but for the image. */
-static int64_t place_of(int64_t block, const dt_tensor *t, int64_t i)
+/* A plane of an NCHW tensor in ours: its first element, and the step to the next one. */
+typedef struct plane_place {
+    int64_t first, step;
+} plane_place;
+
+static plane_place place_of(int64_t block, const dt_tensor *t, int64_t plane)
 {
-    if (t->c == 3 || (t->h == 1 && t->w == 1))
-        return i;
-    const int64_t n_pixels = t->h * t->w, pixel = i % n_pixels, c = i / n_pixels % t->c, n = i / n_pixels / t->c;
-    return ((n * t->c / block + c / block) * n_pixels + pixel) * block + c % block;
+    const int64_t n_pixels = t->h * t->w;
+    if (t->c == 3 || n_pixels == 1) /* the image; features and logits */
+        return (plane_place){plane * n_pixels, 1};
+    const int64_t c = plane % t->c;
+    return (plane_place){(plane - c % block) * n_pixels + c % block, block};
 }
 
 static dt_status tensor_import(dt_kernels *k, const float *nchw, const dt_tensor *t, dt_error *err)
 {
     float *data = dt_cpu_data_like(t, t);
     (void)err;
-    for (int64_t i = 0; i < dt_cpu_elems(t); i++)
-        data[place_of(dt_cpu(k)->block, t, i)] = nchw[i];
+    for (int64_t plane = 0; plane < t->n * t->c; plane++) {
+        const plane_place at = place_of(dt_cpu(k)->block, t, plane);
+        for (int64_t i = 0; i < t->h * t->w; i++)
+            data[at.first + i * at.step] = *nchw++;
+    }
     return DT_OK;
 }
 
@@ -48,8 +56,11 @@ static dt_status tensor_export(dt_kernels *k, const dt_tensor *t, float *nchw, d
 {
     const float *data = dt_cpu_data_like(t, t);
     (void)err;
-    for (int64_t i = 0; i < dt_cpu_elems(t); i++)
-        nchw[i] = data[place_of(dt_cpu(k)->block, t, i)];
+    for (int64_t plane = 0; plane < t->n * t->c; plane++) {
+        const plane_place at = place_of(dt_cpu(k)->block, t, plane);
+        for (int64_t i = 0; i < t->h * t->w; i++)
+            *nchw++ = data[at.first + i * at.step];
+    }
     return DT_OK;
 }
 
