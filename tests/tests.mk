@@ -34,7 +34,7 @@ include $(top_srcdir)/tests/program.mk
 UNIT_TESTS = $(CORE_TESTS) $(LAYERS_TESTS) $(COMM_TESTS) $(IO_TESTS) $(LAUNCH_TESTS)
 check_PROGRAMS = $(UNIT_TESTS) $(TEST_HELPERS)
 TESTS = $(UNIT_TESTS) $(PROGRAM_TESTS)
-EXTRA_DIST += $(PROGRAM_TESTS) tests/lib.sh $(PROGRAM_FILES) tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp
+EXTRA_DIST += $(PROGRAM_TESTS) tests/README.md tests/lib.sh $(PROGRAM_FILES) tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp
 
 check_LIBRARIES += tests/libtesting.a
 tests_libtesting_a_CPPFLAGS = $(DT_CPPFLAGS) $(CUNIT_CFLAGS) -DDT_TEST_TOP_SRCDIR='"$(abs_top_srcdir)"' \
