@@ -1,5 +1,5 @@
 # benchmarks/: one program per question, built and not run by `make bench`. benchmarks/NAME is made of benchmarks/NAME.c.
-BENCHMARKS = benchmarks/step_bench benchmarks/loader_bench benchmarks/conv_bench
+BENCHMARKS = benchmarks/step_bench benchmarks/loader_bench benchmarks/conv_bench benchmarks/all_reduce_bench
 
 EXTRA_PROGRAMS = $(BENCHMARKS)
 CLEANFILES += $(EXTRA_PROGRAMS)

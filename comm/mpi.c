@@ -258,7 +258,8 @@ static dt_status start_mpi(dt_comm_mpi *c, dt_error *err)
     we_started_mpi = we_started_mpi || !initialized;
     library_name(library, sizeof library);
     if (level < MPI_THREAD_FUNNELED)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s gives thread level %s where funneled is needed: build it with thread support", library, level_name(level));
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s gives thread level %s where funneled is needed: %s", library, level_name(level),
+                       initialized ? "start it with MPI_Init_thread" : "build it with thread support");
     snprintf(c->head.detail, sizeof c->head.detail, "%s, thread level %s", library, level_name(level));
     return DT_OK;
 }

@@ -44,9 +44,11 @@ typedef struct dt_mpi_slice {
 } dt_mpi_slice;
 
 enum {
-    DT_MPI_SLICES = 4,             /* under way at a time: one sends while others are added up */
-    DT_MPI_REQUESTS = 64 + 1,      /* core/comm.h promises 64; one more for a blocking sum */
-    DT_MPI_CHUNK_BYTES = 256 << 10 /* to each peer: fits a second-level cache with what it is added to */
+    /* A slice goes on by one of its stages when progress is called, which is once in a layer: with the gradients of 50 layers under way,
+     * so much must be. It costs less than that in scratch memory. Measured: README.md. */
+    DT_MPI_SLICE_BYTES = 4 << 20,
+    DT_MPI_SLICES = 8,
+    DT_MPI_REQUESTS = 64 + 1 /* core/comm.h promises 64; one more for a blocking sum */
 };
 
 /* A sum under way. Parts of it are cut off the front as slices. */
@@ -63,7 +65,6 @@ struct dt_comm_request {
 typedef struct dt_mpi_sum {
     dt_mpi_group hosts[2]; /* [0] ranks of this host, [1] ranks with this one's place on the other hosts */
     dt_comm_request requests[DT_MPI_REQUESTS], *free, *first, *last;
-    int64_t slice_bytes;
     int64_t n_cut; /* slices ever */
     int n_active;  /* of slices[] */
     dt_mpi_slice slices[DT_MPI_SLICES];

@@ -181,7 +181,7 @@ static dt_status begin_slice(dt_comm_mpi *c, dt_mpi_slice *s, dt_error *err)
 {
     dt_mpi_sum *sum = &c->sum;
     dt_comm_request *r = sum->first;
-    int64_t most = sum->slice_bytes / r->elem_bytes;
+    int64_t most = DT_MPI_SLICE_BYTES / r->elem_bytes;
     *s = (dt_mpi_slice){.owner = r, .data = r->data, .n = r->n_left < most ? r->n_left : most, .tag = (int)(sum->n_cut++ % TAGS), .stage = SUM_HERE};
     r->data += s->n * r->elem_bytes;
     r->n_left -= s->n;
@@ -345,24 +345,32 @@ static dt_status make_groups(dt_comm_mpi *c, const int *leaders, const int *loca
     return status;
 }
 
+/* What peers send for a slice's sum: the other members' elements for this rank, in the larger of the two stages. */
+static int64_t scratch_bytes(const dt_mpi_sum *sum)
+{
+    const int64_t elem = (int64_t)sizeof(double); /* the largest: parts are rounded up to elements */
+    const int64_t here = part(DT_MPI_SLICE_BYTES / elem, sum->hosts[0].size, 0).n;
+    const int64_t others = part(here, sum->hosts[1].size, 0).n;
+    const int64_t most = here * (sum->hosts[0].size - 1) > others * (sum->hosts[1].size - 1) ? here * (sum->hosts[0].size - 1)
+                                                                                          : others * (sum->hosts[1].size - 1);
+    return most * elem;
+}
+
 dt_status dt_mpi_sum_create(dt_comm_mpi *c, const int *leaders, const int *local_sizes, dt_error *err)
 {
-    const int64_t most_slice_bytes = 4 << 20; /* what the default bucket has: no more is ever in a slice */
     dt_mpi_sum *sum = &c->sum;
     DT_TRY(make_groups(c, leaders, local_sizes, err));
     const int widest = sum->hosts[0].size > sum->hosts[1].size ? sum->hosts[0].size : sum->hosts[1].size;
-    sum->slice_bytes = (int64_t)widest * DT_MPI_CHUNK_BYTES < most_slice_bytes ? (int64_t)widest * DT_MPI_CHUNK_BYTES : most_slice_bytes;
-    /* Parts of 16 elements at least, rounded up: a little more than the slice where there are many peers. */
-    sum->scratch_bytes = sum->slice_bytes + (int64_t)widest * 16 * (int64_t)sizeof(double);
+    sum->scratch_bytes = scratch_bytes(sum);
     sum->n_messages = 2 * (widest - 1);
-    const size_t n = (size_t)DT_MPI_SLICES * (size_t)sum->n_messages, scratch_bytes = (size_t)(DT_MPI_SLICES * sum->scratch_bytes);
-    sum->scratch = c->head.size > 1 ? dt_alloc(scratch_bytes) : NULL;
+    const size_t n = (size_t)DT_MPI_SLICES * (size_t)sum->n_messages, bytes = (size_t)(DT_MPI_SLICES * sum->scratch_bytes);
+    sum->scratch = dt_alloc(bytes);
     sum->messages = dt_calloc(n, sizeof *sum->messages);
     sum->expected = dt_calloc(n, sizeof *sum->expected);
     sum->statuses = dt_calloc(n, sizeof *sum->statuses);
     sum->indices = dt_calloc(n, sizeof *sum->indices);
-    if ((c->head.size > 1 && !sum->scratch) || !sum->messages || !sum->expected || !sum->statuses || !sum->indices)
-        return dt_fail_memory(err, scratch_bytes, "the buffers of the all-reduce");
+    if (!sum->scratch || !sum->messages || !sum->expected || !sum->statuses || !sum->indices)
+        return dt_fail_memory(err, bytes, "the buffers of the all-reduce");
     for (size_t i = 0; i < n; i++)
         sum->messages[i] = MPI_REQUEST_NULL;
     for (int i = DT_MPI_REQUESTS - 1; i >= 0; i--)

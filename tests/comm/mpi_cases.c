@@ -229,7 +229,7 @@ static void check_same_on_all_ranks(dt_comm *c, const float *v, int64_t n)
 
 static void sums_have_the_same_bits(dt_comm *c, bool in_order_of_ranks)
 {
-    const int64_t n = 500003, buckets[] = {n, 100000, 8192, n / 2, 300001, n};
+    const int64_t n = 1200007, buckets[] = {n, 100000, 40000, n / 2, 700001, n}; /* more than a slice of 4 MiB */
     float *v = allocate(n * (int64_t)sizeof *v), *before = allocate(n * (int64_t)sizeof *v), *own = allocate(n * (int64_t)sizeof *v);
     unsigned random = (unsigned)(c->rank * 77 + 5) ^ (unsigned)(dt_clock_unix_s() * 1e3);
     fill(before, n, 0, 1);
@@ -238,7 +238,7 @@ static void sums_have_the_same_bits(dt_comm *c, bool in_order_of_ranks)
         for (int64_t i = 0; i < n; i++)
             before[i] += own[i];
     }
-    for (int k = 0; k < 12; k++) {
+    for (int k = 0; k < 8; k++) {
         fill(v, n, c->rank, 1);
         sum_in_buckets(c, v, n, buckets[k % 6], &random, k % 2);
         check_same_on_all_ranks(c, v, n);
