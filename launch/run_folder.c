@@ -80,27 +80,34 @@ static bool is_of_one_start(const char *name)
     return false;
 }
 
-/* For a run that goes on with other options than it began with. Not a word if the old file cannot be understood. */
-static void tell_differences(const dt_options *options, const dt_run_folder *folder)
+/* Not a word if the old file cannot be understood. */
+static void compare_files(const char *out, const char *old_path, const char *new_path, dt_options *before, dt_options *now)
 {
     char was[DT_PATH_BYTES], is[DT_PATH_BYTES];
-    dt_options *before = dt_calloc(1, sizeof *before);
-    if (!before)
-        return;
     dt_options_set_defaults(before, DT_COMMAND_TRAIN);
-    if (access(folder->config, R_OK) == 0 && dt_options_read_file(folder->config, DT_COMMAND_TRAIN, before, NULL) == DT_OK) {
-        for (int row = 0; row < dt_options_count(); row++) {
-            const dt_option *o = dt_options_at(row);
-            if (!(o->commands & DT_COMMAND_TRAIN) || o->per_rank || is_of_one_start(o->name))
-                continue;
-            dt_option_format(before, row, was, sizeof was);
-            dt_option_format(options, row, is, sizeof is);
-            if (strcmp(was, is) != 0)
-                dt_log_warn("--%s is %s now; the run in %s was last started with %s", o->name, is[0] ? is : "not given", options->config.out,
-                            was[0] ? was : "nothing there");
-        }
+    dt_options_set_defaults(now, DT_COMMAND_TRAIN);
+    if (access(old_path, R_OK) != 0 || dt_options_read_file(old_path, DT_COMMAND_TRAIN, before, NULL) != DT_OK ||
+        dt_options_read_file(new_path, DT_COMMAND_TRAIN, now, NULL) != DT_OK)
+        return;
+    for (int row = 0; row < dt_options_count(); row++) {
+        const dt_option *o = dt_options_at(row);
+        if (!(o->commands & DT_COMMAND_TRAIN) || o->per_rank || is_of_one_start(o->name))
+            continue;
+        dt_option_format(before, row, was, sizeof was);
+        dt_option_format(now, row, is, sizeof is);
+        if (strcmp(was, is) != 0)
+            dt_log_warn("--%s is %s now; the run in %s was last started with %s", o->name, is[0] ? is : "not given", out, was[0] ? was : "nothing there");
     }
+}
+
+/* For a run that goes on with other options than it began with. */
+static void tell_differences(const char *out, const dt_run_folder *folder)
+{
+    dt_options *before = dt_calloc(1, sizeof *before), *now = dt_calloc(1, sizeof *now);
+    if (before && now)
+        compare_files(out, folder->config, folder->new_config, before, now);
     dt_free(before);
+    dt_free(now);
 }
 
 static dt_status write_file(const char *path, const char *text, dt_error *err)
@@ -130,7 +137,7 @@ dt_status dt_run_folder_open(const dt_options *options, const char *config_text,
 dt_status dt_run_folder_commit(const dt_options *options, const dt_run_folder *folder, bool goes_on, dt_error *err)
 {
     if (goes_on)
-        tell_differences(options, folder);
+        tell_differences(options->config.out, folder);
     if (rename(folder->new_config, folder->config) != 0)
         return dt_fail_errno(err, "cannot write %s", folder->config);
     return DT_OK;

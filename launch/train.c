@@ -53,23 +53,25 @@ typedef struct training {
 
 /* -- parts ---------------------------------------------------------------------------------------------------------------- */
 
-/* Rank 0 alone touches the run's folder and the demo's. */
-static dt_status prepare_folders(training *t, const dt_session *s, dt_error *err)
+/* What rank 0 alone does before the images are looked for. */
+static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
 {
     const dt_config *c = &t->options.config;
     dt_status status = DT_OK;
-    if (s->comm->rank == 0) {
-        if (c->export_to[0])
-            status = dt_weights_check_writable(c->export_to, err);
-        if (status == DT_OK && !c->data[0])
-            status = dt_demo_data_write(DEMO_FOLDER, err);
-        if (status == DT_OK)
-            status = dt_run_folder_open(&t->options, t->config_text, &t->folder, err);
-    }
+    if (s->comm->rank == 0 && c->export_to[0])
+        status = dt_weights_check_writable(c->export_to, err);
+    if (status == DT_OK && s->comm->rank == 0 && !c->data[0])
+        status = dt_demo_data_write(DEMO_FOLDER, err);
     DT_TRY(dt_agree(s->comm, status, err));
     if (!c->data[0])
         snprintf(t->options.config.data, sizeof t->options.config.data, "%s", DEMO_FOLDER);
     return DT_OK;
+}
+
+/* After the images were found: a mistyped --data leaves no folder behind. */
+static dt_status open_run_folder(const training *t, const dt_session *s, dt_error *err)
+{
+    return s->comm->rank == 0 ? dt_run_folder_open(&t->options, t->config_text, &t->folder, err) : DT_OK;
 }
 
 static dt_status open_sources(training *t, const dt_session *s, dt_error *err)
@@ -123,8 +125,9 @@ static void resumed(void *context, int64_t step)
 
 static dt_status assemble(training *t, dt_session *s, dt_error *err)
 {
-    DT_TRY(prepare_folders(t, s, err));
+    DT_TRY(prepare_data(t, s, err));
     DT_TRY(open_sources(t, s, err));
+    DT_TRY(dt_agree(s->comm, open_run_folder(t, s, err), err));
     DT_TRY(dt_agree(s->comm, build_net(t, s, err), err));
     DT_TRY(dt_agree(s->comm, dt_store_hdf5_create(t->folder.checkpoints, &t->store, err), err));
     DT_TRY(dt_agree(s->comm, dt_signals_create(s->comm->rank == 0, &t->events, err), err));

@@ -6,6 +6,6 @@ PROGRAM_TESTS += tests/program/includes_test.sh
 PROGRAM_TESTS += tests/program/lib_test.sh
 PROGRAM_TESTS += tests/program/lists_test.sh
 PROGRAM_TESTS += tests/program/packages_test.sh
-PROGRAM_TESTS += tests/program/errors_test.sh tests/program/train_test.sh
+PROGRAM_TESTS += tests/program/commands_test.sh tests/program/errors_test.sh tests/program/train_test.sh
 PROGRAM_TESTS += tests/program/parity_test.sh
 PROGRAM_FILES += tests/program/parity_torch.py

@@ -68,6 +68,7 @@ mkdir empty
 expect_exit 2 "$DTRAIN" --data empty
 expect_output '^dtrain: .*empty/train'
 expect test ! -e nowhere
+expect test ! -e runs
 
 begin "a run's folder that cannot be is named"
 small_data

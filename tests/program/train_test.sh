@@ -101,6 +101,14 @@ expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --batch 4 --checkpoint-every 2 --o
 expect same_state undisturbed killed
 expect test "$(steps_in killed)" = 12
 
+begin "options that changed since the run was last started are told"
+small_data
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 1 --out run
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 2 --out run --threads 2
+expect_no_output 'was last started with'
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 3 --out run --lr 0.03
+expect_output 'warning: --lr is 0.03 now; the run in run was last started with 0.02$'
+
 begin "a run goes on at another number of ranks"
 small_data
 expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --batch 4 --steps 3 --out run
@@ -174,6 +182,14 @@ for weights in w.safetensors run run/checkpoints/step-00000004; do
 done
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 1 --lr 0 --weight-decay 0 --momentum 0 --out again --init w.safetensors --export again.safetensors
 expect test "$(stat -c %s w.safetensors)" = "$(stat -c %s again.safetensors)"
+
+begin "weights for other classes start a run, with a classifier that is new"
+small_data
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 1 --out run --export w.safetensors
+rm -r data/train/3 data/val/3
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 1 --out other --init w.safetensors
+expect_output 'w.safetensors: fc.weight is \[4, 512\], this data needs \[3, 512\]: it starts anew'
+expect_output 'w.safetensors: fc.bias is \[4\], this data needs \[3\]: it starts anew'
 
 begin "the configuration that a run leaves starts the same run again"
 small_data

@@ -1,0 +1,59 @@
+#!/bin/bash
+# What each command says of itself; demo-data; and (long) the demo as a newcomer starts it.
+. "$(dirname "$0")/../lib.sh"
+
+begin "help, usage and version on every command"
+for command in '' train eval info demo-data; do
+    expect_exit 0 "$DTRAIN" $command --help
+    expect_output '^Usage: dtrain'
+    expect_exit 0 "$DTRAIN" $command --usage
+    expect_exit 0 "$DTRAIN" $command --version
+    expect_output '^dtrain [0-9]+\.[0-9]+\.[0-9]+'
+done
+
+begin "the help lists every option with its default, and the commands"
+expect_exit 0 "$DTRAIN" --help
+for option in data arch image-size epochs steps batch lr optimizer momentum nesterov weight-decay no-bn-decay label-smoothing warmup-epochs schedule \
+    accumulate precision backend comm workers seed augment no-shuffle out resume checkpoint-every crop-scale init export eval-every keep flip eval-crop \
+    threads zero-init-gamma max-broken log-every config; do
+    expect_output "^ +--$option(=|\[| )"
+done
+expect_output 'default 224'
+expect_output 'dtrain eval'
+
+begin "info tells what was built in and what is there"
+expect_exit 0 "$DTRAIN" info
+for line in '^dtrain ' '^MPI .*Open MPI' '^HDF5 ' '^oneDNN ' '^backends .*cpu, ref' '^CPU features ' '^GPUs ' '^memory ' 'started by .*hand'; do
+    expect_output "$line"
+done
+expect_exit 0 ranks 2 "$DTRAIN" info
+expect_output 'started by .*mpirun .*rank 1 of 2'
+
+begin "demo-data writes the digits, leaves them if they are there, and touches nothing else"
+expect_exit 0 "$DTRAIN" demo-data digits
+expect test "$(find digits/train -name '*.jpg' | wc -l)" = 1437
+expect test "$(find digits/val -name '*.jpg' | wc -l)" = 360
+expect_exit 0 "$DTRAIN" demo-data digits
+mkdir mine
+touch mine/letter
+expect_exit 2 "$DTRAIN" demo-data mine
+expect_output '^dtrain: .*mine'
+expect test "$(ls mine)" = letter
+expect_exit 2 "$DTRAIN" demo-data
+expect_output '^dtrain: DIR is missing: dtrain demo-data DIR$'
+
+begin "the demo learns its digits: 97% of those it has not seen"
+long_case && {
+    TIME_LIMIT_S=600
+    expect_exit 0 ranks 2 "$DTRAIN"
+    expect_output 'no --data and no ./dtrain.conf: training the built-in demo'
+    expect_output 'What to do next'
+    top1=$(sed -n 's/^final .*top-1 \([0-9.]*\)%.*/\1/p' "$OUTPUT")
+    awk -v top1="$top1" 'BEGIN { exit !(top1 >= 97) }' || fail "top-1 is $top1%"
+    expect_exit 0 ranks 2 "$DTRAIN"
+    expect_output 'there was nothing left to do'
+    expect_exit 0 "$DTRAIN" eval --data demo-data --weights runs/demo
+    expect_output 'n 360$'
+}
+
+finish
