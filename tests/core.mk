@@ -15,3 +15,5 @@ CORE_TESTS += tests/core/trainer_test
 fakes_SOURCES += tests/fakes/fake_comm.c tests/fakes/fake_comm.h tests/fakes/fake_source.c tests/fakes/fake_source.h \
 	tests/fakes/fake_store.c tests/fakes/fake_store.h
 CORE_TESTS += tests/core/memory_plan_test
+CORE_TESTS += tests/core/agreement_test tests/core/grad_buckets_test
+TESTS_TSAN += tests/core/agreement_test tests/core/grad_buckets_test

@@ -3,42 +3,41 @@
 #include "core/base/alloc.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define VALUE_BYTES 256
+enum {
+    VALUE_BYTES = 256, /* compared, with the zero */
+    SHOWN_BYTES = 80,  /* of a value, in a message */
+    HOST_BYTES = sizeof((dt_comm *)0)->host
+};
 
-typedef struct vote {
+/* What the lowest rank that failed tells the others. */
+typedef struct verdict {
     int32_t status, line;
-    char host[64];
+    char host[HOST_BYTES];
     char message[DT_ERROR_MESSAGE_BYTES];
-} vote;
+} verdict;
 
-/* How many failed, and how many with the message of the first that did. */
-static int count_failures(const vote *votes, int size, int *first, int *like_first)
+static verdict own_verdict(const dt_comm *comm, dt_status mine, const dt_error *err)
 {
-    int failed = 0;
-    *first = -1;
-    *like_first = 0;
-    for (int r = 0; r < size; r++) {
-        if (votes[r].status == DT_OK)
-            continue;
-        if (*first < 0)
-            *first = r;
-        failed++;
-        *like_first += strcmp(votes[r].message, votes[*first].message) == 0;
+    verdict v;
+    memset(&v, 0, sizeof v); /* all of it is sent */
+    v.status = (int32_t)mine;
+    snprintf(v.host, sizeof v.host, "%s", comm->host);
+    if (mine != DT_OK) {
+        v.line = err ? err->line : 0;
+        snprintf(v.message, sizeof v.message, "%s", err && err->message[0] ? err->message : dt_status_name(mine));
     }
-    return failed;
+    return v;
 }
 
-static dt_status report(const vote *votes, int size, int first, int like_first, dt_error *err)
+static dt_status report(const verdict *v, int size, int first, int64_t n_alike, dt_error *err)
 {
-    const vote *v = &votes[first];
     dt_error e = {.status = (dt_status)v->status, .file = __FILE__, .line = v->line};
-    if (size == 1 || like_first == size)
+    if (n_alike == size)
         snprintf(e.message, sizeof e.message, "%s", v->message);
-    else if (like_first > 1)
-        snprintf(e.message, sizeof e.message, "%d of %d ranks, the first is rank %d on %s: %.800s", like_first, size, first, v->host, v->message);
+    else if (n_alike > 1)
+        snprintf(e.message, sizeof e.message, "%lld of %d ranks, the first is rank %d on %s: %.800s", (long long)n_alike, size, first, v->host, v->message);
     else
         snprintf(e.message, sizeof e.message, "rank %d on %s: %.900s", first, v->host, v->message);
     if (err)
@@ -46,51 +45,52 @@ static dt_status report(const vote *votes, int size, int first, int like_first, 
     return e.status;
 }
 
+/* No memory is allocated here: a vote on whether memory was there must not need any. */
 dt_status dt_agree(dt_comm *comm, dt_status mine, dt_error *err)
 {
-    int32_t worst = (int32_t)mine;
-    int64_t failed = worst != DT_OK;
-    DT_TRY(comm->ops->all_reduce(comm, &failed, 1, DT_I64, DT_REDUCE_SUM, err));
-    if (failed == 0)
+    int64_t n_failed = mine != DT_OK, first = mine != DT_OK ? comm->rank : comm->size;
+    DT_TRY(comm->ops->all_reduce(comm, &n_failed, 1, DT_I64, DT_REDUCE_SUM, err));
+    if (n_failed == 0)
         return DT_OK;
-    vote own = {.status = worst};
-    snprintf(own.host, sizeof own.host, "%s", comm->host);
-    if (mine != DT_OK && err) {
-        own.line = err->line;
-        snprintf(own.message, sizeof own.message, "%s", err->message);
-    }
-    /* Not dt_alloc: a vote about memory must not need what a test has made fail. */
-    vote *votes = malloc((size_t)comm->size * sizeof *votes);
-    if (!votes)
-        return mine != DT_OK ? mine : dt_fail_memory(err, (size_t)comm->size * sizeof *votes, "a vote");
-    dt_status status = comm->ops->all_gather(comm, &own, sizeof own, votes, err);
-    if (status == DT_OK) {
-        int first = 0, like_first = 0;
-        count_failures(votes, comm->size, &first, &like_first);
-        status = report(votes, comm->size, first, like_first, err);
-    }
-    free(votes);
-    return status;
+    const verdict own = own_verdict(comm, mine, err);
+    verdict v = own;
+    DT_TRY(comm->ops->all_reduce(comm, &first, 1, DT_I64, DT_REDUCE_MIN, err));
+    DT_TRY(comm->ops->broadcast(comm, &v, sizeof v, (int)first, err));
+    int64_t n_alike = mine != DT_OK && strcmp(own.message, v.message) == 0;
+    DT_TRY(comm->ops->all_reduce(comm, &n_alike, 1, DT_I64, DT_REDUCE_SUM, err));
+    return report(&v, comm->size, (int)first, n_alike, err);
 }
 
-/* "0-2, 5" for the ranks whose value is `value`. */
+/* "0-2, 5" for the ranks whose value is `value`; "0, 2, 4, ..." where there is no room for all. */
 static void list_ranks(const char *values, int size, const char *value, char *out, size_t out_bytes)
 {
     size_t used = 0;
     out[0] = '\0';
-    for (int r = 0; r < size && used + 16 < out_bytes; r++) {
+    for (int r = 0; r < size; r++) {
         if (strcmp(values + (size_t)r * VALUE_BYTES, value) != 0)
             continue;
         int last = r;
         while (last + 1 < size && strcmp(values + (size_t)(last + 1) * VALUE_BYTES, value) == 0)
             last++;
         const char *comma = used ? ", " : "";
+        if (used + 32 > out_bytes) { /* ", 12345-12346" and ", ..." */
+            snprintf(out + used, out_bytes - used, "%s...", comma);
+            return;
+        }
         if (last > r)
             used += (size_t)snprintf(out + used, out_bytes - used, "%s%d-%d", comma, r, last);
         else
             used += (size_t)snprintf(out + used, out_bytes - used, "%s%d", comma, r);
         r = last;
     }
+}
+
+static int count_starting_like(const char *values, int size, size_t n_bytes)
+{
+    int n = 0;
+    for (int r = 0; r < size; r++)
+        n += strncmp(values + (size_t)r * VALUE_BYTES, values, n_bytes) == 0;
+    return n;
 }
 
 static int count_ranks(const char *values, int size, const char *value)
@@ -101,24 +101,42 @@ static int count_ranks(const char *values, int size, const char *value)
     return n;
 }
 
+/* Where to begin to show values that are too long to be shown: shortly before the first byte that differs. */
+static size_t first_shown(const char *values, int size)
+{
+    size_t alike = 0, longest = 0;
+    while (values[alike] && count_starting_like(values, size, alike + 1) == size)
+        alike++;
+    for (int r = 0; r < size; r++) {
+        size_t length = strlen(values + (size_t)r * VALUE_BYTES);
+        longest = length > longest ? length : longest;
+    }
+    return longest > SHOWN_BYTES && alike > SHOWN_BYTES / 4 ? alike - SHOWN_BYTES / 4 : 0;
+}
+
 /* "--batch differs between ranks: 32 on ranks 0-2, 64 on rank 3 (node7)" */
 static dt_status describe_difference(const char *field, const char *values, const char *hosts, int size, dt_error *err)
 {
-    char text[700];
-    size_t used = 0;
-    for (int r = 0; r < size && used + 200 < sizeof text; r++) {
+    char text[800], ranks[100];
+    size_t used = 0, from = first_shown(values, size);
+    for (int r = 0; r < size; r++) {
         const char *value = values + (size_t)r * VALUE_BYTES;
         bool seen = false;
         for (int q = 0; q < r; q++)
             seen = seen || strcmp(values + (size_t)q * VALUE_BYTES, value) == 0;
         if (seen)
             continue;
-        char ranks[64];
+        if (used + SHOWN_BYTES + sizeof ranks + 32 > sizeof text) {
+            snprintf(text + used, sizeof text - used, ", ...");
+            break;
+        }
         list_ranks(values, size, value, ranks, sizeof ranks);
         bool one = count_ranks(values, size, value) == 1;
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%.80s on rank%s %s", used ? ", " : "", value, one ? "" : "s", ranks);
+        const char *shown = strlen(value) >= from ? value + from : "";
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s%.*s%s on rank%s %s", used ? ", " : "", from ? "..." : "", SHOWN_BYTES,
+                                 value[0] ? shown : "(nothing)", strlen(shown) > SHOWN_BYTES ? "..." : "", one ? "" : "s", ranks);
         if (one)
-            used += (size_t)snprintf(text + used, sizeof text - used, " (%s)", hosts + (size_t)r * 64);
+            used += (size_t)snprintf(text + used, sizeof text - used, " (%s)", hosts + (size_t)r * HOST_BYTES);
     }
     return dt_fail(err, DT_ERR_USAGE, "%s differs between ranks: %s", field, text);
 }
@@ -126,13 +144,14 @@ static dt_status describe_difference(const char *field, const char *values, cons
 dt_status dt_check_same(dt_comm *comm, const dt_same *fields, int64_t n, dt_error *err)
 {
     size_t bytes = (size_t)n * VALUE_BYTES, size = (size_t)comm->size;
-    char *mine = dt_calloc((size_t)n, VALUE_BYTES), *all = dt_alloc(bytes * size), *column = dt_alloc(size * VALUE_BYTES), *hosts = dt_alloc(size * 64);
+    char *mine = dt_calloc((size_t)n, VALUE_BYTES), *all = dt_alloc(bytes * size);
+    char *column = dt_alloc(size * VALUE_BYTES), *hosts = dt_alloc(size * HOST_BYTES);
     dt_status status = mine && all && column && hosts ? DT_OK : dt_fail_memory(err, bytes * size, "comparing options between ranks");
     status = dt_agree(comm, status, err);
     for (int64_t i = 0; status == DT_OK && i < n; i++)
         snprintf(mine + i * VALUE_BYTES, VALUE_BYTES, "%s", fields[i].value);
     if (status == DT_OK)
-        status = comm->ops->all_gather(comm, comm->host, 64, hosts, err);
+        status = comm->ops->all_gather(comm, comm->host, HOST_BYTES, hosts, err);
     if (status == DT_OK)
         status = comm->ops->all_gather(comm, mine, (int64_t)bytes, all, err);
     for (int64_t i = 0; status == DT_OK && i < n; i++) {

@@ -10,8 +10,8 @@
 #include "core/comm.h"
 
 /* Each rank brings its status (and the error behind it). DT_OK if all brought DT_OK; otherwise every rank gets the
- * status and message of the lowest rank that failed, with "rank R on HOST: " in front where there are several ranks and
- * not all failed with that message ("N of M ranks: " where some did). */
+ * status and message of the lowest rank that failed. The message is as it is where all ranks failed with it; else it has
+ * "rank R on HOST: " in front, or "N of M ranks, the first is rank R on HOST: " where others have the same. */
 dt_status dt_agree(dt_comm *comm, dt_status mine, dt_error *err);
 
 /* One named value that must be the same everywhere. */

@@ -1,0 +1,128 @@
+/* One rank alone, and whether a launcher is seen. */
+#include "comm/self.h"
+#include "comm/mpi.h"
+#include "core/base/alloc.h"
+#include "tests/testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static dt_comm *create(void)
+{
+    dt_comm *comm = NULL;
+    dt_error err = {0};
+    DT_REQUIRE_MSG(dt_comm_self_create(&comm, &err) == DT_OK, "%s", err.message);
+    return comm;
+}
+
+static void it_is_rank_0_of_1_on_this_host(void)
+{
+    char host[64] = "";
+    dt_comm *comm = create();
+    gethostname(host, sizeof host - 1);
+    DT_CHECK_INT(comm->rank, 0);
+    DT_CHECK_INT(comm->size, 1);
+    DT_CHECK_INT(comm->local_rank, 0);
+    DT_CHECK_INT(comm->local_size, 1);
+    DT_CHECK_STR(comm->host, host);
+    DT_CHECK_STR(comm->ops->name, "self");
+    DT_CHECK(comm->detail[0] != '\0');
+    comm->ops->destroy(comm);
+}
+
+static void every_collective_leaves_its_own_values(void)
+{
+    dt_comm *comm = create();
+    dt_error err = {0};
+    double sums[2] = {1.5, -2.0};
+    int64_t least = -3;
+    float grads[3] = {1, 2, 3};
+    int mine = 7, all = 0;
+    dt_comm_request *a = NULL, *b = NULL;
+    DT_CHECK_INT(comm->ops->barrier(comm, &err), DT_OK);
+    DT_CHECK_INT(comm->ops->broadcast(comm, &mine, sizeof mine, 0, &err), DT_OK);
+    DT_CHECK_INT(comm->ops->all_gather(comm, &mine, sizeof mine, &all, &err), DT_OK);
+    DT_CHECK_INT(comm->ops->all_reduce(comm, sums, 2, DT_F64, DT_REDUCE_SUM, &err), DT_OK);
+    DT_CHECK_INT(comm->ops->all_reduce(comm, &least, 1, DT_I64, DT_REDUCE_MIN, &err), DT_OK);
+    DT_CHECK_INT(comm->ops->all_reduce_start(comm, grads, 2, &a, &err), DT_OK);
+    DT_CHECK_INT(comm->ops->all_reduce_start(comm, grads + 2, 1, &b, &err), DT_OK);
+    DT_CHECK_INT(comm->ops->progress(comm, &err), DT_OK);
+    DT_CHECK(a != NULL && b != NULL);
+    DT_CHECK_INT(comm->ops->wait(comm, b, &err), DT_OK);
+    DT_CHECK_INT(comm->ops->wait(comm, a, &err), DT_OK);
+    DT_CHECK_INT(mine, 7);
+    DT_CHECK_INT(all, 7);
+    DT_CHECK(sums[0] == 1.5 && sums[1] == -2.0 && least == -3 && grads[0] == 1 && grads[2] == 3);
+    comm->ops->destroy(comm);
+}
+
+static void what_many_ranks_would_refuse_is_refused(void)
+{
+    dt_comm *comm = create();
+    dt_error err = {0};
+    float v = 0;
+    DT_CHECK_INT(comm->ops->broadcast(comm, &v, sizeof v, 1, &err), DT_ERR_INTERNAL);
+    DT_CHECK_INT(comm->ops->all_reduce(comm, &v, 1, DT_F16, DT_REDUCE_SUM, &err), DT_ERR_INTERNAL);
+    DT_CHECK_INT(comm->ops->wait(comm, NULL, &err), DT_ERR_INTERNAL);
+    comm->ops->destroy(comm);
+}
+
+static void abort_ends_the_process_with_its_code(void)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    DT_REQUIRE(child >= 0);
+    if (child == 0) {
+        dt_comm *comm = NULL;
+        if (dt_comm_self_create(&comm, NULL) == DT_OK)
+            comm->ops->abort(comm, 42);
+        _exit(1);
+    }
+    int status = 0;
+    DT_REQUIRE(waitpid(child, &status, 0) == child);
+    DT_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
+}
+
+static void creation_survives_a_failed_allocation(void)
+{
+    const int64_t before = dt_alloc_live_blocks();
+    dt_comm *comm = NULL;
+    dt_error err = {0};
+    dt_alloc_fail_after(1);
+    DT_CHECK_INT(dt_comm_self_create(&comm, &err), DT_ERR_MEMORY);
+    dt_alloc_fail_after(0);
+    DT_CHECK(comm == NULL);
+    DT_CHECK_INT(dt_alloc_live_blocks(), before);
+    comm = create();
+    comm->ops->destroy(NULL);
+    comm->ops->destroy(comm);
+}
+
+static void launchers_are_seen_by_what_they_put_into_the_environment(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"};
+    enum { N = sizeof names / sizeof *names };
+    for (int i = 0; i < N; i++)
+        unsetenv(names[i]);
+    setenv("SLURM_JOB_ID", "17", 1); /* inside an allocation, not started by srun */
+    DT_CHECK(!dt_comm_mpi_launched());
+    for (int i = 0; i < N; i++) {
+        setenv(names[i], "1", 1);
+        DT_CHECK(dt_comm_mpi_launched());
+        unsetenv(names[i]);
+    }
+    DT_CHECK(!dt_comm_mpi_launched());
+}
+
+static const dt_test tests[] = {
+    DT_TEST(it_is_rank_0_of_1_on_this_host),
+    DT_TEST(every_collective_leaves_its_own_values),
+    DT_TEST(what_many_ranks_would_refuse_is_refused),
+    DT_TEST(abort_ends_the_process_with_its_code),
+    DT_TEST(creation_survives_a_failed_allocation),
+    DT_TEST(launchers_are_seen_by_what_they_put_into_the_environment),
+};
+
+DT_TEST_MAIN("comm/self", tests)
