@@ -1,0 +1,124 @@
+#!/bin/bash
+# Bits: of the same job twice, of a job that is killed again and again, of one that changes its number of ranks.
+# DTRAIN_TEST_MOMENTS=N repeats the moments of an earlier run, which a failure tells.
+. "$(dirname "$0")/../lib.sh"
+
+seed=${DTRAIN_TEST_MOMENTS:-$$}
+RANDOM=$seed
+
+# 4 classes of 12 images to train on, 5 to evaluate on: 6 steps an epoch at a global batch of 8.
+data=$_base/data
+[ -d "$data" ] || {
+    (cd "$_base" && "$DTRAIN" demo-data all >/dev/null) || exit 99
+    for class in 0 1 2 3; do
+        mkdir -p "$data/train/$class" "$data/val/$class"
+        cp $(ls "$_base/all/train/$class"/*.jpg | head -n 12) "$data/train/$class/"
+        cp $(ls "$_base/all/val/$class"/*.jpg | head -n 5) "$data/val/$class/"
+    done
+    rm -r "$_base/all"
+}
+job=(--data "$data" --arch resnet18 --image-size 32 --epochs 3 --lr 0.02 --threads 1)
+
+steps_in()
+{
+    cat "$1/metrics.jsonl" 2>/dev/null | grep -c '"event": "step"'
+}
+
+# value KEY STEP RUN: from the line of that step
+value()
+{
+    sed -n "/\"event\": \"step\".*\"step\": $2,/s/.*\"$1\": \([^,}]*\).*/\1/p" "$3/metrics.jsonl"
+}
+
+# same_state RUN RUN: the newest checkpoints are the same bits.
+same_state()
+{
+    local a b file
+    a=$(ls -d "$1"/checkpoints/step-* | tail -n 1)
+    b=$(ls -d "$2"/checkpoints/step-* | tail -n 1)
+    [ "${a##*/}" = "${b##*/}" ] || { echo "  $a against $b"; return 1; }
+    for file in "$a"/*.h5; do
+        cmp "$file" "$b/${file##*/}" || return 1
+    done
+}
+
+# start RANKS ARGUMENTS: in the background; sets $pid
+start()
+{
+    local launch=()
+    [ "$1" = 1 ] || launch=("$MPIRUN" --oversubscribe -np "$1")
+    shift
+    "${launch[@]}" "$DTRAIN" "${job[@]}" "$@" >"$OUTPUT" 2>&1 </dev/null &
+    pid=$!
+}
+
+# kill_within RUN: once the job of $pid has made a step more than RUN's metrics hold, at a random moment of the next 0.7 s, all its
+# processes at once. Fails when the job has ended by itself.
+kill_within()
+{
+    local before i
+    before=$(steps_in "$1")
+    for i in $(seq 2400); do
+        [ "$(steps_in "$1")" -gt "$before" ] && break
+        kill -0 $pid 2>/dev/null || break
+        sleep 0.025
+    done
+    sleep "$(printf '0.%03d' $((RANDOM % 700)))"
+    kill -9 $pid $(pgrep -P $pid) 2>/dev/null
+    wait $pid 2>/dev/null
+    [ $? -eq 137 ]
+}
+
+begin "two ranks and the same seed give the same bits, whatever the number of decoding threads"
+expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --batch 4 --steps 4 --out a --workers 1 --export a.safetensors
+expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --batch 4 --steps 4 --out b --workers 1 --export b.safetensors
+expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --batch 4 --steps 4 --out c --workers 4 --export c.safetensors
+expect same_state a b
+expect cmp a.safetensors b.safetensors
+expect cmp a.safetensors c.safetensors
+
+for n in 1 2; do
+    begin "all processes of $n rank(s) killed, again and again: the weights are those of an undisturbed run"
+    job_n=(--batch $((8 / n)) --checkpoint-every 1)
+    if [ $n = 1 ]; then launch=(); else launch=(ranks $n); fi
+    [ "$_state" = skipped ] || {
+        expect_exit 0 "${launch[@]}" "$DTRAIN" "${job[@]}" "${job_n[@]}" --out undisturbed --export undisturbed.safetensors
+        kills=0
+        for i in 1 2 3 4 5 6; do
+            start $n "${job_n[@]}" --out killed --export killed.safetensors
+            kill_within killed || break
+            kills=$((kills + 1))
+        done
+        expect test $kills -ge 2
+        expect_exit 0 "${launch[@]}" "$DTRAIN" "${job[@]}" "${job_n[@]}" --out killed --export killed.safetensors
+        expect cmp undisturbed.safetensors killed.safetensors
+        expect same_state undisturbed killed
+        expect test "$(steps_in killed)" = 18
+        expect test -z "$(find killed -name '*.tmp*')"
+        [ "$_state" = passed ] || echo "  the moments were those of DTRAIN_TEST_MOMENTS=$seed, $kills kills"
+    }
+done
+
+begin "a checkpoint is the same weights for any number of ranks"
+expect_exit 0 ranks 3 "$DTRAIN" "${job[@]}" --batch 4 --steps 2 --out run --export three.safetensors
+for n in 1 2 4; do
+    expect_exit 0 ranks $n "$DTRAIN" "${job[@]}" --batch 4 --steps 2 --out run --export other.safetensors
+    expect_output 'nothing left to do'
+    expect cmp three.safetensors other.safetensors
+done
+
+# The same micro-batches in each step: what the others do later can be seen in the loss of the next step at once.
+begin "a job that goes on with another number of ranks goes on with the same images"
+expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --batch 4 --steps 9 --checkpoint-every 1 --out undisturbed
+expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --batch 4 --steps 4 --checkpoint-every 1 --out run
+expect_exit 0 "$DTRAIN" "${job[@]}" --batch 4 --accumulate 2 --steps 8 --checkpoint-every 1 --out run
+expect_output 'going on after step 4, epoch 1'
+expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --batch 4 --steps 9 --out run
+expect_output 'going on after step 8, epoch 2'
+for step in 4 5 6 9; do
+    [ "$_state" != skipped ] || break
+    awk -v a="$(value loss $step undisturbed)" -v b="$(value loss $step run)" 'BEGIN { exit !(a > 0 && a - b < 0.01 * a && b - a < 0.01 * a) }' ||
+        fail "step $step: loss $(value loss $step run), undisturbed $(value loss $step undisturbed)"
+done
+
+finish
