@@ -27,12 +27,12 @@ typedef struct dt_affinity {
     bool lifted_the_default; /* see above */
 } dt_affinity;
 
-/* Collective. Sets this process's processors where it lifts mpirun's default; threads made later inherit them. threads and workers 0: choose.
- * DT_ERR_COMM, DT_ERR_MEMORY. */
+/* Collective. Sets this process's processors where it lifts mpirun's default; threads made later inherit them.
+ * threads and workers 0: choose. DT_ERR_COMM, DT_ERR_MEMORY. */
 dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_affinity *affinity, dt_error *err);
 
-/* The arithmetic of it, for tests: the share of rank `mine` of the n ranks of a host with these processors, where core_of[cpu] names a
- * processor's core; quota_cpus 0: none. At least 1. */
+/* The arithmetic of it, for tests: the share of rank `mine` of the n ranks of a host with these processors, where
+ * core_of[cpu] names a processor's core; quota_cpus 0: none. At least 1. */
 int64_t dt_affinity_share(const cpu_set_t *cpus_of_ranks, int n, int mine, const int *core_of, double quota_cpus);
 
 /* Part `mine` of n of a set of processors, whole cores, contiguous; n larger than the number of cores: all of it. */

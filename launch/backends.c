@@ -11,7 +11,8 @@
 typedef struct backend {
     const char *name;
     dt_status (*create_device)(int64_t n_threads, dt_device **device, dt_error *err);
-    dt_status (*create_kernels)(dt_device *device, int64_t n_threads, dt_kernels **kernels, dt_error *err); /* DT_ERR_UNSUPPORTED: not on this machine */
+    dt_status (*create_kernels)(dt_device *device, int64_t n_threads, dt_kernels **kernels,
+        dt_error *err); /* DT_ERR_UNSUPPORTED: not on this machine */
 } backend;
 
 static dt_status create_ref(dt_device *device, int64_t n_threads, dt_kernels **kernels, dt_error *err)

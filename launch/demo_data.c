@@ -11,8 +11,8 @@ dt_status dt_command_demo_data(int argc, char **argv, dt_session *session, bool 
     static const dt_command_usage usage = {
         .name = "dtrain demo-data",
         .args_doc = "DIR",
-        .doc = "Write the built-in data set, 1,797 handwritten digits of 32x32 pixels, to DIR/train and DIR/val as JPEG files: an example of what --data "
-               "wants.",
+        .doc = "Write the built-in data set, 1,797 handwritten digits of 32x32 pixels, to DIR/train and DIR/val as JPEG files: an "
+               "example of what --data wants.",
     };
     dt_options options;
     (void)session;

@@ -40,7 +40,8 @@ typedef struct evaluation {
     dt_sink *progress;
 } evaluation;
 
-/* -- what the weights are --------------------------------------------------------------------------------------------------- */
+/* -- what the weights are
+ * --------------------------------------------------------------------------------------------------- */
 
 static bool is_folder(const char *path)
 {
@@ -155,7 +156,8 @@ static dt_status describe_weights(evaluation *e, dt_error *err)
     return DT_OK;
 }
 
-/* -- parts ------------------------------------------------------------------------------------------------------------------ */
+/* -- parts
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static dt_status open_source(evaluation *e, const dt_session *s, dt_error *err)
 {
@@ -235,7 +237,8 @@ static void close_all(evaluation *e)
     dt_free(e->weights.config_text);
 }
 
-/* -- the command -------------------------------------------------------------------------------------------------------------- */
+/* -- the command
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static dt_status run(evaluation *e, dt_session *s, dt_error *err)
 {
@@ -250,7 +253,8 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
     DT_TRY(dt_evaluate(e->net, s->kernels, s->comm, e->val, c->batch, &e->progress, e->progress ? 1 : 0, &m, err));
     close_progress(e);
     if (s->comm->rank == 0) {
-        dt_log_info("%s at %lld px on %s/val, %lld rank%s: %.1f s, %.0f images/s", c->arch, (long long)c->image_size, c->data, (long long)s->comm->size,
+        dt_log_info("%s at %lld px on %s/val, %lld rank%s: %.1f s, %.0f images/s", c->arch, (long long)c->image_size, c->data,
+            (long long)s->comm->size,
                     s->comm->size == 1 ? "" : "s", m.elapsed_s, m.images_per_s);
         printf("val_loss %.6f  top-1 %.4f  top-5 %.4f  n %lld\n", m.val_loss, m.val_top1, m.val_top5, (long long)m.n);
         if (fflush(stdout) != 0)

@@ -20,10 +20,12 @@
 
 static const dt_command_usage usage = {
     .name = "dtrain info",
-    .doc = "Show the version, what was built in, and what is found on this machine: MPI, processors, memory, GPUs. Under mpirun each rank tells what it sees.",
+    .doc = "Show the version, what was built in, and what is found on this machine: MPI, processors, memory, GPUs. Under mpirun each "
+           "rank tells what it sees.",
 };
 
-/* -- what was built in ------------------------------------------------------------------------------------------------------ */
+/* -- what was built in
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* "Open MPI v4.1.4, package: ..." up to the first comma. */
 static void mpi_version(char *out, size_t out_bytes)
@@ -59,7 +61,8 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
     ADD("oneDNN", "%d.%d.%d (built with %s)", onednn->major, onednn->minor, onednn->patch, DT_ONEDNN_VERSION);
     ADD("jansson", "%s", DT_JANSSON_VERSION);
     ADD("libconfig", "%s", DT_LIBCONFIG_VERSION);
-    ADD("xxHash", "%u.%u.%u (built with %s)", XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100, XXH_versionNumber() % 100, DT_XXHASH_VERSION);
+    ADD("xxHash", "%u.%u.%u (built with %s)", XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100, XXH_versionNumber() % 100,
+        DT_XXHASH_VERSION);
 #ifdef HAVE_CUDA
     ADD("CUDA", "headers %s found, but this version has no CUDA backend", DT_CUDA_VERSION);
 #else
@@ -68,7 +71,8 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
     return DT_OK;
 }
 
-/* -- what is found ---------------------------------------------------------------------------------------------------------- */
+/* -- what is found
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static dt_status add_found(dt_table *table, dt_error *err)
 {

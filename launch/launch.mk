@@ -8,6 +8,7 @@ dtrain_SOURCES = launch/main.c
 dtrain_LDADD = $(our_archives) $(DT_EXTERNAL_LIBS)
 
 launch_SOURCES =
+EXTRA_DIST += launch/README.md
 launch_SOURCES += launch/table.c launch/table.h
 launch_SOURCES += launch/affinity.c launch/affinity.h
 launch_SOURCES += launch/backends.c launch/backends.h

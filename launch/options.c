@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIELD(f) offsetof(dt_options, f), sizeof(((dt_options *)NULL)->f)
 #define BOTH     (DT_COMMAND_TRAIN | DT_COMMAND_EVAL)
 #define TRAIN    DT_COMMAND_TRAIN
 #define EVAL     DT_COMMAND_EVAL
@@ -36,98 +35,104 @@ static const char *const *archs_or_auto(void)
     return names;
 }
 
-static const dt_option table[] = {
-    {.name = "data", .metavar = "DIR", .commands = BOTH, .group = DT_GROUP_DATA, .type = DT_OPTION_PATH, FIELD(config.data), .by_default = "",
-     .help = "the images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg; a class's index is its place in sorted order. Without it dtrain trains the "
-             "built-in demo"},
-    {.name = "image-size", .metavar = "PIXELS", .commands = BOTH, .group = DT_GROUP_DATA, .type = DT_OPTION_INT, FIELD(config.image_size), .min = 16, .max = 2048,
-     .by_default = "224", .help = "height and width that images are brought to"},
-    {.name = "batch", .metavar = "N", .commands = BOTH, .group = DT_GROUP_DATA, .type = DT_OPTION_INT, FIELD(config.batch), .min = 1, .max = 65536,
-     .by_default = "32", .help = "images per rank and micro-batch; the global batch is N x ranks x --accumulate"},
-    {.name = "augment", .metavar = "KIND", .commands = TRAIN, .group = DT_GROUP_DATA, .type = DT_OPTION_CHOICE, FIELD(config.augment), .choices = augments,
-     .by_default = "standard", .help = "standard: random-resized-crop and flip; none: the whole image, resized and centred"},
-    {.name = "crop-scale", .metavar = "MIN,MAX", .commands = TRAIN, .group = DT_GROUP_DATA, .type = DT_OPTION_RANGE, offsetof(dt_options, config.crop_scale_min),
-     2 * sizeof(double), .min = 0, .max = 1, .above_min = true, .by_default = "0.08,1", .help = "share of the image's area that a random crop takes"},
-    {.name = "flip", .metavar = "P", .commands = TRAIN, .group = DT_GROUP_DATA, .type = DT_OPTION_REAL, FIELD(config.flip), .min = 0, .max = 1,
-     .by_default = "0.5", .help = "probability of a horizontal flip"},
-    {.name = "eval-crop", .metavar = "SHARE", .commands = BOTH, .group = DT_GROUP_DATA, .type = DT_OPTION_REAL, FIELD(config.eval_crop), .min = 0, .max = 1,
-     .above_min = true, .by_default = "0.875", .help = "evaluation resizes the shorter side to image-size / SHARE and cuts out the centre"},
-    {.name = "no-shuffle", .commands = TRAIN, .group = DT_GROUP_DATA, .type = DT_OPTION_UNFLAG, FIELD(config.shuffle), .by_default = "no",
-     .help = "train on the files in sorted order"},
-    {.name = "max-broken", .metavar = "FRACTION", .commands = BOTH, .group = DT_GROUP_DATA, .type = DT_OPTION_REAL, FIELD(config.max_broken), .min = 0, .max = 1,
-     .by_default = "0.01", .help = "stop when more than this fraction of the files turns out to be broken"},
+/* What every row has. The field is one of dt_options; a RANGE's is the first of its two. */
+#define ROW(name_, metavar_, commands_, group_, type_, field_)                                                       \
+    .name = name_, .metavar = metavar_, .commands = commands_, .group = DT_GROUP_##group_, .type = DT_OPTION_##type_, \
+    .offset = offsetof(dt_options, field_), .bytes = sizeof(((dt_options *)NULL)->field_)
 
-    {.name = "arch", .metavar = "NAME", .commands = TRAIN, .group = DT_GROUP_MODEL, .type = DT_OPTION_NAME, FIELD(config.arch), .get_choices = dt_resnet_names,
-     .by_default = "resnet50", .help = "the network"},
-    {.name = "arch", .metavar = "NAME", .commands = EVAL, .group = DT_GROUP_MODEL, .type = DT_OPTION_NAME, FIELD(config.arch), .get_choices = archs_or_auto,
-     .by_default = "auto", .help = "the network; auto: told by the weights"},
-    {.name = "weights", .metavar = "FILE", .commands = EVAL, .group = DT_GROUP_MODEL, .type = DT_OPTION_PATH, FIELD(weights), .by_default = "",
+static const dt_option table[] = {
+    {ROW("data", "DIR", BOTH, DATA, PATH, config.data), .by_default = "",
+     .help = "the images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg; a class's index is its place in sorted order. Without it "
+             "dtrain trains the built-in demo"},
+    {ROW("image-size", "PIXELS", BOTH, DATA, INT, config.image_size), .min = 16, .max = 2048, .by_default = "224",
+     .help = "height and width that images are brought to"},
+    {ROW("batch", "N", BOTH, DATA, INT, config.batch), .min = 1, .max = 65536, .by_default = "32",
+     .help = "images per rank and micro-batch; the global batch is N x ranks x --accumulate"},
+    {ROW("augment", "KIND", TRAIN, DATA, CHOICE, config.augment), .choices = augments, .by_default = "standard",
+     .help = "standard: random-resized-crop and flip; none: the whole image, resized and centred"},
+    {ROW("crop-scale", "MIN,MAX", TRAIN, DATA, RANGE, config.crop_scale_min), .min = 0, .max = 1, .above_min = true, .by_default = "0.08,1",
+     .help = "share of the image's area that a random crop takes"},
+    {ROW("flip", "P", TRAIN, DATA, REAL, config.flip), .min = 0, .max = 1, .by_default = "0.5",
+     .help = "probability of a horizontal flip"},
+    {ROW("eval-crop", "SHARE", BOTH, DATA, REAL, config.eval_crop), .min = 0, .max = 1, .above_min = true, .by_default = "0.875",
+     .help = "evaluation resizes the shorter side to image-size / SHARE and cuts out the centre"},
+    {ROW("no-shuffle", NULL, TRAIN, DATA, UNFLAG, config.shuffle), .by_default = "no",
+     .help = "train on the files in sorted order"},
+    {ROW("max-broken", "FRACTION", BOTH, DATA, REAL, config.max_broken), .min = 0, .max = 1, .by_default = "0.01",
+     .help = "stop when more than this fraction of the files turns out to be broken"},
+
+    {ROW("arch", "NAME", TRAIN, MODEL, NAME, config.arch), .get_choices = dt_resnet_names, .by_default = "resnet50",
+     .help = "the network"},
+    {ROW("arch", "NAME", EVAL, MODEL, NAME, config.arch), .get_choices = archs_or_auto, .by_default = "auto",
+     .help = "the network; auto: told by the weights"},
+    {ROW("weights", "FILE", EVAL, MODEL, PATH, weights), .by_default = "",
      .help = "what to evaluate: a .safetensors file with torchvision's names, a run's folder, or one checkpoint's folder"},
-    {.name = "zero-init-gamma", .commands = TRAIN, .group = DT_GROUP_MODEL, .type = DT_OPTION_FLAG, FIELD(config.zero_init_gamma), .by_default = "no",
+    {ROW("zero-init-gamma", NULL, TRAIN, MODEL, FLAG, config.zero_init_gamma), .by_default = "no",
      .help = "start the last BatchNorm of every residual branch at zero"},
-    {.name = "init", .metavar = "FILE", .commands = TRAIN, .group = DT_GROUP_MODEL, .type = DT_OPTION_PATH, FIELD(config.init), .by_default = "",
+    {ROW("init", "FILE", TRAIN, MODEL, PATH, config.init), .by_default = "",
      .help = "start from the weights in this .safetensors file (torchvision's names)"},
-    {.name = "export", .metavar = "FILE", .commands = TRAIN, .group = DT_GROUP_MODEL, .type = DT_OPTION_PATH, FIELD(config.export_to), .by_default = "",
+    {ROW("export", "FILE", TRAIN, MODEL, PATH, config.export_to), .by_default = "",
      .help = "write the weights to this .safetensors file at the end (torchvision's names)"},
 
-    {.name = "epochs", .metavar = "N", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_INT, FIELD(config.epochs), .min = 1, .max = 1000000,
-     .by_default = "90", .help = "passes over the training images; the schedule's length"},
-    {.name = "steps", .metavar = "N", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_INT, FIELD(config.steps), .min = 0, .max = MANY,
-     .by_default = "0", .help = "stop after so many optimizer steps; 0: no such limit"},
-    {.name = "accumulate", .metavar = "N", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_INT, FIELD(config.accumulate), .min = 1, .max = 65536,
-     .by_default = "1", .help = "micro-batches per optimizer step"},
-    {.name = "optimizer", .metavar = "NAME", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_NAME, FIELD(config.optimizer),
-     .choices = optimizers, .by_default = "sgd", .help = "stochastic gradient descent with momentum"},
-    {.name = "lr", .metavar = "RATE", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_REAL, FIELD(config.lr), .min = 0, .max = 1000,
-     .by_default = "0.1", .help = "peak learning rate. 0.1 suits a global batch of 256; scale it in proportion"},
-    {.name = "momentum", .metavar = "M", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_REAL, FIELD(config.momentum), .min = 0, .max = 0.9999,
-     .by_default = "0.9", .help = "of the gradient's running sum"},
-    {.name = "nesterov", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_FLAG, FIELD(config.nesterov), .by_default = "no",
+    {ROW("epochs", "N", TRAIN, OPTIMIZATION, INT, config.epochs), .min = 1, .max = 1000000, .by_default = "90",
+     .help = "passes over the training images; the schedule's length"},
+    {ROW("steps", "N", TRAIN, OPTIMIZATION, INT, config.steps), .min = 0, .max = MANY, .by_default = "0",
+     .help = "stop after so many optimizer steps; 0: no such limit"},
+    {ROW("accumulate", "N", TRAIN, OPTIMIZATION, INT, config.accumulate), .min = 1, .max = 65536, .by_default = "1",
+     .help = "micro-batches per optimizer step"},
+    {ROW("optimizer", "NAME", TRAIN, OPTIMIZATION, NAME, config.optimizer), .choices = optimizers, .by_default = "sgd",
+     .help = "stochastic gradient descent with momentum"},
+    {ROW("lr", "RATE", TRAIN, OPTIMIZATION, REAL, config.lr), .min = 0, .max = 1000, .by_default = "0.1",
+     .help = "peak learning rate. 0.1 suits a global batch of 256; scale it in proportion"},
+    {ROW("momentum", "M", TRAIN, OPTIMIZATION, REAL, config.momentum), .min = 0, .max = 0.9999, .by_default = "0.9",
+     .help = "of the gradient's running sum"},
+    {ROW("nesterov", NULL, TRAIN, OPTIMIZATION, FLAG, config.nesterov), .by_default = "no",
      .help = "Nesterov's momentum"},
-    {.name = "weight-decay", .metavar = "W", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_REAL, FIELD(config.weight_decay), .min = 0,
-     .max = 1, .by_default = "0.0001", .help = "added to the gradient as W times the weight"},
-    {.name = "no-bn-decay", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_UNFLAG, FIELD(config.bn_decay), .by_default = "no",
+    {ROW("weight-decay", "W", TRAIN, OPTIMIZATION, REAL, config.weight_decay), .min = 0, .max = 1, .by_default = "0.0001",
+     .help = "added to the gradient as W times the weight"},
+    {ROW("no-bn-decay", NULL, TRAIN, OPTIMIZATION, UNFLAG, config.bn_decay), .by_default = "no",
      .help = "no weight decay on BatchNorm's scale and shift"},
-    {.name = "label-smoothing", .metavar = "S", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_REAL, FIELD(config.label_smoothing), .min = 0,
-     .max = 0.999, .by_default = "0.1", .help = "share of the target that is spread over all classes"},
-    {.name = "warmup-epochs", .metavar = "N", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_REAL, FIELD(config.warmup_epochs), .min = 0,
-     .max = 1000000, .by_default = "5", .help = "epochs over which the learning rate rises to its peak; a fraction is fine. If not given, a tenth of --epochs at most"},
-    {.name = "schedule", .metavar = "KIND", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_CHOICE, FIELD(config.schedule),
-     .choices = schedules, .by_default = "cosine", .help = "how the learning rate falls after the warm-up"},
-    {.name = "seed", .metavar = "N", .commands = TRAIN, .group = DT_GROUP_OPTIMIZATION, .type = DT_OPTION_INT, FIELD(config.seed), .min = 0, .max = MANY,
-     .by_default = "1", .help = "of initialisation, order and augmentation; the same seed gives the same weights, bit for bit"},
+    {ROW("label-smoothing", "S", TRAIN, OPTIMIZATION, REAL, config.label_smoothing), .min = 0, .max = 0.999, .by_default = "0.1",
+     .help = "share of the target that is spread over all classes"},
+    {ROW("warmup-epochs", "N", TRAIN, OPTIMIZATION, REAL, config.warmup_epochs), .min = 0, .max = 1000000, .by_default = "5",
+     .help = "epochs over which the learning rate rises to its peak; a fraction is fine. If not given, a tenth of --epochs at most"},
+    {ROW("schedule", "KIND", TRAIN, OPTIMIZATION, CHOICE, config.schedule), .choices = schedules, .by_default = "cosine",
+     .help = "how the learning rate falls after the warm-up"},
+    {ROW("seed", "N", TRAIN, OPTIMIZATION, INT, config.seed), .min = 0, .max = MANY, .by_default = "1",
+     .help = "of initialisation, order and augmentation; the same seed gives the same weights, bit for bit"},
 
-    {.name = "out", .metavar = "DIR", .commands = TRAIN, .group = DT_GROUP_RUN, .type = DT_OPTION_PATH, FIELD(config.out), .by_default = "",
+    {ROW("out", "DIR", TRAIN, RUN, PATH, config.out), .by_default = "",
      .help = "the run's folder: metrics.jsonl, checkpoints/, config.conf. If not given: runs/DATA-ARCH, and runs/demo for the demo"},
-    {.name = "resume", .metavar = "WHEN", .commands = TRAIN, .group = DT_GROUP_RUN, .type = DT_OPTION_CHOICE, FIELD(config.resume), .choices = resumes,
-     .by_default = "auto", .help = "auto: go on from the newest checkpoint in --out if there is one; must: there has to be one; never: begin anew, and "
-                                   "put an older run aside as DIR.old-1"},
-    {.name = "checkpoint-every", .metavar = "STEPS", .commands = TRAIN, .group = DT_GROUP_RUN, .type = DT_OPTION_INT, FIELD(config.checkpoint_every), .min = 0,
-     .max = MANY, .by_default = "0", .help = "steps between checkpoints; 0: at the end of every epoch"},
-    {.name = "keep", .metavar = "N", .commands = TRAIN, .group = DT_GROUP_RUN, .type = DT_OPTION_INT, FIELD(config.keep), .min = 1, .max = 10000,
-     .by_default = "3", .help = "newest checkpoints that are kept"},
-    {.name = "eval-every", .metavar = "EPOCHS", .commands = TRAIN, .group = DT_GROUP_RUN, .type = DT_OPTION_REAL, FIELD(config.eval_every), .min = 0,
-     .max = 1000000, .by_default = "1", .help = "epochs between evaluations; 0: only at the end"},
-    {.name = "log-every", .metavar = "SECONDS", .commands = BOTH, .group = DT_GROUP_RUN, .type = DT_OPTION_REAL, FIELD(config.log_every_s), .min = 0,
-     .max = 86400, .by_default = "5", .per_rank = true, .help = "seconds between progress lines where there is no terminal"},
+    {ROW("resume", "WHEN", TRAIN, RUN, CHOICE, config.resume), .choices = resumes, .by_default = "auto",
+     .help = "auto: go on from the newest checkpoint in --out if there is one; must: there has to be one; never: begin anew, and put "
+             "an older run aside as DIR.old-1"},
+    {ROW("checkpoint-every", "STEPS", TRAIN, RUN, INT, config.checkpoint_every), .min = 0, .max = MANY, .by_default = "0",
+     .help = "steps between checkpoints; 0: at the end of every epoch"},
+    {ROW("keep", "N", TRAIN, RUN, INT, config.keep), .min = 1, .max = 10000, .by_default = "3",
+     .help = "newest checkpoints that are kept"},
+    {ROW("eval-every", "EPOCHS", TRAIN, RUN, REAL, config.eval_every), .min = 0, .max = 1000000, .by_default = "1",
+     .help = "epochs between evaluations; 0: only at the end"},
+    {ROW("log-every", "SECONDS", BOTH, RUN, REAL, config.log_every_s), .min = 0, .max = 86400, .by_default = "5", .per_rank = true,
+     .help = "seconds between progress lines where there is no terminal"},
 
-    {.name = "backend", .metavar = "NAME", .commands = BOTH, .group = DT_GROUP_MACHINE, .type = DT_OPTION_NAME, FIELD(config.backend),
-     .get_choices = dt_backend_names, .by_default = "auto", .help = "what computes; auto: the fastest one that works here; ref is for checking the others"},
-    {.name = "comm", .metavar = "NAME", .commands = BOTH, .group = DT_GROUP_MACHINE, .type = DT_OPTION_NAME, FIELD(config.comm), .get_choices = dt_comm_names,
-     .by_default = "auto", .help = "how ranks talk; auto: MPI if mpirun or srun has started the program, else one rank by itself"},
-    {.name = "precision", .metavar = "TYPE", .commands = BOTH, .group = DT_GROUP_MACHINE, .type = DT_OPTION_CHOICE, FIELD(config.precision),
-     .choices = precisions, .by_default = "fp32", .help = "arithmetic of the network; all but fp32 need a GPU"},
-    {.name = "threads", .metavar = "N", .commands = BOTH, .group = DT_GROUP_MACHINE, .type = DT_OPTION_INT, FIELD(config.threads), .min = 0, .max = 4096,
-     .by_default = "0", .per_rank = true, .help = "compute threads per rank; 0: this rank's share of the host's cores (or OMP_NUM_THREADS)"},
-    {.name = "workers", .metavar = "N", .commands = BOTH, .group = DT_GROUP_MACHINE, .type = DT_OPTION_INT, FIELD(config.workers), .min = 0, .max = 1024,
-     .by_default = "0", .per_rank = true, .help = "image decoding threads per rank; 0: by the number of cores"},
+    {ROW("backend", "NAME", BOTH, MACHINE, NAME, config.backend), .get_choices = dt_backend_names, .by_default = "auto",
+     .help = "what computes; auto: the fastest one that works here; ref is for checking the others"},
+    {ROW("comm", "NAME", BOTH, MACHINE, NAME, config.comm), .get_choices = dt_comm_names, .by_default = "auto",
+     .help = "how ranks talk; auto: MPI if mpirun or srun has started the program, else one rank by itself"},
+    {ROW("precision", "TYPE", BOTH, MACHINE, CHOICE, config.precision), .choices = precisions, .by_default = "fp32",
+     .help = "arithmetic of the network; all but fp32 need a GPU"},
+    {ROW("threads", "N", BOTH, MACHINE, INT, config.threads), .min = 0, .max = 4096, .by_default = "0", .per_rank = true,
+     .help = "compute threads per rank; 0: this rank's share of the host's cores (or OMP_NUM_THREADS)"},
+    {ROW("workers", "N", BOTH, MACHINE, INT, config.workers), .min = 0, .max = 1024, .by_default = "0", .per_rank = true,
+     .help = "image decoding threads per rank; 0: by the number of cores"},
 };
 
 enum { N_ROWS = sizeof table / sizeof table[0] };
 _Static_assert(N_ROWS <= DT_OPTIONS_MAX, "dt_options.origin has a place for every row");
 _Static_assert(sizeof(dt_schedule_kind) == sizeof(int) && sizeof(dt_dtype) == sizeof(int), "choices are stored as int");
 
-/* What the built-in demo takes for options that nobody has set: handwritten digits, which have no mirror image and fill their frame. */
+/* What the built-in demo takes for options that nobody has set: handwritten digits, which have no mirror image and
+ * fill their frame. */
 static const char *const demo_settings[][2] = {
     {"arch", "resnet18"},  {"image-size", "32"},    {"batch", "32"},        {"epochs", "8"},    {"lr", "0.05"},   
     {"nesterov", "yes"},   {"weight-decay", "0.0005"}, {"crop-scale", "0.6,1"}, {"flip", "0"}, {"eval-crop", "1"},
@@ -269,7 +274,9 @@ static dt_status find_choice(const dt_option *o, const char *text, const char *w
         snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", choices[i]);
     }
     const char *meant = dt_suggest(text, choices);
-    return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not one of %s%s%s%s", where, text, list, meant ? "; did you mean '" : "", meant ? meant : "", meant ? "'?" : "");
+    if (meant)
+        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not one of %s; did you mean '%s'?", where, text, list, meant);
+    return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not one of %s", where, text, list);
 }
 
 static dt_status set_text(const dt_option *o, char *field, const char *text, const char *where, dt_error *err)

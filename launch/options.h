@@ -26,7 +26,13 @@
 
 #define DT_OPTIONS_MAX 64 /* rows of the table, at most */
 
-typedef enum dt_origin { DT_ORIGIN_DEFAULT, DT_ORIGIN_DEMO, DT_ORIGIN_TRAINING /* eval: the weights say so */, DT_ORIGIN_FILE, DT_ORIGIN_COMMAND_LINE } dt_origin;
+typedef enum dt_origin {
+    DT_ORIGIN_DEFAULT,
+    DT_ORIGIN_DEMO,
+    DT_ORIGIN_TRAINING, /* eval: the weights say so */
+    DT_ORIGIN_FILE,
+    DT_ORIGIN_COMMAND_LINE
+} dt_origin;
 
 /* The values of all options, and where each came from (by row of the table). */
 typedef struct dt_options {
@@ -81,9 +87,10 @@ typedef struct dt_command_usage {
     unsigned bit;         /* of the rows it takes; 0: none */
 } dt_command_usage;
 
-/* Defaults, then the configuration file (--config, or ./dtrain.conf where there are no arguments at all), then argv[1..]; checks what
- * one value can tell, and then values against each other. DT_ERR_USAGE with the one line to print ("--batch: 0 is out of range: 1
- * to 65536", "run.conf:3: batch: ..."); DT_ERR_MEMORY. On failure *options is half filled, but options->config.comm is valid. */
+/* Defaults, then the configuration file (--config, or ./dtrain.conf where there are no arguments at all), then
+ * argv[1..]; checks what one value can tell, and then values against each other. DT_ERR_USAGE with the one line to
+ * print ("--batch: 0 is out of range: 1 to 65536", "run.conf:3: batch: ..."); DT_ERR_MEMORY. On failure *options is
+ * half filled, but options->config.comm is valid. */
 dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv, dt_options *options, dt_error *err);
 
 /* The steps of parse. */

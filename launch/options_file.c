@@ -34,8 +34,8 @@ static bool is_number(int type)
     return type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64 || type == CONFIG_TYPE_FLOAT;
 }
 
-/* A number as text. libconfig 1.5 silently keeps only 32 bits of an integer without the suffix L, so what was written is looked up on
- * its line. */
+/* A number as text. libconfig 1.5 silently keeps only 32 bits of an integer without the suffix L, so what was written
+ * is looked up on its line. */
 static void number_text(const config_setting_t *s, const char *line, char *out, size_t out_bytes)
 {
     if (config_setting_type(s) == CONFIG_TYPE_FLOAT) {
@@ -60,7 +60,8 @@ static dt_status wrong_type(const dt_option *o, int type, const char *where, dt_
 }
 
 /* The value of a setting as text for dt_option_set. */
-static dt_status setting_text(const dt_option *o, const config_setting_t *s, const char *line, const char *where, char *out, size_t out_bytes, dt_error *err)
+static dt_status setting_text(const dt_option *o, const config_setting_t *s, const char *line, const char *where, char *out, size_t out_bytes,
+    dt_error *err)
 {
     int type = config_setting_type(s);
     bool ok = false;

@@ -1,5 +1,5 @@
-/* The command line, by argp, which also writes --help. What is wrong with it we say ourselves, first: argp prints and exits, in more than one
- * line, and takes `--bat` for `--batch`. */
+/* The command line, by argp, which also writes --help. What is wrong with it we say ourselves, first: argp prints and
+ * exits, in more than one line, and takes `--bat` for `--batch`. */
 #include "config.h"
 
 #include "launch/options.h"
@@ -156,8 +156,9 @@ static void run_argp(const dt_command_usage *usage, int argc, char **argv, parse
     }
     if (usage->bit) {
         options[n++] = (struct argp_option){.doc = "This program:", .group = DT_N_GROUPS};
-        options[n++] = (struct argp_option){.name = "config", .key = KEY_CONFIG, .arg = "FILE", .group = DT_N_GROUPS,
-                                            .doc = "read options from this file: a line 'batch = 64;' for --batch 64. The command line beats the file"};
+        options[n++] = (struct argp_option){
+            .name = "config", .key = KEY_CONFIG, .arg = "FILE", .group = DT_N_GROUPS,
+            .doc = "read options from this file: a line 'batch = 64;' for --batch 64. The command line beats the file"};
     }
     options[n++] = (struct argp_option){.key = 'h', .flags = OPTION_HIDDEN, .group = -1, .doc = "like --help"};
 

@@ -62,7 +62,8 @@ dt_status dt_ranks_create(const char *name, dt_comm **comm, dt_error *err)
     if (strcmp(name, "auto") == 0)
         name = dt_comm_mpi_launched() ? "mpi" : "self";
     if (strcmp(name, "self") == 0 && env.size > 1)
-        return dt_fail(err, DT_ERR_USAGE, "--comm self, but %s has started %d processes: each would train by itself, all into the same folder; use --comm mpi",
+        return dt_fail(err, DT_ERR_USAGE,
+            "--comm self, but %s has started %d processes: each would train by itself, all into the same folder; use --comm mpi",
                        env.launcher, env.size);
     for (int i = 0; i < N_TRANSPORTS; i++)
         if (strcmp(name, transports[i].name) == 0)

@@ -15,8 +15,9 @@ void dt_launch_env_read(dt_launch_env *env);
 /* "auto", then the transports, ended by NULL. */
 const char *const *dt_comm_names(void);
 
-/* Collective where several processes were started. "auto": MPI if a launcher is seen, else self. DT_ERR_USAGE: no such name, or "self"
- * although several were started; DT_ERR_COMM, DT_ERR_UNSUPPORTED. The caller ends it with (*comm)->ops->destroy. */
+/* Collective where several processes were started. "auto": MPI if a launcher is seen, else self. DT_ERR_USAGE: no
+ * such name, or "self" although several were started; DT_ERR_COMM, DT_ERR_UNSUPPORTED. The caller ends it with
+ * (*comm)->ops->destroy. */
 dt_status dt_ranks_create(const char *name, dt_comm **comm, dt_error *err);
 
 #endif

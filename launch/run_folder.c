@@ -96,7 +96,8 @@ static void compare_files(const char *out, const char *old_path, const char *new
         dt_option_format(before, row, was, sizeof was);
         dt_option_format(now, row, is, sizeof is);
         if (strcmp(was, is) != 0)
-            dt_log_warn("--%s is %s now; the run in %s was last started with %s", o->name, is[0] ? is : "not given", out, was[0] ? was : "nothing there");
+            dt_log_warn("--%s is %s now; the run in %s was last started with %s", o->name, is[0] ? is : "not given", out,
+                was[0] ? was : "nothing there");
     }
 }
 

@@ -15,13 +15,14 @@ typedef struct dt_run_folder {
 
 void dt_run_folder_name(const char *out, dt_run_folder *folder);
 
-/* On rank 0. Make OUT and the folders above it; with --resume never, an older run there is renamed to OUT.old-N first (N: the first one free),
- * and a log line says so. Write config_text to OUT/config.conf.tmp, which also shows that the folder can be written to. DT_ERR_USAGE:
- * OUT is no folder; DT_ERR_IO: the system refuses, with the path and the reason. */
+/* On rank 0. Make OUT and the folders above it; with --resume never, an older run there is renamed to OUT.old-N first
+ * (N: the first one free), and a log line says so. Write config_text to OUT/config.conf.tmp, which also shows that
+ * the folder can be written to. DT_ERR_USAGE: OUT is no folder; DT_ERR_IO: the system refuses, with the path and the
+ * reason. */
 dt_status dt_run_folder_open(const dt_options *options, const char *config_text, const dt_run_folder *folder, dt_error *err);
 
-/* On rank 0, when the run is sure to begin or to go on: config.conf.tmp becomes config.conf. goes_on: before that, a log line tells each option
- * that the old config.conf had with another value. DT_ERR_IO. */
+/* On rank 0, when the run is sure to begin or to go on: config.conf.tmp becomes config.conf. goes_on: before that, a
+ * log line tells each option that the old config.conf had with another value. DT_ERR_IO. */
 dt_status dt_run_folder_commit(const dt_options *options, const dt_run_folder *folder, bool goes_on, dt_error *err);
 
 /* Remove config.conf.tmp if it is still there. */

@@ -40,7 +40,8 @@ static dt_status check_same_options(const dt_options *options, unsigned command,
     return status;
 }
 
-dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed, const dt_error *parse_error, dt_session *session, dt_error *err)
+dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed, const dt_error *parse_error, dt_session *session,
+    dt_error *err)
 {
     const dt_config *c = &options->config;
     *session = (dt_session){0};

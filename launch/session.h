@@ -18,10 +18,11 @@ typedef struct dt_session {
     dt_affinity affinity;
 } dt_session;
 
-/* Collective. `parsed` and *parse_error: how reading the options went on this rank; a failure is agreed on, so that it is told once. Then: all ranks
- * must have been given the same options; fault points are armed, threads planned, the backend created. On failure what is there stays for
- * dt_session_close. */
-dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed, const dt_error *parse_error, dt_session *session, dt_error *err);
+/* Collective. `parsed` and *parse_error: how reading the options went on this rank; a failure is agreed on, so that
+ * it is told once. Then: all ranks must have been given the same options; fault points are armed, threads planned,
+ * the backend created. On failure what is there stays for dt_session_close. */
+dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed, const dt_error *parse_error, dt_session *session,
+                          dt_error *err);
 void dt_session_close(dt_session *session);
 
 /* Print the configuration and where each value is from, and one row for each rank. Collective; rank 0 prints to stderr. */

@@ -26,7 +26,8 @@ static void handle(int number)
     int saved_errno = errno;
     if (number == SIGINT && ++state.n_interrupts > 1)
         _exit(128 + SIGINT);
-    /* Only somebody at a keyboard waits for an answer; and mpirun sends SIGTERM when another rank has failed, which has its own message. */
+    /* Only somebody at a keyboard waits for an answer; and mpirun sends SIGTERM when another rank has failed, which
+     * has its own message. */
     if (number == SIGINT && !state.received && state.announce)
         (void)!write(STDERR_FILENO, text, sizeof text - 1);
     if (!state.received)

@@ -34,8 +34,8 @@ static const dt_command_usage usage = {
            "  mpirun -np 16 dtrain --config imagenet.conf\n\n"
            "With no options at all it reads ./dtrain.conf if there is one, and else trains the built-in demo."
            "\v" DT_COMMANDS_DOC "\n\n"
-           "Exit codes: 0 done; 1 an error that the same command will meet again; 2 wrong usage; 75 stopped on request (SIGINT, SIGTERM, SIGUSR1) with a "
-           "checkpoint: the same command goes on.",
+           "Exit codes: 0 done; 1 an error that the same command will meet again; 2 wrong usage; 75 stopped on request (SIGINT, SIGTERM, "
+           "SIGUSR1) with a checkpoint: the same command goes on.",
 };
 
 typedef struct training {
@@ -166,7 +166,8 @@ static void disassemble(training *t)
     dt_free(t->config_text);
 }
 
-/* -- what is said ------------------------------------------------------------------------------------------------------------ */
+/* -- what is said
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void say_what_is_trained(const training *t, const dt_session *s)
 {
@@ -178,7 +179,8 @@ static void say_what_is_trained(const training *t, const dt_session *s)
     if (t->val)
         t->val->ops->info(t->val, &val);
     dt_log_info("%s: %.2f million parameters, %.2f GMAC an image, %.0f MiB for activations and %.0f MiB for parameters on each rank", c->arch,
-                (double)net.n_params / 1e6, (double)net.forward_macs / 1e9, (double)net.activation_bytes / 1048576.0, (double)net.parameter_bytes / 1048576.0);
+                (double)net.n_params / 1e6, (double)net.forward_macs / 1e9, (double)net.activation_bytes / 1048576.0,
+                    (double)net.parameter_bytes / 1048576.0);
     dt_log_info("%s: %lld images to train on, %lld to evaluate on, %lld classes; global batch %lld", c->data, (long long)train.n_samples,
                 (long long)val.n_samples, (long long)train.n_classes, (long long)(c->batch * c->accumulate * s->comm->size));
     dt_log_info("writing to %s (%s)", c->out, s->comm->detail);
@@ -200,7 +202,8 @@ static void say_what_is_next(const training *t, bool is_demo)
     dt_log_info("      every option; options can stand in a file too: %s --config %s/config.conf", program, c->out);
 }
 
-/* -- the command ------------------------------------------------------------------------------------------------------------- */
+/* -- the command
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static dt_status export_weights(training *t, const dt_session *s, int64_t steps, dt_error *err)
 {
@@ -244,7 +247,8 @@ dt_status dt_command_train(int argc, char **argv, dt_session *session, bool *loc
     dt_status parsed = dt_options_parse(&usage, argc, argv, &t.options, &parse_error);
     DT_TRY(dt_session_open(&t.options, DT_COMMAND_TRAIN, parsed, &parse_error, session, err));
     dt_run_folder_name(t.options.config.out, &t.folder);
-    dt_status status = dt_options_write(&t.options, DT_COMMAND_TRAIN, "dtrain " PACKAGE_VERSION ": the options of this run; dtrain --config FILE takes them",
+    dt_status status = dt_options_write(&t.options, DT_COMMAND_TRAIN,
+        "dtrain " PACKAGE_VERSION ": the options of this run; dtrain --config FILE takes them",
                                         &t.config_text, err);
     status = dt_agree(session->comm, status, err);
     if (status == DT_OK)

@@ -63,7 +63,8 @@ static void every_default_is_in_range(void)
         for (int row = 0; row < dt_options_count(); row++) {
             const dt_option *o = dt_options_at(row);
             if (o->commands & command)
-                DT_CHECK_MSG(dt_option_set(&options, row, o->by_default, DT_ORIGIN_DEFAULT, o->name, &err) == DT_OK, "%s: %s", commands[command - 1], err.message);
+                DT_CHECK_MSG(dt_option_set(&options, row, o->by_default, DT_ORIGIN_DEFAULT, o->name, &err) == DT_OK, "%s: %s", commands[command - 1],
+                    err.message);
         }
 }
 
@@ -216,7 +217,8 @@ static void mistakes_in_a_file_are_told_with_their_line(void)
     check_file_refused("arch : { name = 3; }", ":1: arch: a text in \"\" was expected, this is a group");
     check_file_refused("crop_scale = (0.3, 1);\ncrop-scale = (0.3, 1);", ":2: crop-scale: the second time in this file");
     check_file_refused("batch = ;", ":1: syntax error");
-    check_file_refused("arch = \"resnet5\";", ":1: arch: 'resnet5' is not one of resnet18, resnet34, resnet50, resnet101, resnet152; did you mean 'resnet50'?");
+    check_file_refused("arch = \"resnet5\";",
+        ":1: arch: 'resnet5' is not one of resnet18, resnet34, resnet50, resnet101, resnet152; did you mean 'resnet50'?");
 }
 
 static void a_long_integer_in_a_file_is_not_cut_to_32_bits(void)
@@ -250,8 +252,10 @@ static void the_written_configuration_reads_back_to_the_same_values(void)
     static dt_options before; /* large */
     char was[DT_PATH_BYTES], is[DT_PATH_BYTES];
     char *text = NULL;
-    DT_REQUIRE(PARSE(train, "--data", "a \"quoted\" \\ path", "--lr", "0.1234567890123456789", "--crop-scale", "0.1,0.3", "--no-shuffle", "--nesterov", "--seed",
-                     "2147483647", "--schedule", "poly", "--arch", "resnet152", "--weight-decay", "1e-5", "--no-bn-decay", "--resume", "must", "--warmup-epochs",
+    DT_REQUIRE(PARSE(train, "--data", "a \"quoted\" \\ path", "--lr", "0.1234567890123456789", "--crop-scale", "0.1,0.3", "--no-shuffle",
+        "--nesterov", "--seed",
+                     "2147483647", "--schedule", "poly", "--arch", "resnet152", "--weight-decay", "1e-5", "--no-bn-decay", "--resume", "must",
+                         "--warmup-epochs",
                      "0.5", "--export", "e.safetensors", "--augment", "none") == DT_OK);
     before = options;
     DT_REQUIRE(dt_options_write(&options, DT_COMMAND_TRAIN, "a test", &text, &err) == DT_OK);
