@@ -3,6 +3,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define MAX_BUCKETS 64 /* what core/comm.h lets be under way */
@@ -37,14 +38,15 @@ static dt_status check_parts(const dt_grad_part *parts, int64_t n_parts, int64_t
     return DT_OK;
 }
 
-/* Cut from the last part on. */
+/* Cut from the last part on. But for the first, which is small, two neighbours have together more elements than fit in one: where that is at
+ * least a 32nd of all, there are no more than 1 + 63 of them. */
 static void cut(dt_grad_buckets *b, const dt_grad_part *parts, int64_t bucket_elems)
 {
     for (int64_t i = b->n_parts - 1; i >= 0; i--) {
         bucket *last = b->n_buckets ? &b->buckets[b->n_buckets - 1] : NULL;
         int64_t room = b->n_buckets == 1 ? bucket_elems / 8 : bucket_elems;
-        bool must_grow = b->n_buckets == MAX_BUCKETS;
-        if (!last || (last->n + parts[i].n > room && last->n > 0 && !must_grow)) {
+        if (!last || (last->n + parts[i].n > room && last->n > 0)) {
+            assert(b->n_buckets < MAX_BUCKETS);
             last = &b->buckets[b->n_buckets++];
             *last = (bucket){.first = parts[i].first + parts[i].n};
         }

@@ -163,6 +163,8 @@ static void a_difference_names_field_values_ranks_and_host(void)
     check_comparison(&c, 4, DT_ERR_USAGE, "--batch differs between ranks: 32 on ranks 0-2, 64 on rank 3 (host1)");
     comparison first = batches(2, (const char *[]){"32", "64"});
     check_comparison(&first, 2, DT_ERR_USAGE, "--batch differs between ranks: 32 on rank 0 (host0), 64 on rank 1 (host0)");
+    comparison last = batches(3, (const char *[]){"64", "32", "32"});
+    check_comparison(&last, 3, DT_ERR_USAGE, "--batch differs between ranks: 64 on rank 0 (host0), 32 on ranks 1-2");
     comparison mixed = batches(6, (const char *[]){"1", "1", "1", "2", "3", "1"});
     check_comparison(&mixed, 6, DT_ERR_USAGE, "--batch differs between ranks: 1 on ranks 0-2, 5, 2 on rank 3 (host1), 3 on rank 4 (host2)");
     comparison nothing = batches(2, (const char *[]){"", "a"});
