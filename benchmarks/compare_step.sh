@@ -43,7 +43,8 @@ peer+=(--memory-format "$format")
 print_machine
 echo "step: $arch, $image_size px, batch $batch, $threads threads, $steps steps after $warmup; PyTorch in $format"
 echo
-printf '%4s %11s %11s %11s %11s %7s %11s %11s %7s\n' pair dtrain_ms dtrain_min torch_ms torch_min ratio dtrain_MiB torch_MiB memory
+printf '%4s %9s %10s %9s %9s %7s %10s %9s %7s %10s %9s %7s\n' pair dtrain_ms dtrain_min torch_ms torch_min ratio dtrain_cpu torch_cpu cpu \
+    dtrain_MiB torch_MiB memory
 for ((pair = 1; pair <= pairs; pair++)); do
     run "$scratch/a" "$bench" "${common[@]}" --steps "$steps" --warmup "$warmup"
     run "$scratch/b" "${peer[@]}" --steps "$steps" --warmup "$warmup"
@@ -51,14 +52,19 @@ for ((pair = 1; pair <= pairs; pair++)); do
     b_ms=$(field ms_per_step "$scratch/b")
     a_min=$(field ms_min "$scratch/a")
     b_min=$(field ms_min "$scratch/b")
+    a_cpu=$(field cpu_ms_per_step "$scratch/a")
+    b_cpu=$(field cpu_ms_per_step "$scratch/b")
     a_bytes=$(field peak_rss_bytes "$scratch/a")
     b_bytes=$(field peak_rss_bytes "$scratch/b")
     ratio=$(quotient "$b_ms" "$a_ms")
+    cpu=$(quotient "$b_cpu" "$a_cpu")
     memory=$(quotient "$b_bytes" "$a_bytes")
     echo "$ratio" >>"$scratch/ratios"
+    echo "$cpu" >>"$scratch/cpus"
     echo "$memory" >>"$scratch/memories"
-    printf '%4d %11.1f %11.1f %11.1f %11.1f %7s %11s %11s %7s\n' "$pair" "$a_ms" "$a_min" "$b_ms" "$b_min" \
-        "$ratio" "$(mib "$a_bytes")" "$(mib "$b_bytes")" "$memory"
+    printf '%4d %9.1f %10.1f %9.1f %9.1f %7s %10.1f %9.1f %7s %10s %9s %7s\n' "$pair" "$a_ms" "$a_min" "$b_ms" "$b_min" "$ratio" \
+        "$a_cpu" "$b_cpu" "$cpu" "$(mib "$a_bytes")" "$(mib "$b_bytes")" "$memory"
 done
 echo
-echo "median ratio $(median <"$scratch/ratios"), median memory $(median <"$scratch/memories") (above 1: dtrain is faster, takes less)"
+echo "medians: ratio $(median <"$scratch/ratios"), CPU time $(median <"$scratch/cpus"), memory $(median <"$scratch/memories")" \
+    "(above 1: dtrain is faster, takes less)"
