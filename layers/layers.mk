@@ -19,6 +19,7 @@ layers_SOURCES += layers/arithmetic.h layers/ref/kernels_ref.h layers/ref/ref_in
 	layers/ref/residual_ref.c
 
 # The cpu backend.
+EXTRA_DIST += layers/cpu/README.md
 layers_SOURCES += layers/cpu/kernels_cpu.h layers/cpu/cpu_internal.h layers/cpu/conv_internal.h layers/cpu/onednn.h layers/cpu/simd.h \
 	layers/cpu/kernels_cpu.c layers/cpu/batchnorm_cpu.c layers/cpu/conv_cpu.c layers/cpu/conv_gemm.c layers/cpu/conv_run.c \
 	layers/cpu/input_cpu.c layers/cpu/linear_cpu.c layers/cpu/loss_cpu.c layers/cpu/onednn.c layers/cpu/optimizer_cpu.c \

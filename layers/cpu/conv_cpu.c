@@ -131,7 +131,6 @@ static dt_status prepare(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction 
     return DT_OK;
 }
 
-
 static int64_t primitive_bytes(const dt_conv *conv, const dt_conv_pass *pass)
 {
     int64_t most = 0;

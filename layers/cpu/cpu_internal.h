@@ -23,7 +23,7 @@ typedef struct dt_cpu_kernels {
     /* One block for all convolutions: calls come one after the other. It grows in their create-calls only. */
     unsigned char *scratch;
     int64_t scratch_bytes;
-    int64_t chunk_bytes; /* what a thread's part of a chunk of images should take at most; see chunk_cpu.c */
+    int64_t chunk_bytes; /* what a thread's part of a chunk of images should take at most; see conv_cpu.c */
 } dt_cpu_kernels;
 
 static inline dt_cpu_kernels *dt_cpu(dt_kernels *k)

@@ -14,7 +14,7 @@
 #include "core/kernels.h"
 
 /* The oneDNN backend on a host device (borrowed; it must outlive the kernels), computing with n_threads OpenMP threads, which becomes the
- * calling thread's OpenMP setting: call it, and all operations, from one thread. Local, not blocking. The caller gives it back with
+ * OpenMP setting of every thread that calls an operation; call them one at a time. Local, not blocking. The caller gives it back with
  * (*kernels)->ops->destroy. Errors: DT_ERR_UNSUPPORTED when the device's memory is not the host's, DT_ERR_INTERNAL for
  * n_threads < 1, DT_ERR_DEVICE when oneDNN fails, DT_ERR_MEMORY. */
 dt_status dt_kernels_cpu_create(dt_device *device, int64_t n_threads, dt_kernels **kernels, dt_error *err);
