@@ -43,21 +43,35 @@ typedef struct bench {
 static const char *const directions[] = {"forward", "data", "weights"};
 
 static const struct argp_option argp_options[] = {
-    {"arch", 'a', "NAME", 0, "resnet18 to resnet152 (resnet50)", 0}, {"image-size", 'i', "PIXELS", 0, "(224)", 0},
-    {"batch", 'b', "N", 0, "images (8)", 0},                         {"threads", 't', "N", 0, "compute threads (1)", 0},
-    {"repeats", 'r', "N", 0, "runs, of which the fastest counts (3)", 0}, {0},
+    {"arch", 'a', "NAME", 0, "resnet18 to resnet152 (resnet50)", 0},
+    {"image-size", 'i', "PIXELS", 0, "(224)", 0},
+    {"batch", 'b', "N", 0, "images (8)", 0},
+    {"threads", 't', "N", 0, "compute threads (1)", 0},
+    {"repeats", 'r', "N", 0, "runs, of which the fastest counts (3)", 0},
+    {0},
 };
 
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     settings *s = state->input;
     switch (key) {
-    case 'a': s->arch = value; break;
-    case 'i': s->image_size = atol(value); break;
-    case 'b': s->batch = atol(value); break;
-    case 't': s->threads = atol(value); break;
-    case 'r': s->repeats = atol(value); break;
-    default: return ARGP_ERR_UNKNOWN;
+    case 'a':
+        s->arch = value;
+        break;
+    case 'i':
+        s->image_size = atol(value);
+        break;
+    case 'b':
+        s->batch = atol(value);
+        break;
+    case 't':
+        s->threads = atol(value);
+        break;
+    case 'r':
+        s->repeats = atol(value);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
@@ -143,8 +157,8 @@ static dt_status fused(bench *b, const work *job, dt_conv *conv, dt_direction di
 }
 
 /* Run both alternately, so that what else the machine does meets both; *ms is the least of each. */
-static dt_status time_both(bench *b, const work *job, dt_conv *conv, const dt_onednn_conv *bare, dt_direction direction, void *scratchpad, double *bare_ms,
-                           double *fused_ms, dt_error *err)
+static dt_status time_both(bench *b, const work *job, dt_conv *conv, const dt_onednn_conv *bare, dt_direction direction, void *scratchpad,
+                           double *bare_ms, double *fused_ms, dt_error *err)
 {
     for (int64_t i = 0; i <= b->repeats; i++) {
         const double start = dt_clock_s();
@@ -166,6 +180,13 @@ static const dt_conv_pass *pass_of(const dt_conv *conv, dt_direction direction)
     return direction == DT_FORWARD ? &conv->forward : direction == DT_BACKWARD_DATA ? &conv->backward_data : &conv->backward_weights;
 }
 
+static const char *name_of(const dt_conv_pass *pass)
+{
+    if (pass->own_wgrad)
+        return "own";
+    return pass->prepared[0].primitive ? pass->prepared[0].implementation : "gemm";
+}
+
 static dt_status time_direction(bench *b, const work *job, dt_conv *conv, dt_direction direction, dt_error *err)
 {
     const dt_conv_desc *d = &job->desc;
@@ -180,10 +201,10 @@ static dt_status time_direction(bench *b, const work *job, dt_conv *conv, dt_dir
     dt_free(scratchpad);
     dt_onednn_conv_destroy(&bare);
     DT_TRY(status);
-    printf("%4lld %4lld %3lldx%-3lld %lld /%lld %-4s x%-2lld %-7s %9.3f %7.1f %9.3f %7.1f %6.2f %6lld  %s\n", (long long)d->c, (long long)d->k, (long long)d->h,
-           (long long)d->w, (long long)d->r, (long long)d->stride, job->lazy ? "lazy" : "", (long long)job->count, directions[direction], bare_ms,
-           gflop / bare_ms * 1e3, fused_ms, gflop / fused_ms * 1e3, fused_ms / bare_ms, (long long)pass->larger,
-           pass->own_wgrad ? "own" : pass->prepared[0].primitive ? pass->prepared[0].implementation : "gemm");
+    printf("%4lld %4lld %3lldx%-3lld %lld /%lld %-4s x%-2lld %-7s %9.3f %7.1f %9.3f %7.1f %6.2f %6lld  %s\n", (long long)d->c, (long long)d->k,
+           (long long)d->h, (long long)d->w, (long long)d->r, (long long)d->stride, job->lazy ? "lazy" : "", (long long)job->count,
+           directions[direction], bare_ms, gflop / bare_ms * 1e3, fused_ms, gflop / fused_ms * 1e3, fused_ms / bare_ms, (long long)pass->larger,
+           name_of(pass));
     b->bare_ms[direction] += bare_ms * (double)job->count;
     b->fused_ms[direction] += fused_ms * (double)job->count;
     return DT_OK;
@@ -249,13 +270,14 @@ static dt_status time_all(bench *b, const settings *s, dt_error *err)
     int n = 0;
     DT_TRY(find_work(s, list, &n, err));
     DT_TRY(allocate(b, list, n, err));
-    printf("%4s %4s %7s %s /%s %4s %3s %-7s %9s %7s %9s %7s %6s %6s  %s\n", "c", "k", "h x w", "r", "s", "x", "", "", "bare ms", "GF/s", "fused ms", "GF/s", "ratio",
-           "chunk", "implementation");
+    printf("%4s %4s %7s %s /%s %4s %3s %-7s %9s %7s %9s %7s %6s %6s  %s\n", "c", "k", "h x w", "r", "s", "x", "", "", "bare ms", "GF/s", "fused ms",
+           "GF/s", "ratio", "chunk", "implementation");
     for (int i = 0; i < n; i++)
         DT_TRY(time_work(b, &list[i], err));
     for (int i = 0; i < 3; i++)
         printf("all %-7s bare %9.1f ms   fused %9.1f ms\n", directions[i], b->bare_ms[i], b->fused_ms[i]);
-    printf("all         bare %9.1f ms   fused %9.1f ms\n", b->bare_ms[0] + b->bare_ms[1] + b->bare_ms[2], b->fused_ms[0] + b->fused_ms[1] + b->fused_ms[2]);
+    printf("all         bare %9.1f ms   fused %9.1f ms\n", b->bare_ms[0] + b->bare_ms[1] + b->bare_ms[2],
+           b->fused_ms[0] + b->fused_ms[1] + b->fused_ms[2]);
     return DT_OK;
 }
 

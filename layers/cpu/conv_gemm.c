@@ -14,7 +14,7 @@ typedef struct image_pass {
     const dt_cpu_kernels *cpu;
     const dt_conv_desc *desc;
     int64_t p, q;
-    int64_t n_c_blocks, depth;       /* channels in a block: 16, 8, or the image's 3 */
+    int64_t n_c_blocks, depth;        /* channels in a block: 16, 8, or the image's 3 */
     int64_t pixel_step, channel_step; /* in x, in elements */
     int64_t patch_elems;
     float *x, *patches;

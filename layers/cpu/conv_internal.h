@@ -33,7 +33,8 @@ static inline dt_conv_chunk dt_conv_chunk_at(const dt_conv_pass *pass, int64_t i
     return (dt_conv_chunk){i * (pass->larger - 1) + pass->n_larger, pass->larger - 1, &pass->prepared[1]};
 }
 
-/* A convolution by matrix products on our layouts, where oneDNN has no fast code: the gradients on processors without AVX2. Arguments as dt_onednn_conv_run; w in forward's order in every direction. */
+/* A convolution by matrix products on our layouts, where oneDNN has no fast code: the gradients on processors without AVX2.
+ * Arguments as those of dt_onednn_conv_run; w in forward's order in every direction. */
 dt_status dt_conv_gemm_run(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction, int64_t n_images, float *x, float *w, float *y,
                            void *scratch, dt_error *err);
 int64_t dt_conv_gemm_scratch_bytes(const dt_conv_desc *desc);

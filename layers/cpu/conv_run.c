@@ -133,13 +133,14 @@ static void wgrad_work(void *context, int thread, int64_t begin, int64_t end)
 static void own_wgrad(const dt_cpu_kernels *cpu, const dt_conv *conv, int64_t n, const float *x, const float *dy, bool accumulate, float *dw)
 {
     const dt_conv_desc *d = &conv->desc;
-    wgrad_pass pass = {.cpu = cpu,
-                       .window = {cpu->block, n, d->h, d->w, dt_conv_out_h(d), dt_conv_out_w(d), d->r, d->s, d->stride, d->pad, conv->x_image, conv->y_image},
-                       .n_c_blocks = d->c / cpu->block,
-                       .x = x,
-                       .dy = dy,
-                       .accumulate = accumulate,
-                       .dw = dw};
+    wgrad_pass pass = {
+        .cpu = cpu,
+        .window = {cpu->block, n, d->h, d->w, dt_conv_out_h(d), dt_conv_out_w(d), d->r, d->s, d->stride, d->pad, conv->x_image, conv->y_image},
+        .n_c_blocks = d->c / cpu->block,
+        .x = x,
+        .dy = dy,
+        .accumulate = accumulate,
+        .dw = dw};
     dt_cpu_parallel(cpu, d->k / cpu->block * pass.n_c_blocks, wgrad_work, &pass);
 }
 

@@ -54,6 +54,14 @@ static inline float *dt_cpu_data_like(const dt_tensor *t, const dt_tensor *other
     return dt_cpu_data(t, other->n, other->c, other->h, other->w);
 }
 
+/* How the channels of a block are normalised that begins with `channel`. */
+static inline dt_cpu_norm dt_cpu_norm_at(const dt_act *x, int64_t channel)
+{
+    if (x->scale == NULL)
+        return (dt_cpu_norm){NULL, NULL, false};
+    return (dt_cpu_norm){x->scale + channel, x->bias + channel, x->relu};
+}
+
 /* A blocked tensor, or some of its images, as planes: plane i holds the pixels of channel block i % n_blocks of one image,
  * [pixel][block] floats. */
 typedef struct dt_cpu_planes {
@@ -147,13 +155,14 @@ dt_status dt_cpu_average_pool_backward(dt_kernels *k, const dt_tensor *dy, const
 /* linear_cpu.c */
 dt_status dt_cpu_linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear, dt_error *err);
 void dt_cpu_linear_destroy(dt_kernels *k, dt_linear *linear);
-dt_status dt_cpu_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const float *bias, const dt_tensor *y, dt_error *err);
-dt_status dt_cpu_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx, float *dw,
-                                 float *dbias, bool accumulate, dt_error *err);
+dt_status dt_cpu_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const float *bias, const dt_tensor *y,
+                                dt_error *err);
+dt_status dt_cpu_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx,
+                                 float *dw, float *dbias, bool accumulate, dt_error *err);
 
 /* loss_cpu.c */
-dt_status dt_cpu_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const dt_tensor *dlogits,
-                              dt_loss_sums *sums, dt_error *err);
+dt_status dt_cpu_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale,
+                              const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err);
 
 /* optimizer_cpu.c */
 dt_status dt_cpu_optimizer_step(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments, int64_t n_segments, float *values,

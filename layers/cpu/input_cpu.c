@@ -5,8 +5,8 @@
 typedef struct input_pass {
     const uint8_t *pixels;
     float *out;
-    int64_t n_pixels;         /* of an image */
-    float table[3][256];      /* the value of each pixel value, per channel */
+    int64_t n_pixels;    /* of an image */
+    float table[3][256]; /* the value of each pixel value, per channel */
 } input_pass;
 
 static void normalize_work(void *context, int thread, int64_t begin, int64_t end)

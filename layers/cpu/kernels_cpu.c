@@ -134,8 +134,8 @@ static void choose_instructions(dt_cpu_kernels *cpu)
     if (onednn_has(dnnl_cpu_isa_avx512_core))
         cpu->simd = &dt_cpu_simd_avx512;
 #endif
-    snprintf(cpu->layout, sizeof cpu->layout, "cpu: activations nChw%lldc, weights OIhw%lldi%lldo, fp32", (long long)cpu->block, (long long)cpu->block,
-             (long long)cpu->block);
+    snprintf(cpu->layout, sizeof cpu->layout, "cpu: activations nChw%lldc, weights OIhw%lldi%lldo, fp32", (long long)cpu->block,
+             (long long)cpu->block, (long long)cpu->block);
 }
 
 static dt_status start_onednn(dt_cpu_kernels *cpu, dt_error *err)
@@ -153,7 +153,8 @@ dt_status dt_kernels_cpu_create(dt_device *device, int64_t n_threads, dt_kernels
     dt_device_info info = {0};
     device->ops->info(device, &info);
     if (!info.is_host)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "backend cpu: it computes in host memory and cannot use the device %s; take --backend auto", info.name);
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "backend cpu: it computes in host memory and cannot use the device %s; take --backend auto",
+                       info.name);
     if (n_threads < 1 || n_threads > INT32_MAX)
         return dt_fail(err, DT_ERR_INTERNAL, "backend cpu: %lld threads", (long long)n_threads);
     dt_cpu_kernels *cpu = dt_calloc(1, sizeof *cpu);

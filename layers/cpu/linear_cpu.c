@@ -17,8 +17,8 @@ dt_status dt_cpu_linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_ou
 {
     (void)k;
     if (n < 1 || c < 1 || n_out < 1)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "linear: %lld rows of %lld features to %lld outputs; each must be at least 1", (long long)n, (long long)c,
-                       (long long)n_out);
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "linear: %lld rows of %lld features to %lld outputs; each must be at least 1", (long long)n,
+                       (long long)c, (long long)n_out);
     dt_linear *made = dt_calloc(1, sizeof *made);
     if (made == NULL)
         return dt_fail_memory(err, sizeof *made, "a linear layer");
@@ -45,7 +45,8 @@ static dt_status product(const dt_linear *l, const char *what, char trans_a, cha
                    (long long)l->n, dt_onednn_status_text(status));
 }
 
-dt_status dt_cpu_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const float *bias, const dt_tensor *y, dt_error *err)
+dt_status dt_cpu_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const float *bias, const dt_tensor *y,
+                                dt_error *err)
 {
     const float *in = dt_cpu_data(x, linear->n, linear->c, 1, 1);
     float *out = dt_cpu_data(y, linear->n, linear->n_out, 1, 1);
@@ -55,8 +56,8 @@ dt_status dt_cpu_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tenso
     return product(linear, "forward", 'N', 'T', linear->n, linear->n_out, linear->c, in, w, 1.0F, out, err);
 }
 
-dt_status dt_cpu_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx, float *dw,
-                                 float *dbias, bool accumulate, dt_error *err)
+dt_status dt_cpu_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx,
+                                 float *dw, float *dbias, bool accumulate, dt_error *err)
 {
     const float *in = dt_cpu_data(x, linear->n, linear->c, 1, 1);
     const float *gradient = dt_cpu_data(dy, linear->n, linear->n_out, 1, 1);

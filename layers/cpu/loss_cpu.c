@@ -56,8 +56,8 @@ static void row_gradient(const float *x, int64_t n, int64_t label, float smoothi
         dx[j] = (float)((double)grad_scale * (exp((double)x[j] - lse) - dt_softmax_target(j == label, n, smoothing)));
 }
 
-dt_status dt_cpu_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const dt_tensor *dlogits,
-                              dt_loss_sums *sums, dt_error *err)
+dt_status dt_cpu_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale,
+                              const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
 {
     const int64_t n_classes = logits->c;
     const float *x = dt_cpu_data(logits, logits->n, n_classes, 1, 1);

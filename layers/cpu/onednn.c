@@ -156,8 +156,7 @@ static bool flip_is_known(const dt_cpu_kernels *cpu, const dt_conv_desc *d, cons
     const dnnl_blocking_desc_t *order = &w->format_desc.blocking;
     const int64_t tile = cpu->block * cpu->block;
     return w->format_kind == dnnl_blocked && order->inner_nblks == 2 && order->inner_idxs[0] == 0 && order->inner_idxs[1] == 1 &&
-           order->inner_blks[0] == cpu->block && order->inner_blks[1] == cpu->block && order->strides[3] == tile &&
-           order->strides[2] == tile * d->s;
+           order->inner_blks[0] == cpu->block && order->inner_blks[1] == cpu->block && order->strides[3] == tile && order->strides[2] == tile * d->s;
 }
 
 /* Whether this implementation is worth having. */
@@ -227,8 +226,8 @@ void dt_onednn_conv_destroy(dt_onednn_conv *conv)
 
 /* -- running it --------------------------------------------------------------------------------------------------- */
 
-dt_status dt_onednn_conv_run(dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *desc, dt_direction direction, int64_t n_images, float *x,
-                             float *w, float *y, void *scratchpad, dt_error *err)
+dt_status dt_onednn_conv_run(dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *desc, dt_direction direction, int64_t n_images,
+                             float *x, float *w, float *y, void *scratchpad, dt_error *err)
 {
     void *const data[] = {x, w, y, scratchpad};
     dnnl_status_t status = dnnl_success;

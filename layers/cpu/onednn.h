@@ -30,8 +30,8 @@ void dt_onednn_conv_destroy(dt_onednn_conv *conv); /* an empty one too */
 
 /* Run one that has a primitive on arrays of the layouts above; the scratchpad holds scratchpad_bytes, aligned to DT_ALIGNMENT. Which of
  * x, w and y is written depends on the direction; desc, direction and n_images are those of create, for error messages. */
-dt_status dt_onednn_conv_run(dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *desc, dt_direction direction, int64_t n_images, float *x,
-                             float *w, float *y, void *scratchpad, dt_error *err);
+dt_status dt_onednn_conv_run(dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *desc, dt_direction direction, int64_t n_images,
+                             float *x, float *w, float *y, void *scratchpad, dt_error *err);
 
 /* The weights as a data gradient that flips reads them. */
 void dt_onednn_conv_flip(const dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *desc, const float *w, float *flipped);

@@ -4,7 +4,7 @@
 typedef struct plane_pass {
     const dt_cpu_kernels *cpu;
     const dt_cpu_planes *planes;
-    dt_cpu_norm norm;         /* of channel 0 */
+    const dt_act *x;
     const dt_bn_backward *bn; /* whose sums are filled */
     void *sums;
     int64_t c;
@@ -13,30 +13,20 @@ typedef struct plane_pass {
     float *to;
 } plane_pass;
 
-static dt_cpu_norm norm_of(const dt_act *x)
-{
-    return (dt_cpu_norm){x->scale, x->bias, x->scale != NULL && x->relu};
-}
-
-static dt_cpu_norm norm_at(const dt_cpu_norm *norm, int64_t channel)
-{
-    return (dt_cpu_norm){norm->scale ? norm->scale + channel : NULL, norm->bias ? norm->bias + channel : NULL, norm->relu};
-}
-
 static void act_work(void *context, int thread, int64_t begin, int64_t end)
 {
     const plane_pass *p = context;
     const int64_t block = p->cpu->block, elems = p->planes->elems;
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
-        const dt_cpu_norm norm = norm_at(&p->norm, i % p->planes->n_blocks * block);
+        const dt_cpu_norm norm = dt_cpu_norm_at(p->x, i % p->planes->n_blocks * block);
         p->cpu->simd->act(block, elems, p->a + i * elems, &norm, p->to + i * elems);
     }
 }
 
 void dt_cpu_act_planes(const dt_cpu_kernels *cpu, const dt_cpu_planes *planes, const dt_act *x, const float *raw, float *out)
 {
-    plane_pass pass = {.cpu = cpu, .planes = planes, .norm = norm_of(x), .a = raw, .to = out};
+    plane_pass pass = {.cpu = cpu, .planes = planes, .x = x, .a = raw, .to = out};
     dt_cpu_parallel(cpu, planes->n, act_work, &pass);
 }
 
@@ -64,7 +54,7 @@ static void reduce_work(void *context, int thread, int64_t begin, int64_t end)
     double *sums = dt_cpu_sums_of(p->bn->sums, p->c, thread);
     for (int64_t i = begin; i < end; i++) {
         const int64_t channel = i % p->planes->n_blocks * block;
-        const dt_cpu_norm norm = norm_at(&p->norm, channel);
+        const dt_cpu_norm norm = dt_cpu_norm_at(p->x, channel);
         const dt_cpu_reduce reduce = {p->raw + i * elems, p->bn->mean + channel, sums + channel, sums + p->c + channel};
         p->cpu->simd->reduce(block, elems, p->a + i * elems, p->b ? p->b + i * elems : NULL, &norm, &reduce, p->to + i * elems);
     }
@@ -74,7 +64,7 @@ void dt_cpu_reduce_planes(const dt_cpu_kernels *cpu, const dt_cpu_planes *planes
                           const float *add, float *dz)
 {
     plane_pass pass = {
-        .cpu = cpu, .planes = planes, .norm = norm_of(bn->x), .bn = bn, .c = planes->n_blocks * cpu->block, .a = dv, .b = add, .raw = raw, .to = dz};
+        .cpu = cpu, .planes = planes, .x = bn->x, .bn = bn, .c = planes->n_blocks * cpu->block, .a = dv, .b = add, .raw = raw, .to = dz};
     dt_cpu_parallel(cpu, planes->n, reduce_work, &pass);
 }
 

@@ -37,21 +37,13 @@ static pool_pass pass_of(const dt_cpu_kernels *cpu, const dt_pool_desc *pool, co
                        .x = x};
 }
 
-static dt_cpu_norm norm_of(const pool_pass *p, int64_t plane)
-{
-    const int64_t channel = plane % p->n_blocks * p->cpu->block;
-    if (p->x->scale == NULL)
-        return (dt_cpu_norm){NULL, NULL, false};
-    return (dt_cpu_norm){p->x->scale + channel, p->x->bias + channel, p->x->relu};
-}
-
 static void forward_work(void *context, int thread, int64_t begin, int64_t end)
 {
     const pool_pass *p = context;
     const int64_t in_elems = p->shape.h * p->shape.w * p->cpu->block, out_elems = p->shape.p * p->shape.q * p->cpu->block;
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
-        const dt_cpu_norm norm = norm_of(p, i);
+        const dt_cpu_norm norm = dt_cpu_norm_at(p->x, i % p->n_blocks * p->cpu->block);
         p->cpu->simd->max_pool(&p->shape, p->in + i * in_elems, &norm, p->out + i * out_elems, p->argmax ? p->argmax + i * out_elems : NULL);
     }
 }
@@ -73,7 +65,7 @@ static void backward_plane(const pool_pass *p, int thread, int64_t i)
     const dt_cpu_pool *s = &p->shape;
     const int64_t in_elems = s->h * s->w * s->block, out_elems = s->p * s->q * s->block;
     const int64_t channel = i % p->n_blocks * s->block;
-    const dt_cpu_norm norm = norm_of(p, i);
+    const dt_cpu_norm norm = dt_cpu_norm_at(p->x, channel);
     double *sums = dt_cpu_sums_of(p->bn->sums, p->c, thread);
     for (int64_t row = 0; row < s->h; row += ROWS_AT_ONCE) {
         const int64_t end = row + ROWS_AT_ONCE < s->h ? row + ROWS_AT_ONCE : s->h;

@@ -21,13 +21,6 @@ int64_t dt_cpu_residual_mask_bytes(dt_kernels *k, const dt_tensor *y)
     return dt_cpu_elems(y) / 8;
 }
 
-static dt_cpu_norm norm_at(const dt_act *x, int64_t channel)
-{
-    if (x->scale == NULL)
-        return (dt_cpu_norm){NULL, NULL, false};
-    return (dt_cpu_norm){x->scale + channel, x->bias + channel, x->relu};
-}
-
 static void forward_work(void *context, int thread, int64_t begin, int64_t end)
 {
     const join_pass *p = context;
@@ -36,7 +29,7 @@ static void forward_work(void *context, int thread, int64_t begin, int64_t end)
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         const int64_t channel = i % p->planes.n_blocks * block;
-        const dt_cpu_norm branch_norm = norm_at(p->branch, channel), skip_norm = norm_at(p->skip, channel);
+        const dt_cpu_norm branch_norm = dt_cpu_norm_at(p->branch, channel), skip_norm = dt_cpu_norm_at(p->skip, channel);
         p->cpu->simd->residual(block, elems, branch + i * elems, &branch_norm, skip + i * elems, &skip_norm, p->out + i * elems,
                                p->mask ? p->mask + i * elems / 8 : NULL);
     }
@@ -79,7 +72,8 @@ dt_status dt_cpu_residual_backward(dt_kernels *k, const dt_tensor *dy, const dt_
                                    const dt_bn_backward *skip, const dt_tensor *g, dt_error *err)
 {
     const dt_cpu_kernels *cpu = dt_cpu(k);
-    join_pass pass = {.cpu = cpu, .planes = dt_cpu_planes_of(cpu, dy->n, dy->c, dy->h * dy->w), .branch_bn = branch, .skip_bn = skip, .mask_in = mask};
+    join_pass pass = {
+        .cpu = cpu, .planes = dt_cpu_planes_of(cpu, dy->n, dy->c, dy->h * dy->w), .branch_bn = branch, .skip_bn = skip, .mask_in = mask};
     assert((branch == NULL || !branch->x->relu) && (skip == NULL || !skip->x->relu));
     (void)y, (void)err;
     pass.dy = dt_cpu_data_like(dy, dy);

@@ -53,8 +53,8 @@ typedef struct dt_cpu_simd {
     void (*add)(int64_t n, const float *a, const float *b, float *to); /* n: a multiple of 8 */
 
     /* y = relu(branch + skip); a bit for each element, set where y > 0, 8 to a byte (mask NULL: not wanted) */
-    void (*residual)(int64_t block, int64_t n, const float *branch, const dt_cpu_norm *branch_norm, const float *skip, const dt_cpu_norm *skip_norm, float *y,
-                     uint8_t *mask);
+    void (*residual)(int64_t block, int64_t n, const float *branch, const dt_cpu_norm *branch_norm, const float *skip, const dt_cpu_norm *skip_norm,
+                     float *y, uint8_t *mask);
     /* g = dy where the bit is set, else 0; sums of g for up to two normalised inputs (raw NULL: none) */
     void (*residual_backward)(int64_t block, int64_t n, const float *dy, const uint8_t *mask, const dt_cpu_reduce *branch, const dt_cpu_reduce *skip,
                               float *g);

@@ -137,10 +137,11 @@ DT_SIMD_INLINE v8 v8_fma(v8 a, v8 b, v8 c)
 void DT_SIMD_NAME(act)(int64_t block, int64_t n, const float *x, const dt_cpu_norm *norm, float *out);
 void DT_SIMD_NAME(sums)(int64_t block, int64_t n, const float *y, double *sum, double *sum_of_squares);
 void DT_SIMD_NAME(reduce)(int64_t block, int64_t n, const float *dv, const float *add, const dt_cpu_norm *norm, const dt_cpu_reduce *sums, float *dz);
-void DT_SIMD_NAME(bn_backward)(int64_t block, int64_t n, const float *dz, const float *raw, const float *a, const float *b, const float *c, float *dy);
+void DT_SIMD_NAME(bn_backward)(int64_t block, int64_t n, const float *dz, const float *raw, const float *a, const float *b, const float *c,
+                               float *dy);
 void DT_SIMD_NAME(add)(int64_t n, const float *a, const float *b, float *to);
-void DT_SIMD_NAME(residual)(int64_t block, int64_t n, const float *branch, const dt_cpu_norm *branch_norm, const float *skip, const dt_cpu_norm *skip_norm,
-                            float *y, uint8_t *mask);
+void DT_SIMD_NAME(residual)(int64_t block, int64_t n, const float *branch, const dt_cpu_norm *branch_norm, const float *skip,
+                            const dt_cpu_norm *skip_norm, float *y, uint8_t *mask);
 void DT_SIMD_NAME(residual_backward)(int64_t block, int64_t n, const float *dy, const uint8_t *mask, const dt_cpu_reduce *branch,
                                      const dt_cpu_reduce *skip, float *g);
 void DT_SIMD_NAME(max_pool)(const dt_cpu_pool *pool, const float *x, const dt_cpu_norm *norm, float *y, uint8_t *argmax);

@@ -154,8 +154,8 @@ static void check_variance(float mean)
             exact_var += pow((double)nchw[(n * C + 3) * PIXELS + i] - exact_mean, 2.0) / (M - 1);
     for (int64_t c = 0; c < C; c++)
         vectors[0][c] = 1.0F; /* gamma */
-    const dt_bn_forward bn = {C,          M,          sums,       vectors[0], vectors[1], 1e-5F, vectors[2], vectors[3],
-                              vectors[4], vectors[5], vectors[6], vectors[7], 1.0F,       false};
+    const dt_bn_forward bn = {C,          M,          sums,       vectors[0], vectors[1], 1e-5F, vectors[2],
+                              vectors[3], vectors[4], vectors[5], vectors[6], vectors[7], 1.0F,  false};
     DT_CHECK_INT(pair.cpu->ops->bn_sums(pair.cpu, &y, sums, &err), DT_OK);
     DT_CHECK_INT(pair.cpu->ops->bn_finalize(pair.cpu, &bn, &err), DT_OK);
     DT_CHECK_CLOSE((double)vectors[6][3], exact_mean, 1e-6 * (double)mean);
