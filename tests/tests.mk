@@ -2,7 +2,7 @@
 #
 #   make check          all tests; the long cases are skipped
 #   make check-long     all tests, long cases too
-#   make check-asan     all tests under AddressSanitizer and UBSan, in build-asan/
+#   make check-asan     all test programs (not scripts) under AddressSanitizer and UBSan, in build-asan/
 #   make check-tsan     TESTS_TSAN under ThreadSanitizer, in build-tsan/
 #   make check TESTS=tests/core/rng_test        one of them; its output is in tests/core/rng_test.log
 #   tests/core/rng_test NAME                    one case, straight
@@ -80,7 +80,7 @@ check-long:
 
 check-asan:
 	@$(configure_in_subfolder) build-asan --enable-sanitizer=address,undefined
-	$(MAKE) -C build-asan check
+	$(MAKE) -C build-asan check TESTS='$(UNIT_TESTS)'
 
 check-tsan:
 	@$(configure_in_subfolder) build-tsan --enable-sanitizer=thread
