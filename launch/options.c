@@ -95,7 +95,7 @@ static const dt_option table[] = {
     {ROW("label-smoothing", "S", TRAIN, OPTIMIZATION, REAL, config.label_smoothing), .min = 0, .max = 0.999, .by_default = "0.1",
      .help = "share of the target that is spread over all classes"},
     {ROW("warmup-epochs", "N", TRAIN, OPTIMIZATION, REAL, config.warmup_epochs), .min = 0, .max = 1000000, .by_default = "5",
-     .help = "epochs over which the learning rate rises to its peak; a fraction is fine. If not given, a tenth of --epochs at most"},
+     .help = "epochs over which the learning rate rises to its peak; a fraction is fine. If not given, a fifth of --epochs at most"},
     {ROW("schedule", "KIND", TRAIN, OPTIMIZATION, CHOICE, config.schedule), .choices = schedules, .by_default = "cosine",
      .help = "how the learning rate falls after the warm-up"},
     {ROW("seed", "N", TRAIN, OPTIMIZATION, INT, config.seed), .min = 0, .max = MANY, .by_default = "1",
@@ -134,8 +134,8 @@ _Static_assert(sizeof(dt_schedule_kind) == sizeof(int) && sizeof(dt_dtype) == si
 /* What the built-in demo takes for options that nobody has set: handwritten digits, which have no mirror image and
  * fill their frame. */
 static const char *const demo_settings[][2] = {
-    {"arch", "resnet18"},  {"image-size", "32"},    {"batch", "32"},        {"epochs", "8"},    {"lr", "0.05"},   
-    {"nesterov", "yes"},   {"weight-decay", "0.0005"}, {"crop-scale", "0.6,1"}, {"flip", "0"}, {"eval-crop", "1"},
+    {"arch", "resnet18"}, {"image-size", "32"},        {"batch", "32"},         {"epochs", "8"},         {"lr", "0.05"},   {"warmup-epochs", "0.8"},
+    {"nesterov", "yes"},  {"weight-decay", "0.0005"}, {"crop-scale", "0.6,1"}, {"flip", "0"},           {"eval-crop", "1"},
 };
 
 int dt_options_count(void)

@@ -188,10 +188,10 @@ static void options_that_contradict_each_other_are_refused(void)
     CHECK_REFUSED("--nesterov needs a --momentum above 0", train, "--data", "x", "--nesterov", "--momentum", "0");
 }
 
-static void a_warmup_that_nobody_asked_for_is_a_tenth_of_the_epochs_at_most(void)
+static void a_warmup_that_nobody_asked_for_is_a_fifth_of_the_epochs_at_most(void)
 {
     DT_REQUIRE(PARSE(train, "--data", "x", "--epochs", "15") == DT_OK);
-    DT_CHECK_CLOSE(options.config.warmup_epochs, 1.5, 1e-12);
+    DT_CHECK_CLOSE(options.config.warmup_epochs, 3, 1e-12);
     DT_REQUIRE(PARSE(train, "--data", "x", "--epochs", "15", "--warmup-epochs", "5") == DT_OK);
     DT_CHECK_CLOSE(options.config.warmup_epochs, 5, 0);
     DT_REQUIRE(PARSE(train, "--data", "x") == DT_OK);
@@ -320,7 +320,7 @@ static const dt_test tests[] = {
     DT_TEST(a_bad_choice_is_refused_with_the_choices),
     DT_TEST(low_precision_says_that_it_needs_cuda),
     DT_TEST(options_that_contradict_each_other_are_refused),
-    DT_TEST(a_warmup_that_nobody_asked_for_is_a_tenth_of_the_epochs_at_most),
+    DT_TEST(a_warmup_that_nobody_asked_for_is_a_fifth_of_the_epochs_at_most),
     DT_TEST(eval_says_what_is_missing),
     DT_TEST(mistakes_in_a_file_are_told_with_their_line),
     DT_TEST(a_long_integer_in_a_file_is_not_cut_to_32_bits),
