@@ -7,3 +7,4 @@ libcomm_a_SOURCES = $(comm_SOURCES)
 comm_SOURCES =
 comm_SOURCES += comm/mpi.c comm/mpi.h comm/mpi_internal.h comm/mpi_sum.c comm/mpi_wait.c
 comm_SOURCES += comm/self.c comm/self.h
+EXTRA_DIST += comm/README.md

@@ -51,3 +51,4 @@ layers_archives += liblayers_baseline.a
 liblayers_baseline_a_CPPFLAGS = $(layers_CPPFLAGS) -DDT_SIMD_SUFFIX=baseline
 liblayers_baseline_a_CFLAGS = $(layers_simd_CFLAGS)
 liblayers_baseline_a_SOURCES = $(layers_simd_SOURCES)
+EXTRA_DIST += layers/README.md
