@@ -33,9 +33,12 @@ static void barrier(void)
 /* Sums of this many elements until the end of the test. */
 static void sum_for_ever(int64_t n)
 {
+    const char *command = getenv("DT_TEST_BEFORE_SUM_40"); /* rank 0 runs it */
     float *v = calloc((size_t)n, sizeof *v);
-    for (;;) {
+    for (int k = 1;; k++) {
         dt_error err = {0};
+        if (k == 40 && command && comm->rank == 0 && system(command) != 0)
+            fprintf(stderr, "cannot run %s\n", command);
         dt_comm_request *requests[8];
         for (int i = 0; i < 8; i++)
             check(comm->ops->all_reduce_start(comm, v + n / 8 * i, n / 8, &requests[i], &err), &err);

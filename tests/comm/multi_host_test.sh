@@ -1,0 +1,94 @@
+#!/bin/bash
+# comm/mpi on two hosts: network namespaces with a cable between them, each with its own host name. Wants root and iproute2.
+. "$(dirname "$0")/../lib.sh"
+
+cases=$TOP_BUILDDIR/tests/comm/mpi_cases
+failing=$TOP_BUILDDIR/tests/comm/mpi_failures
+TIME_LIMIT_S=$((60 * ${DTRAIN_TEST_SLOWER:-1}))
+net=10.77.0
+a=dta$$ b=dtb$$ # host names, namespaces and the ends of the cable
+
+pull_down()
+{
+    local host pid
+    for host in $a $b; do
+        for pid in $(ip netns pids $host 2>/dev/null); do kill -9 "$pid"; done
+        ip netns del $host 2>/dev/null # and its end of the cable, and so the other
+    done
+}
+
+build_up()
+{
+    local host
+    ip netns add $a && ip netns add $b && ip link add $a netns $a type veth peer name $b netns $b || return 1
+    for host in $a $b; do ip -n $host link set lo up && ip -n $host link set $host up || return 1; done
+    ip -n $a addr add $net.1/24 dev $a && ip -n $b addr add $net.2/24 dev $b || return 1
+    # How often TCP sends again before it gives a host up. The default, 15, takes a quarter of an hour: comm/README.md.
+    for host in $a $b; do ip netns exec $host sh -c 'echo 3 >/proc/sys/net/ipv4/tcp_retries2' || return 1; done
+    # Open MPI starts its daemon on the other host with this in place of ssh.
+    cat >"$_base/agent" <<'END'
+#!/bin/sh
+host=$1
+shift
+exec ip netns exec "$host" unshare --uts sh -c "hostname $host; $*"
+END
+    chmod +x "$_base/agent"
+}
+
+why=
+[ "$(id -u)" = 0 ] || why="only root can make network namespaces"
+command -v ip >/dev/null && command -v unshare >/dev/null || why="there is no ip or no unshare (Debian: iproute2, util-linux)"
+if [ -z "$why" ]; then
+    trap 'pull_down; cd /; rm -rf "$_base"' EXIT
+    reason=$(build_up 2>&1) || why="no network namespaces here: $reason"
+fi
+
+two_hosts()
+{
+    [ -z "$why" ] || { skip "$why"; return 1; }
+}
+
+# on_two_hosts N COMMAND: N ranks on each; mpirun runs on the first.
+on_two_hosts=$_base/on_two_hosts
+cat >"$on_two_hosts" <<END
+#!/bin/sh
+n=\$1
+shift
+export DT_TEST_RANKS_PER_HOST=\$n
+exec ip netns exec $a unshare --uts sh -c 'hostname $a; exec "\$@"' sh $MPIRUN --mca plm_rsh_agent $_base/agent \\
+    --host $a:\$n,$b:\$n --mca btl tcp,vader,self --mca btl_tcp_if_include $net.0/24 --mca oob_tcp_if_include $net.0/24 \\
+    -x DT_TEST_RANKS_PER_HOST -x DTRAIN_FAULT -np \$((2 * n)) "\$@"
+END
+chmod +x "$on_two_hosts"
+export DTRAIN_FAULT=
+
+for n in 1 2; do
+    begin "all_operations_on_2_hosts_of_$n"
+    two_hosts && {
+        expect_exit 0 "$on_two_hosts" $n "$cases"
+        expect_output '^[0-9]+ passed, 0 failed'
+    }
+done
+
+begin "a_killed_rank_on_one_host_ends_those_of_the_other"
+two_hosts && expect_exit 137 "$on_two_hosts" 2 "$failing" kill 3
+
+begin "a_rank_that_hangs_is_named_with_its_host"
+two_hosts && {
+    expect_exit 9 "$on_two_hosts" 2 "$failing" stop 3
+    expect_output "^rank [012]: timeout: .* there is no sign of rank 3 \\($b\\):"
+    expect_no_output 'no sign of rank [012]'
+}
+
+begin "a_cable_that_breaks_ends_the_ranks_on_both_sides"
+two_hosts && {
+    # Rank 0 takes it down itself in the middle of a sum, so that this does not depend on how long anything takes.
+    expect_exit 9 env DT_TEST_BEFORE_SUM_40="ip -n $b link set $b down" "$on_two_hosts" 2 "$failing" sum
+    expect_output "^rank [01]: timeout: .* there is no sign of rank 2 \\($b\\), rank 3 \\($b\\):"
+    # The other side cannot reach mpirun any more: it leaves by itself.
+    left_by=$((SECONDS + 20))
+    while [ -n "$(ip netns pids $b)" ] && [ $SECONDS -lt $left_by ]; do sleep 0.2; done
+    expect test -z "$(ip netns pids $b)"
+}
+
+finish
