@@ -103,9 +103,9 @@ dt_status dt_generation_put_in_place(const char *from, const char *to, dt_error 
         return DT_OK;
     if (errno != EEXIST && errno != ENOTEMPTY)
         return dt_fail_errno(err, "cannot rename %s to %s", from, to);
+    char old[DT_DURABLE_PATH_BYTES];
     if (dt_fault("store.exchange") || renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) != 0) {
         /* not every file system can (NFS): for a moment this step has no generation; older ones stand */
-        char old[DT_DURABLE_PATH_BYTES];
         DT_TRY(dt_durable_path(old, err, "%s.old", to));
         DT_TRY(dt_generation_remove(old, err));
         if (rename(to, old) != 0 || dt_fault("store.gap") || rename(from, to) != 0)
