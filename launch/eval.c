@@ -143,7 +143,10 @@ static dt_status describe_weights(evaluation *e, dt_error *err)
 {
     dt_config *c = &e->options.config;
     find_checkpoints(e);
-    DT_TRY(e->folder[0] ? describe_checkpoint(e, err) : dt_weights_describe(e->options.weights, &e->weights, err));
+    if (e->folder[0])
+        DT_TRY(describe_checkpoint(e, err));
+    else if (dt_weights_describe(e->options.weights, &e->weights, err) != DT_OK)
+        return dt_error_prefix(err, "--weights");
     take_from_training(e);
     if (strcmp(c->arch, "auto") != 0) {
         if (e->weights.arch[0] && strcmp(c->arch, e->weights.arch) != 0)
@@ -271,6 +274,8 @@ dt_status dt_command_eval(int argc, char **argv, dt_session *session, bool *loca
     dt_status parsed = dt_options_parse(&usage, argc, argv, &e.options, &parse_error);
     DT_TRY(dt_session_open(&e.options, DT_COMMAND_EVAL, parsed, &parse_error, session, err));
     dt_status status = run(&e, session, err);
+    if (status == DT_ERR_USAGE)
+        dt_options_locate(&e.options, DT_COMMAND_EVAL, err);
     close_all(&e);
     return status;
 }

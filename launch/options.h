@@ -41,6 +41,7 @@ typedef struct dt_options {
     char weights[DT_PATH_BYTES];     /* eval: what to evaluate */
     char argument[DT_PATH_BYTES];    /* the command's positional argument, or "" */
     dt_origin origin[DT_OPTIONS_MAX];
+    int line[DT_OPTIONS_MAX]; /* of config_file, where the origin is DT_ORIGIN_FILE; 0: in a file that it includes */
 } dt_options;
 
 typedef enum dt_option_type {
@@ -99,6 +100,10 @@ dt_status dt_options_read_file(const char *path, unsigned command, dt_options *o
 dt_status dt_options_read_text(const char *name, const char *text, unsigned command, dt_options *options, dt_error *err);
 void dt_options_apply_demo(dt_options *options); /* the demo's settings, for what is still at its default */
 dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err);
+
+/* Puts "run.conf:3: " in front of an error that begins with the name of an option ("--out x: ...", "data: ...") whose value
+ * stands on that line of the configuration file; leaves all others as they are. Returns err->status. */
+dt_status dt_options_locate(const dt_options *options, unsigned command, dt_error *err);
 
 /* All options of a command as a configuration file that --config reads back to the same values. *text is dt_alloc'ed and
  * the caller's. DT_ERR_MEMORY. */

@@ -146,6 +146,7 @@ static dt_status take_setting(const char *path, const char *file_text, unsigned 
     dt_status status = setting_text(dt_options_at(row), s, line, where, text, sizeof text, err);
     dt_free(line);
     DT_TRY(status);
+    options->line[row] = file ? 0 : (int)config_setting_source_line(s);
     return dt_option_set(options, row, text, DT_ORIGIN_FILE, where, err);
 }
 
@@ -210,6 +211,18 @@ dt_status dt_options_read_file(const char *path, unsigned command, dt_options *o
         snprintf(options->config_file, sizeof options->config_file, "%s", path);
     dt_free(text);
     return status;
+}
+
+dt_status dt_options_locate(const dt_options *options, unsigned command, dt_error *err)
+{
+    char name[40];
+    const char *begin = err->message + (strncmp(err->message, "--", 2) == 0 ? 2 : 0);
+    size_t length = strcspn(begin, " :");
+    snprintf(name, sizeof name, "%.*s", (int)length, begin);
+    int row = begin == err->message && begin[length] != ':' ? -1 : dt_options_find(name, command);
+    if (row < 0 || options->origin[row] != DT_ORIGIN_FILE || options->line[row] == 0)
+        return err->status;
+    return dt_error_prefix(err, "%s:%d", options->config_file, options->line[row]);
 }
 
 /* -- writing ---------------------------------------------------------------------------------------------------------- */

@@ -237,7 +237,8 @@ dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv,
         shorten_the_warmup(options);
     if (is_train && !options->config.out[0])
         name_the_run(options);
-    return dt_options_check(options, usage->bit, err);
+    dt_status status = dt_options_check(options, usage->bit, err);
+    return status == DT_OK || !err ? status : dt_options_locate(options, usage->bit, err);
 }
 
 dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err)

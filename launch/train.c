@@ -98,7 +98,10 @@ static dt_status build_net(training *t, const dt_session *s, dt_error *err)
     dt_free(spec.layers);
     DT_TRY(status);
     DT_TRY(dt_net_init(t->net, c->seed, c->zero_init_gamma, err));
-    return c->init[0] && s->comm->rank == 0 ? dt_weights_load(t->net, c->init, true, err) : DT_OK; /* the trainer broadcasts */
+    if (!c->init[0] || s->comm->rank != 0) /* the trainer broadcasts */
+        return DT_OK;
+    status = dt_weights_load(t->net, c->init, true, err);
+    return status == DT_OK ? DT_OK : dt_error_prefix(err, "--init");
 }
 
 static dt_status open_sinks(training *t, const dt_session *s, dt_error *err)
@@ -253,6 +256,8 @@ dt_status dt_command_train(int argc, char **argv, dt_session *session, bool *loc
     status = dt_agree(session->comm, status, err);
     if (status == DT_OK)
         status = run(&t, session, local, err);
+    if (status == DT_ERR_USAGE)
+        dt_options_locate(&t.options, DT_COMMAND_TRAIN, err);
     if (session->comm->rank == 0)
         dt_run_folder_discard(&t.folder);
     disassemble(&t);

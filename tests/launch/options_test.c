@@ -186,6 +186,7 @@ static void options_that_contradict_each_other_are_refused(void)
 {
     CHECK_REFUSED("--warmup-epochs: 5 is more than --epochs 2", train, "--data", "x", "--epochs", "2", "--warmup-epochs", "5");
     CHECK_REFUSED("--nesterov needs a --momentum above 0", train, "--data", "x", "--nesterov", "--momentum", "0");
+    check_file_refused("momentum = 0;\nnesterov = true;", ":2: --nesterov needs a --momentum above 0");
 }
 
 static void a_warmup_that_nobody_asked_for_is_a_fifth_of_the_epochs_at_most(void)
@@ -219,6 +220,24 @@ static void mistakes_in_a_file_are_told_with_their_line(void)
     check_file_refused("batch = ;", ":1: syntax error");
     check_file_refused("arch = \"resnet5\";",
         ":1: arch: 'resnet5' is not one of resnet18, resnet34, resnet50, resnet101, resnet152; did you mean 'resnet50'?");
+}
+
+static void a_later_error_about_an_option_gets_the_line_where_it_stands(void)
+{
+    const char *path = conf("lr = 0.1;\ndata = \"x\";\nout = \"y\";");
+    DT_REQUIRE(PARSE(train, "--config", path, "--out", "z") == DT_OK);
+    static const char *const left_alone[] = {"--out z: this is a file", "data differs", "--dat: no", "the data: x", "", "--", "--epochs: many"};
+    for (size_t i = 0; i < sizeof left_alone / sizeof left_alone[0]; i++) {
+        dt_fail(&err, DT_ERR_USAGE, "%s", left_alone[i]);
+        DT_CHECK_INT(dt_options_locate(&options, DT_COMMAND_TRAIN, &err), DT_ERR_USAGE);
+        DT_CHECK_STR(err.message, left_alone[i]);
+    }
+    dt_fail(&err, DT_ERR_USAGE, "data: there is no folder x");
+    DT_CHECK_INT(dt_options_locate(&options, DT_COMMAND_TRAIN, &err), DT_ERR_USAGE);
+    DT_CHECK_STR(err.message, dt_test_path("%s:2: data: there is no folder x", path));
+    dt_fail(&err, DT_ERR_USAGE, "--lr differs between ranks");
+    dt_options_locate(&options, DT_COMMAND_TRAIN, &err);
+    DT_CHECK_STR(err.message, dt_test_path("%s:1: --lr differs between ranks", path));
 }
 
 static void a_long_integer_in_a_file_is_not_cut_to_32_bits(void)
@@ -323,6 +342,7 @@ static const dt_test tests[] = {
     DT_TEST(a_warmup_that_nobody_asked_for_is_a_fifth_of_the_epochs_at_most),
     DT_TEST(eval_says_what_is_missing),
     DT_TEST(mistakes_in_a_file_are_told_with_their_line),
+    DT_TEST(a_later_error_about_an_option_gets_the_line_where_it_stands),
     DT_TEST(a_long_integer_in_a_file_is_not_cut_to_32_bits),
     DT_TEST(a_file_that_is_not_there_is_refused),
     DT_TEST(a_file_that_is_no_text_is_refused),

@@ -60,6 +60,22 @@ expect_error 2 "a.conf:2: batch: 0 is out of range: 1 to 65536" "$DTRAIN" --conf
 printf 'epochs = 3;\n\nbacth = 4;\n' >dtrain.conf
 expect_error 2 "dtrain.conf:3: unknown key 'bacth'; did you mean 'batch'?" "$DTRAIN"
 expect_error 2 "--config nowhere.conf: No such file or directory" "$DTRAIN" --config nowhere.conf
+printf 'batch = 4;\n\nprecision = "fp16";\n' >a.conf
+expect_error 2 "a.conf:3: --precision fp16 needs the CUDA backend, which this build does not have; use --precision fp32" "$DTRAIN" --config a.conf
+expect_error 2 "--precision bf16 needs the CUDA backend, which this build does not have; use --precision fp32" "$DTRAIN" --config a.conf --precision bf16
+printf '\ndata = "nowhere";\n' >a.conf
+expect_exit 2 "$DTRAIN" --config a.conf
+expect_output '^dtrain: a.conf:2: data: there is no folder nowhere; '
+expect_exit 2 ranks 2 "$DTRAIN" --config a.conf
+expect_output '^dtrain: a.conf:2: data: there is no folder nowhere; '
+small_data
+printf 'data = "data";\ninit = "nowhere.safetensors";\nout = "run";\narch = "resnet18";\n' >a.conf
+expect_error 2 "a.conf:2: --init: nowhere.safetensors: No such file or directory" "$DTRAIN" --config a.conf
+touch file
+printf 'data = "data";\n\nout = "file";\n' >a.conf
+expect_error 2 "a.conf:3: --out file: file is not a folder" "$DTRAIN" --config a.conf
+printf 'data = "data";\nweights = "nowhere.safetensors";\n' >a.conf
+expect_error 2 "a.conf:2: --weights: nowhere.safetensors: No such file or directory" "$DTRAIN" eval --config a.conf
 
 begin "a missing folder is named"
 expect_exit 2 "$DTRAIN" --data nowhere
@@ -85,12 +101,12 @@ expect_error 2 "--export nowhere/w.safetensors: the folder nowhere: No such file
 begin "weights that are missing, or of another network, are named"
 small_data
 expect_exit 2 "$DTRAIN" "${small[@]}" --init nowhere.safetensors
-expect_output '^dtrain: nowhere.safetensors: No such file or directory$'
+expect_output '^dtrain: --init: nowhere.safetensors: No such file or directory$'
 expect_exit 2 "$DTRAIN" eval --data data --weights nowhere.safetensors
-expect_output '^dtrain: nowhere.safetensors: No such file or directory$'
+expect_output '^dtrain: --weights: nowhere.safetensors: No such file or directory$'
 expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1 --export r18.safetensors
 expect_exit 2 "$DTRAIN" "${small[@]}" --arch resnet34 --init r18.safetensors --out other
-expect_output '^dtrain: r18.safetensors has no tensor layer1.2.conv1.weight: it is of another network$'
+expect_output '^dtrain: --init: r18.safetensors has no tensor layer1.2.conv1.weight: it is of another network$'
 expect_exit 2 "$DTRAIN" eval --data data --weights r18.safetensors --arch resnet50
 expect_output '^dtrain: --arch resnet50, but r18.safetensors holds a resnet18$'
 rm -r data/val/3 data/train/3
@@ -98,7 +114,7 @@ expect_exit 2 "$DTRAIN" eval --data data --weights r18.safetensors
 expect_output '^dtrain: r18.safetensors knows 4 classes, and data/val has 3$'
 head -c 1000 r18.safetensors >cut.safetensors
 expect_exit 1 "$DTRAIN" eval --data data --weights cut.safetensors
-expect_output '^dtrain: .*cut.safetensors'
+expect_output '^dtrain: --weights: cut.safetensors: '
 
 begin "a batch larger than the data is refused"
 small_data
