@@ -39,7 +39,7 @@ typedef struct dt_metrics_eval {
 typedef struct dt_metrics_epoch {
     int64_t epoch, step;
     double mean_loss, mean_top1, elapsed_s, images_per_s;
-    int64_t n_images, n_broken; /* n_broken: broken files found so far, all ranks */
+    int64_t n_images, n_broken; /* n_broken: broken files met in this epoch, all ranks */
 } dt_metrics_epoch;
 
 typedef struct dt_metrics_checkpoint {
@@ -52,7 +52,7 @@ typedef struct dt_metrics_end {
     int64_t steps, epochs; /* done in all */
     double elapsed_s, images_per_s;
     double final_loss, final_top1, final_top5, best_top1; /* of evaluations; -1: none */
-    int64_t n_broken;
+    int64_t n_broken; /* of the epoch that met most: an epoch leaves out less than a global batch, so there may be more */
     bool stopped_on_request;
 } dt_metrics_end;
 

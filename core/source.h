@@ -35,7 +35,7 @@ typedef struct dt_source_info {
 
 typedef struct dt_source_stats {
     int64_t n_decoded;   /* since start */
-    int64_t n_broken;    /* distinct broken files found since start */
+    int64_t n_broken;    /* distinct broken files among what next has given since start */
     double wait_s;       /* time that next blocked, since start */
 } dt_source_stats;
 

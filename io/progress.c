@@ -225,7 +225,7 @@ static dt_status progress_epoch(dt_sink *sink, const dt_metrics_epoch *m, dt_err
     dt_progress_add_rate(&t, m->images_per_s);
     dt_progress_add_duration(&t, m->elapsed_s);
     if (m->n_broken > 0)
-        dt_progress_add(&t, "  %" PRId64 " broken file%s so far", m->n_broken, m->n_broken == 1 ? "" : "s");
+        dt_progress_add(&t, "  %" PRId64 " broken file%s replaced", m->n_broken, m->n_broken == 1 ? "" : "s");
     return emit_text(p, &t, true, err);
 }
 
@@ -265,7 +265,7 @@ static dt_status progress_end(dt_sink *sink, const dt_metrics_end *m, dt_error *
         dt_progress_add_share(&t, "top-1", m->best_top1);
     }
     if (m->n_broken > 0)
-        dt_progress_add(&t, "\nbroken  %" PRId64 " file%s, each replaced by another sample; the log names them", m->n_broken,
+        dt_progress_add(&t, "\nbroken  at least %" PRId64 " file%s, each replaced by another sample; the log names them", m->n_broken,
                         m->n_broken == 1 ? "" : "s");
     return emit_text(p, &t, false, err);
 }

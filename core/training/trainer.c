@@ -382,7 +382,7 @@ static dt_status check_broken(trainer *t, dt_error *err)
 static dt_status end_epoch(trainer *t, dt_error *err)
 {
     int64_t broken = 0;
-    DT_TRY(count_broken(t, &broken, err));
+    DT_TRY(count_broken(t, &broken, err)); /* another epoch may meet others: each leaves out what does not fill a batch */
     t->n_broken = broken > t->n_broken ? broken : t->n_broken;
     DT_TRY(check_broken(t, err));
     double elapsed = dt_clock_s() - t->epoch_start_s;
@@ -393,7 +393,7 @@ static dt_status end_epoch(trainer *t, dt_error *err)
                           .elapsed_s = elapsed,
                           .images_per_s = elapsed > 0.0 ? (double)(t->epoch_steps * t->global_batch) / elapsed : 0.0,
                           .n_images = t->epoch_steps * t->global_batch,
-                          .n_broken = t->n_broken};
+                          .n_broken = broken};
     TELL(t, epoch, &m);
     t->epoch++;
     t->position = 0;

@@ -487,13 +487,14 @@ static void evaluation_comes_as_often_as_asked(void)
     }
 }
 
-static void broken_files_are_summed_over_ranks(void)
+static void broken_files_are_summed_over_ranks_epoch_by_epoch(void)
 {
     job j = new_job(2);
     j.broken = 3;
     run(&j);
     check_all(&j, DT_OK);
     DT_CHECK_INT(j.epochs[0].n_broken, 6);
+    DT_CHECK_INT(j.epochs[1].n_broken, 4);
     DT_CHECK_INT(j.end[0].n_broken, 6);
     free_job(&j);
 }
@@ -537,7 +538,7 @@ static const dt_test tests[] = {
     DT_TEST(a_full_disk_does_not_stop_the_training),
     DT_TEST(too_few_images_are_refused),
     DT_TEST(evaluation_comes_as_often_as_asked),
-    DT_TEST(broken_files_are_summed_over_ranks),
+    DT_TEST(broken_files_are_summed_over_ranks_epoch_by_epoch),
     DT_TEST(too_many_broken_files_of_all_ranks_together_stop_the_run),
     DT_TEST(steps_limit_counts_optimizer_steps),
 };

@@ -106,7 +106,7 @@ static void release(dt_source *source, dt_batch *batch)
 static void stats(dt_source *source, dt_source_stats *out)
 {
     const fake_source *s = (const fake_source *)source;
-    *out = (dt_source_stats){.n_decoded = s->at * s->o.batch, .n_broken = s->o.broken_samples};
+    *out = (dt_source_stats){.n_decoded = s->at * s->o.batch, .n_broken = s->o.broken_samples - (s->o.broken_samples > 0 && s->epoch > 0)};
 }
 
 static dt_status set_image_size(dt_source *source, int64_t size, dt_error *err)

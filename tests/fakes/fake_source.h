@@ -10,7 +10,7 @@ typedef struct fake_source_options {
     int rank, size;
     uint64_t seed;
     bool evaluation;        /* pads at the end, no shuffling */
-    int64_t broken_samples; /* reported by stats */
+    int64_t broken_samples; /* reported by stats in epoch 0; one less later */
     int64_t fail_at;        /* the n-th call of next fails (1 is the first); 0: none */
     int *times_seen;        /* [n_samples] counts every sample handed out, over all ranks; may be NULL */
 } fake_source_options;

@@ -91,7 +91,7 @@ static void other_events(screen *s)
 
 static const char event_lines[] =
     "epoch  1/15  done  step  156/2340  loss 1.5820  top-1 41.20%    812 img/s    1:15\n"
-    "epoch  1/15  done  step  156/2340  loss 1.5820  top-1 41.20%    812 img/s    1:15  2 broken files so far\n"
+    "epoch  1/15  done  step  156/2340  loss 1.5820  top-1 41.20%    812 img/s    1:15  2 broken files replaced\n"
     "epoch  1/15  eval  step  156/2340  loss 1.5511  top-1 44.30%  top-5 100.00%  1000 images   0.4 s\n"
     "epoch  1/15  save  step  156/2340   90.3 MB   0.2 s  runs/demo/checkpoints\n";
 
@@ -100,7 +100,7 @@ static const dt_metrics_end whole_end = {.steps = 2340, .epochs = 15, .elapsed_s
 static const char end_lines[] = "done    15 epochs, 2340 steps in 4:05    812 img/s\n"
                                 "final   top-1 44.30%  top-5 91.20%  loss 1.5511\n"
                                 "best    top-1 45.10%\n"
-                                "broken  1 file, each replaced by another sample; the log names them\n";
+                                "broken  at least 1 file, each replaced by another sample; the log names them\n";
 
 static void a_pipe_gets_plain_lines_now_and_then(void)
 {
