@@ -52,3 +52,6 @@ liblayers_baseline_a_CPPFLAGS = $(layers_CPPFLAGS) -DDT_SIMD_SUFFIX=baseline
 liblayers_baseline_a_CFLAGS = $(layers_simd_CFLAGS)
 liblayers_baseline_a_SOURCES = $(layers_simd_SOURCES)
 EXTRA_DIST += layers/README.md
+
+# The cuda backend, its part that knows no CUDA: operation graphs as data.
+layers_SOURCES += layers/cuda/graph.h layers/cuda/graph_conv.h
