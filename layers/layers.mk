@@ -13,7 +13,7 @@ layers_SOURCES += layers/add.c layers/batchnorm.c layers/conv.c layers/linear.c 
 	layers/resnet.c layers/resnet.h layers/softmax_loss.c
 
 # The reference backend.
-layers_SOURCES += layers/arithmetic.h layers/ref/kernels_ref.h layers/ref/ref_internal.h layers/ref/kernels_ref.c \
+layers_SOURCES += layers/arithmetic.h layers/half.h layers/ref/kernels_ref.h layers/ref/ref_internal.h layers/ref/kernels_ref.c \
 	layers/ref/batchnorm_ref.c layers/ref/conv_ref.c layers/ref/input_ref.c layers/ref/linear_ref.c \
 	layers/ref/loss_ref.c layers/ref/matmul_ref.c layers/ref/optimizer_ref.c layers/ref/pool_ref.c \
 	layers/ref/residual_ref.c

@@ -1,5 +1,5 @@
 # Tests of layers/. A test program is one line: LAYERS_TESTS += tests/layers/NAME_test (from tests/layers/NAME_test.c).
-LAYERS_TESTS += tests/layers/net_test
+LAYERS_TESTS += tests/layers/net_test tests/layers/half_test
 LAYERS_TESTS += tests/layers/cpu_against_ref_test tests/layers/cpu_avx2_test tests/layers/cpu_sse41_test tests/layers/cpu_create_test \
 	tests/layers/cpu_step_test
 LAYERS_TESTS += tests/layers/backend_cases_test tests/layers/ref_conv_gradients_test tests/layers/ref_gradients_test tests/layers/ref_operations_test \
