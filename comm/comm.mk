@@ -5,6 +5,7 @@ libcomm_a_CPPFLAGS = $(DT_CPPFLAGS) $(MPI_CFLAGS)
 libcomm_a_SOURCES = $(comm_SOURCES)
 
 comm_SOURCES =
-comm_SOURCES += comm/mpi.c comm/mpi.h comm/mpi_internal.h comm/mpi_sum.c comm/mpi_wait.c
+comm_SOURCES += comm/deadline.c comm/deadline.h
+comm_SOURCES += comm/mpi.c comm/mpi.h comm/mpi_internal.h comm/mpi_notices.c comm/mpi_sum.c
 comm_SOURCES += comm/self.c comm/self.h
 EXTRA_DIST += comm/README.md

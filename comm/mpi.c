@@ -39,9 +39,10 @@ dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err)
 
 /* -- collectives -------------------------------------------------------------------------------------------------------- */
 
-static dt_mpi_collective begin(dt_comm_mpi *c, dt_mpi_kind kind, int64_t bytes)
+static dt_place begin(dt_comm_mpi *c, dt_place_kind kind, int64_t bytes)
 {
-    return (dt_mpi_collective){.number = ++c->n_begun, .bytes = bytes, .kind = kind};
+    dt_watch_begun(c->watch, DT_SEQUENCE_HOST, ++c->n_begun);
+    return (dt_place){.number = c->n_begun, .bytes = bytes, .kind = kind};
 }
 
 /* A peer is lost: another collective would only wait for it. */
@@ -55,9 +56,9 @@ static dt_status usable(const dt_comm_mpi *c, const char *what, const char *faul
 }
 
 /* Wait for one of MPI's own; sums that are under way go on, for other ranks may need them to get here. */
-static dt_status finish(dt_comm_mpi *c, int code, MPI_Request *request, const dt_mpi_collective *collective, const char *what, dt_error *err)
+static dt_status finish(dt_comm_mpi *c, int code, MPI_Request *request, const dt_place *place, const char *what, dt_error *err)
 {
-    dt_mpi_waiting w = dt_mpi_waiting_begin(collective);
+    dt_waiting w = dt_waiting_begin(place);
     for (;;) {
         int done = 0;
         bool moved = false;
@@ -68,7 +69,7 @@ static dt_status finish(dt_comm_mpi *c, int code, MPI_Request *request, const dt
         if (done)
             return DT_OK;
         DT_TRY(dt_mpi_sum_progress(c, &moved, err));
-        DT_TRY(dt_mpi_waiting_turn(c, &w, moved, err));
+        DT_TRY(dt_mpi_turn(c, &w, moved, err));
     }
 }
 
@@ -77,17 +78,17 @@ static dt_status barrier(dt_comm *comm, dt_error *err)
     dt_comm_mpi *c = mine(comm);
     MPI_Request request = MPI_REQUEST_NULL;
     DT_TRY(usable(c, "barrier", "comm.barrier", err));
-    const dt_mpi_collective collective = begin(c, DT_MPI_BARRIER, 0);
-    return finish(c, MPI_Ibarrier(c->barriers, &request), &request, &collective, "a barrier", err);
+    const dt_place place = begin(c, DT_PLACE_BARRIER, 0);
+    return finish(c, MPI_Ibarrier(c->barriers, &request), &request, &place, "a barrier", err);
 }
 
-static dt_status broadcast_pieces(dt_comm_mpi *c, unsigned char *buffer, int64_t bytes, int root, const dt_mpi_collective *collective, const char *what,
+static dt_status broadcast_pieces(dt_comm_mpi *c, unsigned char *buffer, int64_t bytes, int root, const dt_place *place, const char *what,
                                   dt_error *err)
 {
     for (int64_t at = 0; at < bytes; at += c->max_message_bytes) {
         MPI_Request request = MPI_REQUEST_NULL;
         int piece = (int)(bytes - at < c->max_message_bytes ? bytes - at : c->max_message_bytes);
-        DT_TRY(finish(c, MPI_Ibcast(buffer + at, piece, MPI_BYTE, root, c->broadcasts, &request), &request, collective, what, err));
+        DT_TRY(finish(c, MPI_Ibcast(buffer + at, piece, MPI_BYTE, root, c->broadcasts, &request), &request, place, what, err));
     }
     return DT_OK;
 }
@@ -98,8 +99,8 @@ static dt_status broadcast(dt_comm *comm, void *buffer, int64_t bytes, int root,
     if (root < 0 || root >= comm->size)
         return dt_fail(err, DT_ERR_INTERNAL, "broadcast: there is no rank %d among %d", root, comm->size);
     DT_TRY(usable(c, "broadcast", "comm.broadcast", err));
-    const dt_mpi_collective collective = begin(c, DT_MPI_BROADCAST, bytes);
-    return broadcast_pieces(c, buffer, bytes, root, &collective, "a broadcast", err);
+    const dt_place place = begin(c, DT_PLACE_BROADCAST, bytes);
+    return broadcast_pieces(c, buffer, bytes, root, &place, "a broadcast", err);
 }
 
 static dt_status all_gather(dt_comm *comm, const void *own, int64_t bytes, void *all, dt_error *err)
@@ -107,26 +108,26 @@ static dt_status all_gather(dt_comm *comm, const void *own, int64_t bytes, void 
     dt_comm_mpi *c = mine(comm);
     MPI_Request request = MPI_REQUEST_NULL;
     DT_TRY(usable(c, "all-gather", "comm.all_gather", err));
-    const dt_mpi_collective collective = begin(c, DT_MPI_ALL_GATHER, bytes);
+    const dt_place place = begin(c, DT_PLACE_ALL_GATHER, bytes);
     if (bytes * comm->size <= c->max_message_bytes)
-        return finish(c, MPI_Iallgather(own, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, c->gathers, &request), &request, &collective, "an all-gather",
+        return finish(c, MPI_Iallgather(own, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, c->gathers, &request), &request, &place, "an all-gather",
                       err);
     memcpy((unsigned char *)all + comm->rank * bytes, own, (size_t)bytes);
     for (int r = 0; r < comm->size; r++)
-        DT_TRY(broadcast_pieces(c, (unsigned char *)all + r * bytes, bytes, r, &collective, "an all-gather", err));
+        DT_TRY(broadcast_pieces(c, (unsigned char *)all + r * bytes, bytes, r, &place, "an all-gather", err));
     return DT_OK;
 }
 
 static dt_status wait_sum(dt_comm_mpi *c, dt_comm_request *request, dt_error *err)
 {
-    const dt_mpi_collective collective = request->collective;
-    dt_mpi_waiting w = dt_mpi_waiting_begin(&collective);
+    const dt_place place = request->place;
+    dt_waiting w = dt_waiting_begin(&place);
     for (;;) {
         bool moved = false;
         DT_TRY(dt_mpi_sum_progress(c, &moved, err));
         if (dt_mpi_sum_done(request))
             break;
-        DT_TRY(dt_mpi_waiting_turn(c, &w, moved, err));
+        DT_TRY(dt_mpi_turn(c, &w, moved, err));
     }
     dt_mpi_sum_release(c, request);
     return DT_OK;
@@ -137,7 +138,8 @@ static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dty
     dt_comm_mpi *c = mine(comm);
     dt_comm_request *request = NULL;
     DT_TRY(usable(c, "all-reduce", "comm.all_reduce", err));
-    DT_TRY(dt_mpi_sum_start(c, buffer, n, dtype, op, begin(c, DT_MPI_ALL_REDUCE, n * dt_dtype_bytes(dtype)), &request, err));
+    const dt_place place = begin(c, DT_PLACE_ALL_REDUCE, n * dt_dtype_bytes(dtype));
+    DT_TRY(dt_mpi_sum_start(c, buffer, n, dtype, op, &place, &request, err));
     return wait_sum(c, request, err);
 }
 
@@ -147,7 +149,8 @@ static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_co
     dt_comm_request *started = NULL;
     bool moved;
     DT_TRY(usable(c, "gradients", "comm.start", err));
-    DT_TRY(dt_mpi_sum_start(c, buffer, n, DT_F32, DT_REDUCE_SUM, begin(c, DT_MPI_GRADIENTS, n * (int64_t)sizeof(float)), &started, err));
+    const dt_place place = begin(c, DT_PLACE_GRADIENTS, n * (int64_t)sizeof(float));
+    DT_TRY(dt_mpi_sum_start(c, buffer, n, DT_F32, DT_REDUCE_SUM, &place, &started, err));
     DT_TRY(dt_mpi_sum_progress(c, &moved, err)); /* the first messages leave now */
     *request = started;
     return DT_OK;
@@ -158,6 +161,7 @@ static dt_status progress(dt_comm *comm, dt_error *err)
     bool moved;
     if (mine(comm)->failed)
         return dt_fail(err, DT_ERR_COMM, "gradients: communication has failed before");
+    DT_TRY(dt_watch_answer(mine(comm)->watch, err));
     return dt_mpi_sum_progress(mine(comm), &moved, err);
 }
 
@@ -183,7 +187,7 @@ static void abort_job(dt_comm *comm, int exit_code)
 static void free_all(dt_comm_mpi *c)
 {
     dt_mpi_sum_destroy(&c->sum);
-    dt_free(c->peers);
+    dt_mpi_watch_destroy(c);
     dt_free(c);
 }
 
@@ -194,11 +198,11 @@ static void destroy(dt_comm *comm)
     dt_comm_mpi *c = mine(comm);
     if (!c)
         return;
-    const dt_mpi_collective leaving = begin(c, DT_MPI_LEAVE, 0);
+    const dt_place leaving = begin(c, DT_PLACE_LEAVE, 0);
     MPI_Request request = MPI_REQUEST_NULL;
     dt_error ignored;
     if (!c->failed && dt_mpi_sum_idle(c) && finish(c, MPI_Ibarrier(c->data, &request), &request, &leaving, "leaving", &ignored) == DT_OK) {
-        dt_mpi_waiting_drain(c);
+        dt_mpi_notices_drain(c);
         for (int i = 0; i < N_COMMUNICATORS; i++)
             MPI_Comm_free(communicator(c, i));
         if (we_started_mpi)
@@ -208,6 +212,11 @@ static void destroy(dt_comm *comm)
 }
 
 /* -- the start ---------------------------------------------------------------------------------------------------------- */
+
+dt_watch *dt_comm_mpi_watch(dt_comm *comm)
+{
+    return mine(comm)->watch;
+}
 
 bool dt_comm_mpi_launched(void)
 {
@@ -305,7 +314,7 @@ static dt_status find_host(dt_comm_mpi *c, card *own, dt_error *err)
     return DT_OK;
 }
 
-static dt_status meet(dt_comm_mpi *c, int ranks_per_host, dt_error *err)
+static dt_status meet(dt_comm_mpi *c, int ranks_per_host, double deadline_s, dt_error *err)
 {
     const size_t size = (size_t)c->head.size;
     card own;
@@ -317,10 +326,10 @@ static dt_status meet(dt_comm_mpi *c, int ranks_per_host, dt_error *err)
     }
     card *cards = dt_calloc(size, sizeof *cards);
     int *leaders = dt_calloc(size, sizeof *leaders), *local_sizes = dt_calloc(size, sizeof *local_sizes);
+    char(*hosts)[64] = dt_calloc(size, sizeof *hosts);
     dt_status status = DT_OK;
-    c->peers = dt_calloc(size, sizeof *c->peers);
-    if (!cards || !leaders || !local_sizes || !c->peers) {
-        status = dt_fail_memory(err, size * (sizeof *cards + sizeof *c->peers), "what is known of the other ranks");
+    if (!cards || !leaders || !local_sizes || !hosts) {
+        status = dt_fail_memory(err, size * (sizeof *cards + sizeof *hosts), "what is known of the other ranks");
         goto done;
     }
     int code = MPI_Allgather(&own, sizeof own, MPI_BYTE, cards, sizeof own, MPI_BYTE, MPI_COMM_WORLD);
@@ -329,13 +338,15 @@ static dt_status meet(dt_comm_mpi *c, int ranks_per_host, dt_error *err)
         goto done;
     }
     for (size_t r = 0; r < size; r++) {
-        memcpy(c->peers[r].host, cards[r].host, sizeof cards[r].host);
-        c->peers[r].send_request = MPI_REQUEST_NULL;
+        memcpy(hosts[r], cards[r].host, sizeof hosts[r]);
         leaders[r] = cards[r].leader;
         local_sizes[r] = cards[r].local_size;
     }
-    status = dt_mpi_sum_create(c, leaders, local_sizes, err);
+    status = dt_mpi_watch_create(c, (const char(*)[64])hosts, deadline_s, err);
+    if (status == DT_OK)
+        status = dt_mpi_sum_create(c, leaders, local_sizes, err);
 done:
+    dt_free(hosts);
     dt_free(cards);
     dt_free(leaders);
     dt_free(local_sizes);
@@ -360,13 +371,12 @@ dt_status dt_comm_mpi_create(const dt_comm_mpi_options *options, dt_comm **comm,
     if (!c)
         return dt_fail_memory(err, sizeof *c, "the communicator");
     c->head.ops = &ops;
-    c->deadline_s = o->deadline_s > 0 ? o->deadline_s : DT_COMM_DEADLINE_S;
     c->max_message_bytes = o->max_message_bytes > 0 && o->max_message_bytes < MAX_MESSAGE_BYTES ? o->max_message_bytes : MAX_MESSAGE_BYTES;
     for (int i = 0; i < N_COMMUNICATORS; i++)
         *communicator(c, i) = MPI_COMM_NULL;
     DT_TRY_OR_FAIL(status, start_mpi(c, err));
     DT_TRY_OR_FAIL(status, make_communicators(c, err));
-    DT_TRY_OR_FAIL(status, meet(c, o->ranks_per_host, err));
+    DT_TRY_OR_FAIL(status, meet(c, o->ranks_per_host, o->deadline_s > 0 ? o->deadline_s : DT_COMM_DEADLINE_S, err));
     *comm = &c->head;
     return DT_OK;
 fail:

@@ -8,6 +8,7 @@
 #ifndef DT_COMM_MPI_H
 #define DT_COMM_MPI_H
 
+#include "comm/deadline.h"
 #include "core/comm.h"
 
 /* Zero stands for the default in every field. */
@@ -36,5 +37,8 @@ bool dt_comm_mpi_launched(void);
  * DT_ERR_UNSUPPORTED: the MPI library's thread level is too low, or MPI was finalized before (it starts once in a process);
  * DT_ERR_COMM: MPI reports an error; DT_ERR_MEMORY. */
 dt_status dt_comm_mpi_create(const dt_comm_mpi_options *options, dt_comm **comm, dt_error *err);
+
+/* What it waits with: for a transport that uses `comm` for its host memory. Lives as long as it. */
+dt_watch *dt_comm_mpi_watch(dt_comm *comm);
 
 #endif

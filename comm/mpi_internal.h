@@ -1,32 +1,20 @@
-/* mpi_internal.h: what the files of comm/mpi share. mpi.c: the door; mpi_sum.c: sums; mpi_wait.c: waiting with a deadline. */
+/* mpi_internal.h: what the files of comm/mpi share. mpi.c: the door; mpi_sum.c: sums; mpi_notices.c: what ranks that
+ * wait tell each other (comm/deadline.h). */
 #ifndef DT_COMM_MPI_INTERNAL_H
 #define DT_COMM_MPI_INTERNAL_H
 
+#include "comm/deadline.h"
 #include "comm/mpi.h"
 
 #include <mpi.h>
 
-/* What all ranks do together, in the same order. */
-typedef enum dt_mpi_kind { DT_MPI_BARRIER, DT_MPI_BROADCAST, DT_MPI_ALL_GATHER, DT_MPI_ALL_REDUCE, DT_MPI_GRADIENTS, DT_MPI_LEAVE } dt_mpi_kind;
+#define DT_MPI_NOTICE_TAG 32000 /* above the tags of mpi_sum.c, below the 32767 that MPI guarantees */
 
-typedef struct dt_mpi_collective {
-    int64_t number; /* counted from 1 */
-    int64_t bytes;
-    int64_t kind; /* dt_mpi_kind */
-} dt_mpi_collective;
-
-/* What a rank that waits for long tells the others: what it waits for, and how far it has come. */
+/* A notice to a rank (comm/deadline.h), as long as `request` is open. */
 typedef struct dt_mpi_notice {
-    dt_mpi_collective waits_for;
-    int64_t n_begun;
+    dt_notice sent;
+    MPI_Request request;
 } dt_mpi_notice;
-
-typedef struct dt_mpi_peer {
-    char host[64];
-    dt_mpi_notice heard; /* its last notice */
-    dt_mpi_notice sent;  /* ours to it, as long as send_request is open */
-    MPI_Request send_request;
-} dt_mpi_peer;
 
 /* Ranks that sum among themselves; `me` is this rank's place. */
 typedef struct dt_mpi_group {
@@ -57,7 +45,7 @@ struct dt_comm_request {
     int64_t n_left, n_slices; /* elements not yet in a slice; slices under way */
     int64_t elem_bytes;
     void (*combine)(void *out, const void *a, const void *b, int64_t n); /* elements of out = a op b */
-    dt_mpi_collective collective;
+    dt_place place;
     dt_comm_request *next; /* in the queue, or of the free ones */
     bool open;             /* started and not waited for */
 };
@@ -79,14 +67,14 @@ typedef struct dt_mpi_sum {
 
 typedef struct dt_comm_mpi {
     dt_comm head;
-    double deadline_s;
     int64_t max_message_bytes;
-    bool failed;   /* a peer may be lost: no collective any more */
+    bool failed; /* a peer may be lost: no collective any more */
     /* One for each of MPI's own collectives that are used, so that a rank that calls another one waits and is found out, where MPI would
      * mix up their messages; and one for our messages. */
     MPI_Comm barriers, broadcasts, gathers, data;
     int64_t n_begun; /* collectives */
-    dt_mpi_peer *peers;
+    dt_mpi_notice *notices; /* [size] */
+    dt_watch *watch;
     dt_mpi_sum sum;
 } dt_comm_mpi;
 
@@ -97,25 +85,18 @@ dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err)
 dt_status dt_mpi_sum_create(dt_comm_mpi *c, const int *leaders, const int *local_sizes, dt_error *err);
 void dt_mpi_sum_destroy(dt_mpi_sum *sum);
 /* Queue a sum in place; it goes on in dt_mpi_sum_progress. */
-dt_status dt_mpi_sum_start(dt_comm_mpi *c, void *data, int64_t n, dt_dtype dtype, dt_reduce_op op, dt_mpi_collective collective, dt_comm_request **request,
+dt_status dt_mpi_sum_start(dt_comm_mpi *c, void *data, int64_t n, dt_dtype dtype, dt_reduce_op op, const dt_place *place, dt_comm_request **request,
                            dt_error *err);
 dt_status dt_mpi_sum_progress(dt_comm_mpi *c, bool *moved, dt_error *err);
 bool dt_mpi_sum_done(const dt_comm_request *request);
 void dt_mpi_sum_release(dt_comm_mpi *c, dt_comm_request *request);
 bool dt_mpi_sum_idle(const dt_comm_mpi *c); /* no request is open */
 
-/* -- mpi_wait.c -- */
-typedef struct dt_mpi_waiting {
-    dt_mpi_collective collective;
-    double start_s;
-    int64_t n_turns;
-    bool noticed, warned;
-} dt_mpi_waiting;
-
-/* To be called between polls. Gives the processor to others; tells them when it takes long; DT_ERR_TIMEOUT at the deadline. moved:
- * whether anything arrived since the last turn. */
-dt_mpi_waiting dt_mpi_waiting_begin(const dt_mpi_collective *collective);
-dt_status dt_mpi_waiting_turn(dt_comm_mpi *c, dt_mpi_waiting *w, bool moved, dt_error *err);
-void dt_mpi_waiting_drain(dt_comm_mpi *c); /* take notices that nobody reads any more, before MPI_Finalize */
+/* -- mpi_notices.c -- */
+dt_status dt_mpi_watch_create(dt_comm_mpi *c, const char (*hosts)[64], double deadline_s, dt_error *err);
+/* As dt_watch_turn; whoever gives up communicates no more. */
+dt_status dt_mpi_turn(dt_comm_mpi *c, dt_waiting *w, bool moved, dt_error *err);
+void dt_mpi_notices_drain(dt_comm_mpi *c); /* before MPI_Finalize */
+void dt_mpi_watch_destroy(dt_comm_mpi *c);
 
 #endif

@@ -64,6 +64,15 @@ static void misbehave(const char *what)
         raise(SIGSTOP);
     if (strcmp(what, "late") == 0)
         dt_clock_sleep_s(0.7 * DEADLINE_S);
+    else if (strcmp(what, "busy") == 0) /* an evaluation longer than the deadline */
+        for (double end = dt_clock_s() + 2.5 * DEADLINE_S; dt_clock_s() < end; dt_clock_sleep_s(0.02))
+            check(comm->ops->progress(comm, &err), &err);
+    else if (strcmp(what, "busy-stop") == 0)
+        for (double end = dt_clock_s() + 1.5 * DEADLINE_S;; dt_clock_sleep_s(0.02)) {
+            check(comm->ops->progress(comm, &err), &err);
+            if (dt_clock_s() > end)
+                raise(SIGSTOP);
+        }
     else if (strcmp(what, "other") == 0)
         check(comm->ops->broadcast(comm, bytes, sizeof bytes, 0, &err), &err);
     else if (strcmp(what, "leave") == 0) {
@@ -115,7 +124,7 @@ int main(int argc, char **argv)
         wrong_sizes(rank);
     else if (comm->rank == rank)
         misbehave(what);
-    else if (strcmp(what, "late") != 0 && strcmp(what, "other") != 0 && strcmp(what, "leave") != 0)
+    else if (!strstr("late busy busy-stop other leave", what))
         sum_for_ever(8 << 20);
     barrier();
     comm->ops->destroy(comm);

@@ -38,9 +38,15 @@ begin "a_late_rank_is_waited_for"
 expect_exit 0 ranks 3 "$failing" late
 expect test "$(grep -c 'left in order' "$OUTPUT")" = 3
 
+begin "a_rank_that_is_busy_for_longer_than_the_deadline_is_waited_for_while_it_lives"
+expect_exit 0 ranks 3 "$failing" busy
+expect test "$(grep -c 'left in order' "$OUTPUT")" = 3
+expect_exit 9 ranks 3 "$failing" busy-stop
+expect_output '^rank [02]: timeout: .* no sign of rank 1 '
+
 begin "a_rank_in_another_collective_is_named"
 expect_exit 9 ranks 2 "$failing" other
-expect_output '^rank (0: .* is in a barrier, and rank 1 \([^)]+\) in a broadcast|1: .* is in a broadcast of 400 bytes, and rank 0 \([^)]+\) in a barrier)'
+expect_output '^rank (0: .* is in a barrier \(collective [0-9]+\), and rank 1 \([^)]+\) in a broadcast|1: .* is in a broadcast of 400 bytes \(collective [0-9]+\), and rank 0 \([^)]+\) in a barrier)'
 
 begin "a_rank_that_sums_something_else_is_named"
 expect_exit 9 ranks 2 "$failing" sizes
@@ -48,7 +54,7 @@ expect_output '^rank [01]: communication: all-reduce: rank [01] sent [0-9]+ byte
 
 begin "a_rank_that_leaves_alone_does_not_hang"
 expect_exit 9 ranks 3 "$failing" leave
-expect_output 'is in a barrier, and rank 1 \([^)]+\) in leaving'
+expect_output 'is in a barrier \(collective [0-9]+\), and rank 1 \([^)]+\) in leaving'
 
 begin "fault_points_kill_in_the_middle_of_a_sum"
 expect_exit 137 env DTRAIN_FAULT=comm.start@1:30:kill "$MPIRUN" --oversubscribe -np 3 "$failing" sum

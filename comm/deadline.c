@@ -1,0 +1,403 @@
+#include "comm/deadline.h"
+
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NOTICE_EVERY_S 1.0     /* or a quarter of a shorter deadline */
+#define SILENT_AFTER 3.0       /* such intervals: who waits tells in each */
+#define ANSWER_EVERY_S 0.1     /* or a tenth of that quarter */
+#define WARN_AFTER_S 60.0      /* once in a wait, in the log */
+#define NAP_AFTER_S 1.0        /* without anything arriving: from then on sleep between polls */
+#define NAP_S 0.001            /* at 128 KiB a poll a network of 1 Gbit/s still flows */
+#define TURNS_BETWEEN_CLOCKS 16
+#define NAMED 8                /* ranks, in a message */
+
+typedef struct peer {
+    char host[64];
+    dt_notice heard;          /* its last notice that told where it is */
+    double heard_s, busy_s;   /* when that came; when it last answered */
+    bool asks, gave_up, gone; /* it waits for an answer; it said so */
+    char why[sizeof((dt_notice *)0)->text];
+} peer;
+
+struct dt_watch {
+    const dt_comm *comm;
+    dt_side_channel channel;
+    double deadline_s, notice_every_s, next_answer_s;
+    int64_t n_begun[DT_SEQUENCES];
+    peer *peers;
+};
+
+/* -- places --------------------------------------------------------------------------------------------------------- */
+
+static dt_sequence sequence_of(const dt_place *place)
+{
+    return place->kind < DT_PLACE_START ? DT_SEQUENCE_HOST : DT_SEQUENCE_DEVICE;
+}
+
+static void describe_host_place(const dt_place *p, char *out, size_t out_bytes)
+{
+    static const char *const names[] = {"a barrier", "a broadcast", "an all-gather", "an all-reduce", "the sum of gradients", "leaving"};
+    char size[40] = "", step[40] = "";
+    if (p->bytes > 0)
+        snprintf(size, sizeof size, " of %lld bytes", (long long)p->bytes);
+    if (p->step > 0)
+        snprintf(step, sizeof step, ", step %lld", (long long)p->step);
+    snprintf(out, out_bytes, "%s%s (collective %lld%s)", names[p->kind], size, (long long)p->number, step);
+}
+
+void dt_place_describe(const dt_place *p, char *out, size_t out_bytes)
+{
+    if (p->kind < 0 || p->kind > DT_PLACE_WORK)
+        snprintf(out, out_bytes, "something unknown");
+    else if (p->kind < DT_PLACE_START)
+        describe_host_place(p, out, out_bytes);
+    else if (p->kind == DT_PLACE_START)
+        snprintf(out, out_bytes, "NCCL's start");
+    else if (p->kind == DT_PLACE_BUCKET)
+        snprintf(out, out_bytes, "the sum of gradient bucket %lld of step %lld (%lld bytes)", (long long)p->bucket, (long long)p->step,
+                 (long long)p->bytes);
+    else if (p->step > 0)
+        snprintf(out, out_bytes, "the device's own work after gradient bucket %lld of step %lld", (long long)p->bucket, (long long)p->step);
+    else
+        snprintf(out, out_bytes, "the device's own work");
+}
+
+/* -- begin and end ------------------------------------------------------------------------------------------------------ */
+
+dt_status dt_watch_create(const dt_watch_options *o, dt_watch **watch, dt_error *err)
+{
+    const size_t size = (size_t)o->comm->size;
+    dt_watch *w = dt_calloc(1, sizeof *w);
+    peer *peers = dt_calloc(size, sizeof *peers);
+    if (!w || !peers) {
+        dt_free(w);
+        dt_free(peers);
+        return dt_fail_memory(err, size * sizeof *peers, "what is known of the other ranks");
+    }
+    *w = (dt_watch){.comm = o->comm, .channel = o->channel, .deadline_s = o->deadline_s, .peers = peers};
+    w->notice_every_s = o->deadline_s < 4.0 * NOTICE_EVERY_S ? o->deadline_s / 4.0 : NOTICE_EVERY_S;
+    for (size_t r = 0; r < size; r++) {
+        memcpy(peers[r].host, o->hosts[r], sizeof peers[r].host);
+        peers[r].heard_s = peers[r].busy_s = -INFINITY;
+    }
+    *watch = w;
+    return DT_OK;
+}
+
+void dt_watch_destroy(dt_watch *w)
+{
+    if (!w)
+        return;
+    dt_free(w->peers);
+    dt_free(w);
+}
+
+void dt_watch_begun(dt_watch *w, dt_sequence sequence, int64_t number)
+{
+    w->n_begun[sequence] = number;
+}
+
+double dt_watch_deadline_s(const dt_watch *w)
+{
+    return w->deadline_s;
+}
+
+/* -- notices ------------------------------------------------------------------------------------------------------------ */
+
+static dt_notice notice_of(const dt_watch *w, dt_notice_kind kind)
+{
+    dt_notice n;
+    memset(&n, 0, sizeof n); /* all of it is sent */
+    n.kind = kind;
+    memcpy(n.n_begun, w->n_begun, sizeof n.n_begun);
+    return n;
+}
+
+static void heard(dt_watch *w, int from, const dt_notice *n, double now_s)
+{
+    peer *p = &w->peers[from];
+    p->heard_s = now_s;
+    p->asks = n->kind == DT_NOTICE_WAITS;
+    if (n->kind == DT_NOTICE_GIVES_UP && !p->gave_up)
+        snprintf(p->why, sizeof p->why, "%.*s", (int)sizeof n->text - 1, n->text);
+    p->gave_up = p->gave_up || n->kind == DT_NOTICE_GIVES_UP;
+    p->gone = p->gone || n->kind == DT_NOTICE_GONE;
+    p->gave_up = p->gave_up || p->gone; /* the other notice may have been dropped */
+    if (n->kind == DT_NOTICE_BUSY)
+        p->busy_s = now_s;
+    if (n->kind == DT_NOTICE_WAITS || n->kind == DT_NOTICE_BUSY)
+        p->heard = *n;
+}
+
+static dt_status hear_all(dt_watch *w, dt_error *err)
+{
+    for (;;) {
+        dt_notice n;
+        int from = -1;
+        DT_TRY(w->channel.receive(w->channel.context, &from, &n, err));
+        if (from < 0)
+            return DT_OK;
+        heard(w, from, &n, dt_clock_s());
+    }
+}
+
+/* To all whose last one has left: the others hang, and need not hear it. */
+static dt_status tell_all(dt_watch *w, const dt_notice *n, dt_error *err)
+{
+    for (int r = 0; r < w->comm->size; r++) {
+        bool sent = false;
+        if (r == w->comm->rank || w->peers[r].gone)
+            continue;
+        DT_TRY(w->channel.send(w->channel.context, r, n, &sent, err));
+        if (sent)
+            w->peers[r].asks = false;
+    }
+    return DT_OK;
+}
+
+dt_status dt_watch_answer(dt_watch *w, dt_error *err)
+{
+    const double now_s = dt_clock_s();
+    if (w->comm->size == 1 || now_s < w->next_answer_s)
+        return DT_OK;
+    w->next_answer_s = now_s + (w->notice_every_s < NOTICE_EVERY_S ? w->notice_every_s / 10.0 : ANSWER_EVERY_S);
+    DT_TRY(hear_all(w, err));
+    const dt_notice busy = notice_of(w, DT_NOTICE_BUSY);
+    for (int r = 0; r < w->comm->size; r++) {
+        bool sent = false;
+        if (!w->peers[r].asks)
+            continue;
+        DT_TRY(w->channel.send(w->channel.context, r, &busy, &sent, err));
+        w->peers[r].asks = !sent;
+    }
+    return DT_OK;
+}
+
+void dt_watch_drain(dt_watch *w)
+{
+    dt_error ignored;
+    if (w->comm->size > 1)
+        (void)hear_all(w, &ignored);
+}
+
+/* -- who is missing ----------------------------------------------------------------------------------------------------- */
+
+static bool missing(const dt_watch *w, int rank, const dt_waiting *a)
+{
+    return rank != w->comm->rank && a->place.kind != DT_PLACE_WORK && w->peers[rank].heard.n_begun[sequence_of(&a->place)] < a->place.number;
+}
+
+/* Nothing was heard of it for long, where one that waits would have told. */
+static bool silent(const dt_watch *w, int rank, double now_s)
+{
+    return now_s - w->peers[rank].heard_s > SILENT_AFTER * w->notice_every_s;
+}
+
+/* "rank 3 (node7), rank 5 (node9) and 4 more" of the missing ones that are silent, or of the others; returns how many. */
+static int list_missing(const dt_watch *w, const dt_waiting *a, bool are_silent, double now_s, char *out, size_t out_bytes)
+{
+    int n = 0;
+    size_t used = 0;
+    out[0] = '\0';
+    for (int r = 0; r < w->comm->size; r++)
+        if (missing(w, r, a) && silent(w, r, now_s) == are_silent && n++ < NAMED && used < out_bytes)
+            used += (size_t)snprintf(out + used, out_bytes - used, "%srank %d (%s)", n > 1 ? ", " : "", r, w->peers[r].host);
+    if (n > NAMED && used < out_bytes)
+        snprintf(out + used, out_bytes - used, " and %d more", n - NAMED);
+    return n;
+}
+
+int dt_watch_describe_missing(const dt_watch *w, const dt_waiting *a, char *out, size_t out_bytes)
+{
+    char names[700], there[160];
+    const double now_s = dt_clock_s();
+    int n = list_missing(w, a, true, now_s, names, sizeof names);
+    out[0] = '\0';
+    if (n > 0) {
+        snprintf(out, out_bytes, "there is no sign of %s", names);
+        return n;
+    }
+    n = list_missing(w, a, false, now_s, names, sizeof names);
+    for (int r = 0; r < w->comm->size && n > 0; r++) {
+        if (!missing(w, r, a))
+            continue;
+        dt_place_describe(&w->peers[r].heard.place, there, sizeof there);
+        bool waits = w->peers[r].heard.kind == DT_NOTICE_WAITS;
+        snprintf(out, out_bytes, "%s %s not come; rank %d is %s%s", names, n > 1 ? "have" : "has", r, waits ? "in " : "busy by itself",
+                 waits ? there : "");
+        break;
+    }
+    return n;
+}
+
+/* A rank that waits for the same place, and takes it for another one: no use to wait on. */
+static dt_status check_same_place(const dt_watch *w, const dt_waiting *a, dt_error *err)
+{
+    char here[160], there[160];
+    for (int r = 0; r < w->comm->size; r++) {
+        const dt_place *other = &w->peers[r].heard.place;
+        if (w->peers[r].heard.kind != DT_NOTICE_WAITS || a->place.kind == DT_PLACE_WORK || other->kind == DT_PLACE_WORK ||
+            sequence_of(other) != sequence_of(&a->place) || other->number != a->place.number ||
+            (other->kind == a->place.kind && other->bytes == a->place.bytes))
+            continue;
+        dt_place_describe(&a->place, here, sizeof here);
+        dt_place_describe(other, there, sizeof there);
+        return dt_fail(err, DT_ERR_COMM, "rank %d is in %s, and rank %d (%s) in %s: a bug", w->comm->rank, here, r, w->peers[r].host, there);
+    }
+    return DT_OK;
+}
+
+static dt_status check_given_up(const dt_watch *w, dt_error *err)
+{
+    for (int r = 0; r < w->comm->size; r++)
+        if (w->peers[r].gave_up)
+            return dt_fail(err, DT_ERR_TIMEOUT, "rank %d (%s) has given up: %s", r, w->peers[r].host, w->peers[r].why);
+    return DT_OK;
+}
+
+static dt_status timed_out(const dt_watch *w, const dt_waiting *a, dt_error *err)
+{
+    char who[900], here[160];
+    dt_place_describe(&a->place, here, sizeof here);
+    int n = dt_watch_describe_missing(w, a, who, sizeof who);
+    if (a->place.kind == DT_PLACE_WORK)
+        return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s nothing moves: the device hangs", w->deadline_s, here);
+    if (n == 0)
+        return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s nothing arrives, although all ranks have come: look at the network between hosts",
+                       w->deadline_s, here);
+    return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s %s: it hangs, or its host or network is down", w->deadline_s, here, who);
+}
+
+/* Nothing moves for so long, and whoever has not come has not said either that it is busy. Who came shortly before the deadline has told by
+ * the end of it. */
+static bool too_late(const dt_watch *w, const dt_waiting *a, double now_s)
+{
+    const double give_up_s = w->deadline_s + 1.5 * w->notice_every_s;
+    bool all_came = true;
+    if (now_s - a->start_s < give_up_s)
+        return false;
+    for (int r = 0; r < w->comm->size; r++)
+        if (missing(w, r, a)) {
+            all_came = false;
+            if (now_s - w->peers[r].busy_s >= give_up_s)
+                return true;
+        }
+    return all_came;
+}
+
+/* One rank speaks: the lowest of those that wait. */
+static void warn(const dt_watch *w, const dt_waiting *a, double waited_s)
+{
+    char who[900];
+    for (int r = 0; r < w->comm->rank; r++)
+        if (!missing(w, r, a))
+            return;
+    if (dt_watch_describe_missing(w, a, who, sizeof who) > 0)
+        dt_log_warn("waiting since %.0f s, and for %.0f s at most: %s", waited_s, w->deadline_s, who);
+}
+
+/* -- waiting ------------------------------------------------------------------------------------------------------------ */
+
+dt_waiting dt_waiting_begin(const dt_place *place)
+{
+    return (dt_waiting){.place = *place, .start_s = dt_clock_s()};
+}
+
+void dt_waiting_move(dt_waiting *a, const dt_place *place)
+{
+    a->place = *place;
+    a->start_s = dt_clock_s();
+}
+
+static dt_status exchange(dt_watch *w, dt_waiting *a, double now_s, dt_error *err)
+{
+    if (w->comm->size == 1)
+        return DT_OK;
+    if (now_s >= a->next_notice_s) {
+        dt_notice n = notice_of(w, DT_NOTICE_WAITS);
+        n.place = a->place;
+        DT_TRY(tell_all(w, &n, err));
+        a->next_notice_s = now_s + w->notice_every_s;
+    }
+    DT_TRY(hear_all(w, err));
+    return DT_OK;
+}
+
+/* Can the wait come to a good end? */
+static dt_status judge(const dt_watch *w, const dt_waiting *a, double now_s, dt_error *err)
+{
+    DT_TRY(check_same_place(w, a, err));
+    return too_late(w, a, now_s) ? timed_out(w, a, err) : DT_OK;
+}
+
+dt_status dt_watch_turn(dt_watch *w, dt_waiting *a, bool moved, dt_error *err)
+{
+    if (moved) {
+        a->start_s = dt_clock_s();
+        return DT_OK;
+    }
+    /* The loader's threads, and ranks that share this processor, have something to do. */
+    sched_yield();
+    if (++a->n_turns % TURNS_BETWEEN_CLOCKS != 0)
+        return DT_OK;
+    const double now_s = dt_clock_s(), waited_s = now_s - a->start_s;
+    if (waited_s < w->notice_every_s)
+        return DT_OK;
+    DT_TRY(exchange(w, a, now_s, err));
+    dt_error own;
+    dt_status status = judge(w, a, now_s, &own);
+    if (status != DT_OK) {
+        dt_watch_give_up(w, own.message);
+        if (err)
+            *err = own;
+        return status;
+    }
+    DT_TRY(check_given_up(w, err));
+    if (waited_s >= WARN_AFTER_S && !a->warned) {
+        a->warned = true;
+        warn(w, a, waited_s);
+    }
+    if (waited_s >= NAP_AFTER_S)
+        dt_clock_sleep_s(NAP_S);
+    return DT_OK;
+}
+
+/* -- giving up ---------------------------------------------------------------------------------------------------------- */
+
+void dt_watch_give_up(dt_watch *w, const char *why)
+{
+    dt_error ignored;
+    dt_notice n = notice_of(w, DT_NOTICE_GIVES_UP);
+    snprintf(n.text, sizeof n.text, "%s", why);
+    if (w->comm->size > 1)
+        (void)tell_all(w, &n, &ignored);
+}
+
+void dt_watch_leave(dt_watch *w, double grace_s)
+{
+    const dt_notice gone = notice_of(w, DT_NOTICE_GONE);
+    const double end_s = dt_clock_s() + grace_s;
+    bool *told = dt_calloc((size_t)w->comm->size, sizeof *told), all = w->comm->size == 1 || !told;
+    dt_error ignored;
+    while (!all && dt_clock_s() < end_s) {
+        all = true;
+        for (int r = 0; r < w->comm->size; r++) {
+            if (r == w->comm->rank)
+                continue;
+            if (!told[r] && w->channel.send(w->channel.context, r, &gone, &told[r], &ignored) != DT_OK)
+                told[r] = true; /* no way to tell it */
+            all = all && (w->peers[r].gone || silent(w, r, dt_clock_s()));
+        }
+        if (hear_all(w, &ignored) != DT_OK)
+            break;
+        dt_clock_sleep_s(NAP_S);
+    }
+    dt_free(told);
+}
