@@ -1,4 +1,4 @@
-# DT_LIBRARY(VAR, NAME, OPTION, PKG-CONFIG MODULES, HEADER, LIBRARY, FUNCTION, VERSION, DEBIAN, DNF, PURPOSE)
+# DT_LIBRARY(VAR, NAME, OPTION, PKG-CONFIG MODULES, HEADER, LIBRARY, FUNCTION, VERSION, DEBIAN, DNF, PURPOSE, [MORE LIBRARIES])
 #
 # Looks for one library and sets VAR_CFLAGS, VAR_LIBS, dt_found_VAR (yes, no), HAVE_VAR in config.h, and its row of the summary.
 # --with-OPTION=DIR takes DIR/include and DIR/lib (or lib64); otherwise pkg-config is asked, then the compiler's own paths.
@@ -28,13 +28,13 @@ AS_IF([test "x$dt_dir" = xno], [dt_why="turned off with --without-$3"],
        for dt_d in "$dt_dir/lib64" "$dt_dir/lib"; do
          AS_IF([ls "$dt_d"/lib$6.* >/dev/null 2>&1], [dt_libdir=$dt_d])
        done
-       $1_LIBS="-L$dt_libdir -Wl,-rpath,$dt_libdir -l$6"
+       $1_LIBS="-L$dt_libdir -Wl,-rpath,$dt_libdir -l$6[]m4_ifval([$12], [ $12])"
        dt_where=$dt_dir
        test -f "$dt_dir/include/$5" || dt_why="there is no $dt_dir/include/$5"],
       [test -n "$4" && test -n "$DT_PKG_CONFIG" && $DT_PKG_CONFIG --exists $4],
       [$1_CFLAGS=`$DT_PKG_CONFIG --cflags $4`; $1_LIBS=`$DT_PKG_CONFIG --libs $4`
        dt_where="pkg-config $4"],
-      [$1_CFLAGS=; $1_LIBS="-l$6"; dt_where="the compiler's paths"])
+      [$1_CFLAGS=; $1_LIBS="-l$6[]m4_ifval([$12], [ $12])"; dt_where="the compiler's paths"])
 AS_IF([test -z "$dt_why"],
       [dt_save_CPPFLAGS=$CPPFLAGS; dt_save_LIBS=$LIBS
        CPPFLAGS="$CPPFLAGS $$1_CFLAGS"; LIBS="$$1_LIBS $LIBS"

@@ -9,4 +9,7 @@ done
 dt_werror=no
 AS_IF([test "x$enable_werror" = xyes], [DT_WARNING_CFLAGS="$DT_WARNING_CFLAGS -Werror"; dt_werror=yes])
 AC_SUBST([DT_WARNING_CFLAGS])
+DT_CXX_WARNING_CFLAGS="-Wall -Wextra -Wshadow"
+AS_IF([test $dt_werror = yes], [DT_CXX_WARNING_CFLAGS="$DT_CXX_WARNING_CFLAGS -Werror"])
+AC_SUBST([DT_CXX_WARNING_CFLAGS])
 ])

@@ -1,7 +1,7 @@
 # comm/: communication between ranks (self, mpi).
 noinst_LIBRARIES += libcomm.a
-COMM_LIBS = $(MPI_LIBS)
-libcomm_a_CPPFLAGS = $(DT_CPPFLAGS) $(MPI_CFLAGS)
+COMM_LIBS = $(MPI_LIBS) $(NCCL_LIBS) $(CUDA_LIBS)
+libcomm_a_CPPFLAGS = $(DT_CPPFLAGS) $(MPI_CFLAGS) $(CUDA_CFLAGS) $(NCCL_CFLAGS)
 libcomm_a_SOURCES = $(comm_SOURCES)
 
 comm_SOURCES =

@@ -1,8 +1,8 @@
 # layers/: the layers and the compute backends (ref, cpu).
 noinst_LIBRARIES += liblayers.a
 layers_archives = liblayers.a
-LAYERS_LIBS = $(ONEDNN_LIBS) $(OPENMP_CFLAGS)
-layers_CPPFLAGS = $(DT_CPPFLAGS) $(ONEDNN_CFLAGS)
+LAYERS_LIBS = $(ONEDNN_LIBS) $(OPENMP_CFLAGS) $(CUDA_LIBS)
+layers_CPPFLAGS = $(DT_CPPFLAGS) $(ONEDNN_CFLAGS) $(CUDA_CFLAGS) $(CUDNN_CFLAGS)
 liblayers_a_CPPFLAGS = $(layers_CPPFLAGS)
 liblayers_a_CFLAGS = $(AM_CFLAGS) $(OPENMP_CFLAGS)
 liblayers_a_SOURCES = $(layers_SOURCES)
@@ -55,3 +55,8 @@ EXTRA_DIST += layers/README.md
 
 # The cuda backend, its part that knows no CUDA: operation graphs as data.
 layers_SOURCES += layers/cuda/graph.h layers/cuda/graph_conv.h
+# Its part that knows CUDA and cuDNN. The kernels, .cu, are listed here too: Makefile.am says how they are compiled.
+if WITH_CUDA
+layers_SOURCES +=
+endif
+EXTRA_DIST += layers/cuda/README.md
