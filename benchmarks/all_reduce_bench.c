@@ -208,8 +208,8 @@ static void create(bench *b)
     b->parts = dt_calloc((size_t)b->n_parts, sizeof *b->parts);
     must(b->grads && b->parts, "out of memory");
     for (int64_t p = 0; p < b->n_parts; p++)
-        b->parts[p] = (dt_grad_part){b->n * p / b->n_parts, b->n * (p + 1) / b->n_parts - b->n * p / b->n_parts};
-    must(dt_grad_buckets_create(b->comm, b->grads, b->n, b->parts, b->n_parts, b->s.bucket_kib * 1024, &b->buckets, &err) == DT_OK, err.message);
+        b->parts[p] = (dt_grad_part){b->n * p / b->n_parts, b->n * (p + 1) / b->n_parts - b->n * p / b->n_parts, false};
+    must(dt_grad_buckets_create(b->comm, b->grads, b->n, b->parts, b->n_parts, b->s.bucket_kib * 1024, DT_F32, &b->buckets, &err) == DT_OK, err.message);
 }
 
 int main(int argc, char **argv)

@@ -145,7 +145,10 @@ static dt_status time_steps(const settings *s, dt_step *step, dt_source *source,
         return dt_fail_memory(err, 2 * (size_t)s->steps * sizeof *ms, "the timings");
     for (int64_t i = -s->warmup; i < s->steps && status == DT_OK; i++) {
         double start = dt_clock_s(), cpu_start = cpu_s();
-        status = dt_step_run(step, source, 1e-3, false, &result, err);
+        status = dt_step_run(step, source, 1e-3, false, err);
+        int64_t n = 0;
+        if (status == DT_OK)
+            status = dt_step_results(step, true, &result, 1, &n, err);
         if (i >= 0) {
             ms[i] = 1e3 * (dt_clock_s() - start);
             cpu_ms[i] = 1e3 * (cpu_s() - cpu_start);
@@ -169,7 +172,7 @@ static dt_status run(const settings *s, dt_error *err)
     const long long start_rss = memory_bytes("VmRSS:");
     DT_TRY(dt_device_host_create(s->threads, &device, err));
     if (strcmp(s->backend, "ref") == 0)
-        DT_TRY(dt_kernels_ref_create(device, &kernels, err));
+        DT_TRY(dt_kernels_ref_create(device, DT_F32, &kernels, err));
     else
         DT_TRY(dt_kernels_cpu_create(device, s->threads, &kernels, err));
     DT_TRY(dt_comm_self_create(&comm, err));
@@ -185,9 +188,9 @@ static dt_status run(const settings *s, dt_error *err)
                                      .image_size = s->image_size,
                                      .accumulate = 1,
                                      .optimizer = {.momentum = 0.9f, .running_average_rate = 0.1f},
-                                     .weight_decay = 1e-4,
+                                     .update = {.weight_decay = 1e-4, .bn_decay = true},
                                      .label_smoothing = 0.1,
-                                     .bn_decay = true};
+                                     .loss_scale = 1.0f};
     DT_TRY(dt_step_create(&options, &step, err));
     DT_TRY(time_steps(s, step, &source.head, start_rss, err));
     dt_step_destroy(step);

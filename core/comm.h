@@ -1,6 +1,6 @@
 /* comm.h: the door to the other ranks.
  *
- *   c->ops->all_reduce_start(c, bucket, n, &request, err);   the gradients of the last layers are ready
+ *   c->ops->all_reduce_start(c, bucket, n, DT_F32, &request, err);   the gradients of the last layers are ready
  *   ... backward goes on, calling c->ops->progress(c, err) between layers ...
  *   c->ops->wait(c, request, err);
  *
@@ -12,6 +12,7 @@
 #define DT_CORE_COMM_H
 
 #include "core/base/error.h"
+#include "core/device.h"
 #include "core/model/tensor.h"
 
 typedef struct dt_comm dt_comm;
@@ -29,10 +30,16 @@ typedef struct dt_comm_ops {
     dt_status (*all_reduce)(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op, dt_error *err);   /* host, in place: F32, F64, I64 */
 
     /* Gradients: float32 device memory, summed in place; not to be touched until wait, which ends the request and waits
-     * (on the host for mpi, by a dependency of the main stream for nccl). At most 64 are under way. */
-    dt_status (*all_reduce_start)(dt_comm *comm, float *buffer, int64_t n, dt_comm_request **request, dt_error *err);
+     * (on the host for mpi, by a dependency of the main stream for nccl). At most 64 are under way. `wire` is the type in which the values may
+     * travel: F32, F16 or BF16; who has no use for it sends float32. A sum does not overflow where its terms do not: they carry 1 / world. */
+    dt_status (*all_reduce_start)(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err);
     dt_status (*progress)(dt_comm *comm, dt_error *err); /* let started ones go on; cheap; local */
     dt_status (*wait)(dt_comm *comm, dt_comm_request *request, dt_error *err);
+
+    /* Wait on the host until `event` is done, behind which there may be collectives: with a deadline, an eye on asynchronous errors, and a
+     * message that names who is missing. Not NULL says: all_reduce_start and wait only enqueue work on the device's streams, and can be captured.
+     * NULL: collectives happen on the host. core/training/device_wait.h is the only caller. */
+    dt_status (*device_wait)(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err);
 
     /* Make all ranks leave now with this exit code (1 to 255). The caller has said why. Does not return. */
     void (*abort)(dt_comm *comm, int exit_code);
@@ -43,6 +50,7 @@ struct dt_comm {
     const dt_comm_ops *ops;
     int rank, size;             /* of the job */
     int local_rank, local_size; /* on this host */
+    int64_t step;               /* what the trainer is at, for messages: 1 is the first */
     char host[64];
     char detail[128]; /* for the start table: "Open MPI 4.1.4, thread level funneled" */
 };

@@ -18,6 +18,7 @@ core_SOURCES += core/training/schedule.c core/training/schedule.h
 core_SOURCES += core/comm.h core/device.h core/events.h core/kernels.h core/layer.h core/metrics.h core/source.h core/store.h
 core_SOURCES += core/model/memory_plan.c core/model/memory_plan.h
 core_SOURCES += core/model/net.c core/model/net.h core/model/net_build.c core/model/net_internal.h core/model/net_params.c
+core_SOURCES += core/training/device_wait.c core/training/device_wait.h
 core_SOURCES += core/training/evaluate.c core/training/evaluate.h
 core_SOURCES += core/training/step.c core/training/step.h
 core_SOURCES += core/training/trainer.c core/training/trainer.h

@@ -91,34 +91,70 @@ typedef struct dt_pool_desc {
     int64_t window, stride, pad;
 } dt_pool_desc;
 
-/* What optimizer_step does with a run of consecutive elements of the flat vectors. */
-typedef enum dt_update_rule {
-    DT_UPDATE_SGD,            /* g' = mult * g + decay * w; v = momentum * v + g'; w -= lr * (nesterov ? g' + momentum * v : v) */
-    DT_UPDATE_RUNNING_AVERAGE /* w += rate * (g - w): BN running statistics; the "gradient" is the batch's statistic */
-} dt_update_rule;
+/* What optimizer_step does with one parameter tensor. With g the gradient divided by the loss scale:
+ *   SGD:             g' = g + decay * w;  v = momentum * v + g';  w -= lr * (nesterov ? g' + momentum * v : v)
+ *   LARS:            (You, Gitman and Ginsburg 2017, as MLPerf runs it) local = trust * |w| / (|g| + decay * |w| + eps), or 1 where |w| or
+ *                    |g| is 0; g' = local * (g + decay * w), then v and w as for SGD; |.| is the 2-norm of the whole tensor
+ *   RUNNING_AVERAGE: w += rate * (g - w), g as it is: BatchNorm's running statistics; the "gradient" is the batch's statistic */
+typedef enum dt_update_rule { DT_UPDATE_SGD, DT_UPDATE_RUNNING_AVERAGE, DT_UPDATE_LARS } dt_update_rule;
 
+/* One parameter tensor in the flat vectors (LARS wants norms of tensors). */
 typedef struct dt_update_segment {
-    int64_t first, n; /* elements; both multiples of 16 */
+    int64_t first, n; /* elements; both multiples of 16; padding is zero and stays zero */
     dt_update_rule rule;
     float weight_decay;
 } dt_update_segment;
+
+typedef struct dt_optimizer dt_optimizer; /* a desc and its segments, prepared: a GPU wants them in its memory */
 
 typedef struct dt_optimizer_desc {
     float momentum;
     bool nesterov;
     float running_average_rate; /* BatchNorm's "momentum": 0.1 */
+    float lars_trust, lars_eps;
+    /* Dynamic loss scaling (Micikevicius et al. 2018). false: gradients are not looked at, the scale stays as it is. */
+    bool loss_scaling;
+    float growth, backoff;    /* factors: 2 and 0.5 */
+    int32_t growth_interval;  /* good steps in a row before the scale grows: 2000 */
+    float ema_decay;          /* ema = decay * ema + (1 - decay) * w, behind the update; 0: none */
 } dt_optimizer_desc;
 
-/* In device memory: what changes from step to step. */
-typedef struct dt_step_scalars {
+/* The flat vectors, in device memory; grads are only read. */
+typedef struct dt_optimizer_vectors {
+    float *values;
+    const float *grads;
+    float *momentum;
+    float *ema; /* of values and statistics, where they are in values; NULL: none (ema_decay is 0) */
+} dt_optimizer_vectors;
+
+/* In device memory: what the host writes before each step. */
+typedef struct dt_step_inputs {
     float lr;
-    float grad_multiplier; /* 1 / loss scale */
-} dt_step_scalars;
+    float stop; /* this rank wants to stop: 1, else 0 */
+} dt_step_inputs;
+
+/* In device memory: what lives on from step to step. */
+typedef struct dt_step_state {
+    float loss_scale;
+    int32_t n_good;     /* steps since the scale changed */
+    int32_t found_inf;  /* 1: the last step was skipped */
+    int32_t n_skipped;  /* in all */
+    int32_t n_recorded; /* step_record's count */
+} dt_step_state;
 
 /* In device memory, accumulated (+=) by softmax_loss; n counts the labels that are not -1. */
 typedef struct dt_loss_sums {
     float loss, top1, top5, n;
 } dt_loss_sums;
+
+/* In device memory: what a finished step has to tell. */
+typedef struct dt_step_record {
+    dt_loss_sums global, local; /* of all ranks; of this one */
+    float stop;                 /* > 0: some rank wants to stop */
+    float loss_scale;           /* for the next step */
+    int32_t n_skipped;          /* so far, this step included */
+    int32_t index;              /* n_recorded before it */
+} dt_step_record;
 
 typedef struct dt_kernels_ops {
     const char *name; /* "ref", "cpu", "cuda" */
@@ -146,7 +182,8 @@ typedef struct dt_kernels_ops {
     int64_t (*conv_weights_elems)(dt_kernels *k, const dt_conv *conv);
     dt_status (*conv_weights_import)(dt_kernels *k, const dt_conv *conv, const float *oihw, float *w, dt_error *err); /* w: device; oihw: host */
     dt_status (*conv_weights_export)(dt_kernels *k, const dt_conv *conv, const float *w, float *oihw, dt_error *err);
-    /* To be called whenever w has changed and before w is used: refreshes what is derived from it (other layouts, FP16). */
+    /* To be called whenever w has changed and before w is used: refreshes what is derived from it for this convolution (other
+     * orders). What is derived from all of the flat vector is values_changed's. */
     dt_status (*conv_weights_changed)(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err);
 
     /* y = conv(act(x), w); sums (may be NULL): per channel of y, over n, p, q: overwritten. */
@@ -155,7 +192,8 @@ typedef struct dt_kernels_ops {
      * dv = that sum, and bn->sums is filled. */
     dt_status (*conv_backward_data)(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w, const dt_tensor *add, const dt_bn_backward *bn,
                                     const dt_tensor *dx, dt_error *err);
-    /* dw (= or +=) wgrad(act(x), dy) */
+    /* dw (= or +=) wgrad(act(x), dy). dw is float32: a backend whose library writes FP16 gradients converts, or adds, right behind it, while
+     * they are still in the cache. */
     dt_status (*conv_backward_weights)(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy, float *dw, bool accumulate, dt_error *err);
 
     /* -- batch normalisation ------------------------------------------------------------------------------------ */
@@ -201,20 +239,42 @@ typedef struct dt_kernels_ops {
     /* -- loss: cross-entropy of softmax against (1 - smoothing) onehot + smoothing / classes ------------------------- */
     /* Label -1: the row is padding: no loss, no count, zero gradient. A row is right at top-k if fewer than k logits are
      * greater than the label's (of equal ones the lower index goes first); a row with a NaN is never right.
-     * dlogits (NULL: evaluation) = grad_scale * (softmax - target). sums += . */
-    dt_status (*softmax_loss)(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const dt_tensor *dlogits,
-                              dt_loss_sums *sums, dt_error *err);
+     * dlogits (NULL: evaluation) = grad_scale * *loss_scale * (softmax - target); loss_scale: device memory, NULL: 1. sums += . */
+    dt_status (*softmax_loss)(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const float *loss_scale,
+                              const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err);
 
-    /* -- update: one launch over the flat vectors of all parameters ------------------------------------------------- */
-    dt_status (*optimizer_step)(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments, int64_t n_segments, float *values,
-                                const float *grads, float *momentum, const dt_step_scalars *scalars, dt_error *err);
+    /* -- the flat vector of values ----------------------------------------------------------------------------------- */
+    /* values_bind (NULL: the backend reads weights where they are): the flat vector that all weights given to other calls lie in, before any
+     * of them reads one; a backend with FP16 weights keeps a mirror of it, allocated here. values NULL: give the mirror up, before the vector is
+     * freed. optimizer_step refreshes the mirror by itself; values_changed (NULL with values_bind) does after anything else has written values. */
+    dt_status (*values_bind)(dt_kernels *k, const float *values, int64_t n_elems, dt_error *err);
+    dt_status (*values_changed)(dt_kernels *k, dt_error *err);
+
+    /* -- a step's beginning and end ---------------------------------------------------------------------------------- */
+    /* Zero the step's floats, n_step_floats from `loss` on, and put in->stop at `stop`, which is among them. */
+    dt_status (*step_begin)(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *stop, int64_t n_step_floats, dt_error *err);
+    /* ring[state->n_recorded % n_ring] = what the step has to tell; n_recorded += 1. All in device memory. */
+    dt_status (*step_record)(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *stop,
+                             dt_step_record *ring, int64_t n_ring, dt_error *err);
+
+    /* -- update: two launches over the flat vectors of all parameters: look, and update ------------------------------ */
+    /* Segments are copied. They do not overlap, and ascend. */
+    dt_status (*optimizer_create)(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments, int64_t n_segments,
+                                  dt_optimizer **optimizer, dt_error *err);
+    void (*optimizer_destroy)(dt_kernels *k, dt_optimizer *optimizer); /* NULL: nothing */
+    /* With loss_scaling: if any element of any segment's gradient (statistics included) is not finite, nothing in v is changed; found_inf = 1,
+     * n_skipped += 1, n_good = 0, loss_scale *= backoff, but not below 1. Otherwise, and without loss_scaling: every segment is
+     * updated by its rule, with gradients divided by loss_scale; then, with loss_scaling, found_inf = 0 and n_good += 1, and at growth_interval n_good = 0 and
+     * loss_scale *= growth, but not above 2^24. The formulas: layers/arithmetic.h. */
+    dt_status (*optimizer_step)(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v, const dt_step_inputs *inputs, dt_step_state *state,
+                                dt_error *err);
 } dt_kernels_ops;
 
 /* Implementations begin with this. The device is borrowed. */
 struct dt_kernels {
     const dt_kernels_ops *ops;
     dt_device *device;
-    dt_dtype dtype; /* of activations */
+    dt_dtype dtype; /* of activations, as --precision says: F32, F16, BF16 or TF32 */
 };
 
 #endif

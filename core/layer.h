@@ -57,7 +57,8 @@ typedef struct dt_pass {
     float stat_weight;      /* of this micro-batch's BatchNorm statistics: 1 / (ranks * micro-batches) */
     const int32_t *labels;  /* device memory [n] */
     float label_smoothing;
-    float grad_scale;       /* d(objective) / d(mean loss of a row): loss scale / (ranks * micro-batches * n) */
+    float grad_scale;       /* d(objective) / d(mean loss of a row): 1 / (ranks * micro-batches * n) */
+    const float *loss_scale; /* device memory: gradients are multiplied with it; NULL: 1 */
     dt_loss_sums *loss;     /* device memory: += */
 } dt_pass;
 
@@ -100,6 +101,8 @@ dt_status dt_builder_output_view(dt_net_builder *b, int which, dt_error *err);
 /* The gradient of input `which` is the output's gradient, the same memory. */
 dt_status dt_builder_share_grad(dt_net_builder *b, int which, dt_error *err);
 
+typedef enum dt_layer_phase { DT_LAYER_FORWARD, DT_LAYER_BACKWARD } dt_layer_phase;
+
 typedef struct dt_layer_ops {
     const char *kind;
     int n_inputs;
@@ -114,6 +117,9 @@ typedef struct dt_layer_ops {
     dt_status (*param_import)(dt_layer *layer, int which, const float *canonical, float *native, dt_error *err);
     dt_status (*param_export)(dt_layer *layer, int which, const float *native, float *canonical, dt_error *err);
     int64_t (*forward_macs)(const dt_layer *layer); /* multiply-adds per pass; NULL: few */
+    /* Bytes of activations, weights and gradients that a training pass has to move to and from memory in one direction, at the backend's
+     * element size, as the fusions at hand allow; NULL: none. For tables and rooflines. */
+    int64_t (*traffic_bytes)(const dt_layer *layer, dt_layer_phase phase);
     void (*destroy)(dt_layer *layer);
 } dt_layer_ops;
 

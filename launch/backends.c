@@ -18,7 +18,7 @@ typedef struct backend {
 static dt_status create_ref(dt_device *device, int64_t n_threads, dt_kernels **kernels, dt_error *err)
 {
     (void)n_threads;
-    return dt_kernels_ref_create(device, kernels, err);
+    return dt_kernels_ref_create(device, DT_F32, kernels, err);
 }
 
 /* Best first. */

@@ -147,6 +147,54 @@ DT_HD static inline void dt_update_sgd_value(float *w, float *v, float g, float 
     *w -= lr * (nesterov ? gradient + momentum * velocity : velocity);
 }
 
+/* LARS (You, Gitman and Ginsburg 2017; trust is their eta): the rate of one tensor beside the others', from the sums of squares of its weights
+ * and of its gradients as they are, multiplier = 1 / loss scale. The update is SGD's with multiplier and weight_decay times this. */
+DT_HD static inline float dt_lars_local_rate(double weights_sumsq, double gradients_sumsq, float multiplier, float weight_decay, float trust,
+                                             float eps)
+{
+    double w = sqrt(weights_sumsq);
+    double g = sqrt(gradients_sumsq) * (double)multiplier;
+    if (w == 0.0 || g == 0.0)
+        return 1.0F;
+    return (float)((double)trust * w / (g + (double)weight_decay * w + (double)eps));
+}
+
+/* A running average of the weights: ema = decay * ema + (1 - decay) * w. */
+DT_HD static inline float dt_ema_value(float ema, float w, float decay)
+{
+    return ema + (1.0F - decay) * (w - ema);
+}
+
+/* -- loss scale (Micikevicius et al. 2018) ---------------------------------------------------------------------- */
+
+#define DT_LOSS_SCALE_MIN 1.0F
+#define DT_LOSS_SCALE_MAX 16777216.0F /* 2^24: beyond it FP16 gradients would have to be below 2^-8 * 2^-24 to need it */
+
+/* Not an infinity, not a NaN. (A GPU's isfinite and the host's go by different names.) */
+DT_HD static inline bool dt_is_finite(float v)
+{
+    return v - v == 0.0F;
+}
+
+/* What a step does to the scale: found_inf says whether a gradient was not finite, and the step is therefore skipped. */
+DT_HD static inline void dt_loss_scale_update(bool found_inf, float growth, float backoff, int32_t growth_interval, float *scale, int32_t *n_good,
+                                              int32_t *n_skipped)
+{
+    if (found_inf) {
+        *scale = *scale * backoff < DT_LOSS_SCALE_MIN ? DT_LOSS_SCALE_MIN : *scale * backoff;
+        *n_good = 0;
+        *n_skipped += 1;
+        return;
+    }
+    *n_good += 1;
+    if (*n_good < growth_interval)
+        return;
+    *scale = *scale * growth > DT_LOSS_SCALE_MAX ? DT_LOSS_SCALE_MAX : *scale * growth;
+    *n_good = 0;
+}
+
+/* -- statistics ------------------------------------------------------------------------------------------------- */
+
 /* w moves towards the batch's statistic: w += rate * (statistic - w). */
 DT_HD static inline void dt_update_running_average_value(float *w, float statistic, float rate)
 {

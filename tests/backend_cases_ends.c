@@ -309,7 +309,7 @@ void dt_kit_linear_cases(dt_kit *kit, int64_t n, int64_t c, int64_t n_classes)
 
 typedef struct loss_case {
     dt_kit_tensor logits, dlogits;
-    dt_kit_buffer *labels, *sums;
+    dt_kit_buffer *labels, *sums, *loss_scale;
     float smoothing;
     bool evaluation;
 } loss_case;
@@ -318,7 +318,7 @@ static dt_status loss_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
     loss_case *a = arg;
     return DT_KIT_OPERATION(k, softmax_loss, &a->logits.t[side], a->labels->data[side], a->smoothing, 0.125F,
-                            a->evaluation ? NULL : &a->dlogits.t[side], a->sums->data[side], err);
+                            a->loss_scale->data[side], a->evaluation ? NULL : &a->dlogits.t[side], a->sums->data[side], err);
 }
 
 /* Rows with the label at each of the first places, ties around it, padding, and if wanted a NaN. `n` >= 9. */
@@ -346,10 +346,12 @@ static void loss_run(dt_kit *kit, int64_t n, int64_t n_classes, float smoothing,
     float *logits = dt_kit_random(kit, n * n_classes, -2.5F, 2.5F);
     int32_t *labels = dt_kit_array(kit, n, sizeof *labels);
     static const dt_loss_sums before = {.loss = 2.5F, .top1 = 3, .top5 = 5, .n = 8};
+    static const float loss_scale = 32;
     fill_rows(n, n_classes, logits, labels, with_nan);
     a.logits = dt_kit_tensor_in(kit, n, n_classes, 1, 1, logits);
     a.labels = dt_kit_bytes(kit, DT_KIT_IN, labels, n * (int64_t)sizeof *labels);
     a.sums = dt_kit_bytes(kit, DT_KIT_INOUT, &before, sizeof before);
+    a.loss_scale = dt_kit_floats(kit, DT_KIT_IN, &loss_scale, 1);
     if (!evaluation)
         a.dlogits = dt_kit_tensor_out(kit, n, n_classes, 1, 1);
     dt_kit_execute(kit, loss_call, &a);
@@ -394,19 +396,24 @@ enum { N_SEGMENTS = sizeof segments / sizeof *segments, N_VALUES = 40240 };
 
 typedef struct optimizer_case {
     dt_optimizer_desc desc;
-    dt_kit_buffer *values, *grads, *momentum, *scalars;
+    dt_kit_buffer *values, *grads, *momentum, *inputs, *state;
 } optimizer_case;
 
 static dt_status optimizer_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
     optimizer_case *a = arg;
-    return DT_KIT_OPERATION(k, optimizer_step, &a->desc, segments, N_SEGMENTS, a->values->data[side],
-                            a->grads->data[side], a->momentum->data[side], a->scalars->data[side], err);
+    dt_optimizer *optimizer = NULL;
+    const dt_optimizer_vectors v = {a->values->data[side], a->grads->data[side], a->momentum->data[side], NULL};
+    DT_TRY(DT_KIT_OPERATION(k, optimizer_create, &a->desc, segments, N_SEGMENTS, &optimizer, err));
+    dt_status status = DT_KIT_OPERATION(k, optimizer_step, optimizer, &v, a->inputs->data[side], a->state->data[side], err);
+    k->ops->optimizer_destroy(k, optimizer);
+    return status;
 }
 
 void dt_kit_optimizer_cases(dt_kit *kit)
 {
-    static const dt_step_scalars scalars = {.lr = 0.3F, .grad_multiplier = 0.25F};
+    static const dt_step_inputs inputs = {.lr = 0.3F};
+    static const dt_step_state state = {.loss_scale = 4};
     for (int nesterov = 0; nesterov <= 1; nesterov++) {
         if (!dt_kit_begin(kit, "optimizer_step%s", nesterov != 0 ? " nesterov" : ""))
             continue;
@@ -414,7 +421,8 @@ void dt_kit_optimizer_cases(dt_kit *kit)
         a.values = dt_kit_floats(kit, DT_KIT_INOUT, dt_kit_random(kit, N_VALUES, -1, 1), N_VALUES);
         a.grads = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, N_VALUES, -1, 1), N_VALUES);
         a.momentum = dt_kit_floats(kit, DT_KIT_INOUT, dt_kit_random(kit, N_VALUES, -1, 1), N_VALUES);
-        a.scalars = dt_kit_bytes(kit, DT_KIT_IN, &scalars, sizeof scalars);
+        a.inputs = dt_kit_bytes(kit, DT_KIT_IN, &inputs, sizeof inputs);
+        a.state = dt_kit_bytes(kit, DT_KIT_INOUT, &state, sizeof state);
         dt_kit_execute(kit, optimizer_call, &a);
         dt_kit_expect_floats(kit, "values", a.values, N_VALUES, 0);
         dt_kit_expect_floats(kit, "momentum", a.momentum, N_VALUES, 0);

@@ -20,7 +20,7 @@ dt_cpu_pair dt_cpu_pair_create(int64_t n_threads)
     dt_cpu_pair pair;
     dt_error err = {0};
     if (dt_device_host_create(n_threads, &pair.device, &err) == DT_OK && dt_kernels_cpu_create(pair.device, n_threads, &pair.cpu, &err) == DT_OK &&
-        dt_kernels_ref_create(pair.device, &pair.ref, &err) == DT_OK)
+        dt_kernels_ref_create(pair.device, DT_F32, &pair.ref, &err) == DT_OK)
         return pair;
     fprintf(stderr, "%s\n", err.message);
     exit(99);

@@ -24,7 +24,7 @@ static uint64_t next_seed;
 void dt_test_set_up(void)
 {
     if (dt_device_host_create(1, &device, &gradient_error) != DT_OK ||
-        dt_kernels_ref_create(device, &ref, &gradient_error) != DT_OK)
+        dt_kernels_ref_create(device, DT_F32, &ref, &gradient_error) != DT_OK)
         abort();
 }
 

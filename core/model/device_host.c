@@ -1,6 +1,7 @@
 #include "core/model/device_host.h"
 
 #include "core/base/alloc.h"
+#include "core/base/clock.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +18,7 @@ struct dt_stream {
     char unused;
 };
 struct dt_event {
-    char unused;
+    double recorded_s;
 };
 
 static void host_destroy(dt_device *device)
@@ -79,9 +80,9 @@ static dt_status host_stream_wait(dt_device *device, dt_stream *stream, dt_error
     return DT_OK;
 }
 
-static dt_status host_event_create(dt_device *device, dt_event **event, dt_error *err)
+static dt_status host_event_create(dt_device *device, bool timed, dt_event **event, dt_error *err)
 {
-    (void)device;
+    (void)device, (void)timed;
     dt_event *e = dt_calloc(1, sizeof *e);
     if (!e)
         return dt_fail_memory(err, sizeof *e, "an event");
@@ -97,7 +98,22 @@ static void host_event_destroy(dt_device *device, dt_event *event)
 
 static dt_status host_event_record(dt_device *device, dt_event *event, dt_stream *stream, dt_error *err)
 {
-    (void)device, (void)event, (void)stream, (void)err;
+    (void)device, (void)stream, (void)err;
+    event->recorded_s = dt_clock_s();
+    return DT_OK;
+}
+
+static dt_status host_event_done(dt_device *device, dt_event *event, bool *done, dt_error *err)
+{
+    (void)device, (void)event, (void)err;
+    *done = true;
+    return DT_OK;
+}
+
+static dt_status host_event_elapsed_ms(dt_device *device, dt_event *from, dt_event *to, double *ms, dt_error *err)
+{
+    (void)device, (void)err;
+    *ms = 1e3 * (to->recorded_s - from->recorded_s);
     return DT_OK;
 }
 
@@ -105,6 +121,21 @@ static dt_status host_stream_wait_event(dt_device *device, dt_stream *stream, dt
 {
     (void)device, (void)stream, (void)event, (void)err;
     return DT_OK;
+}
+
+/* What Linux says could be had without swapping. */
+static int64_t host_memory_free(dt_device *device)
+{
+    (void)device;
+    char line[256];
+    long long kib = 0;
+    FILE *f = fopen("/proc/meminfo", "re");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %lld kB", &kib) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return (int64_t)kib * 1024;
 }
 
 /* The processor's name as Linux tells it, or where it tells none (64-bit Arm) the architecture's. */
@@ -145,6 +176,7 @@ static const dt_device_ops host_ops = {
     .free = host_free,
     .host_alloc = host_alloc,
     .host_free = host_free,
+    .memory_free = host_memory_free,
     .copy = host_copy,
     .zero = host_zero,
     .stream_create = host_stream_create,
@@ -154,6 +186,8 @@ static const dt_device_ops host_ops = {
     .event_destroy = host_event_destroy,
     .event_record = host_event_record,
     .stream_wait_event = host_stream_wait_event,
+    .event_done = host_event_done,
+    .event_elapsed_ms = host_event_elapsed_ms,
     .info = host_info,
 };
 

@@ -3,6 +3,7 @@
 #include "core/model/net_internal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* ImageNet's, of RGB in 0..1: what every published ResNet was trained with. */
 static const float image_mean[3] = {0.485f, 0.456f, 0.406f};
@@ -20,14 +21,17 @@ dt_status dt_net_create(const dt_net_spec *spec, const dt_layer_ops *const *regi
     n->n_layers = spec->n_layers;
     n->n_classes = spec->n_classes;
     snprintf(n->arch, sizeof n->arch, "%s", spec->arch);
+    n->registry = registry;
+    n->specs = dt_calloc((size_t)n->n_layers + 1, sizeof *n->specs);
     n->layers = dt_calloc((size_t)n->n_layers, sizeof(dt_layer *));
     n->values = dt_calloc((size_t)n->n_layers + 1, sizeof *n->values);
     n->value_plans = dt_calloc((size_t)n->n_layers + 1, sizeof *n->value_plans);
-    if (!n->layers || !n->values || !n->value_plans) {
+    if (!n->specs || !n->layers || !n->values || !n->value_plans) {
         status = dt_fail_memory(err, (size_t)n->n_layers * sizeof *n->values, "the net's values");
         goto fail;
     }
-    DT_TRY_OR_FAIL(status, dt_net_build_layers(n, spec, registry, err));
+    memcpy(n->specs, spec->layers, (size_t)n->n_layers * sizeof *n->specs);
+    DT_TRY_OR_FAIL(status, dt_net_build_layers(n, err));
     DT_TRY_OR_FAIL(status, dt_net_build_params(n, err));
     DT_TRY_OR_FAIL(status, dt_net_build_memory(n, err));
     *net = n;
@@ -42,14 +46,16 @@ void dt_net_destroy(dt_net *net)
     if (!net)
         return;
     dt_device *device = net->kernels->device;
-    for (int64_t i = 0; net->layers && i < net->n_layers; i++)
-        if (net->layers[i])
-            net->layers[i]->ops->destroy(net->layers[i]);
-    device->ops->free(device, net->memory);
+    dt_error ignored;
+    dt_net_clear_layers(net);
+    if (net->values_bound)
+        (void)net->kernels->ops->values_bind(net->kernels, NULL, 0, &ignored);
     device->ops->free(device, net->vectors.values);
     device->ops->free(device, net->vectors.grads);
     device->ops->free(device, net->vectors.momentum);
+    device->ops->free(device, net->vectors.ema);
     device->ops->free(device, net->eval_loss);
+    dt_free(net->specs);
     dt_free(net->layers);
     dt_free(net->values);
     dt_free(net->value_plans);
@@ -62,12 +68,41 @@ void dt_net_destroy(dt_net *net)
     dt_free(net);
 }
 
+dt_status dt_net_resize(dt_net *net, int64_t image_size, dt_error *err)
+{
+    if (image_size == net->options.image_size)
+        return DT_OK;
+    dt_net_clear_layers(net);
+    net->options.image_size = image_size;
+    DT_TRY(dt_net_build_layers(net, err));
+    DT_TRY(dt_net_build_params(net, err));
+    DT_TRY(dt_net_build_memory(net, err));
+    return dt_net_weights_changed(net, err);
+}
+
+void dt_net_set_observer(dt_net *net, const dt_net_observer *observer)
+{
+    net->observer = observer ? *observer : (dt_net_observer){0};
+}
+
+typedef dt_status observer_call(void *context, int64_t layer, dt_layer_phase phase, dt_error *err);
+
+static dt_status observe(const dt_net *net, observer_call *call, int64_t layer, dt_layer_phase phase, dt_error *err)
+{
+    return call ? call(net->observer.context, layer, phase, err) : DT_OK;
+}
+
 dt_status dt_net_forward(dt_net *net, const uint8_t *pixels, const dt_pass *pass, dt_error *err)
 {
     dt_kernels *k = net->kernels;
+    DT_TRY(observe(net, net->observer.before, -1, DT_LAYER_FORWARD, err));
     DT_TRY(k->ops->normalize_input(k, pixels, image_mean, image_std, &net->values[0].act.raw, err));
-    for (int64_t i = 0; i < net->n_layers; i++)
+    DT_TRY(observe(net, net->observer.after, -1, DT_LAYER_FORWARD, err));
+    for (int64_t i = 0; i < net->n_layers; i++) {
+        DT_TRY(observe(net, net->observer.before, i, DT_LAYER_FORWARD, err));
         DT_TRY(net->layers[i]->ops->forward(net->layers[i], pass, err));
+        DT_TRY(observe(net, net->observer.after, i, DT_LAYER_FORWARD, err));
+    }
     return DT_OK;
 }
 
@@ -80,7 +115,9 @@ dt_status dt_net_backward(dt_net *net, const dt_pass *pass, dt_net_ready *ready,
     if (ready)
         DT_TRY(ready(context, net->n_parts - 1, err)); /* statistics and loss are known since forward */
     for (int64_t i = net->n_layers - 1; i >= 0; i--) {
+        DT_TRY(observe(net, net->observer.before, i, DT_LAYER_BACKWARD, err));
         DT_TRY(net->layers[i]->ops->backward(net->layers[i], pass, err));
+        DT_TRY(observe(net, net->observer.after, i, DT_LAYER_BACKWARD, err));
         if (ready && net->part_of_layer[i] >= 0)
             DT_TRY(ready(context, net->part_of_layer[i], err));
     }
@@ -88,6 +125,13 @@ dt_status dt_net_backward(dt_net *net, const dt_pass *pass, dt_net_ready *ready,
 }
 
 dt_status dt_net_weights_changed(dt_net *net, dt_error *err)
+{
+    if (net->values_bound)
+        DT_TRY(net->kernels->ops->values_changed(net->kernels, err));
+    return dt_net_weights_updated(net, err);
+}
+
+dt_status dt_net_weights_updated(dt_net *net, dt_error *err)
 {
     for (int64_t i = 0; i < net->n_layers; i++)
         if (net->layers[i]->ops->weights_changed)
@@ -101,10 +145,35 @@ void dt_net_get_info(const dt_net *net, dt_net_info *info)
     for (int64_t i = 0; i < net->n_params; i++)
         if (net->params[i].kind != DT_PARAM_STATISTIC)
             info->n_params += net->params[i].n_canonical;
-    int64_t floats = net->vectors.n_all + (net->vectors.grads ? net->vectors.n_all + net->vectors.n_trained : 0);
+    const dt_net_vectors *v = &net->vectors;
+    int64_t floats = v->n_all + (net->options.training ? v->n_all + v->n_trained : 0) + (net->options.ema ? v->n_trained + v->n_statistics : 0);
     info->parameter_bytes = floats * (int64_t)sizeof(float);
+    info->backend_bytes = net->kernels->ops->scratch_bytes(net->kernels);
     for (int64_t i = 0; i < net->n_layers; i++)
         if (net->layers[i]->ops->forward_macs)
             info->forward_macs += net->layers[i]->ops->forward_macs(net->layers[i]);
     info->forward_macs /= net->options.batch;
+}
+
+static const dt_tensor *value_tensor(const dt_net *net, int64_t value)
+{
+    return &net->values[value].act.raw;
+}
+
+void dt_net_layer_traffic(const dt_net *net, int64_t layer, dt_layer_phase phase, dt_layer_traffic *traffic)
+{
+    if (layer < 0) { /* pixels, one byte each, to the backend's elements */
+        const dt_tensor *t = value_tensor(net, 0);
+        const int64_t pixels = t->n * t->h * t->w;
+        *traffic = (dt_layer_traffic){.name = "input", .kind = "normalize"};
+        if (phase == DT_LAYER_FORWARD)
+            traffic->bytes = pixels * 3 + net->kernels->ops->tensor_bytes(net->kernels, t->n, t->c, t->h, t->w);
+        return;
+    }
+    const dt_layer *l = net->layers[layer];
+    *traffic = (dt_layer_traffic){.name = l->name, .kind = l->ops->kind};
+    if (l->ops->traffic_bytes)
+        traffic->bytes = l->ops->traffic_bytes(l, phase);
+    if (l->ops->forward_macs)
+        traffic->flops = 2.0 * (double)l->ops->forward_macs(l) * (phase == DT_LAYER_FORWARD ? 1.0 : layer == 0 ? 1.0 : 2.0);
 }

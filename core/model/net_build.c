@@ -201,15 +201,15 @@ static dt_status check_spec(const dt_net *net, int64_t layer, const dt_layer_spe
     return DT_OK;
 }
 
-dt_status dt_net_build_layers(dt_net *net, const dt_net_spec *spec, const dt_layer_ops *const *registry, dt_error *err)
+dt_status dt_net_build_layers(dt_net *net, dt_error *err)
 {
     for (int64_t i = 0; i <= net->n_layers; i++)
         net->value_plans[i] = (dt_value_plan){.raw_of = i == 0 ? 0 : -1, .grad_of = i, .producer = i - 1, .last_consumer = i - 1};
     net->values[0].act.raw =
         (dt_tensor){.dtype = net->kernels->dtype, .n = net->options.batch, .c = 3, .h = net->options.image_size, .w = net->options.image_size};
     for (int64_t i = 0; i < net->n_layers; i++) {
-        const dt_layer_spec *layer = &spec->layers[i];
-        const dt_layer_ops *ops = find_kind(registry, layer->kind);
+        const dt_layer_spec *layer = &net->specs[i];
+        const dt_layer_ops *ops = find_kind(net->registry, layer->kind);
         DT_TRY(check_spec(net, i, layer, ops, err));
         for (int k = 0; k < layer->n_inputs; k++) {
             net->values[layer->inputs[k]].n_consumers++;
@@ -286,6 +286,22 @@ static void complete_values(dt_net *net)
     }
 }
 
+void dt_net_clear_layers(dt_net *net)
+{
+    for (int64_t i = 0; net->layers && i < net->n_layers; i++)
+        if (net->layers[i]) {
+            net->layers[i]->ops->destroy(net->layers[i]);
+            net->layers[i] = NULL;
+        }
+    net->kernels->device->ops->free(net->kernels->device, net->memory);
+    net->memory = NULL;
+    net->memory_bytes = 0;
+    net->unplanned_bytes = 0.0;
+    net->n_blocks = net->n_patches = net->n_params = 0;
+    if (net->values)
+        memset(net->values, 0, ((size_t)net->n_layers + 1) * sizeof *net->values);
+}
+
 dt_status dt_net_build_memory(dt_net *net, dt_error *err)
 {
     DT_TRY(plan_raws(net, err));
@@ -294,6 +310,8 @@ dt_status dt_net_build_memory(dt_net *net, dt_error *err)
     DT_TRY(dt_memory_plan(net->blocks, net->n_blocks, &net->memory_bytes, err));
     for (int64_t i = 0; i < net->n_blocks; i++)
         net->unplanned_bytes += (double)net->blocks[i].bytes;
+    if (net->options.plan_only)
+        return DT_OK;
     net->memory = net->kernels->device->ops->alloc(net->kernels->device, net->memory_bytes);
     if (!net->memory)
         return dt_fail(err, DT_ERR_MEMORY, "the activations of %s at batch %lld and %lld pixels need %.2f GiB, and there is no room: take a smaller --batch",

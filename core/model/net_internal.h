@@ -44,6 +44,10 @@ struct dt_net {
     dt_net_options options;
     char arch[32];
     int64_t n_layers, n_classes;
+    dt_layer_spec *specs;                /* [n_layers] copied, for dt_net_resize */
+    const dt_layer_ops *const *registry; /* borrowed */
+    dt_net_observer observer;
+    bool values_bound;
     dt_layer **layers;
     dt_value *values;           /* [n_layers + 1] */
     dt_value_plan *value_plans; /* [n_layers + 1] */
@@ -76,10 +80,12 @@ struct dt_net_builder {
 };
 
 /* net_build.c: create layers, plan and assign memory. */
-dt_status dt_net_build_layers(dt_net *net, const dt_net_spec *spec, const dt_layer_ops *const *registry, dt_error *err);
+dt_status dt_net_build_layers(dt_net *net, dt_error *err);
 dt_status dt_net_build_memory(dt_net *net, dt_error *err);
+void dt_net_clear_layers(dt_net *net); /* layers, their parameters' descriptions and activations: back to before build_layers */
 
-/* net_params.c: lay out and allocate the flat vectors, fill the pointers that layers asked for, describe the state. */
+/* net_params.c: lay out and allocate the flat vectors, fill the pointers that layers asked for, describe the state. Vectors and descriptions that
+ * are there already stay. */
 dt_status dt_net_build_params(dt_net *net, dt_error *err);
 
 /* One parameter between host memory in canonical order and `native` (its place in a flat vector). Blocking. */

@@ -49,6 +49,8 @@ static dt_status alloc_vector(dt_net *net, int64_t n, const char *what, float **
 static dt_status alloc_vectors(dt_net *net, dt_error *err)
 {
     dt_net_vectors *v = &net->vectors;
+    if (net->options.plan_only || v->values)
+        return DT_OK;
     DT_TRY(alloc_vector(net, v->n_all, "the parameters", &v->values, err));
     if (!net->options.training) {
         DT_TRY(alloc_vector(net, DT_STEP_FLOATS, "the loss", (float **)&net->eval_loss, err));
@@ -57,6 +59,8 @@ static dt_status alloc_vectors(dt_net *net, dt_error *err)
     }
     DT_TRY(alloc_vector(net, v->n_all, "the gradients", &v->grads, err));
     DT_TRY(alloc_vector(net, v->n_trained, "the momentum", &v->momentum, err));
+    if (net->options.ema)
+        DT_TRY(alloc_vector(net, v->n_trained + v->n_statistics, "the running averages", &v->ema, err));
     v->loss = (dt_loss_sums *)(v->grads + v->n_all - DT_STEP_FLOATS);
     v->stop = v->grads + v->n_all - DT_STEP_FLOATS + sizeof(dt_loss_sums) / sizeof(float);
     return DT_OK;
@@ -65,6 +69,8 @@ static dt_status alloc_vectors(dt_net *net, dt_error *err)
 /* One part for each layer with trained parameters, then one for statistics and the step's floats. */
 static dt_status build_parts(dt_net *net, dt_error *err)
 {
+    if (net->parts)
+        return DT_OK;
     net->parts = dt_calloc((size_t)net->n_layers + 1, sizeof *net->parts);
     net->part_of_layer = dt_calloc((size_t)net->n_layers + 1, sizeof *net->part_of_layer);
     if (!net->parts || !net->part_of_layer)
@@ -77,11 +83,11 @@ static dt_status build_parts(dt_net *net, dt_error *err)
             continue;
         if (net->part_of_layer[p->layer] < 0) {
             net->part_of_layer[p->layer] = net->n_parts;
-            net->parts[net->n_parts++] = (dt_grad_part){p->first, 0};
+            net->parts[net->n_parts++] = (dt_grad_part){.first = p->first};
         }
         net->parts[net->n_parts - 1].n += aligned(p->n_native);
     }
-    net->parts[net->n_parts++] = (dt_grad_part){net->vectors.n_trained, net->vectors.n_all - net->vectors.n_trained};
+    net->parts[net->n_parts++] = (dt_grad_part){net->vectors.n_trained, net->vectors.n_all - net->vectors.n_trained, true};
     return DT_OK;
 }
 
@@ -94,10 +100,12 @@ static void describe(const dt_param *p, const char *prefix, dt_state_layout *lay
     layout->n_tensors++;
 }
 
-/* "param/..." and "buffer/..." in the order of the layers, then "momentum/...". */
+/* "param/..." and "buffer/..." in the order of the layers, then "momentum/...", then "ema/..." of both. */
 static dt_status build_state_layout(dt_net *net, dt_error *err)
 {
-    size_t bytes = 2 * (size_t)net->n_params * sizeof *net->state_tensors;
+    if (net->state_tensors)
+        return DT_OK;
+    size_t bytes = 3 * (size_t)net->n_params * sizeof *net->state_tensors;
     net->state_tensors = dt_alloc(bytes);
     if (!net->state_tensors)
         return dt_fail_memory(err, bytes, "the state's layout");
@@ -107,6 +115,8 @@ static dt_status build_state_layout(dt_net *net, dt_error *err)
     for (int64_t i = 0; i < net->n_params && net->options.training; i++)
         if (is_trained(&net->params[i]))
             describe(&net->params[i], "momentum", &net->layout, &net->state_tensors[net->layout.n_tensors]);
+    for (int64_t i = 0; i < net->n_params && net->options.training && net->options.ema; i++)
+        describe(&net->params[i], "ema", &net->layout, &net->state_tensors[net->layout.n_tensors]);
     return DT_OK;
 }
 
@@ -114,9 +124,13 @@ dt_status dt_net_build_params(dt_net *net, dt_error *err)
 {
     assign_places(net);
     DT_TRY(alloc_vectors(net, err));
+    if (net->vectors.values && net->kernels->ops->values_bind && !net->values_bound) {
+        DT_TRY(net->kernels->ops->values_bind(net->kernels, net->vectors.values, net->vectors.n_all, err));
+        net->values_bound = true;
+    }
     for (int64_t i = 0; i < net->n_params; i++) {
         const dt_param *p = &net->params[i];
-        *p->value = net->vectors.values + p->first;
+        *p->value = net->vectors.values ? net->vectors.values + p->first : NULL;
         *p->grad = net->vectors.grads ? net->vectors.grads + p->first : NULL;
     }
     DT_TRY(build_parts(net, err));
@@ -175,10 +189,44 @@ dt_status dt_net_init(dt_net *net, uint64_t seed, bool zero_init_gamma, dt_error
     dt_free(canonical);
     if (status == DT_OK && net->vectors.momentum)
         status = net->kernels->device->ops->zero(net->kernels->device, net->vectors.momentum, net->vectors.n_trained * (int64_t)sizeof(float), NULL, err);
-    return status == DT_OK ? dt_net_weights_changed(net, err) : status;
+    DT_TRY(status);
+    DT_TRY(dt_net_start_ema(net, err));
+    return dt_net_weights_changed(net, err);
 }
 
-dt_status dt_net_update_segments(const dt_net *net, double weight_decay, bool bn_decay, dt_update_segment **segments, int64_t *n, dt_error *err)
+/* -- running averages ------------------------------------------------------------------------------------------------- */
+
+static dt_status copy_values(dt_net *net, float *to, const float *from, dt_error *err)
+{
+    dt_device *device = net->kernels->device;
+    int64_t bytes = (net->vectors.n_trained + net->vectors.n_statistics) * (int64_t)sizeof(float);
+    return device->ops->copy(device, to, from, bytes, DT_COPY_ON_DEVICE, NULL, err);
+}
+
+dt_status dt_net_start_ema(dt_net *net, dt_error *err)
+{
+    return net->vectors.ema ? copy_values(net, net->vectors.ema, net->vectors.values, err) : DT_OK;
+}
+
+dt_status dt_net_swap_ema(dt_net *net, dt_error *err)
+{
+    const dt_net_vectors *v = &net->vectors;
+    if (!v->ema)
+        return DT_OK;
+    DT_TRY(copy_values(net, v->grads, v->values, err));
+    DT_TRY(copy_values(net, v->values, v->ema, err));
+    DT_TRY(copy_values(net, v->ema, v->grads, err));
+    return dt_net_weights_changed(net, err);
+}
+
+static dt_update_rule rule_of(const dt_param *p, const dt_update_options *options)
+{
+    if (!is_trained(p))
+        return DT_UPDATE_RUNNING_AVERAGE;
+    return options->lars && p->kind == DT_PARAM_WEIGHT ? DT_UPDATE_LARS : DT_UPDATE_SGD;
+}
+
+dt_status dt_net_update_segments(const dt_net *net, const dt_update_options *options, dt_update_segment **segments, int64_t *n, dt_error *err)
 {
     dt_update_segment *s = dt_alloc((size_t)(net->n_params + 1) * sizeof *s);
     if (!s)
@@ -189,13 +237,8 @@ dt_status dt_net_update_segments(const dt_net *net, double weight_decay, bool bn
             const dt_param *p = &net->params[i];
             if (is_trained(p) != (pass == 0))
                 continue;
-            dt_update_rule rule = is_trained(p) ? DT_UPDATE_SGD : DT_UPDATE_RUNNING_AVERAGE;
-            bool decays = is_trained(p) && (p->kind != DT_PARAM_BN || bn_decay);
-            float decay = decays ? (float)weight_decay : 0.0f;
-            if (count && s[count - 1].rule == rule && s[count - 1].weight_decay == decay)
-                s[count - 1].n += aligned(p->n_native);
-            else
-                s[count++] = (dt_update_segment){p->first, aligned(p->n_native), rule, decay};
+            bool decays = is_trained(p) && (p->kind != DT_PARAM_BN || options->bn_decay);
+            s[count++] = (dt_update_segment){p->first, aligned(p->n_native), rule_of(p, options), decays ? (float)options->weight_decay : 0.0f};
         }
     *segments = s;
     *n = count;
@@ -217,6 +260,10 @@ static const dt_param *tensor_place(const dt_net *net, int64_t tensor, float **n
             *native = net->vectors.momentum + net->params[i].first;
             return &net->params[i];
         }
+    if (net->vectors.ema && left >= 0 && left < net->n_params) {
+        *native = net->vectors.ema + net->params[left].first;
+        return &net->params[left];
+    }
     return NULL;
 }
 

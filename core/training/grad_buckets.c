@@ -10,6 +10,7 @@
 
 typedef struct bucket {
     int64_t first, n;          /* elements */
+    bool exact;
     int64_t n_parts, n_missing; /* parts; those not reported in this step */
     dt_comm_request *request;
 } bucket;
@@ -20,6 +21,7 @@ struct dt_grad_buckets {
     int64_t n_parts;
     int *bucket_of_part;
     bool *reported;
+    dt_dtype wire;
     bucket buckets[MAX_BUCKETS]; /* from the end of the vector on: the order in which backward fills them */
     int64_t n_buckets;
 };
@@ -39,16 +41,18 @@ static dt_status check_parts(const dt_grad_part *parts, int64_t n_parts, int64_t
 }
 
 /* Cut from the last part on. But for the first, which is small, two neighbours have together more elements than fit in one: where that is at
- * least a 32nd of all, there are no more than 1 + 63 of them. */
+ * least a 32nd of all, there are no more than 1 + 63 of them; where exact parts have one more, at least a 31st. */
 static void cut(dt_grad_buckets *b, const dt_grad_part *parts, int64_t bucket_elems)
 {
     for (int64_t i = b->n_parts - 1; i >= 0; i--) {
         bucket *last = b->n_buckets ? &b->buckets[b->n_buckets - 1] : NULL;
-        int64_t room = b->n_buckets == 1 ? bucket_elems / 8 : bucket_elems;
-        if (!last || (last->n + parts[i].n > room && last->n > 0)) {
+        const bool exact = parts[i].exact || b->wire == DT_F32;
+        const bool exact_first = b->wire != DT_F32 && b->n_buckets > 0 && b->buckets[0].exact; /* it does not count as the first one */
+        int64_t room = b->n_buckets - exact_first == 1 ? bucket_elems / 8 : bucket_elems;
+        if (!last || (last->n + parts[i].n > room && last->n > 0) || last->exact != exact) {
             assert(b->n_buckets < MAX_BUCKETS);
             last = &b->buckets[b->n_buckets++];
-            *last = (bucket){.first = parts[i].first + parts[i].n};
+            *last = (bucket){.first = parts[i].first + parts[i].n, .exact = exact};
         }
         last->first = parts[i].first;
         last->n += parts[i].n;
@@ -58,7 +62,7 @@ static void cut(dt_grad_buckets *b, const dt_grad_part *parts, int64_t bucket_el
 }
 
 dt_status dt_grad_buckets_create(dt_comm *comm, float *grads, int64_t n_elems, const dt_grad_part *parts, int64_t n_parts, int64_t bucket_bytes,
-                                 dt_grad_buckets **buckets, dt_error *err)
+                                 dt_dtype wire, dt_grad_buckets **buckets, dt_error *err)
 {
     DT_TRY(check_parts(parts, n_parts, n_elems, err));
     dt_grad_buckets *b = dt_calloc(1, sizeof *b);
@@ -67,13 +71,14 @@ dt_status dt_grad_buckets_create(dt_comm *comm, float *grads, int64_t n_elems, c
     b->comm = comm;
     b->grads = grads;
     b->n_parts = n_parts;
+    b->wire = wire;
     b->bucket_of_part = dt_calloc((size_t)n_parts + 1, sizeof *b->bucket_of_part);
     b->reported = dt_calloc((size_t)n_parts + 1, sizeof *b->reported);
     if (!b->bucket_of_part || !b->reported) {
         dt_grad_buckets_destroy(b);
         return dt_fail_memory(err, (size_t)n_parts * sizeof *b->bucket_of_part, "the gradient buckets");
     }
-    int64_t bucket_elems = bucket_bytes / (int64_t)sizeof(float), least = n_elems / (MAX_BUCKETS / 2);
+    int64_t bucket_elems = bucket_bytes / (int64_t)sizeof(float), least = n_elems / (MAX_BUCKETS / 2 - (wire != DT_F32));
     cut(b, parts, bucket_elems > least ? bucket_elems : least);
     dt_grad_buckets_begin(b);
     *buckets = b;
@@ -105,7 +110,7 @@ dt_status dt_grad_buckets_ready(dt_grad_buckets *b, int64_t part, dt_error *err)
     b->reported[part] = true;
     bucket *k = &b->buckets[b->bucket_of_part[part]];
     if (--k->n_missing == 0 && b->comm->size > 1)
-        DT_TRY(b->comm->ops->all_reduce_start(b->comm, b->grads + k->first, k->n, &k->request, err));
+        DT_TRY(b->comm->ops->all_reduce_start(b->comm, b->grads + k->first, k->n, k->exact ? DT_F32 : b->wire, &k->request, err));
     return b->comm->ops->progress(b->comm, err);
 }
 

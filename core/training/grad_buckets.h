@@ -1,6 +1,6 @@
 /* grad_buckets.h: sum the gradients over all ranks while backward goes on.
  *
- *   dt_grad_buckets_create(comm, grads, n_elems, parts, n_parts, bucket_bytes, &buckets, err);
+ *   dt_grad_buckets_create(comm, grads, n_elems, parts, n_parts, bucket_bytes, DT_F32, &buckets, err);
  *   per step, for the last micro-batch:
  *     dt_grad_buckets_begin(buckets);
  *     dt_grad_buckets_ready(buckets, part, err);   after the layer that wrote that part; in any order
@@ -25,12 +25,13 @@ typedef struct dt_grad_buckets dt_grad_buckets;
  * overlap and cover all of 0..n_elems-1. */
 typedef struct dt_grad_part {
     int64_t first, n; /* elements */
+    bool exact;       /* travels as float32 whatever the wire's type: statistics, counts */
 } dt_grad_part;
 
 /* Borrows comm and grads (device memory, n_elems float32); copies parts. bucket_bytes >= 4. At most 64 buckets are made:
- * they grow if need be. The first bucket to fill is an eighth as large, so that the wire starts early. */
+ * they grow if need be. `wire`: F32, F16 or BF16, as comm.h says; exact parts then have buckets of their own. The first bucket to fill is an eighth as large, so that the wire starts early. */
 dt_status dt_grad_buckets_create(dt_comm *comm, float *grads, int64_t n_elems, const dt_grad_part *parts, int64_t n_parts, int64_t bucket_bytes,
-                                 dt_grad_buckets **buckets, dt_error *err);
+                                 dt_dtype wire, dt_grad_buckets **buckets, dt_error *err);
 void dt_grad_buckets_destroy(dt_grad_buckets *buckets);
 
 void dt_grad_buckets_begin(dt_grad_buckets *buckets);

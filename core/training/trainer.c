@@ -283,9 +283,9 @@ static dt_status create_step(trainer *t, dt_error *err)
                                      .image_size = c->image_size,
                                      .accumulate = c->accumulate,
                                      .optimizer = {.momentum = (float)c->momentum, .nesterov = c->nesterov, .running_average_rate = 0.1f},
-                                     .weight_decay = c->weight_decay,
-                                     .bn_decay = c->bn_decay,
-                                     .label_smoothing = c->label_smoothing};
+                                     .update = {.weight_decay = c->weight_decay, .bn_decay = c->bn_decay},
+                                     .label_smoothing = c->label_smoothing,
+                                     .loss_scale = 1.0f};
     return dt_agree(t->comm, dt_step_create(&options, &t->step_runner, err), err);
 }
 
@@ -431,7 +431,9 @@ static dt_status one_step(trainer *t, dt_error *err)
     bool stop_wanted = p->events && p->events->ops->stop_requested(p->events);
     double before = epochs_done(t), start = dt_clock_s();
     double lr = dt_schedule_lr(c, before, 1.0 / (double)t->steps_per_epoch, (double)c->epochs);
-    DT_TRY(dt_step_run(t->step_runner, p->train, lr, stop_wanted, &r, err));
+    int64_t n = 0;
+    DT_TRY(dt_step_run(t->step_runner, p->train, lr, stop_wanted, err));
+    DT_TRY(dt_step_results(t->step_runner, true, &r, 1, &n, err));
     DT_TRY(check_finite(t, &r, lr, err));
     double seconds = dt_clock_s() - start;
     t->window[(t->step - t->first_step) % RATE_WINDOW] = seconds;

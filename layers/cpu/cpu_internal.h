@@ -161,11 +161,14 @@ dt_status dt_cpu_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tens
                                  float *dw, float *dbias, bool accumulate, dt_error *err);
 
 /* loss_cpu.c */
-dt_status dt_cpu_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale,
+dt_status dt_cpu_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const float *loss_scale,
                               const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err);
 
 /* optimizer_cpu.c */
-dt_status dt_cpu_optimizer_step(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments, int64_t n_segments, float *values,
-                                const float *grads, float *momentum, const dt_step_scalars *scalars, dt_error *err);
+dt_status dt_cpu_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments, int64_t n_segments,
+                                  dt_optimizer **optimizer, dt_error *err);
+void dt_cpu_optimizer_destroy(dt_kernels *k, dt_optimizer *optimizer);
+dt_status dt_cpu_optimizer_step(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v, const dt_step_inputs *inputs,
+                                dt_step_state *state, dt_error *err);
 
 #endif

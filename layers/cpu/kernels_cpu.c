@@ -4,6 +4,7 @@
 #include "config.h"
 #include "core/base/alloc.h"
 #include "layers/cpu/onednn.h"
+#include "layers/step_host.h"
 
 #include <stdio.h>
 
@@ -113,6 +114,10 @@ static const dt_kernels_ops ops = {
     .linear_forward = dt_cpu_linear_forward,
     .linear_backward = dt_cpu_linear_backward,
     .softmax_loss = dt_cpu_softmax_loss,
+    .step_begin = dt_host_step_begin,
+    .step_record = dt_host_step_record,
+    .optimizer_create = dt_cpu_optimizer_create,
+    .optimizer_destroy = dt_cpu_optimizer_destroy,
     .optimizer_step = dt_cpu_optimizer_step,
 };
 

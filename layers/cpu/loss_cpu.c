@@ -1,6 +1,6 @@
 /* loss_cpu.c: softmax cross-entropy with label smoothing, top-1 and top-5.
  *
- *   loss = sum over j of target[j] * (logsumexp(x) - x[j]),  dx[j] = grad_scale * (softmax(x)[j] - target[j])
+ *   loss = sum over j of target[j] * (logsumexp(x) - x[j]),  dx[j] = grad_scale * loss_scale * (softmax(x)[j] - target[j])
  *
  * In float64; a batch of logits is small beside anything else in a step, so one thread does it.
  */
@@ -50,18 +50,19 @@ static double row_loss(const float *x, int64_t n, int64_t label, float smoothing
     return loss;
 }
 
-static void row_gradient(const float *x, int64_t n, int64_t label, float smoothing, float grad_scale, double lse, float *dx)
+static void row_gradient(const float *x, int64_t n, int64_t label, float smoothing, double grad_scale, double lse, float *dx)
 {
     for (int64_t j = 0; j < n; j++)
-        dx[j] = (float)((double)grad_scale * (exp((double)x[j] - lse) - dt_softmax_target(j == label, n, smoothing)));
+        dx[j] = (float)(grad_scale * (exp((double)x[j] - lse) - dt_softmax_target(j == label, n, smoothing)));
 }
 
 dt_status dt_cpu_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale,
-                              const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
+                              const float *loss_scale, const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
 {
     const int64_t n_classes = logits->c;
     const float *x = dt_cpu_data(logits, logits->n, n_classes, 1, 1);
     float *dx = dlogits != NULL ? dt_cpu_data_like(dlogits, logits) : NULL;
+    const double scale = (double)grad_scale * (loss_scale != NULL ? (double)*loss_scale : 1.0);
     double loss = 0.0;
     int64_t top1 = 0, top5 = 0, n = 0;
     (void)k, (void)err;
@@ -78,7 +79,7 @@ dt_status dt_cpu_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int3
         const double lse = log_sum_exp(in, n_classes);
         loss += row_loss(in, n_classes, label, smoothing, lse);
         if (dx != NULL)
-            row_gradient(in, n_classes, label, smoothing, grad_scale, lse, dx + row * n_classes);
+            row_gradient(in, n_classes, label, smoothing, scale, lse, dx + row * n_classes);
         top1 += rank < 1 ? 1 : 0;
         top5 += rank < 5 ? 1 : 0;
         n++;

@@ -1,55 +1,157 @@
-/* optimizer_cpu.c: one pass over the flat vectors of all parameters; the rules are in layers/arithmetic.h. */
+/* optimizer_cpu.c: passes over the flat vectors of all parameters; the rules are in layers/arithmetic.h.
+ *
+ * Where gradients are looked at (loss scaling) or norms are wanted (LARS), a first pass collects what each thread saw of each segment.
+ */
+#include "core/base/alloc.h"
 #include "layers/arithmetic.h"
 #include "layers/cpu/cpu_internal.h"
 
+#include <string.h>
+
+/* What a thread saw of a segment. */
+typedef struct glance {
+    double weights_sumsq, gradients_sumsq;
+    bool not_finite;
+} glance;
+
+struct dt_optimizer {
+    dt_optimizer_desc desc;
+    bool looks;
+    int64_t n_segments, n_lines; /* lines of 16 elements, in all segments */
+    dt_update_segment *segments;
+    glance *glances; /* [thread][segment] */
+    float *locals;   /* [segment]: LARS's own rate, 1 for others */
+};
+
+void dt_cpu_optimizer_destroy(dt_kernels *k, dt_optimizer *o)
+{
+    (void)k;
+    if (o == NULL)
+        return;
+    dt_free(o->segments);
+    dt_free(o->glances);
+    dt_free(o->locals);
+    dt_free(o);
+}
+
+dt_status dt_cpu_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments, int64_t n_segments,
+                                  dt_optimizer **optimizer, dt_error *err)
+{
+    const size_t n = (size_t)n_segments, n_glances = n * (size_t)dt_cpu(k)->n_threads;
+    dt_optimizer *o = dt_calloc(1, sizeof *o);
+    if (o != NULL) {
+        *o = (dt_optimizer){.desc = *desc, .looks = desc->loss_scaling, .n_segments = n_segments};
+        o->segments = dt_alloc(n * sizeof *segments);
+        o->glances = dt_calloc(n_glances, sizeof *o->glances);
+        o->locals = dt_calloc(n, sizeof *o->locals);
+    }
+    if (o == NULL || o->segments == NULL || o->glances == NULL || o->locals == NULL) {
+        dt_cpu_optimizer_destroy(k, o);
+        return dt_fail_memory(err, n * sizeof *segments + n_glances * sizeof *o->glances, "the optimizer");
+    }
+    for (int64_t s = 0; s < n_segments; s++) {
+        assert(segments[s].n % 16 == 0);
+        o->segments[s] = segments[s];
+        o->n_lines += segments[s].n / 16;
+        o->looks = o->looks || segments[s].rule == DT_UPDATE_LARS;
+    }
+    *optimizer = o;
+    return DT_OK;
+}
+
 typedef struct update_pass {
     const dt_cpu_kernels *cpu;
-    const dt_optimizer_desc *desc;
-    const dt_update_segment *segments;
-    int64_t n_segments;
-    float *values;
-    const float *grads;
-    float *momentum;
-    const dt_step_scalars *scalars;
+    dt_optimizer *optimizer;
+    const dt_optimizer_vectors *v;
+    float lr, multiplier;
+    void (*run)(const struct update_pass *p, int thread, int64_t segment, int64_t first, int64_t n);
 } update_pass;
-
-static void update_run(const update_pass *p, const dt_update_segment *segment, int64_t first, int64_t n)
-{
-    if (segment->rule == DT_UPDATE_SGD) {
-        const dt_cpu_sgd sgd = {p->scalars->grad_multiplier, segment->weight_decay, p->desc->momentum, p->scalars->lr, p->desc->nesterov};
-        p->cpu->simd->sgd(&sgd, n, p->values + first, p->grads + first, p->momentum + first);
-        return;
-    }
-    for (int64_t i = first; i < first + n; i++)
-        dt_update_running_average_value(&p->values[i], p->grads[i], p->desc->running_average_rate);
-}
 
 /* The threads share the elements of all segments together, in lines of 16. */
 static void update_work(void *context, int thread, int64_t begin, int64_t end)
 {
     const update_pass *p = context;
     int64_t before = 0;
-    (void)thread;
-    for (int64_t s = 0; s < p->n_segments; s++) {
-        const dt_update_segment *segment = &p->segments[s];
+    for (int64_t s = 0; s < p->optimizer->n_segments; s++) {
+        const dt_update_segment *segment = &p->optimizer->segments[s];
         const int64_t lines = segment->n / 16;
         const int64_t from = begin > before ? begin - before : 0, to = end - before < lines ? end - before : lines;
         if (from < to)
-            update_run(p, segment, segment->first + from * 16, (to - from) * 16);
+            p->run(p, thread, s, segment->first + from * 16, (to - from) * 16);
         before += lines;
     }
 }
 
-dt_status dt_cpu_optimizer_step(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments, int64_t n_segments, float *values,
-                                const float *grads, float *momentum, const dt_step_scalars *scalars, dt_error *err)
+static void look_run(const update_pass *p, int thread, int64_t segment, int64_t first, int64_t n)
 {
-    update_pass pass = {dt_cpu(k), desc, segments, n_segments, values, grads, momentum, scalars};
-    int64_t lines = 0;
-    (void)err;
-    for (int64_t s = 0; s < n_segments; s++) {
-        assert(segments[s].n % 16 == 0);
-        lines += segments[s].n / 16;
+    glance *g = &p->optimizer->glances[thread * p->optimizer->n_segments + segment];
+    const float *values = p->v->values + first, *grads = p->v->grads + first;
+    float zero = 0.0F; /* NaN, once something is not finite */
+    for (int64_t i = 0; i < n; i++)
+        zero += grads[i] - grads[i];
+    g->not_finite = !dt_is_finite(zero);
+    if (p->optimizer->segments[segment].rule != DT_UPDATE_LARS)
+        return;
+    for (int64_t i = 0; i < n; i++) {
+        g->weights_sumsq += (double)values[i] * (double)values[i];
+        g->gradients_sumsq += (double)grads[i] * (double)grads[i];
     }
-    dt_cpu_parallel(pass.cpu, lines, update_work, &pass);
+}
+
+/* The rates of LARS; false if a gradient is not finite. */
+static bool look(update_pass *p)
+{
+    dt_optimizer *o = p->optimizer;
+    bool finite = true;
+    memset(o->glances, 0, (size_t)p->cpu->n_threads * (size_t)o->n_segments * sizeof *o->glances);
+    p->run = look_run;
+    dt_cpu_parallel(p->cpu, o->n_lines, update_work, p);
+    for (int64_t s = 0; s < o->n_segments; s++) {
+        glance all = {0};
+        for (int t = 0; t < p->cpu->n_threads; t++) {
+            const glance *g = &o->glances[t * o->n_segments + s];
+            all.weights_sumsq += g->weights_sumsq;
+            all.gradients_sumsq += g->gradients_sumsq;
+            finite = finite && !g->not_finite;
+        }
+        o->locals[s] = dt_lars_local_rate(all.weights_sumsq, all.gradients_sumsq, p->multiplier, o->segments[s].weight_decay, o->desc.lars_trust,
+                                          o->desc.lars_eps);
+    }
+    return finite;
+}
+
+static void update_run(const update_pass *p, int thread, int64_t s, int64_t first, int64_t n)
+{
+    const dt_optimizer_desc *desc = &p->optimizer->desc;
+    const dt_update_segment *segment = &p->optimizer->segments[s];
+    const float local = segment->rule == DT_UPDATE_LARS ? p->optimizer->locals[s] : 1.0F;
+    float *values = p->v->values + first;
+    (void)thread;
+    if (segment->rule == DT_UPDATE_RUNNING_AVERAGE) {
+        for (int64_t i = 0; i < n; i++)
+            dt_update_running_average_value(&values[i], p->v->grads[first + i], desc->running_average_rate);
+    } else {
+        const dt_cpu_sgd sgd = {local * p->multiplier, local * segment->weight_decay, desc->momentum, p->lr, desc->nesterov};
+        p->cpu->simd->sgd(&sgd, n, values, p->v->grads + first, p->v->momentum + first);
+    }
+    for (int64_t i = 0; p->v->ema != NULL && i < n; i++)
+        p->v->ema[first + i] = dt_ema_value(p->v->ema[first + i], values[i], desc->ema_decay);
+}
+
+dt_status dt_cpu_optimizer_step(dt_kernels *k, dt_optimizer *o, const dt_optimizer_vectors *v, const dt_step_inputs *inputs, dt_step_state *state,
+                                dt_error *err)
+{
+    const dt_optimizer_desc *desc = &o->desc;
+    update_pass pass = {.cpu = dt_cpu(k), .optimizer = o, .v = v, .lr = inputs->lr, .multiplier = 1.0F / state->loss_scale};
+    const bool finite = !o->looks || look(&pass);
+    (void)err;
+    state->found_inf = desc->loss_scaling && !finite ? 1 : 0;
+    if (state->found_inf == 0) {
+        pass.run = update_run;
+        dt_cpu_parallel(pass.cpu, o->n_lines, update_work, &pass);
+    }
+    if (desc->loss_scaling)
+        dt_loss_scale_update(state->found_inf != 0, desc->growth, desc->backoff, desc->growth_interval, &state->loss_scale, &state->n_good,
+                             &state->n_skipped);
     return DT_OK;
 }

@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "layers/ref/ref_internal.h"
+#include "layers/step_host.h"
 
 #include <string.h>
 
@@ -97,10 +98,14 @@ static const dt_kernels_ops ops = {
     .linear_forward = dt_ref_linear_forward,
     .linear_backward = dt_ref_linear_backward,
     .softmax_loss = dt_ref_softmax_loss,
+    .step_begin = dt_host_step_begin,
+    .step_record = dt_host_step_record,
+    .optimizer_create = dt_ref_optimizer_create,
+    .optimizer_destroy = dt_ref_optimizer_destroy,
     .optimizer_step = dt_ref_optimizer_step,
 };
 
-dt_status dt_kernels_ref_create(dt_device *device, dt_kernels **kernels, dt_error *err)
+dt_status dt_kernels_ref_create(dt_device *device, dt_dtype dtype, dt_kernels **kernels, dt_error *err)
 {
     dt_device_info info = {0};
     device->ops->info(device, &info);
@@ -111,7 +116,7 @@ dt_status dt_kernels_ref_create(dt_device *device, dt_kernels **kernels, dt_erro
     dt_ref_kernels *ref = dt_calloc(1, sizeof *ref);
     if (ref == NULL)
         return dt_fail_memory(err, sizeof *ref, "the ref backend");
-    ref->base = (dt_kernels){.ops = &ops, .device = device, .dtype = DT_F32};
+    ref->base = (dt_kernels){.ops = &ops, .device = device, .dtype = dtype};
     ref->n_threads = info.n_threads > 0 ? (int)info.n_threads : 1;
     *kernels = &ref->base;
     return DT_OK;

@@ -1,7 +1,7 @@
 /* kernels_ref.h: core/kernels.h in plain C: the oracle that the other backends are tested against.
  *
  *   dt_kernels *k = NULL;
- *   DT_TRY(dt_kernels_ref_create(device, &k, err));
+ *   DT_TRY(dt_kernels_ref_create(device, DT_F32, &k, err));
  *   ... k->ops->conv_forward(k, conv, &x, w, &y, sums, err) ...
  *   k->ops->destroy(k);
  *
@@ -16,6 +16,6 @@
 /* The reference backend on a host device (borrowed; it must outlive the kernels). Local, not blocking. The caller gives it
  * back with (*kernels)->ops->destroy. Errors: DT_ERR_UNSUPPORTED when the device's memory is not the host's,
  * DT_ERR_MEMORY. */
-dt_status dt_kernels_ref_create(dt_device *device, dt_kernels **kernels, dt_error *err);
+dt_status dt_kernels_ref_create(dt_device *device, dt_dtype dtype, dt_kernels **kernels, dt_error *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* loss_ref.c: softmax cross-entropy with label smoothing, top-1 and top-5.
  *
  *   loss = - sum over j of target[j] * log softmax(x)[j] = sum over j of target[j] * (logsumexp(x) - x[j])
- *   dx[j] = grad_scale * (softmax(x)[j] - target[j])
+ *   dx[j] = grad_scale * loss_scale * (softmax(x)[j] - target[j])
  */
 #include "layers/arithmetic.h"
 #include "layers/ref/ref_internal.h"
@@ -33,7 +33,7 @@ static int64_t rank_of_label(const float *x, int64_t n, int64_t label)
 }
 
 /* One row's loss; its gradient in dx unless that is NULL. */
-static double row_loss(const float *x, int64_t n, int64_t label, float smoothing, float grad_scale, float *dx)
+static double row_loss(const float *x, int64_t n, int64_t label, float smoothing, double grad_scale, float *dx)
 {
     double lse = log_sum_exp(x, n);
     double loss = 0.0;
@@ -42,17 +42,19 @@ static double row_loss(const float *x, int64_t n, int64_t label, float smoothing
         if (target > 0.0) /* 0 * infinity would be NaN */
             loss += target * (lse - (double)x[j]);
         if (dx != NULL)
-            dx[j] = (float)((double)grad_scale * (exp((double)x[j] - lse) - target));
+            dx[j] = (float)(grad_scale * (exp((double)x[j] - lse) - target));
     }
     return loss;
 }
 
 dt_status dt_ref_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing,
-                              float grad_scale, const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
+                              float grad_scale, const float *loss_scale,
+                              const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
 {
     const float *x = dt_ref_data(logits, logits->n, logits->c, 1, 1);
     float *dx = dlogits != NULL ? dt_ref_data_like(dlogits, logits) : NULL;
     int64_t n_classes = logits->c;
+    const double scale = (double)grad_scale * (loss_scale != NULL ? (double)*loss_scale : 1.0);
     double loss = 0.0;
     int64_t top1 = 0, top5 = 0, n = 0;
     (void)k, (void)err;
@@ -67,7 +69,7 @@ dt_status dt_ref_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int3
             continue;
         }
         int64_t rank = rank_of_label(in, n_classes, label);
-        loss += row_loss(in, n_classes, label, smoothing, grad_scale, out);
+        loss += row_loss(in, n_classes, label, smoothing, scale, out);
         top1 += rank < 1 ? 1 : 0;
         top5 += rank < 5 ? 1 : 0;
         n++;

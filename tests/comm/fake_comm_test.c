@@ -25,8 +25,8 @@ static void all_collectives(dt_comm *comm, void *context)
     float a = terms[me], b = 1.0f;
     r->least[me] = -me;
     r->most[me] = 10 * me;
-    dt_status s = comm->ops->all_reduce_start(comm, &a, 1, &first, NULL);
-    s = s ? s : comm->ops->all_reduce_start(comm, &b, 1, &second, NULL);
+    dt_status s = comm->ops->all_reduce_start(comm, &a, 1, DT_F32, &first, NULL);
+    s = s ? s : comm->ops->all_reduce_start(comm, &b, 1, DT_F32, &second, NULL);
     s = s ? s : comm->ops->barrier(comm, NULL);
     s = s ? s : comm->ops->broadcast(comm, &last, sizeof last, comm->size - 1, NULL);
     s = s ? s : comm->ops->all_gather(comm, &me, sizeof me, r->gathered[me], NULL);

@@ -210,7 +210,7 @@ static void sum_in_buckets(dt_comm *c, float *v, int64_t n, int64_t bucket, unsi
     for (int64_t first = 0; first < n; first += bucket) {
         if (pauses && rand_r(random) % 3 == 0)
             dt_clock_sleep_s(rand_r(random) % 3 * 0.001);
-        DT_REQUIRE_MSG(c->ops->all_reduce_start(c, v + first, n - first < bucket ? n - first : bucket, &open[n_open++], &err) == DT_OK, "%s", err.message);
+        DT_REQUIRE_MSG(c->ops->all_reduce_start(c, v + first, n - first < bucket ? n - first : bucket, DT_F32, &open[n_open++], &err) == DT_OK, "%s", err.message);
         if (rand_r(random) % 2)
             DT_CHECK_INT(c->ops->progress(c, &err), DT_OK);
     }
@@ -284,9 +284,9 @@ static void sixty_four_sums_of_any_size_are_under_way(void)
         for (int64_t i = 0; i < n; i++)
             v[k][i] = (float)(i % 100 + k + comm->rank);
         v[k][n] = -1.0f;
-        DT_REQUIRE_MSG(comm->ops->all_reduce_start(comm, v[k], n, &requests[k], &err) == DT_OK, "%s", err.message);
+        DT_REQUIRE_MSG(comm->ops->all_reduce_start(comm, v[k], n, DT_F32, &requests[k], &err) == DT_OK, "%s", err.message);
     }
-    DT_CHECK_INT(comm->ops->all_reduce_start(comm, v[0], 0, &one_more, &err), DT_ERR_INTERNAL);
+    DT_CHECK_INT(comm->ops->all_reduce_start(comm, v[0], 0, DT_F32, &one_more, &err), DT_ERR_INTERNAL);
     DT_CHECK_CONTAINS(err.message, "64");
     reduce_int64_t(comm, 3, DT_REDUCE_SUM); /* other collectives pass by */
     broadcasts(comm, 10);
@@ -310,7 +310,7 @@ static void sums_go_on_while_ranks_compute(void)
     float *v = allocate(n * (int64_t)sizeof *v);
     for (int64_t i = 0; i < n; i++)
         v[i] = 1.0f;
-    DT_REQUIRE(comm->ops->all_reduce_start(comm, v, n, &request, &err) == DT_OK);
+    DT_REQUIRE(comm->ops->all_reduce_start(comm, v, n, DT_F32, &request, &err) == DT_OK);
     double start = dt_clock_s();
     volatile const float *last = v + n - 1;
     /* The end of the vector comes last; nobody may look there before wait() but this test. */

@@ -41,7 +41,7 @@ static void sum_for_ever(int64_t n)
             fprintf(stderr, "cannot run %s\n", command);
         dt_comm_request *requests[8];
         for (int i = 0; i < 8; i++)
-            check(comm->ops->all_reduce_start(comm, v + n / 8 * i, n / 8, &requests[i], &err), &err);
+            check(comm->ops->all_reduce_start(comm, v + n / 8 * i, n / 8, DT_F32, &requests[i], &err), &err);
         for (int i = 0; i < 8; i++)
             check(comm->ops->wait(comm, requests[i], &err), &err);
     }

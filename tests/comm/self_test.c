@@ -46,8 +46,8 @@ static void every_collective_leaves_its_own_values(void)
     DT_CHECK_INT(comm->ops->all_gather(comm, &mine, sizeof mine, &all, &err), DT_OK);
     DT_CHECK_INT(comm->ops->all_reduce(comm, sums, 2, DT_F64, DT_REDUCE_SUM, &err), DT_OK);
     DT_CHECK_INT(comm->ops->all_reduce(comm, &least, 1, DT_I64, DT_REDUCE_MIN, &err), DT_OK);
-    DT_CHECK_INT(comm->ops->all_reduce_start(comm, grads, 2, &a, &err), DT_OK);
-    DT_CHECK_INT(comm->ops->all_reduce_start(comm, grads + 2, 1, &b, &err), DT_OK);
+    DT_CHECK_INT(comm->ops->all_reduce_start(comm, grads, 2, DT_F32, &a, &err), DT_OK);
+    DT_CHECK_INT(comm->ops->all_reduce_start(comm, grads + 2, 1, DT_F32, &b, &err), DT_OK);
     DT_CHECK_INT(comm->ops->progress(comm, &err), DT_OK);
     DT_CHECK(a != NULL && b != NULL);
     DT_CHECK_INT(comm->ops->wait(comm, b, &err), DT_OK);

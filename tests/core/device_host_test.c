@@ -58,12 +58,18 @@ static void streams_and_events_are_always_done(void)
     dt_event *event = NULL;
     dt_error err;
     DT_CHECK_INT(ops->stream_create(device, &stream, &err), DT_OK);
-    DT_CHECK_INT(ops->event_create(device, &event, &err), DT_OK);
+    DT_CHECK_INT(ops->event_create(device, false, &event, &err), DT_OK);
     DT_CHECK(stream != NULL);
     DT_CHECK(event != NULL);
     DT_CHECK_INT(ops->event_record(device, event, stream, &err), DT_OK);
     DT_CHECK_INT(ops->stream_wait_event(device, NULL, event, &err), DT_OK);
     DT_CHECK_INT(ops->stream_wait(device, stream, &err), DT_OK);
+    bool done = false;
+    double ms = -1.0;
+    DT_CHECK_INT(ops->event_done(device, event, &done, &err), DT_OK);
+    DT_CHECK(done);
+    DT_CHECK_INT(ops->event_elapsed_ms(device, event, event, &ms, &err), DT_OK);
+    DT_CHECK_CLOSE(ms, 0.0, 0.0);
     DT_CHECK_INT(ops->stream_wait(device, NULL, &err), DT_OK);
     ops->event_destroy(device, event);
     ops->stream_destroy(device, stream);
@@ -88,6 +94,8 @@ static void info_names_processor_and_threads(void)
     DT_CHECK(info.name[0] != ',' && info.name[0] != ' ');
     DT_CHECK(strchr(info.name, '\n') == NULL);
     DT_CHECK(info.memory_bytes > 64 << 20);
+    DT_CHECK(device->ops->memory_free(device) > 16 << 20 && device->ops->memory_free(device) <= info.memory_bytes);
+    DT_CHECK_INT(info.multiprocessors, 0);
     DT_CHECK_INT(info.n_threads, 3);
     DT_CHECK(info.is_host);
     DT_CHECK_STR(device->ops->name, "host");

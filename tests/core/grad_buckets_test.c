@@ -23,9 +23,10 @@ typedef struct recorder {
     double wait_s;
 } recorder;
 
-static dt_status start(dt_comm *comm, float *buffer, int64_t n, dt_comm_request **request, dt_error *err)
+static dt_status start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err)
 {
     recorder *r = (recorder *)comm;
+    (void)wire;
     int i = r->n_starts++;
     if (r->n_starts == r->fail_start)
         return dt_fail(err, DT_ERR_COMM, "start fails");
@@ -71,13 +72,13 @@ static void set_up(layout *l, int ranks, int64_t n_parts, const int64_t *sizes, 
     l->parts = calloc((size_t)n_parts + 1, sizeof *l->parts);
     DT_REQUIRE(l->parts != NULL);
     for (int64_t i = 0; i < n_parts; i++) {
-        l->parts[i] = (dt_grad_part){l->n, sizes[i]};
+        l->parts[i] = (dt_grad_part){l->n, sizes[i], false};
         l->n += sizes[i];
     }
     l->grads = calloc((size_t)l->n + 1, sizeof *l->grads);
     DT_REQUIRE(l->grads != NULL);
     l->comm.grads = l->grads;
-    DT_REQUIRE_MSG(dt_grad_buckets_create(&l->comm.head, l->grads, l->n, l->parts, n_parts, bucket_bytes, &l->buckets, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE_MSG(dt_grad_buckets_create(&l->comm.head, l->grads, l->n, l->parts, n_parts, bucket_bytes, DT_F32, &l->buckets, &err) == DT_OK, "%s", err.message);
 }
 
 static void tear_down(layout *l)
@@ -184,18 +185,18 @@ static void parts_that_do_not_cover_the_vector_are_refused(void)
     const struct {
         dt_grad_part parts[3];
         const char *says;
-    } cases[] = {{{{0, 10}, {11, 9}, {20, 10}}, "begins at 11, expected 10"},
-                 {{{0, 10}, {9, 11}, {20, 10}}, "begins at 9, expected 10"},
-                 {{{0, 10}, {10, 10}, {20, 9}}, "cover 29 of 30"},
-                 {{{0, 10}, {10, 10}, {20, 11}}, "cover 31 of 30"},
-                 {{{0, 20}, {20, -5}, {15, 15}}, "part 1"},
-                 {{{1, 9}, {10, 10}, {20, 10}}, "begins at 1, expected 0"}};
+    } cases[] = {{{{0, 10, false}, {11, 9, false}, {20, 10, false}}, "begins at 11, expected 10"},
+                 {{{0, 10, false}, {9, 11, false}, {20, 10, false}}, "begins at 9, expected 10"},
+                 {{{0, 10, false}, {10, 10, false}, {20, 9, false}}, "cover 29 of 30"},
+                 {{{0, 10, false}, {10, 10, false}, {20, 11, false}}, "cover 31 of 30"},
+                 {{{0, 20, false}, {20, -5, false}, {15, 15, false}}, "part 1"},
+                 {{{1, 9, false}, {10, 10, false}, {20, 10, false}}, "begins at 1, expected 0"}};
     recorder comm = {.head = {.ops = &recorder_ops, .size = 2}};
     float grads[30];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         dt_grad_buckets *buckets = NULL;
         dt_error err = {0};
-        DT_CHECK_INT(dt_grad_buckets_create(&comm.head, grads, 30, cases[i].parts, 3, 64, &buckets, &err), DT_ERR_INTERNAL);
+        DT_CHECK_INT(dt_grad_buckets_create(&comm.head, grads, 30, cases[i].parts, 3, 64, DT_F32, &buckets, &err), DT_ERR_INTERNAL);
         DT_CHECK_CONTAINS(err.message, cases[i].says);
         DT_CHECK(buckets == NULL);
     }
@@ -297,7 +298,7 @@ static void errors_of_the_communicator_are_passed_on(void)
 static void creation_survives_every_failed_allocation_and_steps_need_none(void)
 {
     const int64_t sizes[] = {10, 10}, before = dt_alloc_live_blocks();
-    const dt_grad_part parts[] = {{0, 10}, {10, 10}};
+    const dt_grad_part parts[] = {{0, 10, false}, {10, 10, false}};
     recorder comm = {.head = {.ops = &recorder_ops, .size = 2}};
     float grads[20];
     dt_status status = DT_ERR_MEMORY;
@@ -306,7 +307,7 @@ static void creation_survives_every_failed_allocation_and_steps_need_none(void)
         dt_grad_buckets *buckets = NULL;
         dt_error err = {0};
         dt_alloc_fail_after(n + 1);
-        status = dt_grad_buckets_create(&comm.head, grads, 20, parts, 2, 40, &buckets, &err);
+        status = dt_grad_buckets_create(&comm.head, grads, 20, parts, 2, 40, DT_F32, &buckets, &err);
         dt_alloc_fail_after(0);
         DT_CHECK((status == DT_OK) == (buckets != NULL));
         dt_grad_buckets_destroy(buckets);
@@ -344,7 +345,7 @@ static void steps_main(dt_comm *comm, void *context)
     job *j = context;
     float *grads = malloc(MAX_ELEMS * sizeof *grads);
     dt_grad_buckets *buckets = NULL;
-    dt_status status = !grads ? DT_ERR_MEMORY : dt_grad_buckets_create(comm, grads, j->n, j->parts, PARTS, j->bucket_bytes, &buckets, NULL);
+    dt_status status = !grads ? DT_ERR_MEMORY : dt_grad_buckets_create(comm, grads, j->n, j->parts, PARTS, j->bucket_bytes, DT_F32, &buckets, NULL);
     for (int step = 0; step < STEPS && status == DT_OK; step++) {
         dt_grad_buckets_begin(buckets);
         for (int i = 0; i < PARTS && status == DT_OK; i++) {
@@ -366,7 +367,7 @@ static void every_gradient_is_summed_over_all_ranks_for_any_cut(void)
     static job a, b;
     const int64_t bucket_bytes[] = {4, 1000, 4000, 1 << 20};
     for (int i = 0; i < PARTS; i++) {
-        a.parts[i] = (dt_grad_part){a.n, i * 173 % 400};
+        a.parts[i] = (dt_grad_part){a.n, i * 173 % 400, false};
         a.n += a.parts[i].n;
     }
     for (size_t k = 0; k < sizeof bucket_bytes / sizeof *bucket_bytes; k++)

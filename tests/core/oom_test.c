@@ -42,7 +42,7 @@ static dt_status host_stream_and_event(bool *untouched, dt_error *err)
         return status;
     status = d->ops->stream_create(d, &stream, err);
     if (status == DT_OK)
-        status = d->ops->event_create(d, &event, err);
+        status = d->ops->event_create(d, false, &event, err);
     *untouched = event == NULL;
     d->ops->event_destroy(d, event);
     d->ops->stream_destroy(d, stream);
@@ -53,10 +53,10 @@ static dt_status host_stream_and_event(bool *untouched, dt_error *err)
 static dt_status grad_buckets(bool *untouched, dt_error *err)
 {
     static float grads[48];
-    static const dt_grad_part parts[] = {{0, 16}, {16, 16}, {32, 16}};
+    static const dt_grad_part parts[] = {{0, 16, false}, {16, 16, false}, {32, 16, false}};
     static dt_comm comm = {.size = 1};
     dt_grad_buckets *b = NULL;
-    const dt_status status = dt_grad_buckets_create(&comm, grads, 48, parts, 3, 64, &b, err);
+    const dt_status status = dt_grad_buckets_create(&comm, grads, 48, parts, 3, 64, DT_F32, &b, err);
     *untouched = b == NULL;
     if (status == DT_OK)
         dt_grad_buckets_destroy(b);

@@ -170,7 +170,7 @@ static void run_rank(dt_comm *comm, void *context)
     dt_error err = {0};
     dt_device *device = NULL;
     dt_kernels *kernels = NULL;
-    DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK && dt_kernels_ref_create(device, &kernels, &err) == DT_OK);
+    DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK && dt_kernels_ref_create(device, DT_F32, &kernels, &err) == DT_OK);
     dt_net *net = small_net(kernels, &j->config);
     DT_REQUIRE(dt_net_init(net, j->config.seed + (uint64_t)comm->rank, false, &err) == DT_OK); /* rank 0's must win */
     fake_source_options o = {.n_samples = j->n_train,

@@ -19,7 +19,7 @@ static dt_error err;
 
 void dt_test_set_up(void)
 {
-    if (dt_device_host_create(1, &device, &err) != DT_OK || dt_kernels_ref_create(device, &kernels, &err) != DT_OK)
+    if (dt_device_host_create(1, &device, &err) != DT_OK || dt_kernels_ref_create(device, DT_F32, &kernels, &err) != DT_OK)
         exit(99);
 }
 

@@ -15,8 +15,8 @@ static dt_kernels_ops bad_ops;
 void dt_test_set_up(void)
 {
     dt_error err = {0};
-    if (dt_device_host_create(1, &device, &err) != DT_OK || dt_kernels_ref_create(device, &good, &err) != DT_OK ||
-        dt_kernels_ref_create(device, &bad, &err) != DT_OK)
+    if (dt_device_host_create(1, &device, &err) != DT_OK || dt_kernels_ref_create(device, DT_F32, &good, &err) != DT_OK ||
+        dt_kernels_ref_create(device, DT_F32, &bad, &err) != DT_OK)
         abort();
 }
 
@@ -204,20 +204,20 @@ static dt_status join_without_skip_sums(dt_kernels *k, const dt_tensor *dy, cons
 }
 
 static dt_status loss_counting_padding(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing,
-                                       float grad_scale, const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
+                                       float grad_scale, const float *loss_scale, const dt_tensor *dlogits,
+                                       dt_loss_sums *sums, dt_error *err)
 {
-    DT_TRY(good->ops->softmax_loss(k, logits, labels, smoothing, grad_scale, dlogits, sums, err));
+    DT_TRY(good->ops->softmax_loss(k, logits, labels, smoothing, grad_scale, loss_scale, dlogits, sums, err));
     sums->n += 1;
     return DT_OK;
 }
 
 static dt_status momentum_only(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments,
-                               int64_t n_segments, float *values, const float *grads, float *momentum,
-                               const dt_step_scalars *scalars, dt_error *err)
+                               int64_t n_segments, dt_optimizer **optimizer, dt_error *err)
 {
     dt_optimizer_desc other = *desc;
     other.nesterov = false;
-    return good->ops->optimizer_step(k, &other, segments, n_segments, values, grads, momentum, scalars, err);
+    return good->ops->optimizer_create(k, &other, segments, n_segments, optimizer, err);
 }
 
 static void defects_of_convolutions_are_found(void)
@@ -254,7 +254,7 @@ static void defects_of_other_operations_are_found(void)
     bad_ops.softmax_loss = loss_counting_padding;
     DT_CHECK_INT(failures("softmax_loss"), 12);
     begin();
-    bad_ops.optimizer_step = momentum_only;
+    bad_ops.optimizer_create = momentum_only;
     DT_CHECK_INT(failures("optimizer_step"), 1);
 }
 

@@ -27,7 +27,7 @@ static const int32_t labels[BATCH] = {3, 0, 9, 3};
 void dt_test_set_up(void)
 {
     dt_error err = {0};
-    if (dt_device_host_create(1, &device, &err) != DT_OK || dt_kernels_ref_create(device, &ref, &err) != DT_OK) {
+    if (dt_device_host_create(1, &device, &err) != DT_OK || dt_kernels_ref_create(device, DT_F32, &ref, &err) != DT_OK) {
         fprintf(stderr, "%s\n", err.message);
         exit(1);
     }

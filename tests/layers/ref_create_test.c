@@ -20,7 +20,7 @@ static void with_threads(int64_t n_threads, float *y, float *dx, float *dw, doub
     dt_act act = {.raw = tensor_of(x, 3, 16, 9, 7)};
     dt_tensor out = tensor_of(y, 3, 32, 5, 4), dout = tensor_of(dy, 3, 32, 5, 4), din = tensor_of(dx, 3, 16, 9, 7);
     OK(dt_device_host_create(n_threads, &device, &gradient_error));
-    OK(dt_kernels_ref_create(device, &kernels, &gradient_error));
+    OK(dt_kernels_ref_create(device, DT_F32, &kernels, &gradient_error));
     OK(kernels->ops->conv_create(kernels, &d, &conv, &gradient_error));
     OK(kernels->ops->conv_forward(kernels, conv, &act, w, &out, sums, &gradient_error));
     OK(kernels->ops->conv_backward_data(kernels, conv, &dout, w, NULL, NULL, &din, &gradient_error));
@@ -50,7 +50,7 @@ static dt_status make_and_destroy(void)
     dt_kernels *kernels = NULL;
     dt_conv *conv = NULL, *larger = NULL;
     dt_linear *linear = NULL;
-    dt_status status = dt_kernels_ref_create(ref->device, &kernels, &gradient_error);
+    dt_status status = dt_kernels_ref_create(ref->device, DT_F32, &kernels, &gradient_error);
     if (status == DT_OK)
         status = kernels->ops->conv_create(kernels, &d, &conv, &gradient_error);
     d.h = 40; /* wants more scratch memory than there is */
@@ -96,7 +96,7 @@ static void a_device_with_memory_of_its_own_is_refused(void)
     dt_device gpu = {.ops = &ops};
     dt_kernels *kernels = NULL;
     dt_error err = {0};
-    DT_CHECK_INT(dt_kernels_ref_create(&gpu, &kernels, &err), DT_ERR_UNSUPPORTED);
+    DT_CHECK_INT(dt_kernels_ref_create(&gpu, DT_F32, &kernels, &err), DT_ERR_UNSUPPORTED);
     DT_CHECK(kernels == NULL);
     DT_CHECK_CONTAINS(err.message, "some GPU");
 }

@@ -164,7 +164,7 @@ static void head_gradients(float smoothing)
     OK(ref->ops->linear_create(ref, HEAD_N, HEAD_C, HEAD_CLASSES, &linear, &gradient_error));
     OK(ref->ops->average_pool_forward(ref, &x, &features, &gradient_error));
     OK(ref->ops->linear_forward(ref, linear, &features, a.w.floats, a.bias.floats, &logits, &gradient_error));
-    OK(ref->ops->softmax_loss(ref, &logits, labels, smoothing, 2, &dlogits, &sums, &gradient_error));
+    OK(ref->ops->softmax_loss(ref, &logits, labels, smoothing, 2, NULL, &dlogits, &sums, &gradient_error));
     OK(ref->ops->linear_backward(ref, linear, &features, a.w.floats, &dlogits, &dfeatures, a.w.gradient,
                                  a.bias.gradient, false, &gradient_error));
     OK(ref->ops->average_pool_backward(ref, &dfeatures, &dx, &gradient_error));

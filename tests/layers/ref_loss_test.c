@@ -15,7 +15,7 @@ static dt_loss_sums one_row(const float *logits, int64_t n_classes, int32_t labe
     dt_loss_sums sums = {0};
     memcpy(row, logits, (size_t)n_classes * sizeof *row);
     dt_tensor x = tensor_of(row, 1, n_classes, 1, 1);
-    OK(ref->ops->softmax_loss(ref, &x, &label, smoothing, 1, NULL, &sums, &gradient_error));
+    OK(ref->ops->softmax_loss(ref, &x, &label, smoothing, 1, NULL, NULL, &sums, &gradient_error));
     return sums;
 }
 
@@ -35,7 +35,7 @@ static void losses_add_up_over_rows_and_calls(void)
         variable x = random_variable("logits", 5 * 4, -3, 3);
         dt_tensor logits = tensor_of(x.floats, 5, 4, 1, 1);
         dt_loss_sums sums = {.loss = 10, .top1 = 20, .top5 = 30, .n = 40};
-        OK(ref->ops->softmax_loss(ref, &logits, labels, smoothing, 1, NULL, &sums, &gradient_error));
+        OK(ref->ops->softmax_loss(ref, &logits, labels, smoothing, 1, NULL, NULL, &sums, &gradient_error));
         DT_CHECK_CLOSE(sums.loss, 10 + naive_loss(5, 4, x.values, labels, (double)smoothing), 3e-6);
         DT_CHECK_INT(sums.top5, 34); /* of four classes each label is among the first five */
         DT_CHECK_INT(sums.n, 44);
@@ -96,7 +96,7 @@ static void padding_rows_have_zero_gradient(void)
     float x[4] = {5, NAN, 0, 0}, dx[4] = {NAN, NAN, NAN, NAN};
     dt_tensor logits = tensor_of(x, 2, 2, 1, 1), dlogits = tensor_of(dx, 2, 2, 1, 1);
     dt_loss_sums sums = {0};
-    OK(ref->ops->softmax_loss(ref, &logits, labels, 0.2F, 8, &dlogits, &sums, &gradient_error));
+    OK(ref->ops->softmax_loss(ref, &logits, labels, 0.2F, 8, NULL, &dlogits, &sums, &gradient_error));
     DT_CHECK(dx[0] == 0 && dx[1] == 0); /* whatever is in the row */
     DT_CHECK_CLOSE(dx[2], 8 * (0.5 - 0.1), 1e-6);
     DT_CHECK_CLOSE(dx[3], 8 * (0.5 - 0.9), 1e-6);

@@ -22,20 +22,24 @@ static void ten_steps_of_sgd_are_those_of_pytorch(void)
         variable w = random_variable("w", 96, -1, 1);
         float *momentum = take(96, sizeof *momentum);
         double *buf = take(96, sizeof *buf);
+        dt_optimizer *optimizer = NULL;
+        OK(ref->ops->optimizer_create(ref, &desc, segments, 3, &optimizer, &gradient_error));
         for (int step = 0; step < 10; step++) {
             variable g = random_variable("g", 96, -1, 1);
-            dt_step_scalars scalars = {.lr = 0.1F / (float)(step + 1), .grad_multiplier = 0.25F};
-            OK(ref->ops->optimizer_step(ref, &desc, segments, 3, w.floats, g.floats, momentum, &scalars,
-                                        &gradient_error));
+            const dt_optimizer_vectors vectors = {w.floats, g.floats, momentum, NULL};
+            dt_step_inputs inputs = {.lr = 0.1F / (float)(step + 1)};
+            dt_step_state state = {.loss_scale = 4};
+            OK(ref->ops->optimizer_step(ref, optimizer, &vectors, &inputs, &state, &gradient_error));
             for (int i = 0; i < 64; i++)
                 if (i < 16 || i >= 32)
-                    torch_sgd(&w.values[i], &buf[i], 0.25 * g.values[i], (double)scalars.lr, i < 16 ? (double)0.05F : 0,
+                    torch_sgd(&w.values[i], &buf[i], 0.25 * g.values[i], (double)inputs.lr, i < 16 ? (double)0.05F : 0,
                               (double)0.9F, nesterov != 0);
             for (int i = 64; i < 80; i++)
                 w.values[i] = (1 - (double)0.1F) * w.values[i] + (double)0.1F * g.values[i];
         }
         check_near("values", w.floats, w.values, 96); /* what no segment names is still as it was */
         check_near("momentum", momentum, buf, 96);
+        ref->ops->optimizer_destroy(ref, optimizer);
         release();
     }
 }
