@@ -53,6 +53,7 @@ typedef struct dt_device_ops {
     dt_status (*stream_create)(dt_device *device, dt_stream **stream, dt_error *err);
     void (*stream_destroy)(dt_device *device, dt_stream *stream);
     dt_status (*stream_wait)(dt_device *device, dt_stream *stream, dt_error *err); /* blocks the host until it is idle */
+    void *(*native_stream)(dt_device *device, dt_stream *stream); /* as libraries know it: a cudaStream_t. NULL: not for them (the host) */
     dt_status (*event_create)(dt_device *device, bool timed, dt_event **event, dt_error *err); /* timed: for event_elapsed_ms */
     void (*event_destroy)(dt_device *device, dt_event *event);
     dt_status (*event_record)(dt_device *device, dt_event *event, dt_stream *stream, dt_error *err);
