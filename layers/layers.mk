@@ -57,6 +57,6 @@ EXTRA_DIST += layers/README.md
 layers_SOURCES += layers/cuda/graph.h layers/cuda/graph_conv.h
 # Its part that knows CUDA and cuDNN. The kernels, .cu, are listed here too: Makefile.am says how they are compiled.
 if WITH_CUDA
-layers_SOURCES +=
+layers_SOURCES += layers/cuda/device_cuda.c layers/cuda/device_cuda.h
 endif
 EXTRA_DIST += layers/cuda/README.md
