@@ -54,9 +54,10 @@ liblayers_baseline_a_SOURCES = $(layers_simd_SOURCES)
 EXTRA_DIST += layers/README.md
 
 # The cuda backend, its part that knows no CUDA: operation graphs as data.
-layers_SOURCES += layers/cuda/graph.h layers/cuda/graph_conv.h
+layers_SOURCES += layers/cuda/graph.c layers/cuda/graph.h layers/cuda/graph_conv.c layers/cuda/graph_conv.h
 # Its part that knows CUDA and cuDNN. The kernels, .cu, are listed here too: Makefile.am says how they are compiled.
 if WITH_CUDA
 layers_SOURCES += layers/cuda/device_cuda.c layers/cuda/device_cuda.h
+layers_SOURCES += layers/cuda/cudnn_graph.c layers/cuda/cudnn_graph.h
 endif
 EXTRA_DIST += layers/cuda/README.md

@@ -8,3 +8,6 @@ LAYERS_TESTS += tests/layers/backend_cases_test tests/layers/ref_conv_gradients_
 fakes_SOURCES += tests/backend_cases.c tests/backend_cases.h tests/backend_cases_conv.c tests/backend_cases_ends.c \
 	tests/backend_cases_norm.c tests/backend_kit.c tests/backend_kit.h tests/gradients.c tests/gradients.h \
 	tests/naive.c tests/naive.h tests/cpu_cases.c tests/cpu_cases.h
+# The cuda backend's graphs.
+LAYERS_TESTS += tests/layers/cuda_graph_test
+fakes_SOURCES += tests/resnet_convs.c tests/resnet_convs.h

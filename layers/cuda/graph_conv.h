@@ -14,6 +14,7 @@
 /* Y = conv(v, W), with v = X, or relu(SCALE * X + BIAS) if prologue (padding is 0 of v, not of X).
  * sums: SUM and SUMSQ (FP32 [1, k, 1, 1]) of Y.
  * SCALE and BIAS are [1, c, 1, 1] of dtype (FP16 for FP16: cuDNN's pattern). SCALE * X + BIAS may be rounded to dtype in between.
+ * cuDNN has the prologue without sums on some GPUs only: where it is refused, take sums too, into memory that nobody reads (evaluation).
  * Tensors: X, W, Y; SCALE, BIAS; SUM, SUMSQ. */
 void dt_graph_conv_forward(const dt_conv_desc *desc, dt_dtype dtype, bool prologue, bool sums, dt_graph *graph);
 
