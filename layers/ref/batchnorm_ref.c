@@ -123,14 +123,14 @@ dt_status dt_ref_bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_
     const float *value = dt_ref_data_like(raw, dz);
     float *out = dt_ref_data_like(dy, dz);
     int64_t n_pixels = dz->h * dz->w;
-    (void)k, (void)err;
+    (void)err;
     for (int64_t plane = 0; plane < dz->n * dz->c; plane++) {
         int64_t c = plane % dz->c;
         float a = coefficients[c];
         float b = coefficients[dz->c + c];
         float constant = coefficients[2 * dz->c + c];
         for (int64_t i = plane * n_pixels; i < (plane + 1) * n_pixels; i++)
-            out[i] = dt_bn_backward_value(gradient[i], value[i], a, b, constant);
+            out[i] = dt_ref_stored(k, (double)dt_bn_backward_value(gradient[i], value[i], a, b, constant));
     }
     return DT_OK;
 }

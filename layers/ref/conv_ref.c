@@ -5,7 +5,8 @@
  *   data gradient     dpatch [row][c r s]   =  dy [row][k]         x  w [k][c r s],  then each dx = sum of the patches it was in
  *   weight gradient   dw [k][c r s]        +=  transpose of dy [row][k]  x  patch [row][c r s]
  * A lazy input is applied while patches are gathered; zero padding pads the normalised values. The fusions at the other end
- * are the plain operations called one after the other, so a fused result has the bits of the composed one.
+ * are the plain operations called one after the other, so a fused result has the bits of the composed one (with FP16, but for the
+ * rounding of scale and bias).
  */
 #include "core/base/alloc.h"
 #include "layers/arithmetic.h"
@@ -123,7 +124,7 @@ dt_status dt_ref_conv_weights_changed(dt_kernels *k, dt_conv *conv, const float 
 }
 
 /* One row of patches: what output pixel (p, q) of an image sees. */
-static void gather_patch(const dt_conv *conv, const dt_act *x, int64_t image, int64_t p, int64_t q, double *patch)
+static void gather_patch(dt_kernels *k, const dt_conv *conv, const dt_act *x, int64_t image, int64_t p, int64_t q, double *patch)
 {
     const dt_conv_desc *d = &conv->desc;
     int64_t top = p * d->stride - d->pad;
@@ -133,7 +134,7 @@ static void gather_patch(const dt_conv *conv, const dt_act *x, int64_t image, in
         for (int64_t row = top; row < top + d->r; row++) {
             for (int64_t column = left; column < left + d->s; column++) {
                 bool inside = row >= 0 && row < d->h && column >= 0 && column < d->w;
-                *patch++ = inside ? (double)dt_ref_act_at(x, c, plane + row * d->w + column) : 0.0;
+                *patch++ = inside ? (double)dt_ref_operand_at(k, x, c, plane + row * d->w + column) : 0.0;
             }
         }
     }
@@ -141,12 +142,11 @@ static void gather_patch(const dt_conv *conv, const dt_act *x, int64_t image, in
 
 static void gather_patches(dt_ref_kernels *ref, const dt_conv *conv, const dt_act *x, const chunk *part)
 {
-    (void)ref;
 #pragma omp parallel for schedule(static) num_threads(ref->n_threads)
     for (int64_t row = 0; row < part->n_rows; row++) {
         int64_t pixel = row % (conv->p * conv->q);
         int64_t image = part->first + row / (conv->p * conv->q);
-        gather_patch(conv, x, image, pixel / conv->q, pixel % conv->q, part->patches + row * conv->patch_elems);
+        gather_patch(&ref->base, conv, x, image, pixel / conv->q, pixel % conv->q, part->patches + row * conv->patch_elems);
     }
 }
 
@@ -157,11 +157,12 @@ static int64_t output_at(const dt_conv *conv, const chunk *part, int64_t row, in
     return ((part->first + row / n_pixels) * conv->desc.k + k) * n_pixels + row % n_pixels;
 }
 
-static void widen_weights(const dt_conv *conv, const float *w, bool transposed, double *out)
+static void widen_weights(dt_ref_kernels *ref, const dt_conv *conv, const float *w, bool transposed, double *out)
 {
     for (int64_t k = 0; k < conv->desc.k; k++)
         for (int64_t i = 0; i < conv->patch_elems; i++)
-            out[transposed ? i * conv->desc.k + k : k * conv->patch_elems + i] = (double)w[k * conv->patch_elems + i];
+            out[transposed ? i * conv->desc.k + k : k * conv->patch_elems + i] =
+                (double)dt_ref_stored(&ref->base, (double)w[k * conv->patch_elems + i]);
 }
 
 static void widen_outputs(const dt_conv *conv, const float *dy, const chunk *part, bool transposed)
@@ -185,7 +186,7 @@ dt_status dt_ref_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, con
     float *out = dt_ref_data(y, d->n, d->k, conv->p, conv->q);
     (void)dt_ref_data(&x->raw, d->n, d->c, d->h, d->w);
     chunk part = chunk_at(ref, conv, 0);
-    widen_weights(conv, w, true, part.weights);
+    widen_weights(ref, conv, w, true, part.weights);
     for (int64_t first = 0; first < d->n; first += part.n) {
         part = chunk_at(ref, conv, first);
         gather_patches(ref, conv, x, &part);
@@ -194,7 +195,7 @@ dt_status dt_ref_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, con
                           part.outputs);
         for (int64_t row = 0; row < part.n_rows; row++)
             for (int64_t filter = 0; filter < d->k; filter++)
-                out[output_at(conv, &part, row, filter)] = (float)part.outputs[row * d->k + filter];
+                out[output_at(conv, &part, row, filter)] = dt_ref_stored(k, part.outputs[row * d->k + filter]);
     }
     return sums != NULL ? dt_ref_bn_sums(k, y, sums, err) : DT_OK;
 }
@@ -223,7 +224,6 @@ static void write_inputs(dt_ref_kernels *ref, const dt_conv *conv, const chunk *
 {
     const dt_conv_desc *d = &conv->desc;
     int64_t n_pixels = d->h * d->w;
-    (void)ref;
 #pragma omp parallel for schedule(static) num_threads(ref->n_threads)
     for (int64_t plane = 0; plane < part->n * d->c; plane++) {
         const double *patches = part->patches + plane / d->c * conv->p * conv->q * conv->patch_elems;
@@ -231,7 +231,7 @@ static void write_inputs(dt_ref_kernels *ref, const dt_conv *conv, const chunk *
         int64_t at = (part->first * d->c + plane) * n_pixels;
         scatter_patches(conv, patches, plane % d->c, sums);
         for (int64_t i = 0; i < n_pixels; i++)
-            dx[at + i] = (float)(sums[i] + (add != NULL ? (double)add[at + i] : 0.0));
+            dx[at + i] = dt_ref_stored(&ref->base, sums[i] + (add != NULL ? (double)add[at + i] : 0.0));
     }
 }
 
@@ -245,7 +245,7 @@ dt_status dt_ref_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tenso
     const float *added = add != NULL ? dt_ref_data(add, d->n, d->c, d->h, d->w) : NULL;
     float *in_gradient = dt_ref_data(dx, d->n, d->c, d->h, d->w);
     chunk part = chunk_at(ref, conv, 0);
-    widen_weights(conv, w, false, part.weights);
+    widen_weights(ref, conv, w, false, part.weights);
     for (int64_t first = 0; first < d->n; first += part.n) {
         part = chunk_at(ref, conv, first);
         widen_outputs(conv, out_gradient, &part, false);
@@ -277,6 +277,6 @@ dt_status dt_ref_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_ac
                           part.weights);
     }
     for (int64_t i = 0; i < n_weights; i++)
-        dw[i] = (float)(part.weights[i] + (accumulate ? (double)dw[i] : 0.0));
+        dw[i] = dt_ref_gradient(k, part.weights[i], accumulate, dw[i]);
     return DT_OK;
 }

@@ -23,8 +23,10 @@ static int64_t tensor_bytes(dt_kernels *k, int64_t n, int64_t c, int64_t h, int6
 
 static dt_status tensor_import(dt_kernels *k, const float *nchw, const dt_tensor *t, dt_error *err)
 {
-    (void)k, (void)err;
-    memcpy(dt_ref_data_like(t, t), nchw, (size_t)dt_ref_elems(t) * sizeof *nchw);
+    float *data = dt_ref_data_like(t, t);
+    (void)err;
+    for (int64_t i = 0; i < dt_ref_elems(t); i++)
+        data[i] = dt_ref_stored(k, (double)nchw[i]);
     return DT_OK;
 }
 
@@ -37,8 +39,9 @@ static dt_status tensor_export(dt_kernels *k, const dt_tensor *t, float *nchw, d
 
 static const char *layout_name(dt_kernels *k)
 {
-    (void)k;
-    return "ref: activations NCHW, weights OIHW, fp32";
+    return k->dtype == DT_F16    ? "ref: activations NCHW, weights OIHW, fp16"
+           : k->dtype == DT_BF16 ? "ref: activations NCHW, weights OIHW, bf16"
+                                 : "ref: activations NCHW, weights OIHW, fp32";
 }
 
 static int64_t scratch_bytes(dt_kernels *k)
@@ -113,6 +116,9 @@ dt_status dt_kernels_ref_create(dt_device *device, dt_dtype dtype, dt_kernels **
         return dt_fail(err, DT_ERR_UNSUPPORTED,
                        "backend ref: it computes in host memory and cannot use the device %s; take --backend auto",
                        info.name);
+    if (dtype != DT_F32 && dtype != DT_F16 && dtype != DT_BF16)
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "backend ref: --precision %s is not among fp32, fp16 and bf16",
+                       dt_dtype_name(dtype));
     dt_ref_kernels *ref = dt_calloc(1, sizeof *ref);
     if (ref == NULL)
         return dt_fail_memory(err, sizeof *ref, "the ref backend");

@@ -31,31 +31,37 @@ void dt_ref_linear_destroy(dt_kernels *k, dt_linear *linear)
     dt_free(linear);
 }
 
+/* A weight as the matrix product reads it. */
+static double weight(dt_kernels *k, float w)
+{
+    return (double)dt_ref_stored(k, (double)w);
+}
+
 dt_status dt_ref_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const float *bias,
                                 const dt_tensor *y, dt_error *err)
 {
     const float *in = dt_ref_data(x, linear->n, linear->c, 1, 1);
     float *out = dt_ref_data(y, linear->n, linear->n_out, 1, 1);
-    (void)k, (void)err;
+    (void)err;
     for (int64_t row = 0; row < linear->n; row++) {
         for (int64_t j = 0; j < linear->n_out; j++) {
             double sum = (double)bias[j];
             for (int64_t c = 0; c < linear->c; c++)
-                sum += (double)in[row * linear->c + c] * (double)w[j * linear->c + c];
-            out[row * linear->n_out + j] = (float)sum;
+                sum += (double)in[row * linear->c + c] * weight(k, w[j * linear->c + c]);
+            out[row * linear->n_out + j] = dt_ref_stored(k, sum);
         }
     }
     return DT_OK;
 }
 
-static void data_gradient(const dt_linear *linear, const float *w, const float *dy, float *dx)
+static void data_gradient(dt_kernels *k, const dt_linear *linear, const float *w, const float *dy, float *dx)
 {
     for (int64_t row = 0; row < linear->n; row++) {
         for (int64_t c = 0; c < linear->c; c++) {
             double sum = 0.0;
             for (int64_t j = 0; j < linear->n_out; j++)
-                sum += (double)dy[row * linear->n_out + j] * (double)w[j * linear->c + c];
-            dx[row * linear->c + c] = (float)sum;
+                sum += (double)dy[row * linear->n_out + j] * weight(k, w[j * linear->c + c]);
+            dx[row * linear->c + c] = dt_ref_stored(k, sum);
         }
     }
 }
@@ -66,18 +72,18 @@ dt_status dt_ref_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tens
 {
     const float *in = dt_ref_data(x, linear->n, linear->c, 1, 1);
     const float *gradient = dt_ref_data(dy, linear->n, linear->n_out, 1, 1);
-    (void)k, (void)err;
-    data_gradient(linear, w, gradient, dt_ref_data(dx, linear->n, linear->c, 1, 1));
+    (void)err;
+    data_gradient(k, linear, w, gradient, dt_ref_data(dx, linear->n, linear->c, 1, 1));
     for (int64_t j = 0; j < linear->n_out; j++) {
         double bias_sum = accumulate ? (double)dbias[j] : 0.0;
         for (int64_t row = 0; row < linear->n; row++)
             bias_sum += (double)gradient[row * linear->n_out + j];
         dbias[j] = (float)bias_sum;
         for (int64_t c = 0; c < linear->c; c++) {
-            double sum = accumulate ? (double)dw[j * linear->c + c] : 0.0;
+            double sum = 0.0;
             for (int64_t row = 0; row < linear->n; row++)
                 sum += (double)gradient[row * linear->n_out + j] * (double)in[row * linear->c + c];
-            dw[j * linear->c + c] = (float)sum;
+            dw[j * linear->c + c] = dt_ref_gradient(k, sum, accumulate, dw[j * linear->c + c]);
         }
     }
     return DT_OK;

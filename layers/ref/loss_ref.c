@@ -33,7 +33,7 @@ static int64_t rank_of_label(const float *x, int64_t n, int64_t label)
 }
 
 /* One row's loss; its gradient in dx unless that is NULL. */
-static double row_loss(const float *x, int64_t n, int64_t label, float smoothing, double grad_scale, float *dx)
+static double row_loss(dt_kernels *k, const float *x, int64_t n, int64_t label, float smoothing, double grad_scale, float *dx)
 {
     double lse = log_sum_exp(x, n);
     double loss = 0.0;
@@ -42,7 +42,7 @@ static double row_loss(const float *x, int64_t n, int64_t label, float smoothing
         if (target > 0.0) /* 0 * infinity would be NaN */
             loss += target * (lse - (double)x[j]);
         if (dx != NULL)
-            dx[j] = (float)(grad_scale * (exp((double)x[j] - lse) - target));
+            dx[j] = dt_ref_stored(k, grad_scale * (exp((double)x[j] - lse) - target));
     }
     return loss;
 }
@@ -57,7 +57,7 @@ dt_status dt_ref_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int3
     const double scale = (double)grad_scale * (loss_scale != NULL ? (double)*loss_scale : 1.0);
     double loss = 0.0;
     int64_t top1 = 0, top5 = 0, n = 0;
-    (void)k, (void)err;
+    (void)err;
     for (int64_t row = 0; row < logits->n; row++) {
         const float *in = x + row * n_classes;
         float *out = dx != NULL ? dx + row * n_classes : NULL;
@@ -69,7 +69,7 @@ dt_status dt_ref_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int3
             continue;
         }
         int64_t rank = rank_of_label(in, n_classes, label);
-        loss += row_loss(in, n_classes, label, smoothing, scale, out);
+        loss += row_loss(k, in, n_classes, label, smoothing, scale, out);
         top1 += rank < 1 ? 1 : 0;
         top5 += rank < 5 ? 1 : 0;
         n++;

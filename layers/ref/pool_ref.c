@@ -37,13 +37,15 @@ dt_status dt_ref_max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const
     float *out = dt_ref_data(y, in->n, in->c, (in->h + 2 * pool->pad - pool->window) / pool->stride + 1,
                              (in->w + 2 * pool->pad - pool->window) / pool->stride + 1);
     assert(pool->window * pool->window <= 256 && pool->pad < pool->window);
-    (void)k, (void)err;
+    (void)err;
 #pragma omp parallel for schedule(static) num_threads(dt_ref(k)->n_threads)
     for (int64_t plane = 0; plane < y->n * y->c; plane++) {
         for (int64_t pixel = 0; pixel < y->h * y->w; pixel++) {
             uint8_t position = 0;
             int64_t at = plane * y->h * y->w + pixel;
-            out[at] = window_max(pool, x, plane % y->c, plane * in->h * in->w, pixel / y->w, pixel % y->w, &position);
+            float largest =
+                window_max(pool, x, plane % y->c, plane * in->h * in->w, pixel / y->w, pixel % y->w, &position);
+            out[at] = dt_ref_stored(k, (double)largest);
             if (argmax != NULL)
                 argmax[at] = position;
         }
@@ -81,7 +83,8 @@ dt_status dt_ref_max_pool_backward(dt_kernels *k, const dt_pool_desc *pool, cons
 #pragma omp parallel for schedule(static) num_threads(dt_ref(k)->n_threads)
     for (int64_t plane = 0; plane < dz->n * dz->c; plane++)
         for (int64_t pixel = 0; pixel < dz->h * dz->w; pixel++)
-            out[plane * dz->h * dz->w + pixel] = (float)gathered(pool, dy, argmax, plane, pixel / dz->w, pixel % dz->w);
+            out[plane * dz->h * dz->w + pixel] =
+                dt_ref_stored(k, gathered(pool, dy, argmax, plane, pixel / dz->w, pixel % dz->w));
     return dt_ref_bn_backward_reduce(k, bn, dz, dz, err);
 }
 
@@ -90,12 +93,12 @@ dt_status dt_ref_average_pool_forward(dt_kernels *k, const dt_tensor *x, const d
     const float *values = dt_ref_data_like(x, x);
     float *out = dt_ref_data(y, x->n, x->c, 1, 1);
     int64_t n_pixels = x->h * x->w;
-    (void)k, (void)err;
+    (void)err;
     for (int64_t plane = 0; plane < x->n * x->c; plane++) {
         double sum = 0.0;
         for (int64_t i = 0; i < n_pixels; i++)
             sum += (double)values[plane * n_pixels + i];
-        out[plane] = (float)(sum / (double)n_pixels);
+        out[plane] = dt_ref_stored(k, sum / (double)n_pixels);
     }
     return DT_OK;
 }
@@ -105,9 +108,9 @@ dt_status dt_ref_average_pool_backward(dt_kernels *k, const dt_tensor *dy, const
     const float *gradient = dt_ref_data(dy, dx->n, dx->c, 1, 1);
     float *out = dt_ref_data_like(dx, dx);
     int64_t n_pixels = dx->h * dx->w;
-    (void)k, (void)err;
+    (void)err;
     for (int64_t plane = 0; plane < dx->n * dx->c; plane++)
         for (int64_t i = 0; i < n_pixels; i++)
-            out[plane * n_pixels + i] = (float)((double)gradient[plane] / (double)n_pixels);
+            out[plane * n_pixels + i] = dt_ref_stored(k, (double)gradient[plane] / (double)n_pixels);
     return DT_OK;
 }

@@ -8,6 +8,7 @@
 #define DT_LAYERS_REF_REF_INTERNAL_H
 
 #include "core/kernels.h"
+#include "layers/half.h"
 
 #include <assert.h>
 
@@ -24,6 +25,22 @@ static inline dt_ref_kernels *dt_ref(dt_kernels *k)
     return (dt_ref_kernels *)k;
 }
 
+/* What is stored of a value of an activation, of a gradient of one, of a weight as it is read, of a weight's gradient. */
+static inline float dt_ref_stored(dt_kernels *k, double v)
+{
+    if (k->dtype == DT_F16)
+        return dt_half_to_float(dt_half_from_float((float)v));
+    return k->dtype == DT_BF16 ? dt_bfloat_to_float(dt_bfloat_from_float((float)v)) : (float)v;
+}
+
+/* A weight's gradient: the library writes it in the backend's dtype; it is added up in float32. */
+static inline float dt_ref_gradient(dt_kernels *k, double gradient, bool accumulate, float before)
+{
+    if (k->dtype != DT_F32)
+        gradient = (double)dt_ref_stored(k, gradient);
+    return (float)(accumulate ? gradient + (double)before : gradient);
+}
+
 /* Make sure that the scratch block holds n doubles; earlier pointers into it are void. */
 dt_status dt_ref_scratch_reserve(dt_ref_kernels *ref, int64_t n_elems, dt_error *err);
 
@@ -35,7 +52,7 @@ static inline int64_t dt_ref_elems(const dt_tensor *t)
 /* The data of a tensor that must be of this shape; anything else is a bug of the caller. */
 static inline float *dt_ref_data(const dt_tensor *t, int64_t n, int64_t c, int64_t h, int64_t w)
 {
-    assert(t->dtype == DT_F32 && t->n == n && t->c == c && t->h == h && t->w == w);
+    assert((t->dtype == DT_F32 || t->dtype == DT_F16 || t->dtype == DT_BF16) && t->n == n && t->c == c && t->h == h && t->w == w);
     (void)n, (void)c, (void)h, (void)w;
     return t->data;
 }
@@ -45,8 +62,10 @@ static inline float *dt_ref_data_like(const dt_tensor *t, const dt_tensor *other
     return dt_ref_data(t, other->n, other->c, other->h, other->w);
 }
 
-/* The value of a lazy activation's element `at`, which belongs to channel c. */
+/* The value of a lazy activation's element `at`, which belongs to channel c: as FP32 arithmetic sees it, and as a matrix product of the
+ * backend's dtype does, whose prologue has scale, bias and result in that dtype. */
 float dt_ref_act_at(const dt_act *x, int64_t c, int64_t at);
+float dt_ref_operand_at(dt_kernels *k, const dt_act *x, int64_t c, int64_t at);
 
 /* matmul_ref.c: c [m][n] += a [m][k] b [k][n], row-major; each element is summed in the order of k. */
 void dt_ref_matmul_add(int n_threads, int64_t m, int64_t n, int64_t k, const double *a, const double *b, double *c);

@@ -17,11 +17,11 @@ dt_status dt_ref_residual_forward(dt_kernels *k, const dt_act *branch, const dt_
     float *out = dt_ref_data_like(y, &branch->raw);
     int64_t n_pixels = y->h * y->w;
     (void)dt_ref_data_like(&skip->raw, y);
-    (void)k, (void)mask, (void)err;
+    (void)mask, (void)err;
     for (int64_t plane = 0; plane < y->n * y->c; plane++) {
         int64_t c = plane % y->c;
         for (int64_t i = plane * n_pixels; i < (plane + 1) * n_pixels; i++)
-            out[i] = dt_relu(dt_ref_act_at(branch, c, i) + dt_ref_act_at(skip, c, i));
+            out[i] = dt_ref_stored(k, (double)dt_relu(dt_ref_act_at(branch, c, i) + dt_ref_act_at(skip, c, i)));
     }
     return DT_OK;
 }
