@@ -27,6 +27,14 @@ typedef struct dt_kernels dt_kernels;
 typedef struct dt_conv dt_conv;     /* a convolution at one shape, with all that was prepared for it */
 typedef struct dt_linear dt_linear; /* a fully connected layer at one shape */
 
+/* What a convolution will be given to read, for a backend that prepares each form by itself. What was not announced may be composed of
+ * slower operations, or refused. */
+typedef enum dt_conv_input {
+    DT_CONV_INPUT_ANY,
+    DT_CONV_INPUT_PLAIN, /* x->scale is NULL in every call */
+    DT_CONV_INPUT_LAZY   /* x is lazy wherever conv_fusions allows it; backward_data mostly with `bn` */
+} dt_conv_input;
+
 /* A convolution without a bias: x [n, c, h, w] -> y [n, k, p, q], p = (h + 2 pad - r) / stride + 1, q likewise. */
 typedef struct dt_conv_desc {
     int64_t n, c, h, w;
@@ -34,6 +42,7 @@ typedef struct dt_conv_desc {
     int64_t stride, pad; /* the same in both directions */
     bool for_training;   /* false: only forward is prepared */
     bool reads_image;    /* the stem: x has 3 channels, and nobody wants dx */
+    dt_conv_input input;
 } dt_conv_desc;
 
 static inline int64_t dt_conv_out_h(const dt_conv_desc *d) { return (d->h + 2 * d->pad - d->r) / d->stride + 1; }
@@ -70,6 +79,7 @@ typedef struct dt_bn_forward {
 typedef struct dt_bn_backward {
     const dt_act *x;            /* the normalised activation: raw, scale, bias, relu */
     const float *mean, *invstd; /* [c] from bn_finalize */
+    const float *gamma, *beta;  /* [c] as they were there: scale and bias again, for a library that computes the relu's mask from them */
     void *sums;                 /* bn_sums_bytes(c): overwritten */
 } dt_bn_backward;
 

@@ -87,7 +87,7 @@ static dt_status bind(dt_layer *base, dt_error *err)
     y->act.scale = layer->scale;
     y->act.bias = layer->bias;
     y->act.relu = layer->relu;
-    y->bn = (dt_bn_backward){.x = &y->act, .mean = layer->mean, .invstd = layer->invstd, .sums = layer->sums};
+    y->bn = (dt_bn_backward){.x = &y->act, .mean = layer->mean, .invstd = layer->invstd, .gamma = layer->gamma, .beta = layer->beta, .sums = layer->sums};
     base->inputs[0]->sums = layer->sums;
     return DT_OK;
 }

@@ -68,7 +68,8 @@ static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer *
                                  .stride = spec->stride,
                                  .pad = spec->pad,
                                  .for_training = dt_builder_training(b),
-                                 .reads_image = spec->inputs[0] == 0};
+                                 .reads_image = spec->inputs[0] == 0,
+                                 .input = layer->head.inputs[0]->has_bn ? DT_CONV_INPUT_LAZY : DT_CONV_INPUT_PLAIN};
     dt_status status = k->ops->conv_create(k, &layer->desc, &layer->conv, err);
     if (status == DT_OK) {
         layer->fusions = k->ops->conv_fusions(k, layer->conv);

@@ -265,6 +265,19 @@ static void statistics(int64_t n, int64_t c, int64_t n_pixels, const float *nchw
     }
 }
 
+/* scale and bias came from these */
+static void add_parameters(dt_kit *kit, dt_kit_act *act, int64_t c, const float *scale, const float *bias, const float *mean, const float *invstd)
+{
+    float *gamma = dt_kit_array(kit, c, sizeof *gamma);
+    float *beta = dt_kit_array(kit, c, sizeof *beta);
+    for (int64_t i = 0; i < c; i++) {
+        gamma[i] = scale[i] / invstd[i];
+        beta[i] = bias[i] + mean[i] * scale[i];
+    }
+    act->gamma = dt_kit_floats(kit, DT_KIT_IN, gamma, c);
+    act->beta = dt_kit_floats(kit, DT_KIT_IN, beta, c);
+}
+
 dt_kit_act dt_kit_act_from(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w, float *nchw, const float *scale,
                            const float *bias, bool relu)
 {
@@ -277,6 +290,7 @@ dt_kit_act dt_kit_act_from(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t
     if (scale != NULL) {
         act.scale = dt_kit_floats(kit, DT_KIT_IN, scale, c);
         act.bias = dt_kit_floats(kit, DT_KIT_IN, bias, c);
+        add_parameters(kit, &act, c, scale, bias, mean, invstd);
     }
     for (int side = 0; side < DT_KIT_SIDES; side++) {
         act.act[side].raw = act.raw.t[side];
@@ -323,6 +337,8 @@ dt_bn_backward dt_kit_bn_backward(const dt_kit_act *act, dt_kit_buffer *sums, in
     return (dt_bn_backward){.x = &act->act[side],
                             .mean = act->mean->data[side],
                             .invstd = act->invstd->data[side],
+                            .gamma = act->gamma != NULL ? act->gamma->data[side] : NULL,
+                            .beta = act->beta != NULL ? act->beta->data[side] : NULL,
                             .sums = sums->data[side]};
 }
 

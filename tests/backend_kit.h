@@ -47,12 +47,13 @@ typedef struct dt_kit_tensor {
 typedef struct dt_kit_act {
     dt_kit_tensor raw;
     dt_kit_buffer *scale, *bias, *mean, *invstd;
+    dt_kit_buffer *gamma, *beta; /* that scale and bias came from */
     dt_act act[DT_KIT_SIDES];
 } dt_kit_act;
 
 typedef enum dt_kit_normalisation { DT_KIT_PLAIN, DT_KIT_NORMALISED, DT_KIT_NORMALISED_RELU } dt_kit_normalisation;
 
-enum { DT_KIT_MAX_BUFFERS = 32, DT_KIT_MAX_ARRAYS = 128 };
+enum { DT_KIT_MAX_BUFFERS = 40, DT_KIT_MAX_ARRAYS = 128 };
 
 typedef struct dt_kit {
     dt_kernels *side[DT_KIT_SIDES];

@@ -149,7 +149,8 @@ void norm_forward(norm *b, bool relu, bool has_sums)
     if (!has_sums)
         OK(ref->ops->bn_sums(ref, &b->act.raw, b->sums, &gradient_error));
     OK(ref->ops->bn_finalize(ref, &bn, &gradient_error));
-    b->backward = (dt_bn_backward){.x = &b->act, .mean = b->mean, .invstd = b->invstd, .sums = b->sums};
+    b->backward = (dt_bn_backward){
+        .x = &b->act, .mean = b->mean, .invstd = b->invstd, .gamma = b->gamma.floats, .beta = b->beta.floats, .sums = b->sums};
 }
 
 /* From dz and the sums to the gradients of gamma, beta and raw. */

@@ -3,7 +3,7 @@
  *   int code = dt_cuda_bn_sums(stream, &y, scratch, sums);
  *   if (code != 0) return dt_fail(err, DT_ERR_DEVICE, "bn_sums: %s", dt_cuda_launch_error(code));
  *
- * Implemented by layers/cuda/*.cu. nvcc compiles them for GPUs; g++ compiles the same files against tests/emulator, where every CUDA thread
+ * Implemented by the .cu files of layers/cuda. nvcc compiles them for GPUs; g++ compiles the same files against tests/emulator, where every CUDA thread
  * is a fiber and "device memory" is the host's. Callers need no CUDA header.
  *
  * For all of them:

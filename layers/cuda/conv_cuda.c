@@ -1,0 +1,216 @@
+/* conv_cuda.c: which graphs a convolution needs, and what is left to compose where the library has none of the fused ones.
+ *
+ *   wanted                           where the runner refuses
+ *   bnrelu + conv + sums, or conv + sums   conv; layers/conv.c writes the normalised input out and asks bn_sums
+ *   dgrad + drelu + dbn              dgrad; the BatchNorm asks bn_backward_reduce
+ *   dgrad +=                         dgrad into spare memory, and a sum
+ *   bnrelu + wgrad                   wgrad of the input written out
+ *   conv, dgrad, wgrad               none: an error
+ *
+ * Layers of one shape share one object, so each graph is planned, and timed, once. */
+#include "core/base/alloc.h"
+#include "layers/cuda/cuda_internal.h"
+
+/* What launch.h's kernels and the graphs' vectors need on the way. */
+enum { MULTIPLE_OF_CHANNELS = 16 };
+
+static bool same_desc(const dt_conv_desc *a, const dt_conv_desc *b)
+{
+    return a->n == b->n && a->c == b->c && a->h == b->h && a->w == b->w && a->k == b->k && a->r == b->r && a->s == b->s && a->stride == b->stride &&
+           a->pad == b->pad && a->for_training == b->for_training && a->reads_image == b->reads_image && a->input == b->input;
+}
+
+static dt_conv_desc desc_in_memory(const dt_conv *conv)
+{
+    dt_conv_desc d = conv->desc;
+    d.c = conv->c;
+    return d;
+}
+
+/* -- forward --------------------------------------------------------------------------------------------------------- */
+
+static dt_status try_forward(dt_cuda_kernels *ck, dt_conv *conv, int which, dt_error *err)
+{
+    dt_graph graph;
+    dt_conv_desc d = desc_in_memory(conv);
+    bool lazy = which == DT_CUDA_FORWARD_LAZY || which == DT_CUDA_FORWARD_LAZY_SUMS;
+    bool sums = which == DT_CUDA_FORWARD_SUMS || which == DT_CUDA_FORWARD_LAZY_SUMS;
+    dt_graph_conv_forward(&d, ck->base.dtype, lazy, sums, &graph);
+    if (lazy || sums)
+        return dt_cuda_plan_try(ck, &graph, &conv->plans[which], err);
+    return dt_cuda_plan_need(ck, &graph, &conv->plans[which], err);
+}
+
+/* Without training the sums are not wanted, but the graph that makes them may be the only one with a prologue. */
+static dt_status plan_forward(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, bool plain, dt_error *err)
+{
+    dt_cuda_plan *plans = conv->plans;
+    bool training = conv->desc.for_training;
+    if (lazy && !training)
+        DT_TRY(try_forward(ck, conv, DT_CUDA_FORWARD_LAZY, err));
+    if (lazy && !plans[DT_CUDA_FORWARD_LAZY].plan)
+        DT_TRY(try_forward(ck, conv, DT_CUDA_FORWARD_LAZY_SUMS, err));
+    bool has_lazy = plans[DT_CUDA_FORWARD_LAZY].plan || plans[DT_CUDA_FORWARD_LAZY_SUMS].plan;
+    bool needs_plain = plain || !has_lazy;
+    if (needs_plain && training && ck->is_half)
+        DT_TRY(try_forward(ck, conv, DT_CUDA_FORWARD_SUMS, err));
+    if (needs_plain && !plans[DT_CUDA_FORWARD_SUMS].plan)
+        DT_TRY(try_forward(ck, conv, DT_CUDA_FORWARD, err));
+    if (has_lazy)
+        conv->fusions |= DT_CONV_FUSE_PROLOGUE;
+    if ((!needs_plain || plans[DT_CUDA_FORWARD_SUMS].plan) && (!has_lazy || plans[DT_CUDA_FORWARD_LAZY_SUMS].plan))
+        conv->fusions |= DT_CONV_FUSE_SUMS;
+    return DT_OK;
+}
+
+/* -- backward -------------------------------------------------------------------------------------------------------- */
+
+static dt_status plan_backward_weights(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, bool plain, dt_error *err)
+{
+    dt_graph graph;
+    dt_conv_desc d = desc_in_memory(conv);
+    if (lazy) {
+        dt_graph_conv_backward_weights(&d, ck->base.dtype, true, &graph);
+        DT_TRY(dt_cuda_plan_try(ck, &graph, &conv->plans[DT_CUDA_WEIGHTS_LAZY], err));
+        if (conv->plans[DT_CUDA_WEIGHTS_LAZY].plan)
+            conv->fusions |= DT_CONV_FUSE_WEIGHTS_PROLOGUE;
+    }
+    if (!plain && conv->plans[DT_CUDA_WEIGHTS_LAZY].plan)
+        return DT_OK;
+    dt_graph_conv_backward_weights(&d, ck->base.dtype, false, &graph);
+    return dt_cuda_plan_need(ck, &graph, &conv->plans[DT_CUDA_WEIGHTS], err);
+}
+
+static dt_status plan_backward_data(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, bool plain, dt_error *err)
+{
+    dt_graph graph;
+    dt_conv_desc d = desc_in_memory(conv);
+    if (lazy) {
+        dt_graph_conv_backward_data_bn(&d, ck->base.dtype, &graph);
+        DT_TRY(dt_cuda_plan_try(ck, &graph, &conv->plans[DT_CUDA_DATA_BN], err));
+        if (conv->plans[DT_CUDA_DATA_BN].plan)
+            conv->fusions |= DT_CONV_FUSE_BACKWARD_EPILOGUE;
+    }
+    dt_graph_conv_backward_data(&d, ck->base.dtype, true, &graph);
+    DT_TRY(dt_cuda_plan_try(ck, &graph, &conv->plans[DT_CUDA_DATA_ADD], err));
+    conv->fusions |= DT_CONV_FUSE_BACKWARD_ADD; /* fused or composed here */
+    if (!conv->plans[DT_CUDA_DATA_ADD].plan)
+        DT_TRY(dt_cuda_reserve(ck, &ck->spare, dt_cuda_tensor_bytes(&ck->base, d.n, d.c, d.h, d.w), "a gradient that is to be added", err));
+    else if (!plain && conv->plans[DT_CUDA_DATA_BN].plan)
+        return DT_OK;
+    dt_graph_conv_backward_data(&d, ck->base.dtype, false, &graph);
+    return dt_cuda_plan_need(ck, &graph, &conv->plans[DT_CUDA_DATA], err);
+}
+
+/* -- create and destroy ------------------------------------------------------------------------------------------------ */
+
+static dt_status check(const dt_conv_desc *d, dt_error *err)
+{
+    if (d->n < 1 || d->r < 1 || d->s < 1 || d->stride < 1 || d->pad < 0 || d->h + 2 * d->pad < d->r || d->w + 2 * d->pad < d->s)
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "convolution: filters of %lldx%lld, stride %lld, pad %lld do not fit %lld images of %lldx%lld", (long long)d->r,
+                       (long long)d->s, (long long)d->stride, (long long)d->pad, (long long)d->n, (long long)d->h, (long long)d->w);
+    if (d->k < 1 || d->k % MULTIPLE_OF_CHANNELS != 0 || (d->c != 3 && (d->c < 1 || d->c % MULTIPLE_OF_CHANNELS != 0)))
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "convolution: %lld -> %lld channels: the GPU wants multiples of %d, and 3 for an image", (long long)d->c,
+                       (long long)d->k, MULTIPLE_OF_CHANNELS);
+    return DT_OK;
+}
+
+static dt_status reserve_memory(dt_cuda_kernels *ck, const dt_conv *conv, dt_error *err)
+{
+    const dt_conv_desc *d = &conv->desc;
+    int64_t channels = d->c > d->k ? d->c : d->k;
+    DT_TRY(dt_cuda_reserve(ck, &ck->weights, dt_cuda_filter_elems(conv) * (int64_t)sizeof(float), "a layer's weights", err));
+    DT_TRY(dt_cuda_reserve(ck, &ck->vectors, 3 * channels * (int64_t)sizeof(float), "vectors of channels", err));
+    if (ck->plan_only)
+        return DT_OK;
+    return dt_cuda_reserve(ck, &ck->reduction, dt_cuda_sums_scratch_bytes(channels), "sums", err);
+}
+
+static dt_status prepare(dt_cuda_kernels *ck, dt_conv *conv, dt_error *err)
+{
+    const dt_conv_desc *d = &conv->desc;
+    bool lazy = ck->is_half && !d->reads_image && d->input != DT_CONV_INPUT_PLAIN, plain = d->input != DT_CONV_INPUT_LAZY;
+    DT_TRY(plan_forward(ck, conv, lazy, plain, err));
+    if (d->for_training)
+        DT_TRY(plan_backward_weights(ck, conv, lazy, plain, err));
+    if (d->for_training && !d->reads_image)
+        DT_TRY(plan_backward_data(ck, conv, lazy, plain, err));
+    return reserve_memory(ck, conv, err);
+}
+
+static void destroy_object(dt_cuda_kernels *ck, dt_conv *conv)
+{
+    for (int i = 0; i < DT_CUDA_N_PLANS; i++)
+        dt_cuda_plan_destroy(ck, &conv->plans[i]);
+    dt_free(conv);
+}
+
+static dt_status create_object(dt_cuda_kernels *ck, const dt_conv_desc *desc, dt_conv **conv, dt_error *err)
+{
+    DT_TRY(check(desc, err));
+    dt_conv *made = dt_calloc(1, sizeof *made);
+    if (!made)
+        return dt_fail_memory(err, sizeof *made, "a convolution");
+    made->desc = *desc;
+    made->c = desc->c == 3 ? 4 : desc->c;
+    dt_status status = prepare(ck, made, err);
+    if (status != DT_OK) {
+        destroy_object(ck, made);
+        return status;
+    }
+    *conv = made;
+    return DT_OK;
+}
+
+dt_status dt_cuda_conv_create(dt_kernels *k, const dt_conv_desc *desc, dt_conv **conv, dt_error *err)
+{
+    dt_cuda_kernels *ck = dt_cuda(k);
+    dt_conv **at = &ck->convs;
+    while (*at && !same_desc(&(*at)->desc, desc))
+        at = &(*at)->next;
+    if (ck->is_half)
+        DT_TRY(dt_cuda_half_scales_reserve(ck, desc->k, err));
+    if (!*at) {
+        dt_conv *made = NULL;
+        DT_TRY(create_object(ck, desc, &made, err));
+        *at = made;
+    }
+    (*at)->n_users++;
+    *conv = *at;
+    return DT_OK;
+}
+
+void dt_cuda_conv_destroy(dt_kernels *k, dt_conv *conv)
+{
+    dt_cuda_kernels *ck = dt_cuda(k);
+    if (!conv)
+        return;
+    dt_cuda_half_scales_forget(ck);
+    if (--conv->n_users > 0)
+        return;
+    for (dt_conv **at = &ck->convs; *at; at = &(*at)->next)
+        if (*at == conv) {
+            *at = conv->next;
+            break;
+        }
+    destroy_object(ck, conv);
+}
+
+unsigned dt_cuda_conv_fusions(dt_kernels *k, const dt_conv *conv)
+{
+    (void)k;
+    return conv->fusions;
+}
+
+int64_t dt_cuda_conv_weights_elems(dt_kernels *k, const dt_conv *conv)
+{
+    (void)k;
+    return dt_cuda_filter_elems(conv);
+}
+
+/* Nothing is kept for one convolution: values_changed refreshes the mirror of all. */
+dt_status dt_cuda_conv_weights_changed(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err)
+{
+    (void)k, (void)conv, (void)w, (void)err;
+    return DT_OK;
+}

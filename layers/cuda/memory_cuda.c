@@ -1,0 +1,141 @@
+/* memory_cuda.c: blocks of device memory, and the way in and out of the backend's layouts (slow, blocking: for tests, initial weights and
+ * checkpoints). */
+#include "core/base/alloc.h"
+#include "layers/cuda/cuda_internal.h"
+#include "layers/half.h"
+
+dt_status dt_cuda_reserve(dt_cuda_kernels *ck, dt_cuda_block *block, int64_t bytes, const char *what, dt_error *err)
+{
+    dt_device *device = ck->base.device;
+    if (bytes <= block->bytes)
+        return DT_OK;
+    if (ck->plan_only) {
+        block->bytes = bytes;
+        return DT_OK;
+    }
+    /* The old block may be in use by what is enqueued: free waits for it. Freed first, so that both need not fit. */
+    device->ops->free(device, block->data);
+    *block = (dt_cuda_block){0};
+    char *data = device->ops->alloc(device, bytes);
+    if (!data)
+        return dt_fail(err, DT_ERR_MEMORY, "the GPU has no room for %lld bytes for %s: take a smaller --batch", (long long)bytes, what);
+    *block = (dt_cuda_block){.data = data, .bytes = bytes};
+    return DT_OK;
+}
+
+void dt_cuda_release(dt_cuda_kernels *ck, dt_cuda_block *block)
+{
+    if (block->data)
+        ck->base.device->ops->free(ck->base.device, block->data);
+    *block = (dt_cuda_block){0};
+}
+
+/* -- copies through the host ------------------------------------------------------------------------------------------- */
+
+static dt_status upload(dt_cuda_kernels *ck, void *device_data, const void *host, int64_t bytes, dt_error *err)
+{
+    dt_device *device = ck->base.device;
+    DT_TRY(device->ops->copy(device, device_data, host, bytes, DT_COPY_TO_DEVICE, NULL, err));
+    return device->ops->stream_wait(device, NULL, err);
+}
+
+static dt_status download(dt_cuda_kernels *ck, const void *device_data, void *host, int64_t bytes, dt_error *err)
+{
+    dt_device *device = ck->base.device;
+    DT_TRY(device->ops->copy(device, host, device_data, bytes, DT_COPY_TO_HOST, NULL, err));
+    return device->ops->stream_wait(device, NULL, err);
+}
+
+/* -- activations: NCHW float32 on the host, NHWC of the dtype on the device ------------------------------------------------ */
+
+int64_t dt_cuda_tensor_bytes(dt_kernels *k, int64_t n, int64_t c, int64_t h, int64_t w)
+{
+    return n * dt_cuda_channels(c, h, w) * h * w * dt_cuda_elem_bytes(dt_cuda(k));
+}
+
+static void put(void *memory, int64_t at, dt_dtype dtype, float v)
+{
+    if (dtype == DT_F16)
+        ((uint16_t *)memory)[at] = dt_half_from_float(v);
+    else if (dtype == DT_BF16)
+        ((uint16_t *)memory)[at] = dt_bfloat_from_float(v);
+    else
+        ((float *)memory)[at] = v;
+}
+
+static float get(const void *memory, int64_t at, dt_dtype dtype)
+{
+    if (dtype == DT_F16)
+        return dt_half_to_float(((const uint16_t *)memory)[at]);
+    if (dtype == DT_BF16)
+        return dt_bfloat_to_float(((const uint16_t *)memory)[at]);
+    return ((const float *)memory)[at];
+}
+
+dt_status dt_cuda_tensor_import(dt_kernels *k, const float *nchw, const dt_tensor *t, dt_error *err)
+{
+    int64_t channels = dt_cuda_channels(t->c, t->h, t->w), pixels = t->h * t->w, bytes = dt_cuda_tensor_bytes(k, t->n, t->c, t->h, t->w);
+    void *host = dt_calloc(1, (size_t)bytes);
+    if (!host)
+        return dt_fail_memory(err, (size_t)bytes, "a tensor on its way to the GPU");
+    for (int64_t n = 0; n < t->n; n++)
+        for (int64_t c = 0; c < t->c; c++)
+            for (int64_t i = 0; i < pixels; i++)
+                put(host, (n * pixels + i) * channels + c, k->dtype, nchw[(n * t->c + c) * pixels + i]);
+    dt_status status = upload(dt_cuda(k), t->data, host, bytes, err);
+    dt_free(host);
+    return status;
+}
+
+dt_status dt_cuda_tensor_export(dt_kernels *k, const dt_tensor *t, float *nchw, dt_error *err)
+{
+    int64_t channels = dt_cuda_channels(t->c, t->h, t->w), pixels = t->h * t->w, bytes = dt_cuda_tensor_bytes(k, t->n, t->c, t->h, t->w);
+    void *host = dt_alloc((size_t)bytes);
+    if (!host)
+        return dt_fail_memory(err, (size_t)bytes, "a tensor on its way from the GPU");
+    dt_status status = download(dt_cuda(k), t->data, host, bytes, err);
+    for (int64_t n = 0; n < t->n && status == DT_OK; n++)
+        for (int64_t c = 0; c < t->c; c++)
+            for (int64_t i = 0; i < pixels; i++)
+                nchw[(n * t->c + c) * pixels + i] = get(host, (n * pixels + i) * channels + c, k->dtype);
+    dt_free(host);
+    return status;
+}
+
+/* -- weights: OIHW on the host, KRSC on the device, both float32 ------------------------------------------------------------- */
+
+/* The place of w[k][c][r][s] in KRSC, with as many channels as there are in memory. */
+static int64_t krsc_place(const dt_conv *conv, int64_t k, int64_t c, int64_t tap)
+{
+    return (k * conv->desc.r * conv->desc.s + tap) * conv->c + c;
+}
+
+dt_status dt_cuda_conv_weights_import(dt_kernels *k, const dt_conv *conv, const float *oihw, float *w, dt_error *err)
+{
+    int64_t taps = conv->desc.r * conv->desc.s, n = dt_cuda_filter_elems(conv);
+    float *krsc = dt_calloc((size_t)n, sizeof *krsc);
+    if (!krsc)
+        return dt_fail_memory(err, (size_t)n * sizeof *krsc, "weights on their way to the GPU");
+    for (int64_t filter = 0; filter < conv->desc.k; filter++)
+        for (int64_t c = 0; c < conv->desc.c; c++)
+            for (int64_t tap = 0; tap < taps; tap++)
+                krsc[krsc_place(conv, filter, c, tap)] = oihw[(filter * conv->desc.c + c) * taps + tap];
+    dt_status status = upload(dt_cuda(k), w, krsc, n * (int64_t)sizeof *krsc, err);
+    dt_free(krsc);
+    return status;
+}
+
+dt_status dt_cuda_conv_weights_export(dt_kernels *k, const dt_conv *conv, const float *w, float *oihw, dt_error *err)
+{
+    int64_t taps = conv->desc.r * conv->desc.s, n = dt_cuda_filter_elems(conv);
+    float *krsc = dt_alloc((size_t)n * sizeof *krsc);
+    if (!krsc)
+        return dt_fail_memory(err, (size_t)n * sizeof *krsc, "weights on their way from the GPU");
+    dt_status status = download(dt_cuda(k), w, krsc, n * (int64_t)sizeof *krsc, err);
+    for (int64_t filter = 0; filter < conv->desc.k && status == DT_OK; filter++)
+        for (int64_t c = 0; c < conv->desc.c; c++)
+            for (int64_t tap = 0; tap < taps; tap++)
+                oihw[(filter * conv->desc.c + c) * taps + tap] = krsc[krsc_place(conv, filter, c, tap)];
+    dt_free(krsc);
+    return status;
+}
