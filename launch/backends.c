@@ -5,26 +5,57 @@
 #include "core/model/device_host.h"
 #include "layers/cpu/kernels_cpu.h"
 #include "layers/ref/kernels_ref.h"
+#ifdef DT_WITH_CUDA
+#include "layers/cuda/device_cuda.h"
+#endif
 
+#include <stdio.h>
 #include <string.h>
 
-typedef struct backend {
-    const char *name;
-    dt_status (*create_device)(int64_t n_threads, dt_device **device, dt_error *err);
-    dt_status (*create_kernels)(dt_device *device, int64_t n_threads, dt_kernels **kernels,
-        dt_error *err); /* DT_ERR_UNSUPPORTED: not on this machine */
-} backend;
+/* DT_ERR_UNSUPPORTED: not in this build, or not on this machine. Fill *backend as far as they come. */
+typedef dt_status create_backend(const dt_backend_options *options, dt_backend *backend, dt_error *err);
 
-static dt_status create_ref(dt_device *device, int64_t n_threads, dt_kernels **kernels, dt_error *err)
+#ifdef DT_WITH_CUDA
+static dt_status create_cuda(const dt_backend_options *options, dt_backend *backend, dt_error *err)
 {
-    (void)n_threads;
-    return dt_kernels_ref_create(device, DT_F32, kernels, err);
+    DT_TRY(dt_device_cuda_create(options->local_rank, options->local_size, &backend->device, err));
+    return dt_fail(err, DT_ERR_UNSUPPORTED, "the cuda backend is not complete");
+}
+#else
+static dt_status create_cuda(const dt_backend_options *options, dt_backend *backend, dt_error *err)
+{
+    (void)options, (void)backend;
+    return dt_fail(err, DT_ERR_UNSUPPORTED, "this build has no cuda backend: configure did not find CUDA, cuDNN and nvcc");
+}
+#endif
+
+static dt_status create_cpu(const dt_backend_options *options, dt_backend *backend, dt_error *err)
+{
+    DT_TRY(dt_device_host_create(options->n_threads, &backend->device, err));
+    return dt_kernels_cpu_create(backend->device, options->n_threads, &backend->kernels, err);
+}
+
+static dt_status create_ref(const dt_backend_options *options, dt_backend *backend, dt_error *err)
+{
+    DT_TRY(dt_device_host_create(options->n_threads, &backend->device, err));
+    return dt_kernels_ref_create(backend->device, options->precision, &backend->kernels, err);
 }
 
 /* Best first. */
-static const backend backends[] = {
-    {"cpu", dt_device_host_create, dt_kernels_cpu_create},
-    {"ref", dt_device_host_create, create_ref},
+static const struct {
+    const char *name;
+    bool is_built;
+    bool low_precision; /* fp16, bf16 and tf32 too */
+    bool by_auto;
+    create_backend *create;
+} backends[] = {
+#ifdef DT_WITH_CUDA
+    {"cuda", true, true, true, create_cuda},
+#else
+    {"cuda", false, true, false, create_cuda},
+#endif
+    {"cpu", true, false, true, create_cpu},
+    {"ref", true, true, false, create_ref},
 };
 enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
 
@@ -36,28 +67,70 @@ const char *const *dt_backend_names(void)
     return names;
 }
 
-static dt_status create(const backend *b, int64_t n_threads, dt_device **device, dt_kernels **kernels, dt_error *err)
+const char *dt_backend_list(void)
 {
-    dt_device *made = NULL;
-    DT_TRY(b->create_device(n_threads, &made, err));
-    dt_status status = b->create_kernels(made, n_threads, kernels, err);
-    if (status == DT_OK)
-        *device = made;
-    else
-        made->ops->destroy(made);
+    static char list[64];
+    list[0] = '\0';
+    for (int i = 0; i < N_BACKENDS; i++)
+        if (backends[i].is_built)
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", list[0] ? ", " : "", backends[i].name);
+    return list;
+}
+
+void dt_backend_destroy(dt_backend *backend)
+{
+    if (backend->kernels)
+        backend->kernels->ops->destroy(backend->kernels);
+    if (backend->library)
+        backend->library_destroy(backend->library);
+    if (backend->device)
+        backend->device->ops->destroy(backend->device);
+    *backend = (dt_backend){0};
+}
+
+static dt_status create(int row, const dt_backend_options *options, dt_backend *backend, dt_error *err)
+{
+    if (options->precision != DT_F32 && !backends[row].low_precision)
+        return dt_fail(err, DT_ERR_USAGE, "--precision %s needs a GPU: --backend %s computes in fp32 alone (--backend ref rounds as a GPU would, slowly)",
+                       dt_dtype_name(options->precision), backends[row].name);
+    dt_status status = backends[row].create(options, backend, err);
+    if (status != DT_OK)
+        dt_backend_destroy(backend);
     return status;
 }
 
-dt_status dt_backend_create(const char *name, int64_t n_threads, dt_device **device, dt_kernels **kernels, dt_error *err)
+static dt_status create_by_name(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err)
 {
-    bool is_auto = strcmp(name, "auto") == 0;
-    dt_status status = dt_fail(err, DT_ERR_USAGE, "--backend: there is no '%s'", name);
     for (int i = 0; i < N_BACKENDS; i++) {
-        if (!is_auto && strcmp(name, backends[i].name) != 0)
+        if (strcmp(name, backends[i].name) != 0)
             continue;
-        status = create(&backends[i], n_threads, device, kernels, err);
-        if (!is_auto || status != DT_ERR_UNSUPPORTED)
-            return status;
+        dt_status status = create(i, options, backend, err);
+        return status == DT_ERR_UNSUPPORTED ? dt_error_prefix(err, "--backend %s", name) : status;
     }
+    return dt_fail(err, DT_ERR_USAGE, "--backend: there is no '%s'", name);
+}
+
+dt_status dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err)
+{
+    char why[sizeof backend->why_no_gpu] = "";
+    dt_error mine = {0};
+    dt_status status = DT_ERR_UNSUPPORTED;
+    *backend = (dt_backend){0};
+    if (strcmp(name, "auto") != 0)
+        return create_by_name(name, options, backend, err);
+    for (int i = 0; i < N_BACKENDS && status == DT_ERR_UNSUPPORTED; i++) {
+        if (!backends[i].by_auto)
+            continue;
+        status = create(i, options, backend, &mine);
+        if (status == DT_ERR_UNSUPPORTED)
+            snprintf(why, sizeof why, "%.*s", (int)sizeof why - 1, mine.message);
+    }
+    if (status == DT_OK)
+        memcpy(backend->why_no_gpu, why, sizeof why);
+    else if (status == DT_ERR_USAGE && why[0])
+        status = dt_fail(err, status, "--precision %s needs a GPU, and there is none to be used: %s (--backend ref rounds as a GPU would, slowly)",
+                         dt_dtype_name(options->precision), why);
+    else if (err)
+        *err = mine;
     return status;
 }

@@ -1,15 +1,42 @@
-/* backends.h: the compute backends of this build. To add one: a row in backends.c. */
+/* backends.h: the compute backends. To add one: a row in backends.c.
+ *
+ *   dt_backend_options options = {.n_threads = 2, .local_rank = comm->local_rank, .local_size = comm->local_size, .precision = DT_F16};
+ *   dt_backend_create("auto", &options, &backend, err);
+ *   ... backend.kernels, backend.device ...
+ *   dt_backend_destroy(&backend);
+ */
 #ifndef DT_LAUNCH_BACKENDS_H
 #define DT_LAUNCH_BACKENDS_H
 
 #include "core/kernels.h"
+#include "core/training/config.h"
 
-/* "auto", then the backends, best first, ended by NULL. */
+typedef struct dt_backend_options {
+    int64_t n_threads;          /* compute threads, for backends on the host */
+    int local_rank, local_size; /* of this host's ranks: which GPU */
+    dt_dtype precision;
+    dt_autotune_kind autotune;
+} dt_backend_options;
+
+typedef struct dt_backend {
+    dt_device *device;
+    dt_kernels *kernels;
+    void *library;                   /* what else the backend needs, or NULL */
+    void (*library_destroy)(void *); /* after the kernels and before the device */
+    char why_no_gpu[256];            /* "auto" took another backend than cuda because of this; "": nothing to say */
+} dt_backend;
+
+/* "auto", then the backends, best first, ended by NULL; also those that this build has not got: asking for one tells why. */
 const char *const *dt_backend_names(void);
 
-/* Create the device and the kernels of backend `name`; "auto" takes the first one that works on this machine. n_threads compute
- * threads, for backends on the host. The caller ends them with kernels->ops->destroy, then device->ops->destroy. Local.
- * DT_ERR_UNSUPPORTED: this build or machine has not got it; DT_ERR_USAGE: no such name; DT_ERR_MEMORY. */
-dt_status dt_backend_create(const char *name, int64_t n_threads, dt_device **device, dt_kernels **kernels, dt_error *err);
+/* Those that this build has, "cuda, cpu, ref". Static storage. */
+const char *dt_backend_list(void);
+
+/* Create the device and the kernels of backend `name`; "auto" takes the first one that works on this machine in this precision. Local. The caller
+ * ends it with dt_backend_destroy, which accepts a zeroed one too. On failure *backend is zeroed.
+ * DT_ERR_UNSUPPORTED: this build or machine has not got it, with the reason; DT_ERR_USAGE: no such name, a precision that it has not got, or more
+ * ranks than GPUs; DT_ERR_MEMORY, DT_ERR_DEVICE. */
+dt_status dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err);
+void dt_backend_destroy(dt_backend *backend);
 
 #endif

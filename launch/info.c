@@ -7,9 +7,15 @@
 #include "launch/machine.h"
 #include "launch/ranks.h"
 #include "launch/table.h"
+#ifdef DT_WITH_CUDA
+#include "layers/cuda/device_cuda.h"
+#endif
 
 #include <hdf5.h>
 #include <mpi.h>
+#ifdef DT_WITH_NCCL
+#include <nccl.h>
+#endif
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +42,56 @@ static void mpi_version(char *out, size_t out_bytes)
     snprintf(out, out_bytes, "%.*s", (int)strcspn(text, ",\n"), text);
 }
 
+#ifdef DT_WITH_CUDA
+static dt_status add_cuda(dt_table *table, dt_error *err)
+{
+    dt_cuda_versions versions;
+    dt_device_cuda_versions(&versions);
+    ADD("CUDA", "%s (built in, with nvcc %s), newest that the driver supports: %s", versions.runtime, DT_NVCC_VERSION, versions.driver);
+    ADD("CUDA kernels", "compiled for compute capabilities %s", DT_CUDA_ARCHS);
+    ADD("cuDNN", "%s (built with %s)", versions.cudnn, DT_CUDNN_VERSION);
+#ifdef DT_WITH_NCCL
+    int nccl = 0;
+    (void)ncclGetVersion(&nccl);
+    ADD("NCCL", "%d.%d.%d (built with %s)", nccl / 10000, nccl / 100 % 100, nccl % 100, DT_NCCL_VERSION);
+#else
+    ADD("NCCL", "not built in");
+#endif
+    return DT_OK;
+}
+
+static dt_status add_gpus(dt_table *table, const dt_machine *m, dt_error *err)
+{
+    char text[256] = "";
+    int n = dt_device_cuda_count(text, sizeof text);
+    if (n == 0)
+        ADD("GPUs", "%d in this host, none to be used: %s", m->n_gpus, text);
+    for (int i = 0; i < n; i++) {
+        dt_device_cuda_describe(i, text, sizeof text);
+        ADD(i ? "" : "GPUs", "%d: %s", i, text);
+    }
+    return DT_OK;
+}
+#else
+static dt_status add_cuda(dt_table *table, dt_error *err)
+{
+    ADD("CUDA, cuDNN, NCCL", "not built in");
+    return DT_OK;
+}
+
+static dt_status add_gpus(dt_table *table, const dt_machine *m, dt_error *err)
+{
+    char gpus[512] = "";
+    for (int i = 0; i < m->n_gpus; i++)
+        snprintf(gpus + strlen(gpus), sizeof gpus - strlen(gpus), "%s%s", gpus[0] ? ", " : "", m->gpu_model[i]);
+    if (m->n_gpus > 0)
+        ADD("GPUs", "%d: %s%s%s; this build has no cuda backend", m->n_gpus, gpus, m->gpu_driver[0] ? "; driver " : "", m->gpu_driver);
+    else
+        ADD("GPUs", "none found");
+    return DT_OK;
+}
+#endif
+
 static dt_status add_built_in(dt_table *table, dt_error *err)
 {
     char mpi[128], hdf5[32];
@@ -46,11 +102,8 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
     snprintf(hdf5, sizeof hdf5, "%u.%u.%u", major, minor, release);
     ADD("dtrain", "%s", PACKAGE_VERSION);
     ADD("compiler", "%s, CFLAGS %s, sanitizer %s", DT_BUILD_CC, DT_BUILD_CFLAGS, DT_BUILD_SANITIZER);
+    ADD("backends", "%s", dt_backend_list());
     char names[64] = "";
-    for (const char *const *name = dt_backend_names() + 1; *name; name++)
-        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", names[0] ? ", " : "", *name);
-    ADD("backends", "%s", names);
-    names[0] = '\0';
     for (const char *const *name = dt_comm_names() + 1; *name; name++)
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", names[0] ? ", " : "", *name);
     ADD("communication", "%s", names);
@@ -63,12 +116,7 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
     ADD("libconfig", "%s", DT_LIBCONFIG_VERSION);
     ADD("xxHash", "%u.%u.%u (built with %s)", XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100, XXH_versionNumber() % 100,
         DT_XXHASH_VERSION);
-#ifdef HAVE_CUDA
-    ADD("CUDA", "headers %s found, but this version has no CUDA backend", DT_CUDA_VERSION);
-#else
-    ADD("CUDA, cuDNN, NCCL", "not built in");
-#endif
-    return DT_OK;
+    return add_cuda(table, err);
 }
 
 /* -- what is found
@@ -76,7 +124,7 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
 
 static dt_status add_found(dt_table *table, dt_error *err)
 {
-    char cpus[256] = "", gpus[512] = "";
+    char cpus[256] = "";
     dt_launch_env env;
     dt_machine m;
     cpu_set_t set;
@@ -104,13 +152,7 @@ static dt_status add_found(dt_table *table, dt_error *err)
             GIB(m.memory_limit_bytes));
     else
         ADD("memory", "%.1f GiB, %.1f available", GIB(m.memory_bytes), GIB(m.memory_available_bytes));
-    for (int i = 0; i < m.n_gpus; i++)
-        snprintf(gpus + strlen(gpus), sizeof gpus - strlen(gpus), "%s%s", gpus[0] ? ", " : "", m.gpu_model[i]);
-    if (m.n_gpus > 0)
-        ADD("GPUs", "%d: %s%s%s; this version does not use them", m.n_gpus, gpus, m.gpu_driver[0] ? "; driver " : "", m.gpu_driver);
-    else
-        ADD("GPUs", "none found");
-    return DT_OK;
+    return add_gpus(table, &m, err);
 }
 
 dt_status dt_command_info(int argc, char **argv, dt_session *session, bool *local, dt_error *err)

@@ -24,7 +24,9 @@ static const char *const schedules[] = {"cosine", "poly", "step", "constant", NU
 static const char *const augments[] = {"standard", "none", NULL};
 static const char *const resumes[] = {"auto", "never", "must", NULL};
 static const char *const precisions[] = {"fp32", "fp16", "bf16", "tf32", NULL};
-static const char *const optimizers[] = {"sgd", NULL};
+static const char *const inputs[] = {"loader", "synthetic", NULL};
+static const char *const autotunes[] = {"full", "heuristic", "off", NULL};
+static const char *const optimizers[] = {"sgd", "lars", NULL};
 
 static const char *const *archs_or_auto(void)
 {
@@ -46,8 +48,9 @@ static const dt_option table[] = {
              "dtrain trains the built-in demo"},
     {ROW("image-size", "PIXELS", BOTH, DATA, INT, config.image_size), .min = 16, .max = 2048, .by_default = "224",
      .help = "height and width that images are brought to"},
-    {ROW("batch", "N", BOTH, DATA, INT, config.batch), .min = 1, .max = 65536, .by_default = "32",
-     .help = "images per rank and micro-batch; the global batch is N x ranks x --accumulate"},
+    {ROW("batch", "N", BOTH, DATA, INT, config.batch), .min = 1, .max = 65536, .word_for_zero = "auto", .by_default = "32",
+     .help = "images per rank and micro-batch; the global batch is N x ranks x --accumulate. auto: the largest whose memory all ranks have, a "
+             "multiple of 8; --lr is yours to scale"},
     {ROW("augment", "KIND", TRAIN, DATA, CHOICE, config.augment), .choices = augments, .by_default = "standard",
      .help = "standard: random-resized-crop and flip; none: the whole image, resized and centred"},
     {ROW("crop-scale", "MIN,MAX", TRAIN, DATA, RANGE, config.crop_scale_min), .min = 0, .max = 1, .above_min = true, .by_default = "0.08,1",
@@ -60,6 +63,11 @@ static const dt_option table[] = {
      .help = "train on the files in sorted order"},
     {ROW("max-broken", "FRACTION", BOTH, DATA, REAL, config.max_broken), .min = 0, .max = 1, .by_default = "0.01",
      .help = "stop when more than this fraction of the files turns out to be broken"},
+    {ROW("resize-schedule", "SIZE:SHARE,...", TRAIN, DATA, PATH, config.resize_schedule), .by_default = "",
+     .help = "train at growing sizes: 160:0,192:0.6,224:0.85 takes images of 160 pixels at first, of 192 from 60% of the epochs on, of 224 from 85% on. "
+             "Evaluation is always at --image-size. If not given: --image-size throughout"},
+    {ROW("input", "KIND", TRAIN, DATA, CHOICE, config.input), .choices = inputs, .by_default = "loader",
+     .help = "loader: the images; synthetic: the same few batches of random pixels over and over, which measures the network alone"},
 
     {ROW("arch", "NAME", TRAIN, MODEL, NAME, config.arch), .get_choices = dt_resnet_names, .by_default = "resnet50",
      .help = "the network"},
@@ -81,7 +89,16 @@ static const dt_option table[] = {
     {ROW("accumulate", "N", TRAIN, OPTIMIZATION, INT, config.accumulate), .min = 1, .max = 65536, .by_default = "1",
      .help = "micro-batches per optimizer step"},
     {ROW("optimizer", "NAME", TRAIN, OPTIMIZATION, NAME, config.optimizer), .choices = optimizers, .by_default = "sgd",
-     .help = "stochastic gradient descent with momentum"},
+     .help = "sgd: stochastic gradient descent with momentum; lars: the same, but each weight tensor's rate is --lr x --lars-trust x |w| / (|g| + "
+             "--weight-decay x |w|), which stands batches of many thousands; BatchNorm and biases stay with sgd"},
+    {ROW("lars-trust", "T", TRAIN, OPTIMIZATION, REAL, config.lars_trust), .min = 0, .max = 1, .above_min = true, .by_default = "0.001",
+     .help = "with --optimizer lars: the trust coefficient; --lr is then some 2 to 20"},
+    {ROW("ema", "DECAY", TRAIN, OPTIMIZATION, REAL, config.ema_decay), .min = 0, .max = 0.999999, .by_default = "0",
+     .help = "keep running averages of the weights, average = DECAY x average + (1 - DECAY) x weight after every step; evaluation and --export take them. 0: "
+             "none"},
+    {ROW("loss-scale", "S", TRAIN, OPTIMIZATION, REAL, config.loss_scale_init), .min = 1, .max = 16777216, .by_default = "65536",
+     .help = "with --precision fp16: what the loss is multiplied by at first, so that small gradients do not vanish. It halves when gradients overflow (that "
+             "step is skipped) and doubles after 2000 good steps"},
     {ROW("lr", "RATE", TRAIN, OPTIMIZATION, REAL, config.lr), .min = 0, .max = 1000, .by_default = "0.1",
      .help = "peak learning rate. 0.1 suits a global batch of 256; scale it in proportion"},
     {ROW("momentum", "M", TRAIN, OPTIMIZATION, REAL, config.momentum), .min = 0, .max = 0.9999, .by_default = "0.9",
@@ -112,6 +129,8 @@ static const dt_option table[] = {
      .help = "newest checkpoints that are kept"},
     {ROW("eval-every", "EPOCHS", TRAIN, RUN, REAL, config.eval_every), .min = 0, .max = 1000000, .by_default = "1",
      .help = "epochs between evaluations; 0: only at the end"},
+    {ROW("profile", "STEPS", TRAIN, RUN, INT, config.profile_steps), .min = 0, .max = 100000, .by_default = "0",
+     .help = "measure every layer over so many steps, print a table of times and bandwidths, and stop; 0: train"},
     {ROW("log-every", "SECONDS", BOTH, RUN, REAL, config.log_every_s), .min = 0, .max = 86400, .by_default = "5", .per_rank = true,
      .help = "seconds between progress lines where there is no terminal"},
 
@@ -119,8 +138,16 @@ static const dt_option table[] = {
      .help = "what computes; auto: the fastest one that works here; ref is for checking the others"},
     {ROW("comm", "NAME", BOTH, MACHINE, NAME, config.comm), .get_choices = dt_comm_names, .by_default = "auto",
      .help = "how ranks talk; auto: MPI if mpirun or srun has started the program, else one rank by itself"},
+    {ROW("comm-timeout", "SECONDS", BOTH, MACHINE, REAL, config.comm_timeout_s), .min = 1, .max = 86400, .by_default = "600",
+     .help = "a rank that has waited so long for others gives up and names those that did not come"},
     {ROW("precision", "TYPE", BOTH, MACHINE, CHOICE, config.precision), .choices = precisions, .by_default = "fp32",
-     .help = "arithmetic of the network; all but fp32 need a GPU"},
+     .help = "arithmetic of the network. fp16: half the memory traffic of fp32, on tensor cores, with master weights in fp32; bf16: the same in another format; "
+             "tf32: fp32 whose products are rounded. All but fp32 need a GPU (or --backend ref, which rounds as one would, slowly)"},
+    {ROW("autotune", "KIND", BOTH, MACHINE, CHOICE, config.autotune), .choices = autotunes, .by_default = "full", .per_rank = true,
+     .help = "how the GPU's convolution algorithms are chosen. full: the first run on a GPU times all of them and remembers the fastest; heuristic: of the "
+             "library's favourites; off: take its first"},
+    {ROW("no-graph", NULL, TRAIN, MACHINE, FLAG, config.no_graph), .by_default = "no",
+     .help = "enqueue each step's work anew instead of launching it as one captured graph: the same bits, slower, and errors are found where they arise"},
     {ROW("threads", "N", BOTH, MACHINE, INT, config.threads), .min = 0, .max = 4096, .by_default = "0", .per_rank = true,
      .help = "compute threads per rank; 0: this rank's share of the host's cores (or OMP_NUM_THREADS)"},
     {ROW("workers", "N", BOTH, MACHINE, INT, config.workers), .min = 0, .max = 1024, .by_default = "0", .per_rank = true,
@@ -187,7 +214,7 @@ static const char *range_text(const dt_option *o, char *out, size_t out_bytes)
     else if (o->above_min)
         snprintf(out, out_bytes, "more than %.15g, up to %.15g", o->min, o->max);
     else
-        snprintf(out, out_bytes, "%.15g to %.15g", o->min, o->max);
+        snprintf(out, out_bytes, "%.15g to %.15g%s%s", o->min, o->max, o->word_for_zero ? ", or " : "", o->word_for_zero ? o->word_for_zero : "");
     return out;
 }
 
@@ -210,11 +237,13 @@ static bool whole_text_was_read(const char *text, const char *end)
 static dt_status set_int(const dt_option *o, void *field, const char *text, const char *where, dt_error *err)
 {
     char *end;
+    bool is_word = o->word_for_zero && strcmp(text, o->word_for_zero) == 0;
     errno = 0;
-    long long value = strtoll(text, &end, 10);
-    if (!whole_text_was_read(text, end))
-        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a whole number", where, text);
-    if (errno == ERANGE || !in_range(o, (double)value))
+    long long value = is_word ? 0 : strtoll(text, &end, 10);
+    if (!is_word && !whole_text_was_read(text, end))
+        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a whole number%s%s", where, text, o->word_for_zero ? ", nor " : "",
+                       o->word_for_zero ? o->word_for_zero : "");
+    if (!is_word && (errno == ERANGE || !in_range(o, (double)value)))
         return out_of_range(o, text, where, err);
     int64_t stored = value;
     memcpy(field, &stored, sizeof stored);
@@ -338,7 +367,10 @@ void dt_option_format(const dt_options *options, int row, char *out, size_t out_
     case DT_OPTION_UNFLAG: snprintf(out, out_bytes, "%s", *(const bool *)field != (o->type == DT_OPTION_UNFLAG) ? "yes" : "no"); break;
     case DT_OPTION_INT:
         memcpy(&whole, field, sizeof whole);
-        snprintf(out, out_bytes, "%lld", (long long)whole);
+        if (whole == 0 && o->word_for_zero)
+            snprintf(out, out_bytes, "%s", o->word_for_zero);
+        else
+            snprintf(out, out_bytes, "%lld", (long long)whole);
         break;
     case DT_OPTION_REAL:
         memcpy(reals, field, sizeof reals[0]);

@@ -75,6 +75,7 @@ typedef struct dt_option {
     bool above_min;       /* min itself is out of range */
     const char *const *choices;
     const char *const *(*get_choices)(void); /* where another file knows them */
+    const char *word_for_zero; /* INT: this word stands for 0, which is else out of range; NULL: none */
     const char *by_default;
     bool per_rank; /* ranks may differ in it */
     const char *help;
@@ -100,6 +101,8 @@ dt_status dt_options_read_file(const char *path, unsigned command, dt_options *o
 dt_status dt_options_read_text(const char *name, const char *text, unsigned command, dt_options *options, dt_error *err);
 void dt_options_apply_demo(dt_options *options); /* the demo's settings, for what is still at its default */
 dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err);
+/* config.resize_schedule, "SIZE:SHARE,SIZE:SHARE,...", into config.resize and config.n_resize. DT_ERR_USAGE. */
+dt_status dt_options_parse_resize(dt_config *config, dt_error *err);
 
 /* Puts "run.conf:3: " in front of an error that begins with the name of an option ("--out x: ...", "data: ...") whose value
  * stands on that line of the configuration file; leaves all others as they are. Returns err->status. */

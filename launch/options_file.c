@@ -74,6 +74,11 @@ static dt_status setting_text(const dt_option *o, const config_setting_t *s, con
         break;
     case DT_OPTION_INT:
     case DT_OPTION_REAL:
+        if (o->word_for_zero && type == CONFIG_TYPE_STRING && strcmp(config_setting_get_string(s), o->word_for_zero) == 0) {
+            ok = true;
+            snprintf(out, out_bytes, "%s", o->word_for_zero);
+            break;
+        }
         ok = is_number(type) && !(o->type == DT_OPTION_INT && type == CONFIG_TYPE_FLOAT);
         if (ok)
             number_text(s, line, out, out_bytes);
@@ -227,10 +232,11 @@ dt_status dt_options_locate(const dt_options *options, unsigned command, dt_erro
 
 /* -- writing ---------------------------------------------------------------------------------------------------------- */
 
-/* `value` as libconfig writes an option of this type. */
-static void write_value(FILE *out, dt_option_type type, const char *value)
+/* `value` as libconfig writes this option. */
+static void write_value(FILE *out, const dt_option *o, const char *value)
 {
-    switch (type) {
+    bool is_word = o->word_for_zero && strcmp(value, o->word_for_zero) == 0;
+    switch (is_word ? DT_OPTION_NAME : o->type) {
     case DT_OPTION_FLAG:
     case DT_OPTION_UNFLAG: fputs(strcmp(value, "yes") == 0 ? "true" : "false", out); return;
     case DT_OPTION_INT:
@@ -268,7 +274,7 @@ dt_status dt_options_write(const dt_options *options, unsigned command, const ch
         group = o->group;
         dt_option_format(options, row, value, sizeof value);
         fprintf(out, "%s = ", o->name);
-        write_value(out, o->type, value);
+        write_value(out, o, value);
         fputs(";\n", out);
     }
     bool failed = fclose(out) != 0;

@@ -215,6 +215,41 @@ static void shorten_the_warmup(dt_options *options)
         c->warmup_epochs = most;
 }
 
+static dt_status bad_resize(const dt_config *c, const char *why, dt_error *err)
+{
+    return dt_fail(err, DT_ERR_USAGE, "--resize-schedule: %s: %s; for example 160:0,192:0.6,224:0.85", c->resize_schedule, why);
+}
+
+dt_status dt_options_parse_resize(dt_config *c, dt_error *err)
+{
+    const char *at = c->resize_schedule;
+    c->n_resize = 0;
+    memset(c->resize, 0, sizeof c->resize);
+    while (*at) {
+        char *end;
+        long long size = strtoll(at, &end, 10);
+        if (end == at || *end != ':')
+            return bad_resize(c, "a list of SIZE:SHARE with commas is wanted", err);
+        at = end + 1;
+        double share = strtod(at, &end);
+        if (end == at || (*end != ',' && *end != '\0') || (*end == ',' && end[1] == '\0'))
+            return bad_resize(c, "a list of SIZE:SHARE with commas is wanted", err);
+        at = *end == ',' ? end + 1 : end;
+        if (c->n_resize == DT_RESIZE_MAX)
+            return bad_resize(c, "there are more than 16 sizes", err);
+        if (size < 16 || size > 2048)
+            return bad_resize(c, "a size is 16 to 2048 pixels", err);
+        if (!(share >= 0 && share < 1))
+            return bad_resize(c, "a share of the epochs is at least 0 and less than 1", err);
+        if (c->n_resize == 0 && share > 0)
+            return bad_resize(c, "the first share must be 0, where the training begins", err);
+        if (c->n_resize > 0 && share <= c->resize[c->n_resize - 1].share)
+            return bad_resize(c, "shares must ascend", err);
+        c->resize[c->n_resize++] = (dt_resize_point){.image_size = size, .share = share};
+    }
+    return DT_OK;
+}
+
 dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv, dt_options *options, dt_error *err)
 {
     parsed p = {.usage = usage};
@@ -237,7 +272,9 @@ dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv,
         shorten_the_warmup(options);
     if (is_train && !options->config.out[0])
         name_the_run(options);
-    dt_status status = dt_options_check(options, usage->bit, err);
+    dt_status status = dt_options_parse_resize(&options->config, err);
+    if (status == DT_OK)
+        status = dt_options_check(options, usage->bit, err);
     return status == DT_OK || !err ? status : dt_options_locate(options, usage->bit, err);
 }
 
@@ -246,9 +283,6 @@ dt_status dt_options_check(const dt_options *options, unsigned command, dt_error
     const dt_config *c = &options->config;
     if (!command)
         return DT_OK;
-    if (c->precision != DT_F32)
-        return dt_fail(err, DT_ERR_USAGE, "--precision %s needs the CUDA backend, which this build does not have; use --precision fp32",
-                       dt_dtype_name(c->precision));
     if (command == DT_COMMAND_EVAL && !options->weights[0])
         return dt_fail(err, DT_ERR_USAGE, "--weights is missing: what to evaluate, a .safetensors file or a run's folder");
     if (command == DT_COMMAND_EVAL && !c->data[0])
@@ -259,5 +293,7 @@ dt_status dt_options_check(const dt_options *options, unsigned command, dt_error
         return dt_fail(err, DT_ERR_USAGE, "--warmup-epochs: %g is more than --epochs %lld", c->warmup_epochs, (long long)c->epochs);
     if (c->nesterov && c->momentum <= 0)
         return dt_fail(err, DT_ERR_USAGE, "--nesterov needs a --momentum above 0");
+    if (c->profile_steps > 0 && c->n_resize > 1)
+        return dt_fail(err, DT_ERR_USAGE, "--profile measures one size: leave --resize-schedule out");
     return DT_OK;
 }

@@ -4,10 +4,11 @@
 
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
+#include "core/base/log.h"
 #include "core/training/agreement.h"
 #include "io/loader.h"
-#include "launch/backends.h"
 #include "launch/console.h"
+#include "launch/machine.h"
 #include "launch/ranks.h"
 #include "launch/table.h"
 
@@ -40,6 +41,19 @@ static dt_status check_same_options(const dt_options *options, unsigned command,
     return status;
 }
 
+static dt_status open_backend(dt_session *session, const dt_config *c, dt_error *err)
+{
+    const dt_backend_options options = {.n_threads = session->affinity.n_threads,
+                                        .local_rank = session->comm->local_rank,
+                                        .local_size = session->comm->local_size,
+                                        .precision = c->precision,
+                                        .autotune = c->autotune};
+    DT_TRY(dt_backend_create(c->backend, &options, &session->backend, err));
+    session->device = session->backend.device;
+    session->kernels = session->backend.kernels;
+    return DT_OK;
+}
+
 dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed, const dt_error *parse_error, dt_session *session,
     dt_error *err)
 {
@@ -54,15 +68,13 @@ dt_status dt_session_open(const dt_options *options, unsigned command, dt_status
     DT_TRY(dt_agree(comm, dt_fault_arm(getenv("DTRAIN_FAULT"), comm->rank, err), err));
     DT_TRY(check_same_options(options, command, comm, err));
     DT_TRY(dt_affinity_plan(comm, c->threads, c->workers, &session->affinity, err));
-    return dt_agree(comm, dt_backend_create(c->backend, session->affinity.n_threads, &session->device, &session->kernels, err), err);
+    dt_status status = dt_agree(comm, open_backend(session, c, err), err);
+    return status == DT_ERR_USAGE && err ? dt_options_locate(options, command, err) : status;
 }
 
 void dt_session_close(dt_session *session)
 {
-    if (session->kernels)
-        session->kernels->ops->destroy(session->kernels);
-    if (session->device)
-        session->device->ops->destroy(session->device);
+    dt_backend_destroy(&session->backend);
     dt_console_set_rank(NULL);
     if (session->comm)
         session->comm->ops->destroy(session->comm);
@@ -170,6 +182,19 @@ static dt_status print_ranks(const rank_row *rows, int n, dt_error *err)
     return status;
 }
 
+/* Nobody who has a GPU should wonder why a training is slow. */
+static void say_why_no_gpu(const dt_session *session)
+{
+    if (session->backend.why_no_gpu[0])
+        dt_log_info("no GPU is used, but --backend %s: %s", session->kernels->ops->name, session->backend.why_no_gpu);
+#ifndef DT_WITH_CUDA
+    dt_machine machine;
+    dt_machine_read(&machine);
+    if (machine.n_gpus > 0)
+        dt_log_warn("this host has an %s, but this build has no cuda backend: configure did not find CUDA, cuDNN and nvcc", machine.gpu_model[0]);
+#endif
+}
+
 dt_status dt_session_show(const dt_session *s, const dt_options *options, unsigned command, dt_error *err)
 {
     dt_comm *comm = s->comm;
@@ -189,6 +214,7 @@ dt_status dt_session_show(const dt_session *s, const dt_options *options, unsign
         status = print_options(s, options, command, err);
         if (status == DT_OK)
             status = print_ranks(all, comm->size, err);
+        say_why_no_gpu(s);
     }
     dt_free(all);
     return dt_agree(comm, status, err);

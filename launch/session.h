@@ -9,11 +9,13 @@
 #include "core/kernels.h"
 #include "core/source.h"
 #include "launch/affinity.h"
+#include "launch/backends.h"
 #include "launch/options.h"
 
 typedef struct dt_session {
     dt_comm *comm; /* NULL until there is one */
-    dt_device *device;
+    dt_backend backend;
+    dt_device *device; /* the backend's */
     dt_kernels *kernels;
     dt_affinity affinity;
 } dt_session;

@@ -17,6 +17,7 @@
 # fail MESSAGE           the case fails, and goes on
 # skip REASON            the case is skipped: nothing after it counts, up to the next begin; what it runs still runs
 # need_shared NAME       sets $SHARED to the shared data file NAME, or skips and returns 1:  need_shared x.tar && { ...; }
+# need_no_gpu            skips and returns 1 where there is an NVIDIA driver
 # long_case              skips and returns 1 unless `make check-long` runs it
 # ranks N CMD...         mpirun -np N CMD; use it behind expect_exit:  expect_exit 0 ranks 2 "$DTRAIN" ...
 # finish                 the last line: judges the last case, prints `N passed, N failed, N skipped`, exits
@@ -151,6 +152,13 @@ need_shared()
     SHARED=$TOP_SRCDIR/../shared/data/$1
     [ -r "$SHARED" ] && return 0
     skip "there is no ../shared/data/$1"
+    return 1
+}
+
+need_no_gpu()
+{
+    [ ! -e /proc/driver/nvidia ] && return 0
+    skip "there is an NVIDIA driver"
     return 1
 }
 

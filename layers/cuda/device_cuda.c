@@ -23,7 +23,7 @@ static dt_status failed(cudaError_t e, const char *what, dt_error *err)
 {
     if (e == cudaErrorMemoryAllocation)
         return dt_fail(err, DT_ERR_MEMORY, "CUDA: %s: there is not enough memory on the GPU", what);
-    return dt_fail(err, DT_ERR_INTERNAL, "CUDA: %s: %s (%s)", what, cudaGetErrorString(e), cudaGetErrorName(e));
+    return dt_fail(err, DT_ERR_DEVICE, "CUDA: %s: %s (%s)", what, cudaGetErrorString(e), cudaGetErrorName(e));
 }
 
 /* `e` of what asks nothing of the work before it: not to be found again by who asks next. */

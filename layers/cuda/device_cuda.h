@@ -12,7 +12,7 @@
 
 /* Rank local_rank of the local_size on this host takes GPU number local_rank, of those that CUDA_VISIBLE_DEVICES shows; where a launcher shows each
  * rank a GPU of its own, that one. Local. DT_ERR_UNSUPPORTED: no driver, one too old, no GPU, or a GPU that the kernels were not compiled for;
- * DT_ERR_USAGE: more ranks than GPUs; DT_ERR_MEMORY; DT_ERR_INTERNAL: the GPU reports an error. */
+ * DT_ERR_USAGE: more ranks than GPUs; DT_ERR_MEMORY; DT_ERR_DEVICE: the GPU reports an error. */
 dt_status dt_device_cuda_create(int local_rank, int local_size, dt_device **device, dt_error *err);
 
 /* How many GPUs a process could use here; 0: none, and `why` says why. Makes no context. */

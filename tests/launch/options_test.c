@@ -148,8 +148,8 @@ static void words_too_many_and_too_few_are_refused(void)
 
 static void a_value_out_of_range_is_refused_with_the_range(void)
 {
-    CHECK_REFUSED("--batch: 0 is out of range: 1 to 65536", train, "--batch", "0");
-    CHECK_REFUSED("--batch: 99999999999999999999 is out of range: 1 to 65536", train, "--batch", "99999999999999999999");
+    CHECK_REFUSED("--batch: 0 is out of range: 1 to 65536, or auto", train, "--batch", "0");
+    CHECK_REFUSED("--batch: 99999999999999999999 is out of range: 1 to 65536, or auto", train, "--batch", "99999999999999999999");
     CHECK_REFUSED("--steps: -1 is out of range: 0 or more", train, "--steps=-1");
     CHECK_REFUSED("--crop-scale: 0 is out of range: more than 0, up to 1", train, "--crop-scale", "0,1");
     CHECK_REFUSED("--crop-scale: the first of 0.9,0.5 is larger than the second", train, "--crop-scale", "0.9,0.5");
@@ -159,9 +159,9 @@ static void a_value_out_of_range_is_refused_with_the_range(void)
 
 static void a_value_of_the_wrong_type_is_refused(void)
 {
-    CHECK_REFUSED("--batch: 'many' is not a whole number", train, "--batch", "many");
-    CHECK_REFUSED("--batch: '3.5' is not a whole number", train, "--batch", "3.5");
-    CHECK_REFUSED("--batch: '' is not a whole number", train, "--batch=");
+    CHECK_REFUSED("--batch: 'many' is not a whole number, nor auto", train, "--batch", "many");
+    CHECK_REFUSED("--batch: '3.5' is not a whole number, nor auto", train, "--batch", "3.5");
+    CHECK_REFUSED("--batch: '' is not a whole number, nor auto", train, "--batch=");
     CHECK_REFUSED("--lr: '0.1x' is not a number", train, "--lr", "0.1x");
     CHECK_REFUSED("--lr: 'nan' is not a number", train, "--lr", "nan");
     CHECK_REFUSED("--crop-scale: '0.5' is not MIN,MAX, two numbers with a comma", train, "--crop-scale", "0.5");
@@ -172,14 +172,70 @@ static void a_bad_choice_is_refused_with_the_choices(void)
 {
     CHECK_REFUSED("--schedule: 'cosin' is not one of cosine, poly, step, constant; did you mean 'cosine'?", train, "--schedule", "cosin");
     CHECK_REFUSED("--arch: 'vgg' is not one of resnet18, resnet34, resnet50, resnet101, resnet152", train, "--arch", "vgg");
-    CHECK_REFUSED("--optimizer: 'adam' is not one of sgd", train, "--optimizer", "adam");
+    CHECK_REFUSED("--optimizer: 'adam' is not one of sgd, lars", train, "--optimizer", "adam");
     CHECK_REFUSED("--arch: 'alexnet' is not one of auto, resnet18, resnet34, resnet50, resnet101, resnet152", eval, "--arch", "alexnet");
 }
 
-static void low_precision_says_that_it_needs_cuda(void)
+static void a_batch_is_a_number_or_auto(void)
 {
-    CHECK_REFUSED("--precision fp16 needs the CUDA backend, which this build does not have; use --precision fp32", train, "--precision", "fp16");
-    CHECK_REFUSED("--precision bf16 needs the CUDA backend, which this build does not have; use --precision fp32", train, "--precision", "bf16");
+    DT_REQUIRE(PARSE(train, "--data", "x", "--batch", "auto") == DT_OK);
+    DT_CHECK_INT(options.config.batch, 0);
+    DT_REQUIRE(PARSE(train, "--config", conf("data = \"x\"; batch = \"auto\";")) == DT_OK);
+    DT_CHECK_INT(options.config.batch, 0);
+    check_file_refused("batch = \"all\";", ":1: batch: a whole number was expected, this is a text");
+    CHECK_REFUSED("--steps: 'auto' is not a whole number", train, "--steps", "auto");
+}
+
+static void a_resize_schedule_is_a_table_of_sizes(void)
+{
+    DT_REQUIRE(PARSE(train, "--data", "x", "--resize-schedule", "160:0,192:0.6,224:0.85") == DT_OK);
+    DT_CHECK_INT(options.config.n_resize, 3);
+    DT_CHECK_INT(options.config.resize[1].image_size, 192);
+    DT_CHECK_CLOSE(options.config.resize[2].share, 0.85, 0);
+    DT_REQUIRE(PARSE(train, "--data", "x") == DT_OK);
+    DT_CHECK_INT(options.config.n_resize, 0);
+}
+
+static void a_mistake_in_a_resize_schedule_is_told(void)
+{
+    static const char *const cases[][2] = {
+        {"160", "a list of SIZE:SHARE with commas is wanted"},
+        {"160:", "a list of SIZE:SHARE with commas is wanted"},
+        {"160:0,", "a list of SIZE:SHARE with commas is wanted"},
+        {"160:0;192:0.5", "a list of SIZE:SHARE with commas is wanted"},
+        {"big:0", "a list of SIZE:SHARE with commas is wanted"},
+        {"8:0", "a size is 16 to 2048 pixels"},
+        {"160:0,192:1", "a share of the epochs is at least 0 and less than 1"},
+        {"160:0,192:nan", "a share of the epochs is at least 0 and less than 1"},
+        {"160:0.1", "the first share must be 0, where the training begins"},
+        {"160:0,192:0.5,224:0.5", "shares must ascend"},
+        {"16:0,17:.1,18:.15,19:.2,20:.25,21:.3,22:.35,23:.4,24:.45,25:.5,26:.55,27:.6,28:.65,29:.7,30:.75,31:.8,32:.85", "there are more than 16 sizes"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        CHECK_REFUSED(dt_test_path("--resize-schedule: %s: %s; for example 160:0,192:0.6,224:0.85", cases[i][0], cases[i][1]), train, "--data", "x",
+                      "--resize-schedule", cases[i][0]);
+    check_file_refused("data = \"x\";\nresize-schedule = \"160:1\";",
+                       ":2: --resize-schedule: 160:1: a share of the epochs is at least 0 and less than 1; for example 160:0,192:0.6,224:0.85");
+}
+
+static void what_a_gpu_takes_is_read(void)
+{
+    DT_REQUIRE(PARSE(train, "--data", "x", "--precision", "bf16", "--optimizer", "lars", "--lars-trust", "0.002", "--ema", "0.9999", "--loss-scale", "1024",
+                     "--input", "synthetic", "--profile", "20", "--autotune", "off", "--no-graph", "--comm-timeout", "30") == DT_OK);
+    DT_CHECK_INT(options.config.precision, DT_BF16);
+    DT_CHECK_STR(options.config.optimizer, "lars");
+    DT_CHECK_CLOSE(options.config.lars_trust, 0.002, 0);
+    DT_CHECK_CLOSE(options.config.ema_decay, 0.9999, 0);
+    DT_CHECK_CLOSE(options.config.loss_scale_init, 1024, 0);
+    DT_CHECK_INT(options.config.input, DT_INPUT_SYNTHETIC);
+    DT_CHECK_INT(options.config.profile_steps, 20);
+    DT_CHECK_INT(options.config.autotune, DT_AUTOTUNE_OFF);
+    DT_CHECK(options.config.no_graph);
+    DT_CHECK_CLOSE(options.config.comm_timeout_s, 30, 0);
+    CHECK_REFUSED("--precision: 'fp8' is not one of fp32, fp16, bf16, tf32", train, "--precision", "fp8");
+    CHECK_REFUSED("--ema: 1 is out of range: 0 to 0.999999", train, "--ema", "1");
+    CHECK_REFUSED("--loss-scale: 0.5 is out of range: 1 to 16777216", train, "--loss-scale", "0.5");
+    CHECK_REFUSED("--input: 'random' is not one of loader, synthetic", train, "--input", "random");
 }
 
 static void options_that_contradict_each_other_are_refused(void)
@@ -187,6 +243,7 @@ static void options_that_contradict_each_other_are_refused(void)
     CHECK_REFUSED("--warmup-epochs: 5 is more than --epochs 2", train, "--data", "x", "--epochs", "2", "--warmup-epochs", "5");
     CHECK_REFUSED("--nesterov needs a --momentum above 0", train, "--data", "x", "--nesterov", "--momentum", "0");
     check_file_refused("momentum = 0;\nnesterov = true;", ":2: --nesterov needs a --momentum above 0");
+    CHECK_REFUSED("--profile measures one size: leave --resize-schedule out", train, "--data", "x", "--profile", "5", "--resize-schedule", "16:0,32:0.5");
 }
 
 static void a_warmup_that_nobody_asked_for_is_a_fifth_of_the_epochs_at_most(void)
@@ -209,7 +266,7 @@ static void mistakes_in_a_file_are_told_with_their_line(void)
 {
     check_file_refused("# one\nbacth = 3;", ":2: unknown key 'bacth'; did you mean 'batch'?");
     check_file_refused("xyzzy = 3;", ":1: unknown key 'xyzzy'; 'dtrain --help' lists the options, and keys have the same names");
-    check_file_refused("lr = 0.1;\nbatch = 0;", ":2: batch: 0 is out of range: 1 to 65536");
+    check_file_refused("lr = 0.1;\nbatch = 0;", ":2: batch: 0 is out of range: 1 to 65536, or auto");
     check_file_refused("batch = \"32\";", ":1: batch: a whole number was expected, this is a text");
     check_file_refused("batch = 32.5;", ":1: batch: a whole number was expected, this is a number");
     check_file_refused("\n\nnesterov = 1;", ":3: nesterov: true or false was expected, this is a whole number");
@@ -242,7 +299,7 @@ static void a_later_error_about_an_option_gets_the_line_where_it_stands(void)
 
 static void a_long_integer_in_a_file_is_not_cut_to_32_bits(void)
 {
-    check_file_refused("batch = 4294967328;", ":1: batch: 4294967328 is out of range: 1 to 65536");
+    check_file_refused("batch = 4294967328;", ":1: batch: 4294967328 is out of range: 1 to 65536, or auto");
 }
 
 static void a_file_that_is_not_there_is_refused(void)
@@ -275,7 +332,7 @@ static void the_written_configuration_reads_back_to_the_same_values(void)
         "--nesterov", "--seed",
                      "2147483647", "--schedule", "poly", "--arch", "resnet152", "--weight-decay", "1e-5", "--no-bn-decay", "--resume", "must",
                          "--warmup-epochs",
-                     "0.5", "--export", "e.safetensors", "--augment", "none") == DT_OK);
+                     "0.5", "--export", "e.safetensors", "--augment", "none", "--batch", "auto", "--resize-schedule", "160:0,192:0.6", "--no-graph") == DT_OK);
     before = options;
     DT_REQUIRE(dt_options_write(&options, DT_COMMAND_TRAIN, "a test", &text, &err) == DT_OK);
     const char *path = conf(text);
@@ -337,7 +394,10 @@ static const dt_test tests[] = {
     DT_TEST(a_value_out_of_range_is_refused_with_the_range),
     DT_TEST(a_value_of_the_wrong_type_is_refused),
     DT_TEST(a_bad_choice_is_refused_with_the_choices),
-    DT_TEST(low_precision_says_that_it_needs_cuda),
+    DT_TEST(a_batch_is_a_number_or_auto),
+    DT_TEST(a_resize_schedule_is_a_table_of_sizes),
+    DT_TEST(a_mistake_in_a_resize_schedule_is_told),
+    DT_TEST(what_a_gpu_takes_is_read),
     DT_TEST(options_that_contradict_each_other_are_refused),
     DT_TEST(a_warmup_that_nobody_asked_for_is_a_fifth_of_the_epochs_at_most),
     DT_TEST(eval_says_what_is_missing),

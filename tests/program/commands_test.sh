@@ -15,15 +15,16 @@ begin "the help lists every option with its default, and the commands"
 expect_exit 0 "$DTRAIN" --help
 for option in data arch image-size epochs steps batch lr optimizer momentum nesterov weight-decay no-bn-decay label-smoothing warmup-epochs schedule \
     accumulate precision backend comm workers seed augment no-shuffle out resume checkpoint-every crop-scale init export eval-every keep flip eval-crop \
-    threads zero-init-gamma max-broken log-every config; do
+    threads zero-init-gamma max-broken log-every config lars-trust ema loss-scale resize-schedule input profile autotune no-graph comm-timeout; do
     expect_output "^ +--$option(=|\[| )"
 done
 expect_output 'default 224'
+expect_output 'DECAY x average [+] .1 - DECAY. x weight'
 expect_output 'dtrain eval'
 
 begin "info tells what was built in and what is there"
 expect_exit 0 "$DTRAIN" info
-for line in '^dtrain ' '^MPI .*Open MPI' '^HDF5 ' '^oneDNN ' '^backends .*cpu, ref' '^CPU features ' '^GPUs ' '^memory ' 'started by .*hand'; do
+for line in '^dtrain ' '^MPI .*Open MPI' '^HDF5 ' '^oneDNN ' '^backends .*cpu, ref' '^CPU features ' '^GPUs ' '^CUDA.*(built in|not built in)' '^memory ' 'started by .*hand'; do
     expect_output "$line"
 done
 expect_exit 0 ranks 2 "$DTRAIN" info

@@ -46,23 +46,32 @@ expect_error 2 "unknown command 'evla'; did you mean 'eval'?" "$DTRAIN" evla --d
 expect_error 2 "unknown command 'predict'; there are train, eval, info and demo-data" "$DTRAIN" predict
 
 begin "a value out of range, of the wrong type, or no choice is refused"
-expect_error 2 "--batch: 0 is out of range: 1 to 65536" "$DTRAIN" --batch 0
-expect_error 2 "--batch: 'x' is not a whole number" "$DTRAIN" --batch x
+expect_error 2 "--batch: 0 is out of range: 1 to 65536, or auto" "$DTRAIN" --batch 0
+expect_error 2 "--batch: 'x' is not a whole number, nor auto" "$DTRAIN" --batch x
 expect_error 2 "--schedule: 'linear' is not one of cosine, poly, step, constant" "$DTRAIN" --schedule linear
 
-begin "what this build cannot do is said"
-expect_error 2 "--precision fp16 needs the CUDA backend, which this build does not have; use --precision fp32" "$DTRAIN" --precision fp16
-expect_error 2 "--precision bf16 needs the CUDA backend, which this build does not have; use --precision fp32" "$DTRAIN" --precision bf16
+begin "what this build or machine cannot do is said"
+need_no_gpu && {
+    expect_exit 2 "$DTRAIN" --precision fp16
+    expect_output '^dtrain: --precision fp16 needs a GPU'
+    expect_exit 2 "$DTRAIN" --backend cpu --precision bf16
+    expect_output '^dtrain: --precision bf16 needs a GPU: --backend cpu computes in fp32 alone'
+    expect_exit 1 "$DTRAIN" --backend cuda
+    expect_output '^dtrain: --backend cuda: (no NVIDIA driver: .+|this build has no cuda backend: .+)'
+    expect test ! -e runs
+}
 
 begin "mistakes in a configuration file are told with file and line"
 printf 'epochs = 3;\nbatch = 0;\n' >a.conf
-expect_error 2 "a.conf:2: batch: 0 is out of range: 1 to 65536" "$DTRAIN" --config a.conf
+expect_error 2 "a.conf:2: batch: 0 is out of range: 1 to 65536, or auto" "$DTRAIN" --config a.conf
 printf 'epochs = 3;\n\nbacth = 4;\n' >dtrain.conf
 expect_error 2 "dtrain.conf:3: unknown key 'bacth'; did you mean 'batch'?" "$DTRAIN"
 expect_error 2 "--config nowhere.conf: No such file or directory" "$DTRAIN" --config nowhere.conf
 printf 'batch = 4;\n\nprecision = "fp16";\n' >a.conf
-expect_error 2 "a.conf:3: --precision fp16 needs the CUDA backend, which this build does not have; use --precision fp32" "$DTRAIN" --config a.conf
-expect_error 2 "--precision bf16 needs the CUDA backend, which this build does not have; use --precision fp32" "$DTRAIN" --config a.conf --precision bf16
+need_no_gpu && {
+    expect_exit 2 "$DTRAIN" --config a.conf
+    expect_output '^dtrain: a.conf:3: --precision fp16 needs a GPU'
+}
 printf '\ndata = "nowhere";\n' >a.conf
 expect_exit 2 "$DTRAIN" --config a.conf
 expect_output '^dtrain: a.conf:2: data: there is no folder nowhere; '
