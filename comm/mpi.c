@@ -42,7 +42,7 @@ dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err)
 static dt_place begin(dt_comm_mpi *c, dt_place_kind kind, int64_t bytes)
 {
     dt_watch_begun(c->watch, DT_SEQUENCE_HOST, ++c->n_begun);
-    return (dt_place){.number = c->n_begun, .bytes = bytes, .kind = kind};
+    return (dt_place){.number = c->n_begun, .bytes = bytes, .kind = kind, .step = c->head.step};
 }
 
 /* A peer is lost: another collective would only wait for it. */

@@ -33,7 +33,8 @@ typedef struct dt_comm_ops {
      * (on the host for mpi, by a dependency of the main stream for nccl). At most 64 are under way. `wire` is the type in which the values may
      * travel: F32, F16 or BF16; who has no use for it sends float32. A sum does not overflow where its terms do not: they carry 1 / world. */
     dt_status (*all_reduce_start)(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err);
-    dt_status (*progress)(dt_comm *comm, dt_error *err); /* let started ones go on; cheap; local */
+    /* Let started ones go on, and tell ranks that wait that this one is busy by itself, and alive. Cheap; local. */
+    dt_status (*progress)(dt_comm *comm, dt_error *err);
     dt_status (*wait)(dt_comm *comm, dt_comm_request *request, dt_error *err);
 
     /* Wait on the host until `event` is done, behind which there may be collectives: with a deadline, an eye on asynchronous errors, and a

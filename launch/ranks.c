@@ -3,24 +3,39 @@
 #include "launch/ranks.h"
 
 #include "comm/mpi.h"
+#include "comm/nccl/nccl.h"
 #include "comm/self.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static dt_status create_mpi(dt_comm **comm, dt_error *err)
+static dt_status create_mpi(double timeout_s, dt_comm **comm, dt_error *err)
 {
-    return dt_comm_mpi_create(NULL, comm, err);
+    return dt_comm_mpi_create(&(dt_comm_mpi_options){.deadline_s = timeout_s}, comm, err);
+}
+
+static dt_status create_self(double timeout_s, dt_comm **comm, dt_error *err)
+{
+    (void)timeout_s;
+    return dt_comm_self_create(comm, err);
+}
+
+/* What NCCL is put on later, when there is a device. */
+static dt_status create_under_nccl(double timeout_s, dt_comm **comm, dt_error *err)
+{
+    return dt_comm_mpi_launched() ? create_mpi(timeout_s, comm, err) : create_self(timeout_s, comm, err);
 }
 
 typedef struct transport {
     const char *name;
-    dt_status (*create)(dt_comm **comm, dt_error *err);
+    dt_status (*create)(double timeout_s, dt_comm **comm, dt_error *err);
 } transport;
 
 static const transport transports[] = {
+    {"nccl", create_under_nccl},
     {"mpi", create_mpi},
-    {"self", dt_comm_self_create},
+    {"self", create_self},
 };
 enum { N_TRANSPORTS = sizeof transports / sizeof transports[0] };
 
@@ -55,7 +70,7 @@ const char *const *dt_comm_names(void)
     return names;
 }
 
-dt_status dt_ranks_create(const char *name, dt_comm **comm, dt_error *err)
+dt_status dt_ranks_create(const char *name, double timeout_s, dt_comm **comm, dt_error *err)
 {
     dt_launch_env env;
     dt_launch_env_read(&env);
@@ -67,6 +82,36 @@ dt_status dt_ranks_create(const char *name, dt_comm **comm, dt_error *err)
                        env.launcher, env.size);
     for (int i = 0; i < N_TRANSPORTS; i++)
         if (strcmp(name, transports[i].name) == 0)
-            return transports[i].create(comm, err);
+            return transports[i].create(timeout_s, comm, err);
     return dt_fail(err, DT_ERR_USAGE, "--comm: there is no '%s'", name);
+}
+
+dt_status dt_ranks_attach_device(const char *name, double timeout_s, dt_device *device, dt_comm **comm, dt_error *err)
+{
+    dt_device_info info = {0};
+    dt_comm *host = *comm;
+    device->ops->info(device, &info);
+    const bool wanted = strcmp(name, "nccl") == 0, is_auto = strcmp(name, "auto") == 0;
+    if (wanted && info.is_host)
+        return dt_fail(err, DT_ERR_USAGE, "--comm nccl: NCCL sums between GPUs, and the backend computes on the host; use --comm mpi, or --backend cuda");
+    if (!wanted && !is_auto && host->size > 1 && !info.is_host)
+        return dt_fail(err, DT_ERR_USAGE, "--comm %s: it sums in host memory, and the backend computes on a GPU; use --comm nccl", name);
+    if (info.is_host || (!wanted && host->size == 1))
+        return DT_OK;
+    const dt_comm_nccl_options options = {.watch = strcmp(host->ops->name, "mpi") == 0 ? dt_comm_mpi_watch(host) : NULL, .deadline_s = timeout_s};
+    return dt_comm_nccl_create(host, device, &options, comm, err);
+}
+
+dt_status dt_ranks_network(dt_device *device, char *out, size_t out_bytes, dt_error *err)
+{
+    dt_comm *host = NULL, *comm = NULL;
+    DT_TRY(dt_comm_self_create(&host, err));
+    dt_status status = dt_comm_nccl_create(host, device, NULL, &comm, err);
+    if (status != DT_OK) {
+        host->ops->destroy(host);
+        return status;
+    }
+    snprintf(out, out_bytes, "%.*s", (int)strcspn(comm->detail, ";"), comm->detail);
+    comm->ops->destroy(comm);
+    return DT_OK;
 }

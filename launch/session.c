@@ -59,7 +59,7 @@ dt_status dt_session_open(const dt_options *options, unsigned command, dt_status
 {
     const dt_config *c = &options->config;
     *session = (dt_session){0};
-    DT_TRY(dt_ranks_create(c->comm, &session->comm, err));
+    DT_TRY(dt_ranks_create(c->comm, c->comm_timeout_s, &session->comm, err));
     dt_comm *comm = session->comm;
     dt_console_set_rank(comm);
     if (err && parsed != DT_OK)

@@ -1,0 +1,71 @@
+/* internal.h: what the files of comm/nccl share. nccl.c: start and end; buckets.c: sums of gradients; wait.c: waiting, failing, aborting. */
+#ifndef DT_COMM_NCCL_INTERNAL_H
+#define DT_COMM_NCCL_INTERNAL_H
+
+#include "comm/nccl/nccl.h"
+#include "core/device.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { DT_NCCL_BUCKETS = 64 /* core/comm.h promises so many under way */ };
+
+/* A bucket under way. */
+struct dt_comm_request {
+    dt_event *ready; /* on the main stream: it is written */
+    dt_event *done;  /* on ours: it is summed */
+    bool open;       /* started and not waited for */
+};
+
+/* How often the device has begun and ended the sum of a bucket since the start: once in a step. */
+typedef struct dt_nccl_seen {
+    volatile uint32_t begun, done;
+} dt_nccl_seen;
+
+typedef struct dt_comm_nccl {
+    dt_comm head;
+    const dt_nccl_api *api;
+    dt_comm *host; /* owned */
+    dt_device *device;
+    dt_watch *watch;
+    bool owns_watch;
+
+    void *handle; /* NCCL's communicator; NULL: none */
+    dt_stream *stream;
+    void *native; /* the same, for NCCL and kernels */
+    bool failed;  /* no collective any more */
+    bool abort_begun;
+    atomic_bool aborted; /* NCCL has let go of everything */
+
+    unsigned char *wire; /* device memory */
+    int64_t wire_bytes;
+
+    dt_comm_request requests[DT_NCCL_BUCKETS];
+    int n_open, n_started; /* requests; buckets of this step so far */
+    int n_buckets;         /* of the longest step so far */
+    int64_t bucket_bytes[DT_NCCL_BUCKETS];
+    int64_t start_number; /* of DT_PLACE_START; 0: started */
+    int64_t first_step; /* in which the first bucket was started; 0: none was */
+
+    dt_nccl_seen *seen; /* [DT_NCCL_BUCKETS], pinned host memory */
+    uint32_t *counts;   /* [DT_NCCL_BUCKETS][2], device memory: begun, done */
+} dt_comm_nccl;
+
+/* -- buckets.c -- */
+dt_status dt_nccl_buckets_create(dt_comm_nccl *c, dt_error *err);
+void dt_nccl_buckets_destroy(dt_comm_nccl *c);
+dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err);
+dt_status dt_nccl_wait(dt_comm *comm, dt_comm_request *request, dt_error *err);
+/* Where the device is, by its marks; the watch is told. */
+dt_place dt_nccl_device_place(dt_comm_nccl *c);
+
+/* -- wait.c -- */
+/* Communication has failed before: another collective would only wait. */
+dt_status dt_nccl_usable(const dt_comm_nccl *c, const char *what, const char *fault, dt_error *err);
+/* Wait until NCCL is no longer busy with a call that returned `result`. `what`: "ncclAllReduce". */
+dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_place *place, const char *what, dt_error *err);
+dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err);
+/* End what NCCL has under way, also on a device that hangs: after a few seconds this returns all the same. */
+void dt_nccl_abort(dt_comm_nccl *c);
+
+#endif

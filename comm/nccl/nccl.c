@@ -1,0 +1,332 @@
+/* nccl.c: start and end, and what goes through the other communicator. */
+#include "comm/nccl/internal.h"
+
+#include "comm/nccl/network.h"
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/training/agreement.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FINALIZE_S 30.0 /* all ranks are there: a barrier has seen them */
+#define POLL_S 1e-4
+
+static dt_comm_nccl *mine(dt_comm *comm)
+{
+    return (dt_comm_nccl *)comm;
+}
+
+/* -- host memory: the other communicator's affair -------------------------------------------------------------------------- */
+
+static dt_comm *host_of(dt_comm *comm)
+{
+    dt_comm_nccl *c = mine(comm);
+    c->host->step = comm->step;
+    (void)dt_nccl_device_place(c); /* so that its notices tell where the device is */
+    return c->host;
+}
+
+static dt_status barrier(dt_comm *comm, dt_error *err)
+{
+    dt_comm *host = host_of(comm);
+    return host->ops->barrier(host, err);
+}
+
+static dt_status broadcast(dt_comm *comm, void *buffer, int64_t bytes, int root, dt_error *err)
+{
+    dt_comm *host = host_of(comm);
+    return host->ops->broadcast(host, buffer, bytes, root, err);
+}
+
+static dt_status all_gather(dt_comm *comm, const void *own, int64_t bytes, void *all, dt_error *err)
+{
+    dt_comm *host = host_of(comm);
+    return host->ops->all_gather(host, own, bytes, all, err);
+}
+
+static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op, dt_error *err)
+{
+    dt_comm *host = host_of(comm);
+    return host->ops->all_reduce(host, buffer, n, dtype, op, err);
+}
+
+/* Sums on the device go on by themselves. */
+static dt_status progress(dt_comm *comm, dt_error *err)
+{
+    dt_comm *host = host_of(comm);
+    if (mine(comm)->failed)
+        return dt_fail(err, DT_ERR_COMM, "gradients: communication has failed before");
+    return host->ops->progress(host, err);
+}
+
+/* -- the end -------------------------------------------------------------------------------------------------------------- */
+
+static void abort_job(dt_comm *comm, int exit_code)
+{
+    dt_comm *host = mine(comm)->host;
+    dt_nccl_abort(mine(comm));
+    host->ops->abort(host, exit_code);
+}
+
+/* ncclCommFinalize waits for all ranks, so only after a barrier; a communicator that does not get there is aborted. */
+static void end_nccl(dt_comm_nccl *c)
+{
+    dt_error ignored;
+    int result = DT_NCCL_IN_PROGRESS;
+    if (!c->handle)
+        return;
+    bool ok = !c->failed && c->n_open == 0 && c->host->ops->barrier(c->host, &ignored) == DT_OK;
+    if (ok) {
+        result = c->api->finalize(c->handle);
+        for (double end_s = dt_clock_s() + FINALIZE_S; result == DT_NCCL_IN_PROGRESS && dt_clock_s() < end_s; dt_clock_sleep_s(POLL_S))
+            if (c->api->async_error(c->handle, &result) != DT_NCCL_SUCCESS)
+                break;
+    }
+    if (result == DT_NCCL_SUCCESS)
+        (void)c->api->destroy(c->handle);
+    else
+        dt_nccl_abort(c);
+}
+
+static void free_all(dt_comm_nccl *c)
+{
+    end_nccl(c);
+    if (c->abort_begun && !atomic_load(&c->aborted))
+        return; /* a thread of ours hangs in it, and the device too; the process is about to end */
+    dt_nccl_buckets_destroy(c);
+    if (c->owns_watch)
+        dt_watch_destroy(c->watch);
+    dt_free(c);
+}
+
+static void destroy(dt_comm *comm)
+{
+    if (!comm)
+        return;
+    dt_comm *host = mine(comm)->host;
+    free_all(mine(comm));
+    host->ops->destroy(host);
+}
+
+/* -- the start ------------------------------------------------------------------------------------------------------------ */
+
+/* What each rank tells of itself. */
+typedef struct card {
+    char host[64], gpu[64];
+} card;
+
+static dt_status take_watch(dt_comm_nccl *c, const dt_comm_nccl_options *o, dt_error *err)
+{
+    if (o->watch || c->head.size > 1) {
+        c->watch = o->watch;
+        return c->watch ? DT_OK : dt_fail(err, DT_ERR_INTERNAL, "NCCL: several ranks, and no watch");
+    }
+    const dt_watch_options options = {
+        .comm = c->host, .hosts = (const char(*)[64])c->host->host, .deadline_s = o->deadline_s > 0 ? o->deadline_s : DT_NCCL_DEADLINE_S};
+    DT_TRY(dt_watch_create(&options, &c->watch, err));
+    c->owns_watch = true;
+    return DT_OK;
+}
+
+static dt_status create_local(dt_comm_nccl *c, const dt_comm_nccl_options *o, card *own, dt_error *err)
+{
+    if (!c->api)
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "this build has no NCCL (configure --with-nccl=DIR)");
+    if (!c->device->ops->native_stream)
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "NCCL sums between GPUs, and the backend computes on %s: use --comm mpi", c->device->ops->name);
+    snprintf(own->host, sizeof own->host, "%s", c->head.host);
+    if (c->api->gpu_name(own->gpu, sizeof own->gpu) != 0)
+        return dt_fail(err, DT_ERR_DEVICE, "NCCL: this rank's GPU cannot be asked for its address");
+    DT_TRY(take_watch(c, o, err));
+    return dt_nccl_buckets_create(c, err);
+}
+
+/* NCCL 2.30 lets ranks share a GPU if it is told to. */
+static bool may_share(const dt_comm_nccl *c)
+{
+    int version = 0;
+    const char *told = getenv("NCCL_MULTI_RANK_GPU_ENABLE");
+    return told && strcmp(told, "1") == 0 && c->api->version(&version) == DT_NCCL_SUCCESS && version >= 23000;
+}
+
+static dt_status check_gpus(const dt_comm_nccl *c, const card *own, dt_error *err)
+{
+    const size_t size = (size_t)c->head.size;
+    dt_comm *host = c->host;
+    card *cards = dt_calloc(size, sizeof *cards);
+    dt_status status = dt_agree(host, cards ? DT_OK : dt_fail_memory(err, size * sizeof *cards, "the ranks' GPUs"), err);
+    if (status == DT_OK)
+        status = host->ops->all_gather(host, own, sizeof *own, cards, err);
+    for (size_t r = 0; status == DT_OK && !may_share(c) && r < size; r++)
+        for (size_t q = 0; q < r && status == DT_OK; q++)
+            if (strcmp(cards[r].host, cards[q].host) == 0 && strcmp(cards[r].gpu, cards[q].gpu) == 0)
+                status = dt_fail(err, DT_ERR_USAGE,
+                                 "ranks %zu and %zu are both on GPU %s of %s, and NCCL wants one for each: start no more ranks on a host than it has GPUs, and "
+                                 "see CUDA_VISIBLE_DEVICES",
+                                 q, r, cards[r].gpu, cards[r].host);
+    dt_free(cards);
+    return dt_agree(host, status, err); /* "may share" is each rank's own environment */
+}
+
+/* The id is made by rank 0, whose network NCCL listens on. */
+static dt_status share_id(dt_comm_nccl *c, dt_nccl_id *id, dt_error *err)
+{
+    int result = c->head.rank == 0 ? c->api->unique_id(id) : DT_NCCL_SUCCESS;
+    dt_status status = DT_OK;
+    if (result != DT_NCCL_SUCCESS)
+        status = dt_fail(err, DT_ERR_COMM, "NCCL, in ncclGetUniqueId: %s", c->api->error_string(result));
+    DT_TRY(dt_agree(c->host, status, err));
+    return c->host->ops->broadcast(c->host, id, sizeof *id, 0, err);
+}
+
+static dt_place start_place(dt_comm_nccl *c, int64_t number)
+{
+    c->start_number = number;
+    dt_watch_begun(c->watch, DT_SEQUENCE_DEVICE, number);
+    return (dt_place){.kind = DT_PLACE_START, .number = number};
+}
+
+static dt_status start_nccl(dt_comm_nccl *c, dt_error *err)
+{
+    dt_nccl_id id;
+    DT_TRY(share_id(c, &id, err));
+    const dt_place place = start_place(c, 1);
+    const int result = c->api->init(&c->handle, c->head.size, &id, c->head.rank);
+    return dt_nccl_settle(c, result, &place, "ncclCommInitRankConfig", err);
+}
+
+/* A sum of n values, rank + 1 each. The wire is where it happens: nothing else is there yet. */
+static dt_status sum_once(dt_comm_nccl *c, int64_t n, float *values, dt_event *event, const dt_place *place, dt_error *err)
+{
+    const dt_device_ops *d = c->device->ops;
+    const float mine_is = (float)(c->head.rank + 1), all_is = (float)c->head.size * (float)(c->head.size + 1) / 2.0f;
+    const int64_t bytes = n * (int64_t)sizeof *values;
+    for (int64_t i = 0; i < n; i++)
+        values[i] = mine_is;
+    DT_TRY(d->copy(c->device, c->wire, values, bytes, DT_COPY_TO_DEVICE, c->stream, err));
+    DT_TRY(dt_nccl_settle(c, c->api->all_reduce(c->handle, c->wire, c->wire, n, DT_F32, c->native), place, "ncclAllReduce", err));
+    DT_TRY(d->copy(c->device, values, c->wire, bytes, DT_COPY_TO_HOST, c->stream, err));
+    DT_TRY(d->event_record(c->device, event, c->stream, err));
+    DT_TRY(dt_nccl_device_wait(&c->head, c->device, event, err));
+    for (int64_t i = 0; i < n; i++)
+        if (fabsf(values[i] - all_is) > 0.0f)
+            return dt_fail(err, DT_ERR_COMM,
+                           "the first sum between the GPUs is wrong: %g, and %g is right. Where GPUs talk past the host (P2P), an IOMMU or PCIe access control "
+                           "(ACS) can break that: try NCCL_P2P_DISABLE=1",
+                           (double)values[i], (double)all_is);
+    return DT_OK;
+}
+
+/* NCCL connects when it first sums, and differently for small sums and large ones: not within the first step, which may be captured, and so
+ * that its log tells the way. */
+static dt_status sum_first(dt_comm_nccl *c, dt_error *err)
+{
+    const dt_device_ops *d = c->device->ops;
+    const int64_t sizes[] = {256, c->wire_bytes / (int64_t)sizeof(float) / 4};
+    const int64_t most_bytes = (sizes[1] > sizes[0] ? sizes[1] : sizes[0]) * (int64_t)sizeof(float);
+    dt_event *event = NULL;
+    float *values = d->host_alloc(c->device, most_bytes);
+    dt_status status = values ? d->event_create(c->device, false, &event, err) : dt_fail_memory(err, (size_t)most_bytes, "NCCL's first sum");
+    status = dt_agree(c->host, status, err);
+    for (int64_t i = 0; i < 2 && status == DT_OK; i++) {
+        const dt_place place = start_place(c, 2 + i);
+        status = sum_once(c, sizes[i], values, event, &place, err);
+    }
+    if (event)
+        d->event_destroy(c->device, event);
+    if (!c->failed) /* else the device may still write there */
+        d->host_free(c->device, values);
+    return c->failed ? status : dt_agree(c->host, status, err);
+}
+
+/* -- what it found -------------------------------------------------------------------------------------------------------- */
+
+static void version_name(const dt_comm_nccl *c, char *out, size_t out_bytes)
+{
+    int v = 0;
+    if (c->api->version(&v) == DT_NCCL_SUCCESS && v >= 10000)
+        snprintf(out, out_bytes, "NCCL %d.%d.%d", v / 10000, v / 100 % 100, v % 100);
+    else
+        snprintf(out, out_bytes, "NCCL");
+}
+
+/* Ranks may have taken different ways: tell the worst, the same on all. */
+static dt_status tell_network(dt_comm_nccl *c, const char *log, const char *product_name, dt_error *err)
+{
+    const size_t size = (size_t)c->head.size;
+    char version[32], way[80], type[64], advice[700];
+    dt_nccl_network own, *all = dt_calloc(size, sizeof *all);
+    dt_nccl_network_parse(log, &own);
+    DT_TRY(dt_agree(c->host, all ? DT_OK : dt_fail_memory(err, size * sizeof *all, "the ranks' networks"), err));
+    dt_status status = c->host->ops->all_gather(c->host, &own, sizeof own, all, err);
+    int64_t most_local = c->head.local_size;
+    if (status == DT_OK)
+        status = c->host->ops->all_reduce(c->host, &most_local, 1, DT_I64, DT_REDUCE_MAX, err);
+    for (size_t r = 0; status == DT_OK && r < size; r++)
+        dt_nccl_network_join(&own, &all[r]);
+    dt_free(all);
+    DT_TRY(status);
+    const bool several_hosts = c->head.local_size < c->head.size;
+    version_name(c, version, sizeof version);
+    dt_nccl_network_describe(&own, several_hosts, most_local > 1, way, sizeof way);
+    snprintf(c->head.detail, sizeof c->head.detail, "%s, %s; %.*s", version, way, (int)strcspn(c->host->detail, ","), c->host->detail);
+    dt_nccl_machine_type(product_name, type, sizeof type);
+    if (several_hosts && c->head.rank == 0 && dt_nccl_network_advice(&own, type, advice, sizeof advice))
+        dt_log_warn("%s", advice);
+    return DT_OK;
+}
+
+static dt_status start(dt_comm_nccl *c, const dt_comm_nccl_options *o, dt_error *err)
+{
+    card own;
+    dt_nccl_log log;
+    memset(&own, 0, sizeof own); /* all of it is sent */
+    DT_TRY(dt_agree(c->host, create_local(c, o, &own, err), err));
+    DT_TRY(check_gpus(c, &own, err));
+    dt_nccl_log_begin(&log);
+    dt_status status = start_nccl(c, err);
+    if (status == DT_OK)
+        status = sum_first(c, err);
+    char *text = dt_nccl_log_end(&log);
+    if (status == DT_OK)
+        status = tell_network(c, text, o->product_name, err);
+    c->start_number = 0;
+    dt_free(text);
+    return status;
+}
+
+dt_status dt_comm_nccl_create(dt_comm *host, dt_device *device, const dt_comm_nccl_options *options, dt_comm **comm, dt_error *err)
+{
+    static const dt_comm_ops ops = {.name = "nccl",
+                                    .destroy = destroy,
+                                    .barrier = barrier,
+                                    .broadcast = broadcast,
+                                    .all_gather = all_gather,
+                                    .all_reduce = all_reduce,
+                                    .all_reduce_start = dt_nccl_all_reduce_start,
+                                    .progress = progress,
+                                    .wait = dt_nccl_wait,
+                                    .device_wait = dt_nccl_device_wait,
+                                    .abort = abort_job};
+    const dt_comm_nccl_options none = {0}, *o = options ? options : &none;
+    dt_comm_nccl *c = dt_calloc(1, sizeof *c);
+    DT_TRY(dt_agree(host, c ? DT_OK : dt_fail_memory(err, sizeof *c, "the communicator"), err));
+    c->head = *host;
+    c->head.ops = &ops;
+    c->api = o->api ? o->api : dt_nccl_library();
+    c->host = host;
+    c->device = device;
+    c->wire_bytes = o->wire_bytes > 0 ? o->wire_bytes : DT_NCCL_WIRE_BYTES;
+    dt_status status = start(c, o, err);
+    if (status != DT_OK) {
+        dt_nccl_abort(c);
+        free_all(c);
+        return status;
+    }
+    *comm = &c->head;
+    return DT_OK;
+}

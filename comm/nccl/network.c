@@ -1,0 +1,226 @@
+#include "config.h"
+
+#include "comm/nccl/network.h"
+
+#include "core/base/alloc.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PRODUCT_NAME "/sys/devices/virtual/dmi/id/product_name"
+
+/* -- NCCL's log --------------------------------------------------------------------------------------------------------- */
+
+/* What we need: INIT names the network, NET the interface, GRAPH whether there is NVLink. */
+static const struct {
+    const char *name, *value;
+} settings[] = {{"NCCL_DEBUG", "INFO"}, {"NCCL_DEBUG_SUBSYS", "INIT,NET,GRAPH"}, {"NCCL_DEBUG_FILE", NULL}};
+enum { N_SETTINGS = sizeof settings / sizeof *settings };
+
+/* NCCL also reads settings from files, NAME=VALUE in lines; the environment would win over them. */
+static bool file_sets_debug(const char *path)
+{
+    char line[512];
+    bool found = false;
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return false;
+    while (!found && fgets(line, sizeof line, f)) {
+        const char *p = line + strspn(line, " \t");
+        found = strncmp(p, "NCCL_DEBUG", strlen("NCCL_DEBUG")) == 0;
+    }
+    fclose(f);
+    return found;
+}
+
+static bool user_sets_debug(void)
+{
+    char path[1024];
+    const char *home = getenv("HOME"), *own = getenv("NCCL_CONF_FILE");
+    for (int i = 0; i < N_SETTINGS; i++)
+        if (getenv(settings[i].name))
+            return true;
+    snprintf(path, sizeof path, "%s/.nccl.conf", home ? home : "");
+    return (own && file_sets_debug(own)) || file_sets_debug(path) || file_sets_debug("/etc/nccl.conf");
+}
+
+/* NCCL reads the environment once, at its first call, and opens the file itself: a file in memory, which nobody has to delete. */
+void dt_nccl_log_begin(dt_nccl_log *log)
+{
+    char path[40];
+    *log = (dt_nccl_log){.fd = -1};
+    if (user_sets_debug())
+        return;
+    log->fd = memfd_create("nccl-log", MFD_CLOEXEC);
+    if (log->fd < 0)
+        return;
+    log->set = true;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", log->fd);
+    for (int i = 0; i < N_SETTINGS; i++)
+        setenv(settings[i].name, settings[i].value ? settings[i].value : path, 1);
+}
+
+char *dt_nccl_log_end(dt_nccl_log *log)
+{
+    struct stat s;
+    char *text = NULL;
+    ssize_t n = 0;
+    for (int i = 0; log->set && i < N_SETTINGS; i++)
+        unsetenv(settings[i].name);
+    if (log->fd >= 0 && fstat(log->fd, &s) == 0 && s.st_size > 0 && (text = dt_alloc((size_t)s.st_size + 1)) != NULL) {
+        n = pread(log->fd, text, (size_t)s.st_size, 0);
+        text[n > 0 ? n : 0] = '\0';
+    }
+    if (log->fd >= 0)
+        close(log->fd);
+    *log = (dt_nccl_log){.fd = -1};
+    return text;
+}
+
+/* -- what it says --------------------------------------------------------------------------------------------------------- */
+
+/* The text behind `before` in a line, up to one of `until`, without blanks at its end. False: not there. */
+static bool text_behind(const char *line, const char *before, const char *until, char *out, size_t out_bytes)
+{
+    const char *p = strcasestr(line, before);
+    if (!p)
+        return false;
+    p += strlen(before);
+    size_t n = strcspn(p, until);
+    while (n > 0 && isspace((unsigned char)p[n - 1]))
+        n--;
+    if (n == 0)
+        return false;
+    snprintf(out, out_bytes, "%.*s", (int)n, p);
+    return true;
+}
+
+/* Lines as NCCL 2.18 to 2.28 and aws-ofi-nccl 1.5 to 1.17 write them. */
+static void parse_line(const char *line, dt_nccl_network *n)
+{
+    char type[16], where[48];
+    (void)(text_behind(line, "Using network ", "\n", n->name, sizeof n->name) || text_behind(line, "Assigned NET plugin ", "\n", where, sizeof where));
+    if (!n->name[0])
+        (void)text_behind(line, "Assigned NET plugin ", " ", n->name, sizeof n->name);
+    (void)text_behind(line, "NET/OFI Selected provider is ", " ,(", n->device, sizeof n->device);
+    if (!n->device[0] && text_behind(line, "NET/Socket : Using ", ":", where, sizeof where))
+        snprintf(n->device, sizeof n->device, "%s", where + strcspn(where, "]") + (strchr(where, ']') != NULL)); /* "[0]eth0" */
+    if (!n->device[0] && text_behind(line, "NET/IB : Using ", ":", where, sizeof where))
+        snprintf(n->device, sizeof n->device, "%s", where + strcspn(where, "]") + (strchr(where, ']') != NULL));
+    if (text_behind(line, " via NET/", "/", n->name, sizeof n->name) && strstr(line, "/GDRDMA"))
+        n->gdr = true;
+    n->p2p = n->p2p || strstr(line, " via P2P/");
+    n->shm = n->shm || strstr(line, " via SHM/");
+    n->nvls = n->nvls || strstr(line, "Connected NVLS tree");
+    if (strstr(line, "Pattern ") && text_behind(line, ", type ", "/,", type, sizeof type) && strcmp(type, "NVL") == 0)
+        n->nvlink = true;
+}
+
+static dt_nccl_net kind_of(const dt_nccl_network *n)
+{
+    if (!n->name[0])
+        return DT_NET_UNKNOWN;
+    if (strcasestr(n->name, "socket"))
+        return DT_NET_SOCKETS;
+    if (strcasestr(n->name, "libfabric") || strcasestr(n->name, "ofi"))
+        return !n->device[0] || strncmp(n->device, "efa", 3) == 0 ? DT_NET_EFA : DT_NET_LIBFABRIC;
+    return strncmp(n->name, "IB", 2) == 0 ? DT_NET_INFINIBAND : DT_NET_OTHER;
+}
+
+void dt_nccl_network_parse(const char *text, dt_nccl_network *network)
+{
+    char line[512];
+    memset(network, 0, sizeof *network); /* all of it is sent */
+    while (text && *text) {
+        size_t n = strcspn(text, "\n");
+        snprintf(line, sizeof line, "%.*s", (int)(n < sizeof line ? n : sizeof line - 1), text);
+        parse_line(line, network);
+        text += n + (text[n] == '\n');
+    }
+    network->net = kind_of(network);
+}
+
+void dt_nccl_network_join(dt_nccl_network *all, const dt_nccl_network *one)
+{
+    if (one->net > all->net) {
+        all->net = one->net;
+        memcpy(all->name, one->name, sizeof all->name);
+        memcpy(all->device, one->device, sizeof all->device);
+    }
+    all->gdr = all->gdr || one->gdr;
+    all->nvlink = all->nvlink || one->nvlink;
+    all->nvls = all->nvls || one->nvls;
+    all->p2p = all->p2p || one->p2p;
+    all->shm = all->shm || one->shm;
+}
+
+static void describe_network(const dt_nccl_network *n, char *out, size_t out_bytes)
+{
+    const char *gdr = n->gdr ? " with GPUDirect" : "";
+    const char *open = n->device[0] ? " (" : "", *close = n->device[0] ? ")" : "";
+    switch (n->net) {
+    case DT_NET_UNKNOWN: snprintf(out, out_bytes, "a network that NCCL_DEBUG=INFO shows"); break;
+    case DT_NET_EFA: snprintf(out, out_bytes, "EFA%s", gdr); break;
+    case DT_NET_INFINIBAND: snprintf(out, out_bytes, "InfiniBand%s%s%s%s", open, n->device, close, gdr); break;
+    case DT_NET_SOCKETS: snprintf(out, out_bytes, "sockets%s%s%s", open, n->device, close); break;
+    case DT_NET_LIBFABRIC: snprintf(out, out_bytes, "libfabric without EFA%s%s%s", open, n->device, close); break;
+    case DT_NET_OTHER: snprintf(out, out_bytes, "%s%s", n->name, gdr); break;
+    }
+}
+
+void dt_nccl_network_describe(const dt_nccl_network *n, bool several_hosts, bool several_on_a_host, char *out, size_t out_bytes)
+{
+    char network[80] = "";
+    const char *within = n->p2p && n->nvlink ? n->nvls ? "NVLink with NVLS" : "NVLink"
+                         : n->p2p            ? "P2P over PCIe"
+                         : n->shm            ? "shared memory"
+                                             : "ways that NCCL_DEBUG=INFO shows";
+    describe_network(n, network, sizeof network);
+    if (several_hosts && several_on_a_host)
+        snprintf(out, out_bytes, "%s between hosts, %s within", network, within);
+    else if (several_hosts)
+        snprintf(out, out_bytes, "%s between hosts", network);
+    else if (several_on_a_host)
+        snprintf(out, out_bytes, "%s", within);
+    else
+        snprintf(out, out_bytes, "%s if there were other hosts", network);
+}
+
+/* -- EFA ------------------------------------------------------------------------------------------------------------------- */
+
+void dt_nccl_machine_type(const char *path, char *out, size_t out_bytes)
+{
+    FILE *f = fopen(path ? path : PRODUCT_NAME, "re");
+    out[0] = '\0';
+    if (!f)
+        return;
+    if (!fgets(out, (int)out_bytes, f))
+        out[0] = '\0';
+    out[strcspn(out, " \t\r\n")] = '\0';
+    fclose(f);
+}
+
+bool dt_nccl_network_advice(const dt_nccl_network *n, const char *machine_type, char *out, size_t out_bytes)
+{
+    static const char *const with_efa[] = {"p3dn.", "p4d.", "p4de.", "p5.", "p5e.", "p5en.", "p6-", NULL};
+    char network[80];
+    int i = 0;
+    while (with_efa[i] && strncmp(machine_type, with_efa[i], strlen(with_efa[i])) != 0)
+        i++;
+    if (!with_efa[i] || (n->net != DT_NET_SOCKETS && n->net != DT_NET_LIBFABRIC))
+        return false;
+    describe_network(n, network, sizeof network);
+    snprintf(out, out_bytes,
+             "EFA is not used: this is a %s, and NCCL took %s between hosts, which is many times slower. NCCL must find aws-ofi-nccl (libnccl-net.so; "
+             "on Amazon's images LD_LIBRARY_PATH=/opt/amazon/ofi-nccl/lib/x86_64-linux-gnu:/opt/amazon/efa/lib), `fi_info -p efa` must list devices on each "
+             "host, and their security group must allow all traffic from and to itself. NCCL_DEBUG=INFO tells why it took something else",
+             machine_type, network);
+    return true;
+}

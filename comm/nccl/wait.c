@@ -1,0 +1,147 @@
+/* wait.c: waiting for NCCL and for the device, and leaving when that is in vain. */
+#include "comm/nccl/internal.h"
+
+#include "core/base/clock.h"
+#include "core/base/fault.h"
+
+#include <stdio.h>
+
+#define POLL_S 20e-6      /* far below a step */
+#define POLLS_PER_LOOK 16 /* at NCCL's own state */
+#define SEARCH_S 3.5      /* notice intervals in which to hear who is still there, once NCCL has reported an error */
+#define ABORT_S 3.0       /* ncclCommAbort itself may hang, with the device */
+#define GRACE_S 1.5       /* others abort too, and say so */
+
+/* -- giving up ------------------------------------------------------------------------------------------------------------ */
+
+dt_status dt_nccl_usable(const dt_comm_nccl *c, const char *what, const char *fault, dt_error *err)
+{
+    if (c->failed)
+        return dt_fail(err, DT_ERR_COMM, "%s: communication has failed before", what);
+    if (dt_fault(fault))
+        return dt_fail(err, DT_ERR_COMM, "%s: fault point %s", what, fault);
+    return DT_OK;
+}
+
+static void *abort_thread(void *context)
+{
+    dt_comm_nccl *c = context;
+    (void)c->api->abort(c->handle);
+    atomic_store(&c->aborted, true);
+    return NULL;
+}
+
+void dt_nccl_abort(dt_comm_nccl *c)
+{
+    pthread_t thread;
+    c->failed = true;
+    if (!c->handle || c->abort_begun)
+        return;
+    c->abort_begun = true;
+    if (pthread_create(&thread, NULL, abort_thread, c) != 0) {
+        abort_thread(c);
+        return;
+    }
+    pthread_detach(thread);
+    for (double end_s = dt_clock_s() + ABORT_S; !atomic_load(&c->aborted) && dt_clock_s() < end_s;)
+        dt_clock_sleep_s(1e-3);
+}
+
+/* All ranks abort before any of them ends the job. */
+static dt_status leave(dt_comm_nccl *c, dt_status status)
+{
+    c->failed = true;
+    dt_nccl_abort(c);
+    dt_watch_leave(c->watch, GRACE_S);
+    return status;
+}
+
+/* The others do not know of this rank's trouble yet. */
+static dt_status tell_and_leave(dt_comm_nccl *c, const dt_error *own, dt_error *err)
+{
+    dt_watch_give_up(c->watch, own->message);
+    if (err)
+        *err = *own;
+    return leave(c, own->status);
+}
+
+/* NCCL knows that something is wrong, but not with whom: ask around. */
+static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_place *place, const char *what, dt_error *err)
+{
+    char here[160], who[600] = "";
+    dt_error own = {0};
+    dt_waiting w = dt_waiting_begin(place);
+    const char *last = c->handle ? c->api->last_error(c->handle) : NULL;
+    const double deadline_s = dt_watch_deadline_s(c->watch), interval_s = deadline_s < 4.0 ? deadline_s / 4.0 : 1.0;
+    dt_place_describe(place, here, sizeof here);
+    while (c->head.size > 1 && dt_clock_s() - w.start_s < SEARCH_S * interval_s) {
+        dt_status status = dt_watch_turn(c->watch, &w, false, err);
+        if (status != DT_OK)
+            return leave(c, status);
+        dt_clock_sleep_s(1e-3);
+    }
+    dt_watch_describe_missing(c->watch, &w, who, sizeof who);
+    dt_fail(&own, DT_ERR_COMM, "NCCL, in %s (%s): %s%s%s%s%s", here, what, c->api->error_string(code), last && last[0] ? ": " : "", last ? last : "",
+            who[0] ? "; " : "", who);
+    return tell_and_leave(c, &own, err);
+}
+
+/* -- waiting -------------------------------------------------------------------------------------------------------------- */
+
+static dt_status turn(dt_comm_nccl *c, dt_waiting *w, dt_error *err)
+{
+    dt_status status = dt_watch_turn(c->watch, w, false, err);
+    return status == DT_OK ? DT_OK : leave(c, status);
+}
+
+dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_place *place, const char *what, dt_error *err)
+{
+    dt_waiting w = dt_waiting_begin(place);
+    while (result == DT_NCCL_IN_PROGRESS) {
+        int code = c->api->async_error(c->handle, &result);
+        if (code != DT_NCCL_SUCCESS)
+            return nccl_failed(c, code, place, "ncclCommGetAsyncError", err);
+        if (result == DT_NCCL_IN_PROGRESS)
+            DT_TRY(turn(c, &w, err));
+    }
+    return result == DT_NCCL_SUCCESS ? DT_OK : nccl_failed(c, result, place, what, err);
+}
+
+/* NCCL learns of a lost connection by itself, sometimes. */
+static dt_status look_at_nccl(dt_comm_nccl *c, const dt_place *place, dt_error *err)
+{
+    int result = DT_NCCL_SUCCESS;
+    int code = c->api->async_error(c->handle, &result);
+    if (code != DT_NCCL_SUCCESS)
+        return nccl_failed(c, code, place, "ncclCommGetAsyncError", err);
+    if (result != DT_NCCL_SUCCESS && result != DT_NCCL_IN_PROGRESS)
+        return nccl_failed(c, result, place, "found while waiting for the device", err);
+    return DT_OK;
+}
+
+dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err)
+{
+    dt_comm_nccl *c = (dt_comm_nccl *)comm;
+    DT_TRY(dt_nccl_usable(c, "waiting for the device", "comm.device_wait", err));
+    dt_place place = dt_nccl_device_place(c);
+    dt_waiting w = dt_waiting_begin(&place);
+    DT_TRY(dt_watch_answer(c->watch, err)); /* each wait is short, and whoever waits for this rank should know */
+    for (int64_t polls = 1;; polls++) {
+        dt_error own = {0};
+        bool done = false;
+        if (device->ops->event_done(device, event, &done, &own) != DT_OK)
+            return tell_and_leave(c, &own, err);
+        if (done)
+            return DT_OK;
+        if (polls % POLLS_PER_LOOK == 0)
+            DT_TRY(look_at_nccl(c, &place, err));
+        const dt_place now = dt_nccl_device_place(c);
+        if (now.number != place.number || now.kind != place.kind) {
+            place = now;
+            dt_waiting_move(&w, &place);
+        } else {
+            DT_TRY(turn(c, &w, err));
+        }
+        dt_clock_sleep_s(POLL_S);
+    }
+}
