@@ -11,3 +11,8 @@ fakes_SOURCES += tests/backend_cases.c tests/backend_cases.h tests/backend_cases
 # The cuda backend's graphs.
 LAYERS_TESTS += tests/layers/cuda_graph_test tests/layers/cuda_plan_cache_test
 fakes_SOURCES += tests/resnet_convs.c tests/resnet_convs.h
+# A GPU in host memory: tests/emulated/.
+fakes_SOURCES += tests/emulated/device_emulated.c tests/emulated/device_emulated.h tests/emulated/device_internal.h tests/emulated/memory_emulated.c \
+	tests/emulated/streams_emulated.c tests/emulated/graph_interpreter.c tests/emulated/graph_interpreter.h tests/emulated/interpreter_internal.h \
+	tests/emulated/interpreter_ops.c
+LAYERS_TESTS += tests/emulated/device_test tests/emulated/interpreter_test

@@ -1,0 +1,311 @@
+/* graph_interpreter.c: plans, bindings, and the way between a tensor's memory and its values. */
+#include "tests/emulated/graph_interpreter.h"
+
+#include "layers/half.h"
+#include "tests/emulated/device_emulated.h"
+#include "tests/emulated/interpreter_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct interpreter {
+    dt_graph_runner base;
+    dt_device *device;
+    dt_interpreter_options options;
+    int64_t n_plans, n_executions;
+} interpreter;
+
+struct dt_graph_plan {
+    dt_graph graph;
+    int64_t workspace_bytes;
+};
+
+/* One execution, enqueued. */
+typedef struct execution {
+    interpreter *runner;
+    dt_graph graph;
+    void *data[DT_GRAPH_MAX_TENSORS]; /* of each tensor; NULL: virtual */
+    void *workspace;
+    int64_t workspace_bytes;
+} execution;
+
+/* -- memory ---------------------------------------------------------------------------------------------------------- */
+
+static double read_element(const void *data, int64_t at, dt_dtype dtype)
+{
+    uint16_t half;
+    float v;
+    if (dtype == DT_F16 || dtype == DT_BF16) {
+        memcpy(&half, (const char *)data + 2 * at, sizeof half);
+        return (double)(dtype == DT_F16 ? dt_half_to_float(half) : dt_bfloat_to_float(half));
+    }
+    memcpy(&v, (const char *)data + 4 * at, sizeof v);
+    return (double)v;
+}
+
+static void write_element(void *data, int64_t at, dt_dtype dtype, double value)
+{
+    float v = (float)value;
+    if (dtype == DT_F16 || dtype == DT_BF16) {
+        uint16_t half = dtype == DT_F16 ? dt_half_from_float(v) : dt_bfloat_from_float(v);
+        memcpy((char *)data + 2 * at, &half, sizeof half);
+        return;
+    }
+    memcpy((char *)data + 4 * at, &v, sizeof v);
+}
+
+/* Elements in the order of dt_values, each with its place in memory. */
+#define FOR_ELEMENTS(t, i, at)                                                                                                                             \
+    for (int64_t i = 0, at = 0, total = (t)->dims[0] * (t)->dims[1] * (t)->dims[2] * (t)->dims[3]; i < total && (at = place_of((t), i), true); i++)
+
+static int64_t place_of(const dt_graph_tensor *t, int64_t i)
+{
+    int64_t at = i % t->dims[3] * t->strides[3];
+    i /= t->dims[3];
+    at += i % t->dims[2] * t->strides[2];
+    i /= t->dims[2];
+    return at + i % t->dims[1] * t->strides[1] + i / t->dims[1] * t->strides[0];
+}
+
+static dt_status load(const execution *e, const dt_graph_tensor *t, const void *data, dt_values *values, dt_error *err)
+{
+    int64_t bytes = dt_dtype_bytes(t->dtype);
+    FOR_ELEMENTS(t, i, at) {
+        if (dt_emulated_unwritten((const char *)data + at * bytes, 1, bytes) == 0)
+            return dt_fail(err, DT_ERR_DEVICE, "%s: element %lld of tensor %d was never written", e->graph.name, (long long)at, t->id);
+        values->v[i] = read_element(data, at, t->dtype);
+    }
+    return DT_OK;
+}
+
+static void store(const dt_graph_tensor *t, void *data, const dt_values *values)
+{
+    FOR_ELEMENTS(t, i, at)
+    write_element(data, at, t->dtype, values->v[i]);
+}
+
+/* -- running --------------------------------------------------------------------------------------------------------- */
+
+static bool is_accumulated(const dt_graph *g, int id)
+{
+    for (int i = 0; i < g->n_ops; i++)
+        if (g->ops[i].beta != 0.0F && g->ops[i].out[0] == id)
+            return true;
+    return false;
+}
+
+static dt_status load_inputs(const execution *e, dt_values *values, dt_error *err)
+{
+    for (int i = 0; i < e->graph.n_tensors; i++) {
+        const dt_graph_tensor *t = &e->graph.tensors[i];
+        memcpy(values[i].dims, t->dims, sizeof t->dims);
+        values[i].v = calloc((size_t)dt_values_count(&values[i]), sizeof(double));
+        if (!values[i].v)
+            return dt_fail(err, DT_ERR_MEMORY, "%s: out of memory", e->graph.name);
+        if (!t->is_virtual && (!t->is_output || is_accumulated(&e->graph, t->id)))
+            DT_TRY(load(e, t, e->data[i], &values[i], err));
+    }
+    return DT_OK;
+}
+
+static int index_of(const dt_graph *g, int id)
+{
+    const dt_graph_tensor *t = dt_graph_find(g, id);
+    return t ? (int)(t - g->tensors) : -1;
+}
+
+static dt_status run_op(const execution *e, const dt_graph_op *op, dt_values *values, dt_error *err)
+{
+    const dt_values *in[5] = {0};
+    dt_values *out[5] = {0};
+    for (int i = 0; i < 5; i++) {
+        in[i] = op->in[i] ? &values[index_of(&e->graph, op->in[i])] : NULL;
+        out[i] = op->out[i] ? &values[index_of(&e->graph, op->out[i])] : NULL;
+    }
+    const char *wrong = dt_interpreter_op(op, e->graph.dtype, in, out);
+    if (wrong)
+        return dt_fail(err, DT_ERR_INTERNAL, "%s: %s", e->graph.name, wrong);
+    for (int i = 0; i < 5 && out[i]; i++) {
+        const dt_graph_tensor *t = dt_graph_find(&e->graph, op->out[i]);
+        for (int64_t j = 0; j < dt_values_count(out[i]); j++)
+            out[i]->v[j] = dt_interpreter_round(out[i]->v[j], t->dtype);
+    }
+    return DT_OK;
+}
+
+static dt_status check_bindings(const execution *e, dt_error *err)
+{
+    const dt_graph *g = &e->graph;
+    for (int i = 0; i < g->n_tensors; i++) {
+        const dt_graph_tensor *t = &g->tensors[i];
+        const char *begin = e->data[i];
+        if (t->is_virtual)
+            continue;
+        DT_TRY(dt_emulated_check_range(e->runner->device, begin, dt_graph_tensor_bytes(t), g->name, err));
+        if ((uintptr_t)begin % 16 != 0)
+            return dt_fail(err, DT_ERR_DEVICE, "%s: tensor %d is not aligned to 16 bytes", g->name, t->id);
+        for (int j = 0; j < g->n_tensors; j++) {
+            const char *other = e->data[j];
+            if (j != i && t->is_output && other && begin < other + dt_graph_tensor_bytes(&g->tensors[j]) && other < begin + dt_graph_tensor_bytes(t))
+                return dt_fail(err, DT_ERR_DEVICE, "%s: output %d lies over tensor %d", g->name, t->id, g->tensors[j].id);
+        }
+    }
+    return e->workspace_bytes ? dt_emulated_check_range(e->runner->device, e->workspace, e->workspace_bytes, "the workspace", err) : DT_OK;
+}
+
+static dt_status compute(const execution *e, dt_values *values, dt_error *err)
+{
+    DT_TRY(check_bindings(e, err));
+    if (e->workspace_bytes)
+        memset(e->workspace, DT_EMULATED_POISON, (size_t)e->workspace_bytes);
+    DT_TRY(load_inputs(e, values, err));
+    for (int i = 0; i < e->graph.n_ops; i++)
+        DT_TRY(run_op(e, &e->graph.ops[i], values, err));
+    for (int i = 0; i < e->graph.n_tensors; i++)
+        if (e->graph.tensors[i].is_output && !e->graph.tensors[i].is_virtual)
+            store(&e->graph.tensors[i], e->data[i], &values[i]);
+    return DT_OK;
+}
+
+static dt_status run_execution(void *context, dt_error *err)
+{
+    const execution *e = context;
+    dt_values values[DT_GRAPH_MAX_TENSORS] = {0};
+    dt_status status = compute(e, values, err);
+    for (int i = 0; i < DT_GRAPH_MAX_TENSORS; i++)
+        free(values[i].v);
+    e->runner->n_executions++;
+    return status;
+}
+
+/* -- the runner ------------------------------------------------------------------------------------------------------ */
+
+static interpreter *runner_of(dt_graph_runner *runner)
+{
+    return (interpreter *)runner;
+}
+
+static void destroy(dt_graph_runner *runner)
+{
+    if (runner && runner_of(runner)->n_plans)
+        fprintf(stderr, "interpreter: %lld plans were not destroyed\n", (long long)runner_of(runner)->n_plans);
+    free(runner);
+}
+
+static const char *describe(dt_graph_runner *runner)
+{
+    static const char *const names[] = {"interpreter, all graphs", "interpreter, as on A100", "interpreter, as on T4"};
+    return names[runner_of(runner)->options.gpu];
+}
+
+/* Tensor cores' fused kernels read 8 channels at once: the image's 4 are not enough. */
+static bool has_engine(const interpreter *r, const dt_graph *g)
+{
+    bool fused = g->n_ops > 1, image = false, accumulates = false;
+    for (int i = 0; i < g->n_tensors; i++)
+        image = image || g->tensors[i].dims[1] < 8;
+    for (int i = 0; i < g->n_ops; i++)
+        accumulates = accumulates || g->ops[i].beta != 0.0F;
+    if (accumulates && r->options.refuse_accumulate)
+        return false;
+    switch (r->options.gpu) {
+    case DT_INTERPRET_T4: return !fused;
+    case DT_INTERPRET_A100: return !fused || (!image && (g->dtype == DT_F16 || g->dtype == DT_BF16));
+    default: return true;
+    }
+}
+
+static dt_status plan_create(dt_graph_runner *runner, const dt_graph *graph, dt_graph_plan **plan, dt_error *err)
+{
+    interpreter *r = runner_of(runner);
+    DT_TRY(dt_graph_check(graph, err));
+    if (!has_engine(r, graph))
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: no engine runs this graph", graph->name);
+    dt_graph_plan *p = calloc(1, sizeof *p);
+    if (!p)
+        return dt_fail(err, DT_ERR_MEMORY, "interpreter: out of memory");
+    p->graph = *graph;
+    if (r->options.spoil)
+        r->options.spoil(&p->graph, r->options.spoil_context);
+    p->workspace_bytes = 256 * (graph->tensors[0].dims[2] % 3); /* none, some, more */
+    r->n_plans++;
+    *plan = p;
+    return DT_OK;
+}
+
+static void plan_destroy(dt_graph_runner *runner, dt_graph_plan *plan)
+{
+    if (!plan)
+        return;
+    runner_of(runner)->n_plans--;
+    free(plan);
+}
+
+static void plan_info(const dt_graph_plan *plan, dt_graph_plan_info *info)
+{
+    memset(info, 0, sizeof *info);
+    snprintf(info->engine, sizeof info->engine, "interpreter");
+    info->workspace_bytes = plan->workspace_bytes;
+    info->n_candidates = 1;
+}
+
+static dt_status bind(execution *e, const dt_graph_binding *tensors, int n_tensors, dt_error *err)
+{
+    for (int i = 0; i < n_tensors; i++) {
+        int at = index_of(&e->graph, tensors[i].id);
+        if (at < 0 || e->data[at] || !tensors[i].data)
+            return dt_fail(err, DT_ERR_INTERNAL, "%s: tensor %d is unknown, bound twice, or NULL", e->graph.name, tensors[i].id);
+        e->data[at] = tensors[i].data;
+    }
+    for (int i = 0; i < e->graph.n_tensors; i++)
+        if (!e->data[i] && !e->graph.tensors[i].is_virtual)
+            return dt_fail(err, DT_ERR_INTERNAL, "%s: tensor %d is missing", e->graph.name, e->graph.tensors[i].id);
+    return DT_OK;
+}
+
+static dt_status plan_execute(dt_graph_runner *runner, dt_graph_plan *plan, const dt_graph_binding *tensors, int n_tensors, void *workspace, void *stream,
+                              dt_error *err)
+{
+    interpreter *r = runner_of(runner);
+    execution *e = calloc(1, sizeof *e);
+    if (!e)
+        return dt_fail(err, DT_ERR_MEMORY, "interpreter: out of memory");
+    *e = (execution){.runner = r, .graph = plan->graph, .workspace = workspace, .workspace_bytes = plan->workspace_bytes};
+    dt_status status = bind(e, tensors, n_tensors, err);
+    if (status != DT_OK) {
+        free(e);
+        return status;
+    }
+    return dt_emulated_enqueue(r->device, stream, &(dt_emulated_work){.name = plan->graph.name, .run = run_execution, .destroy = free, .context = e}, err);
+}
+
+static const dt_graph_runner_ops ops = {
+    .name = "interpreter",
+    .destroy = destroy,
+    .describe = describe,
+    .plan_create = plan_create,
+    .plan_destroy = plan_destroy,
+    .plan_info = plan_info,
+    .plan_execute = plan_execute,
+};
+
+dt_status dt_graph_interpreter_create(dt_device *device, const dt_interpreter_options *options, dt_graph_runner **runner, dt_error *err)
+{
+    interpreter *r = calloc(1, sizeof *r);
+    if (!r)
+        return dt_fail(err, DT_ERR_MEMORY, "interpreter: out of memory");
+    *r = (interpreter){.base.ops = &ops, .device = device, .options = *options};
+    *runner = &r->base;
+    return DT_OK;
+}
+
+int64_t dt_graph_interpreter_live_plans(const dt_graph_runner *runner)
+{
+    return ((const interpreter *)runner)->n_plans;
+}
+
+int64_t dt_graph_interpreter_executions(const dt_graph_runner *runner)
+{
+    return ((const interpreter *)runner)->n_executions;
+}

@@ -1,0 +1,228 @@
+/* interpreter_ops.c: the operations of layers/cuda/graph.h in float64.
+ *
+ * A convolution is a matrix product of patches, a chunk of images at a time, through the reference backend's product. Everything else is a
+ * loop over elements. */
+#include "layers/half.h"
+#include "layers/ref/ref_internal.h"
+#include "tests/emulated/interpreter_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS_WANTED = 256 };
+
+double dt_interpreter_round(double v, dt_dtype dtype)
+{
+    switch (dtype) {
+    case DT_F16: return (double)dt_half_to_float(dt_half_from_float((float)v));
+    case DT_BF16: return (double)dt_bfloat_to_float(dt_bfloat_from_float((float)v));
+    default: return (double)(float)v; /* TF32 is FP32 in memory */
+    }
+}
+
+/* What a tensor core reads of it. */
+static double factor(double v, dt_dtype dtype)
+{
+    return dtype == DT_TF32 ? (double)dt_tf32_of_float((float)v) : dt_interpreter_round(v, dtype);
+}
+
+/* -- convolutions ---------------------------------------------------------------------------------------------------- */
+
+/* The convolution y = conv(x, w), whichever of the three is asked for, and a chunk of its images. */
+typedef struct convolution {
+    const dt_graph_op *op;
+    const dt_values *x, *w, *y;
+    int64_t patch;           /* c r s */
+    int64_t first, n, n_rows; /* images of the chunk; n p q */
+    double *patches;         /* [n_rows][c r s] */
+    double *rows;            /* of y: [n_rows][k] or [k][n_rows] */
+    double *filters;         /* [k][c r s] or transposed */
+} convolution;
+
+/* Where element `tap` of the patch of output pixel (image, p, q) lies in x; -1: outside. */
+static int64_t place(const convolution *a, int64_t image, int64_t p, int64_t q, int64_t c, int64_t r, int64_t s)
+{
+    const dt_graph_op *op = a->op;
+    int64_t h = p * op->stride[0] - op->pad[0] + r * op->dilation[0], w = q * op->stride[1] - op->pad[1] + s * op->dilation[1];
+    const int64_t *d = a->x->dims;
+    return h < 0 || h >= d[2] || w < 0 || w >= d[3] ? -1 : ((image * d[1] + c) * d[2] + h) * d[3] + w;
+}
+
+/* gather: patches = x, rounded; else x += patches */
+static void move_patches(convolution *a, dt_dtype dtype, bool gather, double *sums)
+{
+    const int64_t *y = a->y->dims, *w = a->w->dims;
+    double *patch = a->patches;
+    for (int64_t image = a->first; image < a->first + a->n; image++)
+        for (int64_t p = 0; p < y[2]; p++)
+            for (int64_t q = 0; q < y[3]; q++)
+                for (int64_t c = 0; c < w[1]; c++)
+                    for (int64_t r = 0; r < w[2]; r++)
+                        for (int64_t s = 0; s < w[3]; s++, patch++) {
+                            int64_t at = place(a, image, p, q, c, r, s);
+                            if (gather)
+                                *patch = at < 0 ? 0.0 : factor(a->x->v[at], dtype);
+                            else if (at >= 0)
+                                sums[at] += *patch;
+                        }
+}
+
+/* Where y[image, k, p, q] of row (image, p, q) lies. */
+static int64_t y_place(const convolution *a, int64_t row, int64_t k)
+{
+    const int64_t *y = a->y->dims;
+    int64_t pixels = y[2] * y[3], image = a->first + row / pixels;
+    return (image * y[1] + k) * pixels + row % pixels;
+}
+
+static void gather_rows(convolution *a, dt_dtype dtype, bool transposed)
+{
+    int64_t k = a->y->dims[1];
+    for (int64_t row = 0; row < a->n_rows; row++)
+        for (int64_t i = 0; i < k; i++)
+            a->rows[transposed ? i * a->n_rows + row : row * k + i] = factor(a->y->v[y_place(a, row, i)], dtype);
+}
+
+static void gather_filters(convolution *a, dt_dtype dtype, bool transposed)
+{
+    int64_t k = a->w->dims[0];
+    for (int64_t i = 0; i < k; i++)
+        for (int64_t j = 0; j < a->patch; j++)
+            a->filters[transposed ? j * k + i : i * a->patch + j] = factor(a->w->v[i * a->patch + j], dtype);
+}
+
+static void chunk_forward(convolution *a, dt_dtype dtype, double *y)
+{
+    int64_t k = a->w->dims[0];
+    move_patches(a, dtype, true, NULL);
+    memset(a->rows, 0, (size_t)(a->n_rows * k) * sizeof *a->rows);
+    dt_ref_matmul_add(1, a->n_rows, k, a->patch, a->patches, a->filters, a->rows);
+    for (int64_t row = 0; row < a->n_rows; row++)
+        for (int64_t i = 0; i < k; i++)
+            y[y_place(a, row, i)] = a->rows[row * k + i];
+}
+
+static void chunk_backward_data(convolution *a, dt_dtype dtype, double *dx)
+{
+    gather_rows(a, dtype, false);
+    memset(a->patches, 0, (size_t)(a->n_rows * a->patch) * sizeof *a->patches);
+    dt_ref_matmul_add(1, a->n_rows, a->patch, a->w->dims[0], a->rows, a->filters, a->patches);
+    move_patches(a, dtype, false, dx);
+}
+
+static void chunk_backward_filter(convolution *a, dt_dtype dtype, double *dw)
+{
+    gather_rows(a, dtype, true);
+    move_patches(a, dtype, true, NULL);
+    dt_ref_matmul_add(1, a->w->dims[0], a->patch, a->n_rows, a->rows, a->patches, dw);
+}
+
+/* result = all chunks' sums */
+static const char *convolve(convolution *a, dt_dtype dtype, double *result)
+{
+    const int64_t *y = a->y->dims, *w = a->w->dims;
+    int64_t images = ROWS_WANTED / (y[2] * y[3]) + 1, rows = images * y[2] * y[3];
+    a->patch = w[1] * w[2] * w[3];
+    a->patches = malloc((size_t)(rows * a->patch) * sizeof(double));
+    a->rows = malloc((size_t)(rows * w[0]) * sizeof(double));
+    a->filters = malloc((size_t)(w[0] * a->patch) * sizeof(double));
+    bool ok = a->patches && a->rows && a->filters;
+    if (ok && a->op->kind != DT_GRAPH_OP_CONV_BACKWARD_FILTER)
+        gather_filters(a, dtype, a->op->kind == DT_GRAPH_OP_CONV_FORWARD);
+    for (a->first = 0; ok && a->first < y[0]; a->first += images) {
+        a->n = y[0] - a->first < images ? y[0] - a->first : images;
+        a->n_rows = a->n * y[2] * y[3];
+        if (a->op->kind == DT_GRAPH_OP_CONV_FORWARD)
+            chunk_forward(a, dtype, result);
+        else if (a->op->kind == DT_GRAPH_OP_CONV_BACKWARD_DATA)
+            chunk_backward_data(a, dtype, result);
+        else
+            chunk_backward_filter(a, dtype, result);
+    }
+    free(a->patches);
+    free(a->rows);
+    free(a->filters);
+    return ok ? NULL : "out of memory";
+}
+
+static const char *run_convolution(const dt_graph_op *op, dt_dtype dtype, const dt_values *const in[5], dt_values *const out[5])
+{
+    convolution a = {.op = op, .x = in[0], .w = in[1], .y = out[0]};
+    if (op->kind == DT_GRAPH_OP_CONV_BACKWARD_DATA)
+        a = (convolution){.op = op, .x = out[0], .w = in[1], .y = in[0]};
+    else if (op->kind == DT_GRAPH_OP_CONV_BACKWARD_FILTER)
+        a = (convolution){.op = op, .x = in[0], .w = out[0], .y = in[1]};
+    int64_t n = dt_values_count(out[0]);
+    double *result = calloc((size_t)n, sizeof *result);
+    const char *wrong = result ? convolve(&a, dtype, result) : "out of memory";
+    for (int64_t i = 0; !wrong && i < n; i++)
+        out[0]->v[i] = (double)op->alpha * result[i] + (op->beta != 0.0F ? (double)op->beta * out[0]->v[i] : 0.0);
+    free(result);
+    return wrong;
+}
+
+/* -- everything else ------------------------------------------------------------------------------------------------- */
+
+/* Element `at` of the whole tensor `whole`, read from `a`, which is as large or a vector of its channels. */
+static double element(const dt_values *a, const dt_values *whole, int64_t at)
+{
+    int64_t pixels = whole->dims[2] * whole->dims[3];
+    return dt_values_count(a) == dt_values_count(whole) ? a->v[at] : a->v[at / pixels % whole->dims[1]];
+}
+
+static double pointwise(dt_graph_op_kind kind, double a, double b)
+{
+    switch (kind) {
+    case DT_GRAPH_OP_ADD: return a + b;
+    case DT_GRAPH_OP_SUB: return a - b;
+    case DT_GRAPH_OP_MUL: return a * b;
+    case DT_GRAPH_OP_RELU: return a < 0 ? 0 : a;
+    default: return b > 0 ? a : 0; /* DT_GRAPH_OP_RELU_BACKWARD */
+    }
+}
+
+static void run_sums(const dt_values *x, double *sum, double *squares)
+{
+    int64_t pixels = x->dims[2] * x->dims[3], channels = x->dims[1];
+    memset(sum, 0, (size_t)channels * sizeof *sum);
+    memset(squares, 0, (size_t)channels * sizeof *squares);
+    for (int64_t i = 0; i < dt_values_count(x); i++) {
+        sum[i / pixels % channels] += x->v[i];
+        squares[i / pixels % channels] += x->v[i] * x->v[i];
+    }
+}
+
+static void run_bn_weights(const dt_values *const in[5], dt_values *const out[5])
+{
+    const dt_values *raw = in[0], *dz = in[1], *mean = in[2], *invstd = in[3], *gamma = in[4];
+    int64_t pixels = raw->dims[2] * raw->dims[3], channels = raw->dims[1];
+    double m = (double)(raw->dims[0] * pixels);
+    memset(out[0]->v, 0, (size_t)channels * sizeof(double));
+    memset(out[1]->v, 0, (size_t)channels * sizeof(double));
+    for (int64_t i = 0; i < dt_values_count(raw); i++) {
+        int64_t c = i / pixels % channels;
+        out[0]->v[c] += dz->v[i] * (raw->v[i] - mean->v[c]) * invstd->v[c];
+        out[1]->v[c] += dz->v[i];
+    }
+    for (int64_t c = 0; c < channels; c++) {
+        double a = gamma->v[c] * invstd->v[c], b = -a * invstd->v[c] * out[0]->v[c] / m;
+        out[2]->v[c] = a;
+        out[3]->v[c] = b;
+        out[4]->v[c] = -a * out[1]->v[c] / m - b * mean->v[c];
+    }
+}
+
+const char *dt_interpreter_op(const dt_graph_op *op, dt_dtype dtype, const dt_values *const in[5], dt_values *const out[5])
+{
+    switch (op->kind) {
+    case DT_GRAPH_OP_CONV_FORWARD:
+    case DT_GRAPH_OP_CONV_BACKWARD_DATA:
+    case DT_GRAPH_OP_CONV_BACKWARD_FILTER: return run_convolution(op, dtype, in, out);
+    case DT_GRAPH_OP_CHANNEL_SUMS: run_sums(in[0], out[0]->v, out[1]->v); return NULL;
+    case DT_GRAPH_OP_BN_BACKWARD_WEIGHTS: run_bn_weights(in, out); return NULL;
+    default:
+        for (int64_t i = 0; i < dt_values_count(out[0]); i++)
+            out[0]->v[i] = pointwise(op->kind, element(in[0], out[0], i), in[1] ? element(in[1], out[0], i) : 0.0);
+        return NULL;
+    }
+}

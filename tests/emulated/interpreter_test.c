@@ -1,0 +1,274 @@
+/* Every graph of layers/cuda/graph_conv.h, interpreted, against the reference backend's operation; and what the interpreter refuses.
+ *
+ * In FP32 nothing is rounded but the results, so 1e-5 of the largest value tells a right graph from a wrong one. */
+#include "core/model/device_host.h"
+#include "layers/cuda/graph_conv.h"
+#include "layers/ref/kernels_ref.h"
+#include "tests/emulated/device_emulated.h"
+#include "tests/emulated/graph_interpreter.h"
+#include "tests/testing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TOLERANCE 1e-5
+
+enum { N = 3, C = 16, K = 32, H = 7, W = 5, MAX = N * K * H * W * 9, N_VECTORS = 8 };
+
+static dt_device *host, *device;
+static dt_kernels *ref;
+static dt_graph_runner *runner;
+static dt_error err;
+static uint64_t seed;
+
+void dt_test_set_up(void)
+{
+    const dt_interpreter_options options = {.gpu = DT_INTERPRET_ALL};
+    if (dt_device_host_create(1, &host, &err) != DT_OK || dt_kernels_ref_create(host, DT_F32, &ref, &err) != DT_OK ||
+        dt_device_emulated_create(&(dt_emulated_options){0}, &device, &err) != DT_OK ||
+        dt_graph_interpreter_create(device, &options, &runner, &err) != DT_OK)
+        abort();
+}
+
+void dt_test_tear_down(void)
+{
+    runner->ops->destroy(runner);
+    device->ops->destroy(device);
+    ref->ops->destroy(ref);
+    host->ops->destroy(host);
+}
+
+/* A tensor twice: NCHW on the host for ref, NHWC on the device for the graph. */
+typedef struct pair {
+    int64_t n, c, h, w;
+    float *nchw, *nhwc;
+} pair;
+
+static pair pair_of(int64_t n, int64_t c, int64_t h, int64_t w)
+{
+    pair p = {n, c, h, w, malloc((size_t)(n * c * h * w) * sizeof(float)), device->ops->alloc(device, n * c * h * w * (int64_t)sizeof(float))};
+    DT_REQUIRE(p.nchw != NULL && p.nhwc != NULL);
+    dt_test_fill_random(p.nchw, n * c * h * w, ++seed);
+    for (int64_t i = 0; i < n * c * h * w; i++)
+        p.nhwc[(i / (c * h * w) * h * w + i % (h * w)) * c + i / (h * w) % c] = p.nchw[i];
+    return p;
+}
+
+static void pair_free(pair *p)
+{
+    free(p->nchw);
+    device->ops->free(device, p->nhwc);
+}
+
+static dt_tensor tensor(const pair *p)
+{
+    return (dt_tensor){p->nchw, DT_F32, p->n, p->c, p->h, p->w};
+}
+
+static void check(const pair *p)
+{
+    float *got = malloc((size_t)(p->n * p->c * p->h * p->w) * sizeof *got);
+    DT_REQUIRE(got != NULL);
+    for (int64_t i = 0; i < p->n * p->c * p->h * p->w; i++)
+        got[i] = p->nhwc[(i / (p->c * p->h * p->w) * p->h * p->w + i % (p->h * p->w)) * p->c + i / (p->h * p->w) % p->c];
+    DT_CHECK_NEAR(got, p->nchw, p->n * p->c * p->h * p->w, TOLERANCE);
+    free(got);
+}
+
+static dt_status execute(const dt_graph *graph, const dt_graph_binding *tensors, int n)
+{
+    dt_graph_plan *plan = NULL;
+    dt_graph_plan_info info = {0};
+    DT_REQUIRE_MSG(runner->ops->plan_create(runner, graph, &plan, &err) == DT_OK, "%s", err.message);
+    runner->ops->plan_info(plan, &info);
+    void *workspace = device->ops->alloc(device, info.workspace_bytes);
+    dt_status status = runner->ops->plan_execute(runner, plan, tensors, n, workspace, NULL, &err);
+    device->ops->free(device, workspace);
+    runner->ops->plan_destroy(runner, plan);
+    return status;
+}
+
+typedef struct problem {
+    dt_conv_desc desc;
+    dt_conv *conv;
+    pair x, w, y, raw;
+    pair v[N_VECTORS]; /* per channel, c and k of them at least */
+} problem;
+
+static problem problem_of(int64_t window, int64_t stride, int64_t pad)
+{
+    problem p = {.desc = {.n = N, .c = C, .h = H, .w = W, .k = K, .r = window, .s = window, .stride = stride, .pad = pad, .for_training = true}};
+    DT_REQUIRE(ref->ops->conv_create(ref, &p.desc, &p.conv, &err) == DT_OK);
+    p.x = pair_of(N, C, H, W);
+    p.raw = pair_of(N, C, H, W);
+    p.w = pair_of(K, C, window, window);
+    p.y = pair_of(N, K, dt_conv_out_h(&p.desc), dt_conv_out_w(&p.desc));
+    for (int i = 0; i < N_VECTORS; i++)
+        p.v[i] = pair_of(1, K, 1, 1);
+    return p;
+}
+
+static void problem_free(problem *p)
+{
+    pair *all[] = {&p->x, &p->w, &p->y, &p->raw};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        pair_free(all[i]);
+    for (int i = 0; i < N_VECTORS; i++)
+        pair_free(&p->v[i]);
+    ref->ops->conv_destroy(ref, p->conv);
+}
+
+static void check_forward(problem *p, bool prologue, bool sums)
+{
+    dt_graph graph;
+    double expected_sums[2 * K];
+    dt_tensor y = tensor(&p->y);
+    dt_act x = {.raw = tensor(&p->x), .scale = prologue ? p->v[0].nchw : NULL, .bias = prologue ? p->v[1].nchw : NULL, .relu = prologue};
+    dt_graph_conv_forward(&p->desc, DT_F32, prologue, sums, &graph);
+    const dt_graph_binding all[] = {{DT_GRAPH_X, p->x.nhwc},       {DT_GRAPH_W, p->w.nhwc},      {DT_GRAPH_Y, p->y.nhwc},      {DT_GRAPH_SCALE, p->v[0].nhwc},
+                                    {DT_GRAPH_BIAS, p->v[1].nhwc}, {DT_GRAPH_SUM, p->v[6].nhwc}, {DT_GRAPH_SUMSQ, p->v[7].nhwc}};
+    dt_graph_binding used[7];
+    int n = 0;
+    for (int i = 0; i < 7; i++)
+        if (i < 3 || (prologue && i < 5) || (sums && i > 4))
+            used[n++] = all[i];
+    DT_REQUIRE_MSG(execute(&graph, used, n) == DT_OK, "%s", err.message);
+    DT_REQUIRE(ref->ops->conv_forward(ref, p->conv, &x, p->w.nchw, &y, sums ? expected_sums : NULL, &err) == DT_OK);
+    check(&p->y);
+    for (int i = 0; sums && i < K; i++) {
+        DT_CHECK_CLOSE((double)p->v[6].nhwc[i], expected_sums[i], 1e-3);
+        DT_CHECK_CLOSE((double)p->v[7].nhwc[i] / expected_sums[K + i], 1.0, TOLERANCE);
+    }
+}
+
+static void check_backward_data(problem *p, bool accumulate)
+{
+    dt_graph graph;
+    dt_tensor dx = tensor(&p->x), dy = tensor(&p->y);
+    dt_graph_conv_backward_data(&p->desc, DT_F32, accumulate, &graph);
+    const dt_graph_binding tensors[] = {{DT_GRAPH_DY, p->y.nhwc}, {DT_GRAPH_W, p->w.nhwc}, {DT_GRAPH_DX, p->x.nhwc}};
+    DT_REQUIRE_MSG(execute(&graph, tensors, 3) == DT_OK, "%s", err.message);
+    DT_REQUIRE(ref->ops->conv_backward_data(ref, p->conv, &dy, p->w.nchw, accumulate ? &dx : NULL, NULL, &dx, &err) == DT_OK);
+    check(&p->x);
+}
+
+/* gamma, beta, mean and invstd are free; scale and bias follow. */
+static void check_backward_data_bn(problem *p)
+{
+    enum { MEAN, INVSTD, GAMMA, BETA, DGAMMA, DBETA, SCALE, BIAS };
+    dt_graph graph;
+    double sums[2 * K];
+    float a[C];
+    for (int i = 0; i < C; i++) {
+        p->v[SCALE].nchw[i] = p->v[GAMMA].nchw[i] * p->v[INVSTD].nchw[i];
+        p->v[BIAS].nchw[i] = p->v[BETA].nchw[i] - p->v[MEAN].nchw[i] * p->v[SCALE].nchw[i];
+        a[i] = p->v[SCALE].nchw[i];
+    }
+    dt_act act = {.raw = tensor(&p->raw), .scale = p->v[SCALE].nchw, .bias = p->v[BIAS].nchw, .relu = true};
+    dt_bn_backward bn = {&act, p->v[MEAN].nchw, p->v[INVSTD].nchw, p->v[GAMMA].nchw, p->v[BETA].nchw, sums};
+    dt_tensor dx = tensor(&p->x), dy = tensor(&p->y);
+    pair coefficients[3] = {pair_of(1, C, 1, 1), pair_of(1, C, 1, 1), pair_of(1, C, 1, 1)};
+    dt_graph_conv_backward_data_bn(&p->desc, DT_F32, &graph);
+    const dt_graph_binding tensors[] = {{DT_GRAPH_DY, p->y.nhwc},          {DT_GRAPH_W, p->w.nhwc},
+                                        {DT_GRAPH_RAW, p->raw.nhwc},       {DT_GRAPH_MEAN, p->v[MEAN].nhwc},
+                                        {DT_GRAPH_INVSTD, p->v[INVSTD].nhwc}, {DT_GRAPH_GAMMA, p->v[GAMMA].nhwc},
+                                        {DT_GRAPH_BETA, p->v[BETA].nhwc},  {DT_GRAPH_DX, p->x.nhwc},
+                                        {DT_GRAPH_DGAMMA, p->v[DGAMMA].nhwc}, {DT_GRAPH_DBETA, p->v[DBETA].nhwc},
+                                        {DT_GRAPH_COEF_A, coefficients[0].nhwc}, {DT_GRAPH_COEF_B, coefficients[1].nhwc},
+                                        {DT_GRAPH_COEF_C, coefficients[2].nhwc}};
+    DT_REQUIRE_MSG(execute(&graph, tensors, 13) == DT_OK, "%s", err.message);
+    DT_REQUIRE(ref->ops->conv_backward_data(ref, p->conv, &dy, p->w.nchw, NULL, &bn, &dx, &err) == DT_OK);
+    check(&p->x);
+    for (int i = 0; i < C; i++) {
+        DT_CHECK_CLOSE((double)p->v[DGAMMA].nhwc[i], sums[i], 1e-3);
+        DT_CHECK_CLOSE((double)p->v[DBETA].nhwc[i], sums[C + i], 1e-3);
+    }
+    DT_CHECK_NEAR(coefficients[0].nhwc, a, C, TOLERANCE);
+    for (int i = 0; i < 3; i++)
+        pair_free(&coefficients[i]);
+}
+
+static void check_backward_weights(problem *p, bool prologue)
+{
+    dt_graph graph;
+    dt_tensor dy = tensor(&p->y);
+    dt_act x = {.raw = tensor(&p->x), .scale = prologue ? p->v[0].nchw : NULL, .bias = prologue ? p->v[1].nchw : NULL, .relu = prologue};
+    dt_graph_conv_backward_weights(&p->desc, DT_F32, prologue, &graph);
+    const dt_graph_binding tensors[] = {
+        {DT_GRAPH_X, p->x.nhwc}, {DT_GRAPH_DY, p->y.nhwc}, {DT_GRAPH_DW, p->w.nhwc}, {DT_GRAPH_SCALE, p->v[0].nhwc}, {DT_GRAPH_BIAS, p->v[1].nhwc}};
+    DT_REQUIRE_MSG(execute(&graph, tensors, prologue ? 5 : 3) == DT_OK, "%s", err.message);
+    DT_REQUIRE(ref->ops->conv_backward_weights(ref, p->conv, &x, &dy, p->w.nchw, false, &err) == DT_OK);
+    check(&p->w);
+}
+
+static const int64_t windows[][3] = {{1, 1, 0}, {3, 1, 1}, {3, 2, 1}, {1, 2, 0}, {5, 3, 2}};
+
+static void every_graph_computes_what_ref_does(void)
+{
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
+        problem p = problem_of(windows[i][0], windows[i][1], windows[i][2]);
+        for (int form = 0; form < 4; form++)
+            check_forward(&p, form & 1, form & 2);
+        for (int form = 0; form < 2; form++)
+            check_backward_data(&p, form);
+        check_backward_data_bn(&p);
+        for (int form = 0; form < 2; form++)
+            check_backward_weights(&p, form);
+        problem_free(&p);
+    }
+    DT_CHECK_STR(dt_emulated_fault(device), "");
+}
+
+/* Each mistake makes a difference, or is refused. */
+static void mistakes_show(void)
+{
+    problem p = problem_of(3, 1, 1);
+    dt_graph graph;
+    float *right = malloc(sizeof(float) * N * K * H * W);
+    DT_REQUIRE(right != NULL);
+    const dt_graph_binding tensors[] = {
+        {DT_GRAPH_X, p.x.nhwc}, {DT_GRAPH_W, p.w.nhwc}, {DT_GRAPH_Y, p.y.nhwc}, {DT_GRAPH_SCALE, p.v[0].nhwc}, {DT_GRAPH_BIAS, p.v[1].nhwc}};
+    dt_graph_conv_forward(&p.desc, DT_F32, true, false, &graph);
+    DT_REQUIRE(execute(&graph, tensors, 5) == DT_OK);
+    memcpy(right, p.y.nhwc, sizeof(float) * N * K * H * W);
+    for (int mistake = 0; mistake < 5; mistake++) {
+        dt_graph_conv_forward(&p.desc, DT_F32, true, false, &graph);
+        switch (mistake) {
+        case 0: graph.tensors[0].strides[3] = H; break;                       /* a stride */
+        case 1: graph.ops[1].in[1] = DT_GRAPH_SCALE; break;                   /* the wrong vector */
+        case 2: graph.ops[3].in[0] = graph.ops[2].in[0]; break;               /* no relu */
+        case 3: graph.ops[3].alpha = -1.0F; break;
+        default: graph.ops[0].kind = DT_GRAPH_OP_ADD; break;
+        }
+        DT_CHECK_INT(execute(&graph, tensors, 5), DT_OK);
+        DT_CHECK(dt_test_relative_error(p.y.nhwc, right, N * K * H * W) > 0.01);
+    }
+    free(right);
+    problem_free(&p);
+}
+
+static void what_is_unwritten_or_bound_wrongly_is_refused(void)
+{
+    problem p = problem_of(1, 1, 0);
+    dt_graph graph;
+    dt_graph_binding tensors[] = {{DT_GRAPH_X, p.x.nhwc}, {DT_GRAPH_W, p.w.nhwc}, {DT_GRAPH_Y, p.y.nhwc}};
+    dt_graph_conv_forward(&p.desc, DT_F32, false, false, &graph);
+    DT_CHECK_INT(execute(&graph, tensors, 2), DT_ERR_INTERNAL); /* one is missing */
+    tensors[2].data = p.x.nhwc;
+    DT_CHECK_INT(execute(&graph, tensors, 3), DT_ERR_DEVICE); /* over its input, and too small */
+    tensors[2].data = p.y.nhwc + 1;
+    DT_CHECK_INT(execute(&graph, tensors, 3), DT_ERR_DEVICE); /* reaches over the end */
+    tensors[2].data = p.y.nhwc;
+    memset(&p.x.nhwc[5], DT_EMULATED_POISON, sizeof(float));
+    DT_CHECK_INT(execute(&graph, tensors, 3), DT_ERR_DEVICE);
+    DT_CHECK_CONTAINS(err.message, "element 5 of tensor 1 was never written");
+    (void)dt_emulated_fault(device);
+    problem_free(&p);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(every_graph_computes_what_ref_does),
+    DT_TEST(mistakes_show),
+    DT_TEST(what_is_unwritten_or_bound_wrongly_is_refused),
+};
+DT_TEST_MAIN("emulated/interpreter", tests)
