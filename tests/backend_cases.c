@@ -130,6 +130,7 @@ static void run_all(dt_kit *kit, const shapes *s, int64_t image_size)
     dt_kit_loss_cases(kit, s->n + 8, 10);
     dt_kit_loss_cases(kit, s->n + 8, 1000);
     dt_kit_optimizer_cases(kit);
+    dt_kit_step_cases(kit);
 }
 
 int dt_backend_cases_run(dt_kernels *candidate, dt_kernels *reference, int64_t image_size, int64_t batch,

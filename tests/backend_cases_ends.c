@@ -1,4 +1,4 @@
-/* backend_cases_ends.c: what stands before and behind the convolutions: layouts, the input, pools, linear, loss, optimizer. */
+/* backend_cases_ends.c: what stands before and behind the convolutions: layouts, the input, pools, linear, loss. */
 #include "tests/backend_kit.h"
 
 #include <inttypes.h>
@@ -379,53 +379,5 @@ void dt_kit_loss_cases(dt_kit *kit, int64_t n, int64_t n_classes)
             loss_run(kit, n, n_classes, smoothing, true, false);
         if (dt_kit_begin(kit, "softmax_loss n%" PRId64 " c%" PRId64 "%s NaN", n, n_classes, tag))
             loss_run(kit, n, n_classes, smoothing, false, true);
-    }
-}
-
-/* -- optimizer ---------------------------------------------------------------------------------------------------- */
-
-/* Short and long runs, both rules, and gaps between them that must stay as they are. */
-static const dt_update_segment segments[] = {
-    {.first = 0, .n = 16, .rule = DT_UPDATE_SGD, .weight_decay = 5e-4F},
-    {.first = 16, .n = 4096, .rule = DT_UPDATE_SGD, .weight_decay = 0},
-    {.first = 4128, .n = 64, .rule = DT_UPDATE_RUNNING_AVERAGE, .weight_decay = 0},
-    {.first = 4192, .n = 36000, .rule = DT_UPDATE_SGD, .weight_decay = 0.1F},
-    {.first = 40208, .n = 16, .rule = DT_UPDATE_RUNNING_AVERAGE, .weight_decay = 0},
-};
-enum { N_SEGMENTS = sizeof segments / sizeof *segments, N_VALUES = 40240 };
-
-typedef struct optimizer_case {
-    dt_optimizer_desc desc;
-    dt_kit_buffer *values, *grads, *momentum, *inputs, *state;
-} optimizer_case;
-
-static dt_status optimizer_call(dt_kernels *k, int side, void *arg, dt_error *err)
-{
-    optimizer_case *a = arg;
-    dt_optimizer *optimizer = NULL;
-    const dt_optimizer_vectors v = {a->values->data[side], a->grads->data[side], a->momentum->data[side], NULL};
-    DT_TRY(DT_KIT_OPERATION(k, optimizer_create, &a->desc, segments, N_SEGMENTS, &optimizer, err));
-    dt_status status = DT_KIT_OPERATION(k, optimizer_step, optimizer, &v, a->inputs->data[side], a->state->data[side], err);
-    k->ops->optimizer_destroy(k, optimizer);
-    return status;
-}
-
-void dt_kit_optimizer_cases(dt_kit *kit)
-{
-    static const dt_step_inputs inputs = {.lr = 0.3F};
-    static const dt_step_state state = {.loss_scale = 4};
-    for (int nesterov = 0; nesterov <= 1; nesterov++) {
-        if (!dt_kit_begin(kit, "optimizer_step%s", nesterov != 0 ? " nesterov" : ""))
-            continue;
-        optimizer_case a = {.desc = {.momentum = 0.9F, .nesterov = nesterov != 0, .running_average_rate = 0.1F}};
-        a.values = dt_kit_floats(kit, DT_KIT_INOUT, dt_kit_random(kit, N_VALUES, -1, 1), N_VALUES);
-        a.grads = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, N_VALUES, -1, 1), N_VALUES);
-        a.momentum = dt_kit_floats(kit, DT_KIT_INOUT, dt_kit_random(kit, N_VALUES, -1, 1), N_VALUES);
-        a.inputs = dt_kit_bytes(kit, DT_KIT_IN, &inputs, sizeof inputs);
-        a.state = dt_kit_bytes(kit, DT_KIT_INOUT, &state, sizeof state);
-        dt_kit_execute(kit, optimizer_call, &a);
-        dt_kit_expect_floats(kit, "values", a.values, N_VALUES, 0);
-        dt_kit_expect_floats(kit, "momentum", a.momentum, N_VALUES, 0);
-        dt_kit_end(kit);
     }
 }

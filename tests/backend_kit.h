@@ -141,6 +141,7 @@ void dt_kit_max_pool_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape, co
 void dt_kit_average_pool_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape);
 void dt_kit_linear_cases(dt_kit *kit, int64_t n, int64_t c, int64_t n_classes);
 void dt_kit_loss_cases(dt_kit *kit, int64_t n, int64_t n_classes);
-void dt_kit_optimizer_cases(dt_kit *kit);
+void dt_kit_optimizer_cases(dt_kit *kit); /* backend_cases_update.c */
+void dt_kit_step_cases(dt_kit *kit);
 
 #endif

@@ -13,7 +13,7 @@
 #define TOLERANCE 1e-5
 
 const char *const dt_cpu_cases_few[] = {
-    "c64 ", "c3 ", "c256 h2 w2 k512", "c512 h1 w1 k512", "c512 h1 w1 k2048", "pool", "normalize_input", "optimizer", "linear", "softmax_loss", NULL};
+    "c64 ", "c3 ", "c256 h2 w2 k512", "c512 h1 w1 k512", "c512 h1 w1 k2048", "pool", "normalize_input", "optimizer", "step_", "linear", "softmax_loss", NULL};
 
 dt_cpu_pair dt_cpu_pair_create(int64_t n_threads)
 {

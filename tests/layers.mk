@@ -6,7 +6,7 @@ LAYERS_TESTS += tests/layers/backend_cases_test tests/layers/ref_conv_gradients_
 	tests/layers/ref_loss_test tests/layers/ref_create_test tests/layers/ref_optimizer_test tests/layers/ref_half_test
 # Operations of a backend against another's: tests/backend_cases.h.
 fakes_SOURCES += tests/backend_cases.c tests/backend_cases.h tests/backend_cases_conv.c tests/backend_cases_ends.c \
-	tests/backend_cases_norm.c tests/backend_kit.c tests/backend_kit.h tests/gradients.c tests/gradients.h \
+	tests/backend_cases_norm.c tests/backend_cases_update.c tests/backend_kit.c tests/backend_kit.h tests/gradients.c tests/gradients.h \
 	tests/naive.c tests/naive.h tests/cpu_cases.c tests/cpu_cases.h
 # The cuda backend's graphs.
 LAYERS_TESTS += tests/layers/cuda_graph_test tests/layers/cuda_plan_cache_test

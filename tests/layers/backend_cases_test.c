@@ -220,6 +220,48 @@ static dt_status momentum_only(dt_kernels *k, const dt_optimizer_desc *desc, con
     return good->ops->optimizer_create(k, &other, segments, n_segments, optimizer, err);
 }
 
+static float scratch[40320];
+
+static dt_status sgd_for_lars(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments,
+                              int64_t n_segments, dt_optimizer **optimizer, dt_error *err)
+{
+    dt_update_segment others[32];
+    for (int64_t i = 0; i < n_segments; i++) {
+        others[i] = segments[i];
+        if (segments[i].rule == DT_UPDATE_LARS)
+            others[i].rule = DT_UPDATE_SGD;
+    }
+    return good->ops->optimizer_create(k, desc, others, n_segments, optimizer, err);
+}
+
+/* The momentum of the first tensor has been written before the last one was looked at. */
+static dt_status update_before_the_look(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v,
+                                        const dt_step_inputs *inputs, dt_step_state *state, dt_error *err)
+{
+    DT_TRY(good->ops->optimizer_step(k, optimizer, v, inputs, state, err));
+    if (state->found_inf != 0)
+        v->momentum[1] += 1e-3F;
+    return DT_OK;
+}
+
+static dt_status multiplied_by_the_scale(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v,
+                                         const dt_step_inputs *inputs, dt_step_state *state, dt_error *err)
+{
+    dt_step_state other = *state;
+    other.loss_scale = 1 / state->loss_scale;
+    DT_TRY(good->ops->optimizer_step(k, optimizer, v, inputs, &other, err));
+    other.loss_scale = state->loss_scale; /* the rest is done right */
+    DT_TRY(good->ops->optimizer_step(k, optimizer, &(dt_optimizer_vectors){scratch, v->grads, scratch, NULL}, inputs, state, err));
+    return DT_OK;
+}
+
+static dt_status record_without_ring(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local,
+                                     const float *stop, dt_step_record *ring, int64_t n_ring, dt_error *err)
+{
+    (void)n_ring;
+    return good->ops->step_record(k, state, global, local, stop, ring, 1, err);
+}
+
 static void defects_of_convolutions_are_found(void)
 {
     begin();
@@ -255,7 +297,19 @@ static void defects_of_other_operations_are_found(void)
     DT_CHECK_INT(failures("softmax_loss"), 12);
     begin();
     bad_ops.optimizer_create = momentum_only;
-    DT_CHECK_INT(failures("optimizer_step"), 1);
+    DT_CHECK_INT(failures("optimizer_step"), 2); /* nesterov, lars nesterov ema */
+    begin();
+    bad_ops.optimizer_create = sgd_for_lars;
+    DT_CHECK_INT(failures("optimizer_step"), 3);
+    begin();
+    bad_ops.optimizer_step = update_before_the_look;
+    DT_CHECK_INT(failures("optimizer_step"), 6); /* all that are to be skipped */
+    begin();
+    bad_ops.optimizer_step = multiplied_by_the_scale;
+    DT_CHECK_INT(failures("optimizer_step scaling"), 4); /* those that update */
+    begin();
+    bad_ops.step_record = record_without_ring;
+    DT_CHECK_INT(failures("step_"), 1);
 }
 
 static const dt_test tests[] = {
