@@ -14,6 +14,10 @@
 # expect_output REGEX    the last command's output (stdout and stderr) has a line that matches the extended REGEX
 # expect_no_output REGEX it has none
 # expect CMD...          CMD succeeds (for test, grep, cmp)
+# start_job CMD...       runs CMD in the background, its output in $OUTPUT; sets $pid. ranks N CMD... may stand for CMD
+# end_job                waits for it, $TIME_LIMIT_S seconds at most, and sets $code; one that takes longer is killed and fails the case
+# children PID           the processes that PID started, one a line
+# gone PID               there is no such process, or what is left of it only waits for its parent
 # fail MESSAGE           the case fails, and goes on
 # skip REASON            the case is skipped: nothing after it counts, up to the next begin; what it runs still runs
 # need_shared NAME       sets $SHARED to the shared data file NAME, or skips and returns 1:  need_shared x.tar && { ...; }
@@ -119,6 +123,49 @@ expect_exit()
     fi
     tail -n 30 "$OUTPUT" | sed 's/^/    | /'
     return 1
+}
+
+start_job()
+{
+    [ "$_state" != skipped ] || set -- true
+    if [ "$1" = ranks ]; then
+        shift
+        set -- "$MPIRUN" --oversubscribe -np "$@"
+    fi
+    "$@" >"$OUTPUT" 2>&1 </dev/null &
+    pid=$!
+}
+
+# The kernel tells, not ps and pgrep: a bare machine has neither.
+children()
+{
+    local file stat
+    for file in /proc/[0-9]*/stat; do
+        { read -r stat <"$file"; } 2>/dev/null || continue
+        set -- "$1" ${stat##*) } # state, parent
+        [ "$3" != "$1" ] || echo "${stat%% *}"
+    done | sort -n
+}
+
+gone()
+{
+    local stat
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+    case ${stat##*) } in [ZX]*) return 0 ;; esac
+    return 1
+}
+
+end_job()
+{
+    local left=$((TIME_LIMIT_S * 20))
+    while ! gone $pid && [ $((left -= 1)) -gt 0 ]; do sleep 0.05; done 2>/dev/null # where bash says that it was killed
+    gone $pid || {
+        fail "time limit of $TIME_LIMIT_S s: process $pid"
+        tail -n 30 "$OUTPUT" | sed 's/^/    | /'
+        kill -9 $pid $(children $pid) 2>/dev/null
+    }
+    wait $pid 2>/dev/null
+    code=$?
 }
 
 expect_output()

@@ -35,6 +35,31 @@ begin "all_skipped_is_automakes_77"
 printf '%s\n' ". '$lib'" 'begin a' 'skip why' 'finish' >inner.sh
 expect_exit 77 bash inner.sh
 
+begin "a_job_in_the_background_has_a_time_limit_too"
+cat >inner.sh <<EOF
+. '$lib'
+begin ends
+start_job sh -c 'sleep 0.1; exit 5'
+end_job
+expect test \$code = 5
+begin hangs
+TIME_LIMIT_S=1
+start_job sh -c 'sleep 20; true'
+sleep 0.2
+child=\$(children \$pid)
+expect test -n "\$child"
+gone \$child && fail "the child is said to be gone"
+end_job
+sleep 0.2
+gone \$child || fail "the child is still there"
+finish
+EOF
+expect_exit 1 bash inner.sh
+expect_output '^ok ends$'
+expect_output '^not ok hangs$'
+expect_output 'time limit of 1 s: process'
+expect_no_output 'the child|false:'
+
 begin "an_argument_picks_cases"
 printf '%s\n' ". '$lib'" 'begin one' 'begin two' 'expect false' 'finish' >inner.sh
 expect_exit 0 bash inner.sh one

@@ -42,16 +42,6 @@ same_state()
     done
 }
 
-# start RANKS ARGUMENTS: in the background; sets $pid
-start()
-{
-    local launch=()
-    [ "$1" = 1 ] || launch=("$MPIRUN" --oversubscribe -np "$1")
-    shift
-    "${launch[@]}" "$DTRAIN" "${job[@]}" "$@" >"$OUTPUT" 2>&1 </dev/null &
-    pid=$!
-}
-
 # kill_within RUN: once the job of $pid has made a step more than RUN's metrics hold, at a random moment of the next 0.7 s, all its
 # processes at once. Fails when the job has ended by itself.
 kill_within()
@@ -60,13 +50,13 @@ kill_within()
     before=$(steps_in "$1")
     for i in $(seq 2400); do
         [ "$(steps_in "$1")" -gt "$before" ] && break
-        kill -0 $pid 2>/dev/null || break
+        gone $pid && break
         sleep 0.025
     done
     sleep "$(printf '0.%03d' $((RANDOM % 700)))"
-    kill -9 $pid $(pgrep -P $pid) 2>/dev/null
-    wait $pid 2>/dev/null
-    [ $? -eq 137 ]
+    kill -9 $pid $(children $pid) 2>/dev/null
+    end_job
+    [ $code -eq 137 ]
 }
 
 begin "two ranks and the same seed give the same bits, whatever the number of decoding threads"
@@ -85,7 +75,7 @@ for n in 1 2; do
         expect_exit 0 "${launch[@]}" "$DTRAIN" "${job[@]}" "${job_n[@]}" --out undisturbed --export undisturbed.safetensors
         kills=0
         for i in 1 2 3 4 5 6; do
-            start $n "${job_n[@]}" --out killed --export killed.safetensors
+            start_job "${launch[@]}" "$DTRAIN" "${job[@]}" "${job_n[@]}" --out killed --export killed.safetensors
             kill_within killed || break
             kills=$((kills + 1))
         done

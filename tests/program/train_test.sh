@@ -34,14 +34,27 @@ differ()
     ! cmp -s "$1" "$2"
 }
 
-# gone PID: there is no such process, or what is left of it waits for its parent only.
-gone()
+# gone_soon PID: the kernel may still be taking its memory back.
+gone_soon()
 {
-    for _i in $(seq 50); do # the kernel may still be taking its memory back
-        case $(ps -o stat= -p "$1") in '' | Z*) return 0 ;; esac
+    local i
+    for i in $(seq 50); do
+        gone "$1" && return 0
         sleep 0.1
     done
     return 1
+}
+
+# first_step RUN: waits for it.
+first_step()
+{
+    local i
+    for i in $(seq 2400); do
+        grep -q '"event": "step"' "$1/metrics.jsonl" 2>/dev/null && return 0
+        gone $pid && break
+        sleep 0.05
+    done
+    fail "no step was made"
 }
 
 steps_in()
@@ -89,14 +102,15 @@ awk -v a="$was" -v b="$is" 'BEGIN { split(a, x); split(b, y); d = x[2] / y[2] - 
 begin "killed at any moment and resumed, the bits are those of an undisturbed run"
 small_data
 expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --batch 4 --checkpoint-every 2 --out undisturbed
+kills=0
 for seconds in 0.9 1.5 2.2; do
-    "$MPIRUN" --oversubscribe -np 2 "$DTRAIN" "${small[@]}" --batch 4 --checkpoint-every 2 --out killed >"$OUTPUT" 2>&1 </dev/null &
-    pid=$!
+    start_job ranks 2 "$DTRAIN" "${small[@]}" --batch 4 --checkpoint-every 2 --out killed
     sleep $seconds
-    rank=$(pgrep -P $pid | head -n 1)
-    [ -z "$rank" ] || kill -9 "$rank" 2>/dev/null
-    wait $pid 2>/dev/null
+    rank=$(children $pid | head -n 1)
+    [ -n "$rank" ] && kill -9 "$rank" 2>/dev/null && kills=$((kills + 1))
+    end_job
 done
+expect test $kills -gt 0
 expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --batch 4 --checkpoint-every 2 --out killed
 expect same_state undisturbed killed
 expect test "$(steps_in killed)" = 12
@@ -119,15 +133,10 @@ expect test "$(steps_in run)" = 5
 begin "an interrupt leaves a checkpoint and code 75, and the run goes on from it to the same bits"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 4 --out undisturbed
-"$DTRAIN" "${small[@]}" --batch 4 --out stopped >"$OUTPUT" 2>&1 </dev/null &
-pid=$!
-for i in $(seq 200); do
-    grep -q '"event": "step"' stopped/metrics.jsonl 2>/dev/null && break
-    sleep 0.05
-done
+start_job "$DTRAIN" "${small[@]}" --batch 4 --out stopped
+first_step stopped
 kill -TERM $pid
-wait $pid
-code=$?
+end_job
 [ $code -eq 75 ] || fail "exit code $code, expected 75"
 expect_output '^dtrain: stopped on SIGTERM after step [0-9]+; the same command goes on'
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 4 --out stopped
@@ -135,21 +144,17 @@ expect same_state undisturbed stopped
 
 begin "a rank that is killed takes the others along at once"
 small_data
-"$MPIRUN" --oversubscribe -np 2 "$DTRAIN" "${small[@]}" --epochs 1000 --batch 4 --out run >"$OUTPUT" 2>&1 </dev/null &
-pid=$!
-for i in $(seq 200); do
-    grep -q '"event": "step"' run/metrics.jsonl 2>/dev/null && break
-    sleep 0.05
-done
-children=$(pgrep -P $pid)
-kill -9 $(echo "$children" | tail -n 1)
+start_job ranks 2 "$DTRAIN" "${small[@]}" --epochs 1000 --batch 4 --out run
+first_step run
+started=$(children $pid)
+expect test "$(echo $started | wc -w)" = 2
+kill -9 $(echo "$started" | tail -n 1)
 SECONDS=0
-wait $pid
-code=$?
+end_job
 [ $code -ne 0 ] || fail "mpirun ended with code 0"
 [ $SECONDS -le 20 ] || fail "the others took $SECONDS seconds to leave"
-for child in $children; do
-    gone "$child" || fail "process $child is still there"
+for child in $started; do
+    gone_soon "$child" || fail "process $child is still there"
 done
 
 begin "a rank that fails alone says so once, and all leave"
