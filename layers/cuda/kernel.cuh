@@ -1,0 +1,341 @@
+/* kernel.cuh: what the kernels share: eight channels at a time, the walk over rows, block sums.
+ *
+ *   DT_FOR_ROWS(n_rows, row) {                    every row that this thread has to do
+ *       float v[8];
+ *       dt_load8(x + row * c + channel, v);       8 channels, 16 bytes for FP16 and BF16, 2 x 16 for FP32
+ *
+ * NHWC makes a tensor a matrix [rows = n*h*w][c]. A thread keeps 8 neighbouring channels for its whole life, so their scale, bias
+ * and sums stay in its registers, and walks down the rows with a stride; a row of up to 256 channels is read by 32 neighbouring
+ * threads, 512 bytes in one piece. A grid has as many blocks as the GPU holds at once (dt_rows_grid).
+ *
+ * The same files are C++ for tests/emulator: what CUDA has and it has not, and the other way round, is here.
+ */
+#ifndef DT_LAYERS_CUDA_KERNEL_CUH
+#define DT_LAYERS_CUDA_KERNEL_CUH
+
+#include "layers/cuda/launch.h"
+
+#ifdef __CUDACC__
+#    include <cuda_runtime.h>
+#    define DT_SHARED(type, name, n) __shared__ type name[n]
+#else
+#    include "tests/emulator/cuda_emulator.h"
+#endif
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "layers/arithmetic.h"
+
+#include <assert.h>
+
+/* -- launching -------------------------------------------------------------------------------------------------- */
+
+#ifdef __CUDACC__
+
+/* Launch; an int: 0, or the error's number. A kernel with template arguments is written in parentheses. */
+#    define DT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                  \
+        dt_launch(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+
+template <typename... Parameters, typename... Arguments>
+static int dt_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, dt_cuda_stream stream, Arguments... arguments)
+{
+    kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(static_cast<Parameters>(arguments)...);
+    return static_cast<int>(cudaGetLastError());
+}
+
+/* Of the GPU that is current: the process has one. */
+static inline int dt_multiprocessors()
+{
+    static int n = 0; /* asked once: every call gives the same */
+    int device = 0;
+    if (n == 0 && cudaGetDevice(&device) == cudaSuccess)
+        (void)cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device);
+    return n > 0 ? n : 1;
+}
+
+#else
+
+static inline int dt_multiprocessors()
+{
+    return dt_emulator_multiprocessors();
+}
+
+#endif
+
+/* call(T()) with T the type that a tensor of `dtype` is made of. */
+template <typename Call> static int dt_for_dtype(dt_dtype dtype, Call call)
+{
+    switch (dtype) {
+    case DT_F16:
+        return call(__half());
+    case DT_BF16:
+        return call(__nv_bfloat16());
+    default:
+        assert(dtype == DT_F32 || dtype == DT_TF32);
+        return call(float());
+    }
+}
+
+static inline int64_t dt_rows_of(const dt_tensor *t)
+{
+    return t->n * t->h * t->w;
+}
+
+static inline int64_t dt_divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static inline int64_t dt_least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* -- eight elements at a time ------------------------------------------------------------------------------------- */
+
+/* As they are in memory, in registers: loads that are still under way cost no conversion yet. */
+template <typename T> struct dt_packed {
+    uint4 bits;
+};
+template <> struct dt_packed<float> {
+    float4 low, high;
+};
+
+template <typename T> __device__ __forceinline__ dt_packed<T> dt_load(const T *from)
+{
+    return *reinterpret_cast<const dt_packed<T> *>(from);
+}
+
+template <> __device__ __forceinline__ dt_packed<float> dt_load(const float *from)
+{
+    const float4 *vectors = reinterpret_cast<const float4 *>(from);
+    dt_packed<float> packed;
+    packed.low = vectors[0];
+    packed.high = vectors[1];
+    return packed;
+}
+
+template <typename T> __device__ __forceinline__ void dt_store(T *to, dt_packed<T> packed)
+{
+    *reinterpret_cast<dt_packed<T> *>(to) = packed;
+}
+
+template <> __device__ __forceinline__ void dt_store(float *to, dt_packed<float> packed)
+{
+    float4 *vectors = reinterpret_cast<float4 *>(to);
+    vectors[0] = packed.low;
+    vectors[1] = packed.high;
+}
+
+static __device__ __forceinline__ float2 dt_float2_of(unsigned bits, __half)
+{
+    __half2 pair;
+    memcpy(&pair, &bits, sizeof pair);
+    return __half22float2(pair);
+}
+
+static __device__ __forceinline__ float2 dt_float2_of(unsigned bits, __nv_bfloat16)
+{
+    float2 v; /* a BF16 is the upper half of a float: no instruction of sm_80 is needed */
+    unsigned low = bits << 16, high = bits & 0xFFFF0000U;
+    memcpy(&v.x, &low, sizeof v.x);
+    memcpy(&v.y, &high, sizeof v.y);
+    return v;
+}
+
+static __device__ __forceinline__ unsigned dt_bits_of(float low, float high, __half)
+{
+    unsigned bits;
+    __half2 pair = __floats2half2_rn(low, high);
+    memcpy(&bits, &pair, sizeof bits);
+    return bits;
+}
+
+static __device__ __forceinline__ unsigned dt_bits_of(float low, float high, __nv_bfloat16)
+{
+    unsigned bits;
+    __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+    memcpy(&bits, &pair, sizeof bits);
+    return bits;
+}
+
+template <typename T> __device__ __forceinline__ void dt_unpack(dt_packed<T> packed, float v[8])
+{
+    const unsigned words[4] = {packed.bits.x, packed.bits.y, packed.bits.z, packed.bits.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        float2 pair = dt_float2_of(words[i], T());
+        v[2 * i] = pair.x;
+        v[2 * i + 1] = pair.y;
+    }
+}
+
+template <> __device__ __forceinline__ void dt_unpack(dt_packed<float> packed, float v[8])
+{
+    v[0] = packed.low.x, v[1] = packed.low.y, v[2] = packed.low.z, v[3] = packed.low.w;
+    v[4] = packed.high.x, v[5] = packed.high.y, v[6] = packed.high.z, v[7] = packed.high.w;
+}
+
+template <typename T> __device__ __forceinline__ dt_packed<T> dt_pack(const float v[8])
+{
+    dt_packed<T> packed;
+    packed.bits.x = dt_bits_of(v[0], v[1], T());
+    packed.bits.y = dt_bits_of(v[2], v[3], T());
+    packed.bits.z = dt_bits_of(v[4], v[5], T());
+    packed.bits.w = dt_bits_of(v[6], v[7], T());
+    return packed;
+}
+
+template <> __device__ __forceinline__ dt_packed<float> dt_pack(const float v[8])
+{
+    dt_packed<float> packed;
+    packed.low = make_float4(v[0], v[1], v[2], v[3]);
+    packed.high = make_float4(v[4], v[5], v[6], v[7]);
+    return packed;
+}
+
+template <typename T> __device__ __forceinline__ void dt_load8(const T *from, float v[8])
+{
+    dt_unpack<T>(dt_load<T>(from), v);
+}
+
+template <typename T> __device__ __forceinline__ void dt_store8(T *to, const float v[8])
+{
+    dt_store<T>(to, dt_pack<T>(v));
+}
+
+/* A vector per channel; `otherwise` everywhere if there is none. */
+static __device__ __forceinline__ void dt_load8_or(const float *from, int64_t at, float otherwise, float v[8])
+{
+    if (from != nullptr)
+        dt_load8<float>(from + at, v);
+    else
+        for (int i = 0; i < 8; i++)
+            v[i] = otherwise;
+}
+
+/* One element. */
+static __device__ __forceinline__ float dt_to_float(float v)
+{
+    return v;
+}
+static __device__ __forceinline__ float dt_to_float(__half v)
+{
+    return __half2float(v);
+}
+static __device__ __forceinline__ float dt_to_float(__nv_bfloat16 v)
+{
+    return __bfloat162float(v);
+}
+template <typename T> __device__ __forceinline__ T dt_from_float(float v);
+template <> __device__ __forceinline__ float dt_from_float<float>(float v)
+{
+    return v;
+}
+template <> __device__ __forceinline__ __half dt_from_float<__half>(float v)
+{
+    return __float2half_rn(v);
+}
+template <> __device__ __forceinline__ __nv_bfloat16 dt_from_float<__nv_bfloat16>(float v)
+{
+    return __float2bfloat16_rn(v);
+}
+
+/* -- the walk over rows ----------------------------------------------------------------------------------------- */
+
+enum { DT_BLOCK_THREADS = 256, DT_GROUPS_PER_ROW = 32 /* of 8 channels: 512 bytes of FP16 */ };
+
+/* Blocks of (groups of channels, rows) threads, in a grid of (blocks of rows, pieces of a row). blocks_per_multiprocessor: as many as the
+ * kernel's registers allow, see its launch bounds: then all blocks run at once and end together. */
+struct dt_rows_grid {
+    dim3 grid, block;
+};
+
+static inline dt_rows_grid dt_make_rows_grid(int64_t n_rows, int64_t c, int blocks_per_multiprocessor)
+{
+    dt_rows_grid g;
+    int64_t n_groups = c / 8;
+    int64_t n_pieces = dt_divide_up(n_groups, DT_GROUPS_PER_ROW);
+    int64_t groups = dt_divide_up(n_groups, n_pieces);
+    int64_t rows = DT_BLOCK_THREADS / groups;
+    int64_t row_blocks = dt_divide_up(static_cast<int64_t>(dt_multiprocessors()) * blocks_per_multiprocessor, n_pieces);
+    assert(c % 8 == 0);
+    row_blocks = dt_least(row_blocks, dt_divide_up(n_rows, rows));
+    g.grid = dim3(static_cast<unsigned>(row_blocks), static_cast<unsigned>(n_pieces));
+    g.block = dim3(static_cast<unsigned>(groups), static_cast<unsigned>(rows));
+    return g;
+}
+
+/* The first of this thread's channels; c or more: the thread has none. */
+static __device__ __forceinline__ int dt_channel()
+{
+    return static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x) * 8;
+}
+
+static __device__ __forceinline__ int64_t dt_first_row()
+{
+    return static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
+}
+
+static __device__ __forceinline__ int64_t dt_row_step()
+{
+    return static_cast<int64_t>(gridDim.x) * blockDim.y;
+}
+
+#define DT_FOR_ROWS(n_rows, row) for (int64_t row = dt_first_row(); row < (n_rows); row += dt_row_step())
+
+/* AT_ONCE rows at a time: body(row, k) is unrolled for k = 0 .. AT_ONCE - 1; `load` for all of them before `use`, so that so many loads are
+ * under way. The rows at the end come one by one. */
+template <int AT_ONCE, typename Load, typename Use> __device__ __forceinline__ void dt_walk_rows(int64_t n_rows, Load load, Use use)
+{
+    int64_t row = dt_first_row();
+    const int64_t step = dt_row_step();
+    for (; row + (AT_ONCE - 1) * step < n_rows; row += AT_ONCE * step) {
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; k++)
+            load(row + k * step, k);
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; k++)
+            use(row + k * step, k);
+    }
+    for (; row < n_rows; row += step) {
+        load(row, 0);
+        use(row, 0);
+    }
+}
+
+/* -- sums over rows ----------------------------------------------------------------------------------------------- */
+
+/* What a launch of dt_sums_finish writes: sum of one quantity, times a factor per channel (NULL: 1). */
+struct dt_sums_output {
+    int quantity;
+    float *to;
+    const float *factor;
+};
+enum { DT_SUMS_MAX_QUANTITIES = 3, DT_SUMS_MAX_OUTPUTS = 4, DT_SUMS_BLOCKS = 3 /* per multiprocessor */ };
+struct dt_sums_outputs {
+    dt_sums_output o[DT_SUMS_MAX_OUTPUTS];
+    int n;
+};
+
+/* The block's sum of one quantity, acc[8] per thread, into parts [quantity][gridDim.x][c]. Every thread of the block calls it. */
+static __device__ __forceinline__ void dt_sums_of_block(const float acc[8], int quantity, int c, float *parts, float *shared)
+{
+    const int width = static_cast<int>(blockDim.x) * 8;
+    const int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
+    const int first = static_cast<int>(blockIdx.y) * width;
+    dt_store8<float>(shared + thread * 8, acc);
+    __syncthreads();
+    if (thread < width && first + thread < c) {
+        float sum = 0.0F;
+        for (int row = 0; row < static_cast<int>(blockDim.y); row++)
+            sum += shared[row * width + thread];
+        parts[(static_cast<int64_t>(quantity) * gridDim.x + blockIdx.x) * c + first + thread] = sum;
+    }
+    __syncthreads();
+}
+
+/* Adds the blocks' parts (sums_finish.cu). */
+int dt_sums_finish(dt_cuda_stream stream, const float *parts, int64_t n_blocks, int64_t c, const dt_sums_outputs *outputs);
+
+#endif

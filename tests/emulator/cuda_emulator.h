@@ -1,0 +1,78 @@
+/* cuda_emulator.h: the part of the CUDA language that our kernels use, for a C++ compiler: what layers/cuda/kernel.cuh includes instead of
+ * cuda_runtime.h when nvcc does not compile it. Types of vectors and of halves are CUDA's own headers'.
+ *
+ * A kernel is an ordinary function. Shared memory is declared by DT_SHARED, because the emulator has to know of it.
+ */
+#ifndef DTRAIN_TESTS_EMULATOR_CUDA_EMULATOR_H
+#define DTRAIN_TESTS_EMULATOR_CUDA_EMULATOR_H
+
+#include "tests/emulator/emulator.h"
+
+#include <vector_functions.h>
+#include <vector_types.h>
+
+#include <string.h>
+
+#undef __device__
+#undef __forceinline__
+#undef __global__
+#undef __host__
+#undef __launch_bounds__
+#define __device__
+#define __forceinline__ inline
+#define __global__
+#define __host__
+#define __launch_bounds__(...)
+
+#define threadIdx dt_emulator.thread
+#define blockIdx  dt_emulator.block
+#define blockDim  dt_emulator.block_dim
+#define gridDim   dt_emulator.grid_dim
+
+/* `DT_SHARED(float, tile, 256);` declares 256 floats that the block shares, tile[0] to tile[255]. */
+#define DT_SHARED(type, name, n)                                                                                       \
+    static dt_emulator_shared name##_memory;                                                                           \
+    type *const name = static_cast<type *>(dt_emulator_shared_data(&name##_memory, (n) * sizeof(type)))
+/* Dynamic shared memory: `DT_DYNAMIC_SHARED(float, tile);` declares float *tile. */
+#define DT_DYNAMIC_SHARED(type, name) type *const name = static_cast<type *>(dt_emulator.dynamic_shared)
+
+#define __syncthreads() dt_emulator_sync_block(__LINE__)
+#define __syncwarp()    ((void)dt_emulator_sync_warp(0xFFFFFFFFU, __LINE__, 0))
+
+template <typename T> static inline T dt_emulator_shuffle(unsigned mask, int line, T value, unsigned from)
+{
+    static_assert(sizeof(T) <= sizeof(uint64_t), "a shuffle moves 4 or 8 bytes");
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof value);
+    bits = dt_emulator_sync_warp(mask, line, bits)[from];
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline unsigned dt_emulator_ballot(unsigned mask, int line, bool predicate)
+{
+    const uint64_t *values = dt_emulator_sync_warp(mask, line, predicate);
+    unsigned ballot = 0;
+    for (unsigned lane = 0; lane < 32; lane++)
+        ballot |= (mask >> lane & 1U) != 0 && values[lane] != 0 ? 1U << lane : 0;
+    return ballot;
+}
+
+#define __shfl_sync(mask, value, lane)       dt_emulator_shuffle(mask, __LINE__, value, static_cast<unsigned>(lane) % 32)
+#define __shfl_xor_sync(mask, value, bits)   dt_emulator_shuffle(mask, __LINE__, value, dt_emulator_lane() ^ static_cast<unsigned>(bits))
+#define __shfl_down_sync(mask, value, delta)                                                                           \
+    dt_emulator_shuffle(mask, __LINE__, value,                                                                         \
+                        dt_emulator_lane() + (delta) < 32 ? dt_emulator_lane() + static_cast<unsigned>(delta) : dt_emulator_lane())
+#define __ballot_sync(mask, predicate) dt_emulator_ballot(mask, __LINE__, predicate)
+
+template <typename Thread> static inline int dt_emulator_launch_lambda(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes, Thread thread)
+{
+    return dt_emulator_launch(
+        kernel, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes, [](void *arg) { (*static_cast<Thread *>(arg))(); }, &thread);
+}
+
+/* Launch; an int: 0, or the error's number. A kernel with template arguments is written in parentheses. */
+#define DT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                      \
+    (static_cast<void>(stream), dt_emulator_launch_lambda(#kernel, grid, block, shared_bytes, [&] { (kernel)(__VA_ARGS__); }))
+
+#endif
