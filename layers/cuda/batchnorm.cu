@@ -21,7 +21,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS) bn_su
             [&](int64_t, int k) {
                 float v[8];
                 dt_unpack<T>(packed[k], v);
-#pragma unroll
+        DT_UNROLL_ALL
                 for (int i = 0; i < 8; i++) {
                     sum[i] += v[i];
                     squares[i] += v[i] * v[i];
@@ -150,7 +150,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, ELEMENTWISE_BLOCKS)
         [&](int64_t row, int k) {
             float v[8];
             dt_unpack<T>(packed[k], v);
-#pragma unroll
+        DT_UNROLL_ALL
             for (int i = 0; i < 8; i++)
                 v[i] = dt_act_value(v[i], s[i], b[i], relu);
             dt_store8<T>(y + row * c + channel, v);

@@ -6,7 +6,7 @@
  */
 #include "layers/cuda/kernel.cuh"
 
-enum { ELEMENTWISE_BLOCKS = 4, SUMS_AT_ONCE = 2 };
+enum { ELEMENTWISE_BLOCKS = 4 };
 
 /* dz may be dv: no __restrict__. Quantities: dbeta, and dgamma without invstd. */
 template <typename T>
@@ -15,15 +15,16 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS)
                        float *parts)
 {
     DT_SHARED(float, shared, DT_BLOCK_THREADS * 8);
+    constexpr int at_once = sizeof(T) == 2 ? 2 : 1;
     const int channel = dt_channel();
     float dbeta[8] = {0.0F}, dgamma[8] = {0.0F};
     if (channel < c) {
         float s[8], b[8], m[8];
-        dt_packed<T> gradient[SUMS_AT_ONCE], value[SUMS_AT_ONCE];
+        dt_packed<T> gradient[at_once], value[at_once];
         dt_load8_or(scale, channel, 1.0F, s);
         dt_load8_or(bias, channel, 0.0F, b);
         dt_load8<float>(mean + channel, m);
-        dt_walk_rows<SUMS_AT_ONCE>(
+        dt_walk_rows<at_once>(
             n_rows,
             [&](int64_t row, int k) {
                 gradient[k] = dt_load<T>(dv + row * c + channel);
@@ -33,7 +34,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS)
                 float g[8], v[8];
                 dt_unpack<T>(gradient[k], g);
                 dt_unpack<T>(value[k], v);
-#pragma unroll
+        DT_UNROLL_ALL
                 for (int i = 0; i < 8; i++) {
                     g[i] = !relu || dt_act_passes(v[i], s[i], b[i]) ? g[i] : 0.0F;
                     dbeta[i] += g[i];
@@ -116,7 +117,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, ELEMENTWISE_BLOCKS)
             float g[8], v[8];
             dt_unpack<T>(gradient[k], g);
             dt_unpack<T>(value[k], v);
-#pragma unroll
+        DT_UNROLL_ALL
             for (int i = 0; i < 8; i++)
                 g[i] = dt_bn_backward_value(g[i], v[i], a[i], b[i], constant[i]);
             dt_store8<T>(dy + row * c + channel, g);
@@ -155,7 +156,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, ELEMENTWISE_BLOCKS) t
             float l[8], r[8];
             dt_unpack<T>(left[k], l);
             dt_unpack<T>(right[k], r);
-#pragma unroll
+        DT_UNROLL_ALL
             for (int i = 0; i < 8; i++)
                 l[i] += r[i];
             dt_store8<T>(dx + row * c + channel, l);

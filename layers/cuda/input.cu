@@ -15,9 +15,9 @@ struct normalisation {
 template <typename T> static __device__ __forceinline__ void store_pixels(const unsigned char bytes[12], const normalisation &norm, T *y)
 {
     float v[16];
-#pragma unroll
+        DT_UNROLL_ALL
     for (int p = 0; p < PIXELS; p++) {
-#pragma unroll
+        DT_UNROLL_ALL
         for (int c = 0; c < 3; c++)
             v[4 * p + c] = dt_pixel_value(bytes[3 * p + c], norm.mean[c], norm.std[c]);
         v[4 * p + 3] = 0.0F;

@@ -18,6 +18,8 @@
 #ifdef __CUDACC__
 #    include <cuda_runtime.h>
 #    define DT_SHARED(type, name, n) __shared__ type name[n]
+#    define DT_UNROLL_ALL            _Pragma("unroll") /* the loop that follows */
+#    define DT_UNROLL_4              _Pragma("unroll 4")
 #else
 #    include "tests/emulator/cuda_emulator.h"
 #endif
@@ -130,7 +132,7 @@ template <> __device__ __forceinline__ void dt_store(float *to, dt_packed<float>
 static __device__ __forceinline__ float2 dt_float2_of(unsigned bits, __half)
 {
     __half2 pair;
-    memcpy(&pair, &bits, sizeof pair);
+    memcpy(static_cast<void *>(&pair), &bits, sizeof pair);
     return __half22float2(pair);
 }
 
@@ -162,7 +164,7 @@ static __device__ __forceinline__ unsigned dt_bits_of(float low, float high, __n
 template <typename T> __device__ __forceinline__ void dt_unpack(dt_packed<T> packed, float v[8])
 {
     const unsigned words[4] = {packed.bits.x, packed.bits.y, packed.bits.z, packed.bits.w};
-#pragma unroll
+        DT_UNROLL_ALL
     for (int i = 0; i < 4; i++) {
         float2 pair = dt_float2_of(words[i], T());
         v[2 * i] = pair.x;
@@ -291,10 +293,10 @@ template <int AT_ONCE, typename Load, typename Use> __device__ __forceinline__ v
     int64_t row = dt_first_row();
     const int64_t step = dt_row_step();
     for (; row + (AT_ONCE - 1) * step < n_rows; row += AT_ONCE * step) {
-#pragma unroll
+        DT_UNROLL_ALL
         for (int k = 0; k < AT_ONCE; k++)
             load(row + k * step, k);
-#pragma unroll
+        DT_UNROLL_ALL
         for (int k = 0; k < AT_ONCE; k++)
             use(row + k * step, k);
     }

@@ -12,7 +12,7 @@ enum { FORWARD_BLOCKS = 3 };
 static __device__ __forceinline__ uint8_t mask_of(const float v[8])
 {
     unsigned bits = 0;
-#pragma unroll
+        DT_UNROLL_ALL
     for (int i = 0; i < 8; i++)
         bits |= v[i] > 0.0F ? 1U << i : 0U;
     return static_cast<uint8_t>(bits);
@@ -53,7 +53,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, FORWARD_BLOCKS)
             float v1[8], v2[8];
             dt_unpack<T>(first[k], v1);
             dt_unpack<T>(second[k], v2);
-#pragma unroll
+        DT_UNROLL_ALL
             for (int i = 0; i < 8; i++)
                 v1[i] = dt_relu(dt_act_value(v1[i], s1[i], b1[i], branch_act.relu) + dt_act_value(v2[i], s2[i], b2[i], skip_act.relu));
             const dt_packed<T> packed = dt_pack<T>(v1);
@@ -125,13 +125,13 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS)
             [&](int64_t row, int k) {
                 float v[8], x[8];
                 dt_unpack<T>(gradient[k], v);
-#pragma unroll
+        DT_UNROLL_ALL
                 for (int i = 0; i < 8; i++)
                     v[i] = mask_has(bits[k], i) ? v[i] : 0.0F;
                 dt_store8<T>(g + row * c + channel, v);
                 if (N_NORMS > 0) {
                     dt_unpack<T>(value1[k], x);
-#pragma unroll
+        DT_UNROLL_ALL
                     for (int i = 0; i < 8; i++) {
                         dbeta[i] += v[i];
                         dgamma1[i] += v[i] * (x[i] - mean1[i]);
@@ -139,7 +139,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS)
                 }
                 if (N_NORMS > 1) {
                     dt_unpack<T>(value2[k], x);
-#pragma unroll
+        DT_UNROLL_ALL
                     for (int i = 0; i < 8; i++)
                         dgamma2[i] += v[i] * (x[i] - mean2[i]);
                 }

@@ -7,7 +7,7 @@
 
 enum { CHANNELS = 32, SLICES = 8 };
 
-static __global__ void __launch_bounds__(CHANNELS *SLICES) sums_finish(const float *parts, int n_blocks, int c, dt_sums_outputs outputs)
+static __global__ void __launch_bounds__(CHANNELS *SLICES) sums_finish(const float *parts, int n_blocks, int c, const __grid_constant__ dt_sums_outputs outputs)
 {
     DT_SHARED(double, slices, CHANNELS *SLICES);
     const dt_sums_output output = outputs.o[blockIdx.y];
@@ -15,7 +15,7 @@ static __global__ void __launch_bounds__(CHANNELS *SLICES) sums_finish(const flo
     const float *from = parts + static_cast<int64_t>(output.quantity) * n_blocks * c + channel;
     double sum = 0.0;
     if (channel < c) {
-#pragma unroll 4
+        DT_UNROLL_4
         for (int b = static_cast<int>(threadIdx.y); b < n_blocks; b += SLICES)
             sum += static_cast<double>(from[static_cast<int64_t>(b) * c]);
     }

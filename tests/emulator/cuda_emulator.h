@@ -16,13 +16,18 @@
 #undef __device__
 #undef __forceinline__
 #undef __global__
+#undef __grid_constant__
 #undef __host__
 #undef __launch_bounds__
 #define __device__
 #define __forceinline__ inline
 #define __global__
+#define __grid_constant__
 #define __host__
 #define __launch_bounds__(...)
+
+#define DT_UNROLL_ALL
+#define DT_UNROLL_4
 
 #define threadIdx dt_emulator.thread
 #define blockIdx  dt_emulator.block
