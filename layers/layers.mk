@@ -60,7 +60,12 @@ layers_SOURCES += layers/cuda/kernels_cuda.h layers/cuda/cuda_internal.h layers/
 	layers/cuda/operations_cuda.c layers/cuda/plans_cuda.c layers/cuda/values_cuda.c
 layers_SOURCES += layers/cuda/plan_cache.c layers/cuda/plan_cache.h layers/cuda/plan_choose.c
 # Its part that knows CUDA and cuDNN. The kernels, .cu, are listed here too: Makefile.am says how they are compiled.
+cuda_SOURCES = layers/cuda/average_pool.cu layers/cuda/batchnorm.cu layers/cuda/batchnorm_backward.cu layers/cuda/input.cu layers/cuda/linear.cu \
+	layers/cuda/loss.cu layers/cuda/max_pool.cu layers/cuda/optimizer.cu layers/cuda/residual.cu layers/cuda/step.cu layers/cuda/sums_finish.cu \
+	layers/cuda/values.cu
+EXTRA_DIST += $(cuda_SOURCES) layers/cuda/kernel.cuh
 if WITH_CUDA
+layers_SOURCES += $(cuda_SOURCES)
 layers_SOURCES += layers/cuda/device_cuda.c layers/cuda/device_cuda.h
 layers_SOURCES += layers/cuda/cudnn_graph.c layers/cuda/cudnn_graph.h
 endif

@@ -16,3 +16,16 @@ fakes_SOURCES += tests/emulated/device_emulated.c tests/emulated/device_emulated
 	tests/emulated/streams_emulated.c tests/emulated/graph_interpreter.c tests/emulated/graph_interpreter.h tests/emulated/interpreter_internal.h \
 	tests/emulated/interpreter_ops.c
 LAYERS_TESTS += tests/emulated/device_test tests/emulated/interpreter_test
+
+# The cuda backend's kernels on the CPU. EMULATED_LDFLAGS and a dependency on tests/libemulated.a are what such a test program takes; whole, so that
+# it comes before what nvcc made of the same files.
+emulator_SOURCES = tests/emulator/cuda_emulator.h tests/emulator/emulator.c tests/emulator/emulator.h tests/emulator/fiber.c tests/emulator/fiber.h
+if HAVE_CUDA_HEADERS
+check_LIBRARIES += tests/libemulated.a
+tests_libemulated_a_SOURCES = $(emulator_SOURCES)
+tests_libemulated_a_LIBADD = $(cuda_SOURCES:.cu=.emulated)
+tests_libemulated_a_DEPENDENCIES = $(tests_libemulated_a_LIBADD)
+EMULATED_LDFLAGS = $(AM_LDFLAGS) -Wl,--whole-archive,tests/libemulated.a,--no-whole-archive
+else
+EXTRA_DIST += $(emulator_SOURCES)
+endif
