@@ -71,6 +71,7 @@ typedef struct dt_sink_ops {
 /* Implementations begin with this. */
 struct dt_sink {
     const dt_sink_ops *ops;
+    int64_t n_lost; /* events that it failed to take; the trainer counts */
 };
 
 #endif

@@ -344,10 +344,10 @@ dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origi
     return DT_OK;
 }
 
-/* The fewest digits that read back to the same value. */
+/* The fewest digits that read back to the same value; 600 rather than 6e+02. */
 static void format_real(double value, char *out, size_t out_bytes)
 {
-    for (int digits = 1; digits <= 17; digits++) {
+    for (int digits = 15; digits <= 17; digits++) {
         snprintf(out, out_bytes, "%.*g", digits, value);
         if (strtod(out, NULL) == value)
             return;

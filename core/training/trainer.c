@@ -48,9 +48,19 @@ int64_t dt_steps_per_epoch(int64_t n_samples, int64_t global_batch)
 
 /* -- telling ------------------------------------------------------------------------------------------------------ */
 
-static void sink_failed(const dt_sink *sink, const dt_error *err)
+/* A full disk fails every step: the first is told, the end tells how many. */
+static void sink_failed(dt_sink *sink, const dt_error *err)
 {
-    dt_log_warn("%s: %s", sink->ops->name, err->message);
+    if (sink->n_lost++ == 0)
+        dt_log_warn("%s: %s (the training goes on)", sink->ops->name, err->message);
+}
+
+static void tell_what_was_lost(const dt_trainer_parts *parts)
+{
+    for (int64_t i = 0; i < parts->n_sinks; i++)
+        if (parts->sinks[i]->n_lost > 0)
+            dt_log_warn("%s: %lld event%s could not be written", parts->sinks[i]->ops->name, (long long)parts->sinks[i]->n_lost,
+                        parts->sinks[i]->n_lost == 1 ? "" : "s");
 }
 
 /* Call `event` of every sink that has it; what a sink says goes to the log and does not stop the training. */
@@ -537,6 +547,7 @@ dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, 
         *err = own;
     if (status == DT_ERR_INTERRUPTED && err)
         *err = own;
+    tell_what_was_lost(parts);
     dt_step_destroy(t.step_runner);
     return status;
 }

@@ -2,6 +2,7 @@
  * ranks, a store in memory. */
 #include "core/training/trainer.h"
 #include "core/base/alloc.h"
+#include "core/base/log.h"
 #include "core/model/device_host.h"
 #include "core/training/evaluate.h"
 #include "layers/ref/kernels_ref.h"
@@ -189,7 +190,7 @@ static void run_rank(dt_comm *comm, void *context)
     o.fail_at = 0;
     o.times_seen = j->times_seen;
     dt_source *val = j->n_val ? fake_source_create(&o) : NULL;
-    recorder r = {.head = {&recorder_ops}, .j = j};
+    recorder r = {.head = {.ops = &recorder_ops}, .j = j};
     dt_sink *sinks[] = {&r.head};
     stopper s = {.head = {&stopper_ops}, .after = comm->rank == j->stop_rank ? j->stop_after : 0};
     const dt_trainer_parts parts = {.config = &j->config,
@@ -487,6 +488,30 @@ static void evaluation_comes_as_often_as_asked(void)
     }
 }
 
+static char log_text[1024];
+
+static void keep_line(void *context, dt_log_level level, const char *text)
+{
+    (void)context;
+    (void)level;
+    size_t used = strlen(log_text);
+    snprintf(log_text + used, sizeof log_text - used, "%s\n", text);
+}
+
+static void a_sink_that_fails_is_told_once_and_counted_at_the_end(void)
+{
+    job j = new_job(1);
+    log_text[0] = '\0';
+    dt_log_set_sink(keep_line, NULL, DT_LOG_WARN);
+    run(&j);
+    dt_log_set_sink(NULL, NULL, DT_LOG_DEBUG);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(j.n_evals, 2);
+    DT_CHECK_STR(log_text, "recorder: a sink that fails does not stop the training (the training goes on)\n"
+                           "recorder: 2 events could not be written\n");
+    free_job(&j);
+}
+
 static void broken_files_are_summed_over_ranks_epoch_by_epoch(void)
 {
     job j = new_job(2);
@@ -538,6 +563,7 @@ static const dt_test tests[] = {
     DT_TEST(a_full_disk_does_not_stop_the_training),
     DT_TEST(too_few_images_are_refused),
     DT_TEST(evaluation_comes_as_often_as_asked),
+    DT_TEST(a_sink_that_fails_is_told_once_and_counted_at_the_end),
     DT_TEST(broken_files_are_summed_over_ranks_epoch_by_epoch),
     DT_TEST(too_many_broken_files_of_all_ranks_together_stop_the_run),
     DT_TEST(steps_limit_counts_optimizer_steps),

@@ -350,6 +350,18 @@ static void the_written_configuration_reads_back_to_the_same_values(void)
     }
 }
 
+static void numbers_are_shown_as_people_write_them(void)
+{
+    static const char *const same[] = {"600", "0.1", "1000000", "0.0005", "1e-05", "0.1234567890123456", "12.5"};
+    char text[64];
+    int row = dt_options_find("warmup-epochs", DT_COMMAND_TRAIN);
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
+        DT_REQUIRE(dt_option_set(&options, row, same[i], DT_ORIGIN_FILE, "x", &err) == DT_OK);
+        dt_option_format(&options, row, text, sizeof text);
+        DT_CHECK_STR(text, same[i]);
+    }
+}
+
 static void the_runs_name_follows_the_data_and_stays(void)
 {
     DT_REQUIRE(PARSE(train, "--data", "/data/imagenet//") == DT_OK);
@@ -408,6 +420,7 @@ static const dt_test tests[] = {
     DT_TEST(a_file_that_is_no_text_is_refused),
     DT_TEST(keys_of_another_command_are_passed_over),
     DT_TEST(the_written_configuration_reads_back_to_the_same_values),
+    DT_TEST(numbers_are_shown_as_people_write_them),
     DT_TEST(the_runs_name_follows_the_data_and_stays),
     DT_TEST(every_failing_allocation_is_an_error_and_no_leak),
 };
