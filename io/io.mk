@@ -23,4 +23,5 @@ io_SOURCES += io/resize.c io/resize.h
 io_SOURCES += io/resize_kernels.c io/resize_kernels.h
 io_SOURCES += io/sample.c io/sample.h
 io_SOURCES += io/sampler.c io/sampler.h
+io_SOURCES += io/synthetic.c io/synthetic.h
 EXTRA_DIST += io/README.md

@@ -15,6 +15,7 @@ IO_TESTS += tests/io/loader_test
 TESTS_TSAN += tests/io/loader_test
 IO_TESTS += tests/io/resize_test
 IO_TESTS += tests/io/sampler_test
+IO_TESTS += tests/io/synthetic_test
 fakes_SOURCES += tests/io/jpeg_kit.c tests/io/jpeg_kit.h
 PROGRAM_TESTS += tests/io/pil_test.sh
 TEST_HELPERS += tests/io/sample_dump
