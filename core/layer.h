@@ -132,6 +132,12 @@ struct dt_layer {
     char name[DT_LAYER_NAME_BYTES];
 };
 
+/* Bytes of a tensor, for traffic_bytes. */
+static inline int64_t dt_layer_tensor_bytes(const dt_layer *layer, const dt_tensor *t)
+{
+    return layer->kernels->ops->tensor_bytes(layer->kernels, t->n, t->c, t->h, t->w);
+}
+
 /* For create: a zeroed layer of `bytes` with its head filled in, to be freed with dt_free in destroy; NULL when out of memory. */
 void *dt_builder_layer(dt_net_builder *b, size_t bytes);
 dt_kernels *dt_builder_kernels(dt_net_builder *b);

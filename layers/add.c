@@ -66,4 +66,20 @@ static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
     return DT_OK;
 }
 
-const dt_layer_ops dt_layer_add = {.kind = "add", .n_inputs = 2, .create = create, .forward = forward, .backward = backward, .destroy = destroy};
+/* Forward reads both and writes y and its mask; backward reads dy and the mask (or y), and each normalised input for its sums, and writes g. */
+static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
+{
+    const int64_t y = dt_layer_tensor_bytes(base, &base->output->act.raw);
+    const int64_t mask = base->kernels->ops->residual_mask_bytes(base->kernels, &base->output->act.raw);
+    if (phase == DT_LAYER_FORWARD)
+        return 3 * y + mask;
+    return 2 * y + (mask ? mask : y) + (base->inputs[0]->has_bn ? y : 0) + (base->inputs[1]->has_bn ? y : 0);
+}
+
+const dt_layer_ops dt_layer_add = {.kind = "add",
+                                   .n_inputs = 2,
+                                   .create = create,
+                                   .forward = forward,
+                                   .backward = backward,
+                                   .traffic_bytes = traffic_bytes,
+                                   .destroy = destroy};

@@ -143,5 +143,17 @@ static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
     return DT_OK;
 }
 
-const dt_layer_ops dt_layer_batchnorm = {
-    .kind = "batchnorm", .n_inputs = 1, .create = create, .bind = bind, .forward = forward, .backward = backward, .destroy = destroy};
+/* Forward moves vectors only. Backward reads dz and x and writes dx; where dz came without its sums, that is in the account of who made it. */
+static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
+{
+    return phase == DT_LAYER_FORWARD ? 0 : 3 * dt_layer_tensor_bytes(base, &base->inputs[0]->act.raw);
+}
+
+const dt_layer_ops dt_layer_batchnorm = {.kind = "batchnorm",
+                                         .n_inputs = 1,
+                                         .create = create,
+                                         .bind = bind,
+                                         .forward = forward,
+                                         .backward = backward,
+                                         .traffic_bytes = traffic_bytes,
+                                         .destroy = destroy};

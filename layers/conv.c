@@ -14,6 +14,7 @@ typedef struct conv_layer {
     dt_conv *conv;
     dt_conv_desc desc;
     unsigned fusions;
+    int nth_reader; /* of x: 1 is the first, which comes last in backward */
     float *w, *dw;
     void *plain_x_forward, *plain_x_backward; /* scratch, where a prologue is missing */
 } conv_layer;
@@ -70,6 +71,7 @@ static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer *
                                  .for_training = dt_builder_training(b),
                                  .reads_image = spec->inputs[0] == 0,
                                  .input = layer->head.inputs[0]->has_bn ? DT_CONV_INPUT_LAZY : DT_CONV_INPUT_PLAIN};
+    layer->nth_reader = layer->head.inputs[0]->n_consumers;
     dt_status status = k->ops->conv_create(k, &layer->desc, &layer->conv, err);
     if (status == DT_OK) {
         layer->fusions = k->ops->conv_fusions(k, layer->conv);
@@ -158,6 +160,26 @@ static int64_t forward_macs(const dt_layer *base)
     return d->n * d->k * dt_conv_out_h(d) * dt_conv_out_w(d) * d->c * d->r * d->s;
 }
 
+/* Forward reads x and w and writes y; backward reads x and dy for dw, and dy and w for dx. dx is read where another reader has written to it
+ * before, and x where the BatchNorm before it is put behind. What is not fused comes on top, in passes of its own. */
+static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
+{
+    const conv_layer *layer = (const conv_layer *)base;
+    const dt_value *input = base->inputs[0];
+    const int64_t x = dt_layer_tensor_bytes(base, &input->act.raw), y = dt_layer_tensor_bytes(base, &base->output->act.raw);
+    const int64_t weights = base->kernels->ops->conv_weights_elems(base->kernels, layer->conv);
+    const int64_t w = weights * dt_dtype_bytes(base->kernels->dtype), dw = weights * (int64_t)sizeof(float);
+    const bool is_lazy = input->has_bn, puts_bn = is_lazy && layer->nth_reader == 1, adds = layer->nth_reader < input->n_consumers;
+    if (phase == DT_LAYER_FORWARD)
+        return x + w + y + (is_lazy && !(layer->fusions & DT_CONV_FUSE_PROLOGUE) ? 2 * x : 0) +
+               (base->output->sums && !(layer->fusions & DT_CONV_FUSE_SUMS) ? y : 0);
+    int64_t bytes = x + y + dw + (is_lazy && !(layer->fusions & DT_CONV_FUSE_WEIGHTS_PROLOGUE) ? 2 * x : 0);
+    if (layer->desc.reads_image)
+        return bytes;
+    bytes += y + w + x + (adds ? (layer->fusions & DT_CONV_FUSE_BACKWARD_ADD ? x : 3 * x) : 0);
+    return bytes + (puts_bn ? (layer->fusions & DT_CONV_FUSE_BACKWARD_EPILOGUE ? x : 3 * x) : 0);
+}
+
 const dt_layer_ops dt_layer_conv = {.kind = "conv",
                                     .n_inputs = 1,
                                     .create = create,
@@ -167,4 +189,5 @@ const dt_layer_ops dt_layer_conv = {.kind = "conv",
                                     .param_import = param_import,
                                     .param_export = param_export,
                                     .forward_macs = forward_macs,
+                                    .traffic_bytes = traffic_bytes,
                                     .destroy = destroy};

@@ -83,10 +83,19 @@ static int64_t forward_macs(const dt_layer *base)
     return base->inputs[0]->act.raw.n * layer->n_in * layer->n_out;
 }
 
+static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
+{
+    const linear_layer *layer = (const linear_layer *)base;
+    const int64_t x = dt_layer_tensor_bytes(base, &base->inputs[0]->act.raw), y = dt_layer_tensor_bytes(base, &base->output->act.raw);
+    const int64_t weights = layer->n_in * layer->n_out, w = weights * dt_dtype_bytes(base->kernels->dtype);
+    return phase == DT_LAYER_FORWARD ? x + w + y : 2 * x + w + 2 * y + weights * (int64_t)sizeof(float);
+}
+
 const dt_layer_ops dt_layer_linear = {.kind = "linear",
                                       .n_inputs = 1,
                                       .create = create,
                                       .forward = forward,
                                       .backward = backward,
                                       .forward_macs = forward_macs,
+                                      .traffic_bytes = traffic_bytes,
                                       .destroy = destroy};

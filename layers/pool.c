@@ -63,8 +63,21 @@ static dt_status max_backward(dt_layer *base, const dt_pass *pass, dt_error *err
     return DT_OK;
 }
 
-const dt_layer_ops dt_layer_max_pool = {
-    .kind = "max_pool", .n_inputs = 1, .create = max_create, .forward = max_forward, .backward = max_backward, .destroy = destroy};
+/* One byte of argmax for each element of y. Backward reads x too, for the sums of its BatchNorm. */
+static int64_t max_traffic_bytes(const dt_layer *base, dt_layer_phase phase)
+{
+    const dt_tensor *out = &base->output->act.raw;
+    const int64_t x = dt_layer_tensor_bytes(base, &base->inputs[0]->act.raw), y = dt_layer_tensor_bytes(base, out) + out->n * out->c * out->h * out->w;
+    return phase == DT_LAYER_FORWARD ? x + y : 2 * x + y;
+}
+
+const dt_layer_ops dt_layer_max_pool = {.kind = "max_pool",
+                                        .n_inputs = 1,
+                                        .create = max_create,
+                                        .forward = max_forward,
+                                        .backward = max_backward,
+                                        .traffic_bytes = max_traffic_bytes,
+                                        .destroy = destroy};
 
 static dt_status average_create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer **out, dt_error *err)
 {
@@ -103,5 +116,16 @@ static dt_status average_backward(dt_layer *base, const dt_pass *pass, dt_error 
     return DT_OK;
 }
 
-const dt_layer_ops dt_layer_average_pool = {
-    .kind = "average_pool", .n_inputs = 1, .create = average_create, .forward = average_forward, .backward = average_backward, .destroy = destroy};
+static int64_t average_traffic_bytes(const dt_layer *base, dt_layer_phase phase)
+{
+    (void)phase;
+    return dt_layer_tensor_bytes(base, &base->inputs[0]->act.raw) + dt_layer_tensor_bytes(base, &base->output->act.raw);
+}
+
+const dt_layer_ops dt_layer_average_pool = {.kind = "average_pool",
+                                            .n_inputs = 1,
+                                            .create = average_create,
+                                            .forward = average_forward,
+                                            .backward = average_backward,
+                                            .traffic_bytes = average_traffic_bytes,
+                                            .destroy = destroy};

@@ -35,5 +35,15 @@ static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
     return DT_OK;
 }
 
-const dt_layer_ops dt_layer_softmax_loss = {
-    .kind = "softmax_loss", .n_inputs = 1, .create = create, .forward = forward, .backward = backward, .destroy = destroy};
+static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
+{
+    return phase == DT_LAYER_FORWARD ? 2 * dt_layer_tensor_bytes(base, &base->inputs[0]->act.raw) : 0;
+}
+
+const dt_layer_ops dt_layer_softmax_loss = {.kind = "softmax_loss",
+                                            .n_inputs = 1,
+                                            .create = create,
+                                            .forward = forward,
+                                            .backward = backward,
+                                            .traffic_bytes = traffic_bytes,
+                                            .destroy = destroy};

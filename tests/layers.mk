@@ -29,3 +29,4 @@ EMULATED_LDFLAGS = $(AM_LDFLAGS) -Wl,--whole-archive,tests/libemulated.a,--no-wh
 else
 EXTRA_DIST += $(emulator_SOURCES)
 endif
+LAYERS_TESTS += tests/layers/profile_test

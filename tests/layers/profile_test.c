@@ -1,0 +1,167 @@
+/* Profiles of layers, on the reference backend: passes counted, times that add up, traffic as the net tells it. */
+#include "tests/testing.h"
+
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "core/model/device_host.h"
+#include "core/training/profile.h"
+#include "layers/ref/kernels_ref.h"
+#include "layers/registry.h"
+#include "layers/resnet.h"
+
+#include <string.h>
+
+#define BATCH 2
+#define SIZE  32
+
+static dt_error err;
+static dt_device *device;
+static dt_kernels *ref;
+
+static dt_net *create_net(void)
+{
+    dt_net_spec spec;
+    dt_net *net = NULL;
+    const dt_net_options options = {.batch = BATCH, .image_size = SIZE, .training = true};
+    DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK && dt_kernels_ref_create(device, DT_F32, &ref, &err) == DT_OK);
+    DT_REQUIRE(dt_resnet_spec("resnet18", 10, &spec, &err) == DT_OK);
+    dt_status status = dt_net_create(&spec, dt_layer_registry(), ref, &options, &net, &err);
+    dt_free(spec.layers);
+    DT_REQUIRE_MSG(status == DT_OK, "%s", err.message);
+    DT_REQUIRE(dt_net_init(net, 7, false, &err) == DT_OK);
+    return net;
+}
+
+static void destroy(dt_net *net)
+{
+    dt_net_destroy(net);
+    ref->ops->destroy(ref);
+    device->ops->destroy(device);
+}
+
+static void train(dt_net *net, int n)
+{
+    static uint8_t pixels[BATCH * SIZE * SIZE * 3];
+    static const int32_t labels[BATCH] = {1, 2};
+    dt_net_vectors v;
+    dt_net_get_vectors(net, &v);
+    for (int i = 0; i < n; i++) {
+        const dt_pass pass = {.training = true, .stat_weight = 1.0f, .labels = labels, .grad_scale = 1.0f, .loss = v.loss};
+        memset(v.loss, 0, sizeof *v.loss);
+        DT_REQUIRE(dt_net_forward(net, pixels, &pass, &err) == DT_OK && dt_net_backward(net, &pass, NULL, NULL, &err) == DT_OK);
+    }
+}
+
+static void times_add_up_to_no_more_than_the_passes(void)
+{
+    dt_net *net = create_net();
+    dt_profile *profile = NULL;
+    dt_profile_summary s;
+    dt_net_info info;
+    dt_layer_traffic traffic;
+    dt_net_get_info(net, &info);
+    DT_REQUIRE(dt_profile_create(net, device, 1, 2, &profile, &err) == DT_OK);
+    double start = dt_clock_s();
+    train(net, 5);
+    double all_ms = 1e3 * (dt_clock_s() - start);
+    DT_REQUIRE(dt_profile_finish(profile, &s, &err) == DT_OK);
+    DT_CHECK_INT(s.n_passes, 2);
+    DT_CHECK_INT(s.n_rows, info.n_layers + 1);
+    DT_CHECK_STR(s.rows[0].name, "input");
+    DT_CHECK(s.bandwidth_bytes_per_s > 1e8 && s.bandwidth_is_measured);
+    DT_CHECK(s.forward.ms > 0.0 && s.backward.ms > 0.0);
+    DT_CHECK_MSG(s.forward.ms + s.backward.ms <= s.pass_ms, "%g + %g ms in layers, %g in a pass", s.forward.ms, s.backward.ms, s.pass_ms);
+    DT_CHECK_MSG(s.forward.ms + s.backward.ms > 0.5 * s.pass_ms, "%g + %g ms in layers, %g in a pass", s.forward.ms, s.backward.ms, s.pass_ms);
+    DT_CHECK_MSG(2.0 * s.pass_ms < all_ms, "two passes of %g ms, five in %g", s.pass_ms, all_ms);
+    double forward_ms = 0.0;
+    for (int64_t i = 0; i < s.n_rows; i++) {
+        const dt_profile_row *row = &s.rows[i];
+        dt_net_layer_traffic(net, i - 1, DT_LAYER_BACKWARD, &traffic);
+        DT_CHECK_STR(row->name, traffic.name);
+        DT_CHECK_INT(row->backward.bytes, traffic.bytes);
+        DT_CHECK(row->forward.ms >= 0.0 && row->backward.ms >= 0.0);
+        if (strcmp(row->kind, "conv") == 0) {
+            DT_CHECK(row->forward.ms > 0.0 && row->forward.bytes > 0 && row->forward.bytes_per_s > 0.0 && row->forward.of_roof > 0.0);
+            DT_CHECK_CLOSE(row->forward.bytes_per_s, (double)row->forward.bytes / (row->forward.ms * 1e-3), 1e-6 * row->forward.bytes_per_s);
+        }
+        forward_ms += row->forward.ms;
+    }
+    DT_CHECK_CLOSE(forward_ms, s.forward.ms, 1e-9 * forward_ms);
+    dt_profile_destroy(profile);
+    train(net, 1); /* with no observer any more */
+    destroy(net);
+}
+
+static void a_profile_of_too_few_passes_says_how_many(void)
+{
+    dt_net *net = create_net();
+    dt_profile *profile = NULL;
+    dt_profile_summary s;
+    DT_REQUIRE(dt_profile_create(net, device, 2, 5, &profile, &err) == DT_OK);
+    train(net, 1);
+    DT_REQUIRE(dt_profile_finish(profile, &s, &err) == DT_OK);
+    DT_CHECK_INT(s.n_passes, 0);
+    DT_CHECK_CLOSE(s.forward.ms, 0.0, 0);
+    dt_profile_destroy(profile);
+    DT_REQUIRE(dt_profile_create(net, device, 1, 5, &profile, &err) == DT_OK);
+    train(net, 3);
+    DT_REQUIRE(dt_profile_finish(profile, &s, &err) == DT_OK);
+    DT_CHECK_INT(s.n_passes, 2);
+    DT_CHECK(s.forward.ms > 0.0 && s.pass_ms > s.forward.ms);
+    dt_profile_destroy(profile);
+    destroy(net);
+}
+
+/* Counted by hand for ResNet-50 at 224 with all fusions but the last: 289 MB an image at 2 bytes an element. */
+static void the_traffic_of_resnet50_is_what_it_should_be(void)
+{
+    dt_net_spec spec;
+    dt_net *net = NULL;
+    dt_net_info info;
+    dt_layer_traffic traffic;
+    const dt_net_options options = {.batch = 256, .image_size = 224, .training = true, .plan_only = true};
+    DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK && dt_kernels_ref_create(device, DT_F32, &ref, &err) == DT_OK);
+    DT_REQUIRE(dt_resnet_spec("resnet50", 1000, &spec, &err) == DT_OK);
+    dt_status status = dt_net_create(&spec, dt_layer_registry(), ref, &options, &net, &err);
+    dt_free(spec.layers);
+    DT_REQUIRE_MSG(status == DT_OK, "%s", err.message);
+    double bytes = 0.0, flops = 0.0;
+    dt_net_get_info(net, &info);
+    for (int64_t i = -1; i < info.n_layers; i++)
+        for (int phase = 0; phase < 2; phase++) {
+            dt_net_layer_traffic(net, i, (dt_layer_phase)phase, &traffic);
+            bytes += (double)traffic.bytes;
+            flops += traffic.flops;
+        }
+    DT_CHECK_CLOSE(bytes / 256 / 2 / 1e6, 289.0, 20.0);
+    DT_CHECK_CLOSE(flops / 256 / 1e9, 24.3, 0.3);
+    destroy(net);
+}
+
+static void every_failing_allocation_is_an_error_and_no_leak(void)
+{
+    dt_net *net = create_net();
+    for (int64_t n = 1;; n++) {
+        int64_t live = dt_alloc_live_blocks();
+        dt_profile *profile = NULL;
+        dt_alloc_fail_after(n);
+        dt_status status = dt_profile_create(net, device, 1, 1, &profile, &err);
+        dt_alloc_fail_after(0);
+        dt_profile_destroy(profile);
+        DT_CHECK_INT(dt_alloc_live_blocks(), live);
+        if (status == DT_OK)
+            break;
+        DT_CHECK_INT(status, DT_ERR_MEMORY);
+        DT_REQUIRE(n < 1000);
+    }
+    destroy(net);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(times_add_up_to_no_more_than_the_passes),
+    DT_TEST(a_profile_of_too_few_passes_says_how_many),
+    DT_TEST(the_traffic_of_resnet50_is_what_it_should_be),
+    DT_TEST(every_failing_allocation_is_an_error_and_no_leak),
+};
+
+DT_TEST_MAIN("core/training/profile", tests)
