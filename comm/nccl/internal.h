@@ -65,6 +65,8 @@ dt_status dt_nccl_usable(const dt_comm_nccl *c, const char *what, const char *fa
 /* Wait until NCCL is no longer busy with a call that returned `result`. `what`: "ncclAllReduce". */
 dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_place *place, const char *what, dt_error *err);
 dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err);
+/* Abort, and wait a little until all others that are there have done so, before any of them ends the job. Returns status. */
+dt_status dt_nccl_leave(dt_comm_nccl *c, dt_status status);
 /* End what NCCL has under way, also on a device that hangs: after a few seconds this returns all the same. */
 void dt_nccl_abort(dt_comm_nccl *c);
 

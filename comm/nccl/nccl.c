@@ -30,28 +30,39 @@ static dt_comm *host_of(dt_comm *comm)
     return c->host;
 }
 
+static bool lost(dt_status status)
+{
+    return status == DT_ERR_COMM || status == DT_ERR_TIMEOUT;
+}
+
+/* What the other communicator says; a peer that it has lost will not come to the device's sums either. */
+static dt_status said(dt_comm *comm, dt_status status)
+{
+    return lost(status) ? dt_nccl_leave(mine(comm), status) : status;
+}
+
 static dt_status barrier(dt_comm *comm, dt_error *err)
 {
     dt_comm *host = host_of(comm);
-    return host->ops->barrier(host, err);
+    return said(comm, host->ops->barrier(host, err));
 }
 
 static dt_status broadcast(dt_comm *comm, void *buffer, int64_t bytes, int root, dt_error *err)
 {
     dt_comm *host = host_of(comm);
-    return host->ops->broadcast(host, buffer, bytes, root, err);
+    return said(comm, host->ops->broadcast(host, buffer, bytes, root, err));
 }
 
 static dt_status all_gather(dt_comm *comm, const void *own, int64_t bytes, void *all, dt_error *err)
 {
     dt_comm *host = host_of(comm);
-    return host->ops->all_gather(host, own, bytes, all, err);
+    return said(comm, host->ops->all_gather(host, own, bytes, all, err));
 }
 
 static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op, dt_error *err)
 {
     dt_comm *host = host_of(comm);
-    return host->ops->all_reduce(host, buffer, n, dtype, op, err);
+    return said(comm, host->ops->all_reduce(host, buffer, n, dtype, op, err));
 }
 
 /* Sums on the device go on by themselves. */
@@ -60,7 +71,7 @@ static dt_status progress(dt_comm *comm, dt_error *err)
     dt_comm *host = host_of(comm);
     if (mine(comm)->failed)
         return dt_fail(err, DT_ERR_COMM, "gradients: communication has failed before");
-    return host->ops->progress(host, err);
+    return said(comm, host->ops->progress(host, err));
 }
 
 /* -- the end -------------------------------------------------------------------------------------------------------------- */
@@ -169,7 +180,7 @@ static dt_status check_gpus(const dt_comm_nccl *c, const card *own, dt_error *er
                                  "see CUDA_VISIBLE_DEVICES",
                                  q, r, cards[r].gpu, cards[r].host);
     dt_free(cards);
-    return dt_agree(host, status, err); /* "may share" is each rank's own environment */
+    return lost(status) ? status : dt_agree(host, status, err); /* "may share" is each rank's own environment */
 }
 
 /* The id is made by rank 0, whose network NCCL listens on. */
@@ -214,7 +225,7 @@ static dt_status sum_once(dt_comm_nccl *c, int64_t n, float *values, dt_event *e
     DT_TRY(dt_nccl_device_wait(&c->head, c->device, event, err));
     for (int64_t i = 0; i < n; i++)
         if (fabsf(values[i] - all_is) > 0.0f)
-            return dt_fail(err, DT_ERR_COMM,
+            return dt_fail(err, DT_ERR_DEVICE,
                            "the first sum between the GPUs is wrong: %g, and %g is right. Where GPUs talk past the host (P2P), an IOMMU or PCIe access control "
                            "(ACS) can break that: try NCCL_P2P_DISABLE=1",
                            (double)values[i], (double)all_is);
@@ -240,7 +251,7 @@ static dt_status sum_first(dt_comm_nccl *c, dt_error *err)
         d->event_destroy(c->device, event);
     if (!c->failed) /* else the device may still write there */
         d->host_free(c->device, values);
-    return c->failed ? status : dt_agree(c->host, status, err);
+    return lost(status) ? status : dt_agree(c->host, status, err);
 }
 
 /* -- what it found -------------------------------------------------------------------------------------------------------- */

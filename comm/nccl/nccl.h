@@ -31,7 +31,7 @@ typedef struct dt_comm_nccl_options {
  * be of no more use (DT_ERR_TIMEOUT, DT_ERR_COMM). The device is borrowed. Two small sums are made to see that the GPUs
  * reach each other. comm->detail tells NCCL's version and network; rank 0 warns where EFA should be used and is not.
  * DT_ERR_UNSUPPORTED: this build has no NCCL, or the device's streams are no CUDA streams; DT_ERR_USAGE: ranks share a GPU;
- * DT_ERR_TIMEOUT; DT_ERR_COMM: NCCL's own errors, or a wrong sum; DT_ERR_MEMORY; DT_ERR_DEVICE. */
+ * DT_ERR_TIMEOUT; DT_ERR_COMM: NCCL's own errors; DT_ERR_MEMORY; DT_ERR_DEVICE: also a wrong sum. */
 dt_status dt_comm_nccl_create(dt_comm *host, dt_device *device, const dt_comm_nccl_options *options, dt_comm **comm, dt_error *err);
 
 #endif

@@ -102,24 +102,32 @@ static bool text_behind(const char *line, const char *before, const char *until,
     return true;
 }
 
+/* "[0]eth0" */
+static void take_device(const char *where, dt_nccl_network *n)
+{
+    const char *behind = strchr(where, ']');
+    if (!n->device[0])
+        snprintf(n->device, sizeof n->device, "%s", behind ? behind + 1 : where);
+}
+
 /* Lines as NCCL 2.18 to 2.28 and aws-ofi-nccl 1.5 to 1.17 write them. */
 static void parse_line(const char *line, dt_nccl_network *n)
 {
-    char type[16], where[48];
-    (void)(text_behind(line, "Using network ", "\n", n->name, sizeof n->name) || text_behind(line, "Assigned NET plugin ", "\n", where, sizeof where));
-    if (!n->name[0])
-        (void)text_behind(line, "Assigned NET plugin ", " ", n->name, sizeof n->name);
+    char text[48];
+    (void)text_behind(line, "Using network ", "\n", n->name, sizeof n->name);
+    if (!n->name[0] && text_behind(line, "Assigned NET plugin ", "\n", text, sizeof text)) {
+        char *end = strstr(text, " to comm");
+        snprintf(n->name, sizeof n->name, "%.*s", (int)(end ? end - text : (long)strlen(text)), text);
+    }
     (void)text_behind(line, "NET/OFI Selected provider is ", " ,(", n->device, sizeof n->device);
-    if (!n->device[0] && text_behind(line, "NET/Socket : Using ", ":", where, sizeof where))
-        snprintf(n->device, sizeof n->device, "%s", where + strcspn(where, "]") + (strchr(where, ']') != NULL)); /* "[0]eth0" */
-    if (!n->device[0] && text_behind(line, "NET/IB : Using ", ":", where, sizeof where))
-        snprintf(n->device, sizeof n->device, "%s", where + strcspn(where, "]") + (strchr(where, ']') != NULL));
+    if (text_behind(line, "NET/Socket : Using ", ":", text, sizeof text) || text_behind(line, "NET/IB : Using ", ":", text, sizeof text))
+        take_device(text, n);
     if (text_behind(line, " via NET/", "/", n->name, sizeof n->name) && strstr(line, "/GDRDMA"))
         n->gdr = true;
     n->p2p = n->p2p || strstr(line, " via P2P/");
     n->shm = n->shm || strstr(line, " via SHM/");
     n->nvls = n->nvls || strstr(line, "Connected NVLS tree");
-    if (strstr(line, "Pattern ") && text_behind(line, ", type ", "/,", type, sizeof type) && strcmp(type, "NVL") == 0)
+    if (strstr(line, "Pattern ") && text_behind(line, ", type ", "/,", text, sizeof text) && strcmp(text, "NVL") == 0)
         n->nvlink = true;
 }
 

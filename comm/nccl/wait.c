@@ -47,8 +47,7 @@ void dt_nccl_abort(dt_comm_nccl *c)
         dt_clock_sleep_s(1e-3);
 }
 
-/* All ranks abort before any of them ends the job. */
-static dt_status leave(dt_comm_nccl *c, dt_status status)
+dt_status dt_nccl_leave(dt_comm_nccl *c, dt_status status)
 {
     c->failed = true;
     dt_nccl_abort(c);
@@ -62,7 +61,7 @@ static dt_status tell_and_leave(dt_comm_nccl *c, const dt_error *own, dt_error *
     dt_watch_give_up(c->watch, own->message);
     if (err)
         *err = *own;
-    return leave(c, own->status);
+    return dt_nccl_leave(c, own->status);
 }
 
 /* NCCL knows that something is wrong, but not with whom: ask around. */
@@ -77,7 +76,7 @@ static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_place *place, c
     while (c->head.size > 1 && dt_clock_s() - w.start_s < SEARCH_S * interval_s) {
         dt_status status = dt_watch_turn(c->watch, &w, false, err);
         if (status != DT_OK)
-            return leave(c, status);
+            return dt_nccl_leave(c, status);
         dt_clock_sleep_s(1e-3);
     }
     dt_watch_describe_missing(c->watch, &w, who, sizeof who);
@@ -91,7 +90,7 @@ static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_place *place, c
 static dt_status turn(dt_comm_nccl *c, dt_waiting *w, dt_error *err)
 {
     dt_status status = dt_watch_turn(c->watch, w, false, err);
-    return status == DT_OK ? DT_OK : leave(c, status);
+    return status == DT_OK ? DT_OK : dt_nccl_leave(c, status);
 }
 
 dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_place *place, const char *what, dt_error *err)

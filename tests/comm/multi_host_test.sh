@@ -1,9 +1,10 @@
 #!/bin/bash
-# comm/mpi on two hosts: network namespaces with a cable between them, each with its own host name. Wants root and iproute2.
+# comm/mpi and comm/nccl (with a fake NCCL) on two hosts: network namespaces with a cable between them, each with its own host name. Wants root and iproute2.
 . "$(dirname "$0")/../lib.sh"
 
 cases=$TOP_BUILDDIR/tests/comm/mpi_cases
 failing=$TOP_BUILDDIR/tests/comm/mpi_failures
+nccl_failing=$TOP_BUILDDIR/tests/comm/nccl_failures
 TIME_LIMIT_S=$((60 * ${DTRAIN_TEST_SLOWER:-1}))
 net=10.77.0
 a=dta$$ b=dtb$$ # host names, namespaces and the ends of the cable
@@ -61,6 +62,15 @@ exec ip netns exec $a unshare --uts sh -c 'hostname $a; exec "\$@"' sh $MPIRUN -
 END
 chmod +x "$on_two_hosts"
 export DTRAIN_FAULT=
+export DT_FAKE_NCCL_ADDRESS=$net.1
+
+# Those of the other host cannot reach mpirun any more: they leave by themselves.
+expect_that_b_leaves()
+{
+    local left_by=$((SECONDS + 20))
+    while [ -n "$(ip netns pids $b)" ] && [ $SECONDS -lt $left_by ]; do sleep 0.2; done
+    expect test -z "$(ip netns pids $b)"
+}
 
 for n in 1 2; do
     begin "all_operations_on_2_hosts_of_$n"
@@ -85,10 +95,28 @@ two_hosts && {
     # Rank 0 takes it down itself in the middle of a sum, so that this does not depend on how long anything takes.
     expect_exit 9 env DT_TEST_BEFORE_SUM_40="ip -n $b link set $b down" "$on_two_hosts" 2 "$failing" sum
     expect_output "^rank [01]: timeout: .* there is no sign of rank 2 \\($b\\), rank 3 \\($b\\):"
-    # The other side cannot reach mpirun any more: it leaves by itself.
-    left_by=$((SECONDS + 20))
-    while [ -n "$(ip netns pids $b)" ] && [ $SECONDS -lt $left_by ]; do sleep 0.2; done
-    expect test -z "$(ip netns pids $b)"
+    expect_that_b_leaves
+}
+
+begin "gpus_sum_between_hosts"
+two_hosts && {
+    ip -n $b link set $b up
+    expect_exit 0 "$on_two_hosts" 2 "$nccl_failing" none
+    expect test "$(grep -c 'left in order' "$OUTPUT")" = 4
+}
+
+begin "a_frozen_rank_is_named_with_its_host_when_gpus_sum"
+two_hosts && {
+    expect_exit 9 "$on_two_hosts" 2 "$nccl_failing" stop 3
+    expect_output "^rank [012]: timeout: after 2 s in the sum of gradient bucket 2 of step 41 \\(100000 bytes\\) there is no sign of rank 3 \\($b\\): .* 1 aborted"
+    expect_no_output 'no sign of rank [012]'
+}
+
+begin "a_cable_that_breaks_when_gpus_sum_ends_the_ranks_on_both_sides"
+two_hosts && {
+    expect_exit 9 env DT_TEST_BEFORE_STEP_41="ip -n $b link set $b down" "$on_two_hosts" 2 "$nccl_failing" cut
+    expect_output "^rank [01]: timeout: after 2 s in the sum of gradient bucket [0-9] of step 41 .* there is no sign of rank 2 \\($b\\), rank 3 \\($b\\):"
+    expect_that_b_leaves
 }
 
 finish

@@ -1,0 +1,200 @@
+/* Which network NCCL took, told from its log. */
+#include "config.h"
+
+#include "comm/nccl/api.h"
+#include "comm/nccl/network.h"
+#include "core/base/alloc.h"
+#include "tests/testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE "ip-10-0-0-1:3021:3040 [0] NCCL INFO "
+
+static const char efa[] = LINE "Bootstrap : Using ens32:10.0.0.1<0>\n" LINE "NET/Plugin: Loaded net plugin AWS Libfabric (v8)\n" LINE
+                               "NET/OFI Initializing aws-ofi-nccl 1.9.1-aws\n" LINE "NET/OFI Selected Provider is efa (found 4 nics)\n" LINE
+                               "Using network AWS Libfabric\n" LINE
+                               "Pattern 4, crossNic 0, nChannels 8, bw 15.000000/12.500000, type NVL/PXB, sameChannels 1\n" LINE
+                               "Channel 00/0 : 7[7] -> 8[0] [receive] via NET/AWS Libfabric/0/GDRDMA\n" LINE
+                               "Channel 00/0 : 0[0] -> 1[1] via P2P/IPC\n" LINE "Connected all rings\n";
+
+static const char sockets[] = LINE "NET/Plugin: No plugin found (libnccl-net.so)\n" LINE "NET/IB : No device found.\n" LINE
+                                   "NET/Socket : Using [0]ens5:10.0.0.1<0> [1]ens6:10.0.1.1<0>\n" LINE "Using network Socket\n" LINE
+                                   "Pattern 4, crossNic 0, nChannels 1, bw 6.000000/5.000000, type PHB/PHB, sameChannels 1\n" LINE
+                                   "Channel 00/0 : 1[1] -> 0[0] via SHM/direct/direct\n" LINE
+                                   "Channel 00/0 : 3[1] -> 0[0] [receive] via NET/Socket/0\n";
+
+static const char infiniband[] = LINE "NET/IB : Using [0]mlx5_0:1/IB [1]mlx5_1:1/IB [RO]; OOB eth0:10.0.0.1<0>\n" LINE
+                                      "Initialized NET plugin IB\n" LINE "Assigned NET plugin IB to comm\n" LINE "Connected NVLS tree\n" LINE
+                                      "Pattern 4, crossNic 0, nChannels 16, bw 40.000000/40.000000, type NVL/PIX, sameChannels 1\n" LINE
+                                      "Channel 00/0 : 0[0] -> 1[1] via P2P/CUMEM/read\n" LINE "Channel 02/0 : 8[0] -> 0[0] [send] via NET/IB/1(2)/GDRDMA\n";
+
+static const char tcp_by_ofi[] = LINE "NET/OFI Selected provider is tcp;ofi_rxm, fabric is 10.0.0.0/16 (found 1 nics)\n" LINE
+                                      "Assigned NET plugin AWS Libfabric to comm\n";
+
+static void check(const char *log, dt_nccl_net net, const char *name, const char *told)
+{
+    dt_nccl_network n;
+    char out[128];
+    dt_nccl_network_parse(log, &n);
+    DT_CHECK_INT(n.net, net);
+    DT_CHECK_STR(n.name, name);
+    dt_nccl_network_describe(&n, true, true, out, sizeof out);
+    DT_CHECK_STR(out, told);
+}
+
+static void logs_of_all_networks_are_read(void)
+{
+    check(efa, DT_NET_EFA, "AWS Libfabric", "EFA with GPUDirect between hosts, NVLink within");
+    check(sockets, DT_NET_SOCKETS, "Socket", "sockets (ens5) between hosts, shared memory within");
+    check(infiniband, DT_NET_INFINIBAND, "IB", "InfiniBand (mlx5_0) with GPUDirect between hosts, NVLink with NVLS within");
+    check(tcp_by_ofi, DT_NET_LIBFABRIC, "AWS Libfabric", "libfabric without EFA (tcp;ofi_rxm) between hosts, ways that NCCL_DEBUG=INFO shows within");
+    check("no line of NCCL\n\nUsing", DT_NET_UNKNOWN, "", "a network that NCCL_DEBUG=INFO shows between hosts, ways that NCCL_DEBUG=INFO shows within");
+    check(NULL, DT_NET_UNKNOWN, "", "a network that NCCL_DEBUG=INFO shows between hosts, ways that NCCL_DEBUG=INFO shows within");
+    check(LINE "Using network Something New\n", DT_NET_OTHER, "Something New", "Something New between hosts, ways that NCCL_DEBUG=INFO shows within");
+}
+
+static void what_is_told_depends_on_where_ranks_are(void)
+{
+    dt_nccl_network n;
+    char out[128];
+    dt_nccl_network_parse(efa, &n);
+    dt_nccl_network_describe(&n, true, false, out, sizeof out);
+    DT_CHECK_STR(out, "EFA with GPUDirect between hosts");
+    dt_nccl_network_describe(&n, false, true, out, sizeof out);
+    DT_CHECK_STR(out, "NVLink");
+    dt_nccl_network_describe(&n, false, false, out, sizeof out);
+    DT_CHECK_STR(out, "EFA with GPUDirect if there were other hosts");
+}
+
+static void long_and_broken_lines_do_no_harm(void)
+{
+    static char text[5000];
+    dt_nccl_network n;
+    memset(text, 'x', sizeof text - 1);
+    memcpy(text, "Using network ", 14);
+    dt_nccl_network_parse(text, &n);
+    DT_CHECK_INT(strlen(n.name), sizeof n.name - 1);
+    for (size_t cut = 0; cut < sizeof infiniband; cut++) {
+        snprintf(text, sizeof text, "%.*s", (int)cut, infiniband);
+        dt_nccl_network_parse(text, &n);
+    }
+    DT_CHECK_INT(n.net, DT_NET_INFINIBAND);
+}
+
+static void of_several_ranks_the_worst_is_told(void)
+{
+    dt_nccl_network all, one;
+    char out[128];
+    dt_nccl_network_parse(efa, &all);
+    dt_nccl_network_parse(sockets, &one);
+    dt_nccl_network_join(&all, &one);
+    DT_CHECK_INT(all.net, DT_NET_SOCKETS);
+    dt_nccl_network_describe(&all, true, false, out, sizeof out);
+    DT_CHECK_STR(out, "sockets (ens5) between hosts");
+    dt_nccl_network_parse(NULL, &one);
+    dt_nccl_network_join(&all, &one);
+    DT_CHECK_INT(all.net, DT_NET_SOCKETS);
+}
+
+static const char *type_of(const char *content, char *out, size_t out_bytes)
+{
+    FILE *f = fopen("product_name", "w");
+    DT_REQUIRE(f != NULL);
+    fputs(content, f);
+    fclose(f);
+    dt_nccl_machine_type("product_name", out, out_bytes);
+    unlink("product_name");
+    return out;
+}
+
+static void machines_that_have_efa_and_do_not_use_it_are_warned_of(void)
+{
+    dt_nccl_network n;
+    char type[64], out[700];
+    DT_CHECK_STR(type_of("p4d.24xlarge\n", type, sizeof type), "p4d.24xlarge");
+    dt_nccl_network_parse(sockets, &n);
+    DT_CHECK(dt_nccl_network_advice(&n, type, out, sizeof out));
+    DT_CHECK_CONTAINS(out, "EFA is not used: this is a p4d.24xlarge, and NCCL took sockets (ens5) between hosts");
+    DT_CHECK_CONTAINS(out, "libnccl-net.so");
+    DT_CHECK_CONTAINS(out, "fi_info -p efa");
+    DT_CHECK(strlen(out) < sizeof out - 1);
+    DT_CHECK(dt_nccl_network_advice(&n, "p5.48xlarge", out, sizeof out));
+    DT_CHECK(dt_nccl_network_advice(&n, "p4de.24xlarge", out, sizeof out));
+    DT_CHECK(!dt_nccl_network_advice(&n, type_of("g5.xlarge", type, sizeof type), out, sizeof out));
+    DT_CHECK(!dt_nccl_network_advice(&n, type_of("", type, sizeof type), out, sizeof out));
+    dt_nccl_network_parse(tcp_by_ofi, &n);
+    DT_CHECK(dt_nccl_network_advice(&n, "p5en.48xlarge", out, sizeof out));
+    DT_CHECK_CONTAINS(out, "libfabric without EFA (tcp;ofi_rxm)");
+    dt_nccl_network_parse(efa, &n);
+    DT_CHECK(!dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
+    dt_nccl_network_parse(NULL, &n); /* the log is the user's: he sees it himself */
+    DT_CHECK(!dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
+    dt_nccl_machine_type("no/such/file", type, sizeof type);
+    DT_CHECK_STR(type, "");
+    dt_nccl_machine_type(NULL, type, sizeof type); /* whatever this machine is */
+}
+
+static const char *const variables[] = {"NCCL_DEBUG", "NCCL_DEBUG_SUBSYS", "NCCL_DEBUG_FILE"};
+
+static void a_users_own_settings_are_left_alone(void)
+{
+    dt_nccl_log log;
+    for (int i = 0; i < 3; i++) {
+        setenv(variables[i], "mine", 1);
+        dt_nccl_log_begin(&log);
+        for (int k = 0; k < 3; k++)
+            DT_CHECK_STR(getenv(variables[k]), k == i ? "mine" : NULL);
+        DT_CHECK(dt_nccl_log_end(&log) == NULL);
+        DT_CHECK_STR(getenv(variables[i]), "mine");
+        unsetenv(variables[i]);
+    }
+    FILE *f = fopen("nccl.conf", "w"); /* and those in a file */
+    DT_REQUIRE(f != NULL);
+    fputs("NCCL_IB_HCA=mlx5\n NCCL_DEBUG=WARN\n", f);
+    fclose(f);
+    setenv("NCCL_CONF_FILE", "nccl.conf", 1);
+    dt_nccl_log_begin(&log);
+    DT_CHECK(getenv("NCCL_DEBUG") == NULL);
+    DT_CHECK(dt_nccl_log_end(&log) == NULL);
+    unsetenv("NCCL_CONF_FILE");
+    unlink("nccl.conf");
+}
+
+/* The last test: NCCL reads the environment once in a process. */
+static void nccls_own_log_is_caught_and_the_environment_is_as_before(void)
+{
+    dt_nccl_log log;
+    dt_nccl_id id;
+    const dt_nccl_api *nccl = dt_nccl_library();
+    setenv("HOME", "/nonexistent", 1);
+    dt_nccl_log_begin(&log);
+    DT_CHECK_STR(getenv("NCCL_DEBUG"), "INFO");
+    DT_CHECK_CONTAINS(getenv("NCCL_DEBUG_FILE"), "/proc/self/fd/");
+    int result = nccl ? nccl->unique_id(&id) : 0; /* wants no GPU */
+    char *text = dt_nccl_log_end(&log);
+    for (int k = 0; k < 3; k++)
+        DT_CHECK(getenv(variables[k]) == NULL);
+    if (nccl) {
+        DT_CHECK_INT(result, DT_NCCL_SUCCESS);
+        DT_REQUIRE(text != NULL);
+        DT_CHECK_CONTAINS(text, "NCCL INFO ");
+    }
+    dt_free(text);
+    if (!nccl)
+        DT_SKIP("NCCL is not built in: its log was not seen");
+}
+
+static const dt_test tests[] = {
+    DT_TEST(logs_of_all_networks_are_read),
+    DT_TEST(what_is_told_depends_on_where_ranks_are),
+    DT_TEST(long_and_broken_lines_do_no_harm),
+    DT_TEST(of_several_ranks_the_worst_is_told),
+    DT_TEST(machines_that_have_efa_and_do_not_use_it_are_warned_of),
+    DT_TEST(a_users_own_settings_are_left_alone),
+    DT_TEST(nccls_own_log_is_caught_and_the_environment_is_as_before),
+};
+
+DT_TEST_MAIN("comm/nccl_network", tests)

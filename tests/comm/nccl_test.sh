@@ -1,0 +1,73 @@
+#!/bin/bash
+# comm/nccl under mpirun, on a fake GPU and a fake NCCL: all operations with 1 to 4 ranks, and ranks and GPUs that fail: all leave soon, and say
+# who did not come, and to which bucket of which step.
+. "$(dirname "$0")/../lib.sh"
+
+cases=$TOP_BUILDDIR/tests/comm/nccl_cases
+failing=$TOP_BUILDDIR/tests/comm/nccl_failures
+
+for n in 1 2 3 4; do
+    begin "all_operations_with_${n}_ranks"
+    expect_exit 0 ranks $n "$cases"
+    expect_output '^[0-9]+ passed, 0 failed'
+done
+
+# The deadline of nccl_failures is 2 s, and a few more go by before everybody knows; mpirun takes some itself on a busy machine.
+TIME_LIMIT_S=$((30 * ${DTRAIN_TEST_SLOWER:-1}))
+
+begin "200_steps_go_well"
+expect_exit 0 ranks 3 "$failing" none
+expect test "$(grep -c 'left in order' "$OUTPUT")" = 3
+
+at='the sum of gradient bucket 2 of step 41 \(100000 bytes\)'
+
+begin "a_frozen_rank_is_named_with_bucket_and_step_and_all_abort"
+expect_exit 9 ranks 4 "$failing" stop
+expect_output "^rank [023]: timeout: after 2 s in $at there is no sign of rank 1 \\([^)]+\\): .*\\[after [2-7]\\.[0-9] s, 1 aborted\\]"
+expect_no_output 'no sign of rank [023]'
+expect_no_output ', 0 aborted'
+expect_exit 9 ranks 2 "$failing" stop 0
+expect_output "^rank 1: timeout: after 2 s in $at there is no sign of rank 0 "
+
+begin "a_killed_rank_ends_all"
+expect_exit 137 ranks 3 "$failing" kill
+expect_exit 137 ranks 2 "$failing" kill 0
+
+begin "a_gpu_that_hangs_is_told_from_ranks_that_do_not_come"
+expect_exit 9 ranks 3 "$failing" hang
+expect_output "^rank [012]: timeout: (after 2 s in $at rank 1 \\([^)]+\\) has not come; rank 1 is in the device's own work after gradient bucket 1 of step 41: |after 2 s in the device's own work after gradient bucket 1 of step 41 nothing moves: the device hangs)"
+
+begin "a_rank_that_is_elsewhere_is_told"
+expect_exit 9 ranks 3 "$failing" elsewhere
+expect_output "^rank [02]: timeout: after 2 s in $at rank 1 \\([^)]+\\) has not come; rank 1 is in a barrier \\(collective [0-9]+, step 41\\): |^rank 1: timeout: (rank [02] \\([^)]+\\) has given up: |after 2 s in a barrier .* rank 0 is in $at)"
+
+begin "a_late_rank_is_waited_for"
+expect_exit 0 ranks 3 "$failing" late
+expect test "$(grep -c 'left in order' "$OUTPUT")" = 3
+
+begin "a_rank_that_evaluates_for_longer_than_the_deadline_is_waited_for"
+expect_exit 0 ranks 3 "$failing" busy
+expect test "$(grep -c 'left in order' "$OUTPUT")" = 3
+expect_exit 0 ranks 3 "$failing" evaluation
+expect test "$(grep -c 'left in order' "$OUTPUT")" = 3
+
+begin "a_rank_that_sums_something_else_is_named"
+expect_exit 9 ranks 2 "$failing" sizes
+expect_output "^rank [01]: communication: rank [01] is in the sum of gradient bucket 2 of step 41 \\((50|100)000 bytes\\), and rank [01] \\([^)]+\\) in the sum of gradient bucket 2 of step 41 \\((50|100)000 bytes\\): a bug"
+
+begin "a_rank_with_an_error_of_its_own_ends_all"
+expect_exit 3 ranks 3 "$failing" abort
+expect_exit 9 env DTRAIN_FAULT=comm.start@2:30 "$MPIRUN" --oversubscribe -np 3 "$failing" none
+expect_output '^rank 2: communication: gradients: fault point comm\.start '
+
+begin "an_abort_that_hangs_holds_nobody_up"
+expect_exit 9 ranks 3 "$failing" abort-hangs
+expect_output "^rank [02]: timeout: after 2 s in $at there is no sign of rank 1 .*, 0 aborted\\]"
+
+begin "a_start_that_fails_or_hangs_on_one_rank_ends_on_all"
+expect_exit 9 ranks 3 "$failing" init-fails
+expect_output "^rank [02]: timeout: rank 1 \\([^)]+\\) has given up: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error|^rank 1: communication: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error"
+expect_exit 9 ranks 3 "$failing" init-hangs
+expect_output "^rank [012]: timeout: .*after 2 s in (NCCL's start nothing arrives, although all ranks have come|an all-reduce of .* (is|are) in NCCL's start)"
+
+finish
