@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct dt_sink dt_sink;
@@ -27,6 +28,10 @@ typedef struct dt_metrics_step {
     double images_per_s; /* whole job, over the last few steps */
     double elapsed_s, left_s; /* of this start; left_s: estimate until total_steps */
     double data_wait_s, comm_wait_s; /* of this step on rank 0 */
+    bool scaled;       /* there is loss scaling: what follows means something */
+    bool skipped;      /* gradients were not finite: nothing was updated */
+    double loss_scale; /* for the next step */
+    int64_t n_skipped; /* in all, this step included */
 } dt_metrics_step;
 
 typedef struct dt_metrics_eval {

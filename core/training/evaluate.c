@@ -1,8 +1,10 @@
 #include "core/training/evaluate.h"
 
+#include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/training/agreement.h"
+#include "core/training/device_wait.h"
 #include "core/training/upload.h"
 
 typedef struct evaluation {
@@ -11,27 +13,24 @@ typedef struct evaluation {
     dt_comm *comm;
     dt_source *val;
     dt_upload upload;
+    dt_loss_sums *batch_sums; /* [batches] host memory; complete behind all that is on the main stream */
+    dt_event *all;
     double sums[4]; /* loss, top-1, top-5, n: exact counts beyond what a float holds */
 } evaluation;
 
-static dt_status evaluate_batch(evaluation *e, const dt_batch *batch, dt_error *err)
+/* Nothing is waited for but the source: the device may be some batches behind. */
+static dt_status enqueue_batch(evaluation *e, int64_t index, dt_error *err)
 {
     dt_net_vectors vectors;
-    dt_loss_sums sums = {0};
-    const uint8_t *pixels = NULL;
+    dt_uploaded batch = {0};
     dt_device *device = e->kernels->device;
     dt_net_get_vectors(e->net, &vectors);
-    dt_pass pass = {.loss = vectors.loss};
-    DT_TRY(device->ops->zero(device, vectors.loss, sizeof sums, NULL, err));
-    DT_TRY(dt_upload_batch(&e->upload, batch, &pixels, &pass.labels, err));
-    DT_TRY(dt_net_forward(e->net, pixels, &pass, err));
-    DT_TRY(device->ops->copy(device, &sums, vectors.loss, sizeof sums, DT_COPY_TO_HOST, NULL, err));
-    DT_TRY(device->ops->stream_wait(device, NULL, err));
-    e->sums[0] += (double)sums.loss;
-    e->sums[1] += (double)sums.top1;
-    e->sums[2] += (double)sums.top5;
-    e->sums[3] += (double)sums.n;
-    return DT_OK;
+    DT_TRY(dt_upload_next(&e->upload, e->val, &batch, err));
+    const dt_pass pass = {.labels = batch.labels, .loss = vectors.loss};
+    DT_TRY(device->ops->zero(device, vectors.loss, sizeof *vectors.loss, NULL, err));
+    DT_TRY(dt_net_forward(e->net, batch.pixels, &pass, err));
+    DT_TRY(dt_upload_used(&e->upload, err));
+    return device->ops->copy(device, &e->batch_sums[index], vectors.loss, sizeof *vectors.loss, DT_COPY_TO_HOST, NULL, err);
 }
 
 static void show_progress(dt_sink **sinks, int64_t n_sinks, int64_t done, int64_t total)
@@ -47,15 +46,40 @@ static dt_status evaluate_own(evaluation *e, int64_t n_batches, dt_sink **sinks,
 {
     DT_TRY(e->val->ops->start(e->val, 0, 0, n_batches, err));
     for (int64_t i = 0; i < n_batches; i++) {
-        dt_batch *batch = NULL;
-        DT_TRY(e->val->ops->next(e->val, &batch, err));
-        dt_status status = evaluate_batch(e, batch, err);
-        e->val->ops->release(e->val, batch);
-        DT_TRY(status);
+        DT_TRY(enqueue_batch(e, i, err));
         DT_TRY(e->comm->ops->progress(e->comm, err));
         show_progress(sinks, n_sinks, i + 1, n_batches);
     }
+    DT_TRY(dt_device_wait_all(NULL, e->kernels->device, e->all, err));
+    DT_TRY(dt_upload_flush(&e->upload, err));
+    for (int64_t i = 0; i < n_batches; i++) {
+        e->sums[0] += (double)e->batch_sums[i].loss;
+        e->sums[1] += (double)e->batch_sums[i].top1;
+        e->sums[2] += (double)e->batch_sums[i].top5;
+        e->sums[3] += (double)e->batch_sums[i].n;
+    }
     return DT_OK;
+}
+
+static dt_status prepare(evaluation *e, int64_t batch, int64_t image_size, int64_t n_batches, dt_error *err)
+{
+    dt_device *device = e->kernels->device;
+    e->batch_sums = device->ops->host_alloc(device, n_batches * (int64_t)sizeof *e->batch_sums);
+    if (!e->batch_sums)
+        return dt_fail_memory(err, (size_t)n_batches * sizeof *e->batch_sums, "the sums of an evaluation");
+    DT_TRY(device->ops->event_create(device, false, &e->all, err));
+    return dt_upload_create(&e->upload, NULL, device, batch, image_size, err); /* no collective here that others could miss */
+}
+
+static void clean_up(evaluation *e, dt_status status)
+{
+    dt_device *device = e->kernels->device;
+    dt_error ignored;
+    if (status != DT_OK && e->all) /* nothing may be freed that is still used */
+        (void)dt_device_wait_all(NULL, device, e->all, &ignored);
+    dt_upload_destroy(&e->upload);
+    device->ops->event_destroy(device, e->all);
+    device->ops->host_free(device, e->batch_sums);
 }
 
 dt_status dt_evaluate(dt_net *net, dt_kernels *kernels, dt_comm *comm, dt_source *val, int64_t batch, dt_sink **sinks, int64_t n_sinks,
@@ -66,10 +90,10 @@ dt_status dt_evaluate(dt_net *net, dt_kernels *kernels, dt_comm *comm, dt_source
     double start = dt_clock_s();
     val->ops->info(val, &info);
     int64_t per_round = batch * comm->size, n_batches = (info.n_samples + per_round - 1) / per_round;
-    dt_status status = dt_upload_create(&e.upload, kernels->device, batch, info.image_size, err);
+    dt_status status = prepare(&e, batch, info.image_size, n_batches, err);
     if (status == DT_OK)
         status = evaluate_own(&e, n_batches, sinks, n_sinks, err);
-    dt_upload_destroy(&e.upload);
+    clean_up(&e, status);
     DT_TRY(dt_agree(comm, status, err));
     DT_TRY(comm->ops->all_reduce(comm, e.sums, 4, DT_F64, DT_REDUCE_SUM, err));
     if (e.sums[3] < 1.0)

@@ -2,7 +2,17 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
+#include "core/training/device_wait.h"
+#include "core/training/step_results.h"
 #include "core/training/upload.h"
+
+/* A micro-batch by what is done around it, and by where it lies. */
+typedef struct variant {
+    bool first, last; /* of its step */
+    int slot;
+} variant;
+
+enum { N_VARIANTS = 4 * DT_UPLOAD_SLOTS };
 
 struct dt_step {
     dt_step_options options;
@@ -11,13 +21,14 @@ struct dt_step {
     dt_grad_buckets *buckets;
     dt_optimizer *optimizer;
     dt_upload upload;
-    dt_step_inputs *inputs;   /* device memory */
-    dt_step_state *state;
-    dt_step_record *ring;
-    dt_loss_sums *local_loss; /* before the reduction */
-    dt_step_result result;    /* of the last step */
-    bool has_result;
-    int64_t n_steps;
+    dt_step_results_ring results;
+    dt_step_inputs *inputs;        /* device memory */
+    dt_step_inputs *given;         /* [DT_STEP_RING] host memory: each step's, until it has been copied */
+    dt_step_state *state;          /* device memory */
+    dt_loss_sums *local_loss;      /* device memory: before the reduction */
+    bool is_host, captures;
+    bool has_run[N_VARIANTS];      /* enqueued once: whatever a library prepares at its first call is prepared */
+    void *graphs[N_VARIANTS];      /* captured */
 };
 
 static dt_status create_optimizer(dt_step *s, dt_error *err)
@@ -31,31 +42,46 @@ static dt_status create_optimizer(dt_step *s, dt_error *err)
     return status;
 }
 
+static dt_status create_memory(dt_step *s, dt_error *err)
+{
+    const dt_device_ops *ops = s->device->ops;
+    const dt_step_state state = {.loss_scale = s->options.loss_scale};
+    s->inputs = ops->alloc(s->device, sizeof *s->inputs);
+    s->given = ops->host_alloc(s->device, DT_STEP_RING * (int64_t)sizeof *s->given);
+    s->state = ops->alloc(s->device, sizeof *s->state);
+    s->local_loss = ops->alloc(s->device, sizeof *s->local_loss);
+    if (!s->inputs || !s->given || !s->state || !s->local_loss)
+        return dt_fail_memory(err, DT_STEP_RING * sizeof *s->given, "the step's state");
+    DT_TRY(ops->copy(s->device, s->state, &state, sizeof state, DT_COPY_TO_DEVICE, NULL, err));
+    return ops->stream_wait(s->device, NULL, err);
+}
+
 dt_status dt_step_create(const dt_step_options *options, dt_step **step, dt_error *err)
 {
     dt_status status = DT_OK;
+    dt_device_info info = {0};
     dt_step *s = dt_calloc(1, sizeof *s);
     if (!s)
         return dt_fail_memory(err, sizeof *s, "the training step");
     s->options = *options;
     s->device = options->kernels->device;
+    s->device->ops->info(s->device, &info);
+    s->is_host = info.is_host;
+    s->captures = s->device->ops->capture_begin && !options->no_graph;
     dt_net_get_vectors(options->net, &s->vectors);
     int64_t n_parts = 0;
     const dt_grad_part *parts = dt_net_grad_parts(options->net, &n_parts);
+    if (!s->is_host && options->comm->size > 1 && !options->comm->ops->device_wait) {
+        status = dt_fail(err, DT_ERR_USAGE, "--comm %s adds up gradients in host memory, and %s keeps them in its own: take --comm nccl",
+                         options->comm->ops->name, info.name);
+        goto fail;
+    }
     DT_TRY_OR_FAIL(status, dt_grad_buckets_create(options->comm, s->vectors.grads, s->vectors.n_all, parts, n_parts, DT_GRAD_BUCKET_BYTES, options->wire,
                                                   &s->buckets, err));
     DT_TRY_OR_FAIL(status, create_optimizer(s, err));
-    DT_TRY_OR_FAIL(status, dt_upload_create(&s->upload, s->device, options->batch, options->image_size, err));
-    s->inputs = s->device->ops->alloc(s->device, sizeof *s->inputs);
-    s->state = s->device->ops->alloc(s->device, sizeof *s->state);
-    s->ring = s->device->ops->alloc(s->device, sizeof *s->ring);
-    s->local_loss = s->device->ops->alloc(s->device, sizeof *s->local_loss);
-    if (!s->inputs || !s->state || !s->ring || !s->local_loss) {
-        status = dt_fail_memory(err, sizeof *s->state, "the step's state");
-        goto fail;
-    }
-    const dt_step_state state = {.loss_scale = options->loss_scale};
-    DT_TRY_OR_FAIL(status, s->device->ops->copy(s->device, s->state, &state, sizeof state, DT_COPY_TO_DEVICE, NULL, err));
+    DT_TRY_OR_FAIL(status, create_memory(s, err));
+    DT_TRY_OR_FAIL(status, dt_step_results_create(&s->results, options->comm, s->device, err));
+    DT_TRY_OR_FAIL(status, dt_upload_create(&s->upload, options->comm, s->device, options->batch, options->image_size, err));
     *step = s;
     return DT_OK;
 fail:
@@ -63,19 +89,34 @@ fail:
     return status;
 }
 
-void dt_step_destroy(dt_step *step)
+static void destroy_graphs(dt_step *s)
 {
-    if (!step)
+    for (int i = 0; i < N_VARIANTS; i++) {
+        if (s->graphs[i])
+            s->device->ops->graph_destroy(s->device, s->graphs[i]);
+        s->graphs[i] = NULL;
+        s->has_run[i] = false;
+    }
+}
+
+void dt_step_destroy(dt_step *s)
+{
+    dt_error ignored;
+    if (!s)
         return;
-    dt_grad_buckets_destroy(step->buckets);
-    dt_upload_destroy(&step->upload);
-    step->device->ops->free(step->device, step->inputs);
-    step->device->ops->free(step->device, step->state);
-    step->device->ops->free(step->device, step->ring);
-    step->device->ops->free(step->device, step->local_loss);
-    if (step->optimizer)
-        step->options.kernels->ops->optimizer_destroy(step->options.kernels, step->optimizer);
-    dt_free(step);
+    if (s->results.all && s->results.n_read < s->results.n_steps) /* an error has come between: nothing may be freed that is still used */
+        (void)dt_device_wait_all(s->options.comm, s->device, s->results.all, &ignored);
+    destroy_graphs(s);
+    dt_grad_buckets_destroy(s->buckets);
+    dt_upload_destroy(&s->upload);
+    dt_step_results_destroy(&s->results);
+    s->device->ops->free(s->device, s->inputs);
+    s->device->ops->host_free(s->device, s->given);
+    s->device->ops->free(s->device, s->state);
+    s->device->ops->free(s->device, s->local_loss);
+    if (s->optimizer)
+        s->options.kernels->ops->optimizer_destroy(s->options.kernels, s->optimizer);
+    dt_free(s);
 }
 
 static dt_status part_ready(void *context, int64_t part, dt_error *err)
@@ -83,96 +124,103 @@ static dt_status part_ready(void *context, int64_t part, dt_error *err)
     return dt_grad_buckets_ready(((dt_step *)context)->buckets, part, err);
 }
 
-static dt_status begin(dt_step *s, double lr, bool stop_wanted, dt_error *err)
+/* Loss sums and the stop request start from zero, or from this rank's wish. */
+static dt_status begin(dt_step *s, dt_error *err)
 {
     dt_kernels *k = s->options.kernels;
-    const dt_step_inputs inputs = {.lr = (float)lr, .stop = stop_wanted ? 1.0f : 0.0f};
-    const dt_device_ops *device = s->device->ops;
-    int64_t step_floats = s->vectors.n_all - s->vectors.n_trained - s->vectors.n_statistics;
-    DT_TRY(device->copy(s->device, s->inputs, &inputs, sizeof inputs, DT_COPY_TO_DEVICE, NULL, err));
-    return k->ops->step_begin(k, s->inputs, s->vectors.loss, s->vectors.stop, step_floats, err);
+    int64_t n_step_floats = s->vectors.n_all - s->vectors.n_trained - s->vectors.n_statistics;
+    return k->ops->step_begin(k, s->inputs, s->vectors.loss, s->vectors.stop, n_step_floats, err);
 }
 
-static dt_status micro_batch(dt_step *s, const dt_batch *batch, int64_t index, dt_error *err)
+static dt_status end(dt_step *s, double *comm_wait_s, dt_error *err)
+{
+    dt_kernels *k = s->options.kernels;
+    const dt_optimizer_vectors vectors = {s->vectors.values, s->vectors.grads, s->vectors.momentum, s->vectors.ema};
+    DT_TRY(dt_grad_buckets_finish(s->buckets, comm_wait_s, err));
+    DT_TRY(k->ops->optimizer_step(k, s->optimizer, &vectors, s->inputs, s->state, err));
+    DT_TRY(dt_net_weights_updated(s->options.net, err));
+    return k->ops->step_record(k, s->state, s->vectors.loss, s->local_loss, s->vectors.stop, s->results.records, DT_STEP_RING, err);
+}
+
+/* All the work of a micro-batch on the main stream. Nothing in it changes from step to step but what lies in device memory: it can be captured. */
+static dt_status enqueue(dt_step *s, const variant *v, const dt_uploaded *batch, double *comm_wait_s, dt_error *err)
 {
     const dt_step_options *o = &s->options;
-    const uint8_t *pixels = NULL;
-    dt_pass pass = {.training = true,
-                    .accumulate = index > 0,
-                    .stat_weight = 1.0f / (float)(o->comm->size * o->accumulate),
-                    .label_smoothing = (float)o->label_smoothing,
-                    .grad_scale = 1.0f / (float)(o->comm->size * o->accumulate * o->batch),
-                    .loss_scale = &s->state->loss_scale,
-                    .loss = s->vectors.loss};
-    bool last = index == o->accumulate - 1;
-    DT_TRY(dt_upload_batch(&s->upload, batch, &pixels, &pass.labels, err));
-    DT_TRY(dt_net_forward(o->net, pixels, &pass, err));
-    if (last)
+    const dt_pass pass = {.training = true,
+                          .accumulate = !v->first,
+                          .stat_weight = 1.0f / (float)(o->comm->size * o->accumulate),
+                          .labels = batch->labels,
+                          .label_smoothing = (float)o->label_smoothing,
+                          .grad_scale = 1.0f / (float)(o->comm->size * o->accumulate * o->batch),
+                          .loss_scale = &s->state->loss_scale,
+                          .loss = s->vectors.loss};
+    if (v->first)
+        DT_TRY(begin(s, err));
+    DT_TRY(dt_net_forward(o->net, batch->pixels, &pass, err));
+    if (v->last) {
+        dt_grad_buckets_begin(s->buckets);
         DT_TRY(s->device->ops->copy(s->device, s->local_loss, s->vectors.loss, sizeof *s->local_loss, DT_COPY_ON_DEVICE, NULL, err));
-    return dt_net_backward(o->net, &pass, last ? part_ready : NULL, s, err);
+    }
+    DT_TRY(dt_net_backward(o->net, &pass, v->last ? part_ready : NULL, s, err));
+    return v->last ? end(s, comm_wait_s, err) : DT_OK;
 }
 
-static dt_status read_result(dt_step *s, dt_step_result *result, dt_error *err)
+static dt_status capture(dt_step *s, const variant *v, const dt_uploaded *batch, void **graph, dt_error *err)
 {
-    dt_step_record record = {0};
-    const dt_device_ops *device = s->device->ops;
-    DT_TRY(device->copy(s->device, &record, s->ring, sizeof record, DT_COPY_TO_HOST, NULL, err));
-    DT_TRY(device->stream_wait(s->device, NULL, err));
-    result->loss = (double)record.global.loss / (double)record.global.n;
-    result->top1 = (double)record.global.top1 / (double)record.global.n;
-    result->local_loss = (double)record.local.loss / (double)record.local.n;
-    result->stop = record.stop > 0.0f;
-    result->loss_scale = (double)record.loss_scale;
-    result->n_skipped = record.n_skipped;
-    return DT_OK;
+    void *captured = NULL;
+    dt_error ignored;
+    DT_TRY(s->device->ops->capture_begin(s->device, err));
+    dt_status status = enqueue(s, v, batch, NULL, err);
+    dt_status ended = s->device->ops->capture_end(s->device, &captured, status == DT_OK ? err : &ignored);
+    if (status == DT_OK && ended == DT_OK)
+        *graph = captured;
+    else if (ended == DT_OK)
+        s->device->ops->graph_destroy(s->device, captured);
+    return status == DT_OK ? ended : status;
+}
+
+static dt_status micro_batch(dt_step *s, const variant *v, const dt_uploaded *batch, double *comm_wait_s, dt_error *err)
+{
+    const int index = v->slot * 4 + v->first * 2 + v->last;
+    if (!s->captures || !s->has_run[index]) {
+        s->has_run[index] = true;
+        return enqueue(s, v, batch, comm_wait_s, err);
+    }
+    if (!s->graphs[index])
+        DT_TRY(capture(s, v, batch, &s->graphs[index], err));
+    return s->device->ops->graph_launch(s->device, s->graphs[index], err);
 }
 
 dt_status dt_step_run(dt_step *s, dt_source *source, double lr, bool stop_wanted, dt_error *err)
 {
-    const dt_step_options *o = &s->options;
-    dt_kernels *k = o->kernels;
-    dt_step_result r = {.index = s->n_steps, .lr = lr};
-    DT_TRY(begin(s, lr, stop_wanted, err));
-    dt_grad_buckets_begin(s->buckets);
-    for (int64_t i = 0; i < o->accumulate; i++) {
-        dt_batch *batch = NULL;
-        double before = dt_clock_s();
-        DT_TRY(source->ops->next(source, &batch, err));
-        r.data_wait_s += dt_clock_s() - before;
-        dt_status status = micro_batch(s, batch, i, err);
-        if (status == DT_OK)
-            status = s->device->ops->stream_wait(s->device, NULL, err);
-        source->ops->release(source, batch);
-        DT_TRY(status);
+    const int64_t n = s->options.accumulate;
+    dt_step_result told = {.lr = lr};
+    dt_step_inputs *given = &s->given[s->results.n_steps % DT_STEP_RING];
+    *given = (dt_step_inputs){.lr = (float)lr, .stop = stop_wanted ? 1.0f : 0.0f};
+    DT_TRY(s->device->ops->copy(s->device, s->inputs, given, sizeof *given, DT_COPY_TO_DEVICE, NULL, err));
+    for (int64_t i = 0; i < n; i++) {
+        dt_uploaded batch = {0};
+        DT_TRY(dt_upload_next(&s->upload, source, &batch, err));
+        told.data_wait_s += batch.wait_s;
+        const variant v = {.first = i == 0, .last = i == n - 1, .slot = batch.slot};
+        DT_TRY(micro_batch(s, &v, &batch, &told.comm_wait_s, err));
+        DT_TRY(dt_upload_used(&s->upload, err));
     }
-    DT_TRY(dt_grad_buckets_finish(s->buckets, &r.comm_wait_s, err));
-    const dt_optimizer_vectors vectors = {s->vectors.values, s->vectors.grads, s->vectors.momentum, s->vectors.ema};
-    DT_TRY(k->ops->optimizer_step(k, s->optimizer, &vectors, s->inputs, s->state, err));
-    DT_TRY(dt_net_weights_updated(o->net, err));
-    DT_TRY(k->ops->step_record(k, s->state, s->vectors.loss, s->local_loss, s->vectors.stop, s->ring, 1, err));
-    DT_TRY(read_result(s, &r, err));
-    r.skipped = r.n_skipped > s->result.n_skipped;
-    s->result = r;
-    s->has_result = true;
-    s->n_steps++;
-    return DT_OK;
+    return dt_step_results_enqueued(&s->results, &told, err);
 }
 
 dt_status dt_step_results(dt_step *s, bool drain, dt_step_result *results, int64_t max, int64_t *n, dt_error *err)
 {
-    (void)drain, (void)err;
-    *n = s->has_result && max > 0;
-    if (*n)
-        results[0] = s->result;
-    s->has_result = s->has_result && !*n;
-    return DT_OK;
+    DT_TRY(dt_step_results_take(&s->results, drain, results, max, n, err));
+    return drain ? dt_upload_flush(&s->upload, err) : DT_OK;
 }
 
 dt_status dt_step_resize(dt_step *s, int64_t image_size, dt_error *err)
 {
+    destroy_graphs(s);
     dt_upload_destroy(&s->upload);
     s->options.image_size = image_size;
-    return dt_upload_create(&s->upload, s->device, s->options.batch, image_size, err);
+    return dt_upload_create(&s->upload, s->options.comm, s->device, s->options.batch, image_size, err);
 }
 
 dt_status dt_step_get_loss_scale(dt_step *s, dt_loss_scale *scale, dt_error *err)
@@ -186,7 +234,11 @@ dt_status dt_step_get_loss_scale(dt_step *s, dt_loss_scale *scale, dt_error *err
 
 dt_status dt_step_set_loss_scale(dt_step *s, const dt_loss_scale *scale, dt_error *err)
 {
-    const dt_step_state state = {.loss_scale = (float)scale->scale, .n_good = (int32_t)scale->n_good, .n_skipped = (int32_t)scale->n_skipped};
+    const dt_step_state state = {.loss_scale = (float)scale->scale,
+                                 .n_good = (int32_t)scale->n_good,
+                                 .n_skipped = (int32_t)scale->n_skipped,
+                                 .n_recorded = (int32_t)s->results.n_steps};
+    s->results.n_skipped = state.n_skipped;
     DT_TRY(s->device->ops->copy(s->device, s->state, &state, sizeof state, DT_COPY_TO_DEVICE, NULL, err));
     return s->device->ops->stream_wait(s->device, NULL, err);
 }

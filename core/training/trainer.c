@@ -23,6 +23,7 @@ typedef struct trainer {
     dt_step *step_runner;
     dt_source_info train;
     int64_t global_batch, steps_per_epoch, total_steps;
+    bool scaling; /* the loss is scaled */
 
     /* where the training is: what a checkpoint holds */
     int64_t step, epoch, position;
@@ -32,6 +33,10 @@ typedef struct trainer {
     int64_t first_step, last_saved_step, last_evaluated_step;
     double start_s, training_s; /* training_s: time in steps */
     double window[RATE_WINDOW]; /* seconds of the last steps */
+    int64_t n_told;             /* steps of this start whose results have come; the others are under way on the device */
+    double mark_s;              /* since when the device works on those */
+    int64_t n_skipped_in_a_row;
+    bool stop_seen;             /* some rank wants to stop */
     int64_t images;
     dt_metrics_eval last_eval;
     double epoch_loss, epoch_top1, epoch_start_s;
@@ -76,27 +81,39 @@ static void tell_what_was_lost(const dt_trainer_parts *parts)
 
 static double images_per_s(const trainer *t)
 {
-    int64_t done = t->step - t->first_step, n = done < RATE_WINDOW ? done : RATE_WINDOW;
+    int64_t n = t->n_told < RATE_WINDOW ? t->n_told : RATE_WINDOW;
     double seconds = 0.0;
     for (int64_t i = 0; i < n; i++)
         seconds += t->window[i];
     return seconds > 0.0 ? (double)(n * t->global_batch) / seconds : 0.0;
 }
 
-static void tell_step(trainer *t, const dt_step_result *r, double lr)
+/* The number of the step that a result is of; 1 is the first of the training. */
+static int64_t step_of(const trainer *t, const dt_step_result *r)
+{
+    return t->first_step + r->index + 1;
+}
+
+/* All results of an epoch have come before the next one begins. */
+static void tell_step(trainer *t, const dt_step_result *r)
 {
     double rate = images_per_s(t);
-    dt_metrics_step m = {.step = t->step,
+    int64_t step = step_of(t, r), position = t->position - (t->step - step) * t->global_batch;
+    dt_metrics_step m = {.step = step,
                          .epoch = t->epoch,
-                         .epoch_progress = (double)t->position / (double)(t->steps_per_epoch * t->global_batch),
+                         .epoch_progress = (double)position / (double)(t->steps_per_epoch * t->global_batch),
                          .loss = r->loss,
                          .top1 = r->top1,
-                         .lr = lr,
+                         .lr = r->lr,
                          .images_per_s = rate,
                          .elapsed_s = dt_clock_s() - t->start_s,
-                         .left_s = rate > 0.0 ? (double)((t->total_steps - t->step) * t->global_batch) / rate : 0.0,
+                         .left_s = rate > 0.0 ? (double)((t->total_steps - step) * t->global_batch) / rate : 0.0,
                          .data_wait_s = r->data_wait_s,
-                         .comm_wait_s = r->comm_wait_s};
+                         .comm_wait_s = r->comm_wait_s,
+                         .scaled = t->scaling,
+                         .skipped = r->skipped,
+                         .loss_scale = r->loss_scale,
+                         .n_skipped = r->n_skipped};
     if (m.epoch_progress > 1.0)
         m.epoch_progress = 1.0;
     TELL(t, step, &m);
@@ -346,13 +363,16 @@ static dt_status evaluate(trainer *t, dt_error *err)
 }
 
 /* All ranks see the same sum; each tells whether its own part of it was finite. */
-static dt_status check_finite(trainer *t, const dt_step_result *r, double lr, dt_error *err)
+static dt_status check_finite(trainer *t, const dt_step_result *r, dt_error *err)
 {
     if (isfinite(r->loss))
         return DT_OK;
     char ranks[256] = "";
     size_t used = 0;
     const double mine = r->local_loss;
+    dt_step_result others[DT_STEP_MAX_RESULTS];
+    int64_t n = 0;
+    DT_TRY(dt_step_results(t->step_runner, true, others, DT_STEP_MAX_RESULTS, &n, err)); /* the steps behind it end on all ranks */
     double *losses = dt_alloc((size_t)t->comm->size * sizeof *losses);
     if (!losses)
         return dt_fail_memory(err, (size_t)t->comm->size * sizeof *losses, "the ranks' losses");
@@ -366,7 +386,28 @@ static dt_status check_finite(trainer *t, const dt_step_result *r, double lr, dt
     return dt_fail(err, DT_ERR_NUMERIC,
                    "the loss is not finite (%g) at step %lld, epoch %lld, on rank %s, with learning rate %g: lower --lr or lengthen --warmup-epochs; the last "
                    "checkpoint is from before",
-                   r->loss, (long long)t->step + 1, (long long)t->epoch + 1, used ? ranks : "none alone", lr);
+                   r->loss, (long long)step_of(t, r), (long long)t->epoch + 1, used ? ranks : "none alone", r->lr);
+}
+
+/* The scale is at 1 long before so many. */
+#define MAX_SKIPPED_IN_A_ROW 50
+
+/* Skipped steps are the price of a scale that is as large as can be; told they are, but not each of a series. */
+static dt_status check_skipped(trainer *t, const dt_step_result *r, dt_error *err)
+{
+    t->n_skipped_in_a_row = r->skipped ? t->n_skipped_in_a_row + 1 : 0;
+    if (!r->skipped)
+        return DT_OK;
+    if (t->comm->rank == 0)
+        dt_log_info("step %lld was skipped: gradients overflowed; the loss scale is %g now (%lld skipped so far)", (long long)step_of(t, r), r->loss_scale,
+                    (long long)r->n_skipped);
+    if (t->n_skipped_in_a_row < MAX_SKIPPED_IN_A_ROW)
+        return DT_OK;
+    t->agreed = true;
+    return dt_fail(err, DT_ERR_NUMERIC,
+                   "gradients were not finite in %d steps in a row, up to step %lld, though the loss scale has come down to %g: lower --lr, or lengthen "
+                   "--warmup-epochs, or take --precision bf16; the last checkpoint is from before",
+                   MAX_SKIPPED_IN_A_ROW, (long long)step_of(t, r), r->loss_scale);
 }
 
 /* Broken files of this epoch, over all ranks. */
@@ -431,41 +472,72 @@ static dt_status stopped(trainer *t, dt_error *err)
                    t->parts->store->ops->location(t->parts->store));
 }
 
-static dt_status one_step(trainer *t, dt_error *err)
+static dt_status take_result(trainer *t, const dt_step_result *r, double seconds, dt_error *err)
 {
-    const dt_config *c = t->config;
+    DT_TRY(check_finite(t, r, err));
+    t->window[t->n_told % RATE_WINDOW] = seconds;
+    t->training_s += seconds;
+    t->images += t->global_batch;
+    t->n_told++;
+    t->epoch_loss += r->loss;
+    t->epoch_top1 += r->top1;
+    t->epoch_steps++;
+    t->stop_seen = t->stop_seen || r->stop;
+    tell_step(t, r);
+    return check_skipped(t, r, err);
+}
+
+/* The results that have come; the time since the last ones is theirs, in equal parts. */
+static dt_status take_results(trainer *t, bool drain, dt_error *err)
+{
+    dt_step_result results[DT_STEP_MAX_RESULTS];
+    int64_t n = 0;
+    DT_TRY(dt_step_results(t->step_runner, drain, results, DT_STEP_MAX_RESULTS, &n, err));
+    const double now = dt_clock_s(), seconds = n ? (now - t->mark_s) / (double)n : 0.0;
+    for (int64_t i = 0; i < n; i++)
+        DT_TRY(take_result(t, &results[i], seconds, err));
+    if (n)
+        t->mark_s = now;
+    return DT_OK;
+}
+
+static dt_status enqueue_step(trainer *t, dt_error *err)
+{
     const dt_trainer_parts *p = t->parts;
-    dt_step_result r = {0};
     if (dt_fault("train.step"))
         return dt_fail(err, DT_ERR_INTERNAL, "train.step: a fault was asked for at step %lld", (long long)t->step + 1);
     bool stop_wanted = p->events && p->events->ops->stop_requested(p->events);
-    double before = epochs_done(t), start = dt_clock_s();
-    double lr = dt_schedule_lr(c, before, 1.0 / (double)t->steps_per_epoch, (double)c->epochs);
-    int64_t n = 0;
+    double lr = dt_schedule_lr(t->config, epochs_done(t), 1.0 / (double)t->steps_per_epoch, (double)t->config->epochs);
+    if (t->n_told == t->step - t->first_step) /* nothing is under way */
+        t->mark_s = dt_clock_s();
+    t->comm->step = t->step + 1;
     DT_TRY(dt_step_run(t->step_runner, p->train, lr, stop_wanted, err));
-    DT_TRY(dt_step_results(t->step_runner, true, &r, 1, &n, err));
-    DT_TRY(check_finite(t, &r, lr, err));
-    double seconds = dt_clock_s() - start;
-    t->window[(t->step - t->first_step) % RATE_WINDOW] = seconds;
-    t->training_s += seconds;
-    t->images += t->global_batch;
     t->step++;
     t->position += t->global_batch;
-    t->epoch_loss += r.loss;
-    t->epoch_top1 += r.top1;
-    t->epoch_steps++;
-    tell_step(t, &r, lr);
+    return DT_OK;
+}
 
-    double after = epochs_done(t);
+/* What is done behind a step depends on its number, and on results that all ranks see after the same step. */
+static dt_status one_step(trainer *t, dt_error *err)
+{
+    const dt_config *c = t->config;
+    double before = epochs_done(t);
+    DT_TRY(enqueue_step(t, err));
     bool epoch_ends = t->train.n_samples - t->position < t->global_batch;
+    bool is_last = t->step == t->total_steps; /* what follows the last one, finish() does */
+    bool evaluates = !is_last && crosses(before, epoch_ends ? (double)t->epoch + 1.0 : epochs_done(t), c->eval_every);
+    bool saves = !is_last && (c->checkpoint_every > 0 ? t->step % c->checkpoint_every == 0 : epoch_ends);
+    bool drains = epoch_ends || is_last || evaluates || saves;
+    DT_TRY(take_results(t, drains, err));
+    if (t->stop_seen && !drains)
+        DT_TRY(take_results(t, true, err));
     if (epoch_ends)
         DT_TRY(end_epoch(t, err));
-    if (crosses(before, epoch_ends ? (double)t->epoch : after, c->eval_every) && t->step < t->total_steps && !r.stop)
+    if (evaluates && !t->stop_seen)
         DT_TRY(evaluate(t, err));
-    bool due = c->checkpoint_every > 0 ? t->step % c->checkpoint_every == 0 : epoch_ends;
-    if (due && t->step < t->total_steps) /* the last one is written behind the last evaluation */
+    if (saves)
         save_if_needed(t);
-    return r.stop && t->step < t->total_steps ? stopped(t, err) : DT_OK;
+    return t->stop_seen && !is_last ? stopped(t, err) : DT_OK;
 }
 
 static dt_status one_epoch(trainer *t, dt_error *err)
