@@ -17,16 +17,21 @@ fakes_SOURCES += tests/emulated/device_emulated.c tests/emulated/device_emulated
 	tests/emulated/interpreter_ops.c
 LAYERS_TESTS += tests/emulated/device_test tests/emulated/interpreter_test
 
-# The cuda backend's kernels on the CPU. EMULATED_LDFLAGS and a dependency on tests/libemulated.a are what such a test program takes; whole, so that
+# The cuda backend's kernels on the CPU. emulated_ldflags and a dependency on tests/libemulated.a are what such a test program takes; whole, so that
 # it comes before what nvcc made of the same files.
 emulator_SOURCES = tests/emulator/cuda_emulator.h tests/emulator/emulator.c tests/emulator/emulator.h tests/emulator/fiber.c tests/emulator/fiber.h
+EXTRA_DIST += tests/emulator/samples.cu tests/emulator/samples.h
 if HAVE_CUDA_HEADERS
 check_LIBRARIES += tests/libemulated.a
 tests_libemulated_a_SOURCES = $(emulator_SOURCES)
 tests_libemulated_a_LIBADD = $(cuda_SOURCES:.cu=.emulated)
 tests_libemulated_a_DEPENDENCIES = $(tests_libemulated_a_LIBADD)
-EMULATED_LDFLAGS = $(AM_LDFLAGS) -Wl,--whole-archive,tests/libemulated.a,--no-whole-archive
+emulated_ldflags = $(AM_LDFLAGS) -Wl,--whole-archive,tests/libemulated.a,--no-whole-archive
+LAYERS_TESTS += tests/layers/cuda_kernels_test tests/emulator/emulator_test
+tests_emulator_emulator_test_LDADD = tests/emulator/samples.emulated tests/libemulated.a $(LDADD)
+tests_layers_cuda_kernels_test_LDFLAGS = $(emulated_ldflags)
+EXTRA_tests_layers_cuda_kernels_test_DEPENDENCIES = tests/libemulated.a
 else
-EXTRA_DIST += $(emulator_SOURCES)
+EXTRA_DIST += $(emulator_SOURCES) tests/layers/cuda_kernels_test.c tests/emulator/emulator_test.c
 endif
 LAYERS_TESTS += tests/layers/profile_test

@@ -91,24 +91,36 @@ int64_t dt_emulator_n_launches(void)
     return n_launches;
 }
 
+/* A thread of [first, behind) that is not where `waiting` waits; -1: none. */
+static int find_missing(int waiting, int first, int behind)
+{
+    for (int t = first; t < behind && t < now.n_threads; t++)
+        if (now.has_left[t] || now.waits_at[t] != now.waits_at[waiting])
+            return t;
+    return -1;
+}
+
+/* Some thread waits, and nobody can go on. A pair out of one warp tells most: a shuffle that lacks a lane is told as that. */
 static void say_who_is_missing(void)
 {
-    int waiting = -1, other = -1, n_waiting = 0;
+    int waiting = -1, missing = -1, n_waiting = 0;
     for (int t = 0; t < now.n_threads; t++) {
-        if (now.waits_at[t] != NOT_WAITING) {
-            waiting = waiting < 0 ? t : waiting;
-            n_waiting++;
+        if (now.waits_at[t] == NOT_WAITING)
+            continue;
+        n_waiting++;
+        if (missing < 0) {
+            waiting = t;
+            missing = find_missing(t, t / WARP * WARP, t / WARP * WARP + WARP);
         }
     }
-    for (int t = 0; t < now.n_threads && other < 0; t++)
-        if (now.has_left[t] || now.waits_at[t] != now.waits_at[waiting])
-            other = t;
-    if (other < 0) /* a warp's collective at the line of another's */
+    if (missing < 0)
+        missing = find_missing(waiting, 0, now.n_threads);
+    if (missing < 0)
         say("%d threads wait in line %d for nobody", n_waiting, now.waits_at[waiting]);
-    else if (now.has_left[other])
-        say("thread %d has left, and thread %d waits for it in line %d (%d wait)", other, waiting, now.waits_at[waiting], n_waiting);
+    else if (now.has_left[missing])
+        say("thread %d has left, and thread %d waits for it in line %d (%d wait)", missing, waiting, now.waits_at[waiting], n_waiting);
     else
-        say("thread %d waits in line %d, and thread %d in line %d", other, now.waits_at[other], waiting, now.waits_at[waiting]);
+        say("thread %d waits in line %d, and thread %d in line %d", missing, now.waits_at[missing], waiting, now.waits_at[waiting]);
 }
 
 /* -- fibers --------------------------------------------------------------------------------------------------- */
