@@ -2,6 +2,7 @@
 PROGRAM_TESTS += tests/program/configure_test.sh
 PROGRAM_TESTS += tests/program/harness_test.sh
 TEST_HELPERS += tests/program/planted_failures tests/program/planted_ranks
+PROGRAM_TESTS += tests/program/cuda_resources_test.sh
 PROGRAM_TESTS += tests/program/includes_test.sh
 PROGRAM_TESTS += tests/program/lib_test.sh
 PROGRAM_TESTS += tests/program/lists_test.sh
