@@ -255,7 +255,7 @@ static dt_status broadcast_parameters(trainer *t, dt_error *err)
 /* All ranks must add up gradients of the same model in the same order, made from the same data. */
 static dt_status check_ranks(trainer *t, dt_error *err)
 {
-    char size[32], fingerprint[32], n_val[32], n_train[32];
+    char size[32], fingerprint[32], val_fingerprint[32], n_val[32], n_train[32];
     dt_net_vectors v;
     dt_source_info val = {0};
     dt_net_get_vectors(t->parts->net, &v);
@@ -265,9 +265,11 @@ static dt_status check_ranks(trainer *t, dt_error *err)
     snprintf(n_train, sizeof n_train, "%lld", (long long)t->train.n_samples);
     snprintf(n_val, sizeof n_val, "%lld", (long long)val.n_samples);
     snprintf(fingerprint, sizeof fingerprint, "%016llx", (unsigned long long)t->train.fingerprint);
+    snprintf(val_fingerprint, sizeof val_fingerprint, "%016llx", (unsigned long long)val.fingerprint);
     const dt_same fields[] = {{"the number of training images", n_train},
                               {"the number of validation images", n_val},
                               {"the training data (fingerprint of names and sizes)", fingerprint},
+                              {"the validation data (fingerprint of names and sizes)", val_fingerprint},
                               {"the architecture", t->parts->arch},
                               {"the model's size", size},
                               {"the layout of the gradients (the CPU's instruction set or the backend)",

@@ -164,6 +164,23 @@ expect_exit 2 "$MPIRUN" --oversubscribe -np 1 "$DTRAIN" "${small[@]}" : -np 1 "$
 expect_output '^dtrain: --lr differs between ranks: 0.1 on rank 0.*0.5 on rank 1'
 expect_times 1 "differs between ranks"
 
+begin "ranks with different data are told apart"
+small_data
+mkdir a b
+mv data a/data
+cp -r a/data b/data
+two_folders=("$MPIRUN" --oversubscribe -np 1 -wdir "$TMP/a" "$DTRAIN" "${small[@]}" : -np 1 -wdir "$TMP/b" "$DTRAIN" "${small[@]}")
+mv b/data/val/0/$(ls b/data/val/0 | head -n 1) b/data/val/0/renamed.jpg
+expect_exit 2 "${two_folders[@]}"
+expect_output '^dtrain: the validation data \(fingerprint of names and sizes\) differs between ranks: [0-9a-f]+ on rank 0 .*, [0-9a-f]+ on rank 1 '
+expect_times 1 "differs between ranks"
+mv b/data/train/0/$(ls b/data/train/0 | head -n 1) b/data/train/0/renamed.jpg
+expect_exit 2 "${two_folders[@]}"
+expect_output '^dtrain: the training data \(fingerprint of names and sizes\) differs between ranks: [0-9a-f]+ on rank 0 .*, [0-9a-f]+ on rank 1 '
+rm b/data/train/0/renamed.jpg
+expect_exit 2 "${two_folders[@]}"
+expect_output '^dtrain: the number of training images differs between ranks: 24 on rank 0 .*, 23 on rank 1 '
+
 begin "one communicator a process is refused under mpirun"
 expect_exit 2 ranks 2 "$DTRAIN" --comm self
 expect_output '^dtrain: --comm self, but mpirun .* has started 2 processes'
