@@ -60,6 +60,23 @@ static dt_status add_cuda(dt_table *table, dt_error *err)
     return DT_OK;
 }
 
+#ifdef DT_WITH_NCCL
+/* NCCL tells its network only when it starts: with one rank, on the first GPU. */
+static dt_status add_network(dt_table *table, dt_error *err)
+{
+    char text[128] = "";
+    dt_device *device = NULL;
+    dt_error why = {0};
+    dt_status status = dt_device_cuda_create(0, 1, &device, &why);
+    if (status == DT_OK) {
+        status = dt_ranks_network(device, text, sizeof text, &why);
+        device->ops->destroy(device);
+    }
+    ADD("network", "%s", status == DT_OK ? text : why.message);
+    return DT_OK;
+}
+#endif
+
 static dt_status add_gpus(dt_table *table, const dt_machine *m, dt_error *err)
 {
     char text[256] = "";
@@ -70,6 +87,10 @@ static dt_status add_gpus(dt_table *table, const dt_machine *m, dt_error *err)
         dt_device_cuda_describe(i, text, sizeof text);
         ADD(i ? "" : "GPUs", "%d: %s", i, text);
     }
+#ifdef DT_WITH_NCCL
+    if (n > 0)
+        DT_TRY(add_network(table, err));
+#endif
     return DT_OK;
 }
 #else

@@ -137,7 +137,7 @@ static const dt_option table[] = {
     {ROW("backend", "NAME", BOTH, MACHINE, NAME, config.backend), .get_choices = dt_backend_names, .by_default = "auto",
      .help = "what computes; auto: the fastest one that works here; ref is for checking the others"},
     {ROW("comm", "NAME", BOTH, MACHINE, NAME, config.comm), .get_choices = dt_comm_names, .by_default = "auto",
-     .help = "how ranks talk; auto: MPI if mpirun or srun has started the program, else one rank by itself"},
+     .help = "how ranks talk; auto: MPI if mpirun or srun has started the program, with NCCL between GPUs; else one rank by itself"},
     {ROW("comm-timeout", "SECONDS", BOTH, MACHINE, REAL, config.comm_timeout_s), .min = 1, .max = 86400, .by_default = "600",
      .help = "a rank that has waited so long for others gives up and names those that did not come"},
     {ROW("precision", "TYPE", BOTH, MACHINE, CHOICE, config.precision), .choices = precisions, .by_default = "fp32",

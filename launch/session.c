@@ -69,15 +69,17 @@ dt_status dt_session_open(const dt_options *options, unsigned command, dt_status
     DT_TRY(check_same_options(options, command, comm, err));
     DT_TRY(dt_affinity_plan(comm, c->threads, c->workers, &session->affinity, err));
     dt_status status = dt_agree(comm, open_backend(session, c, err), err);
+    if (status == DT_OK)
+        status = dt_ranks_attach_device(c->comm, c->comm_timeout_s, session->device, &session->comm, err);
     return status == DT_ERR_USAGE && err ? dt_options_locate(options, command, err) : status;
 }
 
 void dt_session_close(dt_session *session)
 {
-    dt_backend_destroy(&session->backend);
     dt_console_set_rank(NULL);
     if (session->comm)
-        session->comm->ops->destroy(session->comm);
+        session->comm->ops->destroy(session->comm); /* before the device, whose streams it may use */
+    dt_backend_destroy(&session->backend);
     *session = (dt_session){0};
 }
 

@@ -8,3 +8,9 @@ TESTS_TSAN += tests/comm/fake_comm_test
 fakes_SOURCES += tests/fakes/fake_gpu.c tests/fakes/fake_gpu.h tests/fakes/fake_nccl.c tests/fakes/fake_nccl.h
 TEST_HELPERS += tests/comm/nccl_cases tests/comm/nccl_failures
 PROGRAM_TESTS += tests/comm/nccl_test.sh
+
+# Its kernels on the CPU (tests/layers.mk).
+if HAVE_CUDA_HEADERS
+COMM_TESTS += tests/comm/nccl_wire_test
+tests_comm_nccl_wire_test_LDADD = comm/nccl/wire.emulated tests/libemulated.a $(LDADD)
+endif

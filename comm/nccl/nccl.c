@@ -281,12 +281,15 @@ static dt_status tell_network(dt_comm_nccl *c, const char *log, const char *prod
         dt_nccl_network_join(&own, &all[r]);
     dt_free(all);
     DT_TRY(status);
-    const bool several_hosts = c->head.local_size < c->head.size;
+    const bool alone = c->head.size == 1, several_hosts = c->head.local_size < c->head.size;
     version_name(c, version, sizeof version);
     dt_nccl_network_describe(&own, several_hosts, most_local > 1, way, sizeof way);
-    snprintf(c->head.detail, sizeof c->head.detail, "%s, %s; %.*s", version, way, (int)strcspn(c->host->detail, ","), c->host->detail);
     dt_nccl_machine_type(product_name, type, sizeof type);
-    if (several_hosts && c->head.rank == 0 && dt_nccl_network_advice(&own, type, advice, sizeof advice))
+    const bool advised = (several_hosts || alone) && dt_nccl_network_advice(&own, type, advice, sizeof advice);
+    const size_t host_chars = strcspn(c->host->detail, ",");
+    snprintf(c->head.detail, sizeof c->head.detail, "%.15s, %.70s%s; %.*s", version, way, advised ? ": EFA is not used" : "",
+             (int)(host_chars < 20 ? host_chars : 20), c->host->detail);
+    if (advised && several_hosts && c->head.rank == 0)
         dt_log_warn("%s", advice);
     return DT_OK;
 }
