@@ -14,6 +14,7 @@ launch_SOURCES += launch/affinity.c launch/affinity.h
 launch_SOURCES += launch/backends.c launch/backends.h
 launch_SOURCES += launch/commands.h launch/demo_data.c launch/eval.c launch/info.c launch/train.c
 launch_SOURCES += launch/console.c launch/console.h
+launch_SOURCES += launch/gpu_file.c launch/gpu_file.h
 launch_SOURCES += launch/machine.c launch/machine.h
 launch_SOURCES += launch/openmp.c launch/openmp.h
 launch_SOURCES += launch/options.c launch/options.h launch/options_file.c launch/options_parse.c
@@ -23,3 +24,18 @@ launch_SOURCES += launch/session.c launch/session.h
 launch_SOURCES += launch/signals.c launch/signals.h
 launch_SOURCES += launch/suggest.c launch/suggest.h
 launch_SOURCES += launch/weights.c launch/weights.h
+
+# GPUs that are described by files: built into the program, and installed as examples for others.
+gpu_files = layers/cuda/devices/a100-40gb.json layers/cuda/devices/a100-80gb.json layers/cuda/devices/a10g.json layers/cuda/devices/h100.json \
+	layers/cuda/devices/h200.json layers/cuda/devices/l4.json layers/cuda/devices/t4.json
+devicesdir = $(pkgdatadir)/devices
+dist_devices_DATA = $(gpu_files)
+BUILT_SOURCES += launch/gpu_files.inc
+CLEANFILES += launch/gpu_files.inc
+launch/gpu_files.inc: $(gpu_files)
+	$(AM_V_GEN)$(MKDIR_P) launch && for name in $(gpu_files); do \
+	  file=$(srcdir)/$$name; base=$${name##*/}; \
+	  echo "{\"$${base%.json}\","; $(SED) 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $$file; echo '},'; \
+	done >$@-t && mv $@-t $@
+# Before the first build, when no dependencies are known yet, too.
+launch/gpu_file.$(OBJEXT): launch/gpu_files.inc

@@ -58,7 +58,7 @@ layers_SOURCES += layers/cuda/graph.c layers/cuda/graph.h layers/cuda/graph_conv
 layers_SOURCES += layers/cuda/kernels_cuda.h layers/cuda/cuda_internal.h layers/cuda/operations_cuda.h layers/cuda/launch.h layers/cuda/conv_cuda.c \
 	layers/cuda/conv_run_cuda.c layers/cuda/half_scales_cuda.c layers/cuda/kernels_cuda.c layers/cuda/linear_cuda.c layers/cuda/memory_cuda.c \
 	layers/cuda/operations_cuda.c layers/cuda/plans_cuda.c layers/cuda/values_cuda.c
-layers_SOURCES += layers/cuda/plan_cache.c layers/cuda/plan_cache.h layers/cuda/plan_choose.c
+layers_SOURCES += layers/cuda/plan_bench.c layers/cuda/plan_bench.h layers/cuda/plan_cache.c layers/cuda/plan_cache.h layers/cuda/plan_choose.c
 # Its part that knows CUDA and cuDNN. The kernels, .cu, are listed here too: Makefile.am says how they are compiled.
 cuda_SOURCES = layers/cuda/average_pool.cu layers/cuda/batchnorm.cu layers/cuda/batchnorm_backward.cu layers/cuda/input.cu layers/cuda/linear.cu \
 	layers/cuda/loss.cu layers/cuda/max_pool.cu layers/cuda/optimizer.cu layers/cuda/residual.cu layers/cuda/step.cu layers/cuda/sums_finish.cu \
@@ -67,6 +67,7 @@ EXTRA_DIST += $(cuda_SOURCES) layers/cuda/kernel.cuh
 if WITH_CUDA
 layers_SOURCES += $(cuda_SOURCES)
 layers_SOURCES += layers/cuda/device_cuda.c layers/cuda/device_cuda.h
-layers_SOURCES += layers/cuda/cudnn_graph.c layers/cuda/cudnn_graph.h
+layers_SOURCES += layers/cuda/cudnn_engines.c layers/cuda/cudnn_engines.h layers/cuda/cudnn_graph.c layers/cuda/cudnn_graph.h layers/cuda/cudnn_runner.c \
+	layers/cuda/cudnn_runner.h
 endif
 EXTRA_DIST += layers/cuda/README.md

@@ -1,0 +1,33 @@
+/* cudnn_engines.h: the engine configurations that cuDNN proposes for a graph, and plans made of them. Inside layers/cuda, with CUDA only. */
+#ifndef DT_LAYERS_CUDA_CUDNN_ENGINES_H
+#define DT_LAYERS_CUDA_CUDNN_ENGINES_H
+
+#include "layers/cuda/cudnn_graph.h"
+#include "layers/cuda/plan_cache.h"
+
+#define DT_CUDNN_MAX_ENGINES 96
+
+/* What plans are made for: a GPU that is there, or the properties of one that is not. */
+typedef struct dt_cudnn_target {
+    cudnnHandle_t handle;                /* NULL: there is no GPU */
+    cudnnBackendDescriptor_t properties; /* NULL: the handle's */
+} dt_cudnn_target;
+
+typedef struct dt_cudnn_engines {
+    int n;
+    cudnnBackendDescriptor_t configs[DT_CUDNN_MAX_ENGINES];
+    cudnnBackendDescriptor_t plans[DT_CUDNN_MAX_ENGINES];     /* NULL until made */
+    char names[DT_CUDNN_MAX_ENGINES][DT_PLAN_ENGINE_BYTES]; /* "22:2=1,13=4": engine, then knobs and their values */
+} dt_cudnn_engines;
+
+/* The configurations that cudnn_runner.h allows, in cuDNN's order, each once. `engines` is zeroed before. Finding none is no error: DT_ERR_UNSUPPORTED and others come
+ * from what cuDNN says otherwise. */
+dt_status dt_cudnn_engines_find(const dt_graph *graph, const dt_cudnn_graph *cudnn_graph, const dt_cudnn_target *target, dt_cudnn_engines *engines,
+                                dt_error *err);
+void dt_cudnn_engines_destroy(dt_cudnn_engines *engines); /* a zeroed one is fine */
+
+/* Make configuration i's plan, if it is not made yet, and tell its workspace. */
+dt_status dt_cudnn_engines_plan(dt_cudnn_engines *engines, int i, const dt_graph *graph, const dt_cudnn_target *target, int64_t *workspace_bytes,
+                                dt_error *err);
+
+#endif

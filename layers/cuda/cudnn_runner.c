@@ -1,0 +1,328 @@
+#include "layers/cuda/cudnn_runner.h"
+
+#include "core/base/alloc.h"
+#include "core/base/log.h"
+#include "layers/cuda/cudnn_engines.h"
+#include "layers/cuda/plan_bench.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct cudnn_runner {
+    dt_graph_runner base;
+    dt_device *device; /* NULL: there is no GPU */
+    dt_cudnn_target target;
+    dt_plan_rules rules;
+    dt_plan_cache *cache; /* NULL without a GPU */
+    bool has_said;        /* that plans are being measured */
+    void *compiler;       /* CUDA's run-time compiler, held */
+    char description[192];
+} cudnn_runner;
+
+struct dt_graph_plan {
+    dt_graph graph;
+    dt_cudnn_graph cudnn_graph;              /* what the plan was made of lives as long as it does */
+    cudnnBackendDescriptor_t config, plan;
+    dt_plan_choice choice;
+};
+
+/* -- executing ---------------------------------------------------------------------------------------------------- */
+
+/* Every tensor that has memory, once. */
+static dt_status check_bindings(const dt_graph *graph, const dt_graph_binding *tensors, int n_tensors, dt_error *err)
+{
+    int n_wanted = 0;
+    for (int i = 0; i < graph->n_tensors; i++)
+        n_wanted += !graph->tensors[i].is_virtual;
+    for (int i = 0; i < n_tensors; i++)
+        if (!tensors[i].data || tensors[i].id >= DT_GRAPH_VIRTUAL || !dt_graph_find(graph, tensors[i].id))
+            return dt_fail(err, DT_ERR_INTERNAL, "graph %s: tensor %d has no memory, or is none of its tensors", graph->name, tensors[i].id);
+    return n_tensors == n_wanted ? DT_OK : dt_fail(err, DT_ERR_INTERNAL, "graph %s: %d tensors instead of %d", graph->name, n_tensors, n_wanted);
+}
+
+static dt_status fill_pack(const dt_graph *graph, cudnnBackendDescriptor_t pack, const dt_graph_binding *tensors, int n_tensors, void *workspace, dt_error *err)
+{
+    int64_t ids[DT_GRAPH_MAX_TENSORS];
+    void *pointers[DT_GRAPH_MAX_TENSORS];
+    for (int i = 0; i < n_tensors; i++) {
+        ids[i] = tensors[i].id;
+        pointers[i] = tensors[i].data;
+    }
+    DT_TRY(dt_cudnn_set(graph->name, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n_tensors, ids, "the tensors' ids", err));
+    DT_TRY(dt_cudnn_set(graph->name, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n_tensors, pointers, "the tensors", err));
+    DT_TRY(dt_cudnn_set(graph->name, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace, "the workspace", err));
+    cudnnStatus_t status = cudnnBackendFinalize(pack);
+    return status == CUDNN_STATUS_SUCCESS ? DT_OK : dt_cudnn_fail(err, status, graph->name, "the tensors");
+}
+
+static dt_status execute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, const dt_graph *graph, const dt_graph_binding *tensors, int n_tensors,
+                         void *workspace, void *stream, dt_error *err)
+{
+    cudnnBackendDescriptor_t pack = NULL;
+    DT_TRY(check_bindings(graph, tensors, n_tensors, err));
+    DT_TRY(dt_cudnn_make(graph->name, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack, err));
+    dt_status status = fill_pack(graph, pack, tensors, n_tensors, workspace, err);
+    if (status == DT_OK) {
+        cudnnStatus_t e = cudnnSetStream(handle, stream);
+        if (e == CUDNN_STATUS_SUCCESS)
+            e = cudnnBackendExecute(handle, plan, pack);
+        if (e != CUDNN_STATUS_SUCCESS)
+            status = dt_cudnn_fail(err, e, graph->name, "executing");
+    }
+    cudnnBackendDestroyDescriptor(pack);
+    return status;
+}
+
+static dt_status plan_execute(dt_graph_runner *base, dt_graph_plan *plan, const dt_graph_binding *tensors, int n_tensors, void *workspace, void *stream,
+                              dt_error *err)
+{
+    const cudnn_runner *r = (const cudnn_runner *)base;
+    if (!r->device)
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "graph %s: %s is a description, not a GPU", plan->graph.name, r->description);
+    return execute(r->target.handle, plan->plan, &plan->graph, tensors, n_tensors, workspace, stream, err);
+}
+
+/* -- candidates, as plan_cache.h sees them ---------------------------------------------------------------------------- */
+
+typedef struct search {
+    cudnn_runner *runner;
+    const dt_graph *graph;
+    dt_cudnn_engines engines;
+    dt_plan_bench *bench; /* made when first needed */
+    int measured;         /* the candidate that is being measured */
+} search;
+
+static const char *engine_name(void *context, int i)
+{
+    return ((search *)context)->engines.names[i];
+}
+
+static dt_status build(void *context, int i, int64_t *workspace_bytes, dt_error *err)
+{
+    search *s = context;
+    return dt_cudnn_engines_plan(&s->engines, i, s->graph, &s->runner->target, workspace_bytes, err);
+}
+
+static dt_status execute_measured(void *context, const dt_graph_binding *tensors, int n_tensors, void *workspace, dt_error *err)
+{
+    const search *s = context;
+    dt_device *device = s->runner->device;
+    return execute(s->runner->target.handle, s->engines.plans[s->measured], s->graph, tensors, n_tensors, workspace, device->ops->native_stream(device, NULL),
+                   err);
+}
+
+static dt_status measure(void *context, int i, int n_runs, double *ms, dt_error *err)
+{
+    search *s = context;
+    int64_t workspace_bytes;
+    if (!s->runner->has_said) {
+        s->runner->has_said = true;
+        dt_log_info("%s: measuring which engines are fastest for this network; remembered for the next time", s->runner->description);
+    }
+    if (!s->bench)
+        DT_TRY(dt_plan_bench_create(s->runner->device, s->graph, &s->bench, err));
+    s->measured = i;
+    DT_TRY(build(s, i, &workspace_bytes, err));
+    return dt_plan_bench_measure(s->bench, workspace_bytes, n_runs, execute_measured, s, ms, err);
+}
+
+/* -- plans -------------------------------------------------------------------------------------------------------- */
+
+static void plan_destroy(dt_graph_runner *base, dt_graph_plan *plan)
+{
+    (void)base;
+    if (!plan)
+        return;
+    if (plan->plan)
+        cudnnBackendDestroyDescriptor(plan->plan);
+    if (plan->config)
+        cudnnBackendDestroyDescriptor(plan->config);
+    dt_cudnn_graph_destroy(&plan->cudnn_graph);
+    dt_free(plan);
+}
+
+static dt_status choose(search *s, dt_graph_plan *plan, dt_error *err)
+{
+    cudnn_runner *r = s->runner;
+    int chosen = 0;
+    char *key = dt_alloc(DT_GRAPH_KEY_BYTES);
+    if (!key)
+        return dt_fail_memory(err, DT_GRAPH_KEY_BYTES, "a graph's key");
+    dt_graph_key(&plan->graph, key);
+    dt_plan_candidates candidates = {
+        .context = s, .n = s->engines.n, .engine = engine_name, .build = build, .measure = r->device ? measure : NULL};
+    dt_status status = dt_plan_choose(&candidates, &r->rules, r->cache, key, &chosen, &plan->choice, err);
+    if (status == DT_OK) {
+        plan->plan = s->engines.plans[chosen];
+        plan->config = s->engines.configs[chosen];
+        s->engines.plans[chosen] = s->engines.configs[chosen] = NULL;
+        dt_log_debug("%s: %s: engine %s of %d, %.3f ms, %lld bytes of workspace%s", r->description, plan->graph.name, plan->choice.engine,
+                     plan->choice.n_candidates, plan->choice.time_ms, (long long)plan->choice.workspace_bytes, plan->choice.from_cache ? ", remembered" : "");
+    }
+    dt_free(key);
+    return status;
+}
+
+static dt_status plan_create(dt_graph_runner *base, const dt_graph *graph, dt_graph_plan **plan, dt_error *err)
+{
+    cudnn_runner *r = (cudnn_runner *)base;
+    dt_graph_plan *made = dt_calloc(1, sizeof *made);
+    search *s = dt_calloc(1, sizeof *s);
+    dt_status status = made && s ? DT_OK : dt_fail_memory(err, sizeof *s, "a graph's plan");
+    if (status == DT_OK) {
+        made->graph = *graph;
+        *s = (search){.runner = r, .graph = &made->graph};
+        status = dt_cudnn_graph_create(graph, r->target.handle, &made->cudnn_graph, err);
+    }
+    if (status == DT_OK)
+        status = dt_cudnn_engines_find(graph, &made->cudnn_graph, &r->target, &s->engines, err);
+    if (status == DT_OK) {
+        status = choose(s, made, err);
+        if (status != DT_OK)
+            (void)dt_error_prefix(err, "%s: %s", r->description, graph->name);
+    }
+    if (s) {
+        dt_cudnn_engines_destroy(&s->engines);
+        dt_plan_bench_destroy(s->bench);
+    }
+    dt_free(s);
+    if (status == DT_OK)
+        *plan = made;
+    else
+        plan_destroy(base, made);
+    return status;
+}
+
+static void plan_info(const dt_graph_plan *plan, dt_graph_plan_info *info)
+{
+    *info = (dt_graph_plan_info){.workspace_bytes = plan->choice.workspace_bytes,
+                                 .time_ms = plan->choice.time_ms,
+                                 .n_candidates = plan->choice.n_candidates,
+                                 .from_cache = plan->choice.from_cache};
+    snprintf(info->engine, sizeof info->engine, "%.*s", (int)sizeof info->engine - 1, plan->choice.engine);
+}
+
+/* -- the runner --------------------------------------------------------------------------------------------------- */
+
+static void destroy(dt_graph_runner *base)
+{
+    cudnn_runner *r = (cudnn_runner *)base;
+    if (!r)
+        return;
+    dt_plan_cache_close(r->cache);
+    if (r->target.properties)
+        cudnnBackendDestroyDescriptor(r->target.properties);
+    if (r->target.handle)
+        (void)cudnnDestroy(r->target.handle);
+    if (r->compiler)
+        (void)dlclose(r->compiler);
+    dt_free(r);
+}
+
+static const char *describe(dt_graph_runner *base)
+{
+    return ((const cudnn_runner *)base)->description;
+}
+
+static const dt_graph_runner_ops gpu_ops = {.name = "cudnn",
+                                            .destroy = destroy,
+                                            .describe = describe,
+                                            .plan_create = plan_create,
+                                            .plan_destroy = plan_destroy,
+                                            .plan_info = plan_info,
+                                            .plan_execute = plan_execute};
+static const dt_graph_runner_ops offline_ops = {.name = "cudnn, no GPU",
+                                                .destroy = destroy,
+                                                .describe = describe,
+                                                .plan_create = plan_create,
+                                                .plan_destroy = plan_destroy,
+                                                .plan_info = plan_info,
+                                                .plan_execute = plan_execute};
+
+/* cuDNN loads CUDA's run-time compiler for every graph that it looks at, 50 MB, and unloads it again. While somebody else holds it that costs
+ * nothing: all plans of a ResNet-50 then take a second instead of half a minute. Not found: slower, no more. */
+static void *hold_compiler(void)
+{
+    char name[32];
+    snprintf(name, sizeof name, "libnvrtc.so.%zu", cudnnGetCudartVersion() / 1000);
+    return dlopen(name, RTLD_LAZY | RTLD_LOCAL);
+}
+
+static cudnn_runner *make_runner(const char *gpu_name, const dt_cudnn_options *options, const dt_graph_runner_ops *ops)
+{
+    cudnn_runner *r = dt_calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    size_t version = cudnnGetVersion(); /* 91900 */
+    r->base.ops = ops;
+    r->compiler = hold_compiler();
+    r->rules = (dt_plan_rules){.autotune = options->autotune, .workspace_limit_bytes = options->workspace_limit_bytes};
+    snprintf(r->description, sizeof r->description, "%s, cuDNN %zu.%zu.%zu", gpu_name, version / 10000, version / 100 % 100, version % 100);
+    return r;
+}
+
+dt_status dt_cudnn_runner_create(dt_device *device, const dt_cudnn_options *options, dt_graph_runner **runner, dt_error *err)
+{
+    dt_device_info info = {0};
+    char path[DT_PATH_BYTES];
+    device->ops->info(device, &info);
+    cudnn_runner *r = make_runner(info.name, options, &gpu_ops);
+    if (!r)
+        return dt_fail_memory(err, sizeof *r, "cuDNN's runner");
+    r->device = device;
+    cudnnStatus_t status = cudnnCreate(&r->target.handle);
+    if (status != CUDNN_STATUS_SUCCESS) {
+        dt_status failed = dt_cudnn_fail(err, status, info.name, "starting cuDNN");
+        destroy(&r->base);
+        return failed;
+    }
+    if (options->cache_path)
+        snprintf(path, sizeof path, "%s", options->cache_path);
+    else
+        dt_plan_cache_path(r->description, path, sizeof path);
+    dt_status opened = dt_plan_cache_open(path, r->description, &r->cache, err);
+    if (opened == DT_OK)
+        *runner = &r->base;
+    else
+        destroy(&r->base);
+    return opened;
+}
+
+#if CUDNN_VERSION >= 90800
+static dt_status read_properties(cudnn_runner *r, const char *properties, dt_error *err)
+{
+    char words[512] = "";
+    DT_TRY(dt_cudnn_make(r->description, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &r->target.properties, err));
+    cudnnStatus_t status = cudnnBackendSetAttribute(r->target.properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+                                                    (int64_t)strlen(properties), properties);
+    if (status == CUDNN_STATUS_SUCCESS)
+        status = cudnnBackendFinalize(r->target.properties);
+    if (status == CUDNN_STATUS_SUCCESS)
+        return DT_OK;
+    cudnnGetLastErrorString(words, sizeof words);
+    words[strcspn(words, "\n")] = '\0';
+    return dt_fail(err, DT_ERR_FORMAT, "cuDNN does not take these device properties: %s%s%s", cudnnGetErrorString(status), words[0] ? ": " : "", words);
+}
+#else
+static dt_status read_properties(cudnn_runner *r, const char *properties, dt_error *err)
+{
+    (void)r, (void)properties;
+    return dt_fail(err, DT_ERR_UNSUPPORTED, "plans for a GPU that is not there take cuDNN 9.8 or later; this program was built with %d.%d", CUDNN_MAJOR,
+                   CUDNN_MINOR);
+}
+#endif
+
+dt_status dt_cudnn_runner_create_offline(const char *gpu_name, const char *properties, const dt_cudnn_options *options, dt_graph_runner **runner,
+                                         dt_error *err)
+{
+    cudnn_runner *r = make_runner(gpu_name, options, &offline_ops);
+    if (!r)
+        return dt_fail_memory(err, sizeof *r, "cuDNN's runner");
+    dt_status status = read_properties(r, properties, err);
+    if (status == DT_OK)
+        *runner = &r->base;
+    else
+        destroy(&r->base);
+    return status;
+}

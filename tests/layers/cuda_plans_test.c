@@ -1,0 +1,261 @@
+/* cuDNN accepts every graph of ResNet-18 and -50, on GPUs that are not there: plans are made for their device properties. */
+#include "config.h"
+
+#include "launch/gpu_file.h"
+#include "tests/resnet_convs.h"
+#include "tests/testing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef DT_WITH_CUDA
+#include "core/base/alloc.h"
+#include "layers/cuda/cudnn_runner.h"
+
+#include <cudnn.h>
+
+#define WORKSPACE_LIMIT ((int64_t)1 << 30)
+
+static dt_graph_runner *make_runner(const char *gpu_name, int64_t workspace_limit)
+{
+    dt_gpu_file gpu;
+    dt_error err = {0};
+    dt_graph_runner *runner = NULL;
+    dt_cudnn_options options = {.autotune = DT_AUTOTUNE_FULL, .workspace_limit_bytes = workspace_limit};
+    DT_REQUIRE_MSG(dt_gpu_file_load(gpu_name, &gpu, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE_MSG(dt_cudnn_runner_create_offline(gpu.model, gpu.properties, &options, &runner, &err) == DT_OK, "%s", err.message);
+    dt_gpu_file_free(&gpu);
+    return runner;
+}
+
+/* Whether the graph has a plan; why it has none. */
+static bool has_plan(dt_graph_runner *runner, const dt_graph *graph, char why[DT_ERROR_MESSAGE_BYTES])
+{
+    dt_error err = {0};
+    dt_graph_plan *plan = NULL;
+    dt_graph_plan_info info;
+    dt_status status = runner->ops->plan_create(runner, graph, &plan, &err);
+    strcpy(why, err.message);
+    if (status != DT_OK) {
+        DT_CHECK_MSG(status == DT_ERR_UNSUPPORTED, "%s: %s", graph->name, err.message);
+        return false;
+    }
+    runner->ops->plan_info(plan, &info);
+    DT_CHECK(info.engine[0] && info.n_candidates >= 1 && info.workspace_bytes >= 0 && info.workspace_bytes <= WORKSPACE_LIMIT);
+    runner->ops->plan_destroy(runner, plan);
+    return true;
+}
+
+/* What cuDNN 9.19 has in FP16 (layers/cuda/README.md). T4 has no fused graph; nothing has one for the stem; scale, bias and ReLU in front of a convolution without sums
+ * is not on sm_90. */
+static bool is_expected(const char *gpu, int conv, dt_conv_graph_kind kind, dt_dtype dtype)
+{
+    bool is_fused = kind != DT_CONV_GRAPH_FORWARD && kind != DT_CONV_GRAPH_DATA && kind != DT_CONV_GRAPH_DATA_ADD && kind != DT_CONV_GRAPH_WEIGHTS;
+    if (!is_fused)
+        return dtype != DT_BF16 || strcmp(gpu, "t4") != 0;
+    if (kind == DT_CONV_GRAPH_PROLOGUE_FORWARD && (strcmp(gpu, "h200") == 0 || strcmp(gpu, "h100") == 0))
+        return false;
+    return dtype == DT_F16 && conv != 0 && strcmp(gpu, "t4") != 0;
+}
+
+static void linear_graph(int64_t batch, int64_t n_classes, dt_dtype dtype, int kind, dt_graph *graph)
+{
+    if (kind == 0)
+        dt_graph_linear_forward(batch, 2048, n_classes, dtype, graph);
+    else if (kind == 1)
+        dt_graph_linear_backward_data(batch, 2048, n_classes, dtype, graph);
+    else
+        dt_graph_linear_backward_weights(batch, 2048, n_classes, dtype, graph);
+}
+
+static void check_gpu(const char *gpu, int64_t batch, dt_dtype dtype)
+{
+    char why[DT_ERROR_MESSAGE_BYTES];
+    int n_plans = 0;
+    dt_graph_runner *runner = make_runner(gpu, WORKSPACE_LIMIT);
+    for (int conv = 0; conv < DT_RESNET_N_CONVS; conv++)
+        for (int kind = 0; kind < DT_CONV_N_GRAPHS; kind++) {
+            dt_graph graph;
+            dt_conv_desc desc = dt_resnet_conv(conv, batch);
+            bool expected = is_expected(gpu, conv, (dt_conv_graph_kind)kind, dtype);
+            if (!expected)
+                continue;
+            dt_conv_graph(&desc, dtype, (dt_conv_graph_kind)kind, &graph);
+            DT_CHECK_MSG(has_plan(runner, &graph, why), "%s: %s", gpu, why);
+            n_plans++;
+        }
+    for (int kind = 0; kind < 3; kind++) {
+        dt_graph graph;
+        linear_graph(batch, 1000, dtype, kind, &graph);
+        DT_CHECK_MSG(has_plan(runner, &graph, why), "%s: %s", gpu, why);
+    }
+    DT_CHECK(n_plans >= 4 * (DT_RESNET_N_CONVS - 1));
+    runner->ops->destroy(runner);
+}
+
+static void every_fp16_graph_has_a_plan_for_a100_h200_a10g_and_t4(void)
+{
+    static const char *const gpus[] = {"a100-40gb", "h200", "a10g", "t4"};
+    for (int i = 0; i < 4; i++)
+        for (int64_t batch = 32; batch <= 256; batch *= 8)
+            check_gpu(gpus[i], batch, DT_F16);
+}
+
+/* Composed, these have to work everywhere else: one convolution of each kind will do. */
+static void other_types_have_their_plain_graphs(void)
+{
+    static const char *const gpus[] = {"a100-40gb", "h200", "a10g", "t4"};
+    static const int convs[] = {0, 1, 5, 6, 12};
+    char why[DT_ERROR_MESSAGE_BYTES];
+    for (int g = 0; g < 4; g++) {
+        dt_graph_runner *runner = make_runner(gpus[g], WORKSPACE_LIMIT);
+        for (dt_dtype dtype = DT_F32; dtype <= DT_TF32; dtype++)
+            for (int c = 0; c < 5; c++)
+                for (int kind = 0; kind < DT_CONV_N_GRAPHS; kind++) {
+                    dt_graph graph;
+                    dt_conv_desc desc = dt_resnet_conv(convs[c], 32);
+                    dt_conv_graph(&desc, dtype, (dt_conv_graph_kind)kind, &graph);
+                    bool expected = is_expected(gpus[g], convs[c], (dt_conv_graph_kind)kind, dtype), has = has_plan(runner, &graph, why);
+                    DT_CHECK_MSG(has || !expected, "%s: %s", gpus[g], why);
+                    /* A newer cuDNN may well have more; then the table in the README is to be mended. */
+                    DT_CHECK_MSG(!has || expected || CUDNN_VERSION != 91900 || convs[c] == 0, "%s: %s has a plan: README", gpus[g], graph.name);
+                }
+        runner->ops->destroy(runner);
+    }
+}
+
+static void a_linear_layer_of_any_width_has_plans(void)
+{
+    char why[DT_ERROR_MESSAGE_BYTES];
+    dt_graph_runner *runner = make_runner("h200", WORKSPACE_LIMIT), *old = make_runner("t4", WORKSPACE_LIMIT);
+    for (int64_t n_classes = 1; n_classes <= 1000; n_classes = n_classes * 3 + 1)
+        for (int kind = 0; kind < 3; kind++) {
+            dt_graph graph;
+            linear_graph(7, n_classes, DT_F16, kind, &graph);
+            DT_CHECK_MSG(has_plan(runner, &graph, why), "%s", why);
+            DT_CHECK_MSG(has_plan(old, &graph, why), "%s", why);
+        }
+    runner->ops->destroy(runner);
+    old->ops->destroy(old);
+}
+
+static void the_other_gpus_that_ship_have_plans_too(void)
+{
+    static const char *const gpus[] = {"a100-80gb", "h100", "l4"};
+    for (int i = 0; i < 3; i++)
+        check_gpu(gpus[i], 64, DT_F16);
+}
+
+static void a_refusal_names_the_gpu_the_graph_and_the_reason(void)
+{
+    char why[DT_ERROR_MESSAGE_BYTES];
+    dt_graph graph;
+    dt_conv_desc desc = dt_resnet_conv(1, 32);
+    dt_graph_conv_backward_data_bn(&desc, DT_F16, &graph);
+    dt_graph_runner *t4 = make_runner("t4", WORKSPACE_LIMIT), *a100 = make_runner("a100-40gb", 1 << 20);
+    DT_CHECK(!has_plan(t4, &graph, why));
+    DT_CHECK_CONTAINS(why, "Tesla T4, cuDNN ");
+    DT_CHECK_CONTAINS(why, "dgrad+drelu+dbn 3x3 64->64 56x56 n32 fp16");
+    DT_CHECK_CONTAINS(why, "no engine");
+    DT_CHECK(!has_plan(a100, &graph, why));
+    DT_CHECK_CONTAINS(why, "workspace of 1048576 bytes; one could with");
+    t4->ops->destroy(t4);
+    a100->ops->destroy(a100);
+}
+
+static void a_described_gpu_runs_nothing(void)
+{
+    dt_graph graph;
+    dt_graph_plan *plan = NULL;
+    dt_error err = {0};
+    dt_conv_desc desc = dt_resnet_conv(1, 32);
+    dt_graph_runner *runner = make_runner("a10g", WORKSPACE_LIMIT);
+    dt_graph_conv_forward(&desc, DT_F16, false, false, &graph);
+    DT_REQUIRE(runner->ops->plan_create(runner, &graph, &plan, &err) == DT_OK);
+    DT_CHECK_INT(runner->ops->plan_execute(runner, plan, NULL, 0, NULL, NULL, &err), DT_ERR_UNSUPPORTED);
+    DT_CHECK_CONTAINS(err.message, "not a GPU");
+    runner->ops->plan_destroy(runner, plan);
+    runner->ops->plan_destroy(runner, NULL);
+    runner->ops->destroy(runner);
+}
+
+static void a_graph_with_a_mistake_is_our_bug_and_not_refused(void)
+{
+    dt_graph graph;
+    dt_graph_plan *plan = NULL;
+    dt_error err = {0};
+    dt_conv_desc desc = dt_resnet_conv(1, 32);
+    dt_graph_runner *runner = make_runner("a10g", WORKSPACE_LIMIT);
+    dt_graph_conv_forward(&desc, DT_F16, false, false, &graph);
+    graph.ops[0].stride[0] = 2;
+    DT_CHECK_INT(runner->ops->plan_create(runner, &graph, &plan, &err), DT_ERR_INTERNAL);
+    DT_CHECK(plan == NULL);
+    runner->ops->destroy(runner);
+}
+
+static void properties_that_cudnn_does_not_take_are_one_line(void)
+{
+    static const char *const bad[] = {"", "{", "{}", "[]", "nonsense", "{\"version\": \"1.0\"}"};
+    dt_cudnn_options options = {.workspace_limit_bytes = WORKSPACE_LIMIT};
+    for (int i = 0; i < 6; i++) {
+        dt_graph_runner *runner = NULL;
+        dt_error err = {0};
+        DT_CHECK_INT(dt_cudnn_runner_create_offline("nonsense", bad[i], &options, &runner, &err), DT_ERR_FORMAT);
+        DT_CHECK(runner == NULL && strchr(err.message, '\n') == NULL);
+        DT_CHECK_CONTAINS(err.message, "cuDNN does not take these device properties");
+    }
+}
+
+static dt_status make_a_plan(const char *properties, const dt_graph *graph, dt_error *err)
+{
+    dt_graph_runner *runner = NULL;
+    dt_graph_plan *plan = NULL;
+    dt_cudnn_options options = {.autotune = DT_AUTOTUNE_OFF, .workspace_limit_bytes = WORKSPACE_LIMIT};
+    DT_TRY(dt_cudnn_runner_create_offline("a GPU", properties, &options, &runner, err));
+    dt_status status = runner->ops->plan_create(runner, graph, &plan, err);
+    if (status == DT_OK)
+        runner->ops->plan_destroy(runner, plan);
+    runner->ops->destroy(runner);
+    return status;
+}
+
+static void every_allocation_may_fail(void)
+{
+    dt_gpu_file gpu;
+    dt_graph graph;
+    dt_error err = {0};
+    dt_conv_desc desc = dt_resnet_conv(1, 32);
+    const int64_t n_before = dt_alloc_live_blocks();
+    dt_graph_conv_backward_data_bn(&desc, DT_F16, &graph);
+    DT_REQUIRE(dt_gpu_file_load("h200", &gpu, &err) == DT_OK);
+    for (int n = 1;; n++) {
+        dt_alloc_fail_after(n);
+        dt_status status = make_a_plan(gpu.properties, &graph, &err);
+        dt_alloc_fail_after(0);
+        DT_CHECK_INT(dt_alloc_live_blocks(), n_before);
+        if (status == DT_OK)
+            break;
+        DT_CHECK_INT(status, DT_ERR_MEMORY);
+        DT_REQUIRE(n < 50);
+    }
+    dt_gpu_file_free(&gpu);
+}
+
+static const dt_test tests[] = {DT_TEST(every_fp16_graph_has_a_plan_for_a100_h200_a10g_and_t4),
+                                DT_TEST(other_types_have_their_plain_graphs),
+                                DT_TEST(a_linear_layer_of_any_width_has_plans),
+                                DT_TEST(the_other_gpus_that_ship_have_plans_too),
+                                DT_TEST(a_refusal_names_the_gpu_the_graph_and_the_reason),
+                                DT_TEST(a_described_gpu_runs_nothing),
+                                DT_TEST(a_graph_with_a_mistake_is_our_bug_and_not_refused),
+                                DT_TEST(properties_that_cudnn_does_not_take_are_one_line),
+                                DT_TEST(every_allocation_may_fail)};
+#else
+static void plans_without_a_gpu(void)
+{
+    dt_test_skip("this build has no cuDNN: configure did not find CUDA, cuDNN and nvcc");
+}
+
+static const dt_test tests[] = {DT_TEST(plans_without_a_gpu)};
+#endif
+DT_TEST_MAIN("layers/cuda_plans", tests)
