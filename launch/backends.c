@@ -6,7 +6,9 @@
 #include "layers/cpu/kernels_cpu.h"
 #include "layers/ref/kernels_ref.h"
 #ifdef DT_WITH_CUDA
+#include "layers/cuda/cudnn_runner.h"
 #include "layers/cuda/device_cuda.h"
+#include "layers/cuda/kernels_cuda.h"
 #endif
 
 #include <stdio.h>
@@ -16,10 +18,22 @@
 typedef dt_status create_backend(const dt_backend_options *options, dt_backend *backend, dt_error *err);
 
 #ifdef DT_WITH_CUDA
+static void destroy_runner(void *library)
+{
+    dt_graph_runner *runner = library;
+    runner->ops->destroy(runner);
+}
+
 static dt_status create_cuda(const dt_backend_options *options, dt_backend *backend, dt_error *err)
 {
+    const dt_cudnn_options cudnn = {.autotune = options->autotune, .workspace_limit_bytes = DT_CUDNN_WORKSPACE_LIMIT_BYTES};
+    const dt_cuda_options cuda = {.dtype = options->precision};
+    dt_graph_runner *runner = NULL;
     DT_TRY(dt_device_cuda_create(options->local_rank, options->local_size, &backend->device, err));
-    return dt_fail(err, DT_ERR_UNSUPPORTED, "the cuda backend is not complete");
+    DT_TRY(dt_cudnn_runner_create(backend->device, &cudnn, &runner, err));
+    backend->library = runner;
+    backend->library_destroy = destroy_runner;
+    return dt_kernels_cuda_create(backend->device, runner, &cuda, &backend->kernels, err);
 }
 #else
 static dt_status create_cuda(const dt_backend_options *options, dt_backend *backend, dt_error *err)

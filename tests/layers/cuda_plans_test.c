@@ -14,7 +14,7 @@
 
 #include <cudnn.h>
 
-#define WORKSPACE_LIMIT ((int64_t)1 << 30)
+#define WORKSPACE_LIMIT DT_CUDNN_WORKSPACE_LIMIT_BYTES
 
 static dt_graph_runner *make_runner(const char *gpu_name, int64_t workspace_limit)
 {
