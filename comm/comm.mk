@@ -9,7 +9,7 @@ comm_SOURCES += comm/deadline.c comm/deadline.h
 comm_SOURCES += comm/mpi.c comm/mpi.h comm/mpi_internal.h comm/mpi_notices.c comm/mpi_sum.c
 comm_SOURCES += comm/self.c comm/self.h
 comm_SOURCES += comm/nccl/api.h comm/nccl/buckets.c comm/nccl/internal.h comm/nccl/library.c comm/nccl/nccl.c comm/nccl/nccl.h \
-	comm/nccl/network.c comm/nccl/network.h comm/nccl/wait.c comm/nccl/wire.h
+	comm/nccl/network.c comm/nccl/network.h comm/nccl/wait.c comm/nccl/watchdog.c comm/nccl/wire.h
 if WITH_NCCL
 comm_SOURCES += comm/nccl/wire.cu
 else

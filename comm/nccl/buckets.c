@@ -59,7 +59,7 @@ static int64_t number_of(int64_t count, int64_t bucket)
     return count * DT_NCCL_BUCKETS + bucket;
 }
 
-dt_place dt_nccl_device_place(dt_comm_nccl *c)
+dt_place dt_nccl_read_marks(const dt_comm_nccl *c)
 {
     int64_t begun = 0, done = 0;
     for (int i = 0; i < c->n_buckets; i++) {
@@ -71,13 +71,20 @@ dt_place dt_nccl_device_place(dt_comm_nccl *c)
     }
     if (begun == 0)
         return (dt_place){.kind = c->start_number > 0 ? DT_PLACE_START : DT_PLACE_WORK, .number = c->start_number};
-    dt_watch_begun(c->watch, DT_SEQUENCE_DEVICE, begun);
     const int64_t bucket = begun % DT_NCCL_BUCKETS;
     return (dt_place){.kind = begun > done ? DT_PLACE_BUCKET : DT_PLACE_WORK,
                       .number = begun,
                       .bytes = c->bucket_bytes[bucket],
                       .step = c->first_step + begun / DT_NCCL_BUCKETS - 1,
                       .bucket = bucket};
+}
+
+dt_place dt_nccl_device_place(dt_comm_nccl *c)
+{
+    const dt_place place = dt_nccl_read_marks(c);
+    if (place.number > 0)
+        dt_watch_begun(c->watch, DT_SEQUENCE_DEVICE, place.number);
+    return place;
 }
 
 /* -- sums --------------------------------------------------------------------------------------------------------------- */

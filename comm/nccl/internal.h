@@ -1,4 +1,5 @@
-/* internal.h: what the files of comm/nccl share. nccl.c: start and end; buckets.c: sums of gradients; wait.c: waiting, failing, aborting. */
+/* internal.h: what the files of comm/nccl share. nccl.c: start and end; buckets.c: sums of gradients; wait.c: waiting, failing, aborting; watchdog.c: for a host
+ * that cannot wait. */
 #ifndef DT_COMM_NCCL_INTERNAL_H
 #define DT_COMM_NCCL_INTERNAL_H
 
@@ -22,6 +23,17 @@ typedef struct dt_nccl_seen {
     volatile uint32_t begun, done;
 } dt_nccl_seen;
 
+typedef struct dt_nccl_watchdog {
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool runs, ends;
+    atomic_bool is_looked_at;  /* the main thread waits with a deadline of its own */
+    atomic_llong looked_ms;    /* when it last did */
+    atomic_bool has_barked;    /* NCCL was aborted, for this: */
+    dt_place stalled;
+} dt_nccl_watchdog;
+
 typedef struct dt_comm_nccl {
     dt_comm head;
     const dt_nccl_api *api;
@@ -34,7 +46,7 @@ typedef struct dt_comm_nccl {
     dt_stream *stream;
     void *native; /* the same, for NCCL and kernels */
     bool failed;  /* no collective any more */
-    bool abort_begun;
+    atomic_bool abort_begun;
     atomic_bool aborted; /* NCCL has let go of everything */
 
     unsigned char *wire; /* device memory */
@@ -49,6 +61,8 @@ typedef struct dt_comm_nccl {
 
     dt_nccl_seen *seen; /* [DT_NCCL_BUCKETS], pinned host memory */
     uint32_t *counts;   /* [DT_NCCL_BUCKETS][2], device memory: begun, done */
+
+    dt_nccl_watchdog watchdog;
 } dt_comm_nccl;
 
 /* -- buckets.c -- */
@@ -56,12 +70,14 @@ dt_status dt_nccl_buckets_create(dt_comm_nccl *c, dt_error *err);
 void dt_nccl_buckets_destroy(dt_comm_nccl *c);
 dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err);
 dt_status dt_nccl_wait(dt_comm *comm, dt_comm_request *request, dt_error *err);
-/* Where the device is, by its marks; the watch is told. */
+/* Where the device is, by its marks. */
+dt_place dt_nccl_read_marks(const dt_comm_nccl *c);
+/* The same; the watch is told. */
 dt_place dt_nccl_device_place(dt_comm_nccl *c);
 
 /* -- wait.c -- */
 /* Communication has failed before: another collective would only wait. */
-dt_status dt_nccl_usable(const dt_comm_nccl *c, const char *what, const char *fault, dt_error *err);
+dt_status dt_nccl_usable(dt_comm_nccl *c, const char *what, const char *fault, dt_error *err);
 /* Wait until NCCL is no longer busy with a call that returned `result`. `what`: "ncclAllReduce". */
 dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_place *place, const char *what, dt_error *err);
 dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err);
@@ -69,5 +85,11 @@ dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event,
 dt_status dt_nccl_leave(dt_comm_nccl *c, dt_status status);
 /* End what NCCL has under way, also on a device that hangs: after a few seconds this returns all the same. */
 void dt_nccl_abort(dt_comm_nccl *c);
+
+/* -- watchdog.c -- */
+dt_status dt_nccl_watchdog_start(dt_comm_nccl *c, dt_error *err);
+void dt_nccl_watchdog_stop(dt_comm_nccl *c);
+/* The main thread begins, or ends, a wait that has a deadline. */
+void dt_nccl_look(dt_comm_nccl *c, bool begin);
 
 #endif

@@ -27,6 +27,7 @@ static dt_comm *host_of(dt_comm *comm)
     dt_comm_nccl *c = mine(comm);
     c->host->step = comm->step;
     (void)dt_nccl_device_place(c); /* so that its notices tell where the device is */
+    dt_nccl_look(c, true);
     return c->host;
 }
 
@@ -38,6 +39,7 @@ static bool lost(dt_status status)
 /* What the other communicator says; a peer that it has lost will not come to the device's sums either. */
 static dt_status said(dt_comm *comm, dt_status status)
 {
+    dt_nccl_look(mine(comm), false);
     return lost(status) ? dt_nccl_leave(mine(comm), status) : status;
 }
 
@@ -68,9 +70,9 @@ static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dty
 /* Sums on the device go on by themselves. */
 static dt_status progress(dt_comm *comm, dt_error *err)
 {
-    dt_comm *host = host_of(comm);
     if (mine(comm)->failed)
         return dt_fail(err, DT_ERR_COMM, "gradients: communication has failed before");
+    dt_comm *host = host_of(comm);
     return said(comm, host->ops->progress(host, err));
 }
 
@@ -105,8 +107,9 @@ static void end_nccl(dt_comm_nccl *c)
 
 static void free_all(dt_comm_nccl *c)
 {
+    dt_nccl_watchdog_stop(c);
     end_nccl(c);
-    if (c->abort_begun && !atomic_load(&c->aborted))
+    if (atomic_load(&c->abort_begun) && !atomic_load(&c->aborted))
         return; /* a thread of ours hangs in it, and the device too; the process is about to end */
     dt_nccl_buckets_destroy(c);
     if (c->owns_watch)
@@ -310,6 +313,8 @@ static dt_status start(dt_comm_nccl *c, const dt_comm_nccl_options *o, dt_error 
         status = tell_network(c, text, o->product_name, err);
     c->start_number = 0;
     dt_free(text);
+    if (status == DT_OK)
+        status = dt_agree(c->host, dt_nccl_watchdog_start(c, err), err);
     return status;
 }
 

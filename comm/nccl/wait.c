@@ -14,15 +14,6 @@
 
 /* -- giving up ------------------------------------------------------------------------------------------------------------ */
 
-dt_status dt_nccl_usable(const dt_comm_nccl *c, const char *what, const char *fault, dt_error *err)
-{
-    if (c->failed)
-        return dt_fail(err, DT_ERR_COMM, "%s: communication has failed before", what);
-    if (dt_fault(fault))
-        return dt_fail(err, DT_ERR_COMM, "%s: fault point %s", what, fault);
-    return DT_OK;
-}
-
 static void *abort_thread(void *context)
 {
     dt_comm_nccl *c = context;
@@ -34,10 +25,8 @@ static void *abort_thread(void *context)
 void dt_nccl_abort(dt_comm_nccl *c)
 {
     pthread_t thread;
-    c->failed = true;
-    if (!c->handle || c->abort_begun)
+    if (!c->handle || atomic_exchange(&c->abort_begun, true))
         return;
-    c->abort_begun = true;
     if (pthread_create(&thread, NULL, abort_thread, c) != 0) {
         abort_thread(c);
         return;
@@ -64,25 +53,56 @@ static dt_status tell_and_leave(dt_comm_nccl *c, const dt_error *own, dt_error *
     return dt_nccl_leave(c, own->status);
 }
 
-/* NCCL knows that something is wrong, but not with whom: ask around. */
-static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_place *place, const char *what, dt_error *err)
+/* Hear who is still there, when it is not this wait that has found out that something is wrong. Fails if another rank knows better. */
+static dt_status ask_around(dt_comm_nccl *c, const dt_place *place, char *who, size_t who_bytes, dt_error *err)
 {
-    char here[160], who[600] = "";
-    dt_error own = {0};
     dt_waiting w = dt_waiting_begin(place);
-    const char *last = c->handle ? c->api->last_error(c->handle) : NULL;
     const double deadline_s = dt_watch_deadline_s(c->watch), interval_s = deadline_s < 4.0 ? deadline_s / 4.0 : 1.0;
-    dt_place_describe(place, here, sizeof here);
     while (c->head.size > 1 && dt_clock_s() - w.start_s < SEARCH_S * interval_s) {
-        dt_status status = dt_watch_turn(c->watch, &w, false, err);
-        if (status != DT_OK)
-            return dt_nccl_leave(c, status);
+        DT_TRY(dt_watch_turn(c->watch, &w, false, err));
         dt_clock_sleep_s(1e-3);
     }
-    dt_watch_describe_missing(c->watch, &w, who, sizeof who);
+    if (dt_watch_describe_missing(c->watch, &w, who, who_bytes) == 0)
+        who[0] = '\0';
+    return DT_OK;
+}
+
+static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_place *place, const char *what, dt_error *err)
+{
+    char here[160], who[600];
+    dt_error own = {0};
+    const char *last = c->handle ? c->api->last_error(c->handle) : NULL;
+    dt_place_describe(place, here, sizeof here);
+    dt_status status = ask_around(c, place, who, sizeof who, err);
+    if (status != DT_OK)
+        return dt_nccl_leave(c, status);
     dt_fail(&own, DT_ERR_COMM, "NCCL, in %s (%s): %s%s%s%s%s", here, what, c->api->error_string(code), last && last[0] ? ": " : "", last ? last : "",
             who[0] ? "; " : "", who);
     return tell_and_leave(c, &own, err);
+}
+
+/* The watchdog has aborted NCCL, and freed this thread by that. */
+static dt_status barked(dt_comm_nccl *c, dt_error *err)
+{
+    const dt_place place = c->watchdog.stalled;
+    char here[160], who[600];
+    dt_error own = {0};
+    dt_place_describe(&place, here, sizeof here);
+    dt_status status = ask_around(c, &place, who, sizeof who, err);
+    if (status != DT_OK)
+        return dt_nccl_leave(c, status);
+    dt_fail(&own, DT_ERR_TIMEOUT, "after %g s in %s, in which the host hung too, NCCL was aborted%s%s", dt_watch_deadline_s(c->watch), here, who[0] ? "; " : "",
+            who);
+    return tell_and_leave(c, &own, err);
+}
+
+dt_status dt_nccl_usable(dt_comm_nccl *c, const char *what, const char *fault, dt_error *err)
+{
+    if (c->failed)
+        return dt_fail(err, DT_ERR_COMM, "%s: communication has failed before", what);
+    if (dt_fault(fault))
+        return dt_fail(err, DT_ERR_COMM, "%s: fault point %s", what, fault);
+    return atomic_load(&c->watchdog.has_barked) ? barked(c, err) : DT_OK;
 }
 
 /* -- waiting -------------------------------------------------------------------------------------------------------------- */
@@ -93,16 +113,27 @@ static dt_status turn(dt_comm_nccl *c, dt_waiting *w, dt_error *err)
     return status == DT_OK ? DT_OK : dt_nccl_leave(c, status);
 }
 
-dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_place *place, const char *what, dt_error *err)
+static dt_status wait_for_nccl(dt_comm_nccl *c, int *result, const dt_place *place, dt_error *err)
 {
     dt_waiting w = dt_waiting_begin(place);
-    while (result == DT_NCCL_IN_PROGRESS) {
-        int code = c->api->async_error(c->handle, &result);
+    while (*result == DT_NCCL_IN_PROGRESS) {
+        int code = c->api->async_error(c->handle, result);
         if (code != DT_NCCL_SUCCESS)
             return nccl_failed(c, code, place, "ncclCommGetAsyncError", err);
-        if (result == DT_NCCL_IN_PROGRESS)
+        if (*result == DT_NCCL_IN_PROGRESS)
             DT_TRY(turn(c, &w, err));
     }
+    return DT_OK;
+}
+
+dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_place *place, const char *what, dt_error *err)
+{
+    if (result == DT_NCCL_SUCCESS)
+        return DT_OK;
+    dt_nccl_look(c, true);
+    dt_status status = wait_for_nccl(c, &result, place, err);
+    dt_nccl_look(c, false);
+    DT_TRY(status);
     return result == DT_NCCL_SUCCESS ? DT_OK : nccl_failed(c, result, place, what, err);
 }
 
@@ -118,18 +149,18 @@ static dt_status look_at_nccl(dt_comm_nccl *c, const dt_place *place, dt_error *
     return DT_OK;
 }
 
-dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err)
+static dt_status wait_for_event(dt_comm_nccl *c, dt_event *event, dt_error *err)
 {
-    dt_comm_nccl *c = (dt_comm_nccl *)comm;
-    DT_TRY(dt_nccl_usable(c, "waiting for the device", "comm.device_wait", err));
     dt_place place = dt_nccl_device_place(c);
     dt_waiting w = dt_waiting_begin(&place);
     DT_TRY(dt_watch_answer(c->watch, err)); /* each wait is short, and whoever waits for this rank should know */
     for (int64_t polls = 1;; polls++) {
         dt_error own = {0};
         bool done = false;
-        if (device->ops->event_done(device, event, &done, &own) != DT_OK)
+        if (c->device->ops->event_done(c->device, event, &done, &own) != DT_OK)
             return tell_and_leave(c, &own, err);
+        if (atomic_load(&c->watchdog.has_barked))
+            return barked(c, err);
         if (done)
             return DT_OK;
         if (polls % POLLS_PER_LOOK == 0)
@@ -143,4 +174,16 @@ dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event,
         }
         dt_clock_sleep_s(POLL_S);
     }
+}
+
+dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err)
+{
+    dt_comm_nccl *c = (dt_comm_nccl *)comm;
+    if (device != c->device)
+        return dt_fail(err, DT_ERR_INTERNAL, "NCCL: a wait for another device");
+    DT_TRY(dt_nccl_usable(c, "waiting for the device", "comm.device_wait", err));
+    dt_nccl_look(c, true);
+    dt_status status = wait_for_event(c, event, err);
+    dt_nccl_look(c, false);
+    return status;
 }

@@ -59,7 +59,7 @@ static void misbehave(const char *what)
     if (strcmp(what, "hang") == 0)
         fake_gpu_enqueue(device->ops->native_stream(device, NULL), hang_work, "", 0);
     dt_clock_sleep_s(0.05); /* the buckets before get through */
-    if (strcmp(what, "stop") == 0 || strcmp(what, "abort-hangs") == 0)
+    if (strcmp(what, "stop") == 0 || strcmp(what, "abort-hangs") == 0 || strcmp(what, "full-queue") == 0)
         raise(SIGSTOP);
     if (strcmp(what, "kill") == 0)
         raise(SIGKILL);
@@ -95,7 +95,7 @@ static void run_steps(const char *what, int rank)
         }
         for (int k = 0; k < BUCKETS; k++)
             check(comm->ops->wait(comm, requests[k], &err), &err);
-        if (comm->step % LAG == 0)
+        if (comm->step % LAG == 0 && (comm->step < BAD_STEP || strcmp(what, "full-queue") != 0))
             wait_for_device();
     }
     device->ops->free(device, v);
@@ -127,6 +127,7 @@ int main(int argc, char **argv)
     fake_nccl_mistakes.abort_hangs = strcmp(what, "abort-hangs") == 0;
     alive_s = dt_clock_s();
     device = fake_gpu_create();
+    fake_gpu_limit_queues(100);
     check(dt_comm_nccl_create(comm, device, &(dt_comm_nccl_options){.api = fake_nccl(), .watch = dt_comm_mpi_watch(comm)}, &comm, &err), &err);
     check(device->ops->event_create(device, false, &event, &err), &err);
     run_steps(what, rank);

@@ -64,6 +64,10 @@ begin "an_abort_that_hangs_holds_nobody_up"
 expect_exit 9 ranks 3 "$failing" abort-hangs
 expect_output "^rank [02]: timeout: after 2 s in $at there is no sign of rank 1 .*, 0 aborted\\]"
 
+begin "a_host_that_hangs_in_a_call_because_the_queue_is_full_is_freed"
+expect_exit 9 ranks 3 "$failing" full-queue
+expect_output "^rank [02]: timeout: after 2 s in $at, in which the host hung too, NCCL was aborted; there is no sign of rank 1 \\([^)]+\\) "
+
 begin "a_start_that_fails_or_hangs_on_one_rank_ends_on_all"
 expect_exit 9 ranks 3 "$failing" init-fails
 expect_output "^rank [02]: timeout: rank 1 \\([^)]+\\) has given up: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error|^rank 1: communication: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error"

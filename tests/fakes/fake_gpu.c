@@ -29,6 +29,7 @@ struct dt_stream {
     pthread_t thread;
     node *first, *last; /* the queue; the first is being done */
     bool ends, captured;
+    int64_t n_queued;
     int64_t n_captured, n_joined; /* nodes of the capture; those that the main stream waits for */
 };
 
@@ -54,6 +55,12 @@ struct fake_gpu {
 
 static atomic_bool stops;
 static atomic_llong n_allocs;
+static int64_t queue_limit;
+
+void fake_gpu_limit_queues(int64_t n)
+{
+    queue_limit = n;
+}
 
 bool fake_gpu_stops(void)
 {
@@ -114,6 +121,7 @@ static void *stream_thread(void *context)
         if (!s->first)
             s->last = NULL;
         free(n);
+        s->n_queued--;
         pthread_cond_broadcast(&g->changed);
     }
     pthread_mutex_unlock(&g->mutex);
@@ -124,6 +132,9 @@ static void *stream_thread(void *context)
 static void enqueue_now(fake_gpu *g, const node *what)
 {
     node *n = must(malloc(sizeof *n));
+    while (queue_limit > 0 && what->stream->n_queued >= queue_limit)
+        pthread_cond_wait(&g->changed, &g->mutex);
+    what->stream->n_queued++;
     *n = *what;
     n->next = NULL;
     if (n->kind == RECORD)

@@ -20,6 +20,9 @@ typedef void fake_gpu_work(void *arguments);
 void fake_gpu_enqueue(void *native_stream, fake_gpu_work *work, const void *arguments, size_t bytes);
 bool fake_gpu_stops(void); /* some device is being destroyed */
 
+/* Enqueueing into a stream that has so many things to do blocks; 0: never. */
+void fake_gpu_limit_queues(int64_t n);
+
 int64_t fake_gpu_n_allocs(void); /* of device and pinned memory, so far */
 
 #endif

@@ -1,0 +1,102 @@
+/* watchdog.c: for a host that cannot look at its device, because it hangs in a call of CUDA.
+ *
+ * Calls that only enqueue return at once, as long as the queue is not full. Behind a sum that stalls, a thousand kernels fill it, and the
+ * host never gets to where it waits with a deadline (steps that are captured do not come near that). So a thread looks at the marks. It
+ * talks to nobody, since MPI belongs to the main thread; it aborts NCCL, by which the sum ends and the main thread comes free: that finds
+ * the abort, and asks around who is missing.
+ */
+#include "comm/nccl/internal.h"
+
+#include "core/base/clock.h"
+
+#include <errno.h>
+#include <time.h>
+
+#define LOOKS 16      /* in a deadline */
+#define MARGIN_S 1.0  /* the main thread, where it can look, is first */
+
+static double limit_s(const dt_comm_nccl *c)
+{
+    const double deadline_s = dt_watch_deadline_s(c->watch);
+    return deadline_s + (deadline_s < 4.0 ? deadline_s / 2.0 : 2.0) + MARGIN_S;
+}
+
+static int64_t to_ms(double seconds)
+{
+    return (int64_t)(seconds * 1e3);
+}
+
+void dt_nccl_look(dt_comm_nccl *c, bool begin)
+{
+    if (!begin)
+        atomic_store(&c->watchdog.looked_ms, to_ms(dt_clock_s()));
+    atomic_store(&c->watchdog.is_looked_at, begin);
+}
+
+/* Until the deadline of a look, or told to end. */
+static bool sleep_until_next_look(dt_nccl_watchdog *w, double seconds)
+{
+    const struct timespec until = dt_clock_deadline(seconds);
+    pthread_mutex_lock(&w->mutex);
+    int code = 0;
+    while (!w->ends && code != ETIMEDOUT)
+        code = pthread_cond_timedwait(&w->changed, &w->mutex, &until);
+    bool goes_on = !w->ends;
+    pthread_mutex_unlock(&w->mutex);
+    return goes_on;
+}
+
+static void *watch(void *context)
+{
+    dt_comm_nccl *c = context;
+    dt_nccl_watchdog *w = &c->watchdog;
+    const double limit = limit_s(c);
+    dt_place last = {0};
+    double moved_s = dt_clock_s();
+    while (sleep_until_next_look(w, limit / LOOKS)) {
+        const double now_s = dt_clock_s();
+        const dt_place place = dt_nccl_read_marks(c);
+        if (place.number != last.number || place.kind != last.kind || place.kind != DT_PLACE_BUCKET) {
+            last = place;
+            moved_s = now_s;
+        }
+        if (now_s - moved_s < limit || atomic_load(&w->is_looked_at) || to_ms(now_s) - atomic_load(&w->looked_ms) < to_ms(limit))
+            continue;
+        w->stalled = place;
+        atomic_store(&w->has_barked, true);
+        dt_nccl_abort(c);
+        break;
+    }
+    return NULL;
+}
+
+dt_status dt_nccl_watchdog_start(dt_comm_nccl *c, dt_error *err)
+{
+    dt_nccl_watchdog *w = &c->watchdog;
+    pthread_condattr_t attributes;
+    if (c->head.size == 1)
+        return DT_OK;
+    pthread_mutex_init(&w->mutex, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    dt_nccl_look(c, false);
+    w->runs = pthread_create(&w->thread, NULL, watch, c) == 0;
+    return w->runs ? DT_OK : dt_fail(err, DT_ERR_MEMORY, "NCCL: no thread to look after it");
+}
+
+void dt_nccl_watchdog_stop(dt_comm_nccl *c)
+{
+    dt_nccl_watchdog *w = &c->watchdog;
+    if (!w->runs)
+        return;
+    pthread_mutex_lock(&w->mutex);
+    w->ends = true;
+    pthread_cond_signal(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
+    pthread_join(w->thread, NULL);
+    pthread_cond_destroy(&w->changed);
+    pthread_mutex_destroy(&w->mutex);
+    w->runs = false;
+}
