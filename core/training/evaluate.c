@@ -2,6 +2,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
+#include "core/base/fault.h"
 #include "core/base/log.h"
 #include "core/training/agreement.h"
 #include "core/training/device_wait.h"
@@ -46,6 +47,8 @@ static dt_status evaluate_own(evaluation *e, int64_t n_batches, dt_sink **sinks,
 {
     DT_TRY(e->val->ops->start(e->val, 0, 0, n_batches, err));
     for (int64_t i = 0; i < n_batches; i++) {
+        if (dt_fault("evaluate.batch"))
+            return dt_fail(err, DT_ERR_INTERNAL, "evaluate.batch: a fault was asked for at batch %lld", (long long)i + 1);
         DT_TRY(enqueue_batch(e, i, err));
         DT_TRY(e->comm->ops->progress(e->comm, err));
         show_progress(sinks, n_sinks, i + 1, n_batches);

@@ -1,11 +1,21 @@
 #!/bin/bash
-# What the assembler says of the CUDA kernels (layers/cuda/*.resources, written by the rule for .cu): registers, stack, spills.
+# What the assembler says of the CUDA kernels (*.resources beside them, written by the rule for .cu): registers, stack, spills.
 . "$(dirname "$0")/../lib.sh"
 
 # A kernel that waits for memory has nothing to gain from a stack, which is memory too.
 most_stack_bytes=0
 
 archs=$(sed -n 's/^#define DT_CUDA_ARCHS "\(.*\)"/\1/p' "$TOP_BUILDDIR/config.h")
+
+folders=layers/cuda
+grep -q '^#define DT_WITH_NCCL 1' "$TOP_BUILDDIR/config.h" && folders="$folders comm/nccl"
+
+# reports: of all kernels.
+reports()
+{
+    local folder
+    for folder in $folders; do ls "$TOP_BUILDDIR/$folder"/*.resources; done
+}
 
 need_cuda()
 {
@@ -34,8 +44,8 @@ too_much()
 
 begin "every kernel source has been compiled for every architecture of this build"
 need_cuda && {
-    for source in "$TOP_SRCDIR"/layers/cuda/*.cu; do
-        report=$TOP_BUILDDIR/layers/cuda/$(basename "$source" .cu).resources
+    for source in $(cd "$TOP_SRCDIR" && for folder in $folders; do ls $folder/*.cu; done); do
+        report=$TOP_BUILDDIR/${source%.cu}.resources
         if [ ! -f "$report" ]; then
             fail "there is no $report"
             continue
@@ -45,14 +55,14 @@ need_cuda && {
         done
     done
     for arch in $archs; do
-        kernels "$TOP_BUILDDIR"/layers/cuda/*.resources | awk -v arch="sm_$arch" \
+        kernels $(reports) | awk -v arch="sm_$arch" \
             '$1 == arch { n++; if ($6 > most) most = $6 } END { print "  " arch ": " n " kernels, at most " most " registers" }'
     done
 }
 
 begin "no kernel spills registers or has a stack"
 need_cuda && {
-    found=$(too_much "$TOP_BUILDDIR"/layers/cuda/*.resources)
+    found=$(too_much $(reports))
     [ -z "$found" ] || fail "$found"
 }
 
