@@ -23,7 +23,7 @@ typedef struct dt_store dt_store;
 #define DT_STATE_MAX_DIMS 4
 
 typedef struct dt_state_tensor {
-    char name[DT_STATE_NAME_BYTES]; /* "param/layer1.0.conv1.weight", "momentum/...", "buffer/bn1.running_mean" */
+    char name[DT_STATE_NAME_BYTES]; /* "param/layer1.0.conv1.weight", "momentum/...", "buffer/bn1.running_mean", "ema/..." */
     int n_dims;
     int64_t dims[DT_STATE_MAX_DIMS]; /* canonical: OIHW for convolutions, [out][in] for linear, [c] for BatchNorm */
     int64_t n_elems;
@@ -49,7 +49,7 @@ typedef struct dt_shard_entry {
     int64_t first, n_elems; /* its part of the stream */
 } dt_shard_entry;
 
-#define DT_MANIFEST_VERSION 1
+#define DT_MANIFEST_VERSION 2 /* 1 has no n_good_steps and n_skipped_steps; it can be read */
 
 typedef struct dt_manifest {
     int64_t format_version;
@@ -57,7 +57,9 @@ typedef struct dt_manifest {
     int64_t epoch;    /* the epoch that the next step belongs to */
     int64_t position; /* samples of that epoch that the whole job has consumed */
     uint64_t seed;
-    double loss_scale;
+    double loss_scale;       /* 1 if the loss is not scaled */
+    int64_t n_good_steps;    /* since the scale changed; -1: the loss is not scaled */
+    int64_t n_skipped_steps; /* in all: gradients were not finite */
     int64_t world_size, global_batch;
     char arch[32];
     int64_t n_classes, image_size;

@@ -191,6 +191,10 @@ static dt_status jsonl_step(dt_sink *sink, const dt_metrics_step *m, dt_error *e
     add_real(&l, "images_per_s", m->images_per_s);
     add_real(&l, "data_wait_s", m->data_wait_s);
     add_real(&l, "comm_wait_s", m->comm_wait_s);
+    if (m->scaled) {
+        add_real(&l, "loss_scale", m->loss_scale);
+        add_integer(&l, "skipped_steps", m->n_skipped);
+    }
     add_real(&l, "elapsed_s", m->elapsed_s);
     return end_line((jsonl *)sink, &l, err);
 }

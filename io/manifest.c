@@ -122,6 +122,10 @@ dt_status dt_manifest_write(const dt_manifest *m, char **out, int64_t *bytes, dt
     snprintf(u64, sizeof u64, "%" PRIu64, m->seed);
     text_string(&t, "seed", u64);
     text_real(&t, "loss_scale", m->loss_scale);
+    if (m->format_version >= 2) {
+        text_integer(&t, "good_steps", m->n_good_steps);
+        text_integer(&t, "skipped_steps", m->n_skipped_steps);
+    }
     text_integer(&t, "world_size", m->world_size);
     text_integer(&t, "global_batch", m->global_batch);
     text_string(&t, "arch", m->arch);
@@ -329,6 +333,8 @@ static dt_status parse_fields(const json_t *root, dt_manifest *m, dt_error *err)
     m->position = take_integer(&r, "position", 0, INT64_MAX);
     m->seed = take_u64(&r, "seed", 10, "u");
     m->loss_scale = take_real(&r, "loss_scale");
+    m->n_good_steps = m->format_version >= 2 ? take_integer(&r, "good_steps", -1, INT32_MAX) : -1;
+    m->n_skipped_steps = m->format_version >= 2 ? take_integer(&r, "skipped_steps", 0, INT32_MAX) : 0;
     m->world_size = take_integer(&r, "world_size", 1, INT32_MAX);
     m->global_batch = take_integer(&r, "global_batch", 1, INT64_MAX);
     take_string(&r, "arch", m->arch, sizeof m->arch);

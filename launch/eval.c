@@ -33,6 +33,7 @@ typedef struct evaluation {
     dt_options options;
     char folder[DT_PATH_BYTES + 32]; /* of checkpoints; "": the weights are a file */
     int64_t only_step;               /* the generation asked for; -1: the newest whole one */
+    bool has_ema;                    /* the checkpoint holds running averages: they are what is evaluated, as in training */
     dt_weights_info weights;
     dt_store *store;
     dt_net *net;
@@ -113,6 +114,8 @@ static dt_status describe_checkpoint(evaluation *e, dt_error *err)
         return dt_fail(err, DT_ERR_USAGE, "--weights %s: there is no checkpoint in this folder", e->options.weights);
     DT_TRY(e->store->ops->read_manifest(e->store, step, &m, err));
     e->weights.n_classes = m.n_classes;
+    for (int64_t i = 0; i < m.n_tensors; i++)
+        e->has_ema = e->has_ema || strncmp(m.tensors[i].name, "ema/", 4) == 0;
     snprintf(e->weights.arch, sizeof e->weights.arch, "%s", m.arch);
     e->weights.config_text = m.config_text;
     m.config_text = NULL; /* ours now */
@@ -181,7 +184,7 @@ static dt_status build_net(evaluation *e, const dt_session *s, dt_error *err)
     e->val->ops->info(e->val, &info);
     DT_TRY(dt_resnet_spec(c->arch, info.n_classes, &spec, err));
     /* A checkpoint holds the momentum too, so that only a net for training has its layout. */
-    const dt_net_options options = {.batch = c->batch, .image_size = c->image_size, .training = e->folder[0] != '\0'};
+    const dt_net_options options = {.batch = c->batch, .image_size = c->image_size, .training = e->folder[0] != '\0', .ema = e->has_ema};
     dt_status status = dt_net_create(&spec, dt_layer_registry(), s->kernels, &options, &e->net, err);
     dt_free(spec.layers);
     DT_TRY(status);
@@ -208,7 +211,10 @@ static dt_status load_checkpoint(evaluation *e, const dt_session *s, dt_error *e
     dt_manifest_clear(&m);
     if (!found)
         return dt_fail(err, DT_ERR_USAGE, "--weights %s: there is no checkpoint in this folder", e->options.weights);
-    return dt_agree(s->comm, dt_net_weights_changed(e->net, err), err);
+    dt_status status = dt_net_weights_changed(e->net, err);
+    if (status == DT_OK)
+        status = dt_net_swap_ema(e->net, err);
+    return dt_agree(s->comm, status, err);
 }
 
 static dt_status open_progress(evaluation *e, const dt_session *s, dt_error *err)

@@ -93,7 +93,7 @@ static dt_status build_net(training *t, const dt_session *s, dt_error *err)
     dt_net_spec spec;
     t->train->ops->info(t->train, &info);
     DT_TRY(dt_resnet_spec(c->arch, info.n_classes, &spec, err));
-    const dt_net_options options = {.batch = c->batch, .image_size = c->image_size, .training = true};
+    const dt_net_options options = {.batch = c->batch, .image_size = c->image_size, .training = true, .ema = c->ema_decay > 0.0};
     dt_status status = dt_net_create(&spec, dt_layer_registry(), s->kernels, &options, &t->net, err);
     dt_free(spec.layers);
     DT_TRY(status);
@@ -215,7 +215,11 @@ static dt_status export_weights(training *t, const dt_session *s, int64_t steps,
     if (s->comm->rank == 0) {
         char for_evaluation[128];
         snprintf(for_evaluation, sizeof for_evaluation, "image-size = %lld;\neval-crop = %.17g;\n", (long long)c->image_size, c->eval_crop);
-        status = dt_weights_export(t->net, c->export_to, c->arch, for_evaluation, steps * c->accumulate, err);
+        status = dt_net_swap_ema(t->net, err); /* what evaluations have seen */
+        if (status == DT_OK)
+            status = dt_weights_export(t->net, c->export_to, c->arch, for_evaluation, steps * c->accumulate, err);
+        if (status == DT_OK)
+            status = dt_net_swap_ema(t->net, err);
         if (status == DT_OK)
             dt_log_info("the weights are in %s", c->export_to);
     }

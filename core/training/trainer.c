@@ -121,6 +121,25 @@ static void tell_step(trainer *t, const dt_step_result *r)
 
 /* -- checkpoints ---------------------------------------------------------------------------------------------------- */
 
+static dt_status save_loss_scale(const trainer *t, dt_manifest *m, dt_error *err)
+{
+    dt_loss_scale scale = {0};
+    if (!t->scaling)
+        return DT_OK;
+    DT_TRY(dt_step_get_loss_scale(t->step_runner, &scale, err));
+    m->loss_scale = scale.scale;
+    m->n_good_steps = scale.n_good;
+    m->n_skipped_steps = scale.n_skipped;
+    return DT_OK;
+}
+
+/* A training that was not scaled before begins as a new one does. */
+static dt_status restore_loss_scale(const trainer *t, const dt_manifest *m, dt_error *err)
+{
+    const dt_loss_scale scale = {m->loss_scale, m->n_good_steps, m->n_skipped_steps};
+    return t->scaling && m->n_good_steps >= 0 ? dt_step_set_loss_scale(t->step_runner, &scale, err) : DT_OK;
+}
+
 static dt_status save(trainer *t, dt_error *err)
 {
     const dt_config *c = t->config;
@@ -133,6 +152,7 @@ static dt_status save(trainer *t, dt_error *err)
                      .position = t->position,
                      .seed = c->seed,
                      .loss_scale = 1.0,
+                     .n_good_steps = -1,
                      .world_size = t->comm->size,
                      .global_batch = t->global_batch,
                      .n_classes = t->train.n_classes,
@@ -141,7 +161,9 @@ static dt_status save(trainer *t, dt_error *err)
                      .best_top1 = t->best_top1,
                      .config_text = dt_strdup(t->parts->config_text)};
     snprintf(m.arch, sizeof m.arch, "%s", t->parts->arch);
-    dt_status status = m.config_text ? DT_OK : dt_fail_memory(err, strlen(t->parts->config_text), "the checkpoint's configuration");
+    dt_status status = save_loss_scale(t, &m, err);
+    if (status == DT_OK)
+        status = m.config_text ? DT_OK : dt_fail_memory(err, strlen(t->parts->config_text), "the checkpoint's configuration");
     status = dt_agree(t->comm, status, err);
     if (status == DT_OK)
         status = dt_checkpoint_save(t->comm, t->parts->store, dt_net_state_layout(t->parts->net), &io, &m, c->keep, &bytes, err);
@@ -210,9 +232,12 @@ static dt_status resume(trainer *t, dt_error *err)
         if (m.global_batch != t->global_batch && t->comm->rank == 0)
             dt_log_warn("the global batch was %lld when the checkpoint was made and is %lld now", (long long)m.global_batch, (long long)t->global_batch);
     }
+    dt_status status = found ? restore_loss_scale(t, &m, err) : DT_OK;
     dt_manifest_clear(&m);
+    if (found && status == DT_OK)
+        status = dt_net_weights_changed(t->parts->net, err);
     if (found)
-        return dt_agree(t->comm, dt_net_weights_changed(t->parts->net, err), err);
+        return dt_agree(t->comm, status, err);
     if (c->resume == DT_RESUME_MUST)
         return dt_fail(err, DT_ERR_USAGE, "--resume must: there is no checkpoint in %s", t->parts->store->ops->location(t->parts->store));
     return DT_OK;
@@ -228,7 +253,7 @@ static dt_status broadcast_parameters(trainer *t, dt_error *err)
     dt_net_get_vectors(t->parts->net, &v);
     int64_t bytes = v.n_all * (int64_t)sizeof(float);
     if (t->comm->size == 1)
-        return DT_OK;
+        return dt_net_start_ema(t->parts->net, err);
     float *host = dt_alloc((size_t)bytes);
     dt_error mine = {0};
     dt_status status = host ? DT_OK : dt_fail_memory(&mine, (size_t)bytes, "the parameters' broadcast");
@@ -245,6 +270,8 @@ static dt_status broadcast_parameters(trainer *t, dt_error *err)
         status = device->ops->stream_wait(device, NULL, &mine);
     if (status == DT_OK)
         status = dt_net_weights_changed(t->parts->net, &mine);
+    if (status == DT_OK)
+        status = dt_net_start_ema(t->parts->net, &mine);
     status = dt_agree(t->comm, status, &mine);
     dt_free(host);
     if (status != DT_OK && err)
@@ -281,6 +308,7 @@ static dt_status plan(trainer *t, dt_error *err)
 {
     const dt_config *c = t->config;
     t->parts->train->ops->info(t->parts->train, &t->train);
+    t->scaling = c->precision == DT_F16; /* BF16 has float32's exponents */
     t->global_batch = c->batch * c->accumulate * t->comm->size;
     t->steps_per_epoch = dt_steps_per_epoch(t->train.n_samples, t->global_batch);
     if (t->steps_per_epoch < 1)
@@ -311,10 +339,21 @@ static dt_status create_step(trainer *t, dt_error *err)
                                      .batch = c->batch,
                                      .image_size = c->image_size,
                                      .accumulate = c->accumulate,
-                                     .optimizer = {.momentum = (float)c->momentum, .nesterov = c->nesterov, .running_average_rate = 0.1f},
-                                     .update = {.weight_decay = c->weight_decay, .bn_decay = c->bn_decay},
+                                     .optimizer = {.momentum = (float)c->momentum,
+                                                   .nesterov = c->nesterov,
+                                                   .running_average_rate = 0.1f,
+                                                   .lars_trust = (float)c->lars_trust,
+                                                   .lars_eps = 1e-9f,
+                                                   .loss_scaling = t->scaling,
+                                                   .growth = 2.0f,
+                                                   .backoff = 0.5f,
+                                                   .growth_interval = 2000,
+                                                   .ema_decay = (float)c->ema_decay},
+                                     .update = {.weight_decay = c->weight_decay, .bn_decay = c->bn_decay, .lars = strcmp(c->optimizer, "lars") == 0},
                                      .label_smoothing = c->label_smoothing,
-                                     .loss_scale = 1.0f};
+                                     .loss_scale = t->scaling ? (float)c->loss_scale_init : 1.0f,
+                                     .wire = c->precision == DT_F16 || c->precision == DT_BF16 ? c->precision : DT_F32,
+                                     .no_graph = c->no_graph};
     return dt_agree(t->comm, dt_step_create(&options, &t->step_runner, err), err);
 }
 
@@ -354,7 +393,9 @@ static dt_status evaluate(trainer *t, dt_error *err)
         return DT_OK;
     dt_metrics_eval m = {.step = t->step, .epoch = t->position == 0 && t->epoch > 0 ? t->epoch - 1 : t->epoch};
     t->agreed = true;
+    DT_TRY(dt_agree(t->comm, dt_net_swap_ema(p->net, err), err));
     DT_TRY(dt_evaluate(p->net, p->kernels, t->comm, p->val, t->config->batch, p->sinks, p->n_sinks, &m, err));
+    DT_TRY(dt_agree(t->comm, dt_net_swap_ema(p->net, err), err));
     t->agreed = false;
     t->last_evaluated_step = t->step;
     t->last_eval = m;

@@ -27,6 +27,12 @@ dt_status dt_upload_create(dt_upload *u, dt_comm *comm, dt_device *device, int64
     return DT_OK;
 }
 
+/* The i-th of the slots from the one that was filled longest ago: batches are released in order. */
+static dt_upload_slot *oldest(dt_upload *u, int i)
+{
+    return &u->slots[(u->n_begun + i) % DT_UPLOAD_SLOTS];
+}
+
 static void release(dt_upload_slot *slot)
 {
     if (slot->batch)
@@ -40,7 +46,7 @@ void dt_upload_destroy(dt_upload *u)
         return;
     const dt_device_ops *ops = u->device->ops;
     for (int i = 0; i < DT_UPLOAD_SLOTS; i++) {
-        dt_upload_slot *slot = &u->slots[i];
+        dt_upload_slot *slot = oldest(u, i);
         release(slot);
         if (u->is_host)
             continue;
@@ -59,11 +65,13 @@ static dt_status release_copied(dt_upload *u, dt_error *err)
 {
     for (int i = 0; i < DT_UPLOAD_SLOTS; i++) {
         bool done = false;
-        if (!u->slots[i].batch)
+        dt_upload_slot *slot = oldest(u, i);
+        if (!slot->batch)
             continue;
-        DT_TRY(u->device->ops->event_done(u->device, u->slots[i].copied, &done, err));
-        if (done)
-            release(&u->slots[i]);
+        DT_TRY(u->device->ops->event_done(u->device, slot->copied, &done, err));
+        if (!done)
+            return DT_OK;
+        release(slot);
     }
     return DT_OK;
 }
@@ -126,9 +134,10 @@ dt_status dt_upload_used(dt_upload *u, dt_error *err)
 dt_status dt_upload_flush(dt_upload *u, dt_error *err)
 {
     for (int i = 0; i < DT_UPLOAD_SLOTS; i++) {
-        if (u->slots[i].batch && !u->is_host)
-            DT_TRY(dt_device_wait(u->comm, u->device, u->slots[i].copied, err));
-        release(&u->slots[i]);
+        dt_upload_slot *slot = oldest(u, i);
+        if (slot->batch && !u->is_host)
+            DT_TRY(dt_device_wait(u->comm, u->device, slot->copied, err));
+        release(slot);
     }
     return DT_OK;
 }

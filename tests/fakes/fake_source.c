@@ -10,17 +10,36 @@ typedef struct fake_source {
     dt_source head;
     fake_source_options o;
     int64_t epoch, position, n_batches, at, n_calls;
-    dt_batch batch;
+    dt_batch batches[FAKE_SOURCE_BATCHES]; /* in turn */
+    int64_t n_given, n_released, max_held;
 } fake_source;
+
+static void *take(const fake_source *s, int64_t bytes)
+{
+    void *p = s->o.device ? s->o.device->ops->host_alloc(s->o.device, bytes) : malloc((size_t)bytes);
+    if (!p)
+        abort();
+    return p;
+}
+
+static void give_back(const fake_source *s, void *p)
+{
+    if (s->o.device)
+        s->o.device->ops->host_free(s->o.device, p);
+    else
+        free(p);
+}
 
 static void destroy(dt_source *source)
 {
     fake_source *s = (fake_source *)source;
     if (!s)
         return;
-    free(s->batch.pixels);
-    free(s->batch.labels);
-    free(s->batch.ids);
+    for (int i = 0; i < FAKE_SOURCE_BATCHES; i++) {
+        give_back(s, s->batches[i].pixels);
+        give_back(s, s->batches[i].labels);
+        free(s->batches[i].ids);
+    }
     free(s);
 }
 
@@ -53,16 +72,17 @@ static dt_status start(dt_source *source, int64_t epoch, int64_t position, int64
     s->position = position;
     s->n_batches = n_batches;
     s->at = 0;
+    s->n_released = s->n_given; /* taken back */
     return DT_OK;
 }
 
-static void fill_row(fake_source *s, int64_t row, int64_t position)
+static void fill_row(fake_source *s, dt_batch *batch, int64_t row, int64_t position)
 {
     int64_t size = s->o.image_size, bytes = size * size * 3;
-    uint8_t *pixels = s->batch.pixels + row * bytes;
+    uint8_t *pixels = batch->pixels + row * bytes;
     if (position >= s->o.n_samples) {
-        s->batch.labels[row] = -1;
-        s->batch.ids[row] = -1;
+        batch->labels[row] = -1;
+        batch->ids[row] = -1;
         memset(pixels, 0, (size_t)bytes);
         return;
     }
@@ -74,8 +94,8 @@ static void fill_row(fake_source *s, int64_t row, int64_t position)
         base[c] = 40 + (int)dt_rng_below(&colour, 150);
     for (int64_t i = 0; i < bytes; i++)
         pixels[i] = (uint8_t)(base[i % 3] + (int)dt_rng_below(&noise, 60));
-    s->batch.labels[row] = label;
-    s->batch.ids[row] = id;
+    batch->labels[row] = label;
+    batch->ids[row] = id;
     if (s->o.times_seen)
         __atomic_add_fetch(&s->o.times_seen[id], 1, __ATOMIC_RELAXED);
 }
@@ -87,20 +107,36 @@ static dt_status next(dt_source *source, dt_batch **batch, dt_error *err)
         return dt_fail(err, DT_ERR_INTERNAL, "batch %lld of %lld", (long long)s->at + 1, (long long)s->n_batches);
     if (++s->n_calls == s->o.fail_at)
         return dt_fail(err, DT_ERR_DATA, "the fake source fails as asked");
+    if (s->n_given - s->n_released == FAKE_SOURCE_BATCHES)
+        return dt_fail(err, DT_ERR_INTERNAL, "all %d batches are held", FAKE_SOURCE_BATCHES);
+    dt_batch *made = &s->batches[s->n_given % FAKE_SOURCE_BATCHES];
     int64_t accumulate = s->o.evaluation ? 1 : s->o.accumulate, global = s->o.batch * accumulate * s->o.size;
     int64_t micro = s->o.rank * accumulate + s->at % accumulate;
     int64_t first = s->position + s->at / accumulate * global + micro * s->o.batch;
     for (int64_t row = 0; row < s->o.batch; row++)
-        fill_row(s, row, first + row);
+        fill_row(s, made, row, first + row);
     s->at++;
-    *batch = &s->batch;
+    s->n_given++;
+    s->max_held = s->n_given - s->n_released > s->max_held ? s->n_given - s->n_released : s->max_held;
+    *batch = made;
     return DT_OK;
 }
 
 static void release(dt_source *source, dt_batch *batch)
 {
-    (void)source;
-    (void)batch;
+    fake_source *s = (fake_source *)source;
+    if (batch != &s->batches[s->n_released % FAKE_SOURCE_BATCHES] || s->n_released == s->n_given) {
+        fprintf(stderr, "fake_source: a batch was released out of turn\n");
+        abort();
+    }
+    s->n_released++;
+    memset(batch->pixels, 0xA5, (size_t)(batch->n * batch->size * batch->size * 3)); /* whoever still reads it will be seen */
+    memset(batch->labels, 0, (size_t)batch->n * sizeof *batch->labels);
+}
+
+int64_t fake_source_max_held(dt_source *source)
+{
+    return ((fake_source *)source)->max_held;
 }
 
 static void stats(dt_source *source, dt_source_stats *out)
@@ -133,12 +169,14 @@ dt_source *fake_source_create(const fake_source_options *options)
         abort();
     s->head.ops = &ops;
     s->o = *options;
-    s->batch = (dt_batch){.pixels = calloc((size_t)options->batch, (size_t)(options->image_size * options->image_size * 3)),
-                          .labels = calloc((size_t)options->batch, sizeof(int32_t)),
-                          .ids = calloc((size_t)options->batch, sizeof(int64_t)),
-                          .n = options->batch,
-                          .size = options->image_size};
-    if (!s->batch.pixels || !s->batch.labels || !s->batch.ids)
-        abort();
+    for (int i = 0; i < FAKE_SOURCE_BATCHES; i++) {
+        s->batches[i] = (dt_batch){.pixels = take(s, options->batch * options->image_size * options->image_size * 3),
+                                   .labels = take(s, options->batch * (int64_t)sizeof(int32_t)),
+                                   .ids = calloc((size_t)options->batch, sizeof(int64_t)),
+                                   .n = options->batch,
+                                   .size = options->image_size};
+        if (!s->batches[i].ids)
+            abort();
+    }
     return &s->head;
 }

@@ -1,11 +1,14 @@
 /* fake_source.h: a dt_source (core/source.h) of made-up images: each class is a colour with noise, easy to learn. Pixels are a
- * function of (seed, epoch, sample id); order and micro-batches follow core/source.h. No threads. */
+ * function of (seed, epoch, sample id); order and micro-batches follow core/source.h. No threads. At most FAKE_SOURCE_BATCHES batches can be held; one
+ * that is released is overwritten at once, and they must be released in order. */
 #ifndef DTRAIN_TESTS_FAKE_SOURCE_H
 #define DTRAIN_TESTS_FAKE_SOURCE_H
 
+#include "core/device.h"
 #include "core/source.h"
 
 typedef struct fake_source_options {
+    dt_device *device;      /* its host_alloc gives the pixels' memory; NULL: malloc */
     int64_t n_samples, n_classes, image_size, batch, accumulate;
     int rank, size;
     uint64_t seed;
@@ -15,7 +18,12 @@ typedef struct fake_source_options {
     int *times_seen;        /* [n_samples] counts every sample handed out, over all ranks; may be NULL */
 } fake_source_options;
 
+#define FAKE_SOURCE_BATCHES 3
+
 /* Aborts the test program when out of memory. */
 dt_source *fake_source_create(const fake_source_options *options);
+
+/* The most batches that were held at one time. */
+int64_t fake_source_max_held(dt_source *source);
 
 #endif

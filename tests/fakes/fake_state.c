@@ -70,6 +70,8 @@ dt_manifest fake_manifest(int64_t step)
                          .position = 128,
                          .seed = UINT64_MAX - 5,
                          .loss_scale = 1024.0,
+                         .n_good_steps = 77,
+                         .n_skipped_steps = 5,
                          .world_size = 2,
                          .global_batch = 64,
                          .arch = "resnet18",

@@ -75,13 +75,16 @@ static void fields_that_are_wrong_are_named(void)
         {"\"step\": 42", "\"steps\": 42", "\"step\" is missing"},
         {"\"step\": 42", "\"step\": 42, \"step\": 43", "not the JSON it should be"},
         {"\"step\": 42", "\"step\": 42, \"extra\": {}", "1 unknown field"},
-        {"\"format_version\": 1", "\"format_version\": 0", "\"format_version\" is 0"},
-        {"\"format_version\": 1", "\"format_version\": \"1\"", "\"format_version\" is not an integer"},
+        {"\"format_version\": 2", "\"format_version\": 0", "\"format_version\" is 0"},
+        {"\"format_version\": 2", "\"format_version\": \"2\"", "\"format_version\" is not an integer"},
         {"\"seed\": \"18446744073709551610\"", "\"seed\": \"18446744073709551616\"", "\"seed\" is not a number without sign"},
         {"\"seed\": \"18446744073709551610\"", "\"seed\": \"-6\"", "\"seed\" is not a number without sign"},
         {"\"seed\": \"18446744073709551610\"", "\"seed\": 7", "\"seed\" is not a string"},
         {"0123456789abcdef\",\n  \"best", "0123456789ABCDEF\",\n  \"best", "\"data_fingerprint\" is not 16"},
         {"\"loss_scale\": 1024.0", "\"loss_scale\": true", "\"loss_scale\" is not a number"},
+        {"\"good_steps\": 77", "\"good_steps\": -2", "\"good_steps\" is -2"},
+        {"\"skipped_steps\": 5", "\"skipped_steps\": -1", "\"skipped_steps\" is -1"},
+        {"\"skipped_steps\": 5", "\"jumped_steps\": 5", "\"skipped_steps\" is missing"},
         {"\"world_size\": 2", "\"world_size\": 0", "\"world_size\" is 0"},
         {"\"resnet18\"", "\"resnet18resnet18resnet18resnet18\"", "\"arch\" is too long"},
         {"\"resnet18\"", "null", "\"arch\" is not a string"},
@@ -115,19 +118,41 @@ static void fields_that_are_wrong_are_named(void)
     }
 }
 
+static void the_first_format_is_read(void)
+{
+    dt_error err = {0};
+    char *text = NULL;
+    int64_t bytes = 0;
+    dt_manifest m = whole_manifest(), again = {0};
+    m.format_version = 1;
+    DT_REQUIRE(dt_manifest_write(&m, &text, &bytes, &err) == DT_OK);
+    DT_CHECK(strstr(text, "skipped_steps") == NULL);
+    DT_CHECK_INT(dt_manifest_parse(text, bytes, &again, &err), DT_OK);
+    DT_CHECK_INT(again.step, 42);
+    DT_CHECK_INT(again.n_good_steps, -1);
+    DT_CHECK_INT(again.n_skipped_steps, 0);
+    dt_free(text);
+    dt_free(m.config_text);
+    dt_manifest_clear(&again);
+    text = edited("\"format_version\": 2", "\"format_version\": 1", true); /* with fields that it does not have */
+    DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &again, &err), DT_ERR_FORMAT);
+    DT_CHECK_CONTAINS(err.message, "2 unknown fields");
+    free(text);
+}
+
 static void a_newer_format_is_refused_in_words_that_help(void)
 {
     dt_error err = {0};
     dt_manifest m;
-    char *text = edited("\"format_version\": 1", "\"format_version\": 2", true);
+    char *text = edited("\"format_version\": 2", "\"format_version\": 3", true);
     DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err), DT_ERR_UNSUPPORTED);
-    DT_CHECK_CONTAINS(err.message, "format_version is 2, this dtrain knows up to 1: a newer dtrain wrote it");
+    DT_CHECK_CONTAINS(err.message, "format_version is 3, this dtrain knows up to 2: a newer dtrain wrote it");
     free(text);
     /* even where it looks altogether different */
     static const char future[] = "{\"format_version\": 3, \"hashes\": []}";
     DT_CHECK_INT(dt_manifest_parse(future, (int64_t)strlen(future), &m, &err), DT_ERR_UNSUPPORTED);
     /* but a flipped bit in the number is damage */
-    text = edited("\"format_version\": 1", "\"format_version\": 3", false);
+    text = edited("\"format_version\": 2", "\"format_version\": 3", false);
     DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err), DT_ERR_FORMAT);
     DT_CHECK_CONTAINS(err.message, "damaged or edited");
     free(text);
@@ -232,6 +257,7 @@ void dt_test_tear_down(void)
 
 static const dt_test tests[] = {
     DT_TEST(fields_that_are_wrong_are_named),
+    DT_TEST(the_first_format_is_read),
     DT_TEST(a_newer_format_is_refused_in_words_that_help),
     DT_TEST(an_edit_without_the_hash_is_damage),
     DT_TEST(what_is_no_manifest_at_all_is_refused),

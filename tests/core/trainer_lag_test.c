@@ -1,0 +1,197 @@
+/* The training loop on a device whose work is done later: queues that run when somebody waits for them, captured graphs, results in bulk. The
+ * arithmetic is layers/ref's, so everything must come out with the bits that the host gives. */
+#include "tests/fakes/fake_store.h"
+#include "tests/fakes/trainer_job.h"
+#include "tests/testing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Run the job on the host and on the lagging device; both must end with `expected`. */
+static void run_both(job *host, job *lagging, dt_status expected)
+{
+    lagging->lagging = true;
+    run(host);
+    run(lagging);
+    check_all(host, expected);
+    check_all(lagging, expected);
+}
+
+static void check_same_values(const job *a, const job *b)
+{
+    const size_t n = (size_t)(a->vectors.n_trained + a->vectors.n_statistics);
+    for (int r = 0; r < a->size; r++)
+        DT_CHECK_BYTES(b->values[r], a->values[r], n * (a->config.ema_decay > 0.0 ? 2 : 1) * sizeof(float));
+}
+
+static void check_same_story(const job *a, const job *b)
+{
+    DT_CHECK_INT(b->n_steps, a->n_steps);
+    DT_CHECK_INT(b->n_epochs, a->n_epochs);
+    DT_CHECK_INT(b->n_evals, a->n_evals);
+    DT_CHECK_INT(b->n_checkpoints, a->n_checkpoints);
+    for (int64_t i = 0; i < a->n_steps; i++) {
+        DT_CHECK_INT(b->steps[i].step, i + 1);
+        DT_CHECK_INT(b->steps[i].epoch, a->steps[i].epoch);
+        DT_CHECK(b->steps[i].loss == a->steps[i].loss && b->steps[i].top1 == a->steps[i].top1 && b->steps[i].lr == a->steps[i].lr);
+        DT_CHECK(b->steps[i].epoch_progress == a->steps[i].epoch_progress);
+        DT_CHECK(b->steps[i].images_per_s > 0.0 && b->steps[i].left_s >= 0.0);
+    }
+    for (int64_t i = 0; i < a->n_epochs; i++)
+        DT_CHECK(b->epochs[i].mean_loss == a->epochs[i].mean_loss && b->epochs[i].n_images == a->epochs[i].n_images);
+    for (int64_t i = 0; i < a->n_evals; i++)
+        DT_CHECK(b->evals[i].val_loss == a->evals[i].val_loss && b->evals[i].n == a->evals[i].n && b->evals[i].step == a->evals[i].step);
+}
+
+static void compare(int size, int64_t accumulate, bool no_graph, double ema)
+{
+    job host = new_job(size), lagging = new_job(size);
+    host.n_train = lagging.n_train = 4 * size * accumulate * 21; /* 21 steps an epoch: not a multiple of the lag */
+    host.config.accumulate = lagging.config.accumulate = accumulate;
+    host.config.ema_decay = lagging.config.ema_decay = ema;
+    lagging.config.no_graph = no_graph;
+    run_both(&host, &lagging, DT_OK);
+    check_same_values(&host, &lagging);
+    check_same_story(&host, &lagging);
+    const dt_emulated_counts *c = &lagging.counts[0];
+    DT_CHECK(c->n_graphs == 0); /* all were given back */
+    if (no_graph)
+        DT_CHECK_INT(c->n_launches, 0);
+    else /* each variant runs once without: first and last, or first, middle and last, in two slots */
+        DT_CHECK_INT(c->n_launches, 42 * accumulate - (accumulate == 1 ? 2 : 6));
+    DT_CHECK_INT(lagging.max_held[0], 2);
+    DT_CHECK_INT(host.max_held[0], 1);
+    free_job(&host);
+    free_job(&lagging);
+}
+
+static void captured_steps_give_the_bits_of_the_host(void)
+{
+    compare(1, 1, false, 0.0);
+    compare(1, 3, false, 0.0);
+}
+
+static void steps_that_are_enqueued_anew_give_the_same_bits(void)
+{
+    compare(1, 1, true, 0.0);
+    compare(1, 3, true, 0.0);
+}
+
+static void two_ranks_whose_collectives_are_captured_give_the_same_bits(void)
+{
+    compare(2, 1, false, 0.0);
+    compare(2, 3, false, 0.0);
+    compare(2, 1, true, 0.0);
+}
+
+static void running_averages_are_what_is_evaluated(void)
+{
+    compare(1, 1, false, 0.9);
+    job plain = new_job(1), averaged = new_job(1);
+    averaged.config.ema_decay = 0.9;
+    run(&plain);
+    run(&averaged);
+    check_all(&averaged, DT_OK);
+    const size_t n = (size_t)(plain.vectors.n_trained + plain.vectors.n_statistics);
+    DT_CHECK_BYTES(averaged.values[0], plain.values[0], n * sizeof(float)); /* they change nothing in the training */
+    DT_CHECK(averaged.evals[0].val_loss != plain.evals[0].val_loss);
+    DT_CHECK(memcmp(averaged.values[0], averaged.values[0] + n, n * sizeof(float)) != 0);
+    free_job(&plain);
+    free_job(&averaged);
+}
+
+/* 30 steps an epoch, nothing in between that drains. Rank 1 asks before step 3; the record of step 3 is in the first block of 8, which is read
+ * behind step 16. */
+static void a_stop_request_is_seen_late_and_by_all_after_the_same_step(void)
+{
+    job j = new_job(2);
+    j.lagging = true;
+    j.n_train = 4 * 2 * 30;
+    j.store = fake_store_create(&(fake_store_options){0});
+    j.stop_rank = 1;
+    j.stop_after = 2;
+    run(&j);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    DT_CHECK_INT(j.n_steps, 16);
+    DT_CHECK_INT(j.checkpoints[0], 16);
+    DT_CHECK_CONTAINS(j.error[0].message, "after step 16");
+    DT_CHECK(!j.local[0] && !j.local[1]);
+    /* The same command goes on, and ends where a run in one piece does. */
+    job whole = new_job(2);
+    whole.n_train = j.n_train;
+    j.stop_after = 0;
+    j.n_steps = 0;
+    for (int r = 0; r < 2; r++)
+        free(j.values[r]);
+    run(&j);
+    run(&whole);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(j.steps[0].step, 17);
+    check_same_values(&whole, &j);
+    j.store->ops->destroy(j.store);
+    free_job(&j);
+    free_job(&whole);
+}
+
+static void a_loss_that_is_not_finite_is_told_with_its_own_step(void)
+{
+    job host = new_job(2), lagging = new_job(2);
+    host.n_train = lagging.n_train = 4 * 2 * 30;
+    host.config.lr = lagging.config.lr = 1e30;
+    host.config.schedule = lagging.config.schedule = DT_SCHEDULE_CONSTANT;
+    run_both(&host, &lagging, DT_ERR_NUMERIC);
+    DT_CHECK_STR(lagging.error[0].message, host.error[0].message);
+    DT_CHECK_STR(lagging.error[1].message, host.error[0].message);
+    DT_CHECK(!lagging.local[0] && !lagging.local[1]);
+    DT_CHECK_INT(lagging.n_steps, host.n_steps);
+    free_job(&host);
+    free_job(&lagging);
+}
+
+static void checkpoints_between_hold_the_step_that_they_say(void)
+{
+    job host = new_job(1), lagging = new_job(1);
+    host.config.checkpoint_every = lagging.config.checkpoint_every = 3;
+    host.config.eval_every = lagging.config.eval_every = 0.4;
+    host.store = fake_store_create(&(fake_store_options){0});
+    lagging.store = fake_store_create(&(fake_store_options){0});
+    run_both(&host, &lagging, DT_OK);
+    check_same_story(&host, &lagging);
+    fake_store_forget_after(host.store, 30);
+    fake_store_forget_after(lagging.store, 30);
+    for (int i = 0; i < 2; i++) { /* go on from step 30 */
+        job *j = i ? &lagging : &host;
+        free(j->values[0]);
+        j->n_steps = 0;
+        run(j);
+        check_all(j, DT_OK);
+        DT_CHECK_INT(j->steps[0].step, 31);
+        j->store->ops->destroy(j->store);
+    }
+    check_same_values(&host, &lagging);
+    free_job(&host);
+    free_job(&lagging);
+}
+
+static void a_source_that_fails_leaves_nothing_behind(void)
+{
+    job j = new_job(1);
+    j.lagging = true;
+    j.fail_next_at = 13;
+    run(&j);
+    check_all(&j, DT_ERR_DATA);
+    DT_CHECK(j.local[0]);
+    free_job(&j);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(captured_steps_give_the_bits_of_the_host),
+    DT_TEST(steps_that_are_enqueued_anew_give_the_same_bits),
+    DT_TEST(two_ranks_whose_collectives_are_captured_give_the_same_bits),
+    DT_TEST(running_averages_are_what_is_evaluated),
+    DT_TEST(a_stop_request_is_seen_late_and_by_all_after_the_same_step),
+    DT_TEST(a_loss_that_is_not_finite_is_told_with_its_own_step),
+    DT_TEST(checkpoints_between_hold_the_step_that_they_say),
+    DT_TEST(a_source_that_fails_leaves_nothing_behind),
+};
+DT_TEST_MAIN("core/trainer_lag", tests)

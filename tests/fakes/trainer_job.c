@@ -1,0 +1,228 @@
+#include "tests/fakes/trainer_job.h"
+
+#include "core/base/alloc.h"
+#include "core/model/device_host.h"
+#include "layers/ref/kernels_ref.h"
+#include "layers/registry.h"
+#include "tests/fakes/fake_comm.h"
+#include "tests/fakes/fake_source.h"
+#include "tests/fakes/fake_store.h"
+#include "tests/fakes/lagging_comm.h"
+#include "tests/fakes/lagging_kernels.h"
+#include "tests/testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+job new_job(int size)
+{
+    job j = {.size = size, .n_train = 64, .n_val = 20};
+    j.config = (dt_config){.image_size = SIZE,
+                           .batch = 4,
+                           .accumulate = 1,
+                           .epochs = 2,
+                           .lr = 0.05,
+                           .momentum = 0.9,
+                           .weight_decay = 1e-4,
+                           .label_smoothing = 0.1,
+                           .bn_decay = true,
+                           .schedule = DT_SCHEDULE_COSINE,
+                           .seed = 3,
+                           .keep = 3,
+                           .max_broken = 0.1,
+                           .eval_every = 1.0};
+    return j;
+}
+
+void free_job(job *j)
+{
+    for (int r = 0; r < MAX_RANKS; r++)
+        free(j->values[r]);
+}
+
+/* -- recording sink ----------------------------------------------------------------------------------------------- */
+
+typedef struct recorder {
+    dt_sink head;
+    job *j;
+} recorder;
+
+static dt_status on_start(dt_sink *sink, const dt_metrics_start *m, dt_error *err)
+{
+    (void)m;
+    (void)err;
+    ((recorder *)sink)->j->n_starts++;
+    return DT_OK;
+}
+
+static dt_status on_step(dt_sink *sink, const dt_metrics_step *m, dt_error *err)
+{
+    (void)err;
+    job *j = ((recorder *)sink)->j;
+    j->steps[j->n_steps++ % MAX_EVENTS] = *m;
+    return DT_OK;
+}
+
+static dt_status on_eval(dt_sink *sink, const dt_metrics_eval *m, dt_error *err)
+{
+    job *j = ((recorder *)sink)->j;
+    j->evals[j->n_evals++ % MAX_EVENTS] = *m;
+    return dt_fail(err, DT_ERR_IO, "a sink that fails does not stop the training");
+}
+
+static dt_status on_epoch(dt_sink *sink, const dt_metrics_epoch *m, dt_error *err)
+{
+    (void)err;
+    job *j = ((recorder *)sink)->j;
+    j->epochs[j->n_epochs++ % MAX_EVENTS] = *m;
+    return DT_OK;
+}
+
+static dt_status on_checkpoint(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err)
+{
+    (void)err;
+    job *j = ((recorder *)sink)->j;
+    j->checkpoints[j->n_checkpoints++ % MAX_EVENTS] = m->step;
+    return DT_OK;
+}
+
+static dt_status on_end(dt_sink *sink, const dt_metrics_end *m, dt_error *err)
+{
+    (void)m;
+    (void)err;
+    ((recorder *)sink)->j->n_ends++;
+    return DT_OK;
+}
+
+static const dt_sink_ops recorder_ops = {
+    .name = "recorder", .start = on_start, .step = on_step, .eval = on_eval, .epoch = on_epoch, .checkpoint = on_checkpoint, .end = on_end};
+
+/* -- stop requests -------------------------------------------------------------------------------------------------- */
+
+typedef struct stopper {
+    dt_events head;
+    int64_t asked, after;
+} stopper;
+
+static const char *stop_requested(dt_events *events)
+{
+    stopper *s = (stopper *)events;
+    return s->after && ++s->asked > s->after ? "SIGTEST" : NULL;
+}
+
+static const dt_events_ops stopper_ops = {.name = "stopper", .stop_requested = stop_requested};
+
+/* -- one rank --------------------------------------------------------------------------------------------------------- */
+
+static dt_net *small_net(dt_kernels *kernels, const dt_config *c)
+{
+    dt_layer_spec layers[] = {
+        {.kind = "conv", .name = "conv1", .n_inputs = 1, .inputs = {0}, .channels = 16, .kernel = 3, .stride = 1, .pad = 1},
+        {.kind = "batchnorm", .name = "bn1", .n_inputs = 1, .inputs = {1}, .relu = true},
+        {.kind = "max_pool", .name = "pool", .n_inputs = 1, .inputs = {2}, .kernel = 3, .stride = 2, .pad = 1},
+        {.kind = "average_pool", .name = "avg", .n_inputs = 1, .inputs = {3}},
+        {.kind = "linear", .name = "fc", .n_inputs = 1, .inputs = {4}, .channels = CLASSES},
+        {.kind = "softmax_loss", .name = "loss", .n_inputs = 1, .inputs = {5}},
+    };
+    dt_net_spec spec = {.arch = "small", .n_classes = CLASSES, .n_layers = sizeof layers / sizeof *layers, .layers = layers};
+    const dt_net_options options = {.batch = c->batch, .image_size = c->image_size, .training = true, .ema = c->ema_decay > 0.0};
+    dt_error err = {0};
+    dt_net *net = NULL;
+    DT_REQUIRE_MSG(dt_net_create(&spec, dt_layer_registry(), kernels, &options, &net, &err) == DT_OK, "%s", err.message);
+    return net;
+}
+
+static void keep_values(job *j, int rank, dt_net *net, dt_device *device)
+{
+    dt_error err = {0};
+    dt_net_vectors v;
+    dt_net_get_vectors(net, &v);
+    const int64_t n_kept = v.n_trained + v.n_statistics;
+    j->values[rank] = calloc((size_t)(v.n_all + n_kept), sizeof(float));
+    DT_REQUIRE(j->values[rank] != NULL);
+    DT_CHECK_INT(device->ops->copy(device, j->values[rank], v.values, n_kept * (int64_t)sizeof(float), DT_COPY_TO_HOST, NULL, &err), DT_OK);
+    if (v.ema)
+        DT_CHECK_INT(device->ops->copy(device, j->values[rank] + n_kept, v.ema, n_kept * (int64_t)sizeof(float), DT_COPY_TO_HOST, NULL, &err), DT_OK);
+    DT_CHECK_INT(device->ops->stream_wait(device, NULL, &err), DT_OK);
+    if (rank == 0)
+        j->vectors = v;
+}
+
+static void run_rank(dt_comm *comm, void *context)
+{
+    job *j = context;
+    dt_error err = {0};
+    dt_device *device = NULL;
+    dt_kernels *kernels = NULL;
+    dt_comm *on_device = NULL;
+    const int rank = comm->rank;
+    if (j->lagging) {
+        const dt_emulated_options lazy = {.lazy = true, .capture = true};
+        DT_REQUIRE(dt_device_emulated_create(&lazy, &device, &err) == DT_OK && lagging_kernels_create(device, j->config.precision, &kernels, &err) == DT_OK);
+        DT_REQUIRE(lagging_comm_create(comm, device, &on_device, &err) == DT_OK);
+        comm = on_device;
+    } else {
+        DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK && dt_kernels_ref_create(device, j->config.precision, &kernels, &err) == DT_OK);
+    }
+    dt_net *net = small_net(kernels, &j->config);
+    DT_REQUIRE(dt_net_init(net, j->config.seed + (uint64_t)comm->rank, false, &err) == DT_OK); /* rank 0's must win */
+    fake_source_options o = {.device = device,
+                             .n_samples = j->n_train,
+                             .n_classes = CLASSES,
+                             .image_size = SIZE,
+                             .batch = j->config.batch,
+                             .accumulate = j->config.accumulate,
+                             .rank = comm->rank,
+                             .size = comm->size,
+                             .seed = j->config.seed,
+                             .broken_samples = j->broken,
+                             .fail_at = comm->rank == 0 ? j->fail_next_at : 0};
+    dt_source *train = fake_source_create(&o);
+    o.n_samples = j->n_val;
+    o.evaluation = true;
+    o.fail_at = 0;
+    o.times_seen = j->times_seen;
+    dt_source *val = j->n_val ? fake_source_create(&o) : NULL;
+    recorder r = {.head = {.ops = &recorder_ops}, .j = j};
+    dt_sink *sinks[] = {&r.head};
+    stopper s = {.head = {&stopper_ops}, .after = comm->rank == j->stop_rank ? j->stop_after : 0};
+    const dt_trainer_parts parts = {.config = &j->config,
+                                    .config_text = "seed = 3;",
+                                    .arch = "small",
+                                    .kernels = kernels,
+                                    .net = net,
+                                    .comm = comm,
+                                    .train = train,
+                                    .val = val,
+                                    .store = j->store,
+                                    .events = &s.head,
+                                    .sinks = sinks,
+                                    .n_sinks = comm->rank == 0 ? 1 : 0};
+    j->status[comm->rank] = dt_trainer_run(&parts, &j->end[comm->rank], &j->local[comm->rank], &j->error[comm->rank]);
+    keep_values(j, comm->rank, net, device);
+    j->max_held[comm->rank] = fake_source_max_held(train);
+    if (val)
+        val->ops->destroy(val);
+    train->ops->destroy(train);
+    dt_net_destroy(net);
+    if (j->lagging) {
+        on_device->ops->destroy(on_device);
+        dt_emulated_get_counts(device, &j->counts[rank]);
+        DT_CHECK_STR(dt_emulated_fault(device), "");
+    }
+    kernels->ops->destroy(kernels);
+    device->ops->destroy(device);
+}
+
+void run(job *j)
+{
+    DT_REQUIRE(j->size <= MAX_RANKS);
+    fake_comm_run(j->size, run_rank, j);
+}
+
+void check_all(const job *j, dt_status expected)
+{
+    for (int r = 0; r < j->size; r++)
+        DT_CHECK_MSG(j->status[r] == expected, "rank %d: %s: %s", r, dt_status_name(j->status[r]), j->error[r].message);
+}

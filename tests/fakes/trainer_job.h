@@ -1,0 +1,52 @@
+/* trainer_job.h: a training with fakes on every side but the arithmetic: a small net on the reference backend, made-up images, threads as ranks, a
+ * store in memory; on the host, or on a device that works later. What a test sets and what it gets is in `job`.
+ *
+ *   job j = new_job(2);
+ *   j.config.epochs = 8;
+ *   run(&j);
+ *   check_all(&j, DT_OK);
+ *   free_job(&j);
+ */
+#ifndef DTRAIN_TESTS_TRAINER_JOB_H
+#define DTRAIN_TESTS_TRAINER_JOB_H
+
+#include "core/training/trainer.h"
+#include "tests/emulated/device_emulated.h"
+
+#define MAX_RANKS 4
+#define SIZE 8
+#define CLASSES 4
+#define MAX_EVENTS 256
+
+typedef struct job {
+    dt_config config;
+    int size;
+    int64_t n_train, n_val, broken;
+    dt_store *store;     /* may be NULL */
+    int64_t stop_after;  /* rank stop_rank asks to stop after so many steps; 0: never */
+    int stop_rank;
+    int64_t fail_next_at; /* rank 0's training source fails there */
+    int *times_seen;      /* [n_val] */
+    bool lagging;         /* on a device that works later, instead of the host; config.precision is the backend's */
+
+    dt_status status[MAX_RANKS];
+    bool local[MAX_RANKS];
+    dt_error error[MAX_RANKS];
+    dt_metrics_end end[MAX_RANKS];
+    float *values[MAX_RANKS]; /* the flat vector at the end, then the running averages if there are */
+    dt_net_vectors vectors;
+    dt_metrics_step steps[MAX_EVENTS];
+    dt_metrics_eval evals[MAX_EVENTS];
+    dt_metrics_epoch epochs[MAX_EVENTS];
+    int64_t checkpoints[MAX_EVENTS];
+    int64_t n_steps, n_evals, n_epochs, n_checkpoints, n_starts, n_ends;
+    dt_emulated_counts counts[MAX_RANKS]; /* of the device, if lagging */
+    int64_t max_held[MAX_RANKS];          /* training batches that were not released at one time */
+} job;
+
+job new_job(int size);
+void free_job(job *j);
+void run(job *j);
+void check_all(const job *j, dt_status expected);
+
+#endif
