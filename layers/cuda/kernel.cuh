@@ -17,7 +17,7 @@
 
 #ifdef __CUDACC__
 #    include <cuda_runtime.h>
-#    define DT_SHARED(type, name, n) __shared__ type name[n]
+#    define DT_SHARED(type, name, n) __shared__ __align__(16) type name[n] /* for vector stores */
 #    define DT_UNROLL_ALL            _Pragma("unroll") /* the loop that follows */
 #    define DT_UNROLL_4              _Pragma("unroll 4")
 #else

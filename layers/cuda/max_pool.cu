@@ -4,8 +4,9 @@
  * output columns: those reads hit the caches, memory sees one. ReLU is applied to the maximum, not to the window (it is monotone); where all
  * are below zero the first one wins, as if all had been set to zero. Stem at batch 256, FP16, H200: 411 MB in, 103 + 51 MB out: 131 us.
  *
- * Backward gathers: a thread makes 8 channels of one input pixel from the (at most 4, for 3x3 stride 2) windows that it lies in, applies ReLU's gradient, and
- * adds up BatchNorm's two sums. 411 + 103 + 51 MB in, 411 MB out: 227 us.
+ * Backward gathers: a thread makes 8 channels of input pixels from the windows that they lie in, applies ReLU's gradient, and adds up BatchNorm's two sums.
+ * 411 + 103 + 51 MB in, 411 MB out: 227 us. With one pixel a thread the arithmetic (which pixel, 2.25 windows to unpack and compare) would take as long;
+ * the stem's own kernel takes 4 pixels at a time, which share their windows and the divisions.
  */
 #include "layers/cuda/kernel.cuh"
 
@@ -171,58 +172,174 @@ static __device__ __forceinline__ void gather(const T *__restrict__ dy, const ui
     }
 }
 
-/* Quantities: dbeta, and dgamma without invstd. */
+/* What BatchNorm and ReLU do with the gradient g[8] of one pixel: store it, and add to the sums. */
+template <typename T> struct norm_sums {
+    float scale[8], bias[8], mean[8];
+    float dbeta[8], dgamma[8]; /* without invstd */
+    bool relu;
+
+    __device__ __forceinline__ void load(const float *scale_in, const float *bias_in, const float *mean_in, int channel)
+    {
+        dt_load8_or(scale_in, channel, 1.0F, scale);
+        dt_load8_or(bias_in, channel, 0.0F, bias);
+        dt_load8<float>(mean_in + channel, mean);
+    }
+
+    __device__ __forceinline__ void take(float g[8], dt_packed<T> raw, T *dz)
+    {
+        float v[8];
+        dt_unpack<T>(raw, v);
+        DT_UNROLL_ALL
+        for (int i = 0; i < 8; i++)
+            g[i] = !relu || dt_act_passes(v[i], scale[i], bias[i]) ? g[i] : 0.0F;
+        const dt_packed<T> packed = dt_pack<T>(g);
+        dt_store<T>(dz, packed);
+        dt_unpack<T>(packed, g); /* the sums are those of what was stored */
+        DT_UNROLL_ALL
+        for (int i = 0; i < 8; i++) {
+            dbeta[i] += g[i];
+            dgamma[i] += g[i] * (v[i] - mean[i]);
+        }
+    }
+};
+
+struct norm_arguments {
+    const float *scale, *bias, *mean;
+    bool relu;
+};
+
+/* Any window. */
 template <typename T>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, BACKWARD_BLOCKS)
-    max_pool_backward(const T *__restrict__ dy, const uint8_t *__restrict__ argmax, const T *__restrict__ raw, const float *scale, const float *bias,
-                      bool relu, const float *mean, pool_shape shape, int64_t n_rows, int c, T *__restrict__ dz, float *parts)
+    max_pool_backward(const T *__restrict__ dy, const uint8_t *__restrict__ argmax, const T *__restrict__ raw, norm_arguments norm, pool_shape shape,
+                      int64_t n_rows, int c, T *__restrict__ dz, float *parts)
 {
     DT_SHARED(float, shared, DT_BLOCK_THREADS * 8);
     const int channel = dt_channel();
-    float dbeta[8] = {0.0F}, dgamma[8] = {0.0F};
+    norm_sums<T> sums = {{0.0F}, {0.0F}, {0.0F}, {0.0F}, {0.0F}, norm.relu};
     if (channel < c) {
-        float s[8], b[8], m[8];
-        dt_load8_or(scale, channel, 1.0F, s);
-        dt_load8_or(bias, channel, 0.0F, b);
-        dt_load8<float>(mean + channel, m);
+        sums.load(norm.scale, norm.bias, norm.mean, channel);
         DT_FOR_ROWS(n_rows, in)
         {
-            float g[8] = {0.0F}, v[8];
+            float g[8] = {0.0F};
             const dt_packed<T> value = dt_load<T>(raw + in * c + channel);
             gather<T>(dy, argmax, shape, pixel_of(in, shape.in_h, shape.in_w), c, channel, g);
-            dt_unpack<T>(value, v);
-            DT_UNROLL_ALL
-            for (int i = 0; i < 8; i++)
-                g[i] = !relu || dt_act_passes(v[i], s[i], b[i]) ? g[i] : 0.0F;
-            const dt_packed<T> packed = dt_pack<T>(g);
-            dt_store<T>(dz + in * c + channel, packed);
-            dt_unpack<T>(packed, g); /* the sums are those of what was stored */
-            DT_UNROLL_ALL
-            for (int i = 0; i < 8; i++) {
-                dbeta[i] += g[i];
-                dgamma[i] += g[i] * (v[i] - m[i]);
-            }
+            sums.take(g, value, dz + in * c + channel);
         }
     }
-    dt_sums_of_block(dbeta, 0, c, parts, shared);
-    dt_sums_of_block(dgamma, 1, c, parts, shared);
+    dt_sums_of_block(sums.dbeta, 0, c, parts, shared);
+    dt_sums_of_block(sums.dgamma, 1, c, parts, shared);
+}
+
+/* -- the stem's window, 3x3, stride 2, pad 1 -------------------------------------------------------------------------- */
+
+/* The input pixels (2i, 2j) to (2i + 1, 2j + 1) lie in windows (i, j) to (i + 1, j + 1) and no others: 4 windows are read for 4 pixels. */
+template <typename T> struct quad_windows {
+    dt_packed<T> dy[4]; /* (a, b) at 2a + b; zeros where there is no such window */
+    uint2 argmax[4];
+};
+
+template <typename T>
+static __device__ __forceinline__ void load_windows(quad_windows<T> &w, const T *__restrict__ dy, const uint8_t *__restrict__ argmax,
+                                                    const pool_shape &shape, pixel quad, int c, int channel)
+{
+    const float zeros[8] = {0.0F};
+    DT_UNROLL_ALL
+    for (int k = 0; k < 4; k++) {
+        const unsigned p = static_cast<unsigned>(quad.row + k / 2), q = static_cast<unsigned>(quad.column + k % 2);
+        const int64_t at = ((static_cast<int64_t>(quad.n) * shape.out_h + p) * shape.out_w + q) * c + channel;
+        const bool is_there = p < shape.out_h && q < shape.out_w;
+        w.dy[k] = is_there ? dt_load<T>(dy + at) : dt_pack<T>(zeros);
+        w.argmax[k] = is_there ? *reinterpret_cast<const uint2 *>(argmax + at) : make_uint2(0, 0);
+    }
+}
+
+/* g[8] of pixel (2i + R, 2j + S). */
+template <typename T, int R, int S> static __device__ __forceinline__ void gather_from(const quad_windows<T> &w, float g[8])
+{
+    DT_UNROLL_ALL
+    for (int i = 0; i < 8; i++)
+        g[i] = 0.0F;
+    DT_UNROLL_ALL
+    for (int a = 0; a <= R; a++) {
+        DT_UNROLL_ALL
+        for (int b = 0; b <= S; b++) {
+            const unsigned position = static_cast<unsigned>((R + 1 - 2 * a) * 3 + S + 1 - 2 * b);
+            float v[8];
+            dt_unpack<T>(w.dy[2 * a + b], v);
+            DT_UNROLL_ALL
+            for (int i = 0; i < 8; i++)
+                g[i] += ((i < 4 ? w.argmax[2 * a + b].x : w.argmax[2 * a + b].y) >> i % 4 * 8 & 0xFFU) == position ? v[i] : 0.0F;
+        }
+    }
+}
+
+/* 16 bits: the raw values were loaded with the windows; FP32 has no registers left for that. */
+template <typename T, int R, int S>
+static __device__ __forceinline__ void do_pixel(norm_sums<T> &sums, const quad_windows<T> &w, dt_packed<T> early, const T *__restrict__ raw,
+                                                bool is_there, T *dz)
+{
+    float g[8];
+    if (!is_there)
+        return;
+    gather_from<T, R, S>(w, g);
+    sums.take(g, sizeof(T) == 2 ? early : dt_load<T>(raw), dz);
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(DT_BLOCK_THREADS, BACKWARD_BLOCKS)
+    max_pool_backward_stem(const T *__restrict__ dy, const uint8_t *__restrict__ argmax, const T *__restrict__ raw, norm_arguments norm, pool_shape shape,
+                           int64_t n_quads, int c, T *__restrict__ dz, float *parts)
+{
+    DT_SHARED(float, shared, DT_BLOCK_THREADS * 8);
+    const int channel = dt_channel();
+    norm_sums<T> sums = {{0.0F}, {0.0F}, {0.0F}, {0.0F}, {0.0F}, norm.relu};
+    if (channel < c) {
+        sums.load(norm.scale, norm.bias, norm.mean, channel);
+        DT_FOR_ROWS(n_quads, index)
+        {
+            const pixel quad = pixel_of(index, shape.out_h, shape.out_w);
+            const int64_t row = static_cast<int64_t>(quad.n) * shape.in_h + 2 * quad.row;
+            const int64_t at = (row * shape.in_w + 2 * quad.column) * c + channel;
+            const int64_t right = c, below = static_cast<int64_t>(shape.in_w) * c;
+            const bool has_right = 2 * quad.column + 1 < static_cast<int>(shape.in_w), has_below = 2 * quad.row + 1 < static_cast<int>(shape.in_h);
+            quad_windows<T> w;
+            dt_packed<T> value[4];
+            const int64_t offset[4] = {at, at + right, at + below, at + below + right};
+            const bool is_there[4] = {true, has_right, has_below, has_right && has_below};
+            load_windows<T>(w, dy, argmax, shape, quad, c, channel);
+            DT_UNROLL_ALL
+            for (int k = 0; k < 4 && sizeof(T) == 2; k++)
+                value[k] = dt_load<T>(raw + (is_there[k] ? offset[k] : at));
+            do_pixel<T, 0, 0>(sums, w, value[0], raw + offset[0], is_there[0], dz + offset[0]);
+            do_pixel<T, 0, 1>(sums, w, value[1], raw + offset[1], is_there[1], dz + offset[1]);
+            do_pixel<T, 1, 0>(sums, w, value[2], raw + offset[2], is_there[2], dz + offset[2]);
+            do_pixel<T, 1, 1>(sums, w, value[3], raw + offset[3], is_there[3], dz + offset[3]);
+        }
+    }
+    dt_sums_of_block(sums.dbeta, 0, c, parts, shared);
+    dt_sums_of_block(sums.dgamma, 1, c, parts, shared);
 }
 
 int dt_cuda_max_pool_backward(dt_cuda_stream stream, const dt_pool_desc *pool, const dt_tensor *dy, const uint8_t *argmax, const dt_bn_backward *bn,
                               void *scratch, const dt_tensor *dz)
 {
     const pool_shape shape = make_shape(pool, dz, dy);
-    const int64_t n_rows = dt_rows_of(dz);
+    const bool is_stem = pool->window == 3 && pool->stride == 2 && pool->pad == 1; /* then a quad for every window */
+    const int64_t n_rows = is_stem ? dt_rows_of(dy) : dt_rows_of(dz);
+    const int c = static_cast<int>(dz->c);
     float *parts = static_cast<float *>(scratch);
     float *sums = static_cast<float *>(bn->sums);
     if (n_rows == 0 || dz->c == 0)
         return 0;
     const dt_rows_grid g = dt_make_rows_grid(n_rows, dz->c, BACKWARD_BLOCKS);
+    const norm_arguments norm = {bn->x->scale, bn->x->bias, bn->mean, bn->x->relu};
     int code = dt_for_dtype(dz->dtype, [&](auto type) {
         using T = decltype(type);
-        return DT_LAUNCH((max_pool_backward<T>), g.grid, g.block, 0, stream, static_cast<const T *>(dy->data), argmax,
-                         static_cast<const T *>(bn->x->raw.data), bn->x->scale, bn->x->bias, bn->x->relu, bn->mean, shape, n_rows,
-                         static_cast<int>(dz->c), static_cast<T *>(dz->data), parts);
+        const T *gradient = static_cast<const T *>(dy->data), *raw = static_cast<const T *>(bn->x->raw.data);
+        T *out = static_cast<T *>(dz->data);
+        return is_stem ? DT_LAUNCH((max_pool_backward_stem<T>), g.grid, g.block, 0, stream, gradient, argmax, raw, norm, shape, n_rows, c, out, parts)
+                       : DT_LAUNCH((max_pool_backward<T>), g.grid, g.block, 0, stream, gradient, argmax, raw, norm, shape, n_rows, c, out, parts);
     });
     const dt_sums_outputs outputs = {{{1, sums, bn->invstd}, {0, sums + dz->c, nullptr}}, 2};
     return code != 0 ? code : dt_sums_finish(stream, parts, g.grid.x, dz->c, &outputs);

@@ -94,7 +94,7 @@ static void joins(dt_kit *kit)
 static void pools(dt_kit *kit)
 {
     static const dt_pool_desc windows[] = {{3, 2, 1}, {2, 2, 0}, {3, 1, 1}, {5, 3, 2}};
-    static const dt_kit_shape images[] = {{16, 7, 5}, {64, 16, 16}, {272, 6, 5}, {16, 5, 9}};
+    static const dt_kit_shape images[] = {{16, 7, 5}, {64, 16, 16}, {272, 6, 5}, {16, 5, 9}, {16, 1, 2}};
     for (size_t i = 0; i < sizeof images / sizeof *images; i++)
         for (size_t w = 0; w < sizeof windows / sizeof *windows; w++)
             if (i == 0 || w == 0)
