@@ -5,6 +5,7 @@
 #include "launch/backends.h"
 #include "launch/commands.h"
 #include "launch/machine.h"
+#include "launch/plans.h"
 #include "launch/ranks.h"
 #include "launch/table.h"
 #ifdef DT_WITH_CUDA
@@ -27,7 +28,8 @@
 static const dt_command_usage usage = {
     .name = "dtrain info",
     .doc = "Show the version, what was built in, and what is found on this machine: MPI, processors, memory, GPUs. Under mpirun each "
-           "rank tells what it sees.",
+           "rank tells what it sees. With --plans: what a training would do on a GPU.",
+    .bit = DT_COMMAND_INFO,
 };
 
 /* -- what was built in
@@ -183,6 +185,8 @@ dt_status dt_command_info(int argc, char **argv, dt_session *session, bool *loca
     (void)session;
     (void)local;
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
+    if (options.plans)
+        return dt_plans_show(&options, stdout, err);
     DT_TRY(dt_table_create(NULL, 2, &table, err));
     dt_status status = add_built_in(table, err);
     if (status == DT_OK)

@@ -18,6 +18,7 @@ launch_SOURCES += launch/gpu_file.c launch/gpu_file.h
 launch_SOURCES += launch/machine.c launch/machine.h
 launch_SOURCES += launch/openmp.c launch/openmp.h
 launch_SOURCES += launch/options.c launch/options.h launch/options_file.c launch/options_parse.c
+launch_SOURCES += launch/paper_device.c launch/paper_device.h launch/plans.c launch/plans.h
 launch_SOURCES += launch/ranks.c launch/ranks.h
 launch_SOURCES += launch/run_folder.c launch/run_folder.h
 launch_SOURCES += launch/session.c launch/session.h

@@ -17,6 +17,7 @@
 #define BOTH     (DT_COMMAND_TRAIN | DT_COMMAND_EVAL)
 #define TRAIN    DT_COMMAND_TRAIN
 #define EVAL     DT_COMMAND_EVAL
+#define INFO     DT_COMMAND_INFO
 #define MANY     2147483647.0 /* no limit that anybody meets; libconfig's plain integers end here */
 
 /* In the order of the enums. */
@@ -46,9 +47,9 @@ static const dt_option table[] = {
     {ROW("data", "DIR", BOTH, DATA, PATH, config.data), .by_default = "",
      .help = "the images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg; a class's index is its place in sorted order. Without it "
              "dtrain trains the built-in demo"},
-    {ROW("image-size", "PIXELS", BOTH, DATA, INT, config.image_size), .min = 16, .max = 2048, .by_default = "224",
+    {ROW("image-size", "PIXELS", BOTH | INFO, DATA, INT, config.image_size), .min = 16, .max = 2048, .by_default = "224",
      .help = "height and width that images are brought to"},
-    {ROW("batch", "N", BOTH, DATA, INT, config.batch), .min = 1, .max = 65536, .word_for_zero = "auto", .by_default = "32",
+    {ROW("batch", "N", BOTH | INFO, DATA, INT, config.batch), .min = 1, .max = 65536, .word_for_zero = "auto", .by_default = "32",
      .help = "images per rank and micro-batch; the global batch is N x ranks x --accumulate. auto: the largest whose memory all ranks have, a "
              "multiple of 8; --lr is yours to scale"},
     {ROW("augment", "KIND", TRAIN, DATA, CHOICE, config.augment), .choices = augments, .by_default = "standard",
@@ -69,7 +70,7 @@ static const dt_option table[] = {
     {ROW("input", "KIND", TRAIN, DATA, CHOICE, config.input), .choices = inputs, .by_default = "loader",
      .help = "loader: the images; synthetic: the same few batches of random pixels over and over, which measures the network alone"},
 
-    {ROW("arch", "NAME", TRAIN, MODEL, NAME, config.arch), .get_choices = dt_resnet_names, .by_default = "resnet50",
+    {ROW("arch", "NAME", TRAIN | INFO, MODEL, NAME, config.arch), .get_choices = dt_resnet_names, .by_default = "resnet50",
      .help = "the network"},
     {ROW("arch", "NAME", EVAL, MODEL, NAME, config.arch), .get_choices = archs_or_auto, .by_default = "auto",
      .help = "the network; auto: told by the weights"},
@@ -140,9 +141,14 @@ static const dt_option table[] = {
      .help = "how ranks talk; auto: MPI if mpirun or srun has started the program, with NCCL between GPUs; else one rank by itself"},
     {ROW("comm-timeout", "SECONDS", BOTH, MACHINE, REAL, config.comm_timeout_s), .min = 1, .max = 86400, .by_default = "600",
      .help = "a rank that has waited so long for others gives up and names those that did not come"},
-    {ROW("precision", "TYPE", BOTH, MACHINE, CHOICE, config.precision), .choices = precisions, .by_default = "fp32",
+    {ROW("precision", "TYPE", BOTH | INFO, MACHINE, CHOICE, config.precision), .choices = precisions, .by_default = "fp32",
      .help = "arithmetic of the network. fp16: half the memory traffic of fp32, on tensor cores, with master weights in fp32; bf16: the same in another format; "
              "tf32: fp32 whose products are rounded. All but fp32 need a GPU (or --backend ref, which rounds as one would, slowly)"},
+    {ROW("plans", NULL, INFO, MACHINE, FLAG, plans), .by_default = "no",
+     .help = "show what a training of --arch at --image-size, --batch and --precision would do on --device, which need not be there: each cuDNN graph and its "
+             "plan, bytes and operations of an image, memory, and the images per second that those allow"},
+    {ROW("device", "GPU", INFO, MACHINE, PATH, device), .by_default = "",
+     .help = "for --plans: a100-40gb, a100-80gb, a10g, h100, h200, l4, t4, or a file like those in the folder share/dtrain/devices"},
     {ROW("autotune", "KIND", BOTH, MACHINE, CHOICE, config.autotune), .choices = autotunes, .by_default = "full", .per_rank = true,
      .help = "how the GPU's convolution algorithms are chosen. full: the first run on a GPU times all of them and remembers the fastest; heuristic: of the "
              "library's favourites; off: take its first"},

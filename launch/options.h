@@ -23,6 +23,7 @@
 /* Commands that take options of the table; bits. */
 #define DT_COMMAND_TRAIN 1U
 #define DT_COMMAND_EVAL  2U
+#define DT_COMMAND_INFO  4U
 
 #define DT_OPTIONS_MAX 64 /* rows of the table, at most */
 
@@ -39,6 +40,8 @@ typedef struct dt_options {
     dt_config config;
     char config_file[DT_PATH_BYTES]; /* that was read, or "" */
     char weights[DT_PATH_BYTES];     /* eval: what to evaluate */
+    bool plans;                      /* info: what a training would do on `device` */
+    char device[DT_PATH_BYTES];      /* info: a GPU of launch/gpu_file.h, by name or file; "" */
     char argument[DT_PATH_BYTES];    /* the command's positional argument, or "" */
     dt_origin origin[DT_OPTIONS_MAX];
     int line[DT_OPTIONS_MAX]; /* of config_file, where the origin is DT_ORIGIN_FILE; 0: in a file that it includes */

@@ -287,6 +287,10 @@ dt_status dt_options_check(const dt_options *options, unsigned command, dt_error
         return dt_fail(err, DT_ERR_USAGE, "--weights is missing: what to evaluate, a .safetensors file or a run's folder");
     if (command == DT_COMMAND_EVAL && !c->data[0])
         return dt_fail(err, DT_ERR_USAGE, "--data is missing: the folder with val/CLASS/*.jpg to evaluate on");
+    if (command == DT_COMMAND_INFO && options->plans != (options->device[0] != '\0'))
+        return dt_fail(err, DT_ERR_USAGE, "--plans and --device belong together: --plans --device h200");
+    if (command == DT_COMMAND_INFO && options->plans && c->batch == 0)
+        return dt_fail(err, DT_ERR_USAGE, "--batch: --plans wants a number");
     if (command != DT_COMMAND_TRAIN)
         return DT_OK;
     if (c->warmup_epochs > (double)c->epochs)

@@ -180,7 +180,7 @@ static dt_status plan_create(dt_graph_runner *base, const dt_graph *graph, dt_gr
     if (status == DT_OK) {
         status = choose(s, made, err);
         if (status != DT_OK)
-            (void)dt_error_prefix(err, "%s: %s", r->description, graph->name);
+            (void)dt_error_prefix(err, "%s", graph->name);
     }
     if (s) {
         dt_cudnn_engines_destroy(&s->engines);

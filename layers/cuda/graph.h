@@ -149,8 +149,8 @@ typedef struct dt_graph_runner_ops {
     const char *(*describe)(dt_graph_runner *runner);
 
     /* Prepare a graph; may time candidates on the GPU (blocking). The graph is copied. The plan is destroyed before the runner.
-     * DT_ERR_UNSUPPORTED: no engine runs this graph within the workspace limit (the caller composes it of smaller graphs).
-     * DT_ERR_DEVICE, DT_ERR_MEMORY. */
+     * DT_ERR_UNSUPPORTED: no engine runs this graph within the workspace limit (the caller composes it of smaller graphs); the message begins
+     * with the graph's name. DT_ERR_DEVICE, DT_ERR_MEMORY. */
     dt_status (*plan_create)(dt_graph_runner *runner, const dt_graph *graph, dt_graph_plan **plan, dt_error *err);
     void (*plan_destroy)(dt_graph_runner *runner, dt_graph_plan *plan); /* NULL is fine */
     void (*plan_info)(const dt_graph_plan *plan, dt_graph_plan_info *info);

@@ -30,7 +30,7 @@ dt_status dt_cuda_plan_need(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_
 {
     DT_TRY(dt_cuda_plan_try(ck, graph, plan, err));
     if (!plan->plan)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s has nothing to compute %s with: %s", ck->runner->ops->describe(ck->runner), plan->name, plan->reason);
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s has no plan for %s", ck->runner->ops->describe(ck->runner), plan->reason);
     return DT_OK;
 }
 

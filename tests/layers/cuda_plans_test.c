@@ -37,7 +37,7 @@ static bool has_plan(dt_graph_runner *runner, const dt_graph *graph, char why[DT
     dt_status status = runner->ops->plan_create(runner, graph, &plan, &err);
     strcpy(why, err.message);
     if (status != DT_OK) {
-        DT_CHECK_MSG(status == DT_ERR_UNSUPPORTED, "%s: %s", graph->name, err.message);
+        DT_CHECK_MSG(status == DT_ERR_UNSUPPORTED, "%s", err.message);
         return false;
     }
     runner->ops->plan_info(plan, &info);
@@ -146,7 +146,7 @@ static void the_other_gpus_that_ship_have_plans_too(void)
         check_gpu(gpus[i], 64, DT_F16);
 }
 
-static void a_refusal_names_the_gpu_the_graph_and_the_reason(void)
+static void a_refusal_names_the_graph_and_the_reason(void)
 {
     char why[DT_ERROR_MESSAGE_BYTES];
     dt_graph graph;
@@ -154,9 +154,7 @@ static void a_refusal_names_the_gpu_the_graph_and_the_reason(void)
     dt_graph_conv_backward_data_bn(&desc, DT_F16, &graph);
     dt_graph_runner *t4 = make_runner("t4", WORKSPACE_LIMIT), *a100 = make_runner("a100-40gb", 1 << 20);
     DT_CHECK(!has_plan(t4, &graph, why));
-    DT_CHECK_CONTAINS(why, "Tesla T4, cuDNN ");
-    DT_CHECK_CONTAINS(why, "dgrad+drelu+dbn 3x3 64->64 56x56 n32 fp16");
-    DT_CHECK_CONTAINS(why, "no engine");
+    DT_CHECK_STR(why, "dgrad+drelu+dbn 3x3 64->64 56x56 n32 fp16: there is no engine for it");
     DT_CHECK(!has_plan(a100, &graph, why));
     DT_CHECK_CONTAINS(why, "workspace of 1048576 bytes; one could with");
     t4->ops->destroy(t4);
@@ -245,7 +243,7 @@ static const dt_test tests[] = {DT_TEST(every_fp16_graph_has_a_plan_for_a100_h20
                                 DT_TEST(other_types_have_their_plain_graphs),
                                 DT_TEST(a_linear_layer_of_any_width_has_plans),
                                 DT_TEST(the_other_gpus_that_ship_have_plans_too),
-                                DT_TEST(a_refusal_names_the_gpu_the_graph_and_the_reason),
+                                DT_TEST(a_refusal_names_the_graph_and_the_reason),
                                 DT_TEST(a_described_gpu_runs_nothing),
                                 DT_TEST(a_graph_with_a_mistake_is_our_bug_and_not_refused),
                                 DT_TEST(properties_that_cudnn_does_not_take_are_one_line),

@@ -1,0 +1,125 @@
+#!/bin/bash
+# dtrain info --plans: what a training would do on a GPU that is not there.
+. "$(dirname "$0")/../lib.sh"
+
+has_cudnn()
+{
+    "$DTRAIN" info | grep -q '^cuDNN' || { skip "this build has no cuDNN"; return 1; }
+}
+
+# between LOW HIGH SED: the number that sed finds in the output is between the two.
+between()
+{
+    local number
+    number=$(sed -n "$3" "$OUTPUT")
+    awk -v n="$number" -v low="$1" -v high="$2" 'BEGIN { exit !(n != "" && n >= low && n <= high) }' || fail "$3: '$number' is not between $1 and $2"
+}
+bytes='s/^an image moves *[^ ]* *\([0-9.]*\) MB.*/\1/p'
+flops='s/^an image computes *[^ ]* *\([0-9.]*\) GFLOP$/\1/p'
+roof='s/^roofline *[^ ]* *\([0-9]*\) images.*/\1/p'
+# The layer's row of a graph, fused or not.
+row() { expect_output "^$1 .* $2 .* $3 "; }
+
+begin "a GPU by its name: the fused graphs of ResNet-50, and what they cost"
+has_cudnn && for gpu in a100-40gb h200; do
+    expect_exit 0 "$DTRAIN" info --plans --device $gpu --arch resnet50 --batch 256 --precision fp16
+    row conv1 'conv' plain
+    row conv1 'conv[+]sums' composed
+    row 'layer1.0.conv2 and 2 more' 'bnrelu[+]conv[+]sums 3x3' fused
+    row 'layer1.0.conv2 and 2 more' 'dgrad[+]drelu[+]dbn 3x3' fused
+    row 'layer2.0.conv2' 'bnrelu[+]wgrad 3x3/2' fused
+    row 'layer4.0.downsample.0' 'conv[+]sums 1x1/2' fused
+    row fc 'wgrad 1x1' plain
+    expect test "$(grep -c ' composed ' "$OUTPUT")" = 1
+    # The arithmetic of ResNet-50: 289 MB by a count that leaves masks, argmax, the padded image and FP32 weight gradients out; 24.3 GFLOP.
+    between 289 296 "$bytes"
+    between 24.2 24.4 "$flops"
+done
+
+begin "only the stem is composed where there are fused graphs, whatever the architecture and the batch"
+has_cudnn && for gpu in a100-40gb h200 a10g; do
+    for arch in resnet18 resnet50; do
+        for batch in 32 256; do
+            expect_exit 0 "$DTRAIN" info --plans --device $gpu --arch $arch --batch $batch --precision fp16
+            expect test "$(grep ' composed ' "$OUTPUT" | cut -d ' ' -f 1)" = conv1
+        done
+    done
+done
+
+begin "its roofline is that of bandwidth and FLOP/s, layer by layer"
+has_cudnn && {
+    sed 's/\("memory_bandwidth_bytes_per_s": \).*/\14300000000000,/; s/"fp16": [0-9]*/"fp16": 790000000000000/' \
+        "$TOP_SRCDIR/layers/cuda/devices/h200.json" >measured.json
+    expect_exit 0 "$DTRAIN" info --plans --device measured.json --arch resnet50 --batch 256 --precision fp16
+    between 12400 12900 "$roof"
+    expect_exit 0 "$DTRAIN" info --plans --device a100-40gb --arch resnet50 --batch 256 --precision fp16
+    between 4600 4800 "$roof"
+}
+
+begin "where nothing is fused everything is composed, and moves more"
+has_cudnn && {
+    expect_exit 0 "$DTRAIN" info --plans --device t4 --arch resnet50 --batch 32 --precision fp16
+    expect_no_output ' fused  '
+    row 'layer1.0.conv2 and 2 more' 'bnrelu[+]conv[+]sums 3x3' composed
+    row 'layer1.0.conv2 and 2 more' 'conv 3x3' plain
+    between 325 400 "$bytes"
+}
+
+begin "every GPU that ships has plans for every architecture's layers"
+has_cudnn && for gpu in a100-40gb a100-80gb a10g h100 h200 l4 t4; do
+    expect_exit 0 "$DTRAIN" info --plans --device $gpu --arch resnet18 --batch 32 --precision fp16
+    expect_output '^library .*cuDNN'
+    expect_exit 0 "$DTRAIN" info --plans --device $gpu --arch resnet18 --batch 32
+done
+
+begin "too large a batch is seen in the memory"
+has_cudnn && {
+    expect_exit 0 "$DTRAIN" info --plans --device t4 --arch resnet50 --batch 1024 --precision fp16
+    expect_output 'MORE THAN THE GPU HAS'
+}
+
+begin "a graph without a plan is code 1 and one line that names it"
+has_cudnn && {
+    expect_exit 1 "$DTRAIN" info --plans --device t4 --precision bf16
+    expect_output '^dtrain: Tesla T4, cuDNN [0-9.]* has no plan for conv 7x7/2 4->64 224x224 n32 bf16: there is no engine for it$'
+    expect test "$(wc -l <"$OUTPUT")" = 1
+}
+
+begin "a device that is none is code 2 and one line"
+has_cudnn && {
+    refused() # REGEX: with one line that says so
+    {
+        expect_exit 2 "$DTRAIN" info --plans --device "$device"
+        expect_output "^dtrain: --device:? ?$1"
+        expect test "$(wc -l <"$OUTPUT")" = 1
+    }
+    device=h20 refused ".*no 'h20'; did you mean 'h200'"
+    device=missing.json refused 'missing.json: No such file'
+    device=bad.json
+    echo 'nonsense' >bad.json && refused 'bad.json: line 1'
+    echo '[]' >bad.json && refused 'bad.json: .*does not describe a GPU'
+    echo '{}' >bad.json && refused 'bad.json: .*no object "cudnn"'
+    echo '{"cudnn": {}}' >bad.json && refused 'bad.json: .*no object "flops"'
+    sed 's/"name": .*/"name": 7,/' "$TOP_SRCDIR/layers/cuda/devices/t4.json" >bad.json && refused 'bad.json: "name"'
+    sed 's/"memory_bandwidth_bytes_per_s": .*/"memory_bandwidth_bytes_per_s": -1,/' "$TOP_SRCDIR/layers/cuda/devices/t4.json" >bad.json &&
+        refused 'bad.json: "memory_bandwidth'
+    sed '/maxGridSize/d; s/"multiProcessorCount": 40/"multiProcessorCount": "many"/' "$TOP_SRCDIR/layers/cuda/devices/t4.json" >bad.json &&
+        refused 'bad.json: cuDNN does not take these device properties'
+    : >bad.json && refused 'bad.json: '
+    mkdir folder.json && device=folder.json refused 'folder.json: '
+}
+
+begin "options that do not belong together"
+expect_exit 2 "$DTRAIN" info --plans
+expect_output '^dtrain: --plans and --device belong together'
+expect_exit 2 "$DTRAIN" info --device h200
+expect_exit 2 "$DTRAIN" info --plans --device h200 --batch auto
+expect_exit 2 "$DTRAIN" info --plans --device h200 --arch resnet51
+expect_exit 2 "$DTRAIN" info --epochs 3
+
+begin "without cuDNN in the build it says so"
+"$DTRAIN" info | grep -q '^cuDNN' && skip "this build has cuDNN"
+expect_exit 1 "$DTRAIN" info --plans --device h200
+expect_output 'this build has no cuDNN'
+
+finish
