@@ -65,6 +65,8 @@ static void misbehave(const char *what)
         raise(SIGKILL);
     if (strcmp(what, "abort") == 0)
         comm->ops->abort(comm, 3);
+    if (strcmp(what, "disconnect") == 0)
+        fake_nccl_disconnect();
     if (strcmp(what, "late") == 0)
         dt_clock_sleep_s(0.7 * DEADLINE_S);
     if (strcmp(what, "busy") == 0)

@@ -60,6 +60,10 @@ expect_exit 3 ranks 3 "$failing" abort
 expect_exit 9 env DTRAIN_FAULT=comm.start@2:30 "$MPIRUN" --oversubscribe -np 3 "$failing" none
 expect_output '^rank 2: communication: gradients: fault point comm\.start '
 
+begin "an_error_that_nccl_reports_is_told_before_the_deadline"
+expect_exit 9 ranks 3 "$failing" disconnect
+expect_output "^rank [012]: communication: NCCL, in $at \\(found while waiting for the device\\): remote process exited or there was a network error"
+
 begin "an_abort_that_hangs_holds_nobody_up"
 expect_exit 9 ranks 3 "$failing" abort-hangs
 expect_output "^rank [02]: timeout: after 2 s in $at there is no sign of rank 1 .*, 0 aborted\\]"

@@ -43,6 +43,7 @@ typedef struct sum_arguments {
     void *stream;
 } sum_arguments;
 
+static fake_comm *newest;
 static int listening = -1; /* rank 0 */
 static atomic_int n_aborted;
 static int n_busy; /* calls in progress */
@@ -172,7 +173,7 @@ static int init(void **handle, int size, const dt_nccl_id *id, int rank)
     for (int r = 0; r < MAX_RANKS; r++)
         c->sockets[r] = -1;
     atomic_store(&c->state, DT_NCCL_IN_PROGRESS);
-    *handle = c;
+    *handle = newest = c;
     return pthread_create(&c->init_thread, NULL, init_thread, c) == 0 ? DT_NCCL_IN_PROGRESS : SYSTEM_ERROR;
 }
 
@@ -208,6 +209,13 @@ static int abort_comm(void *handle)
             shutdown(c->sockets[r], SHUT_RDWR);
     atomic_fetch_add(&n_aborted, 1);
     return DT_NCCL_SUCCESS;
+}
+
+void fake_nccl_disconnect(void)
+{
+    for (int r = 0; r < MAX_RANKS; r++)
+        if (newest->sockets[r] >= 0)
+            shutdown(newest->sockets[r], SHUT_RDWR);
 }
 
 static const char *error_string(int result)

@@ -25,5 +25,6 @@ extern struct fake_nccl_mistakes {
 } fake_nccl_mistakes;
 
 int fake_nccl_n_aborted(void);
+void fake_nccl_disconnect(void); /* this rank, from all others */
 
 #endif

@@ -1,0 +1,340 @@
+/* Who waits, who is missing, who gives up: one rank of several, whose notices a test writes and reads. */
+#include "comm/deadline.h"
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "tests/testing.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_RANKS = 20, MAX_NOTICES = 64 };
+
+#define DEADLINE_S 0.4 /* a notice every 0.1 s */
+
+typedef struct world {
+    dt_comm comm;
+    char hosts[MAX_RANKS][64];
+    dt_watch *watch;
+    /* What comes in: each when its time has come, in any order. */
+    struct {
+        double at_s;
+        int from;
+        dt_notice notice;
+    } in[MAX_NOTICES];
+    int n_in;
+    double answers_every_s[MAX_RANKS], last_answer_s[MAX_RANKS]; /* ranks that are busy, and answer */
+    bool asked[MAX_RANKS];
+    dt_notice last[MAX_RANKS]; /* what went out */
+    int n_sent[MAX_RANKS];
+    bool refuses[MAX_RANKS]; /* its last notice has not left */
+} world;
+
+static dt_status send_notice(void *context, int rank, const dt_notice *notice, bool *sent, dt_error *err)
+{
+    world *w = context;
+    (void)err;
+    *sent = !w->refuses[rank];
+    if (!*sent)
+        return DT_OK;
+    w->last[rank] = *notice;
+    w->n_sent[rank]++;
+    w->asked[rank] = notice->kind == DT_NOTICE_WAITS;
+    return DT_OK;
+}
+
+static dt_status receive_notice(void *context, int *from, dt_notice *notice, dt_error *err)
+{
+    world *w = context;
+    const double now_s = dt_clock_s();
+    (void)err;
+    *from = -1;
+    for (int i = 0; i < w->n_in; i++)
+        if (w->in[i].at_s <= now_s) {
+            *from = w->in[i].from;
+            *notice = w->in[i].notice;
+            w->in[i] = w->in[--w->n_in];
+            return DT_OK;
+        }
+    for (int r = 0; r < w->comm.size; r++)
+        if (w->asked[r] && w->answers_every_s[r] > 0 && now_s - w->last_answer_s[r] >= w->answers_every_s[r]) {
+            w->asked[r] = false;
+            w->last_answer_s[r] = now_s;
+            *from = r;
+            *notice = (dt_notice){.kind = DT_NOTICE_BUSY};
+            return DT_OK;
+        }
+    return DT_OK;
+}
+
+static void begin(world *w, int rank, int size, double deadline_s)
+{
+    dt_error err = {0};
+    memset(w, 0, sizeof *w);
+    w->comm = (dt_comm){.rank = rank, .size = size};
+    for (int r = 0; r < size; r++)
+        snprintf(w->hosts[r], sizeof w->hosts[r], "node%d", r / 2);
+    const dt_watch_options options = {.comm = &w->comm,
+                                      .hosts = (const char(*)[64])w->hosts,
+                                      .channel = {.context = w, .send = send_notice, .receive = receive_notice},
+                                      .deadline_s = deadline_s};
+    DT_REQUIRE(dt_watch_create(&options, &w->watch, &err) == DT_OK);
+}
+
+static void arrives(world *w, double in_s, int from, dt_notice notice)
+{
+    w->in[w->n_in].at_s = dt_clock_s() + in_s;
+    w->in[w->n_in].from = from;
+    w->in[w->n_in++].notice = notice;
+}
+
+/* Rank `from` waits at this place from now on. */
+static void waits(world *w, int from, dt_place place)
+{
+    dt_notice n = {.kind = DT_NOTICE_WAITS, .place = place};
+    n.n_begun[place.kind < DT_PLACE_START ? DT_SEQUENCE_HOST : DT_SEQUENCE_DEVICE] = place.number;
+    for (int k = 0; k < 8; k++)
+        arrives(w, 0.1 * k, from, n);
+}
+
+static dt_status wait_at(world *w, dt_place place, double at_most_s, dt_error *err)
+{
+    dt_waiting a = dt_waiting_begin(&place);
+    dt_status status = DT_OK;
+    for (double end_s = dt_clock_s() + at_most_s; status == DT_OK && dt_clock_s() < end_s; dt_clock_sleep_s(1e-4))
+        status = dt_watch_turn(w->watch, &a, false, err);
+    return status;
+}
+
+static const dt_place here = {.kind = DT_PLACE_BROADCAST, .number = 7, .bytes = 400, .step = 12};
+static const dt_place bucket = {.kind = DT_PLACE_BUCKET, .number = 3 * 64 + 5, .bytes = 1000, .step = 30, .bucket = 5};
+
+static void ranks_without_a_sign_are_named(void)
+{
+    world w;
+    dt_error err = {0};
+    begin(&w, 0, 4, DEADLINE_S);
+    waits(&w, 2, here);
+    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_STR(err.message, "after 0.4 s in a broadcast of 400 bytes (collective 7, step 12) there is no sign of rank 1 (node0), rank 3 (node1): it hangs, or its "
+                              "host or network is down");
+    DT_CHECK_INT(w.last[2].kind, DT_NOTICE_GIVES_UP);
+    DT_CHECK_CONTAINS(w.last[2].text, "no sign of rank 1");
+    dt_watch_destroy(w.watch);
+}
+
+static void of_many_some_are_named(void)
+{
+    world w;
+    dt_error err = {0};
+    begin(&w, 3, MAX_RANKS, DEADLINE_S);
+    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_CONTAINS(err.message, "no sign of rank 0 (node0), rank 1 (node0), rank 2 (node1), rank 4 (node2), rank 5");
+    DT_CHECK_CONTAINS(err.message, "rank 8 (node4) and 11 more: ");
+    dt_watch_destroy(w.watch);
+}
+
+static void where_all_have_come_it_is_the_network(void)
+{
+    world w;
+    dt_error err = {0};
+    begin(&w, 0, 2, DEADLINE_S);
+    waits(&w, 1, bucket);
+    DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_STR(err.message, "after 0.4 s in the sum of gradient bucket 5 of step 30 (1000 bytes) nothing arrives, although all ranks have come: look at the network "
+                              "between hosts");
+    dt_watch_destroy(w.watch);
+}
+
+static void who_is_elsewhere_is_told(void)
+{
+    world w;
+    dt_error err = {0};
+    begin(&w, 0, 3, DEADLINE_S);
+    waits(&w, 1, (dt_place){.kind = DT_PLACE_WORK, .number = 3 * 64 + 4, .step = 30, .bucket = 4});
+    waits(&w, 2, bucket);
+    DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_CONTAINS(err.message, " rank 1 (node0) has not come; rank 1 is in the device's own work after gradient bucket 4 of step 30: ");
+    dt_watch_destroy(w.watch);
+    begin(&w, 0, 3, DEADLINE_S);
+    waits(&w, 1, here);
+    waits(&w, 2, (dt_place){.kind = DT_PLACE_LEAVE, .number = 8});
+    DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_CONTAINS(err.message, " rank 1 (node0), rank 2 (node1) have not come; rank 1 is in a broadcast of 400 bytes (collective 7, step 12)");
+    dt_watch_destroy(w.watch);
+}
+
+static void ranks_that_say_they_are_busy_are_waited_for(void)
+{
+    world w;
+    dt_error err = {0};
+    begin(&w, 0, 3, DEADLINE_S);
+    w.answers_every_s[1] = 0.15;
+    waits(&w, 2, here);
+    DT_CHECK_INT(wait_at(&w, here, 3.0 * DEADLINE_S, &err), DT_OK);
+    w.answers_every_s[1] = 0; /* now it freezes */
+    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_CONTAINS(err.message, "no sign of rank 1 (node0)");
+    dt_watch_destroy(w.watch);
+}
+
+static void moving_begins_the_deadline_anew(void)
+{
+    world w;
+    dt_error err = {0};
+    begin(&w, 0, 2, DEADLINE_S);
+    dt_place place = bucket;
+    dt_waiting a = dt_waiting_begin(&place);
+    dt_status status = DT_OK;
+    double end_s = dt_clock_s() + 2.5 * DEADLINE_S, moved_s = dt_clock_s();
+    for (; status == DT_OK && dt_clock_s() < end_s; dt_clock_sleep_s(1e-4)) {
+        status = dt_watch_turn(w.watch, &a, false, &err);
+        if (dt_clock_s() - moved_s > 0.7 * DEADLINE_S) {
+            place.number++;
+            moved_s = dt_clock_s();
+            dt_waiting_move(&a, &place);
+        }
+    }
+    DT_CHECK_INT(status, DT_OK);
+    dt_watch_destroy(w.watch);
+}
+
+static void different_collectives_are_found_out_before_the_deadline(void)
+{
+    world w;
+    dt_error err = {0};
+    begin(&w, 0, 2, 40.0);
+    waits(&w, 1, (dt_place){.kind = DT_PLACE_BARRIER, .number = 7});
+    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_COMM);
+    DT_CHECK_STR(err.message, "rank 0 is in a broadcast of 400 bytes (collective 7, step 12), and rank 1 (node0) in a barrier (collective 7): a bug");
+    dt_watch_destroy(w.watch);
+    begin(&w, 0, 2, DEADLINE_S); /* one on the device has other numbers */
+    waits(&w, 1, (dt_place){.kind = DT_PLACE_BUCKET, .number = 7, .bytes = 1});
+    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_TIMEOUT);
+    dt_watch_destroy(w.watch);
+}
+
+static void who_gives_up_takes_the_others_along(void)
+{
+    world w;
+    dt_error err = {0};
+    dt_notice n = {.kind = DT_NOTICE_GIVES_UP, .text = "its GPU fell off the bus"};
+    begin(&w, 0, 3, 40.0);
+    arrives(&w, 0.2, 2, n);
+    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_STR(err.message, "rank 2 (node1) has given up: its GPU fell off the bus");
+    DT_CHECK(w.last[1].kind != DT_NOTICE_GIVES_UP); /* rank 2 has told everybody */
+    dt_watch_give_up(w.watch, "reasons");
+    DT_CHECK_INT(w.last[1].kind, DT_NOTICE_GIVES_UP);
+    DT_CHECK_STR(w.last[1].text, "reasons");
+    dt_watch_destroy(w.watch);
+}
+
+static void leaving_waits_for_those_that_are_there(void)
+{
+    world w;
+    begin(&w, 0, 4, DEADLINE_S);
+    w.refuses[3] = true; /* it hangs, and cannot even be told */
+    for (int r = 1; r < 3; r++)
+        arrives(&w, 0.0, r, (dt_notice){.kind = DT_NOTICE_BUSY});
+    dt_watch_drain(w.watch);
+    arrives(&w, 0.15, 1, (dt_notice){.kind = DT_NOTICE_GONE});
+    arrives(&w, 0.20, 2, (dt_notice){.kind = DT_NOTICE_GONE});
+    double start_s = dt_clock_s();
+    dt_watch_leave(w.watch, 10.0);
+    double took_s = dt_clock_s() - start_s;
+    DT_CHECK_MSG(took_s > 0.15 && took_s < 5.0, "%g s", took_s);
+    DT_CHECK_INT(w.last[1].kind, DT_NOTICE_GONE);
+    DT_CHECK_INT(w.n_sent[3], 0);
+    for (int k = 0; k < 30; k++) /* one that goes on and on is not waited for for ever */
+        arrives(&w, 0.05 * k, 3, (dt_notice){.kind = DT_NOTICE_WAITS});
+    dt_watch_drain(w.watch);
+    start_s = dt_clock_s();
+    dt_watch_leave(w.watch, 0.3);
+    DT_CHECK(dt_clock_s() - start_s < 1.2);
+    dt_watch_destroy(w.watch);
+}
+
+static void a_busy_rank_answers_whoever_asks_once(void)
+{
+    world w;
+    dt_error err = {0};
+    begin(&w, 0, 3, DEADLINE_S);
+    dt_watch_begun(w.watch, DT_SEQUENCE_HOST, 6);
+    dt_watch_begun(w.watch, DT_SEQUENCE_DEVICE, 99);
+    arrives(&w, 0.0, 2, (dt_notice){.kind = DT_NOTICE_WAITS, .place = here});
+    w.refuses[2] = true; /* at first it cannot leave */
+    for (double end_s = dt_clock_s() + 0.3; dt_clock_s() < end_s; dt_clock_sleep_s(1e-3)) {
+        DT_CHECK_INT(dt_watch_answer(w.watch, &err), DT_OK);
+        if (dt_clock_s() > end_s - 0.2)
+            w.refuses[2] = false;
+    }
+    DT_CHECK_INT(w.n_sent[1], 0);
+    DT_CHECK_INT(w.n_sent[2], 1);
+    DT_CHECK_INT(w.last[2].kind, DT_NOTICE_BUSY);
+    DT_CHECK_INT(w.last[2].n_begun[DT_SEQUENCE_HOST], 6);
+    DT_CHECK_INT(w.last[2].n_begun[DT_SEQUENCE_DEVICE], 99);
+    dt_watch_destroy(w.watch);
+}
+
+static void one_rank_needs_no_channel(void)
+{
+    const dt_comm comm = {.size = 1};
+    const char hosts[1][64] = {"here"};
+    dt_watch *watch = NULL;
+    dt_error err = {0};
+    world w = {.comm = comm};
+    DT_REQUIRE(dt_watch_create(&(dt_watch_options){.comm = &comm, .hosts = hosts, .deadline_s = 0.2}, &watch, &err) == DT_OK);
+    w.watch = watch;
+    DT_CHECK_INT(dt_watch_answer(watch, &err), DT_OK);
+    DT_CHECK_INT(wait_at(&w, (dt_place){.kind = DT_PLACE_WORK, .number = 70, .step = 2, .bucket = 6}, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_STR(err.message, "after 0.2 s in the device's own work after gradient bucket 6 of step 2 nothing moves: the device hangs");
+    dt_watch_leave(watch, 5.0);
+    dt_watch_drain(watch);
+    dt_watch_destroy(watch);
+}
+
+static void an_infinite_deadline_waits_on(void)
+{
+    world w;
+    dt_error err = {0};
+    begin(&w, 0, 2, (double)INFINITY);
+    DT_CHECK_INT(wait_at(&w, here, 1.5, &err), DT_OK);
+    DT_CHECK_INT(w.last[1].kind, DT_NOTICE_WAITS);
+    dt_watch_destroy(w.watch);
+}
+
+static void creation_survives_every_failed_allocation(void)
+{
+    const int64_t before = dt_alloc_live_blocks();
+    const dt_comm comm = {.size = 1};
+    const char hosts[1][64] = {"here"};
+    for (int n = 1; n <= 2; n++) {
+        dt_watch *watch = NULL;
+        dt_error err = {0};
+        dt_alloc_fail_after(n);
+        DT_CHECK_INT(dt_watch_create(&(dt_watch_options){.comm = &comm, .hosts = hosts, .deadline_s = 1.0}, &watch, &err), DT_ERR_MEMORY);
+        dt_alloc_fail_after(0);
+        DT_CHECK(watch == NULL);
+        DT_CHECK_INT(dt_alloc_live_blocks(), before);
+    }
+    dt_watch_destroy(NULL);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(ranks_without_a_sign_are_named),
+    DT_TEST(of_many_some_are_named),
+    DT_TEST(where_all_have_come_it_is_the_network),
+    DT_TEST(who_is_elsewhere_is_told),
+    DT_TEST(ranks_that_say_they_are_busy_are_waited_for),
+    DT_TEST(moving_begins_the_deadline_anew),
+    DT_TEST(different_collectives_are_found_out_before_the_deadline),
+    DT_TEST(who_gives_up_takes_the_others_along),
+    DT_TEST(leaving_waits_for_those_that_are_there),
+    DT_TEST(a_busy_rank_answers_whoever_asks_once),
+    DT_TEST(one_rank_needs_no_channel),
+    DT_TEST(an_infinite_deadline_waits_on),
+    DT_TEST(creation_survives_every_failed_allocation),
+};
+
+DT_TEST_MAIN("comm/deadline", tests)
