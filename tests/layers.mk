@@ -21,7 +21,7 @@ LAYERS_TESTS += tests/emulated/device_test tests/emulated/interpreter_test
 # The cuda backend's kernels on the CPU. emulated_ldflags and a dependency on tests/libemulated.a are what such a test program takes; whole, so that
 # it comes before what nvcc made of the same files.
 emulator_SOURCES = tests/emulator/cuda_emulator.h tests/emulator/emulator.c tests/emulator/emulator.h tests/emulator/fiber.c tests/emulator/fiber.h
-EXTRA_DIST += tests/emulator/samples.cu tests/emulator/samples.h
+EXTRA_DIST += tests/emulator/samples.cu tests/emulator/samples.h tests/emulator/planted.cu tests/emulator/planted.h
 if HAVE_CUDA_HEADERS
 check_LIBRARIES += tests/libemulated.a
 tests_libemulated_a_SOURCES = $(emulator_SOURCES)
@@ -30,6 +30,7 @@ tests_libemulated_a_DEPENDENCIES = $(tests_libemulated_a_LIBADD)
 emulated_ldflags = $(AM_LDFLAGS) -Wl,--whole-archive,tests/libemulated.a,--no-whole-archive
 LAYERS_TESTS += tests/layers/cuda_kernels_test tests/emulator/emulator_test
 tests_emulator_emulator_test_LDADD = tests/emulator/samples.emulated tests/libemulated.a $(LDADD)
+tests_layers_cuda_kernels_test_LDADD = tests/emulator/planted.emulated $(LDADD)
 tests_layers_cuda_kernels_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_layers_cuda_kernels_test_DEPENDENCIES = tests/libemulated.a
 else

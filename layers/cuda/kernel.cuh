@@ -216,6 +216,21 @@ static __device__ __forceinline__ void dt_load8_or(const float *from, int64_t at
             v[i] = otherwise;
 }
 
+/* One bit an element, the first in the lowest: v[i] > 0. */
+static __device__ __forceinline__ uint8_t dt_mask_of(const float v[8])
+{
+    unsigned bits = 0;
+    DT_UNROLL_ALL
+    for (int i = 0; i < 8; i++)
+        bits |= v[i] > 0.0F ? 1U << i : 0U;
+    return static_cast<uint8_t>(bits);
+}
+
+static __device__ __forceinline__ bool dt_mask_has(unsigned mask, int i)
+{
+    return (mask >> i & 1U) != 0;
+}
+
 /* One element. */
 static __device__ __forceinline__ float dt_to_float(float v)
 {

@@ -8,21 +8,6 @@
 
 enum { FORWARD_BLOCKS = 3 };
 
-/* Bit i: v[i] > 0. */
-static __device__ __forceinline__ uint8_t mask_of(const float v[8])
-{
-    unsigned bits = 0;
-        DT_UNROLL_ALL
-    for (int i = 0; i < 8; i++)
-        bits |= v[i] > 0.0F ? 1U << i : 0U;
-    return static_cast<uint8_t>(bits);
-}
-
-static __device__ __forceinline__ bool mask_has(unsigned mask, int i)
-{
-    return (mask >> i & 1U) != 0;
-}
-
 struct act_arguments {
     const float *scale, *bias;
     bool relu;
@@ -61,7 +46,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, FORWARD_BLOCKS)
             if (mask == nullptr)
                 return;
             dt_unpack<T>(packed, v1); /* as it was rounded: what rounds to 0 is 0 */
-            mask[(row * c + channel) / 8] = mask_of(v1);
+            mask[(row * c + channel) / 8] = dt_mask_of(v1);
         });
 }
 
@@ -127,7 +112,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS)
                 dt_unpack<T>(gradient[k], v);
         DT_UNROLL_ALL
                 for (int i = 0; i < 8; i++)
-                    v[i] = mask_has(bits[k], i) ? v[i] : 0.0F;
+                    v[i] = dt_mask_has(bits[k], i) ? v[i] : 0.0F;
                 dt_store8<T>(g + row * c + channel, v);
                 if (N_NORMS > 0) {
                     dt_unpack<T>(value1[k], x);

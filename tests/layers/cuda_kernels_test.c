@@ -12,6 +12,7 @@
 #include "tests/emulated/device_emulated.h"
 #include "tests/emulated/graph_interpreter.h"
 #include "tests/emulator/emulator.h"
+#include "tests/emulator/planted.h"
 #include "tests/testing.h"
 
 #include <math.h>
@@ -49,6 +50,9 @@ static double tolerance_of(dt_dtype dtype)
     return dtype == DT_F16 ? 1.1e-3 : dtype == DT_BF16 ? 9e-3 : 1e-5;
 }
 
+/* Replaces operations of the candidate by planted ones. */
+static void (*spoil)(dt_kernels_ops *ops);
+
 /* Runs the groups with both backends in `dtype`; returns how many cases failed. */
 static int run_cases(dt_dtype dtype, const char *filter, bool quiet, group_of_cases *const *groups)
 {
@@ -57,10 +61,16 @@ static int run_cases(dt_dtype dtype, const char *filter, bool quiet, group_of_ca
     const char *verbose = getenv("DTRAIN_TEST_VERBOSE");
     DT_REQUIRE_MSG(dt_kernels_ref_create(host, dtype, &ref, &err) == DT_OK && dt_kernels_cuda_create(gpu, runner, &options, &cuda, &err) == DT_OK, "%s",
                    err.message);
+    const dt_kernels_ops *ops = cuda->ops;
+    dt_kernels_ops spoiled = *ops;
+    if (spoil != NULL)
+        spoil(&spoiled);
+    cuda->ops = &spoiled;
     dt_kit kit = {.side = {cuda, ref}, .tolerance = tolerance_of(dtype), .filter = filter, .quiet = quiet};
     kit.verbose = verbose != NULL && strcmp(verbose, "1") == 0;
     for (; *groups != NULL; groups++)
         (*groups)(&kit);
+    cuda->ops = ops;
     cuda->ops->destroy(cuda);
     ref->ops->destroy(ref);
     DT_CHECK_MSG(kit.n_run > 0, "no case has \"%s\" in its name", filter != NULL ? filter : "");
@@ -329,8 +339,93 @@ typedef struct planted_mistake {
     dt_emulator_mistake mistake;
 } planted_mistake;
 
+static float planted_scratch[1 << 20];
+
+static dt_status launched(int code)
+{
+    return code == 0 ? DT_OK : DT_ERR_DEVICE;
+}
+
+static dt_status residual_backward(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask, const dt_bn_backward *branch,
+                                   const dt_bn_backward *skip, const dt_tensor *g, dt_error *e)
+{
+    (void)k, (void)y, (void)e;
+    return launched(planted_residual_backward(dy, mask, branch, skip, planted_scratch, g));
+}
+
+static dt_status max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x, const dt_tensor *y, uint8_t *argmax, dt_error *e)
+{
+    (void)k, (void)e;
+    return launched(planted_max_pool_forward(pool, x, y, argmax));
+}
+
+static dt_status bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv, const dt_tensor *dz, dt_error *e)
+{
+    (void)k, (void)e;
+    return launched(planted_bn_backward_reduce(bn, dv, planted_scratch, dz));
+}
+
+static dt_status bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy, dt_error *e)
+{
+    (void)k, (void)e;
+    return launched(planted_bn_backward_apply(dz, raw, coefficients, dy));
+}
+
+static dt_status softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const float *loss_scale,
+                              const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *e)
+{
+    (void)k, (void)e;
+    return launched(planted_softmax_loss(logits, labels, smoothing, grad_scale, loss_scale, planted_scratch, dlogits, sums));
+}
+
+static void spoil_the_mask(dt_kernels_ops *ops)
+{
+    ops->residual_backward = residual_backward;
+}
+
+static void spoil_ties_of_pooling(dt_kernels_ops *ops)
+{
+    ops->max_pool_forward = max_pool_forward;
+}
+
+static void spoil_the_gradient_of_relu(dt_kernels_ops *ops)
+{
+    ops->bn_backward_reduce = bn_backward_reduce;
+}
+
+static void spoil_the_order_of_coefficients(dt_kernels_ops *ops)
+{
+    ops->bn_backward_apply = bn_backward_apply;
+}
+
+static void spoil_ties_of_logits(dt_kernels_ops *ops)
+{
+    ops->softmax_loss = softmax_loss;
+}
+
+typedef struct planted_formula {
+    void (*spoil)(dt_kernels_ops *ops);
+    const char *cases;
+} planted_formula;
+
+/* tests/emulator/planted.cu */
+static void planted_formulas_are_caught(void)
+{
+    static const planted_formula formulas[] = {{spoil_the_mask, "residual"},
+                                               {spoil_ties_of_pooling, "max_pool"},
+                                               {spoil_the_gradient_of_relu, "bn_backward_reduce"},
+                                               {spoil_the_order_of_coefficients, "bn_backward_apply"},
+                                               {spoil_ties_of_logits, "softmax_loss"}};
+    for (size_t i = 0; i < sizeof formulas / sizeof *formulas; i++) {
+        spoil = formulas[i].spoil;
+        int n_failed = run_cases(DT_F16, formulas[i].cases, true, all_groups);
+        spoil = NULL;
+        DT_CHECK_MSG(n_failed > 0, "nobody saw planted formula %d among the cases of %s", (int)i, formulas[i].cases);
+    }
+}
+
 /* Each kernel loses its last block or all of its barriers, or is not launched, and the cases that run it must fail. */
-static void planted_mistakes_are_caught(void)
+static void planted_gaps_are_caught(void)
 {
     static const planted_mistake mistakes[] = {
         {"normalize_input", "normalize_input", DT_EMULATOR_NO_LAST_BLOCK},
@@ -379,6 +474,7 @@ static const dt_test tests[] = {
     DT_TEST(the_update_refreshes_the_mirror_unless_the_step_is_skipped),
     DT_TEST(a_label_beyond_the_classes_makes_the_loss_nan),
     DT_TEST(a_tensor_without_elements_launches_nothing),
-    DT_TEST(planted_mistakes_are_caught),
+    DT_TEST(planted_formulas_are_caught),
+    DT_TEST(planted_gaps_are_caught),
 };
 DT_TEST_MAIN("layers/cuda_kernels", tests)

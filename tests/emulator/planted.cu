@@ -1,0 +1,65 @@
+/* planted.cu: kernels of layers/cuda with one mistake each, made by a macro that stands before the source. The test of the kernels must see them. */
+#include "layers/cuda/kernel.cuh"
+#include "tests/emulator/planted.h"
+
+namespace neighbours_bit
+{
+#define dt_mask_has(mask, i) dt_mask_has(mask, (i) ^ 1)
+#include "layers/cuda/residual.cu"
+#undef dt_mask_has
+} // namespace neighbours_bit
+
+namespace last_of_equal_ones
+{
+#define dt_max_pool_takes(v, best) ((v) >= (best))
+#include "layers/cuda/max_pool.cu"
+#undef dt_max_pool_takes
+} // namespace last_of_equal_ones
+
+namespace no_relu
+{
+#define dt_act_passes(raw, scale, bias) true
+#include "layers/cuda/batchnorm_backward.cu"
+#undef dt_act_passes
+} // namespace no_relu
+
+namespace coefficients_swapped
+{
+#define dt_bn_backward_value(dz, raw, a, b, c) dt_bn_backward_value(dz, raw, a, c, b)
+#include "layers/cuda/batchnorm_backward.cu"
+#undef dt_bn_backward_value
+} // namespace coefficients_swapped
+
+namespace rank_without_ties
+{
+#define dt_logit_ranks_before(logit, j, label_logit, label) ((logit) > (label_logit))
+#include "layers/cuda/loss.cu"
+#undef dt_logit_ranks_before
+} // namespace rank_without_ties
+
+int planted_residual_backward(const dt_tensor *dy, const void *mask, const dt_bn_backward *branch, const dt_bn_backward *skip, void *scratch,
+                              const dt_tensor *g)
+{
+    return neighbours_bit::dt_cuda_residual_backward(nullptr, dy, mask, branch, skip, scratch, g);
+}
+
+int planted_max_pool_forward(const dt_pool_desc *pool, const dt_act *x, const dt_tensor *y, uint8_t *argmax)
+{
+    return last_of_equal_ones::dt_cuda_max_pool_forward(nullptr, pool, x, y, argmax);
+}
+
+int planted_bn_backward_reduce(const dt_bn_backward *bn, const dt_tensor *dv, void *scratch, const dt_tensor *dz)
+{
+    return no_relu::dt_cuda_bn_backward_reduce(nullptr, bn, dv, scratch, dz);
+}
+
+int planted_bn_backward_apply(const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy)
+{
+    return coefficients_swapped::dt_cuda_bn_backward_apply(nullptr, dz, raw, coefficients, dy);
+}
+
+int planted_softmax_loss(const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const float *loss_scale, void *scratch,
+                         const dt_tensor *dlogits, dt_loss_sums *sums)
+{
+    return rank_without_ties::dt_cuda_softmax_loss(nullptr, logits, labels, smoothing, grad_scale, loss_scale, scratch, dlogits, sums);
+}
