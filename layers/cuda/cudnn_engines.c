@@ -6,6 +6,9 @@
 /* Attribute CUDNN_ATTR_ENGINEHEUR_DEVICEPROP and its like. */
 #define HAS_DEVICEPROP (CUDNN_VERSION >= 90800)
 
+/* Engines that are compiled at run time take a second or more each, and cannot be looked at without a driver. */
+#define MAX_COMPILED 4
+
 /* What an engine may not do: graph.h wants FP32 sums, and the same bits twice. FFT and Winograd lose digits in 16 bits. */
 static bool is_allowed(cudnnBackendDescriptor_t engine, dt_dtype dtype)
 {
@@ -63,18 +66,34 @@ static void name_config(cudnnBackendDescriptor_t config, int64_t engine_index, c
             cudnnBackendDestroyDescriptor(knobs[i]);
 }
 
+static bool is_compiled_at_run_time(cudnnBackendDescriptor_t engine)
+{
+    cudnnBackendBehaviorNote_t notes[CUDNN_BEHAVIOR_NOTE_TYPE_COUNT];
+    int64_t n = 0;
+    if (cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE, CUDNN_BEHAVIOR_NOTE_TYPE_COUNT, &n, notes) !=
+        CUDNN_STATUS_SUCCESS)
+        return false;
+    for (int64_t i = 0; i < n; i++)
+        if (notes[i] == CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION)
+            return true;
+    return false;
+}
+
 /* The name of an allowed configuration; "" for one that is not. */
-static void look_at_config(cudnnBackendDescriptor_t config, dt_dtype dtype, char name[DT_PLAN_ENGINE_BYTES])
+static void look_at_config(cudnnBackendDescriptor_t config, dt_dtype dtype, char name[DT_PLAN_ENGINE_BYTES], bool *is_compiled)
 {
     cudnnBackendDescriptor_t engine = NULL;
     int64_t n = 0, index = -1;
     name[0] = '\0';
+    *is_compiled = false;
     if (cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) != CUDNN_STATUS_SUCCESS)
         return;
     if (cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n, &engine) == CUDNN_STATUS_SUCCESS &&
         cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n, &index) == CUDNN_STATUS_SUCCESS &&
-        is_allowed(engine, dtype))
+        is_allowed(engine, dtype)) {
         name_config(config, index, name);
+        *is_compiled = is_compiled_at_run_time(engine);
+    }
     cudnnBackendDestroyDescriptor(engine);
 }
 
@@ -87,7 +106,7 @@ static void keep(dt_cudnn_engines *engines, dt_dtype dtype, cudnnBackendDescript
         char *name = engines->n < DT_CUDNN_MAX_ENGINES ? engines->names[engines->n] : NULL;
         bool is_new = name != NULL;
         if (name)
-            look_at_config(found[i], dtype, name);
+            look_at_config(found[i], dtype, name, &engines->is_compiled[engines->n]);
         for (int k = 0; k < engines->n && is_new; k++)
             is_new = strcmp(engines->names[k], name) != 0;
         if (is_new && name[0])
@@ -145,12 +164,35 @@ static dt_status ask_mode(const dt_graph *graph, const dt_cudnn_graph *cudnn_gra
     return status;
 }
 
+/* Of the configurations that are compiled at run time none stay where there are others, and else the first few. */
+static void drop_compiled(dt_cudnn_engines *engines)
+{
+    int n_compiled = 0, n_kept = 0;
+    for (int i = 0; i < engines->n; i++)
+        n_compiled += engines->is_compiled[i];
+    int allowed = n_compiled < engines->n ? 0 : MAX_COMPILED;
+    for (int i = 0; i < engines->n; i++) {
+        if (engines->is_compiled[i] && allowed-- <= 0) {
+            cudnnBackendDestroyDescriptor(engines->configs[i]);
+            continue;
+        }
+        engines->configs[n_kept] = engines->configs[i];
+        engines->is_compiled[n_kept] = engines->is_compiled[i];
+        memmove(engines->names[n_kept++], engines->names[i], DT_PLAN_ENGINE_BYTES);
+    }
+    for (int i = n_kept; i < engines->n; i++)
+        engines->configs[i] = NULL;
+    engines->n = n_kept;
+}
+
 dt_status dt_cudnn_engines_find(const dt_graph *graph, const dt_cudnn_graph *cudnn_graph, const dt_cudnn_target *target, dt_cudnn_engines *engines,
                                 dt_error *err)
 {
     /* A: by cuDNN's model of each engine's time, best first. FALLBACK: what else works; often all that is left for FP32 without tensor cores. */
     DT_TRY(ask_mode(graph, cudnn_graph, target, CUDNN_HEUR_MODE_A, engines, err));
-    return ask_mode(graph, cudnn_graph, target, CUDNN_HEUR_MODE_FALLBACK, engines, err);
+    DT_TRY(ask_mode(graph, cudnn_graph, target, CUDNN_HEUR_MODE_FALLBACK, engines, err));
+    drop_compiled(engines);
+    return DT_OK;
 }
 
 void dt_cudnn_engines_destroy(dt_cudnn_engines *engines)

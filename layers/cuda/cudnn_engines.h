@@ -17,11 +17,11 @@ typedef struct dt_cudnn_engines {
     int n;
     cudnnBackendDescriptor_t configs[DT_CUDNN_MAX_ENGINES];
     cudnnBackendDescriptor_t plans[DT_CUDNN_MAX_ENGINES];     /* NULL until made */
+    bool is_compiled[DT_CUDNN_MAX_ENGINES];                  /* at run time */
     char names[DT_CUDNN_MAX_ENGINES][DT_PLAN_ENGINE_BYTES]; /* "22:2=1,13=4": engine, then knobs and their values */
 } dt_cudnn_engines;
 
-/* The configurations that cudnn_runner.h allows, in cuDNN's order, each once. `engines` is zeroed before. Finding none is no error: DT_ERR_UNSUPPORTED and others come
- * from what cuDNN says otherwise. */
+/* The configurations that cudnn_runner.h allows, in cuDNN's order, each once. `engines` is zeroed before. Finding none is no error. */
 dt_status dt_cudnn_engines_find(const dt_graph *graph, const dt_cudnn_graph *cudnn_graph, const dt_cudnn_target *target, dt_cudnn_engines *engines,
                                 dt_error *err);
 void dt_cudnn_engines_destroy(dt_cudnn_engines *engines); /* a zeroed one is fine */

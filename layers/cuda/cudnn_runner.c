@@ -17,6 +17,7 @@ typedef struct cudnn_runner {
     dt_plan_cache *cache; /* NULL without a GPU */
     bool has_said;        /* that plans are being measured */
     void *compiler;       /* CUDA's run-time compiler, held */
+    void *stream;         /* that the handle has now */
     char description[192];
 } cudnn_runner;
 
@@ -56,17 +57,27 @@ static dt_status fill_pack(const dt_graph *graph, cudnnBackendDescriptor_t pack,
     return status == CUDNN_STATUS_SUCCESS ? DT_OK : dt_cudnn_fail(err, status, graph->name, "the tensors");
 }
 
-static dt_status execute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, const dt_graph *graph, const dt_graph_binding *tensors, int n_tensors,
+static dt_status set_stream(cudnn_runner *r, const dt_graph *graph, void *stream, dt_error *err)
+{
+    if (r->stream == stream)
+        return DT_OK;
+    cudnnStatus_t status = cudnnSetStream(r->target.handle, stream);
+    if (status != CUDNN_STATUS_SUCCESS)
+        return dt_cudnn_fail(err, status, graph->name, "taking a stream");
+    r->stream = stream;
+    return DT_OK;
+}
+
+static dt_status execute(cudnn_runner *r, cudnnBackendDescriptor_t plan, const dt_graph *graph, const dt_graph_binding *tensors, int n_tensors,
                          void *workspace, void *stream, dt_error *err)
 {
     cudnnBackendDescriptor_t pack = NULL;
     DT_TRY(check_bindings(graph, tensors, n_tensors, err));
+    DT_TRY(set_stream(r, graph, stream, err));
     DT_TRY(dt_cudnn_make(graph->name, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack, err));
     dt_status status = fill_pack(graph, pack, tensors, n_tensors, workspace, err);
     if (status == DT_OK) {
-        cudnnStatus_t e = cudnnSetStream(handle, stream);
-        if (e == CUDNN_STATUS_SUCCESS)
-            e = cudnnBackendExecute(handle, plan, pack);
+        cudnnStatus_t e = cudnnBackendExecute(r->target.handle, plan, pack);
         if (e != CUDNN_STATUS_SUCCESS)
             status = dt_cudnn_fail(err, e, graph->name, "executing");
     }
@@ -77,10 +88,10 @@ static dt_status execute(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, co
 static dt_status plan_execute(dt_graph_runner *base, dt_graph_plan *plan, const dt_graph_binding *tensors, int n_tensors, void *workspace, void *stream,
                               dt_error *err)
 {
-    const cudnn_runner *r = (const cudnn_runner *)base;
+    cudnn_runner *r = (cudnn_runner *)base;
     if (!r->device)
         return dt_fail(err, DT_ERR_UNSUPPORTED, "graph %s: %s is a description, not a GPU", plan->graph.name, r->description);
-    return execute(r->target.handle, plan->plan, &plan->graph, tensors, n_tensors, workspace, stream, err);
+    return execute(r, plan->plan, &plan->graph, tensors, n_tensors, workspace, stream, err);
 }
 
 /* -- candidates, as plan_cache.h sees them ---------------------------------------------------------------------------- */
@@ -108,8 +119,7 @@ static dt_status execute_measured(void *context, const dt_graph_binding *tensors
 {
     const search *s = context;
     dt_device *device = s->runner->device;
-    return execute(s->runner->target.handle, s->engines.plans[s->measured], s->graph, tensors, n_tensors, workspace, device->ops->native_stream(device, NULL),
-                   err);
+    return execute(s->runner, s->engines.plans[s->measured], s->graph, tensors, n_tensors, workspace, device->ops->native_stream(device, NULL), err);
 }
 
 static dt_status measure(void *context, int i, int n_runs, double *ms, dt_error *err)

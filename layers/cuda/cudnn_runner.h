@@ -6,6 +6,8 @@
  *
  * Engines are taken that compute in FP32 as graph.h says, and give the same bits twice: not those that cuDNN notes as nondeterministic, as
  * reducing in less than FP32, as rounding inputs down, as FFT or Winograd; for FP32 none with tensor cores (they would round to TF32).
+ * Engines that are compiled at run time are taken only where there are no others (fused graphs of BF16): each takes a second to look at, and so what
+ * `dtrain info --plans` says without a GPU is what happens on one.
  */
 #ifndef DT_LAYERS_CUDA_CUDNN_RUNNER_H
 #define DT_LAYERS_CUDA_CUDNN_RUNNER_H
