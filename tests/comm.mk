@@ -6,7 +6,10 @@ TESTS_TSAN += tests/comm/fake_comm_test
 
 # comm/nccl on a device and an NCCL that are threads and sockets.
 fakes_SOURCES += tests/fakes/fake_gpu.c tests/fakes/fake_gpu.h tests/fakes/fake_nccl.c tests/fakes/fake_nccl.h
-TEST_HELPERS += tests/comm/nccl_cases tests/comm/nccl_failures
+TEST_HELPERS += tests/comm/nccl_failures
+# By itself one rank, also under the sanitizers; nccl_test.sh starts it with more.
+COMM_TESTS += tests/comm/nccl_cases
+TESTS_TSAN += tests/comm/nccl_cases
 PROGRAM_TESTS += tests/comm/nccl_test.sh
 
 # Its kernels on the CPU (tests/layers.mk).

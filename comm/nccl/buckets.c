@@ -59,31 +59,38 @@ static int64_t number_of(int64_t count, int64_t bucket)
     return count * DT_NCCL_BUCKETS + bucket;
 }
 
-dt_place dt_nccl_read_marks(const dt_comm_nccl *c)
+void dt_nccl_read_marks(const dt_comm_nccl *c, int64_t *begun, int64_t *done)
 {
-    int64_t begun = 0, done = 0;
-    for (int i = 0; i < c->n_buckets; i++) {
-        const uint32_t n_begun = c->seen[i].begun, n_done = c->seen[i].done;
-        if (n_begun > 0 && number_of(n_begun, i) > begun)
-            begun = number_of(n_begun, i);
-        if (n_done > 0 && number_of(n_done, i) > done)
-            done = number_of(n_done, i);
+    *begun = *done = 0;
+    for (int i = 0; i < DT_NCCL_BUCKETS; i++) {
+        const uint32_t n_begun = __atomic_load_n(&c->seen[i].begun, __ATOMIC_RELAXED), n_done = __atomic_load_n(&c->seen[i].done, __ATOMIC_RELAXED);
+        if (n_begun > 0 && number_of(n_begun, i) > *begun)
+            *begun = number_of(n_begun, i);
+        if (n_done > 0 && number_of(n_done, i) > *done)
+            *done = number_of(n_done, i);
     }
-    if (begun == 0)
-        return (dt_place){.kind = c->start_number > 0 ? DT_PLACE_START : DT_PLACE_WORK, .number = c->start_number};
-    const int64_t bucket = begun % DT_NCCL_BUCKETS;
-    return (dt_place){.kind = begun > done ? DT_PLACE_BUCKET : DT_PLACE_WORK,
-                      .number = begun,
+}
+
+dt_place dt_nccl_place_of(const dt_comm_nccl *c, int64_t number)
+{
+    const int64_t bucket = number % DT_NCCL_BUCKETS;
+    return (dt_place){.kind = DT_PLACE_BUCKET,
+                      .number = number,
                       .bytes = c->bucket_bytes[bucket],
-                      .step = c->first_step + begun / DT_NCCL_BUCKETS - 1,
+                      .step = c->first_step + number / DT_NCCL_BUCKETS - 1,
                       .bucket = bucket};
 }
 
 dt_place dt_nccl_device_place(dt_comm_nccl *c)
 {
-    const dt_place place = dt_nccl_read_marks(c);
-    if (place.number > 0)
-        dt_watch_begun(c->watch, DT_SEQUENCE_DEVICE, place.number);
+    int64_t begun = 0, done = 0;
+    dt_nccl_read_marks(c, &begun, &done);
+    if (begun == 0)
+        return (dt_place){.kind = c->start_number > 0 ? DT_PLACE_START : DT_PLACE_WORK, .number = c->start_number};
+    dt_watch_begun(c->watch, DT_SEQUENCE_DEVICE, begun);
+    dt_place place = dt_nccl_place_of(c, begun);
+    if (begun == done)
+        place.kind = DT_PLACE_WORK;
     return place;
 }
 
@@ -126,8 +133,6 @@ static dt_status take_request(dt_comm_nccl *c, int64_t bytes, dt_comm_request **
     if (i == DT_NCCL_BUCKETS || c->n_started == DT_NCCL_BUCKETS)
         return dt_fail(err, DT_ERR_INTERNAL, "gradients: more than %d sums are under way", DT_NCCL_BUCKETS);
     c->bucket_bytes[c->n_started] = bytes;
-    if (c->n_buckets < c->n_started + 1)
-        c->n_buckets = c->n_started + 1;
     if (c->first_step == 0)
         c->first_step = c->head.step > 0 ? c->head.step : 1;
     *request = &c->requests[i];

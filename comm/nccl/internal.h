@@ -30,8 +30,8 @@ typedef struct dt_nccl_watchdog {
     bool runs, ends;
     atomic_bool is_looked_at;  /* the main thread waits with a deadline of its own */
     atomic_llong looked_ms;    /* when it last did */
-    atomic_bool has_barked;    /* NCCL was aborted, for this: */
-    dt_place stalled;
+    atomic_bool has_barked;    /* NCCL was aborted, for this sum: */
+    atomic_llong stalled;
 } dt_nccl_watchdog;
 
 typedef struct dt_comm_nccl {
@@ -54,7 +54,6 @@ typedef struct dt_comm_nccl {
 
     dt_comm_request requests[DT_NCCL_BUCKETS];
     int n_open, n_started; /* requests; buckets of this step so far */
-    int n_buckets;         /* of the longest step so far */
     int64_t bucket_bytes[DT_NCCL_BUCKETS];
     int64_t start_number; /* of DT_PLACE_START; 0: started */
     int64_t first_step; /* in which the first bucket was started; 0: none was */
@@ -70,9 +69,11 @@ dt_status dt_nccl_buckets_create(dt_comm_nccl *c, dt_error *err);
 void dt_nccl_buckets_destroy(dt_comm_nccl *c);
 dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err);
 dt_status dt_nccl_wait(dt_comm *comm, dt_comm_request *request, dt_error *err);
-/* Where the device is, by its marks. */
-dt_place dt_nccl_read_marks(const dt_comm_nccl *c);
-/* The same; the watch is told. */
+/* Numbers of the last sums that the device has begun and ended; any thread. */
+void dt_nccl_read_marks(const dt_comm_nccl *c, int64_t *begun, int64_t *done);
+/* A sum by its number. */
+dt_place dt_nccl_place_of(const dt_comm_nccl *c, int64_t number);
+/* Where the device is, by its marks; the watch is told. */
 dt_place dt_nccl_device_place(dt_comm_nccl *c);
 
 /* -- wait.c -- */

@@ -84,7 +84,7 @@ static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_place *place, c
 /* The watchdog has aborted NCCL, and freed this thread by that. */
 static dt_status barked(dt_comm_nccl *c, dt_error *err)
 {
-    const dt_place place = c->watchdog.stalled;
+    const dt_place place = dt_nccl_place_of(c, atomic_load(&c->watchdog.stalled)); /* the device has gone on since */
     char here[160], who[600];
     dt_error own = {0};
     dt_place_describe(&place, here, sizeof here);

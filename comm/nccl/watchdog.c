@@ -51,18 +51,19 @@ static void *watch(void *context)
     dt_comm_nccl *c = context;
     dt_nccl_watchdog *w = &c->watchdog;
     const double limit = limit_s(c);
-    dt_place last = {0};
+    int64_t last = 0;
     double moved_s = dt_clock_s();
     while (sleep_until_next_look(w, limit / LOOKS)) {
         const double now_s = dt_clock_s();
-        const dt_place place = dt_nccl_read_marks(c);
-        if (place.number != last.number || place.kind != last.kind || place.kind != DT_PLACE_BUCKET) {
-            last = place;
+        int64_t begun = 0, done = 0;
+        dt_nccl_read_marks(c, &begun, &done);
+        if (begun != last || begun == done) {
+            last = begun;
             moved_s = now_s;
         }
         if (now_s - moved_s < limit || atomic_load(&w->is_looked_at) || to_ms(now_s) - atomic_load(&w->looked_ms) < to_ms(limit))
             continue;
-        w->stalled = place;
+        atomic_store(&w->stalled, begun);
         atomic_store(&w->has_barked, true);
         dt_nccl_abort(c);
         break;

@@ -295,7 +295,7 @@ static void a_captured_step_gives_the_same_bits_and_marks(void)
     DT_REQUIRE_MSG(device->ops->capture_end(device, &graph, &err) == DT_OK, "%s", err.message);
     const int64_t n_allocs = fake_gpu_n_allocs(), n_blocks = dt_alloc_live_blocks();
     for (c->step = 101; c->step < 120; c->step++) {
-        memset(v, 0, N * sizeof *v);
+        DT_CHECK_INT(device->ops->zero(device, v, N * (int64_t)sizeof *v, NULL, &err), DT_OK);
         DT_CHECK_INT(device->ops->graph_launch(device, graph, &err), DT_OK);
         if (c->step % 3)
             continue;

@@ -356,7 +356,7 @@ typedef struct wire_arguments {
 static void set_mark(dt_nccl_mark mark)
 {
     if (mark.count)
-        *mark.seen = ++*mark.count;
+        __atomic_store_n(mark.seen, ++*mark.count, __ATOMIC_RELAXED);
 }
 
 static void mark_work(void *arguments)
