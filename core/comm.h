@@ -56,4 +56,11 @@ struct dt_comm {
     char detail[128]; /* for the start table: "Open MPI 4.1.4, thread level funneled" */
 };
 
+/* Has the device been left in the middle of a collective, by what `status` says? Then nobody knows when it lets go of its memory, and freeing that
+ * may wait for ever: leave everything as it is, say why, and abort. */
+static inline bool dt_comm_device_is_lost(const dt_comm *comm, dt_status status)
+{
+    return comm->ops->device_wait && comm->size > 1 && (status == DT_ERR_COMM || status == DT_ERR_TIMEOUT);
+}
+
 #endif

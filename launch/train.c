@@ -264,6 +264,7 @@ dt_status dt_command_train(int argc, char **argv, dt_session *session, bool *loc
         dt_options_locate(&t.options, DT_COMMAND_TRAIN, err);
     if (session->comm->rank == 0)
         dt_run_folder_discard(&t.folder);
-    disassemble(&t);
+    if (!dt_comm_device_is_lost(session->comm, status)) /* else main.c makes all leave at once */
+        disassemble(&t);
     return status;
 }

@@ -663,6 +663,7 @@ dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, 
     if (status == DT_ERR_INTERRUPTED && err)
         *err = own;
     tell_what_was_lost(parts);
-    dt_step_destroy(t.step_runner);
+    if (!dt_comm_device_is_lost(t.comm, status))
+        dt_step_destroy(t.step_runner);
     return status;
 }
