@@ -37,7 +37,7 @@ typedef struct dt_nccl_api {
     int (*destroy)(void *handle);
     int (*abort)(void *handle); /* ends kernels that wait for others; may be called from another thread */
     const char *(*error_string)(int result);
-    const char *(*last_error)(void *handle); /* what NCCL last warned of; "" or NULL: nothing */
+    const char *(*last_error)(void *handle); /* what NCCL last warned of; "" or NULL: nothing. handle may be NULL */
 
     /* -- the GPU ----------------------------------------------------------------------------------------------------------- */
     /* Names the calling thread's current GPU on this host: "0000:0f:00.0". Not 0: failed. */

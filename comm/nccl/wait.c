@@ -71,7 +71,7 @@ static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_place *place, c
 {
     char here[160], who[600];
     dt_error own = {0};
-    const char *last = c->handle ? c->api->last_error(c->handle) : NULL;
+    const char *last = c->api->last_error(c->handle);
     dt_place_describe(place, here, sizeof here);
     dt_status status = ask_around(c, place, who, sizeof who, err);
     if (status != DT_OK)

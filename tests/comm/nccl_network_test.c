@@ -3,7 +3,11 @@
 
 #include "comm/nccl/api.h"
 #include "comm/nccl/network.h"
+#include "comm/nccl/nccl.h"
+#include "comm/self.h"
 #include "core/base/alloc.h"
+#include "tests/fakes/fake_gpu.h"
+#include "tests/fakes/fake_nccl.h"
 #include "tests/testing.h"
 
 #include <stdio.h>
@@ -163,7 +167,32 @@ static void a_users_own_settings_are_left_alone(void)
     unlink("nccl.conf");
 }
 
-/* The last test: NCCL reads the environment once in a process. */
+/* Of comm/nccl/library.c this is what can be seen without a GPU. */
+static void nccl_itself_says_that_there_is_no_gpu(void)
+{
+    char name[64];
+    const dt_nccl_api *nccl = dt_nccl_library();
+    dt_comm *host = NULL, *comm = NULL;
+    dt_error err = {0};
+    if (!nccl)
+        DT_SKIP("NCCL is not built in");
+    if (nccl->gpu_name(name, sizeof name) == 0)
+        DT_SKIP("there is a GPU");
+    dt_device *device = fake_gpu_create();
+    DT_REQUIRE(dt_comm_self_create(&host, &err) == DT_OK);
+    DT_CHECK_INT(dt_comm_nccl_create(host, device, NULL, &comm, &err), DT_ERR_DEVICE);
+    DT_CHECK_CONTAINS(err.message, "GPU");
+    dt_nccl_api with_name = *nccl;
+    with_name.gpu_name = fake_nccl()->gpu_name;
+    DT_CHECK_INT(dt_comm_nccl_create(host, device, &(dt_comm_nccl_options){.api = &with_name}, &comm, &err), DT_ERR_COMM);
+    DT_CHECK_CONTAINS(err.message, "NCCL, in NCCL's start (ncclCommInitRankConfig): ");
+    DT_CHECK_CONTAINS(err.message, "Cuda failure");
+    DT_CHECK(comm == NULL);
+    host->ops->destroy(host);
+    device->ops->destroy(device);
+}
+
+/* Before any other test that calls NCCL, which reads the environment once in a process. */
 static void nccls_own_log_is_caught_and_the_environment_is_as_before(void)
 {
     dt_nccl_log log;
@@ -195,6 +224,7 @@ static const dt_test tests[] = {
     DT_TEST(machines_that_have_efa_and_do_not_use_it_are_warned_of),
     DT_TEST(a_users_own_settings_are_left_alone),
     DT_TEST(nccls_own_log_is_caught_and_the_environment_is_as_before),
+    DT_TEST(nccl_itself_says_that_there_is_no_gpu),
 };
 
 DT_TEST_MAIN("comm/nccl_network", tests)
