@@ -4,6 +4,7 @@
 
 #include "launch/options.h"
 
+#include "launch/ranks.h"
 #include "launch/suggest.h"
 
 #include <argp.h>
@@ -266,8 +267,10 @@ dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv,
     if (p.config_file)
         DT_TRY(dt_options_read_file(p.config_file, usage->bit, options, err));
     DT_TRY(apply_command_line(&p, options, err));
+    dt_launch_env launched;
+    dt_launch_env_read(&launched);
     if (is_train && !options->config.data[0])
-        dt_options_apply_demo(options);
+        dt_options_apply_demo(options, launched.size);
     if (is_train)
         shorten_the_warmup(options);
     if (is_train && !options->config.out[0])

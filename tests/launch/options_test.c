@@ -94,6 +94,25 @@ static void the_demo_has_settings_of_its_own_until_somebody_sets_them(void)
     DT_CHECK_STR(options.config.out, "runs/demo");
 }
 
+static void the_demos_batch_is_shared_by_its_ranks(void)
+{
+    static const int cases[][3] = {{1, 32, 6}, {2, 32, 6}, {3, 21, 6}, {4, 16, 6}, {8, 8, 6}, {16, 8, 6}, {17, 8, 7}, {64, 8, 24}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        dt_options_set_defaults(&options, DT_COMMAND_TRAIN);
+        dt_options_apply_demo(&options, cases[i][0]);
+        DT_CHECK_INT(options.config.batch, cases[i][1]);
+        DT_CHECK_INT(options.config.epochs, cases[i][2]);
+    }
+    DT_REQUIRE(setenv("OMPI_COMM_WORLD_SIZE", "16", 1) == 0 && setenv("OMPI_COMM_WORLD_RANK", "0", 1) == 0);
+    DT_CHECK_INT(PARSE(train, "--epochs", "3"), DT_OK);
+    DT_CHECK_INT(options.config.batch, 8);
+    DT_CHECK_INT(options.config.epochs, 3);
+    DT_CHECK_INT(PARSE(train, "--data", "x"), DT_OK);
+    DT_CHECK_INT(options.config.batch, 32);
+    unsetenv("OMPI_COMM_WORLD_SIZE");
+    unsetenv("OMPI_COMM_WORLD_RANK");
+}
+
 static void the_command_line_beats_the_file_and_the_file_beats_the_default(void)
 {
     const char *path = conf("data = \"x\";\nbatch = 7;\nlr = 1e-3;\nnesterov = true\ncrop_scale = (0.35, 1)\n");
@@ -398,6 +417,7 @@ static const dt_test tests[] = {
     DT_TEST(every_default_is_in_range),
     DT_TEST(defaults_are_those_of_imagenet),
     DT_TEST(the_demo_has_settings_of_its_own_until_somebody_sets_them),
+    DT_TEST(the_demos_batch_is_shared_by_its_ranks),
     DT_TEST(the_command_line_beats_the_file_and_the_file_beats_the_default),
     DT_TEST(dtrain_conf_is_read_only_where_there_are_no_arguments),
     DT_TEST(an_unknown_option_is_refused_with_a_suggestion),

@@ -36,4 +36,9 @@ long_case && {
     }
 }
 
+begin "the demo learns on sixteen ranks too"
+long_case && {
+    TIME_LIMIT_S=900 expect_exit 0 ranks 16 "$DTRAIN" && expect_at_least 0.95 "$(last eval val_top1 runs/demo)" "top-1"
+}
+
 finish
