@@ -231,6 +231,11 @@ expect test -d from-file/checkpoints
 expect_exit 0 "$DTRAIN" --config dtrain.conf --out from-line
 expect grep -q '^out = "from-line";' from-line/config.conf
 expect_output 'image-size .*16 .*file'
+sed -i 's/^batch.*/batch = 1;/; s/from-file/sixteen/' dtrain.conf
+expect_exit 0 ranks 16 "$DTRAIN"
+expect_output '^ +15 │|^ +15 \|'
+expect_output 'global batch 16'
+expect test -f sixteen/checkpoints/step-00000001/manifest.json
 
 begin "without images to evaluate on it trains, and says so"
 small_data
