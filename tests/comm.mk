@@ -6,7 +6,7 @@ TESTS_TSAN += tests/comm/fake_comm_test
 
 # comm/nccl on a device and an NCCL that are threads and sockets.
 fakes_SOURCES += tests/fakes/fake_gpu.c tests/fakes/fake_gpu.h tests/fakes/fake_nccl.c tests/fakes/fake_nccl.h
-TEST_HELPERS += tests/comm/nccl_failures
+TEST_HELPERS += tests/comm/nccl_failures tests/comm/nccl_training
 # By itself one rank, also under the sanitizers; nccl_test.sh starts it with more.
 COMM_TESTS += tests/comm/nccl_cases
 TESTS_TSAN += tests/comm/nccl_cases

@@ -12,6 +12,12 @@ for n in 1 2 3 4; do
     expect_output '^[0-9]+ passed, 0 failed'
 done
 
+for n in 1 2 3; do
+    begin "training_with_${n}_ranks_gives_the_bits_that_the_host_and_mpi_give"
+    expect_exit 0 ranks $n "$TOP_BUILDDIR/tests/comm/nccl_training"
+    expect_output '^3 passed, 0 failed'
+done
+
 # The deadline of nccl_failures is 2 s, and a few more go by before everybody knows; mpirun takes some itself on a busy machine.
 TIME_LIMIT_S=$((30 * ${DTRAIN_TEST_SLOWER:-1}))
 

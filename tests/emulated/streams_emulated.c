@@ -114,7 +114,7 @@ static dt_status capture_item(emulated_device *d, dt_stream *s, const item *what
     if (what->kind == ITEM_RECORD) {
         what->event->captured = true;
         what->event->n_captured = s->n_captured;
-        what->event->n_done = what->sequence; /* nobody outside may wait for it */
+        what->event->n_recorded--; /* outside it is as it was: earlier waits, still in a queue, are for earlier records */
         return DT_OK;
     }
     if (!what->event->captured) {

@@ -12,6 +12,7 @@
 #define DTRAIN_TESTS_FAKE_NCCL_H
 
 #include "comm/nccl/api.h"
+#include "tests/fakes/fake_gpu.h"
 
 const dt_nccl_api *fake_nccl(void);
 
@@ -23,6 +24,10 @@ extern struct fake_nccl_mistakes {
     bool init_fails;    /* with an internal error */
     int version;        /* 0: 22809 */
 } fake_nccl_mistakes;
+
+/* How work gets into a stream: fake_gpu_enqueue; for another device, something of a test's. */
+typedef void fake_nccl_enqueue_function(void *native_stream, fake_gpu_work *work, const void *arguments, size_t bytes);
+extern fake_nccl_enqueue_function *fake_nccl_enqueue;
 
 int fake_nccl_n_aborted(void);
 void fake_nccl_disconnect(void); /* this rank, from all others */

@@ -160,7 +160,7 @@ static void run_rank(dt_comm *comm, void *context)
     if (j->lagging) {
         const dt_emulated_options lazy = {.lazy = true, .capture = true};
         DT_REQUIRE(dt_device_emulated_create(&lazy, &device, &err) == DT_OK && lagging_kernels_create(device, j->config.precision, &kernels, &err) == DT_OK);
-        DT_REQUIRE(lagging_comm_create(comm, device, &on_device, &err) == DT_OK);
+        DT_REQUIRE_MSG((j->attach ? j->attach : lagging_comm_create)(comm, device, &on_device, &err) == DT_OK, "%s", err.message);
         comm = on_device;
     } else {
         DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK && dt_kernels_ref_create(device, j->config.precision, &kernels, &err) == DT_OK);
@@ -213,6 +213,12 @@ static void run_rank(dt_comm *comm, void *context)
     }
     kernels->ops->destroy(kernels);
     device->ops->destroy(device);
+}
+
+void run_as_rank(job *j, dt_comm *comm)
+{
+    DT_REQUIRE(j->size == comm->size && comm->size <= MAX_RANKS);
+    run_rank(comm, j);
 }
 
 void run(job *j)

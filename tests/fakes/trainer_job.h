@@ -28,6 +28,8 @@ typedef struct job {
     int64_t fail_next_at; /* rank 0's training source fails there */
     int *times_seen;      /* [n_val] */
     bool lagging;         /* on a device that works later, instead of the host; config.precision is the backend's */
+    /* How ranks get a communicator for such a device; lagging_comm_create unless set. Takes nothing if it fails. */
+    dt_status (*attach)(dt_comm *comm, dt_device *device, dt_comm **on_device, dt_error *err);
 
     dt_status status[MAX_RANKS];
     bool local[MAX_RANKS];
@@ -47,6 +49,7 @@ typedef struct job {
 job new_job(int size);
 void free_job(job *j);
 void run(job *j);
+void run_as_rank(job *j, dt_comm *comm); /* this process is one of comm's ranks, and j its own */
 void check_all(const job *j, dt_status expected);
 
 #endif
