@@ -126,10 +126,7 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
     ADD("dtrain", "%s", PACKAGE_VERSION);
     ADD("compiler", "%s, CFLAGS %s, sanitizer %s", DT_BUILD_CC, DT_BUILD_CFLAGS, DT_BUILD_SANITIZER);
     ADD("backends", "%s", dt_backend_list());
-    char names[64] = "";
-    for (const char *const *name = dt_comm_names() + 1; *name; name++)
-        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", names[0] ? ", " : "", *name);
-    ADD("communication", "%s", names);
+    ADD("communication", "%s", dt_comm_list());
     DT_TRY(dt_table_add_rule(table, err));
     ADD("MPI", "%s (built with %s)", mpi, DT_MPI_VERSION);
     ADD("HDF5", "%s (built with %s)", hdf5, DT_HDF5_VERSION);

@@ -70,6 +70,11 @@ const char *const *dt_comm_names(void)
     return names;
 }
 
+const char *dt_comm_list(void)
+{
+    return dt_nccl_library() ? "nccl, mpi, self" : "mpi, self";
+}
+
 dt_status dt_ranks_create(const char *name, double timeout_s, dt_comm **comm, dt_error *err)
 {
     dt_launch_env env;

@@ -13,8 +13,10 @@ typedef struct dt_launch_env {
 
 void dt_launch_env_read(dt_launch_env *env);
 
-/* "auto", then the transports, ended by NULL. */
+/* "auto", then the transports, ended by NULL; also those that this build has not got: asking for one tells so. */
 const char *const *dt_comm_names(void);
+/* Those that this build has, "nccl, mpi, self". Static storage. */
+const char *dt_comm_list(void);
 
 /* Collective where several processes were started. "auto": MPI if a launcher is seen, else self; "nccl" the same, until the device is
  * attached. timeout_s: of waits for other ranks; 0 is the transport's own. DT_ERR_USAGE: no such name, or "self" although several were
