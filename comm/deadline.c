@@ -272,7 +272,7 @@ static dt_status timed_out(const dt_watch *w, const dt_waiting *a, dt_error *err
     if (n == 0)
         return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s nothing arrives, although all ranks have come: look at the network between hosts",
                        w->deadline_s, here);
-    return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s %s: it hangs, or its host or network is down", w->deadline_s, here, who);
+    return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s %s: it hangs, or waits for its data, or its host or network is down", w->deadline_s, here, who);
 }
 
 /* Nothing moves for so long, and whoever has not come has not said either that it is busy. Who came shortly before the deadline has told by

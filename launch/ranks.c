@@ -5,6 +5,7 @@
 #include "comm/mpi.h"
 #include "comm/nccl/nccl.h"
 #include "comm/self.h"
+#include "core/training/agreement.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +97,7 @@ dt_status dt_ranks_attach_device(const char *name, double timeout_s, dt_device *
     dt_device_info info = {0};
     dt_comm *host = *comm;
     device->ops->info(device, &info);
+    DT_TRY(dt_check_same(host, &(dt_same){"what ranks compute on", info.is_host ? "the host" : "a GPU"}, 1, err)); /* --backend auto may find other things */
     const bool wanted = strcmp(name, "nccl") == 0, is_auto = strcmp(name, "auto") == 0;
     if (wanted && info.is_host)
         return dt_fail(err, DT_ERR_USAGE, "--comm nccl: NCCL sums between GPUs, and the backend computes on the host; use --comm mpi, or --backend cuda");

@@ -26,7 +26,7 @@ dt_status dt_ranks_create(const char *name, double timeout_s, dt_comm **comm, dt
 /* When this rank's device is there, which is the GPU with the number (*comm)->local_rank where it is one: has gradients summed by NCCL, if
  * the device is a GPU and there are several ranks, or `name` is "nccl". *comm is then another one, which owns the one before, and
  * is to be destroyed before the device. Collective. On failure *comm is as it was; after DT_ERR_TIMEOUT and DT_ERR_COMM it is good for abort
- * only. DT_ERR_USAGE: the device does not go with the name, or ranks share a GPU; else as dt_comm_nccl_create. */
+ * only. DT_ERR_USAGE: the device does not go with the name, only some ranks have a GPU, or ranks share one; else as dt_comm_nccl_create. */
 dt_status dt_ranks_attach_device(const char *name, double timeout_s, dt_device *device, dt_comm **comm, dt_error *err);
 
 /* "NCCL 2.28.9, EFA if there were other hosts": for one rank by itself, to inform. Errors as above. */
