@@ -274,7 +274,7 @@ static dt_status tell_network(dt_comm_nccl *c, const char *log, const char *prod
     const size_t size = (size_t)c->head.size;
     char version[32], way[80], type[64], advice[700];
     dt_nccl_network own, *all = dt_calloc(size, sizeof *all);
-    dt_nccl_network_parse(log, &own);
+    dt_nccl_network_parse(log, NULL, &own);
     DT_TRY(dt_agree(c->host, all ? DT_OK : dt_fail_memory(err, size * sizeof *all, "the ranks' networks"), err));
     dt_status status = c->host->ops->all_gather(c->host, &own, sizeof own, all, err);
     int64_t most_local = c->head.local_size;

@@ -142,10 +142,26 @@ static dt_nccl_net kind_of(const dt_nccl_network *n)
     return strncmp(n->name, "IB", 2) == 0 ? DT_NET_INFINIBAND : DT_NET_OTHER;
 }
 
-void dt_nccl_network_parse(const char *text, dt_nccl_network *network)
+/* libnccl-net.so, libnccl-net-ofi.so, libnccl-net-aws-ofi.so. False too if the file cannot be read. */
+static bool certainly_no_plugin(const char *maps)
+{
+    char line[1024];
+    bool found = false, any = false;
+    FILE *f = fopen(maps ? maps : "/proc/self/maps", "re");
+    while (f && !found && fgets(line, sizeof line, f)) {
+        any = true;
+        found = strstr(line, "nccl-net") != NULL;
+    }
+    if (f)
+        fclose(f);
+    return any && !found;
+}
+
+void dt_nccl_network_parse(const char *text, const char *maps, dt_nccl_network *network)
 {
     char line[512];
     memset(network, 0, sizeof *network); /* all of it is sent */
+    network->no_plugin = !text && certainly_no_plugin(maps);
     while (text && *text) {
         size_t n = strcspn(text, "\n");
         snprintf(line, sizeof line, "%.*s", (int)(n < sizeof line ? n : sizeof line - 1), text);
@@ -162,6 +178,7 @@ void dt_nccl_network_join(dt_nccl_network *all, const dt_nccl_network *one)
         memcpy(all->name, one->name, sizeof all->name);
         memcpy(all->device, one->device, sizeof all->device);
     }
+    all->no_plugin = all->no_plugin || one->no_plugin;
     all->gdr = all->gdr || one->gdr;
     all->nvlink = all->nvlink || one->nvlink;
     all->nvls = all->nvls || one->nvls;
@@ -174,7 +191,7 @@ static void describe_network(const dt_nccl_network *n, char *out, size_t out_byt
     const char *gdr = n->gdr ? " with GPUDirect" : "";
     const char *open = n->device[0] ? " (" : "", *close = n->device[0] ? ")" : "";
     switch (n->net) {
-    case DT_NET_UNKNOWN: snprintf(out, out_bytes, "a network that NCCL_DEBUG=INFO shows"); break;
+    case DT_NET_UNKNOWN: snprintf(out, out_bytes, "a network%s that NCCL_DEBUG=INFO shows", n->no_plugin ? " of its own" : ""); break;
     case DT_NET_EFA: snprintf(out, out_bytes, "EFA%s", gdr); break;
     case DT_NET_INFINIBAND: snprintf(out, out_bytes, "InfiniBand%s%s%s%s", open, n->device, close, gdr); break;
     case DT_NET_SOCKETS: snprintf(out, out_bytes, "sockets%s%s%s", open, n->device, close); break;
@@ -222,7 +239,7 @@ bool dt_nccl_network_advice(const dt_nccl_network *n, const char *machine_type, 
     int i = 0;
     while (with_efa[i] && strncmp(machine_type, with_efa[i], strlen(with_efa[i])) != 0)
         i++;
-    if (!with_efa[i] || (n->net != DT_NET_SOCKETS && n->net != DT_NET_LIBFABRIC))
+    if (!with_efa[i] || (n->net != DT_NET_SOCKETS && n->net != DT_NET_LIBFABRIC && !n->no_plugin))
         return false;
     describe_network(n, network, sizeof network);
     snprintf(out, out_bytes,

@@ -3,10 +3,10 @@
  *   dt_nccl_log_begin(&log);           before the first call of NCCL in this process
  *   ... a communicator is made and used once ...
  *   text = dt_nccl_log_end(&log);      NULL: there is none to be had
- *   dt_nccl_network_parse(text, &network);
+ *   dt_nccl_network_parse(text, NULL, &network);
  *
  * NCCL has no call that tells its network, and falls back from EFA to sockets without a word. Its log tells (NCCL_DEBUG=INFO). A
- * user's own settings are left alone: then the log is the user's, and we know nothing.
+ * user's own settings are left alone: then the log is the user's, and we know little.
  */
 #ifndef DT_COMM_NCCL_NETWORK_H
 #define DT_COMM_NCCL_NETWORK_H
@@ -28,6 +28,7 @@ typedef struct dt_nccl_network {
     dt_nccl_net net;   /* between hosts; what NCCL would take, if there is one host only */
     char name[48];     /* what NCCL calls it: "AWS Libfabric", "Socket", "IB" */
     char device[48];   /* the interface or provider: "eth0", "efa", "mlx5_0"; "" if not known */
+    bool no_plugin;    /* it is certainly one of NCCL's own: sockets or InfiniBand */
     bool gdr;          /* the network reads and writes GPU memory */
     bool nvlink, nvls; /* within a host */
     bool p2p, shm;
@@ -42,8 +43,9 @@ void dt_nccl_log_begin(dt_nccl_log *log);
 /* The log so far, to be freed with dt_free. NCCL goes on writing there. */
 char *dt_nccl_log_end(dt_nccl_log *log);
 
-/* text may be NULL. */
-void dt_nccl_network_parse(const char *text, dt_nccl_network *network);
+/* text may be NULL: then all that can be told is whether a plugin for other networks is loaded, from the libraries of this process (maps: a file like
+ * /proc/self/maps, which NULL stands for). */
+void dt_nccl_network_parse(const char *text, const char *maps, dt_nccl_network *network);
 /* What all of them take together: the worst network, and every way within hosts. */
 void dt_nccl_network_join(dt_nccl_network *all, const dt_nccl_network *one);
 /* "EFA with GPUDirect between hosts, NVLink within" */

@@ -42,7 +42,7 @@ static void check(const char *log, dt_nccl_net net, const char *name, const char
 {
     dt_nccl_network n;
     char out[128];
-    dt_nccl_network_parse(log, &n);
+    dt_nccl_network_parse(log, "no/such/maps", &n);
     DT_CHECK_INT(n.net, net);
     DT_CHECK_STR(n.name, name);
     dt_nccl_network_describe(&n, true, true, out, sizeof out);
@@ -64,7 +64,7 @@ static void what_is_told_depends_on_where_ranks_are(void)
 {
     dt_nccl_network n;
     char out[128];
-    dt_nccl_network_parse(efa, &n);
+    dt_nccl_network_parse(efa, "no/such/maps", &n);
     dt_nccl_network_describe(&n, true, false, out, sizeof out);
     DT_CHECK_STR(out, "EFA with GPUDirect between hosts");
     dt_nccl_network_describe(&n, false, true, out, sizeof out);
@@ -79,11 +79,11 @@ static void long_and_broken_lines_do_no_harm(void)
     dt_nccl_network n;
     memset(text, 'x', sizeof text - 1);
     memcpy(text, "Using network ", 14);
-    dt_nccl_network_parse(text, &n);
+    dt_nccl_network_parse(text, "no/such/maps", &n);
     DT_CHECK_INT(strlen(n.name), sizeof n.name - 1);
     for (size_t cut = 0; cut < sizeof infiniband; cut++) {
         snprintf(text, sizeof text, "%.*s", (int)cut, infiniband);
-        dt_nccl_network_parse(text, &n);
+        dt_nccl_network_parse(text, "no/such/maps", &n);
     }
     DT_CHECK_INT(n.net, DT_NET_INFINIBAND);
 }
@@ -92,23 +92,28 @@ static void of_several_ranks_the_worst_is_told(void)
 {
     dt_nccl_network all, one;
     char out[128];
-    dt_nccl_network_parse(efa, &all);
-    dt_nccl_network_parse(sockets, &one);
+    dt_nccl_network_parse(efa, "no/such/maps", &all);
+    dt_nccl_network_parse(sockets, "no/such/maps", &one);
     dt_nccl_network_join(&all, &one);
     DT_CHECK_INT(all.net, DT_NET_SOCKETS);
     dt_nccl_network_describe(&all, true, false, out, sizeof out);
     DT_CHECK_STR(out, "sockets (ens5) between hosts");
-    dt_nccl_network_parse(NULL, &one);
+    dt_nccl_network_parse(NULL, "no/such/maps", &one);
     dt_nccl_network_join(&all, &one);
     DT_CHECK_INT(all.net, DT_NET_SOCKETS);
 }
 
-static const char *type_of(const char *content, char *out, size_t out_bytes)
+static void dump(const char *path, const char *content)
 {
-    FILE *f = fopen("product_name", "w");
+    FILE *f = fopen(path, "w");
     DT_REQUIRE(f != NULL);
     fputs(content, f);
     fclose(f);
+}
+
+static const char *type_of(const char *content, char *out, size_t out_bytes)
+{
+    dump("product_name", content);
     dt_nccl_machine_type("product_name", out, out_bytes);
     unlink("product_name");
     return out;
@@ -119,7 +124,7 @@ static void machines_that_have_efa_and_do_not_use_it_are_warned_of(void)
     dt_nccl_network n;
     char type[64], out[700];
     DT_CHECK_STR(type_of("p4d.24xlarge\n", type, sizeof type), "p4d.24xlarge");
-    dt_nccl_network_parse(sockets, &n);
+    dt_nccl_network_parse(sockets, "no/such/maps", &n);
     DT_CHECK(dt_nccl_network_advice(&n, type, out, sizeof out));
     DT_CHECK_CONTAINS(out, "EFA is not used: this is a p4d.24xlarge, and NCCL took sockets (ens5) between hosts");
     DT_CHECK_CONTAINS(out, "libnccl-net.so");
@@ -129,16 +134,36 @@ static void machines_that_have_efa_and_do_not_use_it_are_warned_of(void)
     DT_CHECK(dt_nccl_network_advice(&n, "p4de.24xlarge", out, sizeof out));
     DT_CHECK(!dt_nccl_network_advice(&n, type_of("g5.xlarge", type, sizeof type), out, sizeof out));
     DT_CHECK(!dt_nccl_network_advice(&n, type_of("", type, sizeof type), out, sizeof out));
-    dt_nccl_network_parse(tcp_by_ofi, &n);
+    dt_nccl_network_parse(tcp_by_ofi, "no/such/maps", &n);
     DT_CHECK(dt_nccl_network_advice(&n, "p5en.48xlarge", out, sizeof out));
     DT_CHECK_CONTAINS(out, "libfabric without EFA (tcp;ofi_rxm)");
-    dt_nccl_network_parse(efa, &n);
+    dt_nccl_network_parse(efa, "no/such/maps", &n);
     DT_CHECK(!dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
-    dt_nccl_network_parse(NULL, &n); /* the log is the user's: he sees it himself */
+    dt_nccl_network_parse(NULL, "no/such/maps", &n); /* the log is the user's, who sees it himself */
     DT_CHECK(!dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
     dt_nccl_machine_type("no/such/file", type, sizeof type);
     DT_CHECK_STR(type, "");
     dt_nccl_machine_type(NULL, type, sizeof type); /* whatever this machine is */
+}
+
+static void without_a_log_a_missing_plugin_is_seen(void)
+{
+    dt_nccl_network n;
+    char out[700];
+    dump("maps", "7f00-7f01 r-xp 00000000 08:01 12 /opt/amazon/efa/lib/libfabric.so.1\n7f01-7f02 r-xp 00000000 08:01 13 /usr/lib/libnccl.so.2\n");
+    dt_nccl_network_parse(NULL, "maps", &n);
+    DT_CHECK_INT(n.net, DT_NET_UNKNOWN);
+    DT_CHECK(dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
+    DT_CHECK_CONTAINS(out, "NCCL took a network of its own that NCCL_DEBUG=INFO shows between hosts");
+    DT_CHECK(!dt_nccl_network_advice(&n, "g5.xlarge", out, sizeof out));
+    dump("maps", "7f00-7f01 r-xp 00000000 08:01 12 /opt/amazon/ofi-nccl/lib/libnccl-net-ofi.so\n");
+    dt_nccl_network_parse(NULL, "maps", &n);
+    DT_CHECK(!dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
+    unlink("maps");
+    dt_nccl_network_parse(efa, NULL, &n); /* the log knows better */
+    DT_CHECK(!n.no_plugin);
+    dt_nccl_network_parse(NULL, NULL, &n); /* this process */
+    DT_CHECK(n.no_plugin);
 }
 
 static const char *const variables[] = {"NCCL_DEBUG", "NCCL_DEBUG_SUBSYS", "NCCL_DEBUG_FILE"};
@@ -155,10 +180,7 @@ static void a_users_own_settings_are_left_alone(void)
         DT_CHECK_STR(getenv(variables[i]), "mine");
         unsetenv(variables[i]);
     }
-    FILE *f = fopen("nccl.conf", "w"); /* and those in a file */
-    DT_REQUIRE(f != NULL);
-    fputs("NCCL_IB_HCA=mlx5\n NCCL_DEBUG=WARN\n", f);
-    fclose(f);
+    dump("nccl.conf", "NCCL_IB_HCA=mlx5\n NCCL_DEBUG=WARN\n"); /* and those in a file */
     setenv("NCCL_CONF_FILE", "nccl.conf", 1);
     dt_nccl_log_begin(&log);
     DT_CHECK(getenv("NCCL_DEBUG") == NULL);
@@ -222,6 +244,7 @@ static const dt_test tests[] = {
     DT_TEST(long_and_broken_lines_do_no_harm),
     DT_TEST(of_several_ranks_the_worst_is_told),
     DT_TEST(machines_that_have_efa_and_do_not_use_it_are_warned_of),
+    DT_TEST(without_a_log_a_missing_plugin_is_seen),
     DT_TEST(a_users_own_settings_are_left_alone),
     DT_TEST(nccls_own_log_is_caught_and_the_environment_is_as_before),
     DT_TEST(nccl_itself_says_that_there_is_no_gpu),
