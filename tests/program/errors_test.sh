@@ -39,7 +39,7 @@ begin "an unknown option is refused"
 expect_error 2 "unknown option --bacth; did you mean --batch?" "$DTRAIN" --bacth 3
 expect_error 2 "unknown option --xyzzy; 'dtrain --help' lists them all" "$DTRAIN" train --xyzzy
 expect_error 2 "unknown option --lr; 'dtrain eval --help' lists them all" "$DTRAIN" eval --lr 3
-expect_error 2 "unknown option --batch; 'dtrain info --help' lists them all" "$DTRAIN" info --batch 3
+expect_error 2 "unknown option --epochs; 'dtrain info --help' lists them all" "$DTRAIN" info --epochs 3
 
 begin "an unknown command is refused"
 expect_error 2 "unknown command 'evla'; did you mean 'eval'?" "$DTRAIN" evla --data x
