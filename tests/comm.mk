@@ -17,3 +17,11 @@ if HAVE_CUDA_HEADERS
 COMM_TESTS += tests/comm/nccl_wire_test
 tests_comm_nccl_wire_test_LDADD = comm/nccl/wire.emulated tests/libemulated.a $(LDADD)
 endif
+
+# With NCCL itself, where there is a GPU.
+PROGRAM_TESTS += tests/comm/nccl_gpu_test.sh
+if WITH_NCCL
+TEST_HELPERS += tests/comm/nccl_gpu_cases
+else
+EXTRA_DIST += tests/comm/nccl_gpu_cases.c
+endif

@@ -1,9 +1,14 @@
 /* Ranks and GPUs that misbehave, for nccl_test.sh: nccl_failures WHAT [RANK]. The other ranks print the error that they get, as
- * launch/main.c does, and make all leave. */
+ * launch/main.c does, and make all leave. With DT_TEST_REAL_NCCL on GPUs, and NCCL itself. */
+#include "config.h"
+
 #include "comm/mpi.h"
 #include "comm/nccl/nccl.h"
 #include "core/base/clock.h"
 #include "core/base/fault.h"
+#ifdef DT_WITH_NCCL
+#    include "layers/cuda/device_cuda.h"
+#endif
 #include "tests/fakes/fake_gpu.h"
 #include "tests/fakes/fake_nccl.h"
 
@@ -18,6 +23,7 @@
 enum { BUCKETS = 4, BUCKET = 50000, LAG = 4, LAST_STEP = 200, BAD_STEP = 41 };
 
 static dt_comm *comm;
+static const dt_nccl_api *nccl;
 static dt_device *device;
 static dt_event *event;
 static double alive_s; /* when a wait ended the last time */
@@ -81,8 +87,10 @@ static void run_steps(const char *what, int rank)
 {
     const char *command = getenv("DT_TEST_BEFORE_STEP_41"); /* rank 0 runs it */
     float *v = device->ops->alloc(device, BUCKETS * BUCKET * (int64_t)sizeof *v);
-    memset(v, 0, BUCKETS * BUCKET * sizeof *v);
-    for (comm->step = 1; comm->step <= LAST_STEP; comm->step++) {
+    dt_error zero_error = {0};
+    check(device->ops->zero(device, v, BUCKETS * BUCKET * (int64_t)sizeof *v, NULL, &zero_error), &zero_error);
+    const int64_t last_step = strcmp(what, "full-queue") == 0 ? 100000 : LAST_STEP; /* CUDA's queues hold a thousand */
+    for (comm->step = 1; comm->step <= last_step; comm->step++) {
         dt_comm_request *requests[BUCKETS];
         dt_error err = {0};
         const bool bad = comm->step == BAD_STEP;
@@ -112,6 +120,21 @@ static void evaluate(const char *what, int rank)
     check(comm->ops->barrier(comm, &err), &err);
 }
 
+static void create_device(void)
+{
+#ifdef DT_WITH_NCCL
+    dt_error err = {0};
+    if (getenv("DT_TEST_REAL_NCCL")) {
+        nccl = dt_nccl_library();
+        check(dt_device_cuda_create(comm->local_rank, comm->local_size, &device, &err), &err);
+        return;
+    }
+#endif
+    nccl = fake_nccl();
+    device = fake_gpu_create();
+    fake_gpu_limit_queues(100);
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -128,9 +151,8 @@ int main(int argc, char **argv)
     }
     fake_nccl_mistakes.abort_hangs = strcmp(what, "abort-hangs") == 0;
     alive_s = dt_clock_s();
-    device = fake_gpu_create();
-    fake_gpu_limit_queues(100);
-    check(dt_comm_nccl_create(comm, device, &(dt_comm_nccl_options){.api = fake_nccl(), .watch = dt_comm_mpi_watch(comm)}, &comm, &err), &err);
+    create_device();
+    check(dt_comm_nccl_create(comm, device, &(dt_comm_nccl_options){.api = nccl, .watch = dt_comm_mpi_watch(comm)}, &comm, &err), &err);
     check(device->ops->event_create(device, false, &event, &err), &err);
     run_steps(what, rank);
     wait_for_device();
