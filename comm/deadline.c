@@ -9,14 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NOTICE_EVERY_S 1.0     /* or a quarter of a shorter deadline */
-#define SILENT_AFTER 3.0       /* such intervals: who waits tells in each */
-#define ANSWER_EVERY_S 0.1     /* or a tenth of that quarter */
-#define WARN_AFTER_S 60.0      /* once in a wait, in the log */
-#define NAP_AFTER_S 1.0        /* without anything arriving: from then on sleep between polls */
-#define NAP_S 0.001            /* at 128 KiB a poll a network of 1 Gbit/s still flows */
+#define NOTICE_EVERY_S 1.0 /* or a quarter of a shorter deadline */
+#define SILENT_AFTER 3.0   /* such intervals: who waits tells in each */
+#define ANSWER_EVERY_S 0.1 /* or a tenth of that quarter */
+#define WARN_AFTER_S 60.0  /* once in a wait, in the log */
+#define NAP_AFTER_S 1.0    /* without anything arriving: from then on sleep between polls */
+#define NAP_S 0.001        /* at 128 KiB a poll a network of 1 Gbit/s still flows */
 #define TURNS_BETWEEN_CLOCKS 16
-#define NAMED 8                /* ranks, in a message */
+#define NAMED 8 /* ranks, in a message */
 
 typedef struct peer {
     char host[64];
@@ -272,7 +272,8 @@ static dt_status timed_out(const dt_watch *w, const dt_waiting *a, dt_error *err
     if (n == 0)
         return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s nothing arrives, although all ranks have come: look at the network between hosts",
                        w->deadline_s, here);
-    return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s %s: it hangs, or waits for its data, or its host or network is down", w->deadline_s, here, who);
+    return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s %s: it hangs, or waits for its data, or its host or network is down", w->deadline_s, here,
+                   who);
 }
 
 /* Nothing moves for so long, and whoever has not come has not said either that it is busy. Who came shortly before the deadline has told by

@@ -72,10 +72,10 @@ typedef struct dt_side_channel {
 typedef struct dt_watch dt_watch;
 
 typedef struct dt_watch_options {
-    const dt_comm *comm;         /* borrowed: rank, size and step */
-    const char (*hosts)[64];     /* [size], copied */
-    dt_side_channel channel;     /* not used where size is 1 */
-    double deadline_s;           /* INFINITY waits for ever */
+    const dt_comm *comm;     /* borrowed: rank, size and step */
+    const char (*hosts)[64]; /* [size], copied */
+    dt_side_channel channel; /* not used where size is 1 */
+    double deadline_s;       /* INFINITY waits for ever */
 } dt_watch_options;
 
 /* DT_ERR_MEMORY. */

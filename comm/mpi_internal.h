@@ -72,7 +72,7 @@ typedef struct dt_comm_mpi {
     /* One for each of MPI's own collectives that are used, so that a rank that calls another one waits and is found out, where MPI would
      * mix up their messages; and one for our messages. */
     MPI_Comm barriers, broadcasts, gathers, data;
-    int64_t n_begun; /* collectives */
+    int64_t n_begun;        /* collectives */
     dt_mpi_notice *notices; /* [size] */
     dt_watch *watch;
     dt_mpi_sum sum;

@@ -84,7 +84,7 @@ dt_status dt_ranks_create(const char *name, double timeout_s, dt_comm **comm, dt
         name = dt_comm_mpi_launched() ? "mpi" : "self";
     if (strcmp(name, "self") == 0 && env.size > 1)
         return dt_fail(err, DT_ERR_USAGE,
-            "--comm self, but %s has started %d processes: each would train by itself, all into the same folder; use --comm mpi",
+                       "--comm self, but %s has started %d processes: each would train by itself, all into the same folder; use --comm mpi",
                        env.launcher, env.size);
     for (int i = 0; i < N_TRANSPORTS; i++)
         if (strcmp(name, transports[i].name) == 0)
@@ -97,10 +97,12 @@ dt_status dt_ranks_attach_device(const char *name, double timeout_s, dt_device *
     dt_device_info info = {0};
     dt_comm *host = *comm;
     device->ops->info(device, &info);
-    DT_TRY(dt_check_same(host, &(dt_same){"what ranks compute on", info.is_host ? "the host" : "a GPU"}, 1, err)); /* --backend auto may find other things */
+    DT_TRY(dt_check_same(host, &(dt_same){"what ranks compute on", info.is_host ? "the host" : "a GPU"}, 1,
+                         err)); /* --backend auto may find other things */
     const bool wanted = strcmp(name, "nccl") == 0, is_auto = strcmp(name, "auto") == 0;
     if (wanted && info.is_host)
-        return dt_fail(err, DT_ERR_USAGE, "--comm nccl: NCCL sums between GPUs, and the backend computes on the host; use --comm mpi, or --backend cuda");
+        return dt_fail(err, DT_ERR_USAGE,
+                       "--comm nccl: NCCL sums between GPUs, and the backend computes on the host; use --comm mpi, or --backend cuda");
     if (!wanted && !is_auto && host->size > 1 && !info.is_host)
         return dt_fail(err, DT_ERR_USAGE, "--comm %s: it sums in host memory, and the backend computes on a GPU; use --comm nccl", name);
     if (info.is_host || (!wanted && host->size == 1))

@@ -151,7 +151,8 @@ dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_d
     DT_TRY(take_request(c, bytes, &r, err));
     const int bucket = c->n_started;
     const int64_t step = c->head.step > c->first_step ? c->head.step : c->first_step;
-    const dt_place place = {.kind = DT_PLACE_BUCKET, .number = number_of(step - c->first_step + 1, bucket), .bytes = bytes, .step = step, .bucket = bucket};
+    const dt_place place = {
+        .kind = DT_PLACE_BUCKET, .number = number_of(step - c->first_step + 1, bucket), .bytes = bytes, .step = step, .bucket = bucket};
     const dt_nccl_mark begun = {&c->counts[2 * bucket], &c->seen[bucket].begun}, done = {&c->counts[2 * bucket + 1], &c->seen[bucket].done};
     DT_TRY(d->event_record(c->device, r->ready, NULL, err));
     DT_TRY(d->stream_wait_event(c->device, c->stream, r->ready, err));

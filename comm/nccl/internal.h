@@ -1,5 +1,5 @@
-/* internal.h: what the files of comm/nccl share. nccl.c: start and end; buckets.c: sums of gradients; wait.c: waiting, failing, aborting; watchdog.c: for a host
- * that cannot wait. */
+/* internal.h: what the files of comm/nccl share. nccl.c: start and end; buckets.c: sums of gradients; wait.c: waiting, failing, aborting;
+ * watchdog.c: for a host that cannot wait. */
 #ifndef DT_COMM_NCCL_INTERNAL_H
 #define DT_COMM_NCCL_INTERNAL_H
 
@@ -28,9 +28,9 @@ typedef struct dt_nccl_watchdog {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool runs, ends;
-    atomic_bool is_looked_at;  /* the main thread waits with a deadline of its own */
-    atomic_llong looked_ms;    /* when it last did */
-    atomic_bool has_barked;    /* NCCL was aborted, for this sum: */
+    atomic_bool is_looked_at; /* the main thread waits with a deadline of its own */
+    atomic_llong looked_ms;   /* when it last did */
+    atomic_bool has_barked;   /* NCCL was aborted, for this sum: */
     atomic_llong stalled;
 } dt_nccl_watchdog;
 
@@ -56,7 +56,7 @@ typedef struct dt_comm_nccl {
     int n_open, n_started; /* requests; buckets of this step so far */
     int64_t bucket_bytes[DT_NCCL_BUCKETS];
     int64_t start_number; /* of DT_PLACE_START; 0: started */
-    int64_t first_step; /* in which the first bucket was started; 0: none was */
+    int64_t first_step;   /* in which the first bucket was started; 0: none was */
 
     dt_nccl_seen *seen; /* [DT_NCCL_BUCKETS], pinned host memory */
     uint32_t *counts;   /* [DT_NCCL_BUCKETS][2], device memory: begun, done */

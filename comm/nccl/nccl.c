@@ -178,10 +178,11 @@ static dt_status check_gpus(const dt_comm_nccl *c, const card *own, dt_error *er
     for (size_t r = 0; status == DT_OK && !may_share(c) && r < size; r++)
         for (size_t q = 0; q < r && status == DT_OK; q++)
             if (strcmp(cards[r].host, cards[q].host) == 0 && strcmp(cards[r].gpu, cards[q].gpu) == 0)
-                status = dt_fail(err, DT_ERR_USAGE,
-                                 "ranks %zu and %zu are both on GPU %s of %s, and NCCL wants one for each: start no more ranks on a host than it has GPUs, and "
-                                 "see CUDA_VISIBLE_DEVICES",
-                                 q, r, cards[r].gpu, cards[r].host);
+                status = dt_fail(
+                    err, DT_ERR_USAGE,
+                    "ranks %zu and %zu are both on GPU %s of %s, and NCCL wants one for each: start no more ranks on a host than it has GPUs, and "
+                    "see CUDA_VISIBLE_DEVICES",
+                    q, r, cards[r].gpu, cards[r].host);
     dt_free(cards);
     return lost(status) ? status : dt_agree(host, status, err); /* "may share" is each rank's own environment */
 }
@@ -228,10 +229,11 @@ static dt_status sum_once(dt_comm_nccl *c, int64_t n, float *values, dt_event *e
     DT_TRY(dt_nccl_device_wait(&c->head, c->device, event, err));
     for (int64_t i = 0; i < n; i++)
         if (fabsf(values[i] - all_is) > 0.0f)
-            return dt_fail(err, DT_ERR_DEVICE,
-                           "the first sum between the GPUs is wrong: %g, and %g is right. Where GPUs talk past the host (P2P), an IOMMU or PCIe access control "
-                           "(ACS) can break that: try NCCL_P2P_DISABLE=1",
-                           (double)values[i], (double)all_is);
+            return dt_fail(
+                err, DT_ERR_DEVICE,
+                "the first sum between the GPUs is wrong: %g, and %g is right. Where GPUs talk past the host (P2P), an IOMMU or PCIe access control "
+                "(ACS) can break that: try NCCL_P2P_DISABLE=1",
+                (double)values[i], (double)all_is);
     return DT_OK;
 }
 

@@ -191,12 +191,24 @@ static void describe_network(const dt_nccl_network *n, char *out, size_t out_byt
     const char *gdr = n->gdr ? " with GPUDirect" : "";
     const char *open = n->device[0] ? " (" : "", *close = n->device[0] ? ")" : "";
     switch (n->net) {
-    case DT_NET_UNKNOWN: snprintf(out, out_bytes, "a network%s that NCCL_DEBUG=INFO shows", n->no_plugin ? " of its own" : ""); break;
-    case DT_NET_EFA: snprintf(out, out_bytes, "EFA%s", gdr); break;
-    case DT_NET_INFINIBAND: snprintf(out, out_bytes, "InfiniBand%s%s%s%s", open, n->device, close, gdr); break;
-    case DT_NET_SOCKETS: snprintf(out, out_bytes, "sockets%s%s%s", open, n->device, close); break;
-    case DT_NET_LIBFABRIC: snprintf(out, out_bytes, "libfabric without EFA%s%s%s", open, n->device, close); break;
-    case DT_NET_OTHER: snprintf(out, out_bytes, "%s%s", n->name, gdr); break;
+    case DT_NET_UNKNOWN:
+        snprintf(out, out_bytes, "a network%s that NCCL_DEBUG=INFO shows", n->no_plugin ? " of its own" : "");
+        break;
+    case DT_NET_EFA:
+        snprintf(out, out_bytes, "EFA%s", gdr);
+        break;
+    case DT_NET_INFINIBAND:
+        snprintf(out, out_bytes, "InfiniBand%s%s%s%s", open, n->device, close, gdr);
+        break;
+    case DT_NET_SOCKETS:
+        snprintf(out, out_bytes, "sockets%s%s%s", open, n->device, close);
+        break;
+    case DT_NET_LIBFABRIC:
+        snprintf(out, out_bytes, "libfabric without EFA%s%s%s", open, n->device, close);
+        break;
+    case DT_NET_OTHER:
+        snprintf(out, out_bytes, "%s%s", n->name, gdr);
+        break;
     }
 }
 
@@ -242,10 +254,12 @@ bool dt_nccl_network_advice(const dt_nccl_network *n, const char *machine_type, 
     if (!with_efa[i] || (n->net != DT_NET_SOCKETS && n->net != DT_NET_LIBFABRIC && !n->no_plugin))
         return false;
     describe_network(n, network, sizeof network);
-    snprintf(out, out_bytes,
-             "EFA is not used: this is a %s, and NCCL took %s between hosts, which is many times slower. NCCL must find aws-ofi-nccl (libnccl-net.so; "
-             "on Amazon's images LD_LIBRARY_PATH=/opt/amazon/ofi-nccl/lib/x86_64-linux-gnu:/opt/amazon/efa/lib), `fi_info -p efa` must list devices on each "
-             "host, and their security group must allow all traffic from and to itself. NCCL_DEBUG=INFO tells why it took something else",
-             machine_type, network);
+    snprintf(
+        out, out_bytes,
+        "EFA is not used: this is a %s, and NCCL took %s between hosts, which is many times slower. NCCL must find aws-ofi-nccl (libnccl-net.so; "
+        "on Amazon's images LD_LIBRARY_PATH=/opt/amazon/ofi-nccl/lib/x86_64-linux-gnu:/opt/amazon/efa/lib), `fi_info -p efa` must list devices on "
+        "each "
+        "host, and their security group must allow all traffic from and to itself. NCCL_DEBUG=INFO tells why it took something else",
+        machine_type, network);
     return true;
 }

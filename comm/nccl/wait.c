@@ -91,8 +91,8 @@ static dt_status barked(dt_comm_nccl *c, dt_error *err)
     dt_status status = ask_around(c, &place, who, sizeof who, err);
     if (status != DT_OK)
         return dt_nccl_leave(c, status);
-    dt_fail(&own, DT_ERR_TIMEOUT, "after %g s in %s, in which the host hung too, NCCL was aborted%s%s", dt_watch_deadline_s(c->watch), here, who[0] ? "; " : "",
-            who);
+    dt_fail(&own, DT_ERR_TIMEOUT, "after %g s in %s, in which the host hung too, NCCL was aborted%s%s", dt_watch_deadline_s(c->watch), here,
+            who[0] ? "; " : "", who);
     return tell_and_leave(c, &own, err);
 }
 

@@ -12,8 +12,8 @@
 #include <errno.h>
 #include <time.h>
 
-#define LOOKS 16      /* in a deadline */
-#define MARGIN_S 1.0  /* the main thread, where it can look, is first */
+#define LOOKS 16     /* in a deadline */
+#define MARGIN_S 1.0 /* the main thread, where it can look, is first */
 
 static double limit_s(const dt_comm_nccl *c)
 {

@@ -15,7 +15,7 @@
 #include <cuda_fp16.h>
 
 #ifdef __CUDACC__
-#    define DT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                  \
+#    define DT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                                                \
         (kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__), static_cast<int>(cudaGetLastError()))
 #endif
 
@@ -27,13 +27,25 @@ static const int64_t max_blocks = 64;
 template <typename T> struct wire_type;
 
 template <> struct wire_type<__half> {
-    static __device__ __forceinline__ unsigned bits(float v) { return __half_as_ushort(__float2half_rn(v)); }
-    static __device__ __forceinline__ float value(unsigned bits) { return __half2float(__ushort_as_half(static_cast<unsigned short>(bits))); }
+    static __device__ __forceinline__ unsigned bits(float v)
+    {
+        return __half_as_ushort(__float2half_rn(v));
+    }
+    static __device__ __forceinline__ float value(unsigned bits)
+    {
+        return __half2float(__ushort_as_half(static_cast<unsigned short>(bits)));
+    }
 };
 
 template <> struct wire_type<__nv_bfloat16> {
-    static __device__ __forceinline__ unsigned bits(float v) { return __bfloat16_as_ushort(__float2bfloat16_rn(v)); }
-    static __device__ __forceinline__ float value(unsigned bits) { return __bfloat162float(__ushort_as_bfloat16(static_cast<unsigned short>(bits))); }
+    static __device__ __forceinline__ unsigned bits(float v)
+    {
+        return __bfloat16_as_ushort(__float2bfloat16_rn(v));
+    }
+    static __device__ __forceinline__ float value(unsigned bits)
+    {
+        return __bfloat162float(__ushort_as_bfloat16(static_cast<unsigned short>(bits)));
+    }
 };
 
 template <typename T> static __device__ __forceinline__ unsigned two(float low, float high)

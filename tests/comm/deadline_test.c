@@ -116,8 +116,9 @@ static void ranks_without_a_sign_are_named(void)
     begin(&w, 0, 4, DEADLINE_S);
     waits(&w, 2, here);
     DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_TIMEOUT);
-    DT_CHECK_STR(err.message, "after 0.4 s in a broadcast of 400 bytes (collective 7, step 12) there is no sign of rank 1 (node0), rank 3 (node1): it hangs, or "
-                              "waits for its data, or its host or network is down");
+    DT_CHECK_STR(err.message,
+                 "after 0.4 s in a broadcast of 400 bytes (collective 7, step 12) there is no sign of rank 1 (node0), rank 3 (node1): it hangs, or "
+                 "waits for its data, or its host or network is down");
     DT_CHECK_INT(w.last[2].kind, DT_NOTICE_GIVES_UP);
     DT_CHECK_CONTAINS(w.last[2].text, "no sign of rank 1");
     dt_watch_destroy(w.watch);
@@ -141,8 +142,10 @@ static void where_all_have_come_it_is_the_network(void)
     begin(&w, 0, 2, DEADLINE_S);
     waits(&w, 1, bucket);
     DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_TIMEOUT);
-    DT_CHECK_STR(err.message, "after 0.4 s in the sum of gradient bucket 5 of step 30 (1000 bytes) nothing arrives, although all ranks have come: look at the network "
-                              "between hosts");
+    DT_CHECK_STR(
+        err.message,
+        "after 0.4 s in the sum of gradient bucket 5 of step 30 (1000 bytes) nothing arrives, although all ranks have come: look at the network "
+        "between hosts");
     dt_watch_destroy(w.watch);
 }
 

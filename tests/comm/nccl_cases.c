@@ -63,9 +63,7 @@ static float term(int rank, int64_t i, uint64_t seed)
 
 static float through(float v, dt_dtype wire)
 {
-    return wire == DT_F16    ? dt_half_to_float(dt_half_from_float(v))
-           : wire == DT_BF16 ? dt_bfloat_to_float(dt_bfloat_from_float(v))
-                             : v;
+    return wire == DT_F16 ? dt_half_to_float(dt_half_from_float(v)) : wire == DT_BF16 ? dt_bfloat_to_float(dt_bfloat_from_float(v)) : v;
 }
 
 /* In the order of the ranks, rounded as the wire is. */
@@ -270,7 +268,8 @@ static void step(dt_comm *c, float *v, uint64_t seed)
     dt_error err = {0};
     for (int k = 0; k < BUCKETS; k++) {
         fill(v + k * BUCKET, BUCKET, seed + (uint64_t)k, 0.0);
-        DT_REQUIRE_MSG(c->ops->all_reduce_start(c, v + k * BUCKET, BUCKET, k == BUCKETS - 1 ? DT_F32 : DT_F16, &requests[k], &err) == DT_OK, "%s", err.message);
+        DT_REQUIRE_MSG(c->ops->all_reduce_start(c, v + k * BUCKET, BUCKET, k == BUCKETS - 1 ? DT_F32 : DT_F16, &requests[k], &err) == DT_OK, "%s",
+                       err.message);
     }
     for (int k = 0; k < BUCKETS; k++)
         DT_REQUIRE_MSG(c->ops->wait(c, requests[k], &err) == DT_OK, "%s", err.message);

@@ -45,8 +45,8 @@ void dt_test_tear_down(void)
     MPI_Finalize();
 }
 
-#define NEED_GPU() \
-    if (!comm)     \
+#define NEED_GPU()                                                                                                                                   \
+    if (!comm)                                                                                                                                       \
     DT_SKIP("there is no GPU")
 
 /* -- helpers -------------------------------------------------------------------------------------------------------------- */
@@ -183,8 +183,9 @@ static void step(vector *v)
     dt_comm_request *requests[BUCKETS];
     dt_error err = {0};
     for (int k = 0; k < BUCKETS; k++)
-        DT_REQUIRE_MSG(comm->ops->all_reduce_start(comm, v->gpu + k * BUCKET, BUCKET, k == BUCKETS - 1 ? DT_F32 : DT_BF16, &requests[k], &err) == DT_OK, "%s",
-                       err.message);
+        DT_REQUIRE_MSG(comm->ops->all_reduce_start(comm, v->gpu + k * BUCKET, BUCKET, k == BUCKETS - 1 ? DT_F32 : DT_BF16, &requests[k], &err) ==
+                           DT_OK,
+                       "%s", err.message);
     for (int k = 0; k < BUCKETS; k++)
         DT_REQUIRE_MSG(comm->ops->wait(comm, requests[k], &err) == DT_OK, "%s", err.message);
 }
@@ -221,11 +222,8 @@ static void captured_sums_are_the_same(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(nccl_tells_its_version_and_network),
-    DT_TEST(sums_of_any_size_place_and_wire),
-    DT_TEST(more_than_the_wire_buffer),
-    DT_TEST(what_16_bits_cannot_hold_is_infinite),
-    DT_TEST(captured_sums_are_the_same),
+    DT_TEST(nccl_tells_its_version_and_network),   DT_TEST(sums_of_any_size_place_and_wire), DT_TEST(more_than_the_wire_buffer),
+    DT_TEST(what_16_bits_cannot_hold_is_infinite), DT_TEST(captured_sums_are_the_same),
 };
 
 DT_TEST_MAIN("comm/nccl_gpu", tests)

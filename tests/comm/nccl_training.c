@@ -50,8 +50,8 @@ static void enqueue(void *native_stream, fake_gpu_work *work, const void *argume
     DT_REQUIRE(k != NULL && bytes <= sizeof k->arguments);
     k->work = work;
     memcpy(k->arguments, arguments, bytes);
-    DT_REQUIRE_MSG(dt_emulated_enqueue(device, native_stream, &(dt_emulated_work){.name = "NCCL", .run = run_kernel, .destroy = free, .context = k}, &err) ==
-                       DT_OK,
+    DT_REQUIRE_MSG(dt_emulated_enqueue(device, native_stream, &(dt_emulated_work){.name = "NCCL", .run = run_kernel, .destroy = free, .context = k},
+                                       &err) == DT_OK,
                    "%s", err.message);
 }
 
@@ -108,7 +108,9 @@ static void compare(int64_t accumulate, bool no_graph)
     DT_CHECK_MSG(gpu.status[rank] == DT_OK, "%s", gpu.error[rank].message);
     DT_CHECK_INT(gpu.n_steps, host.n_steps);
     for (int64_t i = 0; i < host.n_steps; i++)
-        DT_CHECK_MSG(gpu.steps[i].loss == host.steps[i].loss && gpu.steps[i].top1 == host.steps[i].top1, "step %lld: loss %.9g, and %.9g on the host; top-1 %g, and %g", (long long)i + 1, gpu.steps[i].loss, host.steps[i].loss, gpu.steps[i].top1, host.steps[i].top1);
+        DT_CHECK_MSG(gpu.steps[i].loss == host.steps[i].loss && gpu.steps[i].top1 == host.steps[i].top1,
+                     "step %lld: loss %.9g, and %.9g on the host; top-1 %g, and %g", (long long)i + 1, gpu.steps[i].loss, host.steps[i].loss,
+                     gpu.steps[i].top1, host.steps[i].top1);
     if (host.values[rank] && gpu.values[rank] && rank == 0)
         DT_CHECK_BYTES(gpu.values[0], host.values[0], (size_t)(host.vectors.n_trained + host.vectors.n_statistics) * sizeof(float));
     DT_CHECK((gpu.counts[rank].n_launches > 0) == !no_graph);

@@ -129,12 +129,9 @@ static void a_planted_mistake_is_seen(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(any_size_and_alignment),
-    DT_TEST(more_than_the_grid_holds_at_once),
-    DT_TEST(every_value_of_16_bits),
-    DT_TEST(what_lies_between_is_rounded_to_even),
-    DT_TEST(marks_count_once_a_kernel),
-    DT_TEST(a_planted_mistake_is_seen),
+    DT_TEST(any_size_and_alignment),    DT_TEST(more_than_the_grid_holds_at_once),
+    DT_TEST(every_value_of_16_bits),    DT_TEST(what_lies_between_is_rounded_to_even),
+    DT_TEST(marks_count_once_a_kernel), DT_TEST(a_planted_mistake_is_seen),
 };
 
 DT_TEST_MAIN("comm/nccl_wire", tests)

@@ -220,8 +220,13 @@ void fake_nccl_disconnect(void)
 
 static const char *error_string(int result)
 {
-    static const char *const names[] = {"no error",         "unhandled cuda error", "unhandled system error", "internal error",
-                                        "invalid argument", "invalid usage",        "remote process exited or there was a network error",
+    static const char *const names[] = {"no error",
+                                        "unhandled cuda error",
+                                        "unhandled system error",
+                                        "internal error",
+                                        "invalid argument",
+                                        "invalid usage",
+                                        "remote process exited or there was a network error",
                                         "NCCL operation in progress"};
     return result >= 0 && result < 8 ? names[result] : "unknown result code";
 }

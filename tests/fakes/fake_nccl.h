@@ -18,11 +18,11 @@ const dt_nccl_api *fake_nccl(void);
 
 /* What goes wrong; zero: nothing. */
 extern struct fake_nccl_mistakes {
-    bool wrong_sums;    /* of rank 0 */
+    bool wrong_sums; /* of rank 0 */
     bool abort_hangs;
     bool init_hangs;
-    bool init_fails;    /* with an internal error */
-    int version;        /* 0: 22809 */
+    bool init_fails; /* with an internal error */
+    int version;     /* 0: 22809 */
 } fake_nccl_mistakes;
 
 /* How work gets into a stream: fake_gpu_enqueue; for another device, something of a test's. */
