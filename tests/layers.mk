@@ -16,7 +16,7 @@ fakes_SOURCES += tests/resnet_convs.c tests/resnet_convs.h
 # A GPU in host memory: tests/emulated/.
 fakes_SOURCES += tests/emulated/device_emulated.c tests/emulated/device_emulated.h tests/emulated/device_internal.h tests/emulated/memory_emulated.c \
 	tests/emulated/streams_emulated.c tests/emulated/graph_interpreter.c tests/emulated/graph_interpreter.h tests/emulated/interpreter_internal.h \
-	tests/emulated/interpreter_ops.c
+	tests/emulated/interpreter_ops.c tests/emulated/gpu_emulated.c tests/emulated/gpu_emulated.h tests/emulated/training_kit.c tests/emulated/training_kit.h
 LAYERS_TESTS += tests/emulated/device_test tests/emulated/interpreter_test
 
 # The cuda backend's kernels on the CPU. emulated_ldflags and a dependency on tests/libemulated.a are what such a test program takes; whole, so that
@@ -34,7 +34,14 @@ tests_emulator_emulator_test_LDADD = tests/emulator/samples.emulated tests/libem
 tests_layers_cuda_kernels_test_LDADD = tests/emulator/planted.emulated $(LDADD)
 tests_layers_cuda_kernels_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_layers_cuda_kernels_test_DEPENDENCIES = tests/libemulated.a
+# The whole backend on the CPU: tests/emulated/gpu_emulated.h.
+LAYERS_TESTS += tests/emulated/cases_test
+tests_emulated_cases_test_LDFLAGS = $(emulated_ldflags)
+EXTRA_tests_emulated_cases_test_DEPENDENCIES = tests/libemulated.a
+EXTRA_DIST += tests/emulated/no_headers_test.c
 else
+LAYERS_TESTS += tests/emulated/no_headers_test
+EXTRA_DIST += tests/emulated/cases_test.c
 EXTRA_DIST += $(emulator_SOURCES) tests/layers/cuda_kernels_test.c tests/emulator/emulator_test.c
 endif
 LAYERS_TESTS += tests/layers/profile_test

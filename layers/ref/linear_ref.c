@@ -45,10 +45,12 @@ dt_status dt_ref_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tenso
     (void)err;
     for (int64_t row = 0; row < linear->n; row++) {
         for (int64_t j = 0; j < linear->n_out; j++) {
-            double sum = (double)bias[j];
+            double sum = 0.0;
             for (int64_t c = 0; c < linear->c; c++)
                 sum += (double)in[row * linear->c + c] * weight(k, w[j * linear->c + c]);
-            out[row * linear->n_out + j] = dt_ref_stored(k, sum);
+            if (k->dtype != DT_F32) /* the library stores the product; the bias is added to that */
+                sum = (double)dt_ref_stored(k, sum);
+            out[row * linear->n_out + j] = dt_ref_stored(k, sum + (double)bias[j]);
         }
     }
     return DT_OK;

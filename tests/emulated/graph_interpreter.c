@@ -55,23 +55,23 @@ static void write_element(void *data, int64_t at, dt_dtype dtype, double value)
     memcpy((char *)data + 4 * at, &v, sizeof v);
 }
 
-/* Elements in the order of dt_values, each with its place in memory. */
-#define FOR_ELEMENTS(t, i, at)                                                                                                                             \
-    for (int64_t i = 0, at = 0, total = (t)->dims[0] * (t)->dims[1] * (t)->dims[2] * (t)->dims[3]; i < total && (at = place_of((t), i), true); i++)
-
-static int64_t place_of(const dt_graph_tensor *t, int64_t i)
+/* The next element in the order of dt_values: `at` is its place in memory, `index` counts n, c, h, w up. */
+static int64_t next_place(const dt_graph_tensor *t, int64_t index[4], int64_t at)
 {
-    int64_t at = i % t->dims[3] * t->strides[3];
-    i /= t->dims[3];
-    at += i % t->dims[2] * t->strides[2];
-    i /= t->dims[2];
-    return at + i % t->dims[1] * t->strides[1] + i / t->dims[1] * t->strides[0];
+    for (int d = 3; d >= 0; d--) {
+        at += t->strides[d];
+        if (++index[d] < t->dims[d])
+            return at;
+        at -= t->dims[d] * t->strides[d];
+        index[d] = 0;
+    }
+    return at;
 }
 
 static dt_status load(const execution *e, const dt_graph_tensor *t, const void *data, dt_values *values, dt_error *err)
 {
-    int64_t bytes = dt_dtype_bytes(t->dtype);
-    FOR_ELEMENTS(t, i, at) {
+    int64_t bytes = dt_dtype_bytes(t->dtype), index[4] = {0};
+    for (int64_t i = 0, at = 0; i < dt_values_count(values); i++, at = next_place(t, index, at)) {
         if (dt_emulated_unwritten((const char *)data + at * bytes, 1, bytes) == 0)
             return dt_fail(err, DT_ERR_DEVICE, "%s: element %lld of tensor %d was never written", e->graph.name, (long long)at, t->id);
         values->v[i] = read_element(data, at, t->dtype);
@@ -81,8 +81,9 @@ static dt_status load(const execution *e, const dt_graph_tensor *t, const void *
 
 static void store(const dt_graph_tensor *t, void *data, const dt_values *values)
 {
-    FOR_ELEMENTS(t, i, at)
-    write_element(data, at, t->dtype, values->v[i]);
+    int64_t index[4] = {0};
+    for (int64_t i = 0, at = 0; i < dt_values_count(values); i++, at = next_place(t, index, at))
+        write_element(data, at, t->dtype, values->v[i]);
 }
 
 /* -- running --------------------------------------------------------------------------------------------------------- */

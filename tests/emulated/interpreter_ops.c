@@ -48,8 +48,8 @@ static int64_t place(const convolution *a, int64_t image, int64_t p, int64_t q, 
     return h < 0 || h >= d[2] || w < 0 || w >= d[3] ? -1 : ((image * d[1] + c) * d[2] + h) * d[3] + w;
 }
 
-/* gather: patches = x, rounded; else x += patches */
-static void move_patches(convolution *a, dt_dtype dtype, bool gather, double *sums)
+/* gather: patches = x; else sums += patches */
+static void move_patches(convolution *a, bool gather, double *sums)
 {
     const int64_t *y = a->y->dims, *w = a->w->dims;
     double *patch = a->patches;
@@ -61,7 +61,7 @@ static void move_patches(convolution *a, dt_dtype dtype, bool gather, double *su
                         for (int64_t s = 0; s < w[3]; s++, patch++) {
                             int64_t at = place(a, image, p, q, c, r, s);
                             if (gather)
-                                *patch = at < 0 ? 0.0 : factor(a->x->v[at], dtype);
+                                *patch = at < 0 ? 0.0 : a->x->v[at];
                             else if (at >= 0)
                                 sums[at] += *patch;
                         }
@@ -75,26 +75,26 @@ static int64_t y_place(const convolution *a, int64_t row, int64_t k)
     return (image * y[1] + k) * pixels + row % pixels;
 }
 
-static void gather_rows(convolution *a, dt_dtype dtype, bool transposed)
+static void gather_rows(convolution *a, bool transposed)
 {
     int64_t k = a->y->dims[1];
     for (int64_t row = 0; row < a->n_rows; row++)
         for (int64_t i = 0; i < k; i++)
-            a->rows[transposed ? i * a->n_rows + row : row * k + i] = factor(a->y->v[y_place(a, row, i)], dtype);
+            a->rows[transposed ? i * a->n_rows + row : row * k + i] = a->y->v[y_place(a, row, i)];
 }
 
-static void gather_filters(convolution *a, dt_dtype dtype, bool transposed)
+static void gather_filters(convolution *a, bool transposed)
 {
     int64_t k = a->w->dims[0];
     for (int64_t i = 0; i < k; i++)
         for (int64_t j = 0; j < a->patch; j++)
-            a->filters[transposed ? j * k + i : i * a->patch + j] = factor(a->w->v[i * a->patch + j], dtype);
+            a->filters[transposed ? j * k + i : i * a->patch + j] = a->w->v[i * a->patch + j];
 }
 
-static void chunk_forward(convolution *a, dt_dtype dtype, double *y)
+static void chunk_forward(convolution *a, double *y)
 {
     int64_t k = a->w->dims[0];
-    move_patches(a, dtype, true, NULL);
+    move_patches(a, true, NULL);
     memset(a->rows, 0, (size_t)(a->n_rows * k) * sizeof *a->rows);
     dt_ref_matmul_add(1, a->n_rows, k, a->patch, a->patches, a->filters, a->rows);
     for (int64_t row = 0; row < a->n_rows; row++)
@@ -102,23 +102,23 @@ static void chunk_forward(convolution *a, dt_dtype dtype, double *y)
             y[y_place(a, row, i)] = a->rows[row * k + i];
 }
 
-static void chunk_backward_data(convolution *a, dt_dtype dtype, double *dx)
+static void chunk_backward_data(convolution *a, double *dx)
 {
-    gather_rows(a, dtype, false);
+    gather_rows(a, false);
     memset(a->patches, 0, (size_t)(a->n_rows * a->patch) * sizeof *a->patches);
     dt_ref_matmul_add(1, a->n_rows, a->patch, a->w->dims[0], a->rows, a->filters, a->patches);
-    move_patches(a, dtype, false, dx);
+    move_patches(a, false, dx);
 }
 
-static void chunk_backward_filter(convolution *a, dt_dtype dtype, double *dw)
+static void chunk_backward_filter(convolution *a, double *dw)
 {
-    gather_rows(a, dtype, true);
-    move_patches(a, dtype, true, NULL);
+    gather_rows(a, true);
+    move_patches(a, true, NULL);
     dt_ref_matmul_add(1, a->w->dims[0], a->patch, a->n_rows, a->rows, a->patches, dw);
 }
 
 /* result = all chunks' sums */
-static const char *convolve(convolution *a, dt_dtype dtype, double *result)
+static const char *convolve(convolution *a, double *result)
 {
     const int64_t *y = a->y->dims, *w = a->w->dims;
     int64_t images = ROWS_WANTED / (y[2] * y[3]) + 1, rows = images * y[2] * y[3];
@@ -128,16 +128,16 @@ static const char *convolve(convolution *a, dt_dtype dtype, double *result)
     a->filters = malloc((size_t)(w[0] * a->patch) * sizeof(double));
     bool ok = a->patches && a->rows && a->filters;
     if (ok && a->op->kind != DT_GRAPH_OP_CONV_BACKWARD_FILTER)
-        gather_filters(a, dtype, a->op->kind == DT_GRAPH_OP_CONV_FORWARD);
+        gather_filters(a, a->op->kind == DT_GRAPH_OP_CONV_FORWARD);
     for (a->first = 0; ok && a->first < y[0]; a->first += images) {
         a->n = y[0] - a->first < images ? y[0] - a->first : images;
         a->n_rows = a->n * y[2] * y[3];
         if (a->op->kind == DT_GRAPH_OP_CONV_FORWARD)
-            chunk_forward(a, dtype, result);
+            chunk_forward(a, result);
         else if (a->op->kind == DT_GRAPH_OP_CONV_BACKWARD_DATA)
-            chunk_backward_data(a, dtype, result);
+            chunk_backward_data(a, result);
         else
-            chunk_backward_filter(a, dtype, result);
+            chunk_backward_filter(a, result);
     }
     free(a->patches);
     free(a->rows);
@@ -145,19 +145,33 @@ static const char *convolve(convolution *a, dt_dtype dtype, double *result)
     return ok ? NULL : "out of memory";
 }
 
+/* A factor as tensor cores read it; what has the dtype in memory has been rounded. */
+static dt_values rounded(const dt_values *a, dt_dtype dtype)
+{
+    dt_values copy = *a;
+    int64_t n = dt_values_count(a);
+    copy.v = malloc((size_t)n * sizeof *copy.v);
+    for (int64_t i = 0; copy.v && i < n; i++)
+        copy.v[i] = factor(a->v[i], dtype);
+    return copy;
+}
+
 static const char *run_convolution(const dt_graph_op *op, dt_dtype dtype, const dt_values *const in[5], dt_values *const out[5])
 {
-    convolution a = {.op = op, .x = in[0], .w = in[1], .y = out[0]};
+    dt_values in0 = rounded(in[0], dtype), in1 = rounded(in[1], dtype);
+    convolution a = {.op = op, .x = &in0, .w = &in1, .y = out[0]};
     if (op->kind == DT_GRAPH_OP_CONV_BACKWARD_DATA)
-        a = (convolution){.op = op, .x = out[0], .w = in[1], .y = in[0]};
+        a = (convolution){.op = op, .x = out[0], .w = &in1, .y = &in0};
     else if (op->kind == DT_GRAPH_OP_CONV_BACKWARD_FILTER)
-        a = (convolution){.op = op, .x = in[0], .w = out[0], .y = in[1]};
+        a = (convolution){.op = op, .x = &in0, .w = out[0], .y = &in1};
     int64_t n = dt_values_count(out[0]);
     double *result = calloc((size_t)n, sizeof *result);
-    const char *wrong = result ? convolve(&a, dtype, result) : "out of memory";
+    const char *wrong = result && in0.v && in1.v ? convolve(&a, result) : "out of memory";
     for (int64_t i = 0; !wrong && i < n; i++)
         out[0]->v[i] = (double)op->alpha * result[i] + (op->beta != 0.0F ? (double)op->beta * out[0]->v[i] : 0.0);
     free(result);
+    free(in0.v);
+    free(in1.v);
     return wrong;
 }
 

@@ -12,6 +12,7 @@
 #include <vector_types.h>
 
 #include <string.h>
+#include <tuple>
 
 #undef __device__
 #undef __forceinline__
@@ -70,14 +71,29 @@ static inline unsigned dt_emulator_ballot(unsigned mask, int line, bool predicat
                         dt_emulator_lane() + (delta) < 32 ? dt_emulator_lane() + static_cast<unsigned>(delta) : dt_emulator_lane())
 #define __ballot_sync(mask, predicate) dt_emulator_ballot(mask, __LINE__, predicate)
 
-template <typename Thread> static inline int dt_emulator_launch_lambda(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes, Thread thread)
+/* A kernel with its arguments, as they were when it was launched. */
+template <typename... Parameters> struct dt_emulator_call {
+    void (*kernel)(Parameters...);
+    std::tuple<Parameters...> parameters;
+};
+
+template <typename... Parameters, typename... Arguments>
+static int dt_emulator_launch_kernel(const char *name, dim3 grid, dim3 block, size_t shared_bytes, void *stream, void (*kernel)(Parameters...),
+                                     Arguments... arguments)
 {
-    return dt_emulator_launch(
-        kernel, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes, [](void *arg) { (*static_cast<Thread *>(arg))(); }, &thread);
+    typedef dt_emulator_call<Parameters...> call;
+    const dt_emulator_work work = {name,
+                                   {grid.x, grid.y, grid.z},
+                                   {block.x, block.y, block.z},
+                                   shared_bytes,
+                                   [](void *arg) { std::apply(static_cast<call *>(arg)->kernel, static_cast<call *>(arg)->parameters); },
+                                   [](void *arg) { delete static_cast<call *>(arg); },
+                                   new call{kernel, std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)}};
+    return dt_emulator_enqueue(stream, &work);
 }
 
 /* Launch; an int: 0, or the error's number. A kernel with template arguments is written in parentheses. */
 #define DT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                      \
-    (static_cast<void>(stream), dt_emulator_launch_lambda(#kernel, grid, block, shared_bytes, [&] { (kernel)(__VA_ARGS__); }))
+    dt_emulator_launch_kernel(#kernel, grid, block, shared_bytes, stream, kernel, __VA_ARGS__)
 
 #endif

@@ -45,6 +45,25 @@ int dt_emulator_launch(const char *kernel, dt_emulator_index grid, dt_emulator_i
 const char *dt_emulator_message(void);
 int64_t dt_emulator_n_launches(void); /* since the program began */
 
+/* A launch that has not run yet. `thread(arg)` as above; free_arg(arg) when it will not run again. */
+typedef struct dt_emulator_work {
+    const char *kernel; /* static storage */
+    dt_emulator_index grid, block;
+    size_t shared_bytes;
+    void (*thread)(void *arg);
+    void (*free_arg)(void *arg);
+    void *arg;
+} dt_emulator_work;
+
+/* What DT_LAUNCH does: runs the work and frees it, or gives it to the queue that is set. */
+int dt_emulator_enqueue(void *stream, const dt_emulator_work *work);
+/* From now on every launch goes to `take`, which takes the work over: it runs it by dt_emulator_run when and as often as it likes, and frees
+ * it by dt_emulator_free; what it returns is the result of the launch. NULL: launches run at once again. */
+typedef int dt_emulator_take(void *context, void *stream, const dt_emulator_work *work);
+void dt_emulator_set_queue(dt_emulator_take *take, void *context);
+int dt_emulator_run(const dt_emulator_work *work);
+void dt_emulator_free(const dt_emulator_work *work);
+
 /* What kernels call. */
 void dt_emulator_sync_block(int line);
 /* A collective of a warp: every lane of `mask` (which must be all lanes that the warp has) gives a value; returns all 32 of them, to be read

@@ -1,0 +1,149 @@
+#include "tests/emulated/training_kit.h"
+
+#include "comm/self.h"
+#include "core/base/alloc.h"
+#include "layers/registry.h"
+#include "layers/resnet.h"
+#include "tests/fakes/fake_source.h"
+#include "tests/testing.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CLASSES = 10 };
+
+static dt_error err;
+
+#define OK(call) DT_REQUIRE_MSG((call) == DT_OK, "%s", err.message)
+
+static float *state_of(dt_net *net)
+{
+    const dt_state_layout *layout = dt_net_state_layout(net);
+    dt_state_io io = dt_net_state_io(net);
+    float *state = malloc((size_t)layout->n_elems * sizeof *state);
+    DT_REQUIRE(state != NULL);
+    for (int64_t i = 0; i < layout->n_tensors; i++)
+        OK(io.get(io.context, i, state + layout->tensors[i].first, &err));
+    return state;
+}
+
+static dt_net *create_net(dt_kernels *kernels, const dt_training *t)
+{
+    dt_net_spec spec;
+    dt_net *net = NULL;
+    const dt_net_options options = {.batch = t->batch, .image_size = t->image_size, .training = true, .ema = t->ema};
+    OK(dt_resnet_spec(t->arch, CLASSES, &spec, &err));
+    dt_status status = dt_net_create(&spec, dt_layer_registry(), kernels, &options, &net, &err);
+    dt_free(spec.layers);
+    OK(status);
+    OK(dt_net_init(net, t->seed, t->zero_init_gamma, &err));
+    OK(dt_net_start_ema(net, &err));
+    return net;
+}
+
+static dt_step_options step_options(dt_net *net, dt_kernels *kernels, dt_comm *comm, const dt_training *t)
+{
+    bool scaling = t->loss_scale > 0;
+    return (dt_step_options){.net = net,
+                             .kernels = kernels,
+                             .comm = comm,
+                             .batch = t->batch,
+                             .image_size = t->image_size,
+                             .accumulate = t->accumulate,
+                             .optimizer = {.momentum = 0.9F,
+                                           .running_average_rate = 0.1F,
+                                           .lars_trust = 0.01F,
+                                           .lars_eps = 1e-9F,
+                                           .loss_scaling = scaling,
+                                           .growth = 2.0F,
+                                           .backoff = 0.5F,
+                                           .growth_interval = t->growth_interval,
+                                           .ema_decay = t->ema ? 0.9F : 0.0F},
+                             .update = {.weight_decay = 1e-4, .bn_decay = true, .lars = t->lars},
+                             .label_smoothing = 0.1,
+                             .loss_scale = scaling ? t->loss_scale : 1.0F,
+                             .wire = DT_F32,
+                             .no_graph = t->no_graph};
+}
+
+static void take_results(dt_step *step, bool drain, dt_trained *trained)
+{
+    int64_t n = 0;
+    OK(dt_step_results(step, drain, trained->results + trained->n_results, DT_STEP_MAX_RESULTS, &n, &err));
+    trained->n_results += n;
+}
+
+static void run_steps(dt_step *step, dt_net *net, dt_source *source, const dt_training *t, dt_trained *trained)
+{
+    OK(source->ops->start(source, 0, 0, t->n_steps * t->accumulate, &err));
+    for (int64_t i = 0; i < t->n_steps; i++) {
+        if (t->before_step)
+            t->before_step(t->context, net);
+        OK(dt_step_run(step, source, t->lr, false, &err));
+        take_results(step, false, trained);
+    }
+    take_results(step, true, trained);
+    DT_REQUIRE(trained->n_results == t->n_steps);
+}
+
+dt_trained dt_train(dt_kernels *kernels, const dt_training *t)
+{
+    dt_comm *comm = NULL;
+    dt_step *step = NULL;
+    dt_trained trained = {0};
+    const fake_source_options images = {.n_samples = t->batch * t->accumulate * t->n_steps,
+                                        .n_classes = CLASSES,
+                                        .image_size = t->image_size,
+                                        .batch = t->batch,
+                                        .accumulate = t->accumulate,
+                                        .size = 1,
+                                        .seed = t->seed};
+    OK(dt_comm_self_create(&comm, &err));
+    dt_source *source = fake_source_create(&images);
+    dt_net *net = create_net(kernels, t);
+    const dt_step_options options = step_options(net, kernels, comm, t);
+    OK(dt_step_create(&options, &step, &err));
+    trained.start = state_of(net);
+    run_steps(step, net, source, t, &trained);
+    trained.end = state_of(net);
+    trained.n_tensors = dt_net_state_layout(net)->n_tensors;
+    trained.n_elems = dt_net_state_layout(net)->n_elems;
+    trained.tensors = malloc((size_t)trained.n_tensors * sizeof *trained.tensors);
+    DT_REQUIRE(trained.tensors != NULL);
+    memcpy(trained.tensors, dt_net_state_layout(net)->tensors, (size_t)trained.n_tensors * sizeof *trained.tensors);
+    dt_step_destroy(step);
+    dt_net_destroy(net);
+    source->ops->destroy(source);
+    comm->ops->destroy(comm);
+    return trained;
+}
+
+void dt_trained_free(dt_trained *trained)
+{
+    free(trained->tensors);
+    free(trained->start);
+    free(trained->end);
+    *trained = (dt_trained){0};
+}
+
+double dt_trained_distance(const dt_trained *a, const dt_trained *b, const char **worst)
+{
+    double largest = 0;
+    *worst = "";
+    DT_REQUIRE(a->n_tensors == b->n_tensors && a->n_elems == b->n_elems);
+    for (int64_t i = 0; i < a->n_tensors; i++) {
+        const dt_state_tensor *t = &b->tensors[i];
+        double apart = 0, way = 0;
+        for (int64_t j = t->first; j < t->first + t->n_elems; j++) {
+            apart += pow((double)a->end[j] - (double)b->end[j], 2);
+            way += pow((double)b->end[j] - (double)b->start[j], 2);
+        }
+        double distance = apart > 0 ? sqrt(apart / way) : 0; /* a tensor that does not move must not move: infinity if it does */
+        if (!(distance <= largest)) {
+            largest = distance;
+            *worst = t->name;
+        }
+    }
+    return largest;
+}

@@ -1,0 +1,41 @@
+/* training_kit.h: the same few steps of training on two backends, and how far apart they end. */
+#ifndef DTRAIN_TESTS_EMULATED_TRAINING_KIT_H
+#define DTRAIN_TESTS_EMULATED_TRAINING_KIT_H
+
+#include "core/kernels.h"
+#include "core/training/step.h"
+
+#include <stdbool.h>
+
+typedef struct dt_training {
+    const char *arch;
+    int64_t batch, image_size, accumulate, n_steps;
+    uint64_t seed;
+    double lr;
+    bool lars, ema, zero_init_gamma;
+    float loss_scale; /* to begin with; 0: 1, and no scaling */
+    int32_t growth_interval;
+    bool no_graph;
+    /* Called before each step, may be NULL. */
+    void (*before_step)(void *context, dt_net *net);
+    void *context;
+} dt_training;
+
+/* The state after the last step, in canonical order; free with dt_trained_free. */
+typedef struct dt_trained {
+    int64_t n_tensors, n_elems;
+    dt_state_tensor *tensors;
+    float *start, *end;
+    dt_step_result results[64]; /* of each step */
+    int64_t n_results;
+} dt_trained;
+
+/* One rank, images of the fake source. Ends the running test when a call fails. */
+dt_trained dt_train(dt_kernels *kernels, const dt_training *training);
+void dt_trained_free(dt_trained *trained);
+
+/* For each tensor: |A - B| / |B - START| in the 2-norm, how far apart they are by the way that B has gone (tests/README.md); the largest of
+ * all, and which tensor that is. */
+double dt_trained_distance(const dt_trained *a, const dt_trained *b, const char **worst);
+
+#endif
