@@ -14,8 +14,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* DT_ERR_UNSUPPORTED: not in this build, or not on this machine. Fill *backend as far as they come. */
-typedef dt_status create_backend(const dt_backend_options *options, dt_backend *backend, dt_error *err);
+/* The device. DT_ERR_UNSUPPORTED: not in this build, or not on this machine. */
+typedef dt_status create_device(const dt_backend_options *options, dt_device **device, dt_error *err);
+/* The kernels on backend->device, and what they need. plans: they are a planner's. Fill *backend as far as they come. */
+typedef dt_status create_kernels(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err);
 
 #ifdef DT_WITH_CUDA
 static void destroy_runner(void *library)
@@ -24,34 +26,45 @@ static void destroy_runner(void *library)
     runner->ops->destroy(runner);
 }
 
-static dt_status create_cuda(const dt_backend_options *options, dt_backend *backend, dt_error *err)
+static dt_status create_gpu(const dt_backend_options *options, dt_device **device, dt_error *err)
 {
-    const dt_cudnn_options cudnn = {.autotune = options->autotune, .workspace_limit_bytes = DT_CUDNN_WORKSPACE_LIMIT_BYTES};
-    const dt_cuda_options cuda = {.dtype = options->precision};
+    return dt_device_cuda_create(options->local_rank, options->local_size, device, err);
+}
+
+static dt_status create_cuda(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err)
+{
+    const dt_cudnn_options cudnn = {.autotune = plans ? DT_AUTOTUNE_OFF : options->autotune, .workspace_limit_bytes = DT_CUDNN_WORKSPACE_LIMIT_BYTES};
+    const dt_cuda_options cuda = {.dtype = options->precision, .plan_only = plans};
     dt_graph_runner *runner = NULL;
-    DT_TRY(dt_device_cuda_create(options->local_rank, options->local_size, &backend->device, err));
     DT_TRY(dt_cudnn_runner_create(backend->device, &cudnn, &runner, err));
     backend->library = runner;
     backend->library_destroy = destroy_runner;
     return dt_kernels_cuda_create(backend->device, runner, &cuda, &backend->kernels, err);
 }
 #else
-static dt_status create_cuda(const dt_backend_options *options, dt_backend *backend, dt_error *err)
+static dt_status create_gpu(const dt_backend_options *options, dt_device **device, dt_error *err)
 {
-    (void)options, (void)backend;
+    (void)options, (void)device;
     return dt_fail(err, DT_ERR_UNSUPPORTED, "this build has no cuda backend: configure did not find CUDA, cuDNN and nvcc");
 }
+
+#define create_cuda NULL
 #endif
 
-static dt_status create_cpu(const dt_backend_options *options, dt_backend *backend, dt_error *err)
+static dt_status create_host(const dt_backend_options *options, dt_device **device, dt_error *err)
 {
-    DT_TRY(dt_device_host_create(options->n_threads, &backend->device, err));
+    return dt_device_host_create(options->n_threads, device, err);
+}
+
+static dt_status create_cpu(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err)
+{
+    (void)plans;
     return dt_kernels_cpu_create(backend->device, options->n_threads, &backend->kernels, err);
 }
 
-static dt_status create_ref(const dt_backend_options *options, dt_backend *backend, dt_error *err)
+static dt_status create_ref(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err)
 {
-    DT_TRY(dt_device_host_create(options->n_threads, &backend->device, err));
+    (void)plans;
     return dt_kernels_ref_create(backend->device, options->precision, &backend->kernels, err);
 }
 
@@ -61,15 +74,16 @@ static const struct {
     bool is_built;
     bool low_precision; /* fp16, bf16 and tf32 too */
     bool by_auto;
-    create_backend *create;
+    create_device *create_device;
+    create_kernels *create_kernels;
 } backends[] = {
 #ifdef DT_WITH_CUDA
-    {"cuda", true, true, true, create_cuda},
+    {"cuda", true, true, true, create_gpu, create_cuda},
 #else
-    {"cuda", false, true, false, create_cuda},
+    {"cuda", false, true, false, create_gpu, create_cuda},
 #endif
-    {"cpu", true, false, true, create_cpu},
-    {"ref", true, true, false, create_ref},
+    {"cpu", true, false, true, create_host, create_cpu},
+    {"ref", true, true, false, create_host, create_ref},
 };
 enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
 
@@ -97,7 +111,7 @@ void dt_backend_destroy(dt_backend *backend)
         backend->kernels->ops->destroy(backend->kernels);
     if (backend->library)
         backend->library_destroy(backend->library);
-    if (backend->device)
+    if (backend->device && !backend->device_is_borrowed)
         backend->device->ops->destroy(backend->device);
     *backend = (dt_backend){0};
 }
@@ -107,7 +121,9 @@ static dt_status create(int row, const dt_backend_options *options, dt_backend *
     if (options->precision != DT_F32 && !backends[row].low_precision)
         return dt_fail(err, DT_ERR_USAGE, "--precision %s needs a GPU: --backend %s computes in fp32 alone (--backend ref rounds as a GPU would, slowly)",
                        dt_dtype_name(options->precision), backends[row].name);
-    dt_status status = backends[row].create(options, backend, err);
+    dt_status status = backends[row].create_device(options, &backend->device, err);
+    if (status == DT_OK)
+        status = backends[row].create_kernels(options, false, backend, err);
     if (status != DT_OK)
         dt_backend_destroy(backend);
     return status;
@@ -146,5 +162,17 @@ dt_status dt_backend_create(const char *name, const dt_backend_options *options,
                          dt_dtype_name(options->precision), why);
     else if (err)
         *err = mine;
+    return status;
+}
+
+dt_status dt_backend_create_planner(const dt_backend *backend, const dt_backend_options *options, dt_backend *planner, dt_error *err)
+{
+    *planner = (dt_backend){.device = backend->device, .device_is_borrowed = true};
+    dt_status status = dt_fail(err, DT_ERR_INTERNAL, "there is no backend %s", backend->kernels->ops->name);
+    for (int i = 0; i < N_BACKENDS; i++)
+        if (strcmp(backend->kernels->ops->name, backends[i].name) == 0)
+            status = backends[i].create_kernels(options, true, planner, err);
+    if (status != DT_OK)
+        dt_backend_destroy(planner);
     return status;
 }

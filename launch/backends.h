@@ -20,6 +20,7 @@ typedef struct dt_backend_options {
 
 typedef struct dt_backend {
     dt_device *device;
+    bool device_is_borrowed; /* a planner's */
     dt_kernels *kernels;
     void *library;                   /* what else the backend needs, or NULL */
     void (*library_destroy)(void *); /* after the kernels and before the device */
@@ -38,5 +39,9 @@ const char *dt_backend_list(void);
  * ranks than GPUs; DT_ERR_MEMORY, DT_ERR_DEVICE. */
 dt_status dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err);
 void dt_backend_destroy(dt_backend *backend);
+
+/* Kernels of the same kind and precision on the same device that only plan, for nets with plan_only: no memory of the device is taken and nothing
+ * is measured. `backend` must outlive *planner, which the caller ends with dt_backend_destroy. DT_ERR_MEMORY, DT_ERR_DEVICE. */
+dt_status dt_backend_create_planner(const dt_backend *backend, const dt_backend_options *options, dt_backend *planner, dt_error *err);
 
 #endif

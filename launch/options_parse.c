@@ -197,7 +197,9 @@ static void name_the_run(dt_options *options)
         data[n - 1] = '\0';
     const char *slash = strrchr(data, '/');
     const char *base = slash ? slash + 1 : data;
-    if (!c->data[0])
+    if (c->input == DT_INPUT_SYNTHETIC)
+        snprintf(c->out, sizeof c->out, "runs/synthetic-%s", c->arch); /* shown, but not made: launch/train.c */
+    else if (!c->data[0])
         snprintf(c->out, sizeof c->out, "runs/demo");
     else if (!base[0] || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
         snprintf(c->out, sizeof c->out, "runs/%s", c->arch);
@@ -269,7 +271,7 @@ dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv,
     DT_TRY(apply_command_line(&p, options, err));
     dt_launch_env launched;
     dt_launch_env_read(&launched);
-    if (is_train && !options->config.data[0])
+    if (is_train && !options->config.data[0] && options->config.input == DT_INPUT_LOADER)
         dt_options_apply_demo(options, launched.size);
     if (is_train)
         shorten_the_warmup(options);

@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/training/agreement.h"
 #include "io/loader.h"
+#include "io/synthetic.h"
 #include "launch/console.h"
 #include "launch/machine.h"
 #include "launch/ranks.h"
@@ -17,6 +18,10 @@
 #include <string.h>
 
 /* -- open and close ----------------------------------------------------------------------------------------------------- */
+
+/* Of ImageNet: what --input synthetic pretends to have. */
+#define SYNTHETIC_SAMPLES 1281167
+#define SYNTHETIC_CLASSES 1000
 
 static dt_status check_same_options(const dt_options *options, unsigned command, dt_comm *comm, dt_error *err)
 {
@@ -43,12 +48,12 @@ static dt_status check_same_options(const dt_options *options, unsigned command,
 
 static dt_status open_backend(dt_session *session, const dt_config *c, dt_error *err)
 {
-    const dt_backend_options options = {.n_threads = session->affinity.n_threads,
-                                        .local_rank = session->comm->local_rank,
-                                        .local_size = session->comm->local_size,
-                                        .precision = c->precision,
-                                        .autotune = c->autotune};
-    DT_TRY(dt_backend_create(c->backend, &options, &session->backend, err));
+    session->backend_options = (dt_backend_options){.n_threads = session->affinity.n_threads,
+                                                    .local_rank = session->comm->local_rank,
+                                                    .local_size = session->comm->local_size,
+                                                    .precision = c->precision,
+                                                    .autotune = c->autotune};
+    DT_TRY(dt_backend_create(c->backend, &session->backend_options, &session->backend, err));
     session->device = session->backend.device;
     session->kernels = session->backend.kernels;
     return DT_OK;
@@ -85,6 +90,16 @@ void dt_session_close(dt_session *session)
 
 dt_status dt_session_source(const dt_session *session, const dt_config *c, bool training, dt_source **source, dt_error *err)
 {
+    if (c->input == DT_INPUT_SYNTHETIC) {
+        const dt_synthetic_options synthetic = {.n_samples = SYNTHETIC_SAMPLES,
+                                                .n_classes = SYNTHETIC_CLASSES,
+                                                .image_size = c->image_size,
+                                                .batch = c->batch,
+                                                .rank = session->comm->rank,
+                                                .seed = c->seed,
+                                                .device = session->device};
+        return dt_synthetic_create(&synthetic, source, err);
+    }
     const dt_loader_options options = {
         .root = c->data,
         .training = training,

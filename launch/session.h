@@ -15,6 +15,7 @@
 typedef struct dt_session {
     dt_comm *comm; /* NULL until there is one */
     dt_backend backend;
+    dt_backend_options backend_options; /* as it was made with */
     dt_device *device; /* the backend's */
     dt_kernels *kernels;
     dt_affinity affinity;
@@ -30,7 +31,8 @@ void dt_session_close(dt_session *session);
 /* Print the configuration and where each value is from, and one row for each rank. Collective; rank 0 prints to stderr. */
 dt_status dt_session_show(const dt_session *session, const dt_options *options, unsigned command, dt_error *err);
 
-/* A loader of the training or validation images with the session's device and workers. Local. */
+/* A source of the training or validation images with the session's device and workers, or of synthetic ones (of which there are ImageNet's number, to
+ * train with). Local. */
 dt_status dt_session_source(const dt_session *session, const dt_config *config, bool training, dt_source **source, dt_error *err);
 
 #endif

@@ -11,8 +11,10 @@
 #include "io/jsonl.h"
 #include "io/loader.h"
 #include "io/progress.h"
+#include "launch/batch.h"
 #include "launch/commands.h"
 #include "launch/console.h"
+#include "launch/profile.h"
 #include "launch/run_folder.h"
 #include "launch/signals.h"
 #include "launch/table.h"
@@ -25,6 +27,8 @@
 #include <string.h>
 
 #define DEMO_FOLDER "demo-data"
+#define GIB(bytes) ((double)(bytes) / 1073741824.0)
+#define MIB(bytes) ((double)(bytes) / 1048576.0)
 
 static const dt_command_usage usage = {
     .name = "dtrain",
@@ -48,8 +52,21 @@ typedef struct training {
     dt_events *events;
     dt_sink *sinks[2]; /* progress, metrics.jsonl */
     dt_trainer_parts parts;
+    dt_profile *profile;
+    dt_need need; /* of memory */
     int64_t first_step;
 } training;
+
+/* A measurement, not a training: it leaves nothing behind, and evaluates nothing. */
+static bool only_measures(const dt_config *c)
+{
+    return c->input == DT_INPUT_SYNTHETIC || c->profile_steps > 0;
+}
+
+static bool trains_the_demo(const dt_config *c)
+{
+    return !c->data[0] && c->input == DT_INPUT_LOADER;
+}
 
 /* -- parts ---------------------------------------------------------------------------------------------------------------- */
 
@@ -60,10 +77,10 @@ static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
     dt_status status = DT_OK;
     if (s->comm->rank == 0 && c->export_to[0])
         status = dt_weights_check_writable(c->export_to, err);
-    if (status == DT_OK && s->comm->rank == 0 && !c->data[0])
+    if (status == DT_OK && s->comm->rank == 0 && trains_the_demo(c))
         status = dt_demo_data_write(DEMO_FOLDER, err);
     DT_TRY(dt_agree(s->comm, status, err));
-    if (!c->data[0])
+    if (trains_the_demo(c))
         snprintf(t->options.config.data, sizeof t->options.config.data, "%s", DEMO_FOLDER);
     return DT_OK;
 }
@@ -71,17 +88,39 @@ static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
 /* After the images were found: a mistyped --data leaves no folder behind. */
 static dt_status open_run_folder(const training *t, const dt_session *s, dt_error *err)
 {
-    return s->comm->rank == 0 ? dt_run_folder_open(&t->options, t->config_text, &t->folder, err) : DT_OK;
+    return s->comm->rank == 0 && !only_measures(&t->options.config) ? dt_run_folder_open(&t->options, t->config_text, &t->folder, err) : DT_OK;
+}
+
+/* --batch auto: sources want the batch, and the batch is found with what a source knows. */
+static dt_status settle_batch(training *t, const dt_session *s, dt_error *err)
+{
+    dt_config *c = &t->options.config;
+    dt_source_info info = {0};
+    dt_source *source = NULL;
+    if (c->batch > 0)
+        return DT_OK;
+    c->batch = 1;
+    dt_status status = dt_session_source(s, c, true, &source, err);
+    c->batch = 0;
+    if (status == DT_OK) {
+        source->ops->info(source, &info);
+        source->ops->destroy(source);
+    }
+    DT_TRY(dt_agree(s->comm, status, err));
+    return dt_batch_settle(s, c, info.n_classes, info.n_samples, true, err);
 }
 
 static dt_status open_sources(training *t, const dt_session *s, dt_error *err)
 {
+    enum { ABOUT_1000_CLASSES = 1000 }; /* a few MB more or less; the loader's buffers come only if this fits */
     const dt_config *c = &t->options.config;
+    DT_TRY(settle_batch(t, s, err));
+    DT_TRY(dt_agree(s->comm, dt_batch_check(s, c, ABOUT_1000_CLASSES, true, &t->need, err), err));
     dt_status status = dt_session_source(s, c, true, &t->train, err);
-    if (status == DT_OK && dt_loader_has_validation(c->data))
+    if (status == DT_OK && !only_measures(c) && dt_loader_has_validation(c->data))
         status = dt_session_source(s, c, false, &t->val, err);
     DT_TRY(dt_agree(s->comm, status, err));
-    if (!t->val && s->comm->rank == 0)
+    if (!t->val && s->comm->rank == 0 && !only_measures(c))
         dt_log_warn("there is no %s/val: nothing will be evaluated", c->data);
     return DT_OK;
 }
@@ -111,9 +150,34 @@ static dt_status open_sinks(training *t, const dt_session *s, dt_error *err)
     const dt_progress_options options = {.terminal = dt_console_is_terminal(), .utf8 = dt_table_utf8(), .every_s = t->options.config.log_every_s};
     DT_TRY(dt_progress_create(stderr, &options, &t->sinks[0], err));
     dt_console_set_progress(t->sinks[0]);
+    t->parts.n_sinks = 1;
+    if (only_measures(&t->options.config))
+        return DT_OK;
     DT_TRY(dt_jsonl_create(t->folder.metrics, &t->sinks[1], err));
     t->parts.n_sinks = 2;
     return DT_OK;
+}
+
+/* Takes the place of a training: so many steps, and no more. */
+static dt_status begin_profile(training *t, const dt_session *s, dt_error *err)
+{
+    dt_config *c = &t->options.config;
+    if (c->profile_steps == 0)
+        return DT_OK;
+    c->steps = DT_PROFILE_WARMUP + c->profile_steps;
+    c->no_graph = true; /* times cannot be taken inside a captured graph */
+    return dt_profile_create(t->net, s->device, DT_PROFILE_WARMUP * c->accumulate, c->profile_steps * c->accumulate, &t->profile, err);
+}
+
+static dt_status print_profile(const training *t, const dt_session *s, dt_error *err)
+{
+    dt_profile_summary summary;
+    if (!t->profile)
+        return DT_OK;
+    dt_status status = dt_profile_finish(t->profile, &summary, err);
+    if (status == DT_OK && s->comm->rank == 0)
+        status = dt_profile_print(&summary, t->options.config.batch, stdout, err);
+    return dt_agree(s->comm, status, err);
 }
 
 /* The checkpoint to go on from, if there is one, fits: the run's folder may be told of the options. */
@@ -122,7 +186,7 @@ static void resumed(void *context, int64_t step)
     training *t = context;
     dt_error err = {0};
     t->first_step = step;
-    if (t->parts.comm->rank == 0 && dt_run_folder_commit(&t->options, &t->folder, step > 0, &err) != DT_OK)
+    if (t->parts.comm->rank == 0 && !only_measures(&t->options.config) && dt_run_folder_commit(&t->options, &t->folder, step > 0, &err) != DT_OK)
         dt_log_error("%s", err.message);
 }
 
@@ -132,7 +196,9 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     DT_TRY(open_sources(t, s, err));
     DT_TRY(dt_agree(s->comm, open_run_folder(t, s, err), err));
     DT_TRY(dt_agree(s->comm, build_net(t, s, err), err));
-    DT_TRY(dt_agree(s->comm, dt_store_hdf5_create(t->folder.checkpoints, &t->store, err), err));
+    DT_TRY(dt_agree(s->comm, begin_profile(t, s, err), err));
+    if (!only_measures(&t->options.config))
+        DT_TRY(dt_agree(s->comm, dt_store_hdf5_create(t->folder.checkpoints, &t->store, err), err));
     DT_TRY(dt_agree(s->comm, dt_signals_create(s->comm->rank == 0, &t->events, err), err));
     DT_TRY(dt_agree(s->comm, open_sinks(t, s, err), err));
     t->parts.config = &t->options.config;
@@ -161,6 +227,7 @@ static void disassemble(training *t)
         t->train->ops->destroy(t->train);
     if (t->val)
         t->val->ops->destroy(t->val);
+    dt_profile_destroy(t->profile);
     dt_net_destroy(t->net);
     if (t->store)
         t->store->ops->destroy(t->store);
@@ -181,12 +248,18 @@ static void say_what_is_trained(const training *t, const dt_session *s)
     t->train->ops->info(t->train, &train);
     if (t->val)
         t->val->ops->info(t->val, &val);
-    dt_log_info("%s: %.2f million parameters, %.2f GMAC an image, %.0f MiB for activations and %.0f MiB for parameters on each rank", c->arch,
-                (double)net.n_params / 1e6, (double)net.forward_macs / 1e9, (double)net.activation_bytes / 1048576.0,
-                    (double)net.parameter_bytes / 1048576.0);
-    dt_log_info("%s: %lld images to train on, %lld to evaluate on, %lld classes; global batch %lld", c->data, (long long)train.n_samples,
+    dt_log_info("%s: %.2f million parameters, %.2f GMAC an image at %lld pixels", c->arch, (double)net.n_params / 1e6, (double)net.forward_macs / 1e9,
+                (long long)c->image_size);
+    dt_log_info("memory of each rank, at its peak: %.2f GiB of %.2f free: %.0f MiB for activations, %.0f for parameters, %.0f for the backend, %.0f for images",
+                GIB(t->need.total_bytes - t->need.reserve_bytes), GIB(t->need.free_bytes), MIB(t->need.activation_bytes), MIB(t->need.parameter_bytes),
+                MIB(t->need.backend_bytes), MIB(t->need.input_bytes));
+    dt_log_info("%s: %lld images to train on, %lld to evaluate on, %lld classes; global batch %lld",
+                c->input == DT_INPUT_SYNTHETIC ? "random pixels" : c->data, (long long)train.n_samples,
                 (long long)val.n_samples, (long long)train.n_classes, (long long)(c->batch * c->accumulate * s->comm->size));
-    dt_log_info("writing to %s (%s)", c->out, s->comm->detail);
+    if (only_measures(c))
+        dt_log_info("a measurement: nothing is written (%s)", s->comm->detail);
+    else
+        dt_log_info("writing to %s (%s)", c->out, s->comm->detail);
 }
 
 static void say_what_is_next(const training *t, bool is_demo)
@@ -229,7 +302,7 @@ static dt_status export_weights(training *t, const dt_session *s, int64_t steps,
 static dt_status run(training *t, dt_session *s, bool *local, dt_error *err)
 {
     const dt_config *c = &t->options.config;
-    bool is_demo = !c->data[0];
+    bool is_demo = trains_the_demo(c);
     dt_metrics_end result = {0};
     if (s->comm->rank == 0 && is_demo)
         dt_log_info("no --data%s: training the built-in demo, handwritten digits", t->options.config_file[0] ? "" : " and no ./dtrain.conf");
@@ -242,7 +315,8 @@ static dt_status run(training *t, dt_session *s, bool *local, dt_error *err)
         dt_log_info("there was nothing left to do: all %lld steps were done before; --resume never begins anew", (long long)result.steps);
     if (c->export_to[0])
         DT_TRY(export_weights(t, s, result.steps, err));
-    if (s->comm->rank == 0)
+    DT_TRY(print_profile(t, s, err));
+    if (s->comm->rank == 0 && !only_measures(c))
         say_what_is_next(t, is_demo);
     return DT_OK;
 }

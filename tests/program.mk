@@ -6,6 +6,7 @@ PROGRAM_TESTS += tests/program/cuda_resources_test.sh
 PROGRAM_TESTS += tests/program/includes_test.sh
 PROGRAM_TESTS += tests/program/lib_test.sh
 PROGRAM_TESTS += tests/program/lists_test.sh
+PROGRAM_TESTS += tests/program/measure_test.sh
 PROGRAM_TESTS += tests/program/packages_test.sh
 PROGRAM_TESTS += tests/program/commands_test.sh tests/program/errors_test.sh tests/program/train_test.sh
 PROGRAM_TESTS += tests/program/parity_test.sh

@@ -1,0 +1,102 @@
+#include "config.h"
+
+#include "launch/batch.h"
+
+#include "core/base/alloc.h"
+#include "core/base/log.h"
+#include "core/training/agreement.h"
+#include "layers/resnet.h"
+
+#define GIB(bytes)    ((double)(bytes) / 1073741824.0)
+#define LARGEST_BATCH 65536 /* --batch takes no more */
+
+/* What to plan with, for dt_fit. */
+typedef struct planning {
+    dt_net_spec spec;
+    dt_backend planner;
+    dt_fit fit;
+} planning;
+
+static void end(planning *p)
+{
+    dt_backend_destroy(&p->planner);
+    dt_free(p->spec.layers);
+}
+
+static dt_status begin(const dt_session *s, const dt_config *c, int64_t n_classes, bool training, planning *p, dt_error *err)
+{
+    dt_device_info info;
+    *p = (planning){0};
+    DT_TRY(dt_resnet_spec(c->arch, n_classes, &p->spec, err));
+    dt_status status = dt_backend_create_planner(&s->backend, &s->backend_options, &p->planner, err);
+    if (status != DT_OK) {
+        end(p);
+        return status;
+    }
+    s->device->ops->info(s->device, &info);
+    p->fit = (dt_fit){.spec = &p->spec,
+                      .kernels = p->planner.kernels,
+                      .device = s->device,
+                      .n_sharing = info.is_host ? s->comm->local_size : 1,
+                      .image_size = c->image_size,
+                      .training = training,
+                      .ema = training && c->ema_decay > 0.0};
+    for (int64_t i = 0; training && i < c->n_resize; i++)
+        if (c->resize[i].image_size > p->fit.image_size)
+            p->fit.image_size = c->resize[i].image_size;
+    return DT_OK;
+}
+
+dt_status dt_batch_settle(const dt_session *s, dt_config *c, int64_t n_classes, int64_t n_samples, bool training, dt_error *err)
+{
+    planning p;
+    dt_need need = {0};
+    int64_t largest = 0;
+    if (c->batch > 0)
+        return DT_OK;
+    int64_t most = training ? n_samples / (s->comm->size * c->accumulate) : LARGEST_BATCH;
+    most = most < 1 ? 1 : most > LARGEST_BATCH ? LARGEST_BATCH : most;
+    dt_status status = begin(s, c, n_classes, training, &p, err);
+    if (status == DT_OK)
+        status = dt_fit_largest(&p.fit, most, &largest, err);
+    if (status == DT_OK && largest == 0)
+        status = dt_fail(err, DT_ERR_MEMORY, "--batch auto: there is no memory for %s at %lld pixels, not even with one image", c->arch,
+                         (long long)p.fit.image_size);
+    status = dt_agree(s->comm, status, err);
+    if (status == DT_OK)
+        status = s->comm->ops->all_reduce(s->comm, &largest, 1, DT_I64, DT_REDUCE_MIN, err);
+    if (status == DT_OK)
+        status = dt_agree(s->comm, dt_fit_need(&p.fit, largest, &need, err), err);
+    if (status == DT_OK) {
+        c->batch = largest;
+        if (s->comm->rank == 0)
+            dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB; a global batch of %lld: does --lr %g suit it?", (long long)largest,
+                        GIB(need.total_bytes), GIB(need.free_bytes), (long long)(largest * c->accumulate * s->comm->size), c->lr);
+    }
+    end(&p);
+    return status;
+}
+
+static dt_status too_large(const planning *p, const dt_config *c, const dt_need *need, dt_error *err)
+{
+    int64_t largest = 0;
+    DT_TRY(dt_fit_largest(&p->fit, c->batch - 1, &largest, err));
+    if (largest == 0)
+        return dt_fail(err, DT_ERR_USAGE, "--batch %lld: %s at %lld pixels does not fit, whatever the batch: %.2f GiB are free", (long long)c->batch, c->arch,
+                       (long long)p->fit.image_size, GIB(need->free_bytes));
+    return dt_fail(err, DT_ERR_USAGE, "--batch %lld does not fit: %s at %lld pixels would need %.2f GiB, and %.2f are free; the largest that fits is --batch %lld",
+                   (long long)c->batch, c->arch, (long long)p->fit.image_size, GIB(need->total_bytes), GIB(need->free_bytes), (long long)largest);
+}
+
+dt_status dt_batch_check(const dt_session *s, const dt_config *c, int64_t n_classes, bool training, dt_need *need, dt_error *err)
+{
+    planning p;
+    dt_status status = begin(s, c, n_classes, training, &p, err);
+    if (status != DT_OK)
+        return status;
+    status = dt_fit_need(&p.fit, c->batch, need, err);
+    if (status == DT_OK && !dt_need_fits(need))
+        status = too_large(&p, c, need, err);
+    end(&p);
+    return status;
+}

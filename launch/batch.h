@@ -1,0 +1,15 @@
+/* batch.h: --batch auto, and the refusal of a batch that does not fit, told with the largest that does. */
+#ifndef DT_LAUNCH_BATCH_H
+#define DT_LAUNCH_BATCH_H
+
+#include "launch/fit.h"
+#include "launch/session.h"
+
+/* Collective. Where config->batch is 0 (auto): the largest batch that fits on every rank, and that n_samples can fill, into config->batch; rank 0
+ * says so. Else nothing. DT_ERR_MEMORY: not one image fits. */
+dt_status dt_batch_settle(const dt_session *session, dt_config *config, int64_t n_classes, int64_t n_samples, bool training, dt_error *err);
+
+/* Local. What config->batch takes, into *need. DT_ERR_USAGE: more than there is; the message names the largest that fits. */
+dt_status dt_batch_check(const dt_session *session, const dt_config *config, int64_t n_classes, bool training, dt_need *need, dt_error *err);
+
+#endif
