@@ -256,10 +256,11 @@ static void say_what_is_trained(const training *t, const dt_session *s)
     dt_log_info("%s: %lld images to train on, %lld to evaluate on, %lld classes; global batch %lld",
                 c->input == DT_INPUT_SYNTHETIC ? "random pixels" : c->data, (long long)train.n_samples,
                 (long long)val.n_samples, (long long)train.n_classes, (long long)(c->batch * c->accumulate * s->comm->size));
+    dt_log_info("communication: %s", s->comm->detail); /* for NCCL the network too */
     if (only_measures(c))
-        dt_log_info("a measurement: nothing is written (%s)", s->comm->detail);
+        dt_log_info("a measurement: nothing is written");
     else
-        dt_log_info("writing to %s (%s)", c->out, s->comm->detail);
+        dt_log_info("writing to %s", c->out);
 }
 
 static void say_what_is_next(const training *t, bool is_demo)
