@@ -11,6 +11,7 @@
 #include "tests/fakes/lagging_kernels.h"
 #include "tests/testing.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,6 +134,27 @@ static dt_net *small_net(dt_kernels *kernels, const dt_config *c)
     return net;
 }
 
+/* -- a backend whose gradients always overflow ------------------------------------------------------------------------ */
+
+static const dt_kernels_ops *good_ops;
+
+static dt_status overflowing_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const float *loss_scale,
+                                  const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
+{
+    DT_TRY(good_ops->softmax_loss(k, logits, labels, smoothing, grad_scale, loss_scale, dlogits, sums, err));
+    if (dlogits)
+        ((float *)dlogits->data)[1] = INFINITY;
+    return DT_OK;
+}
+
+static void make_overflow(dt_kernels *kernels, dt_kernels_ops *ops)
+{
+    good_ops = kernels->ops; /* the same for all ranks */
+    *ops = *kernels->ops;
+    ops->softmax_loss = overflowing_loss;
+    kernels->ops = ops;
+}
+
 static void keep_values(job *j, int rank, dt_net *net, dt_device *device)
 {
     dt_error err = {0};
@@ -165,6 +187,9 @@ static void run_rank(dt_comm *comm, void *context)
     } else {
         DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK && dt_kernels_ref_create(device, j->config.precision, &kernels, &err) == DT_OK);
     }
+    dt_kernels_ops ops;
+    if (j->overflows)
+        make_overflow(kernels, &ops);
     dt_net *net = small_net(kernels, &j->config);
     DT_REQUIRE(dt_net_init(net, j->config.seed + (uint64_t)comm->rank, false, &err) == DT_OK); /* rank 0's must win */
     fake_source_options o = {.device = device,

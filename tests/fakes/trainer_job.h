@@ -27,6 +27,7 @@ typedef struct job {
     int stop_rank;
     int64_t fail_next_at; /* rank 0's training source fails there */
     int *times_seen;      /* [n_val] */
+    bool overflows;       /* a gradient of every step is infinite; on the host only */
     bool lagging;         /* on a device that works later, instead of the host; config.precision is the backend's */
     /* How ranks get a communicator for such a device; lagging_comm_create unless set. Takes nothing if it fails. */
     dt_status (*attach)(dt_comm *comm, dt_device *device, dt_comm **on_device, dt_error *err);

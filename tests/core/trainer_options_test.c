@@ -1,0 +1,158 @@
+/* What the training loop makes of --precision fp16 (a loss scale), --optimizer lars and --ema, and what of it a checkpoint holds. */
+#include "tests/fakes/fake_store.h"
+#include "tests/fakes/trainer_job.h"
+#include "tests/testing.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static job scaled_job(int size)
+{
+    job j = new_job(size);
+    j.config.precision = DT_F16;
+    j.config.loss_scale_init = 16777216.0; /* too much: the first steps are skipped */
+    return j;
+}
+
+static size_t kept_bytes(const job *j)
+{
+    return (size_t)(j->vectors.n_trained + j->vectors.n_statistics) * (j->config.ema_decay > 0.0 ? 2 : 1) * sizeof(float);
+}
+
+static void skipped_steps_are_counted_and_told(void)
+{
+    job j = scaled_job(2);
+    run(&j);
+    check_all(&j, DT_OK);
+    int64_t n = 0;
+    while (n < j.n_steps && j.steps[n].skipped)
+        n++;
+    DT_CHECK_MSG(n >= 4 && n <= 14, "%d steps were skipped", (int)n);
+    for (int64_t i = 0; i < j.n_steps; i++) {
+        DT_CHECK(j.steps[i].scaled && j.steps[i].skipped == (i < n));
+        DT_CHECK_INT(j.steps[i].n_skipped, i < n ? i + 1 : n);
+        DT_CHECK_CLOSE(j.steps[i].loss_scale, 16777216.0 / pow(2.0, (double)j.steps[i].n_skipped), 0.0);
+    }
+    job plain = new_job(2);
+    run(&plain);
+    DT_CHECK(!plain.steps[0].scaled && !plain.steps[0].skipped && plain.steps[0].loss_scale == 1.0);
+    free_job(&j);
+    free_job(&plain);
+}
+
+/* From a checkpoint in the midst of skipped steps, and from one behind them. */
+static void go_on_after(int64_t step, bool lagging)
+{
+    job whole = scaled_job(1), again = scaled_job(1);
+    whole.lagging = again.lagging = lagging;
+    whole.config.ema_decay = again.config.ema_decay = 0.9;
+    run(&whole);
+    check_all(&whole, DT_OK);
+    again.store = fake_store_create(&(fake_store_options){0});
+    again.config.steps = step;
+    run(&again);
+    check_all(&again, DT_OK);
+    again.config.steps = 0;
+    again.n_steps = 0;
+    free(again.values[0]);
+    run(&again);
+    check_all(&again, DT_OK);
+    DT_CHECK_INT(again.steps[0].step, step + 1);
+    DT_CHECK_INT(again.steps[0].n_skipped, whole.steps[step].n_skipped);
+    DT_CHECK(again.steps[0].loss_scale == whole.steps[step].loss_scale && again.steps[0].skipped == whole.steps[step].skipped);
+    DT_CHECK_BYTES(again.values[0], whole.values[0], kept_bytes(&whole)); /* the averages too */
+    again.store->ops->destroy(again.store);
+    free_job(&whole);
+    free_job(&again);
+}
+
+static void resume_restores_scale_and_averages(void)
+{
+    go_on_after(3, false);
+    go_on_after(20, false);
+    go_on_after(3, true);
+    go_on_after(20, true);
+}
+
+/* --precision fp16 on a checkpoint that knew no scale: it begins with the one that was asked for; and the other way it is forgotten. */
+static void a_change_of_precision_starts_the_scale_anew(void)
+{
+    job plain = new_job(1), scaled = scaled_job(1);
+    plain.store = scaled.store = fake_store_create(&(fake_store_options){0});
+    plain.config.steps = 4;
+    run(&plain);
+    check_all(&plain, DT_OK);
+    scaled.config.loss_scale_init = 512.0;
+    scaled.config.steps = 8;
+    run(&scaled);
+    check_all(&scaled, DT_OK);
+    DT_CHECK_INT(scaled.steps[0].step, 5);
+    DT_CHECK(scaled.steps[0].loss_scale == 512.0 && scaled.steps[0].n_skipped == 0);
+    plain.config.steps = 12;
+    plain.n_steps = 0;
+    free(plain.values[0]);
+    run(&plain);
+    check_all(&plain, DT_OK);
+    DT_CHECK_INT(plain.steps[0].step, 9);
+    DT_CHECK(plain.steps[0].loss_scale == 1.0 && isfinite(plain.steps[3].loss));
+    plain.store->ops->destroy(plain.store);
+    free_job(&plain);
+    free_job(&scaled);
+}
+
+static void a_checkpoint_without_averages_is_not_taken_for_one_with(void)
+{
+    job plain = new_job(1), averaged = new_job(1);
+    plain.store = averaged.store = fake_store_create(&(fake_store_options){0});
+    plain.config.steps = 4;
+    averaged.config.ema_decay = 0.9;
+    run(&plain);
+    run(&averaged);
+    check_all(&averaged, DT_ERR_USAGE);
+    DT_CHECK_CONTAINS(averaged.error[0].message, "tensors");
+    plain.store->ops->destroy(plain.store);
+    free_job(&plain);
+    free_job(&averaged);
+}
+
+static void gradients_that_never_fit_end_the_training(void)
+{
+    job j = scaled_job(2);
+    j.overflows = true;
+    j.n_train = 4 * 2 * 60;
+    run(&j);
+    check_all(&j, DT_ERR_NUMERIC);
+    DT_CHECK_INT(j.n_steps, 50);
+    DT_CHECK_CONTAINS(j.error[1].message, "not finite in 50 steps in a row, up to step 50");
+    DT_CHECK_CONTAINS(j.error[1].message, "come down to 1:");
+    DT_CHECK(!j.local[0] && !j.local[1]);
+    free_job(&j);
+}
+
+static void lars_trains(void)
+{
+    job j = new_job(2), sgd = new_job(2);
+    strcpy(j.config.optimizer, "lars");
+    j.config.lars_trust = 0.02;
+    j.config.lr = 2.0;
+    j.config.epochs = sgd.config.epochs = 8;
+    run(&j);
+    run(&sgd);
+    check_all(&j, DT_OK);
+    DT_CHECK(j.evals[7].val_top1 > 0.9);
+    DT_CHECK(memcmp(j.values[0], sgd.values[0], kept_bytes(&j)) != 0);
+    DT_CHECK_BYTES(j.values[1], j.values[0], kept_bytes(&j));
+    free_job(&j);
+    free_job(&sgd);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(skipped_steps_are_counted_and_told),
+    DT_TEST(resume_restores_scale_and_averages),
+    DT_TEST(a_change_of_precision_starts_the_scale_anew),
+    DT_TEST(a_checkpoint_without_averages_is_not_taken_for_one_with),
+    DT_TEST(gradients_that_never_fit_end_the_training),
+    DT_TEST(lars_trains),
+};
+DT_TEST_MAIN("core/trainer_options", tests)
