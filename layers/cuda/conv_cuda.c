@@ -107,11 +107,11 @@ static dt_status plan_backward_data(dt_cuda_kernels *ck, dt_conv *conv, bool laz
 static dt_status check(const dt_conv_desc *d, dt_error *err)
 {
     if (d->n < 1 || d->r < 1 || d->s < 1 || d->stride < 1 || d->pad < 0 || d->h + 2 * d->pad < d->r || d->w + 2 * d->pad < d->s)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "convolution: filters of %lldx%lld, stride %lld, pad %lld do not fit %lld images of %lldx%lld", (long long)d->r,
-                       (long long)d->s, (long long)d->stride, (long long)d->pad, (long long)d->n, (long long)d->h, (long long)d->w);
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "convolution: filters of %lldx%lld, stride %lld, pad %lld do not fit %lld images of %lldx%lld",
+                       (long long)d->r, (long long)d->s, (long long)d->stride, (long long)d->pad, (long long)d->n, (long long)d->h, (long long)d->w);
     if (d->k < 1 || d->k % MULTIPLE_OF_CHANNELS != 0 || (d->c != 3 && (d->c < 1 || d->c % MULTIPLE_OF_CHANNELS != 0)))
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "convolution: %lld -> %lld channels: the GPU wants multiples of %d, and 3 for an image", (long long)d->c,
-                       (long long)d->k, MULTIPLE_OF_CHANNELS);
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "convolution: %lld -> %lld channels: the GPU wants multiples of %d, and 3 for an image",
+                       (long long)d->c, (long long)d->k, MULTIPLE_OF_CHANNELS);
     return DT_OK;
 }
 

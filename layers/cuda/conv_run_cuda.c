@@ -65,7 +65,8 @@ dt_status dt_cuda_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, co
 
 /* -- data gradient ----------------------------------------------------------------------------------------------------- */
 
-static dt_status run_data(dt_cuda_kernels *ck, const dt_conv *conv, int which, const dt_tensor *dy, const void *weights, const void *dx, dt_error *err)
+static dt_status run_data(dt_cuda_kernels *ck, const dt_conv *conv, int which, const dt_tensor *dy, const void *weights, const void *dx,
+                          dt_error *err)
 {
     call c = {.n = 0};
     bind(&c, DT_GRAPH_DY, dy->data);
@@ -81,8 +82,8 @@ static dt_status copy_on_device(dt_cuda_kernels *ck, const dt_tensor *from, cons
 }
 
 /* dx = dgrad(dy, w) + add */
-static dt_status data_and_add(dt_cuda_kernels *ck, const dt_conv *conv, const dt_tensor *dy, const void *weights, const dt_tensor *add, const dt_tensor *dx,
-                              dt_error *err)
+static dt_status data_and_add(dt_cuda_kernels *ck, const dt_conv *conv, const dt_tensor *dy, const void *weights, const dt_tensor *add,
+                              const dt_tensor *dx, dt_error *err)
 {
     dt_device *device = ck->base.device;
     if (!add && conv->plans[DT_CUDA_DATA].plan)
@@ -124,8 +125,8 @@ static dt_status data_and_bn(dt_cuda_kernels *ck, const dt_conv *conv, const dt_
     return dt_cuda_plan_run(ck, &conv->plans[DT_CUDA_DATA_BN], c.tensors, c.n, err);
 }
 
-dt_status dt_cuda_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w, const dt_tensor *add, const dt_bn_backward *bn,
-                                     const dt_tensor *dx, dt_error *err)
+dt_status dt_cuda_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w, const dt_tensor *add,
+                                     const dt_bn_backward *bn, const dt_tensor *dx, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     void *weights = NULL;

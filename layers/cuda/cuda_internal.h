@@ -40,7 +40,7 @@ typedef struct dt_cuda_kernels {
     dt_graph_runner *runner;
     dt_cuda_stream stream;
     bool plan_only;
-    bool is_half; /* F16 or BF16 */
+    bool is_half;   /* F16 or BF16 */
     dt_conv *convs; /* in the order of creation */
     dt_linear *linears;
 
@@ -66,11 +66,11 @@ static inline dt_cuda_kernels *dt_cuda(dt_kernels *k)
 }
 
 /* Return from the calling function, with what CUDA says, if a launcher of launch.h failed. */
-#define DT_CUDA_LAUNCH(what, call)                                                                  \
-    do {                                                                                            \
-        int dt_cuda_code = (call);                                                                  \
-        if (dt_cuda_code != 0)                                                                      \
-            return dt_fail(err, DT_ERR_DEVICE, "%s: %s", (what), dt_cuda_launch_error(dt_cuda_code)); \
+#define DT_CUDA_LAUNCH(what, call)                                                                                                                   \
+    do {                                                                                                                                             \
+        int dt_cuda_code = (call);                                                                                                                   \
+        if (dt_cuda_code != 0)                                                                                                                       \
+            return dt_fail(err, DT_ERR_DEVICE, "%s: %s", (what), dt_cuda_launch_error(dt_cuda_code));                                                \
     } while (0)
 
 static inline int64_t dt_cuda_elem_bytes(const dt_cuda_kernels *ck)
@@ -158,9 +158,10 @@ unsigned dt_cuda_conv_fusions(dt_kernels *k, const dt_conv *conv);
 int64_t dt_cuda_conv_weights_elems(dt_kernels *k, const dt_conv *conv);
 dt_status dt_cuda_conv_weights_changed(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err);
 dt_status dt_cuda_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w, const dt_tensor *y, void *sums, dt_error *err);
-dt_status dt_cuda_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w, const dt_tensor *add, const dt_bn_backward *bn,
-                                     const dt_tensor *dx, dt_error *err);
-dt_status dt_cuda_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy, float *dw, bool accumulate, dt_error *err);
+dt_status dt_cuda_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w, const dt_tensor *add,
+                                     const dt_bn_backward *bn, const dt_tensor *dx, dt_error *err);
+dt_status dt_cuda_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy, float *dw, bool accumulate,
+                                        dt_error *err);
 
 /* linear_cuda.c */
 enum { DT_CUDA_LINEAR_FORWARD, DT_CUDA_LINEAR_DATA, DT_CUDA_LINEAR_WEIGHTS, DT_CUDA_LINEAR_N_PLANS };
@@ -171,8 +172,9 @@ struct dt_linear {
 };
 dt_status dt_cuda_linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear, dt_error *err);
 void dt_cuda_linear_destroy(dt_kernels *k, dt_linear *linear);
-dt_status dt_cuda_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const float *bias, const dt_tensor *y, dt_error *err);
-dt_status dt_cuda_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx, float *dw,
-                                  float *dbias, bool accumulate, dt_error *err);
+dt_status dt_cuda_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const float *bias, const dt_tensor *y,
+                                 dt_error *err);
+dt_status dt_cuda_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx,
+                                  float *dw, float *dbias, bool accumulate, dt_error *err);
 
 #endif

@@ -32,12 +32,12 @@ dt_status dt_kernels_cuda_create(dt_device *device, dt_graph_runner *runner, con
 
 /* One graph that a convolution or a linear layer asked the runner for. */
 typedef struct dt_cuda_plan_row {
-    const char *name;        /* of the graph: "bnrelu+conv+sums 3x3 64->64 56x56 n256 fp16"; the kernels' */
+    const char *name;         /* of the graph: "bnrelu+conv+sums 3x3 64->64 56x56 n256 fp16"; the kernels' */
     const dt_conv_desc *conv; /* which convolution; NULL: a linear layer. The kernels' */
-    int n_layers;            /* that share it: convolutions of one shape have the same plans */
-    bool is_fused;           /* more than one operation */
-    bool is_refused;         /* no engine: it is composed of others, which have rows of their own; info is empty */
-    const char *reason;      /* why it is refused; the kernels' */
+    int n_layers;             /* that share it: convolutions of one shape have the same plans */
+    bool is_fused;            /* more than one operation */
+    bool is_refused;          /* no engine: it is composed of others, which have rows of their own; info is empty */
+    const char *reason;       /* why it is refused; the kernels' */
     dt_graph_plan_info info;
     int64_t bytes_moved; /* by one execution; dt_graph_bytes_moved */
     double flops;

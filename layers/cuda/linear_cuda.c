@@ -51,7 +51,8 @@ dt_status dt_cuda_linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_o
     return DT_OK;
 }
 
-dt_status dt_cuda_linear_forward(dt_kernels *k, dt_linear *l, const dt_tensor *x, const float *w, const float *bias, const dt_tensor *y, dt_error *err)
+dt_status dt_cuda_linear_forward(dt_kernels *k, dt_linear *l, const dt_tensor *x, const float *w, const float *bias, const dt_tensor *y,
+                                 dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     void *weights = NULL;
@@ -63,8 +64,8 @@ dt_status dt_cuda_linear_forward(dt_kernels *k, dt_linear *l, const dt_tensor *x
 }
 
 /* dx before dw: the weights in 16 bits and their gradient may want the same memory. */
-dt_status dt_cuda_linear_backward(dt_kernels *k, dt_linear *l, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx, float *dw,
-                                  float *dbias, bool accumulate, dt_error *err)
+dt_status dt_cuda_linear_backward(dt_kernels *k, dt_linear *l, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx,
+                                  float *dw, float *dbias, bool accumulate, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     int64_t n_weights = l->c * l->n_out;

@@ -32,13 +32,12 @@ dt_status dt_cuda_op_bn_finalize(dt_kernels *k, const dt_bn_forward *bn, dt_erro
     return DT_OK;
 }
 
-dt_status dt_cuda_op_bn_inference(dt_kernels *k, int64_t c, const float *gamma, const float *beta, const float *running_mean, const float *running_var,
-                                  float eps, float *scale, float *bias, dt_error *err)
+dt_status dt_cuda_op_bn_inference(dt_kernels *k, int64_t c, const float *gamma, const float *beta, const float *running_mean,
+                                  const float *running_var, float eps, float *scale, float *bias, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     void *halves = dt_cuda_half_scales_put(ck, scale, bias, c);
-    DT_CUDA_LAUNCH("bn_inference",
-                   dt_cuda_bn_inference(ck->stream, c, gamma, beta, running_mean, running_var, eps, scale, bias, k->dtype, halves));
+    DT_CUDA_LAUNCH("bn_inference", dt_cuda_bn_inference(ck->stream, c, gamma, beta, running_mean, running_var, eps, scale, bias, k->dtype, halves));
     return DT_OK;
 }
 
@@ -121,14 +120,14 @@ dt_status dt_cuda_op_average_pool_backward(dt_kernels *k, const dt_tensor *dy, c
 
 /* -- loss --------------------------------------------------------------------------------------------------------------------- */
 
-dt_status dt_cuda_op_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const float *loss_scale,
-                                  const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
+dt_status dt_cuda_op_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale,
+                                  const float *loss_scale, const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     int64_t bytes = dt_cuda_softmax_loss_scratch_bytes(logits->n);
     if (bytes > ck->reduction.bytes)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "softmax_loss of %lld rows wants %lld bytes of scratch memory, and there are %lld", (long long)logits->n,
-                       (long long)bytes, (long long)ck->reduction.bytes);
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "softmax_loss of %lld rows wants %lld bytes of scratch memory, and there are %lld",
+                       (long long)logits->n, (long long)bytes, (long long)ck->reduction.bytes);
     DT_CUDA_LAUNCH("softmax_loss",
                    dt_cuda_softmax_loss(ck->stream, logits, labels, smoothing, grad_scale, loss_scale, ck->reduction.data, dlogits, sums));
     return DT_OK;

@@ -13,8 +13,8 @@ int dt_test_time_limit_s = 1800; /* for the long ones */
 
 static const char *const everything[] = {"", NULL};
 /* Each kind of operation at some shape; the stem, 1x1 and 3x3, strides 1 and 2. */
-static const char *const few[] = {"c3 ", "c64 h8 w8 k", "c128 h4 w4 k128", "c256 h2 w2 k512", "pool", "normalize_input", "optimizer", "step", "linear",
-                                  "softmax_loss", NULL};
+static const char *const few[] = {"c3 ",       "c64 h8 w8 k", "c128 h4 w4 k128", "c256 h2 w2 k512", "pool", "normalize_input",
+                                  "optimizer", "step",        "linear",          "softmax_loss",    NULL};
 
 static void check(dt_dtype dtype, dt_interpreted_gpu gpu, int64_t image_size, int64_t batch, double tolerance, const char *const *filters)
 {

@@ -29,13 +29,13 @@ struct dt_stream {
     item *first, *last;
     bool capturing;
     int64_t n_captured, n_joined; /* pieces of captured work; of these, how many the main stream waits for */
-    dt_stream *next;          /* of the device's list */
+    dt_stream *next;              /* of the device's list */
 };
 
 struct dt_event {
-    dt_stream *stream;        /* of the last record */
+    dt_stream *stream; /* of the last record */
     int64_t n_recorded, n_done;
-    bool captured;            /* the last record was in a capture, when its stream had n_captured pieces of work */
+    bool captured; /* the last record was in a capture, when its stream had n_captured pieces of work */
     int64_t n_captured;
     bool timed;
     double time_s; /* of the last record that was done */
@@ -52,9 +52,9 @@ typedef struct emulated_device {
     pthread_mutex_t lock;
     block *blocks;
     dt_stream main;
-    dt_stream *streams; /* all but main */
+    dt_stream *streams;      /* all but main */
     captured_graph *capture; /* the one that is going on */
-    dt_error error; /* of work that ran when nobody could be told; told by the next wait */
+    dt_error error;          /* of work that ran when nobody could be told; told by the next wait */
     dt_emulated_counts counts;
     char fault[DT_ERROR_MESSAGE_BYTES];
     bool fault_was_read; /* else destroy tells it */

@@ -103,7 +103,8 @@ static int two_streams(bool with_event)
     dt_event *event = NULL;
     int *p = d->ops->alloc(d, sizeof *p), *pinned = d->ops->host_alloc(d, sizeof *pinned);
     increment work = {p, p};
-    DT_REQUIRE(p != NULL && pinned != NULL && d->ops->stream_create(d, &side, &err) == DT_OK && d->ops->event_create(d, false, &event, &err) == DT_OK);
+    DT_REQUIRE(p != NULL && pinned != NULL && d->ops->stream_create(d, &side, &err) == DT_OK &&
+               d->ops->event_create(d, false, &event, &err) == DT_OK);
     upload(d, p, 10, NULL);
     DT_REQUIRE(d->ops->stream_wait(d, NULL, &err) == DT_OK);
     *pinned = 20;

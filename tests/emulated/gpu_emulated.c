@@ -35,18 +35,31 @@ static int enqueue_kernel(void *context, void *stream, const dt_emulator_work *w
     return dt_emulated_enqueue(context, stream, &enqueued, &err) == DT_OK ? 0 : DT_EMULATOR_LAUNCH_FAILED;
 }
 
+dt_status dt_emulated_gpu_attach(dt_device *device, dt_dtype dtype, const dt_interpreter_options *interpreter, dt_graph_runner **runner,
+                                 dt_kernels **kernels, dt_error *err)
+{
+    const dt_cuda_options cuda = {.dtype = dtype};
+    dt_graph_runner *made = NULL;
+    DT_TRY(dt_graph_interpreter_create(device, interpreter, &made, err));
+    dt_status status = dt_kernels_cuda_create(device, made, &cuda, kernels, err);
+    if (status != DT_OK) {
+        made->ops->destroy(made);
+        return status;
+    }
+    dt_emulator_set_queue(enqueue_kernel, device);
+    *runner = made;
+    return DT_OK;
+}
+
 dt_emulated_gpu dt_emulated_gpu_create(const dt_emulated_gpu_options *options)
 {
     dt_emulated_gpu gpu = {0};
     dt_error err = {0};
-    const dt_cuda_options cuda = {.dtype = options->dtype};
     if (dt_device_emulated_create(&options->device, &gpu.device, &err) == DT_OK &&
-        dt_graph_interpreter_create(gpu.device, &options->interpreter, &gpu.runner, &err) == DT_OK &&
-        dt_kernels_cuda_create(gpu.device, gpu.runner, &cuda, &gpu.kernels, &err) == DT_OK && dt_device_host_create(1, &gpu.host, &err) == DT_OK &&
-        dt_kernels_ref_create(gpu.host, options->dtype == DT_TF32 ? DT_F32 : options->dtype, &gpu.ref, &err) == DT_OK) {
-        dt_emulator_set_queue(enqueue_kernel, gpu.device);
+        dt_emulated_gpu_attach(gpu.device, options->dtype, &options->interpreter, &gpu.runner, &gpu.kernels, &err) == DT_OK &&
+        dt_device_host_create(1, &gpu.host, &err) == DT_OK &&
+        dt_kernels_ref_create(gpu.host, options->dtype == DT_TF32 ? DT_F32 : options->dtype, &gpu.ref, &err) == DT_OK)
         return gpu;
-    }
     fprintf(stderr, "%s\n", err.message);
     exit(99);
 }

@@ -28,6 +28,10 @@ typedef struct dt_emulated_gpu {
     dt_kernels *ref; /* of the same dtype (of F32 for TF32) */
 } dt_emulated_gpu;
 
+/* The same on a device that is there already: the backend, and the runner that it borrows. To be destroyed in this order. */
+dt_status dt_emulated_gpu_attach(dt_device *device, dt_dtype dtype, const dt_interpreter_options *interpreter, dt_graph_runner **runner,
+                                 dt_kernels **kernels, dt_error *err);
+
 /* Ends the program when something is missing. One at a time: launches of kernels go to the device of the last one made. */
 dt_emulated_gpu dt_emulated_gpu_create(const dt_emulated_gpu_options *options);
 /* Checks that nothing went wrong that nobody asked for: no fault, no plan, no memory left. */

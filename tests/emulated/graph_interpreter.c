@@ -211,9 +211,12 @@ static bool has_engine(const interpreter *r, const dt_graph *g)
     if (accumulates && r->options.refuse_accumulate)
         return false;
     switch (r->options.gpu) {
-    case DT_INTERPRET_T4: return !fused;
-    case DT_INTERPRET_A100: return !fused || (!image && (g->dtype == DT_F16 || g->dtype == DT_BF16));
-    default: return true;
+    case DT_INTERPRET_T4:
+        return !fused;
+    case DT_INTERPRET_A100:
+        return !fused || (!image && (g->dtype == DT_F16 || g->dtype == DT_BF16));
+    default:
+        return true;
     }
 }
 
@@ -265,8 +268,8 @@ static dt_status bind(execution *e, const dt_graph_binding *tensors, int n_tenso
     return DT_OK;
 }
 
-static dt_status plan_execute(dt_graph_runner *runner, dt_graph_plan *plan, const dt_graph_binding *tensors, int n_tensors, void *workspace, void *stream,
-                              dt_error *err)
+static dt_status plan_execute(dt_graph_runner *runner, dt_graph_plan *plan, const dt_graph_binding *tensors, int n_tensors, void *workspace,
+                              void *stream, dt_error *err)
 {
     interpreter *r = runner_of(runner);
     execution *e = calloc(1, sizeof *e);
@@ -278,7 +281,8 @@ static dt_status plan_execute(dt_graph_runner *runner, dt_graph_plan *plan, cons
         free(e);
         return status;
     }
-    return dt_emulated_enqueue(r->device, stream, &(dt_emulated_work){.name = plan->graph.name, .run = run_execution, .destroy = free, .context = e}, err);
+    return dt_emulated_enqueue(r->device, stream, &(dt_emulated_work){.name = plan->graph.name, .run = run_execution, .destroy = free, .context = e},
+                               err);
 }
 
 static const dt_graph_runner_ops ops = {

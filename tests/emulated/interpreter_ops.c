@@ -14,9 +14,12 @@ enum { ROWS_WANTED = 256 };
 double dt_interpreter_round(double v, dt_dtype dtype)
 {
     switch (dtype) {
-    case DT_F16: return (double)dt_half_to_float(dt_half_from_float((float)v));
-    case DT_BF16: return (double)dt_bfloat_to_float(dt_bfloat_from_float((float)v));
-    default: return (double)(float)v; /* TF32 is FP32 in memory */
+    case DT_F16:
+        return (double)dt_half_to_float(dt_half_from_float((float)v));
+    case DT_BF16:
+        return (double)dt_bfloat_to_float(dt_bfloat_from_float((float)v));
+    default:
+        return (double)(float)v; /* TF32 is FP32 in memory */
     }
 }
 
@@ -32,11 +35,11 @@ static double factor(double v, dt_dtype dtype)
 typedef struct convolution {
     const dt_graph_op *op;
     const dt_values *x, *w, *y;
-    int64_t patch;           /* c r s */
+    int64_t patch;            /* c r s */
     int64_t first, n, n_rows; /* images of the chunk; n p q */
-    double *patches;         /* [n_rows][c r s] */
-    double *rows;            /* of y: [n_rows][k] or [k][n_rows] */
-    double *filters;         /* [k][c r s] or transposed */
+    double *patches;          /* [n_rows][c r s] */
+    double *rows;             /* of y: [n_rows][k] or [k][n_rows] */
+    double *filters;          /* [k][c r s] or transposed */
 } convolution;
 
 /* Where element `tap` of the patch of output pixel (image, p, q) lies in x; -1: outside. */
@@ -187,11 +190,16 @@ static double element(const dt_values *a, const dt_values *whole, int64_t at)
 static double pointwise(dt_graph_op_kind kind, double a, double b)
 {
     switch (kind) {
-    case DT_GRAPH_OP_ADD: return a + b;
-    case DT_GRAPH_OP_SUB: return a - b;
-    case DT_GRAPH_OP_MUL: return a * b;
-    case DT_GRAPH_OP_RELU: return a < 0 ? 0 : a;
-    default: return b > 0 ? a : 0; /* DT_GRAPH_OP_RELU_BACKWARD */
+    case DT_GRAPH_OP_ADD:
+        return a + b;
+    case DT_GRAPH_OP_SUB:
+        return a - b;
+    case DT_GRAPH_OP_MUL:
+        return a * b;
+    case DT_GRAPH_OP_RELU:
+        return a < 0 ? 0 : a;
+    default:
+        return b > 0 ? a : 0; /* DT_GRAPH_OP_RELU_BACKWARD */
     }
 }
 
@@ -231,9 +239,14 @@ const char *dt_interpreter_op(const dt_graph_op *op, dt_dtype dtype, const dt_va
     switch (op->kind) {
     case DT_GRAPH_OP_CONV_FORWARD:
     case DT_GRAPH_OP_CONV_BACKWARD_DATA:
-    case DT_GRAPH_OP_CONV_BACKWARD_FILTER: return run_convolution(op, dtype, in, out);
-    case DT_GRAPH_OP_CHANNEL_SUMS: run_sums(in[0], out[0]->v, out[1]->v); return NULL;
-    case DT_GRAPH_OP_BN_BACKWARD_WEIGHTS: run_bn_weights(in, out); return NULL;
+    case DT_GRAPH_OP_CONV_BACKWARD_FILTER:
+        return run_convolution(op, dtype, in, out);
+    case DT_GRAPH_OP_CHANNEL_SUMS:
+        run_sums(in[0], out[0]->v, out[1]->v);
+        return NULL;
+    case DT_GRAPH_OP_BN_BACKWARD_WEIGHTS:
+        run_bn_weights(in, out);
+        return NULL;
     default:
         for (int64_t i = 0; i < dt_values_count(out[0]); i++)
             out[0]->v[i] = pointwise(op->kind, element(in[0], out[0], i), in[1] ? element(in[1], out[0], i) : 0.0);

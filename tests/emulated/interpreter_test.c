@@ -125,8 +125,9 @@ static void check_forward(problem *p, bool prologue, bool sums)
     dt_tensor y = tensor(&p->y);
     dt_act x = {.raw = tensor(&p->x), .scale = prologue ? p->v[0].nchw : NULL, .bias = prologue ? p->v[1].nchw : NULL, .relu = prologue};
     dt_graph_conv_forward(&p->desc, DT_F32, prologue, sums, &graph);
-    const dt_graph_binding all[] = {{DT_GRAPH_X, p->x.nhwc},       {DT_GRAPH_W, p->w.nhwc},      {DT_GRAPH_Y, p->y.nhwc},      {DT_GRAPH_SCALE, p->v[0].nhwc},
-                                    {DT_GRAPH_BIAS, p->v[1].nhwc}, {DT_GRAPH_SUM, p->v[6].nhwc}, {DT_GRAPH_SUMSQ, p->v[7].nhwc}};
+    const dt_graph_binding all[] = {{DT_GRAPH_X, p->x.nhwc},        {DT_GRAPH_W, p->w.nhwc},       {DT_GRAPH_Y, p->y.nhwc},
+                                    {DT_GRAPH_SCALE, p->v[0].nhwc}, {DT_GRAPH_BIAS, p->v[1].nhwc}, {DT_GRAPH_SUM, p->v[6].nhwc},
+                                    {DT_GRAPH_SUMSQ, p->v[7].nhwc}};
     dt_graph_binding used[7];
     int n = 0;
     for (int i = 0; i < 7; i++)
@@ -169,12 +170,18 @@ static void check_backward_data_bn(problem *p)
     dt_tensor dx = tensor(&p->x), dy = tensor(&p->y);
     pair coefficients[3] = {pair_of(1, C, 1, 1), pair_of(1, C, 1, 1), pair_of(1, C, 1, 1)};
     dt_graph_conv_backward_data_bn(&p->desc, DT_F32, &graph);
-    const dt_graph_binding tensors[] = {{DT_GRAPH_DY, p->y.nhwc},          {DT_GRAPH_W, p->w.nhwc},
-                                        {DT_GRAPH_RAW, p->raw.nhwc},       {DT_GRAPH_MEAN, p->v[MEAN].nhwc},
-                                        {DT_GRAPH_INVSTD, p->v[INVSTD].nhwc}, {DT_GRAPH_GAMMA, p->v[GAMMA].nhwc},
-                                        {DT_GRAPH_BETA, p->v[BETA].nhwc},  {DT_GRAPH_DX, p->x.nhwc},
-                                        {DT_GRAPH_DGAMMA, p->v[DGAMMA].nhwc}, {DT_GRAPH_DBETA, p->v[DBETA].nhwc},
-                                        {DT_GRAPH_COEF_A, coefficients[0].nhwc}, {DT_GRAPH_COEF_B, coefficients[1].nhwc},
+    const dt_graph_binding tensors[] = {{DT_GRAPH_DY, p->y.nhwc},
+                                        {DT_GRAPH_W, p->w.nhwc},
+                                        {DT_GRAPH_RAW, p->raw.nhwc},
+                                        {DT_GRAPH_MEAN, p->v[MEAN].nhwc},
+                                        {DT_GRAPH_INVSTD, p->v[INVSTD].nhwc},
+                                        {DT_GRAPH_GAMMA, p->v[GAMMA].nhwc},
+                                        {DT_GRAPH_BETA, p->v[BETA].nhwc},
+                                        {DT_GRAPH_DX, p->x.nhwc},
+                                        {DT_GRAPH_DGAMMA, p->v[DGAMMA].nhwc},
+                                        {DT_GRAPH_DBETA, p->v[DBETA].nhwc},
+                                        {DT_GRAPH_COEF_A, coefficients[0].nhwc},
+                                        {DT_GRAPH_COEF_B, coefficients[1].nhwc},
                                         {DT_GRAPH_COEF_C, coefficients[2].nhwc}};
     DT_REQUIRE_MSG(execute(&graph, tensors, 13) == DT_OK, "%s", err.message);
     DT_REQUIRE(ref->ops->conv_backward_data(ref, p->conv, &dy, p->w.nchw, NULL, &bn, &dx, &err) == DT_OK);
@@ -234,11 +241,21 @@ static void mistakes_show(void)
     for (int mistake = 0; mistake < 5; mistake++) {
         dt_graph_conv_forward(&p.desc, DT_F32, true, false, &graph);
         switch (mistake) {
-        case 0: graph.tensors[0].strides[3] = H; break;                       /* a stride */
-        case 1: graph.ops[1].in[1] = DT_GRAPH_SCALE; break;                   /* the wrong vector */
-        case 2: graph.ops[3].in[0] = graph.ops[2].in[0]; break;               /* no relu */
-        case 3: graph.ops[3].alpha = -1.0F; break;
-        default: graph.ops[0].kind = DT_GRAPH_OP_ADD; break;
+        case 0:
+            graph.tensors[0].strides[3] = H;
+            break; /* a stride */
+        case 1:
+            graph.ops[1].in[1] = DT_GRAPH_SCALE;
+            break; /* the wrong vector */
+        case 2:
+            graph.ops[3].in[0] = graph.ops[2].in[0];
+            break; /* no relu */
+        case 3:
+            graph.ops[3].alpha = -1.0F;
+            break;
+        default:
+            graph.ops[0].kind = DT_GRAPH_OP_ADD;
+            break;
         }
         DT_CHECK_INT(execute(&graph, tensors, 5), DT_OK);
         DT_CHECK(dt_test_relative_error(p.y.nhwc, right, N * K * H * W) > 0.01);

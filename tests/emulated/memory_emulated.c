@@ -106,8 +106,8 @@ dt_status dt_emulated_check_guards(emulated_device *d, const char *after, dt_err
     for (const block *b = d->blocks; b; b = b->next) {
         int64_t before = first_damage(b->base, GUARD_BYTES), behind = first_damage(b->memory + b->bytes, GUARD_BYTES);
         if (before >= 0)
-            return dt_emulated_set_fault(d, err, "%s wrote %lld bytes in front of an allocation of %lld bytes", after, (long long)(GUARD_BYTES - before),
-                                         (long long)b->bytes);
+            return dt_emulated_set_fault(d, err, "%s wrote %lld bytes in front of an allocation of %lld bytes", after,
+                                         (long long)(GUARD_BYTES - before), (long long)b->bytes);
         if (behind >= 0)
             return dt_emulated_set_fault(d, err, "%s wrote at byte %lld of an allocation of %lld bytes", after, (long long)(b->bytes + behind),
                                          (long long)b->bytes);

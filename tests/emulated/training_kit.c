@@ -39,6 +39,10 @@ static dt_net *create_net(dt_kernels *kernels, const dt_training *t)
     OK(status);
     OK(dt_net_init(net, t->seed, t->zero_init_gamma, &err));
     OK(dt_net_start_ema(net, &err));
+    dt_state_io io = dt_net_state_io(net);
+    for (int64_t i = 0; t->from && i < dt_net_state_layout(net)->n_tensors; i++)
+        OK(io.set(io.context, i, t->from + dt_net_state_layout(net)->tensors[i].first, &err));
+    OK(dt_net_weights_changed(net, &err));
     return net;
 }
 
@@ -67,24 +71,23 @@ static dt_step_options step_options(dt_net *net, dt_kernels *kernels, dt_comm *c
                              .no_graph = t->no_graph};
 }
 
-static void take_results(dt_step *step, bool drain, dt_trained *trained)
+static dt_status take_results(dt_step *step, bool drain, dt_trained *trained)
 {
     int64_t n = 0;
-    OK(dt_step_results(step, drain, trained->results + trained->n_results, DT_STEP_MAX_RESULTS, &n, &err));
+    DT_TRY(dt_step_results(step, drain, trained->results + trained->n_results, DT_STEP_MAX_RESULTS, &n, &err));
     trained->n_results += n;
+    return DT_OK;
 }
 
-static void run_steps(dt_step *step, dt_net *net, dt_source *source, const dt_training *t, dt_trained *trained)
+static dt_status run_steps(dt_step *step, dt_source *source, const dt_training *t, dt_trained *trained)
 {
-    OK(source->ops->start(source, 0, 0, t->n_steps * t->accumulate, &err));
+    int64_t samples = t->batch * t->accumulate;
+    DT_TRY(source->ops->start(source, 0, t->first_step * samples, t->n_steps * t->accumulate, &err));
     for (int64_t i = 0; i < t->n_steps; i++) {
-        if (t->before_step)
-            t->before_step(t->context, net);
-        OK(dt_step_run(step, source, t->lr, false, &err));
-        take_results(step, false, trained);
+        DT_TRY(dt_step_run(step, source, t->lr, false, &err));
+        DT_TRY(take_results(step, false, trained));
     }
-    take_results(step, true, trained);
-    DT_REQUIRE(trained->n_results == t->n_steps);
+    return take_results(step, true, trained);
 }
 
 dt_trained dt_train(dt_kernels *kernels, const dt_training *t)
@@ -92,7 +95,7 @@ dt_trained dt_train(dt_kernels *kernels, const dt_training *t)
     dt_comm *comm = NULL;
     dt_step *step = NULL;
     dt_trained trained = {0};
-    const fake_source_options images = {.n_samples = t->batch * t->accumulate * t->n_steps,
+    const fake_source_options images = {.n_samples = t->batch * t->accumulate * 64, /* whatever n_steps: the same images */
                                         .n_classes = CLASSES,
                                         .image_size = t->image_size,
                                         .batch = t->batch,
@@ -105,8 +108,12 @@ dt_trained dt_train(dt_kernels *kernels, const dt_training *t)
     const dt_step_options options = step_options(net, kernels, comm, t);
     OK(dt_step_create(&options, &step, &err));
     trained.start = state_of(net);
-    run_steps(step, net, source, t, &trained);
+    trained.failed = run_steps(step, source, t, &trained) != DT_OK;
+    DT_REQUIRE_MSG(t->may_fail || !trained.failed, "%s", err.message);
+    DT_REQUIRE(trained.failed || trained.n_results == t->n_steps);
     trained.end = state_of(net);
+    if (t->at_end)
+        t->at_end(t->context, kernels, net);
     trained.n_tensors = dt_net_state_layout(net)->n_tensors;
     trained.n_elems = dt_net_state_layout(net)->n_elems;
     trained.tensors = malloc((size_t)trained.n_tensors * sizeof *trained.tensors);
@@ -127,23 +134,39 @@ void dt_trained_free(dt_trained *trained)
     *trained = (dt_trained){0};
 }
 
-double dt_trained_distance(const dt_trained *a, const dt_trained *b, const char **worst)
+static int compare(const void *a, const void *b)
 {
-    double largest = 0;
-    *worst = "";
-    DT_REQUIRE(a->n_tensors == b->n_tensors && a->n_elems == b->n_elems);
-    for (int64_t i = 0; i < a->n_tensors; i++) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+dt_distance dt_trained_distance(const dt_trained *a, const dt_trained *b)
+{
+    dt_distance distance = {.worst = ""};
+    double *all = malloc((size_t)b->n_tensors * sizeof *all);
+    DT_REQUIRE(all != NULL && a->n_tensors == b->n_tensors && a->n_elems == b->n_elems);
+    for (int64_t i = 0; i < b->n_tensors; i++) {
         const dt_state_tensor *t = &b->tensors[i];
         double apart = 0, way = 0;
         for (int64_t j = t->first; j < t->first + t->n_elems; j++) {
             apart += pow((double)a->end[j] - (double)b->end[j], 2);
             way += pow((double)b->end[j] - (double)b->start[j], 2);
         }
-        double distance = apart > 0 ? sqrt(apart / way) : 0; /* a tensor that does not move must not move: infinity if it does */
-        if (!(distance <= largest)) {
-            largest = distance;
-            *worst = t->name;
+        all[i] = apart > 0 ? sqrt(apart / way) : 0; /* infinity if a tensor moves that must not */
+        if (isnan(apart))
+            all[i] = INFINITY;
+        if (all[i] > distance.largest) {
+            distance.largest = all[i];
+            distance.worst = t->name;
         }
     }
-    return largest;
+    qsort(all, (size_t)b->n_tensors, sizeof *all, compare);
+    distance.median = all[b->n_tensors / 2];
+    free(all);
+    return distance;
+}
+
+bool dt_trained_same_bits(const dt_trained *a, const dt_trained *b)
+{
+    return a->n_elems == b->n_elems && memcmp(a->end, b->end, (size_t)a->n_elems * sizeof *a->end) == 0;
 }

@@ -181,7 +181,8 @@ static void run_rank(dt_comm *comm, void *context)
     const int rank = comm->rank;
     if (j->lagging) {
         const dt_emulated_options lazy = {.lazy = true, .capture = true};
-        DT_REQUIRE(dt_device_emulated_create(&lazy, &device, &err) == DT_OK && lagging_kernels_create(device, j->config.precision, &kernels, &err) == DT_OK);
+        DT_REQUIRE(dt_device_emulated_create(&lazy, &device, &err) == DT_OK);
+        DT_REQUIRE((j->create_kernels ? j->create_kernels : lagging_kernels_create)(device, j->config.precision, &kernels, &err) == DT_OK);
         DT_REQUIRE_MSG((j->attach ? j->attach : lagging_comm_create)(comm, device, &on_device, &err) == DT_OK, "%s", err.message);
         comm = on_device;
     } else {

@@ -29,6 +29,8 @@ typedef struct job {
     int *times_seen;      /* [n_val] */
     bool overflows;       /* a gradient of every step is infinite; on the host only */
     bool lagging;         /* on a device that works later, instead of the host; config.precision is the backend's */
+    /* The arithmetic on such a device; lagging_kernels_create unless set. */
+    dt_status (*create_kernels)(dt_device *device, dt_dtype dtype, dt_kernels **kernels, dt_error *err);
     /* How ranks get a communicator for such a device; lagging_comm_create unless set. Takes nothing if it fails. */
     dt_status (*attach)(dt_comm *comm, dt_device *device, dt_comm **on_device, dt_error *err);
 

@@ -1,0 +1,99 @@
+/* The training loop with the whole CUDA backend on the emulated device, whose work is done late: captured or not, and in two pieces, the bits are
+ * the same. (layers/ref on that device: tests/core/trainer_lag_test.c.) */
+#include "tests/emulated/gpu_emulated.h"
+#include "tests/emulator/emulator.h"
+#include "tests/fakes/fake_store.h"
+#include "tests/fakes/trainer_job.h"
+#include "tests/testing.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static dt_graph_runner *runner; /* of the run that is going on */
+
+static dt_status create_kernels(dt_device *device, dt_dtype dtype, dt_kernels **kernels, dt_error *err)
+{
+    return dt_emulated_gpu_attach(device, dtype, &(dt_interpreter_options){.gpu = DT_INTERPRET_A100}, &runner, kernels, err);
+}
+
+static job gpu_job(bool no_graph)
+{
+    job j = new_job(1);
+    j.lagging = true;
+    j.create_kernels = create_kernels;
+    j.config.precision = DT_F16;
+    j.config.loss_scale_init = 256;
+    j.config.ema_decay = 0.9;
+    j.config.accumulate = 2;
+    j.config.no_graph = no_graph;
+    j.n_train = 4 * 2 * 11;
+    return j;
+}
+
+static void run_on_gpu(job *j)
+{
+    run(j);
+    dt_emulator_set_queue(NULL, NULL);
+    DT_CHECK_INT(dt_graph_interpreter_live_plans(runner), 0);
+    runner->ops->destroy(runner);
+}
+
+static void check_same_values(const job *a, const job *b)
+{
+    const size_t n = 2 * (size_t)(a->vectors.n_trained + a->vectors.n_statistics);
+    DT_CHECK_BYTES(b->values[0], a->values[0], n * sizeof(float));
+}
+
+static void captured_steps_and_those_enqueued_anew_give_the_same_bits(void)
+{
+    job anew = gpu_job(true), captured = gpu_job(false), ref = gpu_job(true);
+    ref.lagging = false;
+    run_on_gpu(&anew);
+    run_on_gpu(&captured);
+    run(&ref);
+    check_all(&anew, DT_OK);
+    check_all(&captured, DT_OK);
+    check_same_values(&anew, &captured);
+    DT_CHECK_INT(anew.counts[0].n_launches, 0);
+    DT_CHECK(captured.counts[0].n_launches > 22);
+    DT_CHECK_INT(captured.n_steps, 22);
+    for (int64_t i = 0; i < captured.n_steps; i++) {
+        DT_CHECK(captured.steps[i].loss == anew.steps[i].loss);
+        DT_CHECK_CLOSE(captured.steps[i].loss, ref.steps[i].loss, 0.02);
+    }
+    DT_CHECK_INT(captured.n_evals, 2);
+    for (int64_t i = 0; i < captured.n_evals; i++) {
+        DT_CHECK(captured.evals[i].val_loss == anew.evals[i].val_loss);
+        DT_CHECK_CLOSE(captured.evals[i].val_loss, ref.evals[i].val_loss, 0.02);
+    }
+    free_job(&anew);
+    free_job(&captured);
+    free_job(&ref);
+}
+
+static void a_run_in_two_pieces_gives_the_same_bits(void)
+{
+    job whole = gpu_job(false), pieces = gpu_job(false);
+    pieces.store = fake_store_create(&(fake_store_options){0});
+    pieces.config.steps = 7;
+    run_on_gpu(&whole);
+    run_on_gpu(&pieces);
+    check_all(&pieces, DT_OK);
+    pieces.config.steps = 0;
+    pieces.n_steps = 0;
+    free(pieces.values[0]);
+    run_on_gpu(&pieces);
+    check_all(&pieces, DT_OK);
+    DT_CHECK_INT(pieces.steps[0].step, 8);
+    check_same_values(&whole, &pieces);
+    pieces.store->ops->destroy(pieces.store);
+    free_job(&whole);
+    free_job(&pieces);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(captured_steps_and_those_enqueued_anew_give_the_same_bits),
+    DT_TEST(a_run_in_two_pieces_gives_the_same_bits),
+};
+DT_TEST_MAIN("emulated/trainer", tests)
