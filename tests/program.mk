@@ -12,5 +12,6 @@ PROGRAM_TESTS += tests/program/commands_test.sh tests/program/errors_test.sh tes
 PROGRAM_TESTS += tests/program/parity_test.sh
 PROGRAM_FILES += tests/program/parity_torch.py
 PROGRAM_TESTS += tests/program/plans_test.sh
+PROGRAM_TESTS += tests/program/resize_test.sh
 PROGRAM_TESTS += tests/program/resume_test.sh
 PROGRAM_TESTS += tests/program/learning_test.sh

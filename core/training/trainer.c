@@ -23,7 +23,8 @@ typedef struct trainer {
     dt_step *step_runner;
     dt_source_info train;
     int64_t global_batch, steps_per_epoch, total_steps;
-    bool scaling; /* the loss is scaled */
+    bool scaling;                /* the loss is scaled */
+    int64_t net_size, train_size; /* pixels: what the net is built for, what this epoch's images have */
 
     /* where the training is: what a checkpoint holds */
     int64_t step, epoch, position;
@@ -386,12 +387,53 @@ static double epochs_done(const trainer *t)
     return (double)t->epoch + (double)t->position / (double)(t->steps_per_epoch * t->global_batch);
 }
 
+/* -- sizes of images ------------------------------------------------------------------------------------------------------ */
+
+static int64_t size_of_epoch(const dt_config *c, int64_t epoch)
+{
+    const double done = (double)epoch / (double)c->epochs + 1e-9;
+    int64_t size = c->image_size;
+    for (int64_t i = 0; i < c->n_resize && c->resize[i].share <= done; i++)
+        size = c->resize[i].image_size;
+    return size;
+}
+
+/* Collective; nothing is under way. The flat vectors stay where they are: parameters, momentum, averages and the loss scale keep their bits. What
+ * depends on the size (plans, activations, captured graphs) is made anew. */
+static dt_status bring_net_to(trainer *t, int64_t size, dt_error *err)
+{
+    if (size == t->net_size)
+        return DT_OK;
+    t->agreed = true;
+    dt_status status = dt_net_resize(t->parts->net, size, err);
+    if (status == DT_OK)
+        status = dt_step_resize(t->step_runner, size, err);
+    DT_TRY(dt_agree(t->comm, status, err));
+    t->agreed = false;
+    t->net_size = size;
+    return DT_OK;
+}
+
+/* The images of the epoch that begins. The net follows with its first step. */
+static dt_status choose_size(trainer *t, dt_error *err)
+{
+    const int64_t size = size_of_epoch(t->config, t->epoch);
+    if (size == t->train_size)
+        return DT_OK;
+    DT_TRY(t->parts->train->ops->set_image_size(t->parts->train, size, err));
+    t->train_size = size;
+    if (t->comm->rank == 0)
+        dt_log_info("from epoch %lld on, images of %lld pixels", (long long)t->epoch + 1, (long long)size);
+    return DT_OK;
+}
+
 static dt_status evaluate(trainer *t, dt_error *err)
 {
     const dt_trainer_parts *p = t->parts;
     if (!p->val || t->last_evaluated_step == t->step)
         return DT_OK;
     dt_metrics_eval m = {.step = t->step, .epoch = t->position == 0 && t->epoch > 0 ? t->epoch - 1 : t->epoch};
+    DT_TRY(bring_net_to(t, t->config->image_size, err));
     t->agreed = true;
     DT_TRY(dt_agree(t->comm, dt_net_swap_ema(p->net, err), err));
     DT_TRY(dt_evaluate(p->net, p->kernels, t->comm, p->val, t->config->batch, p->sinks, p->n_sinks, &m, err));
@@ -553,6 +595,7 @@ static dt_status enqueue_step(trainer *t, dt_error *err)
     double lr = dt_schedule_lr(t->config, epochs_done(t), 1.0 / (double)t->steps_per_epoch, (double)t->config->epochs);
     if (t->n_told == t->step - t->first_step) /* nothing is under way */
         t->mark_s = dt_clock_s();
+    DT_TRY(bring_net_to(t, t->train_size, err)); /* in the first step of an epoch, or behind an evaluation: nothing is under way */
     t->comm->step = t->step + 1;
     DT_TRY(dt_step_run(t->step_runner, p->train, lr, stop_wanted, err));
     t->step++;
@@ -594,6 +637,7 @@ static dt_status one_epoch(trainer *t, dt_error *err)
     }
     if (steps > t->total_steps - t->step)
         steps = t->total_steps - t->step;
+    DT_TRY(choose_size(t, err));
     t->epoch_loss = t->epoch_top1 = 0.0;
     t->epoch_steps = 0;
     t->epoch_start_s = dt_clock_s();
@@ -654,6 +698,7 @@ dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, 
 {
     dt_error own = {0};
     trainer t = {.parts = parts, .config = parts->config, .comm = parts->comm, .best_top1 = -1.0, .last_saved_step = -1, .last_evaluated_step = -1};
+    t.net_size = t.train_size = parts->config->image_size;
     dt_status status = run(&t, &own);
     *local = status != DT_OK && !t.agreed;
     if (status == DT_OK || status == DT_ERR_INTERRUPTED)

@@ -37,6 +37,7 @@ typedef struct dt_trainer_parts {
 } dt_trainer_parts;
 
 /* DT_OK when all epochs (or --steps) are done; DT_ERR_INTERRUPTED after a stop request, when a checkpoint is written;
+ * Epochs have images of the sizes that config->resize says; net and sources come with those of config->image_size, which evaluation keeps.
  * DT_ERR_NUMERIC when the loss is not finite, naming step, rank and learning rate; or what any part said.
  * *local is false if all ranks return this same error, true if only this rank knows (then it must comm->abort). */
 dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, bool *local, dt_error *err);

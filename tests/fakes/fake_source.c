@@ -73,6 +73,8 @@ static dt_status start(dt_source *source, int64_t epoch, int64_t position, int64
     s->n_batches = n_batches;
     s->at = 0;
     s->n_released = s->n_given; /* taken back */
+    if (s->o.starts)
+        s->o.starts[(*s->o.n_starts)++] = s->o.image_size;
     return DT_OK;
 }
 
@@ -147,9 +149,16 @@ static void stats(dt_source *source, dt_source_stats *out)
 
 static dt_status set_image_size(dt_source *source, int64_t size, dt_error *err)
 {
-    (void)source;
-    (void)size;
-    return dt_fail(err, DT_ERR_UNSUPPORTED, "the fake source has one size");
+    fake_source *s = (fake_source *)source;
+    if (size < 1)
+        return dt_fail(err, DT_ERR_USAGE, "an image size of %lld", (long long)size);
+    for (int i = 0; i < FAKE_SOURCE_BATCHES; i++) {
+        give_back(s, s->batches[i].pixels);
+        s->batches[i].pixels = take(s, s->o.batch * size * size * 3);
+        s->batches[i].size = size;
+    }
+    s->o.image_size = size;
+    return DT_OK;
 }
 
 dt_source *fake_source_create(const fake_source_options *options)

@@ -15,6 +15,7 @@ typedef struct fake_source_options {
     bool evaluation;        /* pads at the end, no shuffling */
     int64_t broken_samples; /* reported by stats in epoch 0; one less later */
     int64_t fail_at;        /* the n-th call of next fails (1 is the first); 0: none */
+    int64_t *starts, *n_starts; /* the image size at each start goes to starts[(*n_starts)++]; NULL: not kept */
     int *times_seen;        /* [n_samples] counts every sample handed out, over all ranks; may be NULL */
 } fake_source_options;
 

@@ -62,6 +62,8 @@ static dt_status on_step(dt_sink *sink, const dt_metrics_step *m, dt_error *err)
     (void)err;
     job *j = ((recorder *)sink)->j;
     j->steps[j->n_steps++ % MAX_EVENTS] = *m;
+    if (j->n_live_blocks_max && (j->n_steps == 1 || dt_alloc_live_blocks() > *j->n_live_blocks_max))
+        *j->n_live_blocks_max = dt_alloc_live_blocks();
     return DT_OK;
 }
 
@@ -196,7 +198,9 @@ static void run_rank(dt_comm *comm, void *context)
     fake_source_options o = {.device = device,
                              .n_samples = j->n_train,
                              .n_classes = CLASSES,
-                             .image_size = SIZE,
+                             .image_size = j->config.image_size,
+                             .starts = comm->rank == 0 ? j->train_sizes : NULL,
+                             .n_starts = comm->rank == 0 ? &j->n_train_sizes : NULL,
                              .batch = j->config.batch,
                              .accumulate = j->config.accumulate,
                              .rank = comm->rank,
@@ -207,6 +211,7 @@ static void run_rank(dt_comm *comm, void *context)
     dt_source *train = fake_source_create(&o);
     o.n_samples = j->n_val;
     o.evaluation = true;
+    o.starts = o.n_starts = NULL;
     o.fail_at = 0;
     o.times_seen = j->times_seen;
     dt_source *val = j->n_val ? fake_source_create(&o) : NULL;

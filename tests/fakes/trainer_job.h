@@ -40,6 +40,8 @@ typedef struct job {
     dt_metrics_end end[MAX_RANKS];
     float *values[MAX_RANKS]; /* the flat vector at the end, then the running averages if there are */
     dt_net_vectors vectors;
+    int64_t train_sizes[MAX_EVENTS], n_train_sizes; /* pixels of rank 0's training images, in each call of start */
+    int64_t *n_live_blocks_max; /* not NULL: gets the most blocks of memory that were there behind a step (core/base/alloc.h) */
     dt_metrics_step steps[MAX_EVENTS];
     dt_metrics_eval evals[MAX_EVENTS];
     dt_metrics_epoch epochs[MAX_EVENTS];
