@@ -9,6 +9,7 @@
 #include "layers/cuda/cudnn_runner.h"
 #include "layers/cuda/device_cuda.h"
 #include "layers/cuda/kernels_cuda.h"
+#include "layers/cuda/nvtx.h"
 #endif
 
 #include <stdio.h>
@@ -175,4 +176,14 @@ dt_status dt_backend_create_planner(const dt_backend *backend, const dt_backend_
     if (status != DT_OK)
         dt_backend_destroy(planner);
     return status;
+}
+
+void dt_backend_name_layers(const dt_backend *backend, dt_net *net)
+{
+#ifdef DT_WITH_CUDA
+    if (strcmp(backend->kernels->ops->name, "cuda") == 0)
+        dt_nvtx_observe(net);
+#else
+    (void)backend, (void)net;
+#endif
 }

@@ -8,7 +8,7 @@
 #ifndef DT_LAUNCH_BACKENDS_H
 #define DT_LAUNCH_BACKENDS_H
 
-#include "core/kernels.h"
+#include "core/model/net.h"
 #include "core/training/config.h"
 
 typedef struct dt_backend_options {
@@ -39,6 +39,9 @@ const char *dt_backend_list(void);
  * ranks than GPUs; DT_ERR_MEMORY, DT_ERR_DEVICE. */
 dt_status dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err);
 void dt_backend_destroy(dt_backend *backend);
+
+/* Let the tools of the backend's maker show the net's layers by name (NVTX); nothing on other backends. */
+void dt_backend_name_layers(const dt_backend *backend, dt_net *net);
 
 /* Kernels of the same kind and precision on the same device that only plan, for nets with plan_only: no memory of the device is taken and nothing
  * is measured. `backend` must outlive *planner, which the caller ends with dt_backend_destroy. DT_ERR_MEMORY, DT_ERR_DEVICE. */

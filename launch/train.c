@@ -136,6 +136,7 @@ static dt_status build_net(training *t, const dt_session *s, dt_error *err)
     dt_status status = dt_net_create(&spec, dt_layer_registry(), s->kernels, &options, &t->net, err);
     dt_free(spec.layers);
     DT_TRY(status);
+    dt_backend_name_layers(&s->backend, t->net);
     DT_TRY(dt_net_init(t->net, c->seed, c->zero_init_gamma, err));
     if (!c->init[0] || s->comm->rank != 0) /* the trainer broadcasts */
         return DT_OK;

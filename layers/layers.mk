@@ -66,7 +66,7 @@ cuda_SOURCES = layers/cuda/average_pool.cu layers/cuda/batchnorm.cu layers/cuda/
 EXTRA_DIST += $(cuda_SOURCES) layers/cuda/kernel.cuh
 if WITH_CUDA
 layers_SOURCES += $(cuda_SOURCES)
-layers_SOURCES += layers/cuda/device_cuda.c layers/cuda/device_cuda.h
+layers_SOURCES += layers/cuda/device_cuda.c layers/cuda/device_cuda.h layers/cuda/nvtx.c layers/cuda/nvtx.h
 layers_SOURCES += layers/cuda/cudnn_engines.c layers/cuda/cudnn_engines.h layers/cuda/cudnn_graph.c layers/cuda/cudnn_graph.h layers/cuda/cudnn_runner.c \
 	layers/cuda/cudnn_runner.h
 endif

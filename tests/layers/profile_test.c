@@ -1,4 +1,6 @@
 /* Profiles of layers, on the reference backend: passes counted, times that add up, traffic as the net tells it. */
+#include "config.h"
+
 #include "tests/testing.h"
 
 #include "core/base/alloc.h"
@@ -7,6 +9,9 @@
 #include "core/training/profile.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
+#ifdef DT_WITH_CUDA
+#include "layers/cuda/nvtx.h"
+#endif
 #include "layers/resnet.h"
 
 #include <string.h>
@@ -138,6 +143,17 @@ static void the_traffic_of_resnet50_is_what_it_should_be(void)
     destroy(net);
 }
 
+#ifdef DT_WITH_CUDA
+/* No tool listens here, but all calls are made. */
+static void nvidias_ranges_do_no_harm(void)
+{
+    dt_net *net = create_net();
+    dt_nvtx_observe(net);
+    train(net, 2);
+    destroy(net);
+}
+#endif
+
 static void every_failing_allocation_is_an_error_and_no_leak(void)
 {
     dt_net *net = create_net();
@@ -161,6 +177,9 @@ static const dt_test tests[] = {
     DT_TEST(times_add_up_to_no_more_than_the_passes),
     DT_TEST(a_profile_of_too_few_passes_says_how_many),
     DT_TEST(the_traffic_of_resnet50_is_what_it_should_be),
+#ifdef DT_WITH_CUDA
+    DT_TEST(nvidias_ranges_do_no_harm),
+#endif
     DT_TEST(every_failing_allocation_is_an_error_and_no_leak),
 };
 
