@@ -37,7 +37,7 @@ void *dt_emulated_alloc(emulated_device *d, int64_t bytes, bool is_host)
     memset(base, GUARD_PATTERN, (size_t)(rounded(bytes) + 2 * GUARD_BYTES));
     memset(b->memory, DT_EMULATED_POISON, (size_t)bytes);
     ASAN_POISON_MEMORY_REGION(base, GUARD_BYTES);
-    ASAN_POISON_MEMORY_REGION(b->memory + bytes, rounded(bytes) - bytes + GUARD_BYTES);
+    ASAN_POISON_MEMORY_REGION(b->memory + bytes, (size_t)(rounded(bytes) - bytes + GUARD_BYTES));
     d->blocks = b;
     d->counts.n_allocations++;
     if (!is_host) {
@@ -50,7 +50,7 @@ void *dt_emulated_alloc(emulated_device *d, int64_t bytes, bool is_host)
 static void open_guards(const block *b)
 {
     ASAN_UNPOISON_MEMORY_REGION(b->base, GUARD_BYTES);
-    ASAN_UNPOISON_MEMORY_REGION(b->memory + b->bytes, rounded(b->bytes) - b->bytes + GUARD_BYTES);
+    ASAN_UNPOISON_MEMORY_REGION(b->memory + b->bytes, (size_t)(rounded(b->bytes) - b->bytes + GUARD_BYTES));
 }
 
 void dt_emulated_free(emulated_device *d, void *p, bool is_host)
