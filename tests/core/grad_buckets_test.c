@@ -18,6 +18,7 @@ typedef struct recorder {
     const float *grads;
     int64_t first[MAX_STARTS], n[MAX_STARTS];
     bool open[MAX_STARTS];
+    dt_dtype wire[MAX_STARTS];
     int n_starts, n_progress, n_waits;
     int fail_start, fail_progress, fail_wait; /* the n-th one fails; 0: none */
     double wait_s;
@@ -26,13 +27,13 @@ typedef struct recorder {
 static dt_status start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err)
 {
     recorder *r = (recorder *)comm;
-    (void)wire;
     int i = r->n_starts++;
     if (r->n_starts == r->fail_start)
         return dt_fail(err, DT_ERR_COMM, "start fails");
     if (i < MAX_STARTS) {
         r->first[i] = buffer - r->grads;
         r->n[i] = n;
+        r->wire[i] = wire;
         r->open[i] = true;
         *request = (dt_comm_request *)&r->open[i];
     }
@@ -393,6 +394,44 @@ static void every_gradient_is_summed_over_all_ranks_for_any_cut(void)
         }
 }
 
+/* With FP16 on the wire, the statistics and counts at the end have a bucket of their own, as float32; so has an exact part in the midst. */
+static void exact_parts_do_not_share_a_narrow_wire(void)
+{
+    static const int64_t sizes[] = {16, 32, 16, 64, 16, 8};
+    dt_error err = {0};
+    layout l;
+    set_up(&l, 2, 6, sizes, 4096);
+    dt_grad_buckets_destroy(l.buckets);
+    l.parts[2].exact = l.parts[5].exact = true;
+    DT_REQUIRE(dt_grad_buckets_create(&l.comm.head, l.grads, l.n, l.parts, 6, 4096, DT_F16, &l.buckets, &err) == DT_OK);
+    DT_CHECK_INT(dt_grad_buckets_count(l.buckets), 4);
+    report_backwards(&l);
+    check_all_started_once(&l);
+    static const int64_t expected[][2] = {{144, 8}, {64, 80}, {48, 16}, {0, 48}};
+    static const dt_dtype wires[] = {DT_F32, DT_F16, DT_F32, DT_F16};
+    for (int i = 0; i < 4; i++)
+        DT_CHECK(l.comm.first[i] == expected[i][0] && l.comm.n[i] == expected[i][1] && l.comm.wire[i] == wires[i]);
+    tear_down(&l);
+    /* never more than 64 of them, however the vector is cut */
+    int64_t many[1000];
+    for (int i = 0; i < 1000; i++)
+        many[i] = i * 37 % 1900;
+    set_up(&l, 2, 1000, many, 64);
+    dt_grad_buckets_destroy(l.buckets);
+    l.parts[999].exact = true;
+    DT_REQUIRE(dt_grad_buckets_create(&l.comm.head, l.grads, l.n, l.parts, 1000, 64, DT_BF16, &l.buckets, &err) == DT_OK);
+    DT_CHECK(dt_grad_buckets_count(l.buckets) <= 64 && dt_grad_buckets_count(l.buckets) > 30);
+    report_backwards(&l);
+    check_all_started_once(&l);
+    tear_down(&l);
+    /* and a wire of float32 is cut as if there were none */
+    set_up(&l, 2, 6, sizes, 4096);
+    DT_CHECK_INT(dt_grad_buckets_count(l.buckets), 2);
+    report_backwards(&l);
+    DT_CHECK_INT(l.comm.wire[0], DT_F32);
+    tear_down(&l);
+}
+
 static const dt_test tests[] = {
     DT_TEST(buckets_are_cut_from_the_end_and_the_first_is_small),
     DT_TEST(a_part_larger_than_a_bucket_is_one_by_itself),
@@ -406,6 +445,7 @@ static const dt_test tests[] = {
     DT_TEST(errors_of_the_communicator_are_passed_on),
     DT_TEST(creation_survives_every_failed_allocation_and_steps_need_none),
     DT_TEST(every_gradient_is_summed_over_all_ranks_for_any_cut),
+    DT_TEST(exact_parts_do_not_share_a_narrow_wire),
 };
 
 DT_TEST_MAIN("core/grad_buckets", tests)
