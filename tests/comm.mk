@@ -5,7 +5,8 @@ COMM_TESTS += tests/comm/self_test tests/comm/deadline_test tests/comm/fake_comm
 TESTS_TSAN += tests/comm/fake_comm_test
 
 # comm/nccl on a device and an NCCL that are threads and sockets.
-fakes_SOURCES += tests/fakes/fake_gpu.c tests/fakes/fake_gpu.h tests/fakes/fake_nccl.c tests/fakes/fake_nccl.h
+fakes_SOURCES += tests/fakes/fake_gpu.c tests/fakes/fake_gpu.h tests/fakes/fake_nccl.c tests/fakes/fake_nccl.h \
+	tests/fakes/fake_nccl_emulated.c tests/fakes/fake_nccl_emulated.h
 TEST_HELPERS += tests/comm/nccl_failures tests/comm/nccl_training
 # By itself one rank, also under the sanitizers; nccl_test.sh starts it with more.
 COMM_TESTS += tests/comm/nccl_cases
@@ -24,4 +25,14 @@ if WITH_NCCL
 TEST_HELPERS += tests/comm/nccl_gpu_cases
 else
 EXTRA_DIST += tests/comm/nccl_gpu_cases.c
+endif
+
+# Ranks on emulated GPUs.
+if HAVE_CUDA_HEADERS
+TEST_HELPERS += tests/comm/nccl_emulated
+tests_comm_nccl_emulated_LDADD = comm/nccl/wire.emulated $(LDADD)
+tests_comm_nccl_emulated_LDFLAGS = $(emulated_ldflags)
+EXTRA_tests_comm_nccl_emulated_DEPENDENCIES = tests/libemulated.a
+else
+EXTRA_DIST += tests/comm/nccl_emulated.c
 endif

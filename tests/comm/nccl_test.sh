@@ -18,6 +18,16 @@ for n in 1 2 3; do
     expect_output '^3 passed, 0 failed'
 done
 
+begin "ranks_on_emulated_gpus_train_as_the_reference_does"
+if [ -x "$TOP_BUILDDIR/tests/comm/nccl_emulated" ]; then
+    for n in 2 3; do
+        expect_exit 0 ranks $n "$TOP_BUILDDIR/tests/comm/nccl_emulated"
+        expect_output '^2 passed, 0 failed'
+    done
+else
+    skip "there are no CUDA headers to compile the kernels with"
+fi
+
 # The deadline of nccl_failures is 2 s, and a few more go by before everybody knows; mpirun takes some itself on a busy machine.
 TIME_LIMIT_S=$((30 * ${DTRAIN_TEST_SLOWER:-1}))
 

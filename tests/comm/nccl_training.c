@@ -4,6 +4,7 @@
 #include "comm/mpi.h"
 #include "comm/nccl/nccl.h"
 #include "tests/fakes/fake_nccl.h"
+#include "tests/fakes/fake_nccl_emulated.h"
 #include "tests/fakes/trainer_job.h"
 #include "tests/testing.h"
 
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static dt_device *device; /* the one that works */
 static int n_ranks;
 
 void dt_test_set_up(void)
@@ -28,37 +28,9 @@ void dt_test_tear_down(void)
     MPI_Finalize();
 }
 
-/* -- fake NCCL on the emulated device ---------------------------------------------------------------------------------------- */
-
-typedef struct kernel {
-    fake_gpu_work *work;
-    unsigned char arguments[FAKE_GPU_ARGUMENT_BYTES] __attribute__((aligned(16)));
-} kernel;
-
-static dt_status run_kernel(void *context, dt_error *err)
-{
-    kernel *k = context;
-    (void)err;
-    k->work(k->arguments);
-    return DT_OK;
-}
-
-static void enqueue(void *native_stream, fake_gpu_work *work, const void *arguments, size_t bytes)
-{
-    dt_error err = {0};
-    kernel *k = calloc(1, sizeof *k);
-    DT_REQUIRE(k != NULL && bytes <= sizeof k->arguments);
-    k->work = work;
-    memcpy(k->arguments, arguments, bytes);
-    DT_REQUIRE_MSG(dt_emulated_enqueue(device, native_stream, &(dt_emulated_work){.name = "NCCL", .run = run_kernel, .destroy = free, .context = k},
-                                       &err) == DT_OK,
-                   "%s", err.message);
-}
-
 static dt_status attach(dt_comm *host, dt_device *d, dt_comm **comm, dt_error *err)
 {
-    device = d;
-    fake_nccl_enqueue = enqueue;
+    fake_nccl_use_emulated(d);
     return dt_comm_nccl_create(host, d, &(dt_comm_nccl_options){.api = fake_nccl(), .watch = dt_comm_mpi_watch(host)}, comm, err);
 }
 
