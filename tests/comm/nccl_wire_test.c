@@ -105,12 +105,12 @@ static void marks_count_once_a_kernel(void)
     volatile uint32_t seen = 7;
     const dt_nccl_mark mark = {&count, &seen};
     for (int reverse = 0; reverse < 2; reverse++) {
-        dt_emulator_reverse(reverse != 0);
+        dt_emulator_set_order(reverse != 0 ? DT_EMULATOR_DESCENDING | DT_EMULATOR_AHEAD : 0);
         DT_CHECK_INT(dt_nccl_wire_pack(NULL, v, bits, 5000, DT_F16, mark), 0);
         DT_CHECK_INT(dt_nccl_wire_mark(NULL, mark), 0);
         DT_CHECK_INT(dt_nccl_wire_unpack(NULL, bits, v, 5000, DT_BF16, mark), 0);
     }
-    dt_emulator_reverse(false);
+    dt_emulator_set_order(0);
     DT_CHECK_INT(count, 47);
     DT_CHECK_INT(seen, 47);
 }

@@ -60,7 +60,7 @@ static int n_fibers, n_idle;
 static pthread_mutex_t one_launch = PTHREAD_MUTEX_INITIALIZER;
 static char message[512];
 static int64_t n_launches;
-static bool reversed;
+static unsigned order; /* DT_EMULATOR_DESCENDING, DT_EMULATOR_AHEAD */
 static int n_multiprocessors = 3;
 static struct {
     char kernel[64];
@@ -165,11 +165,14 @@ static dt_fiber *fresh_fiber(void)
     return fiber;
 }
 
+/* The one that has waited longest; or, ahead, the one that has waited least. */
 static dt_fiber *next_ready(void)
 {
+    now.n_ready--;
+    if ((order & DT_EMULATOR_AHEAD) != 0)
+        return now.fiber_of[now.ready[(now.first_ready + now.n_ready) % MAX_THREADS]];
     int thread = now.ready[now.first_ready];
     now.first_ready = (now.first_ready + 1) % MAX_THREADS;
-    now.n_ready--;
     return now.fiber_of[thread];
 }
 
@@ -179,7 +182,7 @@ static void run_threads(void *unused)
     (void)unused;
     for (;;) {
         while (now.n_begun < now.n_threads) {
-            int thread = reversed ? now.n_threads - 1 - now.n_begun : now.n_begun;
+            int thread = (order & DT_EMULATOR_DESCENDING) != 0 ? now.n_threads - 1 - now.n_begun : now.n_begun;
             now.n_begun++;
             set_thread(thread);
             if (!(now.last_thread_leaves && thread == now.n_threads - 1))
@@ -328,7 +331,7 @@ static int run_grid(size_t shared_bytes)
     uint64_t n_blocks = (uint64_t)grid.x * grid.y * grid.z;
     now.without_barriers = is_planted(DT_EMULATOR_NO_BARRIERS);
     for (uint64_t i = 0; i < n_blocks && !now.failed; i++) {
-        uint64_t b = reversed ? n_blocks - 1 - i : i;
+        uint64_t b = (order & DT_EMULATOR_DESCENDING) != 0 ? n_blocks - 1 - i : i;
         dt_emulator.block = (dt_emulator_index){(unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y), (unsigned)(b / grid.x / grid.y)};
         if (b == n_blocks - 1 && is_planted(DT_EMULATOR_NO_LAST_BLOCK))
             continue;
@@ -411,9 +414,9 @@ int dt_emulator_enqueue(void *stream, const dt_emulator_work *work)
 
 /* -- for tests ------------------------------------------------------------------------------------------------ */
 
-void dt_emulator_reverse(bool reverse)
+void dt_emulator_set_order(unsigned flags)
 {
-    reversed = reverse;
+    order = flags;
 }
 
 void dt_emulator_set_multiprocessors(int n)

@@ -9,8 +9,8 @@
  *
  * Found, and told by dt_emulator_message with kernel, block and thread:
  *   a barrier or a shuffle that not all threads reach (some have left, or wait at another line), a grid or a block that no GPU takes.
- * Not found: two threads that write the same place; but dt_emulator_reverse runs threads and blocks in the opposite order, in which a
- * missing barrier or blocks that wait for each other give another result; and what AddressSanitizer sees, it sees here too.
+ * Not found: two threads that write the same place; but dt_emulator_set_order runs threads and blocks in other orders, in which a
+ * missing barrier or blocks that need each other give another result; and what AddressSanitizer sees, it sees here too.
  *
  * One launch at a time; threads that launch wait for each other.
  */
@@ -82,8 +82,12 @@ void *dt_emulator_shared_data(dt_emulator_shared *shared, size_t bytes);
 
 /* -- for tests ---------------------------------------------------------------------------------------------------- */
 
-/* Threads and blocks in descending order from now on (true), or ascending. */
-void dt_emulator_reverse(bool reverse);
+/* In which order threads run from now on; 0: ascending, and in turn. A barrier that is missing shows in one of the four. */
+enum {
+    DT_EMULATOR_DESCENDING = 1, /* threads and blocks begin from the last */
+    DT_EMULATOR_AHEAD = 2       /* the warp that was last at a barrier runs ahead of the others as far as it can */
+};
+void dt_emulator_set_order(unsigned flags);
 
 /* Multiprocessors that kernels are told of; 3 unless set: an odd number, and small, so that loops over the grid have several rounds. */
 void dt_emulator_set_multiprocessors(int n);

@@ -38,14 +38,14 @@ static int n_wrong_after_turning(unsigned n_blocks, unsigned n_threads, bool dyn
 static void shared_memory_is_seen_behind_a_barrier(void)
 {
     static const unsigned n_threads[] = {1, 2, 31, 33, 256, 1024};
-    for (int reversed = 0; reversed <= 1; reversed++) {
-        dt_emulator_reverse(reversed != 0);
+    for (unsigned order = 0; order < 4; order++) {
+        dt_emulator_set_order(order);
         for (size_t i = 0; i < sizeof n_threads / sizeof *n_threads; i++) {
             DT_CHECK_INT(n_wrong_after_turning(3, n_threads[i], false), 0);
             DT_CHECK_INT(n_wrong_after_turning(3, n_threads[i], true), 0);
         }
     }
-    dt_emulator_reverse(false);
+    dt_emulator_set_order(0);
 }
 
 static void warps_shuffle_and_vote(void)
