@@ -47,16 +47,23 @@ static dt_status begin(const dt_session *s, const dt_config *c, int64_t n_classe
     return DT_OK;
 }
 
-dt_status dt_batch_settle(const dt_session *s, dt_config *c, int64_t n_classes, int64_t n_samples, bool training, dt_error *err)
+static void tell(const dt_session *s, const dt_config *c, const dt_need *need, bool training)
+{
+    if (training)
+        dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB; a global batch of %lld: does --lr %g suit it?", (long long)c->batch,
+                    GIB(need->total_bytes), GIB(need->free_bytes), (long long)(c->batch * c->accumulate * s->comm->size), c->lr);
+    else
+        dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB", (long long)c->batch, GIB(need->total_bytes), GIB(need->free_bytes));
+}
+
+static dt_status settle(const dt_session *s, dt_config *c, const dt_source_info *data, bool training, bool net_trains, dt_error *err)
 {
     planning p;
     dt_need need = {0};
     int64_t largest = 0;
-    if (c->batch > 0)
-        return DT_OK;
-    int64_t most = training ? n_samples / (s->comm->size * c->accumulate) : LARGEST_BATCH;
+    int64_t most = data->n_samples / (s->comm->size * (training ? c->accumulate : 1));
     most = most < 1 ? 1 : most > LARGEST_BATCH ? LARGEST_BATCH : most;
-    dt_status status = begin(s, c, n_classes, training, &p, err);
+    dt_status status = begin(s, c, data->n_classes, net_trains, &p, err);
     if (status == DT_OK)
         status = dt_fit_largest(&p.fit, most, &largest, err);
     if (status == DT_OK && largest == 0)
@@ -70,11 +77,27 @@ dt_status dt_batch_settle(const dt_session *s, dt_config *c, int64_t n_classes, 
     if (status == DT_OK) {
         c->batch = largest;
         if (s->comm->rank == 0)
-            dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB; a global batch of %lld: does --lr %g suit it?", (long long)largest,
-                        GIB(need.total_bytes), GIB(need.free_bytes), (long long)(largest * c->accumulate * s->comm->size), c->lr);
+            tell(s, c, &need, training);
     }
     end(&p);
     return status;
+}
+
+dt_status dt_batch_settle(const dt_session *s, dt_config *c, bool training, bool net_trains, dt_error *err)
+{
+    dt_source_info info = {0};
+    dt_source *source = NULL;
+    if (c->batch > 0)
+        return DT_OK;
+    c->batch = 1;
+    dt_status status = dt_session_source(s, c, training, &source, err);
+    c->batch = 0;
+    if (status == DT_OK) {
+        source->ops->info(source, &info);
+        source->ops->destroy(source);
+    }
+    DT_TRY(dt_agree(s->comm, status, err));
+    return settle(s, c, &info, training, net_trains, err);
 }
 
 static dt_status too_large(const planning *p, const dt_config *c, const dt_need *need, dt_error *err)

@@ -8,6 +8,7 @@
 #include "core/training/evaluate.h"
 #include "io/checkpoint_hdf5.h"
 #include "io/progress.h"
+#include "launch/batch.h"
 #include "launch/commands.h"
 #include "launch/console.h"
 #include "launch/table.h"
@@ -254,6 +255,7 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
     const dt_config *c = &e->options.config;
     dt_metrics_eval m = {0};
     DT_TRY(dt_agree(s->comm, describe_weights(e, err), err));
+    DT_TRY(dt_batch_settle(s, &e->options.config, false, e->folder[0] != '\0', err));
     DT_TRY(dt_agree(s->comm, open_source(e, s, err), err));
     DT_TRY(dt_agree(s->comm, build_net(e, s, err), err));
     if (e->folder[0])

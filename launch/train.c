@@ -91,30 +91,11 @@ static dt_status open_run_folder(const training *t, const dt_session *s, dt_erro
     return s->comm->rank == 0 && !only_measures(&t->options.config) ? dt_run_folder_open(&t->options, t->config_text, &t->folder, err) : DT_OK;
 }
 
-/* --batch auto: sources want the batch, and the batch is found with what a source knows. */
-static dt_status settle_batch(training *t, const dt_session *s, dt_error *err)
-{
-    dt_config *c = &t->options.config;
-    dt_source_info info = {0};
-    dt_source *source = NULL;
-    if (c->batch > 0)
-        return DT_OK;
-    c->batch = 1;
-    dt_status status = dt_session_source(s, c, true, &source, err);
-    c->batch = 0;
-    if (status == DT_OK) {
-        source->ops->info(source, &info);
-        source->ops->destroy(source);
-    }
-    DT_TRY(dt_agree(s->comm, status, err));
-    return dt_batch_settle(s, c, info.n_classes, info.n_samples, true, err);
-}
-
 static dt_status open_sources(training *t, const dt_session *s, dt_error *err)
 {
     enum { ABOUT_1000_CLASSES = 1000 }; /* a few MB more or less; the loader's buffers come only if this fits */
     const dt_config *c = &t->options.config;
-    DT_TRY(settle_batch(t, s, err));
+    DT_TRY(dt_batch_settle(s, &t->options.config, true, true, err));
     DT_TRY(dt_agree(s->comm, dt_batch_check(s, c, ABOUT_1000_CLASSES, true, &t->need, err), err));
     dt_status status = dt_session_source(s, c, true, &t->train, err);
     if (status == DT_OK && !only_measures(c) && dt_loader_has_validation(c->data))

@@ -31,6 +31,14 @@ need_clean_source && {
     expect_output 'address and thread exclude each other'
 }
 
+begin "a_list_of_gpus_that_is_none_is_refused"
+need_clean_source && {
+    for list in sm_80 80, 80,,90 '80 90'; do
+        expect_exit 1 "$TOP_SRCDIR/configure" --enable-cuda-archs="$list"
+        expect_output "enable-cuda-archs=$list: a list of numbers is wanted, for example 80,90"
+    done
+}
+
 begin "configure_does_not_touch_the_core_folder"
 need_clean_source && {
     mkdir core

@@ -39,6 +39,9 @@ expect test "${batch:-0}" -ge 64
 expect test "${batch:-0}" -le 1437
 expect_output "global batch $batch\$"
 expect grep -q '^batch = "auto";' runs/demo/config.conf
+expect_exit 0 "$DTRAIN" eval --data demo-data --weights runs/demo --batch auto
+expect_output 'auto: [0-9]+ images a rank, with [0-9.]+ of [0-9.]+ GiB$'
+expect_output 'n 360$'
 expect_exit 0 ranks 2 "$DTRAIN" --out two --batch auto --steps 1
 expect_output 'auto: [0-9]+ images a rank'
 
