@@ -35,9 +35,11 @@ tests_layers_cuda_kernels_test_LDADD = tests/emulator/planted.emulated $(LDADD)
 tests_layers_cuda_kernels_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_layers_cuda_kernels_test_DEPENDENCIES = tests/libemulated.a
 # The whole backend on the CPU: tests/emulated/gpu_emulated.h.
-LAYERS_TESTS += tests/emulated/cases_test tests/emulated/trainer_test tests/emulated/training_test
+LAYERS_TESTS += tests/emulated/cases_test tests/emulated/create_test tests/emulated/trainer_test tests/emulated/training_test
 tests_emulated_cases_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_emulated_cases_test_DEPENDENCIES = tests/libemulated.a
+tests_emulated_create_test_LDFLAGS = $(emulated_ldflags)
+EXTRA_tests_emulated_create_test_DEPENDENCIES = tests/libemulated.a
 tests_emulated_trainer_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_emulated_trainer_test_DEPENDENCIES = tests/libemulated.a
 tests_emulated_training_test_LDFLAGS = $(emulated_ldflags)
@@ -45,7 +47,7 @@ EXTRA_tests_emulated_training_test_DEPENDENCIES = tests/libemulated.a
 EXTRA_DIST += tests/emulated/no_headers_test.c
 else
 LAYERS_TESTS += tests/emulated/no_headers_test
-EXTRA_DIST += tests/emulated/cases_test.c tests/emulated/trainer_test.c tests/emulated/training_test.c
+EXTRA_DIST += tests/emulated/cases_test.c tests/emulated/create_test.c tests/emulated/trainer_test.c tests/emulated/training_test.c
 EXTRA_DIST += $(emulator_SOURCES) tests/layers/cuda_kernels_test.c tests/emulator/emulator_test.c
 endif
 LAYERS_TESTS += tests/layers/profile_test

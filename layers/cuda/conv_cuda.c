@@ -162,18 +162,31 @@ static dt_status create_object(dt_cuda_kernels *ck, const dt_conv_desc *desc, dt
     return DT_OK;
 }
 
+/* Take the object at this place of the list out, if nobody uses it. */
+static void drop_unused(dt_cuda_kernels *ck, dt_conv **at)
+{
+    dt_conv *conv = *at;
+    if (conv->n_users > 0)
+        return;
+    *at = conv->next;
+    destroy_object(ck, conv);
+}
+
 dt_status dt_cuda_conv_create(dt_kernels *k, const dt_conv_desc *desc, dt_conv **conv, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     dt_conv **at = &ck->convs;
     while (*at && !same_desc(&(*at)->desc, desc))
         at = &(*at)->next;
-    if (ck->is_half)
-        DT_TRY(dt_cuda_half_scales_reserve(ck, desc->k, err));
     if (!*at) {
         dt_conv *made = NULL;
         DT_TRY(create_object(ck, desc, &made, err));
         *at = made;
+    }
+    dt_status status = ck->is_half ? dt_cuda_half_scales_reserve(ck, desc->k, err) : DT_OK;
+    if (status != DT_OK) {
+        drop_unused(ck, at);
+        return status;
     }
     (*at)->n_users++;
     *conv = *at;
@@ -183,17 +196,14 @@ dt_status dt_cuda_conv_create(dt_kernels *k, const dt_conv_desc *desc, dt_conv *
 void dt_cuda_conv_destroy(dt_kernels *k, dt_conv *conv)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
+    dt_conv **at = &ck->convs;
     if (!conv)
         return;
-    dt_cuda_half_scales_forget(ck);
-    if (--conv->n_users > 0)
-        return;
-    for (dt_conv **at = &ck->convs; *at; at = &(*at)->next)
-        if (*at == conv) {
-            *at = conv->next;
-            break;
-        }
-    destroy_object(ck, conv);
+    dt_cuda_half_scales_unreserve(ck, conv->desc.k);
+    conv->n_users--;
+    while (*at != conv)
+        at = &(*at)->next;
+    drop_unused(ck, at);
 }
 
 unsigned dt_cuda_conv_fusions(dt_kernels *k, const dt_conv *conv)

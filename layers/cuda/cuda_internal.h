@@ -120,7 +120,7 @@ dt_status dt_cuda_record_step(dt_kernels *k, dt_step_state *state, const dt_loss
 
 /* half_scales_cuda.c: room for one more vector pair of c channels, in create-calls; every pair is forgotten. */
 dt_status dt_cuda_half_scales_reserve(dt_cuda_kernels *ck, int64_t c, dt_error *err);
-void dt_cuda_half_scales_forget(dt_cuda_kernels *ck);
+void dt_cuda_half_scales_unreserve(dt_cuda_kernels *ck, int64_t c); /* the convolution is gone */
 void dt_cuda_half_scales_destroy(dt_cuda_kernels *ck);
 /* Where bn_finalize shall put them (NULL: no room, no need), and where a prologue reads them: a pair that nobody has put anywhere
  * is converted now, into ck->vectors. */

@@ -12,7 +12,7 @@ static int64_t pair_bytes(int64_t c)
     return 2 * c * (int64_t)sizeof(uint16_t);
 }
 
-void dt_cuda_half_scales_forget(dt_cuda_kernels *ck)
+static void forget(dt_cuda_kernels *ck)
 {
     ck->n_half_scales = 0;
     ck->halves_used_bytes = 0;
@@ -34,13 +34,19 @@ static dt_status grow_table(dt_cuda_kernels *ck, dt_error *err)
 dt_status dt_cuda_half_scales_reserve(dt_cuda_kernels *ck, int64_t c, dt_error *err)
 {
     int64_t bytes = ck->halves_wanted_bytes + pair_bytes(c);
-    dt_cuda_half_scales_forget(ck);
+    forget(ck);
     if (bytes > ck->halves.bytes)
         DT_TRY(dt_cuda_reserve(ck, &ck->halves, 2 * bytes, "scales in 16 bits", err));
     ck->halves_wanted_bytes = bytes;
     while (ck->max_half_scales < ck->halves.bytes / pair_bytes(16))
         DT_TRY(grow_table(ck, err));
     return DT_OK;
+}
+
+void dt_cuda_half_scales_unreserve(dt_cuda_kernels *ck, int64_t c)
+{
+    forget(ck);
+    ck->halves_wanted_bytes -= ck->is_half ? pair_bytes(c) : 0;
 }
 
 void dt_cuda_half_scales_destroy(dt_cuda_kernels *ck)
