@@ -42,8 +42,7 @@ typedef struct evaluation {
     dt_sink *progress;
 } evaluation;
 
-/* -- what the weights are
- * --------------------------------------------------------------------------------------------------- */
+/* -- what the weights are ----------------------------------------------------------------------------------------- */
 
 static bool is_folder(const char *path)
 {
@@ -163,8 +162,7 @@ static dt_status describe_weights(evaluation *e, dt_error *err)
     return DT_OK;
 }
 
-/* -- parts
- * ------------------------------------------------------------------------------------------------------------------ */
+/* -- parts -------------------------------------------------------------------------------------------------------- */
 
 static dt_status open_source(evaluation *e, const dt_session *s, dt_error *err)
 {
@@ -247,8 +245,7 @@ static void close_all(evaluation *e)
     dt_free(e->weights.config_text);
 }
 
-/* -- the command
- * -------------------------------------------------------------------------------------------------------------- */
+/* -- the command -------------------------------------------------------------------------------------------------- */
 
 static dt_status run(evaluation *e, dt_session *s, dt_error *err)
 {

@@ -32,8 +32,7 @@ static const dt_command_usage usage = {
     .bit = DT_COMMAND_INFO,
 };
 
-/* -- what was built in
- * ------------------------------------------------------------------------------------------------------ */
+/* -- what was built in -------------------------------------------------------------------------------------------- */
 
 /* "Open MPI v4.1.4, package: ..." up to the first comma. */
 static void mpi_version(char *out, size_t out_bytes)
@@ -139,8 +138,7 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
     return add_cuda(table, err);
 }
 
-/* -- what is found
- * ---------------------------------------------------------------------------------------------------------- */
+/* -- what is found ------------------------------------------------------------------------------------------------ */
 
 static dt_status add_found(dt_table *table, dt_error *err)
 {

@@ -218,8 +218,7 @@ static void disassemble(training *t)
     dt_free(t->config_text);
 }
 
-/* -- what is said
- * ------------------------------------------------------------------------------------------------------------ */
+/* -- what is said ------------------------------------------------------------------------------------------------- */
 
 static void say_what_is_trained(const training *t, const dt_session *s)
 {
@@ -261,8 +260,7 @@ static void say_what_is_next(const training *t, bool is_demo)
     dt_log_info("      every option; options can stand in a file too: %s --config %s/config.conf", program, c->out);
 }
 
-/* -- the command
- * ------------------------------------------------------------------------------------------------------------- */
+/* -- the command -------------------------------------------------------------------------------------------------- */
 
 static dt_status export_weights(training *t, const dt_session *s, int64_t steps, dt_error *err)
 {
