@@ -21,7 +21,8 @@ core_SOURCES += core/model/net.c core/model/net.h core/model/net_build.c core/mo
 core_SOURCES += core/training/device_wait.c core/training/device_wait.h
 core_SOURCES += core/training/evaluate.c core/training/evaluate.h
 core_SOURCES += core/training/step.c core/training/step.h core/training/step_results.c core/training/step_results.h
-core_SOURCES += core/training/trainer.c core/training/trainer.h
+core_SOURCES += core/training/trainer.c core/training/trainer.h core/training/trainer_internal.h core/training/trainer_start.c core/training/trainer_state.c \
+	core/training/trainer_tell.c
 core_SOURCES += core/training/upload.c core/training/upload.h
 core_SOURCES += core/training/checkpoint.c core/training/checkpoint.h
 core_SOURCES += core/training/agreement.c core/training/agreement.h

@@ -93,7 +93,7 @@ static const dt_option table[] = {
      .help = "sgd: stochastic gradient descent with momentum; lars: the same, but each weight tensor's rate is --lr x --lars-trust x |w| / (|g| + "
              "--weight-decay x |w|), which stands batches of many thousands; BatchNorm and biases stay with sgd"},
     {ROW("lars-trust", "T", TRAIN, OPTIMIZATION, REAL, config.lars_trust), .min = 0, .max = 1, .above_min = true, .by_default = "0.001",
-     .help = "with --optimizer lars: the trust coefficient; --lr is then some 2 to 20"},
+     .help = "with --optimizer lars: the trust coefficient. With batches of many thousands --lr is then some 2 to 20; with small ones 0.1, and 0.02 for T"},
     {ROW("ema", "DECAY", TRAIN, OPTIMIZATION, REAL, config.ema_decay), .min = 0, .max = 0.999999, .by_default = "0",
      .help = "keep running averages of the weights, average = DECAY x average + (1 - DECAY) x weight after every step; evaluation and --export take them. 0: "
              "none"},

@@ -1,0 +1,73 @@
+/* trainer_internal.h: what trainer.c (the loop), trainer_start.c (before the first step), trainer_state.c (checkpoints) and trainer_tell.c share. */
+#ifndef DT_CORE_TRAINING_TRAINER_INTERNAL_H
+#define DT_CORE_TRAINING_TRAINER_INTERNAL_H
+
+#include "core/training/step.h"
+#include "core/training/trainer.h"
+
+#define RATE_WINDOW 20 /* steps over which images/s is taken */
+
+typedef struct dt_trainer {
+    const dt_trainer_parts *parts;
+    const dt_config *config;
+    dt_comm *comm;
+    dt_step *step_runner;
+    dt_source_info train;
+    int64_t global_batch, steps_per_epoch, total_steps;
+    bool scaling;                /* the loss is scaled */
+    int64_t net_size, train_size; /* pixels: what the net is built for, what this epoch's images have */
+
+    /* where the training is: what a checkpoint holds */
+    int64_t step, epoch, position;
+    double best_top1;
+
+    /* this start */
+    int64_t first_step, last_saved_step, last_evaluated_step;
+    double start_s, training_s; /* training_s: time in steps */
+    double window[RATE_WINDOW]; /* seconds of the last steps */
+    int64_t n_told;             /* steps of this start whose results have come; the others are under way on the device */
+    double mark_s;              /* since when the device works on those */
+    int64_t n_skipped_in_a_row;
+    bool stop_seen;             /* some rank wants to stop */
+    int64_t images;
+    dt_metrics_eval last_eval;
+    double epoch_loss, epoch_top1, epoch_start_s;
+    int64_t epoch_steps, n_broken;
+    dt_status save_status; /* of the newest attempt */
+    dt_error save_error;
+    bool agreed; /* the error that is being returned is the same on all ranks */
+} dt_trainer;
+
+/* Call `event` of every sink that has it; what a sink says goes to the log and does not stop the training. */
+#define TELL(t, event, ...)                                                                  \
+    do {                                                                                     \
+        for (int64_t tell_i = 0; tell_i < (t)->parts->n_sinks; tell_i++) {                   \
+            dt_sink *tell_sink = (t)->parts->sinks[tell_i];                                  \
+            dt_error tell_error = {0};                                                       \
+            if (tell_sink->ops->event && tell_sink->ops->event(tell_sink, __VA_ARGS__, &tell_error) != DT_OK) \
+                dt_trainer_sink_failed(tell_sink, &tell_error);                                         \
+        }                                                                                    \
+    } while (0)
+
+/* trainer_tell.c */
+void dt_trainer_sink_failed(dt_sink *sink, const dt_error *err);
+void dt_trainer_tell_losses(const dt_trainer_parts *parts); /* of sinks */
+void dt_trainer_tell_start(dt_trainer *t);
+/* All results of an epoch have come before the next one begins. */
+void dt_trainer_tell_step(dt_trainer *t, const dt_step_result *r);
+/* The number of the step that a result is of; 1 is the first of the training. */
+int64_t dt_trainer_step_of(const dt_trainer *t, const dt_step_result *r);
+
+/* trainer_start.c: before the first step. Collective but for plan and plan_steps; ranks agree on errors. */
+dt_status dt_trainer_plan(dt_trainer *t, dt_error *err);
+dt_status dt_trainer_check_ranks(dt_trainer *t, dt_error *err);
+dt_status dt_trainer_create_step(dt_trainer *t, dt_error *err);
+dt_status dt_trainer_broadcast(dt_trainer *t, dt_error *err);
+void dt_trainer_plan_steps(dt_trainer *t); /* from where it goes on */
+
+/* trainer_state.c. Collective; behind a drain. */
+dt_status dt_trainer_resume(dt_trainer *t, dt_error *err);
+/* Nothing without a store, or when this step has been saved. A failed write is told and leaves older generations standing: the training goes on. */
+void dt_trainer_save_if_needed(dt_trainer *t);
+
+#endif
