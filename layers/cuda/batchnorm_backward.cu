@@ -1,8 +1,9 @@
 /* batchnorm_backward.cu: BatchNorm backward where no convolution takes it along, and the gradient of the raw tensor.
  *
  * bn_backward_reduce: two reads, one write (composed backward: T4, the graphs that cuDNN refuses).
- * bn_backward_apply: two reads, one write, after every convolution's BatchNorm; ResNet-50 at batch 256, FP16: 10.6 M values an image (all 53 BatchNorms'
- * inputs), 16.3 GB: 3.8 ms of an H200's step at 4.3 TB/s. It is the last pass that could still go (FACTS: "the BN gradient applied inside the convs that read it").
+ * bn_backward_apply: two reads, one write, after every convolution's BatchNorm; ResNet-50 at batch 256, FP16: 11.1 M values an image (all 53 BatchNorms'
+ * inputs), 17.1 GB: 4.0 ms of an H200's step at 4.3 TB/s. It is the last pass that could still go, into the convolutions that
+ * read it, if cuDNN had such graphs.
  */
 #include "layers/cuda/kernel.cuh"
 
