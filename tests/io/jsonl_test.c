@@ -99,6 +99,7 @@ static void every_event_is_a_line_with_its_fields(void)
     DT_CHECK_INT(number(line, "epoch"), 1);
     DT_CHECK(number(line, "loss") == 2.0 && number(line, "lr") == 1e-5 && number(line, "images_per_s") == 812.5);
     DT_CHECK(json_is_null(json_object_get(line, "comm_wait_s")));
+    DT_CHECK(json_object_get(line, "loss_scale") == NULL && json_object_get(line, "skipped_steps") == NULL);
     line = json_array_get(lines, 2);
     DT_CHECK(number(line, "val_loss") == 1.5 && number(line, "val_top1") == 0.5 && number(line, "val_top5") == 0.875);
     DT_CHECK_INT(number(line, "n"), 100);
@@ -214,7 +215,25 @@ static void a_path_that_cannot_be_is_told(void)
     DT_CHECK(sink == NULL);
 }
 
+static void steps_with_a_loss_scale_tell_it(void)
+{
+    dt_error err = {0};
+    dt_sink *sink = NULL;
+    const char *path = dt_test_path("%s/metrics.jsonl", dt_test_temp_dir());
+    const dt_metrics_step m = {.step = 1, .loss = 2.0, .scaled = true, .skipped = true, .loss_scale = 32768.0, .n_skipped = 3};
+    DT_REQUIRE(dt_jsonl_create(path, &sink, &err) == DT_OK);
+    start(sink, 0);
+    DT_CHECK_INT(sink->ops->step(sink, &m, &err), DT_OK);
+    sink->ops->destroy(sink);
+    json_t *lines = read_lines(path);
+    const json_t *line = json_array_get(lines, 1);
+    DT_CHECK(number(line, "loss_scale") == 32768.0);
+    DT_CHECK_INT(number(line, "skipped_steps"), 3);
+    json_decref(lines);
+}
+
 static const dt_test tests[] = {
+    DT_TEST(steps_with_a_loss_scale_tell_it),
     DT_TEST(every_event_is_a_line_with_its_fields),
     DT_TEST(a_resumed_run_has_every_step_once),
     DT_TEST(a_missing_or_empty_file_is_begun),
