@@ -56,7 +56,7 @@ EXTRA_DIST += layers/README.md
 # The cuda backend, its part that knows no CUDA: operation graphs as data.
 layers_SOURCES += layers/cuda/graph.c layers/cuda/graph.h layers/cuda/graph_conv.c layers/cuda/graph_conv.h
 layers_SOURCES += layers/cuda/kernels_cuda.h layers/cuda/cuda_internal.h layers/cuda/operations_cuda.h layers/cuda/launch.h layers/cuda/conv_cuda.c \
-	layers/cuda/conv_run_cuda.c layers/cuda/half_scales_cuda.c layers/cuda/kernels_cuda.c layers/cuda/linear_cuda.c layers/cuda/memory_cuda.c \
+	layers/cuda/conv_run_cuda.c layers/cuda/fused_cuda.c layers/cuda/half_scales_cuda.c layers/cuda/kernels_cuda.c layers/cuda/linear_cuda.c layers/cuda/memory_cuda.c \
 	layers/cuda/operations_cuda.c layers/cuda/plans_cuda.c layers/cuda/values_cuda.c
 layers_SOURCES += layers/cuda/plan_bench.c layers/cuda/plan_bench.h layers/cuda/plan_cache.c layers/cuda/plan_cache.h layers/cuda/plan_choose.c
 # Its part that knows CUDA and cuDNN. The kernels, .cu, are listed here too: Makefile.am says how they are compiled.

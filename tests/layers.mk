@@ -11,6 +11,7 @@ fakes_SOURCES += tests/backend_cases.c tests/backend_cases.h tests/backend_cases
 # The cuda backend's graphs.
 LAYERS_TESTS += tests/layers/cuda_plans_test
 LAYERS_TESTS += tests/layers/cuda_plan_bench_test
+LAYERS_TESTS += tests/layers/cuda_fused_test
 LAYERS_TESTS += tests/layers/cuda_graph_test tests/layers/cuda_plan_cache_test
 fakes_SOURCES += tests/resnet_convs.c tests/resnet_convs.h
 # A GPU in host memory: tests/emulated/.

@@ -7,6 +7,8 @@
  *   bnrelu + wgrad                   wgrad of the input written out
  *   conv, dgrad, wgrad               none: an error
  *
+ * A fused graph that was measured to be slower than its parts counts as refused (fused_cuda.c).
+ *
  * Layers of one shape share one object, so each graph is planned, and timed, once. */
 #include "core/base/alloc.h"
 #include "layers/cuda/cuda_internal.h"
@@ -41,6 +43,29 @@ static dt_status try_forward(dt_cuda_kernels *ck, dt_conv *conv, int which, dt_e
     return dt_cuda_plan_need(ck, &graph, &conv->plans[which], err);
 }
 
+static int64_t x_bytes(dt_cuda_kernels *ck, const dt_conv *conv)
+{
+    return dt_cuda_tensor_bytes(&ck->base, conv->desc.n, conv->desc.c, conv->desc.h, conv->desc.w);
+}
+
+/* Where plans are measured, the fused ones have to be worth it: instead of a prologue x is read and written once more, instead of sums y is
+ * read. The plain plans that this takes stay. */
+static dt_status compare_forward(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, dt_error *err)
+{
+    dt_cuda_plan *plans = conv->plans;
+    int64_t y_bytes = dt_cuda_tensor_bytes(&ck->base, conv->desc.n, conv->desc.k, dt_conv_out_h(&conv->desc), dt_conv_out_w(&conv->desc));
+    if (!plans[DT_CUDA_FORWARD].plan)
+        DT_TRY(try_forward(ck, conv, DT_CUDA_FORWARD, err));
+    if (!plans[DT_CUDA_FORWARD_SUMS].plan && !plans[DT_CUDA_FORWARD_SUMS].is_refused)
+        DT_TRY(try_forward(ck, conv, DT_CUDA_FORWARD_SUMS, err));
+    dt_cuda_plan_compare(ck, &plans[DT_CUDA_FORWARD_SUMS], &plans[DT_CUDA_FORWARD], y_bytes);
+    if (lazy && plans[DT_CUDA_FORWARD_SUMS].plan)
+        dt_cuda_plan_compare(ck, &plans[DT_CUDA_FORWARD_LAZY_SUMS], &plans[DT_CUDA_FORWARD_SUMS], 2 * x_bytes(ck, conv));
+    else if (lazy)
+        dt_cuda_plan_compare(ck, &plans[DT_CUDA_FORWARD_LAZY_SUMS], &plans[DT_CUDA_FORWARD], 2 * x_bytes(ck, conv) + y_bytes);
+    return DT_OK;
+}
+
 /* Without training the sums are not wanted, but the graph that makes them may be the only one with a prologue. */
 static dt_status plan_forward(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, bool plain, dt_error *err)
 {
@@ -50,11 +75,15 @@ static dt_status plan_forward(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, boo
         DT_TRY(try_forward(ck, conv, DT_CUDA_FORWARD_LAZY, err));
     if (lazy && !plans[DT_CUDA_FORWARD_LAZY].plan)
         DT_TRY(try_forward(ck, conv, DT_CUDA_FORWARD_LAZY_SUMS, err));
+    if (training && dt_cuda_plan_ms(ck, &plans[DT_CUDA_FORWARD_LAZY_SUMS]) > 0)
+        DT_TRY(compare_forward(ck, conv, lazy, err));
     bool has_lazy = plans[DT_CUDA_FORWARD_LAZY].plan || plans[DT_CUDA_FORWARD_LAZY_SUMS].plan;
     bool needs_plain = plain || !has_lazy;
-    if (needs_plain && training && ck->is_half)
+    if (needs_plain && training && ck->is_half && !plans[DT_CUDA_FORWARD_SUMS].plan && !plans[DT_CUDA_FORWARD_SUMS].is_refused)
         DT_TRY(try_forward(ck, conv, DT_CUDA_FORWARD_SUMS, err));
-    if (needs_plain && !plans[DT_CUDA_FORWARD_SUMS].plan)
+    if (needs_plain && training && dt_cuda_plan_ms(ck, &plans[DT_CUDA_FORWARD_SUMS]) > 0 && !plans[DT_CUDA_FORWARD].plan)
+        DT_TRY(compare_forward(ck, conv, false, err));
+    if (needs_plain && !plans[DT_CUDA_FORWARD_SUMS].plan && !plans[DT_CUDA_FORWARD].plan)
         DT_TRY(try_forward(ck, conv, DT_CUDA_FORWARD, err));
     if (has_lazy)
         conv->fusions |= DT_CONV_FUSE_PROLOGUE;
@@ -72,13 +101,17 @@ static dt_status plan_backward_weights(dt_cuda_kernels *ck, dt_conv *conv, bool 
     if (lazy) {
         dt_graph_conv_backward_weights(&d, ck->base.dtype, true, &graph);
         DT_TRY(dt_cuda_plan_try(ck, &graph, &conv->plans[DT_CUDA_WEIGHTS_LAZY], err));
-        if (conv->plans[DT_CUDA_WEIGHTS_LAZY].plan)
-            conv->fusions |= DT_CONV_FUSE_WEIGHTS_PROLOGUE;
     }
-    if (!plain && conv->plans[DT_CUDA_WEIGHTS_LAZY].plan)
-        return DT_OK;
-    dt_graph_conv_backward_weights(&d, ck->base.dtype, false, &graph);
-    return dt_cuda_plan_need(ck, &graph, &conv->plans[DT_CUDA_WEIGHTS], err);
+    bool measured = dt_cuda_plan_ms(ck, &conv->plans[DT_CUDA_WEIGHTS_LAZY]) > 0;
+    if (plain || measured || !conv->plans[DT_CUDA_WEIGHTS_LAZY].plan) {
+        dt_graph_conv_backward_weights(&d, ck->base.dtype, false, &graph);
+        DT_TRY(dt_cuda_plan_need(ck, &graph, &conv->plans[DT_CUDA_WEIGHTS], err));
+    }
+    if (measured)
+        dt_cuda_plan_compare(ck, &conv->plans[DT_CUDA_WEIGHTS_LAZY], &conv->plans[DT_CUDA_WEIGHTS], 2 * x_bytes(ck, conv));
+    if (conv->plans[DT_CUDA_WEIGHTS_LAZY].plan)
+        conv->fusions |= DT_CONV_FUSE_WEIGHTS_PROLOGUE;
+    return DT_OK;
 }
 
 static dt_status plan_backward_data(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, bool plain, dt_error *err)
@@ -88,18 +121,22 @@ static dt_status plan_backward_data(dt_cuda_kernels *ck, dt_conv *conv, bool laz
     if (lazy) {
         dt_graph_conv_backward_data_bn(&d, ck->base.dtype, &graph);
         DT_TRY(dt_cuda_plan_try(ck, &graph, &conv->plans[DT_CUDA_DATA_BN], err));
-        if (conv->plans[DT_CUDA_DATA_BN].plan)
-            conv->fusions |= DT_CONV_FUSE_BACKWARD_EPILOGUE;
     }
+    bool measured = dt_cuda_plan_ms(ck, &conv->plans[DT_CUDA_DATA_BN]) > 0;
     dt_graph_conv_backward_data(&d, ck->base.dtype, true, &graph);
     DT_TRY(dt_cuda_plan_try(ck, &graph, &conv->plans[DT_CUDA_DATA_ADD], err));
     conv->fusions |= DT_CONV_FUSE_BACKWARD_ADD; /* fused or composed here */
     if (!conv->plans[DT_CUDA_DATA_ADD].plan)
         DT_TRY(dt_cuda_reserve(ck, &ck->spare, dt_cuda_tensor_bytes(&ck->base, d.n, d.c, d.h, d.w), "a gradient that is to be added", err));
-    else if (!plain && conv->plans[DT_CUDA_DATA_BN].plan)
-        return DT_OK;
-    dt_graph_conv_backward_data(&d, ck->base.dtype, false, &graph);
-    return dt_cuda_plan_need(ck, &graph, &conv->plans[DT_CUDA_DATA], err);
+    if (plain || measured || !conv->plans[DT_CUDA_DATA_ADD].plan || !conv->plans[DT_CUDA_DATA_BN].plan) {
+        dt_graph_conv_backward_data(&d, ck->base.dtype, false, &graph);
+        DT_TRY(dt_cuda_plan_need(ck, &graph, &conv->plans[DT_CUDA_DATA], err));
+    }
+    if (measured) /* bn_backward_reduce reads dx and raw, and writes dz */
+        dt_cuda_plan_compare(ck, &conv->plans[DT_CUDA_DATA_BN], &conv->plans[DT_CUDA_DATA], 3 * x_bytes(ck, conv));
+    if (conv->plans[DT_CUDA_DATA_BN].plan)
+        conv->fusions |= DT_CONV_FUSE_BACKWARD_EPILOGUE;
+    return DT_OK;
 }
 
 /* -- create and destroy ------------------------------------------------------------------------------------------------ */
@@ -119,6 +156,7 @@ static dt_status reserve_memory(dt_cuda_kernels *ck, const dt_conv *conv, dt_err
 {
     const dt_conv_desc *d = &conv->desc;
     int64_t channels = d->c > d->k ? d->c : d->k;
+    DT_TRY(dt_cuda_plans_reserve(ck, conv->plans, DT_CUDA_N_PLANS, err));
     DT_TRY(dt_cuda_reserve(ck, &ck->weights, dt_cuda_filter_elems(conv) * (int64_t)sizeof(float), "a layer's weights", err));
     DT_TRY(dt_cuda_reserve(ck, &ck->vectors, 3 * channels * (int64_t)sizeof(float), "vectors of channels", err));
     if (ck->plan_only)

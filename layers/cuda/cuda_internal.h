@@ -93,10 +93,16 @@ dt_status dt_cuda_tensor_export(dt_kernels *k, const dt_tensor *t, float *nchw, 
 dt_status dt_cuda_conv_weights_import(dt_kernels *k, const dt_conv *conv, const float *oihw, float *w, dt_error *err);
 dt_status dt_cuda_conv_weights_export(dt_kernels *k, const dt_conv *conv, const float *w, float *oihw, dt_error *err);
 
-/* plans_cuda.c. A graph that the runner refuses is no error for `try`: plan->plan stays NULL. The workspace grows as needed. */
+/* plans_cuda.c. A graph that the runner refuses is no error for `try`: plan->plan stays NULL. plans_reserve: what is
+ * kept in the end gets its workspace. */
 dt_status dt_cuda_plan_try(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_plan *plan, dt_error *err);
 dt_status dt_cuda_plan_need(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_plan *plan, dt_error *err);
+dt_status dt_cuda_plans_reserve(dt_cuda_kernels *ck, const dt_cuda_plan *plans, int n, dt_error *err);
 void dt_cuda_plan_destroy(dt_cuda_kernels *ck, dt_cuda_plan *plan);
+/* fused_cuda.c: milliseconds of a plan; 0: not measured, or no plan. And: `fused` counts as refused from now on where it was measured to take longer than
+ * `plain` and our own passes over memory that it spares, which move saved_bytes. */
+double dt_cuda_plan_ms(const dt_cuda_kernels *ck, const dt_cuda_plan *plan);
+void dt_cuda_plan_compare(dt_cuda_kernels *ck, dt_cuda_plan *fused, const dt_cuda_plan *plain, int64_t saved_bytes);
 dt_status dt_cuda_plan_run(dt_cuda_kernels *ck, const dt_cuda_plan *plan, const dt_graph_binding *tensors, int n_tensors, dt_error *err);
 void dt_cuda_plan_visit(const dt_cuda_kernels *ck, const dt_cuda_plan *plan, const dt_conv_desc *conv, int n_layers,
                         void (*visit)(void *context, const dt_cuda_plan_row *row), void *context);

@@ -28,6 +28,7 @@ static dt_status make_plans(dt_cuda_kernels *ck, dt_linear *l, dt_error *err)
     DT_TRY(dt_cuda_plan_need(ck, &graph, &l->plans[DT_CUDA_LINEAR_DATA], err));
     dt_graph_linear_backward_weights(l->n, l->c, l->n_out, ck->base.dtype, &graph);
     DT_TRY(dt_cuda_plan_need(ck, &graph, &l->plans[DT_CUDA_LINEAR_WEIGHTS], err));
+    DT_TRY(dt_cuda_plans_reserve(ck, l->plans, DT_CUDA_LINEAR_N_PLANS, err));
     return dt_cuda_reserve(ck, &ck->weights, l->c * l->n_out * (int64_t)sizeof(float), "a layer's weights", err);
 }
 

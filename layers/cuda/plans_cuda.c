@@ -6,7 +6,6 @@
 dt_status dt_cuda_plan_try(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_plan *plan, dt_error *err)
 {
     dt_error refusal = {0};
-    dt_graph_plan_info info = {0};
     dt_graph_plan *made = NULL;
     *plan = (dt_cuda_plan){.is_fused = graph->n_ops > 1, .bytes_moved = dt_graph_bytes_moved(graph), .flops = dt_graph_flops(graph)};
     snprintf(plan->name, sizeof plan->name, "%s", graph->name);
@@ -22,8 +21,19 @@ dt_status dt_cuda_plan_try(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_p
         return status;
     }
     plan->plan = made;
-    ck->runner->ops->plan_info(made, &info);
-    return dt_cuda_reserve(ck, &ck->workspace, info.workspace_bytes, "the workspace of cuDNN", err);
+    return DT_OK;
+}
+
+dt_status dt_cuda_plans_reserve(dt_cuda_kernels *ck, const dt_cuda_plan *plans, int n, dt_error *err)
+{
+    for (int i = 0; i < n; i++) {
+        dt_graph_plan_info info = {0};
+        if (!plans[i].plan)
+            continue;
+        ck->runner->ops->plan_info(plans[i].plan, &info);
+        DT_TRY(dt_cuda_reserve(ck, &ck->workspace, info.workspace_bytes, "the workspace of cuDNN", err));
+    }
+    return DT_OK;
 }
 
 dt_status dt_cuda_plan_need(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_plan *plan, dt_error *err)
