@@ -104,6 +104,7 @@ static dt_status launched(int code, const dt_comm_nccl *c, const char *what, dt_
 static dt_status sum_f32(dt_comm_nccl *c, float *buffer, int64_t n, const dt_place *place, dt_nccl_mark begun, dt_nccl_mark done, dt_error *err)
 {
     DT_TRY(launched(c->api->mark(c->native, begun), c, "mark", err));
+    DT_TRY(dt_nccl_barked(c, err));
     DT_TRY(dt_nccl_settle(c, c->api->all_reduce(c->handle, buffer, buffer, n, DT_F32, c->native), place, "ncclAllReduce", err));
     return launched(c->api->mark(c->native, done), c, "mark", err);
 }
@@ -116,6 +117,7 @@ static dt_status sum_16_bit(dt_comm_nccl *c, float *buffer, int64_t n, dt_dtype 
     for (int64_t at = 0; at < n; at += most) {
         const int64_t piece = n - at < most ? n - at : most;
         DT_TRY(launched(c->api->pack(c->native, buffer + at, c->wire, piece, wire, at == 0 ? begun : none), c, "pack", err));
+        DT_TRY(dt_nccl_barked(c, err));
         DT_TRY(dt_nccl_settle(c, c->api->all_reduce(c->handle, c->wire, c->wire, piece, wire, c->native), place, "ncclAllReduce", err));
         DT_TRY(launched(c->api->unpack(c->native, c->wire, buffer + at, piece, wire, at + piece == n ? done : none), c, "unpack", err));
     }

@@ -79,6 +79,8 @@ dt_place dt_nccl_device_place(dt_comm_nccl *c);
 /* -- wait.c -- */
 /* Communication has failed before: another collective would only wait. */
 dt_status dt_nccl_usable(dt_comm_nccl *c, const char *what, const char *fault, dt_error *err);
+/* The watchdog has aborted NCCL, and the handle is gone: to be asked after each call that may have hung in CUDA, before the next one of NCCL. */
+dt_status dt_nccl_barked(dt_comm_nccl *c, dt_error *err);
 /* Wait until NCCL is no longer busy with a call that returned `result`. `what`: "ncclAllReduce". */
 dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_place *place, const char *what, dt_error *err);
 dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err);

@@ -102,6 +102,11 @@ dt_status dt_nccl_usable(dt_comm_nccl *c, const char *what, const char *fault, d
         return dt_fail(err, DT_ERR_COMM, "%s: communication has failed before", what);
     if (dt_fault(fault))
         return dt_fail(err, DT_ERR_COMM, "%s: fault point %s", what, fault);
+    return dt_nccl_barked(c, err);
+}
+
+dt_status dt_nccl_barked(dt_comm_nccl *c, dt_error *err)
+{
     return atomic_load(&c->watchdog.has_barked) ? barked(c, err) : DT_OK;
 }
 
@@ -117,6 +122,7 @@ static dt_status wait_for_nccl(dt_comm_nccl *c, int *result, const dt_place *pla
 {
     dt_waiting w = dt_waiting_begin(place);
     while (*result == DT_NCCL_IN_PROGRESS) {
+        DT_TRY(dt_nccl_barked(c, err));
         int code = c->api->async_error(c->handle, result);
         if (code != DT_NCCL_SUCCESS)
             return nccl_failed(c, code, place, "ncclCommGetAsyncError", err);

@@ -17,7 +17,7 @@ static bool is_allowed(cudnnBackendDescriptor_t engine, dt_dtype dtype)
     if (cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &n, notes) !=
         CUDNN_STATUS_SUCCESS)
         return false;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n && i < CUDNN_NUMERICAL_NOTE_TYPE_COUNT; i++)
         switch (notes[i]) {
         case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
             if (dtype == DT_F32)
@@ -73,7 +73,7 @@ static bool is_compiled_at_run_time(cudnnBackendDescriptor_t engine)
     if (cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE, CUDNN_BEHAVIOR_NOTE_TYPE_COUNT, &n, notes) !=
         CUDNN_STATUS_SUCCESS)
         return false;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n && i < CUDNN_BEHAVIOR_NOTE_TYPE_COUNT; i++)
         if (notes[i] == CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION)
             return true;
     return false;

@@ -134,7 +134,11 @@ static dt_status measure(void *context, int i, int n_runs, double *ms, dt_error 
         DT_TRY(dt_plan_bench_create(s->runner->device, s->graph, &s->bench, err));
     s->measured = i;
     DT_TRY(build(s, i, &workspace_bytes, err));
-    return dt_plan_bench_measure(s->bench, workspace_bytes, n_runs, execute_measured, s, ms, err);
+    dt_device *device = s->runner->device;
+    dt_error ignored;
+    dt_status status = dt_plan_bench_measure(s->bench, workspace_bytes, n_runs, execute_measured, s, ms, err);
+    /* An engine may fail to launch (too much shared memory, say). Where the GPU itself goes on, the others have their turn. */
+    return status == DT_ERR_DEVICE && device->ops->stream_wait(device, NULL, &ignored) == DT_OK ? DT_ERR_UNSUPPORTED : status;
 }
 
 /* -- plans -------------------------------------------------------------------------------------------------------- */

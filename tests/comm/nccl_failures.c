@@ -132,7 +132,7 @@ static void create_device(void)
 #endif
     nccl = fake_nccl();
     device = fake_gpu_create();
-    fake_gpu_limit_queues(100);
+    fake_gpu_limit_queues(99); /* such that the host hangs in the call before a sum: "full-queue" */
 }
 
 int main(int argc, char **argv)

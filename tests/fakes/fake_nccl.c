@@ -61,6 +61,15 @@ static void check_not_busy(const char *what)
     abort();
 }
 
+/* ncclCommAbort frees the communicator. */
+static void check_not_aborted(const fake_comm *c, const char *what)
+{
+    if (!atomic_load(&c->aborted))
+        return;
+    fprintf(stderr, "fake_nccl: %s of a communicator that was aborted\n", what);
+    abort();
+}
+
 /* -- bytes between ranks -------------------------------------------------------------------------------------------------- */
 
 static bool ends(const fake_comm *c)
@@ -317,6 +326,7 @@ static int all_reduce(void *handle, const void *from, void *to, int64_t n, dt_dt
     fake_comm *c = handle;
     const sum_arguments a = {c, from, to, n, dtype, stream};
     check_not_busy("ncclAllReduce");
+    check_not_aborted(c, "ncclAllReduce");
     if (c->has_summed) {
         fake_nccl_enqueue(stream, sum_work, &a, sizeof a);
         return DT_NCCL_SUCCESS;
@@ -334,6 +344,7 @@ static int all_reduce(void *handle, const void *from, void *to, int64_t n, dt_dt
 static int async_error(void *handle, int *result)
 {
     fake_comm *c = handle;
+    check_not_aborted(c, "ncclCommGetAsyncError");
     *result = atomic_load(&c->state);
     if (!c->waiting || *result != DT_NCCL_SUCCESS)
         return DT_NCCL_SUCCESS;
