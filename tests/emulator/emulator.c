@@ -368,8 +368,7 @@ static int launch(dt_emulator_index grid, dt_emulator_index block, size_t shared
     return code;
 }
 
-int dt_emulator_launch(const char *kernel, dt_emulator_index grid, dt_emulator_index block, size_t shared_bytes, void (*thread)(void *arg),
-                       void *arg)
+int dt_emulator_launch(const char *kernel, dt_emulator_index grid, dt_emulator_index block, size_t shared_bytes, void (*thread)(void *arg), void *arg)
 {
     pthread_mutex_lock(&one_launch);
     now.kernel = kernel;

@@ -92,9 +92,9 @@ void dt_fiber_restart(dt_fiber *fiber)
 {
     /* From the top: what begin would return to (nothing), begin, six registers. begin finds the stack as after a call. */
     void **slot = (void **)(void *)(fiber->stack + fiber->stack_bytes - 16);
-#ifdef FIBER_ASAN
+#    ifdef FIBER_ASAN
     __asan_unpoison_memory_region(fiber->stack, fiber->stack_bytes);
-#endif
+#    endif
     *--slot = NULL; /* now 8 below a multiple of 16, as a function finds it */
     *--slot = (void *)(size_t)begin;
     for (int i = 0; i < 6; i++)
@@ -116,9 +116,9 @@ void dt_fiber_restart(dt_fiber *fiber)
     fiber->context.uc_stack.ss_size = fiber->stack_bytes;
     fiber->context.uc_link = NULL;
     makecontext(&fiber->context, begin, 0);
-#ifdef FIBER_ASAN
+#    ifdef FIBER_ASAN
     __asan_unpoison_memory_region(fiber->stack, fiber->stack_bytes);
-#endif
+#    endif
 }
 
 static void exchange(dt_fiber *from, dt_fiber *to)

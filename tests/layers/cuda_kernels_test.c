@@ -59,8 +59,8 @@ static int run_cases(dt_dtype dtype, const char *filter, bool quiet, group_of_ca
     dt_kernels *cuda = NULL, *ref = NULL;
     const dt_cuda_options options = {.dtype = dtype};
     const char *verbose = getenv("DTRAIN_TEST_VERBOSE");
-    DT_REQUIRE_MSG(dt_kernels_ref_create(host, dtype, &ref, &err) == DT_OK && dt_kernels_cuda_create(gpu, runner, &options, &cuda, &err) == DT_OK, "%s",
-                   err.message);
+    DT_REQUIRE_MSG(dt_kernels_ref_create(host, dtype, &ref, &err) == DT_OK && dt_kernels_cuda_create(gpu, runner, &options, &cuda, &err) == DT_OK,
+                   "%s", err.message);
     const dt_kernels_ops *ops = cuda->ops;
     dt_kernels_ops spoiled = *ops;
     if (spoil != NULL)
@@ -205,7 +205,8 @@ static void the_mirror_and_a_gradient_of_any_length_are_converted(void)
             DT_CHECK_INT(dt_cuda_gradient_store(NULL, dtype, mirror, n, once, false), 0);
             DT_CHECK_INT(dt_cuda_gradient_store(NULL, dtype, mirror, n, twice, true), 0);
             for (int64_t i = 0; i < n; i++) {
-                const float expected = bf16 != 0 ? dt_bfloat_to_float(dt_bfloat_from_float(values[i])) : dt_half_to_float(dt_half_from_float(values[i]));
+                const float expected =
+                    bf16 != 0 ? dt_bfloat_to_float(dt_bfloat_from_float(values[i])) : dt_half_to_float(dt_half_from_float(values[i]));
                 DT_REQUIRE(once[i] == expected && twice[i] == before[i] + expected);
             }
             check_guards();
@@ -230,8 +231,19 @@ static void batchnorm_also_writes_scale_and_bias_in_16_bits(void)
         out[i] = to_gpu(NULL, sizeof numbers[0]);
     float *sums = to_gpu(numbers, 2 * sizeof numbers[0]); /* sums, sums of squares */
     uint16_t *half = to_gpu(NULL, 2 * C * sizeof *half);
-    const dt_bn_forward bn = {.c = C, .count = 50, .sums = sums, .gamma = in[2], .beta = in[3], .eps = 1e-5F, .mean = out[0], .invstd = out[1],
-                              .scale = out[2], .bias = out[3], .stat_mean = out[4], .stat_var = out[5], .stat_weight = 1};
+    const dt_bn_forward bn = {.c = C,
+                              .count = 50,
+                              .sums = sums,
+                              .gamma = in[2],
+                              .beta = in[3],
+                              .eps = 1e-5F,
+                              .mean = out[0],
+                              .invstd = out[1],
+                              .scale = out[2],
+                              .bias = out[3],
+                              .stat_mean = out[4],
+                              .stat_var = out[5],
+                              .stat_weight = 1};
     DT_CHECK_INT(dt_cuda_bn_finalize(NULL, &bn, DT_F16, half), 0);
     for (int c = 0; c < C; c++)
         DT_REQUIRE(half[c] == dt_half_from_float(out[2][c]) && half[C + c] == dt_half_from_float(out[3][c]));
@@ -266,8 +278,8 @@ static void the_update_refreshes_the_mirror_unless_the_step_is_skipped(void)
 {
     enum { N = DT_CUDA_CHUNK_ELEMS + 32, SEGMENTS = 2 };
     static const dt_update_segment segments[SEGMENTS] = {{0, N - 16, DT_UPDATE_SGD, 0.01F}, {N - 16, 16, DT_UPDATE_RUNNING_AVERAGE, 0}};
-    static const dt_optimizer_desc desc = {.momentum = 0.9F, .running_average_rate = 0.1F, .loss_scaling = true, .growth = 2, .backoff = 0.5F,
-                                           .growth_interval = 100};
+    static const dt_optimizer_desc desc = {
+        .momentum = 0.9F, .running_average_rate = 0.1F, .loss_scaling = true, .growth = 2, .backoff = 0.5F, .growth_interval = 100};
     static float numbers[N], gradients[N];
     dt_cuda_chunk chunks[4];
     const int64_t n_chunks = dt_cuda_optimizer_chunks(segments, SEGMENTS, NULL);
@@ -366,14 +378,15 @@ static dt_status bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, con
     return launched(planted_bn_backward_reduce(bn, dv, planted_scratch, dz));
 }
 
-static dt_status bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy, dt_error *e)
+static dt_status bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy,
+                                   dt_error *e)
 {
     (void)k, (void)e;
     return launched(planted_bn_backward_apply(dz, raw, coefficients, dy));
 }
 
-static dt_status softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const float *loss_scale,
-                              const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *e)
+static dt_status softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale,
+                              const float *loss_scale, const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *e)
 {
     (void)k, (void)e;
     return launched(planted_softmax_loss(logits, labels, smoothing, grad_scale, loss_scale, planted_scratch, dlogits, sums));
