@@ -12,6 +12,8 @@ typedef struct dt_events_ops {
     void (*destroy)(dt_events *events);
     /* A static text saying why to stop ("SIGTERM"), or NULL: go on. Never blocks. */
     const char *(*stop_requested)(dt_events *events);
+    /* Seconds until this process will be ended by force; INFINITY: nobody has said so. Never blocks. NULL: INFINITY always. */
+    double (*seconds_left)(dt_events *events);
 } dt_events_ops;
 
 /* Implementations begin with this. */

@@ -113,28 +113,38 @@ static dt_status end_line(jsonl *j, line *l, dt_error *err)
     return dt_durable_write_failed(j->fd, j->path, why, (int64_t)l->n, err);
 }
 
-/* -1: not a line of ours. */
-static int64_t step_of(const char *text, size_t n)
+/* -1: not a line of ours. *late: it may stand behind lines of later steps. */
+static int64_t step_of(const char *text, size_t n, bool *late)
 {
     json_t *object = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
     const json_t *step = json_object_get(object, "step");
+    const char *event = json_string_value(json_object_get(object, "event"));
     int64_t value = json_is_integer(step) ? json_integer_value(step) : -1;
+    *late = event && strcmp(event, "checkpoint") == 0;
     json_decref(object);
     return value;
 }
 
-/* The length of what stays: up to the end of the last line of a step <= `step`. From the end: few lines are cut, many stay. */
+/* The length of what stays: up to the end of the last line of a step <= `step`. From the end: few lines are cut, many stay. A checkpoint is told when it
+ * is on the disk, which is some steps later: such a line stays where it follows what stays. */
 static size_t kept_bytes(const char *text, size_t n, int64_t step)
 {
+    size_t with_checkpoints = 0; /* > 0: the lines from n to here are checkpoints up to `step` */
     while (n > 0) {
         const char *before = n > 1 ? memrchr(text, '\n', n - 1) : NULL;
         size_t first = before ? (size_t)(before - text) + 1 : 0;
-        int64_t of = text[n - 1] == '\n' ? step_of(text + first, n - first) : -1;
-        if (of >= 0 && of <= step)
-            return n;
+        bool late = false;
+        int64_t of = text[n - 1] == '\n' ? step_of(text + first, n - first, &late) : -1;
+        bool stays = of >= 0 && of <= step;
+        if (stays && !late)
+            return with_checkpoints ? with_checkpoints : n;
+        if (!stays)
+            with_checkpoints = 0;
+        else if (!with_checkpoints)
+            with_checkpoints = n;
         n = first;
     }
-    return 0;
+    return with_checkpoints;
 }
 
 static dt_status cut(jsonl *j, int64_t step, dt_error *err)

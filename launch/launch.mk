@@ -23,6 +23,7 @@ launch_SOURCES += launch/options.c launch/options.h launch/options_file.c launch
 launch_SOURCES += launch/paper_device.c launch/paper_device.h launch/plans.c launch/plans.h
 launch_SOURCES += launch/ranks.c launch/ranks.h
 launch_SOURCES += launch/run_folder.c launch/run_folder.h
+launch_SOURCES += launch/run_lock.c launch/run_lock.h
 launch_SOURCES += launch/session.c launch/session.h
 launch_SOURCES += launch/signals.c launch/signals.h
 launch_SOURCES += launch/suggest.c launch/suggest.h

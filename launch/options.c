@@ -49,7 +49,7 @@ static const dt_option table[] = {
              "dtrain trains the built-in demo"},
     {ROW("image-size", "PIXELS", BOTH | INFO, DATA, INT, config.image_size), .min = 16, .max = 2048, .by_default = "224",
      .help = "height and width that images are brought to"},
-    {ROW("batch", "N", BOTH | INFO, DATA, INT, config.batch), .min = 1, .max = 65536, .word_for_zero = "auto", .by_default = "32",
+    {ROW("batch", "N", BOTH | INFO, DATA, INT, config.batch), .min = 1, .max = 65536, .word = "auto", .by_default = "32",
      .help = "images per rank and micro-batch; the global batch is N x ranks x --accumulate. auto: the largest whose memory all ranks have, a "
              "multiple of 8; --lr is yours to scale"},
     {ROW("augment", "KIND", TRAIN, DATA, CHOICE, config.augment), .choices = augments, .by_default = "standard",
@@ -124,8 +124,13 @@ static const dt_option table[] = {
     {ROW("resume", "WHEN", TRAIN, RUN, CHOICE, config.resume), .choices = resumes, .by_default = "auto",
      .help = "auto: go on from the newest checkpoint in --out if there is one; must: there has to be one; never: begin anew, and put "
              "an older run aside as DIR.old-1"},
-    {ROW("checkpoint-every", "STEPS", TRAIN, RUN, INT, config.checkpoint_every), .min = 0, .max = MANY, .by_default = "0",
-     .help = "steps between checkpoints; 0: at the end of every epoch"},
+    {ROW("checkpoint-every", "STEPS", TRAIN, RUN, INT, config.checkpoint_every), .min = 0, .max = MANY, .word = "auto", .word_value = DT_CHECKPOINT_AUTO,
+     .by_default = "0",
+     .help = "steps between checkpoints; 0: at the end of every epoch; auto: what loses least time, from how long one takes to write and --mtti"},
+    {ROW("mtti", "HOURS", TRAIN, RUN, REAL, config.mtti_h), .min = 0, .max = 1000000, .above_min = true, .by_default = "6",
+     .help = "mean time to interruption, for --checkpoint-every auto; 6 suits a spot instance"},
+    {ROW("max-checkpoint-failures", "N", TRAIN, RUN, INT, config.max_checkpoint_failures), .min = 0, .max = MANY, .by_default = "10",
+     .help = "stop when so many checkpoints in a row could not be written; 0: never"},
     {ROW("keep", "N", TRAIN, RUN, INT, config.keep), .min = 1, .max = 10000, .by_default = "3",
      .help = "newest checkpoints that are kept"},
     {ROW("eval-every", "EPOCHS", TRAIN, RUN, REAL, config.eval_every), .min = 0, .max = 1000000, .by_default = "1",
@@ -221,7 +226,7 @@ static const char *range_text(const dt_option *o, char *out, size_t out_bytes)
     else if (o->above_min)
         snprintf(out, out_bytes, "more than %.15g, up to %.15g", o->min, o->max);
     else
-        snprintf(out, out_bytes, "%.15g to %.15g%s%s", o->min, o->max, o->word_for_zero ? ", or " : "", o->word_for_zero ? o->word_for_zero : "");
+        snprintf(out, out_bytes, "%.15g to %.15g%s%s", o->min, o->max, o->word ? ", or " : "", o->word ? o->word : "");
     return out;
 }
 
@@ -244,12 +249,12 @@ static bool whole_text_was_read(const char *text, const char *end)
 static dt_status set_int(const dt_option *o, void *field, const char *text, const char *where, dt_error *err)
 {
     char *end;
-    bool is_word = o->word_for_zero && strcmp(text, o->word_for_zero) == 0;
+    bool is_word = o->word && strcmp(text, o->word) == 0;
     errno = 0;
-    long long value = is_word ? 0 : strtoll(text, &end, 10);
+    long long value = is_word ? o->word_value : strtoll(text, &end, 10);
     if (!is_word && !whole_text_was_read(text, end))
-        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a whole number%s%s", where, text, o->word_for_zero ? ", nor " : "",
-                       o->word_for_zero ? o->word_for_zero : "");
+        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a whole number%s%s", where, text, o->word ? ", nor " : "",
+                       o->word ? o->word : "");
     if (!is_word && (errno == ERANGE || !in_range(o, (double)value)))
         return out_of_range(o, text, where, err);
     int64_t stored = value;
@@ -374,8 +379,8 @@ void dt_option_format(const dt_options *options, int row, char *out, size_t out_
     case DT_OPTION_UNFLAG: snprintf(out, out_bytes, "%s", *(const bool *)field != (o->type == DT_OPTION_UNFLAG) ? "yes" : "no"); break;
     case DT_OPTION_INT:
         memcpy(&whole, field, sizeof whole);
-        if (whole == 0 && o->word_for_zero)
-            snprintf(out, out_bytes, "%s", o->word_for_zero);
+        if (whole == o->word_value && o->word)
+            snprintf(out, out_bytes, "%s", o->word);
         else
             snprintf(out, out_bytes, "%lld", (long long)whole);
         break;

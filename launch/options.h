@@ -78,7 +78,8 @@ typedef struct dt_option {
     bool above_min;       /* min itself is out of range */
     const char *const *choices;
     const char *const *(*get_choices)(void); /* where another file knows them */
-    const char *word_for_zero; /* INT: this word stands for 0, which is else out of range; NULL: none */
+    const char *word;    /* INT: this word stands for word_value, which is else out of range; NULL: none */
+    int64_t word_value;
     const char *by_default;
     bool per_rank; /* ranks may differ in it */
     const char *help;

@@ -73,7 +73,7 @@ static dt_status put_aside(const char *out, const dt_run_folder *folder, dt_erro
 /* Options that say what one start does, and nothing about the training. */
 static bool is_of_one_start(const char *name)
 {
-    static const char *const names[] = {"resume", "steps", "out", "export", "keep", "comm"};
+    static const char *const names[] = {"resume", "steps", "out", "export", "keep", "comm", "mtti", "max-checkpoint-failures"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0)
             return true;
@@ -126,12 +126,17 @@ static dt_status write_file(const char *path, const char *text, dt_error *err)
     return status;
 }
 
-dt_status dt_run_folder_open(const dt_options *options, const char *config_text, const dt_run_folder *folder, dt_error *err)
+dt_status dt_run_folder_open(const dt_options *options, const char *config_text, dt_run_folder *folder, dt_error *err)
 {
     const dt_config *c = &options->config;
-    if (c->resume == DT_RESUME_NEVER)
+    if (c->resume == DT_RESUME_NEVER && is_folder(c->out)) {
+        DT_TRY(dt_run_lock_take(c->out, &folder->lock, err)); /* nobody's folder moves while they write */
+        dt_run_lock_release(folder->lock);
+        folder->lock = NULL;
         DT_TRY(put_aside(c->out, folder, err));
+    }
     DT_TRY(make_folders(c->out, err));
+    DT_TRY(dt_run_lock_take(c->out, &folder->lock, err));
     return write_file(folder->new_config, config_text, err);
 }
 
@@ -144,7 +149,11 @@ dt_status dt_run_folder_commit(const dt_options *options, const dt_run_folder *f
     return DT_OK;
 }
 
-void dt_run_folder_discard(const dt_run_folder *folder)
+void dt_run_folder_close(dt_run_folder *folder)
 {
+    if (!folder->lock)
+        return;
     unlink(folder->new_config);
+    dt_run_lock_release(folder->lock);
+    folder->lock = NULL;
 }

@@ -86,7 +86,7 @@ static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
 }
 
 /* After the images were found: a mistyped --data leaves no folder behind. */
-static dt_status open_run_folder(const training *t, const dt_session *s, dt_error *err)
+static dt_status open_run_folder(training *t, const dt_session *s, dt_error *err)
 {
     return s->comm->rank == 0 && !only_measures(&t->options.config) ? dt_run_folder_open(&t->options, t->config_text, &t->folder, err) : DT_OK;
 }
@@ -318,7 +318,7 @@ dt_status dt_command_train(int argc, char **argv, dt_session *session, bool *loc
     if (status == DT_ERR_USAGE)
         dt_options_locate(&t.options, DT_COMMAND_TRAIN, err);
     if (session->comm->rank == 0)
-        dt_run_folder_discard(&t.folder);
+        dt_run_folder_close(&t.folder);
     if (!dt_comm_device_is_lost(session->comm, status)) /* else main.c makes all leave at once */
         disassemble(&t);
     return status;

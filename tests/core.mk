@@ -18,3 +18,4 @@ fakes_SOURCES += tests/fakes/fake_comm.c tests/fakes/fake_comm.h tests/fakes/fak
 CORE_TESTS += tests/core/memory_plan_test
 CORE_TESTS += tests/core/agreement_test tests/core/grad_buckets_test
 TESTS_TSAN += tests/core/agreement_test tests/core/grad_buckets_test
+CORE_TESTS += tests/core/save_interval_test

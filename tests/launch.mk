@@ -3,3 +3,4 @@ LAUNCH_TESTS += tests/launch/table_test
 LAUNCH_TESTS += tests/launch/affinity_test tests/launch/options_test tests/launch/signals_test tests/launch/suggest_test tests/launch/weights_test
 LAUNCH_TESTS += tests/launch/ranks_test
 LAUNCH_TESTS += tests/launch/fit_test
+LAUNCH_TESTS += tests/launch/run_lock_test

@@ -3,6 +3,7 @@
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "core/training/agreement.h"
+#include "core/training/saver.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,65 +23,22 @@ void dt_manifest_clear(dt_manifest *manifest)
 
 /* -- saving ------------------------------------------------------------------------------------------------------- */
 
-/* The tensors of the layout, and room for a shard of every rank, into the manifest. */
-static dt_status fill_manifest(const dt_comm *comm, const dt_state_layout *layout, dt_manifest *m, dt_error *err)
+dt_status dt_checkpoint_save(dt_comm *comm, dt_store *store, const dt_state_layout *layout, const dt_state_io *io, dt_manifest *manifest, int64_t keep,
+                             int64_t *bytes, dt_error *err)
 {
-    size_t tensor_bytes = (size_t)layout->n_tensors * sizeof *m->tensors;
-    m->tensors = dt_alloc(tensor_bytes);
-    m->shards = dt_calloc((size_t)comm->size, sizeof *m->shards);
-    if (!m->tensors || !m->shards)
-        return dt_fail_memory(err, tensor_bytes, "the manifest of the checkpoint");
-    if (tensor_bytes)
-        memcpy(m->tensors, layout->tensors, tensor_bytes);
-    m->n_tensors = layout->n_tensors;
-    m->n_shards = comm->size;
-    return DT_OK;
-}
-
-/* The rank-th even share: sizes differ by one element at most. */
-static dt_shard_entry share_of(int rank, int size, int64_t n_elems)
-{
-    dt_shard_entry entry = {.n_elems = n_elems / size + (rank < n_elems % size)};
-    entry.first = n_elems / size * rank + (rank < n_elems % size ? rank : n_elems % size);
-    snprintf(entry.file, sizeof entry.file, "shard-%04d-of-%04d.h5", rank, size);
-    return entry;
-}
-
-/* All that comes before the commit. Every rank returns the same. */
-static dt_status write_shards(dt_comm *comm, dt_store *store, const dt_state_layout *layout, const dt_state_io *io,
-                              dt_manifest *m, dt_error *err)
-{
-    dt_status mine = fill_manifest(comm, layout, m, err);
-    if (mine == DT_OK && comm->rank == 0)
-        mine = store->ops->begin(store, m->step, err);
-    DT_TRY(dt_agree(comm, mine, err));
-    dt_shard_entry entry = share_of(comm->rank, comm->size, layout->n_elems);
-    mine = store->ops->write_shard(store, m->step, layout, io, &entry, err);
-    DT_TRY(dt_agree(comm, mine, err));
-    return comm->ops->all_gather(comm, &entry, sizeof entry, m->shards, err);
-}
-
-dt_status dt_checkpoint_save(dt_comm *comm, dt_store *store, const dt_state_layout *layout, const dt_state_io *io,
-                             dt_manifest *manifest, int64_t keep, int64_t *bytes, dt_error *err)
-{
-    dt_error own; /* dt_agree hands messages on, so there must be one */
+    dt_error own;
     err = err ? err : &own;
-    dt_status status = write_shards(comm, store, layout, io, manifest, err);
-    if (status == DT_OK) {
-        dt_status mine = comm->rank == 0 ? store->ops->commit(store, manifest, err) : DT_OK;
-        status = dt_agree(comm, mine, err);
-    }
-    if (status != DT_OK) {
-        if (comm->rank == 0)
-            store->ops->discard(store, manifest->step);
-        return status;
-    }
-    dt_error why;
-    if (comm->rank == 0 && store->ops->prune(store, manifest->step, keep, &why) != DT_OK)
-        dt_log_warn("checkpoint: old ones were not removed: %s", why.message); /* the new one is safe all the same */
-    *bytes = 0;
-    for (int64_t i = 0; i < manifest->n_shards; i++)
-        *bytes += manifest->shards[i].bytes;
+    dt_saver *saver = NULL;
+    dt_saver_report report = {0};
+    dt_status status = dt_agree(comm, dt_saver_create(comm, store, layout, io, keep, &saver, err), err);
+    if (status == DT_OK)
+        status = dt_saver_start(saver, manifest, err);
+    if (status == DT_OK)
+        status = dt_saver_settle(saver, &report, err);
+    dt_saver_destroy(saver);
+    DT_TRY(status);
+    DT_TRY(comm->ops->broadcast(comm, &report.bytes, sizeof report.bytes, 0, err)); /* rank 0 knows all shards */
+    *bytes = report.bytes;
     return DT_OK;
 }
 

@@ -9,9 +9,8 @@
 #include "core/comm.h"
 #include "core/store.h"
 
-/* Write a generation: rank r writes shard r, the r-th even share of the stream; all vote; rank 0 commits and prunes to
- * `keep` generations. The caller fills the manifest's scalars and config_text; tensors and shards are filled here (and left for
- * dt_manifest_clear). On failure of any rank the unfinished generation is discarded, every rank gets the same error, and older
+/* Write a generation and wait for it (saver.h does so while training goes on): rank r writes shard r, the r-th even share of the stream; all vote; rank 0 commits and prunes to
+ * `keep` generations. The caller fills the manifest's scalars and config_text, and clears it. On failure of any rank the unfinished generation is discarded, every rank gets the same error, and older
  * generations stand. */
 dt_status dt_checkpoint_save(dt_comm *comm, dt_store *store, const dt_state_layout *layout, const dt_state_io *io, dt_manifest *manifest, int64_t keep,
                              int64_t *bytes, dt_error *err);

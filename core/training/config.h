@@ -23,6 +23,8 @@ typedef struct dt_resize_point {
     double share; /* [0, 1); the first is 0, ascending */
 } dt_resize_point;
 
+#define DT_CHECKPOINT_AUTO (-1)
+
 typedef struct dt_config {
     /* data */
     char data[DT_PATH_BYTES]; /* "": the built-in demo */
@@ -70,7 +72,9 @@ typedef struct dt_config {
     /* the run */
     char out[DT_PATH_BYTES];
     dt_resume_kind resume;
-    int64_t checkpoint_every; /* steps; 0: at the end of every epoch */
+    int64_t checkpoint_every; /* steps; 0: at the end of every epoch; DT_CHECKPOINT_AUTO: from the time that one takes and mtti_h */
+    double mtti_h;            /* mean time to interruption, hours */
+    int64_t max_checkpoint_failures; /* in a row, until training stops; 0: never */
     int64_t keep;             /* generations kept */
     double eval_every;        /* epochs; 0: only at the end */
     double log_every_s;       /* plain progress lines where there is no terminal */

@@ -181,15 +181,7 @@ static dt_status stopped(dt_trainer *t, dt_error *err)
     const char *why = t->parts->events ? t->parts->events->ops->stop_requested(t->parts->events) : NULL;
     if (!why)
         why = "another rank's request";
-    dt_trainer_save_if_needed(t);
-    t->agreed = true;
-    if (!t->parts->store)
-        return dt_fail(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; no checkpoint is kept", why, (long long)t->step);
-    if (t->save_status != DT_OK)
-        return dt_fail(err, DT_ERR_IO, "stopped on %s after step %lld, but the checkpoint was not written: %.700s", why, (long long)t->step,
-                       t->save_error.message);
-    return dt_fail(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; the same command goes on from %s", why, (long long)t->step,
-                   t->parts->store->ops->location(t->parts->store));
+    return dt_trainer_stopped(t, why, err);
 }
 
 static dt_status take_result(dt_trainer *t, const dt_step_result *r, double seconds, dt_error *err)
@@ -247,7 +239,7 @@ static dt_status one_step(dt_trainer *t, dt_error *err)
     bool epoch_ends = t->train.n_samples - t->position < t->global_batch;
     bool is_last = t->step == t->total_steps; /* what follows the last one, finish() does */
     bool evaluates = !is_last && crosses(before, epoch_ends ? (double)t->epoch + 1.0 : epochs_done(t), c->eval_every);
-    bool saves = !is_last && (c->checkpoint_every > 0 ? t->step % c->checkpoint_every == 0 : epoch_ends);
+    bool saves = !is_last && dt_trainer_save_is_due(t, epoch_ends);
     bool drains = epoch_ends || is_last || evaluates || saves;
     DT_TRY(take_results(t, drains, err));
     if (t->stop_seen && !drains)
@@ -256,8 +248,11 @@ static dt_status one_step(dt_trainer *t, dt_error *err)
         DT_TRY(end_epoch(t, err));
     if (evaluates && !t->stop_seen)
         DT_TRY(evaluate(t, err));
-    if (saves)
-        dt_trainer_save_if_needed(t);
+    if (saves) {
+        dt_trainer_save(t, false);
+        DT_TRY(dt_trainer_check_failures(t, err));
+    }
+    dt_trainer_look_at_save(t);
     return t->stop_seen && !is_last ? stopped(t, err) : DT_OK;
 }
 
@@ -285,7 +280,7 @@ static dt_status one_epoch(dt_trainer *t, dt_error *err)
 static dt_status finish(dt_trainer *t, dt_error *err)
 {
     DT_TRY(evaluate(t, err));
-    dt_trainer_save_if_needed(t);
+    dt_trainer_save(t, true);
     t->agreed = true;
     if (t->save_status != DT_OK) {
         *err = t->save_error;
@@ -303,9 +298,11 @@ static dt_status run(dt_trainer *t, dt_error *err)
     DT_TRY(dt_trainer_create_step(t, err));
     DT_TRY(dt_trainer_broadcast(t, err));
     DT_TRY(dt_trainer_resume(t, err));
+    DT_TRY(dt_trainer_create_saver(t, err));
     dt_trainer_plan_steps(t);
     t->agreed = false;
     t->first_step = t->step;
+    t->next_auto_step = t->step + FIRST_AUTO_SAVE;
     t->start_s = dt_clock_s();
     dt_trainer_tell_start(t);
     while (t->epoch < t->config->epochs && t->step < t->total_steps)
@@ -332,7 +329,7 @@ static void summarize(dt_trainer *t, bool stopped_on_request, dt_metrics_end *re
 dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, bool *local, dt_error *err)
 {
     dt_error own = {0};
-    dt_trainer t = {.parts = parts, .config = parts->config, .comm = parts->comm, .best_top1 = -1.0, .last_saved_step = -1, .last_evaluated_step = -1};
+    dt_trainer t = {.parts = parts, .config = parts->config, .comm = parts->comm, .best_top1 = -1.0, .last_saved_step = -1, .committed_step = -1, .told_step = -1, .last_evaluated_step = -1};
     t.net_size = t.train_size = parts->config->image_size;
     dt_status status = run(&t, &own);
     *local = status != DT_OK && !t.agreed;
@@ -342,6 +339,7 @@ dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, 
         *err = own;
     if (status == DT_ERR_INTERRUPTED && err)
         *err = own;
+    dt_saver_destroy(t.saver);
     dt_trainer_tell_losses(parts);
     if (!dt_comm_device_is_lost(t.comm, status))
         dt_step_destroy(t.step_runner);

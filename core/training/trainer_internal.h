@@ -2,10 +2,12 @@
 #ifndef DT_CORE_TRAINING_TRAINER_INTERNAL_H
 #define DT_CORE_TRAINING_TRAINER_INTERNAL_H
 
+#include "core/training/saver.h"
 #include "core/training/step.h"
 #include "core/training/trainer.h"
 
 #define RATE_WINDOW 20 /* steps over which images/s is taken */
+#define FIRST_AUTO_SAVE 20 /* --checkpoint-every auto: the first one after so many steps, and the second after as many more, tell what one costs */
 
 typedef struct dt_trainer {
     const dt_trainer_parts *parts;
@@ -33,6 +35,12 @@ typedef struct dt_trainer {
     dt_metrics_eval last_eval;
     double epoch_loss, epoch_top1, epoch_start_s;
     int64_t epoch_steps, n_broken;
+    dt_saver *saver;
+    int64_t committed_step;      /* of the newest generation; -1: none */
+    int64_t told_step;           /* rank 0: of the newest generation that the sinks know */
+    int64_t next_auto_step;
+    int64_t n_save_failures;     /* in a row */
+    double write_s;              /* measured on this rank; 0: not yet */
     dt_status save_status; /* of the newest attempt */
     dt_error save_error;
     bool agreed; /* the error that is being returned is the same on all ranks */
@@ -56,6 +64,7 @@ void dt_trainer_tell_start(dt_trainer *t);
 /* All results of an epoch have come before the next one begins. */
 void dt_trainer_tell_step(dt_trainer *t, const dt_step_result *r);
 /* The number of the step that a result is of; 1 is the first of the training. */
+double dt_trainer_images_per_s(const dt_trainer *t); /* over the last steps */
 int64_t dt_trainer_step_of(const dt_trainer *t, const dt_step_result *r);
 
 /* trainer_start.c: before the first step. Collective but for plan and plan_steps; ranks agree on errors. */
@@ -67,7 +76,16 @@ void dt_trainer_plan_steps(dt_trainer *t); /* from where it goes on */
 
 /* trainer_state.c. Collective; behind a drain. */
 dt_status dt_trainer_resume(dt_trainer *t, dt_error *err);
-/* Nothing without a store, or when this step has been saved. A failed write is told and leaves older generations standing: the training goes on. */
-void dt_trainer_save_if_needed(dt_trainer *t);
+
+/* trainer_save.c. All but look_at_save are collective, behind a drain; nothing happens without a store. */
+dt_status dt_trainer_create_saver(dt_trainer *t, dt_error *err); /* behind resume: what earlier starts left unfinished is removed */
+bool dt_trainer_save_is_due(dt_trainer *t, bool epoch_ends);     /* decides the same on all ranks; local unless --checkpoint-every auto */
+/* Begin to write this step, unless that was done; wait: until it is on the disk, or has failed; save_status tells. A failed write is told and leaves older
+ * generations standing. */
+void dt_trainer_save(dt_trainer *t, bool wait);
+dt_status dt_trainer_check_failures(dt_trainer *t, dt_error *err); /* too many in a row? */
+/* After a request to stop. DT_ERR_INTERRUPTED, or what kept the checkpoint from being written. */
+dt_status dt_trainer_stopped(dt_trainer *t, const char *why, dt_error *err);
+void dt_trainer_look_at_save(dt_trainer *t); /* tells the sinks of a new generation */
 
 #endif

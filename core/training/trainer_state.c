@@ -1,80 +1,16 @@
 #include "core/training/trainer_internal.h"
 
-#include "core/base/alloc.h"
-#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/training/agreement.h"
 #include "core/training/checkpoint.h"
 
-#include <stdio.h>
 #include <string.h>
-
-static dt_status save_loss_scale(const dt_trainer *t, dt_manifest *m, dt_error *err)
-{
-    dt_loss_scale scale = {0};
-    if (!t->scaling)
-        return DT_OK;
-    DT_TRY(dt_step_get_loss_scale(t->step_runner, &scale, err));
-    m->loss_scale = scale.scale;
-    m->n_good_steps = scale.n_good;
-    m->n_skipped_steps = scale.n_skipped;
-    return DT_OK;
-}
 
 /* A training that was not scaled before begins as a new one does. */
 static dt_status restore_loss_scale(const dt_trainer *t, const dt_manifest *m, dt_error *err)
 {
     const dt_loss_scale scale = {m->loss_scale, m->n_good_steps, m->n_skipped_steps};
     return t->scaling && m->n_good_steps >= 0 ? dt_step_set_loss_scale(t->step_runner, &scale, err) : DT_OK;
-}
-
-static dt_status save(dt_trainer *t, dt_error *err)
-{
-    const dt_config *c = t->config;
-    const dt_state_io io = dt_net_state_io(t->parts->net);
-    double start = dt_clock_s();
-    int64_t bytes = 0;
-    dt_manifest m = {.format_version = DT_MANIFEST_VERSION,
-                     .step = t->step,
-                     .epoch = t->epoch,
-                     .position = t->position,
-                     .seed = c->seed,
-                     .loss_scale = 1.0,
-                     .n_good_steps = -1,
-                     .world_size = t->comm->size,
-                     .global_batch = t->global_batch,
-                     .n_classes = t->train.n_classes,
-                     .image_size = c->image_size,
-                     .data_fingerprint = t->train.fingerprint,
-                     .best_top1 = t->best_top1,
-                     .config_text = dt_strdup(t->parts->config_text)};
-    snprintf(m.arch, sizeof m.arch, "%s", t->parts->arch);
-    dt_status status = save_loss_scale(t, &m, err);
-    if (status == DT_OK)
-        status = m.config_text ? DT_OK : dt_fail_memory(err, strlen(t->parts->config_text), "the checkpoint's configuration");
-    status = dt_agree(t->comm, status, err);
-    if (status == DT_OK)
-        status = dt_checkpoint_save(t->comm, t->parts->store, dt_net_state_layout(t->parts->net), &io, &m, c->keep, &bytes, err);
-    dt_manifest_clear(&m);
-    if (status != DT_OK)
-        return status;
-    dt_metrics_checkpoint told = {.step = t->step, .bytes = bytes, .elapsed_s = dt_clock_s() - start};
-    snprintf(told.path, sizeof told.path, "%s", t->parts->store->ops->location(t->parts->store));
-    TELL(t, checkpoint, &told);
-    return DT_OK;
-}
-
-void dt_trainer_save_if_needed(dt_trainer *t)
-{
-    if (!t->parts->store || t->last_saved_step == t->step)
-        return;
-    t->save_error = (dt_error){0};
-    t->save_status = save(t, &t->save_error);
-    if (t->save_status == DT_OK)
-        t->last_saved_step = t->step;
-    else if (t->comm->rank == 0)
-        dt_log_error("the checkpoint of step %lld was not written: %s (training goes on; older checkpoints stand)", (long long)t->step,
-                     t->save_error.message);
 }
 
 /* Does a generation fit this run? */
@@ -112,7 +48,7 @@ dt_status dt_trainer_resume(dt_trainer *t, dt_error *err)
         t->epoch = m.epoch;
         t->position = m.position;
         t->best_top1 = m.best_top1;
-        t->last_saved_step = m.step;
+        t->last_saved_step = t->committed_step = t->told_step = m.step;
         if (t->comm->rank == 0)
             dt_log_info("going on after step %lld, epoch %lld, from %s", (long long)m.step, (long long)m.epoch + 1,
                         t->parts->store->ops->location(t->parts->store));

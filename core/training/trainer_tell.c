@@ -18,7 +18,7 @@ void dt_trainer_tell_losses(const dt_trainer_parts *parts)
                         parts->sinks[i]->n_lost == 1 ? "" : "s");
 }
 
-static double images_per_s(const dt_trainer *t)
+double dt_trainer_images_per_s(const dt_trainer *t)
 {
     int64_t n = t->n_told < RATE_WINDOW ? t->n_told : RATE_WINDOW;
     double seconds = 0.0;
@@ -34,7 +34,7 @@ int64_t dt_trainer_step_of(const dt_trainer *t, const dt_step_result *r)
 
 void dt_trainer_tell_step(dt_trainer *t, const dt_step_result *r)
 {
-    double rate = images_per_s(t);
+    double rate = dt_trainer_images_per_s(t);
     int64_t step = dt_trainer_step_of(t, r), position = t->position - (t->step - step) * t->global_batch;
     dt_metrics_step m = {.step = step,
                          .epoch = t->epoch,

@@ -14,6 +14,8 @@ typedef struct generation {
     bool committed;
     dt_manifest manifest;
     float *stream;
+    dt_shard_entry told[16];
+    int64_t n_told;
 } generation;
 
 typedef struct fake_store {
@@ -131,6 +133,45 @@ static dt_status write_shard(dt_store *store, int64_t step, const dt_state_layou
     return status;
 }
 
+static dt_status tell_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err)
+{
+    (void)err;
+    fake_store *s = (fake_store *)store;
+    pthread_mutex_lock(&s->mutex);
+    generation *g = find(s, step, false);
+    g->told[g->n_told++] = *entry;
+    pthread_mutex_unlock(&s->mutex);
+    return DT_OK;
+}
+
+static dt_status hear_shard(dt_store *store, int64_t step, const dt_shard_entry *share, dt_shard_entry *entry, bool *there, dt_error *err)
+{
+    (void)err;
+    fake_store *s = (fake_store *)store;
+    pthread_mutex_lock(&s->mutex);
+    const generation *g = find(s, step, false);
+    *there = false;
+    for (int64_t i = 0; i < g->n_told; i++)
+        if (strcmp(g->told[i].file, share->file) == 0) {
+            *entry = g->told[i];
+            *there = true;
+        }
+    pthread_mutex_unlock(&s->mutex);
+    return DT_OK;
+}
+
+static dt_status clean(dt_store *store, dt_error *err)
+{
+    (void)err;
+    fake_store *s = (fake_store *)store;
+    pthread_mutex_lock(&s->mutex);
+    for (int64_t i = s->n - 1; i >= 0; i--)
+        if (!s->generations[i].committed)
+            drop(s, i);
+    pthread_mutex_unlock(&s->mutex);
+    return DT_OK;
+}
+
 static dt_status commit(dt_store *store, const dt_manifest *manifest, dt_error *err)
 {
     fake_store *s = (fake_store *)store;
@@ -215,6 +256,9 @@ dt_store *fake_store_create(const fake_store_options *options)
                                      .list = list,
                                      .begin = begin,
                                      .write_shard = write_shard,
+                                     .tell_shard = tell_shard,
+                                     .hear_shard = hear_shard,
+                                     .clean = clean,
                                      .commit = commit,
                                      .discard = discard,
                                      .read_manifest = read_manifest,

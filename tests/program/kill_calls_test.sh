@@ -1,0 +1,64 @@
+#!/bin/bash
+# SIGKILL at every system call that a training makes on its checkpoints, one after the other. After each the newest generation is whole, and going on gives
+# the bits of the undisturbed run. On two ranks every call in the long run, each sixth one else.
+. "$(dirname "$0")/../lib.sh"
+
+job=$TOP_BUILDDIR/tests/program/kill_job
+export DT_KILL_UNDER=checkpoints
+
+# the_job RANKS FOLDER: 6 steps, so generations 2, 4 and 6, of which two are kept
+the_job()
+{
+    if [ "$1" = 1 ]; then
+        timeout 60 "$job" "$2/checkpoints" 6 "$2/result" >"$OUTPUT" 2>&1 </dev/null
+    else
+        timeout 60 "$MPIRUN" --oversubscribe -np "$1" "$job" "$2/checkpoints" 6 "$2/result" >"$OUTPUT" 2>&1 </dev/null
+    fi
+}
+
+newest() { ls "$1/checkpoints" 2>/dev/null | grep -E '^step-[0-9]+$' | tail -n 1; }
+
+# One that died behind its last commit leaves an older generation more than the other.
+same_generations()
+{
+    [ -z "$(find "$1" -name '*.tmp' -o -name '*.old' -o -name '*.done*')" ] && diff -r "$1/checkpoints/$(newest "$1")" "$2/checkpoints/$(newest "$2")"
+}
+
+# killed_at RANKS RANK CALL: false: the case has failed, and is told
+killed_at()
+{
+    local before
+    rm -rf run && mkdir run
+    (DT_KILL_AT=$3 DT_KILL_RANK=$2 the_job "$1" run) 2>/dev/null && { fail "rank $2 of $1, call $3: it did not die"; return 1; }
+    before=$(newest run)
+    the_job "$1" run || { fail "rank $2 of $1, call $3: it does not go on"; sed 's/^/    | /' "$OUTPUT"; return 1; }
+    if grep -q 'passing over' "$OUTPUT" || { [ -n "$before" ] && ! grep -q "going on after step $((10#${before#step-})), " "$OUTPUT"; }; then
+        fail "rank $2 of $1, call $3: $before is not whole"
+        sed 's/^/    | /' "$OUTPUT"
+        return 1
+    fi
+    cmp run/result undisturbed/result && same_generations run undisturbed && return 0
+    fail "rank $2 of $1, call $3: other bits than the undisturbed run's (from ${before:-the start})"
+    return 1
+}
+
+for ranks in 1 2; do
+    for rank in $(seq 0 $((ranks - 1))); do
+        begin "killed_at_every_call_of_rank_${rank}_of_$ranks"
+        [ "$_state" != skipped ] || continue
+        mkdir undisturbed
+        DT_KILL_COUNT=$TMP/calls the_job $ranks undisturbed || fail "the undisturbed run: $(cat "$OUTPUT")"
+        calls=$(cat "calls.$rank")
+        every=1
+        [ $ranks = 1 ] || [ "${DTRAIN_TEST_LONG:-0}" = 1 ] || every=6
+        n=0
+        for call in $(seq $((1 + RANDOM % every)) $every "$calls"); do
+            killed_at $ranks "$rank" "$call" || break
+            n=$((n + 1))
+        done
+        echo "  $n of $calls calls of rank $rank of $ranks"
+        expect test "$n" -ge $((calls / every - 1)) -a "$n" -gt 5
+    done
+done
+
+finish
