@@ -15,6 +15,6 @@ PROGRAM_TESTS += tests/program/plans_test.sh tests/program/precision_test.sh
 PROGRAM_TESTS += tests/program/resize_test.sh
 PROGRAM_TESTS += tests/program/resume_test.sh
 PROGRAM_TESTS += tests/program/learning_test.sh
-PROGRAM_TESTS += tests/program/kill_calls_test.sh
+PROGRAM_TESTS += tests/program/kill_calls_test.sh tests/program/checkpoint_test.sh
 TEST_HELPERS += tests/program/kill_job
 tests_program_kill_job_SOURCES = tests/program/kill_job.c tests/program/kill_calls.c

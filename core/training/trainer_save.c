@@ -81,10 +81,24 @@ static void tell_committed(dt_trainer *t, const dt_saver_report *r)
     TELL(t, checkpoint, &told);
 }
 
+/* Whether two messages differ in numbers alone: the step in a path, the bytes that are free. */
+static bool same_but_for_numbers(const char *a, const char *b)
+{
+    static const char digits[] = "0123456789.";
+    for (;; a++, b++) {
+        a += strspn(a, digits);
+        b += strspn(b, digits);
+        if (*a != *b)
+            return false;
+        if (!*a)
+            return true;
+    }
+}
+
 /* A failed write is told and leaves older generations standing: the training goes on. All ranks see the same failures. */
 static void save_failed(dt_trainer *t, int64_t step, const dt_error *why)
 {
-    const bool again = t->n_save_failures > 0 && strcmp(why->message, t->save_error.message) == 0;
+    const bool again = t->n_save_failures > 0 && same_but_for_numbers(why->message, t->save_error.message);
     t->n_save_failures++;
     if (t->last_saved_step == step)
         t->last_saved_step = -1;
@@ -145,6 +159,12 @@ static void settle_save(dt_trainer *t)
     tell_committed(t, &r);
 }
 
+static bool too_many_failures(const dt_trainer *t)
+{
+    const int64_t most = t->config->max_checkpoint_failures;
+    return most > 0 && t->n_save_failures >= most;
+}
+
 void dt_trainer_save(dt_trainer *t, bool wait)
 {
     if (!t->parts->store)
@@ -152,6 +172,8 @@ void dt_trainer_save(dt_trainer *t, bool wait)
     if (t->last_saved_step != t->step) {
         dt_error why = {0};
         settle_save(t); /* one at a time */
+        if (too_many_failures(t))
+            return; /* the training ends */
         t->save_status = start_save(t, &why);
         if (t->save_status == DT_OK)
             t->last_saved_step = t->step;
@@ -180,12 +202,11 @@ bool dt_trainer_save_is_due(dt_trainer *t, bool epoch_ends)
 
 dt_status dt_trainer_check_failures(dt_trainer *t, dt_error *err)
 {
-    const int64_t most = t->config->max_checkpoint_failures;
-    if (most == 0 || t->n_save_failures < most)
+    if (!too_many_failures(t))
         return DT_OK;
     t->agreed = true;
     return dt_fail(err, DT_ERR_IO, "%lld checkpoints in a row could not be written (--max-checkpoint-failures %lld), the last because of: %.800s",
-                   (long long)t->n_save_failures, (long long)most, t->save_error.message);
+                   (long long)t->n_save_failures, (long long)t->config->max_checkpoint_failures, t->save_error.message);
 }
 
 /* Ranks may know different deadlines; the nearest counts. */
