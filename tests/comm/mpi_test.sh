@@ -29,7 +29,7 @@ expect_exit 137 ranks 2 "$failing" kill 0
 
 begin "a_rank_that_hangs_is_named_and_ends_all"
 expect_exit 9 ranks 3 "$failing" stop
-expect_output '^rank [02]: timeout: after 2 s in the sum of gradients of [0-9]+ bytes \(collective [0-9]+\) there is no sign of rank 1 \([^)]+\)'
+expect_output '^rank [02]: timeout: (rank [02] \([^)]+\) has given up: )?after 2 s in the sum of gradients of [0-9]+ bytes \(collective [0-9]+\) there is no sign of rank 1 \([^)]+\)'
 expect_no_output 'no sign of rank [02]'
 expect_exit 9 ranks 2 "$failing" stop 0
 expect_output '^rank 1: timeout: .* no sign of rank 0'
