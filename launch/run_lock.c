@@ -65,11 +65,17 @@ static bool read_lock(const char *path, owner *o)
     return n > 0 && sscanf(text, "%64s %lld %llu %llu", o->host, &o->pid, &o->start, &o->count) == 4;
 }
 
+/* Of the same length whatever the count: a beat needs no room on the disk. */
+static int lock_text(const dt_run_lock *lock, unsigned long long count, char text[TEXT_BYTES])
+{
+    return snprintf(text, TEXT_BYTES, "%s %020llu\n", lock->mine, count);
+}
+
 /* A whole file at once, in place of what was there. */
 static dt_status write_lock(const dt_run_lock *lock, unsigned long long count, dt_error *err)
 {
     char path[DT_PATH_BYTES + 128], text[TEXT_BYTES];
-    int length = snprintf(text, sizeof text, "%s %llu\n", lock->mine, count);
+    int length = lock_text(lock, count, text);
     snprintf(path, sizeof path, "%s.%ld", lock->path, (long)getpid());
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     bool ok = fd >= 0 && write(fd, text, (size_t)length) == length;
@@ -114,6 +120,21 @@ static bool is_stale(const char *path, const char *host, const owner *o)
     return true;
 }
 
+/* Over what is there, also on a full disk: another host must not take this run for gone. Not over a lock that is somebody else's by now. */
+static void write_beat(const dt_run_lock *lock, unsigned long long count)
+{
+    owner o;
+    char text[TEXT_BYTES];
+    int length = lock_text(lock, count, text);
+    if (!read_lock(lock->path, &o) || !is_mine(lock, &o))
+        return;
+    int fd = open(lock->path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    (void)!pwrite(fd, text, (size_t)length, 0); /* a disk that refuses this shows elsewhere */
+    close(fd);
+}
+
 static void *beat(void *context)
 {
     dt_run_lock *lock = context;
@@ -123,7 +144,7 @@ static void *beat(void *context)
         const struct timespec next = dt_clock_deadline(BEAT_S);
         pthread_cond_timedwait(&lock->leave_told, &lock->mutex, &next);
         if (!lock->leave)
-            (void)write_lock(lock, ++count, NULL); /* a full disk shows elsewhere */
+            write_beat(lock, ++count);
     }
     pthread_mutex_unlock(&lock->mutex);
     return NULL;

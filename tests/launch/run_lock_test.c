@@ -1,10 +1,12 @@
 /* One run at a time in a folder; what is left by processes that are gone is taken over. */
 #include "launch/run_lock.h"
 
+#include "core/base/clock.h"
 #include "tests/testing.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void write_lock(const char *text)
@@ -42,8 +44,38 @@ static void a_lock_of_a_process_that_is_gone_is_taken_over(void)
     dt_run_lock_release(lock);
 }
 
+static unsigned long long count_in_lock(void)
+{
+    unsigned long long count = 0;
+    FILE *f = fopen("lock", "r");
+    DT_REQUIRE(f && fscanf(f, "%*s %*s %*s %llu", &count) == 1);
+    fclose(f);
+    return count;
+}
+
+static void a_lock_beats_in_its_place_and_never_over_another_one(void)
+{
+    dt_run_lock *lock = NULL;
+    dt_error err = {0};
+    struct stat before, after;
+    DT_REQUIRE(dt_run_lock_take(".", &lock, &err) == DT_OK);
+    DT_REQUIRE(stat("lock", &before) == 0 && count_in_lock() == 1);
+    for (int i = 0; i < 200 && count_in_lock() == 1; i++)
+        dt_clock_sleep_s(0.05);
+    DT_CHECK(count_in_lock() > 1);
+    DT_REQUIRE(stat("lock", &after) == 0);
+    DT_CHECK(before.st_ino == after.st_ino && before.st_size == after.st_size); /* no room was needed */
+    write_lock("elsewhere 1 1 7\n");
+    dt_clock_sleep_s(2.5); /* a beat and a half */
+    DT_CHECK_INT(count_in_lock(), 7);
+    dt_run_lock_release(lock);
+    DT_CHECK(access("lock", F_OK) == 0);
+    unlink("lock");
+}
+
 static const dt_test tests[] = {
     DT_TEST(a_second_run_is_refused_and_a_third_may_follow),
     DT_TEST(a_lock_of_a_process_that_is_gone_is_taken_over),
+    DT_TEST(a_lock_beats_in_its_place_and_never_over_another_one),
 };
 DT_TEST_MAIN("launch/run_lock", tests)
