@@ -137,10 +137,18 @@ typedef struct dt_optimizer_vectors {
     float *ema; /* of values and statistics, where they are in values; NULL: none (ema_decay is 0) */
 } dt_optimizer_vectors;
 
+/* What ranks tell each other with the loss: each says 0 or 1, all learn how many said 1, after the same step. */
+enum {
+    DT_VOTE_STOP,    /* wants to stop */
+    DT_VOTE_SAVE,    /* wants a checkpoint now */
+    DT_VOTE_WRITTEN, /* its shard of the checkpoint that is being written is on the disk */
+    DT_N_VOTES
+};
+
 /* In device memory: what the host writes before each step. */
 typedef struct dt_step_inputs {
     float lr;
-    float stop; /* this rank wants to stop: 1, else 0 */
+    float votes[DT_N_VOTES];
 } dt_step_inputs;
 
 /* In device memory: what lives on from step to step. */
@@ -160,7 +168,7 @@ typedef struct dt_loss_sums {
 /* In device memory: what a finished step has to tell. */
 typedef struct dt_step_record {
     dt_loss_sums global, local; /* of all ranks; of this one */
-    float stop;                 /* > 0: some rank wants to stop */
+    float votes[DT_N_VOTES];    /* summed over the ranks */
     float loss_scale;           /* for the next step */
     int32_t n_skipped;          /* so far, this step included */
     int32_t index;              /* n_recorded before it */
@@ -261,10 +269,10 @@ typedef struct dt_kernels_ops {
     dt_status (*values_changed)(dt_kernels *k, dt_error *err);
 
     /* -- a step's beginning and end ---------------------------------------------------------------------------------- */
-    /* Zero the step's floats, n_step_floats from `loss` on, and put in->stop at `stop`, which is among them. */
-    dt_status (*step_begin)(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *stop, int64_t n_step_floats, dt_error *err);
+    /* Zero the step's floats, n_step_floats from `loss` on, and put in->votes at `votes`, which are among them. */
+    dt_status (*step_begin)(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *votes, int64_t n_step_floats, dt_error *err);
     /* ring[state->n_recorded % n_ring] = what the step has to tell; n_recorded += 1. All in device memory. */
-    dt_status (*step_record)(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *stop,
+    dt_status (*step_record)(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *votes,
                              dt_step_record *ring, int64_t n_ring, dt_error *err);
 
     /* -- update: two launches over the flat vectors of all parameters: look, and update ------------------------------ */

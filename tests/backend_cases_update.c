@@ -160,7 +160,7 @@ static dt_status step_call(dt_kernels *k, int side, void *arg, dt_error *err)
 
 void dt_kit_step_cases(dt_kit *kit)
 {
-    static const dt_step_inputs inputs = {.lr = 0.3F, .stop = 1};
+    static const dt_step_inputs inputs = {.lr = 0.3F, .votes = {1, 0, 1}};
     static const dt_step_state state = {.loss_scale = 512, .n_good = 3, .n_skipped = 5, .n_recorded = 6};
     static const dt_step_record ring[RING] = {{.index = -1}, {.index = -1}, {.index = -1}, {.index = -1}};
     static const float floats[STEP_FLOATS] = {1, 2, 3, 4, 2, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
@@ -176,13 +176,13 @@ void dt_kit_step_cases(dt_kit *kit)
     if (!dt_kit_failed(kit)) {
         const float *now = dt_kit_download(kit, a.floats, DT_KIT_CANDIDATE);
         for (int i = 0; i < STEP_FLOATS; i++)
-            if (now[i] != (i == 4 ? 1.0F : 0.0F))
+            if (now[i] != (i == 4 || i == 6 ? 1.0F : 0.0F))
                 dt_kit_fail(kit, "float %d is %g after step_begin", i, (double)now[i]);
         const dt_step_record *made = dt_kit_download(kit, a.ring, DT_KIT_CANDIDATE);
         static const int32_t indices[RING] = {8, -1, 6, 7};
         for (int i = 0; i < RING; i++)
             if (made[i].index != indices[i] || (i != 1 && (made[i].global.loss != 1 || made[i].global.n != 4 || made[i].local.top5 != 2 ||
-                                                           made[i].stop != 2 || made[i].loss_scale != 512 || made[i].n_skipped != 5)))
+                                                           made[i].votes[0] != 2 || made[i].votes[2] != 7 || made[i].loss_scale != 512 || made[i].n_skipped != 5)))
                 dt_kit_fail(kit, "record %d is not what it should be: index %d, loss %g", i, made[i].index, (double)made[i].global.loss);
         const dt_step_state *after = dt_kit_download(kit, a.state, DT_KIT_CANDIDATE);
         if (after->n_recorded != 9 || after->loss_scale != 512 || after->n_good != 3)

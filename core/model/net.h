@@ -5,7 +5,7 @@
  *   dt_net_forward(net, pixels, &pass, err);  dt_net_backward(net, &pass, ready, context, err);
  *
  * All parameters lie in one flat vector, in the order of the layers, each at a multiple of 16 elements:
- *   values, grads:  [ trained parameters | BatchNorm statistics | 16 floats for the step: loss sums, stop request ]
+ *   values, grads:  [ trained parameters | BatchNorm statistics | 16 floats for the step: loss sums, votes ]
  *   momentum:       [ trained parameters ]
  *   ema:            [ trained parameters | BatchNorm statistics ], running averages of values, if asked for
  * so that one all-reduce can carry everything that a step tells the other ranks, and one launch updates everything.
@@ -57,7 +57,7 @@ typedef struct dt_net_vectors {
     float *ema;                             /* NULL: none */
     int64_t n_trained, n_statistics, n_all; /* elements; n_all = n_trained + n_statistics + 16 */
     dt_loss_sums *loss;                     /* in grads: the first 4 of the step's 16 floats (in memory of its own without training) */
-    float *stop;                            /* in grads: the fifth */
+    float *votes;                           /* in grads, behind them: [DT_N_VOTES] */
 } dt_net_vectors;
 void dt_net_get_vectors(dt_net *net, dt_net_vectors *vectors);
 

@@ -5,7 +5,7 @@
 #include "core/model/memory_plan.h"
 #include "core/model/net.h"
 
-#define DT_STEP_FLOATS 16     /* at the end of grads: loss sums, stop request, the rest zero */
+#define DT_STEP_FLOATS 16     /* at the end of grads: loss sums, votes, the rest zero */
 #define DT_PARAM_ALIGNMENT 16 /* elements: optimizer_step's vectors */
 
 typedef struct dt_param {

@@ -62,7 +62,7 @@ static dt_status alloc_vectors(dt_net *net, dt_error *err)
     if (net->options.ema)
         DT_TRY(alloc_vector(net, v->n_trained + v->n_statistics, "the running averages", &v->ema, err));
     v->loss = (dt_loss_sums *)(v->grads + v->n_all - DT_STEP_FLOATS);
-    v->stop = v->grads + v->n_all - DT_STEP_FLOATS + sizeof(dt_loss_sums) / sizeof(float);
+    v->votes = v->grads + v->n_all - DT_STEP_FLOATS + sizeof(dt_loss_sums) / sizeof(float);
     return DT_OK;
 }
 

@@ -6,6 +6,8 @@
 #include "core/training/step_results.h"
 #include "core/training/upload.h"
 
+#include <string.h>
+
 /* A micro-batch by what is done around it, and by where it lies. */
 typedef struct variant {
     bool first, last; /* of its step */
@@ -124,12 +126,12 @@ static dt_status part_ready(void *context, int64_t part, dt_error *err)
     return dt_grad_buckets_ready(((dt_step *)context)->buckets, part, err);
 }
 
-/* Loss sums and the stop request start from zero, or from this rank's wish. */
+/* Loss sums start from zero, votes from this rank's own. */
 static dt_status begin(dt_step *s, dt_error *err)
 {
     dt_kernels *k = s->options.kernels;
     int64_t n_step_floats = s->vectors.n_all - s->vectors.n_trained - s->vectors.n_statistics;
-    return k->ops->step_begin(k, s->inputs, s->vectors.loss, s->vectors.stop, n_step_floats, err);
+    return k->ops->step_begin(k, s->inputs, s->vectors.loss, s->vectors.votes, n_step_floats, err);
 }
 
 static dt_status end(dt_step *s, double *comm_wait_s, dt_error *err)
@@ -139,7 +141,7 @@ static dt_status end(dt_step *s, double *comm_wait_s, dt_error *err)
     DT_TRY(dt_grad_buckets_finish(s->buckets, comm_wait_s, err));
     DT_TRY(k->ops->optimizer_step(k, s->optimizer, &vectors, s->inputs, s->state, err));
     DT_TRY(dt_net_weights_updated(s->options.net, err));
-    return k->ops->step_record(k, s->state, s->vectors.loss, s->local_loss, s->vectors.stop, s->results.records, DT_STEP_RING, err);
+    return k->ops->step_record(k, s->state, s->vectors.loss, s->local_loss, s->vectors.votes, s->results.records, DT_STEP_RING, err);
 }
 
 /* All the work of a micro-batch on the main stream. Nothing in it changes from step to step but what lies in device memory: it can be captured. */
@@ -191,12 +193,13 @@ static dt_status micro_batch(dt_step *s, const variant *v, const dt_uploaded *ba
     return s->device->ops->graph_launch(s->device, s->graphs[index], err);
 }
 
-dt_status dt_step_run(dt_step *s, dt_source *source, double lr, bool stop_wanted, dt_error *err)
+dt_status dt_step_run(dt_step *s, dt_source *source, double lr, const float votes[DT_N_VOTES], dt_error *err)
 {
     const int64_t n = s->options.accumulate;
     dt_step_result told = {.lr = lr};
     dt_step_inputs *given = &s->given[s->results.n_steps % DT_STEP_RING];
-    *given = (dt_step_inputs){.lr = (float)lr, .stop = stop_wanted ? 1.0f : 0.0f};
+    given->lr = (float)lr;
+    memcpy(given->votes, votes, sizeof given->votes);
     DT_TRY(s->device->ops->copy(s->device, s->inputs, given, sizeof *given, DT_COPY_TO_DEVICE, NULL, err));
     for (int64_t i = 0; i < n; i++) {
         dt_uploaded batch = {0};

@@ -1,15 +1,15 @@
 /* step.h: one optimizer step: micro-batches forward and backward, gradients reduced meanwhile, one update.
  *
  *   dt_step_create(&options, &step, err);
- *   dt_step_run(step, source, lr, stop_wanted, err);
+ *   dt_step_run(step, source, lr, votes, err);
  *   dt_step_results(step, false, results, max, &n, err);
  *
  * Everything that ranks tell each other in a step goes through the one flat vector of gradients: the gradients, BatchNorm's
- * statistics, the loss, and the request to stop.
+ * statistics, the loss, and the votes.
  *
  * dt_step_run enqueues a step and does not wait for it; its result comes later. On the host it is there when the call returns. On a GPU
  * finished steps leave a record each in a ring on the device; every DT_STEP_LAG steps the ring is copied to the host, and read DT_STEP_LAG steps
- * later: when a result appears depends on the number of steps alone, so all ranks see a request to stop, or a loss that is not finite, after the
+ * later: when a result appears depends on the number of steps alone, so all ranks see a vote, or a loss that is not finite, after the
  * same step.
  */
 #ifndef DT_CORE_TRAINING_STEP_H
@@ -43,7 +43,7 @@ typedef struct dt_step_result {
     double loss;       /* mean over the global batch */
     double local_loss; /* mean over this rank's part of it */
     double top1;       /* fraction of the global batch */
-    bool stop;         /* some rank wants to stop */
+    int64_t votes[DT_N_VOTES]; /* ranks that said 1 */
     bool skipped;      /* the gradients were not finite: nothing was updated */
     double loss_scale; /* for the next step */
     int64_t n_skipped; /* so far, this step included */
@@ -53,9 +53,9 @@ typedef struct dt_step_result {
 dt_status dt_step_create(const dt_step_options *options, dt_step **step, dt_error *err);
 void dt_step_destroy(dt_step *step); /* waits for what is under way */
 
-/* Collective. Takes `accumulate` micro-batches from the source and enqueues the step. The source must stay until the results of its steps
+/* Collective. Takes `accumulate` micro-batches from the source and enqueues the step; votes: this rank's, 0 or 1 each. The source must stay until the results of its steps
  * have been drained, or the step destroyed: its batches are released when they are on the device. */
-dt_status dt_step_run(dt_step *step, dt_source *source, double lr, bool stop_wanted, dt_error *err);
+dt_status dt_step_run(dt_step *step, dt_source *source, double lr, const float votes[DT_N_VOTES], dt_error *err);
 
 /* The results that are there, in order, at most max (give DT_STEP_MAX_RESULTS); *n may be 0. drain: wait for all of them, and for the device: values,
  * momentum and loss scale are those after the last step. Collective with drain, as waits are. */

@@ -3,6 +3,8 @@
 #include "core/base/alloc.h"
 #include "core/training/device_wait.h"
 
+#include <math.h>
+
 _Static_assert(DT_STEP_RING % DT_STEP_LAG == 0 && DT_STEP_RING >= 4 * DT_STEP_LAG, "blocks fill the ring, and nothing is overwritten that is waited for");
 _Static_assert(DT_STEP_MAX_RESULTS >= 3 * DT_STEP_LAG, "a drain finds up to two blocks and a begun one");
 
@@ -98,7 +100,8 @@ static dt_status read_one(dt_step_results_ring *r, dt_step_result *result, dt_er
     result->loss = mean(record->global.loss, record->global.n);
     result->top1 = mean(record->global.top1, record->global.n);
     result->local_loss = mean(record->local.loss, record->local.n);
-    result->stop = record->stop > 0.0f;
+    for (int i = 0; i < DT_N_VOTES; i++)
+        result->votes[i] = lrintf(record->votes[i]);
     result->loss_scale = (double)record->loss_scale;
     result->n_skipped = record->n_skipped;
     result->skipped = record->n_skipped > r->n_skipped;

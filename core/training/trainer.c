@@ -194,7 +194,7 @@ static dt_status take_result(dt_trainer *t, const dt_step_result *r, double seco
     t->epoch_loss += r->loss;
     t->epoch_top1 += r->top1;
     t->epoch_steps++;
-    t->stop_seen = t->stop_seen || r->stop;
+    t->stop_seen = t->stop_seen || r->votes[DT_VOTE_STOP] > 0;
     dt_trainer_tell_step(t, r);
     return check_skipped(t, r, err);
 }
@@ -218,13 +218,13 @@ static dt_status enqueue_step(dt_trainer *t, dt_error *err)
     const dt_trainer_parts *p = t->parts;
     if (dt_fault("train.step"))
         return dt_fail(err, DT_ERR_INTERNAL, "train.step: a fault was asked for at step %lld", (long long)t->step + 1);
-    bool stop_wanted = p->events && p->events->ops->stop_requested(p->events);
+    const float votes[DT_N_VOTES] = {[DT_VOTE_STOP] = p->events && p->events->ops->stop_requested(p->events) ? 1.0f : 0.0f};
     double lr = dt_schedule_lr(t->config, epochs_done(t), 1.0 / (double)t->steps_per_epoch, (double)t->config->epochs);
     if (t->n_told == t->step - t->first_step) /* nothing is under way */
         t->mark_s = dt_clock_s();
     DT_TRY(bring_net_to(t, t->train_size, err)); /* in the first step of an epoch, or behind an evaluation: nothing is under way */
     t->comm->step = t->step + 1;
-    DT_TRY(dt_step_run(t->step_runner, p->train, lr, stop_wanted, err));
+    DT_TRY(dt_step_run(t->step_runner, p->train, lr, votes, err));
     t->step++;
     t->position += t->global_batch;
     return DT_OK;

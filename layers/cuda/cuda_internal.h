@@ -120,8 +120,8 @@ dt_status dt_cuda_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc,
 void dt_cuda_optimizer_destroy(dt_kernels *k, dt_optimizer *optimizer);
 dt_status dt_cuda_optimizer_update(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v, const dt_step_inputs *inputs,
                                    dt_step_state *state, dt_error *err);
-dt_status dt_cuda_begin_step(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *stop, int64_t n_step_floats, dt_error *err);
-dt_status dt_cuda_record_step(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *stop,
+dt_status dt_cuda_begin_step(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *votes, int64_t n_step_floats, dt_error *err);
+dt_status dt_cuda_record_step(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *votes,
                               dt_step_record *ring, int64_t n_ring, dt_error *err);
 
 /* half_scales_cuda.c: room for one more vector pair of c channels, in create-calls; every pair is forgotten. */

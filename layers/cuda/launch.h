@@ -142,8 +142,8 @@ int dt_cuda_gradient_store(dt_cuda_stream stream, dt_dtype dtype, const void *sr
 
 /* -- a step's beginning and end (step.cu) ------------------------------------------------------------------------------- */
 
-int dt_cuda_step_begin(dt_cuda_stream stream, const dt_step_inputs *in, dt_loss_sums *loss, float *stop, int64_t n_step_floats);
-int dt_cuda_step_record(dt_cuda_stream stream, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *stop,
+int dt_cuda_step_begin(dt_cuda_stream stream, const dt_step_inputs *in, dt_loss_sums *loss, float *votes, int64_t n_step_floats);
+int dt_cuda_step_record(dt_cuda_stream stream, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *votes,
                         dt_step_record *ring, int64_t n_ring);
 
 #ifdef __cplusplus

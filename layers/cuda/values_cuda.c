@@ -143,15 +143,15 @@ dt_status dt_cuda_optimizer_update(dt_kernels *k, dt_optimizer *optimizer, const
 
 /* -- a step's beginning and end ------------------------------------------------------------------------------------------- */
 
-dt_status dt_cuda_begin_step(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *stop, int64_t n_step_floats, dt_error *err)
+dt_status dt_cuda_begin_step(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *votes, int64_t n_step_floats, dt_error *err)
 {
-    DT_CUDA_LAUNCH("step_begin", dt_cuda_step_begin(dt_cuda(k)->stream, in, loss, stop, n_step_floats));
+    DT_CUDA_LAUNCH("step_begin", dt_cuda_step_begin(dt_cuda(k)->stream, in, loss, votes, n_step_floats));
     return DT_OK;
 }
 
-dt_status dt_cuda_record_step(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *stop,
+dt_status dt_cuda_record_step(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *votes,
                               dt_step_record *ring, int64_t n_ring, dt_error *err)
 {
-    DT_CUDA_LAUNCH("step_record", dt_cuda_step_record(dt_cuda(k)->stream, state, global, local, stop, ring, n_ring));
+    DT_CUDA_LAUNCH("step_record", dt_cuda_step_record(dt_cuda(k)->stream, state, global, local, votes, ring, n_ring));
     return DT_OK;
 }

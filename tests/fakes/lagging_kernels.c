@@ -361,9 +361,9 @@ static dt_status run_step_begin(call *c, dt_error *err)
     return c->ref->ops->step_begin(c->ref, c->in[0], c->out[0], c->out[1], c->n, err);
 }
 
-static dt_status step_begin(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *stop, int64_t n, dt_error *err)
+static dt_status step_begin(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *votes, int64_t n, dt_error *err)
 {
-    return enqueue(k, "step_begin", run_step_begin, &(call){.in = {in}, .out = {loss, stop}, .n = n}, err);
+    return enqueue(k, "step_begin", run_step_begin, &(call){.in = {in}, .out = {loss, votes}, .n = n}, err);
 }
 
 static dt_status run_step_record(call *c, dt_error *err)
@@ -371,10 +371,10 @@ static dt_status run_step_record(call *c, dt_error *err)
     return c->ref->ops->step_record(c->ref, c->out[0], c->in[0], c->in[1], c->in[2], c->out[1], c->n, err);
 }
 
-static dt_status step_record(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *stop,
+static dt_status step_record(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *votes,
                              dt_step_record *ring, int64_t n_ring, dt_error *err)
 {
-    return enqueue(k, "step_record", run_step_record, &(call){.out = {state, ring}, .in = {global, local, stop}, .n = n_ring}, err);
+    return enqueue(k, "step_record", run_step_record, &(call){.out = {state, ring}, .in = {global, local, votes}, .n = n_ring}, err);
 }
 
 static dt_status optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments, int64_t n, dt_optimizer **optimizer,

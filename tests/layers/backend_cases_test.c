@@ -256,10 +256,10 @@ static dt_status multiplied_by_the_scale(dt_kernels *k, dt_optimizer *optimizer,
 }
 
 static dt_status record_without_ring(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local,
-                                     const float *stop, dt_step_record *ring, int64_t n_ring, dt_error *err)
+                                     const float *votes, dt_step_record *ring, int64_t n_ring, dt_error *err)
 {
     (void)n_ring;
-    return good->ops->step_record(k, state, global, local, stop, ring, 1, err);
+    return good->ops->step_record(k, state, global, local, votes, ring, 1, err);
 }
 
 static void defects_of_convolutions_are_found(void)
