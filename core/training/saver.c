@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/training/agreement.h"
+#include "core/training/snapshot.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -19,13 +20,10 @@ struct dt_saver {
     dt_comm *comm;
     dt_store *store;
     const dt_state_layout *layout;
-    dt_state_io io;
     int64_t keep;
 
     dt_shard_entry share;  /* this rank's: file, first, n_elems */
-    float *snapshot;       /* [share.n_elems] */
-    float *tensor;         /* [the longest tensor] */
-    int64_t snapshot_bytes;
+    dt_snapshot *snapshot; /* of it */
 
     pthread_t thread;
     bool has_thread;
@@ -51,70 +49,11 @@ static dt_shard_entry share_of(int rank, int size, int64_t n_elems)
     return entry;
 }
 
-/* -- the snapshot --------------------------------------------------------------------------------------------------------- */
-
-/* The elements of tensor t that lie in the share: *first in the tensor, *place in the snapshot. Returns how many. */
-static int64_t part_of(const dt_saver *s, int64_t t, int64_t *first, int64_t *place)
-{
-    const dt_state_tensor *tensor = &s->layout->tensors[t];
-    int64_t begin = s->share.first, end = begin + s->share.n_elems, from = tensor->first, to = tensor->first + tensor->n_elems;
-    from = from > begin ? from : begin;
-    to = to < end ? to : end;
-    *first = from - tensor->first;
-    *place = from - begin;
-    return to - from;
-}
-
-static dt_status allocate(dt_saver *s, dt_error *err)
-{
-    int64_t longest = 0;
-    if (s->snapshot)
-        return DT_OK;
-    for (int64_t t = 0; t < s->layout->n_tensors; t++)
-        longest = s->layout->tensors[t].n_elems > longest ? s->layout->tensors[t].n_elems : longest;
-    int64_t bytes = (s->share.n_elems + longest) * (int64_t)sizeof(float);
-    float *memory = dt_alloc((size_t)bytes);
-    if (!memory)
-        return dt_fail_memory(err, (size_t)bytes, "the snapshot that a checkpoint is written from");
-    s->snapshot = memory;
-    s->tensor = memory + s->share.n_elems;
-    s->snapshot_bytes = bytes;
-    return DT_OK;
-}
-
-static dt_status take_snapshot(dt_saver *s, dt_error *err)
-{
-    DT_TRY(allocate(s, err));
-    for (int64_t t = 0; t < s->layout->n_tensors; t++) {
-        int64_t first, place, n = part_of(s, t, &first, &place);
-        if (n <= 0)
-            continue;
-        if (n == s->layout->tensors[t].n_elems) { /* straight to its place */
-            DT_TRY(s->io.get(s->io.context, t, s->snapshot + place, err));
-            continue;
-        }
-        DT_TRY(s->io.get(s->io.context, t, s->tensor, err));
-        memcpy(s->snapshot + place, s->tensor + first, (size_t)n * sizeof(float));
-    }
-    return DT_OK;
-}
-
-/* What the store reads from: the part of a tensor that lies in the share, at its place; the rest is not looked at. */
-static dt_status get_from_snapshot(void *context, int64_t t, float *canonical, dt_error *err)
-{
-    (void)err;
-    const dt_saver *s = context;
-    int64_t first, place, n = part_of(s, t, &first, &place);
-    if (n > 0)
-        memcpy(canonical + first, s->snapshot + place, (size_t)n * sizeof(float));
-    return DT_OK;
-}
-
 /* -- the thread --------------------------------------------------------------------------------------------------------------- */
 
 static dt_status write_share(dt_saver *s, dt_error *err)
 {
-    const dt_state_io io = {.context = s, .get = get_from_snapshot};
+    const dt_state_io io = dt_snapshot_io(s->snapshot);
     dt_shard_entry entry = s->share;
     DT_TRY(s->store->ops->write_shard(s->store, s->manifest.step, s->layout, &io, &entry, err));
     s->manifest.shards[s->comm->rank] = entry;
@@ -218,16 +157,18 @@ dt_status dt_saver_create(dt_comm *comm, dt_store *store, const dt_state_layout 
     s->comm = comm;
     s->store = store;
     s->layout = layout;
-    s->io = *io;
     s->keep = keep;
     s->share = share_of(comm->rank, comm->size, layout->n_elems);
     pthread_mutex_init(&s->mutex, NULL); /* on Linux these two do not fail */
     pthread_cond_init(&s->changed, NULL);
-    int failed = pthread_create(&s->thread, NULL, write_generations, s);
-    s->has_thread = !failed;
-    if (failed) {
+    dt_status status = dt_snapshot_create(layout, io, s->share.first, s->share.n_elems, &s->snapshot, err);
+    int failed = status == DT_OK ? pthread_create(&s->thread, NULL, write_generations, s) : 0;
+    if (failed)
+        status = dt_fail(err, DT_ERR_MEMORY, "checkpoints: no thread to write them: %s", strerror(failed));
+    s->has_thread = status == DT_OK;
+    if (status != DT_OK) {
         dt_saver_destroy(s);
-        return dt_fail(err, DT_ERR_MEMORY, "checkpoints: no thread to write them: %s", strerror(failed));
+        return status;
     }
     *saver = s;
     return DT_OK;
@@ -246,7 +187,7 @@ void dt_saver_destroy(dt_saver *s)
     pthread_mutex_destroy(&s->mutex);
     pthread_cond_destroy(&s->changed);
     dt_manifest_clear(&s->manifest);
-    dt_free(s->snapshot);
+    dt_snapshot_destroy(s->snapshot);
     dt_free(s);
 }
 
@@ -272,7 +213,7 @@ dt_status dt_saver_start(dt_saver *s, dt_manifest *manifest, dt_error *err)
     const double start = dt_clock_s();
     dt_status mine = s->report.pending ? dt_fail(err, DT_ERR_INTERNAL, "checkpoints: one is being written already") : fill_manifest(s, manifest, err);
     if (mine == DT_OK)
-        mine = take_snapshot(s, err);
+        mine = dt_snapshot_take(s->snapshot, err);
     bool begun = mine == DT_OK && s->comm->rank == 0;
     if (begun)
         mine = s->store->ops->begin(s->store, manifest->step, err);
@@ -352,5 +293,5 @@ void dt_saver_look(dt_saver *s, dt_saver_report *report)
 
 int64_t dt_saver_snapshot_bytes(const dt_saver *s)
 {
-    return s->snapshot_bytes;
+    return dt_snapshot_bytes(s->snapshot);
 }
