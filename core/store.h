@@ -52,6 +52,7 @@ typedef struct dt_shard_entry {
 #define DT_MANIFEST_VERSION 2 /* 1 has no n_good_steps and n_skipped_steps; it can be read */
 
 typedef struct dt_manifest {
+    char identity[33]; /* of one that was read: its hash, by which two of the same step are told apart; "" in one that is to be written */
     int64_t format_version;
     int64_t step;     /* optimizer steps done */
     int64_t epoch;    /* the epoch that the next step belongs to */
@@ -98,6 +99,8 @@ typedef struct dt_store_ops {
     dt_status (*clean)(dt_store *store, dt_error *err);
 
     dt_status (*read_manifest)(dt_store *store, int64_t step, dt_manifest *manifest, dt_error *err);
+    /* Is there a file of this shard's name? A folder of one host lacks those of other hosts' ranks. Says nothing of what is in it. */
+    bool (*has_shard)(dt_store *store, int64_t step, const dt_shard_entry *entry);
     /* Size and hash of one shard against the manifest. */
     dt_status (*verify_shard)(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err);
     /* Read a verified shard's elements, [entry->first, +n_elems) of the stream, into values. */

@@ -309,6 +309,12 @@ static dt_status hdf5_read_manifest(dt_store *store, int64_t step, dt_manifest *
     return status;
 }
 
+static bool hdf5_has_shard(dt_store *store, int64_t step, const dt_shard_entry *entry)
+{
+    char path[DT_DURABLE_PATH_BYTES];
+    return file_path(store, step, "", entry->file, path, NULL) == DT_OK && access(path, F_OK) == 0;
+}
+
 /* Open a shard and see that it is as long as the manifest says. */
 static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, char *path, int *fd, dt_error *err)
 {
@@ -417,6 +423,7 @@ static const dt_store_ops hdf5_ops = {
     .discard = hdf5_discard,
     .clean = hdf5_clean,
     .read_manifest = hdf5_read_manifest,
+    .has_shard = hdf5_has_shard,
     .verify_shard = hdf5_verify_shard,
     .read_shard = hdf5_read_shard,
     .prune = hdf5_prune,

@@ -344,7 +344,7 @@ static dt_status parse_fields(const json_t *root, dt_manifest *m, dt_error *err)
     m->best_top1 = take_real(&r, "best_top1");
     const char *config = take_string(&r, "config", NULL, 0);
     const json_t *tensors = take_array(&r, "tensors"), *shards = take_array(&r, "shards");
-    take(&r, "manifest_xxh3_128");
+    take_string(&r, "manifest_xxh3_128", m->identity, sizeof m->identity);
     take_nothing_else(&r);
     DT_TRY(r.status);
     m->config_text = dt_strdup(config);

@@ -204,7 +204,8 @@ static dt_status load_checkpoint(evaluation *e, const dt_session *s, dt_error *e
     dt_manifest m = {0};
     bool found = false;
     const dt_state_io io = dt_net_state_io(e->net);
-    DT_TRY(dt_checkpoint_load(s->comm, e->store, dt_net_state_layout(e->net), &io, accept_any, NULL, &m, &found, err));
+    const dt_checkpoint_place place = {.store = e->store};
+    DT_TRY(dt_checkpoint_load(s->comm, &place, dt_net_state_layout(e->net), &io, accept_any, NULL, &m, &found, err));
     if (s->comm->rank == 0 && found)
         dt_log_info("%s: the checkpoint of step %lld", e->folder, (long long)m.step);
     dt_manifest_clear(&m);

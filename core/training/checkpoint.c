@@ -235,11 +235,12 @@ static dt_status load_generation(loading *l, int64_t step, dt_checkpoint_accept 
     return read_shards(l, err);
 }
 
-dt_status dt_checkpoint_load(dt_comm *comm, dt_store *store, const dt_state_layout *layout, const dt_state_io *io,
+dt_status dt_checkpoint_load(dt_comm *comm, const dt_checkpoint_place *place, const dt_state_layout *layout, const dt_state_io *io,
                              dt_checkpoint_accept *accept, void *accept_context, dt_manifest *manifest, bool *found, dt_error *err)
 {
     dt_error own;
     err = err ? err : &own;
+    dt_store *store = place->store;
     int64_t steps[MAX_GENERATIONS], n;
     DT_TRY(list_generations(comm, store, steps, &n, err));
     dt_manifest m = {0};

@@ -213,6 +213,16 @@ static dt_status read_manifest(dt_store *store, int64_t step, dt_manifest *manif
     return g ? DT_OK : dt_fail(err, DT_ERR_IO, "the fake store has no step %lld", (long long)step);
 }
 
+static bool has_shard(dt_store *store, int64_t step, const dt_shard_entry *entry)
+{
+    (void)entry;
+    fake_store *s = (fake_store *)store;
+    pthread_mutex_lock(&s->mutex);
+    bool there = find(s, step, true) != NULL;
+    pthread_mutex_unlock(&s->mutex);
+    return there;
+}
+
 static dt_status verify_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err)
 {
     (void)store;
@@ -262,6 +272,7 @@ dt_store *fake_store_create(const fake_store_options *options)
                                      .commit = commit,
                                      .discard = discard,
                                      .read_manifest = read_manifest,
+                                     .has_shard = has_shard,
                                      .verify_shard = verify_shard,
                                      .read_shard = read_shard,
                                      .prune = prune};

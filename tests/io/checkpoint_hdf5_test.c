@@ -279,7 +279,10 @@ static void swapped_and_missing_shards_are_found(void)
     const char *aside = dt_test_path("%s/aside", dir);
     DT_CHECK(rename(a, aside) == 0 && rename(b, a) == 0 && rename(aside, b) == 0);
     DT_CHECK_INT(load(store, 4, values, 4096, &err), DT_ERR_FORMAT);
+    const dt_shard_entry first = {.file = "shard-0000-of-0002.h5"};
+    DT_CHECK(store->ops->has_shard(store, 4, &first)); /* though it is not what it should be */
     DT_CHECK(unlink(a) == 0);
+    DT_CHECK(!store->ops->has_shard(store, 4, &first) && !store->ops->has_shard(store, 5, &first));
     DT_CHECK_INT(load(store, 4, values, 4096, &err), DT_ERR_IO);
     DT_CHECK_CONTAINS(err.message, "shard-0000-of-0002.h5");
     DT_CHECK_CONTAINS(err.message, strerror(ENOENT));

@@ -80,9 +80,10 @@ static void load_on_rank(dt_comm *comm, void *context)
     int r = comm->rank;
     dt_manifest m = {.step = -1};
     acceptance a = {j, r};
+    const dt_checkpoint_place place = {.store = j->store};
     j->out.found[r] = false;
     j->out.status[r] =
-        dt_checkpoint_load(comm, j->store, &j->states[r].layout, &j->states[r].io, accept, &a, &m, &j->out.found[r], &j->out.err[r]);
+        dt_checkpoint_load(comm, &place, &j->states[r].layout, &j->states[r].io, accept, &a, &m, &j->out.found[r], &j->out.err[r]);
     j->out.step[r] = m.step;
     if (j->out.status[r] == DT_OK && j->out.found[r]) {
         snprintf(j->out.config[r], sizeof j->out.config[r], "%s", m.config_text);

@@ -140,6 +140,18 @@ static void the_first_format_is_read(void)
     free(text);
 }
 
+static void one_that_was_read_is_known_by_its_hash(void)
+{
+    int64_t bytes = 0;
+    char *text = whole_text(&bytes);
+    dt_manifest m = {0};
+    DT_CHECK_INT(dt_manifest_parse(text, bytes, &m, NULL), DT_OK);
+    DT_CHECK_INT(strlen(m.identity), 32);
+    DT_CHECK_BYTES(m.identity, text + bytes - 4 - 32, 32);
+    dt_manifest_clear(&m);
+    dt_free(text);
+}
+
 static void a_newer_format_is_refused_in_words_that_help(void)
 {
     dt_error err = {0};
@@ -258,6 +270,7 @@ void dt_test_tear_down(void)
 static const dt_test tests[] = {
     DT_TEST(fields_that_are_wrong_are_named),
     DT_TEST(the_first_format_is_read),
+    DT_TEST(one_that_was_read_is_known_by_its_hash),
     DT_TEST(a_newer_format_is_refused_in_words_that_help),
     DT_TEST(an_edit_without_the_hash_is_damage),
     DT_TEST(what_is_no_manifest_at_all_is_refused),
