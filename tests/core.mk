@@ -19,3 +19,6 @@ CORE_TESTS += tests/core/memory_plan_test
 CORE_TESTS += tests/core/agreement_test tests/core/grad_buckets_test
 TESTS_TSAN += tests/core/agreement_test tests/core/grad_buckets_test
 CORE_TESTS += tests/core/save_interval_test
+CORE_TESTS += tests/core/checkpoint_load_test
+TESTS_TSAN += tests/core/checkpoint_load_test
+fakes_SOURCES += tests/fakes/fake_shelf.c tests/fakes/fake_shelf.h

@@ -38,6 +38,7 @@ typedef struct world {
 typedef struct fake_comm {
     dt_comm head;
     world *w;
+    bool has_left;
     dt_comm_request requests[MAX_REQUESTS];
 } fake_comm;
 
@@ -90,6 +91,8 @@ static void perform(world *w)
 static dt_status meet(dt_comm *comm, arrival a, dt_error *err)
 {
     world *w = ((fake_comm *)comm)->w;
+    if (((fake_comm *)comm)->has_left)
+        return dt_fail(err, DT_ERR_COMM, "rank %d has left itself", comm->rank);
     pthread_mutex_lock(&w->mutex);
     w->arrivals[comm->rank] = a;
     int64_t round = w->round;
@@ -177,18 +180,30 @@ static const dt_comm_ops ops = {.name = "fake",
                                 .wait = wait_request,
                                 .abort = abort_job};
 
+void fake_comm_leave(dt_comm *comm)
+{
+    fake_comm *c = (fake_comm *)comm;
+    pthread_mutex_lock(&c->w->mutex);
+    c->has_left = true;
+    c->w->n_left++;
+    pthread_cond_broadcast(&c->w->changed);
+    pthread_mutex_unlock(&c->w->mutex);
+}
+
 static void *rank_thread(void *p)
 {
     fake_comm *c = p;
     c->w->rank_main(&c->head, c->w->context);
-    pthread_mutex_lock(&c->w->mutex);
-    c->w->n_left++;
-    pthread_cond_broadcast(&c->w->changed);
-    pthread_mutex_unlock(&c->w->mutex);
+    fake_comm_leave(&c->head);
     return NULL;
 }
 
 void fake_comm_run(int size, fake_comm_rank *rank_main, void *context)
+{
+    fake_comm_run_on_hosts(size, 2, rank_main, context);
+}
+
+void fake_comm_run_on_hosts(int size, int per_host, fake_comm_rank *rank_main, void *context)
 {
     world w = {.size = size, .rank_main = rank_main, .context = context};
     pthread_t threads[MAX_RANKS];
@@ -198,9 +213,10 @@ void fake_comm_run(int size, fake_comm_rank *rank_main, void *context)
     pthread_mutex_init(&w.mutex, NULL);
     pthread_cond_init(&w.changed, NULL);
     for (int r = 0; r < size; r++) {
-        comms[r].head = (dt_comm){.ops = &ops, .rank = r, .size = size, .local_rank = r % 2, .local_size = 2};
+        int first = r / per_host * per_host, n = size - first < per_host ? size - first : per_host;
+        comms[r].head = (dt_comm){.ops = &ops, .rank = r, .size = size, .local_rank = r - first, .local_size = n};
         comms[r].w = &w;
-        snprintf(comms[r].head.host, sizeof comms[r].head.host, "host%d", r / 2);
+        snprintf(comms[r].head.host, sizeof comms[r].head.host, "host%d", r / per_host);
         snprintf(comms[r].head.detail, sizeof comms[r].head.detail, "threads as ranks");
         if (pthread_create(&threads[r], NULL, rank_thread, &comms[r]) != 0)
             abort();

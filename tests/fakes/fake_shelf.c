@@ -1,0 +1,174 @@
+#include "tests/fakes/fake_shelf.h"
+
+#include "core/base/alloc.h"
+#include "tests/fakes/fake_state.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_GENERATIONS 16
+
+typedef struct fake_shelf {
+    dt_store head;
+    char location[64];
+    fake_generation generations[MAX_GENERATIONS]; /* newest first */
+    int64_t n;
+    fake_shelf_hook *hook;
+    void *hook_context;
+    atomic_llong n_reads;
+} fake_shelf;
+
+static const fake_generation *find(dt_store *store, int64_t step)
+{
+    fake_shelf *s = (fake_shelf *)store;
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->generations[i].step == step)
+            return &s->generations[i];
+    return NULL;
+}
+
+static void destroy(dt_store *store)
+{
+    free(store);
+}
+
+static const char *location(dt_store *store)
+{
+    return ((fake_shelf *)store)->location;
+}
+
+static dt_status list(dt_store *store, int64_t *steps, int64_t max, int64_t *n, dt_error *err)
+{
+    (void)err;
+    fake_shelf *s = (fake_shelf *)store;
+    for (int64_t i = 0; i < s->n && i < max; i++)
+        steps[i] = s->generations[i].step;
+    *n = s->n;
+    return DT_OK;
+}
+
+static dt_shard_entry entry_of(const fake_generation *g, int64_t shard, int64_t n_elems)
+{
+    dt_shard_entry e = {.first = n_elems * shard / g->n_shards};
+    e.n_elems = n_elems * (shard + 1) / g->n_shards - e.first;
+    e.bytes = e.n_elems * (int64_t)sizeof(float);
+    snprintf(e.file, sizeof e.file, "shard-%04d-of-%04d.h5", (int)shard, (int)g->n_shards);
+    snprintf(e.xxh3_128, sizeof e.xxh3_128, "%016llx%016llx", (unsigned long long)g->seed, (unsigned long long)shard);
+    return e;
+}
+
+static dt_status read_manifest(dt_store *store, int64_t step, dt_manifest *manifest, dt_error *err)
+{
+    const fake_generation *g = find(store, step);
+    if (g->manifest != DT_OK)
+        return dt_fail(err, g->manifest, "%s/step-%lld/manifest.json: the fake does not give it", location(store), (long long)step);
+    fake_state state;
+    fake_state_init(&state, g->seed);
+    dt_manifest m = fake_manifest(step);
+    snprintf(m.identity, sizeof m.identity, "%016llx%016llx", (unsigned long long)g->seed, (unsigned long long)step);
+    m.world_size = m.n_shards = g->n_shards;
+    m.n_tensors = state.layout.n_tensors;
+    m.tensors = dt_alloc(sizeof state.tensors);
+    m.shards = dt_calloc((size_t)g->n_shards, sizeof *m.shards);
+    dt_status status = m.tensors && m.shards && m.config_text ? DT_OK : dt_fail_memory(err, sizeof state.tensors, "a fake manifest");
+    if (status == DT_OK) {
+        memcpy(m.tensors, state.tensors, sizeof state.tensors);
+        for (int64_t i = 0; i < g->n_shards; i++)
+            m.shards[i] = entry_of(g, i, state.layout.n_elems);
+        *manifest = m;
+    } else {
+        dt_manifest_clear(&m);
+    }
+    fake_state_clear(&state);
+    return status;
+}
+
+static int64_t index_of(const dt_shard_entry *entry)
+{
+    return strtoll(entry->file + strlen("shard-"), NULL, 10);
+}
+
+static bool has_shard(dt_store *store, int64_t step, const dt_shard_entry *entry)
+{
+    const fake_generation *g = find(store, step);
+    return g && g->has >> index_of(entry) & 1;
+}
+
+static void call_hook(dt_store *store, const char *operation, int64_t shard)
+{
+    fake_shelf *s = (fake_shelf *)store;
+    if (s->hook)
+        s->hook(s->hook_context, operation, shard);
+}
+
+static dt_status verify_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err)
+{
+    const fake_generation *g = find(store, step);
+    const int64_t shard = index_of(entry);
+    call_hook(store, "verify", shard);
+    if (!has_shard(store, step, entry))
+        return dt_fail(err, DT_ERR_IO, "%s/step-%lld/%s: is not there", location(store), (long long)step, entry->file);
+    const dt_shard_entry own = entry_of(g, shard, 1);
+    if (g->damaged >> shard & 1 || strcmp(own.xxh3_128, entry->xxh3_128) != 0)
+        return dt_fail(err, DT_ERR_FORMAT, "%s/step-%lld/%s: is damaged", location(store), (long long)step, entry->file);
+    return DT_OK;
+}
+
+static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry, float *values, dt_error *err)
+{
+    const fake_generation *g = find(store, manifest->step);
+    const int64_t shard = index_of(entry);
+    call_hook(store, "read", shard);
+    atomic_fetch_add(&((fake_shelf *)store)->n_reads, 1);
+    if (!has_shard(store, manifest->step, entry) || (g->damaged | g->unreadable) >> shard & 1)
+        return dt_fail(err, DT_ERR_IO, "%s/step-%lld/%s: cannot be read", location(store), (long long)manifest->step, entry->file);
+    fake_state state;
+    fake_state_init(&state, g->seed);
+    memcpy(values, state.values + entry->first, (size_t)entry->n_elems * sizeof *values);
+    fake_state_clear(&state);
+    return DT_OK;
+}
+
+dt_store *fake_shelf_create(const char *where)
+{
+    static const dt_store_ops ops = {.name = "shelf",
+                                     .destroy = destroy,
+                                     .location = location,
+                                     .list = list,
+                                     .read_manifest = read_manifest,
+                                     .has_shard = has_shard,
+                                     .verify_shard = verify_shard,
+                                     .read_shard = read_shard};
+    fake_shelf *s = calloc(1, sizeof *s);
+    if (!s)
+        abort();
+    s->head.ops = &ops;
+    snprintf(s->location, sizeof s->location, "%s", where);
+    return &s->head;
+}
+
+void fake_shelf_put(dt_store *shelf, const fake_generation *generation)
+{
+    fake_shelf *s = (fake_shelf *)shelf;
+    int64_t at = 0;
+    if (s->n == MAX_GENERATIONS)
+        abort();
+    while (at < s->n && s->generations[at].step > generation->step)
+        at++;
+    memmove(s->generations + at + 1, s->generations + at, (size_t)(s->n - at) * sizeof *s->generations);
+    s->generations[at] = *generation;
+    s->n++;
+}
+
+void fake_shelf_set_hook(dt_store *shelf, fake_shelf_hook *hook, void *context)
+{
+    ((fake_shelf *)shelf)->hook = hook;
+    ((fake_shelf *)shelf)->hook_context = context;
+}
+
+int64_t fake_shelf_reads(dt_store *shelf)
+{
+    return ((fake_shelf *)shelf)->n_reads;
+}
