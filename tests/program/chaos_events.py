@@ -1,0 +1,149 @@
+"""What can happen to a training; chaos.py makes it happen.
+
+An event: happen(job, dice) does it and returns what it did, for the log; the other fields say when, and what must follow. EVENTS names them all."""
+import os
+import signal
+import time
+
+from chaos_hosts import kill
+
+MISSED = r"^dtrain: rank \d+ on n\d: .*there is no sign of rank"
+NOT_WRITTEN = r"(the checkpoint of step \d+ was not written|metrics.jsonl: ).*No space left on device"
+
+
+class Event:
+    """When: after a step ("step"); soon after the start ("startup"); while a generation is being written ("writing")."""
+    moment = "step"
+    ends = True  # the training, with one of these codes:
+    codes = (1, 75, 137, 9, 205, -signal.SIGKILL)  # 9, 205: mpirun has lost its daemon on another host; the last: it was killed itself
+    lines = (MISSED,)  # regular expressions of what the log may say
+    hurries = False    # the next start does not wait until all processes of this one are gone
+
+    def __init__(self, name, **fields):
+        self.name = name
+        self.__dict__.update(fields)
+
+    def fault(self, places, dice):
+        """DTRAIN_FAULT for the start that it happens to: holds a generation for a while where there is much to lose."""
+        if self.moment != "writing":
+            return ""
+        everywhere = ["store.open", "store.fsync", "store.hash"]
+        point = dice.choice(everywhere + ["store.manifest", "store.manifest.fsync", "store.folder.fsync", "store.rename"])
+        rank = dice.randrange(sum(places)) if point in everywhere else 0
+        return ",".join(f"{point}@{rank}:{n}:sleep=0.3" for n in range(1, 15))
+
+    def happen(self, job, dice):
+        raise NotImplementedError
+
+    def after(self, job):
+        """When all of the training's processes have left (hurries: when mpirun has)."""
+
+
+class KillRank(Event):
+    number = signal.SIGKILL
+
+    def happen(self, job, dice):
+        ranks = job.cluster.ranks(job.options.job)
+        rank = dice.choice(sorted(ranks)) if ranks else None
+        kill(ranks[rank] if ranks else job.process.pid, self.number)
+        return f"{self.number.name} of {f'rank {rank}' if ranks else 'mpirun: there are no ranks yet'}"
+
+
+class SignalMpirun(Event):
+    def happen(self, job, dice):
+        kill(job.process.pid, self.number)
+        return f"{self.number.name} of mpirun"
+
+
+class KillAll(Event):
+    def happen(self, job, dice):
+        for host in job.cluster.hosts:
+            host.kill_all()
+        return "SIGKILL of everything"
+
+
+class KillHost(Event):
+    """Its kernel lives, and closes the connections."""
+
+    def happen(self, job, dice):
+        host = dice.choice(job.cluster.hosts)
+        host.kill_all()
+        return f"SIGKILL of everything on {host.name}"
+
+
+class PowerOff(Event):
+    def happen(self, job, dice):
+        self.host = dice.choice(job.cluster.hosts)
+        self.host.power_off()
+        return self.host.name
+
+    def after(self, job):
+        self.host.boot()
+
+
+class Cut(Event):
+    def happen(self, job, dice):
+        self.host = dice.choice(job.cluster.hosts)
+        self.host.cable(False)
+        return f"the cable of {self.host.name}"
+
+    def after(self, job):
+        self.host.cable(True)
+
+
+class Flap(Cut):
+    ends = False
+    lines = ()
+
+    def happen(self, job, dice):
+        what = super().happen(job, dice)
+        seconds = dice.uniform(0.05, 0.4)
+        time.sleep(seconds)
+        self.after(job)
+        return f"{what} for {seconds:.2f} s"
+
+
+class Pause(Event):
+    ends = False
+    lines = ()
+
+    def happen(self, job, dice):
+        ranks = job.cluster.ranks(job.options.job)
+        rank, seconds = dice.choice(sorted(ranks)), dice.uniform(0.1, 1)
+        kill(ranks[rank], signal.SIGSTOP)
+        time.sleep(seconds)
+        kill(ranks[rank], signal.SIGCONT)
+        return f"rank {rank} for {seconds:.2f} s"
+
+
+class FullDisk(Event):
+    """Until two generations at least were due."""
+    ends = False
+    lines = (NOT_WRITTEN, r"the checkpoint of step \d+ was not written either, for the same reason", r"metrics.jsonl: \d+ events? could not be written")
+
+    def happen(self, job, dice):
+        path = os.path.join(job.disk, "filler")
+        until = job.step() + 25
+        with open(path, "wb", buffering=0) as f:
+            try:
+                while True:
+                    f.write(bytes(4096))
+            except OSError:
+                pass
+        while job.runs() and job.step() < until:
+            time.sleep(0.05)
+        os.unlink(path)
+        return f"until step {job.step()}"
+
+
+EVENTS = {
+    event.name: event
+    for event in (
+        KillRank("kill_rank"), KillRank("kill_rank_writing", moment="writing"), KillRank("kill_rank_starting", moment="startup"),
+        KillRank("freeze_rank", number=signal.SIGSTOP), SignalMpirun("kill_mpirun", number=signal.SIGKILL),
+        SignalMpirun("term", number=signal.SIGTERM), SignalMpirun("usr1", number=signal.SIGUSR1, codes=(75,), lines=()),
+        SignalMpirun("usr1_writing", number=signal.SIGUSR1, codes=(75,), lines=(), moment="writing"),
+        KillAll("kill_all"), KillAll("kill_all_writing", moment="writing"), KillHost("kill_host"), KillHost("kill_host_writing", moment="writing"),
+        PowerOff("power_off"), PowerOff("power_off_writing", moment="writing"), Cut("cut"), Cut("cut_writing", moment="writing"),
+        Cut("cut_hurried", hurries=True), Flap("flap"), Pause("pause"), FullDisk("full_disk"))
+}

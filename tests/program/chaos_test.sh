@@ -1,0 +1,56 @@
+#!/bin/bash
+# Trainings on several hosts (namespaces) that are disturbed at random and started again by the same command until they are done: chaos.py. Wants root.
+# DTRAIN_TEST_SEED=N repeats the events of an earlier run, which its output tells; what they find is in the hands of the scheduler.
+. "$(dirname "$0")/../lib.sh"
+
+seed=${DTRAIN_TEST_SEED:-$$}
+TIME_LIMIT_S=$((900 * ${DTRAIN_TEST_SLOWER:-1})) # each wait inside has a limit of its own
+alone=(unshare --net --mount --pid --fork --kill-child --mount-proc)
+
+why=
+[ "$(id -u)" = 0 ] || why="only root can make hosts of namespaces"
+command -v python3 >/dev/null && command -v ip >/dev/null && command -v unshare >/dev/null || why="there is no python3, ip or unshare"
+[ -n "$why" ] || "${alone[@]}" sh -c 'ip link add switch type bridge && ip link add port0 type veth peer name port1 && mount -t tmpfs none "$1"' sh "$_base" \
+    >"$_base/log" 2>&1 || why="no namespaces here: $(tail -n 1 "$_base/log")"
+
+# 4 classes of 30 digits to train on, 3 to evaluate on: 10 steps an epoch at the global batch of 12, and each sample once.
+data=$_base/data
+[ -n "$why" ] || {
+    (cd "$_base" && "$DTRAIN" demo-data all >/dev/null) || exit 99
+    for class in 0 1 2 3; do
+        mkdir -p "$data/train/$class" "$data/val/$class"
+        cp $(ls "$_base/all/train/$class"/*.jpg | head -n 30) "$data/train/$class/"
+        cp $(ls "$_base/all/val/$class"/*.jpg | head -n 3) "$data/val/$class/"
+    done
+    rm -r "$_base/all"
+}
+
+# chaos SEED OPTIONS..
+chaos()
+{
+    expect_exit 0 "${alone[@]}" python3 -B "$TOP_SRCDIR/tests/program/chaos.py" "$TMP/work" --seed "$@" --job "$TOP_BUILDDIR/tests/program/chaos_job" --data "$data"
+    [ "$_state" = skipped ] || sed -n 's/^\(seed\|[0-9]* events,\) .*/  &/p' "$OUTPUT"
+}
+
+possible()
+{
+    mkdir work
+    [ -z "$why" ] || { skip "$why"; return 1; }
+}
+
+begin "ranks_a_host_the_disk_and_a_cable_fail: the samples and the bits are those of an undisturbed run"
+possible && chaos "$seed" --epochs 16 --worlds 2+2 --events full_disk,kill_host,usr1,kill_rank_writing,cut
+
+begin "4_ranks_2_and_3: each sample once in each epoch, in the same order"
+possible && chaos "$seed" --epochs 16 --worlds 2+2,1+1,2+1 --events kill_rank,term,kill_all
+
+everything=kill_rank,kill_rank_writing,kill_rank_starting,freeze_rank,kill_mpirun,term,usr1,usr1_writing,kill_all,kill_all_writing,kill_host,kill_host_writing
+everything=$everything,power_off,power_off_writing,cut,cut_writing,cut_hurried,flap,pause,full_disk
+for n in 1 2 3; do
+    begin "everything_in_any_order, $n"
+    possible && long_case && chaos $((seed + n)) --epochs 60 --worlds 2+2 --shuffle --events "$everything,$everything"
+    begin "everything_while_the_number_of_ranks_changes, $n"
+    possible && long_case && chaos $((seed + n)) --epochs 40 --worlds 2+2,1+1,2+1 --shuffle --events "$everything"
+done
+
+finish
