@@ -135,7 +135,7 @@ small_data
 expect_exit 2 "$DTRAIN" "${small[@]}" --resume must
 expect_output '^dtrain: --resume must: there is no checkpoint in run/checkpoints$'
 
-begin "a checkpoint of another network, data or seed is refused"
+begin "a checkpoint of another network, data, seed or --ema is refused"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1
 cp run/config.conf .
@@ -145,9 +145,34 @@ expect cmp config.conf run/config.conf
 expect test ! -e run/config.conf.tmp
 expect_exit 2 "$DTRAIN" "${small[@]}" --steps 2 --seed 9
 expect_output '^dtrain: the checkpoint of step 1 has seed 1, and --seed says 9: '
+expect_exit 2 "$DTRAIN" "${small[@]}" --steps 2 --ema 0.9
+expect_output '^dtrain: the checkpoint of step 1 was made without --ema, and this run wants running averages: '
 rm $(ls data/train/0/*.jpg | head -n 1)
 expect_exit 2 "$DTRAIN" "${small[@]}" --steps 2
 expect_output '^dtrain: the checkpoint of step 1 was made with other training data than data: '
+rm -r data/train/3 data/val/3
+expect_exit 2 "$DTRAIN" "${small[@]}" --steps 2
+expect_output '^dtrain: the checkpoint of step 1 knows 4 classes, and the data has 3: '
+expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1 --ema 0.9 --out averaged
+expect_exit 2 "$DTRAIN" "${small[@]}" --steps 2 --out averaged
+expect_output '^dtrain: the checkpoint of step 1 was made with --ema, and this run has no running averages: '
+
+begin "a checkpoint of another optimizer is gone on from: both keep the same state"
+small_data
+expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1
+expect_exit 0 "$DTRAIN" "${small[@]}" --steps 2 --optimizer lars --resume must
+expect_output 'going on after step 1'
+
+begin "where no checkpoint is whole any more nothing is started anew"
+small_data
+expect_exit 0 "$DTRAIN" "${small[@]}" --steps 2 --checkpoint-every 1
+for shard in run/checkpoints/step-0000000[12]/shard-0000-of-0001.h5; do truncate -s -1 $shard; done
+for how in must auto; do
+    expect_exit 1 "$DTRAIN" "${small[@]}" --steps 3 --resume $how
+    expect_output 'checkpoint: passing over step 2: run/checkpoints/step-00000002/shard-0000-of-0001.h5: has [0-9]+ bytes, the manifest says [0-9]+'
+    expect_output 'checkpoint: passing over step 1: run/checkpoints/step-00000001/shard-0000-of-0001.h5: has '
+    expect_output '^dtrain: run/checkpoints: none of the 2 checkpoints there is whole; bring a good copy back, or start over with --resume never$'
+done
 
 begin "a loss that is not finite names step, rank and learning rate"
 small_data
