@@ -2,7 +2,8 @@
 # the output side
 IO_TESTS += tests/io/checkpoint_hdf5_test tests/io/checkpoint_test tests/io/manifest_test
 IO_TESTS += tests/io/safetensors_test tests/io/jsonl_test tests/io/progress_test
-TESTS_TSAN += tests/io/checkpoint_test tests/io/progress_test
+IO_TESTS += tests/io/checkpoint_places_test
+TESTS_TSAN += tests/io/checkpoint_places_test tests/io/checkpoint_test tests/io/progress_test
 fakes_SOURCES += tests/fakes/fake_state.c tests/fakes/fake_state.h
 # the input side
 IO_TESTS += tests/io/augment_test
