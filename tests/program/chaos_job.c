@@ -1,26 +1,29 @@
-/* chaos_job: dtrain itself (launch/main.c and every archive), linked with three functions wrapped (ld --wrap):
+/* chaos_job: dtrain itself (launch/main.c and every archive), linked with some functions wrapped (ld --wrap):
  *
  *   dt_resnet_spec    16 channels everywhere: a step takes milliseconds, a checkpoint of ResNet-18 has some 400 KB
  *   dt_loader_create  the source of the training is the real one and writes down what it is asked for
  *   open, dt_sampler_id
  *                     what the source did for it
+ *   fallocate         while there is a file DT_CHAOS_QUOTA, the quota is used up
  *
  * Each rank writes to the file DT_CHAOS_RECORD/RANK, one write(2) a line, so a line of a process that is killed is whole:
  *
  *   source WORLD ACCUMULATE BATCH N_SAMPLES
  *   start EPOCH POSITION N_BATCHES       of this rank
  *   next ID ...                          the samples of its next micro-batch
- *   stop DECODED ORDERED                 at the end: rows made since start; samples looked up in the order of the epoch, ever
+ *   stop DECODED ORDERED                 at the end: rows made since start; samples looked up in the shuffled order, ever
  *   open PATH                            an image of the training set; only where DT_CHAOS_OPENS is set, as these:
  *   sample ID PATH                       all of them, at the beginning
  *
  * DT_CHAOS_PACE_MS: so long a micro-batch takes at least, for things to happen meanwhile. */
+#define _GNU_SOURCE /* fallocate */
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "io/loader.h"
 #include "io/sampler.h"
 #include "layers/resnet.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -42,6 +45,8 @@ static atomic_llong n_ordered;
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
+int __real_fallocate(int fd, int mode, off_t offset, off_t length);
 int64_t __real_dt_sampler_id(const dt_sampler *sampler, int64_t epoch, int64_t position);
 int64_t __wrap_dt_sampler_id(const dt_sampler *sampler, int64_t epoch, int64_t position);
 dt_status __real_dt_resnet_spec(const char *arch, int64_t n_classes, dt_net_spec *spec, dt_error *err);
@@ -79,9 +84,19 @@ int __wrap_open(const char *path, int flags, ...)
     return __real_open(path, flags, mode);
 }
 
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t length)
+{
+    const char *file = getenv("DT_CHAOS_QUOTA");
+    if (!file || access(file, F_OK) != 0)
+        return __real_fallocate(fd, mode, offset, length);
+    errno = EDQUOT;
+    return -1;
+}
+
 int64_t __wrap_dt_sampler_id(const dt_sampler *sampler, int64_t epoch, int64_t position)
 {
-    atomic_fetch_add(&n_ordered, 1);
+    if (sampler->shuffle) /* an evaluation's is not */
+        atomic_fetch_add(&n_ordered, 1);
     return __real_dt_sampler_id(sampler, epoch, position);
 }
 
