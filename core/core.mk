@@ -32,4 +32,4 @@ core_SOURCES += core/training/agreement.c core/training/agreement.h
 core_SOURCES += core/training/grad_buckets.c core/training/grad_buckets.h
 EXTRA_DIST += core/README.md
 core_SOURCES += core/training/profile.c core/training/profile.h
-core_SOURCES += core/training/trainer_save.c
+core_SOURCES += core/training/trainer_events.c core/training/trainer_save.c

@@ -259,7 +259,7 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
     if (e->folder[0])
         DT_TRY(load_checkpoint(e, s, err));
     DT_TRY(dt_agree(s->comm, open_progress(e, s, err), err));
-    DT_TRY(dt_evaluate(e->net, s->kernels, s->comm, e->val, c->batch, &e->progress, e->progress ? 1 : 0, &m, err));
+    DT_TRY(dt_evaluate(e->net, s->kernels, s->comm, e->val, c->batch, NULL, &e->progress, e->progress ? 1 : 0, &m, err));
     close_progress(e);
     if (s->comm->rank == 0) {
         dt_log_info("%s at %lld px on %s/val, %lld rank%s: %.1f s, %.0f images/s", c->arch, (long long)c->image_size, c->data,

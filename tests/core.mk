@@ -11,7 +11,7 @@ CORE_TESTS += tests/core/queue_test
 CORE_TESTS += tests/core/rng_test
 CORE_TESTS += tests/core/schedule_test
 TESTS_TSAN += tests/core/alloc_test tests/core/fault_test tests/core/log_test tests/core/queue_test
-CORE_TESTS += tests/core/trainer_test tests/core/trainer_lag_test tests/core/trainer_options_test
+CORE_TESTS += tests/core/trainer_test tests/core/trainer_events_test tests/core/trainer_lag_test tests/core/trainer_options_test
 fakes_SOURCES += tests/fakes/fake_comm.c tests/fakes/fake_comm.h tests/fakes/fake_source.c tests/fakes/fake_source.h \
 	tests/fakes/fake_store.c tests/fakes/fake_store.h tests/fakes/lagging_comm.c tests/fakes/lagging_comm.h tests/fakes/lagging_kernels.c \
 	tests/fakes/lagging_kernels.h tests/fakes/trainer_job.c tests/fakes/trainer_job.h

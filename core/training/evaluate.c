@@ -8,11 +8,15 @@
 #include "core/training/device_wait.h"
 #include "core/training/upload.h"
 
+/* Batches between votes on whether to go on: seconds of a GPU's or a CPU's time, against microseconds. */
+#define ROUND 16
+
 typedef struct evaluation {
     dt_net *net;
     dt_kernels *kernels;
     dt_comm *comm;
     dt_source *val;
+    dt_events *events;
     dt_upload upload;
     dt_loss_sums *batch_sums; /* [batches] host memory; complete behind all that is on the main stream */
     dt_event *all;
@@ -42,17 +46,29 @@ static void show_progress(dt_sink **sinks, int64_t n_sinks, int64_t done, int64_
             (void)sinks[i]->ops->eval_progress(sinks[i], done, total, &ignored);
 }
 
-/* This rank's batches, without a collective: a sign of life after each, for ranks that have fewer, or are faster. */
-static dt_status evaluate_own(evaluation *e, int64_t n_batches, dt_sink **sinks, int64_t n_sinks, dt_error *err)
+static dt_status check_requests(const evaluation *e, dt_error *err)
 {
-    DT_TRY(e->val->ops->start(e->val, 0, 0, n_batches, err));
-    for (int64_t i = 0; i < n_batches; i++) {
+    const char *why = e->events ? e->events->ops->stop_requested(e->events) : NULL;
+    return why ? dt_fail(err, DT_ERR_INTERRUPTED, "%s", why) : DT_OK;
+}
+
+/* Some of this rank's batches, without a collective: a sign of life after each, for ranks that have fewer, or are faster. */
+static dt_status evaluate_round(evaluation *e, int64_t first, int64_t n_batches, dt_sink **sinks, int64_t n_sinks, dt_error *err)
+{
+    if (first == 0)
+        DT_TRY(e->val->ops->start(e->val, 0, 0, n_batches, err));
+    for (int64_t i = first; i < n_batches && i < first + ROUND; i++) {
         if (dt_fault("evaluate.batch"))
             return dt_fail(err, DT_ERR_INTERNAL, "evaluate.batch: a fault was asked for at batch %lld", (long long)i + 1);
         DT_TRY(enqueue_batch(e, i, err));
         DT_TRY(e->comm->ops->progress(e->comm, err));
         show_progress(sinks, n_sinks, i + 1, n_batches);
     }
+    return first + ROUND < n_batches ? check_requests(e, err) : DT_OK;
+}
+
+static dt_status sum_up(evaluation *e, int64_t n_batches, dt_error *err)
+{
     DT_TRY(dt_device_wait_all(NULL, e->kernels->device, e->all, err));
     DT_TRY(dt_upload_flush(&e->upload, err));
     for (int64_t i = 0; i < n_batches; i++) {
@@ -85,19 +101,26 @@ static void clean_up(evaluation *e, dt_status status)
     device->ops->host_free(device, e->batch_sums);
 }
 
-dt_status dt_evaluate(dt_net *net, dt_kernels *kernels, dt_comm *comm, dt_source *val, int64_t batch, dt_sink **sinks, int64_t n_sinks,
-                      dt_metrics_eval *result, dt_error *err)
+dt_status dt_evaluate(dt_net *net, dt_kernels *kernels, dt_comm *comm, dt_source *val, int64_t batch, dt_events *events, dt_sink **sinks,
+                      int64_t n_sinks, dt_metrics_eval *result, dt_error *err)
 {
-    evaluation e = {.net = net, .kernels = kernels, .comm = comm, .val = val};
+    evaluation e = {.net = net, .kernels = kernels, .comm = comm, .val = val, .events = events};
     dt_source_info info = {0};
     double start = dt_clock_s();
     val->ops->info(val, &info);
     int64_t per_round = batch * comm->size, n_batches = (info.n_samples + per_round - 1) / per_round;
     dt_status status = prepare(&e, batch, info.image_size, n_batches, err);
-    if (status == DT_OK)
-        status = evaluate_own(&e, n_batches, sinks, n_sinks, err);
+    for (int64_t i = 0; i == 0 || i < n_batches; i += ROUND) { /* all ranks have as many rounds */
+        if (status == DT_OK)
+            status = evaluate_round(&e, i, n_batches, sinks, n_sinks, err);
+        if (status == DT_OK && i + ROUND >= n_batches)
+            status = sum_up(&e, n_batches, err);
+        status = dt_agree(comm, status, err);
+        if (status != DT_OK)
+            break;
+    }
     clean_up(&e, status);
-    DT_TRY(dt_agree(comm, status, err));
+    DT_TRY(status);
     DT_TRY(comm->ops->all_reduce(comm, e.sums, 4, DT_F64, DT_REDUCE_SUM, err));
     if (e.sums[3] < 1.0)
         return dt_fail(err, DT_ERR_DATA, "there was no image to evaluate: all %lld validation files are broken", (long long)info.n_samples);

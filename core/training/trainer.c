@@ -62,18 +62,32 @@ static dt_status choose_size(dt_trainer *t, dt_error *err)
     return DT_OK;
 }
 
-static dt_status evaluate(dt_trainer *t, dt_error *err)
+/* Not when somebody wants to stop, before or meanwhile, and not if it would last beyond an end that is known: then *done is false, on all ranks. */
+static dt_status evaluate(dt_trainer *t, bool *done, dt_error *err)
 {
     const dt_trainer_parts *p = t->parts;
+    *done = true;
     if (!p->val || t->last_evaluated_step == t->step)
+        return DT_OK;
+    *done = false;
+    if (!t->stop_seen)
+        DT_TRY(dt_trainer_time_to_evaluate(t, done, err));
+    if (!*done)
         return DT_OK;
     dt_metrics_eval m = {.step = t->step, .epoch = t->position == 0 && t->epoch > 0 ? t->epoch - 1 : t->epoch};
     DT_TRY(bring_net_to(t, t->config->image_size, err));
     t->agreed = true;
     DT_TRY(dt_agree(t->comm, dt_net_swap_ema(p->net, err), err));
-    DT_TRY(dt_evaluate(p->net, p->kernels, t->comm, p->val, t->config->batch, p->sinks, p->n_sinks, &m, err));
+    const dt_status status = dt_evaluate(p->net, p->kernels, t->comm, p->val, t->config->batch, p->events, p->sinks, p->n_sinks, &m, err);
+    if (status != DT_OK && status != DT_ERR_INTERRUPTED)
+        return status;
     DT_TRY(dt_agree(t->comm, dt_net_swap_ema(p->net, err), err));
     t->agreed = false;
+    if (status == DT_ERR_INTERRUPTED) {
+        t->stop_seen = true;
+        *done = false;
+        return DT_OK;
+    }
     t->last_evaluated_step = t->step;
     t->last_eval = m;
     if (m.val_top1 > t->best_top1)
@@ -178,9 +192,8 @@ static bool crosses(double before, double after, double every)
 
 static dt_status stopped(dt_trainer *t, dt_error *err)
 {
-    const char *why = t->parts->events ? t->parts->events->ops->stop_requested(t->parts->events) : NULL;
-    if (!why)
-        why = "another rank's request";
+    char why[320];
+    DT_TRY(dt_trainer_why_stopped(t, why, sizeof why, err));
     return dt_trainer_stopped(t, why, err);
 }
 
@@ -195,6 +208,7 @@ static dt_status take_result(dt_trainer *t, const dt_step_result *r, double seco
     t->epoch_top1 += r->top1;
     t->epoch_steps++;
     t->stop_seen = t->stop_seen || r->votes[DT_VOTE_STOP] > 0;
+    t->save_seen = t->save_seen || r->votes[DT_VOTE_SAVE] > 0;
     dt_trainer_tell_step(t, r);
     return check_skipped(t, r, err);
 }
@@ -218,7 +232,8 @@ static dt_status enqueue_step(dt_trainer *t, dt_error *err)
     const dt_trainer_parts *p = t->parts;
     if (dt_fault("train.step"))
         return dt_fail(err, DT_ERR_INTERNAL, "train.step: a fault was asked for at step %lld", (long long)t->step + 1);
-    const float votes[DT_N_VOTES] = {[DT_VOTE_STOP] = p->events && p->events->ops->stop_requested(p->events) ? 1.0f : 0.0f};
+    float votes[DT_N_VOTES] = {0};
+    dt_trainer_vote(t, votes);
     double lr = dt_schedule_lr(t->config, epochs_done(t), 1.0 / (double)t->steps_per_epoch, (double)t->config->epochs);
     if (t->n_told == t->step - t->first_step) /* nothing is under way */
         t->mark_s = dt_clock_s();
@@ -241,14 +256,17 @@ static dt_status one_step(dt_trainer *t, dt_error *err)
     bool evaluates = !is_last && crosses(before, epoch_ends ? (double)t->epoch + 1.0 : epochs_done(t), c->eval_every);
     bool saves = !is_last && dt_trainer_save_is_due(t, epoch_ends);
     bool drains = epoch_ends || is_last || evaluates || saves;
+    bool evaluated;
     DT_TRY(take_results(t, drains, err));
-    if (t->stop_seen && !drains)
+    if ((t->stop_seen || t->save_seen) && !drains)
         DT_TRY(take_results(t, true, err));
     if (epoch_ends)
         DT_TRY(end_epoch(t, err));
-    if (evaluates && !t->stop_seen)
-        DT_TRY(evaluate(t, err));
-    if (saves) {
+    if (evaluates)
+        DT_TRY(evaluate(t, &evaluated, err));
+    saves = saves || t->save_seen;
+    t->save_seen = false;
+    if (saves && !is_last && !t->stop_seen) { /* those two write their own, if there is time */
         dt_trainer_save(t, false);
         DT_TRY(dt_trainer_check_failures(t, err));
     }
@@ -279,7 +297,10 @@ static dt_status one_epoch(dt_trainer *t, dt_error *err)
 
 static dt_status finish(dt_trainer *t, dt_error *err)
 {
-    DT_TRY(evaluate(t, err));
+    bool evaluated = false;
+    DT_TRY(evaluate(t, &evaluated, err));
+    if (!evaluated)
+        return stopped(t, err); /* the next start evaluates, and is done */
     dt_trainer_save(t, true);
     t->agreed = true;
     if (t->save_status != DT_OK) {

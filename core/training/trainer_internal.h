@@ -1,4 +1,4 @@
-/* trainer_internal.h: what trainer.c (the loop), trainer_start.c (before the first step), trainer_state.c (checkpoints) and trainer_tell.c share. */
+/* trainer_internal.h: what trainer.c (the loop) and the other trainer_*.c share. */
 #ifndef DT_CORE_TRAINING_TRAINER_INTERNAL_H
 #define DT_CORE_TRAINING_TRAINER_INTERNAL_H
 
@@ -30,7 +30,7 @@ typedef struct dt_trainer {
     int64_t n_told;             /* steps of this start whose results have come; the others are under way on the device */
     double mark_s;              /* since when the device works on those */
     int64_t n_skipped_in_a_row;
-    bool stop_seen;             /* some rank wants to stop */
+    bool stop_seen, save_seen;  /* some rank wants to stop, or a checkpoint now */
     int64_t images;
     dt_metrics_eval last_eval;
     double epoch_loss, epoch_top1, epoch_start_s;
@@ -87,5 +87,11 @@ dt_status dt_trainer_check_failures(dt_trainer *t, dt_error *err); /* too many i
 /* After a request to stop. DT_ERR_INTERRUPTED, or what kept the checkpoint from being written. */
 dt_status dt_trainer_stopped(dt_trainer *t, const char *why, dt_error *err);
 void dt_trainer_look_at_save(dt_trainer *t); /* tells the sinks of a new generation */
+
+/* trainer_events.c */
+void dt_trainer_vote(dt_trainer *t, float votes[DT_N_VOTES]); /* local: STOP and SAVE, of the step that comes */
+/* Collective; there is something to evaluate. Does an evaluation fit before the end that somebody knows of, with what comes after it? If not, that is told. */
+dt_status dt_trainer_time_to_evaluate(dt_trainer *t, bool *enough, dt_error *err);
+dt_status dt_trainer_why_stopped(dt_trainer *t, char *why, size_t why_bytes, dt_error *err); /* collective: the lowest rank's reason that has one */
 
 #endif

@@ -226,12 +226,12 @@ dt_status dt_trainer_stopped(dt_trainer *t, const char *why, dt_error *err)
 {
     bool enough = true;
     double left_s = INFINITY, write_s = 0.0;
+    if (t->parts->store)
+        settle_save(t); /* what is nearly written comes first */
     if (t->parts->store && t->last_saved_step != t->step)
         DT_TRY(time_to_save(t, &enough, &left_s, &write_s, err));
     if (enough)
         dt_trainer_save(t, true);
-    else
-        settle_save(t);
     t->agreed = true;
     if (!t->parts->store)
         return dt_fail(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; no checkpoint is kept", why, (long long)t->step);

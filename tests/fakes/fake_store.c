@@ -1,6 +1,7 @@
 #include "tests/fakes/fake_store.h"
 
 #include "core/base/alloc.h"
+#include "core/base/clock.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -176,6 +177,7 @@ static dt_status commit(dt_store *store, const dt_manifest *manifest, dt_error *
 {
     fake_store *s = (fake_store *)store;
     dt_status status = DT_OK;
+    dt_clock_sleep_s(s->options.commit_s);
     pthread_mutex_lock(&s->mutex);
     s->n_commits++;
     if (s->options.fail_commit_from && s->n_commits >= s->options.fail_commit_from) {
@@ -294,4 +296,9 @@ void fake_store_forget_after(dt_store *store, int64_t step)
 int64_t fake_store_count(dt_store *store)
 {
     return ((fake_store *)store)->n;
+}
+
+int64_t fake_store_commits(dt_store *store)
+{
+    return ((fake_store *)store)->n_commits;
 }

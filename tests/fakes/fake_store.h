@@ -6,6 +6,7 @@
 
 typedef struct fake_store_options {
     int64_t fail_commit_from; /* commits from the n-th on fail (1 is the first); 0: none */
+    double commit_s;          /* a commit takes so long */
 } fake_store_options;
 
 /* Thread-safe. Aborts the test program when out of memory. */
@@ -14,5 +15,6 @@ dt_store *fake_store_create(const fake_store_options *options);
 /* Forget the generations after `step`, as if the process had been killed before they were written. */
 void fake_store_forget_after(dt_store *store, int64_t step);
 int64_t fake_store_count(dt_store *store);
+int64_t fake_store_commits(dt_store *store); /* so far, those that replaced a generation too */
 
 #endif

@@ -1,6 +1,7 @@
 #include "tests/fakes/trainer_job.h"
 
 #include "core/base/alloc.h"
+#include "core/base/clock.h"
 #include "core/model/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
@@ -105,16 +106,40 @@ static const dt_sink_ops recorder_ops = {
 
 typedef struct stopper {
     dt_events head;
-    int64_t asked, after;
+    int64_t asked, after, save_asked, save_after;
+    double left_s, end_s, reserve_s; /* end: by dt_clock_s; 0: not known */
 } stopper;
+
+static double seconds_left(dt_events *events)
+{
+    const stopper *s = (const stopper *)events;
+    return s->end_s > 0.0 ? s->end_s - dt_clock_s() : INFINITY;
+}
 
 static const char *stop_requested(dt_events *events)
 {
     stopper *s = (stopper *)events;
-    return s->after && ++s->asked > s->after ? "SIGTEST" : NULL;
+    if (s->after && ++s->asked > s->after) {
+        if (s->left_s > 0.0 && s->end_s <= 0.0)
+            s->end_s = dt_clock_s() + s->left_s;
+        return "SIGTEST";
+    }
+    return seconds_left(events) < s->reserve_s ? "the end" : NULL;
 }
 
-static const dt_events_ops stopper_ops = {.name = "stopper", .stop_requested = stop_requested};
+static void reserve(dt_events *events, double seconds)
+{
+    ((stopper *)events)->reserve_s = seconds;
+}
+
+static const char *save_requested(dt_events *events)
+{
+    stopper *s = (stopper *)events;
+    return s->save_after && ++s->save_asked == s->save_after + 1 ? "advice" : NULL;
+}
+
+static const dt_events_ops stopper_ops = {
+    .name = "stopper", .stop_requested = stop_requested, .seconds_left = seconds_left, .reserve = reserve, .save_requested = save_requested};
 
 /* -- one rank --------------------------------------------------------------------------------------------------------- */
 
@@ -217,7 +242,13 @@ static void run_rank(dt_comm *comm, void *context)
     dt_source *val = j->n_val ? fake_source_create(&o) : NULL;
     recorder r = {.head = {.ops = &recorder_ops}, .j = j};
     dt_sink *sinks[] = {&r.head};
-    stopper s = {.head = {&stopper_ops}, .after = comm->rank == j->stop_rank ? j->stop_after : 0};
+    stopper s = {.head = {&stopper_ops}};
+    if (comm->rank == j->stop_rank) {
+        s.after = j->stop_after;
+        s.save_after = j->save_after;
+        s.left_s = j->end_s;
+        s.end_s = j->end_s > 0.0 && !j->stop_after ? dt_clock_s() + j->end_s : 0.0;
+    }
     const dt_trainer_parts parts = {.config = &j->config,
                                     .config_text = "seed = 3;",
                                     .arch = "small",

@@ -25,6 +25,10 @@ typedef struct job {
     dt_store *store;     /* may be NULL */
     int64_t stop_after;  /* rank stop_rank asks to stop after so many steps; 0: never */
     int stop_rank;
+    int64_t save_after;  /* the same for a checkpoint now; 0: never */
+    /* Rank stop_rank knows that the end comes so many seconds after its request, or after its start if there is none: then it asks when that is near.
+     * 0: nobody knows of an end. */
+    double end_s;
     int64_t fail_next_at; /* rank 0's training source fails there */
     int *times_seen;      /* [n_val] */
     bool overflows;       /* a gradient of every step is infinite; on the host only */

@@ -1,0 +1,174 @@
+/* What the training loop makes of requests from outside: to stop, with and without a known end, and to write a checkpoint now. */
+#include "tests/fakes/fake_store.h"
+#include "tests/fakes/trainer_job.h"
+#include "tests/testing.h"
+
+#include <stdlib.h>
+
+static void run_again(job *j)
+{
+    for (int r = 0; r < j->size; r++)
+        free(j->values[r]);
+    j->stop_after = j->save_after = j->n_steps = j->n_evals = j->n_checkpoints = 0;
+    j->end_s = 0.0;
+    run(j);
+}
+
+static size_t kept_bytes(const job *j)
+{
+    return (size_t)(j->vectors.n_trained + j->vectors.n_statistics) * sizeof(float);
+}
+
+static void end_job(job *j)
+{
+    if (j->store)
+        j->store->ops->destroy(j->store);
+    free_job(j);
+}
+
+static void save_at(bool lagging, int64_t every, int64_t expected)
+{
+    job j = new_job(2);
+    j.lagging = lagging;
+    j.n_train = 4 * 2 * 30;
+    j.config.checkpoint_every = every;
+    j.config.mtti_h = 6.0;
+    j.store = fake_store_create(&(fake_store_options){0});
+    j.stop_rank = 1;
+    j.save_after = 4; /* the fifth step carries it */
+    run(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(j.checkpoints[0], expected);
+    DT_CHECK_INT(j.n_steps, 60);
+    end_job(&j);
+}
+
+static void a_checkpoint_that_one_rank_asks_for_is_written_by_all_and_training_goes_on(void)
+{
+    save_at(false, 0, 5);
+    save_at(false, DT_CHECKPOINT_AUTO, 5);
+    save_at(true, 0, 16); /* where results are read behind */
+}
+
+static void a_checkpoint_that_is_due_anyway_is_written_once(void)
+{
+    job j = new_job(2);
+    j.config.checkpoint_every = 5; /* of 16 steps: 5, 10, 15, and the last one */
+    j.store = fake_store_create(&(fake_store_options){0});
+    j.save_after = 4;
+    run(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(fake_store_commits(j.store), 4);
+    end_job(&j);
+}
+
+static void an_end_that_one_rank_knows_of_stops_all_in_time(void)
+{
+    job j = new_job(3);
+    j.store = fake_store_create(&(fake_store_options){0});
+    j.stop_rank = 2;
+    j.end_s = 3.0; /* less than leaving is given */
+    run(&j);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    DT_CHECK_INT(j.n_steps, 1);
+    DT_CHECK_INT(j.checkpoints[0], 1);
+    for (int r = 0; r < 3; r++)
+        DT_CHECK_CONTAINS(j.error[r].message, "stopped on the end (rank 2 on ");
+    end_job(&j);
+
+    job far = new_job(2);
+    far.end_s = 600.0;
+    run(&far);
+    check_all(&far, DT_OK);
+    DT_CHECK_INT(far.n_evals, 2);
+    end_job(&far);
+}
+
+static void too_near_an_end_the_newest_generation_stands(void)
+{
+    job j = new_job(2);
+    j.config.checkpoint_every = 3;
+    j.store = fake_store_create(&(fake_store_options){.commit_s = 0.4});
+    j.stop_rank = 1;
+    j.stop_after = 8; /* the ninth step, behind which a checkpoint is due; the generation of step 6 is being written */
+    j.end_s = 0.2;
+    run(&j);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    DT_CHECK_INT(j.n_steps, 9);
+    DT_CHECK_INT(fake_store_commits(j.store), 2);
+    DT_CHECK_CONTAINS(j.error[0].message, "so none was written: the one of step 6 stands");
+    DT_CHECK_CONTAINS(j.error[1].message, "stopped on SIGTEST (rank 1 on ");
+    run_again(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(j.steps[0].step, 7);
+    end_job(&j);
+}
+
+static void an_evaluation_that_would_last_beyond_the_end_is_left_for_the_next_start(void)
+{
+    job j = new_job(2);
+    j.n_val = 1000000000; /* hours */
+    j.store = fake_store_create(&(fake_store_options){0});
+    j.stop_rank = 1;
+    j.end_s = 100.0;
+    run(&j);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    DT_CHECK_INT(j.n_steps, 16); /* training went on to its end */
+    DT_CHECK_INT(j.n_evals, 0);
+    DT_CHECK_INT(j.checkpoints[j.n_checkpoints - 1], 16);
+    DT_CHECK_CONTAINS(j.error[0].message, "stopped on the end (rank 1 on ");
+    j.n_val = 20;
+    run_again(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(j.n_steps, 0);
+    DT_CHECK_INT(j.n_evals, 1);
+    end_job(&j);
+}
+
+static void a_request_ends_an_evaluation_and_the_bits_are_as_ever(void)
+{
+    job j = new_job(2), whole = new_job(2);
+    j.config.ema_decay = whole.config.ema_decay = 0.9;
+    j.n_val = whole.n_val = 4 * 2 * 40; /* 40 batches: ranks vote behind 16 and 32 */
+    j.store = fake_store_create(&(fake_store_options){0});
+    j.stop_rank = 1;
+    j.stop_after = 8; /* once in each step of the first epoch: the ninth time is in its evaluation */
+    run(&j);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    DT_CHECK_INT(j.n_steps, 8);
+    DT_CHECK_INT(j.n_evals, 0);
+    DT_CHECK_INT(j.checkpoints[0], 8);
+    run_again(&j);
+    check_all(&j, DT_OK);
+    run(&whole);
+    DT_CHECK_BYTES(j.values[0], whole.values[0], kept_bytes(&j));
+    end_job(&j);
+    end_job(&whole);
+}
+
+static void a_request_in_the_last_step_leaves_the_evaluation_for_the_next_start(void)
+{
+    job j = new_job(2);
+    j.store = fake_store_create(&(fake_store_options){0});
+    j.stop_after = 15; /* of 16 steps */
+    j.config.eval_every = 0.0;
+    run(&j);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    DT_CHECK_INT(j.n_evals, 0);
+    run_again(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(j.n_steps, 0);
+    DT_CHECK_INT(j.n_evals, 1);
+    end_job(&j);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(a_checkpoint_that_one_rank_asks_for_is_written_by_all_and_training_goes_on),
+    DT_TEST(a_checkpoint_that_is_due_anyway_is_written_once),
+    DT_TEST(an_end_that_one_rank_knows_of_stops_all_in_time),
+    DT_TEST(too_near_an_end_the_newest_generation_stands),
+    DT_TEST(an_evaluation_that_would_last_beyond_the_end_is_left_for_the_next_start),
+    DT_TEST(a_request_ends_an_evaluation_and_the_bits_are_as_ever),
+    DT_TEST(a_request_in_the_last_step_leaves_the_evaluation_for_the_next_start),
+};
+DT_TEST_MAIN("core/trainer_events", tests)
