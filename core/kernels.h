@@ -22,6 +22,7 @@
 #include "core/base/error.h"
 #include "core/device.h"
 #include "core/model/tensor.h"
+#include "core/model/weights_order.h"
 
 typedef struct dt_kernels dt_kernels;
 typedef struct dt_conv dt_conv;     /* a convolution at one shape, with all that was prepared for it */
@@ -198,8 +199,7 @@ typedef struct dt_kernels_ops {
     /* float32 elements of the weights (and of their gradient and momentum) in the backend's order; padding is zero.
      * Every conv of the same (k, c, r, s) has the same order in one backend, whatever its n, h and w. */
     int64_t (*conv_weights_elems)(dt_kernels *k, const dt_conv *conv);
-    dt_status (*conv_weights_import)(dt_kernels *k, const dt_conv *conv, const float *oihw, float *w, dt_error *err); /* w: device; oihw: host */
-    dt_status (*conv_weights_export)(dt_kernels *k, const dt_conv *conv, const float *w, float *oihw, dt_error *err);
+    void (*conv_weights_order)(dt_kernels *k, const dt_conv *conv, dt_weights_order *order); /* canonical: OIHW */
     /* To be called whenever w has changed and before w is used: refreshes what is derived from it for this convolution (other
      * orders). What is derived from all of the flat vector is values_changed's. */
     dt_status (*conv_weights_changed)(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err);

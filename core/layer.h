@@ -112,10 +112,9 @@ typedef struct dt_layer_ops {
     dt_status (*backward)(dt_layer *layer, const dt_pass *pass, dt_error *err);
     /* The parameters have new values (NULL: nothing to do). */
     dt_status (*weights_changed)(dt_layer *layer, dt_error *err);
-    /* Between the backend's order in device memory and the canonical one in host memory, for parameter `which` of the
-     * layer (0 is the first it asked for). NULL: the orders are the same. Works on the value, its gradient or its momentum. */
-    dt_status (*param_import)(dt_layer *layer, int which, const float *canonical, float *native, dt_error *err);
-    dt_status (*param_export)(dt_layer *layer, int which, const float *native, float *canonical, dt_error *err);
+    /* The backend's order of parameter `which` (0 is the first that the layer asked for), of its gradient and of its momentum. NULL: the canonical
+     * one. The same for every layer of these shapes. */
+    void (*param_order)(const dt_layer *layer, int which, dt_weights_order *order);
     int64_t (*forward_macs)(const dt_layer *layer); /* multiply-adds per pass; NULL: few */
     /* Bytes of activations, weights and gradients that a training pass has to move to and from memory in one direction, at the backend's
      * element size, as the fusions at hand allow; NULL: none. For tables and rooflines. */

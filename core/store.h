@@ -36,10 +36,12 @@ typedef struct dt_state_layout {
 } dt_state_layout;
 
 /* How the store gets at the tensors and how it gives them back: one whole tensor at a time, canonical order. */
+struct dt_state_places; /* core/model/state_places.h */
 typedef struct dt_state_io {
     void *context;
     dt_status (*get)(void *context, int64_t tensor, float *canonical, dt_error *err);
     dt_status (*set)(void *context, int64_t tensor, const float *canonical, dt_error *err);
+    const struct dt_state_places *places; /* for a copy of all of it at once; the store itself has no use for it. NULL: they are not to be had */
 } dt_state_io;
 
 typedef struct dt_shard_entry {

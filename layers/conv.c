@@ -142,16 +142,10 @@ static dt_status weights_changed(dt_layer *base, dt_error *err)
     return base->kernels->ops->conv_weights_changed(base->kernels, layer->conv, layer->w, err);
 }
 
-static dt_status param_import(dt_layer *base, int which, const float *canonical, float *native, dt_error *err)
+static void param_order(const dt_layer *base, int which, dt_weights_order *order)
 {
     (void)which;
-    return base->kernels->ops->conv_weights_import(base->kernels, ((conv_layer *)base)->conv, canonical, native, err);
-}
-
-static dt_status param_export(dt_layer *base, int which, const float *native, float *canonical, dt_error *err)
-{
-    (void)which;
-    return base->kernels->ops->conv_weights_export(base->kernels, ((conv_layer *)base)->conv, native, canonical, err);
+    base->kernels->ops->conv_weights_order(base->kernels, ((const conv_layer *)base)->conv, order);
 }
 
 static int64_t forward_macs(const dt_layer *base)
@@ -186,8 +180,7 @@ const dt_layer_ops dt_layer_conv = {.kind = "conv",
                                     .forward = forward,
                                     .backward = backward,
                                     .weights_changed = weights_changed,
-                                    .param_import = param_import,
-                                    .param_export = param_export,
+                                    .param_order = param_order,
                                     .forward_macs = forward_macs,
                                     .traffic_bytes = traffic_bytes,
                                     .destroy = destroy};

@@ -87,8 +87,13 @@ static dt_kit_buffer *weights_buffer(dt_kit *kit, const conv_pair *pair, dt_kit_
     for (int side = 0; side < DT_KIT_SIDES && oihw != NULL; side++) {
         dt_kernels *k = kit->side[side];
         dt_error err = {0};
-        if (k->ops->conv_weights_import(k, pair->conv[side], oihw, buffer->data[side], &err) != DT_OK)
-            dt_kit_fail(kit, "%s: conv_weights_import: %s", k->ops->name, err.message);
+        float *own = dt_kit_array(kit, n_bytes[side], 1); /* zeros */
+        dt_weights_order order;
+        k->ops->conv_weights_order(k, pair->conv[side], &order);
+        dt_weights_from_canonical(&order, oihw, own);
+        if (k->device->ops->copy(k->device, buffer->data[side], own, n_bytes[side], DT_COPY_TO_DEVICE, NULL, &err) != DT_OK ||
+            k->device->ops->stream_wait(k->device, NULL, &err) != DT_OK)
+            dt_kit_fail(kit, "%s: copy: %s", k->ops->name, err.message);
     }
     dt_kit_remember(kit, buffer);
     return buffer;
@@ -114,10 +119,10 @@ static void expect_weights(dt_kit *kit, const char *what, const conv_pair *pair,
     for (int side = 0; side < DT_KIT_SIDES && !dt_kit_failed(kit); side++) {
         dt_kernels *k = kit->side[side];
         const float *own = dt_kit_download(kit, buffer, side);
-        dt_error err = {0};
+        dt_weights_order order;
         oihw[side] = dt_kit_array(kit, n, sizeof(float));
-        if (k->ops->conv_weights_export(k, pair->conv[side], buffer->data[side], oihw[side], &err) != DT_OK)
-            dt_kit_fail(kit, "%s: conv_weights_export: %s", k->ops->name, err.message);
+        k->ops->conv_weights_order(k, pair->conv[side], &order);
+        dt_weights_to_canonical(&order, own, oihw[side]);
         for (int64_t i = 0; i < buffer->bytes[side] / (int64_t)sizeof(float); i++)
             if (!isfinite(own[i]))
                 dt_kit_fail(kit, "%s: %s[%lld] in its own order was not written", k->ops->name, what, (long long)i);
@@ -300,13 +305,13 @@ static void weights_case(dt_kit *kit, const dt_conv_desc *desc)
     if (!dt_kit_failed(kit)) {
         dt_kernels *k = kit->side[DT_KIT_CANDIDATE];
         float *back = dt_kit_array(kit, n, sizeof *back);
-        dt_error err = {0};
+        dt_weights_order order;
         add_weights(kit, &pair);
         expect_weights(kit, "w", &pair, pair.w);
         if (k->ops->conv_weights_elems(k, pair.conv[0]) != k->ops->conv_weights_elems(k, other.conv[0]))
             dt_kit_fail(kit, "the number of elements depends on n, h or w");
-        else if (k->ops->conv_weights_export(k, other.conv[0], pair.w->data[0], back, &err) != DT_OK)
-            dt_kit_fail(kit, "conv_weights_export: %s", err.message);
+        k->ops->conv_weights_order(k, other.conv[0], &order);
+        dt_weights_to_canonical(&order, dt_kit_download(kit, pair.w, DT_KIT_CANDIDATE), back);
         if (!dt_kit_failed(kit) && memcmp(back, pair.oihw, (size_t)n * sizeof *back) != 0)
             dt_kit_fail(kit, "weights are in another order for other n, h and w, or come back changed");
     }

@@ -22,3 +22,4 @@ CORE_TESTS += tests/core/save_interval_test
 CORE_TESTS += tests/core/checkpoint_load_test
 TESTS_TSAN += tests/core/checkpoint_load_test
 fakes_SOURCES += tests/fakes/fake_shelf.c tests/fakes/fake_shelf.h
+CORE_TESTS += tests/core/weights_order_test

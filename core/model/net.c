@@ -65,6 +65,7 @@ void dt_net_destroy(dt_net *net)
     dt_free(net->parts);
     dt_free(net->part_of_layer);
     dt_free(net->state_tensors);
+    dt_free(net->places);
     dt_free(net);
 }
 

@@ -1,9 +1,10 @@
-/* net_internal.h: what net.c (run), net_build.c (builder, memory) and net_params.c (flat vectors, state) share. */
+/* net_internal.h: what net.c (run), net_build.c (builder, memory), net_params.c (flat vectors) and net_state.c (the state) share. */
 #ifndef DT_CORE_MODEL_NET_INTERNAL_H
 #define DT_CORE_MODEL_NET_INTERNAL_H
 
 #include "core/model/memory_plan.h"
 #include "core/model/net.h"
+#include "core/model/state_places.h"
 
 #define DT_STEP_FLOATS 16     /* at the end of grads: loss sums, votes, the rest zero */
 #define DT_PARAM_ALIGNMENT 16 /* elements: optimizer_step's vectors */
@@ -23,6 +24,17 @@ typedef struct dt_param {
     int which; /* 0 is the first that the layer asked for */
     float **value, **grad;
 } dt_param;
+
+static inline bool dt_param_is_trained(const dt_param *p)
+{
+    return p->kind != DT_PARAM_STATISTIC;
+}
+
+/* Elements from where it begins in a flat vector to where the next one does. */
+static inline int64_t dt_param_room(const dt_param *p)
+{
+    return (p->n_native + DT_PARAM_ALIGNMENT - 1) / DT_PARAM_ALIGNMENT * DT_PARAM_ALIGNMENT;
+}
 
 /* A pointer to set once memory is there. */
 typedef struct dt_patch {
@@ -69,6 +81,8 @@ struct dt_net {
     int64_t n_parts;
     dt_state_layout layout;
     dt_state_tensor *state_tensors;
+    dt_state_place *places; /* [layout.n_tensors]; the first n_params of them are the parameters */
+    dt_state_places where;
 };
 
 struct dt_net_builder {
@@ -88,8 +102,9 @@ void dt_net_clear_layers(dt_net *net); /* layers, their parameters' descriptions
  * are there already stay. */
 dt_status dt_net_build_params(dt_net *net, dt_error *err);
 
-/* One parameter between host memory in canonical order and `native` (its place in a flat vector). Blocking. */
-dt_status dt_net_param_import(dt_net *net, const dt_param *param, const float *canonical, float *native, dt_error *err);
-dt_status dt_net_param_export(dt_net *net, const dt_param *param, const float *native, float *canonical, dt_error *err);
+/* net_state.c: describe the state and where it lies, behind the flat vectors. A description that is there already stays. */
+dt_status dt_net_build_state(dt_net *net, dt_error *err);
+/* One tensor from host memory in canonical order to its place. Blocking. */
+dt_status dt_net_import(dt_net *net, const dt_state_place *place, const float *canonical, dt_error *err);
 
 #endif

@@ -4,8 +4,8 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/training/agreement.h"
-#include "core/training/snapshot.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,10 +51,27 @@ static dt_shard_entry share_of(int rank, int size, int64_t n_elems)
 
 /* -- the thread --------------------------------------------------------------------------------------------------------------- */
 
+/* What only the device knew when the step was enqueued. The scale is the same on all ranks; one rank's loss is enough to spoil all weights. */
+static dt_status look_at_step(dt_saver *s, dt_error *err)
+{
+    const dt_step_state *state = dt_snapshot_step_state(s->snapshot);
+    const dt_loss_sums *loss = dt_snapshot_loss(s->snapshot);
+    if (loss && !isfinite(loss->loss))
+        return dt_fail(err, DT_ERR_NUMERIC, "the loss of step %lld is not finite (%g)", (long long)s->manifest.step, (double)loss->loss);
+    if (state) {
+        s->manifest.loss_scale = (double)state->loss_scale;
+        s->manifest.n_good_steps = state->n_good;
+        s->manifest.n_skipped_steps = state->n_skipped;
+    }
+    return DT_OK;
+}
+
 static dt_status write_share(dt_saver *s, dt_error *err)
 {
     const dt_state_io io = dt_snapshot_io(s->snapshot);
     dt_shard_entry entry = s->share;
+    DT_TRY(dt_snapshot_wait(s->snapshot, err));
+    DT_TRY(look_at_step(s, err));
     DT_TRY(s->store->ops->write_shard(s->store, s->manifest.step, s->layout, &io, &entry, err));
     s->manifest.shards[s->comm->rank] = entry;
     return s->comm->rank == 0 ? DT_OK : s->store->ops->tell_shard(s->store, s->manifest.step, &entry, err);
@@ -161,7 +178,7 @@ dt_status dt_saver_create(dt_comm *comm, dt_store *store, const dt_state_layout 
     s->share = share_of(comm->rank, comm->size, layout->n_elems);
     pthread_mutex_init(&s->mutex, NULL); /* on Linux these two do not fail */
     pthread_cond_init(&s->changed, NULL);
-    dt_status status = dt_snapshot_create(layout, io, s->share.first, s->share.n_elems, &s->snapshot, err);
+    dt_status status = dt_snapshot_create(comm, layout, io, s->share.first, s->share.n_elems, &s->snapshot, err);
     int failed = status == DT_OK ? pthread_create(&s->thread, NULL, write_generations, s) : 0;
     if (failed)
         status = dt_fail(err, DT_ERR_MEMORY, "checkpoints: no thread to write them: %s", strerror(failed));
@@ -182,6 +199,8 @@ void dt_saver_destroy(dt_saver *s)
     s->leave = true;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->mutex);
+    if (s->snapshot)
+        dt_snapshot_abandon(s->snapshot);
     if (s->has_thread)
         pthread_join(s->thread, NULL);
     pthread_mutex_destroy(&s->mutex);
@@ -291,7 +310,7 @@ void dt_saver_look(dt_saver *s, dt_saver_report *report)
     pthread_mutex_unlock(&s->mutex);
 }
 
-int64_t dt_saver_snapshot_bytes(const dt_saver *s)
+dt_snapshot_memory dt_saver_snapshot_memory(const dt_saver *s)
 {
-    return dt_snapshot_bytes(s->snapshot);
+    return dt_snapshot_get_memory(s->snapshot);
 }

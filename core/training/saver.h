@@ -5,8 +5,8 @@
  *   ... steps ...
  *   dt_saver_settle(saver, &report, err);            before the next one, and at the end: did it become a generation?
  *
- * start copies this rank's share of the state to host memory of the saver's own, which is allocated once, and returns. One thread on each
- * rank does the rest: shard, fsync, hash. Ranks tell rank 0's thread that their shard is on the disk through small files beside the
+ * start has this rank's share of the state copied to host memory of the saver's own (snapshot.h), and returns; on a GPU the copy is still under way then.
+ * One thread on each rank does the rest: waits for the copy, shard, fsync, hash. Ranks tell rank 0's thread that their shard is on the disk through small files beside the
  * shards (dt_store_ops.tell_shard), so no collective is needed for a generation to be committed: that thread writes the manifest, renames,
  * and removes older generations. Ranks learn what became of it in settle, which is collective; start settles nothing by itself.
  *
@@ -18,6 +18,7 @@
 
 #include "core/comm.h"
 #include "core/store.h"
+#include "core/training/snapshot.h"
 
 typedef struct dt_saver dt_saver;
 
@@ -30,7 +31,8 @@ typedef struct dt_saver_report {
     double write_s;  /* from start to the commit; rank 0 (other ranks: to the end of their shard) */
 } dt_saver_report;
 
-/* Local. Borrows everything; layout and io must stay. No memory for the state is taken before the first start. */
+/* Local. Borrows everything; layout and what io->places points to must stay. Memory for the copy of the state is taken here. Where io->places has step_state, a
+ * manifest's loss scale and its counts come from there, and where it has loss, a state whose loss is not finite does not become a generation. */
 dt_status dt_saver_create(dt_comm *comm, dt_store *store, const dt_state_layout *layout, const dt_state_io *io, int64_t keep, dt_saver **saver, dt_error *err);
 
 /* Local. Abandons what is being written: an unfinished generation is left as a .tmp folder for the next start to clean, or, if it was
@@ -38,7 +40,7 @@ dt_status dt_saver_create(dt_comm *comm, dt_store *store, const dt_state_layout 
 void dt_saver_destroy(dt_saver *saver);
 
 /* Collective. The caller fills the manifest's scalars and config_text; on success the saver takes what it owns and zeroes it. Nothing may be
- * pending. The device has nothing under way. Every rank returns the same; after an error nothing is pending and nothing is left on the disk. */
+ * pending. What is under way on the device may go on. Every rank returns the same; after an error nothing is pending and nothing is left on the disk. */
 dt_status dt_saver_start(dt_saver *saver, dt_manifest *manifest, dt_error *err);
 
 /* Collective; waits. What became of the generation that is pending: DT_OK, or on every rank the error of the first rank that failed
@@ -48,7 +50,7 @@ dt_status dt_saver_settle(dt_saver *saver, dt_saver_report *report, dt_error *er
 /* Local, does not wait: how far it is. */
 void dt_saver_look(dt_saver *saver, dt_saver_report *report);
 
-/* Host memory that the snapshot takes on this rank; 0 before the first start. */
-int64_t dt_saver_snapshot_bytes(const dt_saver *saver);
+/* Memory that the snapshot takes on this rank. */
+dt_snapshot_memory dt_saver_snapshot_memory(const dt_saver *saver);
 
 #endif

@@ -55,6 +55,7 @@ static dt_status create_memory(dt_step *s, dt_error *err)
     if (!s->inputs || !s->given || !s->state || !s->local_loss)
         return dt_fail_memory(err, DT_STEP_RING * sizeof *s->given, "the step's state");
     DT_TRY(ops->copy(s->device, s->state, &state, sizeof state, DT_COPY_TO_DEVICE, NULL, err));
+    DT_TRY(ops->zero(s->device, s->local_loss, sizeof *s->local_loss, NULL, err));
     return ops->stream_wait(s->device, NULL, err);
 }
 
@@ -226,13 +227,14 @@ dt_status dt_step_resize(dt_step *s, int64_t image_size, dt_error *err)
     return dt_upload_create(&s->upload, s->options.comm, s->device, s->options.batch, image_size, err);
 }
 
-dt_status dt_step_get_loss_scale(dt_step *s, dt_loss_scale *scale, dt_error *err)
+const dt_step_state *dt_step_get_state(const dt_step *s)
 {
-    dt_step_state state = {0};
-    DT_TRY(s->device->ops->copy(s->device, &state, s->state, sizeof state, DT_COPY_TO_HOST, NULL, err));
-    DT_TRY(s->device->ops->stream_wait(s->device, NULL, err));
-    *scale = (dt_loss_scale){(double)state.loss_scale, state.n_good, state.n_skipped};
-    return DT_OK;
+    return s->state;
+}
+
+const dt_loss_sums *dt_step_get_local_loss(const dt_step *s)
+{
+    return s->local_loss;
 }
 
 dt_status dt_step_set_loss_scale(dt_step *s, const dt_loss_scale *scale, dt_error *err)

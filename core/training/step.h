@@ -64,12 +64,14 @@ dt_status dt_step_results(dt_step *step, bool drain, dt_step_result *results, in
 /* After dt_net_resize, between a drain and the next step. */
 dt_status dt_step_resize(dt_step *step, int64_t image_size, dt_error *err);
 
-/* What a checkpoint keeps of the loss scale; between a drain and the next step. */
+/* What a checkpoint keeps of the loss scale. It is read on the device, behind a step (core/training/snapshot.h), and set between a drain and the next step. */
 typedef struct dt_loss_scale {
     double scale;
     int64_t n_good, n_skipped;
 } dt_loss_scale;
-dt_status dt_step_get_loss_scale(dt_step *step, dt_loss_scale *scale, dt_error *err);
+/* Device memory, as the last step that was enqueued leaves it: the loss scale, and the loss over this rank's part of the batch. */
+const dt_step_state *dt_step_get_state(const dt_step *step);
+const dt_loss_sums *dt_step_get_local_loss(const dt_step *step);
 dt_status dt_step_set_loss_scale(dt_step *step, const dt_loss_scale *scale, dt_error *err);
 
 #endif

@@ -11,6 +11,16 @@
 #include <stdio.h>
 #include <string.h>
 
+static dt_status create_saver(dt_trainer *t, dt_error *err)
+{
+    dt_state_io io = dt_net_state_io(t->parts->net);
+    dt_state_places places = *io.places;
+    places.loss = dt_step_get_local_loss(t->step_runner);
+    places.step_state = t->scaling ? dt_step_get_state(t->step_runner) : NULL;
+    io.places = &places;
+    return dt_saver_create(t->comm, t->parts->store, dt_net_state_layout(t->parts->net), &io, t->config->keep, &t->saver, err);
+}
+
 /* Nobody else writes here: launch/ holds the run folder's lock. */
 dt_status dt_trainer_create_saver(dt_trainer *t, dt_error *err)
 {
@@ -21,33 +31,24 @@ dt_status dt_trainer_create_saver(dt_trainer *t, dt_error *err)
         return DT_OK;
     if (t->comm->rank == 0 && store->ops->clean(store, &why) != DT_OK)
         dt_log_warn("checkpoint: what an earlier start left unfinished was not removed: %s", why.message);
-    const dt_state_io io = dt_net_state_io(t->parts->net);
-    status = dt_saver_create(t->comm, store, dt_net_state_layout(t->parts->net), &io, t->config->keep, &t->saver, err);
-    return dt_agree(t->comm, status, err);
-}
-
-static dt_status save_loss_scale(const dt_trainer *t, dt_manifest *m, dt_error *err)
-{
-    dt_loss_scale scale = {0};
-    if (!t->scaling)
-        return DT_OK;
-    DT_TRY(dt_step_get_loss_scale(t->step_runner, &scale, err));
-    m->loss_scale = scale.scale;
-    m->n_good_steps = scale.n_good;
-    m->n_skipped_steps = scale.n_skipped;
+    status = create_saver(t, err);
+    DT_TRY(dt_agree(t->comm, status, err));
+    const dt_snapshot_memory memory = dt_saver_snapshot_memory(t->saver);
+    if (t->comm->rank == 0)
+        dt_log_info("checkpoints are written while training goes on, from a copy that takes %.1f MB on each rank%s", (double)memory.host_bytes / 1e6,
+                    memory.device_bytes ? ", and as much on its GPU" : "");
     return DT_OK;
 }
 
 static dt_status start_save(dt_trainer *t, dt_error *err)
 {
     const dt_config *c = t->config;
-    const bool is_first = dt_saver_snapshot_bytes(t->saver) == 0;
     dt_manifest m = {.format_version = DT_MANIFEST_VERSION,
                      .step = t->step,
                      .epoch = t->epoch,
                      .position = t->position,
                      .seed = c->seed,
-                     .loss_scale = 1.0,
+                     .loss_scale = 1.0, /* unless it is scaled: then the saver knows, when the step is done */
                      .n_good_steps = -1,
                      .world_size = t->comm->size,
                      .global_batch = t->global_batch,
@@ -57,16 +58,11 @@ static dt_status start_save(dt_trainer *t, dt_error *err)
                      .best_top1 = t->best_top1,
                      .config_text = dt_strdup(t->parts->config_text)};
     snprintf(m.arch, sizeof m.arch, "%s", t->parts->arch);
-    dt_status status = save_loss_scale(t, &m, err);
-    if (status == DT_OK)
-        status = m.config_text ? DT_OK : dt_fail_memory(err, strlen(t->parts->config_text), "the checkpoint's configuration");
+    dt_status status = m.config_text ? DT_OK : dt_fail_memory(err, strlen(t->parts->config_text), "the checkpoint's configuration");
     status = dt_agree(t->comm, status, err);
     if (status == DT_OK)
         status = dt_saver_start(t->saver, &m, err);
     dt_manifest_clear(&m);
-    if (status == DT_OK && is_first && t->comm->rank == 0)
-        dt_log_info("checkpoints are written while training goes on, from a copy that takes %.1f MB on each rank",
-                    (double)dt_saver_snapshot_bytes(t->saver) / 1e6);
     return status;
 }
 

@@ -206,47 +206,21 @@ int64_t dt_cpu_conv_weights_elems(dt_kernels *k, const dt_conv *conv)
     return conv->weights_elems;
 }
 
-/* The places of one filter's weights in our order: those of channel c and tap t are at first + (c / depth * taps + t) * depth * block +
- * c % depth * block. */
-typedef struct filter_places {
-    int64_t first, taps, depth, block;
-} filter_places;
-
-static filter_places places_of(int64_t block, const dt_conv_desc *d, int64_t filter)
-{
-    const int64_t taps = d->r * d->s;
-    return (filter_places){filter / block * d->c * taps * block + filter % block, taps, d->reads_image ? d->c : block, block};
-}
-
-static int64_t place_of(const filter_places *at, int64_t c, int64_t tap)
-{
-    return at->first + ((c / at->depth * at->taps + tap) * at->depth + c % at->depth) * at->block;
-}
-
-dt_status dt_cpu_conv_weights_import(dt_kernels *k, const dt_conv *conv, const float *oihw, float *w, dt_error *err)
+/* [k / block][c / depth][tap][c % depth][k % block] */
+void dt_cpu_conv_weights_order(dt_kernels *k, const dt_conv *conv, dt_weights_order *order)
 {
     const dt_conv_desc *d = &conv->desc;
-    (void)err;
-    for (int64_t filter = 0; filter < d->k; filter++) {
-        const filter_places at = places_of(dt_cpu(k)->block, d, filter);
-        for (int64_t c = 0; c < d->c; c++)
-            for (int64_t tap = 0; tap < at.taps; tap++)
-                w[place_of(&at, c, tap)] = *oihw++;
-    }
-    return DT_OK;
-}
-
-dt_status dt_cpu_conv_weights_export(dt_kernels *k, const dt_conv *conv, const float *w, float *oihw, dt_error *err)
-{
-    const dt_conv_desc *d = &conv->desc;
-    (void)err;
-    for (int64_t filter = 0; filter < d->k; filter++) {
-        const filter_places at = places_of(dt_cpu(k)->block, d, filter);
-        for (int64_t c = 0; c < d->c; c++)
-            for (int64_t tap = 0; tap < at.taps; tap++)
-                *oihw++ = w[place_of(&at, c, tap)];
-    }
-    return DT_OK;
+    const int64_t block = dt_cpu(k)->block, depth = d->reads_image ? d->c : block, taps = d->r * d->s;
+    *order = (dt_weights_order){.n_k = d->k,
+                                .n_c = d->c,
+                                .n_taps = taps,
+                                .k_block = block,
+                                .c_block = depth,
+                                .k_step = 1,
+                                .k_block_step = d->c * taps * block,
+                                .c_step = block,
+                                .c_block_step = taps * depth * block,
+                                .tap_step = depth * block};
 }
 
 /* Nothing is derived from the weights for longer than a call. */

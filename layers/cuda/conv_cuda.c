@@ -256,6 +256,21 @@ int64_t dt_cuda_conv_weights_elems(dt_kernels *k, const dt_conv *conv)
     return dt_cuda_filter_elems(conv);
 }
 
+/* KRSC, with as many channels as there are in memory. */
+void dt_cuda_conv_weights_order(dt_kernels *k, const dt_conv *conv, dt_weights_order *order)
+{
+    const dt_conv_desc *d = &conv->desc;
+    (void)k;
+    *order = (dt_weights_order){.n_k = d->k,
+                                .n_c = d->c,
+                                .n_taps = d->r * d->s,
+                                .k_block = 1,
+                                .c_block = d->c,
+                                .k_block_step = d->r * d->s * conv->c,
+                                .c_step = 1,
+                                .tap_step = conv->c};
+}
+
 /* Nothing is kept for one convolution: values_changed refreshes the mirror of all. */
 dt_status dt_cuda_conv_weights_changed(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err)
 {

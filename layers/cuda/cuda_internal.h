@@ -90,8 +90,6 @@ void dt_cuda_release(dt_cuda_kernels *ck, dt_cuda_block *block);
 int64_t dt_cuda_tensor_bytes(dt_kernels *k, int64_t n, int64_t c, int64_t h, int64_t w);
 dt_status dt_cuda_tensor_import(dt_kernels *k, const float *nchw, const dt_tensor *t, dt_error *err);
 dt_status dt_cuda_tensor_export(dt_kernels *k, const dt_tensor *t, float *nchw, dt_error *err);
-dt_status dt_cuda_conv_weights_import(dt_kernels *k, const dt_conv *conv, const float *oihw, float *w, dt_error *err);
-dt_status dt_cuda_conv_weights_export(dt_kernels *k, const dt_conv *conv, const float *w, float *oihw, dt_error *err);
 
 /* plans_cuda.c. A graph that the runner refuses is no error for `try`: plan->plan stays NULL. plans_reserve: what is
  * kept in the end gets its workspace. */
@@ -162,6 +160,7 @@ dt_status dt_cuda_conv_create(dt_kernels *k, const dt_conv_desc *desc, dt_conv *
 void dt_cuda_conv_destroy(dt_kernels *k, dt_conv *conv);
 unsigned dt_cuda_conv_fusions(dt_kernels *k, const dt_conv *conv);
 int64_t dt_cuda_conv_weights_elems(dt_kernels *k, const dt_conv *conv);
+void dt_cuda_conv_weights_order(dt_kernels *k, const dt_conv *conv, dt_weights_order *order);
 dt_status dt_cuda_conv_weights_changed(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err);
 dt_status dt_cuda_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w, const dt_tensor *y, void *sums, dt_error *err);
 dt_status dt_cuda_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w, const dt_tensor *add,

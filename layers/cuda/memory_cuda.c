@@ -1,5 +1,5 @@
-/* memory_cuda.c: blocks of device memory, and the way in and out of the backend's layouts (slow, blocking: for tests, initial weights and
- * checkpoints). */
+/* memory_cuda.c: blocks of device memory, and the way in and out of the backend's layouts for activations (slow, blocking:
+ * for tests). */
 #include "core/base/alloc.h"
 #include "layers/cuda/cuda_internal.h"
 #include "layers/half.h"
@@ -99,43 +99,5 @@ dt_status dt_cuda_tensor_export(dt_kernels *k, const dt_tensor *t, float *nchw, 
             for (int64_t i = 0; i < pixels; i++)
                 nchw[(n * t->c + c) * pixels + i] = get(host, (n * pixels + i) * channels + c, k->dtype);
     dt_free(host);
-    return status;
-}
-
-/* -- weights: OIHW on the host, KRSC on the device, both float32 ------------------------------------------------------------- */
-
-/* The place of w[k][c][r][s] in KRSC, with as many channels as there are in memory. */
-static int64_t krsc_place(const dt_conv *conv, int64_t k, int64_t c, int64_t tap)
-{
-    return (k * conv->desc.r * conv->desc.s + tap) * conv->c + c;
-}
-
-dt_status dt_cuda_conv_weights_import(dt_kernels *k, const dt_conv *conv, const float *oihw, float *w, dt_error *err)
-{
-    int64_t taps = conv->desc.r * conv->desc.s, n = dt_cuda_filter_elems(conv);
-    float *krsc = dt_calloc((size_t)n, sizeof *krsc);
-    if (!krsc)
-        return dt_fail_memory(err, (size_t)n * sizeof *krsc, "weights on their way to the GPU");
-    for (int64_t filter = 0; filter < conv->desc.k; filter++)
-        for (int64_t c = 0; c < conv->desc.c; c++)
-            for (int64_t tap = 0; tap < taps; tap++)
-                krsc[krsc_place(conv, filter, c, tap)] = oihw[(filter * conv->desc.c + c) * taps + tap];
-    dt_status status = upload(dt_cuda(k), w, krsc, n * (int64_t)sizeof *krsc, err);
-    dt_free(krsc);
-    return status;
-}
-
-dt_status dt_cuda_conv_weights_export(dt_kernels *k, const dt_conv *conv, const float *w, float *oihw, dt_error *err)
-{
-    int64_t taps = conv->desc.r * conv->desc.s, n = dt_cuda_filter_elems(conv);
-    float *krsc = dt_alloc((size_t)n * sizeof *krsc);
-    if (!krsc)
-        return dt_fail_memory(err, (size_t)n * sizeof *krsc, "weights on their way from the GPU");
-    dt_status status = download(dt_cuda(k), w, krsc, n * (int64_t)sizeof *krsc, err);
-    for (int64_t filter = 0; filter < conv->desc.k && status == DT_OK; filter++)
-        for (int64_t c = 0; c < conv->desc.c; c++)
-            for (int64_t tap = 0; tap < taps; tap++)
-                oihw[(filter * conv->desc.c + c) * taps + tap] = krsc[krsc_place(conv, filter, c, tap)];
-    dt_free(krsc);
     return status;
 }

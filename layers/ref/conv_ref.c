@@ -102,18 +102,9 @@ int64_t dt_ref_conv_weights_elems(dt_kernels *k, const dt_conv *conv)
     return conv->desc.k * conv->patch_elems;
 }
 
-dt_status dt_ref_conv_weights_import(dt_kernels *k, const dt_conv *conv, const float *oihw, float *w, dt_error *err)
+void dt_ref_conv_weights_order(dt_kernels *k, const dt_conv *conv, dt_weights_order *order)
 {
-    (void)err;
-    memcpy(w, oihw, (size_t)dt_ref_conv_weights_elems(k, conv) * sizeof *w);
-    return DT_OK;
-}
-
-dt_status dt_ref_conv_weights_export(dt_kernels *k, const dt_conv *conv, const float *w, float *oihw, dt_error *err)
-{
-    (void)err;
-    memcpy(oihw, w, (size_t)dt_ref_conv_weights_elems(k, conv) * sizeof *w);
-    return DT_OK;
+    *order = dt_weights_order_plain(dt_ref_conv_weights_elems(k, conv));
 }
 
 /* Nothing is derived from the weights: each call reads them anew. */

@@ -80,8 +80,7 @@ dt_status dt_ref_conv_create(dt_kernels *k, const dt_conv_desc *desc, dt_conv **
 void dt_ref_conv_destroy(dt_kernels *k, dt_conv *conv);
 unsigned dt_ref_conv_fusions(dt_kernels *k, const dt_conv *conv);
 int64_t dt_ref_conv_weights_elems(dt_kernels *k, const dt_conv *conv);
-dt_status dt_ref_conv_weights_import(dt_kernels *k, const dt_conv *conv, const float *oihw, float *w, dt_error *err);
-dt_status dt_ref_conv_weights_export(dt_kernels *k, const dt_conv *conv, const float *w, float *oihw, dt_error *err);
+void dt_ref_conv_weights_order(dt_kernels *k, const dt_conv *conv, dt_weights_order *order);
 dt_status dt_ref_conv_weights_changed(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err);
 dt_status dt_ref_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w, const dt_tensor *y,
                               void *sums, dt_error *err);

@@ -27,6 +27,36 @@ static dt_status set(void *context, int64_t tensor, const float *canonical, dt_e
     return DT_OK;
 }
 
+static void *host_alloc(dt_device *device, int64_t bytes)
+{
+    (void)device;
+    return dt_alloc((size_t)bytes);
+}
+
+static void host_free(dt_device *device, void *p)
+{
+    (void)device;
+    dt_free(p);
+}
+
+static dt_status copy(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind, dt_stream *stream, dt_error *err)
+{
+    const fake_state *s = (const fake_state *)(const void *)((const char *)device - offsetof(fake_state, device));
+    (void)kind, (void)stream;
+    if (s->fail_get_at >= 0 && src == s->place[s->fail_get_at].values)
+        return dt_fail(err, s->fail_status, "the device has lost %s", s->tensors[s->fail_get_at].name);
+    memcpy(dst, src, (size_t)bytes);
+    return DT_OK;
+}
+
+static void info(dt_device *device, dt_device_info *info)
+{
+    (void)device;
+    *info = (dt_device_info){.is_host = true};
+}
+
+static const dt_device_ops device_ops = {.name = "state", .host_alloc = host_alloc, .host_free = host_free, .copy = copy, .info = info};
+
 void fake_state_init(fake_state *s, uint64_t seed)
 {
     static const dt_state_tensor shapes[FAKE_STATE_TENSORS] = {
@@ -49,11 +79,18 @@ void fake_state_init(fake_state *s, uint64_t seed)
         n += s->tensors[i].n_elems;
     }
     s->layout = (dt_state_layout){FAKE_STATE_TENSORS, n, s->tensors};
-    s->io = (dt_state_io){s, get, set};
+    s->io = (dt_state_io){s, get, set, &s->places};
     s->values = malloc((size_t)n * sizeof *s->values);
     if (!s->values)
         abort();
     dt_test_fill_random(s->values, n, seed);
+    s->device = (dt_device){&device_ops};
+    s->places = (dt_state_places){.device = &s->device, .n_tensors = FAKE_STATE_TENSORS, .tensors = s->place};
+    for (int i = 0; i < FAKE_STATE_TENSORS; i++)
+        s->place[i] = (dt_state_place){.values = s->values + s->tensors[i].first,
+                                       .vector = s->values + i, /* as if each were alone */
+                                       .n_elems = s->tensors[i].n_elems,
+                                       .order = dt_weights_order_plain(s->tensors[i].n_elems)};
 }
 
 void fake_state_clear(fake_state *s)

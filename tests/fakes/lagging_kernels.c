@@ -89,12 +89,7 @@ static void put_tensor(call *c, int i, const dt_tensor *t)
         c->t[i] = *t;
 }
 
-/* -- layouts: blocking, as they are for tests and checkpoints ------------------------------------------------------------ */
-
-static dt_status finish(dt_kernels *k, dt_error *err)
-{
-    return k->device->ops->stream_wait(k->device, NULL, err);
-}
+/* -- layouts --------------------------------------------------------------------------------------------------------------- */
 
 static int64_t tensor_bytes(dt_kernels *k, int64_t n, int64_t c, int64_t h, int64_t w)
 {
@@ -132,16 +127,9 @@ static int64_t conv_weights_elems(dt_kernels *k, const dt_conv *conv)
     return ref_of(k)->ops->conv_weights_elems(ref_of(k), conv);
 }
 
-static dt_status conv_weights_import(dt_kernels *k, const dt_conv *conv, const float *oihw, float *w, dt_error *err)
+static void conv_weights_order(dt_kernels *k, const dt_conv *conv, dt_weights_order *order)
 {
-    DT_TRY(k->device->ops->copy(k->device, w, oihw, conv_weights_elems(k, conv) * (int64_t)sizeof *w, DT_COPY_TO_DEVICE, NULL, err));
-    return finish(k, err);
-}
-
-static dt_status conv_weights_export(dt_kernels *k, const dt_conv *conv, const float *w, float *oihw, dt_error *err)
-{
-    DT_TRY(k->device->ops->copy(k->device, oihw, w, conv_weights_elems(k, conv) * (int64_t)sizeof *w, DT_COPY_TO_HOST, NULL, err));
-    return finish(k, err);
+    ref_of(k)->ops->conv_weights_order(ref_of(k), conv, order);
 }
 
 static dt_status conv_weights_changed(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err)
@@ -419,8 +407,7 @@ dt_status lagging_kernels_create(dt_device *device, dt_dtype dtype, dt_kernels *
                                        .conv_destroy = conv_destroy,
                                        .conv_fusions = conv_fusions,
                                        .conv_weights_elems = conv_weights_elems,
-                                       .conv_weights_import = conv_weights_import,
-                                       .conv_weights_export = conv_weights_export,
+                                       .conv_weights_order = conv_weights_order,
                                        .conv_weights_changed = conv_weights_changed,
                                        .conv_forward = conv_forward,
                                        .conv_backward_data = conv_backward_data,
