@@ -145,7 +145,7 @@ static dt_status time_steps(const settings *s, dt_step *step, dt_source *source,
         return dt_fail_memory(err, 2 * (size_t)s->steps * sizeof *ms, "the timings");
     for (int64_t i = -s->warmup; i < s->steps && status == DT_OK; i++) {
         double start = dt_clock_s(), cpu_start = cpu_s();
-        status = dt_step_run(step, source, 1e-3, false, err);
+        status = dt_step_run(step, source, 1e-3, (const float[DT_N_VOTES]){0}, err);
         int64_t n = 0;
         if (status == DT_OK)
             status = dt_step_results(step, true, &result, 1, &n, err);

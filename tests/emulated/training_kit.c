@@ -84,7 +84,7 @@ static dt_status run_steps(dt_step *step, dt_source *source, const dt_training *
     int64_t samples = t->batch * t->accumulate;
     DT_TRY(source->ops->start(source, 0, t->first_step * samples, t->n_steps * t->accumulate, &err));
     for (int64_t i = 0; i < t->n_steps; i++) {
-        DT_TRY(dt_step_run(step, source, t->lr, false, &err));
+        DT_TRY(dt_step_run(step, source, t->lr, (const float[DT_N_VOTES]){0}, &err));
         DT_TRY(take_results(step, false, trained));
     }
     return take_results(step, true, trained);

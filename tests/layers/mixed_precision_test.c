@@ -116,7 +116,7 @@ static void train(training *t)
     t->start = copy_values(&v);
     for (int64_t i = 0; i < t->n_steps; i++) {
         int64_t n = 0;
-        DT_REQUIRE_MSG(dt_step_run(step, source, t->lr, false, &err) == DT_OK, "%s", err.message);
+        DT_REQUIRE_MSG(dt_step_run(step, source, t->lr, (const float[DT_N_VOTES]){0}, &err) == DT_OK, "%s", err.message);
         DT_REQUIRE_MSG(dt_step_results(step, false, &t->results[i], 1, &n, &err) == DT_OK && n == 1, "%s", err.message);
         t->loss[i] = t->results[i].loss;
     }
