@@ -102,17 +102,26 @@ static void show_one_generation(dt_store *store, int64_t step)
     store->ops = &one_generation_ops;
 }
 
+/* The newest that can be read. Loading finds out which generation is whole, and says what it passes over. */
+static dt_status read_newest_manifest(evaluation *e, dt_manifest *m, dt_error *err)
+{
+    int64_t steps[64], n = 0;
+    DT_TRY(e->store->ops->list(e->store, steps, sizeof steps / sizeof *steps, &n, err));
+    if (n < 1)
+        return dt_fail(err, DT_ERR_USAGE, "--weights %s: there is no checkpoint in this folder", e->options.weights);
+    dt_status status = DT_ERR_FORMAT;
+    for (int64_t i = 0; i < n && i < (int64_t)(sizeof steps / sizeof *steps) && (status == DT_ERR_FORMAT || status == DT_ERR_IO); i++)
+        status = e->store->ops->read_manifest(e->store, steps[i], m, err);
+    return status;
+}
+
 static dt_status describe_checkpoint(evaluation *e, dt_error *err)
 {
-    int64_t step = 0, n = 0;
     dt_manifest m = {0};
     DT_TRY(dt_store_hdf5_create(e->folder, &e->store, err));
     if (e->only_step >= 0)
         show_one_generation(e->store, e->only_step);
-    DT_TRY(e->store->ops->list(e->store, &step, 1, &n, err));
-    if (n < 1)
-        return dt_fail(err, DT_ERR_USAGE, "--weights %s: there is no checkpoint in this folder", e->options.weights);
-    DT_TRY(e->store->ops->read_manifest(e->store, step, &m, err));
+    DT_TRY(read_newest_manifest(e, &m, err));
     e->weights.n_classes = m.n_classes;
     for (int64_t i = 0; i < m.n_tensors; i++)
         e->has_ema = e->has_ema || strncmp(m.tensors[i].name, "ema/", 4) == 0;

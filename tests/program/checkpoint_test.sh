@@ -27,6 +27,17 @@ expect test "$(grep -c 'older checkpoints stand' "$OUTPUT")" = 1
 expect test "$(grep -c 'was not written either, for the same reason' "$OUTPUT")" = 2
 expect test -z "$(ls run/checkpoints)"
 
+begin "what is evaluated is the newest checkpoint that is whole"
+expect_exit 0 "$DTRAIN" $small --batch 8 --steps 3 --checkpoint-every 1 --out run
+"$DTRAIN" demo-data digits >/dev/null
+truncate -s -1 run/checkpoints/step-00000003/manifest.json
+truncate -s -1 run/checkpoints/step-00000002/shard-0000-of-0001.h5
+expect_exit 0 "$DTRAIN" eval --data digits --weights run
+expect_output 'checkpoint: passing over step 3: run/checkpoints/step-00000003/manifest.json: '
+expect_output 'checkpoint: passing over step 2: run/checkpoints/step-00000002/shard-0000-of-0001.h5: '
+expect_output 'run/checkpoints: the checkpoint of step 1$'
+expect_output '^val_loss .* n 360$'
+
 begin "a second run in the same folder is refused while the first one is at it"
 "$DTRAIN" $small --batch 8 --epochs 1000 --out run >first.log 2>&1 </dev/null &
 first=$!
