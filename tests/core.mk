@@ -21,5 +21,6 @@ TESTS_TSAN += tests/core/agreement_test tests/core/grad_buckets_test
 CORE_TESTS += tests/core/save_interval_test
 CORE_TESTS += tests/core/checkpoint_load_test
 TESTS_TSAN += tests/core/checkpoint_load_test
-fakes_SOURCES += tests/fakes/fake_shelf.c tests/fakes/fake_shelf.h
+fakes_SOURCES += tests/fakes/fake_shelf.c tests/fakes/fake_shelf.h tests/fakes/fleet.c tests/fakes/fleet.h
 CORE_TESTS += tests/core/weights_order_test
+CORE_TESTS += tests/core/checkpoint_random_test

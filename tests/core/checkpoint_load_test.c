@@ -1,154 +1,10 @@
 /* Loading where the parts of a generation lie in different places: on the hosts' own disks, some of them new and empty, and in a mirror. Threads are
  * ranks, two to a host; every host has a fake store. */
-#include "core/training/checkpoint.h"
-
 #include "core/base/alloc.h"
-#include "core/base/log.h"
-#include "tests/fakes/fake_comm.h"
-#include "tests/fakes/fake_shelf.h"
-#include "tests/fakes/fake_state.h"
+#include "tests/fakes/fleet.h"
 #include "tests/testing.h"
 
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define MAX_HOSTS 4
-#define MAX_RANKS 8
-
-/* The machines, what is on their disks, and what one load gave to every rank. */
-typedef struct fleet {
-    dt_store *disks[MAX_HOSTS]; /* of hosts 0, 1, ...; without per_host the first is everybody's */
-    dt_store *mirror;
-    bool per_host, averages; /* averages: the run has --ema */
-    int ranks_per_host;
-    int leaving_rank;        /* it is gone in its operation number leaves_at; -1: none */
-    int leaves_at;
-    int n_operations[MAX_RANKS];
-    fake_state states[MAX_RANKS];
-    dt_status status[MAX_RANKS];
-    dt_error errors[MAX_RANKS];
-    bool found[MAX_RANKS];
-    int64_t steps[MAX_RANKS];
-    char log[16384];
-} fleet;
-
-static fleet the_fleet;
-static _Thread_local dt_comm *here;
-static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static void collect(void *context, dt_log_level level, const char *line)
-{
-    (void)level;
-    fleet *f = context;
-    pthread_mutex_lock(&log_lock);
-    size_t n = strlen(f->log);
-    snprintf(f->log + n, sizeof f->log - n, "%s\n", line);
-    pthread_mutex_unlock(&log_lock);
-}
-
-static void count_operation(void *context, const char *operation, int64_t shard)
-{
-    (void)operation;
-    (void)shard;
-    fleet *f = context;
-    if (++f->n_operations[here->rank] == f->leaves_at && here->rank == f->leaving_rank)
-        fake_comm_leave(here);
-}
-
-/* Empty disks for this many hosts; 0: one folder that all hosts see. */
-static fleet *new_fleet(int n_hosts, bool mirror)
-{
-    fleet *f = &the_fleet;
-    memset(f, 0, sizeof *f);
-    f->per_host = n_hosts > 0;
-    f->ranks_per_host = 2;
-    f->leaving_rank = -1;
-    f->mirror = mirror ? fake_shelf_create("/fsx") : NULL;
-    for (int h = 0; h < (n_hosts ? n_hosts : 1); h++)
-        f->disks[h] = fake_shelf_create(n_hosts ? "/nvme" : "/shared");
-    for (int h = 0; h < MAX_HOSTS; h++)
-        if (f->disks[h])
-            fake_shelf_set_hook(f->disks[h], count_operation, f);
-    if (mirror)
-        fake_shelf_set_hook(f->mirror, count_operation, f);
-    return f;
-}
-
-static void end_fleet(fleet *f)
-{
-    for (int h = 0; h < MAX_HOSTS; h++)
-        free(f->disks[h]);
-    free(f->mirror);
-}
-
-static void load_on_rank(dt_comm *comm, void *context)
-{
-    fleet *f = context;
-    int r = comm->rank, host = r / f->ranks_per_host;
-    here = comm;
-    const dt_checkpoint_place place = {f->disks[f->per_host ? host : 0], f->mirror, f->per_host};
-    dt_manifest m = {.step = -1};
-    f->status[r] = dt_checkpoint_load(comm, &place, &f->states[r].layout, &f->states[r].io, NULL, NULL, &m, &f->found[r], &f->errors[r]);
-    f->steps[r] = m.step;
-    if (f->status[r] == DT_OK && f->found[r])
-        dt_manifest_clear(&m);
-}
-
-/* What all ranks but one that left agree on. */
-static dt_status load(fleet *f, int n_ranks)
-{
-    f->log[0] = '\0';
-    memset(f->n_operations, 0, sizeof f->n_operations);
-    for (int r = 0; r < n_ranks; r++) {
-        fake_state_init(&f->states[r], 99);
-        if (f->averages)
-            snprintf(f->states[r].tensors[3].name, 20, "ema/fc.weight");
-        f->found[r] = false;
-    }
-    int64_t live = dt_alloc_live_blocks();
-    dt_log_set_sink(collect, f, DT_LOG_INFO);
-    fake_comm_run_on_hosts(n_ranks, f->ranks_per_host, load_on_rank, f);
-    dt_log_set_sink(NULL, NULL, DT_LOG_INFO);
-    DT_CHECK_INT(dt_alloc_live_blocks(), live);
-    const int one = f->leaving_rank == 0 ? 1 % n_ranks : 0;
-    for (int r = 0; r < n_ranks; r++) {
-        if (r == f->leaving_rank)
-            continue;
-        DT_CHECK_INT(f->status[r], f->status[one]);
-        DT_CHECK_INT(f->found[r], f->found[one]);
-        if (f->status[r] != DT_OK && f->leaving_rank < 0)
-            DT_CHECK_STR(f->errors[r].message, f->errors[one].message);
-        DT_CHECK(f->steps[r] == (f->found[r] ? f->steps[one] : -1));
-    }
-    return f->status[one];
-}
-
-/* Everything is that of this step and seed, on every rank. */
-static void check_loads(fleet *f, int n_ranks, int64_t step, uint64_t seed)
-{
-    fake_state expected;
-    fake_state_init(&expected, seed);
-    dt_status status = load(f, n_ranks);
-    DT_CHECK_MSG(status == DT_OK, "%s", f->errors[0].message);
-    for (int r = 0; r < n_ranks; r++) {
-        DT_CHECK(f->found[r]);
-        DT_CHECK_INT(f->steps[r], step);
-        DT_CHECK_BYTES(f->states[r].values, expected.values, (size_t)expected.layout.n_elems * sizeof(float));
-        fake_state_clear(&f->states[r]);
-    }
-    fake_state_clear(&expected);
-}
-
-static void check_refused(fleet *f, int n_ranks, dt_status expected, const char *message)
-{
-    dt_status status = load(f, n_ranks);
-    DT_CHECK_MSG(status == expected, "%s: %s", dt_status_name(status), f->errors[0].message);
-    DT_CHECK_CONTAINS(f->errors[0].message, message);
-    for (int r = 0; r < n_ranks; r++)
-        fake_state_clear(&f->states[r]);
-}
 
 /* The log, exactly. */
 static void check_log(const fleet *f, const char *expected)
@@ -161,7 +17,7 @@ static void check_log(const fleet *f, const char *expected)
 /* Steps 30 and 40 of 4 ranks on 2 hosts, with the seeds 3 and 4; mirrored where there is a mirror. */
 static fleet *two_hosts(bool mirror)
 {
-    fleet *f = new_fleet(2, mirror);
+    fleet *f = fleet_new(2, mirror);
     for (int h = 0; h < 2; h++)
         for (int64_t step = 30; step <= 40; step += 10)
             PUT(f->disks[h], .step = step, .n_shards = 4, .seed = (uint64_t)step / 10, .has = h ? 0xc : 0x3);
@@ -170,89 +26,79 @@ static fleet *two_hosts(bool mirror)
     return f;
 }
 
-/* Another disk is in this host now. */
-static void replace_disk(fleet *f, int host)
-{
-    free(f->disks[host]);
-    f->disks[host] = fake_shelf_create("/nvme");
-    fake_shelf_set_hook(f->disks[host], count_operation, f);
-}
-
 static void where_there_is_nothing_nothing_is_set(void)
 {
     for (int n_hosts = 0; n_hosts <= 2; n_hosts++) {
-        fleet *f = new_fleet(n_hosts, n_hosts != 1);
-        DT_CHECK_INT(load(f, n_hosts == 1 ? 2 : 4), DT_OK);
+        fleet *f = fleet_new(n_hosts, n_hosts != 1);
+        DT_CHECK_INT(fleet_load(f, n_hosts == 1 ? 2 : 4), DT_OK);
         DT_CHECK(!f->found[0]);
-        for (int r = 0; r < 4; r++)
-            fake_state_clear(&f->states[r]);
         check_log(f, "");
-        end_fleet(f);
+        fleet_end(f);
     }
 }
 
 static void each_host_reads_the_shards_that_it_has(void)
 {
     fleet *f = two_hosts(false);
-    check_loads(f, 4, 40, 4);
+    fleet_check_loads(f, 4, 40, 4);
     check_log(f, "");
     DT_CHECK_INT(fake_shelf_reads(f->disks[0]), 2);
     DT_CHECK_INT(fake_shelf_reads(f->disks[1]), 2);
     for (int r = 0; r < 4; r++)
         DT_CHECK_INT(f->n_operations[r], 2); /* each rank verifies one, and reads it */
-    end_fleet(f);
-    f = new_fleet(2, false); /* ranks dealt to hosts one by one: the work is even all the same */
+    fleet_end(f);
+    f = fleet_new(2, false); /* ranks dealt to hosts one by one: the work is even all the same */
     PUT(f->disks[0], .step = 1, .n_shards = 8, .seed = 1, .has = 0x55);
     PUT(f->disks[1], .step = 1, .n_shards = 8, .seed = 1, .has = 0xaa);
-    check_loads(f, 4, 1, 1);
+    fleet_check_loads(f, 4, 1, 1);
     for (int r = 0; r < 4; r++)
         DT_CHECK_INT(f->n_operations[r], 4);
-    end_fleet(f);
+    fleet_end(f);
 }
 
 static void a_new_host_that_is_empty_gets_everything_from_its_peers(void)
 {
     fleet *f = two_hosts(false);
     f->disks[2] = fake_shelf_create("/nvme"); /* one more */
-    check_loads(f, 6, 40, 4);
+    fleet_check_loads(f, 6, 40, 4);
     check_log(f, "");
-    end_fleet(f);
-    f = new_fleet(2, false);
+    fleet_end(f);
+    f = fleet_new(2, false);
     PUT(f->disks[1], .step = 1, .n_shards = 4, .seed = 1, .has = 0xf); /* not even rank 0's host knows of it */
-    check_loads(f, 4, 1, 1);
+    fleet_check_loads(f, 4, 1, 1);
     DT_CHECK_INT(fake_shelf_reads(f->disks[0]), 0);
-    end_fleet(f);
+    fleet_end(f);
 }
 
 static void what_a_lost_host_had_comes_from_the_mirror(void)
 {
     for (int host = 0; host < 2; host++) {
         fleet *f = two_hosts(true);
-        replace_disk(f, host);
-        check_loads(f, 4, 40, 4);
+        fleet_replace_disk(f, host);
+        fleet_check_loads(f, 4, 40, 4);
         check_log(f, "checkpoint: 2 of the 4 shards of step 40 come from the mirror /fsx\n");
         DT_CHECK_INT(fake_shelf_reads(f->mirror), 2);
         DT_CHECK_INT(fake_shelf_reads(f->disks[1 - host]), 2);
-        end_fleet(f);
+        fleet_end(f);
     }
     fleet *f = two_hosts(true);
-    replace_disk(f, 0);
-    replace_disk(f, 1);
-    check_loads(f, 4, 40, 4);
+    fleet_replace_disk(f, 0);
+    fleet_replace_disk(f, 1);
+    fleet_check_loads(f, 4, 40, 4);
     check_log(f, "checkpoint: 4 of the 4 shards of step 40 come from the mirror /fsx\n");
     for (int r = 0; r < 4; r++)
         DT_CHECK_INT(f->n_operations[r], 2); /* spread over all ranks */
-    end_fleet(f);
+    fleet_end(f);
 }
 
 static void without_a_mirror_a_lost_host_is_told_by_shard_and_folder(void)
 {
     fleet *f = two_hosts(false);
-    replace_disk(f, 1);
-    check_refused(f, 4, DT_ERR_FORMAT, "/nvme: none of the 2 checkpoints there is whole; bring a good copy back, or start over with --resume never");
+    fleet_replace_disk(f, 1);
+    fleet_check_refused(f, 4, DT_ERR_FORMAT, "/nvme: none of the 2 checkpoints there is whole; bring a good copy back, or start over with --resume never");
     check_log(f, "checkpoint: passing over step 40: no host has a whole shard-0002-of-0004.h5 in /nvme\n"
                  "checkpoint: passing over step 30: no host has a whole shard-0002-of-0004.h5 in /nvme\n");
-    end_fleet(f);
+    fleet_end(f);
 }
 
 static void a_mirror_that_lags_behind_gives_the_generation_before(void)
@@ -260,96 +106,96 @@ static void a_mirror_that_lags_behind_gives_the_generation_before(void)
     fleet *f = two_hosts(false);
     f->mirror = fake_shelf_create("/fsx");
     PUT(f->mirror, .step = 30, .n_shards = 4, .seed = 3, .has = 0xf);
-    replace_disk(f, 1);
-    check_loads(f, 4, 30, 3);
+    fleet_replace_disk(f, 1);
+    fleet_check_loads(f, 4, 30, 3);
     check_log(f, "checkpoint: passing over step 40: no host has a whole shard-0002-of-0004.h5 in /nvme; the mirror /fsx has no such checkpoint\n"
                  "checkpoint: 2 of the 4 shards of step 30 come from the mirror /fsx\n");
-    end_fleet(f);
+    fleet_end(f);
 }
 
 static void a_damaged_mirror_is_not_looked_at_while_the_hosts_have_all(void)
 {
-    fleet *f = new_fleet(2, true);
+    fleet *f = fleet_new(2, true);
     PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0x3);
     PUT(f->disks[1], .step = 1, .n_shards = 4, .seed = 1, .has = 0xc);
     PUT(f->mirror, .step = 1, .n_shards = 4, .seed = 1, .has = 0xf, .damaged = 0xf);
-    check_loads(f, 4, 1, 1);
+    fleet_check_loads(f, 4, 1, 1);
     check_log(f, "");
-    end_fleet(f);
+    fleet_end(f);
 }
 
 static void a_damaged_shard_is_told_and_taken_from_a_peer_or_the_mirror(void)
 {
-    fleet *f = new_fleet(2, false);
+    fleet *f = fleet_new(2, false);
     PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0x3, .damaged = 0x2);
     PUT(f->disks[1], .step = 1, .n_shards = 4, .seed = 1, .has = 0xe);
-    check_loads(f, 4, 1, 1);
+    fleet_check_loads(f, 4, 1, 1);
     check_log(f, "checkpoint: step 1: rank 1 on host0: /nvme/step-1/shard-0001-of-0004.h5: is damaged (there is another copy)\n");
-    end_fleet(f);
+    fleet_end(f);
     for (int n_hosts = 0; n_hosts <= 2; n_hosts += 2) {
-        f = new_fleet(n_hosts, true);
+        f = fleet_new(n_hosts, true);
         PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0xf, .damaged = 0x2);
         PUT(f->mirror, .step = 1, .n_shards = 4, .seed = 1, .has = 0xf);
-        check_loads(f, 4, 1, 1);
+        fleet_check_loads(f, 4, 1, 1);
         check_log(f, dt_test_path("checkpoint: 1 of the 4 shards of step 1 come from the mirror /fsx\ncheckpoint: step 1: rank 1 on host0: %s/step-1/"
                                   "shard-0001-of-0004.h5: is damaged (there is another copy)\n",
                                   n_hosts ? "/nvme" : "/shared"));
-        end_fleet(f);
+        fleet_end(f);
     }
 }
 
 static void damaged_everywhere_it_is_passed_over_with_both_reasons(void)
 {
-    fleet *f = new_fleet(0, true);
+    fleet *f = fleet_new(0, true);
     PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0xf);
     PUT(f->disks[0], .step = 2, .n_shards = 4, .seed = 2, .has = 0xf, .damaged = 0x4);
     PUT(f->mirror, .step = 2, .n_shards = 4, .seed = 2, .has = 0xb);
-    check_loads(f, 4, 1, 1);
+    fleet_check_loads(f, 4, 1, 1);
     check_log(f, "checkpoint: passing over step 2: rank 2 on host1: /shared/step-2/shard-0002-of-0004.h5: is damaged; "
                  "rank 0 on host0: /fsx/step-2/shard-0002-of-0004.h5: is not there\n");
-    end_fleet(f);
+    fleet_end(f);
 }
 
 static void a_folder_that_is_gone_or_behind_is_made_up_for_by_the_mirror(void)
 {
-    fleet *f = new_fleet(0, true);
+    fleet *f = fleet_new(0, true);
     PUT(f->mirror, .step = 2, .n_shards = 3, .seed = 2, .has = 0x7);
-    check_loads(f, 4, 2, 2);
+    fleet_check_loads(f, 4, 2, 2);
     PUT(f->disks[0], .step = 1, .n_shards = 3, .seed = 1, .has = 0x7);
-    check_loads(f, 2, 2, 2);
+    fleet_check_loads(f, 2, 2, 2);
     PUT(f->disks[0], .step = 2, .n_shards = 3, .seed = 2, .has = 0x7, .manifest = DT_ERR_IO); /* its shards are known by the mirror's manifest */
-    check_loads(f, 1, 2, 2);
+    fleet_check_loads(f, 1, 2, 2);
     check_log(f, "checkpoint: step 2: /shared/step-2/manifest.json: the fake does not give it (there is another copy)\n");
-    end_fleet(f);
+    fleet_end(f);
 }
 
 static void a_manifest_that_one_host_has_lost_is_taken_from_another(void)
 {
-    fleet *f = new_fleet(2, false);
+    fleet *f = fleet_new(2, false);
     PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0x3, .manifest = DT_ERR_FORMAT);
     PUT(f->disks[1], .step = 1, .n_shards = 4, .seed = 1, .has = 0xc);
-    check_loads(f, 4, 1, 1);
+    fleet_check_loads(f, 4, 1, 1);
     check_log(f, "checkpoint: step 1: rank 0 on host0: /nvme/step-1/manifest.json: the fake does not give it (there is another copy)\n");
     PUT(f->disks[1], .step = 2, .n_shards = 4, .seed = 1, .has = 0xc, .manifest = DT_ERR_FORMAT);
-    check_loads(f, 4, 1, 1);
+    fleet_check_loads(f, 4, 1, 1);
     DT_CHECK_CONTAINS(f->log, "checkpoint: passing over step 2: rank 2 on host1: /nvme/step-2/manifest.json: the fake does not give it\n");
-    end_fleet(f);
+    fleet_end(f);
 }
 
 static void two_attempts_at_a_step_are_never_mixed(void)
 {
-    fleet *f = new_fleet(2, true);
+    fleet *f = fleet_new(2, true);
     PUT(f->disks[0], .step = 2, .n_shards = 4, .seed = 10, .has = 0x3);
     PUT(f->disks[1], .step = 2, .n_shards = 4, .seed = 20, .has = 0xc);
     PUT(f->mirror, .step = 1, .n_shards = 2, .seed = 1, .has = 0x3);
-    check_loads(f, 4, 1, 1);
+    fleet_check_loads(f, 4, 1, 1);
     check_log(f, "checkpoint: passing over step 2: no host has a whole shard-0002-of-0004.h5 in /nvme; the mirror /fsx has no such checkpoint\n"
                  "checkpoint: passing over step 2: no host has a whole shard-0000-of-0004.h5 in /nvme; the mirror /fsx has no such checkpoint\n"
                  "checkpoint: 2 of the 2 shards of step 1 come from the mirror /fsx\n");
     PUT(f->mirror, .step = 2, .n_shards = 4, .seed = 20, .has = 0xf); /* the second one is whole with it */
-    check_loads(f, 4, 2, 20);
+    fleet_check_loads(f, 4, 2, 20);
     DT_CHECK_INT(fake_shelf_reads(f->mirror), 4);
-    end_fleet(f);
+    fleet_end(f);
 }
 
 static void any_number_of_ranks_on_any_number_of_hosts(void)
@@ -358,30 +204,30 @@ static void any_number_of_ranks_on_any_number_of_hosts(void)
     for (size_t i = 0; i < sizeof n_ranks / sizeof *n_ranks; i++)
         for (size_t k = 0; k < sizeof n_per_host / sizeof *n_per_host; k++) {
             int n_hosts = (n_ranks[i] + n_per_host[k] - 1) / n_per_host[k];
-            if (n_hosts > MAX_HOSTS)
+            if (n_hosts > FLEET_MAX_HOSTS)
                 continue;
-            fleet *f = new_fleet(n_hosts, n_hosts == 1);
+            fleet *f = fleet_new(n_hosts, n_hosts == 1);
             f->ranks_per_host = n_per_host[k];
             PUT(f->disks[0], .step = 5, .n_shards = 4, .seed = 5, .has = n_hosts == 1 ? 0x5 : 0x3);
             if (n_hosts > 1)
                 PUT(f->disks[n_hosts - 1], .step = 5, .n_shards = 4, .seed = 5, .has = 0xc);
             else
                 PUT(f->mirror, .step = 5, .n_shards = 4, .seed = 5, .has = 0xa);
-            check_loads(f, n_ranks[i], 5, 5);
-            end_fleet(f);
+            fleet_check_loads(f, n_ranks[i], 5, 5);
+            fleet_end(f);
         }
 }
 
 static void a_disk_that_fails_in_reading_gives_the_generation_before(void)
 {
-    fleet *f = new_fleet(2, false);
+    fleet *f = fleet_new(2, false);
     PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0x3);
     PUT(f->disks[1], .step = 1, .n_shards = 4, .seed = 1, .has = 0xc);
     PUT(f->disks[0], .step = 2, .n_shards = 4, .seed = 2, .has = 0x3);
     PUT(f->disks[1], .step = 2, .n_shards = 4, .seed = 2, .has = 0xc, .unreadable = 0x8);
-    check_loads(f, 4, 1, 1);
+    fleet_check_loads(f, 4, 1, 1);
     check_log(f, "checkpoint: passing over step 2: rank 3 on host1: /nvme/step-2/shard-0003-of-0004.h5: cannot be read\n");
-    end_fleet(f);
+    fleet_end(f);
 }
 
 static void a_newer_format_on_any_host_ends_it(void)
@@ -389,8 +235,8 @@ static void a_newer_format_on_any_host_ends_it(void)
     for (int host = 0; host <= 2; host++) {
         fleet *f = two_hosts(true);
         PUT(host < 2 ? f->disks[host] : f->mirror, .step = 50, .n_shards = 4, .seed = 5, .has = 0xf, .manifest = DT_ERR_UNSUPPORTED);
-        check_refused(f, 4, DT_ERR_UNSUPPORTED, "step-50/manifest.json");
-        end_fleet(f);
+        fleet_check_refused(f, 4, DT_ERR_UNSUPPORTED, "step-50/manifest.json");
+        fleet_end(f);
     }
 }
 
@@ -398,8 +244,8 @@ static void another_setting_of_ema_is_refused_by_name(void)
 {
     fleet *f = two_hosts(false);
     f->averages = true;
-    check_refused(f, 4, DT_ERR_USAGE, "the checkpoint of step 40 was made without --ema, and this run wants running averages");
-    end_fleet(f);
+    fleet_check_refused(f, 4, DT_ERR_USAGE, "the checkpoint of step 40 was made without --ema, and this run wants running averages");
+    fleet_end(f);
 }
 
 /* Its peers notice at the next collective, whatever they do until then. */
@@ -409,18 +255,16 @@ static void a_rank_that_dies_in_its_work_is_everyones_error(void)
     for (int rank = 0; rank < 4; rank++)
         for (int at = 1; at <= 4; at++) {
             fleet *f = two_hosts(true);
-            replace_disk(f, 1);
+            fleet_replace_disk(f, 1);
             f->leaving_rank = rank;
             f->leaves_at = at;
-            dt_status status = load(f, 4);
+            dt_status status = fleet_load(f, 4);
             bool died = f->n_operations[rank] >= at;
             DT_CHECK_INT(status, died ? DT_ERR_COMM : DT_OK);
             DT_CHECK_INT(f->found[(rank + 1) % 4], !died);
             DT_CHECK(!strstr(f->log, "passing over"));
             n_deaths += died;
-            for (int r = 0; r < 4; r++)
-                fake_state_clear(&f->states[r]);
-            end_fleet(f);
+            fleet_end(f);
         }
     DT_CHECK_MSG(n_deaths >= 8, "only %d", n_deaths);
 }
@@ -430,15 +274,13 @@ static void every_allocation_may_fail(void)
     int64_t n = 0;
     for (bool fails = true; fails;) {
         fleet *f = two_hosts(true);
-        replace_disk(f, 1);
+        fleet_replace_disk(f, 1);
         dt_alloc_fail_after(++n);
-        dt_status status = load(f, 4);
+        dt_status status = fleet_load(f, 4);
         dt_alloc_fail_after(0);
         fails = status != DT_OK;
         DT_CHECK(status == DT_OK || status == DT_ERR_MEMORY);
-        for (int r = 0; r < 4; r++)
-            fake_state_clear(&f->states[r]);
-        end_fleet(f);
+        fleet_end(f);
         DT_REQUIRE(n < 200);
     }
     DT_CHECK_MSG(n > 20, "only %d allocations", (int)n);

@@ -1,0 +1,47 @@
+/* fleet.h: hosts with a fake disk each, and a mirror, from which threads as ranks load a checkpoint.
+ *
+ *   fleet *f = fleet_new(2, true);
+ *   fake_shelf_put(f->disks[0], &(fake_generation){...});
+ *   fleet_check_loads(f, 4, 40, 7);          four ranks: all get step 40, and the state of seed 7
+ *   fleet_end(f);
+ */
+#ifndef DTRAIN_TESTS_FLEET_H
+#define DTRAIN_TESTS_FLEET_H
+
+#include "tests/fakes/fake_shelf.h"
+#include "tests/fakes/fake_state.h"
+
+#define FLEET_MAX_HOSTS 4
+#define FLEET_MAX_RANKS 8
+
+/* What is on the disks, and what one load gave to every rank. */
+typedef struct fleet {
+    dt_store *disks[FLEET_MAX_HOSTS]; /* "/nvme" of hosts 0, 1, ...; without per_host the first is everybody's "/shared" */
+    dt_store *mirror;                 /* "/fsx" */
+    bool per_host, averages;          /* averages: the run has --ema */
+    int ranks_per_host;               /* 2 at first */
+    int leaving_rank, leaves_at;      /* it is gone in its operation number leaves_at; -1: none */
+
+    int n_operations[FLEET_MAX_RANKS]; /* on shards */
+    fake_state states[FLEET_MAX_RANKS];
+    dt_status status[FLEET_MAX_RANKS];
+    dt_error errors[FLEET_MAX_RANKS];
+    bool found[FLEET_MAX_RANKS];
+    int64_t steps[FLEET_MAX_RANKS];
+    char log[16384];
+} fleet;
+
+/* Empty disks for this many hosts; 0: one folder that all hosts see. There is one fleet at a time. */
+fleet *fleet_new(int n_hosts, bool mirror);
+void fleet_end(fleet *f);
+
+/* Another disk is in this host now. */
+void fleet_replace_disk(fleet *f, int host);
+
+/* Checks that all ranks (but one that leaves) give the same answer and leak nothing; returns it. */
+dt_status fleet_load(fleet *f, int n_ranks);
+/* Everything is that of this step and seed, on every rank. */
+void fleet_check_loads(fleet *f, int n_ranks, int64_t step, uint64_t seed);
+void fleet_check_refused(fleet *f, int n_ranks, dt_status expected, const char *message);
+
+#endif
