@@ -126,17 +126,17 @@ static dt_status write_file(const char *path, const char *text, dt_error *err)
     return status;
 }
 
-dt_status dt_run_folder_open(const dt_options *options, const char *config_text, dt_run_folder *folder, dt_error *err)
+dt_status dt_run_folder_open(const dt_options *options, const char *config_text, dt_comm *comm, dt_run_folder *folder, dt_error *err)
 {
     const dt_config *c = &options->config;
     if (c->resume == DT_RESUME_NEVER && is_folder(c->out)) {
-        DT_TRY(dt_run_lock_take(c->out, &folder->lock, err)); /* nobody's folder moves while they write */
+        DT_TRY(dt_run_lock_take(c->out, comm, &folder->lock, err)); /* nobody's folder moves while they write */
         dt_run_lock_release(folder->lock);
         folder->lock = NULL;
         DT_TRY(put_aside(c->out, folder, err));
     }
     DT_TRY(make_folders(c->out, err));
-    DT_TRY(dt_run_lock_take(c->out, &folder->lock, err));
+    DT_TRY(dt_run_lock_take(c->out, comm, &folder->lock, err));
     return write_file(folder->new_config, config_text, err);
 }
 

@@ -18,11 +18,11 @@ typedef struct dt_run_folder {
 
 void dt_run_folder_name(const char *out, dt_run_folder *folder);
 
-/* On rank 0. Take the folder's lock; make OUT and the folders above it; with --resume never, an older run there is renamed to OUT.old-N first
+/* On rank 0, while the other ranks of comm wait for it. Take the folder's lock; make OUT and the folders above it; with --resume never, an older run there is renamed to OUT.old-N first
  * (N: the first one free), and a log line says so. Write config_text to OUT/config.conf.tmp, which also shows that
  * the folder can be written to. DT_ERR_USAGE: OUT is no folder, or another run works there; DT_ERR_IO: the system refuses, with the path and the
  * reason. */
-dt_status dt_run_folder_open(const dt_options *options, const char *config_text, dt_run_folder *folder, dt_error *err);
+dt_status dt_run_folder_open(const dt_options *options, const char *config_text, dt_comm *comm, dt_run_folder *folder, dt_error *err);
 
 /* On rank 0, when the run is sure to begin or to go on: config.conf.tmp becomes config.conf. goes_on: before that, a
  * log line tells each option that the old config.conf had with another value. DT_ERR_IO. */

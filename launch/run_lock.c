@@ -102,7 +102,7 @@ static bool is_mine(const dt_run_lock *lock, const owner *o)
     return strcmp(text, lock->mine) == 0;
 }
 
-static bool is_stale(const char *path, const char *host, const owner *o)
+static bool is_stale(const char *path, const char *host, const owner *o, dt_comm *comm)
 {
     char state = 0;
     unsigned long long start = 0;
@@ -112,6 +112,8 @@ static bool is_stale(const char *path, const char *host, const owner *o)
     for (double until = dt_clock_s() + WATCH_S; dt_clock_s() < until;) {
         owner now;
         dt_clock_sleep_s(0.5);
+        if (comm)
+            (void)comm->ops->progress(comm, NULL); /* an error: the next collective has it too */
         if (!read_lock(path, &now))
             return true; /* it has left */
         if (!same_owner(&now, o) || now.count != o->count)
@@ -166,11 +168,11 @@ static dt_status start_beating(dt_run_lock *lock, dt_error *err)
     return failed ? dt_fail(err, DT_ERR_MEMORY, "%s: no thread to keep it: %s", lock->path, strerror(failed)) : DT_OK;
 }
 
-static dt_status take(dt_run_lock *lock, const char *out, const char *host, dt_error *err)
+static dt_status take(dt_run_lock *lock, const char *out, const char *host, dt_comm *comm, dt_error *err)
 {
     owner o;
     if (read_lock(lock->path, &o)) {
-        if (!is_stale(lock->path, host, &o))
+        if (!is_stale(lock->path, host, &o, comm))
             return dt_fail(err, DT_ERR_USAGE, "--out %s: another run works there, process %lld on %s; wait for it, stop it, or take another --out", out, o.pid,
                            o.host);
         dt_log_info("%s was left by process %lld on %s, which is gone", lock->path, o.pid, o.host);
@@ -182,7 +184,7 @@ static dt_status take(dt_run_lock *lock, const char *out, const char *host, dt_e
     return DT_OK;
 }
 
-dt_status dt_run_lock_take(const char *out, dt_run_lock **lock, dt_error *err)
+dt_status dt_run_lock_take(const char *out, dt_comm *comm, dt_run_lock **lock, dt_error *err)
 {
     char host[65] = "", state;
     unsigned long long start = 0;
@@ -194,7 +196,7 @@ dt_status dt_run_lock_take(const char *out, dt_run_lock **lock, dt_error *err)
     (void)look_at_process(getpid(), &state, &start);
     snprintf(l->path, sizeof l->path, "%s/lock", out);
     snprintf(l->mine, sizeof l->mine, "%s %ld %llu", host, (long)getpid(), start);
-    dt_status status = take(l, out, host, err);
+    dt_status status = take(l, out, host, comm, err);
     if (status == DT_OK && (status = start_beating(l, err)) != DT_OK)
         unlink(l->path);
     if (status != DT_OK) {

@@ -1,7 +1,7 @@
 /* run_lock.h: one run at a time in a run's folder.
  *
  *   dt_run_lock *lock;
- *   DT_TRY(dt_run_lock_take("runs/demo", &lock, err));   on rank 0
+ *   DT_TRY(dt_run_lock_take("runs/demo", comm, &lock, err));   on rank 0
  *   dt_run_lock_release(lock);
  *
  * OUT/lock holds the host, the process and when that began, and a count that a thread of its owner raises every two seconds. A lock is stale when its
@@ -11,13 +11,13 @@
 #ifndef DT_LAUNCH_RUN_LOCK_H
 #define DT_LAUNCH_RUN_LOCK_H
 
-#include "core/base/error.h"
+#include "core/comm.h"
 
 typedef struct dt_run_lock dt_run_lock;
 
-/* Take over a stale lock (a log line says whose) or make a new one. Blocks for some seconds where a lock is another host's. The folder is there.
- * DT_ERR_USAGE: another run has it, with its host and process; DT_ERR_IO. */
-dt_status dt_run_lock_take(const char *out, dt_run_lock **lock, dt_error *err);
+/* Take over a stale lock (a log line says whose) or make a new one. Blocks for some seconds where a lock is another host's, and tells the ranks of
+ * comm (NULL: there are none), who wait for this one, that it is alive. The folder is there. DT_ERR_USAGE: another run has it, with its host and process; DT_ERR_IO. */
+dt_status dt_run_lock_take(const char *out, dt_comm *comm, dt_run_lock **lock, dt_error *err);
 void dt_run_lock_release(dt_run_lock *lock); /* NULL is fine; removes the file if it is still ours */
 
 #endif

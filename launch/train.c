@@ -88,7 +88,7 @@ static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
 /* After the images were found: a mistyped --data leaves no folder behind. */
 static dt_status open_run_folder(training *t, const dt_session *s, dt_error *err)
 {
-    return s->comm->rank == 0 && !only_measures(&t->options.config) ? dt_run_folder_open(&t->options, t->config_text, &t->folder, err) : DT_OK;
+    return s->comm->rank == 0 && !only_measures(&t->options.config) ? dt_run_folder_open(&t->options, t->config_text, s->comm, &t->folder, err) : DT_OK;
 }
 
 static dt_status open_sources(training *t, const dt_session *s, dt_error *err)

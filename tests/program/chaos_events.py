@@ -11,6 +11,10 @@ MISSED = r"^dtrain: rank \d+ on n\d: .*there is no sign of rank"
 NOT_WRITTEN = r"(the checkpoint of step \d+ was not written|metrics.jsonl: ).*No space left on device"
 
 
+class Failure(Exception):
+    """What must hold does not."""
+
+
 class Event:
     """When: after a step ("step"); soon after the start ("startup"); while a generation is being written ("writing")."""
     moment = "step"
@@ -116,6 +120,15 @@ class Pause(Event):
         return f"rank {rank} for {seconds:.2f} s"
 
 
+def fill(path):
+    with open(path, "wb", buffering=0) as f:
+        try:
+            while True:
+                f.write(bytes(4096))
+        except OSError:
+            pass
+
+
 class FullDisk(Event):
     """Until two generations at least were due."""
     ends = False
@@ -124,16 +137,27 @@ class FullDisk(Event):
     def happen(self, job, dice):
         path = os.path.join(job.disk, "filler")
         until = job.step() + 25
-        with open(path, "wb", buffering=0) as f:
-            try:
-                while True:
-                    f.write(bytes(4096))
-            except OSError:
-                pass
+        fill(path)
         while job.runs() and job.step() < until:
             time.sleep(0.05)
         os.unlink(path)
         return f"until step {job.step()}"
+
+
+class RestartOnFullDisk(KillAll):
+    """It is refused, and nothing that was there is lost."""
+
+    def happen(self, job, dice):
+        fill(os.path.join(job.disk, "filler"))
+        return super().happen(job, dice)
+
+    def after(self, job):
+        before = job.generations()
+        job.start(job.places, "")
+        code = job.process.wait(60)
+        if code != 1 or not any("No space left on device" in line for line in job.log_lines()) or job.generations() != before:
+            raise Failure(f"start {job.n_starts} on a full disk: code {code}, generations {before}, then {job.generations()}")
+        os.unlink(os.path.join(job.disk, "filler"))
 
 
 EVENTS = {
@@ -145,5 +169,5 @@ EVENTS = {
         SignalMpirun("usr1_writing", number=signal.SIGUSR1, codes=(75,), lines=(), moment="writing"),
         KillAll("kill_all"), KillAll("kill_all_writing", moment="writing"), KillHost("kill_host"), KillHost("kill_host_writing", moment="writing"),
         PowerOff("power_off"), PowerOff("power_off_writing", moment="writing"), Cut("cut"), Cut("cut_writing", moment="writing"),
-        Cut("cut_hurried", hurries=True), Flap("flap"), Pause("pause"), FullDisk("full_disk"))
+        Cut("cut_hurried", hurries=True), Flap("flap"), Pause("pause"), FullDisk("full_disk"), RestartOnFullDisk("restart_on_full_disk"))
 }

@@ -146,8 +146,10 @@ exec nsenter --target "$(cat {work}/hosts/$host)" --net --uts --mount -- sh -c "
     def ranks(self, program):
         return {rank: pid for host in self.hosts for rank, pid in host.ranks(program).items()}
 
-    def mpirun(self, places, command):
-        """The command line that runs `command` with so many ranks on each host, to be started on the first."""
+    def mpirun(self, places, command, **keywords):
+        """Starts `command` with so many ranks on each host, from the first that has any."""
         where = ",".join(f"{host.name}:{n}" for host, n in zip(self.hosts, places) if n)
-        return [os.environ.get("MPIRUN", "mpirun"), "--mca", "plm_rsh_agent", f"{self.work}/agent", "--host", where, "-np", str(sum(places)), "--mca", "btl",
-                "tcp,vader,self", "--mca", "btl_tcp_if_include", f"{NET}.0/24", "--mca", "oob_tcp_if_include", f"{NET}.0/24"] + command
+        head = next(host for host, n in zip(self.hosts, places) if n)
+        mpirun = [os.environ.get("MPIRUN", "mpirun"), "--mca", "plm_rsh_agent", f"{self.work}/agent", "--host", where, "-np", str(sum(places)), "--mca", "btl",
+                "tcp,vader,self", "--mca", "btl_tcp_if_include", f"{NET}.0/24", "--mca", "oob_tcp_if_include", f"{NET}.0/24"]
+        return head.popen(mpirun + command, **keywords)
