@@ -140,9 +140,10 @@ typedef struct dt_optimizer_vectors {
 
 /* What ranks tell each other with the loss: each says 0 or 1, all learn how many said 1, after the same step. */
 enum {
-    DT_VOTE_STOP,    /* wants to stop */
-    DT_VOTE_SAVE,    /* wants a checkpoint now */
-    DT_VOTE_WRITTEN, /* its shard of the checkpoint that is being written is on the disk */
+    DT_VOTE_STOP,     /* wants to stop */
+    DT_VOTE_SAVE,     /* wants a checkpoint now */
+    DT_VOTE_WRITTEN,  /* is ready for what comes next of the checkpoint that is being written (core/training/writer.h) */
+    DT_VOTE_MIRRORED, /* the same of the one that is being copied to the mirror */
     DT_N_VOTES
 };
 

@@ -1,6 +1,6 @@
 /* store.h: the door to where checkpoints live.
  *
- *   begin (rank 0) -> every rank: write_shard, tell_shard -> rank 0: hear_shard of all, commit; or discard
+ *   begin (one rank) -> every rank: write_shard, and tells all ranks what became of it -> the one: commit; or discard
  *
  * The state of a training is a list of named float32 tensors in one canonical order; laid end to end they form a stream
  * of n_elems elements. Shard i of n holds the elements [first, first + n) of it. core/training/checkpoint.h decides what
@@ -89,13 +89,9 @@ typedef struct dt_store_ops {
     /* Write elements [entry->first, +n_elems) into entry->file of the begun generation, fsync it; fills bytes and hash.
      * The caller has set file, first and n_elems. */
     dt_status (*write_shard)(dt_store *store, int64_t step, const dt_state_layout *layout, const dt_state_io *io, dt_shard_entry *entry, dt_error *err);
-    /* Leave word for rank 0, beside the shard and as durable, that the shard is written, and what its size and hash are. */
-    dt_status (*tell_shard)(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err);
-    /* Rank 0: has the rank that writes `share` (file, first, n_elems) left word? Then *there, and *entry is filled. Does not wait. Word that is
-     * not of this share is DT_ERR_FORMAT. */
-    dt_status (*hear_shard)(dt_store *store, int64_t step, const dt_shard_entry *share, dt_shard_entry *entry, bool *there, dt_error *err);
-    /* Write the manifest, fsync all, rename to the final name, fsync the parent. Replaces a generation of the same step. */
-    dt_status (*commit)(dt_store *store, const dt_manifest *manifest, dt_error *err);
+    /* Write the manifest, fsync all, rename to the final name, fsync the parent. Replaces a generation of the same step. per_host: the folder is this
+     * host's own, and has the shards of its ranks only. */
+    dt_status (*commit)(dt_store *store, const dt_manifest *manifest, bool per_host, dt_error *err);
     void (*discard)(dt_store *store, int64_t step); /* remove what begin made; errors are of no interest */
     /* Remove what earlier starts left unfinished. Nobody else may be writing here. */
     dt_status (*clean)(dt_store *store, dt_error *err);

@@ -108,81 +108,14 @@ static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_
     int fd = open_soon(path, O_RDWR | O_CREAT | O_TRUNC);
     if (fd < 0 && errno == ENOENT)
         return dt_fail(err, DT_ERR_IO,
-                       "%s: cannot make the file: the folder that rank 0 made is not seen here; with several hosts --out must "
-                       "be on a file system that all of them share", path);
+                       "%s: cannot make the file: the folder that rank 0 made is not seen here; with several hosts checkpoints "
+                       "must be on a file system that all of them share", path);
     if (fd < 0)
         return dt_fail_errno(err, "%s: cannot make the file", path);
     dt_status status = write_shard_file(fd, path, step, layout, io, entry, err);
     if (close(fd) != 0 && status == DT_OK)
         status = dt_fail_errno(err, "%s: cannot close it", path);
     return status;
-}
-
-/* -- word of a shard: "shard-0001-of-0002.done" with "bytes hash first n_elems", put in place by rename ---------------------------------- */
-
-#define WORD_BYTES 160
-
-static dt_status word_path(dt_store *store, int64_t step, const char *file, const char *suffix, char *path, dt_error *err)
-{
-    char name[80];
-    snprintf(name, sizeof name, "%.*s%s", (int)(strlen(file) - strlen(".h5")), file, suffix);
-    return file_path(store, step, ".tmp", name, path, err);
-}
-
-static dt_status write_small_file(const char *path, const char *text, int64_t bytes, dt_error *err)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return dt_fail_errno(err, "%s: cannot make the file", path);
-    dt_status status = dt_durable_write(fd, path, text, bytes, 0, err);
-    if (status == DT_OK)
-        status = dt_durable_sync(fd, path, err);
-    if (close(fd) != 0 && status == DT_OK)
-        status = dt_fail_errno(err, "%s: cannot close it", path);
-    return status;
-}
-
-static dt_status hdf5_tell_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err)
-{
-    char from[DT_DURABLE_PATH_BYTES], to[DT_DURABLE_PATH_BYTES], text[WORD_BYTES];
-    DT_TRY(word_path(store, step, entry->file, ".done.new", from, err));
-    DT_TRY(word_path(store, step, entry->file, ".done", to, err));
-    int n = snprintf(text, sizeof text, "%" PRId64 " %s %" PRId64 " %" PRId64 "\n", entry->bytes, entry->xxh3_128, entry->first, entry->n_elems);
-    if (dt_fault("store.tell"))
-        return injected(err, to, "make the file");
-    DT_TRY(write_small_file(from, text, n, err));
-    return dt_durable_rename(from, to, err); /* and the shard's own entry in the folder is on the disk with it */
-}
-
-static dt_status hdf5_hear_shard(dt_store *store, int64_t step, const dt_shard_entry *share, dt_shard_entry *entry, bool *there, dt_error *err)
-{
-    char path[DT_DURABLE_PATH_BYTES], text[WORD_BYTES] = "";
-    DT_TRY(word_path(store, step, share->file, ".done", path, err));
-    *there = false;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? DT_OK : dt_fail_errno(err, "%s: cannot open it", path);
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    dt_shard_entry e = *share;
-    if (n <= 0 || sscanf(text, "%" SCNd64 " %32[0-9a-f] %" SCNd64 " %" SCNd64, &e.bytes, e.xxh3_128, &e.first, &e.n_elems) != 4 ||
-        e.first != share->first || e.n_elems != share->n_elems || strlen(e.xxh3_128) != 32)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: is not what the rank that wrote the shard should have left", path);
-    *entry = e;
-    *there = true;
-    return DT_OK;
-}
-
-/* The word has been heard: a committed folder holds shards and the manifest, nothing else. */
-static dt_status remove_words(dt_store *store, const dt_manifest *manifest, dt_error *err)
-{
-    char path[DT_DURABLE_PATH_BYTES];
-    for (int64_t i = 1; i < manifest->n_shards; i++) {
-        DT_TRY(word_path(store, manifest->step, manifest->shards[i].file, ".done", path, err));
-        if (unlink(path) != 0 && errno != ENOENT)
-            return dt_fail_errno(err, "%s: cannot remove it", path);
-    }
-    return DT_OK;
 }
 
 /* Every shard is where rank 0 can see it, as long as the rank that wrote it says. */
@@ -196,8 +129,8 @@ static dt_status check_shards_visible(dt_store *store, const dt_manifest *manife
         int fd = open_soon(path, O_RDONLY);
         if (fd < 0 && errno == ENOENT)
             return dt_fail(err, DT_ERR_IO,
-                           "%s: rank %" PRId64 " wrote it, but it is not seen on rank 0's host; with several hosts --out must be on "
-                           "a file system that all of them share", path, i);
+                           "%s: rank %" PRId64 " wrote it, but it is not seen on rank 0's host; with several hosts checkpoints must "
+                           "be on a file system that all of them share", path, i);
         if (fd < 0 || fstat(fd, &st) != 0) {
             dt_status status = dt_fail_errno(err, "%s: cannot look at it", path);
             if (fd >= 0)
@@ -245,16 +178,16 @@ static dt_status write_manifest(dt_store *store, const dt_manifest *manifest, dt
     return status;
 }
 
-static dt_status hdf5_commit(dt_store *store, const dt_manifest *manifest, dt_error *err)
+static dt_status hdf5_commit(dt_store *store, const dt_manifest *manifest, bool per_host, dt_error *err)
 {
     char from[DT_DURABLE_PATH_BYTES], to[DT_DURABLE_PATH_BYTES];
     DT_TRY(dt_generation_path(folder_of(store), manifest->step, ".tmp", from, err));
     DT_TRY(dt_generation_path(folder_of(store), manifest->step, "", to, err));
-    DT_TRY(check_shards_visible(store, manifest, err));
+    if (!per_host)
+        DT_TRY(check_shards_visible(store, manifest, err));
     if (dt_fault("store.manifest"))
         return injected(err, from, "write the manifest");
     DT_TRY(write_manifest(store, manifest, err));
-    DT_TRY(remove_words(store, manifest, err));
     if (dt_fault("store.folder.fsync"))
         return injected(err, from, "fsync the folder");
     DT_TRY(dt_durable_sync_folder(from, err));
@@ -417,8 +350,6 @@ static const dt_store_ops hdf5_ops = {
     .list = hdf5_list,
     .begin = hdf5_begin,
     .write_shard = hdf5_write_shard,
-    .tell_shard = hdf5_tell_shard,
-    .hear_shard = hdf5_hear_shard,
     .commit = hdf5_commit,
     .discard = hdf5_discard,
     .clean = hdf5_clean,

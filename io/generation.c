@@ -35,16 +35,8 @@ static int64_t step_of(const char *name, const char *suffix)
 
 static bool is_ours(const char *name)
 {
-    static const char *const endings[] = {".h5", ".done", ".done.new"};
-    size_t n = strlen(name);
-    if (strcmp(name, DT_GENERATION_MANIFEST) == 0)
-        return true;
-    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
-        size_t length = strlen(endings[i]);
-        if (n > 6 + length && strncmp(name, "shard-", 6) == 0 && strcmp(name + n - length, endings[i]) == 0)
-            return true;
-    }
-    return false;
+    const size_t n = strlen(name);
+    return strcmp(name, DT_GENERATION_MANIFEST) == 0 || (n > 9 && strncmp(name, "shard-", 6) == 0 && strcmp(name + n - 3, ".h5") == 0);
 }
 
 dt_status dt_generation_remove(const char *path, dt_error *err)

@@ -23,14 +23,13 @@ dt_status dt_checkpoint_save(dt_comm *comm, dt_store *store, const dt_state_layo
     err = err ? err : &own;
     dt_saver *saver = NULL;
     dt_saver_report report = {0};
-    dt_status status = dt_agree(comm, dt_saver_create(comm, store, layout, io, keep, &saver, err), err);
+    dt_status status = dt_agree(comm, dt_saver_create(comm, store, false, layout, io, keep, &saver, err), err);
     if (status == DT_OK)
         status = dt_saver_start(saver, manifest, err);
     if (status == DT_OK)
         status = dt_saver_settle(saver, &report, err);
     dt_saver_destroy(saver);
     DT_TRY(status);
-    DT_TRY(comm->ops->broadcast(comm, &report.bytes, sizeof report.bytes, 0, err)); /* rank 0 knows all shards */
     *bytes = report.bytes;
     return DT_OK;
 }

@@ -1,17 +1,15 @@
 /* saver.h: writes generations of checkpoints while the training goes on.
  *
- *   dt_saver_create(comm, store, layout, &io, keep, &saver, err);
+ *   dt_saver_create(comm, store, false, layout, &io, keep, &saver, err);
  *   dt_saver_start(saver, &manifest, err);           a copy of this rank's share is made; a thread writes it
  *   ... steps ...
- *   dt_saver_settle(saver, &report, err);            before the next one, and at the end: did it become a generation?
+ *   dt_saver_seal(saver, err);                       when all ranks have voted that they are ready
+ *   ... steps ...
+ *   dt_saver_settle(saver, &report, err);            when all are again, before the next one, and at the end: did it become a generation?
  *
  * start has this rank's share of the state copied to host memory of the saver's own (snapshot.h), and returns; on a GPU the copy is still under way then.
- * One thread on each rank does the rest: waits for the copy, shard, fsync, hash. Ranks tell rank 0's thread that their shard is on the disk through small files beside the
- * shards (dt_store_ops.tell_shard), so no collective is needed for a generation to be committed: that thread writes the manifest, renames,
- * and removes older generations. Ranks learn what became of it in settle, which is collective; start settles nothing by itself.
- *
- * Only the saver's thread calls the store between start and settle. Until a generation is committed the older ones stand, whatever
- * happens.
+ * A thread on each rank does the rest: waits for the copy, shard, fsync, hash; seal, commit (writer.h). Who commits: rank 0; where every host has a folder of its
+ * own, each host's local rank 0 in that, a manifest of all shards beside those of its own ranks.
  */
 #ifndef DT_CORE_TRAINING_SAVER_H
 #define DT_CORE_TRAINING_SAVER_H
@@ -19,36 +17,31 @@
 #include "core/comm.h"
 #include "core/store.h"
 #include "core/training/snapshot.h"
+#include "core/training/writer.h"
 
 typedef struct dt_saver dt_saver;
 
-typedef struct dt_saver_report {
-    bool pending;    /* start was called and settle has not yet told of it */
-    bool committed;  /* rank 0: it is a generation under its final name */
-    int64_t step;
-    int64_t bytes;   /* of all shards; rank 0 */
-    double stall_s;  /* that start took from the training */
-    double write_s;  /* from start to the commit; rank 0 (other ranks: to the end of their shard) */
-} dt_saver_report;
+typedef dt_writer_report dt_saver_report;
 
 /* Local. Borrows everything; layout and what io->places points to must stay. Memory for the copy of the state is taken here. Where io->places has step_state, a
- * manifest's loss scale and its counts come from there, and where it has loss, a state whose loss is not finite does not become a generation. */
-dt_status dt_saver_create(dt_comm *comm, dt_store *store, const dt_state_layout *layout, const dt_state_io *io, int64_t keep, dt_saver **saver, dt_error *err);
+ * manifest's loss scale and its counts come from there, and where it has loss, a state whose loss is not finite does not become a generation.
+ * per_host: the store is this host's own; at least two generations are kept then. */
+dt_status dt_saver_create(dt_comm *comm, dt_store *store, bool per_host, const dt_state_layout *layout, const dt_state_io *io, int64_t keep, dt_saver **saver,
+                          dt_error *err);
 
-/* Local. Abandons what is being written: an unfinished generation is left as a .tmp folder for the next start to clean, or, if it was
- * being committed just then, committed. Waits for the call into the file system that is under way. */
-void dt_saver_destroy(dt_saver *saver);
+void dt_saver_destroy(dt_saver *saver); /* as dt_writer_destroy */
 
 /* Collective. The caller fills the manifest's scalars and config_text; on success the saver takes what it owns and zeroes it. Nothing may be
  * pending. What is under way on the device may go on. Every rank returns the same; after an error nothing is pending and nothing is left on the disk. */
 dt_status dt_saver_start(dt_saver *saver, dt_manifest *manifest, dt_error *err);
 
-/* Collective; waits. What became of the generation that is pending: DT_OK, or on every rank the error of the first rank that failed
- * (DT_ERR_IO, DT_ERR_MEMORY ...), after which nothing of it is left. Nothing is pending afterwards. *report may be NULL. */
+/* What of writer.h is told of this saver's generations: local, or collective. Nothing is waited for but what this job itself still does. */
+bool dt_saver_is_ready(dt_saver *saver);
+bool dt_saver_is_sealed(dt_saver *saver);
+dt_status dt_saver_seal(dt_saver *saver, dt_error *err);
 dt_status dt_saver_settle(dt_saver *saver, dt_saver_report *report, dt_error *err);
-
-/* Local, does not wait: how far it is. */
 void dt_saver_look(dt_saver *saver, dt_saver_report *report);
+const dt_manifest *dt_saver_get_manifest(const dt_saver *saver);
 
 /* Memory that the snapshot takes on this rank. */
 dt_snapshot_memory dt_saver_snapshot_memory(const dt_saver *saver);

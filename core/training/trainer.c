@@ -209,6 +209,7 @@ static dt_status take_result(dt_trainer *t, const dt_step_result *r, double seco
     t->epoch_steps++;
     t->stop_seen = t->stop_seen || r->votes[DT_VOTE_STOP] > 0;
     t->save_seen = t->save_seen || r->votes[DT_VOTE_SAVE] > 0;
+    dt_trainer_take_save_votes(t, r);
     dt_trainer_tell_step(t, r);
     return check_skipped(t, r, err);
 }
@@ -260,6 +261,7 @@ static dt_status one_step(dt_trainer *t, dt_error *err)
     DT_TRY(take_results(t, drains, err));
     if ((t->stop_seen || t->save_seen) && !drains)
         DT_TRY(take_results(t, true, err));
+    DT_TRY(dt_trainer_proceed_with_save(t, err));
     if (epoch_ends)
         DT_TRY(end_epoch(t, err));
     if (evaluates)

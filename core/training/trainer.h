@@ -28,6 +28,8 @@ typedef struct dt_trainer_parts {
     dt_source *train;
     dt_source *val;      /* NULL: no evaluation */
     dt_store *store;     /* NULL: no checkpoints */
+    bool per_host;       /* `store` is this host's own folder */
+    dt_store *mirror;    /* a second copy of the checkpoints, in a folder that all hosts see; NULL: none */
     dt_events *events;   /* NULL: nobody asks to stop */
     dt_sink **sinks;     /* rank 0's; others give 0 of them */
     int64_t n_sinks;

@@ -46,6 +46,7 @@ void dt_trainer_vote(dt_trainer *t, float votes[DT_N_VOTES])
     dt_events *e = t->parts->events;
     votes[DT_VOTE_STOP] = ask(t, reserve_s(t)) ? 1.0f : 0.0f;
     votes[DT_VOTE_SAVE] = e && e->ops->save_requested && e->ops->save_requested(e) ? 1.0f : 0.0f;
+    votes[DT_VOTE_WRITTEN] = t->saver && dt_saver_is_ready(t->saver) ? 1.0f : 0.0f;
 }
 
 dt_status dt_trainer_time_to_evaluate(dt_trainer *t, bool *enough, dt_error *err)

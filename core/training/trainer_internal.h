@@ -31,6 +31,8 @@ typedef struct dt_trainer {
     double mark_s;              /* since when the device works on those */
     int64_t n_skipped_in_a_row;
     bool stop_seen, save_seen;  /* some rank wants to stop, or a checkpoint now */
+    bool written_seen;          /* all ranks are ready for what comes next of the checkpoint that is being written ... */
+    int64_t written_from;       /* ... by their votes in steps after this one; those before are about something else */
     int64_t images;
     dt_metrics_eval last_eval;
     double epoch_loss, epoch_top1, epoch_start_s;
@@ -87,9 +89,12 @@ dt_status dt_trainer_check_failures(dt_trainer *t, dt_error *err); /* too many i
 /* After a request to stop. DT_ERR_INTERRUPTED, or what kept the checkpoint from being written. */
 dt_status dt_trainer_stopped(dt_trainer *t, const char *why, dt_error *err);
 void dt_trainer_look_at_save(dt_trainer *t); /* tells the sinks of a new generation */
+void dt_trainer_take_save_votes(dt_trainer *t, const dt_step_result *r); /* local */
+/* What comes next of the checkpoint that is being written, if all ranks have voted that they are ready: nobody waits. Not behind a drain. */
+dt_status dt_trainer_proceed_with_save(dt_trainer *t, dt_error *err);
 
 /* trainer_events.c */
-void dt_trainer_vote(dt_trainer *t, float votes[DT_N_VOTES]); /* local: STOP and SAVE, of the step that comes */
+void dt_trainer_vote(dt_trainer *t, float votes[DT_N_VOTES]); /* local: of the step that comes */
 /* Collective; there is something to evaluate. Does an evaluation fit before the end that somebody knows of, with what comes after it? If not, that is told. */
 dt_status dt_trainer_time_to_evaluate(dt_trainer *t, bool *enough, dt_error *err);
 dt_status dt_trainer_why_stopped(dt_trainer *t, char *why, size_t why_bytes, dt_error *err); /* collective: the lowest rank's reason that has one */

@@ -18,7 +18,7 @@ static dt_status create_saver(dt_trainer *t, dt_error *err)
     places.loss = dt_step_get_local_loss(t->step_runner);
     places.step_state = t->scaling ? dt_step_get_state(t->step_runner) : NULL;
     io.places = &places;
-    return dt_saver_create(t->comm, t->parts->store, dt_net_state_layout(t->parts->net), &io, t->config->keep, &t->saver, err);
+    return dt_saver_create(t->comm, t->parts->store, t->parts->per_host, dt_net_state_layout(t->parts->net), &io, t->config->keep, &t->saver, err);
 }
 
 /* Nobody else writes here: launch/ holds the run folder's lock. */
@@ -29,7 +29,8 @@ dt_status dt_trainer_create_saver(dt_trainer *t, dt_error *err)
     dt_error why = {0};
     if (!store)
         return DT_OK;
-    if (t->comm->rank == 0 && store->ops->clean(store, &why) != DT_OK)
+    const bool cleans = t->parts->per_host ? t->comm->local_rank == 0 : t->comm->rank == 0;
+    if (cleans && store->ops->clean(store, &why) != DT_OK)
         dt_log_warn("checkpoint: what an earlier start left unfinished was not removed: %s", why.message);
     status = create_saver(t, err);
     DT_TRY(dt_agree(t->comm, status, err));
@@ -63,6 +64,8 @@ static dt_status start_save(dt_trainer *t, dt_error *err)
     if (status == DT_OK)
         status = dt_saver_start(t->saver, &m, err);
     dt_manifest_clear(&m);
+    t->written_seen = false;
+    t->written_from = t->step;
     return status;
 }
 
@@ -134,15 +137,10 @@ static void settle_save(dt_trainer *t)
 {
     dt_saver_report r;
     dt_error why = {0};
-    const double start = dt_clock_s();
     dt_saver_look(t->saver, &r);
     if (!r.pending)
         return;
-    const bool in_time = t->step != r.step; /* else it was to be waited for */
     dt_status status = dt_saver_settle(t->saver, &r, &why);
-    if (in_time && t->comm->rank == 0 && dt_clock_s() - start > 0.1)
-        dt_log_warn("checkpoint: the one of step %lld was still being written when the next was due: training waited %.1f s", (long long)r.step,
-                    dt_clock_s() - start);
     if (status == DT_OK && t->config->checkpoint_every == DT_CHECKPOINT_AUTO)
         status = choose_interval(t, &r, &why);
     if (status != DT_OK) {
@@ -153,6 +151,36 @@ static void settle_save(dt_trainer *t)
     t->committed_step = r.step;
     t->write_s = r.write_s;
     tell_committed(t, &r);
+}
+
+/* The same when the next one is due: it may have to wait. */
+static void settle_late_save(dt_trainer *t)
+{
+    dt_saver_report r;
+    const double start = dt_clock_s();
+    dt_saver_look(t->saver, &r);
+    settle_save(t);
+    if (r.pending && t->step != r.step && t->comm->rank == 0 && dt_clock_s() - start > 0.1)
+        dt_log_warn("checkpoint: the one of step %lld was still being written when the next was due: training waited %.1f s", (long long)r.step,
+                    dt_clock_s() - start);
+}
+
+void dt_trainer_take_save_votes(dt_trainer *t, const dt_step_result *r)
+{
+    const bool counts = dt_trainer_step_of(t, r) > t->written_from;
+    t->written_seen = t->written_seen || (counts && r->votes[DT_VOTE_WRITTEN] == t->comm->size);
+}
+
+dt_status dt_trainer_proceed_with_save(dt_trainer *t, dt_error *err)
+{
+    if (!t->written_seen)
+        return DT_OK;
+    t->written_seen = false;
+    t->written_from = t->step;
+    if (!dt_saver_is_sealed(t->saver))
+        return dt_saver_seal(t->saver, err);
+    settle_save(t);
+    return dt_trainer_check_failures(t, err);
 }
 
 static bool too_many_failures(const dt_trainer *t)
@@ -167,7 +195,7 @@ void dt_trainer_save(dt_trainer *t, bool wait)
         return;
     if (t->last_saved_step != t->step) {
         dt_error why = {0};
-        settle_save(t); /* one at a time */
+        settle_late_save(t); /* one at a time */
         if (too_many_failures(t))
             return; /* the training ends */
         t->save_status = start_save(t, &why);
@@ -190,7 +218,7 @@ bool dt_trainer_save_is_due(dt_trainer *t, bool epoch_ends)
     if (t->step < t->next_auto_step)
         return false;
     const int64_t was = t->next_auto_step;
-    settle_save(t); /* tells the interval */
+    settle_late_save(t); /* tells the interval */
     if (t->next_auto_step == was)
         t->next_auto_step = was + FIRST_AUTO_SAVE;
     return t->step >= t->next_auto_step || t->next_auto_step == was + FIRST_AUTO_SAVE;

@@ -42,7 +42,7 @@ dt_status dt_trainer_resume(dt_trainer *t, dt_error *err)
     bool found = false;
     dt_manifest m = {0};
     const dt_state_io io = dt_net_state_io(t->parts->net);
-    const dt_checkpoint_place place = {.store = t->parts->store};
+    const dt_checkpoint_place place = {.store = t->parts->store, .mirror = t->parts->mirror, .per_host = t->parts->per_host};
     DT_TRY(dt_checkpoint_load(t->comm, &place, dt_net_state_layout(t->parts->net), &io, accept_generation, t, &m, &found, err));
     if (found) {
         t->step = m.step;

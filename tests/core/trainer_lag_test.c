@@ -173,6 +173,28 @@ static void checkpoints_between_hold_the_step_that_they_say(void)
     free_job(&lagging);
 }
 
+/* Nothing but the votes in the steps tells ranks of each other's shards. */
+static void a_checkpoint_is_committed_while_training_goes_on(void)
+{
+    for (int lagging = 0; lagging < 2; lagging++) {
+        job j = new_job(2);
+        j.config.checkpoint_every = 1000000;
+        j.config.epochs = 30;
+        j.config.eval_every = 0.0;
+        j.save_after = 4;
+        j.lagging = lagging;
+        j.store = fake_store_create(&(fake_store_options){0});
+        run(&j);
+        check_all(&j, DT_OK);
+        DT_CHECK_INT(j.n_steps, 240);
+        DT_CHECK_INT(j.n_checkpoints, 2);
+        DT_CHECK(j.checkpoints[0] < 240 && j.checkpoints_told_at[0] >= j.checkpoints[0] && j.checkpoints_told_at[0] < 240);
+        DT_CHECK_INT(j.checkpoints[1], 240);
+        j.store->ops->destroy(j.store);
+        free_job(&j);
+    }
+}
+
 static void a_source_that_fails_leaves_nothing_behind(void)
 {
     job j = new_job(1);
@@ -192,6 +214,7 @@ static const dt_test tests[] = {
     DT_TEST(a_stop_request_is_seen_late_and_by_all_after_the_same_step),
     DT_TEST(a_loss_that_is_not_finite_is_told_with_its_own_step),
     DT_TEST(checkpoints_between_hold_the_step_that_they_say),
+    DT_TEST(a_checkpoint_is_committed_while_training_goes_on),
     DT_TEST(a_source_that_fails_leaves_nothing_behind),
 };
 DT_TEST_MAIN("core/trainer_lag", tests)

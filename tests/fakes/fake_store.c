@@ -15,8 +15,6 @@ typedef struct generation {
     bool committed;
     dt_manifest manifest;
     float *stream;
-    dt_shard_entry told[16];
-    int64_t n_told;
 } generation;
 
 typedef struct fake_store {
@@ -116,6 +114,10 @@ static dt_status write_shard(dt_store *store, int64_t step, const dt_state_layou
     dt_status status = DT_OK;
     pthread_mutex_lock(&s->mutex);
     generation *g = find(s, step, false);
+    if (!g) { /* discarded meanwhile */
+        pthread_mutex_unlock(&s->mutex);
+        return dt_fail(err, DT_ERR_IO, "the fake store has not begun step %lld", (long long)step);
+    }
     if (!g->stream)
         g->stream = must(calloc((size_t)layout->n_elems, sizeof(float)));
     float *tensor = must(calloc((size_t)layout->n_elems, sizeof(float)));
@@ -134,33 +136,6 @@ static dt_status write_shard(dt_store *store, int64_t step, const dt_state_layou
     return status;
 }
 
-static dt_status tell_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err)
-{
-    (void)err;
-    fake_store *s = (fake_store *)store;
-    pthread_mutex_lock(&s->mutex);
-    generation *g = find(s, step, false);
-    g->told[g->n_told++] = *entry;
-    pthread_mutex_unlock(&s->mutex);
-    return DT_OK;
-}
-
-static dt_status hear_shard(dt_store *store, int64_t step, const dt_shard_entry *share, dt_shard_entry *entry, bool *there, dt_error *err)
-{
-    (void)err;
-    fake_store *s = (fake_store *)store;
-    pthread_mutex_lock(&s->mutex);
-    const generation *g = find(s, step, false);
-    *there = false;
-    for (int64_t i = 0; i < g->n_told; i++)
-        if (strcmp(g->told[i].file, share->file) == 0) {
-            *entry = g->told[i];
-            *there = true;
-        }
-    pthread_mutex_unlock(&s->mutex);
-    return DT_OK;
-}
-
 static dt_status clean(dt_store *store, dt_error *err)
 {
     (void)err;
@@ -173,8 +148,9 @@ static dt_status clean(dt_store *store, dt_error *err)
     return DT_OK;
 }
 
-static dt_status commit(dt_store *store, const dt_manifest *manifest, dt_error *err)
+static dt_status commit(dt_store *store, const dt_manifest *manifest, bool per_host, dt_error *err)
 {
+    (void)per_host;
     fake_store *s = (fake_store *)store;
     dt_status status = DT_OK;
     dt_clock_sleep_s(s->options.commit_s);
@@ -268,8 +244,6 @@ dt_store *fake_store_create(const fake_store_options *options)
                                      .list = list,
                                      .begin = begin,
                                      .write_shard = write_shard,
-                                     .tell_shard = tell_shard,
-                                     .hear_shard = hear_shard,
                                      .clean = clean,
                                      .commit = commit,
                                      .discard = discard,

@@ -49,7 +49,7 @@ typedef struct job {
     dt_metrics_step steps[MAX_EVENTS];
     dt_metrics_eval evals[MAX_EVENTS];
     dt_metrics_epoch epochs[MAX_EVENTS];
-    int64_t checkpoints[MAX_EVENTS];
+    int64_t checkpoints[MAX_EVENTS], checkpoints_told_at[MAX_EVENTS]; /* their steps; how many steps had been told before */
     int64_t n_steps, n_evals, n_epochs, n_checkpoints, n_starts, n_ends;
     dt_emulated_counts counts[MAX_RANKS]; /* of the device, if lagging */
     int64_t max_held[MAX_RANKS];          /* training batches that were not released at one time */

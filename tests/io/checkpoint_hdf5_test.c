@@ -49,7 +49,7 @@ static dt_status save(dt_store *store, const fake_state *s, int64_t step, int64_
     m.n_shards = n_shards;
     m.shards = shards;
     if (status == DT_OK)
-        status = store->ops->commit(store, &m, err);
+        status = store->ops->commit(store, &m, false, err);
     if (status != DT_OK)
         store->ops->discard(store, step);
     m.tensors = NULL;
@@ -555,7 +555,7 @@ static void a_shard_that_rank_0_does_not_see_as_written_is_told(void)
     entry.bytes++;
     m.n_shards = 1;
     m.shards = &entry;
-    DT_CHECK_INT(store->ops->commit(store, &m, &err), DT_ERR_IO);
+    DT_CHECK_INT(store->ops->commit(store, &m, false, &err), DT_ERR_IO);
     DT_CHECK_CONTAINS(err.message, "rank 0 wrote");
     m.shards = NULL;
     dt_manifest_clear(&m);

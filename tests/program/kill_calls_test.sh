@@ -21,7 +21,7 @@ newest() { ls "$1/checkpoints" 2>/dev/null | grep -E '^step-[0-9]+$' | tail -n 1
 # One that died behind its last commit leaves an older generation more than the other.
 same_generations()
 {
-    [ -z "$(find "$1" -name '*.tmp' -o -name '*.old' -o -name '*.done*')" ] && diff -r "$1/checkpoints/$(newest "$1")" "$2/checkpoints/$(newest "$2")"
+    [ -z "$(find "$1" -name '*.tmp' -o -name '*.old')" ] && diff -r "$1/checkpoints/$(newest "$1")" "$2/checkpoints/$(newest "$2")"
 }
 
 # killed_at RANKS RANK CALL: false: the case has failed, and is told
