@@ -27,10 +27,10 @@ core_SOURCES += core/training/trainer.c core/training/trainer.h core/training/tr
 core_SOURCES += core/training/upload.c core/training/upload.h
 core_SOURCES += core/training/checkpoint_load.c core/training/checkpoint_find.c core/training/checkpoint_locate.c core/training/checkpoint_read.c \
 	core/training/checkpoint_internal.h
-core_SOURCES += core/training/checkpoint.c core/training/checkpoint.h core/training/saver.c core/training/saver.h core/training/writer.c core/training/writer.h core/training/snapshot.c core/training/snapshot.h
+core_SOURCES += core/training/checkpoint.c core/training/checkpoint.h core/training/saver.c core/training/saver.h core/training/writer.c core/training/writer.h core/training/mirror.c core/training/mirror.h core/training/snapshot.c core/training/snapshot.h
 core_SOURCES += core/training/save_interval.c core/training/save_interval.h
 core_SOURCES += core/training/agreement.c core/training/agreement.h
 core_SOURCES += core/training/grad_buckets.c core/training/grad_buckets.h
 EXTRA_DIST += core/README.md
 core_SOURCES += core/training/profile.c core/training/profile.h
-core_SOURCES += core/training/trainer_events.c core/training/trainer_save.c
+core_SOURCES += core/training/trainer_events.c core/training/trainer_mirror.c core/training/trainer_save.c

@@ -51,6 +51,7 @@ typedef struct dt_metrics_checkpoint {
     int64_t step, bytes;
     double elapsed_s;
     char path[512];
+    char error[256]; /* of a copy in the mirror: why there is none; "": it is there */
 } dt_metrics_checkpoint;
 
 typedef struct dt_metrics_end {
@@ -70,6 +71,7 @@ typedef struct dt_sink_ops {
     dt_status (*eval)(dt_sink *sink, const dt_metrics_eval *m, dt_error *err);
     dt_status (*epoch)(dt_sink *sink, const dt_metrics_epoch *m, dt_error *err);
     dt_status (*checkpoint)(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err);
+    dt_status (*mirror)(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err); /* its copy in the mirror */
     dt_status (*end)(dt_sink *sink, const dt_metrics_end *m, dt_error *err);
 } dt_sink_ops;
 

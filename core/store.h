@@ -89,6 +89,9 @@ typedef struct dt_store_ops {
     /* Write elements [entry->first, +n_elems) into entry->file of the begun generation, fsync it; fills bytes and hash.
      * The caller has set file, first and n_elems. */
     dt_status (*write_shard)(dt_store *store, int64_t step, const dt_state_layout *layout, const dt_state_io *io, dt_shard_entry *entry, dt_error *err);
+    /* Copy a shard that is in `from`, a store of the same kind, committed or about to be; fsync it, read it back: its bytes and hash must be the entry's.
+     * Begins the generation if nobody has. */
+    dt_status (*copy_shard)(dt_store *store, dt_store *from, int64_t step, const dt_shard_entry *entry, dt_error *err);
     /* Write the manifest, fsync all, rename to the final name, fsync the parent. Replaces a generation of the same step. per_host: the folder is this
      * host's own, and has the shards of its ranks only. */
     dt_status (*commit)(dt_store *store, const dt_manifest *manifest, bool per_host, dt_error *err);

@@ -8,6 +8,7 @@
 #include "io/generation.h"
 #include "io/hdf5_shard.h"
 #include "io/manifest.h"
+#include "io/shard_copy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -115,6 +116,50 @@ static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_
     dt_status status = write_shard_file(fd, path, step, layout, io, entry, err);
     if (close(fd) != 0 && status == DT_OK)
         status = dt_fail_errno(err, "%s: cannot close it", path);
+    return status;
+}
+
+/* Wherever it is on its way to its final name. */
+static dt_status open_source(dt_store *from, int64_t step, const dt_shard_entry *entry, char *path, int *fd, dt_error *err)
+{
+    static const char *const suffixes[] = {"", ".tmp", ""}; /* it may be renamed between the first two looks */
+    *fd = -1;
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes && *fd < 0; i++) {
+        DT_TRY(file_path(from, step, suffixes[i], entry->file, path, err));
+        *fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (*fd < 0 && errno != ENOENT)
+            break;
+    }
+    return *fd < 0 ? dt_fail_errno(err, "%s: cannot open it", path) : DT_OK;
+}
+
+/* Any rank may be the first, and others may be at it. */
+static dt_status open_copy(dt_store *store, int64_t step, const dt_shard_entry *entry, char *path, int *fd, dt_error *err)
+{
+    char folder[DT_DURABLE_PATH_BYTES];
+    DT_TRY(dt_generation_path(folder_of(store), step, ".tmp", folder, err));
+    DT_TRY(file_path(store, step, ".tmp", entry->file, path, err));
+    if (dt_fault("mirror.open"))
+        return injected(err, path, "make the file");
+    DT_TRY(dt_durable_make_folder(folder_of(store), err));
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return dt_fail_errno(err, "%s: cannot make the folder", folder);
+    *fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return *fd < 0 ? dt_fail_errno(err, "%s: cannot make the file", path) : DT_OK;
+}
+
+static dt_status hdf5_copy_shard(dt_store *store, dt_store *from, int64_t step, const dt_shard_entry *entry, dt_error *err)
+{
+    char from_path[DT_DURABLE_PATH_BYTES], to_path[DT_DURABLE_PATH_BYTES];
+    int source, fd = -1;
+    DT_TRY(open_source(from, step, entry, from_path, &source, err));
+    dt_status status = open_copy(store, step, entry, to_path, &fd, err);
+    if (status == DT_OK) {
+        status = dt_shard_copy(source, from_path, fd, to_path, entry, err);
+        if (close(fd) != 0 && status == DT_OK)
+            status = dt_fail_errno(err, "%s: cannot close it", to_path);
+    }
+    close(source);
     return status;
 }
 
@@ -350,6 +395,7 @@ static const dt_store_ops hdf5_ops = {
     .list = hdf5_list,
     .begin = hdf5_begin,
     .write_shard = hdf5_write_shard,
+    .copy_shard = hdf5_copy_shard,
     .commit = hdf5_commit,
     .discard = hdf5_discard,
     .clean = hdf5_clean,

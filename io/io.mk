@@ -6,7 +6,7 @@ libio_a_SOURCES = $(io_SOURCES)
 
 io_SOURCES =
 # the output side
-io_SOURCES += io/checkpoint_hdf5.c io/checkpoint_hdf5.h io/generation.c io/generation.h io/manifest.c io/manifest.h
+io_SOURCES += io/checkpoint_hdf5.c io/checkpoint_hdf5.h io/generation.c io/generation.h io/shard_copy.c io/shard_copy.h io/manifest.c io/manifest.h
 io_SOURCES += io/hdf5_driver.c io/hdf5_driver.h io/hdf5_shard.c io/hdf5_shard.h
 io_SOURCES += io/durable.c io/durable.h
 io_SOURCES += io/progress.c io/progress.h io/progress_text.c io/progress_text.h

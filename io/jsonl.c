@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LINE_BYTES 4096 /* the longest is checkpoint's: a path of 512 bytes, each written as six at worst */
+#define LINE_BYTES 8192 /* the longest is mirror's: texts of 512 and 256 bytes, each written as six at worst */
 
 typedef struct jsonl {
     dt_sink base; /* first */
@@ -120,7 +120,7 @@ static int64_t step_of(const char *text, size_t n, bool *late)
     const json_t *step = json_object_get(object, "step");
     const char *event = json_string_value(json_object_get(object, "event"));
     int64_t value = json_is_integer(step) ? json_integer_value(step) : -1;
-    *late = event && strcmp(event, "checkpoint") == 0;
+    *late = event && (strcmp(event, "checkpoint") == 0 || strcmp(event, "mirror") == 0);
     json_decref(object);
     return value;
 }
@@ -246,6 +246,18 @@ static dt_status jsonl_checkpoint(dt_sink *sink, const dt_metrics_checkpoint *m,
     return sync_data((jsonl *)sink, err); /* a resume from here finds the lines up to here, even after a power cut */
 }
 
+static dt_status jsonl_mirror(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err)
+{
+    line l;
+    begin(&l, "mirror", m->step, -1);
+    add_integer(&l, "bytes", m->bytes);
+    add_real(&l, "elapsed_s", m->elapsed_s);
+    add_text(&l, "path", m->path);
+    if (m->error[0])
+        add_text(&l, "error", m->error);
+    return end_line((jsonl *)sink, &l, err);
+}
+
 static dt_status jsonl_end(dt_sink *sink, const dt_metrics_end *m, dt_error *err)
 {
     line l;
@@ -279,6 +291,7 @@ static const dt_sink_ops jsonl_ops = {
     .eval = jsonl_eval,
     .epoch = jsonl_epoch,
     .checkpoint = jsonl_checkpoint,
+    .mirror = jsonl_mirror,
     .end = jsonl_end,
 };
 

@@ -229,15 +229,24 @@ static dt_status progress_epoch(dt_sink *sink, const dt_metrics_epoch *m, dt_err
     return emit_text(p, &t, true, err);
 }
 
-static dt_status progress_checkpoint(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err)
+static dt_status tell_folder(progress *p, const char *word, const dt_metrics_checkpoint *m, dt_error *err)
 {
-    progress *p = (progress *)sink;
     dt_progress_text t = {0};
-    add_place(p, &t, "save", p->step.epoch, m->step);
+    add_place(p, &t, word, p->step.epoch, m->step);
     dt_progress_add_bytes(&t, m->bytes);
     dt_progress_add_duration(&t, m->elapsed_s);
     dt_progress_add(&t, "  %s", m->path);
     return emit_text(p, &t, m->step < p->start.total_steps, err);
+}
+
+static dt_status progress_checkpoint(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err)
+{
+    return tell_folder((progress *)sink, "save", m, err);
+}
+
+static dt_status progress_mirror(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err)
+{
+    return m->error[0] ? DT_OK : tell_folder((progress *)sink, "copy", m, err); /* the log tells errors */
 }
 
 static dt_status progress_end(dt_sink *sink, const dt_metrics_end *m, dt_error *err)
@@ -292,6 +301,7 @@ static const dt_sink_ops progress_ops = {
     .eval = progress_eval,
     .epoch = progress_epoch,
     .checkpoint = progress_checkpoint,
+    .mirror = progress_mirror,
     .end = progress_end,
 };
 

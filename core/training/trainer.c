@@ -210,6 +210,7 @@ static dt_status take_result(dt_trainer *t, const dt_step_result *r, double seco
     t->stop_seen = t->stop_seen || r->votes[DT_VOTE_STOP] > 0;
     t->save_seen = t->save_seen || r->votes[DT_VOTE_SAVE] > 0;
     dt_trainer_take_save_votes(t, r);
+    dt_trainer_take_mirror_votes(t, r);
     dt_trainer_tell_step(t, r);
     return check_skipped(t, r, err);
 }
@@ -261,6 +262,7 @@ static dt_status one_step(dt_trainer *t, dt_error *err)
     DT_TRY(take_results(t, drains, err));
     if ((t->stop_seen || t->save_seen) && !drains)
         DT_TRY(take_results(t, true, err));
+    DT_TRY(dt_trainer_proceed_with_mirror(t, err)); /* first: the next one may follow at once */
     DT_TRY(dt_trainer_proceed_with_save(t, err));
     if (epoch_ends)
         DT_TRY(end_epoch(t, err));
@@ -304,6 +306,7 @@ static dt_status finish(dt_trainer *t, dt_error *err)
     if (!evaluated)
         return stopped(t, err); /* the next start evaluates, and is done */
     dt_trainer_save(t, true);
+    dt_trainer_finish_mirror(t);
     t->agreed = true;
     if (t->save_status != DT_OK) {
         *err = t->save_error;
@@ -322,6 +325,7 @@ static dt_status run(dt_trainer *t, dt_error *err)
     DT_TRY(dt_trainer_broadcast(t, err));
     DT_TRY(dt_trainer_resume(t, err));
     DT_TRY(dt_trainer_create_saver(t, err));
+    DT_TRY(dt_trainer_create_mirror(t, err));
     dt_trainer_plan_steps(t);
     t->agreed = false;
     t->first_step = t->step;
@@ -362,6 +366,7 @@ dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, 
         *err = own;
     if (status == DT_ERR_INTERRUPTED && err)
         *err = own;
+    dt_mirror_destroy(t.mirror);
     dt_saver_destroy(t.saver);
     dt_trainer_tell_losses(parts);
     if (!dt_comm_device_is_lost(t.comm, status))

@@ -8,7 +8,6 @@
 
 #define GUESSED_BYTES_PER_S 50e6 /* of a first checkpoint, until one has been measured: a busy network disk */
 #define CAUTION 1.5              /* the next one may be slower than the last */
-#define LEAVING_S 5.0            /* memory is given back, MPI ends, the launcher notices */
 
 static double step_s(const dt_trainer *t)
 {
@@ -47,6 +46,7 @@ void dt_trainer_vote(dt_trainer *t, float votes[DT_N_VOTES])
     votes[DT_VOTE_STOP] = ask(t, reserve_s(t)) ? 1.0f : 0.0f;
     votes[DT_VOTE_SAVE] = e && e->ops->save_requested && e->ops->save_requested(e) ? 1.0f : 0.0f;
     votes[DT_VOTE_WRITTEN] = t->saver && dt_saver_is_ready(t->saver) ? 1.0f : 0.0f;
+    votes[DT_VOTE_MIRRORED] = t->mirror && dt_writer_is_ready(dt_mirror_get_writer(t->mirror)) ? 1.0f : 0.0f;
 }
 
 dt_status dt_trainer_time_to_evaluate(dt_trainer *t, bool *enough, dt_error *err)

@@ -2,11 +2,13 @@
 #ifndef DT_CORE_TRAINING_TRAINER_INTERNAL_H
 #define DT_CORE_TRAINING_TRAINER_INTERNAL_H
 
+#include "core/training/mirror.h"
 #include "core/training/saver.h"
 #include "core/training/step.h"
 #include "core/training/trainer.h"
 
 #define RATE_WINDOW 20 /* steps over which images/s is taken */
+#define LEAVING_S 5.0      /* memory is given back, MPI ends, the launcher notices */
 #define FIRST_AUTO_SAVE 20 /* --checkpoint-every auto: the first one after so many steps, and the second after as many more, tell what one costs */
 
 typedef struct dt_trainer {
@@ -45,6 +47,12 @@ typedef struct dt_trainer {
     double write_s;              /* measured on this rank; 0: not yet */
     dt_status save_status; /* of the newest attempt */
     dt_error save_error;
+    dt_mirror *mirror;           /* NULL: none */
+    bool mirrored_seen;          /* as written_seen and written_from */
+    int64_t mirrored_from, mirror_step; /* mirror_step: of the newest generation that was begun there; -1: none */
+    int64_t n_mirror_failures;   /* in a row */
+    dt_error mirror_error;
+    bool mirror_busy_told;
     bool agreed; /* the error that is being returned is the same on all ranks */
 } dt_trainer;
 
@@ -92,6 +100,15 @@ void dt_trainer_look_at_save(dt_trainer *t); /* tells the sinks of a new generat
 void dt_trainer_take_save_votes(dt_trainer *t, const dt_step_result *r); /* local */
 /* What comes next of the checkpoint that is being written, if all ranks have voted that they are ready: nobody waits. Not behind a drain. */
 dt_status dt_trainer_proceed_with_save(dt_trainer *t, dt_error *err);
+
+bool dt_trainer_same_but_for_numbers(const char *a, const char *b); /* two messages: the step in a path, the bytes that are free */
+
+/* trainer_mirror.c. Like the four of trainer_save.c; nothing happens without a mirror. */
+dt_status dt_trainer_create_mirror(dt_trainer *t, dt_error *err);
+void dt_trainer_mirror_committed(dt_trainer *t); /* a generation is whole: begin to copy it, unless the one before is still under way */
+void dt_trainer_take_mirror_votes(dt_trainer *t, const dt_step_result *r); /* local */
+dt_status dt_trainer_proceed_with_mirror(dt_trainer *t, dt_error *err);
+void dt_trainer_finish_mirror(dt_trainer *t); /* the training ends: waits for the newest generation's copy, as long as there is time */
 
 /* trainer_events.c */
 void dt_trainer_vote(dt_trainer *t, float votes[DT_N_VOTES]); /* local: of the step that comes */

@@ -11,6 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What the mirror copies must stay until it has. */
+static int64_t keep(const dt_trainer *t)
+{
+    return t->parts->mirror && t->config->keep < 2 ? 2 : t->config->keep;
+}
+
 static dt_status create_saver(dt_trainer *t, dt_error *err)
 {
     dt_state_io io = dt_net_state_io(t->parts->net);
@@ -18,7 +24,7 @@ static dt_status create_saver(dt_trainer *t, dt_error *err)
     places.loss = dt_step_get_local_loss(t->step_runner);
     places.step_state = t->scaling ? dt_step_get_state(t->step_runner) : NULL;
     io.places = &places;
-    return dt_saver_create(t->comm, t->parts->store, t->parts->per_host, dt_net_state_layout(t->parts->net), &io, t->config->keep, &t->saver, err);
+    return dt_saver_create(t->comm, t->parts->store, t->parts->per_host, dt_net_state_layout(t->parts->net), &io, keep(t), &t->saver, err);
 }
 
 /* Nobody else writes here: launch/ holds the run folder's lock. */
@@ -30,7 +36,12 @@ dt_status dt_trainer_create_saver(dt_trainer *t, dt_error *err)
     if (!store)
         return DT_OK;
     const bool cleans = t->parts->per_host ? t->comm->local_rank == 0 : t->comm->rank == 0;
-    if (cleans && store->ops->clean(store, &why) != DT_OK)
+    if (cleans)
+        status = store->ops->clean(store, &why);
+    /* What this host has of later steps is no whole generation, and must not stand in the place of one when older ones are removed. */
+    if (cleans && status == DT_OK && t->parts->per_host && t->committed_step >= 0)
+        status = store->ops->prune(store, t->committed_step, keep(t), &why);
+    if (status != DT_OK)
         dt_log_warn("checkpoint: what an earlier start left unfinished was not removed: %s", why.message);
     status = create_saver(t, err);
     DT_TRY(dt_agree(t->comm, status, err));
@@ -80,8 +91,7 @@ static void tell_committed(dt_trainer *t, const dt_saver_report *r)
     TELL(t, checkpoint, &told);
 }
 
-/* Whether two messages differ in numbers alone: the step in a path, the bytes that are free. */
-static bool same_but_for_numbers(const char *a, const char *b)
+bool dt_trainer_same_but_for_numbers(const char *a, const char *b)
 {
     static const char digits[] = "0123456789.";
     for (;; a++, b++) {
@@ -97,7 +107,7 @@ static bool same_but_for_numbers(const char *a, const char *b)
 /* A failed write is told and leaves older generations standing: the training goes on. All ranks see the same failures. */
 static void save_failed(dt_trainer *t, int64_t step, const dt_error *why)
 {
-    const bool again = t->n_save_failures > 0 && same_but_for_numbers(why->message, t->save_error.message);
+    const bool again = t->n_save_failures > 0 && dt_trainer_same_but_for_numbers(why->message, t->save_error.message);
     t->n_save_failures++;
     if (t->last_saved_step == step)
         t->last_saved_step = -1;
@@ -151,6 +161,7 @@ static void settle_save(dt_trainer *t)
     t->committed_step = r.step;
     t->write_s = r.write_s;
     tell_committed(t, &r);
+    dt_trainer_mirror_committed(t);
 }
 
 /* The same when the next one is due: it may have to wait. */
@@ -256,6 +267,7 @@ dt_status dt_trainer_stopped(dt_trainer *t, const char *why, dt_error *err)
         DT_TRY(time_to_save(t, &enough, &left_s, &write_s, err));
     if (enough)
         dt_trainer_save(t, true);
+    dt_trainer_finish_mirror(t);
     t->agreed = true;
     if (!t->parts->store)
         return dt_fail(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; no checkpoint is kept", why, (long long)t->step);

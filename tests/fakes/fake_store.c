@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define MAX_GENERATIONS 64
+#define FAKE_STREAM 100000 /* elements, at most */
 
 typedef struct generation {
     int64_t step;
@@ -136,6 +137,33 @@ static dt_status write_shard(dt_store *store, int64_t step, const dt_state_layou
     return status;
 }
 
+static dt_status copy_shard(dt_store *store, dt_store *from, int64_t step, const dt_shard_entry *entry, dt_error *err)
+{
+    fake_store *s = (fake_store *)store, *f = (fake_store *)from;
+    char failing[64];
+    snprintf(failing, sizeof failing, "shard-%04d-", (int)s->options.fail_copies_of);
+    dt_clock_sleep_s(s->options.copy_s);
+    if (s->options.fail_copies_of && strncmp(entry->file, failing, strlen(failing)) == 0)
+        return dt_fail(err, DT_ERR_IO, "the fake mirror is full");
+    float *values = must(calloc((size_t)entry->n_elems, sizeof *values));
+    pthread_mutex_lock(&f->mutex);
+    const generation *source = find(f, step, true);
+    if (source)
+        memcpy(values, source->stream + entry->first, (size_t)entry->n_elems * sizeof *values);
+    pthread_mutex_unlock(&f->mutex);
+    pthread_mutex_lock(&s->mutex);
+    generation *g = find(s, step, false);
+    if (!g && source) {
+        g = &s->generations[s->n++];
+        *g = (generation){.step = step, .stream = must(calloc(FAKE_STREAM, sizeof(float)))};
+    }
+    if (source)
+        memcpy(g->stream + entry->first, values, (size_t)entry->n_elems * sizeof *values);
+    pthread_mutex_unlock(&s->mutex);
+    free(values);
+    return source ? DT_OK : dt_fail(err, DT_ERR_IO, "the fake store has no step %lld to copy", (long long)step);
+}
+
 static dt_status clean(dt_store *store, dt_error *err)
 {
     (void)err;
@@ -244,6 +272,7 @@ dt_store *fake_store_create(const fake_store_options *options)
                                      .list = list,
                                      .begin = begin,
                                      .write_shard = write_shard,
+                                     .copy_shard = copy_shard,
                                      .clean = clean,
                                      .commit = commit,
                                      .discard = discard,

@@ -92,6 +92,14 @@ static dt_status on_checkpoint(dt_sink *sink, const dt_metrics_checkpoint *m, dt
     return DT_OK;
 }
 
+static dt_status on_mirror(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err)
+{
+    (void)err;
+    job *j = ((recorder *)sink)->j;
+    j->mirrored[j->n_mirrored++ % MAX_EVENTS] = *m;
+    return DT_OK;
+}
+
 static dt_status on_end(dt_sink *sink, const dt_metrics_end *m, dt_error *err)
 {
     (void)m;
@@ -101,7 +109,7 @@ static dt_status on_end(dt_sink *sink, const dt_metrics_end *m, dt_error *err)
 }
 
 static const dt_sink_ops recorder_ops = {
-    .name = "recorder", .start = on_start, .step = on_step, .eval = on_eval, .epoch = on_epoch, .checkpoint = on_checkpoint, .end = on_end};
+    .name = "recorder", .start = on_start, .step = on_step, .eval = on_eval, .epoch = on_epoch, .checkpoint = on_checkpoint, .mirror = on_mirror, .end = on_end};
 
 /* -- stop requests -------------------------------------------------------------------------------------------------- */
 
@@ -258,7 +266,9 @@ static void run_rank(dt_comm *comm, void *context)
                                     .comm = comm,
                                     .train = train,
                                     .val = val,
-                                    .store = j->store,
+                                    .store = j->second_store && rank >= 2 ? j->second_store : j->store,
+                                    .per_host = j->second_store != NULL,
+                                    .mirror = j->mirror,
                                     .events = &s.head,
                                     .sinks = sinks,
                                     .n_sinks = comm->rank == 0 ? 1 : 0};

@@ -23,6 +23,8 @@ typedef struct job {
     int size;
     int64_t n_train, n_val, broken;
     dt_store *store;     /* may be NULL */
+    dt_store *second_store; /* not NULL: `store` is the first host's own, this the second's; two ranks to a host */
+    dt_store *mirror;    /* may be NULL */
     int64_t stop_after;  /* rank stop_rank asks to stop after so many steps; 0: never */
     int stop_rank;
     int64_t save_after;  /* the same for a checkpoint now; 0: never */
@@ -50,6 +52,8 @@ typedef struct job {
     dt_metrics_eval evals[MAX_EVENTS];
     dt_metrics_epoch epochs[MAX_EVENTS];
     int64_t checkpoints[MAX_EVENTS], checkpoints_told_at[MAX_EVENTS]; /* their steps; how many steps had been told before */
+    dt_metrics_checkpoint mirrored[MAX_EVENTS];
+    int64_t n_mirrored;
     int64_t n_steps, n_evals, n_epochs, n_checkpoints, n_starts, n_ends;
     dt_emulated_counts counts[MAX_RANKS]; /* of the device, if lagging */
     int64_t max_held[MAX_RANKS];          /* training batches that were not released at one time */

@@ -83,13 +83,18 @@ static void every_event_is_a_line_with_its_fields(void)
     DT_CHECK_INT(sink->ops->eval(sink, &eval, &err), DT_OK);
     DT_CHECK_INT(sink->ops->epoch(sink, &epoch, &err), DT_OK);
     DT_CHECK_INT(sink->ops->checkpoint(sink, &checkpoint, &err), DT_OK);
+    dt_metrics_checkpoint copied = {.step = 1, .bytes = 90000000, .elapsed_s = 0.5, .path = "/fsx/run"}, failed = {.step = 1, .path = "/fsx/run"};
+    memset(failed.error, '\t', sizeof failed.error - 1); /* the longest there can be */
+    memset(failed.path, '\t', sizeof failed.path - 1);
+    DT_CHECK_INT(sink->ops->mirror(sink, &copied, &err), DT_OK);
+    DT_CHECK_INT(sink->ops->mirror(sink, &failed, &err), DT_OK);
     DT_CHECK_INT(sink->ops->end(sink, &end, &err), DT_OK);
     sink->ops->destroy(sink);
     setlocale(LC_ALL, "C");
     json_t *lines = read_lines(path);
-    static const char *const events[] = {"start", "step", "eval", "epoch", "checkpoint", "end"};
-    DT_REQUIRE(json_array_size(lines) == 6);
-    for (size_t i = 0; i < 6; i++) {
+    static const char *const events[] = {"start", "step", "eval", "epoch", "checkpoint", "mirror", "mirror", "end"};
+    DT_REQUIRE(json_array_size(lines) == 8);
+    for (size_t i = 0; i < 8; i++) {
         const json_t *line = json_array_get(lines, i);
         DT_CHECK_STR(json_string_value(json_object_get(line, "event")), events[i]);
         DT_CHECK(number(line, "time") > 1.6e9);
@@ -105,8 +110,11 @@ static void every_event_is_a_line_with_its_fields(void)
     DT_CHECK_INT(number(line, "n"), 100);
     DT_CHECK(json_is_null(json_object_get(json_array_get(lines, 3), "mean_loss")));
     DT_CHECK_STR(json_string_value(json_object_get(json_array_get(lines, 4), "path")), "a \"b\" \\ \t ??");
-    DT_CHECK(json_is_null(json_object_get(json_array_get(lines, 5), "best_top1")));
-    DT_CHECK(json_is_false(json_object_get(json_array_get(lines, 5), "stopped_on_request")));
+    DT_CHECK_STR(json_string_value(json_object_get(json_array_get(lines, 5), "path")), "/fsx/run");
+    DT_CHECK(number(json_array_get(lines, 5), "bytes") == 90000000 && json_object_get(json_array_get(lines, 5), "error") == NULL);
+    DT_CHECK_INT(json_string_length(json_object_get(json_array_get(lines, 6), "error")), sizeof failed.error - 1);
+    DT_CHECK(json_is_null(json_object_get(json_array_get(lines, 7), "best_top1")));
+    DT_CHECK(json_is_false(json_object_get(json_array_get(lines, 7), "stopped_on_request")));
     json_decref(lines);
 }
 

@@ -87,13 +87,18 @@ static void other_events(screen *s)
     DT_CHECK_INT(s->sink->ops->epoch(s->sink, &epoch, &err), DT_OK);
     DT_CHECK_INT(s->sink->ops->eval(s->sink, &eval, &err), DT_OK);
     DT_CHECK_INT(s->sink->ops->checkpoint(s->sink, &checkpoint, &err), DT_OK);
+    snprintf(checkpoint.path, sizeof checkpoint.path, "/fsx/run");
+    DT_CHECK_INT(s->sink->ops->mirror(s->sink, &checkpoint, &err), DT_OK);
+    checkpoint.error[0] = '?';
+    DT_CHECK_INT(s->sink->ops->mirror(s->sink, &checkpoint, &err), DT_OK);
 }
 
 static const char event_lines[] =
     "epoch  1/15  done  step  156/2340  loss 1.5820  top-1 41.20%    812 img/s    1:15\n"
     "epoch  1/15  done  step  156/2340  loss 1.5820  top-1 41.20%    812 img/s    1:15  2 broken files replaced\n"
     "epoch  1/15  eval  step  156/2340  loss 1.5511  top-1 44.30%  top-5 100.00%  1000 images   0.4 s\n"
-    "epoch  1/15  save  step  156/2340   90.3 MB   0.2 s  runs/demo/checkpoints\n";
+    "epoch  1/15  save  step  156/2340   90.3 MB   0.2 s  runs/demo/checkpoints\n"
+    "epoch  1/15  copy  step  156/2340   90.3 MB   0.2 s  /fsx/run\n";
 
 static const dt_metrics_end whole_end = {.steps = 2340, .epochs = 15, .elapsed_s = 245, .images_per_s = 812, .final_loss = 1.5511,
                                          .final_top1 = 0.443, .final_top5 = 0.912, .best_top1 = 0.451, .n_broken = 1};
