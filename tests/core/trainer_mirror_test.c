@@ -191,6 +191,56 @@ static void what_one_host_cannot_commit_none_has(void)
     end_job(&j);
 }
 
+static job stopped_after_4_steps(void)
+{
+    job j = job_on_two_hosts(&(fake_store_options){0});
+    j.config.steps = 4;
+    run_quietly(&j);
+    check_all(&j, DT_OK);
+    free_job(&j); /* the values; what is in the folders stays */
+    j.config.steps = 0;
+    j.n_steps = 0;
+    return j;
+}
+
+static void hosts_whose_disks_are_emptied_go_on_with_the_same_bits(void)
+{
+    job whole = job_on_two_hosts(&(fake_store_options){0});
+    run_quietly(&whole);
+    check_all(&whole, DT_OK);
+    for (int emptied = 0; emptied < 4; emptied++) { /* bit h: host h */
+        job j = stopped_after_4_steps();
+        if (emptied & 1)
+            fake_store_forget_after(j.store, -1);
+        if (emptied & 2)
+            fake_store_forget_after(j.second_store, -1);
+        run_quietly(&j);
+        check_all(&j, DT_OK);
+        DT_CHECK_INT(j.n_steps, 4);
+        for (int r = 0; r < 4; r++)
+            DT_CHECK_BYTES(j.values[r], whole.values[r], (size_t)(whole.vectors.n_trained + whole.vectors.n_statistics) * sizeof(float));
+        end_job(&j);
+    }
+    end_job(&whole);
+}
+
+static void what_is_lost_with_its_mirror_is_not_started_anew(void)
+{
+    job j = stopped_after_4_steps();
+    fake_store_forget_after(j.second_store, -1);
+    fake_store_forget_after(j.mirror, -1);
+    run_quietly(&j);
+    check_all(&j, DT_ERR_FORMAT);
+    DT_CHECK_INT(times_said("passing over step 4: no host has a whole shard-0002-of-0004.h5 in memory; the mirror memory has no such checkpoint"), 1);
+    fake_store_forget_after(j.store, -1);
+    free_job(&j);
+    j.config.resume = DT_RESUME_MUST;
+    run_quietly(&j);
+    check_all(&j, DT_ERR_USAGE);
+    DT_CHECK_CONTAINS(j.error[0].message, "--resume must: there is no checkpoint in memory, nor in the mirror memory");
+    end_job(&j);
+}
+
 static const dt_test tests[] = {
     DT_TEST(the_newest_generation_is_in_the_mirror_at_the_end),
     DT_TEST(a_request_to_stop_waits_for_the_mirror),
@@ -199,5 +249,7 @@ static const dt_test tests[] = {
     DT_TEST(a_busy_mirror_is_not_waited_for_and_told_once),
     DT_TEST(every_host_keeps_two_generations_in_its_own_folder),
     DT_TEST(what_one_host_cannot_commit_none_has),
+    DT_TEST(hosts_whose_disks_are_emptied_go_on_with_the_same_bits),
+    DT_TEST(what_is_lost_with_its_mirror_is_not_started_anew),
 };
 DT_TEST_MAIN("core/trainer_mirror", tests)

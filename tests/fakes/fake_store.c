@@ -16,6 +16,7 @@ typedef struct generation {
     bool committed;
     dt_manifest manifest;
     float *stream;
+    uint64_t shards; /* bit i: shard i is there; of at most 64 */
 } generation;
 
 typedef struct fake_store {
@@ -49,6 +50,11 @@ static generation *find(fake_store *s, int64_t step, bool committed)
         if (s->generations[i].step == step && s->generations[i].committed == committed)
             return &s->generations[i];
     return NULL;
+}
+
+static uint64_t bit_of(const dt_shard_entry *entry)
+{
+    return (uint64_t)1 << strtoul(entry->file + strlen("shard-"), NULL, 10);
 }
 
 static void copy_manifest(dt_manifest *to, const dt_manifest *from)
@@ -132,6 +138,7 @@ static dt_status write_shard(dt_store *store, int64_t step, const dt_state_layou
         memcpy(g->stream + first, tensor + (first - d->first), (size_t)(end - first) * sizeof(float));
     }
     free(tensor);
+    g->shards |= bit_of(entry);
     entry->bytes = entry->n_elems * (int64_t)sizeof(float);
     pthread_mutex_unlock(&s->mutex);
     return status;
@@ -157,8 +164,10 @@ static dt_status copy_shard(dt_store *store, dt_store *from, int64_t step, const
         g = &s->generations[s->n++];
         *g = (generation){.step = step, .stream = must(calloc(FAKE_STREAM, sizeof(float)))};
     }
-    if (source)
+    if (source) {
         memcpy(g->stream + entry->first, values, (size_t)entry->n_elems * sizeof *values);
+        g->shards |= bit_of(entry);
+    }
     pthread_mutex_unlock(&s->mutex);
     free(values);
     return source ? DT_OK : dt_fail(err, DT_ERR_IO, "the fake store has no step %lld to copy", (long long)step);
@@ -221,21 +230,17 @@ static dt_status read_manifest(dt_store *store, int64_t step, dt_manifest *manif
 
 static bool has_shard(dt_store *store, int64_t step, const dt_shard_entry *entry)
 {
-    (void)entry;
     fake_store *s = (fake_store *)store;
     pthread_mutex_lock(&s->mutex);
-    bool there = find(s, step, true) != NULL;
+    const generation *g = find(s, step, true);
+    bool there = g && g->shards & bit_of(entry);
     pthread_mutex_unlock(&s->mutex);
     return there;
 }
 
 static dt_status verify_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err)
 {
-    (void)store;
-    (void)step;
-    (void)entry;
-    (void)err;
-    return DT_OK;
+    return has_shard(store, step, entry) ? DT_OK : dt_fail(err, DT_ERR_IO, "the fake store has no %s of step %lld", entry->file, (long long)step);
 }
 
 static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry, float *values, dt_error *err)

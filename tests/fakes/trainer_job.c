@@ -39,8 +39,10 @@ job new_job(int size)
 
 void free_job(job *j)
 {
-    for (int r = 0; r < MAX_RANKS; r++)
+    for (int r = 0; r < MAX_RANKS; r++) {
         free(j->values[r]);
+        j->values[r] = NULL;
+    }
 }
 
 /* -- recording sink ----------------------------------------------------------------------------------------------- */
