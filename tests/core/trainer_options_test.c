@@ -110,7 +110,7 @@ static void a_checkpoint_without_averages_is_not_taken_for_one_with(void)
     run(&plain);
     run(&averaged);
     check_all(&averaged, DT_ERR_USAGE);
-    DT_CHECK_CONTAINS(averaged.error[0].message, "tensors");
+    DT_CHECK_CONTAINS(averaged.error[0].message, "was made without --ema");
     plain.store->ops->destroy(plain.store);
     free_job(&plain);
     free_job(&averaged);
