@@ -36,7 +36,7 @@ ALWAYS = [
 ]
 SUSPICIOUS = re.compile(r"error|warning|fatal|assert|sanitizer|signal|segmentation|corrupt|passing over|damaged|^dtrain: ", re.I)
 HARMLESS = re.compile(r"^dtrain: (writing to|checkpoints are written|going on after|communication:|the run is in|the weights are in|.* million parameters|memory of each rank"
-                      r"|.* images to train on|there was nothing left|stopped on SIG\w+ after step \d+; the same command goes on)")
+                      r"|.* images to train on|no GPU is used|there was nothing left|stopped on SIG\w+ after step \d+; the same command goes on)")
 OPEN_MPI = re.compile(r"\[n\d:\d+\] (\d+ more process|Set MCA parameter|.*ORTE_ERROR_LOG)|mpirun: Forwarding signal|\[warn\] Epoll")
 
 
