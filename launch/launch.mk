@@ -12,6 +12,7 @@ EXTRA_DIST += launch/README.md
 launch_SOURCES += launch/table.c launch/table.h
 launch_SOURCES += launch/affinity.c launch/affinity.h
 launch_SOURCES += launch/backends.c launch/backends.h
+launch_SOURCES += launch/checkpoint_folders.c launch/checkpoint_folders.h
 launch_SOURCES += launch/commands.h launch/demo_data.c launch/eval.c launch/info.c launch/train.c
 launch_SOURCES += launch/console.c launch/console.h
 launch_SOURCES += launch/gpu_file.c launch/gpu_file.h

@@ -73,7 +73,7 @@ static dt_status put_aside(const char *out, const dt_run_folder *folder, dt_erro
 /* Options that say what one start does, and nothing about the training. */
 static bool is_of_one_start(const char *name)
 {
-    static const char *const names[] = {"resume", "steps", "out", "export", "keep", "comm", "mtti", "max-checkpoint-failures"};
+    static const char *const names[] = {"resume", "steps", "out", "export", "keep", "comm", "mtti", "max-checkpoint-failures", "checkpoint-dir", "checkpoint-mirror"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0)
             return true;
@@ -130,13 +130,13 @@ dt_status dt_run_folder_open(const dt_options *options, const char *config_text,
 {
     const dt_config *c = &options->config;
     if (c->resume == DT_RESUME_NEVER && is_folder(c->out)) {
-        DT_TRY(dt_run_lock_take(c->out, comm, &folder->lock, err)); /* nobody's folder moves while they write */
+        DT_TRY(dt_run_lock_take("out", c->out, comm, &folder->lock, err)); /* nobody's folder moves while they write */
         dt_run_lock_release(folder->lock);
         folder->lock = NULL;
         DT_TRY(put_aside(c->out, folder, err));
     }
     DT_TRY(make_folders(c->out, err));
-    DT_TRY(dt_run_lock_take(c->out, comm, &folder->lock, err));
+    DT_TRY(dt_run_lock_take("out", c->out, comm, &folder->lock, err));
     return write_file(folder->new_config, config_text, err);
 }
 

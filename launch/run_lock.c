@@ -168,23 +168,23 @@ static dt_status start_beating(dt_run_lock *lock, dt_error *err)
     return failed ? dt_fail(err, DT_ERR_MEMORY, "%s: no thread to keep it: %s", lock->path, strerror(failed)) : DT_OK;
 }
 
-static dt_status take(dt_run_lock *lock, const char *out, const char *host, dt_comm *comm, dt_error *err)
+static dt_status take(dt_run_lock *lock, const char *option, const char *folder, const char *host, dt_comm *comm, dt_error *err)
 {
     owner o;
     if (read_lock(lock->path, &o)) {
         if (!is_stale(lock->path, host, &o, comm))
-            return dt_fail(err, DT_ERR_USAGE, "--out %s: another run works there, process %lld on %s; wait for it, stop it, or take another --out", out, o.pid,
-                           o.host);
+            return dt_fail(err, DT_ERR_USAGE, "--%s %s: another run works there, process %lld on %s; wait for it, stop it, or take another --%s", option, folder,
+                           o.pid, o.host, option);
         dt_log_info("%s was left by process %lld on %s, which is gone", lock->path, o.pid, o.host);
     }
     DT_TRY(write_lock(lock, 1, err));
     dt_clock_sleep_s(0.05); /* two that started at the same moment: the later rename has it */
     if (!read_lock(lock->path, &o) || !is_mine(lock, &o))
-        return dt_fail(err, DT_ERR_USAGE, "--out %s: another run has just started there", out);
+        return dt_fail(err, DT_ERR_USAGE, "--%s %s: another run has just started there", option, folder);
     return DT_OK;
 }
 
-dt_status dt_run_lock_take(const char *out, dt_comm *comm, dt_run_lock **lock, dt_error *err)
+dt_status dt_run_lock_take(const char *option, const char *folder, dt_comm *comm, dt_run_lock **lock, dt_error *err)
 {
     char host[65] = "", state;
     unsigned long long start = 0;
@@ -194,9 +194,9 @@ dt_status dt_run_lock_take(const char *out, dt_comm *comm, dt_run_lock **lock, d
     if (gethostname(host, sizeof host - 1) != 0 || !host[0])
         snprintf(host, sizeof host, "unknown");
     (void)look_at_process(getpid(), &state, &start);
-    snprintf(l->path, sizeof l->path, "%s/lock", out);
+    snprintf(l->path, sizeof l->path, "%s/lock", folder);
     snprintf(l->mine, sizeof l->mine, "%s %ld %llu", host, (long)getpid(), start);
-    dt_status status = take(l, out, host, comm, err);
+    dt_status status = take(l, option, folder, host, comm, err);
     if (status == DT_OK && (status = start_beating(l, err)) != DT_OK)
         unlink(l->path);
     if (status != DT_OK) {

@@ -6,12 +6,12 @@
 #include "core/model/net.h"
 #include "core/training/agreement.h"
 #include "core/training/trainer.h"
-#include "io/checkpoint_hdf5.h"
 #include "io/demo.h"
 #include "io/jsonl.h"
 #include "io/loader.h"
 #include "io/progress.h"
 #include "launch/batch.h"
+#include "launch/checkpoint_folders.h"
 #include "launch/commands.h"
 #include "launch/console.h"
 #include "launch/profile.h"
@@ -48,7 +48,7 @@ typedef struct training {
     char *config_text;
     dt_net *net;
     dt_source *train, *val;
-    dt_store *store;
+    dt_checkpoint_folders checkpoints;
     dt_events *events;
     dt_sink *sinks[2]; /* progress, metrics.jsonl */
     dt_trainer_parts parts;
@@ -180,7 +180,7 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     DT_TRY(dt_agree(s->comm, build_net(t, s, err), err));
     DT_TRY(dt_agree(s->comm, begin_profile(t, s, err), err));
     if (!only_measures(&t->options.config))
-        DT_TRY(dt_agree(s->comm, dt_store_hdf5_create(t->folder.checkpoints, &t->store, err), err));
+        DT_TRY(dt_checkpoint_folders_open(&t->options.config, t->folder.checkpoints, s->comm, &t->checkpoints, err));
     DT_TRY(dt_agree(s->comm, dt_signals_create(s->comm->rank == 0, &t->events, err), err));
     DT_TRY(dt_agree(s->comm, open_sinks(t, s, err), err));
     t->parts.config = &t->options.config;
@@ -191,7 +191,9 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     t->parts.comm = s->comm;
     t->parts.train = t->train;
     t->parts.val = t->val;
-    t->parts.store = t->store;
+    t->parts.store = t->checkpoints.store;
+    t->parts.mirror = t->checkpoints.mirror;
+    t->parts.per_host = t->checkpoints.per_host;
     t->parts.events = t->events;
     t->parts.sinks = t->sinks;
     t->parts.resumed = resumed;
@@ -211,8 +213,7 @@ static void disassemble(training *t)
         t->val->ops->destroy(t->val);
     dt_profile_destroy(t->profile);
     dt_net_destroy(t->net);
-    if (t->store)
-        t->store->ops->destroy(t->store);
+    dt_checkpoint_folders_close(&t->checkpoints);
     if (t->events)
         t->events->ops->destroy(t->events);
     dt_free(t->config_text);
@@ -247,7 +248,9 @@ static void say_what_is_trained(const training *t, const dt_session *s)
 static void say_what_is_next(const training *t, bool is_demo)
 {
     const dt_config *c = &t->options.config;
-    dt_log_info("the run is in %s: metrics.jsonl, checkpoints/, and config.conf, which --config takes again", c->out);
+    dt_log_info("the run is in %s: metrics.jsonl, %sconfig.conf, which --config takes again", c->out, c->checkpoint_dir[0] ? "" : "checkpoints/, and ");
+    if (c->checkpoint_dir[0])
+        dt_log_info("its checkpoints are in %s", c->checkpoint_dir);
     if (!is_demo)
         return;
     const char *program = program_invocation_name; /* "./dtrain": a line to copy */

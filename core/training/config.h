@@ -76,6 +76,7 @@ typedef struct dt_config {
     double mtti_h;            /* mean time to interruption, hours */
     int64_t max_checkpoint_failures; /* in a row, until training stops; 0: never */
     int64_t keep;             /* generations kept */
+    char checkpoint_dir[DT_PATH_BYTES], checkpoint_mirror[DT_PATH_BYTES]; /* "": inside out; none */
     double eval_every;        /* epochs; 0: only at the end */
     double log_every_s;       /* plain progress lines where there is no terminal */
 } dt_config;

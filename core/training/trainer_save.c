@@ -142,8 +142,9 @@ static dt_status choose_interval(dt_trainer *t, const dt_saver_report *r, dt_err
     return DT_OK;
 }
 
-/* Collective: what became of the generation that was being written, if there is one; waits for it. */
-static void settle_save(dt_trainer *t)
+/* Collective: what became of the generation that was being written, if there is one; waits for it. goes_on: else the
+ * end of the training sees to its copy. */
+static void settle_save(dt_trainer *t, bool goes_on)
 {
     dt_saver_report r;
     dt_error why = {0};
@@ -161,7 +162,8 @@ static void settle_save(dt_trainer *t)
     t->committed_step = r.step;
     t->write_s = r.write_s;
     tell_committed(t, &r);
-    dt_trainer_mirror_committed(t);
+    if (goes_on)
+        dt_trainer_mirror_committed(t);
 }
 
 /* The same when the next one is due: it may have to wait. */
@@ -170,7 +172,7 @@ static void settle_late_save(dt_trainer *t)
     dt_saver_report r;
     const double start = dt_clock_s();
     dt_saver_look(t->saver, &r);
-    settle_save(t);
+    settle_save(t, true);
     if (r.pending && t->step != r.step && t->comm->rank == 0 && dt_clock_s() - start > 0.1)
         dt_log_warn("checkpoint: the one of step %lld was still being written when the next was due: training waited %.1f s", (long long)r.step,
                     dt_clock_s() - start);
@@ -190,7 +192,7 @@ dt_status dt_trainer_proceed_with_save(dt_trainer *t, dt_error *err)
     t->written_from = t->step;
     if (!dt_saver_is_sealed(t->saver))
         return dt_saver_seal(t->saver, err);
-    settle_save(t);
+    settle_save(t, true);
     return dt_trainer_check_failures(t, err);
 }
 
@@ -216,7 +218,7 @@ void dt_trainer_save(dt_trainer *t, bool wait)
             save_failed(t, t->step, &why);
     }
     if (wait)
-        settle_save(t);
+        settle_save(t, false);
 }
 
 bool dt_trainer_save_is_due(dt_trainer *t, bool epoch_ends)
@@ -262,7 +264,7 @@ dt_status dt_trainer_stopped(dt_trainer *t, const char *why, dt_error *err)
     bool enough = true;
     double left_s = INFINITY, write_s = 0.0;
     if (t->parts->store)
-        settle_save(t); /* what is nearly written comes first */
+        settle_save(t, false); /* what is nearly written comes first */
     if (t->parts->store && t->last_saved_step != t->step)
         DT_TRY(time_to_save(t, &enough, &left_s, &write_s, err));
     if (enough)

@@ -19,12 +19,12 @@ static void a_second_run_is_refused_and_a_third_may_follow(void)
 {
     dt_run_lock *lock = NULL, *other = NULL;
     dt_error err = {0};
-    DT_REQUIRE(dt_run_lock_take(".", NULL, &lock, &err) == DT_OK);
-    DT_CHECK_INT(dt_run_lock_take(".", NULL, &other, &err), DT_ERR_USAGE);
+    DT_REQUIRE(dt_run_lock_take("out", ".", NULL, &lock, &err) == DT_OK);
+    DT_CHECK_INT(dt_run_lock_take("out", ".", NULL, &other, &err), DT_ERR_USAGE);
     DT_CHECK(strstr(err.message, "another run works there") && !other);
     dt_run_lock_release(lock);
     DT_CHECK(access("lock", F_OK) != 0);
-    DT_REQUIRE(dt_run_lock_take(".", NULL, &lock, &err) == DT_OK);
+    DT_REQUIRE(dt_run_lock_take("out", ".", NULL, &lock, &err) == DT_OK);
     dt_run_lock_release(lock);
     dt_run_lock_release(NULL);
 }
@@ -37,10 +37,10 @@ static void a_lock_of_a_process_that_is_gone_is_taken_over(void)
     DT_REQUIRE(gethostname(host, sizeof host - 1) == 0);
     snprintf(text, sizeof text, "%s %ld 1 7\n", host, (long)getpid()); /* our number, but it began another time */
     write_lock(text);
-    DT_CHECK_MSG(dt_run_lock_take(".", NULL, &lock, &err) == DT_OK, "%s", err.message);
+    DT_CHECK_MSG(dt_run_lock_take("out", ".", NULL, &lock, &err) == DT_OK, "%s", err.message);
     dt_run_lock_release(lock);
     write_lock("not a lock");
-    DT_CHECK_MSG(dt_run_lock_take(".", NULL, &lock, &err) == DT_OK, "%s", err.message);
+    DT_CHECK_MSG(dt_run_lock_take("out", ".", NULL, &lock, &err) == DT_OK, "%s", err.message);
     dt_run_lock_release(lock);
 }
 
@@ -58,7 +58,7 @@ static void a_lock_beats_in_its_place_and_never_over_another_one(void)
     dt_run_lock *lock = NULL;
     dt_error err = {0};
     struct stat before, after;
-    DT_REQUIRE(dt_run_lock_take(".", NULL, &lock, &err) == DT_OK);
+    DT_REQUIRE(dt_run_lock_take("out", ".", NULL, &lock, &err) == DT_OK);
     DT_REQUIRE(stat("lock", &before) == 0 && count_in_lock() == 1);
     for (int i = 0; i < 200 && count_in_lock() == 1; i++)
         dt_clock_sleep_s(0.05);
