@@ -22,4 +22,6 @@ void fake_comm_run_on_hosts(int size, int per_host, fake_comm_rank *rank_main, v
 /* This rank is gone, as if its process had been killed: whoever waits for it gets DT_ERR_COMM, and so does every collective of its own. */
 void fake_comm_leave(dt_comm *comm);
 
+int64_t fake_comm_progress_calls(const dt_comm *comm); /* of this rank, so far */
+
 #endif

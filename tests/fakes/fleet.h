@@ -23,6 +23,7 @@ typedef struct fleet {
     int leaving_rank, leaves_at;      /* it is gone in its operation number leaves_at; -1: none */
 
     int n_operations[FLEET_MAX_RANKS]; /* on shards */
+    int64_t n_signs[FLEET_MAX_RANKS];  /* of life, to those who wait meanwhile */
     fake_state states[FLEET_MAX_RANKS];
     dt_status status[FLEET_MAX_RANKS];
     dt_error errors[FLEET_MAX_RANKS];
