@@ -40,7 +40,7 @@ on_hosts all_empty
 begin "a shard is damaged on its host: it is told, and comes from the mirror"
 on_hosts damaged
 
-begin "one host more gets everything from its peers"
+begin "three ranks on three hosts instead of four on two: the new one gets everything from its peers"
 on_hosts one_more
 
 begin "a host and the mirror are lost: it is told, and nothing is started anew"
