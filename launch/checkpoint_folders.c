@@ -169,7 +169,11 @@ static bool same_folder(const char *a, const char *b)
 static dt_status occupy(const dt_config *c, const char *option, const char *folder, dt_comm *comm, dt_run_lock **lock, dt_error *err)
 {
     DT_TRY(dt_durable_make_folder(folder, err));
-    DT_TRY(dt_run_lock_take(option, folder, comm, lock, err));
+    dt_status status = dt_run_lock_take(option, folder, comm, lock, err);
+    if (status == DT_ERR_IO) /* full, or read-only: that may pass, and what is there can be read */
+        dt_log_warn("--%s: %s: going on without a lock there", option, err->message);
+    else if (status != DT_OK)
+        return status;
     return c->resume == DT_RESUME_NEVER ? put_aside(folder, err) : DT_OK;
 }
 

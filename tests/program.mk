@@ -18,8 +18,8 @@ PROGRAM_TESTS += tests/program/learning_test.sh
 PROGRAM_TESTS += tests/program/kill_calls_test.sh tests/program/checkpoint_test.sh
 TEST_HELPERS += tests/program/kill_job
 tests_program_kill_job_SOURCES = tests/program/kill_job.c tests/program/kill_calls.c
-PROGRAM_TESTS += tests/program/chaos_test.sh tests/program/cursor_test.sh tests/program/refused_disk_test.sh
-PROGRAM_FILES += tests/program/chaos.py tests/program/chaos_events.py tests/program/chaos_hosts.py tests/program/chaos_record.py
+PROGRAM_TESTS += tests/program/chaos_test.sh tests/program/cursor_test.sh tests/program/refused_disk_test.sh tests/program/mirror_test.sh
+PROGRAM_FILES += tests/program/chaos.py tests/program/chaos_events.py tests/program/chaos_hosts.py tests/program/chaos_record.py tests/program/mirror_hosts.py
 TEST_HELPERS += tests/program/chaos_job
 tests_program_chaos_job_SOURCES = launch/main.c tests/program/chaos_job.c
 tests_program_chaos_job_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=open,--wrap=fallocate,--wrap=dt_sampler_id,--wrap=dt_resnet_spec,--wrap=dt_loader_create
