@@ -23,6 +23,7 @@ typedef struct peer {
     dt_notice heard;          /* its last notice that told where it is */
     double heard_s, busy_s;   /* when that came; when it last answered */
     bool asks, gave_up, gone; /* it waits for an answer; it said so */
+    dt_status status;         /* why it gave up */
     char why[sizeof((dt_notice *)0)->text];
 } peer;
 
@@ -125,8 +126,12 @@ static void heard(dt_watch *w, int from, const dt_notice *n, double now_s)
     peer *p = &w->peers[from];
     p->heard_s = now_s;
     p->asks = n->kind == DT_NOTICE_WAITS;
-    if (n->kind == DT_NOTICE_GIVES_UP && !p->gave_up)
+    if (n->kind == DT_NOTICE_GIVES_UP && !p->gave_up) {
+        p->status = n->status > DT_OK && n->status <= DT_ERR_INTERNAL ? (dt_status)n->status : DT_ERR_COMM;
         snprintf(p->why, sizeof p->why, "%.*s", (int)sizeof n->text - 1, n->text);
+    }
+    if (n->kind == DT_NOTICE_GONE && !p->gave_up)
+        p->status = DT_ERR_PEER;
     p->gave_up = p->gave_up || n->kind == DT_NOTICE_GIVES_UP;
     p->gone = p->gone || n->kind == DT_NOTICE_GONE;
     p->gave_up = p->gave_up || p->gone; /* the other notice may have been dropped */
@@ -258,7 +263,7 @@ static dt_status check_given_up(const dt_watch *w, dt_error *err)
 {
     for (int r = 0; r < w->comm->size; r++)
         if (w->peers[r].gave_up)
-            return dt_fail(err, DT_ERR_TIMEOUT, "rank %d (%s) has given up: %s", r, w->peers[r].host, w->peers[r].why);
+            return dt_fail(err, w->peers[r].status, "rank %d (%s) has given up: %s", r, w->peers[r].host, w->peers[r].why);
     return DT_OK;
 }
 
@@ -270,9 +275,9 @@ static dt_status timed_out(const dt_watch *w, const dt_waiting *a, dt_error *err
     if (a->place.kind == DT_PLACE_WORK)
         return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s nothing moves: the device hangs", w->deadline_s, here);
     if (n == 0)
-        return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s nothing arrives, although all ranks have come: look at the network between hosts",
+        return dt_fail(err, DT_ERR_PEER, "after %g s in %s nothing arrives, although all ranks have come: look at the network between hosts",
                        w->deadline_s, here);
-    return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s %s: it hangs, or waits for its data, or its host or network is down", w->deadline_s, here,
+    return dt_fail(err, DT_ERR_PEER, "after %g s in %s %s: it hangs, or waits for its data, or its host or network is down", w->deadline_s, here,
                    who);
 }
 
@@ -355,7 +360,7 @@ dt_status dt_watch_turn(dt_watch *w, dt_waiting *a, bool moved, dt_error *err)
     dt_error own;
     dt_status status = judge(w, a, now_s, &own);
     if (status != DT_OK) {
-        dt_watch_give_up(w, own.message);
+        dt_watch_give_up(w, &own);
         if (err)
             *err = own;
         return status;
@@ -372,11 +377,12 @@ dt_status dt_watch_turn(dt_watch *w, dt_waiting *a, bool moved, dt_error *err)
 
 /* -- giving up ---------------------------------------------------------------------------------------------------------- */
 
-void dt_watch_give_up(dt_watch *w, const char *why)
+void dt_watch_give_up(dt_watch *w, const dt_error *why)
 {
     dt_error ignored;
     dt_notice n = notice_of(w, DT_NOTICE_GIVES_UP);
-    snprintf(n.text, sizeof n.text, "%s", why);
+    n.status = why->status;
+    snprintf(n.text, sizeof n.text, "%.*s", (int)sizeof n.text - 1, why->message);
     if (w->comm->size > 1)
         (void)tell_all(w, &n, &ignored);
 }

@@ -2,7 +2,7 @@
  *
  *   dt_waiting w = dt_waiting_begin(&place);                      this rank waits here ...
  *   while (!arrived())
- *       DT_TRY(dt_watch_turn(watch, &w, moved, err));             ... and polls; DT_ERR_TIMEOUT names who is missing
+ *       DT_TRY(dt_watch_turn(watch, &w, moved, err));             ... and polls; DT_ERR_PEER names who is missing
  *
  *   dt_watch_answer(watch, err);                                  this rank is busy by itself, and alive
  *
@@ -49,7 +49,7 @@ typedef enum dt_notice_kind {
     DT_NOTICE_NONE,
     DT_NOTICE_WAITS,    /* at `place`; wants an answer */
     DT_NOTICE_BUSY,     /* alive, and by itself */
-    DT_NOTICE_GIVES_UP, /* `text` says why */
+    DT_NOTICE_GIVES_UP, /* `status` and `text` say why */
     DT_NOTICE_GONE      /* nothing of it will come any more */
 } dt_notice_kind;
 
@@ -57,6 +57,7 @@ typedef struct dt_notice {
     int64_t kind; /* dt_notice_kind */
     dt_place place;
     int64_t n_begun[DT_SEQUENCES]; /* numbers of the last ones begun */
+    int64_t status; /* dt_status */
     char text[256];
 } dt_notice;
 
@@ -100,7 +101,8 @@ dt_waiting dt_waiting_begin(const dt_place *place);
 void dt_waiting_move(dt_waiting *w, const dt_place *place);
 
 /* To be called between polls. Gives the processor to others; tells them when it takes long. moved: whether anything arrived since the last
- * turn. DT_ERR_TIMEOUT: at the deadline, or another rank gave up; DT_ERR_COMM: ranks wait in different collectives; else what the channel reports.
+ * turn. DT_ERR_PEER: at the deadline; DT_ERR_TIMEOUT: the device hangs; DT_ERR_COMM: ranks wait in different collectives; what
+ * another rank gave up for; else what the channel reports.
  * The others are told. */
 dt_status dt_watch_turn(dt_watch *watch, dt_waiting *w, bool moved, dt_error *err);
 
@@ -114,7 +116,7 @@ int dt_watch_describe_missing(const dt_watch *watch, const dt_waiting *w, char *
 void dt_place_describe(const dt_place *place, char *out, size_t out_bytes);
 
 /* Tell all others that this rank gives up, for a reason that no wait has found, and why; they give up in their next turn. */
-void dt_watch_give_up(dt_watch *watch, const char *why);
+void dt_watch_give_up(dt_watch *watch, const dt_error *why);
 /* Tell them that it is gone, and wait until all that are not missing have said so too, for grace_s at most. */
 void dt_watch_leave(dt_watch *watch, double grace_s);
 /* Take notices that nobody reads any more. */

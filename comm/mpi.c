@@ -34,7 +34,8 @@ dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err)
     if (MPI_Error_string(code, text, &length) != MPI_SUCCESS)
         snprintf(text, sizeof text, "error %d", code);
     MPI_Error_class(code, &class);
-    return dt_fail(err, DT_ERR_COMM, "MPI, in %s: %s%s", what, text, class == MPI_ERR_TRUNCATE ? ": ranks send different things: a bug" : "");
+    const bool peer = c->head.size > 1 && (class == MPI_ERR_OTHER || class == MPI_ERR_INTERN || class == MPI_ERR_UNKNOWN); /* a connection that broke */
+    return dt_fail(err, peer ? DT_ERR_PEER : DT_ERR_COMM, "MPI, in %s: %s%s", what, text, class == MPI_ERR_TRUNCATE ? ": ranks send different things: a bug" : "");
 }
 
 /* -- collectives -------------------------------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@
 
 /* Zero stands for the default in every field. */
 typedef struct dt_comm_mpi_options {
-    /* A rank that has waited so long in a collective gives up with DT_ERR_TIMEOUT, naming the ranks that did not come.
+    /* A rank that has waited so long in a collective gives up with DT_ERR_PEER, naming the ranks that did not come.
      * Default DT_COMM_DEADLINE_S; INFINITY waits for ever. */
     double deadline_s;
     /* Larger messages are sent in pieces; MPI counts them in an int. Default 1 GiB; tests take less. */
@@ -35,7 +35,7 @@ bool dt_comm_mpi_launched(void);
 /* Collective over all processes that were started together. `options` may be NULL. The creating thread must be the main one
  * (MPI_THREAD_FUNNELED is asked for) and makes all calls. MPI errors return; none ends the process.
  * DT_ERR_UNSUPPORTED: the MPI library's thread level is too low, or MPI was finalized before (it starts once in a process);
- * DT_ERR_COMM: MPI reports an error; DT_ERR_MEMORY. */
+ * DT_ERR_PEER, DT_ERR_COMM: MPI reports an error; DT_ERR_MEMORY. */
 dt_status dt_comm_mpi_create(const dt_comm_mpi_options *options, dt_comm **comm, dt_error *err);
 
 /* What it waits with: for a transport that uses `comm` for its host memory. Lives as long as it. */

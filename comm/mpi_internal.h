@@ -78,7 +78,8 @@ typedef struct dt_comm_mpi {
     dt_mpi_sum sum;
 } dt_comm_mpi;
 
-/* Fill *err with what MPI says of `code` and mark the communicator as failed; returns DT_ERR_COMM. `what`: "broadcast". */
+/* Fill *err with what MPI says of `code` and mark the communicator as failed; returns DT_ERR_PEER where it may be a connection that broke, else
+ * DT_ERR_COMM. `what`: "broadcast". */
 dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err);
 
 /* -- mpi_sum.c -- leaders[r]: the lowest rank of r's host; local_sizes[r]: how many ranks it has. */

@@ -60,7 +60,7 @@ struct dt_comm {
  * may wait for ever: leave everything as it is, say why, and abort. */
 static inline bool dt_comm_device_is_lost(const dt_comm *comm, dt_status status)
 {
-    return comm->ops->device_wait && comm->size > 1 && (status == DT_ERR_COMM || status == DT_ERR_TIMEOUT);
+    return comm->ops->device_wait && comm->size > 1 && (status == DT_ERR_COMM || status == DT_ERR_PEER || status == DT_ERR_TIMEOUT);
 }
 
 #endif

@@ -28,7 +28,7 @@ typedef struct dt_affinity {
 } dt_affinity;
 
 /* Collective. Sets this process's processors where it lifts mpirun's default; threads made later inherit them.
- * threads and workers 0: choose. DT_ERR_COMM, DT_ERR_MEMORY. */
+ * threads and workers 0: choose. DT_ERR_PEER, DT_ERR_COMM, DT_ERR_MEMORY. */
 dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_affinity *affinity, dt_error *err);
 
 /* The arithmetic of it, for tests: the share of rank `mine` of the n ranks of a host with these processors, where

@@ -53,7 +53,7 @@ int main(int argc, char **argv)
     if (status != DT_OK && !err.message[0])
         dt_fail(&err, status, "an error without words (%s): this is a bug", dt_status_name(status));
     /* A peer that is lost, or late, is seen by some ranks and not by others. */
-    local = local || status == DT_ERR_COMM || status == DT_ERR_TIMEOUT;
+    local = local || status == DT_ERR_COMM || status == DT_ERR_PEER || status == DT_ERR_TIMEOUT;
     if (status != DT_OK && local && session.comm && session.comm->size > 1) {
         dt_console_fail_here(&err);
         session.comm->ops->abort(session.comm, code);

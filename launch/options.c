@@ -148,7 +148,7 @@ static const dt_option table[] = {
      .help = "what computes; auto: the fastest one that works here; ref is for checking the others"},
     {ROW("comm", "NAME", BOTH, MACHINE, NAME, config.comm), .get_choices = dt_comm_names, .by_default = "auto",
      .help = "how ranks talk; auto: MPI if mpirun or srun has started the program, with NCCL between GPUs; else one rank by itself"},
-    {ROW("comm-timeout", "SECONDS", BOTH, MACHINE, REAL, config.comm_timeout_s), .min = 1, .max = 86400, .by_default = "600",
+    {ROW("peer-timeout", "SECONDS", BOTH, MACHINE, REAL, config.peer_timeout_s), .min = 1, .max = 86400, .by_default = "600",
      .help = "a rank that has waited so long for others gives up and names those that did not come"},
     {ROW("precision", "TYPE", BOTH | INFO, MACHINE, CHOICE, config.precision), .choices = precisions, .by_default = "fp32",
      .help = "arithmetic of the network. fp16: half the memory traffic of fp32, on tensor cores, with master weights in fp32; bf16: the same in another format; "

@@ -20,12 +20,12 @@ const char *dt_comm_list(void);
 
 /* Collective where several processes were started. "auto": MPI if a launcher is seen, else self; "nccl" the same, until the device is
  * attached. timeout_s: of waits for other ranks; 0 is the transport's own. DT_ERR_USAGE: no such name, or "self" although several were
- * started; DT_ERR_COMM, DT_ERR_UNSUPPORTED. The caller ends it with (*comm)->ops->destroy. */
+ * started; DT_ERR_PEER, DT_ERR_COMM, DT_ERR_UNSUPPORTED. The caller ends it with (*comm)->ops->destroy. */
 dt_status dt_ranks_create(const char *name, double timeout_s, dt_comm **comm, dt_error *err);
 
 /* When this rank's device is there, which is the GPU with the number (*comm)->local_rank where it is one: has gradients summed by NCCL, if
  * the device is a GPU and there are several ranks, or `name` is "nccl". *comm is then another one, which owns the one before, and
- * is to be destroyed before the device. Collective. On failure *comm is as it was; after DT_ERR_TIMEOUT and DT_ERR_COMM it is good for abort
+ * is to be destroyed before the device. Collective. On failure *comm is as it was; after DT_ERR_PEER, DT_ERR_TIMEOUT and DT_ERR_COMM it is good for abort
  * only. DT_ERR_USAGE: the device does not go with the name, only some ranks have a GPU, or ranks share one; else as dt_comm_nccl_create. */
 dt_status dt_ranks_attach_device(const char *name, double timeout_s, dt_device *device, dt_comm **comm, dt_error *err);
 

@@ -64,7 +64,7 @@ dt_status dt_session_open(const dt_options *options, unsigned command, dt_status
 {
     const dt_config *c = &options->config;
     *session = (dt_session){0};
-    DT_TRY(dt_ranks_create(c->comm, c->comm_timeout_s, &session->comm, err));
+    DT_TRY(dt_ranks_create(c->comm, c->peer_timeout_s, &session->comm, err));
     dt_comm *comm = session->comm;
     dt_console_set_rank(comm);
     if (err && parsed != DT_OK)
@@ -75,7 +75,7 @@ dt_status dt_session_open(const dt_options *options, unsigned command, dt_status
     DT_TRY(dt_affinity_plan(comm, c->threads, c->workers, &session->affinity, err));
     dt_status status = dt_agree(comm, open_backend(session, c, err), err);
     if (status == DT_OK)
-        status = dt_ranks_attach_device(c->comm, c->comm_timeout_s, session->device, &session->comm, err);
+        status = dt_ranks_attach_device(c->comm, c->peer_timeout_s, session->device, &session->comm, err);
     return status == DT_ERR_USAGE && err ? dt_options_locate(options, command, err) : status;
 }
 

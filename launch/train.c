@@ -320,6 +320,8 @@ dt_status dt_command_train(int argc, char **argv, dt_session *session, bool *loc
         status = run(&t, session, local, err);
     if (status == DT_ERR_USAGE)
         dt_options_locate(&t.options, DT_COMMAND_TRAIN, err);
+    if (status == DT_ERR_PEER)
+        dt_fail(err, status, "%s; the same command goes on from the newest checkpoint", err->message);
     if (session->comm->rank == 0)
         dt_run_folder_close(&t.folder);
     if (!dt_comm_device_is_lost(session->comm, status)) /* else main.c makes all leave at once */

@@ -33,7 +33,7 @@ static dt_comm *host_of(dt_comm *comm)
 
 static bool lost(dt_status status)
 {
-    return status == DT_ERR_COMM || status == DT_ERR_TIMEOUT;
+    return status == DT_ERR_COMM || status == DT_ERR_PEER || status == DT_ERR_TIMEOUT;
 }
 
 /* What the other communicator says; a peer that it has lost will not come to the device's sums either. */

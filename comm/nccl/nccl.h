@@ -28,10 +28,10 @@ typedef struct dt_comm_nccl_options {
 #define DT_NCCL_WIRE_BYTES (16 << 20) /* four of the usual buckets of 4 MiB as FP16: only a model with a huge layer sends pieces */
 
 /* Collective over all ranks of `host`, each with its own GPU. On success host belongs to *comm; on failure it stays the caller's, and may
- * be of no more use (DT_ERR_TIMEOUT, DT_ERR_COMM). The device is borrowed. Two small sums are made to see that the GPUs
+ * be of no more use (DT_ERR_PEER, DT_ERR_TIMEOUT, DT_ERR_COMM). The device is borrowed. Two small sums are made to see that the GPUs
  * reach each other. comm->detail tells NCCL's version and network; rank 0 warns where EFA should be used and is not.
  * DT_ERR_UNSUPPORTED: this build has no NCCL, or the device's streams are no CUDA streams; DT_ERR_USAGE: ranks share a GPU;
- * DT_ERR_TIMEOUT; DT_ERR_COMM: NCCL's own errors; DT_ERR_MEMORY; DT_ERR_DEVICE: also a wrong sum. */
+ * DT_ERR_PEER; DT_ERR_TIMEOUT: the device hangs; DT_ERR_COMM: NCCL's own errors; DT_ERR_MEMORY; DT_ERR_DEVICE: also a wrong sum. */
 dt_status dt_comm_nccl_create(dt_comm *host, dt_device *device, const dt_comm_nccl_options *options, dt_comm **comm, dt_error *err);
 
 #endif

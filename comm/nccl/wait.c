@@ -47,7 +47,7 @@ dt_status dt_nccl_leave(dt_comm_nccl *c, dt_status status)
 /* The others do not know of this rank's trouble yet. */
 static dt_status tell_and_leave(dt_comm_nccl *c, const dt_error *own, dt_error *err)
 {
-    dt_watch_give_up(c->watch, own->message);
+    dt_watch_give_up(c->watch, own);
     if (err)
         *err = *own;
     return dt_nccl_leave(c, own->status);
@@ -76,7 +76,8 @@ static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_place *place, c
     dt_status status = ask_around(c, place, who, sizeof who, err);
     if (status != DT_OK)
         return dt_nccl_leave(c, status);
-    dt_fail(&own, DT_ERR_COMM, "NCCL, in %s (%s): %s%s%s%s%s", here, what, c->api->error_string(code), last && last[0] ? ": " : "", last ? last : "",
+    dt_fail(&own, code == DT_NCCL_REMOTE_ERROR || who[0] ? DT_ERR_PEER : DT_ERR_COMM, "NCCL, in %s (%s): %s%s%s%s%s", here, what,
+            c->api->error_string(code), last && last[0] ? ": " : "", last ? last : "",
             who[0] ? "; " : "", who);
     return tell_and_leave(c, &own, err);
 }
@@ -91,7 +92,7 @@ static dt_status barked(dt_comm_nccl *c, dt_error *err)
     dt_status status = ask_around(c, &place, who, sizeof who, err);
     if (status != DT_OK)
         return dt_nccl_leave(c, status);
-    dt_fail(&own, DT_ERR_TIMEOUT, "after %g s in %s, in which the host hung too, NCCL was aborted%s%s", dt_watch_deadline_s(c->watch), here,
+    dt_fail(&own, who[0] ? DT_ERR_PEER : DT_ERR_TIMEOUT, "after %g s in %s, in which the host hung too, NCCL was aborted%s%s", dt_watch_deadline_s(c->watch), here,
             who[0] ? "; " : "", who);
     return tell_and_leave(c, &own, err);
 }

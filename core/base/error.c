@@ -86,6 +86,8 @@ const char *dt_status_name(dt_status status)
         return "unsupported";
     case DT_ERR_COMM:
         return "communication";
+    case DT_ERR_PEER:
+        return "lost peer";
     case DT_ERR_DEVICE:
         return "device";
     case DT_ERR_NUMERIC:
@@ -110,6 +112,7 @@ int dt_status_exit_code(dt_status status)
     case DT_ERR_USAGE:
         return 2;
     case DT_ERR_INTERRUPTED:
+    case DT_ERR_PEER:
         return 75; /* EX_TEMPFAIL of sysexits.h: "checkpointed, run me again" */
     default:
         return 1;

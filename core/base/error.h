@@ -21,7 +21,8 @@ typedef enum dt_status {
     DT_ERR_FORMAT,      /* a file's content is not what it should be */
     DT_ERR_MEMORY,      /* out of memory, on the host or on a device */
     DT_ERR_UNSUPPORTED, /* this build, backend or device cannot */
-    DT_ERR_COMM,        /* a collective failed or a peer is lost */
+    DT_ERR_COMM,        /* ranks are in different collectives, or MPI or NCCL refuse: a bug, or the installation */
+    DT_ERR_PEER,        /* another rank is lost, or late: exit code 75 */
     DT_ERR_DEVICE,      /* a compute library or device reported an error */
     DT_ERR_NUMERIC,     /* the training went non-finite */
     DT_ERR_DATA,        /* too many broken samples, or none at all */
@@ -58,7 +59,7 @@ dt_status dt_error_prefix(dt_error *err, const char *format, ...) __attribute__(
 /* A short name, such as "usage" or "I/O". Static storage. */
 const char *dt_status_name(dt_status status);
 
-/* The process's exit code for a status: 0 OK, 2 usage, 75 interrupted, 1 everything else. */
+/* The process's exit code for a status: 0 OK, 2 usage, 75 interrupted or a peer lost (the same command goes on), 1 everything else. */
 int dt_status_exit_code(dt_status status);
 
 /* Return from the calling function if `call` failed. */

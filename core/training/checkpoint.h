@@ -34,7 +34,7 @@ typedef dt_status dt_checkpoint_accept(void *context, const dt_manifest *manifes
  *
  * The manifest's tensors must be those of `layout` (names and shapes), else, or where `accept` refuses, DT_ERR_USAGE: not passed over, and neither is
  * one that a newer dtrain wrote (DT_ERR_UNSUPPORTED). *found false (and DT_OK): there is none at all, nothing was set. If there are generations
- * and none is whole: DT_ERR_FORMAT. A folder that cannot be listed: DT_ERR_IO. A rank that is lost meanwhile: DT_ERR_COMM on the others. Takes memory
+ * and none is whole: DT_ERR_FORMAT. A folder that cannot be listed: DT_ERR_IO. A rank that is lost meanwhile: DT_ERR_PEER on the others. Takes memory
  * for a shard and the longest tensor while it reads. The caller clears the manifest. */
 dt_status dt_checkpoint_load(dt_comm *comm, const dt_checkpoint_place *place, const dt_state_layout *layout, const dt_state_io *io, dt_checkpoint_accept *accept,
                              void *accept_context, dt_manifest *manifest, bool *found, dt_error *err);

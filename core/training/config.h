@@ -66,7 +66,7 @@ typedef struct dt_config {
     int64_t threads; /* compute threads per rank; 0: as many as the rank may use */
     dt_autotune_kind autotune;
     bool no_graph;         /* enqueue every step anew instead of launching a captured graph */
-    double comm_timeout_s; /* after which a collective that does not end is an error */
+    double peer_timeout_s; /* after which a collective that does not end is an error */
     int64_t profile_steps; /* measure each layer over so many steps, print a table, stop; 0: no */
 
     /* the run */

@@ -115,7 +115,7 @@ static void ranks_without_a_sign_are_named(void)
     dt_error err = {0};
     begin(&w, 0, 4, DEADLINE_S);
     waits(&w, 2, here);
-    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_PEER);
     DT_CHECK_STR(err.message,
                  "after 0.4 s in a broadcast of 400 bytes (collective 7, step 12) there is no sign of rank 1 (node0), rank 3 (node1): it hangs, or "
                  "waits for its data, or its host or network is down");
@@ -129,7 +129,7 @@ static void of_many_some_are_named(void)
     world w;
     dt_error err = {0};
     begin(&w, 3, MAX_RANKS, DEADLINE_S);
-    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_PEER);
     DT_CHECK_CONTAINS(err.message, "no sign of rank 0 (node0), rank 1 (node0), rank 2 (node1), rank 4 (node2), rank 5");
     DT_CHECK_CONTAINS(err.message, "rank 8 (node4) and 11 more: ");
     dt_watch_destroy(w.watch);
@@ -141,7 +141,7 @@ static void where_all_have_come_it_is_the_network(void)
     dt_error err = {0};
     begin(&w, 0, 2, DEADLINE_S);
     waits(&w, 1, bucket);
-    DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_PEER);
     DT_CHECK_STR(
         err.message,
         "after 0.4 s in the sum of gradient bucket 5 of step 30 (1000 bytes) nothing arrives, although all ranks have come: look at the network "
@@ -156,13 +156,13 @@ static void who_is_elsewhere_is_told(void)
     begin(&w, 0, 3, DEADLINE_S);
     waits(&w, 1, (dt_place){.kind = DT_PLACE_WORK, .number = 3 * 64 + 4, .step = 30, .bucket = 4});
     waits(&w, 2, bucket);
-    DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_PEER);
     DT_CHECK_CONTAINS(err.message, " rank 1 (node0) has not come; rank 1 is in the device's own work after gradient bucket 4 of step 30: ");
     dt_watch_destroy(w.watch);
     begin(&w, 0, 3, DEADLINE_S);
     waits(&w, 1, here);
     waits(&w, 2, (dt_place){.kind = DT_PLACE_LEAVE, .number = 8});
-    DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_PEER);
     DT_CHECK_CONTAINS(err.message, " rank 1 (node0), rank 2 (node1) have not come; rank 1 is in a broadcast of 400 bytes (collective 7, step 12)");
     dt_watch_destroy(w.watch);
 }
@@ -176,7 +176,7 @@ static void ranks_that_say_they_are_busy_are_waited_for(void)
     waits(&w, 2, here);
     DT_CHECK_INT(wait_at(&w, here, 4.0 * DEADLINE_S, &err), DT_OK);
     w.answers_every_s[1] = 0; /* now it freezes */
-    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_PEER);
     DT_CHECK_CONTAINS(err.message, "no sign of rank 1 (node0)");
     dt_watch_destroy(w.watch);
 }
@@ -214,7 +214,7 @@ static void different_collectives_are_found_out_before_the_deadline(void)
     dt_watch_destroy(w.watch);
     begin(&w, 0, 2, DEADLINE_S); /* one on the device has other numbers */
     waits(&w, 1, (dt_place){.kind = DT_PLACE_BUCKET, .number = 7, .bytes = 1});
-    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_PEER);
     dt_watch_destroy(w.watch);
 }
 
@@ -222,13 +222,14 @@ static void who_gives_up_takes_the_others_along(void)
 {
     world w;
     dt_error err = {0};
-    dt_notice n = {.kind = DT_NOTICE_GIVES_UP, .text = "its GPU fell off the bus"};
+    dt_notice n = {.kind = DT_NOTICE_GIVES_UP, .status = DT_ERR_DEVICE, .text = "its GPU fell off the bus"};
     begin(&w, 0, 3, 40.0);
     arrives(&w, 0.2, 2, n);
-    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_TIMEOUT);
+    DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_DEVICE);
     DT_CHECK_STR(err.message, "rank 2 (node1) has given up: its GPU fell off the bus");
     DT_CHECK(w.last[1].kind != DT_NOTICE_GIVES_UP); /* rank 2 has told everybody */
-    dt_watch_give_up(w.watch, "reasons");
+    dt_watch_give_up(w.watch, &(dt_error){.status = DT_ERR_COMM, .message = "reasons"});
+    DT_CHECK_INT(w.last[1].status, DT_ERR_COMM);
     DT_CHECK_INT(w.last[1].kind, DT_NOTICE_GIVES_UP);
     DT_CHECK_STR(w.last[1].text, "reasons");
     dt_watch_destroy(w.watch);

@@ -29,10 +29,10 @@ expect_exit 137 ranks 2 "$failing" kill 0
 
 begin "a_rank_that_hangs_is_named_and_ends_all"
 expect_exit 9 ranks 3 "$failing" stop
-expect_output '^rank [02]: timeout: (rank [02] \([^)]+\) has given up: )?after 2 s in the sum of gradients of [0-9]+ bytes \(collective [0-9]+\) there is no sign of rank 1 \([^)]+\)'
+expect_output '^rank [02]: lost peer: (rank [02] \([^)]+\) has given up: )?after 2 s in the sum of gradients of [0-9]+ bytes \(collective [0-9]+\) there is no sign of rank 1 \([^)]+\)'
 expect_no_output 'no sign of rank [02]'
 expect_exit 9 ranks 2 "$failing" stop 0
-expect_output '^rank 1: timeout: .* no sign of rank 0'
+expect_output '^rank 1: lost peer: .* no sign of rank 0'
 
 begin "a_late_rank_is_waited_for"
 expect_exit 0 ranks 3 "$failing" late
@@ -42,7 +42,7 @@ begin "a_rank_that_is_busy_for_longer_than_the_deadline_is_waited_for_while_it_l
 expect_exit 0 ranks 3 "$failing" busy
 expect test "$(grep -c 'left in order' "$OUTPUT")" = 3
 expect_exit 9 ranks 3 "$failing" busy-stop
-expect_output '^rank [02]: timeout: .* no sign of rank 1 '
+expect_output '^rank [02]: lost peer: .* no sign of rank 1 '
 
 begin "a_rank_in_another_collective_is_named"
 expect_exit 9 ranks 2 "$failing" other
@@ -61,7 +61,7 @@ expect_exit 137 env DTRAIN_FAULT=comm.start@1:30:kill "$MPIRUN" --oversubscribe 
 expect_exit 9 env DTRAIN_FAULT=comm.wait@2:9 "$MPIRUN" --oversubscribe -np 3 "$failing" sum
 expect_output '^rank 2: communication: gradients: fault point comm\.wait$'
 expect_exit 9 env DTRAIN_FAULT=comm.start@0:17:stop "$MPIRUN" --oversubscribe -np 3 "$failing" sum
-expect_output '^rank [12]: timeout: .* no sign of rank 0'
+expect_output '^rank [12]: lost peer: .* no sign of rank 0'
 
 begin "too_low_a_thread_level_is_named"
 expect_exit 0 ranks 2 "$failing" level

@@ -86,7 +86,7 @@ two_hosts && expect_exit 137 "$on_two_hosts" 2 "$failing" kill 3
 begin "a_rank_that_hangs_is_named_with_its_host"
 two_hosts && {
     expect_exit 9 "$on_two_hosts" 2 "$failing" stop 3
-    expect_output "^rank [012]: timeout: .* there is no sign of rank 3 \\($b\\):"
+    expect_output "^rank [012]: lost peer: .* there is no sign of rank 3 \\($b\\):"
     expect_no_output 'no sign of rank [012]'
 }
 
@@ -94,7 +94,7 @@ begin "a_cable_that_breaks_ends_the_ranks_on_both_sides"
 two_hosts && {
     # Rank 0 takes it down itself in the middle of a sum, so that this does not depend on how long anything takes.
     expect_exit 9 env DT_TEST_BEFORE_SUM_40="ip -n $b link set $b down" "$on_two_hosts" 2 "$failing" sum
-    expect_output "^rank [01]: timeout: .* there is no sign of rank 2 \\($b\\), rank 3 \\($b\\):"
+    expect_output "^rank [01]: lost peer: .* there is no sign of rank 2 \\($b\\), rank 3 \\($b\\):"
     expect_that_b_leaves
 }
 
@@ -108,14 +108,14 @@ two_hosts && {
 begin "a_frozen_rank_is_named_with_its_host_when_gpus_sum"
 two_hosts && {
     expect_exit 9 "$on_two_hosts" 2 "$nccl_failing" stop 3
-    expect_output "^rank [012]: timeout: (rank [012] \\([^)]+\\) has given up: )?after 2 s in the sum of gradient bucket 2 of step 41 \\(100000 bytes\\) there is no sign of rank 3 \\($b\\): .* 1 aborted"
+    expect_output "^rank [012]: lost peer: (rank [012] \\([^)]+\\) has given up: )?after 2 s in the sum of gradient bucket 2 of step 41 \\(100000 bytes\\) there is no sign of rank 3 \\($b\\): .* 1 aborted"
     expect_no_output 'no sign of rank [012]'
 }
 
 begin "a_cable_that_breaks_when_gpus_sum_ends_the_ranks_on_both_sides"
 two_hosts && {
     expect_exit 9 env DT_TEST_BEFORE_STEP_41="ip -n $b link set $b down" "$on_two_hosts" 2 "$nccl_failing" cut
-    expect_output "^rank [01]: timeout: (rank [01] \\([^)]+\\) has given up: )?after 2 s in the sum of gradient bucket [0-9] of step 41 .* there is no sign of rank 2 \\($b\\), rank 3 \\($b\\):"
+    expect_output "^rank [01]: lost peer: (rank [01] \\([^)]+\\) has given up: )?after 2 s in the sum of gradient bucket [0-9] of step 41 .* there is no sign of rank 2 \\($b\\), rank 3 \\($b\\):"
     expect_that_b_leaves
 }
 

@@ -41,11 +41,11 @@ at='the sum of gradient bucket 2 of step 41 \(100000 bytes\)'
 
 begin "a_frozen_rank_is_named_with_bucket_and_step_and_all_abort"
 expect_exit 9 ranks 4 "$failing" stop
-expect_output "^rank [023]: timeout: ${told}after 2 s in $at there is no sign of rank 1 \\([^)]+\\): .*\\[after [2-9]\\.[0-9] s, 1 aborted\\]"
+expect_output "^rank [023]: lost peer: ${told}after 2 s in $at there is no sign of rank 1 \\([^)]+\\): .*\\[after [2-9]\\.[0-9] s, 1 aborted\\]"
 expect_no_output 'no sign of rank [023]'
 expect_no_output ', 0 aborted'
 expect_exit 9 ranks 2 "$failing" stop 0
-expect_output "^rank 1: timeout: after 2 s in $at there is no sign of rank 0 "
+expect_output "^rank 1: lost peer: after 2 s in $at there is no sign of rank 0 "
 
 begin "a_killed_rank_ends_all"
 expect_exit 137 ranks 3 "$failing" kill
@@ -53,11 +53,11 @@ expect_exit 137 ranks 2 "$failing" kill 0
 
 begin "a_gpu_that_hangs_is_told_from_ranks_that_do_not_come"
 expect_exit 9 ranks 3 "$failing" hang
-expect_output "^rank [012]: timeout: $told(after 2 s in $at rank 1 \\([^)]+\\) has not come; rank 1 is in the device's own work after gradient bucket 1 of step 41: |after 2 s in the device's own work after gradient bucket 1 of step 41 nothing moves: the device hangs)"
+expect_output "^rank [012]: lost peer: $told(after 2 s in $at rank 1 \\([^)]+\\) has not come; rank 1 is in the device's own work after gradient bucket 1 of step 41: |after 2 s in the device's own work after gradient bucket 1 of step 41 nothing moves: the device hangs)"
 
 begin "a_rank_that_is_elsewhere_is_told"
 expect_exit 9 ranks 3 "$failing" elsewhere
-expect_output "^rank [02]: timeout: ${told}after 2 s in $at rank 1 \\([^)]+\\) has not come; rank 1 is in a barrier \\(collective [0-9]+, step 41\\): |^rank 1: timeout: (rank [02] \\([^)]+\\) has given up: |after 2 s in a barrier .* rank 0 is in $at)"
+expect_output "^rank [02]: lost peer: ${told}after 2 s in $at rank 1 \\([^)]+\\) has not come; rank 1 is in a barrier \\(collective [0-9]+, step 41\\): |^rank 1: lost peer: (rank [02] \\([^)]+\\) has given up: |after 2 s in a barrier .* rank 0 is in $at)"
 
 begin "a_late_rank_is_waited_for"
 expect_exit 0 ranks 3 "$failing" late
@@ -84,16 +84,16 @@ expect_output "^rank [012]: communication: NCCL, in $at \\(found while waiting f
 
 begin "an_abort_that_hangs_holds_nobody_up"
 expect_exit 9 ranks 3 "$failing" abort-hangs
-expect_output "^rank [02]: timeout: ${told}after 2 s in $at there is no sign of rank 1 .*, 0 aborted\\]"
+expect_output "^rank [02]: lost peer: ${told}after 2 s in $at there is no sign of rank 1 .*, 0 aborted\\]"
 
 begin "a_host_that_hangs_in_a_call_because_the_queue_is_full_is_freed"
 expect_exit 9 ranks 3 "$failing" full-queue
-expect_output "^rank [02]: timeout: ${told}after 2 s in $at, in which the host hung too, NCCL was aborted; there is no sign of rank 1 \\([^)]+\\) "
+expect_output "^rank [02]: lost peer: ${told}after 2 s in $at, in which the host hung too, NCCL was aborted; there is no sign of rank 1 \\([^)]+\\) "
 
 begin "a_start_that_fails_or_hangs_on_one_rank_ends_on_all"
 expect_exit 9 ranks 3 "$failing" init-fails
-expect_output "^rank [02]: timeout: rank 1 \\([^)]+\\) has given up: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error|^rank 1: communication: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error"
+expect_output "^rank [02]: lost peer: rank 1 \\([^)]+\\) has given up: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error|^rank 1: communication: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error"
 expect_exit 9 ranks 3 "$failing" init-hangs
-expect_output "^rank [012]: timeout: .*after 2 s in (NCCL's start nothing arrives, although all ranks have come|an all-reduce of .* (is|are) in NCCL's start)"
+expect_output "^rank [012]: lost peer: .*after 2 s in (NCCL's start nothing arrives, although all ranks have come|an all-reduce of .* (is|are) in NCCL's start)"
 
 finish

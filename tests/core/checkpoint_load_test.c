@@ -262,7 +262,7 @@ static void a_rank_that_dies_in_its_work_is_everyones_error(void)
             f->leaves_at = at;
             dt_status status = fleet_load(f, 4);
             bool died = f->n_operations[rank] >= at;
-            DT_CHECK_INT(status, died ? DT_ERR_COMM : DT_OK);
+            DT_CHECK_INT(status, died ? DT_ERR_PEER : DT_OK);
             DT_CHECK_INT(f->found[(rank + 1) % 4], !died);
             DT_CHECK(!strstr(f->log, "passing over"));
             n_deaths += died;

@@ -93,7 +93,7 @@ static dt_status meet(dt_comm *comm, arrival a, dt_error *err)
 {
     world *w = ((fake_comm *)comm)->w;
     if (((fake_comm *)comm)->has_left)
-        return dt_fail(err, DT_ERR_COMM, "rank %d has left itself", comm->rank);
+        return dt_fail(err, DT_ERR_PEER, "rank %d has left itself", comm->rank);
     pthread_mutex_lock(&w->mutex);
     w->arrivals[comm->rank] = a;
     int64_t round = w->round;
@@ -108,7 +108,7 @@ static dt_status meet(dt_comm *comm, arrival a, dt_error *err)
     bool met = w->round != round, mismatch = w->mismatch;
     pthread_mutex_unlock(&w->mutex);
     if (!met)
-        return dt_fail(err, DT_ERR_COMM, "a rank has left, and rank %d waits for it", comm->rank);
+        return dt_fail(err, DT_ERR_PEER, "a rank has left, and rank %d waits for it", comm->rank);
     return mismatch ? dt_fail(err, DT_ERR_COMM, "ranks are in different collectives") : DT_OK;
 }
 

@@ -19,7 +19,7 @@ void fake_comm_run(int size, fake_comm_rank *rank_main, void *context);
 /* The same with per_host ranks on each; the last host has what is left. */
 void fake_comm_run_on_hosts(int size, int per_host, fake_comm_rank *rank_main, void *context);
 
-/* This rank is gone, as if its process had been killed: whoever waits for it gets DT_ERR_COMM, and so does every collective of its own. */
+/* This rank is gone, as if its process had been killed: whoever waits for it gets DT_ERR_PEER, and so does every collective of its own. */
 void fake_comm_leave(dt_comm *comm);
 
 int64_t fake_comm_progress_calls(const dt_comm *comm); /* of this rank, so far */

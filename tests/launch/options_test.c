@@ -240,7 +240,7 @@ static void a_mistake_in_a_resize_schedule_is_told(void)
 static void what_a_gpu_takes_is_read(void)
 {
     DT_REQUIRE(PARSE(train, "--data", "x", "--precision", "bf16", "--optimizer", "lars", "--lars-trust", "0.002", "--ema", "0.9999", "--loss-scale", "1024",
-                     "--input", "synthetic", "--profile", "20", "--autotune", "off", "--no-graph", "--comm-timeout", "30") == DT_OK);
+                     "--input", "synthetic", "--profile", "20", "--autotune", "off", "--no-graph", "--peer-timeout", "30") == DT_OK);
     DT_CHECK_INT(options.config.precision, DT_BF16);
     DT_CHECK_STR(options.config.optimizer, "lars");
     DT_CHECK_CLOSE(options.config.lars_trust, 0.002, 0);
@@ -250,7 +250,7 @@ static void what_a_gpu_takes_is_read(void)
     DT_CHECK_INT(options.config.profile_steps, 20);
     DT_CHECK_INT(options.config.autotune, DT_AUTOTUNE_OFF);
     DT_CHECK(options.config.no_graph);
-    DT_CHECK_CLOSE(options.config.comm_timeout_s, 30, 0);
+    DT_CHECK_CLOSE(options.config.peer_timeout_s, 30, 0);
     CHECK_REFUSED("--precision: 'fp8' is not one of fp32, fp16, bf16, tf32", train, "--precision", "fp8");
     CHECK_REFUSED("--ema: 1 is out of range: 0 to 0.999999", train, "--ema", "1");
     CHECK_REFUSED("--loss-scale: 0.5 is out of range: 1 to 16777216", train, "--loss-scale", "0.5");

@@ -40,7 +40,7 @@ static dt_status attach(const char *name, const bool gpu[2], dt_error *err)
     dt_comm *before = comm;
     dt_status status = dt_ranks_attach_device(name, 60.0, device, &comm, err);
     DT_CHECK(comm == before);
-    if (status != DT_ERR_COMM && status != DT_ERR_TIMEOUT)
+    if (status != DT_ERR_COMM && status != DT_ERR_PEER)
         comm->ops->destroy(comm);
     device->ops->destroy(device);
     return status;

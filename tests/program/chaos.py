@@ -22,7 +22,7 @@ from chaos_hosts import Cluster, kill, sh
 from chaos_record import Start, what_counted
 
 SLOWER = int(os.environ.get("DTRAIN_TEST_SLOWER", "1"))
-TIMEOUT_S = 4 * SLOWER  # --comm-timeout
+TIMEOUT_S = 4 * SLOWER  # --peer-timeout
 LEAVE_S = 40 * SLOWER
 GLOBAL_BATCH = 12
 EVERY = 10  # steps: a generation
@@ -61,7 +61,7 @@ class Job:
         # Threads, workers: the cores are shared by all. The pace: for events to hit it in the middle of everything.
         command = [self.options.job, "--data", self.options.data, "--arch", "resnet18", "--image-size", "16", "--batch", str(GLOBAL_BATCH // sum(places)),
                    "--epochs", str(self.options.epochs), "--lr", "0.02", "--threads", "1", "--workers", "1", "--checkpoint-every", str(EVERY), "--log-every", "0",
-                   "--max-checkpoint-failures", "0", "--comm-timeout", str(TIMEOUT_S), "--out", self.out, "--export", self.weights]
+                   "--max-checkpoint-failures", "0", "--peer-timeout", str(TIMEOUT_S), "--out", self.out, "--export", self.weights]
         env = dict(os.environ, DT_CHAOS_RECORD=self.record, DT_CHAOS_PACE_MS="20", DTRAIN_FAULT=fault, TMPDIR=f"{self.cluster.work}/tmp")
         with open(self.log, "w") as log:
             self.process = self.cluster.mpirun(places, command, stdout=log, stderr=subprocess.STDOUT, env=env)

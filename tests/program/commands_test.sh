@@ -15,7 +15,7 @@ begin "the help lists every option with its default, and the commands"
 expect_exit 0 "$DTRAIN" --help
 for option in data arch image-size epochs steps batch lr optimizer momentum nesterov weight-decay no-bn-decay label-smoothing warmup-epochs schedule \
     accumulate precision backend comm workers seed augment no-shuffle out resume checkpoint-every crop-scale init export eval-every keep flip eval-crop \
-    threads zero-init-gamma max-broken log-every config lars-trust ema loss-scale resize-schedule input profile autotune no-graph comm-timeout; do
+    threads zero-init-gamma max-broken log-every config lars-trust ema loss-scale resize-schedule input profile autotune no-graph peer-timeout; do
     expect_output "^ +--$option(=|\[| )"
 done
 expect_output 'default 224'
