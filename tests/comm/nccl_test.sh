@@ -53,7 +53,7 @@ expect_exit 137 ranks 2 "$failing" kill 0
 
 begin "a_gpu_that_hangs_is_told_from_ranks_that_do_not_come"
 expect_exit 9 ranks 3 "$failing" hang
-expect_output "^rank [012]: lost peer: $told(after 2 s in $at rank 1 \\([^)]+\\) has not come; rank 1 is in the device's own work after gradient bucket 1 of step 41: |after 2 s in the device's own work after gradient bucket 1 of step 41 nothing moves: the device hangs)"
+expect_output "^rank [012]: (lost peer|timeout): $told(after 2 s in $at rank 1 \\([^)]+\\) has not come; rank 1 is in the device's own work after gradient bucket 1 of step 41: |after 2 s in the device's own work after gradient bucket 1 of step 41 nothing moves: the device hangs)"
 
 begin "a_rank_that_is_elsewhere_is_told"
 expect_exit 9 ranks 3 "$failing" elsewhere
@@ -80,7 +80,7 @@ expect_output '^rank 2: communication: gradients: fault point comm\.start '
 
 begin "an_error_that_nccl_reports_is_told_before_the_deadline"
 expect_exit 9 ranks 3 "$failing" disconnect
-expect_output "^rank [012]: communication: NCCL, in $at \\(found while waiting for the device\\): remote process exited or there was a network error"
+expect_output "^rank [012]: lost peer: NCCL, in $at \\(found while waiting for the device\\): remote process exited or there was a network error"
 
 begin "an_abort_that_hangs_holds_nobody_up"
 expect_exit 9 ranks 3 "$failing" abort-hangs
@@ -92,7 +92,7 @@ expect_output "^rank [02]: lost peer: ${told}after 2 s in $at, in which the host
 
 begin "a_start_that_fails_or_hangs_on_one_rank_ends_on_all"
 expect_exit 9 ranks 3 "$failing" init-fails
-expect_output "^rank [02]: lost peer: rank 1 \\([^)]+\\) has given up: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error|^rank 1: communication: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error"
+expect_output "^rank [02]: communication: rank 1 \\([^)]+\\) has given up: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error|^rank 1: communication: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error"
 expect_exit 9 ranks 3 "$failing" init-hangs
 expect_output "^rank [012]: lost peer: .*after 2 s in (NCCL's start nothing arrives, although all ranks have come|an all-reduce of .* (is|are) in NCCL's start)"
 
