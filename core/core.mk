@@ -8,6 +8,7 @@ core_SOURCES += core/base/alloc.c core/base/alloc.h
 core_SOURCES += core/base/clock.c core/base/clock.h
 core_SOURCES += core/base/error.c core/base/error.h
 core_SOURCES += core/base/fault.c core/base/fault.h
+core_SOURCES += core/base/large_copy.c core/base/large_copy.h
 core_SOURCES += core/base/log.c core/base/log.h
 core_SOURCES += core/base/queue.c core/base/queue.h
 core_SOURCES += core/base/rng.c core/base/rng.h

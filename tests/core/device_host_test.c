@@ -25,6 +25,27 @@ static void memory_is_aligned_and_refused_when_there_is_none(void)
     DT_CHECK(device->ops->host_alloc(device, 1000) == NULL);
 }
 
+/* By threads, in pieces, past the caches: whatever the ends are aligned to, neither a byte less nor one more. */
+static void large_copies_copy_every_byte_and_none_beside(void)
+{
+    const int64_t room = (INT64_C(9) << 20);
+    unsigned char *from = device->ops->alloc(device, room), *to = device->ops->host_alloc(device, room);
+    dt_device *three = NULL;
+    DT_REQUIRE(from != NULL && to != NULL && dt_device_host_create(3, &three, NULL) == DT_OK);
+    for (int64_t i = 0; i < room; i++)
+        from[i] = (unsigned char)(i * 31 + i / 977);
+    for (int64_t at = 0; at < 3; at++) {
+        const int64_t bytes = (INT64_C(8) << 20) + 100 + at, src = 5 * at, dst = 64 + 7 * at;
+        memset(to, 0xA5, (size_t)room);
+        DT_CHECK_INT(three->ops->copy(three, to + dst, from + src, bytes, DT_COPY_TO_HOST, NULL, NULL), DT_OK);
+        DT_CHECK(memcmp(to + dst, from + src, (size_t)bytes) == 0);
+        DT_CHECK(to[dst - 1] == 0xA5 && to[dst + bytes] == 0xA5);
+    }
+    device->ops->free(device, from);
+    device->ops->host_free(device, to);
+    three->ops->destroy(three);
+}
+
 static void copies_and_zeroing_are_done_when_the_call_returns(void)
 {
     char from[8] = "ABCDEFG", to[8] = "-------";
@@ -142,6 +163,7 @@ void dt_test_tear_down(void)
 
 static const dt_test tests[] = {
     DT_TEST(memory_is_aligned_and_refused_when_there_is_none),
+    DT_TEST(large_copies_copy_every_byte_and_none_beside),
     DT_TEST(copies_and_zeroing_are_done_when_the_call_returns),
     DT_TEST(negative_sizes_are_refused),
     DT_TEST(streams_and_events_are_always_done),
