@@ -168,11 +168,10 @@ static dt_status copy_ranges(dt_snapshot *s, char *to, dt_copy_kind kind, dt_err
     return DT_OK;
 }
 
-/* By way of the staging buffer, when the copy before has left it. */
+/* A copy before, that nobody has waited for, may still be leaving the staging buffer, for host memory that this one overwrites. */
 static dt_status take_staged(dt_snapshot *s, dt_error *err)
 {
     dt_device *device = s->places.device;
-    DT_TRY(s->ops->stream_wait_event(device, NULL, s->copied, err));
     DT_TRY(copy_ranges(s, s->staging, DT_COPY_ON_DEVICE, err));
     DT_TRY(s->ops->event_record(device, s->ready, NULL, err));
     DT_TRY(s->ops->stream_wait_event(device, s->side, s->ready, err));

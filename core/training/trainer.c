@@ -257,10 +257,10 @@ static dt_status one_step(dt_trainer *t, dt_error *err)
     bool is_last = t->step == t->total_steps; /* what follows the last one, finish() does */
     bool evaluates = !is_last && crosses(before, epoch_ends ? (double)t->epoch + 1.0 : epochs_done(t), c->eval_every);
     bool saves = !is_last && dt_trainer_save_is_due(t, epoch_ends);
-    bool drains = epoch_ends || is_last || evaluates || saves;
+    bool drains = epoch_ends || is_last || evaluates; /* a save does not: its copy is enqueued behind the step */
     bool evaluated;
     DT_TRY(take_results(t, drains, err));
-    if ((t->stop_seen || t->save_seen) && !drains)
+    if (t->stop_seen && !drains)
         DT_TRY(take_results(t, true, err));
     DT_TRY(dt_trainer_proceed_with_mirror(t, err)); /* first: the next one may follow at once */
     DT_TRY(dt_trainer_proceed_with_save(t, err));

@@ -87,7 +87,7 @@ void dt_trainer_plan_steps(dt_trainer *t); /* from where it goes on */
 /* trainer_state.c. Collective; behind a drain. */
 dt_status dt_trainer_resume(dt_trainer *t, dt_error *err);
 
-/* trainer_save.c. All but look_at_save are collective, behind a drain; nothing happens without a store. */
+/* trainer_save.c. All but look_at_save are collective, between two steps, of which the device may have some to do yet; nothing happens without a store. */
 dt_status dt_trainer_create_saver(dt_trainer *t, dt_error *err); /* behind resume: what earlier starts left unfinished is removed */
 bool dt_trainer_save_is_due(dt_trainer *t, bool epoch_ends);     /* decides the same on all ranks; local unless --checkpoint-every auto */
 /* Begin to write this step, unless that was done; wait: until it is on the disk, or has failed; save_status tells. A failed write is told and leaves older

@@ -1,6 +1,7 @@
 /* The training loop on a device whose work is done later: queues that run when somebody waits for them, captured graphs, results in bulk. The
  * arithmetic is layers/ref's, so everything must come out with the bits that the host gives. */
 #include "tests/fakes/fake_store.h"
+#include "tests/fakes/lagging_kernels.h"
 #include "tests/fakes/trainer_job.h"
 #include "tests/testing.h"
 
@@ -148,6 +149,173 @@ static void a_loss_that_is_not_finite_is_told_with_its_own_step(void)
     free_job(&lagging);
 }
 
+/* -- checkpoints --------------------------------------------------------------------------------------------------------- */
+
+#define MAX_ELEMS 4096
+
+/* The whole stream of a generation; returns its manifest's scale and counts. */
+static dt_manifest generation_of(dt_store *store, int64_t step, float *stream)
+{
+    dt_error err = {0};
+    dt_manifest m = {0};
+    DT_REQUIRE_MSG(store->ops->read_manifest(store, step, &m, &err) == DT_OK, "%s", err.message);
+    for (int64_t i = 0; i < m.n_shards; i++) {
+        DT_REQUIRE(m.shards[i].first + m.shards[i].n_elems <= MAX_ELEMS);
+        DT_REQUIRE_MSG(store->ops->read_shard(store, &m, &m.shards[i], stream + m.shards[i].first, &err) == DT_OK, "%s", err.message);
+    }
+    const dt_manifest scalars = {.loss_scale = m.loss_scale, .n_good_steps = m.n_good_steps, .n_skipped_steps = m.n_skipped_steps, .position = m.position};
+    dt_manifest_clear(&m);
+    return scalars;
+}
+
+static int64_t generations_of(dt_store *store, int64_t *steps)
+{
+    int64_t n = 0;
+    dt_error err = {0};
+    DT_REQUIRE(store->ops->list(store, steps, MAX_EVENTS, &n, &err) == DT_OK && n <= MAX_EVENTS);
+    return n;
+}
+
+/* A device that had gone on when they were written, and one that had not: the same bits in every generation. */
+static void check_same_generations(const job *a, const job *b)
+{
+    static float stream_a[MAX_ELEMS], stream_b[MAX_ELEMS];
+    int64_t steps_a[MAX_EVENTS], steps_b[MAX_EVENTS], n = generations_of(a->store, steps_a);
+    DT_CHECK_INT(generations_of(b->store, steps_b), n);
+    for (int64_t i = 0; i < n; i++) {
+        DT_CHECK_INT(steps_b[i], steps_a[i]);
+        memset(stream_a, 0, sizeof stream_a);
+        memset(stream_b, 0, sizeof stream_b);
+        const dt_manifest in_a = generation_of(a->store, steps_a[i], stream_a), in_b = generation_of(b->store, steps_a[i], stream_b);
+        DT_CHECK_BYTES(stream_b, stream_a, sizeof stream_a);
+        DT_CHECK(in_a.loss_scale == in_b.loss_scale && in_a.position == in_b.position);
+        DT_CHECK_INT(in_b.n_good_steps, in_a.n_good_steps);
+        DT_CHECK_INT(in_b.n_skipped_steps, in_a.n_skipped_steps);
+        DT_CHECK(in_a.loss_scale == a->steps[steps_a[i] - 1].loss_scale);
+        DT_CHECK_INT(in_a.n_skipped_steps, a->steps[steps_a[i] - 1].n_skipped);
+    }
+}
+
+static void save_on_both(int size, bool scaled)
+{
+    job host = new_job(size), lagging = new_job(size);
+    for (int i = 0; i < 2; i++) {
+        job *j = i ? &lagging : &host;
+        j->config.checkpoint_every = 3;
+        j->config.keep = 30;
+        j->config.ema_decay = 0.9;
+        j->n_train = 4 * size * 21;
+        if (scaled) {
+            j->config.precision = DT_F16;
+            j->config.loss_scale_init = 1 << 20; /* comes down */
+        }
+        j->store = fake_store_create(&(fake_store_options){0});
+    }
+    run_both(&host, &lagging, DT_OK);
+    check_same_values(&host, &lagging);
+    DT_CHECK_INT(fake_store_count(host.store), 14);
+    check_same_generations(&host, &lagging);
+    host.store->ops->destroy(host.store);
+    lagging.store->ops->destroy(lagging.store);
+    free_job(&host);
+    free_job(&lagging);
+}
+
+static void every_generation_has_the_bits_of_its_own_step(void)
+{
+    save_on_both(1, false);
+    save_on_both(2, false);
+    save_on_both(1, true);
+    save_on_both(3, true);
+}
+
+/* As a_stop_request_is_seen_late: if a save waited for the device, the request would be seen behind the first of them. */
+static void a_save_does_not_wait_for_the_device(void)
+{
+    job j = new_job(2);
+    j.lagging = true;
+    j.n_train = 4 * 2 * 30;
+    j.config.checkpoint_every = 3;
+    j.store = fake_store_create(&(fake_store_options){0});
+    j.stop_rank = 1;
+    j.stop_after = 2;
+    run(&j);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    DT_CHECK_INT(j.n_steps, 16);
+    j.store->ops->destroy(j.store);
+    free_job(&j);
+}
+
+/* Results come steps later than saves: those are of weights that nobody has seen the loss of. */
+static void what_a_loss_that_is_not_finite_leaves_is_not_saved(void)
+{
+    static float stream[MAX_ELEMS];
+    job j = new_job(2);
+    int64_t steps[MAX_EVENTS];
+    j.lagging = true;
+    j.n_train = 4 * 2 * 30;
+    j.config.lr = 1e20;
+    j.config.schedule = DT_SCHEDULE_CONSTANT;
+    j.config.checkpoint_every = 1;
+    j.config.keep = 30;
+    j.store = fake_store_create(&(fake_store_options){0});
+    run(&j);
+    check_all(&j, DT_ERR_NUMERIC);
+    const int64_t n = generations_of(j.store, steps);
+    for (int64_t i = 0; i < n; i++)
+        DT_CHECK_MSG(steps[i] <= j.n_steps, "a checkpoint of step %lld, and the loss of step %lld was not finite", (long long)steps[i], (long long)j.n_steps + 1);
+    DT_CHECK(n > 0);
+    (void)generation_of(j.store, steps[0], stream);
+    j.store->ops->destroy(j.store);
+    free_job(&j);
+}
+
+static const dt_device_ops *device_ops;
+static dt_device_ops breaking_ops;
+static int64_t n_side_copies;
+
+static dt_status run_broken(void *context, dt_error *err)
+{
+    (void)context;
+    return dt_fail(err, DT_ERR_DEVICE, "an ECC error");
+}
+
+/* What goes to the host on a stream of its own is a snapshot; the second one fails, when its time has come. */
+static dt_status break_second(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind, dt_stream *stream, dt_error *err)
+{
+    if (kind == DT_COPY_TO_HOST && stream && ++n_side_copies == 2)
+        DT_TRY(dt_emulated_enqueue(device, stream, &(dt_emulated_work){.name = "a broken copy", .run = run_broken}, err));
+    return device_ops->copy(device, dst, src, bytes, kind, stream, err);
+}
+
+static dt_status create_on_breaking(dt_device *device, dt_dtype dtype, dt_kernels **kernels, dt_error *err)
+{
+    device_ops = device->ops;
+    breaking_ops = *device->ops;
+    breaking_ops.copy = break_second;
+    device->ops = &breaking_ops;
+    return lagging_kernels_create(device, dtype, kernels, err);
+}
+
+static void a_copy_that_fails_costs_a_generation_and_nothing_else(void)
+{
+    job j = new_job(1);
+    int64_t steps[MAX_EVENTS];
+    j.lagging = true;
+    j.create_kernels = create_on_breaking;
+    j.config.checkpoint_every = 10;
+    j.config.keep = 30;
+    j.store = fake_store_create(&(fake_store_options){0});
+    run(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(n_side_copies, 4); /* steps 10, 20, 30, 32 */
+    DT_CHECK_INT(generations_of(j.store, steps), 3);
+    DT_CHECK_INT(steps[2], 10);
+    DT_CHECK_INT(steps[1], 30);
+    j.store->ops->destroy(j.store);
+    free_job(&j);
+}
+
 static void checkpoints_between_hold_the_step_that_they_say(void)
 {
     job host = new_job(1), lagging = new_job(1);
@@ -213,6 +381,10 @@ static const dt_test tests[] = {
     DT_TEST(running_averages_are_what_is_evaluated),
     DT_TEST(a_stop_request_is_seen_late_and_by_all_after_the_same_step),
     DT_TEST(a_loss_that_is_not_finite_is_told_with_its_own_step),
+    DT_TEST(every_generation_has_the_bits_of_its_own_step),
+    DT_TEST(a_save_does_not_wait_for_the_device),
+    DT_TEST(what_a_loss_that_is_not_finite_leaves_is_not_saved),
+    DT_TEST(a_copy_that_fails_costs_a_generation_and_nothing_else),
     DT_TEST(checkpoints_between_hold_the_step_that_they_say),
     DT_TEST(a_checkpoint_is_committed_while_training_goes_on),
     DT_TEST(a_source_that_fails_leaves_nothing_behind),

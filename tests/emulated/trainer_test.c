@@ -92,8 +92,51 @@ static void a_run_in_two_pieces_gives_the_same_bits(void)
     free_job(&pieces);
 }
 
+/* The newest generation's stream; free() it. */
+static float *newest(dt_store *store, int64_t *n_elems)
+{
+    dt_error err = {0};
+    dt_manifest m = {0};
+    int64_t steps[32], n = 0;
+    DT_REQUIRE(store->ops->list(store, steps, 32, &n, &err) == DT_OK && n > 0);
+    DT_REQUIRE(store->ops->read_manifest(store, steps[0], &m, &err) == DT_OK && m.n_shards == 1);
+    float *stream = malloc((size_t)m.shards[0].n_elems * sizeof *stream);
+    DT_REQUIRE(stream != NULL && store->ops->read_shard(store, &m, &m.shards[0], stream, &err) == DT_OK);
+    *n_elems = m.shards[0].n_elems;
+    dt_manifest_clear(&m);
+    return stream;
+}
+
+/* One run saves every third step while captured steps go on; the other one ends behind step 9, and waits for the device before it saves. */
+static void a_generation_of_a_device_that_goes_on_is_the_one_of_a_device_that_waits(void)
+{
+    job goes_on = gpu_job(false), waits = gpu_job(false);
+    int64_t n = 0, n_waits = 0;
+    goes_on.config.checkpoint_every = 3;
+    goes_on.config.keep = 30;
+    goes_on.store = fake_store_create(&(fake_store_options){0});
+    waits.config.steps = 9;
+    waits.store = fake_store_create(&(fake_store_options){0});
+    run_on_gpu(&goes_on);
+    run_on_gpu(&waits);
+    check_all(&goes_on, DT_OK);
+    check_all(&waits, DT_OK);
+    DT_CHECK(goes_on.counts[0].n_launches > 22);
+    fake_store_forget_after(goes_on.store, 9);
+    float *a = newest(goes_on.store, &n), *b = newest(waits.store, &n_waits);
+    DT_REQUIRE(n == n_waits);
+    DT_CHECK_BYTES(a, b, (size_t)n * sizeof *a);
+    free(a);
+    free(b);
+    goes_on.store->ops->destroy(goes_on.store);
+    waits.store->ops->destroy(waits.store);
+    free_job(&goes_on);
+    free_job(&waits);
+}
+
 static const dt_test tests[] = {
     DT_TEST(captured_steps_and_those_enqueued_anew_give_the_same_bits),
     DT_TEST(a_run_in_two_pieces_gives_the_same_bits),
+    DT_TEST(a_generation_of_a_device_that_goes_on_is_the_one_of_a_device_that_waits),
 };
 DT_TEST_MAIN("emulated/trainer", tests)

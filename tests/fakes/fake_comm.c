@@ -40,6 +40,7 @@ typedef struct fake_comm {
     world *w;
     bool has_left;
     int64_t n_progress;
+    struct fake_comm *second; /* NULL: it is one itself */
     dt_comm_request requests[MAX_REQUESTS];
 } fake_comm;
 
@@ -189,6 +190,13 @@ void fake_comm_leave(dt_comm *comm)
     c->w->n_left++;
     pthread_cond_broadcast(&c->w->changed);
     pthread_mutex_unlock(&c->w->mutex);
+    if (c->second)
+        fake_comm_leave(&c->second->head);
+}
+
+dt_comm *fake_comm_second(dt_comm *comm)
+{
+    return &((fake_comm *)comm)->second->head;
 }
 
 int64_t fake_comm_progress_calls(const dt_comm *comm)
@@ -209,27 +217,41 @@ void fake_comm_run(int size, fake_comm_rank *rank_main, void *context)
     fake_comm_run_on_hosts(size, 2, rank_main, context);
 }
 
-void fake_comm_run_on_hosts(int size, int per_host, fake_comm_rank *rank_main, void *context)
+static void init_world(world *w, fake_comm *comms, int size, int per_host)
 {
-    world w = {.size = size, .rank_main = rank_main, .context = context};
-    pthread_t threads[MAX_RANKS];
-    fake_comm *comms = calloc((size_t)size, sizeof *comms);
-    if (!comms || size > MAX_RANKS)
-        abort();
-    pthread_mutex_init(&w.mutex, NULL);
-    pthread_cond_init(&w.changed, NULL);
+    *w = (world){.size = size};
+    pthread_mutex_init(&w->mutex, NULL);
+    pthread_cond_init(&w->changed, NULL);
     for (int r = 0; r < size; r++) {
         int first = r / per_host * per_host, n = size - first < per_host ? size - first : per_host;
         comms[r].head = (dt_comm){.ops = &ops, .rank = r, .size = size, .local_rank = r - first, .local_size = n};
-        comms[r].w = &w;
+        comms[r].w = w;
         snprintf(comms[r].head.host, sizeof comms[r].head.host, "host%d", r / per_host);
         snprintf(comms[r].head.detail, sizeof comms[r].head.detail, "threads as ranks");
+    }
+}
+
+void fake_comm_run_on_hosts(int size, int per_host, fake_comm_rank *rank_main, void *context)
+{
+    world first, second;
+    pthread_t threads[MAX_RANKS];
+    fake_comm *comms = calloc(2 * (size_t)size, sizeof *comms);
+    if (!comms || size > MAX_RANKS)
+        abort();
+    init_world(&first, comms, size, per_host);
+    init_world(&second, comms + size, size, per_host);
+    first.rank_main = rank_main;
+    first.context = context;
+    for (int r = 0; r < size; r++) {
+        comms[r].second = &comms[size + r];
         if (pthread_create(&threads[r], NULL, rank_thread, &comms[r]) != 0)
             abort();
     }
     for (int r = 0; r < size; r++)
         pthread_join(threads[r], NULL);
-    pthread_cond_destroy(&w.changed);
-    pthread_mutex_destroy(&w.mutex);
+    pthread_cond_destroy(&first.changed);
+    pthread_mutex_destroy(&first.mutex);
+    pthread_cond_destroy(&second.changed);
+    pthread_mutex_destroy(&second.mutex);
     free(comms);
 }

@@ -23,5 +23,8 @@ void fake_comm_run_on_hosts(int size, int per_host, fake_comm_rank *rank_main, v
 void fake_comm_leave(dt_comm *comm);
 
 int64_t fake_comm_progress_calls(const dt_comm *comm); /* of this rank, so far */
+/* Of a communicator that fake_comm_run made: another one over the same ranks, whose collectives do not get mixed up with those of the first, from whatever
+ * thread they come: what a GPU's library has. */
+dt_comm *fake_comm_second(dt_comm *comm);
 
 #endif

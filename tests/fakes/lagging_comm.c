@@ -1,6 +1,7 @@
 #include "tests/fakes/lagging_comm.h"
 
 #include "tests/emulated/device_emulated.h"
+#include "tests/fakes/fake_comm.h"
 
 #include <stdlib.h>
 
@@ -41,7 +42,7 @@ static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dt
     if (!work)
         abort();
     (void)wire;
-    *work = (reduction){c->inner, buffer, n};
+    *work = (reduction){fake_comm_second(c->inner), buffer, n};
     DT_TRY(ops->event_record(c->device, r->ready, NULL, err));
     DT_TRY(ops->stream_wait_event(c->device, c->stream, r->ready, err));
     DT_TRY(dt_emulated_enqueue(c->device, c->stream, &(dt_emulated_work){.name = "all_reduce", .run = run_reduction, .destroy = free, .context = work}, err));
