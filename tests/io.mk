@@ -1,5 +1,6 @@
 # Tests of io/. A test program is one line: IO_TESTS += tests/io/NAME_test (from tests/io/NAME_test.c).
 # the output side
+IO_TESTS += tests/io/shard_copy_test
 IO_TESTS += tests/io/checkpoint_hdf5_test tests/io/checkpoint_test tests/io/manifest_test
 IO_TESTS += tests/io/safetensors_test tests/io/jsonl_test tests/io/progress_test
 IO_TESTS += tests/io/checkpoint_places_test

@@ -61,4 +61,47 @@ for ranks in 1 2; do
     done
 done
 
+# mirrored RANKS: 4 steps, so generations 2 and 4, and both are copied
+mirrored()
+{
+    local command=("$job" run/checkpoints 4 run/result run/mirror)
+    [ "$1" = 1 ] || command=("$MPIRUN" --oversubscribe -np "$1" "${command[@]}")
+    timeout 60 "${command[@]}" >"$OUTPUT" 2>&1 </dev/null
+}
+
+# What there is in the mirror must do: the first folder is lost with the process.
+killed_in_the_mirror()
+{
+    local before
+    rm -rf run && mkdir run
+    (DT_KILL_UNDER=mirror DT_KILL_AT=$3 DT_KILL_RANK=$2 mirrored "$1") 2>/dev/null && { fail "rank $2 of $1, call $3: it did not die"; return 1; }
+    before=$(ls run/mirror 2>/dev/null | grep -E '^step-[0-9]+$' | tail -n 1)
+    rm -rf run/checkpoints
+    mirrored "$1" && ! grep -q 'passing over' "$OUTPUT" && { [ -z "$before" ] || grep -q "going on after step $((10#${before#step-})), " "$OUTPUT"; } &&
+        cmp run/result undisturbed/result && [ -z "$(find run -name '*.tmp' -o -name '*.old')" ] && diff -r run/mirror/step-00000004 undisturbed/mirror/step-00000004 &&
+        return 0
+    fail "rank $2 of $1, call $3 in the mirror (from ${before:-the start})"
+    sed 's/^/    | /' "$OUTPUT"
+    return 1
+}
+
+for ranks in 1 2; do
+    for rank in $(seq 0 $((ranks - 1))); do
+        begin "killed_at_every_call_in_the_mirror_of_rank_${rank}_of_$ranks"
+        [ $ranks = 1 ] || long_case
+        [ "$_state" != skipped ] || continue
+        mkdir run
+        DT_KILL_UNDER=mirror DT_KILL_COUNT=$TMP/calls mirrored $ranks || fail "the undisturbed run: $(cat "$OUTPUT")"
+        mv run undisturbed
+        calls=$(cat "calls.$rank")
+        n=0
+        for call in $(seq "$calls"); do
+            killed_in_the_mirror $ranks "$rank" "$call" || break
+            n=$((n + 1))
+        done
+        echo "  $n of $calls calls in the mirror of rank $rank of $ranks"
+        expect test "$n" = "$calls" -a "$n" -gt 5
+    done
+done
+
 finish

@@ -1,5 +1,5 @@
-/* kill_job FOLDER STEPS RESULT: trains a small net on made-up images with a checkpoint every 2 steps in FOLDER, going on from the newest one, and writes
- * the flat vector of parameters to RESULT. Under mpirun: all ranks. Linked with kill_calls.c: it may die at any call. */
+/* kill_job FOLDER STEPS RESULT [MIRROR]: trains a small net on made-up images with a checkpoint every 2 steps in FOLDER, going on from the newest one, and writes
+ * the flat vector of parameters to RESULT. With a second copy in MIRROR. Under mpirun: all ranks. Linked with kill_calls.c: it may die at any call. */
 #include "core/base/log.h"
 #include "core/model/device_host.h"
 #include "core/training/trainer.h"
@@ -65,10 +65,10 @@ int main(int argc, char **argv)
     dt_comm *comm = NULL;
     dt_device *device = NULL;
     dt_kernels *kernels = NULL;
-    dt_store *store = NULL;
+    dt_store *store = NULL, *mirror = NULL;
     bool local = false;
     dt_metrics_end end;
-    if (argc != 4)
+    if (argc != 4 && argc != 5)
         return 2;
     must(getenv("OMPI_COMM_WORLD_SIZE") ? dt_comm_mpi_create(NULL, &comm, &err) : dt_comm_self_create(&comm, &err), &err);
     if (comm->rank == 0)
@@ -78,18 +78,22 @@ int main(int argc, char **argv)
     must(dt_device_host_create(1, &device, &err), &err);
     must(dt_kernels_ref_create(device, DT_F32, &kernels, &err), &err);
     must(dt_store_hdf5_create(argv[1], &store, &err), &err);
+    if (argc == 5)
+        must(dt_store_hdf5_create(argv[4], &mirror, &err), &err);
     dt_net *net = small_net(kernels, &config);
     const fake_source_options o = {
         .n_samples = 40, .n_classes = CLASSES, .image_size = SIZE, .batch = BATCH, .accumulate = 1, .rank = comm->rank, .size = comm->size, .seed = 3};
     dt_source *train = fake_source_create(&o);
     const dt_trainer_parts parts = {
-        .config = &config, .config_text = "seed = 3;", .arch = "small", .kernels = kernels, .net = net, .comm = comm, .train = train, .store = store};
+        .config = &config, .config_text = "seed = 3;", .arch = "small", .kernels = kernels, .net = net, .comm = comm, .train = train, .store = store, .mirror = mirror};
     must(dt_trainer_run(&parts, &end, &local, &err), &err);
     if (comm->rank == 0)
         write_result(argv[3], net);
     train->ops->destroy(train);
     dt_net_destroy(net);
     store->ops->destroy(store);
+    if (mirror)
+        mirror->ops->destroy(mirror);
     kernels->ops->destroy(kernels);
     device->ops->destroy(device);
     comm->ops->destroy(comm);
