@@ -7,6 +7,10 @@
  *
  * The host implements it too (copies are memcpy, streams do everything at once), so that the training loop is one
  * piece of code. No function here is collective. Errors of asynchronous work appear at the next wait.
+ *
+ * Threads. Every function may be called from any thread, also while another one captures: what is enqueued on a stream that is not part of the capture neither
+ * joins it nor spoils it. Each stream has one thread at a time that enqueues on it or waits for it, and only that one records its events; event_done may be
+ * asked by another, once it has been told (by a lock, or the like) that the event is recorded.
  */
 #ifndef DT_CORE_DEVICE_H
 #define DT_CORE_DEVICE_H

@@ -64,6 +64,7 @@ static dt_status settle(const dt_session *s, dt_config *c, const dt_source_info 
     int64_t most = data->n_samples / (s->comm->size * (training ? c->accumulate : 1));
     most = most < 1 ? 1 : most > LARGEST_BATCH ? LARGEST_BATCH : most;
     dt_status status = begin(s, c, data->n_classes, net_trains, &p, err);
+    p.fit.n_writers = training ? s->comm->size : 0;
     if (status == DT_OK)
         status = dt_fit_largest(&p.fit, most, &largest, err);
     if (status == DT_OK && largest == 0)
@@ -117,6 +118,7 @@ dt_status dt_batch_check(const dt_session *s, const dt_config *c, int64_t n_clas
     dt_status status = begin(s, c, n_classes, training, &p, err);
     if (status != DT_OK)
         return status;
+    p.fit.n_writers = training ? s->comm->size : 0;
     status = dt_fit_need(&p.fit, c->batch, need, err);
     if (status == DT_OK && !dt_need_fits(need))
         status = too_large(&p, c, need, err);

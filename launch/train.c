@@ -232,9 +232,9 @@ static void say_what_is_trained(const training *t, const dt_session *s)
         t->val->ops->info(t->val, &val);
     dt_log_info("%s: %.2f million parameters, %.2f GMAC an image at %lld pixels", c->arch, (double)net.n_params / 1e6, (double)net.forward_macs / 1e9,
                 (long long)c->image_size);
-    dt_log_info("memory of each rank, at its peak: %.2f GiB of %.2f free: %.0f MiB for activations, %.0f for parameters, %.0f for the backend, %.0f for images",
+    dt_log_info("memory of each rank, at its peak: %.2f GiB of %.2f free: %.0f MiB for activations, %.0f for parameters, %.0f for the backend, %.0f for images, %.0f for the copy that checkpoints are written from",
                 GIB(t->need.total_bytes - t->need.reserve_bytes), GIB(t->need.free_bytes), MIB(t->need.activation_bytes), MIB(t->need.parameter_bytes),
-                MIB(t->need.backend_bytes), MIB(t->need.input_bytes));
+                MIB(t->need.backend_bytes), MIB(t->need.input_bytes), MIB(t->need.snapshot_bytes));
     dt_log_info("%s: %lld images to train on, %lld to evaluate on, %lld classes; global batch %lld",
                 c->input == DT_INPUT_SYNTHETIC ? "random pixels" : c->data, (long long)train.n_samples,
                 (long long)val.n_samples, (long long)train.n_classes, (long long)(c->batch * c->accumulate * s->comm->size));

@@ -149,6 +149,11 @@ void dt_net_get_info(const dt_net *net, dt_net_info *info)
     const dt_net_vectors *v = &net->vectors;
     int64_t floats = v->n_all + (net->options.training ? v->n_all + v->n_trained : 0) + (net->options.ema ? v->n_trained + v->n_statistics : 0);
     info->parameter_bytes = floats * (int64_t)sizeof(float);
+    for (int64_t i = 0; i < net->where.n_tensors; i++) {
+        const int64_t bytes = net->places[i].n_elems * (int64_t)sizeof(float);
+        info->state_bytes += bytes;
+        info->largest_bytes = bytes > info->largest_bytes ? bytes : info->largest_bytes;
+    }
     info->backend_bytes = net->kernels->ops->scratch_bytes(net->kernels);
     for (int64_t i = 0; i < net->n_layers; i++)
         if (net->layers[i]->ops->forward_macs)

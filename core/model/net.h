@@ -87,6 +87,8 @@ typedef struct dt_net_info {
     int64_t n_params;         /* trained, without padding */
     int64_t activation_bytes; /* planned memory for activations, gradients, masks */
     int64_t parameter_bytes;  /* the flat vectors */
+    int64_t state_bytes;      /* what a checkpoint holds of them: values and statistics, momentum, running averages */
+    int64_t largest_bytes;    /* of a tensor of that */
     int64_t backend_bytes;    /* the backend's scratch memory and derived weights (kernels->scratch_bytes) */
     int64_t forward_macs;     /* per image */
     int64_t n_layers;

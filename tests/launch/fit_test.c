@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/model/device_host.h"
+#include "core/training/snapshot.h"
 #include "launch/fit.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
@@ -80,6 +81,35 @@ static void what_is_planned_is_what_a_net_takes(void)
     DT_CHECK_INT(need.total_bytes, need.activation_bytes + need.parameter_bytes + need.backend_bytes + need.input_bytes + need.reserve_bytes);
 }
 
+/* Of one rank to the byte, but for what each vector is rounded up to and the few floats that are not of the net; of more, nearly. */
+static void the_copy_that_checkpoints_are_written_from_is_counted(void)
+{
+    dt_fit fit = fit_of(64);
+    dt_need need, without;
+    dt_net *net = NULL;
+    free_bytes = INT64_C(10) << 30;
+    DT_REQUIRE(dt_fit_need(&fit, 4, &without, &err) == DT_OK);
+    DT_CHECK_INT(without.snapshot_bytes, 0);
+    const dt_net_options options = {.batch = 4, .image_size = 64, .training = true};
+    DT_REQUIRE(dt_net_create(&spec, dt_layer_registry(), ref, &options, &net, &err) == DT_OK);
+    const dt_state_layout *layout = dt_net_state_layout(net);
+    const dt_state_io io = dt_net_state_io(net);
+    for (fit.n_writers = 1; fit.n_writers <= 4; fit.n_writers += 3) {
+        DT_REQUIRE(dt_fit_need(&fit, 4, &need, &err) == DT_OK);
+        DT_CHECK_INT(need.total_bytes, without.total_bytes + need.snapshot_bytes);
+        for (int r = 0; r < fit.n_writers; r++) {
+            dt_snapshot *snapshot = NULL;
+            const int64_t n = layout->n_elems / fit.n_writers;
+            DT_REQUIRE(dt_snapshot_create(NULL, layout, &io, r * n, n, &snapshot, &err) == DT_OK);
+            const int64_t taken = dt_snapshot_get_memory(snapshot).host_bytes;
+            DT_CHECK_MSG(taken <= need.snapshot_bytes + 4 * DT_ALIGNMENT, "%lld of %lld", (long long)taken, (long long)need.snapshot_bytes);
+            DT_CHECK(taken > need.snapshot_bytes / 3 && (fit.n_writers > 1 || taken >= need.snapshot_bytes));
+            dt_snapshot_destroy(snapshot);
+        }
+    }
+    dt_net_destroy(net);
+}
+
 static void planning_takes_no_memory_of_its_own(void)
 {
     dt_fit fit = fit_of(224);
@@ -126,6 +156,7 @@ static void ranks_of_a_host_share_its_memory_and_where_nothing_is_known_all_fits
 
 static const dt_test tests[] = {
     DT_TEST(what_is_planned_is_what_a_net_takes),
+    DT_TEST(the_copy_that_checkpoints_are_written_from_is_counted),
     DT_TEST(planning_takes_no_memory_of_its_own),
     DT_TEST(the_largest_batch_fits_and_the_next_does_not),
     DT_TEST(ranks_of_a_host_share_its_memory_and_where_nothing_is_known_all_fits),
