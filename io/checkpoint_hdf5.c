@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define MAX_MANIFEST_BYTES ((int64_t)64 << 20)
+#define TO_READ            (O_RDONLY | O_CLOEXEC | O_NONBLOCK) /* the last: a pipe by a file's name is an empty file, and no wait */
 /* How long to wait until a file made on another host shows here: NFS believes for up to 3 s (acregmin) what it saw last. */
 #define VISIBLE_WITHIN_S 3.0
 
@@ -279,7 +280,7 @@ static dt_status hdf5_read_manifest(dt_store *store, int64_t step, dt_manifest *
 {
     char path[DT_DURABLE_PATH_BYTES];
     DT_TRY(file_path(store, step, "", DT_GENERATION_MANIFEST, path, err));
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, TO_READ);
     if (fd < 0)
         return dt_fail_errno(err, "%s: cannot open it", path);
     dt_status status = parse_manifest_file(fd, path, step, manifest, err);
@@ -298,7 +299,7 @@ static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry 
 {
     struct stat st;
     DT_TRY(file_path(store, step, "", entry->file, path, err));
-    int f = open(path, O_RDONLY | O_CLOEXEC);
+    int f = open(path, TO_READ);
     if (f < 0)
         return dt_fail_errno(err, "%s: cannot open it", path);
     dt_status status = DT_OK;

@@ -56,13 +56,13 @@ dt_status dt_safetensors_read_i64(dt_safetensors *file, int64_t i, int64_t *valu
 
 typedef struct dt_safetensors_writer dt_safetensors_writer;
 
-/* Begin path.tmp with the header. Only DT_F32 and DT_I64 are written. `tensors` is copied. `metadata` (may be NULL): key, value, key,
+/* Begin path.tmp with the header. Only DT_F32, DT_F16 and DT_I64 are written. `tensors` is copied. `metadata` (may be NULL): key, value, key,
  * value, ..., NULL; {"format": "pt"} is what PyTorch's tools look for. The file gets its final size here, so a full disk says so
  * early. DT_ERR_USAGE (a name twice, empty or "__metadata__"; a path that cannot be), DT_ERR_IO, DT_ERR_MEMORY. */
 dt_status dt_safetensors_writer_create(const char *path, const dt_safetensors_tensor *tensors, int64_t n, const char *const *metadata,
                                        dt_safetensors_writer **writer, dt_error *err);
 
-/* Write all elements of one tensor: float32 for DT_F32, int64_t for DT_I64. Each exactly once, in any order. */
+/* Write all elements of one tensor: float32 for DT_F32, uint16_t bits for DT_F16, int64_t for DT_I64. Each exactly once, in any order. */
 dt_status dt_safetensors_writer_add(dt_safetensors_writer *writer, const char *name, const void *values, dt_error *err);
 
 /* fsync, rename to the final name, fsync the folder. DT_ERR_INTERNAL if a tensor was not added, DT_ERR_IO. */

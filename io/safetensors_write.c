@@ -24,7 +24,7 @@ struct dt_safetensors_writer {
 
 static int64_t elem_bytes(dt_dtype dtype)
 {
-    return dtype == DT_I64 ? 8 : 4;
+    return dtype == DT_I64 ? 8 : dtype == DT_F32 ? 4 : 2;
 }
 
 static int64_t find_tensor(const dt_safetensors_tensor *tensors, int64_t n, const char *name)
@@ -42,8 +42,8 @@ static dt_status check_tensors(const char *path, const dt_safetensors_tensor *te
         if (!t->name[0] || strcmp(t->name, "__metadata__") == 0 || find_tensor(tensors, i, t->name) >= 0)
             return dt_fail(err, DT_ERR_USAGE, "%s: a tensor cannot be named \"%s\"%s", path, t->name,
                            find_tensor(tensors, i, t->name) >= 0 ? " twice" : "");
-        if ((t->dtype != DT_F32 && t->dtype != DT_I64) || t->n_dims < 0 || t->n_dims > DT_SAFETENSORS_MAX_DIMS)
-            return dt_fail(err, DT_ERR_USAGE, "%s: %s: only F32 and I64 of up to %d dimensions are written", path, t->name,
+        if ((t->dtype != DT_F32 && t->dtype != DT_F16 && t->dtype != DT_I64) || t->n_dims < 0 || t->n_dims > DT_SAFETENSORS_MAX_DIMS)
+            return dt_fail(err, DT_ERR_USAGE, "%s: %s: only F32, F16 and I64 of up to %d dimensions are written", path, t->name,
                            DT_SAFETENSORS_MAX_DIMS);
     }
     return DT_OK;
@@ -64,7 +64,7 @@ static bool add_tensor(json_t *root, const dt_safetensors_tensor *t, int64_t beg
     bool ok = shape && entry;
     for (int d = 0; ok && d < t->n_dims; d++)
         ok = json_array_append_new(shape, json_integer(t->dims[d])) == 0;
-    ok = ok && json_object_set_new(entry, "dtype", json_string(t->dtype == DT_I64 ? "I64" : "F32")) == 0;
+    ok = ok && json_object_set_new(entry, "dtype", json_string(t->dtype == DT_I64 ? "I64" : t->dtype == DT_F32 ? "F32" : "F16")) == 0;
     ok = ok && json_object_set(entry, "shape", shape) == 0;
     ok = ok && json_object_set_new(entry, "data_offsets", json_pack("[I,I]", (json_int_t)begin, (json_int_t)end)) == 0;
     ok = ok && json_object_set(root, t->name, entry) == 0;
@@ -80,7 +80,7 @@ static char *make_header(const dt_safetensors_writer *w, const char *const *meta
     json_t *root = json_object();
     bool ok = root && (!metadata || !metadata[0] || add_metadata(root, metadata));
     int64_t at = 0;
-    for (int64_t size = 8; size >= 4; size -= 4)
+    for (int64_t size = 8; size >= 2; size /= 2)
         for (int64_t i = 0; ok && i < w->n; i++)
             if (elem_bytes(w->tensors[i].dtype) == size) {
                 int64_t bytes = dt_safetensors_elems(&w->tensors[i]) * size;

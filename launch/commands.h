@@ -11,11 +11,11 @@
 
 typedef dt_status dt_command(int argc, char **argv, dt_session *session, bool *local, dt_error *err);
 
-dt_command dt_command_train, dt_command_eval, dt_command_info, dt_command_demo_data;
+dt_command dt_command_train, dt_command_eval, dt_command_info, dt_command_demo_data, dt_command_inspect, dt_command_export;
 
 /* Ends the help of `train`, which is the program's own. */
 #define DT_COMMANDS_DOC                                                                                        \
-    "Commands: dtrain [train] [OPTION...], dtrain eval --data DIR --weights FILE, dtrain info, dtrain demo-data DIR; each has " \
-    "--help."
+    "Commands: dtrain [train] [OPTION...], dtrain eval --data DIR --weights FILE, dtrain inspect DIR, " \
+    "dtrain export DIR --output FILE, dtrain info, dtrain demo-data DIR; each has --help."
 
 #endif

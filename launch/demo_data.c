@@ -18,8 +18,8 @@ dt_status dt_command_demo_data(int argc, char **argv, dt_session *session, bool 
     (void)session;
     (void)local;
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
-    DT_TRY(dt_demo_data_write(options.argument, err));
+    DT_TRY(dt_demo_data_write(options.arguments[0], err));
     printf("%s holds train/ with 1,437 images and val/ with 360, in 10 classes; train on them: dtrain --data %s --arch resnet18 --image-size 32\n",
-           options.argument, options.argument);
+           options.arguments[0], options.arguments[0]);
     return DT_OK;
 }

@@ -6,11 +6,11 @@
 #include "core/training/agreement.h"
 #include "core/training/checkpoint.h"
 #include "core/training/evaluate.h"
-#include "io/checkpoint_hdf5.h"
 #include "io/progress.h"
 #include "launch/batch.h"
 #include "launch/commands.h"
 #include "launch/console.h"
+#include "launch/generations.h"
 #include "launch/table.h"
 #include "launch/weights.h"
 #include "layers/registry.h"
@@ -32,11 +32,9 @@ static const dt_command_usage usage = {
 
 typedef struct evaluation {
     dt_options options;
-    char folder[DT_PATH_BYTES + 32]; /* of checkpoints; "": the weights are a file */
-    int64_t only_step;               /* the generation asked for; -1: the newest whole one */
-    bool has_ema;                    /* the checkpoint holds running averages: they are what is evaluated, as in training */
+    dt_generations generations; /* no folder in it: the weights are a file */
+    bool has_ema;               /* the checkpoint holds running averages: they are what is evaluated, as in training */
     dt_weights_info weights;
-    dt_store *store;
     dt_net *net;
     dt_source *val;
     dt_sink *progress;
@@ -50,29 +48,9 @@ static bool is_folder(const char *path)
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* A run's folder, its checkpoints/, or one generation in there. */
-static void find_checkpoints(evaluation *e)
+static bool is_checkpoint(const evaluation *e)
 {
-    char path[DT_PATH_BYTES], inner[DT_PATH_BYTES + 32];
-    long long step;
-    int used = 0;
-    e->only_step = -1;
-    snprintf(path, sizeof path, "%s", e->options.weights);
-    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
-        path[n - 1] = '\0';
-    if (!is_folder(path))
-        return;
-    snprintf(inner, sizeof inner, "%s/checkpoints", path);
-    char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-    if (is_folder(inner)) {
-        snprintf(e->folder, sizeof e->folder, "%s", inner);
-    } else if (sscanf(base, "step-%lld%n", &step, &used) == 1 && base[used] == '\0') {
-        e->only_step = step;
-        *base = '\0';
-        snprintf(e->folder, sizeof e->folder, "%s", slash ? path : ".");
-    } else {
-        snprintf(e->folder, sizeof e->folder, "%s", path);
-    }
+    return e->generations.n_folders > 0;
 }
 
 /* A store that shows one generation only. */
@@ -103,25 +81,30 @@ static void show_one_generation(dt_store *store, int64_t step)
 }
 
 /* The newest that can be read. Loading finds out which generation is whole, and says what it passes over. */
-static dt_status read_newest_manifest(evaluation *e, dt_manifest *m, dt_error *err)
+static dt_status read_newest_manifest(const dt_generations *g, dt_manifest *m, dt_error *err)
 {
-    int64_t steps[64], n = 0;
-    DT_TRY(e->store->ops->list(e->store, steps, sizeof steps / sizeof *steps, &n, err));
-    if (n < 1)
-        return dt_fail(err, DT_ERR_USAGE, "--weights %s: there is no checkpoint in this folder", e->options.weights);
-    dt_status status = DT_ERR_FORMAT;
-    for (int64_t i = 0; i < n && i < (int64_t)(sizeof steps / sizeof *steps) && (status == DT_ERR_FORMAT || status == DT_ERR_IO); i++)
-        status = e->store->ops->read_manifest(e->store, steps[i], m, err);
+    int64_t *steps = dt_alloc(DT_GENERATIONS_MAX * sizeof *steps), n = 0;
+    if (!steps)
+        return dt_fail_memory(err, DT_GENERATIONS_MAX * sizeof *steps, "a list of checkpoints");
+    dt_status status = dt_fail(err, DT_ERR_USAGE, "there is no checkpoint in %s", g->folders[0].path);
+    for (int f = 0; f < g->n_folders && status != DT_OK; f++) {
+        dt_status listed = dt_generations_list(g, f, steps, &n, err);
+        if (listed != DT_OK)
+            status = listed;
+        for (int64_t i = 0; i < n && status != DT_OK; i++)
+            status = g->folders[f].store->ops->read_manifest(g->folders[f].store, steps[i], m, err);
+    }
+    dt_free(steps);
     return status;
 }
 
 static dt_status describe_checkpoint(evaluation *e, dt_error *err)
 {
     dt_manifest m = {0};
-    DT_TRY(dt_store_hdf5_create(e->folder, &e->store, err));
-    if (e->only_step >= 0)
-        show_one_generation(e->store, e->only_step);
-    DT_TRY(read_newest_manifest(e, &m, err));
+    if (e->generations.only_step >= 0)
+        show_one_generation(e->generations.folders[0].store, e->generations.only_step);
+    if (read_newest_manifest(&e->generations, &m, err) != DT_OK)
+        return dt_error_prefix(err, "--weights %s", e->options.weights);
     e->weights.n_classes = m.n_classes;
     for (int64_t i = 0; i < m.n_tensors; i++)
         e->has_ema = e->has_ema || strncmp(m.tensors[i].name, "ema/", 4) == 0;
@@ -154,8 +137,9 @@ static void take_from_training(evaluation *e)
 static dt_status describe_weights(evaluation *e, dt_error *err)
 {
     dt_config *c = &e->options.config;
-    find_checkpoints(e);
-    if (e->folder[0])
+    if (is_folder(e->options.weights))
+        DT_TRY(dt_generations_open(e->options.weights, &e->generations, err));
+    if (is_checkpoint(e))
         DT_TRY(describe_checkpoint(e, err));
     else if (dt_weights_describe(e->options.weights, &e->weights, err) != DT_OK)
         return dt_error_prefix(err, "--weights");
@@ -192,11 +176,11 @@ static dt_status build_net(evaluation *e, const dt_session *s, dt_error *err)
     e->val->ops->info(e->val, &info);
     DT_TRY(dt_resnet_spec(c->arch, info.n_classes, &spec, err));
     /* A checkpoint holds the momentum too, so that only a net for training has its layout. */
-    const dt_net_options options = {.batch = c->batch, .image_size = c->image_size, .training = e->folder[0] != '\0', .ema = e->has_ema};
+    const dt_net_options options = {.batch = c->batch, .image_size = c->image_size, .training = is_checkpoint(e), .ema = e->has_ema};
     dt_status status = dt_net_create(&spec, dt_layer_registry(), s->kernels, &options, &e->net, err);
     dt_free(spec.layers);
     DT_TRY(status);
-    return e->folder[0] ? DT_OK : dt_weights_load(e->net, e->options.weights, false, err);
+    return is_checkpoint(e) ? DT_OK : dt_weights_load(e->net, e->options.weights, false, err);
 }
 
 static dt_status accept_any(void *context, const dt_manifest *manifest, dt_error *err)
@@ -213,10 +197,10 @@ static dt_status load_checkpoint(evaluation *e, const dt_session *s, dt_error *e
     dt_manifest m = {0};
     bool found = false;
     const dt_state_io io = dt_net_state_io(e->net);
-    const dt_checkpoint_place place = {.store = e->store};
+    const dt_checkpoint_place place = {.store = e->generations.folders[0].store, .mirror = e->generations.n_folders > 1 ? e->generations.folders[1].store : NULL};
     DT_TRY(dt_checkpoint_load(s->comm, &place, dt_net_state_layout(e->net), &io, accept_any, NULL, &m, &found, err));
     if (s->comm->rank == 0 && found)
-        dt_log_info("%s: the checkpoint of step %lld", e->folder, (long long)m.step);
+        dt_log_info("%s: the checkpoint of step %lld", e->options.weights, (long long)m.step);
     dt_manifest_clear(&m);
     if (!found)
         return dt_fail(err, DT_ERR_USAGE, "--weights %s: there is no checkpoint in this folder", e->options.weights);
@@ -250,8 +234,7 @@ static void close_all(evaluation *e)
     if (e->val)
         e->val->ops->destroy(e->val);
     dt_net_destroy(e->net);
-    if (e->store)
-        e->store->ops->destroy(e->store);
+    dt_generations_close(&e->generations);
     dt_free(e->weights.config_text);
 }
 
@@ -262,10 +245,10 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
     const dt_config *c = &e->options.config;
     dt_metrics_eval m = {0};
     DT_TRY(dt_agree(s->comm, describe_weights(e, err), err));
-    DT_TRY(dt_batch_settle(s, &e->options.config, false, e->folder[0] != '\0', err));
+    DT_TRY(dt_batch_settle(s, &e->options.config, false, is_checkpoint(e), err));
     DT_TRY(dt_agree(s->comm, open_source(e, s, err), err));
     DT_TRY(dt_agree(s->comm, build_net(e, s, err), err));
-    if (e->folder[0])
+    if (is_checkpoint(e))
         DT_TRY(load_checkpoint(e, s, err));
     DT_TRY(dt_agree(s->comm, open_progress(e, s, err), err));
     DT_TRY(dt_evaluate(e->net, s->kernels, s->comm, e->val, c->batch, NULL, &e->progress, e->progress ? 1 : 0, &m, err));

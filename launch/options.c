@@ -18,6 +18,8 @@
 #define TRAIN    DT_COMMAND_TRAIN
 #define EVAL     DT_COMMAND_EVAL
 #define INFO     DT_COMMAND_INFO
+#define INSPECT  DT_COMMAND_INSPECT
+#define EXPORT   DT_COMMAND_EXPORT
 #define MANY     2147483647.0 /* no limit that anybody meets; libconfig's plain integers end here */
 
 /* In the order of the enums. */
@@ -143,6 +145,21 @@ static const dt_option table[] = {
      .help = "measure every layer over so many steps, print a table of times and bandwidths, and stop; 0: train"},
     {ROW("log-every", "SECONDS", BOTH, RUN, REAL, config.log_every_s), .min = 0, .max = 86400, .by_default = "5", .per_rank = true,
      .help = "seconds between progress lines where there is no terminal"},
+
+    {ROW("verify", NULL, INSPECT, RUN, FLAG, verify), .by_default = "no",
+     .help = "read every byte: the hash of each shard, and whether HDF5 can read it"},
+    {ROW("diff", NULL, INSPECT, RUN, FLAG, diff), .by_default = "no",
+     .help = "compare two generations, A and B, each a folder or, behind a DIR, a step in it: what differs, tensor by tensor. Code 0: the same bits; 1: they differ"},
+    {ROW("json", NULL, INSPECT, RUN, FLAG, json), .by_default = "no",
+     .help = "print one JSON object instead of a table"},
+    {ROW("output", "FILE", EXPORT, RUN, PATH, output), .by_default = "",
+     .help = "the .safetensors file to write"},
+    {ROW("step", "N", EXPORT, RUN, INT, step), .min = 0, .max = 9007199254740992.0, .word = "newest", .word_value = -1, .by_default = "newest",
+     .help = "which generation; newest: the newest that is whole"},
+    {ROW("fp16", NULL, EXPORT, RUN, FLAG, fp16), .by_default = "no",
+     .help = "write float16 instead of float32"},
+    {ROW("ema", NULL, EXPORT, RUN, FLAG, ema), .by_default = "no",
+     .help = "write the running averages of a training with --ema instead of the weights"},
 
     {ROW("backend", "NAME", BOTH, MACHINE, NAME, config.backend), .get_choices = dt_backend_names, .by_default = "auto",
      .help = "what computes; auto: the fastest one that works here; ref is for checking the others"},

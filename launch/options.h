@@ -24,8 +24,11 @@
 #define DT_COMMAND_TRAIN 1U
 #define DT_COMMAND_EVAL  2U
 #define DT_COMMAND_INFO  4U
+#define DT_COMMAND_INSPECT 8U
+#define DT_COMMAND_EXPORT  16U
 
-#define DT_OPTIONS_MAX 64 /* rows of the table, at most */
+#define DT_ARGUMENTS_MAX 3 /* positional ones of a command */
+#define DT_OPTIONS_MAX 96 /* rows of the table, at most */
 
 typedef enum dt_origin {
     DT_ORIGIN_DEFAULT,
@@ -42,7 +45,12 @@ typedef struct dt_options {
     char weights[DT_PATH_BYTES];     /* eval: what to evaluate */
     bool plans;                      /* info: what a training would do on `device` */
     char device[DT_PATH_BYTES];      /* info: a GPU of launch/gpu_file.h, by name or file; "" */
-    char argument[DT_PATH_BYTES];    /* the command's positional argument, or "" */
+    bool verify, diff, json;         /* inspect */
+    char output[DT_PATH_BYTES];      /* export: the file */
+    int64_t step;                    /* export: the generation; -1: the newest whole one */
+    bool fp16, ema;                  /* export: what of it */
+    char arguments[DT_ARGUMENTS_MAX][DT_PATH_BYTES]; /* the command's positional arguments */
+    int n_arguments;
     dt_origin origin[DT_OPTIONS_MAX];
     int line[DT_OPTIONS_MAX]; /* of config_file, where the origin is DT_ORIGIN_FILE; 0: in a file that it includes */
 } dt_options;
@@ -89,6 +97,7 @@ typedef struct dt_option {
 typedef struct dt_command_usage {
     const char *name;     /* "dtrain eval": shown in --help */
     const char *args_doc; /* "DIR", or NULL: no positional argument */
+    int n_arguments;      /* at most; 0: as many as args_doc says, one or none. One at least where there is args_doc */
     const char *doc;      /* one paragraph; text behind a '\v' comes after the options */
     unsigned bit;         /* of the rows it takes; 0: none */
 } dt_command_usage;

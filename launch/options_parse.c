@@ -21,7 +21,8 @@
 typedef struct parsed {
     const dt_command_usage *usage;
     const char *config_file;
-    const char *argument;
+    const char *arguments[DT_ARGUMENTS_MAX];
+    int n_arguments;
     bool is_given[DT_OPTIONS_MAX];
     const char *text[DT_OPTIONS_MAX]; /* NULL: a flag without a value */
 } parsed;
@@ -70,7 +71,7 @@ static dt_status check_option(const dt_command_usage *usage, int argc, char **ar
 
 static dt_status check_words(const dt_command_usage *usage, int argc, char **argv, dt_error *err)
 {
-    int n_arguments = 0;
+    int n_arguments = 0, most = !usage->args_doc ? 0 : usage->n_arguments ? usage->n_arguments : 1;
     bool options_end = false;
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i];
@@ -83,7 +84,7 @@ static dt_status check_words(const dt_command_usage *usage, int argc, char **arg
             DT_TRY(check_option(usage, argc, argv, &i, err));
         else if (is_option && strcmp(word, "-?") != 0 && strcmp(word, "-V") != 0)
             return dt_fail(err, DT_ERR_USAGE, "unknown option %s; '%s --help' lists them all", word, usage->name);
-        else if (!is_option && (!usage->args_doc || n_arguments++ > 0))
+        else if (!is_option && n_arguments++ >= most)
             return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; '%s --help' tells what there is", word, usage->name);
     }
     if (usage->args_doc && n_arguments == 0)
@@ -103,7 +104,7 @@ static error_t take(int key, char *text, struct argp_state *state)
     }
     switch (key) {
     case KEY_CONFIG: p->config_file = text; return 0;
-    case ARGP_KEY_ARG: p->argument = text; return 0;
+    case ARGP_KEY_ARG: p->arguments[p->n_arguments++] = text; return 0;
     case 'h': argp_state_help(state, stdout, ARGP_HELP_STD_HELP); return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -260,10 +261,12 @@ dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv,
     dt_options_set_defaults(options, usage->bit);
     DT_TRY(check_words(usage, argc, argv, err));
     run_argp(usage, argc, argv, &p);
-    if (p.argument && strlen(p.argument) >= sizeof options->argument)
-        return dt_fail(err, DT_ERR_USAGE, "%s: longer than %zu bytes", usage->args_doc, sizeof options->argument - 1);
-    if (p.argument)
-        snprintf(options->argument, sizeof options->argument, "%s", p.argument);
+    for (int i = 0; i < p.n_arguments; i++) {
+        if (strlen(p.arguments[i]) >= sizeof options->arguments[i])
+            return dt_fail(err, DT_ERR_USAGE, "%s: longer than %zu bytes", usage->args_doc, sizeof options->arguments[i] - 1);
+        snprintf(options->arguments[i], sizeof options->arguments[i], "%s", p.arguments[i]);
+    }
+    options->n_arguments = p.n_arguments;
     if (!p.config_file && is_train && argc <= 1 && access(DEFAULT_FILE, F_OK) == 0)
         p.config_file = DEFAULT_FILE;
     if (p.config_file)

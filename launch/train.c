@@ -76,7 +76,7 @@ static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
     const dt_config *c = &t->options.config;
     dt_status status = DT_OK;
     if (s->comm->rank == 0 && c->export_to[0])
-        status = dt_weights_check_writable(c->export_to, err);
+        status = dt_weights_check_writable("export", c->export_to, err);
     if (status == DT_OK && s->comm->rank == 0 && trains_the_demo(c))
         status = dt_demo_data_write(DEMO_FOLDER, err);
     DT_TRY(dt_agree(s->comm, status, err));
@@ -270,11 +270,13 @@ static dt_status export_weights(training *t, const dt_session *s, int64_t steps,
     const dt_config *c = &t->options.config;
     dt_status status = DT_OK;
     if (s->comm->rank == 0) {
-        char for_evaluation[128];
-        snprintf(for_evaluation, sizeof for_evaluation, "image-size = %lld;\neval-crop = %.17g;\n", (long long)c->image_size, c->eval_crop);
+        char for_evaluation[DT_WEIGHTS_CONFIG_BYTES];
+        dt_weights_config_text(c, for_evaluation);
+        const dt_weights_export_options options = {.arch = c->arch, .config_text = for_evaluation, .n_batches = steps * c->accumulate};
+        const dt_state_io io = dt_net_state_io(t->net);
         status = dt_net_swap_ema(t->net, err); /* what evaluations have seen */
         if (status == DT_OK)
-            status = dt_weights_export(t->net, c->export_to, c->arch, for_evaluation, steps * c->accumulate, err);
+            status = dt_weights_export(dt_net_state_layout(t->net), &io, c->export_to, &options, err);
         if (status == DT_OK)
             status = dt_net_swap_ema(t->net, err);
         if (status == DT_OK)

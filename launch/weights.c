@@ -5,9 +5,11 @@
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "io/safetensors.h"
+#include "layers/half.h"
 #include "layers/resnet.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,6 +29,12 @@ static const char *model_name(const char *state_name)
     if (strncmp(state_name, "param/", 6) == 0)
         return state_name + 6;
     return strncmp(state_name, "buffer/", 7) == 0 ? state_name + 7 : NULL;
+}
+
+/* "ema/fc.weight" -> "fc.weight"; NULL for what is no running average. */
+static const char *average_name(const char *state_name)
+{
+    return strncmp(state_name, "ema/", 4) == 0 ? state_name + 4 : NULL;
 }
 
 static dt_status open_file(const char *path, dt_safetensors **file, dt_error *err)
@@ -176,21 +184,26 @@ fail:
 
 /* -- export ------------------------------------------------------------------------------------------------------------- */
 
-dt_status dt_weights_check_writable(const char *path, dt_error *err)
+dt_status dt_weights_check_writable(const char *option, const char *path, dt_error *err)
 {
     char folder[1100];
     struct stat status;
     const char *slash = strrchr(path, '/');
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1, slash ? path : ".");
     if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
-        return dt_fail(err, DT_ERR_USAGE, "--export %s: this is a folder", path);
+        return dt_fail(err, DT_ERR_USAGE, "--%s %s: this is a folder", option, path);
     if (access(folder, W_OK) != 0)
-        return dt_fail(err, DT_ERR_USAGE, "--export %s: the folder %s: %s", path, folder, strerror(errno));
+        return dt_fail(err, DT_ERR_USAGE, "--%s %s: the folder %s: %s", option, path, folder, strerror(errno));
     return DT_OK;
 }
 
+void dt_weights_config_text(const dt_config *c, char out[DT_WEIGHTS_CONFIG_BYTES])
+{
+    snprintf(out, DT_WEIGHTS_CONFIG_BYTES, "image-size = %lld;\neval-crop = %.17g;\n", (long long)c->image_size, c->eval_crop);
+}
+
 /* The table of what is written, tensor by tensor; a tracked count follows each running_var. */
-static int64_t list_tensors(const dt_state_layout *layout, dt_safetensors_tensor *out)
+static int64_t list_tensors(const dt_state_layout *layout, dt_dtype dtype, dt_safetensors_tensor *out)
 {
     int64_t n = 0;
     for (int64_t i = 0; i < layout->n_tensors; i++) {
@@ -198,7 +211,7 @@ static int64_t list_tensors(const dt_state_layout *layout, dt_safetensors_tensor
         const char *name = model_name(t->name);
         if (!name)
             continue;
-        out[n] = (dt_safetensors_tensor){.dtype = DT_F32, .n_dims = t->n_dims};
+        out[n] = (dt_safetensors_tensor){.dtype = dtype, .n_dims = t->n_dims};
         snprintf(out[n].name, sizeof out[n].name, "%s", name);
         memcpy(out[n].dims, t->dims, (size_t)t->n_dims * sizeof t->dims[0]);
         n++;
@@ -211,27 +224,45 @@ static int64_t list_tensors(const dt_state_layout *layout, dt_safetensors_tensor
     return n;
 }
 
-static dt_status write_tensors(dt_net *net, dt_safetensors_writer *writer, const dt_safetensors_tensor *tensors, int64_t n, int64_t n_batches,
-                               float *buffer, dt_error *err)
+/* In its place. */
+static void round_to_fp16(float *values, int64_t n, const char *name)
 {
-    const dt_state_layout *layout = dt_net_state_layout(net);
-    const dt_state_io io = dt_net_state_io(net);
-    for (int64_t i = 0; i < layout->n_tensors; i++) {
-        if (!model_name(layout->tensors[i].name))
-            continue;
-        DT_TRY(io.get(io.context, i, buffer, err));
-        DT_TRY(dt_safetensors_writer_add(writer, model_name(layout->tensors[i].name), buffer, err));
+    int64_t n_too_large = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const float v = values[i];
+        const uint16_t half = dt_half_from_float(v);
+        n_too_large += isfinite(v) && (half & 0x7C00U) == 0x7C00U;
+        memcpy((char *)values + i * (int64_t)sizeof half, &half, sizeof half);
     }
+    if (n_too_large > 0)
+        dt_log_warn("%s: %lld of its %lld values are too large for FP16 and are infinite now", name, (long long)n_too_large, (long long)n);
+}
+
+static dt_status write_tensors(const dt_state_layout *layout, const dt_state_io *io, const dt_weights_export_options *o,
+                               dt_safetensors_writer *writer, const dt_safetensors_tensor *tensors, int64_t n, float *buffer, dt_error *err)
+{
+    bool any = false;
+    for (int64_t i = 0; i < layout->n_tensors; i++) {
+        const char *name = o->ema ? average_name(layout->tensors[i].name) : model_name(layout->tensors[i].name);
+        if (!name)
+            continue;
+        any = true;
+        DT_TRY(io->get(io->context, i, buffer, err));
+        if (o->fp16)
+            round_to_fp16(buffer, layout->tensors[i].n_elems, name);
+        DT_TRY(dt_safetensors_writer_add(writer, name, buffer, err));
+    }
+    if (!any)
+        return dt_fail(err, DT_ERR_USAGE, "there are no running averages in it: it was trained without --ema");
     for (int64_t i = 0; i < n; i++)
         if (tensors[i].dtype == DT_I64)
-            DT_TRY(dt_safetensors_writer_add(writer, tensors[i].name, &n_batches, err));
+            DT_TRY(dt_safetensors_writer_add(writer, tensors[i].name, &o->n_batches, err));
     return dt_safetensors_writer_commit(writer, err);
 }
 
-dt_status dt_weights_export(dt_net *net, const char *path, const char *arch, const char *config_text, int64_t n_batches, dt_error *err)
+dt_status dt_weights_export(const dt_state_layout *layout, const dt_state_io *io, const char *path, const dt_weights_export_options *o, dt_error *err)
 {
-    const dt_state_layout *layout = dt_net_state_layout(net);
-    const char *const metadata[] = {"format", "pt", "arch", arch, "config", config_text, "producer", "dtrain " PACKAGE_VERSION, NULL};
+    const char *const metadata[] = {"format", "pt", "arch", o->arch, "config", o->config_text, "producer", "dtrain " PACKAGE_VERSION, NULL};
     dt_safetensors_writer *writer = NULL;
     int64_t largest = 1;
     for (int64_t i = 0; i < layout->n_tensors; i++)
@@ -239,11 +270,11 @@ dt_status dt_weights_export(dt_net *net, const char *path, const char *arch, con
     dt_safetensors_tensor *tensors = dt_calloc((size_t)layout->n_tensors * 2, sizeof *tensors);
     float *buffer = dt_alloc((size_t)largest * sizeof *buffer);
     dt_status status = tensors && buffer ? DT_OK : dt_fail_memory(err, (size_t)largest * sizeof *buffer, "the export");
-    int64_t n = status == DT_OK ? list_tensors(layout, tensors) : 0;
+    int64_t n = status == DT_OK ? list_tensors(layout, o->fp16 ? DT_F16 : DT_F32, tensors) : 0;
     if (status == DT_OK)
         status = dt_safetensors_writer_create(path, tensors, n, metadata, &writer, err);
     if (status == DT_OK)
-        status = write_tensors(net, writer, tensors, n, n_batches, buffer, err);
+        status = write_tensors(layout, io, o, writer, tensors, n, buffer, err);
     dt_safetensors_writer_destroy(writer);
     dt_free(buffer);
     dt_free(tensors);

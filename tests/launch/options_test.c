@@ -162,7 +162,7 @@ static void words_too_many_and_too_few_are_refused(void)
     CHECK_REFUSED("DIR is missing: dtrain demo-data DIR", demo_data, "--", NULL);
     CHECK_REFUSED("unexpected argument 'b'; 'dtrain demo-data --help' tells what there is", demo_data, "a", "b");
     DT_REQUIRE(PARSE(demo_data, "a") == DT_OK);
-    DT_CHECK_STR(options.argument, "a");
+    DT_CHECK_STR(options.arguments[0], "a");
 }
 
 static void a_value_out_of_range_is_refused_with_the_range(void)

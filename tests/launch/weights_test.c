@@ -44,7 +44,9 @@ static dt_net *make_net(const char *arch, int64_t n_classes, uint64_t seed)
 static const char *export_net(dt_net *net, const char *arch)
 {
     const char *path = dt_test_path("%s/%s.safetensors", dt_test_temp_dir(), arch);
-    DT_REQUIRE_MSG(dt_weights_export(net, path, arch, "image-size = 32;\n", 7, &err) == DT_OK, "%s", err.message);
+    const dt_weights_export_options options = {.arch = arch, .config_text = "image-size = 32;\n", .n_batches = 7};
+    const dt_state_io io = dt_net_state_io(net);
+    DT_REQUIRE_MSG(dt_weights_export(dt_net_state_layout(net), &io, path, &options, &err) == DT_OK, "%s", err.message);
     return path;
 }
 
@@ -137,10 +139,10 @@ static void a_new_head_keeps_its_initialisation(void)
 
 static void a_path_that_cannot_be_written_is_known_early(void)
 {
-    DT_CHECK_INT(dt_weights_check_writable(dt_test_path("%s/w.safetensors", dt_test_temp_dir()), &err), DT_OK);
-    DT_CHECK_INT(dt_weights_check_writable("w.safetensors", &err), DT_OK);
-    DT_CHECK_INT(dt_weights_check_writable(dt_test_temp_dir(), &err), DT_ERR_USAGE);
-    DT_CHECK_INT(dt_weights_check_writable("/nowhere/w.safetensors", &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_weights_check_writable("export", dt_test_path("%s/w.safetensors", dt_test_temp_dir()), &err), DT_OK);
+    DT_CHECK_INT(dt_weights_check_writable("export", "w.safetensors", &err), DT_OK);
+    DT_CHECK_INT(dt_weights_check_writable("export", dt_test_temp_dir(), &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_weights_check_writable("export", "/nowhere/w.safetensors", &err), DT_ERR_USAGE);
     DT_CHECK_STR(err.message, "--export /nowhere/w.safetensors: the folder /nowhere: No such file or directory");
 }
 
