@@ -33,6 +33,7 @@ static dt_status add_run(const char *dir, const char *config, dt_generations *g,
     dt_options *options = dt_calloc(1, sizeof *options);
     if (!options)
         return dt_fail_memory(err, sizeof *options, "the options of a run");
+    snprintf(g->run, sizeof g->run, "%s", dir);
     bool understood = dt_options_read_file(config, DT_COMMAND_TRAIN, options, NULL) == DT_OK;
     const dt_config *c = &options->config;
     snprintf(usual, sizeof usual, "%s/checkpoints", dir);

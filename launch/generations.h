@@ -26,6 +26,7 @@ typedef struct dt_generations_folder {
 } dt_generations_folder;
 
 typedef struct dt_generations {
+    char run[DT_PATH_BYTES]; /* the run's folder, where the user named one; else "" */
     dt_generations_folder folders[2];
     int n_folders;
     int64_t only_step; /* the user named one generation's folder; -1: all of them */

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const dt_command_usage usage = {
     .name = "dtrain inspect",
@@ -33,7 +34,7 @@ typedef struct inspection {
     const dt_options *options;
     dt_generations generations;
     dt_table *table;
-    json_t *json_folders, *json_rows, *json_left, *json_aside; /* the latter three: of the folder that is looked at */
+    json_t *json_folders, *json_runs, *json_rows, *json_left, *json_aside; /* the last three: of the folder that is looked at */
     int64_t n, n_sound, n_damaged; /* generations; sound: whole or, without --verify, complete */
     int64_t bytes_read;
     double seconds;
@@ -172,12 +173,27 @@ static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
 
 /* -- all of them ---------------------------------------------------------------------------------------------------------- */
 
+/* OUT.old-1, ...: what --resume never made of older runs. */
+static void look_for_older_runs(inspection *in)
+{
+    char path[DT_PATH_BYTES + 32];
+    struct stat st;
+    for (int i = 1; in->generations.run[0]; i++) {
+        snprintf(path, sizeof path, "%s.old-%d", in->generations.run, i);
+        if (stat(path, &st) != 0)
+            return;
+        json_array_append_new(in->json_runs, json_string(path));
+        if (!in->options->json)
+            printf("%s: an older run, put aside by --resume never\n", path);
+    }
+}
+
 static dt_status print_summary(inspection *in, dt_error *err)
 {
     const bool verify = in->options->verify;
     if (in->options->json) {
-        json_t *root = json_pack("{s:b, s:I, s:I, s:I, s:O}", "verified", verify, "n_generations", (json_int_t)in->n, "n_sound", (json_int_t)in->n_sound, "n_damaged",
-                                 (json_int_t)in->n_damaged, "folders", in->json_folders);
+        json_t *root = json_pack("{s:b, s:I, s:I, s:I, s:O, s:O}", "verified", verify, "n_generations", (json_int_t)in->n, "n_sound", (json_int_t)in->n_sound, "n_damaged",
+                                 (json_int_t)in->n_damaged, "folders", in->json_folders, "older_runs", in->json_runs);
         bool ok = root && json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF;
         json_decref(root);
         if (!ok)
@@ -205,6 +221,7 @@ static dt_status inspect_all(inspection *in, dt_error *err)
     DT_TRY(dt_generations_open(dir, &in->generations, err));
     for (int i = 0; i < in->generations.n_folders; i++)
         DT_TRY(inspect_folder(in, i, err));
+    look_for_older_runs(in);
     DT_TRY(print_summary(in, err));
     return judge(in, dir, err);
 }
@@ -258,9 +275,10 @@ dt_status dt_command_inspect(int argc, char **argv, dt_session *session, bool *l
         return run_diff(&options, err);
     if (options.n_arguments > 1)
         return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; only --diff takes several", options.arguments[1]);
-    inspection in = {.options = &options, .json_folders = json_array()};
+    inspection in = {.options = &options, .json_folders = json_array(), .json_runs = json_array()};
     dt_status status = inspect_all(&in, err);
     json_decref(in.json_folders);
+    json_decref(in.json_runs);
     dt_generations_close(&in.generations);
     return status;
 }

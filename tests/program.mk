@@ -9,6 +9,7 @@ PROGRAM_TESTS += tests/program/lists_test.sh
 PROGRAM_TESTS += tests/program/measure_test.sh
 PROGRAM_TESTS += tests/program/packages_test.sh
 PROGRAM_TESTS += tests/program/commands_test.sh tests/program/errors_test.sh tests/program/train_test.sh
+PROGRAM_TESTS += tests/program/inspect_test.sh
 PROGRAM_TESTS += tests/program/parity_test.sh
 PROGRAM_FILES += tests/program/parity_torch.py
 PROGRAM_TESTS += tests/program/plans_test.sh tests/program/precision_test.sh

@@ -281,12 +281,12 @@ static void misuse_is_told(void)
 {
     dt_safetensors_writer *w = NULL;
     dt_error err = {0};
-    dt_safetensors_tensor twice[] = {tensors[1], tensors[1]}, half = tensors[1];
+    dt_safetensors_tensor twice[] = {tensors[1], tensors[1]}, bfloat = tensors[1];
     const char *path = dt_test_path("%s/a", dt_test_temp_dir());
     DT_CHECK_INT(dt_safetensors_writer_create(path, twice, 2, NULL, &w, &err), DT_ERR_USAGE);
     DT_CHECK_CONTAINS(err.message, "twice");
-    half.dtype = DT_F16;
-    DT_CHECK_INT(dt_safetensors_writer_create(path, &half, 1, NULL, &w, &err), DT_ERR_USAGE);
+    bfloat.dtype = DT_BF16;
+    DT_CHECK_INT(dt_safetensors_writer_create(path, &bfloat, 1, NULL, &w, &err), DT_ERR_USAGE);
     DT_CHECK_INT(dt_safetensors_writer_create(dt_test_path("%s/no/such/a", dt_test_temp_dir()), tensors, 1, NULL, &w, &err), DT_ERR_USAGE);
     DT_CHECK_CONTAINS(err.message, "no such folder");
     DT_CHECK_INT(dt_safetensors_writer_create(path, tensors, N_TENSORS, NULL, &w, &err), DT_OK);

@@ -4,12 +4,14 @@
 #include "tests/testing.h"
 
 #include "core/base/alloc.h"
+#include "core/base/log.h"
 #include "core/model/device_host.h"
 #include "launch/weights.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
 #include "layers/resnet.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,6 +148,52 @@ static void a_path_that_cannot_be_written_is_known_early(void)
     DT_CHECK_STR(err.message, "--export /nowhere/w.safetensors: the folder /nowhere: No such file or directory");
 }
 
+static char warnings[1024];
+
+static void collect(void *context, dt_log_level level, const char *line)
+{
+    (void)context;
+    (void)level;
+    snprintf(warnings, sizeof warnings, "%s", line);
+}
+
+static dt_status give(void *context, int64_t tensor, float *values, dt_error *unused)
+{
+    static const float all[2][4] = {{1.0F, 65519.0F, 65520.0F, -1e30F}, {0.1F, 6e-8F, -0.0F, 2.0F}};
+    (void)context;
+    (void)unused;
+    memcpy(values, all[tensor], sizeof all[tensor]);
+    return DT_OK;
+}
+
+static void fp16_is_rounded_and_what_is_too_large_is_told(void)
+{
+    static const dt_state_tensor state[] = {{.name = "param/w", .n_dims = 1, .dims = {4}, .n_elems = 4},
+                                            {.name = "ema/w", .n_dims = 1, .dims = {4}, .n_elems = 4, .first = 4}};
+    const dt_state_layout layout = {.n_tensors = 2, .n_elems = 8, .tensors = state};
+    const dt_state_io io = {.get = give};
+    dt_weights_export_options options = {.arch = "a", .config_text = "", .fp16 = true};
+    const char *path = dt_test_path("%s/half.safetensors", dt_test_temp_dir());
+    const uint16_t want[] = {0x3C00, 0x7BFF, 0x7C00, 0xFC00}, want_ema[] = {0x2E66, 0x0001, 0x8000, 0x4000};
+    size_t n = 0;
+    dt_log_set_sink(collect, NULL, DT_LOG_INFO);
+    DT_REQUIRE_MSG(dt_weights_export(&layout, &io, path, &options, &err) == DT_OK, "%s", err.message);
+    DT_CHECK_CONTAINS(warnings, "w: 2 of its 4 values are too large for FP16");
+    char *file = dt_test_read_file(path, &n);
+    DT_REQUIRE(file && n > sizeof want);
+    DT_CHECK(memcmp(file + n - sizeof want, want, sizeof want) == 0);
+    free(file);
+    options.ema = true;
+    warnings[0] = '\0';
+    DT_REQUIRE_MSG(dt_weights_export(&layout, &io, path, &options, &err) == DT_OK, "%s", err.message);
+    dt_log_set_sink(NULL, NULL, DT_LOG_INFO);
+    DT_CHECK_STR(warnings, "");
+    file = dt_test_read_file(path, &n);
+    DT_REQUIRE(file && n > sizeof want_ema);
+    DT_CHECK(memcmp(file + n - sizeof want_ema, want_ema, sizeof want_ema) == 0);
+    free(file);
+}
+
 /* Every step of `call` that can run out of memory does so once, unwinds, and leaves nothing behind. */
 #define CHECK_SURVIVES_ALLOCATION_FAILURES(call, on_success)   \
     for (int64_t n_th = 1;; n_th++) {                          \
@@ -178,6 +226,7 @@ static const dt_test tests[] = {
     DT_TEST(weights_of_another_network_are_refused_by_name),
     DT_TEST(a_new_head_keeps_its_initialisation),
     DT_TEST(a_path_that_cannot_be_written_is_known_early),
+    DT_TEST(fp16_is_rounded_and_what_is_too_large_is_told),
     DT_TEST(every_failing_allocation_is_an_error_and_no_leak),
 };
 

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/../lib.sh"
 
 begin "help, usage and version on every command"
-for command in '' train eval info demo-data; do
+for command in '' train eval inspect export info demo-data; do
     expect_exit 0 "$DTRAIN" $command --help
     expect_output '^Usage: dtrain'
     expect_exit 0 "$DTRAIN" $command --usage

@@ -43,7 +43,7 @@ expect_error 2 "unknown option --epochs; 'dtrain info --help' lists them all" "$
 
 begin "an unknown command is refused"
 expect_error 2 "unknown command 'evla'; did you mean 'eval'?" "$DTRAIN" evla --data x
-expect_error 2 "unknown command 'predict'; there are train, eval, info and demo-data" "$DTRAIN" predict
+expect_error 2 "unknown command 'predict'; there are train, eval, inspect, export, info and demo-data" "$DTRAIN" predict
 
 begin "a value out of range, of the wrong type, or no choice is refused"
 expect_error 2 "--batch: 0 is out of range: 1 to 65536, or auto" "$DTRAIN" --batch 0
