@@ -12,6 +12,9 @@
 #include "layers/cuda/device_cuda.h"
 #endif
 
+#ifdef HAVE_CURL
+#include <curl/curl.h>
+#endif
 #include <hdf5.h>
 #include <mpi.h>
 #ifdef DT_WITH_NCCL
@@ -135,6 +138,11 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
     ADD("libconfig", "%s", DT_LIBCONFIG_VERSION);
     ADD("xxHash", "%u.%u.%u (built with %s)", XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100, XXH_versionNumber() % 100,
         DT_XXHASH_VERSION);
+#ifdef HAVE_CURL
+    ADD("libcurl", "%s (built with %s)", curl_version_info(CURLVERSION_NOW)->version, DT_CURL_VERSION);
+#else
+    ADD("libcurl", "not built in: no --spot imds");
+#endif
     return add_cuda(table, err);
 }
 

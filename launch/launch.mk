@@ -1,6 +1,6 @@
 # launch/: the program. All but main.c is in liblaunch.a, so that tests link it.
 noinst_LIBRARIES += liblaunch.a
-LAUNCH_LIBS = $(LIBCONFIG_LIBS) $(MPI_LIBS)
+LAUNCH_LIBS = $(LIBCONFIG_LIBS) $(JANSSON_LIBS) $(CURL_LIBS) $(MPI_LIBS)
 liblaunch_a_SOURCES = $(launch_SOURCES)
 
 bin_PROGRAMS += dtrain
@@ -21,6 +21,8 @@ launch_SOURCES += launch/gpu_file.c launch/gpu_file.h
 launch_SOURCES += launch/batch.c launch/batch.h launch/fit.c launch/fit.h
 launch_SOURCES += launch/profile.c launch/profile.h
 launch_SOURCES += launch/machine.c launch/machine.h
+launch_SOURCES += launch/duration.c launch/duration.h launch/events.c launch/events.h launch/http.c launch/http.h launch/slurm.c launch/slurm.h
+launch_SOURCES += launch/spot.c launch/spot.h launch/ticker.c launch/ticker.h
 launch_SOURCES += launch/openmp.c launch/openmp.h
 launch_SOURCES += launch/options.c launch/options.h launch/options_file.c launch/options_parse.c
 launch_SOURCES += launch/paper_device.c launch/paper_device.h launch/plans.c launch/plans.h

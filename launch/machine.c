@@ -3,7 +3,6 @@
 #include "launch/machine.h"
 
 #include <dirent.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,6 +230,21 @@ static void read_gpus(dt_machine *m)
             return;
         snprintf(m->gpu_model[m->n_gpus++], sizeof m->gpu_model[0], "NVIDIA");
     }
+}
+
+/* -- the cloud ---------------------------------------------------------------------------------------------------------- */
+
+static bool starts_with(const char *sys, const char *file, const char *begin)
+{
+    char path[128], text[128] = "";
+    snprintf(path, sizeof path, "%s/%s", sys, file);
+    return read_line(path, text, sizeof text) && strncmp(text, begin, strlen(begin)) == 0;
+}
+
+bool dt_machine_is_ec2(const char *sys)
+{
+    return starts_with(sys, "class/dmi/id/sys_vendor", "Amazon EC2") || starts_with(sys, "class/dmi/id/board_asset_tag", "i-") ||
+           starts_with(sys, "hypervisor/uuid", "ec2"); /* Xen: p3 and older */
 }
 
 void dt_machine_read(dt_machine *m)

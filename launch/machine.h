@@ -3,6 +3,7 @@
 #define DT_LAUNCH_MACHINE_H
 
 #include <sched.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +30,9 @@ int dt_machine_core_of(int cpu);
 
 /* "0-3,8-11" */
 void dt_machine_format_cpus(const cpu_set_t *cpus, char *out, size_t out_bytes);
+
+/* Is this an EC2 instance, as its firmware or hypervisor says? `sys` is "/sys", but in tests. */
+bool dt_machine_is_ec2(const char *sys);
 
 /* Reads "0-3,8-11"; false if it is not such a list. */
 int dt_machine_parse_cpus(const char *text, cpu_set_t *cpus);

@@ -1,6 +1,7 @@
 /* dtrain: which command, its error, its exit code. */
 #include "config.h"
 
+#include "core/base/clock.h"
 #include "launch/commands.h"
 #include "launch/console.h"
 #include "launch/openmp.h"
@@ -46,7 +47,7 @@ static dt_status run(int argc, char **argv, dt_session *session, bool *local, dt
 int main(int argc, char **argv)
 {
     static dt_error err; /* zeroed; also for a status without a message */
-    dt_session session = {0};
+    dt_session session = {.start_s = dt_clock_s()};
     bool local = false;
     dt_openmp_limit_spinning(argv);
     dt_console_open();

@@ -3,6 +3,7 @@
 #include "launch/options.h"
 
 #include "launch/backends.h"
+#include "launch/duration.h"
 #include "launch/ranks.h"
 #include "launch/suggest.h"
 #include "layers/resnet.h"
@@ -29,6 +30,7 @@ static const char *const resumes[] = {"auto", "never", "must", NULL};
 static const char *const precisions[] = {"fp32", "fp16", "bf16", "tf32", NULL};
 static const char *const inputs[] = {"loader", "synthetic", NULL};
 static const char *const autotunes[] = {"full", "heuristic", "off", NULL};
+static const char *const spots[] = {"auto", "imds", "off", NULL};
 static const char *const optimizers[] = {"sgd", "lars", NULL};
 
 static const char *const *archs_or_auto(void)
@@ -137,6 +139,14 @@ static const dt_option table[] = {
      .help = "mean time to interruption, for --checkpoint-every auto; 6 suits a spot instance"},
     {ROW("max-checkpoint-failures", "N", TRAIN, RUN, INT, config.max_checkpoint_failures), .min = 0, .max = MANY, .by_default = "10",
      .help = "stop when so many checkpoints in a row could not be written; 0: never"},
+    {ROW("time-limit", "DURATION", TRAIN, RUN, DURATION, time_limit_s), .by_default = "0",
+     .help = "stop with a checkpoint and code 75 before so much time has passed since the program's start: seconds, or 30m, 2h, 1h30m, or as Slurm writes it, "
+             "MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS:MINUTES:SECONDS. 0: no limit but Slurm's own, which is found out"},
+    {ROW("spot", "KIND", TRAIN, RUN, CHOICE, spot), .choices = spots, .by_default = "auto", .per_rank = true,
+     .help = "imds: ask EC2's instance metadata service on every node whether the instance is about to be taken back, and stop with a checkpoint then; auto: that, "
+             "where the machine says that it is an EC2 instance"},
+    {ROW("imds-endpoint", "URL", TRAIN, RUN, PATH, imds_endpoint), .by_default = "http://169.254.169.254", .per_rank = true,
+     .help = "of the instance metadata service"},
     {ROW("keep", "N", TRAIN, RUN, INT, config.keep), .min = 1, .max = 10000, .by_default = "3",
      .help = "newest checkpoints that are kept"},
     {ROW("eval-every", "EPOCHS", TRAIN, RUN, REAL, config.eval_every), .min = 0, .max = 1000000, .by_default = "1",
@@ -188,7 +198,7 @@ static const dt_option table[] = {
 
 enum { N_ROWS = sizeof table / sizeof table[0] };
 _Static_assert(N_ROWS <= DT_OPTIONS_MAX, "dt_options.origin has a place for every row");
-_Static_assert(sizeof(dt_schedule_kind) == sizeof(int) && sizeof(dt_dtype) == sizeof(int), "choices are stored as int");
+_Static_assert(sizeof(dt_schedule_kind) == sizeof(int) && sizeof(dt_spot_kind) == sizeof(int) && sizeof(dt_dtype) == sizeof(int), "choices are stored as int");
 
 /* What the built-in demo takes for options that nobody has set: handwritten digits, which have no mirror image and
  * fill their frame. Seeds 1 to 8 end at 98.3 to 99.4%; with 5 epochs, or crops from 0.6 on, some end at 97.2.
@@ -370,6 +380,11 @@ dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origi
         DT_TRY(find_choice(o, text, where, &choice, err));
         memcpy(field, &choice, sizeof choice);
         break;
+    case DT_OPTION_DURATION:
+        if (!dt_duration_parse(text, &real))
+            return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a length of time: " DT_DURATION_FORMS, where, text);
+        memcpy(field, &real, sizeof real);
+        break;
     case DT_OPTION_NAME: DT_TRY(find_choice(o, text, where, &choice, err)); /* fall through */
     case DT_OPTION_PATH: DT_TRY(set_text(o, field, text, where, err)); break;
     }
@@ -418,6 +433,10 @@ void dt_option_format(const dt_options *options, int row, char *out, size_t out_
     case DT_OPTION_CHOICE:
         memcpy(&choice, field, sizeof choice);
         snprintf(out, out_bytes, "%s", dt_option_choices(o)[choice]);
+        break;
+    case DT_OPTION_DURATION:
+        memcpy(reals, field, sizeof reals[0]);
+        dt_duration_format(reals[0], out, out_bytes);
         break;
     case DT_OPTION_NAME:
     case DT_OPTION_PATH: snprintf(out, out_bytes, "%s", field); break;

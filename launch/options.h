@@ -38,9 +38,14 @@ typedef enum dt_origin {
     DT_ORIGIN_COMMAND_LINE
 } dt_origin;
 
+typedef enum dt_spot_kind { DT_SPOT_AUTO, DT_SPOT_IMDS, DT_SPOT_OFF } dt_spot_kind;
+
 /* The values of all options, and where each came from (by row of the table). */
 typedef struct dt_options {
     dt_config config;
+    double time_limit_s; /* of this start; 0: none */
+    dt_spot_kind spot;
+    char imds_endpoint[256];
     char config_file[DT_PATH_BYTES]; /* that was read, or "" */
     char weights[DT_PATH_BYTES];     /* eval: what to evaluate */
     bool plans;                      /* info: what a training would do on `device` */
@@ -63,7 +68,8 @@ typedef enum dt_option_type {
     DT_OPTION_RANGE,  /* two doubles, one after the other, MIN,MAX with min <= max */
     DT_OPTION_CHOICE, /* an enum: the value is the place in the list of choices */
     DT_OPTION_NAME,   /* char[]: one of the choices */
-    DT_OPTION_PATH    /* char[DT_PATH_BYTES] */
+    DT_OPTION_PATH,   /* char[DT_PATH_BYTES] */
+    DT_OPTION_DURATION /* double, seconds: launch/duration.h */
 } dt_option_type;
 
 typedef enum dt_option_group {

@@ -55,7 +55,8 @@ static void number_text(const config_setting_t *s, const char *line, char *out, 
 static dt_status wrong_type(const dt_option *o, int type, const char *where, dt_error *err)
 {
     static const char *const wanted[] = {"true or false",          "true or false",  "a whole number",  "a number",
-                                         "two numbers, (MIN, MAX)", "a text in \"\"", "a text in \"\"", "a text in \"\""};
+                                         "two numbers, (MIN, MAX)", "a text in \"\"", "a text in \"\"", "a text in \"\"",
+                                         "a number of seconds or a text in \"\""};
     return dt_fail(err, DT_ERR_USAGE, "%s: %s was expected, this is %s", where, wanted[o->type], type_name(type));
 }
 
@@ -82,6 +83,13 @@ static dt_status setting_text(const dt_option *o, const config_setting_t *s, con
         ok = is_number(type) && !(o->type == DT_OPTION_INT && type == CONFIG_TYPE_FLOAT);
         if (ok)
             number_text(s, line, out, out_bytes);
+        break;
+    case DT_OPTION_DURATION:
+        ok = is_number(type) || type == CONFIG_TYPE_STRING;
+        if (is_number(type))
+            number_text(s, line, out, out_bytes);
+        else if (ok)
+            snprintf(out, out_bytes, "%s", config_setting_get_string(s));
         break;
     case DT_OPTION_RANGE:
         ok = (type == CONFIG_TYPE_LIST || type == CONFIG_TYPE_ARRAY) && config_setting_length(s) == 2;
@@ -245,6 +253,7 @@ static void write_value(FILE *out, const dt_option *o, const char *value)
     case DT_OPTION_CHOICE:
     case DT_OPTION_NAME:
     case DT_OPTION_PATH:
+    case DT_OPTION_DURATION:
         fputc('"', out);
         for (; *value; value++) {
             if (*value == '"' || *value == '\\')

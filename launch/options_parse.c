@@ -4,6 +4,7 @@
 
 #include "launch/options.h"
 
+#include "launch/http.h"
 #include "launch/ranks.h"
 #include "launch/suggest.h"
 
@@ -305,6 +306,12 @@ dt_status dt_options_check(const dt_options *options, unsigned command, dt_error
         return dt_fail(err, DT_ERR_USAGE, "--warmup-epochs: %g is more than --epochs %lld", c->warmup_epochs, (long long)c->epochs);
     if (c->nesterov && c->momentum <= 0)
         return dt_fail(err, DT_ERR_USAGE, "--nesterov needs a --momentum above 0");
+    if (options->spot == DT_SPOT_IMDS && !dt_http_is_built_in())
+        return dt_fail(err, DT_ERR_USAGE,
+                       "--spot imds: this build has no libcurl: install libcurl4-openssl-dev (Debian, Ubuntu) or libcurl-devel (Amazon Linux, Fedora) and "
+                       "configure again, or say --spot off");
+    if (strncmp(options->imds_endpoint, "http://", 7) != 0 || !options->imds_endpoint[7])
+        return dt_fail(err, DT_ERR_USAGE, "--imds-endpoint: '%s' does not begin with http:// and a host", options->imds_endpoint);
     if (c->profile_steps > 0 && c->n_resize > 1)
         return dt_fail(err, DT_ERR_USAGE, "--profile measures one size: leave --resize-schedule out");
     return DT_OK;

@@ -73,7 +73,7 @@ static dt_status put_aside(const char *out, const dt_run_folder *folder, dt_erro
 /* Options that say what one start does, and nothing about the training. */
 static bool is_of_one_start(const char *name)
 {
-    static const char *const names[] = {"resume", "steps", "out", "export", "keep", "comm", "mtti", "max-checkpoint-failures", "checkpoint-dir", "checkpoint-mirror"};
+    static const char *const names[] = {"resume", "steps", "out", "export", "keep", "comm", "mtti", "max-checkpoint-failures", "checkpoint-dir", "checkpoint-mirror", "time-limit"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0)
             return true;

@@ -6,11 +6,10 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/training/config.h"
+#include "launch/ticker.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,10 +20,8 @@
 
 struct dt_run_lock {
     char path[DT_PATH_BYTES + 16], mine[96]; /* "host pid start" */
-    pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t leave_told;
-    bool leave;
+    dt_ticker *ticker;
+    unsigned long long count; /* the ticker's */
 };
 
 typedef struct owner {
@@ -137,35 +134,12 @@ static void write_beat(const dt_run_lock *lock, unsigned long long count)
     close(fd);
 }
 
-static void *beat(void *context)
+static double beat(void *context)
 {
     dt_run_lock *lock = context;
-    unsigned long long count = 1;
-    pthread_mutex_lock(&lock->mutex);
-    while (!lock->leave) {
-        const struct timespec next = dt_clock_deadline(BEAT_S);
-        pthread_cond_timedwait(&lock->leave_told, &lock->mutex, &next);
-        if (!lock->leave)
-            write_beat(lock, ++count);
-    }
-    pthread_mutex_unlock(&lock->mutex);
-    return NULL;
-}
-
-static dt_status start_beating(dt_run_lock *lock, dt_error *err)
-{
-    pthread_condattr_t monotonic;
-    sigset_t all, before;
-    pthread_mutex_init(&lock->mutex, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&lock->leave_told, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    sigfillset(&all); /* signals are the main thread's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&lock->thread, NULL, beat, lock);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed ? dt_fail(err, DT_ERR_MEMORY, "%s: no thread to keep it: %s", lock->path, strerror(failed)) : DT_OK;
+    if (++lock->count > 1) /* the first was written when it was taken */
+        write_beat(lock, lock->count);
+    return BEAT_S;
 }
 
 static dt_status take(dt_run_lock *lock, const char *option, const char *folder, const char *host, dt_comm *comm, dt_error *err)
@@ -197,7 +171,7 @@ dt_status dt_run_lock_take(const char *option, const char *folder, dt_comm *comm
     snprintf(l->path, sizeof l->path, "%s/lock", folder);
     snprintf(l->mine, sizeof l->mine, "%s %ld %llu", host, (long)getpid(), start);
     dt_status status = take(l, option, folder, host, comm, err);
-    if (status == DT_OK && (status = start_beating(l, err)) != DT_OK)
+    if (status == DT_OK && (status = dt_ticker_create(beat, l, "the run's lock", &l->ticker, err)) != DT_OK)
         unlink(l->path);
     if (status != DT_OK) {
         dt_free(l);
@@ -212,13 +186,7 @@ void dt_run_lock_release(dt_run_lock *lock)
     owner o;
     if (!lock)
         return;
-    pthread_mutex_lock(&lock->mutex);
-    lock->leave = true;
-    pthread_cond_signal(&lock->leave_told);
-    pthread_mutex_unlock(&lock->mutex);
-    pthread_join(lock->thread, NULL);
-    pthread_mutex_destroy(&lock->mutex);
-    pthread_cond_destroy(&lock->leave_told);
+    dt_ticker_destroy(lock->ticker);
     if (read_lock(lock->path, &o) && is_mine(lock, &o))
         unlink(lock->path);
     dt_free(lock);

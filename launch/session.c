@@ -63,7 +63,7 @@ dt_status dt_session_open(const dt_options *options, unsigned command, dt_status
     dt_error *err)
 {
     const dt_config *c = &options->config;
-    *session = (dt_session){0};
+    *session = (dt_session){.start_s = session->start_s};
     DT_TRY(dt_ranks_create(c->comm, c->peer_timeout_s, &session->comm, err));
     dt_comm *comm = session->comm;
     dt_console_set_rank(comm);

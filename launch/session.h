@@ -13,6 +13,7 @@
 #include "launch/options.h"
 
 typedef struct dt_session {
+    double start_s; /* of the program, by dt_clock_s: main's */
     dt_comm *comm; /* NULL until there is one */
     dt_backend backend;
     dt_backend_options backend_options; /* as it was made with */

@@ -14,9 +14,9 @@
 #include "launch/checkpoint_folders.h"
 #include "launch/commands.h"
 #include "launch/console.h"
+#include "launch/events.h"
 #include "launch/profile.h"
 #include "launch/run_folder.h"
-#include "launch/signals.h"
 #include "launch/table.h"
 #include "launch/weights.h"
 #include "layers/registry.h"
@@ -39,7 +39,7 @@ static const dt_command_usage usage = {
            "With no options at all it reads ./dtrain.conf if there is one, and else trains the built-in demo."
            "\v" DT_COMMANDS_DOC "\n\n"
            "Exit codes: 0 done; 1 an error that the same command will meet again; 2 wrong usage; 75 stopped on request (SIGINT, SIGTERM, "
-           "SIGUSR1) with a checkpoint: the same command goes on.",
+           "SIGUSR1, a time limit, a spot notice) with a checkpoint: the same command goes on.",
 };
 
 typedef struct training {
@@ -140,6 +140,18 @@ static dt_status open_sinks(training *t, const dt_session *s, dt_error *err)
     return DT_OK;
 }
 
+static dt_status open_events(training *t, const dt_session *s, dt_error *err)
+{
+    const dt_events_options options = {.announce = s->comm->rank == 0,
+                                       .start_s = s->start_s,
+                                       .time_limit_s = t->options.time_limit_s,
+                                       .asks_slurm = s->comm->rank == 0,
+                                       .watches_spot = s->comm->local_rank == 0,
+                                       .spot = t->options.spot,
+                                       .imds_endpoint = t->options.imds_endpoint};
+    return dt_events_create(&options, &t->events, err);
+}
+
 /* Takes the place of a training: so many steps, and no more. */
 static dt_status begin_profile(training *t, const dt_session *s, dt_error *err)
 {
@@ -181,7 +193,7 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     DT_TRY(dt_agree(s->comm, begin_profile(t, s, err), err));
     if (!only_measures(&t->options.config))
         DT_TRY(dt_checkpoint_folders_open(&t->options.config, t->folder.checkpoints, s->comm, &t->checkpoints, err));
-    DT_TRY(dt_agree(s->comm, dt_signals_create(s->comm->rank == 0, &t->events, err), err));
+    DT_TRY(dt_agree(s->comm, open_events(t, s, err), err));
     DT_TRY(dt_agree(s->comm, open_sinks(t, s, err), err));
     t->parts.config = &t->options.config;
     t->parts.config_text = t->config_text;

@@ -1,0 +1,129 @@
+#!/bin/bash
+# Spot instances: notices and recommendations of EC2's metadata service, and a service that is out of order. The service is imds_server.py.
+. "$(dirname "$0")/../lib.sh"
+
+small=(--backend cpu --arch resnet18 --image-size 16 --batch 8 --log-every 0 --eval-every 0 --threads 1 --out run)
+
+server=
+stop_server()
+{
+    [ -z "$server" ] || { kill "$server"; wait "$server"; } 2>/dev/null
+    server=
+}
+trap 'stop_server; cd /; rm -rf "$_base"' EXIT
+
+# serve WORDS: the service in this mode; sets $imds, the options that ask it.
+serve()
+{
+    stop_server
+    [ "$_state" != skipped ] || return 0
+    rm -rf imds && mkdir imds
+    echo "$*" >imds/mode
+    python3 "$TOP_SRCDIR/tests/program/imds_server.py" imds >imds/log 2>&1 </dev/null &
+    server=$!
+    for _ in $(seq 200); do [ -e imds/port ] && break; sleep 0.05; done
+    imds=(--spot imds --imds-endpoint "http://127.0.0.1:$(cat imds/port)")
+}
+
+mode()
+{
+    [ "$_state" = skipped ] || { echo "$*" >imds/mode.new && mv imds/mode.new imds/mode; }
+}
+
+# wait_for COMMAND...: until it succeeds, as long as the job of $pid runs.
+wait_for()
+{
+    local i
+    [ "$_state" != skipped ] || return 0
+    for i in $(seq $((TIME_LIMIT_S * 20))); do
+        "$@" && return 0
+        gone $pid && break
+        sleep 0.05
+    done
+    fail "it did not come to: $*"
+    tail -n 30 "$OUTPUT" | sed 's/^/    | /'
+}
+
+ended_with()
+{
+    end_job
+    [ "$_state" = skipped ] || [ "$code" -eq "$1" ] || fail "exit code $code, expected $1"
+}
+
+has_checkpoint()
+{
+    ls run/checkpoints/step-*[0-9]/manifest.json >/dev/null 2>&1
+}
+
+# The step that the last message names.
+stopped_at()
+{
+    sed -n 's/^dtrain: stopped on .* after step \([0-9]*\).*/\1/p' "$OUTPUT"
+}
+
+for seconds in 120 30; do
+    for ranks in 1 2; do
+        begin "a notice with $seconds s left stops $ranks ranks with a checkpoint and code 75, and the same command goes on"
+        serve notice=$seconds
+        expect_exit 75 ranks $ranks "$DTRAIN" "${small[@]}" "${imds[@]}" --epochs 1000
+        expect_output 'warning: EC2 takes this instance away: terminate at [0-9T:-]*Z, in [0-9]+ s; stopping with a checkpoint'
+        expect_output '^dtrain: stopped on an EC2 spot notice: terminate at [0-9T:-]*Z after step [0-9]+; the same command goes on from run'
+        expect test -f "run/checkpoints/step-$(printf %08d "$(stopped_at)")/manifest.json"
+        expect test "$(grep -c '^PUT /latest/api/token 200' imds/requests)" = 1 # one rank of the node asks
+        mode
+        expect_exit 0 ranks $ranks "$DTRAIN" "${small[@]}" "${imds[@]}" --epochs 1000 --steps $(($(stopped_at) + 1))
+        expect_output "going on after step"
+        expect_no_output warning
+    done
+done
+
+begin "a recommendation to rebalance is a checkpoint now, tokens are renewed when they are refused, and a notice later stops"
+serve rebalance token_s=1
+start_job ranks 2 "$DTRAIN" "${small[@]}" "${imds[@]}" --epochs 100000 --checkpoint-every 1000000
+wait_for grep -q 'rebalance recommendation' "$OUTPUT"
+wait_for has_checkpoint
+saved=$(ls run/checkpoints 2>/dev/null | head -n 1)
+mode rebalance token_s=1 notice=60
+ended_with 75
+expect test "$(grep -c 'rebalance recommendation' "$OUTPUT")" = 1
+expect test "$(grep -c '^PUT /latest/api/token 200' imds/requests)" -ge 2
+expect grep -q '^GET .* 401' imds/requests
+expect test "$((10#${saved#step-}))" -lt "0$(stopped_at)"
+expect test "$(ls run/checkpoints | wc -l)" = 2
+
+begin "with 5 s left and a slow disk no checkpoint is begun: the older one stands"
+serve
+slow=
+for write in 1 2 3 4 5 6; do slow=$slow,store.manifest:$write:sleep=4.5; done
+DTRAIN_FAULT=${slow#,} start_job "$DTRAIN" "${small[@]}" "${imds[@]}" --epochs 100000 --checkpoint-every 5 --max-checkpoint-failures 0
+wait_for has_checkpoint
+mode notice=5
+ended_with 75
+expect_output '^dtrain: stopped on an EC2 spot notice: .* s are left and a checkpoint takes [0-9]+ s, so none was written: the one of step [0-9]+ stands'
+
+for trouble in garbage fail=500 fail=403 hang slow=1; do
+    begin "a metadata service in trouble is told of at most once, and does no harm: $trouble"
+    serve $trouble
+    expect_exit 0 "$DTRAIN" "${small[@]}" "${imds[@]}" --steps 3
+    [ $trouble = hang ] || [ $trouble = slow=1 ] || expect_output 'warning: --spot: the metadata service does not tell of interruptions: '
+    expect test "$(grep -c 'metadata service does not tell' "$OUTPUT")" -le 1
+    expect test -s imds/requests
+done
+
+begin "where nobody listens, training goes on"
+expect_exit 0 "$DTRAIN" "${small[@]}" --spot imds --imds-endpoint http://127.0.0.1:9 --steps 3
+expect_output 'warning: --spot: the metadata service does not tell of interruptions: PUT http://127.0.0.1:9/latest/api/token: .*; it is asked on, every 5 s'
+
+begin "nobody asks with --spot off, nor by default on a machine that is not EC2's, and no proxy is asked"
+serve fail=500
+port=${imds[3]#http://}
+expect_exit 0 "$DTRAIN" "${small[@]}" "${imds[@]}" --spot off --steps 2
+expect test ! -e imds/requests
+if ! grep -qs '^Amazon EC2' /sys/class/dmi/id/sys_vendor && ! grep -qs '^i-' /sys/class/dmi/id/board_asset_tag && ! grep -qs ^ec2 /sys/hypervisor/uuid; then
+    expect_exit 0 "$DTRAIN" "${small[@]}" "${imds[@]}" --spot auto --steps 3
+    expect test ! -e imds/requests
+fi
+expect_exit 0 env http_proxy="$port" all_proxy="$port" "$DTRAIN" "${small[@]}" --spot imds --imds-endpoint http://127.0.0.1:9 --steps 4
+expect test ! -e imds/requests
+
+finish
