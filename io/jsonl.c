@@ -235,13 +235,18 @@ static dt_status jsonl_epoch(dt_sink *sink, const dt_metrics_epoch *m, dt_error 
     return end_line((jsonl *)sink, &l, err);
 }
 
+static void begin_folder(line *l, const char *event, const dt_metrics_checkpoint *m)
+{
+    begin(l, event, m->step, -1);
+    add_integer(l, "bytes", m->bytes);
+    add_real(l, "elapsed_s", m->elapsed_s);
+    add_text(l, "path", m->path);
+}
+
 static dt_status jsonl_checkpoint(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err)
 {
     line l;
-    begin(&l, "checkpoint", m->step, -1);
-    add_integer(&l, "bytes", m->bytes);
-    add_real(&l, "elapsed_s", m->elapsed_s);
-    add_text(&l, "path", m->path);
+    begin_folder(&l, "checkpoint", m);
     DT_TRY(end_line((jsonl *)sink, &l, err));
     return sync_data((jsonl *)sink, err); /* a resume from here finds the lines up to here, even after a power cut */
 }
@@ -249,10 +254,7 @@ static dt_status jsonl_checkpoint(dt_sink *sink, const dt_metrics_checkpoint *m,
 static dt_status jsonl_mirror(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err)
 {
     line l;
-    begin(&l, "mirror", m->step, -1);
-    add_integer(&l, "bytes", m->bytes);
-    add_real(&l, "elapsed_s", m->elapsed_s);
-    add_text(&l, "path", m->path);
+    begin_folder(&l, "mirror", m);
     if (m->error[0])
         add_text(&l, "error", m->error);
     return end_line((jsonl *)sink, &l, err);

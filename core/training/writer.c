@@ -32,7 +32,7 @@ struct dt_writer {
     dt_status shard_status, sealed_status, commit_status; /* sealed: all ranks' shards */
     dt_error shard_error, sealed_error, commit_error;
     dt_writer_report report;
-    double start_s;
+    double start_s, shard_s, sealed_s; /* when it started, its shard was done, and it was sealed */
 };
 
 /* -- the thread --------------------------------------------------------------------------------------------------------------- */
@@ -60,7 +60,7 @@ static void end_generation(dt_writer *w)
     w->commit_status = status;
     w->commit_error = err;
     w->report.committed = w->job.commits && status == DT_OK;
-    w->report.write_s = dt_clock_s() - w->start_s;
+    w->report.write_s = w->shard_s - w->start_s + dt_clock_s() - w->sealed_s;
     w->done = true;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->mutex);
@@ -71,6 +71,7 @@ static void seal_with(dt_writer *w, dt_status status, const dt_error *err)
     w->sealed_status = status;
     w->sealed_error = *err;
     w->sealed = true;
+    w->sealed_s = dt_clock_s();
     for (int64_t i = 0; status == DT_OK && i < w->manifest.n_shards; i++)
         w->report.bytes += w->manifest.shards[i].bytes;
     pthread_cond_broadcast(&w->changed);
@@ -86,6 +87,7 @@ static void make_shard(dt_writer *w)
     w->shard_status = status;
     w->shard_error = err;
     w->shard_done = true;
+    w->shard_s = dt_clock_s();
     if (w->comm->size == 1 && !(w->leave && status != DT_OK))
         seal_with(w, status, &err);
     pthread_cond_broadcast(&w->changed);

@@ -37,7 +37,7 @@ typedef struct dt_writer_report {
     int64_t step;
     int64_t bytes;   /* of all shards, once it is sealed */
     double stall_s;  /* that its start took from the training; filled by the caller */
-    double write_s;  /* from start to the end of this rank's part */
+    double write_s;  /* of this rank's part, from start to its end, without the steps until the others were ready */
 } dt_writer_report;
 
 /* Local. Copies the job; borrows what it points to. DT_ERR_MEMORY. */

@@ -23,6 +23,7 @@ typedef struct job {
     fake_state states[MAX_RANKS];
     int slow_rank, failing_rank; /* its shard takes a while, or fails; -1: none */
     double until_s;              /* settle waits so long; 0: for ever */
+    double step_s;               /* takes so long after the first votes */
     bool in_steps;               /* votes first, as a training does, and waits in nothing */
     dt_status status[MAX_RANKS];
     dt_error error[MAX_RANKS];
@@ -88,6 +89,7 @@ static void write_on_rank(dt_comm *comm, void *context)
     start(comm, w, store, what.commits);
     if (j->in_steps) {
         vote(comm, w, &j->n_votes[r]);
+        dt_clock_sleep_s(j->step_s);
         DT_CHECK(comm->size == 1 || !dt_writer_is_sealed(w));
         const double before = dt_clock_s();
         DT_CHECK_INT(dt_writer_seal(w, before, NULL), DT_OK); /* no time to wait: there is nothing to wait for */
@@ -162,6 +164,19 @@ static void ranks_that_vote_first_wait_for_no_disk(void)
     }
 }
 
+/* What a checkpoint takes decides how often one is made, and whether there is time for one: the steps in between do not count. */
+static void the_time_of_a_write_is_without_the_steps_between(void)
+{
+    job *j = new_job(2, false, NULL);
+    j->in_steps = true;
+    j->slow_rank = 1;
+    j->step_s = 2.0;
+    DT_CHECK_INT(run(j), DT_OK);
+    DT_CHECK_MSG(j->report[1].write_s >= 0.3 && j->report[1].write_s < 1.9, "%g s", j->report[1].write_s);
+    DT_CHECK_MSG(j->report[0].write_s < 1.9, "%g s", j->report[0].write_s);
+    end_job(j);
+}
+
 static void who_does_not_vote_waits_and_gets_the_same(void)
 {
     job *j = new_job(3, false, NULL);
@@ -221,6 +236,7 @@ static void without_time_to_wait_it_is_given_up(void)
 
 static const dt_test tests[] = {
     DT_TEST(ranks_that_vote_first_wait_for_no_disk),
+    DT_TEST(the_time_of_a_write_is_without_the_steps_between),
     DT_TEST(who_does_not_vote_waits_and_gets_the_same),
     DT_TEST(a_shard_that_fails_is_everyones_error_and_nothing_is_left),
     DT_TEST(every_host_commits_in_its_own_folder),
