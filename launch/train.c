@@ -39,7 +39,7 @@ static const dt_command_usage usage = {
            "With no options at all it reads ./dtrain.conf if there is one, and else trains the built-in demo."
            "\v" DT_COMMANDS_DOC "\n\n"
            "Exit codes: 0 done; 1 an error that the same command will meet again; 2 wrong usage; 75 stopped on request (SIGINT, SIGTERM, "
-           "SIGUSR1, a time limit, a spot notice) with a checkpoint: the same command goes on.",
+           "SIGUSR1, a time limit, a spot notice) with a checkpoint, or another rank was lost: the same command goes on.",
 };
 
 typedef struct training {

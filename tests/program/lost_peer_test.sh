@@ -1,0 +1,60 @@
+#!/bin/bash
+# A rank that is lost: who names it, what mpirun returns, and a loop that starts the same command again brings the run to the same bits.
+. "$(dirname "$0")/../lib.sh"
+
+job=$TOP_BUILDDIR/tests/program/chaos_job # dtrain with a small network
+export DT_CHAOS_RECORD=record DT_CHAOS_PACE_MS=0
+"$DTRAIN" demo-data "$_base/data" >/dev/null || exit 99
+train=(--data "$_base/data" --arch resnet18 --image-size 16 --batch 4 --threads 1 --workers 1 --log-every 0 --eval-every 0
+    --steps 40 --checkpoint-every 10)
+
+# The loop of README.md. Faults are armed for its first start, $1; $log has what all starts say.
+loop()
+{
+    local fault=$1 code=0 n=0
+    shift
+    until DTRAIN_FAULT=$fault "$MPIRUN" --oversubscribe -np 2 "$job" "$@"; do
+        code=$?
+        echo "start ended with code $code"
+        [ $code -eq 75 ] || [ $code -eq 137 ] || return $code
+        fault=
+        [ $((n += 1)) -lt 4 ] || return 99
+    done
+}
+
+begin "a loop brings a run to its end whose ranks are killed or freeze, with the same bits"
+mkdir record
+expect_exit 0 ranks 2 "$job" "${train[@]}" --out undisturbed
+for fault in train.step@0:25:kill train.step@1:25:stop comm.all_gather@1:1:stop; do
+    rm -rf record/* run
+    loop $fault "${train[@]}" --peer-timeout 3 --out run >"$OUTPUT" 2>&1 || fail "$fault: the loop ended with code $?"
+    case $fault in
+    *stop)
+        expect_output '^start ended with code 75$'
+        expect_output '^dtrain: rank 0 on [^ ]+: .*there is no sign of rank 1 \([^)]+\): '
+        ;;
+    *) expect_output '^start ended with code 137$' ;;
+    esac
+    case $fault in
+    train.step*) expect_output 'going on after step [12]0' ;; # all_gather: it is lost at the start, with nothing there
+    esac
+    for shard in shard-0000-of-0002.h5 shard-0001-of-0002.h5; do
+        expect cmp undisturbed/checkpoints/step-00000040/$shard run/checkpoints/step-00000040/$shard
+    done
+    expect test -z "$(find run -name '*.tmp' -o -name lock)"
+done
+
+begin "the loop ends with an error that a new start would meet again"
+mkdir record
+loop '' "${train[@]}" --out run --resume must >"$OUTPUT" 2>&1
+code=$?
+expect test $code = 2
+expect test "$(grep -c '^start ended' "$OUTPUT")" = 1
+
+begin "the others name a rank that was killed where mpirun is told to leave them alive"
+mkdir record
+expect_exit 137 env DTRAIN_FAULT=train.step@1:5:kill "$MPIRUN" --mca orte_abort_on_non_zero_status 0 --oversubscribe -np 2 "$job" "${train[@]}" \
+    --peer-timeout 3 --out run
+expect_output '^dtrain: rank 0 on [^ ]+: .*step [0-9]+.* there is no sign of rank 1 \([^)]+\): '
+
+finish
