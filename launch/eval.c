@@ -122,7 +122,7 @@ static void take_from_training(evaluation *e)
     char value[DT_PATH_BYTES];
     dt_options *trained = dt_calloc(1, sizeof *trained);
     if (trained && e->weights.config_text &&
-        dt_options_read_text("the training's configuration", e->weights.config_text, DT_COMMAND_EVAL | DT_COMMAND_TRAIN, trained, NULL) == DT_OK) {
+        dt_options_read_trained(e->weights.config_text, DT_COMMAND_EVAL | DT_COMMAND_TRAIN, trained, NULL) == DT_OK) {
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
             int row = dt_options_find(names[i], DT_COMMAND_EVAL);
             if (e->options.origin[row] != DT_ORIGIN_DEFAULT)

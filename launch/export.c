@@ -28,7 +28,7 @@ static dt_status read_configuration(const dt_manifest *m, dt_options **trained, 
         return dt_fail_memory(err, sizeof *o, "the options of the training");
     dt_options_set_defaults(o, DT_COMMAND_TRAIN);
     o->config.image_size = m->image_size;
-    if (dt_options_read_text("the training's configuration", m->config_text, DT_COMMAND_TRAIN, o, err) != DT_OK) {
+    if (dt_options_read_trained(m->config_text, DT_COMMAND_TRAIN, o, err) != DT_OK) {
         dt_free(o);
         return dt_error_prefix(err, "the checkpoint of step %lld", (long long)m->step);
     }

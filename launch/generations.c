@@ -26,7 +26,7 @@ static void add_folder(dt_generations *g, const char *path, bool is_mirror)
     f->is_mirror = is_mirror;
 }
 
-/* What config.conf says of the run in `dir`. One that cannot be understood says nothing. */
+/* What config.conf says of the run in `dir`, as far as it can be understood. */
 static dt_status add_run(const char *dir, const char *config, dt_generations *g, dt_error *err)
 {
     char usual[DT_PATH_BYTES + 32];
@@ -34,11 +34,11 @@ static dt_status add_run(const char *dir, const char *config, dt_generations *g,
     if (!options)
         return dt_fail_memory(err, sizeof *options, "the options of a run");
     snprintf(g->run, sizeof g->run, "%s", dir);
-    bool understood = dt_options_read_file(config, DT_COMMAND_TRAIN, options, NULL) == DT_OK;
+    (void)dt_options_read_file(config, DT_COMMAND_TRAIN, options, NULL);
     const dt_config *c = &options->config;
     snprintf(usual, sizeof usual, "%s/checkpoints", dir);
-    add_folder(g, understood && c->checkpoint_dir[0] ? c->checkpoint_dir : usual, false);
-    if (understood && c->checkpoint_mirror[0])
+    add_folder(g, c->checkpoint_dir[0] ? c->checkpoint_dir : usual, false);
+    if (c->checkpoint_mirror[0])
         add_folder(g, c->checkpoint_mirror, true);
     dt_free(options);
     return DT_OK;

@@ -118,6 +118,9 @@ dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv,
 void dt_options_set_defaults(dt_options *options, unsigned command);
 dt_status dt_options_read_file(const char *path, unsigned command, dt_options *options, dt_error *err);
 dt_status dt_options_read_text(const char *name, const char *text, unsigned command, dt_options *options, dt_error *err);
+/* What a checkpoint tells of its training, whose dtrain may have had other options: what this one does not understand is left out. DT_ERR_USAGE: no
+ * configuration at all. */
+dt_status dt_options_read_trained(const char *text, unsigned command, dt_options *options, dt_error *err);
 void dt_options_apply_demo(dt_options *options, int n_ranks); /* the demo's settings, for what is still at its default */
 dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err);
 /* config.resize_schedule, "SIZE:SHARE,SIZE:SHARE,...", into config.resize and config.n_resize. DT_ERR_USAGE. */

@@ -147,7 +147,7 @@ static dt_status take_setting(const char *path, const char *file_text, unsigned 
     const char *file = config_setting_source_file(s);
     snprintf(place, sizeof place, "%s:%u", file ? file : path, config_setting_source_line(s));
     int row = dt_options_find(key, command);
-    if (row < 0 && dt_options_find(key, ~0U) >= 0)
+    if (row < 0 && dt_options_find(key, DT_COMMAND_TRAIN | DT_COMMAND_EVAL | DT_COMMAND_INFO) >= 0)
         return DT_OK; /* another command's: a run's config.conf serves `eval` too */
     if (row < 0)
         return unknown_key(place, key, command, err);
@@ -194,7 +194,8 @@ static dt_status read_text(const char *path, char **text, dt_error *err)
                    failed ? "it cannot be read" : is_too_long ? "larger than 1 MiB" : "there is a zero byte in it");
 }
 
-dt_status dt_options_read_text(const char *name, const char *text, unsigned command, dt_options *options, dt_error *err)
+/* `lenient`: a setting that is not understood is left out. */
+static dt_status read_settings(const char *name, const char *text, unsigned command, bool lenient, dt_options *options, dt_error *err)
 {
     bool seen[DT_OPTIONS_MAX] = {false};
     config_t config;
@@ -206,11 +207,26 @@ dt_status dt_options_read_text(const char *name, const char *text, unsigned comm
         goto fail;
     }
     const config_setting_t *root = config_root_setting(&config);
-    for (int i = 0; i < config_setting_length(root); i++)
-        DT_TRY_OR_FAIL(status, take_setting(name, text, command, config_setting_get_elem(root, (unsigned)i), seen, options, err));
+    for (int i = 0; i < config_setting_length(root); i++) {
+        status = take_setting(name, text, command, config_setting_get_elem(root, (unsigned)i), seen, options, lenient ? NULL : err);
+        if (status == DT_ERR_USAGE && lenient)
+            status = DT_OK;
+        if (status != DT_OK)
+            goto fail;
+    }
 fail:
     config_destroy(&config);
     return status;
+}
+
+dt_status dt_options_read_text(const char *name, const char *text, unsigned command, dt_options *options, dt_error *err)
+{
+    return read_settings(name, text, command, false, options, err);
+}
+
+dt_status dt_options_read_trained(const char *text, unsigned command, dt_options *options, dt_error *err)
+{
+    return read_settings("the training's configuration", text, command, true, options, err);
 }
 
 dt_status dt_options_read_file(const char *path, unsigned command, dt_options *options, dt_error *err)

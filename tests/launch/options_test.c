@@ -127,6 +127,19 @@ static void the_command_line_beats_the_file_and_the_file_beats_the_default(void)
     DT_CHECK_STR(options.config_file, path);
 }
 
+static void of_a_training_what_is_understood_is_read(void)
+{
+    const char *text = "image-size = 64;\nof-another-version = 3;\nbatch = \"many\";\naccumulate = 4;\n";
+    dt_options_set_defaults(&options, DT_COMMAND_TRAIN);
+    DT_CHECK_INT(dt_options_read_trained(text, DT_COMMAND_TRAIN, &options, &err), DT_OK);
+    DT_CHECK_INT(options.config.image_size, 64);
+    DT_CHECK_INT(options.config.accumulate, 4);
+    DT_CHECK_INT(options.config.batch, 32);
+    DT_CHECK_INT(dt_options_read_trained("= 3", DT_COMMAND_TRAIN, &options, &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_options_read_text("run.conf", "step = 3;\n", DT_COMMAND_TRAIN, &options, &err), DT_ERR_USAGE);
+    DT_CHECK_CONTAINS(err.message, "run.conf:1: unknown key 'step'; did you mean 'steps'?");
+}
+
 static void dtrain_conf_is_read_only_where_there_are_no_arguments(void)
 {
     char before[4096];
@@ -419,6 +432,7 @@ static const dt_test tests[] = {
     DT_TEST(the_demo_has_settings_of_its_own_until_somebody_sets_them),
     DT_TEST(the_demos_batch_is_shared_by_its_ranks),
     DT_TEST(the_command_line_beats_the_file_and_the_file_beats_the_default),
+    DT_TEST(of_a_training_what_is_understood_is_read),
     DT_TEST(dtrain_conf_is_read_only_where_there_are_no_arguments),
     DT_TEST(an_unknown_option_is_refused_with_a_suggestion),
     DT_TEST(an_abbreviated_option_is_refused),
