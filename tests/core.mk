@@ -23,6 +23,7 @@ CORE_TESTS += tests/core/checkpoint_load_test
 TESTS_TSAN += tests/core/checkpoint_load_test
 fakes_SOURCES += tests/fakes/fake_shelf.c tests/fakes/fake_shelf.h tests/fakes/fleet.c tests/fakes/fleet.h
 CORE_TESTS += tests/core/snapshot_test tests/core/weights_order_test
+TESTS_TSAN += tests/core/snapshot_test
 CORE_TESTS += tests/core/checkpoint_random_test
 CORE_TESTS += tests/core/writer_test tests/core/trainer_mirror_test
 TESTS_TSAN += tests/core/writer_test tests/io/shard_copy_test
