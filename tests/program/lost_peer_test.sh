@@ -44,6 +44,13 @@ for fault in train.step@0:25:kill train.step@1:25:stop comm.all_gather@1:1:stop;
     expect test -z "$(find run -name '*.tmp' -o -name lock)"
 done
 
+begin "a rank whose disk takes longer than the timeout to write is not taken for lost"
+mkdir record
+for fault in store.rename@0:1:sleep=6 store.fsync@1:1:sleep=6; do
+    rm -rf record/* run
+    expect_exit 0 env DTRAIN_FAULT=$fault "$MPIRUN" --oversubscribe -np 2 "$job" "${train[@]}" --peer-timeout 2 --out run
+done
+
 begin "the loop ends with an error that a new start would meet again"
 mkdir record
 loop '' "${train[@]}" --out run --resume must >"$OUTPUT" 2>&1
