@@ -15,14 +15,28 @@ static double step_s(const dt_trainer *t)
     return rate > 0.0 ? (double)t->global_batch / rate : 0.0;
 }
 
+/* One write, as measured or else guessed; two where one is under way, which comes first. */
+static double one_or_two(const dt_trainer *t, double measured_s, bool pending)
+{
+    const double guessed_s = (double)dt_net_state_layout(t->parts->net)->n_elems * sizeof(float) / GUESSED_BYTES_PER_S;
+    return (measured_s > 0.0 ? measured_s : guessed_s) * (pending ? 2.0 : 1.0);
+}
+
+/* A checkpoint and its copy in the mirror. */
 static double write_s(const dt_trainer *t)
 {
     dt_saver_report r;
+    dt_writer_report copy;
+    double seconds = 0.0;
     if (!t->parts->store)
         return 0.0;
     dt_saver_look(t->saver, &r);
-    const double once = t->write_s > 0.0 ? t->write_s : (double)dt_net_state_layout(t->parts->net)->n_elems * sizeof(float) / GUESSED_BYTES_PER_S;
-    return r.pending ? 2.0 * once : once; /* that one comes first */
+    seconds += one_or_two(t, t->write_s, r.pending);
+    if (t->mirror) {
+        dt_writer_look(dt_mirror_get_writer(t->mirror), &copy);
+        seconds += one_or_two(t, t->mirror_s, copy.pending);
+    }
+    return seconds;
 }
 
 /* A vote is seen behind its step; where results come later, behind some more. */

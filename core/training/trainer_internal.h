@@ -51,6 +51,7 @@ typedef struct dt_trainer {
     bool mirrored_seen;          /* as written_seen and written_from */
     int64_t mirrored_from, mirror_step; /* mirror_step: of the newest generation that was begun there; -1: none */
     int64_t n_mirror_failures;   /* in a row */
+    double mirror_s;             /* that the last copy took on this rank; 0: not measured yet */
     dt_error mirror_error;
     bool mirror_busy_told;
     bool agreed; /* the error that is being returned is the same on all ranks */

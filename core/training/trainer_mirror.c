@@ -66,6 +66,7 @@ static dt_status settle(dt_trainer *t, double until_s)
         return status;
     }
     t->n_mirror_failures = 0;
+    t->mirror_s = r.write_s;
     tell(t, &r, "");
     return DT_OK;
 }

@@ -61,6 +61,14 @@ stopped_at()
     sed -n 's/^dtrain: stopped on .* after step \([0-9]*\).*/\1/p' "$OUTPUT"
 }
 
+if "$DTRAIN" info | grep -q 'libcurl .*not built in'; then
+    begin "without libcurl --spot imds is refused, with what to do, and auto does nothing"
+    expect_exit 2 "$DTRAIN" "${small[@]}" --spot imds
+    expect_output '^dtrain: --spot imds: this build has no libcurl: install '
+    expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1
+    finish
+fi
+
 for seconds_and_ranks in '120 1' '30 2'; do
     set -- $seconds_and_ranks
     seconds=$1 ranks=$2
