@@ -83,6 +83,15 @@ static void text_integer(text *t, const char *name, int64_t value)
     text_print(t, "  \"%s\": %" PRId64 ",\n", name, value);
 }
 
+/* A tensor's name has nothing that JSON would have to escape, or a terminal obey. */
+static bool is_plain(const char *name)
+{
+    for (const char *c = name; *c; c++)
+        if (*c < ' ' || *c > '~' || *c == '"' || *c == '\\')
+            return false;
+    return true;
+}
+
 static void write_tensors(text *t, const dt_manifest *m)
 {
     text_print(t, "  \"tensors\": [");
@@ -92,8 +101,7 @@ static void write_tensors(text *t, const dt_manifest *m)
         for (int d = 0; d < tensor->n_dims; d++)
             text_print(t, "%s%" PRId64, d ? ", " : "", tensor->dims[d]);
         text_print(t, "]}");
-        for (const char *c = tensor->name; *c; c++) /* nothing that JSON would have to escape */
-            t->bad_value |= *c < ' ' || *c > '~' || *c == '"' || *c == '\\';
+        t->bad_value |= !is_plain(tensor->name);
     }
     text_print(t, "%s],\n", m->n_tensors ? "\n  " : "");
 }
@@ -265,6 +273,8 @@ static dt_status parse_tensor(const json_t *array, size_t i, int64_t *first, dt_
     take_string(&r, "name", t->name, sizeof t->name);
     if (!t->name[0])
         complain(&r, "name", "is empty");
+    if (!is_plain(t->name))
+        complain(&r, "name", "has characters that no tensor's name has");
     const json_t *shape = take_array(&r, "shape");
     take_nothing_else(&r);
     if (json_array_size(shape) > DT_STATE_MAX_DIMS)
