@@ -89,6 +89,7 @@ static void fields_that_are_wrong_are_named(void)
         {"\"resnet18\"", "\"resnet18resnet18resnet18resnet18\"", "\"arch\" is too long"},
         {"\"resnet18\"", "null", "\"arch\" is not a string"},
         {"\"name\": \"param/bn1.weight\"", "\"name\": \"\"", "tensors[1]: \"name\" is empty"},
+        {"\"name\": \"param/bn1.weight\"", "\"name\": \"param\\u001b[2J\"", "tensors[1]: \"name\" has characters"},
         {"\"name\": \"param/bn1.weight\"", "\"title\": \"param/bn1.weight\"", "tensors[1]: \"name\" is missing"},
         {"[16]", "[16, 0]", "tensors[1]: \"shape\" is not of positive"},
         {"[16]", "[4, 1, 1, 1, 4]", "tensors[1]: \"shape\" has more than 4"},
