@@ -115,6 +115,8 @@ json 'j["folders"][0]["generations"][0]["state"] == "partial" and j["folders"][0
 expect_exit 1 "$DTRAIN" inspect own/step-00000002 --verify
 expect_output '1 of 2 shards here, whole'
 expect_output 'no checkpoint has all its shards here'
+expect_exit 0 "$DTRAIN" eval --data "$_base/digits" --weights run # a part of it from the mirror
+expect_output 'n 360$'
 expect_exit 0 "$DTRAIN" export run --output a.safetensors
 expect_exit 0 "$DTRAIN" export shared --output b.safetensors
 expect cmp a.safetensors b.safetensors
