@@ -53,7 +53,7 @@ static dt_status look_at(dt_loading *l, int source, int64_t step, dt_error *err)
     dt_status status = store->ops->read_manifest(store, step, &s->manifest, err);
     if (status == DT_OK) {
         s->to_try = true;
-        snprintf(s->identity, sizeof s->identity, "%s", s->manifest.identity);
+        memcpy(s->identity, s->manifest.identity, sizeof s->identity);
         return DT_OK;
     }
     if (l->comm->rank != 0 && l->comm->local_rank != 0 && dt_is_passable(status))
