@@ -35,6 +35,7 @@ dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err)
         snprintf(text, sizeof text, "error %d", code);
     MPI_Error_class(code, &class);
     const bool peer = c->head.size > 1 && (class == MPI_ERR_OTHER || class == MPI_ERR_INTERN || class == MPI_ERR_UNKNOWN); /* a connection that broke */
+    c->lost_peer = c->lost_peer || peer;
     return dt_fail(err, peer ? DT_ERR_PEER : DT_ERR_COMM, "MPI, in %s: %s%s", what, text, class == MPI_ERR_TRUNCATE ? ": ranks send different things: a bug" : "");
 }
 
@@ -46,11 +47,17 @@ static dt_place begin(dt_comm_mpi *c, dt_place_kind kind, int64_t bytes)
     return (dt_place){.number = c->n_begun, .bytes = bytes, .kind = kind, .step = c->head.step};
 }
 
+/* The caller may have gone on: a checkpoint that fails does not stop the training. */
+static dt_status failed_before(const dt_comm_mpi *c, const char *what, dt_error *err)
+{
+    return dt_fail(err, c->lost_peer ? DT_ERR_PEER : DT_ERR_COMM, "%s: communication has failed before%s", what, c->lost_peer ? ": another rank is lost" : "");
+}
+
 /* A peer is lost: another collective would only wait for it. */
 static dt_status usable(const dt_comm_mpi *c, const char *what, const char *fault, dt_error *err)
 {
     if (c->failed)
-        return dt_fail(err, DT_ERR_COMM, "%s: communication has failed before", what);
+        return failed_before(c, what, err);
     if (dt_fault(fault))
         return dt_fail(err, DT_ERR_COMM, "%s: fault point %s", what, fault);
     return DT_OK;
@@ -163,7 +170,7 @@ static dt_status progress(dt_comm *comm, dt_error *err)
 {
     bool moved;
     if (mine(comm)->failed)
-        return dt_fail(err, DT_ERR_COMM, "gradients: communication has failed before");
+        return failed_before(mine(comm), "gradients", err);
     DT_TRY(dt_watch_answer(mine(comm)->watch, err));
     return dt_mpi_sum_progress(mine(comm), &moved, err);
 }

@@ -69,6 +69,7 @@ typedef struct dt_comm_mpi {
     dt_comm head;
     int64_t max_message_bytes;
     bool failed; /* a peer may be lost: no collective any more */
+    bool lost_peer; /* it was a peer; else a bug, or MPI itself */
     /* One for each of MPI's own collectives that are used, so that a rank that calls another one waits and is found out, where MPI would
      * mix up their messages; and one for our messages. */
     MPI_Comm barriers, broadcasts, gathers, data;

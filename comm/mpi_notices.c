@@ -46,6 +46,7 @@ dt_status dt_mpi_turn(dt_comm_mpi *c, dt_waiting *w, bool moved, dt_error *err)
 {
     dt_status status = dt_watch_turn(c->watch, w, moved, err);
     c->failed = c->failed || status != DT_OK;
+    c->lost_peer = c->lost_peer || status == DT_ERR_PEER;
     return status;
 }
 

@@ -51,6 +51,13 @@ for fault in store.rename@0:1:sleep=6 store.fsync@1:1:sleep=6; do
     expect_exit 0 env DTRAIN_FAULT=$fault "$MPIRUN" --oversubscribe -np 2 "$job" "${train[@]}" --peer-timeout 2 --out run
 done
 
+begin "a rank that is lost where ranks tell of their shards ends the training with code 75"
+mkdir record
+# The last four of twelve all-gathers are those of the checkpoints. The first of these is waited for when the next one is due, and the training would go on.
+expect_exit 75 env DTRAIN_FAULT=store.fsync@1:1:sleep=2,comm.all_gather@1:9:stop "$MPIRUN" --oversubscribe -np 2 "$job" "${train[@]}" --peer-timeout 2 --out run
+expect_output 'there is no sign of rank 1 '
+expect_output '^dtrain: rank 0 on .*; the same command goes on'
+
 begin "the loop ends with an error that a new start would meet again"
 mkdir record
 loop '' "${train[@]}" --out run --resume must >"$OUTPUT" 2>&1
