@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# compare_checkpoint.sh: writing and loading a checkpoint beside plain files of the same bytes and PyTorch's, on this machine, in one run.
+#
+#   benchmarks/compare_checkpoint.sh [--folder DIR] [--pairs N] [--rounds N] [--arch ARCH]
+#
+# Runs benchmarks/checkpoint_bench and benchmarks/peers/torch_checkpoint.py alternately, --pairs times each (default 3), each for
+# --rounds (default 5) of --arch (default resnet50), in a folder of their own inside DIR (default: the current one). README.md in this folder defines
+# every column. Environment: CHECKPOINT_BENCH, the path of checkpoint_bench; PYTHON, an interpreter with torch (default /usr/bin/python3).
+
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
+source "$(dirname "$0")/compare.sh"
+
+folder=. pairs=3 rounds=5 arch=resnet50
+while (($#)); do
+    [[ $1 == --help ]] && print_help
+    (($# >= 2)) || usage_error "$1 is no option, or its value is missing"
+    case $1 in
+    --folder) folder=$2 ;;
+    --pairs) whole_number "$1" "$2" 1; pairs=$2 ;;
+    --rounds) whole_number "$1" "$2" 1; rounds=$2 ;;
+    --arch) arch=$2 ;;
+    *) usage_error "$1 is no option" ;;
+    esac
+    shift 2
+done
+
+bench=$(our_program checkpoint_bench "${CHECKPOINT_BENCH:-}")
+peer_is_there
+place=$(mktemp -d "$folder/checkpoint-bench-XXXXXX")
+trap 'rm -rf "$scratch" "$place"' EXIT
+
+print_machine # before the next line, which nproc heeds
+export OMP_NUM_THREADS=1
+echo "checkpoint: $arch, one rank, $rounds rounds each, files in the page cache; megabytes a second"
+echo
+printf '%4s %11s %8s %8s %7s %11s %8s %8s %7s %9s\n' pair plain_write write torch ratio plain_read load torch ratio stall_ms
+for ((pair = 1; pair <= pairs; pair++)); do
+    rm -rf "${place:?}"/*
+    run "$scratch/a" "$bench" "$place" "$rounds" "$arch"
+    rm -rf "${place:?}"/*
+    run "$scratch/b" "$python" "$here/peers/torch_checkpoint.py" "$place" "$rounds" "$arch"
+    mb() { quotient "$(awk -v b="$(field state_bytes "$scratch/a")" 'BEGIN { print b / 1e6 }')" "$(field "$1" "$scratch/$2")"; }
+    write=$(quotient "$(field write_s "$scratch/b")" "$(field write_s "$scratch/a")")
+    load=$(quotient "$(field load_s "$scratch/b")" "$(field load_s "$scratch/a")")
+    echo "$write" >>"$scratch/writes"
+    echo "$load" >>"$scratch/loads"
+    printf '%4d %11.0f %8.0f %8.0f %7s %11.0f %8.0f %8.0f %7s %9.1f\n' "$pair" "$(mb plain_write_s a)" "$(mb write_s a)" "$(mb write_s b)" "$write" \
+        "$(mb plain_read_s a)" "$(mb load_s a)" "$(mb load_s b)" "$load" "$(awk -v s="$(field stall_s "$scratch/a")" 'BEGIN { print 1000 * s }')"
+done
+echo
+echo "medians of the ratios: write $(median <"$scratch/writes"), load $(median <"$scratch/loads") (above 1: dtrain is faster)"
