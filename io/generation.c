@@ -56,21 +56,33 @@ dt_status dt_generation_remove(const char *path, dt_error *err)
     return DT_OK;
 }
 
+/* A folder by this name, or something that cannot be looked at (a link to nowhere, a disk that fails): whoever reads it says why. */
+static bool may_be_folder(int dir, const char *name)
+{
+    struct stat st;
+    if (fstatat(dir, name, &st, 0) == 0)
+        return S_ISDIR(st.st_mode);
+    return errno != ENOENT || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 dt_status dt_generation_list(const char *folder, const char *suffix, int64_t **steps, int64_t *n, dt_error *err)
 {
     *steps = NULL;
     *n = 0;
     DIR *dir = opendir(folder);
-    if (!dir && errno == ENOENT)
-        return DT_OK;
-    if (!dir)
+    if (!dir) {
+        const int why = errno;
+        struct stat st;
+        if (why == ENOENT && lstat(folder, &st) != 0)
+            return DT_OK;
+        errno = why; /* also a link to a disk that is not mounted */
         return dt_fail_errno(err, "%s: cannot look for checkpoints", folder);
+    }
     dt_status status = DT_OK;
     struct dirent *entry;
-    struct stat st;
     for (errno = 0; (entry = readdir(dir)); errno = 0) {
         int64_t step = step_of(entry->d_name, suffix);
-        if (step < 0 || fstatat(dirfd(dir), entry->d_name, &st, 0) != 0 || !S_ISDIR(st.st_mode))
+        if (step < 0 || !may_be_folder(dirfd(dir), entry->d_name))
             continue;
         int64_t *more = dt_realloc(*steps, (size_t)*n * sizeof **steps, (size_t)(*n + 1) * sizeof **steps);
         if (!more) {

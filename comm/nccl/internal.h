@@ -46,6 +46,7 @@ typedef struct dt_comm_nccl {
     dt_stream *stream;
     void *native; /* the same, for NCCL and kernels */
     bool failed;  /* no collective any more */
+    dt_status failed_as;
     atomic_bool abort_begun;
     atomic_bool aborted; /* NCCL has let go of everything */
 

@@ -71,7 +71,7 @@ static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dty
 static dt_status progress(dt_comm *comm, dt_error *err)
 {
     if (mine(comm)->failed)
-        return dt_fail(err, DT_ERR_COMM, "gradients: communication has failed before");
+        return dt_fail(err, mine(comm)->failed_as, "gradients: communication has failed before");
     dt_comm *host = host_of(comm);
     return said(comm, host->ops->progress(host, err));
 }

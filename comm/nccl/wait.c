@@ -38,6 +38,7 @@ void dt_nccl_abort(dt_comm_nccl *c)
 
 dt_status dt_nccl_leave(dt_comm_nccl *c, dt_status status)
 {
+    c->failed_as = c->failed ? c->failed_as : status;
     c->failed = true;
     dt_nccl_abort(c);
     dt_watch_leave(c->watch, GRACE_S);
@@ -100,7 +101,7 @@ static dt_status barked(dt_comm_nccl *c, dt_error *err)
 dt_status dt_nccl_usable(dt_comm_nccl *c, const char *what, const char *fault, dt_error *err)
 {
     if (c->failed)
-        return dt_fail(err, DT_ERR_COMM, "%s: communication has failed before", what);
+        return dt_fail(err, c->failed_as, "%s: communication has failed before", what);
     if (dt_fault(fault))
         return dt_fail(err, DT_ERR_COMM, "%s: fault point %s", what, fault);
     return dt_nccl_barked(c, err);

@@ -312,6 +312,28 @@ static void folders_that_are_no_generations(void)
     check_loads(j, NEWER, 2, NULL, "other names");
 }
 
+static void links_to_nowhere_are_told(void)
+{
+    job *j = two_generations(2);
+    const char *link = dt_test_path("%s/step-00000300", j->folder);
+    DT_REQUIRE(symlink("/nowhere/at/all", link) == 0);
+    load(j);
+    DT_CHECK_INT(j->status[0], DT_OK);
+    DT_CHECK_INT(j->steps[0], NEWER);
+    DT_CHECK_CONTAINS(log_text, "passing over step 300");
+    forget_states(j);
+    dt_store *all;
+    DT_REQUIRE(dt_store_hdf5_create(link, &all, NULL) == DT_OK); /* the folder of all of them: a disk that is not mounted, not a new training */
+    dt_store *good = j->store;
+    j->store = all;
+    load(j);
+    DT_CHECK_INT(j->status[0], DT_ERR_IO);
+    DT_CHECK_CONTAINS(j->errors[0].message, "cannot look for checkpoints");
+    forget_states(j);
+    j->store = good;
+    all->ops->destroy(all);
+}
+
 static void the_manifest_of_another_run(void)
 {
     job *j = two_generations(2);
@@ -374,6 +396,7 @@ static const dt_test tests[] = {
     DT_TEST(a_shard_of_another_generation_and_shards_in_each_others_place),
     DT_TEST(files_that_are_missing_or_something_else),
     DT_TEST(folders_that_are_no_generations),
+    DT_TEST(links_to_nowhere_are_told),
     DT_TEST(the_manifest_of_another_run),
     DT_TEST(a_newer_format_is_refused_and_not_passed_over),
     DT_TEST(a_manifest_that_lies_with_a_good_hash),
