@@ -123,7 +123,9 @@ static dt_status find_work(const settings *s, work *list, int *n, dt_error *err)
         const dt_layer_spec *l = &spec.layers[i];
         const value *x = &values[l->inputs[0]];
         values[i + 1] = value_after(l, x);
-        const dt_conv_desc desc = {s->batch, x->c, x->h, x->w, l->channels, l->kernel, l->kernel, l->stride, l->pad, true, l->inputs[0] == 0};
+        const dt_conv_desc desc = {.n = s->batch, .c = x->c, .h = x->h, .w = x->w, .k = l->channels, .r = l->kernel, .s = l->kernel,
+                                   .stride = l->stride, .pad = l->pad, .for_training = true, .reads_image = l->inputs[0] == 0,
+                                   .input = x->lazy ? DT_CONV_INPUT_LAZY : DT_CONV_INPUT_PLAIN};
         if (strcmp(l->kind, "conv") == 0)
             add_work(list, n, &desc, x->lazy);
     }
@@ -144,7 +146,8 @@ static dt_status fused(bench *b, const work *job, dt_conv *conv, dt_direction di
     const dt_conv_desc *d = &job->desc;
     const dt_tensor y = shaped(&b->y, d->n, d->k, dt_conv_out_h(d), dt_conv_out_w(d)), dx = shaped(&b->dx, d->n, d->c, d->h, d->w);
     const dt_act x = {shaped(&b->x, d->n, d->c, d->h, d->w), job->lazy ? b->vectors : NULL, job->lazy ? b->vectors : NULL, job->lazy};
-    const dt_bn_backward bn = {&x, b->vectors, b->vectors, b->sums};
+    const dt_bn_backward bn = {
+        .x = &x, .mean = b->vectors, .invstd = b->vectors, .gamma = b->vectors, .beta = b->vectors, .sums = b->sums};
     switch (direction) {
     case DT_FORWARD:
         break;
