@@ -1,5 +1,5 @@
 """chaos.py WORK --seed N --job CHAOS_JOB --data DIR --epochs N --worlds 2+2,1+1 --events kill_rank,cut,... : a training on several hosts that is disturbed and
-started again by the same command until it is done, then compared with one that was left alone.
+started again by the same command until it is done, then compared with one that was left alone. --local: checkpoints go to each host's own disk, and to a mirror.
 
 WORK is a new folder. Needs namespaces of its own, see chaos_hosts.py. Every event is printed when it happens. What must hold:
 
@@ -19,7 +19,7 @@ import time
 
 from chaos_events import EVENTS, Failure
 from chaos_hosts import Cluster, kill, sh
-from chaos_record import Start, what_counted
+from chaos_record import Start, shards_of, what_counted, whole_generations
 
 SLOWER = int(os.environ.get("DTRAIN_TEST_SLOWER", "1"))
 TIMEOUT_S = 4 * SLOWER  # --peer-timeout
@@ -36,8 +36,8 @@ ALWAYS = [
 ]
 SUSPICIOUS = re.compile(r"error|warning|fatal|assert|sanitizer|signal|segmentation|corrupt|passing over|damaged|^dtrain: ", re.I)
 HARMLESS = re.compile(r"^dtrain: (writing to|checkpoints are written|going on after|communication:|the run is in|the weights are in|.* million parameters|memory of each rank"
-                      r"|.* images to train on|no GPU is used|there was nothing left|stopped on SIG\w+ after step \d+; the same command goes on)")
-OPEN_MPI = re.compile(r"\[n\d:\d+\] (\d+ more process|Set MCA parameter|.*ORTE_ERROR_LOG)|mpirun: Forwarding signal|\[warn\] Epoll")
+                      r"|.* images to train on|no GPU is used|its checkpoints are in|checkpoint: \d+ of the \d+ shards of step \d+ come from the mirror|there was nothing left|stopped on SIG\w+ after step \d+; the same command goes on)")
+OPEN_MPI = re.compile(r"\[n\d:\d+\] (?!\*\*\*)|mpirun: Forwarding signal|\[warn\] Epoll")  # stars: a crash
 
 
 class Job:
@@ -47,6 +47,8 @@ class Job:
         self.cluster, self.options = cluster, options
         self.disk = f"{cluster.work}/shared"
         self.out = f"{self.disk}/run"
+        self.mirror = f"{cluster.work}/mirror/of-run"
+        self.folders = [f"{host.disk}/checkpoints" for host in cluster.hosts] + [self.mirror] if options.local else [f"{self.out}/checkpoints"]
         self.folder = f"{cluster.work}/{name}"
         self.weights = f"{cluster.work}/weights.safetensors"
         self.process, self.n_starts = None, 0
@@ -62,6 +64,8 @@ class Job:
         command = [self.options.job, "--data", self.options.data, "--arch", "resnet18", "--image-size", "16", "--batch", str(GLOBAL_BATCH // sum(places)),
                    "--epochs", str(self.options.epochs), "--lr", "0.02", "--threads", "1", "--workers", "1", "--checkpoint-every", str(EVERY), "--log-every", "0",
                    "--max-checkpoint-failures", "0", "--peer-timeout", str(TIMEOUT_S), "--out", self.out, "--export", self.weights]
+        if self.options.local:
+            command += ["--checkpoint-dir", f"{self.cluster.work}/local/checkpoints", "--checkpoint-mirror", self.mirror]
         env = dict(os.environ, DT_CHAOS_RECORD=self.record, DT_CHAOS_PACE_MS="20", DTRAIN_FAULT=fault, TMPDIR=f"{self.cluster.work}/tmp")
         with open(self.log, "w") as log:
             self.process = self.cluster.mpirun(places, command, stdout=log, stderr=subprocess.STDOUT, env=env)
@@ -84,12 +88,19 @@ class Job:
         return epoch * self.steps_per_epoch() + position // GLOBAL_BATCH + len(batches)
 
     def generations(self):
-        folder = f"{self.out}/checkpoints"
-        return sorted(int(name[5:]) for name in os.listdir(folder) if re.fullmatch(r"step-\d+", name)) if os.path.isdir(folder) else []
+        """The steps of the whole ones."""
+        return whole_generations(self.folders)
 
     def is_writing(self):
-        folder = f"{self.out}/checkpoints"
-        return os.path.isdir(folder) and any(name.endswith(".tmp") for name in os.listdir(folder))
+        return any(name.endswith(".tmp") for folder in self.folders if os.path.isdir(folder) for name in os.listdir(folder))
+
+    def keep_last(self, step):
+        """Takes the generation of `step`, from wherever its shards are, to `last`."""
+        os.makedirs(f"{self.folder}/last")
+        for (of, _), shards in shards_of(self.folders).items():
+            for file, places in shards.items() if of == step else []:
+                shutil.copy(f"{places[0]}/{file}", f"{self.folder}/last/{file}")
+                shutil.copy(f"{places[0]}/manifest.json", f"{self.folder}/last/manifest.json")
 
     def log_lines(self):
         with open(self.log, errors="replace") as f:
@@ -138,8 +149,10 @@ def undisturbed(cluster, options):
     if job.process.wait(LEAVE_S + 60 * SLOWER) != 0:
         raise Failure("the undisturbed run failed")
     check_log(job, [])
-    shutil.move(job.out, f"{job.folder}/run")
+    job.keep_last(options.epochs * job.steps_per_epoch())
     shutil.move(job.weights, f"{job.folder}/weights")
+    for folder in [job.out] + job.folders:
+        shutil.rmtree(folder, ignore_errors=True)
     return job
 
 
@@ -215,9 +228,11 @@ def check_end(job, reference, options):
         raise Failure("the order of the samples is not the undisturbed run's")
     if not same_bits(options):
         return
-    last = f"checkpoints/step-{options.epochs * per_epoch:08d}"
+    job.keep_last(options.epochs * per_epoch)
     sh("cmp", f"{reference.folder}/weights", job.weights)
-    sh("diff", "-r", f"{reference.folder}/run/{last}", f"{job.out}/{last}")
+    sh("diff", "-r", f"{reference.folder}/last", f"{job.folder}/last")
+    if options.local: # the mirror has all of it
+        sh("diff", "-r", f"{reference.folder}/last", f"{job.mirror}/step-{options.epochs * per_epoch:08d}")
 
 
 def chaos(cluster, options):
@@ -252,10 +267,12 @@ def main():
     parser.add_argument("--worlds", required=True, type=lambda text: [tuple(map(int, world.split("+"))) for world in text.split(",")])
     parser.add_argument("--events", required=True, type=lambda text: text.split(","))
     parser.add_argument("--shuffle", action="store_true")
+    parser.add_argument("--local", action="store_true")
     options = parser.parse_args()
     options.n_samples = sum(len(files) for _, _, files in os.walk(f"{options.data}/train"))
-    os.makedirs(f"{options.work}/shared")
-    sh("mount", "-t", "tmpfs", "-o", "size=8m", "none", f"{options.work}/shared")
+    for name in ("shared", "mirror"):
+        os.makedirs(f"{options.work}/{name}")
+        sh("mount", "-t", "tmpfs", "-o", "size=8m", "none", f"{options.work}/{name}")
     print(f"seed {options.seed}", flush=True)
     try:
         chaos(Cluster(options.work, len(options.worlds[0]), "8m"), options)

@@ -3,9 +3,10 @@
 An event: happen(job, dice) does it and returns what it did, for the log; the other fields say when, and what must follow. EVENTS names them all."""
 import os
 import signal
+import subprocess
 import time
 
-from chaos_hosts import kill
+from chaos_hosts import kill, sh
 
 MISSED = r"^dtrain: rank \d+ on n\d: .*there is no sign of rank"
 NOT_WRITTEN = r"(the checkpoint of step \d+ was not written|metrics.jsonl: ).*No space left on device"
@@ -129,19 +130,66 @@ def fill(path):
             pass
 
 
-class FullDisk(Event):
+class RefusingDisk(Event):
     """Until two generations at least were due."""
     ends = False
     lines = (NOT_WRITTEN, r"the checkpoint of step \d+ was not written either, for the same reason", r"metrics.jsonl: \d+ events? could not be written")
 
+    def disk(self, job, dice):
+        """Of which this is about."""
+        return job.disk
+
+    def refuse(self, disk):
+        fill(os.path.join(disk, "filler"))
+
+    def allow(self, disk):
+        os.unlink(os.path.join(disk, "filler"))
+
     def happen(self, job, dice):
-        path = os.path.join(job.disk, "filler")
-        until = job.step() + 25
-        fill(path)
-        while job.runs() and job.step() < until:
+        disk, begin = self.disk(job, dice), job.step()
+        self.refuse(disk)
+        while job.runs() and job.step() < begin + 25:
             time.sleep(0.05)
-        os.unlink(path)
-        return f"until step {job.step()}"
+        self.allow(disk)
+        return f"{os.path.basename(disk)} until step {job.step()}"
+
+
+class FullHostDisk(RefusingDisk):
+    def disk(self, job, dice):
+        return dice.choice(job.cluster.hosts).disk
+
+
+class FullMirror(RefusingDisk):
+    lines = (r"mirror.*No space left on device", r"mirror.*for the same reason")
+
+    def disk(self, job, dice):
+        return os.path.dirname(job.mirror)
+
+
+class ReadOnlyMirror(FullMirror):
+    lines = (r"mirror.*Read-only file system", r"mirror.*for the same reason")
+
+    def refuse(self, disk):
+        while subprocess.run(["mount", "-o", "remount,ro", "none", disk], stderr=subprocess.DEVNULL).returncode:
+            time.sleep(0.005)  # not while a file is open for writing
+
+    def allow(self, disk):
+        sh("mount", "-o", "remount,rw", "none", disk)
+
+
+class ReplaceHosts(Event):
+    """By empty ones."""
+
+    def happen(self, job, dice):
+        self.hosts = dice.sample(job.cluster.hosts, self.number)
+        for host in self.hosts:
+            host.power_off()
+            host.empty_disk()
+        return ", ".join(host.name for host in self.hosts)
+
+    def after(self, job):
+        for host in self.hosts:
+            host.boot()
 
 
 class RestartOnFullDisk(KillAll):
@@ -169,5 +217,9 @@ EVENTS = {
         SignalMpirun("usr1_writing", number=signal.SIGUSR1, codes=(75,), lines=(), moment="writing"),
         KillAll("kill_all"), KillAll("kill_all_writing", moment="writing"), KillHost("kill_host"), KillHost("kill_host_writing", moment="writing"),
         PowerOff("power_off"), PowerOff("power_off_writing", moment="writing"), Cut("cut"), Cut("cut_writing", moment="writing"),
-        Cut("cut_hurried", hurries=True), Flap("flap"), Pause("pause"), FullDisk("full_disk"), RestartOnFullDisk("restart_on_full_disk"))
+        Cut("cut_hurried", hurries=True), PowerOff("power_off_hurried", hurries=True, moment="writing"),
+        SignalMpirun("kill_mpirun_hurried", number=signal.SIGKILL, hurries=True, moment="writing"), Flap("flap"), Pause("pause"), RefusingDisk("full_disk"),
+        RestartOnFullDisk("restart_on_full_disk"),
+        FullHostDisk("full_host_disk"), FullMirror("full_mirror"), ReadOnlyMirror("read_only_mirror"), ReplaceHosts("replace_host", number=1),
+        ReplaceHosts("replace_host_writing", number=1, moment="writing"), ReplaceHosts("replace_all", number=2))
 }

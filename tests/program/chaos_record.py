@@ -1,5 +1,7 @@
-"""Reads what chaos_job.c's ranks have written down: which samples each step took."""
+"""Reads what chaos_job.c's ranks have written down, which samples each step took, and what lies in folders of checkpoints."""
+import json
 import os
+import re
 
 
 class Start:
@@ -52,6 +54,30 @@ class Rank:
                 for row, sample in enumerate(ids):
                     found[epoch, first + row] = sample
         return found
+
+
+def shards_of(folders):
+    """{(step, hash of the manifest): [the folders that a shard is in] of each shard}: a generation of which each folder may hold a part."""
+    found = {}
+    for folder in folders:
+        for name in os.listdir(folder) if os.path.isdir(folder) else []:
+            try:
+                with open(f"{folder}/{name}/manifest.json") as f:
+                    manifest = json.load(f)
+                present = set(os.listdir(f"{folder}/{name}"))
+            except (OSError, ValueError):
+                continue  # not a generation, or it has just been removed
+            if re.fullmatch(r"step-\d+", name):
+                shards = found.setdefault((manifest["step"], manifest["manifest_xxh3_128"]), {shard["file"]: [] for shard in manifest["shards"]})
+                for file in shards:
+                    if file in present:
+                        shards[file].append(f"{folder}/{name}")
+    return found
+
+
+def whole_generations(folders):
+    """The steps of those of which every shard is somewhere."""
+    return sorted({step for (step, _), shards in shards_of(folders).items() if all(shards.values())})
 
 
 def what_counted(starts, steps_per_epoch, global_batch):

@@ -44,8 +44,11 @@ possible && chaos "$seed" --epochs 16 --worlds 2+2 --events full_disk,kill_host,
 begin "4_ranks_2_and_3: each sample once in each epoch, in the same order"
 possible && chaos "$seed" --epochs 16 --worlds 2+2,1+1,2+1 --events kill_rank,term,kill_all
 
+begin "hosts_with_disks_of_their_own_and_a_mirror: the same bits, also when one of them or both are new"
+possible && long_case && chaos "$seed" --local --epochs 12 --worlds 2+2 --events replace_host_writing,full_mirror,replace_all
+
 everything=kill_rank,kill_rank_writing,kill_rank_starting,freeze_rank,kill_mpirun,term,usr1,usr1_writing,kill_all,kill_all_writing,kill_host,kill_host_writing
-everything=$everything,power_off,power_off_writing,cut,cut_writing,cut_hurried,flap,pause,full_disk,restart_on_full_disk
+everything=$everything,power_off,power_off_writing,cut,cut_writing,cut_hurried,power_off_hurried,kill_mpirun_hurried,flap,pause,full_disk,restart_on_full_disk
 begin "the_job_moves_to_other_hosts: the same bits"
 possible && long_case && chaos "$seed" --epochs 24 --worlds 2+2+0,0+2+2,2+0+2 --events kill_rank,power_off,kill_all_writing,cut,usr1
 
