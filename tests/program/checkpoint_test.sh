@@ -35,7 +35,7 @@ truncate -s -1 run/checkpoints/step-00000002/shard-0000-of-0001.h5
 expect_exit 0 "$DTRAIN" eval --data digits --weights run
 expect_output 'checkpoint: passing over step 3: run/checkpoints/step-00000003/manifest.json: '
 expect_output 'checkpoint: passing over step 2: run/checkpoints/step-00000002/shard-0000-of-0001.h5: '
-expect_output 'run/checkpoints: the checkpoint of step 1$'
+expect_output 'run: the checkpoint of step 1$'
 expect_output '^val_loss .* n 360$'
 
 begin "a second run in the same folder is refused while the first one is at it"
