@@ -6,5 +6,5 @@ CLEANFILES += $(EXTRA_PROGRAMS)
 
 bench: $(BENCHMARKS)
 .PHONY: bench
-EXTRA_DIST += benchmarks/README.md benchmarks/compare.sh benchmarks/compare_checkpoint.sh benchmarks/compare_loader.sh benchmarks/compare_step.sh \
+EXTRA_DIST += benchmarks/README.md benchmarks/compare.sh benchmarks/compare_checkpoint.sh benchmarks/compare_loader.sh benchmarks/compare_saving.sh benchmarks/compare_step.sh \
 	benchmarks/peers/torch_checkpoint.py benchmarks/peers/torch_loader.py benchmarks/peers/torch_step.py
