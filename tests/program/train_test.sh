@@ -278,7 +278,7 @@ can_mount && {
 begin "metrics that cannot be written are told once, not once a step"
 small_data
 can_mount && {
-    expect_exit 1 unshare -rm bash -c "$mounted" _ 8k "$DTRAIN" "${small[@]}" --batch 8 --steps 3 --out disk/run
+    expect_exit 1 unshare -rm bash -c "$mounted" _ 12k "$DTRAIN" "${small[@]}" --batch 8 --steps 3 --out disk/run
     expect test "$(grep -c 'warning: metrics.jsonl: .*No space left on device' "$OUTPUT")" = 1
     expect_output 'warning: metrics.jsonl: [0-9]+ events could not be written'
 }
