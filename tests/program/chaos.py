@@ -34,6 +34,12 @@ ALWAYS = [
     r"was still being written when the next was due",
     r"--batch is \d+ now; the run in .* was last started with",  # of a changed world
 ]
+# And these, where a host that is lost takes what was not copied with it; check_resume tells whether there was anything newer.
+ALWAYS_LOCAL = [
+    r"passing over step \d+: no host has a whole shard",
+    r"removing .*/step-\d+: training went on from before it",
+    r"mirror: the checkpoint of step \d+ is not copied: .* is still busy",
+]
 SUSPICIOUS = re.compile(r"error|warning|fatal|assert|sanitizer|signal|segmentation|corrupt|passing over|damaged|^dtrain: ", re.I)
 HARMLESS = re.compile(r"^dtrain: (writing to|checkpoints are written|going on after|communication:|the run is in|the weights are in|.* million parameters|memory of each rank"
                       r"|.* images to train on|no GPU is used|its checkpoints are in|checkpoint: \d+ of the \d+ shards of step \d+ come from the mirror|there was nothing left|stopped on SIG\w+ after step \d+; the same command goes on)")
@@ -131,7 +137,7 @@ def wait_until(condition, seconds):
 
 
 def check_log(job, expected):
-    allowed = [re.compile(p) for p in ALWAYS + expected]
+    allowed = [re.compile(p) for p in ALWAYS + (ALWAYS_LOCAL if job.options.local else []) + expected]
     for line in job.own_lines():
         if SUSPICIOUS.search(line) and not HARMLESS.match(line) and not any(p.search(line) for p in allowed):
             raise Failure(f"start {job.n_starts}: an unexpected line: {line}")
@@ -162,6 +168,8 @@ def wait_for_moment(job, event, trigger, dice):
         time.sleep(dice.uniform(0, 0.8))
         return job.runs()
     wait_until(lambda: job.step() >= trigger or not job.runs(), 120 * SLOWER)
+    if event.wants_copy:
+        wait_until(lambda: whole_generations([job.mirror]) or not job.runs(), 20 * SLOWER)
     if event.moment == "writing":
         wait_until(lambda: job.is_writing() or not job.runs(), 20 * SLOWER)
     return job.runs()

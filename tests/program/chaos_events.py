@@ -22,7 +22,8 @@ class Event:
     ends = True  # the training, with one of these codes:
     codes = (1, 75, 137, 9, 205, -signal.SIGKILL)  # 9, 205: mpirun has lost its daemon on another host; the last: it was killed itself
     lines = (MISSED,)  # regular expressions of what the log may say
-    hurries = False    # the next start does not wait until all processes of this one are gone
+    wants_copy = False  # not before the mirror has a generation: without one nothing is left, and dtrain refuses to begin anew
+    hurries = False     # the next start does not wait until all processes of this one are gone
 
     def __init__(self, name, **fields):
         self.name = name
@@ -179,6 +180,7 @@ class ReadOnlyMirror(FullMirror):
 
 class ReplaceHosts(Event):
     """By empty ones."""
+    wants_copy = True
 
     def happen(self, job, dice):
         self.hosts = dice.sample(job.cluster.hosts, self.number)

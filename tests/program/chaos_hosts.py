@@ -69,7 +69,8 @@ class Host:
         if self.holder.stdout.readline() != b"up\n":
             raise RuntimeError(f"{self.name} does not come up")
         self.network = network_of(self.holder.pid)
-        sh("ip", "link", "add", f"port{self.number}", "type", "veth", "peer", "name", "eth0", "netns", str(self.holder.pid))
+        sh("ip", "link", "add", f"port{self.number}", "type", "veth", "peer", "name", "eth0", "address", f"02:00:00:00:00:{self.number:02x}", "netns",
+           str(self.holder.pid))  # the address is the machine's: the others still know it after a boot
         sh("ip", "link", "set", f"port{self.number}", "master", "switch", "up")
         inside = ["nsenter", "--target", str(self.holder.pid), "--net", "ip"]
         sh(*inside, "addr", "add", f"{NET}.{self.number + 1}/24", "dev", "eth0")

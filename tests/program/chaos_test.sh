@@ -52,6 +52,12 @@ everything=$everything,power_off,power_off_writing,cut,cut_writing,cut_hurried,p
 begin "the_job_moves_to_other_hosts: the same bits"
 possible && long_case && chaos "$seed" --epochs 24 --worlds 2+2+0,0+2+2,2+0+2 --events kill_rank,power_off,kill_all_writing,cut,usr1
 
+on_disks=kill_rank,kill_rank_writing,kill_host_writing,power_off_writing,cut,usr1,full_host_disk,full_mirror,read_only_mirror,replace_host,replace_host_writing
+begin "disks_of_their_own: everything in any order, the same bits"
+possible && long_case && chaos "$seed" --local --epochs 40 --worlds 2+2 --shuffle --events "$on_disks,$on_disks,replace_all"
+begin "disks_of_their_own: everything while the number of ranks changes"
+possible && long_case && chaos "$seed" --local --epochs 30 --worlds 2+2,1+1,2+1 --shuffle --events "$on_disks,replace_all"
+
 for n in 1 2 3; do
     begin "everything_in_any_order, $n"
     possible && long_case && chaos $((seed + n)) --epochs 60 --worlds 2+2 --shuffle --events "$everything,$everything"
