@@ -63,7 +63,8 @@ static void copy_manifest(dt_manifest *to, const dt_manifest *from)
     to->config_text = must(dt_strdup(from->config_text));
     to->tensors = must(dt_alloc((size_t)from->n_tensors * sizeof *to->tensors));
     to->shards = must(dt_alloc((size_t)from->n_shards * sizeof *to->shards));
-    memcpy(to->tensors, from->tensors, (size_t)from->n_tensors * sizeof *to->tensors);
+    if (from->n_tensors > 0)
+        memcpy(to->tensors, from->tensors, (size_t)from->n_tensors * sizeof *to->tensors);
     memcpy(to->shards, from->shards, (size_t)from->n_shards * sizeof *to->shards);
 }
 
