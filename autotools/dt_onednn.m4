@@ -1,5 +1,32 @@
-# DT_ONEDNN: oneDNN, whose library is still named dnnl.
+# DT_ONEDNN: oneDNN 2.6 to 3.x, whose library is still named dnnl; optional only by --without-onednn. Sets the automake conditionals
+#   WITH_ONEDNN  it is there: the cpu backend is built (DT_WITH_CPU in config.h)
+#   ONEDNN_3     its version is 3
 AC_DEFUN([DT_ONEDNN], [
+AS_IF([test "x$with_onednn" = xno], [DT_ONEDNN_LIBRARY([], [])], [DT_ONEDNN_LIBRARY([libdnnl-dev], [onednn-devel])])
+dt_onednn_major=0
+AS_IF([test $dt_found_ONEDNN = yes], [
+  dt_onednn_major=${dt_version%%.*}
+  AS_CASE([$dt_version],
+          [0.*|1.*|2.@<:@0-5@:>@.*], [AC_MSG_ERROR([oneDNN $dt_version in $dt_where is too old: 2.6 or later is needed])],
+          [2.*|3.*], [],
+          [AC_MSG_ERROR([oneDNN $dt_version in $dt_where: dtrain knows the interfaces of 2.6 to 3.x])])
+  # Other run-times (TBB, SYCL) have threads of their own: --threads would mean nothing, and sums would change from run to run.
+  dt_save_CPPFLAGS=$CPPFLAGS
+  CPPFLAGS="$CPPFLAGS $ONEDNN_CFLAGS"
+  AC_COMPILE_IFELSE([AC_LANG_PROGRAM([[#include <oneapi/dnnl/dnnl.h>
+#if DNNL_CPU_THREADING_RUNTIME != DNNL_RUNTIME_OMP && DNNL_CPU_THREADING_RUNTIME != DNNL_RUNTIME_SEQ
+#error its threads are not those of OpenMP
+#endif]], [])], [],
+    [AC_MSG_ERROR([oneDNN $dt_version in $dt_where is not built for OpenMP: build it with DNNL_CPU_RUNTIME=OMP, or name another by --with-onednn=DIR])])
+  CPPFLAGS=$dt_save_CPPFLAGS
+  AC_DEFINE([DT_WITH_CPU], [1], [Define to 1 if the cpu backend is built])
+])
+AM_CONDITIONAL([WITH_ONEDNN], [test $dt_found_ONEDNN = yes])
+AM_CONDITIONAL([ONEDNN_3], [test $dt_onednn_major -ge 3])
+])
+
+# DT_ONEDNN_LIBRARY(DEBIAN, DNF): optional if both are empty.
+AC_DEFUN([DT_ONEDNN_LIBRARY], [
 DT_LIBRARY([ONEDNN], [oneDNN], [onednn], [dnnl], [oneapi/dnnl/dnnl.h], [dnnl], [dnnl_primitive_create],
-           [DNNL_VERSION_MAJOR.DNNL_VERSION_MINOR.DNNL_VERSION_PATCH], [libdnnl-dev], [onednn-devel], [the CPU backend])
+           [DNNL_VERSION_MAJOR.DNNL_VERSION_MINOR.DNNL_VERSION_PATCH], [$1], [$2], [the cpu backend; --without-onednn builds without it])
 ])

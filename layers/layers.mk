@@ -20,7 +20,7 @@ layers_SOURCES += layers/arithmetic.h layers/half.h layers/ref/kernels_ref.h lay
 
 # The cpu backend.
 EXTRA_DIST += layers/cpu/README.md
-layers_SOURCES += layers/cpu/kernels_cpu.h layers/cpu/cpu_internal.h layers/cpu/conv_internal.h layers/cpu/onednn.h layers/cpu/simd.h \
+cpu_SOURCES = layers/cpu/kernels_cpu.h layers/cpu/cpu_internal.h layers/cpu/conv_internal.h layers/cpu/onednn.h layers/cpu/onednn_desc.h layers/cpu/simd.h \
 	layers/cpu/kernels_cpu.c layers/cpu/batchnorm_cpu.c layers/cpu/conv_cpu.c layers/cpu/conv_gemm.c layers/cpu/conv_run.c \
 	layers/cpu/input_cpu.c layers/cpu/linear_cpu.c layers/cpu/loss_cpu.c layers/cpu/onednn.c layers/cpu/optimizer_cpu.c \
 	layers/cpu/planes_cpu.c layers/cpu/pool_cpu.c layers/cpu/residual_cpu.c layers/cpu/threads_cpu.c
@@ -32,6 +32,13 @@ layers_simd_SOURCES = layers/cpu/simd.h layers/cpu/simd_vec.h layers/cpu/simd_no
 	layers/cpu/simd_table.c layers/cpu/simd_update.c layers/cpu/simd_wgrad.c
 layers_simd_CFLAGS = $(AM_CFLAGS) $(OPENMP_CFLAGS) -Wno-psabi
 
+if WITH_ONEDNN
+layers_SOURCES += $(cpu_SOURCES)
+if ONEDNN_3
+layers_SOURCES += layers/cpu/onednn_desc3.c
+else
+layers_SOURCES += layers/cpu/onednn_desc2.c
+endif
 if BUILD_AVX2
 noinst_LIBRARIES += liblayers_avx2.a
 layers_archives += liblayers_avx2.a
@@ -51,6 +58,7 @@ layers_archives += liblayers_baseline.a
 liblayers_baseline_a_CPPFLAGS = $(layers_CPPFLAGS) -DDT_SIMD_SUFFIX=baseline
 liblayers_baseline_a_CFLAGS = $(layers_simd_CFLAGS)
 liblayers_baseline_a_SOURCES = $(layers_simd_SOURCES)
+endif
 EXTRA_DIST += layers/README.md
 
 # The cuda backend, its part that knows no CUDA: operation graphs as data.

@@ -19,25 +19,14 @@ void dt_onednn_enter(const dt_cpu_kernels *cpu)
 
 dt_status dt_onednn_status(dnnl_status_t status)
 {
-    switch (status) {
-    case dnnl_success:
+    if (status == dnnl_success)
         return DT_OK;
-    case dnnl_out_of_memory:
-        return DT_ERR_MEMORY;
-    case dnnl_unimplemented:
-        return DT_ERR_UNSUPPORTED;
-    case dnnl_invalid_arguments:
-    case dnnl_iterator_ends:
-    case dnnl_runtime_error:
-    case dnnl_not_required:
-        break;
-    }
-    return DT_ERR_DEVICE;
+    return status == dnnl_out_of_memory ? DT_ERR_MEMORY : status == dnnl_unimplemented ? DT_ERR_UNSUPPORTED : DT_ERR_DEVICE;
 }
 
 const char *dt_onednn_status_text(dnnl_status_t status)
 {
-    switch (status) {
+    switch ((int)status) { /* oneDNN 3 has more of them, which no call of ours returns */
     case dnnl_success:
         return "success";
     case dnnl_out_of_memory:
@@ -46,14 +35,13 @@ const char *dt_onednn_status_text(dnnl_status_t status)
         return "invalid arguments";
     case dnnl_unimplemented:
         return "not implemented";
-    case dnnl_iterator_ends:
-        return "no further implementation";
     case dnnl_runtime_error:
         return "run-time error";
     case dnnl_not_required:
         return "not required";
+    default:
+        return "unknown status";
     }
-    return "unknown status";
 }
 
 static dt_status fail(dnnl_status_t status, dt_direction direction, const dt_conv_desc *d, int64_t n_images, dt_error *err)
@@ -67,10 +55,8 @@ static dt_status fail(dnnl_status_t status, dt_direction direction, const dt_con
 /* -- what is asked of oneDNN ------------------------------------------------------------------------------------- */
 
 typedef struct descriptors {
-    dnnl_alg_kind_t algorithm;
-    dnnl_memory_desc_t x, w, y;
-    dnnl_memory_desc_t weights; /* in our order, whatever w says */
-    dnnl_dims_t strides, pads;
+    dt_onednn_conv_spec spec;
+    dt_onednn_desc *weights; /* in our order, whatever spec.w says */
 } descriptors;
 
 static dnnl_format_tag_t weights_tag(const dt_cpu_kernels *cpu, const dt_conv_desc *d)
@@ -83,66 +69,60 @@ static dnnl_format_tag_t weights_tag(const dt_cpu_kernels *cpu, const dt_conv_de
 static dnnl_status_t describe(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction, dt_algorithm algorithm, int64_t n_images,
                               descriptors *made)
 {
+    static const dnnl_prop_kind_t kinds[] = {dnnl_forward_training, dnnl_backward_data, dnnl_backward_weights};
     const dnnl_dims_t x = {n_images, d->c, d->h, d->w}, w = {d->k, d->c, d->r, d->s};
     const dnnl_dims_t y = {n_images, d->k, dt_conv_out_h(d), dt_conv_out_w(d)};
     const dnnl_format_tag_t blocked = cpu->block == 16 ? dnnl_nChw16c : dnnl_nChw8c;
-    made->algorithm = algorithm == DT_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct;
-    for (int i = 0; i < 2; i++) {
-        made->strides[i] = d->stride;
-        made->pads[i] = d->pad;
-    }
-    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&made->x, 4, x, dnnl_f32, d->reads_image ? dnnl_nchw : blocked);
+    /* The direct data gradient's order differs between 1x1 and larger windows. */
+    const dnnl_format_tag_t w_tag = direction == DT_BACKWARD_DATA ? dnnl_format_tag_any : weights_tag(cpu, d);
+    dt_onednn_conv_spec *spec = &made->spec;
+    *made = (descriptors){.spec = {.kind = kinds[direction],
+                                   .algorithm = algorithm == DT_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct,
+                                   .strides = {d->stride, d->stride},
+                                   .pads = {d->pad, d->pad}}};
+    dnnl_status_t status = dt_onednn_desc_create(x, d->reads_image ? dnnl_nchw : blocked, &spec->x);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_tag(&made->weights, 4, w, dnnl_f32, weights_tag(cpu, d));
-    made->w = made->weights;
-    if (status == dnnl_success && direction == DT_BACKWARD_DATA) /* the direct one's order differs between 1x1 and larger windows */
-        status = dnnl_memory_desc_init_by_tag(&made->w, 4, w, dnnl_f32, dnnl_format_tag_any);
+        status = dt_onednn_desc_create(w, weights_tag(cpu, d), &made->weights);
     if (status == dnnl_success)
-        status = dnnl_memory_desc_init_by_tag(&made->y, 4, y, dnnl_f32, blocked);
+        status = dt_onednn_desc_create(w, w_tag, &spec->w);
+    if (status == dnnl_success)
+        status = dt_onednn_desc_create(y, blocked, &spec->y);
     return status;
 }
 
-static dnnl_status_t operation(const descriptors *at, dt_direction direction, dnnl_convolution_desc_t *op)
+static void undescribe(descriptors *made)
 {
-    switch (direction) {
-    case DT_FORWARD:
-        break;
-    case DT_BACKWARD_DATA:
-        return dnnl_convolution_backward_data_desc_init(op, at->algorithm, &at->x, &at->w, &at->y, at->strides, at->pads, at->pads);
-    case DT_BACKWARD_WEIGHTS:
-        return dnnl_convolution_backward_weights_desc_init(op, at->algorithm, &at->x, &at->w, NULL, &at->y, at->strides, at->pads, at->pads);
-    }
-    return dnnl_convolution_forward_desc_init(op, dnnl_forward_training, at->algorithm, &at->x, &at->w, NULL, &at->y, at->strides, at->pads,
-                                              at->pads);
+    dt_onednn_desc_destroy(made->spec.x);
+    dt_onednn_desc_destroy(made->spec.w);
+    dt_onednn_desc_destroy(made->spec.y);
+    dt_onednn_desc_destroy(made->weights);
 }
 
 /* A primitive descriptor whose scratchpad is ours to give; `hint` is the forward one, for the gradients. */
-static dnnl_status_t primitive_desc(const dt_cpu_kernels *cpu, const descriptors *at, dt_direction direction, const_dnnl_primitive_desc_t hint,
+static dnnl_status_t primitive_desc(const dt_cpu_kernels *cpu, const dt_onednn_conv_spec *spec, const_dnnl_primitive_desc_t hint,
                                     dnnl_primitive_desc_t *made)
 {
-    dnnl_convolution_desc_t op;
     dnnl_primitive_attr_t attributes = NULL;
-    dnnl_status_t status = operation(at, direction, &op);
-    if (status != dnnl_success)
-        return status;
-    status = dnnl_primitive_attr_create(&attributes);
+    dnnl_status_t status = dnnl_primitive_attr_create(&attributes);
     if (status != dnnl_success)
         return status;
     status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
     if (status == dnnl_success)
-        status = dnnl_primitive_desc_create(made, &op, attributes, cpu->engine, hint);
+        status = dt_onednn_conv_desc_create(cpu->engine, spec, hint, attributes, made);
     dnnl_primitive_attr_destroy(attributes);
     return status;
 }
 
-static dnnl_status_t primitive_desc_with_hint(const dt_cpu_kernels *cpu, const descriptors *at, dt_direction direction, dnnl_primitive_desc_t *made)
+static dnnl_status_t primitive_desc_with_hint(const dt_cpu_kernels *cpu, const dt_onednn_conv_spec *spec, dnnl_primitive_desc_t *made)
 {
     dnnl_primitive_desc_t hint = NULL;
-    if (direction == DT_FORWARD)
-        return primitive_desc(cpu, at, direction, NULL, made);
-    dnnl_status_t status = primitive_desc(cpu, at, DT_FORWARD, NULL, &hint);
+    dt_onednn_conv_spec forward = *spec;
+    if (spec->kind == dnnl_forward_training)
+        return primitive_desc(cpu, spec, NULL, made);
+    forward.kind = dnnl_forward_training;
+    dnnl_status_t status = primitive_desc(cpu, &forward, NULL, &hint);
     if (status == dnnl_success)
-        status = primitive_desc(cpu, at, direction, hint, made);
+        status = primitive_desc(cpu, spec, hint, made);
     if (hint != NULL)
         dnnl_primitive_desc_destroy(hint);
     return status;
@@ -151,28 +131,30 @@ static dnnl_status_t primitive_desc_with_hint(const dt_cpu_kernels *cpu, const d
 /* -- what comes back ---------------------------------------------------------------------------------------------- */
 
 /* The direct data gradient's weights must be tiles [k in block][c in block] in some order of blocks, r and s inside. */
-static bool flip_is_known(const dt_cpu_kernels *cpu, const dt_conv_desc *d, const dnnl_memory_desc_t *w)
+static bool flip_is_known(const dt_cpu_kernels *cpu, const dt_conv_desc *d, const dt_onednn_order *order)
 {
-    const dnnl_blocking_desc_t *order = &w->format_desc.blocking;
     const int64_t tile = cpu->block * cpu->block;
-    return w->format_kind == dnnl_blocked && order->inner_nblks == 2 && order->inner_idxs[0] == 0 && order->inner_idxs[1] == 1 &&
-           order->inner_blks[0] == cpu->block && order->inner_blks[1] == cpu->block && order->strides[3] == tile && order->strides[2] == tile * d->s;
+    return order->n_blocks == 2 && order->dims[0] == 0 && order->dims[1] == 1 && order->blocks[0] == cpu->block && order->blocks[1] == cpu->block &&
+           order->strides[3] == tile && order->strides[2] == tile * d->s;
 }
 
 /* Whether this implementation is worth having. */
 static bool inspect(const dt_cpu_kernels *cpu, const dt_conv_desc *d, const descriptors *at, const_dnnl_primitive_desc_t from, dt_onednn_conv *made)
 {
     const char *name = NULL;
-    const dnnl_memory_desc_t *w = dnnl_primitive_desc_query_md(from, dnnl_query_weights_md, 0);
+    dt_onednn_order order = {0};
+    const dt_onednn_desc *w = dnnl_primitive_desc_query_md(from, dnnl_query_weights_md, 0);
     if (dnnl_primitive_desc_query(from, dnnl_query_impl_info_str, 0, &name) != dnnl_success || name == NULL || strncmp(name, "ref", 3) == 0)
         return false;
     snprintf(made->implementation, sizeof made->implementation, "%s", name);
-    made->flips = w->format_kind != dnnl_format_kind_undef && !dnnl_memory_desc_equal(w, &at->weights);
+    made->flips = !dt_onednn_desc_is_none(w) && !dnnl_memory_desc_equal(w, at->weights);
     if (!made->flips)
         return true;
-    made->k_stride = w->format_desc.blocking.strides[0];
-    made->c_stride = w->format_desc.blocking.strides[1];
-    return flip_is_known(cpu, d, w);
+    if (!dt_onednn_desc_order(w, &order))
+        return false;
+    made->k_stride = order.strides[0];
+    made->c_stride = order.strides[1];
+    return flip_is_known(cpu, d, &order);
 }
 
 static dnnl_status_t instantiate(const dt_cpu_kernels *cpu, dt_direction direction, const_dnnl_primitive_desc_t from, dt_onednn_conv *made)
@@ -184,7 +166,7 @@ static dnnl_status_t instantiate(const dt_cpu_kernels *cpu, dt_direction directi
                                     dy ? dnnl_query_diff_dst_md : dnnl_query_dst_md, dnnl_query_scratchpad_md};
     dnnl_status_t status = dnnl_success;
     for (int i = 0; i < 4 && status == dnnl_success; i++) {
-        const dnnl_memory_desc_t *desc = dnnl_primitive_desc_query_md(from, queries[i], 0);
+        const dt_onednn_desc *desc = dnnl_primitive_desc_query_md(from, queries[i], 0);
         made->args[i].arg = args[i];
         status = dnnl_memory_create(&made->args[i].memory, desc, cpu->engine, DNNL_MEMORY_NONE);
         made->scratchpad_bytes = (int64_t)dnnl_memory_desc_get_size(desc); /* the last one's */
@@ -201,13 +183,14 @@ dt_status dt_onednn_conv_create(dt_cpu_kernels *cpu, const dt_conv_desc *desc, d
     dt_onednn_enter(cpu);
     dnnl_status_t status = describe(cpu, desc, direction, algorithm, n_images, &at);
     if (status == dnnl_success)
-        status = primitive_desc_with_hint(cpu, &at, direction, &from);
+        status = primitive_desc_with_hint(cpu, &at.spec, &from);
     if (status == dnnl_unimplemented)
         status = dnnl_success;
     else if (status == dnnl_success && inspect(cpu, desc, &at, from, made))
         status = instantiate(cpu, direction, from, made);
     if (from != NULL)
         dnnl_primitive_desc_destroy(from);
+    undescribe(&at);
     if (status == dnnl_success)
         return DT_OK;
     dt_onednn_conv_destroy(made);

@@ -8,6 +8,7 @@
 #define DT_LAYERS_CPU_ONEDNN_H
 
 #include "layers/cpu/cpu_internal.h"
+#include "layers/cpu/onednn_desc.h"
 
 typedef enum dt_direction { DT_FORWARD, DT_BACKWARD_DATA, DT_BACKWARD_WEIGHTS } dt_direction;
 

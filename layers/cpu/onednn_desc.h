@@ -1,0 +1,47 @@
+/* onednn_desc.h: where oneDNN 2 and oneDNN 3 differ, in one form: onednn_desc2.c or onednn_desc3.c is compiled.
+ *
+ * A memory descriptor (shape and order of a tensor) is a value in oneDNN 2 and an object in oneDNN 3. Here it is reached by a pointer, which
+ * every other function of either version takes as it is: dnnl_memory_create, dnnl_memory_desc_equal, dnnl_primitive_desc_query_md and so on.
+ */
+#ifndef DT_LAYERS_CPU_ONEDNN_DESC_H
+#define DT_LAYERS_CPU_ONEDNN_DESC_H
+
+#include <oneapi/dnnl/dnnl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#if DNNL_VERSION_MAJOR >= 3
+typedef struct dnnl_memory_desc dt_onednn_desc;
+#else
+typedef dnnl_memory_desc_t dt_onednn_desc;
+#endif
+
+/* A float32 tensor of four dimensions. On success the caller owns *made. */
+dnnl_status_t dt_onednn_desc_create(const dnnl_dims_t dims, dnnl_format_tag_t tag, dt_onednn_desc **made);
+void dt_onednn_desc_destroy(dt_onednn_desc *desc); /* NULL too */
+
+/* The order of a blocked tensor of four dimensions: strides in elements; the innermost blocks, from the outermost of them to the innermost, each
+ * with the dimension that it is cut from. */
+typedef struct dt_onednn_order {
+    int64_t strides[4];
+    int n_blocks;
+    int64_t blocks[2], dims[2]; /* of two blocks; n_blocks may be more */
+} dt_onednn_order;
+
+/* False: the tensor is not blocked (it is an order that oneDNN does not describe), or there is none. */
+bool dt_onednn_desc_order(const dt_onednn_desc *desc, dt_onednn_order *order);
+bool dt_onednn_desc_is_none(const dt_onednn_desc *desc);
+
+/* A convolution as oneDNN is asked for it; x, w and y, or their gradients. */
+typedef struct dt_onednn_conv_spec {
+    dnnl_prop_kind_t kind; /* dnnl_forward_training, dnnl_backward_data, dnnl_backward_weights */
+    dnnl_alg_kind_t algorithm;
+    dt_onednn_desc *x, *w, *y;
+    dnnl_dims_t strides, pads;
+} dt_onednn_conv_spec;
+
+/* hint: the forward one's, for the gradients. On success the caller owns *made. */
+dnnl_status_t dt_onednn_conv_desc_create(dnnl_engine_t engine, const dt_onednn_conv_spec *spec, const_dnnl_primitive_desc_t hint,
+                                         const_dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *made);
+
+#endif
