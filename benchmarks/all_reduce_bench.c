@@ -77,19 +77,12 @@ static void must(bool ok, const char *what)
     MPI_Abort(MPI_COMM_WORLD, 1);
 }
 
-static double cpu_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* So much processor time, as a layer's backward pass takes it. */
 static void work(const bench *b)
 {
     volatile float x = 1.0f;
-    const double end = cpu_s() + b->work_per_part_s;
-    while (b->work_per_part_s > 0 && cpu_s() < end)
+    const double end = dt_clock_cpu_s() + b->work_per_part_s;
+    while (b->work_per_part_s > 0 && dt_clock_cpu_s() < end)
         for (int i = 0; i < 200; i++)
             x = x * 0.999f + 0.001f;
 }
@@ -170,9 +163,9 @@ static times measure(bench *b, int way)
     for (int64_t i = 0; i < b->n; i++)
         b->grads[i] = 1.0f;
     MPI_Barrier(MPI_COMM_WORLD);
-    const double wall = dt_clock_s(), cpu = cpu_s();
+    const double wall = dt_clock_s(), cpu = dt_clock_cpu_s();
     double wait_s = ways[way].run(b);
-    times t = {dt_clock_s() - wall, cpu_s() - cpu, wait_s};
+    times t = {dt_clock_s() - wall, dt_clock_cpu_s() - cpu, wait_s};
     must(b->grads[0] == (float)b->comm->size && b->grads[b->n - 1] == (float)b->comm->size, "a wrong sum");
     must(MPI_Allreduce(MPI_IN_PLACE, &t, 3, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD) == MPI_SUCCESS, "MPI_Allreduce");
     return t;

@@ -4,7 +4,7 @@
  *
  * For each distinct convolution and direction: oneDNN's direct convolution of the whole batch on its own (`bare`), and the backend's with all that
  * the net asks of it there: lazy x and sums forward, relu and sums behind the data gradient, lazy x of the weight gradient (`fused`).
- * Columns: README.md in this folder. Times are the least of --repeats. */
+ * Columns: README.md in this folder. Times are processor time, the least of --repeats. */
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/model/device_host.h"
@@ -164,12 +164,12 @@ static dt_status time_both(bench *b, const work *job, dt_conv *conv, const dt_on
                            double *bare_ms, double *fused_ms, dt_error *err)
 {
     for (int64_t i = 0; i <= b->repeats; i++) {
-        const double start = dt_clock_s();
+        const double start = dt_clock_cpu_s();
         if (bare->primitive)
             DT_TRY(dt_onednn_conv_run(dt_cpu(b->k), bare, &job->desc, direction, job->desc.n, b->x.data, b->w, b->y.data, scratchpad, err));
-        const double middle = dt_clock_s();
+        const double middle = dt_clock_cpu_s();
         DT_TRY(fused(b, job, conv, direction, err));
-        const double end = dt_clock_s();
+        const double end = dt_clock_cpu_s();
         if (i == 1 || (i > 1 && 1e3 * (middle - start) < *bare_ms))
             *bare_ms = 1e3 * (middle - start);
         if (i == 1 || (i > 1 && 1e3 * (end - middle) < *fused_ms))
@@ -185,8 +185,8 @@ static const dt_conv_pass *pass_of(const dt_conv *conv, dt_direction direction)
 
 static const char *name_of(const dt_conv_pass *pass)
 {
-    if (pass->own_wgrad)
-        return "own";
+    if (pass->method != DT_CONV_BY_ONEDNN)
+        return pass->method == DT_CONV_BY_OWN_WINOGRAD ? "own winograd" : "own";
     return pass->prepared[0].primitive ? pass->prepared[0].implementation : "gemm";
 }
 
@@ -197,7 +197,7 @@ static dt_status time_direction(bench *b, const work *job, dt_conv *conv, dt_dir
     const double gflop = 2e-9 * (double)(conv->weights_elems * d->n * dt_conv_out_h(d) * dt_conv_out_w(d));
     dt_onednn_conv bare;
     double bare_ms = 0, fused_ms = 0;
-    DT_TRY(dt_onednn_conv_create(dt_cpu(b->k), d, direction, DT_DIRECT, d->n, &bare, err));
+    DT_TRY(dt_onednn_conv_create(dt_cpu(b->k), d, direction, d->n, &bare, err));
     void *scratchpad = dt_alloc((size_t)bare.scratchpad_bytes);
     const dt_status status = scratchpad ? time_both(b, job, conv, &bare, direction, scratchpad, &bare_ms, &fused_ms, err)
                                         : dt_fail_memory(err, (size_t)bare.scratchpad_bytes, "oneDNN's scratchpad");

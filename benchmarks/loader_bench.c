@@ -152,14 +152,6 @@ static void run_one(bench *b, bench_stage stage, int64_t id)
     check(dt_sample_decode(sample, &crop, stage == FIRST_SIGHT, b->pixels, &err), &err);
 }
 
-/* CPU time of this process, seconds. */
-static double cpu_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int run_stages(const bench_settings *s)
 {
     dt_error err;
@@ -176,10 +168,10 @@ static int run_stages(const bench_settings *s)
     double best_s[N_STAGES];
     for (int64_t pass = 0; pass < s->passes; pass++)
         for (int stage = 0; stage < N_STAGES; stage++) {
-            double start_s = cpu_s();
+            double start_s = dt_clock_cpu_s();
             for (int64_t id = 0; id < n; id++)
                 run_one(&b, (bench_stage)stage, id);
-            double elapsed_s = cpu_s() - start_s;
+            double elapsed_s = dt_clock_cpu_s() - start_s;
             best_s[stage] = pass == 0 || elapsed_s < best_s[stage] ? elapsed_s : best_s[stage];
         }
     printf("%lld files, to %lld x %lld pixels, on one core\n", (long long)n, (long long)b.size, (long long)b.size);

@@ -112,14 +112,6 @@ static long long memory_bytes(const char *key)
     return kib * 1024;
 }
 
-/* CPU time of all threads, seconds. */
-static double cpu_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static double median(double *values, int64_t n)
 {
     qsort(values, (size_t)n, sizeof *values, by_value);
@@ -144,14 +136,14 @@ static dt_status time_steps(const settings *s, dt_step *step, dt_source *source,
     if (!ms)
         return dt_fail_memory(err, 2 * (size_t)s->steps * sizeof *ms, "the timings");
     for (int64_t i = -s->warmup; i < s->steps && status == DT_OK; i++) {
-        double start = dt_clock_s(), cpu_start = cpu_s();
+        double start = dt_clock_s(), cpu_start = dt_clock_cpu_s();
         status = dt_step_run(step, source, 1e-3, (const float[DT_N_VOTES]){0}, err);
         int64_t n = 0;
         if (status == DT_OK)
             status = dt_step_results(step, true, &result, 1, &n, err);
         if (i >= 0) {
             ms[i] = 1e3 * (dt_clock_s() - start);
-            cpu_ms[i] = 1e3 * (cpu_s() - cpu_start);
+            cpu_ms[i] = 1e3 * (dt_clock_cpu_s() - cpu_start);
         }
     }
     if (status == DT_OK)

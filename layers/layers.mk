@@ -23,13 +23,15 @@ EXTRA_DIST += layers/cpu/README.md
 cpu_SOURCES = layers/cpu/kernels_cpu.h layers/cpu/cpu_internal.h layers/cpu/conv_internal.h layers/cpu/onednn.h layers/cpu/onednn_desc.h layers/cpu/simd.h \
 	layers/cpu/kernels_cpu.c layers/cpu/batchnorm_cpu.c layers/cpu/conv_cpu.c layers/cpu/conv_gemm.c layers/cpu/conv_run.c \
 	layers/cpu/input_cpu.c layers/cpu/linear_cpu.c layers/cpu/loss_cpu.c layers/cpu/onednn.c layers/cpu/optimizer_cpu.c \
-	layers/cpu/planes_cpu.c layers/cpu/pool_cpu.c layers/cpu/residual_cpu.c layers/cpu/threads_cpu.c
+	layers/cpu/planes_cpu.c layers/cpu/pool_cpu.c layers/cpu/residual_cpu.c layers/cpu/threads_cpu.c \
+	layers/cpu/winograd.c layers/cpu/winograd.h
 
 # Its inner loops, compiled three times: for the baseline CPU, AVX2 and AVX-512. Each file names its functions with DT_SIMD_SUFFIX;
 # layers/cpu/kernels_cpu.c picks a table of them at run time. All of their vectors are passed between inlined functions, so the ABI
 # that -Wpsabi is about does not matter.
 layers_simd_SOURCES = layers/cpu/simd.h layers/cpu/simd_vec.h layers/cpu/simd_norm.c layers/cpu/simd_pool.c layers/cpu/simd_residual.c \
-	layers/cpu/simd_table.c layers/cpu/simd_update.c layers/cpu/simd_wgrad.c
+	layers/cpu/simd_table.c layers/cpu/simd_update.c layers/cpu/simd_wgrad.c \
+	layers/cpu/simd_winograd.c layers/cpu/simd_winograd_block.h
 layers_simd_CFLAGS = $(AM_CFLAGS) $(OPENMP_CFLAGS) -Wno-psabi
 
 if WITH_ONEDNN

@@ -1,7 +1,7 @@
 # Tests of layers/. A test program is one line: LAYERS_TESTS += tests/layers/NAME_test (from tests/layers/NAME_test.c).
 LAYERS_TESTS += tests/layers/net_test tests/layers/half_test
 LAYERS_TESTS += tests/layers/cpu_against_ref_test tests/layers/cpu_avx2_test tests/layers/cpu_sse41_test tests/layers/cpu_create_test \
-	tests/layers/cpu_step_test
+	tests/layers/cpu_step_test tests/layers/winograd_test
 LAYERS_TESTS += tests/layers/backend_cases_test tests/layers/ref_conv_gradients_test tests/layers/ref_gradients_test tests/layers/ref_operations_test \
 	tests/layers/ref_loss_test tests/layers/ref_create_test tests/layers/ref_optimizer_test tests/layers/ref_half_test tests/layers/mixed_precision_test tests/layers/net_hooks_test
 # Operations of a backend against another's: tests/backend_cases.h.

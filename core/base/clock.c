@@ -23,6 +23,11 @@ double dt_clock_unix_s(void)
     return seconds_on(CLOCK_REALTIME);
 }
 
+double dt_clock_cpu_s(void)
+{
+    return seconds_on(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 struct timespec dt_clock_deadline(double seconds)
 {
     const double longest_s = 1e9; /* 30 years: keeps infinity and the sum within time_t */

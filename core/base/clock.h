@@ -11,6 +11,9 @@ double dt_clock_s(void);
 /* Seconds since 1970 (UTC), for stamps in files. */
 double dt_clock_unix_s(void);
 
+/* Processor time of all threads of this process, in seconds: hardly moved by what else the machine does. */
+double dt_clock_cpu_s(void);
+
 /* Block for so many seconds; signals do not shorten it. 0 and less: return at once. */
 void dt_clock_sleep_s(double seconds);
 

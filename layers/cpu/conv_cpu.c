@@ -47,55 +47,46 @@ static void unprepare(dt_conv_pass *pass)
         dt_onednn_conv_destroy(&pass->prepared[i]);
 }
 
-static dt_status prepare_chunks(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, dt_algorithm algorithm, int64_t wanted,
-                                dt_conv_pass *pass, dt_error *err)
+static dt_status prepare_chunks(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, dt_conv_pass *pass, dt_error *err)
 {
-    split(pass, conv->desc.n, wanted);
-    DT_TRY(dt_onednn_conv_create(cpu, &conv->desc, direction, algorithm, pass->larger, &pass->prepared[0], err));
+    split(pass, conv->desc.n, images_wanted(cpu, conv, direction));
+    DT_TRY(dt_onednn_conv_create(cpu, &conv->desc, direction, pass->larger, &pass->prepared[0], err));
     if (pass->n_larger == pass->n_chunks)
         return DT_OK;
-    return dt_onednn_conv_create(cpu, &conv->desc, direction, algorithm, pass->larger - 1, &pass->prepared[1], err);
+    return dt_onednn_conv_create(cpu, &conv->desc, direction, pass->larger - 1, &pass->prepared[1], err);
 }
 
-/* How many times faster than direct Winograd should be on t tiles of 4x4 pixels, by measurement (README.md): 2.5 times when there are
- * many, less when the image does not divide into tiles, and less when there are few, since each call transforms the weights: that
+/* Transformed weights of 128 to 128 channels stay in a cache between the tiles that they are multiplied with, those of 256 to 256 do not. */
+#define WINOGRAD_SMALL_WEIGHTS (128 * 128)
+
+/* How many times faster than the direct algorithm Winograd's should be, by measurement (README.md): 2.6 times when there are many tiles of 4x4
+ * pixels, less when the image does not divide into tiles, and less when there are few: each call transforms and reads the weights, which
  * takes as long as `overhead` tiles. */
-static double winograd_gain(const dt_conv_desc *d, int64_t n_images, dt_direction direction)
+static double winograd_gain(const dt_conv_desc *d, dt_direction direction)
 {
-    const double tiles = (double)(n_images * ((d->h + 3) / 4) * ((d->w + 3) / 4));
-    const double overhead = direction == DT_BACKWARD_WEIGHTS ? 10.0 : 22.0;
-    const double used = (double)(n_images * d->h * d->w) / (16.0 * tiles);
-    return 2.5 * used * tiles / (tiles + overhead);
+    const double tiles = (double)(d->n * ((d->h + 3) / 4) * ((d->w + 3) / 4));
+    const double overhead = d->c * d->k <= WINOGRAD_SMALL_WEIGHTS ? 8.0 : direction == DT_BACKWARD_WEIGHTS ? 30.0 : 18.0;
+    const double used = (double)(d->n * d->h * d->w) / (16.0 * tiles);
+    return 2.6 * used * tiles / (tiles + overhead);
 }
 
 /* Use Winograd where it should gain a fifth. */
 #define WINOGRAD_LEAST_GAIN 1.2
-/* Tiles for each thread in a chunk: with 128 of them the weights' transformation costs a sixth. */
+/* Tiles for each thread in a chunk. */
 #define WINOGRAD_TILES 128
-/* Transformed weights of 256 to 256 channels, and of their gradient, fit, but not those of 512 to 512. */
+/* Transformed weights of 512 to 512 channels fit. */
 #define WINOGRAD_MOST_SCRATCH_BYTES (64 << 20)
 
-/* Images of fewer pixels are convolved directly. Winograd's rounding error is ten times the direct one's (2e-6 against 2e-7 of the largest
- * element), and BatchNorm over few values amplifies it: after three steps of ResNet-18 at 32 pixels, 16 images each, three seeds, weights were
- * 0.006 to 0.015 of their way apart from PyTorch's with direct convolutions, and 0.015 to 0.026 with Winograd. */
-#define WINOGRAD_LEAST_PIXELS (14 * 14)
-
-/* pass->prepared is left empty where Winograd is not for this convolution. */
-static dt_status prepare_winograd(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, dt_conv_pass *pass, dt_error *err)
+static bool prepare_winograd(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, dt_conv_pass *pass)
 {
     const dt_conv_desc *d = &conv->desc;
     const int64_t tiles = ((d->h + 3) / 4) * ((d->w + 3) / 4);
-    const int64_t wanted = (WINOGRAD_TILES + tiles - 1) / tiles * cpu->n_threads;
-    if (d->r != 3 || d->s != 3 || d->stride != 1 || d->pad != 1 || d->h * d->w < WINOGRAD_LEAST_PIXELS)
-        return DT_OK;
-    split(pass, d->n, wanted);
-    if (winograd_gain(d, pass->larger, direction) < WINOGRAD_LEAST_GAIN)
-        return DT_OK;
-    DT_TRY(prepare_chunks(cpu, conv, direction, DT_WINOGRAD, wanted, pass, err));
-    const bool complete = pass->prepared[0].primitive != NULL && (pass->n_larger == pass->n_chunks || pass->prepared[1].primitive != NULL);
-    if (!complete || pass->prepared[0].scratchpad_bytes > WINOGRAD_MOST_SCRATCH_BYTES)
-        unprepare(pass);
-    return DT_OK;
+    if (!dt_winograd_can(cpu, d) || winograd_gain(d, direction) < WINOGRAD_LEAST_GAIN ||
+        dt_winograd_scratch_bytes(cpu, d, direction) > WINOGRAD_MOST_SCRATCH_BYTES)
+        return false;
+    split(pass, d->n, (WINOGRAD_TILES + tiles - 1) / tiles * cpu->n_threads);
+    pass->method = DT_CONV_BY_OWN_WINOGRAD;
+    return true;
 }
 
 /* The weight gradient of windows on small images is faster by simd_wgrad.c than by oneDNN's direct algorithm (README.md): 1.1 to 2.1 times
@@ -111,31 +102,32 @@ static void prepare_own_wgrad(const dt_cpu_kernels *cpu, const dt_conv *conv, dt
     const int64_t wanted = OWN_WGRAD_CHUNK_BYTES / (pixels * cpu->block * (int64_t)sizeof(float));
     unprepare(pass);
     split(pass, d->n, wanted > 1 ? wanted : 1);
-    pass->own_wgrad = true;
+    pass->method = DT_CONV_BY_OWN_WGRAD;
 }
 
 static dt_status prepare(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, dt_conv_pass *pass, dt_error *err)
 {
     const dt_conv_desc *d = &conv->desc;
     const bool can_be_own = direction == DT_BACKWARD_WEIGHTS && !d->reads_image;
-    DT_TRY(prepare_winograd(cpu, conv, direction, pass, err));
-    if (pass->prepared[0].primitive != NULL)
+    if (prepare_winograd(cpu, conv, direction, pass))
         return DT_OK;
     if (can_be_own && d->r * d->s > 1 && d->h * d->w <= OWN_WGRAD_MOST_PIXELS) {
         prepare_own_wgrad(cpu, conv, pass);
         return DT_OK;
     }
-    DT_TRY(prepare_chunks(cpu, conv, direction, DT_DIRECT, images_wanted(cpu, conv, direction), pass, err));
+    DT_TRY(prepare_chunks(cpu, conv, direction, pass, err));
     if (can_be_own && pass->prepared[0].primitive == NULL)
         prepare_own_wgrad(cpu, conv, pass);
     return DT_OK;
 }
 
-static int64_t primitive_bytes(const dt_conv *conv, const dt_conv_pass *pass)
+static int64_t method_bytes(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, const dt_conv_pass *pass)
 {
     int64_t most = 0;
-    if (pass->own_wgrad)
+    if (pass->method == DT_CONV_BY_OWN_WGRAD)
         return 0;
+    if (pass->method == DT_CONV_BY_OWN_WINOGRAD)
+        return dt_winograd_scratch_bytes(cpu, &conv->desc, direction);
     for (int i = 0; i < (pass->n_larger == pass->n_chunks ? 1 : 2); i++) {
         const dt_onednn_conv *prepared = &pass->prepared[i];
         const int64_t bytes = prepared->primitive != NULL ? prepared->scratchpad_bytes : dt_conv_gemm_scratch_bytes(&conv->desc);
@@ -144,9 +136,9 @@ static int64_t primitive_bytes(const dt_conv *conv, const dt_conv_pass *pass)
     return most;
 }
 
-static int64_t scratch_bytes(const dt_conv *conv, const dt_conv_pass *pass)
+static int64_t scratch_bytes(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, const dt_conv_pass *pass)
 {
-    return dt_conv_scratch_acts_bytes(conv, pass) + dt_conv_scratch_weights_bytes(conv) + primitive_bytes(conv, pass);
+    return dt_conv_scratch_acts_bytes(conv, pass) + dt_conv_scratch_weights_bytes(conv) + method_bytes(cpu, conv, direction, pass);
 }
 
 static dt_status prepare_all(dt_cpu_kernels *cpu, dt_conv *conv, dt_error *err)
@@ -156,15 +148,15 @@ static dt_status prepare_all(dt_cpu_kernels *cpu, dt_conv *conv, dt_error *err)
     conv->y_image = d->k * dt_conv_out_h(d) * dt_conv_out_w(d);
     conv->weights_elems = d->k * d->c * d->r * d->s;
     DT_TRY(prepare(cpu, conv, DT_FORWARD, &conv->forward, err));
-    DT_TRY(dt_cpu_scratch_reserve(cpu, scratch_bytes(conv, &conv->forward), err));
+    DT_TRY(dt_cpu_scratch_reserve(cpu, scratch_bytes(cpu, conv, DT_FORWARD, &conv->forward), err));
     if (!d->for_training)
         return DT_OK;
     DT_TRY(prepare(cpu, conv, DT_BACKWARD_WEIGHTS, &conv->backward_weights, err));
-    DT_TRY(dt_cpu_scratch_reserve(cpu, scratch_bytes(conv, &conv->backward_weights), err));
+    DT_TRY(dt_cpu_scratch_reserve(cpu, scratch_bytes(cpu, conv, DT_BACKWARD_WEIGHTS, &conv->backward_weights), err));
     if (d->reads_image)
         return DT_OK;
     DT_TRY(prepare(cpu, conv, DT_BACKWARD_DATA, &conv->backward_data, err));
-    return dt_cpu_scratch_reserve(cpu, scratch_bytes(conv, &conv->backward_data), err);
+    return dt_cpu_scratch_reserve(cpu, scratch_bytes(cpu, conv, DT_BACKWARD_DATA, &conv->backward_data), err);
 }
 
 dt_status dt_cpu_conv_create(dt_kernels *k, const dt_conv_desc *desc, dt_conv **conv, dt_error *err)

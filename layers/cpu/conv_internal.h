@@ -3,14 +3,17 @@
 #define DT_LAYERS_CPU_CONV_INTERNAL_H
 
 #include "core/base/alloc.h"
-#include "layers/cpu/onednn.h"
+#include "layers/cpu/winograd.h"
+
+/* Who computes: oneDNN, or matrix products (conv_gemm.c) where it has no fast code; or a kernel of ours. */
+typedef enum dt_conv_method { DT_CONV_BY_ONEDNN, DT_CONV_BY_OWN_WGRAD, DT_CONV_BY_OWN_WINOGRAD } dt_conv_method;
 
 /* One direction of a convolution. Images are worked on in chunks that stay in a cache between the passes over them: n_chunks of
  * nearly the same size, the first n_larger of `larger` images and the others of one less. */
 typedef struct dt_conv_pass {
     int64_t n_chunks, larger, n_larger;
-    bool own_wgrad;             /* the weight gradient by simd_wgrad.c: nothing is prepared */
-    dt_onednn_conv prepared[2]; /* for `larger` images, and for one less if there are such chunks */
+    dt_conv_method method;
+    dt_onednn_conv prepared[2]; /* by oneDNN: for `larger` images, and for one less if there are such chunks */
 } dt_conv_pass;
 
 struct dt_conv {

@@ -9,7 +9,7 @@
 /* The parts of the scratch block; see conv_internal.h. */
 typedef struct scratch_parts {
     float *acts, *weights;
-    void *primitive;
+    void *method; /* what the primitive wants, or Winograd's tiles */
 } scratch_parts;
 
 static scratch_parts cut_scratch(const dt_cpu_kernels *cpu, const dt_conv *conv, const dt_conv_pass *pass)
@@ -20,7 +20,7 @@ static scratch_parts cut_scratch(const dt_cpu_kernels *cpu, const dt_conv *conv,
     at += dt_conv_scratch_acts_bytes(conv, pass);
     parts.weights = (float *)(void *)at;
     at += dt_conv_scratch_weights_bytes(conv);
-    parts.primitive = at;
+    parts.method = at;
     return parts;
 }
 
@@ -37,10 +37,15 @@ static dt_cpu_planes x_planes(const dt_cpu_kernels *cpu, const dt_conv *conv, in
     return dt_cpu_planes_of(cpu, n, conv->desc.c, conv->desc.h * conv->desc.w);
 }
 
-/* The chunk's x as a convolution can read it. */
+static float *raw_x(const dt_conv *conv, const dt_act *x, const dt_conv_chunk *chunk)
+{
+    return (float *)x->raw.data + chunk->first * conv->x_image;
+}
+
+/* The chunk's x as a convolution can read it that knows nothing of a lazy one. */
 static float *plain_x(const dt_cpu_kernels *cpu, const dt_conv *conv, const dt_act *x, const dt_conv_chunk *chunk, float *scratch)
 {
-    float *raw = (float *)x->raw.data + chunk->first * conv->x_image;
+    float *raw = raw_x(conv, x, chunk);
     if (x->scale == NULL)
         return raw;
     const dt_cpu_planes planes = x_planes(cpu, conv, chunk->n);
@@ -58,10 +63,15 @@ dt_status dt_cpu_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, con
     dt_onednn_enter(cpu);
     if (sums != NULL)
         dt_cpu_sums_clear(cpu, d->k, sums);
+    if (conv->forward.method == DT_CONV_BY_OWN_WINOGRAD)
+        dt_winograd_weights(cpu, d, DT_FORWARD, w, scratch.method);
     for (int64_t i = 0; i < conv->forward.n_chunks; i++) {
         const dt_conv_chunk chunk = dt_conv_chunk_at(&conv->forward, i);
         float *chunk_y = out + chunk.first * conv->y_image;
-        DT_TRY(run(cpu, conv, DT_FORWARD, &chunk, plain_x(cpu, conv, x, &chunk, scratch.acts), (float *)w, chunk_y, scratch.primitive, err));
+        if (conv->forward.method == DT_CONV_BY_OWN_WINOGRAD)
+            dt_winograd_run(cpu, d, DT_FORWARD, chunk.n, x, raw_x(conv, x, &chunk), chunk_y, scratch.method);
+        else
+            DT_TRY(run(cpu, conv, DT_FORWARD, &chunk, plain_x(cpu, conv, x, &chunk, scratch.acts), (float *)w, chunk_y, scratch.method, err));
         if (sums == NULL)
             continue;
         const dt_cpu_planes planes = dt_cpu_planes_of(cpu, chunk.n, d->k, y->h * y->w);
@@ -100,10 +110,16 @@ dt_status dt_cpu_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tenso
         dt_cpu_sums_clear(cpu, d->c, bn->sums);
     if (first->flips)
         dt_onednn_conv_flip(cpu, first, d, w, scratch.weights);
+    if (conv->backward_data.method == DT_CONV_BY_OWN_WINOGRAD)
+        dt_winograd_weights(cpu, d, DT_BACKWARD_DATA, w, scratch.method);
     for (int64_t i = 0; i < conv->backward_data.n_chunks; i++) {
         const dt_conv_chunk chunk = dt_conv_chunk_at(&conv->backward_data, i);
         float *to = in_place ? scratch.acts : out + chunk.first * conv->x_image;
-        DT_TRY(run(cpu, conv, DT_BACKWARD_DATA, &chunk, to, (float *)weights, in + chunk.first * conv->y_image, scratch.primitive, err));
+        float *chunk_dy = in + chunk.first * conv->y_image;
+        if (conv->backward_data.method == DT_CONV_BY_OWN_WINOGRAD)
+            dt_winograd_run(cpu, d, DT_BACKWARD_DATA, chunk.n, NULL, chunk_dy, to, scratch.method);
+        else
+            DT_TRY(run(cpu, conv, DT_BACKWARD_DATA, &chunk, to, (float *)weights, chunk_dy, scratch.method, err));
         finish_dx(cpu, conv, &chunk, to, added, bn, out);
     }
     return DT_OK;
@@ -144,6 +160,17 @@ static void own_wgrad(const dt_cpu_kernels *cpu, const dt_conv *conv, int64_t n,
     dt_cpu_parallel(cpu, d->k / cpu->block * pass.n_c_blocks, wgrad_work, &pass);
 }
 
+static void winograd_wgrad(const dt_cpu_kernels *cpu, const dt_conv *conv, const dt_act *x, const float *dy, bool accumulate, float *dw, void *scratch)
+{
+    const dt_conv_pass *pass = &conv->backward_weights;
+    dt_winograd_gradient_begin(&conv->desc, scratch);
+    for (int64_t i = 0; i < pass->n_chunks; i++) {
+        const dt_conv_chunk chunk = dt_conv_chunk_at(pass, i);
+        dt_winograd_gradient_add(cpu, &conv->desc, chunk.n, x, raw_x(conv, x, &chunk), dy + chunk.first * conv->y_image, scratch);
+    }
+    dt_winograd_gradient_end(cpu, &conv->desc, accumulate, dw, scratch);
+}
+
 dt_status dt_cpu_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy, float *dw, bool accumulate, dt_error *err)
 {
     dt_cpu_kernels *cpu = dt_cpu(k);
@@ -153,16 +180,20 @@ dt_status dt_cpu_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_ac
     (void)dt_cpu_data(&x->raw, d->n, d->c, d->h, d->w);
     assert(d->for_training);
     dt_onednn_enter(cpu);
+    if (conv->backward_weights.method == DT_CONV_BY_OWN_WINOGRAD) {
+        winograd_wgrad(cpu, conv, x, in, accumulate, dw, scratch.method);
+        return DT_OK;
+    }
     for (int64_t i = 0; i < conv->backward_weights.n_chunks; i++) {
         const dt_conv_chunk chunk = dt_conv_chunk_at(&conv->backward_weights, i);
         const bool adds = accumulate || i > 0;
         float *chunk_x = plain_x(cpu, conv, x, &chunk, scratch.acts), *chunk_dy = in + chunk.first * conv->y_image;
-        if (conv->backward_weights.own_wgrad) {
+        if (conv->backward_weights.method == DT_CONV_BY_OWN_WGRAD) {
             own_wgrad(cpu, conv, chunk.n, chunk_x, chunk_dy, adds, dw);
             continue;
         }
         /* oneDNN only overwrites. */
-        DT_TRY(run(cpu, conv, DT_BACKWARD_WEIGHTS, &chunk, chunk_x, adds ? scratch.weights : dw, chunk_dy, scratch.primitive, err));
+        DT_TRY(run(cpu, conv, DT_BACKWARD_WEIGHTS, &chunk, chunk_x, adds ? scratch.weights : dw, chunk_dy, scratch.method, err));
         if (adds)
             dt_cpu_add(cpu, conv->weights_elems, dw, scratch.weights, dw);
     }

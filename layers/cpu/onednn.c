@@ -66,7 +66,7 @@ static dnnl_format_tag_t weights_tag(const dt_cpu_kernels *cpu, const dt_conv_de
     return cpu->block == 16 ? dnnl_OIhw16i16o : dnnl_OIhw8i8o;
 }
 
-static dnnl_status_t describe(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction, dt_algorithm algorithm, int64_t n_images,
+static dnnl_status_t describe(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction, int64_t n_images,
                               descriptors *made)
 {
     static const dnnl_prop_kind_t kinds[] = {dnnl_forward_training, dnnl_backward_data, dnnl_backward_weights};
@@ -76,10 +76,7 @@ static dnnl_status_t describe(const dt_cpu_kernels *cpu, const dt_conv_desc *d, 
     /* The direct data gradient's order differs between 1x1 and larger windows. */
     const dnnl_format_tag_t w_tag = direction == DT_BACKWARD_DATA ? dnnl_format_tag_any : weights_tag(cpu, d);
     dt_onednn_conv_spec *spec = &made->spec;
-    *made = (descriptors){.spec = {.kind = kinds[direction],
-                                   .algorithm = algorithm == DT_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct,
-                                   .strides = {d->stride, d->stride},
-                                   .pads = {d->pad, d->pad}}};
+    *made = (descriptors){.spec = {.kind = kinds[direction], .strides = {d->stride, d->stride}, .pads = {d->pad, d->pad}}};
     dnnl_status_t status = dt_onednn_desc_create(x, d->reads_image ? dnnl_nchw : blocked, &spec->x);
     if (status == dnnl_success)
         status = dt_onednn_desc_create(w, weights_tag(cpu, d), &made->weights);
@@ -174,14 +171,14 @@ static dnnl_status_t instantiate(const dt_cpu_kernels *cpu, dt_direction directi
     return status == dnnl_success ? dnnl_primitive_create(&made->primitive, from) : status;
 }
 
-dt_status dt_onednn_conv_create(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction, dt_algorithm algorithm, int64_t n_images,
+dt_status dt_onednn_conv_create(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction, int64_t n_images,
                                 dt_onednn_conv *made, dt_error *err)
 {
     descriptors at;
     dnnl_primitive_desc_t from = NULL;
     memset(made, 0, sizeof *made);
     dt_onednn_enter(cpu);
-    dnnl_status_t status = describe(cpu, desc, direction, algorithm, n_images, &at);
+    dnnl_status_t status = describe(cpu, desc, direction, n_images, &at);
     if (status == dnnl_success)
         status = primitive_desc_with_hint(cpu, &at.spec, &from);
     if (status == dnnl_unimplemented)

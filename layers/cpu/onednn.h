@@ -1,8 +1,8 @@
-/* onednn.h: one convolution primitive of oneDNN in one direction at one batch, behind our layouts and our errors.
+/* onednn.h: one direct convolution of oneDNN in one direction at one batch, behind our layouts and our errors.
  *
  * Layouts, B = 16 or 8: activations nChw{B}c; the image nchw; weights and their gradient OIhw{B}i{B}o, the stem's Ohwi{B}o, which
- * forward and weight gradient read and write as they are, and Winograd's data gradient too. The direct data gradient wants each B x B tile
- * the other way round: dt_onednn_conv_flip makes that copy, into scratch memory, when it is needed.
+ * forward and weight gradient read and write as they are. The data gradient wants each B x B tile the other way round: dt_onednn_conv_flip makes that
+ * copy, into scratch memory, when it is needed.
  */
 #ifndef DT_LAYERS_CPU_ONEDNN_H
 #define DT_LAYERS_CPU_ONEDNN_H
@@ -11,9 +11,6 @@
 #include "layers/cpu/onednn_desc.h"
 
 typedef enum dt_direction { DT_FORWARD, DT_BACKWARD_DATA, DT_BACKWARD_WEIGHTS } dt_direction;
-
-/* Winograd's F(4x4, 3x3) (Lavin and Gray 2016) does a quarter of the multiplications, for 3x3, stride 1; see conv_cpu.c for when. */
-typedef enum dt_algorithm { DT_DIRECT, DT_WINOGRAD } dt_algorithm;
 
 typedef struct dt_onednn_conv {
     dnnl_primitive_t primitive; /* NULL: oneDNN has nothing here, or only its slow reference code */
@@ -25,7 +22,7 @@ typedef struct dt_onednn_conv {
 } dt_onednn_conv;
 
 /* Prepare `direction` of a convolution for n_images of its images. On failure *made is empty. It is no failure if there is no primitive. */
-dt_status dt_onednn_conv_create(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction, dt_algorithm algorithm, int64_t n_images,
+dt_status dt_onednn_conv_create(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction, int64_t n_images,
                                 dt_onednn_conv *made, dt_error *err);
 void dt_onednn_conv_destroy(dt_onednn_conv *conv); /* an empty one too */
 

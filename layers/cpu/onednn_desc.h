@@ -32,10 +32,9 @@ typedef struct dt_onednn_order {
 bool dt_onednn_desc_order(const dt_onednn_desc *desc, dt_onednn_order *order);
 bool dt_onednn_desc_is_none(const dt_onednn_desc *desc);
 
-/* A convolution as oneDNN is asked for it; x, w and y, or their gradients. */
+/* A direct convolution as oneDNN is asked for it; x, w and y, or their gradients. */
 typedef struct dt_onednn_conv_spec {
     dnnl_prop_kind_t kind; /* dnnl_forward_training, dnnl_backward_data, dnnl_backward_weights */
-    dnnl_alg_kind_t algorithm;
     dt_onednn_desc *x, *w, *y;
     dnnl_dims_t strides, pads;
 } dt_onednn_conv_spec;

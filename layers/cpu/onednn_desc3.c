@@ -45,11 +45,11 @@ dnnl_status_t dt_onednn_conv_desc_create(dnnl_engine_t engine, const dt_onednn_c
 {
     const dt_onednn_conv_spec *s = spec;
     if (s->kind == dnnl_backward_data)
-        return dnnl_convolution_backward_data_primitive_desc_create(made, engine, s->algorithm, s->x, s->w, s->y, s->strides, NULL, s->pads, s->pads, hint,
+        return dnnl_convolution_backward_data_primitive_desc_create(made, engine, dnnl_convolution_direct, s->x, s->w, s->y, s->strides, NULL, s->pads, s->pads, hint,
                                                                     attributes);
     if (s->kind == dnnl_backward_weights)
-        return dnnl_convolution_backward_weights_primitive_desc_create(made, engine, s->algorithm, s->x, s->w, NULL, s->y, s->strides, NULL, s->pads,
+        return dnnl_convolution_backward_weights_primitive_desc_create(made, engine, dnnl_convolution_direct, s->x, s->w, NULL, s->y, s->strides, NULL, s->pads,
                                                                        s->pads, hint, attributes);
-    return dnnl_convolution_forward_primitive_desc_create(made, engine, s->kind, s->algorithm, s->x, s->w, NULL, s->y, s->strides, NULL, s->pads,
+    return dnnl_convolution_forward_primitive_desc_create(made, engine, s->kind, dnnl_convolution_direct, s->x, s->w, NULL, s->y, s->strides, NULL, s->pads,
                                                           s->pads, attributes);
 }

@@ -39,6 +39,21 @@ typedef struct dt_cpu_window {
     int64_t x_image, y_image;
 } dt_cpu_window;
 
+/* Winograd's tiles of an image: 4x4 pixels each, row by row; the last of a row or column may reach beyond the image. A tile has 36 values
+ * (frequencies) of each channel: [36][tile][channel], with steps in elements from one frequency and from one tile to the next. */
+typedef struct dt_cpu_tiles {
+    int64_t block, h, w;
+    int64_t frequency, tile;
+} dt_cpu_tiles;
+
+/* A matrix product, by steps in elements; see winograd_product and winograd_outer. */
+typedef struct dt_cpu_product {
+    int64_t n_rows, inner, row, block_step, to_row;
+} dt_cpu_product;
+
+/* The rows of winograd_product must be a multiple of this. */
+#define DT_CPU_PRODUCT_ROWS 12
+
 typedef struct dt_cpu_simd {
     const char *name; /* "AVX-512", "AVX2", "baseline" */
 
@@ -65,6 +80,20 @@ typedef struct dt_cpu_simd {
 
     /* dw [r][s][c in block][k in block] (= or +=) the gradient from the planes of one block of c and one of k */
     void (*weight_gradient)(const dt_cpu_window *conv, const float *x, const float *dy, bool accumulate, float *dw);
+
+    /* Winograd's transformations (simd_winograd.c), of tiles begin to end - 1 of a plane of an image; v and m: of the tile `begin`. */
+    void (*winograd_input)(const dt_cpu_tiles *tiles, const float *x, const dt_cpu_norm *norm, int64_t begin, int64_t end, float *v);
+    void (*winograd_output)(const dt_cpu_tiles *tiles, const float *m, int64_t begin, int64_t end, float *y);
+    void (*winograd_output_gradient)(const dt_cpu_tiles *tiles, const float *dy, int64_t begin, int64_t end, float *v);
+    /* u [36][c in block][k in block] from w [9][c in block][k in block] */
+    void (*winograd_weights)(int64_t block, const float *w, int64_t frequency, float *u);
+    /* dw [9][c in block][k in block] (= or +=) from du [36][c in block][..], from one c to the next `row` elements */
+    void (*winograd_weight_gradient)(int64_t block, const float *du, int64_t frequency, int64_t row, bool accumulate, float *dw);
+    /* m[i][two blocks] = sum over j of v[i][j] u[j][two blocks]; rows of v are p->row apart, of u `block`, its second block p->block_step behind the first */
+    void (*winograd_product)(int64_t block, const dt_cpu_product *p, const float *v, const float *u, float *m);
+    /* du[i][two blocks] += sum over j of v[j][i] y[j][two blocks]; rows of v are p->row apart, of y p->block_step. n_rows: a multiple of 4 */
+    void (*winograd_outer)(int64_t block, const dt_cpu_product *p, const float *v, const float *y, float *du);
+
     /* Tiles of `block` x `block` weights, transposed: to[j][i] = from[i][j] */
     void (*transpose)(int64_t block, const float *from, float *to);
 

@@ -21,6 +21,13 @@ const dt_cpu_simd DT_SIMD_NAME(simd) = {
     .max_pool = DT_SIMD_NAME(max_pool),
     .max_pool_backward = DT_SIMD_NAME(max_pool_backward),
     .weight_gradient = DT_SIMD_NAME(weight_gradient),
+    .winograd_input = DT_SIMD_NAME(winograd_input),
+    .winograd_output = DT_SIMD_NAME(winograd_output),
+    .winograd_output_gradient = DT_SIMD_NAME(winograd_output_gradient),
+    .winograd_weights = DT_SIMD_NAME(winograd_weights),
+    .winograd_weight_gradient = DT_SIMD_NAME(winograd_weight_gradient),
+    .winograd_product = DT_SIMD_NAME(winograd_product),
+    .winograd_outer = DT_SIMD_NAME(winograd_outer),
     .transpose = DT_SIMD_NAME(transpose),
     .sgd = DT_SIMD_NAME(sgd),
 };

@@ -147,6 +147,13 @@ void DT_SIMD_NAME(residual_backward)(int64_t block, int64_t n, const float *dy, 
 void DT_SIMD_NAME(max_pool)(const dt_cpu_pool *pool, const float *x, const dt_cpu_norm *norm, float *y, uint8_t *argmax);
 void DT_SIMD_NAME(max_pool_backward)(const dt_cpu_pool *pool, const float *dy, const uint8_t *argmax, int64_t begin, int64_t end, float *dx);
 void DT_SIMD_NAME(weight_gradient)(const dt_cpu_window *conv, const float *x, const float *dy, bool accumulate, float *dw);
+void DT_SIMD_NAME(winograd_input)(const dt_cpu_tiles *tiles, const float *x, const dt_cpu_norm *norm, int64_t begin, int64_t end, float *v);
+void DT_SIMD_NAME(winograd_output)(const dt_cpu_tiles *tiles, const float *m, int64_t begin, int64_t end, float *y);
+void DT_SIMD_NAME(winograd_output_gradient)(const dt_cpu_tiles *tiles, const float *dy, int64_t begin, int64_t end, float *v);
+void DT_SIMD_NAME(winograd_weights)(int64_t block, const float *w, int64_t frequency, float *u);
+void DT_SIMD_NAME(winograd_weight_gradient)(int64_t block, const float *du, int64_t frequency, int64_t row, bool accumulate, float *dw);
+void DT_SIMD_NAME(winograd_product)(int64_t block, const dt_cpu_product *p, const float *v, const float *u, float *m);
+void DT_SIMD_NAME(winograd_outer)(int64_t block, const dt_cpu_product *p, const float *v, const float *y, float *du);
 void DT_SIMD_NAME(transpose)(int64_t block, const float *from, float *to);
 void DT_SIMD_NAME(sgd)(const dt_cpu_sgd *sgd, int64_t n, float *values, const float *grads, float *momentum);
 

@@ -72,7 +72,7 @@ static void check_chunks(const dt_conv_pass *pass, int64_t n)
         DT_CHECK_INT(chunk.first, next);
         DT_CHECK(chunk.n == pass->larger || chunk.n == pass->larger - 1);
         DT_CHECK(chunk.n >= 1);
-        DT_CHECK(pass->own_wgrad || chunk.prepared->primitive != NULL);
+        DT_CHECK(pass->method != DT_CONV_BY_ONEDNN || chunk.prepared->primitive != NULL);
         next += chunk.n;
     }
     DT_CHECK_INT(next, n);

@@ -103,7 +103,7 @@ static void check_trace(const char *arch, int64_t batch, int64_t image_size)
         dt_net_destroy(net);
         DT_SKIP("this oneDNN was built without its trace");
     }
-    DT_CHECK(count(trace, ",convolution,") >= 40);
+    DT_CHECK(count(trace, ",convolution,") >= 20); /* most of the others are ours */
     DT_CHECK_INT(count(trace, ",reorder,"), 0);
     if (dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx2)
         DT_CHECK_INT(count(trace, ",ref"), 0);
@@ -114,7 +114,7 @@ static void check_trace(const char *arch, int64_t batch, int64_t image_size)
 static void no_step_reorders_a_tensor(void)
 {
     check_trace("resnet18", 3, 32);
-    check_trace("resnet50", 4, 64); /* with Winograd */
+    check_trace("resnet50", 4, 64);
 }
 
 static void nothing_is_allocated_in_a_step(void)
