@@ -17,7 +17,7 @@ AS_IF([test $dt_found_ONEDNN = yes], [
 #if DNNL_CPU_THREADING_RUNTIME != DNNL_RUNTIME_OMP && DNNL_CPU_THREADING_RUNTIME != DNNL_RUNTIME_SEQ
 #error its threads are not those of OpenMP
 #endif]], [])], [],
-    [AC_MSG_ERROR([oneDNN $dt_version in $dt_where is not built for OpenMP: build it with DNNL_CPU_RUNTIME=OMP, or name another by --with-onednn=DIR])])
+    [AC_MSG_ERROR([oneDNN $dt_version in $dt_where is not built for OpenMP: build it with DNNL_CPU_RUNTIME=OMP, or name another by --with-onednn=DIR (PyPI has onednn-devel-cpu-gomp)])])
   CPPFLAGS=$dt_save_CPPFLAGS
   AC_DEFINE([DT_WITH_CPU], [1], [Define to 1 if the cpu backend is built])
 ])
