@@ -6,6 +6,7 @@ libdtcore_a_SOURCES = $(core_SOURCES)
 core_SOURCES =
 core_SOURCES += core/base/alloc.c core/base/alloc.h
 core_SOURCES += core/base/clock.c core/base/clock.h
+core_SOURCES += core/base/computed_by.c core/base/computed_by.h
 core_SOURCES += core/base/error.c core/base/error.h
 core_SOURCES += core/base/fault.c core/base/fault.h
 core_SOURCES += core/base/large_copy.c core/base/large_copy.h

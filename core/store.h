@@ -13,6 +13,7 @@
 #ifndef DT_CORE_STORE_H
 #define DT_CORE_STORE_H
 
+#include "core/base/computed_by.h"
 #include "core/base/error.h"
 
 #include <stdint.h>
@@ -51,7 +52,7 @@ typedef struct dt_shard_entry {
     int64_t first, n_elems; /* its part of the stream */
 } dt_shard_entry;
 
-#define DT_MANIFEST_VERSION 2 /* 1 has no n_good_steps and n_skipped_steps; it can be read */
+#define DT_MANIFEST_VERSION 3 /* 2 has no computed_by, 1 no n_good_steps and n_skipped_steps either; both can be read */
 
 typedef struct dt_manifest {
     char identity[33]; /* of one that was read: its hash, by which two of the same step are told apart; "" in one that is to be written */
@@ -68,6 +69,7 @@ typedef struct dt_manifest {
     int64_t n_classes, image_size;
     uint64_t data_fingerprint;
     double best_top1;      /* fraction; -1: not evaluated yet */
+    dt_computed_by computed_by; /* by what the steps since the start before it were; n 0: not known */
     char *config_text;     /* the full configuration in libconfig's syntax; dt_alloc, owned by the manifest */
     int64_t n_tensors;
     dt_state_tensor *tensors; /* dt_alloc */

@@ -83,13 +83,24 @@ static void text_integer(text *t, const char *name, int64_t value)
     text_print(t, "  \"%s\": %" PRId64 ",\n", name, value);
 }
 
-/* A tensor's name has nothing that JSON would have to escape, or a terminal obey. */
+/* Nothing that JSON would have to escape, or a terminal obey: so are the names of tensors, and what a state was computed by. */
 static bool is_plain(const char *name)
 {
     for (const char *c = name; *c; c++)
         if (*c < ' ' || *c > '~' || *c == '"' || *c == '\\')
             return false;
     return true;
+}
+
+static void write_computed_by(text *t, const dt_computed_by *c)
+{
+    text_print(t, "  \"computed_by\": {");
+    for (int64_t i = 0; i < c->n; i++) {
+        const dt_computed_by_field *f = &c->fields[i];
+        text_print(t, "%s\n    \"%s\": \"%s\"", i ? "," : "", f->name, f->value);
+        t->bad_value |= !is_plain(f->name) || !is_plain(f->value);
+    }
+    text_print(t, "%s},\n", c->n ? "\n  " : "");
 }
 
 static void write_tensors(text *t, const dt_manifest *m)
@@ -142,6 +153,8 @@ dt_status dt_manifest_write(const dt_manifest *m, char **out, int64_t *bytes, dt
     snprintf(u64, sizeof u64, "%016" PRIx64, m->data_fingerprint);
     text_string(&t, "data_fingerprint", u64);
     text_real(&t, "best_top1", m->best_top1);
+    if (m->format_version >= 3)
+        write_computed_by(&t, &m->computed_by);
     text_string(&t, "config", m->config_text ? m->config_text : "");
     write_tensors(&t, m);
     write_shards(&t, m);
@@ -250,6 +263,28 @@ static const json_t *take_array(reader *r, const char *field)
     return value;
 }
 
+static void take_computed_by(reader *r, dt_computed_by *c)
+{
+    const json_t *object = take(r, "computed_by"), *value;
+    const char *name;
+    if (object && !json_is_object(object))
+        complain(r, "computed_by", "is not an object");
+    if (json_object_size(object) > DT_COMPUTED_BY_MAX)
+        complain(r, "computed_by", "has too many entries");
+    if (r->status != DT_OK)
+        return;
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        const char *s = json_string_value(value);
+        if (!s || !s[0] || !is_plain(s) || strlen(s) >= DT_COMPUTED_BY_VALUE_BYTES)
+            complain(r, "computed_by", "has a value that is no short plain text");
+        else if (!name[0] || !is_plain(name) || strlen(name) >= DT_COMPUTED_BY_NAME_BYTES)
+            complain(r, "computed_by", "has a name that is no short plain text");
+        else
+            dt_computed_by_add(c, name, "%s", s);
+    }
+}
+
 /* Every field of the object has been taken. */
 static void take_nothing_else(reader *r)
 {
@@ -352,6 +387,8 @@ static dt_status parse_fields(const json_t *root, dt_manifest *m, dt_error *err)
     m->image_size = take_integer(&r, "image_size", 1, INT64_MAX);
     m->data_fingerprint = take_u64(&r, "data_fingerprint", 16, "x");
     m->best_top1 = take_real(&r, "best_top1");
+    if (m->format_version >= 3)
+        take_computed_by(&r, &m->computed_by);
     const char *config = take_string(&r, "config", NULL, 0);
     const json_t *tensors = take_array(&r, "tensors"), *shards = take_array(&r, "shards");
     take_string(&r, "manifest_xxh3_128", m->identity, sizeof m->identity);

@@ -42,6 +42,17 @@ static dt_status create_cuda(const dt_backend_options *options, bool plans, dt_b
     backend->library_destroy = destroy_runner;
     return dt_kernels_cuda_create(backend->device, runner, &cuda, &backend->kernels, err);
 }
+
+static void cuda_computed_by(const dt_backend *backend, dt_computed_by *out)
+{
+    dt_cuda_versions versions;
+    dt_device_info info = {0};
+    dt_device_cuda_versions(&versions);
+    backend->device->ops->info(backend->device, &info);
+    dt_computed_by_add(out, "GPU", "%.*s", (int)strcspn(info.name, ","), info.name); /* without its number on this host */
+    dt_computed_by_add(out, "CUDA", "%s", versions.runtime);
+    dt_computed_by_add(out, "cuDNN", "%s", versions.cudnn);
+}
 #else
 static dt_status create_gpu(const dt_backend_options *options, dt_device **device, dt_error *err)
 {
@@ -63,6 +74,11 @@ static dt_status create_cpu(const dt_backend_options *options, bool plans, dt_ba
     return dt_kernels_cpu_create(backend->device, options->n_threads, &backend->kernels, err);
 }
 
+static void cpu_computed_by(const dt_backend *backend, dt_computed_by *out)
+{
+    dt_kernels_cpu_computed_by(backend->kernels, out);
+}
+
 static dt_status create_ref(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err)
 {
     (void)plans;
@@ -77,14 +93,15 @@ static const struct {
     bool by_auto;
     create_device *create_device;
     create_kernels *create_kernels;
+    void (*computed_by)(const dt_backend *backend, dt_computed_by *out); /* NULL: by nothing but its own code */
 } backends[] = {
 #ifdef DT_WITH_CUDA
-    {"cuda", true, true, true, create_gpu, create_cuda},
+    {"cuda", true, true, true, create_gpu, create_cuda, cuda_computed_by},
 #else
-    {"cuda", false, true, false, create_gpu, create_cuda},
+    {"cuda", false, true, false, create_gpu, create_cuda, NULL},
 #endif
-    {"cpu", true, false, true, create_host, create_cpu},
-    {"ref", true, true, false, create_host, create_ref},
+    {"cpu", true, false, true, create_host, create_cpu, cpu_computed_by},
+    {"ref", true, true, false, create_host, create_ref, NULL},
 };
 enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
 
@@ -176,6 +193,15 @@ dt_status dt_backend_create_planner(const dt_backend *backend, const dt_backend_
     if (status != DT_OK)
         dt_backend_destroy(planner);
     return status;
+}
+
+void dt_backend_computed_by(const dt_backend *backend, dt_computed_by *out)
+{
+    const char *name = backend->kernels->ops->name;
+    dt_computed_by_add(out, "backend", "%s", name);
+    for (int i = 0; i < N_BACKENDS; i++)
+        if (strcmp(name, backends[i].name) == 0 && backends[i].computed_by)
+            backends[i].computed_by(backend, out);
 }
 
 void dt_backend_name_layers(const dt_backend *backend, dt_net *net)

@@ -8,6 +8,7 @@
 #ifndef DT_LAUNCH_BACKENDS_H
 #define DT_LAUNCH_BACKENDS_H
 
+#include "core/base/computed_by.h"
 #include "core/model/net.h"
 #include "core/training/config.h"
 
@@ -39,6 +40,9 @@ const char *dt_backend_list(void);
  * ranks than GPUs; DT_ERR_MEMORY, DT_ERR_DEVICE. */
 dt_status dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err);
 void dt_backend_destroy(dt_backend *backend);
+
+/* Appends the backend's name, and the libraries and the processor that its numbers come from. */
+void dt_backend_computed_by(const dt_backend *backend, dt_computed_by *out);
 
 /* Let the tools of the backend's maker show the net's layers by name (NVTX); nothing on other backends. */
 void dt_backend_name_layers(const dt_backend *backend, dt_net *net);

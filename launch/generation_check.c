@@ -145,6 +145,7 @@ dt_status dt_generation_check(const dt_generations *g, int folder, int64_t step,
     r.position = m.position;
     r.world_size = m.world_size;
     r.n_shards = m.n_shards;
+    r.computed_by = m.computed_by;
     look_at_shards(f, &m, &r);
     status = verify && r.state != DT_GENERATION_DAMAGED ? verify_shards(f->store, &m, &r, err) : DT_OK;
     dt_manifest_clear(&m);

@@ -22,6 +22,7 @@ typedef struct dt_generation_check_result {
     char problem[1024]; /* of a damaged or newer one; else "" */
     bool has_manifest;  /* the rest is known */
     int64_t step, epoch, position, world_size, n_shards, n_here, bytes; /* epoch: of its last step, from 1; bytes: of the shards here */
+    dt_computed_by computed_by;
     double age_s;       /* since the manifest was written, by the system's clocks */
     double seconds;     /* verifying took */
     int64_t bytes_read;

@@ -61,6 +61,26 @@ static dt_status add_real(diff *d, const char *name, double a, double b, dt_erro
     return add_scalar(d, name, text[0], text[1], true, err);
 }
 
+/* "computed_by oneDNN": a pair that one of them lacks is shown as nothing. */
+static dt_status add_computed_by(diff *d, const char *name, dt_error *err)
+{
+    char full[DT_COMPUTED_BY_NAME_BYTES + 16];
+    const char *a = dt_computed_by_find(&d->manifests[0]->computed_by, name), *b = dt_computed_by_find(&d->manifests[1]->computed_by, name);
+    snprintf(full, sizeof full, "computed_by %s", name);
+    return add_scalar(d, full, a ? a : "", b ? b : "", false, err);
+}
+
+static dt_status compare_computed_by(diff *d, dt_error *err)
+{
+    const dt_computed_by *a = &d->manifests[0]->computed_by, *b = &d->manifests[1]->computed_by;
+    for (int64_t i = 0; i < a->n; i++)
+        DT_TRY(add_computed_by(d, a->fields[i].name, err));
+    for (int64_t i = 0; i < b->n; i++)
+        if (!dt_computed_by_find(a, b->fields[i].name))
+            DT_TRY(add_computed_by(d, b->fields[i].name, err));
+    return DT_OK;
+}
+
 static dt_status compare_scalars(diff *d, dt_error *err)
 {
     const dt_manifest *a = d->manifests[0], *b = d->manifests[1];
@@ -78,6 +98,7 @@ static dt_status compare_scalars(diff *d, dt_error *err)
     DT_TRY(add_real(d, "best_top1", a->best_top1, b->best_top1, err));
     DT_TRY(add_integer(d, "global_batch", a->global_batch, b->global_batch, false, err));
     DT_TRY(add_integer(d, "world_size", a->world_size, b->world_size, false, err));
+    DT_TRY(compare_computed_by(d, err));
     bool same_config = strcmp(a->config_text, b->config_text) == 0;
     return add_scalar(d, "config", "one", same_config ? "one" : "another", false, err);
 }

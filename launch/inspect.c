@@ -89,13 +89,21 @@ static dt_status add_row(inspection *in, const dt_generation_check_result *r, dt
     return dt_table_add(in->table, (const char *const[]){step, epoch, size, ranks, age, state}, err);
 }
 
+static json_t *json_computed_by(const dt_computed_by *c)
+{
+    json_t *object = json_object();
+    for (int64_t i = 0; i < c->n; i++)
+        json_object_set_new(object, c->fields[i].name, json_string(c->fields[i].value));
+    return object;
+}
+
 static void add_json_row(inspection *in, const dt_generation_check_result *r)
 {
     json_t *row = json_pack("{s:I, s:s, s:s, s:f}", "step", (json_int_t)r->step, "state", dt_generation_state_name(r->state), "problem", r->problem, "age_s", r->age_s);
     if (r->has_manifest)
-        json_object_update_new(row, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "epoch", (json_int_t)r->epoch, "position", (json_int_t)r->position, "world_size",
+        json_object_update_new(row, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "epoch", (json_int_t)r->epoch, "position", (json_int_t)r->position, "world_size",
                                               (json_int_t)r->world_size, "shards", (json_int_t)r->n_shards, "shards_here", (json_int_t)r->n_here, "bytes",
-                                              (json_int_t)r->bytes));
+                                              (json_int_t)r->bytes, "computed_by", json_computed_by(&r->computed_by)));
     if (in->options->verify)
         json_object_update_new(row, json_pack("{s:f, s:I}", "verify_s", r->seconds, "bytes_read", (json_int_t)r->bytes_read));
     json_array_append_new(in->json_rows, row);
@@ -140,6 +148,31 @@ static void look_for_others(inspection *in, const char *path, FILE *stream)
         closedir(dir);
 }
 
+/* One line for neighbours that were computed with the same. */
+static void print_computed_by(const json_t *rows, FILE *stream)
+{
+    for (size_t first = 0, next; first < json_array_size(rows); first = next) {
+        json_t *with = json_object_get(json_array_get(rows, first), "computed_by"), *value;
+        const json_int_t newest = json_integer_value(json_object_get(json_array_get(rows, first), "step"));
+        json_int_t oldest = newest;
+        const char *name, *comma = "";
+        for (next = first + 1; next < json_array_size(rows) && json_equal(with, json_object_get(json_array_get(rows, next), "computed_by")); next++)
+            oldest = json_integer_value(json_object_get(json_array_get(rows, next), "step"));
+        if (json_object_size(with) == 0) /* damaged, or of a format that does not say */
+            continue;
+        if (oldest == newest)
+            fprintf(stream, "step %" JSON_INTEGER_FORMAT " was computed with ", newest);
+        else
+            fprintf(stream, "steps %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT " were computed with ", oldest, newest);
+        json_object_foreach(with, name, value)
+        {
+            fprintf(stream, "%s%s %s", comma, name, json_string_value(value));
+            comma = ", ";
+        }
+        fputc('\n', stream);
+    }
+}
+
 static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
 {
     const dt_generations_folder *f = &in->generations.folders[folder];
@@ -160,6 +193,7 @@ static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
     if (status == DT_OK && stream) {
         fprintf(stream, "%s%s%s\n", f->path, f->is_mirror ? " (mirror)" : "", n ? "" : ": no checkpoints");
         status = n ? dt_table_print(in->table, stream, dt_table_utf8(), 0, err) : DT_OK;
+        print_computed_by(in->json_rows, stream);
     }
     if (status == DT_OK && in->generations.only_step < 0)
         look_for_others(in, f->path, stream);

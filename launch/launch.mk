@@ -14,6 +14,7 @@ launch_SOURCES += launch/affinity.c launch/affinity.h
 launch_SOURCES += launch/backends.c launch/backends.h
 launch_SOURCES += launch/checkpoint_folders.c launch/checkpoint_folders.h
 launch_SOURCES += launch/commands.h launch/demo_data.c launch/eval.c launch/export.c launch/info.c launch/inspect.c launch/train.c
+launch_SOURCES += launch/computed_by.c launch/computed_by.h
 launch_SOURCES += launch/console.c launch/console.h
 launch_SOURCES += launch/generation_check.c launch/generation_check.h launch/generation_diff.c launch/generation_diff.h
 launch_SOURCES += launch/generations.c launch/generations.h

@@ -13,6 +13,7 @@
 #include "launch/batch.h"
 #include "launch/checkpoint_folders.h"
 #include "launch/commands.h"
+#include "launch/computed_by.h"
 #include "launch/console.h"
 #include "launch/events.h"
 #include "launch/profile.h"
@@ -51,6 +52,7 @@ typedef struct training {
     dt_checkpoint_folders checkpoints;
     dt_events *events;
     dt_sink *sinks[2]; /* progress, metrics.jsonl */
+    dt_computed_by computed_by;
     dt_trainer_parts parts;
     dt_profile *profile;
     dt_need need; /* of memory */
@@ -198,6 +200,8 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     t->parts.config = &t->options.config;
     t->parts.config_text = t->config_text;
     t->parts.arch = t->options.config.arch;
+    dt_session_computed_by(s, &t->computed_by);
+    t->parts.computed_by = &t->computed_by;
     t->parts.kernels = s->kernels;
     t->parts.net = t->net;
     t->parts.comm = s->comm;

@@ -321,6 +321,7 @@ static dt_status run(dt_trainer *t, dt_error *err)
     t->agreed = true; /* everything up to the first epoch is voted on */
     DT_TRY(dt_trainer_plan(t, err));
     DT_TRY(dt_trainer_check_ranks(t, err));
+    DT_TRY(dt_trainer_join_computed_by(t, err));
     DT_TRY(dt_trainer_create_step(t, err));
     DT_TRY(dt_trainer_broadcast(t, err));
     DT_TRY(dt_trainer_resume(t, err));

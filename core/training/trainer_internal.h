@@ -17,6 +17,7 @@ typedef struct dt_trainer {
     dt_comm *comm;
     dt_step *step_runner;
     dt_source_info train;
+    dt_computed_by computed_by; /* of all ranks together: the same on each */
     int64_t global_batch, steps_per_epoch, total_steps;
     bool scaling;                /* the loss is scaled */
     int64_t net_size, train_size; /* pixels: what the net is built for, what this epoch's images have */
@@ -81,6 +82,7 @@ int64_t dt_trainer_step_of(const dt_trainer *t, const dt_step_result *r);
 /* trainer_start.c: before the first step. Collective but for plan and plan_steps; ranks agree on errors. */
 dt_status dt_trainer_plan(dt_trainer *t, dt_error *err);
 dt_status dt_trainer_check_ranks(dt_trainer *t, dt_error *err);
+dt_status dt_trainer_join_computed_by(dt_trainer *t, dt_error *err); /* a warning names the ranks that differ */
 dt_status dt_trainer_create_step(dt_trainer *t, dt_error *err);
 dt_status dt_trainer_broadcast(dt_trainer *t, dt_error *err);
 void dt_trainer_plan_steps(dt_trainer *t); /* from where it goes on */

@@ -68,6 +68,7 @@ static dt_status start_save(dt_trainer *t, dt_error *err)
                      .image_size = c->image_size,
                      .data_fingerprint = t->train.fingerprint,
                      .best_top1 = t->best_top1,
+                     .computed_by = t->computed_by,
                      .config_text = dt_strdup(t->parts->config_text)};
     snprintf(m.arch, sizeof m.arch, "%s", t->parts->arch);
     dt_status status = m.config_text ? DT_OK : dt_fail_memory(err, strlen(t->parts->config_text), "the checkpoint's configuration");

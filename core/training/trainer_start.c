@@ -1,6 +1,7 @@
 #include "core/training/trainer_internal.h"
 
 #include "core/base/alloc.h"
+#include "core/base/log.h"
 #include "core/training/agreement.h"
 
 #include <stdio.h>
@@ -63,6 +64,45 @@ dt_status dt_trainer_check_ranks(dt_trainer *t, dt_error *err)
                               {"the layout of the gradients (the CPU's instruction set or the backend)",
                                t->parts->kernels->ops->layout_name(t->parts->kernels)}};
     return dt_check_same(t->comm, fields, sizeof fields / sizeof *fields, err);
+}
+
+/* Checkpoints carry what all ranks compute with, the same on each: every host's manifest has the same bytes. */
+static dt_status join_different(dt_trainer *t, dt_error *err)
+{
+    const size_t bytes = (size_t)t->comm->size * sizeof(dt_computed_by);
+    dt_computed_by *all = dt_alloc(bytes);
+    dt_status status = dt_agree(t->comm, all ? DT_OK : dt_fail_memory(err, bytes, "what the ranks compute with"), err);
+    if (status == DT_OK)
+        status = t->comm->ops->all_gather(t->comm, t->parts->computed_by, sizeof *all, all, err);
+    if (status == DT_OK)
+        dt_computed_by_join(all, t->comm->size, &t->computed_by);
+    dt_free(all);
+    return status;
+}
+
+dt_status dt_trainer_join_computed_by(dt_trainer *t, dt_error *err)
+{
+    char pairs[DT_COMPUTED_BY_MAX][DT_COMPUTED_BY_NAME_BYTES + DT_COMPUTED_BY_VALUE_BYTES] = {""};
+    dt_same same[DT_COMPUTED_BY_MAX];
+    dt_error why = {0};
+    if (!t->parts->computed_by)
+        return DT_OK;
+    t->computed_by = *t->parts->computed_by;
+    for (int64_t i = 0; i < DT_COMPUTED_BY_MAX; i++) {
+        const dt_computed_by_field *f = &t->computed_by.fields[i];
+        if (i < t->computed_by.n)
+            snprintf(pairs[i], sizeof pairs[i], "%s %s", f->name, f->value);
+        same[i] = (dt_same){"what computes", pairs[i]};
+    }
+    const dt_status status = dt_check_same(t->comm, same, DT_COMPUTED_BY_MAX, &why);
+    if (status != DT_ERR_USAGE) {
+        if (status != DT_OK && err)
+            *err = why;
+        return status;
+    }
+    if (t->comm->rank == 0)
+        dt_log_warn("%s: the same bits again want the same ranks on the same hosts", why.message);
+    return join_different(t, err);
 }
 
 dt_status dt_trainer_plan(dt_trainer *t, dt_error *err)

@@ -33,6 +33,17 @@ static dt_status accept_generation(void *context, const dt_manifest *m, dt_error
     return DT_OK;
 }
 
+/* The same bits as without the interruption are promised; not if other things compute now. */
+static void report_other_computer(const dt_trainer *t, const dt_manifest *m)
+{
+    char was[400], is[400];
+    const bool known = m->computed_by.n > 0 && t->computed_by.n > 0; /* older formats do not say */
+    if (t->comm->rank == 0 && known && dt_computed_by_compare(&m->computed_by, &t->computed_by, was, is, sizeof was))
+        dt_log_warn("step %lld was computed with %s, this start computes with %s: training goes on correctly, but later bits may differ from those of an "
+                    "uninterrupted run",
+                    (long long)m->step, was, is);
+}
+
 /* Go on where the newest whole generation stopped, if there is one. */
 dt_status dt_trainer_resume(dt_trainer *t, dt_error *err)
 {
@@ -55,6 +66,7 @@ dt_status dt_trainer_resume(dt_trainer *t, dt_error *err)
                         t->parts->store->ops->location(t->parts->store));
         if (m.global_batch != t->global_batch && t->comm->rank == 0)
             dt_log_warn("the global batch was %lld when the checkpoint was made and is %lld now", (long long)m.global_batch, (long long)t->global_batch);
+        report_other_computer(t, &m);
     }
     dt_status status = found ? restore_loss_scale(t, &m, err) : DT_OK;
     dt_manifest_clear(&m);

@@ -6,7 +6,9 @@
 #include "layers/cpu/onednn.h"
 #include "layers/step_host.h"
 
+#include <oneapi/dnnl/dnnl_debug.h>
 #include <stdio.h>
+#include <string.h>
 
 static void destroy(dt_kernels *k)
 {
@@ -140,6 +142,16 @@ static void choose_instructions(dt_cpu_kernels *cpu)
 #endif
     snprintf(cpu->layout, sizeof cpu->layout, "cpu: activations nChw%lldc, weights OIhw%lldi%lldo, fp32", (long long)cpu->block,
              (long long)cpu->block, (long long)cpu->block);
+}
+
+void dt_kernels_cpu_computed_by(dt_kernels *kernels, dt_computed_by *out)
+{
+    static const char prefix[] = "cpu_isa_";
+    const dnnl_version_t *version = dnnl_version();
+    const char *isa = dnnl_cpu_isa2str(dnnl_get_effective_cpu_isa());
+    dt_computed_by_add(out, "oneDNN", "%d.%d.%d", version->major, version->minor, version->patch);
+    dt_computed_by_add(out, "isa", "%s", strncmp(isa, prefix, strlen(prefix)) == 0 ? isa + strlen(prefix) : isa);
+    dt_computed_by_add(out, "simd", "%s", dt_cpu(kernels)->simd->name);
 }
 
 static dt_status start_onednn(dt_cpu_kernels *cpu, dt_error *err)

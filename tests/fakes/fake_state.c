@@ -116,5 +116,6 @@ dt_manifest fake_manifest(int64_t step)
                          .image_size = 32,
                          .data_fingerprint = 0x0123456789abcdefULL,
                          .best_top1 = 0.123456789012345,
+                         .computed_by = {2, {{"oneDNN", "2.6.3"}, {"isa", "avx512_core + avx2"}}},
                          .config_text = dt_strdup("lr = 0.1;\nout = \"runs/\\\"é\\\"\";\n")};
 }

@@ -1,0 +1,43 @@
+/* computed_by.h: what a training's numbers come from, as names and values in order: "oneDNN" "2.6.3", "isa" "avx2", "GPU" "NVIDIA H200".
+ *
+ *   dt_computed_by now = {0};
+ *   dt_computed_by_add(&now, "oneDNN", "%d.%d.%d", major, minor, patch);
+ *   if (dt_computed_by_compare(&manifest.computed_by, &now, was, is, sizeof was)) ...    was "oneDNN 2.6.3", is "oneDNN 3.7.2"
+ *
+ * Only what can change a bit of a training belongs here. launch/computed_by.c collects it, checkpoints carry it (core/store.h). Nothing here knows a name:
+ * another library, another choice of it, is one more pair.
+ */
+#ifndef DT_CORE_BASE_COMPUTED_BY_H
+#define DT_CORE_BASE_COMPUTED_BY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DT_COMPUTED_BY_MAX 32 /* pairs */
+#define DT_COMPUTED_BY_NAME_BYTES 32
+#define DT_COMPUTED_BY_VALUE_BYTES 96
+
+typedef struct dt_computed_by_field {
+    char name[DT_COMPUTED_BY_NAME_BYTES], value[DT_COMPUTED_BY_VALUE_BYTES];
+} dt_computed_by_field;
+
+/* Zeroed: nothing is known. Plain data; unused bytes are zero, so that equal ones are equal bytes. */
+typedef struct dt_computed_by {
+    int64_t n;
+    dt_computed_by_field fields[DT_COMPUTED_BY_MAX];
+} dt_computed_by;
+
+/* Append a pair whose name is not there yet. A value that is too long is cut and ends with "..."; characters that a manifest does not hold (control
+ * characters, quotes, backslashes, all beyond ASCII) become '?'; an empty value becomes "unknown". */
+void dt_computed_by_add(dt_computed_by *c, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+const char *dt_computed_by_find(const dt_computed_by *c, const char *name); /* its value; NULL: there is no such pair */
+
+/* Whether they differ; then the pairs that do, "oneDNN 2.6.3, no NCCL", in was and is, of `bytes` each; a list that is too long ends with "...". */
+bool dt_computed_by_compare(const dt_computed_by *before, const dt_computed_by *now, char *was, char *is, size_t bytes);
+
+/* Of several ranks, in their order: every name that one of them has, with its values, each once: "NVIDIA A10G + NVIDIA T4". */
+void dt_computed_by_join(const dt_computed_by *ranks, int n_ranks, dt_computed_by *joined);
+
+#endif
