@@ -2,6 +2,7 @@
 CORE_TESTS += tests/core/testing_test
 CORE_TESTS += tests/core/alloc_test
 CORE_TESTS += tests/core/clock_test
+CORE_TESTS += tests/core/computed_by_test
 CORE_TESTS += tests/core/device_host_test
 CORE_TESTS += tests/core/error_test
 CORE_TESTS += tests/core/fault_test

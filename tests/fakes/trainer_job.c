@@ -263,6 +263,7 @@ static void run_rank(dt_comm *comm, void *context)
     const dt_trainer_parts parts = {.config = &j->config,
                                     .config_text = "seed = 3;",
                                     .arch = "small",
+                                    .computed_by = j->computed_by[rank],
                                     .kernels = kernels,
                                     .net = net,
                                     .comm = comm,

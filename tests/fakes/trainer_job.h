@@ -25,6 +25,7 @@ typedef struct job {
     dt_store *store;     /* may be NULL */
     dt_store *second_store; /* not NULL: `store` is the first host's own, this the second's; two ranks to a host */
     dt_store *mirror;    /* may be NULL */
+    const dt_computed_by *computed_by[MAX_RANKS]; /* of all ranks, or NULL for all */
     int64_t stop_after;  /* rank stop_rank asks to stop after so many steps; 0: never */
     int stop_rank;
     int64_t save_after;  /* the same for a checkpoint now; 0: never */

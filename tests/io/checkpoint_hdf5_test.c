@@ -127,6 +127,7 @@ static void the_manifest_comes_back_as_it_was(void)
     DT_CHECK_INT(b.position, a.position);
     DT_CHECK(b.seed == a.seed);
     DT_CHECK(b.data_fingerprint == a.data_fingerprint);
+    DT_CHECK_BYTES(&b.computed_by, &a.computed_by, sizeof a.computed_by);
     DT_CHECK(b.best_top1 == a.best_top1 && b.loss_scale == a.loss_scale && b.n_good_steps == 77 && b.n_skipped_steps == 5);
     DT_CHECK_STR(b.arch, a.arch);
     DT_CHECK_STR(b.config_text, a.config_text);

@@ -56,7 +56,7 @@ static char *good_manifest(size_t *n)
 
 /* What a manifest may be mutated to: pieces of its own, numbers at the ends of their ranges, JSON's other values. */
 static const char *const words[] = {"0", "-1", "9223372036854775807", "9223372036854775808", "1e308", "1e999", "null", "true", "[]", "{}", "\"\"", "\\u0000", "\"step\": 1,",
-                                    "]", "}", ",", "\"../../etc/passwd\"", "4294967296", "0.5", "\xff\xfe", "[[[[[[[[", "\"format_version\": 3,"};
+                                    "]", "}", ",", "\"../../etc/passwd\"", "4294967296", "0.5", "\xff\xfe", "[[[[[[[[", "\"format_version\": 4,"};
 
 static size_t mutate_text(char *text, size_t n, size_t room)
 {

@@ -63,6 +63,10 @@ static char *edited(const char *from, const char *to, bool sealed)
     return out;
 }
 
+#define TEN "1234567890"
+#define PAIR(name) "\"" name "\": \"x\", "
+#define PAIRS(name) PAIR(name "1") PAIR(name "2") PAIR(name "3") PAIR(name "4") PAIR(name "5") PAIR(name "6") PAIR(name "7") PAIR(name "8")
+
 static void fields_that_are_wrong_are_named(void)
 {
     static const struct {
@@ -75,8 +79,8 @@ static void fields_that_are_wrong_are_named(void)
         {"\"step\": 42", "\"steps\": 42", "\"step\" is missing"},
         {"\"step\": 42", "\"step\": 42, \"step\": 43", "not the JSON it should be"},
         {"\"step\": 42", "\"step\": 42, \"extra\": {}", "1 unknown field"},
-        {"\"format_version\": 2", "\"format_version\": 0", "\"format_version\" is 0"},
-        {"\"format_version\": 2", "\"format_version\": \"2\"", "\"format_version\" is not an integer"},
+        {"\"format_version\": 3", "\"format_version\": 0", "\"format_version\" is 0"},
+        {"\"format_version\": 3", "\"format_version\": \"3\"", "\"format_version\" is not an integer"},
         {"\"seed\": \"18446744073709551610\"", "\"seed\": \"18446744073709551616\"", "\"seed\" is not a number without sign"},
         {"\"seed\": \"18446744073709551610\"", "\"seed\": \"-6\"", "\"seed\" is not a number without sign"},
         {"\"seed\": \"18446744073709551610\"", "\"seed\": 7", "\"seed\" is not a string"},
@@ -85,6 +89,19 @@ static void fields_that_are_wrong_are_named(void)
         {"\"good_steps\": 77", "\"good_steps\": -2", "\"good_steps\" is -2"},
         {"\"skipped_steps\": 5", "\"skipped_steps\": -1", "\"skipped_steps\" is -1"},
         {"\"skipped_steps\": 5", "\"jumped_steps\": 5", "\"skipped_steps\" is missing"},
+        {"\"computed_by\": {", "\"computed\": {", "\"computed_by\" is missing"},
+        {"\"computed_by\": {", "\"computed_by\": [], \"x\": {", "\"computed_by\" is not an object"},
+        {"\"2.6.3\"", "2.6", "\"computed_by\" has a value that is no short plain text"},
+        {"\"2.6.3\"", "\"\"", "\"computed_by\" has a value that is no short"},
+        {"\"2.6.3\"", "\"\\u001b[2J\"", "\"computed_by\" has a value that is no short"},
+        {"\"2.6.3\"", "\"\\u00e9\"", "\"computed_by\" has a value that is no short"},
+        {"\"2.6.3\"", "\"a\\\"b\"", "\"computed_by\" has a value that is no short"},
+        {"\"2.6.3\"", "\"" TEN TEN TEN TEN TEN TEN TEN TEN TEN "123456\"", "\"computed_by\" has a value that is no short"},
+        {"\"oneDNN\"", "\"\"", "\"computed_by\" has a name that is no short plain text"},
+        {"\"oneDNN\"", "\"\\n\"", "\"computed_by\" has a name that is no short"},
+        {"\"oneDNN\"", "\"" TEN TEN TEN "12\"", "\"computed_by\" has a name that is no short"},
+        {"\"oneDNN\"", "\"isa\": \"avx\", \"oneDNN\"", "not the JSON it should be"},
+        {"\"oneDNN\": \"2.6.3\"", PAIRS("a") PAIRS("b") PAIRS("c") PAIRS("d") "\"z\": \"z\"", "\"computed_by\" has too many entries"},
         {"\"world_size\": 2", "\"world_size\": 0", "\"world_size\" is 0"},
         {"\"resnet18\"", "\"resnet18resnet18resnet18resnet18\"", "\"arch\" is too long"},
         {"\"resnet18\"", "null", "\"arch\" is not a string"},
@@ -119,26 +136,61 @@ static void fields_that_are_wrong_are_named(void)
     }
 }
 
-static void the_first_format_is_read(void)
+/* With fields that the older formats do not have. */
+static void check_strangers(int version, const char *message)
+{
+    dt_error err = {0};
+    dt_manifest m;
+    char now[32];
+    snprintf(now, sizeof now, "\"format_version\": %d", version);
+    char *text = edited("\"format_version\": 3", now, true);
+    DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err), DT_ERR_FORMAT);
+    DT_CHECK_CONTAINS(err.message, message);
+    free(text);
+}
+
+static void older_formats_are_read(void)
 {
     dt_error err = {0};
     char *text = NULL;
     int64_t bytes = 0;
     dt_manifest m = whole_manifest(), again = {0};
-    m.format_version = 1;
-    DT_REQUIRE(dt_manifest_write(&m, &text, &bytes, &err) == DT_OK);
-    DT_CHECK(strstr(text, "skipped_steps") == NULL);
-    DT_CHECK_INT(dt_manifest_parse(text, bytes, &again, &err), DT_OK);
-    DT_CHECK_INT(again.step, 42);
-    DT_CHECK_INT(again.n_good_steps, -1);
-    DT_CHECK_INT(again.n_skipped_steps, 0);
-    dt_free(text);
+    for (m.format_version = 1; m.format_version < DT_MANIFEST_VERSION; m.format_version++) {
+        DT_REQUIRE(dt_manifest_write(&m, &text, &bytes, &err) == DT_OK);
+        DT_CHECK(strstr(text, "computed_by") == NULL);
+        DT_CHECK((strstr(text, "skipped_steps") == NULL) == (m.format_version == 1));
+        DT_CHECK_INT(dt_manifest_parse(text, bytes, &again, &err), DT_OK);
+        DT_CHECK_INT(again.step, 42);
+        DT_CHECK_INT(again.n_good_steps, m.format_version == 1 ? -1 : 77);
+        DT_CHECK_INT(again.n_skipped_steps, m.format_version == 1 ? 0 : 5);
+        DT_CHECK_INT(again.computed_by.n, 0);
+        dt_free(text);
+        dt_manifest_clear(&again);
+    }
     dt_free(m.config_text);
-    dt_manifest_clear(&again);
-    text = edited("\"format_version\": 2", "\"format_version\": 1", true); /* with fields that it does not have */
-    DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &again, &err), DT_ERR_FORMAT);
-    DT_CHECK_CONTAINS(err.message, "2 unknown fields");
-    free(text);
+    check_strangers(1, "3 unknown fields");
+    check_strangers(2, "1 unknown fields");
+}
+
+static void what_computed_it_comes_back(void)
+{
+    dt_manifest m = whole_manifest(), again = {0};
+    char *text = NULL;
+    int64_t bytes = 0;
+    dt_error err = {0};
+    memset(&m.computed_by, 0, sizeof m.computed_by);
+    for (int n = 0; n <= DT_COMPUTED_BY_MAX; n++) {
+        DT_REQUIRE(dt_manifest_write(&m, &text, &bytes, &err) == DT_OK);
+        DT_REQUIRE_MSG(dt_manifest_parse(text, bytes, &again, &err) == DT_OK, "%s", err.message);
+        DT_CHECK_BYTES(&again.computed_by, &m.computed_by, sizeof m.computed_by);
+        dt_free(text);
+        dt_manifest_clear(&again);
+        char name[DT_COMPUTED_BY_NAME_BYTES];
+        snprintf(name, sizeof name, "%d is a name of the most length", n + 10); /* in an order that is not the alphabet's at its end */
+        if (n < DT_COMPUTED_BY_MAX)
+            dt_computed_by_add(&m.computed_by, name, "%095d", n);
+    }
+    dt_free(m.config_text);
 }
 
 static void one_that_was_read_is_known_by_its_hash(void)
@@ -157,15 +209,15 @@ static void a_newer_format_is_refused_in_words_that_help(void)
 {
     dt_error err = {0};
     dt_manifest m;
-    char *text = edited("\"format_version\": 2", "\"format_version\": 3", true);
+    char *text = edited("\"format_version\": 3", "\"format_version\": 4", true);
     DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err), DT_ERR_UNSUPPORTED);
-    DT_CHECK_CONTAINS(err.message, "format_version is 3, this dtrain knows up to 2: a newer dtrain wrote it");
+    DT_CHECK_CONTAINS(err.message, "format_version is 4, this dtrain knows up to 3: a newer dtrain wrote it");
     free(text);
     /* even where it looks altogether different */
-    static const char future[] = "{\"format_version\": 3, \"hashes\": []}";
+    static const char future[] = "{\"format_version\": 4, \"hashes\": []}";
     DT_CHECK_INT(dt_manifest_parse(future, (int64_t)strlen(future), &m, &err), DT_ERR_UNSUPPORTED);
     /* but a flipped bit in the number is damage */
-    text = edited("\"format_version\": 2", "\"format_version\": 3", false);
+    text = edited("\"format_version\": 3", "\"format_version\": 4", false);
     DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err), DT_ERR_FORMAT);
     DT_CHECK_CONTAINS(err.message, "damaged or edited");
     free(text);
@@ -270,7 +322,8 @@ void dt_test_tear_down(void)
 
 static const dt_test tests[] = {
     DT_TEST(fields_that_are_wrong_are_named),
-    DT_TEST(the_first_format_is_read),
+    DT_TEST(older_formats_are_read),
+    DT_TEST(what_computed_it_comes_back),
     DT_TEST(one_that_was_read_is_known_by_its_hash),
     DT_TEST(a_newer_format_is_refused_in_words_that_help),
     DT_TEST(an_edit_without_the_hash_is_damage),

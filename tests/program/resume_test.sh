@@ -111,4 +111,33 @@ for step in 4 5 6 9; do
         fail "step $step: loss $(value loss $step run), undisturbed $(value loss $step undisturbed)"
 done
 
+begin "a resume under other instructions says so in one line, and one under the same says nothing"
+isa() { sed -n 's/^ *"isa": "\([^"]*\)".*/\1/p' "$1/manifest.json" 2>/dev/null; }
+expect_exit 0 "$DTRAIN" "${job[@]}" --backend cpu --batch 4 --steps 1 --out a
+[ "$_state" = skipped ] || case $(isa a/checkpoints/step-00000001) in
+sse41 | '') skip "oneDNN has one set of instructions on this processor" ;;
+esac
+expect_exit 0 "$DTRAIN" "${job[@]}" --backend cpu --batch 4 --steps 2 --out a
+expect_output 'going on after step 1'
+expect_no_output 'computed with|computes'
+expect_exit 0 ranks 2 env DNNL_MAX_CPU_ISA=SSE41 "$DTRAIN" "${job[@]}" --backend cpu --batch 2 --steps 3 --out a
+expect_output '^dtrain: warning: step 2 was computed with isa [a-z0-9_]+, simd [-A-Z0-9]+, this start computes with isa sse41, simd baseline: training goes on'
+expect test "$(grep -c 'was computed with' "$OUTPUT")" = 1
+expect test "$(isa a/checkpoints/step-00000003)" = sse41
+expect_exit 1 "$DTRAIN" inspect a --diff 2 3
+expect_output '^computed_by isa .* sse41 .* does not count'
+expect_exit 0 "$DTRAIN" inspect a
+expect_output '^step 3 was computed with .* isa sse41, simd baseline, '
+expect_output '^steps 1 to 2 were computed with '
+
+begin "ranks that compute with different instructions are named, and their checkpoint carries both"
+expect_exit 0 ranks 2 sh -c 'isa=AVX2; [ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 0 ] || isa=SSE41; DNNL_MAX_CPU_ISA=$isa exec "$@"' sh \
+    "$DTRAIN" "${job[@]}" --backend cpu --batch 2 --steps 1 --out a
+[ "$_state" = skipped ] || case $(isa a/checkpoints/step-00000001) in
+'avx2 + sse41') ;;
+sse41 | '') skip "oneDNN has one set of instructions on this processor" ;;
+*) fail "the checkpoint says $(isa a/checkpoints/step-00000001)" ;;
+esac
+expect_output 'what computes differs between ranks: isa avx2 on rank 0 \(.*\), isa sse41 on rank 1 \('
+
 finish
