@@ -1,0 +1,120 @@
+#!/bin/bash
+# Checkpoints and weights between two builds of dtrain, of another system: another HDF5, oneDNN, compiler. What one has written the other goes on from, and the
+# other way round.
+#
+# DTRAIN_OTHER is the command that runs the other build's program; dtrain's arguments are put behind it. It is started in the test's folder, so it is an absolute
+# path, and it must see that folder at the same path (TMPDIR chooses where it lies). Through a chroot that has /tmp bound to the same place:
+#
+#     cat >run-other <<'END'
+#     #!/bin/sh
+#     exec chroot /srv/other sh -c 'cd "$1" && shift && exec /opt/dtrain/bin/dtrain "$@"' sh "$PWD" "$@"
+#     END
+#     DTRAIN_OTHER=$PWD/run-other tests/program/exchange_test.sh
+. "$(dirname "$0")/../lib.sh"
+
+need_other()
+{
+    [ -n "${DTRAIN_OTHER:-}" ] && return 0
+    skip "DTRAIN_OTHER names no other build's program"
+    return 1
+}
+
+printf '#!/bin/sh\nexec "%s" "$@"\n' "$DTRAIN" >"$_base/this"
+printf '#!/bin/sh\nexec %s "$@"\n' "${DTRAIN_OTHER:-false}" >"$_base/other"
+chmod +x "$_base/this" "$_base/other"
+
+# 4 classes of 12 images to train on, 5 to evaluate on.
+data=$_base/data
+job=(--data "$data" --arch resnet18 --image-size 32 --batch 8 --epochs 3 --lr 0.02 --threads 1 --checkpoint-every 3)
+[ -z "${DTRAIN_OTHER:-}" ] || {
+    (cd "$_base" && "$DTRAIN" demo-data all >/dev/null) || exit 99
+    for class in 0 1 2 3; do
+        mkdir -p "$data/train/$class" "$data/val/$class"
+        cp $(ls "$_base/all/train/$class"/*.jpg | head -n 12) "$data/train/$class/"
+        cp $(ls "$_base/all/val/$class"/*.jpg | head -n 5) "$data/val/$class/"
+    done
+}
+
+# loss RUN STEP
+loss()
+{
+    sed -n "/\"event\": \"step\".*\"step\": $2,/s/.*\"loss\": \([^,}]*\).*/\1/p" "$1/metrics.jsonl"
+}
+
+# computed_by STEP: what the manifest of that step says
+computed_by()
+{
+    sed -n '/"computed_by"/,/}/p' "run/checkpoints/step-0000000$1/manifest.json"
+}
+
+# close WHAT A B: within a hundredth. Another order of sums is what may differ: tests/README.md has what comes of it in a few steps.
+close()
+{
+    [ "$_state" != skipped ] || return 0
+    awk -v a="$2" -v b="$3" 'BEGIN { exit !(a > 0 && b > 0 && a - b < 0.01 * a && b - a < 0.01 * a) }' || fail "$1: $2 and $3"
+}
+
+# version WHICH: the libraries of a build, for the log
+version()
+{
+    "$_base/$1" info | sed -n 's/^ *\(oneDNN\|HDF5\|compiler\)[^0-9A-Za-z]*/\1 /p' | sed 's/ (.*//; s/, CFLAGS.*//' | tr '\n' ',' | sed 's/,$//; s/,/, /g'
+}
+
+for pair in "this other" "other this"; do
+    set -- $pair
+
+    begin "a training of $1 goes on in $2"
+    need_other && {
+        echo "  this: $(version this); other: $(version other)"
+        expect_exit 0 "$_base/$1" "${job[@]}" --steps 6 --out whole
+        expect_exit 0 "$_base/$1" "${job[@]}" --steps 3 --out run
+        expect_exit 0 "$_base/$2" inspect run --verify
+        expect_output '^ +3 .* whole'
+        expect_exit 0 "$_base/$2" "${job[@]}" --steps 6 --resume must --out run
+        expect_output 'going on after step 3'
+        if [ "$(computed_by 3)" = "$(computed_by 6)" ]; then
+            expect_no_output 'was computed with'
+        else
+            expect_output 'step 3 was computed with .*, this start computes with .*: training goes on'
+        fi
+        for step in 1 2 3 4 5 6; do
+            close "loss of step $step" "$(loss whole $step)" "$(loss run $step)"
+        done
+        for which in this other; do
+            expect_exit 0 "$_base/$which" inspect run --verify
+            expect_output '^ +3 .* whole'
+            expect_output '^ +6 .* whole'
+        done
+    }
+
+    begin "weights that $1 exports are those that $2 exports, and $2 starts from them"
+    need_other && {
+        expect_exit 0 "$_base/$1" "${job[@]}" --steps 3 --out run --export at-the-end.safetensors
+        expect_exit 0 "$_base/$1" export run --output a.safetensors
+        expect_exit 0 "$_base/$2" export run --output b.safetensors
+        expect cmp a.safetensors b.safetensors
+        expect cmp a.safetensors at-the-end.safetensors
+        for weights in run a.safetensors; do
+            expect_exit 0 "$_base/$1" eval --data "$data" --weights $weights --image-size 32
+            first=$(sed -n 's/^val_loss \([0-9.]*\) .*/\1/p' "$OUTPUT")
+            expect_exit 0 "$_base/$2" eval --data "$data" --weights $weights --image-size 32
+            close "the loss of $weights" "$first" "$(sed -n 's/^val_loss \([0-9.]*\) .*/\1/p' "$OUTPUT")"
+        done
+        expect_exit 0 "$_base/$1" "${job[@]}" --steps 2 --init a.safetensors --out init-a
+        expect_exit 0 "$_base/$2" "${job[@]}" --steps 2 --init a.safetensors --out init-b
+        for step in 1 2; do
+            close "loss of step $step from these weights" "$(loss init-a $step)" "$(loss init-b $step)"
+        done
+    }
+done
+
+begin "what two ranks of this have written, other reads"
+need_other && {
+    expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --batch 4 --steps 3 --out run
+    expect_exit 0 "$_base/other" inspect run --verify
+    expect_output '^ +3 .* 2 .* whole'
+    expect_exit 0 "$_base/other" "${job[@]}" --steps 4 --resume must --out run
+    expect_output 'going on after step 3'
+}
+
+finish
