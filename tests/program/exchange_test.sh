@@ -47,11 +47,12 @@ computed_by()
     sed -n '/"computed_by"/,/}/p' "run/checkpoints/step-0000000$1/manifest.json" 2>/dev/null
 }
 
-# close WHAT A B: within a hundredth. Another order of sums is what may differ: tests/README.md has what comes of it in a few steps.
+# close WHAT A B [TOLERANCE]: relative; without one it is that of the same weights and images, where another order of sums is all that may differ. What
+# becomes of such a difference in the steps after that is chance: tests/README.md.
 close()
 {
     [ "$_state" != skipped ] || return 0
-    awk -v a="$2" -v b="$3" 'BEGIN { exit !(a > 0 && b > 0 && a - b < 0.01 * a && b - a < 0.01 * a) }' || fail "$1: $2 and $3"
+    awk -v a="$2" -v b="$3" -v t="${4:-0.0001}" 'BEGIN { exit !(a > 0 && b > 0 && a - b < t * a && b - a < t * a) }' || fail "$1: $2 and $3"
 }
 
 # version WHICH: the libraries of a build, for the log
@@ -77,9 +78,9 @@ for pair in "this other" "other this"; do
         else
             expect_output 'step 3 was computed with .*, this start computes with .*: training goes on'
         fi
-        for step in 1 2 3 4 5 6; do
-            close "loss of step $step" "$(loss whole $step)" "$(loss run $step)"
-        done
+        close "loss of step 3" "$(loss whole 3)" "$(loss run 3)" 0.0000001
+        close "loss of step 4" "$(loss whole 4)" "$(loss run 4)"
+        close "loss of step 5" "$(loss whole 5)" "$(loss run 5)" 0.05
         for which in this other; do
             expect_exit 0 "$_base/$which" inspect run --verify
             expect_output '^ +3 .* whole'
@@ -100,11 +101,9 @@ for pair in "this other" "other this"; do
             expect_exit 0 "$_base/$2" eval --data "$data" --weights $weights --image-size 32
             close "the loss of $weights" "$first" "$(sed -n 's/^val_loss \([0-9.]*\) .*/\1/p' "$OUTPUT")"
         done
-        expect_exit 0 "$_base/$1" "${job[@]}" --steps 2 --init a.safetensors --out init-a
-        expect_exit 0 "$_base/$2" "${job[@]}" --steps 2 --init a.safetensors --out init-b
-        for step in 1 2; do
-            close "loss of step $step from these weights" "$(loss init-a $step)" "$(loss init-b $step)"
-        done
+        expect_exit 0 "$_base/$1" "${job[@]}" --steps 1 --init a.safetensors --out init-a
+        expect_exit 0 "$_base/$2" "${job[@]}" --steps 1 --init a.safetensors --out init-b
+        close "loss of step 1 from these weights" "$(loss init-a 1)" "$(loss init-b 1)"
     }
 done
 
