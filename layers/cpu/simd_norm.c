@@ -33,13 +33,13 @@ void DT_SIMD_NAME(act)(int64_t block, int64_t n, const float *x, const dt_cpu_no
 DT_SIMD_INLINE void sums_half(const float *y, v8d *sum, v8d *sum_of_squares)
 {
     const v8d v = v8_widen(v8_load(y));
-    *sum += v;
-    *sum_of_squares += v * v;
+    v8d_sum(sum, v);
+    v8d_sum(sum_of_squares, v8d_times(v, v));
 }
 
 void DT_SIMD_NAME(sums)(int64_t block, int64_t n, const float *y, double *sum, double *sum_of_squares)
 {
-    v8d s[2] = {{0}, {0}}, q[2] = {{0}, {0}};
+    v8d s[2] = {0}, q[2] = {0};
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) {
         sums_half(y + i, &s[0], &q[0]);
@@ -62,8 +62,8 @@ DT_SIMD_INLINE void reduce_half(const float *dv, const float *add, const float *
     if (relu)
         g = v8_where(scale * x + bias > 0.0F, g);
     v8_store(dz, g);
-    *dot += v8_widen(g * (x - mean));
-    *total += v8_widen(g);
+    v8d_sum(dot, v8_widen(g * (x - mean)));
+    v8d_sum(total, v8_widen(g));
 }
 
 DT_SIMD_INLINE void reduce_run(int64_t block, int64_t n, const float *dv, const float *add, const dt_cpu_norm *norm, bool relu,
@@ -71,7 +71,7 @@ DT_SIMD_INLINE void reduce_run(int64_t block, int64_t n, const float *dv, const 
 {
     const v8x2 scale = v8_channels_or(block, norm->scale, 1.0F), bias = v8_channels_or(block, norm->bias, 0.0F);
     const v8x2 mean = v8_channels(block, sums->mean);
-    v8d dot[2] = {{0}, {0}}, total[2] = {{0}, {0}};
+    v8d dot[2] = {0}, total[2] = {0};
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) {
         reduce_half(dv + i, add ? add + i : NULL, sums->raw + i, scale.v[0], bias.v[0], mean.v[0], relu, &dot[0], &total[0], dz + i);

@@ -64,18 +64,18 @@ DT_SIMD_INLINE void backward_half(const float *dy, uint8_t bits, int half, const
     const v8 v = v8_where(v8_from_bits(bits), v8_load(dy));
     v8_store(g, v);
     if (branch != NULL)
-        b->dot[half] += v8_widen(v * (v8_load(branch) - b->mean.v[half]));
+        v8d_sum(&b->dot[half], v8_widen(v * (v8_load(branch) - b->mean.v[half])));
     if (skip != NULL)
-        s->dot[half] += v8_widen(v * (v8_load(skip) - s->mean.v[half]));
+        v8d_sum(&s->dot[half], v8_widen(v * (v8_load(skip) - s->mean.v[half])));
     if (branch != NULL || skip != NULL)
-        *total += v8_widen(v);
+        v8d_sum(total, v8_widen(v));
 }
 
 DT_SIMD_INLINE void backward_run(int64_t block, int64_t n, const float *dy, const uint8_t *mask, const dt_cpu_reduce *branch,
                                  const dt_cpu_reduce *skip, float *g)
 {
     accumulators b = {0}, s = {0};
-    v8d total[2] = {{0}, {0}};
+    v8d total[2] = {0};
     if (branch != NULL)
         b.mean = v8_channels(block, branch->mean);
     if (skip != NULL)

@@ -19,7 +19,15 @@
 
 typedef float v8 __attribute__((vector_size(32)));
 typedef int32_t v8i __attribute__((vector_size(32)));
+/* 8 doubles. Where registers hold 4, two of them: GCC 12 keeps vectors that are wider than the registers on the stack. */
+#if defined __AVX512F__
 typedef double v8d __attribute__((vector_size(64)));
+#else
+typedef double v4d __attribute__((vector_size(32)));
+typedef struct v8d {
+    v4d low, high;
+} v8d;
+#endif
 typedef uint8_t v8b __attribute__((vector_size(8)));
 
 typedef struct v8x2 {
@@ -55,9 +63,53 @@ DT_SIMD_INLINE v8 v8_relu(v8 v)
     return (v8)((v8i)v & ~(v < 0.0F));
 }
 
+#if defined __AVX__
+#    include <immintrin.h>
+#endif
+
+#if defined __AVX512F__
 DT_SIMD_INLINE v8d v8_widen(v8 v)
 {
     return __builtin_convertvector(v, v8d);
+}
+
+DT_SIMD_INLINE v8d v8d_plus(v8d a, v8d b)
+{
+    return a + b;
+}
+
+DT_SIMD_INLINE v8d v8d_times(v8d a, v8d b)
+{
+    return a * b;
+}
+#else
+DT_SIMD_INLINE v8d v8_widen(v8 v)
+{
+#    if defined __AVX__
+    return (v8d){(v4d)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)v)), (v4d)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)v, 1))};
+#    else
+    typedef float v4 __attribute__((vector_size(16)));
+    v4 half[2];
+    memcpy(half, &v, sizeof half);
+    return (v8d){__builtin_convertvector(half[0], v4d), __builtin_convertvector(half[1], v4d)};
+#    endif
+}
+
+DT_SIMD_INLINE v8d v8d_plus(v8d a, v8d b)
+{
+    return (v8d){a.low + b.low, a.high + b.high};
+}
+
+DT_SIMD_INLINE v8d v8d_times(v8d a, v8d b)
+{
+    return (v8d){a.low * b.low, a.high * b.high};
+}
+#endif
+
+/* *sum += v */
+DT_SIMD_INLINE void v8d_sum(v8d *sum, v8d v)
+{
+    *sum = v8d_plus(*sum, v);
 }
 
 /* a * b + c, rounded once where the processor can. */
@@ -78,7 +130,7 @@ DT_SIMD_INLINE void v8d_add_to(double *p, v8d v)
 {
     v8d before;
     memcpy(&before, p, sizeof before);
-    before += v;
+    v8d_sum(&before, v);
     memcpy(p, &before, sizeof before);
 }
 
@@ -89,7 +141,7 @@ DT_SIMD_INLINE void v8_add_channels(int64_t block, const v8d lanes[2], double *s
         v8d_add_to(sum, lanes[0]);
         v8d_add_to(sum + 8, lanes[1]);
     } else {
-        v8d_add_to(sum, lanes[0] + lanes[1]);
+        v8d_add_to(sum, v8d_plus(lanes[0], lanes[1]));
     }
 }
 
@@ -105,7 +157,6 @@ DT_SIMD_INLINE v8i v8_from_bits(uint8_t bits)
 }
 
 #if defined __AVX__
-#    include <immintrin.h>
 DT_SIMD_INLINE uint8_t v8_bits(v8i mask)
 {
     return (uint8_t)_mm256_movemask_ps((__m256)mask);
