@@ -26,13 +26,19 @@ enum { SUM_HERE, SUM_HOSTS, SHARE_HOSTS, SHARE_HERE, DONE };
 
 /* -- arithmetic --------------------------------------------------------------------------------------------------------- */
 
-/* `out` may be `a` or `b` itself: ivdep, or the compiler's check for overlaps would take the slow loop. */
+/* `out` may be `a` or `b` itself. The compiler's check for overlaps would then take the slow loop, so it is told that no element depends on
+ * another one. */
+#ifdef __clang__
+#    define INDEPENDENT_ELEMENTS _Pragma("clang loop vectorize(assume_safety)")
+#else
+#    define INDEPENDENT_ELEMENTS _Pragma("GCC ivdep")
+#endif
 #define DEFINE_COMBINE(name, type, value)                                                     \
     static void name(void *out_bytes, const void *a_bytes, const void *b_bytes, int64_t n)    \
     {                                                                                         \
         type *out = out_bytes;                                                                \
         const type *a = a_bytes, *b = b_bytes;                                                \
-        _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) out[i] = (value);                \
+        INDEPENDENT_ELEMENTS for (int64_t i = 0; i < n; i++) out[i] = (value);                \
     }
 
 DEFINE_COMBINE(sum_f32, float, a[i] + b[i])

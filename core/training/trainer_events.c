@@ -68,7 +68,8 @@ dt_status dt_trainer_time_to_evaluate(dt_trainer *t, bool *enough, dt_error *err
     dt_events *e = t->parts->events;
     dt_source_info val = {0};
     t->parts->val->ops->info(t->parts->val, &val);
-    const double measured = t->last_evaluated_step >= 0, takes_s = measured ? t->last_eval.elapsed_s : (double)val.n_samples * step_s(t) / (double)t->global_batch;
+    const bool measured = t->last_evaluated_step >= 0;
+    const double takes_s = measured ? t->last_eval.elapsed_s : (double)val.n_samples * step_s(t) / (double)t->global_batch;
     double spare_s = e && e->ops->seconds_left ? e->ops->seconds_left(e) - CAUTION * takes_s - reserve_s(t) : INFINITY;
     DT_TRY(t->comm->ops->all_reduce(t->comm, &spare_s, 1, DT_F64, DT_REDUCE_MIN, err)); /* ranks may know different ends */
     *enough = spare_s > 0.0;

@@ -94,8 +94,8 @@ static void uniform_numbers_fill_their_range_evenly(void)
         const float u = dt_rng_uniform(&g);
         const double v = dt_rng_uniform_double(&g);
         DT_REQUIRE(u >= 0 && u < 1 && v >= 0 && v < 1);
-        counts[(int)(u * BINS)]++;
-        counts_double[(int)(v * BINS)]++;
+        counts[(int)(u * (float)BINS)]++;
+        counts_double[(int)(v * (double)BINS)]++;
     }
     DT_CHECK_CLOSE(chi_square_z(counts, BINS, N / BINS), 0, 5);
     DT_CHECK_CLOSE(chi_square_z(counts_double, BINS, N / BINS), 0, 5);
@@ -113,7 +113,7 @@ static void the_extremes_stay_in_range(void)
 
 static void below_is_even_and_stays_below(void)
 {
-    enum { N = 700 * 1000 };
+    const int N = 700 * 1000;
     int64_t counts[7] = {0};
     dt_rng g = dt_rng_at(2, DT_RNG_TEST, 0, 0);
     for (int i = 0; i < N; i++) {
@@ -128,7 +128,7 @@ static void below_is_even_and_stays_below(void)
 static void below_a_huge_bound_has_no_bias(void)
 {
     /* Taking a 64-bit number modulo 3/4 * 2^64 without rejection would give the lower third of the range half of all. */
-    enum { N = 30000 };
+    const int N = 30000;
     int64_t counts[3] = {0};
     const uint64_t third = 1ULL << 62;
     dt_rng g = dt_rng_at(3, DT_RNG_TEST, 0, 0);
@@ -139,7 +139,7 @@ static void below_a_huge_bound_has_no_bias(void)
 
 static void normal_numbers_have_the_moments_of_the_normal_distribution(void)
 {
-    enum { N = 1000000 };
+    const int N = 1000000;
     double sum[5] = {0}, lag = 0, previous = 0;
     dt_rng g = dt_rng_at(4, DT_RNG_TEST, 0, 0);
     for (int i = 0; i < N; i++) {
@@ -164,9 +164,9 @@ static void normal_numbers_fill_the_quantiles_evenly(void)
     dt_rng g = dt_rng_at(5, DT_RNG_TEST, 0, 0);
     for (int i = 0; i < N; i++) {
         const double quantile = 0.5 * erfc(-(double)dt_rng_normal(&g) / sqrt(2));
-        counts[(int)fmin(quantile * BINS, BINS - 1)]++;
+        counts[(int)fmin(quantile * (double)BINS, BINS - 1)]++;
     }
-    DT_CHECK_CLOSE(chi_square_z(counts, BINS, (double)N / BINS), 0, 5);
+    DT_CHECK_CLOSE(chi_square_z(counts, BINS, (double)N / (double)BINS), 0, 5);
 }
 
 static bool is_permutation(uint64_t seed, uint64_t epoch, int64_t n, unsigned char *seen)

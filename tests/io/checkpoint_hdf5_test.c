@@ -375,7 +375,7 @@ static void killed_between_any_two_steps_a_whole_generation_is_left(void)
                     store->ops->prune(store, step, 1, NULL);
                 _exit(0);
             }
-            int how;
+            int how = 0;
             DT_REQUIRE(child > 0 && waitpid(child, &how, 0) == child);
             DT_CHECK_MSG(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL, "%s was never passed", points[p]);
             bool renamed = p >= 10; /* after the rename the new one counts */

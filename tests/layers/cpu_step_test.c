@@ -148,7 +148,7 @@ static void check_variance(float mean)
     DT_REQUIRE(nchw != NULL && sums != NULL && pair.cpu->ops->tensor_export(pair.cpu, &y, nchw, &err) == DT_OK);
     for (int64_t n = 0; n < N; n++)
         for (int64_t i = 0; i < PIXELS; i++)
-            exact_mean += (double)nchw[(n * C + 3) * PIXELS + i] / M;
+            exact_mean += (double)nchw[(n * C + 3) * PIXELS + i] / (double)M;
     for (int64_t n = 0; n < N; n++)
         for (int64_t i = 0; i < PIXELS; i++)
             exact_var += pow((double)nchw[(n * C + 3) * PIXELS + i] - exact_mean, 2.0) / (M - 1);

@@ -119,7 +119,7 @@ static void inspect_step(dt_kernels *kernels, inspection *in)
     dt_net_get_vectors(in->net, &v);
     const dt_net_observer observer = {.context = in, .after = look};
     const float loss_scale = 1024.0f;
-    const dt_pass pass = {.training = true, .stat_weight = 1.0f, .labels = labels, .grad_scale = 1.0f / BATCH, .loss_scale = &loss_scale, .loss = v.loss};
+    const dt_pass pass = {.training = true, .stat_weight = 1.0f, .labels = labels, .grad_scale = 1.0f / (float)BATCH, .loss_scale = &loss_scale, .loss = v.loss};
     dt_net_set_observer(in->net, &observer);
     DT_REQUIRE_MSG(dt_net_forward(in->net, pixels, &pass, &err) == DT_OK, "%s", err.message);
     DT_REQUIRE_MSG(dt_net_backward(in->net, &pass, NULL, NULL, &err) == DT_OK, "%s", err.message);
