@@ -36,9 +36,11 @@ AS_IF([test $dt_found_CUDA$dt_found_CUDNN$dt_found_NVCC = yesyesyes], [dt_with_c
 AS_IF([test $dt_with_cuda$dt_found_NCCL = yesyes], [dt_with_nccl=yes])
 AS_IF([test $dt_with_cuda = yes], [AC_DEFINE([DT_WITH_CUDA], [1], [Define to 1 if the cuda backend is built])
        CUDA_LIBS="$CUDNN_LIBS $CUDA_LIBS -lstdc++"],
-      [CUDA_LIBS=; CUDA_CFLAGS=; CUDNN_CFLAGS=])
+      [CUDA_LIBS=; CUDA_CFLAGS=; CUDNN_CFLAGS=
+       DT_NOTE([no --backend cuda: it needs CUDA, cuDNN and nvcc])])
 AS_IF([test $dt_with_nccl = yes], [AC_DEFINE([DT_WITH_NCCL], [1], [Define to 1 if communication over NCCL is built])],
-      [NCCL_LIBS=; NCCL_CFLAGS=])
+      [NCCL_LIBS=; NCCL_CFLAGS=
+       AS_IF([test $dt_with_cuda = yes], [DT_NOTE([no --comm nccl: GPUs do not train together])])])
 AM_CONDITIONAL([WITH_CUDA], [test $dt_with_cuda = yes])
 AM_CONDITIONAL([WITH_NCCL], [test $dt_with_nccl = yes])
 ])

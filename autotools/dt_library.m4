@@ -67,6 +67,10 @@ DT_SUMMARY([$2], [$dt_found_$1], [$dt_version], [$dt_where])
 AC_DEFUN([DT_SUMMARY], [dt_summary="$dt_summary`printf '  %-14s %-6s %-10s %s' "$1" "$2" "$3" "$4"`
 "])
 
+# DT_NOTE(TEXT): a line below that table: what this build does not have.
+AC_DEFUN([DT_NOTE], [dt_notes="$dt_notes
+  $1"])
+
 # DT_MISSING(NAME, OPTION, DEBIAN, DNF, PURPOSE): remembers a missing library, so that one error at the end names them all.
 AC_DEFUN([DT_MISSING], [
 dt_missing="$dt_missing

@@ -20,7 +20,7 @@ AS_IF([test $dt_found_ONEDNN = yes], [
     [AC_MSG_ERROR([oneDNN $dt_version in $dt_where is not built for OpenMP: build it with DNNL_CPU_RUNTIME=OMP, or name another by --with-onednn=DIR (PyPI has onednn-devel-cpu-gomp)])])
   CPPFLAGS=$dt_save_CPPFLAGS
   AC_DEFINE([DT_WITH_CPU], [1], [Define to 1 if the cpu backend is built])
-])
+], [DT_NOTE([no --backend cpu: on a machine without a GPU, --backend ref is what is left, and slow])])
 AM_CONDITIONAL([WITH_ONEDNN], [test $dt_found_ONEDNN = yes])
 AM_CONDITIONAL([ONEDNN_3], [test $dt_onednn_major -ge 3])
 ])

@@ -1,5 +1,10 @@
 # benchmarks/: one program per question, built and not run by `make bench`. benchmarks/NAME is made of benchmarks/NAME.c.
-BENCHMARKS = benchmarks/step_bench benchmarks/loader_bench benchmarks/conv_bench benchmarks/all_reduce_bench benchmarks/checkpoint_bench
+BENCHMARKS = benchmarks/step_bench benchmarks/loader_bench benchmarks/all_reduce_bench benchmarks/checkpoint_bench
+if WITH_ONEDNN
+BENCHMARKS += benchmarks/conv_bench
+else
+EXTRA_DIST += benchmarks/conv_bench.c
+endif
 
 EXTRA_PROGRAMS = $(BENCHMARKS)
 CLEANFILES += $(EXTRA_PROGRAMS)

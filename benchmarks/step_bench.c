@@ -4,13 +4,17 @@
  *
  * Prints one JSON object: the keys are those of benchmarks/peers/torch_step.py, defined in benchmarks/README.md. The update is SGD with
  * momentum, weight decay and label smoothing, as in the peer. Decoding is not part of it: see loader_bench. */
+#include "config.h"
+
 #include "comm/self.h"
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/rng.h"
 #include "core/model/device_host.h"
 #include "core/training/step.h"
+#ifdef DT_WITH_CPU
 #include "layers/cpu/kernels_cpu.h"
+#endif
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
 #include "layers/resnet.h"
@@ -152,6 +156,17 @@ static dt_status time_steps(const settings *s, dt_step *step, dt_source *source,
     return status;
 }
 
+static dt_status create_kernels(const settings *s, dt_device *device, dt_kernels **kernels, dt_error *err)
+{
+    if (strcmp(s->backend, "ref") == 0)
+        return dt_kernels_ref_create(device, DT_F32, kernels, err);
+#ifdef DT_WITH_CPU
+    return dt_kernels_cpu_create(device, s->threads, kernels, err);
+#else
+    return dt_fail(err, DT_ERR_UNSUPPORTED, "--backend %s: this build has no cpu backend: it was configured without oneDNN; there is --backend ref", s->backend);
+#endif
+}
+
 static dt_status run(const settings *s, dt_error *err)
 {
     dt_device *device = NULL;
@@ -163,10 +178,7 @@ static dt_status run(const settings *s, dt_error *err)
     synthetic source;
     const long long start_rss = memory_bytes("VmRSS:");
     DT_TRY(dt_device_host_create(s->threads, &device, err));
-    if (strcmp(s->backend, "ref") == 0)
-        DT_TRY(dt_kernels_ref_create(device, DT_F32, &kernels, err));
-    else
-        DT_TRY(dt_kernels_cpu_create(device, s->threads, &kernels, err));
+    DT_TRY(create_kernels(s, device, &kernels, err));
     DT_TRY(dt_comm_self_create(&comm, err));
     DT_TRY(dt_resnet_spec(s->arch, s->classes, &spec, err));
     const dt_net_options net_options = {.batch = s->batch, .image_size = s->image_size, .training = true};

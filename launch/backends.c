@@ -3,8 +3,10 @@
 #include "launch/backends.h"
 
 #include "core/model/device_host.h"
-#include "layers/cpu/kernels_cpu.h"
 #include "layers/ref/kernels_ref.h"
+#ifdef DT_WITH_CPU
+#include "layers/cpu/kernels_cpu.h"
+#endif
 #ifdef DT_WITH_CUDA
 #include "layers/cuda/cudnn_runner.h"
 #include "layers/cuda/device_cuda.h"
@@ -68,6 +70,9 @@ static dt_status create_host(const dt_backend_options *options, dt_device **devi
     return dt_device_host_create(options->n_threads, device, err);
 }
 
+#ifdef DT_WITH_CPU
+#define create_cpu_device create_host
+
 static dt_status create_cpu(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err)
 {
     (void)plans;
@@ -78,6 +83,16 @@ static void cpu_computed_by(const dt_backend *backend, dt_computed_by *out)
 {
     dt_kernels_cpu_computed_by(backend->kernels, out);
 }
+#else
+static dt_status create_cpu_device(const dt_backend_options *options, dt_device **device, dt_error *err)
+{
+    (void)options, (void)device;
+    return dt_fail(err, DT_ERR_UNSUPPORTED, "this build has no cpu backend: it was configured without oneDNN (--backend ref needs none, and is slow)");
+}
+
+#define create_cpu      NULL
+#define cpu_computed_by NULL
+#endif
 
 static dt_status create_ref(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err)
 {
@@ -98,9 +113,13 @@ static const struct {
 #ifdef DT_WITH_CUDA
     {"cuda", true, true, true, create_gpu, create_cuda, cuda_computed_by},
 #else
-    {"cuda", false, true, false, create_gpu, create_cuda, NULL},
+    {"cuda", false, true, true, create_gpu, create_cuda, NULL},
 #endif
-    {"cpu", true, false, true, create_host, create_cpu, cpu_computed_by},
+#ifdef DT_WITH_CPU
+    {"cpu", true, false, true, create_cpu_device, create_cpu, cpu_computed_by},
+#else
+    {"cpu", false, false, true, create_cpu_device, create_cpu, cpu_computed_by},
+#endif
     {"ref", true, true, false, create_host, create_ref, NULL},
 };
 enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
@@ -158,29 +177,40 @@ static dt_status create_by_name(const char *name, const dt_backend_options *opti
     return dt_fail(err, DT_ERR_USAGE, "--backend: there is no '%s'", name);
 }
 
-dt_status dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err)
+/* Backend "auto". Rows that are not built are asked too: they have the reason that is reported when nothing is left. */
+static dt_status create_best(const dt_backend_options *options, dt_backend *backend, dt_error *err)
 {
-    char why[sizeof backend->why_no_gpu] = "";
+    char why[sizeof backend->why_no_gpu] = "", reasons[2 * sizeof backend->why_no_gpu + 4] = "";
     dt_error mine = {0};
     dt_status status = DT_ERR_UNSUPPORTED;
-    *backend = (dt_backend){0};
-    if (strcmp(name, "auto") != 0)
-        return create_by_name(name, options, backend, err);
     for (int i = 0; i < N_BACKENDS && status == DT_ERR_UNSUPPORTED; i++) {
         if (!backends[i].by_auto)
             continue;
         status = create(i, options, backend, &mine);
-        if (status == DT_ERR_UNSUPPORTED)
-            snprintf(why, sizeof why, "%.*s", (int)sizeof why - 1, mine.message);
+        if (status != DT_ERR_UNSUPPORTED)
+            break;
+        const int most = (int)sizeof why - 1;
+        const size_t used = strlen(reasons);
+        if (backends[i].is_built)
+            snprintf(why, sizeof why, "%.*s", most, mine.message);
+        snprintf(reasons + used, sizeof reasons - used, "%s%.*s", used ? "; " : "", most, mine.message);
     }
+    if (status == DT_ERR_UNSUPPORTED)
+        return dt_fail(err, status, "--backend auto finds nothing to compute on: %s", reasons);
+    if (status == DT_ERR_USAGE && why[0])
+        return dt_fail(err, status, "--precision %s needs a GPU, and there is none to be used: %s (--backend ref rounds as a GPU would, slowly)",
+                       dt_dtype_name(options->precision), why);
     if (status == DT_OK)
         memcpy(backend->why_no_gpu, why, sizeof why);
-    else if (status == DT_ERR_USAGE && why[0])
-        status = dt_fail(err, status, "--precision %s needs a GPU, and there is none to be used: %s (--backend ref rounds as a GPU would, slowly)",
-                         dt_dtype_name(options->precision), why);
     else if (err)
         *err = mine;
     return status;
+}
+
+dt_status dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err)
+{
+    *backend = (dt_backend){0};
+    return strcmp(name, "auto") == 0 ? create_best(options, backend, err) : create_by_name(name, options, backend, err);
 }
 
 dt_status dt_backend_create_planner(const dt_backend *backend, const dt_backend_options *options, dt_backend *planner, dt_error *err)

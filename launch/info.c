@@ -20,7 +20,9 @@
 #ifdef DT_WITH_NCCL
 #include <nccl.h>
 #endif
+#ifdef DT_WITH_CPU
 #include <oneapi/dnnl/dnnl.h>
+#endif
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
@@ -59,7 +61,7 @@ static dt_status add_cuda(dt_table *table, dt_error *err)
     (void)ncclGetVersion(&nccl);
     ADD("NCCL", "%d.%d.%d (built with %s)", nccl / 10000, nccl / 100 % 100, nccl % 100, DT_NCCL_VERSION);
 #else
-    ADD("NCCL", "not built in");
+    ADD("NCCL", "not built in: no --comm nccl");
 #endif
     return DT_OK;
 }
@@ -100,7 +102,7 @@ static dt_status add_gpus(dt_table *table, const dt_machine *m, dt_error *err)
 #else
 static dt_status add_cuda(dt_table *table, dt_error *err)
 {
-    ADD("CUDA, cuDNN, NCCL", "not built in");
+    ADD("CUDA, cuDNN, NCCL", "not built in: no --backend cuda, no --comm nccl");
     return DT_OK;
 }
 
@@ -117,11 +119,21 @@ static dt_status add_gpus(dt_table *table, const dt_machine *m, dt_error *err)
 }
 #endif
 
+static dt_status add_onednn(dt_table *table, dt_error *err)
+{
+#ifdef DT_WITH_CPU
+    const dnnl_version_t *v = dnnl_version();
+    ADD("oneDNN", "%d.%d.%d (built with %s)", v->major, v->minor, v->patch, DT_ONEDNN_VERSION);
+#else
+    ADD("oneDNN", "not built in: no --backend cpu");
+#endif
+    return DT_OK;
+}
+
 static dt_status add_built_in(dt_table *table, dt_error *err)
 {
     char mpi[128], hdf5[32];
     unsigned major = 0, minor = 0, release = 0;
-    const dnnl_version_t *onednn = dnnl_version();
     mpi_version(mpi, sizeof mpi);
     (void)H5get_libversion(&major, &minor, &release);
     snprintf(hdf5, sizeof hdf5, "%u.%u.%u", major, minor, release);
@@ -133,7 +145,7 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
     ADD("MPI", "%s (built with %s)", mpi, DT_MPI_VERSION);
     ADD("HDF5", "%s (built with %s)", hdf5, DT_HDF5_VERSION);
     ADD("libjpeg-turbo", "%s", DT_JPEG_VERSION);
-    ADD("oneDNN", "%d.%d.%d (built with %s)", onednn->major, onednn->minor, onednn->patch, DT_ONEDNN_VERSION);
+    DT_TRY(add_onednn(table, err));
     ADD("jansson", "%s", DT_JANSSON_VERSION);
     ADD("libconfig", "%s", DT_LIBCONFIG_VERSION);
     ADD("xxHash", "%u.%u.%u (built with %s)", XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100, XXH_versionNumber() % 100,

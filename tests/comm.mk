@@ -1,13 +1,15 @@
 # Tests of comm/. A test program is one line: COMM_TESTS += tests/comm/NAME_test (from tests/comm/NAME_test.c).
 PROGRAM_TESTS += tests/comm/mpi_test.sh tests/comm/multi_host_test.sh
-TEST_HELPERS += tests/comm/mpi_cases tests/comm/mpi_failures
+UNIT_HELPERS += tests/comm/mpi_cases
+TEST_HELPERS += tests/comm/mpi_failures
 COMM_TESTS += tests/comm/self_test tests/comm/deadline_test tests/comm/fake_comm_test tests/comm/nccl_network_test
 TESTS_TSAN += tests/comm/fake_comm_test
 
 # comm/nccl on a device and an NCCL that are threads and sockets.
 fakes_SOURCES += tests/fakes/fake_gpu.c tests/fakes/fake_gpu.h tests/fakes/fake_nccl.c tests/fakes/fake_nccl.h \
 	tests/fakes/fake_nccl_emulated.c tests/fakes/fake_nccl_emulated.h
-TEST_HELPERS += tests/comm/nccl_failures tests/comm/nccl_training
+TEST_HELPERS += tests/comm/nccl_failures
+UNIT_HELPERS += tests/comm/nccl_training
 # By itself one rank, also under the sanitizers; nccl_test.sh starts it with more.
 COMM_TESTS += tests/comm/nccl_cases
 TESTS_TSAN += tests/comm/nccl_cases
@@ -22,14 +24,14 @@ endif
 # With NCCL itself, where there is a GPU.
 PROGRAM_TESTS += tests/comm/nccl_gpu_test.sh
 if WITH_NCCL
-TEST_HELPERS += tests/comm/nccl_gpu_cases
+UNIT_HELPERS += tests/comm/nccl_gpu_cases
 else
 EXTRA_DIST += tests/comm/nccl_gpu_cases.c
 endif
 
 # Ranks on emulated GPUs.
 if HAVE_CUDA_HEADERS
-TEST_HELPERS += tests/comm/nccl_emulated
+UNIT_HELPERS += tests/comm/nccl_emulated
 tests_comm_nccl_emulated_LDADD = comm/nccl/wire.emulated $(LDADD)
 tests_comm_nccl_emulated_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_comm_nccl_emulated_DEPENDENCIES = tests/libemulated.a

@@ -1,13 +1,21 @@
 # Tests of layers/. A test program is one line: LAYERS_TESTS += tests/layers/NAME_test (from tests/layers/NAME_test.c).
 LAYERS_TESTS += tests/layers/net_test tests/layers/half_test
+if WITH_ONEDNN
 LAYERS_TESTS += tests/layers/cpu_against_ref_test tests/layers/cpu_avx2_test tests/layers/cpu_sse41_test tests/layers/cpu_create_test \
 	tests/layers/cpu_step_test tests/layers/winograd_test
+fakes_SOURCES += tests/cpu_cases.c tests/cpu_cases.h
+EXTRA_DIST += tests/layers/no_cpu_test.c
+else
+LAYERS_TESTS += tests/layers/no_cpu_test
+EXTRA_DIST += tests/layers/cpu_against_ref_test.c tests/layers/cpu_avx2_test.c tests/layers/cpu_sse41_test.c tests/layers/cpu_create_test.c \
+	tests/layers/cpu_step_test.c tests/layers/winograd_test.c
+endif
 LAYERS_TESTS += tests/layers/backend_cases_test tests/layers/ref_conv_gradients_test tests/layers/ref_gradients_test tests/layers/ref_operations_test \
 	tests/layers/ref_loss_test tests/layers/ref_create_test tests/layers/ref_optimizer_test tests/layers/ref_half_test tests/layers/mixed_precision_test tests/layers/net_hooks_test
 # Operations of a backend against another's: tests/backend_cases.h.
 fakes_SOURCES += tests/backend_cases.c tests/backend_cases.h tests/backend_cases_conv.c tests/backend_cases_ends.c \
 	tests/backend_cases_norm.c tests/backend_cases_update.c tests/backend_kit.c tests/backend_kit.h tests/gradients.c tests/gradients.h \
-	tests/naive.c tests/naive.h tests/cpu_cases.c tests/cpu_cases.h
+	tests/naive.c tests/naive.h
 # The cuda backend's graphs.
 LAYERS_TESTS += tests/layers/cuda_plans_test
 LAYERS_TESTS += tests/layers/cuda_plan_bench_test

@@ -22,12 +22,17 @@
 # skip REASON            the case is skipped: nothing after it counts, up to the next begin; what it runs still runs
 # need_shared NAME       sets $SHARED to the shared data file NAME, or skips and returns 1:  need_shared x.tar && { ...; }
 # need_no_gpu            skips and returns 1 where there is an NVIDIA driver
+# all_cases_need NEED    before the first begin: NEED, one of the need_... here, holds for every case
+# need_cpu_backend       skips and returns 1 where this build has no cpu backend (configure --without-onednn)
+# need_cunit             skips and returns 1 where the test programs are not built, since configure found no CUnit
+# need_clean_source      skips and returns 1 where configure cannot be run in another folder
 # long_case              skips and returns 1 unless `make check-long` runs it
 # ranks N CMD...         mpirun -np N CMD; use it behind expect_exit:  expect_exit 0 ranks 2 "$DTRAIN" ...
 # finish                 the last line: judges the last case, prints `N passed, N failed, N skipped`, exits
 #
 # Arguments of the script pick the cases whose names contain one of them; the others count as skipped.
-# Variables: DTRAIN (the program), TOP_SRCDIR, TOP_BUILDDIR, MPIRUN, TIME_LIMIT_S (of each command; longer under a sanitizer).
+# Variables: DTRAIN (the program), TOP_SRCDIR, TOP_BUILDDIR, MPIRUN, TIME_LIMIT_S (of each command; longer under a sanitizer), ANY_BACKEND (an array
+# for small trainings of dtrain: empty, or --backend ref where there is no cpu backend).
 set -u
 
 TOP_SRCDIR=${TOP_SRCDIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
@@ -41,6 +46,8 @@ fi
 # Ranks outnumber cores here: give the core away while waiting.
 export OMPI_MCA_mpi_yield_when_idle=1
 ulimit -c 0
+ANY_BACKEND=(--backend ref)
+! grep -qs '^#define DT_WITH_CPU 1' "$TOP_BUILDDIR/config.h" || ANY_BACKEND=()
 
 _name=
 _state=
@@ -48,6 +55,7 @@ _passed=0
 _failed=0
 _skipped=0
 _pick=("$@")
+_all_need=
 _base=$(mktemp -d "${TMPDIR:-/tmp}/dtrain-test-XXXXXX") || exit 99
 _home=$PWD
 OUTPUT=
@@ -87,6 +95,12 @@ begin()
     : >"$OUTPUT"
     mkdir -p "$TMP" && cd "$TMP" || exit 99
     _picked "$1" || skip "not picked"
+    [ -z "$_all_need" ] || $_all_need
+}
+
+all_cases_need()
+{
+    _all_need=$1
 }
 
 fail()
@@ -206,6 +220,26 @@ need_no_gpu()
 {
     [ ! -e /proc/driver/nvidia ] && return 0
     skip "there is an NVIDIA driver"
+    return 1
+}
+
+need_cpu_backend()
+{
+    [ ${#ANY_BACKEND[@]} = 0 ] && return 0
+    skip "this build has no cpu backend: it was configured without oneDNN"
+    return 1
+}
+
+need_clean_source()
+{
+    [ -x "$TOP_SRCDIR/configure" ] || { skip "there is no ./configure"; return 1; }
+    [ ! -f "$TOP_SRCDIR/config.status" ] || { skip "the source folder is itself configured"; return 1; }
+}
+
+need_cunit()
+{
+    grep -qs '^#define HAVE_CUNIT 1' "$TOP_BUILDDIR/config.h" && return 0
+    skip "CUnit is missing: configure did not find it"
     return 1
 }
 

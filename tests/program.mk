@@ -1,13 +1,13 @@
 # Tests of the whole program and of the tree, as scripts: PROGRAM_TESTS += tests/program/NAME_test.sh. See tests/lib.sh.
 PROGRAM_TESTS += tests/program/configure_test.sh
 PROGRAM_TESTS += tests/program/harness_test.sh
-TEST_HELPERS += tests/program/planted_failures tests/program/planted_ranks
+UNIT_HELPERS += tests/program/planted_failures tests/program/planted_ranks
 PROGRAM_TESTS += tests/program/cuda_resources_test.sh
 PROGRAM_TESTS += tests/program/includes_test.sh
 PROGRAM_TESTS += tests/program/lib_test.sh
 PROGRAM_TESTS += tests/program/lists_test.sh
 PROGRAM_TESTS += tests/program/measure_test.sh
-PROGRAM_TESTS += tests/program/packages_test.sh
+PROGRAM_TESTS += tests/program/packages_test.sh tests/program/parts_test.sh
 PROGRAM_TESTS += tests/program/commands_test.sh tests/program/errors_test.sh tests/program/train_test.sh
 PROGRAM_TESTS += tests/program/exchange_test.sh tests/program/inspect_test.sh
 PROGRAM_TESTS += tests/program/parity_test.sh
@@ -25,7 +25,7 @@ PROGRAM_TESTS += tests/program/chaos_test.sh tests/program/cursor_test.sh tests/
 PROGRAM_FILES += tests/program/chaos.py tests/program/chaos_events.py tests/program/chaos_hosts.py tests/program/chaos_record.py tests/program/mirror_hosts.py
 TEST_HELPERS += tests/program/chaos_job
 tests_program_chaos_job_SOURCES = launch/main.c tests/program/chaos_job.c
-tests_program_chaos_job_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=open,--wrap=fallocate,--wrap=dt_sampler_id,--wrap=dt_resnet_spec,--wrap=dt_loader_create
+tests_program_chaos_job_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=open,--wrap=fallocate,--wrap=dt_sampler_id,--wrap=dt_resnet_spec,--wrap=dt_loader_create,--wrap=dt_backend_create
 PROGRAM_TESTS += tests/program/node_local_test.sh
 PROGRAM_FILES += tests/program/node_local.py
 PROGRAM_TESTS += tests/program/lost_peer_test.sh

@@ -4,6 +4,7 @@
 #   make check-long     all tests, long cases too
 #   make check-asan     all test programs (not scripts) under AddressSanitizer and UBSan, in build-asan/
 #   make check-tsan     TESTS_TSAN under ThreadSanitizer, in build-tsan/
+#   make check-parts    tests/program/parts_test.sh with all that it compiles: builds without oneDNN, libcurl, CUDA, NCCL, CUnit
 #   make check TESTS=tests/core/rng_test        one of them; its output is in tests/core/rng_test.log
 #   tests/core/rng_test NAME                    one case, straight
 
@@ -21,8 +22,9 @@ PROGRAM_FILES =
 TESTS_TSAN = tests/core/testing_test tests/core/alloc_test tests/core/log_test tests/core/queue_test tests/program/harness_test.sh
 # Stand-ins for the other side of core's interfaces, and other code that tests share.
 fakes_SOURCES =
-# Like check_PROGRAMS, for programs that scripts start.
+# Like check_PROGRAMS, for programs that scripts start: those without tests/testing.h, and those with it.
 TEST_HELPERS =
+UNIT_HELPERS =
 
 include $(top_srcdir)/tests/core.mk
 include $(top_srcdir)/tests/layers.mk
@@ -32,14 +34,23 @@ include $(top_srcdir)/tests/launch.mk
 include $(top_srcdir)/tests/program.mk
 
 UNIT_TESTS = $(CORE_TESTS) $(LAYERS_TESTS) $(COMM_TESTS) $(IO_TESTS) $(LAUNCH_TESTS)
-check_PROGRAMS = $(UNIT_TESTS) $(TEST_HELPERS)
+if WITH_CUNIT
+check_PROGRAMS = $(UNIT_TESTS) $(UNIT_HELPERS) $(TEST_HELPERS)
 TESTS = $(UNIT_TESTS) $(PROGRAM_TESTS)
+tests_libtesting_a_SOURCES = tests/testing.c tests/testing.h $(fakes_SOURCES)
+else
+# What of the fakes needs tests/testing.c, these programs do not link.
+check_PROGRAMS = $(TEST_HELPERS)
+TESTS = tests/program/no_cunit_test.sh $(PROGRAM_TESTS)
+tests_libtesting_a_SOURCES = tests/testing.h $(fakes_SOURCES)
+EXTRA_DIST += $(UNIT_TESTS:=.c)
+endif
+EXTRA_DIST += tests/program/no_cunit_test.sh
 EXTRA_DIST += $(PROGRAM_TESTS) tests/README.md tests/lib.sh $(PROGRAM_FILES) tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp
 
 check_LIBRARIES += tests/libtesting.a
 tests_libtesting_a_CPPFLAGS = $(DT_CPPFLAGS) $(CUNIT_CFLAGS) -DDT_TEST_TOP_SRCDIR='"$(abs_top_srcdir)"' \
 	-DDT_TEST_MPIRUN='"$(MPIRUN)"'
-tests_libtesting_a_SOURCES = tests/testing.c tests/testing.h $(fakes_SOURCES)
 AM_CPPFLAGS += $(CUNIT_CFLAGS)
 LDADD = tests/libtesting.a $(our_archives) $(CUNIT_LIBS) $(DT_EXTERNAL_LIBS)
 
@@ -86,6 +97,15 @@ check-tsan:
 	@$(configure_in_subfolder) build-tsan --enable-sanitizer=thread $(one_cuda_arch)
 	$(MAKE) -C build-tsan check TESTS='$(TESTS_TSAN)'
 
+# With a log and a result where .ci/run looks for them.
+check-parts:
+	@$(MKDIR_P) build-parts/tests
+	@$(AM_TESTS_ENVIRONMENT) DTRAIN_TEST_PARTS=1 $(SHELL) $(top_srcdir)/autotools/build-aux/test-driver --test-name parts_test \
+	  --log-file build-parts/tests/parts_test.log --trs-file build-parts/tests/parts_test.trs --color-tests no \
+	  -- $(SH_LOG_COMPILER) $(abs_top_srcdir)/tests/program/parts_test.sh
+	@cat build-parts/tests/parts_test.log
+	@grep -q '^:test-result: PASS' build-parts/tests/parts_test.trs
+
 # nvcc is slow, and what it compiles does not run in these.
 one_cuda_arch = --enable-cuda-archs=80
 AM_DISTCHECK_CONFIGURE_FLAGS = $(one_cuda_arch)
@@ -103,6 +123,6 @@ configure_in_subfolder = \
 	}; sub
 
 clean-local:
-	rm -rf build-asan build-tsan
+	rm -rf build-asan build-tsan build-parts
 
-.PHONY: check-programs check-long check-asan check-tsan
+.PHONY: check-programs check-long check-asan check-tsan check-parts

@@ -7,6 +7,7 @@ failing=$TOP_BUILDDIR/tests/comm/mpi_failures
 
 for n in 1 2 3 4; do
     begin "all_operations_with_${n}_ranks"
+    need_cunit
     expect_exit 0 ranks $n "$cases"
     expect_output '^[0-9]+ passed, 0 failed'
 done

@@ -74,6 +74,7 @@ expect_that_b_leaves()
 
 for n in 1 2; do
     begin "all_operations_on_2_hosts_of_$n"
+    need_cunit
     two_hosts && {
         expect_exit 0 "$on_two_hosts" $n "$cases"
         expect_output '^[0-9]+ passed, 0 failed'

@@ -1,6 +1,7 @@
 #!/bin/bash
 # comm/nccl with NCCL itself, where there is a GPU: sums, captured ones, marks; between two GPUs also a rank that freezes.
 . "$(dirname "$0")/../lib.sh"
+all_cases_need need_cunit
 
 cases=$TOP_BUILDDIR/tests/comm/nccl_gpu_cases
 failing=$TOP_BUILDDIR/tests/comm/nccl_failures

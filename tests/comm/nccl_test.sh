@@ -8,17 +8,20 @@ failing=$TOP_BUILDDIR/tests/comm/nccl_failures
 
 for n in 1 2 3 4; do
     begin "all_operations_with_${n}_ranks"
+    need_cunit
     expect_exit 0 ranks $n "$cases"
     expect_output '^[0-9]+ passed, 0 failed'
 done
 
 for n in 1 2 3; do
     begin "training_with_${n}_ranks_gives_the_bits_that_the_host_and_mpi_give"
+    need_cunit
     expect_exit 0 ranks $n "$TOP_BUILDDIR/tests/comm/nccl_training"
     expect_output '^3 passed, 0 failed'
 done
 
 begin "ranks_on_emulated_gpus_train_as_the_reference_does"
+need_cunit
 if [ -x "$TOP_BUILDDIR/tests/comm/nccl_emulated" ]; then
     for n in 2 3; do
         expect_exit 0 ranks $n "$TOP_BUILDDIR/tests/comm/nccl_emulated"

@@ -15,12 +15,17 @@
  *   open PATH                            an image of the training set; only where DT_CHAOS_OPENS is set, as these:
  *   sample ID PATH                       all of them, at the beginning
  *
+ * A build without the cpu backend takes ref, which is fast enough for this network: dt_backend_create is wrapped for that.
+ *
  * DT_CHAOS_PACE_MS: so long a micro-batch takes at least, for things to happen meanwhile. */
 #define _GNU_SOURCE /* fallocate */
+#include "config.h"
+
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "io/loader.h"
 #include "io/sampler.h"
+#include "launch/backends.h"
 #include "layers/resnet.h"
 
 #include <errno.h>
@@ -51,6 +56,8 @@ int64_t __real_dt_sampler_id(const dt_sampler *sampler, int64_t epoch, int64_t p
 int64_t __wrap_dt_sampler_id(const dt_sampler *sampler, int64_t epoch, int64_t position);
 dt_status __real_dt_resnet_spec(const char *arch, int64_t n_classes, dt_net_spec *spec, dt_error *err);
 dt_status __wrap_dt_resnet_spec(const char *arch, int64_t n_classes, dt_net_spec *spec, dt_error *err);
+dt_status __real_dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err);
+dt_status __wrap_dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err);
 dt_status __real_dt_loader_create(const dt_loader_options *options, dt_source **source, dt_error *err);
 dt_status __wrap_dt_loader_create(const dt_loader_options *options, dt_source **source, dt_error *err);
 
@@ -107,6 +114,14 @@ dt_status __wrap_dt_resnet_spec(const char *arch, int64_t n_classes, dt_net_spec
         if (strcmp(spec->layers[i].kind, "conv") == 0)
             spec->layers[i].channels = CHANNELS;
     return DT_OK;
+}
+
+dt_status __wrap_dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err)
+{
+#ifndef DT_WITH_CPU
+    name = "ref";
+#endif
+    return __real_dt_backend_create(name, options, backend, err);
 }
 
 /* -- the source -------------------------------------------------------------------------------------------------- */

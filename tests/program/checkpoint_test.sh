@@ -1,6 +1,7 @@
 #!/bin/bash
 # Checkpoints that are written while training goes on: how often, and what happens when the disk refuses them.
 . "$(dirname "$0")/../lib.sh"
+all_cases_need need_cpu_backend
 
 small="--backend cpu --arch resnet18 --image-size 16 --log-every 0 --eval-every 0"
 

@@ -2,12 +2,6 @@
 # What configure says when something is wrong. Each case runs it from the source folder into a fresh build folder.
 . "$(dirname "$0")/../lib.sh"
 
-need_clean_source()
-{
-    [ -x "$TOP_SRCDIR/configure" ] || { skip "there is no ./configure"; return 1; }
-    [ ! -f "$TOP_SRCDIR/config.status" ] || { skip "the source folder is itself configured"; return 1; }
-}
-
 begin "one_error_names_every_missing_library_with_its_packages"
 need_clean_source && {
     expect_exit 1 "$TOP_SRCDIR/configure" --with-hdf5=/nonexistent --without-jpeg

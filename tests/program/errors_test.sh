@@ -33,7 +33,7 @@ small_data()
     rm -r all
 }
 
-small=(--data data --arch resnet18 --image-size 16 --batch 4 --epochs 1 --out run)
+small=(--data data --arch resnet18 --image-size 16 --batch 4 --epochs 1 --out run "${ANY_BACKEND[@]}")
 
 begin "an unknown option is refused"
 expect_error 2 "unknown option --bacth; did you mean --batch?" "$DTRAIN" --bacth 3
@@ -61,6 +61,18 @@ need_no_gpu && {
     expect test ! -e runs
 }
 
+begin "a build without oneDNN says what it lacks, and what it has"
+if [ ${#ANY_BACKEND[@]} = 0 ]; then
+    skip "this build has oneDNN"
+else
+    need_no_gpu
+    expect_exit 1 "$DTRAIN"
+    expect_output '^dtrain: --backend auto finds nothing to compute on: (no NVIDIA driver: .+|this build has no cuda backend: .+); this build has no cpu backend: .*--backend ref'
+    expect_exit 1 "$DTRAIN" --backend cpu
+    expect_output '^dtrain: --backend cpu: this build has no cpu backend: it was configured without oneDNN'
+    expect test ! -e runs
+fi
+
 begin "mistakes in a configuration file are told with file and line"
 printf 'epochs = 3;\nbatch = 0;\n' >a.conf
 expect_error 2 "a.conf:2: batch: 0 is out of range: 1 to 65536, or auto" "$DTRAIN" --config a.conf
@@ -73,24 +85,24 @@ need_no_gpu && {
     expect_output '^dtrain: a.conf:3: --precision fp16 needs a GPU'
 }
 printf '\ndata = "nowhere";\n' >a.conf
-expect_exit 2 "$DTRAIN" --config a.conf
+expect_exit 2 "$DTRAIN" --config a.conf "${ANY_BACKEND[@]}"
 expect_output '^dtrain: a.conf:2: data: there is no folder nowhere; '
-expect_exit 2 ranks 2 "$DTRAIN" --config a.conf
+expect_exit 2 ranks 2 "$DTRAIN" --config a.conf "${ANY_BACKEND[@]}"
 expect_output '^dtrain: a.conf:2: data: there is no folder nowhere; '
 small_data
 printf 'data = "data";\ninit = "nowhere.safetensors";\nout = "run";\narch = "resnet18";\n' >a.conf
-expect_error 2 "a.conf:2: --init: nowhere.safetensors: No such file or directory" "$DTRAIN" --config a.conf
+expect_error 2 "a.conf:2: --init: nowhere.safetensors: No such file or directory" "$DTRAIN" --config a.conf "${ANY_BACKEND[@]}"
 touch file
 printf 'data = "data";\n\nout = "file";\n' >a.conf
-expect_error 2 "a.conf:3: --out file: file is not a folder" "$DTRAIN" --config a.conf
+expect_error 2 "a.conf:3: --out file: file is not a folder" "$DTRAIN" --config a.conf "${ANY_BACKEND[@]}"
 printf 'data = "data";\nweights = "nowhere.safetensors";\n' >a.conf
-expect_error 2 "a.conf:2: --weights: nowhere.safetensors: No such file or directory" "$DTRAIN" eval --config a.conf
+expect_error 2 "a.conf:2: --weights: nowhere.safetensors: No such file or directory" "$DTRAIN" eval --config a.conf "${ANY_BACKEND[@]}"
 
 begin "a missing folder is named"
-expect_exit 2 "$DTRAIN" --data nowhere
+expect_exit 2 "$DTRAIN" --data nowhere "${ANY_BACKEND[@]}"
 expect_output '^dtrain: .*nowhere'
 mkdir empty
-expect_exit 2 "$DTRAIN" --data empty
+expect_exit 2 "$DTRAIN" --data empty "${ANY_BACKEND[@]}"
 expect_output '^dtrain: .*empty/train'
 expect test ! -e nowhere
 expect test ! -e runs
@@ -111,18 +123,18 @@ begin "weights that are missing, or of another network, are named"
 small_data
 expect_exit 2 "$DTRAIN" "${small[@]}" --init nowhere.safetensors
 expect_output '^dtrain: --init: nowhere.safetensors: No such file or directory$'
-expect_exit 2 "$DTRAIN" eval --data data --weights nowhere.safetensors
+expect_exit 2 "$DTRAIN" eval "${ANY_BACKEND[@]}" --data data --weights nowhere.safetensors
 expect_output '^dtrain: --weights: nowhere.safetensors: No such file or directory$'
 expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1 --export r18.safetensors
 expect_exit 2 "$DTRAIN" "${small[@]}" --arch resnet34 --init r18.safetensors --out other
 expect_output '^dtrain: --init: r18.safetensors has no tensor layer1.2.conv1.weight: it is of another network$'
-expect_exit 2 "$DTRAIN" eval --data data --weights r18.safetensors --arch resnet50
+expect_exit 2 "$DTRAIN" eval "${ANY_BACKEND[@]}" --data data --weights r18.safetensors --arch resnet50
 expect_output '^dtrain: --arch resnet50, but r18.safetensors holds a resnet18$'
 rm -r data/val/3 data/train/3
-expect_exit 2 "$DTRAIN" eval --data data --weights r18.safetensors
+expect_exit 2 "$DTRAIN" eval "${ANY_BACKEND[@]}" --data data --weights r18.safetensors
 expect_output '^dtrain: r18.safetensors knows 4 classes, and data/val has 3$'
 head -c 1000 r18.safetensors >cut.safetensors
-expect_exit 1 "$DTRAIN" eval --data data --weights cut.safetensors
+expect_exit 1 "$DTRAIN" eval "${ANY_BACKEND[@]}" --data data --weights cut.safetensors
 expect_output '^dtrain: --weights: cut.safetensors: '
 
 begin "a batch larger than the data is refused"

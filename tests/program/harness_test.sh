@@ -1,6 +1,7 @@
 #!/bin/bash
 # tests/testing.c: what fails, hangs, skips or crashes is seen as such.
 . "$(dirname "$0")/../lib.sh"
+all_cases_need need_cunit
 
 planted=$TOP_BUILDDIR/tests/program/planted_failures
 planted_ranks=$TOP_BUILDDIR/tests/program/planted_ranks

@@ -1,6 +1,7 @@
 #!/bin/bash
 # dtrain inspect and dtrain export: tables, JSON, damaged folders, differences; the weights of a checkpoint.
 . "$(dirname "$0")/../lib.sh"
+all_cases_need need_cpu_backend
 
 # One training of two ranks, with averages, that every case copies: checkpoints of steps 3 and 6.
 trained()

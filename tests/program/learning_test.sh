@@ -1,6 +1,7 @@
 #!/bin/bash
 # What training arrives at, on real images. Minutes each: make check-long.
 . "$(dirname "$0")/../lib.sh"
+all_cases_need need_cpu_backend
 
 # last EVENT KEY RUN: the value in the last line of that event in the run's metrics
 last()

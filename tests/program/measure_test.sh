@@ -1,6 +1,7 @@
 #!/bin/bash
 # Measuring and fitting: --input synthetic, --profile, --batch auto, a batch that is too large, and what the start tells of memory and of the GPU.
 . "$(dirname "$0")/../lib.sh"
+all_cases_need need_cpu_backend
 
 small="--arch resnet18 --image-size 32 --log-every 0"
 

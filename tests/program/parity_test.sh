@@ -2,6 +2,7 @@
 # The numbers of a training against PyTorch's, from the same weights on the same images; and those of two ranks against one.
 # What is compared with what, and why with several seeds: tests/README.md.
 . "$(dirname "$0")/../lib.sh"
+all_cases_need need_cpu_backend
 
 reference=$TOP_SRCDIR/../shared/parity/torch_reference.py
 parity=$TOP_SRCDIR/tests/program/parity_torch.py

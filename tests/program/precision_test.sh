@@ -43,19 +43,20 @@ expect test -z "$(values run/metrics.jsonl step loss_scale)"
 
 begin "averages_are_evaluated_exported_and_found_again"
 need_digits
-expect_exit 0 "$DTRAIN" $train --ema 0.9 --steps 6 --out run --export averaged.safetensors
-expect_exit 0 "$DTRAIN" $train --steps 6 --out plain --export plain.safetensors
+expect_exit 0 "$DTRAIN" $train "${ANY_BACKEND[@]}" --ema 0.9 --steps 6 --out run --export averaged.safetensors
+expect_exit 0 "$DTRAIN" $train "${ANY_BACKEND[@]}" --steps 6 --out plain --export plain.safetensors
 trained=$(values run/metrics.jsonl eval val_loss)
 expect test "$trained" != "$(values plain/metrics.jsonl eval val_loss)"
 expect test "$(values run/metrics.jsonl step loss | tail -n 1)" = "$(values plain/metrics.jsonl step loss | tail -n 1)" # the training is the same
 for weights in run averaged.safetensors; do
-    expect_exit 0 "$DTRAIN" eval --data ../digits --weights $weights --batch 8 --threads 1
+    expect_exit 0 "$DTRAIN" eval "${ANY_BACKEND[@]}" --data ../digits --weights $weights --batch 8 --threads 1
     expect_output "^val_loss ${trained:0:6}"
 done
-expect_exit 0 "$DTRAIN" eval --data ../digits --weights plain.safetensors --batch 8 --threads 1
+expect_exit 0 "$DTRAIN" eval "${ANY_BACKEND[@]}" --data ../digits --weights plain.safetensors --batch 8 --threads 1
 expect_no_output "^val_loss ${trained:0:6}"
 
 begin "lars_trains"
+need_cpu_backend
 need_digits
 expect_exit 0 "$DTRAIN" $train --image-size 32 --batch 32 --crop-scale 0.75,1 --warmup-epochs 0.1 --optimizer lars --lars-trust 0.02 --lr 0.1 \
     --steps 32 --out run

@@ -1,6 +1,7 @@
 #!/bin/bash
 # --resize-schedule in the whole program, on the CPU: sizes, the same bits after a stop in the middle, memory that does not grow.
 . "$(dirname "$0")/../lib.sh"
+all_cases_need need_cpu_backend
 
 # 80 of the digits to train on, 20 to evaluate on.
 few_digits()

@@ -2,6 +2,7 @@
 # Bits: of the same job twice, of a job that is killed again and again, of one that changes its number of ranks.
 # DTRAIN_TEST_MOMENTS=N repeats the moments of an earlier run, which a failure tells.
 . "$(dirname "$0")/../lib.sh"
+all_cases_need need_cpu_backend
 
 seed=${DTRAIN_TEST_MOMENTS:-$$}
 RANDOM=$seed

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Spot instances: notices and recommendations of EC2's metadata service, and a service that is out of order. The service is imds_server.py.
 . "$(dirname "$0")/../lib.sh"
+all_cases_need need_cpu_backend
 
 small=(--backend cpu --arch resnet18 --image-size 16 --batch 8 --log-every 0 --eval-every 0 --threads 1 --out run)
 

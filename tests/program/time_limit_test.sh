@@ -1,6 +1,7 @@
 #!/bin/bash
 # Time limits, dtrain's own and Slurm's: a training stops before them with a checkpoint and code 75, and the same command goes on.
 . "$(dirname "$0")/../lib.sh"
+all_cases_need need_cpu_backend
 
 small=(--backend cpu --arch resnet18 --image-size 16 --batch 8 --log-every 0 --eval-every 0 --threads 1 --epochs 1000 --out run --spot off)
 

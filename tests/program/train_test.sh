@@ -64,6 +64,7 @@ steps_in()
 
 for backend in ref cpu; do
     begin "$backend trains, evaluates, and leaves a run's folder"
+    [ $backend = ref ] || need_cpu_backend
     small_data
     expect_exit 0 "$DTRAIN" "${small[@]}" --backend $backend --batch 8 --steps 2 --out run
     expect_output 'final .*top-1'
@@ -72,6 +73,8 @@ for backend in ref cpu; do
     expect test -f run/config.conf
     expect test -f run/checkpoints/step-00000002/manifest.json
 done
+
+all_cases_need need_cpu_backend
 
 begin "the same seed gives the same bits, another one does not"
 small_data
