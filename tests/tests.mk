@@ -5,6 +5,7 @@
 #   make check-asan     all test programs (not scripts) under AddressSanitizer and UBSan, in build-asan/
 #   make check-tsan     TESTS_TSAN under ThreadSanitizer, in build-tsan/
 #   make check-parts    tests/program/parts_test.sh with all that it compiles: builds without oneDNN, libcurl, CUDA, NCCL, CUnit
+#   make check-clang    the whole tree compiled by clang, and TESTS_CLANG, in build-clang/
 #   make check TESTS=tests/core/rng_test        one of them; its output is in tests/core/rng_test.log
 #   tests/core/rng_test NAME                    one case, straight
 
@@ -20,6 +21,9 @@ PROGRAM_TESTS =
 PROGRAM_FILES =
 # What `make check-tsan` runs: tests with threads and without OpenMP, whose library ThreadSanitizer cannot see into.
 TESTS_TSAN = tests/core/testing_test tests/core/alloc_test tests/core/log_test tests/core/queue_test tests/program/harness_test.sh
+# What `make check-clang` runs: oneDNN beside clang's OpenMP, and a little of everything.
+TESTS_CLANG = tests/layers/cpu_create_test tests/layers/cpu_step_test tests/layers/cpu_sse41_test tests/core/rng_test tests/core/trainer_test \
+	tests/io/checkpoint_hdf5_test tests/io/resize_test tests/emulator/emulator_test tests/comm/mpi_test.sh
 # Stand-ins for the other side of core's interfaces, and other code that tests share.
 fakes_SOURCES =
 # Like check_PROGRAMS, for programs that scripts start: those without tests/testing.h, and those with it.
@@ -97,6 +101,12 @@ check-tsan:
 	@$(configure_in_subfolder) build-tsan --enable-sanitizer=thread $(one_cuda_arch)
 	$(MAKE) -C build-tsan check TESTS='$(TESTS_TSAN)'
 
+# The kernels for GPUs are compiled for the CPU alone: nvcc takes GCC.
+check-clang:
+	@$(configure_in_subfolder) build-clang CC=clang CXX=clang++ CFLAGS=-O1 NVCC=false --enable-werror
+	$(MAKE) -C build-clang bench
+	$(MAKE) -C build-clang check TESTS='$(filter $(TESTS_CLANG),$(TESTS))'
+
 # With a log and a result where .ci/run looks for them.
 check-parts:
 	@$(MKDIR_P) build-parts/tests
@@ -123,6 +133,6 @@ configure_in_subfolder = \
 	}; sub
 
 clean-local:
-	rm -rf build-asan build-tsan build-parts
+	rm -rf build-asan build-tsan build-clang build-parts
 
-.PHONY: check-programs check-long check-asan check-tsan check-parts
+.PHONY: check-programs check-long check-asan check-tsan check-clang check-parts

@@ -33,6 +33,29 @@ need_clean_source && {
     done
 }
 
+begin "a_onednn_with_another_openmp_is_refused"
+# It defines what code of clang calls; omp_set_num_threads is GCC's.
+need_clean_source && {
+    command -v gcc >/dev/null || skip "there is no gcc"
+    mkdir -p other/include/oneapi/dnnl other/lib
+    cat >other/include/oneapi/dnnl/dnnl.h <<'END'
+#define DNNL_VERSION_MAJOR 3
+#define DNNL_VERSION_MINOR 7
+#define DNNL_VERSION_PATCH 0
+#define DNNL_RUNTIME_SEQ 1
+#define DNNL_RUNTIME_OMP 2
+#define DNNL_CPU_THREADING_RUNTIME DNNL_RUNTIME_OMP
+typedef struct { int major; } dnnl_version_t;
+const dnnl_version_t *dnnl_version(void);
+void dnnl_primitive_create(void);
+END
+    printf '#include <oneapi/dnnl/dnnl.h>\nconst dnnl_version_t *dnnl_version(void) { static dnnl_version_t v = {3}; return &v; }
+void dnnl_primitive_create(void) {}\nvoid __kmpc_fork_call(void) {}\n' >other.c
+    gcc -shared -fPIC -Iother/include other.c -o other/lib/libdnnl.so || fail "the library is not made"
+    expect_exit 1 "$TOP_SRCDIR/configure" CC=gcc --with-onednn="$PWD/other"
+    expect_output 'oneDNN 3\.7\.0 in .*/other has the OpenMP of LLVM or Intel, and gcc has that of GCC'
+}
+
 begin "configure_does_not_touch_the_core_folder"
 need_clean_source && {
     mkdir core

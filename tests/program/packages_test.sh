@@ -45,7 +45,7 @@ expect_no_output 'E: Unable to locate'
 
 begin "nothing_happens_when_all_is_there"
 debian
-awk '!/^#/ && $3 == "build" { print $1 }' "$TOP_SRCDIR/autotools/packages.txt" >installed
+awk '!/^#/ && ($3 == "build" || $3 == "option") { print $1 }' "$TOP_SRCDIR/autotools/packages.txt" >installed
 expect_exit 0 env PATH="$PWD/bin" "$install" build
 expect_no_output .
 expect test ! -s log
@@ -80,6 +80,47 @@ pretend rpm <<<'exit 1'
 pretend dnf <<<'echo "dnf $*" >>log'
 expect_exit 0 env PATH="$PWD/bin" "$install" build test
 expect grep -q '^dnf install -y .*openmpi-devel.* libasan' log
+
+# amazon_linux PACKAGE...: a dnf that has all packages but these.
+amazon_linux()
+{
+    bare_machine
+    printf '%s\n' "$@" >unknown
+    pretend rpm <<<'exit 1'
+    pretend dnf <<'EOF'
+echo "dnf $*" >>log
+code=0
+for name; do ! grep -qx -e "$name" unknown || { echo "No match for argument: $name" >&2; code=1; }; done
+exit $code
+EOF
+}
+
+begin "packages_that_no_repository_has_are_named_and_the_others_are_installed"
+amazon_linux hdf5-devel onednn-devel CUnit-devel
+expect_exit 1 env PATH="$PWD/bin" "$install" build
+expect_output 'no repository of this machine has hdf5-devel \(checkpoints\)$'
+expect_output 'no repository of this machine has onednn-devel \(convolutions on the CPU\)$'
+expect_output 'no repository of this machine has CUnit-devel \(unit tests\): dtrain is built without'
+expect_output 'autotools/README.md says where to get them'
+expect_output 'spal-release'
+expect_no_output 'no repository .* openmpi-devel'
+expect grep -q '^dnf install -y -q .*openmpi-devel .*xxhash-devel' log
+expect test "$(grep '^dnf install' log | tail -n 1 | grep -c 'hdf5\|onednn\|CUnit')" = 0
+
+begin "options_of_the_build_may_be_missing"
+amazon_linux CUnit-devel
+pretend rpm <<<'[ "$3" != CUnit-devel ]'
+expect_exit 0 env PATH="$PWD/bin" "$install" build
+expect_output 'no repository of this machine has CUnit-devel'
+amazon_linux CUnit-devel libcurl-devel
+expect_exit 0 env PATH="$PWD/bin" "$install" build
+expect_output 'no repository of this machine has libcurl-devel \(notices of spot instances\): dtrain is built without'
+expect_no_output 'autotools/README.md'
+debian
+awk '!/^#/ && $3 == "build" { print $1 }' "$TOP_SRCDIR/autotools/packages.txt" >installed
+expect_exit 0 env PATH="$PWD/bin" DTRAIN_NO_INSTALL=1 "$install" build
+expect_output 'dtrain is built without: libcurl4-openssl-dev libcunit1-dev$'
+expect test ! -s log
 
 begin "an_unknown_use_is_refused"
 debian
