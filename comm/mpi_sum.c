@@ -28,10 +28,12 @@ enum { SUM_HERE, SUM_HOSTS, SHARE_HOSTS, SHARE_HERE, DONE };
 
 /* `out` may be `a` or `b` itself. The compiler's check for overlaps would then take the slow loop, so it is told that no element depends on
  * another one. */
-#ifdef __clang__
-#    define INDEPENDENT_ELEMENTS _Pragma("clang loop vectorize(assume_safety)")
-#else
+#ifndef __clang__
 #    define INDEPENDENT_ELEMENTS _Pragma("GCC ivdep")
+#elif __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#    define INDEPENDENT_ELEMENTS /* clang warns that it cannot, between checks */
+#else
+#    define INDEPENDENT_ELEMENTS _Pragma("clang loop vectorize(assume_safety)")
 #endif
 #define DEFINE_COMBINE(name, type, value)                                                     \
     static void name(void *out_bytes, const void *a_bytes, const void *b_bytes, int64_t n)    \
