@@ -1,0 +1,99 @@
+# lib.sh: steps and the counting of tests, for .ci/run and .ci/suite. They set $work, a folder of their own, before any step.
+passed=0 failed=0 skipped=0
+
+title() { printf '\n==== %s (%d s so far)\n' "$*" "$SECONDS"; }
+
+# step NAME LIMIT_S COMMAND: runs it, its output in $work/step.log, and shows the end of that if it fails. In the background, so that a
+# signal is answered at once; stop_step ends it.
+running=
+step() {
+    local name=$1 limit=$2 code=0
+    shift 2
+    title "$name"
+    # A job in the background ignores Ctrl-C, and so would the tests of Ctrl-C in it.
+    env --default-signal=INT,QUIT timeout --kill-after=30 "$limit" "$@" >"$work/step.log" 2>&1 &
+    running=$!
+    wait "$running" || code=$?
+    running=
+    [ "$code" -ne 0 ] || return 0
+    case $code in
+    124 | 137) echo "---- $name took more than $limit s: $*" ;;
+    *) echo "---- $name failed with code $code: $*" ;;
+    esac
+    grep -av ' passed, [0-9]* failed' "$work/step.log" | tail -n 100
+    return 1
+}
+
+stop_step() {
+    [ -n "$running" ] || return 0
+    kill -TERM "$running" 2>/dev/null || true
+    wait "$running" || true
+}
+
+# add LINE: adds `N passed, N failed[, N skipped]` up; false if it is none.
+add() {
+    [[ $1 =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]] || return 1
+    passed=$((passed + BASH_REMATCH[1]))
+    failed=$((failed + BASH_REMATCH[2]))
+    skipped=$((skipped + ${BASH_REMATCH[4]:-0}))
+}
+
+# add_output FILE: adds all such lines of FILE up; false if there is none.
+add_output() {
+    local line found=1
+    while IFS= read -r line; do
+        if add "$line"; then found=0; fi
+    done < <(tr -d '\r' <"$1")
+    return "$found"
+}
+
+# counted_step NAME LIMIT_S COMMAND: a step whose output counts cases. Without such lines, and if it fails with none failed, it is a case itself.
+counted_step() {
+    local ok=0 before=$failed
+    step "$@" || ok=1
+    if ! add_output "$work/step.log" && [ "$ok" -eq 0 ]; then passed=$((passed + 1)); fi
+    [ "$ok" -eq 0 ] || [ "$failed" -gt "$before" ] || failed=$((failed + 1))
+    return "$ok"
+}
+
+# add_logs FOLDER NAME: adds up the closing lines of the logs of a build's tests, and shows the tails of those that failed.
+add_logs() {
+    local results log line n=0
+    while IFS= read -r results; do
+        log=${results%.trs}.log
+        line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$log" | tail -n 1 || true)
+        n=$((n + 1))
+        add "$line" || true
+        if ! grep -qE '^:test-result: (PASS|SKIP)' "$results"; then
+            # One that ended before it could count itself.
+            [[ $line =~ ' 0 failed' || -z $line ]] && failed=$((failed + 1))
+            printf -- '---- %s: %s\n' "$2" "$log"
+            grep -av ' passed, [0-9]* failed' "$log" | tail -n 60
+        fi
+        grep -aE '^ *skipped' "$log" | sed "s|^|$2: $(basename "$log" .log): |" || true
+    done < <(find "$1/tests" -name '*.trs' | LC_ALL=C sort)
+    if [ "$n" -eq 0 ]; then
+        echo "---- $2: no test ran"
+        failed=$((failed + 1))
+    fi
+}
+
+# tested_step FOLDER NAME LIMIT_S COMMAND: a step whose cases are counted in the logs of the tests of a build in FOLDER.
+tested_step() {
+    local folder=$1 ok=0 before=$failed
+    shift
+    step "$@" || ok=1
+    add_logs "$folder" "$1"
+    [ "$ok" -eq 0 ] || [ "$failed" -gt "$before" ] || failed=$((failed + 1))
+    return "$ok"
+}
+
+# demo NAME LIMIT_S COMMAND: what a newcomer types first, as one case. Two ranks learn 97% of the digits that they have not seen.
+demo() {
+    if step "$@" && grep -E '^final +top-1 +(9[7-9]|100)\.' "$work/step.log"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        return 1
+    fi
+}
