@@ -87,8 +87,10 @@ void check_gradients(loss_function *loss, void *arg, const variable *const *vari
         const variable *v = *variables;
         double largest = 0, worst = 0;
         int64_t stride = v->n_elems / 300 + 1;
-        for (int64_t i = 0; i < v->n_elems; i++)
-            largest = fmax(largest, fabs((double)v->gradient[i]));
+        for (int64_t i = 0; i < v->n_elems; i++) { /* fmax() here is an internal error of GCC 12.2 for aarch64 */
+            double magnitude = fabs((double)v->gradient[i]);
+            largest = magnitude > largest ? magnitude : largest;
+        }
         for (int64_t i = 0; i < v->n_elems; i += stride) {
             double before = v->values[i];
             v->values[i] = before + STEP;
