@@ -6,7 +6,7 @@
  * The filter is a triangle of half-width max(1, scale) source pixels around the centre of the target pixel, cut at the edges of
  * the source and normalised: what PIL calls BILINEAR. As there, rows are filtered horizontally to 8 bits, then vertically to 8
  * bits, in fixed point: the results are PIL's to within 1 level. (PIL's weights have 22 bits, these at least 15 significant
- * ones of the largest, so that vector code multiplies 16-bit numbers.) Integers alone: AVX2 and plain C give the same bits.
+ * ones of the largest, so that vector code multiplies 16-bit numbers.) Integers alone: AVX2, NEON and plain C give the same bits.
  */
 #ifndef DT_IO_RESIZE_H
 #define DT_IO_RESIZE_H

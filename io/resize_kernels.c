@@ -174,11 +174,97 @@ AVX2 static void vertical_avx2(const dt_resize_axis *y, int64_t i, const uint8_t
 static const dt_resize_kernels kernels_avx2 = {"AVX2", horizontal_avx2, vertical_avx2};
 #endif
 
+#if defined __aarch64__ && defined __ARM_NEON
+#    include <arm_neon.h>
+
+/* Weighted taps of one target pixel, to be added up lane by lane. */
+typedef struct pixel_sums {
+    int32x4_t red, green, blue;
+} pixel_sums;
+
+static inline pixel_sums weigh_pixel(const uint8_t *source, const int16_t *weights, int64_t n_taps)
+{
+    static const uint8_t spread_red_green[16] = {0, 255, 3, 255, 6, 255, 9, 255, 1, 255, 4, 255, 7, 255, 10, 255},
+                         spread_blue[8] = {2, 255, 5, 255, 8, 255, 11, 255}; /* 255 makes a zero */
+    pixel_sums sums = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
+    for (int64_t t = 0; t < n_taps; t += 4) {
+        const uint8x16_t pixels = vld1q_u8(source + 3 * t);
+        const int16x4_t four = vld1_s16(weights + t);
+        const int16x8_t red_green = vreinterpretq_s16_u8(vqtbl1q_u8(pixels, vld1q_u8(spread_red_green)));
+        const int16x4_t blue = vreinterpret_s16_u8(vqtbl1_u8(pixels, vld1_u8(spread_blue)));
+        sums.red = vmlal_s16(sums.red, vget_low_s16(red_green), four);
+        sums.green = vmlal_s16(sums.green, vget_high_s16(red_green), four);
+        sums.blue = vmlal_s16(sums.blue, blue, four);
+    }
+    return sums;
+}
+
+/* Round the sums to levels; `shift` holds -bits. */
+static inline int16x4_t round_neon(int32x4_t sums, int32x4_t shift)
+{
+    return vqmovn_s32(vrshlq_s32(sums, shift));
+}
+
+/* Round four target pixels' sums to 12 bytes, and write 16. */
+static inline void store_four_neon(const pixel_sums *p, int32x4_t shift, uint8_t *out)
+{
+    /* from r0 g0 r1 g1 r2 g2 r3 g3 b0 b1 b2 b3 . . . . */
+    static const uint8_t gather[16] = {0, 1, 8, 2, 3, 9, 4, 5, 10, 6, 7, 11, 255, 255, 255, 255};
+    const int32x4_t rg01 = vpaddq_s32(vpaddq_s32(p[0].red, p[0].green), vpaddq_s32(p[1].red, p[1].green));
+    const int32x4_t rg23 = vpaddq_s32(vpaddq_s32(p[2].red, p[2].green), vpaddq_s32(p[3].red, p[3].green));
+    const int32x4_t b = vpaddq_s32(vpaddq_s32(p[0].blue, p[1].blue), vpaddq_s32(p[2].blue, p[3].blue));
+    const uint8x8_t red_green = vqmovun_s16(vcombine_s16(round_neon(rg01, shift), round_neon(rg23, shift)));
+    const uint8x8_t blue = vqmovun_s16(vcombine_s16(round_neon(b, shift), vdup_n_s16(0)));
+    vst1q_u8(out, vqtbl1q_u8(vcombine_u8(red_green, blue), vld1q_u8(gather)));
+}
+
+static void horizontal_neon(const dt_resize_axis *x, uint8_t *const *rows, int64_t n_rows, uint8_t *out, int64_t row_bytes)
+{
+    const int32x4_t shift = vdupq_n_s32(-x->bits);
+    const int64_t n_whole = x->n / 4 * 4;
+    for (int64_t row = 0; row < n_rows; row++) {
+        for (int64_t i = 0; i < n_whole; i += 4) {
+            pixel_sums sums[4];
+            for (int p = 0; p < 4; p++)
+                sums[p] = weigh_pixel(rows[row] + 3 * (int64_t)x->first[i + p], x->weights + (i + p) * x->n_taps, x->n_taps);
+            store_four_neon(sums, shift, out + row * row_bytes + 3 * i);
+        }
+        horizontal_row_c(x, n_whole, rows[row], out + row * row_bytes);
+    }
+}
+
+static void vertical_neon(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes, uint8_t *out, int64_t n_bytes)
+{
+    const int16_t *weights = y->weights + i * y->n_taps;
+    const int32x4_t shift = vdupq_n_s32(-y->bits);
+    for (int64_t begin = 0; begin < n_bytes; begin += 16) {
+        int32x4_t sum0 = vdupq_n_s32(0), sum1 = sum0, sum2 = sum0, sum3 = sum0;
+        for (int64_t t = 0; t < y->n_taps; t++) {
+            const uint8x16_t pixels = vld1q_u8(rows + t * row_bytes + begin);
+            const int16x8_t low = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(pixels)));
+            const int16x8_t high = vreinterpretq_s16_u16(vmovl_u8(vget_high_u8(pixels)));
+            sum0 = vmlal_n_s16(sum0, vget_low_s16(low), weights[t]);
+            sum1 = vmlal_n_s16(sum1, vget_high_s16(low), weights[t]);
+            sum2 = vmlal_n_s16(sum2, vget_low_s16(high), weights[t]);
+            sum3 = vmlal_n_s16(sum3, vget_high_s16(high), weights[t]);
+        }
+        const int16x8_t words0 = vcombine_s16(round_neon(sum0, shift), round_neon(sum1, shift));
+        const int16x8_t words1 = vcombine_s16(round_neon(sum2, shift), round_neon(sum3, shift));
+        vst1q_u8(out + begin, vcombine_u8(vqmovun_s16(words0), vqmovun_s16(words1)));
+    }
+}
+
+static const dt_resize_kernels kernels_neon = {"NEON", horizontal_neon, vertical_neon};
+#endif
+
 const dt_resize_kernels *dt_resize_kernels_best(bool vectors)
 {
 #if defined __x86_64__ && defined __GNUC__
     if (vectors && __builtin_cpu_supports("avx2"))
         return &kernels_avx2;
+#elif defined __aarch64__ && defined __ARM_NEON
+    if (vectors) /* every 64-bit Arm processor has it */
+        return &kernels_neon;
 #endif
     (void)vectors;
     return &kernels_c;

@@ -1,4 +1,4 @@
-/* resize_kernels.h: the two passes of resize.c, in plain C and in AVX2, with the same bits as results. */
+/* resize_kernels.h: the two passes of resize.c, in plain C, AVX2 and NEON, with the same bits as results. */
 #ifndef DT_IO_RESIZE_KERNELS_H
 #define DT_IO_RESIZE_KERNELS_H
 

@@ -3,6 +3,7 @@
 #include "io/resize.h"
 
 #include "core/base/alloc.h"
+#include "io/resize_kernels.h"
 #include "tests/testing.h"
 
 #include <math.h>
@@ -138,6 +139,20 @@ static void results_are_the_filters_to_within_one_level(void)
     }
 }
 
+/* So that the next test compares what it says. */
+static void vectors_are_used_where_the_processor_has_them(void)
+{
+#if defined __aarch64__
+    const char *const expected = "NEON";
+#elif defined __x86_64__
+    const char *const expected = __builtin_cpu_supports("avx2") ? "AVX2" : "C";
+#else
+    const char *const expected = "C";
+#endif
+    DT_CHECK_STR(dt_resize_kernels_best(true)->name, expected);
+    DT_CHECK_STR(dt_resize_kernels_best(false)->name, "C");
+}
+
 static void plain_c_and_vectors_give_the_same_bits(void)
 {
     for (size_t i = 0; i < N_SIZES; i++) {
@@ -261,6 +276,7 @@ static void failed_allocations_are_reported_and_leak_nothing(void)
 
 static const dt_test tests[] = {
     DT_TEST(results_are_the_filters_to_within_one_level),
+    DT_TEST(vectors_are_used_where_the_processor_has_them),
     DT_TEST(plain_c_and_vectors_give_the_same_bits),
     DT_TEST(a_flipped_result_is_the_mirrored_one),
     DT_TEST(the_same_size_changes_nothing),

@@ -15,7 +15,7 @@ allowed()
     core) echo "<$libc>|$own" ;;
     layers) echo "<$libc>|$own|$core|<oneapi/dnnl/[^>]*>|<omp\.h>|<(immintrin|cpuid)\.h>|<(cuda|cudnn|nvtx3/)[^>]*>|<dlfcn\.h>|\"tests/emulator/cuda_emulator\.h\"" ;; # without nvcc
     comm) echo "<$libc>|$own|$core|<mpi(-ext)?\.h>|<(nccl|cuda[^>]*)\.h>|\"tests/emulator/cuda_emulator\.h\"" ;; # without nvcc
-    io) echo "<$libc>|$own|$core|<(jpeglib|jerror|hdf5|H5[A-Za-z]*|jansson|xxhash|immintrin|cpuid)\.h>" ;;
+    io) echo "<$libc>|$own|$core|<(jpeglib|jerror|hdf5|H5[A-Za-z]*|jansson|xxhash|immintrin|arm_neon|cpuid)\.h>" ;;
     launch) echo '<[^>]*>|"config\.h"|"(core|layers|comm|io|launch)/[^"]*"' ;;
     esac
 }
