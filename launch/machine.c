@@ -48,12 +48,12 @@ static int64_t memory_field(const char *key)
 
 /* -- the processor ---------------------------------------------------------------------------------------------------- */
 
-static void read_features(dt_machine *m)
+static void read_features(dt_machine *m, const char *cpuinfo)
 {
     static const char *const wanted[] = {"avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "sve"};
     char flags[4096] = "", padded[4100];
-    if (!read_field("/proc/cpuinfo", "flags", flags, sizeof flags - 2))
-        (void)read_field("/proc/cpuinfo", "Features", flags, sizeof flags - 2);
+    if (!read_field(cpuinfo, "flags", flags, sizeof flags - 2))
+        (void)read_field(cpuinfo, "Features", flags, sizeof flags - 2);
     snprintf(padded, sizeof padded, " %s ", flags);
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
         char word[32];
@@ -62,6 +62,33 @@ static void read_features(dt_machine *m)
         if (strstr(padded, word))
             snprintf(m->cpu_features + used, sizeof m->cpu_features - used, "%s%s", used ? " " : "", wanted[i]);
     }
+}
+
+/* Arm's kernels print numbers in place of a name: who designed the core, and which one it is. */
+static void read_arm_model(dt_machine *m, const char *cpuinfo)
+{
+    static const struct {
+        long implementer, part;
+        const char *name;
+    } cores[] = {
+        {0x41, 0xd08, "Arm Cortex-A72 (Graviton)"}, {0x41, 0xd0c, "Arm Neoverse-N1 (Graviton2)"},        {0x41, 0xd40, "Arm Neoverse-V1 (Graviton3)"},
+        {0x41, 0xd49, "Arm Neoverse-N2"},           {0x41, 0xd4f, "Arm Neoverse-V2 (Graviton4, Grace)"}, {0xc0, 0xac3, "Ampere-1"},
+    };
+    char implementer[32], part[32];
+    if (!read_field(cpuinfo, "CPU implementer", implementer, sizeof implementer) || !read_field(cpuinfo, "CPU part", part, sizeof part))
+        return;
+    snprintf(m->cpu_model, sizeof m->cpu_model, "implementer %s, part %s", implementer, part);
+    for (size_t i = 0; i < sizeof cores / sizeof cores[0]; i++)
+        if (strtol(implementer, NULL, 16) == cores[i].implementer && strtol(part, NULL, 16) == cores[i].part)
+            snprintf(m->cpu_model, sizeof m->cpu_model, "%s", cores[i].name);
+}
+
+void dt_machine_read_processor(dt_machine *machine, const char *cpuinfo)
+{
+    machine->cpu_model[0] = machine->cpu_features[0] = '\0';
+    if (!read_field(cpuinfo, "model name", machine->cpu_model, sizeof machine->cpu_model))
+        read_arm_model(machine, cpuinfo);
+    read_features(machine, cpuinfo);
 }
 
 int dt_machine_core_of(int cpu)
@@ -252,8 +279,7 @@ void dt_machine_read(dt_machine *m)
     memset(m, 0, sizeof *m);
     if (gethostname(m->host, sizeof m->host - 1) != 0)
         snprintf(m->host, sizeof m->host, "localhost");
-    (void)read_field("/proc/cpuinfo", "model name", m->cpu_model, sizeof m->cpu_model);
-    read_features(m);
+    dt_machine_read_processor(m, "/proc/cpuinfo");
     m->n_cpus_online = sysconf(_SC_NPROCESSORS_ONLN);
     m->memory_bytes = memory_field("MemTotal");
     m->memory_available_bytes = memory_field("MemAvailable");

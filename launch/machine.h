@@ -25,6 +25,9 @@ typedef struct dt_machine {
 
 void dt_machine_read(dt_machine *machine);
 
+/* Only its cpu_model and cpu_features. `cpuinfo` is "/proc/cpuinfo", but in tests. */
+void dt_machine_read_processor(dt_machine *machine, const char *cpuinfo);
+
 /* The first logical processor of the physical core that `cpu` belongs to; `cpu` itself if that cannot be found out. */
 int dt_machine_core_of(int cpu);
 
