@@ -33,6 +33,16 @@ void dt_cpu_pair_destroy(dt_cpu_pair *pair)
     pair->device->ops->destroy(pair->device);
 }
 
+bool dt_cpu_cases_need_x86(void)
+{
+#if !defined __x86_64__
+    dt_test_skip("the instruction set is x86-64's");
+    return false;
+#else
+    return true;
+#endif
+}
+
 void dt_cpu_cases_check(int64_t n_threads, int64_t image_size, int64_t batch, const char *const *filters)
 {
     dt_cpu_pair pair = dt_cpu_pair_create(n_threads);

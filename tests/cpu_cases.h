@@ -16,6 +16,9 @@ void dt_cpu_pair_destroy(dt_cpu_pair *pair);
 /* Check that the cases of tests/backend_cases.h with each of these filters (ended by NULL) agree to 1e-5. */
 void dt_cpu_cases_check(int64_t n_threads, int64_t image_size, int64_t batch, const char *const *filters);
 
+/* Skips the test and returns false on another kind of processor. */
+bool dt_cpu_cases_need_x86(void);
+
 /* All kinds of operations and of implementations, for few shapes: what another processor is tested with. */
 extern const char *const dt_cpu_cases_few[];
 

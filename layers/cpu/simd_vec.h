@@ -1,4 +1,4 @@
-/* simd_vec.h: vectors of 8 floats for the simd_*.c files, by the compiler's vector extension: one source for SSE2, AVX2 and AVX-512.
+/* simd_vec.h: vectors of 8 floats for the simd_*.c files, by the compiler's vector extension: one source for SSE2, AVX2, AVX-512 and NEON.
  *
  * A step is 16 floats, two vectors: one pixel of a block of 16 channels, or two of a block of 8. Channel vectors are loaded as a
  * pair that fits a step. Only the last step of a plane with blocks of 8 can be half a step.
@@ -177,7 +177,14 @@ DT_SIMD_INLINE uint8_t v8_bits(v8i mask)
 }
 #endif
 
-#if !defined __FMA__
+#if defined __ARM_FEATURE_FMA
+DT_SIMD_INLINE v8 v8_fma(v8 a, v8 b, v8 c)
+{
+    for (int i = 0; i < 8; i++) /* two instructions */
+        c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    return c;
+}
+#elif !defined __FMA__
 DT_SIMD_INLINE v8 v8_fma(v8 a, v8 b, v8 c)
 {
     return a * b + c;

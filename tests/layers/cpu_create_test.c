@@ -72,7 +72,9 @@ static void check_chunks(const dt_conv_pass *pass, int64_t n)
         DT_CHECK_INT(chunk.first, next);
         DT_CHECK(chunk.n == pass->larger || chunk.n == pass->larger - 1);
         DT_CHECK(chunk.n >= 1);
+#if defined __x86_64__ /* oneDNN for aarch64 may have no convolution of these blocks: then conv_gemm.c computes it */
         DT_CHECK(pass->method != DT_CONV_BY_ONEDNN || chunk.prepared->primitive != NULL);
+#endif
         next += chunk.n;
     }
     DT_CHECK_INT(next, n);
