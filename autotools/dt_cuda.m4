@@ -97,10 +97,11 @@ AC_SUBST([DT_NVCCFLAGS])
 AC_SUBST([DT_CUDA_ARCHS])
 ])
 
-# DT_CUDA_HEADERS: the half types of CUDA's headers work on the host, and with them the kernels, for the tests.
+# DT_CUDA_HEADERS: the half types of CUDA's headers work on the host, and with them the kernels, for the tests. EMULATED_LIBS: what C++ wants of the linker.
 AC_DEFUN([DT_CUDA_HEADERS], [
 dt_found_CUDA_HEADERS=no
 CUDA_HEADERS_CFLAGS=
+EMULATED_LIBS=
 AS_IF([test $dt_found_CUDA = yes], [
   CUDA_HEADERS_CFLAGS=$CUDA_CFLAGS
   AC_MSG_CHECKING([whether $CXX compiles the half types of CUDA's headers])
@@ -108,10 +109,11 @@ AS_IF([test $dt_found_CUDA = yes], [
   dt_save_CPPFLAGS=$CPPFLAGS
   CPPFLAGS="$CPPFLAGS $CUDA_HEADERS_CFLAGS"
   AC_COMPILE_IFELSE([AC_LANG_PROGRAM([[#include <cuda_fp16.h>
-#include <cuda_bf16.h>]], [[return (int)__half2float(__float2half(1.0f));]])], [dt_found_CUDA_HEADERS=yes])
+#include <cuda_bf16.h>]], [[return (int)__half2float(__float2half(1.0f));]])], [dt_found_CUDA_HEADERS=yes; EMULATED_LIBS=-lstdc++])
   CPPFLAGS=$dt_save_CPPFLAGS
   AC_LANG_POP([C++])
   AC_MSG_RESULT([$dt_found_CUDA_HEADERS])])
 AC_SUBST([CUDA_HEADERS_CFLAGS])
+AC_SUBST([EMULATED_LIBS])
 AM_CONDITIONAL([HAVE_CUDA_HEADERS], [test $dt_found_CUDA_HEADERS = yes])
 ])

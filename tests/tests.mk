@@ -6,6 +6,7 @@
 #   make check-tsan     TESTS_TSAN under ThreadSanitizer, in build-tsan/
 #   make check-parts    tests/program/parts_test.sh with all that it compiles: builds without oneDNN, libcurl, CUDA, NCCL, CUnit
 #   make check-clang    the whole tree compiled by clang, and TESTS_CLANG, in build-clang/
+#   make check-aarch64  cross-compiled, in build-aarch64/, run by qemu-user, and compared with this build
 #   make check TESTS=tests/core/rng_test        one of them; its output is in tests/core/rng_test.log
 #   tests/core/rng_test NAME                    one case, straight
 
@@ -50,13 +51,14 @@ tests_libtesting_a_SOURCES = tests/testing.h $(fakes_SOURCES)
 EXTRA_DIST += $(UNIT_TESTS:=.c)
 endif
 EXTRA_DIST += tests/program/no_cunit_test.sh
-EXTRA_DIST += $(PROGRAM_TESTS) tests/README.md tests/lib.sh $(PROGRAM_FILES) tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp
+EXTRA_DIST += $(PROGRAM_TESTS) tests/README.md tests/lib.sh $(PROGRAM_FILES) tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp \
+	tests/cross/aarch64.sh tests/cross/same_test.sh
 
 check_LIBRARIES += tests/libtesting.a
 tests_libtesting_a_CPPFLAGS = $(DT_CPPFLAGS) $(CUNIT_CFLAGS) -DDT_TEST_TOP_SRCDIR='"$(abs_top_srcdir)"' \
 	-DDT_TEST_MPIRUN='"$(MPIRUN)"'
 AM_CPPFLAGS += $(CUNIT_CFLAGS)
-LDADD = tests/libtesting.a $(our_archives) $(CUNIT_LIBS) $(DT_EXTERNAL_LIBS)
+LDADD = tests/libtesting.a $(our_archives) $(CUNIT_LIBS) $(DT_EXTERNAL_LIBS) $(EMULATED_LIBS)
 
 TEST_EXTENSIONS = .sh
 SH_LOG_COMPILER = bash
@@ -116,6 +118,10 @@ check-parts:
 	@cat build-parts/tests/parts_test.log
 	@grep -q '^:test-result: PASS' build-parts/tests/parts_test.trs
 
+# It reads this build's program and sample_dump.
+check-aarch64: all tests/io/sample_dump
+	@TOP_SRCDIR='$(abs_top_srcdir)' TOP_BUILDDIR='$(abs_top_builddir)' bash '$(srcdir)/tests/cross/aarch64.sh'
+
 # nvcc is slow, and what it compiles does not run in these.
 one_cuda_arch = --enable-cuda-archs=80
 AM_DISTCHECK_CONFIGURE_FLAGS = $(one_cuda_arch)
@@ -133,6 +139,6 @@ configure_in_subfolder = \
 	}; sub
 
 clean-local:
-	rm -rf build-asan build-tsan build-clang build-parts
+	rm -rf build-asan build-tsan build-clang build-parts build-aarch64
 
-.PHONY: check-programs check-long check-asan check-tsan check-clang check-parts
+.PHONY: check-programs check-long check-asan check-tsan check-clang check-parts check-aarch64

@@ -122,6 +122,21 @@ expect_exit 0 env PATH="$PWD/bin" DTRAIN_NO_INSTALL=1 "$install" build
 expect_output 'dtrain is built without: libcurl4-openssl-dev libcunit1-dev$'
 expect test ! -s log
 
+begin "a_use_without_packages_here_installs_nothing"
+bare_machine
+pretend rpm <<<'exit 1'
+pretend dnf <<<'echo "dnf $*" >>log'
+expect_exit 0 env PATH="$PWD/bin" "$install" aarch64
+expect_no_output .
+expect test ! -s log
+
+begin "the_cross_compiler_is_a_use_of_its_own"
+debian
+expect_exit 0 env PATH="$PWD/bin" "$install" aarch64
+expect grep -q '^apt-get install -y .* gcc-aarch64-linux-gnu .*qemu-user-static' log
+expect_exit 0 env PATH="$PWD/bin" "$install" build demo test bench
+expect_no_output 'aarch64'
+
 begin "an_unknown_use_is_refused"
 debian
 expect_exit 2 env PATH="$PWD/bin" "$install" everything
