@@ -2,7 +2,7 @@
 #
 # Looks for one library and sets VAR_CFLAGS, VAR_LIBS, dt_found_VAR (yes, no), HAVE_VAR in config.h, and its row of the summary.
 # --with-OPTION=DIR takes DIR/include and DIR/lib (or lib64); otherwise pkg-config is asked, then the compiler's own paths.
-# VERSION is what the preprocessor makes of HEADER's version macros, for example [JANSSON_VERSION].
+# VERSION is what the preprocessor makes of HEADER's version macros, for example [JANSSON_VERSION]; a ~ in it becomes a space.
 # DEBIAN and DNF name the package in the message when it is missing; an empty DEBIAN makes the library optional.
 #
 # To add a library: autotools/dt_NAME.m4 with one DT_LIBRARY call, DT_NAME in configure.ac, a row in autotools/packages.txt.
@@ -49,7 +49,7 @@ AS_IF([test $dt_found_$1 = yes],
 #include <$5>
 dt_version_is $8]])])
        # The compiler puts line markers (#) between the parts of what a macro of a system header became.
-       dt_version=`$CPP $CPPFLAGS $$1_CFLAGS conftest.c 2>/dev/null | $SED -n '/^dt_version_is/,$p' | $SED '/^#/d; s/^dt_version_is//' | tr -d ' "\n'`
+       dt_version=`$CPP $CPPFLAGS $$1_CFLAGS conftest.c 2>/dev/null | $SED -n '/^dt_version_is/,$p' | $SED '/^#/d; s/^dt_version_is//' | tr -d ' "\n' | tr '~' ' '`
        rm -f conftest.c
        AC_MSG_RESULT([yes, $dt_version ($dt_where)])
        AC_DEFINE([HAVE_$1], [1], [Define to 1 if $2 was found: $11])
@@ -64,7 +64,7 @@ DT_SUMMARY([$2], [$dt_found_$1], [$dt_version], [$dt_where])
 ])
 
 # DT_SUMMARY(NAME, FOUND, VERSION, WHERE): a row of the table at the end of configure.
-AC_DEFUN([DT_SUMMARY], [dt_summary="$dt_summary`printf '  %-14s %-6s %-10s %s' "$1" "$2" "$3" "$4"`
+AC_DEFUN([DT_SUMMARY], [dt_summary="$dt_summary`printf '  %-14s %-6s %-17s %s' "$1" "$2" "$3" "$4"`
 "])
 
 # DT_NOTE(TEXT): a line below that table: what this build does not have.

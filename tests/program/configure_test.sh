@@ -56,6 +56,45 @@ void dnnl_primitive_create(void) {}\nvoid __kmpc_fork_call(void) {}\n' >other.c
     expect_output 'oneDNN 3\.7\.0 in .*/other has the OpenMP of LLVM or Intel, and gcc has that of GCC'
 }
 
+# An MPI of MPICH's kind, whose wrapper shows its whole command; Intel's has -Xlinker in it.
+fake_mpich()
+{
+    mkdir -p include bin
+    printf '%s\n' '#define MPICH 1' '#define MPICH_VERSION "9.8.7"' 'int MPI_Init_thread(int *, char ***, int, int *);' >include/mpi.h
+    echo 'int MPI_Init_thread(int *a, char ***b, int c, int *d) { return a && b && c && d; }' >mpi.c
+    ${CC:-cc} -c mpi.c -o mpi.o && ar rc libfake.a mpi.o
+    printf '%s\n' '#!/bin/sh' "[ \"\$1\" = -show ] && echo 'gcc -DFAKE -I$PWD/include -Xlinker -rpath -Xlinker $PWD/lib -L$PWD -lfake -pthread'" >bin/mpicc.fake
+    printf '%s\n' '#!/bin/sh' 'echo HYDRA build details:' >bin/mpiexec.fake
+    chmod +x bin/*
+}
+
+begin "the_flags_of_mpich_are_those_that_its_wrapper_shows"
+need_clean_source && {
+    fake_mpich
+    expect_exit 0 env PATH="$PWD/bin:$PATH" "$TOP_SRCDIR/configure" --without-cuda MPICC=mpicc.fake
+    expect_output "^  MPI +yes +MPICH 9\.8\.7 +$PWD/bin/mpicc\.fake"
+    expect grep -qx "MPIRUN = $PWD/bin/mpiexec.fake" Makefile
+    expect grep -qx "MPI_CFLAGS =  *-DFAKE -I$PWD/include -pthread" Makefile
+    expect grep -qx "MPI_LIBS =  *-Xlinker -rpath -Xlinker $PWD/lib -L$PWD -lfake -pthread" Makefile
+}
+
+begin "a_launcher_of_another_mpi_is_warned_of"
+need_clean_source && {
+    fake_mpich
+    printf '%s\n' '#!/bin/sh' 'echo "mpirun (Open MPI) 5.0.7"' >bin/mpirun.fake
+    chmod +x bin/mpirun.fake
+    expect_exit 0 "$TOP_SRCDIR/configure" --without-cuda MPICC="$PWD/bin/mpicc.fake" MPIRUN="$PWD/bin/mpirun.fake"
+    expect_output 'WARNING: .*/mpirun\.fake is not the launcher of MPICH 9\.8\.7'
+}
+
+begin "a_wrapper_or_launcher_that_is_not_there_is_named"
+need_clean_source && {
+    expect_exit 1 "$TOP_SRCDIR/configure" MPICC=mpicc.nonesuch
+    expect_output 'MPICC=mpicc\.nonesuch: there is no such program'
+    expect_exit 1 "$TOP_SRCDIR/configure" MPIRUN=/nonexistent/mpirun
+    expect_output 'MPIRUN=/nonexistent/mpirun: there is no such program'
+}
+
 begin "configure_does_not_touch_the_core_folder"
 need_clean_source && {
     mkdir core
