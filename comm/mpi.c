@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define MAX_MESSAGE_BYTES ((int64_t)1 << 30) /* MPI counts in an int */
@@ -34,7 +35,11 @@ dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err)
     if (MPI_Error_string(code, text, &length) != MPI_SUCCESS)
         snprintf(text, sizeof text, "error %d", code);
     MPI_Error_class(code, &class);
-    const bool peer = c->head.size > 1 && (class == MPI_ERR_OTHER || class == MPI_ERR_INTERN || class == MPI_ERR_UNKNOWN); /* a connection that broke */
+    bool peer = class == MPI_ERR_OTHER || class == MPI_ERR_INTERN || class == MPI_ERR_UNKNOWN; /* a connection that broke */
+#ifdef MPIX_ERR_PROC_FAILED
+    peer = peer || class == MPIX_ERR_PROC_FAILED; /* MPICH's */
+#endif
+    peer = peer && c->head.size > 1;
     c->lost_peer = c->lost_peer || peer;
     return dt_fail(err, peer ? DT_ERR_PEER : DT_ERR_COMM, "MPI, in %s: %s%s", what, text, class == MPI_ERR_TRUNCATE ? ": ranks send different things: a bug" : "");
 }
@@ -242,22 +247,30 @@ static const char *level_name(int level)
                                             : "unknown";
 }
 
-/* "Open MPI v4.1.4, package: ..." becomes "Open MPI 4.1.4": the first line up to a comma, single spaces, no v. */
-static void library_name(char *out, size_t out_bytes)
+void dt_mpi_tidy_name(char *text, char *out, size_t out_bytes)
+{
+    size_t used = 0;
+    char *rest = NULL;
+    text[strcspn(text, ",\n")] = '\0';
+    if (strncmp(text, "MPI VERSION", 11) == 0 && strchr(text, ':'))
+        text = strchr(text, ':') + 1;
+    out[0] = '\0';
+    for (char *word = strtok_r(text, " \t", &rest); word && used < out_bytes; word = strtok_r(NULL, " \t", &rest)) {
+        if (strcasecmp(word, "version") == 0 || strcasecmp(word, "version:") == 0)
+            continue;
+        if (*word == 'v' && isdigit((unsigned char)word[1]))
+            word++;
+        used += (size_t)snprintf(out + used, out_bytes - used, "%s%s", used ? " " : "", word);
+    }
+}
+
+void dt_comm_mpi_library(char *out, size_t out_bytes)
 {
     char text[MPI_MAX_LIBRARY_VERSION_STRING + 1] = "";
     int length = 0;
-    size_t used = 0;
     if (MPI_Get_library_version(text, &length) != MPI_SUCCESS)
         snprintf(text, sizeof text, "MPI");
-    text[strcspn(text, ",\n")] = '\0';
-    for (const char *p = text; *p && used + 1 < out_bytes; p++) {
-        bool space = isspace((unsigned char)*p);
-        if ((space && (used == 0 || out[used - 1] == ' ')) || (*p == 'v' && isdigit((unsigned char)p[1]) && used && out[used - 1] == ' '))
-            continue;
-        out[used++] = space ? ' ' : *p;
-    }
-    out[used] = '\0';
+    dt_mpi_tidy_name(text, out, out_bytes);
 }
 
 static dt_status start_mpi(dt_comm_mpi *c, dt_error *err)
@@ -275,7 +288,7 @@ static dt_status start_mpi(dt_comm_mpi *c, dt_error *err)
     if (code != MPI_SUCCESS)
         return dt_mpi_fail(c, code, "MPI_Init_thread", err);
     we_started_mpi = we_started_mpi || !initialized;
-    library_name(library, sizeof library);
+    dt_comm_mpi_library(library, sizeof library);
     if (level < MPI_THREAD_FUNNELED)
         return dt_fail(err, DT_ERR_UNSUPPORTED, "%s gives thread level %s where funneled is needed: %s", library, level_name(level),
                        initialized ? "start it with MPI_Init_thread" : "build it with thread support");

@@ -27,8 +27,8 @@ typedef struct dt_comm_mpi_options {
 #define DT_COMM_DEADLINE_S 600.0
 
 /* Whether a launcher started this process as one of several, or as one alone under its control, told by the environment and
- * without MPI_Init: OMPI_COMM_WORLD_SIZE (mpirun of Open MPI), PMIX_RANK (prrte, srun --mpi=pmix), PMI_RANK (mpirun of
- * MPICH, srun --mpi=pmi2). A process inside a Slurm allocation that srun did not start with such a plugin is not launched.
+ * without MPI_Init: OMPI_COMM_WORLD_SIZE (mpirun of Open MPI), PMIX_RANK (prrte, srun --mpi=pmix), PMI_RANK (mpiexec of
+ * MPICH and its kin, srun --mpi=pmi2). A process inside a Slurm allocation that srun did not start with such a plugin is not launched.
  * Local. */
 bool dt_comm_mpi_launched(void);
 
@@ -37,6 +37,9 @@ bool dt_comm_mpi_launched(void);
  * DT_ERR_UNSUPPORTED: the MPI library's thread level is too low, or MPI was finalized before (it starts once in a process);
  * DT_ERR_PEER, DT_ERR_COMM: MPI reports an error; DT_ERR_MEMORY. */
 dt_status dt_comm_mpi_create(const dt_comm_mpi_options *options, dt_comm **comm, dt_error *err);
+
+/* The MPI library that runs, "Open MPI 4.1.4", "MPICH 4.0.2"; also before MPI_Init. Local. */
+void dt_comm_mpi_library(char *out, size_t out_bytes);
 
 /* What it waits with: for a transport that uses `comm` for its host memory. Lives as long as it. */
 dt_watch *dt_comm_mpi_watch(dt_comm *comm);

@@ -3,6 +3,7 @@
 #include "launch/affinity.h"
 
 #include "core/base/alloc.h"
+#include "launch/binding.h"
 #include "launch/machine.h"
 
 #include <stdlib.h>
@@ -58,12 +59,26 @@ void dt_affinity_part(const cpu_set_t *all, int n, int mine, const int *core_of,
             CPU_CLR(cpu, part);
 }
 
-/* mpirun has bound this process without being told how: a policy from its command line is in the environment. */
-static bool bound_by_default(void)
+/* Collective: whether mpirun has bound the ranks without being told how. Not all may see it. */
+static dt_status bound_by_default(dt_comm *comm, bool *by_default, dt_error *err)
 {
-    const char *bound = getenv("OMPI_MCA_orte_bound_at_launch");
-    return bound && strcmp(bound, "1") == 0 && !getenv("OMPI_MCA_hwloc_base_binding_policy") && !getenv("OMPI_MCA_rmaps_base_mapping_policy") &&
-           !getenv("OMPI_MCA_hwloc_base_cpu_list") && !getenv("OMPI_MCA_rmaps_base_cpus_per_rank");
+    int64_t seen = dt_binding_read();
+    DT_TRY(comm->ops->all_reduce(comm, &seen, 1, DT_I64, DT_REDUCE_MIN, err));
+    *by_default = seen == DT_BINDING_DEFAULT;
+    return DT_OK;
+}
+
+/* Takes this rank's part of the processors that mpirun itself may use. */
+static void lift_the_default(const dt_comm *comm, const int *core_of, dt_affinity *a)
+{
+    cpu_set_t parents, part;
+    if (sched_getaffinity(getppid(), sizeof parents, &parents) != 0)
+        return;
+    dt_affinity_part(&parents, comm->local_size, comm->local_rank, core_of, &part);
+    if (CPU_COUNT(&part) <= CPU_COUNT(&a->cpus) || sched_setaffinity(0, sizeof part, &part) != 0)
+        return;
+    a->cpus = part;
+    a->lifted_the_default = true;
 }
 
 /* Ranks of my host among the n, in order: their processors; *mine is my place. Returns how many. */
@@ -96,6 +111,7 @@ dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_a
     size_t n = (size_t)comm->size;
     rank_cpus *all = dt_calloc(n, sizeof *all);
     cpu_set_t *local = dt_calloc(n, sizeof *local);
+    bool by_default = false;
     dt_status status = DT_OK;
     if (!all || !local) {
         status = dt_fail_memory(err, n * sizeof *all, "the ranks' processors");
@@ -107,16 +123,9 @@ dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_a
     if (sched_getaffinity(0, sizeof a.cpus, &a.cpus) != 0) /* more processors than a cpu_set_t holds: take them all */
         for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
             CPU_SET(cpu, &a.cpus);
-    if (bound_by_default()) {
-        cpu_set_t parents, part;
-        if (sched_getaffinity(getppid(), sizeof parents, &parents) == 0) {
-            dt_affinity_part(&parents, comm->local_size, comm->local_rank, core_of, &part);
-            if (CPU_COUNT(&part) > CPU_COUNT(&a.cpus) && sched_setaffinity(0, sizeof part, &part) == 0) {
-                a.cpus = part;
-                a.lifted_the_default = true;
-            }
-        }
-    }
+    DT_TRY_OR_FAIL(status, bound_by_default(comm, &by_default, err));
+    if (by_default)
+        lift_the_default(comm, core_of, &a);
     memset(&me, 0, sizeof me);
     memcpy(me.host, comm->host, sizeof me.host);
     me.cpus = a.cpus;

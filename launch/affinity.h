@@ -9,7 +9,7 @@
  * quota is divided by the ranks of the host.
  *
  * Open MPI's mpirun binds each of one or two ranks to one core if it is told nothing, and the rest of the machine idles.
- * That default, and only that (no --bind-to, --map-by and the like), is lifted: every rank then takes an equal part of the
+ * That default, and only that (no --bind-to, --map-by and the like: binding.h), is lifted: every rank then takes an equal part of the
  * cores that mpirun itself may use.
  */
 #ifndef DT_LAUNCH_AFFINITY_H

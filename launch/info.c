@@ -1,6 +1,7 @@
 /* dtrain info: what this program is, what was built in, what it finds on this machine. */
 #include "config.h"
 
+#include "comm/mpi.h"
 #include "launch/affinity.h"
 #include "launch/backends.h"
 #include "launch/commands.h"
@@ -16,7 +17,6 @@
 #include <curl/curl.h>
 #endif
 #include <hdf5.h>
-#include <mpi.h>
 #ifdef DT_WITH_NCCL
 #include <nccl.h>
 #endif
@@ -38,15 +38,6 @@ static const dt_command_usage usage = {
 };
 
 /* -- what was built in -------------------------------------------------------------------------------------------- */
-
-/* "Open MPI v4.1.4, package: ..." up to the first comma. */
-static void mpi_version(char *out, size_t out_bytes)
-{
-    char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
-    int length = 0;
-    (void)MPI_Get_library_version(text, &length); /* may be called before MPI_Init */
-    snprintf(out, out_bytes, "%.*s", (int)strcspn(text, ",\n"), text);
-}
 
 #ifdef DT_WITH_CUDA
 static dt_status add_cuda(dt_table *table, dt_error *err)
@@ -134,7 +125,7 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
 {
     char mpi[128], hdf5[32];
     unsigned major = 0, minor = 0, release = 0;
-    mpi_version(mpi, sizeof mpi);
+    dt_comm_mpi_library(mpi, sizeof mpi);
     (void)H5get_libversion(&major, &minor, &release);
     snprintf(hdf5, sizeof hdf5, "%u.%u.%u", major, minor, release);
     ADD("dtrain", "%s", PACKAGE_VERSION);

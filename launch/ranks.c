@@ -40,13 +40,15 @@ static const transport transports[] = {
 };
 enum { N_TRANSPORTS = sizeof transports / sizeof transports[0] };
 
-/* What launchers put into the environment of the processes they start. */
+/* What launchers put into the environment of the processes they start; also_set, where another one puts the same. srun's step is looked at after
+ * the mpiexec's that may run inside it. */
 static const struct {
-    const char *launcher, *size, *rank;
+    const char *launcher, *size, *rank, *also_set;
 } launchers[] = {
-    {"mpirun (Open MPI)", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"},
-    {"mpirun (MPICH)", "PMI_SIZE", "PMI_RANK"},
-    {"srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"},
+    {"mpirun (Open MPI)", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", NULL},
+    {"mpiexec (MPICH)", "PMI_SIZE", "PMI_RANK", "MPI_LOCALNRANKS"}, /* and Intel MPI's */
+    {"srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", NULL},
+    {"a launcher that speaks PMI", "PMI_SIZE", "PMI_RANK", NULL},
 };
 
 void dt_launch_env_read(dt_launch_env *env)
@@ -54,7 +56,7 @@ void dt_launch_env_read(dt_launch_env *env)
     *env = (dt_launch_env){.size = 1};
     for (size_t i = 0; i < sizeof launchers / sizeof launchers[0]; i++) {
         const char *size = getenv(launchers[i].size), *rank = getenv(launchers[i].rank);
-        if (!size || !rank)
+        if (!size || !rank || (launchers[i].also_set && !getenv(launchers[i].also_set)))
             continue;
         env->launcher = launchers[i].launcher;
         env->size = atoi(size) > 0 ? atoi(size) : 1;
@@ -76,10 +78,31 @@ const char *dt_comm_list(void)
     return dt_nccl_library() ? "nccl, mpi, self" : "mpi, self";
 }
 
+/* A launcher of another MPI starts the processes, and none of them hears of the others. */
+static dt_status check_not_alone(const dt_launch_env *env, dt_comm **comm, dt_error *err)
+{
+    char library[80];
+    if (env->size <= 1 || (*comm)->size > 1)
+        return DT_OK;
+    dt_comm_mpi_library(library, sizeof library);
+    (*comm)->ops->destroy(*comm);
+    *comm = NULL;
+    return dt_fail(err, DT_ERR_USAGE,
+                   "%s has started %d processes, but %s, which dtrain is built with, finds only one: each would train by itself, all into the same folder. "
+                   "Start it with that MPI's own mpirun or mpiexec (srun: --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH), or build it with the launcher's MPI "
+                   "(configure MPICC=...)",
+                   env->launcher, env->size, library);
+}
+
 dt_status dt_ranks_create(const char *name, double timeout_s, dt_comm **comm, dt_error *err)
 {
     dt_launch_env env;
     dt_launch_env_read(&env);
+    if (strcmp(name, "auto") == 0 && env.size > 1 && !dt_comm_mpi_launched())
+        return dt_fail(err, DT_ERR_USAGE,
+                       "%s has started %d processes, and nothing by which they find each other: srun wants --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH; "
+                       "where MPI starts in another way, say --comm mpi",
+                       env.launcher, env.size);
     if (strcmp(name, "auto") == 0)
         name = dt_comm_mpi_launched() ? "mpi" : "self";
     if (strcmp(name, "self") == 0 && env.size > 1)
@@ -87,8 +110,10 @@ dt_status dt_ranks_create(const char *name, double timeout_s, dt_comm **comm, dt
                        "--comm self, but %s has started %d processes: each would train by itself, all into the same folder; use --comm mpi",
                        env.launcher, env.size);
     for (int i = 0; i < N_TRANSPORTS; i++)
-        if (strcmp(name, transports[i].name) == 0)
-            return transports[i].create(timeout_s, comm, err);
+        if (strcmp(name, transports[i].name) == 0) {
+            DT_TRY(transports[i].create(timeout_s, comm, err));
+            return check_not_alone(&env, comm, err);
+        }
     return dt_fail(err, DT_ERR_USAGE, "--comm: there is no '%s'", name);
 }
 

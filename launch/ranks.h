@@ -7,7 +7,7 @@
 
 /* What the environment tells of how the program was started, before any communicator exists. */
 typedef struct dt_launch_env {
-    const char *launcher; /* "mpirun", "srun"; NULL: started by hand */
+    const char *launcher; /* "mpirun (Open MPI)", "srun"; NULL: started by hand */
     int rank, size;       /* 0 of 1 if not known */
 } dt_launch_env;
 
@@ -19,8 +19,8 @@ const char *const *dt_comm_names(void);
 const char *dt_comm_list(void);
 
 /* Collective where several processes were started. "auto": MPI if a launcher is seen, else self; "nccl" the same, until the device is
- * attached. timeout_s: of waits for other ranks; 0 is the transport's own. DT_ERR_USAGE: no such name, or "self" although several were
- * started; DT_ERR_PEER, DT_ERR_COMM, DT_ERR_UNSUPPORTED. The caller ends it with (*comm)->ops->destroy. */
+ * attached. timeout_s: of waits for other ranks; 0 is the transport's own. DT_ERR_USAGE: no such name; several were started, and it is "self", or MPI
+ * finds one of them only (the launcher of another MPI); DT_ERR_PEER, DT_ERR_COMM, DT_ERR_UNSUPPORTED. The caller ends it with (*comm)->ops->destroy. */
 dt_status dt_ranks_create(const char *name, double timeout_s, dt_comm **comm, dt_error *err);
 
 /* When this rank's device is there, which is the GPU with the number (*comm)->local_rank where it is one: has gradients summed by NCCL, if

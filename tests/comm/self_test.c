@@ -1,6 +1,6 @@
 /* One rank alone, and whether a launcher is seen. */
 #include "comm/self.h"
-#include "comm/mpi.h"
+#include "comm/mpi_internal.h"
 #include "core/base/alloc.h"
 #include "tests/testing.h"
 
@@ -116,12 +116,34 @@ static void launchers_are_seen_by_what_they_put_into_the_environment(void)
     DT_CHECK(!dt_comm_mpi_launched());
 }
 
+static void a_librarys_version_becomes_a_short_name(void)
+{
+    static const char *const cases[][2] = {
+        {"Open MPI v4.1.4, package: Debian OpenMPI, ident: 4.1.4", "Open MPI 4.1.4"},
+        {"MPICH Version:      4.0.2\nMPICH Release date: x", "MPICH 4.0.2"},
+        {"MPICH Version:\t3.3a2\n", "MPICH 3.3a2"},
+        {"Intel(R) MPI Library 2021.11 for Linux* OS\n", "Intel(R) MPI Library 2021.11 for Linux* OS"},
+        {"MPI VERSION    : CRAY MPICH version 8.1.28.16 (ANL base 3.4a2)\nMPI BUILD INFO : x", "CRAY MPICH 8.1.28.16 (ANL base 3.4a2)"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[128], name[80];
+        snprintf(text, sizeof text, "%s", cases[i][0]);
+        dt_mpi_tidy_name(text, name, sizeof name);
+        DT_CHECK_STR(name, cases[i][1]);
+    }
+    char text[] = "Open MPI v4.1.4", small[8];
+    dt_mpi_tidy_name(text, small, sizeof small);
+    DT_CHECK_STR(small, "Open MP");
+}
+
 static const dt_test tests[] = {
     DT_TEST(it_is_rank_0_of_1_on_this_host),
     DT_TEST(every_collective_leaves_its_own_values),
     DT_TEST(what_many_ranks_would_refuse_is_refused),
     DT_TEST(abort_ends_the_process_with_its_code),
     DT_TEST(creation_survives_a_failed_allocation),
+    DT_TEST(a_librarys_version_becomes_a_short_name),
     DT_TEST(launchers_are_seen_by_what_they_put_into_the_environment),
 };
 
