@@ -27,24 +27,22 @@
 # need_cunit             skips and returns 1 where the test programs are not built, since configure found no CUnit
 # need_clean_source      skips and returns 1 where configure cannot be run in another folder
 # long_case              skips and returns 1 unless `make check-long` runs it
-# ranks N CMD...         mpirun -np N CMD; use it behind expect_exit:  expect_exit 0 ranks 2 "$DTRAIN" ...
+# ranks N CMD...         CMD as N ranks; use it behind expect_exit:  expect_exit 0 ranks 2 "$DTRAIN" ...
+# "$RANKS" N CMD...      the same for where a command is wanted:  expect_exit 9 env DTRAIN_FAULT=... "$RANKS" 3 CMD; what else it knows: mpi.sh
+# need_mpi KIND...       skips and returns 1 where the launcher is none of these kinds: mpi.sh
 # finish                 the last line: judges the last case, prints `N passed, N failed, N skipped`, exits
 #
 # Arguments of the script pick the cases whose names contain one of them; the others count as skipped.
-# Variables: DTRAIN (the program), TOP_SRCDIR, TOP_BUILDDIR, MPIRUN, TIME_LIMIT_S (of each command; longer under a sanitizer), ANY_BACKEND (an array
-# for small trainings of dtrain: empty, or --backend ref where there is no cpu backend).
+# Variables: DTRAIN (the program), TOP_SRCDIR, TOP_BUILDDIR, MPIRUN, MPI_KIND and KILLED_CODE (mpi.sh), TIME_LIMIT_S (of each command; longer under a
+# sanitizer), ANY_BACKEND (an array for small trainings of dtrain: empty, or --backend ref where there is no cpu backend).
 set -u
 
 TOP_SRCDIR=${TOP_SRCDIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
 TOP_BUILDDIR=${TOP_BUILDDIR:-$TOP_SRCDIR/build}
 DTRAIN=${DTRAIN:-$TOP_BUILDDIR/dtrain}
-MPIRUN=${MPIRUN:-mpirun}
+RANKS=$TOP_SRCDIR/tests/ranks
+. "$TOP_SRCDIR/tests/mpi.sh"
 TIME_LIMIT_S=$((${TIME_LIMIT_S:-120} * ${DTRAIN_TEST_SLOWER:-1}))
-if [ "$(id -u)" = 0 ]; then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-fi
-# Ranks outnumber cores here: give the core away while waiting.
-export OMPI_MCA_mpi_yield_when_idle=1
 ulimit -c 0
 ANY_BACKEND=(--backend ref)
 ! grep -qs '^#define DT_WITH_CPU 1' "$TOP_BUILDDIR/config.h" || ANY_BACKEND=()
@@ -124,7 +122,7 @@ expect_exit()
     [ "$_state" != skipped ] || return 0
     if [ "$1" = ranks ]; then
         shift
-        set -- "$MPIRUN" --oversubscribe -np "$@"
+        set -- "$RANKS" "$@"
     fi
     { timeout --kill-after=10 "$TIME_LIMIT_S" "$@"; } >"$OUTPUT" 2>&1 </dev/null
     got=$?
@@ -144,7 +142,7 @@ start_job()
     [ "$_state" != skipped ] || set -- true
     if [ "$1" = ranks ]; then
         shift
-        set -- "$MPIRUN" --oversubscribe -np "$@"
+        set -- "$RANKS" "$@"
     fi
     "$@" >"$OUTPUT" 2>&1 </dev/null &
     pid=$!
@@ -213,6 +211,14 @@ need_shared()
     SHARED=$TOP_SRCDIR/../shared/data/$1
     [ -r "$SHARED" ] && return 0
     skip "there is no ../shared/data/$1"
+    return 1
+}
+
+need_mpi()
+{
+    local kind
+    for kind; do [ "$kind" != "$MPI_KIND" ] || return 0; done
+    skip "the launcher is of the kind $MPI_KIND"
     return 1
 }
 

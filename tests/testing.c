@@ -33,9 +33,16 @@ static bool current_skipped;
 static int n_skipped;
 static char temp_dir[4096];
 
-static int rank_of_this_process(void)
+/* Open MPI's mpirun, MPICH's mpiexec; NULL: started by none. */
+static const char *rank_from_launcher(void)
 {
     const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+    return rank != NULL ? rank : getenv("PMI_RANK");
+}
+
+static int rank_of_this_process(void)
+{
+    const char *rank = rank_from_launcher();
     return rank != NULL ? atoi(rank) : 0;
 }
 
@@ -307,31 +314,24 @@ static void set_time_limit(void)
     alarm((unsigned)(dt_test_time_limit_s * factor));
 }
 
-/* Replaces this process by mpirun with n_ranks of it. */
+/* Replaces this process by n_ranks of it. */
 static void become_ranks(int n_ranks, char **argv, int argc)
 {
-    const char *mpirun = getenv("MPIRUN") != NULL ? getenv("MPIRUN") : DT_TEST_MPIRUN;
+    const char *launcher = dt_test_source_path("tests/ranks");
     char ranks[16];
-    char **command = calloc((size_t)argc + 6, sizeof *command);
+    char **command = calloc((size_t)argc + 3, sizeof *command);
     int n = 0;
     if (command == NULL)
         harness_failed("no memory");
     snprintf(ranks, sizeof ranks, "%d", n_ranks);
-    command[n++] = (char *)mpirun;
-    command[n++] = (char *)"--oversubscribe";
-    command[n++] = (char *)"-np";
+    command[n++] = (char *)launcher;
     command[n++] = ranks;
     for (int i = 0; i < argc; i++)
         command[n++] = argv[i];
-    if (geteuid() == 0) {
-        setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 0);
-        setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 0);
-    }
-    /* Ranks outnumber cores here: give the core away while waiting. */
-    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+    setenv("MPIRUN", DT_TEST_MPIRUN, 0);
     fflush(stdout);
-    execvp(mpirun, command);
-    harness_failed("cannot start %s: %s", mpirun, strerror(errno));
+    execvp(launcher, command);
+    harness_failed("cannot start %s: %s", launcher, strerror(errno));
 }
 
 /* CUnit hands no argument to a test, so the test to run is found by its name. */
@@ -377,7 +377,7 @@ int dt_test_main(const char *suite, const dt_test *tests, size_t n_tests, int n_
             puts(tests[i].name);
         return 0;
     }
-    if (n_ranks > 0 && getenv("OMPI_COMM_WORLD_RANK") == NULL)
+    if (n_ranks > 0 && rank_from_launcher() == NULL)
         become_ranks(n_ranks, argv, argc);
     if (CU_initialize_registry() != CUE_SUCCESS)
         harness_failed("CUnit: %s", CU_get_error_msg());

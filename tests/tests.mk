@@ -51,7 +51,7 @@ tests_libtesting_a_SOURCES = tests/testing.h $(fakes_SOURCES)
 EXTRA_DIST += $(UNIT_TESTS:=.c)
 endif
 EXTRA_DIST += tests/program/no_cunit_test.sh
-EXTRA_DIST += $(PROGRAM_TESTS) tests/README.md tests/lib.sh $(PROGRAM_FILES) tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp \
+EXTRA_DIST += $(PROGRAM_TESTS) tests/README.md tests/lib.sh tests/mpi.sh tests/ranks $(PROGRAM_FILES) tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp \
 	tests/cross/aarch64.sh tests/cross/same_test.sh
 
 check_LIBRARIES += tests/libtesting.a

@@ -26,7 +26,7 @@ build_up()
     ip -n $a addr add $net.1/24 dev $a && ip -n $b addr add $net.2/24 dev $b || return 1
     # How often TCP sends again before it gives a host up. The default, 15, takes a quarter of an hour: comm/README.md.
     for host in $a $b; do ip netns exec $host sh -c 'echo 3 >/proc/sys/net/ipv4/tcp_retries2' || return 1; done
-    # Open MPI starts its daemon on the other host with this in place of ssh.
+    # mpirun starts its daemon on the other host with this in place of ssh.
     cat >"$_base/agent" <<'END'
 #!/bin/sh
 host=$1
@@ -56,9 +56,8 @@ cat >"$on_two_hosts" <<END
 n=\$1
 shift
 export DT_TEST_RANKS_PER_HOST=\$n
-exec ip netns exec $a unshare --uts sh -c 'hostname $a; exec "\$@"' sh $MPIRUN --mca plm_rsh_agent $_base/agent \\
-    --host $a:\$n,$b:\$n --mca btl tcp,vader,self --mca btl_tcp_if_include $net.0/24 --mca oob_tcp_if_include $net.0/24 \\
-    -x DT_TEST_RANKS_PER_HOST -x DTRAIN_FAULT -np \$((2 * n)) "\$@"
+exec ip netns exec $a unshare --uts sh -c 'hostname $a; exec "\$@"' sh $RANKS --hosts $a:\$n,$b:\$n --agent $_base/agent --net $net.0/24 \\
+    --pass DT_TEST_RANKS_PER_HOST --pass DTRAIN_FAULT \$((2 * n)) "\$@"
 END
 chmod +x "$on_two_hosts"
 export DTRAIN_FAULT=
@@ -82,7 +81,7 @@ for n in 1 2; do
 done
 
 begin "a_killed_rank_on_one_host_ends_those_of_the_other"
-two_hosts && expect_exit 137 "$on_two_hosts" 2 "$failing" kill 3
+two_hosts && expect_exit $KILLED_CODE "$on_two_hosts" 2 "$failing" kill 3
 
 begin "a_rank_that_hangs_is_named_with_its_host"
 two_hosts && {

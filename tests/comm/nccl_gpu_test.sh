@@ -27,13 +27,13 @@ done
 
 begin "a_frozen_rank_is_named_with_bucket_and_step"
 need_gpus 2 && {
-    expect_exit 9 env DT_TEST_REAL_NCCL=1 "$MPIRUN" --oversubscribe -np 2 "$failing" stop
+    expect_exit 9 env DT_TEST_REAL_NCCL=1 "$RANKS" 2 "$failing" stop
     expect_output '^rank 0: lost peer: after 2 s in the sum of gradient bucket [0-9] of step 41 \([0-9]+ bytes\) there is no sign of rank 1 '
 }
 
 begin "a_host_that_hangs_behind_a_full_queue_is_freed"
 need_gpus 2 && {
-    expect_exit 9 env DT_TEST_REAL_NCCL=1 "$MPIRUN" --oversubscribe -np 2 "$failing" full-queue
+    expect_exit 9 env DT_TEST_REAL_NCCL=1 "$RANKS" 2 "$failing" full-queue
     expect_output '^rank 0: lost peer: after 2 s in the sum of gradient bucket [0-9] of step 41 .* there is no sign of rank 1 '
 }
 

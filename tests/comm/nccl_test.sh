@@ -51,8 +51,8 @@ expect_exit 9 ranks 2 "$failing" stop 0
 expect_output "^rank 1: lost peer: after 2 s in $at there is no sign of rank 0 "
 
 begin "a_killed_rank_ends_all"
-expect_exit 137 ranks 3 "$failing" kill
-expect_exit 137 ranks 2 "$failing" kill 0
+expect_exit $KILLED_CODE ranks 3 "$failing" kill
+expect_exit $KILLED_CODE ranks 2 "$failing" kill 0
 
 begin "a_gpu_that_hangs_is_told_from_ranks_that_do_not_come"
 expect_exit 9 ranks 3 "$failing" hang
@@ -78,7 +78,7 @@ expect_output "^rank [01]: communication: rank [01] is in the sum of gradient bu
 
 begin "a_rank_with_an_error_of_its_own_ends_all"
 expect_exit 3 ranks 3 "$failing" abort
-expect_exit 9 env DTRAIN_FAULT=comm.start@2:30 "$MPIRUN" --oversubscribe -np 3 "$failing" none
+expect_exit 9 env DTRAIN_FAULT=comm.start@2:30 "$RANKS" 3 "$failing" none
 expect_output '^rank 2: communication: gradients: fault point comm\.start '
 
 begin "an_error_that_nccl_reports_is_told_before_the_deadline"

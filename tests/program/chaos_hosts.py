@@ -97,8 +97,9 @@ class Host:
                     variables = dict(v.split(b"=", 1) for v in f.read().split(b"\0") if b"=" in v)
             except OSError:
                 continue
-            if ours and b"OMPI_COMM_WORLD_RANK" in variables:
-                found[int(variables[b"OMPI_COMM_WORLD_RANK"])] = pid
+            rank = variables.get(b"OMPI_COMM_WORLD_RANK", variables.get(b"PMI_RANK"))  # Open MPI, MPICH
+            if ours and rank is not None:
+                found[int(rank)] = pid
         return found
 
     def cable(self, plugged):
@@ -129,7 +130,7 @@ class Cluster:
         self.disk_size = disk_size
         for name in ("disks", "hosts", "local", "tmp"):
             os.makedirs(f"{work}/{name}")
-        # What Open MPI starts its daemons on other hosts with, in place of ssh.
+        # What mpirun starts its daemons on other hosts with, in place of ssh.
         with open(f"{work}/agent", "w") as f:
             f.write(f"""#!/bin/sh
 host=$1
@@ -151,6 +152,5 @@ exec nsenter --target "$(cat {work}/hosts/$host)" --net --uts --mount -- sh -c "
         """Starts `command` with so many ranks on each host, from the first that has any."""
         where = ",".join(f"{host.name}:{n}" for host, n in zip(self.hosts, places) if n)
         head = next(host for host, n in zip(self.hosts, places) if n)
-        mpirun = [os.environ.get("MPIRUN", "mpirun"), "--mca", "plm_rsh_agent", f"{self.work}/agent", "--host", where, "-np", str(sum(places)), "--mca", "btl",
-                "tcp,vader,self", "--mca", "btl_tcp_if_include", f"{NET}.0/24", "--mca", "oob_tcp_if_include", f"{NET}.0/24"]
-        return head.popen(mpirun + command, **keywords)
+        ranks = [f"{os.path.dirname(os.path.abspath(__file__))}/../ranks", "--hosts", where, "--agent", f"{self.work}/agent", "--net", f"{NET}.0/24", str(sum(places))]
+        return head.popen(ranks + command, **keywords)

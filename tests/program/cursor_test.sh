@@ -12,7 +12,7 @@ go_on()
 {
     local ranks=${3:-1}
     mkdir -p "$1"
-    expect_exit 0 env DT_CHAOS_RECORD="$1" "$MPIRUN" --oversubscribe -np "$ranks" "$job" "${train[@]}" --batch $((4 / ranks)) --steps "$2"
+    expect_exit 0 env DT_CHAOS_RECORD="$1" "$RANKS" "$ranks" "$job" "${train[@]}" --batch $((4 / ranks)) --steps "$2"
 }
 
 ids() { sed -n 's/^next //p' "$1"/* | tr ' ' '\n' | LC_ALL=C sort; }

@@ -29,6 +29,7 @@ static int is_our_rank, rank;
 __attribute__((constructor)) static void begin(void)
 {
     const char *at = getenv("DT_KILL_AT"), *of = getenv("DT_KILL_RANK"), *mine = getenv("OMPI_COMM_WORLD_RANK");
+    mine = mine ? mine : getenv("PMI_RANK"); /* MPICH */
     under = getenv("DT_KILL_UNDER");
     kill_at = at ? atol(at) : 0;
     rank = mine ? atoi(mine) : 0;

@@ -12,7 +12,7 @@ the_job()
     if [ "$1" = 1 ]; then
         timeout 60 "$job" "$2/checkpoints" 6 "$2/result" >"$OUTPUT" 2>&1 </dev/null
     else
-        timeout 60 "$MPIRUN" --oversubscribe -np "$1" "$job" "$2/checkpoints" 6 "$2/result" >"$OUTPUT" 2>&1 </dev/null
+        timeout 60 "$RANKS" "$1" "$job" "$2/checkpoints" 6 "$2/result" >"$OUTPUT" 2>&1 </dev/null
     fi
 }
 
@@ -65,7 +65,7 @@ done
 mirrored()
 {
     local command=("$job" run/checkpoints 4 run/result run/mirror)
-    [ "$1" = 1 ] || command=("$MPIRUN" --oversubscribe -np "$1" "${command[@]}")
+    [ "$1" = 1 ] || command=("$RANKS" "$1" "${command[@]}")
     timeout 60 "${command[@]}" >"$OUTPUT" 2>&1 </dev/null
 }
 

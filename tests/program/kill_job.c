@@ -70,7 +70,7 @@ int main(int argc, char **argv)
     dt_metrics_end end;
     if (argc != 4 && argc != 5)
         return 2;
-    must(getenv("OMPI_COMM_WORLD_SIZE") ? dt_comm_mpi_create(NULL, &comm, &err) : dt_comm_self_create(&comm, &err), &err);
+    must(dt_comm_mpi_launched() ? dt_comm_mpi_create(NULL, &comm, &err) : dt_comm_self_create(&comm, &err), &err);
     if (comm->rank == 0)
         dt_log_set_sink(say, NULL, DT_LOG_INFO);
     const dt_config config = {.image_size = SIZE, .batch = BATCH, .accumulate = 1, .epochs = 3, .steps = atoll(argv[2]), .lr = 0.05, .momentum = 0.9,

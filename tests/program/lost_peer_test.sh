@@ -13,10 +13,10 @@ loop()
 {
     local fault=$1 code=0 n=0
     shift
-    until DTRAIN_FAULT=$fault "$MPIRUN" --oversubscribe -np 2 "$job" "$@"; do
+    until DTRAIN_FAULT=$fault "$RANKS" 2 "$job" "$@"; do
         code=$?
         echo "start ended with code $code"
-        [ $code -eq 75 ] || [ $code -eq 137 ] || return $code
+        [ $code -eq 75 ] || [ $code -eq $KILLED_CODE ] || return $code
         fault=
         [ $((n += 1)) -lt 4 ] || return 99
     done
@@ -33,7 +33,7 @@ for fault in train.step@0:25:kill train.step@1:25:stop comm.all_gather@1:1:stop;
         expect_output '^start ended with code 75$'
         expect_output '^dtrain: rank 0 on [^ ]+: .*there is no sign of rank 1 \([^)]+\): '
         ;;
-    *) expect_output '^start ended with code 137$' ;;
+    *) expect_output "^start ended with code $KILLED_CODE\$" ;;
     esac
     case $fault in
     train.step*) expect_output 'going on after step [12]0' ;; # all_gather: it is lost at the start, with nothing there
@@ -48,13 +48,13 @@ begin "a rank whose disk takes longer than the timeout to write is not taken for
 mkdir record
 for fault in store.rename@0:1:sleep=6 store.fsync@1:1:sleep=6; do
     rm -rf record/* run
-    expect_exit 0 env DTRAIN_FAULT=$fault "$MPIRUN" --oversubscribe -np 2 "$job" "${train[@]}" --peer-timeout 2 --out run
+    expect_exit 0 env DTRAIN_FAULT=$fault "$RANKS" 2 "$job" "${train[@]}" --peer-timeout 2 --out run
 done
 
 begin "a rank that is lost where ranks tell of their shards ends the training with code 75"
 mkdir record
 # The last four of twelve all-gathers are those of the checkpoints. The first of these is waited for when the next one is due, and the training would go on.
-expect_exit 75 env DTRAIN_FAULT=store.fsync@1:1:sleep=2,comm.all_gather@1:9:stop "$MPIRUN" --oversubscribe -np 2 "$job" "${train[@]}" --peer-timeout 2 --out run
+expect_exit 75 env DTRAIN_FAULT=store.fsync@1:1:sleep=2,comm.all_gather@1:9:stop "$RANKS" 2 "$job" "${train[@]}" --peer-timeout 2 --out run
 expect_output 'there is no sign of rank 1 '
 expect_output '^dtrain: rank 0 on .*; the same command goes on'
 
@@ -67,7 +67,7 @@ expect test "$(grep -c '^start ended' "$OUTPUT")" = 1
 
 begin "the others name a rank that was killed where mpirun is told to leave them alive"
 mkdir record
-expect_exit 137 env DTRAIN_FAULT=train.step@1:5:kill "$MPIRUN" --mca orte_abort_on_non_zero_status 0 --oversubscribe -np 2 "$job" "${train[@]}" \
+expect_exit $KILLED_CODE env DTRAIN_FAULT=train.step@1:5:kill "$RANKS" --keep-others 2 "$job" "${train[@]}" \
     --peer-timeout 3 --out run
 expect_output '^dtrain: rank 0 on [^ ]+: .*step [0-9]+.* there is no sign of rank 1 \([^)]+\): '
 

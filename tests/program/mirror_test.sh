@@ -74,7 +74,7 @@ possible()
 while read -r how ranks reason; do
     begin "a mirror that is $how, $ranks ranks: told once, its older generation stays, training ends well"
     possible && {
-        expect_exit 0 unshare -rm bash "$_base/scenario" $how mirror "$MPIRUN" --oversubscribe -np "$ranks" "$job" "${train[@]}"
+        expect_exit 0 unshare -rm bash "$_base/scenario" $how mirror "$RANKS" "$ranks" "$job" "${train[@]}"
         expect_output "warning: --checkpoint-mirror: mirror/lock: cannot write it: $reason: going on without a lock there"
         expect test "$(grep -c "warning: mirror: the checkpoint of step .* was not copied to mirror: .*$reason.*the checkpoint itself stands" "$OUTPUT")" = 1
         expect_output 'going on after step 4,'
@@ -90,7 +90,7 @@ REASONS
 
 begin "a folder of checkpoints that is full at the start: told, and the mirror's generations are not touched"
 possible && {
-    expect_exit 1 unshare -rm bash "$_base/scenario" full local "$MPIRUN" --oversubscribe -np 2 "$job" "${train[@]}"
+    expect_exit 1 unshare -rm bash "$_base/scenario" full local "$RANKS" 2 "$job" "${train[@]}"
     expect_output 'going on after step 4,'
     expect_output '^dtrain: the training is done, but its last checkpoint was not written: .*No space left on device'
     expect test "$(generations mirror)" = step-00000004

@@ -49,7 +49,7 @@ END
 # scenario CODE HOW UNTIL RANKS
 scenario()
 {
-    expect_exit "$1" unshare -rm bash "$_base/scenario" "$2" "$3" "$MPIRUN" --oversubscribe -np "$4" "$job" "${train[@]}" --export weights
+    expect_exit "$1" unshare -rm bash "$_base/scenario" "$2" "$3" "$RANKS" "$4" "$job" "${train[@]}" --export weights
 }
 
 possible()

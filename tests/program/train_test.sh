@@ -163,7 +163,7 @@ done
 begin "a rank that freezes is named after --peer-timeout, with the step, and all leave"
 small_data
 SECONDS=0
-expect_exit 75 env DTRAIN_FAULT=comm.start@1:60:stop "$MPIRUN" --oversubscribe -np 2 "$DTRAIN" "${small[@]}" --batch 4 --peer-timeout 3 --out run
+expect_exit 75 env DTRAIN_FAULT=comm.start@1:60:stop "$RANKS" 2 "$DTRAIN" "${small[@]}" --batch 4 --peer-timeout 3 --out run
 expect_output '^dtrain: rank 0 on .*: after 3 s in the sum of gradients of [0-9]+ bytes \(collective [0-9]+, step [0-9]+\) there is no sign of rank 1 .*; the same command goes on from the newest checkpoint'
 [ $SECONDS -le $((25 * ${DTRAIN_TEST_SLOWER:-1})) ] || fail "it took $SECONDS seconds"
 
@@ -172,8 +172,8 @@ small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 2 --out run
 slow=
 for batch in 1 2 3 4 5; do slow=$slow,evaluate.batch@1:$batch:sleep=0.9; done
-expect_exit 0 env DTRAIN_FAULT="${slow#,}" "$MPIRUN" --oversubscribe -np 2 "$DTRAIN" eval --data data --weights run --batch 2 --threads 1 --peer-timeout 2
-expect_exit 75 env DTRAIN_FAULT=evaluate.batch@1:2:sleep=12 "$MPIRUN" --oversubscribe -np 2 "$DTRAIN" eval --data data --weights run --batch 2 --threads 1 \
+expect_exit 0 env DTRAIN_FAULT="${slow#,}" "$RANKS" 2 "$DTRAIN" eval --data data --weights run --batch 2 --threads 1 --peer-timeout 2
+expect_exit 75 env DTRAIN_FAULT=evaluate.batch@1:2:sleep=12 "$RANKS" 2 "$DTRAIN" eval --data data --weights run --batch 2 --threads 1 \
     --peer-timeout 2
 expect_output '^dtrain: rank 0 on .*: after 2 s in an all-reduce of 8 bytes \(collective [0-9]+\) there is no sign of rank 1 '
 
