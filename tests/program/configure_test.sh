@@ -71,7 +71,7 @@ fake_mpich()
 begin "the_flags_of_mpich_are_those_that_its_wrapper_shows"
 need_clean_source && {
     fake_mpich
-    expect_exit 0 env PATH="$PWD/bin:$PATH" "$TOP_SRCDIR/configure" --without-cuda MPICC=mpicc.fake
+    expect_exit 0 env -u MPIRUN PATH="$PWD/bin:$PATH" "$TOP_SRCDIR/configure" --without-cuda MPICC=mpicc.fake
     expect_output "^  MPI +yes +MPICH 9\.8\.7 +$PWD/bin/mpicc\.fake"
     expect grep -qx "MPIRUN = $PWD/bin/mpiexec.fake" Makefile
     expect grep -qx "MPI_CFLAGS =  *-DFAKE -I$PWD/include -pthread" Makefile
