@@ -30,8 +30,8 @@ DT_LIBRARY([MPI], [MPI], [mpi], [ompi-c], [mpi.h], [mpi], [MPI_Init_thread], [
 # Ranks that another MPI's launcher starts do not find each other.
 dt_launcher=`"$MPIRUN" --version 2>/dev/null`
 AS_CASE([$dt_version,$dt_launcher],
-  [Open*,*Open\ MPI*|-,*|*,|*,slurm*], [],
-  [Open*|*,*Open\ MPI*], [AC_MSG_WARN([$MPIRUN is not the launcher of $dt_version, which was found: give the right one as MPIRUN=NAME])])
+  [Open*,*open-mpi.org*|-,*|*,|*,slurm*], [],
+  [Open*|*,*open-mpi.org*], [AC_MSG_WARN([$MPIRUN is not the launcher of $dt_version, which was found: give the right one as MPIRUN=NAME])])
 ])
 
 # DT_MPI_PROGRAM(VAR, NAMES): the path of what the user gave in VAR, or of the first of NAMES; empty if there is none.

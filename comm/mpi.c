@@ -2,6 +2,7 @@
 #include "comm/mpi_internal.h"
 
 #include "core/base/alloc.h"
+#include "core/base/clock.h"
 #include "core/base/fault.h"
 
 #include <ctype.h>
@@ -195,6 +196,9 @@ static void abort_job(dt_comm *comm, int exit_code)
 {
     (void)comm;
     fflush(NULL); /* mpirun's order to leave is SIGTERM, then SIGKILL: what was said must be out */
+#ifdef MPICH_VERSION
+    dt_clock_sleep_s(0.2); /* its mpiexec ends without reading what is still in the pipes */
+#endif
     MPI_Abort(MPI_COMM_WORLD, exit_code);
     _exit(exit_code);
 }

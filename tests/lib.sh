@@ -10,13 +10,14 @@
 #     finish
 #
 # begin NAME             the next case; the one before it is judged then. Each case starts in a fresh empty folder, $TMP.
-# expect_exit CODE CMD.. runs CMD (at most $TIME_LIMIT_S seconds, no input), keeps its output in $OUTPUT and fails on another code
+# expect_exit CODE CMD.. runs CMD (at most $TIME_LIMIT_S seconds, no input), keeps its output in $OUTPUT and fails on another code; "9|15": either
 # expect_output REGEX    the last command's output (stdout and stderr) has a line that matches the extended REGEX
 # expect_no_output REGEX it has none
 # expect CMD...          CMD succeeds (for test, grep, cmp)
 # start_job CMD...       runs CMD in the background, its output in $OUTPUT; sets $pid. ranks N CMD... may stand for CMD
 # end_job                waits for it, $TIME_LIMIT_S seconds at most, and sets $code; one that takes longer is killed and fails the case
 # children PID           the processes that PID started, one a line
+# ranks_of PID           the ranks of `start_job ranks N CMD...`, one a line
 # gone PID               there is no such process, or what is left of it only waits for its parent
 # fail MESSAGE           the case fails, and goes on
 # skip REASON            the case is skipped: nothing after it counts, up to the next begin; what it runs still runs
@@ -33,7 +34,7 @@
 # finish                 the last line: judges the last case, prints `N passed, N failed, N skipped`, exits
 #
 # Arguments of the script pick the cases whose names contain one of them; the others count as skipped.
-# Variables: DTRAIN (the program), TOP_SRCDIR, TOP_BUILDDIR, MPIRUN, MPI_KIND and KILLED_CODE (mpi.sh), TIME_LIMIT_S (of each command; longer under a
+# Variables: DTRAIN (the program), TOP_SRCDIR, TOP_BUILDDIR, MPIRUN, MPI_KIND and others of mpi.sh, TIME_LIMIT_S (of each command; longer under a
 # sanitizer), ANY_BACKEND (an array for small trainings of dtrain: empty, or --backend ref where there is no cpu backend).
 set -u
 
@@ -126,9 +127,9 @@ expect_exit()
     fi
     { timeout --kill-after=10 "$TIME_LIMIT_S" "$@"; } >"$OUTPUT" 2>&1 </dev/null
     got=$?
-    if [ "$got" -eq 124 ] && [ "$want" -ne 124 ]; then
+    if [ "$got" -eq 124 ] && [ "$want" != 124 ]; then
         fail "time limit of $TIME_LIMIT_S s: $*"
-    elif [ "$got" -ne "$want" ]; then
+    elif [[ "|$want|" != *"|$got|"* ]]; then
         fail "exit code $got, expected $want: $*"
     else
         return 0
@@ -159,6 +160,15 @@ children()
     done | sort -n
 }
 
+# Hydra has a process of its own in between.
+ranks_of()
+{
+    local child
+    for child in $(children "$1"); do
+        if [ "$MPI_KIND" = mpich ]; then children "$child"; else echo "$child"; fi
+    done
+}
+
 gone()
 {
     local stat
@@ -174,7 +184,7 @@ end_job()
     gone $pid || {
         fail "time limit of $TIME_LIMIT_S s: process $pid"
         tail -n 30 "$OUTPUT" | sed 's/^/    | /'
-        kill -9 $pid $(children $pid) 2>/dev/null
+        kill -9 $pid $(children $pid) $(ranks_of $pid) 2>/dev/null
     }
     wait $pid 2>/dev/null
     code=$?

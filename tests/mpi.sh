@@ -1,11 +1,13 @@
 # mpi.sh: the launchers' dialects, for tests; nothing else in tests/ knows an option of mpirun. lib.sh reads it; programs and Python start tests/ranks.
 #
 #   $MPI_KIND           openmpi4 (and before), openmpi5, mpich (also Intel's: both have Hydra), from what $MPIRUN --version says
-#   $KILLED_CODE        what the launcher returns when a rank is killed
+#   $KILLED_CODE        what the launcher returns when a rank is killed: one code, or several with | between them
+#   $STOPPED_CODE       what it returns when it has passed on a signal, and all ranks have stopped with 75
+#   $LOST_HOST_CODE     what it returns when a host is lost; empty: the code with which the ranks on the others end the job
 #   start_ranks [OPTION...] N CMD...   replaces this shell by the launcher, with CMD as N ranks
-#       --keep-others             the others go on when a rank is killed or fails
-#       --hosts A:2,B:2 --agent SCRIPT --net 10.0.0.0/24     on hosts that SCRIPT HOST CMD... reaches in place of ssh
-#       --pass NAME               an environment variable that ranks on other hosts get too
+#       --keep-others             the others go on when a rank is killed; Open MPI 4 only
+#       --hosts A:2,B:2 --agent SCRIPT --net 10.0.0.0/24     on hosts that SCRIPT HOST CMD... reaches in place of ssh; Open MPI only
+#       --pass NAME               an environment variable that ranks on other hosts get too; Open MPI only
 MPIRUN=${MPIRUN:-mpirun}
 if [ "$(id -u)" = 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
@@ -14,17 +16,22 @@ fi
 export OMPI_MCA_mpi_yield_when_idle=1
 
 if [ "${MPI_KIND_OF:-}" != "$MPIRUN" ]; then # asked once
-    case $("$MPIRUN" --version 2>&1) in
-    *'Open MPI) '[1-4].*) MPI_KIND=openmpi4 ;;
-    *'Open MPI'*) MPI_KIND=openmpi5 ;;
+    case $("$MPIRUN" --version 2>&1) in # "mpirun (Open MPI) 4.1.4", by another name "(OpenRTE)", and an address
+    *') '[1-4].*open-mpi.org*) MPI_KIND=openmpi4 ;;
+    *open-mpi.org*) MPI_KIND=openmpi5 ;;
     *) MPI_KIND=mpich ;;
     esac
     export MPI_KIND MPI_KIND_OF=$MPIRUN
 fi
 
+STOPPED_CODE=75 LOST_HOST_CODE=
 case $MPI_KIND in
-openmpi*) KILLED_CODE=137 ;;
-mpich) KILLED_CODE=9 ;;
+openmpi4) KILLED_CODE=137 ;;
+openmpi5) KILLED_CODE=137 LOST_HOST_CODE=1 ;;
+mpich)
+    KILLED_CODE='9|6|15' # the signal; also of ranks that end because of it: UCX aborts those that copy from the killed one's memory
+    STOPPED_CODE='75|0' # Hydra of MPICH 4.0 forgets the ranks' code in every third case or so, that of 4.2 does not
+    ;;
 esac
 
 start_ranks()
@@ -54,19 +61,20 @@ _options_of_openmpi4()
     for name in "${pass[@]}"; do command+=(-x "$name"); done
 }
 
+# It fills the first host with all ranks if it may oversubscribe.
 _options_of_openmpi5()
 {
     local name
-    command+=(--oversubscribe)
-    [ -z "$keep" ] || command+=(--runtime-options recoverable)
-    [ -z "$hosts" ] || command+=(--prtemca plm_ssh_agent "$agent" --host "$hosts" --mca btl tcp,sm,self --mca btl_tcp_if_include "$net"
-        --prtemca prte_if_include "$net")
+    if [ -z "$hosts" ]; then
+        command+=(--oversubscribe)
+    else
+        command+=(--prtemca plm_ssh_agent "$agent" --host "$hosts" --mca btl tcp,sm,self --mca btl_tcp_if_include "$net" --prtemca prte_if_include "$net")
+    fi
     for name in "${pass[@]}"; do command+=(-x "$name"); done
 }
 
-# Every variable is passed.
+# It minds neither root nor more ranks than cores.
 _options_of_mpich()
 {
-    [ -z "$keep" ] || command+=(-disable-auto-cleanup)
-    [ -z "$hosts" ] || command+=(-launcher ssh -launcher-exec "$agent" -hosts "$hosts")
+    [ -z "$keep$hosts" ] || { echo "tests/mpi.sh: --keep-others and --hosts are not known for MPICH" >&2; exit 2; }
 }

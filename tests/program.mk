@@ -28,4 +28,4 @@ tests_program_chaos_job_SOURCES = launch/main.c tests/program/chaos_job.c
 tests_program_chaos_job_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=open,--wrap=fallocate,--wrap=dt_sampler_id,--wrap=dt_resnet_spec,--wrap=dt_loader_create,--wrap=dt_backend_create
 PROGRAM_TESTS += tests/program/node_local_test.sh
 PROGRAM_FILES += tests/program/node_local.py
-PROGRAM_TESTS += tests/program/lost_peer_test.sh
+PROGRAM_TESTS += tests/program/lost_peer_test.sh tests/program/launchers_test.sh

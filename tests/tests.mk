@@ -7,6 +7,7 @@
 #   make check-parts    tests/program/parts_test.sh with all that it compiles: builds without oneDNN, libcurl, CUDA, NCCL, CUnit
 #   make check-clang    the whole tree compiled by clang, and TESTS_CLANG, in build-clang/
 #   make check-aarch64  cross-compiled, in build-aarch64/, run by qemu-user, and compared with this build
+#   make check-mpich    TESTS_MPICH with MPICH in place of the MPI that was configured, in build-mpich/
 #   make check TESTS=tests/core/rng_test        one of them; its output is in tests/core/rng_test.log
 #   tests/core/rng_test NAME                    one case, straight
 
@@ -33,6 +34,9 @@ if HAVE_CUDA_HEADERS
 TESTS_CLANG += tests/emulator/emulator_test
 endif
 endif
+# What `make check-mpich` runs: what depends on the MPI library or on its launcher.
+TESTS_MPICH = tests/comm/self_test tests/comm/mpi_test.sh tests/launch/ranks_test tests/launch/binding_test tests/program/harness_test.sh \
+	tests/program/lost_peer_test.sh tests/program/launchers_test.sh tests/program/learning_test.sh
 # Stand-ins for the other side of core's interfaces, and other code that tests share.
 fakes_SOURCES =
 # Like check_PROGRAMS, for programs that scripts start: those without tests/testing.h, and those with it.
@@ -130,6 +134,20 @@ check-parts:
 check-aarch64: all tests/io/sample_dump
 	@TOP_SRCDIR='$(abs_top_srcdir)' TOP_BUILDDIR='$(abs_top_builddir)' bash '$(srcdir)/tests/cross/aarch64.sh'
 
+# Debian's names; elsewhere: make check-mpich MPICH_CC=/usr/lib64/mpich/bin/mpicc MPICH_RUN=/usr/lib64/mpich/bin/mpiexec
+MPICH_CC = mpicc.mpich
+MPICH_RUN = mpiexec.mpich
+check-mpich:
+	@if ! command -v $(MPICH_CC) >/dev/null || ! command -v $(MPICH_RUN) >/dev/null; then \
+	  echo 'skipped: there is no $(MPICH_CC) or no $(MPICH_RUN) here: autotools/install-packages mpich'; \
+	else \
+	  ($(configure_in_subfolder) build-mpich --without-cuda MPICC=$(MPICH_CC) MPIRUN=$(MPICH_RUN)) && \
+	  $(MAKE) $(AM_MAKEFLAGS) -C build-mpich check check_PROGRAMS='$(PROGRAMS_MPICH)' TESTS='$(TESTS_MPICH)'; \
+	fi
+# The programs among them, and those that the scripts start.
+PROGRAMS_MPICH = tests/comm/self_test tests/launch/ranks_test tests/launch/binding_test tests/comm/mpi_cases tests/comm/mpi_failures \
+	tests/program/planted_failures tests/program/planted_ranks tests/program/chaos_job
+
 # nvcc is slow, and what it compiles does not run in these.
 one_cuda_arch = --enable-cuda-archs=80
 AM_DISTCHECK_CONFIGURE_FLAGS = $(one_cuda_arch)
@@ -147,6 +165,6 @@ configure_in_subfolder = \
 	}; sub
 
 clean-local:
-	rm -rf build-asan build-tsan build-clang build-parts build-aarch64
+	rm -rf build-asan build-tsan build-clang build-parts build-aarch64 build-mpich
 
-.PHONY: check-programs check-long check-asan check-tsan check-clang check-parts check-aarch64
+.PHONY: check-programs check-long check-asan check-tsan check-clang check-parts check-aarch64 check-mpich

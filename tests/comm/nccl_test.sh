@@ -51,8 +51,8 @@ expect_exit 9 ranks 2 "$failing" stop 0
 expect_output "^rank 1: lost peer: after 2 s in $at there is no sign of rank 0 "
 
 begin "a_killed_rank_ends_all"
-expect_exit $KILLED_CODE ranks 3 "$failing" kill
-expect_exit $KILLED_CODE ranks 2 "$failing" kill 0
+expect_exit "$KILLED_CODE" ranks 3 "$failing" kill
+expect_exit "$KILLED_CODE" ranks 2 "$failing" kill 0
 
 begin "a_gpu_that_hangs_is_told_from_ranks_that_do_not_come"
 expect_exit 9 ranks 3 "$failing" hang

@@ -24,11 +24,11 @@ expect_output 'dtrain eval'
 
 begin "info tells what was built in and what is there"
 expect_exit 0 "$DTRAIN" info
-for line in '^dtrain ' '^MPI .*Open MPI' '^HDF5 ' '^backends .*ref' '^CPU features ' '^GPUs ' '^memory ' 'started by .*hand'; do
+for line in '^dtrain ' '^MPI .*(Open MPI|MPICH)' '^HDF5 ' '^backends .*ref' '^CPU features ' '^GPUs ' '^memory ' 'started by .*hand'; do
     expect_output "$line"
 done
 expect_exit 0 ranks 2 "$DTRAIN" info
-expect_output 'started by .*mpirun .*rank 1 of 2'
+expect_output 'started by .*(mpirun|mpiexec) .*rank 1 of 2'
 
 begin "info says of every part whether it is built in"
 expect_exit 0 "$DTRAIN" info

@@ -81,7 +81,7 @@ need_clean_source && {
 begin "a_launcher_of_another_mpi_is_warned_of"
 need_clean_source && {
     fake_mpich
-    printf '%s\n' '#!/bin/sh' 'echo "mpirun (Open MPI) 5.0.7"' >bin/mpirun.fake
+    printf '%s\n' '#!/bin/sh' 'echo "mpirun (Open MPI) 5.0.7"; echo "Report bugs to https://www.open-mpi.org/community/help/"' >bin/mpirun.fake
     chmod +x bin/mpirun.fake
     expect_exit 0 "$TOP_SRCDIR/configure" --without-cuda MPICC="$PWD/bin/mpicc.fake" MPIRUN="$PWD/bin/mpirun.fake"
     expect_output 'WARNING: .*/mpirun\.fake is not the launcher of MPICH 9\.8\.7'

@@ -220,6 +220,6 @@ expect_output '^dtrain: the number of training images differs between ranks: 24 
 
 begin "one communicator a process is refused under mpirun"
 expect_exit 2 ranks 2 "$DTRAIN" --comm self
-expect_output '^dtrain: --comm self, but mpirun .* has started 2 processes'
+expect_output '^dtrain: --comm self, but (mpirun|mpiexec) .* has started 2 processes'
 
 finish

@@ -16,7 +16,7 @@ loop()
     until DTRAIN_FAULT=$fault "$RANKS" 2 "$job" "$@"; do
         code=$?
         echo "start ended with code $code"
-        [ $code -eq 75 ] || [ $code -eq $KILLED_CODE ] || return $code
+        [[ "|75|$KILLED_CODE|" == *"|$code|"* ]] || return $code
         fault=
         [ $((n += 1)) -lt 4 ] || return 99
     done
@@ -33,7 +33,7 @@ for fault in train.step@0:25:kill train.step@1:25:stop comm.all_gather@1:1:stop;
         expect_output '^start ended with code 75$'
         expect_output '^dtrain: rank 0 on [^ ]+: .*there is no sign of rank 1 \([^)]+\): '
         ;;
-    *) expect_output "^start ended with code $KILLED_CODE\$" ;;
+    *) expect_output "^start ended with code ($KILLED_CODE)\$" ;;
     esac
     case $fault in
     train.step*) expect_output 'going on after step [12]0' ;; # all_gather: it is lost at the start, with nothing there
@@ -67,8 +67,9 @@ expect test "$(grep -c '^start ended' "$OUTPUT")" = 1
 
 begin "the others name a rank that was killed where mpirun is told to leave them alive"
 mkdir record
-expect_exit $KILLED_CODE env DTRAIN_FAULT=train.step@1:5:kill "$RANKS" --keep-others 2 "$job" "${train[@]}" \
-    --peer-timeout 3 --out run
-expect_output '^dtrain: rank 0 on [^ ]+: .*step [0-9]+.* there is no sign of rank 1 \([^)]+\): '
+need_mpi openmpi4 && { # with Open MPI 5's option mpirun returns 0; with MPICH's the others are killed all the same
+    expect_exit "$KILLED_CODE" env DTRAIN_FAULT=train.step@1:5:kill "$RANKS" --keep-others 2 "$job" "${train[@]}" --peer-timeout 3 --out run
+    expect_output '^dtrain: rank 0 on [^ ]+: .*step [0-9]+.* there is no sign of rank 1 \([^)]+\): '
+}
 
 finish

@@ -55,7 +55,7 @@ kill_within()
         sleep 0.025
     done
     sleep "$(printf '0.%03d' $((RANDOM % 700)))"
-    kill -9 $pid $(children $pid) 2>/dev/null
+    kill -9 $pid $(children $pid) $(ranks_of $pid) 2>/dev/null
     end_job
     [ $code -eq 137 ]
 }

@@ -149,7 +149,7 @@ begin "a rank that is killed takes the others along at once"
 small_data
 start_job ranks 2 "$DTRAIN" "${small[@]}" --epochs 1000 --batch 4 --out run
 reach run 1
-started=$(children $pid)
+started=$(ranks_of $pid)
 expect test "$(echo $started | wc -w)" = 2
 kill -9 $(echo "$started" | tail -n 1)
 SECONDS=0

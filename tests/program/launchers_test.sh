@@ -1,0 +1,82 @@
+#!/bin/bash
+# What README.md and comm/README.md say of the launcher in use: which processors its ranks get, what it returns, how much time it leaves them.
+. "$(dirname "$0")/../lib.sh"
+
+"$DTRAIN" demo-data "$_base/data" >/dev/null || exit 99
+small=(--data "$_base/data" --arch resnet18 --image-size 16 --batch 4 --workers 1 --eval-every 0 --resume never)
+
+# expect_threads N: what the table of ranks says of rank 0.
+expect_threads()
+{
+    expect_output "^ +0 │ .* $1 threads? +│ +$1 │"
+}
+
+begin "one rank has all cores, unless it is told to be bound to one"
+n=$(nproc)
+[ "$(lscpu -p=CORE 2>/dev/null | grep -v '^#' | sort -u | wc -l)" = "$n" ] || skip "cores have several hardware threads, or there is no lscpu"
+[ "$n" -gt 1 ] || skip "there is one core only"
+expect_exit 0 ranks 1 "$DTRAIN" "${small[@]}" --steps 1
+expect_threads "$n"
+bind=(--bind-to core)
+expect_exit 0 "$RANKS" 1 "${bind[@]}" "$DTRAIN" "${small[@]}" --steps 1
+expect_threads 1
+
+# reach N: the run in $TMP/run has made N steps.
+reach()
+{
+    local i
+    for i in $(seq 600); do
+        [ "$(grep -c '"event": *"step"' run/metrics.jsonl 2>/dev/null)" -ge "$1" ] 2>/dev/null && return
+        sleep 0.05
+    done
+    fail "no step $1 after 30 s"
+}
+
+# stopped_by SIGNAL CODE: the launcher gets SIGNAL in the middle of a training whose last checkpoint takes three seconds, and returns CODE ("75|0": either).
+stopped_by()
+{
+    DTRAIN_FAULT=store.fsync@0:1:sleep=3 start_job ranks 2 "$DTRAIN" "${small[@]}" --threads 1 --epochs 1000 --out run
+    reach 2
+    [ "$_state" = skipped ] || kill -"$1" $pid
+    end_job
+    [[ "|$2|" == *"|$code|"* ]] || fail "exit code $code, expected $2, after SIG$1"
+}
+
+begin "SIGUSR1 to the launcher stops all ranks with a checkpoint, at leisure"
+stopped_by USR1 "$STOPPED_CODE"
+expect_output '^dtrain: stopped on SIGUSR1 after step [0-9]+'
+
+case $MPI_KIND in
+openmpi*)
+    begin "SIGTERM to the launcher leaves a second or less, and it returns 1"
+    stopped_by TERM 1
+    expect_no_output '^dtrain: stopped on'
+    ;;
+mpich)
+    for signal in TERM INT; do
+        begin "SIG$signal to the launcher stops all ranks with a checkpoint, at leisure"
+        stopped_by $signal "$STOPPED_CODE"
+        expect_output "^dtrain: stopped on SIG$signal after step [0-9]+"
+    done
+    ;;
+esac
+
+begin "a rank that is killed ends all, with the code that README.md says"
+expect_exit "$KILLED_CODE" env DTRAIN_FAULT=train.step@1:3:kill "$RANKS" 2 "$DTRAIN" "${small[@]}" --threads 1 --steps 1000 --out run
+
+begin "ranks that another launcher starts do not train each by itself"
+other=
+for launcher in mpirun.openmpi mpiexec.mpich; do
+    command -v $launcher >/dev/null || continue
+    kind=$(MPI_KIND_OF= MPIRUN=$launcher bash -c '. "$1"; echo $MPI_KIND' bash "$TOP_SRCDIR/tests/mpi.sh")
+    [ "${kind%[45]}" = "${MPI_KIND%[45]}" ] || other=$launcher
+done
+if [ -n "$other" ]; then
+    expect_exit 2 env MPI_KIND_OF= MPIRUN=$other "$RANKS" 2 "$DTRAIN" "${small[@]}" --steps 1 --out run
+    expect_output '^dtrain: (mpirun|mpiexec) .* has started 2 processes, but .* finds only one'
+    expect test ! -e run
+else
+    skip "there is no launcher of another MPI here"
+fi
+
+finish
