@@ -80,10 +80,10 @@ Dir::Cache "$work/apt/cache";
 EOF
 }
 
-# What the build rows of packages.txt name as libraries, and all that they need; not the compilers and tools that come with them.
+# What the build and option rows of packages.txt name as libraries, and all that they need; not the compilers and tools that come with them.
 library_packages() {
     local wanted
-    wanted=$(awk '!/^#/ && $3 == "build" && $1 ~ /^lib.*-dev$/ { print $1 }' "$source/autotools/packages.txt")
+    wanted=$(awk '!/^#/ && ($3 == "build" || $3 == "option") && $1 ~ /^lib.*-dev$/ { print $1 }' "$source/autotools/packages.txt")
     apt install -s $wanted libgomp1 | awk '/^Inst lib|^Inst zlib|^Inst linux-libc-dev|^Inst openmpi-common|^Inst ocl-icd|^Inst ibverbs/ { print $2 }' |
         grep -Ev '^lib(perl|gcc-[0-9]+-dev|gfortran-|binutils|[a-z]+san[0-9])'
 }
