@@ -20,7 +20,7 @@ class Event:
     """When: after a step ("step"); soon after the start ("startup"); while a generation is being written ("writing")."""
     moment = "step"
     ends = True  # the training, with one of these codes:
-    codes = (1, 75, 137, 9, 205, -signal.SIGKILL)  # 9, 205: mpirun has lost its daemon on another host; the last: it was killed itself
+    codes = (1, 75, 137, 14, 9, 205, -signal.SIGKILL)  # 9, 205: mpirun has lost its daemon on another host; 14: KILLED_CODE of tests/mpi.sh; the last: it was killed itself
     lines = (MISSED,)  # regular expressions of what the log may say
     wants_copy = False  # not before the mirror has a generation: without one nothing is left, and dtrain refuses to begin anew
     hurries = False     # the next start does not wait until all processes of this one are gone

@@ -197,7 +197,7 @@ expect_times 1 "unknown option --bacth"
 
 begin "ranks with different options are told apart"
 small_data
-expect_exit 2 "$RANKS" 1 "$DTRAIN" "${small[@]}" : -np 1 "$DTRAIN" "${small[@]}" --lr 0.5
+expect_exit 2 ranks 2 sh -c '[ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 0 ] || set -- "$@" --lr 0.5; exec "$@"' sh "$DTRAIN" "${small[@]}"
 expect_output '^dtrain: --lr differs between ranks: 0.1 on rank 0.*0.5 on rank 1'
 expect_times 1 "differs between ranks"
 
@@ -206,7 +206,7 @@ small_data
 mkdir a b
 mv data a/data
 cp -r a/data b/data
-two_folders=("$RANKS" 1 -wdir "$TMP/a" "$DTRAIN" "${small[@]}" : -np 1 -wdir "$TMP/b" "$DTRAIN" "${small[@]}")
+two_folders=(ranks 2 sh -c 'if [ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 0 ]; then cd a; else cd b; fi; exec "$@"' sh "$DTRAIN" "${small[@]}")
 mv b/data/val/0/$(ls b/data/val/0 | head -n 1) b/data/val/0/renamed.jpg
 expect_exit 2 "${two_folders[@]}"
 expect_output '^dtrain: the validation data \(fingerprint of names and sizes\) differs between ranks: [0-9a-f]+ on rank 0 .*, [0-9a-f]+ on rank 1 '
