@@ -74,15 +74,15 @@ static double winograd_gain(const dt_conv_desc *d, dt_direction direction)
 #define WINOGRAD_LEAST_GAIN 1.2
 /* Tiles for each thread in a chunk. */
 #define WINOGRAD_TILES 128
-/* Transformed weights of 512 to 512 channels fit. */
-#define WINOGRAD_MOST_SCRATCH_BYTES (64 << 20)
+/* Of a ResNet the most; transformed, they take 38 MB of scratch memory. */
+#define WINOGRAD_MOST_WEIGHTS (512 * 512)
 
+/* Whether it is to be used is decided by the shape alone, not by the number of threads. */
 static bool prepare_winograd(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, dt_conv_pass *pass)
 {
     const dt_conv_desc *d = &conv->desc;
     const int64_t tiles = ((d->h + 3) / 4) * ((d->w + 3) / 4);
-    if (!dt_winograd_can(cpu, d) || winograd_gain(d, direction) < WINOGRAD_LEAST_GAIN ||
-        dt_winograd_scratch_bytes(cpu, d, direction) > WINOGRAD_MOST_SCRATCH_BYTES)
+    if (!dt_winograd_can(cpu, d) || d->c * d->k > WINOGRAD_MOST_WEIGHTS || winograd_gain(d, direction) < WINOGRAD_LEAST_GAIN)
         return false;
     split(pass, d->n, (WINOGRAD_TILES + tiles - 1) / tiles * cpu->n_threads);
     pass->method = DT_CONV_BY_OWN_WINOGRAD;
