@@ -27,6 +27,7 @@ DT_LIBRARY([MPI], [MPI], [mpi], [ompi-c], [mpi.h], [mpi], [MPI_Init_thread], [
 "MPI~" MPI_VERSION.MPI_SUBVERSION
 #endif
 ], [libopenmpi-dev openmpi-bin], [openmpi-devel], [communication between ranks])
+AC_DEFINE_UNQUOTED([DT_MPIRUN_NAME], ["`AS_BASENAME(["$MPIRUN"])`"], [What a user types to start ranks])
 # Ranks that another MPI's launcher starts do not find each other.
 dt_launcher=`"$MPIRUN" --version 2>/dev/null`
 AS_CASE([$dt_version,$dt_launcher],

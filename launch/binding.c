@@ -40,18 +40,23 @@ static const char *next(const char *word, const char *end)
     return after < end ? after : NULL;
 }
 
+/* "--bind-to core", "--bind-to=core", "-bind-to core"; `after` is the next word, NULL at the end. */
+static bool option_asks(const char *word, const char *after)
+{
+    char name[64];
+    const char *start = word + strspn(word, "-"), *equals = strchr(start, '=');
+    if (start == word)
+        return false;
+    snprintf(name, sizeof name, "%.*s", (int)(equals ? (size_t)(equals - start) : strlen(start)), start);
+    return strncmp(name, "bind-to-", 8) == 0 || (is_one_of(name, options, COUNT(options)) && chooses(equals ? equals + 1 : after));
+}
+
 static bool command_asks(const char *text, size_t bytes)
 {
     const char *end = text + bytes;
-    for (const char *word = bytes ? text : NULL; word; word = next(word, end)) {
-        const char *name = word + strspn(word, "-");
-        if (name > word && is_one_of(name, options, COUNT(options)) && chooses(next(word, end)))
+    for (const char *word = bytes ? text : NULL; word; word = next(word, end))
+        if (option_asks(word, next(word, end)) || (is_one_of(word, parameters, COUNT(parameters)) && chooses(next(word, end))))
             return true;
-        if (name > word && strncmp(name, "bind-to-", 8) == 0)
-            return true;
-        if (is_one_of(word, parameters, COUNT(parameters)) && chooses(next(word, end)))
-            return true;
-    }
     return false;
 }
 

@@ -169,7 +169,7 @@ static dt_status add_found(dt_table *table, dt_error *err)
     if (env.launcher)
         ADD("started by", "%s, rank %d of %d", env.launcher, env.rank, env.size);
     else
-        ADD("started by", "hand: one rank; 'mpirun -np N dtrain' gives N");
+        ADD("started by", "hand: one rank; '" DT_MPIRUN_NAME " -np N dtrain' gives N");
     ADD("processor", "%s", m.cpu_model[0] ? m.cpu_model : "not known");
     ADD("CPU features", "%s", m.cpu_features[0] ? m.cpu_features : "none that the kernels use");
     ADD("CPUs", "%d of %lld may be used: %s", CPU_COUNT(&set), (long long)m.n_cpus_online, cpus);

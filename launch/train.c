@@ -273,7 +273,7 @@ static void say_what_is_next(const training *t, bool is_demo)
     dt_log_info("that was the built-in demo. What to do next:");
     dt_log_info("  %s eval --data %s --weights %s", program, c->data, c->out);
     dt_log_info("      evaluates what was just trained");
-    dt_log_info("  mpirun -np 2 %s --data DIR --arch resnet18 --image-size 64", program);
+    dt_log_info("  " DT_MPIRUN_NAME " -np 2 %s --data DIR --arch resnet18 --image-size 64", program);
     dt_log_info("      trains on your images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg");
     dt_log_info("  %s --help", program);
     dt_log_info("      every option; options can stand in a file too: %s --config %s/config.conf", program, c->out);

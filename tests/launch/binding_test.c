@@ -12,6 +12,7 @@ static void a_command_that_says_nothing_of_processors_leaves_the_default(void)
 {
     DT_CHECK_INT(OF("prterun\0-np\0002\0dtrain", "HOME=/root"), DT_BINDING_DEFAULT);
     DT_CHECK_INT(OF("/usr/bin/mpirun\0--oversubscribe\0-np\0002\0dtrain", ""), DT_BINDING_DEFAULT);
+    DT_CHECK_INT(OF("prterun\0--map-by=:oversubscribe\0-np\0002\0dtrain", ""), DT_BINDING_DEFAULT);
     DT_CHECK_INT(OF("prterun\0--map-by\0:OVERSUBSCRIBE\0-np\0002\0dtrain", "OMPI_MCA_btl=tcp,self"), DT_BINDING_DEFAULT);
     DT_CHECK_INT(OF("prterun\0-np\0002\0dtrain", "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe"), DT_BINDING_DEFAULT);
     DT_CHECK_INT(OF("prterun\0--report-bindings\0--rank-by\0slot\0dtrain", "MY_MCA_hwloc_default_binding_policy=core"), DT_BINDING_DEFAULT);
@@ -21,6 +22,8 @@ static void what_the_command_asks_for_is_kept(void)
 {
     DT_CHECK_INT(OF("prterun\0-np\0002\0--bind-to\0core\0dtrain", ""), DT_BINDING_ASKED_FOR);
     DT_CHECK_INT(OF("mpirun\0-bind-to\0none\0dtrain", ""), DT_BINDING_ASKED_FOR);
+    DT_CHECK_INT(OF("prterun\0--bind-to=core\0dtrain", ""), DT_BINDING_ASKED_FOR);
+    DT_CHECK_INT(OF("prterun\0--map-by=:oversubscribe\0--cpu-set=0\0dtrain", ""), DT_BINDING_ASKED_FOR);
     DT_CHECK_INT(OF("mpirun\0--bind-to-core\0dtrain", ""), DT_BINDING_ASKED_FOR);
     DT_CHECK_INT(OF("mpirun\0--map-by\0slot:PE=4\0dtrain", ""), DT_BINDING_ASKED_FOR);
     DT_CHECK_INT(OF("mpirun\0--cpu-set\0000-3\0dtrain", ""), DT_BINDING_ASKED_FOR);

@@ -3,6 +3,7 @@
 . "$(dirname "$0")/../lib.sh"
 
 install=$TOP_SRCDIR/autotools/install-packages
+unset DTRAIN_NO_INSTALL # a user's, who forbids it for the real machine
 
 # pretend COMMAND: puts a COMMAND on the PATH whose body is standard input.
 pretend()
