@@ -186,7 +186,7 @@ static void what_computed_it_comes_back(void)
         dt_free(text);
         dt_manifest_clear(&again);
         char name[DT_COMPUTED_BY_NAME_BYTES];
-        snprintf(name, sizeof name, "%d is a name of the most length", n + 10); /* in an order that is not the alphabet's at its end */
+        snprintf(name, sizeof name, "%u is a name of the most length", (unsigned)(n + 10) % 100U); /* in an order that is not the alphabet's at its end */
         if (n < DT_COMPUTED_BY_MAX)
             dt_computed_by_add(&m.computed_by, name, "%095d", n);
     }
