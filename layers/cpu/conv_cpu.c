@@ -56,7 +56,7 @@ static dt_status prepare_chunks(dt_cpu_kernels *cpu, const dt_conv *conv, dt_dir
     return dt_onednn_conv_create(cpu, &conv->desc, direction, pass->larger - 1, &pass->prepared[1], err);
 }
 
-/* Transformed weights of 128 to 128 channels stay in a cache between the tiles that they are multiplied with, those of 256 to 256 do not. */
+/* So many weights, transformed, stay in a cache while the tiles are multiplied with them (2.4 MB); four times as many do not. */
 #define WINOGRAD_SMALL_WEIGHTS (128 * 128)
 
 /* How many times faster than the direct algorithm Winograd's should be, by measurement (README.md): 2.6 times when there are many tiles of 4x4
@@ -74,10 +74,10 @@ static double winograd_gain(const dt_conv_desc *d, dt_direction direction)
 #define WINOGRAD_LEAST_GAIN 1.2
 /* Tiles for each thread in a chunk. */
 #define WINOGRAD_TILES 128
-/* Of a ResNet the most; transformed, they take 38 MB of scratch memory. */
+/* As many as any 3x3 convolution of a ResNet has; transformed, they take 38 MB of scratch memory. */
 #define WINOGRAD_MOST_WEIGHTS (512 * 512)
 
-/* Whether it is to be used is decided by the shape alone, not by the number of threads. */
+/* Returns whether Winograd is used: a function of the shape, not of the number of threads. */
 static bool prepare_winograd(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, dt_conv_pass *pass)
 {
     const dt_conv_desc *d = &conv->desc;
@@ -138,7 +138,7 @@ static int64_t method_bytes(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_d
 
 static int64_t scratch_bytes(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, const dt_conv_pass *pass)
 {
-    return dt_conv_scratch_acts_bytes(conv, pass) + dt_conv_scratch_weights_bytes(conv) + method_bytes(cpu, conv, direction, pass);
+    return dt_conv_scratch_acts_bytes(conv, pass) + dt_conv_scratch_weights_bytes(conv, pass) + method_bytes(cpu, conv, direction, pass);
 }
 
 static dt_status prepare_all(dt_cpu_kernels *cpu, dt_conv *conv, dt_error *err)

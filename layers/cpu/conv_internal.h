@@ -5,7 +5,7 @@
 #include "core/base/alloc.h"
 #include "layers/cpu/winograd.h"
 
-/* Who computes: oneDNN, or matrix products (conv_gemm.c) where it has no fast code; or a kernel of ours. */
+/* What computes a convolution: oneDNN, or conv_gemm.c where oneDNN has no fast code; or simd_wgrad.c; or winograd.c. */
 typedef enum dt_conv_method { DT_CONV_BY_ONEDNN, DT_CONV_BY_OWN_WGRAD, DT_CONV_BY_OWN_WINOGRAD } dt_conv_method;
 
 /* One direction of a convolution. Images are worked on in chunks that stay in a cache between the passes over them: n_chunks of
@@ -13,7 +13,7 @@ typedef enum dt_conv_method { DT_CONV_BY_ONEDNN, DT_CONV_BY_OWN_WGRAD, DT_CONV_B
 typedef struct dt_conv_pass {
     int64_t n_chunks, larger, n_larger;
     dt_conv_method method;
-    dt_onednn_conv prepared[2]; /* by oneDNN: for `larger` images, and for one less if there are such chunks */
+    dt_onednn_conv prepared[2]; /* DT_CONV_BY_ONEDNN only: for `larger` images, and for one less if there are such chunks */
 } dt_conv_pass;
 
 struct dt_conv {
@@ -54,9 +54,9 @@ static inline int64_t dt_conv_scratch_acts_bytes(const dt_conv *conv, const dt_c
     return dt_conv_aligned(pass->larger * conv->x_image * (int64_t)sizeof(float));
 }
 
-static inline int64_t dt_conv_scratch_weights_bytes(const dt_conv *conv)
+static inline int64_t dt_conv_scratch_weights_bytes(const dt_conv *conv, const dt_conv_pass *pass)
 {
-    return dt_conv_aligned(conv->weights_elems * (int64_t)sizeof(float));
+    return pass->method == DT_CONV_BY_ONEDNN ? dt_conv_aligned(conv->weights_elems * (int64_t)sizeof(float)) : 0;
 }
 
 #endif

@@ -19,7 +19,7 @@ static scratch_parts cut_scratch(const dt_cpu_kernels *cpu, const dt_conv *conv,
     parts.acts = (float *)(void *)at;
     at += dt_conv_scratch_acts_bytes(conv, pass);
     parts.weights = (float *)(void *)at;
-    at += dt_conv_scratch_weights_bytes(conv);
+    at += dt_conv_scratch_weights_bytes(conv, pass);
     parts.method = at;
     return parts;
 }
@@ -42,7 +42,7 @@ static float *raw_x(const dt_conv *conv, const dt_act *x, const dt_conv_chunk *c
     return (float *)x->raw.data + chunk->first * conv->x_image;
 }
 
-/* The chunk's x as a convolution can read it that knows nothing of a lazy one. */
+/* The chunk's x for oneDNN and for simd_wgrad.c, which cannot normalise it themselves: a lazy x is written out into scratch memory. */
 static float *plain_x(const dt_cpu_kernels *cpu, const dt_conv *conv, const dt_act *x, const dt_conv_chunk *chunk, float *scratch)
 {
     float *raw = raw_x(conv, x, chunk);

@@ -1,7 +1,7 @@
-/* onednn_desc.h: where oneDNN 2 and oneDNN 3 differ, in one form: onednn_desc2.c or onednn_desc3.c is compiled.
+/* onednn_desc.h: one interface for the calls in which oneDNN 2 and oneDNN 3 differ. Either onednn_desc2.c or onednn_desc3.c is compiled.
  *
- * A memory descriptor (shape and order of a tensor) is a value in oneDNN 2 and an object in oneDNN 3. Here it is reached by a pointer, which
- * every other function of either version takes as it is: dnnl_memory_create, dnnl_memory_desc_equal, dnnl_primitive_desc_query_md and so on.
+ * A memory descriptor (shape and order of a tensor) is a struct in oneDNN 2 and an opaque object in oneDNN 3. dt_onednn_desc names both, and a
+ * pointer to it is what the other functions of both versions take: dnnl_memory_create, dnnl_memory_desc_equal, dnnl_primitive_desc_query_md.
  */
 #ifndef DT_LAYERS_CPU_ONEDNN_DESC_H
 #define DT_LAYERS_CPU_ONEDNN_DESC_H
@@ -20,19 +20,19 @@ typedef dnnl_memory_desc_t dt_onednn_desc;
 dnnl_status_t dt_onednn_desc_create(const dnnl_dims_t dims, dnnl_format_tag_t tag, dt_onednn_desc **made);
 void dt_onednn_desc_destroy(dt_onednn_desc *desc); /* NULL too */
 
-/* The order of a blocked tensor of four dimensions: strides in elements; the innermost blocks, from the outermost of them to the innermost, each
- * with the dimension that it is cut from. */
+/* How a blocked tensor of four dimensions lies in memory: strides in elements; then the inner blocks, outer ones first: the size of each, and the
+ * dimension that it divides. */
 typedef struct dt_onednn_order {
     int64_t strides[4];
     int n_blocks;
-    int64_t blocks[2], dims[2]; /* of two blocks; n_blocks may be more */
+    int64_t blocks[2], dims[2]; /* of the first two; n_blocks may be larger */
 } dt_onednn_order;
 
-/* False: the tensor is not blocked (it is an order that oneDNN does not describe), or there is none. */
+/* Returns false if the order is none of blocks, or if there is no tensor. */
 bool dt_onednn_desc_order(const dt_onednn_desc *desc, dt_onednn_order *order);
 bool dt_onednn_desc_is_none(const dt_onednn_desc *desc);
 
-/* A direct convolution as oneDNN is asked for it; x, w and y, or their gradients. */
+/* A direct convolution to ask oneDNN for. x, w and y stand for their gradients where the kind writes or reads those. */
 typedef struct dt_onednn_conv_spec {
     dnnl_prop_kind_t kind; /* dnnl_forward_training, dnnl_backward_data, dnnl_backward_weights */
     dt_onednn_desc *x, *w, *y;

@@ -19,7 +19,7 @@
 
 typedef float v8 __attribute__((vector_size(32)));
 typedef int32_t v8i __attribute__((vector_size(32)));
-/* 8 doubles. Where registers hold 4, two of them: GCC 12 keeps vectors that are wider than the registers on the stack. */
+/* 8 doubles: one vector with AVX-512, else two of 4. (GCC 12 keeps vectors that are wider than a register on the stack.) */
 #if defined __AVX512F__
 typedef double v8d __attribute__((vector_size(64)));
 #else

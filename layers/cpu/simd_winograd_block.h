@@ -1,4 +1,5 @@
-/* simd_winograd_block.h: the functions of simd_winograd.c for one size of block, which includes this once for each. VEC: a vector of BLOCK floats. */
+/* simd_winograd_block.h: the functions of simd_winograd.c for one size of block. simd_winograd.c includes this file once for blocks of 16 and once for
+ * blocks of 8, with VEC, a vector of BLOCK floats, and NAME, which adds the size to a name. */
 
 /* -- one dimension of the transformations ---------------------------------------------------------------------------- */
 
@@ -81,7 +82,7 @@ DT_SIMD_INLINE void NAME(weight_gradient_3)(const VEC u[6], VEC g[3])
 
 /* -- tiles ------------------------------------------------------------------------------------------------------------- */
 
-/* What of a window of `size` pixels that begins at `at` lies inside 0..n-1. */
+/* The part of a window of `size` pixels from `at` on that lies inside 0..n-1, counted from `at`. */
 typedef struct NAME(part) {
     int64_t begin, end;
 } NAME(part);

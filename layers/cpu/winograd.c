@@ -1,22 +1,24 @@
-/* winograd.c: 3x3 convolutions of stride 1 by Winograd's algorithm: who transforms and multiplies what, in which memory; simd_winograd.c computes.
+/* winograd.c: 3x3 convolutions of stride 1 by Winograd's algorithm: the division of the work among threads, and the memory. simd_winograd.c has the
+ * arithmetic.
  *
- * Forward, and the data gradient, which is a forward pass with the weights turned round: weights are transformed once in a call; then each thread
- * takes a share of the tiles, some at a time: transforms their inputs (applying a lazy x as it reads it), multiplies, transforms back. A tile is computed
- * from its own inputs alone, so neither threads nor chunks change a bit.
- * Weight gradient: all threads transform some tiles of x and dy, then each adds its share of the 36 products to dU; at the end of the call dU becomes
- * dw. The sum over tiles runs in their order, whatever the number of threads.
+ * Forward: the threads transform the weights, once for each call. Then each thread takes its share of the tiles and works on some of them at a time:
+ * it transforms their inputs (and normalises a lazy x while it reads it), multiplies, and transforms the products back. The data gradient is the same
+ * with the weights rotated by 180 degrees and c and k exchanged. A tile depends on its own inputs only, so neither threads nor chunks change a bit.
+ *
+ * Weight gradient: the threads transform some tiles of x and of dy; then each adds its share of the 36 products to dU. At the end of the call the
+ * threads transform dU into dw. Each element sums over the tiles in their order, whatever the number of threads.
  */
 #include "layers/cpu/winograd.h"
 
 #include <string.h>
 
 #define FREQUENCIES 36
-/* Between frequencies, so that 36 streams of writes do not meet in the same set of a cache. */
+/* Distance between the arrays of two frequencies, so that 36 streams of writes do not fall into the same set of a cache. */
 #define PAD_ELEMS 16
 
-/* What a thread's transformed tiles may take: most of a second-level cache. */
+/* The transformed tiles of a thread should not take more. */
 #define TILES_BYTES (1 << 20)
-/* With fewer tiles at a time, reading the weights takes longer than multiplying. */
+/* With fewer tiles at a time a thread spends more time on reading the weights than on multiplying. */
 #define LEAST_TILES (4 * DT_CPU_PRODUCT_ROWS)
 #define MOST_TILES  (8 * DT_CPU_PRODUCT_ROWS)
 
@@ -35,7 +37,7 @@ static int64_t tiles_of_image(const dt_conv_desc *d)
     return (d->h + 3) / 4 * ((d->w + 3) / 4);
 }
 
-/* Tiles that are worked on at a time. */
+/* How many tiles a thread works on at a time (weight gradient: all threads together). */
 static int64_t tiles_at_once(const dt_conv_desc *d)
 {
     const int64_t fit = TILES_BYTES / ((d->c + d->k) * FREQUENCIES * (int64_t)sizeof(float));
@@ -65,16 +67,16 @@ int64_t dt_winograd_scratch_bytes(const dt_cpu_kernels *cpu, const dt_conv_desc 
     return (elems(d->c * d->k) + n_threads * (elems(n * d->c) + elems(n * d->k))) * (int64_t)sizeof(float);
 }
 
-/* Scratch memory: transformed weights or their gradient, then for each thread (weight gradient: for all of them) transformed tiles of x and y. */
+/* A call. Its scratch memory holds the transformed weights or their gradient, then the transformed tiles of x and y, for each thread (weight gradient:
+ * once for all threads). */
 typedef struct pass {
     const dt_cpu_kernels *cpu;
     const dt_conv_desc *desc;
-    int64_t n_in, n_out; /* channels that are summed over, and of the result: c and k, or k and c for the data gradient */
-    int64_t n_tiles;     /* of the chunk */
-    const dt_act *act;   /* how `in` is to be normalised; NULL: not at all */
+    int64_t n_in, n_out; /* channels of the input and of the result: c and k; for the data gradient k and c */
+    const dt_act *act;   /* how to normalise `in`; NULL: not at all */
     const float *in, *w;
     float *out, *weights;
-    int64_t first, n; /* weight gradient: the tiles that are worked on */
+    int64_t first, n; /* weight gradient: the tiles that the threads work on now */
     bool accumulate, turned;
 } pass;
 
@@ -122,11 +124,12 @@ void dt_winograd_weights(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_di
 
 /* -- transforming some tiles ------------------------------------------------------------------------------------------------ */
 
-/* Tiles first to first + n - 1 of a chunk, piece by piece, each of one image. */
+/* A run of tiles of one image, among the tiles first to first + n - 1 of a chunk. */
 typedef struct piece {
-    int64_t image, begin, end, at; /* at: its first one's place among the n */
+    int64_t image, begin, end, at; /* at: the position of its first tile among the n */
 } piece;
 
+/* Advances *at, which starts as {0}, to the next run. False: there is none. */
 static bool next_piece(const pass *p, int64_t first, int64_t n, piece *at)
 {
     const int64_t per_image = tiles_of_image(p->desc), tile = first + at->at + at->end - at->begin;
@@ -149,7 +152,7 @@ static int64_t plane_elems(const pass *p)
     return p->desc->h * p->desc->w * p->cpu->block;
 }
 
-/* Blocks begin to end - 1 of the channels of `in`. */
+/* Transforms the tiles of channel blocks begin to end - 1 of `in`. */
 static void transform_in(const pass *p, int64_t first, int64_t n, int64_t begin, int64_t end, float *v)
 {
     const dt_cpu_tiles tiles = tiles_of(p, p->n_in);
@@ -176,7 +179,7 @@ static void multiply(const pass *p, int64_t n, const float *v, float *m)
     }
 }
 
-/* The rows behind the n'th, which are multiplied too, have not been written. */
+/* Clears the rows after the n-th: the product, which takes whole groups of rows, reads them too. */
 static void clear_rows(const pass *p, int64_t n, float *v)
 {
     const int64_t n_more = rounded_up(n, DT_CPU_PRODUCT_ROWS) - n;

@@ -8,13 +8,13 @@
 
 #include "layers/cpu/onednn.h"
 
-/* Whether these functions can do it at all: the window, and whole pairs of blocks of channels. */
+/* Whether these functions support the convolution: 3x3, stride 1, padding 1, and c and k multiples of two blocks. */
 bool dt_winograd_can(const dt_cpu_kernels *cpu, const dt_conv_desc *desc);
-/* Scratch memory of a call, the same for any number of images; aligned to DT_ALIGNMENT. It is kept from the first function of a call to the last. */
+/* Bytes of scratch memory that a call needs, aligned to DT_ALIGNMENT; the same for any number of images. The functions of one call share it. */
 int64_t dt_winograd_scratch_bytes(const dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction);
 
-/* Forward and data gradient. First the weights; then chunks of images, in any order: out = the convolution of in, or dx from dy. act: how `in` is to be
- * normalised while it is read, or NULL. */
+/* Forward and data gradient. Call dt_winograd_weights first, then dt_winograd_run for each chunk of images, in any order. in and out: x and y, or dy and
+ * dx. act: how to normalise `in`, or NULL. */
 void dt_winograd_weights(const dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction, const float *w, float *scratch);
 void dt_winograd_run(const dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction, int64_t n_images, const dt_act *act, const float *in,
                      float *out, float *scratch);
