@@ -197,7 +197,7 @@ static void abort_job(dt_comm *comm, int exit_code)
     (void)comm;
     fflush(NULL); /* mpirun's order to leave is SIGTERM, then SIGKILL: what was said must be out */
 #ifdef MPICH_VERSION
-    dt_clock_sleep_s(0.2); /* its mpiexec ends without reading what is still in the pipes */
+    dt_clock_sleep_s(0.2); /* MPICH's mpiexec exits without reading the pipes to its end: let it forward the error message first */
 #endif
     MPI_Abort(MPI_COMM_WORLD, exit_code);
     _exit(exit_code);

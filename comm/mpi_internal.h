@@ -83,8 +83,8 @@ typedef struct dt_comm_mpi {
  * DT_ERR_COMM. `what`: "broadcast". */
 dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err);
 
-/* A library's version text, which is changed, to a short name: "Open MPI v4.1.4, package: ..." to "Open MPI 4.1.4", "MPICH Version:      4.0.2\n..."
- * to "MPICH 4.0.2". */
+/* Shortens an MPI library's version text: "Open MPI v4.1.4, package: ..." becomes "Open MPI 4.1.4", "MPICH Version:      4.0.2\n..." becomes
+ * "MPICH 4.0.2". Overwrites `text`. */
 void dt_mpi_tidy_name(char *text, char *out, size_t out_bytes);
 
 /* -- mpi_sum.c -- leaders[r]: the lowest rank of r's host; local_sizes[r]: how many ranks it has. */

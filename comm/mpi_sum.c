@@ -26,12 +26,12 @@ enum { SUM_HERE, SUM_HOSTS, SHARE_HOSTS, SHARE_HERE, DONE };
 
 /* -- arithmetic --------------------------------------------------------------------------------------------------------- */
 
-/* `out` may be `a` or `b` itself. The compiler's check for overlaps would then take the slow loop, so it is told that no element depends on
- * another one. */
+/* `out` may be the same array as `a` or `b`. Without this hint the compiler tests for overlap at run time, finds it, and takes its slow loop.
+ * The hint says that no element depends on another one. */
 #ifndef __clang__
 #    define INDEPENDENT_ELEMENTS _Pragma("GCC ivdep")
 #elif __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
-#    define INDEPENDENT_ELEMENTS /* clang warns that it cannot, between checks */
+#    define INDEPENDENT_ELEMENTS /* the sanitizers' checks prevent vector code, and clang would warn about the hint */
 #else
 #    define INDEPENDENT_ELEMENTS _Pragma("clang loop vectorize(assume_safety)")
 #endif

@@ -69,7 +69,7 @@ typedef struct dt_manifest {
     int64_t n_classes, image_size;
     uint64_t data_fingerprint;
     double best_top1;      /* fraction; -1: not evaluated yet */
-    dt_computed_by computed_by; /* by what the steps since the start before it were; n 0: not known */
+    dt_computed_by computed_by; /* what computed the steps since the last start or resume; n 0: not known */
     char *config_text;     /* the full configuration in libconfig's syntax; dt_alloc, owned by the manifest */
     int64_t n_tensors;
     dt_state_tensor *tensors; /* dt_alloc */

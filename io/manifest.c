@@ -83,7 +83,7 @@ static void text_integer(text *t, const char *name, int64_t value)
     text_print(t, "  \"%s\": %" PRId64 ",\n", name, value);
 }
 
-/* Nothing that JSON would have to escape, or a terminal obey: so are the names of tensors, and what a state was computed by. */
+/* Whether a text needs no escapes in JSON and cannot control a terminal. Names of tensors and all of computed_by must be so. */
 static bool is_plain(const char *name)
 {
     for (const char *c = name; *c; c++)

@@ -59,7 +59,8 @@ void dt_affinity_part(const cpu_set_t *all, int n, int mine, const int *core_of,
             CPU_CLR(cpu, part);
 }
 
-/* Collective: whether mpirun has bound the ranks without being told how. Not all may see it. */
+/* Collective. *by_default: mpirun bound the ranks, and the user did not ask for it. The same on all ranks, although not every rank can tell
+ * (binding.h). */
 static dt_status bound_by_default(dt_comm *comm, bool *by_default, dt_error *err)
 {
     int64_t seen = dt_binding_read();
@@ -68,7 +69,7 @@ static dt_status bound_by_default(dt_comm *comm, bool *by_default, dt_error *err
     return DT_OK;
 }
 
-/* Takes this rank's part of the processors that mpirun itself may use. */
+/* Binds this rank to its part of the processors that mpirun itself may use, if that is more than it has. */
 static void lift_the_default(const dt_comm *comm, const int *core_of, dt_affinity *a)
 {
     cpu_set_t parents, part;

@@ -51,7 +51,7 @@ static void cuda_computed_by(const dt_backend *backend, dt_computed_by *out)
     dt_device_info info = {0};
     dt_device_cuda_versions(&versions);
     backend->device->ops->info(backend->device, &info);
-    dt_computed_by_add(out, "GPU", "%.*s", (int)strcspn(info.name, ","), info.name); /* without its number on this host */
+    dt_computed_by_add(out, "GPU", "%.*s", (int)strcspn(info.name, ","), info.name); /* the name ends at the first comma; the GPU's number on this host comes after it */
     dt_computed_by_add(out, "CUDA", "%s", versions.runtime);
     dt_computed_by_add(out, "cuDNN", "%s", versions.cudnn);
 }
@@ -108,7 +108,7 @@ static const struct {
     bool by_auto;
     create_device *create_device;
     create_kernels *create_kernels;
-    void (*computed_by)(const dt_backend *backend, dt_computed_by *out); /* NULL: by nothing but its own code */
+    void (*computed_by)(const dt_backend *backend, dt_computed_by *out); /* NULL: no library changes its results */
 } backends[] = {
 #ifdef DT_WITH_CUDA
     {"cuda", true, true, true, create_gpu, create_cuda, cuda_computed_by},
@@ -177,7 +177,7 @@ static dt_status create_by_name(const char *name, const dt_backend_options *opti
     return dt_fail(err, DT_ERR_USAGE, "--backend: there is no '%s'", name);
 }
 
-/* Backend "auto". Rows that are not built are asked too: they have the reason that is reported when nothing is left. */
+/* Backend "auto". Also tries rows that are not built: if no row works, the error gives each row's reason. */
 static dt_status create_best(const dt_backend_options *options, dt_backend *backend, dt_error *err)
 {
     char why[sizeof backend->why_no_gpu] = "", reasons[2 * sizeof backend->why_no_gpu + 4] = "";

@@ -8,18 +8,19 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { MAX_TEXT_BYTES = 256 << 10 }; /* as much of a command line or an environment as is looked at */
+enum { MAX_TEXT_BYTES = 256 << 10 }; /* the longest command line and the longest environment that are read */
 
-/* Options by which mpirun is told; those with a colon alone (--map-by :oversubscribe) choose nothing. */
+/* Options of mpirun that choose processors, unless their value is a modifier alone (--map-by :oversubscribe). */
 static const char *const options[] = {"bind-to", "map-by", "cpu-set", "cpu-list", "rankfile", "npersocket", "cpus-per-proc", "cpus-per-rank", "bycore", "bysocket"};
-/* Parameters: words of the command line (--prtemca NAME VALUE), or of the environment behind one of the prefixes. Those of Open MPI 4 still work. */
+/* MCA parameters that choose processors: on the command line (--prtemca NAME VALUE) or in the environment (PREFIX NAME=VALUE, no space). Open MPI 5
+ * still accepts the names of Open MPI 4, the second line. */
 static const char *const parameters[] = {"hwloc_default_binding_policy", "rmaps_default_mapping_policy", "hwloc_default_cpu_list",
                                          "hwloc_base_binding_policy",    "rmaps_base_mapping_policy",    "hwloc_base_cpu_list"};
 static const char *const prefixes[] = {"PRTE_MCA_", "OMPI_MCA_"};
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
-/* ":oversubscribe" says nothing of processors. */
+/* Whether a value chooses processors. A modifier alone, ":oversubscribe", does not. */
 static bool chooses(const char *policy)
 {
     return policy && strcasecmp(policy, ":oversubscribe") != 0 && strcasecmp(policy, ":nooversubscribe") != 0;
@@ -33,14 +34,14 @@ static bool is_one_of(const char *name, const char *const *names, size_t n)
     return false;
 }
 
-/* The word after `word`, NULL at the end. The text ends in a zero byte. */
+/* Returns the word after `word`, or NULL if `word` is the last one. The text ends with a zero byte. */
 static const char *next(const char *word, const char *end)
 {
     const char *after = word + strlen(word) + 1;
     return after < end ? after : NULL;
 }
 
-/* "--bind-to core", "--bind-to=core", "-bind-to core"; `after` is the next word, NULL at the end. */
+/* Whether `word` is such an option: "--bind-to core", "--bind-to=core", "-bind-to core". `after` is the word after it, or NULL. */
 static bool option_asks(const char *word, const char *after)
 {
     char name[64];
@@ -82,12 +83,12 @@ dt_binding dt_binding_of_mpirun(const char *command, size_t command_bytes, const
 {
     static const char *const names[] = {"prterun", "mpirun", "mpiexec", "prte"};
     const char *name = command_bytes ? strrchr(command, '/') ? strrchr(command, '/') + 1 : command : "";
-    if (!is_one_of(name, names, COUNT(names))) /* a daemon, or a shell in between */
+    if (!is_one_of(name, names, COUNT(names))) /* the parent is a daemon of another host, or a shell */
         return DT_BINDING_UNKNOWN;
     return command_asks(command, command_bytes) || environment_asks(environment, environment_bytes) ? DT_BINDING_ASKED_FOR : DT_BINDING_DEFAULT;
 }
 
-/* A file of the parent's in /proc; 0 bytes if it cannot be read. A zero byte is put behind it. */
+/* Reads a file of the parent process in /proc and appends a zero byte. Returns the number of bytes without it; 0 if the file cannot be read. */
 static size_t read_of_parent(const char *file, char *text, size_t text_bytes)
 {
     char path[64];

@@ -1,4 +1,6 @@
-/* What is left out changes no bit: MPI only moves bytes, sums between ranks are our own in the ranks' order; HDF5, jansson and the others only store. */
+/* computed_by.c: collects the names and versions of all that can change a bit of a training.
+ *
+ * Left out is what cannot: MPI moves bytes (sums between ranks are our own, in the order of the ranks), HDF5 and jansson store. */
 #include "config.h"
 
 #include "launch/computed_by.h"
@@ -10,7 +12,7 @@
 #    include <gnu/libc-version.h>
 #endif
 
-/* What all code but the kernels of one instruction set is compiled for. */
+/* The instruction set that all our code is compiled for, except the kernels in layers/cpu/simd_*.c. */
 static const char *compiled_for(void)
 {
 #if defined __AVX512F__ && defined __AVX512BW__ && defined __AVX512DQ__ && defined __AVX512VL__

@@ -64,7 +64,7 @@ static void read_features(dt_machine *m, const char *cpuinfo)
     }
 }
 
-/* Arm's kernels print numbers in place of a name: who designed the core, and which one it is. */
+/* On Arm the kernel prints two numbers instead of a name: the designer of the core, and the core. */
 static void read_arm_model(dt_machine *m, const char *cpuinfo)
 {
     static const struct {

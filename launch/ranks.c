@@ -40,8 +40,8 @@ static const transport transports[] = {
 };
 enum { N_TRANSPORTS = sizeof transports / sizeof transports[0] };
 
-/* What launchers put into the environment of the processes they start; also_set, where another one puts the same. srun's step is looked at after
- * the mpiexec's that may run inside it. */
+/* The environment variables by which a launcher is known; also_set: one more, where another launcher sets the same two. The first row that fits
+ * counts: an mpiexec may run inside a step of srun, so srun comes after it. */
 static const struct {
     const char *launcher, *size, *rank, *also_set;
 } launchers[] = {
@@ -78,7 +78,7 @@ const char *dt_comm_list(void)
     return dt_nccl_library() ? "nccl, mpi, self" : "mpi, self";
 }
 
-/* A launcher of another MPI starts the processes, and none of them hears of the others. */
+/* If the launcher belongs to another MPI, each process finds itself alone. */
 static dt_status check_not_alone(const dt_launch_env *env, dt_comm **comm, dt_error *err)
 {
     char library[80];

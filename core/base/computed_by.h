@@ -4,8 +4,8 @@
  *   dt_computed_by_add(&now, "oneDNN", "%d.%d.%d", major, minor, patch);
  *   if (dt_computed_by_compare(&manifest.computed_by, &now, was, is, sizeof was)) ...    was "oneDNN 2.6.3", is "oneDNN 3.7.2"
  *
- * Only what can change a bit of a training belongs here. launch/computed_by.c collects it, checkpoints carry it (core/store.h). Nothing here knows a name:
- * another library, another choice of it, is one more pair.
+ * Only what can change a bit of a training belongs here. launch/computed_by.c collects the pairs, checkpoints store them (core/store.h). This file knows
+ * no name, so a new library is one more call of dt_computed_by_add.
  */
 #ifndef DT_CORE_BASE_COMPUTED_BY_H
 #define DT_CORE_BASE_COMPUTED_BY_H
@@ -34,10 +34,11 @@ void dt_computed_by_add(dt_computed_by *c, const char *name, const char *format,
 
 const char *dt_computed_by_find(const dt_computed_by *c, const char *name); /* its value; NULL: there is no such pair */
 
-/* Whether they differ; then the pairs that do, "oneDNN 2.6.3, no NCCL", in was and is, of `bytes` each; a list that is too long ends with "...". */
+/* Returns whether the two differ. Lists the pairs that differ in `was` and `is`, of `bytes` each: "oneDNN 2.6.3, no NCCL". A list that is too long is cut and
+ * ends with "...". */
 bool dt_computed_by_compare(const dt_computed_by *before, const dt_computed_by *now, char *was, char *is, size_t bytes);
 
-/* Of several ranks, in their order: every name that one of them has, with its values, each once: "NVIDIA A10G + NVIDIA T4". */
+/* Joins the pairs of several ranks: every name that a rank has, with its different values in the order of the ranks, "NVIDIA A10G + NVIDIA T4". */
 void dt_computed_by_join(const dt_computed_by *ranks, int n_ranks, dt_computed_by *joined);
 
 #endif

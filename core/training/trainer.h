@@ -22,7 +22,7 @@ typedef struct dt_trainer_parts {
     const dt_config *config;
     const char *config_text; /* goes into the checkpoints' manifests */
     const char *arch;
-    const dt_computed_by *computed_by; /* what this rank's numbers come from; goes there too. NULL on all ranks: it is not known */
+    const dt_computed_by *computed_by; /* what this rank computes with; stored in checkpoints. NULL (on all ranks): not known */
     dt_kernels *kernels;
     dt_net *net;         /* built for training, initialised (or loaded with --init) on rank 0 at least */
     dt_comm *comm;

@@ -17,7 +17,7 @@ typedef struct dt_trainer {
     dt_comm *comm;
     dt_step *step_runner;
     dt_source_info train;
-    dt_computed_by computed_by; /* of all ranks together: the same on each */
+    dt_computed_by computed_by; /* the values of all ranks joined: the same on every rank */
     int64_t global_batch, steps_per_epoch, total_steps;
     bool scaling;                /* the loss is scaled */
     int64_t net_size, train_size; /* pixels: what the net is built for, what this epoch's images have */

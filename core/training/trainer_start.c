@@ -66,7 +66,7 @@ dt_status dt_trainer_check_ranks(dt_trainer *t, dt_error *err)
     return dt_check_same(t->comm, fields, sizeof fields / sizeof *fields, err);
 }
 
-/* Checkpoints carry what all ranks compute with, the same on each: every host's manifest has the same bytes. */
+/* Collective: joins the values of all ranks, so that every host writes the same bytes into its manifest. */
 static dt_status join_different(dt_trainer *t, dt_error *err)
 {
     const size_t bytes = (size_t)t->comm->size * sizeof(dt_computed_by);

@@ -33,7 +33,7 @@ static dt_status accept_generation(void *context, const dt_manifest *m, dt_error
     return DT_OK;
 }
 
-/* The same bits as without the interruption are promised; not if other things compute now. */
+/* Warn if something else computes now than before the checkpoint: then the promise of the same bits does not hold. */
 static void report_other_computer(const dt_trainer *t, const dt_manifest *m)
 {
     char was[400], is[400];
