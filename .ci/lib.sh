@@ -1,16 +1,17 @@
-# lib.sh: steps and the counting of tests, for .ci/run and .ci/suite. They set $work, a folder of their own, before any step.
+# lib.sh: running steps and counting tests, for .ci/run, .ci/suite and tests/cross/aarch64.sh. A script that runs steps sets $work first, a
+# folder of its own.
 passed=0 failed=0 skipped=0
 
 title() { printf '\n==== %s (%d s so far)\n' "$*" "$SECONDS"; }
 
-# step NAME LIMIT_S COMMAND: runs it, its output in $work/step.log, and shows the end of that if it fails. In the background, so that a
-# signal is answered at once; stop_step ends it.
+# step NAME LIMIT_S COMMAND: runs COMMAND with its output in $work/step.log, and prints the end of that if it fails. COMMAND runs in the
+# background, so that this script handles a signal at once; stop_step ends it.
 running=
 step() {
     local name=$1 limit=$2 code=0
     shift 2
     title "$name"
-    # A job in the background ignores Ctrl-C, and so would the tests of Ctrl-C in it.
+    # A background job of bash ignores SIGINT and passes that on. Its tests send SIGINT, so restore the default.
     env --default-signal=INT,QUIT timeout --kill-after=30 "$limit" "$@" >"$work/step.log" 2>&1 &
     running=$!
     wait "$running" || code=$?
@@ -30,7 +31,7 @@ stop_step() {
     wait "$running" || true
 }
 
-# add LINE: adds `N passed, N failed[, N skipped]` up; false if it is none.
+# add LINE: adds a line `N passed, N failed[, N skipped]` to the totals; returns false if LINE is no such line.
 add() {
     [[ $1 =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]] || return 1
     passed=$((passed + BASH_REMATCH[1]))
@@ -38,7 +39,7 @@ add() {
     skipped=$((skipped + ${BASH_REMATCH[4]:-0}))
 }
 
-# add_output FILE: adds all such lines of FILE up; false if there is none.
+# add_output FILE: adds all such lines of FILE; returns false if there is none.
 add_output() {
     local line found=1
     while IFS= read -r line; do
@@ -47,7 +48,8 @@ add_output() {
     return "$found"
 }
 
-# counted_step NAME LIMIT_S COMMAND: a step whose output counts cases. Without such lines, and if it fails with none failed, it is a case itself.
+# counted_step NAME LIMIT_S COMMAND: a step that prints how many cases passed. A step that prints no such line counts as one case, and one that
+# fails without a failed case as one failed case.
 counted_step() {
     local ok=0 before=$failed
     step "$@" || ok=1
@@ -56,7 +58,7 @@ counted_step() {
     return "$ok"
 }
 
-# add_logs FOLDER NAME: adds up the closing lines of the logs of a build's tests, and shows the tails of those that failed.
+# add_logs FOLDER NAME: adds the last lines of the logs of all tests in a build folder, and prints the ends of the logs of failed tests.
 add_logs() {
     local results log line n=0
     while IFS= read -r results; do
@@ -65,7 +67,7 @@ add_logs() {
         n=$((n + 1))
         add "$line" || true
         if ! grep -qE '^:test-result: (PASS|SKIP)' "$results"; then
-            # One that ended before it could count itself.
+            # A test that ended before it printed its count.
             [[ $line =~ ' 0 failed' || -z $line ]] && failed=$((failed + 1))
             printf -- '---- %s: %s\n' "$2" "$log"
             grep -av ' passed, [0-9]* failed' "$log" | tail -n 60
@@ -78,7 +80,7 @@ add_logs() {
     fi
 }
 
-# tested_step FOLDER NAME LIMIT_S COMMAND: a step whose cases are counted in the logs of the tests of a build in FOLDER.
+# tested_step FOLDER NAME LIMIT_S COMMAND: a step that runs the tests of the build in FOLDER; add_logs counts its cases.
 tested_step() {
     local folder=$1 ok=0 before=$failed
     shift
@@ -88,7 +90,7 @@ tested_step() {
     return "$ok"
 }
 
-# demo NAME LIMIT_S COMMAND: what a newcomer types first, as one case. Two ranks learn 97% of the digits that they have not seen.
+# demo NAME LIMIT_S COMMAND: a step that runs the demo, one case. The two ranks must reach 97% on digits that they have not seen.
 demo() {
     if step "$@" && grep -E '^final +top-1 +(9[7-9]|100)\.' "$work/step.log"; then
         passed=$((passed + 1))

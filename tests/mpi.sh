@@ -1,4 +1,5 @@
-# mpi.sh: the launchers' dialects, for tests; nothing else in tests/ knows an option of mpirun. lib.sh reads it; programs and Python start tests/ranks.
+# mpi.sh: the options and exit codes of each MPI's launcher. No other file in tests/ knows an option of mpirun: scripts get these functions
+# from lib.sh, programs and Python scripts start tests/ranks.
 #
 #   $MPI_KIND           openmpi4 (and before), openmpi5, mpich (also Intel's: both have Hydra), from what $MPIRUN --version says
 #   $KILLED_CODE        what the launcher returns when a rank is killed: one code, or several with | between them
@@ -61,7 +62,7 @@ _options_of_openmpi4()
     for name in "${pass[@]}"; do command+=(-x "$name"); done
 }
 
-# It fills the first host with all ranks if it may oversubscribe.
+# With --oversubscribe, Open MPI 5 puts all ranks on the first host, so it is left out where hosts are named.
 _options_of_openmpi5()
 {
     local name
@@ -73,7 +74,7 @@ _options_of_openmpi5()
     for name in "${pass[@]}"; do command+=(-x "$name"); done
 }
 
-# It minds neither root nor more ranks than cores.
+# Hydra runs as root and starts more ranks than cores without being asked to.
 _options_of_mpich()
 {
     [ -z "$keep$hosts" ] || { echo "tests/mpi.sh: --keep-others and --hosts are not known for MPICH" >&2; exit 2; }

@@ -5,10 +5,11 @@
 #
 # The libraries are Debian's, for arm64, from the package sources of this machine: downloaded with an apt that keeps its state in build-aarch64/, and
 # unpacked there. Nothing of arm64 is installed, so no -dev package of this machine is in the way. autotools/install-packages aarch64 installs compiler and qemu.
-# Says why it was skipped where something cannot be had. The last line is `N passed, N failed, N skipped`: a build is one case, and the tests count theirs.
+# If something is missing it is skipped with the reason. The last line is `N passed, N failed, N skipped`; each of the two builds counts as one case.
 set -euo pipefail
 exec </dev/null
 unset MAKEFLAGS MAKELEVEL # make itself starts this
+. "$TOP_SRCDIR/.ci/lib.sh" # title, add_logs and the totals
 
 host=aarch64-linux-gnu
 source=$TOP_SRCDIR
@@ -16,11 +17,8 @@ native=$TOP_BUILDDIR
 work=$native/build-aarch64
 root=$work/root
 libraries=$root/usr/lib/$host
-passed=0 failed=0 skipped=0
 # Also for a make that configures again.
 export PKG_CONFIG_LIBDIR=$libraries/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root
-
-title() { printf '\n==== %s (%d s so far)\n' "$*" "$SECONDS"; }
 
 finish() {
     echo "$passed passed, $failed failed, $skipped skipped"
@@ -34,8 +32,8 @@ skip() {
     finish
 }
 
-# step LOG COMMAND: one case.
-step() {
+# build_step LOG COMMAND: a build, one case.
+build_step() {
     local log=$work/$1.log
     shift
     if "$@" >"$log" 2>&1; then
@@ -180,26 +178,6 @@ run_tests() {
     make -C "$work/cpu" -j2 check TESTS="tests/cross/same_test.sh $(unit_tests | tr '\n' ' ')" LOG_COMPILER="$EMULATOR" >"$work/check.log" 2>&1 || true
 }
 
-# count: adds up the closing lines of the tests' logs, and shows the tails of those that failed.
-count() {
-    local results log line n=0
-    while IFS= read -r results; do
-        log=${results%.trs}.log
-        n=$((n + 1))
-        line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log" | tail -n 1 || true)
-        if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
-            passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2])) skipped=$((skipped + BASH_REMATCH[3]))
-        fi
-        grep -aE '^ *skipped' "$log" | sed "s|^|$(basename "$log" .log): |" || true
-        grep -qE '^:test-result: (PASS|SKIP)' "$results" && continue
-        # One that ended before it could count itself.
-        [[ $line =~ ' 0 failed' || -z $line ]] && failed=$((failed + 1))
-        printf -- '---- %s\n' "$log"
-        tail -n 40 "$log"
-    done < <(find "$work/cpu/tests" -name '*.trs' | LC_ALL=C sort)
-    [ "$n" -gt 0 ] || { tail -n 20 "$work/check.log"; failed=$((failed + 1)); }
-}
-
 need_tools
 cuda_dir=
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
@@ -209,7 +187,7 @@ make_root
 [ -z "$cuda_dir" ] || write_cuda_stubs
 
 title "the program and its tests, -Werror"
-step cpu-build build_cpu || finish
+build_step cpu-build build_cpu || finish
 
 title "CUDA and NCCL, compiled only"
 if [ -z "$cuda_dir" ]; then
@@ -219,11 +197,11 @@ elif [ ! -f "$cuda_dir/include/cudnn.h" ] || [ ! -f "$cuda_dir/include/nccl.h" ]
     echo "skipped: there is no cudnn.h or no nccl.h in $cuda_dir/include"
     skipped=$((skipped + 1))
 else
-    step cuda-build build_cuda || true
+    build_step cuda-build build_cuda || true
 fi
 
 title "unit tests under qemu, and the same results as on x86-64"
 run_tests
-count
+add_logs "$work/cpu" check-aarch64
 title "done"
 finish
