@@ -58,7 +58,7 @@ if (DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP)
   return 12;
 #endif
 return start && count && (!dladdr(start, &theirs) || !dladdr(count, &ours) || theirs.dli_fbase != ours.dli_fbase) ? 11 : 0;]])],
-  [dt_threads=yes], [dt_threads="no $?"], [dt_threads="not tested: this is a cross build"])
+  [dt_threads=yes], [dt_threads="no $?"], [dt_threads="unknown: this is a cross build"])
 CPPFLAGS=$dt_save_CPPFLAGS
 CFLAGS=$dt_save_CFLAGS
 LIBS=$dt_save_LIBS
@@ -66,5 +66,5 @@ AC_MSG_RESULT([${dt_threads% @<:@0-9@:>@*}])
 AS_CASE([$dt_threads],
         ["no 12"], [AC_MSG_ERROR([oneDNN has threads, and $CC has no OpenMP to say how many (clang: install its libomp, on Debian libomp-dev); --without-onednn builds without it])],
         ["no 11"], [AC_MSG_ERROR([oneDNN $dt_version in $dt_where has the OpenMP of LLVM or Intel, and $CC has that of GCC: --threads would not reach it. Say CC=clang CXX=clang++, or LIBS=-liomp5, or name a oneDNN that GCC compiled by --with-onednn=DIR])],
-        [no*], [AC_MSG_ERROR([oneDNN $dt_version in $dt_where cannot be linked or does not start: see config.log])])
+        ["no "*], [AC_MSG_ERROR([oneDNN $dt_version in $dt_where cannot be linked or does not start: see config.log])])
 ])
