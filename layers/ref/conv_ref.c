@@ -141,27 +141,61 @@ static void gather_patches(dt_ref_kernels *ref, const dt_conv *conv, const dt_ac
     }
 }
 
-/* The place of filter k's value of a chunk's row in the output tensor. */
-static int64_t output_at(const dt_conv *conv, const chunk *part, int64_t row, int64_t k)
+/* The place of the first value of filter k and a chunk's image in the output tensor; the others of this plane follow. */
+static int64_t plane_at(const dt_conv *conv, const chunk *part, int64_t image, int64_t k)
 {
-    int64_t n_pixels = conv->p * conv->q;
-    return ((part->first + row / n_pixels) * conv->desc.k + k) * n_pixels + row % n_pixels;
+    return ((part->first + image) * conv->desc.k + k) * conv->p * conv->q;
 }
 
-static void widen_weights(dt_ref_kernels *ref, const dt_conv *conv, const float *w, bool transposed, double *out)
+static void widen_weights(dt_ref_kernels *ref, const dt_conv *conv, const float *w, double *out)
 {
-    for (int64_t k = 0; k < conv->desc.k; k++)
-        for (int64_t i = 0; i < conv->patch_elems; i++)
-            out[transposed ? i * conv->desc.k + k : k * conv->patch_elems + i] =
-                (double)dt_ref_stored(&ref->base, (double)w[k * conv->patch_elems + i]);
+    for (int64_t i = 0; i < conv->desc.k * conv->patch_elems; i++)
+        out[i] = (double)dt_ref_stored(&ref->base, (double)w[i]);
 }
 
-static void widen_outputs(const dt_conv *conv, const float *dy, const chunk *part, bool transposed)
+/* In tiles, each row of which is written whole: a column of a large matrix is as many lines of the cache as it has elements. */
+static void widen_weights_transposed(dt_ref_kernels *ref, const dt_conv *conv, const float *w, double *out)
 {
-    for (int64_t row = 0; row < part->n_rows; row++)
-        for (int64_t k = 0; k < conv->desc.k; k++)
-            part->outputs[transposed ? k * part->n_rows + row : row * conv->desc.k + k] =
-                (double)dy[output_at(conv, part, row, k)];
+    enum { TILE_ROWS = 16, TILE_COLUMNS = 8 };
+    const int64_t n_filters = conv->desc.k, n = conv->patch_elems;
+#pragma omp parallel for schedule(static) num_threads(ref->n_threads)
+    for (int64_t first = 0; first < n; first += TILE_ROWS) {
+        const int64_t end = first + TILE_ROWS < n ? first + TILE_ROWS : n;
+        for (int64_t first_filter = 0; first_filter < n_filters; first_filter += TILE_COLUMNS) {
+            const int64_t end_filter = first_filter + TILE_COLUMNS < n_filters ? first_filter + TILE_COLUMNS : n_filters;
+            for (int64_t i = first; i < end; i++)
+                for (int64_t k = first_filter; k < end_filter; k++)
+                    out[i * n_filters + k] = (double)dt_ref_stored(&ref->base, (double)w[k * n + i]);
+        }
+    }
+}
+
+static void widen_outputs(dt_ref_kernels *ref, const dt_conv *conv, const float *dy, const chunk *part, bool transposed)
+{
+    const int64_t n_filters = conv->desc.k, n_pixels = conv->p * conv->q;
+    (void)ref; /* without OpenMP */
+#pragma omp parallel for schedule(static) num_threads(ref->n_threads)
+    for (int64_t plane = 0; plane < part->n * n_filters; plane++) {
+        const int64_t image = plane / n_filters, k = plane % n_filters;
+        const float *from = dy + plane_at(conv, part, image, k);
+        double *to = part->outputs + (transposed ? k * part->n_rows + image * n_pixels : image * n_pixels * n_filters + k);
+        const int64_t step = transposed ? 1 : n_filters;
+        for (int64_t i = 0; i < n_pixels; i++)
+            to[i * step] = (double)from[i];
+    }
+}
+
+static void narrow_outputs(dt_ref_kernels *ref, const dt_conv *conv, const chunk *part, float *y)
+{
+    const int64_t n_filters = conv->desc.k, n_pixels = conv->p * conv->q;
+#pragma omp parallel for schedule(static) num_threads(ref->n_threads)
+    for (int64_t plane = 0; plane < part->n * n_filters; plane++) {
+        const int64_t image = plane / n_filters, k = plane % n_filters;
+        const double *from = part->outputs + image * n_pixels * n_filters + k;
+        float *to = y + plane_at(conv, part, image, k);
+        for (int64_t i = 0; i < n_pixels; i++)
+            to[i] = dt_ref_stored(&ref->base, from[i * n_filters]);
+    }
 }
 
 static void clear(double *out, int64_t n)
@@ -177,16 +211,14 @@ dt_status dt_ref_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, con
     float *out = dt_ref_data(y, d->n, d->k, conv->p, conv->q);
     (void)dt_ref_data(&x->raw, d->n, d->c, d->h, d->w);
     chunk part = chunk_at(ref, conv, 0);
-    widen_weights(ref, conv, w, true, part.weights);
+    widen_weights_transposed(ref, conv, w, part.weights);
     for (int64_t first = 0; first < d->n; first += part.n) {
         part = chunk_at(ref, conv, first);
         gather_patches(ref, conv, x, &part);
         clear(part.outputs, part.n_rows * d->k);
         dt_ref_matmul_add(ref->n_threads, part.n_rows, d->k, conv->patch_elems, part.patches, part.weights,
                           part.outputs);
-        for (int64_t row = 0; row < part.n_rows; row++)
-            for (int64_t filter = 0; filter < d->k; filter++)
-                out[output_at(conv, &part, row, filter)] = dt_ref_stored(k, part.outputs[row * d->k + filter]);
+        narrow_outputs(ref, conv, &part, out);
     }
     return sums != NULL ? dt_ref_bn_sums(k, y, sums, err) : DT_OK;
 }
@@ -236,10 +268,10 @@ dt_status dt_ref_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tenso
     const float *added = add != NULL ? dt_ref_data(add, d->n, d->c, d->h, d->w) : NULL;
     float *in_gradient = dt_ref_data(dx, d->n, d->c, d->h, d->w);
     chunk part = chunk_at(ref, conv, 0);
-    widen_weights(ref, conv, w, false, part.weights);
+    widen_weights(ref, conv, w, part.weights);
     for (int64_t first = 0; first < d->n; first += part.n) {
         part = chunk_at(ref, conv, first);
-        widen_outputs(conv, out_gradient, &part, false);
+        widen_outputs(ref, conv, out_gradient, &part, false);
         clear(part.patches, part.n_rows * conv->patch_elems);
         dt_ref_matmul_add(ref->n_threads, part.n_rows, conv->patch_elems, d->k, part.outputs, part.weights,
                           part.patches);
@@ -263,7 +295,7 @@ dt_status dt_ref_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_ac
     for (int64_t first = 0; first < d->n; first += part.n) {
         part = chunk_at(ref, conv, first);
         gather_patches(ref, conv, x, &part);
-        widen_outputs(conv, out_gradient, &part, true);
+        widen_outputs(ref, conv, out_gradient, &part, true);
         dt_ref_matmul_add(ref->n_threads, d->k, conv->patch_elems, part.n_rows, part.outputs, part.patches,
                           part.weights);
     }
