@@ -1,3 +1,14 @@
+# DT_CUDA_ARCH_LIST: reads --enable-cuda-archs. It comes first in configure.ac, so that a mistake in it is told at once.
+AC_DEFUN([DT_CUDA_ARCH_LIST], [
+AC_ARG_ENABLE([cuda-archs],
+  [AS_HELP_STRING([--enable-cuda-archs=LIST], [compile the CUDA kernels for these only, for example 80,90, to save time])], [],
+  [enable_cuda_archs=])
+AS_CASE([$enable_cuda_archs],
+  [no], [enable_cuda_archs=],
+  [*@<:@!0-9,@:>@*|,*|*,|*,,*],
+  [AC_MSG_ERROR([--enable-cuda-archs=$enable_cuda_archs: a list of numbers is wanted, for example 80,90])])
+])
+
 # DT_CUDA: CUDA, cuDNN, NCCL and nvcc, all optional. CUDA's usual place is tried when --with-cuda does not name one; cuDNN and NCCL
 # often live inside it. Sets, as automake conditionals and (DT_WITH_...) in config.h:
 #   WITH_CUDA          CUDA, cuDNN and an nvcc that works: the cuda backend is built
@@ -7,9 +18,6 @@
 AC_DEFUN([DT_CUDA], [
 AC_ARG_VAR([NVCC], [CUDA's compiler; by default CUDA's bin/nvcc])
 AC_ARG_VAR([NVCCFLAGS], [flags for it; by default -O3])
-AC_ARG_ENABLE([cuda-archs],
-  [AS_HELP_STRING([--enable-cuda-archs=LIST], [compile the CUDA kernels for these only, for example 80,90, to save time])], [],
-  [enable_cuda_archs=])
 AS_IF([test -z "$with_cuda" && test -f /usr/local/cuda/include/cuda_runtime.h], [with_cuda=/usr/local/cuda])
 AS_IF([test "x$with_cuda" = xno], [: ${with_cudnn=no} ${with_nccl=no}])
 AS_IF([test -z "$with_cudnn" && test -f "$with_cuda/include/cudnn.h"], [with_cudnn=$with_cuda])
@@ -61,9 +69,7 @@ AS_IF([test $dt_found_CUDA = yes], [
           [12.*], [DT_CUDA_ARCHS="70 75 80 86 89 90"],
           [dt_why="$NVCC is version $dt_nvcc_version; 12 or later is needed"])
 ], [dt_why="CUDA was not found"])
-AS_IF([test -n "$enable_cuda_archs" && test "x$enable_cuda_archs" != xno], [
-  AS_CASE([$enable_cuda_archs], [*@<:@!0-9,@:>@*|,*|*,|*,,*],
-          [AC_MSG_ERROR([--enable-cuda-archs=$enable_cuda_archs: a list of numbers is wanted, for example 80,90])])
+AS_IF([test -n "$enable_cuda_archs"], [
   DT_CUDA_ARCHS=`AS_ECHO(["$enable_cuda_archs"]) | tr , ' '`])
 AS_IF([test -z "$dt_why"], [
   # -fmad=false: as -ffp-contract=off for C; what an emulated kernel computes on the CPU is then what it computes on a GPU.

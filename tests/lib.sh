@@ -27,6 +27,8 @@
 # need_cpu_backend       skips and returns 1 where this build has no cpu backend (configure --without-onednn)
 # need_cunit             skips and returns 1 where the test programs are not built, since configure found no CUnit
 # need_clean_source      skips and returns 1 where configure cannot be run in another folder
+# digits FOLDER          makes FOLDER, the digits of dtrain demo-data
+# digits FOLDER C T V    the first T of each of the first C classes to train on, V to evaluate on
 # long_case              skips and returns 1 unless `make check-long` runs it
 # ranks N CMD...         CMD as N ranks; use it behind expect_exit:  expect_exit 0 ranks 2 "$DTRAIN" ...
 # "$RANKS" N CMD...      the same for where a command is wanted:  expect_exit 9 env DTRAIN_FAULT=... "$RANKS" 3 CMD; what else it knows: mpi.sh
@@ -257,6 +259,19 @@ need_cunit()
     grep -qs '^#define HAVE_CUNIT 1' "$TOP_BUILDDIR/config.h" && return 0
     skip "CUnit is missing: configure did not find it"
     return 1
+}
+
+# All of them are made once in a script.
+digits()
+{
+    local all=$_base/all-digits class
+    [ -d "$all" ] || "$DTRAIN" demo-data "$all" >/dev/null 2>&1 || { fail "dtrain demo-data"; return 1; }
+    [ $# -gt 1 ] || { cp -r "$all" "$1"; return; }
+    for class in $(ls "$all/train" | head -n "$2"); do
+        mkdir -p "$1/train/$class" "$1/val/$class"
+        ls "$all/train/$class"/*.jpg | head -n "$3" | xargs cp -t "$1/train/$class"
+        ls "$all/val/$class"/*.jpg | head -n "$4" | xargs cp -t "$1/val/$class"
+    done
 }
 
 long_case()

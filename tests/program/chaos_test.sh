@@ -15,15 +15,7 @@ command -v python3 >/dev/null && command -v ip >/dev/null && command -v unshare 
 
 # 4 classes of 30 digits to train on, 3 to evaluate on: 10 steps an epoch at the global batch of 12, and each sample once.
 data=$_base/data
-[ -n "$why" ] || {
-    (cd "$_base" && "$DTRAIN" demo-data all >/dev/null) || exit 99
-    for class in 0 1 2 3; do
-        mkdir -p "$data/train/$class" "$data/val/$class"
-        cp $(ls "$_base/all/train/$class"/*.jpg | head -n 30) "$data/train/$class/"
-        cp $(ls "$_base/all/val/$class"/*.jpg | head -n 3) "$data/val/$class/"
-    done
-    rm -r "$_base/all"
-}
+[ -n "$why" ] || digits "$data" 4 30 3 || exit 99
 
 # chaos SEED OPTIONS..
 chaos()

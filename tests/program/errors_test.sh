@@ -20,18 +20,8 @@ expect_times()
     [ "$_state" = skipped ] || [ "$n" -eq "$1" ] || fail "'$2' was said $n times, expected $1"
 }
 
-# A small data set: 4 classes of 6 images to train on, 2 to evaluate on.
-small_data()
-{
-    "$DTRAIN" demo-data all >/dev/null || fail "demo-data"
-    local class
-    for class in 0 1 2 3; do
-        mkdir -p data/train/$class data/val/$class
-        cp $(ls all/train/$class/*.jpg | head -n 6) data/train/$class/
-        cp $(ls all/val/$class/*.jpg | head -n 2) data/val/$class/
-    done
-    rm -r all
-}
+# 4 classes of 6 images to train on, 2 to evaluate on.
+small_data() { digits data 4 6 2; }
 
 small=(--data data --arch resnet18 --image-size 16 --batch 4 --epochs 1 --out run "${ANY_BACKEND[@]}")
 

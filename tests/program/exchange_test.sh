@@ -26,14 +26,7 @@ chmod +x "$_base/this" "$_base/other"
 # 4 classes of 12 images to train on, 5 to evaluate on.
 data=$_base/data
 job=(--data "$data" --arch resnet18 --image-size 32 --batch 8 --epochs 3 --lr 0.02 --threads 1 --checkpoint-every 3)
-[ -z "${DTRAIN_OTHER:-}" ] || {
-    (cd "$_base" && "$DTRAIN" demo-data all >/dev/null) || exit 99
-    for class in 0 1 2 3; do
-        mkdir -p "$data/train/$class" "$data/val/$class"
-        cp $(ls "$_base/all/train/$class"/*.jpg | head -n 12) "$data/train/$class/"
-        cp $(ls "$_base/all/val/$class"/*.jpg | head -n 5) "$data/val/$class/"
-    done
-}
+[ -z "${DTRAIN_OTHER:-}" ] || digits "$data" 4 12 5 || exit 99
 
 # loss RUN STEP
 loss()

@@ -43,13 +43,13 @@ train()
         --label-smoothing 0.1 --threads 1 --resume never --out run --init $init --export "$to" "$@"
 }
 
-# smallest_of_seeds ARCH COMMAND...: COMMAND, with $init set, succeeds for one of the seeds 1, 2, 3.
+# smallest_of_seeds ARCH COMMAND...: COMMAND, with $init set, succeeds for one of the seeds 1, 2, 3; first comes the one that did in most builds.
 # A value that rounding carries over to the other side of a ReLU is an error of a hundredth, and comes by chance; a defect comes with every seed.
 smallest_of_seeds()
 {
     local arch=$1 seed told=()
     shift
-    for seed in 1 2 3; do
+    for seed in 2 1 3; do
         weights "$arch" $seed
         "$@" >verdict 2>&1 && return
         [ "$_state" = passed ] || break

@@ -7,7 +7,7 @@ train="--data ../digits --arch resnet18 --image-size 16 --batch 8 --epochs 1 --t
 
 need_digits()
 {
-    [ -d ../digits ] || "$DTRAIN" demo-data ../digits >/dev/null 2>&1 || fail "demo-data"
+    [ -d ../digits ] || digits ../digits
 }
 
 # values FILE EVENT FIELD: one a line

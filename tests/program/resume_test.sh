@@ -9,15 +9,7 @@ RANDOM=$seed
 
 # 4 classes of 12 images to train on, 5 to evaluate on: 6 steps an epoch at a global batch of 8.
 data=$_base/data
-[ -d "$data" ] || {
-    (cd "$_base" && "$DTRAIN" demo-data all >/dev/null) || exit 99
-    for class in 0 1 2 3; do
-        mkdir -p "$data/train/$class" "$data/val/$class"
-        cp $(ls "$_base/all/train/$class"/*.jpg | head -n 12) "$data/train/$class/"
-        cp $(ls "$_base/all/val/$class"/*.jpg | head -n 5) "$data/val/$class/"
-    done
-    rm -r "$_base/all"
-}
+digits "$data" 4 12 5 || exit 99
 job=(--data "$data" --arch resnet18 --image-size 32 --epochs 3 --lr 0.02 --threads 1)
 
 steps_in()
