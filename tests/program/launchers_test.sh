@@ -5,10 +5,10 @@
 "$DTRAIN" demo-data "$_base/data" >/dev/null || exit 99
 small=(--data "$_base/data" --arch resnet18 --image-size 16 --batch 4 --workers 1 --eval-every 0 --resume never)
 
-# expect_threads N: what the table of ranks says of rank 0.
+# expect_threads N: what the table of ranks says of rank 0. Its lines depend on the locale.
 expect_threads()
 {
-    expect_output "^ +0 │ .* $1 threads? +│ +$1 │"
+    expect_output "^ +0 (│|[|]) .* $1 threads? +(│|[|]) +$1 (│|[|])"
 }
 
 begin "one rank has all cores, unless it is told to be bound to one"

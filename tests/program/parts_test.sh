@@ -6,6 +6,7 @@
 
 TIME_LIMIT_S=$((600 * ${DTRAIN_TEST_SLOWER:-1}))
 parts=$_base/parts
+unset MAKEFLAGS MAKELEVEL # make itself starts this
 mkdir "$parts"
 
 # configure_parts OPTION...
@@ -41,7 +42,9 @@ build_and_run()
     want_build || return
     # A part that went must not be left in an archive.
     rm -f ./*.a tests/*.a
-    expect_exit 0 make -j2 all check-programs bench || return
+    # One after the other: `all` starts a make of its own.
+    expect_exit 0 make -j2 all || return
+    expect_exit 0 make -j2 check-programs bench || return
     for test in "$@" tests/program/commands_test.sh:info; do
         case=
         [[ $test != *:* ]] || case=${test#*:}
