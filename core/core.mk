@@ -11,7 +11,6 @@ core_SOURCES += core/base/error.c core/base/error.h
 core_SOURCES += core/base/fault.c core/base/fault.h
 core_SOURCES += core/base/large_copy.c core/base/large_copy.h
 core_SOURCES += core/base/log.c core/base/log.h
-core_SOURCES += core/base/queue.c core/base/queue.h
 core_SOURCES += core/base/rng.c core/base/rng.h
 core_SOURCES += core/model/device_host.c core/model/device_host.h
 core_SOURCES += core/model/tensor.c core/model/tensor.h
@@ -29,7 +28,7 @@ core_SOURCES += core/training/trainer.c core/training/trainer.h core/training/tr
 core_SOURCES += core/training/upload.c core/training/upload.h
 core_SOURCES += core/training/checkpoint_load.c core/training/checkpoint_find.c core/training/checkpoint_locate.c core/training/checkpoint_read.c \
 	core/training/checkpoint_internal.h
-core_SOURCES += core/training/checkpoint.c core/training/checkpoint.h core/training/saver.c core/training/saver.h core/training/writer.c core/training/writer.h core/training/mirror.c core/training/mirror.h core/training/snapshot.c core/training/snapshot.h
+core_SOURCES += core/training/checkpoint.h core/training/manifest.c core/training/saver.c core/training/saver.h core/training/writer.c core/training/writer.h core/training/mirror.c core/training/mirror.h core/training/snapshot.c core/training/snapshot.h
 core_SOURCES += core/training/save_interval.c core/training/save_interval.h
 core_SOURCES += core/training/agreement.c core/training/agreement.h
 core_SOURCES += core/training/grad_buckets.c core/training/grad_buckets.h

@@ -139,7 +139,6 @@ static inline int64_t dt_layer_tensor_bytes(const dt_layer *layer, const dt_tens
 
 /* For create: a zeroed layer of `bytes` with its head filled in, to be freed with dt_free in destroy; NULL when out of memory. */
 void *dt_builder_layer(dt_net_builder *b, size_t bytes);
-dt_kernels *dt_builder_kernels(dt_net_builder *b);
 bool dt_builder_training(const dt_net_builder *b);
 
 /* Backward of a consumer of `value`. begin_grad: *add is the gradient so far, or NULL if this is the first consumer to write it;

@@ -77,7 +77,7 @@ typedef struct dt_manifest {
     dt_shard_entry *shards;   /* dt_alloc */
 } dt_manifest;
 
-void dt_manifest_clear(dt_manifest *manifest); /* frees what it owns, zeroes it; core/training/checkpoint.c */
+void dt_manifest_clear(dt_manifest *manifest); /* frees what it owns, zeroes it; core/training/manifest.c */
 
 typedef struct dt_store_ops {
     const char *name;

@@ -8,10 +8,9 @@ CORE_TESTS += tests/core/error_test
 CORE_TESTS += tests/core/fault_test
 CORE_TESTS += tests/core/log_test
 CORE_TESTS += tests/core/oom_test
-CORE_TESTS += tests/core/queue_test
 CORE_TESTS += tests/core/rng_test
 CORE_TESTS += tests/core/schedule_test
-TESTS_TSAN += tests/core/alloc_test tests/core/fault_test tests/core/log_test tests/core/queue_test
+TESTS_TSAN += tests/core/alloc_test tests/core/fault_test tests/core/log_test
 CORE_TESTS += tests/core/trainer_test tests/core/trainer_events_test tests/core/trainer_lag_test tests/core/trainer_options_test
 fakes_SOURCES += tests/fakes/fake_comm.c tests/fakes/fake_comm.h tests/fakes/fake_source.c tests/fakes/fake_source.h \
 	tests/fakes/fake_store.c tests/fakes/fake_store.h tests/fakes/lagging_comm.c tests/fakes/lagging_comm.h tests/fakes/lagging_kernels.c \
@@ -22,7 +21,8 @@ TESTS_TSAN += tests/core/agreement_test tests/core/grad_buckets_test
 CORE_TESTS += tests/core/save_interval_test
 CORE_TESTS += tests/core/checkpoint_load_test
 TESTS_TSAN += tests/core/checkpoint_load_test
-fakes_SOURCES += tests/fakes/fake_shelf.c tests/fakes/fake_shelf.h tests/fakes/fleet.c tests/fakes/fleet.h
+fakes_SOURCES += tests/fakes/fake_shelf.c tests/fakes/fake_shelf.h tests/fakes/fleet.c tests/fakes/fleet.h tests/fakes/save_checkpoint.c \
+	tests/fakes/save_checkpoint.h
 CORE_TESTS += tests/core/snapshot_test tests/core/weights_order_test
 TESTS_TSAN += tests/core/snapshot_test
 CORE_TESTS += tests/core/checkpoint_random_test

@@ -22,7 +22,7 @@ PROGRAM_TESTS =
 # Files that they read.
 PROGRAM_FILES =
 # What `make check-tsan` runs: tests with threads and without OpenMP, whose library ThreadSanitizer cannot see into.
-TESTS_TSAN = tests/core/testing_test tests/core/alloc_test tests/core/log_test tests/core/queue_test tests/program/harness_test.sh
+TESTS_TSAN = tests/core/testing_test tests/core/alloc_test tests/core/log_test tests/program/harness_test.sh
 # What `make check-clang` runs: oneDNN beside clang's OpenMP, and a little of everything.
 TESTS_CLANG = tests/comm/mpi_test.sh
 if WITH_CUNIT

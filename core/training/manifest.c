@@ -1,0 +1,14 @@
+#include "core/base/alloc.h"
+#include "core/store.h"
+
+#include <string.h>
+
+void dt_manifest_clear(dt_manifest *manifest)
+{
+    if (!manifest)
+        return;
+    dt_free(manifest->config_text);
+    dt_free(manifest->tensors);
+    dt_free(manifest->shards);
+    memset(manifest, 0, sizeof *manifest);
+}
