@@ -12,6 +12,7 @@ core_SOURCES += core/base/fault.c core/base/fault.h
 core_SOURCES += core/base/large_copy.c core/base/large_copy.h
 core_SOURCES += core/base/log.c core/base/log.h
 core_SOURCES += core/base/rng.c core/base/rng.h
+core_SOURCES += core/base/units.h
 core_SOURCES += core/model/device_host.c core/model/device_host.h
 core_SOURCES += core/model/tensor.c core/model/tensor.h
 core_SOURCES += core/training/config.h

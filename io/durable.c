@@ -140,6 +140,12 @@ dt_status dt_durable_rename(const char *from, const char *to, dt_error *err)
     return dt_durable_sync_parent(to, err);
 }
 
+bool dt_durable_is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 dt_status dt_durable_make_folder(const char *path, dt_error *err)
 {
     char part[DT_DURABLE_PATH_BYTES];

@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define DT_DURABLE_PATH_BYTES 4096 /* Linux's PATH_MAX */
@@ -39,6 +40,9 @@ dt_status dt_durable_sync_parent(const char *path, dt_error *err);
 
 /* rename(2) over whatever has the new name, then fsync of the folder that holds it. */
 dt_status dt_durable_rename(const char *from, const char *to, dt_error *err);
+
+/* Whether `path` is a folder, or a link to one. */
+bool dt_durable_is_folder(const char *path);
 
 /* Make a folder and those above it that are missing, each durable in its parent. There already: fine. */
 dt_status dt_durable_make_folder(const char *path, dt_error *err);

@@ -2,11 +2,11 @@
 #include "io/loader.h"
 
 #include "core/base/alloc.h"
+#include "io/durable.h"
 #include "io/loader_ring.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 typedef struct dt_loader {
     dt_source source;
@@ -178,17 +178,15 @@ static dt_status check_options(const dt_loader_options *o, dt_error *err)
     return DT_OK;
 }
 
-static bool is_folder(const char *root, const char *split)
+static bool has_split(const char *root, const char *split)
 {
-    char path[4096];
-    struct stat info;
-    snprintf(path, sizeof path, "%s/%s", root, split);
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+    char path[DT_DURABLE_PATH_BYTES];
+    return dt_durable_path(path, NULL, "%s/%s", root, split) == DT_OK && dt_durable_is_folder(path);
 }
 
 bool dt_loader_has_validation(const char *root)
 {
-    return is_folder(root, "val");
+    return has_split(root, "val");
 }
 
 /* For evaluation the classes are those of train, if there is one: their places are what a model was trained on. */
@@ -197,7 +195,7 @@ static dt_status open_folder(const dt_loader_options *o, dt_folder **folder, dt_
     if (o->training)
         return dt_folder_open(o->root, "train", NULL, folder, err);
     dt_folder *like = NULL;
-    if (is_folder(o->root, "train"))
+    if (has_split(o->root, "train"))
         DT_TRY(dt_folder_open_classes(o->root, "train", &like, err));
     dt_status status = dt_folder_open(o->root, "val", like, folder, err);
     dt_folder_close(like);

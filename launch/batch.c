@@ -4,10 +4,10 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "core/base/units.h"
 #include "core/training/agreement.h"
 #include "layers/resnet.h"
 
-#define GIB(bytes)    ((double)(bytes) / 1073741824.0)
 #define LARGEST_BATCH 65536 /* --batch takes no more */
 
 /* What to plan with, for dt_fit. */
@@ -51,9 +51,9 @@ static void tell(const dt_session *s, const dt_config *c, const dt_need *need, b
 {
     if (training)
         dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB; a global batch of %lld: does --lr %g suit it?", (long long)c->batch,
-                    GIB(need->total_bytes), GIB(need->free_bytes), (long long)(c->batch * c->accumulate * s->comm->size), c->lr);
+                    DT_TO_GIB(need->total_bytes), DT_TO_GIB(need->free_bytes), (long long)(c->batch * c->accumulate * s->comm->size), c->lr);
     else
-        dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB", (long long)c->batch, GIB(need->total_bytes), GIB(need->free_bytes));
+        dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB", (long long)c->batch, DT_TO_GIB(need->total_bytes), DT_TO_GIB(need->free_bytes));
 }
 
 static dt_status settle(const dt_session *s, dt_config *c, const dt_source_info *data, bool training, bool net_trains, dt_error *err)
@@ -107,9 +107,9 @@ static dt_status too_large(const planning *p, const dt_config *c, const dt_need 
     DT_TRY(dt_fit_largest(&p->fit, c->batch - 1, &largest, err));
     if (largest == 0)
         return dt_fail(err, DT_ERR_USAGE, "--batch %lld: %s at %lld pixels does not fit, whatever the batch: %.2f GiB are free", (long long)c->batch, c->arch,
-                       (long long)p->fit.image_size, GIB(need->free_bytes));
+                       (long long)p->fit.image_size, DT_TO_GIB(need->free_bytes));
     return dt_fail(err, DT_ERR_USAGE, "--batch %lld does not fit: %s at %lld pixels would need %.2f GiB, and %.2f are free; the largest that fits is --batch %lld",
-                   (long long)c->batch, c->arch, (long long)p->fit.image_size, GIB(need->total_bytes), GIB(need->free_bytes), (long long)largest);
+                   (long long)c->batch, c->arch, (long long)p->fit.image_size, DT_TO_GIB(need->total_bytes), DT_TO_GIB(need->free_bytes), (long long)largest);
 }
 
 dt_status dt_batch_check(const dt_session *s, const dt_config *c, int64_t n_classes, bool training, dt_need *need, dt_error *err)

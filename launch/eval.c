@@ -6,6 +6,7 @@
 #include "core/training/agreement.h"
 #include "core/training/checkpoint.h"
 #include "core/training/evaluate.h"
+#include "io/durable.h"
 #include "io/progress.h"
 #include "launch/batch.h"
 #include "launch/commands.h"
@@ -19,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const dt_command_usage usage = {
     .name = "dtrain eval",
@@ -42,42 +42,9 @@ typedef struct evaluation {
 
 /* -- what the weights are ----------------------------------------------------------------------------------------- */
 
-static bool is_folder(const char *path)
-{
-    struct stat status;
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-}
-
 static bool is_checkpoint(const evaluation *e)
 {
     return e->generations.n_folders > 0;
-}
-
-/* A store that shows one generation only. */
-static dt_store_ops one_generation_ops;
-static const dt_store_ops *all_generations_ops;
-static int64_t the_generation;
-
-static dt_status list_one(dt_store *store, int64_t *steps, int64_t max, int64_t *n, dt_error *err)
-{
-    int64_t all[1024], n_all = 0;
-    DT_TRY(all_generations_ops->list(store, all, 1024, &n_all, err));
-    *n = 0;
-    for (int64_t i = 0; i < n_all && i < 1024; i++)
-        if (all[i] == the_generation && max > 0) {
-            steps[0] = the_generation;
-            *n = 1;
-        }
-    return DT_OK;
-}
-
-static void show_one_generation(dt_store *store, int64_t step)
-{
-    all_generations_ops = store->ops;
-    one_generation_ops = *store->ops;
-    one_generation_ops.list = list_one;
-    the_generation = step;
-    store->ops = &one_generation_ops;
 }
 
 /* The newest that can be read. Loading finds out which generation is whole, and says what it passes over. */
@@ -101,8 +68,6 @@ static dt_status read_newest_manifest(const dt_generations *g, dt_manifest *m, d
 static dt_status describe_checkpoint(evaluation *e, dt_error *err)
 {
     dt_manifest m = {0};
-    if (e->generations.only_step >= 0)
-        show_one_generation(e->generations.folders[0].store, e->generations.only_step);
     if (read_newest_manifest(&e->generations, &m, err) != DT_OK)
         return dt_error_prefix(err, "--weights %s", e->options.weights);
     e->weights.n_classes = m.n_classes;
@@ -137,7 +102,7 @@ static void take_from_training(evaluation *e)
 static dt_status describe_weights(evaluation *e, dt_error *err)
 {
     dt_config *c = &e->options.config;
-    if (is_folder(e->options.weights))
+    if (dt_durable_is_folder(e->options.weights))
         DT_TRY(dt_generations_open(e->options.weights, &e->generations, err));
     if (is_checkpoint(e))
         DT_TRY(describe_checkpoint(e, err));
@@ -197,7 +162,12 @@ static dt_status load_checkpoint(evaluation *e, const dt_session *s, dt_error *e
     dt_manifest m = {0};
     bool found = false;
     const dt_state_io io = dt_net_state_io(e->net);
-    const dt_checkpoint_place place = {.store = e->generations.folders[0].store, .mirror = e->generations.n_folders > 1 ? e->generations.folders[1].store : NULL};
+    const dt_generations *g = &e->generations;
+    const dt_checkpoint_place place = {
+        .store = g->folders[0].store,
+        .mirror = g->n_folders > 1 ? g->folders[1].store : NULL,
+        .only_step = g->only_step >= 0 ? &g->only_step : NULL,
+    };
     DT_TRY(dt_checkpoint_load(s->comm, &place, dt_net_state_layout(e->net), &io, accept_any, NULL, &m, &found, err));
     if (s->comm->rank == 0 && found)
         dt_log_info("%s: the checkpoint of step %lld", e->options.weights, (long long)m.step);

@@ -4,7 +4,9 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "core/training/checkpoint.h"
 #include "io/checkpoint_hdf5.h"
+#include "io/durable.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,12 +14,6 @@
 #include <sys/stat.h>
 
 /* -- where generations are -------------------------------------------------------------------------------------------- */
-
-static bool is_folder(const char *path)
-{
-    struct stat status;
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-}
 
 static void add_folder(dt_generations *g, const char *path, bool is_mirror)
 {
@@ -74,7 +70,7 @@ static dt_status find_folders(const char *dir, dt_generations *g, dt_error *err)
     if (stat(inner, &status) == 0 && S_ISREG(status.st_mode))
         return add_run(path, inner, g, err);
     snprintf(inner, sizeof inner, "%s/checkpoints", path);
-    if (is_folder(inner))
+    if (dt_durable_is_folder(inner))
         add_folder(g, inner, false);
     else if (!add_one_generation(path, g))
         add_folder(g, path, false);
@@ -137,11 +133,6 @@ const dt_manifest *dt_generation_reader_manifest(const dt_generation_reader *r)
     return &r->manifest;
 }
 
-static bool is_passable(dt_status status)
-{
-    return status == DT_ERR_FORMAT || status == DT_ERR_IO;
-}
-
 /* The first folder in which a shard is whole. The error told is that of a file that is there, if there is one. */
 static dt_status locate_shard(dt_generation_reader *r, int64_t shard, dt_error *err)
 {
@@ -191,7 +182,7 @@ static dt_status open_step(const dt_generations *g, int64_t step, dt_generation_
     if (!steps)
         return dt_fail_memory(err, DT_GENERATIONS_MAX * sizeof *steps, "a list of checkpoints");
     dt_status status = DT_ERR_FORMAT;
-    for (int i = 0; i < g->n_folders && is_passable(status); i++) {
+    for (int i = 0; i < g->n_folders && dt_checkpoint_is_passable(status); i++) {
         bool is_here = false;
         dt_status listed = dt_generations_list(g, i, steps, &n, err);
         for (int64_t k = 0; listed == DT_OK && k < n; k++)
@@ -236,7 +227,7 @@ dt_status dt_generations_newest_whole(const dt_generations *g, int64_t wanted, d
         if (wanted >= 0 && step != wanted)
             continue;
         dt_status status = open_step(g, step, reader, err);
-        if (status == DT_OK || !is_passable(status) || wanted >= 0)
+        if (status == DT_OK || !dt_checkpoint_is_passable(status) || wanted >= 0)
             return status;
         dt_log_warn("checkpoint: passing over step %lld: %s", (long long)step, err->message);
         n_tried++;

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "comm/mpi.h"
+#include "core/base/units.h"
 #include "launch/affinity.h"
 #include "launch/backends.h"
 #include "launch/commands.h"
@@ -27,7 +28,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define GIB(bytes) ((double)(bytes) / 1073741824.0)
 #define ADD(...)   DT_TRY(dt_table_add_pair(table, err, __VA_ARGS__))
 
 static const dt_command_usage usage = {
@@ -177,10 +177,10 @@ static dt_status add_found(dt_table *table, dt_error *err)
         ADD("control group", "limits this to %.2f CPUs' worth of time", m.quota_cpus);
     ADD("cores", "%lld for one rank by itself", (long long)dt_affinity_share(&set, 1, 0, core_of, m.quota_cpus));
     if (m.memory_limit_bytes > 0)
-        ADD("memory", "%.1f GiB, %.1f available, limited to %.1f by the control group", GIB(m.memory_bytes), GIB(m.memory_available_bytes),
-            GIB(m.memory_limit_bytes));
+        ADD("memory", "%.1f GiB, %.1f available, limited to %.1f by the control group", DT_TO_GIB(m.memory_bytes), DT_TO_GIB(m.memory_available_bytes),
+            DT_TO_GIB(m.memory_limit_bytes));
     else
-        ADD("memory", "%.1f GiB, %.1f available", GIB(m.memory_bytes), GIB(m.memory_available_bytes));
+        ADD("memory", "%.1f GiB, %.1f available", DT_TO_GIB(m.memory_bytes), DT_TO_GIB(m.memory_available_bytes));
     return add_gpus(table, &m, err);
 }
 

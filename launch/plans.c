@@ -4,6 +4,7 @@
 
 #ifdef DT_WITH_CUDA
 #include "core/base/alloc.h"
+#include "core/base/units.h"
 #include "core/model/net.h"
 #include "launch/gpu_file.h"
 #include "launch/paper_device.h"
@@ -17,8 +18,6 @@
 #include <string.h>
 
 #define N_CLASSES 1000 /* ImageNet's */
-#define MIB(bytes) ((double)(bytes) / 1048576.0)
-#define GIB(bytes) ((double)(bytes) / 1073741824.0)
 
 /* Everything that is made for the tables. */
 typedef struct paper_run {
@@ -141,7 +140,7 @@ static void add_row(void *context, const dt_cuda_plan_row *row)
         *batch = '\0';
     if (!row->is_refused) {
         snprintf(engine, sizeof engine, "%.*s", (int)strcspn(row->info.engine, ":"), row->info.engine);
-        snprintf(workspace, sizeof workspace, "%.1f", MIB(row->info.workspace_bytes));
+        snprintf(workspace, sizeof workspace, "%.1f", DT_TO_MIB(row->info.workspace_bytes));
     }
     const char *cells[] = {layer, graph, row->is_refused ? "composed" : row->is_fused ? "fused" : "plain", engine, workspace};
     if (t->status == DT_OK)
@@ -200,7 +199,7 @@ static dt_status add_totals(const paper_run *r, const graph_table *graphs, dt_ta
     int64_t mirror = c->precision == DT_F16 || c->precision == DT_BF16 ? 2 * info.n_params : 0; /* of the weights: values_bind */
     int64_t total = info.activation_bytes + info.parameter_bytes + info.backend_bytes + mirror;
     ADD("GPU", "%s", gpu->description);
-    ADD("on paper", "%.0f GB/s, %.4g TFLOP/s in %s, %.1f GiB", gpu->bandwidth_bytes_per_s / 1e9, peak / 1e12, dt_dtype_name(c->precision), GIB(gpu->memory_bytes));
+    ADD("on paper", "%.0f GB/s, %.4g TFLOP/s in %s, %.1f GiB", gpu->bandwidth_bytes_per_s / 1e9, peak / 1e12, dt_dtype_name(c->precision), DT_TO_GIB(gpu->memory_bytes));
     ADD("library", "%s", r->runner->ops->describe(r->runner));
     ADD("network", "%s, %lld pixels, %lld images, %s, %.1f million parameters", c->arch, (long long)c->image_size, (long long)c->batch,
         dt_dtype_name(c->precision), (double)info.n_params / 1e6);
@@ -209,8 +208,8 @@ static dt_status add_totals(const paper_run *r, const graph_table *graphs, dt_ta
     ADD("an image moves", "%.1f MB (and at most %.1f MB through workspaces, if each is written and read once)", roof.bytes / n / 1e6,
         graphs->through_workspace / n / 1e6);
     ADD("an image computes", "%.2f GFLOP", roof.flops / n / 1e9);
-    ADD("memory", "%.2f GiB: activations %.2f, parameters %.2f, workspace %.2f, other %.2f%s", GIB(total), GIB(info.activation_bytes), GIB(info.parameter_bytes),
-        GIB(graphs->workspace_bytes), GIB(info.backend_bytes + mirror - graphs->workspace_bytes), total > gpu->memory_bytes ? ": MORE THAN THE GPU HAS" : "");
+    ADD("memory", "%.2f GiB: activations %.2f, parameters %.2f, workspace %.2f, other %.2f%s", DT_TO_GIB(total), DT_TO_GIB(info.activation_bytes), DT_TO_GIB(info.parameter_bytes),
+        DT_TO_GIB(graphs->workspace_bytes), DT_TO_GIB(info.backend_bytes + mirror - graphs->workspace_bytes), total > gpu->memory_bytes ? ": MORE THAN THE GPU HAS" : "");
     if (peak > 0)
         ADD("roofline", "%.0f images/s (memory alone %.0f, arithmetic alone %.0f)", n / roof.seconds, n / roof.memory_s, n / roof.arithmetic_s);
     else

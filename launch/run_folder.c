@@ -4,6 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "io/durable.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,12 +18,6 @@ void dt_run_folder_name(const char *out, dt_run_folder *folder)
     snprintf(folder->new_config, sizeof folder->new_config, "%s/config.conf.tmp", out);
     snprintf(folder->metrics, sizeof folder->metrics, "%s/metrics.jsonl", out);
     snprintf(folder->checkpoints, sizeof folder->checkpoints, "%s/checkpoints", out);
-}
-
-static bool is_folder(const char *path)
-{
-    struct stat status;
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
 static bool exists(const char *path)
@@ -43,7 +38,7 @@ static dt_status make_folders(const char *out, dt_error *err)
         *p = '\0';
         if (mkdir(path, 0777) != 0 && errno != EEXIST)
             return dt_fail_errno(err, "--out %s: cannot make the folder %s", out, path);
-        if (!is_folder(path))
+        if (!dt_durable_is_folder(path))
             return dt_fail(err, DT_ERR_USAGE, "--out %s: %s is not a folder", out, path);
         if (at_end)
             return DT_OK;
@@ -129,7 +124,7 @@ static dt_status write_file(const char *path, const char *text, dt_error *err)
 dt_status dt_run_folder_open(const dt_options *options, const char *config_text, dt_comm *comm, dt_run_folder *folder, dt_error *err)
 {
     const dt_config *c = &options->config;
-    if (c->resume == DT_RESUME_NEVER && is_folder(c->out)) {
+    if (c->resume == DT_RESUME_NEVER && dt_durable_is_folder(c->out)) {
         DT_TRY(dt_run_lock_take("out", c->out, comm, &folder->lock, err)); /* nobody's folder moves while they write */
         dt_run_lock_release(folder->lock);
         folder->lock = NULL;

@@ -35,7 +35,6 @@ static void *run(void *context)
 
 dt_status dt_ticker_create(double (*tick)(void *context), void *context, const char *what, dt_ticker **ticker, dt_error *err)
 {
-    pthread_condattr_t monotonic;
     sigset_t all, before;
     dt_ticker *t = dt_calloc(1, sizeof *t);
     if (!t)
@@ -43,10 +42,7 @@ dt_status dt_ticker_create(double (*tick)(void *context), void *context, const c
     t->tick = tick;
     t->context = context;
     pthread_mutex_init(&t->mutex, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&t->leave_told, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    dt_clock_init_cond(&t->leave_told);
     sigfillset(&all); /* signals are the main thread's */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const int failed = pthread_create(&t->thread, NULL, run, t);

@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "core/base/units.h"
 #include "core/model/net.h"
 #include "core/training/agreement.h"
 #include "core/training/trainer.h"
@@ -28,8 +29,6 @@
 #include <string.h>
 
 #define DEMO_FOLDER "demo-data"
-#define GIB(bytes) ((double)(bytes) / 1073741824.0)
-#define MIB(bytes) ((double)(bytes) / 1048576.0)
 
 static const dt_command_usage usage = {
     .name = "dtrain",
@@ -249,8 +248,8 @@ static void say_what_is_trained(const training *t, const dt_session *s)
     dt_log_info("%s: %.2f million parameters, %.2f GMAC an image at %lld pixels", c->arch, (double)net.n_params / 1e6, (double)net.forward_macs / 1e9,
                 (long long)c->image_size);
     dt_log_info("memory of each rank, at its peak: %.2f GiB of %.2f free: %.0f MiB for activations, %.0f for parameters, %.0f for the backend, %.0f for images, %.0f for the copy that checkpoints are written from",
-                GIB(t->need.total_bytes - t->need.reserve_bytes), GIB(t->need.free_bytes), MIB(t->need.activation_bytes), MIB(t->need.parameter_bytes),
-                MIB(t->need.backend_bytes), MIB(t->need.input_bytes), MIB(t->need.snapshot_bytes));
+                DT_TO_GIB(t->need.total_bytes - t->need.reserve_bytes), DT_TO_GIB(t->need.free_bytes), DT_TO_MIB(t->need.activation_bytes), DT_TO_MIB(t->need.parameter_bytes),
+                DT_TO_MIB(t->need.backend_bytes), DT_TO_MIB(t->need.input_bytes), DT_TO_MIB(t->need.snapshot_bytes));
     dt_log_info("%s: %lld images to train on, %lld to evaluate on, %lld classes; global batch %lld",
                 c->input == DT_INPUT_SYNTHETIC ? "random pixels" : c->data, (long long)train.n_samples,
                 (long long)val.n_samples, (long long)train.n_classes, (long long)(c->batch * c->accumulate * s->comm->size));

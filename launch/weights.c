@@ -4,6 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "io/durable.h"
 #include "io/safetensors.h"
 #include "layers/half.h"
 #include "layers/resnet.h"
@@ -187,10 +188,9 @@ fail:
 dt_status dt_weights_check_writable(const char *option, const char *path, dt_error *err)
 {
     char folder[1100];
-    struct stat status;
     const char *slash = strrchr(path, '/');
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1, slash ? path : ".");
-    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+    if (dt_durable_is_folder(path))
         return dt_fail(err, DT_ERR_USAGE, "--%s %s: this is a folder", option, path);
     if (access(folder, W_OK) != 0)
         return dt_fail(err, DT_ERR_USAGE, "--%s %s: the folder %s: %s", option, path, folder, strerror(errno));

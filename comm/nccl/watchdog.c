@@ -74,14 +74,10 @@ static void *watch(void *context)
 dt_status dt_nccl_watchdog_start(dt_comm_nccl *c, dt_error *err)
 {
     dt_nccl_watchdog *w = &c->watchdog;
-    pthread_condattr_t attributes;
     if (c->head.size == 1)
         return DT_OK;
     pthread_mutex_init(&w->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    dt_clock_init_cond(&w->changed);
     dt_nccl_look(c, false);
     w->runs = pthread_create(&w->thread, NULL, watch, c) == 0;
     return w->runs ? DT_OK : dt_fail(err, DT_ERR_MEMORY, "NCCL: no thread to look after it");

@@ -43,6 +43,15 @@ struct timespec dt_clock_deadline(double seconds)
     return until;
 }
 
+void dt_clock_init_cond(pthread_cond_t *cond)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 void dt_clock_sleep_s(double seconds)
 {
     /* To a point in time, so that signals do not stretch it. */

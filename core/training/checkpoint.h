@@ -14,10 +14,17 @@ typedef struct dt_checkpoint_place {
     dt_store *store;  /* one folder that all hosts see, or this host's own */
     dt_store *mirror; /* a second copy that all hosts see; NULL: there is none */
     bool per_host;    /* `store` is this host's own: it has the shards of this host's ranks, and a manifest of all */
+    const int64_t *only_step; /* load the checkpoint of this step and no other; NULL: the newest that is whole */
 } dt_checkpoint_place;
 
 /* Says whether a generation fits this run: another model, data or global batch is an error that names the field with both values. */
 typedef dt_status dt_checkpoint_accept(void *context, const dt_manifest *manifest, dt_error *err);
+
+/* Whether a checkpoint that cannot be read with this status is passed over, and an older one is tried: it is damaged, or its disk is. */
+static inline bool dt_checkpoint_is_passable(dt_status status)
+{
+    return status == DT_ERR_FORMAT || status == DT_ERR_IO;
+}
 
 /* Load the newest generation that is whole, wherever its parts are, at any world size and on any number of hosts. Hashes are checked first. Every
  * shard is read by one rank that has it whole (of a shared folder, rank i mod size; of a host's own, that host's ranks in turn; of the mirror, where no

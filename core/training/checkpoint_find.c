@@ -30,11 +30,14 @@ dt_status dt_find_begin(dt_loading *l, dt_error *err)
 
 dt_status dt_find_step(dt_loading *l, int64_t *step, dt_error *err)
 {
+    const int64_t *only = l->place->only_step;
     int64_t newest = -1;
     for (int source = 0; source < DT_N_SOURCES; source++)
-        for (int64_t i = l->sightings[source].n_steps - 1; i >= 0; i--)
-            if (l->sightings[source].steps[i] < *step && l->sightings[source].steps[i] > newest)
-                newest = l->sightings[source].steps[i];
+        for (int64_t i = l->sightings[source].n_steps - 1; i >= 0; i--) {
+            const int64_t seen = l->sightings[source].steps[i];
+            if (seen < *step && seen > newest && (!only || seen == *only))
+                newest = seen;
+        }
     DT_TRY(l->comm->ops->all_reduce(l->comm, &newest, 1, DT_I64, DT_REDUCE_MAX, err));
     *step = newest;
     return DT_OK;
@@ -56,7 +59,7 @@ static dt_status look_at(dt_loading *l, int source, int64_t step, dt_error *err)
         memcpy(s->identity, s->manifest.identity, sizeof s->identity);
         return DT_OK;
     }
-    if (l->comm->rank != 0 && l->comm->local_rank != 0 && dt_is_passable(status))
+    if (l->comm->rank != 0 && l->comm->local_rank != 0 && dt_checkpoint_is_passable(status))
         return DT_OK; /* the first rank of this host complains of the same */
     return dt_complain(l, source, -1, status, err);
 }

@@ -47,12 +47,6 @@ typedef struct dt_loading {
     int64_t *readers;          /* [n_shards], the same on all ranks: rank, or size + rank: from the mirror; 2 size: nobody */
 } dt_loading;
 
-/* Local. Another generation may do. */
-static inline bool dt_is_passable(dt_status status)
-{
-    return status == DT_ERR_FORMAT || status == DT_ERR_IO;
-}
-
 /* Local. */
 static inline dt_store *dt_source_store(const dt_loading *l, int source)
 {

@@ -122,16 +122,6 @@ static void *make_generations(void *context)
 
 /* -- the training's side --------------------------------------------------------------------------------------------------------- */
 
-static void init_locks(dt_writer *w)
-{
-    pthread_condattr_t monotonic;
-    pthread_mutex_init(&w->mutex, NULL); /* on Linux these do not fail */
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-}
-
 dt_status dt_writer_create(dt_comm *comm, const dt_writer_job *job, dt_writer **writer, dt_error *err)
 {
     dt_writer *w = dt_calloc(1, sizeof *w);
@@ -139,7 +129,8 @@ dt_status dt_writer_create(dt_comm *comm, const dt_writer_job *job, dt_writer **
         return dt_fail_memory(err, sizeof *w, "the writer of checkpoints");
     w->comm = comm;
     w->job = *job;
-    init_locks(w);
+    pthread_mutex_init(&w->mutex, NULL); /* on Linux this does not fail */
+    dt_clock_init_cond(&w->changed);
     w->records = dt_calloc((size_t)comm->size, sizeof *w->records);
     dt_status status = w->records ? DT_OK : dt_fail_memory(err, (size_t)comm->size * sizeof *w->records, "the writer of checkpoints");
     int failed = status == DT_OK ? pthread_create(&w->thread, NULL, make_generations, w) : 0;

@@ -1,0 +1,12 @@
+/* units.h: bytes as people read them. */
+#ifndef DT_CORE_BASE_UNITS_H
+#define DT_CORE_BASE_UNITS_H
+
+#define DT_GIB 1073741824.0
+#define DT_MIB 1048576.0
+
+/* A number of bytes of any type, in GiB and in MiB, as a double. */
+#define DT_TO_GIB(bytes) ((double)(bytes) / DT_GIB)
+#define DT_TO_MIB(bytes) ((double)(bytes) / DT_MIB)
+
+#endif
