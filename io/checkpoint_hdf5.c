@@ -33,11 +33,6 @@ static const char *folder_of(dt_store *store)
     return ((hdf5_store *)store)->folder;
 }
 
-static dt_status file_path(dt_store *store, int64_t step, const char *suffix, const char *file, char *path, dt_error *err)
-{
-    return dt_durable_path(path, err, "%s/step-%08" PRId64 "%s/%s", folder_of(store), step, suffix, file);
-}
-
 static void hdf5_destroy(dt_store *store)
 {
     dt_free(store);
@@ -104,7 +99,7 @@ static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_
                                   dt_shard_entry *entry, dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES];
-    DT_TRY(file_path(store, step, ".tmp", entry->file, path, err));
+    DT_TRY(dt_generation_file_path(folder_of(store), step, ".tmp", entry->file, path, err));
     if (dt_fault("store.open"))
         return injected(err, path, "make the file");
     int fd = open_soon(path, O_RDWR | O_CREAT | O_TRUNC);
@@ -126,7 +121,7 @@ static dt_status open_source(dt_store *from, int64_t step, const dt_shard_entry 
     static const char *const suffixes[] = {"", ".tmp", ""}; /* it may be renamed between the first two looks */
     *fd = -1;
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes && *fd < 0; i++) {
-        DT_TRY(file_path(from, step, suffixes[i], entry->file, path, err));
+        DT_TRY(dt_generation_file_path(folder_of(from), step, suffixes[i], entry->file, path, err));
         *fd = open(path, O_RDONLY | O_CLOEXEC);
         if (*fd < 0 && errno != ENOENT)
             break;
@@ -139,7 +134,7 @@ static dt_status open_copy(dt_store *store, int64_t step, const dt_shard_entry *
 {
     char folder[DT_DURABLE_PATH_BYTES];
     DT_TRY(dt_generation_path(folder_of(store), step, ".tmp", folder, err));
-    DT_TRY(file_path(store, step, ".tmp", entry->file, path, err));
+    DT_TRY(dt_generation_file_path(folder_of(store), step, ".tmp", entry->file, path, err));
     if (dt_fault("mirror.open"))
         return injected(err, path, "make the file");
     DT_TRY(dt_durable_make_folder(folder_of(store), err));
@@ -171,7 +166,7 @@ static dt_status check_shards_visible(dt_store *store, const dt_manifest *manife
     struct stat st;
     for (int64_t i = 0; i < manifest->n_shards; i++) {
         const dt_shard_entry *entry = &manifest->shards[i];
-        DT_TRY(file_path(store, manifest->step, ".tmp", entry->file, path, err));
+        DT_TRY(dt_generation_file_path(folder_of(store), manifest->step, ".tmp", entry->file, path, err));
         int fd = open_soon(path, O_RDONLY);
         if (fd < 0 && errno == ENOENT)
             return dt_fail(err, DT_ERR_IO,
@@ -212,7 +207,7 @@ static dt_status write_manifest(dt_store *store, const dt_manifest *manifest, dt
     char *text;
     int64_t bytes;
     dt_manifest copy = {0};
-    DT_TRY(file_path(store, manifest->step, ".tmp", DT_GENERATION_MANIFEST, path, err));
+    DT_TRY(dt_generation_file_path(folder_of(store), manifest->step, ".tmp", DT_GENERATION_MANIFEST, path, err));
     DT_TRY(dt_manifest_write(manifest, &text, &bytes, err));
     dt_status status = dt_manifest_parse(text, bytes, &copy, err); /* what we could not read back must not be written */
     dt_manifest_clear(&copy);
@@ -279,7 +274,7 @@ static dt_status parse_manifest_file(int fd, const char *path, int64_t step, dt_
 static dt_status hdf5_read_manifest(dt_store *store, int64_t step, dt_manifest *manifest, dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES];
-    DT_TRY(file_path(store, step, "", DT_GENERATION_MANIFEST, path, err));
+    DT_TRY(dt_generation_file_path(folder_of(store), step, "", DT_GENERATION_MANIFEST, path, err));
     int fd = open(path, TO_READ);
     if (fd < 0)
         return dt_fail_errno(err, "%s: cannot open it", path);
@@ -291,14 +286,14 @@ static dt_status hdf5_read_manifest(dt_store *store, int64_t step, dt_manifest *
 static bool hdf5_has_shard(dt_store *store, int64_t step, const dt_shard_entry *entry)
 {
     char path[DT_DURABLE_PATH_BYTES];
-    return file_path(store, step, "", entry->file, path, NULL) == DT_OK && access(path, F_OK) == 0;
+    return dt_generation_file_path(folder_of(store), step, "", entry->file, path, NULL) == DT_OK && access(path, F_OK) == 0;
 }
 
 /* Open a shard and see that it is as long as the manifest says. */
 static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, char *path, int *fd, dt_error *err)
 {
     struct stat st;
-    DT_TRY(file_path(store, step, "", entry->file, path, err));
+    DT_TRY(dt_generation_file_path(folder_of(store), step, "", entry->file, path, err));
     int f = open(path, TO_READ);
     if (f < 0)
         return dt_fail_errno(err, "%s: cannot open it", path);

@@ -21,8 +21,12 @@ dt_status dt_generation_path(const char *folder, int64_t step, const char *suffi
     return dt_durable_path(path, err, "%s/step-%08" PRId64 "%s", folder, step, suffix);
 }
 
-/* The step of a name "step-00001234<suffix>", or -1 for any other name. */
-static int64_t step_of(const char *name, const char *suffix)
+dt_status dt_generation_file_path(const char *folder, int64_t step, const char *suffix, const char *file, char *path, dt_error *err)
+{
+    return dt_durable_path(path, err, "%s/step-%08" PRId64 "%s/%s", folder, step, suffix, file);
+}
+
+int64_t dt_generation_step_of(const char *name, const char *suffix)
 {
     char again[64];
     if (strncmp(name, "step-", 5) != 0 || name[5] < '0' || name[5] > '9')
@@ -81,7 +85,7 @@ dt_status dt_generation_list(const char *folder, const char *suffix, int64_t **s
     dt_status status = DT_OK;
     struct dirent *entry;
     for (errno = 0; (entry = readdir(dir)); errno = 0) {
-        int64_t step = step_of(entry->d_name, suffix);
+        int64_t step = dt_generation_step_of(entry->d_name, suffix);
         if (step < 0 || !may_be_folder(dirfd(dir), entry->d_name))
             continue;
         int64_t *more = dt_realloc(*steps, (size_t)*n * sizeof **steps, (size_t)(*n + 1) * sizeof **steps);

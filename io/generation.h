@@ -16,6 +16,12 @@
 /* folder/step-<at least 8 digits><suffix> into path[DT_DURABLE_PATH_BYTES]. */
 dt_status dt_generation_path(const char *folder, int64_t step, const char *suffix, char *path, dt_error *err);
 
+/* A file in that folder. */
+dt_status dt_generation_file_path(const char *folder, int64_t step, const char *suffix, const char *file, char *path, dt_error *err);
+
+/* The step of a folder's name, "step-00001234<suffix>" without what lies above it; -1 for any other name. */
+int64_t dt_generation_step_of(const char *name, const char *suffix);
+
 /* The steps of all folders with exactly such a name, newest first; *steps is the caller's, to dt_free. No folder: none. */
 dt_status dt_generation_list(const char *folder, const char *suffix, int64_t **steps, int64_t *n, dt_error *err);
 

@@ -4,6 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
+#include "io/durable.h"
 #include "io/generation.h"
 
 #include <errno.h>
@@ -44,13 +45,12 @@ static bool has_mirror_elsewhere(const dt_generations_folder *f, const dt_manife
 /* Names and sizes. */
 static void look_at_shards(const dt_generations_folder *f, const dt_manifest *m, dt_generation_check_result *r)
 {
-    char path[DT_PATH_BYTES + 256], text[512];
+    char path[DT_DURABLE_PATH_BYTES], text[512];
     const char *missing = NULL;
     struct stat st;
     for (int64_t i = 0; i < m->n_shards; i++) {
         const dt_shard_entry *s = &m->shards[i];
-        snprintf(path, sizeof path, "%s/step-%08lld/%s", f->path, (long long)m->step, s->file);
-        if (stat(path, &st) != 0) {
+        if (dt_generation_file_path(f->path, m->step, "", s->file, path, NULL) != DT_OK || stat(path, &st) != 0) {
             missing = missing ? missing : s->file;
             continue;
         }
@@ -112,11 +112,10 @@ static dt_status verify_shards(dt_store *store, const dt_manifest *m, dt_generat
 /* The manifest is as old as the generation: it is the last file that is written. */
 static double age_of_manifest(const dt_generations_folder *f, int64_t step)
 {
-    char path[DT_PATH_BYTES + 256];
+    char path[DT_DURABLE_PATH_BYTES];
     struct stat st;
     struct timespec now;
-    snprintf(path, sizeof path, "%s/step-%08lld/" DT_GENERATION_MANIFEST, f->path, (long long)step);
-    if (stat(path, &st) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0)
+    if (dt_generation_file_path(f->path, step, "", DT_GENERATION_MANIFEST, path, NULL) != DT_OK || stat(path, &st) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0)
         return 0;
     double age_s = difftime(now.tv_sec, st.st_mtim.tv_sec);
     return age_s > 0 ? age_s : 0;

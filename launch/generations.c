@@ -7,6 +7,7 @@
 #include "core/training/checkpoint.h"
 #include "io/checkpoint_hdf5.h"
 #include "io/durable.h"
+#include "io/generation.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -43,10 +44,9 @@ static dt_status add_run(const char *dir, const char *config, dt_generations *g,
 /* step-00001234 -> the folder around it. */
 static bool add_one_generation(char *path, dt_generations *g)
 {
-    long long step;
-    int used = 0;
     char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-    if (sscanf(base, "step-%lld%n", &step, &used) != 1 || base[used] != '\0' || step < 0)
+    const int64_t step = dt_generation_step_of(base, "");
+    if (step < 0)
         return false;
     g->only_step = step;
     *base = '\0';

@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
+#include "io/generation.h"
 #include "launch/commands.h"
 #include "launch/generation_check.h"
 #include "launch/generation_diff.h"
@@ -124,19 +125,13 @@ static dt_status inspect_generation(inspection *in, int folder, int64_t step, dt
 
 /* -- one folder ----------------------------------------------------------------------------------------------------------- */
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 /* What is neither a generation nor a stranger's: unfinished ones, and what --resume never has put aside. */
 static void look_for_others(inspection *in, const char *path, FILE *stream)
 {
     DIR *dir = opendir(path);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         const char *name = entry->d_name;
-        bool is_step = strncmp(name, "step-", 5) == 0, is_left = is_step && ends_with(name, ".tmp"), is_gone = is_step && ends_with(name, ".old");
+        bool is_left = dt_generation_step_of(name, ".tmp") >= 0, is_gone = dt_generation_step_of(name, ".old") >= 0;
         bool is_aside = strncmp(name, "old-", 4) == 0 && name[4] && strspn(name + 4, "0123456789") == strlen(name + 4);
         if (!is_left && !is_gone && !is_aside)
             continue;

@@ -10,7 +10,7 @@ liblayers_a_SOURCES = $(layers_SOURCES)
 layers_SOURCES =
 
 layers_SOURCES += layers/add.c layers/batchnorm.c layers/conv.c layers/linear.c layers/pool.c layers/registry.c layers/registry.h \
-	layers/resnet.c layers/resnet.h layers/softmax_loss.c layers/step_host.c layers/step_host.h
+	layers/resnet.c layers/resnet.h layers/softmax_loss.c layers/loss_host.c layers/loss_host.h layers/step_host.c layers/step_host.h
 
 # The reference backend.
 layers_SOURCES += layers/arithmetic.h layers/half.h layers/ref/kernels_ref.h layers/ref/ref_internal.h layers/ref/kernels_ref.c \

@@ -133,7 +133,7 @@ static void load_on_rank(dt_comm *comm, void *context)
 {
     job *j = context;
     int r = comm->rank;
-    const dt_checkpoint_place place = {j->stores[r / j->ranks_per_host], j->mirror, true};
+    const dt_checkpoint_place place = {.store = j->stores[r / j->ranks_per_host], .mirror = j->mirror, .per_host = true};
     dt_manifest m = {.step = -1};
     j->status[r] = dt_checkpoint_load(comm, &place, &j->states[r].layout, &j->states[r].io, NULL, NULL, &m, &j->found[r], &j->errors[r]);
     j->steps[r] = m.step;

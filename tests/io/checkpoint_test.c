@@ -33,6 +33,7 @@ typedef struct job {
     fake_state states[MAX_RANKS]; /* one per rank, equal */
     dt_manifest manifests[MAX_RANKS]; /* for saving */
     int64_t keep;
+    const int64_t *only_step; /* for loading */
     int refusing_rank;     /* its accept refuses; -1: none */
     int64_t fail_alloc_at; /* this allocation of save or load fails; 0: none */
     outcome out;
@@ -59,7 +60,7 @@ static void save_on_rank(dt_comm *comm, void *context)
     job *j = context;
     int r = comm->rank;
     j->out.status[r] = save_checkpoint(comm, j->store, &j->states[r].layout, &j->states[r].io, &j->manifests[r], j->keep,
-                                          &j->out.bytes[r], &j->out.err[r]);
+                                       &j->out.bytes[r], &j->out.err[r]);
 }
 
 typedef struct acceptance {
@@ -81,7 +82,7 @@ static void load_on_rank(dt_comm *comm, void *context)
     int r = comm->rank;
     dt_manifest m = {.step = -1};
     acceptance a = {j, r};
-    const dt_checkpoint_place place = {.store = j->store};
+    const dt_checkpoint_place place = {.store = j->store, .only_step = j->only_step};
     j->out.found[r] = false;
     j->out.status[r] =
         dt_checkpoint_load(comm, &place, &j->states[r].layout, &j->states[r].io, accept, &a, &m, &j->out.found[r], &j->out.err[r]);
@@ -484,6 +485,26 @@ static void every_allocation_may_fail(void)
     store->ops->destroy(store);
 }
 
+static void one_step_is_loaded_or_nothing(void)
+{
+    const int64_t there = 20, not_there = 21;
+    dt_store *store = open_store(dt_test_temp_dir());
+    job *j = malloc(sizeof *j);
+    make_job(j, store, 5);
+    for (int64_t step = 10; step <= 30; step += 10)
+        DT_REQUIRE(save(j, 2, step) == DT_OK);
+    DT_CHECK(load(j, 3) == DT_OK && j->out.found[0] && j->out.step[0] == 30);
+    j->only_step = &there;
+    DT_CHECK(load(j, 3) == DT_OK && j->out.found[0] && j->out.step[0] == 20);
+    DT_CHECK_INT(j->states[2].n_set, FAKE_STATE_TENSORS);
+    j->only_step = &not_there;
+    DT_CHECK(load(j, 3) == DT_OK && !j->out.found[0]);
+    DT_CHECK_INT(j->states[2].n_set, 0);
+    clear_job(j);
+    free(j);
+    store->ops->destroy(store);
+}
+
 static const dt_test tests[] = {
     DT_TEST(saved_at_any_world_size_it_loads_at_any_other),
     DT_TEST(shards_are_even_and_ranks_beyond_the_elements_write_empty_ones),
@@ -497,6 +518,7 @@ static const dt_test tests[] = {
     DT_TEST(every_fault_in_saving_is_everyones_and_older_generations_stand),
     DT_TEST(a_failure_to_remove_old_ones_is_a_warning),
     DT_TEST(a_device_that_refuses_on_one_rank_fails_all),
+    DT_TEST(one_step_is_loaded_or_nothing),
     DT_TEST(only_so_many_generations_are_kept),
     DT_TEST(every_allocation_may_fail),
 };
