@@ -28,8 +28,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define ADD(...)   DT_TRY(dt_table_add_pair(table, err, __VA_ARGS__))
-
 static const dt_command_usage usage = {
     .name = "dtrain info",
     .doc = "Show the version, what was built in, and what is found on this machine: MPI, processors, memory, GPUs. Under mpirun each "
@@ -40,26 +38,26 @@ static const dt_command_usage usage = {
 /* -- what was built in -------------------------------------------------------------------------------------------- */
 
 #ifdef DT_WITH_CUDA
-static dt_status add_cuda(dt_table *table, dt_error *err)
+static void add_cuda(dt_table *table)
 {
     dt_cuda_versions versions;
     dt_device_cuda_versions(&versions);
-    ADD("CUDA", "%s (built in, with nvcc %s), newest that the driver supports: %s", versions.runtime, DT_NVCC_VERSION, versions.driver);
-    ADD("CUDA kernels", "compiled for compute capabilities %s", DT_CUDA_ARCHS);
-    ADD("cuDNN", "%s (built with %s)", versions.cudnn, DT_CUDNN_VERSION);
+    dt_table_add_pair(table, "CUDA", "%s (built in, with nvcc %s), newest that the driver supports: %s", versions.runtime, DT_NVCC_VERSION,
+                      versions.driver);
+    dt_table_add_pair(table, "CUDA kernels", "compiled for compute capabilities %s", DT_CUDA_ARCHS);
+    dt_table_add_pair(table, "cuDNN", "%s (built with %s)", versions.cudnn, DT_CUDNN_VERSION);
 #ifdef DT_WITH_NCCL
     int nccl = 0;
     (void)ncclGetVersion(&nccl);
-    ADD("NCCL", "%d.%d.%d (built with %s)", nccl / 10000, nccl / 100 % 100, nccl % 100, DT_NCCL_VERSION);
+    dt_table_add_pair(table, "NCCL", "%d.%d.%d (built with %s)", nccl / 10000, nccl / 100 % 100, nccl % 100, DT_NCCL_VERSION);
 #else
-    ADD("NCCL", "not built in: no --comm nccl");
+    dt_table_add_pair(table, "NCCL", "not built in: no --comm nccl");
 #endif
-    return DT_OK;
 }
 
 #ifdef DT_WITH_NCCL
 /* NCCL tells its network only when it starts: with one rank, on the first GPU. */
-static dt_status add_network(dt_table *table, dt_error *err)
+static void add_network(dt_table *table)
 {
     char text[128] = "";
     dt_device *device = NULL;
@@ -69,56 +67,52 @@ static dt_status add_network(dt_table *table, dt_error *err)
         status = dt_ranks_network(device, text, sizeof text, &why);
         device->ops->destroy(device);
     }
-    ADD("network", "%s", status == DT_OK ? text : why.message);
-    return DT_OK;
+    dt_table_add_pair(table, "network", "%s", status == DT_OK ? text : why.message);
 }
 #endif
 
-static dt_status add_gpus(dt_table *table, const dt_machine *m, dt_error *err)
+static void add_gpus(dt_table *table, const dt_machine *m)
 {
     char text[256] = "";
     int n = dt_device_cuda_count(text, sizeof text);
     if (n == 0)
-        ADD("GPUs", "%d in this host, none to be used: %s", m->n_gpus, text);
+        dt_table_add_pair(table, "GPUs", "%d in this host, none to be used: %s", m->n_gpus, text);
     for (int i = 0; i < n; i++) {
         dt_device_cuda_describe(i, text, sizeof text);
-        ADD(i ? "" : "GPUs", "%d: %s", i, text);
+        dt_table_add_pair(table, i ? "" : "GPUs", "%d: %s", i, text);
     }
 #ifdef DT_WITH_NCCL
     if (n > 0)
-        DT_TRY(add_network(table, err));
+        add_network(table);
 #endif
-    return DT_OK;
 }
 #else
-static dt_status add_cuda(dt_table *table, dt_error *err)
+static void add_cuda(dt_table *table)
 {
-    ADD("CUDA, cuDNN, NCCL", "not built in: no --backend cuda, no --comm nccl");
-    return DT_OK;
+    dt_table_add_pair(table, "CUDA, cuDNN, NCCL", "not built in: no --backend cuda, no --comm nccl");
 }
 
-static dt_status add_gpus(dt_table *table, const dt_machine *m, dt_error *err)
+static void add_gpus(dt_table *table, const dt_machine *m)
 {
     char gpus[512] = "";
     for (int i = 0; i < m->n_gpus; i++)
         snprintf(gpus + strlen(gpus), sizeof gpus - strlen(gpus), "%s%s", gpus[0] ? ", " : "", m->gpu_model[i]);
     if (m->n_gpus > 0)
-        ADD("GPUs", "%d: %s%s%s; this build has no cuda backend", m->n_gpus, gpus, m->gpu_driver[0] ? "; driver " : "", m->gpu_driver);
+        dt_table_add_pair(table, "GPUs", "%d: %s%s%s; this build has no cuda backend", m->n_gpus, gpus,
+                          m->gpu_driver[0] ? "; driver " : "", m->gpu_driver);
     else
-        ADD("GPUs", "none found");
-    return DT_OK;
+        dt_table_add_pair(table, "GPUs", "none found");
 }
 #endif
 
-static dt_status add_onednn(dt_table *table, dt_error *err)
+static void add_onednn(dt_table *table)
 {
 #ifdef DT_WITH_CPU
     const dnnl_version_t *v = dnnl_version();
-    ADD("oneDNN", "%d.%d.%d (built with %s)", v->major, v->minor, v->patch, DT_ONEDNN_VERSION);
+    dt_table_add_pair(table, "oneDNN", "%d.%d.%d (built with %s)", v->major, v->minor, v->patch, DT_ONEDNN_VERSION);
 #else
-    ADD("oneDNN", "not built in: no --backend cpu");
+    dt_table_add_pair(table, "oneDNN", "not built in: no --backend cpu");
 #endif
-    return DT_OK;
 }
 
 static dt_status add_built_in(dt_table *table, dt_error *err)
@@ -128,30 +122,31 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
     dt_comm_mpi_library(mpi, sizeof mpi);
     (void)H5get_libversion(&major, &minor, &release);
     snprintf(hdf5, sizeof hdf5, "%u.%u.%u", major, minor, release);
-    ADD("dtrain", "%s", PACKAGE_VERSION);
-    ADD("compiler", "%s, CFLAGS %s, sanitizer %s", DT_BUILD_CC, DT_BUILD_CFLAGS, DT_BUILD_SANITIZER);
-    ADD("backends", "%s", dt_backend_list());
-    ADD("communication", "%s", dt_comm_list());
+    dt_table_add_pair(table, "dtrain", "%s", PACKAGE_VERSION);
+    dt_table_add_pair(table, "compiler", "%s, CFLAGS %s, sanitizer %s", DT_BUILD_CC, DT_BUILD_CFLAGS, DT_BUILD_SANITIZER);
+    dt_table_add_pair(table, "backends", "%s", dt_backend_list());
+    dt_table_add_pair(table, "communication", "%s", dt_comm_list());
     DT_TRY(dt_table_add_rule(table, err));
-    ADD("MPI", "%s (built with %s)", mpi, DT_MPI_VERSION);
-    ADD("HDF5", "%s (built with %s)", hdf5, DT_HDF5_VERSION);
-    ADD("libjpeg-turbo", "%s", DT_JPEG_VERSION);
-    DT_TRY(add_onednn(table, err));
-    ADD("jansson", "%s", DT_JANSSON_VERSION);
-    ADD("libconfig", "%s", DT_LIBCONFIG_VERSION);
-    ADD("xxHash", "%u.%u.%u (built with %s)", XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100, XXH_versionNumber() % 100,
+    dt_table_add_pair(table, "MPI", "%s (built with %s)", mpi, DT_MPI_VERSION);
+    dt_table_add_pair(table, "HDF5", "%s (built with %s)", hdf5, DT_HDF5_VERSION);
+    dt_table_add_pair(table, "libjpeg-turbo", "%s", DT_JPEG_VERSION);
+    add_onednn(table);
+    dt_table_add_pair(table, "jansson", "%s", DT_JANSSON_VERSION);
+    dt_table_add_pair(table, "libconfig", "%s", DT_LIBCONFIG_VERSION);
+    dt_table_add_pair(table, "xxHash", "%u.%u.%u (built with %s)", XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100, XXH_versionNumber() % 100,
         DT_XXHASH_VERSION);
 #ifdef HAVE_CURL
-    ADD("libcurl", "%s (built with %s)", curl_version_info(CURLVERSION_NOW)->version, DT_CURL_VERSION);
+    dt_table_add_pair(table, "libcurl", "%s (built with %s)", curl_version_info(CURLVERSION_NOW)->version, DT_CURL_VERSION);
 #else
-    ADD("libcurl", "not built in: no --spot imds");
+    dt_table_add_pair(table, "libcurl", "not built in: no --spot imds");
 #endif
-    return add_cuda(table, err);
+    add_cuda(table);
+    return DT_OK;
 }
 
 /* -- what is found ------------------------------------------------------------------------------------------------ */
 
-static dt_status add_found(dt_table *table, dt_error *err)
+static void add_found(dt_table *table)
 {
     char cpus[256] = "";
     dt_launch_env env;
@@ -165,23 +160,23 @@ static dt_status add_found(dt_table *table, dt_error *err)
     dt_machine_format_cpus(&set, cpus, sizeof cpus);
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
         core_of[cpu] = cpu < m.n_cpus_online ? dt_machine_core_of(cpu) : cpu;
-    ADD("host", "%s", m.host);
+    dt_table_add_pair(table, "host", "%s", m.host);
     if (env.launcher)
-        ADD("started by", "%s, rank %d of %d", env.launcher, env.rank, env.size);
+        dt_table_add_pair(table, "started by", "%s, rank %d of %d", env.launcher, env.rank, env.size);
     else
-        ADD("started by", "hand: one rank; '" DT_MPIRUN_NAME " -np N dtrain' gives N");
-    ADD("processor", "%s", m.cpu_model[0] ? m.cpu_model : "not known");
-    ADD("CPU features", "%s", m.cpu_features[0] ? m.cpu_features : "none that the kernels use");
-    ADD("CPUs", "%d of %lld may be used: %s", CPU_COUNT(&set), (long long)m.n_cpus_online, cpus);
+        dt_table_add_pair(table, "started by", "hand: one rank; '" DT_MPIRUN_NAME " -np N dtrain' gives N");
+    dt_table_add_pair(table, "processor", "%s", m.cpu_model[0] ? m.cpu_model : "not known");
+    dt_table_add_pair(table, "CPU features", "%s", m.cpu_features[0] ? m.cpu_features : "none that the kernels use");
+    dt_table_add_pair(table, "CPUs", "%d of %lld may be used: %s", CPU_COUNT(&set), (long long)m.n_cpus_online, cpus);
     if (m.quota_cpus > 0)
-        ADD("control group", "limits this to %.2f CPUs' worth of time", m.quota_cpus);
-    ADD("cores", "%lld for one rank by itself", (long long)dt_affinity_share(&set, 1, 0, core_of, m.quota_cpus));
+        dt_table_add_pair(table, "control group", "limits this to %.2f CPUs' worth of time", m.quota_cpus);
+    dt_table_add_pair(table, "cores", "%lld for one rank by itself", (long long)dt_affinity_share(&set, 1, 0, core_of, m.quota_cpus));
     if (m.memory_limit_bytes > 0)
-        ADD("memory", "%.1f GiB, %.1f available, limited to %.1f by the control group", DT_TO_GIB(m.memory_bytes), DT_TO_GIB(m.memory_available_bytes),
-            DT_TO_GIB(m.memory_limit_bytes));
+        dt_table_add_pair(table, "memory", "%.1f GiB, %.1f available, limited to %.1f by the control group", DT_TO_GIB(m.memory_bytes),
+                          DT_TO_GIB(m.memory_available_bytes), DT_TO_GIB(m.memory_limit_bytes));
     else
-        ADD("memory", "%.1f GiB, %.1f available", DT_TO_GIB(m.memory_bytes), DT_TO_GIB(m.memory_available_bytes));
-    return add_gpus(table, &m, err);
+        dt_table_add_pair(table, "memory", "%.1f GiB, %.1f available", DT_TO_GIB(m.memory_bytes), DT_TO_GIB(m.memory_available_bytes));
+    add_gpus(table, &m);
 }
 
 dt_status dt_command_info(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
@@ -197,10 +192,10 @@ dt_status dt_command_info(int argc, char **argv, dt_session *session, bool *loca
     dt_status status = add_built_in(table, err);
     if (status == DT_OK)
         status = dt_table_add_rule(table, err);
-    if (status == DT_OK)
-        status = add_found(table, err);
-    if (status == DT_OK)
+    if (status == DT_OK) {
+        add_found(table);
         status = dt_table_print(table, stdout, dt_table_utf8(), 0, err);
+    }
     dt_table_destroy(table);
     return status;
 }

@@ -13,6 +13,7 @@ struct dt_table {
     bool *align_right;  /* [n_columns] */
     int64_t n_rows;
     char **cells;       /* [n_rows][n_columns]; a rule is a row of NULLs */
+    dt_error failure;   /* the first of dt_table_add_pair */
 };
 
 dt_status dt_table_create(const char *const *headings, int n_columns, dt_table **table, dt_error *err)
@@ -81,16 +82,19 @@ dt_status dt_table_add(dt_table *t, const char *const *cells, dt_error *err)
     return DT_OK;
 }
 
-dt_status dt_table_add_pair(dt_table *t, dt_error *err, const char *name, const char *format, ...)
+void dt_table_add_pair(dt_table *t, const char *name, const char *format, ...)
 {
     char value[2048];
     va_list args;
     va_start(args, format);
     vsnprintf(value, sizeof value, format, args);
     va_end(args);
-    if (t->n_columns != 2)
-        return dt_fail(err, DT_ERR_INTERNAL, "a pair for a table of %d columns", t->n_columns);
-    return dt_table_add(t, (const char *const[]){name, value}, err);
+    if (t->failure.status != DT_OK)
+        return;
+    if (t->n_columns == 2)
+        (void)dt_table_add(t, (const char *const[]){name, value}, &t->failure);
+    else
+        (void)dt_fail(&t->failure, DT_ERR_INTERNAL, "a pair for a table of %d columns", t->n_columns);
 }
 
 dt_status dt_table_add_rule(dt_table *t, dt_error *err)
@@ -150,6 +154,8 @@ static void print_row(const dt_table *t, char *const *row, const int *widths, FI
 
 dt_status dt_table_print(const dt_table *t, FILE *stream, bool utf8, int max_columns, dt_error *err)
 {
+    if (t->failure.status != DT_OK)
+        return dt_fail(err, t->failure.status, "%s", t->failure.message);
     int *widths = dt_calloc((size_t)t->n_columns, sizeof *widths), total = 0;
     if (!widths)
         return dt_fail_memory(err, (size_t)t->n_columns * sizeof *widths, "printing a table");
