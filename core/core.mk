@@ -27,6 +27,7 @@ core_SOURCES += core/training/step.c core/training/step.h core/training/step_res
 core_SOURCES += core/training/trainer.c core/training/trainer.h core/training/trainer_internal.h core/training/trainer_start.c core/training/trainer_state.c \
 	core/training/trainer_tell.c
 core_SOURCES += core/training/upload.c core/training/upload.h
+core_SOURCES += core/training/votes.h
 core_SOURCES += core/training/checkpoint_load.c core/training/checkpoint_find.c core/training/checkpoint_locate.c core/training/checkpoint_read.c \
 	core/training/checkpoint_internal.h
 core_SOURCES += core/training/checkpoint.h core/training/manifest.c core/training/saver.c core/training/saver.h core/training/writer.c core/training/writer.h core/training/mirror.c core/training/mirror.h core/training/snapshot.c core/training/snapshot.h

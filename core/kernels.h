@@ -138,14 +138,9 @@ typedef struct dt_optimizer_vectors {
     float *ema; /* of values and statistics, where they are in values; NULL: none (ema_decay is 0) */
 } dt_optimizer_vectors;
 
-/* What ranks tell each other with the loss: each says 0 or 1, all learn how many said 1, after the same step. */
-enum {
-    DT_VOTE_STOP,     /* wants to stop */
-    DT_VOTE_SAVE,     /* wants a checkpoint now */
-    DT_VOTE_WRITTEN,  /* is ready for what comes next of the checkpoint that is being written (core/training/writer.h) */
-    DT_VOTE_MIRRORED, /* the same of the one that is being copied to the mirror */
-    DT_N_VOTES
-};
+/* Numbers that are summed over all ranks with the loss: each rank gives 0 or 1, and after that step all ranks get the sums. core/training/votes.h
+ * says what they stand for. */
+enum { DT_N_VOTES = 4 };
 
 /* In device memory: what the host writes before each step. */
 typedef struct dt_step_inputs {

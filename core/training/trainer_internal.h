@@ -6,6 +6,7 @@
 #include "core/training/saver.h"
 #include "core/training/step.h"
 #include "core/training/trainer.h"
+#include "core/training/votes.h"
 
 #define RATE_WINDOW 20 /* steps over which images/s is taken */
 #define LEAVING_S 5.0      /* memory is given back, MPI ends, the launcher notices */
