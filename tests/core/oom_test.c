@@ -1,7 +1,6 @@
 /* Every constructor of core/ with each of its allocations failing in turn: it reports DT_ERR_MEMORY, sets nothing and
  * leaks nothing. To add one: a function that creates and destroys, and its row. */
 #include "core/base/alloc.h"
-#include "core/base/queue.h"
 #include "core/model/device_host.h"
 #include "core/training/grad_buckets.h"
 #include "tests/testing.h"
@@ -10,16 +9,6 @@
 
 /* Creates, and on success destroys. *untouched: the output was not set on failure. */
 typedef dt_status construct(bool *untouched, dt_error *err);
-
-static dt_status queue(bool *untouched, dt_error *err)
-{
-    dt_queue *q = NULL;
-    const dt_status status = dt_queue_create(8, &q, err);
-    *untouched = q == NULL;
-    if (status == DT_OK)
-        dt_queue_destroy(q);
-    return status;
-}
 
 static dt_status host_device(bool *untouched, dt_error *err)
 {
@@ -88,7 +77,6 @@ static void survives(construct *create, const char *name)
 
 static void constructors_survive_every_allocation_failing(void)
 {
-    survives(queue, "queue");
     survives(host_device, "host_device");
     survives(host_stream_and_event, "host_stream_and_event");
     survives(grad_buckets, "grad_buckets");
