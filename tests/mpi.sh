@@ -62,13 +62,14 @@ _options_of_openmpi4()
     for name in "${pass[@]}"; do command+=(-x "$name"); done
 }
 
-# With --oversubscribe, Open MPI 5 puts all ranks on the first host, so it is left out where hosts are named.
+# Told to oversubscribe, Open MPI 5 puts all ranks on the first host. Where hosts are named it is not told so, nor by GNUmakefile's variable.
 _options_of_openmpi5()
 {
     local name
     if [ -z "$hosts" ]; then
         command+=(--oversubscribe)
     else
+        unset PRTE_MCA_rmaps_default_mapping_policy
         command+=(--prtemca plm_ssh_agent "$agent" --host "$hosts" --mca btl tcp,sm,self --mca btl_tcp_if_include "$net" --prtemca prte_if_include "$net")
     fi
     for name in "${pass[@]}"; do command+=(-x "$name"); done
