@@ -5,6 +5,7 @@
 #   $KILLED_CODE        what the launcher returns when a rank is killed: one code, or several with | between them
 #   $STOPPED_CODE       what it returns when it has passed on a signal, and all ranks have stopped with 75
 #   $LOST_HOST_CODE     what it returns when a host is lost; empty: the code with which the ranks on the others end the job
+#   $KILLED_HOST_CODE   the same, when the processes of a host are killed and its kernel closes their connections
 #   start_ranks [OPTION...] N CMD...   replaces this shell by the launcher, with CMD as N ranks
 #       --keep-others             the others go on when a rank is killed; Open MPI 4 only
 #       --hosts A:2,B:2 --agent SCRIPT --net 10.0.0.0/24     on hosts that SCRIPT HOST CMD... reaches in place of ssh; Open MPI only
@@ -27,8 +28,8 @@ fi
 
 STOPPED_CODE=75 LOST_HOST_CODE=
 case $MPI_KIND in
-openmpi4) KILLED_CODE=137 ;;
-openmpi5) KILLED_CODE='137|14' LOST_HOST_CODE=1 ;; # 14: between hosts, where a rank aborts because its connection is closed
+openmpi4) KILLED_CODE=137 KILLED_HOST_CODE='9|205|137' ;;
+openmpi5) KILLED_CODE='137|14' KILLED_HOST_CODE='0|213' LOST_HOST_CODE=1 ;; # 14: between hosts, where a rank aborts because its connection is closed
 mpich)
     KILLED_CODE='9|6|15' # the signal; also of ranks that end because of it: UCX aborts those that copy from the killed one's memory
     STOPPED_CODE='75|0' # Hydra of MPICH 4.0 forgets the ranks' code in every third case or so, that of 4.2 does not
@@ -63,6 +64,7 @@ _options_of_openmpi4()
 }
 
 # Told to oversubscribe, Open MPI 5 puts all ranks on the first host. Where hosts are named it is not told so, nor by GNUmakefile's variable.
+# It then binds each host's ranks to the first cores, which are the same ones here for all hosts: --bind-to none.
 _options_of_openmpi5()
 {
     local name
@@ -70,7 +72,7 @@ _options_of_openmpi5()
         command+=(--oversubscribe)
     else
         unset PRTE_MCA_rmaps_default_mapping_policy
-        command+=(--prtemca plm_ssh_agent "$agent" --host "$hosts" --mca btl tcp,sm,self --mca btl_tcp_if_include "$net" --prtemca prte_if_include "$net")
+        command+=(--bind-to none --prtemca plm_ssh_agent "$agent" --host "$hosts" --mca btl tcp,sm,self --mca btl_tcp_if_include "$net" --prtemca prte_if_include "$net")
     fi
     for name in "${pass[@]}"; do command+=(-x "$name"); done
 }

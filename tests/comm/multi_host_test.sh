@@ -65,11 +65,12 @@ export DTRAIN_FAULT=
 export DT_FAKE_NCCL_ADDRESS=$net.1
 
 # Those of the other host cannot reach mpirun any more: they leave by themselves.
-expect_that_b_leaves()
+# expect_that_all_leave HOST
+expect_that_all_leave()
 {
     local left_by=$((SECONDS + 20))
-    while [ -n "$(ip netns pids $b)" ] && [ $SECONDS -lt $left_by ]; do sleep 0.2; done
-    expect test -z "$(ip netns pids $b)"
+    while [ -n "$(ip netns pids $1)" ] && [ $SECONDS -lt $left_by ]; do sleep 0.2; done
+    expect test -z "$(ip netns pids $1)"
 }
 
 for n in 1 2; do
@@ -84,6 +85,12 @@ done
 begin "a_killed_rank_on_one_host_ends_those_of_the_other"
 two_hosts && expect_exit "$KILLED_CODE" "$on_two_hosts" 2 "$failing" kill 3
 
+begin "a_host_whose_processes_are_all_killed_ends_the_ranks_of_the_other"
+two_hosts && {
+    expect_exit "$KILLED_HOST_CODE" env DT_TEST_BEFORE_SUM_40="kill -9 \$(ip netns pids $b)" "$on_two_hosts" 2 "$failing" sum
+    expect_that_all_leave $a
+}
+
 begin "a_rank_that_hangs_is_named_with_its_host"
 two_hosts && {
     expect_exit 9 "$on_two_hosts" 2 "$failing" stop 3
@@ -96,7 +103,7 @@ two_hosts && {
     # Rank 0 takes it down itself in the middle of a sum, so that this does not depend on how long anything takes.
     expect_exit "${LOST_HOST_CODE:-9}" env DT_TEST_BEFORE_SUM_40="ip -n $b link set $b down" "$on_two_hosts" 2 "$failing" sum
     expect_output "^rank [01]: lost peer: .* there is no sign of rank 2 \\($b\\), rank 3 \\($b\\):"
-    expect_that_b_leaves
+    expect_that_all_leave $b
 }
 
 begin "gpus_sum_between_hosts"
@@ -117,7 +124,7 @@ begin "a_cable_that_breaks_when_gpus_sum_ends_the_ranks_on_both_sides"
 two_hosts && {
     expect_exit "${LOST_HOST_CODE:-9}" env DT_TEST_BEFORE_STEP_41="ip -n $b link set $b down" "$on_two_hosts" 2 "$nccl_failing" cut
     expect_output "^rank [01]: lost peer: (rank [01] \\([^)]+\\) has given up: )?after 2 s in the sum of gradient bucket [0-9] of step 41 .* there is no sign of rank 2 \\($b\\), rank 3 \\($b\\):"
-    expect_that_b_leaves
+    expect_that_all_leave $b
 }
 
 finish

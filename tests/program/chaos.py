@@ -43,7 +43,9 @@ ALWAYS_LOCAL = [
 SUSPICIOUS = re.compile(r"error|warning|fatal|assert|sanitizer|signal|segmentation|corrupt|passing over|damaged|^dtrain: ", re.I)
 HARMLESS = re.compile(r"^dtrain: (writing to|checkpoints are written|going on after|communication:|the run is in|the weights are in|.* million parameters|memory of each rank"
                       r"|.* images to train on|no GPU is used|its checkpoints are in|checkpoint: \d+ of the \d+ shards of step \d+ come from the mirror|there was nothing left|stopped on SIG\w+ after step \d+; the same command goes on)")
-OPEN_MPI = re.compile(r"\[n\d:\d+\] (?!\*\*\*)|mpirun: Forwarding signal|\[warn\] Epoll")  # stars: a crash
+# Stars: a crash, or Open MPI 5's way to say that a connection is closed.
+OPEN_MPI = re.compile(r"\[n\d:\d+\] (?!\*\*\*)|mpirun: Forwarding signal|\[warn\] Epoll|\[n\d:00000\] \*\*\* +"
+                      r"(An error occurred in Socket closed|reported by process|on a NULL communicator|Unknown error|MPI_ERRORS_ARE_FATAL|and MPI will try)")
 
 
 class Job:
@@ -198,15 +200,16 @@ def one_start(job, places, plan, dice):
     if ends and not event.hurries and not wait_until(lambda: not job.cluster.pids(), LEAVE_S):
         raise Failure(f"start {job.n_starts}: processes are left: {job.cluster.pids()}")
     print(f"  code {code}", flush=True)
-    if ends and code not in event.codes:
-        raise Failure(f"start {job.n_starts}: code {code} after {event.name}")
-    if not ends and code != 0:
-        raise Failure(f"start {job.n_starts}: code {code} though nothing happened that would end it")
+    done = os.path.exists(job.weights)
+    if ends and (done or code not in event.codes):
+        raise Failure(f"start {job.n_starts}: code {code} after {event.name}{', and it is done' if done else ''}")
+    if not ends and (code != 0 or not done):
+        raise Failure(f"start {job.n_starts}: code {code}{'' if done else ', and it is not done'}, though nothing happened that would end it")
     check_resume(job, newest)
     check_log(job, expected)
     if ends:
         event.after(job)
-    return code == 0
+    return done
 
 
 def make_plan(options, dice):

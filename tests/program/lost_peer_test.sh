@@ -8,15 +8,19 @@ export DT_CHAOS_RECORD=record DT_CHAOS_PACE_MS=0
 train=(--data "$_base/data" --arch resnet18 --image-size 16 --batch 4 --threads 1 --workers 1 --log-every 0 --eval-every 0
     --steps 40 --checkpoint-every 10)
 
-# The loop of README.md. Faults are armed for its first start, $1; $log has what all starts say.
+# The loop of README.md, with its codes. Faults are armed for its first start, $1; $launcher starts N CMD...
+goes_on=$(sed -n 's/^ *case \$code in \([0-9|]*\)) ;;.*/\1/p' "$TOP_SRCDIR/README.md")
+launcher=$RANKS
 loop()
 {
-    local fault=$1 code=0 n=0
+    local fault=$1 code n=0
     shift
-    until DTRAIN_FAULT=$fault "$RANKS" 2 "$job" "$@"; do
-        code=$?
+    rm -f trained.safetensors
+    until [ -e trained.safetensors ]; do
+        code=0
+        DTRAIN_FAULT=$fault "$launcher" 2 "$job" "$@" --export trained.safetensors || code=$?
         echo "start ended with code $code"
-        [[ "|75|$KILLED_CODE|" == *"|$code|"* ]] || return $code
+        [[ "|$goes_on|" == *"|$code|"* ]] || return $code
         fault=
         [ $((n += 1)) -lt 4 ] || return 99
     done
@@ -64,6 +68,14 @@ loop '' "${train[@]}" --out run --resume must >"$OUTPUT" 2>&1
 code=$?
 expect test $code = 2
 expect test "$(grep -c '^start ended' "$OUTPUT")" = 1
+
+begin "the loop goes on where the launcher returns 0 and the run is not done"
+mkdir record
+printf '#!/bin/sh\n"%s" "$@"\nexit 0\n' "$RANKS" >launcher
+chmod +x launcher
+launcher=./launcher loop train.step@0:25:kill "${train[@]}" --out run >"$OUTPUT" 2>&1 || fail "the loop ended with code $?"
+expect test "$(grep -c '^start ended with code 0$' "$OUTPUT")" = 2
+expect_output 'going on after step [12]0'
 
 begin "the others name a rank that was killed where mpirun is told to leave them alive"
 mkdir record
