@@ -68,9 +68,13 @@ class KillAll(Event):
         return "SIGKILL of everything"
 
 
-class KillHost(Event):
-    """Its kernel lives, and closes the connections. Open MPI 5's mpirun then returns 0, as if all were well, or 213."""
+class HostEvent(Event):
+    """A host is lost. Open MPI 5's mpirun then may return 0, as if all were well, or 213."""
     codes = Event.codes + (0, 213) if os.environ["MPI_KIND"] == "openmpi5" else Event.codes
+
+
+class KillHost(HostEvent):
+    """Its kernel lives, and closes the connections."""
 
     def happen(self, job, dice):
         host = dice.choice(job.cluster.hosts)
@@ -78,7 +82,7 @@ class KillHost(Event):
         return f"SIGKILL of everything on {host.name}"
 
 
-class PowerOff(Event):
+class PowerOff(HostEvent):
     def happen(self, job, dice):
         self.host = dice.choice(job.cluster.hosts)
         self.host.power_off()
@@ -88,7 +92,7 @@ class PowerOff(Event):
         self.host.boot()
 
 
-class Cut(Event):
+class Cut(HostEvent):
     def happen(self, job, dice):
         self.host = dice.choice(job.cluster.hosts)
         self.host.cable(False)
@@ -179,7 +183,7 @@ class ReadOnlyMirror(FullMirror):
         sh("mount", "-o", "remount,rw", "none", disk)
 
 
-class ReplaceHosts(Event):
+class ReplaceHosts(HostEvent):
     """By empty ones."""
     wants_copy = True
 
