@@ -111,8 +111,9 @@ class Job:
                 shutil.copy(f"{places[0]}/manifest.json", f"{self.folder}/last/manifest.json")
 
     def log_lines(self):
+        """Without the zero bytes that Open MPI 5 puts before what it says of a closed connection."""
         with open(self.log, errors="replace") as f:
-            return f.read().splitlines()
+            return f.read().replace("\0", "").splitlines()
 
     def own_lines(self):
         """Without what Open MPI has to say about a lost process, between lines of dashes."""
