@@ -28,8 +28,8 @@ fi
 
 STOPPED_CODE=75 LOST_HOST_CODE=
 case $MPI_KIND in
-openmpi4) KILLED_CODE=137 KILLED_HOST_CODE='9|205|137' ;;
-openmpi5) KILLED_CODE='137|14' KILLED_HOST_CODE='0|213' LOST_HOST_CODE='0|1' ;; # 14: between hosts, where a rank aborts because its connection is closed
+openmpi4) KILLED_CODE=137 KILLED_HOST_CODE='9|205' ;;
+openmpi5) KILLED_CODE='137|14' KILLED_HOST_CODE='0|213' LOST_HOST_CODE=1 ;; # 14: between hosts, where a rank aborts because its connection is closed
 mpich)
     KILLED_CODE='9|6|15' # the signal; also of ranks that end because of it: UCX aborts those that copy from the killed one's memory
     STOPPED_CODE='75|0' # Hydra of MPICH 4.0 forgets the ranks' code in every third case or so, that of 4.2 does not

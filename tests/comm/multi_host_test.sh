@@ -64,8 +64,7 @@ chmod +x "$on_two_hosts"
 export DTRAIN_FAULT=
 export DT_FAKE_NCCL_ADDRESS=$net.1
 
-# Those of the other host cannot reach mpirun any more: they leave by themselves.
-# expect_that_all_leave HOST
+# expect_that_all_leave HOST: where mpirun cannot end its ranks any more, or does not wait for them.
 expect_that_all_leave()
 {
     local left_by=$((SECONDS + 20))

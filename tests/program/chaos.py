@@ -1,7 +1,7 @@
 """chaos.py WORK --seed N --job CHAOS_JOB --data DIR --epochs N --worlds 2+2,1+1 --events kill_rank,cut,... : a training on several hosts that is disturbed and
 started again by the same command until it is done, then compared with one that was left alone. --local: checkpoints go to each host's own disk, and to a mirror.
 
-WORK is a new folder. Needs namespaces of its own, see chaos_hosts.py. Every event is printed when it happens. What must hold:
+WORK is a new folder. Needs namespaces of its own, see chaos_hosts.py, and MPI_KIND of tests/mpi.sh in the environment. Every event is printed when it happens. What must hold:
 
 - each start goes on from the newest generation that was there, or a later one;
 - the samples of the steps that counted are those of the undisturbed run, in its order;
