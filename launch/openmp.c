@@ -2,6 +2,7 @@
 
 #include "launch/openmp.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,6 +13,13 @@ void dt_openmp_limit_spinning(char **argv)
 {
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY"))
         return;
-    if (setenv("GOMP_SPINCOUNT", SPIN_COUNT, 1) == 0)
-        execv("/proc/self/exe", argv);
+    if (setenv("GOMP_SPINCOUNT", SPIN_COUNT, 1) != 0)
+        return;
+    char path[PATH_MAX]; /* by its path: executed as /proc/self/exe it would be called "exe" in ps, pgrep and top */
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (n > 0) {
+        path[n] = '\0';
+        execv(path, argv);
+    }
+    execv("/proc/self/exe", argv); /* the file has been replaced or removed meanwhile */
 }

@@ -22,6 +22,18 @@ expect_output 'default 224'
 expect_output 'DECAY x average [+] .1 - DECAY. x weight'
 expect_output 'dtrain eval'
 
+begin "a training is called by its program's name in ps and pgrep"
+digits data
+start_job "$DTRAIN" "${ANY_BACKEND[@]}" --data data --arch resnet18 --image-size 16 --batch 4 --out run
+for _ in {1..50}; do
+    grep -qs 'going\|step' "$OUTPUT" && break
+    sleep 0.1
+done
+expect test "$(cat /proc/$pid/comm)" = "$(basename "$DTRAIN")"
+kill $pid
+end_job
+expect test $code = 75
+
 begin "info tells what was built in and what is there"
 expect_exit 0 "$DTRAIN" info
 for line in '^dtrain ' '^MPI .*(Open MPI|MPICH)' '^HDF5 ' '^backends .*ref' '^CPU features ' '^GPUs ' '^memory ' 'started by .*hand'; do
