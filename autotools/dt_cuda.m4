@@ -19,11 +19,15 @@ AC_DEFUN([DT_CUDA], [
 AC_ARG_VAR([NVCC], [CUDA's compiler; by default CUDA's bin/nvcc])
 AC_ARG_VAR([NVCCFLAGS], [flags for it; by default -O3])
 AS_IF([test -z "$with_cuda" && test -f /usr/local/cuda/include/cuda_runtime.h], [with_cuda=/usr/local/cuda])
-AS_IF([test "x$with_cuda" = xno], [: ${with_cudnn=no} ${with_nccl=no}])
+AS_IF([test "x$with_cuda" = xno],
+      [test -n "$with_cudnn" || { with_cudnn=no; dt_CUDNN_off_with=cuda; }
+       test -n "$with_nccl" || { with_nccl=no; dt_NCCL_off_with=cuda; }])
 AS_IF([test -z "$with_cudnn" && test -f "$with_cuda/include/cudnn.h"], [with_cudnn=$with_cuda])
 AS_IF([test -z "$with_nccl" && test -f "$with_cuda/include/nccl.h"], [with_nccl=$with_cuda])
 DT_LIBRARY([CUDA], [CUDA], [cuda], [], [cuda_runtime_api.h], [cudart_static], [cudaGetDeviceCount], [CUDART_VERSION], [], [],
            [the cuda backend], [-ldl -lrt -lpthread])
+dt_why_no_cuda="CUDA was not found"
+test "x$with_cuda" != xno || dt_why_no_cuda="turned off with --without-cuda"
 dt_save_dt_CPPFLAGS=$CPPFLAGS
 CPPFLAGS="$CPPFLAGS $CUDA_CFLAGS"
 DT_LIBRARY([CUDNN], [cuDNN], [cudnn], [], [cudnn.h], [cudnn], [cudnnBackendCreateDescriptor],
@@ -45,6 +49,9 @@ AS_IF([test $dt_with_cuda$dt_found_NCCL = yesyes], [dt_with_nccl=yes])
 AS_IF([test $dt_with_cuda = yes], [AC_DEFINE([DT_WITH_CUDA], [1], [Define to 1 if the cuda backend is built])
        CUDA_LIBS="$CUDNN_LIBS $CUDA_LIBS -lstdc++"],
       [CUDA_LIBS=; CUDA_CFLAGS=; CUDNN_CFLAGS=
+       dt_why="configure did not find CUDA, cuDNN and nvcc"
+       test "x$with_cuda" != xno || dt_why="configure was given --without-cuda"
+       AC_DEFINE_UNQUOTED([DT_WHY_NO_CUDA], ["$dt_why"], [Why the cuda backend is not built])
        DT_NOTE([no --backend cuda: it needs CUDA, cuDNN and nvcc])])
 AS_IF([test $dt_with_nccl = yes], [AC_DEFINE([DT_WITH_NCCL], [1], [Define to 1 if communication over NCCL is built])],
       [NCCL_LIBS=; NCCL_CFLAGS=
@@ -68,7 +75,7 @@ AS_IF([test $dt_found_CUDA = yes], [
           [1@<:@3-9@:>@.*|@<:@2-9@:>@@<:@0-9@:>@.*], [DT_CUDA_ARCHS="75 80 86 89 90 100"],
           [12.*], [DT_CUDA_ARCHS="70 75 80 86 89 90"],
           [dt_why="$NVCC is version $dt_nvcc_version; 12 or later is needed"])
-], [dt_why="CUDA was not found"])
+], [dt_why=$dt_why_no_cuda])
 AS_IF([test -n "$enable_cuda_archs"], [
   DT_CUDA_ARCHS=`AS_ECHO(["$enable_cuda_archs"]) | tr , ' '`])
 AS_IF([test -z "$dt_why"], [

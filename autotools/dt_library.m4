@@ -7,6 +7,8 @@
 #
 # To add a library: autotools/dt_NAME.m4 with one DT_LIBRARY call, DT_NAME in configure.ac, a row in autotools/packages.txt.
 #
+# dt_VAR_off_with (shell) is the OPTION that turned this library off, where that was another one's.
+#
 # dt_VAR_preset_cflags and dt_VAR_preset_libs (shell) are tried before pkg-config: for libraries with a tool of their own.
 
 AC_DEFUN([DT_LIBRARY], [
@@ -19,7 +21,7 @@ dt_where=
 dt_why=
 test "x$dt_dir" = xyes && dt_dir=
 AC_MSG_CHECKING([for $2])
-AS_IF([test "x$dt_dir" = xno], [dt_why="turned off with --without-$3"],
+AS_IF([test "x$dt_dir" = xno], [dt_why="turned off with --without-${dt_$1_off_with:-$3}"],
       [test -n "$dt_$1_preset_libs"],
       [$1_CFLAGS=$dt_$1_preset_cflags; $1_LIBS=$dt_$1_preset_libs; dt_where=$dt_$1_preset_where],
       [test -n "$dt_dir"],
@@ -77,7 +79,7 @@ dt_missing="$dt_missing
   $1 ($5): $dt_why
     Debian, Ubuntu: apt-get install $3
     Amazon Linux, Fedora: m4_if([$4], [-], [not packaged: build it], [dnf install $4])
-    elsewhere: --with-$2=DIR"])
+    elsewhere: --with-$2=DIR, with its headers in DIR/include"])
 
 # DT_LIBRARIES_COMPLETE: stops with one message when a required library is missing.
 AC_DEFUN([DT_LIBRARIES_COMPLETE], [

@@ -59,7 +59,7 @@ static void cuda_computed_by(const dt_backend *backend, dt_computed_by *out)
 static dt_status create_gpu(const dt_backend_options *options, dt_device **device, dt_error *err)
 {
     (void)options, (void)device;
-    return dt_fail(err, DT_ERR_UNSUPPORTED, "this build has no cuda backend: configure did not find CUDA, cuDNN and nvcc");
+    return dt_fail(err, DT_ERR_UNSUPPORTED, "this build has no cuda backend: " DT_WHY_NO_CUDA);
 }
 
 #define create_cuda NULL

@@ -89,7 +89,7 @@ static void add_gpus(dt_table *table, const dt_machine *m)
 #else
 static void add_cuda(dt_table *table)
 {
-    dt_table_add_pair(table, "CUDA, cuDNN, NCCL", "not built in: no --backend cuda, no --comm nccl");
+    dt_table_add_pair(table, "CUDA, cuDNN, NCCL", "not built in: no --backend cuda, no --comm nccl; " DT_WHY_NO_CUDA);
 }
 
 static void add_gpus(dt_table *table, const dt_machine *m)

@@ -246,6 +246,6 @@ dt_status dt_plans_show(const dt_options *options, FILE *stream, dt_error *err)
 dt_status dt_plans_show(const dt_options *options, FILE *stream, dt_error *err)
 {
     (void)options, (void)stream;
-    return dt_fail(err, DT_ERR_UNSUPPORTED, "--plans: this build has no cuDNN: configure did not find CUDA, cuDNN and nvcc");
+    return dt_fail(err, DT_ERR_UNSUPPORTED, "--plans: this build has no cuDNN: " DT_WHY_NO_CUDA);
 }
 #endif

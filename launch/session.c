@@ -208,7 +208,7 @@ static void say_why_no_gpu(const dt_session *session)
     dt_machine machine;
     dt_machine_read(&machine);
     if (machine.n_gpus > 0)
-        dt_log_warn("this host has an %s, but this build has no cuda backend: configure did not find CUDA, cuDNN and nvcc", machine.gpu_model[0]);
+        dt_log_warn("this host has an %s, but this build has no cuda backend: " DT_WHY_NO_CUDA, machine.gpu_model[0]);
 #endif
 }
 

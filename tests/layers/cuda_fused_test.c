@@ -160,7 +160,7 @@ static const dt_test tests[] = {DT_TEST(fused_graphs_that_save_time_are_used), D
 #else
 static void fused_or_composed(void)
 {
-    dt_test_skip("this build has no cuda backend: configure did not find CUDA, cuDNN and nvcc");
+    dt_test_skip("this build has no cuda backend: " DT_WHY_NO_CUDA);
 }
 
 static const dt_test tests[] = {DT_TEST(fused_or_composed)};

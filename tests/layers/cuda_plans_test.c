@@ -263,7 +263,7 @@ static const dt_test tests[] = {DT_TEST(every_fp16_graph_has_a_plan_for_a100_h20
 #else
 static void plans_without_a_gpu(void)
 {
-    dt_test_skip("this build has no cuDNN: configure did not find CUDA, cuDNN and nvcc");
+    dt_test_skip("this build has no cuDNN: " DT_WHY_NO_CUDA);
 }
 
 static const dt_test tests[] = {DT_TEST(plans_without_a_gpu)};

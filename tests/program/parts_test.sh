@@ -68,6 +68,8 @@ configure_parts --without-onednn --without-curl --without-cuda --without-nccl --
 
 begin "without_onednn"
 configure_parts --without-onednn --without-cuda && {
+    for library in CUDA cuDNN NCCL nvcc; do expect_summary "^  $library +no +- +turned off with --without-cuda\$"; done
+    expect_summary '^  autotools/README.md says '
     expect_summary '^  oneDNN +no +- +turned off with --without-onednn'
     expect_summary '^  no --backend cpu: '
     expect_unlisted tests/layers/cpu_
