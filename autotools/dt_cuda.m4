@@ -49,12 +49,11 @@ AS_IF([test $dt_with_cuda$dt_found_NCCL = yesyes], [dt_with_nccl=yes])
 AS_IF([test $dt_with_cuda = yes], [AC_DEFINE([DT_WITH_CUDA], [1], [Define to 1 if the cuda backend is built])
        CUDA_LIBS="$CUDNN_LIBS $CUDA_LIBS -lstdc++"],
       [CUDA_LIBS=; CUDA_CFLAGS=; CUDNN_CFLAGS=
-       dt_why="configure did not find CUDA, cuDNN and nvcc"
-       test "x$with_cuda" != xno || dt_why="configure was given --without-cuda"
-       AC_DEFINE_UNQUOTED([DT_WHY_NO_CUDA], ["$dt_why"], [Why the cuda backend is not built])
+       DT_WHY_NOT([CUDA], [CUDA, cuDNN and nvcc], [cuda], [cuda backend])
        DT_NOTE([no --backend cuda: it needs CUDA, cuDNN and nvcc])])
 AS_IF([test $dt_with_nccl = yes], [AC_DEFINE([DT_WITH_NCCL], [1], [Define to 1 if communication over NCCL is built])],
       [NCCL_LIBS=; NCCL_CFLAGS=
+       DT_WHY_NOT([NCCL], [NCCL], [nccl], [communication over NCCL])
        AS_IF([test $dt_with_cuda = yes], [DT_NOTE([no --comm nccl: GPUs do not train together])])])
 AM_CONDITIONAL([WITH_CUDA], [test $dt_with_cuda = yes])
 AM_CONDITIONAL([WITH_NCCL], [test $dt_with_nccl = yes])

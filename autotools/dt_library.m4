@@ -53,6 +53,8 @@ dt_version_is $8]])])
        # The compiler puts line markers (#) between the parts of what a macro of a system header became.
        dt_version=`$CPP $CPPFLAGS $$1_CFLAGS conftest.c 2>/dev/null | $SED -n '/^dt_version_is/,$p' | $SED '/^#/d; s/^dt_version_is//' | tr -d ' "\n' | tr '~' ' '`
        rm -f conftest.c
+       # A number alone is CUDA's: 13020 for 13.2.
+       AS_CASE([$dt_version], [''|*@<:@!0-9@:>@*], [], [dt_version=`expr $dt_version / 1000`.`expr $dt_version % 1000 / 10`])
        AC_MSG_RESULT([yes, $dt_version ($dt_where)])
        AC_DEFINE([HAVE_$1], [1], [Define to 1 if $2 was found: $11])
        AC_DEFINE_UNQUOTED([DT_$1_VERSION], ["$dt_version"], [The version of $2 that was built against])],
@@ -72,6 +74,13 @@ AC_DEFUN([DT_SUMMARY], [dt_summary="$dt_summary`printf '  %-14s %-6s %-17s %s' "
 # DT_NOTE(TEXT): a line below that table: what this build does not have.
 AC_DEFUN([DT_NOTE], [dt_notes="$dt_notes
   $1"])
+
+# DT_WHY_NOT(VAR, NAMES, OPTION, WHAT): puts into config.h, as DT_WHY_NO_VAR, why WHAT is not built, for messages of the program.
+AC_DEFUN([DT_WHY_NOT], [
+dt_why="configure did not find $2; autotools/README.md says where to get it"
+test "x$with_$3" != xno || dt_why="configure was given --without-${dt_$1_off_with:-$3}"
+AC_DEFINE_UNQUOTED([DT_WHY_NO_$1], ["$dt_why"], [Why there is no $4])
+])
 
 # DT_MISSING(NAME, OPTION, DEBIAN, DNF, PURPOSE): remembers a missing library, so that one error at the end names them all.
 AC_DEFUN([DT_MISSING], [

@@ -5,6 +5,7 @@ AC_ARG_VAR([MPICC], [the wrapper of the MPI to build with; only asked for its fl
 AC_ARG_VAR([MPIRUN], [the launcher of that MPI, for the tests and `make demo'])
 dt_mpi_path=$PATH:/usr/lib64/openmpi/bin:/opt/amazon/openmpi/bin:/usr/lib64/mpich/bin
 AS_IF([test -n "$with_mpi" && test "x$with_mpi" != xyes && test "x$with_mpi" != xno], [dt_mpi_path=$with_mpi/bin])
+dt_MPICC_given=$MPICC
 DT_MPI_PROGRAM([MPICC], [mpicc mpiicx mpiicc])
 # mpicc.mpich's launcher is mpiexec.mpich, in the same folder.
 dt_mpi_suffix=`AS_ECHO(["$MPICC"]) | $SED -n 's|.*/mpicc\(@<:@.-@:>@@<:@^/@:>@*\)$|\1|p'`
@@ -44,7 +45,7 @@ AS_CASE([$dt_given],
   [*/*], [$1=$dt_given
           AS_IF([test ! -x "$dt_given"], [AC_MSG_ERROR([$1=$dt_given: there is no such program])])],
   [AC_PATH_PROGS([$1], [$dt_names], [], [$dt_mpi_path])
-   AS_IF([test -n "$dt_given" && test -z "$$1"], [AC_MSG_ERROR([$1=$dt_given: there is no such program in $dt_mpi_path])])])
+   AS_IF([test -n "$dt_given" && test -z "$$1"], [AC_MSG_ERROR([$1=$dt_given: there is no such program in PATH${with_mpi:+ nor in $with_mpi/bin}; its whole path, or a name that is in PATH, is wanted])])])
 ])
 
 # DT_MPI_FLAGS: what the wrapper gives to the compiler. Open MPI's has an option for each kind of flags; that of MPICH, and of Intel's, Cray's and
@@ -71,6 +72,8 @@ AS_IF([test "x$with_mpi" = xno], [],
            [*,-pthread], [dt_MPI_preset_cflags="$dt_MPI_preset_cflags $dt_word"; dt_MPI_preset_libs="$dt_MPI_preset_libs $dt_word"],
            [*,-L*|*,-l*|*,-Wl,*|*,*.a|*,*.so], [dt_MPI_preset_libs="$dt_MPI_preset_libs $dt_word"])
        done],
+      [test -n "$dt_MPICC_given"],
+      [AC_MSG_ERROR([MPICC=$MPICC: it tells no flags, neither with --showme:link nor with -show: the wrapper of an MPI is wanted, for example mpicc])],
       [test -z "$with_mpi"],
       [AC_LINK_IFELSE([AC_LANG_PROGRAM([[#include <mpi.h>]], [[return MPI_Init(0, 0);]])],
                       [dt_MPI_preset_libs=" "; dt_MPI_preset_where="$CC by itself"])])

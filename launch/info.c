@@ -51,7 +51,7 @@ static void add_cuda(dt_table *table)
     (void)ncclGetVersion(&nccl);
     dt_table_add_pair(table, "NCCL", "%d.%d.%d (built with %s)", nccl / 10000, nccl / 100 % 100, nccl % 100, DT_NCCL_VERSION);
 #else
-    dt_table_add_pair(table, "NCCL", "not built in: no --comm nccl");
+    dt_table_add_pair(table, "NCCL", "not built in: no --comm nccl; " DT_WHY_NO_NCCL);
 #endif
 }
 
@@ -111,7 +111,7 @@ static void add_onednn(dt_table *table)
     const dnnl_version_t *v = dnnl_version();
     dt_table_add_pair(table, "oneDNN", "%d.%d.%d (built with %s)", v->major, v->minor, v->patch, DT_ONEDNN_VERSION);
 #else
-    dt_table_add_pair(table, "oneDNN", "not built in: no --backend cpu");
+    dt_table_add_pair(table, "oneDNN", "not built in: no --backend cpu; " DT_WHY_NO_ONEDNN);
 #endif
 }
 
@@ -138,7 +138,7 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
 #ifdef HAVE_CURL
     dt_table_add_pair(table, "libcurl", "%s (built with %s)", curl_version_info(CURLVERSION_NOW)->version, DT_CURL_VERSION);
 #else
-    dt_table_add_pair(table, "libcurl", "not built in: no --spot imds");
+    dt_table_add_pair(table, "libcurl", "not built in: no --spot imds; " DT_WHY_NO_CURL);
 #endif
     add_cuda(table);
     return DT_OK;

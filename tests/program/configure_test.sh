@@ -93,6 +93,8 @@ need_clean_source && {
     expect_output 'MPICC=mpicc\.nonesuch: there is no such program'
     expect_exit 1 "$TOP_SRCDIR/configure" MPIRUN=/nonexistent/mpirun
     expect_output 'MPIRUN=/nonexistent/mpirun: there is no such program'
+    expect_exit 1 "$TOP_SRCDIR/configure" MPICC=gcc
+    expect_output 'MPICC=.*/gcc: it tells no flags'
 }
 
 begin "configure_does_not_touch_the_core_folder"
