@@ -11,7 +11,7 @@
 #include "comm/mpi.h"
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "core/training/grad_buckets.h"
+#include "core/collective/grad_buckets.h"
 
 #include <mpi.h>
 

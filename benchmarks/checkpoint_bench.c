@@ -9,10 +9,10 @@
 #include "comm/self.h"
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "core/model/net.h"
-#include "core/training/checkpoint.h"
-#include "core/training/saver.h"
+#include "core/checkpoint/load.h"
+#include "core/checkpoint/saver.h"
 #include "io/checkpoint_hdf5.h"
 #include "io/durable.h"
 #ifdef DT_WITH_CPU

@@ -7,7 +7,7 @@
  * Columns: README.md in this folder. Times are processor time, the least of --repeats. */
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "layers/cpu/conv_internal.h"
 #include "layers/cpu/kernels_cpu.h"
 #include "layers/resnet.h"

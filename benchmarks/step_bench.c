@@ -10,7 +10,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/rng.h"
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "core/training/step.h"
 #ifdef DT_WITH_CPU
 #include "layers/cpu/kernels_cpu.h"

@@ -13,7 +13,7 @@
 
 #include "core/base/error.h"
 #include "core/device.h"
-#include "core/model/tensor.h"
+#include "core/tensor.h"
 
 typedef struct dt_comm dt_comm;
 typedef struct dt_comm_request dt_comm_request;
@@ -39,7 +39,7 @@ typedef struct dt_comm_ops {
 
     /* Wait on the host until `event` is done, behind which there may be collectives: with a deadline, an eye on asynchronous errors, and a
      * message that names who is missing. Not NULL says: all_reduce_start and wait only enqueue work on the device's streams, and can be captured.
-     * NULL: collectives happen on the host. core/training/device_wait.h is the only caller. */
+     * NULL: collectives happen on the host. core/collective/device_wait.h is the only caller. */
     dt_status (*device_wait)(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err);
 
     /* Make all ranks leave now with this exit code (1 to 255). The caller has said why. Does not return. */

@@ -1,6 +1,6 @@
 /* device.h: the door to a processor's memory and its queues of work.
  *
- *   dt_device *d = ...;                            from core/model/device_host.h or layers/cuda
+ *   dt_device *d = ...;                            from layers/device_host.h or layers/cuda
  *   float *x = d->ops->alloc(d, bytes);            device memory
  *   d->ops->copy(d, x, host_x, bytes, DT_COPY_TO_DEVICE, NULL, err);
  *   d->ops->stream_wait(d, NULL, err);

@@ -21,8 +21,8 @@
 
 #include "core/base/error.h"
 #include "core/device.h"
-#include "core/model/tensor.h"
-#include "core/model/weights_order.h"
+#include "core/tensor.h"
+#include "core/weights_order.h"
 
 typedef struct dt_kernels dt_kernels;
 typedef struct dt_conv dt_conv;     /* a convolution at one shape, with all that was prepared for it */
@@ -138,7 +138,7 @@ typedef struct dt_optimizer_vectors {
     float *ema; /* of values and statistics, where they are in values; NULL: none (ema_decay is 0) */
 } dt_optimizer_vectors;
 
-/* Numbers that are summed over all ranks with the loss: each rank gives 0 or 1, and after that step all ranks get the sums. core/training/votes.h
+/* Numbers that are summed over all ranks with the loss: each rank gives 0 or 1, and after that step all ranks get the sums. core/collective/votes.h
  * says what they stand for. */
 enum { DT_N_VOTES = 4 };
 

@@ -1,7 +1,7 @@
 /* layer.h: the door for layers: what a kind of layer implements so that core/model/net can build, run and save it.
  *
  * A net is a list of layers in order; each reads one or two values and makes one. A value is a lazily normalised
- * activation (core/model/tensor.h) with its gradient. To add a kind of layer: one file in layers/ with its mathematics on top and a
+ * activation (core/tensor.h) with its gradient. To add a kind of layer: one file in layers/ with its mathematics on top and a
  * dt_layer_ops at its end, and one row in layers/registry.c.
  *
  * create   checks the inputs, prepares kernels, asks the builder for memory and parameters, describes the output value

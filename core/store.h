@@ -3,7 +3,7 @@
  *   begin (one rank) -> every rank: write_shard, and tells all ranks what became of it -> the one: commit; or discard
  *
  * The state of a training is a list of named float32 tensors in one canonical order; laid end to end they form a stream
- * of n_elems elements. Shard i of n holds the elements [first, first + n) of it. core/training/checkpoint.h decides what
+ * of n_elems elements. Shard i of n holds the elements [first, first + n) of it. core/checkpoint/load.h decides what
  * is saved, when, and who writes which part; an implementation (io/checkpoint_hdf5) only writes, reads and verifies.
  * Nothing here is collective; ranks call it for their own shards.
  *
@@ -77,7 +77,7 @@ typedef struct dt_manifest {
     dt_shard_entry *shards;   /* dt_alloc */
 } dt_manifest;
 
-void dt_manifest_clear(dt_manifest *manifest); /* frees what it owns, zeroes it; core/training/manifest.c */
+void dt_manifest_clear(dt_manifest *manifest); /* frees what it owns, zeroes it; core/checkpoint/manifest.c */
 
 typedef struct dt_store_ops {
     const char *name;

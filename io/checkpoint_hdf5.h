@@ -2,7 +2,7 @@
  *
  *   dt_store *store;
  *   DT_TRY(dt_store_hdf5_create("runs/demo/checkpoints", &store, err));
- *   DT_TRY(dt_saver_create(comm, store, false, &layout, &io, 3, &saver, err));     core/training/saver.h writes to it
+ *   DT_TRY(dt_saver_create(comm, store, false, &layout, &io, 3, &saver, err));     core/checkpoint/saver.h writes to it
  *
  *   checkpoints/step-00001234/manifest.json          what, and the size and XXH3-128 of every shard
  *                             shard-0000-of-0002.h5  param/layer1.0.conv1.weight ...

@@ -20,7 +20,7 @@
 
 #include "core/device.h"
 #include "core/source.h"
-#include "core/training/config.h"
+#include "core/base/config.h"
 
 typedef struct dt_loader_options {
     const char *root;  /* the data folder: root/train/<class>/<file>.jpg and root/val/<class>/<file>.jpg */

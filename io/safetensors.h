@@ -20,7 +20,7 @@
 #define DT_IO_SAFETENSORS_H
 
 #include "core/base/error.h"
-#include "core/model/tensor.h"
+#include "core/tensor.h"
 
 #include <stdint.h>
 

@@ -2,7 +2,7 @@
 
 #include "launch/backends.h"
 
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #ifdef DT_WITH_CPU
 #include "layers/cpu/kernels_cpu.h"

@@ -10,7 +10,7 @@
 
 #include "core/base/computed_by.h"
 #include "core/model/net.h"
-#include "core/training/config.h"
+#include "core/base/config.h"
 
 typedef struct dt_backend_options {
     int64_t n_threads;          /* compute threads, for backends on the host */

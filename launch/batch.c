@@ -5,7 +5,7 @@
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
-#include "core/training/agreement.h"
+#include "core/collective/agreement.h"
 #include "layers/resnet.h"
 
 #define LARGEST_BATCH 65536 /* --batch takes no more */

@@ -5,7 +5,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/training/agreement.h"
+#include "core/collective/agreement.h"
 #include "io/checkpoint_hdf5.h"
 #include "io/durable.h"
 #include "io/generation.h"

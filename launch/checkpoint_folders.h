@@ -13,7 +13,7 @@
 
 #include "core/comm.h"
 #include "core/store.h"
-#include "core/training/config.h"
+#include "core/base/config.h"
 #include "launch/run_lock.h"
 
 typedef struct dt_checkpoint_folders {

@@ -3,8 +3,8 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
-#include "core/training/agreement.h"
-#include "core/training/checkpoint.h"
+#include "core/collective/agreement.h"
+#include "core/checkpoint/load.h"
 #include "core/training/evaluate.h"
 #include "io/durable.h"
 #include "io/progress.h"

@@ -25,7 +25,7 @@ typedef struct dt_need {
     int64_t activation_bytes, parameter_bytes;
     int64_t backend_bytes; /* workspace, derived weights */
     int64_t input_bytes;   /* batches on their way */
-    int64_t snapshot_bytes; /* the copy of a rank's share of the state (core/training/snapshot.h), at most */
+    int64_t snapshot_bytes; /* the copy of a rank's share of the state (core/checkpoint/snapshot.h), at most */
     int64_t reserve_bytes; /* what others take beside the net: libraries, communication */
     int64_t total_bytes;   /* all of these */
     int64_t free_bytes;    /* this rank's share of what is free now; 0: not known, and then everything fits */

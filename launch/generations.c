@@ -4,7 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
-#include "core/training/checkpoint.h"
+#include "core/checkpoint/load.h"
 #include "io/checkpoint_hdf5.h"
 #include "io/durable.h"
 #include "io/generation.h"

@@ -11,7 +11,7 @@
 #define DT_LAUNCH_GPU_FILE_H
 
 #include "core/base/error.h"
-#include "core/model/tensor.h"
+#include "core/tensor.h"
 
 typedef struct dt_gpu_file {
     char name[64];         /* "h200" */

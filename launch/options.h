@@ -15,7 +15,7 @@
 #define DT_LAUNCH_OPTIONS_H
 
 #include "core/base/error.h"
-#include "core/training/config.h"
+#include "core/base/config.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -5,7 +5,7 @@
 #include "comm/mpi.h"
 #include "comm/nccl/nccl.h"
 #include "comm/self.h"
-#include "core/training/agreement.h"
+#include "core/collective/agreement.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,8 +5,8 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/training/config.h"
-#include "launch/ticker.h"
+#include "core/base/config.h"
+#include "core/base/ticker.h"
 
 #include <errno.h>
 #include <fcntl.h>

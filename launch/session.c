@@ -5,7 +5,7 @@
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
 #include "core/base/log.h"
-#include "core/training/agreement.h"
+#include "core/collective/agreement.h"
 #include "io/loader.h"
 #include "io/synthetic.h"
 #include "launch/console.h"

@@ -6,7 +6,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "launch/duration.h"
-#include "launch/ticker.h"
+#include "core/base/ticker.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,7 +5,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "launch/ticker.h"
+#include "core/base/ticker.h"
 
 #include <ctype.h>
 #include <jansson.h>

@@ -5,7 +5,7 @@
 #include "core/base/log.h"
 #include "core/base/units.h"
 #include "core/model/net.h"
-#include "core/training/agreement.h"
+#include "core/collective/agreement.h"
 #include "core/training/trainer.h"
 #include "io/demo.h"
 #include "io/jsonl.h"

@@ -3,7 +3,7 @@
 #define DT_LAUNCH_WEIGHTS_H
 
 #include "core/model/net.h"
-#include "core/training/config.h"
+#include "core/base/config.h"
 
 #define DT_WEIGHTS_CONFIG_BYTES 128
 

@@ -9,29 +9,79 @@ liblayers_a_SOURCES = $(layers_SOURCES)
 
 layers_SOURCES =
 
-layers_SOURCES += layers/add.c layers/batchnorm.c layers/conv.c layers/linear.c layers/pool.c layers/registry.c layers/registry.h \
-	layers/resnet.c layers/resnet.h layers/softmax_loss.c layers/loss_host.c layers/loss_host.h layers/step_host.c layers/step_host.h
+layers_SOURCES += layers/add.c
+layers_SOURCES += layers/batchnorm.c
+layers_SOURCES += layers/conv.c
+layers_SOURCES += layers/device_host.c
+layers_SOURCES += layers/device_host.h
+layers_SOURCES += layers/linear.c
+layers_SOURCES += layers/loss_host.c
+layers_SOURCES += layers/loss_host.h
+layers_SOURCES += layers/pool.c
+layers_SOURCES += layers/registry.c
+layers_SOURCES += layers/registry.h
+layers_SOURCES += layers/resnet.c
+layers_SOURCES += layers/resnet.h
+layers_SOURCES += layers/softmax_loss.c
+layers_SOURCES += layers/step_host.c
+layers_SOURCES += layers/step_host.h
 
 # The reference backend.
-layers_SOURCES += layers/arithmetic.h layers/half.h layers/ref/kernels_ref.h layers/ref/ref_internal.h layers/ref/kernels_ref.c \
-	layers/ref/batchnorm_ref.c layers/ref/conv_ref.c layers/ref/input_ref.c layers/ref/linear_ref.c \
-	layers/ref/loss_ref.c layers/ref/matmul_ref.c layers/ref/optimizer_ref.c layers/ref/pool_ref.c \
-	layers/ref/residual_ref.c
+layers_SOURCES += layers/arithmetic.h
+layers_SOURCES += layers/half.h
+layers_SOURCES += layers/ref/batchnorm_ref.c
+layers_SOURCES += layers/ref/conv_ref.c
+layers_SOURCES += layers/ref/input_ref.c
+layers_SOURCES += layers/ref/kernels_ref.c
+layers_SOURCES += layers/ref/kernels_ref.h
+layers_SOURCES += layers/ref/linear_ref.c
+layers_SOURCES += layers/ref/loss_ref.c
+layers_SOURCES += layers/ref/matmul_ref.c
+layers_SOURCES += layers/ref/optimizer_ref.c
+layers_SOURCES += layers/ref/pool_ref.c
+layers_SOURCES += layers/ref/ref_internal.h
+layers_SOURCES += layers/ref/residual_ref.c
 
 # The cpu backend.
 EXTRA_DIST += layers/cpu/README.md
-cpu_SOURCES = layers/cpu/kernels_cpu.h layers/cpu/cpu_internal.h layers/cpu/conv_internal.h layers/cpu/onednn.h layers/cpu/onednn_desc.h layers/cpu/simd.h \
-	layers/cpu/kernels_cpu.c layers/cpu/batchnorm_cpu.c layers/cpu/conv_cpu.c layers/cpu/conv_gemm.c layers/cpu/conv_run.c \
-	layers/cpu/input_cpu.c layers/cpu/linear_cpu.c layers/cpu/loss_cpu.c layers/cpu/onednn.c layers/cpu/optimizer_cpu.c \
-	layers/cpu/planes_cpu.c layers/cpu/pool_cpu.c layers/cpu/residual_cpu.c layers/cpu/threads_cpu.c \
-	layers/cpu/winograd.c layers/cpu/winograd.h
+cpu_SOURCES =
+cpu_SOURCES += layers/cpu/batchnorm_cpu.c
+cpu_SOURCES += layers/cpu/conv_cpu.c
+cpu_SOURCES += layers/cpu/conv_gemm.c
+cpu_SOURCES += layers/cpu/conv_internal.h
+cpu_SOURCES += layers/cpu/conv_run.c
+cpu_SOURCES += layers/cpu/cpu_internal.h
+cpu_SOURCES += layers/cpu/input_cpu.c
+cpu_SOURCES += layers/cpu/kernels_cpu.c
+cpu_SOURCES += layers/cpu/kernels_cpu.h
+cpu_SOURCES += layers/cpu/linear_cpu.c
+cpu_SOURCES += layers/cpu/loss_cpu.c
+cpu_SOURCES += layers/cpu/onednn.c
+cpu_SOURCES += layers/cpu/onednn.h
+cpu_SOURCES += layers/cpu/onednn_desc.h
+cpu_SOURCES += layers/cpu/optimizer_cpu.c
+cpu_SOURCES += layers/cpu/planes_cpu.c
+cpu_SOURCES += layers/cpu/pool_cpu.c
+cpu_SOURCES += layers/cpu/residual_cpu.c
+cpu_SOURCES += layers/cpu/simd.h
+cpu_SOURCES += layers/cpu/threads_cpu.c
+cpu_SOURCES += layers/cpu/winograd.c
+cpu_SOURCES += layers/cpu/winograd.h
 
 # Its inner loops, compiled three times: for the baseline CPU, AVX2 and AVX-512. Each file names its functions with DT_SIMD_SUFFIX;
 # layers/cpu/kernels_cpu.c picks a table of them at run time. All of their vectors are passed between inlined functions, so the ABI
 # that -Wpsabi is about does not matter.
-layers_simd_SOURCES = layers/cpu/simd.h layers/cpu/simd_vec.h layers/cpu/simd_norm.c layers/cpu/simd_pool.c layers/cpu/simd_residual.c \
-	layers/cpu/simd_table.c layers/cpu/simd_update.c layers/cpu/simd_wgrad.c \
-	layers/cpu/simd_winograd.c layers/cpu/simd_winograd_block.h
+layers_simd_SOURCES =
+layers_simd_SOURCES += layers/cpu/simd.h
+layers_simd_SOURCES += layers/cpu/simd_norm.c
+layers_simd_SOURCES += layers/cpu/simd_pool.c
+layers_simd_SOURCES += layers/cpu/simd_residual.c
+layers_simd_SOURCES += layers/cpu/simd_table.c
+layers_simd_SOURCES += layers/cpu/simd_update.c
+layers_simd_SOURCES += layers/cpu/simd_vec.h
+layers_simd_SOURCES += layers/cpu/simd_wgrad.c
+layers_simd_SOURCES += layers/cpu/simd_winograd.c
+layers_simd_SOURCES += layers/cpu/simd_winograd_block.h
 layers_simd_CFLAGS = $(AM_CFLAGS) $(OPENMP_CFLAGS) -Wno-psabi
 
 if WITH_ONEDNN
@@ -64,20 +114,55 @@ endif
 EXTRA_DIST += layers/README.md
 
 # The cuda backend, its part that knows no CUDA: operation graphs as data.
-layers_SOURCES += layers/cuda/graph.c layers/cuda/graph.h layers/cuda/graph_conv.c layers/cuda/graph_conv.h
-layers_SOURCES += layers/cuda/kernels_cuda.h layers/cuda/cuda_internal.h layers/cuda/operations_cuda.h layers/cuda/launch.h layers/cuda/conv_cuda.c \
-	layers/cuda/conv_run_cuda.c layers/cuda/fused_cuda.c layers/cuda/half_scales_cuda.c layers/cuda/kernels_cuda.c layers/cuda/linear_cuda.c layers/cuda/memory_cuda.c \
-	layers/cuda/operations_cuda.c layers/cuda/plans_cuda.c layers/cuda/values_cuda.c
-layers_SOURCES += layers/cuda/plan_bench.c layers/cuda/plan_bench.h layers/cuda/plan_cache.c layers/cuda/plan_cache.h layers/cuda/plan_choose.c
+layers_SOURCES += layers/cuda/conv_cuda.c
+layers_SOURCES += layers/cuda/conv_run_cuda.c
+layers_SOURCES += layers/cuda/cuda_internal.h
+layers_SOURCES += layers/cuda/fused_cuda.c
+layers_SOURCES += layers/cuda/graph.c
+layers_SOURCES += layers/cuda/graph.h
+layers_SOURCES += layers/cuda/graph_conv.c
+layers_SOURCES += layers/cuda/graph_conv.h
+layers_SOURCES += layers/cuda/half_scales_cuda.c
+layers_SOURCES += layers/cuda/kernels_cuda.c
+layers_SOURCES += layers/cuda/kernels_cuda.h
+layers_SOURCES += layers/cuda/launch.h
+layers_SOURCES += layers/cuda/linear_cuda.c
+layers_SOURCES += layers/cuda/memory_cuda.c
+layers_SOURCES += layers/cuda/operations_cuda.c
+layers_SOURCES += layers/cuda/operations_cuda.h
+layers_SOURCES += layers/cuda/plan_bench.c
+layers_SOURCES += layers/cuda/plan_bench.h
+layers_SOURCES += layers/cuda/plan_cache.c
+layers_SOURCES += layers/cuda/plan_cache.h
+layers_SOURCES += layers/cuda/plan_choose.c
+layers_SOURCES += layers/cuda/plans_cuda.c
+layers_SOURCES += layers/cuda/values_cuda.c
 # Its part that knows CUDA and cuDNN. The kernels, .cu, are listed here too: Makefile.am says how they are compiled.
-cuda_SOURCES = layers/cuda/average_pool.cu layers/cuda/batchnorm.cu layers/cuda/batchnorm_backward.cu layers/cuda/input.cu layers/cuda/linear.cu \
-	layers/cuda/loss.cu layers/cuda/max_pool.cu layers/cuda/optimizer.cu layers/cuda/residual.cu layers/cuda/step.cu layers/cuda/sums_finish.cu \
-	layers/cuda/values.cu
+cuda_SOURCES =
+cuda_SOURCES += layers/cuda/average_pool.cu
+cuda_SOURCES += layers/cuda/batchnorm.cu
+cuda_SOURCES += layers/cuda/batchnorm_backward.cu
+cuda_SOURCES += layers/cuda/input.cu
+cuda_SOURCES += layers/cuda/linear.cu
+cuda_SOURCES += layers/cuda/loss.cu
+cuda_SOURCES += layers/cuda/max_pool.cu
+cuda_SOURCES += layers/cuda/optimizer.cu
+cuda_SOURCES += layers/cuda/residual.cu
+cuda_SOURCES += layers/cuda/step.cu
+cuda_SOURCES += layers/cuda/sums_finish.cu
+cuda_SOURCES += layers/cuda/values.cu
 EXTRA_DIST += $(cuda_SOURCES) layers/cuda/kernel.cuh
 if WITH_CUDA
 layers_SOURCES += $(cuda_SOURCES)
-layers_SOURCES += layers/cuda/device_cuda.c layers/cuda/device_cuda.h layers/cuda/nvtx.c layers/cuda/nvtx.h
-layers_SOURCES += layers/cuda/cudnn_engines.c layers/cuda/cudnn_engines.h layers/cuda/cudnn_graph.c layers/cuda/cudnn_graph.h layers/cuda/cudnn_runner.c \
-	layers/cuda/cudnn_runner.h
+layers_SOURCES += layers/cuda/cudnn_engines.c
+layers_SOURCES += layers/cuda/cudnn_engines.h
+layers_SOURCES += layers/cuda/cudnn_graph.c
+layers_SOURCES += layers/cuda/cudnn_graph.h
+layers_SOURCES += layers/cuda/cudnn_runner.c
+layers_SOURCES += layers/cuda/cudnn_runner.h
+layers_SOURCES += layers/cuda/device_cuda.c
+layers_SOURCES += layers/cuda/device_cuda.h
+layers_SOURCES += layers/cuda/nvtx.c
+layers_SOURCES += layers/cuda/nvtx.h
 endif
 EXTRA_DIST += layers/cuda/README.md

@@ -1,6 +1,6 @@
 #include "tests/cpu_cases.h"
 
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "layers/cpu/kernels_cpu.h"
 #include "layers/ref/kernels_ref.h"
 #include "tests/backend_cases.h"

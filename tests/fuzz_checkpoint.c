@@ -1,7 +1,7 @@
 /* fuzz_checkpoint.c: any bytes as a manifest, and as a shard. The first byte chooses. For libFuzzer:
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I. tests/fuzz_checkpoint.c io/{manifest,durable,hdf5_driver,hdf5_shard}.c \
- *         core/base/{alloc,error,fault,log,rng,clock}.c core/training/manifest.c ... -lhdf5 -ljansson -lxxhash -lm -lpthread
+ *         core/base/{alloc,error,fault,log,rng,clock}.c core/checkpoint/manifest.c ... -lhdf5 -ljansson -lxxhash -lm -lpthread
  *
  * tests/io/fuzz_checkpoint_test.c feeds it mutated ones in every `make check`.
  *
@@ -11,7 +11,7 @@
  * the elements that were written.
  */
 #include "core/base/alloc.h"
-#include "core/training/checkpoint.h"
+#include "core/checkpoint/load.h"
 #include "io/durable.h"
 #include "io/hdf5_shard.h"
 #include "io/manifest.h"

@@ -1,6 +1,6 @@
 #include "tests/gradients.h"
 
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #include "tests/naive.h"
 

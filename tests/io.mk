@@ -6,7 +6,7 @@ IO_TESTS += tests/io/safetensors_test tests/io/jsonl_test tests/io/progress_test
 IO_TESTS += tests/io/checkpoint_places_test tests/io/damage_test
 IO_TESTS += tests/io/fuzz_checkpoint_test
 tests_io_fuzz_checkpoint_test_SOURCES = tests/io/fuzz_checkpoint_test.c tests/fuzz_checkpoint.c
-TESTS_TSAN += tests/io/checkpoint_places_test tests/io/checkpoint_test tests/io/progress_test
+TESTS_TSAN += tests/io/shard_copy_test tests/io/checkpoint_places_test tests/io/checkpoint_test tests/io/progress_test
 fakes_SOURCES += tests/fakes/fake_state.c tests/fakes/fake_state.h
 # the input side
 IO_TESTS += tests/io/augment_test

@@ -1,50 +1,103 @@
 # Tests of layers/. A test program is one line: LAYERS_TESTS += tests/layers/NAME_test (from tests/layers/NAME_test.c).
-LAYERS_TESTS += tests/layers/net_test tests/layers/half_test
+LAYERS_TESTS += tests/layers/device_host_test
+LAYERS_TESTS += tests/layers/half_test
+LAYERS_TESTS += tests/layers/net_test
 if WITH_ONEDNN
-LAYERS_TESTS += tests/layers/cpu_against_ref_test tests/layers/cpu_avx2_test tests/layers/cpu_sse41_test tests/layers/cpu_create_test \
-	tests/layers/cpu_step_test tests/layers/winograd_test
-fakes_SOURCES += tests/cpu_cases.c tests/cpu_cases.h
+LAYERS_TESTS += tests/layers/cpu_against_ref_test
+LAYERS_TESTS += tests/layers/cpu_avx2_test
+LAYERS_TESTS += tests/layers/cpu_create_test
+LAYERS_TESTS += tests/layers/cpu_sse41_test
+LAYERS_TESTS += tests/layers/cpu_step_test
+LAYERS_TESTS += tests/layers/winograd_test
+fakes_SOURCES += tests/cpu_cases.c
+fakes_SOURCES += tests/cpu_cases.h
 EXTRA_DIST += tests/layers/no_cpu_test.c
 else
 LAYERS_TESTS += tests/layers/no_cpu_test
-EXTRA_DIST += tests/layers/cpu_against_ref_test.c tests/layers/cpu_avx2_test.c tests/layers/cpu_sse41_test.c tests/layers/cpu_create_test.c \
-	tests/layers/cpu_step_test.c tests/layers/winograd_test.c
+EXTRA_DIST += tests/layers/cpu_against_ref_test.c
+EXTRA_DIST += tests/layers/cpu_avx2_test.c
+EXTRA_DIST += tests/layers/cpu_create_test.c
+EXTRA_DIST += tests/layers/cpu_sse41_test.c
+EXTRA_DIST += tests/layers/cpu_step_test.c
+EXTRA_DIST += tests/layers/winograd_test.c
 endif
-LAYERS_TESTS += tests/layers/backend_cases_test tests/layers/ref_conv_gradients_test tests/layers/ref_gradients_test tests/layers/ref_operations_test \
-	tests/layers/ref_loss_test tests/layers/ref_create_test tests/layers/ref_optimizer_test tests/layers/ref_half_test tests/layers/mixed_precision_test tests/layers/net_hooks_test
+LAYERS_TESTS += tests/layers/backend_cases_test
+LAYERS_TESTS += tests/layers/mixed_precision_test
+LAYERS_TESTS += tests/layers/net_hooks_test
+LAYERS_TESTS += tests/layers/ref_conv_gradients_test
+LAYERS_TESTS += tests/layers/ref_create_test
+LAYERS_TESTS += tests/layers/ref_gradients_test
+LAYERS_TESTS += tests/layers/ref_half_test
+LAYERS_TESTS += tests/layers/ref_loss_test
+LAYERS_TESTS += tests/layers/ref_operations_test
+LAYERS_TESTS += tests/layers/ref_optimizer_test
 # Operations of a backend against another's: tests/backend_cases.h.
-fakes_SOURCES += tests/backend_cases.c tests/backend_cases.h tests/backend_cases_conv.c tests/backend_cases_ends.c \
-	tests/backend_cases_norm.c tests/backend_cases_update.c tests/backend_kit.c tests/backend_kit.h tests/gradients.c tests/gradients.h \
-	tests/naive.c tests/naive.h
+fakes_SOURCES += tests/backend_cases.c
+fakes_SOURCES += tests/backend_cases.h
+fakes_SOURCES += tests/backend_cases_conv.c
+fakes_SOURCES += tests/backend_cases_ends.c
+fakes_SOURCES += tests/backend_cases_norm.c
+fakes_SOURCES += tests/backend_cases_update.c
+fakes_SOURCES += tests/backend_kit.c
+fakes_SOURCES += tests/backend_kit.h
+fakes_SOURCES += tests/gradients.c
+fakes_SOURCES += tests/gradients.h
+fakes_SOURCES += tests/naive.c
+fakes_SOURCES += tests/naive.h
 # The cuda backend's graphs.
-LAYERS_TESTS += tests/layers/cuda_plans_test
-LAYERS_TESTS += tests/layers/cuda_plan_bench_test
 LAYERS_TESTS += tests/layers/cuda_fused_test
-LAYERS_TESTS += tests/layers/cuda_graph_test tests/layers/cuda_plan_cache_test
-fakes_SOURCES += tests/resnet_convs.c tests/resnet_convs.h
+LAYERS_TESTS += tests/layers/cuda_graph_test
+LAYERS_TESTS += tests/layers/cuda_plan_bench_test
+LAYERS_TESTS += tests/layers/cuda_plan_cache_test
+LAYERS_TESTS += tests/layers/cuda_plans_test
+fakes_SOURCES += tests/resnet_convs.c
+fakes_SOURCES += tests/resnet_convs.h
 # A GPU in host memory: tests/emulated/.
-fakes_SOURCES += tests/emulated/device_emulated.c tests/emulated/device_emulated.h tests/emulated/device_internal.h tests/emulated/memory_emulated.c \
-	tests/emulated/streams_emulated.c tests/emulated/graph_interpreter.c tests/emulated/graph_interpreter.h tests/emulated/interpreter_internal.h \
-	tests/emulated/interpreter_ops.c tests/emulated/gpu_emulated.c tests/emulated/gpu_emulated.h tests/emulated/training_kit.c tests/emulated/training_kit.h
-LAYERS_TESTS += tests/emulated/device_test tests/emulated/interpreter_test
+fakes_SOURCES += tests/emulated/device_emulated.c
+fakes_SOURCES += tests/emulated/device_emulated.h
+fakes_SOURCES += tests/emulated/device_internal.h
+fakes_SOURCES += tests/emulated/gpu_emulated.c
+fakes_SOURCES += tests/emulated/gpu_emulated.h
+fakes_SOURCES += tests/emulated/graph_interpreter.c
+fakes_SOURCES += tests/emulated/graph_interpreter.h
+fakes_SOURCES += tests/emulated/interpreter_internal.h
+fakes_SOURCES += tests/emulated/interpreter_ops.c
+fakes_SOURCES += tests/emulated/memory_emulated.c
+fakes_SOURCES += tests/emulated/streams_emulated.c
+fakes_SOURCES += tests/emulated/training_kit.c
+fakes_SOURCES += tests/emulated/training_kit.h
+LAYERS_TESTS += tests/emulated/device_test
+LAYERS_TESTS += tests/emulated/interpreter_test
 
 # The cuda backend's kernels on the CPU. emulated_ldflags and a dependency on tests/libemulated.a are what such a test program takes; whole, so that
 # it comes before what nvcc made of the same files.
-emulator_SOURCES = tests/emulator/cuda_emulator.h tests/emulator/emulator.c tests/emulator/emulator.h tests/emulator/fiber.c tests/emulator/fiber.h
-EXTRA_DIST += tests/emulator/samples.cu tests/emulator/samples.h tests/emulator/planted.cu tests/emulator/planted.h
+emulator_SOURCES =
+emulator_SOURCES += tests/emulator/cuda_emulator.h
+emulator_SOURCES += tests/emulator/emulator.c
+emulator_SOURCES += tests/emulator/emulator.h
+emulator_SOURCES += tests/emulator/fiber.c
+emulator_SOURCES += tests/emulator/fiber.h
+EXTRA_DIST += tests/emulator/planted.cu
+EXTRA_DIST += tests/emulator/planted.h
+EXTRA_DIST += tests/emulator/samples.cu
+EXTRA_DIST += tests/emulator/samples.h
 if HAVE_CUDA_HEADERS
 check_LIBRARIES += tests/libemulated.a
 tests_libemulated_a_SOURCES = $(emulator_SOURCES)
 tests_libemulated_a_LIBADD = $(cuda_SOURCES:.cu=.emulated)
 tests_libemulated_a_DEPENDENCIES = $(tests_libemulated_a_LIBADD)
 emulated_ldflags = $(AM_LDFLAGS) -Wl,--whole-archive,tests/libemulated.a,--no-whole-archive
-LAYERS_TESTS += tests/layers/cuda_kernels_test tests/emulator/emulator_test
+LAYERS_TESTS += tests/emulator/emulator_test
+LAYERS_TESTS += tests/layers/cuda_kernels_test
 tests_emulator_emulator_test_LDADD = tests/emulator/samples.emulated tests/libemulated.a $(LDADD)
 tests_layers_cuda_kernels_test_LDADD = tests/emulator/planted.emulated $(LDADD)
 tests_layers_cuda_kernels_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_layers_cuda_kernels_test_DEPENDENCIES = tests/libemulated.a
 # The whole backend on the CPU: tests/emulated/gpu_emulated.h.
-LAYERS_TESTS += tests/emulated/cases_test tests/emulated/create_test tests/emulated/trainer_test tests/emulated/training_test
+LAYERS_TESTS += tests/emulated/cases_test
+LAYERS_TESTS += tests/emulated/create_test
+LAYERS_TESTS += tests/emulated/trainer_test
+LAYERS_TESTS += tests/emulated/training_test
 tests_emulated_cases_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_emulated_cases_test_DEPENDENCIES = tests/libemulated.a
 tests_emulated_create_test_LDFLAGS = $(emulated_ldflags)
@@ -56,7 +109,10 @@ EXTRA_tests_emulated_training_test_DEPENDENCIES = tests/libemulated.a
 EXTRA_DIST += tests/emulated/no_headers_test.c
 else
 LAYERS_TESTS += tests/emulated/no_headers_test
-EXTRA_DIST += tests/emulated/cases_test.c tests/emulated/create_test.c tests/emulated/trainer_test.c tests/emulated/training_test.c
+EXTRA_DIST += tests/emulated/cases_test.c
+EXTRA_DIST += tests/emulated/create_test.c
+EXTRA_DIST += tests/emulated/trainer_test.c
+EXTRA_DIST += tests/emulated/training_test.c
 EXTRA_DIST += $(emulator_SOURCES) tests/layers/cuda_kernels_test.c tests/emulator/emulator_test.c
 endif
 LAYERS_TESTS += tests/layers/profile_test

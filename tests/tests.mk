@@ -8,11 +8,11 @@
 #   make check-clang    the whole tree compiled by clang, and TESTS_CLANG, in build-clang/
 #   make check-aarch64  cross-compiled, in build-aarch64/, run by qemu-user, and compared with this build
 #   make check-mpich    TESTS_MPICH with MPICH in place of the MPI that was configured, in build-mpich/
-#   make check TESTS=tests/core/rng_test        one of them; its output is in tests/core/rng_test.log
-#   tests/core/rng_test NAME                    one case, straight
+#   make check TESTS=tests/core/base/rng_test        one of them; its output is in tests/core/base/rng_test.log
+#   tests/core/base/rng_test NAME                    one case, straight
 
 # Test programs, TESTDIR/NAME_test made of TESTDIR/NAME_test.c, link everything of ours; the linker drops what they do not use.
-CORE_TESTS =
+CORE_TESTS = tests/testing_test
 LAYERS_TESTS =
 COMM_TESTS =
 IO_TESTS =
@@ -22,11 +22,11 @@ PROGRAM_TESTS =
 # Files that they read.
 PROGRAM_FILES =
 # What `make check-tsan` runs: tests with threads and without OpenMP, whose library ThreadSanitizer cannot see into.
-TESTS_TSAN = tests/core/testing_test tests/core/alloc_test tests/core/log_test tests/program/harness_test.sh
+TESTS_TSAN = tests/testing_test tests/program/harness_test.sh
 # What `make check-clang` runs: oneDNN beside clang's OpenMP, and a little of everything.
 TESTS_CLANG = tests/comm/mpi_test.sh
 if WITH_CUNIT
-TESTS_CLANG += tests/core/rng_test tests/core/trainer_test tests/io/checkpoint_hdf5_test tests/io/resize_test
+TESTS_CLANG += tests/core/base/rng_test tests/core/training/trainer_test tests/io/checkpoint_hdf5_test tests/io/resize_test
 if WITH_ONEDNN
 TESTS_CLANG += tests/layers/cpu_create_test tests/layers/cpu_step_test tests/layers/cpu_sse41_test
 endif

@@ -6,7 +6,7 @@
 #ifndef DT_COMM_NCCL_API_H
 #define DT_COMM_NCCL_API_H
 
-#include "core/model/tensor.h"
+#include "core/tensor.h"
 
 #include <stddef.h>
 

@@ -5,7 +5,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/training/agreement.h"
+#include "core/collective/agreement.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -16,7 +16,7 @@
 
 #include "core/layer.h"
 #include "core/store.h"
-#include "core/training/grad_buckets.h"
+#include "core/collective/grad_buckets.h"
 
 typedef struct dt_net dt_net;
 

@@ -1,5 +1,5 @@
 /* state_places.h: where the tensors of a training's state lie, for a copy of all of them while the training stands still for a moment
- * (core/training/snapshot.h).
+ * (core/checkpoint/snapshot.h).
  *
  * Tensors of one vector that lie behind one another can be copied at once: `values` of one is then where `n_elems` of the other ends.
  */

@@ -4,8 +4,8 @@
 #include "core/base/clock.h"
 #include "core/base/fault.h"
 #include "core/base/log.h"
-#include "core/training/agreement.h"
-#include "core/training/device_wait.h"
+#include "core/collective/agreement.h"
+#include "core/collective/device_wait.h"
 #include "core/training/upload.h"
 
 /* Batches between votes on whether to go on: seconds of a GPU's or a CPU's time, against microseconds. */

@@ -11,7 +11,7 @@
 #ifndef DT_CORE_TRAINING_SCHEDULE_H
 #define DT_CORE_TRAINING_SCHEDULE_H
 
-#include "core/training/config.h"
+#include "core/base/config.h"
 
 /* The rate of the step that covers epochs [t, t + dt), dt > 0. Of the config: lr, schedule, warmup_epochs. */
 double dt_schedule_lr(const dt_config *config, double t, double dt, double total_epochs);

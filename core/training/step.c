@@ -2,7 +2,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "core/training/device_wait.h"
+#include "core/collective/device_wait.h"
 #include "core/training/step_results.h"
 #include "core/training/upload.h"
 

@@ -64,7 +64,7 @@ dt_status dt_step_results(dt_step *step, bool drain, dt_step_result *results, in
 /* After dt_net_resize, between a drain and the next step. */
 dt_status dt_step_resize(dt_step *step, int64_t image_size, dt_error *err);
 
-/* What a checkpoint keeps of the loss scale. It is read on the device, behind a step (core/training/snapshot.h), and set between a drain and the next step. */
+/* What a checkpoint keeps of the loss scale. It is read on the device, behind a step (core/checkpoint/snapshot.h), and set between a drain and the next step. */
 typedef struct dt_loss_scale {
     double scale;
     int64_t n_good, n_skipped;

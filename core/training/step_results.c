@@ -1,7 +1,7 @@
 #include "core/training/step_results.h"
 
 #include "core/base/alloc.h"
-#include "core/training/device_wait.h"
+#include "core/collective/device_wait.h"
 
 #include <math.h>
 

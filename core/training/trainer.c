@@ -4,7 +4,7 @@
 #include "core/base/clock.h"
 #include "core/base/fault.h"
 #include "core/base/log.h"
-#include "core/training/agreement.h"
+#include "core/collective/agreement.h"
 #include "core/training/evaluate.h"
 #include "core/training/schedule.h"
 

@@ -15,7 +15,7 @@
 #include "core/model/net.h"
 #include "core/source.h"
 #include "core/store.h"
-#include "core/training/config.h"
+#include "core/base/config.h"
 
 /* All borrowed. */
 typedef struct dt_trainer_parts {

@@ -2,11 +2,11 @@
 #ifndef DT_CORE_TRAINING_TRAINER_INTERNAL_H
 #define DT_CORE_TRAINING_TRAINER_INTERNAL_H
 
-#include "core/training/mirror.h"
-#include "core/training/saver.h"
+#include "core/checkpoint/mirror.h"
+#include "core/checkpoint/saver.h"
 #include "core/training/step.h"
 #include "core/training/trainer.h"
-#include "core/training/votes.h"
+#include "core/collective/votes.h"
 
 #define RATE_WINDOW 20 /* steps over which images/s is taken */
 #define LEAVING_S 5.0      /* memory is given back, MPI ends, the launcher notices */

@@ -4,8 +4,8 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/training/agreement.h"
-#include "core/training/save_interval.h"
+#include "core/collective/agreement.h"
+#include "core/checkpoint/save_interval.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
-#include "core/training/agreement.h"
+#include "core/collective/agreement.h"
 
 #include <stdio.h>
 #include <string.h>

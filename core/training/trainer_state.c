@@ -1,8 +1,8 @@
 #include "core/training/trainer_internal.h"
 
 #include "core/base/log.h"
-#include "core/training/agreement.h"
-#include "core/training/checkpoint.h"
+#include "core/collective/agreement.h"
+#include "core/checkpoint/load.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 #include "core/training/upload.h"
 
 #include "core/base/clock.h"
-#include "core/training/device_wait.h"
+#include "core/collective/device_wait.h"
 
 static dt_status create_slot(dt_upload *u, dt_upload_slot *slot, dt_error *err)
 {

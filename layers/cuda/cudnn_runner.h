@@ -13,7 +13,7 @@
 #define DT_LAYERS_CUDA_CUDNN_RUNNER_H
 
 #include "core/device.h"
-#include "core/training/config.h"
+#include "core/base/config.h"
 #include "layers/cuda/graph.h"
 
 /* What a graph may want, in training. On sm_80 dgrad+drelu+dbn at batch 256 wants up to 0.83 GB; all graphs share one workspace. */

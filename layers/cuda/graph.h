@@ -18,7 +18,7 @@
 #define DT_LAYERS_CUDA_GRAPH_H
 
 #include "core/base/error.h"
-#include "core/model/tensor.h"
+#include "core/tensor.h"
 
 #include <stddef.h>
 #include <stdint.h>

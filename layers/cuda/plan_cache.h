@@ -13,7 +13,7 @@
 #define DT_LAYERS_CUDA_PLAN_CACHE_H
 
 #include "core/base/error.h"
-#include "core/training/config.h"
+#include "core/base/config.h"
 
 #include <stddef.h>
 

@@ -1,8 +1,8 @@
 /* Every constructor of core/ with each of its allocations failing in turn: it reports DT_ERR_MEMORY, sets nothing and
  * leaks nothing. To add one: a function that creates and destroys, and its row. */
 #include "core/base/alloc.h"
-#include "core/model/device_host.h"
-#include "core/training/grad_buckets.h"
+#include "layers/device_host.h"
+#include "core/collective/grad_buckets.h"
 #include "tests/testing.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Orders of weights: what a backend says in numbers against loops that are written out. */
-#include "core/model/weights_order.h"
+#include "core/weights_order.h"
 #include "tests/testing.h"
 
 #include <math.h>

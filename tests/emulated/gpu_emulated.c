@@ -1,6 +1,6 @@
 #include "tests/emulated/gpu_emulated.h"
 
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "layers/cuda/kernels_cuda.h"
 #include "layers/ref/kernels_ref.h"
 #include "tests/emulator/emulator.h"

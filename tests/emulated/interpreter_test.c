@@ -1,7 +1,7 @@
 /* Every graph of layers/cuda/graph_conv.h, interpreted, against the reference backend's operation; and what the interpreter refuses.
  *
  * In FP32 nothing is rounded but the results, so 1e-5 of the largest value tells a right graph from a wrong one. */
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "layers/cuda/graph_conv.h"
 #include "layers/ref/kernels_ref.h"
 #include "tests/emulated/device_emulated.h"

@@ -1,5 +1,5 @@
 /* The training loop with the whole CUDA backend on the emulated device, whose work is done late: captured or not, and in two pieces, the bits are
- * the same. (layers/ref on that device: tests/core/trainer_lag_test.c.) */
+ * the same. (layers/ref on that device: tests/core/training/trainer_lag_test.c.) */
 #include "tests/emulated/gpu_emulated.h"
 #include "tests/emulator/emulator.h"
 #include "tests/fakes/fake_store.h"

@@ -2,7 +2,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
-#include "core/training/checkpoint.h"
+#include "core/checkpoint/load.h"
 #include "tests/fakes/fake_comm.h"
 #include "tests/testing.h"
 

@@ -1,6 +1,6 @@
 #include "tests/fakes/lagging_kernels.h"
 
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #include "tests/emulated/device_emulated.h"
 

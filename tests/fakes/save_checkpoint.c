@@ -1,7 +1,7 @@
 #include "tests/fakes/save_checkpoint.h"
 
-#include "core/training/agreement.h"
-#include "core/training/saver.h"
+#include "core/collective/agreement.h"
+#include "core/checkpoint/saver.h"
 
 dt_status save_checkpoint(dt_comm *comm, dt_store *store, const dt_state_layout *layout, const dt_state_io *io, dt_manifest *manifest, int64_t keep,
                           int64_t *bytes, dt_error *err)

@@ -1,4 +1,4 @@
-/* save_checkpoint.h: writes one checkpoint and waits for it, for tests of stores and of loading. Training does not wait: core/training/saver.h. */
+/* save_checkpoint.h: writes one checkpoint and waits for it, for tests of stores and of loading. Training does not wait: core/checkpoint/saver.h. */
 #ifndef DTRAIN_TESTS_SAVE_CHECKPOINT_H
 #define DTRAIN_TESTS_SAVE_CHECKPOINT_H
 

@@ -4,7 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
-#include "core/training/checkpoint.h"
+#include "core/checkpoint/load.h"
 #include "io/manifest.h"
 #include "tests/fakes/fake_state.h"
 #include "tests/testing.h"

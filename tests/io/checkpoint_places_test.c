@@ -1,5 +1,5 @@
 /* Loading from real folders, one for each of several hosts, and a mirror: threads as ranks, two to a host. */
-#include "core/training/checkpoint.h"
+#include "core/checkpoint/load.h"
 
 #include "core/base/fault.h"
 #include "core/base/log.h"

@@ -1,5 +1,5 @@
 /* Saving and loading over the real store with threads as ranks: one answer for all ranks, whatever happens. */
-#include "core/training/checkpoint.h"
+#include "core/checkpoint/load.h"
 
 #include "core/base/alloc.h"
 #include "core/base/fault.h"

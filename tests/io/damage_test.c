@@ -1,6 +1,6 @@
 /* What can happen to a generation of checkpoints on a disk: whatever it is, loading takes the one before, bit for bit, and says why; it does not crash, hang,
  * or take the damaged one. Two threads as ranks, two shards. */
-#include "core/training/checkpoint.h"
+#include "core/checkpoint/load.h"
 
 #include "core/base/log.h"
 #include "io/checkpoint_hdf5.h"

@@ -1,7 +1,7 @@
 /* Mutated manifests and shards of other layouts through tests/fuzz_checkpoint.c: a second in every run, a minute under AddressSanitizer, an hour in long ones. */
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "core/training/checkpoint.h"
+#include "core/checkpoint/load.h"
 #include "io/manifest.h"
 #include "tests/fakes/fake_state.h"
 #include "tests/testing.h"

@@ -1,5 +1,5 @@
 /* Shards into the mirror: the same bytes, and whatever a disk refuses leaves what was there. Threads are ranks. */
-#include "core/training/mirror.h"
+#include "core/checkpoint/mirror.h"
 
 #include "core/base/alloc.h"
 #include "core/base/fault.h"

@@ -2,8 +2,8 @@
 #include "tests/testing.h"
 
 #include "core/base/alloc.h"
-#include "core/model/device_host.h"
-#include "core/training/snapshot.h"
+#include "layers/device_host.h"
+#include "core/checkpoint/snapshot.h"
 #include "launch/fit.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"

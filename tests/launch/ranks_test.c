@@ -2,7 +2,7 @@
 #include "launch/ranks.h"
 
 #include "comm/nccl/api.h"
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "tests/fakes/fake_gpu.h"
 #include "tests/testing.h"
 

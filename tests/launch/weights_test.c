@@ -5,7 +5,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "launch/weights.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"

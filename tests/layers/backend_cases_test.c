@@ -2,7 +2,7 @@
 #include "tests/backend_cases.h"
 #include "tests/testing.h"
 
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 
 #include <stdlib.h>

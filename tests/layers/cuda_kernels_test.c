@@ -3,7 +3,7 @@
  *
  * The host side is the backend's own; device memory is tests/emulated's. Guard bands, poisoned outputs and equal bits at the
  * second call are backend_kit.h's. */
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "layers/cuda/kernels_cuda.h"
 #include "layers/cuda/launch.h"
 #include "layers/half.h"

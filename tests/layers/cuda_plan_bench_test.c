@@ -1,7 +1,7 @@
 /* Measuring plans, on the host's device: memory, random inputs, time. */
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "layers/cuda/graph_conv.h"
 #include "layers/cuda/plan_bench.h"
 #include "layers/half.h"

@@ -2,7 +2,7 @@
  * dynamic loss scaling, and goes where FP32 goes. What is planted here (no master weights, gradients that stay scaled) is seen. */
 #include "comm/self.h"
 #include "core/base/alloc.h"
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "core/training/step.h"
 #include "layers/half.h"
 #include "layers/ref/kernels_ref.h"

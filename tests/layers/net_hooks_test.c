@@ -2,7 +2,7 @@
 #include "comm/self.h"
 #include "core/base/alloc.h"
 #include "core/base/rng.h"
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "core/model/net.h"
 #include "core/training/step.h"
 #include "layers/ref/kernels_ref.h"

@@ -1,7 +1,7 @@
 /* The whole net, on the reference backend: gradients by finite differences, composed against fused operations, memory, state. */
 #include "core/base/alloc.h"
 #include "core/base/rng.h"
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "core/model/net.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"

@@ -5,7 +5,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "core/training/profile.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"

@@ -3,7 +3,7 @@
 #include "tests/testing.h"
 
 #include "core/base/alloc.h"
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 
 static void with_threads(int64_t n_threads, float *y, float *dx, float *dw, double *sums)

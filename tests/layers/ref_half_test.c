@@ -1,7 +1,7 @@
 /* layers/ref with FP16 and BF16: near FP32, everything that is stored is a number of that type, and what is read is rounded first. */
 #include "core/base/alloc.h"
 #include "core/base/rng.h"
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "core/model/net_internal.h"
 #include "layers/half.h"
 #include "layers/ref/kernels_ref.h"

@@ -3,7 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/rng.h"
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "layers/cpu/kernels_cpu.h"
 #include "layers/cpu/winograd.h"
 #include "tests/naive.h"

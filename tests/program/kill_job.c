@@ -1,7 +1,7 @@
 /* kill_job FOLDER STEPS RESULT [MIRROR]: trains a small net on made-up images with a checkpoint every 2 steps in FOLDER, going on from the newest one, and writes
  * the flat vector of parameters to RESULT. With a second copy in MIRROR. Under mpirun: all ranks. Linked with kill_calls.c: it may die at any call. */
 #include "core/base/log.h"
-#include "core/model/device_host.h"
+#include "layers/device_host.h"
 #include "core/training/trainer.h"
 #include "comm/mpi.h"
 #include "comm/self.h"

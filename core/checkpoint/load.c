@@ -1,0 +1,154 @@
+/* The newest generation that is whole somewhere, from wherever its parts are. */
+#include "core/checkpoint/load_internal.h"
+
+#include "core/base/alloc.h"
+#include "core/base/log.h"
+#include "core/collective/agreement.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_LINES 20 /* of complaints about one generation */
+
+dt_status dt_complain(dt_loading *l, int source, int64_t shard, dt_status status, const dt_error *err)
+{
+    if (!dt_checkpoint_is_passable(status))
+        return status;
+    if (l->n_complaints < DT_MAX_COMPLAINTS)
+        l->complaints[l->n_complaints++] = (dt_complaint){shard, source, *err};
+    return DT_OK;
+}
+
+/* Rank 0 logs what the ranks have to say, `outcome` behind it. */
+static dt_status tell_complaints(dt_loading *l, const char *before, const char *behind, dt_error *err)
+{
+    dt_comm *comm = l->comm;
+    int64_t n_told = 0;
+    for (int line = 0; line < MAX_LINES; line++) {
+        char text[DT_ERROR_MESSAGE_BYTES] = "";
+        int64_t first = n_told < l->n_complaints ? comm->rank : comm->size;
+        DT_TRY(comm->ops->all_reduce(comm, &first, 1, DT_I64, DT_REDUCE_MIN, err));
+        if (first == comm->size)
+            break;
+        if (first == comm->rank && comm->size > 1)
+            snprintf(text, sizeof text, "rank %d on %s: %.900s", comm->rank, comm->host, l->complaints[n_told++].error.message);
+        else if (first == comm->rank)
+            snprintf(text, sizeof text, "%s", l->complaints[n_told++].error.message);
+        DT_TRY(comm->ops->broadcast(comm, text, sizeof text, (int)first, err));
+        if (comm->rank == 0)
+            dt_log_warn("checkpoint: %s%s%s", before, text, behind);
+    }
+    return DT_OK;
+}
+
+static bool has_averages(int64_t n_tensors, const dt_state_tensor *tensors)
+{
+    for (int64_t i = 0; i < n_tensors; i++)
+        if (strncmp(tensors[i].name, "ema/", strlen("ema/")) == 0)
+            return true;
+    return false;
+}
+
+/* Local. Are the manifest's tensors those of this run? */
+static dt_status check_layout(const dt_manifest *m, const dt_state_layout *layout, dt_error *err)
+{
+    bool then = has_averages(m->n_tensors, m->tensors), now = has_averages(layout->n_tensors, layout->tensors);
+    if (then && !now)
+        return dt_fail(err, DT_ERR_USAGE,
+                       "the checkpoint of step %lld was made with --ema, and this run has no running averages: give --ema, or take another --out",
+                       (long long)m->step);
+    if (now && !then)
+        return dt_fail(err, DT_ERR_USAGE,
+                       "the checkpoint of step %lld was made without --ema, and this run wants running averages: leave --ema out, or take another --out",
+                       (long long)m->step);
+    if (m->n_tensors != layout->n_tensors)
+        return dt_fail(err, DT_ERR_USAGE,
+                       "the checkpoint of step %lld has %lld tensors, this model has %lld: give the options it was made with, or another --out",
+                       (long long)m->step, (long long)m->n_tensors, (long long)layout->n_tensors);
+    for (int64_t i = 0; i < m->n_tensors; i++) {
+        const dt_state_tensor *a = &m->tensors[i], *b = &layout->tensors[i];
+        if (strcmp(a->name, b->name) != 0)
+            return dt_fail(err, DT_ERR_USAGE, "the checkpoint of step %lld has the tensor %s where this model has %s: another model",
+                           (long long)m->step, a->name, b->name);
+        if (a->n_dims != b->n_dims || memcmp(a->dims, b->dims, (size_t)a->n_dims * sizeof *a->dims) != 0)
+            return dt_fail(err, DT_ERR_USAGE,
+                           "the checkpoint of step %lld has %s with %lld elements and another shape than this model's with %lld: another model",
+                           (long long)m->step, a->name, (long long)a->n_elems, (long long)b->n_elems);
+    }
+    return DT_OK;
+}
+
+/* l->manifest: verified, accepted, read. *whole false: not everything of it is left. */
+static dt_status load_candidate(dt_loading *l, dt_checkpoint_accept *accept, void *accept_context, bool *whole, dt_error *why, dt_error *err)
+{
+    dt_status status = dt_locate_shards(l, whole, why, err);
+    if (status == DT_OK && *whole) {
+        status = accept ? accept(accept_context, &l->manifest, err) : DT_OK; /* first: it knows the model by its name */
+        if (status == DT_OK)
+            status = check_layout(&l->manifest, l->layout, err);
+        status = dt_agree(l->comm, status, err);
+    }
+    if (status == DT_OK && *whole)
+        status = dt_read_shards(l, whole, why, err);
+    dt_free(l->readers);
+    l->readers = NULL;
+    return status;
+}
+
+/* One step: every attempt at it that some folder tells of, until one is whole. */
+static dt_status load_step(dt_loading *l, int64_t step, dt_checkpoint_accept *accept, void *accept_context, bool *whole, dt_error *err)
+{
+    char passing[64], at_step[32];
+    snprintf(passing, sizeof passing, "passing over step %lld: ", (long long)step);
+    snprintf(at_step, sizeof at_step, "step %lld: ", (long long)step);
+    DT_TRY(dt_find_look(l, step, err));
+    for (;;) {
+        dt_error why = {0};
+        bool there;
+        DT_TRY(dt_find_candidate(l, &there, err));
+        if (!there)
+            break;
+        DT_TRY(load_candidate(l, accept, accept_context, whole, &why, err));
+        if (*whole)
+            return tell_complaints(l, at_step, " (there is another copy)", err);
+        if (l->comm->rank == 0)
+            dt_log_warn("checkpoint: %s%s", passing, why.message);
+    }
+    return tell_complaints(l, passing, "", err); /* of manifests */
+}
+
+static dt_status none_is_whole(const dt_loading *l, int64_t n, dt_error *err)
+{
+    const dt_checkpoint_place *p = l->place;
+    const char *folder = p->store->ops->location(p->store), *mirror = p->mirror ? p->mirror->ops->location(p->mirror) : "";
+    return dt_fail(err, DT_ERR_FORMAT, "%s%s%s: none of the %lld checkpoints there is whole; bring a good copy back, or start over with --resume never",
+                   folder, p->mirror ? " and " : "", mirror, (long long)n);
+}
+
+dt_status dt_checkpoint_load(dt_comm *comm, const dt_checkpoint_place *place, const dt_state_layout *layout, const dt_state_io *io,
+                             dt_checkpoint_accept *accept, void *accept_context, dt_manifest *manifest, bool *found, dt_error *err)
+{
+    dt_error own;
+    err = err ? err : &own;
+    dt_loading l = {.comm = comm, .place = place, .layout = layout, .io = io};
+    int64_t step = INT64_MAX, n = 0;
+    bool whole = false;
+    dt_status status = dt_find_begin(&l, err);
+    while (status == DT_OK && !whole) {
+        status = dt_find_step(&l, &step, err);
+        if (status != DT_OK || step < 0)
+            break;
+        n++;
+        status = load_step(&l, step, accept, accept_context, &whole, err);
+        dt_find_end(&l);
+    }
+    if (status == DT_OK && whole)
+        *manifest = l.manifest;
+    else
+        dt_manifest_clear(&l.manifest);
+    if (status == DT_OK && !whole && n > 0)
+        return none_is_whole(&l, n, err);
+    if (status == DT_OK)
+        *found = whole;
+    return status;
+}

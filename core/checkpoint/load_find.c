@@ -1,0 +1,159 @@
+/* Which generations there are. A folder that all hosts see is listed by rank 0, a host's own by each of its ranks: those of one host need not
+ * tell each other what is in it. */
+#include "core/checkpoint/load_internal.h"
+
+#include "core/base/alloc.h"
+#include "core/collective/agreement.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool lists(const dt_loading *l, int source)
+{
+    return dt_source_store(l, source) && (l->comm->rank == 0 || (source == DT_FROM_STORE && l->place->per_host));
+}
+
+dt_status dt_find_begin(dt_loading *l, dt_error *err)
+{
+    dt_status mine = DT_OK;
+    for (int source = 0; source < DT_N_SOURCES && mine == DT_OK; source++) {
+        dt_sighting *s = &l->sightings[source];
+        dt_store *store = dt_source_store(l, source);
+        if (!lists(l, source))
+            continue;
+        mine = store->ops->list(store, s->steps, DT_MAX_GENERATIONS, &s->n_steps, err);
+        if (s->n_steps > DT_MAX_GENERATIONS)
+            s->n_steps = DT_MAX_GENERATIONS;
+    }
+    return dt_agree(l->comm, mine, err);
+}
+
+dt_status dt_find_step(dt_loading *l, int64_t *step, dt_error *err)
+{
+    const int64_t *only = l->place->only_step;
+    int64_t newest = -1;
+    for (int source = 0; source < DT_N_SOURCES; source++)
+        for (int64_t i = l->sightings[source].n_steps - 1; i >= 0; i--) {
+            const int64_t seen = l->sightings[source].steps[i];
+            if (seen < *step && seen > newest && (!only || seen == *only))
+                newest = seen;
+        }
+    DT_TRY(l->comm->ops->all_reduce(l->comm, &newest, 1, DT_I64, DT_REDUCE_MAX, err));
+    *step = newest;
+    return DT_OK;
+}
+
+static dt_status look_at(dt_loading *l, int source, int64_t step, dt_error *err)
+{
+    dt_sighting *s = &l->sightings[source];
+    dt_store *store = dt_source_store(l, source);
+    s->there = s->to_try = false;
+    s->identity[0] = '\0';
+    for (int64_t i = 0; i < s->n_steps; i++)
+        s->there = s->there || s->steps[i] == step;
+    if (!s->there)
+        return DT_OK;
+    dt_status status = store->ops->read_manifest(store, step, &s->manifest, err);
+    if (status == DT_OK) {
+        s->to_try = true;
+        memcpy(s->identity, s->manifest.identity, sizeof s->identity);
+        return DT_OK;
+    }
+    if (l->comm->rank != 0 && l->comm->local_rank != 0 && dt_checkpoint_is_passable(status))
+        return DT_OK; /* the first rank of this host complains of the same */
+    return dt_complain(l, source, -1, status, err);
+}
+
+dt_status dt_find_look(dt_loading *l, int64_t step, dt_error *err)
+{
+    dt_status mine = DT_OK;
+    l->n_complaints = 0;
+    for (int source = 0; source < DT_N_SOURCES && mine == DT_OK; source++)
+        mine = look_at(l, source, step, err);
+    l->n_about_manifests = l->n_complaints;
+    return dt_agree(l->comm, mine, err);
+}
+
+void dt_find_end(dt_loading *l)
+{
+    for (int source = 0; source < DT_N_SOURCES; source++) {
+        dt_manifest_clear(&l->sightings[source].manifest);
+        l->sightings[source].to_try = false;
+    }
+}
+
+/* A manifest without its arrays, as it is sent. */
+typedef struct manifest_head {
+    dt_manifest scalars;
+    int64_t config_bytes; /* with the zero at the end */
+} manifest_head;
+
+static dt_status allocate_arrays(const manifest_head *head, dt_manifest *m, dt_error *err)
+{
+    *m = head->scalars;
+    m->config_text = dt_alloc((size_t)head->config_bytes);
+    m->tensors = dt_alloc((size_t)m->n_tensors * sizeof *m->tensors);
+    m->shards = dt_alloc((size_t)m->n_shards * sizeof *m->shards);
+    if (m->config_text && m->tensors && m->shards)
+        return DT_OK;
+    dt_manifest_clear(m);
+    return dt_fail_memory(err, (size_t)head->scalars.n_tensors * sizeof *m->tensors, "the manifest of a checkpoint");
+}
+
+/* Give root's manifest to all. The others' is empty before. */
+static dt_status broadcast_manifest(dt_comm *comm, int root, dt_manifest *m, dt_error *err)
+{
+    manifest_head head;
+    memset(&head, 0, sizeof head); /* all of it is sent */
+    if (comm->rank == root) {
+        head.scalars = *m;
+        head.config_bytes = (int64_t)strlen(m->config_text) + 1;
+        head.scalars.config_text = NULL;
+        head.scalars.tensors = NULL;
+        head.scalars.shards = NULL;
+    }
+    DT_TRY(comm->ops->broadcast(comm, &head, sizeof head, root, err));
+    DT_TRY(dt_agree(comm, comm->rank == root ? DT_OK : allocate_arrays(&head, m, err), err));
+    DT_TRY(comm->ops->broadcast(comm, m->config_text, head.config_bytes, root, err));
+    DT_TRY(comm->ops->broadcast(comm, m->tensors, m->n_tensors * (int64_t)sizeof *m->tensors, root, err));
+    return comm->ops->broadcast(comm, m->shards, m->n_shards * (int64_t)sizeof *m->shards, root, err);
+}
+
+/* A folder whose manifest is of another attempt has other shards. Where it cannot be read, they are worth a look: their hashes are known now. */
+static dt_status settle_offers(dt_loading *l, dt_error *err)
+{
+    int64_t of_rank_0[DT_N_SOURCES];
+    for (int source = 0; source < DT_N_SOURCES; source++) {
+        dt_sighting *s = &l->sightings[source];
+        bool same = s->there && strcmp(s->identity, l->manifest.identity) == 0;
+        if (same) {
+            dt_manifest_clear(&s->manifest);
+            s->to_try = false;
+        }
+        l->offers[source] = same || (s->there && !s->identity[0]);
+        of_rank_0[source] = l->offers[source];
+    }
+    DT_TRY(l->comm->ops->broadcast(l->comm, of_rank_0, sizeof of_rank_0, 0, err));
+    if (!l->place->per_host)
+        l->offers[DT_FROM_STORE] = of_rank_0[DT_FROM_STORE];
+    l->offers[DT_FROM_MIRROR] = of_rank_0[DT_FROM_MIRROR];
+    return DT_OK;
+}
+
+dt_status dt_find_candidate(dt_loading *l, bool *there, dt_error *err)
+{
+    dt_manifest_clear(&l->manifest);
+    l->n_complaints = l->n_about_manifests;
+    dt_sighting *mine = l->sightings[DT_FROM_STORE].to_try ? &l->sightings[DT_FROM_STORE] : &l->sightings[DT_FROM_MIRROR];
+    int64_t root = mine->to_try ? l->comm->rank : l->comm->size;
+    DT_TRY(l->comm->ops->all_reduce(l->comm, &root, 1, DT_I64, DT_REDUCE_MIN, err));
+    *there = root < l->comm->size;
+    if (!*there)
+        return DT_OK;
+    if (root == l->comm->rank) {
+        l->manifest = mine->manifest;
+        memset(&mine->manifest, 0, sizeof mine->manifest);
+    }
+    DT_TRY(broadcast_manifest(l->comm, (int)root, &l->manifest, err));
+    return settle_offers(l, err);
+}

@@ -1,0 +1,96 @@
+/* From the disks to all ranks: every shard is read by one rank and broadcast in pieces. */
+#include "core/checkpoint/load_internal.h"
+
+#include "core/base/alloc.h"
+#include "core/collective/agreement.h"
+
+#include <string.h>
+
+#define BROADCAST_ELEMS ((int64_t)4 << 20) /* 16 MiB a piece: ranks that do not read the shard need no more memory */
+
+/* Puts the stream together again: takes its elements in order, gives whole tensors to io->set. */
+typedef struct assembler {
+    const dt_state_layout *layout;
+    const dt_state_io *io;
+    float *tensor;    /* as long as the longest */
+    float *shard;     /* room for the longest shard that this rank reads, and for a piece of BROADCAST_ELEMS */
+    int64_t index;    /* of the tensor being filled */
+    int64_t filled;   /* elements of it that are there */
+    dt_status status; /* of io->set: kept until the vote, for no rank leaves the broadcasts alone */
+    dt_error error;
+} assembler;
+
+static void assemble(assembler *a, const float *values, int64_t n)
+{
+    while (n > 0 && a->status == DT_OK && a->index < a->layout->n_tensors) {
+        int64_t length = a->layout->tensors[a->index].n_elems;
+        int64_t take = length - a->filled < n ? length - a->filled : n;
+        memcpy(a->tensor + a->filled, values, (size_t)take * sizeof *values);
+        a->filled += take;
+        values += take;
+        n -= take;
+        if (a->filled == length) {
+            a->status = a->io->set(a->io->context, a->index, a->tensor, &a->error);
+            a->index++;
+            a->filled = 0;
+        }
+    }
+}
+
+static int reader_of(const dt_loading *l, int64_t shard)
+{
+    return (int)(l->readers[shard] % l->comm->size);
+}
+
+static dt_status allocate_buffers(const dt_loading *l, assembler *a, dt_error *err)
+{
+    int64_t n_tensor = 0, n_shard = l->layout->n_elems < BROADCAST_ELEMS ? l->layout->n_elems : BROADCAST_ELEMS;
+    for (int64_t i = 0; i < l->layout->n_tensors; i++)
+        if (l->layout->tensors[i].n_elems > n_tensor)
+            n_tensor = l->layout->tensors[i].n_elems;
+    for (int64_t i = 0; i < l->manifest.n_shards; i++)
+        if (reader_of(l, i) == l->comm->rank && l->manifest.shards[i].n_elems > n_shard)
+            n_shard = l->manifest.shards[i].n_elems;
+    a->tensor = dt_alloc((size_t)n_tensor * sizeof *a->tensor);
+    a->shard = a->tensor ? dt_alloc((size_t)n_shard * sizeof *a->shard) : NULL;
+    return a->shard ? DT_OK : dt_fail_memory(err, (size_t)(n_tensor + n_shard) * sizeof *a->shard, "reading the checkpoint");
+}
+
+/* Shard i from the rank that reads it to all, piece by piece. */
+static dt_status spread_shard(const dt_loading *l, int64_t i, assembler *a, bool *whole, dt_error *why, dt_error *err)
+{
+    const dt_shard_entry *entry = &l->manifest.shards[i];
+    dt_store *store = dt_source_store(l, l->readers[i] >= l->comm->size ? DT_FROM_MIRROR : DT_FROM_STORE);
+    const bool reads = reader_of(l, i) == l->comm->rank;
+    dt_status status = dt_agree(l->comm, reads ? store->ops->read_shard(store, &l->manifest, entry, a->shard, why) : DT_OK, why);
+    *whole = status == DT_OK;
+    if (!*whole) {
+        if (!dt_checkpoint_is_passable(status))
+            *err = *why;
+        return dt_checkpoint_is_passable(status) ? DT_OK : status;
+    }
+    for (int64_t at = 0; at < entry->n_elems; at += BROADCAST_ELEMS) {
+        int64_t n = entry->n_elems - at < BROADCAST_ELEMS ? entry->n_elems - at : BROADCAST_ELEMS;
+        float *piece = a->shard + (reads ? at : 0);
+        DT_TRY(l->comm->ops->broadcast(l->comm, piece, n * (int64_t)sizeof *piece, reader_of(l, i), err));
+        assemble(a, piece, n);
+    }
+    return DT_OK;
+}
+
+dt_status dt_read_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *err)
+{
+    assembler a = {.layout = l->layout, .io = l->io};
+    dt_status status = dt_agree(l->comm, allocate_buffers(l, &a, err), err);
+    *whole = true;
+    for (int64_t i = 0; i < l->manifest.n_shards && status == DT_OK && *whole; i++)
+        status = spread_shard(l, i, &a, whole, why, err);
+    if (status == DT_OK && *whole) {
+        if (a.status != DT_OK)
+            *err = a.error;
+        status = dt_agree(l->comm, a.status, err);
+    }
+    dt_free(a.shard);
+    dt_free(a.tensor);
+    return status;
+}

@@ -1,0 +1,298 @@
+#include "core/checkpoint/writer.h"
+
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/collective/agreement.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#define ALIVE_EVERY_S 0.2 /* ranks that wait for this one are told that it is alive */
+
+/* What ranks tell each other when they seal. */
+typedef struct shard_record {
+    int64_t status;
+    dt_shard_entry entry;
+} shard_record;
+
+struct dt_writer {
+    dt_comm *comm;
+    dt_writer_job job;
+    shard_record *records; /* [size] */
+    bool whole;            /* the newest generation was settled, and is */
+
+    pthread_t thread;
+    bool has_thread;
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t changed;
+    bool leave;            /* the thread is to end */
+    bool started, shard_done, sealed, done; /* how far the generation is, in this order */
+    dt_manifest manifest;
+    dt_status shard_status, sealed_status, commit_status; /* sealed: all ranks' shards */
+    dt_error shard_error, sealed_error, commit_error;
+    dt_writer_report report;
+    double start_s, shard_s, sealed_s; /* when it started, its shard was done, and it was sealed */
+};
+
+/* -- the thread --------------------------------------------------------------------------------------------------------------- */
+
+static dt_status commit(dt_writer *w, dt_error *err)
+{
+    dt_error why = {0};
+    dt_store *store = w->job.store;
+    DT_TRY(store->ops->commit(store, &w->manifest, w->job.per_host, err));
+    if (store->ops->prune(store, w->manifest.step, w->job.keep, &why) != DT_OK)
+        dt_log_warn("checkpoint: old ones were not removed: %s", why.message); /* the new one is safe all the same */
+    return DT_OK;
+}
+
+/* The ranks' verdict is there: the rest of this rank's part. */
+static void end_generation(dt_writer *w)
+{
+    dt_error err = {0};
+    dt_status status = w->sealed_status;
+    if (w->job.commits && status == DT_OK)
+        status = commit(w, &err);
+    if (w->job.commits && status != DT_OK)
+        w->job.store->ops->discard(w->job.store, w->manifest.step);
+    pthread_mutex_lock(&w->mutex);
+    w->commit_status = status;
+    w->commit_error = err;
+    w->report.committed = w->job.commits && status == DT_OK;
+    w->report.write_s = w->shard_s - w->start_s + dt_clock_s() - w->sealed_s;
+    w->done = true;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
+}
+
+static void seal_with(dt_writer *w, dt_status status, const dt_error *err)
+{
+    w->sealed_status = status;
+    w->sealed_error = *err;
+    w->sealed = true;
+    w->sealed_s = dt_clock_s();
+    for (int64_t i = 0; status == DT_OK && i < w->manifest.n_shards; i++)
+        w->report.bytes += w->manifest.shards[i].bytes;
+    pthread_cond_broadcast(&w->changed);
+}
+
+static void make_shard(dt_writer *w)
+{
+    dt_error err = {0};
+    dt_shard_entry entry = w->manifest.shards[w->comm->rank];
+    dt_status status = w->job.make_shard(w->job.context, &w->manifest, &entry, &err);
+    pthread_mutex_lock(&w->mutex);
+    w->manifest.shards[w->comm->rank] = entry;
+    w->shard_status = status;
+    w->shard_error = err;
+    w->shard_done = true;
+    w->shard_s = dt_clock_s();
+    if (w->comm->size == 1 && !(w->leave && status != DT_OK))
+        seal_with(w, status, &err);
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
+}
+
+/* Waits for a flag, or until the thread is to end; returns the flag. */
+static bool wait_in_thread(dt_writer *w, const bool *flag)
+{
+    pthread_mutex_lock(&w->mutex);
+    while (!*flag && !w->leave)
+        pthread_cond_wait(&w->changed, &w->mutex);
+    const bool is_set = *flag;
+    pthread_mutex_unlock(&w->mutex);
+    return is_set;
+}
+
+static void *make_generations(void *context)
+{
+    dt_writer *w = context;
+    while (wait_in_thread(w, &w->started)) {
+        pthread_mutex_lock(&w->mutex);
+        w->started = false;
+        pthread_mutex_unlock(&w->mutex);
+        make_shard(w);
+        if (!wait_in_thread(w, &w->sealed))
+            break;
+        end_generation(w);
+    }
+    return NULL;
+}
+
+/* -- the training's side --------------------------------------------------------------------------------------------------------- */
+
+dt_status dt_writer_create(dt_comm *comm, const dt_writer_job *job, dt_writer **writer, dt_error *err)
+{
+    dt_writer *w = dt_calloc(1, sizeof *w);
+    if (!w)
+        return dt_fail_memory(err, sizeof *w, "the writer of checkpoints");
+    w->comm = comm;
+    w->job = *job;
+    pthread_mutex_init(&w->mutex, NULL); /* on Linux this does not fail */
+    dt_clock_init_cond(&w->changed);
+    w->records = dt_calloc((size_t)comm->size, sizeof *w->records);
+    dt_status status = w->records ? DT_OK : dt_fail_memory(err, (size_t)comm->size * sizeof *w->records, "the writer of checkpoints");
+    int failed = status == DT_OK ? pthread_create(&w->thread, NULL, make_generations, w) : 0;
+    if (failed)
+        status = dt_fail(err, DT_ERR_MEMORY, "checkpoints: no thread to write them: %s", strerror(failed));
+    w->has_thread = status == DT_OK;
+    if (status != DT_OK) {
+        dt_writer_destroy(w);
+        return status;
+    }
+    *writer = w;
+    return DT_OK;
+}
+
+void dt_writer_destroy(dt_writer *w)
+{
+    if (!w)
+        return;
+    pthread_mutex_lock(&w->mutex);
+    w->leave = true;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
+    if (w->has_thread)
+        pthread_join(w->thread, NULL);
+    pthread_mutex_destroy(&w->mutex);
+    pthread_cond_destroy(&w->changed);
+    dt_manifest_clear(&w->manifest);
+    dt_free(w->records);
+    dt_free(w);
+}
+
+void dt_writer_start(dt_writer *w, dt_manifest *manifest, double stall_s)
+{
+    pthread_mutex_lock(&w->mutex);
+    dt_manifest_clear(&w->manifest);
+    w->manifest = *manifest;
+    *manifest = (dt_manifest){.step = manifest->step};
+    w->start_s = dt_clock_s() - stall_s;
+    w->shard_done = w->sealed = w->done = w->whole = false;
+    w->report = (dt_writer_report){.pending = true, .step = w->manifest.step, .stall_s = stall_s};
+    w->started = true;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->mutex);
+}
+
+bool dt_writer_is_ready(dt_writer *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    const bool ready = w->report.pending && (w->comm->size > 1 && !w->sealed ? w->shard_done : w->done);
+    pthread_mutex_unlock(&w->mutex);
+    return ready;
+}
+
+bool dt_writer_is_sealed(dt_writer *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    const bool sealed = w->sealed || w->comm->size == 1;
+    pthread_mutex_unlock(&w->mutex);
+    return sealed;
+}
+
+/* False: it was not set in time. */
+static bool wait_for(dt_writer *w, const bool *flag, double until_s)
+{
+    pthread_mutex_lock(&w->mutex);
+    for (double now; !*flag && (now = dt_clock_s()) < until_s;) {
+        const double left_s = until_s - now;
+        const struct timespec next = dt_clock_deadline(left_s < ALIVE_EVERY_S ? left_s : ALIVE_EVERY_S);
+        pthread_cond_timedwait(&w->changed, &w->mutex, &next);
+        pthread_mutex_unlock(&w->mutex);
+        (void)w->comm->ops->progress(w->comm, NULL); /* what is wrong there, the next collective tells */
+        pthread_mutex_lock(&w->mutex);
+    }
+    const bool is_set = *flag;
+    pthread_mutex_unlock(&w->mutex);
+    return is_set;
+}
+
+static dt_status too_late(const dt_writer *w, dt_error *err)
+{
+    return dt_fail(err, DT_ERR_TIMEOUT, "%s: the time that was left did not suffice", w->job.store->ops->location(w->job.store));
+}
+
+dt_status dt_writer_seal(dt_writer *w, double until_s, dt_error *err)
+{
+    if (!w->report.pending || dt_writer_is_sealed(w))
+        return DT_OK;
+    dt_error why = {0};
+    const bool in_time = wait_for(w, &w->shard_done, until_s);
+    dt_status mine = in_time ? w->shard_status : too_late(w, &why);
+    if (in_time)
+        why = w->shard_error;
+    shard_record record;
+    memset(&record, 0, sizeof record); /* all of it is sent */
+    record.status = mine;
+    if (mine == DT_OK)
+        record.entry = w->manifest.shards[w->comm->rank];
+    DT_TRY(w->comm->ops->all_gather(w->comm, &record, sizeof record, w->records, err));
+    bool all = true;
+    for (int r = 0; r < w->comm->size; r++)
+        all = all && w->records[r].status == DT_OK;
+    const dt_status status = all ? DT_OK : dt_agree(w->comm, mine, &why);
+    pthread_mutex_lock(&w->mutex);
+    for (int r = 0; all && r < w->comm->size; r++)
+        w->manifest.shards[r] = w->records[r].entry;
+    seal_with(w, status, &why);
+    pthread_mutex_unlock(&w->mutex);
+    return DT_OK;
+}
+
+/* This host has committed, and another one has not: what it has is not a whole generation. */
+static void withdraw(dt_writer *w)
+{
+    dt_error why = {0};
+    dt_store *store = w->job.store;
+    if (store->ops->prune(store, w->report.step - 1, w->job.keep, &why) != DT_OK)
+        dt_log_warn("checkpoint: what another host could not write was not removed here: %s", why.message);
+}
+
+static dt_status judge(dt_writer *w, double until_s, dt_error *err)
+{
+    DT_TRY(dt_writer_seal(w, until_s, err));
+    const bool in_time = wait_for(w, &w->done, until_s);
+    if (w->sealed_status != DT_OK) {
+        *err = w->sealed_error;
+        return w->sealed_status;
+    }
+    dt_status mine = in_time ? w->commit_status : too_late(w, err);
+    if (in_time && mine != DT_OK)
+        *err = w->commit_error;
+    const dt_status status = dt_agree(w->comm, mine, err);
+    if (status != DT_OK && in_time && w->report.committed && w->job.per_host)
+        withdraw(w);
+    return status;
+}
+
+dt_status dt_writer_settle(dt_writer *w, double until_s, dt_writer_report *report, dt_error *err)
+{
+    dt_error own = {0};
+    dt_status status = DT_OK;
+    if (w->report.pending) {
+        status = judge(w, until_s, &own);
+        w->whole = status == DT_OK;
+    }
+    if (status != DT_OK && err)
+        *err = own;
+    pthread_mutex_lock(&w->mutex);
+    if (report)
+        *report = w->report.pending ? w->report : (dt_writer_report){0};
+    w->report.pending = false;
+    pthread_mutex_unlock(&w->mutex);
+    return status;
+}
+
+void dt_writer_look(dt_writer *w, dt_writer_report *report)
+{
+    pthread_mutex_lock(&w->mutex);
+    *report = w->report;
+    pthread_mutex_unlock(&w->mutex);
+}
+
+const dt_manifest *dt_writer_get_manifest(const dt_writer *w)
+{
+    return w->whole ? &w->manifest : NULL;
+}

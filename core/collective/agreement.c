@@ -1,0 +1,168 @@
+#include "core/collective/agreement.h"
+
+#include "core/base/alloc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    VALUE_BYTES = 256, /* compared, with the zero */
+    SHOWN_BYTES = 80,  /* of a value, in a message */
+    HOST_BYTES = sizeof((dt_comm *)0)->host
+};
+
+/* What the lowest rank that failed tells the others. */
+typedef struct verdict {
+    int32_t status, line;
+    char host[HOST_BYTES];
+    char message[DT_ERROR_MESSAGE_BYTES];
+} verdict;
+
+static verdict own_verdict(const dt_comm *comm, dt_status mine, const dt_error *err)
+{
+    verdict v;
+    memset(&v, 0, sizeof v); /* all of it is sent */
+    v.status = (int32_t)mine;
+    snprintf(v.host, sizeof v.host, "%s", comm->host);
+    if (mine != DT_OK) {
+        v.line = err ? err->line : 0;
+        snprintf(v.message, sizeof v.message, "%s", err && err->message[0] ? err->message : dt_status_name(mine));
+    }
+    return v;
+}
+
+static dt_status report(const verdict *v, int size, int first, int64_t n_alike, dt_error *err)
+{
+    dt_error e = {.status = (dt_status)v->status, .file = __FILE__, .line = v->line};
+    if (n_alike == size)
+        snprintf(e.message, sizeof e.message, "%s", v->message);
+    else if (n_alike > 1)
+        snprintf(e.message, sizeof e.message, "%lld of %d ranks, the first is rank %d on %s: %.800s", (long long)n_alike, size, first, v->host, v->message);
+    else
+        snprintf(e.message, sizeof e.message, "rank %d on %s: %.900s", first, v->host, v->message);
+    if (err)
+        *err = e;
+    return e.status;
+}
+
+/* No memory is allocated here: a vote on whether memory was there must not need any. */
+dt_status dt_agree(dt_comm *comm, dt_status mine, dt_error *err)
+{
+    int64_t n_failed = mine != DT_OK, first = mine != DT_OK ? comm->rank : comm->size;
+    DT_TRY(comm->ops->all_reduce(comm, &n_failed, 1, DT_I64, DT_REDUCE_SUM, err));
+    if (n_failed == 0)
+        return DT_OK;
+    const verdict own = own_verdict(comm, mine, err);
+    verdict v = own;
+    DT_TRY(comm->ops->all_reduce(comm, &first, 1, DT_I64, DT_REDUCE_MIN, err));
+    DT_TRY(comm->ops->broadcast(comm, &v, sizeof v, (int)first, err));
+    int64_t n_alike = strcmp(own.message, v.message) == 0; /* where all is well there is none */
+    DT_TRY(comm->ops->all_reduce(comm, &n_alike, 1, DT_I64, DT_REDUCE_SUM, err));
+    return report(&v, comm->size, (int)first, n_alike, err);
+}
+
+/* "0-2, 5" for the ranks whose value is `value`; "0, 2, 4, ..." where there is no room for all. */
+static void list_ranks(const char *values, int size, const char *value, char *out, size_t out_bytes)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (int r = 0; r < size; r++) {
+        if (strcmp(values + (size_t)r * VALUE_BYTES, value) != 0)
+            continue;
+        int last = r;
+        while (last + 1 < size && strcmp(values + (size_t)(last + 1) * VALUE_BYTES, value) == 0)
+            last++;
+        const char *comma = used ? ", " : "";
+        if (used + 32 > out_bytes) { /* ", 12345-12346" and ", ..." */
+            snprintf(out + used, out_bytes - used, "%s...", comma);
+            return;
+        }
+        if (last > r)
+            used += (size_t)snprintf(out + used, out_bytes - used, "%s%d-%d", comma, r, last);
+        else
+            used += (size_t)snprintf(out + used, out_bytes - used, "%s%d", comma, r);
+        r = last;
+    }
+}
+
+static int count_starting_like(const char *values, int size, size_t n_bytes)
+{
+    int n = 0;
+    for (int r = 0; r < size; r++)
+        n += strncmp(values + (size_t)r * VALUE_BYTES, values, n_bytes) == 0;
+    return n;
+}
+
+static int count_ranks(const char *values, int size, const char *value)
+{
+    int n = 0;
+    for (int r = 0; r < size; r++)
+        n += strcmp(values + (size_t)r * VALUE_BYTES, value) == 0;
+    return n;
+}
+
+/* Where to begin to show values that are too long to be shown: shortly before the first byte that differs. */
+static size_t first_shown(const char *values, int size)
+{
+    size_t alike = 0, longest = 0;
+    while (values[alike] && count_starting_like(values, size, alike + 1) == size)
+        alike++;
+    for (int r = 0; r < size; r++) {
+        size_t length = strlen(values + (size_t)r * VALUE_BYTES);
+        longest = length > longest ? length : longest;
+    }
+    return longest > SHOWN_BYTES && alike > SHOWN_BYTES / 4 ? alike - SHOWN_BYTES / 4 : 0;
+}
+
+/* "--batch differs between ranks: 32 on ranks 0-2, 64 on rank 3 (node7)" */
+static dt_status describe_difference(const char *field, const char *values, const char *hosts, int size, dt_error *err)
+{
+    char text[800], ranks[100];
+    size_t used = 0, from = first_shown(values, size);
+    for (int r = 0; r < size; r++) {
+        const char *value = values + (size_t)r * VALUE_BYTES;
+        bool seen = false;
+        for (int q = 0; q < r; q++)
+            seen = seen || strcmp(values + (size_t)q * VALUE_BYTES, value) == 0;
+        if (seen)
+            continue;
+        if (used + SHOWN_BYTES + sizeof ranks + 32 > sizeof text) {
+            snprintf(text + used, sizeof text - used, ", ...");
+            break;
+        }
+        list_ranks(values, size, value, ranks, sizeof ranks);
+        bool one = count_ranks(values, size, value) == 1;
+        const char *shown = strlen(value) >= from ? value + from : "";
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s%.*s%s on rank%s %s", used ? ", " : "", from ? "..." : "", SHOWN_BYTES,
+                                 value[0] ? shown : "(nothing)", strlen(shown) > SHOWN_BYTES ? "..." : "", one ? "" : "s", ranks);
+        if (one)
+            used += (size_t)snprintf(text + used, sizeof text - used, " (%s)", hosts + (size_t)r * HOST_BYTES);
+    }
+    return dt_fail(err, DT_ERR_USAGE, "%s differs between ranks: %s", field, text);
+}
+
+dt_status dt_check_same(dt_comm *comm, const dt_same *fields, int64_t n, dt_error *err)
+{
+    size_t bytes = (size_t)n * VALUE_BYTES, size = (size_t)comm->size;
+    char *mine = dt_calloc((size_t)n, VALUE_BYTES), *all = dt_alloc(bytes * size);
+    char *column = dt_alloc(size * VALUE_BYTES), *hosts = dt_alloc(size * HOST_BYTES);
+    dt_status status = mine && all && column && hosts ? DT_OK : dt_fail_memory(err, bytes * size, "comparing options between ranks");
+    status = dt_agree(comm, status, err);
+    for (int64_t i = 0; status == DT_OK && i < n; i++)
+        snprintf(mine + i * VALUE_BYTES, VALUE_BYTES, "%s", fields[i].value);
+    if (status == DT_OK)
+        status = comm->ops->all_gather(comm, comm->host, HOST_BYTES, hosts, err);
+    if (status == DT_OK)
+        status = comm->ops->all_gather(comm, mine, (int64_t)bytes, all, err);
+    for (int64_t i = 0; status == DT_OK && i < n; i++) {
+        for (size_t r = 0; r < size; r++)
+            memcpy(column + r * VALUE_BYTES, all + r * bytes + (size_t)i * VALUE_BYTES, VALUE_BYTES);
+        if (count_ranks(column, comm->size, column) != comm->size)
+            status = describe_difference(fields[i].field, column, hosts, comm->size, err);
+    }
+    dt_free(mine);
+    dt_free(all);
+    dt_free(column);
+    dt_free(hosts);
+    return status;
+}

@@ -1,0 +1,254 @@
+/* Votes between ranks. Ranks are threads; what each got is looked at when all have returned. */
+#include "core/collective/agreement.h"
+#include "core/base/alloc.h"
+#include "tests/fakes/fake_comm.h"
+#include "tests/testing.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_RANKS 40
+
+/* -- dt_agree ------------------------------------------------------------------------------------------------------------- */
+
+typedef struct vote {
+    dt_status mine[MAX_RANKS];
+    const char *message[MAX_RANKS];
+    bool no_error_struct[MAX_RANKS];
+    dt_status got[MAX_RANKS], after[MAX_RANKS];
+    dt_error error[MAX_RANKS];
+} vote;
+
+static void vote_main(dt_comm *comm, void *context)
+{
+    vote *v = context;
+    int r = comm->rank;
+    dt_error *err = v->no_error_struct[r] ? NULL : &v->error[r];
+    if (v->message[r])
+        dt_fail(err, v->mine[r], "%s", v->message[r]);
+    v->got[r] = dt_agree(comm, v->mine[r], err);
+    v->after[r] = comm->ops->barrier(comm, NULL); /* all are still in step */
+}
+
+static void check_vote(vote *v, int size, dt_status status, const char *message)
+{
+    fake_comm_run(size, vote_main, v);
+    for (int r = 0; r < size; r++) {
+        DT_CHECK_INT(v->got[r], status);
+        DT_CHECK_INT(v->after[r], DT_OK);
+        if (v->no_error_struct[r])
+            continue;
+        DT_CHECK_STR(v->error[r].message, message);
+        DT_CHECK_INT(v->error[r].status, status);
+    }
+}
+
+static void all_well_is_well(void)
+{
+    for (int size = 1; size <= 4; size++)
+        check_vote(&(vote){0}, size, DT_OK, "");
+}
+
+static void one_ranks_failure_is_everybodys(void)
+{
+    check_vote(&(vote){.mine = {[2] = DT_ERR_IO}, .message = {[2] = "no space"}}, 4, DT_ERR_IO, "rank 2 on host1: no space");
+    check_vote(&(vote){.mine = {DT_ERR_DATA}, .message = {"no images"}}, 2, DT_ERR_DATA, "rank 0 on host0: no images");
+}
+
+static void the_lowest_rank_that_failed_is_told(void)
+{
+    check_vote(&(vote){.mine = {[1] = DT_ERR_MEMORY, [3] = DT_ERR_IO}, .message = {[1] = "out of memory", [3] = "no space"}}, 4, DT_ERR_MEMORY,
+               "rank 1 on host0: out of memory");
+}
+
+static void what_all_say_is_said_once_and_without_a_rank(void)
+{
+    check_vote(&(vote){.mine = {DT_ERR_USAGE, DT_ERR_USAGE, DT_ERR_USAGE}, .message = {"--lr: no", "--lr: no", "--lr: no"}}, 3, DT_ERR_USAGE, "--lr: no");
+    check_vote(&(vote){.mine = {DT_ERR_USAGE}, .message = {"--lr: no"}}, 1, DT_ERR_USAGE, "--lr: no");
+}
+
+static void what_some_say_is_counted(void)
+{
+    check_vote(&(vote){.mine = {[1] = DT_ERR_IO, [2] = DT_ERR_IO}, .message = {[1] = "gone", [2] = "gone"}}, 4, DT_ERR_IO,
+               "2 of 4 ranks, the first is rank 1 on host0: gone");
+}
+
+static void a_failure_without_words_is_named_by_its_status(void)
+{
+    check_vote(&(vote){.mine = {[1] = DT_ERR_DEVICE}, .no_error_struct = {[1] = true}}, 2, DT_ERR_DEVICE, "rank 1 on host0: device");
+    check_vote(&(vote){.mine = {[0] = DT_ERR_DEVICE}}, 2, DT_ERR_DEVICE, "rank 0 on host0: device");
+}
+
+static void a_vote_needs_no_memory(void)
+{
+    vote v = {.mine = {[1] = DT_ERR_MEMORY}, .message = {[1] = "out of memory"}};
+    dt_alloc_fail_after(1);
+    check_vote(&v, 3, DT_ERR_MEMORY, "rank 1 on host0: out of memory");
+    void *p = dt_alloc(1); /* the failure is still to come: nothing was allocated */
+    DT_CHECK(p == NULL);
+    dt_free(p);
+    dt_alloc_fail_after(0);
+}
+
+static void a_message_of_full_length_keeps_its_place(void)
+{
+    char message[DT_ERROR_MESSAGE_BYTES];
+    vote v = {.mine = {[1] = DT_ERR_IO}};
+    memset(message, 'x', sizeof message - 1);
+    message[sizeof message - 1] = '\0';
+    v.message[1] = message;
+    fake_comm_run(2, vote_main, &v);
+    DT_CHECK_CONTAINS(v.error[0].message, "rank 1 on host0: xxxx");
+    DT_CHECK(strlen(v.error[0].message) > 800);
+    DT_CHECK_STR(v.error[1].message, v.error[0].message);
+}
+
+/* -- dt_check_same -------------------------------------------------------------------------------------------------------- */
+
+#define MAX_FIELDS 3
+
+typedef struct comparison {
+    int64_t n;
+    const char *field[MAX_FIELDS];
+    char value[MAX_RANKS][MAX_FIELDS][400];
+    dt_status got[MAX_RANKS], after[MAX_RANKS];
+    dt_error error[MAX_RANKS];
+} comparison;
+
+static void comparison_main(dt_comm *comm, void *context)
+{
+    comparison *c = context;
+    int r = comm->rank;
+    dt_same fields[MAX_FIELDS];
+    for (int64_t i = 0; i < c->n; i++)
+        fields[i] = (dt_same){c->field[i], c->value[r][i]};
+    c->got[r] = dt_check_same(comm, fields, c->n, &c->error[r]);
+    c->after[r] = comm->ops->barrier(comm, NULL);
+}
+
+static void check_comparison(comparison *c, int size, dt_status status, const char *message)
+{
+    const int64_t before = dt_alloc_live_blocks();
+    fake_comm_run(size, comparison_main, c);
+    for (int r = 0; r < size; r++) {
+        DT_CHECK_INT(c->got[r], status);
+        DT_CHECK_INT(c->after[r], DT_OK);
+        DT_CHECK_STR(c->error[r].message, message);
+    }
+    DT_CHECK_INT(dt_alloc_live_blocks(), before);
+}
+
+/* Rank r has values[r] in a field "--batch". */
+static comparison batches(int size, const char *const *values)
+{
+    comparison c = {.n = 1, .field = {"--batch"}};
+    for (int r = 0; r < size; r++)
+        snprintf(c.value[r][0], sizeof c.value[r][0], "%s", values[r]);
+    return c;
+}
+
+static void equal_values_pass(void)
+{
+    comparison c = batches(3, (const char *[]){"32", "32", "32"});
+    check_comparison(&c, 3, DT_OK, "");
+    comparison one = batches(1, (const char *[]){"32"});
+    check_comparison(&one, 1, DT_OK, "");
+    comparison none = {.n = 0};
+    check_comparison(&none, 3, DT_OK, "");
+}
+
+static void a_difference_names_field_values_ranks_and_host(void)
+{
+    comparison c = batches(4, (const char *[]){"32", "32", "32", "64"});
+    check_comparison(&c, 4, DT_ERR_USAGE, "--batch differs between ranks: 32 on ranks 0-2, 64 on rank 3 (host1)");
+    comparison first = batches(2, (const char *[]){"32", "64"});
+    check_comparison(&first, 2, DT_ERR_USAGE, "--batch differs between ranks: 32 on rank 0 (host0), 64 on rank 1 (host0)");
+    comparison last = batches(3, (const char *[]){"64", "32", "32"});
+    check_comparison(&last, 3, DT_ERR_USAGE, "--batch differs between ranks: 64 on rank 0 (host0), 32 on ranks 1-2");
+    comparison mixed = batches(6, (const char *[]){"1", "1", "1", "2", "3", "1"});
+    check_comparison(&mixed, 6, DT_ERR_USAGE, "--batch differs between ranks: 1 on ranks 0-2, 5, 2 on rank 3 (host1), 3 on rank 4 (host2)");
+    comparison nothing = batches(2, (const char *[]){"", "a"});
+    check_comparison(&nothing, 2, DT_ERR_USAGE, "--batch differs between ranks: (nothing) on rank 0 (host0), a on rank 1 (host0)");
+}
+
+static void the_first_field_that_differs_is_told(void)
+{
+    comparison c = {.n = 3, .field = {"same", "other", "too"}};
+    for (int r = 0; r < 2; r++) {
+        strcpy(c.value[r][0], "x");
+        snprintf(c.value[r][1], sizeof c.value[r][1], "y%d", r);
+        snprintf(c.value[r][2], sizeof c.value[r][2], "z%d", r);
+    }
+    check_comparison(&c, 2, DT_ERR_USAGE, "other differs between ranks: y0 on rank 0 (host0), y1 on rank 1 (host0)");
+}
+
+static void long_values_are_shown_where_they_differ(void)
+{
+    char long_a[301], long_b[301], shown[200];
+    memset(long_a, 'a', sizeof long_a);
+    long_a[300] = '\0';
+    memcpy(long_b, long_a, sizeof long_b);
+    long_b[200] = 'b';
+    comparison c = batches(2, (const char *[]){long_a, long_b});
+    fake_comm_run(2, comparison_main, &c);
+    DT_CHECK_INT(c.got[0], DT_ERR_USAGE);
+    snprintf(shown, sizeof shown, "...%.20sb", long_a);
+    DT_CHECK_CONTAINS(c.error[0].message, shown);
+    long_b[200] = 'a';
+    long_b[255] = 'b'; /* more than is compared */
+    comparison d = batches(2, (const char *[]){long_a, long_b});
+    check_comparison(&d, 2, DT_OK, "");
+}
+
+static void many_ranks_are_cut_short(void)
+{
+    comparison c = {.n = 1, .field = {"--seed"}};
+    for (int r = 0; r < MAX_RANKS; r++)
+        snprintf(c.value[r][0], sizeof c.value[r][0], "%d", r % 2);
+    fake_comm_run(MAX_RANKS, comparison_main, &c);
+    DT_CHECK_CONTAINS(c.error[7].message, "0 on ranks 0, 2, 4, 6");
+    DT_CHECK_CONTAINS(c.error[7].message, ", ..., 1 on ranks 1, 3, 5");
+    for (int r = 0; r < MAX_RANKS; r++)
+        snprintf(c.value[r][0], sizeof c.value[r][0], "%0100d", r);
+    fake_comm_run(MAX_RANKS, comparison_main, &c);
+    DT_CHECK_CONTAINS(c.error[0].message, "on rank 0 (host0), ");
+    DT_CHECK(strlen(c.error[0].message) < 900 && strcmp(c.error[0].message + strlen(c.error[0].message) - 5, ", ...") == 0);
+}
+
+static void out_of_memory_on_one_rank_is_everybodys(void)
+{
+    int n_failed = 0;
+    for (int64_t n = 1; n <= 12; n++) { /* of the allocations of two ranks, in whatever order they come */
+        comparison c = batches(2, (const char *[]){"1", "1"});
+        const int64_t before = dt_alloc_live_blocks();
+        dt_alloc_fail_after(n);
+        fake_comm_run(2, comparison_main, &c);
+        dt_alloc_fail_after(0);
+        DT_CHECK_INT(c.got[0], n <= 8 ? DT_ERR_MEMORY : DT_OK);
+        DT_CHECK_INT(c.got[1], c.got[0]);
+        DT_CHECK_INT(c.after[0], DT_OK);
+        DT_CHECK_STR(c.error[1].message, c.error[0].message);
+        DT_CHECK_INT(dt_alloc_live_blocks(), before);
+        n_failed += c.got[0] != DT_OK;
+    }
+    DT_CHECK_INT(n_failed, 8);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(all_well_is_well),
+    DT_TEST(one_ranks_failure_is_everybodys),
+    DT_TEST(the_lowest_rank_that_failed_is_told),
+    DT_TEST(what_all_say_is_said_once_and_without_a_rank),
+    DT_TEST(what_some_say_is_counted),
+    DT_TEST(a_failure_without_words_is_named_by_its_status),
+    DT_TEST(a_vote_needs_no_memory),
+    DT_TEST(a_message_of_full_length_keeps_its_place),
+    DT_TEST(equal_values_pass),
+    DT_TEST(a_difference_names_field_values_ranks_and_host),
+    DT_TEST(the_first_field_that_differs_is_told),
+    DT_TEST(long_values_are_shown_where_they_differ),
+    DT_TEST(many_ranks_are_cut_short),
+    DT_TEST(out_of_memory_on_one_rank_is_everybodys),
+};
+
+DT_TEST_MAIN("core/agreement", tests)

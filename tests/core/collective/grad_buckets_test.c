@@ -1,0 +1,451 @@
+/* Gradients are cut into buckets, each of which is summed as soon as it is ready. */
+#include "core/collective/grad_buckets.h"
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "tests/fakes/fake_comm.h"
+#include "tests/testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_STARTS 128
+
+/* -- a communicator that only writes down what it is asked ------------------------------------------------------------------- */
+
+typedef struct recorder {
+    dt_comm head;
+    const float *grads;
+    int64_t first[MAX_STARTS], n[MAX_STARTS];
+    bool open[MAX_STARTS];
+    dt_dtype wire[MAX_STARTS];
+    int n_starts, n_progress, n_waits;
+    int fail_start, fail_progress, fail_wait; /* the n-th one fails; 0: none */
+    double wait_s;
+} recorder;
+
+static dt_status start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err)
+{
+    recorder *r = (recorder *)comm;
+    int i = r->n_starts++;
+    if (r->n_starts == r->fail_start)
+        return dt_fail(err, DT_ERR_COMM, "start fails");
+    if (i < MAX_STARTS) {
+        r->first[i] = buffer - r->grads;
+        r->n[i] = n;
+        r->wire[i] = wire;
+        r->open[i] = true;
+        *request = (dt_comm_request *)&r->open[i];
+    }
+    return DT_OK;
+}
+
+static dt_status progress(dt_comm *comm, dt_error *err)
+{
+    recorder *r = (recorder *)comm;
+    return ++r->n_progress == r->fail_progress ? dt_fail(err, DT_ERR_COMM, "progress fails") : DT_OK;
+}
+
+static dt_status wait_request(dt_comm *comm, dt_comm_request *request, dt_error *err)
+{
+    recorder *r = (recorder *)comm;
+    if (++r->n_waits == r->fail_wait)
+        return dt_fail(err, DT_ERR_COMM, "wait fails");
+    *(bool *)request = false;
+    dt_clock_sleep_s(r->wait_s);
+    return DT_OK;
+}
+
+static const dt_comm_ops recorder_ops = {.name = "recorder", .all_reduce_start = start, .progress = progress, .wait = wait_request};
+
+typedef struct layout {
+    recorder comm;
+    float *grads;
+    int64_t n, n_parts;
+    dt_grad_part *parts;
+    dt_grad_buckets *buckets;
+} layout;
+
+static void set_up(layout *l, int ranks, int64_t n_parts, const int64_t *sizes, int64_t bucket_bytes)
+{
+    dt_error err = {0};
+    *l = (layout){.comm = {.head = {.ops = &recorder_ops, .size = ranks}}, .n_parts = n_parts};
+    l->parts = calloc((size_t)n_parts + 1, sizeof *l->parts);
+    DT_REQUIRE(l->parts != NULL);
+    for (int64_t i = 0; i < n_parts; i++) {
+        l->parts[i] = (dt_grad_part){l->n, sizes[i], false};
+        l->n += sizes[i];
+    }
+    l->grads = calloc((size_t)l->n + 1, sizeof *l->grads);
+    DT_REQUIRE(l->grads != NULL);
+    l->comm.grads = l->grads;
+    DT_REQUIRE_MSG(dt_grad_buckets_create(&l->comm.head, l->grads, l->n, l->parts, n_parts, bucket_bytes, DT_F32, &l->buckets, &err) == DT_OK, "%s", err.message);
+}
+
+static void tear_down(layout *l)
+{
+    dt_grad_buckets_destroy(l->buckets);
+    free(l->parts);
+    free(l->grads);
+}
+
+static void report_backwards(layout *l)
+{
+    dt_error err = {0};
+    dt_grad_buckets_begin(l->buckets);
+    for (int64_t i = l->n_parts - 1; i >= 0; i--)
+        DT_CHECK_INT(dt_grad_buckets_ready(l->buckets, i, &err), DT_OK);
+}
+
+/* What was started covers every element once. */
+static void check_all_started_once(const layout *l)
+{
+    int64_t total = 0;
+    char *times = calloc((size_t)l->n + 1, 1);
+    DT_REQUIRE(times != NULL);
+    for (int i = 0; i < l->comm.n_starts; i++)
+        for (int64_t k = 0; k < l->comm.n[i]; k++)
+            total += ++times[l->comm.first[i] + k] == 1;
+    DT_CHECK_INT(total, l->n);
+    free(times);
+}
+
+/* -- cutting ------------------------------------------------------------------------------------------------------------------ */
+
+static void buckets_are_cut_from_the_end_and_the_first_is_small(void)
+{
+    const int64_t sizes[] = {100, 100, 100, 100, 100, 50, 50};
+    layout l;
+    set_up(&l, 2, 7, sizes, 4 * 400); /* 400 elements; the first 50 */
+    DT_CHECK_INT(dt_grad_buckets_count(l.buckets), 3);
+    report_backwards(&l);
+    DT_CHECK_INT(l.comm.n_starts, 3);
+    DT_CHECK_INT(l.comm.first[0], 550);
+    DT_CHECK_INT(l.comm.n[0], 50);
+    DT_CHECK_INT(l.comm.first[1], 200);
+    DT_CHECK_INT(l.comm.n[1], 350);
+    DT_CHECK_INT(l.comm.first[2], 0);
+    DT_CHECK_INT(l.comm.n[2], 200);
+    check_all_started_once(&l);
+    tear_down(&l);
+}
+
+static void a_part_larger_than_a_bucket_is_one_by_itself(void)
+{
+    const int64_t sizes[] = {10, 5000, 10, 5};
+    layout l;
+    set_up(&l, 2, 4, sizes, 4 * 400);
+    report_backwards(&l);
+    DT_CHECK_INT(l.comm.n_starts, 3);
+    DT_CHECK_INT(l.comm.n[0], 15);
+    DT_CHECK_INT(l.comm.n[1], 5000);
+    DT_CHECK_INT(l.comm.n[2], 10);
+    check_all_started_once(&l);
+    tear_down(&l);
+}
+
+static void there_are_never_more_than_64(void)
+{
+    int64_t sizes[1000];
+    const int64_t bucket_bytes[] = {4, 40, 4000, 1 << 20};
+    for (size_t k = 0; k < sizeof bucket_bytes / sizeof *bucket_bytes; k++)
+        for (int uneven = 0; uneven < 3; uneven++) {
+            layout l;
+            for (int i = 0; i < 1000; i++)
+                sizes[i] = uneven == 0 ? 16 : uneven == 1 ? i * 37 % 100 : (i % 100 == 0 ? 100000 : 1);
+            set_up(&l, 2, 1000, sizes, bucket_bytes[k]);
+            DT_CHECK(dt_grad_buckets_count(l.buckets) >= 1 && dt_grad_buckets_count(l.buckets) <= 64);
+            report_backwards(&l);
+            DT_CHECK_INT(l.comm.n_starts, dt_grad_buckets_count(l.buckets));
+            check_all_started_once(&l);
+            if (uneven < 2 && bucket_bytes[k] < 4000) /* they grow, all alike */
+                for (int i = 0; i < l.comm.n_starts; i++)
+                    DT_CHECK(l.comm.n[i] <= l.n / 32);
+            tear_down(&l);
+        }
+}
+
+static void empty_parts_and_empty_vectors_are_nothing_special(void)
+{
+    const int64_t sizes[] = {0, 7, 0, 0, 9, 0};
+    dt_error err = {0};
+    layout l;
+    set_up(&l, 2, 6, sizes, 4 * 8);
+    report_backwards(&l);
+    check_all_started_once(&l);
+    DT_CHECK_INT(dt_grad_buckets_finish(l.buckets, NULL, &err), DT_OK);
+    tear_down(&l);
+    set_up(&l, 2, 0, NULL, 64);
+    report_backwards(&l);
+    DT_CHECK_INT(dt_grad_buckets_finish(l.buckets, NULL, &err), DT_OK);
+    tear_down(&l);
+}
+
+static void parts_that_do_not_cover_the_vector_are_refused(void)
+{
+    const struct {
+        dt_grad_part parts[3];
+        const char *says;
+    } cases[] = {{{{0, 10, false}, {11, 9, false}, {20, 10, false}}, "begins at 11, expected 10"},
+                 {{{0, 10, false}, {9, 11, false}, {20, 10, false}}, "begins at 9, expected 10"},
+                 {{{0, 10, false}, {10, 10, false}, {20, 9, false}}, "cover 29 of 30"},
+                 {{{0, 10, false}, {10, 10, false}, {20, 11, false}}, "cover 31 of 30"},
+                 {{{0, 20, false}, {20, -5, false}, {15, 15, false}}, "part 1"},
+                 {{{1, 9, false}, {10, 10, false}, {20, 10, false}}, "begins at 1, expected 0"}};
+    recorder comm = {.head = {.ops = &recorder_ops, .size = 2}};
+    float grads[30];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dt_grad_buckets *buckets = NULL;
+        dt_error err = {0};
+        DT_CHECK_INT(dt_grad_buckets_create(&comm.head, grads, 30, cases[i].parts, 3, 64, DT_F32, &buckets, &err), DT_ERR_INTERNAL);
+        DT_CHECK_CONTAINS(err.message, cases[i].says);
+        DT_CHECK(buckets == NULL);
+    }
+}
+
+/* -- when ------------------------------------------------------------------------------------------------------------------- */
+
+static void a_bucket_starts_with_its_last_part_whatever_the_order(void)
+{
+    const int64_t sizes[] = {10, 10, 10, 10, 10, 10};
+    const int order[] = {2, 0, 5, 3, 4, 1}, started_after[] = {0, 0, 1, 1, 2, 3};
+    dt_error err = {0};
+    layout l;
+    set_up(&l, 2, 6, sizes, 4 * 30); /* {5}, {4, 3, 2}, {1, 0} */
+    for (int step = 0; step < 3; step++) {
+        l.comm.n_starts = 0;
+        dt_grad_buckets_begin(l.buckets);
+        for (int i = 0; i < 6; i++) {
+            int n_progress = l.comm.n_progress;
+            DT_CHECK_INT(dt_grad_buckets_ready(l.buckets, order[i], &err), DT_OK);
+            DT_CHECK_INT(l.comm.n_starts, started_after[i]);
+            DT_CHECK(l.comm.n_progress > n_progress);
+        }
+        DT_CHECK_INT(dt_grad_buckets_finish(l.buckets, NULL, &err), DT_OK);
+        for (int i = 0; i < 3; i++)
+            DT_CHECK(!l.comm.open[i]);
+    }
+    DT_CHECK_INT(l.comm.n_waits, 9);
+    tear_down(&l);
+}
+
+static void a_single_rank_sends_nothing(void)
+{
+    const int64_t sizes[] = {10, 10};
+    dt_error err = {0};
+    double wait_s = -1;
+    layout l;
+    set_up(&l, 1, 2, sizes, 4 * 10);
+    report_backwards(&l);
+    DT_CHECK_INT(dt_grad_buckets_finish(l.buckets, &wait_s, &err), DT_OK);
+    DT_CHECK_INT(l.comm.n_starts + l.comm.n_waits, 0);
+    DT_CHECK(wait_s >= 0 && wait_s < 1);
+    tear_down(&l);
+}
+
+static void the_time_blocked_is_told(void)
+{
+    const int64_t sizes[] = {10, 10, 10};
+    dt_error err = {0};
+    double wait_s = -1;
+    layout l;
+    set_up(&l, 2, 3, sizes, 4 * 10);
+    l.comm.wait_s = 0.02;
+    report_backwards(&l);
+    DT_CHECK_INT(dt_grad_buckets_finish(l.buckets, &wait_s, &err), DT_OK);
+    DT_CHECK(wait_s >= 0.06 && wait_s < 30);
+    tear_down(&l);
+}
+
+static void wrong_use_is_refused(void)
+{
+    const int64_t sizes[] = {10, 10, 10};
+    dt_error err = {0};
+    layout l;
+    set_up(&l, 2, 3, sizes, 4 * 10);
+    dt_grad_buckets_begin(l.buckets);
+    DT_CHECK_INT(dt_grad_buckets_ready(l.buckets, 3, &err), DT_ERR_INTERNAL);
+    DT_CHECK_INT(dt_grad_buckets_ready(l.buckets, -1, &err), DT_ERR_INTERNAL);
+    DT_CHECK_INT(dt_grad_buckets_ready(l.buckets, 1, &err), DT_OK);
+    DT_CHECK_INT(dt_grad_buckets_ready(l.buckets, 1, &err), DT_ERR_INTERNAL);
+    DT_CHECK_CONTAINS(err.message, "part 1 of the gradients was reported twice");
+    DT_CHECK_INT(dt_grad_buckets_ready(l.buckets, 2, &err), DT_OK);
+    DT_CHECK_INT(l.comm.n_starts, 2);
+    DT_CHECK_INT(dt_grad_buckets_finish(l.buckets, NULL, &err), DT_ERR_INTERNAL);
+    DT_CHECK_CONTAINS(err.message, "never reported");
+    tear_down(&l);
+}
+
+static void errors_of_the_communicator_are_passed_on(void)
+{
+    const int64_t sizes[] = {10, 10};
+    for (int which = 0; which < 3; which++) {
+        dt_error err = {0};
+        layout l;
+        set_up(&l, 2, 2, sizes, 4 * 10);
+        l.comm.fail_start = which == 0 ? 2 : 0;
+        l.comm.fail_progress = which == 1 ? 2 : 0;
+        l.comm.fail_wait = which == 2 ? 2 : 0;
+        dt_grad_buckets_begin(l.buckets);
+        DT_CHECK_INT(dt_grad_buckets_ready(l.buckets, 1, &err), DT_OK);
+        DT_CHECK_INT(dt_grad_buckets_ready(l.buckets, 0, &err), which < 2 ? DT_ERR_COMM : DT_OK);
+        if (which == 2)
+            DT_CHECK_INT(dt_grad_buckets_finish(l.buckets, NULL, &err), DT_ERR_COMM);
+        DT_CHECK_CONTAINS(err.message, " fails");
+        tear_down(&l);
+    }
+}
+
+static void creation_survives_every_failed_allocation_and_steps_need_none(void)
+{
+    const int64_t sizes[] = {10, 10}, before = dt_alloc_live_blocks();
+    const dt_grad_part parts[] = {{0, 10, false}, {10, 10, false}};
+    recorder comm = {.head = {.ops = &recorder_ops, .size = 2}};
+    float grads[20];
+    dt_status status = DT_ERR_MEMORY;
+    int n = 0;
+    for (; status == DT_ERR_MEMORY && n < 20; n++) {
+        dt_grad_buckets *buckets = NULL;
+        dt_error err = {0};
+        dt_alloc_fail_after(n + 1);
+        status = dt_grad_buckets_create(&comm.head, grads, 20, parts, 2, 40, DT_F32, &buckets, &err);
+        dt_alloc_fail_after(0);
+        DT_CHECK((status == DT_OK) == (buckets != NULL));
+        dt_grad_buckets_destroy(buckets);
+        DT_CHECK_INT(dt_alloc_live_blocks(), before);
+    }
+    DT_CHECK(status == DT_OK && n > 1);
+    dt_grad_buckets_destroy(NULL);
+
+    layout l;
+    dt_error err = {0};
+    set_up(&l, 2, 2, sizes, 40);
+    dt_alloc_fail_after(1);
+    report_backwards(&l);
+    DT_CHECK_INT(dt_grad_buckets_finish(l.buckets, NULL, &err), DT_OK);
+    DT_CHECK(dt_alloc(1) == NULL); /* the failure is still to come */
+    dt_alloc_fail_after(0);
+    tear_down(&l);
+}
+
+/* -- real sums ------------------------------------------------------------------------------------------------------------- */
+
+enum { RANKS = 4, PARTS = 23, STEPS = 4, MAX_ELEMS = PARTS * 400 };
+
+typedef struct job {
+    int64_t bucket_bytes;
+    dt_grad_part parts[PARTS];
+    int64_t n;
+    float sums[RANKS][STEPS][MAX_ELEMS];
+    dt_status status[RANKS];
+} job;
+
+/* Each step reports the parts in another order, the same on all ranks. */
+static void steps_main(dt_comm *comm, void *context)
+{
+    job *j = context;
+    float *grads = malloc(MAX_ELEMS * sizeof *grads);
+    dt_grad_buckets *buckets = NULL;
+    dt_status status = !grads ? DT_ERR_MEMORY : dt_grad_buckets_create(comm, grads, j->n, j->parts, PARTS, j->bucket_bytes, DT_F32, &buckets, NULL);
+    for (int step = 0; step < STEPS && status == DT_OK; step++) {
+        dt_grad_buckets_begin(buckets);
+        for (int i = 0; i < PARTS && status == DT_OK; i++) {
+            const dt_grad_part *p = &j->parts[step % 2 ? i * 5 % PARTS : PARTS - 1 - i];
+            dt_test_fill_random(grads + p->first, p->n, (uint64_t)(step * 1000 + comm->rank * 100) + (uint64_t)(p - j->parts));
+            status = dt_grad_buckets_ready(buckets, p - j->parts, NULL);
+        }
+        if (status == DT_OK)
+            status = dt_grad_buckets_finish(buckets, NULL, NULL);
+        memcpy(j->sums[comm->rank][step], grads, (size_t)j->n * sizeof *grads);
+    }
+    j->status[comm->rank] = status;
+    dt_grad_buckets_destroy(buckets);
+    free(grads);
+}
+
+static void every_gradient_is_summed_over_all_ranks_for_any_cut(void)
+{
+    static job a, b;
+    const int64_t bucket_bytes[] = {4, 1000, 4000, 1 << 20};
+    for (int i = 0; i < PARTS; i++) {
+        a.parts[i] = (dt_grad_part){a.n, i * 173 % 400, false};
+        a.n += a.parts[i].n;
+    }
+    for (size_t k = 0; k < sizeof bucket_bytes / sizeof *bucket_bytes; k++)
+        for (int ranks = 1; ranks <= RANKS; ranks++) {
+            a.bucket_bytes = bucket_bytes[k];
+            fake_comm_run(ranks, steps_main, &a);
+            for (int r = 0; r < ranks; r++) {
+                DT_CHECK_INT(a.status[r], DT_OK);
+                DT_CHECK_BYTES(a.sums[r], a.sums[0], sizeof a.sums[0]);
+            }
+            /* By hand, in the order of the ranks. */
+            for (int step = 0; step < STEPS; step++)
+                for (int i = 0; i < PARTS; i++)
+                    for (int r = 0; r < ranks; r++) {
+                        float own[400];
+                        const dt_grad_part *p = &a.parts[i];
+                        dt_test_fill_random(own, p->n, (uint64_t)(step * 1000 + r * 100 + i));
+                        for (int64_t e = 0; e < p->n; e++)
+                            b.sums[0][step][p->first + e] = own[e] + (r ? b.sums[0][step][p->first + e] : 0.0f);
+                    }
+            for (int step = 0; step < STEPS; step++)
+                DT_CHECK_BYTES(a.sums[0][step], b.sums[0][step], (size_t)a.n * sizeof(float));
+        }
+}
+
+/* With FP16 on the wire, the statistics and counts at the end have a bucket of their own, as float32; so has an exact part in the midst. */
+static void exact_parts_do_not_share_a_narrow_wire(void)
+{
+    static const int64_t sizes[] = {16, 32, 16, 64, 16, 8};
+    dt_error err = {0};
+    layout l;
+    set_up(&l, 2, 6, sizes, 4096);
+    dt_grad_buckets_destroy(l.buckets);
+    l.parts[2].exact = l.parts[5].exact = true;
+    DT_REQUIRE(dt_grad_buckets_create(&l.comm.head, l.grads, l.n, l.parts, 6, 4096, DT_F16, &l.buckets, &err) == DT_OK);
+    DT_CHECK_INT(dt_grad_buckets_count(l.buckets), 4);
+    report_backwards(&l);
+    check_all_started_once(&l);
+    static const int64_t expected[][2] = {{144, 8}, {64, 80}, {48, 16}, {0, 48}};
+    static const dt_dtype wires[] = {DT_F32, DT_F16, DT_F32, DT_F16};
+    for (int i = 0; i < 4; i++)
+        DT_CHECK(l.comm.first[i] == expected[i][0] && l.comm.n[i] == expected[i][1] && l.comm.wire[i] == wires[i]);
+    tear_down(&l);
+    /* never more than 64 of them, however the vector is cut */
+    int64_t many[1000];
+    for (int i = 0; i < 1000; i++)
+        many[i] = i * 37 % 1900;
+    set_up(&l, 2, 1000, many, 64);
+    dt_grad_buckets_destroy(l.buckets);
+    l.parts[999].exact = true;
+    DT_REQUIRE(dt_grad_buckets_create(&l.comm.head, l.grads, l.n, l.parts, 1000, 64, DT_BF16, &l.buckets, &err) == DT_OK);
+    DT_CHECK(dt_grad_buckets_count(l.buckets) <= 64 && dt_grad_buckets_count(l.buckets) > 30);
+    report_backwards(&l);
+    check_all_started_once(&l);
+    tear_down(&l);
+    /* and a wire of float32 is cut as if there were none */
+    set_up(&l, 2, 6, sizes, 4096);
+    DT_CHECK_INT(dt_grad_buckets_count(l.buckets), 2);
+    report_backwards(&l);
+    DT_CHECK_INT(l.comm.wire[0], DT_F32);
+    tear_down(&l);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(buckets_are_cut_from_the_end_and_the_first_is_small),
+    DT_TEST(a_part_larger_than_a_bucket_is_one_by_itself),
+    DT_TEST(there_are_never_more_than_64),
+    DT_TEST(empty_parts_and_empty_vectors_are_nothing_special),
+    DT_TEST(parts_that_do_not_cover_the_vector_are_refused),
+    DT_TEST(a_bucket_starts_with_its_last_part_whatever_the_order),
+    DT_TEST(a_single_rank_sends_nothing),
+    DT_TEST(the_time_blocked_is_told),
+    DT_TEST(wrong_use_is_refused),
+    DT_TEST(errors_of_the_communicator_are_passed_on),
+    DT_TEST(creation_survives_every_failed_allocation_and_steps_need_none),
+    DT_TEST(every_gradient_is_summed_over_all_ranks_for_any_cut),
+    DT_TEST(exact_parts_do_not_share_a_narrow_wire),
+};
+
+DT_TEST_MAIN("core/grad_buckets", tests)

@@ -1,0 +1,255 @@
+/* Trainings with a mirror, and with folders that each host has for itself. Threads are ranks, two to a host. */
+#include "tests/fakes/fake_store.h"
+#include "tests/fakes/trainer_job.h"
+
+#include "core/base/log.h"
+#include "core/checkpoint/load.h"
+#include "tests/testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char said[16384];
+
+static void collect(void *context, dt_log_level level, const char *line)
+{
+    (void)context;
+    (void)level;
+    const size_t n = strlen(said); /* rank 0 says all that is looked for */
+    snprintf(said + n, sizeof said - n, "%s\n", line);
+}
+
+static void run_quietly(job *j)
+{
+    said[0] = '\0';
+    dt_log_set_sink(collect, NULL, DT_LOG_WARN);
+    run(j);
+    dt_log_set_sink(NULL, NULL, DT_LOG_INFO);
+}
+
+static int64_t times_said(const char *text)
+{
+    int64_t n = 0;
+    for (const char *p = said; (p = strstr(p, text)); p++)
+        n++;
+    return n;
+}
+
+static int64_t newest(dt_store *store)
+{
+    int64_t step = -1, n;
+    DT_CHECK_INT(store->ops->list(store, &step, 1, &n, NULL), DT_OK);
+    return step;
+}
+
+static job job_with_mirror(int size, const fake_store_options *mirror)
+{
+    job j = new_job(size);
+    j.config.checkpoint_every = 4;
+    j.config.keep = 2;
+    j.config.eval_every = 0.0;
+    j.store = fake_store_create(&(fake_store_options){0});
+    j.mirror = fake_store_create(mirror);
+    return j;
+}
+
+static void end_job(job *j)
+{
+    dt_store *stores[] = {j->store, j->second_store, j->mirror};
+    for (size_t i = 0; i < 3; i++)
+        if (stores[i])
+            stores[i]->ops->destroy(stores[i]);
+    free_job(j);
+}
+
+/* The shards of the newest generation are the same in both. */
+static void check_same_bytes(dt_store *a, dt_store *b)
+{
+    dt_manifest m = {0}, n = {0};
+    DT_REQUIRE(a->ops->read_manifest(a, newest(a), &m, NULL) == DT_OK && b->ops->read_manifest(b, newest(a), &n, NULL) == DT_OK);
+    DT_CHECK_STR(m.config_text, n.config_text);
+    DT_CHECK_INT(m.n_shards, n.n_shards);
+    for (int64_t i = 0; i < m.n_shards; i++) {
+        const size_t bytes = (size_t)m.shards[i].n_elems * sizeof(float);
+        float *x = malloc(bytes), *y = malloc(bytes);
+        DT_CHECK_INT(a->ops->read_shard(a, &m, &m.shards[i], x, NULL), DT_OK);
+        DT_CHECK_INT(b->ops->read_shard(b, &n, &n.shards[i], y, NULL), DT_OK);
+        DT_CHECK_BYTES(x, y, bytes);
+        free(x);
+        free(y);
+    }
+    dt_manifest_clear(&m);
+    dt_manifest_clear(&n);
+}
+
+static void the_newest_generation_is_in_the_mirror_at_the_end(void)
+{
+    for (int size = 1; size <= 3; size++) {
+        job j = job_with_mirror(size, &(fake_store_options){.copy_s = 0.02});
+        run_quietly(&j);
+        check_all(&j, DT_OK);
+        DT_CHECK_INT(newest(j.mirror), j.n_steps);
+        check_same_bytes(j.store, j.mirror);
+        DT_CHECK(fake_store_count(j.mirror) <= 2);
+        DT_REQUIRE(j.n_mirrored > 0);
+        const dt_metrics_checkpoint *last = &j.mirrored[j.n_mirrored - 1];
+        DT_CHECK(last->step == j.n_steps && last->bytes > 0 && !last->error[0] && strcmp(last->path, "memory") == 0);
+        end_job(&j);
+    }
+}
+
+static void a_request_to_stop_waits_for_the_mirror(void)
+{
+    job j = job_with_mirror(2, &(fake_store_options){.copy_s = 0.05});
+    j.stop_after = 6;
+    run_quietly(&j);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    DT_CHECK_INT(newest(j.mirror), newest(j.store));
+    DT_CHECK_INT(newest(j.mirror), 7);
+    end_job(&j);
+}
+
+static void without_time_the_mirror_is_not_waited_for(void)
+{
+    job j = job_with_mirror(2, &(fake_store_options){.copy_s = 0.5});
+    j.config.checkpoint_every = 1000;
+    j.stop_after = 6;
+    j.end_s = 5.2; /* of which 5 are kept to leave in */
+    run_quietly(&j);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    DT_CHECK_INT(newest(j.store), 7);
+    DT_CHECK_INT(newest(j.mirror), -1);
+    DT_CHECK_INT(times_said("mirror: the checkpoint of step 7 was not copied to memory:"), 1);
+    DT_CHECK_INT(times_said("the time that was left did not suffice"), 1);
+    end_job(&j);
+}
+
+static void a_mirror_that_fails_is_told_and_the_training_goes_on(void)
+{
+    job j = job_with_mirror(2, &(fake_store_options){.fail_copies_of = 1});
+    run_quietly(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(newest(j.store), 16);
+    DT_CHECK_INT(fake_store_count(j.mirror), 0);
+    DT_CHECK(j.n_mirrored > 1);
+    for (int64_t i = 0; i < j.n_mirrored; i++)
+        DT_CHECK(j.mirrored[i].error[0] != '\0');
+    DT_CHECK_INT(times_said("(training goes on; the checkpoint itself stands)"), 1);
+    end_job(&j);
+    j = job_with_mirror(1, &(fake_store_options){.fail_commit_from = 2});
+    run_quietly(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(fake_store_count(j.mirror), 1); /* the older one stands */
+    end_job(&j);
+}
+
+static void a_busy_mirror_is_not_waited_for_and_told_once(void)
+{
+    job j = job_with_mirror(2, &(fake_store_options){.copy_s = 1.0});
+    j.config.checkpoint_every = 2;
+    run_quietly(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(newest(j.mirror), 16);
+    DT_CHECK_INT(times_said("from now on such are only told in metrics.jsonl"), 1);
+    int64_t n_busy = 0;
+    for (int64_t i = 0; i < j.n_mirrored; i++)
+        n_busy += strstr(j.mirrored[i].error, "still busy with that of step ") != NULL;
+    DT_CHECK(n_busy > 1);
+    end_job(&j);
+}
+
+static job job_on_two_hosts(const fake_store_options *second)
+{
+    job j = job_with_mirror(4, &(fake_store_options){0});
+    j.second_store = fake_store_create(second);
+    return j;
+}
+
+static void every_host_keeps_two_generations_in_its_own_folder(void)
+{
+    job whole = job_on_two_hosts(&(fake_store_options){0});
+    whole.config.keep = 1;
+    run_quietly(&whole);
+    check_all(&whole, DT_OK);
+    DT_CHECK_INT(newest(whole.store), 8);
+    DT_CHECK_INT(newest(whole.second_store), 8);
+    DT_CHECK_INT(fake_store_count(whole.store), 2); /* one is not enough: the hosts do not commit in the same moment */
+    DT_CHECK_INT(fake_store_count(whole.second_store), 2);
+    DT_CHECK_INT(newest(whole.mirror), 8);
+    end_job(&whole);
+}
+
+static void what_one_host_cannot_commit_none_has(void)
+{
+    job j = job_on_two_hosts(&(fake_store_options){.fail_commit_from = 2});
+    run_quietly(&j);
+    check_all(&j, DT_ERR_IO);
+    DT_CHECK_INT(newest(j.store), 4);
+    DT_CHECK_INT(newest(j.second_store), 4);
+    DT_CHECK_INT(newest(j.mirror), 4);
+    end_job(&j);
+}
+
+static job stopped_after_4_steps(void)
+{
+    job j = job_on_two_hosts(&(fake_store_options){0});
+    j.config.steps = 4;
+    run_quietly(&j);
+    check_all(&j, DT_OK);
+    free_job(&j); /* the values; what is in the folders stays */
+    j.config.steps = 0;
+    j.n_steps = 0;
+    return j;
+}
+
+static void hosts_whose_disks_are_emptied_go_on_with_the_same_bits(void)
+{
+    job whole = job_on_two_hosts(&(fake_store_options){0});
+    run_quietly(&whole);
+    check_all(&whole, DT_OK);
+    for (int emptied = 0; emptied < 4; emptied++) { /* bit h: host h */
+        job j = stopped_after_4_steps();
+        if (emptied & 1)
+            fake_store_forget_after(j.store, -1);
+        if (emptied & 2)
+            fake_store_forget_after(j.second_store, -1);
+        run_quietly(&j);
+        check_all(&j, DT_OK);
+        DT_CHECK_INT(j.n_steps, 4);
+        for (int r = 0; r < 4; r++)
+            DT_CHECK_BYTES(j.values[r], whole.values[r], (size_t)(whole.vectors.n_trained + whole.vectors.n_statistics) * sizeof(float));
+        end_job(&j);
+    }
+    end_job(&whole);
+}
+
+static void what_is_lost_with_its_mirror_is_not_started_anew(void)
+{
+    job j = stopped_after_4_steps();
+    fake_store_forget_after(j.second_store, -1);
+    fake_store_forget_after(j.mirror, -1);
+    run_quietly(&j);
+    check_all(&j, DT_ERR_FORMAT);
+    DT_CHECK_INT(times_said("passing over step 4: no host has a whole shard-0002-of-0004.h5 in memory; the mirror memory has no such checkpoint"), 1);
+    fake_store_forget_after(j.store, -1);
+    free_job(&j);
+    j.config.resume = DT_RESUME_MUST;
+    run_quietly(&j);
+    check_all(&j, DT_ERR_USAGE);
+    DT_CHECK_CONTAINS(j.error[0].message, "--resume must: there is no checkpoint in memory, nor in the mirror memory");
+    end_job(&j);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(the_newest_generation_is_in_the_mirror_at_the_end),
+    DT_TEST(a_request_to_stop_waits_for_the_mirror),
+    DT_TEST(without_time_the_mirror_is_not_waited_for),
+    DT_TEST(a_mirror_that_fails_is_told_and_the_training_goes_on),
+    DT_TEST(a_busy_mirror_is_not_waited_for_and_told_once),
+    DT_TEST(every_host_keeps_two_generations_in_its_own_folder),
+    DT_TEST(what_one_host_cannot_commit_none_has),
+    DT_TEST(hosts_whose_disks_are_emptied_go_on_with_the_same_bits),
+    DT_TEST(what_is_lost_with_its_mirror_is_not_started_anew),
+};
+DT_TEST_MAIN("core/trainer_mirror", tests)
