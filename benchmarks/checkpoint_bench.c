@@ -13,7 +13,7 @@
 #include "core/model/net.h"
 #include "core/checkpoint/load.h"
 #include "core/checkpoint/saver.h"
-#include "io/checkpoint_hdf5.h"
+#include "io/store/hdf5_store.h"
 #include "io/durable.h"
 #ifdef DT_WITH_CPU
 #include "layers/cpu/kernels_cpu.h"

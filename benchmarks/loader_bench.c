@@ -20,11 +20,11 @@
  */
 #define _GNU_SOURCE /* sched_setaffinity */
 #include "core/base/clock.h"
-#include "io/folder.h"
-#include "io/jpeg.h"
-#include "io/loader.h"
-#include "io/resize.h"
-#include "io/sample.h"
+#include "io/source/folder.h"
+#include "io/source/jpeg.h"
+#include "io/source/loader.h"
+#include "io/source/resize.h"
+#include "io/source/sample.h"
 
 #include <argp.h>
 #include <sched.h>

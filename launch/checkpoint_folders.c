@@ -6,9 +6,9 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/collective/agreement.h"
-#include "io/checkpoint_hdf5.h"
+#include "io/store/hdf5_store.h"
 #include "io/durable.h"
-#include "io/generation.h"
+#include "io/store/generation_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #include "launch/console.h"
 
 #include "core/base/log.h"
-#include "io/progress.h"
+#include "io/metrics/progress.h"
 
 #include <pthread.h>
 #include <stdio.h>

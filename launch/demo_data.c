@@ -1,7 +1,7 @@
 /* dtrain demo-data DIR: writes the built-in digits as a folder of JPEG files. */
 #include "config.h"
 
-#include "io/demo.h"
+#include "io/source/demo.h"
 #include "launch/commands.h"
 
 #include <stdio.h>

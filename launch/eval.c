@@ -7,7 +7,7 @@
 #include "core/checkpoint/load.h"
 #include "core/training/evaluate.h"
 #include "io/durable.h"
-#include "io/progress.h"
+#include "io/metrics/progress.h"
 #include "launch/batch.h"
 #include "launch/commands.h"
 #include "launch/console.h"

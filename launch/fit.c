@@ -10,7 +10,7 @@
 #define GPU_RESERVE_BYTES (INT64_C(1536) << 20)
 /* On a CPU: MPI's buffers and what the system does with its caches, a twentieth of what is free. */
 #define HOST_RESERVE_SHARE 20
-/* Batches at a time: in a GPU's memory, the one computed and the next; in the host's, those of two loaders (io/loader_ring.c). */
+/* Batches at a time: in a GPU's memory, the one computed and the next; in the host's, those of two loaders (io/source/loader_ring.c). */
 #define GPU_BATCHES  2
 #define HOST_BATCHES 8
 

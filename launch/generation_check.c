@@ -5,7 +5,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "io/durable.h"
-#include "io/generation.h"
+#include "io/store/generation_folder.h"
 
 #include <errno.h>
 #include <limits.h>

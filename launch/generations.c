@@ -5,9 +5,9 @@
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "core/checkpoint/load.h"
-#include "io/checkpoint_hdf5.h"
+#include "io/store/hdf5_store.h"
 #include "io/durable.h"
-#include "io/generation.h"
+#include "io/store/generation_folder.h"
 
 #include <errno.h>
 #include <stdio.h>

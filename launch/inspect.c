@@ -3,7 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "io/generation.h"
+#include "io/store/generation_folder.h"
 #include "launch/commands.h"
 #include "launch/generation_check.h"
 #include "launch/generation_diff.h"

@@ -5,7 +5,7 @@
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "io/durable.h"
-#include "io/safetensors.h"
+#include "io/weights/safetensors.h"
 #include "layers/half.h"
 #include "layers/resnet.h"
 

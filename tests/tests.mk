@@ -26,7 +26,7 @@ TESTS_TSAN = tests/testing_test tests/program/harness_test.sh
 # What `make check-clang` runs: oneDNN beside clang's OpenMP, and a little of everything.
 TESTS_CLANG = tests/comm/mpi_test.sh
 if WITH_CUNIT
-TESTS_CLANG += tests/core/base/rng_test tests/core/training/trainer_test tests/io/checkpoint_hdf5_test tests/io/resize_test
+TESTS_CLANG += tests/core/base/rng_test tests/core/training/trainer_test tests/io/store/hdf5_store_test tests/io/source/resize_test
 if WITH_ONEDNN
 TESTS_CLANG += tests/layers/cpu_create_test tests/layers/cpu_step_test tests/layers/cpu_sse41_test
 endif
@@ -131,7 +131,7 @@ check-parts:
 	@grep -q '^:test-result: PASS' build-parts/tests/parts_test.trs
 
 # It reads this build's program and sample_dump.
-check-aarch64: all tests/io/sample_dump
+check-aarch64: all tests/io/source/sample_dump
 	@TOP_SRCDIR='$(abs_top_srcdir)' TOP_BUILDDIR='$(abs_top_builddir)' bash '$(srcdir)/tests/cross/aarch64.sh'
 
 # Debian's names; elsewhere: make check-mpich MPICH_CC=/usr/lib64/mpich/bin/mpicc MPICH_RUN=/usr/lib64/mpich/bin/mpiexec

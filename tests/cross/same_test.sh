@@ -30,8 +30,8 @@ list_parts()
 expect_same_pixels()
 {
     "$@" >crops
-    timeout $TIME_LIMIT_S "$native/tests/io/sample_dump" <crops >here.pixels 2>here.errors
-    timeout $TIME_LIMIT_S $EMULATOR "$TOP_BUILDDIR/tests/io/sample_dump" <crops >there.pixels 2>there.errors
+    timeout $TIME_LIMIT_S "$native/tests/io/source/sample_dump" <crops >here.pixels 2>here.errors
+    timeout $TIME_LIMIT_S $EMULATOR "$TOP_BUILDDIR/tests/io/source/sample_dump" <crops >there.pixels 2>there.errors
     expect test -s here.pixels
     expect cmp here.pixels there.pixels
     expect cmp here.errors there.errors

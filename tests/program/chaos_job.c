@@ -23,8 +23,8 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "io/loader.h"
-#include "io/sampler.h"
+#include "io/source/loader.h"
+#include "io/source/sampler.h"
 #include "launch/backends.h"
 #include "layers/resnet.h"
 

@@ -5,7 +5,7 @@
 #include "core/training/trainer.h"
 #include "comm/mpi.h"
 #include "comm/self.h"
-#include "io/checkpoint_hdf5.h"
+#include "io/store/hdf5_store.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
 #include "tests/fakes/fake_source.h"

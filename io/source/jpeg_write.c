@@ -1,0 +1,83 @@
+/* jpeg_write.c: see jpeg_write.h. */
+#include "io/source/jpeg_write.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdio.h> /* before jpeglib.h */
+#include <stdlib.h>
+
+#include <jpeglib.h>
+/* after jpeglib.h */
+#include <jerror.h>
+
+typedef struct encoder {
+    struct jpeg_compress_struct codec;
+    struct jpeg_error_mgr errors;
+    jmp_buf escape;
+    unsigned char *bytes; /* malloc'ed by the library */
+    unsigned long n_bytes;
+} encoder;
+
+static void escape_with_error(j_common_ptr codec)
+{
+    encoder *e = codec->client_data;
+    longjmp(e->escape, 1);
+}
+
+/* Encode into e->bytes; all that the jump could lose is in *e. */
+static bool encode_grey(encoder *e, const uint8_t *pixels, int64_t width, int64_t height, int quality)
+{
+    e->codec.err = jpeg_std_error(&e->errors);
+    e->codec.client_data = e;
+    e->errors.error_exit = escape_with_error;
+    if (setjmp(e->escape))
+        return false;
+    jpeg_create_compress(&e->codec);
+    jpeg_mem_dest(&e->codec, &e->bytes, &e->n_bytes);
+    e->codec.image_width = (JDIMENSION)width;
+    e->codec.image_height = (JDIMENSION)height;
+    e->codec.input_components = 1;
+    e->codec.in_color_space = JCS_GRAYSCALE;
+    jpeg_set_defaults(&e->codec);
+    jpeg_set_quality(&e->codec, quality, TRUE);
+    e->codec.optimize_coding = TRUE;
+    jpeg_start_compress(&e->codec, TRUE);
+    while (e->codec.next_scanline < e->codec.image_height) {
+        JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (int64_t)e->codec.next_scanline * width); /* only read */
+        jpeg_write_scanlines(&e->codec, &row, 1);
+    }
+    jpeg_finish_compress(&e->codec);
+    return true;
+}
+
+static dt_status write_bytes(const char *path, const void *bytes, size_t n_bytes, dt_error *err)
+{
+    FILE *file = fopen(path, "wbe");
+    if (!file)
+        return dt_fail_errno(err, "cannot make %s", path);
+    size_t n = fwrite(bytes, 1, n_bytes, file);
+    int failed = n != n_bytes ? errno : 0;
+    if (fclose(file) != 0 && !failed)
+        failed = errno;
+    if (!failed)
+        return DT_OK;
+    errno = failed;
+    return dt_fail_errno(err, "cannot write %s", path);
+}
+
+dt_status dt_jpeg_write_grey(const char *path, const uint8_t *pixels, int64_t width, int64_t height, int quality,
+                             dt_error *err)
+{
+    encoder e = {.bytes = NULL};
+    bool encoded = encode_grey(&e, pixels, width, height, quality);
+    jpeg_destroy_compress(&e.codec);
+    dt_status status = DT_OK;
+    if (encoded)
+        status = write_bytes(path, e.bytes, e.n_bytes, err);
+    else if (e.errors.msg_code == JERR_OUT_OF_MEMORY)
+        status = dt_fail(err, DT_ERR_MEMORY, "out of memory encoding %s", path);
+    else
+        status = dt_fail(err, DT_ERR_INTERNAL, "cannot encode %s: libjpeg error %d", path, e.errors.msg_code);
+    free(e.bytes);
+    return status;
+}

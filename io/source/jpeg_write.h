@@ -1,0 +1,14 @@
+/* jpeg_write.h: encode a picture. For the demo data and the tests; training only reads. */
+#ifndef DT_IO_SOURCE_JPEG_WRITE_H
+#define DT_IO_SOURCE_JPEG_WRITE_H
+
+#include "core/base/error.h"
+
+#include <stdint.h>
+
+/* Write width * height grey pixels as a baseline JPEG of `quality` 1 to 100, with optimised Huffman tables: the same bytes
+ * every time. Not atomic, not synced. DT_ERR_IO; DT_ERR_MEMORY. */
+dt_status dt_jpeg_write_grey(const char *path, const uint8_t *pixels, int64_t width, int64_t height, int quality,
+                             dt_error *err);
+
+#endif

@@ -1,0 +1,228 @@
+/* loader.c: the source that trains and evaluates: options, memory and the calls of core/source.h; the threads are in loader_ring.c. */
+#include "io/source/loader.h"
+
+#include "core/base/alloc.h"
+#include "io/durable.h"
+#include "io/source/loader_ring.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct dt_loader {
+    dt_source source;
+    dt_loader_options options;
+    char *split_root; /* ROOT/train or ROOT/val, for messages */
+    dt_folder *folder;
+    dt_rows *rows;
+    dt_loader_ring *ring;
+    int64_t n_broken; /* in the batches handed out since start */
+    dt_error failure; /* of this start; next gives it again */
+    char name[4096];  /* what sample_name gave last */
+} dt_loader;
+
+static dt_loader *loader_of(dt_source *source)
+{
+    return (dt_loader *)source;
+}
+
+static void loader_destroy(dt_source *source)
+{
+    if (!source)
+        return;
+    dt_loader *loader = loader_of(source);
+    dt_loader_ring_destroy(loader->ring);
+    dt_rows_destroy(loader->rows);
+    dt_folder_close(loader->folder);
+    dt_free(loader->split_root);
+    dt_free(loader);
+}
+
+static void loader_info(dt_source *source, dt_source_info *info)
+{
+    const dt_loader *loader = loader_of(source);
+    const dt_folder *folder = loader->folder;
+    *info = (dt_source_info){
+        .n_samples = dt_folder_n_samples(folder),
+        .n_classes = dt_folder_n_classes(folder),
+        .image_size = loader->options.image_size,
+        .fingerprint = dt_folder_fingerprint(folder),
+    };
+}
+
+static const char *loader_class_name(dt_source *source, int64_t class_index)
+{
+    return dt_folder_class_name(loader_of(source)->folder, class_index);
+}
+
+static const char *loader_sample_name(dt_source *source, int64_t id)
+{
+    dt_loader *loader = loader_of(source);
+    if (id < 0 || id >= dt_folder_n_samples(loader->folder))
+        return "(no such sample)";
+    dt_folder_path(loader->folder, id, loader->name, sizeof loader->name);
+    return loader->name;
+}
+
+static dt_status loader_start(dt_source *source, int64_t epoch, int64_t position, int64_t n_batches, dt_error *err)
+{
+    dt_loader *loader = loader_of(source);
+    const dt_loader_options *o = &loader->options;
+    int64_t n_samples = dt_folder_n_samples(loader->folder);
+    int64_t n_steps = (n_batches + o->accumulate - 1) / o->accumulate;
+    int64_t end = position + n_steps * o->world * o->accumulate * o->batch;
+    if (epoch < 0 || position < 0 || n_batches < 0 || (o->training && n_batches > 0 && end > n_samples))
+        return dt_fail(
+            err, DT_ERR_INTERNAL, "loader: %lld batches from position %lld of epoch %lld end at %lld of %lld",
+            (long long)n_batches, (long long)position, (long long)epoch, (long long)end, (long long)n_samples);
+    loader->n_broken = 0;
+    loader->failure = (dt_error){0};
+    return dt_loader_ring_start(loader->ring, epoch, position, n_batches, err);
+}
+
+static dt_status fail_broken(dt_loader *loader, dt_error *err)
+{
+    char example[768];
+    dt_rows_example(loader->rows, example, sizeof example);
+    int64_t n_samples = dt_folder_n_samples(loader->folder);
+    return dt_fail(err, DT_ERR_DATA,
+                   "data: at least %lld of the %lld files in %s are broken: %.3g%%, and --max-broken allows %.3g%%; "
+                   "for example %s",
+                   (long long)loader->n_broken, (long long)n_samples, loader->split_root,
+                   100 * (double)loader->n_broken / (double)n_samples, 100 * loader->options.max_broken, example);
+}
+
+static dt_status loader_next(dt_source *source, dt_batch **batch, dt_error *err)
+{
+    dt_loader *loader = loader_of(source);
+    dt_error *failure = &loader->failure;
+    dt_batch *made = NULL;
+    int64_t n_broken = 0;
+    if (failure->status == DT_OK && dt_loader_ring_next(loader->ring, &made, &n_broken, failure) == DT_OK) {
+        loader->n_broken += n_broken;
+        /* the small number lets 0.01 of 100 be 1 */
+        double allowed = loader->options.max_broken * (double)dt_folder_n_samples(loader->folder) + 1e-9;
+        if (n_broken > 0 && (double)loader->n_broken > allowed) {
+            dt_loader_ring_release(loader->ring, made);
+            fail_broken(loader, failure);
+        }
+    }
+    if (failure->status != DT_OK) {
+        if (err)
+            *err = *failure;
+        return failure->status;
+    }
+    *batch = made;
+    return DT_OK;
+}
+
+static void loader_release(dt_source *source, dt_batch *batch)
+{
+    dt_loader_ring_release(loader_of(source)->ring, batch);
+}
+
+static void loader_stats(dt_source *source, dt_source_stats *stats)
+{
+    dt_loader *loader = loader_of(source);
+    *stats = (dt_source_stats){.n_broken = loader->n_broken};
+    dt_loader_ring_stats(loader->ring, &stats->n_decoded, &stats->wait_s);
+}
+
+static dt_status check_image_size(int64_t size, dt_error *err)
+{
+    if (size >= 1 && size <= 8192)
+        return DT_OK;
+    return dt_fail(err, DT_ERR_USAGE, "--image-size is %lld; 1 to 8192 pixels are possible", (long long)size);
+}
+
+static dt_status loader_set_image_size(dt_source *source, int64_t size, dt_error *err)
+{
+    DT_TRY(check_image_size(size, err));
+    DT_TRY(dt_loader_ring_set_image_size(loader_of(source)->ring, size, err));
+    loader_of(source)->options.image_size = size;
+    return DT_OK;
+}
+
+static const dt_source_ops loader_ops = {
+    .name = "folder",
+    .destroy = loader_destroy,
+    .info = loader_info,
+    .class_name = loader_class_name,
+    .sample_name = loader_sample_name,
+    .start = loader_start,
+    .next = loader_next,
+    .release = loader_release,
+    .stats = loader_stats,
+    .set_image_size = loader_set_image_size,
+};
+
+static dt_status check_options(const dt_loader_options *o, dt_error *err)
+{
+    DT_TRY(check_image_size(o->image_size, err));
+    if (o->batch < 1 || o->accumulate < 1)
+        return dt_fail(err, DT_ERR_USAGE, "--batch is %lld and --accumulate %lld; both must be 1 at least",
+                       (long long)o->batch, (long long)o->accumulate);
+    if (o->workers < 1 || o->workers > 1024)
+        return dt_fail(err, DT_ERR_USAGE, "--workers is %lld; 1 to 1024 threads are possible", (long long)o->workers);
+    if (!(o->crop_scale_min > 0 && o->crop_scale_min <= o->crop_scale_max && o->crop_scale_max <= 1))
+        return dt_fail(err, DT_ERR_USAGE, "--crop-scale is %g,%g; it must be MIN,MAX with 0 < MIN <= MAX <= 1",
+                       o->crop_scale_min, o->crop_scale_max);
+    if (!(o->flip >= 0 && o->flip <= 1))
+        return dt_fail(err, DT_ERR_USAGE, "the probability of a flip is %g; it must be 0 to 1", o->flip);
+    if (!(o->eval_crop > 0 && o->eval_crop <= 1))
+        return dt_fail(err, DT_ERR_USAGE, "the share of the evaluation crop is %g; it must be above 0 and at most 1",
+                       o->eval_crop);
+    if (!(o->max_broken >= 0 && o->max_broken <= 1))
+        return dt_fail(err, DT_ERR_USAGE, "--max-broken is %g; it must be 0 to 1", o->max_broken);
+    if (o->world < 1 || o->rank < 0 || o->rank >= o->world)
+        return dt_fail(err, DT_ERR_INTERNAL, "loader: rank %d of %d", o->rank, o->world);
+    return DT_OK;
+}
+
+static bool has_split(const char *root, const char *split)
+{
+    char path[DT_DURABLE_PATH_BYTES];
+    return dt_durable_path(path, NULL, "%s/%s", root, split) == DT_OK && dt_durable_is_folder(path);
+}
+
+bool dt_loader_has_validation(const char *root)
+{
+    return has_split(root, "val");
+}
+
+/* For evaluation the classes are those of train, if there is one: their places are what a model was trained on. */
+static dt_status open_folder(const dt_loader_options *o, dt_folder **folder, dt_error *err)
+{
+    if (o->training)
+        return dt_folder_open(o->root, "train", NULL, folder, err);
+    dt_folder *like = NULL;
+    if (has_split(o->root, "train"))
+        DT_TRY(dt_folder_open_classes(o->root, "train", &like, err));
+    dt_status status = dt_folder_open(o->root, "val", like, folder, err);
+    dt_folder_close(like);
+    return status;
+}
+
+dt_status dt_loader_create(const dt_loader_options *options, dt_source **source, dt_error *err)
+{
+    DT_TRY(check_options(options, err));
+    dt_loader *loader = dt_calloc(1, sizeof *loader);
+    if (!loader)
+        return dt_fail_memory(err, sizeof *loader, "the loader");
+    loader->source.ops = &loader_ops;
+    loader->options = *options;
+    loader->options.root = NULL; /* the caller's */
+    dt_status status = DT_OK;
+    loader->split_root = dt_strprintf("%s/%s", options->root, options->training ? "train" : "val");
+    if (!loader->split_root) {
+        status = dt_fail_memory(err, strlen(options->root) + sizeof "/train", "a path");
+        goto fail;
+    }
+    DT_TRY_OR_FAIL(status, open_folder(options, &loader->folder, err));
+    DT_TRY_OR_FAIL(status, dt_rows_create(&loader->options, loader->folder, &loader->rows, err));
+    DT_TRY_OR_FAIL(status, dt_loader_ring_create(&loader->options, loader->folder, loader->rows, &loader->ring, err));
+    *source = &loader->source;
+    return DT_OK;
+fail:
+    loader_destroy(&loader->source);
+    return status;
+}

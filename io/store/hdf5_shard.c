@@ -1,0 +1,275 @@
+#include "io/store/hdf5_shard.h"
+
+#include "core/base/alloc.h"
+#include "io/durable.h"
+#include "io/store/hdf5_driver.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What part of one tensor a shard holds. */
+typedef struct piece {
+    const dt_state_tensor *tensor;
+    int64_t index;        /* of the tensor in the layout */
+    int64_t first;        /* element of the flattened tensor */
+    int64_t n_elems;      /* > 0 */
+    int64_t place;        /* of its first element in the shard */
+} piece;
+
+/* The next tensor from *cursor on that has elements in [first, +n_elems); false: no more. Moves *cursor behind it. */
+static bool next_piece(const dt_state_layout *layout, int64_t first, int64_t n_elems, int64_t *cursor, piece *p)
+{
+    for (; *cursor < layout->n_tensors; ++*cursor) {
+        const dt_state_tensor *t = &layout->tensors[*cursor];
+        int64_t from = t->first > first ? t->first : first;
+        int64_t to = t->first + t->n_elems < first + n_elems ? t->first + t->n_elems : first + n_elems;
+        if (from >= to)
+            continue;
+        *p = (piece){t, (*cursor)++, from - t->first, to - from, from - first};
+        return true;
+    }
+    return false;
+}
+
+static bool is_whole(const piece *p)
+{
+    return p->n_elems == p->tensor->n_elems && p->tensor->n_dims > 0;
+}
+
+static hid_t piece_space(const piece *p)
+{
+    hsize_t dims[DT_STATE_MAX_DIMS] = {(hsize_t)p->n_elems};
+    int n_dims = 1;
+    if (is_whole(p)) {
+        n_dims = p->tensor->n_dims;
+        for (int d = 0; d < n_dims; d++)
+            dims[d] = (hsize_t)p->tensor->dims[d];
+    }
+    return H5Screate_simple(n_dims, dims, NULL);
+}
+
+/* n 0: a scalar. */
+static bool write_attribute(hid_t object, const char *name, const int64_t *values, int n)
+{
+    hsize_t length = (hsize_t)n;
+    hid_t space = n ? H5Screate_simple(1, &length, NULL) : H5Screate(H5S_SCALAR);
+    hid_t attribute = H5Acreate2(object, name, H5T_STD_I64LE, space, H5P_DEFAULT, H5P_DEFAULT);
+    bool ok = attribute >= 0 && H5Awrite(attribute, H5T_NATIVE_INT64, values) >= 0;
+    if (attribute >= 0)
+        ok = H5Aclose(attribute) >= 0 && ok;
+    if (space >= 0)
+        H5Sclose(space);
+    return ok;
+}
+
+/* Attribute `name` has exactly n values (0: is a scalar), and these. */
+static bool attribute_is(hid_t object, const char *name, const int64_t *expected, int n)
+{
+    int64_t values[DT_STATE_MAX_DIMS] = {0};
+    hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
+    hid_t space = attribute >= 0 ? H5Aget_space(attribute) : -1;
+    int count = n ? n : 1;
+    bool same = space >= 0 && H5Sget_simple_extent_npoints(space) == count &&
+                H5Aread(attribute, H5T_NATIVE_INT64, values) >= 0 &&
+                memcmp(values, expected, (size_t)count * sizeof *values) == 0;
+    if (space >= 0)
+        H5Sclose(space);
+    if (attribute >= 0)
+        H5Aclose(attribute);
+    return same;
+}
+
+/* A property list without time stamps: they would make equal states unequal files. */
+static hid_t timeless(hid_t class_id)
+{
+    hid_t list = H5Pcreate(class_id);
+    if (list >= 0 && H5Pset_obj_track_times(list, false) < 0) {
+        H5Pclose(list);
+        return -1;
+    }
+    return list;
+}
+
+/* Make the groups in front of the last '/' of a name that are not there yet. (HDF5 can do so by itself, but with time stamps.) */
+static bool make_groups(hid_t h5, const char *name, hid_t group_list)
+{
+    char path[DT_STATE_NAME_BYTES];
+    for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(path, sizeof path, "%.*s", (int)(slash - name), name);
+        if (H5Lexists(h5, path, H5P_DEFAULT) > 0)
+            continue;
+        hid_t group = H5Gcreate2(h5, path, H5P_DEFAULT, group_list, H5P_DEFAULT);
+        if (group < 0 || H5Gclose(group) < 0)
+            return false;
+    }
+    return true;
+}
+
+typedef struct writer {
+    hid_t h5, group_list, dataset_list;
+} writer;
+
+static bool write_piece(const writer *w, const piece *p, const float *values)
+{
+    if (!make_groups(w->h5, p->tensor->name, w->group_list))
+        return false;
+    hid_t space = piece_space(p);
+    hid_t dataset = H5Dcreate2(w->h5, p->tensor->name, H5T_IEEE_F32LE, space, H5P_DEFAULT, w->dataset_list, H5P_DEFAULT);
+    bool ok = dataset >= 0 && write_attribute(dataset, "first_element", &p->first, 0) &&
+              (p->tensor->n_dims == 0 || write_attribute(dataset, "shape", p->tensor->dims, p->tensor->n_dims)) &&
+              H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
+    if (dataset >= 0)
+        ok = H5Dclose(dataset) >= 0 && ok;
+    if (space >= 0)
+        H5Sclose(space);
+    return ok;
+}
+
+/* The size that the file will have at most, to find out early whether the disk holds it; and the longest tensor in it. */
+static int64_t expected_bytes(const dt_state_layout *layout, int64_t first, int64_t n_elems, int64_t *longest)
+{
+    int64_t cursor = 0, bytes = 8192; /* superblock, root group, the first blocks of the groups' indices */
+    piece p;
+    *longest = 0;
+    while (next_piece(layout, first, n_elems, &cursor, &p)) {
+        bytes += p.n_elems * (int64_t)sizeof(float) + 1024; /* object header, two attributes, link: about 600 bytes */
+        if (p.tensor->n_elems > *longest)
+            *longest = p.tensor->n_elems;
+    }
+    return bytes;
+}
+
+static dt_status write_pieces(const writer *w, const dt_hdf5_driver_file *file, const dt_state_layout *layout,
+                              const dt_state_io *io, int64_t first, int64_t n_elems, float *scratch, dt_error *err)
+{
+    int64_t cursor = 0;
+    piece p;
+    while (next_piece(layout, first, n_elems, &cursor, &p)) {
+        DT_TRY(io->get(io->context, p.index, scratch, err));
+        if (!write_piece(w, &p, scratch + p.first))
+            return file->failed ? dt_hdf5_driver_status(file, err)
+                                : dt_hdf5_fail(err, DT_ERR_IO, file->path, "write a tensor");
+        DT_TRY(dt_hdf5_driver_status(file, err)); /* no use in going on with a full disk */
+    }
+    return DT_OK;
+}
+
+static dt_status write_file(dt_hdf5_driver_file *file, int64_t step, const dt_state_layout *layout,
+                            const dt_state_io *io, int64_t first, int64_t n_elems, float *scratch, dt_error *err)
+{
+    writer w = {-1, -1, -1};
+    dt_status status = DT_OK;
+    hid_t create_list = timeless(H5P_FILE_CREATE);
+    hid_t access = dt_hdf5_driver_access(file);
+    w.group_list = timeless(H5P_GROUP_CREATE);
+    w.dataset_list = timeless(H5P_DATASET_CREATE);
+    bool ok = create_list >= 0 && access >= 0 && w.group_list >= 0 && w.dataset_list >= 0 &&
+              /* one format, whichever version writes; every HDF5 since 1.8 (2008) reads it */
+              H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
+              H5Pset_fill_time(w.dataset_list, H5D_FILL_TIME_NEVER) >= 0;
+    if (ok)
+        w.h5 = H5Fcreate(file->path, H5F_ACC_TRUNC, create_list, access);
+    ok = w.h5 >= 0 && write_attribute(w.h5, "step", &step, 0) &&
+         write_attribute(w.h5, "first_element", &first, 0) && write_attribute(w.h5, "n_elements", &n_elems, 0);
+    status = ok ? write_pieces(&w, file, layout, io, first, n_elems, scratch, err)
+                : dt_hdf5_fail(err, DT_ERR_IO, file->path, "begin the HDF5 file");
+    bool closed = w.h5 < 0 || H5Fclose(w.h5) >= 0;
+    if (file->failed && (status == DT_OK || !ok))
+        status = dt_hdf5_driver_status(file, err);
+    else if (status == DT_OK && !closed)
+        status = dt_hdf5_fail(err, DT_ERR_IO, file->path, "finish the HDF5 file");
+    const hid_t lists[] = {create_list, access, w.group_list, w.dataset_list};
+    for (int i = 0; i < 4; i++)
+        if (lists[i] >= 0)
+            H5Pclose(lists[i]);
+    return status;
+}
+
+dt_status dt_hdf5_shard_write(int fd, const char *path, int64_t step, const dt_state_layout *layout,
+                              const dt_state_io *io, int64_t first, int64_t n_elems, int64_t *bytes, dt_error *err)
+{
+    int64_t longest;
+    DT_TRY(dt_durable_reserve(fd, path, expected_bytes(layout, first, n_elems, &longest), err));
+    float *scratch = dt_alloc((size_t)longest * sizeof *scratch);
+    if (!scratch)
+        return dt_fail_memory(err, (size_t)longest * sizeof *scratch, "a tensor of the checkpoint");
+    dt_hdf5_driver_file *file = dt_calloc(1, sizeof *file);
+    if (!file) {
+        dt_free(scratch);
+        return dt_fail_memory(err, sizeof *file, "a shard of the checkpoint");
+    }
+    file->fd = fd;
+    file->path = path;
+    dt_hdf5_lock();
+    dt_status status = write_file(file, step, layout, io, first, n_elems, scratch, err);
+    dt_hdf5_unlock();
+    if (status == DT_OK)
+        *bytes = file->bytes;
+    dt_free(file);
+    dt_free(scratch);
+    return status;
+}
+
+static dt_status read_piece(hid_t h5, const char *path, const piece *p, float *values, dt_error *err)
+{
+    hid_t dataset = H5Dopen2(h5, p->tensor->name, H5P_DEFAULT);
+    if (dataset < 0)
+        return dt_fail(err, DT_ERR_FORMAT, "%s: holds no dataset %s", path, p->tensor->name);
+    hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset);
+    dt_status status = DT_OK;
+    if (type < 0 || H5Tget_class(type) != H5T_FLOAT || H5Tget_size(type) != sizeof(float))
+        status = dt_fail(err, DT_ERR_FORMAT, "%s: dataset %s is not of 32-bit floats", path, p->tensor->name);
+    else if (space < 0 || H5Sget_simple_extent_npoints(space) != p->n_elems)
+        status = dt_fail(err, DT_ERR_FORMAT, "%s: dataset %s has %lld elements instead of %lld", path, p->tensor->name,
+                         space < 0 ? -1LL : (long long)H5Sget_simple_extent_npoints(space), (long long)p->n_elems);
+    else if (!attribute_is(dataset, "first_element", &p->first, 0) ||
+             (p->tensor->n_dims && !attribute_is(dataset, "shape", p->tensor->dims, p->tensor->n_dims)))
+        status = dt_fail(err, DT_ERR_FORMAT, "%s: dataset %s is another part of the tensor, or the tensor has another shape",
+                         path, p->tensor->name);
+    else if (H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
+        status = dt_hdf5_fail(err, DT_ERR_IO, path, "read a tensor");
+    if (space >= 0)
+        H5Sclose(space);
+    if (type >= 0)
+        H5Tclose(type);
+    H5Dclose(dataset);
+    return status;
+}
+
+static dt_status read_file(dt_hdf5_driver_file *file, const dt_state_layout *layout, int64_t first, int64_t n_elems,
+                           float *values, dt_error *err)
+{
+    hid_t access = dt_hdf5_driver_access(file);
+    hid_t h5 = access >= 0 ? H5Fopen(file->path, H5F_ACC_RDONLY, access) : -1;
+    dt_status status = DT_OK;
+    if (h5 < 0)
+        status = file->failed ? dt_hdf5_driver_status(file, err)
+                              : dt_hdf5_fail(err, DT_ERR_FORMAT, file->path, "open it as HDF5");
+    int64_t cursor = 0;
+    piece p;
+    while (status == DT_OK && next_piece(layout, first, n_elems, &cursor, &p))
+        status = read_piece(h5, file->path, &p, values + p.place, err);
+    if (status != DT_OK && file->failed)
+        status = dt_hdf5_driver_status(file, err);
+    if (h5 >= 0)
+        H5Fclose(h5);
+    if (access >= 0)
+        H5Pclose(access);
+    return status;
+}
+
+dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const dt_state_layout *layout, int64_t first,
+                             int64_t n_elems, float *values, dt_error *err)
+{
+    dt_hdf5_driver_file *file = dt_calloc(1, sizeof *file);
+    if (!file)
+        return dt_fail_memory(err, sizeof *file, "a shard of the checkpoint");
+    file->fd = fd;
+    file->path = path;
+    file->bytes = bytes;
+    dt_hdf5_lock();
+    dt_status status = read_file(file, layout, first, n_elems, values, err);
+    dt_hdf5_unlock();
+    dt_free(file);
+    return status;
+}

@@ -1,0 +1,421 @@
+#include "io/store/hdf5_store.h"
+
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "core/base/fault.h"
+#include "core/base/log.h"
+#include "io/durable.h"
+#include "io/store/generation_folder.h"
+#include "io/store/hdf5_shard.h"
+#include "io/store/manifest_json.h"
+#include "io/store/shard_copy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_MANIFEST_BYTES ((int64_t)64 << 20)
+#define TO_READ            (O_RDONLY | O_CLOEXEC | O_NONBLOCK) /* the last: a pipe by a file's name is an empty file, and no wait */
+/* How long to wait until a file made on another host shows here: NFS believes for up to 3 s (acregmin) what it saw last. */
+#define VISIBLE_WITHIN_S 3.0
+
+typedef struct hdf5_store {
+    dt_store base; /* first */
+    char folder[]; /* without a slash at the end */
+} hdf5_store;
+
+static const char *folder_of(dt_store *store)
+{
+    return ((hdf5_store *)store)->folder;
+}
+
+static void hdf5_destroy(dt_store *store)
+{
+    dt_free(store);
+}
+
+static dt_status hdf5_list(dt_store *store, int64_t *steps, int64_t max, int64_t *n, dt_error *err)
+{
+    int64_t *all, n_all;
+    DT_TRY(dt_generation_list(folder_of(store), "", &all, &n_all, err));
+    for (int64_t i = 0; i < n_all && i < max; i++)
+        steps[i] = all[i];
+    *n = n_all;
+    dt_free(all);
+    return DT_OK;
+}
+
+static dt_status injected(dt_error *err, const char *path, const char *what)
+{
+    errno = EIO;
+    return dt_fail_errno(err, "%s: cannot %s", path, what);
+}
+
+static dt_status hdf5_begin(dt_store *store, int64_t step, dt_error *err)
+{
+    char path[DT_DURABLE_PATH_BYTES];
+    DT_TRY(dt_generation_path(folder_of(store), step, ".tmp", path, err));
+    if (dt_fault("store.begin"))
+        return injected(err, path, "make the folder");
+    DT_TRY(dt_durable_make_folder(folder_of(store), err));
+    DT_TRY(dt_generation_remove(path, err)); /* what an earlier start left */
+    if (mkdir(path, 0777) != 0)
+        return dt_fail_errno(err, "%s: cannot make the folder", path);
+    return DT_OK;
+}
+
+/* open(2) in a folder that another host may have made a moment ago. */
+static int open_soon(const char *path, int flags)
+{
+    double until = dt_clock_s() + VISIBLE_WITHIN_S;
+    for (;;) {
+        int fd = open(path, flags | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != ENOENT || dt_clock_s() > until)
+            return fd;
+        dt_clock_sleep_s(0.05);
+    }
+}
+
+static dt_status write_shard_file(int fd, const char *path, int64_t step, const dt_state_layout *layout,
+                                  const dt_state_io *io, dt_shard_entry *entry, dt_error *err)
+{
+    int64_t bytes = 0;
+    DT_TRY(dt_hdf5_shard_write(fd, path, step, layout, io, entry->first, entry->n_elems, &bytes, err));
+    if (dt_fault("store.fsync"))
+        return injected(err, path, "fsync");
+    DT_TRY(dt_durable_sync(fd, path, err));
+    if (dt_fault("store.hash"))
+        return injected(err, path, "read it back");
+    DT_TRY(dt_durable_hash(fd, path, bytes, entry->xxh3_128, err));
+    entry->bytes = bytes;
+    return DT_OK;
+}
+
+static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_layout *layout, const dt_state_io *io,
+                                  dt_shard_entry *entry, dt_error *err)
+{
+    char path[DT_DURABLE_PATH_BYTES];
+    DT_TRY(dt_generation_file_path(folder_of(store), step, ".tmp", entry->file, path, err));
+    if (dt_fault("store.open"))
+        return injected(err, path, "make the file");
+    int fd = open_soon(path, O_RDWR | O_CREAT | O_TRUNC);
+    if (fd < 0 && errno == ENOENT)
+        return dt_fail(err, DT_ERR_IO,
+                       "%s: cannot make the file: the folder that rank 0 made is not seen here; with several hosts checkpoints "
+                       "must be on a file system that all of them share", path);
+    if (fd < 0)
+        return dt_fail_errno(err, "%s: cannot make the file", path);
+    dt_status status = write_shard_file(fd, path, step, layout, io, entry, err);
+    if (close(fd) != 0 && status == DT_OK)
+        status = dt_fail_errno(err, "%s: cannot close it", path);
+    return status;
+}
+
+/* Wherever it is on its way to its final name. */
+static dt_status open_source(dt_store *from, int64_t step, const dt_shard_entry *entry, char *path, int *fd, dt_error *err)
+{
+    static const char *const suffixes[] = {"", ".tmp", ""}; /* it may be renamed between the first two looks */
+    *fd = -1;
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes && *fd < 0; i++) {
+        DT_TRY(dt_generation_file_path(folder_of(from), step, suffixes[i], entry->file, path, err));
+        *fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (*fd < 0 && errno != ENOENT)
+            break;
+    }
+    return *fd < 0 ? dt_fail_errno(err, "%s: cannot open it", path) : DT_OK;
+}
+
+/* Any rank may be the first, and others may be at it. */
+static dt_status open_copy(dt_store *store, int64_t step, const dt_shard_entry *entry, char *path, int *fd, dt_error *err)
+{
+    char folder[DT_DURABLE_PATH_BYTES];
+    DT_TRY(dt_generation_path(folder_of(store), step, ".tmp", folder, err));
+    DT_TRY(dt_generation_file_path(folder_of(store), step, ".tmp", entry->file, path, err));
+    if (dt_fault("mirror.open"))
+        return injected(err, path, "make the file");
+    DT_TRY(dt_durable_make_folder(folder_of(store), err));
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return dt_fail_errno(err, "%s: cannot make the folder", folder);
+    *fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return *fd < 0 ? dt_fail_errno(err, "%s: cannot make the file", path) : DT_OK;
+}
+
+static dt_status hdf5_copy_shard(dt_store *store, dt_store *from, int64_t step, const dt_shard_entry *entry, dt_error *err)
+{
+    char from_path[DT_DURABLE_PATH_BYTES], to_path[DT_DURABLE_PATH_BYTES];
+    int source, fd = -1;
+    DT_TRY(open_source(from, step, entry, from_path, &source, err));
+    dt_status status = open_copy(store, step, entry, to_path, &fd, err);
+    if (status == DT_OK) {
+        status = dt_shard_copy(source, from_path, fd, to_path, entry, err);
+        if (close(fd) != 0 && status == DT_OK)
+            status = dt_fail_errno(err, "%s: cannot close it", to_path);
+    }
+    close(source);
+    return status;
+}
+
+/* Every shard is where rank 0 can see it, as long as the rank that wrote it says. */
+static dt_status check_shards_visible(dt_store *store, const dt_manifest *manifest, dt_error *err)
+{
+    char path[DT_DURABLE_PATH_BYTES];
+    struct stat st;
+    for (int64_t i = 0; i < manifest->n_shards; i++) {
+        const dt_shard_entry *entry = &manifest->shards[i];
+        DT_TRY(dt_generation_file_path(folder_of(store), manifest->step, ".tmp", entry->file, path, err));
+        int fd = open_soon(path, O_RDONLY);
+        if (fd < 0 && errno == ENOENT)
+            return dt_fail(err, DT_ERR_IO,
+                           "%s: rank %" PRId64 " wrote it, but it is not seen on rank 0's host; with several hosts checkpoints must "
+                           "be on a file system that all of them share", path, i);
+        if (fd < 0 || fstat(fd, &st) != 0) {
+            dt_status status = dt_fail_errno(err, "%s: cannot look at it", path);
+            if (fd >= 0)
+                close(fd);
+            return status;
+        }
+        close(fd);
+        if (st.st_size != entry->bytes)
+            return dt_fail(err, DT_ERR_IO, "%s: rank %" PRId64 " wrote %" PRId64 " bytes, but here it has %" PRId64, path, i,
+                           entry->bytes, (int64_t)st.st_size);
+    }
+    return DT_OK;
+}
+
+static dt_status write_manifest_file(const char *path, const char *text, int64_t bytes, dt_error *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return dt_fail_errno(err, "%s: cannot make the file", path);
+    dt_status status = dt_fault("store.manifest.write")
+                           ? dt_durable_write_failed(fd, path, ENOSPC, bytes, err)
+                           : dt_durable_write(fd, path, text, bytes, 0, err);
+    if (status == DT_OK)
+        status = dt_fault("store.manifest.fsync") ? injected(err, path, "fsync") : dt_durable_sync(fd, path, err);
+    if (close(fd) != 0 && status == DT_OK)
+        status = dt_fail_errno(err, "%s: cannot close it", path);
+    return status;
+}
+
+static dt_status write_manifest(dt_store *store, const dt_manifest *manifest, dt_error *err)
+{
+    char path[DT_DURABLE_PATH_BYTES];
+    char *text;
+    int64_t bytes;
+    dt_manifest copy = {0};
+    DT_TRY(dt_generation_file_path(folder_of(store), manifest->step, ".tmp", DT_GENERATION_MANIFEST, path, err));
+    DT_TRY(dt_manifest_write(manifest, &text, &bytes, err));
+    dt_status status = dt_manifest_parse(text, bytes, &copy, err); /* what we could not read back must not be written */
+    dt_manifest_clear(&copy);
+    if (status == DT_ERR_FORMAT)
+        status = dt_fail(err, DT_ERR_INTERNAL, "%s: the manifest to be written is not valid; please report this", path);
+    if (status == DT_OK)
+        status = write_manifest_file(path, text, bytes, err);
+    dt_free(text);
+    return status;
+}
+
+static dt_status hdf5_commit(dt_store *store, const dt_manifest *manifest, bool per_host, dt_error *err)
+{
+    char from[DT_DURABLE_PATH_BYTES], to[DT_DURABLE_PATH_BYTES];
+    DT_TRY(dt_generation_path(folder_of(store), manifest->step, ".tmp", from, err));
+    DT_TRY(dt_generation_path(folder_of(store), manifest->step, "", to, err));
+    if (!per_host)
+        DT_TRY(check_shards_visible(store, manifest, err));
+    if (dt_fault("store.manifest"))
+        return injected(err, from, "write the manifest");
+    DT_TRY(write_manifest(store, manifest, err));
+    if (dt_fault("store.folder.fsync"))
+        return injected(err, from, "fsync the folder");
+    DT_TRY(dt_durable_sync_folder(from, err));
+    if (dt_fault("store.rename"))
+        return injected(err, from, "rename it");
+    DT_TRY(dt_generation_put_in_place(from, to, err));
+    if (dt_fault("store.parent.fsync"))
+        return injected(err, folder_of(store), "fsync the folder");
+    return dt_durable_sync_parent(to, err);
+}
+
+static void hdf5_discard(dt_store *store, int64_t step)
+{
+    char path[DT_DURABLE_PATH_BYTES];
+    if (dt_generation_path(folder_of(store), step, ".tmp", path, NULL) == DT_OK)
+        dt_generation_remove(path, NULL);
+}
+
+static dt_status parse_manifest_file(int fd, const char *path, int64_t step, dt_manifest *manifest, dt_error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return dt_fail_errno(err, "%s: cannot look at it", path);
+    if (st.st_size > MAX_MANIFEST_BYTES)
+        return dt_fail(err, DT_ERR_FORMAT, "%s: of %" PRId64 " bytes, far more than a manifest has", path, (int64_t)st.st_size);
+    char *text = dt_alloc((size_t)st.st_size);
+    if (!text)
+        return dt_fail_memory(err, (size_t)st.st_size, "a manifest");
+    dt_status status = dt_durable_read(fd, path, text, st.st_size, 0, err);
+    dt_manifest m = {0};
+    if (status == DT_OK && (status = dt_manifest_parse(text, st.st_size, &m, err)) != DT_OK)
+        dt_error_prefix(err, "%s", path);
+    if (status == DT_OK && m.step != step)
+        status = dt_fail(err, DT_ERR_FORMAT, "%s: is of step %" PRId64 ", but the folder is named for another", path, m.step);
+    if (status == DT_OK)
+        *manifest = m;
+    else
+        dt_manifest_clear(&m);
+    dt_free(text);
+    return status;
+}
+
+static dt_status hdf5_read_manifest(dt_store *store, int64_t step, dt_manifest *manifest, dt_error *err)
+{
+    char path[DT_DURABLE_PATH_BYTES];
+    DT_TRY(dt_generation_file_path(folder_of(store), step, "", DT_GENERATION_MANIFEST, path, err));
+    int fd = open(path, TO_READ);
+    if (fd < 0)
+        return dt_fail_errno(err, "%s: cannot open it", path);
+    dt_status status = parse_manifest_file(fd, path, step, manifest, err);
+    close(fd);
+    return status;
+}
+
+static bool hdf5_has_shard(dt_store *store, int64_t step, const dt_shard_entry *entry)
+{
+    char path[DT_DURABLE_PATH_BYTES];
+    return dt_generation_file_path(folder_of(store), step, "", entry->file, path, NULL) == DT_OK && access(path, F_OK) == 0;
+}
+
+/* Open a shard and see that it is as long as the manifest says. */
+static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, char *path, int *fd, dt_error *err)
+{
+    struct stat st;
+    DT_TRY(dt_generation_file_path(folder_of(store), step, "", entry->file, path, err));
+    int f = open(path, TO_READ);
+    if (f < 0)
+        return dt_fail_errno(err, "%s: cannot open it", path);
+    dt_status status = DT_OK;
+    if (fstat(f, &st) != 0)
+        status = dt_fail_errno(err, "%s: cannot look at it", path);
+    else if (st.st_size != entry->bytes)
+        status = dt_fail(err, DT_ERR_FORMAT, "%s: has %" PRId64 " bytes, the manifest says %" PRId64, path, (int64_t)st.st_size,
+                         entry->bytes);
+    if (status == DT_OK)
+        *fd = f;
+    else
+        close(f);
+    return status;
+}
+
+static dt_status hdf5_verify_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err)
+{
+    char path[DT_DURABLE_PATH_BYTES], hex[33];
+    int fd;
+    DT_TRY(open_shard(store, step, entry, path, &fd, err));
+    dt_status status = dt_fault("store.verify") ? injected(err, path, "read it")
+                                                : dt_durable_hash(fd, path, entry->bytes, hex, err);
+    close(fd);
+    if (status == DT_OK && strcmp(hex, entry->xxh3_128) != 0)
+        status = dt_fail(err, DT_ERR_FORMAT, "%s: its XXH3-128 is %s, the manifest says %s: damaged", path, hex, entry->xxh3_128);
+    return status;
+}
+
+static dt_status hdf5_read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry, float *values,
+                                 dt_error *err)
+{
+    char path[DT_DURABLE_PATH_BYTES];
+    int fd;
+    DT_TRY(open_shard(store, manifest->step, entry, path, &fd, err));
+    const dt_state_layout layout = {manifest->n_tensors, 0, manifest->tensors};
+    dt_status status = dt_fault("store.read") ? injected(err, path, "read it")
+                                              : dt_hdf5_shard_read(fd, path, entry->bytes, &layout, entry->first,
+                                                                   entry->n_elems, values, err);
+    close(fd);
+    return status;
+}
+
+/* Remove every folder with this suffix that `prune` is not to keep; the first failure is kept, the others still go. */
+static dt_status remove_steps(dt_store *store, const char *suffix, int64_t step, int64_t keep, dt_error *err)
+{
+    int64_t *steps, n, kept = 0;
+    char path[DT_DURABLE_PATH_BYTES], gone[DT_DURABLE_PATH_BYTES];
+    dt_status status = DT_OK;
+    DT_TRY(dt_generation_list(folder_of(store), suffix, &steps, &n, err));
+    for (int64_t i = 0; i < n; i++) {
+        if (!suffix[0] && steps[i] <= step && kept++ < keep)
+            continue;
+        dt_error *e = status == DT_OK ? err : NULL;
+        dt_status s = dt_generation_path(folder_of(store), steps[i], suffix, path, e);
+        if (!suffix[0] && s == DT_OK) { /* no half-removed folder under a final name, whatever happens */
+            if (steps[i] > step)
+                dt_log_info("checkpoint: removing %s: training went on from before it", path);
+            s = dt_generation_path(folder_of(store), steps[i], ".old", gone, e);
+            if (s == DT_OK && rename(path, gone) != 0)
+                s = dt_fail_errno(e, "cannot rename %s to %s", path, gone);
+        }
+        if (s == DT_OK)
+            s = dt_generation_remove(suffix[0] ? path : gone, e);
+        status = status == DT_OK ? s : status;
+    }
+    dt_free(steps);
+    return status;
+}
+
+static dt_status hdf5_prune(dt_store *store, int64_t step, int64_t keep, dt_error *err)
+{
+    if (dt_fault("store.prune"))
+        return injected(err, folder_of(store), "remove old checkpoints");
+    DT_TRY(remove_steps(store, ".tmp", step, 0, err));
+    DT_TRY(remove_steps(store, ".old", step, 0, err));
+    return remove_steps(store, "", step, keep < 1 ? 1 : keep, err);
+}
+
+static dt_status hdf5_clean(dt_store *store, dt_error *err)
+{
+    DT_TRY(remove_steps(store, ".tmp", 0, 0, err));
+    return remove_steps(store, ".old", 0, 0, err);
+}
+
+static const char *hdf5_location(dt_store *store)
+{
+    return folder_of(store);
+}
+
+static const dt_store_ops hdf5_ops = {
+    .name = "hdf5",
+    .destroy = hdf5_destroy,
+    .location = hdf5_location,
+    .list = hdf5_list,
+    .begin = hdf5_begin,
+    .write_shard = hdf5_write_shard,
+    .copy_shard = hdf5_copy_shard,
+    .commit = hdf5_commit,
+    .discard = hdf5_discard,
+    .clean = hdf5_clean,
+    .read_manifest = hdf5_read_manifest,
+    .has_shard = hdf5_has_shard,
+    .verify_shard = hdf5_verify_shard,
+    .read_shard = hdf5_read_shard,
+    .prune = hdf5_prune,
+};
+
+dt_status dt_store_hdf5_create(const char *folder, dt_store **store, dt_error *err)
+{
+    size_t length = strlen(folder);
+    if (length == 0)
+        return dt_fail(err, DT_ERR_USAGE, "the folder for checkpoints has no name");
+    while (length > 1 && folder[length - 1] == '/')
+        length--;
+    if (length > DT_DURABLE_PATH_BYTES - 128) /* room for the names inside */
+        return dt_fail(err, DT_ERR_USAGE, "the path of the folder for checkpoints is too long: %.60s...", folder);
+    hdf5_store *s = dt_calloc(1, sizeof *s + length + 1);
+    if (!s)
+        return dt_fail_memory(err, sizeof *s + length + 1, "the checkpoint store");
+    s->base.ops = &hdf5_ops;
+    memcpy(s->folder, folder, length);
+    *store = &s->base;
+    return DT_OK;
+}

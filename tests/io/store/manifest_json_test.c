@@ -1,0 +1,335 @@
+/* manifest.json from a hostile hand: whatever is in it, the parser says what is wrong and takes nothing. */
+#include "io/store/manifest_json.h"
+
+#include "core/base/alloc.h"
+#include "io/durable.h"
+#include "tests/fakes/fake_state.h"
+#include "tests/testing.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static fake_state state;
+static dt_shard_entry shards[2];
+
+static dt_manifest whole_manifest(void)
+{
+    dt_manifest m = fake_manifest(42);
+    int64_t half = state.layout.n_elems / 2;
+    shards[0] = (dt_shard_entry){"shard-0000-of-0002.h5", 1000, "0123456789abcdef0123456789abcdef", 0, half};
+    shards[1] = (dt_shard_entry){"shard-0001-of-0002.h5", 2000, "fedcba9876543210fedcba9876543210", half, state.layout.n_elems - half};
+    m.n_tensors = state.layout.n_tensors;
+    m.tensors = state.tensors;
+    m.n_shards = 2;
+    m.shards = shards;
+    return m;
+}
+
+static char *whole_text(int64_t *bytes)
+{
+    char *text = NULL;
+    dt_error err = {0};
+    dt_manifest m = whole_manifest();
+    dt_status status = dt_manifest_write(&m, &text, bytes, &err);
+    DT_REQUIRE_MSG(status == DT_OK, "%s", err.message);
+    dt_free(m.config_text);
+    return text;
+}
+
+/* Make the hash at the end right again after an edit. */
+static void seal(char *text, size_t n)
+{
+    char hex[33];
+    char *digits = text + n - 4 - 32; /* "\n}\n behind them */
+    memset(digits, '0', 32);
+    dt_durable_hash_memory(text, (int64_t)n, hex);
+    memcpy(digits, hex, 32);
+}
+
+/* The text with the first `from` replaced by `to`; free() it. */
+static char *edited(const char *from, const char *to, bool sealed)
+{
+    int64_t bytes;
+    char *text = whole_text(&bytes), *at = strstr(text, from);
+    DT_REQUIRE_MSG(at != NULL, "no %s in the manifest", from);
+    size_t n = (size_t)bytes - strlen(from) + strlen(to);
+    char *out = malloc(n + 1);
+    snprintf(out, n + 1, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    if (sealed)
+        seal(out, n);
+    dt_free(text);
+    return out;
+}
+
+#define TEN "1234567890"
+#define PAIR(name) "\"" name "\": \"x\", "
+#define PAIRS(name) PAIR(name "1") PAIR(name "2") PAIR(name "3") PAIR(name "4") PAIR(name "5") PAIR(name "6") PAIR(name "7") PAIR(name "8")
+
+static void fields_that_are_wrong_are_named(void)
+{
+    static const struct {
+        const char *from, *to, *message;
+    } cases[] = {
+        {"\"step\": 42", "\"step\": -1", "\"step\" is -1, not in 0"},
+        {"\"step\": 42", "\"step\": 42.5", "\"step\" is not an integer"},
+        {"\"step\": 42", "\"step\": \"42\"", "\"step\" is not an integer"},
+        {"\"step\": 42", "\"step\": 99999999999999999999", "not the JSON it should be"},
+        {"\"step\": 42", "\"steps\": 42", "\"step\" is missing"},
+        {"\"step\": 42", "\"step\": 42, \"step\": 43", "not the JSON it should be"},
+        {"\"step\": 42", "\"step\": 42, \"extra\": {}", "1 unknown field"},
+        {"\"format_version\": 3", "\"format_version\": 0", "\"format_version\" is 0"},
+        {"\"format_version\": 3", "\"format_version\": \"3\"", "\"format_version\" is not an integer"},
+        {"\"seed\": \"18446744073709551610\"", "\"seed\": \"18446744073709551616\"", "\"seed\" is not a number without sign"},
+        {"\"seed\": \"18446744073709551610\"", "\"seed\": \"-6\"", "\"seed\" is not a number without sign"},
+        {"\"seed\": \"18446744073709551610\"", "\"seed\": 7", "\"seed\" is not a string"},
+        {"0123456789abcdef\",\n  \"best", "0123456789ABCDEF\",\n  \"best", "\"data_fingerprint\" is not 16"},
+        {"\"loss_scale\": 1024.0", "\"loss_scale\": true", "\"loss_scale\" is not a number"},
+        {"\"good_steps\": 77", "\"good_steps\": -2", "\"good_steps\" is -2"},
+        {"\"skipped_steps\": 5", "\"skipped_steps\": -1", "\"skipped_steps\" is -1"},
+        {"\"skipped_steps\": 5", "\"jumped_steps\": 5", "\"skipped_steps\" is missing"},
+        {"\"computed_by\": {", "\"computed\": {", "\"computed_by\" is missing"},
+        {"\"computed_by\": {", "\"computed_by\": [], \"x\": {", "\"computed_by\" is not an object"},
+        {"\"2.6.3\"", "2.6", "\"computed_by\" has a value that is no short plain text"},
+        {"\"2.6.3\"", "\"\"", "\"computed_by\" has a value that is no short"},
+        {"\"2.6.3\"", "\"\\u001b[2J\"", "\"computed_by\" has a value that is no short"},
+        {"\"2.6.3\"", "\"\\u00e9\"", "\"computed_by\" has a value that is no short"},
+        {"\"2.6.3\"", "\"a\\\"b\"", "\"computed_by\" has a value that is no short"},
+        {"\"2.6.3\"", "\"" TEN TEN TEN TEN TEN TEN TEN TEN TEN "123456\"", "\"computed_by\" has a value that is no short"},
+        {"\"oneDNN\"", "\"\"", "\"computed_by\" has a name that is no short plain text"},
+        {"\"oneDNN\"", "\"\\n\"", "\"computed_by\" has a name that is no short"},
+        {"\"oneDNN\"", "\"" TEN TEN TEN "12\"", "\"computed_by\" has a name that is no short"},
+        {"\"oneDNN\"", "\"isa\": \"avx\", \"oneDNN\"", "not the JSON it should be"},
+        {"\"oneDNN\": \"2.6.3\"", PAIRS("a") PAIRS("b") PAIRS("c") PAIRS("d") "\"z\": \"z\"", "\"computed_by\" has too many entries"},
+        {"\"world_size\": 2", "\"world_size\": 0", "\"world_size\" is 0"},
+        {"\"resnet18\"", "\"resnet18resnet18resnet18resnet18\"", "\"arch\" is too long"},
+        {"\"resnet18\"", "null", "\"arch\" is not a string"},
+        {"\"name\": \"param/bn1.weight\"", "\"name\": \"\"", "tensors[1]: \"name\" is empty"},
+        {"\"name\": \"param/bn1.weight\"", "\"name\": \"param\\u001b[2J\"", "tensors[1]: \"name\" has characters"},
+        {"\"name\": \"param/bn1.weight\"", "\"title\": \"param/bn1.weight\"", "tensors[1]: \"name\" is missing"},
+        {"[16]", "[16, 0]", "tensors[1]: \"shape\" is not of positive"},
+        {"[16]", "[4, 1, 1, 1, 4]", "tensors[1]: \"shape\" has more than 4"},
+        {"[16]", "16", "tensors[1]: \"shape\" is not an array"},
+        {"[16]", "[4294967296, 4294967296]", "tensors[1]: \"shape\" is not of positive"},
+        {"[16]", "[9223372036854775807]", "tensors[1]: \"shape\" makes the state too large"},
+        {"[16]", "[17]", "the shards hold"},
+        {"{\"name\": \"param/bn1.weight\", \"shape\": [16]}", "17", "tensors[1]: not an object"},
+        {"shard-0001-of-0002.h5", "../../../etc/passwd.h5", "shards[1]: \"file\" is not what"},
+        {"shard-0001-of-0002.h5", "shard-0000-of-0002.h5", "shards[1]: \"file\" is not what"},
+        {"\"bytes\": 2000", "\"bytes\": -2000", "shards[1]: \"bytes\" is -2000"},
+        {"fedcba9876543210fedcba9876543210", "fedcba9876543210fedcba987654321", "shards[1]: \"xxh3_128\" is not 32"},
+        {"fedcba9876543210fedcba9876543210", "fedcba9876543210fedcba987654321G", "shards[1]: \"xxh3_128\" is not 32"},
+        {"\"first\": 0", "\"first\": 1", "shards[0]: \"first\" is 1"},
+        {"\"elements\": ", "\"elements\": 1", "shards[1]: \"first\" is"},
+        {"\"elements\": ", "\"elements\": -", "shards[0]: \"elements\" is -"},
+        {"\"shards\": [", "\"shards\": [], \"fragments\": [", "unknown field"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dt_error err = {0};
+        dt_manifest m = {.step = -7};
+        char *text = edited(cases[i].from, cases[i].to, true);
+        DT_CHECK_MSG(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err) == DT_ERR_FORMAT, "taken: %s", cases[i].to);
+        DT_CHECK_CONTAINS(err.message, cases[i].message);
+        DT_CHECK_INT(m.step, -7);
+        free(text);
+    }
+}
+
+/* With fields that the older formats do not have. */
+static void check_strangers(int version, const char *message)
+{
+    dt_error err = {0};
+    dt_manifest m;
+    char now[32];
+    snprintf(now, sizeof now, "\"format_version\": %d", version);
+    char *text = edited("\"format_version\": 3", now, true);
+    DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err), DT_ERR_FORMAT);
+    DT_CHECK_CONTAINS(err.message, message);
+    free(text);
+}
+
+static void older_formats_are_read(void)
+{
+    dt_error err = {0};
+    char *text = NULL;
+    int64_t bytes = 0;
+    dt_manifest m = whole_manifest(), again = {0};
+    for (m.format_version = 1; m.format_version < DT_MANIFEST_VERSION; m.format_version++) {
+        DT_REQUIRE(dt_manifest_write(&m, &text, &bytes, &err) == DT_OK);
+        DT_CHECK(strstr(text, "computed_by") == NULL);
+        DT_CHECK((strstr(text, "skipped_steps") == NULL) == (m.format_version == 1));
+        DT_CHECK_INT(dt_manifest_parse(text, bytes, &again, &err), DT_OK);
+        DT_CHECK_INT(again.step, 42);
+        DT_CHECK_INT(again.n_good_steps, m.format_version == 1 ? -1 : 77);
+        DT_CHECK_INT(again.n_skipped_steps, m.format_version == 1 ? 0 : 5);
+        DT_CHECK_INT(again.computed_by.n, 0);
+        dt_free(text);
+        dt_manifest_clear(&again);
+    }
+    dt_free(m.config_text);
+    check_strangers(1, "3 unknown fields");
+    check_strangers(2, "1 unknown fields");
+}
+
+static void what_computed_it_comes_back(void)
+{
+    dt_manifest m = whole_manifest(), again = {0};
+    char *text = NULL;
+    int64_t bytes = 0;
+    dt_error err = {0};
+    memset(&m.computed_by, 0, sizeof m.computed_by);
+    for (int n = 0; n <= DT_COMPUTED_BY_MAX; n++) {
+        DT_REQUIRE(dt_manifest_write(&m, &text, &bytes, &err) == DT_OK);
+        DT_REQUIRE_MSG(dt_manifest_parse(text, bytes, &again, &err) == DT_OK, "%s", err.message);
+        DT_CHECK_BYTES(&again.computed_by, &m.computed_by, sizeof m.computed_by);
+        dt_free(text);
+        dt_manifest_clear(&again);
+        char name[DT_COMPUTED_BY_NAME_BYTES];
+        snprintf(name, sizeof name, "%u is a name of the most length", (unsigned)(n + 10) % 100U); /* in an order that is not the alphabet's at its end */
+        if (n < DT_COMPUTED_BY_MAX)
+            dt_computed_by_add(&m.computed_by, name, "%095d", n);
+    }
+    dt_free(m.config_text);
+}
+
+static void one_that_was_read_is_known_by_its_hash(void)
+{
+    int64_t bytes = 0;
+    char *text = whole_text(&bytes);
+    dt_manifest m = {0};
+    DT_CHECK_INT(dt_manifest_parse(text, bytes, &m, NULL), DT_OK);
+    DT_CHECK_INT(strlen(m.identity), 32);
+    DT_CHECK_BYTES(m.identity, text + bytes - 4 - 32, 32);
+    dt_manifest_clear(&m);
+    dt_free(text);
+}
+
+static void a_newer_format_is_refused_in_words_that_help(void)
+{
+    dt_error err = {0};
+    dt_manifest m;
+    char *text = edited("\"format_version\": 3", "\"format_version\": 4", true);
+    DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err), DT_ERR_UNSUPPORTED);
+    DT_CHECK_CONTAINS(err.message, "format_version is 4, this dtrain knows up to 3: a newer dtrain wrote it");
+    free(text);
+    /* even where it looks altogether different */
+    static const char future[] = "{\"format_version\": 4, \"hashes\": []}";
+    DT_CHECK_INT(dt_manifest_parse(future, (int64_t)strlen(future), &m, &err), DT_ERR_UNSUPPORTED);
+    /* but a flipped bit in the number is damage */
+    text = edited("\"format_version\": 3", "\"format_version\": 4", false);
+    DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err), DT_ERR_FORMAT);
+    DT_CHECK_CONTAINS(err.message, "damaged or edited");
+    free(text);
+}
+
+static void an_edit_without_the_hash_is_damage(void)
+{
+    dt_error err = {0};
+    dt_manifest m;
+    char *text = edited("\"position\": 128", "\"position\": 129", false);
+    DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err), DT_ERR_FORMAT);
+    DT_CHECK_CONTAINS(err.message, "damaged or edited");
+    free(text);
+}
+
+static void what_is_no_manifest_at_all_is_refused(void)
+{
+    static const char *const texts[] = {"", "{", "[]", "null", "{}", "\"manifest\"", "{\"format_version\": 1}", "\xff\xfe", "[[[[[[[["};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        dt_error err = {0};
+        dt_manifest m;
+        DT_CHECK_INT(dt_manifest_parse(texts[i], (int64_t)strlen(texts[i]), &m, &err), DT_ERR_FORMAT);
+        DT_CHECK(err.message[0]);
+    }
+    char *deep = malloc(100000); /* nesting that would overflow a recursive parser's stack */
+    dt_error err = {0};
+    dt_manifest m;
+    memset(deep, '[', 100000);
+    DT_CHECK_INT(dt_manifest_parse(deep, 100000, &m, &err), DT_ERR_FORMAT);
+    free(deep);
+}
+
+static void numbers_and_texts_that_json_cannot_hold_are_not_written(void)
+{
+    dt_error err = {0};
+    char *text;
+    int64_t bytes;
+    dt_manifest m = whole_manifest();
+    m.loss_scale = 1.0 / 0.0;
+    DT_CHECK_INT(dt_manifest_write(&m, &text, &bytes, &err), DT_ERR_INTERNAL);
+    m.loss_scale = 1.0;
+    snprintf(m.arch, sizeof m.arch, "\xff");
+    DT_CHECK_INT(dt_manifest_write(&m, &text, &bytes, &err), DT_ERR_INTERNAL);
+    dt_free(m.config_text);
+}
+
+static void every_allocation_may_fail(void)
+{
+    int64_t live = dt_alloc_live_blocks();
+    for (int64_t i = 1;; i++) {
+        dt_error err = {0};
+        char *text = NULL;
+        int64_t bytes;
+        dt_manifest m = whole_manifest(), again = {0};
+        dt_alloc_fail_after(i);
+        dt_status status = dt_manifest_write(&m, &text, &bytes, &err);
+        if (status == DT_OK)
+            status = dt_manifest_parse(text, bytes, &again, &err);
+        dt_alloc_fail_after(0);
+        dt_manifest_clear(&again);
+        dt_free(text);
+        dt_free(m.config_text);
+        DT_CHECK_INT(dt_alloc_live_blocks(), live);
+        if (status == DT_OK)
+            break;
+        DT_CHECK_INT(status, DT_ERR_MEMORY);
+        DT_REQUIRE(i < 100);
+    }
+}
+
+/* Cut and mutated texts, sealed or not: nothing crashes; a sanitizer build sees what is read beyond the end. */
+static void random_damage_never_crashes(void)
+{
+    uint64_t x = 88172645463325252u;
+    for (int i = 0; i < 3000; i++) {
+        int64_t bytes;
+        char *text = whole_text(&bytes);
+        for (int k = 0; k < 1 + i % 3; k++) {
+            x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+            text[x % (uint64_t)(bytes - 40)] = "{}[]\",:0-9e.x\\u\0"[x >> 32 & 15];
+        }
+        seal(text, (size_t)bytes);
+        char *exact = malloc((size_t)bytes);
+        memcpy(exact, text, (size_t)bytes);
+        dt_manifest m = {0};
+        if (dt_manifest_parse(exact, i % 4 ? bytes : (int64_t)(x % (uint64_t)bytes), &m, NULL) == DT_OK)
+            dt_manifest_clear(&m);
+        free(exact);
+        dt_free(text);
+    }
+}
+
+void dt_test_set_up(void)
+{
+    fake_state_init(&state, 1);
+}
+
+void dt_test_tear_down(void)
+{
+    fake_state_clear(&state);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(fields_that_are_wrong_are_named),
+    DT_TEST(older_formats_are_read),
+    DT_TEST(what_computed_it_comes_back),
+    DT_TEST(one_that_was_read_is_known_by_its_hash),
+    DT_TEST(a_newer_format_is_refused_in_words_that_help),
+    DT_TEST(an_edit_without_the_hash_is_damage),
+    DT_TEST(what_is_no_manifest_at_all_is_refused),
+    DT_TEST(numbers_and_texts_that_json_cannot_hold_are_not_written),
+    DT_TEST(every_allocation_may_fail),
+    DT_TEST(random_damage_never_crashes),
+};
+DT_TEST_MAIN("io/manifest", tests)
