@@ -1,5 +1,9 @@
 # benchmarks/: one program per question, built and not run by `make bench`. benchmarks/NAME is made of benchmarks/NAME.c.
-BENCHMARKS = benchmarks/step_bench benchmarks/loader_bench benchmarks/all_reduce_bench benchmarks/checkpoint_bench
+BENCHMARKS =
+BENCHMARKS += benchmarks/all_reduce_bench
+BENCHMARKS += benchmarks/checkpoint_bench
+BENCHMARKS += benchmarks/loader_bench
+BENCHMARKS += benchmarks/step_bench
 if WITH_ONEDNN
 BENCHMARKS += benchmarks/conv_bench
 else
@@ -11,5 +15,12 @@ CLEANFILES += $(EXTRA_PROGRAMS)
 
 bench: $(BENCHMARKS)
 .PHONY: bench
-EXTRA_DIST += benchmarks/README.md benchmarks/compare.sh benchmarks/compare_checkpoint.sh benchmarks/compare_loader.sh benchmarks/compare_saving.sh benchmarks/compare_step.sh \
-	benchmarks/peers/torch_checkpoint.py benchmarks/peers/torch_loader.py benchmarks/peers/torch_step.py
+EXTRA_DIST += benchmarks/README.md
+EXTRA_DIST += benchmarks/compare.sh
+EXTRA_DIST += benchmarks/compare_checkpoint.sh
+EXTRA_DIST += benchmarks/compare_loader.sh
+EXTRA_DIST += benchmarks/compare_saving.sh
+EXTRA_DIST += benchmarks/compare_step.sh
+EXTRA_DIST += benchmarks/peers/torch_checkpoint.py
+EXTRA_DIST += benchmarks/peers/torch_loader.py
+EXTRA_DIST += benchmarks/peers/torch_step.py

@@ -5,11 +5,26 @@ libcomm_a_CPPFLAGS = $(DT_CPPFLAGS) $(MPI_CFLAGS) $(CUDA_CFLAGS) $(NCCL_CFLAGS)
 libcomm_a_SOURCES = $(comm_SOURCES)
 
 comm_SOURCES =
-comm_SOURCES += comm/deadline.c comm/deadline.h
-comm_SOURCES += comm/mpi.c comm/mpi.h comm/mpi_internal.h comm/mpi_notices.c comm/mpi_sum.c
-comm_SOURCES += comm/self.c comm/self.h
-comm_SOURCES += comm/nccl/api.h comm/nccl/buckets.c comm/nccl/internal.h comm/nccl/library.c comm/nccl/nccl.c comm/nccl/nccl.h \
-	comm/nccl/network.c comm/nccl/network.h comm/nccl/wait.c comm/nccl/watchdog.c comm/nccl/wire.h
+comm_SOURCES += comm/deadline.c
+comm_SOURCES += comm/deadline.h
+comm_SOURCES += comm/mpi.c
+comm_SOURCES += comm/mpi.h
+comm_SOURCES += comm/mpi_internal.h
+comm_SOURCES += comm/mpi_notices.c
+comm_SOURCES += comm/mpi_sum.c
+comm_SOURCES += comm/nccl/api.h
+comm_SOURCES += comm/nccl/buckets.c
+comm_SOURCES += comm/nccl/internal.h
+comm_SOURCES += comm/nccl/library.c
+comm_SOURCES += comm/nccl/nccl.c
+comm_SOURCES += comm/nccl/nccl.h
+comm_SOURCES += comm/nccl/network.c
+comm_SOURCES += comm/nccl/network.h
+comm_SOURCES += comm/nccl/wait.c
+comm_SOURCES += comm/nccl/watchdog.c
+comm_SOURCES += comm/nccl/wire.h
+comm_SOURCES += comm/self.c
+comm_SOURCES += comm/self.h
 if WITH_NCCL
 comm_SOURCES += comm/nccl/wire.cu
 else

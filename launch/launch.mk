@@ -8,44 +8,97 @@ dtrain_SOURCES = launch/main.c
 dtrain_LDADD = $(our_archives) $(DT_EXTERNAL_LIBS)
 
 launch_SOURCES =
+launch_SOURCES += launch/checkpoints/check.c
+launch_SOURCES += launch/checkpoints/check.h
+launch_SOURCES += launch/checkpoints/diff.c
+launch_SOURCES += launch/checkpoints/diff.h
+launch_SOURCES += launch/checkpoints/reader.c
+launch_SOURCES += launch/checkpoints/reader.h
+launch_SOURCES += launch/checkpoints/weights.c
+launch_SOURCES += launch/checkpoints/weights.h
+launch_SOURCES += launch/cloud/http.c
+launch_SOURCES += launch/cloud/http.h
+launch_SOURCES += launch/cloud/spot_notice.c
+launch_SOURCES += launch/cloud/spot_notice.h
+launch_SOURCES += launch/commands/auto_batch.c
+launch_SOURCES += launch/commands/auto_batch.h
+launch_SOURCES += launch/commands/commands.h
+launch_SOURCES += launch/commands/computed_by.c
+launch_SOURCES += launch/commands/computed_by.h
+launch_SOURCES += launch/commands/demo_data.c
+launch_SOURCES += launch/commands/eval.c
+launch_SOURCES += launch/commands/export.c
+launch_SOURCES += launch/commands/info.c
+launch_SOURCES += launch/commands/inspect.c
+launch_SOURCES += launch/commands/session.c
+launch_SOURCES += launch/commands/session.h
+launch_SOURCES += launch/commands/train.c
+launch_SOURCES += launch/estimate/gpu_spec.c
+launch_SOURCES += launch/estimate/gpu_spec.h
+launch_SOURCES += launch/estimate/memory.c
+launch_SOURCES += launch/estimate/memory.h
+launch_SOURCES += launch/estimate/offline_device.c
+launch_SOURCES += launch/estimate/offline_device.h
+launch_SOURCES += launch/estimate/roofline.c
+launch_SOURCES += launch/estimate/roofline.h
+launch_SOURCES += launch/hardware/affinity.c
+launch_SOURCES += launch/hardware/affinity.h
+launch_SOURCES += launch/hardware/backends.c
+launch_SOURCES += launch/hardware/backends.h
+launch_SOURCES += launch/hardware/binding.c
+launch_SOURCES += launch/hardware/binding.h
+launch_SOURCES += launch/hardware/machine.c
+launch_SOURCES += launch/hardware/machine.h
+launch_SOURCES += launch/hardware/openmp.c
+launch_SOURCES += launch/hardware/openmp.h
+launch_SOURCES += launch/hardware/transports.c
+launch_SOURCES += launch/hardware/transports.h
+launch_SOURCES += launch/options/duration.c
+launch_SOURCES += launch/options/duration.h
+launch_SOURCES += launch/options/file.c
+launch_SOURCES += launch/options/options.c
+launch_SOURCES += launch/options/options.h
+launch_SOURCES += launch/options/parse.c
+launch_SOURCES += launch/options/suggest.c
+launch_SOURCES += launch/options/suggest.h
+launch_SOURCES += launch/run/checkpoint_folders.c
+launch_SOURCES += launch/run/checkpoint_folders.h
+launch_SOURCES += launch/run/run_folder.c
+launch_SOURCES += launch/run/run_folder.h
+launch_SOURCES += launch/run/run_lock.c
+launch_SOURCES += launch/run/run_lock.h
+launch_SOURCES += launch/show/console.c
+launch_SOURCES += launch/show/console.h
+launch_SOURCES += launch/show/layer_times.c
+launch_SOURCES += launch/show/layer_times.h
+launch_SOURCES += launch/show/table.c
+launch_SOURCES += launch/show/table.h
+launch_SOURCES += launch/stop/events.c
+launch_SOURCES += launch/stop/events.h
+launch_SOURCES += launch/stop/signals.c
+launch_SOURCES += launch/stop/signals.h
+launch_SOURCES += launch/stop/slurm_limit.c
+launch_SOURCES += launch/stop/slurm_limit.h
+
 EXTRA_DIST += launch/README.md
-launch_SOURCES += launch/table.c launch/table.h
-launch_SOURCES += launch/affinity.c launch/affinity.h launch/binding.c launch/binding.h
-launch_SOURCES += launch/backends.c launch/backends.h
-launch_SOURCES += launch/checkpoint_folders.c launch/checkpoint_folders.h
-launch_SOURCES += launch/commands.h launch/demo_data.c launch/eval.c launch/export.c launch/info.c launch/inspect.c launch/train.c
-launch_SOURCES += launch/computed_by.c launch/computed_by.h
-launch_SOURCES += launch/console.c launch/console.h
-launch_SOURCES += launch/generation_check.c launch/generation_check.h launch/generation_diff.c launch/generation_diff.h
-launch_SOURCES += launch/generations.c launch/generations.h
-launch_SOURCES += launch/gpu_file.c launch/gpu_file.h
-launch_SOURCES += launch/batch.c launch/batch.h launch/fit.c launch/fit.h
-launch_SOURCES += launch/profile.c launch/profile.h
-launch_SOURCES += launch/machine.c launch/machine.h
-launch_SOURCES += launch/duration.c launch/duration.h launch/events.c launch/events.h launch/http.c launch/http.h launch/slurm.c launch/slurm.h
-launch_SOURCES += launch/spot.c launch/spot.h
-launch_SOURCES += launch/openmp.c launch/openmp.h
-launch_SOURCES += launch/options.c launch/options.h launch/options_file.c launch/options_parse.c
-launch_SOURCES += launch/paper_device.c launch/paper_device.h launch/plans.c launch/plans.h
-launch_SOURCES += launch/ranks.c launch/ranks.h
-launch_SOURCES += launch/run_folder.c launch/run_folder.h
-launch_SOURCES += launch/run_lock.c launch/run_lock.h
-launch_SOURCES += launch/session.c launch/session.h
-launch_SOURCES += launch/signals.c launch/signals.h
-launch_SOURCES += launch/suggest.c launch/suggest.h
-launch_SOURCES += launch/weights.c launch/weights.h
 
 # GPUs that are described by files: built into the program, and installed as examples for others.
-gpu_files = layers/cuda/devices/a100-40gb.json layers/cuda/devices/a100-80gb.json layers/cuda/devices/a10g.json layers/cuda/devices/h100.json \
-	layers/cuda/devices/h200.json layers/cuda/devices/l4.json layers/cuda/devices/t4.json
+gpu_files =
+gpu_files += layers/cuda/devices/a100-40gb.json
+gpu_files += layers/cuda/devices/a100-80gb.json
+gpu_files += layers/cuda/devices/a10g.json
+gpu_files += layers/cuda/devices/h100.json
+gpu_files += layers/cuda/devices/h200.json
+gpu_files += layers/cuda/devices/l4.json
+gpu_files += layers/cuda/devices/t4.json
 devicesdir = $(pkgdatadir)/devices
 dist_devices_DATA = $(gpu_files)
-BUILT_SOURCES += launch/gpu_files.inc
-CLEANFILES += launch/gpu_files.inc
-launch/gpu_files.inc: $(gpu_files)
-	$(AM_V_GEN)$(MKDIR_P) launch && for name in $(gpu_files); do \
+BUILT_SOURCES += launch/estimate/gpu_specs.inc
+CLEANFILES += launch/estimate/gpu_specs.inc
+launch/estimate/gpu_specs.inc: $(gpu_files)
+	$(AM_V_GEN)$(MKDIR_P) launch/estimate && for name in $(gpu_files); do \
 	  file=$(srcdir)/$$name; base=$${name##*/}; \
 	  echo "{\"$${base%.json}\","; $(SED) 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $$file; echo '},'; \
 	done >$@-t && mv $@-t $@
 # Before the first build, when no dependencies are known yet, too.
-launch/gpu_file.$(OBJEXT): launch/gpu_files.inc
+launch/estimate/gpu_spec.$(OBJEXT): launch/estimate/gpu_specs.inc

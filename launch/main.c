@@ -2,10 +2,10 @@
 #include "config.h"
 
 #include "core/base/clock.h"
-#include "launch/commands.h"
-#include "launch/console.h"
-#include "launch/openmp.h"
-#include "launch/suggest.h"
+#include "launch/commands/commands.h"
+#include "launch/show/console.h"
+#include "launch/hardware/openmp.h"
+#include "launch/options/suggest.h"
 
 #include <stdio.h>
 #include <string.h>

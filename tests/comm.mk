@@ -1,13 +1,21 @@
 # Tests of comm/. A test program is one line: COMM_TESTS += tests/comm/NAME_test (from tests/comm/NAME_test.c).
-PROGRAM_TESTS += tests/comm/mpi_test.sh tests/comm/multi_host_test.sh
+PROGRAM_TESTS += tests/comm/mpi_test.sh
+PROGRAM_TESTS += tests/comm/multi_host_test.sh
 UNIT_HELPERS += tests/comm/mpi_cases
 TEST_HELPERS += tests/comm/mpi_failures
-COMM_TESTS += tests/comm/self_test tests/comm/deadline_test tests/comm/fake_comm_test tests/comm/nccl_network_test
+COMM_TESTS += tests/comm/deadline_test
+COMM_TESTS += tests/comm/fake_comm_test
+COMM_TESTS += tests/comm/nccl_network_test
+COMM_TESTS += tests/comm/self_test
 TESTS_TSAN += tests/comm/fake_comm_test
 
 # comm/nccl on a device and an NCCL that are threads and sockets.
-fakes_SOURCES += tests/fakes/fake_gpu.c tests/fakes/fake_gpu.h tests/fakes/fake_nccl.c tests/fakes/fake_nccl.h \
-	tests/fakes/fake_nccl_emulated.c tests/fakes/fake_nccl_emulated.h
+fakes_SOURCES += tests/fakes/fake_gpu.c
+fakes_SOURCES += tests/fakes/fake_gpu.h
+fakes_SOURCES += tests/fakes/fake_nccl.c
+fakes_SOURCES += tests/fakes/fake_nccl.h
+fakes_SOURCES += tests/fakes/fake_nccl_emulated.c
+fakes_SOURCES += tests/fakes/fake_nccl_emulated.h
 TEST_HELPERS += tests/comm/nccl_failures
 UNIT_HELPERS += tests/comm/nccl_training
 # By itself one rank, also under the sanitizers; nccl_test.sh starts it with more.

@@ -26,17 +26,29 @@ TESTS_TSAN = tests/testing_test tests/program/harness_test.sh
 # What `make check-clang` runs: oneDNN beside clang's OpenMP, and a little of everything.
 TESTS_CLANG = tests/comm/mpi_test.sh
 if WITH_CUNIT
-TESTS_CLANG += tests/core/base/rng_test tests/core/training/trainer_test tests/io/store/hdf5_store_test tests/io/source/resize_test
+TESTS_CLANG += tests/core/base/rng_test
+TESTS_CLANG += tests/core/training/trainer_test
+TESTS_CLANG += tests/io/source/resize_test
+TESTS_CLANG += tests/io/store/hdf5_store_test
 if WITH_ONEDNN
-TESTS_CLANG += tests/layers/cpu_create_test tests/layers/cpu_step_test tests/layers/cpu_sse41_test
+TESTS_CLANG += tests/layers/cpu_create_test
+TESTS_CLANG += tests/layers/cpu_sse41_test
+TESTS_CLANG += tests/layers/cpu_step_test
 endif
 if HAVE_CUDA_HEADERS
 TESTS_CLANG += tests/emulator/emulator_test
 endif
 endif
 # What `make check-mpich` runs: what depends on the MPI library or on its launcher.
-TESTS_MPICH = tests/comm/self_test tests/comm/mpi_test.sh tests/launch/ranks_test tests/launch/binding_test tests/program/harness_test.sh \
-	tests/program/lost_peer_test.sh tests/program/launchers_test.sh tests/program/learning_test.sh
+TESTS_MPICH =
+TESTS_MPICH += tests/comm/mpi_test.sh
+TESTS_MPICH += tests/comm/self_test
+TESTS_MPICH += tests/launch/hardware/binding_test
+TESTS_MPICH += tests/launch/hardware/transports_test
+TESTS_MPICH += tests/program/harness_test.sh
+TESTS_MPICH += tests/program/launchers_test.sh
+TESTS_MPICH += tests/program/learning_test.sh
+TESTS_MPICH += tests/program/lost_peer_test.sh
 # Stand-ins for the other side of core's interfaces, and other code that tests share.
 fakes_SOURCES =
 # Like check_PROGRAMS, for programs that scripts start: those without tests/testing.h, and those with it.
@@ -145,7 +157,7 @@ check-mpich:
 	  $(MAKE) $(AM_MAKEFLAGS) -C build-mpich check check_PROGRAMS='$(PROGRAMS_MPICH)' TESTS='$(TESTS_MPICH)'; \
 	fi
 # The programs among them, and those that the scripts start.
-PROGRAMS_MPICH = tests/comm/self_test tests/launch/ranks_test tests/launch/binding_test tests/comm/mpi_cases tests/comm/mpi_failures \
+PROGRAMS_MPICH = tests/comm/self_test tests/launch/hardware/transports_test tests/launch/hardware/binding_test tests/comm/mpi_cases tests/comm/mpi_failures \
 	tests/program/planted_failures tests/program/planted_ranks tests/program/chaos_job
 
 # nvcc is slow, and what it compiles does not run in these.

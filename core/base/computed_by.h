@@ -4,7 +4,7 @@
  *   dt_computed_by_add(&now, "oneDNN", "%d.%d.%d", major, minor, patch);
  *   if (dt_computed_by_compare(&manifest.computed_by, &now, was, is, sizeof was)) ...    was "oneDNN 2.6.3", is "oneDNN 3.7.2"
  *
- * Only what can change a bit of a training belongs here. launch/computed_by.c collects the pairs, checkpoints store them (core/store.h). This file knows
+ * Only what can change a bit of a training belongs here. launch/commands/computed_by.c collects the pairs, checkpoints store them (core/store.h). This file knows
  * no name, so a new library is one more call of dt_computed_by_add.
  */
 #ifndef DT_CORE_BASE_COMPUTED_BY_H

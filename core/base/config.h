@@ -1,4 +1,4 @@
-/* config.h: every setting of a training run, as plain values. launch/options.c fills it from the command line and the
+/* config.h: every setting of a training run, as plain values. launch/options/options.c fills it from the command line and the
  * configuration file, checks ranges and knows the defaults; nothing below launch/ parses text. */
 #ifndef DT_CORE_BASE_CONFIG_H
 #define DT_CORE_BASE_CONFIG_H

@@ -4,8 +4,8 @@
 #include "tests/testing.h"
 
 #ifdef DT_WITH_CUDA
-#include "launch/gpu_file.h"
-#include "launch/paper_device.h"
+#include "launch/estimate/gpu_spec.h"
+#include "launch/estimate/offline_device.h"
 #include "layers/cuda/kernels_cuda.h"
 
 #include <stdlib.h>

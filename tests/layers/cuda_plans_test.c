@@ -1,7 +1,7 @@
 /* cuDNN accepts every graph of ResNet-18 and -50, on GPUs that are not there: plans are made for their device properties. */
 #include "config.h"
 
-#include "launch/gpu_file.h"
+#include "launch/estimate/gpu_spec.h"
 #include "tests/resnet_convs.h"
 #include "tests/testing.h"
 

@@ -25,7 +25,7 @@
 #include "core/base/clock.h"
 #include "io/source/loader.h"
 #include "io/source/sampler.h"
-#include "launch/backends.h"
+#include "launch/hardware/backends.h"
 #include "layers/resnet.h"
 
 #include <errno.h>

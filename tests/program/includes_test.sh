@@ -52,7 +52,7 @@ planted_is_seen core '#include "error.h"'
 planted_is_seen layers '#  include <mpi.h>'
 planted_is_seen layers '#include "comm/mpi.h"'
 planted_is_seen comm '#include "io/pack.h" /* why */'
-planted_is_seen io ' #include "launch/options.h"'
+planted_is_seen io ' #include "launch/options/options.h"'
 planted_is_seen launch '#include "tests/testing.h"'
 
 begin "what_is_allowed_is_not_reported"

@@ -75,7 +75,7 @@ configure_parts --without-onednn --without-cuda && {
     expect_unlisted tests/layers/cpu_
     expect_unlisted conv_bench
     expect_listed tests/layers/no_cpu_test
-    build_and_run tests/layers/no_cpu_test tests/layers/ref_create_test tests/launch/options_test \
+    build_and_run tests/layers/no_cpu_test tests/layers/ref_create_test tests/launch/options/options_test \
         "tests/program/errors_test.sh:without oneDNN" "tests/program/errors_test.sh:another optimizer"
 }
 
@@ -83,7 +83,7 @@ begin "without_curl"
 configure_parts --without-curl --without-cuda && {
     expect_summary '^  libcurl +no +- +turned off with --without-curl'
     expect_summary '^  no --spot imds: '
-    build_and_run tests/launch/http_test tests/launch/spot_test tests/program/spot_test.sh:libcurl
+    build_and_run tests/launch/cloud/http_test tests/launch/cloud/spot_notice_test tests/program/spot_test.sh:libcurl
 }
 
 begin "without_cuda"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Decoding, cropping and resizing against PIL and torchvision's arithmetic: within 1 level (pil_compare.py states the tolerances).
-. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../../lib.sh"
 
 for python in python3 /usr/bin/python3 ''; do
     [ -n "$python" ] && "$python" -c 'import PIL.Image' 2>/dev/null && break

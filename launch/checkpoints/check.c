@@ -1,0 +1,154 @@
+#include "config.h"
+
+#include "launch/checkpoints/check.h"
+
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "io/durable.h"
+#include "io/store/generation_folder.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+const char *dt_generation_state_name(dt_generation_state state)
+{
+    static const char *const names[] = {"complete", "whole", "partial", "newer", "damaged"};
+    return names[state];
+}
+
+static void condemn(dt_generation_check_result *r, const char *problem)
+{
+    if (r->state == DT_GENERATION_DAMAGED)
+        return; /* the first problem is told */
+    r->state = DT_GENERATION_DAMAGED;
+    snprintf(r->problem, sizeof r->problem, "%s", problem);
+}
+
+/* Of another folder than this one. */
+static bool has_mirror_elsewhere(const dt_generations_folder *f, const dt_manifest *m)
+{
+    char here[PATH_MAX], there[PATH_MAX];
+    dt_options *trained = dt_calloc(1, sizeof *trained);
+    bool is = !f->is_mirror && trained && dt_options_read_trained(m->config_text, DT_COMMAND_TRAIN, trained, NULL) == DT_OK &&
+              trained->config.checkpoint_mirror[0];
+    if (is && realpath(f->path, here) && realpath(trained->config.checkpoint_mirror, there))
+        is = strcmp(here, there) != 0;
+    dt_free(trained);
+    return is;
+}
+
+/* Names and sizes. */
+static void look_at_shards(const dt_generations_folder *f, const dt_manifest *m, dt_generation_check_result *r)
+{
+    char path[DT_DURABLE_PATH_BYTES], text[512];
+    const char *missing = NULL;
+    struct stat st;
+    for (int64_t i = 0; i < m->n_shards; i++) {
+        const dt_shard_entry *s = &m->shards[i];
+        if (dt_generation_file_path(f->path, m->step, "", s->file, path, NULL) != DT_OK || stat(path, &st) != 0) {
+            missing = missing ? missing : s->file;
+            continue;
+        }
+        r->n_here++;
+        r->bytes += st.st_size;
+        if (!S_ISREG(st.st_mode))
+            snprintf(text, sizeof text, "%s is no file", s->file);
+        else if (st.st_size != s->bytes)
+            snprintf(text, sizeof text, "%s has %lld bytes, the manifest says %lld", s->file, (long long)st.st_size, (long long)s->bytes);
+        else if (s->n_elems > s->bytes / (int64_t)sizeof(float))
+            snprintf(text, sizeof text, "%s is too short for the elements that the manifest says", s->file);
+        else
+            continue;
+        condemn(r, text);
+    }
+    if (!missing || r->state == DT_GENERATION_DAMAGED)
+        return;
+    snprintf(text, sizeof text, "%s is missing", missing);
+    if (r->n_here > 0 && has_mirror_elsewhere(f, m))
+        r->state = DT_GENERATION_PARTIAL;
+    else
+        condemn(r, text);
+}
+
+static dt_status verify_shard(dt_store *store, const dt_manifest *m, const dt_shard_entry *s, dt_error *err)
+{
+    DT_TRY(store->ops->verify_shard(store, m->step, s, err)); /* first: HDF5 can hang on a damaged file */
+    float *values = dt_alloc((size_t)s->n_elems * sizeof *values);
+    if (!values)
+        return dt_fail_memory(err, (size_t)s->n_elems * sizeof *values, "a shard of a checkpoint");
+    dt_status status = store->ops->read_shard(store, m, s, values, err);
+    dt_free(values);
+    return status;
+}
+
+static dt_status verify_shards(dt_store *store, const dt_manifest *m, dt_generation_check_result *r, dt_error *err)
+{
+    const double start = dt_clock_s();
+    dt_error why = {0};
+    for (int64_t i = 0; i < m->n_shards; i++) {
+        if (!store->ops->has_shard(store, m->step, &m->shards[i]))
+            continue;
+        const dt_status status = verify_shard(store, m, &m->shards[i], &why);
+        if (status == DT_ERR_MEMORY) {
+            *err = why;
+            return status;
+        }
+        if (status == DT_OK)
+            r->bytes_read += m->shards[i].bytes;
+        else
+            condemn(r, why.message);
+    }
+    r->seconds = dt_clock_s() - start;
+    if (r->state == DT_GENERATION_COMPLETE)
+        r->state = DT_GENERATION_WHOLE;
+    return DT_OK;
+}
+
+/* The manifest is as old as the generation: it is the last file that is written. */
+static double age_of_manifest(const dt_generations_folder *f, int64_t step)
+{
+    char path[DT_DURABLE_PATH_BYTES];
+    struct stat st;
+    struct timespec now;
+    if (dt_generation_file_path(f->path, step, "", DT_GENERATION_MANIFEST, path, NULL) != DT_OK || stat(path, &st) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0)
+        return 0;
+    double age_s = difftime(now.tv_sec, st.st_mtim.tv_sec);
+    return age_s > 0 ? age_s : 0;
+}
+
+dt_status dt_generation_check(const dt_generations *g, int folder, int64_t step, bool verify, dt_generation_check_result *result, dt_error *err)
+{
+    const dt_generations_folder *f = &g->folders[folder];
+    dt_generation_check_result r = {.step = step, .age_s = age_of_manifest(f, step)};
+    dt_manifest m = {0};
+    dt_error why = {0};
+    dt_status status = f->store->ops->read_manifest(f->store, step, &m, &why);
+    if (status == DT_ERR_MEMORY) {
+        *err = why;
+        return status;
+    }
+    if (status != DT_OK) {
+        condemn(&r, why.message);
+        if (status == DT_ERR_UNSUPPORTED)
+            r.state = DT_GENERATION_NEWER;
+        *result = r;
+        return DT_OK;
+    }
+    r.has_manifest = true;
+    r.epoch = m.epoch + (m.position > 0);
+    r.position = m.position;
+    r.world_size = m.world_size;
+    r.n_shards = m.n_shards;
+    r.computed_by = m.computed_by;
+    look_at_shards(f, &m, &r);
+    status = verify && r.state != DT_GENERATION_DAMAGED ? verify_shards(f->store, &m, &r, err) : DT_OK;
+    dt_manifest_clear(&m);
+    if (status == DT_OK)
+        *result = r;
+    return status;
+}

@@ -1,0 +1,272 @@
+#include "config.h"
+
+#include "launch/checkpoints/reader.h"
+
+#include "core/base/alloc.h"
+#include "core/base/log.h"
+#include "core/checkpoint/load.h"
+#include "io/store/hdf5_store.h"
+#include "io/durable.h"
+#include "io/store/generation_folder.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* -- where generations are -------------------------------------------------------------------------------------------- */
+
+static void add_folder(dt_generations *g, const char *path, bool is_mirror)
+{
+    dt_generations_folder *f = &g->folders[g->n_folders++];
+    snprintf(f->path, sizeof f->path, "%s", path);
+    f->is_mirror = is_mirror;
+}
+
+/* What config.conf says of the run in `dir`, as far as it can be understood. */
+static dt_status add_run(const char *dir, const char *config, dt_generations *g, dt_error *err)
+{
+    char usual[DT_PATH_BYTES + 32];
+    dt_options *options = dt_calloc(1, sizeof *options);
+    if (!options)
+        return dt_fail_memory(err, sizeof *options, "the options of a run");
+    snprintf(g->run, sizeof g->run, "%s", dir);
+    (void)dt_options_read_file(config, DT_COMMAND_TRAIN, options, NULL);
+    const dt_config *c = &options->config;
+    snprintf(usual, sizeof usual, "%s/checkpoints", dir);
+    add_folder(g, c->checkpoint_dir[0] ? c->checkpoint_dir : usual, false);
+    if (c->checkpoint_mirror[0])
+        add_folder(g, c->checkpoint_mirror, true);
+    dt_free(options);
+    return DT_OK;
+}
+
+/* step-00001234 -> the folder around it. */
+static bool add_one_generation(char *path, dt_generations *g)
+{
+    char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    const int64_t step = dt_generation_step_of(base, "");
+    if (step < 0)
+        return false;
+    g->only_step = step;
+    *base = '\0';
+    add_folder(g, slash ? path : ".", false);
+    return true;
+}
+
+static dt_status find_folders(const char *dir, dt_generations *g, dt_error *err)
+{
+    char path[DT_PATH_BYTES], inner[DT_PATH_BYTES + 32];
+    struct stat status;
+    if (stat(dir, &status) != 0)
+        return dt_fail(err, DT_ERR_USAGE, "%s: %s", dir, strerror(errno));
+    if (!S_ISDIR(status.st_mode))
+        return dt_fail(err, DT_ERR_USAGE, "%s is no folder; a run's folder, its checkpoints/ or one generation in there was expected", dir);
+    if ((size_t)snprintf(path, sizeof path, "%s", dir) >= sizeof path)
+        return dt_fail(err, DT_ERR_USAGE, "%.60s...: the path is too long", dir);
+    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
+        path[n - 1] = '\0';
+    snprintf(inner, sizeof inner, "%s/config.conf", path);
+    if (stat(inner, &status) == 0 && S_ISREG(status.st_mode))
+        return add_run(path, inner, g, err);
+    snprintf(inner, sizeof inner, "%s/checkpoints", path);
+    if (dt_durable_is_folder(inner))
+        add_folder(g, inner, false);
+    else if (!add_one_generation(path, g))
+        add_folder(g, path, false);
+    return DT_OK;
+}
+
+dt_status dt_generations_open(const char *dir, dt_generations *g, dt_error *err)
+{
+    *g = (dt_generations){.only_step = -1};
+    dt_status status = find_folders(dir, g, err);
+    for (int i = 0; i < g->n_folders && status == DT_OK; i++)
+        status = dt_store_hdf5_create(g->folders[i].path, &g->folders[i].store, err);
+    if (status != DT_OK)
+        dt_generations_close(g);
+    return status;
+}
+
+void dt_generations_close(dt_generations *g)
+{
+    for (int i = 0; i < g->n_folders; i++)
+        if (g->folders[i].store)
+            g->folders[i].store->ops->destroy(g->folders[i].store);
+    *g = (dt_generations){0};
+}
+
+dt_status dt_generations_list(const dt_generations *g, int folder, int64_t steps[DT_GENERATIONS_MAX], int64_t *n, dt_error *err)
+{
+    dt_store *store = g->folders[folder].store;
+    int64_t found = 0, kept = 0;
+    DT_TRY(store->ops->list(store, steps, DT_GENERATIONS_MAX, &found, err));
+    for (int64_t i = 0; i < found && i < DT_GENERATIONS_MAX; i++)
+        if (g->only_step < 0 || steps[i] == g->only_step)
+            steps[kept++] = steps[i];
+    *n = kept;
+    return DT_OK;
+}
+
+/* -- one generation --------------------------------------------------------------------------------------------------- */
+
+struct dt_generation_reader {
+    const dt_generations *generations;
+    dt_manifest manifest;
+    int *folders;  /* [n_shards]: where each shard is whole */
+    float *values; /* of the shard that is held */
+    int64_t held;  /* -1: none */
+};
+
+void dt_generation_reader_close(dt_generation_reader *r)
+{
+    if (!r)
+        return;
+    dt_manifest_clear(&r->manifest);
+    dt_free(r->folders);
+    dt_free(r->values);
+    dt_free(r);
+}
+
+const dt_manifest *dt_generation_reader_manifest(const dt_generation_reader *r)
+{
+    return &r->manifest;
+}
+
+/* The first folder in which a shard is whole. The error told is that of a file that is there, if there is one. */
+static dt_status locate_shard(dt_generation_reader *r, int64_t shard, dt_error *err)
+{
+    const dt_shard_entry *entry = &r->manifest.shards[shard];
+    dt_status status = DT_ERR_IO;
+    dt_error why = {0};
+    for (int i = 0; i < r->generations->n_folders; i++) {
+        dt_store *store = r->generations->folders[i].store;
+        dt_status s = store->ops->verify_shard(store, r->manifest.step, entry, &why);
+        if (s == DT_OK) {
+            r->folders[shard] = i;
+            return DT_OK;
+        }
+        if (i == 0 || store->ops->has_shard(store, r->manifest.step, entry)) {
+            status = s;
+            if (err)
+                *err = why;
+        }
+    }
+    return status;
+}
+
+static dt_status open_from(const dt_generations *g, int folder, int64_t step, dt_generation_reader **reader, dt_error *err)
+{
+    dt_store *store = g->folders[folder].store;
+    dt_generation_reader *r = dt_calloc(1, sizeof *r);
+    if (!r)
+        return dt_fail_memory(err, sizeof *r, "reading a checkpoint");
+    r->generations = g;
+    r->held = -1;
+    dt_status status = store->ops->read_manifest(store, step, &r->manifest, err);
+    if (status == DT_OK && !(r->folders = dt_calloc((size_t)r->manifest.n_shards + 1, sizeof *r->folders)))
+        status = dt_fail_memory(err, (size_t)r->manifest.n_shards * sizeof *r->folders, "reading a checkpoint");
+    for (int64_t i = 0; status == DT_OK && i < r->manifest.n_shards; i++)
+        status = locate_shard(r, i, err);
+    if (status == DT_OK)
+        *reader = r;
+    else
+        dt_generation_reader_close(r);
+    return status;
+}
+
+/* From whichever folder has a manifest whose shards are to be had. */
+static dt_status open_step(const dt_generations *g, int64_t step, dt_generation_reader **reader, dt_error *err)
+{
+    int64_t *steps = dt_alloc(DT_GENERATIONS_MAX * sizeof *steps), n = 0;
+    if (!steps)
+        return dt_fail_memory(err, DT_GENERATIONS_MAX * sizeof *steps, "a list of checkpoints");
+    dt_status status = DT_ERR_FORMAT;
+    for (int i = 0; i < g->n_folders && dt_checkpoint_is_passable(status); i++) {
+        bool is_here = false;
+        dt_status listed = dt_generations_list(g, i, steps, &n, err);
+        for (int64_t k = 0; listed == DT_OK && k < n; k++)
+            is_here = is_here || steps[k] == step;
+        if (listed != DT_OK)
+            status = listed;
+        else if (is_here)
+            status = open_from(g, i, step, reader, err);
+    }
+    dt_free(steps);
+    return status;
+}
+
+/* The newest step below `below` in any of the folders; -1: none. */
+static dt_status next_step(const dt_generations *g, int64_t below, int64_t *step, dt_error *err)
+{
+    int64_t *steps = dt_alloc(DT_GENERATIONS_MAX * sizeof *steps), n = 0;
+    if (!steps)
+        return dt_fail_memory(err, DT_GENERATIONS_MAX * sizeof *steps, "a list of checkpoints");
+    dt_status status = DT_OK;
+    *step = -1;
+    for (int i = 0; i < g->n_folders && status == DT_OK; i++) {
+        status = dt_generations_list(g, i, steps, &n, err);
+        for (int64_t k = 0; status == DT_OK && k < n; k++)
+            if (steps[k] < below && steps[k] > *step)
+                *step = steps[k];
+    }
+    dt_free(steps);
+    return status;
+}
+
+dt_status dt_generations_newest_whole(const dt_generations *g, int64_t wanted, dt_generation_reader **reader, dt_error *err)
+{
+    dt_error own;
+    err = err ? err : &own;
+    const char *where = g->folders[0].path;
+    int64_t step = INT64_MAX, n_tried = 0;
+    for (;;) {
+        DT_TRY(next_step(g, step, &step, err));
+        if (step < 0)
+            break;
+        if (wanted >= 0 && step != wanted)
+            continue;
+        dt_status status = open_step(g, step, reader, err);
+        if (status == DT_OK || !dt_checkpoint_is_passable(status) || wanted >= 0)
+            return status;
+        dt_log_warn("checkpoint: passing over step %lld: %s", (long long)step, err->message);
+        n_tried++;
+    }
+    if (wanted >= 0)
+        return dt_fail(err, DT_ERR_USAGE, "there is no checkpoint of step %lld in %s; 'dtrain inspect' lists them", (long long)wanted, where);
+    if (n_tried > 0)
+        return dt_fail(err, DT_ERR_FORMAT, "%s: none of the %lld checkpoints there is whole", where, (long long)n_tried);
+    return dt_fail(err, DT_ERR_USAGE, "there is no checkpoint in %s", where);
+}
+
+static dt_status hold_shard(dt_generation_reader *r, int64_t shard, dt_error *err)
+{
+    const dt_shard_entry *entry = &r->manifest.shards[shard];
+    dt_store *store = r->generations->folders[r->folders[shard]].store;
+    if (r->held == shard)
+        return DT_OK;
+    dt_free(r->values);
+    r->held = -1;
+    r->values = dt_alloc((size_t)entry->n_elems * sizeof *r->values);
+    if (!r->values)
+        return dt_fail_memory(err, (size_t)entry->n_elems * sizeof *r->values, "a shard of the checkpoint");
+    DT_TRY(store->ops->read_shard(store, &r->manifest, entry, r->values, err));
+    r->held = shard;
+    return DT_OK;
+}
+
+dt_status dt_generation_reader_get(void *reader, int64_t tensor, float *values, dt_error *err)
+{
+    dt_generation_reader *r = reader;
+    const int64_t begin = r->manifest.tensors[tensor].first, end = begin + r->manifest.tensors[tensor].n_elems;
+    for (int64_t i = 0; i < r->manifest.n_shards; i++) {
+        const dt_shard_entry *entry = &r->manifest.shards[i];
+        const int64_t from = entry->first > begin ? entry->first : begin, shard_end = entry->first + entry->n_elems;
+        const int64_t to = shard_end < end ? shard_end : end;
+        if (from >= to)
+            continue;
+        DT_TRY(hold_shard(r, i, err));
+        memcpy(values + (from - begin), r->values + (from - entry->first), (size_t)(to - from) * sizeof *values);
+    }
+    return DT_OK;
+}

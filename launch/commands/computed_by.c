@@ -1,0 +1,61 @@
+/* computed_by.c: collects the names and versions of all that can change a bit of a training.
+ *
+ * Left out is what cannot: MPI moves bytes (sums between ranks are our own, in the order of the ranks), HDF5 and jansson store. */
+#include "config.h"
+
+#include "launch/commands/computed_by.h"
+
+#include "comm/nccl/api.h"
+
+#include <string.h>
+#ifdef __GLIBC__
+#    include <gnu/libc-version.h>
+#endif
+
+/* The instruction set that all our code is compiled for, except the kernels in layers/cpu/simd_*.c. */
+static const char *compiled_for(void)
+{
+#if defined __AVX512F__ && defined __AVX512BW__ && defined __AVX512DQ__ && defined __AVX512VL__
+    return "x86-64-v4";
+#elif defined __AVX2__ && defined __FMA__
+    return "x86-64-v3";
+#elif defined __SSE4_2__
+    return "x86-64-v2";
+#elif defined __x86_64__
+    return "x86-64";
+#elif defined __ARM_FEATURE_SVE
+    return "aarch64 with SVE";
+#elif defined __aarch64__
+    return "aarch64";
+#else
+    return "another processor";
+#endif
+}
+
+/* NCCL sums in an order of its own. */
+static void add_nccl(const dt_session *session, dt_computed_by *out)
+{
+    const dt_nccl_api *nccl = dt_nccl_library();
+    int version = 0;
+    if (!nccl || strcmp(session->comm->ops->name, "nccl") != 0)
+        return;
+    (void)nccl->version(&version);
+    dt_computed_by_add(out, "NCCL", "%d.%d.%d", version / 10000, version / 100 % 100, version % 100);
+}
+
+void dt_session_computed_by(const dt_session *session, dt_computed_by *out)
+{
+    memset(out, 0, sizeof *out);
+    dt_computed_by_add(out, "dtrain", PACKAGE_VERSION);
+    dt_backend_computed_by(&session->backend, out);
+    add_nccl(session, out);
+#ifdef __clang__
+    dt_computed_by_add(out, "compiler", "clang %d.%d.%d for %s", __clang_major__, __clang_minor__, __clang_patchlevel__, compiled_for());
+#else
+    dt_computed_by_add(out, "compiler", "GCC %d.%d.%d for %s", __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__, compiled_for());
+#endif
+#ifdef __GLIBC__
+    dt_computed_by_add(out, "libc", "glibc %s", gnu_get_libc_version()); /* exp, log, cos */
+#endif
+    dt_computed_by_add(out, "libjpeg-turbo", DT_JPEG_VERSION); /* pixels */
+}

@@ -1,0 +1,249 @@
+/* dtrain eval: loss, top-1 and top-5 of weights on the validation images. */
+#include "config.h"
+
+#include "core/base/alloc.h"
+#include "core/base/log.h"
+#include "core/collective/agreement.h"
+#include "core/checkpoint/load.h"
+#include "core/training/evaluate.h"
+#include "io/durable.h"
+#include "io/metrics/progress.h"
+#include "launch/commands/auto_batch.h"
+#include "launch/commands/commands.h"
+#include "launch/show/console.h"
+#include "launch/checkpoints/reader.h"
+#include "launch/show/table.h"
+#include "launch/checkpoints/weights.h"
+#include "layers/registry.h"
+#include "layers/resnet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const dt_command_usage usage = {
+    .name = "dtrain eval",
+    .bit = DT_COMMAND_EVAL,
+    .doc = "Evaluate weights on DIR/val/CLASS/*.jpg; every image is counted once, whatever the number of ranks.\n\n"
+           "  dtrain eval --data imagenet --weights resnet50.safetensors\n"
+           "  dtrain eval --data imagenet --weights runs/imagenet-resnet50"
+           "\vThe image size and the crop are those of the training where the weights tell them. Prints one line: val_loss, top-1, top-5, n.",
+};
+
+typedef struct evaluation {
+    dt_options options;
+    dt_generations generations; /* no folder in it: the weights are a file */
+    bool has_ema;               /* the checkpoint holds running averages: they are what is evaluated, as in training */
+    dt_weights_info weights;
+    dt_net *net;
+    dt_source *val;
+    dt_sink *progress;
+} evaluation;
+
+/* -- what the weights are ----------------------------------------------------------------------------------------- */
+
+static bool is_checkpoint(const evaluation *e)
+{
+    return e->generations.n_folders > 0;
+}
+
+/* The newest that can be read. Loading finds out which generation is whole, and says what it passes over. */
+static dt_status read_newest_manifest(const dt_generations *g, dt_manifest *m, dt_error *err)
+{
+    int64_t *steps = dt_alloc(DT_GENERATIONS_MAX * sizeof *steps), n = 0;
+    if (!steps)
+        return dt_fail_memory(err, DT_GENERATIONS_MAX * sizeof *steps, "a list of checkpoints");
+    dt_status status = dt_fail(err, DT_ERR_USAGE, "there is no checkpoint in %s", g->folders[0].path);
+    for (int f = 0; f < g->n_folders && status != DT_OK; f++) {
+        dt_status listed = dt_generations_list(g, f, steps, &n, err);
+        if (listed != DT_OK)
+            status = listed;
+        for (int64_t i = 0; i < n && status != DT_OK; i++)
+            status = g->folders[f].store->ops->read_manifest(g->folders[f].store, steps[i], m, err);
+    }
+    dt_free(steps);
+    return status;
+}
+
+static dt_status describe_checkpoint(evaluation *e, dt_error *err)
+{
+    dt_manifest m = {0};
+    if (read_newest_manifest(&e->generations, &m, err) != DT_OK)
+        return dt_error_prefix(err, "--weights %s", e->options.weights);
+    e->weights.n_classes = m.n_classes;
+    for (int64_t i = 0; i < m.n_tensors; i++)
+        e->has_ema = e->has_ema || strncmp(m.tensors[i].name, "ema/", 4) == 0;
+    snprintf(e->weights.arch, sizeof e->weights.arch, "%s", m.arch);
+    e->weights.config_text = m.config_text;
+    m.config_text = NULL; /* ours now */
+    dt_manifest_clear(&m);
+    return DT_OK;
+}
+
+/* What the training used is the better default. */
+static void take_from_training(evaluation *e)
+{
+    static const char *const names[] = {"image-size", "eval-crop"};
+    char value[DT_PATH_BYTES];
+    dt_options *trained = dt_calloc(1, sizeof *trained);
+    if (trained && e->weights.config_text &&
+        dt_options_read_trained(e->weights.config_text, DT_COMMAND_EVAL | DT_COMMAND_TRAIN, trained, NULL) == DT_OK) {
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+            int row = dt_options_find(names[i], DT_COMMAND_EVAL);
+            if (e->options.origin[row] != DT_ORIGIN_DEFAULT)
+                continue;
+            dt_option_format(trained, row, value, sizeof value);
+            (void)dt_option_set(&e->options, row, value, DT_ORIGIN_TRAINING, names[i], NULL);
+        }
+    }
+    dt_free(trained);
+}
+
+static dt_status describe_weights(evaluation *e, dt_error *err)
+{
+    dt_config *c = &e->options.config;
+    if (dt_durable_is_folder(e->options.weights))
+        DT_TRY(dt_generations_open(e->options.weights, &e->generations, err));
+    if (is_checkpoint(e))
+        DT_TRY(describe_checkpoint(e, err));
+    else if (dt_weights_describe(e->options.weights, &e->weights, err) != DT_OK)
+        return dt_error_prefix(err, "--weights");
+    take_from_training(e);
+    if (strcmp(c->arch, "auto") != 0) {
+        if (e->weights.arch[0] && strcmp(c->arch, e->weights.arch) != 0)
+            return dt_fail(err, DT_ERR_USAGE, "--arch %s, but %s holds a %s", c->arch, e->options.weights, e->weights.arch);
+        return DT_OK;
+    }
+    if (!e->weights.arch[0])
+        return dt_fail(err, DT_ERR_USAGE, "--weights %s: none of the networks that dtrain knows has these tensors", e->options.weights);
+    snprintf(c->arch, sizeof c->arch, "%s", e->weights.arch);
+    return DT_OK;
+}
+
+/* -- parts -------------------------------------------------------------------------------------------------------- */
+
+static dt_status open_source(evaluation *e, const dt_session *s, dt_error *err)
+{
+    dt_source_info info = {0};
+    DT_TRY(dt_session_source(s, &e->options.config, false, &e->val, err));
+    e->val->ops->info(e->val, &info);
+    if (e->weights.n_classes > 0 && e->weights.n_classes != info.n_classes)
+        return dt_fail(err, DT_ERR_USAGE, "%s knows %lld classes, and %s/val has %lld", e->options.weights, (long long)e->weights.n_classes,
+                       e->options.config.data, (long long)info.n_classes);
+    return DT_OK;
+}
+
+static dt_status build_net(evaluation *e, const dt_session *s, dt_error *err)
+{
+    const dt_config *c = &e->options.config;
+    dt_source_info info = {0};
+    dt_net_spec spec;
+    e->val->ops->info(e->val, &info);
+    DT_TRY(dt_resnet_spec(c->arch, info.n_classes, &spec, err));
+    /* A checkpoint holds the momentum too, so that only a net for training has its layout. */
+    const dt_net_options options = {.batch = c->batch, .image_size = c->image_size, .training = is_checkpoint(e), .ema = e->has_ema};
+    dt_status status = dt_net_create(&spec, dt_layer_registry(), s->kernels, &options, &e->net, err);
+    dt_free(spec.layers);
+    DT_TRY(status);
+    return is_checkpoint(e) ? DT_OK : dt_weights_load(e->net, e->options.weights, false, err);
+}
+
+static dt_status accept_any(void *context, const dt_manifest *manifest, dt_error *err)
+{
+    (void)context;
+    (void)manifest;
+    (void)err;
+    return DT_OK;
+}
+
+/* Collective. */
+static dt_status load_checkpoint(evaluation *e, const dt_session *s, dt_error *err)
+{
+    dt_manifest m = {0};
+    bool found = false;
+    const dt_state_io io = dt_net_state_io(e->net);
+    const dt_generations *g = &e->generations;
+    const dt_checkpoint_place place = {
+        .store = g->folders[0].store,
+        .mirror = g->n_folders > 1 ? g->folders[1].store : NULL,
+        .only_step = g->only_step >= 0 ? &g->only_step : NULL,
+    };
+    DT_TRY(dt_checkpoint_load(s->comm, &place, dt_net_state_layout(e->net), &io, accept_any, NULL, &m, &found, err));
+    if (s->comm->rank == 0 && found)
+        dt_log_info("%s: the checkpoint of step %lld", e->options.weights, (long long)m.step);
+    dt_manifest_clear(&m);
+    if (!found)
+        return dt_fail(err, DT_ERR_USAGE, "--weights %s: there is no checkpoint in this folder", e->options.weights);
+    dt_status status = dt_net_weights_changed(e->net, err);
+    if (status == DT_OK)
+        status = dt_net_swap_ema(e->net, err);
+    return dt_agree(s->comm, status, err);
+}
+
+static dt_status open_progress(evaluation *e, const dt_session *s, dt_error *err)
+{
+    if (s->comm->rank != 0)
+        return DT_OK;
+    const dt_progress_options options = {.terminal = dt_console_is_terminal(), .utf8 = dt_table_utf8(), .every_s = e->options.config.log_every_s};
+    DT_TRY(dt_progress_create(stderr, &options, &e->progress, err));
+    dt_console_set_progress(e->progress);
+    return DT_OK;
+}
+
+static void close_progress(evaluation *e)
+{
+    dt_console_set_progress(NULL);
+    if (e->progress)
+        e->progress->ops->destroy(e->progress);
+    e->progress = NULL;
+}
+
+static void close_all(evaluation *e)
+{
+    close_progress(e);
+    if (e->val)
+        e->val->ops->destroy(e->val);
+    dt_net_destroy(e->net);
+    dt_generations_close(&e->generations);
+    dt_free(e->weights.config_text);
+}
+
+/* -- the command -------------------------------------------------------------------------------------------------- */
+
+static dt_status run(evaluation *e, dt_session *s, dt_error *err)
+{
+    const dt_config *c = &e->options.config;
+    dt_metrics_eval m = {0};
+    DT_TRY(dt_agree(s->comm, describe_weights(e, err), err));
+    DT_TRY(dt_batch_settle(s, &e->options.config, false, is_checkpoint(e), err));
+    DT_TRY(dt_agree(s->comm, open_source(e, s, err), err));
+    DT_TRY(dt_agree(s->comm, build_net(e, s, err), err));
+    if (is_checkpoint(e))
+        DT_TRY(load_checkpoint(e, s, err));
+    DT_TRY(dt_agree(s->comm, open_progress(e, s, err), err));
+    DT_TRY(dt_evaluate(e->net, s->kernels, s->comm, e->val, c->batch, NULL, &e->progress, e->progress ? 1 : 0, &m, err));
+    close_progress(e);
+    if (s->comm->rank == 0) {
+        dt_log_info("%s at %lld px on %s/val, %lld rank%s: %.1f s, %.0f images/s", c->arch, (long long)c->image_size, c->data,
+            (long long)s->comm->size,
+                    s->comm->size == 1 ? "" : "s", m.elapsed_s, m.images_per_s);
+        printf("val_loss %.6f  top-1 %.4f  top-5 %.4f  n %lld\n", m.val_loss, m.val_top1, m.val_top5, (long long)m.n);
+        if (fflush(stdout) != 0)
+            return dt_fail_errno(err, "cannot write the result");
+    }
+    return DT_OK;
+}
+
+dt_status dt_command_eval(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
+{
+    static evaluation e; /* one command a process */
+    dt_error parse_error = {0};
+    (void)local;
+    dt_status parsed = dt_options_parse(&usage, argc, argv, &e.options, &parse_error);
+    DT_TRY(dt_session_open(&e.options, DT_COMMAND_EVAL, parsed, &parse_error, session, err));
+    dt_status status = run(&e, session, err);
+    if (status == DT_ERR_USAGE)
+        dt_options_locate(&e.options, DT_COMMAND_EVAL, err);
+    close_all(&e);
+    return status;
+}

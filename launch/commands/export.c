@@ -1,0 +1,77 @@
+/* dtrain export: a checkpoint's weights as a .safetensors file, without training. */
+#include "config.h"
+
+#include "core/base/alloc.h"
+#include "core/base/log.h"
+#include "launch/commands/commands.h"
+#include "launch/checkpoints/reader.h"
+#include "launch/checkpoints/weights.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const dt_command_usage usage = {
+    .name = "dtrain export",
+    .args_doc = "DIR",
+    .bit = DT_COMMAND_EXPORT,
+    .doc = "Write the weights of a checkpoint to a .safetensors file, under torchvision's names. DIR is a run's folder, a folder of checkpoints or "
+           "one checkpoint's folder.\n\n"
+           "  dtrain export runs/demo --output demo.safetensors"
+           "\vThe file is the one that --export writes at the end of a training; where that was with --ema, it is the one of --ema here.",
+};
+
+/* What the training was told; dt_alloc, the caller's. */
+static dt_status read_configuration(const dt_manifest *m, dt_options **trained, dt_error *err)
+{
+    dt_options *o = dt_calloc(1, sizeof *o);
+    if (!o)
+        return dt_fail_memory(err, sizeof *o, "the options of the training");
+    dt_options_set_defaults(o, DT_COMMAND_TRAIN);
+    o->config.image_size = m->image_size;
+    if (dt_options_read_trained(m->config_text, DT_COMMAND_TRAIN, o, err) != DT_OK) {
+        dt_free(o);
+        return dt_error_prefix(err, "the checkpoint of step %lld", (long long)m->step);
+    }
+    *trained = o;
+    return DT_OK;
+}
+
+static dt_status write_file(const dt_options *options, dt_generation_reader *reader, dt_error *err)
+{
+    const dt_manifest *m = dt_generation_reader_manifest(reader);
+    const dt_state_layout layout = {.n_tensors = m->n_tensors, .tensors = m->tensors};
+    const dt_state_io io = {.context = reader, .get = dt_generation_reader_get};
+    char config_text[DT_WEIGHTS_CONFIG_BYTES];
+    dt_options *trained = NULL;
+    DT_TRY(read_configuration(m, &trained, err));
+    dt_weights_config_text(&trained->config, config_text);
+    const dt_weights_export_options o = {.arch = m->arch, .config_text = config_text, .n_batches = m->step * trained->config.accumulate,
+                                         .ema = options->ema, .fp16 = options->fp16};
+    dt_free(trained);
+    dt_status status = dt_weights_export(&layout, &io, options->output, &o, err);
+    if (status == DT_ERR_USAGE && options->ema)
+        return dt_error_prefix(err, "--ema: the checkpoint of step %lld", (long long)m->step);
+    if (status == DT_OK)
+        dt_log_info("the weights of step %lld are in %s", (long long)m->step, options->output);
+    return status;
+}
+
+dt_status dt_command_export(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
+{
+    static dt_options options; /* of the size of a few paths */
+    dt_generations g = {0};
+    dt_generation_reader *reader = NULL;
+    (void)session;
+    (void)local;
+    DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
+    if (!options.output[0])
+        return dt_fail(err, DT_ERR_USAGE, "--output is missing: the .safetensors file to write");
+    DT_TRY(dt_weights_check_writable("output", options.output, err));
+    DT_TRY(dt_generations_open(options.arguments[0], &g, err));
+    dt_status status = dt_generations_newest_whole(&g, options.step, &reader, err);
+    if (status == DT_OK)
+        status = write_file(&options, reader, err);
+    dt_generation_reader_close(reader);
+    dt_generations_close(&g);
+    return status;
+}

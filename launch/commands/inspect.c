@@ -1,0 +1,313 @@
+/* dtrain inspect: which checkpoints there are, whether they are whole, and what differs between two of them. */
+#include "config.h"
+
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "io/store/generation_folder.h"
+#include "launch/commands/commands.h"
+#include "launch/checkpoints/check.h"
+#include "launch/checkpoints/diff.h"
+#include "launch/checkpoints/reader.h"
+#include "launch/show/table.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const dt_command_usage usage = {
+    .name = "dtrain inspect",
+    .args_doc = "DIR",
+    .n_arguments = 3,
+    .bit = DT_COMMAND_INSPECT,
+    .doc = "Show the checkpoints in a folder: a run's folder, a folder of checkpoints, or one checkpoint's folder. Nothing in it is changed.\n\n"
+           "  dtrain inspect runs/demo --verify\n"
+           "  dtrain inspect runs/demo --diff 100 132\n"
+           "  dtrain inspect --diff runs/a runs/b"
+           "\v--diff takes two arguments, each a folder (of a run: its newest whole checkpoint) or, behind DIR, a step in it. Code 1: --verify found one that is damaged, or "
+           "none that is whole; --diff found a difference. Without --verify no byte of a shard is read.",
+};
+
+typedef struct inspection {
+    const dt_options *options;
+    dt_generations generations;
+    dt_table *table;
+    json_t *json_folders, *json_runs, *json_rows, *json_left, *json_aside; /* the last three: of the folder that is looked at */
+    int64_t n, n_sound, n_damaged; /* generations; sound: whole or, without --verify, complete */
+    int64_t bytes_read;
+    double seconds;
+} inspection;
+
+/* -- one generation ------------------------------------------------------------------------------------------------------- */
+
+static void format_bytes(double bytes, char *out, size_t out_bytes)
+{
+    if (bytes < 1e9)
+        snprintf(out, out_bytes, "%.1f MB", bytes / 1e6);
+    else
+        snprintf(out, out_bytes, "%.2f GB", bytes / 1e9);
+}
+
+static void format_age(double s, char *out, size_t out_bytes)
+{
+    if (s < 2 * 86400.0)
+        dt_clock_format(s, out, out_bytes);
+    else
+        snprintf(out, out_bytes, "%.1f days", s / 86400);
+}
+
+static void format_state(const dt_generation_check_result *r, bool verified, char *out, size_t out_bytes)
+{
+    char speed[32] = "";
+    if (verified && r->seconds > 0 && r->state != DT_GENERATION_DAMAGED)
+        snprintf(speed, sizeof speed, ", %.0f MB/s", (double)r->bytes_read / 1e6 / r->seconds);
+    switch (r->state) {
+    case DT_GENERATION_COMPLETE: snprintf(out, out_bytes, "complete"); break;
+    case DT_GENERATION_WHOLE: snprintf(out, out_bytes, "whole%s", speed); break;
+    case DT_GENERATION_PARTIAL:
+        snprintf(out, out_bytes, "%" PRId64 " of %" PRId64 " shards here%s%s", r->n_here, r->n_shards, verified ? ", whole" : "", speed);
+        break;
+    case DT_GENERATION_NEWER: snprintf(out, out_bytes, "newer: %s", r->problem); break;
+    case DT_GENERATION_DAMAGED: snprintf(out, out_bytes, "damaged: %s", r->problem); break;
+    }
+}
+
+static dt_status add_row(inspection *in, const dt_generation_check_result *r, dt_error *err)
+{
+    char step[32], epoch[32] = "", size[32] = "", ranks[32] = "", age[32] = "", state[1200];
+    snprintf(step, sizeof step, "%" PRId64, r->step);
+    if (r->has_manifest) {
+        snprintf(epoch, sizeof epoch, "%" PRId64, r->epoch);
+        format_bytes((double)r->bytes, size, sizeof size);
+        snprintf(ranks, sizeof ranks, "%" PRId64, r->world_size);
+    }
+    if (r->age_s > 0 || r->has_manifest)
+        format_age(r->age_s, age, sizeof age);
+    format_state(r, in->options->verify, state, sizeof state);
+    return dt_table_add(in->table, (const char *const[]){step, epoch, size, ranks, age, state}, err);
+}
+
+static json_t *json_computed_by(const dt_computed_by *c)
+{
+    json_t *object = json_object();
+    for (int64_t i = 0; i < c->n; i++)
+        json_object_set_new(object, c->fields[i].name, json_string(c->fields[i].value));
+    return object;
+}
+
+static void add_json_row(inspection *in, const dt_generation_check_result *r)
+{
+    json_t *row = json_pack("{s:I, s:s, s:s, s:f}", "step", (json_int_t)r->step, "state", dt_generation_state_name(r->state), "problem", r->problem, "age_s", r->age_s);
+    if (r->has_manifest)
+        json_object_update_new(row, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "epoch", (json_int_t)r->epoch, "position", (json_int_t)r->position, "world_size",
+                                              (json_int_t)r->world_size, "shards", (json_int_t)r->n_shards, "shards_here", (json_int_t)r->n_here, "bytes",
+                                              (json_int_t)r->bytes, "computed_by", json_computed_by(&r->computed_by)));
+    if (in->options->verify)
+        json_object_update_new(row, json_pack("{s:f, s:I}", "verify_s", r->seconds, "bytes_read", (json_int_t)r->bytes_read));
+    json_array_append_new(in->json_rows, row);
+}
+
+static dt_status inspect_generation(inspection *in, int folder, int64_t step, dt_error *err)
+{
+    dt_generation_check_result r = {0};
+    DT_TRY(dt_generation_check(&in->generations, folder, step, in->options->verify, &r, err));
+    in->n++;
+    in->n_sound += r.state == DT_GENERATION_WHOLE || r.state == DT_GENERATION_COMPLETE;
+    in->n_damaged += r.state == DT_GENERATION_DAMAGED || r.state == DT_GENERATION_NEWER;
+    in->bytes_read += r.bytes_read;
+    in->seconds += r.seconds;
+    add_json_row(in, &r);
+    return add_row(in, &r, err);
+}
+
+/* -- one folder ----------------------------------------------------------------------------------------------------------- */
+
+/* What is neither a generation nor a stranger's: unfinished ones, and what --resume never has put aside. */
+static void look_for_others(inspection *in, const char *path, FILE *stream)
+{
+    DIR *dir = opendir(path);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        const char *name = entry->d_name;
+        bool is_left = dt_generation_step_of(name, ".tmp") >= 0, is_gone = dt_generation_step_of(name, ".old") >= 0;
+        bool is_aside = strncmp(name, "old-", 4) == 0 && name[4] && strspn(name + 4, "0123456789") == strlen(name + 4);
+        if (!is_left && !is_gone && !is_aside)
+            continue;
+        json_array_append_new(is_aside ? in->json_aside : in->json_left, json_string(name));
+        if (stream)
+            fprintf(stream, "%s: %s\n", name, is_left ? "unfinished, or being written" : is_gone ? "half removed" : "put aside by --resume never");
+    }
+    if (dir)
+        closedir(dir);
+}
+
+/* One line for neighbours that were computed with the same. */
+static void print_computed_by(const json_t *rows, FILE *stream)
+{
+    for (size_t first = 0, next; first < json_array_size(rows); first = next) {
+        json_t *with = json_object_get(json_array_get(rows, first), "computed_by"), *value;
+        const json_int_t newest = json_integer_value(json_object_get(json_array_get(rows, first), "step"));
+        json_int_t oldest = newest;
+        const char *name, *comma = "";
+        for (next = first + 1; next < json_array_size(rows) && json_equal(with, json_object_get(json_array_get(rows, next), "computed_by")); next++)
+            oldest = json_integer_value(json_object_get(json_array_get(rows, next), "step"));
+        if (json_object_size(with) == 0) /* damaged, or of a format that does not say */
+            continue;
+        if (oldest == newest)
+            fprintf(stream, "step %" JSON_INTEGER_FORMAT " was computed with ", newest);
+        else
+            fprintf(stream, "steps %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT " were computed with ", oldest, newest);
+        json_object_foreach(with, name, value)
+        {
+            fprintf(stream, "%s%s %s", comma, name, json_string_value(value));
+            comma = ", ";
+        }
+        fputc('\n', stream);
+    }
+}
+
+static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
+{
+    const dt_generations_folder *f = &in->generations.folders[folder];
+    FILE *stream = in->options->json ? NULL : stdout;
+    int64_t *steps = dt_alloc(DT_GENERATIONS_MAX * sizeof *steps), n = 0;
+    if (!steps)
+        return dt_fail_memory(err, DT_GENERATIONS_MAX * sizeof *steps, "a list of checkpoints");
+    in->json_rows = json_array();
+    in->json_left = json_array();
+    in->json_aside = json_array();
+    dt_status status = dt_table_create((const char *const[]){"step", "epoch", "size", "ranks", "age", "state"}, 6, &in->table, err);
+    for (int c = 0; c < 5 && status == DT_OK; c++)
+        dt_table_align_right(in->table, c);
+    if (status == DT_OK)
+        status = dt_generations_list(&in->generations, folder, steps, &n, err);
+    for (int64_t i = 0; i < n && status == DT_OK; i++)
+        status = inspect_generation(in, folder, steps[i], err);
+    if (status == DT_OK && stream) {
+        fprintf(stream, "%s%s%s\n", f->path, f->is_mirror ? " (mirror)" : "", n ? "" : ": no checkpoints");
+        status = n ? dt_table_print(in->table, stream, dt_table_utf8(), 0, err) : DT_OK;
+        print_computed_by(in->json_rows, stream);
+    }
+    if (status == DT_OK && in->generations.only_step < 0)
+        look_for_others(in, f->path, stream);
+    json_array_append_new(in->json_folders, json_pack("{s:s, s:b, s:o, s:o, s:o}", "path", f->path, "mirror", f->is_mirror, "generations", in->json_rows, "unfinished",
+                                                      in->json_left, "put_aside", in->json_aside));
+    dt_table_destroy(in->table);
+    in->table = NULL;
+    dt_free(steps);
+    return status;
+}
+
+/* -- all of them ---------------------------------------------------------------------------------------------------------- */
+
+/* OUT.old-1, ...: what --resume never made of older runs. */
+static void look_for_older_runs(inspection *in)
+{
+    char path[DT_PATH_BYTES + 32];
+    struct stat st;
+    for (int i = 1; in->generations.run[0]; i++) {
+        snprintf(path, sizeof path, "%s.old-%d", in->generations.run, i);
+        if (stat(path, &st) != 0)
+            return;
+        json_array_append_new(in->json_runs, json_string(path));
+        if (!in->options->json)
+            printf("%s: an older run, put aside by --resume never\n", path);
+    }
+}
+
+static dt_status print_summary(inspection *in, dt_error *err)
+{
+    const bool verify = in->options->verify;
+    if (in->options->json) {
+        json_t *root = json_pack("{s:b, s:I, s:I, s:I, s:O, s:O}", "verified", verify, "n_generations", (json_int_t)in->n, "n_sound", (json_int_t)in->n_sound, "n_damaged",
+                                 (json_int_t)in->n_damaged, "folders", in->json_folders, "older_runs", in->json_runs);
+        bool ok = root && json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF;
+        json_decref(root);
+        if (!ok)
+            return dt_fail(err, DT_ERR_IO, "cannot print the result, or a path in it is not UTF-8");
+    } else if (verify && in->seconds > 0) {
+        printf("%.1f MB read and verified in %.1f s: %.0f MB/s\n", (double)in->bytes_read / 1e6, in->seconds, (double)in->bytes_read / 1e6 / in->seconds);
+    } else if (!verify && in->n > 0) {
+        printf("sizes were compared, no shard was read: --verify does\n");
+    }
+    return fflush(stdout) == 0 ? DT_OK : dt_fail_errno(err, "cannot print the result");
+}
+
+static dt_status judge(const inspection *in, const char *dir, dt_error *err)
+{
+    if (in->options->verify && in->n_damaged > 0)
+        return dt_fail(err, DT_ERR_FORMAT, "%s: %" PRId64 " of %" PRId64 " checkpoints are damaged", dir, in->n_damaged, in->n);
+    if (in->options->verify && in->n > 0 && in->n_sound == 0)
+        return dt_fail(err, DT_ERR_FORMAT, "%s: no checkpoint has all its shards here", dir);
+    return in->n > 0 ? DT_OK : dt_fail(err, in->options->verify ? DT_ERR_FORMAT : DT_ERR_USAGE, "%s: there is no checkpoint in it", dir);
+}
+
+static dt_status inspect_all(inspection *in, dt_error *err)
+{
+    const char *dir = in->options->arguments[0];
+    DT_TRY(dt_generations_open(dir, &in->generations, err));
+    for (int i = 0; i < in->generations.n_folders; i++)
+        DT_TRY(inspect_folder(in, i, err));
+    look_for_older_runs(in);
+    DT_TRY(print_summary(in, err));
+    return judge(in, dir, err);
+}
+
+/* -- --diff --------------------------------------------------------------------------------------------------------------- */
+
+/* `what` is a folder or, in `dir`, a step. */
+static dt_status open_side(const char *dir, const char *what, dt_generations *g, dt_generation_reader **reader, dt_error *err)
+{
+    char *end;
+    long long step = strtoll(what, &end, 10);
+    if (dir && *what && !*end && step >= 0) {
+        DT_TRY(dt_generations_open(dir, g, err));
+        return dt_generations_newest_whole(g, step, reader, err);
+    }
+    DT_TRY(dt_generations_open(what, g, err));
+    return dt_generations_newest_whole(g, -1, reader, err);
+}
+
+static dt_status run_diff(const dt_options *o, dt_error *err)
+{
+    dt_generations g[2] = {0};
+    dt_generation_reader *readers[2] = {NULL, NULL};
+    bool same = false;
+    if (o->n_arguments < 2)
+        return dt_fail(err, DT_ERR_USAGE, "--diff compares two: dtrain inspect --diff A B, or dtrain inspect DIR --diff STEP STEP");
+    const char *dir = o->n_arguments == 3 ? o->arguments[0] : NULL;
+    dt_status status = DT_OK;
+    for (int i = 0; i < 2 && status == DT_OK; i++)
+        status = open_side(dir, o->arguments[o->n_arguments - 2 + i], &g[i], &readers[i], err);
+    if (status == DT_OK)
+        status = dt_generation_diff(readers[0], readers[1], o->json, stdout, &same, err);
+    if (status == DT_OK && fflush(stdout) != 0)
+        status = dt_fail_errno(err, "cannot print the result");
+    if (status == DT_OK && !same)
+        status = dt_fail(err, DT_ERR_FORMAT, "the two checkpoints differ");
+    for (int i = 0; i < 2; i++) {
+        dt_generation_reader_close(readers[i]);
+        dt_generations_close(&g[i]);
+    }
+    return status;
+}
+
+dt_status dt_command_inspect(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
+{
+    static dt_options options; /* of the size of a few paths */
+    (void)session;
+    (void)local;
+    DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
+    if (options.diff)
+        return run_diff(&options, err);
+    if (options.n_arguments > 1)
+        return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; only --diff takes several", options.arguments[1]);
+    inspection in = {.options = &options, .json_folders = json_array(), .json_runs = json_array()};
+    dt_status status = inspect_all(&in, err);
+    json_decref(in.json_folders);
+    json_decref(in.json_runs);
+    dt_generations_close(&in.generations);
+    return status;
+}

@@ -1,0 +1,238 @@
+#include "config.h"
+
+#include "launch/commands/session.h"
+
+#include "core/base/alloc.h"
+#include "core/base/fault.h"
+#include "core/base/log.h"
+#include "core/collective/agreement.h"
+#include "io/source/loader.h"
+#include "io/source/synthetic.h"
+#include "launch/show/console.h"
+#include "launch/hardware/machine.h"
+#include "launch/hardware/transports.h"
+#include "launch/show/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* -- open and close ----------------------------------------------------------------------------------------------------- */
+
+/* Of ImageNet: what --input synthetic pretends to have. */
+#define SYNTHETIC_SAMPLES 1281167
+#define SYNTHETIC_CLASSES 1000
+
+static dt_status check_same_options(const dt_options *options, unsigned command, dt_comm *comm, dt_error *err)
+{
+    enum { VALUE_BYTES = 256 }; /* what dt_check_same compares */
+    char names[DT_OPTIONS_MAX][40];
+    dt_same same[DT_OPTIONS_MAX];
+    int64_t n = 0;
+    char *values = dt_calloc(DT_OPTIONS_MAX, VALUE_BYTES);
+    dt_status status = dt_agree(comm, values ? DT_OK : dt_fail_memory(err, (size_t)DT_OPTIONS_MAX * VALUE_BYTES, "the options' values"), err);
+    for (int row = 0; status == DT_OK && row < dt_options_count(); row++) {
+        const dt_option *o = dt_options_at(row);
+        if (!(o->commands & command) || o->per_rank)
+            continue;
+        snprintf(names[n], sizeof names[n], "--%s", o->name);
+        dt_option_format(options, row, values + n * VALUE_BYTES, VALUE_BYTES);
+        same[n] = (dt_same){names[n], values + n * VALUE_BYTES};
+        n++;
+    }
+    if (status == DT_OK)
+        status = dt_check_same(comm, same, n, err);
+    dt_free(values);
+    return status;
+}
+
+static dt_status open_backend(dt_session *session, const dt_config *c, dt_error *err)
+{
+    session->backend_options = (dt_backend_options){.n_threads = session->affinity.n_threads,
+                                                    .local_rank = session->comm->local_rank,
+                                                    .local_size = session->comm->local_size,
+                                                    .precision = c->precision,
+                                                    .autotune = c->autotune};
+    DT_TRY(dt_backend_create(c->backend, &session->backend_options, &session->backend, err));
+    session->device = session->backend.device;
+    session->kernels = session->backend.kernels;
+    return DT_OK;
+}
+
+dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed, const dt_error *parse_error, dt_session *session,
+    dt_error *err)
+{
+    const dt_config *c = &options->config;
+    *session = (dt_session){.start_s = session->start_s};
+    DT_TRY(dt_ranks_create(c->comm, c->peer_timeout_s, &session->comm, err));
+    dt_comm *comm = session->comm;
+    dt_console_set_rank(comm);
+    if (err && parsed != DT_OK)
+        *err = *parse_error;
+    DT_TRY(dt_agree(comm, parsed, err));
+    DT_TRY(dt_agree(comm, dt_fault_arm(getenv("DTRAIN_FAULT"), comm->rank, err), err));
+    DT_TRY(check_same_options(options, command, comm, err));
+    DT_TRY(dt_affinity_plan(comm, c->threads, c->workers, &session->affinity, err));
+    dt_status status = dt_agree(comm, open_backend(session, c, err), err);
+    if (status == DT_OK)
+        status = dt_ranks_attach_device(c->comm, c->peer_timeout_s, session->device, &session->comm, err);
+    return status == DT_ERR_USAGE && err ? dt_options_locate(options, command, err) : status;
+}
+
+void dt_session_close(dt_session *session)
+{
+    dt_console_set_rank(NULL);
+    if (session->comm)
+        session->comm->ops->destroy(session->comm); /* before the device, whose streams it may use */
+    dt_backend_destroy(&session->backend);
+    *session = (dt_session){0};
+}
+
+dt_status dt_session_source(const dt_session *session, const dt_config *c, bool training, dt_source **source, dt_error *err)
+{
+    if (c->input == DT_INPUT_SYNTHETIC) {
+        const dt_synthetic_options synthetic = {.n_samples = SYNTHETIC_SAMPLES,
+                                                .n_classes = SYNTHETIC_CLASSES,
+                                                .image_size = c->image_size,
+                                                .batch = c->batch,
+                                                .rank = session->comm->rank,
+                                                .seed = c->seed,
+                                                .device = session->device};
+        return dt_synthetic_create(&synthetic, source, err);
+    }
+    const dt_loader_options options = {
+        .root = c->data,
+        .training = training,
+        .image_size = c->image_size,
+        .batch = c->batch,
+        .accumulate = training ? c->accumulate : 1,
+        .rank = session->comm->rank,
+        .world = session->comm->size,
+        .workers = session->affinity.n_workers,
+        .augment = c->augment,
+        .crop_scale_min = c->crop_scale_min,
+        .crop_scale_max = c->crop_scale_max,
+        .flip = c->flip,
+        .eval_crop = c->eval_crop,
+        .seed = c->seed,
+        .shuffle = c->shuffle,
+        .max_broken = c->max_broken,
+        .device = session->device,
+    };
+    return dt_loader_create(&options, source, err);
+}
+
+/* -- what the user sees first --------------------------------------------------------------------------------------------- */
+
+/* An option's value for people: what stands for "chosen by dtrain" shows what was chosen. */
+static void value_for_people(const dt_session *s, const dt_options *options, int row, char *out, size_t out_bytes)
+{
+    const dt_option *o = dt_options_at(row);
+    dt_option_format(options, row, out, out_bytes);
+    if (strcmp(o->name, "threads") == 0)
+        snprintf(out, out_bytes, "%lld", (long long)s->affinity.n_threads);
+    else if (strcmp(o->name, "workers") == 0)
+        snprintf(out, out_bytes, "%lld", (long long)s->affinity.n_workers);
+    else if (strcmp(o->name, "backend") == 0)
+        snprintf(out, out_bytes, "%s", s->kernels->ops->name);
+    else if (strcmp(o->name, "comm") == 0)
+        snprintf(out, out_bytes, "%s", s->comm->ops->name);
+    else if (!out[0])
+        snprintf(out, out_bytes, "-");
+}
+
+/* Two options in a row of the table: the list has forty. */
+static dt_status print_options(const dt_session *s, const dt_options *options, unsigned command, dt_error *err)
+{
+    int rows[DT_OPTIONS_MAX], n = 0;
+    dt_table *table = NULL;
+    for (int row = 0; row < dt_options_count(); row++)
+        if (dt_options_at(row)->commands & command)
+            rows[n++] = row;
+    DT_TRY(dt_table_create((const char *const[]){"option", "value", "from", "option", "value", "from"}, 6, &table, err));
+    dt_status status = DT_OK;
+    int half = (n + 1) / 2;
+    for (int i = 0; i < half && status == DT_OK; i++) {
+        char values[2][DT_PATH_BYTES];
+        const char *cells[6] = {NULL};
+        for (int side = 0; side < 2; side++) {
+            int at = i + side * half;
+            if (at >= n)
+                continue;
+            value_for_people(s, options, rows[at], values[side], sizeof values[side]);
+            cells[3 * side] = dt_options_at(rows[at])->name;
+            cells[3 * side + 1] = values[side];
+            cells[3 * side + 2] = dt_origin_name(options->origin[rows[at]]);
+        }
+        status = dt_table_add(table, cells, err);
+    }
+    if (status == DT_OK)
+        status = dt_table_print(table, stderr, dt_table_utf8(), 0, err);
+    dt_table_destroy(table);
+    return status;
+}
+
+/* What each rank tells of itself. */
+typedef struct rank_row {
+    char host[64], device[128];
+    int64_t n_threads, n_workers, memory_bytes;
+} rank_row;
+
+static dt_status print_ranks(const rank_row *rows, int n, dt_error *err)
+{
+    dt_table *table = NULL;
+    DT_TRY(dt_table_create((const char *const[]){"rank", "host", "device", "threads", "workers"}, 5, &table, err));
+    dt_table_align_right(table, 0);
+    dt_table_align_right(table, 3);
+    dt_table_align_right(table, 4);
+    dt_status status = DT_OK;
+    for (int r = 0; r < n && status == DT_OK; r++) {
+        char rank[16], threads[24], workers[24];
+        snprintf(rank, sizeof rank, "%d", r);
+        snprintf(threads, sizeof threads, "%lld", (long long)rows[r].n_threads);
+        snprintf(workers, sizeof workers, "%lld", (long long)rows[r].n_workers);
+        status = dt_table_add(table, (const char *const[]){rank, rows[r].host, rows[r].device, threads, workers}, err);
+    }
+    if (status == DT_OK)
+        status = dt_table_print(table, stderr, dt_table_utf8(), 0, err);
+    dt_table_destroy(table);
+    return status;
+}
+
+/* Nobody who has a GPU should wonder why a training is slow. */
+static void say_why_no_gpu(const dt_session *session)
+{
+    if (session->backend.why_no_gpu[0])
+        dt_log_info("no GPU is used, but --backend %s: %s", session->kernels->ops->name, session->backend.why_no_gpu);
+#ifndef DT_WITH_CUDA
+    dt_machine machine;
+    dt_machine_read(&machine);
+    if (machine.n_gpus > 0)
+        dt_log_warn("this host has an %s, but this build has no cuda backend: " DT_WHY_NO_CUDA, machine.gpu_model[0]);
+#endif
+}
+
+dt_status dt_session_show(const dt_session *s, const dt_options *options, unsigned command, dt_error *err)
+{
+    dt_comm *comm = s->comm;
+    dt_device_info info = {0};
+    rank_row me;
+    rank_row *all = dt_calloc((size_t)comm->size, sizeof *all);
+    dt_status status = dt_agree(comm, all ? DT_OK : dt_fail_memory(err, (size_t)comm->size * sizeof *all, "the table of ranks"), err);
+    memset(&me, 0, sizeof me);
+    s->device->ops->info(s->device, &info);
+    memcpy(me.host, comm->host, sizeof me.host);
+    memcpy(me.device, info.name, sizeof me.device);
+    me.n_threads = s->affinity.n_threads;
+    me.n_workers = s->affinity.n_workers;
+    if (status == DT_OK)
+        status = comm->ops->all_gather(comm, &me, sizeof me, all, err);
+    if (status == DT_OK && comm->rank == 0) {
+        status = print_options(s, options, command, err);
+        if (status == DT_OK)
+            status = print_ranks(all, comm->size, err);
+        say_why_no_gpu(s);
+    }
+    dt_free(all);
+    return dt_agree(comm, status, err);
+}

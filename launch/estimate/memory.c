@@ -1,0 +1,75 @@
+#include "config.h"
+
+#include "launch/estimate/memory.h"
+
+#include "layers/registry.h"
+
+#include <string.h>
+
+/* On a GPU: a workspace that tuning may want (1 GiB), NCCL's buffers, captured graphs. */
+#define GPU_RESERVE_BYTES (INT64_C(1536) << 20)
+/* On a CPU: MPI's buffers and what the system does with its caches, a twentieth of what is free. */
+#define HOST_RESERVE_SHARE 20
+/* Batches at a time: in a GPU's memory, the one computed and the next; in the host's, those of two loaders (io/source/loader_ring.c). */
+#define GPU_BATCHES  2
+#define HOST_BATCHES 8
+
+/* A share, and of the tensors at its two ends what is not in it. */
+static int64_t snapshot_bytes(const dt_net_info *info, int n_writers)
+{
+    return n_writers == 0 ? 0 : n_writers == 1 ? info->state_bytes : info->state_bytes / n_writers + 2 * info->largest_bytes;
+}
+
+dt_status dt_fit_need(const dt_fit *fit, int64_t batch, dt_need *need, dt_error *err)
+{
+    const dt_net_options options = {.batch = batch, .image_size = fit->image_size, .training = fit->training, .ema = fit->ema, .plan_only = true};
+    dt_net *net = NULL;
+    dt_net_info info;
+    dt_device_info device;
+    DT_TRY(dt_net_create(fit->spec, dt_layer_registry(), fit->kernels, &options, &net, err));
+    dt_net_get_info(net, &info);
+    dt_net_destroy(net);
+    fit->device->ops->info(fit->device, &device);
+    int64_t free_bytes = fit->device->ops->memory_free(fit->device) / fit->n_sharing;
+    /* A backend with weights of two bytes keeps them beside those of four. */
+    int64_t mirror = device.is_host || fit->kernels->dtype == DT_F32 ? 0 : info.n_params * 2;
+    *need = (dt_need){.activation_bytes = info.activation_bytes,
+                      .parameter_bytes = info.parameter_bytes,
+                      .backend_bytes = info.backend_bytes + mirror,
+                      .input_bytes = (device.is_host ? HOST_BATCHES : GPU_BATCHES) * batch * fit->image_size * fit->image_size * 3,
+                      .snapshot_bytes = snapshot_bytes(&info, fit->n_writers),
+                      .reserve_bytes = device.is_host ? free_bytes / HOST_RESERVE_SHARE : GPU_RESERVE_BYTES,
+                      .free_bytes = free_bytes};
+    need->total_bytes =
+        need->activation_bytes + need->parameter_bytes + need->backend_bytes + need->input_bytes + need->snapshot_bytes + need->reserve_bytes;
+    return DT_OK;
+}
+
+/* 1, 2, ... 7, 8, 16, 24, 32, 48, 64, 96, 128, 192, ... */
+static int64_t candidate(int index)
+{
+    static const int64_t first[] = {1, 2, 3, 4, 5, 6, 7, 8, 16, 24};
+    enum { N_FIRST = sizeof first / sizeof first[0] };
+    if (index < N_FIRST)
+        return first[index];
+    index -= N_FIRST;
+    return (index % 2 ? INT64_C(48) : INT64_C(32)) << (index / 2);
+}
+
+dt_status dt_fit_largest(const dt_fit *fit, int64_t max_batch, int64_t *batch, dt_error *err)
+{
+    int fits = -1, beyond = 0; /* the last that is known to fit, the first that is known not to */
+    while (candidate(beyond) <= max_batch)
+        beyond++;
+    while (beyond - fits > 1) {
+        int middle = (fits + beyond) / 2;
+        dt_need need;
+        DT_TRY(dt_fit_need(fit, candidate(middle), &need, err));
+        if (dt_need_fits(&need))
+            fits = middle;
+        else
+            beyond = middle;
+    }
+    *batch = fits < 0 ? 0 : candidate(fits);
+    return DT_OK;
+}

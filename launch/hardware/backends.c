@@ -1,0 +1,245 @@
+#include "config.h"
+
+#include "launch/hardware/backends.h"
+
+#include "layers/device_host.h"
+#include "layers/ref/kernels_ref.h"
+#ifdef DT_WITH_CPU
+#include "layers/cpu/kernels_cpu.h"
+#endif
+#ifdef DT_WITH_CUDA
+#include "layers/cuda/cudnn_runner.h"
+#include "layers/cuda/device_cuda.h"
+#include "layers/cuda/kernels_cuda.h"
+#include "layers/cuda/nvtx.h"
+#endif
+
+#include <stdio.h>
+#include <string.h>
+
+/* The device. DT_ERR_UNSUPPORTED: not in this build, or not on this machine. */
+typedef dt_status create_device(const dt_backend_options *options, dt_device **device, dt_error *err);
+/* The kernels on backend->device, and what they need. plans: they are a planner's. Fill *backend as far as they come. */
+typedef dt_status create_kernels(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err);
+
+#ifdef DT_WITH_CUDA
+static void destroy_runner(void *library)
+{
+    dt_graph_runner *runner = library;
+    runner->ops->destroy(runner);
+}
+
+static dt_status create_gpu(const dt_backend_options *options, dt_device **device, dt_error *err)
+{
+    return dt_device_cuda_create(options->local_rank, options->local_size, device, err);
+}
+
+static dt_status create_cuda(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err)
+{
+    const dt_cudnn_options cudnn = {.autotune = plans ? DT_AUTOTUNE_OFF : options->autotune, .workspace_limit_bytes = DT_CUDNN_WORKSPACE_LIMIT_BYTES};
+    const dt_cuda_options cuda = {.dtype = options->precision, .plan_only = plans};
+    dt_graph_runner *runner = NULL;
+    DT_TRY(dt_cudnn_runner_create(backend->device, &cudnn, &runner, err));
+    backend->library = runner;
+    backend->library_destroy = destroy_runner;
+    return dt_kernels_cuda_create(backend->device, runner, &cuda, &backend->kernels, err);
+}
+
+static void cuda_computed_by(const dt_backend *backend, dt_computed_by *out)
+{
+    dt_cuda_versions versions;
+    dt_device_info info = {0};
+    dt_device_cuda_versions(&versions);
+    backend->device->ops->info(backend->device, &info);
+    dt_computed_by_add(out, "GPU", "%.*s", (int)strcspn(info.name, ","), info.name); /* the name ends at the first comma; the GPU's number on this host comes after it */
+    dt_computed_by_add(out, "CUDA", "%s", versions.runtime);
+    dt_computed_by_add(out, "cuDNN", "%s", versions.cudnn);
+}
+#else
+static dt_status create_gpu(const dt_backend_options *options, dt_device **device, dt_error *err)
+{
+    (void)options, (void)device;
+    return dt_fail(err, DT_ERR_UNSUPPORTED, "this build has no cuda backend: " DT_WHY_NO_CUDA);
+}
+
+#define create_cuda NULL
+#endif
+
+static dt_status create_host(const dt_backend_options *options, dt_device **device, dt_error *err)
+{
+    return dt_device_host_create(options->n_threads, device, err);
+}
+
+#ifdef DT_WITH_CPU
+#define create_cpu_device create_host
+
+static dt_status create_cpu(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err)
+{
+    (void)plans;
+    return dt_kernels_cpu_create(backend->device, options->n_threads, &backend->kernels, err);
+}
+
+static void cpu_computed_by(const dt_backend *backend, dt_computed_by *out)
+{
+    dt_kernels_cpu_computed_by(backend->kernels, out);
+}
+#else
+static dt_status create_cpu_device(const dt_backend_options *options, dt_device **device, dt_error *err)
+{
+    (void)options, (void)device;
+    return dt_fail(err, DT_ERR_UNSUPPORTED, "this build has no cpu backend: it was configured without oneDNN (--backend ref needs none, and is slow)");
+}
+
+#define create_cpu      NULL
+#define cpu_computed_by NULL
+#endif
+
+static dt_status create_ref(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err)
+{
+    (void)plans;
+    return dt_kernels_ref_create(backend->device, options->precision, &backend->kernels, err);
+}
+
+/* Best first. */
+static const struct {
+    const char *name;
+    bool is_built;
+    bool low_precision; /* fp16, bf16 and tf32 too */
+    bool by_auto;
+    create_device *create_device;
+    create_kernels *create_kernels;
+    void (*computed_by)(const dt_backend *backend, dt_computed_by *out); /* NULL: no library changes its results */
+} backends[] = {
+#ifdef DT_WITH_CUDA
+    {"cuda", true, true, true, create_gpu, create_cuda, cuda_computed_by},
+#else
+    {"cuda", false, true, true, create_gpu, create_cuda, NULL},
+#endif
+#ifdef DT_WITH_CPU
+    {"cpu", true, false, true, create_cpu_device, create_cpu, cpu_computed_by},
+#else
+    {"cpu", false, false, true, create_cpu_device, create_cpu, cpu_computed_by},
+#endif
+    {"ref", true, true, false, create_host, create_ref, NULL},
+};
+enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
+
+const char *const *dt_backend_names(void)
+{
+    static const char *names[N_BACKENDS + 2] = {"auto"};
+    for (int i = 0; i < N_BACKENDS; i++)
+        names[i + 1] = backends[i].name;
+    return names;
+}
+
+const char *dt_backend_list(void)
+{
+    static char list[64];
+    list[0] = '\0';
+    for (int i = 0; i < N_BACKENDS; i++)
+        if (backends[i].is_built)
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", list[0] ? ", " : "", backends[i].name);
+    return list;
+}
+
+void dt_backend_destroy(dt_backend *backend)
+{
+    if (backend->kernels)
+        backend->kernels->ops->destroy(backend->kernels);
+    if (backend->library)
+        backend->library_destroy(backend->library);
+    if (backend->device && !backend->device_is_borrowed)
+        backend->device->ops->destroy(backend->device);
+    *backend = (dt_backend){0};
+}
+
+static dt_status create(int row, const dt_backend_options *options, dt_backend *backend, dt_error *err)
+{
+    if (options->precision != DT_F32 && !backends[row].low_precision)
+        return dt_fail(err, DT_ERR_USAGE, "--precision %s needs a GPU: --backend %s computes in fp32 alone (--backend ref rounds as a GPU would, slowly)",
+                       dt_dtype_name(options->precision), backends[row].name);
+    dt_status status = backends[row].create_device(options, &backend->device, err);
+    if (status == DT_OK)
+        status = backends[row].create_kernels(options, false, backend, err);
+    if (status != DT_OK)
+        dt_backend_destroy(backend);
+    return status;
+}
+
+static dt_status create_by_name(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err)
+{
+    for (int i = 0; i < N_BACKENDS; i++) {
+        if (strcmp(name, backends[i].name) != 0)
+            continue;
+        dt_status status = create(i, options, backend, err);
+        return status == DT_ERR_UNSUPPORTED ? dt_error_prefix(err, "--backend %s", name) : status;
+    }
+    return dt_fail(err, DT_ERR_USAGE, "--backend: there is no '%s'", name);
+}
+
+/* Backend "auto". Also tries rows that are not built: if no row works, the error gives each row's reason. */
+static dt_status create_best(const dt_backend_options *options, dt_backend *backend, dt_error *err)
+{
+    char why[sizeof backend->why_no_gpu] = "", reasons[2 * sizeof backend->why_no_gpu + 4] = "";
+    dt_error mine = {0};
+    dt_status status = DT_ERR_UNSUPPORTED;
+    for (int i = 0; i < N_BACKENDS && status == DT_ERR_UNSUPPORTED; i++) {
+        if (!backends[i].by_auto)
+            continue;
+        status = create(i, options, backend, &mine);
+        if (status != DT_ERR_UNSUPPORTED)
+            break;
+        const int most = (int)sizeof why - 1;
+        const size_t used = strlen(reasons);
+        if (backends[i].is_built)
+            snprintf(why, sizeof why, "%.*s", most, mine.message);
+        snprintf(reasons + used, sizeof reasons - used, "%s%.*s", used ? "; " : "", most, mine.message);
+    }
+    if (status == DT_ERR_UNSUPPORTED)
+        return dt_fail(err, status, "--backend auto finds nothing to compute on: %s", reasons);
+    if (status == DT_ERR_USAGE && why[0])
+        return dt_fail(err, status, "--precision %s needs a GPU, and there is none to be used: %s (--backend ref rounds as a GPU would, slowly)",
+                       dt_dtype_name(options->precision), why);
+    if (status == DT_OK)
+        memcpy(backend->why_no_gpu, why, sizeof why);
+    else if (err)
+        *err = mine;
+    return status;
+}
+
+dt_status dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err)
+{
+    *backend = (dt_backend){0};
+    return strcmp(name, "auto") == 0 ? create_best(options, backend, err) : create_by_name(name, options, backend, err);
+}
+
+dt_status dt_backend_create_planner(const dt_backend *backend, const dt_backend_options *options, dt_backend *planner, dt_error *err)
+{
+    *planner = (dt_backend){.device = backend->device, .device_is_borrowed = true};
+    dt_status status = dt_fail(err, DT_ERR_INTERNAL, "there is no backend %s", backend->kernels->ops->name);
+    for (int i = 0; i < N_BACKENDS; i++)
+        if (strcmp(backend->kernels->ops->name, backends[i].name) == 0)
+            status = backends[i].create_kernels(options, true, planner, err);
+    if (status != DT_OK)
+        dt_backend_destroy(planner);
+    return status;
+}
+
+void dt_backend_computed_by(const dt_backend *backend, dt_computed_by *out)
+{
+    const char *name = backend->kernels->ops->name;
+    dt_computed_by_add(out, "backend", "%s", name);
+    for (int i = 0; i < N_BACKENDS; i++)
+        if (strcmp(name, backends[i].name) == 0 && backends[i].computed_by)
+            backends[i].computed_by(backend, out);
+}
+
+void dt_backend_name_layers(const dt_backend *backend, dt_net *net)
+{
+#ifdef DT_WITH_CUDA
+    if (strcmp(backend->kernels->ops->name, "cuda") == 0)
+        dt_nvtx_observe(net);
+#else
+    (void)backend, (void)net;
+#endif
+}

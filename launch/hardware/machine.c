@@ -1,0 +1,288 @@
+#include "config.h"
+
+#include "launch/hardware/machine.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The first line of a file without its newline; false if there is none. */
+static bool read_line(const char *path, char *out, size_t out_bytes)
+{
+    FILE *f = fopen(path, "r");
+    bool ok = f && fgets(out, (int)out_bytes, f);
+    if (f)
+        fclose(f);
+    if (ok)
+        out[strcspn(out, "\n")] = '\0';
+    return ok;
+}
+
+/* The value behind "key<spaces>:" in a file of such lines, such as /proc/cpuinfo: the first one. */
+static bool read_field(const char *path, const char *key, char *out, size_t out_bytes)
+{
+    char line[4096];
+    bool found = false;
+    FILE *f = fopen(path, "r");
+    while (f && !found && fgets(line, sizeof line, f)) {
+        char *colon = strchr(line, ':');
+        if (!colon || strncmp(line, key, strlen(key)) != 0 || strspn(line + strlen(key), " \t") != (size_t)(colon - line) - strlen(key))
+            continue;
+        colon += 1 + strspn(colon + 1, " \t");
+        colon[strcspn(colon, "\n")] = '\0';
+        snprintf(out, out_bytes, "%s", colon);
+        found = true;
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
+static int64_t memory_field(const char *key)
+{
+    char text[64];
+    return read_field("/proc/meminfo", key, text, sizeof text) ? strtoll(text, NULL, 10) * 1024 : 0;
+}
+
+/* -- the processor ---------------------------------------------------------------------------------------------------- */
+
+static void read_features(dt_machine *m, const char *cpuinfo)
+{
+    static const char *const wanted[] = {"avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "sve"};
+    char flags[4096] = "", padded[4100];
+    if (!read_field(cpuinfo, "flags", flags, sizeof flags - 2))
+        (void)read_field(cpuinfo, "Features", flags, sizeof flags - 2);
+    snprintf(padded, sizeof padded, " %s ", flags);
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        char word[32];
+        size_t used = strlen(m->cpu_features);
+        snprintf(word, sizeof word, " %s ", wanted[i]);
+        if (strstr(padded, word))
+            snprintf(m->cpu_features + used, sizeof m->cpu_features - used, "%s%s", used ? " " : "", wanted[i]);
+    }
+}
+
+/* On Arm the kernel prints two numbers instead of a name: the designer of the core, and the core. */
+static void read_arm_model(dt_machine *m, const char *cpuinfo)
+{
+    static const struct {
+        long implementer, part;
+        const char *name;
+    } cores[] = {
+        {0x41, 0xd08, "Arm Cortex-A72 (Graviton)"}, {0x41, 0xd0c, "Arm Neoverse-N1 (Graviton2)"},        {0x41, 0xd40, "Arm Neoverse-V1 (Graviton3)"},
+        {0x41, 0xd49, "Arm Neoverse-N2"},           {0x41, 0xd4f, "Arm Neoverse-V2 (Graviton4, Grace)"}, {0xc0, 0xac3, "Ampere-1"},
+    };
+    char implementer[32], part[32];
+    if (!read_field(cpuinfo, "CPU implementer", implementer, sizeof implementer) || !read_field(cpuinfo, "CPU part", part, sizeof part))
+        return;
+    snprintf(m->cpu_model, sizeof m->cpu_model, "implementer %s, part %s", implementer, part);
+    for (size_t i = 0; i < sizeof cores / sizeof cores[0]; i++)
+        if (strtol(implementer, NULL, 16) == cores[i].implementer && strtol(part, NULL, 16) == cores[i].part)
+            snprintf(m->cpu_model, sizeof m->cpu_model, "%s", cores[i].name);
+}
+
+void dt_machine_read_processor(dt_machine *machine, const char *cpuinfo)
+{
+    machine->cpu_model[0] = machine->cpu_features[0] = '\0';
+    if (!read_field(cpuinfo, "model name", machine->cpu_model, sizeof machine->cpu_model))
+        read_arm_model(machine, cpuinfo);
+    read_features(machine, cpuinfo);
+}
+
+int dt_machine_core_of(int cpu)
+{
+    char path[128], siblings[256];
+    cpu_set_t set;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+    if (!read_line(path, siblings, sizeof siblings) || !dt_machine_parse_cpus(siblings, &set))
+        return cpu;
+    for (size_t i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &set))
+            return (int)i;
+    return cpu;
+}
+
+void dt_machine_format_cpus(const cpu_set_t *cpus, char *out, size_t out_bytes)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t first = 0; first < CPU_SETSIZE && used < out_bytes; first++) {
+        size_t last = first;
+        if (!CPU_ISSET(first, cpus))
+            continue;
+        while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, cpus))
+            last++;
+        used += (size_t)snprintf(out + used, out_bytes - used, last > first ? "%s%zu-%zu" : "%s%zu", used ? "," : "", first, last);
+        first = last;
+    }
+}
+
+int dt_machine_parse_cpus(const char *text, cpu_set_t *cpus)
+{
+    CPU_ZERO(cpus);
+    while (*text) {
+        char *end;
+        long first = strtol(text, &end, 10), last = first;
+        if (end == text)
+            return 0;
+        if (*end == '-') {
+            text = end + 1;
+            last = strtol(text, &end, 10);
+            if (end == text)
+                return 0;
+        }
+        if (first < 0 || last < first || last >= CPU_SETSIZE || (*end != ',' && *end != '\0'))
+            return 0;
+        for (long i = first; i <= last; i++)
+            CPU_SET((size_t)i, cpus);
+        text = *end ? end + 1 : end;
+    }
+    return 1;
+}
+
+/* -- control groups ----------------------------------------------------------------------------------------------------- */
+
+/* This process's folder in hierarchy `controller` ("" is version 2), from lines "number:controllers:path". */
+static bool cgroup_path(const char *controller, char *out, size_t out_bytes)
+{
+    char line[1024];
+    bool found = false;
+    FILE *f = fopen("/proc/self/cgroup", "r");
+    while (f && !found && fgets(line, sizeof line, f)) {
+        char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!path)
+            continue;
+        *path++ = '\0';
+        path[strcspn(path, "\n")] = '\0';
+        for (char *save = NULL, *c = strtok_r(controllers + 1, ",", &save); c && !found; c = strtok_r(NULL, ",", &save))
+            found = controller[0] && strcmp(c, controller) == 0;
+        found = found || (!controller[0] && controllers[1] == '\0');
+        if (found)
+            snprintf(out, out_bytes, "%s", strcmp(path, "/") == 0 ? "" : path);
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
+/* The least value of `file` (by `parse`, 0: none) on the way from the process's group up to the root: every level limits. */
+static double least_on_the_way_up(const char *mount, const char *controller, double (*parse)(const char *folder))
+{
+    char path[512], folder[1200];
+    double least = 0;
+    if (!cgroup_path(controller, path, sizeof path))
+        return 0;
+    for (;;) {
+        snprintf(folder, sizeof folder, "%s%s", mount, path);
+        double value = parse(folder);
+        if (value > 0 && (least <= 0 || value < least))
+            least = value;
+        char *slash = strrchr(path, '/');
+        if (!slash)
+            return least;
+        *slash = '\0';
+    }
+}
+
+static double file_number(const char *folder, const char *name, int which)
+{
+    char path[1400], line[128];
+    double numbers[2] = {0, 0};
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (!read_line(path, line, sizeof line) || sscanf(line, "%lf %lf", &numbers[0], &numbers[1]) < which + 1)
+        return 0; /* "max" is no number */
+    return numbers[which];
+}
+
+static double cpu_v2(const char *folder)
+{
+    double period = file_number(folder, "cpu.max", 1);
+    return period > 0 ? file_number(folder, "cpu.max", 0) / period : 0;
+}
+
+static double cpu_v1(const char *folder)
+{
+    double period = file_number(folder, "cpu.cfs_period_us", 0), quota = file_number(folder, "cpu.cfs_quota_us", 0);
+    return period > 0 && quota > 0 ? quota / period : 0;
+}
+
+static double memory_v2(const char *folder)
+{
+    return file_number(folder, "memory.max", 0);
+}
+
+static double memory_v1(const char *folder)
+{
+    double limit = file_number(folder, "memory.limit_in_bytes", 0);
+    return limit < 1e18 ? limit : 0; /* "no limit" is a number near 2^63 there */
+}
+
+static void read_limits(dt_machine *m)
+{
+    m->quota_cpus = least_on_the_way_up("/sys/fs/cgroup", "", cpu_v2);
+    if (m->quota_cpus <= 0)
+        m->quota_cpus = least_on_the_way_up("/sys/fs/cgroup/cpu", "cpu", cpu_v1);
+    double memory = least_on_the_way_up("/sys/fs/cgroup", "", memory_v2);
+    if (memory <= 0)
+        memory = least_on_the_way_up("/sys/fs/cgroup/memory", "memory", memory_v1);
+    m->memory_limit_bytes = memory > 0 && memory < (double)m->memory_bytes ? (int64_t)memory : 0;
+}
+
+/* -- GPUs ----------------------------------------------------------------------------------------------------------------- */
+
+static void read_gpus(dt_machine *m)
+{
+    char line[256], path[512];
+    if (read_line("/proc/driver/nvidia/version", line, sizeof line)) {
+        const char *version = strstr(line, "Module");
+        snprintf(m->gpu_driver, sizeof m->gpu_driver, "%.*s", (int)strcspn(version ? version + 6 + strspn(version + 6, " ") : line, " \t"),
+                 version ? version + 6 + strspn(version + 6, " ") : line);
+    }
+    DIR *folder = opendir("/proc/driver/nvidia/gpus");
+    for (struct dirent *e; folder && m->n_gpus < DT_MACHINE_MAX_GPUS && (e = readdir(folder)) != NULL;) {
+        if (e->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "/proc/driver/nvidia/gpus/%s/information", e->d_name);
+        if (!read_field(path, "Model", m->gpu_model[m->n_gpus], sizeof m->gpu_model[0]))
+            snprintf(m->gpu_model[m->n_gpus], sizeof m->gpu_model[0], "NVIDIA");
+        m->n_gpus++;
+    }
+    if (folder)
+        closedir(folder);
+    for (int i = 0; m->n_gpus == i && i < DT_MACHINE_MAX_GPUS; i++) { /* containers may show the device files alone */
+        snprintf(path, sizeof path, "/dev/nvidia%d", i);
+        if (access(path, F_OK) != 0)
+            return;
+        snprintf(m->gpu_model[m->n_gpus++], sizeof m->gpu_model[0], "NVIDIA");
+    }
+}
+
+/* -- the cloud ---------------------------------------------------------------------------------------------------------- */
+
+static bool starts_with(const char *sys, const char *file, const char *begin)
+{
+    char path[128], text[128] = "";
+    snprintf(path, sizeof path, "%s/%s", sys, file);
+    return read_line(path, text, sizeof text) && strncmp(text, begin, strlen(begin)) == 0;
+}
+
+bool dt_machine_is_ec2(const char *sys)
+{
+    return starts_with(sys, "class/dmi/id/sys_vendor", "Amazon EC2") || starts_with(sys, "class/dmi/id/board_asset_tag", "i-") ||
+           starts_with(sys, "hypervisor/uuid", "ec2"); /* Xen: p3 and older */
+}
+
+void dt_machine_read(dt_machine *m)
+{
+    memset(m, 0, sizeof *m);
+    if (gethostname(m->host, sizeof m->host - 1) != 0)
+        snprintf(m->host, sizeof m->host, "localhost");
+    dt_machine_read_processor(m, "/proc/cpuinfo");
+    m->n_cpus_online = sysconf(_SC_NPROCESSORS_ONLN);
+    m->memory_bytes = memory_field("MemTotal");
+    m->memory_available_bytes = memory_field("MemAvailable");
+    read_limits(m);
+    read_gpus(m);
+}

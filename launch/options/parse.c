@@ -1,0 +1,318 @@
+/* The command line, by argp, which also writes --help. What is wrong with it we say ourselves, first: argp prints and
+ * exits, in more than one line, and takes `--bat` for `--batch`. */
+#include "config.h"
+
+#include "launch/options/options.h"
+
+#include "launch/cloud/http.h"
+#include "launch/hardware/transports.h"
+#include "launch/options/suggest.h"
+
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_FILE "dtrain.conf"
+#define KEY_CONFIG   900
+#define KEY_FIRST    1000 /* + row */
+
+/* What argp's callback collects. Texts point into argv. */
+typedef struct parsed {
+    const dt_command_usage *usage;
+    const char *config_file;
+    const char *arguments[DT_ARGUMENTS_MAX];
+    int n_arguments;
+    bool is_given[DT_OPTIONS_MAX];
+    const char *text[DT_OPTIONS_MAX]; /* NULL: a flag without a value */
+} parsed;
+
+/* -- what argp would not say well ----------------------------------------------------------------------------------- */
+
+static dt_status unknown_option(const dt_command_usage *usage, const char *name, dt_error *err)
+{
+    const char *names[DT_OPTIONS_MAX + 5] = {"config", "help", "usage", "version"};
+    int n = 4;
+    for (int row = 0; row < dt_options_count(); row++)
+        if (dt_options_at(row)->commands & usage->bit)
+            names[n++] = dt_options_at(row)->name;
+    const char *meant = dt_suggest(name, names);
+    if (meant)
+        return dt_fail(err, DT_ERR_USAGE, "unknown option --%s; did you mean --%s?", name, meant);
+    return dt_fail(err, DT_ERR_USAGE, "unknown option --%s; '%s --help' lists them all", name, usage->name);
+}
+
+static bool is_argps_own(const char *name)
+{
+    return strcmp(name, "help") == 0 || strcmp(name, "usage") == 0 || strcmp(name, "version") == 0;
+}
+
+/* Checks argv[*i], an option "--name[=value]", and moves *i onto its value if that is the next word. */
+static dt_status check_option(const dt_command_usage *usage, int argc, char **argv, int *i, dt_error *err)
+{
+    char name[64];
+    const char *equals = strchr(argv[*i], '=');
+    int length = equals ? (int)(equals - argv[*i]) - 2 : (int)strlen(argv[*i]) - 2;
+    snprintf(name, sizeof name, "%.*s", length, argv[*i] + 2);
+    if (is_argps_own(name))
+        return equals ? dt_fail(err, DT_ERR_USAGE, "--%s takes no value", name) : DT_OK;
+    int row = strchr(name, '_') ? -1 : dt_options_find(name, usage->bit);
+    bool is_config = usage->bit && strcmp(name, "config") == 0;
+    if (row < 0 && !is_config)
+        return unknown_option(usage, name, err);
+    const char *metavar = is_config ? "FILE" : dt_options_at(row)->metavar;
+    if (!metavar || equals)
+        return DT_OK;
+    if (*i + 1 >= argc)
+        return dt_fail(err, DT_ERR_USAGE, "--%s needs a value: --%s %s", name, name, metavar);
+    ++*i;
+    return DT_OK;
+}
+
+static dt_status check_words(const dt_command_usage *usage, int argc, char **argv, dt_error *err)
+{
+    int n_arguments = 0, most = !usage->args_doc ? 0 : usage->n_arguments ? usage->n_arguments : 1;
+    bool options_end = false;
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        bool is_option = word[0] == '-' && word[1] != '\0' && !options_end;
+        if (is_option && (strcmp(word, "--help") == 0 || strcmp(word, "--usage") == 0 || strcmp(word, "--version") == 0 || strcmp(word, "-h") == 0))
+            return DT_OK; /* argp comes as far as this, and ends the program */
+        if (is_option && strcmp(word, "--") == 0)
+            options_end = true;
+        else if (is_option && word[1] == '-')
+            DT_TRY(check_option(usage, argc, argv, &i, err));
+        else if (is_option && strcmp(word, "-?") != 0 && strcmp(word, "-V") != 0)
+            return dt_fail(err, DT_ERR_USAGE, "unknown option %s; '%s --help' lists them all", word, usage->name);
+        else if (!is_option && n_arguments++ >= most)
+            return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; '%s --help' tells what there is", word, usage->name);
+    }
+    if (usage->args_doc && n_arguments == 0)
+        return dt_fail(err, DT_ERR_USAGE, "%s is missing: %s %s", usage->args_doc, usage->name, usage->args_doc);
+    return DT_OK;
+}
+
+/* -- argp ------------------------------------------------------------------------------------------------------------- */
+
+static error_t take(int key, char *text, struct argp_state *state)
+{
+    parsed *p = state->input;
+    if (key >= KEY_FIRST && key < KEY_FIRST + dt_options_count()) {
+        p->is_given[key - KEY_FIRST] = true;
+        p->text[key - KEY_FIRST] = text;
+        return 0;
+    }
+    switch (key) {
+    case KEY_CONFIG: p->config_file = text; return 0;
+    case ARGP_KEY_ARG: p->arguments[p->n_arguments++] = text; return 0;
+    case 'h': argp_state_help(state, stdout, ARGP_HELP_STD_HELP); return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static char *without_the_note_on_short_options(int key, const char *text, void *input)
+{
+    (void)input;
+    return key == ARGP_KEY_HELP_DUP_ARGS_NOTE ? NULL : (char *)text;
+}
+
+static void print_version(FILE *stream, struct argp_state *state)
+{
+    (void)state;
+    fprintf(stream, "dtrain %s\n", PACKAGE_VERSION);
+}
+
+/* The help of an option: what it says, the choices, the default. */
+static void describe(const dt_option *o, char *out, size_t out_bytes)
+{
+    const char *const *choices = o->type == DT_OPTION_CHOICE || o->type == DT_OPTION_NAME ? dt_option_choices(o) : NULL;
+    size_t used = (size_t)snprintf(out, out_bytes, "%s", o->help);
+    for (int i = 0; choices && choices[i] && used < out_bytes; i++)
+        used += (size_t)snprintf(out + used, out_bytes - used, "%s%s", i ? ", " : " (", choices[i]);
+    if (used < out_bytes && o->metavar && o->by_default[0])
+        snprintf(out + used, out_bytes - used, "%sdefault %s)", choices ? "; " : " (", o->by_default);
+    else if (used < out_bytes && choices)
+        snprintf(out + used, out_bytes - used, ")");
+}
+
+static void run_argp(const dt_command_usage *usage, int argc, char **argv, parsed *p)
+{
+    enum { N = DT_OPTIONS_MAX + DT_N_GROUPS + 4, HELP_BYTES = 480 };
+    static char help[DT_OPTIONS_MAX][HELP_BYTES]; /* 30 KB; once per process */
+    static char title[DT_N_GROUPS][32];
+    struct argp_option options[N] = {{0}};
+    int n = 0;
+    dt_option_group group = 0;
+    for (int row = 0; row < dt_options_count(); row++) {
+        const dt_option *o = dt_options_at(row);
+        if (!(o->commands & usage->bit))
+            continue;
+        if (o->group != group) {
+            group = o->group;
+            snprintf(title[group], sizeof title[group], "%s:", dt_option_group_title(group));
+            options[n++] = (struct argp_option){.doc = title[group], .group = (int)group};
+        }
+        describe(o, help[row], HELP_BYTES);
+        options[n++] = (struct argp_option){.name = o->name, .key = KEY_FIRST + row, .arg = o->metavar ? o->metavar : "no", .doc = help[row],
+                                            .flags = o->metavar ? 0 : OPTION_ARG_OPTIONAL, .group = (int)group};
+    }
+    if (usage->bit) {
+        options[n++] = (struct argp_option){.doc = "This program:", .group = DT_N_GROUPS};
+        options[n++] = (struct argp_option){
+            .name = "config", .key = KEY_CONFIG, .arg = "FILE", .group = DT_N_GROUPS,
+            .doc = "read options from this file: a line 'batch = 64;' for --batch 64. The command line beats the file"};
+    }
+    options[n++] = (struct argp_option){.key = 'h', .flags = OPTION_HIDDEN, .group = -1, .doc = "like --help"};
+
+    struct argp argp = {.options = options, .parser = take, .args_doc = usage->args_doc, .doc = usage->doc,
+                        .help_filter = without_the_note_on_short_options};
+    argp_program_version_hook = print_version;
+    argp_err_exit_status = dt_status_exit_code(DT_ERR_USAGE);
+    char *name = argv[0];
+    argv[0] = (char *)usage->name; /* what the help calls the program; argp does not write to it */
+    (void)argp_parse(&argp, argc, argv, 0, NULL, p);
+    argv[0] = name;
+}
+
+/* -- all together ------------------------------------------------------------------------------------------------------- */
+
+static dt_status apply_command_line(const parsed *p, dt_options *options, dt_error *err)
+{
+    char where[80];
+    for (int row = 0; row < dt_options_count(); row++) {
+        if (!p->is_given[row])
+            continue;
+        snprintf(where, sizeof where, "--%s", dt_options_at(row)->name);
+        DT_TRY(dt_option_set(options, row, p->text[row], DT_ORIGIN_COMMAND_LINE, where, err));
+    }
+    return DT_OK;
+}
+
+/* runs/DATA-ARCH: stays the same from start to start, so that --resume auto finds the run again. */
+static void name_the_run(dt_options *options)
+{
+    dt_config *c = &options->config;
+    char data[DT_PATH_BYTES];
+    snprintf(data, sizeof data, "%s", c->data);
+    for (size_t n = strlen(data); n > 1 && data[n - 1] == '/'; n--)
+        data[n - 1] = '\0';
+    const char *slash = strrchr(data, '/');
+    const char *base = slash ? slash + 1 : data;
+    if (c->input == DT_INPUT_SYNTHETIC)
+        snprintf(c->out, sizeof c->out, "runs/synthetic-%s", c->arch); /* shown, but not made: launch/commands/train.c */
+    else if (!c->data[0])
+        snprintf(c->out, sizeof c->out, "runs/demo");
+    else if (!base[0] || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
+        snprintf(c->out, sizeof c->out, "runs/%s", c->arch);
+    else
+        snprintf(c->out, sizeof c->out, "runs/%.200s-%s", base, c->arch);
+}
+
+/* A warm-up that nobody asked for does not fill a short training. A fifth: of 15 epochs on 5,000 images, 0, 1.5 and 3 of
+ * warm-up ended at 44.8, 52.9 and 54.5% (benchmarks/RESULTS.md). */
+static void shorten_the_warmup(dt_options *options)
+{
+    dt_config *c = &options->config;
+    int row = dt_options_find("warmup-epochs", DT_COMMAND_TRAIN);
+    double most = (double)c->epochs / 5;
+    if (options->origin[row] == DT_ORIGIN_DEFAULT && c->warmup_epochs > most)
+        c->warmup_epochs = most;
+}
+
+static dt_status bad_resize(const dt_config *c, const char *why, dt_error *err)
+{
+    return dt_fail(err, DT_ERR_USAGE, "--resize-schedule: %s: %s; for example 160:0,192:0.6,224:0.85", c->resize_schedule, why);
+}
+
+dt_status dt_options_parse_resize(dt_config *c, dt_error *err)
+{
+    const char *at = c->resize_schedule;
+    c->n_resize = 0;
+    memset(c->resize, 0, sizeof c->resize);
+    while (*at) {
+        char *end;
+        long long size = strtoll(at, &end, 10);
+        if (end == at || *end != ':')
+            return bad_resize(c, "a list of SIZE:SHARE with commas is wanted", err);
+        at = end + 1;
+        double share = strtod(at, &end);
+        if (end == at || (*end != ',' && *end != '\0') || (*end == ',' && end[1] == '\0'))
+            return bad_resize(c, "a list of SIZE:SHARE with commas is wanted", err);
+        at = *end == ',' ? end + 1 : end;
+        if (c->n_resize == DT_RESIZE_MAX)
+            return bad_resize(c, "there are more than 16 sizes", err);
+        if (size < 16 || size > 2048)
+            return bad_resize(c, "a size is 16 to 2048 pixels", err);
+        if (!(share >= 0 && share < 1))
+            return bad_resize(c, "a share of the epochs is at least 0 and less than 1", err);
+        if (c->n_resize == 0 && share > 0)
+            return bad_resize(c, "the first share must be 0, where the training begins", err);
+        if (c->n_resize > 0 && share <= c->resize[c->n_resize - 1].share)
+            return bad_resize(c, "shares must ascend", err);
+        c->resize[c->n_resize++] = (dt_resize_point){.image_size = size, .share = share};
+    }
+    return DT_OK;
+}
+
+dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv, dt_options *options, dt_error *err)
+{
+    parsed p = {.usage = usage};
+    bool is_train = usage->bit == DT_COMMAND_TRAIN;
+    dt_options_set_defaults(options, usage->bit);
+    DT_TRY(check_words(usage, argc, argv, err));
+    run_argp(usage, argc, argv, &p);
+    for (int i = 0; i < p.n_arguments; i++) {
+        if (strlen(p.arguments[i]) >= sizeof options->arguments[i])
+            return dt_fail(err, DT_ERR_USAGE, "%s: longer than %zu bytes", usage->args_doc, sizeof options->arguments[i] - 1);
+        snprintf(options->arguments[i], sizeof options->arguments[i], "%s", p.arguments[i]);
+    }
+    options->n_arguments = p.n_arguments;
+    if (!p.config_file && is_train && argc <= 1 && access(DEFAULT_FILE, F_OK) == 0)
+        p.config_file = DEFAULT_FILE;
+    if (p.config_file)
+        DT_TRY(dt_options_read_file(p.config_file, usage->bit, options, err));
+    DT_TRY(apply_command_line(&p, options, err));
+    dt_launch_env launched;
+    dt_launch_env_read(&launched);
+    if (is_train && !options->config.data[0] && options->config.input == DT_INPUT_LOADER)
+        dt_options_apply_demo(options, launched.size);
+    if (is_train)
+        shorten_the_warmup(options);
+    if (is_train && !options->config.out[0])
+        name_the_run(options);
+    dt_status status = dt_options_parse_resize(&options->config, err);
+    if (status == DT_OK)
+        status = dt_options_check(options, usage->bit, err);
+    return status == DT_OK || !err ? status : dt_options_locate(options, usage->bit, err);
+}
+
+dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err)
+{
+    const dt_config *c = &options->config;
+    if (!command)
+        return DT_OK;
+    if (command == DT_COMMAND_EVAL && !options->weights[0])
+        return dt_fail(err, DT_ERR_USAGE, "--weights is missing: what to evaluate, a .safetensors file or a run's folder");
+    if (command == DT_COMMAND_EVAL && !c->data[0])
+        return dt_fail(err, DT_ERR_USAGE, "--data is missing: the folder with val/CLASS/*.jpg to evaluate on");
+    if (command == DT_COMMAND_INFO && options->plans != (options->device[0] != '\0'))
+        return dt_fail(err, DT_ERR_USAGE, "--plans and --device belong together: --plans --device h200");
+    if (command == DT_COMMAND_INFO && options->plans && c->batch == 0)
+        return dt_fail(err, DT_ERR_USAGE, "--batch: --plans wants a number");
+    if (command != DT_COMMAND_TRAIN)
+        return DT_OK;
+    if (c->warmup_epochs > (double)c->epochs)
+        return dt_fail(err, DT_ERR_USAGE, "--warmup-epochs: %g is more than --epochs %lld", c->warmup_epochs, (long long)c->epochs);
+    if (c->nesterov && c->momentum <= 0)
+        return dt_fail(err, DT_ERR_USAGE, "--nesterov needs a --momentum above 0");
+    if (options->spot == DT_SPOT_IMDS && !dt_http_is_built_in())
+        return dt_fail(err, DT_ERR_USAGE,
+                       "--spot imds: this build has no libcurl: install libcurl4-openssl-dev (Debian, Ubuntu) or libcurl-devel (Amazon Linux, Fedora) and "
+                       "configure again, or say --spot off");
+    if (strncmp(options->imds_endpoint, "http://", 7) != 0 || !options->imds_endpoint[7])
+        return dt_fail(err, DT_ERR_USAGE, "--imds-endpoint: '%s' does not begin with http:// and a host", options->imds_endpoint);
+    if (c->profile_steps > 0 && c->n_resize > 1)
+        return dt_fail(err, DT_ERR_USAGE, "--profile measures one size: leave --resize-schedule out");
+    return DT_OK;
+}

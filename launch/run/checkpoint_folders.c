@@ -1,0 +1,226 @@
+#include "config.h"
+
+#include "launch/run/checkpoint_folders.h"
+
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/collective/agreement.h"
+#include "io/store/hdf5_store.h"
+#include "io/durable.h"
+#include "io/store/generation_folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define VISIBLE_WITHIN_S 1.0 /* a folder that another host has just made, on a network's file system */
+
+enum { PATH_BYTES = DT_PATH_BYTES + 64 };
+
+/* What one rank tells of a folder. */
+typedef struct sighting {
+    int64_t n_seen;
+    char host[64];
+} sighting;
+
+/* -- who sees it -------------------------------------------------------------------------------------------------------------- */
+
+static void probe_path(const char *folder, const char *nonce, int rank, char path[PATH_BYTES])
+{
+    snprintf(path, PATH_BYTES, "%s/.probe-%s-%d", folder, nonce, rank);
+}
+
+static dt_status make_probe(const char *folder, const char *nonce, int rank, dt_error *err)
+{
+    char path[PATH_BYTES];
+    probe_path(folder, nonce, rank, path);
+    DT_TRY(dt_durable_make_folder(folder, err));
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return dt_fail_errno(err, "%s: cannot make a file there", folder);
+    close(fd);
+    return DT_OK;
+}
+
+static void wait_for_folder(const char *folder, dt_comm *comm)
+{
+    for (double until = dt_clock_s() + VISIBLE_WITHIN_S; access(folder, F_OK) != 0 && dt_clock_s() < until;) {
+        dt_clock_sleep_s(0.05);
+        (void)comm->ops->progress(comm, NULL); /* an error: the next collective has it too */
+    }
+}
+
+static dt_status choose_nonce(dt_comm *comm, char nonce[48], dt_error *err)
+{
+    snprintf(nonce, 48, "%ld-%.0f", (long)getpid(), dt_clock_unix_s() * 1e3);
+    return comm->ops->broadcast(comm, nonce, 48, 0, err);
+}
+
+/* The probes that every rank sees, one of each host: n_hosts of them. Collective. */
+static dt_status look(const char *folder, dt_comm *comm, sighting *all, int64_t *n_hosts, dt_error *err)
+{
+    char nonce[48], path[PATH_BYTES];
+    const bool leads = comm->local_rank == 0;
+    sighting mine;
+    memset(&mine, 0, sizeof mine); /* all of it is sent */
+    snprintf(mine.host, sizeof mine.host, "%s", comm->host);
+    DT_TRY(choose_nonce(comm, nonce, err));
+    dt_status status = dt_agree(comm, leads ? make_probe(folder, nonce, comm->rank, err) : DT_OK, err);
+    if (status == DT_OK) {
+        wait_for_folder(folder, comm);
+        for (int r = 0; r < comm->size; r++) {
+            probe_path(folder, nonce, r, path);
+            mine.n_seen += access(path, F_OK) == 0;
+        }
+        *n_hosts = leads;
+        status = comm->ops->all_reduce(comm, n_hosts, 1, DT_I64, DT_REDUCE_SUM, err);
+    }
+    if (status == DT_OK)
+        status = comm->ops->all_gather(comm, &mine, sizeof mine, all, err); /* and nobody looks any more */
+    probe_path(folder, nonce, comm->rank, path);
+    if (leads)
+        unlink(path);
+    return status;
+}
+
+/* "a sees 1, b sees 2" */
+static void list_sightings(const sighting *all, int size, char *text, size_t bytes)
+{
+    size_t used = 0;
+    for (int r = 0; r < size; r++) {
+        if (r > 0 && strcmp(all[r].host, all[r - 1].host) == 0 && all[r].n_seen == all[r - 1].n_seen)
+            continue;
+        used += (size_t)snprintf(text + used, bytes - used, "%s%s sees %lld", used ? ", " : "", all[r].host, (long long)all[r].n_seen);
+        if (used + 96 > bytes) {
+            snprintf(text + used, bytes - used, ", ...");
+            return;
+        }
+    }
+}
+
+/* Collective. *per_host: every host has another folder of this name. */
+static dt_status find_out(const char *option, const char *folder, dt_comm *comm, bool *per_host, dt_error *err)
+{
+    char text[600];
+    int64_t n_hosts = 0, n_all = 0, n_own = 0;
+    *per_host = false;
+    if (comm->local_size == comm->size) /* one host: so on all ranks */
+        return DT_OK;
+    sighting *all = dt_alloc((size_t)comm->size * sizeof *all);
+    dt_status status = dt_agree(comm, all ? DT_OK : dt_fail_memory(err, (size_t)comm->size * sizeof *all, "who sees a folder"), err);
+    if (status == DT_OK)
+        status = look(folder, comm, all, &n_hosts, err);
+    for (int r = 0; r < comm->size && status == DT_OK; r++) {
+        n_all += all[r].n_seen == n_hosts;
+        n_own += all[r].n_seen == 1;
+    }
+    *per_host = n_hosts > 1 && n_own == comm->size;
+    if (status == DT_OK && n_all != comm->size && !*per_host) {
+        list_sightings(all, comm->size, text, sizeof text);
+        status = dt_fail(err, DT_ERR_USAGE, "--%s: %s must be one folder that all hosts see, or another one on each; of the files that %lld hosts have made there, %s", option,
+                         folder, (long long)n_hosts, text);
+    }
+    dt_free(all);
+    return status;
+}
+
+/* -- what is done there --------------------------------------------------------------------------------------------------------- */
+
+/* Local: to DIR/old-N, the first that is free. */
+static dt_status put_aside(const char *folder, dt_error *err)
+{
+    char old[PATH_BYTES], from[DT_DURABLE_PATH_BYTES], to[DT_DURABLE_PATH_BYTES];
+    int64_t *steps, n;
+    int number = 1;
+    DT_TRY(dt_generation_list(folder, "", &steps, &n, err));
+    if (n == 0)
+        return DT_OK;
+    do
+        snprintf(old, sizeof old, "%s/old-%d", folder, number++);
+    while (access(old, F_OK) == 0);
+    dt_status status = dt_durable_make_folder(old, err);
+    for (int64_t i = 0; i < n && status == DT_OK; i++) {
+        status = dt_generation_path(folder, steps[i], "", from, err);
+        if (status == DT_OK)
+            status = dt_generation_path(old, steps[i], "", to, err);
+        if (status == DT_OK)
+            status = dt_durable_rename(from, to, err);
+    }
+    dt_free(steps);
+    if (status != DT_OK)
+        return dt_error_prefix(err, "--resume never");
+    dt_log_info("the older checkpoints in %s are in %s now", folder, old);
+    return DT_OK;
+}
+
+static bool same_folder(const char *a, const char *b)
+{
+    struct stat x, y;
+    if (strcmp(a, b) == 0) /* there may be none yet */
+        return true;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Local; of the rank that is responsible for it. */
+static dt_status occupy(const dt_config *c, const char *option, const char *folder, dt_comm *comm, dt_run_lock **lock, dt_error *err)
+{
+    DT_TRY(dt_durable_make_folder(folder, err));
+    dt_status status = dt_run_lock_take(option, folder, comm, lock, err);
+    if (status == DT_ERR_IO) /* full, or read-only: that may pass, and what is there can be read */
+        dt_log_warn("--%s: %s: going on without a lock there", option, err->message);
+    else if (status != DT_OK)
+        return status;
+    return c->resume == DT_RESUME_NEVER ? put_aside(folder, err) : DT_OK;
+}
+
+static dt_status open_mirror(const dt_config *c, const char *folder, dt_comm *comm, dt_checkpoint_folders *f, dt_error *err)
+{
+    bool per_host = false;
+    dt_status status = DT_OK;
+    DT_TRY(find_out("checkpoint-mirror", c->checkpoint_mirror, comm, &per_host, err));
+    if (per_host)
+        return dt_fail(err, DT_ERR_USAGE, "--checkpoint-mirror: %s is another folder on each host; the mirror must be one that all hosts see", c->checkpoint_mirror);
+    if (comm->rank == 0 && same_folder(folder, c->checkpoint_mirror))
+        status = dt_fail(err, DT_ERR_USAGE, "--checkpoint-mirror: %s is the folder of the checkpoints themselves", c->checkpoint_mirror);
+    else if (comm->rank == 0)
+        status = occupy(c, "checkpoint-mirror", c->checkpoint_mirror, comm, &f->locks[1], err);
+    if (status == DT_OK)
+        status = dt_store_hdf5_create(c->checkpoint_mirror, &f->mirror, err);
+    return dt_agree(comm, status, err);
+}
+
+dt_status dt_checkpoint_folders_open(const dt_config *c, const char *usual, dt_comm *comm, dt_checkpoint_folders *f, dt_error *err)
+{
+    const bool is_given = c->checkpoint_dir[0] != '\0';
+    const char *folder = is_given ? c->checkpoint_dir : usual, *option = is_given ? "checkpoint-dir" : "out";
+    dt_status status = DT_OK;
+    *f = (dt_checkpoint_folders){0};
+    DT_TRY(find_out(option, folder, comm, &f->per_host, err));
+    if (f->per_host && !c->checkpoint_mirror[0])
+        return dt_fail(err, DT_ERR_USAGE,
+                       "--%s: %s is another folder on each host, so with one host every checkpoint would be lost; take --checkpoint-mirror DIR as well, on "
+                       "storage that all hosts see, or a folder there instead",
+                       option, folder);
+    const bool leads = f->per_host ? comm->local_rank == 0 : comm->rank == 0;
+    if (leads && (is_given || f->per_host)) /* else the run's lock will do */
+        status = occupy(c, option, folder, comm, &f->locks[0], err);
+    if (status == DT_OK)
+        status = dt_store_hdf5_create(folder, &f->store, err);
+    DT_TRY(dt_agree(comm, status, err));
+    return c->checkpoint_mirror[0] ? open_mirror(c, folder, comm, f, err) : DT_OK;
+}
+
+void dt_checkpoint_folders_close(dt_checkpoint_folders *f)
+{
+    for (int i = 0; i < 2; i++)
+        dt_run_lock_release(f->locks[i]);
+    if (f->mirror)
+        f->mirror->ops->destroy(f->mirror);
+    if (f->store)
+        f->store->ops->destroy(f->store);
+    *f = (dt_checkpoint_folders){0};
+}

@@ -1,0 +1,154 @@
+#include "config.h"
+
+#include "launch/run/run_folder.h"
+
+#include "core/base/alloc.h"
+#include "core/base/log.h"
+#include "io/durable.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void dt_run_folder_name(const char *out, dt_run_folder *folder)
+{
+    snprintf(folder->config, sizeof folder->config, "%s/config.conf", out);
+    snprintf(folder->new_config, sizeof folder->new_config, "%s/config.conf.tmp", out);
+    snprintf(folder->metrics, sizeof folder->metrics, "%s/metrics.jsonl", out);
+    snprintf(folder->checkpoints, sizeof folder->checkpoints, "%s/checkpoints", out);
+}
+
+static bool exists(const char *path)
+{
+    struct stat status;
+    return lstat(path, &status) == 0;
+}
+
+/* mkdir -p */
+static dt_status make_folders(const char *out, dt_error *err)
+{
+    char path[DT_PATH_BYTES];
+    snprintf(path, sizeof path, "%s", out);
+    for (char *p = path + 1;; p++) {
+        bool at_end = *p == '\0';
+        if (*p != '/' && !at_end)
+            continue;
+        *p = '\0';
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+            return dt_fail_errno(err, "--out %s: cannot make the folder %s", out, path);
+        if (!dt_durable_is_folder(path))
+            return dt_fail(err, DT_ERR_USAGE, "--out %s: %s is not a folder", out, path);
+        if (at_end)
+            return DT_OK;
+        *p = '/';
+    }
+}
+
+static dt_status put_aside(const char *out, const dt_run_folder *folder, dt_error *err)
+{
+    char clean[DT_PATH_BYTES], old[DT_PATH_BYTES + 32];
+    if (!exists(folder->config) && !exists(folder->metrics) && !exists(folder->checkpoints))
+        return DT_OK;
+    snprintf(clean, sizeof clean, "%s", out);
+    for (size_t n = strlen(clean); n > 1 && clean[n - 1] == '/'; n--)
+        clean[n - 1] = '\0';
+    for (int i = 1;; i++) {
+        snprintf(old, sizeof old, "%s.old-%d", clean, i);
+        if (!exists(old))
+            break;
+    }
+    if (rename(clean, old) != 0)
+        return dt_fail_errno(err, "--resume never: cannot put the older run %s aside as %s", clean, old);
+    dt_log_info("the older run is %s now", old);
+    return DT_OK;
+}
+
+/* Options that say what one start does, and nothing about the training. */
+static bool is_of_one_start(const char *name)
+{
+    static const char *const names[] = {"resume", "steps", "out", "export", "keep", "comm", "mtti", "max-checkpoint-failures", "checkpoint-dir", "checkpoint-mirror", "time-limit"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Not a word if the old file cannot be understood. */
+static void compare_files(const char *out, const char *old_path, const char *new_path, dt_options *before, dt_options *now)
+{
+    char was[DT_PATH_BYTES], is[DT_PATH_BYTES];
+    dt_options_set_defaults(before, DT_COMMAND_TRAIN);
+    dt_options_set_defaults(now, DT_COMMAND_TRAIN);
+    if (access(old_path, R_OK) != 0 || dt_options_read_file(old_path, DT_COMMAND_TRAIN, before, NULL) != DT_OK ||
+        dt_options_read_file(new_path, DT_COMMAND_TRAIN, now, NULL) != DT_OK)
+        return;
+    for (int row = 0; row < dt_options_count(); row++) {
+        const dt_option *o = dt_options_at(row);
+        if (!(o->commands & DT_COMMAND_TRAIN) || o->per_rank || is_of_one_start(o->name))
+            continue;
+        dt_option_format(before, row, was, sizeof was);
+        dt_option_format(now, row, is, sizeof is);
+        if (strcmp(was, is) != 0)
+            dt_log_warn("--%s is %s now; the run in %s was last started with %s", o->name, is[0] ? is : "not given", out,
+                was[0] ? was : "nothing there");
+    }
+}
+
+/* For a run that goes on with other options than it began with. */
+static void tell_differences(const char *out, const dt_run_folder *folder)
+{
+    dt_options *before = dt_calloc(1, sizeof *before), *now = dt_calloc(1, sizeof *now);
+    if (before && now)
+        compare_files(out, folder->config, folder->new_config, before, now);
+    dt_free(before);
+    dt_free(now);
+}
+
+static dt_status write_file(const char *path, const char *text, dt_error *err)
+{
+    FILE *f = fopen(path, "w");
+    if (!f)
+        return dt_fail_errno(err, "cannot write %s", path);
+    bool ok = fputs(text, f) >= 0 && fflush(f) == 0 && fsync(fileno(f)) == 0;
+    int reason = errno;
+    if (fclose(f) == 0 && ok)
+        return DT_OK;
+    errno = ok ? errno : reason;
+    dt_status status = dt_fail_errno(err, "cannot write %s", path);
+    unlink(path);
+    return status;
+}
+
+dt_status dt_run_folder_open(const dt_options *options, const char *config_text, dt_comm *comm, dt_run_folder *folder, dt_error *err)
+{
+    const dt_config *c = &options->config;
+    if (c->resume == DT_RESUME_NEVER && dt_durable_is_folder(c->out)) {
+        DT_TRY(dt_run_lock_take("out", c->out, comm, &folder->lock, err)); /* nobody's folder moves while they write */
+        dt_run_lock_release(folder->lock);
+        folder->lock = NULL;
+        DT_TRY(put_aside(c->out, folder, err));
+    }
+    DT_TRY(make_folders(c->out, err));
+    DT_TRY(dt_run_lock_take("out", c->out, comm, &folder->lock, err));
+    return write_file(folder->new_config, config_text, err);
+}
+
+dt_status dt_run_folder_commit(const dt_options *options, const dt_run_folder *folder, bool goes_on, dt_error *err)
+{
+    if (goes_on)
+        tell_differences(options->config.out, folder);
+    if (rename(folder->new_config, folder->config) != 0)
+        return dt_fail_errno(err, "cannot write %s", folder->config);
+    return DT_OK;
+}
+
+void dt_run_folder_close(dt_run_folder *folder)
+{
+    if (!folder->lock)
+        return;
+    unlink(folder->new_config);
+    dt_run_lock_release(folder->lock);
+    folder->lock = NULL;
+}

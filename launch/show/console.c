@@ -1,0 +1,98 @@
+#include "config.h"
+
+#include "launch/show/console.h"
+
+#include "core/base/log.h"
+#include "io/metrics/progress.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+    int rank, size;
+    char host[64];
+    bool terminal, colours;
+    dt_sink *progress;
+    pthread_mutex_t mutex; /* of progress: a log line of another thread must not meet its end */
+} console = {.size = 1, .mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void print_line(const char *line)
+{
+    pthread_mutex_lock(&console.mutex);
+    if (console.progress) {
+        dt_progress_line(console.progress, line);
+    } else {
+        flockfile(stderr); /* one write: lines of several ranks do not mix */
+        fprintf(stderr, "%s\n", line);
+        funlockfile(stderr);
+    }
+    pthread_mutex_unlock(&console.mutex);
+}
+
+/* "dtrain: [rank 1 on node2: ]KIND: text", the kind in a colour. */
+static void print_as(const char *kind, const char *colour, bool with_rank, const char *text)
+{
+    char who[112] = "", line[DT_ERROR_MESSAGE_BYTES + 256];
+    if (with_rank && console.size > 1)
+        snprintf(who, sizeof who, "rank %d on %s: ", console.rank, console.host);
+    if (console.colours && kind[0])
+        snprintf(line, sizeof line, "dtrain: %s\033[%sm%s\033[0m%s", who, colour, kind, text);
+    else
+        snprintf(line, sizeof line, "dtrain: %s%s%s", who, kind, text);
+    print_line(line);
+}
+
+static void sink(void *context, dt_log_level level, const char *line)
+{
+    (void)context;
+    if (level <= DT_LOG_INFO && console.rank != 0)
+        return;
+    if (level == DT_LOG_WARN)
+        print_as("warning: ", "33", console.rank != 0, line);
+    else if (level == DT_LOG_ERROR)
+        print_as("error: ", "31", console.rank != 0, line);
+    else
+        print_as("", "", false, line);
+}
+
+void dt_console_open(void)
+{
+    const char *term = getenv("TERM");
+    console.terminal = isatty(STDERR_FILENO) != 0;
+    console.colours = console.terminal && !getenv("NO_COLOR") && !(term && strcmp(term, "dumb") == 0);
+    setvbuf(stderr, NULL, _IOLBF, 8192); /* a line is one write, also when ranks share a pipe */
+    dt_log_set_sink(sink, NULL, DT_LOG_INFO);
+}
+
+void dt_console_set_rank(const dt_comm *comm)
+{
+    console.rank = comm ? comm->rank : 0;
+    console.size = comm ? comm->size : 1;
+    snprintf(console.host, sizeof console.host, "%s", comm ? comm->host : "");
+}
+
+void dt_console_set_progress(dt_sink *progress)
+{
+    pthread_mutex_lock(&console.mutex);
+    console.progress = progress;
+    pthread_mutex_unlock(&console.mutex);
+}
+
+bool dt_console_is_terminal(void)
+{
+    return console.terminal;
+}
+
+void dt_console_fail(const dt_error *error)
+{
+    if (console.rank == 0)
+        print_as("", "", false, error->message);
+}
+
+void dt_console_fail_here(const dt_error *error)
+{
+    print_as("", "", true, error->message);
+}

@@ -1,0 +1,193 @@
+#include "launch/show/table.h"
+
+#include "core/base/alloc.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct dt_table {
+    int n_columns;
+    bool *align_right;  /* [n_columns] */
+    int64_t n_rows;
+    char **cells;       /* [n_rows][n_columns]; a rule is a row of NULLs */
+    dt_error failure;   /* the first of dt_table_add_pair */
+};
+
+dt_status dt_table_create(const char *const *headings, int n_columns, dt_table **table, dt_error *err)
+{
+    dt_table *t = dt_calloc(1, sizeof *t);
+    if (!t)
+        return dt_fail_memory(err, sizeof *t, "a table");
+    t->n_columns = n_columns;
+    t->align_right = dt_calloc((size_t)n_columns, sizeof *t->align_right);
+    dt_status status = t->align_right ? DT_OK : dt_fail_memory(err, (size_t)n_columns, "a table");
+    if (status == DT_OK && headings) {
+        status = dt_table_add(t, headings, err);
+        if (status == DT_OK)
+            status = dt_table_add_rule(t, err);
+    }
+    if (status != DT_OK) {
+        dt_table_destroy(t);
+        return status;
+    }
+    *table = t;
+    return DT_OK;
+}
+
+void dt_table_destroy(dt_table *t)
+{
+    if (!t)
+        return;
+    for (int64_t i = 0; i < t->n_rows * t->n_columns; i++)
+        dt_free(t->cells[i]);
+    dt_free(t->cells);
+    dt_free(t->align_right);
+    dt_free(t);
+}
+
+void dt_table_align_right(dt_table *t, int column)
+{
+    t->align_right[column] = true;
+}
+
+/* Room for one more row; its cells are NULL. */
+static dt_status grow(dt_table *t, dt_error *err)
+{
+    size_t row_bytes = (size_t)t->n_columns * sizeof *t->cells, bytes = (size_t)t->n_rows * row_bytes;
+    char **cells = dt_realloc(t->cells, bytes, bytes + row_bytes);
+    if (!cells)
+        return dt_fail_memory(err, bytes + row_bytes, "the rows of a table");
+    t->cells = cells;
+    memset((char *)cells + bytes, 0, row_bytes);
+    t->n_rows++;
+    return DT_OK;
+}
+
+dt_status dt_table_add(dt_table *t, const char *const *cells, dt_error *err)
+{
+    DT_TRY(grow(t, err));
+    char **row = t->cells + (t->n_rows - 1) * t->n_columns;
+    for (int c = 0; c < t->n_columns; c++) {
+        row[c] = dt_strdup(cells[c] ? cells[c] : "");
+        if (!row[c]) {
+            while (c-- > 0)
+                dt_free(row[c]);
+            t->n_rows--;
+            return dt_fail_memory(err, sizeof *row, "a cell of a table");
+        }
+    }
+    return DT_OK;
+}
+
+void dt_table_add_pair(dt_table *t, const char *name, const char *format, ...)
+{
+    char value[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(value, sizeof value, format, args);
+    va_end(args);
+    if (t->failure.status != DT_OK)
+        return;
+    if (t->n_columns == 2)
+        (void)dt_table_add(t, (const char *const[]){name, value}, &t->failure);
+    else
+        (void)dt_fail(&t->failure, DT_ERR_INTERNAL, "a pair for a table of %d columns", t->n_columns);
+}
+
+dt_status dt_table_add_rule(dt_table *t, dt_error *err)
+{
+    return grow(t, err);
+}
+
+/* Columns of a terminal that a UTF-8 text takes, wide and combining characters aside: its code points. */
+static int width_of(const char *s)
+{
+    int n = 0;
+    for (; *s; s++)
+        n += (*s & 0xc0) != 0x80;
+    return n;
+}
+
+/* The bytes of the first `columns` code points. */
+static int bytes_of(const char *s, int columns)
+{
+    int i = 0;
+    for (; s[i]; i++)
+        if ((s[i] & 0xc0) != 0x80 && columns-- == 0)
+            break;
+    return i;
+}
+
+static void print_rule(const dt_table *t, const int *widths, FILE *stream, bool utf8)
+{
+    for (int c = 0; c < t->n_columns; c++) {
+        int n = widths[c] + (c > 0) + (c < t->n_columns - 1);
+        if (c > 0)
+            fputs(utf8 ? "┼" : "+", stream);
+        for (int i = 0; i < n; i++)
+            fputs(utf8 ? "─" : "-", stream);
+    }
+    fputc('\n', stream);
+}
+
+static void print_row(const dt_table *t, char *const *row, const int *widths, FILE *stream, bool utf8)
+{
+    for (int c = 0; c < t->n_columns; c++) {
+        bool last = c == t->n_columns - 1;
+        int width = width_of(row[c]), pad = widths[c] - width;
+        if (c > 0)
+            fputs(utf8 ? " │ " : " | ", stream);
+        if (width > widths[c]) { /* only the last column is ever narrower than its cells */
+            int kept = widths[c] > 3 ? widths[c] - 3 : 0;
+            fprintf(stream, "%.*s...", bytes_of(row[c], kept), row[c]);
+            continue;
+        }
+        fprintf(stream, "%*s%s", t->align_right[c] ? pad : 0, "", row[c]);
+        if (!last) /* no blanks at the ends of lines */
+            fprintf(stream, "%*s", t->align_right[c] ? 0 : pad, "");
+    }
+    fputc('\n', stream);
+}
+
+dt_status dt_table_print(const dt_table *t, FILE *stream, bool utf8, int max_columns, dt_error *err)
+{
+    if (t->failure.status != DT_OK)
+        return dt_fail(err, t->failure.status, "%s", t->failure.message);
+    int *widths = dt_calloc((size_t)t->n_columns, sizeof *widths), total = 0;
+    if (!widths)
+        return dt_fail_memory(err, (size_t)t->n_columns * sizeof *widths, "printing a table");
+    for (int64_t i = 0; i < t->n_rows * t->n_columns; i++)
+        if (t->cells[i] && width_of(t->cells[i]) > widths[i % t->n_columns])
+            widths[i % t->n_columns] = width_of(t->cells[i]);
+    for (int c = 0; c < t->n_columns; c++)
+        total += widths[c] + (c > 0 ? 3 : 0);
+    if (max_columns > 0 && total > max_columns) {
+        int *last = &widths[t->n_columns - 1];
+        *last = *last - (total - max_columns) > 4 ? *last - (total - max_columns) : 4;
+    }
+    for (int64_t r = 0; r < t->n_rows; r++) {
+        char *const *row = t->cells + r * t->n_columns;
+        if (row[0])
+            print_row(t, row, widths, stream, utf8);
+        else
+            print_rule(t, widths, stream, utf8);
+    }
+    dt_free(widths);
+    return ferror(stream) ? dt_fail_errno(err, "cannot print a table") : DT_OK;
+}
+
+bool dt_table_utf8(void)
+{
+    static const char *const variables[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *value = getenv(variables[i]);
+        if (value && value[0]) {
+            const char *charset = strchr(value, '.');
+            return charset && (strncasecmp(charset, ".utf-8", 6) == 0 || strncasecmp(charset, ".utf8", 5) == 0);
+        }
+    }
+    return false;
+}

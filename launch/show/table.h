@@ -1,0 +1,46 @@
+/* table.h: small text tables, for what the program shows at its start.
+ *
+ *   dt_table *t;
+ *   DT_TRY(dt_table_create((const char *const[]){"rank", "host", "device"}, 3, &t, err));
+ *   dt_table_align_right(t, 0);
+ *   DT_TRY_OR_FAIL(s, dt_table_add(t, (const char *const[]){"0", "node1", "cpu, 2 threads"}, err));
+ *   s = dt_table_print(t, stderr, dt_table_utf8(), 0, err);
+ *   fail: dt_table_destroy(t);
+ *
+ *   rank │ host  │ device                 rank | host  | device
+ *   ─────┼───────┼───────────────         -----+-------+---------------
+ *      0 │ node1 │ cpu, 2 threads            0 | node1 | cpu, 2 threads
+ */
+#ifndef DT_LAUNCH_SHOW_TABLE_H
+#define DT_LAUNCH_SHOW_TABLE_H
+
+#include "core/base/error.h"
+
+#include <stdio.h>
+
+typedef struct dt_table dt_table;
+
+/* n_columns >= 1. headings (copied) may be NULL: no heading line. DT_ERR_MEMORY. */
+dt_status dt_table_create(const char *const *headings, int n_columns, dt_table **table, dt_error *err);
+void dt_table_destroy(dt_table *table); /* NULL is fine */
+
+void dt_table_align_right(dt_table *table, int column); /* for numbers; its heading too */
+
+/* Add a row of n_columns cells, which are copied; NULL is an empty cell. */
+dt_status dt_table_add(dt_table *table, const char *const *cells, dt_error *err);
+
+/* Add a row of a name and a formatted value to a table of two columns: dt_table_add_pair(t, "batch", "%d per rank", 32). If it fails,
+ * dt_table_print returns that error and prints nothing. */
+void dt_table_add_pair(dt_table *table, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* A line across, between two groups of rows. */
+dt_status dt_table_add_rule(dt_table *table, dt_error *err);
+
+/* Print with box lines if `utf8`, else with ASCII. Where the table is wider than max_columns (0: no limit) the last
+ * column is cut, which "..." shows. DT_ERR_IO, or the error of a dt_table_add_pair. */
+dt_status dt_table_print(const dt_table *table, FILE *stream, bool utf8, int max_columns, dt_error *err);
+
+/* Whether the environment's locale (LC_ALL, LC_CTYPE, LANG, the first that is set) is a UTF-8 one. */
+bool dt_table_utf8(void);
+
+#endif

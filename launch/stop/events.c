@@ -1,0 +1,121 @@
+#include "config.h"
+
+#include "launch/stop/events.h"
+
+#include "core/base/alloc.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "launch/options/duration.h"
+#include "launch/hardware/machine.h"
+#include "launch/stop/signals.h"
+#include "launch/stop/slurm_limit.h"
+#include "launch/cloud/spot_notice.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define IMDS_TIMEOUT_S 2.0 /* it is one hop away */
+
+typedef struct all_events {
+    dt_events head;
+    dt_events *signals;
+    dt_slurm_end *slurm; /* NULL: not in a job, or another rank asks */
+    dt_spot *spot;       /* NULL: nobody watches here */
+    double limit_s, reserve_s; /* limit: when it is over, by dt_clock_s; INFINITY: there is none */
+    char limit_text[64];
+} all_events;
+
+static double limit_left(const all_events *e)
+{
+    return e->limit_s - dt_clock_s();
+}
+
+static double least(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+static const char *stop_requested(dt_events *events)
+{
+    const all_events *e = (const all_events *)events;
+    const char *why = e->signals->ops->stop_requested(e->signals);
+    if (!why && e->spot)
+        why = dt_spot_stop_requested(e->spot);
+    if (why)
+        return why;
+    const double limit = limit_left(e), slurm = dt_slurm_end_seconds_left(e->slurm);
+    if (!isfinite(least(limit, slurm)) || least(limit, slurm) > e->reserve_s)
+        return NULL;
+    return limit < slurm ? e->limit_text : "Slurm's time limit";
+}
+
+static double seconds_left(dt_events *events)
+{
+    const all_events *e = (const all_events *)events;
+    const double limits = least(limit_left(e), dt_slurm_end_seconds_left(e->slurm));
+    return e->spot ? least(limits, dt_spot_seconds_left(e->spot)) : limits;
+}
+
+static void reserve(dt_events *events, double seconds)
+{
+    ((all_events *)events)->reserve_s = seconds;
+}
+
+static const char *save_requested(dt_events *events)
+{
+    const all_events *e = (const all_events *)events;
+    return e->spot ? dt_spot_save_requested(e->spot) : NULL;
+}
+
+static void destroy(dt_events *events)
+{
+    all_events *e = (all_events *)events;
+    if (!e)
+        return;
+    dt_spot_destroy(e->spot);
+    dt_slurm_end_destroy(e->slurm);
+    if (e->signals)
+        e->signals->ops->destroy(e->signals);
+    dt_free(e);
+}
+
+static dt_status watch_spot(const dt_events_options *o, dt_spot **spot, dt_error *err)
+{
+    dt_http *http = NULL;
+    if (!o->watches_spot || o->spot == DT_SPOT_OFF || (o->spot == DT_SPOT_AUTO && !dt_machine_is_ec2("/sys")))
+        return DT_OK;
+    if (o->spot == DT_SPOT_AUTO && !dt_http_is_built_in()) {
+        dt_log_warn("this is an EC2 instance, but nobody watches for spot notices: this build has no libcurl (--spot off: that is fine)");
+        return DT_OK;
+    }
+    DT_TRY(dt_http_create(o->imds_endpoint, IMDS_TIMEOUT_S, &http, err));
+    return dt_spot_create(http, &(dt_spot_options){0}, spot, err);
+}
+
+dt_status dt_events_create(const dt_events_options *o, dt_events **events, dt_error *err)
+{
+    static const dt_events_ops ops = {.name = "events",
+                                      .destroy = destroy,
+                                      .stop_requested = stop_requested,
+                                      .seconds_left = seconds_left,
+                                      .reserve = reserve,
+                                      .save_requested = save_requested};
+    char limit[32];
+    all_events *e = dt_calloc(1, sizeof *e);
+    if (!e)
+        return dt_fail_memory(err, sizeof *e, "requests to stop");
+    e->head.ops = &ops;
+    e->limit_s = o->time_limit_s > 0.0 ? o->start_s + o->time_limit_s : INFINITY;
+    dt_duration_format(o->time_limit_s, limit, sizeof limit);
+    snprintf(e->limit_text, sizeof e->limit_text, "the time limit of %s", limit);
+    dt_status status = dt_signals_create(o->announce, &e->signals, err);
+    if (status == DT_OK && o->asks_slurm)
+        status = dt_slurm_end_create(&(dt_slurm_options){0}, &e->slurm, err);
+    if (status == DT_OK)
+        status = watch_spot(o, &e->spot, err);
+    if (status == DT_OK)
+        *events = &e->head;
+    else
+        destroy(&e->head);
+    return status;
+}

@@ -1,0 +1,137 @@
+/* Small questions over HTTP, against a socket of our own. */
+#include "launch/cloud/http.h"
+
+#include "core/base/clock.h"
+#include "tests/testing.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A server that takes one connection, keeps what it is asked, and answers with `answer`; NULL: it never does. */
+typedef struct server {
+    const char *answer;
+    int listening;
+    char endpoint[64], asked[2048];
+    pthread_t thread;
+} server;
+
+static void *serve(void *context)
+{
+    server *v = context;
+    const int connection = accept(v->listening, NULL, NULL);
+    const ssize_t n = recv(connection, v->asked, sizeof v->asked - 1, 0);
+    v->asked[n > 0 ? n : 0] = '\0';
+    if (v->answer)
+        (void)!write(connection, v->answer, strlen(v->answer));
+    else
+        (void)!recv(connection, v->asked, 1, 0); /* until the other side gives up */
+    close(connection);
+    return NULL;
+}
+
+static void start(server *v, const char *answer)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    *v = (server){.answer = answer, .listening = socket(AF_INET, SOCK_STREAM, 0)};
+    DT_REQUIRE(bind(v->listening, (struct sockaddr *)&address, sizeof address) == 0 && listen(v->listening, 5) == 0);
+    DT_REQUIRE(getsockname(v->listening, (struct sockaddr *)&address, &length) == 0);
+    snprintf(v->endpoint, sizeof v->endpoint, "http://127.0.0.1:%d/", ntohs(address.sin_port));
+    DT_REQUIRE(pthread_create(&v->thread, NULL, serve, v) == 0);
+}
+
+static void stop(server *v)
+{
+    pthread_join(v->thread, NULL);
+    close(v->listening);
+}
+
+static dt_http *open_http(const char *endpoint, double timeout_s)
+{
+    dt_http *http = NULL;
+    dt_error err = {0};
+    DT_REQUIRE_MSG(dt_http_create(endpoint, timeout_s, &http, &err) == DT_OK, "%s", err.message);
+    return http;
+}
+
+static void a_question_goes_out_as_it_should_and_the_answer_comes_back(void)
+{
+    server v;
+    dt_error err = {0};
+    char body[8];
+    int code = 0;
+    if (!dt_http_is_built_in())
+        DT_SKIP("this build has no libcurl");
+    DT_REQUIRE(setenv("http_proxy", "http://127.0.0.1:9", 1) == 0); /* is not asked */
+    start(&v, "HTTP/1.1 404 Not Found\r\nContent-Length: 12\r\n\r\nnothing here");
+    dt_http *http = open_http(v.endpoint, 30.0);
+    DT_CHECK_MSG(http->ops->request(http, "PUT", "/latest/api/token", "X-one: 1", body, sizeof body, &code, &err) == DT_OK, "%s", err.message);
+    DT_CHECK_INT(code, 404);
+    DT_CHECK_STR(body, "nothing"); /* what fits */
+    stop(&v);
+    http->ops->destroy(http);
+    unsetenv("http_proxy");
+    DT_CHECK(strncmp(v.asked, "PUT /latest/api/token HTTP/1.1\r\n", 32) == 0);
+    DT_CHECK_CONTAINS(v.asked, "\r\nX-one: 1\r\n");
+}
+
+static void no_answer_is_an_error_that_says_why(void)
+{
+    server v;
+    dt_error err = {0};
+    char body[64];
+    int code = 0;
+    if (!dt_http_is_built_in())
+        DT_SKIP("this build has no libcurl");
+    start(&v, NULL);
+    dt_http *http = open_http(v.endpoint, 0.1);
+    DT_CHECK_INT(http->ops->request(http, "GET", "/x", NULL, body, sizeof body, &code, &err), DT_ERR_IO);
+    DT_CHECK_CONTAINS(err.message, "/x: ");
+    DT_CHECK_CONTAINS(err.message, "timed out");
+    http->ops->destroy(http);
+    stop(&v);
+    start(&v, "SSH-2.0-OpenSSH_9.2\r\n"); /* somebody else's port */
+    http = open_http(v.endpoint, 30.0);
+    DT_CHECK_INT(http->ops->request(http, "GET", "/x", NULL, body, sizeof body, &code, &err), DT_ERR_IO);
+    http->ops->destroy(http);
+    stop(&v);
+}
+
+static void *cancel_later(void *http)
+{
+    dt_clock_sleep_s(0.1);
+    ((dt_http *)http)->ops->cancel(http);
+    return NULL;
+}
+
+/* The time limit of the question is longer than the program's. */
+static void a_question_can_be_cancelled(void)
+{
+    server v;
+    dt_error err = {0};
+    char body[64];
+    int code = 0;
+    pthread_t other;
+    if (!dt_http_is_built_in())
+        DT_SKIP("this build has no libcurl");
+    start(&v, NULL);
+    dt_http *http = open_http(v.endpoint, 10000.0);
+    DT_REQUIRE(pthread_create(&other, NULL, cancel_later, http) == 0);
+    DT_CHECK_INT(http->ops->request(http, "GET", "/x", NULL, body, sizeof body, &code, &err), DT_ERR_INTERRUPTED);
+    pthread_join(other, NULL);
+    DT_CHECK_INT(http->ops->request(http, "GET", "/x", NULL, body, sizeof body, &code, &err), DT_ERR_INTERRUPTED); /* and all that follow */
+    http->ops->destroy(http);
+    stop(&v);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(a_question_goes_out_as_it_should_and_the_answer_comes_back),
+    DT_TEST(no_answer_is_an_error_that_says_why),
+    DT_TEST(a_question_can_be_cancelled),
+};
+DT_TEST_MAIN("launch/http", tests)

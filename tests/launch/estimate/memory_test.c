@@ -1,0 +1,165 @@
+/* What fits into memory: with a device that has as much free as a test says. */
+#include "tests/testing.h"
+
+#include "core/base/alloc.h"
+#include "layers/device_host.h"
+#include "core/checkpoint/snapshot.h"
+#include "launch/estimate/memory.h"
+#include "layers/ref/kernels_ref.h"
+#include "layers/registry.h"
+#include "layers/resnet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static dt_error err;
+static dt_device *host;
+static dt_kernels *ref;
+static dt_net_spec spec;
+static int64_t free_bytes;
+static bool is_host;
+
+static int64_t tell_free(dt_device *device)
+{
+    (void)device;
+    return free_bytes;
+}
+
+static void tell_info(dt_device *device, dt_device_info *info)
+{
+    (void)device;
+    *info = (dt_device_info){.is_host = is_host};
+}
+
+static const dt_device_ops ops = {.name = "said", .memory_free = tell_free, .info = tell_info};
+static dt_device device = {&ops};
+
+void dt_test_set_up(void)
+{
+    if (dt_device_host_create(1, &host, &err) != DT_OK || dt_kernels_ref_create(host, DT_F32, &ref, &err) != DT_OK ||
+        dt_resnet_spec("resnet18", 10, &spec, &err) != DT_OK) {
+        fprintf(stderr, "%s\n", err.message);
+        exit(1);
+    }
+    is_host = true;
+}
+
+void dt_test_tear_down(void)
+{
+    dt_free(spec.layers);
+    ref->ops->destroy(ref);
+    host->ops->destroy(host);
+}
+
+static dt_fit fit_of(int64_t size)
+{
+    return (dt_fit){.spec = &spec, .kernels = ref, .device = &device, .n_sharing = 1, .image_size = size, .training = true};
+}
+
+static int64_t largest(const dt_fit *fit, int64_t most)
+{
+    int64_t batch = -1;
+    DT_CHECK_INT(dt_fit_largest(fit, most, &batch, &err), DT_OK);
+    return batch;
+}
+
+static void what_is_planned_is_what_a_net_takes(void)
+{
+    dt_fit fit = fit_of(64);
+    dt_need need;
+    dt_net *net = NULL;
+    dt_net_info info;
+    free_bytes = INT64_C(10) << 30;
+    DT_REQUIRE(dt_fit_need(&fit, 4, &need, &err) == DT_OK);
+    const dt_net_options options = {.batch = 4, .image_size = 64, .training = true};
+    DT_REQUIRE(dt_net_create(&spec, dt_layer_registry(), ref, &options, &net, &err) == DT_OK);
+    dt_net_get_info(net, &info);
+    dt_net_destroy(net);
+    DT_CHECK_INT(need.activation_bytes, info.activation_bytes);
+    DT_CHECK_INT(need.parameter_bytes, info.parameter_bytes);
+    DT_CHECK_INT(need.free_bytes, free_bytes);
+    DT_CHECK_INT(need.total_bytes, need.activation_bytes + need.parameter_bytes + need.backend_bytes + need.input_bytes + need.reserve_bytes);
+}
+
+/* Of one rank to the byte, but for what each vector is rounded up to and the few floats that are not of the net; of more, nearly. */
+static void the_copy_that_checkpoints_are_written_from_is_counted(void)
+{
+    dt_fit fit = fit_of(64);
+    dt_need need, without;
+    dt_net *net = NULL;
+    free_bytes = INT64_C(10) << 30;
+    DT_REQUIRE(dt_fit_need(&fit, 4, &without, &err) == DT_OK);
+    DT_CHECK_INT(without.snapshot_bytes, 0);
+    const dt_net_options options = {.batch = 4, .image_size = 64, .training = true};
+    DT_REQUIRE(dt_net_create(&spec, dt_layer_registry(), ref, &options, &net, &err) == DT_OK);
+    const dt_state_layout *layout = dt_net_state_layout(net);
+    const dt_state_io io = dt_net_state_io(net);
+    for (fit.n_writers = 1; fit.n_writers <= 4; fit.n_writers += 3) {
+        DT_REQUIRE(dt_fit_need(&fit, 4, &need, &err) == DT_OK);
+        DT_CHECK_INT(need.total_bytes, without.total_bytes + need.snapshot_bytes);
+        for (int r = 0; r < fit.n_writers; r++) {
+            dt_snapshot *snapshot = NULL;
+            const int64_t n = layout->n_elems / fit.n_writers;
+            DT_REQUIRE(dt_snapshot_create(NULL, layout, &io, r * n, n, &snapshot, &err) == DT_OK);
+            const int64_t taken = dt_snapshot_get_memory(snapshot).host_bytes;
+            DT_CHECK_MSG(taken <= need.snapshot_bytes + 4 * DT_ALIGNMENT, "%lld of %lld", (long long)taken, (long long)need.snapshot_bytes);
+            DT_CHECK(taken > need.snapshot_bytes / 3 && (fit.n_writers > 1 || taken >= need.snapshot_bytes));
+            dt_snapshot_destroy(snapshot);
+        }
+    }
+    dt_net_destroy(net);
+}
+
+static void planning_takes_no_memory_of_its_own(void)
+{
+    dt_fit fit = fit_of(224);
+    dt_need need;
+    int64_t live = dt_alloc_live_blocks();
+    free_bytes = INT64_C(10) << 30;
+    DT_REQUIRE(dt_fit_need(&fit, 4096, &need, &err) == DT_OK);
+    DT_CHECK(need.activation_bytes > INT64_C(50) << 30);
+    DT_CHECK_INT(dt_alloc_live_blocks(), live);
+}
+
+static void the_largest_batch_fits_and_the_next_does_not(void)
+{
+    dt_fit fit = fit_of(64);
+    static const int64_t next[][2] = {{8, 16}, {16, 24}, {24, 32}, {32, 48}, {48, 64}, {64, 96}, {96, 128}, {128, 192}, {192, 256}};
+    for (size_t i = 0; i < sizeof next / sizeof next[0]; i++) {
+        dt_need need, more;
+        is_host = i % 2 == 0;
+        free_bytes = INT64_C(4) << 30;
+        DT_REQUIRE(dt_fit_need(&fit, next[i][0], &need, &err) == DT_OK && dt_fit_need(&fit, next[i][1], &more, &err) == DT_OK);
+        /* just enough, where a reserve may depend on it */
+        free_bytes = is_host ? (need.total_bytes - need.reserve_bytes) * 20 / 19 + 64 : need.total_bytes;
+        DT_CHECK_INT(largest(&fit, 65536), next[i][0]);
+        DT_CHECK_INT(largest(&fit, next[i][0] - 1) < next[i][0], true);
+        free_bytes = is_host ? (more.total_bytes - more.reserve_bytes) * 20 / 19 + 64 : more.total_bytes;
+        DT_CHECK_INT(largest(&fit, 65536), next[i][1]);
+    }
+    is_host = true;
+}
+
+static void ranks_of_a_host_share_its_memory_and_where_nothing_is_known_all_fits(void)
+{
+    dt_fit fit = fit_of(64);
+    free_bytes = INT64_C(2) << 30;
+    int64_t alone = largest(&fit, 65536);
+    fit.n_sharing = 4;
+    int64_t shared = largest(&fit, 65536);
+    DT_CHECK_MSG(alone >= 2 * shared && shared > 0, "%lld alone, %lld shared", (long long)alone, (long long)shared);
+    free_bytes = 0;
+    DT_CHECK_INT(largest(&fit, 1000), 768);
+    free_bytes = 1 << 20;
+    DT_CHECK_INT(largest(&fit, 65536), 0);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(what_is_planned_is_what_a_net_takes),
+    DT_TEST(the_copy_that_checkpoints_are_written_from_is_counted),
+    DT_TEST(planning_takes_no_memory_of_its_own),
+    DT_TEST(the_largest_batch_fits_and_the_next_does_not),
+    DT_TEST(ranks_of_a_host_share_its_memory_and_where_nothing_is_known_all_fits),
+};
+
+DT_TEST_MAIN("launch/fit", tests)

@@ -1,0 +1,147 @@
+/* Shares of a host's cores among its ranks. */
+#include "config.h"
+
+#include "tests/testing.h"
+
+#include "comm/self.h"
+#include "launch/hardware/affinity.h"
+#include "launch/hardware/machine.h"
+
+#include <stdlib.h>
+
+static int core_of[CPU_SETSIZE];
+
+/* Processors 0 to n-1 with one hardware thread a core, or (threads 2) n and n + n/2 on the same core, as Linux numbers them. */
+static void machine(int n_cpus, int threads)
+{
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        core_of[cpu] = cpu < n_cpus ? cpu % (n_cpus / threads) : cpu;
+}
+
+static cpu_set_t cpus(const char *text)
+{
+    cpu_set_t set;
+    DT_REQUIRE(dt_machine_parse_cpus(text, &set));
+    return set;
+}
+
+static void a_list_of_processors_reads_and_prints(void)
+{
+    static const char *const lists[] = {"0", "0-3", "0-1,4,6-7", "1,3,5", ""};
+    char text[64];
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        cpu_set_t set = cpus(lists[i]);
+        dt_machine_format_cpus(&set, text, sizeof text);
+        DT_CHECK_STR(text, lists[i]);
+    }
+    cpu_set_t set = cpus("0-1,4,6-7");
+    DT_CHECK_INT(CPU_COUNT(&set), 5);
+}
+
+static void what_is_no_list_of_processors_is_refused(void)
+{
+    static const char *const lists[] = {"a", "3-1", "1,,2", "-1", "1-", "0-99999"};
+    cpu_set_t set;
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        DT_CHECK_MSG(!dt_machine_parse_cpus(lists[i], &set), "%s was read", lists[i]);
+}
+
+static void ranks_that_share_all_cores_get_equal_parts(void)
+{
+    cpu_set_t all[4];
+    machine(16, 1);
+    for (int i = 0; i < 4; i++)
+        all[i] = cpus("0-15");
+    DT_CHECK_INT(dt_affinity_share(all, 1, 0, core_of, 0), 16);
+    DT_CHECK_INT(dt_affinity_share(all, 2, 1, core_of, 0), 8);
+    DT_CHECK_INT(dt_affinity_share(all, 3, 2, core_of, 0), 5);
+    DT_CHECK_INT(dt_affinity_share(all, 4, 0, core_of, 0), 4);
+}
+
+static void bound_ranks_have_their_own_cores(void)
+{
+    cpu_set_t sets[3] = {cpus("0-5"), cpus("6-7"), cpus("6-7")};
+    machine(8, 1);
+    DT_CHECK_INT(dt_affinity_share(sets, 3, 0, core_of, 0), 6);
+    DT_CHECK_INT(dt_affinity_share(sets, 3, 1, core_of, 0), 1);
+    DT_CHECK_INT(dt_affinity_share(sets, 3, 2, core_of, 0), 1);
+}
+
+static void two_hardware_threads_are_one_core(void)
+{
+    cpu_set_t sets[2] = {cpus("0-15"), cpus("0-15")};
+    machine(16, 2);
+    DT_CHECK_INT(dt_affinity_share(sets, 1, 0, core_of, 0), 8);
+    DT_CHECK_INT(dt_affinity_share(sets, 2, 0, core_of, 0), 4);
+}
+
+static void a_quota_is_divided_by_the_ranks(void)
+{
+    cpu_set_t sets[2] = {cpus("0-15"), cpus("0-15")};
+    machine(16, 1);
+    DT_CHECK_INT(dt_affinity_share(sets, 1, 0, core_of, 6.5), 6);
+    DT_CHECK_INT(dt_affinity_share(sets, 2, 0, core_of, 6.5), 3);
+    DT_CHECK_INT(dt_affinity_share(sets, 2, 0, core_of, 0.5), 1);
+}
+
+static void more_ranks_than_cores_get_one_each(void)
+{
+    cpu_set_t sets[3] = {cpus("0-1"), cpus("0-1"), cpus("0-1")};
+    machine(2, 1);
+    for (int i = 0; i < 3; i++)
+        DT_CHECK_INT(dt_affinity_share(sets, 3, i, core_of, 0), 1);
+}
+
+static void parts_cover_the_machine_once_and_keep_cores_whole(void)
+{
+    cpu_set_t all = cpus("0-15"), part, seen;
+    CPU_ZERO(&seen);
+    machine(16, 2);
+    for (int i = 0; i < 3; i++) {
+        dt_affinity_part(&all, 3, i, core_of, &part);
+        for (size_t cpu = 0; cpu < 16; cpu++) {
+            if (!CPU_ISSET(cpu, &part))
+                continue;
+            DT_CHECK(!CPU_ISSET(cpu, &seen));
+            DT_CHECK(CPU_ISSET((cpu + 8) % 16, &part));
+            CPU_SET(cpu, &seen);
+        }
+    }
+    DT_CHECK(CPU_EQUAL(&seen, &all));
+    cpu_set_t two = cpus("0-1");
+    dt_affinity_part(&two, 3, 2, core_of, &part);
+    DT_CHECK(CPU_EQUAL(&part, &two));
+}
+
+static void what_is_asked_for_is_what_a_rank_gets(void)
+{
+    dt_comm *comm = NULL;
+    dt_error err;
+    dt_affinity a;
+    DT_REQUIRE(dt_comm_self_create(&comm, &err) == DT_OK);
+    DT_REQUIRE(dt_affinity_plan(comm, 3, 5, &a, &err) == DT_OK);
+    DT_CHECK_INT(a.n_threads, 3);
+    DT_CHECK_INT(a.n_workers, 5);
+    setenv("OMP_NUM_THREADS", "7", 1);
+    DT_REQUIRE(dt_affinity_plan(comm, 0, 0, &a, &err) == DT_OK);
+    DT_CHECK_INT(a.n_threads, 7);
+    DT_CHECK(a.n_cores >= 1 && a.n_workers >= 1);
+    unsetenv("OMP_NUM_THREADS");
+    DT_REQUIRE(dt_affinity_plan(comm, 0, 0, &a, &err) == DT_OK);
+    DT_CHECK_INT(a.n_threads, a.n_cores);
+    comm->ops->destroy(comm);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(a_list_of_processors_reads_and_prints),
+    DT_TEST(what_is_no_list_of_processors_is_refused),
+    DT_TEST(ranks_that_share_all_cores_get_equal_parts),
+    DT_TEST(bound_ranks_have_their_own_cores),
+    DT_TEST(two_hardware_threads_are_one_core),
+    DT_TEST(a_quota_is_divided_by_the_ranks),
+    DT_TEST(more_ranks_than_cores_get_one_each),
+    DT_TEST(parts_cover_the_machine_once_and_keep_cores_whole),
+    DT_TEST(what_is_asked_for_is_what_a_rank_gets),
+};
+
+DT_TEST_MAIN("launch/affinity", tests)

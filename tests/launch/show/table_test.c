@@ -1,0 +1,157 @@
+/* Text tables, byte for byte. */
+#include "launch/show/table.h"
+
+#include "core/base/alloc.h"
+#include "tests/testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROW(...) ((const char *const[]){__VA_ARGS__})
+
+static dt_table *ranks(void)
+{
+    dt_table *t = NULL;
+    DT_REQUIRE(dt_table_create(ROW("rank", "host", "device"), 3, &t, NULL) == DT_OK);
+    dt_table_align_right(t, 0);
+    DT_CHECK_INT(dt_table_add(t, ROW("0", "node1", "cpu, 2 threads"), NULL), DT_OK);
+    DT_CHECK_INT(dt_table_add(t, ROW("15", "knöten", NULL), NULL), DT_OK);
+    return t;
+}
+
+/* What a table prints; free() it. */
+static char *printed(const dt_table *t, bool utf8, int max_columns)
+{
+    char *text = NULL;
+    size_t n;
+    FILE *f = open_memstream(&text, &n);
+    DT_CHECK_INT(dt_table_print(t, f, utf8, max_columns, NULL), DT_OK);
+    fclose(f);
+    return text;
+}
+
+static void check_prints(const dt_table *t, bool utf8, int max_columns, const char *expected)
+{
+    char *text = printed(t, utf8, max_columns);
+    DT_CHECK_STR(text, expected);
+    free(text);
+}
+
+static void columns_are_aligned_by_what_is_seen_not_by_bytes(void)
+{
+    dt_table *t = ranks();
+    check_prints(t, true, 0,
+                 "rank │ host   │ device\n"
+                 "─────┼────────┼───────────────\n"
+                 "   0 │ node1  │ cpu, 2 threads\n"
+                 "  15 │ knöten │ \n");
+    check_prints(t, false, 0,
+                 "rank | host   | device\n"
+                 "-----+--------+---------------\n"
+                 "   0 | node1  | cpu, 2 threads\n"
+                 "  15 | knöten | \n");
+    dt_table_destroy(t);
+}
+
+static void a_table_wider_than_allowed_loses_the_end_of_its_last_column(void)
+{
+    dt_table *t = ranks();
+    check_prints(t, false, 26,
+                 "rank | host   | device\n"
+                 "-----+--------+-----------\n"
+                 "   0 | node1  | cpu, 2 ...\n"
+                 "  15 | knöten | \n");
+    dt_table_destroy(t);
+}
+
+static void pairs_and_rules_make_a_configuration(void)
+{
+    dt_table *t = NULL;
+    dt_error err = {0};
+    DT_REQUIRE(dt_table_create(NULL, 2, &t, &err) == DT_OK);
+    dt_table_add_pair(t, "batch", "%d per rank", 32);
+    DT_CHECK_INT(dt_table_add_rule(t, &err), DT_OK);
+    dt_table_add_pair(t, "learning rate", "%g", 0.1);
+    check_prints(t, false, 0,
+                 "batch         | 32 per rank\n"
+                 "--------------+------------\n"
+                 "learning rate | 0.1\n");
+    dt_table_destroy(t);
+    t = ranks();
+    dt_table_add_pair(t, "a", "b");
+    DT_CHECK_INT(dt_table_print(t, stdout, false, 0, &err), DT_ERR_INTERNAL);
+    DT_CHECK_STR(err.message, "a pair for a table of 3 columns");
+    dt_table_destroy(t);
+}
+
+static void the_locale_decides_about_utf8(void)
+{
+    static const struct {
+        const char *all, *ctype, *lang;
+        bool utf8;
+    } cases[] = {
+        {NULL, NULL, NULL, false},      {NULL, NULL, "en_US.UTF-8", true}, {NULL, NULL, "C.utf8", true},
+        {NULL, NULL, "C", false},       {"C", NULL, "en_US.UTF-8", false}, {"", "de_DE.UTF-8@euro", "C", true},
+        {NULL, "C", "C.UTF-8", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *const values[] = {cases[i].all, cases[i].ctype, cases[i].lang};
+        const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+        for (int v = 0; v < 3; v++)
+            if (values[v])
+                setenv(names[v], values[v], 1);
+            else
+                unsetenv(names[v]);
+        DT_CHECK_MSG(dt_table_utf8() == cases[i].utf8, "case %zu", i);
+    }
+}
+
+static void a_stream_that_fails_is_told(void)
+{
+    dt_error err = {0};
+    dt_table *t = ranks();
+    FILE *full = fopen("/dev/full", "w");
+    if (!full) {
+        dt_table_destroy(t);
+        DT_SKIP("no /dev/full");
+    }
+    setvbuf(full, NULL, _IONBF, 0);
+    DT_CHECK_INT(dt_table_print(t, full, false, 0, &err), DT_ERR_IO);
+    fclose(full);
+    dt_table_destroy(t);
+}
+
+static void every_allocation_may_fail(void)
+{
+    int64_t live = dt_alloc_live_blocks();
+    FILE *null = fopen("/dev/null", "w");
+    for (int64_t i = 1;; i++) {
+        dt_table *t = NULL;
+        dt_error err = {0};
+        dt_alloc_fail_after(i);
+        dt_status status = dt_table_create(ROW("a", "b"), 2, &t, &err);
+        if (status == DT_OK) {
+            dt_table_add_pair(t, "c", "%d", 1);
+            status = dt_table_print(t, null, false, 0, &err);
+        }
+        dt_alloc_fail_after(0);
+        dt_table_destroy(t);
+        DT_CHECK_INT(dt_alloc_live_blocks(), live);
+        if (status == DT_OK)
+            break;
+        DT_CHECK_INT(status, DT_ERR_MEMORY);
+        DT_REQUIRE(i < 100);
+    }
+    fclose(null);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(columns_are_aligned_by_what_is_seen_not_by_bytes),
+    DT_TEST(a_table_wider_than_allowed_loses_the_end_of_its_last_column),
+    DT_TEST(pairs_and_rules_make_a_configuration),
+    DT_TEST(the_locale_decides_about_utf8),
+    DT_TEST(a_stream_that_fails_is_told),
+    DT_TEST(every_allocation_may_fail),
+};
+DT_TEST_MAIN("launch/table", tests)
