@@ -1,13 +1,17 @@
-/* all_reduce_bench.c: what does it cost to sum gradients over ranks, in time and in processor time, with and without work to hide it behind?
+/* all_reduce_bench.c: what does it cost to sum gradients over ranks, in time and in processor time, with and
+ * without work to hide it behind?
  *
  *   mpirun -np 2 all_reduce_bench --mib 98 --bucket-kib 4096 --compute-ms 0 --rounds 10
  *
- * Runs four ways in turn, round by round, so that a busy machine hits them alike, and prints one JSON object for each:
+ * Runs four ways in turn, round by round, so that a busy machine hits them alike, and prints one JSON object
+ * for each:
  *   blocking      MPI_Allreduce in place on the whole vector, after the work
- *   nonblocking   MPI_Iallreduce in place on a bucket as soon as it is ready, MPI_Testall after every part of the work
+ *   nonblocking   MPI_Iallreduce in place on a bucket as soon as it is ready, MPI_Testall after every part of
+ *                 the work
  *   silent        the same without the MPI_Testall: does the library progress by itself?
  *   dtrain        core/training/grad_buckets over comm/mpi
- * The "work" is compute-ms of arithmetic on this rank, in as many parts as the vector has. Keys: benchmarks/README.md. */
+ * The "work" is compute-ms of arithmetic on this rank, in as many parts as the vector has. Keys:
+ * benchmarks/README.md. */
 #include "comm/mpi.h"
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
@@ -48,13 +52,26 @@ static error_t parse(int key, char *value, struct argp_state *state)
 {
     settings *s = state->input;
     switch (key) {
-    case 'm': s->mib = atof(value); break;
-    case 'b': s->bucket_kib = atol(value); break;
-    case 'c': s->compute_ms = atof(value); break;
-    case 'p': s->parts = atol(value); break;
-    case 'r': s->rounds = atol(value); break;
-    case 'h': s->ranks_per_host = atoi(value); break;
-    default: return ARGP_ERR_UNKNOWN;
+    case 'm':
+        s->mib = atof(value);
+        break;
+    case 'b':
+        s->bucket_kib = atol(value);
+        break;
+    case 'c':
+        s->compute_ms = atof(value);
+        break;
+    case 'p':
+        s->parts = atol(value);
+        break;
+    case 'r':
+        s->rounds = atol(value);
+        break;
+    case 'h':
+        s->ranks_per_host = atoi(value);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
@@ -92,7 +109,8 @@ static int64_t bucket_elems(const bench *b)
     return b->s.bucket_kib * 1024 / (int64_t)sizeof(float);
 }
 
-/* Each way: work on part after part from the end on, and sum; returns the time blocked after the last part. */
+/* Each way: work on part after part from the end on, and sum; returns the time blocked after the last
+ * part. */
 
 static double way_blocking(bench *b)
 {
@@ -101,7 +119,9 @@ static double way_blocking(bench *b)
     const double start = dt_clock_s();
     for (int64_t at = 0; at < b->n; at += 1 << 28) {
         int piece = (int)(b->n - at < 1 << 28 ? b->n - at : 1 << 28);
-        must(MPI_Allreduce(MPI_IN_PLACE, b->grads + at, piece, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD) == MPI_SUCCESS, "MPI_Allreduce");
+        must(MPI_Allreduce(MPI_IN_PLACE, b->grads + at, piece, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD) ==
+                 MPI_SUCCESS,
+             "MPI_Allreduce");
     }
     return dt_clock_s() - start;
 }
@@ -116,7 +136,8 @@ static double way_iallreduce(bench *b, bool tests)
         while (first > 0 && first - bucket_elems(b) >= b->parts[p].first - (p == 0 ? bucket_elems(b) : 0)) {
             int64_t next = first > bucket_elems(b) ? first - bucket_elems(b) : 0;
             must(n_open < MAX_BUCKETS, "too many buckets");
-            must(MPI_Iallreduce(MPI_IN_PLACE, b->grads + next, (int)(first - next), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &open[n_open++]) == MPI_SUCCESS,
+            must(MPI_Iallreduce(MPI_IN_PLACE, b->grads + next, (int)(first - next), MPI_FLOAT, MPI_SUM,
+                                MPI_COMM_WORLD, &open[n_open++]) == MPI_SUCCESS,
                  "MPI_Iallreduce");
             first = next;
         }
@@ -154,7 +175,10 @@ static double way_dtrain(bench *b)
 static const struct {
     const char *name;
     double (*run)(bench *b);
-} ways[] = {{"blocking", way_blocking}, {"nonblocking", way_nonblocking}, {"silent", way_silent}, {"dtrain", way_dtrain}};
+} ways[] = {{"blocking", way_blocking},
+            {"nonblocking", way_nonblocking},
+            {"silent", way_silent},
+            {"dtrain", way_dtrain}};
 enum { N_WAYS = sizeof ways / sizeof *ways };
 
 /* The slowest rank's times. */
@@ -167,7 +191,8 @@ static times measure(bench *b, int way)
     double wait_s = ways[way].run(b);
     times t = {dt_clock_s() - wall, dt_clock_cpu_s() - cpu, wait_s};
     must(b->grads[0] == (float)b->comm->size && b->grads[b->n - 1] == (float)b->comm->size, "a wrong sum");
-    must(MPI_Allreduce(MPI_IN_PLACE, &t, 3, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD) == MPI_SUCCESS, "MPI_Allreduce");
+    must(MPI_Allreduce(MPI_IN_PLACE, &t, 3, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD) == MPI_SUCCESS,
+         "MPI_Allreduce");
     return t;
 }
 
@@ -183,10 +208,12 @@ static void report(const bench *b, int way, double *wall, double *cpu, double *w
     qsort(wall, n, sizeof *wall, compare);
     qsort(cpu, n, sizeof *cpu, compare);
     qsort(wait, n, sizeof *wait, compare);
-    printf("{\"way\": \"%s\", \"ranks\": %d, \"mib\": %g, \"bucket_kib\": %lld, \"compute_ms\": %g, \"rounds\": %zu, \"ms\": %.1f, \"ms_min\": %.1f, "
+    printf("{\"way\": \"%s\", \"ranks\": %d, \"mib\": %g, \"bucket_kib\": %lld, \"compute_ms\": %g, "
+           "\"rounds\": %zu, \"ms\": %.1f, \"ms_min\": %.1f, "
            "\"cpu_ms\": %.1f, \"cpu_ms_min\": %.1f, \"wait_ms\": %.1f, \"wait_ms_min\": %.1f}\n",
-           ways[way].name, b->comm->size, b->s.mib, (long long)b->s.bucket_kib, b->s.compute_ms, n, 1e3 * wall[n / 2], 1e3 * wall[0], 1e3 * cpu[n / 2],
-           1e3 * cpu[0], 1e3 * wait[n / 2], 1e3 * wait[0]);
+           ways[way].name, b->comm->size, b->s.mib, (long long)b->s.bucket_kib, b->s.compute_ms, n,
+           1e3 * wall[n / 2], 1e3 * wall[0], 1e3 * cpu[n / 2], 1e3 * cpu[0], 1e3 * wait[n / 2],
+           1e3 * wait[0]);
 }
 
 static void create(bench *b)
@@ -201,17 +228,23 @@ static void create(bench *b)
     b->parts = dt_calloc((size_t)b->n_parts, sizeof *b->parts);
     must(b->grads && b->parts, "out of memory");
     for (int64_t p = 0; p < b->n_parts; p++)
-        b->parts[p] = (dt_grad_part){b->n * p / b->n_parts, b->n * (p + 1) / b->n_parts - b->n * p / b->n_parts, false};
-    must(dt_grad_buckets_create(b->comm, b->grads, b->n, b->parts, b->n_parts, b->s.bucket_kib * 1024, DT_F32, &b->buckets, &err) == DT_OK, err.message);
+        b->parts[p] =
+            (dt_grad_part){b->n * p / b->n_parts, b->n * (p + 1) / b->n_parts - b->n * p / b->n_parts, false};
+    must(dt_grad_buckets_create(b->comm, b->grads, b->n, b->parts, b->n_parts, b->s.bucket_kib * 1024, DT_F32,
+                                &b->buckets, &err) == DT_OK,
+         err.message);
 }
 
 int main(int argc, char **argv)
 {
     static double wall[N_WAYS][MAX_ROUNDS], cpu[N_WAYS][MAX_ROUNDS], wait[N_WAYS][MAX_ROUNDS];
     bench b = {.s = {.mib = 98, .bucket_kib = 4096, .parts = 54, .rounds = 10}};
-    const struct argp argp = {argp_options, parse, NULL, "What it costs to sum gradients over ranks. Run it under mpirun.", NULL, NULL, NULL};
+    const struct argp argp = {
+        argp_options, parse, NULL, "What it costs to sum gradients over ranks. Run it under mpirun.",
+        NULL,         NULL,  NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &b.s);
-    must(b.s.rounds >= 1 && b.s.rounds <= MAX_ROUNDS && b.s.parts >= 1 && b.s.mib > 0 && b.s.bucket_kib >= 1, "a value is out of range");
+    must(b.s.rounds >= 1 && b.s.rounds <= MAX_ROUNDS && b.s.parts >= 1 && b.s.mib > 0 && b.s.bucket_kib >= 1,
+         "a value is out of range");
     create(&b);
     for (int way = 0; way < N_WAYS; way++) /* warm up */
         measure(&b, way);

@@ -1,24 +1,26 @@
-/* checkpoint_bench.c: how long does a checkpoint take to write and to load, beside the same bytes written and read plainly?
+/* checkpoint_bench.c: how long does a checkpoint take to write and to load, beside the same bytes written and
+ * read plainly?
  *
  *   checkpoint_bench FOLDER [ROUNDS [ARCH]]        5 rounds of resnet50; FOLDER is to be empty
  *
- * In each round: a plain write and fsync of one file, a checkpoint of one rank (hashes, fsyncs and renames), a plain read, a load (hashes, and
- * into the net). Files are read from the page cache. Prints one JSON object; benchmarks/README.md defines the keys. */
+ * In each round: a plain write and fsync of one file, a checkpoint of one rank (hashes, fsyncs and renames),
+ * a plain read, a load (hashes, and into the net). Files are read from the page cache. Prints one JSON
+ * object; benchmarks/README.md defines the keys. */
 #include "config.h"
 
 #include "comm/self.h"
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "layers/device_host.h"
-#include "core/model/net.h"
 #include "core/checkpoint/load.h"
 #include "core/checkpoint/saver.h"
-#include "io/store/hdf5_store.h"
+#include "core/model/net.h"
 #include "io/durable.h"
+#include "io/store/hdf5_store.h"
+#include "layers/device_host.h"
 #ifdef DT_WITH_CPU
-#include "layers/cpu/kernels_cpu.h"
+#    include "layers/cpu/kernels_cpu.h"
 #else
-#include "layers/ref/kernels_ref.h"
+#    include "layers/ref/kernels_ref.h"
 #endif
 #include "layers/registry.h"
 #include "layers/resnet.h"
@@ -42,7 +44,8 @@ typedef struct bench {
     int64_t bytes;
 } bench;
 
-static dt_status plain(const char *folder, char *memory, int64_t bytes, bool writes, double *seconds, dt_error *err)
+static dt_status plain(const char *folder, char *memory, int64_t bytes, bool writes, double *seconds,
+                       dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES];
     DT_TRY(dt_durable_path(path, err, "%s/plain", folder));
@@ -50,7 +53,8 @@ static dt_status plain(const char *folder, char *memory, int64_t bytes, bool wri
     int fd = open(path, writes ? O_WRONLY | O_CREAT | O_TRUNC : O_RDONLY, 0666);
     if (fd < 0)
         return dt_fail_errno(err, "%s: cannot open it", path);
-    dt_status status = writes ? dt_durable_write(fd, path, memory, bytes, 0, err) : dt_durable_read(fd, path, memory, bytes, 0, err);
+    dt_status status = writes ? dt_durable_write(fd, path, memory, bytes, 0, err)
+                              : dt_durable_read(fd, path, memory, bytes, 0, err);
     if (status == DT_OK && writes)
         status = dt_durable_sync(fd, path, err);
     close(fd);
@@ -61,8 +65,16 @@ static dt_status plain(const char *folder, char *memory, int64_t bytes, bool wri
 static dt_status save(bench *b, int round, dt_error *err)
 {
     dt_saver_report report = {0};
-    dt_manifest m = {.format_version = DT_MANIFEST_VERSION, .step = round + 1, .loss_scale = 1, .n_good_steps = -1, .world_size = 1, .global_batch = 1,
-                     .arch = "bench", .n_classes = 1, .image_size = 1, .config_text = dt_strdup("")};
+    dt_manifest m = {.format_version = DT_MANIFEST_VERSION,
+                     .step = round + 1,
+                     .loss_scale = 1,
+                     .n_good_steps = -1,
+                     .world_size = 1,
+                     .global_batch = 1,
+                     .arch = "bench",
+                     .n_classes = 1,
+                     .image_size = 1,
+                     .config_text = dt_strdup("")};
     double start = dt_clock_s();
     dt_status status = dt_saver_start(b->saver, &m, err);
     b->seconds[STALL][round] = dt_clock_s() - start;
@@ -81,7 +93,8 @@ static dt_status load(bench *b, int round, dt_error *err)
     const dt_checkpoint_place place = {.store = b->store};
     const dt_state_io io = dt_net_state_io(b->net);
     double start = dt_clock_s();
-    DT_TRY(dt_checkpoint_load(b->comm, &place, dt_net_state_layout(b->net), &io, NULL, NULL, &m, &found, err));
+    DT_TRY(
+        dt_checkpoint_load(b->comm, &place, dt_net_state_layout(b->net), &io, NULL, NULL, &m, &found, err));
     b->seconds[LOAD][round] = dt_clock_s() - start;
     dt_manifest_clear(&m);
     return found ? DT_OK : dt_fail(err, DT_ERR_INTERNAL, "the checkpoint just written is not there");
@@ -112,7 +125,8 @@ static dt_status run_rounds(bench *b, int rounds, dt_error *err)
     dt_free(memory);
     if (status != DT_OK)
         return status;
-    printf("{\"program\": \"dtrain\", \"state_bytes\": %lld, \"file_bytes\": %lld, \"rounds\": %d", (long long)bytes, (long long)b->bytes, rounds);
+    printf("{\"program\": \"dtrain\", \"state_bytes\": %lld, \"file_bytes\": %lld, \"rounds\": %d",
+           (long long)bytes, (long long)b->bytes, rounds);
     for (int t = 0; t < N_TIMES; t++) {
         qsort(b->seconds[t], (size_t)rounds, sizeof(double), by_value);
         printf(", \"%s\": %.4f", names[t], b->seconds[t][rounds / 2]);

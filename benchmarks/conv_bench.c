@@ -1,15 +1,17 @@
-/* conv_bench.c: what does each convolution of a ResNet cost on the cpu backend, and what do its fusions add to it?
+/* conv_bench.c: what does each convolution of a ResNet cost on the cpu backend, and what do its fusions add
+ * to it?
  *
  *   conv_bench --arch resnet50 --image-size 224 --batch 8 --threads 1 --repeats 3
  *
- * For each distinct convolution and direction: oneDNN's direct convolution of the whole batch on its own (`bare`), and the backend's with all that
- * the net asks of it there: lazy x and sums forward, relu and sums behind the data gradient, lazy x of the weight gradient (`fused`).
- * Columns: README.md in this folder. Times are processor time, the least of --repeats. */
+ * For each distinct convolution and direction: oneDNN's direct convolution of the whole batch on its own
+ * (`bare`), and the backend's with all that the net asks of it there: lazy x and sums forward, relu and sums
+ * behind the data gradient, lazy x of the weight gradient (`fused`). Columns: README.md in this folder. Times
+ * are processor time, the least of --repeats. */
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "layers/device_host.h"
 #include "layers/cpu/conv_internal.h"
 #include "layers/cpu/kernels_cpu.h"
+#include "layers/device_host.h"
 #include "layers/resnet.h"
 
 #include <argp.h>
@@ -76,7 +78,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     return 0;
 }
 
-/* -- which convolutions there are ---------------------------------------------------------------------------------- */
+/* -- which convolutions there are ------------------------------------------------------------------------ */
 
 typedef struct value {
     int64_t c, h, w;
@@ -100,7 +102,8 @@ static void add_work(work *list, int *n, const dt_conv_desc *desc, bool lazy)
 {
     for (int i = 0; i < *n; i++) {
         const dt_conv_desc *d = &list[i].desc;
-        if (d->c == desc->c && d->h == desc->h && d->k == desc->k && d->r == desc->r && d->stride == desc->stride && list[i].lazy == lazy) {
+        if (d->c == desc->c && d->h == desc->h && d->k == desc->k && d->r == desc->r &&
+            d->stride == desc->stride && list[i].lazy == lazy) {
             list[i].count++;
             return;
         }
@@ -123,8 +126,17 @@ static dt_status find_work(const settings *s, work *list, int *n, dt_error *err)
         const dt_layer_spec *l = &spec.layers[i];
         const value *x = &values[l->inputs[0]];
         values[i + 1] = value_after(l, x);
-        const dt_conv_desc desc = {.n = s->batch, .c = x->c, .h = x->h, .w = x->w, .k = l->channels, .r = l->kernel, .s = l->kernel,
-                                   .stride = l->stride, .pad = l->pad, .for_training = true, .reads_image = l->inputs[0] == 0,
+        const dt_conv_desc desc = {.n = s->batch,
+                                   .c = x->c,
+                                   .h = x->h,
+                                   .w = x->w,
+                                   .k = l->channels,
+                                   .r = l->kernel,
+                                   .s = l->kernel,
+                                   .stride = l->stride,
+                                   .pad = l->pad,
+                                   .for_training = true,
+                                   .reads_image = l->inputs[0] == 0,
                                    .input = x->lazy ? DT_CONV_INPUT_LAZY : DT_CONV_INPUT_PLAIN};
         if (strcmp(l->kind, "conv") == 0)
             add_work(list, n, &desc, x->lazy);
@@ -134,7 +146,7 @@ static dt_status find_work(const settings *s, work *list, int *n, dt_error *err)
     return DT_OK;
 }
 
-/* -- timing ---------------------------------------------------------------------------------------------------------- */
+/* -- timing ---------------------------------------------------------------------------------------------- */
 
 static dt_tensor shaped(const dt_tensor *memory, int64_t n, int64_t c, int64_t h, int64_t w)
 {
@@ -144,10 +156,16 @@ static dt_tensor shaped(const dt_tensor *memory, int64_t n, int64_t c, int64_t h
 static dt_status fused(bench *b, const work *job, dt_conv *conv, dt_direction direction, dt_error *err)
 {
     const dt_conv_desc *d = &job->desc;
-    const dt_tensor y = shaped(&b->y, d->n, d->k, dt_conv_out_h(d), dt_conv_out_w(d)), dx = shaped(&b->dx, d->n, d->c, d->h, d->w);
-    const dt_act x = {shaped(&b->x, d->n, d->c, d->h, d->w), job->lazy ? b->vectors : NULL, job->lazy ? b->vectors : NULL, job->lazy};
-    const dt_bn_backward bn = {
-        .x = &x, .mean = b->vectors, .invstd = b->vectors, .gamma = b->vectors, .beta = b->vectors, .sums = b->sums};
+    const dt_tensor y = shaped(&b->y, d->n, d->k, dt_conv_out_h(d), dt_conv_out_w(d)),
+                    dx = shaped(&b->dx, d->n, d->c, d->h, d->w);
+    const dt_act x = {shaped(&b->x, d->n, d->c, d->h, d->w), job->lazy ? b->vectors : NULL,
+                      job->lazy ? b->vectors : NULL, job->lazy};
+    const dt_bn_backward bn = {.x = &x,
+                               .mean = b->vectors,
+                               .invstd = b->vectors,
+                               .gamma = b->vectors,
+                               .beta = b->vectors,
+                               .sums = b->sums};
     switch (direction) {
     case DT_FORWARD:
         break;
@@ -160,13 +178,15 @@ static dt_status fused(bench *b, const work *job, dt_conv *conv, dt_direction di
 }
 
 /* Run both alternately, so that what else the machine does meets both; *ms is the least of each. */
-static dt_status time_both(bench *b, const work *job, dt_conv *conv, const dt_onednn_conv *bare, dt_direction direction, void *scratchpad,
-                           double *bare_ms, double *fused_ms, dt_error *err)
+static dt_status time_both(bench *b, const work *job, dt_conv *conv, const dt_onednn_conv *bare,
+                           dt_direction direction, void *scratchpad, double *bare_ms, double *fused_ms,
+                           dt_error *err)
 {
     for (int64_t i = 0; i <= b->repeats; i++) {
         const double start = dt_clock_cpu_s();
         if (bare->primitive)
-            DT_TRY(dt_onednn_conv_run(dt_cpu(b->k), bare, &job->desc, direction, job->desc.n, b->x.data, b->w, b->y.data, scratchpad, err));
+            DT_TRY(dt_onednn_conv_run(dt_cpu(b->k), bare, &job->desc, direction, job->desc.n, b->x.data, b->w,
+                                      b->y.data, scratchpad, err));
         const double middle = dt_clock_cpu_s();
         DT_TRY(fused(b, job, conv, direction, err));
         const double end = dt_clock_cpu_s();
@@ -180,7 +200,9 @@ static dt_status time_both(bench *b, const work *job, dt_conv *conv, const dt_on
 
 static const dt_conv_pass *pass_of(const dt_conv *conv, dt_direction direction)
 {
-    return direction == DT_FORWARD ? &conv->forward : direction == DT_BACKWARD_DATA ? &conv->backward_data : &conv->backward_weights;
+    return direction == DT_FORWARD         ? &conv->forward
+           : direction == DT_BACKWARD_DATA ? &conv->backward_data
+                                           : &conv->backward_weights;
 }
 
 static const char *name_of(const dt_conv_pass *pass)
@@ -190,7 +212,8 @@ static const char *name_of(const dt_conv_pass *pass)
     return pass->prepared[0].primitive ? pass->prepared[0].implementation : "gemm";
 }
 
-static dt_status time_direction(bench *b, const work *job, dt_conv *conv, dt_direction direction, dt_error *err)
+static dt_status time_direction(bench *b, const work *job, dt_conv *conv, dt_direction direction,
+                                dt_error *err)
 {
     const dt_conv_desc *d = &job->desc;
     const dt_conv_pass *pass = pass_of(conv, direction);
@@ -199,15 +222,17 @@ static dt_status time_direction(bench *b, const work *job, dt_conv *conv, dt_dir
     double bare_ms = 0, fused_ms = 0;
     DT_TRY(dt_onednn_conv_create(dt_cpu(b->k), d, direction, d->n, &bare, err));
     void *scratchpad = dt_alloc((size_t)bare.scratchpad_bytes);
-    const dt_status status = scratchpad ? time_both(b, job, conv, &bare, direction, scratchpad, &bare_ms, &fused_ms, err)
-                                        : dt_fail_memory(err, (size_t)bare.scratchpad_bytes, "oneDNN's scratchpad");
+    const dt_status status =
+        scratchpad ? time_both(b, job, conv, &bare, direction, scratchpad, &bare_ms, &fused_ms, err)
+                   : dt_fail_memory(err, (size_t)bare.scratchpad_bytes, "oneDNN's scratchpad");
     dt_free(scratchpad);
     dt_onednn_conv_destroy(&bare);
     DT_TRY(status);
-    printf("%4lld %4lld %3lldx%-3lld %lld /%lld %-4s x%-2lld %-7s %9.3f %7.1f %9.3f %7.1f %6.2f %6lld  %s\n", (long long)d->c, (long long)d->k,
-           (long long)d->h, (long long)d->w, (long long)d->r, (long long)d->stride, job->lazy ? "lazy" : "", (long long)job->count,
-           directions[direction], bare_ms, gflop / bare_ms * 1e3, fused_ms, gflop / fused_ms * 1e3, fused_ms / bare_ms, (long long)pass->larger,
-           name_of(pass));
+    printf("%4lld %4lld %3lldx%-3lld %lld /%lld %-4s x%-2lld %-7s %9.3f %7.1f %9.3f %7.1f %6.2f %6lld  %s\n",
+           (long long)d->c, (long long)d->k, (long long)d->h, (long long)d->w, (long long)d->r,
+           (long long)d->stride, job->lazy ? "lazy" : "", (long long)job->count, directions[direction],
+           bare_ms, gflop / bare_ms * 1e3, fused_ms, gflop / fused_ms * 1e3, fused_ms / bare_ms,
+           (long long)pass->larger, name_of(pass));
     b->bare_ms[direction] += bare_ms * (double)job->count;
     b->fused_ms[direction] += fused_ms * (double)job->count;
     return DT_OK;
@@ -226,7 +251,7 @@ static dt_status time_work(bench *b, const work *job, dt_error *err)
     return status;
 }
 
-/* -- memory ---------------------------------------------------------------------------------------------------------- */
+/* -- memory ---------------------------------------------------------------------------------------------- */
 
 static float *filled(int64_t n)
 {
@@ -241,7 +266,8 @@ static dt_status allocate(bench *b, const work *list, int n, dt_error *err)
     int64_t x = 0, y = 0, w = 0, c = 0;
     for (int i = 0; i < n; i++) {
         const dt_conv_desc *d = &list[i].desc;
-        const int64_t most[] = {d->n * d->c * d->h * d->w, d->n * d->k * dt_conv_out_h(d) * dt_conv_out_w(d), d->k * d->c * d->r * d->s};
+        const int64_t most[] = {d->n * d->c * d->h * d->w, d->n * d->k * dt_conv_out_h(d) * dt_conv_out_w(d),
+                                d->k * d->c * d->r * d->s};
         x = most[0] > x ? most[0] : x;
         y = most[1] > y ? most[1] : y;
         w = most[2] > w ? most[2] : w;
@@ -273,8 +299,8 @@ static dt_status time_all(bench *b, const settings *s, dt_error *err)
     int n = 0;
     DT_TRY(find_work(s, list, &n, err));
     DT_TRY(allocate(b, list, n, err));
-    printf("%4s %4s %7s %s /%s %4s %3s %-7s %9s %7s %9s %7s %6s %6s  %s\n", "c", "k", "h x w", "r", "s", "x", "", "", "bare ms", "GF/s", "fused ms",
-           "GF/s", "ratio", "chunk", "implementation");
+    printf("%4s %4s %7s %s /%s %4s %3s %-7s %9s %7s %9s %7s %6s %6s  %s\n", "c", "k", "h x w", "r", "s", "x",
+           "", "", "bare ms", "GF/s", "fused ms", "GF/s", "ratio", "chunk", "implementation");
     for (int i = 0; i < n; i++)
         DT_TRY(time_work(b, &list[i], err));
     for (int i = 0; i < 3; i++)
@@ -302,9 +328,12 @@ static dt_status run(const settings *s, dt_error *err)
 int main(int argc, char **argv)
 {
     settings s = {.arch = "resnet50", .image_size = 224, .batch = 8, .threads = 1, .repeats = 3};
-    const struct argp argp = {.options = argp_options, .parser = parse, .doc = "Time the convolutions of a ResNet on the cpu backend."};
+    const struct argp argp = {.options = argp_options,
+                              .parser = parse,
+                              .doc = "Time the convolutions of a ResNet on the cpu backend."};
     dt_error err = {0};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &s) != 0 || s.image_size < 32 || s.batch < 1 || s.threads < 1 || s.repeats < 1) {
+    if (argp_parse(&argp, argc, argv, 0, NULL, &s) != 0 || s.image_size < 32 || s.batch < 1 ||
+        s.threads < 1 || s.repeats < 1) {
         fprintf(stderr, "conv_bench: a number is out of range\n");
         return 2;
     }

@@ -2,16 +2,19 @@
  *
  *   loader_bench [--image-size 224] [--batch 32] [--passes 1] DIR         DIR/train/<class>/<file>.jpg
  *
- * Runs the loader with one thread and prints one JSON object: the keys are those of benchmarks/peers/torch_loader.py, defined
- * in benchmarks/README.md. In the first pass every file is checked to its end; later ones are a little faster.
+ * Runs the loader with one thread and prints one JSON object: the keys are those of
+ * benchmarks/peers/torch_loader.py, defined in benchmarks/README.md. In the first pass every file is checked
+ * to its end; later ones are a little faster.
  *
  *   loader_bench --stages [--image-size 224] [--passes 1] DIR
  *
- * prints where the CPU time goes instead: a line for one more stage each over all files, the best of the passes:
+ * prints where the CPU time goes instead: a line for one more stage each over all files, the best of the
+ * passes:
  *
  *   read           the file into memory
  *   header         + parse its header
- *   entropy        + Huffman-decode all of it, without making pixels: what no decoder of whole files can go below
+ *   entropy        + Huffman-decode all of it, without making pixels: what no decoder of whole files can go
+ *                  below
  *   whole          read + decode every pixel, as a loader without windows does
  *   window         read + decode the rows and columns of a random-resized-crop
  *   sample         window + resize + flip: a sample of the second epoch or later
@@ -42,12 +45,23 @@ static error_t parse(int key, char *value, struct argp_state *state)
 {
     bench_settings *s = state->input;
     switch (key) {
-    case 'i': s->image_size = atol(value); break;
-    case 'b': s->batch = atol(value); break;
-    case 'p': s->passes = atol(value); break;
-    case 's': s->stages = true; break;
-    case ARGP_KEY_ARG: s->dir = value; break;
-    default: return ARGP_ERR_UNKNOWN;
+    case 'i':
+        s->image_size = atol(value);
+        break;
+    case 'b':
+        s->batch = atol(value);
+        break;
+    case 'p':
+        s->passes = atol(value);
+        break;
+    case 's':
+        s->stages = true;
+        break;
+    case ARGP_KEY_ARG:
+        s->dir = value;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
@@ -60,7 +74,17 @@ static const struct argp_option argp_options[] = {
     {0},
 };
 
-typedef enum bench_stage { READ, HEADER, ENTROPY, WHOLE, WINDOW, SAMPLE, SAMPLE_C, FIRST_SIGHT, N_STAGES } bench_stage;
+typedef enum bench_stage {
+    READ,
+    HEADER,
+    ENTROPY,
+    WHOLE,
+    WINDOW,
+    SAMPLE,
+    SAMPLE_C,
+    FIRST_SIGHT,
+    N_STAGES
+} bench_stage;
 static const char *const stage_names[N_STAGES] = {"read",   "header", "entropy",   "whole",
                                                   "window", "sample", "sample, C", "first sight"};
 
@@ -174,9 +198,11 @@ static int run_stages(const bench_settings *s)
             double elapsed_s = dt_clock_cpu_s() - start_s;
             best_s[stage] = pass == 0 || elapsed_s < best_s[stage] ? elapsed_s : best_s[stage];
         }
-    printf("%lld files, to %lld x %lld pixels, on one core\n", (long long)n, (long long)b.size, (long long)b.size);
+    printf("%lld files, to %lld x %lld pixels, on one core\n", (long long)n, (long long)b.size,
+           (long long)b.size);
     for (int stage = 0; stage < N_STAGES; stage++)
-        printf("%-12s %8.0f images/s %8.3f ms\n", stage_names[stage], (double)n / best_s[stage], 1000 * best_s[stage] / (double)n);
+        printf("%-12s %8.0f images/s %8.3f ms\n", stage_names[stage], (double)n / best_s[stage],
+               1000 * best_s[stage] / (double)n);
     free(b.file);
     free(b.pixels);
     dt_sample_destroy(b.sample_c);
@@ -189,8 +215,19 @@ static int run_stages(const bench_settings *s)
 static int run_loader(const bench_settings *s)
 {
     const dt_loader_options options = {
-        .root = s->dir, .training = true, .image_size = s->image_size, .batch = s->batch, .accumulate = 1, .world = 1, .workers = 1,
-        .crop_scale_min = 0.08, .crop_scale_max = 1, .flip = 0.5, .eval_crop = 0.875, .seed = 1, .shuffle = true,
+        .root = s->dir,
+        .training = true,
+        .image_size = s->image_size,
+        .batch = s->batch,
+        .accumulate = 1,
+        .world = 1,
+        .workers = 1,
+        .crop_scale_min = 0.08,
+        .crop_scale_max = 1,
+        .flip = 0.5,
+        .eval_crop = 0.875,
+        .seed = 1,
+        .shuffle = true,
     };
     dt_source *source = NULL;
     dt_source_info info;
@@ -217,8 +254,10 @@ static int run_loader(const bench_settings *s)
         fprintf(stderr, "%s: %lld images are not more than one batch\n", s->dir, (long long)info.n_samples);
         return 2;
     }
-    printf("{\"program\": \"dtrain\", \"image_size\": %lld, \"batch\": %lld, \"threads\": 1, \"images\": %lld, \"seconds\": %.3f, \"images_per_s\": %.3f}\n",
-           (long long)s->image_size, (long long)s->batch, (long long)n_images, end_s - start_s, (double)n_images / (end_s - start_s));
+    printf("{\"program\": \"dtrain\", \"image_size\": %lld, \"batch\": %lld, \"threads\": 1, \"images\": "
+           "%lld, \"seconds\": %.3f, \"images_per_s\": %.3f}\n",
+           (long long)s->image_size, (long long)s->batch, (long long)n_images, end_s - start_s,
+           (double)n_images / (end_s - start_s));
     return 0;
 }
 
@@ -238,9 +277,13 @@ static void pin_to_last_core(void)
 int main(int argc, char **argv)
 {
     bench_settings s = {.image_size = 224, .batch = 32, .passes = 1};
-    const struct argp argp = {argp_options, parse, "DIR", "How many images a second does one core decode and augment?", NULL, NULL, NULL};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &s) != 0 || !s.dir || s.passes < 1 || s.batch < 1 || s.image_size < 1) {
-        fprintf(stderr, "loader_bench: a data folder and positive numbers are wanted; see loader_bench --help\n");
+    const struct argp argp = {
+        argp_options, parse, "DIR", "How many images a second does one core decode and augment?",
+        NULL,         NULL,  NULL};
+    if (argp_parse(&argp, argc, argv, 0, NULL, &s) != 0 || !s.dir || s.passes < 1 || s.batch < 1 ||
+        s.image_size < 1) {
+        fprintf(stderr,
+                "loader_bench: a data folder and positive numbers are wanted; see loader_bench --help\n");
         return 2;
     }
     pin_to_last_core();

@@ -1,19 +1,22 @@
-/* step_bench.c: how long is a training step (forward, loss, backward, update) on one rank, on synthetic images?
+/* step_bench.c: how long is a training step (forward, loss, backward, update) on one rank, on synthetic
+ * images?
  *
- *   step_bench --arch resnet50 --image-size 224 --batch 16 --threads 2 --steps 10 --warmup 2 [--backend cpu|ref] [--classes 1000]
+ *   step_bench --arch resnet50 --image-size 224 --batch 16 --threads 2 --steps 10 --warmup 2 [--backend
+ *   cpu|ref] [--classes 1000]
  *
- * Prints one JSON object: the keys are those of benchmarks/peers/torch_step.py, defined in benchmarks/README.md. The update is SGD with
- * momentum, weight decay and label smoothing, as in the peer. Decoding is not part of it: see loader_bench. */
+ * Prints one JSON object: the keys are those of benchmarks/peers/torch_step.py, defined in
+ * benchmarks/README.md. The update is SGD with momentum, weight decay and label smoothing, as in the peer.
+ * Decoding is not part of it: see loader_bench. */
 #include "config.h"
 
 #include "comm/self.h"
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/rng.h"
-#include "layers/device_host.h"
 #include "core/training/step.h"
+#include "layers/device_host.h"
 #ifdef DT_WITH_CPU
-#include "layers/cpu/kernels_cpu.h"
+#    include "layers/cpu/kernels_cpu.h"
 #endif
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
@@ -34,15 +37,32 @@ static error_t parse(int key, char *value, struct argp_state *state)
 {
     settings *s = state->input;
     switch (key) {
-    case 'a': s->arch = value; break;
-    case 'k': s->backend = value; break;
-    case 'i': s->image_size = atol(value); break;
-    case 'b': s->batch = atol(value); break;
-    case 'c': s->classes = atol(value); break;
-    case 't': s->threads = atol(value); break;
-    case 's': s->steps = atol(value); break;
-    case 'w': s->warmup = atol(value); break;
-    default: return ARGP_ERR_UNKNOWN;
+    case 'a':
+        s->arch = value;
+        break;
+    case 'k':
+        s->backend = value;
+        break;
+    case 'i':
+        s->image_size = atol(value);
+        break;
+    case 'b':
+        s->batch = atol(value);
+        break;
+    case 'c':
+        s->classes = atol(value);
+        break;
+    case 't':
+        s->threads = atol(value);
+        break;
+    case 's':
+        s->steps = atol(value);
+        break;
+    case 'w':
+        s->warmup = atol(value);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
@@ -125,14 +145,19 @@ static double median(double *values, int64_t n)
 static void print_result(const settings *s, double *ms, double *cpu_ms, long long start_rss, double loss)
 {
     double middle = median(ms, s->steps), cpu_middle = median(cpu_ms, s->steps);
-    printf("{\"program\": \"dtrain %s\", \"arch\": \"%s\", \"image_size\": %lld, \"batch\": %lld, \"threads\": %lld, \"steps\": %lld, ", s->backend, s->arch,
-           (long long)s->image_size, (long long)s->batch, (long long)s->threads, (long long)s->steps);
-    printf("\"ms_per_step\": %.3f, \"ms_min\": %.3f, \"ms_max\": %.3f, \"cpu_ms_per_step\": %.3f, \"images_per_s\": %.3f, ", middle, ms[0], ms[s->steps - 1],
-           cpu_middle, 1e3 * (double)s->batch / middle);
-    printf("\"start_rss_bytes\": %lld, \"peak_rss_bytes\": %lld, \"loss\": %.6f}\n", start_rss, memory_bytes("VmHWM:"), loss);
+    printf("{\"program\": \"dtrain %s\", \"arch\": \"%s\", \"image_size\": %lld, \"batch\": %lld, "
+           "\"threads\": %lld, \"steps\": %lld, ",
+           s->backend, s->arch, (long long)s->image_size, (long long)s->batch, (long long)s->threads,
+           (long long)s->steps);
+    printf("\"ms_per_step\": %.3f, \"ms_min\": %.3f, \"ms_max\": %.3f, \"cpu_ms_per_step\": %.3f, "
+           "\"images_per_s\": %.3f, ",
+           middle, ms[0], ms[s->steps - 1], cpu_middle, 1e3 * (double)s->batch / middle);
+    printf("\"start_rss_bytes\": %lld, \"peak_rss_bytes\": %lld, \"loss\": %.6f}\n", start_rss,
+           memory_bytes("VmHWM:"), loss);
 }
 
-static dt_status time_steps(const settings *s, dt_step *step, dt_source *source, long long start_rss, dt_error *err)
+static dt_status time_steps(const settings *s, dt_step *step, dt_source *source, long long start_rss,
+                            dt_error *err)
 {
     dt_step_result result = {0};
     dt_status status = DT_OK;
@@ -163,7 +188,10 @@ static dt_status create_kernels(const settings *s, dt_device *device, dt_kernels
 #ifdef DT_WITH_CPU
     return dt_kernels_cpu_create(device, s->threads, kernels, err);
 #else
-    return dt_fail(err, DT_ERR_UNSUPPORTED, "--backend %s: this build has no cpu backend: it was configured without oneDNN; there is --backend ref", s->backend);
+    return dt_fail(err, DT_ERR_UNSUPPORTED,
+                   "--backend %s: this build has no cpu backend: it was configured without oneDNN; there is "
+                   "--backend ref",
+                   s->backend);
 #endif
 }
 
@@ -210,10 +238,19 @@ static dt_status run(const settings *s, dt_error *err)
 
 int main(int argc, char **argv)
 {
-    settings s = {.arch = "resnet50", .backend = "cpu", .image_size = 224, .batch = 16, .classes = 1000, .threads = 2, .steps = 10, .warmup = 2};
-    const struct argp argp = {.options = argp_options, .parser = parse, .doc = "Time training steps on synthetic images."};
+    settings s = {.arch = "resnet50",
+                  .backend = "cpu",
+                  .image_size = 224,
+                  .batch = 16,
+                  .classes = 1000,
+                  .threads = 2,
+                  .steps = 10,
+                  .warmup = 2};
+    const struct argp argp = {
+        .options = argp_options, .parser = parse, .doc = "Time training steps on synthetic images."};
     dt_error err = {0};
-    if (argp_parse(&argp, argc, argv, 0, NULL, &s) != 0 || s.image_size < 1 || s.batch < 1 || s.classes < 1 || s.threads < 1 || s.steps < 1 || s.warmup < 0) {
+    if (argp_parse(&argp, argc, argv, 0, NULL, &s) != 0 || s.image_size < 1 || s.batch < 1 || s.classes < 1 ||
+        s.threads < 1 || s.steps < 1 || s.warmup < 0) {
         fprintf(stderr, "step_bench: a number is out of range\n");
         return 2;
     }

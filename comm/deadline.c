@@ -35,7 +35,7 @@ struct dt_watch {
     peer *peers;
 };
 
-/* -- places --------------------------------------------------------------------------------------------------------- */
+/* -- places ---------------------------------------------------------------------------------------------- */
 
 static dt_sequence sequence_of(const dt_place *place)
 {
@@ -44,7 +44,8 @@ static dt_sequence sequence_of(const dt_place *place)
 
 static void describe_host_place(const dt_place *p, char *out, size_t out_bytes)
 {
-    static const char *const names[] = {"a barrier", "a broadcast", "an all-gather", "an all-reduce", "the sum of gradients", "leaving"};
+    static const char *const names[] = {"a barrier",     "a broadcast",          "an all-gather",
+                                        "an all-reduce", "the sum of gradients", "leaving"};
     char size[40] = "", step[40] = "";
     if (p->bytes > 0)
         snprintf(size, sizeof size, " of %lld bytes", (long long)p->bytes);
@@ -62,15 +63,16 @@ void dt_place_describe(const dt_place *p, char *out, size_t out_bytes)
     else if (p->kind == DT_PLACE_START)
         snprintf(out, out_bytes, "NCCL's start");
     else if (p->kind == DT_PLACE_BUCKET)
-        snprintf(out, out_bytes, "the sum of gradient bucket %lld of step %lld (%lld bytes)", (long long)p->bucket, (long long)p->step,
-                 (long long)p->bytes);
+        snprintf(out, out_bytes, "the sum of gradient bucket %lld of step %lld (%lld bytes)",
+                 (long long)p->bucket, (long long)p->step, (long long)p->bytes);
     else if (p->step > 0)
-        snprintf(out, out_bytes, "the device's own work after gradient bucket %lld of step %lld", (long long)p->bucket, (long long)p->step);
+        snprintf(out, out_bytes, "the device's own work after gradient bucket %lld of step %lld",
+                 (long long)p->bucket, (long long)p->step);
     else
         snprintf(out, out_bytes, "the device's own work");
 }
 
-/* -- begin and end ------------------------------------------------------------------------------------------------------ */
+/* -- begin and end --------------------------------------------------------------------------------------- */
 
 dt_status dt_watch_create(const dt_watch_options *o, dt_watch **watch, dt_error *err)
 {
@@ -110,7 +112,7 @@ double dt_watch_deadline_s(const dt_watch *w)
     return w->deadline_s;
 }
 
-/* -- notices ------------------------------------------------------------------------------------------------------------ */
+/* -- notices --------------------------------------------------------------------------------------------- */
 
 static dt_notice notice_of(const dt_watch *w, dt_notice_kind kind)
 {
@@ -172,7 +174,8 @@ dt_status dt_watch_answer(dt_watch *w, dt_error *err)
     const double now_s = dt_clock_s();
     if (w->comm->size == 1 || now_s < w->next_answer_s)
         return DT_OK;
-    w->next_answer_s = now_s + (w->notice_every_s < NOTICE_EVERY_S ? w->notice_every_s / 10.0 : ANSWER_EVERY_S);
+    w->next_answer_s =
+        now_s + (w->notice_every_s < NOTICE_EVERY_S ? w->notice_every_s / 10.0 : ANSWER_EVERY_S);
     DT_TRY(hear_all(w, err));
     const dt_notice busy = notice_of(w, DT_NOTICE_BUSY);
     for (int r = 0; r < w->comm->size; r++) {
@@ -192,11 +195,12 @@ void dt_watch_drain(dt_watch *w)
         (void)hear_all(w, &ignored);
 }
 
-/* -- who is missing ----------------------------------------------------------------------------------------------------- */
+/* -- who is missing -------------------------------------------------------------------------------------- */
 
 static bool missing(const dt_watch *w, int rank, const dt_waiting *a)
 {
-    return rank != w->comm->rank && a->place.kind != DT_PLACE_WORK && w->peers[rank].heard.n_begun[sequence_of(&a->place)] < a->place.number;
+    return rank != w->comm->rank && a->place.kind != DT_PLACE_WORK &&
+           w->peers[rank].heard.n_begun[sequence_of(&a->place)] < a->place.number;
 }
 
 /* Nothing was heard of it for long, where one that waits would have told. */
@@ -205,15 +209,18 @@ static bool silent(const dt_watch *w, int rank, double now_s)
     return now_s - w->peers[rank].heard_s > SILENT_AFTER * w->notice_every_s;
 }
 
-/* "rank 3 (node7), rank 5 (node9) and 4 more" of the missing ones that are silent, or of the others; returns how many. */
-static int list_missing(const dt_watch *w, const dt_waiting *a, bool are_silent, double now_s, char *out, size_t out_bytes)
+/* "rank 3 (node7), rank 5 (node9) and 4 more" of the missing ones that are silent, or of the others; returns
+ * how many. */
+static int list_missing(const dt_watch *w, const dt_waiting *a, bool are_silent, double now_s, char *out,
+                        size_t out_bytes)
 {
     int n = 0;
     size_t used = 0;
     out[0] = '\0';
     for (int r = 0; r < w->comm->size; r++)
         if (missing(w, r, a) && silent(w, r, now_s) == are_silent && n++ < NAMED && used < out_bytes)
-            used += (size_t)snprintf(out + used, out_bytes - used, "%srank %d (%s)", n > 1 ? ", " : "", r, w->peers[r].host);
+            used += (size_t)snprintf(out + used, out_bytes - used, "%srank %d (%s)", n > 1 ? ", " : "", r,
+                                     w->peers[r].host);
     if (n > NAMED && used < out_bytes)
         snprintf(out + used, out_bytes - used, " and %d more", n - NAMED);
     return n;
@@ -235,8 +242,8 @@ int dt_watch_describe_missing(const dt_watch *w, const dt_waiting *a, char *out,
             continue;
         dt_place_describe(&w->peers[r].heard.place, there, sizeof there);
         bool waits = w->peers[r].heard.kind == DT_NOTICE_WAITS;
-        snprintf(out, out_bytes, "%s %s not come; rank %d is %s%s", names, n > 1 ? "have" : "has", r, waits ? "in " : "busy by itself",
-                 waits ? there : "");
+        snprintf(out, out_bytes, "%s %s not come; rank %d is %s%s", names, n > 1 ? "have" : "has", r,
+                 waits ? "in " : "busy by itself", waits ? there : "");
         break;
     }
     return n;
@@ -248,13 +255,15 @@ static dt_status check_same_place(const dt_watch *w, const dt_waiting *a, dt_err
     char here[160], there[160];
     for (int r = 0; r < w->comm->size; r++) {
         const dt_place *other = &w->peers[r].heard.place;
-        if (w->peers[r].heard.kind != DT_NOTICE_WAITS || a->place.kind == DT_PLACE_WORK || other->kind == DT_PLACE_WORK ||
-            sequence_of(other) != sequence_of(&a->place) || other->number != a->place.number ||
+        if (w->peers[r].heard.kind != DT_NOTICE_WAITS || a->place.kind == DT_PLACE_WORK ||
+            other->kind == DT_PLACE_WORK || sequence_of(other) != sequence_of(&a->place) ||
+            other->number != a->place.number ||
             (other->kind == a->place.kind && other->bytes == a->place.bytes))
             continue;
         dt_place_describe(&a->place, here, sizeof here);
         dt_place_describe(other, there, sizeof there);
-        return dt_fail(err, DT_ERR_COMM, "rank %d is in %s, and rank %d (%s) in %s: a bug", w->comm->rank, here, r, w->peers[r].host, there);
+        return dt_fail(err, DT_ERR_COMM, "rank %d is in %s, and rank %d (%s) in %s: a bug", w->comm->rank,
+                       here, r, w->peers[r].host, there);
     }
     return DT_OK;
 }
@@ -263,7 +272,8 @@ static dt_status check_given_up(const dt_watch *w, dt_error *err)
 {
     for (int r = 0; r < w->comm->size; r++)
         if (w->peers[r].gave_up)
-            return dt_fail(err, w->peers[r].status, "rank %d (%s) has given up: %s", r, w->peers[r].host, w->peers[r].why);
+            return dt_fail(err, w->peers[r].status, "rank %d (%s) has given up: %s", r, w->peers[r].host,
+                           w->peers[r].why);
     return DT_OK;
 }
 
@@ -273,16 +283,20 @@ static dt_status timed_out(const dt_watch *w, const dt_waiting *a, dt_error *err
     dt_place_describe(&a->place, here, sizeof here);
     int n = dt_watch_describe_missing(w, a, who, sizeof who);
     if (a->place.kind == DT_PLACE_WORK)
-        return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s nothing moves: the device hangs", w->deadline_s, here);
+        return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s nothing moves: the device hangs", w->deadline_s,
+                       here);
     if (n == 0)
-        return dt_fail(err, DT_ERR_PEER, "after %g s in %s nothing arrives, although all ranks have come: look at the network between hosts",
+        return dt_fail(err, DT_ERR_PEER,
+                       "after %g s in %s nothing arrives, although all ranks have come: look at the network "
+                       "between hosts",
                        w->deadline_s, here);
-    return dt_fail(err, DT_ERR_PEER, "after %g s in %s %s: it hangs, or waits for its data, or its host or network is down", w->deadline_s, here,
-                   who);
+    return dt_fail(err, DT_ERR_PEER,
+                   "after %g s in %s %s: it hangs, or waits for its data, or its host or network is down",
+                   w->deadline_s, here, who);
 }
 
-/* Nothing moves for so long, and whoever has not come has not said either that it is busy. Who came shortly before the deadline has told by
- * the end of it. */
+/* Nothing moves for so long, and whoever has not come has not said either that it is busy. Who came shortly
+ * before the deadline has told by the end of it. */
 static bool too_late(const dt_watch *w, const dt_waiting *a, double now_s)
 {
     const double give_up_s = w->deadline_s + 1.5 * w->notice_every_s;
@@ -309,7 +323,7 @@ static void warn(const dt_watch *w, const dt_waiting *a, double waited_s)
         dt_log_warn("waiting since %.0f s, and for %.0f s at most: %s", waited_s, w->deadline_s, who);
 }
 
-/* -- waiting ------------------------------------------------------------------------------------------------------------ */
+/* -- waiting --------------------------------------------------------------------------------------------- */
 
 dt_waiting dt_waiting_begin(const dt_place *place)
 {
@@ -375,7 +389,7 @@ dt_status dt_watch_turn(dt_watch *w, dt_waiting *a, bool moved, dt_error *err)
     return DT_OK;
 }
 
-/* -- giving up ---------------------------------------------------------------------------------------------------------- */
+/* -- giving up ------------------------------------------------------------------------------------------- */
 
 void dt_watch_give_up(dt_watch *w, const dt_error *why)
 {

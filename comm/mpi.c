@@ -36,16 +36,18 @@ dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err)
     if (MPI_Error_string(code, text, &length) != MPI_SUCCESS)
         snprintf(text, sizeof text, "error %d", code);
     MPI_Error_class(code, &class);
-    bool peer = class == MPI_ERR_OTHER || class == MPI_ERR_INTERN || class == MPI_ERR_UNKNOWN; /* a connection that broke */
+    /* a connection that broke */
+    bool peer = class == MPI_ERR_OTHER || class == MPI_ERR_INTERN || class == MPI_ERR_UNKNOWN;
 #ifdef MPIX_ERR_PROC_FAILED
     peer = peer || class == MPIX_ERR_PROC_FAILED; /* MPICH's */
 #endif
     peer = peer && c->head.size > 1;
     c->lost_peer = c->lost_peer || peer;
-    return dt_fail(err, peer ? DT_ERR_PEER : DT_ERR_COMM, "MPI, in %s: %s%s", what, text, class == MPI_ERR_TRUNCATE ? ": ranks send different things: a bug" : "");
+    return dt_fail(err, peer ? DT_ERR_PEER : DT_ERR_COMM, "MPI, in %s: %s%s", what, text,
+                   class == MPI_ERR_TRUNCATE ? ": ranks send different things: a bug" : "");
 }
 
-/* -- collectives -------------------------------------------------------------------------------------------------------- */
+/* -- collectives ----------------------------------------------------------------------------------------- */
 
 static dt_place begin(dt_comm_mpi *c, dt_place_kind kind, int64_t bytes)
 {
@@ -56,7 +58,8 @@ static dt_place begin(dt_comm_mpi *c, dt_place_kind kind, int64_t bytes)
 /* The caller may have gone on: a checkpoint that fails does not stop the training. */
 static dt_status failed_before(const dt_comm_mpi *c, const char *what, dt_error *err)
 {
-    return dt_fail(err, c->lost_peer ? DT_ERR_PEER : DT_ERR_COMM, "%s: communication has failed before%s", what, c->lost_peer ? ": another rank is lost" : "");
+    return dt_fail(err, c->lost_peer ? DT_ERR_PEER : DT_ERR_COMM, "%s: communication has failed before%s",
+                   what, c->lost_peer ? ": another rank is lost" : "");
 }
 
 /* A peer is lost: another collective would only wait for it. */
@@ -70,7 +73,8 @@ static dt_status usable(const dt_comm_mpi *c, const char *what, const char *faul
 }
 
 /* Wait for one of MPI's own; sums that are under way go on, for other ranks may need them to get here. */
-static dt_status finish(dt_comm_mpi *c, int code, MPI_Request *request, const dt_place *place, const char *what, dt_error *err)
+static dt_status finish(dt_comm_mpi *c, int code, MPI_Request *request, const dt_place *place,
+                        const char *what, dt_error *err)
 {
     dt_waiting w = dt_waiting_begin(place);
     for (;;) {
@@ -96,13 +100,14 @@ static dt_status barrier(dt_comm *comm, dt_error *err)
     return finish(c, MPI_Ibarrier(c->barriers, &request), &request, &place, "a barrier", err);
 }
 
-static dt_status broadcast_pieces(dt_comm_mpi *c, unsigned char *buffer, int64_t bytes, int root, const dt_place *place, const char *what,
-                                  dt_error *err)
+static dt_status broadcast_pieces(dt_comm_mpi *c, unsigned char *buffer, int64_t bytes, int root,
+                                  const dt_place *place, const char *what, dt_error *err)
 {
     for (int64_t at = 0; at < bytes; at += c->max_message_bytes) {
         MPI_Request request = MPI_REQUEST_NULL;
         int piece = (int)(bytes - at < c->max_message_bytes ? bytes - at : c->max_message_bytes);
-        DT_TRY(finish(c, MPI_Ibcast(buffer + at, piece, MPI_BYTE, root, c->broadcasts, &request), &request, place, what, err));
+        DT_TRY(finish(c, MPI_Ibcast(buffer + at, piece, MPI_BYTE, root, c->broadcasts, &request), &request,
+                      place, what, err));
     }
     return DT_OK;
 }
@@ -124,8 +129,9 @@ static dt_status all_gather(dt_comm *comm, const void *own, int64_t bytes, void 
     DT_TRY(usable(c, "all-gather", "comm.all_gather", err));
     const dt_place place = begin(c, DT_PLACE_ALL_GATHER, bytes);
     if (bytes * comm->size <= c->max_message_bytes)
-        return finish(c, MPI_Iallgather(own, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, c->gathers, &request), &request, &place, "an all-gather",
-                      err);
+        return finish(
+            c, MPI_Iallgather(own, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, c->gathers, &request),
+            &request, &place, "an all-gather", err);
     memcpy((unsigned char *)all + comm->rank * bytes, own, (size_t)bytes);
     for (int r = 0; r < comm->size; r++)
         DT_TRY(broadcast_pieces(c, (unsigned char *)all + r * bytes, bytes, r, &place, "an all-gather", err));
@@ -147,7 +153,8 @@ static dt_status wait_sum(dt_comm_mpi *c, dt_comm_request *request, dt_error *er
     return DT_OK;
 }
 
-static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op, dt_error *err)
+static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op,
+                            dt_error *err)
 {
     dt_comm_mpi *c = mine(comm);
     dt_comm_request *request = NULL;
@@ -158,7 +165,8 @@ static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dty
 }
 
 /* Our sums are float32's: nothing is gained from a narrower wire. */
-static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err)
+static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire,
+                                  dt_comm_request **request, dt_error *err)
 {
     (void)wire;
     dt_comm_mpi *c = mine(comm);
@@ -190,14 +198,15 @@ static dt_status wait_request(dt_comm *comm, dt_comm_request *request, dt_error 
     return wait_sum(c, request, err);
 }
 
-/* -- the end ------------------------------------------------------------------------------------------------------------ */
+/* -- the end --------------------------------------------------------------------------------------------- */
 
 static void abort_job(dt_comm *comm, int exit_code)
 {
     (void)comm;
     fflush(NULL); /* mpirun's order to leave is SIGTERM, then SIGKILL: what was said must be out */
 #ifdef MPICH_VERSION
-    dt_clock_sleep_s(0.2); /* MPICH's mpiexec exits without reading the pipes to its end: let it forward the error message first */
+    dt_clock_sleep_s(0.2); /* MPICH's mpiexec exits without reading the pipes to its end: let it forward
+                              the error message first */
 #endif
     MPI_Abort(MPI_COMM_WORLD, exit_code);
     _exit(exit_code);
@@ -210,8 +219,8 @@ static void free_all(dt_comm_mpi *c)
     dt_free(c);
 }
 
-/* MPI_Finalize waits for all ranks, for ever. So it is called only after a barrier that has a deadline; without it the process ends all
- * the same, and mpirun says that it did so without finalizing. */
+/* MPI_Finalize waits for all ranks, for ever. So it is called only after a barrier that has a deadline;
+ * without it the process ends all the same, and mpirun says that it did so without finalizing. */
 static void destroy(dt_comm *comm)
 {
     dt_comm_mpi *c = mine(comm);
@@ -220,7 +229,8 @@ static void destroy(dt_comm *comm)
     const dt_place leaving = begin(c, DT_PLACE_LEAVE, 0);
     MPI_Request request = MPI_REQUEST_NULL;
     dt_error ignored;
-    if (!c->failed && dt_mpi_sum_idle(c) && finish(c, MPI_Ibarrier(c->data, &request), &request, &leaving, "leaving", &ignored) == DT_OK) {
+    if (!c->failed && dt_mpi_sum_idle(c) &&
+        finish(c, MPI_Ibarrier(c->data, &request), &request, &leaving, "leaving", &ignored) == DT_OK) {
         dt_mpi_notices_drain(c);
         for (int i = 0; i < N_COMMUNICATORS; i++)
             MPI_Comm_free(communicator(c, i));
@@ -230,7 +240,7 @@ static void destroy(dt_comm *comm)
     free_all(c);
 }
 
-/* -- the start ---------------------------------------------------------------------------------------------------------- */
+/* -- the start ------------------------------------------------------------------------------------------- */
 
 dt_watch *dt_comm_mpi_watch(dt_comm *comm)
 {
@@ -259,7 +269,8 @@ void dt_mpi_tidy_name(char *text, char *out, size_t out_bytes)
     if (strncmp(text, "MPI VERSION", 11) == 0 && strchr(text, ':'))
         text = strchr(text, ':') + 1;
     out[0] = '\0';
-    for (char *word = strtok_r(text, " \t", &rest); word && used < out_bytes; word = strtok_r(NULL, " \t", &rest)) {
+    for (char *word = strtok_r(text, " \t", &rest); word && used < out_bytes;
+         word = strtok_r(NULL, " \t", &rest)) {
         if (strcasecmp(word, "version") == 0 || strcasecmp(word, "version:") == 0)
             continue;
         if (*word == 'v' && isdigit((unsigned char)word[1]))
@@ -284,7 +295,8 @@ static dt_status start_mpi(dt_comm_mpi *c, dt_error *err)
     MPI_Initialized(&initialized);
     MPI_Finalized(&finalized);
     if (finalized)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "MPI was finalized before, and starts only once in a process");
+        return dt_fail(err, DT_ERR_UNSUPPORTED,
+                       "MPI was finalized before, and starts only once in a process");
     if (initialized)
         code = MPI_Query_thread(&level);
     else
@@ -294,7 +306,8 @@ static dt_status start_mpi(dt_comm_mpi *c, dt_error *err)
     we_started_mpi = we_started_mpi || !initialized;
     dt_comm_mpi_library(library, sizeof library);
     if (level < MPI_THREAD_FUNNELED)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s gives thread level %s where funneled is needed: %s", library, level_name(level),
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s gives thread level %s where funneled is needed: %s",
+                       library, level_name(level),
                        initialized ? "start it with MPI_Init_thread" : "build it with thread support");
     snprintf(c->head.detail, sizeof c->head.detail, "%s, thread level %s", library, level_name(level));
     return DT_OK;
@@ -349,14 +362,16 @@ static dt_status meet(dt_comm_mpi *c, int ranks_per_host, double deadline_s, dt_
     DT_TRY(find_host(c, &own, err));
     if (ranks_per_host > 0) {
         own.leader = c->head.rank / ranks_per_host * ranks_per_host;
-        own.local_size = c->head.size - own.leader < ranks_per_host ? c->head.size - own.leader : ranks_per_host;
+        own.local_size =
+            c->head.size - own.leader < ranks_per_host ? c->head.size - own.leader : ranks_per_host;
     }
     card *cards = dt_calloc(size, sizeof *cards);
     int *leaders = dt_calloc(size, sizeof *leaders), *local_sizes = dt_calloc(size, sizeof *local_sizes);
     char(*hosts)[64] = dt_calloc(size, sizeof *hosts);
     dt_status status = DT_OK;
     if (!cards || !leaders || !local_sizes || !hosts) {
-        status = dt_fail_memory(err, size * (sizeof *cards + sizeof *hosts), "what is known of the other ranks");
+        status =
+            dt_fail_memory(err, size * (sizeof *cards + sizeof *hosts), "what is known of the other ranks");
         goto done;
     }
     int code = MPI_Allgather(&own, sizeof own, MPI_BYTE, cards, sizeof own, MPI_BYTE, MPI_COMM_WORLD);
@@ -398,12 +413,15 @@ dt_status dt_comm_mpi_create(const dt_comm_mpi_options *options, dt_comm **comm,
     if (!c)
         return dt_fail_memory(err, sizeof *c, "the communicator");
     c->head.ops = &ops;
-    c->max_message_bytes = o->max_message_bytes > 0 && o->max_message_bytes < MAX_MESSAGE_BYTES ? o->max_message_bytes : MAX_MESSAGE_BYTES;
+    c->max_message_bytes = o->max_message_bytes > 0 && o->max_message_bytes < MAX_MESSAGE_BYTES
+                               ? o->max_message_bytes
+                               : MAX_MESSAGE_BYTES;
     for (int i = 0; i < N_COMMUNICATORS; i++)
         *communicator(c, i) = MPI_COMM_NULL;
     DT_TRY_OR_FAIL(status, start_mpi(c, err));
     DT_TRY_OR_FAIL(status, make_communicators(c, err));
-    DT_TRY_OR_FAIL(status, meet(c, o->ranks_per_host, o->deadline_s > 0 ? o->deadline_s : DT_COMM_DEADLINE_S, err));
+    DT_TRY_OR_FAIL(status,
+                   meet(c, o->ranks_per_host, o->deadline_s > 0 ? o->deadline_s : DT_COMM_DEADLINE_S, err));
     *comm = &c->head;
     return DT_OK;
 fail:

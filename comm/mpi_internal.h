@@ -1,5 +1,5 @@
-/* mpi_internal.h: what the files of comm/mpi share. mpi.c: the door; mpi_sum.c: sums; mpi_notices.c: what ranks that
- * wait tell each other (comm/deadline.h). */
+/* mpi_internal.h: what the files of comm/mpi share. mpi.c: the door; mpi_sum.c: sums; mpi_notices.c: what
+ * ranks that wait tell each other (comm/deadline.h). */
 #ifndef DT_COMM_MPI_INTERNAL_H
 #define DT_COMM_MPI_INTERNAL_H
 
@@ -32,8 +32,9 @@ typedef struct dt_mpi_slice {
 } dt_mpi_slice;
 
 enum {
-    /* A slice goes on by one of its stages when progress is called, which is once in a layer: with the gradients of 50 layers under way,
-     * so much must be. It costs less than that in scratch memory. Measured: README.md. */
+    /* A slice goes on by one of its stages when progress is called, which is once in a layer: with the
+     * gradients of 50 layers under way, so much must be. It costs less than that in scratch memory. Measured:
+     * README.md. */
     DT_MPI_SLICE_BYTES = 4 << 20,
     DT_MPI_SLICES = 8,
     DT_MPI_REQUESTS = 64 + 1 /* core/comm.h promises 64; one more for a blocking sum */
@@ -58,7 +59,8 @@ typedef struct dt_mpi_sum {
     dt_mpi_slice slices[DT_MPI_SLICES];
     unsigned char *scratch; /* [DT_MPI_SLICES][scratch_bytes]: what peers sent */
     int64_t scratch_bytes;
-    int n_messages; /* at most, of a slice: messages of slice s are [s * n_messages, (s + 1) * n_messages) of these: */
+    int n_messages; /* at most, of a slice: messages of slice s are [s * n_messages, (s + 1) * n_messages)
+                       of these: */
     MPI_Request *messages;
     int *expected; /* bytes to be received; -1: a message that is sent */
     MPI_Status *statuses;
@@ -68,10 +70,10 @@ typedef struct dt_mpi_sum {
 typedef struct dt_comm_mpi {
     dt_comm head;
     int64_t max_message_bytes;
-    bool failed; /* a peer may be lost: no collective any more */
+    bool failed;    /* a peer may be lost: no collective any more */
     bool lost_peer; /* it was a peer; else a bug, or MPI itself */
-    /* One for each of MPI's own collectives that are used, so that a rank that calls another one waits and is found out, where MPI would
-     * mix up their messages; and one for our messages. */
+    /* One for each of MPI's own collectives that are used, so that a rank that calls another one waits and is
+     * found out, where MPI would mix up their messages; and one for our messages. */
     MPI_Comm barriers, broadcasts, gathers, data;
     int64_t n_begun;        /* collectives */
     dt_mpi_notice *notices; /* [size] */
@@ -79,20 +81,20 @@ typedef struct dt_comm_mpi {
     dt_mpi_sum sum;
 } dt_comm_mpi;
 
-/* Fill *err with what MPI says of `code` and mark the communicator as failed; returns DT_ERR_PEER where it may be a connection that broke, else
- * DT_ERR_COMM. `what`: "broadcast". */
+/* Fill *err with what MPI says of `code` and mark the communicator as failed; returns DT_ERR_PEER where it
+ * may be a connection that broke, else DT_ERR_COMM. `what`: "broadcast". */
 dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err);
 
-/* Shortens an MPI library's version text: "Open MPI v4.1.4, package: ..." becomes "Open MPI 4.1.4", "MPICH Version:      4.0.2\n..." becomes
- * "MPICH 4.0.2". Overwrites `text`. */
+/* Shortens an MPI library's version text: "Open MPI v4.1.4, package: ..." becomes "Open MPI 4.1.4", "MPICH
+ * Version:      4.0.2\n..." becomes "MPICH 4.0.2". Overwrites `text`. */
 void dt_mpi_tidy_name(char *text, char *out, size_t out_bytes);
 
 /* -- mpi_sum.c -- leaders[r]: the lowest rank of r's host; local_sizes[r]: how many ranks it has. */
 dt_status dt_mpi_sum_create(dt_comm_mpi *c, const int *leaders, const int *local_sizes, dt_error *err);
 void dt_mpi_sum_destroy(dt_mpi_sum *sum);
 /* Queue a sum in place; it goes on in dt_mpi_sum_progress. */
-dt_status dt_mpi_sum_start(dt_comm_mpi *c, void *data, int64_t n, dt_dtype dtype, dt_reduce_op op, const dt_place *place, dt_comm_request **request,
-                           dt_error *err);
+dt_status dt_mpi_sum_start(dt_comm_mpi *c, void *data, int64_t n, dt_dtype dtype, dt_reduce_op op,
+                           const dt_place *place, dt_comm_request **request, dt_error *err);
 dt_status dt_mpi_sum_progress(dt_comm_mpi *c, bool *moved, dt_error *err);
 bool dt_mpi_sum_done(const dt_comm_request *request);
 void dt_mpi_sum_release(dt_comm_mpi *c, dt_comm_request *request);

@@ -24,7 +24,8 @@ static dt_status receive_notice(void *context, int *from, dt_notice *notice, dt_
     MPI_Status status;
     int code = MPI_Iprobe(MPI_ANY_SOURCE, DT_MPI_NOTICE_TAG, c->data, &there, &status);
     if (code == MPI_SUCCESS && there)
-        code = MPI_Recv(notice, sizeof *notice, MPI_BYTE, status.MPI_SOURCE, DT_MPI_NOTICE_TAG, c->data, MPI_STATUS_IGNORE);
+        code = MPI_Recv(notice, sizeof *notice, MPI_BYTE, status.MPI_SOURCE, DT_MPI_NOTICE_TAG, c->data,
+                        MPI_STATUS_IGNORE);
     *from = there ? status.MPI_SOURCE : -1;
     return code == MPI_SUCCESS ? DT_OK : dt_mpi_fail(c, code, "a wait", err);
 }
@@ -38,7 +39,10 @@ dt_status dt_mpi_watch_create(dt_comm_mpi *c, const char (*hosts)[64], double de
     for (size_t r = 0; r < size; r++)
         c->notices[r].request = MPI_REQUEST_NULL;
     const dt_watch_options options = {
-        .comm = &c->head, .hosts = hosts, .channel = {.context = c, .send = send_notice, .receive = receive_notice}, .deadline_s = deadline_s};
+        .comm = &c->head,
+        .hosts = hosts,
+        .channel = {.context = c, .send = send_notice, .receive = receive_notice},
+        .deadline_s = deadline_s};
     return dt_watch_create(&options, &c->watch, err);
 }
 

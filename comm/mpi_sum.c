@@ -1,22 +1,24 @@
 /* mpi_sum.c: sums (and minima, maxima) over all ranks, in place, made of nonblocking messages.
  *
- * A sum is cut into slices; a few of them are under way at a time, each in one of these stages (n elements, L ranks on this host,
- * H hosts):
+ * A sum is cut into slices; a few of them are under way at a time, each in one of these stages (n elements, L
+ * ranks on this host, H hosts):
  *
- *   SUM_HERE     every rank sends each other rank of its host that one's 1/L of the slice, and adds up what it gets for its own
+ *   SUM_HERE     every rank sends each other rank of its host that one's 1/L of the slice, and adds up what
+ *                it gets for its own
  *   SUM_HOSTS    the same with that 1/L, among the ranks that have it on the other hosts
  *   SHARE_HOSTS  every rank sends the part that it has the whole sum of to those same ranks
  *   SHARE_HERE   and then to the ranks of its host
  *
- * so that n (H - 1) / H elements leave a host in each direction and stage, which is the least possible, however many ranks it has,
- * and no rank adds up more than another. Where hosts have different numbers of ranks, all ranks are treated as one host (H = 1).
+ * so that n (H - 1) / H elements leave a host in each direction and stage, which is the least possible,
+ * however many ranks it has, and no rank adds up more than another. Where hosts have different numbers of
+ * ranks, all ranks are treated as one host (H = 1).
  *
- * Every element is added up by one rank, which then sends the result to all: the same bits everywhere. It is added up in the order
- * of the ranks in their group, whatever comes first: the same bits from run to run. And the order does not depend on where the
- * element lies in the slice: the same bits for any cut into buckets.
+ * Every element is added up by one rank, which then sends the result to all: the same bits everywhere. It is
+ * added up in the order of the ranks in their group, whatever comes first: the same bits from run to run. And
+ * the order does not depend on where the element lies in the slice: the same bits for any cut into buckets.
  */
-#include "core/base/alloc.h"
 #include "comm/mpi_internal.h"
+#include "core/base/alloc.h"
 
 #include <string.h>
 
@@ -24,23 +26,24 @@ enum { SUM_HERE, SUM_HOSTS, SHARE_HOSTS, SHARE_HERE, DONE };
 
 #define TAGS 4096 /* slices that could be told apart; no two ranks are further apart than DT_MPI_SLICES */
 
-/* -- arithmetic --------------------------------------------------------------------------------------------------------- */
+/* -- arithmetic ------------------------------------------------------------------------------------------ */
 
-/* `out` may be the same array as `a` or `b`. Without this hint the compiler tests for overlap at run time, finds it, and takes its slow loop.
- * The hint says that no element depends on another one. */
+/* `out` may be the same array as `a` or `b`. Without this hint the compiler tests for overlap at run time,
+ * finds it, and takes its slow loop. The hint says that no element depends on another one. */
 #ifndef __clang__
 #    define INDEPENDENT_ELEMENTS _Pragma("GCC ivdep")
 #elif __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
-#    define INDEPENDENT_ELEMENTS /* the sanitizers' checks prevent vector code, and clang would warn about the hint */
+/* the sanitizers' checks prevent vector code, and clang would warn about the hint */
+#    define INDEPENDENT_ELEMENTS
 #else
 #    define INDEPENDENT_ELEMENTS _Pragma("clang loop vectorize(assume_safety)")
 #endif
-#define DEFINE_COMBINE(name, type, value)                                                     \
-    static void name(void *out_bytes, const void *a_bytes, const void *b_bytes, int64_t n)    \
-    {                                                                                         \
-        type *out = out_bytes;                                                                \
-        const type *a = a_bytes, *b = b_bytes;                                                \
-        INDEPENDENT_ELEMENTS for (int64_t i = 0; i < n; i++) out[i] = (value);                \
+#define DEFINE_COMBINE(name, type, value)                                                                    \
+    static void name(void *out_bytes, const void *a_bytes, const void *b_bytes, int64_t n)                   \
+    {                                                                                                        \
+        type *out = out_bytes;                                                                               \
+        const type *a = a_bytes, *b = b_bytes;                                                               \
+        INDEPENDENT_ELEMENTS for (int64_t i = 0; i < n; i++) out[i] = (value);                               \
     }
 
 DEFINE_COMBINE(sum_f32, float, a[i] + b[i])
@@ -62,7 +65,7 @@ static const struct {
     {DT_I64, {[DT_REDUCE_SUM] = sum_i64, [DT_REDUCE_MIN] = min_i64, [DT_REDUCE_MAX] = max_i64}},
 };
 
-/* -- where things are ----------------------------------------------------------------------------------------------------- */
+/* -- where things are ------------------------------------------------------------------------------------ */
 
 typedef struct span {
     int64_t first, n;
@@ -101,9 +104,10 @@ static unsigned char *arrived_at(dt_mpi_sum *sum, const dt_mpi_slice *s, int mem
     return sum->scratch + (s - sum->slices) * sum->scratch_bytes + place * bytes;
 }
 
-/* -- stages --------------------------------------------------------------------------------------------------------------- */
+/* -- stages ---------------------------------------------------------------------------------------------- */
 
-static dt_status post(dt_comm_mpi *c, dt_mpi_slice *s, bool send, int rank, unsigned char *data, int64_t bytes, dt_error *err)
+static dt_status post(dt_comm_mpi *c, dt_mpi_slice *s, bool send, int rank, unsigned char *data,
+                      int64_t bytes, dt_error *err)
 {
     dt_mpi_sum *sum = &c->sum;
     int64_t at = (s - sum->slices) * sum->n_messages + s->n_open;
@@ -133,7 +137,8 @@ static dt_status post_stage(dt_comm_mpi *c, dt_mpi_slice *s, dt_error *err)
         int from = (g->me + g->size - i) % g->size;
         span theirs = member_part(sum, s, s->stage, from);
         if (adds)
-            DT_TRY(post(c, s, false, g->ranks[from], arrived_at(sum, s, from, g->me, mine.n * elem), mine.n * elem, err));
+            DT_TRY(post(c, s, false, g->ranks[from], arrived_at(sum, s, from, g->me, mine.n * elem),
+                        mine.n * elem, err));
         else
             DT_TRY(post(c, s, false, g->ranks[from], s->data + theirs.first * elem, theirs.n * elem, err));
     }
@@ -159,7 +164,8 @@ static void add_up(dt_mpi_sum *sum, const dt_mpi_slice *s)
         const int64_t n = mine.n - at < block ? mine.n - at : block;
         const unsigned char *so_far = NULL;
         for (int i = 0; i < g->size; i++) {
-            const unsigned char *next = (i == g->me ? own : arrived_at(sum, s, i, g->me, mine.n * elem)) + at * elem;
+            const unsigned char *next =
+                (i == g->me ? own : arrived_at(sum, s, i, g->me, mine.n * elem)) + at * elem;
             if (so_far)
                 s->owner->combine(i == g->size - 1 ? own + at * elem : partial, so_far, next, n);
             so_far = so_far ? partial : next;
@@ -167,7 +173,8 @@ static void add_up(dt_mpi_sum *sum, const dt_mpi_slice *s)
     }
 }
 
-/* The slice's messages of one stage are through. Goes on to the next stage that has any, or ends the slice. */
+/* The slice's messages of one stage are through. Goes on to the next stage that has any, or ends the
+ * slice. */
 static dt_status advance(dt_comm_mpi *c, dt_mpi_slice *s, dt_error *err)
 {
     while (s->n_open == 0 && s->owner) {
@@ -190,7 +197,11 @@ static dt_status begin_slice(dt_comm_mpi *c, dt_mpi_slice *s, dt_error *err)
     dt_mpi_sum *sum = &c->sum;
     dt_comm_request *r = sum->first;
     int64_t most = DT_MPI_SLICE_BYTES / r->elem_bytes;
-    *s = (dt_mpi_slice){.owner = r, .data = r->data, .n = r->n_left < most ? r->n_left : most, .tag = (int)(sum->n_cut++ % TAGS), .stage = SUM_HERE};
+    *s = (dt_mpi_slice){.owner = r,
+                        .data = r->data,
+                        .n = r->n_left < most ? r->n_left : most,
+                        .tag = (int)(sum->n_cut++ % TAGS),
+                        .stage = SUM_HERE};
     r->data += s->n * r->elem_bytes;
     r->n_left -= s->n;
     r->n_slices++;
@@ -223,8 +234,10 @@ static dt_status check_message(dt_comm_mpi *c, int at, const MPI_Status *status,
     if (bytes == c->sum.expected[at])
         return DT_OK;
     c->failed = true;
-    return dt_fail(err, DT_ERR_COMM, "all-reduce: rank %d sent %d bytes where rank %d expected %d: they do not sum the same thing", status->MPI_SOURCE, bytes,
-                   c->head.rank, c->sum.expected[at]);
+    return dt_fail(
+        err, DT_ERR_COMM,
+        "all-reduce: rank %d sent %d bytes where rank %d expected %d: they do not sum the same thing",
+        status->MPI_SOURCE, bytes, c->head.rank, c->sum.expected[at]);
 }
 
 dt_status dt_mpi_sum_progress(dt_comm_mpi *c, bool *moved, dt_error *err)
@@ -236,10 +249,12 @@ dt_status dt_mpi_sum_progress(dt_comm_mpi *c, bool *moved, dt_error *err)
         DT_TRY(begin_slices(c, err));
         if (sum->n_active == 0)
             return DT_OK;
-        int code = MPI_Testsome(DT_MPI_SLICES * sum->n_messages, sum->messages, &n_through, sum->indices, sum->statuses);
+        int code = MPI_Testsome(DT_MPI_SLICES * sum->n_messages, sum->messages, &n_through, sum->indices,
+                                sum->statuses);
         if (code == MPI_ERR_IN_STATUS)
             for (int i = 0; i < n_through && code == MPI_ERR_IN_STATUS; i++)
-                if (sum->statuses[i].MPI_ERROR != MPI_SUCCESS && sum->statuses[i].MPI_ERROR != MPI_ERR_PENDING)
+                if (sum->statuses[i].MPI_ERROR != MPI_SUCCESS &&
+                    sum->statuses[i].MPI_ERROR != MPI_ERR_PENDING)
                     code = sum->statuses[i].MPI_ERROR;
         if (code != MPI_SUCCESS)
             return dt_mpi_fail(c, code, "an all-reduce", err);
@@ -257,10 +272,10 @@ dt_status dt_mpi_sum_progress(dt_comm_mpi *c, bool *moved, dt_error *err)
     }
 }
 
-/* -- requests ------------------------------------------------------------------------------------------------------------- */
+/* -- requests -------------------------------------------------------------------------------------------- */
 
-dt_status dt_mpi_sum_start(dt_comm_mpi *c, void *data, int64_t n, dt_dtype dtype, dt_reduce_op op, const dt_place *place, dt_comm_request **request,
-                           dt_error *err)
+dt_status dt_mpi_sum_start(dt_comm_mpi *c, void *data, int64_t n, dt_dtype dtype, dt_reduce_op op,
+                           const dt_place *place, dt_comm_request **request, dt_error *err)
 {
     dt_mpi_sum *sum = &c->sum;
     dt_comm_request *r = sum->free;
@@ -308,9 +323,10 @@ bool dt_mpi_sum_idle(const dt_comm_mpi *c)
     return true;
 }
 
-/* -- groups --------------------------------------------------------------------------------------------------------------- */
+/* -- groups ---------------------------------------------------------------------------------------------- */
 
-/* Ranks in ascending order for which leaders[] (this host) or places[] (this place on any host) is this rank's. */
+/* Ranks in ascending order for which leaders[] (this host) or places[] (this place on any host) is this
+ * rank's. */
 static dt_status make_group(dt_mpi_group *g, const int *key, int size, int me, dt_error *err)
 {
     g->ranks = dt_alloc((size_t)size * sizeof *g->ranks);
@@ -343,7 +359,8 @@ static dt_status make_groups(dt_comm_mpi *c, const int *leaders, const int *loca
         return dt_fail_memory(err, (size_t)size * sizeof *key, "the ranks' groups");
     const bool one = !even(local_sizes, size);
     dt_status status = make_group(&sum->hosts[0], one ? key : leaders, size, c->head.rank, err);
-    /* A rank's place on its host: how many before it have its leader. All of one group: each is a host's only one. */
+    /* A rank's place on its host: how many before it have its leader. All of one group: each is a host's only
+     * one. */
     for (int r = 0; r < size; r++)
         for (int q = 0; q < r; q++)
             key[r] += one || leaders[q] == leaders[r];
@@ -353,14 +370,16 @@ static dt_status make_groups(dt_comm_mpi *c, const int *leaders, const int *loca
     return status;
 }
 
-/* What peers send for a slice's sum: the other members' elements for this rank, in the larger of the two stages. */
+/* What peers send for a slice's sum: the other members' elements for this rank, in the larger of the two
+ * stages. */
 static int64_t scratch_bytes(const dt_mpi_sum *sum)
 {
     const int64_t elem = (int64_t)sizeof(double); /* the largest: parts are rounded up to elements */
     const int64_t here = part(DT_MPI_SLICE_BYTES / elem, sum->hosts[0].size, 0).n;
     const int64_t others = part(here, sum->hosts[1].size, 0).n;
-    const int64_t most = here * (sum->hosts[0].size - 1) > others * (sum->hosts[1].size - 1) ? here * (sum->hosts[0].size - 1)
-                                                                                          : others * (sum->hosts[1].size - 1);
+    const int64_t most = here * (sum->hosts[0].size - 1) > others * (sum->hosts[1].size - 1)
+                             ? here * (sum->hosts[0].size - 1)
+                             : others * (sum->hosts[1].size - 1);
     return most * elem;
 }
 
@@ -371,7 +390,8 @@ dt_status dt_mpi_sum_create(dt_comm_mpi *c, const int *leaders, const int *local
     const int widest = sum->hosts[0].size > sum->hosts[1].size ? sum->hosts[0].size : sum->hosts[1].size;
     sum->scratch_bytes = scratch_bytes(sum);
     sum->n_messages = 2 * (widest - 1);
-    const size_t n = (size_t)DT_MPI_SLICES * (size_t)sum->n_messages, bytes = (size_t)(DT_MPI_SLICES * sum->scratch_bytes);
+    const size_t n = (size_t)DT_MPI_SLICES * (size_t)sum->n_messages,
+                 bytes = (size_t)(DT_MPI_SLICES * sum->scratch_bytes);
     sum->scratch = dt_alloc(bytes);
     sum->messages = dt_calloc(n, sizeof *sum->messages);
     sum->expected = dt_calloc(n, sizeof *sum->expected);

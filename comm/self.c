@@ -35,7 +35,8 @@ static dt_status all_gather(dt_comm *comm, const void *mine, int64_t bytes, void
     return DT_OK;
 }
 
-static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op, dt_error *err)
+static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op,
+                            dt_error *err)
 {
     (void)comm;
     (void)buffer;
@@ -46,7 +47,8 @@ static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dty
     return DT_OK;
 }
 
-static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err)
+static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire,
+                                  dt_comm_request **request, dt_error *err)
 {
     (void)buffer;
     (void)n;
@@ -63,7 +65,9 @@ static dt_status progress(dt_comm *comm, dt_error *err)
 
 static dt_status wait_request(dt_comm *comm, dt_comm_request *request, dt_error *err)
 {
-    return request == (dt_comm_request *)comm ? DT_OK : dt_fail(err, DT_ERR_INTERNAL, "wait for a request that was never started");
+    return request == (dt_comm_request *)comm
+               ? DT_OK
+               : dt_fail(err, DT_ERR_INTERNAL, "wait for a request that was never started");
 }
 
 static _Noreturn void abort_job(dt_comm *comm, int exit_code)

@@ -1,19 +1,25 @@
 /* kernels.h: the door to the arithmetic: fused operations, cut where memory traffic is saved.
  *
- *   k->ops->conv_forward(k, conv, &x, w, &y, sums, err);       y = conv(act(x)), sums = per-channel sum and sum of squares
+ *   k->ops->conv_forward(k, conv, &x, w, &y, sums, err);       y = conv(act(x)), sums = per-channel sum and
+ *                                                              sum of squares
  *   k->ops->bn_finalize(k, &bn, err);                          sums -> scale and bias
  *   dt_act z = {y, bn.scale, bn.bias, true};                   relu(batchnorm(y)), without a pass over memory
  *
- * Three backends implement it: layers/ref (plain C, float64 sums: the oracle), layers/cpu (oneDNN), layers/cuda.
+ * Three backends implement it: layers/ref (plain C, float64 sums: the oracle), layers/cpu (oneDNN),
+ * layers/cuda.
  *
  * Rules for all of them:
- * - Tensors are device memory in the backend's own layout (tensor_bytes, tensor_import, tensor_export). Tensors with
- *   h = w = 1 (features, logits) are [n][c] row-major in every backend. Per-channel vectors are float32 [c].
- * - Activations have n * c * h * w elements of the backend's dtype; channels are a multiple of 16, except the image's 3.
+ * - Tensors are device memory in the backend's own layout (tensor_bytes, tensor_import, tensor_export).
+ *   Tensors with h = w = 1 (features, logits) are [n][c] row-major in every backend. Per-channel vectors are
+ *   float32 [c].
+ * - Activations have n * c * h * w elements of the backend's dtype; channels are a multiple of 16, except the
+ *   image's 3.
  * - Calls are enqueued on the backend's main stream, in order. An error can appear at a later call.
  * - Nothing is allocated in the calls of a step; create-calls allocate, scratch memory included.
- * - Outputs may alias inputs only where a comment says so. "+=" and "=" mean just that; `accumulate` chooses between them.
- * - A NaN stays one: relu (v < 0 ? 0 : v) and max pooling keep it, so that a training gone wrong is seen in the loss.
+ * - Outputs may alias inputs only where a comment says so. "+=" and "=" mean just that; `accumulate` chooses
+ *   between them.
+ * - A NaN stays one: relu (v < 0 ? 0 : v) and max pooling keep it, so that a training gone wrong is seen in
+ *   the loss.
  * - Same inputs, same shapes, same number of threads: the same bits.
  */
 #ifndef DT_CORE_KERNELS_H
@@ -28,15 +34,16 @@ typedef struct dt_kernels dt_kernels;
 typedef struct dt_conv dt_conv;     /* a convolution at one shape, with all that was prepared for it */
 typedef struct dt_linear dt_linear; /* a fully connected layer at one shape */
 
-/* What a convolution will be given to read, for a backend that prepares each form by itself. What was not announced may be composed of
- * slower operations, or refused. */
+/* What a convolution will be given to read, for a backend that prepares each form by itself. What was not
+ * announced may be composed of slower operations, or refused. */
 typedef enum dt_conv_input {
     DT_CONV_INPUT_ANY,
     DT_CONV_INPUT_PLAIN, /* x->scale is NULL in every call */
     DT_CONV_INPUT_LAZY   /* x is lazy wherever conv_fusions allows it; backward_data mostly with `bn` */
 } dt_conv_input;
 
-/* A convolution without a bias: x [n, c, h, w] -> y [n, k, p, q], p = (h + 2 pad - r) / stride + 1, q likewise. */
+/* A convolution without a bias: x [n, c, h, w] -> y [n, k, p, q], p = (h + 2 pad - r) / stride + 1, q
+ * likewise. */
 typedef struct dt_conv_desc {
     int64_t n, c, h, w;
     int64_t k, r, s;     /* filters, their height and width */
@@ -46,22 +53,30 @@ typedef struct dt_conv_desc {
     dt_conv_input input;
 } dt_conv_desc;
 
-static inline int64_t dt_conv_out_h(const dt_conv_desc *d) { return (d->h + 2 * d->pad - d->r) / d->stride + 1; }
-static inline int64_t dt_conv_out_w(const dt_conv_desc *d) { return (d->w + 2 * d->pad - d->s) / d->stride + 1; }
+static inline int64_t dt_conv_out_h(const dt_conv_desc *d)
+{
+    return (d->h + 2 * d->pad - d->r) / d->stride + 1;
+}
+static inline int64_t dt_conv_out_w(const dt_conv_desc *d)
+{
+    return (d->w + 2 * d->pad - d->s) / d->stride + 1;
+}
 
-/* What the backend can fuse into this convolution; where a bit is missing, layers/conv.c composes plain operations. */
+/* What the backend can fuse into this convolution; where a bit is missing, layers/conv.c composes plain
+ * operations. */
 typedef enum dt_conv_fusion {
-    DT_CONV_FUSE_PROLOGUE = 1 << 0,         /* conv_forward reads a lazy x */
-    DT_CONV_FUSE_SUMS = 1 << 1,             /* conv_forward yields sums */
+    DT_CONV_FUSE_PROLOGUE = 1 << 0,          /* conv_forward reads a lazy x */
+    DT_CONV_FUSE_SUMS = 1 << 1,              /* conv_forward yields sums */
     DT_CONV_FUSE_BACKWARD_EPILOGUE = 1 << 2, /* conv_backward_data with `bn` */
-    DT_CONV_FUSE_BACKWARD_ADD = 1 << 3,     /* conv_backward_data with `add` */
-    DT_CONV_FUSE_WEIGHTS_PROLOGUE = 1 << 4  /* conv_backward_weights reads a lazy x */
+    DT_CONV_FUSE_BACKWARD_ADD = 1 << 3,      /* conv_backward_data with `add` */
+    DT_CONV_FUSE_WEIGHTS_PROLOGUE = 1 << 4   /* conv_backward_weights reads a lazy x */
 } dt_conv_fusion;
 
 /* BatchNorm forward in training (Ioffe and Szegedy 2015): m = count values per channel,
  *   mean = sum / m, var = sumsq / m - mean^2 (biased), invstd = 1 / sqrt(var + eps),
  *   scale = gamma * invstd, bias = beta - mean * scale.
- * For the running statistics: stat_mean +=|= weight * mean, stat_var +=|= weight * var * m / (m - 1) (unbiased; m = 1: var). */
+ * For the running statistics: stat_mean +=|= weight * mean, stat_var +=|= weight * var * m / (m - 1)
+ * (unbiased; m = 1: var). */
 typedef struct dt_bn_forward {
     int64_t c, count;
     const void *sums; /* from conv_forward or bn_sums */
@@ -80,7 +95,8 @@ typedef struct dt_bn_forward {
 typedef struct dt_bn_backward {
     const dt_act *x;            /* the normalised activation: raw, scale, bias, relu */
     const float *mean, *invstd; /* [c] from bn_finalize */
-    const float *gamma, *beta;  /* [c] as they were there: scale and bias again, for a library that computes the relu's mask from them */
+    const float *gamma, *beta;  /* [c] as they were there: scale and bias again, for a library that
+                                   computes the relu's mask from them */
     void *sums;                 /* bn_sums_bytes(c): overwritten */
 } dt_bn_backward;
 
@@ -103,10 +119,13 @@ typedef struct dt_pool_desc {
 } dt_pool_desc;
 
 /* What optimizer_step does with one parameter tensor. With g the gradient divided by the loss scale:
- *   SGD:             g' = g + decay * w;  v = momentum * v + g';  w -= lr * (nesterov ? g' + momentum * v : v)
- *   LARS:            (You, Gitman and Ginsburg 2017, as MLPerf runs it) local = trust * |w| / (|g| + decay * |w| + eps), or 1 where |w| or
- *                    |g| is 0; g' = local * (g + decay * w), then v and w as for SGD; |.| is the 2-norm of the whole tensor
- *   RUNNING_AVERAGE: w += rate * (g - w), g as it is: BatchNorm's running statistics; the "gradient" is the batch's statistic */
+ *   SGD:             g' = g + decay * w;  v = momentum * v + g';  w -= lr * (nesterov ? g' + momentum * v :
+ *                                                                 v)
+ *   LARS:            (You, Gitman and Ginsburg 2017, as MLPerf runs it) local = trust * |w| / (|g| + decay *
+ *                    |w| + eps), or 1 where |w| or |g| is 0; g' = local * (g + decay * w), then v and w as
+ *                    for SGD; |.| is the 2-norm of the whole tensor
+ *   RUNNING_AVERAGE: w += rate * (g - w), g as it is: BatchNorm's running statistics; the "gradient" is the
+ *   batch's statistic */
 typedef enum dt_update_rule { DT_UPDATE_SGD, DT_UPDATE_RUNNING_AVERAGE, DT_UPDATE_LARS } dt_update_rule;
 
 /* One parameter tensor in the flat vectors (LARS wants norms of tensors). */
@@ -116,18 +135,20 @@ typedef struct dt_update_segment {
     float weight_decay;
 } dt_update_segment;
 
-typedef struct dt_optimizer dt_optimizer; /* a desc and its segments, prepared: a GPU wants them in its memory */
+typedef struct dt_optimizer dt_optimizer; /* a desc and its segments, prepared: a GPU wants them in its
+                                             memory */
 
 typedef struct dt_optimizer_desc {
     float momentum;
     bool nesterov;
     float running_average_rate; /* BatchNorm's "momentum": 0.1 */
     float lars_trust, lars_eps;
-    /* Dynamic loss scaling (Micikevicius et al. 2018). false: gradients are not looked at, the scale stays as it is. */
+    /* Dynamic loss scaling (Micikevicius et al. 2018). false: gradients are not looked at, the scale stays as
+     * it is. */
     bool loss_scaling;
-    float growth, backoff;    /* factors: 2 and 0.5 */
-    int32_t growth_interval;  /* good steps in a row before the scale grows: 2000 */
-    float ema_decay;          /* ema = decay * ema + (1 - decay) * w, behind the update; 0: none */
+    float growth, backoff;   /* factors: 2 and 0.5 */
+    int32_t growth_interval; /* good steps in a row before the scale grows: 2000 */
+    float ema_decay;         /* ema = decay * ema + (1 - decay) * w, behind the update; 0: none */
 } dt_optimizer_desc;
 
 /* The flat vectors, in device memory; grads are only read. */
@@ -138,8 +159,8 @@ typedef struct dt_optimizer_vectors {
     float *ema; /* of values and statistics, where they are in values; NULL: none (ema_decay is 0) */
 } dt_optimizer_vectors;
 
-/* Numbers that are summed over all ranks with the loss: each rank gives 0 or 1, and after that step all ranks get the sums. core/collective/votes.h
- * says what they stand for. */
+/* Numbers that are summed over all ranks with the loss: each rank gives 0 or 1, and after that step all ranks
+ * get the sums. core/collective/votes.h says what they stand for. */
 enum { DT_N_VOTES = 4 };
 
 /* In device memory: what the host writes before each step. */
@@ -175,7 +196,7 @@ typedef struct dt_kernels_ops {
     const char *name; /* "ref", "cpu", "cuda" */
     void (*destroy)(dt_kernels *k);
 
-    /* -- layouts ------------------------------------------------------------------------------------------------ */
+    /* -- layouts ----------------------------------------------------------------------------------------- */
     int64_t (*tensor_bytes)(dt_kernels *k, int64_t n, int64_t c, int64_t h, int64_t w);
     /* Between host float32 NCHW and the backend's layout; for tests and tools, blocking. */
     dt_status (*tensor_import)(dt_kernels *k, const float *nchw, const dt_tensor *t, dt_error *err);
@@ -185,103 +206,132 @@ typedef struct dt_kernels_ops {
     /* Bytes of scratch and derived weights that the backend holds now, beyond what the net allocated. */
     int64_t (*scratch_bytes)(dt_kernels *k);
 
-    /* -- input: y = (pixels / 255 - mean) / std, pixels uint8 [n][h][w][3] in device memory ----------------------- */
-    dt_status (*normalize_input)(dt_kernels *k, const uint8_t *pixels, const float mean[3], const float std[3], const dt_tensor *y, dt_error *err);
+    /* -- input: y = (pixels / 255 - mean) / std, pixels uint8 [n][h][w][3] in device memory -------------- */
+    dt_status (*normalize_input)(dt_kernels *k, const uint8_t *pixels, const float mean[3],
+                                 const float std[3], const dt_tensor *y, dt_error *err);
 
-    /* -- convolution -------------------------------------------------------------------------------------------- */
+    /* -- convolution ------------------------------------------------------------------------------------- */
     dt_status (*conv_create)(dt_kernels *k, const dt_conv_desc *desc, dt_conv **conv, dt_error *err);
     void (*conv_destroy)(dt_kernels *k, dt_conv *conv);
     unsigned (*conv_fusions)(dt_kernels *k, const dt_conv *conv); /* bits of dt_conv_fusion */
-    /* float32 elements of the weights (and of their gradient and momentum) in the backend's order; padding is zero.
-     * Every conv of the same (k, c, r, s) has the same order in one backend, whatever its n, h and w. */
+    /* float32 elements of the weights (and of their gradient and momentum) in the backend's order; padding is
+     * zero. Every conv of the same (k, c, r, s) has the same order in one backend, whatever its n, h and
+     * w. */
     int64_t (*conv_weights_elems)(dt_kernels *k, const dt_conv *conv);
-    void (*conv_weights_order)(dt_kernels *k, const dt_conv *conv, dt_weights_order *order); /* canonical: OIHW */
-    /* To be called whenever w has changed and before w is used: refreshes what is derived from it for this convolution (other
-     * orders). What is derived from all of the flat vector is values_changed's. */
+    /* canonical: OIHW */
+    void (*conv_weights_order)(dt_kernels *k, const dt_conv *conv, dt_weights_order *order);
+    /* To be called whenever w has changed and before w is used: refreshes what is derived from it for this
+     * convolution (other orders). What is derived from all of the flat vector is values_changed's. */
     dt_status (*conv_weights_changed)(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err);
 
     /* y = conv(act(x), w); sums (may be NULL): per channel of y, over n, p, q: overwritten. */
-    dt_status (*conv_forward)(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w, const dt_tensor *y, void *sums, dt_error *err);
-    /* dx = dgrad(dy, w) + add (may be NULL, may be dx itself); then, if bn is not NULL, dx = dz of dt_bn_backward with
-     * dv = that sum, and bn->sums is filled. */
-    dt_status (*conv_backward_data)(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w, const dt_tensor *add, const dt_bn_backward *bn,
-                                    const dt_tensor *dx, dt_error *err);
-    /* dw (= or +=) wgrad(act(x), dy). dw is float32: a backend whose library writes FP16 gradients converts, or adds, right behind it, while
-     * they are still in the cache. */
-    dt_status (*conv_backward_weights)(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy, float *dw, bool accumulate, dt_error *err);
+    dt_status (*conv_forward)(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w,
+                              const dt_tensor *y, void *sums, dt_error *err);
+    /* dx = dgrad(dy, w) + add (may be NULL, may be dx itself); then, if bn is not NULL, dx = dz of
+     * dt_bn_backward with dv = that sum, and bn->sums is filled. */
+    dt_status (*conv_backward_data)(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
+                                    const dt_tensor *add, const dt_bn_backward *bn, const dt_tensor *dx,
+                                    dt_error *err);
+    /* dw (= or +=) wgrad(act(x), dy). dw is float32: a backend whose library writes FP16 gradients converts,
+     * or adds, right behind it, while they are still in the cache. */
+    dt_status (*conv_backward_weights)(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy,
+                                       float *dw, bool accumulate, dt_error *err);
 
-    /* -- batch normalisation ------------------------------------------------------------------------------------ */
+    /* -- batch normalisation ----------------------------------------------------------------------------- */
     int64_t (*bn_sums_bytes)(dt_kernels *k, int64_t c);
-    dt_status (*bn_sums)(dt_kernels *k, const dt_tensor *y, void *sums, dt_error *err); /* plain: sums of a tensor */
+    /* plain: sums of a tensor */
+    dt_status (*bn_sums)(dt_kernels *k, const dt_tensor *y, void *sums, dt_error *err);
     dt_status (*bn_finalize)(dt_kernels *k, const dt_bn_forward *bn, dt_error *err);
     /* Evaluation: scale = gamma / sqrt(running_var + eps), bias = beta - running_mean * scale. */
-    dt_status (*bn_inference)(dt_kernels *k, int64_t c, const float *gamma, const float *beta, const float *running_mean, const float *running_var, float eps,
-                              float *scale, float *bias, dt_error *err);
-    dt_status (*bn_backward_reduce)(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv, const dt_tensor *dz, dt_error *err); /* dz may be dv */
+    dt_status (*bn_inference)(dt_kernels *k, int64_t c, const float *gamma, const float *beta,
+                              const float *running_mean, const float *running_var, float eps, float *scale,
+                              float *bias, dt_error *err);
+    /* dz may be dv */
+    dt_status (*bn_backward_reduce)(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv,
+                                    const dt_tensor *dz, dt_error *err);
     dt_status (*bn_backward_finalize)(dt_kernels *k, const dt_bn_backward_finalize *bn, dt_error *err);
-    /* dy = a * dz + b * raw + c; dy may be dz, or raw (the net writes a convolution's dy over its output, dead by then) */
-    dt_status (*bn_backward_apply)(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy, dt_error *err);
+    /* dy = a * dz + b * raw + c; dy may be dz, or raw (the net writes a convolution's dy over its output,
+     * dead by then) */
+    dt_status (*bn_backward_apply)(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
+                                   const float *coefficients, const dt_tensor *dy, dt_error *err);
     /* y = the value of x, written out; y may be x->raw */
     dt_status (*act_materialize)(dt_kernels *k, const dt_act *x, const dt_tensor *y, dt_error *err);
 
-    /* -- residual join: y = relu(act(branch) + act(skip)) ---------------------------------------------------------- */
+    /* -- residual join: y = relu(act(branch) + act(skip)) ------------------------------------------------ */
     int64_t (*residual_mask_bytes)(dt_kernels *k, const dt_tensor *y); /* 0 if the backend reads y instead */
-    dt_status (*residual_forward)(dt_kernels *k, const dt_act *branch, const dt_act *skip, const dt_tensor *y, void *mask, dt_error *err);
-    /* g = dy where y > 0 (from mask or y), else 0; g may be dy. branch and skip (each may be NULL: not normalised)
-     * have no relu; their sums are filled from g. */
-    dt_status (*residual_backward)(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask, const dt_bn_backward *branch,
-                                   const dt_bn_backward *skip, const dt_tensor *g, dt_error *err);
+    dt_status (*residual_forward)(dt_kernels *k, const dt_act *branch, const dt_act *skip, const dt_tensor *y,
+                                  void *mask, dt_error *err);
+    /* g = dy where y > 0 (from mask or y), else 0; g may be dy. branch and skip (each may be NULL: not
+     * normalised) have no relu; their sums are filled from g. */
+    dt_status (*residual_backward)(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask,
+                                   const dt_bn_backward *branch, const dt_bn_backward *skip,
+                                   const dt_tensor *g, dt_error *err);
 
-    /* -- pooling ------------------------------------------------------------------------------------------------ */
-    /* y = maxpool(act(x)); argmax [elements of y] uint8 holds the window position (row * window + column) of the first
-     * maximum, for backward (NULL: evaluation). */
-    dt_status (*max_pool_forward)(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x, const dt_tensor *y, uint8_t *argmax, dt_error *err);
+    /* -- pooling ----------------------------------------------------------------------------------------- */
+    /* y = maxpool(act(x)); argmax [elements of y] uint8 holds the window position (row * window + column) of
+     * the first maximum, for backward (NULL: evaluation). */
+    dt_status (*max_pool_forward)(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x,
+                                  const dt_tensor *y, uint8_t *argmax, dt_error *err);
     /* dv = scatter of dy by argmax; dz and sums as dt_bn_backward says. */
-    dt_status (*max_pool_backward)(dt_kernels *k, const dt_pool_desc *pool, const dt_tensor *dy, const uint8_t *argmax, const dt_bn_backward *bn,
-                                   const dt_tensor *dz, dt_error *err);
+    dt_status (*max_pool_backward)(dt_kernels *k, const dt_pool_desc *pool, const dt_tensor *dy,
+                                   const uint8_t *argmax, const dt_bn_backward *bn, const dt_tensor *dz,
+                                   dt_error *err);
     /* y [n][c] = mean over h, w of x */
     dt_status (*average_pool_forward)(dt_kernels *k, const dt_tensor *x, const dt_tensor *y, dt_error *err);
-    dt_status (*average_pool_backward)(dt_kernels *k, const dt_tensor *dy, const dt_tensor *dx, dt_error *err);
+    dt_status (*average_pool_backward)(dt_kernels *k, const dt_tensor *dy, const dt_tensor *dx,
+                                       dt_error *err);
 
-    /* -- fully connected: y [n][k] = x [n][c] w^T + bias, w [k][c] row-major, bias [k] -------------------------------- */
-    dt_status (*linear_create)(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear, dt_error *err);
+    /* -- fully connected: y [n][k] = x [n][c] w^T + bias, w [k][c] row-major, bias [k] ------------------- */
+    dt_status (*linear_create)(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear,
+                               dt_error *err);
     void (*linear_destroy)(dt_kernels *k, dt_linear *linear);
-    dt_status (*linear_forward)(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const float *bias, const dt_tensor *y, dt_error *err);
-    dt_status (*linear_backward)(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx, float *dw,
-                                 float *dbias, bool accumulate, dt_error *err);
+    dt_status (*linear_forward)(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
+                                const float *bias, const dt_tensor *y, dt_error *err);
+    dt_status (*linear_backward)(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
+                                 const dt_tensor *dy, const dt_tensor *dx, float *dw, float *dbias,
+                                 bool accumulate, dt_error *err);
 
-    /* -- loss: cross-entropy of softmax against (1 - smoothing) onehot + smoothing / classes ------------------------- */
-    /* Label -1: the row is padding: no loss, no count, zero gradient. A row is right at top-k if fewer than k logits are
-     * greater than the label's (of equal ones the lower index goes first); a row with a NaN is never right.
-     * dlogits (NULL: evaluation) = grad_scale * *loss_scale * (softmax - target); loss_scale: device memory, NULL: 1. sums += . */
-    dt_status (*softmax_loss)(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const float *loss_scale,
-                              const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err);
+    /* -- loss: cross-entropy of softmax against (1 - smoothing) onehot + smoothing / classes ------------- */
+    /* Label -1: the row is padding: no loss, no count, zero gradient. A row is right at top-k if fewer than k
+     * logits are greater than the label's (of equal ones the lower index goes first); a row with a NaN is
+     * never right. dlogits (NULL: evaluation) = grad_scale * *loss_scale * (softmax - target); loss_scale:
+     * device memory, NULL: 1. sums += . */
+    dt_status (*softmax_loss)(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing,
+                              float grad_scale, const float *loss_scale, const dt_tensor *dlogits,
+                              dt_loss_sums *sums, dt_error *err);
 
-    /* -- the flat vector of values ----------------------------------------------------------------------------------- */
-    /* values_bind (NULL: the backend reads weights where they are): the flat vector that all weights given to other calls lie in, before any
-     * of them reads one; a backend with FP16 weights keeps a mirror of it, allocated here. values NULL: give the mirror up, before the vector is
-     * freed. optimizer_step refreshes the mirror by itself; values_changed (NULL with values_bind) does after anything else has written values. */
+    /* -- the flat vector of values ----------------------------------------------------------------------- */
+    /* values_bind (NULL: the backend reads weights where they are): the flat vector that all weights given to
+     * other calls lie in, before any of them reads one; a backend with FP16 weights keeps a mirror of it,
+     * allocated here. values NULL: give the mirror up, before the vector is freed. optimizer_step refreshes
+     * the mirror by itself; values_changed (NULL with values_bind) does after anything else has written
+     * values. */
     dt_status (*values_bind)(dt_kernels *k, const float *values, int64_t n_elems, dt_error *err);
     dt_status (*values_changed)(dt_kernels *k, dt_error *err);
 
-    /* -- a step's beginning and end ---------------------------------------------------------------------------------- */
-    /* Zero the step's floats, n_step_floats from `loss` on, and put in->votes at `votes`, which are among them. */
-    dt_status (*step_begin)(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *votes, int64_t n_step_floats, dt_error *err);
+    /* -- a step's beginning and end ---------------------------------------------------------------------- */
+    /* Zero the step's floats, n_step_floats from `loss` on, and put in->votes at `votes`, which are among
+     * them. */
+    dt_status (*step_begin)(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *votes,
+                            int64_t n_step_floats, dt_error *err);
     /* ring[state->n_recorded % n_ring] = what the step has to tell; n_recorded += 1. All in device memory. */
-    dt_status (*step_record)(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *votes,
-                             dt_step_record *ring, int64_t n_ring, dt_error *err);
+    dt_status (*step_record)(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global,
+                             const dt_loss_sums *local, const float *votes, dt_step_record *ring,
+                             int64_t n_ring, dt_error *err);
 
-    /* -- update: two launches over the flat vectors of all parameters: look, and update ------------------------------ */
+    /* -- update: two launches over the flat vectors of all parameters: look, and update ------------------ */
     /* Segments are copied. They do not overlap, and ascend. */
-    dt_status (*optimizer_create)(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments, int64_t n_segments,
+    dt_status (*optimizer_create)(dt_kernels *k, const dt_optimizer_desc *desc,
+                                  const dt_update_segment *segments, int64_t n_segments,
                                   dt_optimizer **optimizer, dt_error *err);
     void (*optimizer_destroy)(dt_kernels *k, dt_optimizer *optimizer); /* NULL: nothing */
-    /* With loss_scaling: if any element of any segment's gradient (statistics included) is not finite, nothing in v is changed; found_inf = 1,
-     * n_skipped += 1, n_good = 0, loss_scale *= backoff, but not below 1. Otherwise, and without loss_scaling: every segment is
-     * updated by its rule, with gradients divided by loss_scale; then, with loss_scaling, found_inf = 0 and n_good += 1, and at growth_interval n_good = 0 and
-     * loss_scale *= growth, but not above 2^24. The formulas: layers/arithmetic.h. */
-    dt_status (*optimizer_step)(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v, const dt_step_inputs *inputs, dt_step_state *state,
-                                dt_error *err);
+    /* With loss_scaling: if any element of any segment's gradient (statistics included) is not finite,
+     * nothing in v is changed; found_inf = 1, n_skipped += 1, n_good = 0, loss_scale *= backoff, but not
+     * below 1. Otherwise, and without loss_scaling: every segment is updated by its rule, with gradients
+     * divided by loss_scale; then, with loss_scaling, found_inf = 0 and n_good += 1, and at growth_interval
+     * n_good = 0 and loss_scale *= growth, but not above 2^24. The formulas: layers/arithmetic.h. */
+    dt_status (*optimizer_step)(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v,
+                                const dt_step_inputs *inputs, dt_step_state *state, dt_error *err);
 } dt_kernels_ops;
 
 /* Implementations begin with this. The device is borrowed. */

@@ -1,7 +1,8 @@
-/* metrics.h: the door for what the training has to tell: progress on a terminal, metrics.jsonl, TensorBoard ...
+/* metrics.h: the door for what the training has to tell: progress on a terminal, metrics.jsonl, TensorBoard
+ * ...
  *
- * The trainer calls every sink's functions on rank 0 (pointers may be NULL). Sinks must not block for long; an error of
- * a sink is logged once and does not stop the training.
+ * The trainer calls every sink's functions on rank 0 (pointers may be NULL). Sinks must not block for long;
+ * an error of a sink is logged once and does not stop the training.
  */
 #ifndef DT_CORE_METRICS_H
 #define DT_CORE_METRICS_H
@@ -14,28 +15,29 @@
 typedef struct dt_sink dt_sink;
 
 typedef struct dt_metrics_start {
-    int64_t first_step, total_steps, steps_per_epoch, first_epoch, epochs; /* first_*: where this start goes on */
+    /* first_*: where this start goes on */
+    int64_t first_step, total_steps, steps_per_epoch, first_epoch, epochs;
     int64_t world_size, global_batch, n_train, n_val, n_params;
 } dt_metrics_start;
 
 typedef struct dt_metrics_step {
-    int64_t step;  /* 1 after the first */
-    int64_t epoch; /* 0-based, the one the step belongs to */
+    int64_t step;          /* 1 after the first */
+    int64_t epoch;         /* 0-based, the one the step belongs to */
     double epoch_progress; /* fraction of that epoch done */
-    double loss;   /* mean over the global batch */
-    double top1;   /* fraction of the global batch, in training */
+    double loss;           /* mean over the global batch */
+    double top1;           /* fraction of the global batch, in training */
     double lr;
-    double images_per_s; /* whole job, over the last few steps */
-    double elapsed_s, left_s; /* of this start; left_s: estimate until total_steps */
+    double images_per_s;             /* whole job, over the last few steps */
+    double elapsed_s, left_s;        /* of this start; left_s: estimate until total_steps */
     double data_wait_s, comm_wait_s; /* of this step on rank 0 */
-    bool scaled;       /* there is loss scaling: what follows means something */
-    bool skipped;      /* gradients were not finite: nothing was updated */
-    double loss_scale; /* for the next step */
-    int64_t n_skipped; /* in all, this step included */
+    bool scaled;                     /* there is loss scaling: what follows means something */
+    bool skipped;                    /* gradients were not finite: nothing was updated */
+    double loss_scale;               /* for the next step */
+    int64_t n_skipped;               /* in all, this step included */
 } dt_metrics_step;
 
 typedef struct dt_metrics_eval {
-    int64_t step, epoch; /* as in dt_metrics_step; epoch: the last whole or begun one */
+    int64_t step, epoch;                 /* as in dt_metrics_step; epoch: the last whole or begun one */
     double val_loss, val_top1, val_top5; /* mean; fractions */
     int64_t n;
     double images_per_s, elapsed_s;
@@ -58,7 +60,8 @@ typedef struct dt_metrics_end {
     int64_t steps, epochs; /* done in all */
     double elapsed_s, images_per_s;
     double final_loss, final_top1, final_top5, best_top1; /* of evaluations; -1: none */
-    int64_t n_broken; /* of the epoch that met most: an epoch leaves out less than a global batch, so there may be more */
+    int64_t n_broken; /* of the epoch that met most: an epoch leaves out less than a global batch, so there
+                         may be more */
     bool stopped_on_request;
 } dt_metrics_end;
 
@@ -71,7 +74,8 @@ typedef struct dt_sink_ops {
     dt_status (*eval)(dt_sink *sink, const dt_metrics_eval *m, dt_error *err);
     dt_status (*epoch)(dt_sink *sink, const dt_metrics_epoch *m, dt_error *err);
     dt_status (*checkpoint)(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err);
-    dt_status (*mirror)(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err); /* its copy in the mirror */
+    /* its copy in the mirror */
+    dt_status (*mirror)(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err);
     dt_status (*end)(dt_sink *sink, const dt_metrics_end *m, dt_error *err);
 } dt_sink_ops;
 

@@ -21,9 +21,10 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* The filters [k, k_end) of one block at one channel and tap: neighbours in native memory, far apart in the canonical order, of which a few rows stay
- * in the cache. One of the two is written. */
-static inline void move_block(const dt_weights_order *o, bool to_canonical, float *native, float *canonical, int64_t n)
+/* The filters [k, k_end) of one block at one channel and tap: neighbours in native memory, far apart in the
+ * canonical order, of which a few rows stay in the cache. One of the two is written. */
+static inline void move_block(const dt_weights_order *o, bool to_canonical, float *native, float *canonical,
+                              int64_t n)
 {
     const int64_t row = o->n_c * o->n_taps;
     for (int64_t i = 0; i < n; i++)
@@ -40,7 +41,8 @@ static inline void move(const dt_weights_order *o, bool to_canonical, float *nat
             for (int64_t tap = 0; tap < o->n_taps; tap++)
                 for (int64_t c = c0; c < least(c0 + o->c_block, o->n_c); c++)
                     move_block(o, to_canonical,
-                               native + k / o->k_block * o->k_block_step + c0 / o->c_block * o->c_block_step + tap * o->tap_step + (c - c0) * o->c_step,
+                               native + k / o->k_block * o->k_block_step + c0 / o->c_block * o->c_block_step +
+                                   tap * o->tap_step + (c - c0) * o->c_step,
                                canonical + (k * o->n_c + c) * o->n_taps + tap, least(o->k_block, o->n_k - k));
 }
 

@@ -1,5 +1,6 @@
-/* weights_order.h: in which order a backend keeps the weights of a convolution, said in numbers, so that they can be put into the canonical
- * order wherever they lie, long after the backend gave them away: in any thread, without a net.
+/* weights_order.h: in which order a backend keeps the weights of a convolution, said in numbers, so that they
+ * can be put into the canonical order wherever they lie, long after the backend gave them away: in any
+ * thread, without a net.
  *
  *   dt_weights_order order;
  *   kernels->ops->conv_weights_order(kernels, conv, &order);
@@ -7,7 +8,8 @@
  *
  * Element (k, c, tap) of k filters over c channels, tap = r * width + s, lies at
  *
- *   k / k_block * k_block_step + k % k_block * k_step + c / c_block * c_block_step + c % c_block * c_step + tap * tap_step
+ *   k / k_block * k_block_step + k % k_block * k_step + c / c_block * c_block_step + c % c_block * c_step +
+ *   tap * tap_step
  */
 #ifndef DT_CORE_WEIGHTS_ORDER_H
 #define DT_CORE_WEIGHTS_ORDER_H
@@ -17,7 +19,8 @@
 typedef struct dt_weights_order {
     int64_t n_k, n_c, n_taps;     /* canonical: [n_k][n_c][n_taps] */
     int64_t k_block, c_block;     /* how many filters, and channels, lie together; at least 1 */
-    int64_t k_step, k_block_step; /* elements from one to the next in a block, and from one block to the next */
+    int64_t k_step, k_block_step; /* elements from one to the next in a block, and from one block to the
+                                     next */
     int64_t c_step, c_block_step;
     int64_t tap_step;
 } dt_weights_order;

@@ -23,8 +23,8 @@ dt_status dt_durable_path(char *path, dt_error *err, const char *format, ...)
     int n = vsnprintf(path, DT_DURABLE_PATH_BYTES, format, args);
     va_end(args);
     if (n < 0 || n >= DT_DURABLE_PATH_BYTES)
-        return dt_fail(err, DT_ERR_USAGE, "%.60s...: a path of %d bytes is longer than the %d that can be", path, n,
-                       DT_DURABLE_PATH_BYTES - 1);
+        return dt_fail(err, DT_ERR_USAGE, "%.60s...: a path of %d bytes is longer than the %d that can be",
+                       path, n, DT_DURABLE_PATH_BYTES - 1);
     return DT_OK;
 }
 
@@ -38,7 +38,8 @@ static void format_bytes(double bytes, char out[24])
     snprintf(out, 24, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
 }
 
-dt_status dt_durable_write_failed(int fd, const char *path, int error_number, int64_t wanted_bytes, dt_error *err)
+dt_status dt_durable_write_failed(int fd, const char *path, int error_number, int64_t wanted_bytes,
+                                  dt_error *err)
 {
     struct statvfs fs;
     if ((error_number == ENOSPC || error_number == EDQUOT) && fstatvfs(fd, &fs) == 0) {
@@ -52,7 +53,8 @@ dt_status dt_durable_write_failed(int fd, const char *path, int error_number, in
     return dt_fail_errno(err, "%s: cannot write %lld bytes", path, (long long)wanted_bytes);
 }
 
-dt_status dt_durable_write(int fd, const char *path, const void *data, int64_t bytes, int64_t offset, dt_error *err)
+dt_status dt_durable_write(int fd, const char *path, const void *data, int64_t bytes, int64_t offset,
+                           dt_error *err)
 {
     const char *p = data;
     for (int64_t done = 0; done < bytes;) {
@@ -74,9 +76,11 @@ dt_status dt_durable_read(int fd, const char *path, void *data, int64_t bytes, i
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return dt_fail_errno(err, "%s: cannot read %lld bytes at %lld", path, (long long)bytes, (long long)offset);
+            return dt_fail_errno(err, "%s: cannot read %lld bytes at %lld", path, (long long)bytes,
+                                 (long long)offset);
         if (n == 0)
-            return dt_fail(err, DT_ERR_FORMAT, "%s: ends after %lld bytes, in the middle of what should be there: cut short",
+            return dt_fail(err, DT_ERR_FORMAT,
+                           "%s: ends after %lld bytes, in the middle of what should be there: cut short",
                            path, (long long)(offset + done));
         done += n;
     }

@@ -3,9 +3,9 @@
 
 #include "core/base/clock.h"
 #include "launch/commands/commands.h"
-#include "launch/show/console.h"
 #include "launch/hardware/openmp.h"
 #include "launch/options/suggest.h"
+#include "launch/show/console.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,11 +15,8 @@ static const struct {
     dt_command *run;
 } commands[] = {
     {"train", dt_command_train}, /* also where no command is named */
-    {"eval", dt_command_eval},
-    {"inspect", dt_command_inspect},
-    {"export", dt_command_export},
-    {"info", dt_command_info},
-    {"demo-data", dt_command_demo_data},
+    {"eval", dt_command_eval},   {"inspect", dt_command_inspect},     {"export", dt_command_export},
+    {"info", dt_command_info},   {"demo-data", dt_command_demo_data},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -31,7 +28,8 @@ static dt_status unknown_command(const char *name, dt_error *err)
     const char *meant = dt_suggest(name, names);
     if (meant)
         return dt_fail(err, DT_ERR_USAGE, "unknown command '%s'; did you mean '%s'?", name, meant);
-    return dt_fail(err, DT_ERR_USAGE, "unknown command '%s'; there are train, eval, inspect, export, info and demo-data", name);
+    return dt_fail(err, DT_ERR_USAGE,
+                   "unknown command '%s'; there are train, eval, inspect, export, info and demo-data", name);
 }
 
 static dt_status run(int argc, char **argv, dt_session *session, bool *local, dt_error *err)

@@ -1,8 +1,8 @@
 /* add.c: the residual join.
  *
  * Forward:   y = relu(branch + skip), both lazily normalised or plain
- * Backward:  g = dy where y > 0, else 0; both inputs' gradient is g: the same memory, where dy was. Of inputs that are
- *            normalised, the BatchNorm sums are taken from g in the same pass. */
+ * Backward:  g = dy where y > 0, else 0; both inputs' gradient is g: the same memory, where dy was. Of inputs
+ *            that are normalised, the BatchNorm sums are taken from g in the same pass. */
 #include "core/base/alloc.h"
 #include "core/layer.h"
 
@@ -45,7 +45,8 @@ static dt_status forward(dt_layer *base, const dt_pass *pass, dt_error *err)
 {
     dt_kernels *k = base->kernels;
     void *mask = pass->training ? ((add_layer *)base)->mask : NULL;
-    return k->ops->residual_forward(k, &base->inputs[0]->act, &base->inputs[1]->act, &base->output->act.raw, mask, err);
+    return k->ops->residual_forward(k, &base->inputs[0]->act, &base->inputs[1]->act, &base->output->act.raw,
+                                    mask, err);
 }
 
 static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
@@ -57,16 +58,19 @@ static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
         const dt_tensor *add = NULL;
         dt_value_begin_grad(base->inputs[i], &add, &bn[i]);
         if (add)
-            return dt_fail(err, DT_ERR_INTERNAL, "%s: a residual join must be the last layer that reads its inputs", base->name);
+            return dt_fail(err, DT_ERR_INTERNAL,
+                           "%s: a residual join must be the last layer that reads its inputs", base->name);
     }
     const dt_value *y = base->output;
-    DT_TRY(k->ops->residual_backward(k, &y->grad, &y->act.raw, ((add_layer *)base)->mask, bn[0], bn[1], &y->grad, err));
+    DT_TRY(k->ops->residual_backward(k, &y->grad, &y->act.raw, ((add_layer *)base)->mask, bn[0], bn[1],
+                                     &y->grad, err));
     for (int i = 0; i < 2; i++)
         dt_value_end_grad(base->inputs[i], bn[i] != NULL);
     return DT_OK;
 }
 
-/* Forward reads both and writes y and its mask; backward reads dy and the mask (or y), and each normalised input for its sums, and writes g. */
+/* Forward reads both and writes y and its mask; backward reads dy and the mask (or y), and each normalised
+ * input for its sums, and writes g. */
 static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
 {
     const int64_t y = dt_layer_tensor_bytes(base, &base->output->act.raw);

@@ -1,14 +1,15 @@
-/* arithmetic.h: the formulas that every backend must share to the letter, one element or one channel at a time.
+/* arithmetic.h: the formulas that every backend must share to the letter, one element or one channel at a
+ * time.
  *
  *   float z = dt_act_value(raw, scale[c], bias[c], true);
  *   dt_bn_channel ch = dt_bn_channel_finalize(sum, sum_of_squares, count, gamma[c], beta[c], eps);
  *
- * layers/ref calls them in loops, layers/cpu may, and the .cu kernels compile the same lines for the GPU (DT_HD). What is
- * done per channel is done in float64: there is little of it, and E[x^2] - E[x]^2 cancels. What is done per element is
- * done in float32.
+ * layers/ref calls them in loops, layers/cpu may, and the .cu kernels compile the same lines for the GPU
+ * (DT_HD). What is done per channel is done in float64: there is little of it, and E[x^2] - E[x]^2 cancels.
+ * What is done per element is done in float32.
  *
- * NaN: a NaN must stay visible until it reaches the loss, so that a training gone wrong stops instead of going on with
- * zeros: dt_relu and dt_max_pool_takes are written with the comparison that lets it through.
+ * NaN: a NaN must stay visible until it reaches the loss, so that a training gone wrong stops instead of
+ * going on with zeros: dt_relu and dt_max_pool_takes are written with the comparison that lets it through.
  */
 #ifndef DT_LAYERS_ARITHMETIC_H
 #define DT_LAYERS_ARITHMETIC_H
@@ -23,7 +24,7 @@
 #    define DT_HD /* nothing: plain C */
 #endif
 
-/* -- input and activations ------------------------------------------------------------------------------------ */
+/* -- input and activations ------------------------------------------------------------------------------- */
 
 DT_HD static inline float dt_pixel_value(uint8_t pixel, float mean, float std)
 {
@@ -55,7 +56,7 @@ DT_HD static inline bool dt_max_pool_takes(float v, float best)
     return v > best || v != v;
 }
 
-/* -- batch normalisation (Ioffe and Szegedy 2015), one channel -------------------------------------------------- */
+/* -- batch normalisation (Ioffe and Szegedy 2015), one channel ------------------------------------------- */
 
 typedef struct dt_bn_channel {
     float mean, invstd; /* of the batch, for backward */
@@ -63,9 +64,10 @@ typedef struct dt_bn_channel {
     float unbiased_var; /* for the running statistics; the biased one if there is a single value */
 } dt_bn_channel;
 
-/* From the sum and the sum of squares of `count` values. Rounding can leave sumsq / m - mean^2 below zero: then it is 0. */
-DT_HD static inline dt_bn_channel dt_bn_channel_finalize(double sum, double sum_of_squares, int64_t count, float gamma,
-                                                         float beta, float eps)
+/* From the sum and the sum of squares of `count` values. Rounding can leave sumsq / m - mean^2 below zero:
+ * then it is 0. */
+DT_HD static inline dt_bn_channel dt_bn_channel_finalize(double sum, double sum_of_squares, int64_t count,
+                                                         float gamma, float beta, float eps)
 {
     double m = (double)count;
     double mean = sum / m;
@@ -83,8 +85,8 @@ DT_HD static inline dt_bn_channel dt_bn_channel_finalize(double sum, double sum_
 }
 
 /* Scale and bias from running statistics, for evaluation. */
-DT_HD static inline void dt_bn_channel_inference(float gamma, float beta, float running_mean, float running_var,
-                                                 float eps, float *scale, float *bias)
+DT_HD static inline void dt_bn_channel_inference(float gamma, float beta, float running_mean,
+                                                 float running_var, float eps, float *scale, float *bias)
 {
     double s = (double)gamma / sqrt((double)running_var + (double)eps);
     *scale = (float)s;
@@ -96,11 +98,13 @@ typedef struct dt_bn_coefficients {
     float a, b, c;
 } dt_bn_coefficients;
 
-/* From sum_dgamma = sum of dz * (raw - mean) * invstd and sum_dbeta = sum of dz. The derivative of the normalisation,
+/* From sum_dgamma = sum of dz * (raw - mean) * invstd and sum_dbeta = sum of dz. The derivative of the
+ * normalisation,
  *   dx = gamma * invstd * (dz - sum_dbeta / m - xhat * sum_dgamma / m), xhat = (raw - mean) * invstd,
  * collected by powers of raw. */
-DT_HD static inline dt_bn_coefficients dt_bn_channel_backward(double sum_dgamma, double sum_dbeta, int64_t count,
-                                                              float gamma, float mean, float invstd)
+DT_HD static inline dt_bn_coefficients dt_bn_channel_backward(double sum_dgamma, double sum_dbeta,
+                                                              int64_t count, float gamma, float mean,
+                                                              float invstd)
 {
     double m = (double)count;
     double a = (double)gamma * (double)invstd;
@@ -118,28 +122,30 @@ DT_HD static inline float dt_bn_backward_value(float dz, float raw, float a, flo
     return a * dz + b * raw + c;
 }
 
-/* -- loss ----------------------------------------------------------------------------------------------------- */
+/* -- loss ------------------------------------------------------------------------------------------------ */
 
-/* What softmax should be for a class: (1 - smoothing) onehot + smoothing / n_classes (Szegedy et al. 2016). */
+/* What softmax should be for a class: (1 - smoothing) onehot + smoothing / n_classes (Szegedy et al.
+ * 2016). */
 DT_HD static inline double dt_softmax_target(bool is_label, int64_t n_classes, float smoothing)
 {
     double everywhere = (double)smoothing / (double)n_classes;
     return is_label ? 1.0 - (double)smoothing + everywhere : everywhere;
 }
 
-/* Whether class j ranks before the label's class: a greater logit, or an equal one with a lower index. The label is right at
- * top-k if fewer than k classes do, and the row holds no NaN. */
+/* Whether class j ranks before the label's class: a greater logit, or an equal one with a lower index. The
+ * label is right at top-k if fewer than k classes do, and the row holds no NaN. */
 DT_HD static inline bool dt_logit_ranks_before(float logit, int64_t j, float label_logit, int64_t label)
 {
     return logit > label_logit || (logit == label_logit && j < label);
 }
 
-/* -- optimizer ------------------------------------------------------------------------------------------------ */
+/* -- optimizer ------------------------------------------------------------------------------------------- */
 
 /* SGD with momentum as PyTorch has it: the learning rate is outside the velocity, so a schedule acts at once.
- *   g' = multiplier * g + weight_decay * w;  v = momentum * v + g';  w -= lr * (nesterov ? g' + momentum * v : v) */
-DT_HD static inline void dt_update_sgd_value(float *w, float *v, float g, float multiplier, float weight_decay,
-                                             float momentum, bool nesterov, float lr)
+ *   g' = multiplier * g + weight_decay * w;  v = momentum * v + g';  w -= lr * (nesterov ? g' + momentum * v
+ *                                                                    : v) */
+DT_HD static inline void dt_update_sgd_value(float *w, float *v, float g, float multiplier,
+                                             float weight_decay, float momentum, bool nesterov, float lr)
 {
     float gradient = multiplier * g + weight_decay * *w;
     float velocity = momentum * *v + gradient;
@@ -147,10 +153,11 @@ DT_HD static inline void dt_update_sgd_value(float *w, float *v, float g, float 
     *w -= lr * (nesterov ? gradient + momentum * velocity : velocity);
 }
 
-/* LARS (You, Gitman and Ginsburg 2017; trust is their eta): the rate of one tensor beside the others', from the sums of squares of its weights
- * and of its gradients as they are, multiplier = 1 / loss scale. The update is SGD's with multiplier and weight_decay times this. */
-DT_HD static inline float dt_lars_local_rate(double weights_sumsq, double gradients_sumsq, float multiplier, float weight_decay, float trust,
-                                             float eps)
+/* LARS (You, Gitman and Ginsburg 2017; trust is their eta): the rate of one tensor beside the others', from
+ * the sums of squares of its weights and of its gradients as they are, multiplier = 1 / loss scale. The
+ * update is SGD's with multiplier and weight_decay times this. */
+DT_HD static inline float dt_lars_local_rate(double weights_sumsq, double gradients_sumsq, float multiplier,
+                                             float weight_decay, float trust, float eps)
 {
     double w = sqrt(weights_sumsq);
     double g = sqrt(gradients_sumsq) * (double)multiplier;
@@ -165,10 +172,11 @@ DT_HD static inline float dt_ema_value(float ema, float w, float decay)
     return ema + (1.0F - decay) * (w - ema);
 }
 
-/* -- loss scale (Micikevicius et al. 2018) ---------------------------------------------------------------------- */
+/* -- loss scale (Micikevicius et al. 2018) --------------------------------------------------------------- */
 
 #define DT_LOSS_SCALE_MIN 1.0F
-#define DT_LOSS_SCALE_MAX 16777216.0F /* 2^24: beyond it FP16 gradients would have to be below 2^-8 * 2^-24 to need it */
+/* 2^24: beyond it FP16 gradients would have to be below 2^-8 * 2^-24 to need it */
+#define DT_LOSS_SCALE_MAX 16777216.0F
 
 /* Not an infinity, not a NaN. (A GPU's isfinite and the host's go by different names.) */
 DT_HD static inline bool dt_is_finite(float v)
@@ -176,8 +184,10 @@ DT_HD static inline bool dt_is_finite(float v)
     return v - v == 0.0F;
 }
 
-/* What a step does to the scale: found_inf says whether a gradient was not finite, and the step is therefore skipped. */
-DT_HD static inline void dt_loss_scale_update(bool found_inf, float growth, float backoff, int32_t growth_interval, float *scale, int32_t *n_good,
+/* What a step does to the scale: found_inf says whether a gradient was not finite, and the step is therefore
+ * skipped. */
+DT_HD static inline void dt_loss_scale_update(bool found_inf, float growth, float backoff,
+                                              int32_t growth_interval, float *scale, int32_t *n_good,
                                               int32_t *n_skipped)
 {
     if (found_inf) {
@@ -193,7 +203,7 @@ DT_HD static inline void dt_loss_scale_update(bool found_inf, float growth, floa
     *n_good = 0;
 }
 
-/* -- statistics ------------------------------------------------------------------------------------------------- */
+/* -- statistics ------------------------------------------------------------------------------------------ */
 
 /* w moves towards the batch's statistic: w += rate * (statistic - w). */
 DT_HD static inline void dt_update_running_average_value(float *w, float statistic, float rate)

@@ -1,14 +1,17 @@
-/* batchnorm.c: batch normalisation (Ioffe and Szegedy 2015), with or without a ReLU behind it, without a pass over memory.
+/* batchnorm.c: batch normalisation (Ioffe and Szegedy 2015), with or without a ReLU behind it, without a pass
+ * over memory.
  *
  * Forward, in training, per channel, over the m = n*h*w values of this rank's micro-batch:
- *   mean = sum(x) / m, var = sum(x^2) / m - mean^2, scale = gamma / sqrt(var + eps), bias = beta - mean * scale
- *   y = relu?(scale * x + bias): not computed here: the output is the input's tensor, with scale and bias for whoever reads it
+ *   mean = sum(x) / m, var = sum(x^2) / m - mean^2, scale = gamma / sqrt(var + eps), bias = beta - mean *
+ *   scale y = relu?(scale * x + bias): not computed here: the output is the input's tensor, with scale and
+ *   bias for whoever reads it
  * Backward, dz the gradient of y behind the ReLU, xhat = (x - mean) / sqrt(var + eps):
  *   dbeta = sum(dz), dgamma = sum(dz * xhat)      (with whoever made dz, if he could)
  *   dx = scale * (dz - dbeta / m - xhat * dgamma / m) = a * dz + b * x + c, written over x
  *
- * Evaluation takes the running mean and variance. They are updated as one more "gradient" (core/model/net.h): running += 0.1 * (batch's -
- * running), with the batch's statistics averaged over all ranks and micro-batches, the variance unbiased as in PyTorch. */
+ * Evaluation takes the running mean and variance. They are updated as one more "gradient" (core/model/net.h):
+ * running += 0.1 * (batch's - running), with the batch's statistics averaged over all ranks and
+ * micro-batches, the variance unbiased as in PyTorch. */
 #include "core/base/alloc.h"
 #include "core/layer.h"
 
@@ -30,7 +33,15 @@ static dt_status request_params(dt_net_builder *b, bn_layer *layer, dt_error *er
     const dt_param_request requests[] = {
         {"weight", DT_PARAM_BN, DT_INIT_ONE, 1, {c}, c, c, &layer->gamma, &layer->dgamma},
         {"bias", DT_PARAM_BN, DT_INIT_ZERO, 1, {c}, c, c, &layer->beta, &layer->dbeta},
-        {"running_mean", DT_PARAM_STATISTIC, DT_INIT_ZERO, 1, {c}, c, c, &layer->running_mean, &layer->stat_mean},
+        {"running_mean",
+         DT_PARAM_STATISTIC,
+         DT_INIT_ZERO,
+         1,
+         {c},
+         c,
+         c,
+         &layer->running_mean,
+         &layer->stat_mean},
         {"running_var", DT_PARAM_STATISTIC, DT_INIT_ONE, 1, {c}, c, c, &layer->running_var, &layer->stat_var},
     };
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
@@ -48,7 +59,8 @@ static dt_status request_vectors(dt_net_builder *b, bn_layer *layer, dt_error *e
     DT_TRY(dt_builder_vector(b, bytes, (void **)&layer->mean, err));
     DT_TRY(dt_builder_vector(b, bytes, (void **)&layer->invstd, err));
     DT_TRY(dt_builder_vector(b, 3 * bytes, (void **)&layer->coefficients, err));
-    return dt_builder_vector(b, layer->head.kernels->ops->bn_sums_bytes(layer->head.kernels, layer->c), &layer->sums, err);
+    return dt_builder_vector(b, layer->head.kernels->ops->bn_sums_bytes(layer->head.kernels, layer->c),
+                             &layer->sums, err);
 }
 
 static void destroy(dt_layer *base)
@@ -87,7 +99,12 @@ static dt_status bind(dt_layer *base, dt_error *err)
     y->act.scale = layer->scale;
     y->act.bias = layer->bias;
     y->act.relu = layer->relu;
-    y->bn = (dt_bn_backward){.x = &y->act, .mean = layer->mean, .invstd = layer->invstd, .gamma = layer->gamma, .beta = layer->beta, .sums = layer->sums};
+    y->bn = (dt_bn_backward){.x = &y->act,
+                             .mean = layer->mean,
+                             .invstd = layer->invstd,
+                             .gamma = layer->gamma,
+                             .beta = layer->beta,
+                             .sums = layer->sums};
     base->inputs[0]->sums = layer->sums;
     return DT_OK;
 }
@@ -97,8 +114,8 @@ static dt_status forward(dt_layer *base, const dt_pass *pass, dt_error *err)
     bn_layer *layer = (bn_layer *)base;
     dt_kernels *k = base->kernels;
     if (!pass->training)
-        return k->ops->bn_inference(k, layer->c, layer->gamma, layer->beta, layer->running_mean, layer->running_var, BN_EPSILON, layer->scale, layer->bias,
-                                    err);
+        return k->ops->bn_inference(k, layer->c, layer->gamma, layer->beta, layer->running_mean,
+                                    layer->running_var, BN_EPSILON, layer->scale, layer->bias, err);
     dt_bn_forward bn = {.c = layer->c,
                         .count = layer->count,
                         .sums = layer->sums,
@@ -138,12 +155,14 @@ static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
                                         .accumulate = pass->accumulate,
                                         .coefficients = layer->coefficients};
     DT_TRY(k->ops->bn_backward_finalize(k, &finalize, err));
-    DT_TRY(k->ops->bn_backward_apply(k, dz, &x->act.raw, layer->coefficients, &x->grad, err)); /* x->grad lies over raw */
+    /* x->grad lies over raw */
+    DT_TRY(k->ops->bn_backward_apply(k, dz, &x->act.raw, layer->coefficients, &x->grad, err));
     dt_value_end_grad(x, false);
     return DT_OK;
 }
 
-/* Forward moves vectors only. Backward reads dz and x and writes dx; where dz came without its sums, that is in the account of who made it. */
+/* Forward moves vectors only. Backward reads dz and x and writes dx; where dz came without its sums, that is
+ * in the account of who made it. */
 static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
 {
     return phase == DT_LAYER_FORWARD ? 0 : 3 * dt_layer_tensor_bytes(base, &base->inputs[0]->act.raw);

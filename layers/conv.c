@@ -4,8 +4,9 @@
  * Backward:  dx = the transposed convolution of dy with w, plus what other consumers of x have added;
  *            dw[k,c,r,s] = sum over n,p,q of dy[n,k,p,q] * x[n, c, p*stride - pad + r, ...]
  *
- * x is read lazily normalised where the backend can, and the BatchNorm sums of y come with y. Where it cannot (conv_fusions), plain
- * operations of the same interface do it in passes of their own, through scratch memory. */
+ * x is read lazily normalised where the backend can, and the BatchNorm sums of y come with y. Where it cannot
+ * (conv_fusions), plain operations of the same interface do it in passes of their own, through scratch
+ * memory. */
 #include "core/base/alloc.h"
 #include "core/layer.h"
 
@@ -59,18 +60,19 @@ static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer *
         return dt_fail_memory(err, sizeof *layer, spec->name);
     dt_kernels *k = layer->head.kernels;
     const dt_tensor *x = &layer->head.inputs[0]->act.raw;
-    layer->desc = (dt_conv_desc){.n = x->n,
-                                 .c = x->c,
-                                 .h = x->h,
-                                 .w = x->w,
-                                 .k = spec->channels,
-                                 .r = spec->kernel,
-                                 .s = spec->kernel,
-                                 .stride = spec->stride,
-                                 .pad = spec->pad,
-                                 .for_training = dt_builder_training(b),
-                                 .reads_image = spec->inputs[0] == 0,
-                                 .input = layer->head.inputs[0]->has_bn ? DT_CONV_INPUT_LAZY : DT_CONV_INPUT_PLAIN};
+    layer->desc =
+        (dt_conv_desc){.n = x->n,
+                       .c = x->c,
+                       .h = x->h,
+                       .w = x->w,
+                       .k = spec->channels,
+                       .r = spec->kernel,
+                       .s = spec->kernel,
+                       .stride = spec->stride,
+                       .pad = spec->pad,
+                       .for_training = dt_builder_training(b),
+                       .reads_image = spec->inputs[0] == 0,
+                       .input = layer->head.inputs[0]->has_bn ? DT_CONV_INPUT_LAZY : DT_CONV_INPUT_PLAIN};
     layer->nth_reader = layer->head.inputs[0]->n_consumers;
     dt_status status = k->ops->conv_create(k, &layer->desc, &layer->conv, err);
     if (status == DT_OK) {
@@ -86,7 +88,8 @@ static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer *
 }
 
 /* x as the backend can read it: lazy, or written out into `scratch`. */
-static dt_status readable_input(conv_layer *layer, dt_conv_fusion needed, void *scratch, dt_act *x, dt_error *err)
+static dt_status readable_input(conv_layer *layer, dt_conv_fusion needed, void *scratch, dt_act *x,
+                                dt_error *err)
 {
     dt_kernels *k = layer->head.kernels;
     const dt_act *lazy = &layer->head.inputs[0]->act;
@@ -106,7 +109,8 @@ static dt_status forward(dt_layer *base, const dt_pass *pass, dt_error *err)
     void *sums = pass->training ? base->output->sums : NULL;
     bool fused_sums = sums && (layer->fusions & DT_CONV_FUSE_SUMS);
     DT_TRY(readable_input(layer, DT_CONV_FUSE_PROLOGUE, layer->plain_x_forward, &x, err));
-    DT_TRY(k->ops->conv_forward(k, layer->conv, &x, layer->w, &base->output->act.raw, fused_sums ? sums : NULL, err));
+    DT_TRY(k->ops->conv_forward(k, layer->conv, &x, layer->w, &base->output->act.raw,
+                                fused_sums ? sums : NULL, err));
     if (sums && !fused_sums)
         return k->ops->bn_sums(k, &base->output->act.raw, sums, err);
     return DT_OK;
@@ -121,7 +125,8 @@ static dt_status backward_data(conv_layer *layer, dt_error *err)
     dt_value_begin_grad(x, &add, &bn);
     if (!(layer->fusions & DT_CONV_FUSE_BACKWARD_EPILOGUE))
         bn = NULL; /* the BatchNorm sees grad_reduced unset and does it itself */
-    DT_TRY(k->ops->conv_backward_data(k, layer->conv, &layer->head.output->grad, layer->w, add, bn, &x->grad, err));
+    DT_TRY(k->ops->conv_backward_data(k, layer->conv, &layer->head.output->grad, layer->w, add, bn, &x->grad,
+                                      err));
     dt_value_end_grad(x, bn != NULL);
     return DT_OK;
 }
@@ -132,7 +137,8 @@ static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
     dt_kernels *k = base->kernels;
     dt_act x;
     DT_TRY(readable_input(layer, DT_CONV_FUSE_WEIGHTS_PROLOGUE, layer->plain_x_backward, &x, err));
-    DT_TRY(k->ops->conv_backward_weights(k, layer->conv, &x, &base->output->grad, layer->dw, pass->accumulate, err));
+    DT_TRY(k->ops->conv_backward_weights(k, layer->conv, &x, &base->output->grad, layer->dw, pass->accumulate,
+                                         err));
     return layer->desc.reads_image ? DT_OK : backward_data(layer, err);
 }
 
@@ -154,16 +160,19 @@ static int64_t forward_macs(const dt_layer *base)
     return d->n * d->k * dt_conv_out_h(d) * dt_conv_out_w(d) * d->c * d->r * d->s;
 }
 
-/* Forward reads x and w and writes y; backward reads x and dy for dw, and dy and w for dx. dx is read where another reader has written to it
- * before, and x where the BatchNorm before it is put behind. What is not fused comes on top, in passes of its own. */
+/* Forward reads x and w and writes y; backward reads x and dy for dw, and dy and w for dx. dx is read where
+ * another reader has written to it before, and x where the BatchNorm before it is put behind. What is not
+ * fused comes on top, in passes of its own. */
 static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
 {
     const conv_layer *layer = (const conv_layer *)base;
     const dt_value *input = base->inputs[0];
-    const int64_t x = dt_layer_tensor_bytes(base, &input->act.raw), y = dt_layer_tensor_bytes(base, &base->output->act.raw);
+    const int64_t x = dt_layer_tensor_bytes(base, &input->act.raw),
+                  y = dt_layer_tensor_bytes(base, &base->output->act.raw);
     const int64_t weights = base->kernels->ops->conv_weights_elems(base->kernels, layer->conv);
     const int64_t w = weights * dt_dtype_bytes(base->kernels->dtype), dw = weights * (int64_t)sizeof(float);
-    const bool is_lazy = input->has_bn, puts_bn = is_lazy && layer->nth_reader == 1, adds = layer->nth_reader < input->n_consumers;
+    const bool is_lazy = input->has_bn, puts_bn = is_lazy && layer->nth_reader == 1,
+               adds = layer->nth_reader < input->n_consumers;
     if (phase == DT_LAYER_FORWARD)
         return x + w + y + (is_lazy && !(layer->fusions & DT_CONV_FUSE_PROLOGUE) ? 2 * x : 0) +
                (base->output->sums && !(layer->fusions & DT_CONV_FUSE_SUMS) ? y : 0);

@@ -10,7 +10,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define HUGE_PAGE_BYTES  (INT64_C(2) << 20) /* x86-64's, and 64-bit Arm's with pages of 4 KiB */
+#define HUGE_PAGE_BYTES (INT64_C(2) << 20)  /* x86-64's, and 64-bit Arm's with pages of 4 KiB */
 #define LARGE_COPY_BYTES (INT64_C(8) << 20) /* more than a core's caches; threads cost little beside it */
 
 typedef struct host_device {
@@ -31,14 +31,16 @@ static void host_destroy(dt_device *device)
     dt_free(device);
 }
 
-/* Large blocks on huge pages, if the system lets those who ask have them: the flat vectors, of which a snapshot is a copy, are walked from end to end. */
+/* Large blocks on huge pages, if the system lets those who ask have them: the flat vectors, of which a
+ * snapshot is a copy, are walked from end to end. */
 static void *host_alloc(dt_device *device, int64_t bytes)
 {
     (void)device;
     if (bytes < 0)
         return NULL;
     char *p = dt_alloc((size_t)bytes);
-    const int64_t before = p ? (int64_t)((uintptr_t)p % HUGE_PAGE_BYTES) : 0, skip = before ? HUGE_PAGE_BYTES - before : 0;
+    const int64_t before = p ? (int64_t)((uintptr_t)p % HUGE_PAGE_BYTES) : 0,
+                  skip = before ? HUGE_PAGE_BYTES - before : 0;
     const int64_t whole = (bytes - skip) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
     if (p && bytes >= 2 * HUGE_PAGE_BYTES)
         (void)madvise(p + skip, (size_t)whole, MADV_HUGEPAGE); /* a wish */
@@ -51,7 +53,8 @@ static void host_free(dt_device *device, void *p)
     dt_free(p);
 }
 
-static dt_status host_copy(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind, dt_stream *stream, dt_error *err)
+static dt_status host_copy(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind,
+                           dt_stream *stream, dt_error *err)
 {
     (void)kind, (void)stream;
     if (bytes < 0)
@@ -125,7 +128,8 @@ static dt_status host_event_done(dt_device *device, dt_event *event, bool *done,
     return DT_OK;
 }
 
-static dt_status host_event_elapsed_ms(dt_device *device, dt_event *from, dt_event *to, double *ms, dt_error *err)
+static dt_status host_event_elapsed_ms(dt_device *device, dt_event *from, dt_event *to, double *ms,
+                                       dt_error *err)
 {
     (void)device, (void)err;
     *ms = 1e3 * (to->recorded_s - from->recorded_s);
@@ -162,7 +166,8 @@ static void processor_name(char *name, size_t name_bytes)
     while (f && name[0] == '\0' && fgets(line, sizeof line, f)) {
         const char *colon = strchr(line, ':');
         if (colon && strncmp(line, "model name", strlen("model name")) == 0)
-            snprintf(name, name_bytes, "%.*s", (int)strcspn(colon + 1 + strspn(colon + 1, " \t"), "\n"), colon + 1 + strspn(colon + 1, " \t"));
+            snprintf(name, name_bytes, "%.*s", (int)strcspn(colon + 1 + strspn(colon + 1, " \t"), "\n"),
+                     colon + 1 + strspn(colon + 1, " \t"));
     }
     if (f)
         fclose(f);
@@ -177,7 +182,8 @@ static void host_info(dt_device *device, dt_device_info *info)
     char processor[96];
     processor_name(processor, sizeof processor);
     memset(info, 0, sizeof *info);
-    snprintf(info->name, sizeof info->name, "%s, %lld thread%s", processor, (long long)host->n_threads, host->n_threads == 1 ? "" : "s");
+    snprintf(info->name, sizeof info->name, "%s, %lld thread%s", processor, (long long)host->n_threads,
+             host->n_threads == 1 ? "" : "s");
     const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
     info->memory_bytes = pages > 0 && page_bytes > 0 ? (int64_t)pages * page_bytes : 0;
     info->n_threads = host->n_threads;

@@ -1,5 +1,6 @@
-/* half.h: FP16 and BF16 on the host, in plain C: for what goes in and out of a backend with 16-bit tensors, and for tests. Rounding is to
- * nearest, ties to even, as GPUs do it; too large a value becomes infinity, a NaN stays one.
+/* half.h: FP16 and BF16 on the host, in plain C: for what goes in and out of a backend with 16-bit tensors,
+ * and for tests. Rounding is to nearest, ties to even, as GPUs do it; too large a value becomes infinity, a
+ * NaN stays one.
  *
  *   uint16_t bits = dt_half_from_float(0.1F);
  *   float rounded = dt_half_to_float(bits);
@@ -24,7 +25,8 @@ static inline float dt_float_of_bits(uint32_t bits)
     return v;
 }
 
-/* IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 mantissa bits. A NaN keeps the upper bits of its payload. */
+/* IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 mantissa bits. A NaN keeps the upper bits of its
+ * payload. */
 static inline uint16_t dt_half_from_float(float v)
 {
     uint32_t bits = dt_float_bits(v), magnitude = bits & 0x7FFFFFFFU;
@@ -33,7 +35,8 @@ static inline uint16_t dt_half_from_float(float v)
         return (uint16_t)(sign | 0x7E00U | (magnitude >> 13 & 0x1FFU));
     if (magnitude >= 0x477FF000U) /* 65520 and more round to infinity */
         return (uint16_t)(sign | 0x7C00U);
-    if (magnitude < 0x38800000U) { /* below 2^-14: a multiple of 2^-24; adding 0.5 leaves that multiple in the low bits, rounded */
+    /* below 2^-14: a multiple of 2^-24; adding 0.5 leaves that multiple in the low bits, rounded */
+    if (magnitude < 0x38800000U) {
         uint32_t sum = dt_float_bits(dt_float_of_bits(magnitude) + 0.5F);
         return (uint16_t)(sign | (sum - 0x3F000000U));
     }

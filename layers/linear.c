@@ -23,8 +23,10 @@ static void destroy(dt_layer *base)
 static dt_status request_memory(dt_net_builder *b, linear_layer *layer, dt_error *err)
 {
     int64_t in = layer->n_in, out = layer->n_out;
-    const dt_param_request weight = {"weight", DT_PARAM_WEIGHT, DT_INIT_UNIFORM_FAN_IN, 2, {out, in}, in, out * in, &layer->w, &layer->dw};
-    const dt_param_request bias = {"bias", DT_PARAM_BIAS, DT_INIT_UNIFORM_FAN_IN, 1, {out}, in, out, &layer->bias, &layer->dbias};
+    const dt_param_request weight = {
+        "weight", DT_PARAM_WEIGHT, DT_INIT_UNIFORM_FAN_IN, 2, {out, in}, in, out * in, &layer->w, &layer->dw};
+    const dt_param_request bias = {"bias", DT_PARAM_BIAS, DT_INIT_UNIFORM_FAN_IN, 1, {out}, in,
+                                   out,    &layer->bias,  &layer->dbias};
     DT_TRY(dt_builder_param(b, &weight, err));
     DT_TRY(dt_builder_param(b, &bias, err));
     return dt_builder_output(b, layer->head.inputs[0]->act.raw.n, out, 1, 1, err);
@@ -59,7 +61,8 @@ static dt_status forward(dt_layer *base, const dt_pass *pass, dt_error *err)
     (void)pass;
     linear_layer *layer = (linear_layer *)base;
     dt_kernels *k = base->kernels;
-    return k->ops->linear_forward(k, layer->linear, &base->inputs[0]->act.raw, layer->w, layer->bias, &base->output->act.raw, err);
+    return k->ops->linear_forward(k, layer->linear, &base->inputs[0]->act.raw, layer->w, layer->bias,
+                                  &base->output->act.raw, err);
 }
 
 static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
@@ -71,8 +74,10 @@ static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
     const dt_bn_backward *bn = NULL;
     dt_value_begin_grad(x, &add, &bn);
     if (add)
-        return dt_fail(err, DT_ERR_INTERNAL, "%s: a linear layer must be the last one that reads its input", base->name);
-    DT_TRY(k->ops->linear_backward(k, layer->linear, &x->act.raw, layer->w, &base->output->grad, &x->grad, layer->dw, layer->dbias, pass->accumulate, err));
+        return dt_fail(err, DT_ERR_INTERNAL, "%s: a linear layer must be the last one that reads its input",
+                       base->name);
+    DT_TRY(k->ops->linear_backward(k, layer->linear, &x->act.raw, layer->w, &base->output->grad, &x->grad,
+                                   layer->dw, layer->dbias, pass->accumulate, err));
     dt_value_end_grad(x, false);
     return DT_OK;
 }
@@ -86,7 +91,8 @@ static int64_t forward_macs(const dt_layer *base)
 static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
 {
     const linear_layer *layer = (const linear_layer *)base;
-    const int64_t x = dt_layer_tensor_bytes(base, &base->inputs[0]->act.raw), y = dt_layer_tensor_bytes(base, &base->output->act.raw);
+    const int64_t x = dt_layer_tensor_bytes(base, &base->inputs[0]->act.raw),
+                  y = dt_layer_tensor_bytes(base, &base->output->act.raw);
     const int64_t weights = layer->n_in * layer->n_out, w = weights * dt_dtype_bytes(base->kernels->dtype);
     return phase == DT_LAYER_FORWARD ? x + w + y : 2 * x + w + 2 * y + weights * (int64_t)sizeof(float);
 }

@@ -45,8 +45,8 @@ static double row_loss(const float *x, int64_t n, int64_t label, float smoothing
     return loss;
 }
 
-void dt_host_softmax_loss(const float *x, const int32_t *labels, int64_t n_rows, int64_t n_classes, float smoothing, double scale, float *dx,
-                          dt_loss_sums *sums)
+void dt_host_softmax_loss(const float *x, const int32_t *labels, int64_t n_rows, int64_t n_classes,
+                          float smoothing, double scale, float *dx, dt_loss_sums *sums)
 {
     double loss = 0.0;
     int64_t top1 = 0, top5 = 0, n = 0;

@@ -10,9 +10,10 @@
 
 #include <stdint.h>
 
-/* Add what dt_kernels_ops.softmax_loss says to *sums. x and dx are [n_rows][n_classes]; dx may be NULL. A row with label -1 counts nothing, and its
- * gradient is 0. In float64 and on one thread: beside the rest of a step, a batch of logits is small. */
-void dt_host_softmax_loss(const float *x, const int32_t *labels, int64_t n_rows, int64_t n_classes, float smoothing, double scale, float *dx,
-                          dt_loss_sums *sums);
+/* Add what dt_kernels_ops.softmax_loss says to *sums. x and dx are [n_rows][n_classes]; dx may be NULL. A row
+ * with label -1 counts nothing, and its gradient is 0. In float64 and on one thread: beside the rest of a
+ * step, a batch of logits is small. */
+void dt_host_softmax_loss(const float *x, const int32_t *labels, int64_t n_rows, int64_t n_classes,
+                          float smoothing, double scale, float *dx, dt_loss_sums *sums);
 
 #endif

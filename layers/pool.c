@@ -1,6 +1,7 @@
 /* pool.c: the stem's max pooling and the average over the image before the linear layer.
  *
- * Max:      y[p,q] = the largest x in the window at (p*stride - pad, q*stride - pad); its gradient goes to the first of the largest
+ * Max:      y[p,q] = the largest x in the window at (p*stride - pad, q*stride - pad); its gradient goes to
+ *           the first of the largest
  * Average:  y[c] = sum over h,w of x[c,h,w] / (h*w); dx[c,h,w] = dy[c] / (h*w) */
 #include "core/base/alloc.h"
 #include "core/layer.h"
@@ -44,7 +45,8 @@ static dt_status max_forward(dt_layer *base, const dt_pass *pass, dt_error *err)
 {
     max_pool_layer *layer = (max_pool_layer *)base;
     dt_kernels *k = base->kernels;
-    return k->ops->max_pool_forward(k, &layer->pool, &base->inputs[0]->act, &base->output->act.raw, pass->training ? layer->argmax : NULL, err);
+    return k->ops->max_pool_forward(k, &layer->pool, &base->inputs[0]->act, &base->output->act.raw,
+                                    pass->training ? layer->argmax : NULL, err);
 }
 
 static dt_status max_backward(dt_layer *base, const dt_pass *pass, dt_error *err)
@@ -57,7 +59,8 @@ static dt_status max_backward(dt_layer *base, const dt_pass *pass, dt_error *err
     const dt_bn_backward *bn = NULL;
     dt_value_begin_grad(x, &add, &bn);
     if (add || !bn)
-        return dt_fail(err, DT_ERR_INTERNAL, "%s: max pooling must be the only reader of a batchnorm", base->name);
+        return dt_fail(err, DT_ERR_INTERNAL, "%s: max pooling must be the only reader of a batchnorm",
+                       base->name);
     DT_TRY(k->ops->max_pool_backward(k, &layer->pool, &base->output->grad, layer->argmax, bn, &x->grad, err));
     dt_value_end_grad(x, true);
     return DT_OK;
@@ -67,7 +70,8 @@ static dt_status max_backward(dt_layer *base, const dt_pass *pass, dt_error *err
 static int64_t max_traffic_bytes(const dt_layer *base, dt_layer_phase phase)
 {
     const dt_tensor *out = &base->output->act.raw;
-    const int64_t x = dt_layer_tensor_bytes(base, &base->inputs[0]->act.raw), y = dt_layer_tensor_bytes(base, out) + out->n * out->c * out->h * out->w;
+    const int64_t x = dt_layer_tensor_bytes(base, &base->inputs[0]->act.raw),
+                  y = dt_layer_tensor_bytes(base, out) + out->n * out->c * out->h * out->w;
     return phase == DT_LAYER_FORWARD ? x + y : 2 * x + y;
 }
 
@@ -99,7 +103,8 @@ static dt_status average_create(dt_net_builder *b, const dt_layer_spec *spec, dt
 static dt_status average_forward(dt_layer *base, const dt_pass *pass, dt_error *err)
 {
     (void)pass;
-    return base->kernels->ops->average_pool_forward(base->kernels, &base->inputs[0]->act.raw, &base->output->act.raw, err);
+    return base->kernels->ops->average_pool_forward(base->kernels, &base->inputs[0]->act.raw,
+                                                    &base->output->act.raw, err);
 }
 
 static dt_status average_backward(dt_layer *base, const dt_pass *pass, dt_error *err)
@@ -110,7 +115,8 @@ static dt_status average_backward(dt_layer *base, const dt_pass *pass, dt_error 
     const dt_bn_backward *bn = NULL;
     dt_value_begin_grad(x, &add, &bn);
     if (add)
-        return dt_fail(err, DT_ERR_INTERNAL, "%s: average pooling must be the last layer that reads its input", base->name);
+        return dt_fail(err, DT_ERR_INTERNAL,
+                       "%s: average pooling must be the last layer that reads its input", base->name);
     DT_TRY(base->kernels->ops->average_pool_backward(base->kernels, &base->output->grad, &x->grad, err));
     dt_value_end_grad(x, false);
     return DT_OK;
@@ -119,7 +125,8 @@ static dt_status average_backward(dt_layer *base, const dt_pass *pass, dt_error 
 static int64_t average_traffic_bytes(const dt_layer *base, dt_layer_phase phase)
 {
     (void)phase;
-    return dt_layer_tensor_bytes(base, &base->inputs[0]->act.raw) + dt_layer_tensor_bytes(base, &base->output->act.raw);
+    return dt_layer_tensor_bytes(base, &base->inputs[0]->act.raw) +
+           dt_layer_tensor_bytes(base, &base->output->act.raw);
 }
 
 const dt_layer_ops dt_layer_average_pool = {.kind = "average_pool",

@@ -1,8 +1,11 @@
-/* softmax_loss.c: cross-entropy of the softmax, with label smoothing (Szegedy et al. 2016), at the end of a net.
+/* softmax_loss.c: cross-entropy of the softmax, with label smoothing (Szegedy et al. 2016), at the end of a
+ * net.
  *
  * With K classes, label t and smoothing s: target[k] = (1 - s) * [k = t] + s / K,
- *   loss = - sum over k of target[k] * log(softmax(logits)[k]),  dlogits = grad_scale * loss_scale * (softmax(logits) - target)
- * Loss, top-1 and top-5 are added up on the device (dt_loss_sums). The gradient is written along with the loss, in forward. */
+ *   loss = - sum over k of target[k] * log(softmax(logits)[k]),  dlogits = grad_scale * loss_scale *
+ *                                                                (softmax(logits) - target)
+ * Loss, top-1 and top-5 are added up on the device (dt_loss_sums). The gradient is written along with the
+ * loss, in forward. */
 #include "core/base/alloc.h"
 #include "core/layer.h"
 
@@ -23,7 +26,8 @@ static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer *
 static dt_status forward(dt_layer *base, const dt_pass *pass, dt_error *err)
 {
     const dt_value *logits = base->inputs[0];
-    return base->kernels->ops->softmax_loss(base->kernels, &logits->act.raw, pass->labels, pass->label_smoothing, pass->grad_scale, pass->loss_scale,
+    return base->kernels->ops->softmax_loss(base->kernels, &logits->act.raw, pass->labels,
+                                            pass->label_smoothing, pass->grad_scale, pass->loss_scale,
                                             pass->training ? &logits->grad : NULL, pass->loss, err);
 }
 

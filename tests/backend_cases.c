@@ -1,7 +1,7 @@
 /* backend_cases.c: which shapes there are, and all groups of cases over them.
  *
- * The shapes come from walking the networks (He et al. 2015, with the stride on the 3x3 as torchvision has it), and each is
- * tried once however many layers have it.
+ * The shapes come from walking the networks (He et al. 2015, with the stride on the 3x3 as torchvision has
+ * it), and each is tried once however many layers have it.
  */
 #include "tests/backend_cases.h"
 
@@ -55,7 +55,8 @@ static void add_once(void *array, int *n, const void *item, size_t item_bytes)
 }
 
 /* A convolution and the BatchNorm behind it, which *at goes through. */
-static void walk_conv(shapes *s, dt_kit_shape *at, int64_t k, int64_t window, int64_t stride, bool reads_image)
+static void walk_conv(shapes *s, dt_kit_shape *at, int64_t k, int64_t window, int64_t stride,
+                      bool reads_image)
 {
     dt_conv_desc desc;
     int64_t pad = window / 2;
@@ -136,8 +137,10 @@ static void run_all(dt_kit *kit, const shapes *s, int64_t image_size)
 int dt_backend_cases_run(dt_kernels *candidate, dt_kernels *reference, int64_t image_size, int64_t batch,
                          double tolerance, const char *filter)
 {
-    dt_kit kit = {
-        .side = {candidate, reference}, .tolerance = tolerance, .filter = filter, .quiet = dt_backend_cases_quiet};
+    dt_kit kit = {.side = {candidate, reference},
+                  .tolerance = tolerance,
+                  .filter = filter,
+                  .quiet = dt_backend_cases_quiet};
     const char *verbose = getenv("DTRAIN_TEST_VERBOSE");
     kit.verbose = verbose != NULL && strcmp(verbose, "1") == 0;
     shapes s = {.n = batch};
@@ -146,8 +149,8 @@ int dt_backend_cases_run(dt_kernels *candidate, dt_kernels *reference, int64_t i
     run_all(&kit, &s, image_size);
     if (!kit.quiet)
         printf("%s against %s, %lldx%lld pixels, batch %lld: %d cases, %d failed\n", candidate->ops->name,
-               reference->ops->name, (long long)image_size, (long long)image_size, (long long)batch, kit.n_run,
-               kit.n_failed);
+               reference->ops->name, (long long)image_size, (long long)image_size, (long long)batch,
+               kit.n_run, kit.n_failed);
     if (kit.n_run == 0 && !kit.quiet)
         printf("no case has \"%s\" in its name\n", filter);
     return kit.n_run > 0 ? kit.n_failed : 1;

@@ -1,4 +1,5 @@
-/* backend_cases_conv.c: one convolution, in every direction and with every fusion that the candidate says it has. */
+/* backend_cases_conv.c: one convolution, in every direction and with every fusion that the candidate says it
+ * has. */
 #include "tests/backend_kit.h"
 
 #include <inttypes.h>
@@ -30,8 +31,8 @@ typedef struct conv_case {
 static void shape_text(const dt_conv_desc *d, char *text, size_t n_bytes)
 {
     snprintf(text, n_bytes,
-             "n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64 " k%" PRId64 " r%" PRId64 " s%" PRId64 " stride%" PRId64
-             " pad%" PRId64,
+             "n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64 " k%" PRId64 " r%" PRId64 " s%" PRId64
+             " stride%" PRId64 " pad%" PRId64,
              d->n, d->c, d->h, d->w, d->k, d->r, d->s, d->stride, d->pad);
 }
 
@@ -54,7 +55,8 @@ static void conv_close(dt_kit *kit, conv_pair *pair)
             kit->side[side]->ops->conv_destroy(kit->side[side], pair->conv[side]);
 }
 
-/* FP16, BF16 and TF32 backends round weights: leave them nothing to round, so that only their arithmetic is compared. */
+/* FP16, BF16 and TF32 backends round weights: leave them nothing to round, so that only their arithmetic is
+ * compared. */
 static void round_to_bf16(float *values, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -80,8 +82,8 @@ static dt_kit_buffer *weights_buffer(dt_kit *kit, const conv_pair *pair, dt_kit_
 {
     int64_t n_bytes[DT_KIT_SIDES];
     for (int side = 0; side < DT_KIT_SIDES; side++)
-        n_bytes[side] =
-            kit->side[side]->ops->conv_weights_elems(kit->side[side], pair->conv[side]) * (int64_t)sizeof(float);
+        n_bytes[side] = kit->side[side]->ops->conv_weights_elems(kit->side[side], pair->conv[side]) *
+                        (int64_t)sizeof(float);
     dt_kit_buffer *buffer = dt_kit_opaque(kit, n_bytes);
     buffer->role = role;
     for (int side = 0; side < DT_KIT_SIDES && oihw != NULL; side++) {
@@ -91,7 +93,8 @@ static dt_kit_buffer *weights_buffer(dt_kit *kit, const conv_pair *pair, dt_kit_
         dt_weights_order order;
         k->ops->conv_weights_order(k, pair->conv[side], &order);
         dt_weights_from_canonical(&order, oihw, own);
-        if (k->device->ops->copy(k->device, buffer->data[side], own, n_bytes[side], DT_COPY_TO_DEVICE, NULL, &err) != DT_OK ||
+        if (k->device->ops->copy(k->device, buffer->data[side], own, n_bytes[side], DT_COPY_TO_DEVICE, NULL,
+                                 &err) != DT_OK ||
             k->device->ops->stream_wait(k->device, NULL, &err) != DT_OK)
             dt_kit_fail(kit, "%s: copy: %s", k->ops->name, err.message);
     }
@@ -111,7 +114,8 @@ static void add_weights(dt_kit *kit, conv_pair *pair)
     }
 }
 
-/* Padding must be zero in weights and gradients: anything that is not finite shows an element that was left out. */
+/* Padding must be zero in weights and gradients: anything that is not finite shows an element that was left
+ * out. */
 static void expect_weights(dt_kit *kit, const char *what, const conv_pair *pair, const dt_kit_buffer *buffer)
 {
     int64_t n = pair->desc.k * pair->desc.c * pair->desc.r * pair->desc.s;
@@ -125,21 +129,22 @@ static void expect_weights(dt_kit *kit, const char *what, const conv_pair *pair,
         dt_weights_to_canonical(&order, own, oihw[side]);
         for (int64_t i = 0; i < buffer->bytes[side] / (int64_t)sizeof(float); i++)
             if (!isfinite(own[i]))
-                dt_kit_fail(kit, "%s: %s[%lld] in its own order was not written", k->ops->name, what, (long long)i);
+                dt_kit_fail(kit, "%s: %s[%lld] in its own order was not written", k->ops->name, what,
+                            (long long)i);
     }
     if (!dt_kit_failed(kit))
         dt_kit_expect(kit, what, oihw[DT_KIT_CANDIDATE], oihw[DT_KIT_REFERENCE], n, 0);
 }
 
-/* -- forward -------------------------------------------------------------------------------------------------- */
+/* -- forward --------------------------------------------------------------------------------------------- */
 
 static dt_status forward_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
     conv_case *a = arg;
     const dt_conv_desc *d = &a->pair.desc;
     void *sums = a->sums != NULL ? a->sums->data[side] : NULL;
-    DT_TRY(DT_KIT_OPERATION(k, conv_forward, a->pair.conv[side], &a->x.act[side], a->pair.w->data[side], &a->y.t[side],
-                            sums, err));
+    DT_TRY(DT_KIT_OPERATION(k, conv_forward, a->pair.conv[side], &a->x.act[side], a->pair.w->data[side],
+                            &a->y.t[side], sums, err));
     if (sums == NULL)
         return DT_OK;
     dt_bn_forward bn = {.c = d->k,
@@ -174,7 +179,8 @@ static void forward_case(dt_kit *kit, const dt_conv_desc *desc, bool lazy, bool 
     conv_case a = {.pair = conv_open(kit, desc)};
     if (!dt_kit_failed(kit)) {
         add_weights(kit, &a.pair);
-        a.x = dt_kit_act_in(kit, desc->n, desc->c, desc->h, desc->w, lazy ? DT_KIT_NORMALISED_RELU : DT_KIT_PLAIN);
+        a.x = dt_kit_act_in(kit, desc->n, desc->c, desc->h, desc->w,
+                            lazy ? DT_KIT_NORMALISED_RELU : DT_KIT_PLAIN);
         a.y = dt_kit_tensor_out(kit, desc->n, desc->k, dt_conv_out_h(desc), dt_conv_out_w(desc));
         if (sums)
             add_sums(kit, &a);
@@ -193,7 +199,7 @@ static void forward_case(dt_kit *kit, const dt_conv_desc *desc, bool lazy, bool 
     dt_kit_end(kit);
 }
 
-/* -- data gradient -------------------------------------------------------------------------------------------- */
+/* -- data gradient --------------------------------------------------------------------------------------- */
 
 static dt_status backward_data_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
@@ -203,7 +209,8 @@ static dt_status backward_data_call(dt_kernels *k, int side, void *arg, dt_error
     if (a->has_bn)
         bn = dt_kit_bn_backward(&a->bn, a->sums, side);
     DT_TRY(DT_KIT_OPERATION(k, conv_backward_data, a->pair.conv[side], &a->dy.t[side], a->pair.w->data[side],
-                            a->has_add ? &a->add.t[side] : NULL, a->has_bn ? &bn : NULL, &a->dx.t[side], err));
+                            a->has_add ? &a->add.t[side] : NULL, a->has_bn ? &bn : NULL, &a->dx.t[side],
+                            err));
     if (!a->has_bn)
         return DT_OK;
     dt_bn_backward_finalize finalize = {.c = d->c,
@@ -240,9 +247,11 @@ static void backward_data_case(dt_kit *kit, const dt_conv_desc *desc, add_kind a
     int64_t p = dt_conv_out_h(desc), q = dt_conv_out_w(desc);
     if (!dt_kit_failed(kit)) {
         add_weights(kit, &a.pair);
-        a.dy = dt_kit_tensor_in(kit, desc->n, desc->k, p, q, dt_kit_random(kit, desc->n * desc->k * p * q, -1, 1));
+        a.dy = dt_kit_tensor_in(kit, desc->n, desc->k, p, q,
+                                dt_kit_random(kit, desc->n * desc->k * p * q, -1, 1));
         if (add == ADD)
-            a.add = dt_kit_tensor_in(kit, desc->n, desc->c, desc->h, desc->w, dt_kit_random(kit, n_in, -1, 1));
+            a.add =
+                dt_kit_tensor_in(kit, desc->n, desc->c, desc->h, desc->w, dt_kit_random(kit, n_in, -1, 1));
         if (add == ADD_IN_PLACE)
             a.add = a.dx =
                 dt_kit_tensor_inout(kit, desc->n, desc->c, desc->h, desc->w, dt_kit_random(kit, n_in, -1, 1));
@@ -262,7 +271,7 @@ static void backward_data_case(dt_kit *kit, const dt_conv_desc *desc, add_kind a
     dt_kit_end(kit);
 }
 
-/* -- weight gradient ------------------------------------------------------------------------------------------ */
+/* -- weight gradient ------------------------------------------------------------------------------------- */
 
 static dt_status backward_weights_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
@@ -276,8 +285,10 @@ static void backward_weights_case(dt_kit *kit, const dt_conv_desc *desc, bool la
     conv_case a = {.pair = conv_open(kit, desc), .accumulate = accumulate};
     int64_t p = dt_conv_out_h(desc), q = dt_conv_out_w(desc);
     if (!dt_kit_failed(kit)) {
-        a.x = dt_kit_act_in(kit, desc->n, desc->c, desc->h, desc->w, lazy ? DT_KIT_NORMALISED_RELU : DT_KIT_PLAIN);
-        a.dy = dt_kit_tensor_in(kit, desc->n, desc->k, p, q, dt_kit_random(kit, desc->n * desc->k * p * q, -1, 1));
+        a.x = dt_kit_act_in(kit, desc->n, desc->c, desc->h, desc->w,
+                            lazy ? DT_KIT_NORMALISED_RELU : DT_KIT_PLAIN);
+        a.dy = dt_kit_tensor_in(kit, desc->n, desc->k, p, q,
+                                dt_kit_random(kit, desc->n * desc->k * p * q, -1, 1));
         /* As large as what is added, about the root of the number of terms: a lost += must show. */
         float size = sqrtf((float)(desc->n * p * q));
         const float *before =
@@ -290,7 +301,7 @@ static void backward_weights_case(dt_kit *kit, const dt_conv_desc *desc, bool la
     dt_kit_end(kit);
 }
 
-/* -- weights -------------------------------------------------------------------------------------------------- */
+/* -- weights --------------------------------------------------------------------------------------------- */
 
 /* Weights imported by one convolution and exported by another of the same (k, c, r, s) and other images. */
 static void weights_case(dt_kit *kit, const dt_conv_desc *desc)
@@ -320,7 +331,7 @@ static void weights_case(dt_kit *kit, const dt_conv_desc *desc)
     dt_kit_end(kit);
 }
 
-/* -- all of it ------------------------------------------------------------------------------------------------ */
+/* -- all of it ------------------------------------------------------------------------------------------- */
 
 static unsigned fusions_of(dt_kit *kit, const dt_conv_desc *desc)
 {
@@ -349,8 +360,8 @@ static void forward_cases(dt_kit *kit, const dt_conv_desc *desc, unsigned fusion
     if (lazy && sums && dt_kit_begin(kit, "conv_forward %s lazy sums", shape))
         forward_case(kit, desc, true, true);
     if (dt_kit_begin(kit, "conv_forward %s inference", shape))
-        forward_case(kit, &inference, (fusions_of(kit, &inference) & DT_CONV_FUSE_PROLOGUE) != 0 && !desc->reads_image,
-                     false);
+        forward_case(kit, &inference,
+                     (fusions_of(kit, &inference) & DT_CONV_FUSE_PROLOGUE) != 0 && !desc->reads_image, false);
 }
 
 static void backward_data_cases(dt_kit *kit, const dt_conv_desc *desc, unsigned fusions, const char *shape)
@@ -361,7 +372,8 @@ static void backward_data_cases(dt_kit *kit, const dt_conv_desc *desc, unsigned 
     bool bn_supported = (fusions & DT_CONV_FUSE_BACKWARD_EPILOGUE) != 0;
     for (int add = NO_ADD; add <= (add_supported ? ADD_IN_PLACE : NO_ADD); add++)
         for (int epilogue = NO_BN; epilogue <= (bn_supported ? BN_RELU : NO_BN); epilogue++)
-            if (dt_kit_begin(kit, "conv_backward_data %s%s%s", shape, add_names[add], epilogue_names[epilogue]))
+            if (dt_kit_begin(kit, "conv_backward_data %s%s%s", shape, add_names[add],
+                             epilogue_names[epilogue]))
                 backward_data_case(kit, desc, (add_kind)add, (epilogue_kind)epilogue);
 }
 

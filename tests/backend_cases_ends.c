@@ -1,11 +1,12 @@
-/* backend_cases_ends.c: what stands before and behind the convolutions: layouts, the input, pools, linear, loss. */
+/* backend_cases_ends.c: what stands before and behind the convolutions: layouts, the input, pools, linear,
+ * loss. */
 #include "tests/backend_kit.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-/* -- layouts ---------------------------------------------------------------------------------------------------- */
+/* -- layouts --------------------------------------------------------------------------------------------- */
 
 /* What was imported comes back the same; vectors of features lie in memory as [n][c]. */
 static void layout_case(dt_kit *kit, int64_t n, const dt_kit_shape *s)
@@ -21,7 +22,8 @@ static void layout_case(dt_kit *kit, int64_t n, const dt_kit_shape *s)
     else if (memcmp(back, values, (size_t)n_elems * sizeof *back) != 0)
         dt_kit_fail(kit, "what tensor_import wrote is not what tensor_export reads");
     if (s->h == 1 && s->w == 1 && k->dtype == DT_F32 && !dt_kit_failed(kit) &&
-        memcmp(dt_kit_download(kit, t.buffer, DT_KIT_CANDIDATE), values, (size_t)n_elems * sizeof *values) != 0)
+        memcmp(dt_kit_download(kit, t.buffer, DT_KIT_CANDIDATE), values, (size_t)n_elems * sizeof *values) !=
+            0)
         dt_kit_fail(kit, "a tensor with h = w = 1 is not [n][c] in memory");
     if (k->ops->layout_name(k) == NULL || k->ops->layout_name(k)[0] == '\0')
         dt_kit_fail(kit, "layout_name is empty");
@@ -30,15 +32,16 @@ static void layout_case(dt_kit *kit, int64_t n, const dt_kit_shape *s)
 
 void dt_kit_layout_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape)
 {
-    if (dt_kit_begin(kit, "tensor layout n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64, n, shape->c, shape->h,
-                     shape->w))
+    if (dt_kit_begin(kit, "tensor layout n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64, n, shape->c,
+                     shape->h, shape->w))
         layout_case(kit, n, shape);
     dt_kit_shape features = {shape->c, 1, 1};
-    if ((shape->h != 1 || shape->w != 1) && dt_kit_begin(kit, "tensor layout n%" PRId64 " c%" PRId64, n, shape->c))
+    if ((shape->h != 1 || shape->w != 1) &&
+        dt_kit_begin(kit, "tensor layout n%" PRId64 " c%" PRId64, n, shape->c))
         layout_case(kit, n, &features);
 }
 
-/* -- input ------------------------------------------------------------------------------------------------------ */
+/* -- input ----------------------------------------------------------------------------------------------- */
 
 typedef struct input_case {
     dt_kit_buffer *pixels;
@@ -68,7 +71,7 @@ void dt_kit_input_cases(dt_kit *kit, int64_t n, int64_t image_size)
     dt_kit_end(kit);
 }
 
-/* -- max pooling ------------------------------------------------------------------------------------------------ */
+/* -- max pooling ----------------------------------------------------------------------------------------- */
 
 typedef struct max_pool_case {
     int64_t c, count;
@@ -92,8 +95,8 @@ static dt_status max_pool_backward_call(dt_kernels *k, int side, void *arg, dt_e
     max_pool_case *a = arg;
     dt_bn_backward bn = dt_kit_bn_backward(&a->x, a->sums, side);
     DT_TRY(max_pool_forward_call(k, side, arg, err));
-    DT_TRY(DT_KIT_OPERATION(k, max_pool_backward, &a->pool, &a->dy.t[side], a->argmax->data[side], &bn, &a->dz.t[side],
-                            err));
+    DT_TRY(DT_KIT_OPERATION(k, max_pool_backward, &a->pool, &a->dy.t[side], a->argmax->data[side], &bn,
+                            &a->dz.t[side], err));
     dt_bn_backward_finalize finalize = {.c = a->c,
                                         .count = a->count,
                                         .sums = a->sums->data[side],
@@ -106,8 +109,8 @@ static dt_status max_pool_backward_call(dt_kernels *k, int side, void *arg, dt_e
     return DT_KIT_OPERATION(k, bn_backward_finalize, &finalize, err);
 }
 
-/* Values on a coarse grid: equal ones are common, so that the rule for ties shows, and others are clearly apart. With the bias
- * between two grid points none is near relu's kink. */
+/* Values on a coarse grid: equal ones are common, so that the rule for ties shows, and others are clearly
+ * apart. With the bias between two grid points none is near relu's kink. */
 static dt_kit_act grid_act(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool relu, bool with_nan)
 {
     int64_t n_elems = n * s->c * s->h * s->w;
@@ -123,8 +126,8 @@ static dt_kit_act grid_act(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool r
     return dt_kit_act_from(kit, n, s->c, s->h, s->w, values, scale, bias, relu);
 }
 
-static max_pool_case max_pool_open(dt_kit *kit, int64_t n, const dt_kit_shape *s, const dt_pool_desc *pool, bool relu,
-                                   bool with_nan)
+static max_pool_case max_pool_open(dt_kit *kit, int64_t n, const dt_kit_shape *s, const dt_pool_desc *pool,
+                                   bool relu, bool with_nan)
 {
     max_pool_case a = {.c = s->c, .count = n * s->h * s->w, .pool = *pool};
     int64_t p = (s->h + 2 * pool->pad - pool->window) / pool->stride + 1;
@@ -137,7 +140,8 @@ static max_pool_case max_pool_open(dt_kit *kit, int64_t n, const dt_kit_shape *s
     return a;
 }
 
-static void max_pool_backward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, const dt_pool_desc *pool, bool relu)
+static void max_pool_backward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, const dt_pool_desc *pool,
+                                  bool relu)
 {
     max_pool_case a = max_pool_open(kit, n, s, pool, relu, false);
     a.dz = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
@@ -154,8 +158,8 @@ static void max_pool_backward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s,
     dt_kit_end(kit);
 }
 
-static void max_pool_forward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, const dt_pool_desc *pool, bool training,
-                                 bool with_nan)
+static void max_pool_forward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, const dt_pool_desc *pool,
+                                 bool training, bool with_nan)
 {
     max_pool_case a = max_pool_open(kit, n, s, pool, true, with_nan);
     if (!training)
@@ -167,24 +171,24 @@ static void max_pool_forward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, 
 
 void dt_kit_max_pool_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape, const dt_pool_desc *pool)
 {
-    if (dt_kit_begin(kit, "max_pool_forward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64, n, shape->c, shape->h,
-                     shape->w))
+    if (dt_kit_begin(kit, "max_pool_forward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64, n, shape->c,
+                     shape->h, shape->w))
         max_pool_forward_run(kit, n, shape, pool, true, false);
-    if (dt_kit_begin(kit, "max_pool_forward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64 " inference", n, shape->c,
-                     shape->h, shape->w))
+    if (dt_kit_begin(kit, "max_pool_forward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64 " inference", n,
+                     shape->c, shape->h, shape->w))
         max_pool_forward_run(kit, n, shape, pool, false, false);
-    if (dt_kit_begin(kit, "max_pool_forward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64 " NaN", n, shape->c,
-                     shape->h, shape->w))
+    if (dt_kit_begin(kit, "max_pool_forward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64 " NaN", n,
+                     shape->c, shape->h, shape->w))
         max_pool_forward_run(kit, n, shape, pool, false, true);
-    if (dt_kit_begin(kit, "max_pool_backward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64 " relu", n, shape->c,
-                     shape->h, shape->w))
+    if (dt_kit_begin(kit, "max_pool_backward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64 " relu", n,
+                     shape->c, shape->h, shape->w))
         max_pool_backward_run(kit, n, shape, pool, true);
-    if (dt_kit_begin(kit, "max_pool_backward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64, n, shape->c, shape->h,
-                     shape->w))
+    if (dt_kit_begin(kit, "max_pool_backward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64, n, shape->c,
+                     shape->h, shape->w))
         max_pool_backward_run(kit, n, shape, pool, false);
 }
 
-/* -- average pooling ---------------------------------------------------------------------------------------------- */
+/* -- average pooling ------------------------------------------------------------------------------------- */
 
 typedef struct average_pool_case {
     dt_kit_tensor image, features; /* the one is read, the other written */
@@ -205,16 +209,17 @@ static dt_status average_pool_backward_call(dt_kernels *k, int side, void *arg, 
 void dt_kit_average_pool_cases(dt_kit *kit, int64_t n, const dt_kit_shape *s)
 {
     average_pool_case a;
-    if (dt_kit_begin(kit, "average_pool_forward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64, n, s->c, s->h,
-                     s->w)) {
-        a.image = dt_kit_tensor_in(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n * s->c * s->h * s->w, -1, 2));
+    if (dt_kit_begin(kit, "average_pool_forward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64, n, s->c,
+                     s->h, s->w)) {
+        a.image =
+            dt_kit_tensor_in(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n * s->c * s->h * s->w, -1, 2));
         a.features = dt_kit_tensor_out(kit, n, s->c, 1, 1);
         dt_kit_execute(kit, average_pool_forward_call, &a);
         dt_kit_expect_tensor(kit, "y", &a.features);
         dt_kit_end(kit);
     }
-    if (dt_kit_begin(kit, "average_pool_backward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64, n, s->c, s->h,
-                     s->w)) {
+    if (dt_kit_begin(kit, "average_pool_backward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64, n, s->c,
+                     s->h, s->w)) {
         a.features = dt_kit_tensor_in(kit, n, s->c, 1, 1, dt_kit_random(kit, n * s->c, -1, 1));
         a.image = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
         dt_kit_execute(kit, average_pool_backward_call, &a);
@@ -223,7 +228,7 @@ void dt_kit_average_pool_cases(dt_kit *kit, int64_t n, const dt_kit_shape *s)
     }
 }
 
-/* -- linear ----------------------------------------------------------------------------------------------------- */
+/* -- linear ---------------------------------------------------------------------------------------------- */
 
 typedef struct linear_case {
     dt_linear *linear[DT_KIT_SIDES];
@@ -235,15 +240,16 @@ typedef struct linear_case {
 static dt_status linear_forward_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
     linear_case *a = arg;
-    return DT_KIT_OPERATION(k, linear_forward, a->linear[side], &a->x.t[side], a->w->data[side], a->bias->data[side],
-                            &a->y.t[side], err);
+    return DT_KIT_OPERATION(k, linear_forward, a->linear[side], &a->x.t[side], a->w->data[side],
+                            a->bias->data[side], &a->y.t[side], err);
 }
 
 static dt_status linear_backward_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
     linear_case *a = arg;
-    return DT_KIT_OPERATION(k, linear_backward, a->linear[side], &a->x.t[side], a->w->data[side], &a->dy.t[side],
-                            &a->dx.t[side], a->dw->data[side], a->dbias->data[side], a->accumulate, err);
+    return DT_KIT_OPERATION(k, linear_backward, a->linear[side], &a->x.t[side], a->w->data[side],
+                            &a->dy.t[side], &a->dx.t[side], a->dw->data[side], a->dbias->data[side],
+                            a->accumulate, err);
 }
 
 static linear_case linear_open(dt_kit *kit, int64_t n, int64_t c, int64_t n_out)
@@ -301,11 +307,12 @@ void dt_kit_linear_cases(dt_kit *kit, int64_t n, int64_t c, int64_t n_classes)
         linear_forward_run(kit, n, c, n_classes);
     if (dt_kit_begin(kit, "linear_backward n%" PRId64 " c%" PRId64 " k%" PRId64, n, c, n_classes))
         linear_backward_run(kit, n, c, n_classes, false);
-    if (dt_kit_begin(kit, "linear_backward n%" PRId64 " c%" PRId64 " k%" PRId64 " accumulate", n, c, n_classes))
+    if (dt_kit_begin(kit, "linear_backward n%" PRId64 " c%" PRId64 " k%" PRId64 " accumulate", n, c,
+                     n_classes))
         linear_backward_run(kit, n, c, n_classes, true);
 }
 
-/* -- loss ------------------------------------------------------------------------------------------------------- */
+/* -- loss ------------------------------------------------------------------------------------------------ */
 
 typedef struct loss_case {
     dt_kit_tensor logits, dlogits;
@@ -318,7 +325,8 @@ static dt_status loss_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
     loss_case *a = arg;
     return DT_KIT_OPERATION(k, softmax_loss, &a->logits.t[side], a->labels->data[side], a->smoothing, 0.125F,
-                            a->loss_scale->data[side], a->evaluation ? NULL : &a->dlogits.t[side], a->sums->data[side], err);
+                            a->loss_scale->data[side], a->evaluation ? NULL : &a->dlogits.t[side],
+                            a->sums->data[side], err);
 }
 
 /* Rows with the label at each of the first places, ties around it, padding, and if wanted a NaN. `n` >= 9. */
@@ -340,7 +348,8 @@ static void fill_rows(int64_t n, int64_t n_classes, float *logits, int32_t *labe
         logits[2 * n_classes + n_classes - 1] = NAN;
 }
 
-static void loss_run(dt_kit *kit, int64_t n, int64_t n_classes, float smoothing, bool evaluation, bool with_nan)
+static void loss_run(dt_kit *kit, int64_t n, int64_t n_classes, float smoothing, bool evaluation,
+                     bool with_nan)
 {
     loss_case a = {.smoothing = smoothing, .evaluation = evaluation};
     float *logits = dt_kit_random(kit, n * n_classes, -2.5F, 2.5F);
@@ -361,8 +370,9 @@ static void loss_run(dt_kit *kit, int64_t n, int64_t n_classes, float smoothing,
         const dt_loss_sums *actual = dt_kit_download(kit, a.sums, DT_KIT_CANDIDATE);
         const dt_loss_sums *expected = dt_kit_download(kit, a.sums, DT_KIT_REFERENCE);
         if (actual->top1 != expected->top1 || actual->top5 != expected->top5 || actual->n != expected->n)
-            dt_kit_fail(kit, "top1 %g, top5 %g, n %g; expected %g, %g, %g", (double)actual->top1, (double)actual->top5,
-                        (double)actual->n, (double)expected->top1, (double)expected->top5, (double)expected->n);
+            dt_kit_fail(kit, "top1 %g, top5 %g, n %g; expected %g, %g, %g", (double)actual->top1,
+                        (double)actual->top5, (double)actual->n, (double)expected->top1,
+                        (double)expected->top5, (double)expected->n);
         dt_kit_expect(kit, "loss", &actual->loss, &expected->loss, 1, 0);
     }
     dt_kit_end(kit);

@@ -10,7 +10,7 @@ static void shape_text(int64_t n, const dt_kit_shape *s, char *text, size_t n_by
     snprintf(text, n_bytes, "n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64, n, s->c, s->h, s->w);
 }
 
-/* -- forward: sums, statistics, scale and bias ------------------------------------------------------------------ */
+/* -- forward: sums, statistics, scale and bias ----------------------------------------------------------- */
 
 typedef struct statistics_case {
     int64_t c, count;
@@ -41,8 +41,8 @@ static dt_status statistics_call(dt_kernels *k, int side, void *arg, dt_error *e
     return DT_KIT_OPERATION(k, bn_finalize, &bn, err);
 }
 
-/* Values whose mean and variance differ from channel to channel, and no channel's variance is near zero: what comes after
- * the variance would show rounding of the sums enlarged. */
+/* Values whose mean and variance differ from channel to channel, and no channel's variance is near zero: what
+ * comes after the variance would show rounding of the sums enlarged. */
 static float *spread_values(dt_kit *kit, int64_t n, const dt_kit_shape *s)
 {
     float *values = dt_kit_random(kit, n * s->c * s->h * s->w, -0.25F, 0.25F);
@@ -89,8 +89,8 @@ static dt_status inference_call(dt_kernels *k, int side, void *arg, dt_error *er
 {
     inference_case *a = arg;
     return DT_KIT_OPERATION(k, bn_inference, a->c, a->gamma->data[side], a->beta->data[side],
-                            a->running_mean->data[side], a->running_var->data[side], 1e-5F, a->scale->data[side],
-                            a->bias->data[side], err);
+                            a->running_mean->data[side], a->running_var->data[side], 1e-5F,
+                            a->scale->data[side], a->bias->data[side], err);
 }
 
 static void inference_case_run(dt_kit *kit, int64_t c)
@@ -108,7 +108,7 @@ static void inference_case_run(dt_kit *kit, int64_t c)
     dt_kit_end(kit);
 }
 
-/* -- backward: reduce, finalize, apply -------------------------------------------------------------------------- */
+/* -- backward: reduce, finalize, apply ------------------------------------------------------------------- */
 
 typedef struct reduce_case {
     int64_t c, count;
@@ -136,7 +136,8 @@ static dt_status reduce_call(dt_kernels *k, int side, void *arg, dt_error *err)
     return DT_KIT_OPERATION(k, bn_backward_finalize, &finalize, err);
 }
 
-static void reduce_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool relu, bool in_place, bool accumulate)
+static void reduce_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool relu, bool in_place,
+                            bool accumulate)
 {
     int64_t n_elems = n * s->c * s->h * s->w;
     float size = sqrtf((float)(n * s->h * s->w)); /* of dgamma and dbeta, so that a lost += shows */
@@ -170,8 +171,8 @@ typedef struct apply_case {
 static dt_status apply_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
     apply_case *a = arg;
-    return DT_KIT_OPERATION(k, bn_backward_apply, &a->dz.t[side], &a->raw.t[side], a->coefficients->data[side],
-                            &a->dy.t[side], err);
+    return DT_KIT_OPERATION(k, bn_backward_apply, &a->dz.t[side], &a->raw.t[side],
+                            a->coefficients->data[side], &a->dy.t[side], err);
 }
 
 static void apply_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool in_place)
@@ -191,7 +192,7 @@ static void apply_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool i
     dt_kit_end(kit);
 }
 
-/* -- written-out activations ------------------------------------------------------------------------------------ */
+/* -- written-out activations ----------------------------------------------------------------------------- */
 
 typedef struct materialize_case {
     dt_kit_act x;
@@ -204,8 +205,8 @@ static dt_status materialize_call(dt_kernels *k, int side, void *arg, dt_error *
     return DT_KIT_OPERATION(k, act_materialize, &a->x.act[side], &a->y.t[side], err);
 }
 
-static void materialize_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, dt_kit_normalisation normalisation,
-                                 bool in_place)
+static void materialize_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s,
+                                 dt_kit_normalisation normalisation, bool in_place)
 {
     materialize_case a = {.x = dt_kit_act_in(kit, n, s->c, s->h, s->w, normalisation)};
     if (in_place) {
@@ -225,7 +226,8 @@ static void materialize_nan_case_run(dt_kit *kit, int64_t n, const dt_kit_shape 
     float *values = dt_kit_random(kit, n_elems, -2, -1);
     for (int64_t i = 0; i < n_elems; i += 7)
         values[i] = NAN;
-    materialize_case a = {.x = dt_kit_act_from(kit, n, s->c, s->h, s->w, values, dt_kit_random(kit, s->c, 0.5F, 1),
+    materialize_case a = {.x = dt_kit_act_from(kit, n, s->c, s->h, s->w, values,
+                                               dt_kit_random(kit, s->c, 0.5F, 1),
                                                dt_kit_random(kit, s->c, 0, 0.25F), true)};
     a.y = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
     dt_kit_execute(kit, materialize_call, &a);
@@ -269,7 +271,7 @@ void dt_kit_batchnorm_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape)
     materialize_cases(kit, n, shape, text);
 }
 
-/* -- residual join ---------------------------------------------------------------------------------------------- */
+/* -- residual join --------------------------------------------------------------------------------------- */
 
 typedef struct join_case {
     int64_t c, count;
@@ -299,7 +301,8 @@ static dt_status join_backward_call(dt_kernels *k, int side, void *arg, dt_error
     if (a->reduce_skip)
         skip = dt_kit_bn_backward(&a->skip, a->sums[1], side);
     DT_TRY(DT_KIT_OPERATION(k, residual_backward, &a->dy.t[side], &a->y.t[side], a->mask->data[side],
-                            a->reduce_branch ? &branch : NULL, a->reduce_skip ? &skip : NULL, &a->g.t[side], err));
+                            a->reduce_branch ? &branch : NULL, a->reduce_skip ? &skip : NULL, &a->g.t[side],
+                            err));
     for (int i = 0; i < 2; i++) {
         const dt_kit_act *act = i == 0 ? &a->branch : &a->skip;
         if (a->sums[i] == NULL)
@@ -318,9 +321,10 @@ static dt_status join_backward_call(dt_kernels *k, int side, void *arg, dt_error
     return DT_OK;
 }
 
-/* The branch as it will be, moved where the sum would come near zero. Values are those before rounding to the dtype; the
- * margin is larger than that. */
-static dt_kit_act branch_away_from_kink(dt_kit *kit, int64_t n, const dt_kit_shape *s, const float *skip_values)
+/* The branch as it will be, moved where the sum would come near zero. Values are those before rounding to the
+ * dtype; the margin is larger than that. */
+static dt_kit_act branch_away_from_kink(dt_kit *kit, int64_t n, const dt_kit_shape *s,
+                                        const float *skip_values)
 {
     int64_t n_pixels = s->h * s->w;
     float *raw = dt_kit_random(kit, n * s->c * n_pixels, -1.5F, 1.5F);
@@ -343,8 +347,8 @@ static join_case join_open(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool s
     float *skip = dt_kit_random(kit, n * s->c * n_pixels, -1.5F, 1.5F);
     float *scale = dt_kit_random(kit, s->c, 0.5F, 1.5F);
     float *bias = dt_kit_random(kit, s->c, -0.5F, 0.5F);
-    a.skip =
-        dt_kit_act_from(kit, n, s->c, s->h, s->w, skip, skip_is_lazy ? scale : NULL, skip_is_lazy ? bias : NULL, false);
+    a.skip = dt_kit_act_from(kit, n, s->c, s->h, s->w, skip, skip_is_lazy ? scale : NULL,
+                             skip_is_lazy ? bias : NULL, false);
     for (int64_t i = 0; skip_is_lazy && i < n * s->c * n_pixels; i++)
         skip[i] = scale[i / n_pixels % s->c] * skip[i] + bias[i / n_pixels % s->c];
     a.branch = branch_away_from_kink(kit, n, s, skip);
@@ -363,8 +367,8 @@ static void join_forward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool
     dt_kit_end(kit);
 }
 
-static void join_backward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool reduce_branch, bool reduce_skip,
-                              bool in_place)
+static void join_backward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool reduce_branch,
+                              bool reduce_skip, bool in_place)
 {
     static const char *const names[2][3] = {{"branch dgamma", "branch dbeta", "branch coefficients"},
                                             {"skip dgamma", "skip dbeta", "skip coefficients"}};

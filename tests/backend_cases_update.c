@@ -5,10 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-/* -- optimizer ---------------------------------------------------------------------------------------------------- */
+/* -- optimizer ------------------------------------------------------------------------------------------- */
 
-/* Short and long tensors, all rules, and gaps between them that must stay as they are. Weights of the segment at 40224 and gradients of the one at
- * 40256 are zero: LARS then has no rate of its own. */
+/* Short and long tensors, all rules, and gaps between them that must stay as they are. Weights of the segment
+ * at 40224 and gradients of the one at 40256 are zero: LARS then has no rate of its own. */
 static const dt_update_segment segments[] = {
     {.first = 0, .n = 16, .rule = DT_UPDATE_SGD, .weight_decay = 5e-4F},
     {.first = 16, .n = 4096, .rule = DT_UPDATE_SGD, .weight_decay = 0},
@@ -38,7 +38,8 @@ static dt_status optimizer_call(dt_kernels *k, int side, void *arg, dt_error *er
     const dt_optimizer_vectors v = {a->values->data[side], a->grads->data[side], a->momentum->data[side],
                                     a->desc.ema_decay > 0 ? a->ema->data[side] : NULL};
     DT_TRY(DT_KIT_OPERATION(k, optimizer_create, &a->desc, a->segments, N_SEGMENTS, &optimizer, err));
-    dt_status status = DT_KIT_OPERATION(k, optimizer_step, optimizer, &v, a->inputs->data[side], a->state->data[side], err);
+    dt_status status =
+        DT_KIT_OPERATION(k, optimizer_step, optimizer, &v, a->inputs->data[side], a->state->data[side], err);
     if (status == DT_OK)
         status = k->device->ops->stream_wait(k->device, NULL, err);
     k->ops->optimizer_destroy(k, optimizer);
@@ -62,11 +63,13 @@ static void expect_state(dt_kit *kit, const optimizer_case *a)
     if (dt_kit_failed(kit))
         return;
     const dt_step_state *s = dt_kit_download(kit, a->state, DT_KIT_CANDIDATE), *e = &a->after;
-    if (s->loss_scale != e->loss_scale || s->n_good != e->n_good || s->found_inf != e->found_inf || s->n_skipped != e->n_skipped ||
-        s->n_recorded != e->n_recorded)
-        dt_kit_fail(kit, "loss_scale %g, n_good %d, found_inf %d, n_skipped %d, n_recorded %d; expected %g, %d, %d, %d, %d", (double)s->loss_scale,
-                    s->n_good, s->found_inf, s->n_skipped, s->n_recorded, (double)e->loss_scale, e->n_good, e->found_inf, e->n_skipped,
-                    e->n_recorded);
+    if (s->loss_scale != e->loss_scale || s->n_good != e->n_good || s->found_inf != e->found_inf ||
+        s->n_skipped != e->n_skipped || s->n_recorded != e->n_recorded)
+        dt_kit_fail(kit,
+                    "loss_scale %g, n_good %d, found_inf %d, n_skipped %d, n_recorded %d; expected %g, %d, "
+                    "%d, %d, %d",
+                    (double)s->loss_scale, s->n_good, s->found_inf, s->n_skipped, s->n_recorded,
+                    (double)e->loss_scale, e->n_good, e->found_inf, e->n_skipped, e->n_recorded);
 }
 
 static void optimizer_run(dt_kit *kit, optimizer_case *a)
@@ -110,28 +113,87 @@ void dt_kit_optimizer_cases(dt_kit *kit)
 {
     const optimizer_case cases[] = {
         {.name = "", .desc = {SGD}, .before = {.loss_scale = 4}, .after = {.loss_scale = 4}, .bad_at = -1},
-        {.name = " nesterov", .desc = {SGD, .nesterov = true}, .before = {.loss_scale = 4}, .after = {.loss_scale = 4}, .bad_at = -1},
-        {.name = " ema", .desc = {SGD, .ema_decay = 0.98F}, .before = {.loss_scale = 1}, .after = {.loss_scale = 1}, .bad_at = -1},
-        {.name = " lars", .desc = {LARS}, .lars = true, .before = {.loss_scale = 4}, .after = {.loss_scale = 4}, .bad_at = -1},
-        {.name = " lars nesterov ema", .desc = {LARS, .nesterov = true, .ema_decay = 0.5F}, .lars = true, .before = {.loss_scale = 1},
-         .after = {.loss_scale = 1}, .bad_at = -1},
-        {.name = " scaling", .desc = {SCALING}, .before = {8, 3, 1, 7, 9}, .after = {8, 4, 0, 7, 9}, .bad_at = -1},
-        {.name = " scaling grows", .desc = {SCALING, .ema_decay = 0.9F}, .before = {8, 4, 0, 7, 9}, .after = {16, 0, 0, 7, 9}, .bad_at = -1},
-        {.name = " scaling is at its largest", .desc = {SCALING}, .before = {16777216, 4, 0, 0, 0}, .after = {16777216, 0, 0, 0, 0}, .bad_at = -1},
-        {.name = " scaling infinity in the first tensor", .desc = {SCALING, .ema_decay = 0.9F}, .before = {8, 4, 0, 7, 9},
-         .after = {4, 0, 1, 8, 9}, .bad_at = 0, .bad = INFINITY},
-        {.name = " scaling infinity in the last element", .desc = {SCALING}, .before = {8, 4, 0, 7, 9}, .after = {4, 0, 1, 8, 9},
-         .bad_at = 40256 + 47, .bad = -INFINITY},
-        {.name = " scaling NaN in a long tensor", .desc = {SCALING, .ema_decay = 0.9F}, .before = {8, 0, 0, 0, 9}, .after = {4, 0, 1, 1, 9},
-         .bad_at = 4192 + 20011, .bad = NAN},
-        {.name = " scaling NaN in a statistic", .desc = {SCALING}, .before = {8, 2, 1, 1, 9}, .after = {4, 0, 1, 2, 9}, .bad_at = 4128 + 63,
+        {.name = " nesterov",
+         .desc = {SGD, .nesterov = true},
+         .before = {.loss_scale = 4},
+         .after = {.loss_scale = 4},
+         .bad_at = -1},
+        {.name = " ema",
+         .desc = {SGD, .ema_decay = 0.98F},
+         .before = {.loss_scale = 1},
+         .after = {.loss_scale = 1},
+         .bad_at = -1},
+        {.name = " lars",
+         .desc = {LARS},
+         .lars = true,
+         .before = {.loss_scale = 4},
+         .after = {.loss_scale = 4},
+         .bad_at = -1},
+        {.name = " lars nesterov ema",
+         .desc = {LARS, .nesterov = true, .ema_decay = 0.5F},
+         .lars = true,
+         .before = {.loss_scale = 1},
+         .after = {.loss_scale = 1},
+         .bad_at = -1},
+        {.name = " scaling",
+         .desc = {SCALING},
+         .before = {8, 3, 1, 7, 9},
+         .after = {8, 4, 0, 7, 9},
+         .bad_at = -1},
+        {.name = " scaling grows",
+         .desc = {SCALING, .ema_decay = 0.9F},
+         .before = {8, 4, 0, 7, 9},
+         .after = {16, 0, 0, 7, 9},
+         .bad_at = -1},
+        {.name = " scaling is at its largest",
+         .desc = {SCALING},
+         .before = {16777216, 4, 0, 0, 0},
+         .after = {16777216, 0, 0, 0, 0},
+         .bad_at = -1},
+        {.name = " scaling infinity in the first tensor",
+         .desc = {SCALING, .ema_decay = 0.9F},
+         .before = {8, 4, 0, 7, 9},
+         .after = {4, 0, 1, 8, 9},
+         .bad_at = 0,
+         .bad = INFINITY},
+        {.name = " scaling infinity in the last element",
+         .desc = {SCALING},
+         .before = {8, 4, 0, 7, 9},
+         .after = {4, 0, 1, 8, 9},
+         .bad_at = 40256 + 47,
+         .bad = -INFINITY},
+        {.name = " scaling NaN in a long tensor",
+         .desc = {SCALING, .ema_decay = 0.9F},
+         .before = {8, 0, 0, 0, 9},
+         .after = {4, 0, 1, 1, 9},
+         .bad_at = 4192 + 20011,
          .bad = NAN},
-        {.name = " scaling is at its smallest", .desc = {SCALING}, .before = {1, 0, 0, 0, 0}, .after = {1, 0, 1, 1, 0}, .bad_at = 5,
+        {.name = " scaling NaN in a statistic",
+         .desc = {SCALING},
+         .before = {8, 2, 1, 1, 9},
+         .after = {4, 0, 1, 2, 9},
+         .bad_at = 4128 + 63,
          .bad = NAN},
-        {.name = " scaling lars", .desc = {LARS, .loss_scaling = true, .growth = 2, .backoff = 0.5F, .growth_interval = 1, .ema_decay = 0.9F},
-         .lars = true, .before = {1024, 0, 0, 0, 0}, .after = {2048, 0, 0, 0, 0}, .bad_at = -1},
-        {.name = " scaling lars infinity", .desc = {LARS, .loss_scaling = true, .growth = 2, .backoff = 0.5F, .growth_interval = 1},
-         .lars = true, .before = {1024, 0, 0, 0, 0}, .after = {512, 0, 1, 1, 0}, .bad_at = 16 + 4095, .bad = INFINITY},
+        {.name = " scaling is at its smallest",
+         .desc = {SCALING},
+         .before = {1, 0, 0, 0, 0},
+         .after = {1, 0, 1, 1, 0},
+         .bad_at = 5,
+         .bad = NAN},
+        {.name = " scaling lars",
+         .desc = {LARS, .loss_scaling = true, .growth = 2, .backoff = 0.5F, .growth_interval = 1,
+                  .ema_decay = 0.9F},
+         .lars = true,
+         .before = {1024, 0, 0, 0, 0},
+         .after = {2048, 0, 0, 0, 0},
+         .bad_at = -1},
+        {.name = " scaling lars infinity",
+         .desc = {LARS, .loss_scaling = true, .growth = 2, .backoff = 0.5F, .growth_interval = 1},
+         .lars = true,
+         .before = {1024, 0, 0, 0, 0},
+         .after = {512, 0, 1, 1, 0},
+         .bad_at = 16 + 4095,
+         .bad = INFINITY},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         optimizer_case a = cases[i];
@@ -140,7 +202,7 @@ void dt_kit_optimizer_cases(dt_kit *kit)
     }
 }
 
-/* -- a step's beginning and end ------------------------------------------------------------------------------------- */
+/* -- a step's beginning and end -------------------------------------------------------------------------- */
 
 enum { STEP_FLOATS = 16, RING = 4 };
 
@@ -153,9 +215,10 @@ static dt_status step_call(dt_kernels *k, int side, void *arg, dt_error *err)
     step_case *a = arg;
     float *floats = a->floats->data[side];
     for (int i = 0; i < 3; i++) /* over the ring's end */
-        DT_TRY(DT_KIT_OPERATION(k, step_record, a->state->data[side], (const dt_loss_sums *)floats, a->local->data[side], floats + 4,
-                                a->ring->data[side], RING, err));
-    return DT_KIT_OPERATION(k, step_begin, a->inputs->data[side], (dt_loss_sums *)floats, floats + 4, STEP_FLOATS, err);
+        DT_TRY(DT_KIT_OPERATION(k, step_record, a->state->data[side], (const dt_loss_sums *)floats,
+                                a->local->data[side], floats + 4, a->ring->data[side], RING, err));
+    return DT_KIT_OPERATION(k, step_begin, a->inputs->data[side], (dt_loss_sums *)floats, floats + 4,
+                            STEP_FLOATS, err);
 }
 
 void dt_kit_step_cases(dt_kit *kit)
@@ -181,9 +244,12 @@ void dt_kit_step_cases(dt_kit *kit)
         const dt_step_record *made = dt_kit_download(kit, a.ring, DT_KIT_CANDIDATE);
         static const int32_t indices[RING] = {8, -1, 6, 7};
         for (int i = 0; i < RING; i++)
-            if (made[i].index != indices[i] || (i != 1 && (made[i].global.loss != 1 || made[i].global.n != 4 || made[i].local.top5 != 2 ||
-                                                           made[i].votes[0] != 2 || made[i].votes[2] != 7 || made[i].loss_scale != 512 || made[i].n_skipped != 5)))
-                dt_kit_fail(kit, "record %d is not what it should be: index %d, loss %g", i, made[i].index, (double)made[i].global.loss);
+            if (made[i].index != indices[i] ||
+                (i != 1 && (made[i].global.loss != 1 || made[i].global.n != 4 || made[i].local.top5 != 2 ||
+                            made[i].votes[0] != 2 || made[i].votes[2] != 7 || made[i].loss_scale != 512 ||
+                            made[i].n_skipped != 5)))
+                dt_kit_fail(kit, "record %d is not what it should be: index %d, loss %g", i, made[i].index,
+                            (double)made[i].global.loss);
         const dt_step_state *after = dt_kit_download(kit, a.state, DT_KIT_CANDIDATE);
         if (after->n_recorded != 9 || after->loss_scale != 512 || after->n_good != 3)
             dt_kit_fail(kit, "n_recorded is %d, expected 9", after->n_recorded);

@@ -13,7 +13,7 @@ enum { GUARD_BYTES = 4096, GUARD_PATTERN = 0xA5 };
 /* All bits set is a NaN in every floating-point type, and 255 where a position is meant. */
 enum { POISON = 0xFF };
 
-/* -- the case ------------------------------------------------------------------------------------------------- */
+/* -- the case -------------------------------------------------------------------------------------------- */
 
 bool dt_kit_begin(dt_kit *kit, const char *format, ...)
 {
@@ -25,7 +25,8 @@ bool dt_kit_begin(dt_kit *kit, const char *format, ...)
         return false;
     kit->reason[0] = '\0';
     kit->worst_error = 0;
-    kit->seed = 14695981039346656037U; /* FNV-1a of the name: a case has the same numbers whatever runs before it */
+    kit->seed = 14695981039346656037U; /* FNV-1a of the name: a case has the same numbers whatever runs
+                                          before it */
     for (const char *p = kit->name; *p != '\0'; p++)
         kit->seed = (kit->seed ^ (unsigned char)*p) * 1099511628211U;
     kit->n_run++;
@@ -75,9 +76,10 @@ void dt_kit_end(dt_kit *kit)
     fflush(stdout);
 }
 
-/* -- memory --------------------------------------------------------------------------------------------------- */
+/* -- memory ---------------------------------------------------------------------------------------------- */
 
-/* A test that has no memory, or more buffers than the kit was made for, cannot say anything about the backend. */
+/* A test that has no memory, or more buffers than the kit was made for, cannot say anything about the
+ * backend. */
 __attribute__((noreturn)) static void cannot_go_on(const dt_kit *kit, const char *why)
 {
     fprintf(stderr, "backend cases: %s: %s\n", kit->name, why);
@@ -192,7 +194,7 @@ void dt_kit_remember(dt_kit *kit, dt_kit_buffer *buffer)
             copy(kit, side, buffer->before[side], buffer->data[side], buffer->bytes[side], DT_COPY_TO_HOST);
 }
 
-/* -- tensors -------------------------------------------------------------------------------------------------- */
+/* -- tensors --------------------------------------------------------------------------------------------- */
 
 static dt_kit_tensor new_tensor(dt_kit *kit, dt_kit_role role, int64_t n, int64_t c, int64_t h, int64_t w)
 {
@@ -202,21 +204,27 @@ static dt_kit_tensor new_tensor(dt_kit *kit, dt_kit_role role, int64_t n, int64_
         n_bytes[side] = kit->side[side]->ops->tensor_bytes(kit->side[side], n, c, h, w);
     tensor.buffer = new_buffer(kit, role, NULL, n_bytes);
     for (int side = 0; side < DT_KIT_SIDES; side++)
-        tensor.t[side] = (dt_tensor){
-            .data = tensor.buffer->data[side], .dtype = kit->side[side]->dtype, .n = n, .c = c, .h = h, .w = w};
+        tensor.t[side] = (dt_tensor){.data = tensor.buffer->data[side],
+                                     .dtype = kit->side[side]->dtype,
+                                     .n = n,
+                                     .c = c,
+                                     .h = h,
+                                     .w = w};
     return tensor;
 }
 
 static void import(dt_kit *kit, int side, const float *nchw, const dt_tensor *t)
 {
     dt_error err = {0};
-    check_status(kit, side, "tensor_import", kit->side[side]->ops->tensor_import(kit->side[side], nchw, t, &err), &err);
+    check_status(kit, side, "tensor_import",
+                 kit->side[side]->ops->tensor_import(kit->side[side], nchw, t, &err), &err);
 }
 
 static void export(dt_kit *kit, int side, const dt_tensor *t, float *nchw)
 {
     dt_error err = {0};
-    check_status(kit, side, "tensor_export", kit->side[side]->ops->tensor_export(kit->side[side], t, nchw, &err), &err);
+    check_status(kit, side, "tensor_export",
+                 kit->side[side]->ops->tensor_export(kit->side[side], t, nchw, &err), &err);
 }
 
 static dt_kit_tensor filled_tensor(dt_kit *kit, dt_kit_role role, int64_t n, int64_t c, int64_t h, int64_t w,
@@ -246,9 +254,10 @@ dt_kit_tensor dt_kit_tensor_out(dt_kit *kit, int64_t n, int64_t c, int64_t h, in
     return new_tensor(kit, DT_KIT_OUT, n, c, h, w);
 }
 
-/* -- activations ---------------------------------------------------------------------------------------------- */
+/* -- activations ----------------------------------------------------------------------------------------- */
 
-/* Mean and 1 / standard deviation of each channel. The eps is large because two values can be close together. */
+/* Mean and 1 / standard deviation of each channel. The eps is large because two values can be close
+ * together. */
 static void statistics(int64_t n, int64_t c, int64_t n_pixels, const float *nchw, float *mean, float *invstd)
 {
     for (int64_t channel = 0; channel < c; channel++) {
@@ -266,7 +275,8 @@ static void statistics(int64_t n, int64_t c, int64_t n_pixels, const float *nchw
 }
 
 /* scale and bias came from these */
-static void add_parameters(dt_kit *kit, dt_kit_act *act, int64_t c, const float *scale, const float *bias, const float *mean, const float *invstd)
+static void add_parameters(dt_kit *kit, dt_kit_act *act, int64_t c, const float *scale, const float *bias,
+                           const float *mean, const float *invstd)
 {
     float *gamma = dt_kit_array(kit, c, sizeof *gamma);
     float *beta = dt_kit_array(kit, c, sizeof *beta);
@@ -278,8 +288,8 @@ static void add_parameters(dt_kit *kit, dt_kit_act *act, int64_t c, const float 
     act->beta = dt_kit_floats(kit, DT_KIT_IN, beta, c);
 }
 
-dt_kit_act dt_kit_act_from(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w, float *nchw, const float *scale,
-                           const float *bias, bool relu)
+dt_kit_act dt_kit_act_from(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w, float *nchw,
+                           const float *scale, const float *bias, bool relu)
 {
     float *mean = dt_kit_array(kit, c, sizeof *mean);
     float *invstd = dt_kit_array(kit, c, sizeof *invstd);
@@ -304,7 +314,8 @@ dt_kit_act dt_kit_act_from(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t
 /* Farther from zero than rounding to FP16 or BF16 can carry a value of this size. */
 #define KINK_MARGIN 0.05F
 
-static void avoid_kink(int64_t n, int64_t c, int64_t n_pixels, float *nchw, const float *scale, const float *bias)
+static void avoid_kink(int64_t n, int64_t c, int64_t n_pixels, float *nchw, const float *scale,
+                       const float *bias)
 {
     for (int64_t i = 0; i < n * c * n_pixels; i++) {
         int64_t channel = i / n_pixels % c;
@@ -314,7 +325,8 @@ static void avoid_kink(int64_t n, int64_t c, int64_t n_pixels, float *nchw, cons
     }
 }
 
-dt_kit_act dt_kit_act_in(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w, dt_kit_normalisation normalisation)
+dt_kit_act dt_kit_act_in(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w,
+                         dt_kit_normalisation normalisation)
 {
     float *nchw = dt_kit_random(kit, n * c * h * w, -1.5F, 2.0F);
     if (normalisation == DT_KIT_PLAIN)
@@ -342,7 +354,7 @@ dt_bn_backward dt_kit_bn_backward(const dt_kit_act *act, dt_kit_buffer *sums, in
                             .sums = sums->data[side]};
 }
 
-/* -- the call ------------------------------------------------------------------------------------------------- */
+/* -- the call -------------------------------------------------------------------------------------------- */
 
 static void run_side(dt_kit *kit, int side, dt_kit_call *call, void *arg)
 {
@@ -364,10 +376,11 @@ static void inspect(dt_kit *kit, int side, int index)
     copy(kit, side, host, guarded_base(buffer->data[side]), n_bytes + 2 * GUARD_BYTES, DT_COPY_TO_HOST);
     for (int64_t i = 0; i < GUARD_BYTES; i++) {
         if (host[GUARD_BYTES - 1 - i] != GUARD_PATTERN)
-            dt_kit_fail(kit, "%s wrote %lld bytes before buffer %d", kit->side[side]->ops->name, (long long)i + 1,
-                        index);
+            dt_kit_fail(kit, "%s wrote %lld bytes before buffer %d", kit->side[side]->ops->name,
+                        (long long)i + 1, index);
         if (host[GUARD_BYTES + n_bytes + i] != GUARD_PATTERN)
-            dt_kit_fail(kit, "%s wrote %lld bytes behind buffer %d", kit->side[side]->ops->name, (long long)i, index);
+            dt_kit_fail(kit, "%s wrote %lld bytes behind buffer %d", kit->side[side]->ops->name, (long long)i,
+                        index);
     }
     if (buffer->role == DT_KIT_IN && memcmp(host + GUARD_BYTES, buffer->before[side], (size_t)n_bytes) != 0)
         dt_kit_fail(kit, "%s changed its input, buffer %d", kit->side[side]->ops->name, index);
@@ -408,7 +421,7 @@ void dt_kit_execute(dt_kit *kit, dt_kit_call *call, void *arg)
                 inspect(kit, side, i);
 }
 
-/* -- comparing ------------------------------------------------------------------------------------------------ */
+/* -- comparing ------------------------------------------------------------------------------------------- */
 
 void dt_kit_expect(dt_kit *kit, const char *what, const float *actual, const float *expected, int64_t n_elems,
                    double scale)
@@ -419,7 +432,8 @@ void dt_kit_expect(dt_kit *kit, const char *what, const float *actual, const flo
         double a = (double)actual[i], e = (double)expected[i];
         if (!isfinite(a) || !isfinite(e)) {
             if (!(a == e || (isnan(a) && isnan(e))))
-                dt_kit_fail(kit, "%s[%lld of %lld] is %g, expected %g", what, (long long)i, (long long)n_elems, a, e);
+                dt_kit_fail(kit, "%s[%lld of %lld] is %g, expected %g", what, (long long)i,
+                            (long long)n_elems, a, e);
             continue;
         }
         if (fabs(a - e) > largest_error)
@@ -432,11 +446,13 @@ void dt_kit_expect(dt_kit *kit, const char *what, const float *actual, const flo
     if (dt_kit_failed(kit) || n_elems == 0)
         return;
     double floor_of_norm = scale * sqrt((double)n_elems);
-    double error = fmax(largest_error / largest, sqrt(squared_error) / fmax(fmax(sqrt(squares), floor_of_norm), 1e-30));
+    double error =
+        fmax(largest_error / largest, sqrt(squared_error) / fmax(fmax(sqrt(squares), floor_of_norm), 1e-30));
     kit->worst_error = fmax(kit->worst_error, error);
     if (!(error <= kit->tolerance))
-        dt_kit_fail(kit, "%s: relative error %.3g, allowed %.3g; worst at [%lld of %lld]: %.9g, expected %.9g", what,
-                    error, kit->tolerance, (long long)worst, (long long)n_elems, (double)actual[worst],
+        dt_kit_fail(kit,
+                    "%s: relative error %.3g, allowed %.3g; worst at [%lld of %lld]: %.9g, expected %.9g",
+                    what, error, kit->tolerance, (long long)worst, (long long)n_elems, (double)actual[worst],
                     (double)expected[worst]);
 }
 
@@ -454,7 +470,8 @@ void dt_kit_expect_tensor(dt_kit *kit, const char *what, const dt_kit_tensor *te
     dt_kit_expect(kit, what, nchw[DT_KIT_CANDIDATE], nchw[DT_KIT_REFERENCE], n_elems, 0);
 }
 
-void dt_kit_expect_floats(dt_kit *kit, const char *what, const dt_kit_buffer *buffer, int64_t n_elems, double scale)
+void dt_kit_expect_floats(dt_kit *kit, const char *what, const dt_kit_buffer *buffer, int64_t n_elems,
+                          double scale)
 {
     if (dt_kit_failed(kit))
         return;

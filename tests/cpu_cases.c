@@ -1,7 +1,7 @@
 #include "tests/cpu_cases.h"
 
-#include "layers/device_host.h"
 #include "layers/cpu/kernels_cpu.h"
+#include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #include "tests/backend_cases.h"
 #include "tests/testing.h"
@@ -12,14 +12,25 @@
 /* Direct convolution is within 1e-6, Winograd within 5e-6. */
 #define TOLERANCE 1e-5
 
-const char *const dt_cpu_cases_few[] = {
-    "c64 ", "c3 ", "c256 h2 w2 k512", "c512 h1 w1 k512", "c512 h1 w1 k2048", "pool", "normalize_input", "optimizer", "step_", "linear", "softmax_loss", NULL};
+const char *const dt_cpu_cases_few[] = {"c64 ",
+                                        "c3 ",
+                                        "c256 h2 w2 k512",
+                                        "c512 h1 w1 k512",
+                                        "c512 h1 w1 k2048",
+                                        "pool",
+                                        "normalize_input",
+                                        "optimizer",
+                                        "step_",
+                                        "linear",
+                                        "softmax_loss",
+                                        NULL};
 
 dt_cpu_pair dt_cpu_pair_create(int64_t n_threads)
 {
     dt_cpu_pair pair;
     dt_error err = {0};
-    if (dt_device_host_create(n_threads, &pair.device, &err) == DT_OK && dt_kernels_cpu_create(pair.device, n_threads, &pair.cpu, &err) == DT_OK &&
+    if (dt_device_host_create(n_threads, &pair.device, &err) == DT_OK &&
+        dt_kernels_cpu_create(pair.device, n_threads, &pair.cpu, &err) == DT_OK &&
         dt_kernels_ref_create(pair.device, DT_F32, &pair.ref, &err) == DT_OK)
         return pair;
     fprintf(stderr, "%s\n", err.message);

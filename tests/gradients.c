@@ -8,7 +8,8 @@
 #include <stdlib.h>
 
 #define STEP 1e-6
-/* Relative to the largest element of the gradient. float32 rounding of intermediate tensors is about 1e-7 of it. */
+/* Relative to the largest element of the gradient. float32 rounding of intermediate tensors is about 1e-7 of
+ * it. */
 #define TOLERANCE 3e-6
 #define EPS 0.01F
 /* Of float32 results against double: half a unit in the last place of the largest, a few times. */
@@ -87,7 +88,8 @@ void check_gradients(loss_function *loss, void *arg, const variable *const *vari
         const variable *v = *variables;
         double largest = 0, worst = 0;
         int64_t stride = v->n_elems / 300 + 1;
-        for (int64_t i = 0; i < v->n_elems; i++) { /* fmax() here is an internal error of GCC 12.2 for aarch64 */
+        /* fmax() here is an internal error of GCC 12.2 for aarch64 */
+        for (int64_t i = 0; i < v->n_elems; i++) {
             double magnitude = fabs((double)v->gradient[i]);
             largest = magnitude > largest ? magnitude : largest;
         }
@@ -102,7 +104,8 @@ void check_gradients(loss_function *loss, void *arg, const variable *const *vari
             worst = off <= worst ? worst : off; /* NaN counts */
         }
         DT_CHECK_MSG(largest > 0.01, "the gradient of %s is nearly zero: the case tests nothing", v->name);
-        DT_CHECK_MSG(worst <= TOLERANCE * largest, "gradient of %s: off by %g of %g", v->name, worst, largest);
+        DT_CHECK_MSG(worst <= TOLERANCE * largest, "gradient of %s: off by %g of %g", v->name, worst,
+                     largest);
     }
 }
 
@@ -146,13 +149,19 @@ void norm_forward(norm *b, bool relu, bool has_sums)
                         .stat_mean = b->stat_mean,
                         .stat_var = b->stat_var,
                         .stat_weight = 1};
-    b->act = (dt_act){
-        .raw = tensor_of(b->raw.floats, b->n, b->c, b->h, b->w), .scale = b->scale, .bias = b->bias, .relu = relu};
+    b->act = (dt_act){.raw = tensor_of(b->raw.floats, b->n, b->c, b->h, b->w),
+                      .scale = b->scale,
+                      .bias = b->bias,
+                      .relu = relu};
     if (!has_sums)
         OK(ref->ops->bn_sums(ref, &b->act.raw, b->sums, &gradient_error));
     OK(ref->ops->bn_finalize(ref, &bn, &gradient_error));
-    b->backward = (dt_bn_backward){
-        .x = &b->act, .mean = b->mean, .invstd = b->invstd, .gamma = b->gamma.floats, .beta = b->beta.floats, .sums = b->sums};
+    b->backward = (dt_bn_backward){.x = &b->act,
+                                   .mean = b->mean,
+                                   .invstd = b->invstd,
+                                   .gamma = b->gamma.floats,
+                                   .beta = b->beta.floats,
+                                   .sums = b->sums};
 }
 
 /* From dz and the sums to the gradients of gamma, beta and raw. */

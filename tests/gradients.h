@@ -1,11 +1,13 @@
-/* gradients.h: what the tests of layers/ref's gradients are written with: gradients against differences of naive formulas.
+/* gradients.h: what the tests of layers/ref's gradients are written with: gradients against differences of
+ * naive formulas.
  *
- * For each case the loss is the sum of fixed random weights times the output, computed by naive code (tests/naive.h) in
- * doubles; its derivative by central differences must be what ref's backward operations give. The step is far smaller
- * than the distance to the next kink (checked), and the only error left is ref's rounding to float32.
+ * For each case the loss is the sum of fixed random weights times the output, computed by naive code
+ * (tests/naive.h) in doubles; its derivative by central differences must be what ref's backward operations
+ * give. The step is far smaller than the distance to the next kink (checked), and the only error left is
+ * ref's rounding to float32.
  *
- * To add an operation: hold its inputs in `variable`s, write the loss from their values, run ref forward and backward into
- * their gradients, call check_gradients, then release.
+ * To add an operation: hold its inputs in `variable`s, write the loss from their values, run ref forward and
+ * backward into their gradients, call check_gradients, then release.
  */
 #ifndef DTRAIN_TESTS_GRADIENTS_H
 #define DTRAIN_TESTS_GRADIENTS_H
@@ -15,21 +17,23 @@
 
 #include <stddef.h>
 
-/* The reference backend: made and given back by the harness's set-up and tear-down, which gradients.c defines. */
+/* The reference backend: made and given back by the harness's set-up and tear-down, which gradients.c
+ * defines. */
 extern dt_kernels *ref;
 extern dt_error gradient_error;
 
-#define OK(call)                                                                                                       \
-    do {                                                                                                               \
-        dt_status ok_status = (call);                                                                                  \
-        DT_REQUIRE_MSG(ok_status == DT_OK, "%s: %s", #call, gradient_error.message);                                   \
+#define OK(call)                                                                                             \
+    do {                                                                                                     \
+        dt_status ok_status = (call);                                                                        \
+        DT_REQUIRE_MSG(ok_status == DT_OK, "%s: %s", #call, gradient_error.message);                         \
     } while (0)
 
 /* Zeroed memory of the running test: all of it is given back by release(). */
 void *take(int64_t n_elems, size_t elem_bytes);
 void release(void);
 
-/* Something the loss depends on: the same numbers for ref and for the naive code, and the gradient that ref found. */
+/* Something the loss depends on: the same numbers for ref and for the naive code, and the gradient that ref
+ * found. */
 typedef struct variable {
     const char *name;
     int64_t n_elems;
@@ -42,7 +46,8 @@ variable random_variable(const char *name, int64_t n_elems, float low, float hig
 dt_tensor tensor_of(float *data, int64_t n, int64_t c, int64_t h, int64_t w);
 double dot(const variable *weights, const double *y);
 
-/* Every variable's gradient against differences of the loss, at up to 300 elements of each. The list ends with NULL. */
+/* Every variable's gradient against differences of the loss, at up to 300 elements of each. The list ends
+ * with NULL. */
 typedef double loss_function(void *arg);
 void check_gradients(loss_function *loss, void *arg, const variable *const *variables);
 

@@ -10,8 +10,8 @@ static int64_t at4(int64_t n, int64_t c, int64_t h, int64_t w, int64_t n_c, int6
 }
 
 /* One output element. */
-static double conv_at(const dt_conv_desc *d, const double *x, const double *w, int64_t n, int64_t k, int64_t p,
-                      int64_t q)
+static double conv_at(const dt_conv_desc *d, const double *x, const double *w, int64_t n, int64_t k,
+                      int64_t p, int64_t q)
 {
     double sum = 0;
     for (int64_t c = 0; c < d->c; c++) {
@@ -38,8 +38,8 @@ void naive_conv(const dt_conv_desc *d, const double *x, const double *w, double 
                     y[at4(n, k, p, q, d->k, n_p, n_q)] = conv_at(d, x, w, n, k, p, q);
 }
 
-static void moments_of_channel(int64_t n, int64_t c, int64_t n_pixels, const double *x, int64_t channel, double *mean,
-                               double *var)
+static void moments_of_channel(int64_t n, int64_t c, int64_t n_pixels, const double *x, int64_t channel,
+                               double *mean, double *var)
 {
     double m = (double)(n * n_pixels);
     *mean = 0;
@@ -58,8 +58,8 @@ void naive_moments(int64_t n, int64_t c, int64_t n_pixels, const double *x, doub
         moments_of_channel(n, c, n_pixels, x, channel, &mean[channel], &var[channel]);
 }
 
-void naive_batchnorm(int64_t n, int64_t c, int64_t n_pixels, const double *x, const double *gamma, const double *beta,
-                     double eps, double *z)
+void naive_batchnorm(int64_t n, int64_t c, int64_t n_pixels, const double *x, const double *gamma,
+                     const double *beta, double eps, double *z)
 {
     for (int64_t channel = 0; channel < c; channel++) {
         double mean, var;
@@ -79,8 +79,8 @@ void naive_relu(int64_t n_elems, double *x)
     }
 }
 
-void naive_act(int64_t n, int64_t c, int64_t n_pixels, const double *x, const double *scale, const double *bias,
-               bool relu, double *v)
+void naive_act(int64_t n, int64_t c, int64_t n_pixels, const double *x, const double *scale,
+               const double *bias, bool relu, double *v)
 {
     for (int64_t i = 0; i < n * c * n_pixels; i++)
         v[i] = scale[i / n_pixels % c] * x[i] + bias[i / n_pixels % c];
@@ -88,8 +88,8 @@ void naive_act(int64_t n, int64_t c, int64_t n_pixels, const double *x, const do
         naive_relu(n * c * n_pixels, v);
 }
 
-void naive_max_pool(const dt_pool_desc *pool, int64_t n, int64_t c, int64_t h, int64_t w, const double *x, double *y,
-                    int *argmax)
+void naive_max_pool(const dt_pool_desc *pool, int64_t n, int64_t c, int64_t h, int64_t w, const double *x,
+                    double *y, int *argmax)
 {
     int64_t n_p = (h + 2 * pool->pad - pool->window) / pool->stride + 1;
     int64_t n_q = (w + 2 * pool->pad - pool->window) / pool->stride + 1;
@@ -125,7 +125,8 @@ void naive_average_pool(int64_t n, int64_t c, int64_t n_pixels, const double *x,
         y[i / n_pixels] += x[i] / (double)n_pixels;
 }
 
-void naive_linear(int64_t n, int64_t c, int64_t k, const double *x, const double *w, const double *bias, double *y)
+void naive_linear(int64_t n, int64_t c, int64_t k, const double *x, const double *w, const double *bias,
+                  double *y)
 {
     for (int64_t i = 0; i < n * k; i++) {
         y[i] = bias[i % k];

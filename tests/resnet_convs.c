@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-/* Table 1 of He et al. 2016: channels in, height and width, filters, kernel, stride; which architectures have it. */
+/* Table 1 of He et al. 2016: channels in, height and width, filters, kernel, stride; which architectures have
+ * it. */
 typedef struct row {
     int c, size, k, kernel, stride;
     bool in_18, in_50;
@@ -66,21 +67,42 @@ bool dt_resnet_conv_is_in(int i, const char *arch)
 void dt_conv_graph(const dt_conv_desc *d, dt_dtype dtype, dt_conv_graph_kind kind, dt_graph *g)
 {
     switch (kind) {
-    case DT_CONV_GRAPH_FORWARD: dt_graph_conv_forward(d, dtype, false, false, g); break;
-    case DT_CONV_GRAPH_FORWARD_SUMS: dt_graph_conv_forward(d, dtype, false, true, g); break;
-    case DT_CONV_GRAPH_PROLOGUE_FORWARD: dt_graph_conv_forward(d, dtype, true, false, g); break;
-    case DT_CONV_GRAPH_PROLOGUE_FORWARD_SUMS: dt_graph_conv_forward(d, dtype, true, true, g); break;
-    case DT_CONV_GRAPH_DATA: dt_graph_conv_backward_data(d, dtype, false, g); break;
-    case DT_CONV_GRAPH_DATA_ADD: dt_graph_conv_backward_data(d, dtype, true, g); break;
-    case DT_CONV_GRAPH_DATA_BN: dt_graph_conv_backward_data_bn(d, dtype, g); break;
-    case DT_CONV_GRAPH_WEIGHTS: dt_graph_conv_backward_weights(d, dtype, false, g); break;
-    case DT_CONV_GRAPH_PROLOGUE_WEIGHTS: dt_graph_conv_backward_weights(d, dtype, true, g); break;
-    case DT_CONV_N_GRAPHS: break;
+    case DT_CONV_GRAPH_FORWARD:
+        dt_graph_conv_forward(d, dtype, false, false, g);
+        break;
+    case DT_CONV_GRAPH_FORWARD_SUMS:
+        dt_graph_conv_forward(d, dtype, false, true, g);
+        break;
+    case DT_CONV_GRAPH_PROLOGUE_FORWARD:
+        dt_graph_conv_forward(d, dtype, true, false, g);
+        break;
+    case DT_CONV_GRAPH_PROLOGUE_FORWARD_SUMS:
+        dt_graph_conv_forward(d, dtype, true, true, g);
+        break;
+    case DT_CONV_GRAPH_DATA:
+        dt_graph_conv_backward_data(d, dtype, false, g);
+        break;
+    case DT_CONV_GRAPH_DATA_ADD:
+        dt_graph_conv_backward_data(d, dtype, true, g);
+        break;
+    case DT_CONV_GRAPH_DATA_BN:
+        dt_graph_conv_backward_data_bn(d, dtype, g);
+        break;
+    case DT_CONV_GRAPH_WEIGHTS:
+        dt_graph_conv_backward_weights(d, dtype, false, g);
+        break;
+    case DT_CONV_GRAPH_PROLOGUE_WEIGHTS:
+        dt_graph_conv_backward_weights(d, dtype, true, g);
+        break;
+    case DT_CONV_N_GRAPHS:
+        break;
     }
 }
 
 const char *dt_conv_graph_name(dt_conv_graph_kind kind)
 {
-    static const char *const names[] = {"conv", "conv+sums", "bnrelu+conv", "bnrelu+conv+sums", "dgrad", "dgrad+=", "dgrad+drelu+dbn", "wgrad", "bnrelu+wgrad"};
+    static const char *const names[] = {"conv",        "conv+sums", "bnrelu+conv",     "bnrelu+conv+sums",
+                                        "dgrad",       "dgrad+=",   "dgrad+drelu+dbn", "wgrad",
+                                        "bnrelu+wgrad"};
     return names[kind];
 }

@@ -1,4 +1,5 @@
-/* resnet_convs.h: the distinct convolutions of ResNet-18 and ResNet-50 at 224 pixels, and the graphs of each, for tests of the cuda backend. */
+/* resnet_convs.h: the distinct convolutions of ResNet-18 and ResNet-50 at 224 pixels, and the graphs of each,
+ * for tests of the cuda backend. */
 #ifndef DTRAIN_TESTS_RESNET_CONVS_H
 #define DTRAIN_TESTS_RESNET_CONVS_H
 

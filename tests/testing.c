@@ -98,15 +98,16 @@ bool dt_test_check_bytes(const void *actual, const void *expected, size_t n_byte
     size_t at = 0;
     while (at < n_bytes && a[at] == e[at])
         at++;
-    return dt_test_check_msg(at == n_bytes, false, file, line, "%s differs first at byte %zu of %zu", text, at,
-                             n_bytes);
+    return dt_test_check_msg(at == n_bytes, false, file, line, "%s differs first at byte %zu of %zu", text,
+                             at, n_bytes);
 }
 
-bool dt_test_check_close(double actual, double expected, double tolerance, const char *file, int line, const char *text)
+bool dt_test_check_close(double actual, double expected, double tolerance, const char *file, int line,
+                         const char *text)
 {
     bool close = fabs(actual - expected) <= tolerance;
-    return dt_test_check_msg(close, false, file, line, "%s is %.9g, expected %.9g within %.3g", text, actual, expected,
-                             tolerance);
+    return dt_test_check_msg(close, false, file, line, "%s is %.9g, expected %.9g within %.3g", text, actual,
+                             expected, tolerance);
 }
 
 double dt_test_relative_error(const float *actual, const float *expected, int64_t n_elems)
@@ -127,19 +128,21 @@ double dt_test_relative_error(const float *actual, const float *expected, int64_
     return largest_error / largest;
 }
 
-bool dt_test_check_near(const float *actual, const float *expected, int64_t n_elems, double tolerance, const char *file,
-                        int line, const char *text)
+bool dt_test_check_near(const float *actual, const float *expected, int64_t n_elems, double tolerance,
+                        const char *file, int line, const char *text)
 {
     double error = dt_test_relative_error(actual, expected, n_elems);
     int64_t worst = 0;
     for (int64_t i = 1; i < n_elems; i++)
-        if (!(fabs((double)actual[i] - (double)expected[i]) <= fabs((double)actual[worst] - (double)expected[worst])))
+        if (!(fabs((double)actual[i] - (double)expected[i]) <=
+              fabs((double)actual[worst] - (double)expected[worst])))
             worst = i;
     if (n_elems <= 0)
         return report(true, false, file, line, text);
     return dt_test_check_msg(error <= tolerance, false, file, line,
-                             "%s: relative error %.3g, allowed %.3g; worst at [%lld]: %.9g, expected %.9g", text, error,
-                             tolerance, (long long)worst, (double)actual[worst], (double)expected[worst]);
+                             "%s: relative error %.3g, allowed %.3g; worst at [%lld]: %.9g, expected %.9g",
+                             text, error, tolerance, (long long)worst, (double)actual[worst],
+                             (double)expected[worst]);
 }
 
 void dt_test_skip(const char *format, ...)
@@ -206,7 +209,8 @@ const char *dt_test_temp_dir(void)
 {
     if (temp_dir[0] == '\0') {
         const char *base = getenv("TMPDIR");
-        snprintf(temp_dir, sizeof temp_dir, "%s/dtrain-test-XXXXXX", base != NULL && *base != '\0' ? base : "/tmp");
+        snprintf(temp_dir, sizeof temp_dir, "%s/dtrain-test-XXXXXX",
+                 base != NULL && *base != '\0' ? base : "/tmp");
         if (mkdtemp(temp_dir) == NULL)
             harness_failed("cannot make the folder %s: %s", temp_dir, strerror(errno));
     }
@@ -355,7 +359,8 @@ static void after_test(const CU_pTest test, const CU_pSuite suite, const CU_pFai
     if (rank_of_this_process() == 0)
         printf("%s %s\n", failed ? "not ok" : current_skipped ? "skipped" : "ok", test->pName);
     for (CU_pFailureRecord f = failure; f != NULL; f = f->pNext)
-        printf("  rank %d: %s:%u: %s\n", rank_of_this_process(), f->strFileName, f->uiLineNumber, f->strCondition);
+        printf("  rank %d: %s:%u: %s\n", rank_of_this_process(), f->strFileName, f->uiLineNumber,
+               f->strCondition);
     fflush(stdout);
     remove_temp_dir();
 }
@@ -383,7 +388,8 @@ int dt_test_main(const char *suite, const dt_test *tests, size_t n_tests, int n_
         harness_failed("CUnit: %s", CU_get_error_msg());
     CU_pSuite cunit_suite = CU_add_suite(suite, NULL, NULL);
     for (size_t i = 0; cunit_suite != NULL && i < n_tests; i++)
-        if (wanted(tests[i].name, argc, argv) && CU_add_test(cunit_suite, tests[i].name, run_current_test) == NULL)
+        if (wanted(tests[i].name, argc, argv) &&
+            CU_add_test(cunit_suite, tests[i].name, run_current_test) == NULL)
             harness_failed("CUnit: %s: %s", tests[i].name, CU_get_error_msg());
     if (cunit_suite == NULL || cunit_suite->uiNumberOfTests == 0)
         harness_failed("no test has a name that contains an argument");

@@ -3,8 +3,9 @@
  *   main stream   ... backward | ready ........ backward goes on ........ | wait for done | optimizer
  *   ours                       wait for ready | begun, pack | NCCL | done, unpack | done
  *
- * With a 16-bit wire the values are rounded into a buffer, summed there and widened again; the kernels that do so set the marks
- * as well. One buffer is enough, since the stream is in order. Nothing here waits for the device, or allocates.
+ * With a 16-bit wire the values are rounded into a buffer, summed there and widened again; the kernels that
+ * do so set the marks as well. One buffer is enough, since the stream is in order. Nothing here waits for the
+ * device, or allocates.
  */
 #include "comm/nccl/internal.h"
 
@@ -14,12 +15,13 @@
 
 enum { WIRE_ELEM_BYTES = 2 };
 
-/* -- memory ------------------------------------------------------------------------------------------------------------- */
+/* -- memory ---------------------------------------------------------------------------------------------- */
 
 dt_status dt_nccl_buckets_create(dt_comm_nccl *c, dt_error *err)
 {
     dt_device *d = c->device;
-    const int64_t seen_bytes = DT_NCCL_BUCKETS * (int64_t)sizeof *c->seen, counts_bytes = DT_NCCL_BUCKETS * 2 * (int64_t)sizeof *c->counts;
+    const int64_t seen_bytes = DT_NCCL_BUCKETS * (int64_t)sizeof *c->seen,
+                  counts_bytes = DT_NCCL_BUCKETS * 2 * (int64_t)sizeof *c->counts;
     DT_TRY(d->ops->stream_create(d, &c->stream, err));
     c->native = d->ops->native_stream(d, c->stream);
     for (int i = 0; i < DT_NCCL_BUCKETS; i++) {
@@ -51,9 +53,10 @@ void dt_nccl_buckets_destroy(dt_comm_nccl *c)
     d->host_free(c->device, c->seen);
 }
 
-/* -- where the device is ------------------------------------------------------------------------------------------------ */
+/* -- where the device is --------------------------------------------------------------------------------- */
 
-/* The numbers of sums on the device ascend with the step and, within it, the bucket; NCCL's start has those before. */
+/* The numbers of sums on the device ascend with the step and, within it, the bucket; NCCL's start has those
+ * before. */
 static int64_t number_of(int64_t count, int64_t bucket)
 {
     return count * DT_NCCL_BUCKETS + bucket;
@@ -63,7 +66,8 @@ void dt_nccl_read_marks(const dt_comm_nccl *c, int64_t *begun, int64_t *done)
 {
     *begun = *done = 0;
     for (int i = 0; i < DT_NCCL_BUCKETS; i++) {
-        const uint32_t n_begun = __atomic_load_n(&c->seen[i].begun, __ATOMIC_RELAXED), n_done = __atomic_load_n(&c->seen[i].done, __ATOMIC_RELAXED);
+        const uint32_t n_begun = __atomic_load_n(&c->seen[i].begun, __ATOMIC_RELAXED),
+                       n_done = __atomic_load_n(&c->seen[i].done, __ATOMIC_RELAXED);
         if (n_begun > 0 && number_of(n_begun, i) > *begun)
             *begun = number_of(n_begun, i);
         if (n_done > 0 && number_of(n_done, i) > *done)
@@ -86,7 +90,8 @@ dt_place dt_nccl_device_place(dt_comm_nccl *c)
     int64_t begun = 0, done = 0;
     dt_nccl_read_marks(c, &begun, &done);
     if (begun == 0)
-        return (dt_place){.kind = c->start_number > 0 ? DT_PLACE_START : DT_PLACE_WORK, .number = c->start_number};
+        return (dt_place){.kind = c->start_number > 0 ? DT_PLACE_START : DT_PLACE_WORK,
+                          .number = c->start_number};
     dt_watch_begun(c->watch, DT_SEQUENCE_DEVICE, begun);
     dt_place place = dt_nccl_place_of(c, begun);
     if (begun == done)
@@ -94,32 +99,39 @@ dt_place dt_nccl_device_place(dt_comm_nccl *c)
     return place;
 }
 
-/* -- sums --------------------------------------------------------------------------------------------------------------- */
+/* -- sums ------------------------------------------------------------------------------------------------ */
 
 static dt_status launched(int code, const dt_comm_nccl *c, const char *what, dt_error *err)
 {
-    return code == 0 ? DT_OK : dt_fail(err, DT_ERR_DEVICE, "gradients: %s: %s", what, c->api->launch_error(code));
+    return code == 0 ? DT_OK
+                     : dt_fail(err, DT_ERR_DEVICE, "gradients: %s: %s", what, c->api->launch_error(code));
 }
 
-static dt_status sum_f32(dt_comm_nccl *c, float *buffer, int64_t n, const dt_place *place, dt_nccl_mark begun, dt_nccl_mark done, dt_error *err)
+static dt_status sum_f32(dt_comm_nccl *c, float *buffer, int64_t n, const dt_place *place, dt_nccl_mark begun,
+                         dt_nccl_mark done, dt_error *err)
 {
     DT_TRY(launched(c->api->mark(c->native, begun), c, "mark", err));
     DT_TRY(dt_nccl_barked(c, err));
-    DT_TRY(dt_nccl_settle(c, c->api->all_reduce(c->handle, buffer, buffer, n, DT_F32, c->native), place, "ncclAllReduce", err));
+    DT_TRY(dt_nccl_settle(c, c->api->all_reduce(c->handle, buffer, buffer, n, DT_F32, c->native), place,
+                          "ncclAllReduce", err));
     return launched(c->api->mark(c->native, done), c, "mark", err);
 }
 
-static dt_status sum_16_bit(dt_comm_nccl *c, float *buffer, int64_t n, dt_dtype wire, const dt_place *place, dt_nccl_mark begun, dt_nccl_mark done,
-                            dt_error *err)
+static dt_status sum_16_bit(dt_comm_nccl *c, float *buffer, int64_t n, dt_dtype wire, const dt_place *place,
+                            dt_nccl_mark begun, dt_nccl_mark done, dt_error *err)
 {
     const dt_nccl_mark none = {NULL, NULL};
     const int64_t most = c->wire_bytes / WIRE_ELEM_BYTES;
     for (int64_t at = 0; at < n; at += most) {
         const int64_t piece = n - at < most ? n - at : most;
-        DT_TRY(launched(c->api->pack(c->native, buffer + at, c->wire, piece, wire, at == 0 ? begun : none), c, "pack", err));
+        DT_TRY(launched(c->api->pack(c->native, buffer + at, c->wire, piece, wire, at == 0 ? begun : none), c,
+                        "pack", err));
         DT_TRY(dt_nccl_barked(c, err));
-        DT_TRY(dt_nccl_settle(c, c->api->all_reduce(c->handle, c->wire, c->wire, piece, wire, c->native), place, "ncclAllReduce", err));
-        DT_TRY(launched(c->api->unpack(c->native, c->wire, buffer + at, piece, wire, at + piece == n ? done : none), c, "unpack", err));
+        DT_TRY(dt_nccl_settle(c, c->api->all_reduce(c->handle, c->wire, c->wire, piece, wire, c->native),
+                              place, "ncclAllReduce", err));
+        DT_TRY(launched(
+            c->api->unpack(c->native, c->wire, buffer + at, piece, wire, at + piece == n ? done : none), c,
+            "unpack", err));
     }
     return DT_OK;
 }
@@ -141,7 +153,8 @@ static dt_status take_request(dt_comm_nccl *c, int64_t bytes, dt_comm_request **
     return DT_OK;
 }
 
-dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err)
+dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire,
+                                   dt_comm_request **request, dt_error *err)
 {
     dt_comm_nccl *c = (dt_comm_nccl *)comm;
     const dt_device_ops *d = c->device->ops;
@@ -153,13 +166,18 @@ dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_d
     DT_TRY(take_request(c, bytes, &r, err));
     const int bucket = c->n_started;
     const int64_t step = c->head.step > c->first_step ? c->head.step : c->first_step;
-    const dt_place place = {
-        .kind = DT_PLACE_BUCKET, .number = number_of(step - c->first_step + 1, bucket), .bytes = bytes, .step = step, .bucket = bucket};
-    const dt_nccl_mark begun = {&c->counts[2 * bucket], &c->seen[bucket].begun}, done = {&c->counts[2 * bucket + 1], &c->seen[bucket].done};
+    const dt_place place = {.kind = DT_PLACE_BUCKET,
+                            .number = number_of(step - c->first_step + 1, bucket),
+                            .bytes = bytes,
+                            .step = step,
+                            .bucket = bucket};
+    const dt_nccl_mark begun = {&c->counts[2 * bucket], &c->seen[bucket].begun},
+                       done = {&c->counts[2 * bucket + 1], &c->seen[bucket].done};
     DT_TRY(d->event_record(c->device, r->ready, NULL, err));
     DT_TRY(d->stream_wait_event(c->device, c->stream, r->ready, err));
     if (n > 0)
-        DT_TRY(wire == DT_F32 ? sum_f32(c, buffer, n, &place, begun, done, err) : sum_16_bit(c, buffer, n, wire, &place, begun, done, err));
+        DT_TRY(wire == DT_F32 ? sum_f32(c, buffer, n, &place, begun, done, err)
+                              : sum_16_bit(c, buffer, n, wire, &place, begun, done, err));
     DT_TRY(d->event_record(c->device, r->done, c->stream, err));
     r->open = true;
     c->n_open++;

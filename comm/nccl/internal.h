@@ -1,5 +1,5 @@
-/* internal.h: what the files of comm/nccl share. nccl.c: start and end; buckets.c: sums of gradients; wait.c: waiting, failing, aborting;
- * watchdog.c: for a host that cannot wait. */
+/* internal.h: what the files of comm/nccl share. nccl.c: start and end; buckets.c: sums of gradients; wait.c:
+ * waiting, failing, aborting; watchdog.c: for a host that cannot wait. */
 #ifndef DT_COMM_NCCL_INTERNAL_H
 #define DT_COMM_NCCL_INTERNAL_H
 
@@ -68,7 +68,8 @@ typedef struct dt_comm_nccl {
 /* -- buckets.c -- */
 dt_status dt_nccl_buckets_create(dt_comm_nccl *c, dt_error *err);
 void dt_nccl_buckets_destroy(dt_comm_nccl *c);
-dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err);
+dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire,
+                                   dt_comm_request **request, dt_error *err);
 dt_status dt_nccl_wait(dt_comm *comm, dt_comm_request *request, dt_error *err);
 /* Numbers of the last sums that the device has begun and ended; any thread. */
 void dt_nccl_read_marks(const dt_comm_nccl *c, int64_t *begun, int64_t *done);
@@ -80,12 +81,14 @@ dt_place dt_nccl_device_place(dt_comm_nccl *c);
 /* -- wait.c -- */
 /* Communication has failed before: another collective would only wait. */
 dt_status dt_nccl_usable(dt_comm_nccl *c, const char *what, const char *fault, dt_error *err);
-/* The watchdog has aborted NCCL, and the handle is gone: to be asked after each call that may have hung in CUDA, before the next one of NCCL. */
+/* The watchdog has aborted NCCL, and the handle is gone: to be asked after each call that may have hung in
+ * CUDA, before the next one of NCCL. */
 dt_status dt_nccl_barked(dt_comm_nccl *c, dt_error *err);
 /* Wait until NCCL is no longer busy with a call that returned `result`. `what`: "ncclAllReduce". */
 dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_place *place, const char *what, dt_error *err);
 dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err);
-/* Abort, and wait a little until all others that are there have done so, before any of them ends the job. Returns status. */
+/* Abort, and wait a little until all others that are there have done so, before any of them ends the job.
+ * Returns status. */
 dt_status dt_nccl_leave(dt_comm_nccl *c, dt_status status);
 /* End what NCCL has under way, also on a device that hangs: after a few seconds this returns all the same. */
 void dt_nccl_abort(dt_comm_nccl *c);

@@ -12,7 +12,8 @@
 #    include <string.h>
 
 _Static_assert(sizeof(dt_nccl_id) == sizeof(ncclUniqueId), "the same bytes");
-_Static_assert((int)DT_NCCL_SUCCESS == (int)ncclSuccess && (int)DT_NCCL_REMOTE_ERROR == (int)ncclRemoteError &&
+_Static_assert((int)DT_NCCL_SUCCESS == (int)ncclSuccess &&
+                   (int)DT_NCCL_REMOTE_ERROR == (int)ncclRemoteError &&
                    (int)DT_NCCL_IN_PROGRESS == (int)ncclInProgress,
                "ncclResult_t");
 

@@ -20,7 +20,7 @@ static dt_comm_nccl *mine(dt_comm *comm)
     return (dt_comm_nccl *)comm;
 }
 
-/* -- host memory: the other communicator's affair -------------------------------------------------------------------------- */
+/* -- host memory: the other communicator's affair -------------------------------------------------------- */
 
 static dt_comm *host_of(dt_comm *comm)
 {
@@ -61,7 +61,8 @@ static dt_status all_gather(dt_comm *comm, const void *own, int64_t bytes, void 
     return said(comm, host->ops->all_gather(host, own, bytes, all, err));
 }
 
-static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op, dt_error *err)
+static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op,
+                            dt_error *err)
 {
     dt_comm *host = host_of(comm);
     return said(comm, host->ops->all_reduce(host, buffer, n, dtype, op, err));
@@ -76,7 +77,7 @@ static dt_status progress(dt_comm *comm, dt_error *err)
     return said(comm, host->ops->progress(host, err));
 }
 
-/* -- the end -------------------------------------------------------------------------------------------------------------- */
+/* -- the end --------------------------------------------------------------------------------------------- */
 
 static void abort_job(dt_comm *comm, int exit_code)
 {
@@ -85,7 +86,8 @@ static void abort_job(dt_comm *comm, int exit_code)
     host->ops->abort(host, exit_code);
 }
 
-/* ncclCommFinalize waits for all ranks, so only after a barrier; a communicator that does not get there is aborted. */
+/* ncclCommFinalize waits for all ranks, so only after a barrier; a communicator that does not get there is
+ * aborted. */
 static void end_nccl(dt_comm_nccl *c)
 {
     dt_error ignored;
@@ -95,7 +97,8 @@ static void end_nccl(dt_comm_nccl *c)
     bool ok = !c->failed && c->n_open == 0 && c->host->ops->barrier(c->host, &ignored) == DT_OK;
     if (ok) {
         result = c->api->finalize(c->handle);
-        for (double end_s = dt_clock_s() + FINALIZE_S; result == DT_NCCL_IN_PROGRESS && dt_clock_s() < end_s; dt_clock_sleep_s(POLL_S))
+        for (double end_s = dt_clock_s() + FINALIZE_S; result == DT_NCCL_IN_PROGRESS && dt_clock_s() < end_s;
+             dt_clock_sleep_s(POLL_S))
             if (c->api->async_error(c->handle, &result) != DT_NCCL_SUCCESS)
                 break;
     }
@@ -126,7 +129,7 @@ static void destroy(dt_comm *comm)
     host->ops->destroy(host);
 }
 
-/* -- the start ------------------------------------------------------------------------------------------------------------ */
+/* -- the start ------------------------------------------------------------------------------------------- */
 
 /* What each rank tells of itself. */
 typedef struct card {
@@ -139,8 +142,9 @@ static dt_status take_watch(dt_comm_nccl *c, const dt_comm_nccl_options *o, dt_e
         c->watch = o->watch;
         return c->watch ? DT_OK : dt_fail(err, DT_ERR_INTERNAL, "NCCL: several ranks, and no watch");
     }
-    const dt_watch_options options = {
-        .comm = c->host, .hosts = (const char(*)[64])c->host->host, .deadline_s = o->deadline_s > 0 ? o->deadline_s : DT_NCCL_DEADLINE_S};
+    const dt_watch_options options = {.comm = c->host,
+                                      .hosts = (const char(*)[64])c->host->host,
+                                      .deadline_s = o->deadline_s > 0 ? o->deadline_s : DT_NCCL_DEADLINE_S};
     DT_TRY(dt_watch_create(&options, &c->watch, err));
     c->owns_watch = true;
     return DT_OK;
@@ -151,7 +155,9 @@ static dt_status create_local(dt_comm_nccl *c, const dt_comm_nccl_options *o, ca
     if (!c->api)
         return dt_fail(err, DT_ERR_UNSUPPORTED, "this build has no NCCL (configure --with-nccl=DIR)");
     if (!c->device->ops->native_stream)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "NCCL sums between GPUs, and the backend computes on %s: use --comm mpi", c->device->ops->name);
+        return dt_fail(err, DT_ERR_UNSUPPORTED,
+                       "NCCL sums between GPUs, and the backend computes on %s: use --comm mpi",
+                       c->device->ops->name);
     snprintf(own->host, sizeof own->host, "%s", c->head.host);
     if (c->api->gpu_name(own->gpu, sizeof own->gpu) != 0)
         return dt_fail(err, DT_ERR_DEVICE, "NCCL: this rank's GPU cannot be asked for its address");
@@ -172,19 +178,21 @@ static dt_status check_gpus(const dt_comm_nccl *c, const card *own, dt_error *er
     const size_t size = (size_t)c->head.size;
     dt_comm *host = c->host;
     card *cards = dt_calloc(size, sizeof *cards);
-    dt_status status = dt_agree(host, cards ? DT_OK : dt_fail_memory(err, size * sizeof *cards, "the ranks' GPUs"), err);
+    dt_status status =
+        dt_agree(host, cards ? DT_OK : dt_fail_memory(err, size * sizeof *cards, "the ranks' GPUs"), err);
     if (status == DT_OK)
         status = host->ops->all_gather(host, own, sizeof *own, cards, err);
     for (size_t r = 0; status == DT_OK && !may_share(c) && r < size; r++)
         for (size_t q = 0; q < r && status == DT_OK; q++)
             if (strcmp(cards[r].host, cards[q].host) == 0 && strcmp(cards[r].gpu, cards[q].gpu) == 0)
-                status = dt_fail(
-                    err, DT_ERR_USAGE,
-                    "ranks %zu and %zu are both on GPU %s of %s, and NCCL wants one for each: start no more ranks on a host than it has GPUs, and "
-                    "see CUDA_VISIBLE_DEVICES",
-                    q, r, cards[r].gpu, cards[r].host);
+                status = dt_fail(err, DT_ERR_USAGE,
+                                 "ranks %zu and %zu are both on GPU %s of %s, and NCCL wants one for each: "
+                                 "start no more ranks on a host than it has GPUs, and "
+                                 "see CUDA_VISIBLE_DEVICES",
+                                 q, r, cards[r].gpu, cards[r].host);
     dt_free(cards);
-    return lost(status) ? status : dt_agree(host, status, err); /* "may share" is each rank's own environment */
+    return lost(status) ? status : dt_agree(host, status, err); /* "may share" is each rank's own
+                                                                   environment */
 }
 
 /* The id is made by rank 0, whose network NCCL listens on. */
@@ -215,30 +223,33 @@ static dt_status start_nccl(dt_comm_nccl *c, dt_error *err)
 }
 
 /* A sum of n values, rank + 1 each. The wire is where it happens: nothing else is there yet. */
-static dt_status sum_once(dt_comm_nccl *c, int64_t n, float *values, dt_event *event, const dt_place *place, dt_error *err)
+static dt_status sum_once(dt_comm_nccl *c, int64_t n, float *values, dt_event *event, const dt_place *place,
+                          dt_error *err)
 {
     const dt_device_ops *d = c->device->ops;
-    const float mine_is = (float)(c->head.rank + 1), all_is = (float)c->head.size * (float)(c->head.size + 1) / 2.0f;
+    const float mine_is = (float)(c->head.rank + 1),
+                all_is = (float)c->head.size * (float)(c->head.size + 1) / 2.0f;
     const int64_t bytes = n * (int64_t)sizeof *values;
     for (int64_t i = 0; i < n; i++)
         values[i] = mine_is;
     DT_TRY(d->copy(c->device, c->wire, values, bytes, DT_COPY_TO_DEVICE, c->stream, err));
-    DT_TRY(dt_nccl_settle(c, c->api->all_reduce(c->handle, c->wire, c->wire, n, DT_F32, c->native), place, "ncclAllReduce", err));
+    DT_TRY(dt_nccl_settle(c, c->api->all_reduce(c->handle, c->wire, c->wire, n, DT_F32, c->native), place,
+                          "ncclAllReduce", err));
     DT_TRY(d->copy(c->device, values, c->wire, bytes, DT_COPY_TO_HOST, c->stream, err));
     DT_TRY(d->event_record(c->device, event, c->stream, err));
     DT_TRY(dt_nccl_device_wait(&c->head, c->device, event, err));
     for (int64_t i = 0; i < n; i++)
         if (fabsf(values[i] - all_is) > 0.0f)
-            return dt_fail(
-                err, DT_ERR_DEVICE,
-                "the first sum between the GPUs is wrong: %g, and %g is right. Where GPUs talk past the host (P2P), an IOMMU or PCIe access control "
-                "(ACS) can break that: try NCCL_P2P_DISABLE=1",
-                (double)values[i], (double)all_is);
+            return dt_fail(err, DT_ERR_DEVICE,
+                           "the first sum between the GPUs is wrong: %g, and %g is right. Where GPUs talk "
+                           "past the host (P2P), an IOMMU or PCIe access control "
+                           "(ACS) can break that: try NCCL_P2P_DISABLE=1",
+                           (double)values[i], (double)all_is);
     return DT_OK;
 }
 
-/* NCCL connects when it first sums, and differently for small sums and large ones: not within the first step, which may be captured, and so
- * that its log tells the way. */
+/* NCCL connects when it first sums, and differently for small sums and large ones: not within the first step,
+ * which may be captured, and so that its log tells the way. */
 static dt_status sum_first(dt_comm_nccl *c, dt_error *err)
 {
     const dt_device_ops *d = c->device->ops;
@@ -246,7 +257,8 @@ static dt_status sum_first(dt_comm_nccl *c, dt_error *err)
     const int64_t most_bytes = (sizes[1] > sizes[0] ? sizes[1] : sizes[0]) * (int64_t)sizeof(float);
     dt_event *event = NULL;
     float *values = d->host_alloc(c->device, most_bytes);
-    dt_status status = values ? d->event_create(c->device, false, &event, err) : dt_fail_memory(err, (size_t)most_bytes, "NCCL's first sum");
+    dt_status status = values ? d->event_create(c->device, false, &event, err)
+                              : dt_fail_memory(err, (size_t)most_bytes, "NCCL's first sum");
     status = dt_agree(c->host, status, err);
     for (int64_t i = 0; i < 2 && status == DT_OK; i++) {
         const dt_place place = start_place(c, 2 + i);
@@ -259,7 +271,7 @@ static dt_status sum_first(dt_comm_nccl *c, dt_error *err)
     return lost(status) ? status : dt_agree(c->host, status, err);
 }
 
-/* -- what it found -------------------------------------------------------------------------------------------------------- */
+/* -- what it found --------------------------------------------------------------------------------------- */
 
 static void version_name(const dt_comm_nccl *c, char *out, size_t out_bytes)
 {
@@ -277,7 +289,8 @@ static dt_status tell_network(dt_comm_nccl *c, const char *log, const char *prod
     char version[32], way[80], type[64], advice[700];
     dt_nccl_network own, *all = dt_calloc(size, sizeof *all);
     dt_nccl_network_parse(log, NULL, &own);
-    DT_TRY(dt_agree(c->host, all ? DT_OK : dt_fail_memory(err, size * sizeof *all, "the ranks' networks"), err));
+    DT_TRY(
+        dt_agree(c->host, all ? DT_OK : dt_fail_memory(err, size * sizeof *all, "the ranks' networks"), err));
     dt_status status = c->host->ops->all_gather(c->host, &own, sizeof own, all, err);
     int64_t most_local = c->head.local_size;
     if (status == DT_OK)
@@ -290,10 +303,11 @@ static dt_status tell_network(dt_comm_nccl *c, const char *log, const char *prod
     version_name(c, version, sizeof version);
     dt_nccl_network_describe(&own, several_hosts, most_local > 1, way, sizeof way);
     dt_nccl_machine_type(product_name, type, sizeof type);
-    const bool advised = (several_hosts || alone) && dt_nccl_network_advice(&own, type, advice, sizeof advice);
+    const bool advised =
+        (several_hosts || alone) && dt_nccl_network_advice(&own, type, advice, sizeof advice);
     const size_t host_chars = strcspn(c->host->detail, ",");
-    snprintf(c->head.detail, sizeof c->head.detail, "%.15s, %.70s%s; %.*s", version, way, advised ? ": EFA is not used" : "",
-             (int)(host_chars < 20 ? host_chars : 20), c->host->detail);
+    snprintf(c->head.detail, sizeof c->head.detail, "%.15s, %.70s%s; %.*s", version, way,
+             advised ? ": EFA is not used" : "", (int)(host_chars < 20 ? host_chars : 20), c->host->detail);
     if (advised && several_hosts && c->head.rank == 0)
         dt_log_warn("%s", advice);
     return DT_OK;
@@ -320,7 +334,8 @@ static dt_status start(dt_comm_nccl *c, const dt_comm_nccl_options *o, dt_error 
     return status;
 }
 
-dt_status dt_comm_nccl_create(dt_comm *host, dt_device *device, const dt_comm_nccl_options *options, dt_comm **comm, dt_error *err)
+dt_status dt_comm_nccl_create(dt_comm *host, dt_device *device, const dt_comm_nccl_options *options,
+                              dt_comm **comm, dt_error *err)
 {
     static const dt_comm_ops ops = {.name = "nccl",
                                     .destroy = destroy,

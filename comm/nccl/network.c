@@ -16,7 +16,7 @@
 
 #define PRODUCT_NAME "/sys/devices/virtual/dmi/id/product_name"
 
-/* -- NCCL's log --------------------------------------------------------------------------------------------------------- */
+/* -- NCCL's log ------------------------------------------------------------------------------------------ */
 
 /* What we need: INIT names the network, NET the interface, GRAPH whether there is NVLink. */
 static const struct {
@@ -51,7 +51,8 @@ static bool user_sets_debug(void)
     return (own && file_sets_debug(own)) || file_sets_debug(path) || file_sets_debug("/etc/nccl.conf");
 }
 
-/* NCCL reads the environment once, at its first call, and opens the file itself: a file in memory, which nobody has to delete. */
+/* NCCL reads the environment once, at its first call, and opens the file itself: a file in memory, which
+ * nobody has to delete. */
 void dt_nccl_log_begin(dt_nccl_log *log)
 {
     char path[40];
@@ -74,7 +75,8 @@ char *dt_nccl_log_end(dt_nccl_log *log)
     ssize_t n = 0;
     for (int i = 0; log->set && i < N_SETTINGS; i++)
         unsetenv(settings[i].name);
-    if (log->fd >= 0 && fstat(log->fd, &s) == 0 && s.st_size > 0 && (text = dt_alloc((size_t)s.st_size + 1)) != NULL) {
+    if (log->fd >= 0 && fstat(log->fd, &s) == 0 && s.st_size > 0 &&
+        (text = dt_alloc((size_t)s.st_size + 1)) != NULL) {
         n = pread(log->fd, text, (size_t)s.st_size, 0);
         text[n > 0 ? n : 0] = '\0';
     }
@@ -84,7 +86,7 @@ char *dt_nccl_log_end(dt_nccl_log *log)
     return text;
 }
 
-/* -- what it says --------------------------------------------------------------------------------------------------------- */
+/* -- what it says ---------------------------------------------------------------------------------------- */
 
 /* The text behind `before` in a line, up to one of `until`, without blanks at its end. False: not there. */
 static bool text_behind(const char *line, const char *before, const char *until, char *out, size_t out_bytes)
@@ -120,14 +122,16 @@ static void parse_line(const char *line, dt_nccl_network *n)
         snprintf(n->name, sizeof n->name, "%.*s", (int)(end ? end - text : (long)strlen(text)), text);
     }
     (void)text_behind(line, "NET/OFI Selected provider is ", " ,(", n->device, sizeof n->device);
-    if (text_behind(line, "NET/Socket : Using ", ":", text, sizeof text) || text_behind(line, "NET/IB : Using ", ":", text, sizeof text))
+    if (text_behind(line, "NET/Socket : Using ", ":", text, sizeof text) ||
+        text_behind(line, "NET/IB : Using ", ":", text, sizeof text))
         take_device(text, n);
     if (text_behind(line, " via NET/", "/", n->name, sizeof n->name) && strstr(line, "/GDRDMA"))
         n->gdr = true;
     n->p2p = n->p2p || strstr(line, " via P2P/");
     n->shm = n->shm || strstr(line, " via SHM/");
     n->nvls = n->nvls || strstr(line, "Connected NVLS tree");
-    if (strstr(line, "Pattern ") && text_behind(line, ", type ", "/,", text, sizeof text) && strcmp(text, "NVL") == 0)
+    if (strstr(line, "Pattern ") && text_behind(line, ", type ", "/,", text, sizeof text) &&
+        strcmp(text, "NVL") == 0)
         n->nvlink = true;
 }
 
@@ -212,7 +216,8 @@ static void describe_network(const dt_nccl_network *n, char *out, size_t out_byt
     }
 }
 
-void dt_nccl_network_describe(const dt_nccl_network *n, bool several_hosts, bool several_on_a_host, char *out, size_t out_bytes)
+void dt_nccl_network_describe(const dt_nccl_network *n, bool several_hosts, bool several_on_a_host, char *out,
+                              size_t out_bytes)
 {
     char network[80] = "";
     const char *within = n->p2p && n->nvlink ? n->nvls ? "NVLink with NVLS" : "NVLink"
@@ -230,7 +235,7 @@ void dt_nccl_network_describe(const dt_nccl_network *n, bool several_hosts, bool
         snprintf(out, out_bytes, "%s if there were other hosts", network);
 }
 
-/* -- EFA ------------------------------------------------------------------------------------------------------------------- */
+/* -- EFA ------------------------------------------------------------------------------------------------- */
 
 void dt_nccl_machine_type(const char *path, char *out, size_t out_bytes)
 {
@@ -256,10 +261,13 @@ bool dt_nccl_network_advice(const dt_nccl_network *n, const char *machine_type, 
     describe_network(n, network, sizeof network);
     snprintf(
         out, out_bytes,
-        "EFA is not used: this is a %s, and NCCL took %s between hosts, which is many times slower. NCCL must find aws-ofi-nccl (libnccl-net.so; "
-        "on Amazon's images LD_LIBRARY_PATH=/opt/amazon/ofi-nccl/lib/x86_64-linux-gnu:/opt/amazon/efa/lib), `fi_info -p efa` must list devices on "
+        "EFA is not used: this is a %s, and NCCL took %s between hosts, which is many times slower. NCCL "
+        "must find aws-ofi-nccl (libnccl-net.so; "
+        "on Amazon's images LD_LIBRARY_PATH=/opt/amazon/ofi-nccl/lib/x86_64-linux-gnu:/opt/amazon/efa/lib), "
+        "`fi_info -p efa` must list devices on "
         "each "
-        "host, and their security group must allow all traffic from and to itself. NCCL_DEBUG=INFO tells why it took something else",
+        "host, and their security group must allow all traffic from and to itself. NCCL_DEBUG=INFO tells why "
+        "it took something else",
         machine_type, network);
     return true;
 }

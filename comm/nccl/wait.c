@@ -8,11 +8,12 @@
 
 #define POLL_S 20e-6      /* far below a step */
 #define POLLS_PER_LOOK 16 /* at NCCL's own state */
-#define SEARCH_S 3.5      /* notice intervals in which to hear who is still there, once NCCL has reported an error */
-#define ABORT_S 3.0       /* ncclCommAbort itself may hang, with the device */
-#define GRACE_S 1.5       /* others abort too, and say so */
+/* notice intervals in which to hear who is still there, once NCCL has reported an error */
+#define SEARCH_S 3.5
+#define ABORT_S 3.0 /* ncclCommAbort itself may hang, with the device */
+#define GRACE_S 1.5 /* others abort too, and say so */
 
-/* -- giving up ------------------------------------------------------------------------------------------------------------ */
+/* -- giving up ------------------------------------------------------------------------------------------- */
 
 static void *abort_thread(void *context)
 {
@@ -54,11 +55,14 @@ static dt_status tell_and_leave(dt_comm_nccl *c, const dt_error *own, dt_error *
     return dt_nccl_leave(c, own->status);
 }
 
-/* Hear who is still there, when it is not this wait that has found out that something is wrong. Fails if another rank knows better. */
-static dt_status ask_around(dt_comm_nccl *c, const dt_place *place, char *who, size_t who_bytes, dt_error *err)
+/* Hear who is still there, when it is not this wait that has found out that something is wrong. Fails if
+ * another rank knows better. */
+static dt_status ask_around(dt_comm_nccl *c, const dt_place *place, char *who, size_t who_bytes,
+                            dt_error *err)
 {
     dt_waiting w = dt_waiting_begin(place);
-    const double deadline_s = dt_watch_deadline_s(c->watch), interval_s = deadline_s < 4.0 ? deadline_s / 4.0 : 1.0;
+    const double deadline_s = dt_watch_deadline_s(c->watch),
+                 interval_s = deadline_s < 4.0 ? deadline_s / 4.0 : 1.0;
     while (c->head.size > 1 && dt_clock_s() - w.start_s < SEARCH_S * interval_s) {
         DT_TRY(dt_watch_turn(c->watch, &w, false, err));
         dt_clock_sleep_s(1e-3);
@@ -68,7 +72,8 @@ static dt_status ask_around(dt_comm_nccl *c, const dt_place *place, char *who, s
     return DT_OK;
 }
 
-static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_place *place, const char *what, dt_error *err)
+static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_place *place, const char *what,
+                             dt_error *err)
 {
     char here[160], who[600];
     dt_error own = {0};
@@ -77,24 +82,26 @@ static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_place *place, c
     dt_status status = ask_around(c, place, who, sizeof who, err);
     if (status != DT_OK)
         return dt_nccl_leave(c, status);
-    dt_fail(&own, code == DT_NCCL_REMOTE_ERROR || who[0] ? DT_ERR_PEER : DT_ERR_COMM, "NCCL, in %s (%s): %s%s%s%s%s", here, what,
-            c->api->error_string(code), last && last[0] ? ": " : "", last ? last : "",
-            who[0] ? "; " : "", who);
+    dt_fail(&own, code == DT_NCCL_REMOTE_ERROR || who[0] ? DT_ERR_PEER : DT_ERR_COMM,
+            "NCCL, in %s (%s): %s%s%s%s%s", here, what, c->api->error_string(code),
+            last && last[0] ? ": " : "", last ? last : "", who[0] ? "; " : "", who);
     return tell_and_leave(c, &own, err);
 }
 
 /* The watchdog has aborted NCCL, and freed this thread by that. */
 static dt_status barked(dt_comm_nccl *c, dt_error *err)
 {
-    const dt_place place = dt_nccl_place_of(c, atomic_load(&c->watchdog.stalled)); /* the device has gone on since */
+    /* the device has gone on since */
+    const dt_place place = dt_nccl_place_of(c, atomic_load(&c->watchdog.stalled));
     char here[160], who[600];
     dt_error own = {0};
     dt_place_describe(&place, here, sizeof here);
     dt_status status = ask_around(c, &place, who, sizeof who, err);
     if (status != DT_OK)
         return dt_nccl_leave(c, status);
-    dt_fail(&own, who[0] ? DT_ERR_PEER : DT_ERR_TIMEOUT, "after %g s in %s, in which the host hung too, NCCL was aborted%s%s", dt_watch_deadline_s(c->watch), here,
-            who[0] ? "; " : "", who);
+    dt_fail(&own, who[0] ? DT_ERR_PEER : DT_ERR_TIMEOUT,
+            "after %g s in %s, in which the host hung too, NCCL was aborted%s%s",
+            dt_watch_deadline_s(c->watch), here, who[0] ? "; " : "", who);
     return tell_and_leave(c, &own, err);
 }
 
@@ -112,7 +119,7 @@ dt_status dt_nccl_barked(dt_comm_nccl *c, dt_error *err)
     return atomic_load(&c->watchdog.has_barked) ? barked(c, err) : DT_OK;
 }
 
-/* -- waiting -------------------------------------------------------------------------------------------------------------- */
+/* -- waiting --------------------------------------------------------------------------------------------- */
 
 static dt_status turn(dt_comm_nccl *c, dt_waiting *w, dt_error *err)
 {
@@ -161,7 +168,8 @@ static dt_status wait_for_event(dt_comm_nccl *c, dt_event *event, dt_error *err)
 {
     dt_place place = dt_nccl_device_place(c);
     dt_waiting w = dt_waiting_begin(&place);
-    DT_TRY(dt_watch_answer(c->watch, err)); /* each wait is short, and whoever waits for this rank should know */
+    DT_TRY(dt_watch_answer(c->watch, err)); /* each wait is short, and whoever waits for this rank should
+                                               know */
     for (int64_t polls = 1;; polls++) {
         dt_error own = {0};
         bool done = false;

@@ -1,9 +1,10 @@
 /* watchdog.c: for a host that cannot look at its device, because it hangs in a call of CUDA.
  *
- * Calls that only enqueue return at once, as long as the queue is not full. Behind a sum that stalls, a thousand kernels fill it, and the
- * host never gets to where it waits with a deadline (steps that are captured do not come near that). So a thread looks at the marks. It
- * talks to nobody, since MPI belongs to the main thread; it aborts NCCL, by which the sum ends and the main thread comes free: that finds
- * the abort, and asks around who is missing.
+ * Calls that only enqueue return at once, as long as the queue is not full. Behind a sum that stalls, a
+ * thousand kernels fill it, and the host never gets to where it waits with a deadline (steps that are
+ * captured do not come near that). So a thread looks at the marks. It talks to nobody, since MPI belongs to
+ * the main thread; it aborts NCCL, by which the sum ends and the main thread comes free: that finds the
+ * abort, and asks around who is missing.
  */
 #include "comm/nccl/internal.h"
 
@@ -61,7 +62,8 @@ static void *watch(void *context)
             last = begun;
             moved_s = now_s;
         }
-        if (now_s - moved_s < limit || atomic_load(&w->is_looked_at) || to_ms(now_s) - atomic_load(&w->looked_ms) < to_ms(limit))
+        if (now_s - moved_s < limit || atomic_load(&w->is_looked_at) ||
+            to_ms(now_s) - atomic_load(&w->looked_ms) < to_ms(limit))
             continue;
         atomic_store(&w->stalled, begun);
         atomic_store(&w->has_barked, true);

@@ -1,8 +1,9 @@
 /* wire.cu: gradients to 16 bits and back, and marks by which the host sees how far the device is.
  *
- * Eight values a thread and turn: 16 bytes of the wire, which is aligned because NCCL is slower where it is not; the gradients' side
- * is read in two pieces of 16 bytes where a bucket begins at such a place, else one by one, neighbouring threads next to each other.
- * Few blocks: this runs beside the backward pass, and 4 MiB need not be faster than NCCL.
+ * Eight values a thread and turn: 16 bytes of the wire, which is aligned because NCCL is slower where it is
+ * not; the gradients' side is read in two pieces of 16 bytes where a bucket begins at such a place, else one
+ * by one, neighbouring threads next to each other. Few blocks: this runs beside the backward pass, and 4 MiB
+ * need not be faster than NCCL.
  */
 #include "comm/nccl/wire.h"
 
@@ -15,14 +16,15 @@
 #include <cuda_fp16.h>
 
 #ifdef __CUDACC__
-#    define DT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                                                \
-        (kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__), static_cast<int>(cudaGetLastError()))
+#    define DT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                        \
+        (kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__),              \
+         static_cast<int>(cudaGetLastError()))
 #endif
 
 enum { THREADS = 256, PER_THREAD = 8 };
 static const int64_t max_blocks = 64;
 
-/* -- one value ------------------------------------------------------------------------------------------------------------ */
+/* -- one value ------------------------------------------------------------------------------------------- */
 
 template <typename T> struct wire_type;
 
@@ -67,9 +69,11 @@ static __device__ __forceinline__ bool is_aligned(const void *p)
     return (reinterpret_cast<uintptr_t>(p) & 15U) == 0;
 }
 
-/* -- kernels --------------------------------------------------------------------------------------------------------------- */
+/* -- kernels --------------------------------------------------------------------------------------------- */
 
-template <typename T> static __global__ void __launch_bounds__(THREADS) pack(const float *from, unsigned short *to, int64_t n, dt_nccl_mark begun)
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    pack(const float *from, unsigned short *to, int64_t n, dt_nccl_mark begun)
 {
     const int64_t first = (static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x) * PER_THREAD;
     const int64_t stride = static_cast<int64_t>(gridDim.x) * THREADS * PER_THREAD;
@@ -81,15 +85,20 @@ template <typename T> static __global__ void __launch_bounds__(THREADS) pack(con
             for (int k = 0; i + k < n; k++)
                 to[i + k] = static_cast<unsigned short>(wire_type<T>::bits(f[k]));
         } else if (aligned) {
-            const float4 a = *reinterpret_cast<const float4 *>(f), b = *reinterpret_cast<const float4 *>(f + 4);
-            *reinterpret_cast<uint4 *>(to + i) = make_uint4(two<T>(a.x, a.y), two<T>(a.z, a.w), two<T>(b.x, b.y), two<T>(b.z, b.w));
+            const float4 a = *reinterpret_cast<const float4 *>(f),
+                         b = *reinterpret_cast<const float4 *>(f + 4);
+            *reinterpret_cast<uint4 *>(to + i) =
+                make_uint4(two<T>(a.x, a.y), two<T>(a.z, a.w), two<T>(b.x, b.y), two<T>(b.z, b.w));
         } else {
-            *reinterpret_cast<uint4 *>(to + i) = make_uint4(two<T>(f[0], f[1]), two<T>(f[2], f[3]), two<T>(f[4], f[5]), two<T>(f[6], f[7]));
+            *reinterpret_cast<uint4 *>(to + i) =
+                make_uint4(two<T>(f[0], f[1]), two<T>(f[2], f[3]), two<T>(f[4], f[5]), two<T>(f[6], f[7]));
         }
     }
 }
 
-template <typename T> static __global__ void __launch_bounds__(THREADS) unpack(const unsigned short *from, float *to, int64_t n, dt_nccl_mark done)
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    unpack(const unsigned short *from, float *to, int64_t n, dt_nccl_mark done)
 {
     const int64_t first = (static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x) * PER_THREAD;
     const int64_t stride = static_cast<int64_t>(gridDim.x) * THREADS * PER_THREAD;
@@ -103,10 +112,10 @@ template <typename T> static __global__ void __launch_bounds__(THREADS) unpack(c
             continue;
         }
         const uint4 u = *reinterpret_cast<const uint4 *>(from + i);
-        const float4 a = make_float4(wire_type<T>::value(u.x & 0xFFFFU), wire_type<T>::value(u.x >> 16), wire_type<T>::value(u.y & 0xFFFFU),
-                                     wire_type<T>::value(u.y >> 16));
-        const float4 b = make_float4(wire_type<T>::value(u.z & 0xFFFFU), wire_type<T>::value(u.z >> 16), wire_type<T>::value(u.w & 0xFFFFU),
-                                     wire_type<T>::value(u.w >> 16));
+        const float4 a = make_float4(wire_type<T>::value(u.x & 0xFFFFU), wire_type<T>::value(u.x >> 16),
+                                     wire_type<T>::value(u.y & 0xFFFFU), wire_type<T>::value(u.y >> 16));
+        const float4 b = make_float4(wire_type<T>::value(u.z & 0xFFFFU), wire_type<T>::value(u.z >> 16),
+                                     wire_type<T>::value(u.w & 0xFFFFU), wire_type<T>::value(u.w >> 16));
         if (aligned) {
             *reinterpret_cast<float4 *>(t) = a;
             *reinterpret_cast<float4 *>(t + 4) = b;
@@ -122,7 +131,7 @@ static __global__ void __launch_bounds__(1) mark_only(dt_nccl_mark mark)
     set(mark);
 }
 
-/* -- launches ---------------------------------------------------------------------------------------------------------------- */
+/* -- launches -------------------------------------------------------------------------------------------- */
 
 static dim3 grid_for(int64_t n)
 {
@@ -140,7 +149,8 @@ int dt_nccl_wire_pack(void *stream, const float *from, void *to, int64_t n, dt_d
     return DT_LAUNCH(pack<__nv_bfloat16>, grid_for(n), dim3(THREADS), 0, stream, from, bits, n, begun);
 }
 
-int dt_nccl_wire_unpack(void *stream, const void *from, float *to, int64_t n, dt_dtype wire, dt_nccl_mark done)
+int dt_nccl_wire_unpack(void *stream, const void *from, float *to, int64_t n, dt_dtype wire,
+                        dt_nccl_mark done)
 {
     const unsigned short *bits = static_cast<const unsigned short *>(from);
     if (n == 0)

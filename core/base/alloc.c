@@ -22,7 +22,8 @@ void *dt_alloc(size_t bytes)
         errno = ENOMEM;
         return NULL;
     }
-    /* Not aligned_alloc: its size must be rounded up, and AddressSanitizer would not see an overrun into the rest. */
+    /* Not aligned_alloc: its size must be rounded up, and AddressSanitizer would not see an overrun into the
+     * rest. */
     int error = posix_memalign(&p, DT_ALIGNMENT, bytes > 0 ? bytes : 1);
     if (error != 0) {
         errno = error;

@@ -22,7 +22,8 @@ void *dt_alloc(size_t bytes) __attribute__((malloc));
 /* As dt_alloc, zeroed; NULL also when n * size overflows. */
 void *dt_calloc(size_t n, size_t size) __attribute__((malloc));
 
-/* Grow or shrink `p` (from dt_alloc, or NULL) from old_bytes to new_bytes; NULL on failure, and `p` stays valid. */
+/* Grow or shrink `p` (from dt_alloc, or NULL) from old_bytes to new_bytes; NULL on failure, and `p` stays
+ * valid. */
 void *dt_realloc(void *p, size_t old_bytes, size_t new_bytes);
 
 /* A copy of a string (not NULL); NULL on failure. */

@@ -18,11 +18,12 @@ double dt_clock_cpu_s(void);
 /* Block for so many seconds; signals do not shorten it. 0 and less: return at once. */
 void dt_clock_sleep_s(double seconds);
 
-/* So many seconds from now on CLOCK_MONOTONIC, for pthread_cond_timedwait and others. Less than 0 is taken as 0, more
- * than 30 years (infinity too) as 30 years. */
+/* So many seconds from now on CLOCK_MONOTONIC, for pthread_cond_timedwait and others. Less than 0 is taken as
+ * 0, more than 30 years (infinity too) as 30 years. */
 struct timespec dt_clock_deadline(double seconds);
 
-/* Initialise a condition variable whose pthread_cond_timedwait takes a dt_clock_deadline. On Linux this does not fail. */
+/* Initialise a condition variable whose pthread_cond_timedwait takes a dt_clock_deadline. On Linux this does
+ * not fail. */
 void dt_clock_init_cond(pthread_cond_t *cond);
 
 /* "1:02:03", "4:05" or "12.3 s" for a duration, "--:--" for one that is negative or not finite, into out. */

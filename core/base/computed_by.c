@@ -19,7 +19,8 @@ static void make_plain(char *text)
 
 void dt_computed_by_add(dt_computed_by *c, const char *name, const char *format, ...)
 {
-    assert(c->n < DT_COMPUTED_BY_MAX && name[0] && strlen(name) < DT_COMPUTED_BY_NAME_BYTES && !dt_computed_by_find(c, name));
+    assert(c->n < DT_COMPUTED_BY_MAX && name[0] && strlen(name) < DT_COMPUTED_BY_NAME_BYTES &&
+           !dt_computed_by_find(c, name));
     dt_computed_by_field *f = &c->fields[c->n++];
     memset(f, 0, sizeof *f);
     snprintf(f->name, sizeof f->name, "%s", name);
@@ -46,12 +47,14 @@ const char *dt_computed_by_find(const dt_computed_by *c, const char *name)
 static void list(char *out, size_t bytes, const char *name, const char *value)
 {
     const size_t used = strlen(out);
-    const int n = snprintf(out + used, bytes - used, "%s%s%s%s", used ? ", " : "", value ? name : "no ", value ? " " : "", value ? value : name);
+    const int n = snprintf(out + used, bytes - used, "%s%s%s%s", used ? ", " : "", value ? name : "no ",
+                           value ? " " : "", value ? value : name);
     if (n >= (int)(bytes - used))
         cut(out, bytes);
 }
 
-bool dt_computed_by_compare(const dt_computed_by *before, const dt_computed_by *now, char *was, char *is, size_t bytes)
+bool dt_computed_by_compare(const dt_computed_by *before, const dt_computed_by *now, char *was, char *is,
+                            size_t bytes)
 {
     bool differ = false;
     was[0] = is[0] = '\0';
@@ -76,7 +79,8 @@ bool dt_computed_by_compare(const dt_computed_by *before, const dt_computed_by *
 }
 
 /* The values of this name on the ranks from `first` on, each once. */
-static void add_joined(const dt_computed_by *ranks, int n_ranks, int first, const char *name, dt_computed_by *joined)
+static void add_joined(const dt_computed_by *ranks, int n_ranks, int first, const char *name,
+                       dt_computed_by *joined)
 {
     char values[2 * DT_COMPUTED_BY_VALUE_BYTES] = "";
     for (int r = first; r < n_ranks; r++) {

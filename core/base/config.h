@@ -1,5 +1,6 @@
-/* config.h: every setting of a training run, as plain values. launch/options/options.c fills it from the command line and the
- * configuration file, checks ranges and knows the defaults; nothing below launch/ parses text. */
+/* config.h: every setting of a training run, as plain values. launch/options/options.c fills it from the
+ * command line and the configuration file, checks ranges and knows the defaults; nothing below launch/ parses
+ * text. */
 #ifndef DT_CORE_BASE_CONFIG_H
 #define DT_CORE_BASE_CONFIG_H
 
@@ -7,7 +8,12 @@
 
 #include <stdint.h>
 
-typedef enum dt_schedule_kind { DT_SCHEDULE_COSINE, DT_SCHEDULE_POLY, DT_SCHEDULE_STEP, DT_SCHEDULE_CONSTANT } dt_schedule_kind;
+typedef enum dt_schedule_kind {
+    DT_SCHEDULE_COSINE,
+    DT_SCHEDULE_POLY,
+    DT_SCHEDULE_STEP,
+    DT_SCHEDULE_CONSTANT
+} dt_schedule_kind;
 typedef enum dt_augment_kind { DT_AUGMENT_STANDARD, DT_AUGMENT_NONE } dt_augment_kind;
 typedef enum dt_resume_kind { DT_RESUME_AUTO, DT_RESUME_NEVER, DT_RESUME_MUST } dt_resume_kind;
 
@@ -29,7 +35,8 @@ typedef struct dt_config {
     /* data */
     char data[DT_PATH_BYTES]; /* "": the built-in demo */
     int64_t image_size;       /* pixels, square */
-    int64_t batch;            /* per rank and micro-batch; 0 until launch/ has found the largest that fits (--batch auto) */
+    int64_t batch;            /* per rank and micro-batch; 0 until launch/ has found the largest that fits
+                                 (--batch auto) */
     int64_t accumulate;       /* micro-batches per optimizer step */
     int64_t workers;          /* decoding threads per rank */
     dt_augment_kind augment;
@@ -38,7 +45,8 @@ typedef struct dt_config {
     double flip;                           /* probability of a horizontal flip */
     double eval_crop;                      /* evaluation resizes the shorter side to image_size / eval_crop */
     double max_broken;                     /* fraction of files that may be broken */
-    dt_input_kind input;                   /* synthetic: the same random pixels in every step, to measure the net alone */
+    dt_input_kind input;                   /* synthetic: the same random pixels in every step, to measure
+                                              the net alone */
     char resize_schedule[256];             /* as given: "160:0,192:0.6"; "": image_size throughout */
     dt_resize_point resize[DT_RESIZE_MAX]; /* the same, parsed */
     int64_t n_resize;
@@ -50,7 +58,7 @@ typedef struct dt_config {
 
     /* optimization */
     int64_t epochs;
-    int64_t steps; /* stop after so many optimizer steps; 0: no such limit */
+    int64_t steps;      /* stop after so many optimizer steps; 0: no such limit */
     char optimizer[16]; /* "sgd", "lars" */
     double lars_trust;
     double ema_decay;       /* of running averages of the weights, used for evaluation and export; 0: none */
@@ -72,13 +80,14 @@ typedef struct dt_config {
     /* the run */
     char out[DT_PATH_BYTES];
     dt_resume_kind resume;
-    int64_t checkpoint_every; /* steps; 0: at the end of every epoch; DT_CHECKPOINT_AUTO: from the time that one takes and mtti_h */
-    double mtti_h;            /* mean time to interruption, hours */
+    int64_t checkpoint_every;        /* steps; 0: at the end of every epoch; DT_CHECKPOINT_AUTO: from the time
+                                 that one takes and mtti_h */
+    double mtti_h;                   /* mean time to interruption, hours */
     int64_t max_checkpoint_failures; /* in a row, until training stops; 0: never */
-    int64_t keep;             /* generations kept */
+    int64_t keep;                    /* generations kept */
     char checkpoint_dir[DT_PATH_BYTES], checkpoint_mirror[DT_PATH_BYTES]; /* "": inside out; none */
-    double eval_every;        /* epochs; 0: only at the end */
-    double log_every_s;       /* plain progress lines where there is no terminal */
+    double eval_every;                                                    /* epochs; 0: only at the end */
+    double log_every_s; /* plain progress lines where there is no terminal */
 } dt_config;
 
 #endif

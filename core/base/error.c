@@ -36,7 +36,8 @@ dt_status dt_error_set(dt_error *err, dt_status status, const char *file, int li
     return fill(err, status, file, line, message);
 }
 
-/* "what: why" in a message of its own; if both do not fit, the end of `what` gives way: the reason must not be lost. */
+/* "what: why" in a message of its own; if both do not fit, the end of `what` gives way: the reason must not
+ * be lost. */
 static void join(char out[DT_ERROR_MESSAGE_BYTES], const char *what, const char *why)
 {
     int room = DT_ERROR_MESSAGE_BYTES - 3 - (int)strnlen(why, DT_ERROR_MESSAGE_BYTES / 2);

@@ -10,7 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef enum action { ACTION_FAIL, ACTION_ALWAYS, ACTION_KILL, ACTION_STOP, ACTION_EXIT, ACTION_SLEEP } action;
+typedef enum action {
+    ACTION_FAIL,
+    ACTION_ALWAYS,
+    ACTION_KILL,
+    ACTION_STOP,
+    ACTION_EXIT,
+    ACTION_SLEEP
+} action;
 
 enum { MAX_POINTS = 16, NAME_BYTES = 64 };
 
@@ -25,7 +32,8 @@ typedef struct fault_point {
 static fault_point points[MAX_POINTS];
 static _Atomic int n_points;
 
-static const char syntax[] = "write NAME[@RANK]:COUNT[:ACTION], with ACTION one of fail, always, kill, stop, exit, sleep=SECONDS";
+static const char syntax[] =
+    "write NAME[@RANK]:COUNT[:ACTION], with ACTION one of fail, always, kill, stop, exit, sleep=SECONDS";
 
 static bool parse_int(const char *text, int64_t least, int64_t *value)
 {
@@ -42,7 +50,11 @@ static bool parse_action(const char *text, fault_point *point)
     static const struct {
         const char *name;
         action action;
-    } names[] = {{"fail", ACTION_FAIL}, {"always", ACTION_ALWAYS}, {"kill", ACTION_KILL}, {"stop", ACTION_STOP}, {"exit", ACTION_EXIT}};
+    } names[] = {{"fail", ACTION_FAIL},
+                 {"always", ACTION_ALWAYS},
+                 {"kill", ACTION_KILL},
+                 {"stop", ACTION_STOP},
+                 {"exit", ACTION_EXIT}};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(text, names[i].name) == 0) {
             point->action = names[i].action;
@@ -76,16 +88,22 @@ static dt_status parse_point(char *entry, int rank, fault_point *point, bool *fo
         *rank_text++ = '\0';
 
     if (entry[0] == '\0' || strlen(entry) >= NAME_BYTES)
-        return dt_fail(err, DT_ERR_USAGE, "DTRAIN_FAULT: \"%s\" needs a name of 1 to %d characters; %s", whole, NAME_BYTES - 1, syntax);
+        return dt_fail(err, DT_ERR_USAGE, "DTRAIN_FAULT: \"%s\" needs a name of 1 to %d characters; %s",
+                       whole, NAME_BYTES - 1, syntax);
     int64_t point_rank = rank;
     if (rank_text && !parse_int(rank_text, 0, &point_rank))
-        return dt_fail(err, DT_ERR_USAGE, "DTRAIN_FAULT: \"%s\": the rank \"%s\" is not a number from 0 on; %s", whole, rank_text, syntax);
+        return dt_fail(err, DT_ERR_USAGE,
+                       "DTRAIN_FAULT: \"%s\": the rank \"%s\" is not a number from 0 on; %s", whole,
+                       rank_text, syntax);
     if (!parse_int(count, 1, &point->count))
-        return dt_fail(err, DT_ERR_USAGE, "DTRAIN_FAULT: \"%s\": the count \"%s\" is not a number from 1 on; %s", whole, count, syntax);
+        return dt_fail(err, DT_ERR_USAGE,
+                       "DTRAIN_FAULT: \"%s\": the count \"%s\" is not a number from 1 on; %s", whole, count,
+                       syntax);
     point->action = ACTION_FAIL;
     point->sleep_s = 0;
     if (action_text && !parse_action(action_text, point))
-        return dt_fail(err, DT_ERR_USAGE, "DTRAIN_FAULT: \"%s\": \"%s\" is no action; %s", whole, action_text, syntax);
+        return dt_fail(err, DT_ERR_USAGE, "DTRAIN_FAULT: \"%s\": \"%s\" is no action; %s", whole, action_text,
+                       syntax);
     strcpy(point->name, entry);
     atomic_store(&point->n_passed, 0);
     *for_this_rank = point_rank == rank;
@@ -100,14 +118,17 @@ dt_status dt_fault_arm(const char *spec, int rank, dt_error *err)
     for (const char *next = spec ? spec : ""; *next;) {
         const size_t bytes = strcspn(next, ",");
         if (bytes >= sizeof entry)
-            return dt_fail(err, DT_ERR_USAGE, "DTRAIN_FAULT: an entry has %zu characters, more than any name needs; %s", bytes, syntax);
+            return dt_fail(err, DT_ERR_USAGE,
+                           "DTRAIN_FAULT: an entry has %zu characters, more than any name needs; %s", bytes,
+                           syntax);
         memcpy(entry, next, bytes);
         entry[bytes] = '\0';
         next += bytes;
         if (*next == ',' && *++next == '\0')
             return dt_fail(err, DT_ERR_USAGE, "DTRAIN_FAULT: \"%s\" ends with a comma; %s", spec, syntax);
         if (n == MAX_POINTS)
-            return dt_fail(err, DT_ERR_USAGE, "DTRAIN_FAULT: more than %d points for rank %d", MAX_POINTS, rank);
+            return dt_fail(err, DT_ERR_USAGE, "DTRAIN_FAULT: more than %d points for rank %d", MAX_POINTS,
+                           rank);
         bool for_this_rank = false;
         DT_TRY(parse_point(entry, rank, &points[n], &for_this_rank, err));
         n += for_this_rank;

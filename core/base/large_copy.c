@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define MAX_THREADS 16 /* fewer fill any memory's bandwidth */
-#define LINE        64
+#define LINE 64
 
 typedef struct part {
     char *dst;
@@ -39,7 +39,8 @@ static void copy_lines(char *dst, const char *src, size_t n)
 static void *copy_part(void *context)
 {
     const part *p = context;
-    const size_t before = (LINE - (uintptr_t)p->dst % LINE) % LINE, head = before < p->bytes ? before : p->bytes;
+    const size_t before = (LINE - (uintptr_t)p->dst % LINE) % LINE,
+                 head = before < p->bytes ? before : p->bytes;
     const size_t lines = (p->bytes - head) / LINE, done = head + lines * LINE;
     memcpy(p->dst, p->src, head);
     copy_lines(p->dst + head, p->src + head, lines);
@@ -52,7 +53,8 @@ void dt_large_copy(void *dst, const void *src, size_t bytes, int n_threads)
     part parts[MAX_THREADS];
     const int n = n_threads < 1 ? 1 : n_threads > MAX_THREADS ? MAX_THREADS : n_threads;
     for (int i = 0; i < n; i++) {
-        const size_t from = bytes / (size_t)n * (size_t)i, to = i == n - 1 ? bytes : bytes / (size_t)n * (size_t)(i + 1);
+        const size_t from = bytes / (size_t)n * (size_t)i,
+                     to = i == n - 1 ? bytes : bytes / (size_t)n * (size_t)(i + 1);
         parts[i] = (part){.dst = (char *)dst + from, .src = (const char *)src + from, .bytes = to - from};
         parts[i].started = i > 0 && pthread_create(&parts[i].thread, NULL, copy_part, &parts[i]) == 0;
     }

@@ -7,8 +7,9 @@
 
 #include <stddef.h>
 
-/* Copies on n_threads threads (fewer, if they are not to be had), where the processor can past its caches: a store into the caches would fetch the
- * line first, and throw out others. Source and destination do not overlap. */
+/* Copies on n_threads threads (fewer, if they are not to be had), where the processor can past its caches: a
+ * store into the caches would fetch the line first, and throw out others. Source and destination do not
+ * overlap. */
 void dt_large_copy(void *dst, const void *src, size_t bytes, int n_threads);
 
 #endif

@@ -2,7 +2,8 @@
 
 #include <math.h>
 
-/* Philox4x32: the multipliers, and the Weyl increments of the key (golden ratio, sqrt(3) - 1), as published. */
+/* Philox4x32: the multipliers, and the Weyl increments of the key (golden ratio, sqrt(3) - 1), as
+ * published. */
 enum { PHILOX_ROUNDS = 10 };
 #define PHILOX_M0 0xD2511F53U
 #define PHILOX_M1 0xCD9E8D57U
@@ -29,8 +30,10 @@ void dt_rng_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_
     out[3] = c3;
 }
 
-/* The seed is a key under which (a, purpose) is enciphered to the key of the stream: 232 bits must go into Philox's
- * 192. Two streams of one purpose with different a meet with probability 2^-64; other purposes and other b never do
+/* The seed is a key under which (a, purpose) is enciphered to the key of the stream: 232 bits must go into
+ * Philox's
+ * 192. Two streams of one purpose with different a meet with probability 2^-64; other purposes and other b
+ *      never do
  * under one key, since both are part of the counter. */
 dt_rng dt_rng_at(uint64_t seed, dt_rng_purpose purpose, uint64_t a, uint64_t b)
 {
@@ -103,8 +106,9 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
-/* Four rounds with random round functions are a strong pseudorandom permutation of large blocks (Luby and Rackoff 1988).
- * Blocks of a few bits need more: at 10 the orders of 6 samples are measurably uneven still, at 12 they are not. */
+/* Four rounds with random round functions are a strong pseudorandom permutation of large blocks (Luby and
+ * Rackoff 1988). Blocks of a few bits need more: at 10 the orders of 6 samples are measurably uneven still,
+ * at 12 they are not. */
 enum { FEISTEL_ROUNDS = 12 };
 
 int64_t dt_rng_permute(uint64_t seed, uint64_t epoch, int64_t n, int64_t position)
@@ -118,8 +122,8 @@ int64_t dt_rng_permute(uint64_t seed, uint64_t epoch, int64_t n, int64_t positio
     dt_rng g = dt_rng_at(seed, DT_RNG_ORDER, epoch, 0);
     for (int round = 0; round < FEISTEL_ROUNDS; round++)
         round_key[round] = dt_rng_u64(&g);
-    /* A Feistel network of 4 bits or more is an even permutation, whatever its keys: for small n that shows in the
-     * orders. Exchanging 0 and 1 before it, for half of the keys, makes every second one odd. */
+    /* A Feistel network of 4 bits or more is an even permutation, whatever its keys: for small n that shows
+     * in the orders. Exchanging 0 and 1 before it, for half of the keys, makes every second one odd. */
     const uint64_t exchange = dt_rng_u32(&g) & 1;
 
     /* A walk along the cycle of `position` comes back to it at last, so it meets a value below n. */

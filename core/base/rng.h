@@ -3,8 +3,9 @@
  *   dt_rng g = dt_rng_at(seed, DT_RNG_AUGMENT, epoch, sample_id);
  *   float u = dt_rng_uniform(&g);
  *
- * Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11): a counter and a key give 128
- * random bits. So the augmentation of sample 7 in epoch 3 is the same on any rank, thread or restart.
+ * Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11): a counter and a key
+ * give 128 random bits. So the augmentation of sample 7 in epoch 3 is the same on any rank, thread or
+ * restart.
  */
 #ifndef DT_CORE_BASE_RNG_H
 #define DT_CORE_BASE_RNG_H
@@ -13,7 +14,13 @@
 #include <stdint.h>
 
 /* What the numbers are for: streams that must never overlap. */
-typedef enum dt_rng_purpose { DT_RNG_ORDER = 1, DT_RNG_AUGMENT = 2, DT_RNG_INIT = 3, DT_RNG_REPLACE = 4, DT_RNG_TEST = 5 } dt_rng_purpose;
+typedef enum dt_rng_purpose {
+    DT_RNG_ORDER = 1,
+    DT_RNG_AUGMENT = 2,
+    DT_RNG_INIT = 3,
+    DT_RNG_REPLACE = 4,
+    DT_RNG_TEST = 5
+} dt_rng_purpose;
 
 typedef struct dt_rng {
     uint32_t key[2];
@@ -25,22 +32,23 @@ typedef struct dt_rng {
 } dt_rng;
 
 /* The generator for (seed, purpose, a, b): a and b are, for instance, epoch and sample id. It yields
- * 2^34 values of 32 bits before they repeat. A value, like an int: copy it to go on from the same place twice. */
+ * 2^34 values of 32 bits before they repeat. A value, like an int: copy it to go on from the same place
+ * twice. */
 dt_rng dt_rng_at(uint64_t seed, dt_rng_purpose purpose, uint64_t a, uint64_t b);
 
 uint32_t dt_rng_u32(dt_rng *g);
 uint64_t dt_rng_u64(dt_rng *g);
-float dt_rng_uniform(dt_rng *g);                    /* [0, 1), 24 bits */
-double dt_rng_uniform_double(dt_rng *g);            /* [0, 1), 53 bits */
-uint64_t dt_rng_below(dt_rng *g, uint64_t n);       /* [0, n) without bias, n >= 1 */
-float dt_rng_normal(dt_rng *g);                     /* mean 0, variance 1 (Box and Muller) */
+float dt_rng_uniform(dt_rng *g);              /* [0, 1), 24 bits */
+double dt_rng_uniform_double(dt_rng *g);      /* [0, 1), 53 bits */
+uint64_t dt_rng_below(dt_rng *g, uint64_t n); /* [0, n) without bias, n >= 1 */
+float dt_rng_normal(dt_rng *g);               /* mean 0, variance 1 (Box and Muller) */
 
 /* One Philox4x32-10 block, for tests against the published vectors. */
 void dt_rng_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
-/* A keyed permutation of 0..n-1: the place to which (seed, epoch) sends `position`. O(1) memory and time (a Feistel
- * network over the next power of four, walked until the value falls below n), so an epoch's order needs no table and
- * a cursor into it is one integer. n >= 1, 0 <= position < n. */
+/* A keyed permutation of 0..n-1: the place to which (seed, epoch) sends `position`. O(1) memory and time (a
+ * Feistel network over the next power of four, walked until the value falls below n), so an epoch's order
+ * needs no table and a cursor into it is one integer. n >= 1, 0 <= position < n. */
 int64_t dt_rng_permute(uint64_t seed, uint64_t epoch, int64_t n, int64_t position);
 
 #endif

@@ -33,7 +33,8 @@ static void *run(void *context)
     return NULL;
 }
 
-dt_status dt_ticker_create(double (*tick)(void *context), void *context, const char *what, dt_ticker **ticker, dt_error *err)
+dt_status dt_ticker_create(double (*tick)(void *context), void *context, const char *what, dt_ticker **ticker,
+                           dt_error *err)
 {
     sigset_t all, before;
     dt_ticker *t = dt_calloc(1, sizeof *t);

@@ -31,7 +31,8 @@ static dt_status tell_complaints(dt_loading *l, const char *before, const char *
         if (first == comm->size)
             break;
         if (first == comm->rank && comm->size > 1)
-            snprintf(text, sizeof text, "rank %d on %s: %.900s", comm->rank, comm->host, l->complaints[n_told++].error.message);
+            snprintf(text, sizeof text, "rank %d on %s: %.900s", comm->rank, comm->host,
+                     l->complaints[n_told++].error.message);
         else if (first == comm->rank)
             snprintf(text, sizeof text, "%s", l->complaints[n_told++].error.message);
         DT_TRY(comm->ops->broadcast(comm, text, sizeof text, (int)first, err));
@@ -52,38 +53,47 @@ static bool has_averages(int64_t n_tensors, const dt_state_tensor *tensors)
 /* Local. Are the manifest's tensors those of this run? */
 static dt_status check_layout(const dt_manifest *m, const dt_state_layout *layout, dt_error *err)
 {
-    bool then = has_averages(m->n_tensors, m->tensors), now = has_averages(layout->n_tensors, layout->tensors);
+    bool then = has_averages(m->n_tensors, m->tensors),
+         now = has_averages(layout->n_tensors, layout->tensors);
     if (then && !now)
         return dt_fail(err, DT_ERR_USAGE,
-                       "the checkpoint of step %lld was made with --ema, and this run has no running averages: give --ema, or take another --out",
+                       "the checkpoint of step %lld was made with --ema, and this run has no running "
+                       "averages: give --ema, or take another --out",
                        (long long)m->step);
     if (now && !then)
         return dt_fail(err, DT_ERR_USAGE,
-                       "the checkpoint of step %lld was made without --ema, and this run wants running averages: leave --ema out, or take another --out",
+                       "the checkpoint of step %lld was made without --ema, and this run wants running "
+                       "averages: leave --ema out, or take another --out",
                        (long long)m->step);
     if (m->n_tensors != layout->n_tensors)
         return dt_fail(err, DT_ERR_USAGE,
-                       "the checkpoint of step %lld has %lld tensors, this model has %lld: give the options it was made with, or another --out",
+                       "the checkpoint of step %lld has %lld tensors, this model has %lld: give the options "
+                       "it was made with, or another --out",
                        (long long)m->step, (long long)m->n_tensors, (long long)layout->n_tensors);
     for (int64_t i = 0; i < m->n_tensors; i++) {
         const dt_state_tensor *a = &m->tensors[i], *b = &layout->tensors[i];
         if (strcmp(a->name, b->name) != 0)
-            return dt_fail(err, DT_ERR_USAGE, "the checkpoint of step %lld has the tensor %s where this model has %s: another model",
-                           (long long)m->step, a->name, b->name);
+            return dt_fail(
+                err, DT_ERR_USAGE,
+                "the checkpoint of step %lld has the tensor %s where this model has %s: another model",
+                (long long)m->step, a->name, b->name);
         if (a->n_dims != b->n_dims || memcmp(a->dims, b->dims, (size_t)a->n_dims * sizeof *a->dims) != 0)
             return dt_fail(err, DT_ERR_USAGE,
-                           "the checkpoint of step %lld has %s with %lld elements and another shape than this model's with %lld: another model",
+                           "the checkpoint of step %lld has %s with %lld elements and another shape than "
+                           "this model's with %lld: another model",
                            (long long)m->step, a->name, (long long)a->n_elems, (long long)b->n_elems);
     }
     return DT_OK;
 }
 
 /* l->manifest: verified, accepted, read. *whole false: not everything of it is left. */
-static dt_status load_candidate(dt_loading *l, dt_checkpoint_accept *accept, void *accept_context, bool *whole, dt_error *why, dt_error *err)
+static dt_status load_candidate(dt_loading *l, dt_checkpoint_accept *accept, void *accept_context,
+                                bool *whole, dt_error *why, dt_error *err)
 {
     dt_status status = dt_locate_shards(l, whole, why, err);
     if (status == DT_OK && *whole) {
-        status = accept ? accept(accept_context, &l->manifest, err) : DT_OK; /* first: it knows the model by its name */
+        /* first: it knows the model by its name */
+        status = accept ? accept(accept_context, &l->manifest, err) : DT_OK;
         if (status == DT_OK)
             status = check_layout(&l->manifest, l->layout, err);
         status = dt_agree(l->comm, status, err);
@@ -96,7 +106,8 @@ static dt_status load_candidate(dt_loading *l, dt_checkpoint_accept *accept, voi
 }
 
 /* One step: every attempt at it that some folder tells of, until one is whole. */
-static dt_status load_step(dt_loading *l, int64_t step, dt_checkpoint_accept *accept, void *accept_context, bool *whole, dt_error *err)
+static dt_status load_step(dt_loading *l, int64_t step, dt_checkpoint_accept *accept, void *accept_context,
+                           bool *whole, dt_error *err)
 {
     char passing[64], at_step[32];
     snprintf(passing, sizeof passing, "passing over step %lld: ", (long long)step);
@@ -120,13 +131,17 @@ static dt_status load_step(dt_loading *l, int64_t step, dt_checkpoint_accept *ac
 static dt_status none_is_whole(const dt_loading *l, int64_t n, dt_error *err)
 {
     const dt_checkpoint_place *p = l->place;
-    const char *folder = p->store->ops->location(p->store), *mirror = p->mirror ? p->mirror->ops->location(p->mirror) : "";
-    return dt_fail(err, DT_ERR_FORMAT, "%s%s%s: none of the %lld checkpoints there is whole; bring a good copy back, or start over with --resume never",
+    const char *folder = p->store->ops->location(p->store),
+               *mirror = p->mirror ? p->mirror->ops->location(p->mirror) : "";
+    return dt_fail(err, DT_ERR_FORMAT,
+                   "%s%s%s: none of the %lld checkpoints there is whole; bring a good copy back, or start "
+                   "over with --resume never",
                    folder, p->mirror ? " and " : "", mirror, (long long)n);
 }
 
-dt_status dt_checkpoint_load(dt_comm *comm, const dt_checkpoint_place *place, const dt_state_layout *layout, const dt_state_io *io,
-                             dt_checkpoint_accept *accept, void *accept_context, dt_manifest *manifest, bool *found, dt_error *err)
+dt_status dt_checkpoint_load(dt_comm *comm, const dt_checkpoint_place *place, const dt_state_layout *layout,
+                             const dt_state_io *io, dt_checkpoint_accept *accept, void *accept_context,
+                             dt_manifest *manifest, bool *found, dt_error *err)
 {
     dt_error own;
     err = err ? err : &own;

@@ -1,5 +1,5 @@
-/* Which generations there are. A folder that all hosts see is listed by rank 0, a host's own by each of its ranks: those of one host need not
- * tell each other what is in it. */
+/* Which generations there are. A folder that all hosts see is listed by rank 0, a host's own by each of its
+ * ranks: those of one host need not tell each other what is in it. */
 #include "core/checkpoint/load_internal.h"
 
 #include "core/base/alloc.h"
@@ -10,7 +10,8 @@
 
 static bool lists(const dt_loading *l, int source)
 {
-    return dt_source_store(l, source) && (l->comm->rank == 0 || (source == DT_FROM_STORE && l->place->per_host));
+    return dt_source_store(l, source) &&
+           (l->comm->rank == 0 || (source == DT_FROM_STORE && l->place->per_host));
 }
 
 dt_status dt_find_begin(dt_loading *l, dt_error *err)
@@ -97,7 +98,8 @@ static dt_status allocate_arrays(const manifest_head *head, dt_manifest *m, dt_e
     if (m->config_text && m->tensors && m->shards)
         return DT_OK;
     dt_manifest_clear(m);
-    return dt_fail_memory(err, (size_t)head->scalars.n_tensors * sizeof *m->tensors, "the manifest of a checkpoint");
+    return dt_fail_memory(err, (size_t)head->scalars.n_tensors * sizeof *m->tensors,
+                          "the manifest of a checkpoint");
 }
 
 /* Give root's manifest to all. The others' is empty before. */
@@ -119,7 +121,8 @@ static dt_status broadcast_manifest(dt_comm *comm, int root, dt_manifest *m, dt_
     return comm->ops->broadcast(comm, m->shards, m->n_shards * (int64_t)sizeof *m->shards, root, err);
 }
 
-/* A folder whose manifest is of another attempt has other shards. Where it cannot be read, they are worth a look: their hashes are known now. */
+/* A folder whose manifest is of another attempt has other shards. Where it cannot be read, they are worth a
+ * look: their hashes are known now. */
 static dt_status settle_offers(dt_loading *l, dt_error *err)
 {
     int64_t of_rank_0[DT_N_SOURCES];
@@ -144,7 +147,8 @@ dt_status dt_find_candidate(dt_loading *l, bool *there, dt_error *err)
 {
     dt_manifest_clear(&l->manifest);
     l->n_complaints = l->n_about_manifests;
-    dt_sighting *mine = l->sightings[DT_FROM_STORE].to_try ? &l->sightings[DT_FROM_STORE] : &l->sightings[DT_FROM_MIRROR];
+    dt_sighting *mine =
+        l->sightings[DT_FROM_STORE].to_try ? &l->sightings[DT_FROM_STORE] : &l->sightings[DT_FROM_MIRROR];
     int64_t root = mine->to_try ? l->comm->rank : l->comm->size;
     DT_TRY(l->comm->ops->all_reduce(l->comm, &root, 1, DT_I64, DT_REDUCE_MIN, err));
     *there = root < l->comm->size;

@@ -1,9 +1,10 @@
-/* load_internal.h: what the files of loading share: load.c (newest first, and what is passed over), load_find.c (which
- * generations there are, and their manifests), load_locate.c (who reads which shard from where), load_read.c (from the disk to all ranks).
+/* load_internal.h: what the files of loading share: load.c (newest first, and what is passed over),
+ * load_find.c (which generations there are, and their manifests), load_locate.c (who reads which shard from
+ * where), load_read.c (from the disk to all ranks).
  *
- * All functions are collective unless they say local, and give the same answer on every rank. What one rank finds damaged or missing
- * is no error but a complaint: it decides nothing by itself, since another host or the mirror may have the same. A status that is returned
- * is the end of loading.
+ * All functions are collective unless they say local, and give the same answer on every rank. What one rank
+ * finds damaged or missing is no error but a complaint: it decides nothing by itself, since another host or
+ * the mirror may have the same. A status that is returned is the end of loading.
  */
 #ifndef DT_CORE_CHECKPOINT_LOAD_INTERNAL_H
 #define DT_CORE_CHECKPOINT_LOAD_INTERNAL_H
@@ -26,10 +27,10 @@ typedef struct dt_complaint {
 typedef struct dt_sighting {
     int64_t steps[DT_MAX_GENERATIONS], n_steps; /* newest first */
     /* of the step that is looked at */
-    bool there;          /* the folder has it */
-    bool to_try;         /* `manifest` was read, and no rank has offered it yet */
+    bool there;  /* the folder has it */
+    bool to_try; /* `manifest` was read, and no rank has offered it yet */
     dt_manifest manifest;
-    char identity[33];   /* of the manifest; "": it cannot be read */
+    char identity[33]; /* of the manifest; "": it cannot be read */
 } dt_sighting;
 
 typedef struct dt_loading {
@@ -44,7 +45,8 @@ typedef struct dt_loading {
     /* the generation that is tried */
     dt_manifest manifest;
     bool offers[DT_N_SOURCES]; /* this rank may look for its shards there */
-    int64_t *readers;          /* [n_shards], the same on all ranks: rank, or size + rank: from the mirror; 2 size: nobody */
+    int64_t *readers;          /* [n_shards], the same on all ranks: rank, or size + rank: from the mirror;
+                                  2 size: nobody */
 } dt_loading;
 
 /* Local. */
@@ -62,12 +64,13 @@ dt_status dt_find_begin(dt_loading *l, dt_error *err);
 dt_status dt_find_step(dt_loading *l, int64_t *step, dt_error *err);
 /* Read that step's manifests, on whoever lists them. */
 dt_status dt_find_look(dt_loading *l, int64_t step, dt_error *err);
-/* The next of the generations that these manifests tell of: two hosts may hold two attempts at the same step. Fills l->manifest and l->offers.
- * *there false: that was all. */
+/* The next of the generations that these manifests tell of: two hosts may hold two attempts at the same step.
+ * Fills l->manifest and l->offers. *there false: that was all. */
 dt_status dt_find_candidate(dt_loading *l, bool *there, dt_error *err);
 void dt_find_end(dt_loading *l); /* local; of a step */
 
-/* load_locate.c: verifies every shard of l->manifest somewhere, and fills l->readers. *whole false: `why` says what is missing. */
+/* load_locate.c: verifies every shard of l->manifest somewhere, and fills l->readers. *whole false: `why`
+ * says what is missing. */
 dt_status dt_locate_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *err);
 
 /* load_read.c: gives every tensor to l->io. *whole false: a disk failed after all. */

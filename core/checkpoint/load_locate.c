@@ -1,5 +1,6 @@
-/* Who reads which shard, and from where. A shard counts where its size and hash are what the manifest says, whoever wrote the file: so one
- * that a host has lost is taken from any other host that has it, or from the mirror. */
+/* Who reads which shard, and from where. A shard counts where its size and hash are what the manifest says,
+ * whoever wrote the file: so one that a host has lost is taken from any other host that has it, or from the
+ * mirror. */
 #include "core/checkpoint/load_internal.h"
 
 #include "core/base/alloc.h"
@@ -34,7 +35,8 @@ static dt_status verify_in_store(dt_loading *l, dt_error *err)
     for (int64_t i = 0; i < l->manifest.n_shards && l->offers[DT_FROM_STORE]; i++) {
         bool mine = i % c->size == c->rank;
         if (l->place->per_host) /* shards of other hosts' ranks are not missed here */
-            mine = store->ops->has_shard(store, l->manifest.step, &l->manifest.shards[i]) && n_present++ % c->local_size == c->local_rank;
+            mine = store->ops->has_shard(store, l->manifest.step, &l->manifest.shards[i]) &&
+                   n_present++ % c->local_size == c->local_rank;
         if (mine)
             DT_TRY(verify(l, DT_FROM_STORE, i, err));
     }
@@ -63,11 +65,14 @@ static int64_t first_missing(const dt_loading *l)
 static dt_status share_readers(dt_loading *l, dt_status mine, dt_error *err)
 {
     DT_TRY(dt_agree(l->comm, mine, err));
-    return l->manifest.n_shards ? l->comm->ops->all_reduce(l->comm, l->readers, l->manifest.n_shards, DT_I64, DT_REDUCE_MIN, err) : DT_OK;
+    return l->manifest.n_shards ? l->comm->ops->all_reduce(l->comm, l->readers, l->manifest.n_shards, DT_I64,
+                                                           DT_REDUCE_MIN, err)
+                                : DT_OK;
 }
 
 /* What the first rank that complains of this shard says; `otherwise` where nobody does. */
-static dt_status ask_why(dt_loading *l, int source, int64_t shard, const char *otherwise, dt_error *why, dt_error *err)
+static dt_status ask_why(dt_loading *l, int source, int64_t shard, const char *otherwise, dt_error *why,
+                         dt_error *err)
 {
     dt_status mine = DT_OK;
     for (int64_t i = 0; i < l->n_complaints && mine == DT_OK; i++)
@@ -87,7 +92,8 @@ static dt_status explain(dt_loading *l, int64_t shard, dt_error *why, dt_error *
 {
     char otherwise[DT_ERROR_MESSAGE_BYTES];
     dt_error of_mirror = {0};
-    const char *file = l->manifest.shards[shard].file, *folder = l->place->store->ops->location(l->place->store);
+    const char *file = l->manifest.shards[shard].file,
+               *folder = l->place->store->ops->location(l->place->store);
     if (l->place->per_host)
         snprintf(otherwise, sizeof otherwise, "no host has a whole %s in %s", file, folder);
     else
@@ -95,7 +101,8 @@ static dt_status explain(dt_loading *l, int64_t shard, dt_error *why, dt_error *
     DT_TRY(ask_why(l, DT_FROM_STORE, shard, otherwise, why, err));
     if (!l->place->mirror)
         return DT_OK;
-    snprintf(otherwise, sizeof otherwise, "the mirror %s has no such checkpoint", l->place->mirror->ops->location(l->place->mirror));
+    snprintf(otherwise, sizeof otherwise, "the mirror %s has no such checkpoint",
+             l->place->mirror->ops->location(l->place->mirror));
     DT_TRY(ask_why(l, DT_FROM_MIRROR, shard, otherwise, &of_mirror, err));
     dt_fail(why, DT_ERR_IO, "%.480s; %.480s", why->message, of_mirror.message);
     return DT_OK;
@@ -107,15 +114,18 @@ static void tell_sources(const dt_loading *l)
     for (int64_t i = 0; i < l->manifest.n_shards; i++)
         n += l->readers[i] >= l->comm->size;
     if (n > 0 && l->comm->rank == 0)
-        dt_log_info("checkpoint: %lld of the %lld shards of step %lld come from the mirror %s", (long long)n, (long long)l->manifest.n_shards,
-                    (long long)l->manifest.step, l->place->mirror->ops->location(l->place->mirror));
+        dt_log_info("checkpoint: %lld of the %lld shards of step %lld come from the mirror %s", (long long)n,
+                    (long long)l->manifest.n_shards, (long long)l->manifest.step,
+                    l->place->mirror->ops->location(l->place->mirror));
 }
 
 dt_status dt_locate_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *err)
 {
     size_t bytes = (size_t)l->manifest.n_shards * sizeof *l->readers;
     l->readers = dt_alloc(bytes);
-    DT_TRY(dt_agree(l->comm, l->readers ? DT_OK : dt_fail_memory(err, bytes, "who reads which shard of a checkpoint"), err));
+    DT_TRY(dt_agree(l->comm,
+                    l->readers ? DT_OK : dt_fail_memory(err, bytes, "who reads which shard of a checkpoint"),
+                    err));
     for (int64_t i = 0; i < l->manifest.n_shards; i++)
         l->readers[i] = nobody(l);
     DT_TRY(share_readers(l, verify_in_store(l, err), err));

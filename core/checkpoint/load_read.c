@@ -6,14 +6,16 @@
 
 #include <string.h>
 
-#define BROADCAST_ELEMS ((int64_t)4 << 20) /* 16 MiB a piece: ranks that do not read the shard need no more memory */
+/* 16 MiB a piece: ranks that do not read the shard need no more memory */
+#define BROADCAST_ELEMS ((int64_t)4 << 20)
 
 /* Puts the stream together again: takes its elements in order, gives whole tensors to io->set. */
 typedef struct assembler {
     const dt_state_layout *layout;
     const dt_state_io *io;
     float *tensor;    /* as long as the longest */
-    float *shard;     /* room for the longest shard that this rank reads, and for a piece of BROADCAST_ELEMS */
+    float *shard;     /* room for the longest shard that this rank reads, and for a piece of
+                         BROADCAST_ELEMS */
     int64_t index;    /* of the tensor being filled */
     int64_t filled;   /* elements of it that are there */
     dt_status status; /* of io->set: kept until the vote, for no rank leaves the broadcasts alone */
@@ -44,7 +46,8 @@ static int reader_of(const dt_loading *l, int64_t shard)
 
 static dt_status allocate_buffers(const dt_loading *l, assembler *a, dt_error *err)
 {
-    int64_t n_tensor = 0, n_shard = l->layout->n_elems < BROADCAST_ELEMS ? l->layout->n_elems : BROADCAST_ELEMS;
+    int64_t n_tensor = 0,
+            n_shard = l->layout->n_elems < BROADCAST_ELEMS ? l->layout->n_elems : BROADCAST_ELEMS;
     for (int64_t i = 0; i < l->layout->n_tensors; i++)
         if (l->layout->tensors[i].n_elems > n_tensor)
             n_tensor = l->layout->tensors[i].n_elems;
@@ -53,16 +56,20 @@ static dt_status allocate_buffers(const dt_loading *l, assembler *a, dt_error *e
             n_shard = l->manifest.shards[i].n_elems;
     a->tensor = dt_alloc((size_t)n_tensor * sizeof *a->tensor);
     a->shard = a->tensor ? dt_alloc((size_t)n_shard * sizeof *a->shard) : NULL;
-    return a->shard ? DT_OK : dt_fail_memory(err, (size_t)(n_tensor + n_shard) * sizeof *a->shard, "reading the checkpoint");
+    return a->shard ? DT_OK
+                    : dt_fail_memory(err, (size_t)(n_tensor + n_shard) * sizeof *a->shard,
+                                     "reading the checkpoint");
 }
 
 /* Shard i from the rank that reads it to all, piece by piece. */
-static dt_status spread_shard(const dt_loading *l, int64_t i, assembler *a, bool *whole, dt_error *why, dt_error *err)
+static dt_status spread_shard(const dt_loading *l, int64_t i, assembler *a, bool *whole, dt_error *why,
+                              dt_error *err)
 {
     const dt_shard_entry *entry = &l->manifest.shards[i];
     dt_store *store = dt_source_store(l, l->readers[i] >= l->comm->size ? DT_FROM_MIRROR : DT_FROM_STORE);
     const bool reads = reader_of(l, i) == l->comm->rank;
-    dt_status status = dt_agree(l->comm, reads ? store->ops->read_shard(store, &l->manifest, entry, a->shard, why) : DT_OK, why);
+    dt_status status = dt_agree(
+        l->comm, reads ? store->ops->read_shard(store, &l->manifest, entry, a->shard, why) : DT_OK, why);
     *whole = status == DT_OK;
     if (!*whole) {
         if (!dt_checkpoint_is_passable(status))

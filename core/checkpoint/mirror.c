@@ -17,13 +17,15 @@ static dt_status copy_shard(void *context, dt_manifest *manifest, dt_shard_entry
     return m->to->ops->copy_shard(m->to, m->from, manifest->step, entry, err);
 }
 
-dt_status dt_mirror_create(dt_comm *comm, dt_store *from, dt_store *to, int64_t keep, dt_mirror **mirror, dt_error *err)
+dt_status dt_mirror_create(dt_comm *comm, dt_store *from, dt_store *to, int64_t keep, dt_mirror **mirror,
+                           dt_error *err)
 {
     dt_mirror *m = dt_calloc(1, sizeof *m);
     if (!m)
         return dt_fail_memory(err, sizeof *m, "the mirror of checkpoints");
     *m = (dt_mirror){.comm = comm, .from = from, .to = to};
-    const dt_writer_job job = {.store = to, .commits = comm->rank == 0, .keep = keep, .make_shard = copy_shard, .context = m};
+    const dt_writer_job job = {
+        .store = to, .commits = comm->rank == 0, .keep = keep, .make_shard = copy_shard, .context = m};
     dt_status status = dt_writer_create(comm, &job, &m->writer, err);
     if (status == DT_OK)
         *mirror = m;
@@ -42,7 +44,8 @@ void dt_mirror_destroy(dt_mirror *m)
 
 static dt_status copy_manifest(const dt_manifest *from, dt_manifest *to, dt_error *err)
 {
-    const size_t tensor_bytes = (size_t)from->n_tensors * sizeof *to->tensors, shard_bytes = (size_t)from->n_shards * sizeof *to->shards;
+    const size_t tensor_bytes = (size_t)from->n_tensors * sizeof *to->tensors,
+                 shard_bytes = (size_t)from->n_shards * sizeof *to->shards;
     *to = *from;
     to->config_text = dt_strdup(from->config_text);
     to->tensors = dt_alloc(tensor_bytes);

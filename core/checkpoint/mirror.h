@@ -1,11 +1,13 @@
 /* mirror.h: copies committed generations to a second store, while the training goes on.
  *
  *   dt_mirror_create(comm, store, mirror_store, keep, &mirror, err);
- *   dt_mirror_start(mirror, dt_saver_get_manifest(saver), err);   behind the settle of a generation that is whole
+ *   dt_mirror_start(mirror, dt_saver_get_manifest(saver), err);   behind the settle of a generation that is
+ *                                                                 whole
  *   ... steps; seal and settle as with a saver: writer.h
  *
- * A thread on each rank copies that rank's shard, byte for byte, and reads it back; rank 0's commits, with the same manifest, and removes older ones there. The
- * training's thread does nothing in the mirror: it may be slow, or hang.
+ * A thread on each rank copies that rank's shard, byte for byte, and reads it back; rank 0's commits, with
+ * the same manifest, and removes older ones there. The training's thread does nothing in the mirror: it may
+ * be slow, or hang.
  */
 #ifndef DT_CORE_CHECKPOINT_MIRROR_H
 #define DT_CORE_CHECKPOINT_MIRROR_H
@@ -14,11 +16,14 @@
 
 typedef struct dt_mirror dt_mirror;
 
-/* Local. Borrows all: `from`, where this rank finds its own shards; `to`, which all hosts see. DT_ERR_MEMORY. */
-dt_status dt_mirror_create(dt_comm *comm, dt_store *from, dt_store *to, int64_t keep, dt_mirror **mirror, dt_error *err);
+/* Local. Borrows all: `from`, where this rank finds its own shards; `to`, which all hosts see.
+ * DT_ERR_MEMORY. */
+dt_status dt_mirror_create(dt_comm *comm, dt_store *from, dt_store *to, int64_t keep, dt_mirror **mirror,
+                           dt_error *err);
 void dt_mirror_destroy(dt_mirror *mirror); /* as dt_writer_destroy */
 
-/* Collective. Begins to copy a generation that is committed in `from`; nothing may be pending. Copies the manifest. */
+/* Collective. Begins to copy a generation that is committed in `from`; nothing may be pending. Copies the
+ * manifest. */
 dt_status dt_mirror_start(dt_mirror *mirror, const dt_manifest *manifest, dt_error *err);
 
 /* What happens in between: is_ready, seal, settle ... */

@@ -27,15 +27,17 @@ static dt_shard_entry share_of(int rank, int size, int64_t n_elems)
     return entry;
 }
 
-/* -- in the writer's thread ------------------------------------------------------------------------------------------------------ */
+/* -- in the writer's thread ------------------------------------------------------------------------------ */
 
-/* What only the device knew when the step was enqueued. The scale is the same on all ranks; one rank's loss is enough to spoil all weights. */
+/* What only the device knew when the step was enqueued. The scale is the same on all ranks; one rank's loss
+ * is enough to spoil all weights. */
 static dt_status look_at_step(dt_saver *s, dt_manifest *manifest, dt_error *err)
 {
     const dt_step_state *state = dt_snapshot_step_state(s->snapshot);
     const dt_loss_sums *loss = dt_snapshot_loss(s->snapshot);
     if (loss && !isfinite(loss->loss))
-        return dt_fail(err, DT_ERR_NUMERIC, "the loss of step %lld is not finite (%g)", (long long)manifest->step, (double)loss->loss);
+        return dt_fail(err, DT_ERR_NUMERIC, "the loss of step %lld is not finite (%g)",
+                       (long long)manifest->step, (double)loss->loss);
     if (state) {
         manifest->loss_scale = (double)state->loss_scale;
         manifest->n_good_steps = state->n_good;
@@ -54,10 +56,10 @@ static dt_status write_share(void *context, dt_manifest *manifest, dt_shard_entr
     return s->store->ops->write_shard(s->store, manifest->step, s->layout, &io, entry, err);
 }
 
-/* -- the training's side --------------------------------------------------------------------------------------------------------- */
+/* -- the training's side --------------------------------------------------------------------------------- */
 
-dt_status dt_saver_create(dt_comm *comm, dt_store *store, bool per_host, const dt_state_layout *layout, const dt_state_io *io, int64_t keep, dt_saver **saver,
-                          dt_error *err)
+dt_status dt_saver_create(dt_comm *comm, dt_store *store, bool per_host, const dt_state_layout *layout,
+                          const dt_state_io *io, int64_t keep, dt_saver **saver, dt_error *err)
 {
     dt_saver *s = dt_calloc(1, sizeof *s);
     if (!s)
@@ -73,7 +75,8 @@ dt_status dt_saver_create(dt_comm *comm, dt_store *store, bool per_host, const d
                                .keep = per_host && keep < 2 ? 2 : keep,
                                .make_shard = write_share,
                                .context = s};
-    dt_status status = dt_snapshot_create(comm, layout, io, s->share.first, s->share.n_elems, &s->snapshot, err);
+    dt_status status =
+        dt_snapshot_create(comm, layout, io, s->share.first, s->share.n_elems, &s->snapshot, err);
     if (status == DT_OK)
         status = dt_writer_create(comm, &job, &s->writer, err);
     if (status != DT_OK) {
@@ -117,7 +120,9 @@ dt_status dt_saver_start(dt_saver *s, dt_manifest *manifest, dt_error *err)
     const double start = dt_clock_s();
     dt_saver_report report;
     dt_saver_look(s, &report);
-    dt_status mine = report.pending ? dt_fail(err, DT_ERR_INTERNAL, "checkpoints: one is being written already") : fill_manifest(s, manifest, err);
+    dt_status mine = report.pending
+                         ? dt_fail(err, DT_ERR_INTERNAL, "checkpoints: one is being written already")
+                         : fill_manifest(s, manifest, err);
     if (mine == DT_OK)
         mine = dt_snapshot_take(s->snapshot, err);
     bool begun = mine == DT_OK && s->commits;

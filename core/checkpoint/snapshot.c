@@ -35,12 +35,13 @@ struct dt_snapshot {
     atomic_bool abandoned;
 };
 
-/* -- what is copied --------------------------------------------------------------------------------------------------------- */
+/* -- what is copied -------------------------------------------------------------------------------------- */
 
 static bool is_in_share(const dt_snapshot *s, int64_t t)
 {
     const dt_state_tensor *tensor = &s->layout->tensors[t];
-    return s->n_elems > 0 && tensor->n_elems > 0 && tensor->first < s->first + s->n_elems && s->first < tensor->first + tensor->n_elems;
+    return s->n_elems > 0 && tensor->n_elems > 0 && tensor->first < s->first + s->n_elems &&
+           s->first < tensor->first + tensor->n_elems;
 }
 
 static void add(dt_snapshot *s, const void *allocation, const void *from, int64_t bytes)
@@ -57,7 +58,8 @@ static void find_ranges(dt_snapshot *s)
 {
     for (int64_t t = 0; t < s->layout->n_tensors; t++)
         if (is_in_share(s, t))
-            add(s, s->places.tensors[t].vector, s->places.tensors[t].values, s->places.tensors[t].n_elems * (int64_t)sizeof(float));
+            add(s, s->places.tensors[t].vector, s->places.tensors[t].values,
+                s->places.tensors[t].n_elems * (int64_t)sizeof(float));
     if (s->places.step_state)
         add(s, s->places.step_state, s->places.step_state, sizeof *s->places.step_state);
     if (s->places.loss)
@@ -72,12 +74,13 @@ static void find_ranges(dt_snapshot *s)
 static const void *copy_of(const dt_snapshot *s, const void *place)
 {
     for (int64_t i = 0; i < s->n_ranges; i++)
-        if ((const char *)place >= s->ranges[i].from && (const char *)place < s->ranges[i].from + s->ranges[i].bytes)
+        if ((const char *)place >= s->ranges[i].from &&
+            (const char *)place < s->ranges[i].from + s->ranges[i].bytes)
             return s->host + s->ranges[i].at + ((const char *)place - s->ranges[i].from);
     return NULL;
 }
 
-/* -- memory ------------------------------------------------------------------------------------------------------------------- */
+/* -- memory ---------------------------------------------------------------------------------------------- */
 
 static dt_status create_memory(dt_snapshot *s, dt_error *err)
 {
@@ -91,7 +94,8 @@ static dt_status create_memory(dt_snapshot *s, dt_error *err)
     DT_TRY(s->ops->event_create(device, false, &s->copied, err));
     s->staging = s->ops->alloc(device, s->bytes);
     if (!s->staging) {
-        dt_log_warn("checkpoints: the GPU has no room for a copy of this rank's share of the state (%.1f MB): the next step waits while it goes to the host",
+        dt_log_warn("checkpoints: the GPU has no room for a copy of this rank's share of the state (%.1f "
+                    "MB): the next step waits while it goes to the host",
                     (double)s->bytes / 1e6);
         return DT_OK;
     }
@@ -99,20 +103,26 @@ static dt_status create_memory(dt_snapshot *s, dt_error *err)
     return s->ops->stream_create(device, &s->side, err);
 }
 
-dt_status dt_snapshot_create(dt_comm *comm, const dt_state_layout *layout, const dt_state_io *io, int64_t first, int64_t n_elems, dt_snapshot **snapshot,
-                             dt_error *err)
+dt_status dt_snapshot_create(dt_comm *comm, const dt_state_layout *layout, const dt_state_io *io,
+                             int64_t first, int64_t n_elems, dt_snapshot **snapshot, dt_error *err)
 {
     dt_device_info info = {0};
     dt_status status = DT_OK;
     dt_snapshot *s = dt_calloc(1, sizeof *s);
     if (!s)
         return dt_fail_memory(err, sizeof *s, "the snapshot that a checkpoint is written from");
-    *s = (dt_snapshot){.comm = comm, .layout = layout, .places = *io->places, .ops = io->places->device->ops, .first = first, .n_elems = n_elems};
+    *s = (dt_snapshot){.comm = comm,
+                       .layout = layout,
+                       .places = *io->places,
+                       .ops = io->places->device->ops,
+                       .first = first,
+                       .n_elems = n_elems};
     s->ops->info(s->places.device, &info);
     s->is_host = info.is_host;
     s->ranges = dt_alloc((size_t)(layout->n_tensors + 2) * sizeof *s->ranges);
     if (!s->ranges) {
-        status = dt_fail_memory(err, (size_t)layout->n_tensors * sizeof *s->ranges, "the snapshot that a checkpoint is written from");
+        status = dt_fail_memory(err, (size_t)layout->n_tensors * sizeof *s->ranges,
+                                "the snapshot that a checkpoint is written from");
         goto fail;
     }
     find_ranges(s);
@@ -159,16 +169,18 @@ void dt_snapshot_destroy(dt_snapshot *s)
     dt_free(s);
 }
 
-/* -- taking ------------------------------------------------------------------------------------------------------------------- */
+/* -- taking ---------------------------------------------------------------------------------------------- */
 
 static dt_status copy_ranges(dt_snapshot *s, char *to, dt_copy_kind kind, dt_error *err)
 {
     for (int64_t i = 0; i < s->n_ranges; i++)
-        DT_TRY(s->ops->copy(s->places.device, to + s->ranges[i].at, s->ranges[i].from, s->ranges[i].bytes, kind, NULL, err));
+        DT_TRY(s->ops->copy(s->places.device, to + s->ranges[i].at, s->ranges[i].from, s->ranges[i].bytes,
+                            kind, NULL, err));
     return DT_OK;
 }
 
-/* A copy before, that nobody has waited for, may still be leaving the staging buffer, for host memory that this one overwrites. */
+/* A copy before, that nobody has waited for, may still be leaving the staging buffer, for host memory that
+ * this one overwrites. */
 static dt_status take_staged(dt_snapshot *s, dt_error *err)
 {
     dt_device *device = s->places.device;
@@ -188,14 +200,16 @@ dt_status dt_snapshot_take(dt_snapshot *s, dt_error *err)
     return s->is_host ? DT_OK : s->ops->event_record(s->places.device, s->copied, NULL, err);
 }
 
-/* -- reading ------------------------------------------------------------------------------------------------------------------ */
+/* -- reading --------------------------------------------------------------------------------------------- */
 
 dt_status dt_snapshot_wait(dt_snapshot *s, dt_error *err)
 {
     bool done = s->is_host;
     while (!done) {
         if (atomic_load(&s->abandoned))
-            return dt_fail(err, DT_ERR_IO, "the copy of the state was still on its way from the GPU when the checkpoint was abandoned");
+            return dt_fail(
+                err, DT_ERR_IO,
+                "the copy of the state was still on its way from the GPU when the checkpoint was abandoned");
         DT_TRY(s->ops->event_done(s->places.device, s->copied, &done, err));
         if (!done)
             dt_clock_sleep_s(POLL_S);
@@ -214,7 +228,8 @@ static dt_status get(void *context, int64_t t, float *canonical, dt_error *err)
     (void)err;
     const dt_snapshot *s = context;
     if (is_in_share(s, t))
-        dt_weights_to_canonical(&s->places.tensors[t].order, copy_of(s, s->places.tensors[t].values), canonical);
+        dt_weights_to_canonical(&s->places.tensors[t].order, copy_of(s, s->places.tensors[t].values),
+                                canonical);
     return DT_OK;
 }
 

@@ -26,7 +26,7 @@ struct dt_writer {
     bool has_thread;
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t changed;
-    bool leave;            /* the thread is to end */
+    bool leave;                             /* the thread is to end */
     bool started, shard_done, sealed, done; /* how far the generation is, in this order */
     dt_manifest manifest;
     dt_status shard_status, sealed_status, commit_status; /* sealed: all ranks' shards */
@@ -35,7 +35,7 @@ struct dt_writer {
     double start_s, shard_s, sealed_s; /* when it started, its shard was done, and it was sealed */
 };
 
-/* -- the thread --------------------------------------------------------------------------------------------------------------- */
+/* -- the thread ------------------------------------------------------------------------------------------ */
 
 static dt_status commit(dt_writer *w, dt_error *err)
 {
@@ -43,7 +43,8 @@ static dt_status commit(dt_writer *w, dt_error *err)
     dt_store *store = w->job.store;
     DT_TRY(store->ops->commit(store, &w->manifest, w->job.per_host, err));
     if (store->ops->prune(store, w->manifest.step, w->job.keep, &why) != DT_OK)
-        dt_log_warn("checkpoint: old ones were not removed: %s", why.message); /* the new one is safe all the same */
+        /* the new one is safe all the same */
+        dt_log_warn("checkpoint: old ones were not removed: %s", why.message);
     return DT_OK;
 }
 
@@ -120,7 +121,7 @@ static void *make_generations(void *context)
     return NULL;
 }
 
-/* -- the training's side --------------------------------------------------------------------------------------------------------- */
+/* -- the training's side --------------------------------------------------------------------------------- */
 
 dt_status dt_writer_create(dt_comm *comm, const dt_writer_job *job, dt_writer **writer, dt_error *err)
 {
@@ -132,7 +133,9 @@ dt_status dt_writer_create(dt_comm *comm, const dt_writer_job *job, dt_writer **
     pthread_mutex_init(&w->mutex, NULL); /* on Linux this does not fail */
     dt_clock_init_cond(&w->changed);
     w->records = dt_calloc((size_t)comm->size, sizeof *w->records);
-    dt_status status = w->records ? DT_OK : dt_fail_memory(err, (size_t)comm->size * sizeof *w->records, "the writer of checkpoints");
+    dt_status status = w->records ? DT_OK
+                                  : dt_fail_memory(err, (size_t)comm->size * sizeof *w->records,
+                                                   "the writer of checkpoints");
     int failed = status == DT_OK ? pthread_create(&w->thread, NULL, make_generations, w) : 0;
     if (failed)
         status = dt_fail(err, DT_ERR_MEMORY, "checkpoints: no thread to write them: %s", strerror(failed));
@@ -211,7 +214,8 @@ static bool wait_for(dt_writer *w, const bool *flag, double until_s)
 
 static dt_status too_late(const dt_writer *w, dt_error *err)
 {
-    return dt_fail(err, DT_ERR_TIMEOUT, "%s: the time that was left did not suffice", w->job.store->ops->location(w->job.store));
+    return dt_fail(err, DT_ERR_TIMEOUT, "%s: the time that was left did not suffice",
+                   w->job.store->ops->location(w->job.store));
 }
 
 dt_status dt_writer_seal(dt_writer *w, double until_s, dt_error *err)

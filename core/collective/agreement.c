@@ -26,7 +26,8 @@ static verdict own_verdict(const dt_comm *comm, dt_status mine, const dt_error *
     snprintf(v.host, sizeof v.host, "%s", comm->host);
     if (mine != DT_OK) {
         v.line = err ? err->line : 0;
-        snprintf(v.message, sizeof v.message, "%s", err && err->message[0] ? err->message : dt_status_name(mine));
+        snprintf(v.message, sizeof v.message, "%s",
+                 err && err->message[0] ? err->message : dt_status_name(mine));
     }
     return v;
 }
@@ -37,7 +38,8 @@ static dt_status report(const verdict *v, int size, int first, int64_t n_alike, 
     if (n_alike == size)
         snprintf(e.message, sizeof e.message, "%s", v->message);
     else if (n_alike > 1)
-        snprintf(e.message, sizeof e.message, "%lld of %d ranks, the first is rank %d on %s: %.800s", (long long)n_alike, size, first, v->host, v->message);
+        snprintf(e.message, sizeof e.message, "%lld of %d ranks, the first is rank %d on %s: %.800s",
+                 (long long)n_alike, size, first, v->host, v->message);
     else
         snprintf(e.message, sizeof e.message, "rank %d on %s: %.900s", first, v->host, v->message);
     if (err)
@@ -115,7 +117,8 @@ static size_t first_shown(const char *values, int size)
 }
 
 /* "--batch differs between ranks: 32 on ranks 0-2, 64 on rank 3 (node7)" */
-static dt_status describe_difference(const char *field, const char *values, const char *hosts, int size, dt_error *err)
+static dt_status describe_difference(const char *field, const char *values, const char *hosts, int size,
+                                     dt_error *err)
 {
     char text[800], ranks[100];
     size_t used = 0, from = first_shown(values, size);
@@ -133,10 +136,12 @@ static dt_status describe_difference(const char *field, const char *values, cons
         list_ranks(values, size, value, ranks, sizeof ranks);
         bool one = count_ranks(values, size, value) == 1;
         const char *shown = strlen(value) >= from ? value + from : "";
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s%.*s%s on rank%s %s", used ? ", " : "", from ? "..." : "", SHOWN_BYTES,
-                                 value[0] ? shown : "(nothing)", strlen(shown) > SHOWN_BYTES ? "..." : "", one ? "" : "s", ranks);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s%.*s%s on rank%s %s", used ? ", " : "",
+                                 from ? "..." : "", SHOWN_BYTES, value[0] ? shown : "(nothing)",
+                                 strlen(shown) > SHOWN_BYTES ? "..." : "", one ? "" : "s", ranks);
         if (one)
-            used += (size_t)snprintf(text + used, sizeof text - used, " (%s)", hosts + (size_t)r * HOST_BYTES);
+            used +=
+                (size_t)snprintf(text + used, sizeof text - used, " (%s)", hosts + (size_t)r * HOST_BYTES);
     }
     return dt_fail(err, DT_ERR_USAGE, "%s differs between ranks: %s", field, text);
 }
@@ -146,7 +151,9 @@ dt_status dt_check_same(dt_comm *comm, const dt_same *fields, int64_t n, dt_erro
     size_t bytes = (size_t)n * VALUE_BYTES, size = (size_t)comm->size;
     char *mine = dt_calloc((size_t)n, VALUE_BYTES), *all = dt_alloc(bytes * size);
     char *column = dt_alloc(size * VALUE_BYTES), *hosts = dt_alloc(size * HOST_BYTES);
-    dt_status status = mine && all && column && hosts ? DT_OK : dt_fail_memory(err, bytes * size, "comparing options between ranks");
+    dt_status status = mine && all && column && hosts
+                           ? DT_OK
+                           : dt_fail_memory(err, bytes * size, "comparing options between ranks");
     status = dt_agree(comm, status, err);
     for (int64_t i = 0; status == DT_OK && i < n; i++)
         snprintf(mine + i * VALUE_BYTES, VALUE_BYTES, "%s", fields[i].value);

@@ -1,6 +1,7 @@
 /* device_wait.h: the places where the host waits for the device.
  *
- * Behind an event there may be collectives, so the communicator waits where it can: it knows deadlines, and who is missing.
+ * Behind an event there may be collectives, so the communicator waits where it can: it knows deadlines, and
+ * who is missing.
  */
 #ifndef DT_CORE_COLLECTIVE_DEVICE_WAIT_H
 #define DT_CORE_COLLECTIVE_DEVICE_WAIT_H

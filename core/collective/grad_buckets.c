@@ -9,7 +9,7 @@
 #define MAX_BUCKETS 64 /* what core/comm.h lets be under way */
 
 typedef struct bucket {
-    int64_t first, n;          /* elements */
+    int64_t first, n; /* elements */
     bool exact;
     int64_t n_parts, n_missing; /* parts; those not reported in this step */
     dt_comm_request *request;
@@ -31,23 +31,26 @@ static dt_status check_parts(const dt_grad_part *parts, int64_t n_parts, int64_t
     int64_t at = 0;
     for (int64_t i = 0; i < n_parts; i++) {
         if (parts[i].first != at || parts[i].n < 0)
-            return dt_fail(err, DT_ERR_INTERNAL, "part %lld of the gradients begins at %lld, expected %lld", (long long)i, (long long)parts[i].first,
-                           (long long)at);
+            return dt_fail(err, DT_ERR_INTERNAL, "part %lld of the gradients begins at %lld, expected %lld",
+                           (long long)i, (long long)parts[i].first, (long long)at);
         at += parts[i].n;
     }
     if (at != n_elems)
-        return dt_fail(err, DT_ERR_INTERNAL, "the parts of the gradients cover %lld of %lld elements", (long long)at, (long long)n_elems);
+        return dt_fail(err, DT_ERR_INTERNAL, "the parts of the gradients cover %lld of %lld elements",
+                       (long long)at, (long long)n_elems);
     return DT_OK;
 }
 
-/* Cut from the last part on. But for the first, which is small, two neighbours have together more elements than fit in one: where that is at
- * least a 32nd of all, there are no more than 1 + 63 of them; where exact parts have one more, at least a 31st. */
+/* Cut from the last part on. But for the first, which is small, two neighbours have together more elements
+ * than fit in one: where that is at least a 32nd of all, there are no more than 1 + 63 of them; where exact
+ * parts have one more, at least a 31st. */
 static void cut(dt_grad_buckets *b, const dt_grad_part *parts, int64_t bucket_elems)
 {
     for (int64_t i = b->n_parts - 1; i >= 0; i--) {
         bucket *last = b->n_buckets ? &b->buckets[b->n_buckets - 1] : NULL;
         const bool exact = parts[i].exact || b->wire == DT_F32;
-        const bool exact_first = b->wire != DT_F32 && b->n_buckets > 0 && b->buckets[0].exact; /* it does not count as the first one */
+        /* it does not count as the first one */
+        const bool exact_first = b->wire != DT_F32 && b->n_buckets > 0 && b->buckets[0].exact;
         int64_t room = b->n_buckets - exact_first == 1 ? bucket_elems / 8 : bucket_elems;
         if (!last || (last->n + parts[i].n > room && last->n > 0) || last->exact != exact) {
             assert(b->n_buckets < MAX_BUCKETS);
@@ -61,8 +64,9 @@ static void cut(dt_grad_buckets *b, const dt_grad_part *parts, int64_t bucket_el
     }
 }
 
-dt_status dt_grad_buckets_create(dt_comm *comm, float *grads, int64_t n_elems, const dt_grad_part *parts, int64_t n_parts, int64_t bucket_bytes,
-                                 dt_dtype wire, dt_grad_buckets **buckets, dt_error *err)
+dt_status dt_grad_buckets_create(dt_comm *comm, float *grads, int64_t n_elems, const dt_grad_part *parts,
+                                 int64_t n_parts, int64_t bucket_bytes, dt_dtype wire,
+                                 dt_grad_buckets **buckets, dt_error *err)
 {
     DT_TRY(check_parts(parts, n_parts, n_elems, err));
     dt_grad_buckets *b = dt_calloc(1, sizeof *b);
@@ -78,7 +82,8 @@ dt_status dt_grad_buckets_create(dt_comm *comm, float *grads, int64_t n_elems, c
         dt_grad_buckets_destroy(b);
         return dt_fail_memory(err, (size_t)n_parts * sizeof *b->bucket_of_part, "the gradient buckets");
     }
-    int64_t bucket_elems = bucket_bytes / (int64_t)sizeof(float), least = n_elems / (MAX_BUCKETS / 2 - (wire != DT_F32));
+    int64_t bucket_elems = bucket_bytes / (int64_t)sizeof(float),
+            least = n_elems / (MAX_BUCKETS / 2 - (wire != DT_F32));
     cut(b, parts, bucket_elems > least ? bucket_elems : least);
     dt_grad_buckets_begin(b);
     *buckets = b;
@@ -106,11 +111,14 @@ void dt_grad_buckets_begin(dt_grad_buckets *b)
 dt_status dt_grad_buckets_ready(dt_grad_buckets *b, int64_t part, dt_error *err)
 {
     if (part < 0 || part >= b->n_parts || b->reported[part])
-        return dt_fail(err, DT_ERR_INTERNAL, "part %lld of the gradients was reported twice, or is none of %lld", (long long)part, (long long)b->n_parts);
+        return dt_fail(err, DT_ERR_INTERNAL,
+                       "part %lld of the gradients was reported twice, or is none of %lld", (long long)part,
+                       (long long)b->n_parts);
     b->reported[part] = true;
     bucket *k = &b->buckets[b->bucket_of_part[part]];
     if (--k->n_missing == 0 && b->comm->size > 1)
-        DT_TRY(b->comm->ops->all_reduce_start(b->comm, b->grads + k->first, k->n, k->exact ? DT_F32 : b->wire, &k->request, err));
+        DT_TRY(b->comm->ops->all_reduce_start(b->comm, b->grads + k->first, k->n, k->exact ? DT_F32 : b->wire,
+                                              &k->request, err));
     return b->comm->ops->progress(b->comm, err);
 }
 
@@ -120,7 +128,8 @@ dt_status dt_grad_buckets_finish(dt_grad_buckets *b, double *wait_s, dt_error *e
     for (int64_t i = 0; i < b->n_buckets; i++) {
         bucket *k = &b->buckets[i];
         if (k->n_missing > 0)
-            return dt_fail(err, DT_ERR_INTERNAL, "%lld parts of gradient bucket %lld were never reported", (long long)k->n_missing, (long long)i);
+            return dt_fail(err, DT_ERR_INTERNAL, "%lld parts of gradient bucket %lld were never reported",
+                           (long long)k->n_missing, (long long)i);
         if (k->request)
             DT_TRY(b->comm->ops->wait(b->comm, k->request, err));
         k->request = NULL;

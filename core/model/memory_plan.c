@@ -27,7 +27,8 @@ static bool live_together(const dt_planned_block *a, const dt_planned_block *b)
 }
 
 /* `placed` holds n_placed block indices in the order of their offsets. */
-static int64_t lowest_gap(const dt_planned_block *blocks, const int64_t *placed, int64_t n_placed, const dt_planned_block *block)
+static int64_t lowest_gap(const dt_planned_block *blocks, const int64_t *placed, int64_t n_placed,
+                          const dt_planned_block *block)
 {
     int64_t at = 0;
     for (int64_t i = 0; i < n_placed; i++) {

@@ -1,7 +1,7 @@
 /* memory_plan.h: put blocks with known lifetimes into as little memory as a simple rule finds.
  *
- * The largest block first, each at the lowest place where no block that lives at the same time is in the way (greedy by
- * size, best known of the simple rules for activations: Pisarchyk and Lee 2020). Deterministic.
+ * The largest block first, each at the lowest place where no block that lives at the same time is in the way
+ * (greedy by size, best known of the simple rules for activations: Pisarchyk and Lee 2020). Deterministic.
  */
 #ifndef DT_CORE_MODEL_MEMORY_PLAN_H
 #define DT_CORE_MODEL_MEMORY_PLAN_H

@@ -1,4 +1,5 @@
-/* net.c: create a net, run it forward and backward. See net_build.c for memory and net_params.c for parameters. */
+/* net.c: create a net, run it forward and backward. See net_build.c for memory and net_params.c for
+ * parameters. */
 #include "core/base/alloc.h"
 #include "core/model/net_internal.h"
 
@@ -9,8 +10,8 @@
 static const float image_mean[3] = {0.485f, 0.456f, 0.406f};
 static const float image_std[3] = {0.229f, 0.224f, 0.225f};
 
-dt_status dt_net_create(const dt_net_spec *spec, const dt_layer_ops *const *registry, dt_kernels *kernels, const dt_net_options *options, dt_net **net,
-                        dt_error *err)
+dt_status dt_net_create(const dt_net_spec *spec, const dt_layer_ops *const *registry, dt_kernels *kernels,
+                        const dt_net_options *options, dt_net **net, dt_error *err)
 {
     dt_status status = DT_OK;
     dt_net *n = dt_calloc(1, sizeof *n);
@@ -88,7 +89,8 @@ void dt_net_set_observer(dt_net *net, const dt_net_observer *observer)
 
 typedef dt_status observer_call(void *context, int64_t layer, dt_layer_phase phase, dt_error *err);
 
-static dt_status observe(const dt_net *net, observer_call *call, int64_t layer, dt_layer_phase phase, dt_error *err)
+static dt_status observe(const dt_net *net, observer_call *call, int64_t layer, dt_layer_phase phase,
+                         dt_error *err)
 {
     return call ? call(net->observer.context, layer, phase, err) : DT_OK;
 }
@@ -142,12 +144,15 @@ dt_status dt_net_weights_updated(dt_net *net, dt_error *err)
 
 void dt_net_get_info(const dt_net *net, dt_net_info *info)
 {
-    *info = (dt_net_info){.n_layers = net->n_layers, .activation_bytes = net->memory_bytes, .activation_bytes_unplanned = net->unplanned_bytes};
+    *info = (dt_net_info){.n_layers = net->n_layers,
+                          .activation_bytes = net->memory_bytes,
+                          .activation_bytes_unplanned = net->unplanned_bytes};
     for (int64_t i = 0; i < net->n_params; i++)
         if (net->params[i].kind != DT_PARAM_STATISTIC)
             info->n_params += net->params[i].n_canonical;
     const dt_net_vectors *v = &net->vectors;
-    int64_t floats = v->n_all + (net->options.training ? v->n_all + v->n_trained : 0) + (net->options.ema ? v->n_trained + v->n_statistics : 0);
+    int64_t floats = v->n_all + (net->options.training ? v->n_all + v->n_trained : 0) +
+                     (net->options.ema ? v->n_trained + v->n_statistics : 0);
     info->parameter_bytes = floats * (int64_t)sizeof(float);
     for (int64_t i = 0; i < net->where.n_tensors; i++) {
         const int64_t bytes = net->places[i].n_elems * (int64_t)sizeof(float);
@@ -173,7 +178,8 @@ void dt_net_layer_traffic(const dt_net *net, int64_t layer, dt_layer_phase phase
         const int64_t pixels = t->n * t->h * t->w;
         *traffic = (dt_layer_traffic){.name = "input", .kind = "normalize"};
         if (phase == DT_LAYER_FORWARD)
-            traffic->bytes = pixels * 3 + net->kernels->ops->tensor_bytes(net->kernels, t->n, t->c, t->h, t->w);
+            traffic->bytes =
+                pixels * 3 + net->kernels->ops->tensor_bytes(net->kernels, t->n, t->c, t->h, t->w);
         return;
     }
     const dt_layer *l = net->layers[layer];
@@ -181,5 +187,8 @@ void dt_net_layer_traffic(const dt_net *net, int64_t layer, dt_layer_phase phase
     if (l->ops->traffic_bytes)
         traffic->bytes = l->ops->traffic_bytes(l, phase);
     if (l->ops->forward_macs)
-        traffic->flops = 2.0 * (double)l->ops->forward_macs(l) * (phase == DT_LAYER_FORWARD ? 1.0 : layer == 0 ? 1.0 : 2.0);
+        traffic->flops = 2.0 * (double)l->ops->forward_macs(l) *
+                         (phase == DT_LAYER_FORWARD ? 1.0
+                          : layer == 0              ? 1.0
+                                                    : 2.0);
 }

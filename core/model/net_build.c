@@ -1,8 +1,8 @@
 /* net_build.c: the builder that layers talk to, and the memory of activations and gradients.
  *
- * Time is counted in ticks: with L layers, layer i runs forward at tick i and backward at tick 2L-1-i. Every block of memory gets
- * the ticks between which it holds something, and core/model/memory_plan lets blocks that never live together share. A net
- * without training ends at tick L-1, so activations die young. */
+ * Time is counted in ticks: with L layers, layer i runs forward at tick i and backward at tick 2L-1-i. Every
+ * block of memory gets the ticks between which it holds something, and core/model/memory_plan lets blocks
+ * that never live together share. A net without training ends at tick L-1, so activations die young. */
 #include "core/base/alloc.h"
 #include "core/model/net_internal.h"
 
@@ -38,7 +38,8 @@ static dt_status grow(void **array, int64_t n, int64_t *max, size_t size, dt_err
     return DT_OK;
 }
 
-static dt_status add_block(dt_net *net, int64_t bytes, int64_t first, int64_t last, int64_t *block, dt_error *err)
+static dt_status add_block(dt_net *net, int64_t bytes, int64_t first, int64_t last, int64_t *block,
+                           dt_error *err)
 {
     DT_TRY(grow((void **)&net->blocks, net->n_blocks, &net->max_blocks, sizeof *net->blocks, err));
     net->blocks[net->n_blocks] = (dt_planned_block){.bytes = bytes, .first = first, .last = last};
@@ -53,14 +54,15 @@ static dt_status add_patch(dt_net *net, int64_t block, void **where, dt_error *e
     return DT_OK;
 }
 
-static dt_status add_patched_block(dt_net *net, int64_t bytes, int64_t first, int64_t last, void **where, dt_error *err)
+static dt_status add_patched_block(dt_net *net, int64_t bytes, int64_t first, int64_t last, void **where,
+                                   dt_error *err)
 {
     int64_t block = 0;
     DT_TRY(add_block(net, bytes, first, last, &block, err));
     return add_patch(net, block, where, err);
 }
 
-/* -- what layers call ------------------------------------------------------------------------------------------- */
+/* -- what layers call ------------------------------------------------------------------------------------ */
 
 dt_status dt_builder_param(dt_net_builder *b, const dt_param_request *request, dt_error *err)
 {
@@ -69,7 +71,8 @@ dt_status dt_builder_param(dt_net_builder *b, const dt_param_request *request, d
     dt_param *p = &net->params[net->n_params];
     *p = (dt_param){.kind = request->kind,
                     .init = request->init,
-                    .last_of_branch = b->spec->last_of_branch && request->init == DT_INIT_ONE && request->kind == DT_PARAM_BN,
+                    .last_of_branch = b->spec->last_of_branch && request->init == DT_INIT_ONE &&
+                                      request->kind == DT_PARAM_BN,
                     .n_dims = request->n_dims,
                     .fan = request->fan,
                     .n_canonical = 1,
@@ -108,7 +111,8 @@ dt_status dt_builder_output(dt_net_builder *b, int64_t n, int64_t c, int64_t h, 
 {
     dt_value *out = &b->net->values[b->layer + 1];
     if (n < 1 || c < 1 || h < 1 || w < 1)
-        return dt_fail(err, DT_ERR_USAGE, "%s: nothing is left of an image of %lld pixels here", b->spec->name, (long long)b->net->options.image_size);
+        return dt_fail(err, DT_ERR_USAGE, "%s: nothing is left of an image of %lld pixels here",
+                       b->spec->name, (long long)b->net->options.image_size);
     out->act.raw = (dt_tensor){.dtype = b->net->kernels->dtype, .n = n, .c = c, .h = h, .w = w};
     b->net->value_plans[b->layer + 1].raw_of = b->layer + 1;
     return DT_OK;
@@ -119,7 +123,8 @@ dt_status dt_builder_output_view(dt_net_builder *b, int which, dt_error *err)
     dt_net *net = b->net;
     int input = b->spec->inputs[which];
     if (net->values[input].has_bn || input == 0)
-        return dt_fail(err, DT_ERR_INTERNAL, "%s: its input must be a plain tensor that a layer made", b->spec->name);
+        return dt_fail(err, DT_ERR_INTERNAL, "%s: its input must be a plain tensor that a layer made",
+                       b->spec->name);
     net->value_plans[b->layer + 1].raw_of = input;
     net->value_plans[input].grad_over_raw = true;
     net->values[b->layer + 1].act.raw = net->values[input].act.raw;
@@ -136,9 +141,12 @@ static int64_t grad_root(const dt_net *net, int64_t value)
 dt_status dt_builder_share_grad(dt_net_builder *b, int which, dt_error *err)
 {
     dt_net *net = b->net;
-    const dt_tensor *in = &net->values[b->spec->inputs[which]].act.raw, *out = &net->values[b->layer + 1].act.raw;
+    const dt_tensor *in = &net->values[b->spec->inputs[which]].act.raw,
+                    *out = &net->values[b->layer + 1].act.raw;
     if (in->n != out->n || in->c != out->c || in->h != out->h || in->w != out->w)
-        return dt_fail(err, DT_ERR_INTERNAL, "%s: input %d has another shape than the output: they cannot share a gradient", b->spec->name, which);
+        return dt_fail(err, DT_ERR_INTERNAL,
+                       "%s: input %d has another shape than the output: they cannot share a gradient",
+                       b->spec->name, which);
     net->value_plans[grad_root(net, b->spec->inputs[which])].grad_of = grad_root(net, b->layer + 1);
     return DT_OK;
 }
@@ -174,7 +182,7 @@ void dt_value_end_grad(dt_value *value, bool reduced)
     value->grad_reduced = reduced;
 }
 
-/* -- what net.c calls --------------------------------------------------------------------------------------------- */
+/* -- what net.c calls ------------------------------------------------------------------------------------ */
 
 static const dt_layer_ops *find_kind(const dt_layer_ops *const *registry, const char *kind)
 {
@@ -184,24 +192,32 @@ static const dt_layer_ops *find_kind(const dt_layer_ops *const *registry, const 
     return NULL;
 }
 
-static dt_status check_spec(const dt_net *net, int64_t layer, const dt_layer_spec *spec, const dt_layer_ops *ops, dt_error *err)
+static dt_status check_spec(const dt_net *net, int64_t layer, const dt_layer_spec *spec,
+                            const dt_layer_ops *ops, dt_error *err)
 {
     if (!ops)
-        return dt_fail(err, DT_ERR_INTERNAL, "layer %s: there is no kind \"%s\" in the registry", spec->name, spec->kind);
+        return dt_fail(err, DT_ERR_INTERNAL, "layer %s: there is no kind \"%s\" in the registry", spec->name,
+                       spec->kind);
     if (spec->n_inputs != ops->n_inputs)
-        return dt_fail(err, DT_ERR_INTERNAL, "layer %s: %s takes %d inputs, not %d", spec->name, spec->kind, ops->n_inputs, spec->n_inputs);
+        return dt_fail(err, DT_ERR_INTERNAL, "layer %s: %s takes %d inputs, not %d", spec->name, spec->kind,
+                       ops->n_inputs, spec->n_inputs);
     for (int i = 0; i < spec->n_inputs; i++)
         if (spec->inputs[i] < 0 || spec->inputs[i] > layer || net->value_plans[spec->inputs[i]].raw_of < 0)
-            return dt_fail(err, DT_ERR_INTERNAL, "layer %s: input %d is not a value made before it", spec->name, spec->inputs[i]);
+            return dt_fail(err, DT_ERR_INTERNAL, "layer %s: input %d is not a value made before it",
+                           spec->name, spec->inputs[i]);
     return DT_OK;
 }
 
 dt_status dt_net_build_layers(dt_net *net, dt_error *err)
 {
     for (int64_t i = 0; i <= net->n_layers; i++)
-        net->value_plans[i] = (dt_value_plan){.raw_of = i == 0 ? 0 : -1, .grad_of = i, .producer = i - 1, .last_consumer = i - 1};
-    net->values[0].act.raw =
-        (dt_tensor){.dtype = net->kernels->dtype, .n = net->options.batch, .c = 3, .h = net->options.image_size, .w = net->options.image_size};
+        net->value_plans[i] = (dt_value_plan){
+            .raw_of = i == 0 ? 0 : -1, .grad_of = i, .producer = i - 1, .last_consumer = i - 1};
+    net->values[0].act.raw = (dt_tensor){.dtype = net->kernels->dtype,
+                                         .n = net->options.batch,
+                                         .c = 3,
+                                         .h = net->options.image_size,
+                                         .w = net->options.image_size};
     for (int64_t i = 0; i < net->n_layers; i++) {
         const dt_layer_spec *layer = &net->specs[i];
         const dt_layer_ops *ops = find_kind(net->registry, layer->kind);
@@ -224,11 +240,13 @@ static dt_status plan_raws(dt_net *net, dt_error *err)
             continue;
         int64_t last = net->options.training ? backward_tick(net, net->value_plans[v].producer) : 0;
         for (int64_t u = v; u <= net->n_layers; u++)
-            if (net->value_plans[u].raw_of == v && !net->options.training && net->value_plans[u].last_consumer > last)
+            if (net->value_plans[u].raw_of == v && !net->options.training &&
+                net->value_plans[u].last_consumer > last)
                 last = net->value_plans[u].last_consumer;
         const dt_tensor *t = &net->values[v].act.raw;
         int64_t bytes = net->kernels->ops->tensor_bytes(net->kernels, t->n, t->c, t->h, t->w);
-        DT_TRY(add_patched_block(net, bytes, forward_tick(net->value_plans[v].producer), last, &net->values[v].act.raw.data, err));
+        DT_TRY(add_patched_block(net, bytes, forward_tick(net->value_plans[v].producer), last,
+                                 &net->values[v].act.raw.data, err));
     }
     return DT_OK;
 }
@@ -238,8 +256,9 @@ static bool has_own_grad(const dt_net *net, int64_t v)
     return v > 0 && net->value_plans[v].raw_of >= 0 && !net->value_plans[v].grad_over_raw;
 }
 
-/* One block for each group of values that share a gradient. It is first written when the last consumer of a member runs
- * backward (the loss writes its input's gradient in its forward call), and read last by the producer of a member. */
+/* One block for each group of values that share a gradient. It is first written when the last consumer of a
+ * member runs backward (the loss writes its input's gradient in its forward call), and read last by the
+ * producer of a member. */
 static dt_status plan_grads(dt_net *net, dt_error *err)
 {
     for (int64_t root = 1; root <= net->n_layers; root++) {
@@ -258,7 +277,8 @@ static dt_status plan_grads(dt_net *net, dt_error *err)
         }
         const dt_tensor *t = &net->values[root].act.raw;
         int64_t block = 0;
-        DT_TRY(add_block(net, net->kernels->ops->tensor_bytes(net->kernels, t->n, t->c, t->h, t->w), first, last, &block, err));
+        DT_TRY(add_block(net, net->kernels->ops->tensor_bytes(net->kernels, t->n, t->c, t->h, t->w), first,
+                         last, &block, err));
         for (int64_t v = 1; v <= net->n_layers; v++)
             if (has_own_grad(net, v) && grad_root(net, v) == root)
                 DT_TRY(add_patch(net, block, &net->values[v].grad.data, err));
@@ -309,8 +329,11 @@ dt_status dt_net_build_memory(dt_net *net, dt_error *err)
         return DT_OK;
     net->memory = net->kernels->device->ops->alloc(net->kernels->device, net->memory_bytes);
     if (!net->memory)
-        return dt_fail(err, DT_ERR_MEMORY, "the activations of %s at batch %lld and %lld pixels need %.2f GiB, and there is no room: take a smaller --batch",
-                       net->arch, (long long)net->options.batch, (long long)net->options.image_size, (double)net->memory_bytes / 1073741824.0);
+        return dt_fail(err, DT_ERR_MEMORY,
+                       "the activations of %s at batch %lld and %lld pixels need %.2f GiB, and there is no "
+                       "room: take a smaller --batch",
+                       net->arch, (long long)net->options.batch, (long long)net->options.image_size,
+                       (double)net->memory_bytes / 1073741824.0);
     for (int64_t i = 0; i < net->n_patches; i++)
         *net->patches[i].where = net->memory + net->blocks[net->patches[i].block].offset;
     complete_values(net);

@@ -1,4 +1,5 @@
-/* net_internal.h: what net.c (run), net_build.c (builder, memory), net_params.c (flat vectors) and net_state.c (the state) share. */
+/* net_internal.h: what net.c (run), net_build.c (builder, memory), net_params.c (flat vectors) and
+ * net_state.c (the state) share. */
 #ifndef DT_CORE_MODEL_NET_INTERNAL_H
 #define DT_CORE_MODEL_NET_INTERNAL_H
 
@@ -44,9 +45,10 @@ typedef struct dt_patch {
 
 /* How a value's memory comes about. */
 typedef struct dt_value_plan {
-    int64_t raw_of;     /* the value whose raw this one shares; itself for a tensor of its own; -1: none (the loss) */
-    int64_t grad_of;    /* union-find parent of values whose gradients share memory */
-    int64_t producer;   /* layer; -1 for the image */
+    int64_t raw_of;   /* the value whose raw this one shares; itself for a tensor of its own; -1: none
+                           (the loss) */
+    int64_t grad_of;  /* union-find parent of values whose gradients share memory */
+    int64_t producer; /* layer; -1 for the image */
     int64_t last_consumer;
     bool grad_over_raw; /* the gradient is written over raw (of a BatchNorm's input) */
 } dt_value_plan;
@@ -96,13 +98,15 @@ struct dt_net_builder {
 /* net_build.c: create layers, plan and assign memory. */
 dt_status dt_net_build_layers(dt_net *net, dt_error *err);
 dt_status dt_net_build_memory(dt_net *net, dt_error *err);
-void dt_net_clear_layers(dt_net *net); /* layers, their parameters' descriptions and activations: back to before build_layers */
+void dt_net_clear_layers(dt_net *net); /* layers, their parameters' descriptions and activations: back to
+                                          before build_layers */
 
-/* net_params.c: lay out and allocate the flat vectors, fill the pointers that layers asked for, describe the state. Vectors and descriptions that
- * are there already stay. */
+/* net_params.c: lay out and allocate the flat vectors, fill the pointers that layers asked for, describe the
+ * state. Vectors and descriptions that are there already stay. */
 dt_status dt_net_build_params(dt_net *net, dt_error *err);
 
-/* net_state.c: describe the state and where it lies, behind the flat vectors. A description that is there already stays. */
+/* net_state.c: describe the state and where it lies, behind the flat vectors. A description that is there
+ * already stays. */
 dt_status dt_net_build_state(dt_net *net, dt_error *err);
 /* One tensor from host memory in canonical order to its place. Blocking. */
 dt_status dt_net_import(dt_net *net, const dt_state_place *place, const float *canonical, dt_error *err);

@@ -1,4 +1,5 @@
-/* net_params.c: the flat vectors of parameters, gradients and momentum: where each parameter lies in them, and what is done to all of them. */
+/* net_params.c: the flat vectors of parameters, gradients and momentum: where each parameter lies in them,
+ * and what is done to all of them. */
 #include "core/base/alloc.h"
 #include "core/base/rng.h"
 #include "core/model/net_internal.h"
@@ -77,7 +78,8 @@ static dt_status build_parts(dt_net *net, dt_error *err)
         }
         net->parts[net->n_parts - 1].n += dt_param_room(p);
     }
-    net->parts[net->n_parts++] = (dt_grad_part){net->vectors.n_trained, net->vectors.n_all - net->vectors.n_trained, true};
+    net->parts[net->n_parts++] =
+        (dt_grad_part){net->vectors.n_trained, net->vectors.n_all - net->vectors.n_trained, true};
     return DT_OK;
 }
 
@@ -98,19 +100,28 @@ dt_status dt_net_build_params(dt_net *net, dt_error *err)
     return dt_net_build_state(net, err);
 }
 
-/* -- initial values ---------------------------------------------------------------------------------------------- */
+/* -- initial values -------------------------------------------------------------------------------------- */
 
-/* Initial values are drawn in canonical order for (seed, parameter), so that no backend's layout changes them. */
+/* Initial values are drawn in canonical order for (seed, parameter), so that no backend's layout changes
+ * them. */
 static void draw(const dt_param *p, int64_t index, uint64_t seed, bool zero_init_gamma, float *canonical)
 {
     dt_rng g = dt_rng_at(seed, DT_RNG_INIT, (uint64_t)index, 0);
     float deviation = sqrtf(2.0f / (float)p->fan), bound = 1.0f / sqrtf((float)p->fan);
     for (int64_t i = 0; i < p->n_canonical; i++)
         switch (p->init) {
-        case DT_INIT_ZERO: canonical[i] = 0.0f; break;
-        case DT_INIT_ONE: canonical[i] = zero_init_gamma && p->last_of_branch ? 0.0f : 1.0f; break;
-        case DT_INIT_HE_FAN_OUT: canonical[i] = deviation * dt_rng_normal(&g); break;
-        case DT_INIT_UNIFORM_FAN_IN: canonical[i] = bound * (2.0f * dt_rng_uniform(&g) - 1.0f); break;
+        case DT_INIT_ZERO:
+            canonical[i] = 0.0f;
+            break;
+        case DT_INIT_ONE:
+            canonical[i] = zero_init_gamma && p->last_of_branch ? 0.0f : 1.0f;
+            break;
+        case DT_INIT_HE_FAN_OUT:
+            canonical[i] = deviation * dt_rng_normal(&g);
+            break;
+        case DT_INIT_UNIFORM_FAN_IN:
+            canonical[i] = bound * (2.0f * dt_rng_uniform(&g) - 1.0f);
+            break;
         }
 }
 
@@ -129,13 +140,14 @@ dt_status dt_net_init(dt_net *net, uint64_t seed, bool zero_init_gamma, dt_error
     }
     dt_free(canonical);
     if (status == DT_OK && net->vectors.momentum)
-        status = net->kernels->device->ops->zero(net->kernels->device, net->vectors.momentum, net->vectors.n_trained * (int64_t)sizeof(float), NULL, err);
+        status = net->kernels->device->ops->zero(net->kernels->device, net->vectors.momentum,
+                                                 net->vectors.n_trained * (int64_t)sizeof(float), NULL, err);
     DT_TRY(status);
     DT_TRY(dt_net_start_ema(net, err));
     return dt_net_weights_changed(net, err);
 }
 
-/* -- running averages ------------------------------------------------------------------------------------------------- */
+/* -- running averages ------------------------------------------------------------------------------------ */
 
 static dt_status copy_values(dt_net *net, float *to, const float *from, dt_error *err)
 {
@@ -167,7 +179,8 @@ static dt_update_rule rule_of(const dt_param *p, const dt_update_options *option
     return options->lars && p->kind == DT_PARAM_WEIGHT ? DT_UPDATE_LARS : DT_UPDATE_SGD;
 }
 
-dt_status dt_net_update_segments(const dt_net *net, const dt_update_options *options, dt_update_segment **segments, int64_t *n, dt_error *err)
+dt_status dt_net_update_segments(const dt_net *net, const dt_update_options *options,
+                                 dt_update_segment **segments, int64_t *n, dt_error *err)
 {
     dt_update_segment *s = dt_alloc((size_t)(net->n_params + 1) * sizeof *s);
     if (!s)
@@ -179,14 +192,15 @@ dt_status dt_net_update_segments(const dt_net *net, const dt_update_options *opt
             if (dt_param_is_trained(p) != (pass == 0))
                 continue;
             bool decays = dt_param_is_trained(p) && (p->kind != DT_PARAM_BN || options->bn_decay);
-            s[count++] = (dt_update_segment){p->first, dt_param_room(p), rule_of(p, options), decays ? (float)options->weight_decay : 0.0f};
+            s[count++] = (dt_update_segment){p->first, dt_param_room(p), rule_of(p, options),
+                                             decays ? (float)options->weight_decay : 0.0f};
         }
     *segments = s;
     *n = count;
     return DT_OK;
 }
 
-/* -- for others ----------------------------------------------------------------------------------------------------- */
+/* -- for others ------------------------------------------------------------------------------------------ */
 
 void dt_net_get_vectors(dt_net *net, dt_net_vectors *vectors)
 {

@@ -1,5 +1,6 @@
-/* net_state.c: the state as the store sees it: names and shapes, where each tensor lies, and the way in and out (slow, blocking: for initial values,
- * loading and exports; training/snapshot.h copies all of it at once). */
+/* net_state.c: the state as the store sees it: names and shapes, where each tensor lies, and the way in and
+ * out (slow, blocking: for initial values, loading and exports; training/snapshot.h copies all of it at
+ * once). */
 #include "core/base/alloc.h"
 #include "core/model/net_internal.h"
 
@@ -34,7 +35,8 @@ dt_status dt_net_build_state(dt_net *net, dt_error *err)
     net->state_tensors = dt_alloc(n * sizeof *net->state_tensors);
     net->places = dt_alloc(n * sizeof *net->places);
     if (!net->state_tensors || !net->places)
-        return dt_fail_memory(err, n * (sizeof *net->state_tensors + sizeof *net->places), "the state's layout");
+        return dt_fail_memory(err, n * (sizeof *net->state_tensors + sizeof *net->places),
+                              "the state's layout");
     net->layout = (dt_state_layout){.tensors = net->state_tensors};
     for (int64_t i = 0; i < net->n_params; i++)
         describe(net, &net->params[i], dt_param_is_trained(&net->params[i]) ? "param" : "buffer", v->values);
@@ -43,11 +45,12 @@ dt_status dt_net_build_state(dt_net *net, dt_error *err)
             describe(net, &net->params[i], "momentum", v->momentum);
     for (int64_t i = 0; i < net->n_params && net->options.training && net->options.ema; i++)
         describe(net, &net->params[i], "ema", v->ema);
-    net->where = (dt_state_places){.device = net->kernels->device, .n_tensors = net->layout.n_tensors, .tensors = net->places};
+    net->where = (dt_state_places){
+        .device = net->kernels->device, .n_tensors = net->layout.n_tensors, .tensors = net->places};
     return DT_OK;
 }
 
-/* -- one tensor ---------------------------------------------------------------------------------------------------- */
+/* -- one tensor ------------------------------------------------------------------------------------------ */
 
 static bool is_host(const dt_device *device)
 {
@@ -68,7 +71,8 @@ dt_status dt_net_import(dt_net *net, const dt_state_place *place, const float *c
     if (!native)
         return dt_fail_memory(err, bytes, "weights on their way to the device");
     dt_weights_from_canonical(&place->order, canonical, native);
-    dt_status status = device->ops->copy(device, place->values, native, (int64_t)bytes, DT_COPY_TO_DEVICE, NULL, err);
+    dt_status status =
+        device->ops->copy(device, place->values, native, (int64_t)bytes, DT_COPY_TO_DEVICE, NULL, err);
     if (status == DT_OK)
         status = device->ops->stream_wait(device, NULL, err);
     dt_free(native);
@@ -86,7 +90,8 @@ static dt_status export(dt_net *net, const dt_state_place *place, float *canonic
     float *native = dt_alloc(bytes);
     if (!native)
         return dt_fail_memory(err, bytes, "weights on their way from the device");
-    dt_status status = device->ops->copy(device, native, place->values, (int64_t)bytes, DT_COPY_TO_HOST, NULL, err);
+    dt_status status =
+        device->ops->copy(device, native, place->values, (int64_t)bytes, DT_COPY_TO_HOST, NULL, err);
     if (status == DT_OK)
         status = device->ops->stream_wait(device, NULL, err);
     if (status == DT_OK)
@@ -95,7 +100,7 @@ static dt_status export(dt_net *net, const dt_state_place *place, float *canonic
     return status;
 }
 
-/* -- for the store --------------------------------------------------------------------------------------------------- */
+/* -- for the store --------------------------------------------------------------------------------------- */
 
 static dt_status check_index(const dt_net *net, int64_t tensor, dt_error *err)
 {

@@ -1,7 +1,8 @@
-/* state_places.h: where the tensors of a training's state lie, for a copy of all of them while the training stands still for a moment
- * (core/checkpoint/snapshot.h).
+/* state_places.h: where the tensors of a training's state lie, for a copy of all of them while the training
+ * stands still for a moment (core/checkpoint/snapshot.h).
  *
- * Tensors of one vector that lie behind one another can be copied at once: `values` of one is then where `n_elems` of the other ends.
+ * Tensors of one vector that lie behind one another can be copied at once: `values` of one is then where
+ * `n_elems` of the other ends.
  */
 #ifndef DT_CORE_MODEL_STATE_PLACES_H
 #define DT_CORE_MODEL_STATE_PLACES_H
@@ -15,7 +16,8 @@ typedef struct dt_state_place {
     dt_weights_order order;
 } dt_state_place;
 
-/* Nothing in it moves or changes for as long as the training goes on, whatever becomes of the sizes of images. */
+/* Nothing in it moves or changes for as long as the training goes on, whatever becomes of the sizes of
+ * images. */
 typedef struct dt_state_places {
     dt_device *device;
     int64_t n_tensors;

@@ -35,7 +35,8 @@ static dt_status enqueue_batch(evaluation *e, int64_t index, dt_error *err)
     DT_TRY(device->ops->zero(device, vectors.loss, sizeof *vectors.loss, NULL, err));
     DT_TRY(dt_net_forward(e->net, batch.pixels, &pass, err));
     DT_TRY(dt_upload_used(&e->upload, err));
-    return device->ops->copy(device, &e->batch_sums[index], vectors.loss, sizeof *vectors.loss, DT_COPY_TO_HOST, NULL, err);
+    return device->ops->copy(device, &e->batch_sums[index], vectors.loss, sizeof *vectors.loss,
+                             DT_COPY_TO_HOST, NULL, err);
 }
 
 static void show_progress(dt_sink **sinks, int64_t n_sinks, int64_t done, int64_t total)
@@ -52,14 +53,17 @@ static dt_status check_requests(const evaluation *e, dt_error *err)
     return why ? dt_fail(err, DT_ERR_INTERRUPTED, "%s", why) : DT_OK;
 }
 
-/* Some of this rank's batches, without a collective: a sign of life after each, for ranks that have fewer, or are faster. */
-static dt_status evaluate_round(evaluation *e, int64_t first, int64_t n_batches, dt_sink **sinks, int64_t n_sinks, dt_error *err)
+/* Some of this rank's batches, without a collective: a sign of life after each, for ranks that have fewer, or
+ * are faster. */
+static dt_status evaluate_round(evaluation *e, int64_t first, int64_t n_batches, dt_sink **sinks,
+                                int64_t n_sinks, dt_error *err)
 {
     if (first == 0)
         DT_TRY(e->val->ops->start(e->val, 0, 0, n_batches, err));
     for (int64_t i = first; i < n_batches && i < first + ROUND; i++) {
         if (dt_fault("evaluate.batch"))
-            return dt_fail(err, DT_ERR_INTERNAL, "evaluate.batch: a fault was asked for at batch %lld", (long long)i + 1);
+            return dt_fail(err, DT_ERR_INTERNAL, "evaluate.batch: a fault was asked for at batch %lld",
+                           (long long)i + 1);
         DT_TRY(enqueue_batch(e, i, err));
         DT_TRY(e->comm->ops->progress(e->comm, err));
         show_progress(sinks, n_sinks, i + 1, n_batches);
@@ -87,7 +91,8 @@ static dt_status prepare(evaluation *e, int64_t batch, int64_t image_size, int64
     if (!e->batch_sums)
         return dt_fail_memory(err, (size_t)n_batches * sizeof *e->batch_sums, "the sums of an evaluation");
     DT_TRY(device->ops->event_create(device, false, &e->all, err));
-    return dt_upload_create(&e->upload, NULL, device, batch, image_size, err); /* no collective here that others could miss */
+    /* no collective here that others could miss */
+    return dt_upload_create(&e->upload, NULL, device, batch, image_size, err);
 }
 
 static void clean_up(evaluation *e, dt_status status)
@@ -101,8 +106,9 @@ static void clean_up(evaluation *e, dt_status status)
     device->ops->host_free(device, e->batch_sums);
 }
 
-dt_status dt_evaluate(dt_net *net, dt_kernels *kernels, dt_comm *comm, dt_source *val, int64_t batch, dt_events *events, dt_sink **sinks,
-                      int64_t n_sinks, dt_metrics_eval *result, dt_error *err)
+dt_status dt_evaluate(dt_net *net, dt_kernels *kernels, dt_comm *comm, dt_source *val, int64_t batch,
+                      dt_events *events, dt_sink **sinks, int64_t n_sinks, dt_metrics_eval *result,
+                      dt_error *err)
 {
     evaluation e = {.net = net, .kernels = kernels, .comm = comm, .val = val, .events = events};
     dt_source_info info = {0};
@@ -123,7 +129,9 @@ dt_status dt_evaluate(dt_net *net, dt_kernels *kernels, dt_comm *comm, dt_source
     DT_TRY(status);
     DT_TRY(comm->ops->all_reduce(comm, e.sums, 4, DT_F64, DT_REDUCE_SUM, err));
     if (e.sums[3] < 1.0)
-        return dt_fail(err, DT_ERR_DATA, "there was no image to evaluate: all %lld validation files are broken", (long long)info.n_samples);
+        return dt_fail(err, DT_ERR_DATA,
+                       "there was no image to evaluate: all %lld validation files are broken",
+                       (long long)info.n_samples);
     result->val_loss = e.sums[0] / e.sums[3];
     result->val_top1 = e.sums[1] / e.sums[3];
     result->val_top5 = e.sums[2] / e.sums[3];

@@ -20,7 +20,7 @@ struct dt_profile {
     span *spans; /* [n_rows][N_PHASES] */
     dt_profile_row *rows;
     int64_t n_rows, n_warmup, n_passes;
-    int64_t n_begun;                  /* passes */
+    int64_t n_begun;                    /* passes */
     double first_begin_s, last_begin_s; /* of measured passes */
     bool is_finished;
     dt_profile_summary summary;
@@ -68,7 +68,9 @@ static dt_status before(void *context, int64_t layer, dt_layer_phase phase, dt_e
     dt_profile *p = context;
     if (layer == -1)
         DT_TRY(begin_pass(p, err));
-    return is_measuring(p) ? p->device->ops->event_record(p->device, span_of(p, layer, phase)->begin, NULL, err) : DT_OK;
+    return is_measuring(p)
+               ? p->device->ops->event_record(p->device, span_of(p, layer, phase)->begin, NULL, err)
+               : DT_OK;
 }
 
 static dt_status after(void *context, int64_t layer, dt_layer_phase phase, dt_error *err)
@@ -91,14 +93,16 @@ dt_status dt_profile_bandwidth(dt_device *device, double *bytes_per_s, dt_error 
     double best_ms = 0.0;
     char *memory = ops->alloc(device, 2 * bytes);
     if (!memory)
-        return dt_fail(err, DT_ERR_MEMORY, "no room for %lld bytes to measure the memory's bandwidth with", (long long)(2 * bytes));
+        return dt_fail(err, DT_ERR_MEMORY, "no room for %lld bytes to measure the memory's bandwidth with",
+                       (long long)(2 * bytes));
     DT_TRY_OR_FAIL(status, ops->event_create(device, true, &begin, err));
     DT_TRY_OR_FAIL(status, ops->event_create(device, true, &end, err));
     DT_TRY_OR_FAIL(status, ops->zero(device, memory, 2 * bytes, NULL, err));
     for (int i = 0; i < REPETITIONS; i++) {
         double ms = 0.0;
         DT_TRY_OR_FAIL(status, ops->event_record(device, begin, NULL, err));
-        DT_TRY_OR_FAIL(status, ops->copy(device, memory + bytes, memory, bytes, DT_COPY_ON_DEVICE, NULL, err));
+        DT_TRY_OR_FAIL(status,
+                       ops->copy(device, memory + bytes, memory, bytes, DT_COPY_ON_DEVICE, NULL, err));
         DT_TRY_OR_FAIL(status, ops->event_record(device, end, NULL, err));
         DT_TRY_OR_FAIL(status, ops->stream_wait(device, NULL, err));
         DT_TRY_OR_FAIL(status, ops->event_elapsed_ms(device, begin, end, &ms, err));
@@ -120,10 +124,13 @@ static dt_status find_roof(dt_profile *p, dt_error *err)
     p->summary.bandwidth_bytes_per_s = info.bandwidth_bytes_per_s;
     p->summary.compute_flops = info.compute_flops;
     p->summary.bandwidth_is_measured = info.bandwidth_bytes_per_s <= 0.0;
-    return p->summary.bandwidth_is_measured ? dt_profile_bandwidth(p->device, &p->summary.bandwidth_bytes_per_s, err) : DT_OK;
+    return p->summary.bandwidth_is_measured
+               ? dt_profile_bandwidth(p->device, &p->summary.bandwidth_bytes_per_s, err)
+               : DT_OK;
 }
 
-dt_status dt_profile_create(dt_net *net, dt_device *device, int64_t n_warmup, int64_t n_passes, dt_profile **profile, dt_error *err)
+dt_status dt_profile_create(dt_net *net, dt_device *device, int64_t n_warmup, int64_t n_passes,
+                            dt_profile **profile, dt_error *err)
 {
     dt_status status = DT_OK;
     dt_net_info info;
@@ -131,11 +138,16 @@ dt_status dt_profile_create(dt_net *net, dt_device *device, int64_t n_warmup, in
     if (!p)
         return dt_fail_memory(err, sizeof *p, "the profile");
     dt_net_get_info(net, &info);
-    *p = (dt_profile){.net = net, .device = device, .n_rows = info.n_layers + 1, .n_warmup = n_warmup, .n_passes = n_passes};
+    *p = (dt_profile){.net = net,
+                      .device = device,
+                      .n_rows = info.n_layers + 1,
+                      .n_warmup = n_warmup,
+                      .n_passes = n_passes};
     p->spans = dt_calloc((size_t)(p->n_rows * N_PHASES), sizeof *p->spans);
     p->rows = dt_calloc((size_t)p->n_rows, sizeof *p->rows);
     if (!p->spans || !p->rows) {
-        status = dt_fail_memory(err, (size_t)p->n_rows * (sizeof *p->rows + N_PHASES * sizeof *p->spans), "the profile");
+        status = dt_fail_memory(err, (size_t)p->n_rows * (sizeof *p->rows + N_PHASES * sizeof *p->spans),
+                                "the profile");
         goto fail;
     }
     for (int64_t i = 0; i < p->n_rows * N_PHASES; i++) {
@@ -166,7 +178,8 @@ void dt_profile_destroy(dt_profile *p)
     dt_free(p);
 }
 
-/* The share of the roofline: the time that memory or arithmetic would need at least, over the time that it took. */
+/* The share of the roofline: the time that memory or arithmetic would need at least, over the time that it
+ * took. */
 static void rate(const dt_profile_summary *s, dt_profile_part *part)
 {
     const double seconds = part->ms * 1e-3;
@@ -185,7 +198,8 @@ static void add(dt_profile_part *sum, const dt_profile_part *part)
     sum->flops += part->flops;
 }
 
-static void fill_part(dt_profile *p, int64_t layer, dt_layer_phase phase, dt_profile_row *row, dt_profile_part *part)
+static void fill_part(dt_profile *p, int64_t layer, dt_layer_phase phase, dt_profile_row *row,
+                      dt_profile_part *part)
 {
     dt_layer_traffic traffic;
     dt_net_layer_traffic(p->net, layer, phase, &traffic);

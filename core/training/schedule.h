@@ -1,12 +1,14 @@
 /* schedule.h: the learning rate as a function of progress.
  *
  * With t in epochs (a fraction inside an epoch), T the total, w the warm-up and L the peak:
- *   t < w:    L * t' / w, with t' the end of this step (so that the first step is not zero, and the last of the warm-up is L)
+ *   t < w:    L * t' / w, with t' the end of this step (so that the first step is not zero, and the last of
+ *             the warm-up is L)
  *   cosine:   L * (1 + cos(pi * (t - w) / (T - w))) / 2
  *   poly:     L * (1 - (t - w) / (T - w))^2
  *   step:     L / 10^k, k = how many of T/3, 2T/3 and 8T/9 t has reached (30, 60 and 80 of 90 epochs)
  *   constant: L
- * From T on the rate stays what it is at T. t and T may carry the rounding of a division: the drops of `step` allow for it.
+ * From T on the rate stays what it is at T. t and T may carry the rounding of a division: the drops of `step`
+ * allow for it.
  */
 #ifndef DT_CORE_TRAINING_SCHEDULE_H
 #define DT_CORE_TRAINING_SCHEDULE_H

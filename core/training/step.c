@@ -24,13 +24,14 @@ struct dt_step {
     dt_optimizer *optimizer;
     dt_upload upload;
     dt_step_results_ring results;
-    dt_step_inputs *inputs;        /* device memory */
-    dt_step_inputs *given;         /* [DT_STEP_RING] host memory: each step's, until it has been copied */
-    dt_step_state *state;          /* device memory */
-    dt_loss_sums *local_loss;      /* device memory: before the reduction */
+    dt_step_inputs *inputs;   /* device memory */
+    dt_step_inputs *given;    /* [DT_STEP_RING] host memory: each step's, until it has been copied */
+    dt_step_state *state;     /* device memory */
+    dt_loss_sums *local_loss; /* device memory: before the reduction */
     bool is_host, captures;
-    bool has_run[N_VARIANTS];      /* enqueued once: whatever a library prepares at its first call is prepared */
-    void *graphs[N_VARIANTS];      /* captured */
+    bool has_run[N_VARIANTS]; /* enqueued once: whatever a library prepares at its first call is
+                                      prepared */
+    void *graphs[N_VARIANTS]; /* captured */
 };
 
 static dt_status create_optimizer(dt_step *s, dt_error *err)
@@ -75,16 +76,20 @@ dt_status dt_step_create(const dt_step_options *options, dt_step **step, dt_erro
     int64_t n_parts = 0;
     const dt_grad_part *parts = dt_net_grad_parts(options->net, &n_parts);
     if (!s->is_host && options->comm->size > 1 && !options->comm->ops->device_wait) {
-        status = dt_fail(err, DT_ERR_USAGE, "--comm %s adds up gradients in host memory, and %s keeps them in its own: take --comm nccl",
-                         options->comm->ops->name, info.name);
+        status = dt_fail(
+            err, DT_ERR_USAGE,
+            "--comm %s adds up gradients in host memory, and %s keeps them in its own: take --comm nccl",
+            options->comm->ops->name, info.name);
         goto fail;
     }
-    DT_TRY_OR_FAIL(status, dt_grad_buckets_create(options->comm, s->vectors.grads, s->vectors.n_all, parts, n_parts, DT_GRAD_BUCKET_BYTES, options->wire,
-                                                  &s->buckets, err));
+    DT_TRY_OR_FAIL(status,
+                   dt_grad_buckets_create(options->comm, s->vectors.grads, s->vectors.n_all, parts, n_parts,
+                                          DT_GRAD_BUCKET_BYTES, options->wire, &s->buckets, err));
     DT_TRY_OR_FAIL(status, create_optimizer(s, err));
     DT_TRY_OR_FAIL(status, create_memory(s, err));
     DT_TRY_OR_FAIL(status, dt_step_results_create(&s->results, options->comm, s->device, err));
-    DT_TRY_OR_FAIL(status, dt_upload_create(&s->upload, options->comm, s->device, options->batch, options->image_size, err));
+    DT_TRY_OR_FAIL(status, dt_upload_create(&s->upload, options->comm, s->device, options->batch,
+                                            options->image_size, err));
     *step = s;
     return DT_OK;
 fail:
@@ -107,7 +112,8 @@ void dt_step_destroy(dt_step *s)
     dt_error ignored;
     if (!s)
         return;
-    if (s->results.all && s->results.n_read < s->results.n_steps) /* an error has come between: nothing may be freed that is still used */
+    /* an error has come between: nothing may be freed that is still used */
+    if (s->results.all && s->results.n_read < s->results.n_steps)
         (void)dt_device_wait_all(s->options.comm, s->device, s->results.all, &ignored);
     destroy_graphs(s);
     dt_grad_buckets_destroy(s->buckets);
@@ -138,15 +144,19 @@ static dt_status begin(dt_step *s, dt_error *err)
 static dt_status end(dt_step *s, double *comm_wait_s, dt_error *err)
 {
     dt_kernels *k = s->options.kernels;
-    const dt_optimizer_vectors vectors = {s->vectors.values, s->vectors.grads, s->vectors.momentum, s->vectors.ema};
+    const dt_optimizer_vectors vectors = {s->vectors.values, s->vectors.grads, s->vectors.momentum,
+                                          s->vectors.ema};
     DT_TRY(dt_grad_buckets_finish(s->buckets, comm_wait_s, err));
     DT_TRY(k->ops->optimizer_step(k, s->optimizer, &vectors, s->inputs, s->state, err));
     DT_TRY(dt_net_weights_updated(s->options.net, err));
-    return k->ops->step_record(k, s->state, s->vectors.loss, s->local_loss, s->vectors.votes, s->results.records, DT_STEP_RING, err);
+    return k->ops->step_record(k, s->state, s->vectors.loss, s->local_loss, s->vectors.votes,
+                               s->results.records, DT_STEP_RING, err);
 }
 
-/* All the work of a micro-batch on the main stream. Nothing in it changes from step to step but what lies in device memory: it can be captured. */
-static dt_status enqueue(dt_step *s, const variant *v, const dt_uploaded *batch, double *comm_wait_s, dt_error *err)
+/* All the work of a micro-batch on the main stream. Nothing in it changes from step to step but what lies in
+ * device memory: it can be captured. */
+static dt_status enqueue(dt_step *s, const variant *v, const dt_uploaded *batch, double *comm_wait_s,
+                         dt_error *err)
 {
     const dt_step_options *o = &s->options;
     const dt_pass pass = {.training = true,
@@ -162,7 +172,8 @@ static dt_status enqueue(dt_step *s, const variant *v, const dt_uploaded *batch,
     DT_TRY(dt_net_forward(o->net, batch->pixels, &pass, err));
     if (v->last) {
         dt_grad_buckets_begin(s->buckets);
-        DT_TRY(s->device->ops->copy(s->device, s->local_loss, s->vectors.loss, sizeof *s->local_loss, DT_COPY_ON_DEVICE, NULL, err));
+        DT_TRY(s->device->ops->copy(s->device, s->local_loss, s->vectors.loss, sizeof *s->local_loss,
+                                    DT_COPY_ON_DEVICE, NULL, err));
     }
     DT_TRY(dt_net_backward(o->net, &pass, v->last ? part_ready : NULL, s, err));
     return v->last ? end(s, comm_wait_s, err) : DT_OK;
@@ -182,7 +193,8 @@ static dt_status capture(dt_step *s, const variant *v, const dt_uploaded *batch,
     return status == DT_OK ? ended : status;
 }
 
-static dt_status micro_batch(dt_step *s, const variant *v, const dt_uploaded *batch, double *comm_wait_s, dt_error *err)
+static dt_status micro_batch(dt_step *s, const variant *v, const dt_uploaded *batch, double *comm_wait_s,
+                             dt_error *err)
 {
     const int index = v->slot * 4 + v->first * 2 + v->last;
     if (!s->captures || !s->has_run[index]) {
@@ -213,7 +225,8 @@ dt_status dt_step_run(dt_step *s, dt_source *source, double lr, const float vote
     return dt_step_results_enqueued(&s->results, &told, err);
 }
 
-dt_status dt_step_results(dt_step *s, bool drain, dt_step_result *results, int64_t max, int64_t *n, dt_error *err)
+dt_status dt_step_results(dt_step *s, bool drain, dt_step_result *results, int64_t max, int64_t *n,
+                          dt_error *err)
 {
     DT_TRY(dt_step_results_take(&s->results, drain, results, max, n, err));
     return drain ? dt_upload_flush(&s->upload, err) : DT_OK;

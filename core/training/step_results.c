@@ -5,7 +5,8 @@
 
 #include <math.h>
 
-_Static_assert(DT_STEP_RING % DT_STEP_LAG == 0 && DT_STEP_RING >= 4 * DT_STEP_LAG, "blocks fill the ring, and nothing is overwritten that is waited for");
+_Static_assert(DT_STEP_RING % DT_STEP_LAG == 0 && DT_STEP_RING >= 4 * DT_STEP_LAG,
+               "blocks fill the ring, and nothing is overwritten that is waited for");
 _Static_assert(DT_STEP_MAX_RESULTS >= 3 * DT_STEP_LAG, "a drain finds up to two blocks and a begun one");
 
 dt_status dt_step_results_create(dt_step_results_ring *r, dt_comm *comm, dt_device *device, dt_error *err)
@@ -44,7 +45,8 @@ void dt_step_results_destroy(dt_step_results_ring *r)
 static dt_status copy_block(dt_step_results_ring *r, int64_t first, int64_t end, dt_error *err)
 {
     const int64_t at = first % DT_STEP_RING;
-    return r->device->ops->copy(r->device, r->copies + at, r->records + at, (end - first) * (int64_t)sizeof(dt_step_record), DT_COPY_TO_HOST, NULL, err);
+    return r->device->ops->copy(r->device, r->copies + at, r->records + at,
+                                (end - first) * (int64_t)sizeof(dt_step_record), DT_COPY_TO_HOST, NULL, err);
 }
 
 static dt_event *event_of_block(dt_step_results_ring *r, int64_t first)
@@ -95,7 +97,9 @@ static dt_status read_one(dt_step_results_ring *r, dt_step_result *result, dt_er
     const dt_step_record *record = &r->copies[r->n_read % DT_STEP_RING];
     *result = r->told[r->n_read % DT_STEP_RING];
     if (record->index != (int32_t)r->n_read)
-        return dt_fail(err, DT_ERR_INTERNAL, "the record of step %lld of this start was expected, and %d was found", (long long)r->n_read, record->index);
+        return dt_fail(err, DT_ERR_INTERNAL,
+                       "the record of step %lld of this start was expected, and %d was found",
+                       (long long)r->n_read, record->index);
     result->index = r->n_read;
     result->loss = mean(record->global.loss, record->global.n);
     result->top1 = mean(record->global.top1, record->global.n);
@@ -110,7 +114,8 @@ static dt_status read_one(dt_step_results_ring *r, dt_step_result *result, dt_er
     return DT_OK;
 }
 
-dt_status dt_step_results_take(dt_step_results_ring *r, bool drain, dt_step_result *results, int64_t max, int64_t *n, dt_error *err)
+dt_status dt_step_results_take(dt_step_results_ring *r, bool drain, dt_step_result *results, int64_t max,
+                               int64_t *n, dt_error *err)
 {
     *n = 0;
     if (drain)

@@ -22,7 +22,7 @@ static double epochs_done(const dt_trainer *t)
     return (double)t->epoch + (double)t->position / (double)(t->steps_per_epoch * t->global_batch);
 }
 
-/* -- sizes of images ------------------------------------------------------------------------------------------------------ */
+/* -- sizes of images ------------------------------------------------------------------------------------- */
 
 static int64_t size_of_epoch(const dt_config *c, int64_t epoch)
 {
@@ -33,8 +33,9 @@ static int64_t size_of_epoch(const dt_config *c, int64_t epoch)
     return size;
 }
 
-/* Collective; nothing is under way. The flat vectors stay where they are: parameters, momentum, averages and the loss scale keep their bits. What
- * depends on the size (plans, activations, captured graphs) is made anew. */
+/* Collective; nothing is under way. The flat vectors stay where they are: parameters, momentum, averages and
+ * the loss scale keep their bits. What depends on the size (plans, activations, captured graphs) is made
+ * anew. */
 static dt_status bring_net_to(dt_trainer *t, int64_t size, dt_error *err)
 {
     if (size == t->net_size)
@@ -62,7 +63,8 @@ static dt_status choose_size(dt_trainer *t, dt_error *err)
     return DT_OK;
 }
 
-/* Not when somebody wants to stop, before or meanwhile, and not if it would last beyond an end that is known: then *done is false, on all ranks. */
+/* Not when somebody wants to stop, before or meanwhile, and not if it would last beyond an end that is known:
+ * then *done is false, on all ranks. */
 static dt_status evaluate(dt_trainer *t, bool *done, dt_error *err)
 {
     const dt_trainer_parts *p = t->parts;
@@ -74,11 +76,13 @@ static dt_status evaluate(dt_trainer *t, bool *done, dt_error *err)
         DT_TRY(dt_trainer_time_to_evaluate(t, done, err));
     if (!*done)
         return DT_OK;
-    dt_metrics_eval m = {.step = t->step, .epoch = t->position == 0 && t->epoch > 0 ? t->epoch - 1 : t->epoch};
+    dt_metrics_eval m = {.step = t->step,
+                         .epoch = t->position == 0 && t->epoch > 0 ? t->epoch - 1 : t->epoch};
     DT_TRY(bring_net_to(t, t->config->image_size, err));
     t->agreed = true;
     DT_TRY(dt_agree(t->comm, dt_net_swap_ema(p->net, err), err));
-    const dt_status status = dt_evaluate(p->net, p->kernels, t->comm, p->val, t->config->batch, p->events, p->sinks, p->n_sinks, &m, err);
+    const dt_status status = dt_evaluate(p->net, p->kernels, t->comm, p->val, t->config->batch, p->events,
+                                         p->sinks, p->n_sinks, &m, err);
     if (status != DT_OK && status != DT_ERR_INTERRUPTED)
         return status;
     DT_TRY(dt_agree(t->comm, dt_net_swap_ema(p->net, err), err));
@@ -106,7 +110,8 @@ static dt_status check_finite(dt_trainer *t, const dt_step_result *r, dt_error *
     const double mine = r->local_loss;
     dt_step_result others[DT_STEP_MAX_RESULTS];
     int64_t n = 0;
-    DT_TRY(dt_step_results(t->step_runner, true, others, DT_STEP_MAX_RESULTS, &n, err)); /* the steps behind it end on all ranks */
+    /* the steps behind it end on all ranks */
+    DT_TRY(dt_step_results(t->step_runner, true, others, DT_STEP_MAX_RESULTS, &n, err));
     double *losses = dt_alloc((size_t)t->comm->size * sizeof *losses);
     if (!losses)
         return dt_fail_memory(err, (size_t)t->comm->size * sizeof *losses, "the ranks' losses");
@@ -118,28 +123,33 @@ static dt_status check_finite(dt_trainer *t, const dt_step_result *r, dt_error *
     DT_TRY(status);
     t->agreed = true;
     return dt_fail(err, DT_ERR_NUMERIC,
-                   "the loss is not finite (%g) at step %lld, epoch %lld, on rank %s, with learning rate %g: lower --lr or lengthen --warmup-epochs; the last "
+                   "the loss is not finite (%g) at step %lld, epoch %lld, on rank %s, with learning rate %g: "
+                   "lower --lr or lengthen --warmup-epochs; the last "
                    "checkpoint is from before",
-                   r->loss, (long long)dt_trainer_step_of(t, r), (long long)t->epoch + 1, used ? ranks : "none alone", r->lr);
+                   r->loss, (long long)dt_trainer_step_of(t, r), (long long)t->epoch + 1,
+                   used ? ranks : "none alone", r->lr);
 }
 
 /* The scale is at 1 long before so many. */
 #define MAX_SKIPPED_IN_A_ROW 50
 
-/* Skipped steps are the price of a scale that is as large as can be; told they are, but not each of a series. */
+/* Skipped steps are the price of a scale that is as large as can be; told they are, but not each of a
+ * series. */
 static dt_status check_skipped(dt_trainer *t, const dt_step_result *r, dt_error *err)
 {
     t->n_skipped_in_a_row = r->skipped ? t->n_skipped_in_a_row + 1 : 0;
     if (!r->skipped)
         return DT_OK;
     if (t->comm->rank == 0)
-        dt_log_info("step %lld was skipped: gradients overflowed; the loss scale is %g now (%lld skipped so far)", (long long)dt_trainer_step_of(t, r), r->loss_scale,
-                    (long long)r->n_skipped);
+        dt_log_info(
+            "step %lld was skipped: gradients overflowed; the loss scale is %g now (%lld skipped so far)",
+            (long long)dt_trainer_step_of(t, r), r->loss_scale, (long long)r->n_skipped);
     if (t->n_skipped_in_a_row < MAX_SKIPPED_IN_A_ROW)
         return DT_OK;
     t->agreed = true;
     return dt_fail(err, DT_ERR_NUMERIC,
-                   "gradients were not finite in %d steps in a row, up to step %lld, though the loss scale has come down to %g: lower --lr, or lengthen "
+                   "gradients were not finite in %d steps in a row, up to step %lld, though the loss scale "
+                   "has come down to %g: lower --lr, or lengthen "
                    "--warmup-epochs, or take --precision bf16; the last checkpoint is from before",
                    MAX_SKIPPED_IN_A_ROW, (long long)dt_trainer_step_of(t, r), r->loss_scale);
 }
@@ -160,14 +170,18 @@ static dt_status check_broken(dt_trainer *t, dt_error *err)
     if (share <= t->config->max_broken + 1e-9)
         return DT_OK;
     t->agreed = true;
-    return dt_fail(err, DT_ERR_DATA, "%lld of the %lld training files are broken: %.3g%%, and --max-broken allows %.3g%%; the log names them", (long long)t->n_broken,
-                   (long long)t->train.n_samples, 100.0 * share, 100.0 * t->config->max_broken);
+    return dt_fail(err, DT_ERR_DATA,
+                   "%lld of the %lld training files are broken: %.3g%%, and --max-broken allows %.3g%%; the "
+                   "log names them",
+                   (long long)t->n_broken, (long long)t->train.n_samples, 100.0 * share,
+                   100.0 * t->config->max_broken);
 }
 
 static dt_status end_epoch(dt_trainer *t, dt_error *err)
 {
     int64_t broken = 0;
-    DT_TRY(count_broken(t, &broken, err)); /* another epoch may meet others: each leaves out what does not fill a batch */
+    DT_TRY(count_broken(t, &broken, err)); /* another epoch may meet others: each leaves out what does not
+                                              fill a batch */
     t->n_broken = broken > t->n_broken ? broken : t->n_broken;
     DT_TRY(check_broken(t, err));
     double elapsed = dt_clock_s() - t->epoch_start_s;
@@ -176,7 +190,8 @@ static dt_status end_epoch(dt_trainer *t, dt_error *err)
                           .mean_loss = t->epoch_steps ? t->epoch_loss / (double)t->epoch_steps : 0.0,
                           .mean_top1 = t->epoch_steps ? t->epoch_top1 / (double)t->epoch_steps : 0.0,
                           .elapsed_s = elapsed,
-                          .images_per_s = elapsed > 0.0 ? (double)(t->epoch_steps * t->global_batch) / elapsed : 0.0,
+                          .images_per_s =
+                              elapsed > 0.0 ? (double)(t->epoch_steps * t->global_batch) / elapsed : 0.0,
                           .n_images = t->epoch_steps * t->global_batch,
                           .n_broken = broken};
     TELL(t, epoch, &m);
@@ -233,13 +248,16 @@ static dt_status enqueue_step(dt_trainer *t, dt_error *err)
 {
     const dt_trainer_parts *p = t->parts;
     if (dt_fault("train.step"))
-        return dt_fail(err, DT_ERR_INTERNAL, "train.step: a fault was asked for at step %lld", (long long)t->step + 1);
+        return dt_fail(err, DT_ERR_INTERNAL, "train.step: a fault was asked for at step %lld",
+                       (long long)t->step + 1);
     float votes[DT_N_VOTES] = {0};
     dt_trainer_vote(t, votes);
-    double lr = dt_schedule_lr(t->config, epochs_done(t), 1.0 / (double)t->steps_per_epoch, (double)t->config->epochs);
+    double lr = dt_schedule_lr(t->config, epochs_done(t), 1.0 / (double)t->steps_per_epoch,
+                               (double)t->config->epochs);
     if (t->n_told == t->step - t->first_step) /* nothing is under way */
         t->mark_s = dt_clock_s();
-    DT_TRY(bring_net_to(t, t->train_size, err)); /* in the first step of an epoch, or behind an evaluation: nothing is under way */
+    DT_TRY(bring_net_to(t, t->train_size, err)); /* in the first step of an epoch, or behind an evaluation:
+                                                    nothing is under way */
     t->comm->step = t->step + 1;
     DT_TRY(dt_step_run(t->step_runner, p->train, lr, votes, err));
     t->step++;
@@ -255,9 +273,11 @@ static dt_status one_step(dt_trainer *t, dt_error *err)
     DT_TRY(enqueue_step(t, err));
     bool epoch_ends = t->train.n_samples - t->position < t->global_batch;
     bool is_last = t->step == t->total_steps; /* what follows the last one, finish() does */
-    bool evaluates = !is_last && crosses(before, epoch_ends ? (double)t->epoch + 1.0 : epochs_done(t), c->eval_every);
+    bool evaluates =
+        !is_last && crosses(before, epoch_ends ? (double)t->epoch + 1.0 : epochs_done(t), c->eval_every);
     bool saves = !is_last && dt_trainer_save_is_due(t, epoch_ends);
-    bool drains = epoch_ends || is_last || evaluates; /* a save does not: its copy is enqueued behind the step */
+    bool drains = epoch_ends || is_last || evaluates; /* a save does not: its copy is enqueued behind the
+                                                         step */
     bool evaluated;
     DT_TRY(take_results(t, drains, err));
     if (t->stop_seen && !drains)
@@ -293,7 +313,8 @@ static dt_status one_epoch(dt_trainer *t, dt_error *err)
     t->epoch_loss = t->epoch_top1 = 0.0;
     t->epoch_steps = 0;
     t->epoch_start_s = dt_clock_s();
-    DT_TRY(t->parts->train->ops->start(t->parts->train, t->epoch, t->position, steps * t->config->accumulate, err));
+    DT_TRY(t->parts->train->ops->start(t->parts->train, t->epoch, t->position, steps * t->config->accumulate,
+                                       err));
     while (t->epoch == epoch && t->step < t->total_steps)
         DT_TRY(one_step(t, err));
     return DT_OK;
@@ -357,7 +378,14 @@ static void summarize(dt_trainer *t, bool stopped_on_request, dt_metrics_end *re
 dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, bool *local, dt_error *err)
 {
     dt_error own = {0};
-    dt_trainer t = {.parts = parts, .config = parts->config, .comm = parts->comm, .best_top1 = -1.0, .last_saved_step = -1, .committed_step = -1, .told_step = -1, .last_evaluated_step = -1};
+    dt_trainer t = {.parts = parts,
+                    .config = parts->config,
+                    .comm = parts->comm,
+                    .best_top1 = -1.0,
+                    .last_saved_step = -1,
+                    .committed_step = -1,
+                    .told_step = -1,
+                    .last_evaluated_step = -1};
     t.net_size = t.train_size = parts->config->image_size;
     dt_status status = run(&t, &own);
     *local = status != DT_OK && !t.agreed;

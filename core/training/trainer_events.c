@@ -1,4 +1,5 @@
-/* trainer_events.c: requests from outside: how this rank votes, how early the end must be thought of, and why it was. */
+/* trainer_events.c: requests from outside: how this rank votes, how early the end must be thought of, and why
+ * it was. */
 #include "core/training/trainer_internal.h"
 
 #include "core/base/log.h"
@@ -18,7 +19,8 @@ static double step_s(const dt_trainer *t)
 /* One write, as measured or else guessed; two where one is under way, which comes first. */
 static double one_or_two(const dt_trainer *t, double measured_s, bool pending)
 {
-    const double guessed_s = (double)dt_net_state_layout(t->parts->net)->n_elems * sizeof(float) / GUESSED_BYTES_PER_S;
+    const double guessed_s =
+        (double)dt_net_state_layout(t->parts->net)->n_elems * sizeof(float) / GUESSED_BYTES_PER_S;
     return (measured_s > 0.0 ? measured_s : guessed_s) * (pending ? 2.0 : 1.0);
 }
 
@@ -69,15 +71,20 @@ dt_status dt_trainer_time_to_evaluate(dt_trainer *t, bool *enough, dt_error *err
     dt_source_info val = {0};
     t->parts->val->ops->info(t->parts->val, &val);
     const bool measured = t->last_evaluated_step >= 0;
-    const double takes_s = measured ? t->last_eval.elapsed_s : (double)val.n_samples * step_s(t) / (double)t->global_batch;
-    double spare_s = e && e->ops->seconds_left ? e->ops->seconds_left(e) - CAUTION * takes_s - reserve_s(t) : INFINITY;
-    DT_TRY(t->comm->ops->all_reduce(t->comm, &spare_s, 1, DT_F64, DT_REDUCE_MIN, err)); /* ranks may know different ends */
+    const double takes_s =
+        measured ? t->last_eval.elapsed_s : (double)val.n_samples * step_s(t) / (double)t->global_batch;
+    double spare_s =
+        e && e->ops->seconds_left ? e->ops->seconds_left(e) - CAUTION * takes_s - reserve_s(t) : INFINITY;
+    /* ranks may know different ends */
+    DT_TRY(t->comm->ops->all_reduce(t->comm, &spare_s, 1, DT_F64, DT_REDUCE_MIN, err));
     *enough = spare_s > 0.0;
     if (*enough)
         return DT_OK;
     (void)ask(t, INFINITY); /* whoever knows of an end says so now, if it is asked why */
     if (t->comm->rank == 0)
-        dt_log_info("no evaluation after step %lld: it takes about %.0f s, and there is no time for it before the end", (long long)t->step, takes_s);
+        dt_log_info("no evaluation after step %lld: it takes about %.0f s, and there is no time for it "
+                    "before the end",
+                    (long long)t->step, takes_s);
     return DT_OK;
 }
 

@@ -1,5 +1,6 @@
-/* trainer_mirror.c: the second copy of checkpoints: when one is begun, what is done when it fails, how long the end waits for it. How they are copied: mirror.h.
- * Whatever happens to it, the training goes on, and its own checkpoints count. */
+/* trainer_mirror.c: the second copy of checkpoints: when one is begun, what is done when it fails, how long
+ * the end waits for it. How they are copied: mirror.h. Whatever happens to it, the training goes on, and its
+ * own checkpoints count. */
 #include "core/training/trainer_internal.h"
 
 #include "core/base/clock.h"
@@ -18,7 +19,8 @@ dt_status dt_trainer_create_mirror(dt_trainer *t, dt_error *err)
     if (t->comm->rank == 0 && to->ops->clean(to, &why) != DT_OK)
         dt_log_warn("mirror: what an earlier start left unfinished was not removed: %s", why.message);
     t->mirror_step = -1;
-    return dt_agree(t->comm, dt_mirror_create(t->comm, t->parts->store, to, t->config->keep, &t->mirror, err), err);
+    return dt_agree(t->comm, dt_mirror_create(t->comm, t->parts->store, to, t->config->keep, &t->mirror, err),
+                    err);
 }
 
 static const char *location(const dt_trainer *t)
@@ -39,18 +41,21 @@ static void tell(dt_trainer *t, const dt_writer_report *r, const char *error)
 /* Each reason once in full. All ranks see the same failures. */
 static void copy_failed(dt_trainer *t, const dt_writer_report *r, const dt_error *why)
 {
-    const bool again = t->n_mirror_failures > 0 && dt_trainer_same_but_for_numbers(why->message, t->mirror_error.message);
+    const bool again =
+        t->n_mirror_failures > 0 && dt_trainer_same_but_for_numbers(why->message, t->mirror_error.message);
     t->n_mirror_failures++;
     t->mirror_error = *why;
     tell(t, r, why->message);
     if (t->comm->rank != 0)
         return;
     if (again)
-        dt_log_warn("mirror: the checkpoint of step %lld was not copied either, for the same reason (%lld in a row)", (long long)r->step,
-                    (long long)t->n_mirror_failures);
+        dt_log_warn(
+            "mirror: the checkpoint of step %lld was not copied either, for the same reason (%lld in a row)",
+            (long long)r->step, (long long)t->n_mirror_failures);
     else
-        dt_log_warn("mirror: the checkpoint of step %lld was not copied to %s: %s (training goes on; the checkpoint itself stands)", (long long)r->step,
-                    location(t), why->message);
+        dt_log_warn("mirror: the checkpoint of step %lld was not copied to %s: %s (training goes on; the "
+                    "checkpoint itself stands)",
+                    (long long)r->step, location(t), why->message);
 }
 
 static dt_status settle(dt_trainer *t, double until_s)
@@ -96,8 +101,9 @@ void dt_trainer_mirror_committed(dt_trainer *t)
     snprintf(why, sizeof why, "still busy with that of step %lld", (long long)r.step);
     tell(t, &(dt_writer_report){.step = m->step}, why);
     if (t->comm->rank == 0 && !t->mirror_busy_told)
-        dt_log_warn("mirror: the checkpoint of step %lld is not copied: %s is %s; from now on such are only told in metrics.jsonl", (long long)m->step,
-                    location(t), why);
+        dt_log_warn("mirror: the checkpoint of step %lld is not copied: %s is %s; from now on such are only "
+                    "told in metrics.jsonl",
+                    (long long)m->step, location(t), why);
     t->mirror_busy_told = true;
 }
 
@@ -124,7 +130,8 @@ void dt_trainer_finish_mirror(dt_trainer *t)
     dt_events *e = t->parts->events;
     if (!t->mirror)
         return;
-    const double left_s = e && e->ops->seconds_left ? e->ops->seconds_left(e) : INFINITY, until_s = dt_clock_s() + left_s - LEAVING_S;
+    const double left_s = e && e->ops->seconds_left ? e->ops->seconds_left(e) : INFINITY,
+                 until_s = dt_clock_s() + left_s - LEAVING_S;
     const dt_manifest *m = dt_saver_get_manifest(t->saver);
     if (settle(t, until_s) == DT_ERR_TIMEOUT || !m || m->step == t->mirror_step)
         return;

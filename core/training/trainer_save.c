@@ -1,11 +1,12 @@
-/* trainer_save.c: when checkpoints are written, what is done when one fails, and the last one. How they are written: saver.h. */
+/* trainer_save.c: when checkpoints are written, what is done when one fails, and the last one. How they are
+ * written: saver.h. */
 #include "core/training/trainer_internal.h"
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/collective/agreement.h"
 #include "core/checkpoint/save_interval.h"
+#include "core/collective/agreement.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -24,7 +25,8 @@ static dt_status create_saver(dt_trainer *t, dt_error *err)
     places.loss = dt_step_get_local_loss(t->step_runner);
     places.step_state = t->scaling ? dt_step_get_state(t->step_runner) : NULL;
     io.places = &places;
-    return dt_saver_create(t->comm, t->parts->store, t->parts->per_host, dt_net_state_layout(t->parts->net), &io, keep(t), &t->saver, err);
+    return dt_saver_create(t->comm, t->parts->store, t->parts->per_host, dt_net_state_layout(t->parts->net),
+                           &io, keep(t), &t->saver, err);
 }
 
 /* Nobody else writes here: launch/ holds the run folder's lock. */
@@ -38,7 +40,8 @@ dt_status dt_trainer_create_saver(dt_trainer *t, dt_error *err)
     const bool cleans = t->parts->per_host ? t->comm->local_rank == 0 : t->comm->rank == 0;
     if (cleans)
         status = store->ops->clean(store, &why);
-    /* What this host has of later steps is no whole generation, and must not stand in the place of one when older ones are removed. */
+    /* What this host has of later steps is no whole generation, and must not stand in the place of one when
+     * older ones are removed. */
     if (cleans && status == DT_OK && t->parts->per_host && t->committed_step >= 0)
         status = store->ops->prune(store, t->committed_step, keep(t), &why);
     if (status != DT_OK)
@@ -47,8 +50,9 @@ dt_status dt_trainer_create_saver(dt_trainer *t, dt_error *err)
     DT_TRY(dt_agree(t->comm, status, err));
     const dt_snapshot_memory memory = dt_saver_snapshot_memory(t->saver);
     if (t->comm->rank == 0)
-        dt_log_info("checkpoints are written while training goes on, from a copy that takes %.1f MB on each rank%s", (double)memory.host_bytes / 1e6,
-                    memory.device_bytes ? ", and as much on its GPU" : "");
+        dt_log_info(
+            "checkpoints are written while training goes on, from a copy that takes %.1f MB on each rank%s",
+            (double)memory.host_bytes / 1e6, memory.device_bytes ? ", and as much on its GPU" : "");
     return DT_OK;
 }
 
@@ -71,7 +75,9 @@ static dt_status start_save(dt_trainer *t, dt_error *err)
                      .computed_by = t->computed_by,
                      .config_text = dt_strdup(t->parts->config_text)};
     snprintf(m.arch, sizeof m.arch, "%s", t->parts->arch);
-    dt_status status = m.config_text ? DT_OK : dt_fail_memory(err, strlen(t->parts->config_text), "the checkpoint's configuration");
+    dt_status status =
+        m.config_text ? DT_OK
+                      : dt_fail_memory(err, strlen(t->parts->config_text), "the checkpoint's configuration");
     status = dt_agree(t->comm, status, err);
     if (status == DT_OK)
         status = dt_saver_start(t->saver, &m, err);
@@ -105,10 +111,12 @@ bool dt_trainer_same_but_for_numbers(const char *a, const char *b)
     }
 }
 
-/* A failed write is told and leaves older generations standing: the training goes on. All ranks see the same failures. */
+/* A failed write is told and leaves older generations standing: the training goes on. All ranks see the same
+ * failures. */
 static void save_failed(dt_trainer *t, int64_t step, const dt_error *why)
 {
-    const bool again = t->n_save_failures > 0 && dt_trainer_same_but_for_numbers(why->message, t->save_error.message);
+    const bool again =
+        t->n_save_failures > 0 && dt_trainer_same_but_for_numbers(why->message, t->save_error.message);
     t->n_save_failures++;
     if (t->last_saved_step == step)
         t->last_saved_step = -1;
@@ -118,22 +126,28 @@ static void save_failed(dt_trainer *t, int64_t step, const dt_error *why)
     if (t->comm->rank != 0)
         return;
     if (again)
-        dt_log_error("the checkpoint of step %lld was not written either, for the same reason (%lld failures in a row)", (long long)step,
-                     (long long)t->n_save_failures);
+        dt_log_error("the checkpoint of step %lld was not written either, for the same reason (%lld failures "
+                     "in a row)",
+                     (long long)step, (long long)t->n_save_failures);
     else
-        dt_log_error("the checkpoint of step %lld was not written: %s (training goes on; older checkpoints stand)", (long long)step, why->message);
+        dt_log_error(
+            "the checkpoint of step %lld was not written: %s (training goes on; older checkpoints stand)",
+            (long long)step, why->message);
 }
 
 /* Young's and Daly's interval, of what rank 0 has measured, for all ranks. */
 static dt_status choose_interval(dt_trainer *t, const dt_saver_report *r, dt_error *err)
 {
     int64_t steps = 1;
-    const double rate = dt_trainer_images_per_s(t), step_s = rate > 0.0 ? (double)t->global_batch / rate : 0.0, mtti_s = t->config->mtti_h * 3600.0;
+    const double rate = dt_trainer_images_per_s(t),
+                 step_s = rate > 0.0 ? (double)t->global_batch / rate : 0.0,
+                 mtti_s = t->config->mtti_h * 3600.0;
     if (t->comm->rank == 0 && step_s > 0.0) {
         const double interval_s = dt_save_interval_s(r->write_s > 1e-3 ? r->write_s : 1e-3, mtti_s);
         steps = interval_s / step_s < 1.0 ? 1 : (int64_t)(interval_s / step_s);
         if (t->next_auto_step == t->first_step + 2 * FIRST_AUTO_SAVE)
-            dt_log_info("a checkpoint every %lld steps (%.0f s): one takes %.2f s, of which training waits %.3f s; with an interruption every %g hours (--mtti) "
+            dt_log_info("a checkpoint every %lld steps (%.0f s): one takes %.2f s, of which training waits "
+                        "%.3f s; with an interruption every %g hours (--mtti) "
                         "%.2g%% of the time is lost",
                         (long long)steps, (double)steps * step_s, r->write_s, r->stall_s, t->config->mtti_h,
                         100.0 * dt_save_loss((double)steps * step_s, r->stall_s, r->write_s, mtti_s));
@@ -143,8 +157,8 @@ static dt_status choose_interval(dt_trainer *t, const dt_saver_report *r, dt_err
     return DT_OK;
 }
 
-/* Collective: what became of the generation that was being written, if there is one; waits for it. goes_on: else the
- * end of the training sees to its copy. */
+/* Collective: what became of the generation that was being written, if there is one; waits for it. goes_on:
+ * else the end of the training sees to its copy. */
 static void settle_save(dt_trainer *t, bool goes_on)
 {
     dt_saver_report r;
@@ -175,8 +189,9 @@ static void settle_late_save(dt_trainer *t)
     dt_saver_look(t->saver, &r);
     settle_save(t, true);
     if (r.pending && t->step != r.step && t->comm->rank == 0 && dt_clock_s() - start > 0.1)
-        dt_log_warn("checkpoint: the one of step %lld was still being written when the next was due: training waited %.1f s", (long long)r.step,
-                    dt_clock_s() - start);
+        dt_log_warn("checkpoint: the one of step %lld was still being written when the next was due: "
+                    "training waited %.1f s",
+                    (long long)r.step, dt_clock_s() - start);
 }
 
 void dt_trainer_take_save_votes(dt_trainer *t, const dt_step_result *r)
@@ -243,8 +258,11 @@ dt_status dt_trainer_check_failures(dt_trainer *t, dt_error *err)
     if (!too_many_failures(t))
         return DT_OK;
     t->agreed = true;
-    return dt_fail(err, DT_ERR_IO, "%lld checkpoints in a row could not be written (--max-checkpoint-failures %lld), the last because of: %.800s",
-                   (long long)t->n_save_failures, (long long)t->config->max_checkpoint_failures, t->save_error.message);
+    return dt_fail(err, DT_ERR_IO,
+                   "%lld checkpoints in a row could not be written (--max-checkpoint-failures %lld), the "
+                   "last because of: %.800s",
+                   (long long)t->n_save_failures, (long long)t->config->max_checkpoint_failures,
+                   t->save_error.message);
 }
 
 /* Ranks may know different deadlines; the nearest counts. */
@@ -273,16 +291,19 @@ dt_status dt_trainer_stopped(dt_trainer *t, const char *why, dt_error *err)
     dt_trainer_finish_mirror(t);
     t->agreed = true;
     if (!t->parts->store)
-        return dt_fail(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; no checkpoint is kept", why, (long long)t->step);
+        return dt_fail(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; no checkpoint is kept", why,
+                       (long long)t->step);
     if (!enough)
         return dt_fail(err, DT_ERR_INTERRUPTED,
-                       "stopped on %s after step %lld; %.0f s are left and a checkpoint takes %.0f s, so none was written: the one of step %lld stands", why,
-                       (long long)t->step, left_s, write_s, (long long)t->committed_step);
+                       "stopped on %s after step %lld; %.0f s are left and a checkpoint takes %.0f s, so "
+                       "none was written: the one of step %lld stands",
+                       why, (long long)t->step, left_s, write_s, (long long)t->committed_step);
     if (t->save_status != DT_OK)
-        return dt_fail(err, DT_ERR_IO, "stopped on %s after step %lld, but the checkpoint was not written: %.700s", why, (long long)t->step,
-                       t->save_error.message);
-    return dt_fail(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; the same command goes on from %s", why, (long long)t->step,
-                   t->parts->store->ops->location(t->parts->store));
+        return dt_fail(err, DT_ERR_IO,
+                       "stopped on %s after step %lld, but the checkpoint was not written: %.700s", why,
+                       (long long)t->step, t->save_error.message);
+    return dt_fail(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; the same command goes on from %s",
+                   why, (long long)t->step, t->parts->store->ops->location(t->parts->store));
 }
 
 void dt_trainer_look_at_save(dt_trainer *t)

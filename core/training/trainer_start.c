@@ -71,7 +71,8 @@ static dt_status join_different(dt_trainer *t, dt_error *err)
 {
     const size_t bytes = (size_t)t->comm->size * sizeof(dt_computed_by);
     dt_computed_by *all = dt_alloc(bytes);
-    dt_status status = dt_agree(t->comm, all ? DT_OK : dt_fail_memory(err, bytes, "what the ranks compute with"), err);
+    dt_status status =
+        dt_agree(t->comm, all ? DT_OK : dt_fail_memory(err, bytes, "what the ranks compute with"), err);
     if (status == DT_OK)
         status = t->comm->ops->all_gather(t->comm, t->parts->computed_by, sizeof *all, all, err);
     if (status == DT_OK)
@@ -114,13 +115,16 @@ dt_status dt_trainer_plan(dt_trainer *t, dt_error *err)
     t->steps_per_epoch = dt_steps_per_epoch(t->train.n_samples, t->global_batch);
     if (t->steps_per_epoch < 1)
         return dt_fail(err, DT_ERR_USAGE,
-                       "the training set has %lld images, fewer than one global batch of %lld (%d ranks x --batch %lld x --accumulate %lld): take a smaller "
+                       "the training set has %lld images, fewer than one global batch of %lld (%d ranks x "
+                       "--batch %lld x --accumulate %lld): take a smaller "
                        "--batch",
-                       (long long)t->train.n_samples, (long long)t->global_batch, t->comm->size, (long long)c->batch, (long long)c->accumulate);
+                       (long long)t->train.n_samples, (long long)t->global_batch, t->comm->size,
+                       (long long)c->batch, (long long)c->accumulate);
     return DT_OK;
 }
 
-/* What is left from here on, at this world size: steps that were done at another one do not count in its units. */
+/* What is left from here on, at this world size: steps that were done at another one do not count in its
+ * units. */
 void dt_trainer_plan_steps(dt_trainer *t)
 {
     int64_t left_of_epoch = (t->train.n_samples - t->position) / t->global_batch;
@@ -150,10 +154,13 @@ dt_status dt_trainer_create_step(dt_trainer *t, dt_error *err)
                                                    .backoff = 0.5f,
                                                    .growth_interval = 2000,
                                                    .ema_decay = (float)c->ema_decay},
-                                     .update = {.weight_decay = c->weight_decay, .bn_decay = c->bn_decay, .lars = strcmp(c->optimizer, "lars") == 0},
+                                     .update = {.weight_decay = c->weight_decay,
+                                                .bn_decay = c->bn_decay,
+                                                .lars = strcmp(c->optimizer, "lars") == 0},
                                      .label_smoothing = c->label_smoothing,
                                      .loss_scale = t->scaling ? (float)c->loss_scale_init : 1.0f,
-                                     .wire = c->precision == DT_F16 || c->precision == DT_BF16 ? c->precision : DT_F32,
+                                     .wire = c->precision == DT_F16 || c->precision == DT_BF16 ? c->precision
+                                                                                               : DT_F32,
                                      .no_graph = c->no_graph};
     return dt_agree(t->comm, dt_step_create(&options, &t->step_runner, err), err);
 }

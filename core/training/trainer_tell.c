@@ -14,8 +14,8 @@ void dt_trainer_tell_losses(const dt_trainer_parts *parts)
 {
     for (int64_t i = 0; i < parts->n_sinks; i++)
         if (parts->sinks[i]->n_lost > 0)
-            dt_log_warn("%s: %lld event%s could not be written", parts->sinks[i]->ops->name, (long long)parts->sinks[i]->n_lost,
-                        parts->sinks[i]->n_lost == 1 ? "" : "s");
+            dt_log_warn("%s: %lld event%s could not be written", parts->sinks[i]->ops->name,
+                        (long long)parts->sinks[i]->n_lost, parts->sinks[i]->n_lost == 1 ? "" : "s");
 }
 
 double dt_trainer_images_per_s(const dt_trainer *t)
@@ -44,7 +44,8 @@ void dt_trainer_tell_step(dt_trainer *t, const dt_step_result *r)
                          .lr = r->lr,
                          .images_per_s = rate,
                          .elapsed_s = dt_clock_s() - t->start_s,
-                         .left_s = rate > 0.0 ? (double)((t->total_steps - step) * t->global_batch) / rate : 0.0,
+                         .left_s =
+                             rate > 0.0 ? (double)((t->total_steps - step) * t->global_batch) / rate : 0.0,
                          .data_wait_s = r->data_wait_s,
                          .comm_wait_s = r->comm_wait_s,
                          .scaled = t->scaling,

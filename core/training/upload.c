@@ -9,12 +9,14 @@ static dt_status create_slot(dt_upload *u, dt_upload_slot *slot, dt_error *err)
     slot->pixels = ops->alloc(u->device, u->n * u->size * u->size * 3);
     slot->labels = ops->alloc(u->device, u->n * (int64_t)sizeof(int32_t));
     if (!slot->pixels || !slot->labels)
-        return dt_fail(err, DT_ERR_MEMORY, "no device memory for a batch of %lld images of %lldx%lld", (long long)u->n, (long long)u->size, (long long)u->size);
+        return dt_fail(err, DT_ERR_MEMORY, "no device memory for a batch of %lld images of %lldx%lld",
+                       (long long)u->n, (long long)u->size, (long long)u->size);
     DT_TRY(ops->event_create(u->device, false, &slot->copied, err));
     return ops->event_create(u->device, false, &slot->used, err);
 }
 
-dt_status dt_upload_create(dt_upload *u, dt_comm *comm, dt_device *device, int64_t n, int64_t size, dt_error *err)
+dt_status dt_upload_create(dt_upload *u, dt_comm *comm, dt_device *device, int64_t n, int64_t size,
+                           dt_error *err)
 {
     dt_device_info info = {0};
     device->ops->info(device, &info);
@@ -76,7 +78,8 @@ static dt_status release_copied(dt_upload *u, dt_error *err)
     return DT_OK;
 }
 
-/* The slot's batch before must have been copied: its copy is what waits for the one before that to be used. */
+/* The slot's batch before must have been copied: its copy is what waits for the one before that to be
+ * used. */
 static dt_status wait_for_slot(dt_upload *u, dt_upload_slot *slot, dt_error *err)
 {
     if (slot->batch)
@@ -91,8 +94,10 @@ static dt_status fill(dt_upload *u, dt_upload_slot *slot, dt_error *err)
     const dt_batch *batch = slot->batch;
     if (u->n_begun >= DT_UPLOAD_SLOTS)
         DT_TRY(ops->stream_wait_event(u->device, u->stream, slot->used, err));
-    DT_TRY(ops->copy(u->device, slot->pixels, batch->pixels, batch->n * batch->size * batch->size * 3, DT_COPY_TO_DEVICE, u->stream, err));
-    DT_TRY(ops->copy(u->device, slot->labels, batch->labels, batch->n * (int64_t)sizeof(int32_t), DT_COPY_TO_DEVICE, u->stream, err));
+    DT_TRY(ops->copy(u->device, slot->pixels, batch->pixels, batch->n * batch->size * batch->size * 3,
+                     DT_COPY_TO_DEVICE, u->stream, err));
+    DT_TRY(ops->copy(u->device, slot->labels, batch->labels, batch->n * (int64_t)sizeof(int32_t),
+                     DT_COPY_TO_DEVICE, u->stream, err));
     DT_TRY(ops->event_record(u->device, slot->copied, u->stream, err));
     return ops->stream_wait_event(u->device, NULL, slot->copied, err);
 }
@@ -110,8 +115,9 @@ dt_status dt_upload_next(dt_upload *u, dt_source *source, dt_uploaded *uploaded,
     slot->source = source;
     slot->batch = batch;
     if (batch->n != u->n || batch->size != u->size)
-        return dt_fail(err, DT_ERR_INTERNAL, "a batch of %lld images of %lld pixels came where %lld of %lld were expected", (long long)batch->n,
-                       (long long)batch->size, (long long)u->n, (long long)u->size);
+        return dt_fail(err, DT_ERR_INTERNAL,
+                       "a batch of %lld images of %lld pixels came where %lld of %lld were expected",
+                       (long long)batch->n, (long long)batch->size, (long long)u->n, (long long)u->size);
     if (!u->is_host)
         DT_TRY(fill(u, slot, err));
     u->n_begun++;

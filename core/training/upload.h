@@ -1,12 +1,14 @@
-/* upload.h: bring batches to the device while it works on the one before. Where device memory is host memory, nothing is copied.
+/* upload.h: bring batches to the device while it works on the one before. Where device memory is host memory,
+ * nothing is copied.
  *
  *   dt_upload_next(&upload, source, &batch, err);
  *   ... enqueue what reads batch.pixels and batch.labels on the main stream ...
  *   dt_upload_used(&upload, err);
  *
- * There are two slots on the device, filled in turn by a stream of their own. A slot is written when the main stream has passed what read it;
- * the main stream waits for the slot before it goes on; the source's batch is released when it has been copied. So at most two batches of a
- * source are held, and the host is at most three batches ahead of the device.
+ * There are two slots on the device, filled in turn by a stream of their own. A slot is written when the main
+ * stream has passed what read it; the main stream waits for the slot before it goes on; the source's batch is
+ * released when it has been copied. So at most two batches of a source are held, and the host is at most
+ * three batches ahead of the device.
  */
 #ifndef DT_CORE_TRAINING_UPLOAD_H
 #define DT_CORE_TRAINING_UPLOAD_H
@@ -43,11 +45,14 @@ typedef struct dt_uploaded {
     double wait_s; /* that the source took */
 } dt_uploaded;
 
-/* Room for batches of n images of size x size; destroy also after failure. destroy releases batches; the streams must be idle, or lost. */
-dt_status dt_upload_create(dt_upload *upload, dt_comm *comm, dt_device *device, int64_t n, int64_t size, dt_error *err);
+/* Room for batches of n images of size x size; destroy also after failure. destroy releases batches; the
+ * streams must be idle, or lost. */
+dt_status dt_upload_create(dt_upload *upload, dt_comm *comm, dt_device *device, int64_t n, int64_t size,
+                           dt_error *err);
 void dt_upload_destroy(dt_upload *upload);
 
-/* The source's next batch; blocks until there is one, and until a slot is free. A batch of another size is DT_ERR_INTERNAL. */
+/* The source's next batch; blocks until there is one, and until a slot is free. A batch of another size is
+ * DT_ERR_INTERNAL. */
 dt_status dt_upload_next(dt_upload *upload, dt_source *source, dt_uploaded *uploaded, dt_error *err);
 /* All that reads the newest batch has been enqueued on the main stream. On the host: it has been read. */
 dt_status dt_upload_used(dt_upload *upload, dt_error *err);

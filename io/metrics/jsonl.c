@@ -17,7 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LINE_BYTES 8192 /* the longest is mirror's: texts of 512 and 256 bytes, each written as six at worst */
+/* the longest is mirror's: texts of 512 and 256 bytes, each written as six at worst */
+#define LINE_BYTES 8192
 
 typedef struct jsonl {
     dt_sink base; /* first */
@@ -84,7 +85,8 @@ static void begin(line *l, const char *event, int64_t step, int64_t epoch)
 {
     double now = dt_clock_unix_s();
     l->n = 0;
-    add(l, "{\"event\": \"%s\", \"time\": %" PRId64 ".%03d", event, (int64_t)now, (int)((now - floor(now)) * 1000));
+    add(l, "{\"event\": \"%s\", \"time\": %" PRId64 ".%03d", event, (int64_t)now,
+        (int)((now - floor(now)) * 1000));
     add_integer(l, "step", step);
     if (epoch >= 0)
         add_integer(l, "epoch", epoch + 1);
@@ -125,8 +127,9 @@ static int64_t step_of(const char *text, size_t n, bool *late)
     return value;
 }
 
-/* The length of what stays: up to the end of the last line of a step <= `step`. From the end: few lines are cut, many stay. A checkpoint is told when it
- * is on the disk, which is some steps later: such a line stays where it follows what stays. */
+/* The length of what stays: up to the end of the last line of a step <= `step`. From the end: few lines are
+ * cut, many stay. A checkpoint is told when it is on the disk, which is some steps later: such a line stays
+ * where it follows what stays. */
 static size_t kept_bytes(const char *text, size_t n, int64_t step)
 {
     size_t with_checkpoints = 0; /* > 0: the lines from n to here are checkpoints up to `step` */
@@ -248,7 +251,8 @@ static dt_status jsonl_checkpoint(dt_sink *sink, const dt_metrics_checkpoint *m,
     line l;
     begin_folder(&l, "checkpoint", m);
     DT_TRY(end_line((jsonl *)sink, &l, err));
-    return sync_data((jsonl *)sink, err); /* a resume from here finds the lines up to here, even after a power cut */
+    return sync_data((jsonl *)sink, err); /* a resume from here finds the lines up to here, even after a
+                                             power cut */
 }
 
 static dt_status jsonl_mirror(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err)

@@ -21,11 +21,11 @@ typedef struct progress {
     dt_progress_options options;
     pthread_mutex_t lock; /* log lines come from any thread */
     dt_metrics_start start;
-    dt_metrics_step step;   /* the last one */
-    int64_t n_steps;        /* told so far */
+    dt_metrics_step step;          /* the last one */
+    int64_t n_steps;               /* told so far */
     int64_t eval_done, eval_total; /* batches; 0 of 0: not evaluating */
-    double drawn_s, line_s; /* when the bar was drawn, when the last plain line was printed */
-    bool shown;             /* a bar is on the screen, and the cursor behind it */
+    double drawn_s, line_s;        /* when the bar was drawn, when the last plain line was printed */
+    bool shown;                    /* a bar is on the screen, and the cursor behind it */
 } progress;
 
 static double now(const progress *p)
@@ -46,9 +46,11 @@ static int columns(const progress *p)
 /* "epoch  3/15  WHAT  step  468/2340", which every line begins with, so that they stand in columns. */
 static void add_place(const progress *p, dt_progress_text *t, const char *what, int64_t epoch, int64_t step)
 {
-    dt_progress_add(t, "epoch %*" PRId64 "/%" PRId64, dt_progress_digits(p->start.epochs), epoch + 1, p->start.epochs);
+    dt_progress_add(t, "epoch %*" PRId64 "/%" PRId64, dt_progress_digits(p->start.epochs), epoch + 1,
+                    p->start.epochs);
     dt_progress_add(t, "  %4s", what);
-    dt_progress_add(t, "  step %*" PRId64 "/%" PRId64, dt_progress_digits(p->start.total_steps), step, p->start.total_steps);
+    dt_progress_add(t, "  step %*" PRId64 "/%" PRId64, dt_progress_digits(p->start.total_steps), step,
+                    p->start.total_steps);
 }
 
 static const char *percent(const progress *p, char out[8])
@@ -69,7 +71,8 @@ static void step_line(const progress *p, dt_progress_text *t)
     dt_progress_add_left(t, p->step.left_s);
 }
 
-/* The status line for a terminal: what does not fit is left out, the least important first; the bar takes the rest. */
+/* The status line for a terminal: what does not fit is left out, the least important first; the bar takes the
+ * rest. */
 static void status_line(const progress *p, dt_progress_text *t)
 {
     enum { EPOCH, SHARE, BAR, STEP, LOSS, LR, RATE, LEFT, N_FIELDS };
@@ -79,14 +82,15 @@ static void status_line(const progress *p, dt_progress_text *t)
     int used = 0, bar = 0;
     char share[8];
     bool evaluating = p->eval_total > 0;
-    dt_progress_add(&fields[EPOCH], "epoch %*" PRId64 "/%" PRId64, dt_progress_digits(p->start.epochs), p->step.epoch + 1,
-                    p->start.epochs);
+    dt_progress_add(&fields[EPOCH], "epoch %*" PRId64 "/%" PRId64, dt_progress_digits(p->start.epochs),
+                    p->step.epoch + 1, p->start.epochs);
     dt_progress_add(&fields[SHARE], "  %4s", evaluating ? "eval" : percent(p, share));
     if (evaluating) {
-        dt_progress_add(&fields[STEP], "  batch %*" PRId64 "/%" PRId64, dt_progress_digits(p->eval_total), p->eval_done, p->eval_total);
+        dt_progress_add(&fields[STEP], "  batch %*" PRId64 "/%" PRId64, dt_progress_digits(p->eval_total),
+                        p->eval_done, p->eval_total);
     } else {
-        dt_progress_add(&fields[STEP], "  step %*" PRId64 "/%" PRId64, dt_progress_digits(p->start.total_steps), p->step.step,
-                        p->start.total_steps);
+        dt_progress_add(&fields[STEP], "  step %*" PRId64 "/%" PRId64,
+                        dt_progress_digits(p->start.total_steps), p->step.step, p->start.total_steps);
         dt_progress_add_loss(&fields[LOSS], p->step.loss);
         dt_progress_add_lr(&fields[LR], p->step.lr);
         dt_progress_add_rate(&fields[RATE], p->step.images_per_s);
@@ -105,7 +109,8 @@ static void status_line(const progress *p, dt_progress_text *t)
         dt_progress_add(t, "%.*s", (int)fields[f].n, fields[f].text);
 }
 
-/* One fwrite and one fflush for all that changes on the screen: nothing flickers, and lines of other processes do not tear it. */
+/* One fwrite and one fflush for all that changes on the screen: nothing flickers, and lines of other
+ * processes do not tear it. */
 static dt_status emit(progress *p, const char *above, bool with_status, dt_error *err)
 {
     dt_progress_text status = {0};
@@ -274,8 +279,9 @@ static dt_status progress_end(dt_sink *sink, const dt_metrics_end *m, dt_error *
         dt_progress_add_share(&t, "top-1", m->best_top1);
     }
     if (m->n_broken > 0)
-        dt_progress_add(&t, "\nbroken  at least %" PRId64 " file%s, each replaced by another sample; the log names them", m->n_broken,
-                        m->n_broken == 1 ? "" : "s");
+        dt_progress_add(
+            &t, "\nbroken  at least %" PRId64 " file%s, each replaced by another sample; the log names them",
+            m->n_broken, m->n_broken == 1 ? "" : "s");
     return emit_text(p, &t, false, err);
 }
 

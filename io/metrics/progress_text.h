@@ -1,4 +1,5 @@
-/* progress_text.h: the fields of the progress display, each of a fixed width, so that lines stand in columns. For io/metrics/progress.c. */
+/* progress_text.h: the fields of the progress display, each of a fixed width, so that lines stand in columns.
+ * For io/metrics/progress.c. */
 #ifndef DT_IO_METRICS_PROGRESS_TEXT_H
 #define DT_IO_METRICS_PROGRESS_TEXT_H
 
@@ -17,13 +18,16 @@ void dt_progress_add(dt_progress_text *t, const char *format, ...) __attribute__
 int dt_progress_digits(int64_t n); /* of a number >= 0 in decimal */
 
 /* Each adds two blanks and a field. */
-void dt_progress_add_loss(dt_progress_text *t, double loss);                      /* "loss 1.6012" */
-void dt_progress_add_lr(dt_progress_text *t, double lr);                          /* "lr 0.08710", "lr 3.2e-05" */
-void dt_progress_add_rate(dt_progress_text *t, double images_per_s);              /* " 812 img/s", "12.3k img/s" */
-void dt_progress_add_left(dt_progress_text *t, double seconds);                   /* "    4:05 left", "2d 03:15 left" */
-void dt_progress_add_duration(dt_progress_text *t, double seconds);               /* "12.3 s", "4:05" */
-void dt_progress_add_share(dt_progress_text *t, const char *name, double share);  /* "top-1 44.30%" */
-void dt_progress_add_bytes(dt_progress_text *t, int64_t bytes);                   /* "90.3 MB" */
+void dt_progress_add_loss(dt_progress_text *t, double loss); /* "loss 1.6012" */
+/* "lr 0.08710", "lr 3.2e-05" */
+void dt_progress_add_lr(dt_progress_text *t, double lr);
+/* " 812 img/s", "12.3k img/s" */
+void dt_progress_add_rate(dt_progress_text *t, double images_per_s);
+/* "    4:05 left", "2d 03:15 left" */
+void dt_progress_add_left(dt_progress_text *t, double seconds);
+void dt_progress_add_duration(dt_progress_text *t, double seconds);              /* "12.3 s", "4:05" */
+void dt_progress_add_share(dt_progress_text *t, const char *name, double share); /* "top-1 44.30%" */
+void dt_progress_add_bytes(dt_progress_text *t, int64_t bytes);                  /* "90.3 MB" */
 /* A bar of so many columns, `done` (0 to 1) of it filled. */
 void dt_progress_add_bar(dt_progress_text *t, double done, int columns, bool utf8);
 

@@ -27,7 +27,8 @@ static dt_rect fallback_box(int64_t width, int64_t height)
 static dt_rect random_box(const dt_crop_random_settings *settings, int64_t width, int64_t height, dt_rng *g)
 {
     for (int i = 0; i < N_TRIES; i++) {
-        double share = settings->scale_min + (settings->scale_max - settings->scale_min) * dt_rng_uniform_double(g);
+        double share =
+            settings->scale_min + (settings->scale_max - settings->scale_min) * dt_rng_uniform_double(g);
         double area = share * (double)width * (double)height;
         double aspect = aspect_min * exp(dt_rng_uniform_double(g) * log(aspect_max / aspect_min));
         int64_t w = nearest(sqrt(area * aspect)), h = nearest(sqrt(area / aspect));
@@ -40,7 +41,8 @@ static dt_rect random_box(const dt_crop_random_settings *settings, int64_t width
     return fallback_box(width, height);
 }
 
-dt_crop dt_crop_random(const dt_crop_random_settings *settings, int64_t width, int64_t height, int64_t n, dt_rng *g)
+dt_crop dt_crop_random(const dt_crop_random_settings *settings, int64_t width, int64_t height, int64_t n,
+                       dt_rng *g)
 {
     dt_crop crop = {.box = random_box(settings, width, height, g), .full_w = n, .full_h = n, .n = n};
     crop.flip = dt_rng_uniform_double(g) < settings->flip;

@@ -11,7 +11,8 @@ typedef struct dt_buffer {
     size_t bytes;
 } dt_buffer;
 
-/* Have at least `bytes`; what was inside may be lost. DT_ERR_MEMORY names `what`; the buffer is then empty. */
+/* Have at least `bytes`; what was inside may be lost. DT_ERR_MEMORY names `what`; the buffer is then
+ * empty. */
 dt_status dt_buffer_reserve(dt_buffer *buffer, size_t bytes, const char *what, dt_error *err);
 
 void dt_buffer_clear(dt_buffer *buffer);

@@ -31,7 +31,8 @@ static bool is_held_out(int64_t i)
     return i % HELD_OUT_ONE_IN == 0;
 }
 
-/* Expand a string of demo_digits.inc to RGB rows, each with the padding that dt_resize_rows wants; 255 is full ink. */
+/* Expand a string of demo_digits.inc to RGB rows, each with the padding that dt_resize_rows wants; 255 is
+ * full ink. */
 #define SOURCE_ROW_BYTES (3 * SOURCE_SIZE + DT_ROW_PADDING_BYTES)
 static void expand_digit(const char *text, uint8_t rows[SOURCE_SIZE][SOURCE_ROW_BYTES])
 {
@@ -63,8 +64,8 @@ static dt_status write_digit(dt_resize *resize, const char *folder, int64_t i, d
     dt_resize_rows(resize, rows, SOURCE_SIZE);
     for (int k = 0; k < TARGET_SIZE * TARGET_SIZE; k++)
         grey[k] = target[3 * k];
-    char *path =
-        dt_strprintf("%s/%s/%c/%04lld.jpg", folder, is_held_out(i) ? "val" : "train", digits[i][0], (long long)i);
+    char *path = dt_strprintf("%s/%s/%c/%04lld.jpg", folder, is_held_out(i) ? "val" : "train", digits[i][0],
+                              (long long)i);
     if (!path)
         return dt_fail_memory(err, strlen(folder) + 32, "a path");
     dt_status status = DT_OK;
@@ -163,7 +164,8 @@ static dt_status make_parents(const char *dir, dt_error *err)
 static dt_status fail_exists(const char *dir, dt_error *err)
 {
     return dt_fail(err, DT_ERR_USAGE,
-                   "demo data: %s exists and is not the complete demo data: remove it or name another folder", dir);
+                   "demo data: %s exists and is not the complete demo data: remove it or name another folder",
+                   dir);
 }
 
 /* Whether rename could put a folder in the place of `dir`: there is none, or an empty one. */

@@ -27,7 +27,8 @@ struct dt_folder {
     uint64_t fingerprint;
 };
 
-static const char layout[] = "expected is DIR/train/<class>/<file>.jpg and DIR/val/<class>/<file>.jpg (--data DIR)";
+static const char layout[] =
+    "expected is DIR/train/<class>/<file>.jpg and DIR/val/<class>/<file>.jpg (--data DIR)";
 
 static const char *name_at(const names *list, int64_t i)
 {
@@ -116,7 +117,8 @@ static bool is_subfolder(DIR *dir, const char *name)
     return fstatat(dirfd(dir), name, &info, 0) == 0 && S_ISDIR(info.st_mode);
 }
 
-/* By its name only. A folder of such a name is sorted out later; a dangling link stays, and is a broken file. */
+/* By its name only. A folder of such a name is sorted out later; a dangling link stays, and is a broken
+ * file. */
 static bool is_candidate(DIR *dir, const char *name)
 {
     (void)dir;
@@ -124,8 +126,8 @@ static bool is_candidate(DIR *dir, const char *name)
 }
 
 /* Append the sorted names in the open folder `dir` for which `wanted` says so; hidden ones never. */
-static dt_status list_folder(DIR *dir, const char *path, bool (*wanted)(DIR *dir, const char *name), names *list,
-                             dt_error *err)
+static dt_status list_folder(DIR *dir, const char *path, bool (*wanted)(DIR *dir, const char *name),
+                             names *list, dt_error *err)
 {
     int64_t begin = list->n;
     for (;;) {
@@ -142,7 +144,8 @@ static dt_status list_folder(DIR *dir, const char *path, bool (*wanted)(DIR *dir
     return DT_OK;
 }
 
-/* List the files of one class behind those of the classes before it, and put their names and sizes into the fingerprint. */
+/* List the files of one class behind those of the classes before it, and put their names and sizes into the
+ * fingerprint. */
 static dt_status list_class(dt_folder *folder, int64_t class_index, XXH3_state_t *hash, dt_error *err)
 {
     const char *class_name = name_at(&folder->classes, class_index);
@@ -169,8 +172,9 @@ static dt_status list_class(dt_folder *folder, int64_t class_index, XXH3_state_t
     }
     files->n = kept;
     if (kept == begin)
-        status = dt_fail(err, DT_ERR_USAGE,
-                         "data: class folder %s holds no .jpg, .jpeg, .JPG or .JPEG file: remove it or fill it", path);
+        status = dt_fail(
+            err, DT_ERR_USAGE,
+            "data: class folder %s holds no .jpg, .jpeg, .JPG or .JPEG file: remove it or fill it", path);
 done:
     if (dir)
         closedir(dir);
@@ -231,7 +235,8 @@ static dt_status compare_classes(const dt_folder *folder, const dt_folder *like,
         if (order == 0)
             continue;
         const dt_folder *has = order < 0 ? folder : like, *lacks = order < 0 ? like : folder;
-        return dt_fail(err, DT_ERR_USAGE, "data: class '%s' is in %s but not in %s: both must have the same classes",
+        return dt_fail(err, DT_ERR_USAGE,
+                       "data: class '%s' is in %s but not in %s: both must have the same classes",
                        name_at(&has->classes, i), has->root, lacks->root);
     }
     return DT_OK;
@@ -290,7 +295,8 @@ int64_t dt_folder_n_classes(const dt_folder *folder)
 
 const char *dt_folder_class_name(const dt_folder *folder, int64_t class_index)
 {
-    return class_index >= 0 && class_index < folder->classes.n ? name_at(&folder->classes, class_index) : NULL;
+    return class_index >= 0 && class_index < folder->classes.n ? name_at(&folder->classes, class_index)
+                                                               : NULL;
 }
 
 uint64_t dt_folder_fingerprint(const dt_folder *folder)

@@ -9,8 +9,8 @@ typedef struct dt_rect {
     int64_t x, y, w, h;
 } dt_rect;
 
-/* A row of RGB pixels that one stage gives another has this many readable bytes behind its last pixel, so that vector code may
- * load a whole register from the start of any pixel. What is in them does not matter. */
+/* A row of RGB pixels that one stage gives another has this many readable bytes behind its last pixel, so
+ * that vector code may load a whole register from the start of any pixel. What is in them does not matter. */
 #define DT_ROW_PADDING_BYTES 32
 
 #endif

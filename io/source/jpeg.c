@@ -1,6 +1,6 @@
-/* jpeg.c: libjpeg-turbo's libjpeg interface behind dt_jpeg. Every call into the library is made inside `guarded`, whose
- * setjmp catches the library's error exit: what the library has allocated belongs to its own pools, which jpeg_abort frees,
- * and our state is in dt_jpeg, so nothing is lost by the jump. */
+/* jpeg.c: libjpeg-turbo's libjpeg interface behind dt_jpeg. Every call into the library is made inside
+ * `guarded`, whose setjmp catches the library's error exit: what the library has allocated belongs to its own
+ * pools, which jpeg_abort frees, and our state is in dt_jpeg, so nothing is lost by the jump. */
 #include "io/source/jpeg.h"
 
 #include "core/base/alloc.h"
@@ -14,12 +14,13 @@
 /* after jpeglib.h */
 #include <jerror.h>
 
-/* Each scan of a progressive file passes over the whole image: a small file of thousands of scans would take minutes.
- * Encoders write about 10; PIL's and mozjpeg's largest scripts stay below 64. */
+/* Each scan of a progressive file passes over the whole image: a small file of thousands of scans would take
+ * minutes. Encoders write about 10; PIL's and mozjpeg's largest scripts stay below 64. */
 #define MAX_SCANS 128
 
-/* libjpeg-turbo writes rows that are aligned to its registers past the cache, which is right for a picture that nobody looks at
- * soon. These are looked at at once, so they begin off the alignment: resizing takes half the time. */
+/* libjpeg-turbo writes rows that are aligned to its registers past the cache, which is right for a picture
+ * that nobody looks at soon. These are looked at at once, so they begin off the alignment: resizing takes
+ * half the time. */
 #define OFF_ALIGNMENT_BYTES 8
 
 struct dt_jpeg {
@@ -183,8 +184,9 @@ static dt_status refuse_other_kinds(const uint8_t *bytes, size_t n_bytes, dt_err
                    n_bytes > 1 ? bytes[1] : 0);
 }
 
-/* The library keeps Huffman and quantization tables from file to file, and decodes one that lacks its own with them: what such a
- * file looks like would depend on the file before. So every file gets a fresh decoder; 1 us. */
+/* The library keeps Huffman and quantization tables from file to file, and decodes one that lacks its own
+ * with them: what such a file looks like would depend on the file before. So every file gets a fresh decoder;
+ * 1 us. */
 static void work_open(dt_jpeg *jpeg)
 {
     jpeg_destroy_decompress(&jpeg->codec);
@@ -203,10 +205,12 @@ static dt_status check_claims(const dt_jpeg *jpeg, dt_error *err)
         return dt_fail(err, DT_ERR_FORMAT,
                        "its header claims %lld x %lld pixels, more than the %lld million that are read",
                        (long long)width, (long long)height, (long long)(DT_JPEG_MAX_PIXELS / 1000000));
-    /* A Huffman code has a bit at least, and the first scan one for every block of 8x8 pixels of the first component. */
+    /* A Huffman code has a bit at least, and the first scan one for every block of 8x8 pixels of the first
+     * component. */
     if (!codec->arith_code && n_pixels / 64 / 8 > (int64_t)jpeg->n_bytes)
-        return dt_fail(err, DT_ERR_FORMAT, "its header claims %lld x %lld pixels, which %zu bytes cannot hold",
-                       (long long)width, (long long)height, jpeg->n_bytes);
+        return dt_fail(err, DT_ERR_FORMAT,
+                       "its header claims %lld x %lld pixels, which %zu bytes cannot hold", (long long)width,
+                       (long long)height, jpeg->n_bytes);
     int n = codec->num_components;
     if (n != 1 && n != 3 && n != 4)
         return dt_fail(err, DT_ERR_UNSUPPORTED, "it has %d colour components; 1, 3 and 4 are read", n);
@@ -226,8 +230,8 @@ dt_status dt_jpeg_open(dt_jpeg *jpeg, const uint8_t *bytes, size_t n_bytes, int6
     return DT_OK;
 }
 
-/* Where chroma is sampled 4 to 1 and the DCT shrinks too, libjpeg-turbo 2.1.5 crops and skips to the wrong place. Such files are
- * rare: they are decoded as a whole. */
+/* Where chroma is sampled 4 to 1 and the DCT shrinks too, libjpeg-turbo 2.1.5 crops and skips to the wrong
+ * place. Such files are rare: they are decoded as a whole. */
 static bool has_usual_sampling(const dt_jpeg *jpeg)
 {
     return jpeg->codec.max_h_samp_factor <= 2 && jpeg->codec.max_v_samp_factor <= 2;
@@ -252,8 +256,8 @@ static void work_begin(dt_jpeg *jpeg)
     codec->scale_denom = (unsigned)jpeg->shrink;
     jpeg_start_decompress(codec);
 
-    /* Triangle-filtered upsampling looks at the next chroma sample on either side, max_h_samp_factor pixels away (in whole rows
-     * the library looks above and below by itself). */
+    /* Triangle-filtered upsampling looks at the next chroma sample on either side, max_h_samp_factor pixels
+     * away (in whole rows the library looks above and below by itself). */
     const dt_rect *window = &jpeg->window;
     int64_t margin = codec->max_h_samp_factor;
     int64_t left = window->x - margin, right = window->x + window->w + margin;
@@ -267,8 +271,9 @@ static void work_begin(dt_jpeg *jpeg)
         jpeg_crop_scanline(codec, &first, &width); /* moves `first` left to the border of a block */
 
     size_t bytes_per_pixel = (size_t)codec->output_components;
-    jpeg->row_bytes = (OFF_ALIGNMENT_BYTES + width * bytes_per_pixel + DT_ROW_PADDING_BYTES + DT_ALIGNMENT - 1) /
-                      DT_ALIGNMENT * DT_ALIGNMENT;
+    jpeg->row_bytes =
+        (OFF_ALIGNMENT_BYTES + width * bytes_per_pixel + DT_ROW_PADDING_BYTES + DT_ALIGNMENT - 1) /
+        DT_ALIGNMENT * DT_ALIGNMENT;
     jpeg->window_offset_bytes = (size_t)(window->x - first) * bytes_per_pixel;
 }
 
@@ -291,8 +296,8 @@ dt_status dt_jpeg_begin(dt_jpeg *jpeg, int shrink, dt_rect window, dt_error *err
     return guarded(jpeg, work_skip_to_window, err);
 }
 
-/* CMYK as Adobe writes it, 255 for no ink, to RGB in place: each colour is (255 - ink) * (255 - black) / 255, in the rounding
- * of PIL's convert("RGB"). */
+/* CMYK as Adobe writes it, 255 for no ink, to RGB in place: each colour is (255 - ink) * (255 - black) / 255,
+ * in the rounding of PIL's convert("RGB"). */
 static void cmyk_to_rgb(uint8_t *pixels, int64_t n_pixels)
 {
     for (int64_t i = 0; i < n_pixels; i++) {
@@ -316,7 +321,8 @@ static void work_rows(dt_jpeg *jpeg)
 dt_status dt_jpeg_rows(dt_jpeg *jpeg, uint8_t *const **rows, int64_t *n_rows, dt_error *err)
 {
     if (jpeg->n_given >= jpeg->window.h)
-        return dt_fail(err, DT_ERR_INTERNAL, "JPEG: all %lld rows have been given", (long long)jpeg->window.h);
+        return dt_fail(err, DT_ERR_INTERNAL, "JPEG: all %lld rows have been given",
+                       (long long)jpeg->window.h);
     DT_TRY(guarded(jpeg, work_rows, err));
     if (jpeg->codec.out_color_space == JCS_CMYK)
         for (JDIMENSION i = 0; i < jpeg->n_read; i++)
@@ -327,7 +333,8 @@ dt_status dt_jpeg_rows(dt_jpeg *jpeg, uint8_t *const **rows, int64_t *n_rows, dt
     return DT_OK;
 }
 
-/* Entropy-decode what is left: skipping does that for all but a skip to the last row, which stops where it is. */
+/* Entropy-decode what is left: skipping does that for all but a skip to the last row, which stops where it
+ * is. */
 static void work_check_rest(dt_jpeg *jpeg)
 {
     j_decompress_ptr codec = &jpeg->codec;

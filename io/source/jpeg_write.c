@@ -43,7 +43,8 @@ static bool encode_grey(encoder *e, const uint8_t *pixels, int64_t width, int64_
     e->codec.optimize_coding = TRUE;
     jpeg_start_compress(&e->codec, TRUE);
     while (e->codec.next_scanline < e->codec.image_height) {
-        JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (int64_t)e->codec.next_scanline * width); /* only read */
+        /* only read */
+        JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (int64_t)e->codec.next_scanline * width);
         jpeg_write_scanlines(&e->codec, &row, 1);
     }
     jpeg_finish_compress(&e->codec);
@@ -65,8 +66,8 @@ static dt_status write_bytes(const char *path, const void *bytes, size_t n_bytes
     return dt_fail_errno(err, "cannot write %s", path);
 }
 
-dt_status dt_jpeg_write_grey(const char *path, const uint8_t *pixels, int64_t width, int64_t height, int quality,
-                             dt_error *err)
+dt_status dt_jpeg_write_grey(const char *path, const uint8_t *pixels, int64_t width, int64_t height,
+                             int quality, dt_error *err)
 {
     encoder e = {.bytes = NULL};
     bool encoded = encode_grey(&e, pixels, width, height, quality);

@@ -6,9 +6,9 @@
 
 #include <stdint.h>
 
-/* Write width * height grey pixels as a baseline JPEG of `quality` 1 to 100, with optimised Huffman tables: the same bytes
- * every time. Not atomic, not synced. DT_ERR_IO; DT_ERR_MEMORY. */
-dt_status dt_jpeg_write_grey(const char *path, const uint8_t *pixels, int64_t width, int64_t height, int quality,
-                             dt_error *err);
+/* Write width * height grey pixels as a baseline JPEG of `quality` 1 to 100, with optimised Huffman tables:
+ * the same bytes every time. Not atomic, not synced. DT_ERR_IO; DT_ERR_MEMORY. */
+dt_status dt_jpeg_write_grey(const char *path, const uint8_t *pixels, int64_t width, int64_t height,
+                             int quality, dt_error *err);
 
 #endif

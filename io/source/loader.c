@@ -1,4 +1,5 @@
-/* loader.c: the source that trains and evaluates: options, memory and the calls of core/source.h; the threads are in loader_ring.c. */
+/* loader.c: the source that trains and evaluates: options, memory and the calls of core/source.h; the threads
+ * are in loader_ring.c. */
 #include "io/source/loader.h"
 
 #include "core/base/alloc.h"
@@ -63,7 +64,8 @@ static const char *loader_sample_name(dt_source *source, int64_t id)
     return loader->name;
 }
 
-static dt_status loader_start(dt_source *source, int64_t epoch, int64_t position, int64_t n_batches, dt_error *err)
+static dt_status loader_start(dt_source *source, int64_t epoch, int64_t position, int64_t n_batches,
+                              dt_error *err)
 {
     dt_loader *loader = loader_of(source);
     const dt_loader_options *o = &loader->options;
@@ -71,9 +73,10 @@ static dt_status loader_start(dt_source *source, int64_t epoch, int64_t position
     int64_t n_steps = (n_batches + o->accumulate - 1) / o->accumulate;
     int64_t end = position + n_steps * o->world * o->accumulate * o->batch;
     if (epoch < 0 || position < 0 || n_batches < 0 || (o->training && n_batches > 0 && end > n_samples))
-        return dt_fail(
-            err, DT_ERR_INTERNAL, "loader: %lld batches from position %lld of epoch %lld end at %lld of %lld",
-            (long long)n_batches, (long long)position, (long long)epoch, (long long)end, (long long)n_samples);
+        return dt_fail(err, DT_ERR_INTERNAL,
+                       "loader: %lld batches from position %lld of epoch %lld end at %lld of %lld",
+                       (long long)n_batches, (long long)position, (long long)epoch, (long long)end,
+                       (long long)n_samples);
     loader->n_broken = 0;
     loader->failure = (dt_error){0};
     return dt_loader_ring_start(loader->ring, epoch, position, n_batches, err);
@@ -84,11 +87,12 @@ static dt_status fail_broken(dt_loader *loader, dt_error *err)
     char example[768];
     dt_rows_example(loader->rows, example, sizeof example);
     int64_t n_samples = dt_folder_n_samples(loader->folder);
-    return dt_fail(err, DT_ERR_DATA,
-                   "data: at least %lld of the %lld files in %s are broken: %.3g%%, and --max-broken allows %.3g%%; "
-                   "for example %s",
-                   (long long)loader->n_broken, (long long)n_samples, loader->split_root,
-                   100 * (double)loader->n_broken / (double)n_samples, 100 * loader->options.max_broken, example);
+    return dt_fail(
+        err, DT_ERR_DATA,
+        "data: at least %lld of the %lld files in %s are broken: %.3g%%, and --max-broken allows %.3g%%; "
+        "for example %s",
+        (long long)loader->n_broken, (long long)n_samples, loader->split_root,
+        100 * (double)loader->n_broken / (double)n_samples, 100 * loader->options.max_broken, example);
 }
 
 static dt_status loader_next(dt_source *source, dt_batch **batch, dt_error *err)
@@ -162,14 +166,17 @@ static dt_status check_options(const dt_loader_options *o, dt_error *err)
         return dt_fail(err, DT_ERR_USAGE, "--batch is %lld and --accumulate %lld; both must be 1 at least",
                        (long long)o->batch, (long long)o->accumulate);
     if (o->workers < 1 || o->workers > 1024)
-        return dt_fail(err, DT_ERR_USAGE, "--workers is %lld; 1 to 1024 threads are possible", (long long)o->workers);
+        return dt_fail(err, DT_ERR_USAGE, "--workers is %lld; 1 to 1024 threads are possible",
+                       (long long)o->workers);
     if (!(o->crop_scale_min > 0 && o->crop_scale_min <= o->crop_scale_max && o->crop_scale_max <= 1))
-        return dt_fail(err, DT_ERR_USAGE, "--crop-scale is %g,%g; it must be MIN,MAX with 0 < MIN <= MAX <= 1",
+        return dt_fail(err, DT_ERR_USAGE,
+                       "--crop-scale is %g,%g; it must be MIN,MAX with 0 < MIN <= MAX <= 1",
                        o->crop_scale_min, o->crop_scale_max);
     if (!(o->flip >= 0 && o->flip <= 1))
         return dt_fail(err, DT_ERR_USAGE, "the probability of a flip is %g; it must be 0 to 1", o->flip);
     if (!(o->eval_crop > 0 && o->eval_crop <= 1))
-        return dt_fail(err, DT_ERR_USAGE, "the share of the evaluation crop is %g; it must be above 0 and at most 1",
+        return dt_fail(err, DT_ERR_USAGE,
+                       "the share of the evaluation crop is %g; it must be above 0 and at most 1",
                        o->eval_crop);
     if (!(o->max_broken >= 0 && o->max_broken <= 1))
         return dt_fail(err, DT_ERR_USAGE, "--max-broken is %g; it must be 0 to 1", o->max_broken);
@@ -189,7 +196,8 @@ bool dt_loader_has_validation(const char *root)
     return has_split(root, "val");
 }
 
-/* For evaluation the classes are those of train, if there is one: their places are what a model was trained on. */
+/* For evaluation the classes are those of train, if there is one: their places are what a model was trained
+ * on. */
 static dt_status open_folder(const dt_loader_options *o, dt_folder **folder, dt_error *err)
 {
     if (o->training)
@@ -219,7 +227,8 @@ dt_status dt_loader_create(const dt_loader_options *options, dt_source **source,
     }
     DT_TRY_OR_FAIL(status, open_folder(options, &loader->folder, err));
     DT_TRY_OR_FAIL(status, dt_rows_create(&loader->options, loader->folder, &loader->rows, err));
-    DT_TRY_OR_FAIL(status, dt_loader_ring_create(&loader->options, loader->folder, loader->rows, &loader->ring, err));
+    DT_TRY_OR_FAIL(status,
+                   dt_loader_ring_create(&loader->options, loader->folder, loader->rows, &loader->ring, err));
     *source = &loader->source;
     return DT_OK;
 fail:

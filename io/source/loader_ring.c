@@ -107,8 +107,8 @@ static void make_rows(ring_worker *worker, const ring_task *task, ring_outcome *
         dt_row row = {.label = -1};
         if (id < 0) {
             memset(pixels, 0, (size_t)row_bytes);
-        } else if (dt_rows_make(ring->rows, worker->sample, task->epoch, id, size, pixels, &row, &outcome->error) !=
-                   DT_OK) {
+        } else if (dt_rows_make(ring->rows, worker->sample, task->epoch, id, size, pixels, &row,
+                                &outcome->error) != DT_OK) {
             outcome->failed_row = i;
             return;
         }
@@ -176,8 +176,8 @@ static dt_status start_threads(dt_loader_ring *ring, dt_error *err)
     if (!refused)
         return DT_OK;
     errno = refused;
-    return dt_fail_errno(err, "loader: cannot start thread %lld of %lld (--workers)", (long long)ring->n_threads + 1,
-                         (long long)ring->n_workers);
+    return dt_fail_errno(err, "loader: cannot start thread %lld of %lld (--workers)",
+                         (long long)ring->n_threads + 1, (long long)ring->n_workers);
 }
 
 /* Give out no more rows, wait for those under way, take all batches back. Under the lock. */
@@ -192,7 +192,8 @@ static void stop(dt_loader_ring *ring)
     ring->wait_s = 0;
 }
 
-dt_status dt_loader_ring_start(dt_loader_ring *ring, int64_t epoch, int64_t position, int64_t n_batches, dt_error *err)
+dt_status dt_loader_ring_start(dt_loader_ring *ring, int64_t epoch, int64_t position, int64_t n_batches,
+                               dt_error *err)
 {
     DT_TRY(start_threads(ring, err));
     pthread_mutex_lock(&ring->lock);
@@ -209,7 +210,8 @@ dt_status dt_loader_ring_start(dt_loader_ring *ring, int64_t epoch, int64_t posi
 static dt_status take_batch(dt_loader_ring *ring, ring_slot **slot_out, dt_error *err)
 {
     if (ring->hand_out >= ring->n_batches)
-        return dt_fail(err, DT_ERR_INTERNAL, "loader: all %lld batches have been given", (long long)ring->n_batches);
+        return dt_fail(err, DT_ERR_INTERNAL, "loader: all %lld batches have been given",
+                       (long long)ring->n_batches);
     if (ring->n_held == ring->n_slots)
         return dt_fail(err, DT_ERR_INTERNAL, "loader: all %lld batches are held and none was released",
                        (long long)ring->n_slots);
@@ -297,7 +299,8 @@ static dt_status make_room(dt_loader_ring *ring, int64_t size, dt_error *err)
     }
     dt_free(fresh);
     if (!enough)
-        return dt_fail_memory(err, (size_t)(ring->n_slots * bytes), "batches of images; try a smaller --batch");
+        return dt_fail_memory(err, (size_t)(ring->n_slots * bytes),
+                              "batches of images; try a smaller --batch");
     ring->room_size = size;
     return DT_OK;
 }
@@ -389,10 +392,11 @@ dt_status dt_loader_ring_create(const dt_loader_options *options, const dt_folde
     };
     ring->image_size = options->image_size;
     ring->n_workers = options->workers;
-    /* One or two batches with the training, one being filled, one full; more where batches are so small that they would not
-     * keep all threads at work. */
+    /* One or two batches with the training, one being filled, one full; more where batches are so small that
+     * they would not keep all threads at work. */
     ring->n_slots = 4 + 2 * options->workers / options->batch;
-    /* Small images decode in 30 us: in groups the lock is not felt. Large groups would leave threads idle at the end of a batch. */
+    /* Small images decode in 30 us: in groups the lock is not felt. Large groups would leave threads idle at
+     * the end of a batch. */
     ring->group = options->batch / (4 * options->workers);
     ring->group = ring->group < 1 ? 1 : ring->group > 16 ? 16 : ring->group;
     dt_status status = create_slots(ring, err);

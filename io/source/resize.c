@@ -20,7 +20,8 @@ struct dt_resize {
     uint8_t *pixels;                   /* the target, [n][n][3] */
     int64_t n_needed, n_given, n_done; /* source rows, source rows, target rows */
     dt_buffer
-        rows; /* the latest source rows, horizontally filtered, row_bytes apart: few enough to stay in the cache */
+        rows; /* the latest source rows, horizontally filtered, row_bytes apart: few enough to stay in the
+                 cache */
     int64_t n_room, first_kept, row_bytes; /* rows that fit; the source row at their begin */
     dt_buffer last_row;                    /* of the target, with room for the kernel's whole registers */
 };
@@ -60,7 +61,8 @@ void dt_resize_destroy(dt_resize *resize)
     dt_free(resize);
 }
 
-/* The source pixels [*begin, *end) under the filter of target pixel i, and its centre in *centre. The roundings are PIL's. */
+/* The source pixels [*begin, *end) under the filter of target pixel i, and its centre in *centre. The
+ * roundings are PIL's. */
 static void reach(const dt_resize_span *span, int64_t i, double *centre, int64_t *begin, int64_t *end)
 {
     double scale = span->length / (double)span->full, support = scale > 1 ? scale : 1;
@@ -83,8 +85,8 @@ static void weigh(double centre, double support, int64_t begin, int64_t end, dou
         exact[t] /= sum;
 }
 
-/* The most fraction bits that leave the largest weight in 16 bits and a sum of 255 times all of them in 32. A weight of 2^15,
- * which only a pixel taken as it is has, loses 1 of it: too little to change a level. */
+/* The most fraction bits that leave the largest weight in 16 bits and a sum of 255 times all of them in 32. A
+ * weight of 2^15, which only a pixel taken as it is has, loses 1 of it: too little to change a level. */
 static int fraction_bits(double largest)
 {
     int bits = 22;
@@ -99,12 +101,14 @@ static int16_t to_weight(double exact, double one)
     return weight < INT16_MAX ? (int16_t)weight : INT16_MAX;
 }
 
-/* Build the filter of n target pixels from span->first on, in reverse if `flip`, taps padded to a multiple of `multiple`.
- * *low and *high: the source pixels it needs. */
-static dt_status build_axis(const dt_resize_span *span, int64_t n, bool flip, int64_t multiple, dt_resize_axis *axis,
-                            axis_buffers *buffers, int64_t *low, int64_t *high, dt_error *err)
+/* Build the filter of n target pixels from span->first on, in reverse if `flip`, taps padded to a multiple of
+ * `multiple`. *low and *high: the source pixels it needs. */
+static dt_status build_axis(const dt_resize_span *span, int64_t n, bool flip, int64_t multiple,
+                            dt_resize_axis *axis, axis_buffers *buffers, int64_t *low, int64_t *high,
+                            dt_error *err)
 {
-    double scale = span->length / (double)span->full, support = scale > 1 ? scale : 1, centre = 0, largest = 0;
+    double scale = span->length / (double)span->full, support = scale > 1 ? scale : 1, centre = 0,
+           largest = 0;
     int64_t begin = 0, end = 0, n_taps = 0;
     reach(span, span->first, &centre, low, &end);
     reach(span, span->first + n - 1, &centre, &begin, high);
@@ -119,7 +123,8 @@ static dt_status build_axis(const dt_resize_span *span, int64_t n, bool flip, in
 
     double *exact = buffers->exact.data;
     memset(exact, 0, (size_t)(n * n_taps) * sizeof *exact);
-    *axis = (dt_resize_axis){.n = n, .n_taps = n_taps, .first = buffers->first.data, .weights = buffers->weights.data};
+    *axis = (dt_resize_axis){
+        .n = n, .n_taps = n_taps, .first = buffers->first.data, .weights = buffers->weights.data};
     for (int64_t i = 0; i < n; i++) {
         reach(span, span->first + i, &centre, &begin, &end);
         /* Padding must not lead beyond the source: at its end the zeros come before the weights. */
@@ -175,10 +180,12 @@ static void forget_rows(dt_resize *resize, int64_t n)
 static void make_target_row(dt_resize *resize, int64_t i)
 {
     int64_t n = resize->n, n_bytes = 3 * n;
-    /* The kernel writes whole registers; the rows after this one, if any, still come over what is too much. */
+    /* The kernel writes whole registers; the rows after this one, if any, still come over what is too
+     * much. */
     bool room = i * n_bytes + resize->row_bytes <= n * n_bytes;
     uint8_t *target = room ? resize->pixels + i * n_bytes : resize->last_row.data;
-    const uint8_t *rows = (uint8_t *)resize->rows.data + (resize->y.first[i] - resize->first_kept) * resize->row_bytes;
+    const uint8_t *rows =
+        (uint8_t *)resize->rows.data + (resize->y.first[i] - resize->first_kept) * resize->row_bytes;
     resize->kernels->vertical(&resize->y, i, rows, resize->row_bytes, target, n_bytes);
     if (!room)
         memcpy(resize->pixels + i * n_bytes, target, (size_t)n_bytes);
@@ -187,10 +194,12 @@ static void make_target_row(dt_resize *resize, int64_t i)
 void dt_resize_rows(dt_resize *resize, uint8_t *const *rows, int64_t n_rows)
 {
     forget_rows(resize, n_rows);
-    uint8_t *filtered = (uint8_t *)resize->rows.data + (resize->n_given - resize->first_kept) * resize->row_bytes;
+    uint8_t *filtered =
+        (uint8_t *)resize->rows.data + (resize->n_given - resize->first_kept) * resize->row_bytes;
     resize->kernels->horizontal(&resize->x, rows, n_rows, filtered, resize->row_bytes);
     resize->n_given += n_rows;
-    while (resize->n_done < resize->n && (resize->n_given == resize->n_needed ||
-                                          resize->y.first[resize->n_done] + resize->y.n_taps <= resize->n_given))
+    while (resize->n_done < resize->n &&
+           (resize->n_given == resize->n_needed ||
+            resize->y.first[resize->n_done] + resize->y.n_taps <= resize->n_given))
         make_target_row(resize, resize->n_done++);
 }

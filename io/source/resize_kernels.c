@@ -27,14 +27,15 @@ static void horizontal_row_c(const dt_resize_axis *x, int64_t begin, const uint8
     }
 }
 
-static void horizontal_c(const dt_resize_axis *x, uint8_t *const *rows, int64_t n_rows, uint8_t *out, int64_t row_bytes)
+static void horizontal_c(const dt_resize_axis *x, uint8_t *const *rows, int64_t n_rows, uint8_t *out,
+                         int64_t row_bytes)
 {
     for (int64_t row = 0; row < n_rows; row++)
         horizontal_row_c(x, 0, rows[row], out + row * row_bytes);
 }
 
-static void vertical_c(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes, uint8_t *out,
-                       int64_t n_bytes)
+static void vertical_c(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes,
+                       uint8_t *out, int64_t n_bytes)
 {
     const int16_t *weights = y->weights + i * y->n_taps;
     enum { CHUNK = 64 };
@@ -63,7 +64,8 @@ AVX2 static inline __m256i four_weights(const int16_t *weights)
     return _mm256_set1_epi64x(four);
 }
 
-/* Four taps of one target pixel: in 32-bit lanes (r0+r1, r2+r3, g0+g1, g2+g3 | b0+b1, b2+b3, 0, 0), each weighted. */
+/* Four taps of one target pixel: in 32-bit lanes (r0+r1, r2+r3, g0+g1, g2+g3 | b0+b1, b2+b3, 0, 0), each
+ * weighted. */
 AVX2 static inline __m256i four_taps(const uint8_t *source, __m256i weights)
 {
     const __m256i spread = _mm256_setr_epi8(0, -1, 3, -1, 6, -1, 9, -1, 1, -1, 4, -1, 7, -1, 10, -1, /* */
@@ -87,11 +89,12 @@ AVX2 static inline void store_four(__m256i p0, __m256i p1, __m256i p2, __m256i p
     _mm_storeu_si128((__m128i *)out, _mm_shuffle_epi8(both, gather));
 }
 
-/* Four target pixels from i on of all rows, so that weights and places are looked up once. n_groups, of 4 taps, is a constant where
- * this is called: weights stay in registers. */
+/* Four target pixels from i on of all rows, so that weights and places are looked up once. n_groups, of 4
+ * taps, is a constant where this is called: weights stay in registers. */
 AVX2 static inline __attribute__((always_inline)) void four_pixels(const dt_resize_axis *x, int64_t i,
                                                                    const int n_groups, uint8_t *const *rows,
-                                                                   int64_t n_rows, uint8_t *out, int64_t row_bytes)
+                                                                   int64_t n_rows, uint8_t *out,
+                                                                   int64_t row_bytes)
 {
     int64_t at[4];
     __m256i weights[4][2];
@@ -113,8 +116,8 @@ AVX2 static inline __attribute__((always_inline)) void four_pixels(const dt_resi
 }
 
 /* The same with any number of taps, for images that shrink a lot. */
-AVX2 static inline void four_pixels_many_taps(const dt_resize_axis *x, int64_t i, uint8_t *const *rows, int64_t n_rows,
-                                              uint8_t *out, int64_t row_bytes)
+AVX2 static inline void four_pixels_many_taps(const dt_resize_axis *x, int64_t i, uint8_t *const *rows,
+                                              int64_t n_rows, uint8_t *out, int64_t row_bytes)
 {
     for (int64_t row = 0; row < n_rows; row++) {
         __m256i sums[4];
@@ -144,8 +147,8 @@ AVX2 static void horizontal_avx2(const dt_resize_axis *x, uint8_t *const *rows, 
         horizontal_row_c(x, i, rows[row], out + row * row_bytes);
 }
 
-AVX2 static void vertical_avx2(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes, uint8_t *out,
-                               int64_t n_bytes)
+AVX2 static void vertical_avx2(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes,
+                               uint8_t *out, int64_t n_bytes)
 {
     const int16_t *weights = y->weights + i * y->n_taps;
     const __m256i half = _mm256_set1_epi32(1 << (y->bits - 1)), zero = _mm256_setzero_si256();
@@ -184,7 +187,8 @@ typedef struct pixel_sums {
 
 static inline pixel_sums weigh_pixel(const uint8_t *source, const int16_t *weights, int64_t n_taps)
 {
-    static const uint8_t spread_red_green[16] = {0, 255, 3, 255, 6, 255, 9, 255, 1, 255, 4, 255, 7, 255, 10, 255},
+    static const uint8_t spread_red_green[16] = {0, 255, 3, 255, 6, 255, 9,  255,
+                                                 1, 255, 4, 255, 7, 255, 10, 255},
                          spread_blue[8] = {2, 255, 5, 255, 8, 255, 11, 255}; /* 255 makes a zero */
     pixel_sums sums = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
     for (int64_t t = 0; t < n_taps; t += 4) {
@@ -218,7 +222,8 @@ static inline void store_four_neon(const pixel_sums *p, int32x4_t shift, uint8_t
     vst1q_u8(out, vqtbl1q_u8(vcombine_u8(red_green, blue), vld1q_u8(gather)));
 }
 
-static void horizontal_neon(const dt_resize_axis *x, uint8_t *const *rows, int64_t n_rows, uint8_t *out, int64_t row_bytes)
+static void horizontal_neon(const dt_resize_axis *x, uint8_t *const *rows, int64_t n_rows, uint8_t *out,
+                            int64_t row_bytes)
 {
     const int32x4_t shift = vdupq_n_s32(-x->bits);
     const int64_t n_whole = x->n / 4 * 4;
@@ -226,14 +231,16 @@ static void horizontal_neon(const dt_resize_axis *x, uint8_t *const *rows, int64
         for (int64_t i = 0; i < n_whole; i += 4) {
             pixel_sums sums[4];
             for (int p = 0; p < 4; p++)
-                sums[p] = weigh_pixel(rows[row] + 3 * (int64_t)x->first[i + p], x->weights + (i + p) * x->n_taps, x->n_taps);
+                sums[p] = weigh_pixel(rows[row] + 3 * (int64_t)x->first[i + p],
+                                      x->weights + (i + p) * x->n_taps, x->n_taps);
             store_four_neon(sums, shift, out + row * row_bytes + 3 * i);
         }
         horizontal_row_c(x, n_whole, rows[row], out + row * row_bytes);
     }
 }
 
-static void vertical_neon(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes, uint8_t *out, int64_t n_bytes)
+static void vertical_neon(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes,
+                          uint8_t *out, int64_t n_bytes)
 {
     const int16_t *weights = y->weights + i * y->n_taps;
     const int32x4_t shift = vdupq_n_s32(-y->bits);

@@ -17,11 +17,12 @@ typedef struct dt_resize_axis {
 
 typedef struct dt_resize_kernels {
     const char *name;
-    /* Rows of RGB pixels to x->n of them each, written row_bytes apart. n_taps is a multiple of 4. Reads 16 bytes from each group of 4
-     * taps on; writes 4 bytes behind the last pixel. */
-    void (*horizontal)(const dt_resize_axis *x, uint8_t *const *rows, int64_t n_rows, uint8_t *out, int64_t row_bytes);
-    /* Target row i from its n_taps source rows, row_bytes apart. n_taps is even. n_bytes values are made; both row_bytes and the room at `out` are
-     * n_bytes rounded up to 32 at least. */
+    /* Rows of RGB pixels to x->n of them each, written row_bytes apart. n_taps is a multiple of 4. Reads 16
+     * bytes from each group of 4 taps on; writes 4 bytes behind the last pixel. */
+    void (*horizontal)(const dt_resize_axis *x, uint8_t *const *rows, int64_t n_rows, uint8_t *out,
+                       int64_t row_bytes);
+    /* Target row i from its n_taps source rows, row_bytes apart. n_taps is even. n_bytes values are made;
+     * both row_bytes and the room at `out` are n_bytes rounded up to 32 at least. */
     void (*vertical)(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes, uint8_t *out,
                      int64_t n_bytes);
 } dt_resize_kernels;

@@ -63,8 +63,8 @@ static dt_status read_all(dt_sample *sample, int fd, size_t *n_bytes, dt_error *
     if (fstat(fd, &info) != 0)
         return fail_system(err, "cannot be looked at");
     if (info.st_size > DT_SAMPLE_MAX_BYTES)
-        return dt_fail(err, DT_ERR_FORMAT, "%lld bytes, more than the %lld that are read", (long long)info.st_size,
-                       (long long)DT_SAMPLE_MAX_BYTES);
+        return dt_fail(err, DT_ERR_FORMAT, "%lld bytes, more than the %lld that are read",
+                       (long long)info.st_size, (long long)DT_SAMPLE_MAX_BYTES);
     DT_TRY(dt_buffer_reserve(&sample->file, (size_t)info.st_size, "a file", err));
     size_t n = 0, size = (size_t)info.st_size;
     while (n < size) {
@@ -96,8 +96,8 @@ dt_status dt_sample_open(dt_sample *sample, const char *path, int64_t *width, in
     return dt_sample_open_bytes(sample, sample->file.data, n_bytes, width, height, err);
 }
 
-dt_status dt_sample_open_bytes(dt_sample *sample, const uint8_t *bytes, size_t n_bytes, int64_t *width, int64_t *height,
-                               dt_error *err)
+dt_status dt_sample_open_bytes(dt_sample *sample, const uint8_t *bytes, size_t n_bytes, int64_t *width,
+                               int64_t *height, dt_error *err)
 {
     DT_TRY(dt_jpeg_open(sample->jpeg, bytes, n_bytes, &sample->width, &sample->height, err));
     *width = sample->width;
@@ -105,9 +105,9 @@ dt_status dt_sample_open_bytes(dt_sample *sample, const uint8_t *bytes, size_t n
     return DT_OK;
 }
 
-/* Reducing to 1/2, 1/4 or 1/8 in the DCT saves work but is another low-pass filter than the triangle's. Where at least
- * a reduction by 3 is left to the triangle, the pixels differ by 0.2 levels on average, less than JPEG's own noise (README.md);
- * so it happens to images reduced 6 times or more. */
+/* Reducing to 1/2, 1/4 or 1/8 in the DCT saves work but is another low-pass filter than the triangle's. Where
+ * at least a reduction by 3 is left to the triangle, the pixels differ by 0.2 levels on average, less than
+ * JPEG's own noise (README.md); so it happens to images reduced 6 times or more. */
 static int shrink_for(const dt_crop *crop)
 {
     enum { LEFT_TO_TRIANGLE = 3, DEEPEST = 8 };
@@ -118,7 +118,8 @@ static int shrink_for(const dt_crop *crop)
     return shrink;
 }
 
-/* One direction of the crop in an image reduced to 1/shrink, whose size is then `size`; coordinates count from the box. */
+/* One direction of the crop in an image reduced to 1/shrink, whose size is then `size`; coordinates count
+ * from the box. */
 static dt_resize_span span_of(int64_t begin, int64_t length, int64_t full, int64_t first, int shrink)
 {
     int64_t low = begin / shrink, high = (begin + length + shrink - 1) / shrink;
@@ -132,7 +133,8 @@ static dt_resize_span span_of(int64_t begin, int64_t length, int64_t full, int64
     };
 }
 
-dt_status dt_sample_decode(dt_sample *sample, const dt_crop *crop, bool check_whole, uint8_t *pixels, dt_error *err)
+dt_status dt_sample_decode(dt_sample *sample, const dt_crop *crop, bool check_whole, uint8_t *pixels,
+                           dt_error *err)
 {
     int shrink = shrink_for(crop);
     dt_resize_view view = {

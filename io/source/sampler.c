@@ -5,7 +5,8 @@
 
 int64_t dt_sampler_position(const dt_sampler *sampler, int64_t start, int64_t k, int64_t row)
 {
-    int64_t step = k / sampler->accumulate, micro = sampler->rank * sampler->accumulate + k % sampler->accumulate;
+    int64_t step = k / sampler->accumulate,
+            micro = sampler->rank * sampler->accumulate + k % sampler->accumulate;
     return start + (step * sampler->world * sampler->accumulate + micro) * sampler->batch + row;
 }
 

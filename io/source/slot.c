@@ -26,7 +26,8 @@ struct dt_rows {
     char example[640];
 };
 
-dt_status dt_rows_create(const dt_loader_options *options, const dt_folder *folder, dt_rows **rows_out, dt_error *err)
+dt_status dt_rows_create(const dt_loader_options *options, const dt_folder *folder, dt_rows **rows_out,
+                         dt_error *err)
 {
     dt_rows *rows = dt_calloc(1, sizeof *rows);
     if (!rows)
@@ -75,7 +76,8 @@ static void note_broken(dt_rows *rows, int64_t id, const char *path, const dt_er
     if (before == BROKEN || before == UNREADABLE)
         return;
     dt_log_warn("data: %s is broken and %s: %s", path,
-                rows->options.training ? "replaced by other samples" : "left out of the evaluation", why->message);
+                rows->options.training ? "replaced by other samples" : "left out of the evaluation",
+                why->message);
     pthread_mutex_lock(&rows->lock);
     if (!rows->example[0])
         snprintf(rows->example, sizeof rows->example, "%.400s (%.200s)", path, why->message);
@@ -93,8 +95,8 @@ static dt_crop choose_crop(const dt_rows *rows, int64_t width, int64_t height, i
 }
 
 /* The pixels of sample `id`, augmented by `random`. *broken: the file is (then DT_OK too). */
-static dt_status make_sample(dt_rows *rows, dt_sample *sample, int64_t id, int64_t size, dt_rng random, uint8_t *pixels,
-                             bool *broken, dt_error *err)
+static dt_status make_sample(dt_rows *rows, dt_sample *sample, int64_t id, int64_t size, dt_rng random,
+                             uint8_t *pixels, bool *broken, dt_error *err)
 {
     uint8_t known = atomic_load_explicit(&rows->known[id], memory_order_relaxed);
     *broken = known == BROKEN;
@@ -125,8 +127,8 @@ static dt_status make_sample(dt_rows *rows, dt_sample *sample, int64_t id, int64
     return DT_OK;
 }
 
-dt_status dt_rows_make(dt_rows *rows, dt_sample *sample, int64_t epoch, int64_t id, int64_t size, uint8_t *pixels,
-                       dt_row *row, dt_error *err)
+dt_status dt_rows_make(dt_rows *rows, dt_sample *sample, int64_t epoch, int64_t id, int64_t size,
+                       uint8_t *pixels, dt_row *row, dt_error *err)
 {
     uint64_t seed = rows->options.seed;
     const dt_rng random = dt_rng_at(seed, DT_RNG_AUGMENT, (uint64_t)epoch, (uint64_t)id);
@@ -150,7 +152,8 @@ dt_status dt_rows_make(dt_rows *rows, dt_sample *sample, int64_t epoch, int64_t 
     }
     char example[sizeof rows->example];
     dt_rows_example(rows, example, sizeof example);
-    return dt_fail(err, DT_ERR_DATA,
-                   "data: %d files in a row are broken where another sample was to stand in for one; for example %s",
-                   N_REPLACEMENTS, example);
+    return dt_fail(
+        err, DT_ERR_DATA,
+        "data: %d files in a row are broken where another sample was to stand in for one; for example %s",
+        N_REPLACEMENTS, example);
 }

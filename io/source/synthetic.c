@@ -80,7 +80,8 @@ static void info(dt_source *source, dt_source_info *info)
     *info = (dt_source_info){.n_samples = s->options.n_samples,
                              .n_classes = s->options.n_classes,
                              .image_size = s->options.image_size,
-                             .fingerprint = UINT64_C(0x73796e7468657469)}; /* "syntheti": there is nothing in which two could differ */
+                             /* "syntheti": there is nothing in which two could differ */
+                             .fingerprint = UINT64_C(0x73796e7468657469)};
 }
 
 static const char *class_name(dt_source *source, int64_t class_index)
@@ -102,8 +103,8 @@ static dt_status start(dt_source *source, int64_t epoch, int64_t position, int64
 {
     synthetic *s = (synthetic *)source;
     if (epoch < 0 || position < 0 || position > s->options.n_samples || n_batches < 0)
-        return dt_fail(err, DT_ERR_INTERNAL, "synthetic source: epoch %lld, position %lld, %lld batches", (long long)epoch, (long long)position,
-                       (long long)n_batches);
+        return dt_fail(err, DT_ERR_INTERNAL, "synthetic source: epoch %lld, position %lld, %lld batches",
+                       (long long)epoch, (long long)position, (long long)n_batches);
     s->given = 0;
     s->left = n_batches;
     return DT_OK;
@@ -134,7 +135,8 @@ static dt_status set_image_size(dt_source *source, int64_t size, dt_error *err)
 {
     synthetic *s = (synthetic *)source;
     dt_batch made[DT_SYNTHETIC_BATCHES] = {{0}};
-    dt_status status = size < 1 ? dt_fail(err, DT_ERR_USAGE, "an image size of %lld pixels", (long long)size) : DT_OK;
+    dt_status status =
+        size < 1 ? dt_fail(err, DT_ERR_USAGE, "an image size of %lld pixels", (long long)size) : DT_OK;
     for (int i = 0; i < DT_SYNTHETIC_BATCHES && status == DT_OK; i++)
         status = fill(s, i, size, &made[i], err);
     if (status == DT_OK)
@@ -162,8 +164,9 @@ static const dt_source_ops ops = {.name = "synthetic",
 dt_status dt_synthetic_create(const dt_synthetic_options *options, dt_source **source, dt_error *err)
 {
     if (options->n_samples < 1 || options->n_classes < 1 || options->batch < 1)
-        return dt_fail(err, DT_ERR_USAGE, "synthetic source: %lld samples, %lld classes, batches of %lld", (long long)options->n_samples,
-                       (long long)options->n_classes, (long long)options->batch);
+        return dt_fail(err, DT_ERR_USAGE, "synthetic source: %lld samples, %lld classes, batches of %lld",
+                       (long long)options->n_samples, (long long)options->n_classes,
+                       (long long)options->batch);
     synthetic *s = dt_calloc(1, sizeof *s);
     if (!s)
         return dt_fail_memory(err, sizeof *s, "the synthetic source");

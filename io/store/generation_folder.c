@@ -21,7 +21,8 @@ dt_status dt_generation_path(const char *folder, int64_t step, const char *suffi
     return dt_durable_path(path, err, "%s/step-%08" PRId64 "%s", folder, step, suffix);
 }
 
-dt_status dt_generation_file_path(const char *folder, int64_t step, const char *suffix, const char *file, char *path, dt_error *err)
+dt_status dt_generation_file_path(const char *folder, int64_t step, const char *suffix, const char *file,
+                                  char *path, dt_error *err)
 {
     return dt_durable_path(path, err, "%s/step-%08" PRId64 "%s/%s", folder, step, suffix, file);
 }
@@ -40,7 +41,8 @@ int64_t dt_generation_step_of(const char *name, const char *suffix)
 static bool is_ours(const char *name)
 {
     const size_t n = strlen(name);
-    return strcmp(name, DT_GENERATION_MANIFEST) == 0 || (n > 9 && strncmp(name, "shard-", 6) == 0 && strcmp(name + n - 3, ".h5") == 0);
+    return strcmp(name, DT_GENERATION_MANIFEST) == 0 ||
+           (n > 9 && strncmp(name, "shard-", 6) == 0 && strcmp(name + n - 3, ".h5") == 0);
 }
 
 dt_status dt_generation_remove(const char *path, dt_error *err)
@@ -48,7 +50,8 @@ dt_status dt_generation_remove(const char *path, dt_error *err)
     DIR *dir = opendir(path);
     if (!dir)
         return errno == ENOENT ? DT_OK : dt_fail_errno(err, "%s: cannot look into it to remove it", path);
-    /* readdir may miss entries while others are removed on some file systems; so look again until a pass removes nothing */
+    /* readdir may miss entries while others are removed on some file systems; so look again until a pass
+     * removes nothing */
     for (bool removed = true; removed; rewinddir(dir)) {
         removed = false;
         for (struct dirent *entry; (entry = readdir(dir));)
@@ -60,7 +63,8 @@ dt_status dt_generation_remove(const char *path, dt_error *err)
     return DT_OK;
 }
 
-/* A folder by this name, or something that cannot be looked at (a link to nowhere, a disk that fails): whoever reads it says why. */
+/* A folder by this name, or something that cannot be looked at (a link to nowhere, a disk that fails):
+ * whoever reads it says why. */
 static bool may_be_folder(int dir, const char *name)
 {
     struct stat st;
@@ -69,7 +73,8 @@ static bool may_be_folder(int dir, const char *name)
     return errno != ENOENT || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-dt_status dt_generation_list(const char *folder, const char *suffix, int64_t **steps, int64_t *n, dt_error *err)
+dt_status dt_generation_list(const char *folder, const char *suffix, int64_t **steps, int64_t *n,
+                             dt_error *err)
 {
     *steps = NULL;
     *n = 0;

@@ -1,4 +1,5 @@
-/* generation_folder.h: the folders of checkpoint generations: their names, finding, replacing and removing them.
+/* generation_folder.h: the folders of checkpoint generations: their names, finding, replacing and removing
+ * them.
  *
  *   step-00001234       whole when it got this name
  *   step-00001234.tmp   being written, or left by a start that died meanwhile
@@ -17,19 +18,23 @@
 dt_status dt_generation_path(const char *folder, int64_t step, const char *suffix, char *path, dt_error *err);
 
 /* A file in that folder. */
-dt_status dt_generation_file_path(const char *folder, int64_t step, const char *suffix, const char *file, char *path, dt_error *err);
+dt_status dt_generation_file_path(const char *folder, int64_t step, const char *suffix, const char *file,
+                                  char *path, dt_error *err);
 
 /* The step of a folder's name, "step-00001234<suffix>" without what lies above it; -1 for any other name. */
 int64_t dt_generation_step_of(const char *name, const char *suffix);
 
-/* The steps of all folders with exactly such a name, newest first; *steps is the caller's, to dt_free. No folder: none. */
-dt_status dt_generation_list(const char *folder, const char *suffix, int64_t **steps, int64_t *n, dt_error *err);
+/* The steps of all folders with exactly such a name, newest first; *steps is the caller's, to dt_free. No
+ * folder: none. */
+dt_status dt_generation_list(const char *folder, const char *suffix, int64_t **steps, int64_t *n,
+                             dt_error *err);
 
-/* Remove a folder with the files in it that have our names; not there: fine. Another file in it stays, and so does the
- * folder: DT_ERR_IO. */
+/* Remove a folder with the files in it that have our names; not there: fine. Another file in it stays, and so
+ * does the folder: DT_ERR_IO. */
 dt_status dt_generation_remove(const char *path, dt_error *err);
 
-/* Give the folder `from` the name `to`. If a folder has that name, the two are exchanged in one step and the old one is removed. */
+/* Give the folder `from` the name `to`. If a folder has that name, the two are exchanged in one step and the
+ * old one is removed. */
 dt_status dt_generation_put_in_place(const char *from, const char *to, dt_error *err);
 
 #endif

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 #if H5_VERSION_GE(1, 13, 0)
-#include <H5FDdevelop.h>
+#    include <H5FDdevelop.h>
 #else
-#include <H5FDpublic.h>
+#    include <H5FDpublic.h>
 #endif
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -115,7 +115,8 @@ static haddr_t view_end_of_file(const H5FD_t *base, H5FD_mem_t type)
     return (haddr_t)((const view *)base)->file->bytes;
 }
 
-static herr_t view_read(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t bytes, void *buffer)
+static herr_t view_read(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t bytes,
+                        void *buffer)
 {
     (void)type, (void)transfer;
     dt_hdf5_driver_file *file = ((view *)base)->file;
@@ -133,7 +134,8 @@ static herr_t view_read(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t a
     return 0;
 }
 
-static herr_t view_write(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t bytes, const void *data)
+static herr_t view_write(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t bytes,
+                         const void *data)
 {
     (void)type, (void)transfer;
     dt_hdf5_driver_file *file = ((view *)base)->file;

@@ -10,14 +10,16 @@
 /* What part of one tensor a shard holds. */
 typedef struct piece {
     const dt_state_tensor *tensor;
-    int64_t index;        /* of the tensor in the layout */
-    int64_t first;        /* element of the flattened tensor */
-    int64_t n_elems;      /* > 0 */
-    int64_t place;        /* of its first element in the shard */
+    int64_t index;   /* of the tensor in the layout */
+    int64_t first;   /* element of the flattened tensor */
+    int64_t n_elems; /* > 0 */
+    int64_t place;   /* of its first element in the shard */
 } piece;
 
-/* The next tensor from *cursor on that has elements in [first, +n_elems); false: no more. Moves *cursor behind it. */
-static bool next_piece(const dt_state_layout *layout, int64_t first, int64_t n_elems, int64_t *cursor, piece *p)
+/* The next tensor from *cursor on that has elements in [first, +n_elems); false: no more. Moves *cursor
+ * behind it. */
+static bool next_piece(const dt_state_layout *layout, int64_t first, int64_t n_elems, int64_t *cursor,
+                       piece *p)
 {
     for (; *cursor < layout->n_tensors; ++*cursor) {
         const dt_state_tensor *t = &layout->tensors[*cursor];
@@ -90,7 +92,8 @@ static hid_t timeless(hid_t class_id)
     return list;
 }
 
-/* Make the groups in front of the last '/' of a name that are not there yet. (HDF5 can do so by itself, but with time stamps.) */
+/* Make the groups in front of the last '/' of a name that are not there yet. (HDF5 can do so by itself, but
+ * with time stamps.) */
 static bool make_groups(hid_t h5, const char *name, hid_t group_list)
 {
     char path[DT_STATE_NAME_BYTES];
@@ -114,10 +117,12 @@ static bool write_piece(const writer *w, const piece *p, const float *values)
     if (!make_groups(w->h5, p->tensor->name, w->group_list))
         return false;
     hid_t space = piece_space(p);
-    hid_t dataset = H5Dcreate2(w->h5, p->tensor->name, H5T_IEEE_F32LE, space, H5P_DEFAULT, w->dataset_list, H5P_DEFAULT);
-    bool ok = dataset >= 0 && write_attribute(dataset, "first_element", &p->first, 0) &&
-              (p->tensor->n_dims == 0 || write_attribute(dataset, "shape", p->tensor->dims, p->tensor->n_dims)) &&
-              H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
+    hid_t dataset =
+        H5Dcreate2(w->h5, p->tensor->name, H5T_IEEE_F32LE, space, H5P_DEFAULT, w->dataset_list, H5P_DEFAULT);
+    bool ok =
+        dataset >= 0 && write_attribute(dataset, "first_element", &p->first, 0) &&
+        (p->tensor->n_dims == 0 || write_attribute(dataset, "shape", p->tensor->dims, p->tensor->n_dims)) &&
+        H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
     if (dataset >= 0)
         ok = H5Dclose(dataset) >= 0 && ok;
     if (space >= 0)
@@ -125,14 +130,16 @@ static bool write_piece(const writer *w, const piece *p, const float *values)
     return ok;
 }
 
-/* The size that the file will have at most, to find out early whether the disk holds it; and the longest tensor in it. */
+/* The size that the file will have at most, to find out early whether the disk holds it; and the longest
+ * tensor in it. */
 static int64_t expected_bytes(const dt_state_layout *layout, int64_t first, int64_t n_elems, int64_t *longest)
 {
     int64_t cursor = 0, bytes = 8192; /* superblock, root group, the first blocks of the groups' indices */
     piece p;
     *longest = 0;
     while (next_piece(layout, first, n_elems, &cursor, &p)) {
-        bytes += p.n_elems * (int64_t)sizeof(float) + 1024; /* object header, two attributes, link: about 600 bytes */
+        bytes += p.n_elems * (int64_t)sizeof(float) + 1024; /* object header, two attributes, link: about
+                                                               600 bytes */
         if (p.tensor->n_elems > *longest)
             *longest = p.tensor->n_elems;
     }
@@ -140,7 +147,8 @@ static int64_t expected_bytes(const dt_state_layout *layout, int64_t first, int6
 }
 
 static dt_status write_pieces(const writer *w, const dt_hdf5_driver_file *file, const dt_state_layout *layout,
-                              const dt_state_io *io, int64_t first, int64_t n_elems, float *scratch, dt_error *err)
+                              const dt_state_io *io, int64_t first, int64_t n_elems, float *scratch,
+                              dt_error *err)
 {
     int64_t cursor = 0;
     piece p;
@@ -155,7 +163,8 @@ static dt_status write_pieces(const writer *w, const dt_hdf5_driver_file *file, 
 }
 
 static dt_status write_file(dt_hdf5_driver_file *file, int64_t step, const dt_state_layout *layout,
-                            const dt_state_io *io, int64_t first, int64_t n_elems, float *scratch, dt_error *err)
+                            const dt_state_io *io, int64_t first, int64_t n_elems, float *scratch,
+                            dt_error *err)
 {
     writer w = {-1, -1, -1};
     dt_status status = DT_OK;
@@ -170,7 +179,8 @@ static dt_status write_file(dt_hdf5_driver_file *file, int64_t step, const dt_st
     if (ok)
         w.h5 = H5Fcreate(file->path, H5F_ACC_TRUNC, create_list, access);
     ok = w.h5 >= 0 && write_attribute(w.h5, "step", &step, 0) &&
-         write_attribute(w.h5, "first_element", &first, 0) && write_attribute(w.h5, "n_elements", &n_elems, 0);
+         write_attribute(w.h5, "first_element", &first, 0) &&
+         write_attribute(w.h5, "n_elements", &n_elems, 0);
     status = ok ? write_pieces(&w, file, layout, io, first, n_elems, scratch, err)
                 : dt_hdf5_fail(err, DT_ERR_IO, file->path, "begin the HDF5 file");
     bool closed = w.h5 < 0 || H5Fclose(w.h5) >= 0;
@@ -186,7 +196,8 @@ static dt_status write_file(dt_hdf5_driver_file *file, int64_t step, const dt_st
 }
 
 dt_status dt_hdf5_shard_write(int fd, const char *path, int64_t step, const dt_state_layout *layout,
-                              const dt_state_io *io, int64_t first, int64_t n_elems, int64_t *bytes, dt_error *err)
+                              const dt_state_io *io, int64_t first, int64_t n_elems, int64_t *bytes,
+                              dt_error *err)
 {
     int64_t longest;
     DT_TRY(dt_durable_reserve(fd, path, expected_bytes(layout, first, n_elems, &longest), err));
@@ -220,11 +231,13 @@ static dt_status read_piece(hid_t h5, const char *path, const piece *p, float *v
     if (type < 0 || H5Tget_class(type) != H5T_FLOAT || H5Tget_size(type) != sizeof(float))
         status = dt_fail(err, DT_ERR_FORMAT, "%s: dataset %s is not of 32-bit floats", path, p->tensor->name);
     else if (space < 0 || H5Sget_simple_extent_npoints(space) != p->n_elems)
-        status = dt_fail(err, DT_ERR_FORMAT, "%s: dataset %s has %lld elements instead of %lld", path, p->tensor->name,
-                         space < 0 ? -1LL : (long long)H5Sget_simple_extent_npoints(space), (long long)p->n_elems);
+        status = dt_fail(err, DT_ERR_FORMAT, "%s: dataset %s has %lld elements instead of %lld", path,
+                         p->tensor->name, space < 0 ? -1LL : (long long)H5Sget_simple_extent_npoints(space),
+                         (long long)p->n_elems);
     else if (!attribute_is(dataset, "first_element", &p->first, 0) ||
              (p->tensor->n_dims && !attribute_is(dataset, "shape", p->tensor->dims, p->tensor->n_dims)))
-        status = dt_fail(err, DT_ERR_FORMAT, "%s: dataset %s is another part of the tensor, or the tensor has another shape",
+        status = dt_fail(err, DT_ERR_FORMAT,
+                         "%s: dataset %s is another part of the tensor, or the tensor has another shape",
                          path, p->tensor->name);
     else if (H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
         status = dt_hdf5_fail(err, DT_ERR_IO, path, "read a tensor");
@@ -236,8 +249,8 @@ static dt_status read_piece(hid_t h5, const char *path, const piece *p, float *v
     return status;
 }
 
-static dt_status read_file(dt_hdf5_driver_file *file, const dt_state_layout *layout, int64_t first, int64_t n_elems,
-                           float *values, dt_error *err)
+static dt_status read_file(dt_hdf5_driver_file *file, const dt_state_layout *layout, int64_t first,
+                           int64_t n_elems, float *values, dt_error *err)
 {
     hid_t access = dt_hdf5_driver_access(file);
     hid_t h5 = access >= 0 ? H5Fopen(file->path, H5F_ACC_RDONLY, access) : -1;
@@ -258,8 +271,8 @@ static dt_status read_file(dt_hdf5_driver_file *file, const dt_state_layout *lay
     return status;
 }
 
-dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const dt_state_layout *layout, int64_t first,
-                             int64_t n_elems, float *values, dt_error *err)
+dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const dt_state_layout *layout,
+                             int64_t first, int64_t n_elems, float *values, dt_error *err)
 {
     dt_hdf5_driver_file *file = dt_calloc(1, sizeof *file);
     if (!file)

@@ -19,8 +19,10 @@
 #include <unistd.h>
 
 #define MAX_MANIFEST_BYTES ((int64_t)64 << 20)
-#define TO_READ            (O_RDONLY | O_CLOEXEC | O_NONBLOCK) /* the last: a pipe by a file's name is an empty file, and no wait */
-/* How long to wait until a file made on another host shows here: NFS believes for up to 3 s (acregmin) what it saw last. */
+/* the last: a pipe by a file's name is an empty file, and no wait */
+#define TO_READ (O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+/* How long to wait until a file made on another host shows here: NFS believes for up to 3 s (acregmin) what
+ * it saw last. */
 #define VISIBLE_WITHIN_S 3.0
 
 typedef struct hdf5_store {
@@ -95,8 +97,8 @@ static dt_status write_shard_file(int fd, const char *path, int64_t step, const 
     return DT_OK;
 }
 
-static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_layout *layout, const dt_state_io *io,
-                                  dt_shard_entry *entry, dt_error *err)
+static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_layout *layout,
+                                  const dt_state_io *io, dt_shard_entry *entry, dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES];
     DT_TRY(dt_generation_file_path(folder_of(store), step, ".tmp", entry->file, path, err));
@@ -105,8 +107,10 @@ static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_
     int fd = open_soon(path, O_RDWR | O_CREAT | O_TRUNC);
     if (fd < 0 && errno == ENOENT)
         return dt_fail(err, DT_ERR_IO,
-                       "%s: cannot make the file: the folder that rank 0 made is not seen here; with several hosts checkpoints "
-                       "must be on a file system that all of them share", path);
+                       "%s: cannot make the file: the folder that rank 0 made is not seen here; with several "
+                       "hosts checkpoints "
+                       "must be on a file system that all of them share",
+                       path);
     if (fd < 0)
         return dt_fail_errno(err, "%s: cannot make the file", path);
     dt_status status = write_shard_file(fd, path, step, layout, io, entry, err);
@@ -116,9 +120,11 @@ static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_
 }
 
 /* Wherever it is on its way to its final name. */
-static dt_status open_source(dt_store *from, int64_t step, const dt_shard_entry *entry, char *path, int *fd, dt_error *err)
+static dt_status open_source(dt_store *from, int64_t step, const dt_shard_entry *entry, char *path, int *fd,
+                             dt_error *err)
 {
-    static const char *const suffixes[] = {"", ".tmp", ""}; /* it may be renamed between the first two looks */
+    static const char *const suffixes[] = {"", ".tmp", ""}; /* it may be renamed between the first two
+                                                               looks */
     *fd = -1;
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes && *fd < 0; i++) {
         DT_TRY(dt_generation_file_path(folder_of(from), step, suffixes[i], entry->file, path, err));
@@ -130,7 +136,8 @@ static dt_status open_source(dt_store *from, int64_t step, const dt_shard_entry 
 }
 
 /* Any rank may be the first, and others may be at it. */
-static dt_status open_copy(dt_store *store, int64_t step, const dt_shard_entry *entry, char *path, int *fd, dt_error *err)
+static dt_status open_copy(dt_store *store, int64_t step, const dt_shard_entry *entry, char *path, int *fd,
+                           dt_error *err)
 {
     char folder[DT_DURABLE_PATH_BYTES];
     DT_TRY(dt_generation_path(folder_of(store), step, ".tmp", folder, err));
@@ -144,7 +151,8 @@ static dt_status open_copy(dt_store *store, int64_t step, const dt_shard_entry *
     return *fd < 0 ? dt_fail_errno(err, "%s: cannot make the file", path) : DT_OK;
 }
 
-static dt_status hdf5_copy_shard(dt_store *store, dt_store *from, int64_t step, const dt_shard_entry *entry, dt_error *err)
+static dt_status hdf5_copy_shard(dt_store *store, dt_store *from, int64_t step, const dt_shard_entry *entry,
+                                 dt_error *err)
 {
     char from_path[DT_DURABLE_PATH_BYTES], to_path[DT_DURABLE_PATH_BYTES];
     int source, fd = -1;
@@ -169,9 +177,12 @@ static dt_status check_shards_visible(dt_store *store, const dt_manifest *manife
         DT_TRY(dt_generation_file_path(folder_of(store), manifest->step, ".tmp", entry->file, path, err));
         int fd = open_soon(path, O_RDONLY);
         if (fd < 0 && errno == ENOENT)
-            return dt_fail(err, DT_ERR_IO,
-                           "%s: rank %" PRId64 " wrote it, but it is not seen on rank 0's host; with several hosts checkpoints must "
-                           "be on a file system that all of them share", path, i);
+            return dt_fail(
+                err, DT_ERR_IO,
+                "%s: rank %" PRId64
+                " wrote it, but it is not seen on rank 0's host; with several hosts checkpoints must "
+                "be on a file system that all of them share",
+                path, i);
         if (fd < 0 || fstat(fd, &st) != 0) {
             dt_status status = dt_fail_errno(err, "%s: cannot look at it", path);
             if (fd >= 0)
@@ -180,7 +191,8 @@ static dt_status check_shards_visible(dt_store *store, const dt_manifest *manife
         }
         close(fd);
         if (st.st_size != entry->bytes)
-            return dt_fail(err, DT_ERR_IO, "%s: rank %" PRId64 " wrote %" PRId64 " bytes, but here it has %" PRId64, path, i,
+            return dt_fail(err, DT_ERR_IO,
+                           "%s: rank %" PRId64 " wrote %" PRId64 " bytes, but here it has %" PRId64, path, i,
                            entry->bytes, (int64_t)st.st_size);
     }
     return DT_OK;
@@ -195,7 +207,8 @@ static dt_status write_manifest_file(const char *path, const char *text, int64_t
                            ? dt_durable_write_failed(fd, path, ENOSPC, bytes, err)
                            : dt_durable_write(fd, path, text, bytes, 0, err);
     if (status == DT_OK)
-        status = dt_fault("store.manifest.fsync") ? injected(err, path, "fsync") : dt_durable_sync(fd, path, err);
+        status =
+            dt_fault("store.manifest.fsync") ? injected(err, path, "fsync") : dt_durable_sync(fd, path, err);
     if (close(fd) != 0 && status == DT_OK)
         status = dt_fail_errno(err, "%s: cannot close it", path);
     return status;
@@ -207,12 +220,15 @@ static dt_status write_manifest(dt_store *store, const dt_manifest *manifest, dt
     char *text;
     int64_t bytes;
     dt_manifest copy = {0};
-    DT_TRY(dt_generation_file_path(folder_of(store), manifest->step, ".tmp", DT_GENERATION_MANIFEST, path, err));
+    DT_TRY(
+        dt_generation_file_path(folder_of(store), manifest->step, ".tmp", DT_GENERATION_MANIFEST, path, err));
     DT_TRY(dt_manifest_write(manifest, &text, &bytes, err));
-    dt_status status = dt_manifest_parse(text, bytes, &copy, err); /* what we could not read back must not be written */
+    /* what we could not read back must not be written */
+    dt_status status = dt_manifest_parse(text, bytes, &copy, err);
     dt_manifest_clear(&copy);
     if (status == DT_ERR_FORMAT)
-        status = dt_fail(err, DT_ERR_INTERNAL, "%s: the manifest to be written is not valid; please report this", path);
+        status = dt_fail(err, DT_ERR_INTERNAL,
+                         "%s: the manifest to be written is not valid; please report this", path);
     if (status == DT_OK)
         status = write_manifest_file(path, text, bytes, err);
     dt_free(text);
@@ -247,13 +263,15 @@ static void hdf5_discard(dt_store *store, int64_t step)
         dt_generation_remove(path, NULL);
 }
 
-static dt_status parse_manifest_file(int fd, const char *path, int64_t step, dt_manifest *manifest, dt_error *err)
+static dt_status parse_manifest_file(int fd, const char *path, int64_t step, dt_manifest *manifest,
+                                     dt_error *err)
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
         return dt_fail_errno(err, "%s: cannot look at it", path);
     if (st.st_size > MAX_MANIFEST_BYTES)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: of %" PRId64 " bytes, far more than a manifest has", path, (int64_t)st.st_size);
+        return dt_fail(err, DT_ERR_FORMAT, "%s: of %" PRId64 " bytes, far more than a manifest has", path,
+                       (int64_t)st.st_size);
     char *text = dt_alloc((size_t)st.st_size);
     if (!text)
         return dt_fail_memory(err, (size_t)st.st_size, "a manifest");
@@ -262,7 +280,8 @@ static dt_status parse_manifest_file(int fd, const char *path, int64_t step, dt_
     if (status == DT_OK && (status = dt_manifest_parse(text, st.st_size, &m, err)) != DT_OK)
         dt_error_prefix(err, "%s", path);
     if (status == DT_OK && m.step != step)
-        status = dt_fail(err, DT_ERR_FORMAT, "%s: is of step %" PRId64 ", but the folder is named for another", path, m.step);
+        status = dt_fail(err, DT_ERR_FORMAT,
+                         "%s: is of step %" PRId64 ", but the folder is named for another", path, m.step);
     if (status == DT_OK)
         *manifest = m;
     else
@@ -286,11 +305,13 @@ static dt_status hdf5_read_manifest(dt_store *store, int64_t step, dt_manifest *
 static bool hdf5_has_shard(dt_store *store, int64_t step, const dt_shard_entry *entry)
 {
     char path[DT_DURABLE_PATH_BYTES];
-    return dt_generation_file_path(folder_of(store), step, "", entry->file, path, NULL) == DT_OK && access(path, F_OK) == 0;
+    return dt_generation_file_path(folder_of(store), step, "", entry->file, path, NULL) == DT_OK &&
+           access(path, F_OK) == 0;
 }
 
 /* Open a shard and see that it is as long as the manifest says. */
-static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, char *path, int *fd, dt_error *err)
+static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, char *path, int *fd,
+                            dt_error *err)
 {
     struct stat st;
     DT_TRY(dt_generation_file_path(folder_of(store), step, "", entry->file, path, err));
@@ -301,8 +322,8 @@ static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry 
     if (fstat(f, &st) != 0)
         status = dt_fail_errno(err, "%s: cannot look at it", path);
     else if (st.st_size != entry->bytes)
-        status = dt_fail(err, DT_ERR_FORMAT, "%s: has %" PRId64 " bytes, the manifest says %" PRId64, path, (int64_t)st.st_size,
-                         entry->bytes);
+        status = dt_fail(err, DT_ERR_FORMAT, "%s: has %" PRId64 " bytes, the manifest says %" PRId64, path,
+                         (int64_t)st.st_size, entry->bytes);
     if (status == DT_OK)
         *fd = f;
     else
@@ -319,25 +340,27 @@ static dt_status hdf5_verify_shard(dt_store *store, int64_t step, const dt_shard
                                                 : dt_durable_hash(fd, path, entry->bytes, hex, err);
     close(fd);
     if (status == DT_OK && strcmp(hex, entry->xxh3_128) != 0)
-        status = dt_fail(err, DT_ERR_FORMAT, "%s: its XXH3-128 is %s, the manifest says %s: damaged", path, hex, entry->xxh3_128);
+        status = dt_fail(err, DT_ERR_FORMAT, "%s: its XXH3-128 is %s, the manifest says %s: damaged", path,
+                         hex, entry->xxh3_128);
     return status;
 }
 
-static dt_status hdf5_read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry, float *values,
-                                 dt_error *err)
+static dt_status hdf5_read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
+                                 float *values, dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES];
     int fd;
     DT_TRY(open_shard(store, manifest->step, entry, path, &fd, err));
     const dt_state_layout layout = {manifest->n_tensors, 0, manifest->tensors};
     dt_status status = dt_fault("store.read") ? injected(err, path, "read it")
-                                              : dt_hdf5_shard_read(fd, path, entry->bytes, &layout, entry->first,
-                                                                   entry->n_elems, values, err);
+                                              : dt_hdf5_shard_read(fd, path, entry->bytes, &layout,
+                                                                   entry->first, entry->n_elems, values, err);
     close(fd);
     return status;
 }
 
-/* Remove every folder with this suffix that `prune` is not to keep; the first failure is kept, the others still go. */
+/* Remove every folder with this suffix that `prune` is not to keep; the first failure is kept, the others
+ * still go. */
 static dt_status remove_steps(dt_store *store, const char *suffix, int64_t step, int64_t keep, dt_error *err)
 {
     int64_t *steps, n, kept = 0;
@@ -410,7 +433,8 @@ dt_status dt_store_hdf5_create(const char *folder, dt_store **store, dt_error *e
     while (length > 1 && folder[length - 1] == '/')
         length--;
     if (length > DT_DURABLE_PATH_BYTES - 128) /* room for the names inside */
-        return dt_fail(err, DT_ERR_USAGE, "the path of the folder for checkpoints is too long: %.60s...", folder);
+        return dt_fail(err, DT_ERR_USAGE, "the path of the folder for checkpoints is too long: %.60s...",
+                       folder);
     hdf5_store *s = dt_calloc(1, sizeof *s + length + 1);
     if (!s)
         return dt_fail_memory(err, sizeof *s + length + 1, "the checkpoint store");

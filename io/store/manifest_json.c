@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_FIELD "\"manifest_xxh3_128\": \"" /* what stands before the 32 digits; they are followed by HASH_END */
+#define HASH_FIELD                                                                                           \
+    "\"manifest_xxh3_128\": \"" /* what stands before the 32 digits; they are followed by HASH_END */
 #define HASH_END "\"\n}\n"
 #define HASH_DIGITS 32
 #define MAX_ENTRIES 1000000 /* tensors or shards; far above any use, far below what would exhaust memory */
@@ -83,7 +84,8 @@ static void text_integer(text *t, const char *name, int64_t value)
     text_print(t, "  \"%s\": %" PRId64 ",\n", name, value);
 }
 
-/* Whether a text needs no escapes in JSON and cannot control a terminal. Names of tensors and all of computed_by must be so. */
+/* Whether a text needs no escapes in JSON and cannot control a terminal. Names of tensors and all of
+ * computed_by must be so. */
 static bool is_plain(const char *name)
 {
     for (const char *c = name; *c; c++)
@@ -122,8 +124,8 @@ static void write_shards(text *t, const dt_manifest *m)
     text_print(t, "  \"shards\": [");
     for (int64_t i = 0; i < m->n_shards; i++) {
         const dt_shard_entry *s = &m->shards[i];
-        text_print(t, "%s\n    {\"file\": \"%s\", \"bytes\": %" PRId64 ", \"xxh3_128\": \"%s\"", i ? "," : "", s->file,
-                   s->bytes, s->xxh3_128);
+        text_print(t, "%s\n    {\"file\": \"%s\", \"bytes\": %" PRId64 ", \"xxh3_128\": \"%s\"", i ? "," : "",
+                   s->file, s->bytes, s->xxh3_128);
         text_print(t, ", \"first\": %" PRId64 ", \"elements\": %" PRId64 "}", s->first, s->n_elems);
     }
     text_print(t, "%s],\n", m->n_shards ? "\n  " : "");
@@ -163,7 +165,8 @@ dt_status dt_manifest_write(const dt_manifest *m, char **out, int64_t *bytes, dt
         dt_free(t.data);
         return t.no_memory ? dt_fail_memory(err, t.capacity, "the manifest of a checkpoint")
                            : dt_fail(err, DT_ERR_INTERNAL,
-                                     "the manifest of step %" PRId64 " holds a text that is not UTF-8 or a number that is not finite",
+                                     "the manifest of step %" PRId64
+                                     " holds a text that is not UTF-8 or a number that is not finite",
                                      m->step);
     }
     char hex[33];
@@ -213,8 +216,8 @@ static int64_t take_integer(reader *r, const char *field, int64_t least, int64_t
     if (n >= least && n <= most)
         return n;
     if (r->status == DT_OK)
-        r->status = dt_fail(r->err, DT_ERR_FORMAT, "%s\"%s\" is %" PRId64 ", not in %" PRId64 " to %" PRId64, r->where,
-                            field, n, least, most);
+        r->status = dt_fail(r->err, DT_ERR_FORMAT, "%s\"%s\" is %" PRId64 ", not in %" PRId64 " to %" PRId64,
+                            r->where, field, n, least, most);
     return least;
 }
 
@@ -249,7 +252,9 @@ static uint64_t take_u64(reader *r, const char *field, int base, const char *for
     uint64_t n = strtoull(s, NULL, base);
     snprintf(again, sizeof again, format[0] == 'x' ? "%016" PRIx64 : "%" PRIu64, n);
     if (strcmp(s, again) != 0) /* signs, blanks, overflow, other spellings */
-        complain(r, field, format[0] == 'x' ? "is not 16 hexadecimal digits" : "is not a number without sign in quotes");
+        complain(r, field,
+                 format[0] == 'x' ? "is not 16 hexadecimal digits"
+                                  : "is not a number without sign in quotes");
     return n;
 }
 
@@ -289,18 +294,20 @@ static void take_computed_by(reader *r, dt_computed_by *c)
 static void take_nothing_else(reader *r)
 {
     if (r->status == DT_OK && json_object_size(r->object) != r->n_taken)
-        r->status = dt_fail(r->err, DT_ERR_FORMAT, "%s%zu unknown fields", r->where[0] ? r->where : "manifest: ",
-                            json_object_size(r->object) - r->n_taken);
+        r->status = dt_fail(r->err, DT_ERR_FORMAT, "%s%zu unknown fields",
+                            r->where[0] ? r->where : "manifest: ", json_object_size(r->object) - r->n_taken);
 }
 
-static dt_status begin_entry(reader *r, const json_t *array, size_t i, const char *array_name, char where[48], dt_error *err)
+static dt_status begin_entry(reader *r, const json_t *array, size_t i, const char *array_name, char where[48],
+                             dt_error *err)
 {
     snprintf(where, 48, "%s[%zu]: ", array_name, i);
     *r = (reader){json_array_get(array, i), where, 0, DT_OK, err};
     return json_is_object(r->object) ? DT_OK : dt_fail(err, DT_ERR_FORMAT, "%snot an object", where);
 }
 
-static dt_status parse_tensor(const json_t *array, size_t i, int64_t *first, dt_state_tensor *t, dt_error *err)
+static dt_status parse_tensor(const json_t *array, size_t i, int64_t *first, dt_state_tensor *t,
+                              dt_error *err)
 {
     reader r;
     char where[48];
@@ -321,7 +328,8 @@ static dt_status parse_tensor(const json_t *array, size_t i, int64_t *first, dt_
     for (int d = 0; d < t->n_dims; d++) {
         const json_t *length = json_array_get(shape, (size_t)d);
         t->dims[d] = json_integer_value(length);
-        if (!json_is_integer(length) || t->dims[d] < 1 || __builtin_mul_overflow(t->n_elems, t->dims[d], &t->n_elems))
+        if (!json_is_integer(length) || t->dims[d] < 1 ||
+            __builtin_mul_overflow(t->n_elems, t->dims[d], &t->n_elems))
             complain(&r, "shape", "is not of positive integers, or its product is too large");
     }
     if (__builtin_add_overflow(*first, t->n_elems, first))
@@ -329,7 +337,8 @@ static dt_status parse_tensor(const json_t *array, size_t i, int64_t *first, dt_
     return r.status;
 }
 
-static dt_status parse_shard(const json_t *array, size_t i, size_t n, int64_t *first, dt_shard_entry *s, dt_error *err)
+static dt_status parse_shard(const json_t *array, size_t i, size_t n, int64_t *first, dt_shard_entry *s,
+                             dt_error *err)
 {
     reader r;
     char where[48], expected[64];
@@ -355,7 +364,8 @@ static dt_status parse_arrays(const json_t *tensors, const json_t *shards, dt_ma
     m->tensors = dt_calloc(n_tensors ? n_tensors : 1, sizeof *m->tensors);
     m->shards = dt_calloc(n_shards ? n_shards : 1, sizeof *m->shards);
     if (!m->tensors || !m->shards)
-        return dt_fail_memory(err, n_tensors * sizeof *m->tensors + n_shards * sizeof *m->shards, "a manifest");
+        return dt_fail_memory(err, n_tensors * sizeof *m->tensors + n_shards * sizeof *m->shards,
+                              "a manifest");
     m->n_tensors = (int64_t)n_tensors;
     m->n_shards = (int64_t)n_shards;
     int64_t state_elems = 0, shard_elems = 0;
@@ -364,8 +374,8 @@ static dt_status parse_arrays(const json_t *tensors, const json_t *shards, dt_ma
     for (size_t i = 0; i < n_shards; i++)
         DT_TRY(parse_shard(shards, i, n_shards, &shard_elems, &m->shards[i], err));
     if (state_elems != shard_elems)
-        return dt_fail(err, DT_ERR_FORMAT, "the shards hold %" PRId64 " elements, the tensors have %" PRId64, shard_elems,
-                       state_elems);
+        return dt_fail(err, DT_ERR_FORMAT, "the shards hold %" PRId64 " elements, the tensors have %" PRId64,
+                       shard_elems, state_elems);
     return DT_OK;
 }
 
@@ -427,14 +437,17 @@ dt_status dt_manifest_parse(const char *text_in, int64_t bytes, dt_manifest *man
     json_error_t why;
     json_t *root = json_loadb(text_in, (size_t)bytes, JSON_REJECT_DUPLICATES, &why);
     if (!root)
-        return dt_fail(err, DT_ERR_FORMAT, "line %d, column %d: not the JSON it should be: %s", why.line, why.column, why.text);
+        return dt_fail(err, DT_ERR_FORMAT, "line %d, column %d: not the JSON it should be: %s", why.line,
+                       why.column, why.text);
     dt_manifest m = {0};
     bool has_hash = false;
     dt_status status = check_hash(text_in, bytes, &has_hash, err);
     const json_t *version = json_object_get(root, "format_version");
-    if ((status == DT_OK || !has_hash) && json_is_integer(version) && json_integer_value(version) > DT_MANIFEST_VERSION)
+    if ((status == DT_OK || !has_hash) && json_is_integer(version) &&
+        json_integer_value(version) > DT_MANIFEST_VERSION)
         status = dt_fail(err, DT_ERR_UNSUPPORTED,
-                         "format_version is %" JSON_INTEGER_FORMAT ", this dtrain knows up to %d: a newer dtrain wrote it; use that one",
+                         "format_version is %" JSON_INTEGER_FORMAT
+                         ", this dtrain knows up to %d: a newer dtrain wrote it; use that one",
                          json_integer_value(version), DT_MANIFEST_VERSION);
     if (status == DT_OK)
         status = parse_fields(root, &m, err);

@@ -17,11 +17,13 @@ static dt_status check_size(int fd, const char *path, const dt_shard_entry *entr
     if (fstat(fd, &st) != 0)
         return dt_fail_errno(err, "%s: cannot look at it", path);
     if (st.st_size != entry->bytes)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: has %lld bytes, and %lld were written", path, (long long)st.st_size, (long long)entry->bytes);
+        return dt_fail(err, DT_ERR_FORMAT, "%s: has %lld bytes, and %lld were written", path,
+                       (long long)st.st_size, (long long)entry->bytes);
     return DT_OK;
 }
 
-static dt_status copy_block(int from, const char *from_path, int to, const char *to_path, char *block, int64_t bytes, int64_t at, dt_error *err)
+static dt_status copy_block(int from, const char *from_path, int to, const char *to_path, char *block,
+                            int64_t bytes, int64_t at, dt_error *err)
 {
     if (dt_fault("mirror.read")) {
         errno = EIO;
@@ -46,11 +48,13 @@ static dt_status check_copy(int to, const char *to_path, const dt_shard_entry *e
     posix_fadvise(to, 0, 0, POSIX_FADV_DONTNEED); /* from the disk, where the kernel is so kind */
     DT_TRY(dt_durable_hash(to, to_path, entry->bytes, hex, err));
     if (dt_fault("mirror.hash") || strcmp(hex, entry->xxh3_128) != 0)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: what is read back has XXH3-128 %s, and what was written %s", to_path, hex, entry->xxh3_128);
+        return dt_fail(err, DT_ERR_FORMAT, "%s: what is read back has XXH3-128 %s, and what was written %s",
+                       to_path, hex, entry->xxh3_128);
     return DT_OK;
 }
 
-dt_status dt_shard_copy(int from, const char *from_path, int to, const char *to_path, const dt_shard_entry *entry, dt_error *err)
+dt_status dt_shard_copy(int from, const char *from_path, int to, const char *to_path,
+                        const dt_shard_entry *entry, dt_error *err)
 {
     DT_TRY(check_size(from, from_path, entry, err));
     DT_TRY(dt_durable_reserve(to, to_path, entry->bytes, err));
@@ -59,7 +63,8 @@ dt_status dt_shard_copy(int from, const char *from_path, int to, const char *to_
         return dt_fail_memory(err, (size_t)BLOCK_BYTES, "copying a shard");
     dt_status status = DT_OK;
     for (int64_t at = 0; at < entry->bytes && status == DT_OK; at += BLOCK_BYTES)
-        status = copy_block(from, from_path, to, to_path, block, entry->bytes - at < BLOCK_BYTES ? entry->bytes - at : BLOCK_BYTES, at, err);
+        status = copy_block(from, from_path, to, to_path, block,
+                            entry->bytes - at < BLOCK_BYTES ? entry->bytes - at : BLOCK_BYTES, at, err);
     dt_free(block);
     DT_TRY(status);
     return check_copy(to, to_path, entry, err);

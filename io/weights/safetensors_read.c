@@ -13,10 +13,11 @@
 #include <unistd.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "the format is little-endian, and so are the machines dtrain is for"
+#    error "the format is little-endian, and so are the machines dtrain is for"
 #endif
 
-#define MAX_HEADER_BYTES ((int64_t)100 << 20) /* as the format's own reader; also what an attacker may make us allocate */
+/* as the format's own reader; also what an attacker may make us allocate */
+#define MAX_HEADER_BYTES ((int64_t)100 << 20)
 #define CONVERT_BYTES ((int64_t)1 << 20)
 
 typedef struct stored {
@@ -75,35 +76,40 @@ static dt_status parse_dtype(const char *path, const json_t *entry, dt_safetenso
             t->dtype = known[k].dtype;
             return DT_OK;
         }
-    return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: tensor %s: dtype %.32s is not one of F32, F64, F16, BF16, I64, I32, U8", path, t->name,
-                   text);
+    return dt_fail(err, DT_ERR_UNSUPPORTED,
+                   "%s: tensor %s: dtype %.32s is not one of F32, F64, F16, BF16, I64, I32, U8", path,
+                   t->name, text);
 }
 
 /* *bytes: of all its elements. */
-static dt_status parse_shape(const char *path, const json_t *entry, dt_safetensors_tensor *t, int64_t *bytes, dt_error *err)
+static dt_status parse_shape(const char *path, const json_t *entry, dt_safetensors_tensor *t, int64_t *bytes,
+                             dt_error *err)
 {
     const json_t *shape = json_object_get(entry, "shape");
     if (!json_is_array(shape))
         return dt_fail(err, DT_ERR_FORMAT, "%s: tensor %s: no \"shape\"", path, t->name);
     if (json_array_size(shape) > DT_SAFETENSORS_MAX_DIMS)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: tensor %s: %zu dimensions, more than %d", path, t->name, json_array_size(shape),
-                       DT_SAFETENSORS_MAX_DIMS);
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: tensor %s: %zu dimensions, more than %d", path, t->name,
+                       json_array_size(shape), DT_SAFETENSORS_MAX_DIMS);
     t->n_dims = (int)json_array_size(shape);
     *bytes = dtype_bytes(t->dtype);
     for (int d = 0; d < t->n_dims; d++) {
         const json_t *length = json_array_get(shape, (size_t)d);
         t->dims[d] = json_integer_value(length);
         if (!json_is_integer(length) || t->dims[d] < 0 || __builtin_mul_overflow(*bytes, t->dims[d], bytes))
-            return dt_fail(err, DT_ERR_FORMAT, "%s: tensor %s: dimension %d of its shape is not a size that can be", path, t->name, d);
+            return dt_fail(err, DT_ERR_FORMAT,
+                           "%s: tensor %s: dimension %d of its shape is not a size that can be", path,
+                           t->name, d);
     }
     return DT_OK;
 }
 
-static dt_status parse_entry(const char *path, const char *name, const json_t *entry, int64_t data_bytes, stored *s, dt_error *err)
+static dt_status parse_entry(const char *path, const char *name, const json_t *entry, int64_t data_bytes,
+                             stored *s, dt_error *err)
 {
     if (strlen(name) >= sizeof s->tensor.name || !name[0])
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: tensor %.40s...: a name of %zu bytes, not 1 to %d", path, name, strlen(name),
-                       DT_SAFETENSORS_NAME_BYTES - 1);
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: tensor %.40s...: a name of %zu bytes, not 1 to %d", path,
+                       name, strlen(name), DT_SAFETENSORS_NAME_BYTES - 1);
     memcpy(s->tensor.name, name, strlen(name) + 1);
     int64_t bytes = 0;
     DT_TRY(parse_dtype(path, entry, &s->tensor, err));
@@ -115,11 +121,14 @@ static dt_status parse_entry(const char *path, const char *name, const json_t *e
     s->begin = json_integer_value(begin);
     s->end = json_integer_value(end);
     if (s->begin < 0 || s->end < s->begin || s->end > data_bytes)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: tensor %s: bytes %" PRId64 " to %" PRId64 " are not inside the %" PRId64 " bytes of data",
+        return dt_fail(err, DT_ERR_FORMAT,
+                       "%s: tensor %s: bytes %" PRId64 " to %" PRId64 " are not inside the %" PRId64
+                       " bytes of data",
                        path, name, s->begin, s->end, data_bytes);
     if (s->end - s->begin != bytes)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: tensor %s: its shape needs %" PRId64 " bytes, its data_offsets give %" PRId64, path, name,
-                       bytes, s->end - s->begin);
+        return dt_fail(err, DT_ERR_FORMAT,
+                       "%s: tensor %s: its shape needs %" PRId64 " bytes, its data_offsets give %" PRId64,
+                       path, name, bytes, s->end - s->begin);
     return DT_OK;
 }
 
@@ -153,12 +162,16 @@ static dt_status parse_header(dt_safetensors *f, int64_t data_bytes, dt_error *e
     int64_t at = 0;
     for (int64_t i = 0; i < f->n; i++) {
         if (f->tensors[i].begin != at)
-            return dt_fail(err, DT_ERR_FORMAT, "%s: tensor %s begins at byte %" PRId64 " of the data, but what is before it ends at %" PRId64,
+            return dt_fail(err, DT_ERR_FORMAT,
+                           "%s: tensor %s begins at byte %" PRId64
+                           " of the data, but what is before it ends at %" PRId64,
                            f->path, f->tensors[i].tensor.name, f->tensors[i].begin, at);
         at = f->tensors[i].end;
     }
     if (at != data_bytes)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: its tensors end at byte %" PRId64 " of %" PRId64 " bytes of data", f->path, at, data_bytes);
+        return dt_fail(err, DT_ERR_FORMAT,
+                       "%s: its tensors end at byte %" PRId64 " of %" PRId64 " bytes of data", f->path, at,
+                       data_bytes);
     return DT_OK;
 }
 
@@ -171,21 +184,25 @@ static dt_status read_header(dt_safetensors *f, dt_error *err)
     if (!S_ISREG(st.st_mode))
         return dt_fail(err, DT_ERR_USAGE, "%s: not a file", f->path);
     if (st.st_size < 8)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: of %" PRId64 " bytes, too short for a safetensors file", f->path, (int64_t)st.st_size);
+        return dt_fail(err, DT_ERR_FORMAT, "%s: of %" PRId64 " bytes, too short for a safetensors file",
+                       f->path, (int64_t)st.st_size);
     DT_TRY(dt_durable_read(f->fd, f->path, length, sizeof length, 0, err));
     uint64_t n = 0;
     for (int i = 7; i >= 0; i--)
         n = n << 8 | length[i];
     if (n < 2 || n > (uint64_t)(st.st_size - 8) || n > (uint64_t)MAX_HEADER_BYTES)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: says its header has %" PRIu64 " bytes, which cannot be in a file of %" PRId64
-                       ": not a safetensors file, or cut short", f->path, n, (int64_t)st.st_size);
+        return dt_fail(err, DT_ERR_FORMAT,
+                       "%s: says its header has %" PRIu64 " bytes, which cannot be in a file of %" PRId64
+                       ": not a safetensors file, or cut short",
+                       f->path, n, (int64_t)st.st_size);
     char *text = dt_alloc((size_t)n);
     if (!text)
         return dt_fail_memory(err, (size_t)n, "the header of a safetensors file");
     json_error_t why = {.line = 0};
     dt_status status = dt_durable_read(f->fd, f->path, text, (int64_t)n, 8, err);
     if (status == DT_OK && !(f->header = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, &why)))
-        status = dt_fail(err, DT_ERR_FORMAT, "%s: its header is not JSON: line %d, column %d: %s", f->path, why.line, why.column, why.text);
+        status = dt_fail(err, DT_ERR_FORMAT, "%s: its header is not JSON: line %d, column %d: %s", f->path,
+                         why.line, why.column, why.text);
     dt_free(text);
     if (status == DT_OK)
         status = parse_header(f, st.st_size - 8 - (int64_t)n, err);
@@ -300,13 +317,16 @@ static void convert_i64(dt_dtype dtype, const char *raw, int64_t *values, int64_
     }
 }
 
-/* Read tensor i as it is if its dtype is `same`, else block by block through a conversion; exactly one of f32, i64 is set. */
-static dt_status read_tensor(dt_safetensors *f, int64_t i, dt_dtype same, float *f32, int64_t *i64, dt_error *err)
+/* Read tensor i as it is if its dtype is `same`, else block by block through a conversion; exactly one of
+ * f32, i64 is set. */
+static dt_status read_tensor(dt_safetensors *f, int64_t i, dt_dtype same, float *f32, int64_t *i64,
+                             dt_error *err)
 {
     const stored *s = &f->tensors[i];
     dt_dtype dtype = s->tensor.dtype;
     if (dtype == same)
-        return dt_durable_read(f->fd, f->path, f32 ? (void *)f32 : (void *)i64, s->end - s->begin, s->begin, err);
+        return dt_durable_read(f->fd, f->path, f32 ? (void *)f32 : (void *)i64, s->end - s->begin, s->begin,
+                               err);
     char *raw = dt_alloc((size_t)CONVERT_BYTES);
     if (!raw)
         return dt_fail_memory(err, (size_t)CONVERT_BYTES, "converting a tensor");
@@ -324,15 +344,16 @@ static dt_status read_tensor(dt_safetensors *f, int64_t i, dt_dtype same, float 
     return status;
 }
 
-static dt_status read_checked(dt_safetensors *f, int64_t i, bool floats, float *f32, int64_t *i64, dt_error *err)
+static dt_status read_checked(dt_safetensors *f, int64_t i, bool floats, float *f32, int64_t *i64,
+                              dt_error *err)
 {
     if (i < 0 || i >= f->n)
         return dt_fail(err, DT_ERR_INTERNAL, "%s: has no tensor %" PRId64, f->path, i);
     const dt_safetensors_tensor *t = &f->tensors[i].tensor;
     bool is_float = t->dtype == DT_F32 || t->dtype == DT_F64 || t->dtype == DT_F16 || t->dtype == DT_BF16;
     if (is_float != floats)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: tensor %s: holds %s, where %s are needed", f->path, t->name, dtype_name(t->dtype),
-                       floats ? "floating-point numbers" : "integers");
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: tensor %s: holds %s, where %s are needed", f->path,
+                       t->name, dtype_name(t->dtype), floats ? "floating-point numbers" : "integers");
     dt_status status = read_tensor(f, i, floats ? DT_F32 : DT_I64, f32, i64, err);
     return status == DT_OK ? DT_OK : dt_error_prefix(err, "tensor %s", t->name);
 }

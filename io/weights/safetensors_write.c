@@ -35,15 +35,18 @@ static int64_t find_tensor(const dt_safetensors_tensor *tensors, int64_t n, cons
     return -1;
 }
 
-static dt_status check_tensors(const char *path, const dt_safetensors_tensor *tensors, int64_t n, dt_error *err)
+static dt_status check_tensors(const char *path, const dt_safetensors_tensor *tensors, int64_t n,
+                               dt_error *err)
 {
     for (int64_t i = 0; i < n; i++) {
         const dt_safetensors_tensor *t = &tensors[i];
         if (!t->name[0] || strcmp(t->name, "__metadata__") == 0 || find_tensor(tensors, i, t->name) >= 0)
             return dt_fail(err, DT_ERR_USAGE, "%s: a tensor cannot be named \"%s\"%s", path, t->name,
                            find_tensor(tensors, i, t->name) >= 0 ? " twice" : "");
-        if ((t->dtype != DT_F32 && t->dtype != DT_F16 && t->dtype != DT_I64) || t->n_dims < 0 || t->n_dims > DT_SAFETENSORS_MAX_DIMS)
-            return dt_fail(err, DT_ERR_USAGE, "%s: %s: only F32, F16 and I64 of up to %d dimensions are written", path, t->name,
+        if ((t->dtype != DT_F32 && t->dtype != DT_F16 && t->dtype != DT_I64) || t->n_dims < 0 ||
+            t->n_dims > DT_SAFETENSORS_MAX_DIMS)
+            return dt_fail(err, DT_ERR_USAGE,
+                           "%s: %s: only F32, F16 and I64 of up to %d dimensions are written", path, t->name,
                            DT_SAFETENSORS_MAX_DIMS);
     }
     return DT_OK;
@@ -64,17 +67,21 @@ static bool add_tensor(json_t *root, const dt_safetensors_tensor *t, int64_t beg
     bool ok = shape && entry;
     for (int d = 0; ok && d < t->n_dims; d++)
         ok = json_array_append_new(shape, json_integer(t->dims[d])) == 0;
-    ok = ok && json_object_set_new(entry, "dtype", json_string(t->dtype == DT_I64 ? "I64" : t->dtype == DT_F32 ? "F32" : "F16")) == 0;
+    ok = ok && json_object_set_new(entry, "dtype",
+                                   json_string(t->dtype == DT_I64   ? "I64"
+                                               : t->dtype == DT_F32 ? "F32"
+                                                                    : "F16")) == 0;
     ok = ok && json_object_set(entry, "shape", shape) == 0;
-    ok = ok && json_object_set_new(entry, "data_offsets", json_pack("[I,I]", (json_int_t)begin, (json_int_t)end)) == 0;
+    ok = ok && json_object_set_new(entry, "data_offsets",
+                                   json_pack("[I,I]", (json_int_t)begin, (json_int_t)end)) == 0;
     ok = ok && json_object_set(root, t->name, entry) == 0;
     json_decref(shape);
     json_decref(entry);
     return ok;
 }
 
-/* The header's JSON, and each tensor's place in the data (8-byte numbers first: so all are aligned). NULL: out of memory, or
- * a name is not UTF-8. */
+/* The header's JSON, and each tensor's place in the data (8-byte numbers first: so all are aligned). NULL:
+ * out of memory, or a name is not UTF-8. */
 static char *make_header(const dt_safetensors_writer *w, const char *const *metadata, int64_t *data_bytes)
 {
     json_t *root = json_object();
@@ -99,10 +106,12 @@ static dt_status write_header(dt_safetensors_writer *w, const char *const *metad
     int64_t data_bytes = 0;
     char *text = make_header(w, metadata, &data_bytes);
     if (!text)
-        return dt_fail(err, DT_ERR_MEMORY, "%s: out of memory for its header, or a name in it is not UTF-8", w->path);
+        return dt_fail(err, DT_ERR_MEMORY, "%s: out of memory for its header, or a name in it is not UTF-8",
+                       w->path);
     int64_t text_bytes = (int64_t)strlen(text), padded = (text_bytes + 7) / 8 * 8;
     char *block = dt_alloc((size_t)(8 + padded));
-    dt_status status = block ? DT_OK : dt_fail_memory(err, (size_t)(8 + padded), "the header of a safetensors file");
+    dt_status status =
+        block ? DT_OK : dt_fail_memory(err, (size_t)(8 + padded), "the header of a safetensors file");
     if (block) {
         for (int i = 0; i < 8; i++)
             block[i] = (char)(padded >> (8 * i) & 0xff);
@@ -112,7 +121,8 @@ static dt_status write_header(dt_safetensors_writer *w, const char *const *metad
         if (status == DT_OK)
             status = dt_durable_write(w->fd, w->temporary, block, 8 + padded, 0, err);
         if (status == DT_OK && ftruncate(w->fd, (off_t)(8 + padded + data_bytes)) != 0)
-            status = dt_fail_errno(err, "%s: cannot make it %" PRId64 " bytes long", w->temporary, 8 + padded + data_bytes);
+            status = dt_fail_errno(err, "%s: cannot make it %" PRId64 " bytes long", w->temporary,
+                                   8 + padded + data_bytes);
     }
     for (int64_t i = 0; i < w->n; i++)
         w->offsets[i] += 8 + padded;
@@ -122,7 +132,8 @@ static dt_status write_header(dt_safetensors_writer *w, const char *const *metad
 }
 
 dt_status dt_safetensors_writer_create(const char *path, const dt_safetensors_tensor *tensors, int64_t n,
-                                       const char *const *metadata, dt_safetensors_writer **writer, dt_error *err)
+                                       const char *const *metadata, dt_safetensors_writer **writer,
+                                       dt_error *err)
 {
     DT_TRY(check_tensors(path, tensors, n, err));
     dt_safetensors_writer *w = dt_calloc(1, sizeof *w);
@@ -143,8 +154,9 @@ dt_status dt_safetensors_writer_create(const char *path, const dt_safetensors_te
     DT_TRY_OR_FAIL(status, dt_durable_path(w->temporary, err, "%s.tmp", path));
     w->fd = open(w->temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (w->fd < 0) {
-        status = errno == ENOENT ? dt_fail(err, DT_ERR_USAGE, "%s: there is no such folder to write it to", path)
-                                 : dt_fail_errno(err, "%s: cannot make the file", w->temporary);
+        status = errno == ENOENT
+                     ? dt_fail(err, DT_ERR_USAGE, "%s: there is no such folder to write it to", path)
+                     : dt_fail_errno(err, "%s: cannot make the file", w->temporary);
         goto fail;
     }
     DT_TRY_OR_FAIL(status, write_header(w, metadata, err));
@@ -155,11 +167,13 @@ fail:
     return status;
 }
 
-dt_status dt_safetensors_writer_add(dt_safetensors_writer *w, const char *name, const void *values, dt_error *err)
+dt_status dt_safetensors_writer_add(dt_safetensors_writer *w, const char *name, const void *values,
+                                    dt_error *err)
 {
     int64_t i = find_tensor(w->tensors, w->n, name);
     if (i < 0 || w->offsets[i] < 0)
-        return dt_fail(err, DT_ERR_INTERNAL, "%s: the tensor %s was %s", w->path, name, i < 0 ? "not announced" : "written before");
+        return dt_fail(err, DT_ERR_INTERNAL, "%s: the tensor %s was %s", w->path, name,
+                       i < 0 ? "not announced" : "written before");
     int64_t bytes = dt_safetensors_elems(&w->tensors[i]) * elem_bytes(w->tensors[i].dtype);
     dt_status status = dt_fault("safetensors.write")
                            ? dt_durable_write_failed(w->fd, w->temporary, ENOSPC, bytes, err)
@@ -175,7 +189,8 @@ dt_status dt_safetensors_writer_commit(dt_safetensors_writer *w, dt_error *err)
 {
     for (int64_t i = 0; i < w->n; i++)
         if (w->offsets[i] >= 0)
-            return dt_fail(err, DT_ERR_INTERNAL, "%s: the tensor %s was never written", w->path, w->tensors[i].name);
+            return dt_fail(err, DT_ERR_INTERNAL, "%s: the tensor %s was never written", w->path,
+                           w->tensors[i].name);
     if (dt_fault("safetensors.fsync")) {
         errno = EIO;
         return dt_fail_errno(err, "%s: fsync failed", w->temporary);

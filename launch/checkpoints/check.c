@@ -34,7 +34,8 @@ static bool has_mirror_elsewhere(const dt_generations_folder *f, const dt_manife
 {
     char here[PATH_MAX], there[PATH_MAX];
     dt_options *trained = dt_calloc(1, sizeof *trained);
-    bool is = !f->is_mirror && trained && dt_options_read_trained(m->config_text, DT_COMMAND_TRAIN, trained, NULL) == DT_OK &&
+    bool is = !f->is_mirror && trained &&
+              dt_options_read_trained(m->config_text, DT_COMMAND_TRAIN, trained, NULL) == DT_OK &&
               trained->config.checkpoint_mirror[0];
     if (is && realpath(f->path, here) && realpath(trained->config.checkpoint_mirror, there))
         is = strcmp(here, there) != 0;
@@ -43,14 +44,16 @@ static bool has_mirror_elsewhere(const dt_generations_folder *f, const dt_manife
 }
 
 /* Names and sizes. */
-static void look_at_shards(const dt_generations_folder *f, const dt_manifest *m, dt_generation_check_result *r)
+static void look_at_shards(const dt_generations_folder *f, const dt_manifest *m,
+                           dt_generation_check_result *r)
 {
     char path[DT_DURABLE_PATH_BYTES], text[512];
     const char *missing = NULL;
     struct stat st;
     for (int64_t i = 0; i < m->n_shards; i++) {
         const dt_shard_entry *s = &m->shards[i];
-        if (dt_generation_file_path(f->path, m->step, "", s->file, path, NULL) != DT_OK || stat(path, &st) != 0) {
+        if (dt_generation_file_path(f->path, m->step, "", s->file, path, NULL) != DT_OK ||
+            stat(path, &st) != 0) {
             missing = missing ? missing : s->file;
             continue;
         }
@@ -59,7 +62,8 @@ static void look_at_shards(const dt_generations_folder *f, const dt_manifest *m,
         if (!S_ISREG(st.st_mode))
             snprintf(text, sizeof text, "%s is no file", s->file);
         else if (st.st_size != s->bytes)
-            snprintf(text, sizeof text, "%s has %lld bytes, the manifest says %lld", s->file, (long long)st.st_size, (long long)s->bytes);
+            snprintf(text, sizeof text, "%s has %lld bytes, the manifest says %lld", s->file,
+                     (long long)st.st_size, (long long)s->bytes);
         else if (s->n_elems > s->bytes / (int64_t)sizeof(float))
             snprintf(text, sizeof text, "%s is too short for the elements that the manifest says", s->file);
         else
@@ -86,7 +90,8 @@ static dt_status verify_shard(dt_store *store, const dt_manifest *m, const dt_sh
     return status;
 }
 
-static dt_status verify_shards(dt_store *store, const dt_manifest *m, dt_generation_check_result *r, dt_error *err)
+static dt_status verify_shards(dt_store *store, const dt_manifest *m, dt_generation_check_result *r,
+                               dt_error *err)
 {
     const double start = dt_clock_s();
     dt_error why = {0};
@@ -115,13 +120,15 @@ static double age_of_manifest(const dt_generations_folder *f, int64_t step)
     char path[DT_DURABLE_PATH_BYTES];
     struct stat st;
     struct timespec now;
-    if (dt_generation_file_path(f->path, step, "", DT_GENERATION_MANIFEST, path, NULL) != DT_OK || stat(path, &st) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0)
+    if (dt_generation_file_path(f->path, step, "", DT_GENERATION_MANIFEST, path, NULL) != DT_OK ||
+        stat(path, &st) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0)
         return 0;
     double age_s = difftime(now.tv_sec, st.st_mtim.tv_sec);
     return age_s > 0 ? age_s : 0;
 }
 
-dt_status dt_generation_check(const dt_generations *g, int folder, int64_t step, bool verify, dt_generation_check_result *result, dt_error *err)
+dt_status dt_generation_check(const dt_generations *g, int folder, int64_t step, bool verify,
+                              dt_generation_check_result *result, dt_error *err)
 {
     const dt_generations_folder *f = &g->folders[folder];
     dt_generation_check_result r = {.step = step, .age_s = age_of_manifest(f, step)};

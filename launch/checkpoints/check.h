@@ -1,4 +1,5 @@
-/* check.h: whether a generation in a folder is whole, and what is wrong with it. Local; nothing in the folder is changed.
+/* check.h: whether a generation in a folder is whole, and what is wrong with it. Local; nothing in the folder
+ * is changed.
  *
  *   dt_generation_check_result r;
  *   DT_TRY(dt_generation_check(&g, 0, step, true, &r, err));
@@ -12,7 +13,8 @@
 typedef enum dt_generation_state {
     DT_GENERATION_COMPLETE, /* manifest, all shards, their sizes; no byte of them was read */
     DT_GENERATION_WHOLE,    /* verified: every hash, and HDF5 reads every tensor */
-    DT_GENERATION_PARTIAL,  /* the folder of one host, which has its ranks' shards only; these are complete, or verified */
+    DT_GENERATION_PARTIAL,  /* the folder of one host, which has its ranks' shards only; these are
+                               complete, or verified */
     DT_GENERATION_NEWER,    /* a newer dtrain wrote it */
     DT_GENERATION_DAMAGED
 } dt_generation_state;
@@ -21,17 +23,21 @@ typedef struct dt_generation_check_result {
     dt_generation_state state;
     char problem[1024]; /* of a damaged or newer one; else "" */
     bool has_manifest;  /* the rest is known */
-    int64_t step, epoch, position, world_size, n_shards, n_here, bytes; /* epoch: of its last step, from 1; bytes: of the shards here */
+    /* epoch: of its last step, from 1; bytes: of the shards here */
+    int64_t step, epoch, position, world_size, n_shards, n_here, bytes;
     dt_computed_by computed_by;
-    double age_s;       /* since the manifest was written, by the system's clocks */
-    double seconds;     /* verifying took */
+    double age_s;   /* since the manifest was written, by the system's clocks */
+    double seconds; /* verifying took */
     int64_t bytes_read;
 } dt_generation_check_result;
 
-/* What is wrong with the generation is no error but a result. `verify`: read every byte; memory for one shard. A folder without some shards is a host's own, and
- * not damaged, where the run had a --checkpoint-mirror and this is another folder. DT_ERR_MEMORY. */
-dt_status dt_generation_check(const dt_generations *g, int folder, int64_t step, bool verify, dt_generation_check_result *result, dt_error *err);
+/* What is wrong with the generation is no error but a result. `verify`: read every byte; memory for one
+ * shard. A folder without some shards is a host's own, and not damaged, where the run had a
+ * --checkpoint-mirror and this is another folder. DT_ERR_MEMORY. */
+dt_status dt_generation_check(const dt_generations *g, int folder, int64_t step, bool verify,
+                              dt_generation_check_result *result, dt_error *err);
 
-const char *dt_generation_state_name(dt_generation_state state); /* "complete", "whole", "partial", "newer", "damaged" */
+/* "complete", "whole", "partial", "newer", "damaged" */
+const char *dt_generation_state_name(dt_generation_state state);
 
 #endif

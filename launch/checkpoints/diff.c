@@ -24,15 +24,17 @@ typedef struct diff {
     bool same;
 } diff;
 
-/* -- scalars ------------------------------------------------------------------------------------------------------------ */
+/* -- scalars --------------------------------------------------------------------------------------------- */
 
-static dt_status add_scalar(diff *d, const char *name, const char *a, const char *b, bool counts, dt_error *err)
+static dt_status add_scalar(diff *d, const char *name, const char *a, const char *b, bool counts,
+                            dt_error *err)
 {
     if (strcmp(a, b) == 0)
         return DT_OK;
     d->n_scalars++;
     d->same = d->same && !counts;
-    json_array_append_new(d->json_scalars, json_pack("{s:s, s:s, s:s, s:b}", "name", name, "a", a, "b", b, "counts", counts));
+    json_array_append_new(d->json_scalars,
+                          json_pack("{s:s, s:s, s:s, s:b}", "name", name, "a", a, "b", b, "counts", counts));
     return dt_table_add(d->scalars, (const char *const[]){name, a, b, counts ? "" : "does not count"}, err);
 }
 
@@ -44,7 +46,8 @@ static dt_status add_integer(diff *d, const char *name, int64_t a, int64_t b, bo
     return add_scalar(d, name, text[0], text[1], counts, err);
 }
 
-static dt_status add_unsigned(diff *d, const char *name, const char *format, uint64_t a, uint64_t b, dt_error *err)
+static dt_status add_unsigned(diff *d, const char *name, const char *format, uint64_t a, uint64_t b,
+                              dt_error *err)
 {
     char text[2][32];
     bool is_hex = strcmp(format, "x") == 0;
@@ -65,7 +68,8 @@ static dt_status add_real(diff *d, const char *name, double a, double b, dt_erro
 static dt_status add_computed_by(diff *d, const char *name, dt_error *err)
 {
     char full[DT_COMPUTED_BY_NAME_BYTES + 16];
-    const char *a = dt_computed_by_find(&d->manifests[0]->computed_by, name), *b = dt_computed_by_find(&d->manifests[1]->computed_by, name);
+    const char *a = dt_computed_by_find(&d->manifests[0]->computed_by, name),
+               *b = dt_computed_by_find(&d->manifests[1]->computed_by, name);
     snprintf(full, sizeof full, "computed_by %s", name);
     return add_scalar(d, full, a ? a : "", b ? b : "", false, err);
 }
@@ -103,7 +107,7 @@ static dt_status compare_scalars(diff *d, dt_error *err)
     return add_scalar(d, "config", "one", same_config ? "one" : "another", false, err);
 }
 
-/* -- tensors ------------------------------------------------------------------------------------------------------------ */
+/* -- tensors --------------------------------------------------------------------------------------------- */
 
 static int64_t find_tensor(const dt_manifest *m, const char *name, int64_t guess)
 {
@@ -143,10 +147,12 @@ static dt_status add_tensor(diff *d, const char *name, const tensor_diff *t, dt_
         d->n_differing++;
         d->same = false;
     }
-    json_array_append_new(d->json_tensors, json_pack("{s:s, s:I, s:I, s:f, s:o, s:I, s:I}", "name", name, "elements", (json_int_t)t->n_elems, "different",
-                                                     (json_int_t)t->n_different, "max_abs", t->max_abs, "relative",
-                                                     isfinite(t->relative) ? json_real(t->relative) : json_null(), "nan_a", (json_int_t)t->n_nan_a, "nan_b",
-                                                     (json_int_t)t->n_nan_b));
+    json_array_append_new(d->json_tensors,
+                          json_pack("{s:s, s:I, s:I, s:f, s:o, s:I, s:I}", "name", name, "elements",
+                                    (json_int_t)t->n_elems, "different", (json_int_t)t->n_different,
+                                    "max_abs", t->max_abs, "relative",
+                                    isfinite(t->relative) ? json_real(t->relative) : json_null(), "nan_a",
+                                    (json_int_t)t->n_nan_a, "nan_b", (json_int_t)t->n_nan_b));
     snprintf(different, sizeof different, "%" PRId64 " of %" PRId64, t->n_different, t->n_elems);
     snprintf(max_abs, sizeof max_abs, "%.3g", t->max_abs);
     snprintf(relative, sizeof relative, "%.3g", t->relative);
@@ -159,7 +165,8 @@ static dt_status add_other_shape(diff *d, const dt_state_tensor *a, const dt_sta
 {
     d->n_differing++;
     d->same = false;
-    json_array_append_new(d->json_tensors, json_pack("{s:s, s:I, s:b}", "name", a->name, "elements", (json_int_t)a->n_elems, "another_shape", true));
+    json_array_append_new(d->json_tensors, json_pack("{s:s, s:I, s:b}", "name", a->name, "elements",
+                                                     (json_int_t)a->n_elems, "another_shape", true));
     char text[64];
     snprintf(text, sizeof text, "another shape: %" PRId64 ", %" PRId64, a->n_elems, b->n_elems);
     return dt_table_add(d->tensors, (const char *const[]){a->name, text, "", "", ""}, err);
@@ -170,7 +177,8 @@ static dt_status add_lonely(diff *d, int side, const char *name, dt_error *err)
     d->n_only[side]++;
     d->same = false;
     json_array_append_new(d->json_only[side], json_string(name));
-    return dt_table_add(d->tensors, (const char *const[]){name, side ? "only in B" : "only in A", "", "", ""}, err);
+    return dt_table_add(d->tensors, (const char *const[]){name, side ? "only in B" : "only in A", "", "", ""},
+                        err);
 }
 
 static dt_status compare_tensor(diff *d, int64_t i, float *values[2], dt_error *err)
@@ -192,9 +200,11 @@ static dt_status compare_tensors(diff *d, dt_error *err)
 {
     int64_t longest = 1;
     for (int64_t i = 0; i < d->manifests[0]->n_tensors; i++)
-        longest = d->manifests[0]->tensors[i].n_elems > longest ? d->manifests[0]->tensors[i].n_elems : longest;
+        longest =
+            d->manifests[0]->tensors[i].n_elems > longest ? d->manifests[0]->tensors[i].n_elems : longest;
     float *values[2] = {dt_alloc((size_t)longest * sizeof(float)), dt_alloc((size_t)longest * sizeof(float))};
-    dt_status status = values[0] && values[1] ? DT_OK : dt_fail_memory(err, (size_t)longest * sizeof(float), "a tensor");
+    dt_status status =
+        values[0] && values[1] ? DT_OK : dt_fail_memory(err, (size_t)longest * sizeof(float), "a tensor");
     for (int64_t i = 0; i < d->manifests[0]->n_tensors && status == DT_OK; i++)
         status = compare_tensor(d, i, values, err);
     for (int64_t i = 0; i < d->manifests[1]->n_tensors && status == DT_OK; i++)
@@ -205,7 +215,7 @@ static dt_status compare_tensors(diff *d, dt_error *err)
     return status;
 }
 
-/* -- what is printed ---------------------------------------------------------------------------------------------------- */
+/* -- what is printed ------------------------------------------------------------------------------------- */
 
 static dt_status print_tables(const diff *d, FILE *stream, dt_error *err)
 {
@@ -229,10 +239,12 @@ static dt_status print_tables(const diff *d, FILE *stream, dt_error *err)
 
 static dt_status print_json(const diff *d, FILE *stream, dt_error *err)
 {
-    json_t *root = json_pack("{s:b, s:{s:I, s:I}, s:{s:I, s:I}, s:I, s:O, s:O, s:O, s:O}", "same", d->same, "a", "step", (json_int_t)d->manifests[0]->step,
-                             "world_size", (json_int_t)d->manifests[0]->world_size, "b", "step", (json_int_t)d->manifests[1]->step, "world_size",
-                             (json_int_t)d->manifests[1]->world_size, "tensors_compared", (json_int_t)d->manifests[0]->n_tensors, "scalars", d->json_scalars,
-                             "tensors", d->json_tensors, "only_in_a", d->json_only[0], "only_in_b", d->json_only[1]);
+    json_t *root = json_pack(
+        "{s:b, s:{s:I, s:I}, s:{s:I, s:I}, s:I, s:O, s:O, s:O, s:O}", "same", d->same, "a", "step",
+        (json_int_t)d->manifests[0]->step, "world_size", (json_int_t)d->manifests[0]->world_size, "b", "step",
+        (json_int_t)d->manifests[1]->step, "world_size", (json_int_t)d->manifests[1]->world_size,
+        "tensors_compared", (json_int_t)d->manifests[0]->n_tensors, "scalars", d->json_scalars, "tensors",
+        d->json_tensors, "only_in_a", d->json_only[0], "only_in_b", d->json_only[1]);
     bool ok = root && json_dumpf(root, stream, JSON_INDENT(2)) == 0;
     json_decref(root);
     fputc('\n', stream);
@@ -242,7 +254,9 @@ static dt_status print_json(const diff *d, FILE *stream, dt_error *err)
 static dt_status run(diff *d, bool json, FILE *stream, dt_error *err)
 {
     DT_TRY(dt_table_create((const char *const[]){"scalar", "A", "B", ""}, 4, &d->scalars, err));
-    DT_TRY(dt_table_create((const char *const[]){"tensor", "elements that differ", "max |A-B|", "|A-B|/|A|", "NaNs in A, B"}, 5, &d->tensors, err));
+    DT_TRY(dt_table_create(
+        (const char *const[]){"tensor", "elements that differ", "max |A-B|", "|A-B|/|A|", "NaNs in A, B"}, 5,
+        &d->tensors, err));
     for (int c = 1; c < 4; c++)
         dt_table_align_right(d->tensors, c);
     DT_TRY(compare_scalars(d, err));
@@ -250,9 +264,12 @@ static dt_status run(diff *d, bool json, FILE *stream, dt_error *err)
     return json ? print_json(d, stream, err) : print_tables(d, stream, err);
 }
 
-dt_status dt_generation_diff(dt_generation_reader *a, dt_generation_reader *b, bool json, FILE *stream, bool *same, dt_error *err)
+dt_status dt_generation_diff(dt_generation_reader *a, dt_generation_reader *b, bool json, FILE *stream,
+                             bool *same, dt_error *err)
 {
-    diff d = {.readers = {a, b}, .manifests = {dt_generation_reader_manifest(a), dt_generation_reader_manifest(b)}, .same = true};
+    diff d = {.readers = {a, b},
+              .manifests = {dt_generation_reader_manifest(a), dt_generation_reader_manifest(b)},
+              .same = true};
     d.json_scalars = json_array();
     d.json_tensors = json_array();
     d.json_only[0] = json_array();

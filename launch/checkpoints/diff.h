@@ -9,10 +9,12 @@
 
 #include <stdio.h>
 
-/* Print the scalars that differ, and of every tensor that differs how many elements (by their bits), the largest |a - b|, ||a - b|| / ||a|| and the
- * NaNs; as tables or as one JSON object (launch/README.md). What is not finite on either side is left out of both measures. *same: all tensors are the same
- * bits and what the training goes on from is the same; by how many ranks it was written does not count. Memory: a shard and a tensor of each. DT_ERR_IO,
- * DT_ERR_FORMAT, DT_ERR_MEMORY. */
-dt_status dt_generation_diff(dt_generation_reader *a, dt_generation_reader *b, bool json, FILE *stream, bool *same, dt_error *err);
+/* Print the scalars that differ, and of every tensor that differs how many elements (by their bits), the
+ * largest |a - b|, ||a - b|| / ||a|| and the NaNs; as tables or as one JSON object (launch/README.md). What
+ * is not finite on either side is left out of both measures. *same: all tensors are the same bits and what
+ * the training goes on from is the same; by how many ranks it was written does not count. Memory: a shard and
+ * a tensor of each. DT_ERR_IO, DT_ERR_FORMAT, DT_ERR_MEMORY. */
+dt_status dt_generation_diff(dt_generation_reader *a, dt_generation_reader *b, bool json, FILE *stream,
+                             bool *same, dt_error *err);
 
 #endif

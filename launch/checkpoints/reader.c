@@ -5,16 +5,16 @@
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "core/checkpoint/load.h"
-#include "io/store/hdf5_store.h"
 #include "io/durable.h"
 #include "io/store/generation_folder.h"
+#include "io/store/hdf5_store.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* -- where generations are -------------------------------------------------------------------------------------------- */
+/* -- where generations are ------------------------------------------------------------------------------- */
 
 static void add_folder(dt_generations *g, const char *path, bool is_mirror)
 {
@@ -61,7 +61,9 @@ static dt_status find_folders(const char *dir, dt_generations *g, dt_error *err)
     if (stat(dir, &status) != 0)
         return dt_fail(err, DT_ERR_USAGE, "%s: %s", dir, strerror(errno));
     if (!S_ISDIR(status.st_mode))
-        return dt_fail(err, DT_ERR_USAGE, "%s is no folder; a run's folder, its checkpoints/ or one generation in there was expected", dir);
+        return dt_fail(
+            err, DT_ERR_USAGE,
+            "%s is no folder; a run's folder, its checkpoints/ or one generation in there was expected", dir);
     if ((size_t)snprintf(path, sizeof path, "%s", dir) >= sizeof path)
         return dt_fail(err, DT_ERR_USAGE, "%.60s...: the path is too long", dir);
     for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
@@ -96,7 +98,8 @@ void dt_generations_close(dt_generations *g)
     *g = (dt_generations){0};
 }
 
-dt_status dt_generations_list(const dt_generations *g, int folder, int64_t steps[DT_GENERATIONS_MAX], int64_t *n, dt_error *err)
+dt_status dt_generations_list(const dt_generations *g, int folder, int64_t steps[DT_GENERATIONS_MAX],
+                              int64_t *n, dt_error *err)
 {
     dt_store *store = g->folders[folder].store;
     int64_t found = 0, kept = 0;
@@ -108,7 +111,7 @@ dt_status dt_generations_list(const dt_generations *g, int folder, int64_t steps
     return DT_OK;
 }
 
-/* -- one generation --------------------------------------------------------------------------------------------------- */
+/* -- one generation -------------------------------------------------------------------------------------- */
 
 struct dt_generation_reader {
     const dt_generations *generations;
@@ -133,7 +136,8 @@ const dt_manifest *dt_generation_reader_manifest(const dt_generation_reader *r)
     return &r->manifest;
 }
 
-/* The first folder in which a shard is whole. The error told is that of a file that is there, if there is one. */
+/* The first folder in which a shard is whole. The error told is that of a file that is there, if there is
+ * one. */
 static dt_status locate_shard(dt_generation_reader *r, int64_t shard, dt_error *err)
 {
     const dt_shard_entry *entry = &r->manifest.shards[shard];
@@ -155,7 +159,8 @@ static dt_status locate_shard(dt_generation_reader *r, int64_t shard, dt_error *
     return status;
 }
 
-static dt_status open_from(const dt_generations *g, int folder, int64_t step, dt_generation_reader **reader, dt_error *err)
+static dt_status open_from(const dt_generations *g, int folder, int64_t step, dt_generation_reader **reader,
+                           dt_error *err)
 {
     dt_store *store = g->folders[folder].store;
     dt_generation_reader *r = dt_calloc(1, sizeof *r);
@@ -165,7 +170,8 @@ static dt_status open_from(const dt_generations *g, int folder, int64_t step, dt
     r->held = -1;
     dt_status status = store->ops->read_manifest(store, step, &r->manifest, err);
     if (status == DT_OK && !(r->folders = dt_calloc((size_t)r->manifest.n_shards + 1, sizeof *r->folders)))
-        status = dt_fail_memory(err, (size_t)r->manifest.n_shards * sizeof *r->folders, "reading a checkpoint");
+        status =
+            dt_fail_memory(err, (size_t)r->manifest.n_shards * sizeof *r->folders, "reading a checkpoint");
     for (int64_t i = 0; status == DT_OK && i < r->manifest.n_shards; i++)
         status = locate_shard(r, i, err);
     if (status == DT_OK)
@@ -176,7 +182,8 @@ static dt_status open_from(const dt_generations *g, int folder, int64_t step, dt
 }
 
 /* From whichever folder has a manifest whose shards are to be had. */
-static dt_status open_step(const dt_generations *g, int64_t step, dt_generation_reader **reader, dt_error *err)
+static dt_status open_step(const dt_generations *g, int64_t step, dt_generation_reader **reader,
+                           dt_error *err)
 {
     int64_t *steps = dt_alloc(DT_GENERATIONS_MAX * sizeof *steps), n = 0;
     if (!steps)
@@ -214,7 +221,8 @@ static dt_status next_step(const dt_generations *g, int64_t below, int64_t *step
     return status;
 }
 
-dt_status dt_generations_newest_whole(const dt_generations *g, int64_t wanted, dt_generation_reader **reader, dt_error *err)
+dt_status dt_generations_newest_whole(const dt_generations *g, int64_t wanted, dt_generation_reader **reader,
+                                      dt_error *err)
 {
     dt_error own;
     err = err ? err : &own;
@@ -233,9 +241,12 @@ dt_status dt_generations_newest_whole(const dt_generations *g, int64_t wanted, d
         n_tried++;
     }
     if (wanted >= 0)
-        return dt_fail(err, DT_ERR_USAGE, "there is no checkpoint of step %lld in %s; 'dtrain inspect' lists them", (long long)wanted, where);
+        return dt_fail(err, DT_ERR_USAGE,
+                       "there is no checkpoint of step %lld in %s; 'dtrain inspect' lists them",
+                       (long long)wanted, where);
     if (n_tried > 0)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: none of the %lld checkpoints there is whole", where, (long long)n_tried);
+        return dt_fail(err, DT_ERR_FORMAT, "%s: none of the %lld checkpoints there is whole", where,
+                       (long long)n_tried);
     return dt_fail(err, DT_ERR_USAGE, "there is no checkpoint in %s", where);
 }
 
@@ -258,15 +269,18 @@ static dt_status hold_shard(dt_generation_reader *r, int64_t shard, dt_error *er
 dt_status dt_generation_reader_get(void *reader, int64_t tensor, float *values, dt_error *err)
 {
     dt_generation_reader *r = reader;
-    const int64_t begin = r->manifest.tensors[tensor].first, end = begin + r->manifest.tensors[tensor].n_elems;
+    const int64_t begin = r->manifest.tensors[tensor].first,
+                  end = begin + r->manifest.tensors[tensor].n_elems;
     for (int64_t i = 0; i < r->manifest.n_shards; i++) {
         const dt_shard_entry *entry = &r->manifest.shards[i];
-        const int64_t from = entry->first > begin ? entry->first : begin, shard_end = entry->first + entry->n_elems;
+        const int64_t from = entry->first > begin ? entry->first : begin,
+                      shard_end = entry->first + entry->n_elems;
         const int64_t to = shard_end < end ? shard_end : end;
         if (from >= to)
             continue;
         DT_TRY(hold_shard(r, i, err));
-        memcpy(values + (from - begin), r->values + (from - entry->first), (size_t)(to - from) * sizeof *values);
+        memcpy(values + (from - begin), r->values + (from - entry->first),
+               (size_t)(to - from) * sizeof *values);
     }
     return DT_OK;
 }

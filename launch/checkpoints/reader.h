@@ -1,4 +1,5 @@
-/* reader.h: what a folder that the user names holds of checkpoints, and one generation of it, read tensor by tensor. No MPI, one process.
+/* reader.h: what a folder that the user names holds of checkpoints, and one generation of it, read tensor by
+ * tensor. No MPI, one process.
  *
  *   dt_generations g;
  *   DT_TRY(dt_generations_open("runs/demo", &g, err));
@@ -32,25 +33,30 @@ typedef struct dt_generations {
     int64_t only_step; /* the user named one generation's folder; -1: all of them */
 } dt_generations;
 
-/* `dir` is a run's folder (its checkpoints/, or what its config.conf says for --checkpoint-dir, and the --checkpoint-mirror), a folder of
- * generations, or one generation's folder. Nothing is read but config.conf. DT_ERR_USAGE: no such folder; DT_ERR_MEMORY. */
+/* `dir` is a run's folder (its checkpoints/, or what its config.conf says for --checkpoint-dir, and the
+ * --checkpoint-mirror), a folder of generations, or one generation's folder. Nothing is read but config.conf.
+ * DT_ERR_USAGE: no such folder; DT_ERR_MEMORY. */
 dt_status dt_generations_open(const char *dir, dt_generations *g, dt_error *err);
 void dt_generations_close(dt_generations *g); /* a zeroed one is fine */
 
 /* The steps in one of the folders, newest first; *n of them. */
-dt_status dt_generations_list(const dt_generations *g, int folder, int64_t steps[DT_GENERATIONS_MAX], int64_t *n, dt_error *err);
+dt_status dt_generations_list(const dt_generations *g, int folder, int64_t steps[DT_GENERATIONS_MAX],
+                              int64_t *n, dt_error *err);
 
 typedef struct dt_generation_reader dt_generation_reader;
 
-/* Verify all shards of the generation of `step` and open it; -1: the newest that is whole, and a warning for each that is passed over. A shard that
- * one folder lacks may come from the other. DT_ERR_USAGE: there is none, or not of this step; DT_ERR_FORMAT: none is whole; DT_ERR_IO,
- * DT_ERR_UNSUPPORTED (a newer dtrain wrote it: not passed over), DT_ERR_MEMORY. */
-dt_status dt_generations_newest_whole(const dt_generations *g, int64_t step, dt_generation_reader **reader, dt_error *err);
+/* Verify all shards of the generation of `step` and open it; -1: the newest that is whole, and a warning for
+ * each that is passed over. A shard that one folder lacks may come from the other. DT_ERR_USAGE: there is
+ * none, or not of this step; DT_ERR_FORMAT: none is whole; DT_ERR_IO, DT_ERR_UNSUPPORTED (a newer dtrain
+ * wrote it: not passed over), DT_ERR_MEMORY. */
+dt_status dt_generations_newest_whole(const dt_generations *g, int64_t step, dt_generation_reader **reader,
+                                      dt_error *err);
 void dt_generation_reader_close(dt_generation_reader *reader); /* NULL is fine */
 
 const dt_manifest *dt_generation_reader_manifest(const dt_generation_reader *reader); /* owned by it */
 
-/* A whole tensor. Fast in the order of the manifest; another order reads shards again. A dt_state_io's get, with the reader for its context. */
+/* A whole tensor. Fast in the order of the manifest; another order reads shards again. A dt_state_io's get,
+ * with the reader for its context. */
 dt_status dt_generation_reader_get(void *reader, int64_t tensor, float *values, dt_error *err);
 
 #endif

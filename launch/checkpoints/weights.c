@@ -48,7 +48,7 @@ static dt_status open_file(const char *path, dt_safetensors **file, dt_error *er
     return dt_safetensors_open(path, file, err);
 }
 
-/* -- describe ----------------------------------------------------------------------------------------------------------- */
+/* -- describe -------------------------------------------------------------------------------------------- */
 
 /* The file has every convolution of the spec and no other. */
 static bool has_the_convolutions(const dt_safetensors *file, const dt_net_spec *spec)
@@ -98,7 +98,7 @@ dt_status dt_weights_describe(const char *path, dt_weights_info *info, dt_error 
     return status;
 }
 
-/* -- load --------------------------------------------------------------------------------------------------------------- */
+/* -- load ------------------------------------------------------------------------------------------------ */
 
 /* "[64, 3, 7, 7]" */
 static const char *shape_text(int n_dims, const int64_t *dims, char *out, size_t out_bytes)
@@ -120,11 +120,12 @@ static bool same_shape(const dt_safetensors_tensor *a, const dt_state_tensor *b)
 static bool is_another_head(const dt_safetensors_tensor *a, const dt_state_tensor *b)
 {
     const char *name = model_name(b->name);
-    return (strcmp(name, "fc.weight") == 0 || strcmp(name, "fc.bias") == 0) && a->n_dims == b->n_dims && (b->n_dims < 2 || a->dims[1] == b->dims[1]);
+    return (strcmp(name, "fc.weight") == 0 || strcmp(name, "fc.bias") == 0) && a->n_dims == b->n_dims &&
+           (b->n_dims < 2 || a->dims[1] == b->dims[1]);
 }
 
-static dt_status load_tensor(dt_safetensors *file, const char *path, const dt_state_io *io, int64_t index, const dt_state_tensor *t, bool new_head,
-                             dt_error *err)
+static dt_status load_tensor(dt_safetensors *file, const char *path, const dt_state_io *io, int64_t index,
+                             const dt_state_tensor *t, bool new_head, dt_error *err)
 {
     char have[96], want[96];
     const char *name = model_name(t->name);
@@ -170,7 +171,9 @@ dt_status dt_weights_load(dt_net *net, const char *path, bool new_head, dt_error
     for (int64_t i = 0; i < dt_safetensors_count(file); i++) {
         const char *name = dt_safetensors_tensor_at(file, i)->name;
         if (!ends_with(name, TRACKED) && !is_in_layout(layout, name)) {
-            status = dt_fail(err, DT_ERR_USAGE, "%s holds %s, which this network does not have: it is of another one", path, name);
+            status =
+                dt_fail(err, DT_ERR_USAGE,
+                        "%s holds %s, which this network does not have: it is of another one", path, name);
             goto fail;
         }
     }
@@ -183,23 +186,26 @@ fail:
     return status;
 }
 
-/* -- export ------------------------------------------------------------------------------------------------------------- */
+/* -- export ---------------------------------------------------------------------------------------------- */
 
 dt_status dt_weights_check_writable(const char *option, const char *path, dt_error *err)
 {
     char folder[1100];
     const char *slash = strrchr(path, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1, slash ? path : ".");
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1,
+             slash ? path : ".");
     if (dt_durable_is_folder(path))
         return dt_fail(err, DT_ERR_USAGE, "--%s %s: this is a folder", option, path);
     if (access(folder, W_OK) != 0)
-        return dt_fail(err, DT_ERR_USAGE, "--%s %s: the folder %s: %s", option, path, folder, strerror(errno));
+        return dt_fail(err, DT_ERR_USAGE, "--%s %s: the folder %s: %s", option, path, folder,
+                       strerror(errno));
     return DT_OK;
 }
 
 void dt_weights_config_text(const dt_config *c, char out[DT_WEIGHTS_CONFIG_BYTES])
 {
-    snprintf(out, DT_WEIGHTS_CONFIG_BYTES, "image-size = %lld;\neval-crop = %.17g;\n", (long long)c->image_size, c->eval_crop);
+    snprintf(out, DT_WEIGHTS_CONFIG_BYTES, "image-size = %lld;\neval-crop = %.17g;\n",
+             (long long)c->image_size, c->eval_crop);
 }
 
 /* The table of what is written, tensor by tensor; a tracked count follows each running_var. */
@@ -218,7 +224,8 @@ static int64_t list_tensors(const dt_state_layout *layout, dt_dtype dtype, dt_sa
         if (!ends_with(name, ".running_var"))
             continue;
         out[n] = (dt_safetensors_tensor){.dtype = DT_I64};
-        snprintf(out[n].name, sizeof out[n].name, "%.*s" TRACKED, (int)(strlen(name) - strlen(".running_var")), name);
+        snprintf(out[n].name, sizeof out[n].name, "%.*s" TRACKED,
+                 (int)(strlen(name) - strlen(".running_var")), name);
         n++;
     }
     return n;
@@ -235,15 +242,18 @@ static void round_to_fp16(float *values, int64_t n, const char *name)
         memcpy((char *)values + i * (int64_t)sizeof half, &half, sizeof half);
     }
     if (n_too_large > 0)
-        dt_log_warn("%s: %lld of its %lld values are too large for FP16 and are infinite now", name, (long long)n_too_large, (long long)n);
+        dt_log_warn("%s: %lld of its %lld values are too large for FP16 and are infinite now", name,
+                    (long long)n_too_large, (long long)n);
 }
 
-static dt_status write_tensors(const dt_state_layout *layout, const dt_state_io *io, const dt_weights_export_options *o,
-                               dt_safetensors_writer *writer, const dt_safetensors_tensor *tensors, int64_t n, float *buffer, dt_error *err)
+static dt_status write_tensors(const dt_state_layout *layout, const dt_state_io *io,
+                               const dt_weights_export_options *o, dt_safetensors_writer *writer,
+                               const dt_safetensors_tensor *tensors, int64_t n, float *buffer, dt_error *err)
 {
     bool any = false;
     for (int64_t i = 0; i < layout->n_tensors; i++) {
-        const char *name = o->ema ? average_name(layout->tensors[i].name) : model_name(layout->tensors[i].name);
+        const char *name =
+            o->ema ? average_name(layout->tensors[i].name) : model_name(layout->tensors[i].name);
         if (!name)
             continue;
         any = true;
@@ -253,23 +263,28 @@ static dt_status write_tensors(const dt_state_layout *layout, const dt_state_io 
         DT_TRY(dt_safetensors_writer_add(writer, name, buffer, err));
     }
     if (!any)
-        return dt_fail(err, DT_ERR_USAGE, "there are no running averages in it: it was trained without --ema");
+        return dt_fail(err, DT_ERR_USAGE,
+                       "there are no running averages in it: it was trained without --ema");
     for (int64_t i = 0; i < n; i++)
         if (tensors[i].dtype == DT_I64)
             DT_TRY(dt_safetensors_writer_add(writer, tensors[i].name, &o->n_batches, err));
     return dt_safetensors_writer_commit(writer, err);
 }
 
-dt_status dt_weights_export(const dt_state_layout *layout, const dt_state_io *io, const char *path, const dt_weights_export_options *o, dt_error *err)
+dt_status dt_weights_export(const dt_state_layout *layout, const dt_state_io *io, const char *path,
+                            const dt_weights_export_options *o, dt_error *err)
 {
-    const char *const metadata[] = {"format", "pt", "arch", o->arch, "config", o->config_text, "producer", "dtrain " PACKAGE_VERSION, NULL};
+    const char *const metadata[] = {"format", "pt",           "arch",     o->arch,
+                                    "config", o->config_text, "producer", "dtrain " PACKAGE_VERSION,
+                                    NULL};
     dt_safetensors_writer *writer = NULL;
     int64_t largest = 1;
     for (int64_t i = 0; i < layout->n_tensors; i++)
         largest = layout->tensors[i].n_elems > largest ? layout->tensors[i].n_elems : largest;
     dt_safetensors_tensor *tensors = dt_calloc((size_t)layout->n_tensors * 2, sizeof *tensors);
     float *buffer = dt_alloc((size_t)largest * sizeof *buffer);
-    dt_status status = tensors && buffer ? DT_OK : dt_fail_memory(err, (size_t)largest * sizeof *buffer, "the export");
+    dt_status status =
+        tensors && buffer ? DT_OK : dt_fail_memory(err, (size_t)largest * sizeof *buffer, "the export");
     int64_t n = status == DT_OK ? list_tensors(layout, o->fp16 ? DT_F16 : DT_F32, tensors) : 0;
     if (status == DT_OK)
         status = dt_safetensors_writer_create(path, tensors, n, metadata, &writer, err);

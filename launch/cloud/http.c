@@ -4,12 +4,12 @@
 
 #ifdef HAVE_CURL
 
-#include "core/base/alloc.h"
+#    include "core/base/alloc.h"
 
-#include <curl/curl.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
+#    include <curl/curl.h>
+#    include <stdatomic.h>
+#    include <stdio.h>
+#    include <string.h>
 
 typedef struct http_curl {
     dt_http head;
@@ -51,7 +51,8 @@ static CURLcode perform(http_curl *h)
     return result;
 }
 
-static dt_status request(dt_http *http, const char *method, const char *path, const char *header, char *body, size_t body_bytes, int *code, dt_error *err)
+static dt_status request(dt_http *http, const char *method, const char *path, const char *header, char *body,
+                         size_t body_bytes, int *code, dt_error *err)
 {
     http_curl *h = (http_curl *)http;
     char url[512];
@@ -77,7 +78,8 @@ static dt_status request(dt_http *http, const char *method, const char *path, co
     if (atomic_load(&h->cancelled))
         return dt_fail(err, DT_ERR_INTERRUPTED, "%s %s: cancelled", method, url);
     if (result != CURLE_OK)
-        return dt_fail(err, DT_ERR_IO, "%s %s: %s", method, url, h->why[0] ? h->why : curl_easy_strerror(result));
+        return dt_fail(err, DT_ERR_IO, "%s %s: %s", method, url,
+                       h->why[0] ? h->why : curl_easy_strerror(result));
     *code = (int)answered;
     return DT_OK;
 }

@@ -15,8 +15,8 @@
 #include <string.h>
 #include <time.h>
 
-#define TOKEN_PATH     "/latest/api/token"
-#define NOTICE_PATH    "/latest/meta-data/spot/instance-action"
+#define TOKEN_PATH "/latest/api/token"
+#define NOTICE_PATH "/latest/meta-data/spot/instance-action"
 #define REBALANCE_PATH "/latest/meta-data/events/recommendations/rebalance"
 
 #define PROMISED_S 120.0
@@ -40,14 +40,15 @@ struct dt_spot {
     atomic_bool save; /* a recommendation that nobody has asked for yet */
 };
 
-/* -- what the service says ---------------------------------------------------------------------------------------------- */
+/* -- what the service says ------------------------------------------------------------------------------- */
 
 /* YYYY-MM-DDThh:mm:ss[.fff]Z */
 static bool parse_utc(const char *text, double *unix_s)
 {
     struct tm t = {0};
     int end = 0;
-    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &t.tm_year, &t.tm_mon, &t.tm_mday, &t.tm_hour, &t.tm_min, &t.tm_sec, &end) != 6)
+    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &t.tm_year, &t.tm_mon, &t.tm_mday, &t.tm_hour, &t.tm_min,
+               &t.tm_sec, &end) != 6)
         return false;
     const char *rest = text + end;
     if (*rest == '.')
@@ -73,12 +74,14 @@ static bool copy_word(const json_t *value, char *out, size_t out_bytes)
     return true;
 }
 
-bool dt_spot_parse_notice(const char *text, double now_unix_s, char *action, size_t action_bytes, char *when, size_t when_bytes, double *left_s)
+bool dt_spot_parse_notice(const char *text, double now_unix_s, char *action, size_t action_bytes, char *when,
+                          size_t when_bytes, double *left_s)
 {
     double at;
     json_t *root = json_loads(text, 0, NULL);
-    const bool there = copy_word(json_object_get(root, "action"), action, action_bytes) &&
-                       (strcmp(action, "terminate") == 0 || strcmp(action, "stop") == 0 || strcmp(action, "hibernate") == 0);
+    const bool there =
+        copy_word(json_object_get(root, "action"), action, action_bytes) &&
+        (strcmp(action, "terminate") == 0 || strcmp(action, "stop") == 0 || strcmp(action, "hibernate") == 0);
     if (there) {
         *left_s = PROMISED_S;
         if (!copy_word(json_object_get(root, "time"), when, when_bytes))
@@ -98,7 +101,7 @@ bool dt_spot_parse_rebalance(const char *text, char *when, size_t when_bytes)
     return there;
 }
 
-/* -- asking --------------------------------------------------------------------------------------------------------------- */
+/* -- asking ---------------------------------------------------------------------------------------------- */
 
 static dt_status renew_token(dt_spot *s, dt_error *err)
 {
@@ -156,7 +159,8 @@ static dt_status look_for_notice(dt_spot *s, dt_error *err)
     s->end_s = dt_clock_s() + left_s;
     snprintf(s->why, sizeof s->why, "an EC2 spot notice: %s at %s", action, when);
     atomic_store(&s->noticed, true);
-    dt_log_warn("EC2 takes this instance away: %s at %s, in %.0f s; stopping with a checkpoint", action, when, left_s);
+    dt_log_warn("EC2 takes this instance away: %s at %s, in %.0f s; stopping with a checkpoint", action, when,
+                left_s);
     return DT_OK;
 }
 
@@ -168,12 +172,15 @@ static dt_status look_for_rebalance(dt_spot *s, dt_error *err)
     if (!there)
         return DT_OK;
     if (!dt_spot_parse_rebalance(body, when, sizeof when))
-        return dt_fail(err, DT_ERR_FORMAT, "GET " REBALANCE_PATH " gave something else than a recommendation");
+        return dt_fail(err, DT_ERR_FORMAT,
+                       "GET " REBALANCE_PATH " gave something else than a recommendation");
     if (strcmp(when, s->rebalance) == 0)
         return DT_OK;
     snprintf(s->rebalance, sizeof s->rebalance, "%s", when);
     atomic_store(&s->save, true);
-    dt_log_warn("EC2 may soon take this instance away (rebalance recommendation of %s): a checkpoint is written now, and training goes on", when);
+    dt_log_warn("EC2 may soon take this instance away (rebalance recommendation of %s): a checkpoint is "
+                "written now, and training goes on",
+                when);
     return DT_OK;
 }
 
@@ -188,13 +195,14 @@ static double tick(void *context)
         status = look_for_rebalance(s, &why);
     if (status != DT_OK && status != DT_ERR_INTERRUPTED && !s->told_trouble) {
         s->told_trouble = true;
-        dt_log_warn("--spot: the metadata service does not tell of interruptions: %s; it is asked on, every %g s (--spot off: not at all)", why.message,
-                    s->options.poll_s);
+        dt_log_warn("--spot: the metadata service does not tell of interruptions: %s; it is asked on, every "
+                    "%g s (--spot off: not at all)",
+                    why.message, s->options.poll_s);
     }
     return s->options.poll_s;
 }
 
-/* -- for the training's thread ---------------------------------------------------------------------------------------------- */
+/* -- for the training's thread --------------------------------------------------------------------------- */
 
 const char *dt_spot_stop_requested(dt_spot *s)
 {

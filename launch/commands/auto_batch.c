@@ -23,7 +23,8 @@ static void end(planning *p)
     dt_free(p->spec.layers);
 }
 
-static dt_status begin(const dt_session *s, const dt_config *c, int64_t n_classes, bool training, planning *p, dt_error *err)
+static dt_status begin(const dt_session *s, const dt_config *c, int64_t n_classes, bool training, planning *p,
+                       dt_error *err)
 {
     dt_device_info info;
     *p = (planning){0};
@@ -50,13 +51,17 @@ static dt_status begin(const dt_session *s, const dt_config *c, int64_t n_classe
 static void tell(const dt_session *s, const dt_config *c, const dt_need *need, bool training)
 {
     if (training)
-        dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB; a global batch of %lld: does --lr %g suit it?", (long long)c->batch,
-                    DT_TO_GIB(need->total_bytes), DT_TO_GIB(need->free_bytes), (long long)(c->batch * c->accumulate * s->comm->size), c->lr);
+        dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB; a global batch of %lld: does "
+                    "--lr %g suit it?",
+                    (long long)c->batch, DT_TO_GIB(need->total_bytes), DT_TO_GIB(need->free_bytes),
+                    (long long)(c->batch * c->accumulate * s->comm->size), c->lr);
     else
-        dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB", (long long)c->batch, DT_TO_GIB(need->total_bytes), DT_TO_GIB(need->free_bytes));
+        dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB", (long long)c->batch,
+                    DT_TO_GIB(need->total_bytes), DT_TO_GIB(need->free_bytes));
 }
 
-static dt_status settle(const dt_session *s, dt_config *c, const dt_source_info *data, bool training, bool net_trains, dt_error *err)
+static dt_status settle(const dt_session *s, dt_config *c, const dt_source_info *data, bool training,
+                        bool net_trains, dt_error *err)
 {
     planning p;
     dt_need need = {0};
@@ -68,8 +73,9 @@ static dt_status settle(const dt_session *s, dt_config *c, const dt_source_info 
     if (status == DT_OK)
         status = dt_fit_largest(&p.fit, most, &largest, err);
     if (status == DT_OK && largest == 0)
-        status = dt_fail(err, DT_ERR_MEMORY, "--batch auto: there is no memory for %s at %lld pixels, not even with one image", c->arch,
-                         (long long)p.fit.image_size);
+        status = dt_fail(err, DT_ERR_MEMORY,
+                         "--batch auto: there is no memory for %s at %lld pixels, not even with one image",
+                         c->arch, (long long)p.fit.image_size);
     status = dt_agree(s->comm, status, err);
     if (status == DT_OK)
         status = s->comm->ops->all_reduce(s->comm, &largest, 1, DT_I64, DT_REDUCE_MIN, err);
@@ -106,13 +112,19 @@ static dt_status too_large(const planning *p, const dt_config *c, const dt_need 
     int64_t largest = 0;
     DT_TRY(dt_fit_largest(&p->fit, c->batch - 1, &largest, err));
     if (largest == 0)
-        return dt_fail(err, DT_ERR_USAGE, "--batch %lld: %s at %lld pixels does not fit, whatever the batch: %.2f GiB are free", (long long)c->batch, c->arch,
-                       (long long)p->fit.image_size, DT_TO_GIB(need->free_bytes));
-    return dt_fail(err, DT_ERR_USAGE, "--batch %lld does not fit: %s at %lld pixels would need %.2f GiB, and %.2f are free; the largest that fits is --batch %lld",
-                   (long long)c->batch, c->arch, (long long)p->fit.image_size, DT_TO_GIB(need->total_bytes), DT_TO_GIB(need->free_bytes), (long long)largest);
+        return dt_fail(err, DT_ERR_USAGE,
+                       "--batch %lld: %s at %lld pixels does not fit, whatever the batch: %.2f GiB are free",
+                       (long long)c->batch, c->arch, (long long)p->fit.image_size,
+                       DT_TO_GIB(need->free_bytes));
+    return dt_fail(err, DT_ERR_USAGE,
+                   "--batch %lld does not fit: %s at %lld pixels would need %.2f GiB, and %.2f are free; the "
+                   "largest that fits is --batch %lld",
+                   (long long)c->batch, c->arch, (long long)p->fit.image_size, DT_TO_GIB(need->total_bytes),
+                   DT_TO_GIB(need->free_bytes), (long long)largest);
 }
 
-dt_status dt_batch_check(const dt_session *s, const dt_config *c, int64_t n_classes, bool training, dt_need *need, dt_error *err)
+dt_status dt_batch_check(const dt_session *s, const dt_config *c, int64_t n_classes, bool training,
+                         dt_need *need, dt_error *err)
 {
     planning p;
     dt_status status = begin(s, c, n_classes, training, &p, err);

@@ -1,8 +1,9 @@
 /* commands.h: one function per command. To add one: a file launch/NAME.c, its line here, its row in main.c.
  *
- * argv[0] is the program's or the command's name, options follow. A command prints what the user asked for, but not its errors: it returns them,
- * and main.c prints. `session` is zeroed; main.c closes it. *local: other ranks do not know of the error and may be waiting
- * for this one in a collective: main.c then makes them leave.
+ * argv[0] is the program's or the command's name, options follow. A command prints what the user asked for,
+ * but not its errors: it returns them, and main.c prints. `session` is zeroed; main.c closes it. *local:
+ * other ranks do not know of the error and may be waiting for this one in a collective: main.c then makes
+ * them leave.
  */
 #ifndef DT_LAUNCH_COMMANDS_COMMANDS_H
 #define DT_LAUNCH_COMMANDS_COMMANDS_H
@@ -11,11 +12,12 @@
 
 typedef dt_status dt_command(int argc, char **argv, dt_session *session, bool *local, dt_error *err);
 
-dt_command dt_command_train, dt_command_eval, dt_command_info, dt_command_demo_data, dt_command_inspect, dt_command_export;
+dt_command dt_command_train, dt_command_eval, dt_command_info, dt_command_demo_data, dt_command_inspect,
+    dt_command_export;
 
 /* Ends the help of `train`, which is the program's own. */
-#define DT_COMMANDS_DOC                                                                                        \
-    "Commands: dtrain [train] [OPTION...], dtrain eval --data DIR --weights FILE, dtrain inspect DIR, " \
+#define DT_COMMANDS_DOC                                                                                      \
+    "Commands: dtrain [train] [OPTION...], dtrain eval --data DIR --weights FILE, dtrain inspect DIR, "      \
     "dtrain export DIR --output FILE, dtrain info, dtrain demo-data DIR; each has --help."
 
 #endif

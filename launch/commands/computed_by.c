@@ -1,6 +1,7 @@
 /* computed_by.c: collects the names and versions of all that can change a bit of a training.
  *
- * Left out is what cannot: MPI moves bytes (sums between ranks are our own, in the order of the ranks), HDF5 and jansson store. */
+ * Left out is what cannot: MPI moves bytes (sums between ranks are our own, in the order of the ranks), HDF5
+ * and jansson store. */
 #include "config.h"
 
 #include "launch/commands/computed_by.h"
@@ -50,9 +51,11 @@ void dt_session_computed_by(const dt_session *session, dt_computed_by *out)
     dt_backend_computed_by(&session->backend, out);
     add_nccl(session, out);
 #ifdef __clang__
-    dt_computed_by_add(out, "compiler", "clang %d.%d.%d for %s", __clang_major__, __clang_minor__, __clang_patchlevel__, compiled_for());
+    dt_computed_by_add(out, "compiler", "clang %d.%d.%d for %s", __clang_major__, __clang_minor__,
+                       __clang_patchlevel__, compiled_for());
 #else
-    dt_computed_by_add(out, "compiler", "GCC %d.%d.%d for %s", __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__, compiled_for());
+    dt_computed_by_add(out, "compiler", "GCC %d.%d.%d for %s", __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__,
+                       compiled_for());
 #endif
 #ifdef __GLIBC__
     dt_computed_by_add(out, "libc", "glibc %s", gnu_get_libc_version()); /* exp, log, cos */

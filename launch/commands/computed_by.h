@@ -1,4 +1,5 @@
-/* computed_by.h: what this rank's numbers come from, for checkpoints (core/base/computed_by.h). To add a pair: a line in computed_by.c, or in the backend. */
+/* computed_by.h: what this rank's numbers come from, for checkpoints (core/base/computed_by.h). To add a
+ * pair: a line in computed_by.c, or in the backend. */
 #ifndef DT_LAUNCH_COMMANDS_COMPUTED_BY_H
 #define DT_LAUNCH_COMMANDS_COMPUTED_BY_H
 

@@ -11,7 +11,8 @@ dt_status dt_command_demo_data(int argc, char **argv, dt_session *session, bool 
     static const dt_command_usage usage = {
         .name = "dtrain demo-data",
         .args_doc = "DIR",
-        .doc = "Write the built-in data set, 1,797 handwritten digits of 32x32 pixels, to DIR/train and DIR/val as JPEG files: an "
+        .doc = "Write the built-in data set, 1,797 handwritten digits of 32x32 pixels, to DIR/train and "
+               "DIR/val as JPEG files: an "
                "example of what --data wants.",
     };
     dt_options options;
@@ -19,7 +20,8 @@ dt_status dt_command_demo_data(int argc, char **argv, dt_session *session, bool 
     (void)local;
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
     DT_TRY(dt_demo_data_write(options.arguments[0], err));
-    printf("%s holds train/ with 1,437 images and val/ with 360, in 10 classes; train on them: dtrain --data %s --arch resnet18 --image-size 32\n",
+    printf("%s holds train/ with 1,437 images and val/ with 360, in 10 classes; train on them: dtrain --data "
+           "%s --arch resnet18 --image-size 32\n",
            options.arguments[0], options.arguments[0]);
     return DT_OK;
 }

@@ -3,17 +3,17 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
-#include "core/collective/agreement.h"
 #include "core/checkpoint/load.h"
+#include "core/collective/agreement.h"
 #include "core/training/evaluate.h"
 #include "io/durable.h"
 #include "io/metrics/progress.h"
+#include "launch/checkpoints/reader.h"
+#include "launch/checkpoints/weights.h"
 #include "launch/commands/auto_batch.h"
 #include "launch/commands/commands.h"
 #include "launch/show/console.h"
-#include "launch/checkpoints/reader.h"
 #include "launch/show/table.h"
-#include "launch/checkpoints/weights.h"
 #include "layers/registry.h"
 #include "layers/resnet.h"
 
@@ -24,23 +24,26 @@
 static const dt_command_usage usage = {
     .name = "dtrain eval",
     .bit = DT_COMMAND_EVAL,
-    .doc = "Evaluate weights on DIR/val/CLASS/*.jpg; every image is counted once, whatever the number of ranks.\n\n"
+    .doc = "Evaluate weights on DIR/val/CLASS/*.jpg; every image is counted once, whatever the number of "
+           "ranks.\n\n"
            "  dtrain eval --data imagenet --weights resnet50.safetensors\n"
            "  dtrain eval --data imagenet --weights runs/imagenet-resnet50"
-           "\vThe image size and the crop are those of the training where the weights tell them. Prints one line: val_loss, top-1, top-5, n.",
+           "\vThe image size and the crop are those of the training where the weights tell them. Prints one "
+           "line: val_loss, top-1, top-5, n.",
 };
 
 typedef struct evaluation {
     dt_options options;
     dt_generations generations; /* no folder in it: the weights are a file */
-    bool has_ema;               /* the checkpoint holds running averages: they are what is evaluated, as in training */
+    bool has_ema;               /* the checkpoint holds running averages: they are what is evaluated, as in
+                                   training */
     dt_weights_info weights;
     dt_net *net;
     dt_source *val;
     dt_sink *progress;
 } evaluation;
 
-/* -- what the weights are ----------------------------------------------------------------------------------------- */
+/* -- what the weights are -------------------------------------------------------------------------------- */
 
 static bool is_checkpoint(const evaluation *e)
 {
@@ -87,7 +90,8 @@ static void take_from_training(evaluation *e)
     char value[DT_PATH_BYTES];
     dt_options *trained = dt_calloc(1, sizeof *trained);
     if (trained && e->weights.config_text &&
-        dt_options_read_trained(e->weights.config_text, DT_COMMAND_EVAL | DT_COMMAND_TRAIN, trained, NULL) == DT_OK) {
+        dt_options_read_trained(e->weights.config_text, DT_COMMAND_EVAL | DT_COMMAND_TRAIN, trained, NULL) ==
+            DT_OK) {
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
             int row = dt_options_find(names[i], DT_COMMAND_EVAL);
             if (e->options.origin[row] != DT_ORIGIN_DEFAULT)
@@ -111,16 +115,19 @@ static dt_status describe_weights(evaluation *e, dt_error *err)
     take_from_training(e);
     if (strcmp(c->arch, "auto") != 0) {
         if (e->weights.arch[0] && strcmp(c->arch, e->weights.arch) != 0)
-            return dt_fail(err, DT_ERR_USAGE, "--arch %s, but %s holds a %s", c->arch, e->options.weights, e->weights.arch);
+            return dt_fail(err, DT_ERR_USAGE, "--arch %s, but %s holds a %s", c->arch, e->options.weights,
+                           e->weights.arch);
         return DT_OK;
     }
     if (!e->weights.arch[0])
-        return dt_fail(err, DT_ERR_USAGE, "--weights %s: none of the networks that dtrain knows has these tensors", e->options.weights);
+        return dt_fail(err, DT_ERR_USAGE,
+                       "--weights %s: none of the networks that dtrain knows has these tensors",
+                       e->options.weights);
     snprintf(c->arch, sizeof c->arch, "%s", e->weights.arch);
     return DT_OK;
 }
 
-/* -- parts -------------------------------------------------------------------------------------------------------- */
+/* -- parts ----------------------------------------------------------------------------------------------- */
 
 static dt_status open_source(evaluation *e, const dt_session *s, dt_error *err)
 {
@@ -128,8 +135,8 @@ static dt_status open_source(evaluation *e, const dt_session *s, dt_error *err)
     DT_TRY(dt_session_source(s, &e->options.config, false, &e->val, err));
     e->val->ops->info(e->val, &info);
     if (e->weights.n_classes > 0 && e->weights.n_classes != info.n_classes)
-        return dt_fail(err, DT_ERR_USAGE, "%s knows %lld classes, and %s/val has %lld", e->options.weights, (long long)e->weights.n_classes,
-                       e->options.config.data, (long long)info.n_classes);
+        return dt_fail(err, DT_ERR_USAGE, "%s knows %lld classes, and %s/val has %lld", e->options.weights,
+                       (long long)e->weights.n_classes, e->options.config.data, (long long)info.n_classes);
     return DT_OK;
 }
 
@@ -141,7 +148,8 @@ static dt_status build_net(evaluation *e, const dt_session *s, dt_error *err)
     e->val->ops->info(e->val, &info);
     DT_TRY(dt_resnet_spec(c->arch, info.n_classes, &spec, err));
     /* A checkpoint holds the momentum too, so that only a net for training has its layout. */
-    const dt_net_options options = {.batch = c->batch, .image_size = c->image_size, .training = is_checkpoint(e), .ema = e->has_ema};
+    const dt_net_options options = {
+        .batch = c->batch, .image_size = c->image_size, .training = is_checkpoint(e), .ema = e->has_ema};
     dt_status status = dt_net_create(&spec, dt_layer_registry(), s->kernels, &options, &e->net, err);
     dt_free(spec.layers);
     DT_TRY(status);
@@ -168,12 +176,14 @@ static dt_status load_checkpoint(evaluation *e, const dt_session *s, dt_error *e
         .mirror = g->n_folders > 1 ? g->folders[1].store : NULL,
         .only_step = g->only_step >= 0 ? &g->only_step : NULL,
     };
-    DT_TRY(dt_checkpoint_load(s->comm, &place, dt_net_state_layout(e->net), &io, accept_any, NULL, &m, &found, err));
+    DT_TRY(dt_checkpoint_load(s->comm, &place, dt_net_state_layout(e->net), &io, accept_any, NULL, &m, &found,
+                              err));
     if (s->comm->rank == 0 && found)
         dt_log_info("%s: the checkpoint of step %lld", e->options.weights, (long long)m.step);
     dt_manifest_clear(&m);
     if (!found)
-        return dt_fail(err, DT_ERR_USAGE, "--weights %s: there is no checkpoint in this folder", e->options.weights);
+        return dt_fail(err, DT_ERR_USAGE, "--weights %s: there is no checkpoint in this folder",
+                       e->options.weights);
     dt_status status = dt_net_weights_changed(e->net, err);
     if (status == DT_OK)
         status = dt_net_swap_ema(e->net, err);
@@ -184,7 +194,9 @@ static dt_status open_progress(evaluation *e, const dt_session *s, dt_error *err
 {
     if (s->comm->rank != 0)
         return DT_OK;
-    const dt_progress_options options = {.terminal = dt_console_is_terminal(), .utf8 = dt_table_utf8(), .every_s = e->options.config.log_every_s};
+    const dt_progress_options options = {.terminal = dt_console_is_terminal(),
+                                         .utf8 = dt_table_utf8(),
+                                         .every_s = e->options.config.log_every_s};
     DT_TRY(dt_progress_create(stderr, &options, &e->progress, err));
     dt_console_set_progress(e->progress);
     return DT_OK;
@@ -208,7 +220,7 @@ static void close_all(evaluation *e)
     dt_free(e->weights.config_text);
 }
 
-/* -- the command -------------------------------------------------------------------------------------------------- */
+/* -- the command ----------------------------------------------------------------------------------------- */
 
 static dt_status run(evaluation *e, dt_session *s, dt_error *err)
 {
@@ -221,13 +233,15 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
     if (is_checkpoint(e))
         DT_TRY(load_checkpoint(e, s, err));
     DT_TRY(dt_agree(s->comm, open_progress(e, s, err), err));
-    DT_TRY(dt_evaluate(e->net, s->kernels, s->comm, e->val, c->batch, NULL, &e->progress, e->progress ? 1 : 0, &m, err));
+    DT_TRY(dt_evaluate(e->net, s->kernels, s->comm, e->val, c->batch, NULL, &e->progress, e->progress ? 1 : 0,
+                       &m, err));
     close_progress(e);
     if (s->comm->rank == 0) {
-        dt_log_info("%s at %lld px on %s/val, %lld rank%s: %.1f s, %.0f images/s", c->arch, (long long)c->image_size, c->data,
-            (long long)s->comm->size,
+        dt_log_info("%s at %lld px on %s/val, %lld rank%s: %.1f s, %.0f images/s", c->arch,
+                    (long long)c->image_size, c->data, (long long)s->comm->size,
                     s->comm->size == 1 ? "" : "s", m.elapsed_s, m.images_per_s);
-        printf("val_loss %.6f  top-1 %.4f  top-5 %.4f  n %lld\n", m.val_loss, m.val_top1, m.val_top5, (long long)m.n);
+        printf("val_loss %.6f  top-1 %.4f  top-5 %.4f  n %lld\n", m.val_loss, m.val_top1, m.val_top5,
+               (long long)m.n);
         if (fflush(stdout) != 0)
             return dt_fail_errno(err, "cannot write the result");
     }

@@ -3,9 +3,9 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
-#include "launch/commands/commands.h"
 #include "launch/checkpoints/reader.h"
 #include "launch/checkpoints/weights.h"
+#include "launch/commands/commands.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,10 +14,12 @@ static const dt_command_usage usage = {
     .name = "dtrain export",
     .args_doc = "DIR",
     .bit = DT_COMMAND_EXPORT,
-    .doc = "Write the weights of a checkpoint to a .safetensors file, under torchvision's names. DIR is a run's folder, a folder of checkpoints or "
+    .doc = "Write the weights of a checkpoint to a .safetensors file, under torchvision's names. DIR is a "
+           "run's folder, a folder of checkpoints or "
            "one checkpoint's folder.\n\n"
            "  dtrain export runs/demo --output demo.safetensors"
-           "\vThe file is the one that --export writes at the end of a training; where that was with --ema, it is the one of --ema here.",
+           "\vThe file is the one that --export writes at the end of a training; where that was with --ema, "
+           "it is the one of --ema here.",
 };
 
 /* What the training was told; dt_alloc, the caller's. */
@@ -45,8 +47,11 @@ static dt_status write_file(const dt_options *options, dt_generation_reader *rea
     dt_options *trained = NULL;
     DT_TRY(read_configuration(m, &trained, err));
     dt_weights_config_text(&trained->config, config_text);
-    const dt_weights_export_options o = {.arch = m->arch, .config_text = config_text, .n_batches = m->step * trained->config.accumulate,
-                                         .ema = options->ema, .fp16 = options->fp16};
+    const dt_weights_export_options o = {.arch = m->arch,
+                                         .config_text = config_text,
+                                         .n_batches = m->step * trained->config.accumulate,
+                                         .ema = options->ema,
+                                         .fp16 = options->fp16};
     dt_free(trained);
     dt_status status = dt_weights_export(&layout, &io, options->output, &o, err);
     if (status == DT_ERR_USAGE && options->ema)

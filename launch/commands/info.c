@@ -3,26 +3,26 @@
 
 #include "comm/mpi.h"
 #include "core/base/units.h"
+#include "launch/commands/commands.h"
+#include "launch/estimate/roofline.h"
 #include "launch/hardware/affinity.h"
 #include "launch/hardware/backends.h"
-#include "launch/commands/commands.h"
 #include "launch/hardware/machine.h"
-#include "launch/estimate/roofline.h"
 #include "launch/hardware/transports.h"
 #include "launch/show/table.h"
 #ifdef DT_WITH_CUDA
-#include "layers/cuda/device_cuda.h"
+#    include "layers/cuda/device_cuda.h"
 #endif
 
 #ifdef HAVE_CURL
-#include <curl/curl.h>
+#    include <curl/curl.h>
 #endif
 #include <hdf5.h>
 #ifdef DT_WITH_NCCL
-#include <nccl.h>
+#    include <nccl.h>
 #endif
 #ifdef DT_WITH_CPU
-#include <oneapi/dnnl/dnnl.h>
+#    include <oneapi/dnnl/dnnl.h>
 #endif
 #include <stdio.h>
 #include <string.h>
@@ -30,32 +30,34 @@
 
 static const dt_command_usage usage = {
     .name = "dtrain info",
-    .doc = "Show the version, what was built in, and what is found on this machine: MPI, processors, memory, GPUs. Under mpirun each "
+    .doc = "Show the version, what was built in, and what is found on this machine: MPI, processors, memory, "
+           "GPUs. Under mpirun each "
            "rank tells what it sees. With --plans: what a training would do on a GPU.",
     .bit = DT_COMMAND_INFO,
 };
 
-/* -- what was built in -------------------------------------------------------------------------------------------- */
+/* -- what was built in ----------------------------------------------------------------------------------- */
 
 #ifdef DT_WITH_CUDA
 static void add_cuda(dt_table *table)
 {
     dt_cuda_versions versions;
     dt_device_cuda_versions(&versions);
-    dt_table_add_pair(table, "CUDA", "%s (built in, with nvcc %s), newest that the driver supports: %s", versions.runtime, DT_NVCC_VERSION,
-                      versions.driver);
+    dt_table_add_pair(table, "CUDA", "%s (built in, with nvcc %s), newest that the driver supports: %s",
+                      versions.runtime, DT_NVCC_VERSION, versions.driver);
     dt_table_add_pair(table, "CUDA kernels", "compiled for compute capabilities %s", DT_CUDA_ARCHS);
     dt_table_add_pair(table, "cuDNN", "%s (built with %s)", versions.cudnn, DT_CUDNN_VERSION);
-#ifdef DT_WITH_NCCL
+#    ifdef DT_WITH_NCCL
     int nccl = 0;
     (void)ncclGetVersion(&nccl);
-    dt_table_add_pair(table, "NCCL", "%d.%d.%d (built with %s)", nccl / 10000, nccl / 100 % 100, nccl % 100, DT_NCCL_VERSION);
-#else
+    dt_table_add_pair(table, "NCCL", "%d.%d.%d (built with %s)", nccl / 10000, nccl / 100 % 100, nccl % 100,
+                      DT_NCCL_VERSION);
+#    else
     dt_table_add_pair(table, "NCCL", "not built in: no --comm nccl; " DT_WHY_NO_NCCL);
-#endif
+#    endif
 }
 
-#ifdef DT_WITH_NCCL
+#    ifdef DT_WITH_NCCL
 /* NCCL tells its network only when it starts: with one rank, on the first GPU. */
 static void add_network(dt_table *table)
 {
@@ -69,7 +71,7 @@ static void add_network(dt_table *table)
     }
     dt_table_add_pair(table, "network", "%s", status == DT_OK ? text : why.message);
 }
-#endif
+#    endif
 
 static void add_gpus(dt_table *table, const dt_machine *m)
 {
@@ -81,22 +83,24 @@ static void add_gpus(dt_table *table, const dt_machine *m)
         dt_device_cuda_describe(i, text, sizeof text);
         dt_table_add_pair(table, i ? "" : "GPUs", "%d: %s", i, text);
     }
-#ifdef DT_WITH_NCCL
+#    ifdef DT_WITH_NCCL
     if (n > 0)
         add_network(table);
-#endif
+#    endif
 }
 #else
 static void add_cuda(dt_table *table)
 {
-    dt_table_add_pair(table, "CUDA, cuDNN, NCCL", "not built in: no --backend cuda, no --comm nccl; " DT_WHY_NO_CUDA);
+    dt_table_add_pair(table, "CUDA, cuDNN, NCCL",
+                      "not built in: no --backend cuda, no --comm nccl; " DT_WHY_NO_CUDA);
 }
 
 static void add_gpus(dt_table *table, const dt_machine *m)
 {
     char gpus[512] = "";
     for (int i = 0; i < m->n_gpus; i++)
-        snprintf(gpus + strlen(gpus), sizeof gpus - strlen(gpus), "%s%s", gpus[0] ? ", " : "", m->gpu_model[i]);
+        snprintf(gpus + strlen(gpus), sizeof gpus - strlen(gpus), "%s%s", gpus[0] ? ", " : "",
+                 m->gpu_model[i]);
     if (m->n_gpus > 0)
         dt_table_add_pair(table, "GPUs", "%d: %s%s%s; this build has no cuda backend", m->n_gpus, gpus,
                           m->gpu_driver[0] ? "; driver " : "", m->gpu_driver);
@@ -109,7 +113,8 @@ static void add_onednn(dt_table *table)
 {
 #ifdef DT_WITH_CPU
     const dnnl_version_t *v = dnnl_version();
-    dt_table_add_pair(table, "oneDNN", "%d.%d.%d (built with %s)", v->major, v->minor, v->patch, DT_ONEDNN_VERSION);
+    dt_table_add_pair(table, "oneDNN", "%d.%d.%d (built with %s)", v->major, v->minor, v->patch,
+                      DT_ONEDNN_VERSION);
 #else
     dt_table_add_pair(table, "oneDNN", "not built in: no --backend cpu; " DT_WHY_NO_ONEDNN);
 #endif
@@ -123,7 +128,8 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
     (void)H5get_libversion(&major, &minor, &release);
     snprintf(hdf5, sizeof hdf5, "%u.%u.%u", major, minor, release);
     dt_table_add_pair(table, "dtrain", "%s", PACKAGE_VERSION);
-    dt_table_add_pair(table, "compiler", "%s, CFLAGS %s, sanitizer %s", DT_BUILD_CC, DT_BUILD_CFLAGS, DT_BUILD_SANITIZER);
+    dt_table_add_pair(table, "compiler", "%s, CFLAGS %s, sanitizer %s", DT_BUILD_CC, DT_BUILD_CFLAGS,
+                      DT_BUILD_SANITIZER);
     dt_table_add_pair(table, "backends", "%s", dt_backend_list());
     dt_table_add_pair(table, "communication", "%s", dt_comm_list());
     DT_TRY(dt_table_add_rule(table, err));
@@ -133,10 +139,11 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
     add_onednn(table);
     dt_table_add_pair(table, "jansson", "%s", DT_JANSSON_VERSION);
     dt_table_add_pair(table, "libconfig", "%s", DT_LIBCONFIG_VERSION);
-    dt_table_add_pair(table, "xxHash", "%u.%u.%u (built with %s)", XXH_versionNumber() / 10000, XXH_versionNumber() / 100 % 100, XXH_versionNumber() % 100,
-        DT_XXHASH_VERSION);
+    dt_table_add_pair(table, "xxHash", "%u.%u.%u (built with %s)", XXH_versionNumber() / 10000,
+                      XXH_versionNumber() / 100 % 100, XXH_versionNumber() % 100, DT_XXHASH_VERSION);
 #ifdef HAVE_CURL
-    dt_table_add_pair(table, "libcurl", "%s (built with %s)", curl_version_info(CURLVERSION_NOW)->version, DT_CURL_VERSION);
+    dt_table_add_pair(table, "libcurl", "%s (built with %s)", curl_version_info(CURLVERSION_NOW)->version,
+                      DT_CURL_VERSION);
 #else
     dt_table_add_pair(table, "libcurl", "not built in: no --spot imds; " DT_WHY_NO_CURL);
 #endif
@@ -144,7 +151,7 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
     return DT_OK;
 }
 
-/* -- what is found ------------------------------------------------------------------------------------------------ */
+/* -- what is found --------------------------------------------------------------------------------------- */
 
 static void add_found(dt_table *table)
 {
@@ -166,16 +173,21 @@ static void add_found(dt_table *table)
     else
         dt_table_add_pair(table, "started by", "hand: one rank; '" DT_MPIRUN_NAME " -np N dtrain' gives N");
     dt_table_add_pair(table, "processor", "%s", m.cpu_model[0] ? m.cpu_model : "not known");
-    dt_table_add_pair(table, "CPU features", "%s", m.cpu_features[0] ? m.cpu_features : "none that the kernels use");
-    dt_table_add_pair(table, "CPUs", "%d of %lld may be used: %s", CPU_COUNT(&set), (long long)m.n_cpus_online, cpus);
+    dt_table_add_pair(table, "CPU features", "%s",
+                      m.cpu_features[0] ? m.cpu_features : "none that the kernels use");
+    dt_table_add_pair(table, "CPUs", "%d of %lld may be used: %s", CPU_COUNT(&set),
+                      (long long)m.n_cpus_online, cpus);
     if (m.quota_cpus > 0)
         dt_table_add_pair(table, "control group", "limits this to %.2f CPUs' worth of time", m.quota_cpus);
-    dt_table_add_pair(table, "cores", "%lld for one rank by itself", (long long)dt_affinity_share(&set, 1, 0, core_of, m.quota_cpus));
+    dt_table_add_pair(table, "cores", "%lld for one rank by itself",
+                      (long long)dt_affinity_share(&set, 1, 0, core_of, m.quota_cpus));
     if (m.memory_limit_bytes > 0)
-        dt_table_add_pair(table, "memory", "%.1f GiB, %.1f available, limited to %.1f by the control group", DT_TO_GIB(m.memory_bytes),
-                          DT_TO_GIB(m.memory_available_bytes), DT_TO_GIB(m.memory_limit_bytes));
+        dt_table_add_pair(table, "memory", "%.1f GiB, %.1f available, limited to %.1f by the control group",
+                          DT_TO_GIB(m.memory_bytes), DT_TO_GIB(m.memory_available_bytes),
+                          DT_TO_GIB(m.memory_limit_bytes));
     else
-        dt_table_add_pair(table, "memory", "%.1f GiB, %.1f available", DT_TO_GIB(m.memory_bytes), DT_TO_GIB(m.memory_available_bytes));
+        dt_table_add_pair(table, "memory", "%.1f GiB, %.1f available", DT_TO_GIB(m.memory_bytes),
+                          DT_TO_GIB(m.memory_available_bytes));
     add_gpus(table, &m);
 }
 

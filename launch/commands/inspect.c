@@ -1,13 +1,14 @@
-/* dtrain inspect: which checkpoints there are, whether they are whole, and what differs between two of them. */
+/* dtrain inspect: which checkpoints there are, whether they are whole, and what differs between two of
+ * them. */
 #include "config.h"
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "io/store/generation_folder.h"
-#include "launch/commands/commands.h"
 #include "launch/checkpoints/check.h"
 #include "launch/checkpoints/diff.h"
 #include "launch/checkpoints/reader.h"
+#include "launch/commands/commands.h"
 #include "launch/show/table.h"
 
 #include <dirent.h>
@@ -23,11 +24,13 @@ static const dt_command_usage usage = {
     .args_doc = "DIR",
     .n_arguments = 3,
     .bit = DT_COMMAND_INSPECT,
-    .doc = "Show the checkpoints in a folder: a run's folder, a folder of checkpoints, or one checkpoint's folder. Nothing in it is changed.\n\n"
+    .doc = "Show the checkpoints in a folder: a run's folder, a folder of checkpoints, or one checkpoint's "
+           "folder. Nothing in it is changed.\n\n"
            "  dtrain inspect runs/demo --verify\n"
            "  dtrain inspect runs/demo --diff 100 132\n"
            "  dtrain inspect --diff runs/a runs/b"
-           "\v--diff takes two arguments, each a folder (of a run: its newest whole checkpoint) or, behind DIR, a step in it. Code 1: --verify found one that is damaged, or "
+           "\v--diff takes two arguments, each a folder (of a run: its newest whole checkpoint) or, behind "
+           "DIR, a step in it. Code 1: --verify found one that is damaged, or "
            "none that is whole; --diff found a difference. Without --verify no byte of a shard is read.",
 };
 
@@ -35,13 +38,14 @@ typedef struct inspection {
     const dt_options *options;
     dt_generations generations;
     dt_table *table;
-    json_t *json_folders, *json_runs, *json_rows, *json_left, *json_aside; /* the last three: of the folder that is looked at */
+    /* the last three: of the folder that is looked at */
+    json_t *json_folders, *json_runs, *json_rows, *json_left, *json_aside;
     int64_t n, n_sound, n_damaged; /* generations; sound: whole or, without --verify, complete */
     int64_t bytes_read;
     double seconds;
 } inspection;
 
-/* -- one generation ------------------------------------------------------------------------------------------------------- */
+/* -- one generation -------------------------------------------------------------------------------------- */
 
 static void format_bytes(double bytes, char *out, size_t out_bytes)
 {
@@ -65,13 +69,22 @@ static void format_state(const dt_generation_check_result *r, bool verified, cha
     if (verified && r->seconds > 0 && r->state != DT_GENERATION_DAMAGED)
         snprintf(speed, sizeof speed, ", %.0f MB/s", (double)r->bytes_read / 1e6 / r->seconds);
     switch (r->state) {
-    case DT_GENERATION_COMPLETE: snprintf(out, out_bytes, "complete"); break;
-    case DT_GENERATION_WHOLE: snprintf(out, out_bytes, "whole%s", speed); break;
-    case DT_GENERATION_PARTIAL:
-        snprintf(out, out_bytes, "%" PRId64 " of %" PRId64 " shards here%s%s", r->n_here, r->n_shards, verified ? ", whole" : "", speed);
+    case DT_GENERATION_COMPLETE:
+        snprintf(out, out_bytes, "complete");
         break;
-    case DT_GENERATION_NEWER: snprintf(out, out_bytes, "newer: %s", r->problem); break;
-    case DT_GENERATION_DAMAGED: snprintf(out, out_bytes, "damaged: %s", r->problem); break;
+    case DT_GENERATION_WHOLE:
+        snprintf(out, out_bytes, "whole%s", speed);
+        break;
+    case DT_GENERATION_PARTIAL:
+        snprintf(out, out_bytes, "%" PRId64 " of %" PRId64 " shards here%s%s", r->n_here, r->n_shards,
+                 verified ? ", whole" : "", speed);
+        break;
+    case DT_GENERATION_NEWER:
+        snprintf(out, out_bytes, "newer: %s", r->problem);
+        break;
+    case DT_GENERATION_DAMAGED:
+        snprintf(out, out_bytes, "damaged: %s", r->problem);
+        break;
     }
 }
 
@@ -100,13 +113,17 @@ static json_t *json_computed_by(const dt_computed_by *c)
 
 static void add_json_row(inspection *in, const dt_generation_check_result *r)
 {
-    json_t *row = json_pack("{s:I, s:s, s:s, s:f}", "step", (json_int_t)r->step, "state", dt_generation_state_name(r->state), "problem", r->problem, "age_s", r->age_s);
+    json_t *row = json_pack("{s:I, s:s, s:s, s:f}", "step", (json_int_t)r->step, "state",
+                            dt_generation_state_name(r->state), "problem", r->problem, "age_s", r->age_s);
     if (r->has_manifest)
-        json_object_update_new(row, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "epoch", (json_int_t)r->epoch, "position", (json_int_t)r->position, "world_size",
-                                              (json_int_t)r->world_size, "shards", (json_int_t)r->n_shards, "shards_here", (json_int_t)r->n_here, "bytes",
-                                              (json_int_t)r->bytes, "computed_by", json_computed_by(&r->computed_by)));
+        json_object_update_new(
+            row, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "epoch", (json_int_t)r->epoch, "position",
+                           (json_int_t)r->position, "world_size", (json_int_t)r->world_size, "shards",
+                           (json_int_t)r->n_shards, "shards_here", (json_int_t)r->n_here, "bytes",
+                           (json_int_t)r->bytes, "computed_by", json_computed_by(&r->computed_by)));
     if (in->options->verify)
-        json_object_update_new(row, json_pack("{s:f, s:I}", "verify_s", r->seconds, "bytes_read", (json_int_t)r->bytes_read));
+        json_object_update_new(
+            row, json_pack("{s:f, s:I}", "verify_s", r->seconds, "bytes_read", (json_int_t)r->bytes_read));
     json_array_append_new(in->json_rows, row);
 }
 
@@ -123,7 +140,7 @@ static dt_status inspect_generation(inspection *in, int folder, int64_t step, dt
     return add_row(in, &r, err);
 }
 
-/* -- one folder ----------------------------------------------------------------------------------------------------------- */
+/* -- one folder ------------------------------------------------------------------------------------------ */
 
 /* What is neither a generation nor a stranger's: unfinished ones, and what --resume never has put aside. */
 static void look_for_others(inspection *in, const char *path, FILE *stream)
@@ -131,13 +148,18 @@ static void look_for_others(inspection *in, const char *path, FILE *stream)
     DIR *dir = opendir(path);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         const char *name = entry->d_name;
-        bool is_left = dt_generation_step_of(name, ".tmp") >= 0, is_gone = dt_generation_step_of(name, ".old") >= 0;
-        bool is_aside = strncmp(name, "old-", 4) == 0 && name[4] && strspn(name + 4, "0123456789") == strlen(name + 4);
+        bool is_left = dt_generation_step_of(name, ".tmp") >= 0,
+             is_gone = dt_generation_step_of(name, ".old") >= 0;
+        bool is_aside =
+            strncmp(name, "old-", 4) == 0 && name[4] && strspn(name + 4, "0123456789") == strlen(name + 4);
         if (!is_left && !is_gone && !is_aside)
             continue;
         json_array_append_new(is_aside ? in->json_aside : in->json_left, json_string(name));
         if (stream)
-            fprintf(stream, "%s: %s\n", name, is_left ? "unfinished, or being written" : is_gone ? "half removed" : "put aside by --resume never");
+            fprintf(stream, "%s: %s\n", name,
+                    is_left   ? "unfinished, or being written"
+                    : is_gone ? "half removed"
+                              : "put aside by --resume never");
     }
     if (dir)
         closedir(dir);
@@ -151,14 +173,17 @@ static void print_computed_by(const json_t *rows, FILE *stream)
         const json_int_t newest = json_integer_value(json_object_get(json_array_get(rows, first), "step"));
         json_int_t oldest = newest;
         const char *name, *comma = "";
-        for (next = first + 1; next < json_array_size(rows) && json_equal(with, json_object_get(json_array_get(rows, next), "computed_by")); next++)
+        for (next = first + 1; next < json_array_size(rows) &&
+                               json_equal(with, json_object_get(json_array_get(rows, next), "computed_by"));
+             next++)
             oldest = json_integer_value(json_object_get(json_array_get(rows, next), "step"));
         if (json_object_size(with) == 0) /* damaged, or of a format that does not say */
             continue;
         if (oldest == newest)
             fprintf(stream, "step %" JSON_INTEGER_FORMAT " was computed with ", newest);
         else
-            fprintf(stream, "steps %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT " were computed with ", oldest, newest);
+            fprintf(stream, "steps %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT " were computed with ",
+                    oldest, newest);
         json_object_foreach(with, name, value)
         {
             fprintf(stream, "%s%s %s", comma, name, json_string_value(value));
@@ -178,7 +203,8 @@ static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
     in->json_rows = json_array();
     in->json_left = json_array();
     in->json_aside = json_array();
-    dt_status status = dt_table_create((const char *const[]){"step", "epoch", "size", "ranks", "age", "state"}, 6, &in->table, err);
+    dt_status status = dt_table_create(
+        (const char *const[]){"step", "epoch", "size", "ranks", "age", "state"}, 6, &in->table, err);
     for (int c = 0; c < 5 && status == DT_OK; c++)
         dt_table_align_right(in->table, c);
     if (status == DT_OK)
@@ -192,15 +218,17 @@ static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
     }
     if (status == DT_OK && in->generations.only_step < 0)
         look_for_others(in, f->path, stream);
-    json_array_append_new(in->json_folders, json_pack("{s:s, s:b, s:o, s:o, s:o}", "path", f->path, "mirror", f->is_mirror, "generations", in->json_rows, "unfinished",
-                                                      in->json_left, "put_aside", in->json_aside));
+    json_array_append_new(in->json_folders,
+                          json_pack("{s:s, s:b, s:o, s:o, s:o}", "path", f->path, "mirror", f->is_mirror,
+                                    "generations", in->json_rows, "unfinished", in->json_left, "put_aside",
+                                    in->json_aside));
     dt_table_destroy(in->table);
     in->table = NULL;
     dt_free(steps);
     return status;
 }
 
-/* -- all of them ---------------------------------------------------------------------------------------------------------- */
+/* -- all of them ----------------------------------------------------------------------------------------- */
 
 /* OUT.old-1, ...: what --resume never made of older runs. */
 static void look_for_older_runs(inspection *in)
@@ -221,14 +249,17 @@ static dt_status print_summary(inspection *in, dt_error *err)
 {
     const bool verify = in->options->verify;
     if (in->options->json) {
-        json_t *root = json_pack("{s:b, s:I, s:I, s:I, s:O, s:O}", "verified", verify, "n_generations", (json_int_t)in->n, "n_sound", (json_int_t)in->n_sound, "n_damaged",
-                                 (json_int_t)in->n_damaged, "folders", in->json_folders, "older_runs", in->json_runs);
+        json_t *root =
+            json_pack("{s:b, s:I, s:I, s:I, s:O, s:O}", "verified", verify, "n_generations",
+                      (json_int_t)in->n, "n_sound", (json_int_t)in->n_sound, "n_damaged",
+                      (json_int_t)in->n_damaged, "folders", in->json_folders, "older_runs", in->json_runs);
         bool ok = root && json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF;
         json_decref(root);
         if (!ok)
             return dt_fail(err, DT_ERR_IO, "cannot print the result, or a path in it is not UTF-8");
     } else if (verify && in->seconds > 0) {
-        printf("%.1f MB read and verified in %.1f s: %.0f MB/s\n", (double)in->bytes_read / 1e6, in->seconds, (double)in->bytes_read / 1e6 / in->seconds);
+        printf("%.1f MB read and verified in %.1f s: %.0f MB/s\n", (double)in->bytes_read / 1e6, in->seconds,
+               (double)in->bytes_read / 1e6 / in->seconds);
     } else if (!verify && in->n > 0) {
         printf("sizes were compared, no shard was read: --verify does\n");
     }
@@ -238,10 +269,13 @@ static dt_status print_summary(inspection *in, dt_error *err)
 static dt_status judge(const inspection *in, const char *dir, dt_error *err)
 {
     if (in->options->verify && in->n_damaged > 0)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: %" PRId64 " of %" PRId64 " checkpoints are damaged", dir, in->n_damaged, in->n);
+        return dt_fail(err, DT_ERR_FORMAT, "%s: %" PRId64 " of %" PRId64 " checkpoints are damaged", dir,
+                       in->n_damaged, in->n);
     if (in->options->verify && in->n > 0 && in->n_sound == 0)
         return dt_fail(err, DT_ERR_FORMAT, "%s: no checkpoint has all its shards here", dir);
-    return in->n > 0 ? DT_OK : dt_fail(err, in->options->verify ? DT_ERR_FORMAT : DT_ERR_USAGE, "%s: there is no checkpoint in it", dir);
+    return in->n > 0 ? DT_OK
+                     : dt_fail(err, in->options->verify ? DT_ERR_FORMAT : DT_ERR_USAGE,
+                               "%s: there is no checkpoint in it", dir);
 }
 
 static dt_status inspect_all(inspection *in, dt_error *err)
@@ -255,10 +289,11 @@ static dt_status inspect_all(inspection *in, dt_error *err)
     return judge(in, dir, err);
 }
 
-/* -- --diff --------------------------------------------------------------------------------------------------------------- */
+/* -- --diff ---------------------------------------------------------------------------------------------- */
 
 /* `what` is a folder or, in `dir`, a step. */
-static dt_status open_side(const char *dir, const char *what, dt_generations *g, dt_generation_reader **reader, dt_error *err)
+static dt_status open_side(const char *dir, const char *what, dt_generations *g,
+                           dt_generation_reader **reader, dt_error *err)
 {
     char *end;
     long long step = strtoll(what, &end, 10);
@@ -276,7 +311,9 @@ static dt_status run_diff(const dt_options *o, dt_error *err)
     dt_generation_reader *readers[2] = {NULL, NULL};
     bool same = false;
     if (o->n_arguments < 2)
-        return dt_fail(err, DT_ERR_USAGE, "--diff compares two: dtrain inspect --diff A B, or dtrain inspect DIR --diff STEP STEP");
+        return dt_fail(
+            err, DT_ERR_USAGE,
+            "--diff compares two: dtrain inspect --diff A B, or dtrain inspect DIR --diff STEP STEP");
     const char *dir = o->n_arguments == 3 ? o->arguments[0] : NULL;
     dt_status status = DT_OK;
     for (int i = 0; i < 2 && status == DT_OK; i++)
@@ -303,7 +340,8 @@ dt_status dt_command_inspect(int argc, char **argv, dt_session *session, bool *l
     if (options.diff)
         return run_diff(&options, err);
     if (options.n_arguments > 1)
-        return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; only --diff takes several", options.arguments[1]);
+        return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; only --diff takes several",
+                       options.arguments[1]);
     inspection in = {.options = &options, .json_folders = json_array(), .json_runs = json_array()};
     dt_status status = inspect_all(&in, err);
     json_decref(in.json_folders);

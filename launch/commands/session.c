@@ -8,16 +8,16 @@
 #include "core/collective/agreement.h"
 #include "io/source/loader.h"
 #include "io/source/synthetic.h"
-#include "launch/show/console.h"
 #include "launch/hardware/machine.h"
 #include "launch/hardware/transports.h"
+#include "launch/show/console.h"
 #include "launch/show/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* -- open and close ----------------------------------------------------------------------------------------------------- */
+/* -- open and close -------------------------------------------------------------------------------------- */
 
 /* Of ImageNet: what --input synthetic pretends to have. */
 #define SYNTHETIC_SAMPLES 1281167
@@ -30,7 +30,10 @@ static dt_status check_same_options(const dt_options *options, unsigned command,
     dt_same same[DT_OPTIONS_MAX];
     int64_t n = 0;
     char *values = dt_calloc(DT_OPTIONS_MAX, VALUE_BYTES);
-    dt_status status = dt_agree(comm, values ? DT_OK : dt_fail_memory(err, (size_t)DT_OPTIONS_MAX * VALUE_BYTES, "the options' values"), err);
+    dt_status status = dt_agree(
+        comm,
+        values ? DT_OK : dt_fail_memory(err, (size_t)DT_OPTIONS_MAX * VALUE_BYTES, "the options' values"),
+        err);
     for (int row = 0; status == DT_OK && row < dt_options_count(); row++) {
         const dt_option *o = dt_options_at(row);
         if (!(o->commands & command) || o->per_rank)
@@ -59,8 +62,8 @@ static dt_status open_backend(dt_session *session, const dt_config *c, dt_error 
     return DT_OK;
 }
 
-dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed, const dt_error *parse_error, dt_session *session,
-    dt_error *err)
+dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed,
+                          const dt_error *parse_error, dt_session *session, dt_error *err)
 {
     const dt_config *c = &options->config;
     *session = (dt_session){.start_s = session->start_s};
@@ -88,7 +91,8 @@ void dt_session_close(dt_session *session)
     *session = (dt_session){0};
 }
 
-dt_status dt_session_source(const dt_session *session, const dt_config *c, bool training, dt_source **source, dt_error *err)
+dt_status dt_session_source(const dt_session *session, const dt_config *c, bool training, dt_source **source,
+                            dt_error *err)
 {
     if (c->input == DT_INPUT_SYNTHETIC) {
         const dt_synthetic_options synthetic = {.n_samples = SYNTHETIC_SAMPLES,
@@ -122,10 +126,11 @@ dt_status dt_session_source(const dt_session *session, const dt_config *c, bool 
     return dt_loader_create(&options, source, err);
 }
 
-/* -- what the user sees first --------------------------------------------------------------------------------------------- */
+/* -- what the user sees first ---------------------------------------------------------------------------- */
 
 /* An option's value for people: what stands for "chosen by dtrain" shows what was chosen. */
-static void value_for_people(const dt_session *s, const dt_options *options, int row, char *out, size_t out_bytes)
+static void value_for_people(const dt_session *s, const dt_options *options, int row, char *out,
+                             size_t out_bytes)
 {
     const dt_option *o = dt_options_at(row);
     dt_option_format(options, row, out, out_bytes);
@@ -142,14 +147,16 @@ static void value_for_people(const dt_session *s, const dt_options *options, int
 }
 
 /* Two options in a row of the table: the list has forty. */
-static dt_status print_options(const dt_session *s, const dt_options *options, unsigned command, dt_error *err)
+static dt_status print_options(const dt_session *s, const dt_options *options, unsigned command,
+                               dt_error *err)
 {
     int rows[DT_OPTIONS_MAX], n = 0;
     dt_table *table = NULL;
     for (int row = 0; row < dt_options_count(); row++)
         if (dt_options_at(row)->commands & command)
             rows[n++] = row;
-    DT_TRY(dt_table_create((const char *const[]){"option", "value", "from", "option", "value", "from"}, 6, &table, err));
+    DT_TRY(dt_table_create((const char *const[]){"option", "value", "from", "option", "value", "from"}, 6,
+                           &table, err));
     dt_status status = DT_OK;
     int half = (n + 1) / 2;
     for (int i = 0; i < half && status == DT_OK; i++) {
@@ -181,7 +188,8 @@ typedef struct rank_row {
 static dt_status print_ranks(const rank_row *rows, int n, dt_error *err)
 {
     dt_table *table = NULL;
-    DT_TRY(dt_table_create((const char *const[]){"rank", "host", "device", "threads", "workers"}, 5, &table, err));
+    DT_TRY(dt_table_create((const char *const[]){"rank", "host", "device", "threads", "workers"}, 5, &table,
+                           err));
     dt_table_align_right(table, 0);
     dt_table_align_right(table, 3);
     dt_table_align_right(table, 4);
@@ -191,7 +199,8 @@ static dt_status print_ranks(const rank_row *rows, int n, dt_error *err)
         snprintf(rank, sizeof rank, "%d", r);
         snprintf(threads, sizeof threads, "%lld", (long long)rows[r].n_threads);
         snprintf(workers, sizeof workers, "%lld", (long long)rows[r].n_workers);
-        status = dt_table_add(table, (const char *const[]){rank, rows[r].host, rows[r].device, threads, workers}, err);
+        status = dt_table_add(
+            table, (const char *const[]){rank, rows[r].host, rows[r].device, threads, workers}, err);
     }
     if (status == DT_OK)
         status = dt_table_print(table, stderr, dt_table_utf8(), 0, err);
@@ -203,12 +212,14 @@ static dt_status print_ranks(const rank_row *rows, int n, dt_error *err)
 static void say_why_no_gpu(const dt_session *session)
 {
     if (session->backend.why_no_gpu[0])
-        dt_log_info("no GPU is used, but --backend %s: %s", session->kernels->ops->name, session->backend.why_no_gpu);
+        dt_log_info("no GPU is used, but --backend %s: %s", session->kernels->ops->name,
+                    session->backend.why_no_gpu);
 #ifndef DT_WITH_CUDA
     dt_machine machine;
     dt_machine_read(&machine);
     if (machine.n_gpus > 0)
-        dt_log_warn("this host has an %s, but this build has no cuda backend: " DT_WHY_NO_CUDA, machine.gpu_model[0]);
+        dt_log_warn("this host has an %s, but this build has no cuda backend: " DT_WHY_NO_CUDA,
+                    machine.gpu_model[0]);
 #endif
 }
 
@@ -218,7 +229,8 @@ dt_status dt_session_show(const dt_session *s, const dt_options *options, unsign
     dt_device_info info = {0};
     rank_row me;
     rank_row *all = dt_calloc((size_t)comm->size, sizeof *all);
-    dt_status status = dt_agree(comm, all ? DT_OK : dt_fail_memory(err, (size_t)comm->size * sizeof *all, "the table of ranks"), err);
+    dt_status status = dt_agree(
+        comm, all ? DT_OK : dt_fail_memory(err, (size_t)comm->size * sizeof *all, "the table of ranks"), err);
     memset(&me, 0, sizeof me);
     s->device->ops->info(s->device, &info);
     memcpy(me.host, comm->host, sizeof me.host);

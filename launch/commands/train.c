@@ -4,23 +4,23 @@
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
-#include "core/model/net.h"
 #include "core/collective/agreement.h"
+#include "core/model/net.h"
 #include "core/training/trainer.h"
-#include "io/source/demo.h"
 #include "io/metrics/jsonl.h"
-#include "io/source/loader.h"
 #include "io/metrics/progress.h"
+#include "io/source/demo.h"
+#include "io/source/loader.h"
+#include "launch/checkpoints/weights.h"
 #include "launch/commands/auto_batch.h"
-#include "launch/run/checkpoint_folders.h"
 #include "launch/commands/commands.h"
 #include "launch/commands/computed_by.h"
-#include "launch/show/console.h"
-#include "launch/stop/events.h"
-#include "launch/show/layer_times.h"
+#include "launch/run/checkpoint_folders.h"
 #include "launch/run/run_folder.h"
+#include "launch/show/console.h"
+#include "launch/show/layer_times.h"
 #include "launch/show/table.h"
-#include "launch/checkpoints/weights.h"
+#include "launch/stop/events.h"
 #include "layers/registry.h"
 #include "layers/resnet.h"
 
@@ -38,8 +38,10 @@ static const dt_command_usage usage = {
            "  mpirun -np 16 dtrain --config imagenet.conf\n\n"
            "With no options at all it reads ./dtrain.conf if there is one, and else trains the built-in demo."
            "\v" DT_COMMANDS_DOC "\n\n"
-           "Exit codes: 0 done; 1 an error that the same command will meet again; 2 wrong usage; 75 stopped on request (SIGINT, SIGTERM, "
-           "SIGUSR1, a time limit, a spot notice) with a checkpoint, or another rank was lost: the same command goes on.",
+           "Exit codes: 0 done; 1 an error that the same command will meet again; 2 wrong usage; 75 stopped "
+           "on request (SIGINT, SIGTERM, "
+           "SIGUSR1, a time limit, a spot notice) with a checkpoint, or another rank was lost: the same "
+           "command goes on.",
 };
 
 typedef struct training {
@@ -69,7 +71,7 @@ static bool trains_the_demo(const dt_config *c)
     return !c->data[0] && c->input == DT_INPUT_LOADER;
 }
 
-/* -- parts ---------------------------------------------------------------------------------------------------------------- */
+/* -- parts ----------------------------------------------------------------------------------------------- */
 
 /* What rank 0 alone does before the images are looked for. */
 static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
@@ -89,12 +91,17 @@ static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
 /* After the images were found: a mistyped --data leaves no folder behind. */
 static dt_status open_run_folder(training *t, const dt_session *s, dt_error *err)
 {
-    return s->comm->rank == 0 && !only_measures(&t->options.config) ? dt_run_folder_open(&t->options, t->config_text, s->comm, &t->folder, err) : DT_OK;
+    return s->comm->rank == 0 && !only_measures(&t->options.config)
+               ? dt_run_folder_open(&t->options, t->config_text, s->comm, &t->folder, err)
+               : DT_OK;
 }
 
 static dt_status open_sources(training *t, const dt_session *s, dt_error *err)
 {
-    enum { ABOUT_1000_CLASSES = 1000 }; /* a few MB more or less; the loader's buffers come only if this fits */
+    enum {
+        ABOUT_1000_CLASSES = 1000
+    }; /* a few MB more or less; the loader's buffers come only if this
+                                           fits */
     const dt_config *c = &t->options.config;
     DT_TRY(dt_batch_settle(s, &t->options.config, true, true, err));
     DT_TRY(dt_agree(s->comm, dt_batch_check(s, c, ABOUT_1000_CLASSES, true, &t->need, err), err));
@@ -114,7 +121,8 @@ static dt_status build_net(training *t, const dt_session *s, dt_error *err)
     dt_net_spec spec;
     t->train->ops->info(t->train, &info);
     DT_TRY(dt_resnet_spec(c->arch, info.n_classes, &spec, err));
-    const dt_net_options options = {.batch = c->batch, .image_size = c->image_size, .training = true, .ema = c->ema_decay > 0.0};
+    const dt_net_options options = {
+        .batch = c->batch, .image_size = c->image_size, .training = true, .ema = c->ema_decay > 0.0};
     dt_status status = dt_net_create(&spec, dt_layer_registry(), s->kernels, &options, &t->net, err);
     dt_free(spec.layers);
     DT_TRY(status);
@@ -130,7 +138,9 @@ static dt_status open_sinks(training *t, const dt_session *s, dt_error *err)
 {
     if (s->comm->rank != 0)
         return DT_OK;
-    const dt_progress_options options = {.terminal = dt_console_is_terminal(), .utf8 = dt_table_utf8(), .every_s = t->options.config.log_every_s};
+    const dt_progress_options options = {.terminal = dt_console_is_terminal(),
+                                         .utf8 = dt_table_utf8(),
+                                         .every_s = t->options.config.log_every_s};
     DT_TRY(dt_progress_create(stderr, &options, &t->sinks[0], err));
     dt_console_set_progress(t->sinks[0]);
     t->parts.n_sinks = 1;
@@ -161,7 +171,8 @@ static dt_status begin_profile(training *t, const dt_session *s, dt_error *err)
         return DT_OK;
     c->steps = DT_PROFILE_WARMUP + c->profile_steps;
     c->no_graph = true; /* times cannot be taken inside a captured graph */
-    return dt_profile_create(t->net, s->device, DT_PROFILE_WARMUP * c->accumulate, c->profile_steps * c->accumulate, &t->profile, err);
+    return dt_profile_create(t->net, s->device, DT_PROFILE_WARMUP * c->accumulate,
+                             c->profile_steps * c->accumulate, &t->profile, err);
 }
 
 static dt_status print_profile(const training *t, const dt_session *s, dt_error *err)
@@ -181,7 +192,8 @@ static void resumed(void *context, int64_t step)
     training *t = context;
     dt_error err = {0};
     t->first_step = step;
-    if (t->parts.comm->rank == 0 && !only_measures(&t->options.config) && dt_run_folder_commit(&t->options, &t->folder, step > 0, &err) != DT_OK)
+    if (t->parts.comm->rank == 0 && !only_measures(&t->options.config) &&
+        dt_run_folder_commit(&t->options, &t->folder, step > 0, &err) != DT_OK)
         dt_log_error("%s", err.message);
 }
 
@@ -193,7 +205,8 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     DT_TRY(dt_agree(s->comm, build_net(t, s, err), err));
     DT_TRY(dt_agree(s->comm, begin_profile(t, s, err), err));
     if (!only_measures(&t->options.config))
-        DT_TRY(dt_checkpoint_folders_open(&t->options.config, t->folder.checkpoints, s->comm, &t->checkpoints, err));
+        DT_TRY(dt_checkpoint_folders_open(&t->options.config, t->folder.checkpoints, s->comm, &t->checkpoints,
+                                          err));
     DT_TRY(dt_agree(s->comm, open_events(t, s, err), err));
     DT_TRY(dt_agree(s->comm, open_sinks(t, s, err), err));
     t->parts.config = &t->options.config;
@@ -234,7 +247,7 @@ static void disassemble(training *t)
     dt_free(t->config_text);
 }
 
-/* -- what is said ------------------------------------------------------------------------------------------------- */
+/* -- what is said ---------------------------------------------------------------------------------------- */
 
 static void say_what_is_trained(const training *t, const dt_session *s)
 {
@@ -245,14 +258,19 @@ static void say_what_is_trained(const training *t, const dt_session *s)
     t->train->ops->info(t->train, &train);
     if (t->val)
         t->val->ops->info(t->val, &val);
-    dt_log_info("%s: %.2f million parameters, %.2f GMAC an image at %lld pixels", c->arch, (double)net.n_params / 1e6, (double)net.forward_macs / 1e9,
-                (long long)c->image_size);
-    dt_log_info("memory of each rank, at its peak: %.2f GiB of %.2f free: %.0f MiB for activations, %.0f for parameters, %.0f for the backend, %.0f for images, %.0f for the copy that checkpoints are written from",
-                DT_TO_GIB(t->need.total_bytes - t->need.reserve_bytes), DT_TO_GIB(t->need.free_bytes), DT_TO_MIB(t->need.activation_bytes), DT_TO_MIB(t->need.parameter_bytes),
-                DT_TO_MIB(t->need.backend_bytes), DT_TO_MIB(t->need.input_bytes), DT_TO_MIB(t->need.snapshot_bytes));
+    dt_log_info("%s: %.2f million parameters, %.2f GMAC an image at %lld pixels", c->arch,
+                (double)net.n_params / 1e6, (double)net.forward_macs / 1e9, (long long)c->image_size);
+    dt_log_info("memory of each rank, at its peak: %.2f GiB of %.2f free: %.0f MiB for activations, %.0f for "
+                "parameters, %.0f for the backend, %.0f for images, %.0f for the copy that checkpoints are "
+                "written from",
+                DT_TO_GIB(t->need.total_bytes - t->need.reserve_bytes), DT_TO_GIB(t->need.free_bytes),
+                DT_TO_MIB(t->need.activation_bytes), DT_TO_MIB(t->need.parameter_bytes),
+                DT_TO_MIB(t->need.backend_bytes), DT_TO_MIB(t->need.input_bytes),
+                DT_TO_MIB(t->need.snapshot_bytes));
     dt_log_info("%s: %lld images to train on, %lld to evaluate on, %lld classes; global batch %lld",
                 c->input == DT_INPUT_SYNTHETIC ? "random pixels" : c->data, (long long)train.n_samples,
-                (long long)val.n_samples, (long long)train.n_classes, (long long)(c->batch * c->accumulate * s->comm->size));
+                (long long)val.n_samples, (long long)train.n_classes,
+                (long long)(c->batch * c->accumulate * s->comm->size));
     dt_log_info("communication: %s", s->comm->detail); /* for NCCL the network too */
     if (only_measures(c))
         dt_log_info("a measurement: nothing is written");
@@ -263,7 +281,8 @@ static void say_what_is_trained(const training *t, const dt_session *s)
 static void say_what_is_next(const training *t, bool is_demo)
 {
     const dt_config *c = &t->options.config;
-    dt_log_info("the run is in %s: metrics.jsonl, %sconfig.conf, which --config takes again", c->out, c->checkpoint_dir[0] ? "" : "checkpoints/, and ");
+    dt_log_info("the run is in %s: metrics.jsonl, %sconfig.conf, which --config takes again", c->out,
+                c->checkpoint_dir[0] ? "" : "checkpoints/, and ");
     if (c->checkpoint_dir[0])
         dt_log_info("its checkpoints are in %s", c->checkpoint_dir);
     if (!is_demo)
@@ -275,10 +294,11 @@ static void say_what_is_next(const training *t, bool is_demo)
     dt_log_info("  " DT_MPIRUN_NAME " -np 2 %s --data DIR --arch resnet18 --image-size 64", program);
     dt_log_info("      trains on your images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg");
     dt_log_info("  %s --help", program);
-    dt_log_info("      every option; options can stand in a file too: %s --config %s/config.conf", program, c->out);
+    dt_log_info("      every option; options can stand in a file too: %s --config %s/config.conf", program,
+                c->out);
 }
 
-/* -- the command -------------------------------------------------------------------------------------------------- */
+/* -- the command ----------------------------------------------------------------------------------------- */
 
 static dt_status export_weights(training *t, const dt_session *s, int64_t steps, dt_error *err)
 {
@@ -287,7 +307,8 @@ static dt_status export_weights(training *t, const dt_session *s, int64_t steps,
     if (s->comm->rank == 0) {
         char for_evaluation[DT_WEIGHTS_CONFIG_BYTES];
         dt_weights_config_text(c, for_evaluation);
-        const dt_weights_export_options options = {.arch = c->arch, .config_text = for_evaluation, .n_batches = steps * c->accumulate};
+        const dt_weights_export_options options = {
+            .arch = c->arch, .config_text = for_evaluation, .n_batches = steps * c->accumulate};
         const dt_state_io io = dt_net_state_io(t->net);
         status = dt_net_swap_ema(t->net, err); /* what evaluations have seen */
         if (status == DT_OK)
@@ -306,14 +327,17 @@ static dt_status run(training *t, dt_session *s, bool *local, dt_error *err)
     bool is_demo = trains_the_demo(c);
     dt_metrics_end result = {0};
     if (s->comm->rank == 0 && is_demo)
-        dt_log_info("no --data%s: training the built-in demo, handwritten digits", t->options.config_file[0] ? "" : " and no ./dtrain.conf");
+        dt_log_info("no --data%s: training the built-in demo, handwritten digits",
+                    t->options.config_file[0] ? "" : " and no ./dtrain.conf");
     DT_TRY(assemble(t, s, err));
     DT_TRY(dt_session_show(s, &t->options, DT_COMMAND_TRAIN, err));
     if (s->comm->rank == 0)
         say_what_is_trained(t, s);
     DT_TRY(dt_trainer_run(&t->parts, &result, local, err));
     if (s->comm->rank == 0 && result.steps == t->first_step)
-        dt_log_info("there was nothing left to do: all %lld steps were done before; --resume never begins anew", (long long)result.steps);
+        dt_log_info(
+            "there was nothing left to do: all %lld steps were done before; --resume never begins anew",
+            (long long)result.steps);
     if (c->export_to[0])
         DT_TRY(export_weights(t, s, result.steps, err));
     DT_TRY(print_profile(t, s, err));
@@ -330,7 +354,8 @@ dt_status dt_command_train(int argc, char **argv, dt_session *session, bool *loc
     DT_TRY(dt_session_open(&t.options, DT_COMMAND_TRAIN, parsed, &parse_error, session, err));
     dt_run_folder_name(t.options.config.out, &t.folder);
     dt_status status = dt_options_write(&t.options, DT_COMMAND_TRAIN,
-        "dtrain " PACKAGE_VERSION ": the options of this run; dtrain --config FILE takes them",
+                                        "dtrain " PACKAGE_VERSION
+                                        ": the options of this run; dtrain --config FILE takes them",
                                         &t.config_text, err);
     status = dt_agree(session->comm, status, err);
     if (status == DT_OK)

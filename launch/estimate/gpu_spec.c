@@ -30,20 +30,24 @@ void dt_gpu_file_free(dt_gpu_file *gpu)
 }
 
 /* A positive number of `object`. */
-static dt_status get_number(const json_t *object, const char *key, const char *where, double *value, dt_error *err)
+static dt_status get_number(const json_t *object, const char *key, const char *where, double *value,
+                            dt_error *err)
 {
     const json_t *number = json_object_get(object, key);
     if (!json_is_number(number) || json_number_value(number) <= 0)
-        return dt_fail(err, DT_ERR_USAGE, "--device %s: \"%s\" is missing, or not a number above 0", where, key);
+        return dt_fail(err, DT_ERR_USAGE, "--device %s: \"%s\" is missing, or not a number above 0", where,
+                       key);
     *value = json_number_value(number);
     return DT_OK;
 }
 
-static dt_status get_text(const json_t *object, const char *key, const char *where, char *out, size_t out_bytes, dt_error *err)
+static dt_status get_text(const json_t *object, const char *key, const char *where, char *out,
+                          size_t out_bytes, dt_error *err)
 {
     const json_t *text = json_object_get(object, key);
     if (!json_is_string(text) || json_string_length(text) == 0 || json_string_length(text) >= out_bytes)
-        return dt_fail(err, DT_ERR_USAGE, "--device %s: \"%s\" is missing, or not a text of 1 to %zu bytes", where, key, out_bytes - 1);
+        return dt_fail(err, DT_ERR_USAGE, "--device %s: \"%s\" is missing, or not a text of 1 to %zu bytes",
+                       where, key, out_bytes - 1);
     memcpy(out, json_string_value(text), json_string_length(text) + 1);
     return DT_OK;
 }
@@ -53,7 +57,8 @@ static dt_status read_object(const json_t *root, const char *where, dt_gpu_file 
     const json_t *properties = json_object_get(root, "cudnn"), *flops = json_object_get(root, "flops");
     double sm = 0, memory = 0;
     if (!json_is_object(properties) || !json_is_object(flops))
-        return dt_fail(err, DT_ERR_USAGE, "--device %s: this does not describe a GPU: there is no object \"%s\" in it", where,
+        return dt_fail(err, DT_ERR_USAGE,
+                       "--device %s: this does not describe a GPU: there is no object \"%s\" in it", where,
                        json_is_object(properties) ? "flops" : "cudnn");
     DT_TRY(get_text(root, "name", where, gpu->name, sizeof gpu->name, err));
     DT_TRY(get_text(root, "description", where, gpu->description, sizeof gpu->description, err));
@@ -67,10 +72,12 @@ static dt_status read_object(const json_t *root, const char *where, dt_gpu_file 
         if (json_object_get(flops, dt_dtype_name(dtype)))
             DT_TRY(get_number(flops, dt_dtype_name(dtype), where, &gpu->flops[dtype], err));
     gpu->properties = json_dumps(properties, 0);
-    return gpu->properties ? DT_OK : dt_fail(err, DT_ERR_MEMORY, "out of memory for the description of a GPU");
+    return gpu->properties ? DT_OK
+                           : dt_fail(err, DT_ERR_MEMORY, "out of memory for the description of a GPU");
 }
 
-static dt_status use_root(json_t *root, const json_error_t *error, const char *where, dt_gpu_file *gpu, dt_error *err)
+static dt_status use_root(json_t *root, const json_error_t *error, const char *where, dt_gpu_file *gpu,
+                          dt_error *err)
 {
     dt_gpu_file read = {0};
     if (!root)
@@ -108,6 +115,7 @@ dt_status dt_gpu_file_load(const char *name, dt_gpu_file *gpu, dt_error *err)
     for (int i = 0; i < N_BUILT_IN; i++)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", built_in[i].name);
     const char *meant = dt_suggest(name, dt_gpu_file_names());
-    return dt_fail(err, DT_ERR_USAGE, "--device: there is no '%s'%s%s%s; built in are %s; a file's name ends with .json", name, meant ? "; did you mean '" : "",
-                   meant ? meant : "", meant ? "'?" : "", list);
+    return dt_fail(err, DT_ERR_USAGE,
+                   "--device: there is no '%s'%s%s%s; built in are %s; a file's name ends with .json", name,
+                   meant ? "; did you mean '" : "", meant ? meant : "", meant ? "'?" : "", list);
 }

@@ -1,4 +1,5 @@
-/* gpu_spec.h: GPUs as described by files, for `dtrain info --plans` and tests: what cuDNN wants to know of one, and what a roofline does.
+/* gpu_spec.h: GPUs as described by files, for `dtrain info --plans` and tests: what cuDNN wants to know of
+ * one, and what a roofline does.
  *
  *   dt_gpu_file gpu;
  *   DT_TRY(dt_gpu_file_load("h200", &gpu, err));            built in: layers/cuda/devices/h200.json
@@ -24,7 +25,8 @@ typedef struct dt_gpu_file {
     char *properties;             /* cuDNN's JSON text; malloc'ed */
 } dt_gpu_file;
 
-/* DT_ERR_USAGE: no such GPU is built in, or the file is not what it should be (one line says what); DT_ERR_IO; DT_ERR_MEMORY. */
+/* DT_ERR_USAGE: no such GPU is built in, or the file is not what it should be (one line says what);
+ * DT_ERR_IO; DT_ERR_MEMORY. */
 dt_status dt_gpu_file_load(const char *name_or_path, dt_gpu_file *gpu, dt_error *err);
 void dt_gpu_file_free(dt_gpu_file *gpu); /* a zeroed one is fine */
 

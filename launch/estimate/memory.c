@@ -10,19 +10,26 @@
 #define GPU_RESERVE_BYTES (INT64_C(1536) << 20)
 /* On a CPU: MPI's buffers and what the system does with its caches, a twentieth of what is free. */
 #define HOST_RESERVE_SHARE 20
-/* Batches at a time: in a GPU's memory, the one computed and the next; in the host's, those of two loaders (io/source/loader_ring.c). */
-#define GPU_BATCHES  2
+/* Batches at a time: in a GPU's memory, the one computed and the next; in the host's, those of two loaders
+ * (io/source/loader_ring.c). */
+#define GPU_BATCHES 2
 #define HOST_BATCHES 8
 
 /* A share, and of the tensors at its two ends what is not in it. */
 static int64_t snapshot_bytes(const dt_net_info *info, int n_writers)
 {
-    return n_writers == 0 ? 0 : n_writers == 1 ? info->state_bytes : info->state_bytes / n_writers + 2 * info->largest_bytes;
+    return n_writers == 0   ? 0
+           : n_writers == 1 ? info->state_bytes
+                            : info->state_bytes / n_writers + 2 * info->largest_bytes;
 }
 
 dt_status dt_fit_need(const dt_fit *fit, int64_t batch, dt_need *need, dt_error *err)
 {
-    const dt_net_options options = {.batch = batch, .image_size = fit->image_size, .training = fit->training, .ema = fit->ema, .plan_only = true};
+    const dt_net_options options = {.batch = batch,
+                                    .image_size = fit->image_size,
+                                    .training = fit->training,
+                                    .ema = fit->ema,
+                                    .plan_only = true};
     dt_net *net = NULL;
     dt_net_info info;
     dt_device_info device;
@@ -36,12 +43,13 @@ dt_status dt_fit_need(const dt_fit *fit, int64_t batch, dt_need *need, dt_error 
     *need = (dt_need){.activation_bytes = info.activation_bytes,
                       .parameter_bytes = info.parameter_bytes,
                       .backend_bytes = info.backend_bytes + mirror,
-                      .input_bytes = (device.is_host ? HOST_BATCHES : GPU_BATCHES) * batch * fit->image_size * fit->image_size * 3,
+                      .input_bytes = (device.is_host ? HOST_BATCHES : GPU_BATCHES) * batch * fit->image_size *
+                                     fit->image_size * 3,
                       .snapshot_bytes = snapshot_bytes(&info, fit->n_writers),
                       .reserve_bytes = device.is_host ? free_bytes / HOST_RESERVE_SHARE : GPU_RESERVE_BYTES,
                       .free_bytes = free_bytes};
-    need->total_bytes =
-        need->activation_bytes + need->parameter_bytes + need->backend_bytes + need->input_bytes + need->snapshot_bytes + need->reserve_bytes;
+    need->total_bytes = need->activation_bytes + need->parameter_bytes + need->backend_bytes +
+                        need->input_bytes + need->snapshot_bytes + need->reserve_bytes;
     return DT_OK;
 }
 

@@ -1,6 +1,8 @@
-/* memory.h: what a rank needs of its device's memory, before anything is allocated: --batch auto, and a batch that is too large.
+/* memory.h: what a rank needs of its device's memory, before anything is allocated: --batch auto, and a batch
+ * that is too large.
  *
- *   const dt_fit fit = {.spec = &spec, .kernels = planner.kernels, .device = device, .n_sharing = 1, .image_size = 224, .training = true};
+ *   const dt_fit fit = {.spec = &spec, .kernels = planner.kernels, .device = device, .n_sharing = 1,
+ *   .image_size = 224, .training = true};
  *   DT_TRY(dt_fit_need(&fit, 256, &need, err));           need.total_bytes, of need.free_bytes
  *   DT_TRY(dt_fit_largest(&fit, 65536, &batch, err));     the largest batch of which that much is free
  *
@@ -23,12 +25,13 @@ typedef struct dt_fit {
 
 typedef struct dt_need {
     int64_t activation_bytes, parameter_bytes;
-    int64_t backend_bytes; /* workspace, derived weights */
-    int64_t input_bytes;   /* batches on their way */
-    int64_t snapshot_bytes; /* the copy of a rank's share of the state (core/checkpoint/snapshot.h), at most */
-    int64_t reserve_bytes; /* what others take beside the net: libraries, communication */
-    int64_t total_bytes;   /* all of these */
-    int64_t free_bytes;    /* this rank's share of what is free now; 0: not known, and then everything fits */
+    int64_t backend_bytes;  /* workspace, derived weights */
+    int64_t input_bytes;    /* batches on their way */
+    int64_t snapshot_bytes; /* the copy of a rank's share of the state (core/checkpoint/snapshot.h), at
+                               most */
+    int64_t reserve_bytes;  /* what others take beside the net: libraries, communication */
+    int64_t total_bytes;    /* all of these */
+    int64_t free_bytes; /* this rank's share of what is free now; 0: not known, and then everything fits */
 } dt_need;
 
 /* DT_ERR_MEMORY (for tables), and what building the net says: DT_ERR_USAGE for an image that is too small. */
@@ -39,8 +42,8 @@ static inline bool dt_need_fits(const dt_need *need)
     return need->free_bytes == 0 || need->total_bytes <= need->free_bytes;
 }
 
-/* The largest batch up to max_batch that fits: 8 to 32 in steps of 8, then powers of two and what lies half way between two; below 8 any. 0: not
- * even one image fits. Errors as above. */
+/* The largest batch up to max_batch that fits: 8 to 32 in steps of 8, then powers of two and what lies half
+ * way between two; below 8 any. 0: not even one image fits. Errors as above. */
 dt_status dt_fit_largest(const dt_fit *fit, int64_t max_batch, int64_t *batch, dt_error *err);
 
 #endif

@@ -52,14 +52,16 @@ static const dt_device_ops ops = {.name = "paper",
                                   .native_stream = no_stream,
                                   .info = tell};
 
-dt_status dt_paper_device_create(const dt_gpu_file *gpu, dt_dtype precision, dt_device **device, dt_error *err)
+dt_status dt_paper_device_create(const dt_gpu_file *gpu, dt_dtype precision, dt_device **device,
+                                 dt_error *err)
 {
     paper_device *d = dt_calloc(1, sizeof *d);
     if (!d)
         return dt_fail_memory(err, sizeof *d, "a device");
     d->base.ops = &ops;
-    d->info = (dt_device_info){
-        .memory_bytes = gpu->memory_bytes, .bandwidth_bytes_per_s = gpu->bandwidth_bytes_per_s, .compute_flops = gpu->flops[precision]};
+    d->info = (dt_device_info){.memory_bytes = gpu->memory_bytes,
+                               .bandwidth_bytes_per_s = gpu->bandwidth_bytes_per_s,
+                               .compute_flops = gpu->flops[precision]};
     snprintf(d->info.name, sizeof d->info.name, "%s", gpu->model);
     *device = &d->base;
     return DT_OK;

@@ -1,4 +1,5 @@
-/* offline_device.h: a device that is only described: it tells its properties, and every allocation fails. For nets that are planned and never run. */
+/* offline_device.h: a device that is only described: it tells its properties, and every allocation fails. For
+ * nets that are planned and never run. */
 #ifndef DT_LAUNCH_ESTIMATE_OFFLINE_DEVICE_H
 #define DT_LAUNCH_ESTIMATE_OFFLINE_DEVICE_H
 
@@ -6,6 +7,7 @@
 #include "launch/estimate/gpu_spec.h"
 
 /* DT_ERR_MEMORY. */
-dt_status dt_paper_device_create(const dt_gpu_file *gpu, dt_dtype precision, dt_device **device, dt_error *err);
+dt_status dt_paper_device_create(const dt_gpu_file *gpu, dt_dtype precision, dt_device **device,
+                                 dt_error *err);
 
 #endif

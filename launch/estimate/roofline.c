@@ -3,21 +3,21 @@
 #include "launch/estimate/roofline.h"
 
 #ifdef DT_WITH_CUDA
-#include "core/base/alloc.h"
-#include "core/base/units.h"
-#include "core/model/net.h"
-#include "launch/estimate/gpu_spec.h"
-#include "launch/estimate/offline_device.h"
-#include "launch/show/table.h"
-#include "layers/cuda/cudnn_runner.h"
-#include "layers/cuda/kernels_cuda.h"
-#include "layers/registry.h"
-#include "layers/resnet.h"
+#    include "core/base/alloc.h"
+#    include "core/base/units.h"
+#    include "core/model/net.h"
+#    include "launch/estimate/gpu_spec.h"
+#    include "launch/estimate/offline_device.h"
+#    include "launch/show/table.h"
+#    include "layers/cuda/cudnn_runner.h"
+#    include "layers/cuda/kernels_cuda.h"
+#    include "layers/registry.h"
+#    include "layers/resnet.h"
 
-#include <math.h>
-#include <string.h>
+#    include <math.h>
+#    include <string.h>
 
-#define N_CLASSES 1000 /* ImageNet's */
+#    define N_CLASSES 1000 /* ImageNet's */
 
 /* Everything that is made for the tables. */
 typedef struct paper_run {
@@ -46,11 +46,14 @@ static void close_run(paper_run *r)
 static dt_status open_run(paper_run *r, const dt_options *options, dt_error *err)
 {
     const dt_config *c = r->config;
-    const dt_cudnn_options cudnn = {.autotune = DT_AUTOTUNE_OFF, .workspace_limit_bytes = DT_CUDNN_WORKSPACE_LIMIT_BYTES};
+    const dt_cudnn_options cudnn = {.autotune = DT_AUTOTUNE_OFF,
+                                    .workspace_limit_bytes = DT_CUDNN_WORKSPACE_LIMIT_BYTES};
     const dt_cuda_options cuda = {.dtype = c->precision, .plan_only = true};
-    const dt_net_options net = {.batch = c->batch, .image_size = c->image_size, .training = true, .plan_only = true};
+    const dt_net_options net = {
+        .batch = c->batch, .image_size = c->image_size, .training = true, .plan_only = true};
     DT_TRY(dt_gpu_file_load(options->device, &r->gpu, err));
-    dt_status status = dt_cudnn_runner_create_offline(r->gpu.model, r->gpu.properties, &cudnn, &r->runner, err);
+    dt_status status =
+        dt_cudnn_runner_create_offline(r->gpu.model, r->gpu.properties, &cudnn, &r->runner, err);
     if (status == DT_ERR_FORMAT) {
         (void)dt_error_prefix(err, "--device %s", options->device);
         return DT_ERR_USAGE;
@@ -62,7 +65,7 @@ static dt_status open_run(paper_run *r, const dt_options *options, dt_error *err
     return dt_net_create(&r->spec, dt_layer_registry(), r->kernels, &net, &r->net, err);
 }
 
-/* -- which layer a graph is for ------------------------------------------------------------------------------------------- */
+/* -- which layer a graph is for -------------------------------------------------------------------------- */
 
 typedef struct shape {
     int64_t c, size;
@@ -91,15 +94,15 @@ static const char *find_layer(const paper_run *r, const dt_conv_desc *d)
     for (int64_t i = 0; i < r->spec.n_layers && i + 1 < MAX_VALUES; i++) {
         const dt_layer_spec *l = &r->spec.layers[i];
         const shape *in = &shapes[l->inputs[0]];
-        if (strcmp(l->kind, "conv") == 0 && in->c == d->c && in->size == d->h && l->channels == d->k && l->kernel == d->r && l->stride == d->stride &&
-            in->is_lazy == (d->input == DT_CONV_INPUT_LAZY))
+        if (strcmp(l->kind, "conv") == 0 && in->c == d->c && in->size == d->h && l->channels == d->k &&
+            l->kernel == d->r && l->stride == d->stride && in->is_lazy == (d->input == DT_CONV_INPUT_LAZY))
             return l->name;
         shapes[i + 1] = shape_behind(l, in);
     }
     return NULL;
 }
 
-/* -- a row for each graph --------------------------------------------------------------------------------------------------- */
+/* -- a row for each graph -------------------------------------------------------------------------------- */
 
 typedef struct graph_table {
     const paper_run *run;
@@ -142,7 +145,11 @@ static void add_row(void *context, const dt_cuda_plan_row *row)
         snprintf(engine, sizeof engine, "%.*s", (int)strcspn(row->info.engine, ":"), row->info.engine);
         snprintf(workspace, sizeof workspace, "%.1f", DT_TO_MIB(row->info.workspace_bytes));
     }
-    const char *cells[] = {layer, graph, row->is_refused ? "composed" : row->is_fused ? "fused" : "plain", engine, workspace};
+    const char *cells[] = {layer, graph,
+                           row->is_refused ? "composed"
+                           : row->is_fused ? "fused"
+                                           : "plain",
+                           engine, workspace};
     if (t->status == DT_OK)
         t->status = dt_table_add(t->table, cells, t->err);
 }
@@ -150,7 +157,8 @@ static void add_row(void *context, const dt_cuda_plan_row *row)
 static dt_status print_graphs(const paper_run *run, graph_table *t, FILE *stream, dt_error *err)
 {
     *t = (graph_table){.run = run, .err = err};
-    DT_TRY(dt_table_create((const char *const[]){"layer", "graph", "plan", "engine", "workspace MiB"}, 5, &t->table, err));
+    DT_TRY(dt_table_create((const char *const[]){"layer", "graph", "plan", "engine", "workspace MiB"}, 5,
+                           &t->table, err));
     dt_table_align_right(t->table, 3);
     dt_table_align_right(t->table, 4);
     dt_kernels_cuda_plans(run->kernels, add_row, t);
@@ -161,11 +169,12 @@ static dt_status print_graphs(const paper_run *run, graph_table *t, FILE *stream
     return status;
 }
 
-/* -- totals ----------------------------------------------------------------------------------------------------------------- */
+/* -- totals ---------------------------------------------------------------------------------------------- */
 
 typedef struct roofline {
-    double bytes, flops;                        /* of a micro-batch */
-    double seconds, memory_s, arithmetic_s;     /* layer by layer the larger of the two; memory alone; arithmetic alone */
+    double bytes, flops;                    /* of a micro-batch */
+    double seconds, memory_s, arithmetic_s; /* layer by layer the larger of the two; memory alone;
+                                                   arithmetic alone */
 } roofline;
 
 static roofline measure(const paper_run *r, double bandwidth, double peak)
@@ -190,33 +199,44 @@ static void add_totals(const paper_run *r, const graph_table *graphs, dt_table *
     const dt_gpu_file *gpu = &r->gpu;
     const dt_config *c = r->config;
     /* A GPU without TF32 computes it in FP32. */
-    double peak = gpu->flops[c->precision] > 0 ? gpu->flops[c->precision] : c->precision == DT_TF32 ? gpu->flops[DT_F32] : 0, n = (double)c->batch;
+    double peak = gpu->flops[c->precision] > 0 ? gpu->flops[c->precision]
+                  : c->precision == DT_TF32    ? gpu->flops[DT_F32]
+                                               : 0,
+           n = (double)c->batch;
     roofline roof = measure(r, gpu->bandwidth_bytes_per_s, peak > 0 ? peak : INFINITY);
     dt_net_info info;
     dt_net_get_info(r->net, &info);
-    int64_t mirror = c->precision == DT_F16 || c->precision == DT_BF16 ? 2 * info.n_params : 0; /* of the weights: values_bind */
+    /* of the weights: values_bind */
+    int64_t mirror = c->precision == DT_F16 || c->precision == DT_BF16 ? 2 * info.n_params : 0;
     int64_t total = info.activation_bytes + info.parameter_bytes + info.backend_bytes + mirror;
     dt_table_add_pair(table, "GPU", "%s", gpu->description);
-    dt_table_add_pair(table, "on paper", "%.0f GB/s, %.4g TFLOP/s in %s, %.1f GiB", gpu->bandwidth_bytes_per_s / 1e9, peak / 1e12,
-                      dt_dtype_name(c->precision), DT_TO_GIB(gpu->memory_bytes));
+    dt_table_add_pair(table, "on paper", "%.0f GB/s, %.4g TFLOP/s in %s, %.1f GiB",
+                      gpu->bandwidth_bytes_per_s / 1e9, peak / 1e12, dt_dtype_name(c->precision),
+                      DT_TO_GIB(gpu->memory_bytes));
     dt_table_add_pair(table, "library", "%s", r->runner->ops->describe(r->runner));
-    dt_table_add_pair(table, "network", "%s, %lld pixels, %lld images, %s, %.1f million parameters", c->arch, (long long)c->image_size,
-                      (long long)c->batch, dt_dtype_name(c->precision), (double)info.n_params / 1e6);
-    dt_table_add_pair(table, "graphs", "%lld have a plan, %lld of them are fused; %lld that would be fused have none and are composed",
-                      (long long)graphs->n_plans, (long long)graphs->n_fused, (long long)graphs->n_composed);
-    dt_table_add_pair(table, "an image moves", "%.1f MB (and at most %.1f MB through workspaces, if each is written and read once)",
+    dt_table_add_pair(table, "network", "%s, %lld pixels, %lld images, %s, %.1f million parameters", c->arch,
+                      (long long)c->image_size, (long long)c->batch, dt_dtype_name(c->precision),
+                      (double)info.n_params / 1e6);
+    dt_table_add_pair(
+        table, "graphs",
+        "%lld have a plan, %lld of them are fused; %lld that would be fused have none and are composed",
+        (long long)graphs->n_plans, (long long)graphs->n_fused, (long long)graphs->n_composed);
+    dt_table_add_pair(table, "an image moves",
+                      "%.1f MB (and at most %.1f MB through workspaces, if each is written and read once)",
                       roof.bytes / n / 1e6, graphs->through_workspace / n / 1e6);
     dt_table_add_pair(table, "an image computes", "%.2f GFLOP", roof.flops / n / 1e9);
-    dt_table_add_pair(table, "memory", "%.2f GiB: activations %.2f, parameters %.2f, workspace %.2f, other %.2f%s", DT_TO_GIB(total),
-                      DT_TO_GIB(info.activation_bytes), DT_TO_GIB(info.parameter_bytes), DT_TO_GIB(graphs->workspace_bytes),
-                      DT_TO_GIB(info.backend_bytes + mirror - graphs->workspace_bytes),
-                      total > gpu->memory_bytes ? ": MORE THAN THE GPU HAS" : "");
+    dt_table_add_pair(
+        table, "memory", "%.2f GiB: activations %.2f, parameters %.2f, workspace %.2f, other %.2f%s",
+        DT_TO_GIB(total), DT_TO_GIB(info.activation_bytes), DT_TO_GIB(info.parameter_bytes),
+        DT_TO_GIB(graphs->workspace_bytes), DT_TO_GIB(info.backend_bytes + mirror - graphs->workspace_bytes),
+        total > gpu->memory_bytes ? ": MORE THAN THE GPU HAS" : "");
     if (peak > 0)
-        dt_table_add_pair(table, "roofline", "%.0f images/s (memory alone %.0f, arithmetic alone %.0f)", n / roof.seconds,
-                          n / roof.memory_s, n / roof.arithmetic_s);
+        dt_table_add_pair(table, "roofline", "%.0f images/s (memory alone %.0f, arithmetic alone %.0f)",
+                          n / roof.seconds, n / roof.memory_s, n / roof.arithmetic_s);
     else
-        dt_table_add_pair(table, "roofline", "%.0f images/s by memory alone; the file does not tell FLOP/s in %s", n / roof.memory_s,
-                          dt_dtype_name(c->precision));
+        dt_table_add_pair(table, "roofline",
+                          "%.0f images/s by memory alone; the file does not tell FLOP/s in %s",
+                          n / roof.memory_s, dt_dtype_name(c->precision));
 }
 
 static dt_status print_totals(const paper_run *r, const graph_table *graphs, FILE *stream, dt_error *err)
@@ -237,7 +257,8 @@ dt_status dt_plans_show(const dt_options *options, FILE *stream, dt_error *err)
     if (status == DT_OK)
         status = print_graphs(&run, &graphs, stream, err);
     if (status == DT_OK)
-        status = fputc('\n', stream) == EOF ? dt_fail_errno(err, "printing the plans") : print_totals(&run, &graphs, stream, err);
+        status = fputc('\n', stream) == EOF ? dt_fail_errno(err, "printing the plans")
+                                            : print_totals(&run, &graphs, stream, err);
     close_run(&run);
     return status;
 }

@@ -30,7 +30,8 @@ static int cores_of(const cpu_set_t *cpus, const int *core_of, int *cores)
     return n;
 }
 
-int64_t dt_affinity_share(const cpu_set_t *cpus_of_ranks, int n, int mine, const int *core_of, double quota_cpus)
+int64_t dt_affinity_share(const cpu_set_t *cpus_of_ranks, int n, int mine, const int *core_of,
+                          double quota_cpus)
 {
     int sharers[CPU_SETSIZE] = {0}, cores[CPU_SETSIZE];
     double share = 0;
@@ -59,8 +60,8 @@ void dt_affinity_part(const cpu_set_t *all, int n, int mine, const int *core_of,
             CPU_CLR(cpu, part);
 }
 
-/* Collective. *by_default: mpirun bound the ranks, and the user did not ask for it. The same on all ranks, although not every rank can tell
- * (binding.h). */
+/* Collective. *by_default: mpirun bound the ranks, and the user did not ask for it. The same on all ranks,
+ * although not every rank can tell (binding.h). */
 static dt_status bound_by_default(dt_comm *comm, bool *by_default, dt_error *err)
 {
     int64_t seen = dt_binding_read();
@@ -103,7 +104,8 @@ static int64_t threads_from_environment(void)
     return n > 0 && n <= 4096 ? n : 0;
 }
 
-dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_affinity *affinity, dt_error *err)
+dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_affinity *affinity,
+                           dt_error *err)
 {
     int core_of[CPU_SETSIZE], mine = 0;
     dt_machine machine;
@@ -121,7 +123,8 @@ dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_a
     dt_machine_read(&machine);
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
         core_of[cpu] = cpu < sysconf(_SC_NPROCESSORS_CONF) ? dt_machine_core_of(cpu) : cpu;
-    if (sched_getaffinity(0, sizeof a.cpus, &a.cpus) != 0) /* more processors than a cpu_set_t holds: take them all */
+    /* more processors than a cpu_set_t holds: take them all */
+    if (sched_getaffinity(0, sizeof a.cpus, &a.cpus) != 0)
         for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
             CPU_SET(cpu, &a.cpus);
     DT_TRY_OR_FAIL(status, bound_by_default(comm, &by_default, err));

@@ -5,13 +5,13 @@
 #include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #ifdef DT_WITH_CPU
-#include "layers/cpu/kernels_cpu.h"
+#    include "layers/cpu/kernels_cpu.h"
 #endif
 #ifdef DT_WITH_CUDA
-#include "layers/cuda/cudnn_runner.h"
-#include "layers/cuda/device_cuda.h"
-#include "layers/cuda/kernels_cuda.h"
-#include "layers/cuda/nvtx.h"
+#    include "layers/cuda/cudnn_runner.h"
+#    include "layers/cuda/device_cuda.h"
+#    include "layers/cuda/kernels_cuda.h"
+#    include "layers/cuda/nvtx.h"
 #endif
 
 #include <stdio.h>
@@ -19,8 +19,10 @@
 
 /* The device. DT_ERR_UNSUPPORTED: not in this build, or not on this machine. */
 typedef dt_status create_device(const dt_backend_options *options, dt_device **device, dt_error *err);
-/* The kernels on backend->device, and what they need. plans: they are a planner's. Fill *backend as far as they come. */
-typedef dt_status create_kernels(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err);
+/* The kernels on backend->device, and what they need. plans: they are a planner's. Fill *backend as far as
+ * they come. */
+typedef dt_status create_kernels(const dt_backend_options *options, bool plans, dt_backend *backend,
+                                 dt_error *err);
 
 #ifdef DT_WITH_CUDA
 static void destroy_runner(void *library)
@@ -34,9 +36,11 @@ static dt_status create_gpu(const dt_backend_options *options, dt_device **devic
     return dt_device_cuda_create(options->local_rank, options->local_size, device, err);
 }
 
-static dt_status create_cuda(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err)
+static dt_status create_cuda(const dt_backend_options *options, bool plans, dt_backend *backend,
+                             dt_error *err)
 {
-    const dt_cudnn_options cudnn = {.autotune = plans ? DT_AUTOTUNE_OFF : options->autotune, .workspace_limit_bytes = DT_CUDNN_WORKSPACE_LIMIT_BYTES};
+    const dt_cudnn_options cudnn = {.autotune = plans ? DT_AUTOTUNE_OFF : options->autotune,
+                                    .workspace_limit_bytes = DT_CUDNN_WORKSPACE_LIMIT_BYTES};
     const dt_cuda_options cuda = {.dtype = options->precision, .plan_only = plans};
     dt_graph_runner *runner = NULL;
     DT_TRY(dt_cudnn_runner_create(backend->device, &cudnn, &runner, err));
@@ -51,7 +55,8 @@ static void cuda_computed_by(const dt_backend *backend, dt_computed_by *out)
     dt_device_info info = {0};
     dt_device_cuda_versions(&versions);
     backend->device->ops->info(backend->device, &info);
-    dt_computed_by_add(out, "GPU", "%.*s", (int)strcspn(info.name, ","), info.name); /* the name ends at the first comma; the GPU's number on this host comes after it */
+    /* the name ends at the first comma; the GPU's number on this host comes after it */
+    dt_computed_by_add(out, "GPU", "%.*s", (int)strcspn(info.name, ","), info.name);
     dt_computed_by_add(out, "CUDA", "%s", versions.runtime);
     dt_computed_by_add(out, "cuDNN", "%s", versions.cudnn);
 }
@@ -62,7 +67,7 @@ static dt_status create_gpu(const dt_backend_options *options, dt_device **devic
     return dt_fail(err, DT_ERR_UNSUPPORTED, "this build has no cuda backend: " DT_WHY_NO_CUDA);
 }
 
-#define create_cuda NULL
+#    define create_cuda NULL
 #endif
 
 static dt_status create_host(const dt_backend_options *options, dt_device **device, dt_error *err)
@@ -71,7 +76,7 @@ static dt_status create_host(const dt_backend_options *options, dt_device **devi
 }
 
 #ifdef DT_WITH_CPU
-#define create_cpu_device create_host
+#    define create_cpu_device create_host
 
 static dt_status create_cpu(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err)
 {
@@ -87,11 +92,13 @@ static void cpu_computed_by(const dt_backend *backend, dt_computed_by *out)
 static dt_status create_cpu_device(const dt_backend_options *options, dt_device **device, dt_error *err)
 {
     (void)options, (void)device;
-    return dt_fail(err, DT_ERR_UNSUPPORTED, "this build has no cpu backend: it was configured without oneDNN (--backend ref needs none, and is slow)");
+    return dt_fail(err, DT_ERR_UNSUPPORTED,
+                   "this build has no cpu backend: it was configured without oneDNN (--backend ref needs "
+                   "none, and is slow)");
 }
 
-#define create_cpu      NULL
-#define cpu_computed_by NULL
+#    define create_cpu NULL
+#    define cpu_computed_by NULL
 #endif
 
 static dt_status create_ref(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err)
@@ -108,7 +115,8 @@ static const struct {
     bool by_auto;
     create_device *create_device;
     create_kernels *create_kernels;
-    void (*computed_by)(const dt_backend *backend, dt_computed_by *out); /* NULL: no library changes its results */
+    /* NULL: no library changes its results */
+    void (*computed_by)(const dt_backend *backend, dt_computed_by *out);
 } backends[] = {
 #ifdef DT_WITH_CUDA
     {"cuda", true, true, true, create_gpu, create_cuda, cuda_computed_by},
@@ -138,7 +146,8 @@ const char *dt_backend_list(void)
     list[0] = '\0';
     for (int i = 0; i < N_BACKENDS; i++)
         if (backends[i].is_built)
-            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", list[0] ? ", " : "", backends[i].name);
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", list[0] ? ", " : "",
+                     backends[i].name);
     return list;
 }
 
@@ -156,7 +165,9 @@ void dt_backend_destroy(dt_backend *backend)
 static dt_status create(int row, const dt_backend_options *options, dt_backend *backend, dt_error *err)
 {
     if (options->precision != DT_F32 && !backends[row].low_precision)
-        return dt_fail(err, DT_ERR_USAGE, "--precision %s needs a GPU: --backend %s computes in fp32 alone (--backend ref rounds as a GPU would, slowly)",
+        return dt_fail(err, DT_ERR_USAGE,
+                       "--precision %s needs a GPU: --backend %s computes in fp32 alone (--backend ref "
+                       "rounds as a GPU would, slowly)",
                        dt_dtype_name(options->precision), backends[row].name);
     dt_status status = backends[row].create_device(options, &backend->device, err);
     if (status == DT_OK)
@@ -166,7 +177,8 @@ static dt_status create(int row, const dt_backend_options *options, dt_backend *
     return status;
 }
 
-static dt_status create_by_name(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err)
+static dt_status create_by_name(const char *name, const dt_backend_options *options, dt_backend *backend,
+                                dt_error *err)
 {
     for (int i = 0; i < N_BACKENDS; i++) {
         if (strcmp(name, backends[i].name) != 0)
@@ -198,7 +210,9 @@ static dt_status create_best(const dt_backend_options *options, dt_backend *back
     if (status == DT_ERR_UNSUPPORTED)
         return dt_fail(err, status, "--backend auto finds nothing to compute on: %s", reasons);
     if (status == DT_ERR_USAGE && why[0])
-        return dt_fail(err, status, "--precision %s needs a GPU, and there is none to be used: %s (--backend ref rounds as a GPU would, slowly)",
+        return dt_fail(err, status,
+                       "--precision %s needs a GPU, and there is none to be used: %s (--backend ref rounds "
+                       "as a GPU would, slowly)",
                        dt_dtype_name(options->precision), why);
     if (status == DT_OK)
         memcpy(backend->why_no_gpu, why, sizeof why);
@@ -207,13 +221,16 @@ static dt_status create_best(const dt_backend_options *options, dt_backend *back
     return status;
 }
 
-dt_status dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err)
+dt_status dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend,
+                            dt_error *err)
 {
     *backend = (dt_backend){0};
-    return strcmp(name, "auto") == 0 ? create_best(options, backend, err) : create_by_name(name, options, backend, err);
+    return strcmp(name, "auto") == 0 ? create_best(options, backend, err)
+                                     : create_by_name(name, options, backend, err);
 }
 
-dt_status dt_backend_create_planner(const dt_backend *backend, const dt_backend_options *options, dt_backend *planner, dt_error *err)
+dt_status dt_backend_create_planner(const dt_backend *backend, const dt_backend_options *options,
+                                    dt_backend *planner, dt_error *err)
 {
     *planner = (dt_backend){.device = backend->device, .device_is_borrowed = true};
     dt_status status = dt_fail(err, DT_ERR_INTERNAL, "there is no backend %s", backend->kernels->ops->name);

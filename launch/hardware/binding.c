@@ -10,12 +10,15 @@
 
 enum { MAX_TEXT_BYTES = 256 << 10 }; /* the longest command line and the longest environment that are read */
 
-/* Options of mpirun that choose processors, unless their value is a modifier alone (--map-by :oversubscribe). */
-static const char *const options[] = {"bind-to", "map-by", "cpu-set", "cpu-list", "rankfile", "npersocket", "cpus-per-proc", "cpus-per-rank", "bycore", "bysocket"};
-/* MCA parameters that choose processors: on the command line (--prtemca NAME VALUE) or in the environment (PREFIX NAME=VALUE, no space). Open MPI 5
- * still accepts the names of Open MPI 4, the second line. */
-static const char *const parameters[] = {"hwloc_default_binding_policy", "rmaps_default_mapping_policy", "hwloc_default_cpu_list",
-                                         "hwloc_base_binding_policy",    "rmaps_base_mapping_policy",    "hwloc_base_cpu_list"};
+/* Options of mpirun that choose processors, unless their value is a modifier alone (--map-by
+ * :oversubscribe). */
+static const char *const options[] = {"bind-to",    "map-by",        "cpu-set",       "cpu-list", "rankfile",
+                                      "npersocket", "cpus-per-proc", "cpus-per-rank", "bycore",   "bysocket"};
+/* MCA parameters that choose processors: on the command line (--prtemca NAME VALUE) or in the environment
+ * (PREFIX NAME=VALUE, no space). Open MPI 5 still accepts the names of Open MPI 4, the second line. */
+static const char *const parameters[] = {"hwloc_default_binding_policy", "rmaps_default_mapping_policy",
+                                         "hwloc_default_cpu_list",       "hwloc_base_binding_policy",
+                                         "rmaps_base_mapping_policy",    "hwloc_base_cpu_list"};
 static const char *const prefixes[] = {"PRTE_MCA_", "OMPI_MCA_"};
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -41,7 +44,8 @@ static const char *next(const char *word, const char *end)
     return after < end ? after : NULL;
 }
 
-/* Whether `word` is such an option: "--bind-to core", "--bind-to=core", "-bind-to core". `after` is the word after it, or NULL. */
+/* Whether `word` is such an option: "--bind-to core", "--bind-to=core", "-bind-to core". `after` is the word
+ * after it, or NULL. */
 static bool option_asks(const char *word, const char *after)
 {
     char name[64];
@@ -49,14 +53,16 @@ static bool option_asks(const char *word, const char *after)
     if (start == word)
         return false;
     snprintf(name, sizeof name, "%.*s", (int)(equals ? (size_t)(equals - start) : strlen(start)), start);
-    return strncmp(name, "bind-to-", 8) == 0 || (is_one_of(name, options, COUNT(options)) && chooses(equals ? equals + 1 : after));
+    return strncmp(name, "bind-to-", 8) == 0 ||
+           (is_one_of(name, options, COUNT(options)) && chooses(equals ? equals + 1 : after));
 }
 
 static bool command_asks(const char *text, size_t bytes)
 {
     const char *end = text + bytes;
     for (const char *word = bytes ? text : NULL; word; word = next(word, end))
-        if (option_asks(word, next(word, end)) || (is_one_of(word, parameters, COUNT(parameters)) && chooses(next(word, end))))
+        if (option_asks(word, next(word, end)) ||
+            (is_one_of(word, parameters, COUNT(parameters)) && chooses(next(word, end))))
             return true;
     return false;
 }
@@ -79,16 +85,20 @@ static bool environment_asks(const char *text, size_t bytes)
     return false;
 }
 
-dt_binding dt_binding_of_mpirun(const char *command, size_t command_bytes, const char *environment, size_t environment_bytes)
+dt_binding dt_binding_of_mpirun(const char *command, size_t command_bytes, const char *environment,
+                                size_t environment_bytes)
 {
     static const char *const names[] = {"prterun", "mpirun", "mpiexec", "prte"};
     const char *name = command_bytes ? strrchr(command, '/') ? strrchr(command, '/') + 1 : command : "";
     if (!is_one_of(name, names, COUNT(names))) /* the parent is a daemon of another host, or a shell */
         return DT_BINDING_UNKNOWN;
-    return command_asks(command, command_bytes) || environment_asks(environment, environment_bytes) ? DT_BINDING_ASKED_FOR : DT_BINDING_DEFAULT;
+    return command_asks(command, command_bytes) || environment_asks(environment, environment_bytes)
+               ? DT_BINDING_ASKED_FOR
+               : DT_BINDING_DEFAULT;
 }
 
-/* Reads a file of the parent process in /proc and appends a zero byte. Returns the number of bytes without it; 0 if the file cannot be read. */
+/* Reads a file of the parent process in /proc and appends a zero byte. Returns the number of bytes without
+ * it; 0 if the file cannot be read. */
 static size_t read_of_parent(const char *file, char *text, size_t text_bytes)
 {
     char path[64];
@@ -114,7 +124,8 @@ dt_binding dt_binding_read(void)
     if (getenv("PRTE_LAUNCHED")) /* Open MPI 5 */
         return read_from_parent();
     const char *bound = getenv("OMPI_MCA_orte_bound_at_launch"); /* Open MPI 4 */
-    bool asked = getenv("OMPI_MCA_hwloc_base_binding_policy") || getenv("OMPI_MCA_rmaps_base_mapping_policy") || getenv("OMPI_MCA_hwloc_base_cpu_list") ||
+    bool asked = getenv("OMPI_MCA_hwloc_base_binding_policy") ||
+                 getenv("OMPI_MCA_rmaps_base_mapping_policy") || getenv("OMPI_MCA_hwloc_base_cpu_list") ||
                  getenv("OMPI_MCA_rmaps_base_cpus_per_rank");
     return bound && strcmp(bound, "1") == 0 && !asked ? DT_BINDING_DEFAULT : DT_BINDING_ASKED_FOR;
 }

@@ -28,7 +28,8 @@ static bool read_field(const char *path, const char *key, char *out, size_t out_
     FILE *f = fopen(path, "r");
     while (f && !found && fgets(line, sizeof line, f)) {
         char *colon = strchr(line, ':');
-        if (!colon || strncmp(line, key, strlen(key)) != 0 || strspn(line + strlen(key), " \t") != (size_t)(colon - line) - strlen(key))
+        if (!colon || strncmp(line, key, strlen(key)) != 0 ||
+            strspn(line + strlen(key), " \t") != (size_t)(colon - line) - strlen(key))
             continue;
         colon += 1 + strspn(colon + 1, " \t");
         colon[strcspn(colon, "\n")] = '\0';
@@ -46,11 +47,12 @@ static int64_t memory_field(const char *key)
     return read_field("/proc/meminfo", key, text, sizeof text) ? strtoll(text, NULL, 10) * 1024 : 0;
 }
 
-/* -- the processor ---------------------------------------------------------------------------------------------------- */
+/* -- the processor --------------------------------------------------------------------------------------- */
 
 static void read_features(dt_machine *m, const char *cpuinfo)
 {
-    static const char *const wanted[] = {"avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "sve"};
+    static const char *const wanted[] = {"avx",         "avx2",     "fma",   "avx512f", "avx512_vnni",
+                                         "avx512_bf16", "amx_bf16", "asimd", "sve"};
     char flags[4096] = "", padded[4100];
     if (!read_field(cpuinfo, "flags", flags, sizeof flags - 2))
         (void)read_field(cpuinfo, "Features", flags, sizeof flags - 2);
@@ -60,7 +62,8 @@ static void read_features(dt_machine *m, const char *cpuinfo)
         size_t used = strlen(m->cpu_features);
         snprintf(word, sizeof word, " %s ", wanted[i]);
         if (strstr(padded, word))
-            snprintf(m->cpu_features + used, sizeof m->cpu_features - used, "%s%s", used ? " " : "", wanted[i]);
+            snprintf(m->cpu_features + used, sizeof m->cpu_features - used, "%s%s", used ? " " : "",
+                     wanted[i]);
     }
 }
 
@@ -71,11 +74,13 @@ static void read_arm_model(dt_machine *m, const char *cpuinfo)
         long implementer, part;
         const char *name;
     } cores[] = {
-        {0x41, 0xd08, "Arm Cortex-A72 (Graviton)"}, {0x41, 0xd0c, "Arm Neoverse-N1 (Graviton2)"},        {0x41, 0xd40, "Arm Neoverse-V1 (Graviton3)"},
-        {0x41, 0xd49, "Arm Neoverse-N2"},           {0x41, 0xd4f, "Arm Neoverse-V2 (Graviton4, Grace)"}, {0xc0, 0xac3, "Ampere-1"},
+        {0x41, 0xd08, "Arm Cortex-A72 (Graviton)"},          {0x41, 0xd0c, "Arm Neoverse-N1 (Graviton2)"},
+        {0x41, 0xd40, "Arm Neoverse-V1 (Graviton3)"},        {0x41, 0xd49, "Arm Neoverse-N2"},
+        {0x41, 0xd4f, "Arm Neoverse-V2 (Graviton4, Grace)"}, {0xc0, 0xac3, "Ampere-1"},
     };
     char implementer[32], part[32];
-    if (!read_field(cpuinfo, "CPU implementer", implementer, sizeof implementer) || !read_field(cpuinfo, "CPU part", part, sizeof part))
+    if (!read_field(cpuinfo, "CPU implementer", implementer, sizeof implementer) ||
+        !read_field(cpuinfo, "CPU part", part, sizeof part))
         return;
     snprintf(m->cpu_model, sizeof m->cpu_model, "implementer %s, part %s", implementer, part);
     for (size_t i = 0; i < sizeof cores / sizeof cores[0]; i++)
@@ -114,7 +119,8 @@ void dt_machine_format_cpus(const cpu_set_t *cpus, char *out, size_t out_bytes)
             continue;
         while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, cpus))
             last++;
-        used += (size_t)snprintf(out + used, out_bytes - used, last > first ? "%s%zu-%zu" : "%s%zu", used ? "," : "", first, last);
+        used += (size_t)snprintf(out + used, out_bytes - used, last > first ? "%s%zu-%zu" : "%s%zu",
+                                 used ? "," : "", first, last);
         first = last;
     }
 }
@@ -142,7 +148,7 @@ int dt_machine_parse_cpus(const char *text, cpu_set_t *cpus)
     return 1;
 }
 
-/* -- control groups ----------------------------------------------------------------------------------------------------- */
+/* -- control groups -------------------------------------------------------------------------------------- */
 
 /* This process's folder in hierarchy `controller` ("" is version 2), from lines "number:controllers:path". */
 static bool cgroup_path(const char *controller, char *out, size_t out_bytes)
@@ -156,7 +162,8 @@ static bool cgroup_path(const char *controller, char *out, size_t out_bytes)
             continue;
         *path++ = '\0';
         path[strcspn(path, "\n")] = '\0';
-        for (char *save = NULL, *c = strtok_r(controllers + 1, ",", &save); c && !found; c = strtok_r(NULL, ",", &save))
+        for (char *save = NULL, *c = strtok_r(controllers + 1, ",", &save); c && !found;
+             c = strtok_r(NULL, ",", &save))
             found = controller[0] && strcmp(c, controller) == 0;
         found = found || (!controller[0] && controllers[1] == '\0');
         if (found)
@@ -167,8 +174,10 @@ static bool cgroup_path(const char *controller, char *out, size_t out_bytes)
     return found;
 }
 
-/* The least value of `file` (by `parse`, 0: none) on the way from the process's group up to the root: every level limits. */
-static double least_on_the_way_up(const char *mount, const char *controller, double (*parse)(const char *folder))
+/* The least value of `file` (by `parse`, 0: none) on the way from the process's group up to the root: every
+ * level limits. */
+static double least_on_the_way_up(const char *mount, const char *controller,
+                                  double (*parse)(const char *folder))
 {
     char path[512], folder[1200];
     double least = 0;
@@ -204,7 +213,8 @@ static double cpu_v2(const char *folder)
 
 static double cpu_v1(const char *folder)
 {
-    double period = file_number(folder, "cpu.cfs_period_us", 0), quota = file_number(folder, "cpu.cfs_quota_us", 0);
+    double period = file_number(folder, "cpu.cfs_period_us", 0),
+           quota = file_number(folder, "cpu.cfs_quota_us", 0);
     return period > 0 && quota > 0 ? quota / period : 0;
 }
 
@@ -230,14 +240,15 @@ static void read_limits(dt_machine *m)
     m->memory_limit_bytes = memory > 0 && memory < (double)m->memory_bytes ? (int64_t)memory : 0;
 }
 
-/* -- GPUs ----------------------------------------------------------------------------------------------------------------- */
+/* -- GPUs ------------------------------------------------------------------------------------------------ */
 
 static void read_gpus(dt_machine *m)
 {
     char line[256], path[512];
     if (read_line("/proc/driver/nvidia/version", line, sizeof line)) {
         const char *version = strstr(line, "Module");
-        snprintf(m->gpu_driver, sizeof m->gpu_driver, "%.*s", (int)strcspn(version ? version + 6 + strspn(version + 6, " ") : line, " \t"),
+        snprintf(m->gpu_driver, sizeof m->gpu_driver, "%.*s",
+                 (int)strcspn(version ? version + 6 + strspn(version + 6, " ") : line, " \t"),
                  version ? version + 6 + strspn(version + 6, " ") : line);
     }
     DIR *folder = opendir("/proc/driver/nvidia/gpus");
@@ -251,7 +262,8 @@ static void read_gpus(dt_machine *m)
     }
     if (folder)
         closedir(folder);
-    for (int i = 0; m->n_gpus == i && i < DT_MACHINE_MAX_GPUS; i++) { /* containers may show the device files alone */
+    /* containers may show the device files alone */
+    for (int i = 0; m->n_gpus == i && i < DT_MACHINE_MAX_GPUS; i++) {
         snprintf(path, sizeof path, "/dev/nvidia%d", i);
         if (access(path, F_OK) != 0)
             return;
@@ -259,7 +271,7 @@ static void read_gpus(dt_machine *m)
     }
 }
 
-/* -- the cloud ---------------------------------------------------------------------------------------------------------- */
+/* -- the cloud ------------------------------------------------------------------------------------------- */
 
 static bool starts_with(const char *sys, const char *file, const char *begin)
 {
@@ -270,7 +282,8 @@ static bool starts_with(const char *sys, const char *file, const char *begin)
 
 bool dt_machine_is_ec2(const char *sys)
 {
-    return starts_with(sys, "class/dmi/id/sys_vendor", "Amazon EC2") || starts_with(sys, "class/dmi/id/board_asset_tag", "i-") ||
+    return starts_with(sys, "class/dmi/id/sys_vendor", "Amazon EC2") ||
+           starts_with(sys, "class/dmi/id/board_asset_tag", "i-") ||
            starts_with(sys, "hypervisor/uuid", "ec2"); /* Xen: p3 and older */
 }
 

@@ -1,4 +1,5 @@
-/* machine.h: what this host is, as the kernel tells it. Nothing here fails: what cannot be read is 0 or "". Local. */
+/* machine.h: what this host is, as the kernel tells it. Nothing here fails: what cannot be read is 0 or "".
+ * Local. */
 #ifndef DT_LAUNCH_HARDWARE_MACHINE_H
 #define DT_LAUNCH_HARDWARE_MACHINE_H
 
@@ -12,12 +13,12 @@
 typedef struct dt_machine {
     char host[64];
     char cpu_model[128];
-    char cpu_features[128];        /* those that the kernels care about: "avx2 fma avx512f avx512_bf16" */
-    int64_t n_cpus_online;         /* logical processors of the host */
-    int64_t memory_bytes;          /* of the host */
-    int64_t memory_limit_bytes;    /* of the control group; 0: none */
+    char cpu_features[128];     /* those that the kernels care about: "avx2 fma avx512f avx512_bf16" */
+    int64_t n_cpus_online;      /* logical processors of the host */
+    int64_t memory_bytes;       /* of the host */
+    int64_t memory_limit_bytes; /* of the control group; 0: none */
     int64_t memory_available_bytes;
-    double quota_cpus;             /* processors' worth of time that the control group allows; 0: no limit */
+    double quota_cpus; /* processors' worth of time that the control group allows; 0: no limit */
     int n_gpus;
     char gpu_model[DT_MACHINE_MAX_GPUS][64];
     char gpu_driver[64];
@@ -28,7 +29,8 @@ void dt_machine_read(dt_machine *machine);
 /* Only its cpu_model and cpu_features. `cpuinfo` is "/proc/cpuinfo", but in tests. */
 void dt_machine_read_processor(dt_machine *machine, const char *cpuinfo);
 
-/* The first logical processor of the physical core that `cpu` belongs to; `cpu` itself if that cannot be found out. */
+/* The first logical processor of the physical core that `cpu` belongs to; `cpu` itself if that cannot be
+ * found out. */
 int dt_machine_core_of(int cpu);
 
 /* "0-3,8-11" */

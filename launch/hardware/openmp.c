@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* About 100 microseconds: longer than parallel loops of one step wait for each other, far less than a time slice. */
+/* About 100 microseconds: longer than parallel loops of one step wait for each other, far less than a time
+ * slice. */
 #define SPIN_COUNT "5000"
 
 void dt_openmp_limit_spinning(char **argv)
@@ -15,7 +16,8 @@ void dt_openmp_limit_spinning(char **argv)
         return;
     if (setenv("GOMP_SPINCOUNT", SPIN_COUNT, 1) != 0)
         return;
-    char path[PATH_MAX]; /* by its path: executed as /proc/self/exe it would be called "exe" in ps, pgrep and top */
+    char path[PATH_MAX]; /* by its path: executed as /proc/self/exe it would be called "exe" in ps, pgrep
+                            and top */
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
     if (n > 0) {
         path[n] = '\0';

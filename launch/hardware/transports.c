@@ -40,8 +40,9 @@ static const transport transports[] = {
 };
 enum { N_TRANSPORTS = sizeof transports / sizeof transports[0] };
 
-/* The environment variables by which a launcher is known; also_set: one more, where another launcher sets the same two. The first row that fits
- * counts: an mpiexec may run inside a step of srun, so srun comes after it. */
+/* The environment variables by which a launcher is known; also_set: one more, where another launcher sets the
+ * same two. The first row that fits counts: an mpiexec may run inside a step of srun, so srun comes after
+ * it. */
 static const struct {
     const char *launcher, *size, *rank, *also_set;
 } launchers[] = {
@@ -88,8 +89,10 @@ static dt_status check_not_alone(const dt_launch_env *env, dt_comm **comm, dt_er
     (*comm)->ops->destroy(*comm);
     *comm = NULL;
     return dt_fail(err, DT_ERR_USAGE,
-                   "%s has started %d processes, but %s, which dtrain is built with, finds only one: each would train by itself, all into the same folder. "
-                   "Start it with that MPI's own mpirun or mpiexec (srun: --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH), or build it with the launcher's MPI "
+                   "%s has started %d processes, but %s, which dtrain is built with, finds only one: each "
+                   "would train by itself, all into the same folder. "
+                   "Start it with that MPI's own mpirun or mpiexec (srun: --mpi=pmix for Open MPI, "
+                   "--mpi=pmi2 for MPICH), or build it with the launcher's MPI "
                    "(configure MPICC=...)",
                    env->launcher, env->size, library);
 }
@@ -100,14 +103,16 @@ dt_status dt_ranks_create(const char *name, double timeout_s, dt_comm **comm, dt
     dt_launch_env_read(&env);
     if (strcmp(name, "auto") == 0 && env.size > 1 && !dt_comm_mpi_launched())
         return dt_fail(err, DT_ERR_USAGE,
-                       "%s has started %d processes, and nothing by which they find each other: srun wants --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH; "
+                       "%s has started %d processes, and nothing by which they find each other: srun wants "
+                       "--mpi=pmix for Open MPI, --mpi=pmi2 for MPICH; "
                        "where MPI starts in another way, say --comm mpi",
                        env.launcher, env.size);
     if (strcmp(name, "auto") == 0)
         name = dt_comm_mpi_launched() ? "mpi" : "self";
     if (strcmp(name, "self") == 0 && env.size > 1)
         return dt_fail(err, DT_ERR_USAGE,
-                       "--comm self, but %s has started %d processes: each would train by itself, all into the same folder; use --comm mpi",
+                       "--comm self, but %s has started %d processes: each would train by itself, all into "
+                       "the same folder; use --comm mpi",
                        env.launcher, env.size);
     for (int i = 0; i < N_TRANSPORTS; i++)
         if (strcmp(name, transports[i].name) == 0) {
@@ -117,7 +122,8 @@ dt_status dt_ranks_create(const char *name, double timeout_s, dt_comm **comm, dt
     return dt_fail(err, DT_ERR_USAGE, "--comm: there is no '%s'", name);
 }
 
-dt_status dt_ranks_attach_device(const char *name, double timeout_s, dt_device *device, dt_comm **comm, dt_error *err)
+dt_status dt_ranks_attach_device(const char *name, double timeout_s, dt_device *device, dt_comm **comm,
+                                 dt_error *err)
 {
     dt_device_info info = {0};
     dt_comm *host = *comm;
@@ -127,12 +133,17 @@ dt_status dt_ranks_attach_device(const char *name, double timeout_s, dt_device *
     const bool wanted = strcmp(name, "nccl") == 0, is_auto = strcmp(name, "auto") == 0;
     if (wanted && info.is_host)
         return dt_fail(err, DT_ERR_USAGE,
-                       "--comm nccl: NCCL sums between GPUs, and the backend computes on the host; use --comm mpi, or --backend cuda");
+                       "--comm nccl: NCCL sums between GPUs, and the backend computes on the host; use "
+                       "--comm mpi, or --backend cuda");
     if (!wanted && !is_auto && host->size > 1 && !info.is_host)
-        return dt_fail(err, DT_ERR_USAGE, "--comm %s: it sums in host memory, and the backend computes on a GPU; use --comm nccl", name);
+        return dt_fail(
+            err, DT_ERR_USAGE,
+            "--comm %s: it sums in host memory, and the backend computes on a GPU; use --comm nccl", name);
     if (info.is_host || (!wanted && host->size == 1))
         return DT_OK;
-    const dt_comm_nccl_options options = {.watch = strcmp(host->ops->name, "mpi") == 0 ? dt_comm_mpi_watch(host) : NULL, .deadline_s = timeout_s};
+    const dt_comm_nccl_options options = {
+        .watch = strcmp(host->ops->name, "mpi") == 0 ? dt_comm_mpi_watch(host) : NULL,
+        .deadline_s = timeout_s};
     return dt_comm_nccl_create(host, device, &options, comm, err);
 }
 

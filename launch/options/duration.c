@@ -93,6 +93,7 @@ void dt_duration_format(double seconds, char *out, size_t out_bytes)
         const double n = last ? left : floor(left / units[unit].seconds);
         left -= n * units[unit].seconds;
         if (n > 0.0005)
-            used += (size_t)snprintf(out + used, out_bytes - used, "%.*f%c", last && n != floor(n) ? 3 : 0, n, units[unit].letter);
+            used += (size_t)snprintf(out + used, out_bytes - used, "%.*f%c", last && n != floor(n) ? 3 : 0, n,
+                                     units[unit].letter);
     }
 }

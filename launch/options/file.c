@@ -13,19 +13,26 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* -- reading ---------------------------------------------------------------------------------------------------------- */
+/* -- reading --------------------------------------------------------------------------------------------- */
 
 static const char *type_name(int type)
 {
     switch (type) {
     case CONFIG_TYPE_INT:
-    case CONFIG_TYPE_INT64: return "a whole number";
-    case CONFIG_TYPE_FLOAT: return "a number";
-    case CONFIG_TYPE_STRING: return "a text";
-    case CONFIG_TYPE_BOOL: return "true or false";
-    case CONFIG_TYPE_GROUP: return "a group";
-    case CONFIG_TYPE_ARRAY: return "an array";
-    default: return "a list";
+    case CONFIG_TYPE_INT64:
+        return "a whole number";
+    case CONFIG_TYPE_FLOAT:
+        return "a number";
+    case CONFIG_TYPE_STRING:
+        return "a text";
+    case CONFIG_TYPE_BOOL:
+        return "true or false";
+    case CONFIG_TYPE_GROUP:
+        return "a group";
+    case CONFIG_TYPE_ARRAY:
+        return "an array";
+    default:
+        return "a list";
     }
 }
 
@@ -34,8 +41,8 @@ static bool is_number(int type)
     return type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64 || type == CONFIG_TYPE_FLOAT;
 }
 
-/* A number as text. libconfig 1.5 silently keeps only 32 bits of an integer without the suffix L, so what was written
- * is looked up on its line. */
+/* A number as text. libconfig 1.5 silently keeps only 32 bits of an integer without the suffix L, so what was
+ * written is looked up on its line. */
 static void number_text(const config_setting_t *s, const char *line, char *out, size_t out_bytes)
 {
     if (config_setting_type(s) == CONFIG_TYPE_FLOAT) {
@@ -54,15 +61,17 @@ static void number_text(const config_setting_t *s, const char *line, char *out, 
 
 static dt_status wrong_type(const dt_option *o, int type, const char *where, dt_error *err)
 {
-    static const char *const wanted[] = {"true or false",          "true or false",  "a whole number",  "a number",
-                                         "two numbers, (MIN, MAX)", "a text in \"\"", "a text in \"\"", "a text in \"\"",
-                                         "a number of seconds or a text in \"\""};
-    return dt_fail(err, DT_ERR_USAGE, "%s: %s was expected, this is %s", where, wanted[o->type], type_name(type));
+    static const char *const wanted[] = {
+        "true or false",  "true or false",           "a whole number",
+        "a number",       "two numbers, (MIN, MAX)", "a text in \"\"",
+        "a text in \"\"", "a text in \"\"",          "a number of seconds or a text in \"\""};
+    return dt_fail(err, DT_ERR_USAGE, "%s: %s was expected, this is %s", where, wanted[o->type],
+                   type_name(type));
 }
 
 /* The value of a setting as text for dt_option_set. */
-static dt_status setting_text(const dt_option *o, const config_setting_t *s, const char *line, const char *where, char *out, size_t out_bytes,
-    dt_error *err)
+static dt_status setting_text(const dt_option *o, const config_setting_t *s, const char *line,
+                              const char *where, char *out, size_t out_bytes, dt_error *err)
 {
     int type = config_setting_type(s);
     bool ok = false;
@@ -126,7 +135,9 @@ static dt_status unknown_key(const char *where, const char *key, unsigned comman
     const char *meant = dt_suggest(key, names);
     if (meant)
         return dt_fail(err, DT_ERR_USAGE, "%s: unknown key '%s'; did you mean '%s'?", where, key, meant);
-    return dt_fail(err, DT_ERR_USAGE, "%s: unknown key '%s'; 'dtrain --help' lists the options, and keys have the same names", where, key);
+    return dt_fail(err, DT_ERR_USAGE,
+                   "%s: unknown key '%s'; 'dtrain --help' lists the options, and keys have the same names",
+                   where, key);
 }
 
 /* Line `number` of the text, or NULL; to be freed. */
@@ -139,8 +150,8 @@ static char *copy_line(const char *text, unsigned number)
     return text ? dt_strprintf("%.*s", (int)strcspn(text, "\n"), text) : NULL;
 }
 
-static dt_status take_setting(const char *path, const char *file_text, unsigned command, const config_setting_t *s, bool *seen, dt_options *options,
-                              dt_error *err)
+static dt_status take_setting(const char *path, const char *file_text, unsigned command,
+                              const config_setting_t *s, bool *seen, dt_options *options, dt_error *err)
 {
     char place[DT_PATH_BYTES + 32], where[DT_PATH_BYTES + 128], text[DT_PATH_BYTES];
     const char *key = config_setting_name(s);
@@ -191,11 +202,14 @@ static dt_status read_text(const char *path, char **text, dt_error *err)
     }
     dt_free(buffer);
     return dt_fail(err, DT_ERR_USAGE, "--config %s: not a configuration file: %s", path,
-                   failed ? "it cannot be read" : is_too_long ? "larger than 1 MiB" : "there is a zero byte in it");
+                   failed        ? "it cannot be read"
+                   : is_too_long ? "larger than 1 MiB"
+                                 : "there is a zero byte in it");
 }
 
 /* `lenient`: a setting that is not understood is left out. */
-static dt_status read_settings(const char *name, const char *text, unsigned command, bool lenient, dt_options *options, dt_error *err)
+static dt_status read_settings(const char *name, const char *text, unsigned command, bool lenient,
+                               dt_options *options, dt_error *err)
 {
     bool seen[DT_OPTIONS_MAX] = {false};
     config_t config;
@@ -203,12 +217,14 @@ static dt_status read_settings(const char *name, const char *text, unsigned comm
     config_init(&config);
     if (!config_read_string(&config, text)) {
         const char *file = config_error_file(&config);
-        status = dt_fail(err, DT_ERR_USAGE, "%s:%d: %s", file ? file : name, config_error_line(&config), config_error_text(&config));
+        status = dt_fail(err, DT_ERR_USAGE, "%s:%d: %s", file ? file : name, config_error_line(&config),
+                         config_error_text(&config));
         goto fail;
     }
     const config_setting_t *root = config_root_setting(&config);
     for (int i = 0; i < config_setting_length(root); i++) {
-        status = take_setting(name, text, command, config_setting_get_elem(root, (unsigned)i), seen, options, lenient ? NULL : err);
+        status = take_setting(name, text, command, config_setting_get_elem(root, (unsigned)i), seen, options,
+                              lenient ? NULL : err);
         if (status == DT_ERR_USAGE && lenient)
             status = DT_OK;
         if (status != DT_OK)
@@ -219,7 +235,8 @@ fail:
     return status;
 }
 
-dt_status dt_options_read_text(const char *name, const char *text, unsigned command, dt_options *options, dt_error *err)
+dt_status dt_options_read_text(const char *name, const char *text, unsigned command, dt_options *options,
+                               dt_error *err)
 {
     return read_settings(name, text, command, false, options, err);
 }
@@ -254,7 +271,7 @@ dt_status dt_options_locate(const dt_options *options, unsigned command, dt_erro
     return dt_error_prefix(err, "%s:%d", options->config_file, options->line[row]);
 }
 
-/* -- writing ---------------------------------------------------------------------------------------------------------- */
+/* -- writing --------------------------------------------------------------------------------------------- */
 
 /* `value` as libconfig writes this option. */
 static void write_value(FILE *out, const dt_option *o, const char *value)
@@ -262,10 +279,16 @@ static void write_value(FILE *out, const dt_option *o, const char *value)
     bool is_word = o->word && strcmp(value, o->word) == 0;
     switch (is_word ? DT_OPTION_NAME : o->type) {
     case DT_OPTION_FLAG:
-    case DT_OPTION_UNFLAG: fputs(strcmp(value, "yes") == 0 ? "true" : "false", out); return;
+    case DT_OPTION_UNFLAG:
+        fputs(strcmp(value, "yes") == 0 ? "true" : "false", out);
+        return;
     case DT_OPTION_INT:
-    case DT_OPTION_REAL: fputs(value, out); return;
-    case DT_OPTION_RANGE: fprintf(out, "(%.*s, %s)", (int)strcspn(value, ","), value, value + strcspn(value, ",") + 1); return;
+    case DT_OPTION_REAL:
+        fputs(value, out);
+        return;
+    case DT_OPTION_RANGE:
+        fprintf(out, "(%.*s, %s)", (int)strcspn(value, ","), value, value + strcspn(value, ",") + 1);
+        return;
     case DT_OPTION_CHOICE:
     case DT_OPTION_NAME:
     case DT_OPTION_PATH:
@@ -281,7 +304,8 @@ static void write_value(FILE *out, const dt_option *o, const char *value)
     }
 }
 
-dt_status dt_options_write(const dt_options *options, unsigned command, const char *comment, char **text, dt_error *err)
+dt_status dt_options_write(const dt_options *options, unsigned command, const char *comment, char **text,
+                           dt_error *err)
 {
     char value[DT_PATH_BYTES], *buffer = NULL;
     size_t bytes = 0;

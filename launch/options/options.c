@@ -3,8 +3,8 @@
 #include "launch/options/options.h"
 
 #include "launch/hardware/backends.h"
-#include "launch/options/duration.h"
 #include "launch/hardware/transports.h"
+#include "launch/options/duration.h"
 #include "launch/options/suggest.h"
 #include "layers/resnet.h"
 
@@ -15,13 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BOTH     (DT_COMMAND_TRAIN | DT_COMMAND_EVAL)
-#define TRAIN    DT_COMMAND_TRAIN
-#define EVAL     DT_COMMAND_EVAL
-#define INFO     DT_COMMAND_INFO
-#define INSPECT  DT_COMMAND_INSPECT
-#define EXPORT   DT_COMMAND_EXPORT
-#define MANY     2147483647.0 /* no limit that anybody meets; libconfig's plain integers end here */
+#define BOTH (DT_COMMAND_TRAIN | DT_COMMAND_EVAL)
+#define TRAIN DT_COMMAND_TRAIN
+#define EVAL DT_COMMAND_EVAL
+#define INFO DT_COMMAND_INFO
+#define INSPECT DT_COMMAND_INSPECT
+#define EXPORT DT_COMMAND_EXPORT
+#define MANY 2147483647.0 /* no limit that anybody meets; libconfig's plain integers end here */
 
 /* In the order of the enums. */
 static const char *const schedules[] = {"cosine", "poly", "step", "constant", NULL};
@@ -43,43 +43,52 @@ static const char *const *archs_or_auto(void)
 }
 
 /* What every row has. The field is one of dt_options; a RANGE's is the first of its two. */
-#define ROW(name_, metavar_, commands_, group_, type_, field_)                                                       \
-    .name = name_, .metavar = metavar_, .commands = commands_, .group = DT_GROUP_##group_, .type = DT_OPTION_##type_, \
-    .offset = offsetof(dt_options, field_), .bytes = sizeof(((dt_options *)NULL)->field_)
+#define ROW(name_, metavar_, commands_, group_, type_, field_)                                               \
+    .name = name_, .metavar = metavar_, .commands = commands_, .group = DT_GROUP_##group_,                   \
+    .type = DT_OPTION_##type_, .offset = offsetof(dt_options, field_),                                       \
+    .bytes = sizeof(((dt_options *)NULL)->field_)
 
 static const dt_option table[] = {
     {ROW("data", "DIR", BOTH, DATA, PATH, config.data), .by_default = "",
-     .help = "the images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg; a class's index is its place in sorted order. Without it "
+     .help = "the images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg; a class's index is its place in "
+             "sorted order. Without it "
              "dtrain trains the built-in demo"},
-    {ROW("image-size", "PIXELS", BOTH | INFO, DATA, INT, config.image_size), .min = 16, .max = 2048, .by_default = "224",
-     .help = "height and width that images are brought to"},
-    {ROW("batch", "N", BOTH | INFO, DATA, INT, config.batch), .min = 1, .max = 65536, .word = "auto", .by_default = "32",
-     .help = "images per rank and micro-batch; the global batch is N x ranks x --accumulate. auto: the largest whose memory all ranks have, a "
+    {ROW("image-size", "PIXELS", BOTH | INFO, DATA, INT, config.image_size), .min = 16, .max = 2048,
+     .by_default = "224", .help = "height and width that images are brought to"},
+    {ROW("batch", "N", BOTH | INFO, DATA, INT, config.batch), .min = 1, .max = 65536, .word = "auto",
+     .by_default = "32",
+     .help = "images per rank and micro-batch; the global batch is N x ranks x --accumulate. auto: the "
+             "largest whose memory all ranks have, a "
              "multiple of 8; --lr is yours to scale"},
-    {ROW("augment", "KIND", TRAIN, DATA, CHOICE, config.augment), .choices = augments, .by_default = "standard",
+    {ROW("augment", "KIND", TRAIN, DATA, CHOICE, config.augment), .choices = augments,
+     .by_default = "standard",
      .help = "standard: random-resized-crop and flip; none: the whole image, resized and centred"},
-    {ROW("crop-scale", "MIN,MAX", TRAIN, DATA, RANGE, config.crop_scale_min), .min = 0, .max = 1, .above_min = true, .by_default = "0.08,1",
-     .help = "share of the image's area that a random crop takes"},
+    {ROW("crop-scale", "MIN,MAX", TRAIN, DATA, RANGE, config.crop_scale_min), .min = 0, .max = 1,
+     .above_min = true, .by_default = "0.08,1", .help = "share of the image's area that a random crop takes"},
     {ROW("flip", "P", TRAIN, DATA, REAL, config.flip), .min = 0, .max = 1, .by_default = "0.5",
      .help = "probability of a horizontal flip"},
-    {ROW("eval-crop", "SHARE", BOTH, DATA, REAL, config.eval_crop), .min = 0, .max = 1, .above_min = true, .by_default = "0.875",
+    {ROW("eval-crop", "SHARE", BOTH, DATA, REAL, config.eval_crop), .min = 0, .max = 1, .above_min = true,
+     .by_default = "0.875",
      .help = "evaluation resizes the shorter side to image-size / SHARE and cuts out the centre"},
     {ROW("no-shuffle", NULL, TRAIN, DATA, UNFLAG, config.shuffle), .by_default = "no",
      .help = "train on the files in sorted order"},
-    {ROW("max-broken", "FRACTION", BOTH, DATA, REAL, config.max_broken), .min = 0, .max = 1, .by_default = "0.01",
-     .help = "stop when more than this fraction of the files turns out to be broken"},
+    {ROW("max-broken", "FRACTION", BOTH, DATA, REAL, config.max_broken), .min = 0, .max = 1,
+     .by_default = "0.01", .help = "stop when more than this fraction of the files turns out to be broken"},
     {ROW("resize-schedule", "SIZE:SHARE,...", TRAIN, DATA, PATH, config.resize_schedule), .by_default = "",
-     .help = "train at growing sizes: 160:0,192:0.6,224:0.85 takes images of 160 pixels at first, of 192 from 60% of the epochs on, of 224 from 85% on. "
+     .help = "train at growing sizes: 160:0,192:0.6,224:0.85 takes images of 160 pixels at first, of 192 "
+             "from 60% of the epochs on, of 224 from 85% on. "
              "Evaluation is always at --image-size. If not given: --image-size throughout"},
     {ROW("input", "KIND", TRAIN, DATA, CHOICE, config.input), .choices = inputs, .by_default = "loader",
-     .help = "loader: the images; synthetic: the same few batches of random pixels over and over, which measures the network alone"},
+     .help = "loader: the images; synthetic: the same few batches of random pixels over and over, which "
+             "measures the network alone"},
 
-    {ROW("arch", "NAME", TRAIN | INFO, MODEL, NAME, config.arch), .get_choices = dt_resnet_names, .by_default = "resnet50",
-     .help = "the network"},
+    {ROW("arch", "NAME", TRAIN | INFO, MODEL, NAME, config.arch), .get_choices = dt_resnet_names,
+     .by_default = "resnet50", .help = "the network"},
     {ROW("arch", "NAME", EVAL, MODEL, NAME, config.arch), .get_choices = archs_or_auto, .by_default = "auto",
      .help = "the network; auto: told by the weights"},
     {ROW("weights", "FILE", EVAL, MODEL, PATH, weights), .by_default = "",
-     .help = "what to evaluate: a .safetensors file with torchvision's names, a run's folder, or one checkpoint's folder"},
+     .help = "what to evaluate: a .safetensors file with torchvision's names, a run's folder, or one "
+             "checkpoint's folder"},
     {ROW("zero-init-gamma", NULL, TRAIN, MODEL, FLAG, config.zero_init_gamma), .by_default = "no",
      .help = "start the last BatchNorm of every residual branch at zero"},
     {ROW("init", "FILE", TRAIN, MODEL, PATH, config.init), .by_default = "",
@@ -87,125 +96,167 @@ static const dt_option table[] = {
     {ROW("export", "FILE", TRAIN, MODEL, PATH, config.export_to), .by_default = "",
      .help = "write the weights to this .safetensors file at the end (torchvision's names)"},
 
-    {ROW("epochs", "N", TRAIN, OPTIMIZATION, INT, config.epochs), .min = 1, .max = 1000000, .by_default = "90",
-     .help = "passes over the training images; the schedule's length"},
+    {ROW("epochs", "N", TRAIN, OPTIMIZATION, INT, config.epochs), .min = 1, .max = 1000000,
+     .by_default = "90", .help = "passes over the training images; the schedule's length"},
     {ROW("steps", "N", TRAIN, OPTIMIZATION, INT, config.steps), .min = 0, .max = MANY, .by_default = "0",
      .help = "stop after so many optimizer steps; 0: no such limit"},
-    {ROW("accumulate", "N", TRAIN, OPTIMIZATION, INT, config.accumulate), .min = 1, .max = 65536, .by_default = "1",
-     .help = "micro-batches per optimizer step"},
-    {ROW("optimizer", "NAME", TRAIN, OPTIMIZATION, NAME, config.optimizer), .choices = optimizers, .by_default = "sgd",
-     .help = "sgd: stochastic gradient descent with momentum; lars: the same, but each weight tensor's rate is --lr x --lars-trust x |w| / (|g| + "
-             "--weight-decay x |w|), which stands batches of many thousands; BatchNorm and biases stay with sgd"},
-    {ROW("lars-trust", "T", TRAIN, OPTIMIZATION, REAL, config.lars_trust), .min = 0, .max = 1, .above_min = true, .by_default = "0.001",
-     .help = "with --optimizer lars: the trust coefficient. With batches of many thousands --lr is then some 2 to 20; with small ones 0.1, and 0.02 for T"},
-    {ROW("ema", "DECAY", TRAIN, OPTIMIZATION, REAL, config.ema_decay), .min = 0, .max = 0.999999, .by_default = "0",
-     .help = "keep running averages of the weights, average = DECAY x average + (1 - DECAY) x weight after every step; evaluation and --export take them. 0: "
+    {ROW("accumulate", "N", TRAIN, OPTIMIZATION, INT, config.accumulate), .min = 1, .max = 65536,
+     .by_default = "1", .help = "micro-batches per optimizer step"},
+    {ROW("optimizer", "NAME", TRAIN, OPTIMIZATION, NAME, config.optimizer), .choices = optimizers,
+     .by_default = "sgd",
+     .help =
+         "sgd: stochastic gradient descent with momentum; lars: the same, but each weight tensor's rate is "
+         "--lr x --lars-trust x |w| / (|g| + "
+         "--weight-decay x |w|), which stands batches of many thousands; BatchNorm and biases stay with sgd"},
+    {ROW("lars-trust", "T", TRAIN, OPTIMIZATION, REAL, config.lars_trust), .min = 0, .max = 1,
+     .above_min = true, .by_default = "0.001",
+     .help = "with --optimizer lars: the trust coefficient. With batches of many thousands --lr is then some "
+             "2 to 20; with small ones 0.1, and 0.02 for T"},
+    {ROW("ema", "DECAY", TRAIN, OPTIMIZATION, REAL, config.ema_decay), .min = 0, .max = 0.999999,
+     .by_default = "0",
+     .help = "keep running averages of the weights, average = DECAY x average + (1 - DECAY) x weight after "
+             "every step; evaluation and --export take them. 0: "
              "none"},
-    {ROW("loss-scale", "S", TRAIN, OPTIMIZATION, REAL, config.loss_scale_init), .min = 1, .max = 16777216, .by_default = "65536",
-     .help = "with --precision fp16: what the loss is multiplied by at first, so that small gradients do not vanish. It halves when gradients overflow (that "
+    {ROW("loss-scale", "S", TRAIN, OPTIMIZATION, REAL, config.loss_scale_init), .min = 1, .max = 16777216,
+     .by_default = "65536",
+     .help = "with --precision fp16: what the loss is multiplied by at first, so that small gradients do not "
+             "vanish. It halves when gradients overflow (that "
              "step is skipped) and doubles after 2000 good steps"},
     {ROW("lr", "RATE", TRAIN, OPTIMIZATION, REAL, config.lr), .min = 0, .max = 1000, .by_default = "0.1",
      .help = "peak learning rate. 0.1 suits a global batch of 256; scale it in proportion"},
-    {ROW("momentum", "M", TRAIN, OPTIMIZATION, REAL, config.momentum), .min = 0, .max = 0.9999, .by_default = "0.9",
-     .help = "of the gradient's running sum"},
+    {ROW("momentum", "M", TRAIN, OPTIMIZATION, REAL, config.momentum), .min = 0, .max = 0.9999,
+     .by_default = "0.9", .help = "of the gradient's running sum"},
     {ROW("nesterov", NULL, TRAIN, OPTIMIZATION, FLAG, config.nesterov), .by_default = "no",
      .help = "Nesterov's momentum"},
-    {ROW("weight-decay", "W", TRAIN, OPTIMIZATION, REAL, config.weight_decay), .min = 0, .max = 1, .by_default = "0.0001",
-     .help = "added to the gradient as W times the weight"},
+    {ROW("weight-decay", "W", TRAIN, OPTIMIZATION, REAL, config.weight_decay), .min = 0, .max = 1,
+     .by_default = "0.0001", .help = "added to the gradient as W times the weight"},
     {ROW("no-bn-decay", NULL, TRAIN, OPTIMIZATION, UNFLAG, config.bn_decay), .by_default = "no",
      .help = "no weight decay on BatchNorm's scale and shift"},
-    {ROW("label-smoothing", "S", TRAIN, OPTIMIZATION, REAL, config.label_smoothing), .min = 0, .max = 0.999, .by_default = "0.1",
-     .help = "share of the target that is spread over all classes"},
-    {ROW("warmup-epochs", "N", TRAIN, OPTIMIZATION, REAL, config.warmup_epochs), .min = 0, .max = 1000000, .by_default = "5",
-     .help = "epochs over which the learning rate rises to its peak; a fraction is fine. If not given, a fifth of --epochs at most"},
-    {ROW("schedule", "KIND", TRAIN, OPTIMIZATION, CHOICE, config.schedule), .choices = schedules, .by_default = "cosine",
-     .help = "how the learning rate falls after the warm-up"},
+    {ROW("label-smoothing", "S", TRAIN, OPTIMIZATION, REAL, config.label_smoothing), .min = 0, .max = 0.999,
+     .by_default = "0.1", .help = "share of the target that is spread over all classes"},
+    {ROW("warmup-epochs", "N", TRAIN, OPTIMIZATION, REAL, config.warmup_epochs), .min = 0, .max = 1000000,
+     .by_default = "5",
+     .help = "epochs over which the learning rate rises to its peak; a fraction is fine. If not given, a "
+             "fifth of --epochs at most"},
+    {ROW("schedule", "KIND", TRAIN, OPTIMIZATION, CHOICE, config.schedule), .choices = schedules,
+     .by_default = "cosine", .help = "how the learning rate falls after the warm-up"},
     {ROW("seed", "N", TRAIN, OPTIMIZATION, INT, config.seed), .min = 0, .max = MANY, .by_default = "1",
      .help = "of initialisation, order and augmentation; the same seed gives the same weights, bit for bit"},
 
     {ROW("out", "DIR", TRAIN, RUN, PATH, config.out), .by_default = "",
-     .help = "the run's folder: metrics.jsonl, checkpoints/, config.conf. If not given: runs/DATA-ARCH, and runs/demo for the demo"},
+     .help = "the run's folder: metrics.jsonl, checkpoints/, config.conf. If not given: runs/DATA-ARCH, and "
+             "runs/demo for the demo"},
     {ROW("resume", "WHEN", TRAIN, RUN, CHOICE, config.resume), .choices = resumes, .by_default = "auto",
-     .help = "auto: go on from the newest checkpoint in --out if there is one; must: there has to be one; never: begin anew, and put "
-             "an older run aside as DIR.old-1, and what is in --checkpoint-dir and --checkpoint-mirror there in old-1"},
-    {ROW("checkpoint-every", "STEPS", TRAIN, RUN, INT, config.checkpoint_every), .min = 0, .max = MANY, .word = "auto", .word_value = DT_CHECKPOINT_AUTO,
-     .by_default = "0",
-     .help = "steps between checkpoints; 0: at the end of every epoch; auto: what loses least time, from how long one takes to write and --mtti"},
+     .help = "auto: go on from the newest checkpoint in --out if there is one; must: there has to be one; "
+             "never: begin anew, and put "
+             "an older run aside as DIR.old-1, and what is in --checkpoint-dir and --checkpoint-mirror there "
+             "in old-1"},
+    {ROW("checkpoint-every", "STEPS", TRAIN, RUN, INT, config.checkpoint_every), .min = 0, .max = MANY,
+     .word = "auto", .word_value = DT_CHECKPOINT_AUTO, .by_default = "0",
+     .help = "steps between checkpoints; 0: at the end of every epoch; auto: what loses least time, from how "
+             "long one takes to write and --mtti"},
     {ROW("checkpoint-dir", "DIR", TRAIN, RUN, PATH, config.checkpoint_dir), .by_default = "",
-     .help = "where checkpoints go. May be a disk of its own on each host (NVMe), with --checkpoint-mirror. If not given: checkpoints/ in --out"},
+     .help = "where checkpoints go. May be a disk of its own on each host (NVMe), with --checkpoint-mirror. "
+             "If not given: checkpoints/ in --out"},
     {ROW("checkpoint-mirror", "DIR", TRAIN, RUN, PATH, config.checkpoint_mirror), .by_default = "",
-     .help = "a folder on storage that all hosts see, to which checkpoints are copied while training goes on. If not given: none"},
-    {ROW("mtti", "HOURS", TRAIN, RUN, REAL, config.mtti_h), .min = 0, .max = 1000000, .above_min = true, .by_default = "6",
+     .help = "a folder on storage that all hosts see, to which checkpoints are copied while training goes "
+             "on. If not given: none"},
+    {ROW("mtti", "HOURS", TRAIN, RUN, REAL, config.mtti_h), .min = 0, .max = 1000000, .above_min = true,
+     .by_default = "6",
      .help = "mean time to interruption, for --checkpoint-every auto; 6 suits a spot instance"},
-    {ROW("max-checkpoint-failures", "N", TRAIN, RUN, INT, config.max_checkpoint_failures), .min = 0, .max = MANY, .by_default = "10",
+    {ROW("max-checkpoint-failures", "N", TRAIN, RUN, INT, config.max_checkpoint_failures), .min = 0,
+     .max = MANY, .by_default = "10",
      .help = "stop when so many checkpoints in a row could not be written; 0: never"},
     {ROW("time-limit", "DURATION", TRAIN, RUN, DURATION, time_limit_s), .by_default = "0",
-     .help = "stop with a checkpoint and code 75 before so much time has passed since the program's start: seconds, or 30m, 2h, 1h30m, or as Slurm writes it, "
-             "MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS:MINUTES:SECONDS. 0: no limit but Slurm's own, which is found out"},
+     .help = "stop with a checkpoint and code 75 before so much time has passed since the program's start: "
+             "seconds, or 30m, 2h, 1h30m, or as Slurm writes it, "
+             "MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS:MINUTES:SECONDS. 0: no limit but Slurm's "
+             "own, which is found out"},
     {ROW("spot", "KIND", TRAIN, RUN, CHOICE, spot), .choices = spots, .by_default = "auto", .per_rank = true,
-     .help = "imds: ask EC2's instance metadata service on every node whether the instance is about to be taken back, and stop with a checkpoint then; auto: that, "
+     .help = "imds: ask EC2's instance metadata service on every node whether the instance is about to be "
+             "taken back, and stop with a checkpoint then; auto: that, "
              "where the machine says that it is an EC2 instance"},
-    {ROW("imds-endpoint", "URL", TRAIN, RUN, PATH, imds_endpoint), .by_default = "http://169.254.169.254", .per_rank = true,
-     .help = "of the instance metadata service"},
+    {ROW("imds-endpoint", "URL", TRAIN, RUN, PATH, imds_endpoint), .by_default = "http://169.254.169.254",
+     .per_rank = true, .help = "of the instance metadata service"},
     {ROW("keep", "N", TRAIN, RUN, INT, config.keep), .min = 1, .max = 10000, .by_default = "3",
      .help = "newest checkpoints that are kept"},
-    {ROW("eval-every", "EPOCHS", TRAIN, RUN, REAL, config.eval_every), .min = 0, .max = 1000000, .by_default = "1",
-     .help = "epochs between evaluations; 0: only at the end"},
-    {ROW("profile", "STEPS", TRAIN, RUN, INT, config.profile_steps), .min = 0, .max = 100000, .by_default = "0",
-     .help = "measure every layer over so many steps, print a table of times and bandwidths, and stop; 0: train"},
-    {ROW("log-every", "SECONDS", BOTH, RUN, REAL, config.log_every_s), .min = 0, .max = 86400, .by_default = "5", .per_rank = true,
+    {ROW("eval-every", "EPOCHS", TRAIN, RUN, REAL, config.eval_every), .min = 0, .max = 1000000,
+     .by_default = "1", .help = "epochs between evaluations; 0: only at the end"},
+    {ROW("profile", "STEPS", TRAIN, RUN, INT, config.profile_steps), .min = 0, .max = 100000,
+     .by_default = "0",
+     .help =
+         "measure every layer over so many steps, print a table of times and bandwidths, and stop; 0: train"},
+    {ROW("log-every", "SECONDS", BOTH, RUN, REAL, config.log_every_s), .min = 0, .max = 86400,
+     .by_default = "5", .per_rank = true,
      .help = "seconds between progress lines where there is no terminal"},
 
     {ROW("verify", NULL, INSPECT, RUN, FLAG, verify), .by_default = "no",
      .help = "read every byte: the hash of each shard, and whether HDF5 can read it"},
     {ROW("diff", NULL, INSPECT, RUN, FLAG, diff), .by_default = "no",
-     .help = "compare two generations, A and B, each a folder or, behind a DIR, a step in it: what differs, tensor by tensor. Code 0: the same bits; 1: they differ"},
+     .help = "compare two generations, A and B, each a folder or, behind a DIR, a step in it: what differs, "
+             "tensor by tensor. Code 0: the same bits; 1: they differ"},
     {ROW("json", NULL, INSPECT, RUN, FLAG, json), .by_default = "no",
      .help = "print one JSON object instead of a table"},
     {ROW("output", "FILE", EXPORT, RUN, PATH, output), .by_default = "",
      .help = "the .safetensors file to write"},
-    {ROW("step", "N", EXPORT, RUN, INT, step), .min = 0, .max = 9007199254740992.0, .word = "newest", .word_value = -1, .by_default = "newest",
-     .help = "which generation; newest: the newest that is whole"},
+    {ROW("step", "N", EXPORT, RUN, INT, step), .min = 0, .max = 9007199254740992.0, .word = "newest",
+     .word_value = -1, .by_default = "newest", .help = "which generation; newest: the newest that is whole"},
     {ROW("fp16", NULL, EXPORT, RUN, FLAG, fp16), .by_default = "no",
      .help = "write float16 instead of float32"},
     {ROW("ema", NULL, EXPORT, RUN, FLAG, ema), .by_default = "no",
      .help = "write the running averages of a training with --ema instead of the weights"},
 
-    {ROW("backend", "NAME", BOTH, MACHINE, NAME, config.backend), .get_choices = dt_backend_names, .by_default = "auto",
+    {ROW("backend", "NAME", BOTH, MACHINE, NAME, config.backend), .get_choices = dt_backend_names,
+     .by_default = "auto",
      .help = "what computes; auto: the fastest one that works here; ref is for checking the others"},
-    {ROW("comm", "NAME", BOTH, MACHINE, NAME, config.comm), .get_choices = dt_comm_names, .by_default = "auto",
-     .help = "how ranks talk; auto: MPI if mpirun or srun has started the program, with NCCL between GPUs; else one rank by itself"},
-    {ROW("peer-timeout", "SECONDS", BOTH, MACHINE, REAL, config.peer_timeout_s), .min = 1, .max = 86400, .by_default = "600",
+    {ROW("comm", "NAME", BOTH, MACHINE, NAME, config.comm), .get_choices = dt_comm_names,
+     .by_default = "auto",
+     .help = "how ranks talk; auto: MPI if mpirun or srun has started the program, with NCCL between GPUs; "
+             "else one rank by itself"},
+    {ROW("peer-timeout", "SECONDS", BOTH, MACHINE, REAL, config.peer_timeout_s), .min = 1, .max = 86400,
+     .by_default = "600",
      .help = "a rank that has waited so long for others gives up and names those that did not come"},
-    {ROW("precision", "TYPE", BOTH | INFO, MACHINE, CHOICE, config.precision), .choices = precisions, .by_default = "fp32",
-     .help = "arithmetic of the network. fp16: half the memory traffic of fp32, on tensor cores, with master weights in fp32; bf16: the same in another format; "
-             "tf32: fp32 whose products are rounded. All but fp32 need a GPU (or --backend ref, which rounds as one would, slowly)"},
+    {ROW("precision", "TYPE", BOTH | INFO, MACHINE, CHOICE, config.precision), .choices = precisions,
+     .by_default = "fp32",
+     .help = "arithmetic of the network. fp16: half the memory traffic of fp32, on tensor cores, with master "
+             "weights in fp32; bf16: the same in another format; "
+             "tf32: fp32 whose products are rounded. All but fp32 need a GPU (or --backend ref, which rounds "
+             "as one would, slowly)"},
     {ROW("plans", NULL, INFO, MACHINE, FLAG, plans), .by_default = "no",
-     .help = "show what a training of --arch at --image-size, --batch and --precision would do on --device, which need not be there: each cuDNN graph and its "
+     .help = "show what a training of --arch at --image-size, --batch and --precision would do on --device, "
+             "which need not be there: each cuDNN graph and its "
              "plan, bytes and operations of an image, memory, and the images per second that those allow"},
     {ROW("device", "GPU", INFO, MACHINE, PATH, device), .by_default = "",
-     .help = "for --plans: a100-40gb, a100-80gb, a10g, h100, h200, l4, t4, or a file like those in the folder share/dtrain/devices"},
-    {ROW("autotune", "KIND", BOTH, MACHINE, CHOICE, config.autotune), .choices = autotunes, .by_default = "full", .per_rank = true,
-     .help = "how the GPU's convolution algorithms are chosen. full: the first run on a GPU times all of them and remembers the fastest; heuristic: of the "
+     .help = "for --plans: a100-40gb, a100-80gb, a10g, h100, h200, l4, t4, or a file like those in the "
+             "folder share/dtrain/devices"},
+    {ROW("autotune", "KIND", BOTH, MACHINE, CHOICE, config.autotune), .choices = autotunes,
+     .by_default = "full", .per_rank = true,
+     .help = "how the GPU's convolution algorithms are chosen. full: the first run on a GPU times all of "
+             "them and remembers the fastest; heuristic: of the "
              "library's favourites; off: take its first"},
     {ROW("no-graph", NULL, TRAIN, MACHINE, FLAG, config.no_graph), .by_default = "no",
-     .help = "enqueue each step's work anew instead of launching it as one captured graph: the same bits, slower, and errors are found where they arise"},
-    {ROW("threads", "N", BOTH, MACHINE, INT, config.threads), .min = 0, .max = 4096, .by_default = "0", .per_rank = true,
+     .help = "enqueue each step's work anew instead of launching it as one captured graph: the same bits, "
+             "slower, and errors are found where they arise"},
+    {ROW("threads", "N", BOTH, MACHINE, INT, config.threads), .min = 0, .max = 4096, .by_default = "0",
+     .per_rank = true,
      .help = "compute threads per rank; 0: this rank's share of the host's cores (or OMP_NUM_THREADS)"},
-    {ROW("workers", "N", BOTH, MACHINE, INT, config.workers), .min = 0, .max = 1024, .by_default = "0", .per_rank = true,
-     .help = "image decoding threads per rank; 0: by the number of cores"},
+    {ROW("workers", "N", BOTH, MACHINE, INT, config.workers), .min = 0, .max = 1024, .by_default = "0",
+     .per_rank = true, .help = "image decoding threads per rank; 0: by the number of cores"},
 };
 
 enum { N_ROWS = sizeof table / sizeof table[0] };
 _Static_assert(N_ROWS <= DT_OPTIONS_MAX, "dt_options.origin has a place for every row");
-_Static_assert(sizeof(dt_schedule_kind) == sizeof(int) && sizeof(dt_spot_kind) == sizeof(int) && sizeof(dt_dtype) == sizeof(int), "choices are stored as int");
+_Static_assert(sizeof(dt_schedule_kind) == sizeof(int) && sizeof(dt_spot_kind) == sizeof(int) &&
+                   sizeof(dt_dtype) == sizeof(int),
+               "choices are stored as int");
 
-/* What the built-in demo takes for options that nobody has set: handwritten digits, which have no mirror image and
- * fill their frame. Seeds 1 to 8 end at 98.3 to 99.4%; with 5 epochs, or crops from 0.6 on, some end at 97.2.
- * --batch and --epochs depend on the number of ranks: apply_demo. */
+/* What the built-in demo takes for options that nobody has set: handwritten digits, which have no mirror
+ * image and fill their frame. Seeds 1 to 8 end at 98.3 to 99.4%; with 5 epochs, or crops from 0.6 on, some
+ * end at 97.2. --batch and --epochs depend on the number of ranks: apply_demo. */
 static const char *const demo_settings[][2] = {
-    {"arch", "resnet18"}, {"image-size", "32"}, {"lr", "0.05"}, {"warmup-epochs", "0.6"}, {"nesterov", "yes"}, {"weight-decay", "0.0005"},
-    {"crop-scale", "0.75,1"}, {"flip", "0"}, {"eval-crop", "1"},
+    {"arch", "resnet18"},     {"image-size", "32"}, {"lr", "0.05"},
+    {"warmup-epochs", "0.6"}, {"nesterov", "yes"},  {"weight-decay", "0.0005"},
+    {"crop-scale", "0.75,1"}, {"flip", "0"},        {"eval-crop", "1"},
 };
 
 int dt_options_count(void)
@@ -257,7 +308,8 @@ static const char *range_text(const dt_option *o, char *out, size_t out_bytes)
     else if (o->above_min)
         snprintf(out, out_bytes, "more than %.15g, up to %.15g", o->min, o->max);
     else
-        snprintf(out, out_bytes, "%.15g to %.15g%s%s", o->min, o->max, o->word ? ", or " : "", o->word ? o->word : "");
+        snprintf(out, out_bytes, "%.15g to %.15g%s%s", o->min, o->max, o->word ? ", or " : "",
+                 o->word ? o->word : "");
     return out;
 }
 
@@ -269,7 +321,8 @@ static bool in_range(const dt_option *o, double value)
 static dt_status out_of_range(const dt_option *o, const char *text, const char *where, dt_error *err)
 {
     char range[96];
-    return dt_fail(err, DT_ERR_USAGE, "%s: %s is out of range: %s", where, text, range_text(o, range, sizeof range));
+    return dt_fail(err, DT_ERR_USAGE, "%s: %s is out of range: %s", where, text,
+                   range_text(o, range, sizeof range));
 }
 
 static bool whole_text_was_read(const char *text, const char *end)
@@ -284,8 +337,8 @@ static dt_status set_int(const dt_option *o, void *field, const char *text, cons
     errno = 0;
     long long value = is_word ? o->word_value : strtoll(text, &end, 10);
     if (!is_word && !whole_text_was_read(text, end))
-        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a whole number%s%s", where, text, o->word ? ", nor " : "",
-                       o->word ? o->word : "");
+        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a whole number%s%s", where, text,
+                       o->word ? ", nor " : "", o->word ? o->word : "");
     if (!is_word && (errno == ERANGE || !in_range(o, (double)value)))
         return out_of_range(o, text, where, err);
     int64_t stored = value;
@@ -293,7 +346,8 @@ static dt_status set_int(const dt_option *o, void *field, const char *text, cons
     return DT_OK;
 }
 
-static dt_status read_real(const dt_option *o, const char *text, const char *where, double *value, dt_error *err)
+static dt_status read_real(const dt_option *o, const char *text, const char *where, double *value,
+                           dt_error *err)
 {
     char *end;
     *value = strtod(text, &end);
@@ -302,13 +356,15 @@ static dt_status read_real(const dt_option *o, const char *text, const char *whe
     return in_range(o, *value) ? DT_OK : out_of_range(o, text, where, err);
 }
 
-static dt_status set_range(const dt_option *o, void *field, const char *text, const char *where, dt_error *err)
+static dt_status set_range(const dt_option *o, void *field, const char *text, const char *where,
+                           dt_error *err)
 {
     char low_text[64];
     double values[2];
     const char *comma = strchr(text, ',');
     if (!comma || comma == text || (size_t)(comma - text) >= sizeof low_text)
-        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not %s, two numbers with a comma", where, text, o->metavar);
+        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not %s, two numbers with a comma", where, text,
+                       o->metavar);
     snprintf(low_text, sizeof low_text, "%.*s", (int)(comma - text), text);
     comma += strspn(comma + 1, " ");
     DT_TRY(read_real(o, low_text, where, &values[0], err));
@@ -321,7 +377,8 @@ static dt_status set_range(const dt_option *o, void *field, const char *text, co
 
 static dt_status set_bool(bool turns_off, void *field, const char *text, const char *where, dt_error *err)
 {
-    static const char *const yes[] = {"yes", "true", "on", "1", NULL}, *const no[] = {"no", "false", "off", "0", NULL};
+    static const char *const yes[] = {"yes", "true", "on", "1", NULL}, *const no[] = {"no", "false", "off",
+                                                                                      "0", NULL};
     for (int i = 0; yes[i]; i++) {
         bool is_yes = !text || strcmp(text, yes[i]) == 0, is_no = text && strcmp(text, no[i]) == 0;
         if (is_yes || is_no) {
@@ -333,7 +390,8 @@ static dt_status set_bool(bool turns_off, void *field, const char *text, const c
 }
 
 /* *index is the choice's place in its list. */
-static dt_status find_choice(const dt_option *o, const char *text, const char *where, int *index, dt_error *err)
+static dt_status find_choice(const dt_option *o, const char *text, const char *where, int *index,
+                             dt_error *err)
 {
     const char *const *choices = dt_option_choices(o);
     char list[256] = "";
@@ -347,7 +405,8 @@ static dt_status find_choice(const dt_option *o, const char *text, const char *w
     }
     const char *meant = dt_suggest(text, choices);
     if (meant)
-        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not one of %s; did you mean '%s'?", where, text, list, meant);
+        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not one of %s; did you mean '%s'?", where, text, list,
+                       meant);
     return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not one of %s", where, text, list);
 }
 
@@ -361,7 +420,8 @@ static dt_status set_text(const dt_option *o, char *field, const char *text, con
     return DT_OK;
 }
 
-dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origin origin, const char *where, dt_error *err)
+dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origin origin, const char *where,
+                        dt_error *err)
 {
     const dt_option *o = &table[row];
     void *field = (char *)options + o->offset;
@@ -369,24 +429,34 @@ dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origi
     int choice;
     switch (o->type) {
     case DT_OPTION_FLAG:
-    case DT_OPTION_UNFLAG: DT_TRY(set_bool(o->type == DT_OPTION_UNFLAG, field, text, where, err)); break;
-    case DT_OPTION_INT: DT_TRY(set_int(o, field, text, where, err)); break;
+    case DT_OPTION_UNFLAG:
+        DT_TRY(set_bool(o->type == DT_OPTION_UNFLAG, field, text, where, err));
+        break;
+    case DT_OPTION_INT:
+        DT_TRY(set_int(o, field, text, where, err));
+        break;
     case DT_OPTION_REAL:
         DT_TRY(read_real(o, text, where, &real, err));
         memcpy(field, &real, sizeof real);
         break;
-    case DT_OPTION_RANGE: DT_TRY(set_range(o, field, text, where, err)); break;
+    case DT_OPTION_RANGE:
+        DT_TRY(set_range(o, field, text, where, err));
+        break;
     case DT_OPTION_CHOICE:
         DT_TRY(find_choice(o, text, where, &choice, err));
         memcpy(field, &choice, sizeof choice);
         break;
     case DT_OPTION_DURATION:
         if (!dt_duration_parse(text, &real))
-            return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a length of time: " DT_DURATION_FORMS, where, text);
+            return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a length of time: " DT_DURATION_FORMS, where,
+                           text);
         memcpy(field, &real, sizeof real);
         break;
-    case DT_OPTION_NAME: DT_TRY(find_choice(o, text, where, &choice, err)); /* fall through */
-    case DT_OPTION_PATH: DT_TRY(set_text(o, field, text, where, err)); break;
+    case DT_OPTION_NAME:
+        DT_TRY(find_choice(o, text, where, &choice, err)); /* fall through */
+    case DT_OPTION_PATH:
+        DT_TRY(set_text(o, field, text, where, err));
+        break;
     }
     options->origin[row] = origin;
     return DT_OK;
@@ -412,7 +482,9 @@ void dt_option_format(const dt_options *options, int row, char *out, size_t out_
     int choice;
     switch (o->type) {
     case DT_OPTION_FLAG:
-    case DT_OPTION_UNFLAG: snprintf(out, out_bytes, "%s", *(const bool *)field != (o->type == DT_OPTION_UNFLAG) ? "yes" : "no"); break;
+    case DT_OPTION_UNFLAG:
+        snprintf(out, out_bytes, "%s", *(const bool *)field != (o->type == DT_OPTION_UNFLAG) ? "yes" : "no");
+        break;
     case DT_OPTION_INT:
         memcpy(&whole, field, sizeof whole);
         if (whole == o->word_value && o->word)
@@ -439,18 +511,23 @@ void dt_option_format(const dt_options *options, int row, char *out, size_t out_
         dt_duration_format(reals[0], out, out_bytes);
         break;
     case DT_OPTION_NAME:
-    case DT_OPTION_PATH: snprintf(out, out_bytes, "%s", field); break;
+    case DT_OPTION_PATH:
+        snprintf(out, out_bytes, "%s", field);
+        break;
     }
 }
 
 void dt_options_set_defaults(dt_options *options, unsigned command)
 {
-    const unsigned order[] = {~command, command}; /* what belongs to other commands gets its defaults too; where a name has two rows, ours counts */
+    const unsigned order[] = {~command, command}; /* what belongs to other commands gets its defaults too;
+                                                     where a name has two rows, ours counts */
     memset(options, 0, sizeof *options);
     for (int i = 0; i < 2; i++)
         for (int row = 0; row < N_ROWS; row++)
             if (table[row].commands & order[i])
-                (void)dt_option_set(options, row, table[row].by_default, DT_ORIGIN_DEFAULT, table[row].name, NULL); /* a test sees them all pass */
+                /* a test sees them all pass */
+                (void)dt_option_set(options, row, table[row].by_default, DT_ORIGIN_DEFAULT, table[row].name,
+                                    NULL);
 }
 
 static void set_for_demo(dt_options *options, const char *name, const char *text)
@@ -460,8 +537,9 @@ static void set_for_demo(dt_options *options, const char *name, const char *text
         (void)dt_option_set(options, row, text, DT_ORIGIN_DEMO, name, NULL);
 }
 
-/* Many ranks leave few steps in six epochs: 16 of batch 32 made 12, and ended at 12%. So ranks share the 64 images of a step, down to
- * 8 a rank (BatchNorm over 4 ended at 93%), and from 16 ranks on more epochs keep the number of steps: 97 to 99%. */
+/* Many ranks leave few steps in six epochs: 16 of batch 32 made 12, and ended at 12%. So ranks share the 64
+ * images of a step, down to 8 a rank (BatchNorm over 4 ended at 93%), and from 16 ranks on more epochs keep
+ * the number of steps: 97 to 99%. */
 void dt_options_apply_demo(dt_options *options, int n_ranks)
 {
     enum { STEP = 64, MOST = 32, LEAST = 8, EPOCHS = 6, RANKS_IN_TIME = 16 };
@@ -471,6 +549,7 @@ void dt_options_apply_demo(dt_options *options, int n_ranks)
     int share = STEP / n_ranks;
     snprintf(text, sizeof text, "%d", share > MOST ? MOST : share < LEAST ? LEAST : share);
     set_for_demo(options, "batch", text);
-    snprintf(text, sizeof text, "%d", n_ranks > RANKS_IN_TIME ? (EPOCHS * n_ranks + RANKS_IN_TIME - 1) / RANKS_IN_TIME : EPOCHS);
+    snprintf(text, sizeof text, "%d",
+             n_ranks > RANKS_IN_TIME ? (EPOCHS * n_ranks + RANKS_IN_TIME - 1) / RANKS_IN_TIME : EPOCHS);
     set_for_demo(options, "epochs", text);
 }

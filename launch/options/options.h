@@ -1,34 +1,36 @@
-/* options.h: every option of every command, in one table that everything reads: the command line and --help (argp), the
- * configuration file (libconfig), the table printed at the start, and the file that a run leaves behind.
+/* options.h: every option of every command, in one table that everything reads: the command line and --help
+ * (argp), the configuration file (libconfig), the table printed at the start, and the file that a run leaves
+ * behind.
  *
  *   dt_options options;
- *   DT_TRY(dt_options_parse(&command, argc, argv, &options, err));     defaults, then the file, then the command line
+ *   DT_TRY(dt_options_parse(&command, argc, argv, &options, err));     defaults, then the file, then the
+ *                                                                      command line
  *   options.config.batch                                              a plain value
  *   options.origin[i]                                                 where it came from
  *
  * To add an option: a field in dt_options (or in dt_config, where core needs it) and a row in options.c.
  *
- * A configuration file holds `name = value;` for options by the same names ('_' may stand for '-'). Nothing here prints, but
- * --help, --usage and --version, which also end the program. Local; nothing is collective.
+ * A configuration file holds `name = value;` for options by the same names ('_' may stand for '-'). Nothing
+ * here prints, but --help, --usage and --version, which also end the program. Local; nothing is collective.
  */
 #ifndef DT_LAUNCH_OPTIONS_OPTIONS_H
 #define DT_LAUNCH_OPTIONS_OPTIONS_H
 
-#include "core/base/error.h"
 #include "core/base/config.h"
+#include "core/base/error.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 /* Commands that take options of the table; bits. */
 #define DT_COMMAND_TRAIN 1U
-#define DT_COMMAND_EVAL  2U
-#define DT_COMMAND_INFO  4U
+#define DT_COMMAND_EVAL 2U
+#define DT_COMMAND_INFO 4U
 #define DT_COMMAND_INSPECT 8U
-#define DT_COMMAND_EXPORT  16U
+#define DT_COMMAND_EXPORT 16U
 
 #define DT_ARGUMENTS_MAX 3 /* positional ones of a command */
-#define DT_OPTIONS_MAX 96 /* rows of the table, at most */
+#define DT_OPTIONS_MAX 96  /* rows of the table, at most */
 
 typedef enum dt_origin {
     DT_ORIGIN_DEFAULT,
@@ -57,18 +59,19 @@ typedef struct dt_options {
     char arguments[DT_ARGUMENTS_MAX][DT_PATH_BYTES]; /* the command's positional arguments */
     int n_arguments;
     dt_origin origin[DT_OPTIONS_MAX];
-    int line[DT_OPTIONS_MAX]; /* of config_file, where the origin is DT_ORIGIN_FILE; 0: in a file that it includes */
+    int line[DT_OPTIONS_MAX]; /* of config_file, where the origin is DT_ORIGIN_FILE; 0: in a file that it
+                                 includes */
 } dt_options;
 
 typedef enum dt_option_type {
-    DT_OPTION_FLAG,   /* bool; no value is yes */
-    DT_OPTION_UNFLAG, /* bool that the option turns off: --no-shuffle */
-    DT_OPTION_INT,    /* int64_t (or uint64_t) */
-    DT_OPTION_REAL,   /* double */
-    DT_OPTION_RANGE,  /* two doubles, one after the other, MIN,MAX with min <= max */
-    DT_OPTION_CHOICE, /* an enum: the value is the place in the list of choices */
-    DT_OPTION_NAME,   /* char[]: one of the choices */
-    DT_OPTION_PATH,   /* char[DT_PATH_BYTES] */
+    DT_OPTION_FLAG,    /* bool; no value is yes */
+    DT_OPTION_UNFLAG,  /* bool that the option turns off: --no-shuffle */
+    DT_OPTION_INT,     /* int64_t (or uint64_t) */
+    DT_OPTION_REAL,    /* double */
+    DT_OPTION_RANGE,   /* two doubles, one after the other, MIN,MAX with min <= max */
+    DT_OPTION_CHOICE,  /* an enum: the value is the place in the list of choices */
+    DT_OPTION_NAME,    /* char[]: one of the choices */
+    DT_OPTION_PATH,    /* char[DT_PATH_BYTES] */
     DT_OPTION_DURATION /* double, seconds: launch/options/duration.h */
 } dt_option_type;
 
@@ -92,7 +95,7 @@ typedef struct dt_option {
     bool above_min;       /* min itself is out of range */
     const char *const *choices;
     const char *const *(*get_choices)(void); /* where another file knows them */
-    const char *word;    /* INT: this word stands for word_value, which is else out of range; NULL: none */
+    const char *word; /* INT: this word stands for word_value, which is else out of range; NULL: none */
     int64_t word_value;
     const char *by_default;
     bool per_rank; /* ranks may differ in it */
@@ -103,36 +106,43 @@ typedef struct dt_option {
 typedef struct dt_command_usage {
     const char *name;     /* "dtrain eval": shown in --help */
     const char *args_doc; /* "DIR", or NULL: no positional argument */
-    int n_arguments;      /* at most; 0: as many as args_doc says, one or none. One at least where there is args_doc */
+    int n_arguments;      /* at most; 0: as many as args_doc says, one or none. One at least where there is
+                             args_doc */
     const char *doc;      /* one paragraph; text behind a '\v' comes after the options */
     unsigned bit;         /* of the rows it takes; 0: none */
 } dt_command_usage;
 
-/* Defaults, then the configuration file (--config, or ./dtrain.conf where there are no arguments at all), then
- * argv[1..]; checks what one value can tell, and then values against each other. DT_ERR_USAGE with the one line to
- * print ("--batch: 0 is out of range: 1 to 65536", "run.conf:3: batch: ..."); DT_ERR_MEMORY. On failure *options is
- * half filled, but options->config.comm is valid. */
-dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv, dt_options *options, dt_error *err);
+/* Defaults, then the configuration file (--config, or ./dtrain.conf where there are no arguments at all),
+ * then argv[1..]; checks what one value can tell, and then values against each other. DT_ERR_USAGE with the
+ * one line to print ("--batch: 0 is out of range: 1 to 65536", "run.conf:3: batch: ..."); DT_ERR_MEMORY. On
+ * failure *options is half filled, but options->config.comm is valid. */
+dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv, dt_options *options,
+                           dt_error *err);
 
 /* The steps of parse. */
 void dt_options_set_defaults(dt_options *options, unsigned command);
 dt_status dt_options_read_file(const char *path, unsigned command, dt_options *options, dt_error *err);
-dt_status dt_options_read_text(const char *name, const char *text, unsigned command, dt_options *options, dt_error *err);
-/* What a checkpoint tells of its training, whose dtrain may have had other options: what this one does not understand is left out. DT_ERR_USAGE: no
- * configuration at all. */
+dt_status dt_options_read_text(const char *name, const char *text, unsigned command, dt_options *options,
+                               dt_error *err);
+/* What a checkpoint tells of its training, whose dtrain may have had other options: what this one does not
+ * understand is left out. DT_ERR_USAGE: no configuration at all. */
 dt_status dt_options_read_trained(const char *text, unsigned command, dt_options *options, dt_error *err);
-void dt_options_apply_demo(dt_options *options, int n_ranks); /* the demo's settings, for what is still at its default */
+void dt_options_apply_demo(dt_options *options, int n_ranks); /* the demo's settings, for what is still at
+                                                                 its default */
 dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err);
-/* config.resize_schedule, "SIZE:SHARE,SIZE:SHARE,...", into config.resize and config.n_resize. DT_ERR_USAGE. */
+/* config.resize_schedule, "SIZE:SHARE,SIZE:SHARE,...", into config.resize and config.n_resize.
+ * DT_ERR_USAGE. */
 dt_status dt_options_parse_resize(dt_config *config, dt_error *err);
 
-/* Puts "run.conf:3: " in front of an error that begins with the name of an option ("--out x: ...", "data: ...") whose value
- * stands on that line of the configuration file; leaves all others as they are. Returns err->status. */
+/* Puts "run.conf:3: " in front of an error that begins with the name of an option ("--out x: ...", "data:
+ * ...") whose value stands on that line of the configuration file; leaves all others as they are. Returns
+ * err->status. */
 dt_status dt_options_locate(const dt_options *options, unsigned command, dt_error *err);
 
-/* All options of a command as a configuration file that --config reads back to the same values. *text is dt_alloc'ed and
- * the caller's. DT_ERR_MEMORY. */
-dt_status dt_options_write(const dt_options *options, unsigned command, const char *comment, char **text, dt_error *err);
+/* All options of a command as a configuration file that --config reads back to the same values. *text is
+ * dt_alloc'ed and the caller's. DT_ERR_MEMORY. */
+dt_status dt_options_write(const dt_options *options, unsigned command, const char *comment, char **text,
+                           dt_error *err);
 
 /* Rows of the table. */
 int dt_options_count(void);
@@ -141,7 +151,8 @@ int dt_options_find(const char *name, unsigned command); /* '_' matches '-'; -1:
 const char *const *dt_option_choices(const dt_option *option);
 
 /* Set one option from text; NULL for a flag is yes. `where` begins the message: "--batch". DT_ERR_USAGE. */
-dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origin origin, const char *where, dt_error *err);
+dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origin origin, const char *where,
+                        dt_error *err);
 
 /* The value as text that dt_option_set reads back to the same value. */
 void dt_option_format(const dt_options *options, int row, char *out, size_t out_bytes);

@@ -1,5 +1,5 @@
-/* The command line, by argp, which also writes --help. What is wrong with it we say ourselves, first: argp prints and
- * exits, in more than one line, and takes `--bat` for `--batch`. */
+/* The command line, by argp, which also writes --help. What is wrong with it we say ourselves, first: argp
+ * prints and exits, in more than one line, and takes `--bat` for `--batch`. */
 #include "config.h"
 
 #include "launch/options/options.h"
@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #define DEFAULT_FILE "dtrain.conf"
-#define KEY_CONFIG   900
-#define KEY_FIRST    1000 /* + row */
+#define KEY_CONFIG 900
+#define KEY_FIRST 1000 /* + row */
 
 /* What argp's callback collects. Texts point into argv. */
 typedef struct parsed {
@@ -28,7 +28,7 @@ typedef struct parsed {
     const char *text[DT_OPTIONS_MAX]; /* NULL: a flag without a value */
 } parsed;
 
-/* -- what argp would not say well ----------------------------------------------------------------------------------- */
+/* -- what argp would not say well ------------------------------------------------------------------------ */
 
 static dt_status unknown_option(const dt_command_usage *usage, const char *name, dt_error *err)
 {
@@ -77,23 +77,27 @@ static dt_status check_words(const dt_command_usage *usage, int argc, char **arg
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i];
         bool is_option = word[0] == '-' && word[1] != '\0' && !options_end;
-        if (is_option && (strcmp(word, "--help") == 0 || strcmp(word, "--usage") == 0 || strcmp(word, "--version") == 0 || strcmp(word, "-h") == 0))
+        if (is_option && (strcmp(word, "--help") == 0 || strcmp(word, "--usage") == 0 ||
+                          strcmp(word, "--version") == 0 || strcmp(word, "-h") == 0))
             return DT_OK; /* argp comes as far as this, and ends the program */
         if (is_option && strcmp(word, "--") == 0)
             options_end = true;
         else if (is_option && word[1] == '-')
             DT_TRY(check_option(usage, argc, argv, &i, err));
         else if (is_option && strcmp(word, "-?") != 0 && strcmp(word, "-V") != 0)
-            return dt_fail(err, DT_ERR_USAGE, "unknown option %s; '%s --help' lists them all", word, usage->name);
+            return dt_fail(err, DT_ERR_USAGE, "unknown option %s; '%s --help' lists them all", word,
+                           usage->name);
         else if (!is_option && n_arguments++ >= most)
-            return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; '%s --help' tells what there is", word, usage->name);
+            return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; '%s --help' tells what there is",
+                           word, usage->name);
     }
     if (usage->args_doc && n_arguments == 0)
-        return dt_fail(err, DT_ERR_USAGE, "%s is missing: %s %s", usage->args_doc, usage->name, usage->args_doc);
+        return dt_fail(err, DT_ERR_USAGE, "%s is missing: %s %s", usage->args_doc, usage->name,
+                       usage->args_doc);
     return DT_OK;
 }
 
-/* -- argp ------------------------------------------------------------------------------------------------------------- */
+/* -- argp ------------------------------------------------------------------------------------------------ */
 
 static error_t take(int key, char *text, struct argp_state *state)
 {
@@ -104,10 +108,17 @@ static error_t take(int key, char *text, struct argp_state *state)
         return 0;
     }
     switch (key) {
-    case KEY_CONFIG: p->config_file = text; return 0;
-    case ARGP_KEY_ARG: p->arguments[p->n_arguments++] = text; return 0;
-    case 'h': argp_state_help(state, stdout, ARGP_HELP_STD_HELP); return 0;
-    default: return ARGP_ERR_UNKNOWN;
+    case KEY_CONFIG:
+        p->config_file = text;
+        return 0;
+    case ARGP_KEY_ARG:
+        p->arguments[p->n_arguments++] = text;
+        return 0;
+    case 'h':
+        argp_state_help(state, stdout, ARGP_HELP_STD_HELP);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
 }
 
@@ -126,7 +137,8 @@ static void print_version(FILE *stream, struct argp_state *state)
 /* The help of an option: what it says, the choices, the default. */
 static void describe(const dt_option *o, char *out, size_t out_bytes)
 {
-    const char *const *choices = o->type == DT_OPTION_CHOICE || o->type == DT_OPTION_NAME ? dt_option_choices(o) : NULL;
+    const char *const *choices =
+        o->type == DT_OPTION_CHOICE || o->type == DT_OPTION_NAME ? dt_option_choices(o) : NULL;
     size_t used = (size_t)snprintf(out, out_bytes, "%s", o->help);
     for (int i = 0; choices && choices[i] && used < out_bytes; i++)
         used += (size_t)snprintf(out + used, out_bytes - used, "%s%s", i ? ", " : " (", choices[i]);
@@ -154,18 +166,29 @@ static void run_argp(const dt_command_usage *usage, int argc, char **argv, parse
             options[n++] = (struct argp_option){.doc = title[group], .group = (int)group};
         }
         describe(o, help[row], HELP_BYTES);
-        options[n++] = (struct argp_option){.name = o->name, .key = KEY_FIRST + row, .arg = o->metavar ? o->metavar : "no", .doc = help[row],
-                                            .flags = o->metavar ? 0 : OPTION_ARG_OPTIONAL, .group = (int)group};
+        options[n++] = (struct argp_option){.name = o->name,
+                                            .key = KEY_FIRST + row,
+                                            .arg = o->metavar ? o->metavar : "no",
+                                            .doc = help[row],
+                                            .flags = o->metavar ? 0 : OPTION_ARG_OPTIONAL,
+                                            .group = (int)group};
     }
     if (usage->bit) {
         options[n++] = (struct argp_option){.doc = "This program:", .group = DT_N_GROUPS};
-        options[n++] = (struct argp_option){
-            .name = "config", .key = KEY_CONFIG, .arg = "FILE", .group = DT_N_GROUPS,
-            .doc = "read options from this file: a line 'batch = 64;' for --batch 64. The command line beats the file"};
+        options[n++] = (struct argp_option){.name = "config",
+                                            .key = KEY_CONFIG,
+                                            .arg = "FILE",
+                                            .group = DT_N_GROUPS,
+                                            .doc = "read options from this file: a line 'batch = 64;' for "
+                                                   "--batch 64. The command line beats the file"};
     }
-    options[n++] = (struct argp_option){.key = 'h', .flags = OPTION_HIDDEN, .group = -1, .doc = "like --help"};
+    options[n++] =
+        (struct argp_option){.key = 'h', .flags = OPTION_HIDDEN, .group = -1, .doc = "like --help"};
 
-    struct argp argp = {.options = options, .parser = take, .args_doc = usage->args_doc, .doc = usage->doc,
+    struct argp argp = {.options = options,
+                        .parser = take,
+                        .args_doc = usage->args_doc,
+                        .doc = usage->doc,
                         .help_filter = without_the_note_on_short_options};
     argp_program_version_hook = print_version;
     argp_err_exit_status = dt_status_exit_code(DT_ERR_USAGE);
@@ -175,7 +198,7 @@ static void run_argp(const dt_command_usage *usage, int argc, char **argv, parse
     argv[0] = name;
 }
 
-/* -- all together ------------------------------------------------------------------------------------------------------- */
+/* -- all together ---------------------------------------------------------------------------------------- */
 
 static dt_status apply_command_line(const parsed *p, dt_options *options, dt_error *err)
 {
@@ -200,7 +223,8 @@ static void name_the_run(dt_options *options)
     const char *slash = strrchr(data, '/');
     const char *base = slash ? slash + 1 : data;
     if (c->input == DT_INPUT_SYNTHETIC)
-        snprintf(c->out, sizeof c->out, "runs/synthetic-%s", c->arch); /* shown, but not made: launch/commands/train.c */
+        /* shown, but not made: launch/commands/train.c */
+        snprintf(c->out, sizeof c->out, "runs/synthetic-%s", c->arch);
     else if (!c->data[0])
         snprintf(c->out, sizeof c->out, "runs/demo");
     else if (!base[0] || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
@@ -209,8 +233,8 @@ static void name_the_run(dt_options *options)
         snprintf(c->out, sizeof c->out, "runs/%.200s-%s", base, c->arch);
 }
 
-/* A warm-up that nobody asked for does not fill a short training. A fifth: of 15 epochs on 5,000 images, 0, 1.5 and 3 of
- * warm-up ended at 44.8, 52.9 and 54.5% (benchmarks/RESULTS.md). */
+/* A warm-up that nobody asked for does not fill a short training. A fifth: of 15 epochs on 5,000 images, 0,
+ * 1.5 and 3 of warm-up ended at 44.8, 52.9 and 54.5% (benchmarks/RESULTS.md). */
 static void shorten_the_warmup(dt_options *options)
 {
     dt_config *c = &options->config;
@@ -222,7 +246,8 @@ static void shorten_the_warmup(dt_options *options)
 
 static dt_status bad_resize(const dt_config *c, const char *why, dt_error *err)
 {
-    return dt_fail(err, DT_ERR_USAGE, "--resize-schedule: %s: %s; for example 160:0,192:0.6,224:0.85", c->resize_schedule, why);
+    return dt_fail(err, DT_ERR_USAGE, "--resize-schedule: %s: %s; for example 160:0,192:0.6,224:0.85",
+                   c->resize_schedule, why);
 }
 
 dt_status dt_options_parse_resize(dt_config *c, dt_error *err)
@@ -255,7 +280,8 @@ dt_status dt_options_parse_resize(dt_config *c, dt_error *err)
     return DT_OK;
 }
 
-dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv, dt_options *options, dt_error *err)
+dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv, dt_options *options,
+                           dt_error *err)
 {
     parsed p = {.usage = usage};
     bool is_train = usage->bit == DT_COMMAND_TRAIN;
@@ -264,7 +290,8 @@ dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv,
     run_argp(usage, argc, argv, &p);
     for (int i = 0; i < p.n_arguments; i++) {
         if (strlen(p.arguments[i]) >= sizeof options->arguments[i])
-            return dt_fail(err, DT_ERR_USAGE, "%s: longer than %zu bytes", usage->args_doc, sizeof options->arguments[i] - 1);
+            return dt_fail(err, DT_ERR_USAGE, "%s: longer than %zu bytes", usage->args_doc,
+                           sizeof options->arguments[i] - 1);
         snprintf(options->arguments[i], sizeof options->arguments[i], "%s", p.arguments[i]);
     }
     options->n_arguments = p.n_arguments;
@@ -293,9 +320,11 @@ dt_status dt_options_check(const dt_options *options, unsigned command, dt_error
     if (!command)
         return DT_OK;
     if (command == DT_COMMAND_EVAL && !options->weights[0])
-        return dt_fail(err, DT_ERR_USAGE, "--weights is missing: what to evaluate, a .safetensors file or a run's folder");
+        return dt_fail(err, DT_ERR_USAGE,
+                       "--weights is missing: what to evaluate, a .safetensors file or a run's folder");
     if (command == DT_COMMAND_EVAL && !c->data[0])
-        return dt_fail(err, DT_ERR_USAGE, "--data is missing: the folder with val/CLASS/*.jpg to evaluate on");
+        return dt_fail(err, DT_ERR_USAGE,
+                       "--data is missing: the folder with val/CLASS/*.jpg to evaluate on");
     if (command == DT_COMMAND_INFO && options->plans != (options->device[0] != '\0'))
         return dt_fail(err, DT_ERR_USAGE, "--plans and --device belong together: --plans --device h200");
     if (command == DT_COMMAND_INFO && options->plans && c->batch == 0)
@@ -303,15 +332,18 @@ dt_status dt_options_check(const dt_options *options, unsigned command, dt_error
     if (command != DT_COMMAND_TRAIN)
         return DT_OK;
     if (c->warmup_epochs > (double)c->epochs)
-        return dt_fail(err, DT_ERR_USAGE, "--warmup-epochs: %g is more than --epochs %lld", c->warmup_epochs, (long long)c->epochs);
+        return dt_fail(err, DT_ERR_USAGE, "--warmup-epochs: %g is more than --epochs %lld", c->warmup_epochs,
+                       (long long)c->epochs);
     if (c->nesterov && c->momentum <= 0)
         return dt_fail(err, DT_ERR_USAGE, "--nesterov needs a --momentum above 0");
     if (options->spot == DT_SPOT_IMDS && !dt_http_is_built_in())
         return dt_fail(err, DT_ERR_USAGE,
-                       "--spot imds: this build has no libcurl: install libcurl4-openssl-dev (Debian, Ubuntu) or libcurl-devel (Amazon Linux, Fedora) and "
+                       "--spot imds: this build has no libcurl: install libcurl4-openssl-dev (Debian, "
+                       "Ubuntu) or libcurl-devel (Amazon Linux, Fedora) and "
                        "configure again, or say --spot off");
     if (strncmp(options->imds_endpoint, "http://", 7) != 0 || !options->imds_endpoint[7])
-        return dt_fail(err, DT_ERR_USAGE, "--imds-endpoint: '%s' does not begin with http:// and a host", options->imds_endpoint);
+        return dt_fail(err, DT_ERR_USAGE, "--imds-endpoint: '%s' does not begin with http:// and a host",
+                       options->imds_endpoint);
     if (c->profile_steps > 0 && c->n_resize > 1)
         return dt_fail(err, DT_ERR_USAGE, "--profile measures one size: leave --resize-schedule out");
     return DT_OK;

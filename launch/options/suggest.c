@@ -18,7 +18,8 @@ static int min_of(int a, int b)
     return a < b ? a : b;
 }
 
-/* Damerau's distance in its restricted form (Boytsov 2011, "optimal string alignment"): three rows of the table are alive. */
+/* Damerau's distance in its restricted form (Boytsov 2011, "optimal string alignment"): three rows of the
+ * table are alive. */
 static int edit_distance(const char *a, const char *b)
 {
     int n = (int)strlen(a), m = (int)strlen(b);

@@ -6,9 +6,9 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/collective/agreement.h"
-#include "io/store/hdf5_store.h"
 #include "io/durable.h"
 #include "io/store/generation_folder.h"
+#include "io/store/hdf5_store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,7 @@ typedef struct sighting {
     char host[64];
 } sighting;
 
-/* -- who sees it -------------------------------------------------------------------------------------------------------------- */
+/* -- who sees it ----------------------------------------------------------------------------------------- */
 
 static void probe_path(const char *folder, const char *nonce, int rank, char path[PATH_BYTES])
 {
@@ -94,7 +94,8 @@ static void list_sightings(const sighting *all, int size, char *text, size_t byt
     for (int r = 0; r < size; r++) {
         if (r > 0 && strcmp(all[r].host, all[r - 1].host) == 0 && all[r].n_seen == all[r - 1].n_seen)
             continue;
-        used += (size_t)snprintf(text + used, bytes - used, "%s%s sees %lld", used ? ", " : "", all[r].host, (long long)all[r].n_seen);
+        used += (size_t)snprintf(text + used, bytes - used, "%s%s sees %lld", used ? ", " : "", all[r].host,
+                                 (long long)all[r].n_seen);
         if (used + 96 > bytes) {
             snprintf(text + used, bytes - used, ", ...");
             return;
@@ -103,7 +104,8 @@ static void list_sightings(const sighting *all, int size, char *text, size_t byt
 }
 
 /* Collective. *per_host: every host has another folder of this name. */
-static dt_status find_out(const char *option, const char *folder, dt_comm *comm, bool *per_host, dt_error *err)
+static dt_status find_out(const char *option, const char *folder, dt_comm *comm, bool *per_host,
+                          dt_error *err)
 {
     char text[600];
     int64_t n_hosts = 0, n_all = 0, n_own = 0;
@@ -111,7 +113,8 @@ static dt_status find_out(const char *option, const char *folder, dt_comm *comm,
     if (comm->local_size == comm->size) /* one host: so on all ranks */
         return DT_OK;
     sighting *all = dt_alloc((size_t)comm->size * sizeof *all);
-    dt_status status = dt_agree(comm, all ? DT_OK : dt_fail_memory(err, (size_t)comm->size * sizeof *all, "who sees a folder"), err);
+    dt_status status = dt_agree(
+        comm, all ? DT_OK : dt_fail_memory(err, (size_t)comm->size * sizeof *all, "who sees a folder"), err);
     if (status == DT_OK)
         status = look(folder, comm, all, &n_hosts, err);
     for (int r = 0; r < comm->size && status == DT_OK; r++) {
@@ -121,14 +124,16 @@ static dt_status find_out(const char *option, const char *folder, dt_comm *comm,
     *per_host = n_hosts > 1 && n_own == comm->size;
     if (status == DT_OK && n_all != comm->size && !*per_host) {
         list_sightings(all, comm->size, text, sizeof text);
-        status = dt_fail(err, DT_ERR_USAGE, "--%s: %s must be one folder that all hosts see, or another one on each; of the files that %lld hosts have made there, %s", option,
-                         folder, (long long)n_hosts, text);
+        status = dt_fail(err, DT_ERR_USAGE,
+                         "--%s: %s must be one folder that all hosts see, or another one on each; of the "
+                         "files that %lld hosts have made there, %s",
+                         option, folder, (long long)n_hosts, text);
     }
     dt_free(all);
     return status;
 }
 
-/* -- what is done there --------------------------------------------------------------------------------------------------------- */
+/* -- what is done there ---------------------------------------------------------------------------------- */
 
 /* Local: to DIR/old-N, the first that is free. */
 static dt_status put_aside(const char *folder, dt_error *err)
@@ -166,7 +171,8 @@ static bool same_folder(const char *a, const char *b)
 }
 
 /* Local; of the rank that is responsible for it. */
-static dt_status occupy(const dt_config *c, const char *option, const char *folder, dt_comm *comm, dt_run_lock **lock, dt_error *err)
+static dt_status occupy(const dt_config *c, const char *option, const char *folder, dt_comm *comm,
+                        dt_run_lock **lock, dt_error *err)
 {
     DT_TRY(dt_durable_make_folder(folder, err));
     dt_status status = dt_run_lock_take(option, folder, comm, lock, err);
@@ -177,15 +183,21 @@ static dt_status occupy(const dt_config *c, const char *option, const char *fold
     return c->resume == DT_RESUME_NEVER ? put_aside(folder, err) : DT_OK;
 }
 
-static dt_status open_mirror(const dt_config *c, const char *folder, dt_comm *comm, dt_checkpoint_folders *f, dt_error *err)
+static dt_status open_mirror(const dt_config *c, const char *folder, dt_comm *comm, dt_checkpoint_folders *f,
+                             dt_error *err)
 {
     bool per_host = false;
     dt_status status = DT_OK;
     DT_TRY(find_out("checkpoint-mirror", c->checkpoint_mirror, comm, &per_host, err));
     if (per_host)
-        return dt_fail(err, DT_ERR_USAGE, "--checkpoint-mirror: %s is another folder on each host; the mirror must be one that all hosts see", c->checkpoint_mirror);
+        return dt_fail(err, DT_ERR_USAGE,
+                       "--checkpoint-mirror: %s is another folder on each host; the mirror must be one that "
+                       "all hosts see",
+                       c->checkpoint_mirror);
     if (comm->rank == 0 && same_folder(folder, c->checkpoint_mirror))
-        status = dt_fail(err, DT_ERR_USAGE, "--checkpoint-mirror: %s is the folder of the checkpoints themselves", c->checkpoint_mirror);
+        status =
+            dt_fail(err, DT_ERR_USAGE, "--checkpoint-mirror: %s is the folder of the checkpoints themselves",
+                    c->checkpoint_mirror);
     else if (comm->rank == 0)
         status = occupy(c, "checkpoint-mirror", c->checkpoint_mirror, comm, &f->locks[1], err);
     if (status == DT_OK)
@@ -193,7 +205,8 @@ static dt_status open_mirror(const dt_config *c, const char *folder, dt_comm *co
     return dt_agree(comm, status, err);
 }
 
-dt_status dt_checkpoint_folders_open(const dt_config *c, const char *usual, dt_comm *comm, dt_checkpoint_folders *f, dt_error *err)
+dt_status dt_checkpoint_folders_open(const dt_config *c, const char *usual, dt_comm *comm,
+                                     dt_checkpoint_folders *f, dt_error *err)
 {
     const bool is_given = c->checkpoint_dir[0] != '\0';
     const char *folder = is_given ? c->checkpoint_dir : usual, *option = is_given ? "checkpoint-dir" : "out";
@@ -202,7 +215,8 @@ dt_status dt_checkpoint_folders_open(const dt_config *c, const char *usual, dt_c
     DT_TRY(find_out(option, folder, comm, &f->per_host, err));
     if (f->per_host && !c->checkpoint_mirror[0])
         return dt_fail(err, DT_ERR_USAGE,
-                       "--%s: %s is another folder on each host, so with one host every checkpoint would be lost; take --checkpoint-mirror DIR as well, on "
+                       "--%s: %s is another folder on each host, so with one host every checkpoint would be "
+                       "lost; take --checkpoint-mirror DIR as well, on "
                        "storage that all hosts see, or a folder there instead",
                        option, folder);
     const bool leads = f->per_host ? comm->local_rank == 0 : comm->rank == 0;

@@ -68,7 +68,17 @@ static dt_status put_aside(const char *out, const dt_run_folder *folder, dt_erro
 /* Options that say what one start does, and nothing about the training. */
 static bool is_of_one_start(const char *name)
 {
-    static const char *const names[] = {"resume", "steps", "out", "export", "keep", "comm", "mtti", "max-checkpoint-failures", "checkpoint-dir", "checkpoint-mirror", "time-limit"};
+    static const char *const names[] = {"resume",
+                                        "steps",
+                                        "out",
+                                        "export",
+                                        "keep",
+                                        "comm",
+                                        "mtti",
+                                        "max-checkpoint-failures",
+                                        "checkpoint-dir",
+                                        "checkpoint-mirror",
+                                        "time-limit"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0)
             return true;
@@ -76,12 +86,14 @@ static bool is_of_one_start(const char *name)
 }
 
 /* Not a word if the old file cannot be understood. */
-static void compare_files(const char *out, const char *old_path, const char *new_path, dt_options *before, dt_options *now)
+static void compare_files(const char *out, const char *old_path, const char *new_path, dt_options *before,
+                          dt_options *now)
 {
     char was[DT_PATH_BYTES], is[DT_PATH_BYTES];
     dt_options_set_defaults(before, DT_COMMAND_TRAIN);
     dt_options_set_defaults(now, DT_COMMAND_TRAIN);
-    if (access(old_path, R_OK) != 0 || dt_options_read_file(old_path, DT_COMMAND_TRAIN, before, NULL) != DT_OK ||
+    if (access(old_path, R_OK) != 0 ||
+        dt_options_read_file(old_path, DT_COMMAND_TRAIN, before, NULL) != DT_OK ||
         dt_options_read_file(new_path, DT_COMMAND_TRAIN, now, NULL) != DT_OK)
         return;
     for (int row = 0; row < dt_options_count(); row++) {
@@ -91,8 +103,8 @@ static void compare_files(const char *out, const char *old_path, const char *new
         dt_option_format(before, row, was, sizeof was);
         dt_option_format(now, row, is, sizeof is);
         if (strcmp(was, is) != 0)
-            dt_log_warn("--%s is %s now; the run in %s was last started with %s", o->name, is[0] ? is : "not given", out,
-                was[0] ? was : "nothing there");
+            dt_log_warn("--%s is %s now; the run in %s was last started with %s", o->name,
+                        is[0] ? is : "not given", out, was[0] ? was : "nothing there");
     }
 }
 
@@ -121,11 +133,13 @@ static dt_status write_file(const char *path, const char *text, dt_error *err)
     return status;
 }
 
-dt_status dt_run_folder_open(const dt_options *options, const char *config_text, dt_comm *comm, dt_run_folder *folder, dt_error *err)
+dt_status dt_run_folder_open(const dt_options *options, const char *config_text, dt_comm *comm,
+                             dt_run_folder *folder, dt_error *err)
 {
     const dt_config *c = &options->config;
     if (c->resume == DT_RESUME_NEVER && dt_durable_is_folder(c->out)) {
-        DT_TRY(dt_run_lock_take("out", c->out, comm, &folder->lock, err)); /* nobody's folder moves while they write */
+        /* nobody's folder moves while they write */
+        DT_TRY(dt_run_lock_take("out", c->out, comm, &folder->lock, err));
         dt_run_lock_release(folder->lock);
         folder->lock = NULL;
         DT_TRY(put_aside(c->out, folder, err));
@@ -135,7 +149,8 @@ dt_status dt_run_folder_open(const dt_options *options, const char *config_text,
     return write_file(folder->new_config, config_text, err);
 }
 
-dt_status dt_run_folder_commit(const dt_options *options, const dt_run_folder *folder, bool goes_on, dt_error *err)
+dt_status dt_run_folder_commit(const dt_options *options, const dt_run_folder *folder, bool goes_on,
+                               dt_error *err)
 {
     if (goes_on)
         tell_differences(options->config.out, folder);

@@ -4,8 +4,8 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "core/base/log.h"
 #include "core/base/config.h"
+#include "core/base/log.h"
 #include "core/base/ticker.h"
 
 #include <errno.h>
@@ -105,7 +105,8 @@ static bool is_stale(const char *path, const char *host, const owner *o, dt_comm
     unsigned long long start = 0;
     if (strcmp(o->host, host) == 0)
         return !look_at_process(o->pid, &state, &start) || state == 'Z' || state == 'X' || start != o->start;
-    dt_log_info("%s is of process %lld on %s: watching for %.0f s whether it still runs", path, o->pid, o->host, WATCH_S);
+    dt_log_info("%s is of process %lld on %s: watching for %.0f s whether it still runs", path, o->pid,
+                o->host, WATCH_S);
     for (double until = dt_clock_s() + WATCH_S; dt_clock_s() < until;) {
         owner now;
         dt_clock_sleep_s(0.5);
@@ -119,7 +120,8 @@ static bool is_stale(const char *path, const char *host, const owner *o, dt_comm
     return true;
 }
 
-/* Over what is there, also on a full disk: another host must not take this run for gone. Not over a lock that is somebody else's by now. */
+/* Over what is there, also on a full disk: another host must not take this run for gone. Not over a lock that
+ * is somebody else's by now. */
 static void write_beat(const dt_run_lock *lock, unsigned long long count)
 {
     owner o;
@@ -142,13 +144,16 @@ static double beat(void *context)
     return BEAT_S;
 }
 
-static dt_status take(dt_run_lock *lock, const char *option, const char *folder, const char *host, dt_comm *comm, dt_error *err)
+static dt_status take(dt_run_lock *lock, const char *option, const char *folder, const char *host,
+                      dt_comm *comm, dt_error *err)
 {
     owner o;
     if (read_lock(lock->path, &o)) {
         if (!is_stale(lock->path, host, &o, comm))
-            return dt_fail(err, DT_ERR_USAGE, "--%s %s: another run works there, process %lld on %s; wait for it, stop it, or take another --%s", option, folder,
-                           o.pid, o.host, option);
+            return dt_fail(err, DT_ERR_USAGE,
+                           "--%s %s: another run works there, process %lld on %s; wait for it, stop it, or "
+                           "take another --%s",
+                           option, folder, o.pid, o.host, option);
         dt_log_info("%s was left by process %lld on %s, which is gone", lock->path, o.pid, o.host);
     }
     DT_TRY(write_lock(lock, 1, err));
@@ -158,7 +163,8 @@ static dt_status take(dt_run_lock *lock, const char *option, const char *folder,
     return DT_OK;
 }
 
-dt_status dt_run_lock_take(const char *option, const char *folder, dt_comm *comm, dt_run_lock **lock, dt_error *err)
+dt_status dt_run_lock_take(const char *option, const char *folder, dt_comm *comm, dt_run_lock **lock,
+                           dt_error *err)
 {
     char host[65] = "", state;
     unsigned long long start = 0;

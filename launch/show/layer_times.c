@@ -68,16 +68,20 @@ static dt_status fill(dt_table *table, const dt_profile_summary *s, dt_error *er
 dt_status dt_profile_print(const dt_profile_summary *s, int64_t batch, FILE *stream, dt_error *err)
 {
     dt_table *table = NULL;
-    DT_TRY(dt_table_create((const char *const[]){"layer", "kind", "forward ms", "MB", "GB/s", "roof", "backward ms", "MB", "GB/s", "roof"}, N_COLUMNS, &table,
-                           err));
+    DT_TRY(dt_table_create((const char *const[]){"layer", "kind", "forward ms", "MB", "GB/s", "roof",
+                                                 "backward ms", "MB", "GB/s", "roof"},
+                           N_COLUMNS, &table, err));
     dt_status status = fill(table, s, err);
     if (status == DT_OK)
         status = dt_table_print(table, stream, dt_table_utf8(), 0, err);
     dt_table_destroy(table);
     DT_TRY(status);
-    fprintf(stream, "Mean of %" PRId64 " passes of %" PRId64 " images: %.1f images/s a rank. MB: what has to be moved, GB/s: that by the time. ", s->n_passes,
-            batch, s->pass_ms > 0.0 ? 1e3 * (double)batch / s->pass_ms : 0.0);
-    fprintf(stream, "Roof: the least time that %.1f GB/s (%s)", s->bandwidth_bytes_per_s / 1e9, s->bandwidth_is_measured ? "as a copy runs" : "on paper");
+    fprintf(stream,
+            "Mean of %" PRId64 " passes of %" PRId64
+            " images: %.1f images/s a rank. MB: what has to be moved, GB/s: that by the time. ",
+            s->n_passes, batch, s->pass_ms > 0.0 ? 1e3 * (double)batch / s->pass_ms : 0.0);
+    fprintf(stream, "Roof: the least time that %.1f GB/s (%s)", s->bandwidth_bytes_per_s / 1e9,
+            s->bandwidth_is_measured ? "as a copy runs" : "on paper");
     if (s->compute_flops > 0.0)
         fprintf(stream, " and %.1f TFLOP/s (on paper)", s->compute_flops / 1e12);
     fprintf(stream, " allow, by the time. All else: sums over ranks, the update, waiting for images.\n");

@@ -6,7 +6,8 @@
 
 #include <stdio.h>
 
-/* Steps before the first that is measured: memory is touched for the first time, threads start, algorithms are tried. */
+/* Steps before the first that is measured: memory is touched for the first time, threads start, algorithms
+ * are tried. */
 #define DT_PROFILE_WARMUP 3
 
 /* batch: images in a pass. DT_ERR_MEMORY, DT_ERR_IO. */

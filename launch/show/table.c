@@ -10,10 +10,10 @@
 
 struct dt_table {
     int n_columns;
-    bool *align_right;  /* [n_columns] */
+    bool *align_right; /* [n_columns] */
     int64_t n_rows;
-    char **cells;       /* [n_rows][n_columns]; a rule is a row of NULLs */
-    dt_error failure;   /* the first of dt_table_add_pair */
+    char **cells;     /* [n_rows][n_columns]; a rule is a row of NULLs */
+    dt_error failure; /* the first of dt_table_add_pair */
 };
 
 dt_status dt_table_create(const char *const *headings, int n_columns, dt_table **table, dt_error *err)
@@ -186,7 +186,8 @@ bool dt_table_utf8(void)
         const char *value = getenv(variables[i]);
         if (value && value[0]) {
             const char *charset = strchr(value, '.');
-            return charset && (strncasecmp(charset, ".utf-8", 6) == 0 || strncasecmp(charset, ".utf8", 5) == 0);
+            return charset &&
+                   (strncasecmp(charset, ".utf-8", 6) == 0 || strncasecmp(charset, ".utf8", 5) == 0);
         }
     }
     return false;

@@ -29,15 +29,16 @@ void dt_table_align_right(dt_table *table, int column); /* for numbers; its head
 /* Add a row of n_columns cells, which are copied; NULL is an empty cell. */
 dt_status dt_table_add(dt_table *table, const char *const *cells, dt_error *err);
 
-/* Add a row of a name and a formatted value to a table of two columns: dt_table_add_pair(t, "batch", "%d per rank", 32). If it fails,
- * dt_table_print returns that error and prints nothing. */
-void dt_table_add_pair(dt_table *table, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Add a row of a name and a formatted value to a table of two columns: dt_table_add_pair(t, "batch", "%d per
+ * rank", 32). If it fails, dt_table_print returns that error and prints nothing. */
+void dt_table_add_pair(dt_table *table, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* A line across, between two groups of rows. */
 dt_status dt_table_add_rule(dt_table *table, dt_error *err);
 
-/* Print with box lines if `utf8`, else with ASCII. Where the table is wider than max_columns (0: no limit) the last
- * column is cut, which "..." shows. DT_ERR_IO, or the error of a dt_table_add_pair. */
+/* Print with box lines if `utf8`, else with ASCII. Where the table is wider than max_columns (0: no limit)
+ * the last column is cut, which "..." shows. DT_ERR_IO, or the error of a dt_table_add_pair. */
 dt_status dt_table_print(const dt_table *table, FILE *stream, bool utf8, int max_columns, dt_error *err);
 
 /* Whether the environment's locale (LC_ALL, LC_CTYPE, LANG, the first that is set) is a UTF-8 one. */

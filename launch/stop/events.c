@@ -5,11 +5,11 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "launch/options/duration.h"
+#include "launch/cloud/spot_notice.h"
 #include "launch/hardware/machine.h"
+#include "launch/options/duration.h"
 #include "launch/stop/signals.h"
 #include "launch/stop/slurm_limit.h"
-#include "launch/cloud/spot_notice.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,8 +19,8 @@
 typedef struct all_events {
     dt_events head;
     dt_events *signals;
-    dt_slurm_end *slurm; /* NULL: not in a job, or another rank asks */
-    dt_spot *spot;       /* NULL: nobody watches here */
+    dt_slurm_end *slurm;       /* NULL: not in a job, or another rank asks */
+    dt_spot *spot;             /* NULL: nobody watches here */
     double limit_s, reserve_s; /* limit: when it is over, by dt_clock_s; INFINITY: there is none */
     char limit_text[64];
 } all_events;
@@ -85,7 +85,8 @@ static dt_status watch_spot(const dt_events_options *o, dt_spot **spot, dt_error
     if (!o->watches_spot || o->spot == DT_SPOT_OFF || (o->spot == DT_SPOT_AUTO && !dt_machine_is_ec2("/sys")))
         return DT_OK;
     if (o->spot == DT_SPOT_AUTO && !dt_http_is_built_in()) {
-        dt_log_warn("this is an EC2 instance, but nobody watches for spot notices: this build has no libcurl (--spot off: that is fine)");
+        dt_log_warn("this is an EC2 instance, but nobody watches for spot notices: this build has no libcurl "
+                    "(--spot off: that is fine)");
         return DT_OK;
     }
     DT_TRY(dt_http_create(o->imds_endpoint, IMDS_TIMEOUT_S, &http, err));

@@ -22,12 +22,13 @@ static struct {
 /* Only async-signal-safe calls in here. */
 static void handle(int number)
 {
-    static const char text[] = "\ndtrain: stopping after this step, with a checkpoint; Ctrl-C again leaves at once\n";
+    static const char text[] =
+        "\ndtrain: stopping after this step, with a checkpoint; Ctrl-C again leaves at once\n";
     int saved_errno = errno;
     if (number == SIGINT && ++state.n_interrupts > 1)
         _exit(128 + SIGINT);
-    /* Only somebody at a keyboard waits for an answer; and mpirun sends SIGTERM when another rank has failed, which
-     * has its own message. */
+    /* Only somebody at a keyboard waits for an answer; and mpirun sends SIGTERM when another rank has failed,
+     * which has its own message. */
     if (number == SIGINT && !state.received && state.announce)
         (void)!write(STDERR_FILENO, text, sizeof text - 1);
     if (!state.received)
@@ -39,10 +40,14 @@ static const char *stop_requested(dt_events *events)
 {
     (void)events;
     switch (state.received) {
-    case 0: return NULL;
-    case SIGINT: return "SIGINT";
-    case SIGTERM: return "SIGTERM";
-    default: return "SIGUSR1";
+    case 0:
+        return NULL;
+    case SIGINT:
+        return "SIGINT";
+    case SIGTERM:
+        return "SIGTERM";
+    default:
+        return "SIGUSR1";
     }
 }
 
@@ -57,7 +62,8 @@ static void destroy(dt_events *events)
 
 dt_status dt_signals_create(bool announce, dt_events **events, dt_error *err)
 {
-    static const dt_events_ops ops = {.name = "signals", .destroy = destroy, .stop_requested = stop_requested};
+    static const dt_events_ops ops = {
+        .name = "signals", .destroy = destroy, .stop_requested = stop_requested};
     struct sigaction action;
     if (state.is_open)
         return dt_fail(err, DT_ERR_INTERNAL, "signals: the handlers are installed already");

@@ -6,9 +6,9 @@
 
 #include "core/base/error.h"
 
-/* Install the handlers; one object per process. The first signal makes stop_requested say its name; a second SIGINT leaves the
- * program at once with exit code 130. `announce`: say on stderr that the first has been heard. destroy puts the old handlers
- * back. DT_ERR_INTERNAL if there is one already. */
+/* Install the handlers; one object per process. The first signal makes stop_requested say its name; a second
+ * SIGINT leaves the program at once with exit code 130. `announce`: say on stderr that the first has been
+ * heard. destroy puts the old handlers back. DT_ERR_INTERNAL if there is one already. */
 dt_status dt_signals_create(bool announce, dt_events **events, dt_error *err);
 
 #endif

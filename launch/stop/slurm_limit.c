@@ -5,8 +5,8 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "launch/options/duration.h"
 #include "core/base/ticker.h"
+#include "launch/options/duration.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,15 +31,16 @@ struct dt_slurm_end {
     char job[32];
     dt_ticker *ticker;
     atomic_bool leave;
-    _Atomic double end_s; /* by dt_clock_s; INFINITY: not known */
+    _Atomic double end_s;    /* by dt_clock_s; INFINITY: not known */
     bool told, told_trouble; /* the thread's */
 };
 
-/* -- squeue -------------------------------------------------------------------------------------------------------------- */
+/* -- squeue ---------------------------------------------------------------------------------------------- */
 
 static int spawn_squeue(const char *job, int out, pid_t *pid)
 {
-    char *arguments[] = {(char *)"squeue", (char *)"-h", (char *)"-j", (char *)job, (char *)"-o", (char *)"%L", NULL};
+    char *arguments[] = {(char *)"squeue", (char *)"-h", (char *)"-j", (char *)job,
+                         (char *)"-o",     (char *)"%L", NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none;
@@ -50,7 +51,8 @@ static int spawn_squeue(const char *job, int out, pid_t *pid)
     posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawnattr_setsigmask(&attributes, &none); /* this thread blocks all */
-    posix_spawnattr_setpgroup(&attributes, 0);      /* a Ctrl-C is not for it, and all that it starts can be ended */
+    posix_spawnattr_setpgroup(&attributes, 0);      /* a Ctrl-C is not for it, and all that it starts can
+                                                       be ended */
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
     const int failed = posix_spawnp(pid, arguments[0], &actions, &attributes, arguments, environ);
     posix_spawnattr_destroy(&attributes);
@@ -119,7 +121,7 @@ static dt_status ask(const dt_slurm_end *e, double *left_s, dt_error *err)
     return dt_fail(err, DT_ERR_FORMAT, "squeue -h -j %s -o %%L says '%s'", e->job, answer);
 }
 
-/* -- the thread ---------------------------------------------------------------------------------------------------------- */
+/* -- the thread ------------------------------------------------------------------------------------------ */
 
 static void tell(dt_slurm_end *e, double left_s, bool moved)
 {
@@ -128,7 +130,8 @@ static void tell(dt_slurm_end *e, double left_s, bool moved)
         return;
     dt_duration_format(round(left_s), text, sizeof text);
     if (isfinite(left_s))
-        dt_log_info("Slurm ends this job %s in %s%s; it stops before that, with a checkpoint", e->job, text, e->told ? " now" : "");
+        dt_log_info("Slurm ends this job %s in %s%s; it stops before that, with a checkpoint", e->job, text,
+                    e->told ? " now" : "");
     else if (e->told)
         dt_log_info("Slurm sets this job %s no limit now", e->job);
     e->told = true;
@@ -150,11 +153,14 @@ static double tick(void *context)
         tell(e, known_s, false);
         left_s = known_s;
         if (!e->told_trouble && !isfinite(known_s))
-            dt_log_info("when Slurm ends this job %s is not known (%s); --time-limit can say it", e->job, why.message);
+            dt_log_info("when Slurm ends this job %s is not known (%s); --time-limit can say it", e->job,
+                        why.message);
         e->told_trouble = true;
     }
     const double next_s = left_s / 4.0;
-    return next_s < e->options.least_s ? e->options.least_s : next_s > e->options.most_s ? e->options.most_s : next_s;
+    return next_s < e->options.least_s  ? e->options.least_s
+           : next_s > e->options.most_s ? e->options.most_s
+                                        : next_s;
 }
 
 double dt_slurm_end_seconds_left(const dt_slurm_end *e)

@@ -3,8 +3,9 @@
  *   dt_slurm_end_create(&(dt_slurm_options){0}, &end, err);      end is NULL outside a job
  *   left = dt_slurm_end_seconds_left(end);
  *
- * SLURM_JOB_END_TIME says it where Slurm sets that. A thread asks `squeue` too, at the start and now and then (more often towards the end), for limits can be
- * changed while a job runs. A squeue that is missing, fails or hangs does no harm: what was known stands.
+ * SLURM_JOB_END_TIME says it where Slurm sets that. A thread asks `squeue` too, at the start and now and then
+ * (more often towards the end), for limits can be changed while a job runs. A squeue that is missing, fails
+ * or hangs does no harm: what was known stands.
  */
 #ifndef DT_LAUNCH_STOP_SLURM_LIMIT_H
 #define DT_LAUNCH_STOP_SLURM_LIMIT_H

@@ -1,8 +1,9 @@
-/* batchnorm_cpu.c: batch normalisation around the lazily normalised activation. The formulas are in layers/arithmetic.h.
+/* batchnorm_cpu.c: batch normalisation around the lazily normalised activation. The formulas are in
+ * layers/arithmetic.h.
  *
- * sums are double [n_threads][2][c]: sum and sum of squares on the way forward; on the way back sum of dz * (raw - mean), which
- * invstd is multiplied into here, and sum of dz. Values are widened before they are squared: a mean of a hundred standard deviations costs
- * nothing.
+ * sums are double [n_threads][2][c]: sum and sum of squares on the way forward; on the way back sum of dz *
+ * (raw - mean), which invstd is multiplied into here, and sum of dz. Values are widened before they are
+ * squared: a mean of a hundred standard deviations costs nothing.
  */
 #include "layers/arithmetic.h"
 #include "layers/cpu/cpu_internal.h"
@@ -41,20 +42,25 @@ dt_status dt_cpu_bn_finalize(dt_kernels *k, const dt_bn_forward *bn, dt_error *e
 {
     (void)err;
     for (int64_t c = 0; c < bn->c; c++) {
-        const double sum = total_of(dt_cpu(k), bn->sums, bn->c, 0, c), sum_of_squares = total_of(dt_cpu(k), bn->sums, bn->c, 1, c);
-        const dt_bn_channel channel = dt_bn_channel_finalize(sum, sum_of_squares, bn->count, bn->gamma[c], bn->beta[c], bn->eps);
+        const double sum = total_of(dt_cpu(k), bn->sums, bn->c, 0, c),
+                     sum_of_squares = total_of(dt_cpu(k), bn->sums, bn->c, 1, c);
+        const dt_bn_channel channel =
+            dt_bn_channel_finalize(sum, sum_of_squares, bn->count, bn->gamma[c], bn->beta[c], bn->eps);
         bn->mean[c] = channel.mean;
         bn->invstd[c] = channel.invstd;
         bn->scale[c] = channel.scale;
         bn->bias[c] = channel.bias;
-        bn->stat_mean[c] = accumulated(bn->accumulate, bn->stat_mean[c], (double)bn->stat_weight * (double)channel.mean);
-        bn->stat_var[c] = accumulated(bn->accumulate, bn->stat_var[c], (double)bn->stat_weight * (double)channel.unbiased_var);
+        bn->stat_mean[c] =
+            accumulated(bn->accumulate, bn->stat_mean[c], (double)bn->stat_weight * (double)channel.mean);
+        bn->stat_var[c] = accumulated(bn->accumulate, bn->stat_var[c],
+                                      (double)bn->stat_weight * (double)channel.unbiased_var);
     }
     return DT_OK;
 }
 
-dt_status dt_cpu_bn_inference(dt_kernels *k, int64_t c, const float *gamma, const float *beta, const float *running_mean, const float *running_var,
-                              float eps, float *scale, float *bias, dt_error *err)
+dt_status dt_cpu_bn_inference(dt_kernels *k, int64_t c, const float *gamma, const float *beta,
+                              const float *running_mean, const float *running_var, float eps, float *scale,
+                              float *bias, dt_error *err)
 {
     (void)k, (void)err;
     for (int64_t i = 0; i < c; i++)
@@ -62,13 +68,15 @@ dt_status dt_cpu_bn_inference(dt_kernels *k, int64_t c, const float *gamma, cons
     return DT_OK;
 }
 
-dt_status dt_cpu_bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv, const dt_tensor *dz, dt_error *err)
+dt_status dt_cpu_bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv,
+                                    const dt_tensor *dz, dt_error *err)
 {
     const dt_cpu_kernels *cpu = dt_cpu(k);
     const dt_cpu_planes planes = dt_cpu_planes_of(cpu, dv->n, dv->c, dv->h * dv->w);
     (void)err;
     dt_cpu_sums_clear(cpu, dv->c, bn->sums);
-    dt_cpu_reduce_planes(cpu, &planes, bn, dt_cpu_data_like(&bn->x->raw, dv), dt_cpu_data_like(dv, dv), NULL, dt_cpu_data_like(dz, dv));
+    dt_cpu_reduce_planes(cpu, &planes, bn, dt_cpu_data_like(&bn->x->raw, dv), dt_cpu_data_like(dv, dv), NULL,
+                         dt_cpu_data_like(dz, dv));
     return DT_OK;
 }
 
@@ -78,7 +86,8 @@ dt_status dt_cpu_bn_backward_finalize(dt_kernels *k, const dt_bn_backward_finali
     for (int64_t c = 0; c < bn->c; c++) {
         const double dgamma = total_of(dt_cpu(k), bn->sums, bn->c, 0, c) * (double)bn->invstd[c];
         const double dbeta = total_of(dt_cpu(k), bn->sums, bn->c, 1, c);
-        const dt_bn_coefficients coefficients = dt_bn_channel_backward(dgamma, dbeta, bn->count, bn->gamma[c], bn->mean[c], bn->invstd[c]);
+        const dt_bn_coefficients coefficients =
+            dt_bn_channel_backward(dgamma, dbeta, bn->count, bn->gamma[c], bn->mean[c], bn->invstd[c]);
         bn->dgamma[c] = accumulated(bn->accumulate, bn->dgamma[c], dgamma);
         bn->dbeta[c] = accumulated(bn->accumulate, bn->dbeta[c], dbeta);
         bn->coefficients[c] = coefficients.a;
@@ -88,13 +97,14 @@ dt_status dt_cpu_bn_backward_finalize(dt_kernels *k, const dt_bn_backward_finali
     return DT_OK;
 }
 
-dt_status dt_cpu_bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy,
-                                   dt_error *err)
+dt_status dt_cpu_bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
+                                   const float *coefficients, const dt_tensor *dy, dt_error *err)
 {
     const dt_cpu_kernels *cpu = dt_cpu(k);
     const dt_cpu_planes planes = dt_cpu_planes_of(cpu, dz->n, dz->c, dz->h * dz->w);
     (void)err;
-    dt_cpu_bn_backward_planes(cpu, &planes, coefficients, dt_cpu_data_like(raw, dz), dt_cpu_data_like(dz, dz), dt_cpu_data_like(dy, dz));
+    dt_cpu_bn_backward_planes(cpu, &planes, coefficients, dt_cpu_data_like(raw, dz), dt_cpu_data_like(dz, dz),
+                              dt_cpu_data_like(dy, dz));
     return DT_OK;
 }
 

@@ -1,6 +1,7 @@
 /* conv_cpu.c: preparing a convolution: its chunks, its primitives, its weights' order. conv_run.c computes.
  *
- * Weights, gradients and momentum are OIhw{B}i{B}o (the stem's Ohwi{B}o), B = 16 or 8: no padding, the same for all n, h and w.
+ * Weights, gradients and momentum are OIhw{B}i{B}o (the stem's Ohwi{B}o), B = 16 or 8: no padding, the same
+ * for all n, h and w.
  */
 #include "layers/cpu/conv_internal.h"
 
@@ -8,27 +9,32 @@
 
 static dt_status check(const dt_conv_desc *d, dt_error *err)
 {
-    const bool fits = d->n >= 1 && d->c >= 1 && d->k >= 1 && d->r >= 1 && d->s >= 1 && d->stride >= 1 && d->pad >= 0 && d->h + 2 * d->pad >= d->r &&
-                      d->w + 2 * d->pad >= d->s;
+    const bool fits = d->n >= 1 && d->c >= 1 && d->k >= 1 && d->r >= 1 && d->s >= 1 && d->stride >= 1 &&
+                      d->pad >= 0 && d->h + 2 * d->pad >= d->r && d->w + 2 * d->pad >= d->s;
     if (!fits)
         return dt_fail(err, DT_ERR_UNSUPPORTED,
-                       "convolution: %lld filters of %lldx%lld, stride %lld, pad %lld do not fit %lld images of %lldx%lldx%lld", (long long)d->k,
-                       (long long)d->r, (long long)d->s, (long long)d->stride, (long long)d->pad, (long long)d->n, (long long)d->c, (long long)d->h,
-                       (long long)d->w);
+                       "convolution: %lld filters of %lldx%lld, stride %lld, pad %lld do not fit %lld images "
+                       "of %lldx%lldx%lld",
+                       (long long)d->k, (long long)d->r, (long long)d->s, (long long)d->stride,
+                       (long long)d->pad, (long long)d->n, (long long)d->c, (long long)d->h, (long long)d->w);
     if (d->k % 16 != 0 || (d->reads_image ? d->c != 3 : d->c % 16 != 0))
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "convolution: %lld to %lld channels; the cpu backend takes multiples of 16, or the image's 3",
-                       (long long)d->c, (long long)d->k);
+        return dt_fail(
+            err, DT_ERR_UNSUPPORTED,
+            "convolution: %lld to %lld channels; the cpu backend takes multiples of 16, or the image's 3",
+            (long long)d->c, (long long)d->k);
     return DT_OK;
 }
 
-/* -- chunks and algorithms ----------------------------------------------------------------------------------------- */
+/* -- chunks and algorithms ------------------------------------------------------------------------------- */
 
-/* How many images a chunk should have, the same number for every thread: their x and y should fit into chunk_bytes, but be
- * at least as large as the weights, which each chunk reads anew, and four times as large where each adds its part to the gradient of them. */
+/* How many images a chunk should have, the same number for every thread: their x and y should fit into
+ * chunk_bytes, but be at least as large as the weights, which each chunk reads anew, and four times as large
+ * where each adds its part to the gradient of them. */
 static int64_t images_wanted(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction)
 {
     const int64_t image_bytes = (conv->x_image + conv->y_image) * (int64_t)sizeof(float);
-    const int64_t weights_bytes = conv->weights_elems * (int64_t)sizeof(float) * (direction == DT_BACKWARD_WEIGHTS ? 4 : 1);
+    const int64_t weights_bytes =
+        conv->weights_elems * (int64_t)sizeof(float) * (direction == DT_BACKWARD_WEIGHTS ? 4 : 1);
     const int64_t chunk_bytes = cpu->chunk_bytes > weights_bytes ? cpu->chunk_bytes : weights_bytes;
     const int64_t per_thread = chunk_bytes / image_bytes;
     return (per_thread > 1 ? per_thread : 1) * cpu->n_threads;
@@ -47,7 +53,8 @@ static void unprepare(dt_conv_pass *pass)
         dt_onednn_conv_destroy(&pass->prepared[i]);
 }
 
-static dt_status prepare_chunks(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, dt_conv_pass *pass, dt_error *err)
+static dt_status prepare_chunks(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction,
+                                dt_conv_pass *pass, dt_error *err)
 {
     split(pass, conv->desc.n, images_wanted(cpu, conv, direction));
     DT_TRY(dt_onednn_conv_create(cpu, &conv->desc, direction, pass->larger, &pass->prepared[0], err));
@@ -56,16 +63,19 @@ static dt_status prepare_chunks(dt_cpu_kernels *cpu, const dt_conv *conv, dt_dir
     return dt_onednn_conv_create(cpu, &conv->desc, direction, pass->larger - 1, &pass->prepared[1], err);
 }
 
-/* So many weights, transformed, stay in a cache while the tiles are multiplied with them (2.4 MB); four times as many do not. */
+/* So many weights, transformed, stay in a cache while the tiles are multiplied with them (2.4 MB); four times
+ * as many do not. */
 #define WINOGRAD_SMALL_WEIGHTS (128 * 128)
 
-/* How many times faster than the direct algorithm Winograd's should be, by measurement (README.md): 2.6 times when there are many tiles of 4x4
- * pixels, less when the image does not divide into tiles, and less when there are few: each call transforms and reads the weights, which
- * takes as long as `overhead` tiles. */
+/* How many times faster than the direct algorithm Winograd's should be, by measurement (README.md): 2.6 times
+ * when there are many tiles of 4x4 pixels, less when the image does not divide into tiles, and less when
+ * there are few: each call transforms and reads the weights, which takes as long as `overhead` tiles. */
 static double winograd_gain(const dt_conv_desc *d, dt_direction direction)
 {
     const double tiles = (double)(d->n * ((d->h + 3) / 4) * ((d->w + 3) / 4));
-    const double overhead = d->c * d->k <= WINOGRAD_SMALL_WEIGHTS ? 8.0 : direction == DT_BACKWARD_WEIGHTS ? 30.0 : 18.0;
+    const double overhead = d->c * d->k <= WINOGRAD_SMALL_WEIGHTS ? 8.0
+                            : direction == DT_BACKWARD_WEIGHTS    ? 30.0
+                                                                  : 18.0;
     const double used = (double)(d->n * d->h * d->w) / (16.0 * tiles);
     return 2.6 * used * tiles / (tiles + overhead);
 }
@@ -78,21 +88,24 @@ static double winograd_gain(const dt_conv_desc *d, dt_direction direction)
 #define WINOGRAD_MOST_WEIGHTS (512 * 512)
 
 /* Returns whether Winograd is used: a function of the shape, not of the number of threads. */
-static bool prepare_winograd(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, dt_conv_pass *pass)
+static bool prepare_winograd(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction,
+                             dt_conv_pass *pass)
 {
     const dt_conv_desc *d = &conv->desc;
     const int64_t tiles = ((d->h + 3) / 4) * ((d->w + 3) / 4);
-    if (!dt_winograd_can(cpu, d) || d->c * d->k > WINOGRAD_MOST_WEIGHTS || winograd_gain(d, direction) < WINOGRAD_LEAST_GAIN)
+    if (!dt_winograd_can(cpu, d) || d->c * d->k > WINOGRAD_MOST_WEIGHTS ||
+        winograd_gain(d, direction) < WINOGRAD_LEAST_GAIN)
         return false;
     split(pass, d->n, (WINOGRAD_TILES + tiles - 1) / tiles * cpu->n_threads);
     pass->method = DT_CONV_BY_OWN_WINOGRAD;
     return true;
 }
 
-/* The weight gradient of windows on small images is faster by simd_wgrad.c than by oneDNN's direct algorithm (README.md): 1.1 to 2.1 times
- * up to so many pixels, and never slower. */
+/* The weight gradient of windows on small images is faster by simd_wgrad.c than by oneDNN's direct algorithm
+ * (README.md): 1.1 to 2.1 times up to so many pixels, and never slower. */
 #define OWN_WGRAD_MOST_PIXELS (14 * 14)
-/* A block's planes of x and dy in a chunk, which are read once for each block of the other: they should stay in a second-level cache. */
+/* A block's planes of x and dy in a chunk, which are read once for each block of the other: they should stay
+ * in a second-level cache. */
 #define OWN_WGRAD_CHUNK_BYTES (128 << 10)
 
 static void prepare_own_wgrad(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_conv_pass *pass)
@@ -105,7 +118,8 @@ static void prepare_own_wgrad(const dt_cpu_kernels *cpu, const dt_conv *conv, dt
     pass->method = DT_CONV_BY_OWN_WGRAD;
 }
 
-static dt_status prepare(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, dt_conv_pass *pass, dt_error *err)
+static dt_status prepare(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, dt_conv_pass *pass,
+                         dt_error *err)
 {
     const dt_conv_desc *d = &conv->desc;
     const bool can_be_own = direction == DT_BACKWARD_WEIGHTS && !d->reads_image;
@@ -121,7 +135,8 @@ static dt_status prepare(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction 
     return DT_OK;
 }
 
-static int64_t method_bytes(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, const dt_conv_pass *pass)
+static int64_t method_bytes(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction,
+                            const dt_conv_pass *pass)
 {
     int64_t most = 0;
     if (pass->method == DT_CONV_BY_OWN_WGRAD)
@@ -130,15 +145,18 @@ static int64_t method_bytes(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_d
         return dt_winograd_scratch_bytes(cpu, &conv->desc, direction);
     for (int i = 0; i < (pass->n_larger == pass->n_chunks ? 1 : 2); i++) {
         const dt_onednn_conv *prepared = &pass->prepared[i];
-        const int64_t bytes = prepared->primitive != NULL ? prepared->scratchpad_bytes : dt_conv_gemm_scratch_bytes(&conv->desc);
+        const int64_t bytes = prepared->primitive != NULL ? prepared->scratchpad_bytes
+                                                          : dt_conv_gemm_scratch_bytes(&conv->desc);
         most = bytes > most ? bytes : most;
     }
     return most;
 }
 
-static int64_t scratch_bytes(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction, const dt_conv_pass *pass)
+static int64_t scratch_bytes(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction,
+                             const dt_conv_pass *pass)
 {
-    return dt_conv_scratch_acts_bytes(conv, pass) + dt_conv_scratch_weights_bytes(conv, pass) + method_bytes(cpu, conv, direction, pass);
+    return dt_conv_scratch_acts_bytes(conv, pass) + dt_conv_scratch_weights_bytes(conv, pass) +
+           method_bytes(cpu, conv, direction, pass);
 }
 
 static dt_status prepare_all(dt_cpu_kernels *cpu, dt_conv *conv, dt_error *err)
@@ -152,7 +170,8 @@ static dt_status prepare_all(dt_cpu_kernels *cpu, dt_conv *conv, dt_error *err)
     if (!d->for_training)
         return DT_OK;
     DT_TRY(prepare(cpu, conv, DT_BACKWARD_WEIGHTS, &conv->backward_weights, err));
-    DT_TRY(dt_cpu_scratch_reserve(cpu, scratch_bytes(cpu, conv, DT_BACKWARD_WEIGHTS, &conv->backward_weights), err));
+    DT_TRY(dt_cpu_scratch_reserve(cpu, scratch_bytes(cpu, conv, DT_BACKWARD_WEIGHTS, &conv->backward_weights),
+                                  err));
     if (d->reads_image)
         return DT_OK;
     DT_TRY(prepare(cpu, conv, DT_BACKWARD_DATA, &conv->backward_data, err));
@@ -189,7 +208,8 @@ void dt_cpu_conv_destroy(dt_kernels *k, dt_conv *conv)
 unsigned dt_cpu_conv_fusions(dt_kernels *k, const dt_conv *conv)
 {
     (void)k, (void)conv;
-    return DT_CONV_FUSE_PROLOGUE | DT_CONV_FUSE_SUMS | DT_CONV_FUSE_BACKWARD_EPILOGUE | DT_CONV_FUSE_BACKWARD_ADD | DT_CONV_FUSE_WEIGHTS_PROLOGUE;
+    return DT_CONV_FUSE_PROLOGUE | DT_CONV_FUSE_SUMS | DT_CONV_FUSE_BACKWARD_EPILOGUE |
+           DT_CONV_FUSE_BACKWARD_ADD | DT_CONV_FUSE_WEIGHTS_PROLOGUE;
 }
 
 int64_t dt_cpu_conv_weights_elems(dt_kernels *k, const dt_conv *conv)

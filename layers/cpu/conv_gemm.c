@@ -1,9 +1,10 @@
 /* conv_gemm.c: convolution as matrix products, one image at a time.
  *
- * With patch [pixel][c r s] what an output pixel looks at, c r s in the order of the weights, and K a block of filters, whose part
- * of y is [pixel][K] and of the weights [c r s][K], both contiguous in our layouts:
+ * With patch [pixel][c r s] what an output pixel looks at, c r s in the order of the weights, and K a block
+ * of filters, whose part of y is [pixel][K] and of the weights [c r s][K], both contiguous in our layouts:
  *   forward          y_K      =  patch  x  w_K
- *   data gradient    dpatch   =  sum over K of dy_K  x  transpose of w_K, then each dx = sum of the patches it was in
+ *   data gradient    dpatch   =  sum over K of dy_K  x  transpose of w_K, then each dx = sum of the patches
+ *                                                       it was in
  *   weight gradient  dw_K    +=  transpose of patch  x  dy_K
  */
 #include "layers/cpu/conv_internal.h"
@@ -77,8 +78,10 @@ static void scatter_work(void *context, int thread, int64_t begin, int64_t end)
     memset(pass->x + begin * block_elems, 0, (size_t)((end - begin) * block_elems) * sizeof(float));
     for (int64_t c_block = begin; c_block < end; c_block++)
         for (int64_t pixel = 0; pixel < pass->p * pass->q; pixel++) {
-            const int64_t top = pixel / pass->q * d->stride - d->pad, left = pixel % pass->q * d->stride - d->pad;
-            const float *patch = pass->patches + pixel * pass->patch_elems + c_block * d->r * d->s * pass->depth;
+            const int64_t top = pixel / pass->q * d->stride - d->pad,
+                          left = pixel % pass->q * d->stride - d->pad;
+            const float *patch =
+                pass->patches + pixel * pass->patch_elems + c_block * d->r * d->s * pass->depth;
             for (int64_t tap = 0; tap < d->r * d->s; tap++, patch += pass->depth) {
                 float *to = pixel_of(pass, c_block, top + tap / d->s, left + tap % d->s);
                 for (int64_t i = 0; to != NULL && i < pass->depth; i++)
@@ -88,16 +91,19 @@ static void scatter_work(void *context, int thread, int64_t begin, int64_t end)
 }
 
 /* The products of filter block k_block; y and w point to its parts. */
-static dnnl_status_t multiply(const image_pass *pass, dt_direction direction, int64_t k_block, bool first_image, float *w, float *y)
+static dnnl_status_t multiply(const image_pass *pass, dt_direction direction, int64_t k_block,
+                              bool first_image, float *w, float *y)
 {
     const int64_t pixels = pass->p * pass->q, inner = pass->patch_elems, block = pass->cpu->block;
     switch (direction) {
     case DT_FORWARD:
         break;
     case DT_BACKWARD_DATA:
-        return dnnl_sgemm('N', 'T', pixels, inner, block, 1.0F, y, block, w, block, k_block > 0 ? 1.0F : 0.0F, pass->patches, inner);
+        return dnnl_sgemm('N', 'T', pixels, inner, block, 1.0F, y, block, w, block, k_block > 0 ? 1.0F : 0.0F,
+                          pass->patches, inner);
     case DT_BACKWARD_WEIGHTS:
-        return dnnl_sgemm('T', 'N', inner, block, pixels, 1.0F, pass->patches, inner, y, block, first_image ? 0.0F : 1.0F, w, block);
+        return dnnl_sgemm('T', 'N', inner, block, pixels, 1.0F, pass->patches, inner, y, block,
+                          first_image ? 0.0F : 1.0F, w, block);
     }
     return dnnl_sgemm('N', 'N', pixels, block, inner, 1.0F, pass->patches, inner, w, block, 0.0F, y, block);
 }
@@ -109,7 +115,8 @@ static dnnl_status_t image(image_pass *pass, dt_direction direction, bool first_
         dt_cpu_parallel(pass->cpu, pixels, gather_work, pass);
     for (int64_t k_block = 0; k_block < pass->desc->k / block; k_block++) {
         const dnnl_status_t status =
-            multiply(pass, direction, k_block, first_image, w + k_block * pass->patch_elems * block, y + k_block * pixels * block);
+            multiply(pass, direction, k_block, first_image, w + k_block * pass->patch_elems * block,
+                     y + k_block * pixels * block);
         if (status != dnnl_success)
             return status;
     }
@@ -118,16 +125,17 @@ static dnnl_status_t image(image_pass *pass, dt_direction direction, bool first_
     return dnnl_success;
 }
 
-dt_status dt_conv_gemm_run(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction, int64_t n_images, float *x, float *w, float *y,
-                           void *scratch, dt_error *err)
+dt_status dt_conv_gemm_run(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction,
+                           int64_t n_images, float *x, float *w, float *y, void *scratch, dt_error *err)
 {
     image_pass pass = pass_of(cpu, desc, x, scratch);
     for (int64_t i = 0; i < n_images; i++) {
         const dnnl_status_t status = image(&pass, direction, i == 0, w, y + i * desc->k * pass.p * pass.q);
         if (status != dnnl_success)
-            return dt_fail(err, dt_onednn_status(status), "oneDNN: matrix product of convolution %lldx%lldx%lld -> %lld, %lldx%lld: %s",
-                           (long long)desc->c, (long long)desc->h, (long long)desc->w, (long long)desc->k, (long long)desc->r, (long long)desc->s,
-                           dt_onednn_status_text(status));
+            return dt_fail(err, dt_onednn_status(status),
+                           "oneDNN: matrix product of convolution %lldx%lldx%lld -> %lld, %lldx%lld: %s",
+                           (long long)desc->c, (long long)desc->h, (long long)desc->w, (long long)desc->k,
+                           (long long)desc->r, (long long)desc->s, dt_onednn_status_text(status));
         pass.x += desc->c * desc->h * desc->w;
     }
     return DT_OK;

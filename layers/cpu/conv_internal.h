@@ -5,15 +5,22 @@
 #include "core/base/alloc.h"
 #include "layers/cpu/winograd.h"
 
-/* What computes a convolution: oneDNN, or conv_gemm.c where oneDNN has no fast code; or simd_wgrad.c; or winograd.c. */
-typedef enum dt_conv_method { DT_CONV_BY_ONEDNN, DT_CONV_BY_OWN_WGRAD, DT_CONV_BY_OWN_WINOGRAD } dt_conv_method;
+/* What computes a convolution: oneDNN, or conv_gemm.c where oneDNN has no fast code; or simd_wgrad.c; or
+ * winograd.c. */
+typedef enum dt_conv_method {
+    DT_CONV_BY_ONEDNN,
+    DT_CONV_BY_OWN_WGRAD,
+    DT_CONV_BY_OWN_WINOGRAD
+} dt_conv_method;
 
-/* One direction of a convolution. Images are worked on in chunks that stay in a cache between the passes over them: n_chunks of
- * nearly the same size, the first n_larger of `larger` images and the others of one less. */
+/* One direction of a convolution. Images are worked on in chunks that stay in a cache between the passes over
+ * them: n_chunks of nearly the same size, the first n_larger of `larger` images and the others of one
+ * less. */
 typedef struct dt_conv_pass {
     int64_t n_chunks, larger, n_larger;
     dt_conv_method method;
-    dt_onednn_conv prepared[2]; /* DT_CONV_BY_ONEDNN only: for `larger` images, and for one less if there are such chunks */
+    dt_onednn_conv prepared[2]; /* DT_CONV_BY_ONEDNN only: for `larger` images, and for one less if there
+                                   are such chunks */
 } dt_conv_pass;
 
 struct dt_conv {
@@ -36,10 +43,10 @@ static inline dt_conv_chunk dt_conv_chunk_at(const dt_conv_pass *pass, int64_t i
     return (dt_conv_chunk){i * (pass->larger - 1) + pass->n_larger, pass->larger - 1, &pass->prepared[1]};
 }
 
-/* A convolution by matrix products on our layouts, where oneDNN has no fast code: the gradients on processors without AVX2.
- * Arguments as those of dt_onednn_conv_run; w in forward's order in every direction. */
-dt_status dt_conv_gemm_run(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction, int64_t n_images, float *x, float *w, float *y,
-                           void *scratch, dt_error *err);
+/* A convolution by matrix products on our layouts, where oneDNN has no fast code: the gradients on processors
+ * without AVX2. Arguments as those of dt_onednn_conv_run; w in forward's order in every direction. */
+dt_status dt_conv_gemm_run(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction,
+                           int64_t n_images, float *x, float *w, float *y, void *scratch, dt_error *err);
 int64_t dt_conv_gemm_scratch_bytes(const dt_conv_desc *desc);
 
 static inline int64_t dt_conv_aligned(int64_t bytes)
@@ -48,7 +55,8 @@ static inline int64_t dt_conv_aligned(int64_t bytes)
 }
 
 /* Scratch memory is cut in the same order by create, which adds up, and by the calls:
- * activations (a chunk of materialised x, or of dx before it is added), weights (flipped, or a part of dw), what the primitive wants. */
+ * activations (a chunk of materialised x, or of dx before it is added), weights (flipped, or a part of dw),
+ * what the primitive wants. */
 static inline int64_t dt_conv_scratch_acts_bytes(const dt_conv *conv, const dt_conv_pass *pass)
 {
     return dt_conv_aligned(pass->larger * conv->x_image * (int64_t)sizeof(float));
@@ -56,7 +64,8 @@ static inline int64_t dt_conv_scratch_acts_bytes(const dt_conv *conv, const dt_c
 
 static inline int64_t dt_conv_scratch_weights_bytes(const dt_conv *conv, const dt_conv_pass *pass)
 {
-    return pass->method == DT_CONV_BY_ONEDNN ? dt_conv_aligned(conv->weights_elems * (int64_t)sizeof(float)) : 0;
+    return pass->method == DT_CONV_BY_ONEDNN ? dt_conv_aligned(conv->weights_elems * (int64_t)sizeof(float))
+                                             : 0;
 }
 
 #endif

@@ -1,4 +1,5 @@
-/* input_cpu.c: pixels to the image tensor, which is plain NCHW: what oneDNN's first convolution reads fastest. */
+/* input_cpu.c: pixels to the image tensor, which is plain NCHW: what oneDNN's first convolution reads
+ * fastest. */
 #include "layers/arithmetic.h"
 #include "layers/cpu/cpu_internal.h"
 
@@ -15,7 +16,8 @@ static void normalize_work(void *context, int thread, int64_t begin, int64_t end
     (void)thread;
     for (int64_t image = begin; image < end; image++) {
         const uint8_t *from = p->pixels + image * p->n_pixels * 3;
-        float *red = p->out + image * 3 * p->n_pixels, *green = red + p->n_pixels, *blue = green + p->n_pixels;
+        float *red = p->out + image * 3 * p->n_pixels, *green = red + p->n_pixels,
+              *blue = green + p->n_pixels;
         for (int64_t i = 0; i < p->n_pixels; i++) {
             red[i] = p->table[0][from[3 * i]];
             green[i] = p->table[1][from[3 * i + 1]];
@@ -24,7 +26,8 @@ static void normalize_work(void *context, int thread, int64_t begin, int64_t end
     }
 }
 
-dt_status dt_cpu_normalize_input(dt_kernels *k, const uint8_t *pixels, const float mean[3], const float std[3], const dt_tensor *y, dt_error *err)
+dt_status dt_cpu_normalize_input(dt_kernels *k, const uint8_t *pixels, const float mean[3],
+                                 const float std[3], const dt_tensor *y, dt_error *err)
 {
     input_pass pass = {.pixels = pixels, .out = dt_cpu_data(y, y->n, 3, y->h, y->w), .n_pixels = y->h * y->w};
     (void)err;

@@ -122,7 +122,8 @@ static const dt_kernels_ops ops = {
     .optimizer_step = dt_cpu_optimizer_step,
 };
 
-/* What oneDNN may use (DNNL_MAX_CPU_ISA lowers it) decides for our kernels too: the block size must suit both. */
+/* What oneDNN may use (DNNL_MAX_CPU_ISA lowers it) decides for our kernels too: the block size must suit
+ * both. */
 static bool onednn_has(dnnl_cpu_isa_t isa)
 {
     return ((unsigned)dnnl_get_effective_cpu_isa() & (unsigned)isa) == (unsigned)isa;
@@ -140,8 +141,8 @@ static void choose_instructions(dt_cpu_kernels *cpu)
     if (onednn_has(dnnl_cpu_isa_avx512_core))
         cpu->simd = &dt_cpu_simd_avx512;
 #endif
-    snprintf(cpu->layout, sizeof cpu->layout, "cpu: activations nChw%lldc, weights OIhw%lldi%lldo, fp32", (long long)cpu->block,
-             (long long)cpu->block, (long long)cpu->block);
+    snprintf(cpu->layout, sizeof cpu->layout, "cpu: activations nChw%lldc, weights OIhw%lldi%lldo, fp32",
+             (long long)cpu->block, (long long)cpu->block, (long long)cpu->block);
 }
 
 void dt_kernels_cpu_computed_by(dt_kernels *kernels, dt_computed_by *out)
@@ -150,7 +151,8 @@ void dt_kernels_cpu_computed_by(dt_kernels *kernels, dt_computed_by *out)
     const dnnl_version_t *version = dnnl_version();
     const char *isa = dnnl_cpu_isa2str(dnnl_get_effective_cpu_isa());
     dt_computed_by_add(out, "oneDNN", "%d.%d.%d", version->major, version->minor, version->patch);
-    dt_computed_by_add(out, "isa", "%s", strncmp(isa, prefix, strlen(prefix)) == 0 ? isa + strlen(prefix) : isa);
+    dt_computed_by_add(out, "isa", "%s",
+                       strncmp(isa, prefix, strlen(prefix)) == 0 ? isa + strlen(prefix) : isa);
     dt_computed_by_add(out, "simd", "%s", dt_cpu(kernels)->simd->name);
 }
 
@@ -161,7 +163,8 @@ static dt_status start_onednn(dt_cpu_kernels *cpu, dt_error *err)
         status = dnnl_stream_create(&cpu->stream, cpu->engine, dnnl_stream_default_flags);
     if (status == dnnl_success)
         return DT_OK;
-    return dt_fail(err, dt_onednn_status(status), "oneDNN: the CPU engine: %s (status %d)", dt_onednn_status_text(status), (int)status);
+    return dt_fail(err, dt_onednn_status(status), "oneDNN: the CPU engine: %s (status %d)",
+                   dt_onednn_status_text(status), (int)status);
 }
 
 dt_status dt_kernels_cpu_create(dt_device *device, int64_t n_threads, dt_kernels **kernels, dt_error *err)
@@ -169,8 +172,10 @@ dt_status dt_kernels_cpu_create(dt_device *device, int64_t n_threads, dt_kernels
     dt_device_info info = {0};
     device->ops->info(device, &info);
     if (!info.is_host)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "backend cpu: it computes in host memory and cannot use the device %s; take --backend auto",
-                       info.name);
+        return dt_fail(
+            err, DT_ERR_UNSUPPORTED,
+            "backend cpu: it computes in host memory and cannot use the device %s; take --backend auto",
+            info.name);
     if (n_threads < 1 || n_threads > INT32_MAX)
         return dt_fail(err, DT_ERR_INTERNAL, "backend cpu: %lld threads", (long long)n_threads);
     dt_cpu_kernels *cpu = dt_calloc(1, sizeof *cpu);

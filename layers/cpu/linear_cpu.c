@@ -13,12 +13,14 @@ struct dt_linear {
     int64_t n, c, n_out;
 };
 
-dt_status dt_cpu_linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear, dt_error *err)
+dt_status dt_cpu_linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear,
+                               dt_error *err)
 {
     (void)k;
     if (n < 1 || c < 1 || n_out < 1)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "linear: %lld rows of %lld features to %lld outputs; each must be at least 1", (long long)n,
-                       (long long)c, (long long)n_out);
+        return dt_fail(err, DT_ERR_UNSUPPORTED,
+                       "linear: %lld rows of %lld features to %lld outputs; each must be at least 1",
+                       (long long)n, (long long)c, (long long)n_out);
     dt_linear *made = dt_calloc(1, sizeof *made);
     if (made == NULL)
         return dt_fail_memory(err, sizeof *made, "a linear layer");
@@ -34,19 +36,21 @@ void dt_cpu_linear_destroy(dt_kernels *k, dt_linear *linear)
 }
 
 /* c [m][n] = op(a) op(b) + beta c; a and b are as wide as they must be. */
-static dt_status product(const dt_linear *l, const char *what, char trans_a, char trans_b, int64_t m, int64_t n, int64_t inner, const float *a,
-                         const float *b, float beta, float *c, dt_error *err)
+static dt_status product(const dt_linear *l, const char *what, char trans_a, char trans_b, int64_t m,
+                         int64_t n, int64_t inner, const float *a, const float *b, float beta, float *c,
+                         dt_error *err)
 {
     const dnnl_status_t status =
-        dnnl_sgemm(trans_a, trans_b, m, n, inner, 1.0F, a, trans_a == 'T' ? m : inner, b, trans_b == 'T' ? inner : n, beta, c, n);
+        dnnl_sgemm(trans_a, trans_b, m, n, inner, 1.0F, a, trans_a == 'T' ? m : inner, b,
+                   trans_b == 'T' ? inner : n, beta, c, n);
     if (status == dnnl_success)
         return DT_OK;
-    return dt_fail(err, dt_onednn_status(status), "oneDNN: %s of linear %lldx%lld at batch %lld: %s", what, (long long)l->c, (long long)l->n_out,
-                   (long long)l->n, dt_onednn_status_text(status));
+    return dt_fail(err, dt_onednn_status(status), "oneDNN: %s of linear %lldx%lld at batch %lld: %s", what,
+                   (long long)l->c, (long long)l->n_out, (long long)l->n, dt_onednn_status_text(status));
 }
 
-dt_status dt_cpu_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const float *bias, const dt_tensor *y,
-                                dt_error *err)
+dt_status dt_cpu_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
+                                const float *bias, const dt_tensor *y, dt_error *err)
 {
     const float *in = dt_cpu_data(x, linear->n, linear->c, 1, 1);
     float *out = dt_cpu_data(y, linear->n, linear->n_out, 1, 1);
@@ -56,8 +60,9 @@ dt_status dt_cpu_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tenso
     return product(linear, "forward", 'N', 'T', linear->n, linear->n_out, linear->c, in, w, 1.0F, out, err);
 }
 
-dt_status dt_cpu_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx,
-                                 float *dw, float *dbias, bool accumulate, dt_error *err)
+dt_status dt_cpu_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
+                                 const dt_tensor *dy, const dt_tensor *dx, float *dw, float *dbias,
+                                 bool accumulate, dt_error *err)
 {
     const float *in = dt_cpu_data(x, linear->n, linear->c, 1, 1);
     const float *gradient = dt_cpu_data(dy, linear->n, linear->n_out, 1, 1);
@@ -69,5 +74,6 @@ dt_status dt_cpu_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tens
             dbias[j] += gradient[row * linear->n_out + j];
     DT_TRY(product(linear, "data gradient", 'N', 'N', linear->n, linear->c, linear->n_out, gradient, w, 0.0F,
                    dt_cpu_data(dx, linear->n, linear->c, 1, 1), err));
-    return product(linear, "weight gradient", 'T', 'N', linear->n_out, linear->c, linear->n, gradient, in, accumulate ? 1.0F : 0.0F, dw, err);
+    return product(linear, "weight gradient", 'T', 'N', linear->n_out, linear->c, linear->n, gradient, in,
+                   accumulate ? 1.0F : 0.0F, dw, err);
 }

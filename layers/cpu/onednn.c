@@ -21,7 +21,9 @@ dt_status dt_onednn_status(dnnl_status_t status)
 {
     if (status == dnnl_success)
         return DT_OK;
-    return status == dnnl_out_of_memory ? DT_ERR_MEMORY : status == dnnl_unimplemented ? DT_ERR_UNSUPPORTED : DT_ERR_DEVICE;
+    return status == dnnl_out_of_memory   ? DT_ERR_MEMORY
+           : status == dnnl_unimplemented ? DT_ERR_UNSUPPORTED
+                                          : DT_ERR_DEVICE;
 }
 
 const char *dt_onednn_status_text(dnnl_status_t status)
@@ -44,15 +46,18 @@ const char *dt_onednn_status_text(dnnl_status_t status)
     }
 }
 
-static dt_status fail(dnnl_status_t status, dt_direction direction, const dt_conv_desc *d, int64_t n_images, dt_error *err)
+static dt_status fail(dnnl_status_t status, dt_direction direction, const dt_conv_desc *d, int64_t n_images,
+                      dt_error *err)
 {
     return dt_fail(err, dt_onednn_status(status),
-                   "oneDNN: %s of convolution %lldx%lldx%lld -> %lld, %lldx%lld, stride %lld, pad %lld, at batch %lld: %s (status %d)",
-                   direction_names[direction], (long long)d->c, (long long)d->h, (long long)d->w, (long long)d->k, (long long)d->r, (long long)d->s,
-                   (long long)d->stride, (long long)d->pad, (long long)n_images, dt_onednn_status_text(status), (int)status);
+                   "oneDNN: %s of convolution %lldx%lldx%lld -> %lld, %lldx%lld, stride %lld, pad %lld, at "
+                   "batch %lld: %s (status %d)",
+                   direction_names[direction], (long long)d->c, (long long)d->h, (long long)d->w,
+                   (long long)d->k, (long long)d->r, (long long)d->s, (long long)d->stride, (long long)d->pad,
+                   (long long)n_images, dt_onednn_status_text(status), (int)status);
 }
 
-/* -- what is asked of oneDNN ------------------------------------------------------------------------------------- */
+/* -- what is asked of oneDNN ----------------------------------------------------------------------------- */
 
 typedef struct descriptors {
     dt_onednn_conv_spec spec;
@@ -66,17 +71,19 @@ static dnnl_format_tag_t weights_tag(const dt_cpu_kernels *cpu, const dt_conv_de
     return cpu->block == 16 ? dnnl_OIhw16i16o : dnnl_OIhw8i8o;
 }
 
-static dnnl_status_t describe(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction, int64_t n_images,
-                              descriptors *made)
+static dnnl_status_t describe(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction,
+                              int64_t n_images, descriptors *made)
 {
-    static const dnnl_prop_kind_t kinds[] = {dnnl_forward_training, dnnl_backward_data, dnnl_backward_weights};
+    static const dnnl_prop_kind_t kinds[] = {dnnl_forward_training, dnnl_backward_data,
+                                             dnnl_backward_weights};
     const dnnl_dims_t x = {n_images, d->c, d->h, d->w}, w = {d->k, d->c, d->r, d->s};
     const dnnl_dims_t y = {n_images, d->k, dt_conv_out_h(d), dt_conv_out_w(d)};
     const dnnl_format_tag_t blocked = cpu->block == 16 ? dnnl_nChw16c : dnnl_nChw8c;
     /* The direct data gradient's order differs between 1x1 and larger windows. */
     const dnnl_format_tag_t w_tag = direction == DT_BACKWARD_DATA ? dnnl_format_tag_any : weights_tag(cpu, d);
     dt_onednn_conv_spec *spec = &made->spec;
-    *made = (descriptors){.spec = {.kind = kinds[direction], .strides = {d->stride, d->stride}, .pads = {d->pad, d->pad}}};
+    *made = (descriptors){
+        .spec = {.kind = kinds[direction], .strides = {d->stride, d->stride}, .pads = {d->pad, d->pad}}};
     dnnl_status_t status = dt_onednn_desc_create(x, d->reads_image ? dnnl_nchw : blocked, &spec->x);
     if (status == dnnl_success)
         status = dt_onednn_desc_create(w, weights_tag(cpu, d), &made->weights);
@@ -96,8 +103,8 @@ static void undescribe(descriptors *made)
 }
 
 /* A primitive descriptor whose scratchpad is ours to give; `hint` is the forward one, for the gradients. */
-static dnnl_status_t primitive_desc(const dt_cpu_kernels *cpu, const dt_onednn_conv_spec *spec, const_dnnl_primitive_desc_t hint,
-                                    dnnl_primitive_desc_t *made)
+static dnnl_status_t primitive_desc(const dt_cpu_kernels *cpu, const dt_onednn_conv_spec *spec,
+                                    const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *made)
 {
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(&attributes);
@@ -110,7 +117,8 @@ static dnnl_status_t primitive_desc(const dt_cpu_kernels *cpu, const dt_onednn_c
     return status;
 }
 
-static dnnl_status_t primitive_desc_with_hint(const dt_cpu_kernels *cpu, const dt_onednn_conv_spec *spec, dnnl_primitive_desc_t *made)
+static dnnl_status_t primitive_desc_with_hint(const dt_cpu_kernels *cpu, const dt_onednn_conv_spec *spec,
+                                              dnnl_primitive_desc_t *made)
 {
     dnnl_primitive_desc_t hint = NULL;
     dt_onednn_conv_spec forward = *spec;
@@ -125,23 +133,27 @@ static dnnl_status_t primitive_desc_with_hint(const dt_cpu_kernels *cpu, const d
     return status;
 }
 
-/* -- what comes back ---------------------------------------------------------------------------------------------- */
+/* -- what comes back ------------------------------------------------------------------------------------- */
 
-/* The direct data gradient's weights must be tiles [k in block][c in block] in some order of blocks, r and s inside. */
+/* The direct data gradient's weights must be tiles [k in block][c in block] in some order of blocks, r and s
+ * inside. */
 static bool flip_is_known(const dt_cpu_kernels *cpu, const dt_conv_desc *d, const dt_onednn_order *order)
 {
     const int64_t tile = cpu->block * cpu->block;
-    return order->n_blocks == 2 && order->dims[0] == 0 && order->dims[1] == 1 && order->blocks[0] == cpu->block && order->blocks[1] == cpu->block &&
-           order->strides[3] == tile && order->strides[2] == tile * d->s;
+    return order->n_blocks == 2 && order->dims[0] == 0 && order->dims[1] == 1 &&
+           order->blocks[0] == cpu->block && order->blocks[1] == cpu->block && order->strides[3] == tile &&
+           order->strides[2] == tile * d->s;
 }
 
 /* Whether this implementation is worth having. */
-static bool inspect(const dt_cpu_kernels *cpu, const dt_conv_desc *d, const descriptors *at, const_dnnl_primitive_desc_t from, dt_onednn_conv *made)
+static bool inspect(const dt_cpu_kernels *cpu, const dt_conv_desc *d, const descriptors *at,
+                    const_dnnl_primitive_desc_t from, dt_onednn_conv *made)
 {
     const char *name = NULL;
     dt_onednn_order order = {0};
     const dt_onednn_desc *w = dnnl_primitive_desc_query_md(from, dnnl_query_weights_md, 0);
-    if (dnnl_primitive_desc_query(from, dnnl_query_impl_info_str, 0, &name) != dnnl_success || name == NULL || strncmp(name, "ref", 3) == 0)
+    if (dnnl_primitive_desc_query(from, dnnl_query_impl_info_str, 0, &name) != dnnl_success || name == NULL ||
+        strncmp(name, "ref", 3) == 0)
         return false;
     snprintf(made->implementation, sizeof made->implementation, "%s", name);
     made->flips = !dt_onednn_desc_is_none(w) && !dnnl_memory_desc_equal(w, at->weights);
@@ -154,13 +166,17 @@ static bool inspect(const dt_cpu_kernels *cpu, const dt_conv_desc *d, const desc
     return flip_is_known(cpu, d, &order);
 }
 
-static dnnl_status_t instantiate(const dt_cpu_kernels *cpu, dt_direction direction, const_dnnl_primitive_desc_t from, dt_onednn_conv *made)
+static dnnl_status_t instantiate(const dt_cpu_kernels *cpu, dt_direction direction,
+                                 const_dnnl_primitive_desc_t from, dt_onednn_conv *made)
 {
-    const bool dx = direction == DT_BACKWARD_DATA, dw = direction == DT_BACKWARD_WEIGHTS, dy = direction != DT_FORWARD;
-    const int args[] = {dx ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, dw ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, dy ? DNNL_ARG_DIFF_DST : DNNL_ARG_DST,
-                        DNNL_ARG_SCRATCHPAD};
-    const dnnl_query_t queries[] = {dx ? dnnl_query_diff_src_md : dnnl_query_src_md, dw ? dnnl_query_diff_weights_md : dnnl_query_weights_md,
-                                    dy ? dnnl_query_diff_dst_md : dnnl_query_dst_md, dnnl_query_scratchpad_md};
+    const bool dx = direction == DT_BACKWARD_DATA, dw = direction == DT_BACKWARD_WEIGHTS,
+               dy = direction != DT_FORWARD;
+    const int args[] = {dx ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, dw ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS,
+                        dy ? DNNL_ARG_DIFF_DST : DNNL_ARG_DST, DNNL_ARG_SCRATCHPAD};
+    const dnnl_query_t queries[] = {dx ? dnnl_query_diff_src_md : dnnl_query_src_md,
+                                    dw ? dnnl_query_diff_weights_md : dnnl_query_weights_md,
+                                    dy ? dnnl_query_diff_dst_md : dnnl_query_dst_md,
+                                    dnnl_query_scratchpad_md};
     dnnl_status_t status = dnnl_success;
     for (int i = 0; i < 4 && status == dnnl_success; i++) {
         const dt_onednn_desc *desc = dnnl_primitive_desc_query_md(from, queries[i], 0);
@@ -171,8 +187,8 @@ static dnnl_status_t instantiate(const dt_cpu_kernels *cpu, dt_direction directi
     return status == dnnl_success ? dnnl_primitive_create(&made->primitive, from) : status;
 }
 
-dt_status dt_onednn_conv_create(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction, int64_t n_images,
-                                dt_onednn_conv *made, dt_error *err)
+dt_status dt_onednn_conv_create(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction,
+                                int64_t n_images, dt_onednn_conv *made, dt_error *err)
 {
     descriptors at;
     dnnl_primitive_desc_t from = NULL;
@@ -204,10 +220,11 @@ void dt_onednn_conv_destroy(dt_onednn_conv *conv)
     memset(conv, 0, sizeof *conv);
 }
 
-/* -- running it --------------------------------------------------------------------------------------------------- */
+/* -- running it ------------------------------------------------------------------------------------------ */
 
-dt_status dt_onednn_conv_run(dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *desc, dt_direction direction, int64_t n_images,
-                             float *x, float *w, float *y, void *scratchpad, dt_error *err)
+dt_status dt_onednn_conv_run(dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *desc,
+                             dt_direction direction, int64_t n_images, float *x, float *w, float *y,
+                             void *scratchpad, dt_error *err)
 {
     void *const data[] = {x, w, y, scratchpad};
     dnnl_status_t status = dnnl_success;
@@ -218,7 +235,7 @@ dt_status dt_onednn_conv_run(dt_cpu_kernels *cpu, const dt_onednn_conv *conv, co
     return status == dnnl_success ? DT_OK : fail(status, direction, desc, n_images, err);
 }
 
-/* -- the other order of weights ------------------------------------------------------------------------------------ */
+/* -- the other order of weights -------------------------------------------------------------------------- */
 
 typedef struct flip_pass {
     const dt_cpu_kernels *cpu;
@@ -242,7 +259,8 @@ static void flip_work(void *context, int thread, int64_t begin, int64_t end)
     }
 }
 
-void dt_onednn_conv_flip(const dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *desc, const float *w, float *flipped)
+void dt_onednn_conv_flip(const dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *desc,
+                         const float *w, float *flipped)
 {
     flip_pass pass = {cpu, conv, desc->c / cpu->block, desc->r * desc->s, w, flipped};
     dt_cpu_parallel(cpu, desc->k / cpu->block * pass.n_c_blocks, flip_work, &pass);

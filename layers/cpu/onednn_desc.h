@@ -1,7 +1,9 @@
-/* onednn_desc.h: one interface for the calls in which oneDNN 2 and oneDNN 3 differ. Either onednn_desc2.c or onednn_desc3.c is compiled.
+/* onednn_desc.h: one interface for the calls in which oneDNN 2 and oneDNN 3 differ. Either onednn_desc2.c or
+ * onednn_desc3.c is compiled.
  *
- * A memory descriptor (shape and order of a tensor) is a struct in oneDNN 2 and an opaque object in oneDNN 3. dt_onednn_desc names both, and a
- * pointer to it is what the other functions of both versions take: dnnl_memory_create, dnnl_memory_desc_equal, dnnl_primitive_desc_query_md.
+ * A memory descriptor (shape and order of a tensor) is a struct in oneDNN 2 and an opaque object in oneDNN 3.
+ * dt_onednn_desc names both, and a pointer to it is what the other functions of both versions take:
+ * dnnl_memory_create, dnnl_memory_desc_equal, dnnl_primitive_desc_query_md.
  */
 #ifndef DT_LAYERS_CPU_ONEDNN_DESC_H
 #define DT_LAYERS_CPU_ONEDNN_DESC_H
@@ -20,8 +22,8 @@ typedef dnnl_memory_desc_t dt_onednn_desc;
 dnnl_status_t dt_onednn_desc_create(const dnnl_dims_t dims, dnnl_format_tag_t tag, dt_onednn_desc **made);
 void dt_onednn_desc_destroy(dt_onednn_desc *desc); /* NULL too */
 
-/* How a blocked tensor of four dimensions lies in memory: strides in elements; then the inner blocks, outer ones first: the size of each, and the
- * dimension that it divides. */
+/* How a blocked tensor of four dimensions lies in memory: strides in elements; then the inner blocks, outer
+ * ones first: the size of each, and the dimension that it divides. */
 typedef struct dt_onednn_order {
     int64_t strides[4];
     int n_blocks;
@@ -32,7 +34,8 @@ typedef struct dt_onednn_order {
 bool dt_onednn_desc_order(const dt_onednn_desc *desc, dt_onednn_order *order);
 bool dt_onednn_desc_is_none(const dt_onednn_desc *desc);
 
-/* A direct convolution to ask oneDNN for. x, w and y stand for their gradients where the kind writes or reads those. */
+/* A direct convolution to ask oneDNN for. x, w and y stand for their gradients where the kind writes or reads
+ * those. */
 typedef struct dt_onednn_conv_spec {
     dnnl_prop_kind_t kind; /* dnnl_forward_training, dnnl_backward_data, dnnl_backward_weights */
     dt_onednn_desc *x, *w, *y;
@@ -40,7 +43,8 @@ typedef struct dt_onednn_conv_spec {
 } dt_onednn_conv_spec;
 
 /* hint: the forward one's, for the gradients. On success the caller owns *made. */
-dnnl_status_t dt_onednn_conv_desc_create(dnnl_engine_t engine, const dt_onednn_conv_spec *spec, const_dnnl_primitive_desc_t hint,
+dnnl_status_t dt_onednn_conv_desc_create(dnnl_engine_t engine, const dt_onednn_conv_spec *spec,
+                                         const_dnnl_primitive_desc_t hint,
                                          const_dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *made);
 
 #endif

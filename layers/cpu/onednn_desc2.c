@@ -44,13 +44,17 @@ bool dt_onednn_desc_is_none(const dt_onednn_desc *desc)
 static dnnl_status_t operation(const dt_onednn_conv_spec *s, dnnl_convolution_desc_t *op)
 {
     if (s->kind == dnnl_backward_data)
-        return dnnl_convolution_backward_data_desc_init(op, dnnl_convolution_direct, s->x, s->w, s->y, s->strides, s->pads, s->pads);
+        return dnnl_convolution_backward_data_desc_init(op, dnnl_convolution_direct, s->x, s->w, s->y,
+                                                        s->strides, s->pads, s->pads);
     if (s->kind == dnnl_backward_weights)
-        return dnnl_convolution_backward_weights_desc_init(op, dnnl_convolution_direct, s->x, s->w, NULL, s->y, s->strides, s->pads, s->pads);
-    return dnnl_convolution_forward_desc_init(op, s->kind, dnnl_convolution_direct, s->x, s->w, NULL, s->y, s->strides, s->pads, s->pads);
+        return dnnl_convolution_backward_weights_desc_init(op, dnnl_convolution_direct, s->x, s->w, NULL,
+                                                           s->y, s->strides, s->pads, s->pads);
+    return dnnl_convolution_forward_desc_init(op, s->kind, dnnl_convolution_direct, s->x, s->w, NULL, s->y,
+                                              s->strides, s->pads, s->pads);
 }
 
-dnnl_status_t dt_onednn_conv_desc_create(dnnl_engine_t engine, const dt_onednn_conv_spec *spec, const_dnnl_primitive_desc_t hint,
+dnnl_status_t dt_onednn_conv_desc_create(dnnl_engine_t engine, const dt_onednn_conv_spec *spec,
+                                         const_dnnl_primitive_desc_t hint,
                                          const_dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *made)
 {
     dnnl_convolution_desc_t op;

@@ -40,16 +40,20 @@ bool dt_onednn_desc_is_none(const dt_onednn_desc *desc)
     return dnnl_memory_desc_query(desc, dnnl_query_ndims_s32, &n_dims) != dnnl_success || n_dims == 0;
 }
 
-dnnl_status_t dt_onednn_conv_desc_create(dnnl_engine_t engine, const dt_onednn_conv_spec *spec, const_dnnl_primitive_desc_t hint,
+dnnl_status_t dt_onednn_conv_desc_create(dnnl_engine_t engine, const dt_onednn_conv_spec *spec,
+                                         const_dnnl_primitive_desc_t hint,
                                          const_dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *made)
 {
     const dt_onednn_conv_spec *s = spec;
     if (s->kind == dnnl_backward_data)
-        return dnnl_convolution_backward_data_primitive_desc_create(made, engine, dnnl_convolution_direct, s->x, s->w, s->y, s->strides, NULL, s->pads, s->pads, hint,
-                                                                    attributes);
+        return dnnl_convolution_backward_data_primitive_desc_create(made, engine, dnnl_convolution_direct,
+                                                                    s->x, s->w, s->y, s->strides, NULL,
+                                                                    s->pads, s->pads, hint, attributes);
     if (s->kind == dnnl_backward_weights)
-        return dnnl_convolution_backward_weights_primitive_desc_create(made, engine, dnnl_convolution_direct, s->x, s->w, NULL, s->y, s->strides, NULL, s->pads,
-                                                                       s->pads, hint, attributes);
-    return dnnl_convolution_forward_primitive_desc_create(made, engine, s->kind, dnnl_convolution_direct, s->x, s->w, NULL, s->y, s->strides, NULL, s->pads,
+        return dnnl_convolution_backward_weights_primitive_desc_create(
+            made, engine, dnnl_convolution_direct, s->x, s->w, NULL, s->y, s->strides, NULL, s->pads, s->pads,
+            hint, attributes);
+    return dnnl_convolution_forward_primitive_desc_create(made, engine, s->kind, dnnl_convolution_direct,
+                                                          s->x, s->w, NULL, s->y, s->strides, NULL, s->pads,
                                                           s->pads, attributes);
 }

@@ -1,6 +1,7 @@
 /* optimizer_cpu.c: passes over the flat vectors of all parameters; the rules are in layers/arithmetic.h.
  *
- * Where gradients are looked at (loss scaling) or norms are wanted (LARS), a first pass collects what each thread saw of each segment.
+ * Where gradients are looked at (loss scaling) or norms are wanted (LARS), a first pass collects what each
+ * thread saw of each segment.
  */
 #include "core/base/alloc.h"
 #include "layers/arithmetic.h"
@@ -34,7 +35,8 @@ void dt_cpu_optimizer_destroy(dt_kernels *k, dt_optimizer *o)
     dt_free(o);
 }
 
-dt_status dt_cpu_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments, int64_t n_segments,
+dt_status dt_cpu_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc,
+                                  const dt_update_segment *segments, int64_t n_segments,
                                   dt_optimizer **optimizer, dt_error *err)
 {
     const size_t n = (size_t)n_segments, n_glances = n * (size_t)dt_cpu(k)->n_threads;
@@ -75,7 +77,8 @@ static void update_work(void *context, int thread, int64_t begin, int64_t end)
     for (int64_t s = 0; s < p->optimizer->n_segments; s++) {
         const dt_update_segment *segment = &p->optimizer->segments[s];
         const int64_t lines = segment->n / 16;
-        const int64_t from = begin > before ? begin - before : 0, to = end - before < lines ? end - before : lines;
+        const int64_t from = begin > before ? begin - before : 0,
+                      to = end - before < lines ? end - before : lines;
         if (from < to)
             p->run(p, thread, s, segment->first + from * 16, (to - from) * 16);
         before += lines;
@@ -114,8 +117,8 @@ static bool look(update_pass *p)
             all.gradients_sumsq += g->gradients_sumsq;
             finite = finite && !g->not_finite;
         }
-        o->locals[s] = dt_lars_local_rate(all.weights_sumsq, all.gradients_sumsq, p->multiplier, o->segments[s].weight_decay, o->desc.lars_trust,
-                                          o->desc.lars_eps);
+        o->locals[s] = dt_lars_local_rate(all.weights_sumsq, all.gradients_sumsq, p->multiplier,
+                                          o->segments[s].weight_decay, o->desc.lars_trust, o->desc.lars_eps);
     }
     return finite;
 }
@@ -131,18 +134,20 @@ static void update_run(const update_pass *p, int thread, int64_t s, int64_t firs
         for (int64_t i = 0; i < n; i++)
             dt_update_running_average_value(&values[i], p->v->grads[first + i], desc->running_average_rate);
     } else {
-        const dt_cpu_sgd sgd = {local * p->multiplier, local * segment->weight_decay, desc->momentum, p->lr, desc->nesterov};
+        const dt_cpu_sgd sgd = {local * p->multiplier, local * segment->weight_decay, desc->momentum, p->lr,
+                                desc->nesterov};
         p->cpu->simd->sgd(&sgd, n, values, p->v->grads + first, p->v->momentum + first);
     }
     for (int64_t i = 0; p->v->ema != NULL && i < n; i++)
         p->v->ema[first + i] = dt_ema_value(p->v->ema[first + i], values[i], desc->ema_decay);
 }
 
-dt_status dt_cpu_optimizer_step(dt_kernels *k, dt_optimizer *o, const dt_optimizer_vectors *v, const dt_step_inputs *inputs, dt_step_state *state,
-                                dt_error *err)
+dt_status dt_cpu_optimizer_step(dt_kernels *k, dt_optimizer *o, const dt_optimizer_vectors *v,
+                                const dt_step_inputs *inputs, dt_step_state *state, dt_error *err)
 {
     const dt_optimizer_desc *desc = &o->desc;
-    update_pass pass = {.cpu = dt_cpu(k), .optimizer = o, .v = v, .lr = inputs->lr, .multiplier = 1.0F / state->loss_scale};
+    update_pass pass = {
+        .cpu = dt_cpu(k), .optimizer = o, .v = v, .lr = inputs->lr, .multiplier = 1.0F / state->loss_scale};
     const bool finite = !o->looks || look(&pass);
     (void)err;
     state->found_inf = desc->loss_scaling && !finite ? 1 : 0;
@@ -151,7 +156,7 @@ dt_status dt_cpu_optimizer_step(dt_kernels *k, dt_optimizer *o, const dt_optimiz
         dt_cpu_parallel(pass.cpu, o->n_lines, update_work, &pass);
     }
     if (desc->loss_scaling)
-        dt_loss_scale_update(state->found_inf != 0, desc->growth, desc->backoff, desc->growth_interval, &state->loss_scale, &state->n_good,
-                             &state->n_skipped);
+        dt_loss_scale_update(state->found_inf != 0, desc->growth, desc->backoff, desc->growth_interval,
+                             &state->loss_scale, &state->n_good, &state->n_skipped);
     return DT_OK;
 }

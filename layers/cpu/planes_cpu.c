@@ -24,7 +24,8 @@ static void act_work(void *context, int thread, int64_t begin, int64_t end)
     }
 }
 
-void dt_cpu_act_planes(const dt_cpu_kernels *cpu, const dt_cpu_planes *planes, const dt_act *x, const float *raw, float *out)
+void dt_cpu_act_planes(const dt_cpu_kernels *cpu, const dt_cpu_planes *planes, const dt_act *x,
+                       const float *raw, float *out)
 {
     plane_pass pass = {.cpu = cpu, .planes = planes, .x = x, .a = raw, .to = out};
     dt_cpu_parallel(cpu, planes->n, act_work, &pass);
@@ -41,7 +42,8 @@ static void sum_work(void *context, int thread, int64_t begin, int64_t end)
     }
 }
 
-void dt_cpu_sum_planes(const dt_cpu_kernels *cpu, const dt_cpu_planes *planes, const float *y, int64_t c, void *sums)
+void dt_cpu_sum_planes(const dt_cpu_kernels *cpu, const dt_cpu_planes *planes, const float *y, int64_t c,
+                       void *sums)
 {
     plane_pass pass = {.cpu = cpu, .planes = planes, .sums = sums, .c = c, .a = y};
     dt_cpu_parallel(cpu, planes->n, sum_work, &pass);
@@ -55,16 +57,25 @@ static void reduce_work(void *context, int thread, int64_t begin, int64_t end)
     for (int64_t i = begin; i < end; i++) {
         const int64_t channel = i % p->planes->n_blocks * block;
         const dt_cpu_norm norm = dt_cpu_norm_at(p->x, channel);
-        const dt_cpu_reduce reduce = {p->raw + i * elems, p->bn->mean + channel, sums + channel, sums + p->c + channel};
-        p->cpu->simd->reduce(block, elems, p->a + i * elems, p->b ? p->b + i * elems : NULL, &norm, &reduce, p->to + i * elems);
+        const dt_cpu_reduce reduce = {p->raw + i * elems, p->bn->mean + channel, sums + channel,
+                                      sums + p->c + channel};
+        p->cpu->simd->reduce(block, elems, p->a + i * elems, p->b ? p->b + i * elems : NULL, &norm, &reduce,
+                             p->to + i * elems);
     }
 }
 
-void dt_cpu_reduce_planes(const dt_cpu_kernels *cpu, const dt_cpu_planes *planes, const dt_bn_backward *bn, const float *raw, const float *dv,
-                          const float *add, float *dz)
+void dt_cpu_reduce_planes(const dt_cpu_kernels *cpu, const dt_cpu_planes *planes, const dt_bn_backward *bn,
+                          const float *raw, const float *dv, const float *add, float *dz)
 {
-    plane_pass pass = {
-        .cpu = cpu, .planes = planes, .x = bn->x, .bn = bn, .c = planes->n_blocks * cpu->block, .a = dv, .b = add, .raw = raw, .to = dz};
+    plane_pass pass = {.cpu = cpu,
+                       .planes = planes,
+                       .x = bn->x,
+                       .bn = bn,
+                       .c = planes->n_blocks * cpu->block,
+                       .a = dv,
+                       .b = add,
+                       .raw = raw,
+                       .to = dz};
     dt_cpu_parallel(cpu, planes->n, reduce_work, &pass);
 }
 
@@ -75,15 +86,21 @@ static void bn_backward_work(void *context, int thread, int64_t begin, int64_t e
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         const float *coefficients = p->coefficients + i % p->planes->n_blocks * block;
-        p->cpu->simd->bn_backward(block, elems, p->a + i * elems, p->raw + i * elems, coefficients, coefficients + p->c, coefficients + 2 * p->c,
-                                  p->to + i * elems);
+        p->cpu->simd->bn_backward(block, elems, p->a + i * elems, p->raw + i * elems, coefficients,
+                                  coefficients + p->c, coefficients + 2 * p->c, p->to + i * elems);
     }
 }
 
-void dt_cpu_bn_backward_planes(const dt_cpu_kernels *cpu, const dt_cpu_planes *planes, const float *coefficients, const float *raw, const float *dz,
-                               float *dy)
+void dt_cpu_bn_backward_planes(const dt_cpu_kernels *cpu, const dt_cpu_planes *planes,
+                               const float *coefficients, const float *raw, const float *dz, float *dy)
 {
-    plane_pass pass = {.cpu = cpu, .planes = planes, .c = planes->n_blocks * cpu->block, .a = dz, .raw = raw, .coefficients = coefficients, .to = dy};
+    plane_pass pass = {.cpu = cpu,
+                       .planes = planes,
+                       .c = planes->n_blocks * cpu->block,
+                       .a = dz,
+                       .raw = raw,
+                       .coefficients = coefficients,
+                       .to = dy};
     dt_cpu_parallel(cpu, planes->n, bn_backward_work, &pass);
 }
 

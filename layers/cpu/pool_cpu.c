@@ -40,15 +40,18 @@ static pool_pass pass_of(const dt_cpu_kernels *cpu, const dt_pool_desc *pool, co
 static void forward_work(void *context, int thread, int64_t begin, int64_t end)
 {
     const pool_pass *p = context;
-    const int64_t in_elems = p->shape.h * p->shape.w * p->cpu->block, out_elems = p->shape.p * p->shape.q * p->cpu->block;
+    const int64_t in_elems = p->shape.h * p->shape.w * p->cpu->block,
+                  out_elems = p->shape.p * p->shape.q * p->cpu->block;
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         const dt_cpu_norm norm = dt_cpu_norm_at(p->x, i % p->n_blocks * p->cpu->block);
-        p->cpu->simd->max_pool(&p->shape, p->in + i * in_elems, &norm, p->out + i * out_elems, p->argmax ? p->argmax + i * out_elems : NULL);
+        p->cpu->simd->max_pool(&p->shape, p->in + i * in_elems, &norm, p->out + i * out_elems,
+                               p->argmax ? p->argmax + i * out_elems : NULL);
     }
 }
 
-dt_status dt_cpu_max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x, const dt_tensor *y, uint8_t *argmax, dt_error *err)
+dt_status dt_cpu_max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x,
+                                  const dt_tensor *y, uint8_t *argmax, dt_error *err)
 {
     pool_pass pass = pass_of(dt_cpu(k), pool, x);
     (void)err;
@@ -70,9 +73,12 @@ static void backward_plane(const pool_pass *p, int thread, int64_t i)
     for (int64_t row = 0; row < s->h; row += ROWS_AT_ONCE) {
         const int64_t end = row + ROWS_AT_ONCE < s->h ? row + ROWS_AT_ONCE : s->h;
         const int64_t at = i * in_elems + row * s->w * s->block;
-        const dt_cpu_reduce reduce = {(const float *)p->x->raw.data + at, p->bn->mean + channel, sums + channel, sums + p->c + channel};
-        p->cpu->simd->max_pool_backward(s, p->in + i * out_elems, p->argmax_in + i * out_elems, row, end, p->out + i * in_elems);
-        p->cpu->simd->reduce(s->block, (end - row) * s->w * s->block, p->out + at, NULL, &norm, &reduce, p->out + at);
+        const dt_cpu_reduce reduce = {(const float *)p->x->raw.data + at, p->bn->mean + channel,
+                                      sums + channel, sums + p->c + channel};
+        p->cpu->simd->max_pool_backward(s, p->in + i * out_elems, p->argmax_in + i * out_elems, row, end,
+                                        p->out + i * in_elems);
+        p->cpu->simd->reduce(s->block, (end - row) * s->w * s->block, p->out + at, NULL, &norm, &reduce,
+                             p->out + at);
     }
 }
 
@@ -82,8 +88,9 @@ static void backward_work(void *context, int thread, int64_t begin, int64_t end)
         backward_plane(context, thread, i);
 }
 
-dt_status dt_cpu_max_pool_backward(dt_kernels *k, const dt_pool_desc *pool, const dt_tensor *dy, const uint8_t *argmax, const dt_bn_backward *bn,
-                                   const dt_tensor *dz, dt_error *err)
+dt_status dt_cpu_max_pool_backward(dt_kernels *k, const dt_pool_desc *pool, const dt_tensor *dy,
+                                   const uint8_t *argmax, const dt_bn_backward *bn, const dt_tensor *dz,
+                                   dt_error *err)
 {
     pool_pass pass = pass_of(dt_cpu(k), pool, bn->x);
     (void)err;
@@ -123,6 +130,7 @@ dt_status dt_cpu_average_pool_backward(dt_kernels *k, const dt_tensor *dy, const
     for (int64_t plane = 0; plane < dx->n * dx->c / block; plane++)
         for (int64_t i = 0; i < n_pixels; i++)
             for (int64_t lane = 0; lane < block; lane++)
-                out[(plane * n_pixels + i) * block + lane] = (float)((double)gradient[plane * block + lane] / (double)n_pixels);
+                out[(plane * n_pixels + i) * block + lane] =
+                    (float)((double)gradient[plane * block + lane] / (double)n_pixels);
     return DT_OK;
 }

@@ -29,16 +29,22 @@ static void forward_work(void *context, int thread, int64_t begin, int64_t end)
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         const int64_t channel = i % p->planes.n_blocks * block;
-        const dt_cpu_norm branch_norm = dt_cpu_norm_at(p->branch, channel), skip_norm = dt_cpu_norm_at(p->skip, channel);
-        p->cpu->simd->residual(block, elems, branch + i * elems, &branch_norm, skip + i * elems, &skip_norm, p->out + i * elems,
-                               p->mask ? p->mask + i * elems / 8 : NULL);
+        const dt_cpu_norm branch_norm = dt_cpu_norm_at(p->branch, channel),
+                          skip_norm = dt_cpu_norm_at(p->skip, channel);
+        p->cpu->simd->residual(block, elems, branch + i * elems, &branch_norm, skip + i * elems, &skip_norm,
+                               p->out + i * elems, p->mask ? p->mask + i * elems / 8 : NULL);
     }
 }
 
-dt_status dt_cpu_residual_forward(dt_kernels *k, const dt_act *branch, const dt_act *skip, const dt_tensor *y, void *mask, dt_error *err)
+dt_status dt_cpu_residual_forward(dt_kernels *k, const dt_act *branch, const dt_act *skip, const dt_tensor *y,
+                                  void *mask, dt_error *err)
 {
     const dt_cpu_kernels *cpu = dt_cpu(k);
-    join_pass pass = {.cpu = cpu, .planes = dt_cpu_planes_of(cpu, y->n, y->c, y->h * y->w), .branch = branch, .skip = skip, .mask = mask};
+    join_pass pass = {.cpu = cpu,
+                      .planes = dt_cpu_planes_of(cpu, y->n, y->c, y->h * y->w),
+                      .branch = branch,
+                      .skip = skip,
+                      .mask = mask};
     (void)dt_cpu_data_like(&branch->raw, y), (void)dt_cpu_data_like(&skip->raw, y), (void)err;
     pass.out = dt_cpu_data_like(y, y);
     dt_cpu_parallel(cpu, pass.planes.n, forward_work, &pass);
@@ -49,7 +55,8 @@ dt_status dt_cpu_residual_forward(dt_kernels *k, const dt_act *branch, const dt_
 static dt_cpu_reduce reduce_at(const dt_bn_backward *bn, int64_t c, int thread, int64_t at, int64_t channel)
 {
     double *sums = dt_cpu_sums_of(bn->sums, c, thread);
-    return (dt_cpu_reduce){(const float *)bn->x->raw.data + at, bn->mean + channel, sums + channel, sums + c + channel};
+    return (dt_cpu_reduce){(const float *)bn->x->raw.data + at, bn->mean + channel, sums + channel,
+                           sums + c + channel};
 }
 
 static void backward_work(void *context, int thread, int64_t begin, int64_t end)
@@ -63,17 +70,22 @@ static void backward_work(void *context, int thread, int64_t begin, int64_t end)
             branch = reduce_at(p->branch_bn, c, thread, i * elems, channel);
         if (p->skip_bn)
             skip = reduce_at(p->skip_bn, c, thread, i * elems, channel);
-        p->cpu->simd->residual_backward(block, elems, p->dy + i * elems, p->mask_in + i * elems / 8, p->branch_bn ? &branch : NULL,
-                                        p->skip_bn ? &skip : NULL, p->out + i * elems);
+        p->cpu->simd->residual_backward(block, elems, p->dy + i * elems, p->mask_in + i * elems / 8,
+                                        p->branch_bn ? &branch : NULL, p->skip_bn ? &skip : NULL,
+                                        p->out + i * elems);
     }
 }
 
-dt_status dt_cpu_residual_backward(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask, const dt_bn_backward *branch,
-                                   const dt_bn_backward *skip, const dt_tensor *g, dt_error *err)
+dt_status dt_cpu_residual_backward(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask,
+                                   const dt_bn_backward *branch, const dt_bn_backward *skip,
+                                   const dt_tensor *g, dt_error *err)
 {
     const dt_cpu_kernels *cpu = dt_cpu(k);
-    join_pass pass = {
-        .cpu = cpu, .planes = dt_cpu_planes_of(cpu, dy->n, dy->c, dy->h * dy->w), .branch_bn = branch, .skip_bn = skip, .mask_in = mask};
+    join_pass pass = {.cpu = cpu,
+                      .planes = dt_cpu_planes_of(cpu, dy->n, dy->c, dy->h * dy->w),
+                      .branch_bn = branch,
+                      .skip_bn = skip,
+                      .mask_in = mask};
     assert((branch == NULL || !branch->x->relu) && (skip == NULL || !skip->x->relu));
     (void)y, (void)err;
     pass.dy = dt_cpu_data_like(dy, dy);

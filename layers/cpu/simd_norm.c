@@ -8,7 +8,8 @@ DT_SIMD_INLINE void act_half(const float *x, v8 scale, v8 bias, bool relu, float
     v8_store(out, relu ? v8_relu(v) : v);
 }
 
-DT_SIMD_INLINE void act_run(int64_t block, int64_t n, const float *x, const dt_cpu_norm *norm, bool relu, float *out)
+DT_SIMD_INLINE void act_run(int64_t block, int64_t n, const float *x, const dt_cpu_norm *norm, bool relu,
+                            float *out)
 {
     const v8x2 scale = v8_channels(block, norm->scale), bias = v8_channels(block, norm->bias);
     int64_t i = 0;
@@ -52,8 +53,8 @@ void DT_SIMD_NAME(sums)(int64_t block, int64_t n, const float *y, double *sum, d
 }
 
 /* The gradient behind the sum and the relu, 8 lanes of it, and what it adds to the sums. */
-DT_SIMD_INLINE void reduce_half(const float *dv, const float *add, const float *raw, v8 scale, v8 bias, v8 mean, bool relu, v8d *dot, v8d *total,
-                                float *dz)
+DT_SIMD_INLINE void reduce_half(const float *dv, const float *add, const float *raw, v8 scale, v8 bias,
+                                v8 mean, bool relu, v8d *dot, v8d *total, float *dz)
 {
     const v8 x = v8_load(raw);
     v8 g = v8_load(dv);
@@ -66,24 +67,29 @@ DT_SIMD_INLINE void reduce_half(const float *dv, const float *add, const float *
     v8d_sum(total, v8_widen(g));
 }
 
-DT_SIMD_INLINE void reduce_run(int64_t block, int64_t n, const float *dv, const float *add, const dt_cpu_norm *norm, bool relu,
-                               const dt_cpu_reduce *sums, float *dz)
+DT_SIMD_INLINE void reduce_run(int64_t block, int64_t n, const float *dv, const float *add,
+                               const dt_cpu_norm *norm, bool relu, const dt_cpu_reduce *sums, float *dz)
 {
-    const v8x2 scale = v8_channels_or(block, norm->scale, 1.0F), bias = v8_channels_or(block, norm->bias, 0.0F);
+    const v8x2 scale = v8_channels_or(block, norm->scale, 1.0F),
+               bias = v8_channels_or(block, norm->bias, 0.0F);
     const v8x2 mean = v8_channels(block, sums->mean);
     v8d dot[2] = {0}, total[2] = {0};
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        reduce_half(dv + i, add ? add + i : NULL, sums->raw + i, scale.v[0], bias.v[0], mean.v[0], relu, &dot[0], &total[0], dz + i);
-        reduce_half(dv + i + 8, add ? add + i + 8 : NULL, sums->raw + i + 8, scale.v[1], bias.v[1], mean.v[1], relu, &dot[1], &total[1], dz + i + 8);
+        reduce_half(dv + i, add ? add + i : NULL, sums->raw + i, scale.v[0], bias.v[0], mean.v[0], relu,
+                    &dot[0], &total[0], dz + i);
+        reduce_half(dv + i + 8, add ? add + i + 8 : NULL, sums->raw + i + 8, scale.v[1], bias.v[1], mean.v[1],
+                    relu, &dot[1], &total[1], dz + i + 8);
     }
     if (i < n)
-        reduce_half(dv + i, add ? add + i : NULL, sums->raw + i, scale.v[0], bias.v[0], mean.v[0], relu, &dot[0], &total[0], dz + i);
+        reduce_half(dv + i, add ? add + i : NULL, sums->raw + i, scale.v[0], bias.v[0], mean.v[0], relu,
+                    &dot[0], &total[0], dz + i);
     v8_add_channels(block, dot, sums->dot);
     v8_add_channels(block, total, sums->total);
 }
 
-void DT_SIMD_NAME(reduce)(int64_t block, int64_t n, const float *dv, const float *add, const dt_cpu_norm *norm, const dt_cpu_reduce *sums, float *dz)
+void DT_SIMD_NAME(reduce)(int64_t block, int64_t n, const float *dv, const float *add,
+                          const dt_cpu_norm *norm, const dt_cpu_reduce *sums, float *dz)
 {
     if (norm->relu && add != NULL)
         reduce_run(block, n, dv, add, norm, true, sums, dz);
@@ -100,7 +106,8 @@ DT_SIMD_INLINE void bn_backward_half(const float *dz, const float *raw, v8 a, v8
     v8_store(dy, a * v8_load(dz) + b * v8_load(raw) + c);
 }
 
-void DT_SIMD_NAME(bn_backward)(int64_t block, int64_t n, const float *dz, const float *raw, const float *a, const float *b, const float *c, float *dy)
+void DT_SIMD_NAME(bn_backward)(int64_t block, int64_t n, const float *dz, const float *raw, const float *a,
+                               const float *b, const float *c, float *dy)
 {
     const v8x2 va = v8_channels(block, a), vb = v8_channels(block, b), vc = v8_channels(block, c);
     int64_t i = 0;

@@ -1,7 +1,7 @@
 /* simd_pool.c: max pooling over one plane.
  *
- * Forward normalises each value as often as windows hold it (2.25 times for 3x3, stride 2): cheaper than keeping rows. Backward
- * gathers: a pixel of dx sees the windows that hold it, so dx is written once.
+ * Forward normalises each value as often as windows hold it (2.25 times for 3x3, stride 2): cheaper than
+ * keeping rows. Backward gathers: a pixel of dx sees the windows that hold it, so dx is written once.
  */
 #include "layers/cpu/simd_vec.h"
 
@@ -15,7 +15,8 @@ DT_SIMD_INLINE int64_t at_most(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* The part of a window that lies inside the image: positions [r_begin, r_end) x [s_begin, s_end) at the image's (top + r, left + s). */
+/* The part of a window that lies inside the image: positions [r_begin, r_end) x [s_begin, s_end) at the
+ * image's (top + r, left + s). */
 typedef struct window {
     int64_t top, left, r_begin, r_end, s_begin, s_end;
 } window;
@@ -31,7 +32,8 @@ DT_SIMD_INLINE window window_at(const dt_cpu_pool *pool, int64_t p, int64_t q)
 }
 
 /* 8 lanes of one window: its maximum, and the position of the first one. A NaN is taken. */
-DT_SIMD_INLINE v8 window_max(const dt_cpu_pool *pool, const window *at, const float *x, v8 scale, v8 bias, bool relu, v8i *position)
+DT_SIMD_INLINE v8 window_max(const dt_cpu_pool *pool, const window *at, const float *x, v8 scale, v8 bias,
+                             bool relu, v8i *position)
 {
     v8 best = v8_splat(0.0F);
     v8i where = {0};
@@ -52,7 +54,8 @@ DT_SIMD_INLINE v8 window_max(const dt_cpu_pool *pool, const window *at, const fl
     return best;
 }
 
-DT_SIMD_INLINE void max_pool_run(const dt_cpu_pool *pool, const float *x, v8x2 scale, v8x2 bias, bool relu, float *y, uint8_t *argmax)
+DT_SIMD_INLINE void max_pool_run(const dt_cpu_pool *pool, const float *x, v8x2 scale, v8x2 bias, bool relu,
+                                 float *y, uint8_t *argmax)
 {
     for (int64_t p = 0; p < pool->p; p++) {
         for (int64_t q = 0; q < pool->q; q++) {
@@ -60,7 +63,8 @@ DT_SIMD_INLINE void max_pool_run(const dt_cpu_pool *pool, const float *x, v8x2 s
             for (int64_t lane = 0; lane < pool->block; lane += 8) {
                 const int64_t to = (p * pool->q + q) * pool->block + lane;
                 v8i position;
-                v8_store(y + to, window_max(pool, &at, x + lane, scale.v[lane / 8], bias.v[lane / 8], relu, &position));
+                v8_store(y + to, window_max(pool, &at, x + lane, scale.v[lane / 8], bias.v[lane / 8], relu,
+                                            &position));
                 const v8b narrow = __builtin_convertvector(position, v8b);
                 if (argmax != NULL)
                     memcpy(argmax + to, &narrow, sizeof narrow);
@@ -69,16 +73,19 @@ DT_SIMD_INLINE void max_pool_run(const dt_cpu_pool *pool, const float *x, v8x2 s
     }
 }
 
-void DT_SIMD_NAME(max_pool)(const dt_cpu_pool *pool, const float *x, const dt_cpu_norm *norm, float *y, uint8_t *argmax)
+void DT_SIMD_NAME(max_pool)(const dt_cpu_pool *pool, const float *x, const dt_cpu_norm *norm, float *y,
+                            uint8_t *argmax)
 {
-    const v8x2 scale = v8_channels_or(pool->block, norm->scale, 1.0F), bias = v8_channels_or(pool->block, norm->bias, 0.0F);
+    const v8x2 scale = v8_channels_or(pool->block, norm->scale, 1.0F),
+               bias = v8_channels_or(pool->block, norm->bias, 0.0F);
     if (norm->relu)
         max_pool_run(pool, x, scale, bias, true, y, argmax);
     else
         max_pool_run(pool, x, scale, bias, false, y, argmax);
 }
 
-/* Where along one axis a pixel lies in windows: at offset `offset`, offset + stride, ... of the windows `window`, window - 1, ... */
+/* Where along one axis a pixel lies in windows: at offset `offset`, offset + stride, ... of the windows
+ * `window`, window - 1, ... */
 typedef struct place {
     int64_t offset, window;
 } place;
@@ -94,13 +101,15 @@ DT_SIMD_INLINE place place_next(const dt_cpu_pool *pool, place at)
 }
 
 /* What reaches 8 lanes of a pixel: from the windows that hold it and have their maximum there. */
-DT_SIMD_INLINE v8 gathered(const dt_cpu_pool *pool, const float *dy, const uint8_t *argmax, place row, place column)
+DT_SIMD_INLINE v8 gathered(const dt_cpu_pool *pool, const float *dy, const uint8_t *argmax, place row,
+                           place column)
 {
     v8 sum = v8_splat(0.0F);
     for (int64_t r = row.offset, p = row.window; r < pool->window && p >= 0; r += pool->stride, p--) {
         if (p >= pool->p)
             continue;
-        for (int64_t s = column.offset, q = column.window; s < pool->window && q >= 0; s += pool->stride, q--) {
+        for (int64_t s = column.offset, q = column.window; s < pool->window && q >= 0;
+             s += pool->stride, q--) {
             if (q >= pool->q)
                 continue;
             const int64_t at = (p * pool->q + q) * pool->block;
@@ -113,13 +122,15 @@ DT_SIMD_INLINE v8 gathered(const dt_cpu_pool *pool, const float *dy, const uint8
     return sum;
 }
 
-void DT_SIMD_NAME(max_pool_backward)(const dt_cpu_pool *pool, const float *dy, const uint8_t *argmax, int64_t begin, int64_t end, float *dx)
+void DT_SIMD_NAME(max_pool_backward)(const dt_cpu_pool *pool, const float *dy, const uint8_t *argmax,
+                                     int64_t begin, int64_t end, float *dx)
 {
     for (int64_t row = begin; row < end; row++) {
         const place row_place = place_of(pool, row);
         place column_place = place_of(pool, 0);
         for (int64_t column = 0; column < pool->w; column++, column_place = place_next(pool, column_place))
             for (int64_t lane = 0; lane < pool->block; lane += 8)
-                v8_store(dx + (row * pool->w + column) * pool->block + lane, gathered(pool, dy + lane, argmax + lane, row_place, column_place));
+                v8_store(dx + (row * pool->w + column) * pool->block + lane,
+                         gathered(pool, dy + lane, argmax + lane, row_place, column_place));
     }
 }

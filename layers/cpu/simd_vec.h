@@ -1,7 +1,9 @@
-/* simd_vec.h: vectors of 8 floats for the simd_*.c files, by the compiler's vector extension: one source for SSE2, AVX2, AVX-512 and NEON.
+/* simd_vec.h: vectors of 8 floats for the simd_*.c files, by the compiler's vector extension: one source for
+ * SSE2, AVX2, AVX-512 and NEON.
  *
- * A step is 16 floats, two vectors: one pixel of a block of 16 channels, or two of a block of 8. Channel vectors are loaded as a
- * pair that fits a step. Only the last step of a plane with blocks of 8 can be half a step.
+ * A step is 16 floats, two vectors: one pixel of a block of 16 channels, or two of a block of 8. Channel
+ * vectors are loaded as a pair that fits a step. Only the last step of a plane with blocks of 8 can be half a
+ * step.
  */
 #ifndef DT_LAYERS_CPU_SIMD_VEC_H
 #define DT_LAYERS_CPU_SIMD_VEC_H
@@ -12,14 +14,17 @@
 
 #define DT_SIMD_PASTE(name, suffix) dt_cpu_##name##_##suffix
 #define DT_SIMD_EXPAND(name, suffix) DT_SIMD_PASTE(name, suffix)
-#define DT_SIMD_NAME(name) DT_SIMD_EXPAND(name, DT_SIMD_SUFFIX) /* each object's functions have names of their own */
+/* each object's functions have names of their own */
+#define DT_SIMD_NAME(name) DT_SIMD_EXPAND(name, DT_SIMD_SUFFIX)
 
-/* Always inlined: functions that pass vectors wider than the registers have no fixed ABI (hence -Wno-psabi in layers.mk). */
+/* Always inlined: functions that pass vectors wider than the registers have no fixed ABI (hence -Wno-psabi in
+ * layers.mk). */
 #define DT_SIMD_INLINE static inline __attribute__((always_inline))
 
 typedef float v8 __attribute__((vector_size(32)));
 typedef int32_t v8i __attribute__((vector_size(32)));
-/* 8 doubles: one vector with AVX-512, else two of 4. (GCC 12 keeps vectors that are wider than a register on the stack.) */
+/* 8 doubles: one vector with AVX-512, else two of 4. (GCC 12 keeps vectors that are wider than a register on
+ * the stack.) */
 #if defined __AVX512F__
 typedef double v8d __attribute__((vector_size(64)));
 #else
@@ -86,7 +91,8 @@ DT_SIMD_INLINE v8d v8d_times(v8d a, v8d b)
 DT_SIMD_INLINE v8d v8_widen(v8 v)
 {
 #    if defined __AVX__
-    return (v8d){(v4d)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)v)), (v4d)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)v, 1))};
+    return (v8d){(v4d)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)v)),
+                 (v4d)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)v, 1))};
 #    else
     typedef float v4 __attribute__((vector_size(16)));
     v4 half[2];
@@ -194,24 +200,34 @@ DT_SIMD_INLINE v8 v8_fma(v8 a, v8 b, v8 c)
 /* The functions of the table, for simd_table.c. */
 void DT_SIMD_NAME(act)(int64_t block, int64_t n, const float *x, const dt_cpu_norm *norm, float *out);
 void DT_SIMD_NAME(sums)(int64_t block, int64_t n, const float *y, double *sum, double *sum_of_squares);
-void DT_SIMD_NAME(reduce)(int64_t block, int64_t n, const float *dv, const float *add, const dt_cpu_norm *norm, const dt_cpu_reduce *sums, float *dz);
-void DT_SIMD_NAME(bn_backward)(int64_t block, int64_t n, const float *dz, const float *raw, const float *a, const float *b, const float *c,
-                               float *dy);
+void DT_SIMD_NAME(reduce)(int64_t block, int64_t n, const float *dv, const float *add,
+                          const dt_cpu_norm *norm, const dt_cpu_reduce *sums, float *dz);
+void DT_SIMD_NAME(bn_backward)(int64_t block, int64_t n, const float *dz, const float *raw, const float *a,
+                               const float *b, const float *c, float *dy);
 void DT_SIMD_NAME(add)(int64_t n, const float *a, const float *b, float *to);
-void DT_SIMD_NAME(residual)(int64_t block, int64_t n, const float *branch, const dt_cpu_norm *branch_norm, const float *skip,
-                            const dt_cpu_norm *skip_norm, float *y, uint8_t *mask);
-void DT_SIMD_NAME(residual_backward)(int64_t block, int64_t n, const float *dy, const uint8_t *mask, const dt_cpu_reduce *branch,
-                                     const dt_cpu_reduce *skip, float *g);
-void DT_SIMD_NAME(max_pool)(const dt_cpu_pool *pool, const float *x, const dt_cpu_norm *norm, float *y, uint8_t *argmax);
-void DT_SIMD_NAME(max_pool_backward)(const dt_cpu_pool *pool, const float *dy, const uint8_t *argmax, int64_t begin, int64_t end, float *dx);
-void DT_SIMD_NAME(weight_gradient)(const dt_cpu_window *conv, const float *x, const float *dy, bool accumulate, float *dw);
-void DT_SIMD_NAME(winograd_input)(const dt_cpu_tiles *tiles, const float *x, const dt_cpu_norm *norm, int64_t begin, int64_t end, float *v);
-void DT_SIMD_NAME(winograd_output)(const dt_cpu_tiles *tiles, const float *m, int64_t begin, int64_t end, float *y);
-void DT_SIMD_NAME(winograd_output_gradient)(const dt_cpu_tiles *tiles, const float *dy, int64_t begin, int64_t end, float *v);
+void DT_SIMD_NAME(residual)(int64_t block, int64_t n, const float *branch, const dt_cpu_norm *branch_norm,
+                            const float *skip, const dt_cpu_norm *skip_norm, float *y, uint8_t *mask);
+void DT_SIMD_NAME(residual_backward)(int64_t block, int64_t n, const float *dy, const uint8_t *mask,
+                                     const dt_cpu_reduce *branch, const dt_cpu_reduce *skip, float *g);
+void DT_SIMD_NAME(max_pool)(const dt_cpu_pool *pool, const float *x, const dt_cpu_norm *norm, float *y,
+                            uint8_t *argmax);
+void DT_SIMD_NAME(max_pool_backward)(const dt_cpu_pool *pool, const float *dy, const uint8_t *argmax,
+                                     int64_t begin, int64_t end, float *dx);
+void DT_SIMD_NAME(weight_gradient)(const dt_cpu_window *conv, const float *x, const float *dy,
+                                   bool accumulate, float *dw);
+void DT_SIMD_NAME(winograd_input)(const dt_cpu_tiles *tiles, const float *x, const dt_cpu_norm *norm,
+                                  int64_t begin, int64_t end, float *v);
+void DT_SIMD_NAME(winograd_output)(const dt_cpu_tiles *tiles, const float *m, int64_t begin, int64_t end,
+                                   float *y);
+void DT_SIMD_NAME(winograd_output_gradient)(const dt_cpu_tiles *tiles, const float *dy, int64_t begin,
+                                            int64_t end, float *v);
 void DT_SIMD_NAME(winograd_weights)(int64_t block, const float *w, int64_t frequency, float *u);
-void DT_SIMD_NAME(winograd_weight_gradient)(int64_t block, const float *du, int64_t frequency, int64_t row, bool accumulate, float *dw);
-void DT_SIMD_NAME(winograd_product)(int64_t block, const dt_cpu_product *p, const float *v, const float *u, float *m);
-void DT_SIMD_NAME(winograd_outer)(int64_t block, const dt_cpu_product *p, const float *v, const float *y, float *du);
+void DT_SIMD_NAME(winograd_weight_gradient)(int64_t block, const float *du, int64_t frequency, int64_t row,
+                                            bool accumulate, float *dw);
+void DT_SIMD_NAME(winograd_product)(int64_t block, const dt_cpu_product *p, const float *v, const float *u,
+                                    float *m);
+void DT_SIMD_NAME(winograd_outer)(int64_t block, const dt_cpu_product *p, const float *v, const float *y,
+                                  float *du);
 void DT_SIMD_NAME(transpose)(int64_t block, const float *from, float *to);
 void DT_SIMD_NAME(sgd)(const dt_cpu_sgd *sgd, int64_t n, float *values, const float *grads, float *momentum);
 

@@ -1,12 +1,14 @@
-/* simd_winograd.c: Winograd's F(4x4, 3x3) (Lavin and Gray 2016): a 3x3 convolution of 4x4 outputs by 36 multiplications for each pair of channels
- * instead of 144.
+/* simd_winograd.c: Winograd's F(4x4, 3x3) (Lavin and Gray 2016): a 3x3 convolution of 4x4 outputs by 36
+ * multiplications for each pair of channels instead of 144.
  *
- *   forward          Y = A' [ (G g G') . (B' d B) ] A      d: 6x6 inputs, g: 3x3 weights, Y: 4x4 outputs, . element by element; ' transposes
+ *   forward          Y = A' [ (G g G') . (B' d B) ] A      d: 6x6 inputs, g: 3x3 weights, Y: 4x4 outputs, .
+ *                                                          element by element; ' transposes
  *   weight gradient  dg = G' [ (A dY A') . (B' d B) ] G    the adjoint of the same, summed over tiles
  *
- * The 36 elements, summed over channels (or tiles), are 36 matrix products. The matrices follow from the points 0, a, -a, b, -b and infinity at
- * which polynomials are evaluated (Toom and Cook). a = 2/3, b = 3/2 with a b = 1: against float64, the error is 2.4 times that of a direct
- * convolution in float32, and half of that of the usual points 1 and 2 (measured on 64 channels).
+ * The 36 elements, summed over channels (or tiles), are 36 matrix products. The matrices follow from the
+ * points 0, a, -a, b, -b and infinity at which polynomials are evaluated (Toom and Cook). a = 2/3, b = 3/2
+ * with a b = 1: against float64, the error is 2.4 times that of a direct convolution in float32, and half of
+ * that of the usual points 1 and 2 (measured on 64 channels).
  */
 #include "layers/cpu/simd_vec.h"
 
@@ -40,8 +42,8 @@ DT_SIMD_INLINE v16 v16_splat(float f)
     return (v16){f, f, f, f, f, f, f, f, f, f, f, f, f, f, f, f};
 }
 
-/* So many rows of a product, by two vectors of columns, are held in registers: ROWS * 2 sums, 2 vectors of U, one of V. Each divides
- * DT_CPU_PRODUCT_ROWS. */
+/* So many rows of a product, by two vectors of columns, are held in registers: ROWS * 2 sums, 2 vectors of U,
+ * one of V. Each divides DT_CPU_PRODUCT_ROWS. */
 #if defined __AVX512F__
 #    define ROWS_16 12
 #    define ROWS_8 12
@@ -78,7 +80,8 @@ DT_SIMD_INLINE v16 v16_splat(float f)
 #define NAME(name) name##_8
 #include "layers/cpu/simd_winograd_block.h"
 
-void DT_SIMD_NAME(winograd_input)(const dt_cpu_tiles *tiles, const float *x, const dt_cpu_norm *norm, int64_t begin, int64_t end, float *v)
+void DT_SIMD_NAME(winograd_input)(const dt_cpu_tiles *tiles, const float *x, const dt_cpu_norm *norm,
+                                  int64_t begin, int64_t end, float *v)
 {
     if (tiles->block == 16)
         input_16(tiles, x, norm, begin, end, v);
@@ -86,7 +89,8 @@ void DT_SIMD_NAME(winograd_input)(const dt_cpu_tiles *tiles, const float *x, con
         input_8(tiles, x, norm, begin, end, v);
 }
 
-void DT_SIMD_NAME(winograd_output)(const dt_cpu_tiles *tiles, const float *m, int64_t begin, int64_t end, float *y)
+void DT_SIMD_NAME(winograd_output)(const dt_cpu_tiles *tiles, const float *m, int64_t begin, int64_t end,
+                                   float *y)
 {
     if (tiles->block == 16)
         output_16(tiles, m, begin, end, y);
@@ -94,7 +98,8 @@ void DT_SIMD_NAME(winograd_output)(const dt_cpu_tiles *tiles, const float *m, in
         output_8(tiles, m, begin, end, y);
 }
 
-void DT_SIMD_NAME(winograd_output_gradient)(const dt_cpu_tiles *tiles, const float *dy, int64_t begin, int64_t end, float *v)
+void DT_SIMD_NAME(winograd_output_gradient)(const dt_cpu_tiles *tiles, const float *dy, int64_t begin,
+                                            int64_t end, float *v)
 {
     if (tiles->block == 16)
         output_gradient_16(tiles, dy, begin, end, v);
@@ -110,7 +115,8 @@ void DT_SIMD_NAME(winograd_weights)(int64_t block, const float *w, int64_t frequ
         weights_8(w, frequency, u);
 }
 
-void DT_SIMD_NAME(winograd_weight_gradient)(int64_t block, const float *du, int64_t frequency, int64_t row, bool accumulate, float *dw)
+void DT_SIMD_NAME(winograd_weight_gradient)(int64_t block, const float *du, int64_t frequency, int64_t row,
+                                            bool accumulate, float *dw)
 {
     if (block == 16)
         weight_gradient_16(du, frequency, row, accumulate, dw);
@@ -118,7 +124,8 @@ void DT_SIMD_NAME(winograd_weight_gradient)(int64_t block, const float *du, int6
         weight_gradient_8(du, frequency, row, accumulate, dw);
 }
 
-void DT_SIMD_NAME(winograd_product)(int64_t block, const dt_cpu_product *p, const float *v, const float *u, float *m)
+void DT_SIMD_NAME(winograd_product)(int64_t block, const dt_cpu_product *p, const float *v, const float *u,
+                                    float *m)
 {
     if (block == 16)
         product_16(p, v, u, m);
@@ -126,7 +133,8 @@ void DT_SIMD_NAME(winograd_product)(int64_t block, const dt_cpu_product *p, cons
         product_8(p, v, u, m);
 }
 
-void DT_SIMD_NAME(winograd_outer)(int64_t block, const dt_cpu_product *p, const float *v, const float *y, float *du)
+void DT_SIMD_NAME(winograd_outer)(int64_t block, const dt_cpu_product *p, const float *v, const float *y,
+                                  float *du)
 {
     if (block == 16)
         outer_16(p, v, y, du);

@@ -1,7 +1,8 @@
-/* simd_winograd_block.h: the functions of simd_winograd.c for one size of block. simd_winograd.c includes this file once for blocks of 16 and once for
- * blocks of 8, with VEC, a vector of BLOCK floats, and NAME, which adds the size to a name. */
+/* simd_winograd_block.h: the functions of simd_winograd.c for one size of block. simd_winograd.c includes
+ * this file once for blocks of 16 and once for blocks of 8, with VEC, a vector of BLOCK floats, and NAME,
+ * which adds the size to a name. */
 
-/* -- one dimension of the transformations ---------------------------------------------------------------------------- */
+/* -- one dimension of the transformations ---------------------------------------------------------------- */
 
 DT_SIMD_INLINE VEC NAME(load)(const float *p)
 {
@@ -37,7 +38,8 @@ DT_SIMD_INLINE void NAME(input_6)(const VEC d[6], VEC e[6])
 /* A' m */
 DT_SIMD_INLINE void NAME(output_4)(const VEC m[6], VEC y[4])
 {
-    const VEC sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
+    const VEC sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4],
+              difference_b = m[3] - m[4];
     y[0] = m[0] + sum_a + sum_b;
     y[1] = NAME(add_times)(difference_b, B, difference_a * A);
     y[2] = NAME(add_times)(sum_b, B2, sum_a * A2);
@@ -80,7 +82,7 @@ DT_SIMD_INLINE void NAME(weight_gradient_3)(const VEC u[6], VEC g[3])
     g[2] = NAME(add_times)(sum_b, B2, NAME(add_times)(sum_a, A2, u[5]));
 }
 
-/* -- tiles ------------------------------------------------------------------------------------------------------------- */
+/* -- tiles ----------------------------------------------------------------------------------------------- */
 
 /* The part of a window of `size` pixels from `at` on that lies inside 0..n-1, counted from `at`. */
 typedef struct NAME(part) {
@@ -103,11 +105,12 @@ DT_SIMD_INLINE VEC NAME(pixel)(const float *p, bool is_lazy, bool has_relu, VEC 
     return v;
 }
 
-DT_SIMD_INLINE void NAME(input_tiles)(const dt_cpu_tiles *t, const float *x, const dt_cpu_norm *norm, bool is_lazy, bool has_relu, int64_t begin,
-                                      int64_t end, float *v)
+DT_SIMD_INLINE void NAME(input_tiles)(const dt_cpu_tiles *t, const float *x, const dt_cpu_norm *norm,
+                                      bool is_lazy, bool has_relu, int64_t begin, int64_t end, float *v)
 {
     const int64_t per_row = (t->w + 3) / 4;
-    const VEC scale = is_lazy ? NAME(load)(norm->scale) : (VEC){0}, bias = is_lazy ? NAME(load)(norm->bias) : (VEC){0};
+    const VEC scale = is_lazy ? NAME(load)(norm->scale) : (VEC){0},
+              bias = is_lazy ? NAME(load)(norm->bias) : (VEC){0};
     for (int64_t tile = begin; tile < end; tile++, v += t->tile) {
         const int64_t top = tile / per_row * 4 - 1, left = tile % per_row * 4 - 1;
         const NAME(part) rows = NAME(part_inside)(top, 6, t->h), columns = NAME(part_inside)(left, 6, t->w);
@@ -137,7 +140,8 @@ DT_SIMD_INLINE void NAME(input_tiles)(const dt_cpu_tiles *t, const float *x, con
     }
 }
 
-static void NAME(input)(const dt_cpu_tiles *t, const float *x, const dt_cpu_norm *norm, int64_t begin, int64_t end, float *v)
+static void NAME(input)(const dt_cpu_tiles *t, const float *x, const dt_cpu_norm *norm, int64_t begin,
+                        int64_t end, float *v)
 {
     if (norm->scale == NULL)
         NAME(input_tiles)(t, x, norm, false, false, begin, end, v);
@@ -169,7 +173,8 @@ static void NAME(output)(const dt_cpu_tiles *t, const float *m, int64_t begin, i
     }
 }
 
-static void NAME(output_gradient)(const dt_cpu_tiles *t, const float *dy, int64_t begin, int64_t end, float *v)
+static void NAME(output_gradient)(const dt_cpu_tiles *t, const float *dy, int64_t begin, int64_t end,
+                                  float *v)
 {
     const int64_t per_row = (t->w + 3) / 4;
     for (int64_t tile = begin; tile < end; tile++, v += t->tile) {
@@ -178,7 +183,8 @@ static void NAME(output_gradient)(const dt_cpu_tiles *t, const float *dy, int64_
         VEC half[4][6], d[4], e[6];
         for (int64_t i = 0; i < 4; i++) {
             for (int64_t j = 0; j < 4; j++)
-                d[j] = i < n_rows && j < n_columns ? NAME(load)(dy + ((top + i) * t->w + left + j) * BLOCK) : (VEC){0};
+                d[j] = i < n_rows && j < n_columns ? NAME(load)(dy + ((top + i) * t->w + left + j) * BLOCK)
+                                                   : (VEC){0};
             NAME(gradient_6)(d, half[i]);
         }
         for (int64_t j = 0; j < 6; j++) {
@@ -191,7 +197,7 @@ static void NAME(output_gradient)(const dt_cpu_tiles *t, const float *dy, int64_
     }
 }
 
-/* -- weights ----------------------------------------------------------------------------------------------------------- */
+/* -- weights --------------------------------------------------------------------------------------------- */
 
 static void NAME(weights)(const float *w, int64_t frequency, float *u)
 {
@@ -233,10 +239,11 @@ static void NAME(weight_gradient)(const float *du, int64_t frequency, int64_t ro
     }
 }
 
-/* -- products ------------------------------------------------------------------------------------------------------------ */
+/* -- products -------------------------------------------------------------------------------------------- */
 
 /* n_rows rows of V times two blocks of U's columns, `inner` long. */
-DT_SIMD_INLINE void NAME(product_rows)(int n_rows, const dt_cpu_product *p, const float *v, const float *u, float *m)
+DT_SIMD_INLINE void NAME(product_rows)(int n_rows, const dt_cpu_product *p, const float *v, const float *u,
+                                       float *m)
 {
     VEC sum[ROWS][2] = {{{0}}};
     for (int64_t c = 0; c < p->inner; c++, u += BLOCK) {
@@ -260,7 +267,8 @@ static void NAME(product)(const dt_cpu_product *p, const float *v, const float *
 }
 
 /* n_rows channels of V' times two blocks of Y's, added to dU. */
-DT_SIMD_INLINE void NAME(outer_rows)(int n_rows, const dt_cpu_product *p, const float *v, const float *y, float *du)
+DT_SIMD_INLINE void NAME(outer_rows)(int n_rows, const dt_cpu_product *p, const float *v, const float *y,
+                                     float *du)
 {
     VEC sum[ROWS < 4 ? 4 : ROWS][2];
     for (int i = 0; i < n_rows; i++) {

@@ -7,7 +7,8 @@
 #    include <omp.h>
 #endif
 
-/* The share is a function of n and the number of threads alone, so that sums have the same bits in every run. */
+/* The share is a function of n and the number of threads alone, so that sums have the same bits in every
+ * run. */
 static void run_share(int64_t n, int thread, int n_threads, dt_cpu_work *work, void *context)
 {
     work(context, thread, n * thread / n_threads, n * (thread + 1) / n_threads);

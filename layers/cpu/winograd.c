@@ -1,26 +1,30 @@
-/* winograd.c: 3x3 convolutions of stride 1 by Winograd's algorithm: the division of the work among threads, and the memory. simd_winograd.c has the
- * arithmetic.
+/* winograd.c: 3x3 convolutions of stride 1 by Winograd's algorithm: the division of the work among threads,
+ * and the memory. simd_winograd.c has the arithmetic.
  *
- * Forward: the threads transform the weights, once for each call. Then each thread takes its share of the tiles and works on some of them at a time:
- * it transforms their inputs (and normalises a lazy x while it reads it), multiplies, and transforms the products back. The data gradient is the same
- * with the weights rotated by 180 degrees and c and k exchanged. A tile depends on its own inputs only, so neither threads nor chunks change a bit.
+ * Forward: the threads transform the weights, once for each call. Then each thread takes its share of the
+ * tiles and works on some of them at a time:
+ * it transforms their inputs (and normalises a lazy x while it reads it), multiplies, and transforms the
+ * products back. The data gradient is the same with the weights rotated by 180 degrees and c and k exchanged.
+ * A tile depends on its own inputs only, so neither threads nor chunks change a bit.
  *
- * Weight gradient: the threads transform some tiles of x and of dy; then each adds its share of the 36 products to dU. At the end of the call the
- * threads transform dU into dw. Each element sums over the tiles in their order, whatever the number of threads.
+ * Weight gradient: the threads transform some tiles of x and of dy; then each adds its share of the 36
+ * products to dU. At the end of the call the threads transform dU into dw. Each element sums over the tiles
+ * in their order, whatever the number of threads.
  */
 #include "layers/cpu/winograd.h"
 
 #include <string.h>
 
 #define FREQUENCIES 36
-/* Distance between the arrays of two frequencies, so that 36 streams of writes do not fall into the same set of a cache. */
+/* Distance between the arrays of two frequencies, so that 36 streams of writes do not fall into the same set
+ * of a cache. */
 #define PAD_ELEMS 16
 
 /* The transformed tiles of a thread should not take more. */
 #define TILES_BYTES (1 << 20)
 /* With fewer tiles at a time a thread spends more time on reading the weights than on multiplying. */
 #define LEAST_TILES (4 * DT_CPU_PRODUCT_ROWS)
-#define MOST_TILES  (8 * DT_CPU_PRODUCT_ROWS)
+#define MOST_TILES (8 * DT_CPU_PRODUCT_ROWS)
 
 static int64_t least(int64_t a, int64_t b)
 {
@@ -58,7 +62,8 @@ static int64_t elems(int64_t n)
 
 bool dt_winograd_can(const dt_cpu_kernels *cpu, const dt_conv_desc *d)
 {
-    return d->r == 3 && d->s == 3 && d->stride == 1 && d->pad == 1 && d->c % (2 * cpu->block) == 0 && d->k % (2 * cpu->block) == 0;
+    return d->r == 3 && d->s == 3 && d->stride == 1 && d->pad == 1 && d->c % (2 * cpu->block) == 0 &&
+           d->k % (2 * cpu->block) == 0;
 }
 
 int64_t dt_winograd_scratch_bytes(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction)
@@ -67,7 +72,8 @@ int64_t dt_winograd_scratch_bytes(const dt_cpu_kernels *cpu, const dt_conv_desc 
     return (elems(d->c * d->k) + n_threads * (elems(n * d->c) + elems(n * d->k))) * (int64_t)sizeof(float);
 }
 
-/* A call. Its scratch memory holds the transformed weights or their gradient, then the transformed tiles of x and y, for each thread (weight gradient:
+/* A call. Its scratch memory holds the transformed weights or their gradient, then the transformed tiles of x
+ * and y, for each thread (weight gradient:
  * once for all threads). */
 typedef struct pass {
     const dt_cpu_kernels *cpu;
@@ -83,7 +89,12 @@ typedef struct pass {
 static pass pass_of(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction, float *scratch)
 {
     const bool turned = direction == DT_BACKWARD_DATA;
-    return (pass){.cpu = cpu, .desc = d, .n_in = turned ? d->k : d->c, .n_out = turned ? d->c : d->k, .weights = scratch, .turned = turned};
+    return (pass){.cpu = cpu,
+                  .desc = d,
+                  .n_in = turned ? d->k : d->c,
+                  .n_out = turned ? d->c : d->k,
+                  .weights = scratch,
+                  .turned = turned};
 }
 
 static float *tiles_in(const pass *p, int thread)
@@ -97,13 +108,14 @@ static float *tiles_out(const pass *p, int thread)
     return tiles_in(p, thread) + elems(tiles_at_once(p->desc) * p->n_in);
 }
 
-/* -- weights ------------------------------------------------------------------------------------------------------------- */
+/* -- weights --------------------------------------------------------------------------------------------- */
 
 /* A unit of work is a pair of blocks: U [36][n_out / block][n_in][block]. */
 static void weights_work(void *context, int thread, int64_t begin, int64_t end)
 {
     const pass *p = context;
-    const int64_t block = p->cpu->block, tile = block * block, n_in_blocks = p->n_in / block, n_c_blocks = p->desc->c / block;
+    const int64_t block = p->cpu->block, tile = block * block, n_in_blocks = p->n_in / block,
+                  n_c_blocks = p->desc->c / block;
     float turned[9 * 16 * 16];
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
@@ -111,18 +123,20 @@ static void weights_work(void *context, int thread, int64_t begin, int64_t end)
         const float *w = p->w + (p->turned ? from * n_c_blocks + to : to * n_c_blocks + from) * 9 * tile;
         for (int64_t tap = 0; tap < 9 && p->turned; tap++)
             p->cpu->simd->transpose(block, w + (8 - tap) * tile, turned + tap * tile);
-        p->cpu->simd->winograd_weights(block, p->turned ? turned : w, frequency_of(p->n_in * p->n_out), p->weights + i * tile);
+        p->cpu->simd->winograd_weights(block, p->turned ? turned : w, frequency_of(p->n_in * p->n_out),
+                                       p->weights + i * tile);
     }
 }
 
-void dt_winograd_weights(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction, const float *w, float *scratch)
+void dt_winograd_weights(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction,
+                         const float *w, float *scratch)
 {
     pass p = pass_of(cpu, d, direction, scratch);
     p.w = w;
     dt_cpu_parallel(cpu, p.n_in / cpu->block * (p.n_out / cpu->block), weights_work, &p);
 }
 
-/* -- transforming some tiles ------------------------------------------------------------------------------------------------ */
+/* -- transforming some tiles ----------------------------------------------------------------------------- */
 
 /* A run of tiles of one image, among the tiles first to first + n - 1 of a chunk. */
 typedef struct piece {
@@ -144,7 +158,8 @@ static bool next_piece(const pass *p, int64_t first, int64_t n, piece *at)
 
 static dt_cpu_tiles tiles_of(const pass *p, int64_t n_channels)
 {
-    return (dt_cpu_tiles){p->cpu->block, p->desc->h, p->desc->w, frequency_of(tiles_at_once(p->desc) * n_channels), n_channels};
+    return (dt_cpu_tiles){p->cpu->block, p->desc->h, p->desc->w,
+                          frequency_of(tiles_at_once(p->desc) * n_channels), n_channels};
 }
 
 static int64_t plane_elems(const pass *p)
@@ -158,24 +173,30 @@ static void transform_in(const pass *p, int64_t first, int64_t n, int64_t begin,
     const dt_cpu_tiles tiles = tiles_of(p, p->n_in);
     const int64_t n_blocks = p->n_in / p->cpu->block;
     for (int64_t b = begin; b < end; b++) {
-        const dt_cpu_norm norm = p->act != NULL ? dt_cpu_norm_at(p->act, b * p->cpu->block) : (dt_cpu_norm){NULL, NULL, false};
+        const dt_cpu_norm norm =
+            p->act != NULL ? dt_cpu_norm_at(p->act, b * p->cpu->block) : (dt_cpu_norm){NULL, NULL, false};
         for (piece at = {0}; next_piece(p, first, n, &at);)
-            p->cpu->simd->winograd_input(&tiles, p->in + (at.image * n_blocks + b) * plane_elems(p), &norm, at.begin, at.end,
-                                         v + at.at * p->n_in + b * p->cpu->block);
+            p->cpu->simd->winograd_input(&tiles, p->in + (at.image * n_blocks + b) * plane_elems(p), &norm,
+                                         at.begin, at.end, v + at.at * p->n_in + b * p->cpu->block);
     }
 }
 
-/* -- forward and data gradient ------------------------------------------------------------------------------------------------ */
+/* -- forward and data gradient --------------------------------------------------------------------------- */
 
 static void multiply(const pass *p, int64_t n, const float *v, float *m)
 {
     const int64_t block = p->cpu->block, n_at_once = tiles_at_once(p->desc);
-    const dt_cpu_product product = {
-        .n_rows = rounded_up(n, DT_CPU_PRODUCT_ROWS), .inner = p->n_in, .row = p->n_in, .block_step = p->n_in * block, .to_row = p->n_out};
+    const dt_cpu_product product = {.n_rows = rounded_up(n, DT_CPU_PRODUCT_ROWS),
+                                    .inner = p->n_in,
+                                    .row = p->n_in,
+                                    .block_step = p->n_in * block,
+                                    .to_row = p->n_out};
     for (int64_t f = 0; f < FREQUENCIES; f++) {
-        const float *u = p->weights + f * frequency_of(p->n_in * p->n_out), *rows = v + f * frequency_of(n_at_once * p->n_in);
+        const float *u = p->weights + f * frequency_of(p->n_in * p->n_out),
+                    *rows = v + f * frequency_of(n_at_once * p->n_in);
         for (int64_t to = 0; to < p->n_out; to += 2 * block)
-            p->cpu->simd->winograd_product(block, &product, rows, u + to * p->n_in, m + f * frequency_of(n_at_once * p->n_out) + to);
+            p->cpu->simd->winograd_product(block, &product, rows, u + to * p->n_in,
+                                           m + f * frequency_of(n_at_once * p->n_out) + to);
     }
 }
 
@@ -184,13 +205,15 @@ static void clear_rows(const pass *p, int64_t n, float *v)
 {
     const int64_t n_more = rounded_up(n, DT_CPU_PRODUCT_ROWS) - n;
     for (int64_t f = 0; f < FREQUENCIES && n_more > 0; f++)
-        memset(v + f * frequency_of(tiles_at_once(p->desc) * p->n_in) + n * p->n_in, 0, (size_t)(n_more * p->n_in) * sizeof *v);
+        memset(v + f * frequency_of(tiles_at_once(p->desc) * p->n_in) + n * p->n_in, 0,
+               (size_t)(n_more * p->n_in) * sizeof *v);
 }
 
 static void run_work(void *context, int thread, int64_t begin, int64_t end)
 {
     const pass *p = context;
-    const int64_t n_at_once = tiles_at_once(p->desc), n_in_blocks = p->n_in / p->cpu->block, n_out_blocks = p->n_out / p->cpu->block;
+    const int64_t n_at_once = tiles_at_once(p->desc), n_in_blocks = p->n_in / p->cpu->block,
+                  n_out_blocks = p->n_out / p->cpu->block;
     const dt_cpu_tiles tiles = tiles_of(p, p->n_out);
     float *v = tiles_in(p, thread), *m = tiles_out(p, thread);
     for (int64_t first = begin; first < end; first += n_at_once) {
@@ -200,13 +223,14 @@ static void run_work(void *context, int thread, int64_t begin, int64_t end)
         multiply(p, n, v, m);
         for (int64_t b = 0; b < n_out_blocks; b++)
             for (piece at = {0}; next_piece(p, first, n, &at);)
-                p->cpu->simd->winograd_output(&tiles, m + at.at * p->n_out + b * p->cpu->block, at.begin, at.end,
+                p->cpu->simd->winograd_output(&tiles, m + at.at * p->n_out + b * p->cpu->block, at.begin,
+                                              at.end,
                                               p->out + (at.image * n_out_blocks + b) * plane_elems(p));
     }
 }
 
-void dt_winograd_run(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction, int64_t n_images, const dt_act *act, const float *in,
-                     float *out, float *scratch)
+void dt_winograd_run(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direction direction,
+                     int64_t n_images, const dt_act *act, const float *in, float *out, float *scratch)
 {
     pass p = pass_of(cpu, d, direction, scratch);
     p.act = act;
@@ -215,7 +239,7 @@ void dt_winograd_run(const dt_cpu_kernels *cpu, const dt_conv_desc *d, dt_direct
     dt_cpu_parallel(cpu, n_images * tiles_of_image(d), run_work, &p);
 }
 
-/* -- weight gradient ------------------------------------------------------------------------------------------------------------ */
+/* -- weight gradient ------------------------------------------------------------------------------------- */
 
 /* A unit of work is a block of channels of x, or of dy. */
 static void gradient_tiles_work(void *context, int thread, int64_t begin, int64_t end)
@@ -228,8 +252,9 @@ static void gradient_tiles_work(void *context, int thread, int64_t begin, int64_
     for (int64_t i = begin > n_in_blocks ? begin : n_in_blocks; i < end; i++) {
         const int64_t b = i - n_in_blocks;
         for (piece at = {0}; next_piece(p, p->first, p->n, &at);)
-            p->cpu->simd->winograd_output_gradient(&tiles, p->out + (at.image * n_out_blocks + b) * plane_elems(p), at.begin, at.end,
-                                                   tiles_out(p, 0) + at.at * p->n_out + b * block);
+            p->cpu->simd->winograd_output_gradient(
+                &tiles, p->out + (at.image * n_out_blocks + b) * plane_elems(p), at.begin, at.end,
+                tiles_out(p, 0) + at.at * p->n_out + b * block);
     }
 }
 
@@ -238,10 +263,12 @@ static void gradient_products_work(void *context, int thread, int64_t begin, int
 {
     const pass *p = context;
     const int64_t block = p->cpu->block, n_at_once = tiles_at_once(p->desc);
-    const dt_cpu_product product = {.n_rows = p->n_in, .inner = p->n, .row = p->n_in, .block_step = p->n_out, .to_row = p->n_out};
+    const dt_cpu_product product = {
+        .n_rows = p->n_in, .inner = p->n, .row = p->n_in, .block_step = p->n_out, .to_row = p->n_out};
     (void)thread;
     for (int64_t f = begin; f < end; f++) {
-        const float *v = tiles_in(p, 0) + f * frequency_of(n_at_once * p->n_in), *y = tiles_out(p, 0) + f * frequency_of(n_at_once * p->n_out);
+        const float *v = tiles_in(p, 0) + f * frequency_of(n_at_once * p->n_in),
+                    *y = tiles_out(p, 0) + f * frequency_of(n_at_once * p->n_out);
         float *du = p->weights + f * frequency_of(p->n_in * p->n_out);
         for (int64_t to = 0; to < p->n_out; to += 2 * block)
             p->cpu->simd->winograd_outer(block, &product, v, y + to, du + to);
@@ -253,8 +280,8 @@ void dt_winograd_gradient_begin(const dt_conv_desc *d, float *scratch)
     memset(scratch, 0, (size_t)elems(d->c * d->k) * sizeof *scratch);
 }
 
-void dt_winograd_gradient_add(const dt_cpu_kernels *cpu, const dt_conv_desc *d, int64_t n_images, const dt_act *act, const float *x, const float *dy,
-                              float *scratch)
+void dt_winograd_gradient_add(const dt_cpu_kernels *cpu, const dt_conv_desc *d, int64_t n_images,
+                              const dt_act *act, const float *x, const float *dy, float *scratch)
 {
     const int64_t n_tiles = n_images * tiles_of_image(d), n_at_once = tiles_at_once(d);
     pass p = pass_of(cpu, d, DT_BACKWARD_WEIGHTS, scratch);
@@ -274,11 +301,13 @@ static void gradient_weights_work(void *context, int thread, int64_t begin, int6
     const int64_t block = p->cpu->block, n_c_blocks = p->n_in / block;
     (void)thread;
     for (int64_t i = begin; i < end; i++)
-        p->cpu->simd->winograd_weight_gradient(block, p->weights + i % n_c_blocks * block * p->n_out + i / n_c_blocks * block,
-                                               frequency_of(p->n_in * p->n_out), p->n_out, p->accumulate, p->out + i * 9 * block * block);
+        p->cpu->simd->winograd_weight_gradient(
+            block, p->weights + i % n_c_blocks * block * p->n_out + i / n_c_blocks * block,
+            frequency_of(p->n_in * p->n_out), p->n_out, p->accumulate, p->out + i * 9 * block * block);
 }
 
-void dt_winograd_gradient_end(const dt_cpu_kernels *cpu, const dt_conv_desc *d, bool accumulate, float *dw, float *scratch)
+void dt_winograd_gradient_end(const dt_cpu_kernels *cpu, const dt_conv_desc *d, bool accumulate, float *dw,
+                              float *scratch)
 {
     pass p = pass_of(cpu, d, DT_BACKWARD_WEIGHTS, scratch);
     p.accumulate = accumulate;

@@ -1,15 +1,17 @@
 /* batchnorm.cu: BatchNorm forward and what reads an activation without a convolution.
  *
- * bn_sums reads a tensor once: where the library's convolution cannot yield sums (the stem; T4). The stem at batch 256, FP16, H200: 411 MB,
- * 96 us at 4.3 TB/s. A thread adds some hundred values in FP32, a block 8 to 32 threads, the rest is float64 (sums_finish.cu).
- * act_materialize reads and writes once. The per-channel kernels take a launch's time, 2 us.
+ * bn_sums reads a tensor once: where the library's convolution cannot yield sums (the stem; T4). The stem at
+ * batch 256, FP16, H200: 411 MB, 96 us at 4.3 TB/s. A thread adds some hundred values in FP32, a block 8 to
+ * 32 threads, the rest is float64 (sums_finish.cu). act_materialize reads and writes once. The per-channel
+ * kernels take a launch's time, 2 us.
  */
 #include "layers/cuda/kernel.cuh"
 
 enum { AT_ONCE = 4, ELEMENTWISE_BLOCKS = 4 };
 
 template <typename T>
-static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS) bn_sums(const T *__restrict__ y, int64_t n_rows, int c, float *parts)
+static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS)
+    bn_sums(const T *__restrict__ y, int64_t n_rows, int c, float *parts)
 {
     DT_SHARED(float, shared, DT_BLOCK_THREADS * 8);
     const int channel = dt_channel();
@@ -21,7 +23,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS) bn_su
             [&](int64_t, int k) {
                 float v[8];
                 dt_unpack<T>(packed[k], v);
-        DT_UNROLL_ALL
+                DT_UNROLL_ALL
                 for (int i = 0; i < 8; i++) {
                     sum[i] += v[i];
                     squares[i] += v[i] * v[i];
@@ -41,13 +43,14 @@ int dt_cuda_bn_sums(dt_cuda_stream stream, const dt_tensor *y, void *scratch, fl
     const dt_rows_grid g = dt_make_rows_grid(n_rows, y->c, DT_SUMS_BLOCKS);
     int code = dt_for_dtype(y->dtype, [&](auto type) {
         using T = decltype(type);
-        return DT_LAUNCH((bn_sums<T>), g.grid, g.block, 0, stream, static_cast<const T *>(y->data), n_rows, static_cast<int>(y->c), parts);
+        return DT_LAUNCH((bn_sums<T>), g.grid, g.block, 0, stream, static_cast<const T *>(y->data), n_rows,
+                         static_cast<int>(y->c), parts);
     });
     const dt_sums_outputs outputs = {{{0, sums, nullptr}, {1, sums + y->c, nullptr}}, 2};
     return code != 0 ? code : dt_sums_finish(stream, parts, g.grid.x, y->c, &outputs);
 }
 
-/* -- per channel ---------------------------------------------------------------------------------------------------- */
+/* -- per channel ----------------------------------------------------------------------------------------- */
 
 static __device__ __forceinline__ int this_channel()
 {
@@ -55,7 +58,9 @@ static __device__ __forceinline__ int this_channel()
 }
 
 /* In the activations' type, for the library: all scales, then all biases. */
-template <typename T> static __device__ __forceinline__ void store_half(T *half_scale_bias, int channel, int c, float scale, float bias)
+template <typename T>
+static __device__ __forceinline__ void store_half(T *half_scale_bias, int channel, int c, float scale,
+                                                  float bias)
 {
     if (half_scale_bias == nullptr)
         return;
@@ -75,20 +80,24 @@ template <typename T> static __global__ void bn_finalize(dt_bn_forward bn, T *ha
     const float *sums = static_cast<const float *>(bn.sums);
     if (i >= c)
         return;
-    const dt_bn_channel channel = dt_bn_channel_finalize(static_cast<double>(sums[i]), static_cast<double>(sums[c + i]), bn.count, bn.gamma[i],
-                                                         bn.beta[i], bn.eps);
+    const dt_bn_channel channel =
+        dt_bn_channel_finalize(static_cast<double>(sums[i]), static_cast<double>(sums[c + i]), bn.count,
+                               bn.gamma[i], bn.beta[i], bn.eps);
     bn.mean[i] = channel.mean;
     bn.invstd[i] = channel.invstd;
     bn.scale[i] = channel.scale;
     bn.bias[i] = channel.bias;
-    bn.stat_mean[i] = accumulated(bn.accumulate, bn.accumulate ? bn.stat_mean[i] : 0.0F, bn.stat_weight * channel.mean);
-    bn.stat_var[i] = accumulated(bn.accumulate, bn.accumulate ? bn.stat_var[i] : 0.0F, bn.stat_weight * channel.unbiased_var);
+    bn.stat_mean[i] =
+        accumulated(bn.accumulate, bn.accumulate ? bn.stat_mean[i] : 0.0F, bn.stat_weight * channel.mean);
+    bn.stat_var[i] = accumulated(bn.accumulate, bn.accumulate ? bn.stat_var[i] : 0.0F,
+                                 bn.stat_weight * channel.unbiased_var);
     store_half<T>(half_scale_bias, i, c, channel.scale, channel.bias);
 }
 
 template <typename T>
-static __global__ void bn_inference(int c, const float *gamma, const float *beta, const float *running_mean, const float *running_var, float eps,
-                                    float *scale, float *bias, T *half_scale_bias)
+static __global__ void bn_inference(int c, const float *gamma, const float *beta, const float *running_mean,
+                                    const float *running_var, float eps, float *scale, float *bias,
+                                    T *half_scale_bias)
 {
     const int i = this_channel();
     if (i >= c)
@@ -100,7 +109,8 @@ static __global__ void bn_inference(int c, const float *gamma, const float *beta
     store_half<T>(half_scale_bias, i, c, s, b);
 }
 
-/* Small blocks: a thread computes in float64, of which some GPUs have little; so more multiprocessors take part. */
+/* Small blocks: a thread computes in float64, of which some GPUs have little; so more multiprocessors take
+ * part. */
 enum { CHANNELS_PER_BLOCK = 64 };
 
 static dim3 channel_grid(int64_t c)
@@ -108,34 +118,39 @@ static dim3 channel_grid(int64_t c)
     return dim3(static_cast<unsigned>(dt_divide_up(c, CHANNELS_PER_BLOCK)));
 }
 
-int dt_cuda_bn_finalize(dt_cuda_stream stream, const dt_bn_forward *bn, dt_dtype half_dtype, void *half_scale_bias)
+int dt_cuda_bn_finalize(dt_cuda_stream stream, const dt_bn_forward *bn, dt_dtype half_dtype,
+                        void *half_scale_bias)
 {
     if (bn->c == 0)
         return 0;
     return dt_for_dtype(half_dtype, [&](auto type) {
         using T = decltype(type);
-        return DT_LAUNCH((bn_finalize<T>), channel_grid(bn->c), dim3(CHANNELS_PER_BLOCK), 0, stream, *bn, static_cast<T *>(half_scale_bias));
+        return DT_LAUNCH((bn_finalize<T>), channel_grid(bn->c), dim3(CHANNELS_PER_BLOCK), 0, stream, *bn,
+                         static_cast<T *>(half_scale_bias));
     });
 }
 
-int dt_cuda_bn_inference(dt_cuda_stream stream, int64_t c, const float *gamma, const float *beta, const float *running_mean, const float *running_var,
-                         float eps, float *scale, float *bias, dt_dtype half_dtype, void *half_scale_bias)
+int dt_cuda_bn_inference(dt_cuda_stream stream, int64_t c, const float *gamma, const float *beta,
+                         const float *running_mean, const float *running_var, float eps, float *scale,
+                         float *bias, dt_dtype half_dtype, void *half_scale_bias)
 {
     if (c == 0)
         return 0;
     return dt_for_dtype(half_dtype, [&](auto type) {
         using T = decltype(type);
-        return DT_LAUNCH((bn_inference<T>), channel_grid(c), dim3(CHANNELS_PER_BLOCK), 0, stream, static_cast<int>(c), gamma, beta, running_mean,
-                         running_var, eps, scale, bias, static_cast<T *>(half_scale_bias));
+        return DT_LAUNCH((bn_inference<T>), channel_grid(c), dim3(CHANNELS_PER_BLOCK), 0, stream,
+                         static_cast<int>(c), gamma, beta, running_mean, running_var, eps, scale, bias,
+                         static_cast<T *>(half_scale_bias));
     });
 }
 
-/* -- the value of an activation, written out ------------------------------------------------------------------------- */
+/* -- the value of an activation, written out ------------------------------------------------------------- */
 
 /* y may be raw: no __restrict__. */
 template <typename T>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, ELEMENTWISE_BLOCKS)
-    act_materialize(const T *raw, const float *scale, const float *bias, bool relu, int64_t n_rows, int c, T *y)
+    act_materialize(const T *raw, const float *scale, const float *bias, bool relu, int64_t n_rows, int c,
+                    T *y)
 {
     constexpr int at_once = sizeof(T) == 2 ? 4 : 2;
     const int channel = dt_channel();
@@ -150,7 +165,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, ELEMENTWISE_BLOCKS)
         [&](int64_t row, int k) {
             float v[8];
             dt_unpack<T>(packed[k], v);
-        DT_UNROLL_ALL
+            DT_UNROLL_ALL
             for (int i = 0; i < 8; i++)
                 v[i] = dt_act_value(v[i], s[i], b[i], relu);
             dt_store8<T>(y + row * c + channel, v);
@@ -165,7 +180,8 @@ int dt_cuda_act_materialize(dt_cuda_stream stream, const dt_act *x, const dt_ten
     const dt_rows_grid g = dt_make_rows_grid(n_rows, y->c, ELEMENTWISE_BLOCKS);
     return dt_for_dtype(y->dtype, [&](auto type) {
         using T = decltype(type);
-        return DT_LAUNCH((act_materialize<T>), g.grid, g.block, 0, stream, static_cast<const T *>(x->raw.data), x->scale, x->bias, x->relu, n_rows,
+        return DT_LAUNCH((act_materialize<T>), g.grid, g.block, 0, stream,
+                         static_cast<const T *>(x->raw.data), x->scale, x->bias, x->relu, n_rows,
                          static_cast<int>(y->c), static_cast<T *>(y->data));
     });
 }

@@ -1,9 +1,10 @@
-/* batchnorm_backward.cu: BatchNorm backward where no convolution takes it along, and the gradient of the raw tensor.
+/* batchnorm_backward.cu: BatchNorm backward where no convolution takes it along, and the gradient of the raw
+ * tensor.
  *
  * bn_backward_reduce: two reads, one write (composed backward: T4, the graphs that cuDNN refuses).
- * bn_backward_apply: two reads, one write, after every convolution's BatchNorm; ResNet-50 at batch 256, FP16: 11.1 M values an image (all 53 BatchNorms'
- * inputs), 17.1 GB: 4.0 ms of an H200's step at 4.3 TB/s. It is the last pass that could still go, into the convolutions that
- * read it, if cuDNN had such graphs.
+ * bn_backward_apply: two reads, one write, after every convolution's BatchNorm; ResNet-50 at batch 256, FP16:
+ * 11.1 M values an image (all 53 BatchNorms' inputs), 17.1 GB: 4.0 ms of an H200's step at 4.3 TB/s. It is
+ * the last pass that could still go, into the convolutions that read it, if cuDNN had such graphs.
  */
 #include "layers/cuda/kernel.cuh"
 
@@ -12,8 +13,8 @@ enum { ELEMENTWISE_BLOCKS = 4 };
 /* dz may be dv: no __restrict__. Quantities: dbeta, and dgamma without invstd. */
 template <typename T>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS)
-    bn_backward_reduce(const T *dv, const T *raw, const float *scale, const float *bias, bool relu, const float *mean, int64_t n_rows, int c, T *dz,
-                       float *parts)
+    bn_backward_reduce(const T *dv, const T *raw, const float *scale, const float *bias, bool relu,
+                       const float *mean, int64_t n_rows, int c, T *dz, float *parts)
 {
     DT_SHARED(float, shared, DT_BLOCK_THREADS * 8);
     constexpr int at_once = sizeof(T) == 2 ? 2 : 1;
@@ -35,7 +36,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS)
                 float g[8], v[8];
                 dt_unpack<T>(gradient[k], g);
                 dt_unpack<T>(value[k], v);
-        DT_UNROLL_ALL
+                DT_UNROLL_ALL
                 for (int i = 0; i < 8; i++) {
                     g[i] = !relu || dt_act_passes(v[i], s[i], b[i]) ? g[i] : 0.0F;
                     dbeta[i] += g[i];
@@ -48,7 +49,8 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS)
     dt_sums_of_block(dgamma, 1, c, parts, shared);
 }
 
-int dt_cuda_bn_backward_reduce(dt_cuda_stream stream, const dt_bn_backward *bn, const dt_tensor *dv, void *scratch, const dt_tensor *dz)
+int dt_cuda_bn_backward_reduce(dt_cuda_stream stream, const dt_bn_backward *bn, const dt_tensor *dv,
+                               void *scratch, const dt_tensor *dz)
 {
     const int64_t n_rows = dt_rows_of(dv);
     float *parts = static_cast<float *>(scratch);
@@ -58,14 +60,16 @@ int dt_cuda_bn_backward_reduce(dt_cuda_stream stream, const dt_bn_backward *bn, 
     const dt_rows_grid g = dt_make_rows_grid(n_rows, dv->c, DT_SUMS_BLOCKS);
     int code = dt_for_dtype(dv->dtype, [&](auto type) {
         using T = decltype(type);
-        return DT_LAUNCH((bn_backward_reduce<T>), g.grid, g.block, 0, stream, static_cast<const T *>(dv->data), static_cast<const T *>(bn->x->raw.data),
-                         bn->x->scale, bn->x->bias, bn->x->relu, bn->mean, n_rows, static_cast<int>(dv->c), static_cast<T *>(dz->data), parts);
+        return DT_LAUNCH((bn_backward_reduce<T>), g.grid, g.block, 0, stream,
+                         static_cast<const T *>(dv->data), static_cast<const T *>(bn->x->raw.data),
+                         bn->x->scale, bn->x->bias, bn->x->relu, bn->mean, n_rows, static_cast<int>(dv->c),
+                         static_cast<T *>(dz->data), parts);
     });
     const dt_sums_outputs outputs = {{{1, sums, bn->invstd}, {0, sums + dv->c, nullptr}}, 2};
     return code != 0 ? code : dt_sums_finish(stream, parts, g.grid.x, dv->c, &outputs);
 }
 
-/* -- per channel ---------------------------------------------------------------------------------------------------- */
+/* -- per channel ----------------------------------------------------------------------------------------- */
 
 static __global__ void bn_backward_finalize(dt_bn_backward_finalize bn)
 {
@@ -76,7 +80,8 @@ static __global__ void bn_backward_finalize(dt_bn_backward_finalize bn)
         return;
     const float dgamma = sums[i], dbeta = sums[c + i];
     const dt_bn_coefficients coefficients =
-        dt_bn_channel_backward(static_cast<double>(dgamma), static_cast<double>(dbeta), bn.count, bn.gamma[i], bn.mean[i], bn.invstd[i]);
+        dt_bn_channel_backward(static_cast<double>(dgamma), static_cast<double>(dbeta), bn.count, bn.gamma[i],
+                               bn.mean[i], bn.invstd[i]);
     bn.dgamma[i] = bn.accumulate ? bn.dgamma[i] + dgamma : dgamma;
     bn.dbeta[i] = bn.accumulate ? bn.dbeta[i] + dbeta : dbeta;
     bn.coefficients[i] = coefficients.a;
@@ -89,10 +94,11 @@ int dt_cuda_bn_backward_finalize(dt_cuda_stream stream, const dt_bn_backward_fin
     const unsigned threads = 64; /* float64 in each: spread over more multiprocessors */
     if (bn->c == 0)
         return 0;
-    return DT_LAUNCH(bn_backward_finalize, dim3(static_cast<unsigned>(dt_divide_up(bn->c, threads))), dim3(threads), 0, stream, *bn);
+    return DT_LAUNCH(bn_backward_finalize, dim3(static_cast<unsigned>(dt_divide_up(bn->c, threads))),
+                     dim3(threads), 0, stream, *bn);
 }
 
-/* -- the gradient of the raw tensor ---------------------------------------------------------------------------------- */
+/* -- the gradient of the raw tensor ---------------------------------------------------------------------- */
 
 /* dy may be dz or raw: no __restrict__. */
 template <typename T>
@@ -118,14 +124,15 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, ELEMENTWISE_BLOCKS)
             float g[8], v[8];
             dt_unpack<T>(gradient[k], g);
             dt_unpack<T>(value[k], v);
-        DT_UNROLL_ALL
+            DT_UNROLL_ALL
             for (int i = 0; i < 8; i++)
                 g[i] = dt_bn_backward_value(g[i], v[i], a[i], b[i], constant[i]);
             dt_store8<T>(dy + row * c + channel, g);
         });
 }
 
-int dt_cuda_bn_backward_apply(dt_cuda_stream stream, const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy)
+int dt_cuda_bn_backward_apply(dt_cuda_stream stream, const dt_tensor *dz, const dt_tensor *raw,
+                              const float *coefficients, const dt_tensor *dy)
 {
     const int64_t n_rows = dt_rows_of(dz);
     if (n_rows == 0 || dz->c == 0)
@@ -133,14 +140,16 @@ int dt_cuda_bn_backward_apply(dt_cuda_stream stream, const dt_tensor *dz, const 
     const dt_rows_grid g = dt_make_rows_grid(n_rows, dz->c, ELEMENTWISE_BLOCKS);
     return dt_for_dtype(dz->dtype, [&](auto type) {
         using T = decltype(type);
-        return DT_LAUNCH((bn_backward_apply<T>), g.grid, g.block, 0, stream, static_cast<const T *>(dz->data), static_cast<const T *>(raw->data),
-                         coefficients, n_rows, static_cast<int>(dz->c), static_cast<T *>(dy->data));
+        return DT_LAUNCH((bn_backward_apply<T>), g.grid, g.block, 0, stream, static_cast<const T *>(dz->data),
+                         static_cast<const T *>(raw->data), coefficients, n_rows, static_cast<int>(dz->c),
+                         static_cast<T *>(dy->data));
     });
 }
 
 /* dx may not be add, but both may be read twice: plain addition for a library that cannot accumulate. */
 template <typename T>
-static __global__ void __launch_bounds__(DT_BLOCK_THREADS, ELEMENTWISE_BLOCKS) tensor_add(const T *add, int64_t n_rows, int c, T *dx)
+static __global__ void __launch_bounds__(DT_BLOCK_THREADS, ELEMENTWISE_BLOCKS)
+    tensor_add(const T *add, int64_t n_rows, int c, T *dx)
 {
     constexpr int at_once = sizeof(T) == 2 ? 4 : 2;
     const int channel = dt_channel();
@@ -157,7 +166,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, ELEMENTWISE_BLOCKS) t
             float l[8], r[8];
             dt_unpack<T>(left[k], l);
             dt_unpack<T>(right[k], r);
-        DT_UNROLL_ALL
+            DT_UNROLL_ALL
             for (int i = 0; i < 8; i++)
                 l[i] += r[i];
             dt_store8<T>(dx + row * c + channel, l);
@@ -172,7 +181,7 @@ int dt_cuda_tensor_add(dt_cuda_stream stream, const dt_tensor *add, const dt_ten
     const dt_rows_grid g = dt_make_rows_grid(n_rows, dx->c, ELEMENTWISE_BLOCKS);
     return dt_for_dtype(dx->dtype, [&](auto type) {
         using T = decltype(type);
-        return DT_LAUNCH((tensor_add<T>), g.grid, g.block, 0, stream, static_cast<const T *>(add->data), n_rows, static_cast<int>(dx->c),
-                         static_cast<T *>(dx->data));
+        return DT_LAUNCH((tensor_add<T>), g.grid, g.block, 0, stream, static_cast<const T *>(add->data),
+                         n_rows, static_cast<int>(dx->c), static_cast<T *>(dx->data));
     });
 }

@@ -1,7 +1,9 @@
-/* conv_cuda.c: which graphs a convolution needs, and what is left to compose where the library has none of the fused ones.
+/* conv_cuda.c: which graphs a convolution needs, and what is left to compose where the library has none of
+ * the fused ones.
  *
  *   wanted                           where the runner refuses
- *   bnrelu + conv + sums, or conv + sums   conv; layers/conv.c writes the normalised input out and asks bn_sums
+ *   bnrelu + conv + sums, or conv + sums   conv; layers/conv.c writes the normalised input out and asks
+ *                                          bn_sums
  *   dgrad + drelu + dbn              dgrad; the BatchNorm asks bn_backward_reduce
  *   dgrad +=                         dgrad into spare memory, and a sum
  *   bnrelu + wgrad                   wgrad of the input written out
@@ -18,8 +20,9 @@ enum { MULTIPLE_OF_CHANNELS = 16 };
 
 static bool same_desc(const dt_conv_desc *a, const dt_conv_desc *b)
 {
-    return a->n == b->n && a->c == b->c && a->h == b->h && a->w == b->w && a->k == b->k && a->r == b->r && a->s == b->s && a->stride == b->stride &&
-           a->pad == b->pad && a->for_training == b->for_training && a->reads_image == b->reads_image && a->input == b->input;
+    return a->n == b->n && a->c == b->c && a->h == b->h && a->w == b->w && a->k == b->k && a->r == b->r &&
+           a->s == b->s && a->stride == b->stride && a->pad == b->pad && a->for_training == b->for_training &&
+           a->reads_image == b->reads_image && a->input == b->input;
 }
 
 static dt_conv_desc desc_in_memory(const dt_conv *conv)
@@ -29,7 +32,7 @@ static dt_conv_desc desc_in_memory(const dt_conv *conv)
     return d;
 }
 
-/* -- forward --------------------------------------------------------------------------------------------------------- */
+/* -- forward --------------------------------------------------------------------------------------------- */
 
 static dt_status try_forward(dt_cuda_kernels *ck, dt_conv *conv, int which, dt_error *err)
 {
@@ -48,25 +51,29 @@ static int64_t x_bytes(dt_cuda_kernels *ck, const dt_conv *conv)
     return dt_cuda_tensor_bytes(&ck->base, conv->desc.n, conv->desc.c, conv->desc.h, conv->desc.w);
 }
 
-/* Where plans are measured, the fused ones have to be worth it: instead of a prologue x is read and written once more, instead of sums y is
- * read. The plain plans that this takes stay. */
+/* Where plans are measured, the fused ones have to be worth it: instead of a prologue x is read and written
+ * once more, instead of sums y is read. The plain plans that this takes stay. */
 static dt_status compare_forward(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, dt_error *err)
 {
     dt_cuda_plan *plans = conv->plans;
-    int64_t y_bytes = dt_cuda_tensor_bytes(&ck->base, conv->desc.n, conv->desc.k, dt_conv_out_h(&conv->desc), dt_conv_out_w(&conv->desc));
+    int64_t y_bytes = dt_cuda_tensor_bytes(&ck->base, conv->desc.n, conv->desc.k, dt_conv_out_h(&conv->desc),
+                                           dt_conv_out_w(&conv->desc));
     if (!plans[DT_CUDA_FORWARD].plan)
         DT_TRY(try_forward(ck, conv, DT_CUDA_FORWARD, err));
     if (!plans[DT_CUDA_FORWARD_SUMS].plan && !plans[DT_CUDA_FORWARD_SUMS].is_refused)
         DT_TRY(try_forward(ck, conv, DT_CUDA_FORWARD_SUMS, err));
     dt_cuda_plan_compare(ck, &plans[DT_CUDA_FORWARD_SUMS], &plans[DT_CUDA_FORWARD], y_bytes);
     if (lazy && plans[DT_CUDA_FORWARD_SUMS].plan)
-        dt_cuda_plan_compare(ck, &plans[DT_CUDA_FORWARD_LAZY_SUMS], &plans[DT_CUDA_FORWARD_SUMS], 2 * x_bytes(ck, conv));
+        dt_cuda_plan_compare(ck, &plans[DT_CUDA_FORWARD_LAZY_SUMS], &plans[DT_CUDA_FORWARD_SUMS],
+                             2 * x_bytes(ck, conv));
     else if (lazy)
-        dt_cuda_plan_compare(ck, &plans[DT_CUDA_FORWARD_LAZY_SUMS], &plans[DT_CUDA_FORWARD], 2 * x_bytes(ck, conv) + y_bytes);
+        dt_cuda_plan_compare(ck, &plans[DT_CUDA_FORWARD_LAZY_SUMS], &plans[DT_CUDA_FORWARD],
+                             2 * x_bytes(ck, conv) + y_bytes);
     return DT_OK;
 }
 
-/* Without training the sums are not wanted, but the graph that makes them may be the only one with a prologue. */
+/* Without training the sums are not wanted, but the graph that makes them may be the only one with a
+ * prologue. */
 static dt_status plan_forward(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, bool plain, dt_error *err)
 {
     dt_cuda_plan *plans = conv->plans;
@@ -79,22 +86,26 @@ static dt_status plan_forward(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, boo
         DT_TRY(compare_forward(ck, conv, lazy, err));
     bool has_lazy = plans[DT_CUDA_FORWARD_LAZY].plan || plans[DT_CUDA_FORWARD_LAZY_SUMS].plan;
     bool needs_plain = plain || !has_lazy;
-    if (needs_plain && training && ck->is_half && !plans[DT_CUDA_FORWARD_SUMS].plan && !plans[DT_CUDA_FORWARD_SUMS].is_refused)
+    if (needs_plain && training && ck->is_half && !plans[DT_CUDA_FORWARD_SUMS].plan &&
+        !plans[DT_CUDA_FORWARD_SUMS].is_refused)
         DT_TRY(try_forward(ck, conv, DT_CUDA_FORWARD_SUMS, err));
-    if (needs_plain && training && dt_cuda_plan_ms(ck, &plans[DT_CUDA_FORWARD_SUMS]) > 0 && !plans[DT_CUDA_FORWARD].plan)
+    if (needs_plain && training && dt_cuda_plan_ms(ck, &plans[DT_CUDA_FORWARD_SUMS]) > 0 &&
+        !plans[DT_CUDA_FORWARD].plan)
         DT_TRY(compare_forward(ck, conv, false, err));
     if (needs_plain && !plans[DT_CUDA_FORWARD_SUMS].plan && !plans[DT_CUDA_FORWARD].plan)
         DT_TRY(try_forward(ck, conv, DT_CUDA_FORWARD, err));
     if (has_lazy)
         conv->fusions |= DT_CONV_FUSE_PROLOGUE;
-    if ((!needs_plain || plans[DT_CUDA_FORWARD_SUMS].plan) && (!has_lazy || plans[DT_CUDA_FORWARD_LAZY_SUMS].plan))
+    if ((!needs_plain || plans[DT_CUDA_FORWARD_SUMS].plan) &&
+        (!has_lazy || plans[DT_CUDA_FORWARD_LAZY_SUMS].plan))
         conv->fusions |= DT_CONV_FUSE_SUMS;
     return DT_OK;
 }
 
-/* -- backward -------------------------------------------------------------------------------------------------------- */
+/* -- backward -------------------------------------------------------------------------------------------- */
 
-static dt_status plan_backward_weights(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, bool plain, dt_error *err)
+static dt_status plan_backward_weights(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, bool plain,
+                                       dt_error *err)
 {
     dt_graph graph;
     dt_conv_desc d = desc_in_memory(conv);
@@ -108,7 +119,8 @@ static dt_status plan_backward_weights(dt_cuda_kernels *ck, dt_conv *conv, bool 
         DT_TRY(dt_cuda_plan_need(ck, &graph, &conv->plans[DT_CUDA_WEIGHTS], err));
     }
     if (measured)
-        dt_cuda_plan_compare(ck, &conv->plans[DT_CUDA_WEIGHTS_LAZY], &conv->plans[DT_CUDA_WEIGHTS], 2 * x_bytes(ck, conv));
+        dt_cuda_plan_compare(ck, &conv->plans[DT_CUDA_WEIGHTS_LAZY], &conv->plans[DT_CUDA_WEIGHTS],
+                             2 * x_bytes(ck, conv));
     if (conv->plans[DT_CUDA_WEIGHTS_LAZY].plan)
         conv->fusions |= DT_CONV_FUSE_WEIGHTS_PROLOGUE;
     return DT_OK;
@@ -127,28 +139,37 @@ static dt_status plan_backward_data(dt_cuda_kernels *ck, dt_conv *conv, bool laz
     DT_TRY(dt_cuda_plan_try(ck, &graph, &conv->plans[DT_CUDA_DATA_ADD], err));
     conv->fusions |= DT_CONV_FUSE_BACKWARD_ADD; /* fused or composed here */
     if (!conv->plans[DT_CUDA_DATA_ADD].plan)
-        DT_TRY(dt_cuda_reserve(ck, &ck->spare, dt_cuda_tensor_bytes(&ck->base, d.n, d.c, d.h, d.w), "a gradient that is to be added", err));
+        DT_TRY(dt_cuda_reserve(ck, &ck->spare, dt_cuda_tensor_bytes(&ck->base, d.n, d.c, d.h, d.w),
+                               "a gradient that is to be added", err));
     if (plain || measured || !conv->plans[DT_CUDA_DATA_ADD].plan || !conv->plans[DT_CUDA_DATA_BN].plan) {
         dt_graph_conv_backward_data(&d, ck->base.dtype, false, &graph);
         DT_TRY(dt_cuda_plan_need(ck, &graph, &conv->plans[DT_CUDA_DATA], err));
     }
     if (measured) /* bn_backward_reduce reads dx and raw, and writes dz */
-        dt_cuda_plan_compare(ck, &conv->plans[DT_CUDA_DATA_BN], &conv->plans[DT_CUDA_DATA], 3 * x_bytes(ck, conv));
+        dt_cuda_plan_compare(ck, &conv->plans[DT_CUDA_DATA_BN], &conv->plans[DT_CUDA_DATA],
+                             3 * x_bytes(ck, conv));
     if (conv->plans[DT_CUDA_DATA_BN].plan)
         conv->fusions |= DT_CONV_FUSE_BACKWARD_EPILOGUE;
     return DT_OK;
 }
 
-/* -- create and destroy ------------------------------------------------------------------------------------------------ */
+/* -- create and destroy ---------------------------------------------------------------------------------- */
 
 static dt_status check(const dt_conv_desc *d, dt_error *err)
 {
-    if (d->n < 1 || d->r < 1 || d->s < 1 || d->stride < 1 || d->pad < 0 || d->h + 2 * d->pad < d->r || d->w + 2 * d->pad < d->s)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "convolution: filters of %lldx%lld, stride %lld, pad %lld do not fit %lld images of %lldx%lld",
-                       (long long)d->r, (long long)d->s, (long long)d->stride, (long long)d->pad, (long long)d->n, (long long)d->h, (long long)d->w);
-    if (d->k < 1 || d->k % MULTIPLE_OF_CHANNELS != 0 || (d->c != 3 && (d->c < 1 || d->c % MULTIPLE_OF_CHANNELS != 0)))
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "convolution: %lld -> %lld channels: the GPU wants multiples of %d, and 3 for an image",
-                       (long long)d->c, (long long)d->k, MULTIPLE_OF_CHANNELS);
+    if (d->n < 1 || d->r < 1 || d->s < 1 || d->stride < 1 || d->pad < 0 || d->h + 2 * d->pad < d->r ||
+        d->w + 2 * d->pad < d->s)
+        return dt_fail(
+            err, DT_ERR_UNSUPPORTED,
+            "convolution: filters of %lldx%lld, stride %lld, pad %lld do not fit %lld images of %lldx%lld",
+            (long long)d->r, (long long)d->s, (long long)d->stride, (long long)d->pad, (long long)d->n,
+            (long long)d->h, (long long)d->w);
+    if (d->k < 1 || d->k % MULTIPLE_OF_CHANNELS != 0 ||
+        (d->c != 3 && (d->c < 1 || d->c % MULTIPLE_OF_CHANNELS != 0)))
+        return dt_fail(
+            err, DT_ERR_UNSUPPORTED,
+            "convolution: %lld -> %lld channels: the GPU wants multiples of %d, and 3 for an image",
+            (long long)d->c, (long long)d->k, MULTIPLE_OF_CHANNELS);
     return DT_OK;
 }
 
@@ -157,8 +178,10 @@ static dt_status reserve_memory(dt_cuda_kernels *ck, const dt_conv *conv, dt_err
     const dt_conv_desc *d = &conv->desc;
     int64_t channels = d->c > d->k ? d->c : d->k;
     DT_TRY(dt_cuda_plans_reserve(ck, conv->plans, DT_CUDA_N_PLANS, err));
-    DT_TRY(dt_cuda_reserve(ck, &ck->weights, dt_cuda_filter_elems(conv) * (int64_t)sizeof(float), "a layer's weights", err));
-    DT_TRY(dt_cuda_reserve(ck, &ck->vectors, 3 * channels * (int64_t)sizeof(float), "vectors of channels", err));
+    DT_TRY(dt_cuda_reserve(ck, &ck->weights, dt_cuda_filter_elems(conv) * (int64_t)sizeof(float),
+                           "a layer's weights", err));
+    DT_TRY(
+        dt_cuda_reserve(ck, &ck->vectors, 3 * channels * (int64_t)sizeof(float), "vectors of channels", err));
     if (ck->plan_only)
         return DT_OK;
     return dt_cuda_reserve(ck, &ck->reduction, dt_cuda_sums_scratch_bytes(channels), "sums", err);
@@ -167,7 +190,8 @@ static dt_status reserve_memory(dt_cuda_kernels *ck, const dt_conv *conv, dt_err
 static dt_status prepare(dt_cuda_kernels *ck, dt_conv *conv, dt_error *err)
 {
     const dt_conv_desc *d = &conv->desc;
-    bool lazy = ck->is_half && !d->reads_image && d->input != DT_CONV_INPUT_PLAIN, plain = d->input != DT_CONV_INPUT_LAZY;
+    bool lazy = ck->is_half && !d->reads_image && d->input != DT_CONV_INPUT_PLAIN,
+         plain = d->input != DT_CONV_INPUT_LAZY;
     DT_TRY(plan_forward(ck, conv, lazy, plain, err));
     if (d->for_training)
         DT_TRY(plan_backward_weights(ck, conv, lazy, plain, err));

@@ -19,7 +19,8 @@ static dt_status bind_prologue(dt_cuda_kernels *ck, call *c, const dt_act *x, dt
 {
     char *halves = NULL;
     if (!x->relu)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "convolution: the GPU's prologue has a ReLU, and this BatchNorm has none");
+        return dt_fail(err, DT_ERR_UNSUPPORTED,
+                       "convolution: the GPU's prologue has a ReLU, and this BatchNorm has none");
     DT_TRY(dt_cuda_half_scales_get(ck, x->scale, x->bias, x->raw.c, &halves, err));
     bind(c, DT_GRAPH_SCALE, halves);
     bind(c, DT_GRAPH_BIAS, halves + x->raw.c * (int64_t)sizeof(uint16_t));
@@ -29,17 +30,20 @@ static dt_status bind_prologue(dt_cuda_kernels *ck, call *c, const dt_act *x, dt
 /* The plan that makes sums if they are wanted, or if there is no other. */
 static int forward_plan(const dt_conv *conv, bool lazy, bool sums)
 {
-    int with = lazy ? DT_CUDA_FORWARD_LAZY_SUMS : DT_CUDA_FORWARD_SUMS, without = lazy ? DT_CUDA_FORWARD_LAZY : DT_CUDA_FORWARD;
+    int with = lazy ? DT_CUDA_FORWARD_LAZY_SUMS : DT_CUDA_FORWARD_SUMS,
+        without = lazy ? DT_CUDA_FORWARD_LAZY : DT_CUDA_FORWARD;
     return conv->plans[without].plan && (!sums || !conv->plans[with].plan) ? without : with;
 }
 
-/* Sums that nobody wants go where scale and bias in 16 bits are not: those may lie at the beginning of vectors. */
+/* Sums that nobody wants go where scale and bias in 16 bits are not: those may lie at the beginning of
+ * vectors. */
 static float *unwanted_sums(const dt_cuda_kernels *ck, const dt_conv *conv)
 {
     return (float *)ck->vectors.data + (conv->desc.c > conv->desc.k ? conv->desc.c : conv->desc.k);
 }
 
-dt_status dt_cuda_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w, const dt_tensor *y, void *sums, dt_error *err)
+dt_status dt_cuda_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w,
+                               const dt_tensor *y, void *sums, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     call c = {.n = 0};
@@ -63,10 +67,10 @@ dt_status dt_cuda_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, co
     return DT_OK;
 }
 
-/* -- data gradient ----------------------------------------------------------------------------------------------------- */
+/* -- data gradient --------------------------------------------------------------------------------------- */
 
-static dt_status run_data(dt_cuda_kernels *ck, const dt_conv *conv, int which, const dt_tensor *dy, const void *weights, const void *dx,
-                          dt_error *err)
+static dt_status run_data(dt_cuda_kernels *ck, const dt_conv *conv, int which, const dt_tensor *dy,
+                          const void *weights, const void *dx, dt_error *err)
 {
     call c = {.n = 0};
     bind(&c, DT_GRAPH_DY, dy->data);
@@ -75,21 +79,24 @@ static dt_status run_data(dt_cuda_kernels *ck, const dt_conv *conv, int which, c
     return dt_cuda_plan_run(ck, &conv->plans[which], c.tensors, c.n, err);
 }
 
-static dt_status copy_on_device(dt_cuda_kernels *ck, const dt_tensor *from, const dt_tensor *to, dt_error *err)
+static dt_status copy_on_device(dt_cuda_kernels *ck, const dt_tensor *from, const dt_tensor *to,
+                                dt_error *err)
 {
     int64_t bytes = dt_cuda_tensor_bytes(&ck->base, to->n, to->c, to->h, to->w);
-    return ck->base.device->ops->copy(ck->base.device, to->data, from->data, bytes, DT_COPY_ON_DEVICE, NULL, err);
+    return ck->base.device->ops->copy(ck->base.device, to->data, from->data, bytes, DT_COPY_ON_DEVICE, NULL,
+                                      err);
 }
 
 /* dx = dgrad(dy, w) + add */
-static dt_status data_and_add(dt_cuda_kernels *ck, const dt_conv *conv, const dt_tensor *dy, const void *weights, const dt_tensor *add,
-                              const dt_tensor *dx, dt_error *err)
+static dt_status data_and_add(dt_cuda_kernels *ck, const dt_conv *conv, const dt_tensor *dy,
+                              const void *weights, const dt_tensor *add, const dt_tensor *dx, dt_error *err)
 {
     dt_device *device = ck->base.device;
     if (!add && conv->plans[DT_CUDA_DATA].plan)
         return run_data(ck, conv, DT_CUDA_DATA, dy, weights, dx->data, err);
     if (!add) /* the input is lazy, and yet another layer has its gradient: seldom enough to save a plan on */
-        DT_TRY(device->ops->zero(device, dx->data, dt_cuda_tensor_bytes(&ck->base, dx->n, dx->c, dx->h, dx->w), NULL, err));
+        DT_TRY(device->ops->zero(device, dx->data,
+                                 dt_cuda_tensor_bytes(&ck->base, dx->n, dx->c, dx->h, dx->w), NULL, err));
     else if (add->data != dx->data)
         DT_TRY(copy_on_device(ck, add, dx, err));
     if (conv->plans[DT_CUDA_DATA_ADD].plan)
@@ -101,10 +108,11 @@ static dt_status data_and_add(dt_cuda_kernels *ck, const dt_conv *conv, const dt
     return DT_OK;
 }
 
-/* dgrad, drelu and the BatchNorm's sums in one. The coefficients that come with them are not used: bn_backward_finalize makes them, after
- * dgamma and dbeta have been added to the flat vector. */
-static dt_status data_and_bn(dt_cuda_kernels *ck, const dt_conv *conv, const dt_tensor *dy, const void *weights, const dt_bn_backward *bn,
-                             const dt_tensor *dx, dt_error *err)
+/* dgrad, drelu and the BatchNorm's sums in one. The coefficients that come with them are not used:
+ * bn_backward_finalize makes them, after dgamma and dbeta have been added to the flat vector. */
+static dt_status data_and_bn(dt_cuda_kernels *ck, const dt_conv *conv, const dt_tensor *dy,
+                             const void *weights, const dt_bn_backward *bn, const dt_tensor *dx,
+                             dt_error *err)
 {
     call c = {.n = 0};
     int64_t channels = conv->desc.c;
@@ -125,8 +133,9 @@ static dt_status data_and_bn(dt_cuda_kernels *ck, const dt_conv *conv, const dt_
     return dt_cuda_plan_run(ck, &conv->plans[DT_CUDA_DATA_BN], c.tensors, c.n, err);
 }
 
-dt_status dt_cuda_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w, const dt_tensor *add,
-                                     const dt_bn_backward *bn, const dt_tensor *dx, dt_error *err)
+dt_status dt_cuda_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
+                                     const dt_tensor *add, const dt_bn_backward *bn, const dt_tensor *dx,
+                                     dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     void *weights = NULL;
@@ -135,13 +144,15 @@ dt_status dt_cuda_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tens
         return data_and_bn(ck, conv, dy, weights, bn, dx, err);
     DT_TRY(data_and_add(ck, conv, dy, weights, add, dx, err));
     if (bn)
-        DT_CUDA_LAUNCH("bn_backward_reduce", dt_cuda_bn_backward_reduce(ck->stream, bn, dx, ck->reduction.data, dx));
+        DT_CUDA_LAUNCH("bn_backward_reduce",
+                       dt_cuda_bn_backward_reduce(ck->stream, bn, dx, ck->reduction.data, dx));
     return DT_OK;
 }
 
-/* -- weight gradient ----------------------------------------------------------------------------------------------------- */
+/* -- weight gradient ------------------------------------------------------------------------------------- */
 
-dt_status dt_cuda_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy, float *dw, bool accumulate, dt_error *err)
+dt_status dt_cuda_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy,
+                                        float *dw, bool accumulate, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     call c = {.n = 0};

@@ -1,7 +1,7 @@
 /* cuda_internal.h: what the host files of layers/cuda share. Contracts of the operations: core/kernels.h.
  *
- * To add an operation: its kernel and launcher (layers/cuda/launch.h, a .cu file) or its graph (graph_conv.h), a function here, a row in the table
- * of kernels_cuda.c, a case in tests/backend_cases_*.c.
+ * To add an operation: its kernel and launcher (layers/cuda/launch.h, a .cu file) or its graph
+ * (graph_conv.h), a function here, a row in the table of kernels_cuda.c, a case in tests/backend_cases_*.c.
  */
 #ifndef DT_LAYERS_CUDA_CUDA_INTERNAL_H
 #define DT_LAYERS_CUDA_CUDA_INTERNAL_H
@@ -28,7 +28,8 @@ typedef struct dt_cuda_plan {
     char reason[160]; /* of a refusal */
 } dt_cuda_plan;
 
-/* Where scale and bias of a lazy activation lie in 16 bits too: written by bn_finalize, read by a convolution's prologue. */
+/* Where scale and bias of a lazy activation lie in 16 bits too: written by bn_finalize, read by a
+ * convolution's prologue. */
 typedef struct dt_cuda_half_scale {
     const float *scale, *bias; /* the key */
     int64_t c;
@@ -66,11 +67,11 @@ static inline dt_cuda_kernels *dt_cuda(dt_kernels *k)
 }
 
 /* Return from the calling function, with what CUDA says, if a launcher of launch.h failed. */
-#define DT_CUDA_LAUNCH(what, call)                                                                                                                   \
-    do {                                                                                                                                             \
-        int dt_cuda_code = (call);                                                                                                                   \
-        if (dt_cuda_code != 0)                                                                                                                       \
-            return dt_fail(err, DT_ERR_DEVICE, "%s: %s", (what), dt_cuda_launch_error(dt_cuda_code));                                                \
+#define DT_CUDA_LAUNCH(what, call)                                                                           \
+    do {                                                                                                     \
+        int dt_cuda_code = (call);                                                                           \
+        if (dt_cuda_code != 0)                                                                               \
+            return dt_fail(err, DT_ERR_DEVICE, "%s: %s", (what), dt_cuda_launch_error(dt_cuda_code));        \
     } while (0)
 
 static inline int64_t dt_cuda_elem_bytes(const dt_cuda_kernels *ck)
@@ -84,52 +85,64 @@ static inline int64_t dt_cuda_channels(int64_t c, int64_t h, int64_t w)
     return c == 3 && (h != 1 || w != 1) ? 4 : c;
 }
 
-/* memory_cuda.c: make sure that a block has `bytes`; earlier pointers into it are void. `what` goes on after "for". */
-dt_status dt_cuda_reserve(dt_cuda_kernels *ck, dt_cuda_block *block, int64_t bytes, const char *what, dt_error *err);
+/* memory_cuda.c: make sure that a block has `bytes`; earlier pointers into it are void. `what` goes on after
+ * "for". */
+dt_status dt_cuda_reserve(dt_cuda_kernels *ck, dt_cuda_block *block, int64_t bytes, const char *what,
+                          dt_error *err);
 void dt_cuda_release(dt_cuda_kernels *ck, dt_cuda_block *block);
 int64_t dt_cuda_tensor_bytes(dt_kernels *k, int64_t n, int64_t c, int64_t h, int64_t w);
 dt_status dt_cuda_tensor_import(dt_kernels *k, const float *nchw, const dt_tensor *t, dt_error *err);
 dt_status dt_cuda_tensor_export(dt_kernels *k, const dt_tensor *t, float *nchw, dt_error *err);
 
-/* plans_cuda.c. A graph that the runner refuses is no error for `try`: plan->plan stays NULL. plans_reserve: what is
- * kept in the end gets its workspace. */
+/* plans_cuda.c. A graph that the runner refuses is no error for `try`: plan->plan stays NULL. plans_reserve:
+ * what is kept in the end gets its workspace. */
 dt_status dt_cuda_plan_try(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_plan *plan, dt_error *err);
 dt_status dt_cuda_plan_need(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_plan *plan, dt_error *err);
 dt_status dt_cuda_plans_reserve(dt_cuda_kernels *ck, const dt_cuda_plan *plans, int n, dt_error *err);
 void dt_cuda_plan_destroy(dt_cuda_kernels *ck, dt_cuda_plan *plan);
-/* fused_cuda.c: milliseconds of a plan; 0: not measured, or no plan. And: `fused` counts as refused from now on where it was measured to take longer than
- * `plain` and our own passes over memory that it spares, which move saved_bytes. */
+/* fused_cuda.c: milliseconds of a plan; 0: not measured, or no plan. And: `fused` counts as refused from now
+ * on where it was measured to take longer than `plain` and our own passes over memory that it spares, which
+ * move saved_bytes. */
 double dt_cuda_plan_ms(const dt_cuda_kernels *ck, const dt_cuda_plan *plan);
-void dt_cuda_plan_compare(dt_cuda_kernels *ck, dt_cuda_plan *fused, const dt_cuda_plan *plain, int64_t saved_bytes);
-dt_status dt_cuda_plan_run(dt_cuda_kernels *ck, const dt_cuda_plan *plan, const dt_graph_binding *tensors, int n_tensors, dt_error *err);
-void dt_cuda_plan_visit(const dt_cuda_kernels *ck, const dt_cuda_plan *plan, const dt_conv_desc *conv, int n_layers,
-                        void (*visit)(void *context, const dt_cuda_plan_row *row), void *context);
+void dt_cuda_plan_compare(dt_cuda_kernels *ck, dt_cuda_plan *fused, const dt_cuda_plan *plain,
+                          int64_t saved_bytes);
+dt_status dt_cuda_plan_run(dt_cuda_kernels *ck, const dt_cuda_plan *plan, const dt_graph_binding *tensors,
+                           int n_tensors, dt_error *err);
+void dt_cuda_plan_visit(const dt_cuda_kernels *ck, const dt_cuda_plan *plan, const dt_conv_desc *conv,
+                        int n_layers, void (*visit)(void *context, const dt_cuda_plan_row *row),
+                        void *context);
 
-/* values_cuda.c: weights as a graph reads them: the mirror, or float32 as it is, or (weights outside of the bound vector: tests) converted now, into
- * ck->weights, which the next call may overwrite. */
+/* values_cuda.c: weights as a graph reads them: the mirror, or float32 as it is, or (weights outside of the
+ * bound vector: tests) converted now, into ck->weights, which the next call may overwrite. */
 dt_status dt_cuda_weights(dt_cuda_kernels *ck, const float *w, int64_t n_elems, void **data, dt_error *err);
 /* A weight gradient: where a graph is to write it, and its way from there into grads. */
 void *dt_cuda_gradient_target(dt_cuda_kernels *ck, float *grads, bool accumulate);
-dt_status dt_cuda_gradient_finish(dt_cuda_kernels *ck, const void *target, int64_t n_elems, float *grads, bool accumulate, dt_error *err);
+dt_status dt_cuda_gradient_finish(dt_cuda_kernels *ck, const void *target, int64_t n_elems, float *grads,
+                                  bool accumulate, dt_error *err);
 dt_status dt_cuda_values_bind(dt_kernels *k, const float *values, int64_t n_elems, dt_error *err);
 dt_status dt_cuda_values_changed(dt_kernels *k, dt_error *err);
-dt_status dt_cuda_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments, int64_t n_segments,
+dt_status dt_cuda_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc,
+                                   const dt_update_segment *segments, int64_t n_segments,
                                    dt_optimizer **optimizer, dt_error *err);
 void dt_cuda_optimizer_destroy(dt_kernels *k, dt_optimizer *optimizer);
-dt_status dt_cuda_optimizer_update(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v, const dt_step_inputs *inputs,
-                                   dt_step_state *state, dt_error *err);
-dt_status dt_cuda_begin_step(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *votes, int64_t n_step_floats, dt_error *err);
-dt_status dt_cuda_record_step(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *votes,
-                              dt_step_record *ring, int64_t n_ring, dt_error *err);
+dt_status dt_cuda_optimizer_update(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v,
+                                   const dt_step_inputs *inputs, dt_step_state *state, dt_error *err);
+dt_status dt_cuda_begin_step(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *votes,
+                             int64_t n_step_floats, dt_error *err);
+dt_status dt_cuda_record_step(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global,
+                              const dt_loss_sums *local, const float *votes, dt_step_record *ring,
+                              int64_t n_ring, dt_error *err);
 
-/* half_scales_cuda.c: room for one more vector pair of c channels, in create-calls; every pair is forgotten. */
+/* half_scales_cuda.c: room for one more vector pair of c channels, in create-calls; every pair is
+ * forgotten. */
 dt_status dt_cuda_half_scales_reserve(dt_cuda_kernels *ck, int64_t c, dt_error *err);
 void dt_cuda_half_scales_unreserve(dt_cuda_kernels *ck, int64_t c); /* the convolution is gone */
 void dt_cuda_half_scales_destroy(dt_cuda_kernels *ck);
-/* Where bn_finalize shall put them (NULL: no room, no need), and where a prologue reads them: a pair that nobody has put anywhere
- * is converted now, into ck->vectors. */
+/* Where bn_finalize shall put them (NULL: no room, no need), and where a prologue reads them: a pair that
+ * nobody has put anywhere is converted now, into ck->vectors. */
 void *dt_cuda_half_scales_put(dt_cuda_kernels *ck, const float *scale, const float *bias, int64_t c);
-dt_status dt_cuda_half_scales_get(dt_cuda_kernels *ck, const float *scale, const float *bias, int64_t c, char **halves, dt_error *err);
+dt_status dt_cuda_half_scales_get(dt_cuda_kernels *ck, const float *scale, const float *bias, int64_t c,
+                                  char **halves, dt_error *err);
 
 /* conv_cuda.c, conv_run_cuda.c: a convolution's graphs. Convolutions of equal desc are one object. */
 enum {
@@ -162,11 +175,13 @@ unsigned dt_cuda_conv_fusions(dt_kernels *k, const dt_conv *conv);
 int64_t dt_cuda_conv_weights_elems(dt_kernels *k, const dt_conv *conv);
 void dt_cuda_conv_weights_order(dt_kernels *k, const dt_conv *conv, dt_weights_order *order);
 dt_status dt_cuda_conv_weights_changed(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err);
-dt_status dt_cuda_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w, const dt_tensor *y, void *sums, dt_error *err);
-dt_status dt_cuda_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w, const dt_tensor *add,
-                                     const dt_bn_backward *bn, const dt_tensor *dx, dt_error *err);
-dt_status dt_cuda_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy, float *dw, bool accumulate,
-                                        dt_error *err);
+dt_status dt_cuda_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w,
+                               const dt_tensor *y, void *sums, dt_error *err);
+dt_status dt_cuda_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
+                                     const dt_tensor *add, const dt_bn_backward *bn, const dt_tensor *dx,
+                                     dt_error *err);
+dt_status dt_cuda_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy,
+                                        float *dw, bool accumulate, dt_error *err);
 
 /* linear_cuda.c */
 enum { DT_CUDA_LINEAR_FORWARD, DT_CUDA_LINEAR_DATA, DT_CUDA_LINEAR_WEIGHTS, DT_CUDA_LINEAR_N_PLANS };
@@ -175,11 +190,13 @@ struct dt_linear {
     dt_cuda_plan plans[DT_CUDA_LINEAR_N_PLANS];
     dt_linear *next;
 };
-dt_status dt_cuda_linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear, dt_error *err);
+dt_status dt_cuda_linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear,
+                                dt_error *err);
 void dt_cuda_linear_destroy(dt_kernels *k, dt_linear *linear);
-dt_status dt_cuda_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const float *bias, const dt_tensor *y,
-                                 dt_error *err);
-dt_status dt_cuda_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx,
-                                  float *dw, float *dbias, bool accumulate, dt_error *err);
+dt_status dt_cuda_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
+                                 const float *bias, const dt_tensor *y, dt_error *err);
+dt_status dt_cuda_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
+                                  const dt_tensor *dy, const dt_tensor *dx, float *dw, float *dbias,
+                                  bool accumulate, dt_error *err);
 
 #endif

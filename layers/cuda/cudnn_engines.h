@@ -1,4 +1,5 @@
-/* cudnn_engines.h: the engine configurations that cuDNN proposes for a graph, and plans made of them. Inside layers/cuda, with CUDA only. */
+/* cudnn_engines.h: the engine configurations that cuDNN proposes for a graph, and plans made of them. Inside
+ * layers/cuda, with CUDA only. */
 #ifndef DT_LAYERS_CUDA_CUDNN_ENGINES_H
 #define DT_LAYERS_CUDA_CUDNN_ENGINES_H
 
@@ -16,18 +17,20 @@ typedef struct dt_cudnn_target {
 typedef struct dt_cudnn_engines {
     int n;
     cudnnBackendDescriptor_t configs[DT_CUDNN_MAX_ENGINES];
-    cudnnBackendDescriptor_t plans[DT_CUDNN_MAX_ENGINES];     /* NULL until made */
-    bool is_compiled[DT_CUDNN_MAX_ENGINES];                  /* at run time */
-    char names[DT_CUDNN_MAX_ENGINES][DT_PLAN_ENGINE_BYTES]; /* "22:2=1,13=4": engine, then knobs and their values */
+    cudnnBackendDescriptor_t plans[DT_CUDNN_MAX_ENGINES];   /* NULL until made */
+    bool is_compiled[DT_CUDNN_MAX_ENGINES];                 /* at run time */
+    char names[DT_CUDNN_MAX_ENGINES][DT_PLAN_ENGINE_BYTES]; /* "22:2=1,13=4": engine, then knobs and their
+                                                               values */
 } dt_cudnn_engines;
 
-/* The configurations that cudnn_runner.h allows, in cuDNN's order, each once. `engines` is zeroed before. Finding none is no error. */
-dt_status dt_cudnn_engines_find(const dt_graph *graph, const dt_cudnn_graph *cudnn_graph, const dt_cudnn_target *target, dt_cudnn_engines *engines,
-                                dt_error *err);
+/* The configurations that cudnn_runner.h allows, in cuDNN's order, each once. `engines` is zeroed before.
+ * Finding none is no error. */
+dt_status dt_cudnn_engines_find(const dt_graph *graph, const dt_cudnn_graph *cudnn_graph,
+                                const dt_cudnn_target *target, dt_cudnn_engines *engines, dt_error *err);
 void dt_cudnn_engines_destroy(dt_cudnn_engines *engines); /* a zeroed one is fine */
 
 /* Make configuration i's plan, if it is not made yet, and tell its workspace. */
-dt_status dt_cudnn_engines_plan(dt_cudnn_engines *engines, int i, const dt_graph *graph, const dt_cudnn_target *target, int64_t *workspace_bytes,
-                                dt_error *err);
+dt_status dt_cudnn_engines_plan(dt_cudnn_engines *engines, int i, const dt_graph *graph,
+                                const dt_cudnn_target *target, int64_t *workspace_bytes, dt_error *err);
 
 #endif

@@ -1,7 +1,8 @@
 /* cudnn_graph.h: a dt_graph in the words of cuDNN's backend API. Inside layers/cuda, with CUDA only.
  *
  *   dt_cudnn_graph g;
- *   DT_TRY(dt_cudnn_graph_create(&graph, handle, &g, err));       handle NULL: for a GPU that is described, not there
+ *   DT_TRY(dt_cudnn_graph_create(&graph, handle, &g, err));       handle NULL: for a GPU that is described,
+ *                                                                 not there
  *   ... g.operation_graph ...
  *   dt_cudnn_graph_destroy(&g);
  */
@@ -18,20 +19,24 @@
 typedef struct dt_cudnn_graph {
     cudnnBackendDescriptor_t operation_graph;
     int n;
-    cudnnBackendDescriptor_t descriptors[DT_CUDNN_GRAPH_MAX]; /* owned, in the order in which they were made */
+    cudnnBackendDescriptor_t descriptors[DT_CUDNN_GRAPH_MAX]; /* owned, in the order in which they were
+                                                                 made */
 } dt_cudnn_graph;
 
 /* DT_ERR_UNSUPPORTED: cuDNN knows no such graph; DT_ERR_DEVICE: it failed otherwise. */
-dt_status dt_cudnn_graph_create(const dt_graph *graph, cudnnHandle_t handle, dt_cudnn_graph *out, dt_error *err);
+dt_status dt_cudnn_graph_create(const dt_graph *graph, cudnnHandle_t handle, dt_cudnn_graph *out,
+                                dt_error *err);
 void dt_cudnn_graph_destroy(dt_cudnn_graph *graph); /* a zeroed one is fine */
 
-/* An error of cuDNN's as ours: DT_ERR_UNSUPPORTED for "not supported", DT_ERR_MEMORY for a failed allocation, else DT_ERR_DEVICE; with what
- * was being done, for which graph, and cuDNN's own words. */
+/* An error of cuDNN's as ours: DT_ERR_UNSUPPORTED for "not supported", DT_ERR_MEMORY for a failed allocation,
+ * else DT_ERR_DEVICE; with what was being done, for which graph, and cuDNN's own words. */
 dt_status dt_cudnn_fail(dt_error *err, cudnnStatus_t status, const char *graph_name, const char *what);
 
 /* One descriptor, made, one of its attributes set, finalized. `what` goes into messages. */
-dt_status dt_cudnn_make(const char *graph_name, cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t *out, dt_error *err);
-dt_status dt_cudnn_set(const char *graph_name, cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t n,
-                       const void *values, const char *what, dt_error *err);
+dt_status dt_cudnn_make(const char *graph_name, cudnnBackendDescriptorType_t type,
+                        cudnnBackendDescriptor_t *out, dt_error *err);
+dt_status dt_cudnn_set(const char *graph_name, cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name,
+                       cudnnBackendAttributeType_t type, int64_t n, const void *values, const char *what,
+                       dt_error *err);
 
 #endif

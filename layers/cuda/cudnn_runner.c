@@ -23,26 +23,32 @@ typedef struct cudnn_runner {
 
 struct dt_graph_plan {
     dt_graph graph;
-    dt_cudnn_graph cudnn_graph;              /* what the plan was made of lives as long as it does */
+    dt_cudnn_graph cudnn_graph; /* what the plan was made of lives as long as it does */
     cudnnBackendDescriptor_t config, plan;
     dt_plan_choice choice;
 };
 
-/* -- executing ---------------------------------------------------------------------------------------------------- */
+/* -- executing ------------------------------------------------------------------------------------------- */
 
 /* Every tensor that has memory, once. */
-static dt_status check_bindings(const dt_graph *graph, const dt_graph_binding *tensors, int n_tensors, dt_error *err)
+static dt_status check_bindings(const dt_graph *graph, const dt_graph_binding *tensors, int n_tensors,
+                                dt_error *err)
 {
     int n_wanted = 0;
     for (int i = 0; i < graph->n_tensors; i++)
         n_wanted += !graph->tensors[i].is_virtual;
     for (int i = 0; i < n_tensors; i++)
         if (!tensors[i].data || tensors[i].id >= DT_GRAPH_VIRTUAL || !dt_graph_find(graph, tensors[i].id))
-            return dt_fail(err, DT_ERR_INTERNAL, "graph %s: tensor %d has no memory, or is none of its tensors", graph->name, tensors[i].id);
-    return n_tensors == n_wanted ? DT_OK : dt_fail(err, DT_ERR_INTERNAL, "graph %s: %d tensors instead of %d", graph->name, n_tensors, n_wanted);
+            return dt_fail(err, DT_ERR_INTERNAL,
+                           "graph %s: tensor %d has no memory, or is none of its tensors", graph->name,
+                           tensors[i].id);
+    return n_tensors == n_wanted ? DT_OK
+                                 : dt_fail(err, DT_ERR_INTERNAL, "graph %s: %d tensors instead of %d",
+                                           graph->name, n_tensors, n_wanted);
 }
 
-static dt_status fill_pack(const dt_graph *graph, cudnnBackendDescriptor_t pack, const dt_graph_binding *tensors, int n_tensors, void *workspace, dt_error *err)
+static dt_status fill_pack(const dt_graph *graph, cudnnBackendDescriptor_t pack,
+                           const dt_graph_binding *tensors, int n_tensors, void *workspace, dt_error *err)
 {
     int64_t ids[DT_GRAPH_MAX_TENSORS];
     void *pointers[DT_GRAPH_MAX_TENSORS];
@@ -50,9 +56,12 @@ static dt_status fill_pack(const dt_graph *graph, cudnnBackendDescriptor_t pack,
         ids[i] = tensors[i].id;
         pointers[i] = tensors[i].data;
     }
-    DT_TRY(dt_cudnn_set(graph->name, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n_tensors, ids, "the tensors' ids", err));
-    DT_TRY(dt_cudnn_set(graph->name, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n_tensors, pointers, "the tensors", err));
-    DT_TRY(dt_cudnn_set(graph->name, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace, "the workspace", err));
+    DT_TRY(dt_cudnn_set(graph->name, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n_tensors,
+                        ids, "the tensors' ids", err));
+    DT_TRY(dt_cudnn_set(graph->name, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR,
+                        n_tensors, pointers, "the tensors", err));
+    DT_TRY(dt_cudnn_set(graph->name, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1,
+                        &workspace, "the workspace", err));
     cudnnStatus_t status = cudnnBackendFinalize(pack);
     return status == CUDNN_STATUS_SUCCESS ? DT_OK : dt_cudnn_fail(err, status, graph->name, "the tensors");
 }
@@ -68,8 +77,9 @@ static dt_status set_stream(cudnn_runner *r, const dt_graph *graph, void *stream
     return DT_OK;
 }
 
-static dt_status execute(cudnn_runner *r, cudnnBackendDescriptor_t plan, const dt_graph *graph, const dt_graph_binding *tensors, int n_tensors,
-                         void *workspace, void *stream, dt_error *err)
+static dt_status execute(cudnn_runner *r, cudnnBackendDescriptor_t plan, const dt_graph *graph,
+                         const dt_graph_binding *tensors, int n_tensors, void *workspace, void *stream,
+                         dt_error *err)
 {
     cudnnBackendDescriptor_t pack = NULL;
     DT_TRY(check_bindings(graph, tensors, n_tensors, err));
@@ -85,16 +95,17 @@ static dt_status execute(cudnn_runner *r, cudnnBackendDescriptor_t plan, const d
     return status;
 }
 
-static dt_status plan_execute(dt_graph_runner *base, dt_graph_plan *plan, const dt_graph_binding *tensors, int n_tensors, void *workspace, void *stream,
-                              dt_error *err)
+static dt_status plan_execute(dt_graph_runner *base, dt_graph_plan *plan, const dt_graph_binding *tensors,
+                              int n_tensors, void *workspace, void *stream, dt_error *err)
 {
     cudnn_runner *r = (cudnn_runner *)base;
     if (!r->device)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "graph %s: %s is a description, not a GPU", plan->graph.name, r->description);
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "graph %s: %s is a description, not a GPU", plan->graph.name,
+                       r->description);
     return execute(r, plan->plan, &plan->graph, tensors, n_tensors, workspace, stream, err);
 }
 
-/* -- candidates, as plan_cache.h sees them ---------------------------------------------------------------------------- */
+/* -- candidates, as plan_cache.h sees them --------------------------------------------------------------- */
 
 typedef struct search {
     cudnn_runner *runner;
@@ -115,11 +126,13 @@ static dt_status build(void *context, int i, int64_t *workspace_bytes, dt_error 
     return dt_cudnn_engines_plan(&s->engines, i, s->graph, &s->runner->target, workspace_bytes, err);
 }
 
-static dt_status execute_measured(void *context, const dt_graph_binding *tensors, int n_tensors, void *workspace, dt_error *err)
+static dt_status execute_measured(void *context, const dt_graph_binding *tensors, int n_tensors,
+                                  void *workspace, dt_error *err)
 {
     const search *s = context;
     dt_device *device = s->runner->device;
-    return execute(s->runner, s->engines.plans[s->measured], s->graph, tensors, n_tensors, workspace, device->ops->native_stream(device, NULL), err);
+    return execute(s->runner, s->engines.plans[s->measured], s->graph, tensors, n_tensors, workspace,
+                   device->ops->native_stream(device, NULL), err);
 }
 
 static dt_status measure(void *context, int i, int n_runs, double *ms, dt_error *err)
@@ -128,7 +141,8 @@ static dt_status measure(void *context, int i, int n_runs, double *ms, dt_error 
     int64_t workspace_bytes;
     if (!s->runner->has_said) {
         s->runner->has_said = true;
-        dt_log_info("%s: measuring which engines are fastest for this network; remembered for the next time", s->runner->description);
+        dt_log_info("%s: measuring which engines are fastest for this network; remembered for the next time",
+                    s->runner->description);
     }
     if (!s->bench)
         DT_TRY(dt_plan_bench_create(s->runner->device, s->graph, &s->bench, err));
@@ -137,11 +151,14 @@ static dt_status measure(void *context, int i, int n_runs, double *ms, dt_error 
     dt_device *device = s->runner->device;
     dt_error ignored;
     dt_status status = dt_plan_bench_measure(s->bench, workspace_bytes, n_runs, execute_measured, s, ms, err);
-    /* An engine may fail to launch (too much shared memory, say). Where the GPU itself goes on, the others have their turn. */
-    return status == DT_ERR_DEVICE && device->ops->stream_wait(device, NULL, &ignored) == DT_OK ? DT_ERR_UNSUPPORTED : status;
+    /* An engine may fail to launch (too much shared memory, say). Where the GPU itself goes on, the others
+     * have their turn. */
+    return status == DT_ERR_DEVICE && device->ops->stream_wait(device, NULL, &ignored) == DT_OK
+               ? DT_ERR_UNSUPPORTED
+               : status;
 }
 
-/* -- plans -------------------------------------------------------------------------------------------------------- */
+/* -- plans ----------------------------------------------------------------------------------------------- */
 
 static void plan_destroy(dt_graph_runner *base, dt_graph_plan *plan)
 {
@@ -164,21 +181,26 @@ static dt_status choose(search *s, dt_graph_plan *plan, dt_error *err)
     if (!key)
         return dt_fail_memory(err, DT_GRAPH_KEY_BYTES, "a graph's key");
     dt_graph_key(&plan->graph, key);
-    dt_plan_candidates candidates = {
-        .context = s, .n = s->engines.n, .engine = engine_name, .build = build, .measure = r->device ? measure : NULL};
+    dt_plan_candidates candidates = {.context = s,
+                                     .n = s->engines.n,
+                                     .engine = engine_name,
+                                     .build = build,
+                                     .measure = r->device ? measure : NULL};
     dt_status status = dt_plan_choose(&candidates, &r->rules, r->cache, key, &chosen, &plan->choice, err);
     if (status == DT_OK) {
         plan->plan = s->engines.plans[chosen];
         plan->config = s->engines.configs[chosen];
         s->engines.plans[chosen] = s->engines.configs[chosen] = NULL;
-        dt_log_debug("%s: %s: engine %s of %d, %.3f ms, %lld bytes of workspace%s", r->description, plan->graph.name, plan->choice.engine,
-                     plan->choice.n_candidates, plan->choice.time_ms, (long long)plan->choice.workspace_bytes, plan->choice.from_cache ? ", remembered" : "");
+        dt_log_debug("%s: %s: engine %s of %d, %.3f ms, %lld bytes of workspace%s", r->description,
+                     plan->graph.name, plan->choice.engine, plan->choice.n_candidates, plan->choice.time_ms,
+                     (long long)plan->choice.workspace_bytes, plan->choice.from_cache ? ", remembered" : "");
     }
     dt_free(key);
     return status;
 }
 
-static dt_status plan_create(dt_graph_runner *base, const dt_graph *graph, dt_graph_plan **plan, dt_error *err)
+static dt_status plan_create(dt_graph_runner *base, const dt_graph *graph, dt_graph_plan **plan,
+                             dt_error *err)
 {
     cudnn_runner *r = (cudnn_runner *)base;
     dt_graph_plan *made = dt_calloc(1, sizeof *made);
@@ -217,7 +239,7 @@ static void plan_info(const dt_graph_plan *plan, dt_graph_plan_info *info)
     snprintf(info->engine, sizeof info->engine, "%.*s", (int)sizeof info->engine - 1, plan->choice.engine);
 }
 
-/* -- the runner --------------------------------------------------------------------------------------------------- */
+/* -- the runner ------------------------------------------------------------------------------------------ */
 
 static void destroy(dt_graph_runner *base)
 {
@@ -254,8 +276,9 @@ static const dt_graph_runner_ops offline_ops = {.name = "cudnn, no GPU",
                                                 .plan_info = plan_info,
                                                 .plan_execute = plan_execute};
 
-/* cuDNN loads CUDA's run-time compiler for every graph that it looks at, 50 MB, and unloads it again. While somebody else holds it that costs
- * nothing: all plans of a ResNet-50 then take a second instead of half a minute. Not found: slower, no more. */
+/* cuDNN loads CUDA's run-time compiler for every graph that it looks at, 50 MB, and unloads it again. While
+ * somebody else holds it that costs nothing: all plans of a ResNet-50 then take a second instead of half a
+ * minute. Not found: slower, no more. */
 static void *hold_compiler(void)
 {
     char name[32];
@@ -263,7 +286,8 @@ static void *hold_compiler(void)
     return dlopen(name, RTLD_LAZY | RTLD_LOCAL);
 }
 
-static cudnn_runner *make_runner(const char *gpu_name, const dt_cudnn_options *options, const dt_graph_runner_ops *ops)
+static cudnn_runner *make_runner(const char *gpu_name, const dt_cudnn_options *options,
+                                 const dt_graph_runner_ops *ops)
 {
     cudnn_runner *r = dt_calloc(1, sizeof *r);
     if (!r)
@@ -271,12 +295,15 @@ static cudnn_runner *make_runner(const char *gpu_name, const dt_cudnn_options *o
     size_t version = cudnnGetVersion(); /* 91900 */
     r->base.ops = ops;
     r->compiler = hold_compiler();
-    r->rules = (dt_plan_rules){.autotune = options->autotune, .workspace_limit_bytes = options->workspace_limit_bytes};
-    snprintf(r->description, sizeof r->description, "%s, cuDNN %zu.%zu.%zu", gpu_name, version / 10000, version / 100 % 100, version % 100);
+    r->rules = (dt_plan_rules){.autotune = options->autotune,
+                               .workspace_limit_bytes = options->workspace_limit_bytes};
+    snprintf(r->description, sizeof r->description, "%s, cuDNN %zu.%zu.%zu", gpu_name, version / 10000,
+             version / 100 % 100, version % 100);
     return r;
 }
 
-dt_status dt_cudnn_runner_create(dt_device *device, const dt_cudnn_options *options, dt_graph_runner **runner, dt_error *err)
+dt_status dt_cudnn_runner_create(dt_device *device, const dt_cudnn_options *options, dt_graph_runner **runner,
+                                 dt_error *err)
 {
     dt_device_info info = {0};
     char path[DT_PATH_BYTES];
@@ -308,26 +335,31 @@ static dt_status read_properties(cudnn_runner *r, const char *properties, dt_err
 {
     char words[512] = "";
     DT_TRY(dt_cudnn_make(r->description, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &r->target.properties, err));
-    cudnnStatus_t status = cudnnBackendSetAttribute(r->target.properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
-                                                    (int64_t)strlen(properties), properties);
+    cudnnStatus_t status =
+        cudnnBackendSetAttribute(r->target.properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                                 CUDNN_TYPE_CHAR, (int64_t)strlen(properties), properties);
     if (status == CUDNN_STATUS_SUCCESS)
         status = cudnnBackendFinalize(r->target.properties);
     if (status == CUDNN_STATUS_SUCCESS)
         return DT_OK;
     cudnnGetLastErrorString(words, sizeof words);
     words[strcspn(words, "\n")] = '\0';
-    return dt_fail(err, DT_ERR_FORMAT, "cuDNN does not take these device properties: %s%s%s", cudnnGetErrorString(status), words[0] ? ": " : "", words);
+    return dt_fail(err, DT_ERR_FORMAT, "cuDNN does not take these device properties: %s%s%s",
+                   cudnnGetErrorString(status), words[0] ? ": " : "", words);
 }
 #else
 static dt_status read_properties(cudnn_runner *r, const char *properties, dt_error *err)
 {
     (void)r, (void)properties;
-    return dt_fail(err, DT_ERR_UNSUPPORTED, "plans for a GPU that is not there take cuDNN 9.8 or later; this program was built with %d.%d", CUDNN_MAJOR,
-                   CUDNN_MINOR);
+    return dt_fail(
+        err, DT_ERR_UNSUPPORTED,
+        "plans for a GPU that is not there take cuDNN 9.8 or later; this program was built with %d.%d",
+        CUDNN_MAJOR, CUDNN_MINOR);
 }
 #endif
 
-dt_status dt_cudnn_runner_create_offline(const char *gpu_name, const char *properties, const dt_cudnn_options *options, dt_graph_runner **runner,
+dt_status dt_cudnn_runner_create_offline(const char *gpu_name, const char *properties,
+                                         const dt_cudnn_options *options, dt_graph_runner **runner,
                                          dt_error *err)
 {
     cudnn_runner *r = make_runner(gpu_name, options, &offline_ops);

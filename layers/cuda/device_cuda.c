@@ -14,10 +14,11 @@ typedef struct cuda_device {
     dt_device base;
     int ordinal;
     cudaStream_t main; /* what core calls NULL; not CUDA's own stream 0, which waits for all others */
-    int urgent;        /* priority of the other streams: copies and collectives go between two kernels of the main one */
+    int urgent;        /* priority of the other streams: copies and collectives go between two kernels of
+                          the main one */
 } cuda_device;
 
-/* -- errors ------------------------------------------------------------------------------------------------------------- */
+/* -- errors ---------------------------------------------------------------------------------------------- */
 
 static dt_status failed(cudaError_t e, const char *what, dt_error *err)
 {
@@ -33,11 +34,11 @@ static void forget(cudaError_t e)
         (void)cudaGetLastError();
 }
 
-#define CUDA_TRY(call, what)                      \
-    do {                                          \
-        cudaError_t cuda_try_e = (call);          \
-        if (cuda_try_e != cudaSuccess)            \
-            return failed(cuda_try_e, what, err); \
+#define CUDA_TRY(call, what)                                                                                 \
+    do {                                                                                                     \
+        cudaError_t cuda_try_e = (call);                                                                     \
+        if (cuda_try_e != cudaSuccess)                                                                       \
+            return failed(cuda_try_e, what, err);                                                            \
     } while (0)
 
 /* CUDA keeps the current device by thread; loaders and writers have threads of their own. */
@@ -55,7 +56,7 @@ static cudaStream_t stream_of(const cuda_device *d, dt_stream *stream)
     return stream ? (cudaStream_t)(void *)stream : d->main;
 }
 
-/* -- memory ------------------------------------------------------------------------------------------------------------- */
+/* -- memory ---------------------------------------------------------------------------------------------- */
 
 static void *cuda_alloc(dt_device *device, int64_t bytes)
 {
@@ -99,9 +100,11 @@ static int64_t cuda_memory_free(dt_device *device)
     return (int64_t)free_bytes;
 }
 
-static dt_status cuda_copy(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind, dt_stream *stream, dt_error *err)
+static dt_status cuda_copy(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind,
+                           dt_stream *stream, dt_error *err)
 {
-    static const enum cudaMemcpyKind kinds[] = {cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice};
+    static const enum cudaMemcpyKind kinds[] = {cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost,
+                                                cudaMemcpyDeviceToDevice};
     const cuda_device *d = use(device);
     if (bytes < 0)
         return dt_fail(err, DT_ERR_INTERNAL, "CUDA: a copy of %lld bytes", (long long)bytes);
@@ -120,7 +123,7 @@ static dt_status cuda_zero(dt_device *device, void *dst, int64_t bytes, dt_strea
     return DT_OK;
 }
 
-/* -- streams and events --------------------------------------------------------------------------------------------------- */
+/* -- streams and events ---------------------------------------------------------------------------------- */
 
 static dt_status cuda_stream_create(dt_device *device, dt_stream **stream, dt_error *err)
 {
@@ -153,7 +156,8 @@ static dt_status cuda_event_create(dt_device *device, bool timed, dt_event **eve
 {
     cudaEvent_t made = NULL;
     (void)use(device);
-    CUDA_TRY(cudaEventCreateWithFlags(&made, cudaEventBlockingSync | (timed ? 0 : cudaEventDisableTiming)), "making an event");
+    CUDA_TRY(cudaEventCreateWithFlags(&made, cudaEventBlockingSync | (timed ? 0 : cudaEventDisableTiming)),
+             "making an event");
     *event = (dt_event *)(void *)made;
     return DT_OK;
 }
@@ -167,13 +171,15 @@ static void cuda_event_destroy(dt_device *device, dt_event *event)
 
 static dt_status cuda_event_record(dt_device *device, dt_event *event, dt_stream *stream, dt_error *err)
 {
-    CUDA_TRY(cudaEventRecord((cudaEvent_t)(void *)event, stream_of(use(device), stream)), "recording an event");
+    CUDA_TRY(cudaEventRecord((cudaEvent_t)(void *)event, stream_of(use(device), stream)),
+             "recording an event");
     return DT_OK;
 }
 
 static dt_status cuda_stream_wait_event(dt_device *device, dt_stream *stream, dt_event *event, dt_error *err)
 {
-    CUDA_TRY(cudaStreamWaitEvent(stream_of(use(device), stream), (cudaEvent_t)(void *)event, 0), "a stream waiting for an event");
+    CUDA_TRY(cudaStreamWaitEvent(stream_of(use(device), stream), (cudaEvent_t)(void *)event, 0),
+             "a stream waiting for an event");
     return DT_OK;
 }
 
@@ -188,21 +194,25 @@ static dt_status cuda_event_done(dt_device *device, dt_event *event, bool *done,
     return DT_OK;
 }
 
-static dt_status cuda_event_elapsed_ms(dt_device *device, dt_event *from, dt_event *to, double *ms, dt_error *err)
+static dt_status cuda_event_elapsed_ms(dt_device *device, dt_event *from, dt_event *to, double *ms,
+                                       dt_error *err)
 {
     float elapsed = 0.0f;
     (void)use(device);
-    CUDA_TRY(cudaEventElapsedTime(&elapsed, (cudaEvent_t)(void *)from, (cudaEvent_t)(void *)to), "the time between two events");
+    CUDA_TRY(cudaEventElapsedTime(&elapsed, (cudaEvent_t)(void *)from, (cudaEvent_t)(void *)to),
+             "the time between two events");
     *ms = (double)elapsed;
     return DT_OK;
 }
 
-/* -- graphs --------------------------------------------------------------------------------------------------------------- */
+/* -- graphs ---------------------------------------------------------------------------------------------- */
 
-/* Thread-local: what loaders and writers do meanwhile on streams of their own neither joins the graph nor spoils it. */
+/* Thread-local: what loaders and writers do meanwhile on streams of their own neither joins the graph nor
+ * spoils it. */
 static dt_status cuda_capture_begin(dt_device *device, dt_error *err)
 {
-    CUDA_TRY(cudaStreamBeginCapture(use(device)->main, cudaStreamCaptureModeThreadLocal), "beginning to capture a graph");
+    CUDA_TRY(cudaStreamBeginCapture(use(device)->main, cudaStreamCaptureModeThreadLocal),
+             "beginning to capture a graph");
     return DT_OK;
 }
 
@@ -242,7 +252,7 @@ static void cuda_graph_destroy(dt_device *device, void *graph)
         forget(cudaGraphExecDestroy((cudaGraphExec_t)graph));
 }
 
-/* -- what GPU it is --------------------------------------------------------------------------------------------------------- */
+/* -- what GPU it is -------------------------------------------------------------------------------------- */
 
 static int attribute(int ordinal, enum cudaDeviceAttr which)
 {
@@ -253,10 +263,12 @@ static int attribute(int ordinal, enum cudaDeviceAttr which)
 
 static int capability(int ordinal)
 {
-    return 10 * attribute(ordinal, cudaDevAttrComputeCapabilityMajor) + attribute(ordinal, cudaDevAttrComputeCapabilityMinor);
+    return 10 * attribute(ordinal, cudaDevAttrComputeCapabilityMajor) +
+           attribute(ordinal, cudaDevAttrComputeCapabilityMinor);
 }
 
-/* FP16 products with FP32 sums, dense, per multiprocessor and clock: what the data sheets' TFLOP/s come to. */
+/* FP16 products with FP32 sums, dense, per multiprocessor and clock: what the data sheets' TFLOP/s come
+ * to. */
 static double flops_per_clock(int sm)
 {
     static const struct {
@@ -287,14 +299,15 @@ static void cuda_info(dt_device *device, dt_device_info *info)
     forget(cudaGetDeviceProperties(&properties, d->ordinal));
     dt_device_cuda_versions(&versions);
     snprintf(info->name, sizeof info->name, "%.100s, GPU %d", properties.name, d->ordinal);
-    snprintf(info->driver, sizeof info->driver, "CUDA driver %.15s, runtime %.15s", versions.driver, versions.runtime);
+    snprintf(info->driver, sizeof info->driver, "CUDA driver %.15s, runtime %.15s", versions.driver,
+             versions.runtime);
     info->memory_bytes = (int64_t)properties.totalGlobalMem;
     info->multiprocessors = properties.multiProcessorCount;
     /* Clocks are in kHz; memory moves data twice a clock. */
     info->bandwidth_bytes_per_s = 2e3 * (double)attribute(d->ordinal, cudaDevAttrMemoryClockRate) *
                                   (double)attribute(d->ordinal, cudaDevAttrGlobalMemoryBusWidth) / 8.0;
-    info->compute_flops = 1e3 * (double)attribute(d->ordinal, cudaDevAttrClockRate) * (double)properties.multiProcessorCount *
-                          flops_per_clock(capability(d->ordinal));
+    info->compute_flops = 1e3 * (double)attribute(d->ordinal, cudaDevAttrClockRate) *
+                          (double)properties.multiProcessorCount * flops_per_clock(capability(d->ordinal));
 }
 
 void dt_device_cuda_versions(dt_cuda_versions *versions)
@@ -305,7 +318,8 @@ void dt_device_cuda_versions(dt_cuda_versions *versions)
     forget(cudaDriverGetVersion(&driver));
     cuda_version_text(runtime, versions->runtime, sizeof versions->runtime);
     cuda_version_text(driver, versions->driver, sizeof versions->driver);
-    snprintf(versions->cudnn, sizeof versions->cudnn, "%zu.%zu.%zu", cudnn / 10000, cudnn / 100 % 100, cudnn % 100);
+    snprintf(versions->cudnn, sizeof versions->cudnn, "%zu.%zu.%zu", cudnn / 10000, cudnn / 100 % 100,
+             cudnn % 100);
 }
 
 void dt_device_cuda_describe(int ordinal, char *text, size_t text_bytes)
@@ -314,8 +328,9 @@ void dt_device_cuda_describe(int ordinal, char *text, size_t text_bytes)
     cudaError_t e = cudaGetDeviceProperties(&properties, ordinal);
     forget(e);
     if (e == cudaSuccess)
-        snprintf(text, text_bytes, "%.100s, sm_%d, %.1f GiB, %d multiprocessors", properties.name, capability(ordinal),
-                 (double)properties.totalGlobalMem / 1073741824.0, properties.multiProcessorCount);
+        snprintf(text, text_bytes, "%.100s, sm_%d, %.1f GiB, %d multiprocessors", properties.name,
+                 capability(ordinal), (double)properties.totalGlobalMem / 1073741824.0,
+                 properties.multiProcessorCount);
     else
         snprintf(text, text_bytes, "GPU %d: %s", ordinal, cudaGetErrorString(e));
 }
@@ -333,17 +348,21 @@ int dt_device_cuda_count(char *why, size_t why_bytes)
     if (e == cudaErrorInsufficientDriver && strcmp(versions.driver, "none") == 0)
         snprintf(why, why_bytes, "no NVIDIA driver: %s", cudaGetErrorString(e));
     else if (e == cudaErrorInsufficientDriver)
-        snprintf(why, why_bytes, "the NVIDIA driver is too old: it knows CUDA %s, and this program is built with %s", versions.driver, versions.runtime);
+        snprintf(why, why_bytes,
+                 "the NVIDIA driver is too old: it knows CUDA %s, and this program is built with %s",
+                 versions.driver, versions.runtime);
     else if (e == cudaErrorNoDevice || e == cudaSuccess)
-        snprintf(why, why_bytes, "an NVIDIA driver, but no GPU%s%.40s", visible ? "; CUDA_VISIBLE_DEVICES is " : "", visible ? visible : "");
+        snprintf(why, why_bytes, "an NVIDIA driver, but no GPU%s%.40s",
+                 visible ? "; CUDA_VISIBLE_DEVICES is " : "", visible ? visible : "");
     else
         snprintf(why, why_bytes, "%s (%s)", cudaGetErrorString(e), cudaGetErrorName(e));
     return 0;
 }
 
-/* -- open and close --------------------------------------------------------------------------------------------------------- */
+/* -- open and close -------------------------------------------------------------------------------------- */
 
-/* Code for sm_80 runs on 8.x from 8.0 on; PTX of the newest is compiled by the driver for what comes later. */
+/* Code for sm_80 runs on 8.x from 8.0 on; PTX of the newest is compiled by the driver for what comes
+ * later. */
 static dt_status check_built_for(int ordinal, dt_error *err)
 {
     const int sm = capability(ordinal);
@@ -360,8 +379,8 @@ static dt_status check_built_for(int ordinal, dt_error *err)
     if (sm >= newest)
         return DT_OK;
     dt_device_cuda_describe(ordinal, gpu, sizeof gpu);
-    return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: the kernels of this build are for sm_ %s%s", gpu, DT_CUDA_ARCHS,
-                   sm < 75 ? "; CUDA 12 is the last that compiles for sm_70" : "");
+    return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: the kernels of this build are for sm_ %s%s", gpu,
+                   DT_CUDA_ARCHS, sm < 75 ? "; CUDA 12 is the last that compiles for sm_70" : "");
 }
 
 static dt_status choose(int local_rank, int local_size, int *ordinal, dt_error *err)
@@ -373,8 +392,10 @@ static dt_status choose(int local_rank, int local_size, int *ordinal, dt_error *
     /* A launcher that binds GPUs to tasks shows each rank one, its own. */
     *ordinal = n == 1 && getenv("CUDA_VISIBLE_DEVICES") ? 0 : local_rank;
     if (*ordinal >= n)
-        return dt_fail(err, DT_ERR_USAGE, "%d ranks on this host, but %d GPU%s: start as many ranks as there are GPUs, or take --backend cpu", local_size, n,
-                       n == 1 ? "" : "s");
+        return dt_fail(err, DT_ERR_USAGE,
+                       "%d ranks on this host, but %d GPU%s: start as many ranks as there are GPUs, or take "
+                       "--backend cpu",
+                       local_size, n, n == 1 ? "" : "s");
     return check_built_for(*ordinal, err);
 }
 
@@ -420,7 +441,8 @@ static dt_status open_gpu(cuda_device *d, dt_error *err)
 {
     int least = 0;
     CUDA_TRY(cudaSetDevice(d->ordinal), "taking the GPU");
-    /* A thread that waits gives its core to those that decode images. Refused where somebody has made a context before: no matter. */
+    /* A thread that waits gives its core to those that decode images. Refused where somebody has made a
+     * context before: no matter. */
     forget(cudaSetDeviceFlags(cudaDeviceScheduleBlockingSync));
     CUDA_TRY(cudaDeviceGetStreamPriorityRange(&least, &d->urgent), "the priorities of streams");
     CUDA_TRY(cudaStreamCreateWithPriority(&d->main, cudaStreamNonBlocking, least), "making the main stream");

@@ -1,10 +1,12 @@
-/* fused_cuda.c: whether a fused graph is worth having. Where the runner measures plans, it is compared with the plain graph and the time that the passes
- * over memory which it saves would take; one that loses counts as refused. Where nothing is measured, what is fused is taken. */
+/* fused_cuda.c: whether a fused graph is worth having. Where the runner measures plans, it is compared with
+ * the plain graph and the time that the passes over memory which it saves would take; one that loses counts
+ * as refused. Where nothing is measured, what is fused is taken. */
 #include "layers/cuda/cuda_internal.h"
 
 #include <stdio.h>
 
-/* Our own kernels' share of the bandwidth on paper: streaming kernels reach about so much. In doubt, fused. */
+/* Our own kernels' share of the bandwidth on paper: streaming kernels reach about so much. In doubt,
+ * fused. */
 #define SHARE_OF_BANDWIDTH 0.85
 
 double dt_cuda_plan_ms(const dt_cuda_kernels *ck, const dt_cuda_plan *plan)
@@ -15,7 +17,8 @@ double dt_cuda_plan_ms(const dt_cuda_kernels *ck, const dt_cuda_plan *plan)
     return info.time_ms;
 }
 
-void dt_cuda_plan_compare(dt_cuda_kernels *ck, dt_cuda_plan *fused, const dt_cuda_plan *plain, int64_t saved_bytes)
+void dt_cuda_plan_compare(dt_cuda_kernels *ck, dt_cuda_plan *fused, const dt_cuda_plan *plain,
+                          int64_t saved_bytes)
 {
     dt_device_info info = {0};
     double fused_ms = dt_cuda_plan_ms(ck, fused), plain_ms = dt_cuda_plan_ms(ck, plain);
@@ -23,11 +26,13 @@ void dt_cuda_plan_compare(dt_cuda_kernels *ck, dt_cuda_plan *fused, const dt_cud
         ck->base.device->ops->info(ck->base.device, &info);
     if (fused_ms <= 0 || plain_ms <= 0 || info.bandwidth_bytes_per_s <= 0)
         return;
-    double composed_ms = plain_ms + 1e3 * (double)saved_bytes / (SHARE_OF_BANDWIDTH * info.bandwidth_bytes_per_s);
+    double composed_ms =
+        plain_ms + 1e3 * (double)saved_bytes / (SHARE_OF_BANDWIDTH * info.bandwidth_bytes_per_s);
     if (fused_ms <= composed_ms)
         return;
     ck->runner->ops->plan_destroy(ck->runner, fused->plan);
     fused->plan = NULL;
     fused->is_refused = true;
-    snprintf(fused->reason, sizeof fused->reason, "%.96s: %.3f ms, composed %.3f ms", fused->name, fused_ms, composed_ms);
+    snprintf(fused->reason, sizeof fused->reason, "%.96s: %.3f ms, composed %.3f ms", fused->name, fused_ms,
+             composed_ms);
 }

@@ -2,17 +2,19 @@
  *
  *   dt_graph graph;
  *   dt_graph_conv_forward(&desc, DT_F16, true, true, &graph);                     layers/cuda/graph_conv.h
- *   status = runner->ops->plan_create(runner, &graph, &plan, err);                DT_ERR_UNSUPPORTED: compose it of smaller ones
- *   dt_graph_binding tensors[] = {{DT_GRAPH_X, x}, {DT_GRAPH_W, w}, ...};
+ *   status = runner->ops->plan_create(runner, &graph, &plan, err);                DT_ERR_UNSUPPORTED: compose
+ *   it of smaller ones dt_graph_binding tensors[] = {{DT_GRAPH_X, x}, {DT_GRAPH_W, w}, ...};
  *   runner->ops->plan_execute(runner, plan, tensors, n, workspace, stream, err);  enqueues
  *
- * A graph is plain data: no pointers, no library. layers/cuda/cudnn_runner.c makes cuDNN descriptors and an execution plan of it;
- * tests/ interprets it on the CPU. Both take their meaning from the comments here and from nowhere else.
+ * A graph is plain data: no pointers, no library. layers/cuda/cudnn_runner.c makes cuDNN descriptors and an
+ * execution plan of it; tests/ interprets it on the CPU. Both take their meaning from the comments here and
+ * from nowhere else.
  *
- * Tensors have 4 dimensions n, c, h, w, in this order, with strides in elements; in memory they are NHWC (c has stride 1), filters
- * KRSC (dims k, c, r, s), vectors per channel [1, c, 1, 1]. A virtual tensor has no memory: it lives between two operations.
- * Values are computed in FP32: inputs are widened, outputs that have memory are rounded to their dtype (to nearest even) when written.
- * Virtual tensors are FP32 (an engine may round them to the graph's dtype: a test allows for that, and for sums in any order).
+ * Tensors have 4 dimensions n, c, h, w, in this order, with strides in elements; in memory they are NHWC (c
+ * has stride 1), filters KRSC (dims k, c, r, s), vectors per channel [1, c, 1, 1]. A virtual tensor has no
+ * memory: it lives between two operations. Values are computed in FP32: inputs are widened, outputs that have
+ * memory are rounded to their dtype (to nearest even) when written. Virtual tensors are FP32 (an engine may
+ * round them to the graph's dtype: a test allows for that, and for sums in any order).
  */
 #ifndef DT_LAYERS_CUDA_GRAPH_H
 #define DT_LAYERS_CUDA_GRAPH_H
@@ -23,27 +25,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Which tensor of a graph: its id. One name per role, the same in every graph; the builders say which ones a graph has. */
+/* Which tensor of a graph: its id. One name per role, the same in every graph; the builders say which ones a
+ * graph has. */
 typedef enum dt_graph_tensor_id {
     DT_GRAPH_NONE = 0,
-    DT_GRAPH_X,       /* what the convolution reads in forward */
-    DT_GRAPH_W,       /* filters */
-    DT_GRAPH_Y,       /* what it makes */
-    DT_GRAPH_DX,      /* gradients of the three */
+    DT_GRAPH_X,  /* what the convolution reads in forward */
+    DT_GRAPH_W,  /* filters */
+    DT_GRAPH_Y,  /* what it makes */
+    DT_GRAPH_DX, /* gradients of the three */
     DT_GRAPH_DW,
     DT_GRAPH_DY,
-    DT_GRAPH_SCALE,   /* [1, c, 1, 1] of the lazily normalised x */
+    DT_GRAPH_SCALE, /* [1, c, 1, 1] of the lazily normalised x */
     DT_GRAPH_BIAS,
-    DT_GRAPH_SUM,     /* [1, k, 1, 1] FP32: sum, and sum of squares, of y over n, h, w */
+    DT_GRAPH_SUM, /* [1, k, 1, 1] FP32: sum, and sum of squares, of y over n, h, w */
     DT_GRAPH_SUMSQ,
-    DT_GRAPH_RAW,     /* what BatchNorm read: the raw tensor whose normalised value is x */
-    DT_GRAPH_MEAN,    /* [1, c, 1, 1] FP32, as bn_finalize made them */
+    DT_GRAPH_RAW,  /* what BatchNorm read: the raw tensor whose normalised value is x */
+    DT_GRAPH_MEAN, /* [1, c, 1, 1] FP32, as bn_finalize made them */
     DT_GRAPH_INVSTD,
-    DT_GRAPH_GAMMA,   /* [1, c, 1, 1] FP32: BatchNorm's parameters */
+    DT_GRAPH_GAMMA, /* [1, c, 1, 1] FP32: BatchNorm's parameters */
     DT_GRAPH_BETA,
-    DT_GRAPH_DGAMMA,  /* [1, c, 1, 1] FP32 */
+    DT_GRAPH_DGAMMA, /* [1, c, 1, 1] FP32 */
     DT_GRAPH_DBETA,
-    DT_GRAPH_COEF_A,  /* [1, c, 1, 1] FP32: the gradient of raw is a * dz + b * raw + c */
+    DT_GRAPH_COEF_A, /* [1, c, 1, 1] FP32: the gradient of raw is a * dz + b * raw + c */
     DT_GRAPH_COEF_B,
     DT_GRAPH_COEF_C,
     DT_GRAPH_VIRTUAL = 100 /* and above: virtual tensors */
@@ -51,35 +54,39 @@ typedef enum dt_graph_tensor_id {
 
 typedef struct dt_graph_tensor {
     int id;
-    dt_dtype dtype;     /* F32, F16, BF16; TF32: FP32 in memory, products may round their factors to TF32 */
+    dt_dtype dtype; /* F32, F16, BF16; TF32: FP32 in memory, products may round their factors to TF32 */
     bool is_virtual;
     bool is_output;     /* written by the graph */
     int64_t dims[4];    /* n, c, h, w; of a filter k, c, r, s */
     int64_t strides[4]; /* elements */
 } dt_graph_tensor;
 
-/* What an operation computes. in[] and out[] hold tensor ids. A vector [1, c, 1, 1] beside a whole tensor is broadcast. */
+/* What an operation computes. in[] and out[] hold tensor ids. A vector [1, c, 1, 1] beside a whole tensor is
+ * broadcast. */
 typedef enum dt_graph_op_kind {
-    /* out0 = alpha * conv(in0 = x, in1 = w) + beta * out0: y[n,k,p,q] = sum over c, r, s of w[k,c,r,s] * x[n, c, p*stride - pad + r*dilation, ...]
-     * (cross-correlation; x is 0 outside) */
+    /* out0 = alpha * conv(in0 = x, in1 = w) + beta * out0: y[n,k,p,q] = sum over c, r, s of w[k,c,r,s] * x[n,
+     * c, p*stride - pad + r*dilation, ...] (cross-correlation; x is 0 outside) */
     DT_GRAPH_OP_CONV_FORWARD,
-    /* out0 = alpha * dgrad(in0 = dy, in1 = w) + beta * out0: dx[n,c,h,w] = sum over k, r, s, p, q with h = p*stride - pad + r*dilation (and w likewise)
-     * of w[k,c,r,s] * dy[n,k,p,q] */
+    /* out0 = alpha * dgrad(in0 = dy, in1 = w) + beta * out0: dx[n,c,h,w] = sum over k, r, s, p, q with h =
+     * p*stride - pad + r*dilation (and w likewise) of w[k,c,r,s] * dy[n,k,p,q] */
     DT_GRAPH_OP_CONV_BACKWARD_DATA,
-    /* out0 = alpha * wgrad(in0 = x, in1 = dy) + beta * out0: dw[k,c,r,s] = sum over n, p, q of dy[n,k,p,q] * x[n, c, p*stride - pad + r*dilation, ...] */
+    /* out0 = alpha * wgrad(in0 = x, in1 = dy) + beta * out0: dw[k,c,r,s] = sum over n, p, q of dy[n,k,p,q] *
+     * x[n, c, p*stride - pad + r*dilation, ...] */
     DT_GRAPH_OP_CONV_BACKWARD_FILTER,
     DT_GRAPH_OP_ADD,           /* out0 = in0 + in1 */
     DT_GRAPH_OP_SUB,           /* out0 = in0 - in1 */
     DT_GRAPH_OP_MUL,           /* out0 = in0 * in1 */
     DT_GRAPH_OP_RELU,          /* out0 = in0 < 0 ? 0 : in0 */
     DT_GRAPH_OP_RELU_BACKWARD, /* out0 = in1 > 0 ? in0 : 0;  in0 = dy, in1 = what ReLU read in forward */
-    /* out0 = sum of in0, out1 = sum of in0^2, over n, h, w, per channel. FP32 sums of the values before or after in0's rounding to its dtype:
+    /* out0 = sum of in0, out1 = sum of in0^2, over n, h, w, per channel. FP32 sums of the values before or
+     * after in0's rounding to its dtype:
      * the engine's choice */
     DT_GRAPH_OP_CHANNEL_SUMS,
-    /* BatchNorm's parameter gradients and coefficients. in0 = raw, in1 = dz (the gradient of gamma * (raw - mean) * invstd + beta), in2 = mean,
-     * in3 = invstd, in4 = gamma; m = n * h * w of raw.
+    /* BatchNorm's parameter gradients and coefficients. in0 = raw, in1 = dz (the gradient of gamma * (raw -
+     * mean) * invstd + beta), in2 = mean, in3 = invstd, in4 = gamma; m = n * h * w of raw.
      *   out0 = dgamma = sum over n, h, w of dz * (raw - mean) * invstd         out1 = dbeta = sum of dz
-     *   out2 = a = gamma * invstd     out3 = b = -a * invstd * dgamma / m      out4 = c = -a * dbeta / m - b * mean
+     *   out2 = a = gamma * invstd     out3 = b = -a * invstd * dgamma / m      out4 = c = -a * dbeta / m - b
+     *                                                                          * mean
      * so that the gradient of raw is a * dz + b * raw + c. */
     DT_GRAPH_OP_BN_BACKWARD_WEIGHTS
 } dt_graph_op_kind;
@@ -93,11 +100,11 @@ typedef struct dt_graph_op {
 } dt_graph_op;
 
 #define DT_GRAPH_MAX_TENSORS 20
-#define DT_GRAPH_MAX_OPS     8
+#define DT_GRAPH_MAX_OPS 8
 
 /* Operations are in an order in which they can be run one by one. */
 typedef struct dt_graph {
-    char name[96]; /* for people: "dgrad+drelu+dbn 3x3/2 128->128 56x56 n256 fp16" */
+    char name[96];  /* for people: "dgrad+drelu+dbn 3x3/2 128->128 56x56 n256 fp16" */
     dt_dtype dtype; /* of activations: F32, F16, BF16, TF32 */
     int n_tensors, n_ops;
     dt_graph_tensor tensors[DT_GRAPH_MAX_TENSORS];
@@ -110,20 +117,23 @@ const dt_graph_tensor *dt_graph_find(const dt_graph *graph, int id);
 /* Bytes that the tensor spans in memory; 0 for a virtual one. */
 int64_t dt_graph_tensor_bytes(const dt_graph_tensor *tensor);
 
-/* What one execution moves, if every tensor with memory is read or written once (twice for an output with beta != 0), and what
- * it computes (2 operations per multiply-add of its convolution, counted without padding's share). */
+/* What one execution moves, if every tensor with memory is read or written once (twice for an output with
+ * beta != 0), and what it computes (2 operations per multiply-add of its convolution, counted without
+ * padding's share). */
 int64_t dt_graph_bytes_moved(const dt_graph *graph);
 double dt_graph_flops(const dt_graph *graph);
 
-/* A text that is the same for two graphs exactly if they are the same but for their names: for caches. It is a line of printable ASCII
- * without spaces, made of every field, so it stays the same from one version of dtrain to the next as long as the graph does. */
+/* A text that is the same for two graphs exactly if they are the same but for their names: for caches. It is
+ * a line of printable ASCII without spaces, made of every field, so it stays the same from one version of
+ * dtrain to the next as long as the graph does. */
 #define DT_GRAPH_KEY_BYTES 2048
 void dt_graph_key(const dt_graph *graph, char key[DT_GRAPH_KEY_BYTES]);
 
-/* Our own builders' mistakes, found early: unknown ids, a virtual tensor that nobody makes, dims that do not fit. DT_ERR_INTERNAL. */
+/* Our own builders' mistakes, found early: unknown ids, a virtual tensor that nobody makes, dims that do not
+ * fit. DT_ERR_INTERNAL. */
 dt_status dt_graph_check(const dt_graph *graph, dt_error *err);
 
-/* -- running ------------------------------------------------------------------------------------------------------ */
+/* -- running --------------------------------------------------------------------------------------------- */
 
 typedef struct dt_graph_runner dt_graph_runner;
 typedef struct dt_graph_plan dt_graph_plan;
@@ -145,22 +155,26 @@ typedef struct dt_graph_runner_ops {
     const char *name; /* "cudnn", "cudnn, no GPU", "interpreter" */
     void (*destroy)(dt_graph_runner *runner);
 
-    /* The library and GPU that plans are for ("cuDNN 9.19.0, NVIDIA H200"): static storage or the runner's. */
+    /* The library and GPU that plans are for ("cuDNN 9.19.0, NVIDIA H200"): static storage or the
+     * runner's. */
     const char *(*describe)(dt_graph_runner *runner);
 
-    /* Prepare a graph; may time candidates on the GPU (blocking). The graph is copied. The plan is destroyed before the runner.
-     * DT_ERR_UNSUPPORTED: no engine runs this graph within the workspace limit (the caller composes it of smaller graphs); the message begins
-     * with the graph's name. DT_ERR_DEVICE, DT_ERR_MEMORY. */
-    dt_status (*plan_create)(dt_graph_runner *runner, const dt_graph *graph, dt_graph_plan **plan, dt_error *err);
+    /* Prepare a graph; may time candidates on the GPU (blocking). The graph is copied. The plan is destroyed
+     * before the runner. DT_ERR_UNSUPPORTED: no engine runs this graph within the workspace limit (the caller
+     * composes it of smaller graphs); the message begins with the graph's name. DT_ERR_DEVICE,
+     * DT_ERR_MEMORY. */
+    dt_status (*plan_create)(dt_graph_runner *runner, const dt_graph *graph, dt_graph_plan **plan,
+                             dt_error *err);
     void (*plan_destroy)(dt_graph_runner *runner, dt_graph_plan *plan); /* NULL is fine */
     void (*plan_info)(const dt_graph_plan *plan, dt_graph_plan_info *info);
 
-    /* Enqueue on a stream (a cudaStream_t). Every tensor of the graph that has memory is bound once, in any order; no output may
-     * overlap another tensor. workspace: workspace_bytes of device memory, 256-byte aligned, which nothing else uses until the stream has passed
-     * (plans on one stream share one). Allocates nothing; may be captured in a CUDA graph. DT_ERR_DEVICE; DT_ERR_UNSUPPORTED from a
-     * runner without a GPU; DT_ERR_INTERNAL: a tensor is missing. */
-    dt_status (*plan_execute)(dt_graph_runner *runner, dt_graph_plan *plan, const dt_graph_binding *tensors, int n_tensors, void *workspace,
-                              void *stream, dt_error *err);
+    /* Enqueue on a stream (a cudaStream_t). Every tensor of the graph that has memory is bound once, in any
+     * order; no output may overlap another tensor. workspace: workspace_bytes of device memory, 256-byte
+     * aligned, which nothing else uses until the stream has passed (plans on one stream share one). Allocates
+     * nothing; may be captured in a CUDA graph. DT_ERR_DEVICE; DT_ERR_UNSUPPORTED from a runner without a
+     * GPU; DT_ERR_INTERNAL: a tensor is missing. */
+    dt_status (*plan_execute)(dt_graph_runner *runner, dt_graph_plan *plan, const dt_graph_binding *tensors,
+                              int n_tensors, void *workspace, void *stream, dt_error *err);
 } dt_graph_runner_ops;
 
 /* Implementations begin with this. */

@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* -- tensors ------------------------------------------------------------------------------------------------------ */
+/* -- tensors --------------------------------------------------------------------------------------------- */
 
-static int add_tensor(dt_graph *g, int id, dt_dtype dtype, bool is_output, int64_t n, int64_t c, int64_t h, int64_t w)
+static int add_tensor(dt_graph *g, int id, dt_dtype dtype, bool is_output, int64_t n, int64_t c, int64_t h,
+                      int64_t w)
 {
     g->tensors[g->n_tensors++] = (dt_graph_tensor){.id = id,
                                                    .dtype = dtype,
@@ -43,7 +44,7 @@ static int add_virtual(dt_graph *g, const dt_conv_desc *d)
     return add_tensor(g, DT_GRAPH_VIRTUAL + g->n_tensors, DT_F32, true, d->n, d->c, d->h, d->w);
 }
 
-/* -- operations --------------------------------------------------------------------------------------------------- */
+/* -- operations ------------------------------------------------------------------------------------------ */
 
 static int add_op(dt_graph *g, dt_graph_op_kind kind, int in0, int in1, int out)
 {
@@ -51,7 +52,8 @@ static int add_op(dt_graph *g, dt_graph_op_kind kind, int in0, int in1, int out)
     return out;
 }
 
-static int add_conv_op(dt_graph *g, const dt_conv_desc *d, dt_graph_op_kind kind, int in0, int in1, int out, float beta)
+static int add_conv_op(dt_graph *g, const dt_conv_desc *d, dt_graph_op_kind kind, int in0, int in1, int out,
+                       float beta)
 {
     add_op(g, kind, in0, in1, out);
     dt_graph_op *op = &g->ops[g->n_ops - 1];
@@ -71,7 +73,8 @@ static int add_prologue(dt_graph *g, const dt_conv_desc *d, bool prologue)
     int x = add_x(g, d, DT_GRAPH_X, false);
     if (!prologue)
         return x;
-    int scale = add_vector(g, d->c, DT_GRAPH_SCALE, g->dtype, false), bias = add_vector(g, d->c, DT_GRAPH_BIAS, g->dtype, false);
+    int scale = add_vector(g, d->c, DT_GRAPH_SCALE, g->dtype, false),
+        bias = add_vector(g, d->c, DT_GRAPH_BIAS, g->dtype, false);
     int scaled = add_op(g, DT_GRAPH_OP_MUL, x, scale, add_virtual(g, d));
     int shifted = add_op(g, DT_GRAPH_OP_ADD, scaled, bias, add_virtual(g, d));
     return add_op(g, DT_GRAPH_OP_RELU, shifted, DT_GRAPH_NONE, add_virtual(g, d));
@@ -85,11 +88,12 @@ static void begin(dt_graph *g, const dt_conv_desc *d, dt_dtype dtype, const char
     g->dtype = dtype;
     if (d->stride != 1)
         snprintf(stride, sizeof stride, "/%lld", (long long)d->stride);
-    snprintf(g->name, sizeof g->name, "%s %lldx%lld%s %lld->%lld %lldx%lld n%lld %s", what, (long long)d->r, (long long)d->s, stride, (long long)d->c,
-             (long long)d->k, (long long)d->h, (long long)d->w, (long long)d->n, dt_dtype_name(dtype));
+    snprintf(g->name, sizeof g->name, "%s %lldx%lld%s %lld->%lld %lldx%lld n%lld %s", what, (long long)d->r,
+             (long long)d->s, stride, (long long)d->c, (long long)d->k, (long long)d->h, (long long)d->w,
+             (long long)d->n, dt_dtype_name(dtype));
 }
 
-/* -- graphs ------------------------------------------------------------------------------------------------------- */
+/* -- graphs ---------------------------------------------------------------------------------------------- */
 
 void dt_graph_conv_forward(const dt_conv_desc *d, dt_dtype dtype, bool prologue, bool sums, dt_graph *g)
 {
@@ -107,24 +111,29 @@ void dt_graph_conv_backward_data(const dt_conv_desc *d, dt_dtype dtype, bool acc
 {
     begin(g, d, dtype, accumulate ? "dgrad+=" : "dgrad");
     int dy = add_y(g, d, DT_GRAPH_DY, false), w = add_w(g, d, DT_GRAPH_W, false);
-    add_conv_op(g, d, DT_GRAPH_OP_CONV_BACKWARD_DATA, dy, w, add_x(g, d, DT_GRAPH_DX, true), accumulate ? 1.0f : 0.0f);
+    add_conv_op(g, d, DT_GRAPH_OP_CONV_BACKWARD_DATA, dy, w, add_x(g, d, DT_GRAPH_DX, true),
+                accumulate ? 1.0f : 0.0f);
 }
 
 void dt_graph_conv_backward_data_bn(const dt_conv_desc *d, dt_dtype dtype, dt_graph *g)
 {
     begin(g, d, dtype, "dgrad+drelu+dbn");
-    int dy = add_y(g, d, DT_GRAPH_DY, false), w = add_w(g, d, DT_GRAPH_W, false), raw = add_x(g, d, DT_GRAPH_RAW, false);
-    int mean = add_vector(g, d->c, DT_GRAPH_MEAN, DT_F32, false), invstd = add_vector(g, d->c, DT_GRAPH_INVSTD, DT_F32, false);
-    int gamma = add_vector(g, d->c, DT_GRAPH_GAMMA, DT_F32, false), beta = add_vector(g, d->c, DT_GRAPH_BETA, DT_F32, false);
+    int dy = add_y(g, d, DT_GRAPH_DY, false), w = add_w(g, d, DT_GRAPH_W, false),
+        raw = add_x(g, d, DT_GRAPH_RAW, false);
+    int mean = add_vector(g, d->c, DT_GRAPH_MEAN, DT_F32, false),
+        invstd = add_vector(g, d->c, DT_GRAPH_INVSTD, DT_F32, false);
+    int gamma = add_vector(g, d->c, DT_GRAPH_GAMMA, DT_F32, false),
+        beta = add_vector(g, d->c, DT_GRAPH_BETA, DT_F32, false);
     int dv = add_conv_op(g, d, DT_GRAPH_OP_CONV_BACKWARD_DATA, dy, w, add_virtual(g, d), 0.0f);
     int centred = add_op(g, DT_GRAPH_OP_SUB, raw, mean, add_virtual(g, d));
     int normal = add_op(g, DT_GRAPH_OP_MUL, centred, invstd, add_virtual(g, d));
     int scaled = add_op(g, DT_GRAPH_OP_MUL, normal, gamma, add_virtual(g, d));
     int z = add_op(g, DT_GRAPH_OP_ADD, scaled, beta, add_virtual(g, d));
     int dz = add_op(g, DT_GRAPH_OP_RELU_BACKWARD, dv, z, add_x(g, d, DT_GRAPH_DX, true));
-    g->ops[g->n_ops++] = (dt_graph_op){.kind = DT_GRAPH_OP_BN_BACKWARD_WEIGHTS,
-                                       .in = {raw, dz, mean, invstd, gamma},
-                                       .out = {DT_GRAPH_DGAMMA, DT_GRAPH_DBETA, DT_GRAPH_COEF_A, DT_GRAPH_COEF_B, DT_GRAPH_COEF_C}};
+    g->ops[g->n_ops++] = (dt_graph_op){
+        .kind = DT_GRAPH_OP_BN_BACKWARD_WEIGHTS,
+        .in = {raw, dz, mean, invstd, gamma},
+        .out = {DT_GRAPH_DGAMMA, DT_GRAPH_DBETA, DT_GRAPH_COEF_A, DT_GRAPH_COEF_B, DT_GRAPH_COEF_C}};
     for (int i = 0; i < 5; i++)
         add_vector(g, d->c, g->ops[g->n_ops - 1].out[i], DT_F32, true);
 }

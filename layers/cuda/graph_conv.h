@@ -1,9 +1,10 @@
-/* graph_conv.h: the graphs that a residual network is made of. All compute in FP32 and cannot fail: they fill in a struct.
+/* graph_conv.h: the graphs that a residual network is made of. All compute in FP32 and cannot fail: they fill
+ * in a struct.
  *
- * desc->c is the number of channels in memory: 4 for the image, whose fourth channel is 0 (and so is w's). desc->for_training and
- * desc->reads_image are not looked at. dtype: F16, BF16, TF32 (FP32 in memory) or F32: of every tensor unless said otherwise.
- * Shapes: x, dx, raw [n, c, h, w]; w, dw [k, c, r, s]; y, dy [n, k, p, q]; all NHWC or KRSC in memory, packed.
- * Which of them cuDNN has for which GPU: layers/cuda/README.md.
+ * desc->c is the number of channels in memory: 4 for the image, whose fourth channel is 0 (and so is w's).
+ * desc->for_training and desc->reads_image are not looked at. dtype: F16, BF16, TF32 (FP32 in memory) or F32:
+ * of every tensor unless said otherwise. Shapes: x, dx, raw [n, c, h, w]; w, dw [k, c, r, s]; y, dy [n, k, p,
+ * q]; all NHWC or KRSC in memory, packed. Which of them cuDNN has for which GPU: layers/cuda/README.md.
  */
 #ifndef DT_LAYERS_CUDA_GRAPH_CONV_H
 #define DT_LAYERS_CUDA_GRAPH_CONV_H
@@ -13,10 +14,11 @@
 
 /* Y = conv(v, W), with v = X, or relu(SCALE * X + BIAS) if prologue (padding is 0 of v, not of X).
  * sums: SUM and SUMSQ (FP32 [1, k, 1, 1]) of Y.
- * SCALE and BIAS are [1, c, 1, 1] of dtype (FP16 for FP16: cuDNN's pattern). SCALE * X + BIAS may be rounded to dtype in between.
- * cuDNN has the prologue without sums on some GPUs only: where it is refused, take sums too, into memory that nobody reads (evaluation).
- * Tensors: X, W, Y; SCALE, BIAS; SUM, SUMSQ. */
-void dt_graph_conv_forward(const dt_conv_desc *desc, dt_dtype dtype, bool prologue, bool sums, dt_graph *graph);
+ * SCALE and BIAS are [1, c, 1, 1] of dtype (FP16 for FP16: cuDNN's pattern). SCALE * X + BIAS may be rounded
+ * to dtype in between. cuDNN has the prologue without sums on some GPUs only: where it is refused, take sums
+ * too, into memory that nobody reads (evaluation). Tensors: X, W, Y; SCALE, BIAS; SUM, SUMSQ. */
+void dt_graph_conv_forward(const dt_conv_desc *desc, dt_dtype dtype, bool prologue, bool sums,
+                           dt_graph *graph);
 
 /* DX = dgrad(DY, W), or DX += if accumulate.
  * Tensors: DY, W, DX. */
@@ -24,17 +26,20 @@ void dt_graph_conv_backward_data(const dt_conv_desc *desc, dt_dtype dtype, bool 
 
 /* dgrad, backward of ReLU, and BatchNorm's parameter gradients, in one:
  *   DX = dz = dgrad(DY, W) where ((RAW - MEAN) * INVSTD) * GAMMA + BETA > 0, else 0
- *   DGAMMA, DBETA, COEF_A, COEF_B, COEF_C = DT_GRAPH_OP_BN_BACKWARD_WEIGHTS(RAW, dz, MEAN, INVSTD, GAMMA), m = n * h * w
+ *   DGAMMA, DBETA, COEF_A, COEF_B, COEF_C = DT_GRAPH_OP_BN_BACKWARD_WEIGHTS(RAW, dz, MEAN, INVSTD, GAMMA), m
+ *   = n * h * w
  * MEAN ... COEF_C are FP32 [1, c, 1, 1].
- * Tensors: DY, W, RAW, MEAN, INVSTD, GAMMA, BETA, DX, DGAMMA, DBETA, COEF_A, COEF_B, COEF_C. DX may not be RAW. */
+ * Tensors: DY, W, RAW, MEAN, INVSTD, GAMMA, BETA, DX, DGAMMA, DBETA, COEF_A, COEF_B, COEF_C. DX may not be
+ * RAW. */
 void dt_graph_conv_backward_data_bn(const dt_conv_desc *desc, dt_dtype dtype, dt_graph *graph);
 
-/* DW = wgrad(v, DY), v as in forward. DW is of dtype (cuDNN writes no FP32 gradient next to FP16 inputs): it overflows where the loss scale
- * is too large, which the look at the gradients sees.
+/* DW = wgrad(v, DY), v as in forward. DW is of dtype (cuDNN writes no FP32 gradient next to FP16 inputs): it
+ * overflows where the loss scale is too large, which the look at the gradients sees.
  * Tensors: X, DY, DW; SCALE, BIAS. */
 void dt_graph_conv_backward_weights(const dt_conv_desc *desc, dt_dtype dtype, bool prologue, dt_graph *graph);
 
-/* The fully connected layer, as a 1x1 convolution of images of one pixel: x [n][c], w [n_out][c], y [n][n_out], row-major, no bias.
+/* The fully connected layer, as a 1x1 convolution of images of one pixel: x [n][c], w [n_out][c], y
+ * [n][n_out], row-major, no bias.
  *   forward:  Y = X W^T         Tensors: X, W, Y
  *   data:     DX = DY W         Tensors: DY, W, DX
  *   weights:  DW = DY^T X       Tensors: X, DY, DW */

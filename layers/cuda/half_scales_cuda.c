@@ -1,9 +1,10 @@
 /* half_scales_cuda.c: scale and bias of lazy activations in 16 bits.
  *
- * cuDNN's prologue wants them in the dtype of the activation, while core keeps float32 vectors. bn_finalize writes both in one launch. A
- * convolution finds the 16 bits by the address of the float32 vector; a scale that bn_finalize has not written (tests) is
- * converted before each use. An address says nothing once its memory has another owner: nets are built and freed together with their
- * convolutions, so every conv_create and conv_destroy forgets all pairs, and the next forward pass puts them again. */
+ * cuDNN's prologue wants them in the dtype of the activation, while core keeps float32 vectors. bn_finalize
+ * writes both in one launch. A convolution finds the 16 bits by the address of the float32 vector; a scale
+ * that bn_finalize has not written (tests) is converted before each use. An address says nothing once its
+ * memory has another owner: nets are built and freed together with their convolutions, so every conv_create
+ * and conv_destroy forgets all pairs, and the next forward pass puts them again. */
 #include "core/base/alloc.h"
 #include "layers/cuda/cuda_internal.h"
 
@@ -21,7 +22,8 @@ static void forget(dt_cuda_kernels *ck)
 static dt_status grow_table(dt_cuda_kernels *ck, dt_error *err)
 {
     int64_t more = ck->max_half_scales + 64;
-    size_t old_bytes = (size_t)ck->max_half_scales * sizeof *ck->half_scales, bytes = (size_t)more * sizeof *ck->half_scales;
+    size_t old_bytes = (size_t)ck->max_half_scales * sizeof *ck->half_scales,
+           bytes = (size_t)more * sizeof *ck->half_scales;
     void *p = dt_realloc(ck->half_scales, old_bytes, bytes);
     if (!p)
         return dt_fail_memory(err, bytes, "the table of scales");
@@ -68,21 +70,25 @@ static char *find(const dt_cuda_kernels *ck, const float *scale, const float *bi
 void *dt_cuda_half_scales_put(dt_cuda_kernels *ck, const float *scale, const float *bias, int64_t c)
 {
     char *halves = find(ck, scale, bias, c);
-    if (halves || ck->halves_used_bytes + pair_bytes(c) > ck->halves.bytes || ck->n_half_scales == ck->max_half_scales)
+    if (halves || ck->halves_used_bytes + pair_bytes(c) > ck->halves.bytes ||
+        ck->n_half_scales == ck->max_half_scales)
         return halves;
     halves = ck->halves.data + ck->halves_used_bytes;
     ck->halves_used_bytes += pair_bytes(c);
-    ck->half_scales[ck->n_half_scales++] = (dt_cuda_half_scale){.scale = scale, .bias = bias, .c = c, .halves = halves};
+    ck->half_scales[ck->n_half_scales++] =
+        (dt_cuda_half_scale){.scale = scale, .bias = bias, .c = c, .halves = halves};
     return halves;
 }
 
-dt_status dt_cuda_half_scales_get(dt_cuda_kernels *ck, const float *scale, const float *bias, int64_t c, char **halves, dt_error *err)
+dt_status dt_cuda_half_scales_get(dt_cuda_kernels *ck, const float *scale, const float *bias, int64_t c,
+                                  char **halves, dt_error *err)
 {
     *halves = find(ck, scale, bias, c);
     if (*halves)
         return DT_OK;
     *halves = ck->vectors.data;
     DT_CUDA_LAUNCH("scale in 16 bits", dt_cuda_values_cast(ck->stream, scale, c, ck->base.dtype, *halves));
-    DT_CUDA_LAUNCH("bias in 16 bits", dt_cuda_values_cast(ck->stream, bias, c, ck->base.dtype, *halves + c * (int64_t)sizeof(uint16_t)));
+    DT_CUDA_LAUNCH("bias in 16 bits", dt_cuda_values_cast(ck->stream, bias, c, ck->base.dtype,
+                                                          *halves + c * (int64_t)sizeof(uint16_t)));
     return DT_OK;
 }

@@ -4,9 +4,10 @@
  *       float v[8];
  *       dt_load8(x + row * c + channel, v);       8 channels, 16 bytes for FP16 and BF16, 2 x 16 for FP32
  *
- * NHWC makes a tensor a matrix [rows = n*h*w][c]. A thread keeps 8 neighbouring channels for its whole life, so their scale, bias
- * and sums stay in its registers, and walks down the rows with a stride; a row of up to 256 channels is read by 32 neighbouring
- * threads, 512 bytes in one piece. A grid has as many blocks as the GPU holds at once (dt_rows_grid).
+ * NHWC makes a tensor a matrix [rows = n*h*w][c]. A thread keeps 8 neighbouring channels for its whole life,
+ * so their scale, bias and sums stay in its registers, and walks down the rows with a stride; a row of up to
+ * 256 channels is read by 32 neighbouring threads, 512 bytes in one piece. A grid has as many blocks as the
+ * GPU holds at once (dt_rows_grid).
  *
  * The same files are C++ for tests/emulator: what CUDA has and it has not, and the other way round, is here.
  */
@@ -18,8 +19,8 @@
 #ifdef __CUDACC__
 #    include <cuda_runtime.h>
 #    define DT_SHARED(type, name, n) __shared__ __align__(16) type name[n] /* for vector stores */
-#    define DT_UNROLL_ALL            _Pragma("unroll") /* the loop that follows */
-#    define DT_UNROLL_4              _Pragma("unroll 4")
+#    define DT_UNROLL_ALL _Pragma("unroll")                                /* the loop that follows */
+#    define DT_UNROLL_4 _Pragma("unroll 4")
 #else
 #    include "tests/emulator/cuda_emulator.h"
 #endif
@@ -30,18 +31,20 @@
 
 #include <assert.h>
 
-/* -- launching -------------------------------------------------------------------------------------------------- */
+/* -- launching ------------------------------------------------------------------------------------------- */
 
 #ifdef __CUDACC__
 
 /* Launch; an int: 0, or the error's number. A kernel with template arguments is written in parentheses. */
-#    define DT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                  \
+#    define DT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                        \
         dt_launch(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
 
 template <typename... Parameters, typename... Arguments>
-static int dt_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, dt_cuda_stream stream, Arguments... arguments)
+static int dt_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+                     dt_cuda_stream stream, Arguments... arguments)
 {
-    kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(static_cast<Parameters>(arguments)...);
+    kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(
+        static_cast<Parameters>(arguments)...);
     return static_cast<int>(cudaGetLastError());
 }
 
@@ -93,7 +96,7 @@ static inline int64_t dt_least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* -- eight elements at a time ------------------------------------------------------------------------------------- */
+/* -- eight elements at a time ---------------------------------------------------------------------------- */
 
 /* As they are in memory, in registers: loads that are still under way cost no conversion yet. */
 template <typename T> struct dt_packed {
@@ -164,7 +167,7 @@ static __device__ __forceinline__ unsigned dt_bits_of(float low, float high, __n
 template <typename T> __device__ __forceinline__ void dt_unpack(dt_packed<T> packed, float v[8])
 {
     const unsigned words[4] = {packed.bits.x, packed.bits.y, packed.bits.z, packed.bits.w};
-        DT_UNROLL_ALL
+    DT_UNROLL_ALL
     for (int i = 0; i < 4; i++) {
         float2 pair = dt_float2_of(words[i], T());
         v[2 * i] = pair.x;
@@ -258,12 +261,13 @@ template <> __device__ __forceinline__ __nv_bfloat16 dt_from_float<__nv_bfloat16
     return __float2bfloat16_rn(v);
 }
 
-/* -- the walk over rows ----------------------------------------------------------------------------------------- */
+/* -- the walk over rows ---------------------------------------------------------------------------------- */
 
 enum { DT_BLOCK_THREADS = 256, DT_GROUPS_PER_ROW = 32 /* of 8 channels: 512 bytes of FP16 */ };
 
-/* Blocks of (groups of channels, rows) threads, in a grid of (blocks of rows, pieces of a row). blocks_per_multiprocessor: as many as the
- * kernel's registers allow, see its launch bounds: then all blocks run at once and end together. */
+/* Blocks of (groups of channels, rows) threads, in a grid of (blocks of rows, pieces of a row).
+ * blocks_per_multiprocessor: as many as the kernel's registers allow, see its launch bounds: then all blocks
+ * run at once and end together. */
 struct dt_rows_grid {
     dim3 grid, block;
 };
@@ -275,7 +279,8 @@ static inline dt_rows_grid dt_make_rows_grid(int64_t n_rows, int64_t c, int bloc
     int64_t n_pieces = dt_divide_up(n_groups, DT_GROUPS_PER_ROW);
     int64_t groups = dt_divide_up(n_groups, n_pieces);
     int64_t rows = DT_BLOCK_THREADS / groups;
-    int64_t row_blocks = dt_divide_up(static_cast<int64_t>(dt_multiprocessors()) * blocks_per_multiprocessor, n_pieces);
+    int64_t row_blocks =
+        dt_divide_up(static_cast<int64_t>(dt_multiprocessors()) * blocks_per_multiprocessor, n_pieces);
     assert(c % 8 == 0);
     row_blocks = dt_least(row_blocks, dt_divide_up(n_rows, rows));
     g.grid = dim3(static_cast<unsigned>(row_blocks), static_cast<unsigned>(n_pieces));
@@ -301,9 +306,10 @@ static __device__ __forceinline__ int64_t dt_row_step()
 
 #define DT_FOR_ROWS(n_rows, row) for (int64_t row = dt_first_row(); row < (n_rows); row += dt_row_step())
 
-/* AT_ONCE rows at a time: body(row, k) is unrolled for k = 0 .. AT_ONCE - 1; `load` for all of them before `use`, so that so many loads are
- * under way. The rows at the end come one by one. */
-template <int AT_ONCE, typename Load, typename Use> __device__ __forceinline__ void dt_walk_rows(int64_t n_rows, Load load, Use use)
+/* AT_ONCE rows at a time: body(row, k) is unrolled for k = 0 .. AT_ONCE - 1; `load` for all of them before
+ * `use`, so that so many loads are under way. The rows at the end come one by one. */
+template <int AT_ONCE, typename Load, typename Use>
+__device__ __forceinline__ void dt_walk_rows(int64_t n_rows, Load load, Use use)
 {
     int64_t row = dt_first_row();
     const int64_t step = dt_row_step();
@@ -321,7 +327,7 @@ template <int AT_ONCE, typename Load, typename Use> __device__ __forceinline__ v
     }
 }
 
-/* -- sums over rows ----------------------------------------------------------------------------------------------- */
+/* -- sums over rows -------------------------------------------------------------------------------------- */
 
 /* What a launch of dt_sums_finish writes: sum of one quantity, times a factor per channel (NULL: 1). */
 struct dt_sums_output {
@@ -335,8 +341,10 @@ struct dt_sums_outputs {
     int n;
 };
 
-/* The block's sum of one quantity, acc[8] per thread, into parts [quantity][gridDim.x][c]. Every thread of the block calls it. */
-static __device__ __forceinline__ void dt_sums_of_block(const float acc[8], int quantity, int c, float *parts, float *shared)
+/* The block's sum of one quantity, acc[8] per thread, into parts [quantity][gridDim.x][c]. Every thread of
+ * the block calls it. */
+static __device__ __forceinline__ void dt_sums_of_block(const float acc[8], int quantity, int c, float *parts,
+                                                        float *shared)
 {
     const int width = static_cast<int>(blockDim.x) * 8;
     const int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
@@ -353,6 +361,7 @@ static __device__ __forceinline__ void dt_sums_of_block(const float acc[8], int 
 }
 
 /* Adds the blocks' parts (sums_finish.cu). */
-int dt_sums_finish(dt_cuda_stream stream, const float *parts, int64_t n_blocks, int64_t c, const dt_sums_outputs *outputs);
+int dt_sums_finish(dt_cuda_stream stream, const float *parts, int64_t n_blocks, int64_t c,
+                   const dt_sums_outputs *outputs);
 
 #endif

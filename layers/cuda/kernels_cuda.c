@@ -5,7 +5,8 @@
 #include "layers/cuda/cuda_internal.h"
 #include "layers/cuda/operations_cuda.h"
 
-/* Reductions outside of convolutions have no create-call: what they need at most is there from the beginning, about 2 MB. */
+/* Reductions outside of convolutions have no create-call: what they need at most is there from the beginning,
+ * about 2 MB. */
 enum { MAX_CHANNELS = 2048 /* ResNet-50's */, MAX_ROWS = 8192 /* of logits */ };
 
 static void destroy(dt_kernels *k)
@@ -23,7 +24,8 @@ static void destroy(dt_kernels *k)
     dt_free(ck);
 }
 
-/* The order of elements is one and the same for all dtypes: gradients of ranks with different --precision can be added up. */
+/* The order of elements is one and the same for all dtypes: gradients of ranks with different --precision can
+ * be added up. */
 static const char *layout_name(dt_kernels *k)
 {
     (void)k;
@@ -34,7 +36,8 @@ static int64_t scratch_bytes(dt_kernels *k)
 {
     const dt_cuda_kernels *ck = dt_cuda(k);
     int64_t mirror = ck->mirror ? ck->n_values * (int64_t)sizeof(uint16_t) : 0;
-    return ck->workspace.bytes + ck->reduction.bytes + ck->weights.bytes + ck->vectors.bytes + ck->spare.bytes + ck->halves.bytes + mirror;
+    return ck->workspace.bytes + ck->reduction.bytes + ck->weights.bytes + ck->vectors.bytes +
+           ck->spare.bytes + ck->halves.bytes + mirror;
 }
 
 static const dt_kernels_ops ops = {
@@ -86,15 +89,19 @@ static const dt_kernels_ops ops = {
 
 static dt_status reserve_reduction(dt_cuda_kernels *ck, dt_error *err)
 {
-    int64_t sums = dt_cuda_sums_scratch_bytes(MAX_CHANNELS), loss = dt_cuda_softmax_loss_scratch_bytes(MAX_ROWS);
+    int64_t sums = dt_cuda_sums_scratch_bytes(MAX_CHANNELS),
+            loss = dt_cuda_softmax_loss_scratch_bytes(MAX_ROWS);
     return dt_cuda_reserve(ck, &ck->reduction, sums > loss ? sums : loss, "sums", err);
 }
 
-dt_status dt_kernels_cuda_create(dt_device *device, dt_graph_runner *runner, const dt_cuda_options *options, dt_kernels **kernels, dt_error *err)
+dt_status dt_kernels_cuda_create(dt_device *device, dt_graph_runner *runner, const dt_cuda_options *options,
+                                 dt_kernels **kernels, dt_error *err)
 {
     dt_dtype dtype = options->dtype;
     if (dtype != DT_F32 && dtype != DT_F16 && dtype != DT_BF16 && dtype != DT_TF32)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "the CUDA backend computes in fp16, bf16, tf32 or fp32, not in %s", dt_dtype_name(dtype));
+        return dt_fail(err, DT_ERR_UNSUPPORTED,
+                       "the CUDA backend computes in fp16, bf16, tf32 or fp32, not in %s",
+                       dt_dtype_name(dtype));
     dt_cuda_kernels *ck = dt_calloc(1, sizeof *ck);
     if (!ck)
         return dt_fail_memory(err, sizeof *ck, "the CUDA backend");

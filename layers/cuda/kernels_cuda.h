@@ -6,14 +6,17 @@
  *   ... k->ops->conv_forward(k, conv, &x, w, &y, sums, err) ...
  *   k->ops->destroy(k);
  *
- * It knows CUDA only through three doors: core/device.h (memory), layers/cuda/graph.h (convolutions and matrix products, by cuDNN)
- * and layers/cuda/launch.h (kernels of our own). tests/emulated/ stands behind all three where there is no GPU.
+ * It knows CUDA only through three doors: core/device.h (memory), layers/cuda/graph.h (convolutions and
+ * matrix products, by cuDNN) and layers/cuda/launch.h (kernels of our own). tests/emulated/ stands behind all
+ * three where there is no GPU.
  *
- * Activations are NHWC of the dtype, the image with a fourth channel of zeros. Weights are float32 KRSC in the flat vector, the stem's with
- * a fourth input channel of zeros; F16 and BF16 read a mirror of that vector (values_bind). Sums are float [2][c].
+ * Activations are NHWC of the dtype, the image with a fourth channel of zeros. Weights are float32 KRSC in
+ * the flat vector, the stem's with a fourth input channel of zeros; F16 and BF16 read a mirror of that vector
+ * (values_bind). Sums are float [2][c].
  *
- * The calls of a step allocate nothing and wait for nothing, and can be captured. create-calls (conv_create, linear_create, optimizer_create,
- * values_bind) may replace the shared workspace: a graph captured before one of them must not be launched after it.
+ * The calls of a step allocate nothing and wait for nothing, and can be captured. create-calls (conv_create,
+ * linear_create, optimizer_create, values_bind) may replace the shared workspace: a graph captured before one
+ * of them must not be launched after it.
  */
 #ifndef DT_LAYERS_CUDA_KERNELS_CUDA_H
 #define DT_LAYERS_CUDA_KERNELS_CUDA_H
@@ -23,12 +26,15 @@
 
 typedef struct dt_cuda_options {
     dt_dtype dtype; /* of activations: F16, BF16, TF32 or F32 */
-    bool plan_only; /* only plans are made, for tables: no memory is taken from the device (may be NULL), no operation may be called */
+    bool plan_only; /* only plans are made, for tables: no memory is taken from the device (may be NULL),
+                       no operation may be called */
 } dt_cuda_options;
 
-/* Everything is enqueued on the device's main stream (native_stream). Device and runner are borrowed and must outlive the kernels. Local; blocking while memory is allocated.
- * Errors: DT_ERR_UNSUPPORTED (dtype), DT_ERR_MEMORY. */
-dt_status dt_kernels_cuda_create(dt_device *device, dt_graph_runner *runner, const dt_cuda_options *options, dt_kernels **kernels, dt_error *err);
+/* Everything is enqueued on the device's main stream (native_stream). Device and runner are borrowed and must
+ * outlive the kernels. Local; blocking while memory is allocated. Errors: DT_ERR_UNSUPPORTED (dtype),
+ * DT_ERR_MEMORY. */
+dt_status dt_kernels_cuda_create(dt_device *device, dt_graph_runner *runner, const dt_cuda_options *options,
+                                 dt_kernels **kernels, dt_error *err);
 
 /* One graph that a convolution or a linear layer asked the runner for. */
 typedef struct dt_cuda_plan_row {
@@ -36,7 +42,8 @@ typedef struct dt_cuda_plan_row {
     const dt_conv_desc *conv; /* which convolution; NULL: a linear layer. The kernels' */
     int n_layers;             /* that share it: convolutions of one shape have the same plans */
     bool is_fused;            /* more than one operation */
-    bool is_refused;          /* no engine: it is composed of others, which have rows of their own; info is empty */
+    bool is_refused;          /* no engine: it is composed of others, which have rows of their own; info is
+                                 empty */
     const char *reason;       /* why it is refused; the kernels' */
     dt_graph_plan_info info;
     int64_t bytes_moved; /* by one execution; dt_graph_bytes_moved */
@@ -44,6 +51,7 @@ typedef struct dt_cuda_plan_row {
 } dt_cuda_plan_row;
 
 /* Visit every graph of the convolutions and linear layers that exist now, in the order of their creation. */
-void dt_kernels_cuda_plans(dt_kernels *kernels, void (*visit)(void *context, const dt_cuda_plan_row *row), void *context);
+void dt_kernels_cuda_plans(dt_kernels *kernels, void (*visit)(void *context, const dt_cuda_plan_row *row),
+                           void *context);
 
 #endif

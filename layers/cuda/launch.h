@@ -3,19 +3,24 @@
  *   int code = dt_cuda_bn_sums(stream, &y, scratch, sums);
  *   if (code != 0) return dt_fail(err, DT_ERR_DEVICE, "bn_sums: %s", dt_cuda_launch_error(code));
  *
- * Implemented by the .cu files of layers/cuda. nvcc compiles them for GPUs; g++ compiles the same files against tests/emulator, where every CUDA thread
- * is a fiber and "device memory" is the host's. Callers need no CUDA header.
+ * Implemented by the .cu files of layers/cuda. nvcc compiles them for GPUs; g++ compiles the same files
+ * against tests/emulator, where every CUDA thread is a fiber and "device memory" is the host's. Callers need
+ * no CUDA header.
  *
  * For all of them:
- * - Enqueued on `stream` (a cudaStream_t; NULL: the default one), not waited for; nothing is allocated; may be captured in a CUDA graph.
- * - The result is 0, or the cudaError_t of a launch that was refused. A tensor without elements: nothing is launched, 0.
- * - Every pointer is device memory, 16-byte aligned, unless it is said to be the host's. Structs passed by pointer are the host's
- *   and are read before the call returns.
- * - Activations and gradients: NHWC, F32, F16 or BF16 (TF32: F32 in memory), channels a multiple of 16. Arithmetic is FP32, results are
- *   rounded to nearest even; what the operations mean, and what may alias what, is said in core/kernels.h under the same names.
+ * - Enqueued on `stream` (a cudaStream_t; NULL: the default one), not waited for; nothing is allocated; may
+ *   be captured in a CUDA graph.
+ * - The result is 0, or the cudaError_t of a launch that was refused. A tensor without elements: nothing is
+ *   launched, 0.
+ * - Every pointer is device memory, 16-byte aligned, unless it is said to be the host's. Structs passed by
+ *   pointer are the host's and are read before the call returns.
+ * - Activations and gradients: NHWC, F32, F16 or BF16 (TF32: F32 in memory), channels a multiple of 16.
+ *   Arithmetic is FP32, results are rounded to nearest even; what the operations mean, and what may alias
+ *   what, is said in core/kernels.h under the same names.
  * - Per-channel vectors are float [c]; sums are float [2][c].
- * - Reductions are deterministic: each block adds its part in a fixed order into `scratch`, a second launch adds the parts. The order depends
- *   on the shape and on the number of multiprocessors. Calls on one stream may share one scratch.
+ * - Reductions are deterministic: each block adds its part in a fixed order into `scratch`, a second launch
+ *   adds the parts. The order depends on the shape and on the number of multiprocessors. Calls on one stream
+ *   may share one scratch.
  * - The caller has checked shapes; wrong ones are bugs (assert).
  */
 #ifndef DT_LAYERS_CUDA_LAUNCH_H
@@ -32,79 +37,93 @@ typedef void *dt_cuda_stream; /* cudaStream_t */
 /* What a result means; static storage. */
 const char *dt_cuda_launch_error(int code);
 
-/* -- input (input.cu) -------------------------------------------------------------------------------------------- */
+/* -- input (input.cu) ------------------------------------------------------------------------------------ */
 
-/* y [n][h][w][4] = (pixels / 255 - mean) / std; the fourth channel is 0. pixels: uint8 [n][h][w][3], 4-byte aligned. y->c is 3 (4 in memory).
- * mean and std: host memory. */
-int dt_cuda_normalize_input(dt_cuda_stream stream, const uint8_t *pixels, const float mean[3], const float std[3], const dt_tensor *y);
+/* y [n][h][w][4] = (pixels / 255 - mean) / std; the fourth channel is 0. pixels: uint8 [n][h][w][3], 4-byte
+ * aligned. y->c is 3 (4 in memory). mean and std: host memory. */
+int dt_cuda_normalize_input(dt_cuda_stream stream, const uint8_t *pixels, const float mean[3],
+                            const float std[3], const dt_tensor *y);
 
-/* -- batch normalisation (batchnorm.cu, batchnorm_backward.cu) ------------------------------------------------------ */
+/* -- batch normalisation (batchnorm.cu, batchnorm_backward.cu) ------------------------------------------- */
 
-/* Scratch of every call below that fills `sums`, for tensors of c channels or fewer and any n, h, w (about 2 MB on an H200). */
+/* Scratch of every call below that fills `sums`, for tensors of c channels or fewer and any n, h, w (about 2
+ * MB on an H200). */
 int64_t dt_cuda_sums_scratch_bytes(int64_t c);
 
 /* sums [2][c]: sum and sum of squares over n, h, w. c: a multiple of 8. */
 int dt_cuda_bn_sums(dt_cuda_stream stream, const dt_tensor *y, void *scratch, float *sums);
 
-/* bn->sums is float [2][c]. half_scale_bias (NULL: not wanted): scale and bias again, as half_dtype (F16 or BF16) [2][c], for cuDNN's prologue. */
-int dt_cuda_bn_finalize(dt_cuda_stream stream, const dt_bn_forward *bn, dt_dtype half_dtype, void *half_scale_bias);
-int dt_cuda_bn_inference(dt_cuda_stream stream, int64_t c, const float *gamma, const float *beta, const float *running_mean, const float *running_var,
-                         float eps, float *scale, float *bias, dt_dtype half_dtype, void *half_scale_bias);
+/* bn->sums is float [2][c]. half_scale_bias (NULL: not wanted): scale and bias again, as half_dtype (F16 or
+ * BF16) [2][c], for cuDNN's prologue. */
+int dt_cuda_bn_finalize(dt_cuda_stream stream, const dt_bn_forward *bn, dt_dtype half_dtype,
+                        void *half_scale_bias);
+int dt_cuda_bn_inference(dt_cuda_stream stream, int64_t c, const float *gamma, const float *beta,
+                         const float *running_mean, const float *running_var, float eps, float *scale,
+                         float *bias, dt_dtype half_dtype, void *half_scale_bias);
 
 /* bn->sums: float [2][c], dgamma and dbeta. dz may be dv. */
-int dt_cuda_bn_backward_reduce(dt_cuda_stream stream, const dt_bn_backward *bn, const dt_tensor *dv, void *scratch, const dt_tensor *dz);
+int dt_cuda_bn_backward_reduce(dt_cuda_stream stream, const dt_bn_backward *bn, const dt_tensor *dv,
+                               void *scratch, const dt_tensor *dz);
 int dt_cuda_bn_backward_finalize(dt_cuda_stream stream, const dt_bn_backward_finalize *bn);
 /* dy may be dz or raw. */
-int dt_cuda_bn_backward_apply(dt_cuda_stream stream, const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy);
+int dt_cuda_bn_backward_apply(dt_cuda_stream stream, const dt_tensor *dz, const dt_tensor *raw,
+                              const float *coefficients, const dt_tensor *dy);
 /* y may be x->raw. */
 int dt_cuda_act_materialize(dt_cuda_stream stream, const dt_act *x, const dt_tensor *y);
 /* Composed backward: dx += add, for a library whose dgrad cannot accumulate. */
 int dt_cuda_tensor_add(dt_cuda_stream stream, const dt_tensor *add, const dt_tensor *dx);
 
-/* -- residual join (residual.cu) ------------------------------------------------------------------------------------ */
+/* -- residual join (residual.cu) ------------------------------------------------------------------------- */
 
-/* Bytes of the mask: one bit an element of y, in the order of the elements, the lowest bit of a byte first; 1: y > 0. */
+/* Bytes of the mask: one bit an element of y, in the order of the elements, the lowest bit of a byte first;
+ * 1: y > 0. */
 int64_t dt_cuda_residual_mask_bytes(const dt_tensor *y);
 /* mask NULL: evaluation. y may be branch->raw or skip->raw. */
-int dt_cuda_residual_forward(dt_cuda_stream stream, const dt_act *branch, const dt_act *skip, const dt_tensor *y, void *mask);
-/* g = dy where the mask has 1, else 0 (g may be dy), and in the same pass the sums of branch and of skip (each may be NULL). scratch: as for
- * bn_backward_reduce; may be NULL if both are. */
-int dt_cuda_residual_backward(dt_cuda_stream stream, const dt_tensor *dy, const void *mask, const dt_bn_backward *branch, const dt_bn_backward *skip,
-                              void *scratch, const dt_tensor *g);
+int dt_cuda_residual_forward(dt_cuda_stream stream, const dt_act *branch, const dt_act *skip,
+                             const dt_tensor *y, void *mask);
+/* g = dy where the mask has 1, else 0 (g may be dy), and in the same pass the sums of branch and of skip
+ * (each may be NULL). scratch: as for bn_backward_reduce; may be NULL if both are. */
+int dt_cuda_residual_backward(dt_cuda_stream stream, const dt_tensor *dy, const void *mask,
+                              const dt_bn_backward *branch, const dt_bn_backward *skip, void *scratch,
+                              const dt_tensor *g);
 
-/* -- pooling (max_pool.cu, average_pool.cu) ------------------------------------------------------------------------- */
+/* -- pooling (max_pool.cu, average_pool.cu) -------------------------------------------------------------- */
 
 /* argmax: uint8 NHWC [elements of y], NULL: evaluation. */
-int dt_cuda_max_pool_forward(dt_cuda_stream stream, const dt_pool_desc *pool, const dt_act *x, const dt_tensor *y, uint8_t *argmax);
-int dt_cuda_max_pool_backward(dt_cuda_stream stream, const dt_pool_desc *pool, const dt_tensor *dy, const uint8_t *argmax, const dt_bn_backward *bn,
-                              void *scratch, const dt_tensor *dz);
+int dt_cuda_max_pool_forward(dt_cuda_stream stream, const dt_pool_desc *pool, const dt_act *x,
+                             const dt_tensor *y, uint8_t *argmax);
+int dt_cuda_max_pool_backward(dt_cuda_stream stream, const dt_pool_desc *pool, const dt_tensor *dy,
+                              const uint8_t *argmax, const dt_bn_backward *bn, void *scratch,
+                              const dt_tensor *dz);
 /* x [n][h][w][c], y [n][c]. */
 int dt_cuda_average_pool_forward(dt_cuda_stream stream, const dt_tensor *x, const dt_tensor *y);
 int dt_cuda_average_pool_backward(dt_cuda_stream stream, const dt_tensor *dy, const dt_tensor *dx);
 
-/* -- fully connected (linear.cu): what is left beside the matrix products ------------------------------------------- */
+/* -- fully connected (linear.cu): what is left beside the matrix products -------------------------------- */
 
 /* y [n][n_out] += bias [n_out], any n_out. */
 int dt_cuda_bias_add(dt_cuda_stream stream, const float *bias, const dt_tensor *y);
 /* dbias [n_out] (= or +=) sum over n of dy [n][n_out], any n_out. */
 int dt_cuda_bias_gradient(dt_cuda_stream stream, const dt_tensor *dy, float *dbias, bool accumulate);
 
-/* -- loss (loss.cu) ---------------------------------------------------------------------------------------------- */
+/* -- loss (loss.cu) -------------------------------------------------------------------------------------- */
 
 int64_t dt_cuda_softmax_loss_scratch_bytes(int64_t n);
-/* As kernels.h says. logits [n][classes], any number of classes; labels int32 [n]; a label that is neither -1 nor a class makes its row's
- * loss NaN. loss_scale: NULL: 1. dlogits NULL: evaluation; it may be logits. */
-int dt_cuda_softmax_loss(dt_cuda_stream stream, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale,
-                         const float *loss_scale, void *scratch, const dt_tensor *dlogits, dt_loss_sums *sums);
+/* As kernels.h says. logits [n][classes], any number of classes; labels int32 [n]; a label that is neither -1
+ * nor a class makes its row's loss NaN. loss_scale: NULL: 1. dlogits NULL: evaluation; it may be logits. */
+int dt_cuda_softmax_loss(dt_cuda_stream stream, const dt_tensor *logits, const int32_t *labels,
+                         float smoothing, float grad_scale, const float *loss_scale, void *scratch,
+                         const dt_tensor *dlogits, dt_loss_sums *sums);
 
-/* -- the flat vectors (optimizer.cu, values.cu) ------------------------------------------------------------------------ */
+/* -- the flat vectors (optimizer.cu, values.cu) ---------------------------------------------------------- */
 
-/* The optimizer's segments cut into pieces, one block's work each; host code fills the table once and copies it to the device. */
+/* The optimizer's segments cut into pieces, one block's work each; host code fills the table once and copies
+ * it to the device. */
 typedef struct dt_cuda_chunk {
-    int64_t first;         /* in the flat vectors; a multiple of 16 */
-    int32_t n;             /* elements: DT_CUDA_CHUNK_ELEMS at most, a multiple of 16 */
-    int32_t segment;       /* index */
-    int32_t rule;          /* dt_update_rule */
+    int64_t first;   /* in the flat vectors; a multiple of 16 */
+    int32_t n;       /* elements: DT_CUDA_CHUNK_ELEMS at most, a multiple of 16 */
+    int32_t segment; /* index */
+    int32_t rule;    /* dt_update_rule */
     float weight_decay;
     int32_t segment_chunk; /* index of the segment's first chunk */
     int32_t segment_n;     /* the segment's chunks, one behind the other */
@@ -113,38 +132,43 @@ typedef struct dt_cuda_chunk {
 #define DT_CUDA_CHUNK_ELEMS 16384
 
 /* Fills chunks[] (host memory; NULL: only counts). Returns how many there are. */
-int64_t dt_cuda_optimizer_chunks(const dt_update_segment *segments, int64_t n_segments, dt_cuda_chunk *chunks);
+int64_t dt_cuda_optimizer_chunks(const dt_update_segment *segments, int64_t n_segments,
+                                 dt_cuda_chunk *chunks);
 
 /* Scratch that look and update share; nothing else may write it in between. */
 int64_t dt_cuda_optimizer_scratch_bytes(int64_t n_chunks, int64_t n_segments);
 
 typedef struct dt_cuda_optimizer_call {
-    const dt_optimizer_desc *desc;                 /* host memory */
-    const dt_cuda_chunk *chunks;                   /* device memory */
+    const dt_optimizer_desc *desc; /* host memory */
+    const dt_cuda_chunk *chunks;   /* device memory */
     int64_t n_chunks, n_segments;
     void *scratch;
-    dt_dtype mirror_dtype;                         /* F16 or BF16 */
-    void *mirror;                                  /* of values, refreshed; NULL: none */
-    const dt_optimizer_vectors *v;                 /* host struct of device pointers */
-    const dt_step_inputs *inputs;                  /* device memory */
-    dt_step_state *state;                          /* device memory */
-    bool any_lars;                                 /* some segment's rule is LARS */
+    dt_dtype mirror_dtype;         /* F16 or BF16 */
+    void *mirror;                  /* of values, refreshed; NULL: none */
+    const dt_optimizer_vectors *v; /* host struct of device pointers */
+    const dt_step_inputs *inputs;  /* device memory */
+    dt_step_state *state;          /* device memory */
+    bool any_lars;                 /* some segment's rule is LARS */
 } dt_cuda_optimizer_call;
 
-/* optimizer_step of kernels.h: at most three launches. look (if loss scaling or LARS want it): every chunk's "all finite" and sums of squares;
- * settle, one block: whether the step is skipped, the multiplier and each tensor's LARS rate, and the new loss scale; update. */
+/* optimizer_step of kernels.h: at most three launches. look (if loss scaling or LARS want it): every chunk's
+ * "all finite" and sums of squares; settle, one block: whether the step is skipped, the multiplier and each
+ * tensor's LARS rate, and the new loss scale; update. */
 int dt_cuda_optimizer_step(dt_cuda_stream stream, const dt_cuda_optimizer_call *call);
 
 /* mirror[i] = values[i], rounded to dtype (F16, BF16); n: any. */
-int dt_cuda_values_cast(dt_cuda_stream stream, const float *values, int64_t n_elems, dt_dtype dtype, void *mirror);
+int dt_cuda_values_cast(dt_cuda_stream stream, const float *values, int64_t n_elems, dt_dtype dtype,
+                        void *mirror);
 /* grads[i] (= or +=) src[i], src of dtype (F32, F16, BF16): a weight gradient as the library wrote it. */
-int dt_cuda_gradient_store(dt_cuda_stream stream, dt_dtype dtype, const void *src, int64_t n_elems, float *grads, bool accumulate);
+int dt_cuda_gradient_store(dt_cuda_stream stream, dt_dtype dtype, const void *src, int64_t n_elems,
+                           float *grads, bool accumulate);
 
-/* -- a step's beginning and end (step.cu) ------------------------------------------------------------------------------- */
+/* -- a step's beginning and end (step.cu) ---------------------------------------------------------------- */
 
-int dt_cuda_step_begin(dt_cuda_stream stream, const dt_step_inputs *in, dt_loss_sums *loss, float *votes, int64_t n_step_floats);
-int dt_cuda_step_record(dt_cuda_stream stream, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *votes,
-                        dt_step_record *ring, int64_t n_ring);
+int dt_cuda_step_begin(dt_cuda_stream stream, const dt_step_inputs *in, dt_loss_sums *loss, float *votes,
+                       int64_t n_step_floats);
+int dt_cuda_step_record(dt_cuda_stream stream, dt_step_state *state, const dt_loss_sums *global,
+                        const dt_loss_sums *local, const float *votes, dt_step_record *ring, int64_t n_ring);
 
 #ifdef __cplusplus
 }

@@ -6,7 +6,9 @@
 
 enum { COLUMNS = 32, SLICES = 8 };
 
-template <typename T> static __global__ void __launch_bounds__(DT_BLOCK_THREADS) bias_add(const float *bias, int64_t n_elems, int n_out, T *y)
+template <typename T>
+static __global__ void __launch_bounds__(DT_BLOCK_THREADS)
+    bias_add(const float *bias, int64_t n_elems, int n_out, T *y)
 {
     const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (i < n_elems)
@@ -20,14 +22,16 @@ int dt_cuda_bias_add(dt_cuda_stream stream, const float *bias, const dt_tensor *
         return 0;
     return dt_for_dtype(y->dtype, [&](auto type) {
         using T = decltype(type);
-        return DT_LAUNCH((bias_add<T>), dim3(static_cast<unsigned>(dt_divide_up(n_elems, DT_BLOCK_THREADS))), dim3(DT_BLOCK_THREADS), 0, stream, bias,
-                         n_elems, static_cast<int>(y->c), static_cast<T *>(y->data));
+        return DT_LAUNCH((bias_add<T>), dim3(static_cast<unsigned>(dt_divide_up(n_elems, DT_BLOCK_THREADS))),
+                         dim3(DT_BLOCK_THREADS), 0, stream, bias, n_elems, static_cast<int>(y->c),
+                         static_cast<T *>(y->data));
     });
 }
 
 /* 32 columns a block; each of 8 threads a column adds every eighth row, then the first one their sums. */
 template <typename T>
-static __global__ void __launch_bounds__(COLUMNS *SLICES) bias_gradient(const T *dy, int64_t n, int n_out, float *dbias, bool accumulate)
+static __global__ void __launch_bounds__(COLUMNS *SLICES)
+    bias_gradient(const T *dy, int64_t n, int n_out, float *dbias, bool accumulate)
 {
     DT_SHARED(float, slices, COLUMNS *SLICES);
     const int column = static_cast<int>(blockIdx.x * COLUMNS + threadIdx.x);
@@ -52,7 +56,8 @@ int dt_cuda_bias_gradient(dt_cuda_stream stream, const dt_tensor *dy, float *dbi
         return 0;
     return dt_for_dtype(dy->dtype, [&](auto type) {
         using T = decltype(type);
-        return DT_LAUNCH((bias_gradient<T>), dim3(static_cast<unsigned>(dt_divide_up(dy->c, COLUMNS))), dim3(COLUMNS, SLICES), 0, stream,
-                         static_cast<const T *>(dy->data), dy->n, static_cast<int>(dy->c), dbias, accumulate);
+        return DT_LAUNCH((bias_gradient<T>), dim3(static_cast<unsigned>(dt_divide_up(dy->c, COLUMNS))),
+                         dim3(COLUMNS, SLICES), 0, stream, static_cast<const T *>(dy->data), dy->n,
+                         static_cast<int>(dy->c), dbias, accumulate);
     });
 }

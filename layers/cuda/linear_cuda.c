@@ -29,10 +29,12 @@ static dt_status make_plans(dt_cuda_kernels *ck, dt_linear *l, dt_error *err)
     dt_graph_linear_backward_weights(l->n, l->c, l->n_out, ck->base.dtype, &graph);
     DT_TRY(dt_cuda_plan_need(ck, &graph, &l->plans[DT_CUDA_LINEAR_WEIGHTS], err));
     DT_TRY(dt_cuda_plans_reserve(ck, l->plans, DT_CUDA_LINEAR_N_PLANS, err));
-    return dt_cuda_reserve(ck, &ck->weights, l->c * l->n_out * (int64_t)sizeof(float), "a layer's weights", err);
+    return dt_cuda_reserve(ck, &ck->weights, l->c * l->n_out * (int64_t)sizeof(float), "a layer's weights",
+                           err);
 }
 
-dt_status dt_cuda_linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear, dt_error *err)
+dt_status dt_cuda_linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear,
+                                dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     dt_linear *made = dt_calloc(1, sizeof *made);
@@ -52,8 +54,8 @@ dt_status dt_cuda_linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_o
     return DT_OK;
 }
 
-dt_status dt_cuda_linear_forward(dt_kernels *k, dt_linear *l, const dt_tensor *x, const float *w, const float *bias, const dt_tensor *y,
-                                 dt_error *err)
+dt_status dt_cuda_linear_forward(dt_kernels *k, dt_linear *l, const dt_tensor *x, const float *w,
+                                 const float *bias, const dt_tensor *y, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     void *weights = NULL;
@@ -65,8 +67,9 @@ dt_status dt_cuda_linear_forward(dt_kernels *k, dt_linear *l, const dt_tensor *x
 }
 
 /* dx before dw: the weights in 16 bits and their gradient may want the same memory. */
-dt_status dt_cuda_linear_backward(dt_kernels *k, dt_linear *l, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx,
-                                  float *dw, float *dbias, bool accumulate, dt_error *err)
+dt_status dt_cuda_linear_backward(dt_kernels *k, dt_linear *l, const dt_tensor *x, const float *w,
+                                  const dt_tensor *dy, const dt_tensor *dx, float *dw, float *dbias,
+                                  bool accumulate, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     int64_t n_weights = l->c * l->n_out;
@@ -74,7 +77,8 @@ dt_status dt_cuda_linear_backward(dt_kernels *k, dt_linear *l, const dt_tensor *
     DT_TRY(dt_cuda_weights(ck, w, n_weights, &weights, err));
     const dt_graph_binding data[] = {{DT_GRAPH_DY, dy->data}, {DT_GRAPH_W, weights}, {DT_GRAPH_DX, dx->data}};
     DT_TRY(dt_cuda_plan_run(ck, &l->plans[DT_CUDA_LINEAR_DATA], data, 3, err));
-    const dt_graph_binding gradient[] = {{DT_GRAPH_X, x->data}, {DT_GRAPH_DY, dy->data}, {DT_GRAPH_DW, target}};
+    const dt_graph_binding gradient[] = {
+        {DT_GRAPH_X, x->data}, {DT_GRAPH_DY, dy->data}, {DT_GRAPH_DW, target}};
     DT_TRY(dt_cuda_plan_run(ck, &l->plans[DT_CUDA_LINEAR_WEIGHTS], gradient, 3, err));
     DT_TRY(dt_cuda_gradient_finish(ck, target, n_weights, dw, accumulate, err));
     DT_CUDA_LAUNCH("bias_gradient", dt_cuda_bias_gradient(ck->stream, dy, dbias, accumulate));

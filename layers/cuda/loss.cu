@@ -1,8 +1,9 @@
-/* loss.cu: softmax cross-entropy with label smoothing, top-1, top-5, and its gradient. The formulas: core/kernels.h, layers/arithmetic.h.
+/* loss.cu: softmax cross-entropy with label smoothing, top-1, top-5, and its gradient. The formulas:
+ * core/kernels.h, layers/arithmetic.h.
  *
- * A block has one row and reads it three times (the largest; the sum of exponentials, the rank; the gradient): from L2, 1000 logits are 2 kB. A second
- * launch adds the rows in order. Batch 256: 3 to 4 us each. FP32 throughout: the exponents are at most 0, so nothing is lost to large
- * numbers.
+ * A block has one row and reads it three times (the largest; the sum of exponentials, the rank; the
+ * gradient): from L2, 1000 logits are 2 kB. A second launch adds the rows in order. Batch 256: 3 to 4 us
+ * each. FP32 throughout: the exponents are at most 0, so nothing is lost to large numbers.
  */
 #include "layers/cuda/kernel.cuh"
 
@@ -22,8 +23,10 @@ static __device__ __forceinline__ float plus(float a, float b)
     return a + b;
 }
 
-/* Over all threads of the block, in an order that depends on nothing but their number; every thread gets it. */
-template <float (*COMBINE)(float, float)> static __device__ __forceinline__ float over_block(float v, float *shared)
+/* Over all threads of the block, in an order that depends on nothing but their number; every thread gets
+ * it. */
+template <float (*COMBINE)(float, float)>
+static __device__ __forceinline__ float over_block(float v, float *shared)
 {
     DT_UNROLL_ALL
     for (int bits = 16; bits > 0; bits /= 2)
@@ -94,12 +97,14 @@ template <typename T> static __device__ row_result do_row(const row<T> &r, float
 
 template <typename T>
 static __global__ void __launch_bounds__(ROW_THREADS)
-    softmax_loss(const T *x, const int32_t *labels, int n_classes, float smoothing, float grad_scale, const float *loss_scale, row_result *results, T *dx)
+    softmax_loss(const T *x, const int32_t *labels, int n_classes, float smoothing, float grad_scale,
+                 const float *loss_scale, row_result *results, T *dx)
 {
     DT_SHARED(float, shared, WARPS);
     const int64_t at = static_cast<int64_t>(blockIdx.x) * n_classes;
-    const row<T> r = {x + at, dx != nullptr ? dx + at : nullptr, n_classes, labels[blockIdx.x], smoothing,
-                      loss_scale != nullptr ? grad_scale * *loss_scale : grad_scale};
+    const row<T> r = {x + at,    dx != nullptr ? dx + at : nullptr,
+                      n_classes, labels[blockIdx.x],
+                      smoothing, loss_scale != nullptr ? grad_scale * *loss_scale : grad_scale};
     row_result result = {0.0F, 0.0F, 0.0F, 0.0F};
     if (r.label < 0)
         zero_row<T>(r);
@@ -110,7 +115,8 @@ static __global__ void __launch_bounds__(ROW_THREADS)
 }
 
 /* One warp: sums += results, in float64, in a fixed order. */
-static __global__ void __launch_bounds__(32) softmax_loss_finish(const row_result *results, int64_t n, dt_loss_sums *sums)
+static __global__ void __launch_bounds__(32)
+    softmax_loss_finish(const row_result *results, int64_t n, dt_loss_sums *sums)
 {
     double v[4] = {0.0, 0.0, 0.0, 0.0};
     for (int64_t i = threadIdx.x; i < n; i += 32) {
@@ -136,8 +142,9 @@ int64_t dt_cuda_softmax_loss_scratch_bytes(int64_t n)
     return n * static_cast<int64_t>(sizeof(row_result));
 }
 
-int dt_cuda_softmax_loss(dt_cuda_stream stream, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale,
-                         const float *loss_scale, void *scratch, const dt_tensor *dlogits, dt_loss_sums *sums)
+int dt_cuda_softmax_loss(dt_cuda_stream stream, const dt_tensor *logits, const int32_t *labels,
+                         float smoothing, float grad_scale, const float *loss_scale, void *scratch,
+                         const dt_tensor *dlogits, dt_loss_sums *sums)
 {
     row_result *results = static_cast<row_result *>(scratch);
     const int64_t n = logits->n;
@@ -146,8 +153,9 @@ int dt_cuda_softmax_loss(dt_cuda_stream stream, const dt_tensor *logits, const i
         return 0;
     int code = dt_for_dtype(logits->dtype, [&](auto type) {
         using T = decltype(type);
-        return DT_LAUNCH((softmax_loss<T>), dim3(static_cast<unsigned>(n)), dim3(ROW_THREADS), 0, stream, static_cast<const T *>(logits->data), labels,
-                         static_cast<int>(logits->c), smoothing, grad_scale, loss_scale, results,
+        return DT_LAUNCH((softmax_loss<T>), dim3(static_cast<unsigned>(n)), dim3(ROW_THREADS), 0, stream,
+                         static_cast<const T *>(logits->data), labels, static_cast<int>(logits->c), smoothing,
+                         grad_scale, loss_scale, results,
                          static_cast<T *>(dlogits != nullptr ? dlogits->data : nullptr));
     });
     return code != 0 ? code : DT_LAUNCH(softmax_loss_finish, dim3(1), dim3(32), 0, stream, results, n, sums);

@@ -1,12 +1,14 @@
 /* max_pool.cu: the stem's normalisation, ReLU and max pooling in one pass each way.
  *
- * Forward: a thread makes 8 channels of one output pixel from the raw tensor. Rows of the input are read by two output rows, columns by two
- * output columns: those reads hit the caches, memory sees one. ReLU is applied to the maximum, not to the window (it is monotone); where all
- * are below zero the first one wins, as if all had been set to zero. Stem at batch 256, FP16, H200: 411 MB in, 103 + 51 MB out: 131 us.
+ * Forward: a thread makes 8 channels of one output pixel from the raw tensor. Rows of the input are read by
+ * two output rows, columns by two output columns: those reads hit the caches, memory sees one. ReLU is
+ * applied to the maximum, not to the window (it is monotone); where all are below zero the first one wins, as
+ * if all had been set to zero. Stem at batch 256, FP16, H200: 411 MB in, 103 + 51 MB out: 131 us.
  *
- * Backward gathers: a thread makes 8 channels of input pixels from the windows that they lie in, applies ReLU's gradient, and adds up BatchNorm's two sums.
- * 411 + 103 + 51 MB in, 411 MB out: 227 us. With one pixel a thread the arithmetic (which pixel, 2.25 windows to unpack and compare) would take as long;
- * the stem's own kernel takes 4 pixels at a time, which share their windows and the divisions.
+ * Backward gathers: a thread makes 8 channels of input pixels from the windows that they lie in, applies
+ * ReLU's gradient, and adds up BatchNorm's two sums. 411 + 103 + 51 MB in, 411 MB out: 227 us. With one pixel
+ * a thread the arithmetic (which pixel, 2.25 windows to unpack and compare) would take as long; the stem's
+ * own kernel takes 4 pixels at a time, which share their windows and the divisions.
  */
 #include "layers/cuda/kernel.cuh"
 
@@ -50,7 +52,8 @@ struct maxima {
     unsigned position[8];
 };
 
-static __device__ __forceinline__ void take_larger(maxima &best, const float v[8], unsigned position, bool is_first)
+static __device__ __forceinline__ void take_larger(maxima &best, const float v[8], unsigned position,
+                                                   bool is_first)
 {
     DT_UNROLL_ALL
     for (int i = 0; i < 8; i++) {
@@ -64,8 +67,8 @@ static __device__ __forceinline__ void take_larger(maxima &best, const float v[8
 /* WINDOW 0: as shape.window says. */
 template <typename T, int WINDOW>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, FORWARD_BLOCKS)
-    max_pool_forward(const T *__restrict__ x, const float *scale, const float *bias, bool relu, pool_shape shape, int64_t n_rows, int c,
-                     T *__restrict__ y, uint8_t *__restrict__ argmax)
+    max_pool_forward(const T *__restrict__ x, const float *scale, const float *bias, bool relu,
+                     pool_shape shape, int64_t n_rows, int c, T *__restrict__ y, uint8_t *__restrict__ argmax)
 {
     const int window = WINDOW > 0 ? WINDOW : shape.window;
     const int channel = dt_channel();
@@ -87,7 +90,8 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, FORWARD_BLOCKS)
             DT_UNROLL_ALL
             for (int q = 0; q < window; q++) {
                 const int row = top + r, column = left + q;
-                if (row < 0 || row >= static_cast<int>(shape.in_h) || column < 0 || column >= static_cast<int>(shape.in_w))
+                if (row < 0 || row >= static_cast<int>(shape.in_h) || column < 0 ||
+                    column >= static_cast<int>(shape.in_w))
                     continue;
                 float v[8];
                 dt_load8<T>(x + ((image + row) * shape.in_w + column) * c + channel, v);
@@ -116,7 +120,8 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, FORWARD_BLOCKS)
     }
 }
 
-int dt_cuda_max_pool_forward(dt_cuda_stream stream, const dt_pool_desc *pool, const dt_act *x, const dt_tensor *y, uint8_t *argmax)
+int dt_cuda_max_pool_forward(dt_cuda_stream stream, const dt_pool_desc *pool, const dt_act *x,
+                             const dt_tensor *y, uint8_t *argmax)
 {
     const pool_shape shape = make_shape(pool, &x->raw, y);
     const int64_t n_rows = dt_rows_of(y);
@@ -129,12 +134,14 @@ int dt_cuda_max_pool_forward(dt_cuda_stream stream, const dt_pool_desc *pool, co
         T *out = static_cast<T *>(y->data);
         const int c = static_cast<int>(y->c);
         if (shape.window == 3)
-            return DT_LAUNCH((max_pool_forward<T, 3>), g.grid, g.block, 0, stream, raw, x->scale, x->bias, x->relu, shape, n_rows, c, out, argmax);
-        return DT_LAUNCH((max_pool_forward<T, 0>), g.grid, g.block, 0, stream, raw, x->scale, x->bias, x->relu, shape, n_rows, c, out, argmax);
+            return DT_LAUNCH((max_pool_forward<T, 3>), g.grid, g.block, 0, stream, raw, x->scale, x->bias,
+                             x->relu, shape, n_rows, c, out, argmax);
+        return DT_LAUNCH((max_pool_forward<T, 0>), g.grid, g.block, 0, stream, raw, x->scale, x->bias,
+                         x->relu, shape, n_rows, c, out, argmax);
     });
 }
 
-/* -- backward ----------------------------------------------------------------------------------------------------- */
+/* -- backward -------------------------------------------------------------------------------------------- */
 
 /* The first and the last window along one direction that an element lies in. */
 struct windows {
@@ -153,15 +160,19 @@ static __device__ __forceinline__ windows windows_of(int at, const pool_shape &s
 
 /* sum[8]: the gradients of the windows whose maximum was this pixel. */
 template <typename T>
-static __device__ __forceinline__ void gather(const T *__restrict__ dy, const uint8_t *__restrict__ argmax, const pool_shape &shape, pixel at, int c,
-                                              int channel, float sum[8])
+static __device__ __forceinline__ void gather(const T *__restrict__ dy, const uint8_t *__restrict__ argmax,
+                                              const pool_shape &shape, pixel at, int c, int channel,
+                                              float sum[8])
 {
-    const windows rows = windows_of(at.row, shape, shape.out_h), columns = windows_of(at.column, shape, shape.out_w);
+    const windows rows = windows_of(at.row, shape, shape.out_h),
+                  columns = windows_of(at.column, shape, shape.out_w);
     for (int p = rows.first; p <= rows.last; p++) {
         for (int q = columns.first; q <= columns.last; q++) {
-            const int64_t out = ((static_cast<int64_t>(at.n) * shape.out_h + p) * shape.out_w + q) * c + channel;
-            const unsigned position = static_cast<unsigned>((at.row + shape.pad - p * shape.stride) * shape.window + at.column + shape.pad -
-                                                            q * shape.stride);
+            const int64_t out =
+                ((static_cast<int64_t>(at.n) * shape.out_h + p) * shape.out_w + q) * c + channel;
+            const unsigned position =
+                static_cast<unsigned>((at.row + shape.pad - p * shape.stride) * shape.window + at.column +
+                                      shape.pad - q * shape.stride);
             const uint2 bytes = *reinterpret_cast<const uint2 *>(argmax + out);
             float v[8];
             dt_load8<T>(dy + out, v);
@@ -178,7 +189,8 @@ template <typename T> struct norm_sums {
     float dbeta[8], dgamma[8]; /* without invstd */
     bool relu;
 
-    __device__ __forceinline__ void load(const float *scale_in, const float *bias_in, const float *mean_in, int channel)
+    __device__ __forceinline__ void load(const float *scale_in, const float *bias_in, const float *mean_in,
+                                         int channel)
     {
         dt_load8_or(scale_in, channel, 1.0F, scale);
         dt_load8_or(bias_in, channel, 0.0F, bias);
@@ -211,8 +223,9 @@ struct norm_arguments {
 /* Any window. */
 template <typename T>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, BACKWARD_BLOCKS)
-    max_pool_backward(const T *__restrict__ dy, const uint8_t *__restrict__ argmax, const T *__restrict__ raw, norm_arguments norm, pool_shape shape,
-                      int64_t n_rows, int c, T *__restrict__ dz, float *parts)
+    max_pool_backward(const T *__restrict__ dy, const uint8_t *__restrict__ argmax, const T *__restrict__ raw,
+                      norm_arguments norm, pool_shape shape, int64_t n_rows, int c, T *__restrict__ dz,
+                      float *parts)
 {
     DT_SHARED(float, shared, DT_BLOCK_THREADS * 8);
     const int channel = dt_channel();
@@ -231,22 +244,25 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, BACKWARD_BLOCKS)
     dt_sums_of_block(sums.dgamma, 1, c, parts, shared);
 }
 
-/* -- the stem's window, 3x3, stride 2, pad 1 -------------------------------------------------------------------------- */
+/* -- the stem's window, 3x3, stride 2, pad 1 ------------------------------------------------------------- */
 
-/* The input pixels (2i, 2j) to (2i + 1, 2j + 1) lie in windows (i, j) to (i + 1, j + 1) and no others: 4 windows are read for 4 pixels. */
+/* The input pixels (2i, 2j) to (2i + 1, 2j + 1) lie in windows (i, j) to (i + 1, j + 1) and no others: 4
+ * windows are read for 4 pixels. */
 template <typename T> struct quad_windows {
     dt_packed<T> dy[4]; /* (a, b) at 2a + b; zeros where there is no such window */
     uint2 argmax[4];
 };
 
 template <typename T>
-static __device__ __forceinline__ void load_windows(quad_windows<T> &w, const T *__restrict__ dy, const uint8_t *__restrict__ argmax,
+static __device__ __forceinline__ void load_windows(quad_windows<T> &w, const T *__restrict__ dy,
+                                                    const uint8_t *__restrict__ argmax,
                                                     const pool_shape &shape, pixel quad, int c, int channel)
 {
     const float zeros[8] = {0.0F};
     DT_UNROLL_ALL
     for (int k = 0; k < 4; k++) {
-        const unsigned p = static_cast<unsigned>(quad.row + k / 2), q = static_cast<unsigned>(quad.column + k % 2);
+        const unsigned p = static_cast<unsigned>(quad.row + k / 2),
+                       q = static_cast<unsigned>(quad.column + k % 2);
         const int64_t at = ((static_cast<int64_t>(quad.n) * shape.out_h + p) * shape.out_w + q) * c + channel;
         const bool is_there = p < shape.out_h && q < shape.out_w;
         w.dy[k] = is_there ? dt_load<T>(dy + at) : dt_pack<T>(zeros);
@@ -255,7 +271,8 @@ static __device__ __forceinline__ void load_windows(quad_windows<T> &w, const T 
 }
 
 /* g[8] of pixel (2i + R, 2j + S). */
-template <typename T, int R, int S> static __device__ __forceinline__ void gather_from(const quad_windows<T> &w, float g[8])
+template <typename T, int R, int S>
+static __device__ __forceinline__ void gather_from(const quad_windows<T> &w, float g[8])
 {
     DT_UNROLL_ALL
     for (int i = 0; i < 8; i++)
@@ -269,15 +286,19 @@ template <typename T, int R, int S> static __device__ __forceinline__ void gathe
             dt_unpack<T>(w.dy[2 * a + b], v);
             DT_UNROLL_ALL
             for (int i = 0; i < 8; i++)
-                g[i] += ((i < 4 ? w.argmax[2 * a + b].x : w.argmax[2 * a + b].y) >> i % 4 * 8 & 0xFFU) == position ? v[i] : 0.0F;
+                g[i] +=
+                    ((i < 4 ? w.argmax[2 * a + b].x : w.argmax[2 * a + b].y) >> i % 4 * 8 & 0xFFU) == position
+                        ? v[i]
+                        : 0.0F;
         }
     }
 }
 
 /* 16 bits: the raw values were loaded with the windows; FP32 has no registers left for that. */
 template <typename T, int R, int S>
-static __device__ __forceinline__ void do_pixel(norm_sums<T> &sums, const quad_windows<T> &w, dt_packed<T> early, const T *__restrict__ raw,
-                                                bool is_there, T *dz)
+static __device__ __forceinline__ void do_pixel(norm_sums<T> &sums, const quad_windows<T> &w,
+                                                dt_packed<T> early, const T *__restrict__ raw, bool is_there,
+                                                T *dz)
 {
     float g[8];
     if (!is_there)
@@ -288,8 +309,9 @@ static __device__ __forceinline__ void do_pixel(norm_sums<T> &sums, const quad_w
 
 template <typename T>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, BACKWARD_BLOCKS)
-    max_pool_backward_stem(const T *__restrict__ dy, const uint8_t *__restrict__ argmax, const T *__restrict__ raw, norm_arguments norm, pool_shape shape,
-                           int64_t n_quads, int c, T *__restrict__ dz, float *parts)
+    max_pool_backward_stem(const T *__restrict__ dy, const uint8_t *__restrict__ argmax,
+                           const T *__restrict__ raw, norm_arguments norm, pool_shape shape, int64_t n_quads,
+                           int c, T *__restrict__ dz, float *parts)
 {
     DT_SHARED(float, shared, DT_BLOCK_THREADS * 8);
     const int channel = dt_channel();
@@ -302,7 +324,8 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, BACKWARD_BLOCKS)
             const int64_t row = static_cast<int64_t>(quad.n) * shape.in_h + 2 * quad.row;
             const int64_t at = (row * shape.in_w + 2 * quad.column) * c + channel;
             const int64_t right = c, below = static_cast<int64_t>(shape.in_w) * c;
-            const bool has_right = 2 * quad.column + 1 < static_cast<int>(shape.in_w), has_below = 2 * quad.row + 1 < static_cast<int>(shape.in_h);
+            const bool has_right = 2 * quad.column + 1 < static_cast<int>(shape.in_w),
+                       has_below = 2 * quad.row + 1 < static_cast<int>(shape.in_h);
             quad_windows<T> w;
             dt_packed<T> value[4];
             const int64_t offset[4] = {at, at + right, at + below, at + below + right};
@@ -321,11 +344,13 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, BACKWARD_BLOCKS)
     dt_sums_of_block(sums.dgamma, 1, c, parts, shared);
 }
 
-int dt_cuda_max_pool_backward(dt_cuda_stream stream, const dt_pool_desc *pool, const dt_tensor *dy, const uint8_t *argmax, const dt_bn_backward *bn,
-                              void *scratch, const dt_tensor *dz)
+int dt_cuda_max_pool_backward(dt_cuda_stream stream, const dt_pool_desc *pool, const dt_tensor *dy,
+                              const uint8_t *argmax, const dt_bn_backward *bn, void *scratch,
+                              const dt_tensor *dz)
 {
     const pool_shape shape = make_shape(pool, dz, dy);
-    const bool is_stem = pool->window == 3 && pool->stride == 2 && pool->pad == 1; /* then a quad for every window */
+    /* then a quad for every window */
+    const bool is_stem = pool->window == 3 && pool->stride == 2 && pool->pad == 1;
     const int64_t n_rows = is_stem ? dt_rows_of(dy) : dt_rows_of(dz);
     const int c = static_cast<int>(dz->c);
     float *parts = static_cast<float *>(scratch);
@@ -338,8 +363,10 @@ int dt_cuda_max_pool_backward(dt_cuda_stream stream, const dt_pool_desc *pool, c
         using T = decltype(type);
         const T *gradient = static_cast<const T *>(dy->data), *raw = static_cast<const T *>(bn->x->raw.data);
         T *out = static_cast<T *>(dz->data);
-        return is_stem ? DT_LAUNCH((max_pool_backward_stem<T>), g.grid, g.block, 0, stream, gradient, argmax, raw, norm, shape, n_rows, c, out, parts)
-                       : DT_LAUNCH((max_pool_backward<T>), g.grid, g.block, 0, stream, gradient, argmax, raw, norm, shape, n_rows, c, out, parts);
+        return is_stem ? DT_LAUNCH((max_pool_backward_stem<T>), g.grid, g.block, 0, stream, gradient, argmax,
+                                   raw, norm, shape, n_rows, c, out, parts)
+                       : DT_LAUNCH((max_pool_backward<T>), g.grid, g.block, 0, stream, gradient, argmax, raw,
+                                   norm, shape, n_rows, c, out, parts);
     });
     const dt_sums_outputs outputs = {{{1, sums, bn->invstd}, {0, sums + dz->c, nullptr}}, 2};
     return code != 0 ? code : dt_sums_finish(stream, parts, g.grid.x, dz->c, &outputs);

@@ -1,10 +1,12 @@
-/* memory_cuda.c: blocks of device memory, and the way in and out of the backend's layouts for activations (slow, blocking:
+/* memory_cuda.c: blocks of device memory, and the way in and out of the backend's layouts for activations
+ * (slow, blocking:
  * for tests). */
 #include "core/base/alloc.h"
 #include "layers/cuda/cuda_internal.h"
 #include "layers/half.h"
 
-dt_status dt_cuda_reserve(dt_cuda_kernels *ck, dt_cuda_block *block, int64_t bytes, const char *what, dt_error *err)
+dt_status dt_cuda_reserve(dt_cuda_kernels *ck, dt_cuda_block *block, int64_t bytes, const char *what,
+                          dt_error *err)
 {
     dt_device *device = ck->base.device;
     if (bytes <= block->bytes)
@@ -13,12 +15,15 @@ dt_status dt_cuda_reserve(dt_cuda_kernels *ck, dt_cuda_block *block, int64_t byt
         block->bytes = bytes;
         return DT_OK;
     }
-    /* The old block may be in use by what is enqueued: free waits for it. Freed first, so that both need not fit. */
+    /* The old block may be in use by what is enqueued: free waits for it. Freed first, so that both need not
+     * fit. */
     device->ops->free(device, block->data);
     *block = (dt_cuda_block){0};
     char *data = device->ops->alloc(device, bytes);
     if (!data)
-        return dt_fail(err, DT_ERR_MEMORY, "the GPU has no room for %lld bytes for %s: take a smaller --batch", (long long)bytes, what);
+        return dt_fail(err, DT_ERR_MEMORY,
+                       "the GPU has no room for %lld bytes for %s: take a smaller --batch", (long long)bytes,
+                       what);
     *block = (dt_cuda_block){.data = data, .bytes = bytes};
     return DT_OK;
 }
@@ -30,23 +35,25 @@ void dt_cuda_release(dt_cuda_kernels *ck, dt_cuda_block *block)
     *block = (dt_cuda_block){0};
 }
 
-/* -- copies through the host ------------------------------------------------------------------------------------------- */
+/* -- copies through the host ----------------------------------------------------------------------------- */
 
-static dt_status upload(dt_cuda_kernels *ck, void *device_data, const void *host, int64_t bytes, dt_error *err)
+static dt_status upload(dt_cuda_kernels *ck, void *device_data, const void *host, int64_t bytes,
+                        dt_error *err)
 {
     dt_device *device = ck->base.device;
     DT_TRY(device->ops->copy(device, device_data, host, bytes, DT_COPY_TO_DEVICE, NULL, err));
     return device->ops->stream_wait(device, NULL, err);
 }
 
-static dt_status download(dt_cuda_kernels *ck, const void *device_data, void *host, int64_t bytes, dt_error *err)
+static dt_status download(dt_cuda_kernels *ck, const void *device_data, void *host, int64_t bytes,
+                          dt_error *err)
 {
     dt_device *device = ck->base.device;
     DT_TRY(device->ops->copy(device, host, device_data, bytes, DT_COPY_TO_HOST, NULL, err));
     return device->ops->stream_wait(device, NULL, err);
 }
 
-/* -- activations: NCHW float32 on the host, NHWC of the dtype on the device ------------------------------------------------ */
+/* -- activations: NCHW float32 on the host, NHWC of the dtype on the device ------------------------------ */
 
 int64_t dt_cuda_tensor_bytes(dt_kernels *k, int64_t n, int64_t c, int64_t h, int64_t w)
 {
@@ -74,7 +81,8 @@ static float get(const void *memory, int64_t at, dt_dtype dtype)
 
 dt_status dt_cuda_tensor_import(dt_kernels *k, const float *nchw, const dt_tensor *t, dt_error *err)
 {
-    int64_t channels = dt_cuda_channels(t->c, t->h, t->w), pixels = t->h * t->w, bytes = dt_cuda_tensor_bytes(k, t->n, t->c, t->h, t->w);
+    int64_t channels = dt_cuda_channels(t->c, t->h, t->w), pixels = t->h * t->w,
+            bytes = dt_cuda_tensor_bytes(k, t->n, t->c, t->h, t->w);
     void *host = dt_calloc(1, (size_t)bytes);
     if (!host)
         return dt_fail_memory(err, (size_t)bytes, "a tensor on its way to the GPU");
@@ -89,7 +97,8 @@ dt_status dt_cuda_tensor_import(dt_kernels *k, const float *nchw, const dt_tenso
 
 dt_status dt_cuda_tensor_export(dt_kernels *k, const dt_tensor *t, float *nchw, dt_error *err)
 {
-    int64_t channels = dt_cuda_channels(t->c, t->h, t->w), pixels = t->h * t->w, bytes = dt_cuda_tensor_bytes(k, t->n, t->c, t->h, t->w);
+    int64_t channels = dt_cuda_channels(t->c, t->h, t->w), pixels = t->h * t->w,
+            bytes = dt_cuda_tensor_bytes(k, t->n, t->c, t->h, t->w);
     void *host = dt_alloc((size_t)bytes);
     if (!host)
         return dt_fail_memory(err, (size_t)bytes, "a tensor on its way from the GPU");

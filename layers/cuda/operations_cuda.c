@@ -1,15 +1,17 @@
-/* operations_cuda.c: everything that is one kernel of our own: contracts in core/kernels.h, kernels in the .cu files. */
+/* operations_cuda.c: everything that is one kernel of our own: contracts in core/kernels.h, kernels in the
+ * .cu files. */
 #include "layers/cuda/operations_cuda.h"
 
-/* -- input --------------------------------------------------------------------------------------------------------------- */
+/* -- input ----------------------------------------------------------------------------------------------- */
 
-dt_status dt_cuda_op_normalize_input(dt_kernels *k, const uint8_t *pixels, const float mean[3], const float std[3], const dt_tensor *y, dt_error *err)
+dt_status dt_cuda_op_normalize_input(dt_kernels *k, const uint8_t *pixels, const float mean[3],
+                                     const float std[3], const dt_tensor *y, dt_error *err)
 {
     DT_CUDA_LAUNCH("normalize_input", dt_cuda_normalize_input(dt_cuda(k)->stream, pixels, mean, std, y));
     return DT_OK;
 }
 
-/* -- batch normalisation -------------------------------------------------------------------------------------------------- */
+/* -- batch normalisation --------------------------------------------------------------------------------- */
 
 int64_t dt_cuda_op_bn_sums_bytes(dt_kernels *k, int64_t c)
 {
@@ -32,19 +34,23 @@ dt_status dt_cuda_op_bn_finalize(dt_kernels *k, const dt_bn_forward *bn, dt_erro
     return DT_OK;
 }
 
-dt_status dt_cuda_op_bn_inference(dt_kernels *k, int64_t c, const float *gamma, const float *beta, const float *running_mean,
-                                  const float *running_var, float eps, float *scale, float *bias, dt_error *err)
+dt_status dt_cuda_op_bn_inference(dt_kernels *k, int64_t c, const float *gamma, const float *beta,
+                                  const float *running_mean, const float *running_var, float eps,
+                                  float *scale, float *bias, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     void *halves = dt_cuda_half_scales_put(ck, scale, bias, c);
-    DT_CUDA_LAUNCH("bn_inference", dt_cuda_bn_inference(ck->stream, c, gamma, beta, running_mean, running_var, eps, scale, bias, k->dtype, halves));
+    DT_CUDA_LAUNCH("bn_inference", dt_cuda_bn_inference(ck->stream, c, gamma, beta, running_mean, running_var,
+                                                        eps, scale, bias, k->dtype, halves));
     return DT_OK;
 }
 
-dt_status dt_cuda_op_bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv, const dt_tensor *dz, dt_error *err)
+dt_status dt_cuda_op_bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv,
+                                        const dt_tensor *dz, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
-    DT_CUDA_LAUNCH("bn_backward_reduce", dt_cuda_bn_backward_reduce(ck->stream, bn, dv, ck->reduction.data, dz));
+    DT_CUDA_LAUNCH("bn_backward_reduce",
+                   dt_cuda_bn_backward_reduce(ck->stream, bn, dv, ck->reduction.data, dz));
     return DT_OK;
 }
 
@@ -54,10 +60,11 @@ dt_status dt_cuda_op_bn_backward_finalize(dt_kernels *k, const dt_bn_backward_fi
     return DT_OK;
 }
 
-dt_status dt_cuda_op_bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy,
-                                       dt_error *err)
+dt_status dt_cuda_op_bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
+                                       const float *coefficients, const dt_tensor *dy, dt_error *err)
 {
-    DT_CUDA_LAUNCH("bn_backward_apply", dt_cuda_bn_backward_apply(dt_cuda(k)->stream, dz, raw, coefficients, dy));
+    DT_CUDA_LAUNCH("bn_backward_apply",
+                   dt_cuda_bn_backward_apply(dt_cuda(k)->stream, dz, raw, coefficients, dy));
     return DT_OK;
 }
 
@@ -67,7 +74,7 @@ dt_status dt_cuda_op_act_materialize(dt_kernels *k, const dt_act *x, const dt_te
     return DT_OK;
 }
 
-/* -- residual join ----------------------------------------------------------------------------------------------------------- */
+/* -- residual join --------------------------------------------------------------------------------------- */
 
 int64_t dt_cuda_op_residual_mask_bytes(dt_kernels *k, const dt_tensor *y)
 {
@@ -75,60 +82,70 @@ int64_t dt_cuda_op_residual_mask_bytes(dt_kernels *k, const dt_tensor *y)
     return dt_cuda_residual_mask_bytes(y);
 }
 
-dt_status dt_cuda_op_residual_forward(dt_kernels *k, const dt_act *branch, const dt_act *skip, const dt_tensor *y, void *mask, dt_error *err)
+dt_status dt_cuda_op_residual_forward(dt_kernels *k, const dt_act *branch, const dt_act *skip,
+                                      const dt_tensor *y, void *mask, dt_error *err)
 {
     DT_CUDA_LAUNCH("residual_forward", dt_cuda_residual_forward(dt_cuda(k)->stream, branch, skip, y, mask));
     return DT_OK;
 }
 
-dt_status dt_cuda_op_residual_backward(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask, const dt_bn_backward *branch,
+dt_status dt_cuda_op_residual_backward(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y,
+                                       const void *mask, const dt_bn_backward *branch,
                                        const dt_bn_backward *skip, const dt_tensor *g, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     (void)y; /* the mask knows */
-    DT_CUDA_LAUNCH("residual_backward", dt_cuda_residual_backward(ck->stream, dy, mask, branch, skip, ck->reduction.data, g));
+    DT_CUDA_LAUNCH("residual_backward",
+                   dt_cuda_residual_backward(ck->stream, dy, mask, branch, skip, ck->reduction.data, g));
     return DT_OK;
 }
 
-/* -- pooling ------------------------------------------------------------------------------------------------------------------ */
+/* -- pooling --------------------------------------------------------------------------------------------- */
 
-dt_status dt_cuda_op_max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x, const dt_tensor *y, uint8_t *argmax, dt_error *err)
+dt_status dt_cuda_op_max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x,
+                                      const dt_tensor *y, uint8_t *argmax, dt_error *err)
 {
     DT_CUDA_LAUNCH("max_pool_forward", dt_cuda_max_pool_forward(dt_cuda(k)->stream, pool, x, y, argmax));
     return DT_OK;
 }
 
-dt_status dt_cuda_op_max_pool_backward(dt_kernels *k, const dt_pool_desc *pool, const dt_tensor *dy, const uint8_t *argmax, const dt_bn_backward *bn,
-                                       const dt_tensor *dz, dt_error *err)
+dt_status dt_cuda_op_max_pool_backward(dt_kernels *k, const dt_pool_desc *pool, const dt_tensor *dy,
+                                       const uint8_t *argmax, const dt_bn_backward *bn, const dt_tensor *dz,
+                                       dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
-    DT_CUDA_LAUNCH("max_pool_backward", dt_cuda_max_pool_backward(ck->stream, pool, dy, argmax, bn, ck->reduction.data, dz));
+    DT_CUDA_LAUNCH("max_pool_backward",
+                   dt_cuda_max_pool_backward(ck->stream, pool, dy, argmax, bn, ck->reduction.data, dz));
     return DT_OK;
 }
 
-dt_status dt_cuda_op_average_pool_forward(dt_kernels *k, const dt_tensor *x, const dt_tensor *y, dt_error *err)
+dt_status dt_cuda_op_average_pool_forward(dt_kernels *k, const dt_tensor *x, const dt_tensor *y,
+                                          dt_error *err)
 {
     DT_CUDA_LAUNCH("average_pool_forward", dt_cuda_average_pool_forward(dt_cuda(k)->stream, x, y));
     return DT_OK;
 }
 
-dt_status dt_cuda_op_average_pool_backward(dt_kernels *k, const dt_tensor *dy, const dt_tensor *dx, dt_error *err)
+dt_status dt_cuda_op_average_pool_backward(dt_kernels *k, const dt_tensor *dy, const dt_tensor *dx,
+                                           dt_error *err)
 {
     DT_CUDA_LAUNCH("average_pool_backward", dt_cuda_average_pool_backward(dt_cuda(k)->stream, dy, dx));
     return DT_OK;
 }
 
-/* -- loss --------------------------------------------------------------------------------------------------------------------- */
+/* -- loss ------------------------------------------------------------------------------------------------ */
 
-dt_status dt_cuda_op_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale,
-                                  const float *loss_scale, const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
+dt_status dt_cuda_op_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels,
+                                  float smoothing, float grad_scale, const float *loss_scale,
+                                  const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     int64_t bytes = dt_cuda_softmax_loss_scratch_bytes(logits->n);
     if (bytes > ck->reduction.bytes)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "softmax_loss of %lld rows wants %lld bytes of scratch memory, and there are %lld",
+        return dt_fail(err, DT_ERR_UNSUPPORTED,
+                       "softmax_loss of %lld rows wants %lld bytes of scratch memory, and there are %lld",
                        (long long)logits->n, (long long)bytes, (long long)ck->reduction.bytes);
-    DT_CUDA_LAUNCH("softmax_loss",
-                   dt_cuda_softmax_loss(ck->stream, logits, labels, smoothing, grad_scale, loss_scale, ck->reduction.data, dlogits, sums));
+    DT_CUDA_LAUNCH("softmax_loss", dt_cuda_softmax_loss(ck->stream, logits, labels, smoothing, grad_scale,
+                                                        loss_scale, ck->reduction.data, dlogits, sums));
     return DT_OK;
 }

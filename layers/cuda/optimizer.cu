@@ -1,15 +1,19 @@
-/* optimizer.cu: the update of all parameters: SGD, LARS, running averages, the average of the weights, the FP16 mirror, the loss scale.
+/* optimizer.cu: the update of all parameters: SGD, LARS, running averages, the average of the weights, the
+ * FP16 mirror, the loss scale.
  *
- * The formulas are in layers/arithmetic.h. The flat vectors are cut into chunks of one segment each, a block's work. No value may change before
- * all gradients were looked at, so there is a launch before the update, and between the two a block that draws the conclusions.
- * ResNet-50, 25.6 M parameters, H200: look 102 MB (24 us), with LARS 204 MB; settle 3 us; update with SGD, loss scaling and an FP16 mirror 563 MB, 131 us:
+ * The formulas are in layers/arithmetic.h. The flat vectors are cut into chunks of one segment each, a
+ * block's work. No value may change before all gradients were looked at, so there is a launch before the
+ * update, and between the two a block that draws the conclusions. ResNet-50, 25.6 M parameters, H200: look
+ * 102 MB (24 us), with LARS 204 MB; settle 3 us; update with SGD, loss scaling and an FP16 mirror 563 MB, 131
+ * us:
  * less than a hundredth of a step. Without loss scaling and LARS only the update runs.
  */
 #include "layers/cuda/kernel.cuh"
 
 enum { SETTLE_THREADS = 256 };
 
-/* What settle concludes. Behind it in the scratch: float rates[n_segments]; then, for every chunk, double sumsq[2] and int32 is_bad. */
+/* What settle concludes. Behind it in the scratch: float rates[n_segments]; then, for every chunk, double
+ * sumsq[2] and int32 is_bad. */
 struct conclusion {
     float multiplier; /* 1 / loss scale of this step */
     int32_t skip;
@@ -44,8 +48,8 @@ static places places_in(void *scratch, int64_t n_chunks, int64_t n_segments)
 
 int64_t dt_cuda_optimizer_scratch_bytes(int64_t n_chunks, int64_t n_segments)
 {
-    return n_chunks * static_cast<int64_t>(sizeof(chunk_norms) + sizeof(int32_t)) + static_cast<int64_t>(sizeof(conclusion)) +
-           n_segments * static_cast<int64_t>(sizeof(float));
+    return n_chunks * static_cast<int64_t>(sizeof(chunk_norms) + sizeof(int32_t)) +
+           static_cast<int64_t>(sizeof(conclusion)) + n_segments * static_cast<int64_t>(sizeof(float));
 }
 
 int64_t dt_cuda_optimizer_chunks(const dt_update_segment *segments, int64_t n_segments, dt_cuda_chunk *chunks)
@@ -58,7 +62,8 @@ int64_t dt_cuda_optimizer_chunks(const dt_update_segment *segments, int64_t n_se
         for (int64_t i = 0; chunks != nullptr && i < n; i++) {
             dt_cuda_chunk *chunk = &chunks[n_chunks + i];
             chunk->first = segment->first + i * DT_CUDA_CHUNK_ELEMS;
-            chunk->n = static_cast<int32_t>(dt_least(segment->n - i * DT_CUDA_CHUNK_ELEMS, DT_CUDA_CHUNK_ELEMS));
+            chunk->n =
+                static_cast<int32_t>(dt_least(segment->n - i * DT_CUDA_CHUNK_ELEMS, DT_CUDA_CHUNK_ELEMS));
             chunk->segment = static_cast<int32_t>(s);
             chunk->rule = segment->rule;
             chunk->weight_decay = segment->weight_decay;
@@ -70,7 +75,7 @@ int64_t dt_cuda_optimizer_chunks(const dt_update_segment *segments, int64_t n_se
     return n_chunks;
 }
 
-/* -- look ------------------------------------------------------------------------------------------------------------ */
+/* -- look ------------------------------------------------------------------------------------------------ */
 
 /* Sum over the block, in a fixed order; thread 0 has it. */
 static __device__ __forceinline__ double sum_of_block(double v, double *shared)
@@ -97,9 +102,11 @@ static __device__ __forceinline__ float squares(const float v[8])
     return sum;
 }
 
-/* NORMS: some segment is LARS's. A thread adds 64 squares in FP32 at most, 8 in a row, the rest in float64. */
+/* NORMS: some segment is LARS's. A thread adds 64 squares in FP32 at most, 8 in a row, the rest in
+ * float64. */
 template <bool NORMS>
-static __global__ void __launch_bounds__(DT_BLOCK_THREADS) optimizer_look(const dt_cuda_chunk *chunks, const float *values, const float *grads, places out)
+static __global__ void __launch_bounds__(DT_BLOCK_THREADS)
+    optimizer_look(const dt_cuda_chunk *chunks, const float *values, const float *grads, places out)
 {
     DT_SHARED(double, shared, DT_BLOCK_THREADS / 32);
     const dt_cuda_chunk chunk = chunks[blockIdx.x];
@@ -130,9 +137,10 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS) optimizer_look(const 
     }
 }
 
-/* -- settle: one block ------------------------------------------------------------------------------------------------- */
+/* -- settle: one block ----------------------------------------------------------------------------------- */
 
-static __device__ void settle_rate(const dt_cuda_chunk &chunk, const dt_optimizer_desc &desc, float multiplier, const places &at)
+static __device__ void settle_rate(const dt_cuda_chunk &chunk, const dt_optimizer_desc &desc,
+                                   float multiplier, const places &at)
 {
     double weights = 0.0, gradients = 0.0;
     DT_UNROLL_4
@@ -140,11 +148,13 @@ static __device__ void settle_rate(const dt_cuda_chunk &chunk, const dt_optimize
         weights += at.norms[i].weights;
         gradients += at.norms[i].gradients;
     }
-    at.rates[chunk.segment] = dt_lars_local_rate(weights, gradients, multiplier, chunk.weight_decay, desc.lars_trust, desc.lars_eps);
+    at.rates[chunk.segment] = dt_lars_local_rate(weights, gradients, multiplier, chunk.weight_decay,
+                                                 desc.lars_trust, desc.lars_eps);
 }
 
 static __global__ void __launch_bounds__(SETTLE_THREADS)
-    optimizer_settle(const dt_cuda_chunk *chunks, int n_chunks, dt_optimizer_desc desc, places at, dt_step_state *state)
+    optimizer_settle(const dt_cuda_chunk *chunks, int n_chunks, dt_optimizer_desc desc, places at,
+                     dt_step_state *state)
 {
     DT_SHARED(double, shared, SETTLE_THREADS / 32);
     const float multiplier = 1.0F / state->loss_scale;
@@ -165,13 +175,14 @@ static __global__ void __launch_bounds__(SETTLE_THREADS)
         return;
     float scale = state->loss_scale;
     int32_t n_good = state->n_good, n_skipped = state->n_skipped;
-    dt_loss_scale_update(found_inf, desc.growth, desc.backoff, desc.growth_interval, &scale, &n_good, &n_skipped);
+    dt_loss_scale_update(found_inf, desc.growth, desc.backoff, desc.growth_interval, &scale, &n_good,
+                         &n_skipped);
     state->loss_scale = scale;
     state->n_good = n_good;
     state->n_skipped = n_skipped;
 }
 
-/* -- update ---------------------------------------------------------------------------------------------------------- */
+/* -- update ---------------------------------------------------------------------------------------------- */
 
 struct update_arguments {
     float momentum, running_average_rate, ema_decay, lr, multiplier, weight_decay;
@@ -180,7 +191,8 @@ struct update_arguments {
 
 /* Eight elements of a chunk. */
 template <typename T>
-static __device__ __forceinline__ void update8(const update_arguments &a, bool is_average, const dt_optimizer_vectors &v, int64_t at, T *mirror)
+static __device__ __forceinline__ void update8(const update_arguments &a, bool is_average,
+                                               const dt_optimizer_vectors &v, int64_t at, T *mirror)
 {
     float w[8], g[8], m[8], ema[8];
     dt_load8<float>(v.values + at, w);
@@ -194,7 +206,8 @@ static __device__ __forceinline__ void update8(const update_arguments &a, bool i
         if (is_average)
             dt_update_running_average_value(&w[i], g[i], a.running_average_rate);
         else
-            dt_update_sgd_value(&w[i], &m[i], g[i], a.multiplier, a.weight_decay, a.momentum, a.nesterov, a.lr);
+            dt_update_sgd_value(&w[i], &m[i], g[i], a.multiplier, a.weight_decay, a.momentum, a.nesterov,
+                                a.lr);
         ema[i] = dt_ema_value(v.ema != nullptr ? ema[i] : 0.0F, w[i], a.ema_decay);
     }
     dt_store8<float>(v.values + at, w);
@@ -209,8 +222,9 @@ static __device__ __forceinline__ void update8(const update_arguments &a, bool i
 /* conclusions NULL: nobody looked; the scale stays as it is. */
 template <typename T>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS)
-    optimizer_update(const dt_cuda_chunk *chunks, dt_optimizer_desc desc, const conclusion *conclusions, const float *rates, dt_optimizer_vectors v,
-                     const dt_step_inputs *inputs, dt_step_state *state, T *mirror)
+    optimizer_update(const dt_cuda_chunk *chunks, dt_optimizer_desc desc, const conclusion *conclusions,
+                     const float *rates, dt_optimizer_vectors v, const dt_step_inputs *inputs,
+                     dt_step_state *state, T *mirror)
 {
     const dt_cuda_chunk chunk = chunks[blockIdx.x];
     if (conclusions != nullptr && conclusions->skip != 0)
@@ -234,11 +248,14 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS)
 static int look_and_settle(dt_cuda_stream stream, const dt_cuda_optimizer_call *call, const places &at)
 {
     const dim3 grid(static_cast<unsigned>(call->n_chunks));
-    int code = call->any_lars ? DT_LAUNCH((optimizer_look<true>), grid, dim3(DT_BLOCK_THREADS), 0, stream, call->chunks, call->v->values, call->v->grads, at)
-                              : DT_LAUNCH((optimizer_look<false>), grid, dim3(DT_BLOCK_THREADS), 0, stream, call->chunks, call->v->values, call->v->grads, at);
+    int code = call->any_lars ? DT_LAUNCH((optimizer_look<true>), grid, dim3(DT_BLOCK_THREADS), 0, stream,
+                                          call->chunks, call->v->values, call->v->grads, at)
+                              : DT_LAUNCH((optimizer_look<false>), grid, dim3(DT_BLOCK_THREADS), 0, stream,
+                                          call->chunks, call->v->values, call->v->grads, at);
     if (code != 0)
         return code;
-    return DT_LAUNCH(optimizer_settle, dim3(1), dim3(SETTLE_THREADS), 0, stream, call->chunks, static_cast<int>(call->n_chunks), *call->desc, at, call->state);
+    return DT_LAUNCH(optimizer_settle, dim3(1), dim3(SETTLE_THREADS), 0, stream, call->chunks,
+                     static_cast<int>(call->n_chunks), *call->desc, at, call->state);
 }
 
 int dt_cuda_optimizer_step(dt_cuda_stream stream, const dt_cuda_optimizer_call *call)
@@ -252,8 +269,10 @@ int dt_cuda_optimizer_step(dt_cuda_stream stream, const dt_cuda_optimizer_call *
         return code;
     return dt_for_dtype(call->mirror != nullptr ? call->mirror_dtype : DT_F16, [&](auto type) {
         using T = decltype(type);
-        return DT_LAUNCH((optimizer_update<T>), dim3(static_cast<unsigned>(call->n_chunks)), dim3(DT_BLOCK_THREADS), 0, stream, call->chunks, *call->desc,
-                         static_cast<const conclusion *>(looks ? at.conclusions : nullptr), static_cast<const float *>(at.rates), *call->v, call->inputs,
-                         call->state, static_cast<T *>(call->mirror));
+        return DT_LAUNCH((optimizer_update<T>), dim3(static_cast<unsigned>(call->n_chunks)),
+                         dim3(DT_BLOCK_THREADS), 0, stream, call->chunks, *call->desc,
+                         static_cast<const conclusion *>(looks ? at.conclusions : nullptr),
+                         static_cast<const float *>(at.rates), *call->v, call->inputs, call->state,
+                         static_cast<T *>(call->mirror));
     });
 }

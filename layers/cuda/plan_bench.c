@@ -37,7 +37,8 @@ static int64_t smaller(int64_t a, int64_t b)
 }
 
 /* The pattern at the beginning, then what is there already behind it, doubling. */
-static dt_status fill(dt_device *device, char *data, int64_t bytes, const void *pattern, int64_t pattern_bytes, dt_error *err)
+static dt_status fill(dt_device *device, char *data, int64_t bytes, const void *pattern,
+                      int64_t pattern_bytes, dt_error *err)
 {
     int64_t done = smaller(bytes, pattern_bytes);
     DT_TRY(device->ops->copy(device, data, pattern, done, DT_COPY_TO_DEVICE, NULL, err));
@@ -58,7 +59,8 @@ static dt_status make_tensors(dt_plan_bench *b, void *pattern, dt_error *err)
             continue;
         void *data = b->device->ops->alloc(b->device, bytes);
         if (!data)
-            return dt_fail(err, DT_ERR_MEMORY, "measuring %s: the device has no %lld bytes left", b->graph.name, (long long)bytes);
+            return dt_fail(err, DT_ERR_MEMORY, "measuring %s: the device has no %lld bytes left",
+                           b->graph.name, (long long)bytes);
         b->tensors[b->n_tensors++] = (dt_graph_binding){.id = t->id, .data = data};
         make_pattern(pattern, t->dtype);
         DT_TRY(fill(b->device, data, bytes, pattern, N_PATTERN * dt_dtype_bytes(t->dtype), err));
@@ -70,7 +72,8 @@ dt_status dt_plan_bench_create(dt_device *device, const dt_graph *graph, dt_plan
 {
     dt_plan_bench *b = dt_calloc(1, sizeof *b);
     void *pattern = dt_alloc(N_PATTERN * sizeof(float));
-    dt_status status = b && pattern ? DT_OK : dt_fail_memory(err, N_PATTERN * sizeof(float), "measuring a graph");
+    dt_status status =
+        b && pattern ? DT_OK : dt_fail_memory(err, N_PATTERN * sizeof(float), "measuring a graph");
     if (status == DT_OK) {
         b->device = device;
         b->graph = *graph;
@@ -111,10 +114,13 @@ static dt_status reserve(dt_plan_bench *b, int64_t bytes, dt_error *err)
         b->device->ops->free(b->device, b->workspace);
     b->workspace = b->device->ops->alloc(b->device, bytes);
     b->workspace_bytes = b->workspace ? bytes : 0;
-    return b->workspace ? DT_OK : dt_fail(err, DT_ERR_MEMORY, "measuring %s: no workspace of %lld bytes left", b->graph.name, (long long)bytes);
+    return b->workspace ? DT_OK
+                        : dt_fail(err, DT_ERR_MEMORY, "measuring %s: no workspace of %lld bytes left",
+                                  b->graph.name, (long long)bytes);
 }
 
-dt_status dt_plan_bench_measure(dt_plan_bench *b, int64_t workspace_bytes, int n_runs, dt_plan_execute *execute, void *context, double *ms, dt_error *err)
+dt_status dt_plan_bench_measure(dt_plan_bench *b, int64_t workspace_bytes, int n_runs,
+                                dt_plan_execute *execute, void *context, double *ms, dt_error *err)
 {
     dt_device *device = b->device;
     double all_ms = 0;

@@ -26,7 +26,7 @@ struct dt_plan_cache {
     bool warned; /* that the file cannot be written */
 };
 
-/* -- memory ------------------------------------------------------------------------------------------------------- */
+/* -- memory ---------------------------------------------------------------------------------------------- */
 
 void dt_plan_cache_close(dt_plan_cache *cache)
 {
@@ -54,12 +54,14 @@ const dt_plan_choice *dt_plan_cache_find(const dt_plan_cache *cache, const char 
     return e ? &e->choice : NULL;
 }
 
-dt_status dt_plan_cache_put(dt_plan_cache *cache, const char *key, const dt_plan_choice *choice, dt_error *err)
+dt_status dt_plan_cache_put(dt_plan_cache *cache, const char *key, const dt_plan_choice *choice,
+                            dt_error *err)
 {
     entry *e = find(cache, key);
     if (!e && cache->n == cache->capacity) {
         int64_t wanted = cache->capacity ? 2 * cache->capacity : 64;
-        entry *grown = dt_realloc(cache->entries, (size_t)cache->capacity * sizeof *grown, (size_t)wanted * sizeof *grown);
+        entry *grown = dt_realloc(cache->entries, (size_t)cache->capacity * sizeof *grown,
+                                  (size_t)wanted * sizeof *grown);
         if (!grown)
             return dt_fail_memory(err, (size_t)wanted * sizeof *grown, "the plan cache");
         cache->entries = grown;
@@ -77,7 +79,7 @@ dt_status dt_plan_cache_put(dt_plan_cache *cache, const char *key, const dt_plan
     return DT_OK;
 }
 
-/* -- the file ----------------------------------------------------------------------------------------------------- */
+/* -- the file -------------------------------------------------------------------------------------------- */
 
 void dt_plan_cache_path(const char *identity, char *path, size_t path_bytes)
 {
@@ -124,14 +126,17 @@ static dt_status read_line(dt_plan_cache *cache, char *line, bool *damaged, dt_e
     *end = '\0';
     long long workspace;
     _Static_assert(DT_PLAN_ENGINE_BYTES == 256, "sscanf's width");
-    if (sscanf(end + 1, "%255s %lld %lf %d", choice.engine, &workspace, &choice.time_ms, &choice.n_candidates) != 4 || workspace < 0)
+    if (sscanf(end + 1, "%255s %lld %lf %d", choice.engine, &workspace, &choice.time_ms,
+               &choice.n_candidates) != 4 ||
+        workspace < 0)
         return DT_OK;
     choice.workspace_bytes = workspace;
     *damaged = false;
     return find(cache, key) ? DT_OK : dt_plan_cache_put(cache, key, &choice, err);
 }
 
-/* Take over what the file holds and the cache does not; *why is NULL, or why the file is not usable: what was read of it is no loss then. */
+/* Take over what the file holds and the cache does not; *why is NULL, or why the file is not usable: what was
+ * read of it is no loss then. */
 static dt_status read_file(dt_plan_cache *cache, FILE *f, const char **why, dt_error *err)
 {
     char *line = NULL;
@@ -190,7 +195,9 @@ dt_status dt_plan_cache_open(const char *path, const char *identity, dt_plan_cac
         return dt_fail_memory(err, sizeof *made, "the plan cache");
     made->path = dt_strdup(path);
     made->identity = dt_strdup(identity);
-    dt_status status = made->path && made->identity ? DT_OK : dt_fail_memory(err, strlen(path) + strlen(identity), "the plan cache");
+    dt_status status = made->path && made->identity
+                           ? DT_OK
+                           : dt_fail_memory(err, strlen(path) + strlen(identity), "the plan cache");
     if (status == DT_OK && path[0])
         status = merge_file(made, false, err);
     if (status == DT_OK)
@@ -200,7 +207,8 @@ dt_status dt_plan_cache_open(const char *path, const char *identity, dt_plan_cac
     return status;
 }
 
-/* mkdir -p of the folder that holds `path`; the cache's folders are the user's alone, as the XDG specification wants it. */
+/* mkdir -p of the folder that holds `path`; the cache's folders are the user's alone, as the XDG
+ * specification wants it. */
 static dt_status make_parent(char *path, dt_error *err)
 {
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -222,7 +230,8 @@ static bool write_entries(const dt_plan_cache *cache, FILE *f)
     fprintf(f, FORMAT "%s\n", cache->identity);
     for (int64_t i = 0; i < cache->n; i++) {
         const dt_plan_choice *c = &cache->entries[i].choice;
-        char *text = dt_strprintf("%s %s %lld %.6g %d", cache->entries[i].key, c->engine, (long long)c->workspace_bytes, c->time_ms, c->n_candidates);
+        char *text = dt_strprintf("%s %s %lld %.6g %d", cache->entries[i].key, c->engine,
+                                  (long long)c->workspace_bytes, c->time_ms, c->n_candidates);
         if (!text) {
             errno = ENOMEM;
             return false;
@@ -260,7 +269,8 @@ dt_status dt_plan_cache_save(dt_plan_cache *cache, dt_error *err)
     return status;
 }
 
-dt_status dt_plan_cache_remember(dt_plan_cache *cache, const char *key, const dt_plan_choice *choice, dt_error *err)
+dt_status dt_plan_cache_remember(dt_plan_cache *cache, const char *key, const dt_plan_choice *choice,
+                                 dt_error *err)
 {
     dt_error unsaved = {0};
     DT_TRY(dt_plan_cache_put(cache, key, choice, err));

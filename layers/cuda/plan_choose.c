@@ -6,16 +6,16 @@
 
 /* A candidate that needs this much more time in its first run than the best is not measured further. */
 #define HOPELESS 1.3
-#define N_RUNS   5
+#define N_RUNS 5
 
 typedef struct search {
     const dt_plan_candidates *candidates;
     const dt_plan_rules *rules;
     int best; /* -1: none yet */
     dt_plan_choice choice;
-    int n_built;       /* candidates that can run */
-    int64_t least;     /* workspace wanted by those that were over the limit */
-    dt_error why;      /* of the first candidate that cannot be built */
+    int n_built;   /* candidates that can run */
+    int64_t least; /* workspace wanted by those that were over the limit */
+    dt_error why;  /* of the first candidate that cannot be built */
 } search;
 
 /* Whether candidate i can run. */
@@ -40,7 +40,8 @@ static void take(search *s, int i, int64_t workspace, double ms)
     s->best = i;
     s->choice.workspace_bytes = workspace;
     s->choice.time_ms = ms;
-    snprintf(s->choice.engine, sizeof s->choice.engine, "%s", s->candidates->engine(s->candidates->context, i));
+    snprintf(s->choice.engine, sizeof s->choice.engine, "%s",
+             s->candidates->engine(s->candidates->context, i));
 }
 
 /* Measure candidate i, and take it if it is the fastest so far. */
@@ -80,7 +81,9 @@ static bool take_cached(search *s, const dt_plan_choice *cached)
 static dt_status look_at_all(search *s, bool measured, dt_error *err)
 {
     int64_t workspace;
-    int enough = !measured ? 1 : s->rules->autotune == DT_AUTOTUNE_HEURISTIC ? DT_PLAN_HEURISTIC_TRIES : s->candidates->n;
+    int enough = !measured                                     ? 1
+                 : s->rules->autotune == DT_AUTOTUNE_HEURISTIC ? DT_PLAN_HEURISTIC_TRIES
+                                                               : s->candidates->n;
     s->n_built = 0;
     for (int i = 0; i < s->candidates->n && s->n_built < enough; i++) {
         if (!build(s, i, &workspace))
@@ -97,19 +100,25 @@ static dt_status look_at_all(search *s, bool measured, dt_error *err)
 static dt_status nothing_runs(const search *s, dt_error *err)
 {
     if (s->least)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "of %d engine configurations none can run with a workspace of %lld bytes; one could with %lld", s->candidates->n,
-                       (long long)s->rules->workspace_limit_bytes, (long long)s->least);
+        return dt_fail(
+            err, DT_ERR_UNSUPPORTED,
+            "of %d engine configurations none can run with a workspace of %lld bytes; one could with %lld",
+            s->candidates->n, (long long)s->rules->workspace_limit_bytes, (long long)s->least);
     if (s->why.status)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "of %d engine configurations none can run: %s", s->candidates->n, s->why.message);
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "of %d engine configurations none can run: %s",
+                       s->candidates->n, s->why.message);
     return dt_fail(err, DT_ERR_UNSUPPORTED, "there is no engine for it");
 }
 
-dt_status dt_plan_choose(const dt_plan_candidates *candidates, const dt_plan_rules *rules, dt_plan_cache *cache, const char *key, int *chosen,
-                         dt_plan_choice *choice, dt_error *err)
+dt_status dt_plan_choose(const dt_plan_candidates *candidates, const dt_plan_rules *rules,
+                         dt_plan_cache *cache, const char *key, int *chosen, dt_plan_choice *choice,
+                         dt_error *err)
 {
     search s = {.candidates = candidates, .rules = rules, .best = -1};
     bool measured = candidates->measure && rules->autotune != DT_AUTOTUNE_OFF;
-    char *full_key = dt_strprintf("%s;%s;%lld", key, rules->autotune == DT_AUTOTUNE_FULL ? "full" : "heuristic", (long long)rules->workspace_limit_bytes);
+    char *full_key =
+        dt_strprintf("%s;%s;%lld", key, rules->autotune == DT_AUTOTUNE_FULL ? "full" : "heuristic",
+                     (long long)rules->workspace_limit_bytes);
     if (!full_key)
         return dt_fail_memory(err, strlen(key) + 40, "a graph's key");
     const dt_plan_choice *cached = measured && cache ? dt_plan_cache_find(cache, full_key) : NULL;

@@ -7,7 +7,9 @@ dt_status dt_cuda_plan_try(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_p
 {
     dt_error refusal = {0};
     dt_graph_plan *made = NULL;
-    *plan = (dt_cuda_plan){.is_fused = graph->n_ops > 1, .bytes_moved = dt_graph_bytes_moved(graph), .flops = dt_graph_flops(graph)};
+    *plan = (dt_cuda_plan){.is_fused = graph->n_ops > 1,
+                           .bytes_moved = dt_graph_bytes_moved(graph),
+                           .flops = dt_graph_flops(graph)};
     snprintf(plan->name, sizeof plan->name, "%s", graph->name);
     dt_status status = ck->runner->ops->plan_create(ck->runner, graph, &made, &refusal);
     if (status == DT_ERR_UNSUPPORTED) {
@@ -40,7 +42,8 @@ dt_status dt_cuda_plan_need(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_
 {
     DT_TRY(dt_cuda_plan_try(ck, graph, plan, err));
     if (!plan->plan)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s has no plan for %s", ck->runner->ops->describe(ck->runner), plan->reason);
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s has no plan for %s",
+                       ck->runner->ops->describe(ck->runner), plan->reason);
     return DT_OK;
 }
 
@@ -50,13 +53,16 @@ void dt_cuda_plan_destroy(dt_cuda_kernels *ck, dt_cuda_plan *plan)
     *plan = (dt_cuda_plan){0};
 }
 
-dt_status dt_cuda_plan_run(dt_cuda_kernels *ck, const dt_cuda_plan *plan, const dt_graph_binding *tensors, int n_tensors, dt_error *err)
+dt_status dt_cuda_plan_run(dt_cuda_kernels *ck, const dt_cuda_plan *plan, const dt_graph_binding *tensors,
+                           int n_tensors, dt_error *err)
 {
-    return ck->runner->ops->plan_execute(ck->runner, plan->plan, tensors, n_tensors, ck->workspace.data, ck->stream, err);
+    return ck->runner->ops->plan_execute(ck->runner, plan->plan, tensors, n_tensors, ck->workspace.data,
+                                         ck->stream, err);
 }
 
-void dt_cuda_plan_visit(const dt_cuda_kernels *ck, const dt_cuda_plan *plan, const dt_conv_desc *conv, int n_layers,
-                        void (*visit)(void *context, const dt_cuda_plan_row *row), void *context)
+void dt_cuda_plan_visit(const dt_cuda_kernels *ck, const dt_cuda_plan *plan, const dt_conv_desc *conv,
+                        int n_layers, void (*visit)(void *context, const dt_cuda_plan_row *row),
+                        void *context)
 {
     dt_cuda_plan_row row = {.name = plan->name,
                             .conv = conv,
@@ -73,7 +79,8 @@ void dt_cuda_plan_visit(const dt_cuda_kernels *ck, const dt_cuda_plan *plan, con
     visit(context, &row);
 }
 
-void dt_kernels_cuda_plans(dt_kernels *kernels, void (*visit)(void *context, const dt_cuda_plan_row *row), void *context)
+void dt_kernels_cuda_plans(dt_kernels *kernels, void (*visit)(void *context, const dt_cuda_plan_row *row),
+                           void *context)
 {
     const dt_cuda_kernels *ck = dt_cuda(kernels);
     for (const dt_conv *conv = ck->convs; conv; conv = conv->next)

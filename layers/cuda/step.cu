@@ -3,7 +3,8 @@
 
 enum { THREADS = 64 };
 
-static __global__ void __launch_bounds__(THREADS) step_begin(const dt_step_inputs *in, float *floats, float *votes, int64_t n_step_floats)
+static __global__ void __launch_bounds__(THREADS)
+    step_begin(const dt_step_inputs *in, float *floats, float *votes, int64_t n_step_floats)
 {
     for (int64_t i = threadIdx.x; i < n_step_floats; i += THREADS) {
         const int64_t vote = floats + i - votes;
@@ -11,15 +12,18 @@ static __global__ void __launch_bounds__(THREADS) step_begin(const dt_step_input
     }
 }
 
-int dt_cuda_step_begin(dt_cuda_stream stream, const dt_step_inputs *in, dt_loss_sums *loss, float *votes, int64_t n_step_floats)
+int dt_cuda_step_begin(dt_cuda_stream stream, const dt_step_inputs *in, dt_loss_sums *loss, float *votes,
+                       int64_t n_step_floats)
 {
     if (n_step_floats == 0)
         return 0;
-    return DT_LAUNCH(step_begin, dim3(1), dim3(THREADS), 0, stream, in, reinterpret_cast<float *>(loss), votes, n_step_floats);
+    return DT_LAUNCH(step_begin, dim3(1), dim3(THREADS), 0, stream, in, reinterpret_cast<float *>(loss),
+                     votes, n_step_floats);
 }
 
-static __global__ void step_record(dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *votes,
-                                   dt_step_record *ring, int64_t n_ring)
+static __global__ void step_record(dt_step_state *state, const dt_loss_sums *global,
+                                   const dt_loss_sums *local, const float *votes, dt_step_record *ring,
+                                   int64_t n_ring)
 {
     dt_step_record record;
     record.global = *global;
@@ -33,8 +37,8 @@ static __global__ void step_record(dt_step_state *state, const dt_loss_sums *glo
     state->n_recorded = record.index + 1;
 }
 
-int dt_cuda_step_record(dt_cuda_stream stream, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *votes,
-                        dt_step_record *ring, int64_t n_ring)
+int dt_cuda_step_record(dt_cuda_stream stream, dt_step_state *state, const dt_loss_sums *global,
+                        const dt_loss_sums *local, const float *votes, dt_step_record *ring, int64_t n_ring)
 {
     return DT_LAUNCH(step_record, dim3(1), dim3(1), 0, stream, state, global, local, votes, ring, n_ring);
 }

@@ -1,13 +1,15 @@
 /* sums_finish.cu: the second stage of every reduction over rows.
  *
- * parts [quantity][block][c], at most DT_SUMS_BLOCKS blocks per multiprocessor: below 2 MB on an H200, still in its L2; about 3 us, of
- * which most is the launch. 32 channels a block, 8 threads each; partial sums are added in float64, in the order of the blocks.
+ * parts [quantity][block][c], at most DT_SUMS_BLOCKS blocks per multiprocessor: below 2 MB on an H200, still
+ * in its L2; about 3 us, of which most is the launch. 32 channels a block, 8 threads each; partial sums are
+ * added in float64, in the order of the blocks.
  */
 #include "layers/cuda/kernel.cuh"
 
 enum { CHANNELS = 32, SLICES = 8 };
 
-static __global__ void __launch_bounds__(CHANNELS *SLICES) sums_finish(const float *parts, int n_blocks, int c, const __grid_constant__ dt_sums_outputs outputs)
+static __global__ void __launch_bounds__(CHANNELS *SLICES)
+    sums_finish(const float *parts, int n_blocks, int c, const __grid_constant__ dt_sums_outputs outputs)
 {
     DT_SHARED(double, slices, CHANNELS *SLICES);
     const dt_sums_output output = outputs.o[blockIdx.y];
@@ -30,15 +32,18 @@ static __global__ void __launch_bounds__(CHANNELS *SLICES) sums_finish(const flo
     output.to[channel] = static_cast<float>(sum);
 }
 
-int dt_sums_finish(dt_cuda_stream stream, const float *parts, int64_t n_blocks, int64_t c, const dt_sums_outputs *outputs)
+int dt_sums_finish(dt_cuda_stream stream, const float *parts, int64_t n_blocks, int64_t c,
+                   const dt_sums_outputs *outputs)
 {
     const dim3 grid(static_cast<unsigned>(dt_divide_up(c, CHANNELS)), static_cast<unsigned>(outputs->n));
-    return DT_LAUNCH(sums_finish, grid, dim3(CHANNELS, SLICES), 0, stream, parts, static_cast<int>(n_blocks), static_cast<int>(c), *outputs);
+    return DT_LAUNCH(sums_finish, grid, dim3(CHANNELS, SLICES), 0, stream, parts, static_cast<int>(n_blocks),
+                     static_cast<int>(c), *outputs);
 }
 
 int64_t dt_cuda_sums_scratch_bytes(int64_t c)
 {
-    /* Of every width up to c: a block has 8 * DT_GROUPS_PER_ROW channels at most, and rounding adds less than one block a piece. */
+    /* Of every width up to c: a block has 8 * DT_GROUPS_PER_ROW channels at most, and rounding adds less than
+     * one block a piece. */
     int64_t most = 8 * DT_GROUPS_PER_ROW;
     int64_t n_blocks = static_cast<int64_t>(dt_multiprocessors()) * DT_SUMS_BLOCKS + dt_divide_up(c, most);
     return DT_SUMS_MAX_QUANTITIES * n_blocks * dt_least(c, most) * static_cast<int64_t>(sizeof(float));

@@ -1,9 +1,10 @@
-/* values_cuda.c: the flat vectors: a mirror of the values in 16 bits, weight gradients on their way into float32, the update, and a step's
- * beginning and end.
+/* values_cuda.c: the flat vectors: a mirror of the values in 16 bits, weight gradients on their way into
+ * float32, the update, and a step's beginning and end.
  *
- * cuDNN reads FP16 weights and writes FP16 weight gradients next to FP16 activations. The mirror costs 2 bytes a weight, and the update
- * writes it while the value is in a register. A gradient is converted right behind its graph, while it is in the L2 cache: ResNet-50's 25.5
- * million are 150 MB of traffic a step at most, 0.2% of what a step of 256 images moves. */
+ * cuDNN reads FP16 weights and writes FP16 weight gradients next to FP16 activations. The mirror costs 2
+ * bytes a weight, and the update writes it while the value is in a register. A gradient is converted right
+ * behind its graph, while it is in the L2 cache: ResNet-50's 25.5 million are 150 MB of traffic a step at
+ * most, 0.2% of what a step of 256 images moves. */
 #include "core/base/alloc.h"
 #include "layers/cuda/cuda_internal.h"
 
@@ -27,14 +28,16 @@ void *dt_cuda_gradient_target(dt_cuda_kernels *ck, float *grads, bool accumulate
     return ck->is_half || accumulate ? (void *)ck->weights.data : grads;
 }
 
-dt_status dt_cuda_gradient_finish(dt_cuda_kernels *ck, const void *target, int64_t n_elems, float *grads, bool accumulate, dt_error *err)
+dt_status dt_cuda_gradient_finish(dt_cuda_kernels *ck, const void *target, int64_t n_elems, float *grads,
+                                  bool accumulate, dt_error *err)
 {
     if (target != grads)
-        DT_CUDA_LAUNCH("gradient_store", dt_cuda_gradient_store(ck->stream, ck->base.dtype, target, n_elems, grads, accumulate));
+        DT_CUDA_LAUNCH("gradient_store", dt_cuda_gradient_store(ck->stream, ck->base.dtype, target, n_elems,
+                                                                grads, accumulate));
     return DT_OK;
 }
 
-/* -- the mirror -------------------------------------------------------------------------------------------------------- */
+/* -- the mirror ------------------------------------------------------------------------------------------ */
 
 dt_status dt_cuda_values_bind(dt_kernels *k, const float *values, int64_t n_elems, dt_error *err)
 {
@@ -49,7 +52,10 @@ dt_status dt_cuda_values_bind(dt_kernels *k, const float *values, int64_t n_elem
     int64_t bytes = n_elems * (int64_t)sizeof(uint16_t);
     ck->mirror = k->device->ops->alloc(k->device, bytes);
     if (!ck->mirror)
-        return dt_fail(err, DT_ERR_MEMORY, "the GPU has no room for %lld bytes for the weights in 16 bits: take a smaller --batch", (long long)bytes);
+        return dt_fail(
+            err, DT_ERR_MEMORY,
+            "the GPU has no room for %lld bytes for the weights in 16 bits: take a smaller --batch",
+            (long long)bytes);
     return DT_OK;
 }
 
@@ -57,11 +63,12 @@ dt_status dt_cuda_values_changed(dt_kernels *k, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     if (ck->mirror)
-        DT_CUDA_LAUNCH("values_cast", dt_cuda_values_cast(ck->stream, ck->values, ck->n_values, k->dtype, ck->mirror));
+        DT_CUDA_LAUNCH("values_cast",
+                       dt_cuda_values_cast(ck->stream, ck->values, ck->n_values, k->dtype, ck->mirror));
     return DT_OK;
 }
 
-/* -- the update -------------------------------------------------------------------------------------------------------- */
+/* -- the update ------------------------------------------------------------------------------------------ */
 
 struct dt_optimizer {
     dt_optimizer_desc desc;
@@ -80,7 +87,8 @@ void dt_cuda_optimizer_destroy(dt_kernels *k, dt_optimizer *optimizer)
     dt_free(optimizer);
 }
 
-static dt_status upload_chunks(dt_kernels *k, dt_optimizer *optimizer, const dt_update_segment *segments, dt_error *err)
+static dt_status upload_chunks(dt_kernels *k, dt_optimizer *optimizer, const dt_update_segment *segments,
+                               dt_error *err)
 {
     dt_device *device = k->device;
     int64_t bytes = optimizer->n_chunks * (int64_t)sizeof(dt_cuda_chunk);
@@ -93,7 +101,8 @@ static dt_status upload_chunks(dt_kernels *k, dt_optimizer *optimizer, const dt_
     optimizer->scratch = device->ops->alloc(device, scratch_bytes);
     dt_status status = DT_OK;
     if (!optimizer->chunks || !optimizer->scratch)
-        status = dt_fail(err, DT_ERR_MEMORY, "the GPU has no room for %lld bytes for the optimizer", (long long)(bytes + scratch_bytes));
+        status = dt_fail(err, DT_ERR_MEMORY, "the GPU has no room for %lld bytes for the optimizer",
+                         (long long)(bytes + scratch_bytes));
     if (status == DT_OK)
         status = device->ops->copy(device, optimizer->chunks, host, bytes, DT_COPY_TO_DEVICE, NULL, err);
     if (status == DT_OK)
@@ -102,7 +111,8 @@ static dt_status upload_chunks(dt_kernels *k, dt_optimizer *optimizer, const dt_
     return status;
 }
 
-dt_status dt_cuda_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments, int64_t n_segments,
+dt_status dt_cuda_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc,
+                                   const dt_update_segment *segments, int64_t n_segments,
                                    dt_optimizer **optimizer, dt_error *err)
 {
     dt_optimizer *made = dt_calloc(1, sizeof *made);
@@ -122,8 +132,8 @@ dt_status dt_cuda_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc,
     return DT_OK;
 }
 
-dt_status dt_cuda_optimizer_update(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v, const dt_step_inputs *inputs,
-                                   dt_step_state *state, dt_error *err)
+dt_status dt_cuda_optimizer_update(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v,
+                                   const dt_step_inputs *inputs, dt_step_state *state, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     const dt_cuda_optimizer_call call = {.desc = &optimizer->desc,
@@ -141,17 +151,20 @@ dt_status dt_cuda_optimizer_update(dt_kernels *k, dt_optimizer *optimizer, const
     return DT_OK;
 }
 
-/* -- a step's beginning and end ------------------------------------------------------------------------------------------- */
+/* -- a step's beginning and end -------------------------------------------------------------------------- */
 
-dt_status dt_cuda_begin_step(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *votes, int64_t n_step_floats, dt_error *err)
+dt_status dt_cuda_begin_step(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *votes,
+                             int64_t n_step_floats, dt_error *err)
 {
     DT_CUDA_LAUNCH("step_begin", dt_cuda_step_begin(dt_cuda(k)->stream, in, loss, votes, n_step_floats));
     return DT_OK;
 }
 
-dt_status dt_cuda_record_step(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *votes,
-                              dt_step_record *ring, int64_t n_ring, dt_error *err)
+dt_status dt_cuda_record_step(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global,
+                              const dt_loss_sums *local, const float *votes, dt_step_record *ring,
+                              int64_t n_ring, dt_error *err)
 {
-    DT_CUDA_LAUNCH("step_record", dt_cuda_step_record(dt_cuda(k)->stream, state, global, local, votes, ring, n_ring));
+    DT_CUDA_LAUNCH("step_record",
+                   dt_cuda_step_record(dt_cuda(k)->stream, state, global, local, votes, ring, n_ring));
     return DT_OK;
 }

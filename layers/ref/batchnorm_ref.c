@@ -1,4 +1,5 @@
-/* batchnorm_ref.c: batch normalisation around the lazily normalised activation. The formulas are in layers/arithmetic.h.
+/* batchnorm_ref.c: batch normalisation around the lazily normalised activation. The formulas are in
+ * layers/arithmetic.h.
  *
  * sums are double [2][c]: sum and sum of squares on the way forward, dgamma and dbeta on the way back.
  */
@@ -52,15 +53,15 @@ dt_status dt_ref_bn_finalize(dt_kernels *k, const dt_bn_forward *bn, dt_error *e
         bn->bias[c] = channel.bias;
         bn->stat_mean[c] =
             accumulated(bn->accumulate, bn->stat_mean[c], (double)bn->stat_weight * (double)channel.mean);
-        bn->stat_var[c] =
-            accumulated(bn->accumulate, bn->stat_var[c], (double)bn->stat_weight * (double)channel.unbiased_var);
+        bn->stat_var[c] = accumulated(bn->accumulate, bn->stat_var[c],
+                                      (double)bn->stat_weight * (double)channel.unbiased_var);
     }
     return DT_OK;
 }
 
 dt_status dt_ref_bn_inference(dt_kernels *k, int64_t c, const float *gamma, const float *beta,
-                              const float *running_mean, const float *running_var, float eps, float *scale, float *bias,
-                              dt_error *err)
+                              const float *running_mean, const float *running_var, float eps, float *scale,
+                              float *bias, dt_error *err)
 {
     (void)k, (void)err;
     for (int64_t i = 0; i < c; i++)
@@ -68,8 +69,8 @@ dt_status dt_ref_bn_inference(dt_kernels *k, int64_t c, const float *gamma, cons
     return DT_OK;
 }
 
-dt_status dt_ref_bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv, const dt_tensor *dz,
-                                    dt_error *err)
+dt_status dt_ref_bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv,
+                                    const dt_tensor *dz, dt_error *err)
 {
     const dt_act *x = bn->x;
     const float *raw = dt_ref_data_like(&x->raw, dv);
@@ -116,8 +117,8 @@ dt_status dt_ref_bn_backward_finalize(dt_kernels *k, const dt_bn_backward_finali
     return DT_OK;
 }
 
-dt_status dt_ref_bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw, const float *coefficients,
-                                   const dt_tensor *dy, dt_error *err)
+dt_status dt_ref_bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
+                                   const float *coefficients, const dt_tensor *dy, dt_error *err)
 {
     const float *gradient = dz->data;
     const float *value = dt_ref_data_like(raw, dz);

@@ -2,11 +2,12 @@
  *
  * With patch [row][c r s] the window that output pixel row = (image, p, q) looks at (zero outside the image):
  *   forward           y [row][k]            =  patch [row][c r s]  x  transpose of w [k][c r s]
- *   data gradient     dpatch [row][c r s]   =  dy [row][k]         x  w [k][c r s],  then each dx = sum of the patches it was in
+ *   data gradient     dpatch [row][c r s]   =  dy [row][k]         x  w [k][c r s],  then each dx = sum of
+ *   the patches it was in
  *   weight gradient   dw [k][c r s]        +=  transpose of dy [row][k]  x  patch [row][c r s]
- * A lazy input is applied while patches are gathered; zero padding pads the normalised values. The fusions at the other end
- * are the plain operations called one after the other, so a fused result has the bits of the composed one (with FP16, but for the
- * rounding of scale and bias).
+ * A lazy input is applied while patches are gathered; zero padding pads the normalised values. The fusions at
+ * the other end are the plain operations called one after the other, so a fused result has the bits of the
+ * composed one (with FP16, but for the rounding of scale and bias).
  */
 #include "core/base/alloc.h"
 #include "layers/arithmetic.h"
@@ -14,7 +15,8 @@
 
 #include <string.h>
 
-/* A late layer has few pixels an image: work on so many images at once that a chunk has about this many rows. */
+/* A late layer has few pixels an image: work on so many images at once that a chunk has about this many
+ * rows. */
 #define ROWS_WANTED 256
 
 struct dt_conv {
@@ -55,13 +57,14 @@ static chunk chunk_at(dt_ref_kernels *ref, const dt_conv *conv, int64_t first)
 
 dt_status dt_ref_conv_create(dt_kernels *k, const dt_conv_desc *desc, dt_conv **conv, dt_error *err)
 {
-    if (desc->n < 1 || desc->c < 1 || desc->k < 1 || desc->r < 1 || desc->s < 1 || desc->stride < 1 || desc->pad < 0 ||
-        desc->h + 2 * desc->pad < desc->r || desc->w + 2 * desc->pad < desc->s)
-        return dt_fail(
-            err, DT_ERR_UNSUPPORTED,
-            "convolution: %lld filters of %lldx%lld, stride %lld, pad %lld do not fit %lld images of %lldx%lldx%lld",
-            (long long)desc->k, (long long)desc->r, (long long)desc->s, (long long)desc->stride, (long long)desc->pad,
-            (long long)desc->n, (long long)desc->c, (long long)desc->h, (long long)desc->w);
+    if (desc->n < 1 || desc->c < 1 || desc->k < 1 || desc->r < 1 || desc->s < 1 || desc->stride < 1 ||
+        desc->pad < 0 || desc->h + 2 * desc->pad < desc->r || desc->w + 2 * desc->pad < desc->s)
+        return dt_fail(err, DT_ERR_UNSUPPORTED,
+                       "convolution: %lld filters of %lldx%lld, stride %lld, pad %lld do not fit %lld images "
+                       "of %lldx%lldx%lld",
+                       (long long)desc->k, (long long)desc->r, (long long)desc->s, (long long)desc->stride,
+                       (long long)desc->pad, (long long)desc->n, (long long)desc->c, (long long)desc->h,
+                       (long long)desc->w);
     dt_conv *made = dt_calloc(1, sizeof *made);
     if (made == NULL)
         return dt_fail_memory(err, sizeof *made, "a convolution");
@@ -92,8 +95,8 @@ void dt_ref_conv_destroy(dt_kernels *k, dt_conv *conv)
 unsigned dt_ref_conv_fusions(dt_kernels *k, const dt_conv *conv)
 {
     (void)k, (void)conv;
-    return DT_CONV_FUSE_PROLOGUE | DT_CONV_FUSE_SUMS | DT_CONV_FUSE_BACKWARD_EPILOGUE | DT_CONV_FUSE_BACKWARD_ADD |
-           DT_CONV_FUSE_WEIGHTS_PROLOGUE;
+    return DT_CONV_FUSE_PROLOGUE | DT_CONV_FUSE_SUMS | DT_CONV_FUSE_BACKWARD_EPILOGUE |
+           DT_CONV_FUSE_BACKWARD_ADD | DT_CONV_FUSE_WEIGHTS_PROLOGUE;
 }
 
 int64_t dt_ref_conv_weights_elems(dt_kernels *k, const dt_conv *conv)
@@ -115,7 +118,8 @@ dt_status dt_ref_conv_weights_changed(dt_kernels *k, dt_conv *conv, const float 
 }
 
 /* One row of patches: what output pixel (p, q) of an image sees. */
-static void gather_patch(dt_kernels *k, const dt_conv *conv, const dt_act *x, int64_t image, int64_t p, int64_t q, double *patch)
+static void gather_patch(dt_kernels *k, const dt_conv *conv, const dt_act *x, int64_t image, int64_t p,
+                         int64_t q, double *patch)
 {
     const dt_conv_desc *d = &conv->desc;
     int64_t top = p * d->stride - d->pad;
@@ -137,11 +141,13 @@ static void gather_patches(dt_ref_kernels *ref, const dt_conv *conv, const dt_ac
     for (int64_t row = 0; row < part->n_rows; row++) {
         int64_t pixel = row % (conv->p * conv->q);
         int64_t image = part->first + row / (conv->p * conv->q);
-        gather_patch(&ref->base, conv, x, image, pixel / conv->q, pixel % conv->q, part->patches + row * conv->patch_elems);
+        gather_patch(&ref->base, conv, x, image, pixel / conv->q, pixel % conv->q,
+                     part->patches + row * conv->patch_elems);
     }
 }
 
-/* The place of the first value of filter k and a chunk's image in the output tensor; the others of this plane follow. */
+/* The place of the first value of filter k and a chunk's image in the output tensor; the others of this plane
+ * follow. */
 static int64_t plane_at(const dt_conv *conv, const chunk *part, int64_t image, int64_t k)
 {
     return ((part->first + image) * conv->desc.k + k) * conv->p * conv->q;
@@ -153,7 +159,8 @@ static void widen_weights(dt_ref_kernels *ref, const dt_conv *conv, const float 
         out[i] = (double)dt_ref_stored(&ref->base, (double)w[i]);
 }
 
-/* In tiles, each row of which is written whole: a column of a large matrix is as many lines of the cache as it has elements. */
+/* In tiles, each row of which is written whole: a column of a large matrix is as many lines of the cache as
+ * it has elements. */
 static void widen_weights_transposed(dt_ref_kernels *ref, const dt_conv *conv, const float *w, double *out)
 {
     enum { TILE_ROWS = 16, TILE_COLUMNS = 8 };
@@ -162,7 +169,8 @@ static void widen_weights_transposed(dt_ref_kernels *ref, const dt_conv *conv, c
     for (int64_t first = 0; first < n; first += TILE_ROWS) {
         const int64_t end = first + TILE_ROWS < n ? first + TILE_ROWS : n;
         for (int64_t first_filter = 0; first_filter < n_filters; first_filter += TILE_COLUMNS) {
-            const int64_t end_filter = first_filter + TILE_COLUMNS < n_filters ? first_filter + TILE_COLUMNS : n_filters;
+            const int64_t end_filter =
+                first_filter + TILE_COLUMNS < n_filters ? first_filter + TILE_COLUMNS : n_filters;
             for (int64_t i = first; i < end; i++)
                 for (int64_t k = first_filter; k < end_filter; k++)
                     out[i * n_filters + k] = (double)dt_ref_stored(&ref->base, (double)w[k * n + i]);
@@ -170,7 +178,8 @@ static void widen_weights_transposed(dt_ref_kernels *ref, const dt_conv *conv, c
     }
 }
 
-static void widen_outputs(dt_ref_kernels *ref, const dt_conv *conv, const float *dy, const chunk *part, bool transposed)
+static void widen_outputs(dt_ref_kernels *ref, const dt_conv *conv, const float *dy, const chunk *part,
+                          bool transposed)
 {
     const int64_t n_filters = conv->desc.k, n_pixels = conv->p * conv->q;
     (void)ref; /* without OpenMP */
@@ -178,7 +187,8 @@ static void widen_outputs(dt_ref_kernels *ref, const dt_conv *conv, const float 
     for (int64_t plane = 0; plane < part->n * n_filters; plane++) {
         const int64_t image = plane / n_filters, k = plane % n_filters;
         const float *from = dy + plane_at(conv, part, image, k);
-        double *to = part->outputs + (transposed ? k * part->n_rows + image * n_pixels : image * n_pixels * n_filters + k);
+        double *to = part->outputs +
+                     (transposed ? k * part->n_rows + image * n_pixels : image * n_pixels * n_filters + k);
         const int64_t step = transposed ? 1 : n_filters;
         for (int64_t i = 0; i < n_pixels; i++)
             to[i * step] = (double)from[i];
@@ -203,8 +213,8 @@ static void clear(double *out, int64_t n)
     memset(out, 0, (size_t)n * sizeof *out);
 }
 
-dt_status dt_ref_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w, const dt_tensor *y,
-                              void *sums, dt_error *err)
+dt_status dt_ref_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w,
+                              const dt_tensor *y, void *sums, dt_error *err)
 {
     dt_ref_kernels *ref = dt_ref(k);
     const dt_conv_desc *d = &conv->desc;
@@ -243,7 +253,8 @@ static void scatter_patches(const dt_conv *conv, const double *patches, int64_t 
     }
 }
 
-static void write_inputs(dt_ref_kernels *ref, const dt_conv *conv, const chunk *part, const float *add, float *dx)
+static void write_inputs(dt_ref_kernels *ref, const dt_conv *conv, const chunk *part, const float *add,
+                         float *dx)
 {
     const dt_conv_desc *d = &conv->desc;
     int64_t n_pixels = d->h * d->w;
@@ -259,7 +270,8 @@ static void write_inputs(dt_ref_kernels *ref, const dt_conv *conv, const chunk *
 }
 
 dt_status dt_ref_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
-                                    const dt_tensor *add, const dt_bn_backward *bn, const dt_tensor *dx, dt_error *err)
+                                    const dt_tensor *add, const dt_bn_backward *bn, const dt_tensor *dx,
+                                    dt_error *err)
 {
     dt_ref_kernels *ref = dt_ref(k);
     const dt_conv_desc *d = &conv->desc;
@@ -280,8 +292,8 @@ dt_status dt_ref_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tenso
     return bn != NULL ? dt_ref_bn_backward_reduce(k, bn, dx, dx, err) : DT_OK;
 }
 
-dt_status dt_ref_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy, float *dw,
-                                       bool accumulate, dt_error *err)
+dt_status dt_ref_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy,
+                                       float *dw, bool accumulate, dt_error *err)
 {
     dt_ref_kernels *ref = dt_ref(k);
     const dt_conv_desc *d = &conv->desc;

@@ -2,8 +2,8 @@
 #include "layers/arithmetic.h"
 #include "layers/ref/ref_internal.h"
 
-dt_status dt_ref_normalize_input(dt_kernels *k, const uint8_t *pixels, const float mean[3], const float std[3],
-                                 const dt_tensor *y, dt_error *err)
+dt_status dt_ref_normalize_input(dt_kernels *k, const uint8_t *pixels, const float mean[3],
+                                 const float std[3], const dt_tensor *y, dt_error *err)
 {
     float *out = dt_ref_data(y, y->n, 3, y->h, y->w);
     int64_t n_pixels = y->h * y->w;
@@ -11,8 +11,8 @@ dt_status dt_ref_normalize_input(dt_kernels *k, const uint8_t *pixels, const flo
     for (int64_t n = 0; n < y->n; n++)
         for (int64_t c = 0; c < 3; c++)
             for (int64_t i = 0; i < n_pixels; i++)
-                out[(n * 3 + c) * n_pixels + i] =
-                    dt_ref_stored(k, (double)dt_pixel_value(pixels[(n * n_pixels + i) * 3 + c], mean[c], std[c]));
+                out[(n * 3 + c) * n_pixels + i] = dt_ref_stored(
+                    k, (double)dt_pixel_value(pixels[(n * n_pixels + i) * 3 + c], mean[c], std[c]));
     return DT_OK;
 }
 

@@ -112,12 +112,13 @@ dt_status dt_kernels_ref_create(dt_device *device, dt_dtype dtype, dt_kernels **
     dt_device_info info = {0};
     device->ops->info(device, &info);
     if (!info.is_host)
-        return dt_fail(err, DT_ERR_UNSUPPORTED,
-                       "backend ref: it computes in host memory and cannot use the device %s; take --backend auto",
-                       info.name);
+        return dt_fail(
+            err, DT_ERR_UNSUPPORTED,
+            "backend ref: it computes in host memory and cannot use the device %s; take --backend auto",
+            info.name);
     if (dtype != DT_F32 && dtype != DT_F16 && dtype != DT_BF16)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "backend ref: --precision %s is not among fp32, fp16 and bf16",
-                       dt_dtype_name(dtype));
+        return dt_fail(err, DT_ERR_UNSUPPORTED,
+                       "backend ref: --precision %s is not among fp32, fp16 and bf16", dt_dtype_name(dtype));
     dt_ref_kernels *ref = dt_calloc(1, sizeof *ref);
     if (ref == NULL)
         return dt_fail_memory(err, sizeof *ref, "the ref backend");

@@ -10,13 +10,14 @@ struct dt_linear {
     int64_t n, c, n_out;
 };
 
-dt_status dt_ref_linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear, dt_error *err)
+dt_status dt_ref_linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear,
+                               dt_error *err)
 {
     (void)k;
     if (n < 1 || c < 1 || n_out < 1)
         return dt_fail(err, DT_ERR_UNSUPPORTED,
-                       "linear: %lld rows of %lld features to %lld outputs; each must be at least 1", (long long)n,
-                       (long long)c, (long long)n_out);
+                       "linear: %lld rows of %lld features to %lld outputs; each must be at least 1",
+                       (long long)n, (long long)c, (long long)n_out);
     dt_linear *made = dt_calloc(1, sizeof *made);
     if (made == NULL)
         return dt_fail_memory(err, sizeof *made, "a linear layer");
@@ -37,8 +38,8 @@ static double weight(dt_kernels *k, float w)
     return (double)dt_ref_stored(k, (double)w);
 }
 
-dt_status dt_ref_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const float *bias,
-                                const dt_tensor *y, dt_error *err)
+dt_status dt_ref_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
+                                const float *bias, const dt_tensor *y, dt_error *err)
 {
     const float *in = dt_ref_data(x, linear->n, linear->c, 1, 1);
     float *out = dt_ref_data(y, linear->n, linear->n_out, 1, 1);
@@ -69,8 +70,8 @@ static void data_gradient(dt_kernels *k, const dt_linear *linear, const float *w
 }
 
 dt_status dt_ref_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
-                                 const dt_tensor *dy, const dt_tensor *dx, float *dw, float *dbias, bool accumulate,
-                                 dt_error *err)
+                                 const dt_tensor *dy, const dt_tensor *dx, float *dw, float *dbias,
+                                 bool accumulate, dt_error *err)
 {
     const float *in = dt_ref_data(x, linear->n, linear->c, 1, 1);
     const float *gradient = dt_ref_data(dy, linear->n, linear->n_out, 1, 1);

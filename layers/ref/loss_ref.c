@@ -2,8 +2,8 @@
 #include "layers/ref/ref_internal.h"
 
 dt_status dt_ref_softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing,
-                              float grad_scale, const float *loss_scale,
-                              const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
+                              float grad_scale, const float *loss_scale, const dt_tensor *dlogits,
+                              dt_loss_sums *sums, dt_error *err)
 {
     const float *x = dt_ref_data(logits, logits->n, logits->c, 1, 1);
     float *dx = dlogits != NULL ? dt_ref_data_like(dlogits, logits) : NULL;

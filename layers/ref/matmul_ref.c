@@ -1,17 +1,20 @@
 /* matmul_ref.c: the one loop nest in which layers/ref spends its time.
  *
- * c [m][n] += a [m][k] b [k][n], all row-major doubles. A tile of 2 rows and 8 columns of c stays in registers while k runs
- * through, so that portable C reaches a fair part of what the machine can do in float64. Each element of c belongs to one
- * thread and is summed in the order of k: the number of threads does not show in the result.
+ * c [m][n] += a [m][k] b [k][n], all row-major doubles. A tile of 2 rows and 8 columns of c stays in
+ * registers while k runs through, so that portable C reaches a fair part of what the machine can do in
+ * float64. Each element of c belongs to one thread and is summed in the order of k: the number of threads
+ * does not show in the result.
  */
 #include "layers/ref/ref_internal.h"
 
 enum { TILE_ROWS = 2, TILE_COLUMNS = 8, BLOCK_ROWS = 32 };
 
-/* Two doubles at any address of doubles: two lanes are what every processor has, and no compiler has to find them. */
+/* Two doubles at any address of doubles: two lanes are what every processor has, and no compiler has to find
+ * them. */
 typedef double pair __attribute__((vector_size(16), aligned(sizeof(double))));
 
-/* The sums have names and are no array: that keeps them in registers even where a sanitizer watches every array. */
+/* The sums have names and are no array: that keeps them in registers even where a sanitizer watches every
+ * array. */
 static void whole_tile(int64_t n, int64_t k, const double *a, const double *b, double *c)
 {
     pair s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0};
@@ -42,8 +45,8 @@ static void whole_tile(int64_t n, int64_t k, const double *a, const double *b, d
 }
 
 /* At the lower and right edges: fewer rows or columns than a tile has. */
-static void part_of_tile(int64_t rows, int64_t columns, int64_t n, int64_t k, const double *a, const double *b,
-                         double *c)
+static void part_of_tile(int64_t rows, int64_t columns, int64_t n, int64_t k, const double *a,
+                         const double *b, double *c)
 {
     for (int64_t row = 0; row < rows; row++) {
         double sum[TILE_COLUMNS] = {0};
@@ -60,7 +63,8 @@ static int64_t at_most(int64_t value, int64_t limit)
     return value < limit ? value : limit;
 }
 
-void dt_ref_matmul_add(int n_threads, int64_t m, int64_t n, int64_t k, const double *a, const double *b, double *c)
+void dt_ref_matmul_add(int n_threads, int64_t m, int64_t n, int64_t k, const double *a, const double *b,
+                       double *c)
 {
     (void)n_threads; /* without OpenMP */
 #pragma omp parallel for collapse(2) schedule(static) num_threads(n_threads)

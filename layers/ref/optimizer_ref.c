@@ -11,8 +11,9 @@ struct dt_optimizer {
     dt_update_segment segments[];
 };
 
-dt_status dt_ref_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments,
-                                  int64_t n_segments, dt_optimizer **optimizer, dt_error *err)
+dt_status dt_ref_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc,
+                                  const dt_update_segment *segments, int64_t n_segments,
+                                  dt_optimizer **optimizer, dt_error *err)
 {
     size_t bytes = sizeof(dt_optimizer) + (size_t)n_segments * sizeof *segments;
     dt_optimizer *made = dt_alloc(bytes);
@@ -56,8 +57,9 @@ static void update_segment(const dt_optimizer_desc *desc, const dt_update_segmen
     float local = 1.0F;
     int64_t first = segment->first;
     if (segment->rule == DT_UPDATE_LARS)
-        local = dt_lars_local_rate(sum_of_squares(v->values + first, segment->n), sum_of_squares(v->grads + first, segment->n),
-                                   multiplier, segment->weight_decay, desc->lars_trust, desc->lars_eps);
+        local = dt_lars_local_rate(sum_of_squares(v->values + first, segment->n),
+                                   sum_of_squares(v->grads + first, segment->n), multiplier,
+                                   segment->weight_decay, desc->lars_trust, desc->lars_eps);
     for (int64_t i = first; i < first + segment->n; i++) {
         if (segment->rule == DT_UPDATE_RUNNING_AVERAGE)
             dt_update_running_average_value(&v->values[i], v->grads[i], desc->running_average_rate);
@@ -80,7 +82,7 @@ dt_status dt_ref_optimizer_step(dt_kernels *k, dt_optimizer *o, const dt_optimiz
         for (int64_t s = 0; s < o->n_segments; s++)
             update_segment(desc, &o->segments[s], v, inputs->lr, multiplier);
     if (desc->loss_scaling)
-        dt_loss_scale_update(state->found_inf != 0, desc->growth, desc->backoff, desc->growth_interval, &state->loss_scale,
-                             &state->n_good, &state->n_skipped);
+        dt_loss_scale_update(state->found_inf != 0, desc->growth, desc->backoff, desc->growth_interval,
+                             &state->loss_scale, &state->n_good, &state->n_skipped);
     return DT_OK;
 }

@@ -1,14 +1,14 @@
 /* pool_ref.c: max pooling over a lazy activation, and the average over an image.
  *
- * argmax is the position in the window, row * window + column, padding counted; the first maximum wins. Backward sends each
- * gradient to that element; windows that overlap add up there.
+ * argmax is the position in the window, row * window + column, padding counted; the first maximum wins.
+ * Backward sends each gradient to that element; windows that overlap add up there.
  */
 #include "layers/arithmetic.h"
 #include "layers/ref/ref_internal.h"
 
 /* The maximum of one window of a plane whose first element is `plane`; its position in *argmax. */
-static float window_max(const dt_pool_desc *pool, const dt_act *x, int64_t c, int64_t plane, int64_t p, int64_t q,
-                        uint8_t *argmax)
+static float window_max(const dt_pool_desc *pool, const dt_act *x, int64_t c, int64_t plane, int64_t p,
+                        int64_t q, uint8_t *argmax)
 {
     float best = -INFINITY;
     bool found = false;
@@ -30,8 +30,8 @@ static float window_max(const dt_pool_desc *pool, const dt_act *x, int64_t c, in
     return best;
 }
 
-dt_status dt_ref_max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x, const dt_tensor *y,
-                                  uint8_t *argmax, dt_error *err)
+dt_status dt_ref_max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x,
+                                  const dt_tensor *y, uint8_t *argmax, dt_error *err)
 {
     const dt_tensor *in = &x->raw;
     float *out = dt_ref_data(y, in->n, in->c, (in->h + 2 * pool->pad - pool->window) / pool->stride + 1,
@@ -43,8 +43,8 @@ dt_status dt_ref_max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const
         for (int64_t pixel = 0; pixel < y->h * y->w; pixel++) {
             uint8_t position = 0;
             int64_t at = plane * y->h * y->w + pixel;
-            float largest =
-                window_max(pool, x, plane % y->c, plane * in->h * in->w, pixel / y->w, pixel % y->w, &position);
+            float largest = window_max(pool, x, plane % y->c, plane * in->h * in->w, pixel / y->w,
+                                       pixel % y->w, &position);
             out[at] = dt_ref_stored(k, (double)largest);
             if (argmax != NULL)
                 argmax[at] = position;
@@ -54,8 +54,8 @@ dt_status dt_ref_max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const
 }
 
 /* The gradient that reaches the element (row, column): from every window it is in and is the maximum of. */
-static double gathered(const dt_pool_desc *pool, const dt_tensor *dy, const uint8_t *argmax, int64_t plane, int64_t row,
-                       int64_t column)
+static double gathered(const dt_pool_desc *pool, const dt_tensor *dy, const uint8_t *argmax, int64_t plane,
+                       int64_t row, int64_t column)
 {
     const float *gradient = dy->data;
     double sum = 0.0;
@@ -75,8 +75,9 @@ static double gathered(const dt_pool_desc *pool, const dt_tensor *dy, const uint
     return sum;
 }
 
-dt_status dt_ref_max_pool_backward(dt_kernels *k, const dt_pool_desc *pool, const dt_tensor *dy, const uint8_t *argmax,
-                                   const dt_bn_backward *bn, const dt_tensor *dz, dt_error *err)
+dt_status dt_ref_max_pool_backward(dt_kernels *k, const dt_pool_desc *pool, const dt_tensor *dy,
+                                   const uint8_t *argmax, const dt_bn_backward *bn, const dt_tensor *dz,
+                                   dt_error *err)
 {
     float *out = dt_ref_data(dz, dy->n, dy->c, dz->h, dz->w);
     (void)dt_ref_data_like(dy, dy);

@@ -21,14 +21,15 @@ dt_status dt_ref_residual_forward(dt_kernels *k, const dt_act *branch, const dt_
     for (int64_t plane = 0; plane < y->n * y->c; plane++) {
         int64_t c = plane % y->c;
         for (int64_t i = plane * n_pixels; i < (plane + 1) * n_pixels; i++)
-            out[i] = dt_ref_stored(k, (double)dt_relu(dt_ref_act_at(branch, c, i) + dt_ref_act_at(skip, c, i)));
+            out[i] =
+                dt_ref_stored(k, (double)dt_relu(dt_ref_act_at(branch, c, i) + dt_ref_act_at(skip, c, i)));
     }
     return DT_OK;
 }
 
 dt_status dt_ref_residual_backward(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask,
-                                   const dt_bn_backward *branch, const dt_bn_backward *skip, const dt_tensor *g,
-                                   dt_error *err)
+                                   const dt_bn_backward *branch, const dt_bn_backward *skip,
+                                   const dt_tensor *g, dt_error *err)
 {
     const float *incoming = dy->data;
     const float *value = dt_ref_data_like(y, dy);

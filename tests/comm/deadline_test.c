@@ -57,7 +57,8 @@ static dt_status receive_notice(void *context, int *from, dt_notice *notice, dt_
             return DT_OK;
         }
     for (int r = 0; r < w->comm.size; r++)
-        if (w->asked[r] && w->answers_every_s[r] > 0 && now_s - w->last_answer_s[r] >= w->answers_every_s[r]) {
+        if (w->asked[r] && w->answers_every_s[r] > 0 &&
+            now_s - w->last_answer_s[r] >= w->answers_every_s[r]) {
             w->asked[r] = false;
             w->last_answer_s[r] = now_s;
             *from = r;
@@ -74,10 +75,11 @@ static void begin(world *w, int rank, int size, double deadline_s)
     w->comm = (dt_comm){.rank = rank, .size = size};
     for (int r = 0; r < size; r++)
         snprintf(w->hosts[r], sizeof w->hosts[r], "node%d", r / 2);
-    const dt_watch_options options = {.comm = &w->comm,
-                                      .hosts = (const char(*)[64])w->hosts,
-                                      .channel = {.context = w, .send = send_notice, .receive = receive_notice},
-                                      .deadline_s = deadline_s};
+    const dt_watch_options options = {
+        .comm = &w->comm,
+        .hosts = (const char(*)[64])w->hosts,
+        .channel = {.context = w, .send = send_notice, .receive = receive_notice},
+        .deadline_s = deadline_s};
     DT_REQUIRE(dt_watch_create(&options, &w->watch, &err) == DT_OK);
 }
 
@@ -101,13 +103,15 @@ static dt_status wait_at(world *w, dt_place place, double at_most_s, dt_error *e
 {
     dt_waiting a = dt_waiting_begin(&place);
     dt_status status = DT_OK;
-    for (double end_s = dt_clock_s() + at_most_s; status == DT_OK && dt_clock_s() < end_s; dt_clock_sleep_s(1e-4))
+    for (double end_s = dt_clock_s() + at_most_s; status == DT_OK && dt_clock_s() < end_s;
+         dt_clock_sleep_s(1e-4))
         status = dt_watch_turn(w->watch, &a, false, err);
     return status;
 }
 
 static const dt_place here = {.kind = DT_PLACE_BROADCAST, .number = 7, .bytes = 400, .step = 12};
-static const dt_place bucket = {.kind = DT_PLACE_BUCKET, .number = 3 * 64 + 5, .bytes = 1000, .step = 30, .bucket = 5};
+static const dt_place bucket = {
+    .kind = DT_PLACE_BUCKET, .number = 3 * 64 + 5, .bytes = 1000, .step = 30, .bucket = 5};
 
 static void ranks_without_a_sign_are_named(void)
 {
@@ -116,9 +120,9 @@ static void ranks_without_a_sign_are_named(void)
     begin(&w, 0, 4, DEADLINE_S);
     waits(&w, 2, here);
     DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_PEER);
-    DT_CHECK_STR(err.message,
-                 "after 0.4 s in a broadcast of 400 bytes (collective 7, step 12) there is no sign of rank 1 (node0), rank 3 (node1): it hangs, or "
-                 "waits for its data, or its host or network is down");
+    DT_CHECK_STR(err.message, "after 0.4 s in a broadcast of 400 bytes (collective 7, step 12) there is no "
+                              "sign of rank 1 (node0), rank 3 (node1): it hangs, or "
+                              "waits for its data, or its host or network is down");
     DT_CHECK_INT(w.last[2].kind, DT_NOTICE_GIVES_UP);
     DT_CHECK_CONTAINS(w.last[2].text, "no sign of rank 1");
     dt_watch_destroy(w.watch);
@@ -130,7 +134,8 @@ static void of_many_some_are_named(void)
     dt_error err = {0};
     begin(&w, 3, MAX_RANKS, DEADLINE_S);
     DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_PEER);
-    DT_CHECK_CONTAINS(err.message, "no sign of rank 0 (node0), rank 1 (node0), rank 2 (node1), rank 4 (node2), rank 5");
+    DT_CHECK_CONTAINS(err.message,
+                      "no sign of rank 0 (node0), rank 1 (node0), rank 2 (node1), rank 4 (node2), rank 5");
     DT_CHECK_CONTAINS(err.message, "rank 8 (node4) and 11 more: ");
     dt_watch_destroy(w.watch);
 }
@@ -142,10 +147,9 @@ static void where_all_have_come_it_is_the_network(void)
     begin(&w, 0, 2, DEADLINE_S);
     waits(&w, 1, bucket);
     DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_PEER);
-    DT_CHECK_STR(
-        err.message,
-        "after 0.4 s in the sum of gradient bucket 5 of step 30 (1000 bytes) nothing arrives, although all ranks have come: look at the network "
-        "between hosts");
+    DT_CHECK_STR(err.message, "after 0.4 s in the sum of gradient bucket 5 of step 30 (1000 bytes) nothing "
+                              "arrives, although all ranks have come: look at the network "
+                              "between hosts");
     dt_watch_destroy(w.watch);
 }
 
@@ -157,13 +161,15 @@ static void who_is_elsewhere_is_told(void)
     waits(&w, 1, (dt_place){.kind = DT_PLACE_WORK, .number = 3 * 64 + 4, .step = 30, .bucket = 4});
     waits(&w, 2, bucket);
     DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_PEER);
-    DT_CHECK_CONTAINS(err.message, " rank 1 (node0) has not come; rank 1 is in the device's own work after gradient bucket 4 of step 30: ");
+    DT_CHECK_CONTAINS(err.message, " rank 1 (node0) has not come; rank 1 is in the device's own work after "
+                                   "gradient bucket 4 of step 30: ");
     dt_watch_destroy(w.watch);
     begin(&w, 0, 3, DEADLINE_S);
     waits(&w, 1, here);
     waits(&w, 2, (dt_place){.kind = DT_PLACE_LEAVE, .number = 8});
     DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_PEER);
-    DT_CHECK_CONTAINS(err.message, " rank 1 (node0), rank 2 (node1) have not come; rank 1 is in a broadcast of 400 bytes (collective 7, step 12)");
+    DT_CHECK_CONTAINS(err.message, " rank 1 (node0), rank 2 (node1) have not come; rank 1 is in a broadcast "
+                                   "of 400 bytes (collective 7, step 12)");
     dt_watch_destroy(w.watch);
 }
 
@@ -210,7 +216,8 @@ static void different_collectives_are_found_out_before_the_deadline(void)
     begin(&w, 0, 2, 40.0);
     waits(&w, 1, (dt_place){.kind = DT_PLACE_BARRIER, .number = 7});
     DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_COMM);
-    DT_CHECK_STR(err.message, "rank 0 is in a broadcast of 400 bytes (collective 7, step 12), and rank 1 (node0) in a barrier (collective 7): a bug");
+    DT_CHECK_STR(err.message, "rank 0 is in a broadcast of 400 bytes (collective 7, step 12), and rank 1 "
+                              "(node0) in a barrier (collective 7): a bug");
     dt_watch_destroy(w.watch);
     begin(&w, 0, 2, DEADLINE_S); /* one on the device has other numbers */
     waits(&w, 1, (dt_place){.kind = DT_PLACE_BUCKET, .number = 7, .bytes = 1});
@@ -289,11 +296,15 @@ static void one_rank_needs_no_channel(void)
     dt_watch *watch = NULL;
     dt_error err = {0};
     world w = {.comm = comm};
-    DT_REQUIRE(dt_watch_create(&(dt_watch_options){.comm = &comm, .hosts = hosts, .deadline_s = 0.2}, &watch, &err) == DT_OK);
+    DT_REQUIRE(dt_watch_create(&(dt_watch_options){.comm = &comm, .hosts = hosts, .deadline_s = 0.2}, &watch,
+                               &err) == DT_OK);
     w.watch = watch;
     DT_CHECK_INT(dt_watch_answer(watch, &err), DT_OK);
-    DT_CHECK_INT(wait_at(&w, (dt_place){.kind = DT_PLACE_WORK, .number = 70, .step = 2, .bucket = 6}, 5.0, &err), DT_ERR_TIMEOUT);
-    DT_CHECK_STR(err.message, "after 0.2 s in the device's own work after gradient bucket 6 of step 2 nothing moves: the device hangs");
+    DT_CHECK_INT(
+        wait_at(&w, (dt_place){.kind = DT_PLACE_WORK, .number = 70, .step = 2, .bucket = 6}, 5.0, &err),
+        DT_ERR_TIMEOUT);
+    DT_CHECK_STR(err.message, "after 0.2 s in the device's own work after gradient bucket 6 of step 2 "
+                              "nothing moves: the device hangs");
     dt_watch_leave(watch, 5.0);
     dt_watch_drain(watch);
     dt_watch_destroy(watch);
@@ -318,7 +329,9 @@ static void creation_survives_every_failed_allocation(void)
         dt_watch *watch = NULL;
         dt_error err = {0};
         dt_alloc_fail_after(n);
-        DT_CHECK_INT(dt_watch_create(&(dt_watch_options){.comm = &comm, .hosts = hosts, .deadline_s = 1.0}, &watch, &err), DT_ERR_MEMORY);
+        DT_CHECK_INT(dt_watch_create(&(dt_watch_options){.comm = &comm, .hosts = hosts, .deadline_s = 1.0},
+                                     &watch, &err),
+                     DT_ERR_MEMORY);
         dt_alloc_fail_after(0);
         DT_CHECK(watch == NULL);
         DT_CHECK_INT(dt_alloc_live_blocks(), before);

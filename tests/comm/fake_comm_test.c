@@ -67,7 +67,8 @@ static void misuse(dt_comm *comm, void *context)
     double v[2] = {0};
     switch (r->what) {
     case 0: /* another kind */
-        r->got[me] = me == 1 ? comm->ops->broadcast(comm, v, sizeof v, 0, &r->error[me]) : comm->ops->barrier(comm, &r->error[me]);
+        r->got[me] = me == 1 ? comm->ops->broadcast(comm, v, sizeof v, 0, &r->error[me])
+                             : comm->ops->barrier(comm, &r->error[me]);
         break;
     case 1: /* another size */
         r->got[me] = comm->ops->all_reduce(comm, v, me == 1 ? 2 : 1, DT_F64, DT_REDUCE_SUM, &r->error[me]);
@@ -88,6 +89,7 @@ static void misuse_fails_on_all_ranks_and_hangs_on_none(void)
     }
 }
 
-static const dt_test tests[] = {DT_TEST(every_collective_works_for_any_number_of_ranks), DT_TEST(misuse_fails_on_all_ranks_and_hangs_on_none)};
+static const dt_test tests[] = {DT_TEST(every_collective_works_for_any_number_of_ranks),
+                                DT_TEST(misuse_fails_on_all_ranks_and_hangs_on_none)};
 
 DT_TEST_MAIN("comm/fake_comm", tests)

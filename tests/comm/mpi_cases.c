@@ -165,20 +165,21 @@ static double expected_value(dt_reduce_op op, int64_t i, int size)
     return op == DT_REDUCE_MIN ? fmin(first, last) : fmax(first, last);
 }
 
-#define REDUCE_CASE(type, dtype)                                                                                 \
-    static void reduce_##type(dt_comm *c, int64_t n, dt_reduce_op op)                                            \
-    {                                                                                                            \
-        dt_error err = {0};                                                                                      \
-        type *v = allocate((n + 1) * (int64_t)sizeof *v);                                                        \
-        for (int64_t i = 0; i < n; i++)                                                                          \
-            v[i] = (type)(i % 1000 + c->rank * (i % 3 - 1));                                                     \
-        v[n] = (type)77;                                                                                         \
-        DT_CHECK_INT(c->ops->all_reduce(c, v, n, dtype, op, &err), DT_OK);                                       \
-        int64_t n_wrong = v[n] != (type)77;                                                                      \
-        for (int64_t i = 0; i < n; i++)                                                                          \
-            n_wrong += v[i] != (type)expected_value(op, i, c->size);                                             \
-        DT_CHECK_MSG(n_wrong == 0, "%lld of %lld wrong, operation %d", (long long)n_wrong, (long long)n, (int)op); \
-        free(v);                                                                                                 \
+#define REDUCE_CASE(type, dtype)                                                                             \
+    static void reduce_##type(dt_comm *c, int64_t n, dt_reduce_op op)                                        \
+    {                                                                                                        \
+        dt_error err = {0};                                                                                  \
+        type *v = allocate((n + 1) * (int64_t)sizeof *v);                                                    \
+        for (int64_t i = 0; i < n; i++)                                                                      \
+            v[i] = (type)(i % 1000 + c->rank * (i % 3 - 1));                                                 \
+        v[n] = (type)77;                                                                                     \
+        DT_CHECK_INT(c->ops->all_reduce(c, v, n, dtype, op, &err), DT_OK);                                   \
+        int64_t n_wrong = v[n] != (type)77;                                                                  \
+        for (int64_t i = 0; i < n; i++)                                                                      \
+            n_wrong += v[i] != (type)expected_value(op, i, c->size);                                         \
+        DT_CHECK_MSG(n_wrong == 0, "%lld of %lld wrong, operation %d", (long long)n_wrong, (long long)n,     \
+                     (int)op);                                                                               \
+        free(v);                                                                                             \
     }
 
 REDUCE_CASE(float, DT_F32)
@@ -201,7 +202,8 @@ static void all_reduce_of_all_types_and_operations(void)
     DT_CHECK_INT(comm->ops->all_reduce(comm, &v, 1, DT_F16, DT_REDUCE_SUM, &err), DT_ERR_INTERNAL);
 }
 
-/* Sum the gradient v of n elements in buckets of the given size, with pauses that differ from rank to rank and from run to run. */
+/* Sum the gradient v of n elements in buckets of the given size, with pauses that differ from rank to rank
+ * and from run to run. */
 static void sum_in_buckets(dt_comm *c, float *v, int64_t n, int64_t bucket, unsigned *random, bool pauses)
 {
     dt_comm_request *open[64];
@@ -210,7 +212,9 @@ static void sum_in_buckets(dt_comm *c, float *v, int64_t n, int64_t bucket, unsi
     for (int64_t first = 0; first < n; first += bucket) {
         if (pauses && rand_r(random) % 3 == 0)
             dt_clock_sleep_s(rand_r(random) % 3 * 0.001);
-        DT_REQUIRE_MSG(c->ops->all_reduce_start(c, v + first, n - first < bucket ? n - first : bucket, DT_F32, &open[n_open++], &err) == DT_OK, "%s", err.message);
+        DT_REQUIRE_MSG(c->ops->all_reduce_start(c, v + first, n - first < bucket ? n - first : bucket, DT_F32,
+                                                &open[n_open++], &err) == DT_OK,
+                       "%s", err.message);
         if (rand_r(random) % 2)
             DT_CHECK_INT(c->ops->progress(c, &err), DT_OK);
     }
@@ -234,8 +238,10 @@ static void check_same_on_all_ranks(dt_comm *c, const float *v, int64_t n)
 
 static void sums_have_the_same_bits(dt_comm *c, bool in_order_of_ranks)
 {
-    const int64_t n = 1200007, buckets[] = {n, 100000, 40000, n / 2, 700001, n}; /* more than a slice of 4 MiB */
-    float *v = allocate(n * (int64_t)sizeof *v), *before = allocate(n * (int64_t)sizeof *v), *own = allocate(n * (int64_t)sizeof *v);
+    /* more than a slice of 4 MiB */
+    const int64_t n = 1200007, buckets[] = {n, 100000, 40000, n / 2, 700001, n};
+    float *v = allocate(n * (int64_t)sizeof *v), *before = allocate(n * (int64_t)sizeof *v),
+          *own = allocate(n * (int64_t)sizeof *v);
     unsigned random = (unsigned)(c->rank * 77 + 5) ^ (unsigned)(dt_clock_unix_s() * 1e3);
     fill(before, n, 0, 1);
     for (int r = 1; r < c->size; r++) {
@@ -284,7 +290,8 @@ static void sixty_four_sums_of_any_size_are_under_way(void)
         for (int64_t i = 0; i < n; i++)
             v[k][i] = (float)(i % 100 + k + comm->rank);
         v[k][n] = -1.0f;
-        DT_REQUIRE_MSG(comm->ops->all_reduce_start(comm, v[k], n, DT_F32, &requests[k], &err) == DT_OK, "%s", err.message);
+        DT_REQUIRE_MSG(comm->ops->all_reduce_start(comm, v[k], n, DT_F32, &requests[k], &err) == DT_OK, "%s",
+                       err.message);
     }
     DT_CHECK_INT(comm->ops->all_reduce_start(comm, v[0], 0, DT_F32, &one_more, &err), DT_ERR_INTERNAL);
     DT_CHECK_CONTAINS(err.message, "64");
@@ -294,7 +301,8 @@ static void sixty_four_sums_of_any_size_are_under_way(void)
         int64_t n = k % 5 == 0 ? k % 3 : (int64_t)k * k * 37, n_wrong = 0;
         DT_REQUIRE_MSG(comm->ops->wait(comm, requests[k], &err) == DT_OK, "%s", err.message);
         for (int64_t i = 0; i < n; i++)
-            n_wrong += v[k][i] != (float)(comm->size * (i % 100 + k)) + (float)(comm->size * (comm->size - 1) / 2);
+            n_wrong +=
+                v[k][i] != (float)(comm->size * (i % 100 + k)) + (float)(comm->size * (comm->size - 1) / 2);
         DT_CHECK_MSG(n_wrong == 0 && v[k][n] == -1.0f, "request %d: %lld wrong", k, (long long)n_wrong);
         free(v[k]);
     }

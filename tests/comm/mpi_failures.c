@@ -1,5 +1,5 @@
-/* Ranks that misbehave, for mpi_test.sh: mpi_failures WHAT [RANK]. The other ranks print the error that they get, as launch/main.c
- * does, and make all leave. */
+/* Ranks that misbehave, for mpi_test.sh: mpi_failures WHAT [RANK]. The other ranks print the error that they
+ * get, as launch/main.c does, and make all leave. */
 #include "comm/mpi.h"
 #include "core/base/clock.h"
 #include "core/base/fault.h"
@@ -123,7 +123,8 @@ int main(int argc, char **argv)
     dt_error err = {0};
     if (strcmp(what, "level") == 0)
         return too_low_a_level();
-    if (dt_comm_mpi_create(&options, &comm, &err) != DT_OK || dt_fault_arm(getenv("DTRAIN_FAULT"), comm->rank, &err) != DT_OK) {
+    if (dt_comm_mpi_create(&options, &comm, &err) != DT_OK ||
+        dt_fault_arm(getenv("DTRAIN_FAULT"), comm->rank, &err) != DT_OK) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
     }

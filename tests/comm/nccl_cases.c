@@ -1,11 +1,12 @@
-/* comm/nccl on a fake GPU and a fake NCCL, for any number of ranks: nccl_test.sh runs it under mpirun with 1 to 4. */
+/* comm/nccl on a fake GPU and a fake NCCL, for any number of ranks: nccl_test.sh runs it under mpirun with 1
+ * to 4. */
 #include "comm/mpi.h"
 #include "comm/nccl/internal.h"
 #include "comm/self.h"
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "layers/device_host.h"
 #include "core/collective/grad_buckets.h"
+#include "layers/device_host.h"
 #include "layers/half.h"
 #include "tests/fakes/fake_gpu.h"
 #include "tests/fakes/fake_nccl.h"
@@ -54,16 +55,19 @@ void dt_test_tear_down(void)
     MPI_Finalize();
 }
 
-/* -- helpers -------------------------------------------------------------------------------------------------------------- */
+/* -- helpers --------------------------------------------------------------------------------------------- */
 
 static float term(int rank, int64_t i, uint64_t seed)
 {
-    return (float)((i * 37 + rank * 11 + (int64_t)seed * 5) % 1000 - 500) * ldexpf(1.0f, (int)((i * 7 + rank * 5) % 12 - 6));
+    return (float)((i * 37 + rank * 11 + (int64_t)seed * 5) % 1000 - 500) *
+           ldexpf(1.0f, (int)((i * 7 + rank * 5) % 12 - 6));
 }
 
 static float through(float v, dt_dtype wire)
 {
-    return wire == DT_F16 ? dt_half_to_float(dt_half_from_float(v)) : wire == DT_BF16 ? dt_bfloat_to_float(dt_bfloat_from_float(v)) : v;
+    return wire == DT_F16    ? dt_half_to_float(dt_half_from_float(v))
+           : wire == DT_BF16 ? dt_bfloat_to_float(dt_bfloat_from_float(v))
+                             : v;
 }
 
 /* In the order of the ranks, rounded as the wire is. */
@@ -94,7 +98,8 @@ static void fill_work(void *arguments)
 
 static void fill(float *v, int64_t n, uint64_t seed, double sleep_s)
 {
-    fake_gpu_enqueue(device->ops->native_stream(device, NULL), fill_work, &(fill_arguments){v, n, seed, comm->rank, sleep_s}, sizeof(fill_arguments));
+    fake_gpu_enqueue(device->ops->native_stream(device, NULL), fill_work,
+                     &(fill_arguments){v, n, seed, comm->rank, sleep_s}, sizeof(fill_arguments));
 }
 
 static void finish(dt_comm *c)
@@ -131,7 +136,7 @@ static int64_t n_wrong(const float *v, int64_t n, uint64_t seed, dt_dtype wire)
     return wrong;
 }
 
-/* -- cases ---------------------------------------------------------------------------------------------------------------- */
+/* -- cases ----------------------------------------------------------------------------------------------- */
 
 static void who_and_what(void)
 {
@@ -181,7 +186,8 @@ static void sums_of_any_size_and_place(void)
             }
 }
 
-/* The main stream writes the bucket before the sum begins, and reads it after it has ended; meanwhile it goes on. */
+/* The main stream writes the bucket before the sum begins, and reads it after it has ended; meanwhile it goes
+ * on. */
 static void sums_are_taken_between_start_and_wait(void)
 {
     enum { N = 5000 };
@@ -194,7 +200,8 @@ static void sums_are_taken_between_start_and_wait(void)
         DT_CHECK_INT(comm->ops->all_reduce_start(comm, v, N, DT_F16, &request, &err), DT_OK);
         fill(other, N, 4, 0.0);
         DT_CHECK_INT(comm->ops->wait(comm, request, &err), DT_OK);
-        DT_CHECK_INT(device->ops->copy(device, read, v, N * (int64_t)sizeof *v, DT_COPY_ON_DEVICE, NULL, &err), DT_OK);
+        DT_CHECK_INT(
+            device->ops->copy(device, read, v, N * (int64_t)sizeof *v, DT_COPY_ON_DEVICE, NULL, &err), DT_OK);
         fill(v, N, 5, 0.0);
         finish(comm);
         DT_CHECK_INT(n_wrong(read, N, 3, DT_F16), 0);
@@ -223,7 +230,8 @@ static void buckets_larger_than_the_wire_buffer_go_in_pieces(void)
     dt_comm *small = NULL;
     dt_error err = {0};
     float *v = allocate(N);
-    DT_REQUIRE_MSG(create(&(dt_comm_nccl_options){.wire_bytes = 4096}, &small, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE_MSG(create(&(dt_comm_nccl_options){.wire_bytes = 4096}, &small, &err) == DT_OK, "%s",
+                   err.message);
     fill(v, N, 9, 0.0);
     sum(small, v, N, DT_BF16);
     finish(small);
@@ -244,7 +252,9 @@ static void sixty_four_buckets_are_under_way(void)
     for (int k = 0; k < N; k++) {
         v[k] = allocate(k * 17);
         fill(v[k], k * 17, (uint64_t)k, k % 16 ? 0.0 : 0.001);
-        DT_REQUIRE_MSG(comm->ops->all_reduce_start(comm, v[k], k * 17, k % 2 ? DT_F16 : DT_F32, &requests[k], &err) == DT_OK, "%s", err.message);
+        DT_REQUIRE_MSG(comm->ops->all_reduce_start(comm, v[k], k * 17, k % 2 ? DT_F16 : DT_F32, &requests[k],
+                                                   &err) == DT_OK,
+                       "%s", err.message);
         DT_CHECK_INT(comm->ops->progress(comm, &err), DT_OK);
     }
     DT_CHECK_INT(comm->ops->all_reduce_start(comm, v[0], 0, DT_F32, &one_more, &err), DT_ERR_INTERNAL);
@@ -268,8 +278,9 @@ static void step(dt_comm *c, float *v, uint64_t seed)
     dt_error err = {0};
     for (int k = 0; k < BUCKETS; k++) {
         fill(v + k * BUCKET, BUCKET, seed + (uint64_t)k, 0.0);
-        DT_REQUIRE_MSG(c->ops->all_reduce_start(c, v + k * BUCKET, BUCKET, k == BUCKETS - 1 ? DT_F32 : DT_F16, &requests[k], &err) == DT_OK, "%s",
-                       err.message);
+        DT_REQUIRE_MSG(c->ops->all_reduce_start(c, v + k * BUCKET, BUCKET, k == BUCKETS - 1 ? DT_F32 : DT_F16,
+                                                &requests[k], &err) == DT_OK,
+                       "%s", err.message);
     }
     for (int k = 0; k < BUCKETS; k++)
         DT_REQUIRE_MSG(c->ops->wait(c, requests[k], &err) == DT_OK, "%s", err.message);
@@ -287,7 +298,8 @@ static void a_captured_step_gives_the_same_bits_and_marks(void)
     step(c, plain, 1);
     finish(c);
     for (int k = 0; k < BUCKETS; k++)
-        DT_CHECK_INT(n_wrong(plain + k * BUCKET, BUCKET, (uint64_t)(1 + k), k == BUCKETS - 1 ? DT_F32 : DT_F16), 0);
+        DT_CHECK_INT(
+            n_wrong(plain + k * BUCKET, BUCKET, (uint64_t)(1 + k), k == BUCKETS - 1 ? DT_F32 : DT_F16), 0);
     DT_REQUIRE(device->ops->capture_begin(device, &err) == DT_OK);
     step(c, v, 1);
     DT_REQUIRE_MSG(device->ops->capture_end(device, &graph, &err) == DT_OK, "%s", err.message);
@@ -323,7 +335,9 @@ static void the_trainers_buckets_sum_over_it(void)
     float *v = allocate(PARTS * PART);
     for (int i = 0; i < PARTS; i++)
         parts[i] = (dt_grad_part){.first = i * PART, .n = PART, .exact = i == PARTS - 1};
-    DT_REQUIRE_MSG(dt_grad_buckets_create(comm, v, PARTS * PART, parts, PARTS, 3 * PART * 4, DT_F16, &buckets, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE_MSG(dt_grad_buckets_create(comm, v, PARTS * PART, parts, PARTS, 3 * PART * 4, DT_F16, &buckets,
+                                          &err) == DT_OK,
+                   "%s", err.message);
     for (int k = 0; k < 3; k++) {
         dt_grad_buckets_begin(buckets);
         for (int i = PARTS - 1; i >= 0; i--) {
@@ -379,7 +393,8 @@ static void a_device_or_a_build_without_streams_is_refused(void)
     dt_device *cpu = NULL;
     dt_error err = {0};
     DT_REQUIRE(dt_device_host_create(1, &cpu, &err) == DT_OK && dt_comm_self_create(&host, &err) == DT_OK);
-    DT_CHECK_INT(dt_comm_nccl_create(host, cpu, &(dt_comm_nccl_options){.api = fake_nccl()}, &c, &err), DT_ERR_UNSUPPORTED);
+    DT_CHECK_INT(dt_comm_nccl_create(host, cpu, &(dt_comm_nccl_options){.api = fake_nccl()}, &c, &err),
+                 DT_ERR_UNSUPPORTED);
     DT_CHECK_CONTAINS(err.message, "--comm mpi");
     host->ops->destroy(host);
     cpu->ops->destroy(cpu);

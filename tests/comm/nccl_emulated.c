@@ -1,5 +1,6 @@
-/* Ranks that train on GPUs which are not there: the whole CUDA backend on the emulated device (tests/emulated/gpu_emulated.h), gradients that travel in FP16
- * through the kernels of comm/nccl/wire.cu, the training loop, captured steps; only NCCL's sums are a fake's. nccl_test.sh runs it under mpirun. */
+/* Ranks that train on GPUs which are not there: the whole CUDA backend on the emulated device
+ * (tests/emulated/gpu_emulated.h), gradients that travel in FP16 through the kernels of comm/nccl/wire.cu,
+ * the training loop, captured steps; only NCCL's sums are a fake's. nccl_test.sh runs it under mpirun. */
 #include "comm/mpi.h"
 #include "comm/nccl/nccl.h"
 #include "comm/nccl/wire.h"
@@ -34,7 +35,8 @@ void dt_test_tear_down(void)
 
 static dt_status create_kernels(dt_device *device, dt_dtype dtype, dt_kernels **kernels, dt_error *err)
 {
-    return dt_emulated_gpu_attach(device, dtype, &(dt_interpreter_options){.gpu = DT_INTERPRET_A100}, &runner, kernels, err);
+    return dt_emulated_gpu_attach(device, dtype, &(dt_interpreter_options){.gpu = DT_INTERPRET_A100}, &runner,
+                                  kernels, err);
 }
 
 /* The kernels are the real ones, emulated. */
@@ -47,7 +49,8 @@ static dt_status attach(dt_comm *host, dt_device *device, dt_comm **comm, dt_err
     api.mark = dt_nccl_wire_mark;
     api.launch_error = dt_nccl_wire_error;
     fake_nccl_use_emulated(device);
-    return dt_comm_nccl_create(host, device, &(dt_comm_nccl_options){.api = &api, .watch = dt_comm_mpi_watch(host)}, comm, err);
+    return dt_comm_nccl_create(
+        host, device, &(dt_comm_nccl_options){.api = &api, .watch = dt_comm_mpi_watch(host)}, comm, err);
 }
 
 static dt_comm *new_host(void)

@@ -1,5 +1,6 @@
-/* Ranks and GPUs that misbehave, for nccl_test.sh: nccl_failures WHAT [RANK]. The other ranks print the error that they get, as
- * launch/main.c does, and make all leave. With DT_TEST_REAL_NCCL on GPUs, and NCCL itself. */
+/* Ranks and GPUs that misbehave, for nccl_test.sh: nccl_failures WHAT [RANK]. The other ranks print the error
+ * that they get, as launch/main.c does, and make all leave. With DT_TEST_REAL_NCCL on GPUs, and NCCL
+ * itself. */
 #include "config.h"
 
 #include "comm/mpi.h"
@@ -32,8 +33,8 @@ static void check(dt_status status, const dt_error *err)
 {
     if (status == DT_OK)
         return;
-    fprintf(stderr, "rank %d: %s: %s [after %.1f s, %d aborted]\n", comm->rank, dt_status_name(status), err->message, dt_clock_s() - alive_s,
-            fake_nccl_n_aborted());
+    fprintf(stderr, "rank %d: %s: %s [after %.1f s, %d aborted]\n", comm->rank, dt_status_name(status),
+            err->message, dt_clock_s() - alive_s, fake_nccl_n_aborted());
     comm->ops->abort(comm, 9);
 }
 
@@ -88,8 +89,10 @@ static void run_steps(const char *what, int rank)
     const char *command = getenv("DT_TEST_BEFORE_STEP_41"); /* rank 0 runs it */
     float *v = device->ops->alloc(device, BUCKETS * BUCKET * (int64_t)sizeof *v);
     dt_error zero_error = {0};
-    check(device->ops->zero(device, v, BUCKETS * BUCKET * (int64_t)sizeof *v, NULL, &zero_error), &zero_error);
-    const int64_t last_step = strcmp(what, "full-queue") == 0 ? 100000 : LAST_STEP; /* CUDA's queues hold a thousand */
+    check(device->ops->zero(device, v, BUCKETS * BUCKET * (int64_t)sizeof *v, NULL, &zero_error),
+          &zero_error);
+    /* CUDA's queues hold a thousand */
+    const int64_t last_step = strcmp(what, "full-queue") == 0 ? 100000 : LAST_STEP;
     for (comm->step = 1; comm->step <= last_step; comm->step++) {
         dt_comm_request *requests[BUCKETS];
         dt_error err = {0};
@@ -101,7 +104,9 @@ static void run_steps(const char *what, int rank)
             if (bad && k == 2 && comm->rank == rank)
                 misbehave(what);
             int64_t n = k == 2 && other_size ? BUCKET / 2 : BUCKET;
-            check(comm->ops->all_reduce_start(comm, v + k * BUCKET, n, k == BUCKETS - 1 ? DT_F32 : DT_F16, &requests[k], &err), &err);
+            check(comm->ops->all_reduce_start(comm, v + k * BUCKET, n, k == BUCKETS - 1 ? DT_F32 : DT_F16,
+                                              &requests[k], &err),
+                  &err);
         }
         for (int k = 0; k < BUCKETS; k++)
             check(comm->ops->wait(comm, requests[k], &err), &err);
@@ -152,7 +157,10 @@ int main(int argc, char **argv)
     fake_nccl_mistakes.abort_hangs = strcmp(what, "abort-hangs") == 0;
     alive_s = dt_clock_s();
     create_device();
-    check(dt_comm_nccl_create(comm, device, &(dt_comm_nccl_options){.api = nccl, .watch = dt_comm_mpi_watch(comm)}, &comm, &err), &err);
+    check(dt_comm_nccl_create(comm, device,
+                              &(dt_comm_nccl_options){.api = nccl, .watch = dt_comm_mpi_watch(comm)}, &comm,
+                              &err),
+          &err);
     check(device->ops->event_create(device, false, &event, &err), &err);
     run_steps(what, rank);
     wait_for_device();

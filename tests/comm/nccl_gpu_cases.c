@@ -1,5 +1,5 @@
-/* comm/nccl on real GPUs with NCCL itself, one rank for each: nccl_gpu_test.sh runs it where there are some. The sums are of small integers, so they are
- * exact in any order and in 16 bits. */
+/* comm/nccl on real GPUs with NCCL itself, one rank for each: nccl_gpu_test.sh runs it where there are some.
+ * The sums are of small integers, so they are exact in any order and in 16 bits. */
 #include "comm/mpi.h"
 #include "comm/nccl/internal.h"
 #include "layers/cuda/device_cuda.h"
@@ -28,7 +28,8 @@ void dt_test_set_up(void)
     }
     dt_comm_mpi_create(&(dt_comm_mpi_options){.deadline_s = 30.0}, &host, &err);
     if (!host || dt_device_cuda_create(host->local_rank, host->local_size, &device, &err) != DT_OK ||
-        dt_comm_nccl_create(host, device, &(dt_comm_nccl_options){.watch = dt_comm_mpi_watch(host)}, &comm, &err) != DT_OK) {
+        dt_comm_nccl_create(host, device, &(dt_comm_nccl_options){.watch = dt_comm_mpi_watch(host)}, &comm,
+                            &err) != DT_OK) {
         fprintf(stderr, "%s\n", err.message);
         MPI_Abort(MPI_COMM_WORLD, 1);
     }
@@ -45,11 +46,11 @@ void dt_test_tear_down(void)
     MPI_Finalize();
 }
 
-#define NEED_GPU()                                                                                                                                   \
-    if (!comm)                                                                                                                                       \
+#define NEED_GPU()                                                                                           \
+    if (!comm)                                                                                               \
     DT_SKIP("there is no GPU")
 
-/* -- helpers -------------------------------------------------------------------------------------------------------------- */
+/* -- helpers --------------------------------------------------------------------------------------------- */
 
 typedef struct vector {
     int64_t n;
@@ -58,7 +59,8 @@ typedef struct vector {
 
 static vector new_vector(int64_t n)
 {
-    vector v = {n, device->ops->alloc(device, (n + 4) * (int64_t)sizeof(float)), device->ops->host_alloc(device, (n + 4) * (int64_t)sizeof(float))};
+    vector v = {n, device->ops->alloc(device, (n + 4) * (int64_t)sizeof(float)),
+                device->ops->host_alloc(device, (n + 4) * (int64_t)sizeof(float))};
     DT_REQUIRE(v.gpu && v.host);
     return v;
 }
@@ -78,7 +80,8 @@ static void finish(void)
 {
     dt_event *event = NULL;
     dt_error err = {0};
-    DT_REQUIRE_MSG(device->ops->event_create(device, false, &event, &err) == DT_OK && device->ops->event_record(device, event, NULL, &err) == DT_OK &&
+    DT_REQUIRE_MSG(device->ops->event_create(device, false, &event, &err) == DT_OK &&
+                       device->ops->event_record(device, event, NULL, &err) == DT_OK &&
                        comm->ops->device_wait(comm, device, event, &err) == DT_OK,
                    "%s", err.message);
     device->ops->event_destroy(device, event);
@@ -89,7 +92,9 @@ static void fill(vector *v)
     dt_error err = {0};
     for (int64_t i = 0; i < v->n + 4; i++)
         v->host[i] = term(comm->rank, i);
-    DT_CHECK_INT(device->ops->copy(device, v->gpu, v->host, (v->n + 4) * (int64_t)sizeof(float), DT_COPY_TO_DEVICE, NULL, &err), DT_OK);
+    DT_CHECK_INT(device->ops->copy(device, v->gpu, v->host, (v->n + 4) * (int64_t)sizeof(float),
+                                   DT_COPY_TO_DEVICE, NULL, &err),
+                 DT_OK);
     finish();
     memset(v->host, 0, (size_t)(v->n + 4) * sizeof(float));
 }
@@ -97,7 +102,9 @@ static void fill(vector *v)
 static void fetch(vector *v)
 {
     dt_error err = {0};
-    DT_CHECK_INT(device->ops->copy(device, v->host, v->gpu, (v->n + 4) * (int64_t)sizeof(float), DT_COPY_TO_HOST, NULL, &err), DT_OK);
+    DT_CHECK_INT(device->ops->copy(device, v->host, v->gpu, (v->n + 4) * (int64_t)sizeof(float),
+                                   DT_COPY_TO_HOST, NULL, &err),
+                 DT_OK);
     finish();
 }
 
@@ -124,7 +131,7 @@ static void sum(float *p, int64_t n, dt_dtype wire)
     DT_REQUIRE_MSG(comm->ops->wait(comm, request, &err) == DT_OK, "%s", err.message);
 }
 
-/* -- cases ---------------------------------------------------------------------------------------------------------------- */
+/* -- cases ----------------------------------------------------------------------------------------------- */
 
 static void nccl_tells_its_version_and_network(void)
 {
@@ -183,8 +190,9 @@ static void step(vector *v)
     dt_comm_request *requests[BUCKETS];
     dt_error err = {0};
     for (int k = 0; k < BUCKETS; k++)
-        DT_REQUIRE_MSG(comm->ops->all_reduce_start(comm, v->gpu + k * BUCKET, BUCKET, k == BUCKETS - 1 ? DT_F32 : DT_BF16, &requests[k], &err) ==
-                           DT_OK,
+        DT_REQUIRE_MSG(comm->ops->all_reduce_start(comm, v->gpu + k * BUCKET, BUCKET,
+                                                   k == BUCKETS - 1 ? DT_F32 : DT_BF16, &requests[k],
+                                                   &err) == DT_OK,
                        "%s", err.message);
     for (int k = 0; k < BUCKETS; k++)
         DT_REQUIRE_MSG(comm->ops->wait(comm, requests[k], &err) == DT_OK, "%s", err.message);
@@ -222,8 +230,9 @@ static void captured_sums_are_the_same(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(nccl_tells_its_version_and_network),   DT_TEST(sums_of_any_size_place_and_wire), DT_TEST(more_than_the_wire_buffer),
-    DT_TEST(what_16_bits_cannot_hold_is_infinite), DT_TEST(captured_sums_are_the_same),
+    DT_TEST(nccl_tells_its_version_and_network), DT_TEST(sums_of_any_size_place_and_wire),
+    DT_TEST(more_than_the_wire_buffer),          DT_TEST(what_16_bits_cannot_hold_is_infinite),
+    DT_TEST(captured_sums_are_the_same),
 };
 
 DT_TEST_MAIN("comm/nccl_gpu", tests)

@@ -17,27 +17,31 @@
 
 #define LINE "ip-10-0-0-1:3021:3040 [0] NCCL INFO "
 
-static const char efa[] =
-    LINE "Bootstrap : Using ens32:10.0.0.1<0>\n" LINE "NET/Plugin: Loaded net plugin AWS Libfabric (v8)\n" LINE
-         "NET/OFI Initializing aws-ofi-nccl 1.9.1-aws\n" LINE "NET/OFI Selected Provider is efa (found 4 nics)\n" LINE
-         "Using network AWS Libfabric\n" LINE "Pattern 4, crossNic 0, nChannels 8, bw 15.000000/12.500000, type NVL/PXB, sameChannels 1\n" LINE
-         "Channel 00/0 : 7[7] -> 8[0] [receive] via NET/AWS Libfabric/0/GDRDMA\n" LINE "Channel 00/0 : 0[0] -> 1[1] via P2P/IPC\n" LINE
-         "Connected all rings\n";
+static const char efa[] = LINE
+    "Bootstrap : Using ens32:10.0.0.1<0>\n" LINE "NET/Plugin: Loaded net plugin AWS Libfabric (v8)\n" LINE
+    "NET/OFI Initializing aws-ofi-nccl 1.9.1-aws\n" LINE
+    "NET/OFI Selected Provider is efa (found 4 nics)\n" LINE "Using network AWS Libfabric\n" LINE
+    "Pattern 4, crossNic 0, nChannels 8, bw 15.000000/12.500000, type NVL/PXB, sameChannels 1\n" LINE
+    "Channel 00/0 : 7[7] -> 8[0] [receive] via NET/AWS Libfabric/0/GDRDMA\n" LINE
+    "Channel 00/0 : 0[0] -> 1[1] via P2P/IPC\n" LINE "Connected all rings\n";
 
 static const char sockets[] =
     LINE "NET/Plugin: No plugin found (libnccl-net.so)\n" LINE "NET/IB : No device found.\n" LINE
          "NET/Socket : Using [0]ens5:10.0.0.1<0> [1]ens6:10.0.1.1<0>\n" LINE "Using network Socket\n" LINE
          "Pattern 4, crossNic 0, nChannels 1, bw 6.000000/5.000000, type PHB/PHB, sameChannels 1\n" LINE
-         "Channel 00/0 : 1[1] -> 0[0] via SHM/direct/direct\n" LINE "Channel 00/0 : 3[1] -> 0[0] [receive] via NET/Socket/0\n";
+         "Channel 00/0 : 1[1] -> 0[0] via SHM/direct/direct\n" LINE
+         "Channel 00/0 : 3[1] -> 0[0] [receive] via NET/Socket/0\n";
 
-static const char infiniband[] =
-    LINE "NET/IB : Using [0]mlx5_0:1/IB [1]mlx5_1:1/IB [RO]; OOB eth0:10.0.0.1<0>\n" LINE "Initialized NET plugin IB\n" LINE
-         "Assigned NET plugin IB to comm\n" LINE "Connected NVLS tree\n" LINE
-         "Pattern 4, crossNic 0, nChannels 16, bw 40.000000/40.000000, type NVL/PIX, sameChannels 1\n" LINE
-         "Channel 00/0 : 0[0] -> 1[1] via P2P/CUMEM/read\n" LINE "Channel 02/0 : 8[0] -> 0[0] [send] via NET/IB/1(2)/GDRDMA\n";
+static const char infiniband[] = LINE
+    "NET/IB : Using [0]mlx5_0:1/IB [1]mlx5_1:1/IB [RO]; OOB eth0:10.0.0.1<0>\n" LINE
+    "Initialized NET plugin IB\n" LINE "Assigned NET plugin IB to comm\n" LINE "Connected NVLS tree\n" LINE
+    "Pattern 4, crossNic 0, nChannels 16, bw 40.000000/40.000000, type NVL/PIX, sameChannels 1\n" LINE
+    "Channel 00/0 : 0[0] -> 1[1] via P2P/CUMEM/read\n" LINE
+    "Channel 02/0 : 8[0] -> 0[0] [send] via NET/IB/1(2)/GDRDMA\n";
 
 static const char tcp_by_ofi[] =
-    LINE "NET/OFI Selected provider is tcp;ofi_rxm, fabric is 10.0.0.0/16 (found 1 nics)\n" LINE "Assigned NET plugin AWS Libfabric to comm\n";
+    LINE "NET/OFI Selected provider is tcp;ofi_rxm, fabric is 10.0.0.0/16 (found 1 nics)\n" LINE
+         "Assigned NET plugin AWS Libfabric to comm\n";
 
 static void check(const char *log, dt_nccl_net net, const char *name, const char *told)
 {
@@ -54,12 +58,16 @@ static void logs_of_all_networks_are_read(void)
 {
     check(efa, DT_NET_EFA, "AWS Libfabric", "EFA with GPUDirect between hosts, NVLink within");
     check(sockets, DT_NET_SOCKETS, "Socket", "sockets (ens5) between hosts, shared memory within");
-    check(infiniband, DT_NET_INFINIBAND, "IB", "InfiniBand (mlx5_0) with GPUDirect between hosts, NVLink with NVLS within");
-    check(tcp_by_ofi, DT_NET_LIBFABRIC, "AWS Libfabric", "libfabric without EFA (tcp;ofi_rxm) between hosts, ways that NCCL_DEBUG=INFO shows within");
+    check(infiniband, DT_NET_INFINIBAND, "IB",
+          "InfiniBand (mlx5_0) with GPUDirect between hosts, NVLink with NVLS within");
+    check(tcp_by_ofi, DT_NET_LIBFABRIC, "AWS Libfabric",
+          "libfabric without EFA (tcp;ofi_rxm) between hosts, ways that NCCL_DEBUG=INFO shows within");
     check("no line of NCCL\n\nUsing", DT_NET_UNKNOWN, "",
           "a network that NCCL_DEBUG=INFO shows between hosts, ways that NCCL_DEBUG=INFO shows within");
-    check(NULL, DT_NET_UNKNOWN, "", "a network that NCCL_DEBUG=INFO shows between hosts, ways that NCCL_DEBUG=INFO shows within");
-    check(LINE "Using network Something New\n", DT_NET_OTHER, "Something New", "Something New between hosts, ways that NCCL_DEBUG=INFO shows within");
+    check(NULL, DT_NET_UNKNOWN, "",
+          "a network that NCCL_DEBUG=INFO shows between hosts, ways that NCCL_DEBUG=INFO shows within");
+    check(LINE "Using network Something New\n", DT_NET_OTHER, "Something New",
+          "Something New between hosts, ways that NCCL_DEBUG=INFO shows within");
 }
 
 static void what_is_told_depends_on_where_ranks_are(void)
@@ -128,7 +136,8 @@ static void machines_that_have_efa_and_do_not_use_it_are_warned_of(void)
     DT_CHECK_STR(type_of("p4d.24xlarge\n", type, sizeof type), "p4d.24xlarge");
     dt_nccl_network_parse(sockets, "no/such/maps", &n);
     DT_CHECK(dt_nccl_network_advice(&n, type, out, sizeof out));
-    DT_CHECK_CONTAINS(out, "EFA is not used: this is a p4d.24xlarge, and NCCL took sockets (ens5) between hosts");
+    DT_CHECK_CONTAINS(out,
+                      "EFA is not used: this is a p4d.24xlarge, and NCCL took sockets (ens5) between hosts");
     DT_CHECK_CONTAINS(out, "libnccl-net.so");
     DT_CHECK_CONTAINS(out, "fi_info -p efa");
     DT_CHECK(strlen(out) < sizeof out - 1);
@@ -152,7 +161,8 @@ static void without_a_log_a_missing_plugin_is_seen(void)
 {
     dt_nccl_network n;
     char out[700];
-    dump("maps", "7f00-7f01 r-xp 00000000 08:01 12 /opt/amazon/efa/lib/libfabric.so.1\n7f01-7f02 r-xp 00000000 08:01 13 /usr/lib/libnccl.so.2\n");
+    dump("maps", "7f00-7f01 r-xp 00000000 08:01 12 /opt/amazon/efa/lib/libfabric.so.1\n7f01-7f02 r-xp "
+                 "00000000 08:01 13 /usr/lib/libnccl.so.2\n");
     dt_nccl_network_parse(NULL, "maps", &n);
     DT_CHECK_INT(n.net, DT_NET_UNKNOWN);
     DT_CHECK(dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
@@ -208,7 +218,8 @@ static void nccl_itself_says_that_there_is_no_gpu(void)
     DT_CHECK_CONTAINS(err.message, "GPU");
     dt_nccl_api with_name = *nccl;
     with_name.gpu_name = fake_nccl()->gpu_name;
-    DT_CHECK_INT(dt_comm_nccl_create(host, device, &(dt_comm_nccl_options){.api = &with_name}, &comm, &err), DT_ERR_COMM);
+    DT_CHECK_INT(dt_comm_nccl_create(host, device, &(dt_comm_nccl_options){.api = &with_name}, &comm, &err),
+                 DT_ERR_COMM);
     DT_CHECK_CONTAINS(err.message, "NCCL, in NCCL's start (ncclCommInitRankConfig): ");
     DT_CHECK_CONTAINS(err.message, "Cuda failure");
     DT_CHECK(comm == NULL);

@@ -1,6 +1,6 @@
-/* The training loop with comm/nccl: steps that are captured and told of later, gradients that a fake NCCL sums when the device gets there. nccl_test.sh
- * runs it under mpirun. The arithmetic is layers/ref's and sums are taken in the order of the ranks, so it must end with the bits that the host and
- * comm/mpi give. */
+/* The training loop with comm/nccl: steps that are captured and told of later, gradients that a fake NCCL
+ * sums when the device gets there. nccl_test.sh runs it under mpirun. The arithmetic is layers/ref's and sums
+ * are taken in the order of the ranks, so it must end with the bits that the host and comm/mpi give. */
 #include "comm/mpi.h"
 #include "comm/nccl/nccl.h"
 #include "tests/fakes/fake_nccl.h"
@@ -31,10 +31,11 @@ void dt_test_tear_down(void)
 static dt_status attach(dt_comm *host, dt_device *d, dt_comm **comm, dt_error *err)
 {
     fake_nccl_use_emulated(d);
-    return dt_comm_nccl_create(host, d, &(dt_comm_nccl_options){.api = fake_nccl(), .watch = dt_comm_mpi_watch(host)}, comm, err);
+    return dt_comm_nccl_create(
+        host, d, &(dt_comm_nccl_options){.api = fake_nccl(), .watch = dt_comm_mpi_watch(host)}, comm, err);
 }
 
-/* -- cases --------------------------------------------------------------------------------------------------------------------- */
+/* -- cases ----------------------------------------------------------------------------------------------- */
 
 static dt_comm *new_host(void)
 {
@@ -81,10 +82,11 @@ static void compare(int64_t accumulate, bool no_graph)
     DT_CHECK_INT(gpu.n_steps, host.n_steps);
     for (int64_t i = 0; i < host.n_steps; i++)
         DT_CHECK_MSG(gpu.steps[i].loss == host.steps[i].loss && gpu.steps[i].top1 == host.steps[i].top1,
-                     "step %lld: loss %.9g, and %.9g on the host; top-1 %g, and %g", (long long)i + 1, gpu.steps[i].loss, host.steps[i].loss,
-                     gpu.steps[i].top1, host.steps[i].top1);
+                     "step %lld: loss %.9g, and %.9g on the host; top-1 %g, and %g", (long long)i + 1,
+                     gpu.steps[i].loss, host.steps[i].loss, gpu.steps[i].top1, host.steps[i].top1);
     if (host.values[rank] && gpu.values[rank] && rank == 0)
-        DT_CHECK_BYTES(gpu.values[0], host.values[0], (size_t)(host.vectors.n_trained + host.vectors.n_statistics) * sizeof(float));
+        DT_CHECK_BYTES(gpu.values[0], host.values[0],
+                       (size_t)(host.vectors.n_trained + host.vectors.n_statistics) * sizeof(float));
     DT_CHECK((gpu.counts[rank].n_launches > 0) == !no_graph);
     free_job(&host);
     free_job(&gpu);
@@ -101,7 +103,8 @@ static void steps_that_are_enqueued_anew_give_the_same_bits(void)
     compare(1, true);
 }
 
-/* In FP16 on the wire too: no bits to compare with, but all ranks have the same, and the way is much the same. */
+/* In FP16 on the wire too: no bits to compare with, but all ranks have the same, and the way is much the
+ * same. */
 static void half_precision_stays_together_and_near(void)
 {
     int rank = 0;

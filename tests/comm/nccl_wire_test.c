@@ -1,4 +1,5 @@
-/* The kernels of comm/nccl/wire.cu, on the CPU: against layers/half.h, for every 16-bit value and any alignment. */
+/* The kernels of comm/nccl/wire.cu, on the CPU: against layers/half.h, for every 16-bit value and any
+ * alignment. */
 #include "comm/nccl/wire.h"
 #include "layers/half.h"
 #include "tests/emulator/emulator.h"
@@ -20,7 +21,8 @@ static float value_of(uint16_t bits, dt_dtype wire)
 
 static const dt_nccl_mark none = {NULL, NULL};
 
-/* n floats, `offset` of them behind an aligned address, exactly as many as are allocated: AddressSanitizer sees what is beyond. */
+/* n floats, `offset` of them behind an aligned address, exactly as many as are allocated: AddressSanitizer
+ * sees what is beyond. */
 static void there_and_back(int64_t n, int64_t offset, dt_dtype wire)
 {
     float *memory = aligned_alloc(32, (size_t)((n + offset) * 4 + 31) / 32 * 32), *v = memory + offset;
@@ -36,11 +38,13 @@ static void there_and_back(int64_t n, int64_t offset, dt_dtype wire)
         wrong += packed[i] != bits_of(v[i], wire);
     for (int64_t i = n; i < n + 8; i++)
         wrong += packed[i] != 0x5A5A;
-    DT_CHECK_MSG(wrong == 0, "packing %lld, offset %lld: %lld wrong", (long long)n, (long long)offset, (long long)wrong);
+    DT_CHECK_MSG(wrong == 0, "packing %lld, offset %lld: %lld wrong", (long long)n, (long long)offset,
+                 (long long)wrong);
     DT_CHECK_INT(dt_nccl_wire_unpack(NULL, packed, v, n, wire, none), 0);
     for (int64_t i = 0; i < n; i++)
         wrong += v[i] != value_of(packed[i], wire);
-    DT_CHECK_MSG(wrong == 0, "unpacking %lld, offset %lld: %lld wrong", (long long)n, (long long)offset, (long long)wrong);
+    DT_CHECK_MSG(wrong == 0, "unpacking %lld, offset %lld: %lld wrong", (long long)n, (long long)offset,
+                 (long long)wrong);
     free(memory);
     free(packed);
 }
@@ -74,7 +78,8 @@ static void every_value_of_16_bits(void)
         DT_CHECK_INT(dt_nccl_wire_pack(NULL, v, again, N, wire, none), 0);
         for (int i = 0; i < N; i++) {
             const float expected = value_of(bits[i], wire);
-            wrong += isnan(expected) ? !isnan(v[i]) || !isnan(value_of(again[i], wire)) : v[i] != expected || again[i] != bits[i];
+            wrong += isnan(expected) ? !isnan(v[i]) || !isnan(value_of(again[i], wire))
+                                     : v[i] != expected || again[i] != bits[i];
         }
         DT_CHECK_INT(wrong, 0);
     }

@@ -1,6 +1,6 @@
 /* One rank alone, and whether a launcher is seen. */
-#include "comm/self.h"
 #include "comm/mpi_internal.h"
+#include "comm/self.h"
 #include "core/base/alloc.h"
 #include "tests/testing.h"
 
@@ -123,7 +123,8 @@ static void a_librarys_version_becomes_a_short_name(void)
         {"MPICH Version:      4.0.2\nMPICH Release date: x", "MPICH 4.0.2"},
         {"MPICH Version:\t3.3a2\n", "MPICH 3.3a2"},
         {"Intel(R) MPI Library 2021.11 for Linux* OS\n", "Intel(R) MPI Library 2021.11 for Linux* OS"},
-        {"MPI VERSION    : CRAY MPICH version 8.1.28.16 (ANL base 3.4a2)\nMPI BUILD INFO : x", "CRAY MPICH 8.1.28.16 (ANL base 3.4a2)"},
+        {"MPI VERSION    : CRAY MPICH version 8.1.28.16 (ANL base 3.4a2)\nMPI BUILD INFO : x",
+         "CRAY MPICH 8.1.28.16 (ANL base 3.4a2)"},
         {"", ""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -1,8 +1,8 @@
-/* Every constructor of core/ with each of its allocations failing in turn: it reports DT_ERR_MEMORY, sets nothing and
- * leaks nothing. To add one: a function that creates and destroys, and its row. */
+/* Every constructor of core/ with each of its allocations failing in turn: it reports DT_ERR_MEMORY, sets
+ * nothing and leaks nothing. To add one: a function that creates and destroys, and its row. */
 #include "core/base/alloc.h"
-#include "layers/device_host.h"
 #include "core/collective/grad_buckets.h"
+#include "layers/device_host.h"
 #include "tests/testing.h"
 
 #include <string.h>
@@ -62,14 +62,17 @@ static void survives(construct *create, const char *name)
         dt_alloc_fail_after(n);
         const dt_status status = create(&untouched, &err);
         dt_alloc_fail_after(0);
-        DT_CHECK_MSG(dt_alloc_live_blocks() == before, "%s leaks when allocation %lld fails", name, (long long)n);
+        DT_CHECK_MSG(dt_alloc_live_blocks() == before, "%s leaks when allocation %lld fails", name,
+                     (long long)n);
         if (status == DT_OK) {
             DT_CHECK_MSG(n > 1, "%s allocates nothing: its row tests nothing", name);
             return;
         }
-        DT_REQUIRE_MSG(status == DT_ERR_MEMORY && err.status == DT_ERR_MEMORY, "%s, allocation %lld: status %s, \"%s\"", name, (long long)n,
-                       dt_status_name(status), err.message);
-        DT_CHECK_MSG(strstr(err.message, "out of memory") != NULL, "%s, allocation %lld: \"%s\"", name, (long long)n, err.message);
+        DT_REQUIRE_MSG(status == DT_ERR_MEMORY && err.status == DT_ERR_MEMORY,
+                       "%s, allocation %lld: status %s, \"%s\"", name, (long long)n, dt_status_name(status),
+                       err.message);
+        DT_CHECK_MSG(strstr(err.message, "out of memory") != NULL, "%s, allocation %lld: \"%s\"", name,
+                     (long long)n, err.message);
         DT_CHECK_MSG(untouched, "%s sets its output when allocation %lld fails", name, (long long)n);
     }
     DT_FAIL("%s does not succeed after %lld failed allocations", name, (long long)most);

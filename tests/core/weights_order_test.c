@@ -58,11 +58,34 @@ static int64_t filters_apart(int64_t k, int64_t c, int64_t tap)
 
 static void orders_mean_the_places_that_they_say(void)
 {
-    dt_weights_order o = {.n_k = K, .n_c = C, .n_taps = TAPS, .k_block = 1, .c_block = C, .k_block_step = TAPS * 8, .c_step = 1, .tap_step = 8};
+    dt_weights_order o = {.n_k = K,
+                          .n_c = C,
+                          .n_taps = TAPS,
+                          .k_block = 1,
+                          .c_block = C,
+                          .k_block_step = TAPS * 8,
+                          .c_step = 1,
+                          .tap_step = 8};
     check_order(&o, krsc_padded);
-    o = (dt_weights_order){.n_k = K, .n_c = C, .n_taps = TAPS, .k_block = 2, .c_block = 3, .k_step = 1, .k_block_step = 36, .c_step = 2, .c_block_step = 18, .tap_step = 6};
+    o = (dt_weights_order){.n_k = K,
+                           .n_c = C,
+                           .n_taps = TAPS,
+                           .k_block = 2,
+                           .c_block = 3,
+                           .k_step = 1,
+                           .k_block_step = 36,
+                           .c_step = 2,
+                           .c_block_step = 18,
+                           .tap_step = 6};
     check_order(&o, blocked);
-    o = (dt_weights_order){.n_k = K, .n_c = C, .n_taps = TAPS, .k_block = 1, .c_block = C, .k_block_step = C * TAPS, .c_step = TAPS, .tap_step = 1};
+    o = (dt_weights_order){.n_k = K,
+                           .n_c = C,
+                           .n_taps = TAPS,
+                           .k_block = 1,
+                           .c_block = C,
+                           .k_block_step = C * TAPS,
+                           .c_step = TAPS,
+                           .tap_step = 1};
     check_order(&o, canonical);
     o.k_block_step = 40; /* nearly canonical */
     check_order(&o, filters_apart);

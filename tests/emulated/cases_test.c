@@ -1,10 +1,13 @@
-/* Every operation of layers/cuda against layers/ref, with no GPU: the emulated device, the graph interpreter, the kernels on the CPU.
+/* Every operation of layers/cuda against layers/ref, with no GPU: the emulated device, the graph interpreter,
+ * the kernels on the CPU.
  *
- * Tolerances. ref rounds where the backend stores 16 bits, so in FP16 and BF16 both sides round the same values, apart from the rare one
- * that lies so near to the middle of two that a sum in FP32 and one in float64 fall on different sides: one element in a thousand, of which the
- * 2-norm sees nothing and the largest error one unit in the last place, 2^-10 of an element (2^-7 in BF16) and less of the largest one. Measured:
- * 4e-7 everywhere, so the tolerance is 1e-5 and a value of its own where a rounding may turn over. TF32 rounds the factors of products,
- * which ref does not: 2^-11 each. */
+ * Tolerances. ref rounds where the backend stores 16 bits, so in FP16 and BF16 both sides round the same
+ * values, apart from the rare one that lies so near to the middle of two that a sum in FP32 and one in
+ * float64 fall on different sides: one element in a thousand, of which the 2-norm sees nothing and the
+ * largest error one unit in the last place, 2^-10 of an element (2^-7 in BF16) and less of the largest one.
+ * Measured:
+ * 4e-7 everywhere, so the tolerance is 1e-5 and a value of its own where a rounding may turn over. TF32
+ * rounds the factors of products, which ref does not: 2^-11 each. */
 #include "tests/backend_cases.h"
 #include "tests/emulated/gpu_emulated.h"
 #include "tests/testing.h"
@@ -13,12 +16,15 @@ int dt_test_time_limit_s = 1800; /* for the long ones */
 
 static const char *const everything[] = {"", NULL};
 /* Each kind of operation at some shape; the stem, 1x1 and 3x3, strides 1 and 2. */
-static const char *const few[] = {"c3 ",       "c64 h8 w8 k", "c128 h4 w4 k128", "c256 h2 w2 k512", "pool", "normalize_input",
-                                  "optimizer", "step",        "linear",          "softmax_loss",    NULL};
+static const char *const few[] = {
+    "c3 ",       "c64 h8 w8 k", "c128 h4 w4 k128", "c256 h2 w2 k512", "pool", "normalize_input",
+    "optimizer", "step",        "linear",          "softmax_loss",    NULL};
 
-static void check(dt_dtype dtype, dt_interpreted_gpu gpu, int64_t image_size, int64_t batch, double tolerance, const char *const *filters)
+static void check(dt_dtype dtype, dt_interpreted_gpu gpu, int64_t image_size, int64_t batch, double tolerance,
+                  const char *const *filters)
 {
-    dt_emulated_gpu g = dt_emulated_gpu_create(&(dt_emulated_gpu_options){.dtype = dtype, .interpreter = {.gpu = gpu}});
+    dt_emulated_gpu g =
+        dt_emulated_gpu_create(&(dt_emulated_gpu_options){.dtype = dtype, .interpreter = {.gpu = gpu}});
     for (; *filters != NULL; filters++)
         DT_CHECK_INT(dt_backend_cases_run(g.kernels, g.ref, image_size, batch, tolerance, *filters), 0);
     dt_emulated_gpu_destroy(&g);
@@ -53,8 +59,8 @@ static void fp32_and_tf32(void)
 /* A library whose dgrad cannot add: another sum behind it, of values rounded once more. */
 static void a_gradient_that_cannot_accumulate_is_added_afterwards(void)
 {
-    dt_emulated_gpu g =
-        dt_emulated_gpu_create(&(dt_emulated_gpu_options){.dtype = DT_F16, .interpreter = {.gpu = DT_INTERPRET_T4, .refuse_accumulate = true}});
+    dt_emulated_gpu g = dt_emulated_gpu_create(&(dt_emulated_gpu_options){
+        .dtype = DT_F16, .interpreter = {.gpu = DT_INTERPRET_T4, .refuse_accumulate = true}});
     DT_CHECK_INT(dt_backend_cases_run(g.kernels, g.ref, 32, 2, 1e-3, "conv_backward_data n2 c64"), 0);
     dt_emulated_gpu_destroy(&g);
 }
@@ -62,8 +68,8 @@ static void a_gradient_that_cannot_accumulate_is_added_afterwards(void)
 /* Work that runs as late as it can: nothing in the backend may rely on the host being slower. */
 static void nothing_depends_on_when_work_is_done(void)
 {
-    dt_emulated_gpu g =
-        dt_emulated_gpu_create(&(dt_emulated_gpu_options){.dtype = DT_F16, .interpreter = {.gpu = DT_INTERPRET_A100}, .device = {.lazy = true}});
+    dt_emulated_gpu g = dt_emulated_gpu_create(&(dt_emulated_gpu_options){
+        .dtype = DT_F16, .interpreter = {.gpu = DT_INTERPRET_A100}, .device = {.lazy = true}});
     for (const char *const *filter = few; *filter != NULL; filter++)
         DT_CHECK_INT(dt_backend_cases_run(g.kernels, g.ref, 32, 1, 1e-5, *filter), 0);
     dt_emulated_gpu_destroy(&g);

@@ -1,4 +1,5 @@
-/* Create-calls of layers/cuda: every failing allocation, of the host and of the device, is survived and leaks nothing; what is shared and refused. */
+/* Create-calls of layers/cuda: every failing allocation, of the host and of the device, is survived and leaks
+ * nothing; what is shared and refused. */
 #include "core/base/alloc.h"
 #include "layers/cuda/kernels_cuda.h"
 #include "tests/emulated/gpu_emulated.h"
@@ -7,7 +8,8 @@
 
 #include <string.h>
 
-static const dt_conv_desc conv_desc = {.n = 2, .c = 32, .h = 8, .w = 8, .k = 64, .r = 3, .s = 3, .stride = 1, .pad = 1, .for_training = true};
+static const dt_conv_desc conv_desc = {
+    .n = 2, .c = 32, .h = 8, .w = 8, .k = 64, .r = 3, .s = 3, .stride = 1, .pad = 1, .for_training = true};
 
 /* One of everything that is created, and given back. */
 static dt_status create_all(dt_device *device, dt_graph_runner *runner, dt_error *err)
@@ -54,7 +56,8 @@ static void every_failing_allocation_is_survived(void)
     dt_device *device = NULL;
     dt_graph_runner *runner = NULL;
     DT_REQUIRE(dt_device_emulated_create(&(dt_emulated_options){0}, &device, &err) == DT_OK);
-    DT_REQUIRE(dt_graph_interpreter_create(device, &(dt_interpreter_options){.gpu = DT_INTERPRET_A100}, &runner, &err) == DT_OK);
+    DT_REQUIRE(dt_graph_interpreter_create(device, &(dt_interpreter_options){.gpu = DT_INTERPRET_A100},
+                                           &runner, &err) == DT_OK);
     const int64_t blocks = dt_alloc_live_blocks();
     int n_failed = 0;
     for (dt_status status = DT_ERR_MEMORY; status != DT_OK; n_failed++) {
@@ -79,8 +82,10 @@ static void a_full_gpu_is_told_and_leaks_nothing(void)
     for (int64_t bytes = 1000; status != DT_OK; bytes += bytes / 8, n_failed++) {
         dt_device *device = NULL;
         dt_graph_runner *runner = NULL;
-        DT_REQUIRE(dt_device_emulated_create(&(dt_emulated_options){.memory_bytes = bytes}, &device, &err) == DT_OK);
-        DT_REQUIRE(dt_graph_interpreter_create(device, &(dt_interpreter_options){.gpu = DT_INTERPRET_A100}, &runner, &err) == DT_OK);
+        DT_REQUIRE(dt_device_emulated_create(&(dt_emulated_options){.memory_bytes = bytes}, &device, &err) ==
+                   DT_OK);
+        DT_REQUIRE(dt_graph_interpreter_create(device, &(dt_interpreter_options){.gpu = DT_INTERPRET_A100},
+                                               &runner, &err) == DT_OK);
         status = create_all(device, runner, &err);
         DT_REQUIRE_MSG(status == DT_OK || status == DT_ERR_MEMORY, "%s", err.message);
         check_nothing_is_left(device, runner, blocks);
@@ -101,12 +106,14 @@ static void count_row(void *context, const dt_cuda_plan_row *row)
     s->n_fused += row->is_fused && !row->is_refused;
     s->n_refused += row->is_refused;
     s->n_layers += row->n_layers;
-    DT_CHECK(row->name[0] != '\0' && row->flops > 0 && row->bytes_moved > 0 && (row->reason[0] != '\0') == row->is_refused);
+    DT_CHECK(row->name[0] != '\0' && row->flops > 0 && row->bytes_moved > 0 &&
+             (row->reason[0] != '\0') == row->is_refused);
 }
 
 static seen rows_of(dt_interpreted_gpu gpu, dt_dtype dtype, dt_conv_input input, unsigned *fusions)
 {
-    dt_emulated_gpu g = dt_emulated_gpu_create(&(dt_emulated_gpu_options){.dtype = dtype, .interpreter = {.gpu = gpu}});
+    dt_emulated_gpu g =
+        dt_emulated_gpu_create(&(dt_emulated_gpu_options){.dtype = dtype, .interpreter = {.gpu = gpu}});
     dt_error err = {0};
     dt_conv_desc desc = conv_desc;
     dt_conv *conv = NULL, *same = NULL;
@@ -125,7 +132,8 @@ static seen rows_of(dt_interpreted_gpu gpu, dt_dtype dtype, dt_conv_input input,
 
 static void only_what_is_announced_is_planned_and_refusals_clear_their_bits(void)
 {
-    const unsigned forward = DT_CONV_FUSE_PROLOGUE | DT_CONV_FUSE_SUMS, backward = DT_CONV_FUSE_BACKWARD_EPILOGUE | DT_CONV_FUSE_WEIGHTS_PROLOGUE;
+    const unsigned forward = DT_CONV_FUSE_PROLOGUE | DT_CONV_FUSE_SUMS,
+                   backward = DT_CONV_FUSE_BACKWARD_EPILOGUE | DT_CONV_FUSE_WEIGHTS_PROLOGUE;
     unsigned fusions = 0;
     seen s = rows_of(DT_INTERPRET_A100, DT_F16, DT_CONV_INPUT_LAZY, &fusions);
     DT_CHECK_INT(fusions, forward | backward | DT_CONV_FUSE_BACKWARD_ADD);
@@ -146,7 +154,8 @@ static void only_what_is_announced_is_planned_and_refusals_clear_their_bits(void
 
 static void what_cannot_be_is_refused(void)
 {
-    dt_emulated_gpu g = dt_emulated_gpu_create(&(dt_emulated_gpu_options){.dtype = DT_F16, .interpreter = {.gpu = DT_INTERPRET_A100}});
+    dt_emulated_gpu g = dt_emulated_gpu_create(
+        &(dt_emulated_gpu_options){.dtype = DT_F16, .interpreter = {.gpu = DT_INTERPRET_A100}});
     const dt_cuda_options options = {.dtype = DT_F64};
     dt_error err = {0};
     dt_kernels *k = NULL;
@@ -172,7 +181,8 @@ static void plans_alone_need_no_device(void)
     dt_kernels *k = NULL;
     dt_conv *conv = NULL;
     seen s = {0};
-    DT_REQUIRE(dt_graph_interpreter_create(NULL, &(dt_interpreter_options){.gpu = DT_INTERPRET_A100}, &runner, &err) == DT_OK);
+    DT_REQUIRE(dt_graph_interpreter_create(NULL, &(dt_interpreter_options){.gpu = DT_INTERPRET_A100}, &runner,
+                                           &err) == DT_OK);
     DT_REQUIRE(dt_kernels_cuda_create(NULL, runner, &options, &k, &err) == DT_OK);
     DT_REQUIRE(k->ops->conv_create(k, &conv_desc, &conv, &err) == DT_OK);
     dt_kernels_cuda_plans(k, count_row, &s);

@@ -1,4 +1,5 @@
-/* device_emulated.c: the device's table; what a call means for memory (memory_emulated.c) and for queues (streams_emulated.c). */
+/* device_emulated.c: the device's table; what a call means for memory (memory_emulated.c) and for queues
+ * (streams_emulated.c). */
 #include "tests/emulated/device_emulated.h"
 
 #include "tests/emulated/device_internal.h"
@@ -20,7 +21,7 @@ dt_status dt_emulated_set_fault(emulated_device *d, dt_error *err, const char *f
     return dt_fail(err, DT_ERR_DEVICE, "emulated device: %s", text);
 }
 
-/* -- copies ---------------------------------------------------------------------------------------------------------- */
+/* -- copies ---------------------------------------------------------------------------------------------- */
 
 typedef struct copy_work {
     unsigned char *dst;
@@ -40,7 +41,8 @@ static dt_status run_copy(void *context, dt_error *err)
     return DT_OK;
 }
 
-static dt_status push_copy(emulated_device *d, void *dst, const void *src, int64_t bytes, bool staged, dt_stream *stream, dt_error *err)
+static dt_status push_copy(emulated_device *d, void *dst, const void *src, int64_t bytes, bool staged,
+                           dt_stream *stream, dt_error *err)
 {
     copy_work *c = malloc(sizeof *c + (staged ? (size_t)bytes : 0));
     if (!c)
@@ -50,12 +52,15 @@ static dt_status push_copy(emulated_device *d, void *dst, const void *src, int64
         memcpy(c->staged, src, (size_t)bytes);
         c->src = c->staged;
     }
-    const item it = {.kind = ITEM_WORK, .work = {.name = src ? "a copy" : "zero", .run = run_copy, .destroy = free, .context = c}};
+    const item it = {
+        .kind = ITEM_WORK,
+        .work = {.name = src ? "a copy" : "zero", .run = run_copy, .destroy = free, .context = c}};
     return dt_emulated_push(d, dt_emulated_stream(d, stream), &it, err);
 }
 
 /* Whether `p` lies in memory of the kind that the copy wants there. *pinned: in a block of host_alloc. */
-static dt_status check_end(emulated_device *d, const void *p, int64_t bytes, bool wants_device, bool *pinned, dt_error *err)
+static dt_status check_end(emulated_device *d, const void *p, int64_t bytes, bool wants_device, bool *pinned,
+                           dt_error *err)
 {
     const block *b = dt_emulated_find(d, p);
     *pinned = b && b->is_host;
@@ -66,7 +71,8 @@ static dt_status check_end(emulated_device *d, const void *p, int64_t bytes, boo
     return DT_OK;
 }
 
-static dt_status copy_locked(emulated_device *d, void *dst, const void *src, int64_t bytes, dt_copy_kind kind, dt_stream *stream, dt_error *err)
+static dt_status copy_locked(emulated_device *d, void *dst, const void *src, int64_t bytes, dt_copy_kind kind,
+                             dt_stream *stream, dt_error *err)
 {
     bool dst_pinned = false, src_pinned = false;
     dt_stream *s = dt_emulated_stream(d, stream);
@@ -83,7 +89,7 @@ static dt_status copy_locked(emulated_device *d, void *dst, const void *src, int
     return DT_OK;
 }
 
-/* -- the table --------------------------------------------------------------------------------------------------------- */
+/* -- the table ------------------------------------------------------------------------------------------- */
 
 static emulated_device *lock(dt_device *device)
 {
@@ -136,7 +142,8 @@ static int64_t memory_free(dt_device *device)
     return bytes;
 }
 
-static dt_status copy(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind, dt_stream *stream, dt_error *err)
+static dt_status copy(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind,
+                      dt_stream *stream, dt_error *err)
 {
     emulated_device *d = lock(device);
     return unlock(d, copy_locked(d, dst, src, bytes, kind, stream, err));
@@ -259,7 +266,8 @@ static dt_status event_elapsed_ms(dt_device *device, dt_event *from, dt_event *t
 {
     emulated_device *d = lock(device);
     if (!from->timed || !to->timed || from->n_done < from->n_recorded || to->n_done < to->n_recorded)
-        return unlock(d, dt_emulated_set_fault(d, err, "event_elapsed_ms of an event that is not timed or not done"));
+        return unlock(
+            d, dt_emulated_set_fault(d, err, "event_elapsed_ms of an event that is not timed or not done"));
     *ms = (to->time_s - from->time_s) * 1e3;
     return unlock(d, DT_OK);
 }
@@ -316,7 +324,8 @@ static void destroy(dt_device *device)
     (void)dt_emulated_drain_all(d, &err);
     while (d->blocks) {
         block *b = d->blocks;
-        fprintf(stderr, "emulated device: %lld bytes of %s memory were not given back\n", (long long)b->bytes, b->is_host ? "host" : "device");
+        fprintf(stderr, "emulated device: %lld bytes of %s memory were not given back\n", (long long)b->bytes,
+                b->is_host ? "host" : "device");
         dt_emulated_free(d, b->memory, b->is_host);
     }
     if (d->fault[0] != '\0' && !d->fault_was_read)

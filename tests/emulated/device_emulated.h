@@ -1,25 +1,28 @@
-/* device_emulated.h: core/device.h in host memory, as strict as a GPU and stricter: for layers/cuda, and for the trainer on a device
- * whose work is done later.
+/* device_emulated.h: core/device.h in host memory, as strict as a GPU and stricter: for layers/cuda, and for
+ * the trainer on a device whose work is done later.
  *
  *   dt_device *device = NULL;
  *   dt_device_emulated_create(&(dt_emulated_options){.lazy = true, .capture = true}, &device, &err);
  *   ... kernels, graphs and copies are enqueued ...
  *   DT_CHECK_STR(dt_emulated_fault(device), "");
  *
- * Memory. Every allocation lies between guard bands, which are looked at after each piece of work; under AddressSanitizer whoever
- * touches them stops there. Fresh and freed memory is all ones: a NaN in every float type, which no arithmetic makes of anything
- * else, and which stays itself when it is added, multiplied or converted. So what was not written is seen where it is read
- * (dt_emulated_unwritten), or in the results. Copies are checked: no end may lie outside an allocation, or on the wrong side.
+ * Memory. Every allocation lies between guard bands, which are looked at after each piece of work; under
+ * AddressSanitizer whoever touches them stops there. Fresh and freed memory is all ones: a NaN in every float
+ * type, which no arithmetic makes of anything else, and which stays itself when it is added, multiplied or
+ * converted. So what was not written is seen where it is read (dt_emulated_unwritten), or in the results.
+ * Copies are checked: no end may lie outside an allocation, or on the wrong side.
  *
- * Time. A stream is a queue. `lazy`: nothing runs before somebody waits for it, and then only what he waits for and what that itself
- * waits for: a missing event shows as wrong numbers or as an unwritten read. Not lazy: everything runs when it is enqueued.
- * Host memory of host_alloc is read and written when a copy runs; of other host memory, as CUDA does, when it is enqueued.
+ * Time. A stream is a queue. `lazy`: nothing runs before somebody waits for it, and then only what he waits
+ * for and what that itself waits for: a missing event shows as wrong numbers or as an unwritten read. Not
+ * lazy: everything runs when it is enqueued. Host memory of host_alloc is read and written when a copy runs;
+ * of other host memory, as CUDA does, when it is enqueued.
  *
- * Capture. Between begin and end, work of the main stream, and of streams that wait for an event of it, is kept and not run;
- * graph_launch enqueues all of it. Waiting, allocating and copying pageable memory is a fault meanwhile, and so is a stream
- * that went into the capture and did not come back.
+ * Capture. Between begin and end, work of the main stream, and of streams that wait for an event of it, is
+ * kept and not run; graph_launch enqueues all of it. Waiting, allocating and copying pageable memory is a
+ * fault meanwhile, and so is a stream that went into the capture and did not come back.
  *
- * The first fault is kept; one that nobody has asked for is printed by destroy. Calls may come from any thread.
+ * The first fault is kept; one that nobody has asked for is printed by destroy. Calls may come from any
+ * thread.
  */
 #ifndef DTRAIN_TESTS_EMULATED_DEVICE_EMULATED_H
 #define DTRAIN_TESTS_EMULATED_DEVICE_EMULATED_H
@@ -39,8 +42,8 @@ typedef struct dt_emulated_options {
 /* The caller destroys it. Errors: DT_ERR_MEMORY. */
 dt_status dt_device_emulated_create(const dt_emulated_options *options, dt_device **device, dt_error *err);
 
-/* Work for a stream (NULL: main): `run`, at its time, perhaps often (captured); `destroy` (may be NULL) once, after the last run.
- * Takes the context, also when it fails. */
+/* Work for a stream (NULL: main): `run`, at its time, perhaps often (captured); `destroy` (may be NULL) once,
+ * after the last run. Takes the context, also when it fails. */
 typedef struct dt_emulated_work {
     const char *name; /* static storage; for messages */
     dt_status (*run)(void *context, dt_error *err);
@@ -53,10 +56,13 @@ dt_status dt_emulated_enqueue(dt_device *device, void *stream, const dt_emulated
 const char *dt_emulated_fault(dt_device *device);
 
 /* To be called by work that knows what it touches: the bytes must lie in one allocation. */
-dt_status dt_emulated_check_range(dt_device *device, const void *p, int64_t bytes, const char *what, dt_error *err);
-/* The index of the first of n elements (of 1, 2 or 4 bytes) that is all ones: never written, or made of what never was; -1: none. */
+dt_status dt_emulated_check_range(dt_device *device, const void *p, int64_t bytes, const char *what,
+                                  dt_error *err);
+/* The index of the first of n elements (of 1, 2 or 4 bytes) that is all ones: never written, or made of what
+ * never was; -1: none. */
 int64_t dt_emulated_unwritten(const void *p, int64_t n_elems, int64_t elem_bytes);
-/* Make all of the allocation that p lies in unwritten again. For tests: nothing may pass from one step to the next but what should. */
+/* Make all of the allocation that p lies in unwritten again. For tests: nothing may pass from one step to the
+ * next but what should. */
 void dt_emulated_forget(dt_device *device, void *p);
 
 typedef struct dt_emulated_counts {

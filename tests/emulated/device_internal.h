@@ -1,4 +1,5 @@
-/* device_internal.h: what memory_emulated.c, streams_emulated.c and device_emulated.c share. All of it is called with the lock held. */
+/* device_internal.h: what memory_emulated.c, streams_emulated.c and device_emulated.c share. All of it is
+ * called with the lock held. */
 #ifndef DTRAIN_TESTS_EMULATED_DEVICE_INTERNAL_H
 #define DTRAIN_TESTS_EMULATED_DEVICE_INTERNAL_H
 
@@ -66,7 +67,8 @@ static inline emulated_device *dt_emulated(dt_device *device)
 }
 
 /* Keep a fault, if it is the first one, and return it as an error. */
-dt_status dt_emulated_set_fault(emulated_device *d, dt_error *err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+dt_status dt_emulated_set_fault(emulated_device *d, dt_error *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* memory_emulated.c */
 void *dt_emulated_alloc(emulated_device *d, int64_t bytes, bool is_host);

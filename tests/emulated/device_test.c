@@ -1,4 +1,5 @@
-/* The emulated device sees what it is there to see: stray writes, unwritten reads, missing events, faults of a capture. */
+/* The emulated device sees what it is there to see: stray writes, unwritten reads, missing events, faults of
+ * a capture. */
 #include "tests/emulated/device_emulated.h"
 #include "tests/testing.h"
 
@@ -9,7 +10,9 @@ static dt_error err;
 static dt_device *device_of(bool lazy)
 {
     dt_device *d = NULL;
-    DT_REQUIRE(dt_device_emulated_create(&(dt_emulated_options){.memory_bytes = 1 << 20, .lazy = lazy, .capture = true}, &d, &err) == DT_OK);
+    DT_REQUIRE(dt_device_emulated_create(
+                   &(dt_emulated_options){.memory_bytes = 1 << 20, .lazy = lazy, .capture = true}, &d,
+                   &err) == DT_OK);
     return d;
 }
 
@@ -113,7 +116,8 @@ static int two_streams(bool with_event)
     if (with_event)
         DT_REQUIRE(d->ops->stream_wait_event(d, NULL, event, &err) == DT_OK);
     enqueue(d, NULL, &work);
-    *pinned = with_event ? 30 : 20; /* too early: the copy has not run, and pinned memory is read when it does */
+    *pinned = with_event ? 30 : 20; /* too early: the copy has not run, and pinned memory is read when it
+                                       does */
     int result = download(d, p);
     d->ops->host_free(d, pinned);
     d->ops->free(d, p);
@@ -157,13 +161,16 @@ static void a_captured_graph_runs_again_and_again(void)
     int *p = d->ops->alloc(d, sizeof *p);
     increment work = {p, p};
     DT_REQUIRE(p != NULL && d->ops->stream_create(d, &side, &err) == DT_OK);
-    DT_REQUIRE(d->ops->event_create(d, false, &fork, &err) == DT_OK && d->ops->event_create(d, false, &join, &err) == DT_OK);
+    DT_REQUIRE(d->ops->event_create(d, false, &fork, &err) == DT_OK &&
+               d->ops->event_create(d, false, &join, &err) == DT_OK);
     upload(d, p, 0, NULL);
     DT_REQUIRE(d->ops->capture_begin(d, &err) == DT_OK);
     enqueue(d, NULL, &work);
-    DT_REQUIRE(d->ops->event_record(d, fork, NULL, &err) == DT_OK && d->ops->stream_wait_event(d, side, fork, &err) == DT_OK);
+    DT_REQUIRE(d->ops->event_record(d, fork, NULL, &err) == DT_OK &&
+               d->ops->stream_wait_event(d, side, fork, &err) == DT_OK);
     enqueue(d, side, &work);
-    DT_REQUIRE(d->ops->event_record(d, join, side, &err) == DT_OK && d->ops->stream_wait_event(d, NULL, join, &err) == DT_OK);
+    DT_REQUIRE(d->ops->event_record(d, join, side, &err) == DT_OK &&
+               d->ops->stream_wait_event(d, NULL, join, &err) == DT_OK);
     DT_REQUIRE_MSG(d->ops->capture_end(d, &graph, &err) == DT_OK, "%s", err.message);
     DT_CHECK_INT(download(d, p), 0); /* nothing has run */
     for (int i = 0; i < 3; i++)
@@ -186,13 +193,15 @@ static void what_a_capture_forbids_is_a_fault(void)
     void *graph = NULL;
     int *p = d->ops->alloc(d, sizeof *p), value = 1;
     increment work = {p, p};
-    DT_REQUIRE(p != NULL && d->ops->stream_create(d, &side, &err) == DT_OK && d->ops->event_create(d, false, &fork, &err) == DT_OK);
+    DT_REQUIRE(p != NULL && d->ops->stream_create(d, &side, &err) == DT_OK &&
+               d->ops->event_create(d, false, &fork, &err) == DT_OK);
     DT_REQUIRE(d->ops->capture_begin(d, &err) == DT_OK);
     DT_CHECK(d->ops->alloc(d, 16) == NULL);
     DT_CHECK_CONTAINS(dt_emulated_fault(d), "while capturing");
     DT_CHECK_INT(d->ops->stream_wait(d, NULL, &err), DT_ERR_DEVICE);
     DT_CHECK_INT(d->ops->copy(d, p, &value, sizeof value, DT_COPY_TO_DEVICE, NULL, &err), DT_ERR_DEVICE);
-    DT_REQUIRE(d->ops->event_record(d, fork, NULL, &err) == DT_OK && d->ops->stream_wait_event(d, side, fork, &err) == DT_OK);
+    DT_REQUIRE(d->ops->event_record(d, fork, NULL, &err) == DT_OK &&
+               d->ops->stream_wait_event(d, side, fork, &err) == DT_OK);
     enqueue(d, side, &work);
     DT_CHECK_INT(d->ops->capture_end(d, &graph, &err), DT_ERR_DEVICE);
     DT_CHECK_CONTAINS(err.message, "does not wait for it");

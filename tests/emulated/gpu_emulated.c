@@ -1,7 +1,7 @@
 #include "tests/emulated/gpu_emulated.h"
 
-#include "layers/device_host.h"
 #include "layers/cuda/kernels_cuda.h"
+#include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #include "tests/emulator/emulator.h"
 #include "tests/testing.h"
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* -- kernels in the device's queues ------------------------------------------------------------------------------------ */
+/* -- kernels in the device's queues ---------------------------------------------------------------------- */
 
 static dt_status run_kernel(void *context, dt_error *err)
 {
@@ -31,12 +31,13 @@ static int enqueue_kernel(void *context, void *stream, const dt_emulator_work *w
     if (kept == NULL)
         exit(99);
     *kept = *work;
-    const dt_emulated_work enqueued = {.name = work->kernel, .run = run_kernel, .destroy = free_kernel, .context = kept};
+    const dt_emulated_work enqueued = {
+        .name = work->kernel, .run = run_kernel, .destroy = free_kernel, .context = kept};
     return dt_emulated_enqueue(context, stream, &enqueued, &err) == DT_OK ? 0 : DT_EMULATOR_LAUNCH_FAILED;
 }
 
-dt_status dt_emulated_gpu_attach(dt_device *device, dt_dtype dtype, const dt_interpreter_options *interpreter, dt_graph_runner **runner,
-                                 dt_kernels **kernels, dt_error *err)
+dt_status dt_emulated_gpu_attach(dt_device *device, dt_dtype dtype, const dt_interpreter_options *interpreter,
+                                 dt_graph_runner **runner, dt_kernels **kernels, dt_error *err)
 {
     const dt_cuda_options cuda = {.dtype = dtype};
     dt_graph_runner *made = NULL;
@@ -56,9 +57,11 @@ dt_emulated_gpu dt_emulated_gpu_create(const dt_emulated_gpu_options *options)
     dt_emulated_gpu gpu = {0};
     dt_error err = {0};
     if (dt_device_emulated_create(&options->device, &gpu.device, &err) == DT_OK &&
-        dt_emulated_gpu_attach(gpu.device, options->dtype, &options->interpreter, &gpu.runner, &gpu.kernels, &err) == DT_OK &&
+        dt_emulated_gpu_attach(gpu.device, options->dtype, &options->interpreter, &gpu.runner, &gpu.kernels,
+                               &err) == DT_OK &&
         dt_device_host_create(1, &gpu.host, &err) == DT_OK &&
-        dt_kernels_ref_create(gpu.host, options->dtype == DT_TF32 ? DT_F32 : options->dtype, &gpu.ref, &err) == DT_OK)
+        dt_kernels_ref_create(gpu.host, options->dtype == DT_TF32 ? DT_F32 : options->dtype, &gpu.ref,
+                              &err) == DT_OK)
         return gpu;
     fprintf(stderr, "%s\n", err.message);
     exit(99);

@@ -1,9 +1,10 @@
-/* gpu_emulated.h: the whole CUDA backend with no GPU: layers/cuda behind its three doors on the emulated device, the graph interpreter and
- * the kernels under tests/emulator; and the reference backend of the same dtype beside it.
+/* gpu_emulated.h: the whole CUDA backend with no GPU: layers/cuda behind its three doors on the emulated
+ * device, the graph interpreter and the kernels under tests/emulator; and the reference backend of the same
+ * dtype beside it.
  *
- *   dt_emulated_gpu gpu = dt_emulated_gpu_create(&(dt_emulated_gpu_options){.dtype = DT_F16, .interpreter = {.gpu = DT_INTERPRET_A100}});
- *   DT_CHECK_INT(dt_backend_cases_run(gpu.kernels, gpu.ref, 32, 2, 2e-3, NULL), 0);
- *   dt_emulated_gpu_destroy(&gpu);
+ *   dt_emulated_gpu gpu = dt_emulated_gpu_create(&(dt_emulated_gpu_options){.dtype = DT_F16, .interpreter =
+ *   {.gpu = DT_INTERPRET_A100}}); DT_CHECK_INT(dt_backend_cases_run(gpu.kernels, gpu.ref, 32, 2, 2e-3, NULL),
+ *   0); dt_emulated_gpu_destroy(&gpu);
  *
  * A program that uses it links the kernels compiled for the CPU: see EMULATED_TESTS in tests/layers.mk.
  */
@@ -28,11 +29,13 @@ typedef struct dt_emulated_gpu {
     dt_kernels *ref; /* of the same dtype (of F32 for TF32) */
 } dt_emulated_gpu;
 
-/* The same on a device that is there already: the backend, and the runner that it borrows. To be destroyed in this order. */
-dt_status dt_emulated_gpu_attach(dt_device *device, dt_dtype dtype, const dt_interpreter_options *interpreter, dt_graph_runner **runner,
-                                 dt_kernels **kernels, dt_error *err);
+/* The same on a device that is there already: the backend, and the runner that it borrows. To be destroyed in
+ * this order. */
+dt_status dt_emulated_gpu_attach(dt_device *device, dt_dtype dtype, const dt_interpreter_options *interpreter,
+                                 dt_graph_runner **runner, dt_kernels **kernels, dt_error *err);
 
-/* Ends the program when something is missing. One at a time: launches of kernels go to the device of the last one made. */
+/* Ends the program when something is missing. One at a time: launches of kernels go to the device of the last
+ * one made. */
 dt_emulated_gpu dt_emulated_gpu_create(const dt_emulated_gpu_options *options);
 /* Checks that nothing went wrong that nobody asked for: no fault, no plan, no memory left. */
 void dt_emulated_gpu_destroy(dt_emulated_gpu *gpu);

@@ -30,7 +30,7 @@ typedef struct execution {
     int64_t workspace_bytes;
 } execution;
 
-/* -- memory ---------------------------------------------------------------------------------------------------------- */
+/* -- memory ---------------------------------------------------------------------------------------------- */
 
 static double read_element(const void *data, int64_t at, dt_dtype dtype)
 {
@@ -68,12 +68,14 @@ static int64_t next_place(const dt_graph_tensor *t, int64_t index[4], int64_t at
     return at;
 }
 
-static dt_status load(const execution *e, const dt_graph_tensor *t, const void *data, dt_values *values, dt_error *err)
+static dt_status load(const execution *e, const dt_graph_tensor *t, const void *data, dt_values *values,
+                      dt_error *err)
 {
     int64_t bytes = dt_dtype_bytes(t->dtype), index[4] = {0};
     for (int64_t i = 0, at = 0; i < dt_values_count(values); i++, at = next_place(t, index, at)) {
         if (dt_emulated_unwritten((const char *)data + at * bytes, 1, bytes) == 0)
-            return dt_fail(err, DT_ERR_DEVICE, "%s: element %lld of tensor %d was never written", e->graph.name, (long long)at, t->id);
+            return dt_fail(err, DT_ERR_DEVICE, "%s: element %lld of tensor %d was never written",
+                           e->graph.name, (long long)at, t->id);
         values->v[i] = read_element(data, at, t->dtype);
     }
     return DT_OK;
@@ -86,7 +88,7 @@ static void store(const dt_graph_tensor *t, void *data, const dt_values *values)
         write_element(data, at, t->dtype, values->v[i]);
 }
 
-/* -- running --------------------------------------------------------------------------------------------------------- */
+/* -- running --------------------------------------------------------------------------------------------- */
 
 static bool is_accumulated(const dt_graph *g, int id)
 {
@@ -148,11 +150,15 @@ static dt_status check_bindings(const execution *e, dt_error *err)
             return dt_fail(err, DT_ERR_DEVICE, "%s: tensor %d is not aligned to 16 bytes", g->name, t->id);
         for (int j = 0; j < g->n_tensors; j++) {
             const char *other = e->data[j];
-            if (j != i && t->is_output && other && begin < other + dt_graph_tensor_bytes(&g->tensors[j]) && other < begin + dt_graph_tensor_bytes(t))
-                return dt_fail(err, DT_ERR_DEVICE, "%s: output %d lies over tensor %d", g->name, t->id, g->tensors[j].id);
+            if (j != i && t->is_output && other && begin < other + dt_graph_tensor_bytes(&g->tensors[j]) &&
+                other < begin + dt_graph_tensor_bytes(t))
+                return dt_fail(err, DT_ERR_DEVICE, "%s: output %d lies over tensor %d", g->name, t->id,
+                               g->tensors[j].id);
         }
     }
-    return e->workspace_bytes ? dt_emulated_check_range(e->runner->device, e->workspace, e->workspace_bytes, "the workspace", err) : DT_OK;
+    return e->workspace_bytes ? dt_emulated_check_range(e->runner->device, e->workspace, e->workspace_bytes,
+                                                        "the workspace", err)
+                              : DT_OK;
 }
 
 static dt_status compute(const execution *e, dt_values *values, dt_error *err)
@@ -180,7 +186,7 @@ static dt_status run_execution(void *context, dt_error *err)
     return status;
 }
 
-/* -- the runner ------------------------------------------------------------------------------------------------------ */
+/* -- the runner ------------------------------------------------------------------------------------------ */
 
 static interpreter *runner_of(dt_graph_runner *runner)
 {
@@ -190,13 +196,15 @@ static interpreter *runner_of(dt_graph_runner *runner)
 static void destroy(dt_graph_runner *runner)
 {
     if (runner && runner_of(runner)->n_plans)
-        fprintf(stderr, "interpreter: %lld plans were not destroyed\n", (long long)runner_of(runner)->n_plans);
+        fprintf(stderr, "interpreter: %lld plans were not destroyed\n",
+                (long long)runner_of(runner)->n_plans);
     free(runner);
 }
 
 static const char *describe(dt_graph_runner *runner)
 {
-    static const char *const names[] = {"interpreter, all graphs", "interpreter, as on A100", "interpreter, as on T4"};
+    static const char *const names[] = {"interpreter, all graphs", "interpreter, as on A100",
+                                        "interpreter, as on T4"};
     return names[runner_of(runner)->options.gpu];
 }
 
@@ -220,7 +228,8 @@ static bool has_engine(const interpreter *r, const dt_graph *g)
     }
 }
 
-static dt_status plan_create(dt_graph_runner *runner, const dt_graph *graph, dt_graph_plan **plan, dt_error *err)
+static dt_status plan_create(dt_graph_runner *runner, const dt_graph *graph, dt_graph_plan **plan,
+                             dt_error *err)
 {
     interpreter *r = runner_of(runner);
     DT_TRY(dt_graph_check(graph, err));
@@ -259,30 +268,35 @@ static dt_status bind(execution *e, const dt_graph_binding *tensors, int n_tenso
     for (int i = 0; i < n_tensors; i++) {
         int at = index_of(&e->graph, tensors[i].id);
         if (at < 0 || e->data[at] || !tensors[i].data)
-            return dt_fail(err, DT_ERR_INTERNAL, "%s: tensor %d is unknown, bound twice, or NULL", e->graph.name, tensors[i].id);
+            return dt_fail(err, DT_ERR_INTERNAL, "%s: tensor %d is unknown, bound twice, or NULL",
+                           e->graph.name, tensors[i].id);
         e->data[at] = tensors[i].data;
     }
     for (int i = 0; i < e->graph.n_tensors; i++)
         if (!e->data[i] && !e->graph.tensors[i].is_virtual)
-            return dt_fail(err, DT_ERR_INTERNAL, "%s: tensor %d is missing", e->graph.name, e->graph.tensors[i].id);
+            return dt_fail(err, DT_ERR_INTERNAL, "%s: tensor %d is missing", e->graph.name,
+                           e->graph.tensors[i].id);
     return DT_OK;
 }
 
-static dt_status plan_execute(dt_graph_runner *runner, dt_graph_plan *plan, const dt_graph_binding *tensors, int n_tensors, void *workspace,
-                              void *stream, dt_error *err)
+static dt_status plan_execute(dt_graph_runner *runner, dt_graph_plan *plan, const dt_graph_binding *tensors,
+                              int n_tensors, void *workspace, void *stream, dt_error *err)
 {
     interpreter *r = runner_of(runner);
     execution *e = calloc(1, sizeof *e);
     if (!e)
         return dt_fail(err, DT_ERR_MEMORY, "interpreter: out of memory");
-    *e = (execution){.runner = r, .graph = plan->graph, .workspace = workspace, .workspace_bytes = plan->workspace_bytes};
+    *e = (execution){
+        .runner = r, .graph = plan->graph, .workspace = workspace, .workspace_bytes = plan->workspace_bytes};
     dt_status status = bind(e, tensors, n_tensors, err);
     if (status != DT_OK) {
         free(e);
         return status;
     }
-    return dt_emulated_enqueue(r->device, stream, &(dt_emulated_work){.name = plan->graph.name, .run = run_execution, .destroy = free, .context = e},
-                               err);
+    return dt_emulated_enqueue(
+        r->device, stream,
+        &(dt_emulated_work){.name = plan->graph.name, .run = run_execution, .destroy = free, .context = e},
+        err);
 }
 
 static const dt_graph_runner_ops ops = {
@@ -295,7 +309,8 @@ static const dt_graph_runner_ops ops = {
     .plan_execute = plan_execute,
 };
 
-dt_status dt_graph_interpreter_create(dt_device *device, const dt_interpreter_options *options, dt_graph_runner **runner, dt_error *err)
+dt_status dt_graph_interpreter_create(dt_device *device, const dt_interpreter_options *options,
+                                      dt_graph_runner **runner, dt_error *err)
 {
     interpreter *r = calloc(1, sizeof *r);
     if (!r)

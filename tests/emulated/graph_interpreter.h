@@ -1,15 +1,18 @@
-/* graph_interpreter.h: a dt_graph_runner (layers/cuda/graph.h) that computes a graph on the CPU, operation by operation, in float64.
+/* graph_interpreter.h: a dt_graph_runner (layers/cuda/graph.h) that computes a graph on the CPU, operation by
+ * operation, in float64.
  *
  *   dt_graph_runner *runner = NULL;
  *   dt_graph_interpreter_create(device, &(dt_interpreter_options){.gpu = DT_INTERPRET_A100}, &runner, &err);
  *
- * It believes the graph and nothing else: strides are followed as they stand, an operand is what the operation names. So a wrong
- * stride, a swapped operand or a term that is missing gives wrong numbers. Tensors are rounded as graph.h says: what has memory to
- * its dtype, virtual ones to FP32, a convolution's factors to the graph's dtype (tensor cores read nothing else).
+ * It believes the graph and nothing else: strides are followed as they stand, an operand is what the
+ * operation names. So a wrong stride, a swapped operand or a term that is missing gives wrong numbers.
+ * Tensors are rounded as graph.h says: what has memory to its dtype, virtual ones to FP32, a convolution's
+ * factors to the graph's dtype (tensor cores read nothing else).
  *
- * Each execution is refused, and a fault of the emulated device, when a tensor is missing, bound twice, unknown, not 16-byte aligned, not
- * wholly inside of one allocation, or overlaps an output; or when an input holds an element that nobody has written. The workspace is
- * overwritten with ones first: whoever keeps something there loses it.
+ * Each execution is refused, and a fault of the emulated device, when a tensor is missing, bound twice,
+ * unknown, not 16-byte aligned, not wholly inside of one allocation, or overlaps an output; or when an input
+ * holds an element that nobody has written. The workspace is overwritten with ones first: whoever keeps
+ * something there loses it.
  */
 #ifndef DTRAIN_TESTS_EMULATED_GRAPH_INTERPRETER_H
 #define DTRAIN_TESTS_EMULATED_GRAPH_INTERPRETER_H
@@ -20,7 +23,8 @@
 /* Which graphs there are engines for: the table of shared FACTS, as far as patterns go. */
 typedef enum dt_interpreted_gpu {
     DT_INTERPRET_ALL,  /* any graph */
-    DT_INTERPRET_A100, /* FP16 and BF16: any but fusions around the image's 4 channels; TF32 and FP32: single operations */
+    DT_INTERPRET_A100, /* FP16 and BF16: any but fusions around the image's 4 channels; TF32 and FP32:
+                          single operations */
     DT_INTERPRET_T4    /* single operations */
 } dt_interpreted_gpu;
 
@@ -33,7 +37,8 @@ typedef struct dt_interpreter_options {
 } dt_interpreter_options;
 
 /* The device is an emulated one (device_emulated.h), borrowed. Errors: DT_ERR_MEMORY. */
-dt_status dt_graph_interpreter_create(dt_device *device, const dt_interpreter_options *options, dt_graph_runner **runner, dt_error *err);
+dt_status dt_graph_interpreter_create(dt_device *device, const dt_interpreter_options *options,
+                                      dt_graph_runner **runner, dt_error *err);
 
 /* Plans that are alive, and plans executed so far. */
 int64_t dt_graph_interpreter_live_plans(const dt_graph_runner *runner);

@@ -1,7 +1,7 @@
 /* interpreter_ops.c: the operations of layers/cuda/graph.h in float64.
  *
- * A convolution is a matrix product of patches, a chunk of images at a time, through the reference backend's product. Everything else is a
- * loop over elements. */
+ * A convolution is a matrix product of patches, a chunk of images at a time, through the reference backend's
+ * product. Everything else is a loop over elements. */
 #include "layers/half.h"
 #include "layers/ref/ref_internal.h"
 #include "tests/emulated/interpreter_internal.h"
@@ -29,7 +29,7 @@ static double factor(double v, dt_dtype dtype)
     return dtype == DT_TF32 ? (double)dt_tf32_of_float((float)v) : dt_interpreter_round(v, dtype);
 }
 
-/* -- convolutions ---------------------------------------------------------------------------------------------------- */
+/* -- convolutions ---------------------------------------------------------------------------------------- */
 
 /* The convolution y = conv(x, w), whichever of the three is asked for, and a chunk of its images. */
 typedef struct convolution {
@@ -43,10 +43,12 @@ typedef struct convolution {
 } convolution;
 
 /* Where element `tap` of the patch of output pixel (image, p, q) lies in x; -1: outside. */
-static int64_t place(const convolution *a, int64_t image, int64_t p, int64_t q, int64_t c, int64_t r, int64_t s)
+static int64_t place(const convolution *a, int64_t image, int64_t p, int64_t q, int64_t c, int64_t r,
+                     int64_t s)
 {
     const dt_graph_op *op = a->op;
-    int64_t h = p * op->stride[0] - op->pad[0] + r * op->dilation[0], w = q * op->stride[1] - op->pad[1] + s * op->dilation[1];
+    int64_t h = p * op->stride[0] - op->pad[0] + r * op->dilation[0],
+            w = q * op->stride[1] - op->pad[1] + s * op->dilation[1];
     const int64_t *d = a->x->dims;
     return h < 0 || h >= d[2] || w < 0 || w >= d[3] ? -1 : ((image * d[1] + c) * d[2] + h) * d[3] + w;
 }
@@ -159,7 +161,8 @@ static dt_values rounded(const dt_values *a, dt_dtype dtype)
     return copy;
 }
 
-static const char *run_convolution(const dt_graph_op *op, dt_dtype dtype, const dt_values *const in[5], dt_values *const out[5])
+static const char *run_convolution(const dt_graph_op *op, dt_dtype dtype, const dt_values *const in[5],
+                                   dt_values *const out[5])
 {
     dt_values in0 = rounded(in[0], dtype), in1 = rounded(in[1], dtype);
     convolution a = {.op = op, .x = &in0, .w = &in1, .y = out[0]};
@@ -171,14 +174,15 @@ static const char *run_convolution(const dt_graph_op *op, dt_dtype dtype, const 
     double *result = calloc((size_t)n, sizeof *result);
     const char *wrong = result && in0.v && in1.v ? convolve(&a, result) : "out of memory";
     for (int64_t i = 0; !wrong && i < n; i++)
-        out[0]->v[i] = (double)op->alpha * result[i] + (op->beta != 0.0F ? (double)op->beta * out[0]->v[i] : 0.0);
+        out[0]->v[i] =
+            (double)op->alpha * result[i] + (op->beta != 0.0F ? (double)op->beta * out[0]->v[i] : 0.0);
     free(result);
     free(in0.v);
     free(in1.v);
     return wrong;
 }
 
-/* -- everything else ------------------------------------------------------------------------------------------------- */
+/* -- everything else ------------------------------------------------------------------------------------- */
 
 /* Element `at` of the whole tensor `whole`, read from `a`, which is as large or a vector of its channels. */
 static double element(const dt_values *a, const dt_values *whole, int64_t at)
@@ -234,7 +238,8 @@ static void run_bn_weights(const dt_values *const in[5], dt_values *const out[5]
     }
 }
 
-const char *dt_interpreter_op(const dt_graph_op *op, dt_dtype dtype, const dt_values *const in[5], dt_values *const out[5])
+const char *dt_interpreter_op(const dt_graph_op *op, dt_dtype dtype, const dt_values *const in[5],
+                              dt_values *const out[5])
 {
     switch (op->kind) {
     case DT_GRAPH_OP_CONV_FORWARD:
@@ -249,7 +254,8 @@ const char *dt_interpreter_op(const dt_graph_op *op, dt_dtype dtype, const dt_va
         return NULL;
     default:
         for (int64_t i = 0; i < dt_values_count(out[0]); i++)
-            out[0]->v[i] = pointwise(op->kind, element(in[0], out[0], i), in[1] ? element(in[1], out[0], i) : 0.0);
+            out[0]->v[i] =
+                pointwise(op->kind, element(in[0], out[0], i), in[1] ? element(in[1], out[0], i) : 0.0);
         return NULL;
     }
 }

@@ -1,8 +1,10 @@
-/* Every graph of layers/cuda/graph_conv.h, interpreted, against the reference backend's operation; and what the interpreter refuses.
+/* Every graph of layers/cuda/graph_conv.h, interpreted, against the reference backend's operation; and what
+ * the interpreter refuses.
  *
- * In FP32 nothing is rounded but the results, so 1e-5 of the largest value tells a right graph from a wrong one. */
-#include "layers/device_host.h"
+ * In FP32 nothing is rounded but the results, so 1e-5 of the largest value tells a right graph from a wrong
+ * one. */
 #include "layers/cuda/graph_conv.h"
+#include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #include "tests/emulated/device_emulated.h"
 #include "tests/emulated/graph_interpreter.h"
@@ -24,7 +26,8 @@ static uint64_t seed;
 void dt_test_set_up(void)
 {
     const dt_interpreter_options options = {.gpu = DT_INTERPRET_ALL};
-    if (dt_device_host_create(1, &host, &err) != DT_OK || dt_kernels_ref_create(host, DT_F32, &ref, &err) != DT_OK ||
+    if (dt_device_host_create(1, &host, &err) != DT_OK ||
+        dt_kernels_ref_create(host, DT_F32, &ref, &err) != DT_OK ||
         dt_device_emulated_create(&(dt_emulated_options){0}, &device, &err) != DT_OK ||
         dt_graph_interpreter_create(device, &options, &runner, &err) != DT_OK)
         abort();
@@ -46,7 +49,12 @@ typedef struct pair {
 
 static pair pair_of(int64_t n, int64_t c, int64_t h, int64_t w)
 {
-    pair p = {n, c, h, w, malloc((size_t)(n * c * h * w) * sizeof(float)), device->ops->alloc(device, n * c * h * w * (int64_t)sizeof(float))};
+    pair p = {n,
+              c,
+              h,
+              w,
+              malloc((size_t)(n * c * h * w) * sizeof(float)),
+              device->ops->alloc(device, n * c * h * w * (int64_t)sizeof(float))};
     DT_REQUIRE(p.nchw != NULL && p.nhwc != NULL);
     dt_test_fill_random(p.nchw, n * c * h * w, ++seed);
     for (int64_t i = 0; i < n * c * h * w; i++)
@@ -70,7 +78,8 @@ static void check(const pair *p)
     float *got = malloc((size_t)(p->n * p->c * p->h * p->w) * sizeof *got);
     DT_REQUIRE(got != NULL);
     for (int64_t i = 0; i < p->n * p->c * p->h * p->w; i++)
-        got[i] = p->nhwc[(i / (p->c * p->h * p->w) * p->h * p->w + i % (p->h * p->w)) * p->c + i / (p->h * p->w) % p->c];
+        got[i] = p->nhwc[(i / (p->c * p->h * p->w) * p->h * p->w + i % (p->h * p->w)) * p->c +
+                         i / (p->h * p->w) % p->c];
     DT_CHECK_NEAR(got, p->nchw, p->n * p->c * p->h * p->w, TOLERANCE);
     free(got);
 }
@@ -97,7 +106,16 @@ typedef struct problem {
 
 static problem problem_of(int64_t window, int64_t stride, int64_t pad)
 {
-    problem p = {.desc = {.n = N, .c = C, .h = H, .w = W, .k = K, .r = window, .s = window, .stride = stride, .pad = pad, .for_training = true}};
+    problem p = {.desc = {.n = N,
+                          .c = C,
+                          .h = H,
+                          .w = W,
+                          .k = K,
+                          .r = window,
+                          .s = window,
+                          .stride = stride,
+                          .pad = pad,
+                          .for_training = true}};
     DT_REQUIRE(ref->ops->conv_create(ref, &p.desc, &p.conv, &err) == DT_OK);
     p.x = pair_of(N, C, H, W);
     p.raw = pair_of(N, C, H, W);
@@ -123,10 +141,14 @@ static void check_forward(problem *p, bool prologue, bool sums)
     dt_graph graph;
     double expected_sums[2 * K];
     dt_tensor y = tensor(&p->y);
-    dt_act x = {.raw = tensor(&p->x), .scale = prologue ? p->v[0].nchw : NULL, .bias = prologue ? p->v[1].nchw : NULL, .relu = prologue};
+    dt_act x = {.raw = tensor(&p->x),
+                .scale = prologue ? p->v[0].nchw : NULL,
+                .bias = prologue ? p->v[1].nchw : NULL,
+                .relu = prologue};
     dt_graph_conv_forward(&p->desc, DT_F32, prologue, sums, &graph);
-    const dt_graph_binding all[] = {{DT_GRAPH_X, p->x.nhwc},        {DT_GRAPH_W, p->w.nhwc},       {DT_GRAPH_Y, p->y.nhwc},
-                                    {DT_GRAPH_SCALE, p->v[0].nhwc}, {DT_GRAPH_BIAS, p->v[1].nhwc}, {DT_GRAPH_SUM, p->v[6].nhwc},
+    const dt_graph_binding all[] = {{DT_GRAPH_X, p->x.nhwc},       {DT_GRAPH_W, p->w.nhwc},
+                                    {DT_GRAPH_Y, p->y.nhwc},       {DT_GRAPH_SCALE, p->v[0].nhwc},
+                                    {DT_GRAPH_BIAS, p->v[1].nhwc}, {DT_GRAPH_SUM, p->v[6].nhwc},
                                     {DT_GRAPH_SUMSQ, p->v[7].nhwc}};
     dt_graph_binding used[7];
     int n = 0;
@@ -134,7 +156,8 @@ static void check_forward(problem *p, bool prologue, bool sums)
         if (i < 3 || (prologue && i < 5) || (sums && i > 4))
             used[n++] = all[i];
     DT_REQUIRE_MSG(execute(&graph, used, n) == DT_OK, "%s", err.message);
-    DT_REQUIRE(ref->ops->conv_forward(ref, p->conv, &x, p->w.nchw, &y, sums ? expected_sums : NULL, &err) == DT_OK);
+    DT_REQUIRE(ref->ops->conv_forward(ref, p->conv, &x, p->w.nchw, &y, sums ? expected_sums : NULL, &err) ==
+               DT_OK);
     check(&p->y);
     for (int i = 0; sums && i < K; i++) {
         DT_CHECK_CLOSE((double)p->v[6].nhwc[i], expected_sums[i], 1e-3);
@@ -147,9 +170,11 @@ static void check_backward_data(problem *p, bool accumulate)
     dt_graph graph;
     dt_tensor dx = tensor(&p->x), dy = tensor(&p->y);
     dt_graph_conv_backward_data(&p->desc, DT_F32, accumulate, &graph);
-    const dt_graph_binding tensors[] = {{DT_GRAPH_DY, p->y.nhwc}, {DT_GRAPH_W, p->w.nhwc}, {DT_GRAPH_DX, p->x.nhwc}};
+    const dt_graph_binding tensors[] = {
+        {DT_GRAPH_DY, p->y.nhwc}, {DT_GRAPH_W, p->w.nhwc}, {DT_GRAPH_DX, p->x.nhwc}};
     DT_REQUIRE_MSG(execute(&graph, tensors, 3) == DT_OK, "%s", err.message);
-    DT_REQUIRE(ref->ops->conv_backward_data(ref, p->conv, &dy, p->w.nchw, accumulate ? &dx : NULL, NULL, &dx, &err) == DT_OK);
+    DT_REQUIRE(ref->ops->conv_backward_data(ref, p->conv, &dy, p->w.nchw, accumulate ? &dx : NULL, NULL, &dx,
+                                            &err) == DT_OK);
     check(&p->x);
 }
 
@@ -199,10 +224,16 @@ static void check_backward_weights(problem *p, bool prologue)
 {
     dt_graph graph;
     dt_tensor dy = tensor(&p->y);
-    dt_act x = {.raw = tensor(&p->x), .scale = prologue ? p->v[0].nchw : NULL, .bias = prologue ? p->v[1].nchw : NULL, .relu = prologue};
+    dt_act x = {.raw = tensor(&p->x),
+                .scale = prologue ? p->v[0].nchw : NULL,
+                .bias = prologue ? p->v[1].nchw : NULL,
+                .relu = prologue};
     dt_graph_conv_backward_weights(&p->desc, DT_F32, prologue, &graph);
-    const dt_graph_binding tensors[] = {
-        {DT_GRAPH_X, p->x.nhwc}, {DT_GRAPH_DY, p->y.nhwc}, {DT_GRAPH_DW, p->w.nhwc}, {DT_GRAPH_SCALE, p->v[0].nhwc}, {DT_GRAPH_BIAS, p->v[1].nhwc}};
+    const dt_graph_binding tensors[] = {{DT_GRAPH_X, p->x.nhwc},
+                                        {DT_GRAPH_DY, p->y.nhwc},
+                                        {DT_GRAPH_DW, p->w.nhwc},
+                                        {DT_GRAPH_SCALE, p->v[0].nhwc},
+                                        {DT_GRAPH_BIAS, p->v[1].nhwc}};
     DT_REQUIRE_MSG(execute(&graph, tensors, prologue ? 5 : 3) == DT_OK, "%s", err.message);
     DT_REQUIRE(ref->ops->conv_backward_weights(ref, p->conv, &x, &dy, p->w.nchw, false, &err) == DT_OK);
     check(&p->w);
@@ -233,8 +264,11 @@ static void mistakes_show(void)
     dt_graph graph;
     float *right = malloc(sizeof(float) * N * K * H * W);
     DT_REQUIRE(right != NULL);
-    const dt_graph_binding tensors[] = {
-        {DT_GRAPH_X, p.x.nhwc}, {DT_GRAPH_W, p.w.nhwc}, {DT_GRAPH_Y, p.y.nhwc}, {DT_GRAPH_SCALE, p.v[0].nhwc}, {DT_GRAPH_BIAS, p.v[1].nhwc}};
+    const dt_graph_binding tensors[] = {{DT_GRAPH_X, p.x.nhwc},
+                                        {DT_GRAPH_W, p.w.nhwc},
+                                        {DT_GRAPH_Y, p.y.nhwc},
+                                        {DT_GRAPH_SCALE, p.v[0].nhwc},
+                                        {DT_GRAPH_BIAS, p.v[1].nhwc}};
     dt_graph_conv_forward(&p.desc, DT_F32, true, false, &graph);
     DT_REQUIRE(execute(&graph, tensors, 5) == DT_OK);
     memcpy(right, p.y.nhwc, sizeof(float) * N * K * H * W);

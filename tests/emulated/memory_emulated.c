@@ -24,7 +24,8 @@ void *dt_emulated_alloc(emulated_device *d, int64_t bytes, bool is_host)
         (void)dt_emulated_set_fault(d, NULL, "allocation of %lld bytes while capturing", (long long)bytes);
         return NULL;
     }
-    if (bytes < 0 || (!is_host && d->options.memory_bytes > 0 && d->counts.live_bytes + bytes > d->options.memory_bytes))
+    if (bytes < 0 ||
+        (!is_host && d->options.memory_bytes > 0 && d->counts.live_bytes + bytes > d->options.memory_bytes))
         return NULL;
     block *b = malloc(sizeof *b);
     unsigned char *base = aligned_alloc(ALIGNMENT, (size_t)(rounded(bytes) + 2 * GUARD_BYTES));
@@ -33,7 +34,8 @@ void *dt_emulated_alloc(emulated_device *d, int64_t bytes, bool is_host)
         free(base);
         return NULL;
     }
-    *b = (block){.base = base, .memory = base + GUARD_BYTES, .bytes = bytes, .is_host = is_host, .next = d->blocks};
+    *b = (block){
+        .base = base, .memory = base + GUARD_BYTES, .bytes = bytes, .is_host = is_host, .next = d->blocks};
     memset(base, GUARD_PATTERN, (size_t)(rounded(bytes) + 2 * GUARD_BYTES));
     memset(b->memory, DT_EMULATED_POISON, (size_t)bytes);
     ASAN_POISON_MEMORY_REGION(base, GUARD_BYTES);
@@ -42,7 +44,8 @@ void *dt_emulated_alloc(emulated_device *d, int64_t bytes, bool is_host)
     d->counts.n_allocations++;
     if (!is_host) {
         d->counts.live_bytes += bytes;
-        d->counts.peak_bytes = d->counts.live_bytes > d->counts.peak_bytes ? d->counts.live_bytes : d->counts.peak_bytes;
+        d->counts.peak_bytes =
+            d->counts.live_bytes > d->counts.peak_bytes ? d->counts.live_bytes : d->counts.peak_bytes;
     }
     return b->memory;
 }
@@ -73,7 +76,8 @@ void dt_emulated_free(emulated_device *d, void *p, bool is_host)
         free(b);
         return;
     }
-    (void)dt_emulated_set_fault(d, NULL, "%s of %p, which it did not allocate", is_host ? "host_free" : "free", p);
+    (void)dt_emulated_set_fault(d, NULL, "%s of %p, which it did not allocate",
+                                is_host ? "host_free" : "free", p);
 }
 
 block *dt_emulated_find(emulated_device *d, const void *p)
@@ -104,19 +108,22 @@ static int64_t first_damage(const unsigned char *p, int64_t bytes)
 dt_status dt_emulated_check_guards(emulated_device *d, const char *after, dt_error *err)
 {
     for (const block *b = d->blocks; b; b = b->next) {
-        int64_t before = first_damage(b->base, GUARD_BYTES), behind = first_damage(b->memory + b->bytes, GUARD_BYTES);
+        int64_t before = first_damage(b->base, GUARD_BYTES),
+                behind = first_damage(b->memory + b->bytes, GUARD_BYTES);
         if (before >= 0)
-            return dt_emulated_set_fault(d, err, "%s wrote %lld bytes in front of an allocation of %lld bytes", after,
+            return dt_emulated_set_fault(d, err,
+                                         "%s wrote %lld bytes in front of an allocation of %lld bytes", after,
                                          (long long)(GUARD_BYTES - before), (long long)b->bytes);
         if (behind >= 0)
-            return dt_emulated_set_fault(d, err, "%s wrote at byte %lld of an allocation of %lld bytes", after, (long long)(b->bytes + behind),
-                                         (long long)b->bytes);
+            return dt_emulated_set_fault(d, err, "%s wrote at byte %lld of an allocation of %lld bytes",
+                                         after, (long long)(b->bytes + behind), (long long)b->bytes);
     }
     return DT_OK;
 }
 #endif
 
-dt_status dt_emulated_check_range(dt_device *device, const void *p, int64_t bytes, const char *what, dt_error *err)
+dt_status dt_emulated_check_range(dt_device *device, const void *p, int64_t bytes, const char *what,
+                                  dt_error *err)
 {
     emulated_device *d = dt_emulated(device);
     const block *b = dt_emulated_find(d, p);
@@ -124,8 +131,9 @@ dt_status dt_emulated_check_range(dt_device *device, const void *p, int64_t byte
         return dt_emulated_set_fault(d, err, "%s: %p is not device memory", what, p);
     const unsigned char *at = p;
     if (at < b->memory || bytes < 0 || at + bytes > b->memory + b->bytes)
-        return dt_emulated_set_fault(d, err, "%s: bytes %lld to %lld of an allocation of %lld bytes", what, (long long)(at - b->memory),
-                                     (long long)(at - b->memory + bytes), (long long)b->bytes);
+        return dt_emulated_set_fault(d, err, "%s: bytes %lld to %lld of an allocation of %lld bytes", what,
+                                     (long long)(at - b->memory), (long long)(at - b->memory + bytes),
+                                     (long long)b->bytes);
     return DT_OK;
 }
 

@@ -1,4 +1,5 @@
-/* In place of the tests that run the whole CUDA backend on the CPU, where CUDA's headers (cuda_fp16.h, cuda_bf16.h) are missing. */
+/* In place of the tests that run the whole CUDA backend on the CPU, where CUDA's headers (cuda_fp16.h,
+ * cuda_bf16.h) are missing. */
 #include "tests/testing.h"
 
 static void the_whole_cuda_backend_on_the_cpu(void)

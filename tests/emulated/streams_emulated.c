@@ -40,7 +40,8 @@ dt_status dt_emulated_step(emulated_device *d, dt_stream *s, dt_error *err)
         return DT_OK;
     item *it = s->first;
     if (it->kind == ITEM_WAIT) {
-        status = dt_emulated_run_to_event(d, it->event, it->sequence, err); /* looks at this stream no more than a GPU would */
+        /* looks at this stream no more than a GPU would */
+        status = dt_emulated_run_to_event(d, it->event, it->sequence, err);
     } else if (it->kind == ITEM_RECORD) {
         it->event->n_done = it->sequence;
         it->event->time_s = dt_clock_s();
@@ -87,7 +88,7 @@ dt_status dt_emulated_run_to_event(emulated_device *d, dt_event *e, int64_t sequ
     return first;
 }
 
-/* -- enqueueing ---------------------------------------------------------------------------------------------------- */
+/* -- enqueueing ------------------------------------------------------------------------------------------ */
 
 static dt_status append(item **first, item **last, const item *what, dt_error *err)
 {
@@ -114,12 +115,14 @@ static dt_status capture_item(emulated_device *d, dt_stream *s, const item *what
     if (what->kind == ITEM_RECORD) {
         what->event->captured = true;
         what->event->n_captured = s->n_captured;
-        what->event->n_recorded--; /* outside it is as it was: earlier waits, still in a queue, are for earlier records */
+        what->event->n_recorded--; /* outside it is as it was: earlier waits, still in a queue, are for
+                                      earlier records */
         return DT_OK;
     }
     if (!what->event->captured) {
         if (what->event->n_done < what->sequence)
-            return dt_emulated_set_fault(d, err, "a captured stream waits for an event that was recorded outside of the capture");
+            return dt_emulated_set_fault(
+                d, err, "a captured stream waits for an event that was recorded outside of the capture");
         return DT_OK;
     }
     if (s == &d->main)
@@ -146,7 +149,7 @@ dt_status dt_emulated_push(emulated_device *d, dt_stream *s, const item *what, d
     return dt_emulated_drain(d, s, err);
 }
 
-/* -- capture ------------------------------------------------------------------------------------------------------- */
+/* -- capture --------------------------------------------------------------------------------------------- */
 
 dt_status dt_emulated_capture_begin(emulated_device *d, dt_error *err)
 {
@@ -175,7 +178,8 @@ dt_status dt_emulated_capture_end(emulated_device *d, void **graph, dt_error *er
     if (unjoined) {
         dt_emulated_free_items(g->first);
         free(g);
-        return dt_emulated_set_fault(d, err, "a stream went into the capture and the main stream does not wait for it");
+        return dt_emulated_set_fault(
+            d, err, "a stream went into the capture and the main stream does not wait for it");
     }
     d->counts.n_graphs++;
     *graph = g;

@@ -1,5 +1,6 @@
-/* The training loop with the whole CUDA backend on the emulated device, whose work is done late: captured or not, and in two pieces, the bits are
- * the same. (layers/ref on that device: tests/core/training/trainer_lag_test.c.) */
+/* The training loop with the whole CUDA backend on the emulated device, whose work is done late: captured or
+ * not, and in two pieces, the bits are the same. (layers/ref on that device:
+ * tests/core/training/trainer_lag_test.c.) */
 #include "tests/emulated/gpu_emulated.h"
 #include "tests/emulator/emulator.h"
 #include "tests/fakes/fake_store.h"
@@ -14,7 +15,8 @@ static dt_graph_runner *runner; /* of the run that is going on */
 
 static dt_status create_kernels(dt_device *device, dt_dtype dtype, dt_kernels **kernels, dt_error *err)
 {
-    return dt_emulated_gpu_attach(device, dtype, &(dt_interpreter_options){.gpu = DT_INTERPRET_A100}, &runner, kernels, err);
+    return dt_emulated_gpu_attach(device, dtype, &(dt_interpreter_options){.gpu = DT_INTERPRET_A100}, &runner,
+                                  kernels, err);
 }
 
 static job gpu_job(bool no_graph)
@@ -107,7 +109,8 @@ static float *newest(dt_store *store, int64_t *n_elems)
     return stream;
 }
 
-/* One run saves every third step while captured steps go on; the other one ends behind step 9, and waits for the device before it saves. */
+/* One run saves every third step while captured steps go on; the other one ends behind step 9, and waits for
+ * the device before it saves. */
 static void a_generation_of_a_device_that_goes_on_is_the_one_of_a_device_that_waits(void)
 {
     job goes_on = gpu_job(false), waits = gpu_job(false);

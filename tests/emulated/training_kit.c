@@ -32,7 +32,8 @@ static dt_net *create_net(dt_kernels *kernels, const dt_training *t)
 {
     dt_net_spec spec;
     dt_net *net = NULL;
-    const dt_net_options options = {.batch = t->batch, .image_size = t->image_size, .training = true, .ema = t->ema};
+    const dt_net_options options = {
+        .batch = t->batch, .image_size = t->image_size, .training = true, .ema = t->ema};
     OK(dt_resnet_spec(t->arch, CLASSES, &spec, &err));
     dt_status status = dt_net_create(&spec, dt_layer_registry(), kernels, &options, &net, &err);
     dt_free(spec.layers);
@@ -74,7 +75,8 @@ static dt_step_options step_options(dt_net *net, dt_kernels *kernels, dt_comm *c
 static dt_status take_results(dt_step *step, bool drain, dt_trained *trained)
 {
     int64_t n = 0;
-    DT_TRY(dt_step_results(step, drain, trained->results + trained->n_results, DT_STEP_MAX_RESULTS, &n, &err));
+    DT_TRY(
+        dt_step_results(step, drain, trained->results + trained->n_results, DT_STEP_MAX_RESULTS, &n, &err));
     trained->n_results += n;
     return DT_OK;
 }
@@ -95,7 +97,8 @@ dt_trained dt_train(dt_kernels *kernels, const dt_training *t)
     dt_comm *comm = NULL;
     dt_step *step = NULL;
     dt_trained trained = {0};
-    const fake_source_options images = {.n_samples = t->batch * t->accumulate * 64, /* whatever n_steps: the same images */
+    /* whatever n_steps: the same images */
+    const fake_source_options images = {.n_samples = t->batch * t->accumulate * 64,
                                         .n_classes = CLASSES,
                                         .image_size = t->image_size,
                                         .batch = t->batch,
@@ -118,7 +121,8 @@ dt_trained dt_train(dt_kernels *kernels, const dt_training *t)
     trained.n_elems = dt_net_state_layout(net)->n_elems;
     trained.tensors = malloc((size_t)trained.n_tensors * sizeof *trained.tensors);
     DT_REQUIRE(trained.tensors != NULL);
-    memcpy(trained.tensors, dt_net_state_layout(net)->tensors, (size_t)trained.n_tensors * sizeof *trained.tensors);
+    memcpy(trained.tensors, dt_net_state_layout(net)->tensors,
+           (size_t)trained.n_tensors * sizeof *trained.tensors);
     dt_step_destroy(step);
     dt_net_destroy(net);
     source->ops->destroy(source);

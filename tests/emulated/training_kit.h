@@ -37,7 +37,8 @@ typedef struct dt_trained {
 dt_trained dt_train(dt_kernels *kernels, const dt_training *training);
 void dt_trained_free(dt_trained *trained);
 
-/* For each tensor |A - B| / |B - START| in the 2-norm: how far apart they are by the way that B has gone (tests/README.md). */
+/* For each tensor |A - B| / |B - START| in the 2-norm: how far apart they are by the way that B has gone
+ * (tests/README.md). */
 typedef struct dt_distance {
     double median, largest; /* of all tensors */
     const char *worst;      /* the tensor with the largest; B's */

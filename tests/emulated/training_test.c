@@ -1,9 +1,11 @@
-/* ResNet-18 at 32 pixels trained by the whole CUDA backend on the CPU, against the reference backend that rounds to the same dtype.
+/* ResNet-18 at 32 pixels trained by the whole CUDA backend on the CPU, against the reference backend that
+ * rounds to the same dtype.
  *
- * What agreement can mean. One operation agrees to 1e-5 (cases_test.c). In a whole step a sum in FP32 and one in float64 now and then
- * round to different 16 bits; that is carried on, and grows where BatchNorm sees few values (a batch of 4 at 32 pixels leaves 4 in the
- * last stage), until two runs are as far apart as any two that round differently. With branches that begin at zero (--zero-init-gamma) this
- * growth is small. Measured, seeds 1 to 5, steps 1 to 3, as distance by way gone, of every parameter, momentum and statistic:
+ * What agreement can mean. One operation agrees to 1e-5 (cases_test.c). In a whole step a sum in FP32 and one
+ * in float64 now and then round to different 16 bits; that is carried on, and grows where BatchNorm sees few
+ * values (a batch of 4 at 32 pixels leaves 4 in the last stage), until two runs are as far apart as any two
+ * that round differently. With branches that begin at zero (--zero-init-gamma) this growth is small.
+ * Measured, seeds 1 to 5, steps 1 to 3, as distance by way gone, of every parameter, momentum and statistic:
  *
  *                                                     largest of all tensors    median
  *   a step of both from the same state                0.00002 to 0.06           0 to 0.0014
@@ -11,8 +13,8 @@
  *   ref in FP32 and ref in FP16, the same step        0.04 to 0.35              0.0003 to 0.02
  *   three steps, each on its own way, batch 8         0.09 to 0.46              0.003 to 0.013
  *
- * So a step is held to 0.1 and a median of 0.003, within what FP16 itself does; three steps in a row to a median of 0.05. The least of the
- * planted mistakes below is 0.3 away. */
+ * So a step is held to 0.1 and a median of 0.003, within what FP16 itself does; three steps in a row to a
+ * median of 0.05. The least of the planted mistakes below is 0.3 away. */
 #include "core/base/alloc.h"
 #include "layers/cuda/cuda_internal.h"
 #include "layers/half.h"
@@ -30,7 +32,8 @@ int dt_test_time_limit_s = 1800; /* for the long ones */
 #define ONE_STEP_MEDIAN 0.003
 #define THREE_STEPS_MEDIAN 0.05
 
-/* AddressSanitizer makes a step ten times as long, and sees nothing in the later ones that it has not seen in the first. */
+/* AddressSanitizer makes a step ten times as long, and sees nothing in the later ones that it has not seen in
+ * the first. */
 #if defined(__SANITIZE_ADDRESS__)
 #    define NOT_UNDER_ASAN() DT_SKIP("long under AddressSanitizer, which has nothing to find here")
 enum { N_SINGLE_STEPS = 1 };
@@ -55,7 +58,8 @@ static dt_emulated_gpu gpu_of(dt_dtype dtype, dt_interpreted_gpu gpu)
     return dt_emulated_gpu_create(&(dt_emulated_gpu_options){.dtype = dtype, .interpreter = {.gpu = gpu}});
 }
 
-static void check_distance(const char *what, const dt_trained *a, const dt_trained *b, double largest, double median)
+static void check_distance(const char *what, const dt_trained *a, const dt_trained *b, double largest,
+                           double median)
 {
     dt_distance d = dt_trained_distance(a, b);
     printf("%s: median %.2g, largest %.2g (%s)\n", what, d.median, d.largest, d.worst);
@@ -63,7 +67,7 @@ static void check_distance(const char *what, const dt_trained *a, const dt_train
     DT_CHECK_MSG(d.largest <= largest, "%s: %s is %g away, allowed %g", what, d.worst, d.largest, largest);
 }
 
-/* -- the weights that graphs read ------------------------------------------------------------------------------------------ */
+/* -- the weights that graphs read ------------------------------------------------------------------------ */
 
 static void check_mirror(void *context, dt_kernels *k, dt_net *net)
 {
@@ -77,7 +81,7 @@ static void check_mirror(void *context, dt_kernels *k, dt_net *net)
     DT_CHECK_INT(n_stale, 0);
 }
 
-/* -- agreement ------------------------------------------------------------------------------------------------------------- */
+/* -- agreement ------------------------------------------------------------------------------------------- */
 
 /* Every step of the GPU starts where ref's did. */
 static void check_single_steps(dt_emulated_gpu *g, const dt_training *training, int64_t n_steps)
@@ -147,7 +151,8 @@ static void too_large_a_loss_scale_skips_steps_and_changes_nothing(void)
     dt_trained got = dt_train(g.kernels, &overflow);
     for (int64_t i = 0; i < got.n_elems; i++)
         if (dt_float_bits(got.end[i]) != dt_float_bits(got.start[i])) {
-            DT_CHECK_MSG(false, "element %lld went from %g to %g", (long long)i, (double)got.start[i], (double)got.end[i]);
+            DT_CHECK_MSG(false, "element %lld went from %g to %g", (long long)i, (double)got.start[i],
+                         (double)got.end[i]);
             break;
         }
     for (int i = 0; i < 2; i++) {
@@ -159,13 +164,15 @@ static void too_large_a_loss_scale_skips_steps_and_changes_nothing(void)
     dt_emulated_gpu_destroy(&g);
 }
 
-/* -- time and capture ---------------------------------------------------------------------------------------------------------- */
+/* -- time and capture ------------------------------------------------------------------------------------ */
 
 /* Both slots of the upload are captured and launched again: 6 steps. */
 static dt_trained train_on(bool lazy, bool capture)
 {
-    dt_emulated_gpu g = dt_emulated_gpu_create(
-        &(dt_emulated_gpu_options){.dtype = DT_F16, .interpreter = {.gpu = DT_INTERPRET_A100}, .device = {.lazy = lazy, .capture = capture}});
+    dt_emulated_gpu g =
+        dt_emulated_gpu_create(&(dt_emulated_gpu_options){.dtype = DT_F16,
+                                                          .interpreter = {.gpu = DT_INTERPRET_A100},
+                                                          .device = {.lazy = lazy, .capture = capture}});
     dt_emulated_counts counts;
     dt_training steps = small;
     steps.batch = 2;
@@ -190,10 +197,10 @@ static void captured_or_not_early_or_late_the_bits_are_the_same(void)
     dt_trained_free(&captured);
 }
 
-/* -- planted mistakes ------------------------------------------------------------------------------------------------------------ */
+/* -- planted mistakes ------------------------------------------------------------------------------------ */
 
-/* A step from a state that one step of ref's has led to (at the very first, branches that begin at zero have no gradient), and what ref
- * makes of it; made by the first test that wants it. */
+/* A step from a state that one step of ref's has led to (at the very first, branches that begin at zero have
+ * no gradient), and what ref makes of it; made by the first test that wants it. */
 static dt_trained first, expected;
 
 static dt_training planted(void)
@@ -226,7 +233,8 @@ void dt_test_tear_down(void)
 static bool shows(const dt_interpreter_options *interpreter, const char *kernel, dt_emulator_mistake mistake)
 {
     const dt_training t = planted();
-    dt_emulated_gpu g = dt_emulated_gpu_create(&(dt_emulated_gpu_options){.dtype = DT_F16, .interpreter = *interpreter});
+    dt_emulated_gpu g =
+        dt_emulated_gpu_create(&(dt_emulated_gpu_options){.dtype = DT_F16, .interpreter = *interpreter});
     dt_emulator_plant(kernel, mistake);
     dt_trained got = dt_train(g.kernels, &t);
     dt_emulator_plant(NULL, mistake);
@@ -287,7 +295,8 @@ static void spoil_operand(dt_graph *g, void *context)
 
 static void check_spoiled_graph(void (*spoil)(dt_graph *graph, void *context))
 {
-    DT_CHECK(shows(&(dt_interpreter_options){.gpu = DT_INTERPRET_A100, .spoil = spoil}, NULL, DT_EMULATOR_NO_LAUNCH));
+    DT_CHECK(shows(&(dt_interpreter_options){.gpu = DT_INTERPRET_A100, .spoil = spoil}, NULL,
+                   DT_EMULATOR_NO_LAUNCH));
 }
 
 static void a_missing_term_in_a_graph_shows(void)
@@ -313,14 +322,16 @@ static void a_mistake_in_a_kernel_shows(void)
     static const struct {
         const char *kernel;
         dt_emulator_mistake mistake;
-    } mistakes[] = {
-        {"bn_backward_apply", DT_EMULATOR_NO_LAST_THREAD}, {"finish", DT_EMULATOR_NO_LAST_BLOCK}, {"optimizer_update", DT_EMULATOR_NO_LAST_BLOCK}};
+    } mistakes[] = {{"bn_backward_apply", DT_EMULATOR_NO_LAST_THREAD},
+                    {"finish", DT_EMULATOR_NO_LAST_BLOCK},
+                    {"optimizer_update", DT_EMULATOR_NO_LAST_BLOCK}};
     NOT_UNDER_ASAN();
     for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++)
-        DT_CHECK(shows(&(dt_interpreter_options){.gpu = DT_INTERPRET_A100}, mistakes[i].kernel, mistakes[i].mistake));
+        DT_CHECK(shows(&(dt_interpreter_options){.gpu = DT_INTERPRET_A100}, mistakes[i].kernel,
+                       mistakes[i].mistake));
 }
 
-/* -- long ---------------------------------------------------------------------------------------------------------------------- */
+/* -- long ------------------------------------------------------------------------------------------------ */
 
 static void a_step_of_resnet50_and_one_in_every_precision_agree_with_ref(void)
 {
@@ -332,7 +343,8 @@ static void a_step_of_resnet50_and_one_in_every_precision_agree_with_ref(void)
         bottlenecks.arch = "resnet50";
         bottlenecks.image_size = 64;
         dt_trained wanted = dt_train(g.ref, &bottlenecks), got = dt_train(g.kernels, &bottlenecks);
-        check_distance(dt_dtype_name(dtypes[i]), &got, &wanted, dtypes[i] == DT_BF16 ? 0.3 : ONE_STEP_LARGEST, dtypes[i] == DT_BF16 ? 1e-2 : 1e-3);
+        check_distance(dt_dtype_name(dtypes[i]), &got, &wanted, dtypes[i] == DT_BF16 ? 0.3 : ONE_STEP_LARGEST,
+                       dtypes[i] == DT_BF16 ? 1e-2 : 1e-3);
         dt_trained_free(&wanted);
         dt_trained_free(&got);
         dt_emulated_gpu_destroy(&g);

@@ -1,7 +1,9 @@
-/* cuda_emulator.h: the part of the CUDA language that our kernels use, for a C++ compiler: what layers/cuda/kernel.cuh includes instead of
- * cuda_runtime.h when nvcc does not compile it. Types of vectors and of halves are CUDA's own headers'.
+/* cuda_emulator.h: the part of the CUDA language that our kernels use, for a C++ compiler: what
+ * layers/cuda/kernel.cuh includes instead of cuda_runtime.h when nvcc does not compile it. Types of vectors
+ * and of halves are CUDA's own headers'.
  *
- * A kernel is an ordinary function. Shared memory is declared by DT_SHARED, because the emulator has to know of it.
+ * A kernel is an ordinary function. Shared memory is declared by DT_SHARED, because the emulator has to know
+ * of it.
  */
 #ifndef DTRAIN_TESTS_EMULATOR_CUDA_EMULATOR_H
 #define DTRAIN_TESTS_EMULATOR_CUDA_EMULATOR_H
@@ -31,19 +33,19 @@
 #define DT_UNROLL_4
 
 #define threadIdx dt_emulator.thread
-#define blockIdx  dt_emulator.block
-#define blockDim  dt_emulator.block_dim
-#define gridDim   dt_emulator.grid_dim
+#define blockIdx dt_emulator.block
+#define blockDim dt_emulator.block_dim
+#define gridDim dt_emulator.grid_dim
 
 /* `DT_SHARED(float, tile, 256);` declares 256 floats that the block shares, tile[0] to tile[255]. */
-#define DT_SHARED(type, name, n)                                                                                       \
-    static dt_emulator_shared name##_memory;                                                                           \
+#define DT_SHARED(type, name, n)                                                                             \
+    static dt_emulator_shared name##_memory;                                                                 \
     type *const name = static_cast<type *>(dt_emulator_shared_data(&name##_memory, (n) * sizeof(type)))
 /* Dynamic shared memory: `DT_DYNAMIC_SHARED(float, tile);` declares float *tile. */
 #define DT_DYNAMIC_SHARED(type, name) type *const name = static_cast<type *>(dt_emulator.dynamic_shared)
 
 #define __syncthreads() dt_emulator_sync_block(__LINE__)
-#define __syncwarp()    ((void)dt_emulator_sync_warp(0xFFFFFFFFU, __LINE__, 0))
+#define __syncwarp() ((void)dt_emulator_sync_warp(0xFFFFFFFFU, __LINE__, 0))
 
 template <typename T> static inline T dt_emulator_shuffle(unsigned mask, int line, T value, unsigned from)
 {
@@ -64,11 +66,15 @@ static inline unsigned dt_emulator_ballot(unsigned mask, int line, bool predicat
     return ballot;
 }
 
-#define __shfl_sync(mask, value, lane)       dt_emulator_shuffle(mask, __LINE__, value, static_cast<unsigned>(lane) % 32)
-#define __shfl_xor_sync(mask, value, bits)   dt_emulator_shuffle(mask, __LINE__, value, dt_emulator_lane() ^ static_cast<unsigned>(bits))
-#define __shfl_down_sync(mask, value, delta)                                                                           \
-    dt_emulator_shuffle(mask, __LINE__, value,                                                                         \
-                        dt_emulator_lane() + (delta) < 32 ? dt_emulator_lane() + static_cast<unsigned>(delta) : dt_emulator_lane())
+#define __shfl_sync(mask, value, lane)                                                                       \
+    dt_emulator_shuffle(mask, __LINE__, value, static_cast<unsigned>(lane) % 32)
+#define __shfl_xor_sync(mask, value, bits)                                                                   \
+    dt_emulator_shuffle(mask, __LINE__, value, dt_emulator_lane() ^ static_cast<unsigned>(bits))
+#define __shfl_down_sync(mask, value, delta)                                                                 \
+    dt_emulator_shuffle(mask, __LINE__, value,                                                               \
+                        dt_emulator_lane() + (delta) < 32                                                    \
+                            ? dt_emulator_lane() + static_cast<unsigned>(delta)                              \
+                            : dt_emulator_lane())
 #define __ballot_sync(mask, predicate) dt_emulator_ballot(mask, __LINE__, predicate)
 
 /* A kernel with its arguments, as they were when it was launched. */
@@ -78,22 +84,23 @@ template <typename... Parameters> struct dt_emulator_call {
 };
 
 template <typename... Parameters, typename... Arguments>
-static int dt_emulator_launch_kernel(const char *name, dim3 grid, dim3 block, size_t shared_bytes, void *stream, void (*kernel)(Parameters...),
-                                     Arguments... arguments)
+static int dt_emulator_launch_kernel(const char *name, dim3 grid, dim3 block, size_t shared_bytes,
+                                     void *stream, void (*kernel)(Parameters...), Arguments... arguments)
 {
     typedef dt_emulator_call<Parameters...> call;
-    const dt_emulator_work work = {name,
-                                   {grid.x, grid.y, grid.z},
-                                   {block.x, block.y, block.z},
-                                   shared_bytes,
-                                   [](void *arg) { std::apply(static_cast<call *>(arg)->kernel, static_cast<call *>(arg)->parameters); },
-                                   [](void *arg) { delete static_cast<call *>(arg); },
-                                   new call{kernel, std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)}};
+    const dt_emulator_work work = {
+        name,
+        {grid.x, grid.y, grid.z},
+        {block.x, block.y, block.z},
+        shared_bytes,
+        [](void *arg) { std::apply(static_cast<call *>(arg)->kernel, static_cast<call *>(arg)->parameters); },
+        [](void *arg) { delete static_cast<call *>(arg); },
+        new call{kernel, std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)}};
     return dt_emulator_enqueue(stream, &work);
 }
 
 /* Launch; an int: 0, or the error's number. A kernel with template arguments is written in parentheses. */
-#define DT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                      \
+#define DT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                            \
     dt_emulator_launch_kernel(#kernel, grid, block, shared_bytes, stream, kernel, __VA_ARGS__)
 
 #endif

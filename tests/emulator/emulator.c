@@ -1,9 +1,10 @@
 /* emulator.c: blocks, threads and who waits for what.
  *
- * A fiber takes threads that have not begun, one after the other, and runs each to its end. A thread that has to wait keeps its fiber; another
- * fiber then goes on: one whose wait is over, or a fresh one that takes the next thread. So a block needs as many stacks as it has
- * threads waiting at once. When nobody can go on and somebody waits, the threads of the block have taken different ways: that is
- * reported, and the block is given up.
+ * A fiber takes threads that have not begun, one after the other, and runs each to its end. A thread that has
+ * to wait keeps its fiber; another fiber then goes on: one whose wait is over, or a fresh one that takes the
+ * next thread. So a block needs as many stacks as it has threads waiting at once. When nobody can go on and
+ * somebody waits, the threads of the block have taken different ways: that is reported, and the block is
+ * given up.
  */
 #include "tests/emulator/emulator.h"
 
@@ -67,14 +68,15 @@ static struct {
     dt_emulator_mistake mistake;
 } planted;
 
-/* -- what can be said ----------------------------------------------------------------------------------------- */
+/* -- what can be said ------------------------------------------------------------------------------------ */
 
 static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void say(const char *format, ...)
 {
     va_list args;
-    int n = snprintf(message, sizeof message, "kernel %s, block (%u,%u,%u) of (%u,%u,%u): ", now.kernel, dt_emulator.block.x, dt_emulator.block.y,
-                     dt_emulator.block.z, dt_emulator.grid_dim.x, dt_emulator.grid_dim.y, dt_emulator.grid_dim.z);
+    int n = snprintf(message, sizeof message, "kernel %s, block (%u,%u,%u) of (%u,%u,%u): ", now.kernel,
+                     dt_emulator.block.x, dt_emulator.block.y, dt_emulator.block.z, dt_emulator.grid_dim.x,
+                     dt_emulator.grid_dim.y, dt_emulator.grid_dim.z);
     n = n < (int)sizeof message ? n : (int)sizeof message - 1;
     va_start(args, format);
     vsnprintf(message + n, sizeof message - (size_t)n, format, args);
@@ -100,7 +102,8 @@ static int find_missing(int waiting, int first, int behind)
     return -1;
 }
 
-/* Some thread waits, and nobody can go on. A pair out of one warp tells most: a shuffle that lacks a lane is told as that. */
+/* Some thread waits, and nobody can go on. A pair out of one warp tells most: a shuffle that lacks a lane is
+ * told as that. */
 static void say_who_is_missing(void)
 {
     int waiting = -1, missing = -1, n_waiting = 0;
@@ -118,12 +121,14 @@ static void say_who_is_missing(void)
     if (missing < 0)
         say("%d threads wait in line %d for nobody", n_waiting, now.waits_at[waiting]);
     else if (now.has_left[missing])
-        say("thread %d has left, and thread %d waits for it in line %d (%d wait)", missing, waiting, now.waits_at[waiting], n_waiting);
+        say("thread %d has left, and thread %d waits for it in line %d (%d wait)", missing, waiting,
+            now.waits_at[waiting], n_waiting);
     else
-        say("thread %d waits in line %d, and thread %d in line %d", missing, now.waits_at[missing], waiting, now.waits_at[waiting]);
+        say("thread %d waits in line %d, and thread %d in line %d", missing, now.waits_at[missing], waiting,
+            now.waits_at[waiting]);
 }
 
-/* -- fibers --------------------------------------------------------------------------------------------------- */
+/* -- fibers ---------------------------------------------------------------------------------------------- */
 
 static void switch_to(dt_fiber *to)
 {
@@ -176,13 +181,15 @@ static dt_fiber *next_ready(void)
     return now.fiber_of[thread];
 }
 
-/* A fiber's life: threads that have not begun; when there are none, its place goes to one that waits no more. */
+/* A fiber's life: threads that have not begun; when there are none, its place goes to one that waits no
+ * more. */
 static void run_threads(void *unused)
 {
     (void)unused;
     for (;;) {
         while (now.n_begun < now.n_threads) {
-            int thread = (order & DT_EMULATOR_DESCENDING) != 0 ? now.n_threads - 1 - now.n_begun : now.n_begun;
+            int thread =
+                (order & DT_EMULATOR_DESCENDING) != 0 ? now.n_threads - 1 - now.n_begun : now.n_begun;
             now.n_begun++;
             set_thread(thread);
             if (!(now.last_thread_leaves && thread == now.n_threads - 1))
@@ -217,7 +224,8 @@ static void wait_at(int line)
 static void meet(meeting *m, int line)
 {
     if (m->n_arrived > 0 && m->line != line) {
-        say("thread %d comes to line %d while thread %d waits in line %d", now.thread, line, m->threads[0], m->line);
+        say("thread %d comes to line %d while thread %d waits in line %d", now.thread, line, m->threads[0],
+            m->line);
         give_up();
     }
     m->line = line;
@@ -250,7 +258,8 @@ const uint64_t *dt_emulator_sync_warp(unsigned mask, int line, uint64_t value)
     int n_lanes = now.n_threads - first < WARP ? now.n_threads - first : WARP;
     warp_state *warp = &now.warps[now.thread / WARP];
     if (mask != 0xFFFFFFFFU >> (WARP - n_lanes)) {
-        say("thread %d: in line %d the mask is 0x%x, but its warp has %d lanes", now.thread, line, mask, n_lanes);
+        say("thread %d: in line %d the mask is 0x%x, but its warp has %d lanes", now.thread, line, mask,
+            n_lanes);
         give_up();
     }
     int round = warp->round;
@@ -262,7 +271,7 @@ const uint64_t *dt_emulator_sync_warp(unsigned mask, int line, uint64_t value)
     return warp->values[round];
 }
 
-/* -- blocks --------------------------------------------------------------------------------------------------- */
+/* -- blocks ---------------------------------------------------------------------------------------------- */
 
 static dt_emulator_shared *all_shared;
 
@@ -322,7 +331,8 @@ static void restart_fibers(void)
 
 static bool is_planted(dt_emulator_mistake mistake)
 {
-    return planted.kernel[0] != '\0' && planted.mistake == mistake && strstr(now.kernel, planted.kernel) != NULL;
+    return planted.kernel[0] != '\0' && planted.mistake == mistake &&
+           strstr(now.kernel, planted.kernel) != NULL;
 }
 
 static int run_grid(size_t shared_bytes)
@@ -332,7 +342,8 @@ static int run_grid(size_t shared_bytes)
     now.without_barriers = is_planted(DT_EMULATOR_NO_BARRIERS);
     for (uint64_t i = 0; i < n_blocks && !now.failed; i++) {
         uint64_t b = (order & DT_EMULATOR_DESCENDING) != 0 ? n_blocks - 1 - i : i;
-        dt_emulator.block = (dt_emulator_index){(unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y), (unsigned)(b / grid.x / grid.y)};
+        dt_emulator.block = (dt_emulator_index){(unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y),
+                                                (unsigned)(b / grid.x / grid.y)};
         if (b == n_blocks - 1 && is_planted(DT_EMULATOR_NO_LAST_BLOCK))
             continue;
         now.last_thread_leaves = b == n_blocks - 1 && is_planted(DT_EMULATOR_NO_LAST_THREAD);
@@ -353,9 +364,11 @@ static int launch(dt_emulator_index grid, dt_emulator_index block, size_t shared
     dt_emulator.block_dim = block;
     now.n_threads = (int)n_threads;
     now.failed = false;
-    if (grid.x == 0 || grid.x > INT32_MAX || grid.y == 0 || grid.y > MAX_GRID_YZ || grid.z == 0 || grid.z > MAX_GRID_YZ || n_threads == 0 ||
-        n_threads > MAX_THREADS || block.z > 64 || shared_bytes > MAX_SHARED_BYTES) {
-        say("a block of (%u,%u,%u) threads and %zu bytes of shared memory: no GPU takes this", block.x, block.y, block.z, shared_bytes);
+    if (grid.x == 0 || grid.x > INT32_MAX || grid.y == 0 || grid.y > MAX_GRID_YZ || grid.z == 0 ||
+        grid.z > MAX_GRID_YZ || n_threads == 0 || n_threads > MAX_THREADS || block.z > 64 ||
+        shared_bytes > MAX_SHARED_BYTES) {
+        say("a block of (%u,%u,%u) threads and %zu bytes of shared memory: no GPU takes this", block.x,
+            block.y, block.z, shared_bytes);
         return DT_EMULATOR_INVALID_CONFIGURATION;
     }
     if (is_planted(DT_EMULATOR_NO_LAUNCH))
@@ -368,7 +381,8 @@ static int launch(dt_emulator_index grid, dt_emulator_index block, size_t shared
     return code;
 }
 
-int dt_emulator_launch(const char *kernel, dt_emulator_index grid, dt_emulator_index block, size_t shared_bytes, void (*thread)(void *arg), void *arg)
+int dt_emulator_launch(const char *kernel, dt_emulator_index grid, dt_emulator_index block,
+                       size_t shared_bytes, void (*thread)(void *arg), void *arg)
 {
     pthread_mutex_lock(&one_launch);
     now.kernel = kernel;
@@ -379,7 +393,7 @@ int dt_emulator_launch(const char *kernel, dt_emulator_index grid, dt_emulator_i
     return code;
 }
 
-/* -- launches that wait in a queue ---------------------------------------------------------------------------- */
+/* -- launches that wait in a queue ----------------------------------------------------------------------- */
 
 static struct {
     dt_emulator_take *take;
@@ -394,7 +408,8 @@ void dt_emulator_set_queue(dt_emulator_take *take, void *context)
 
 int dt_emulator_run(const dt_emulator_work *work)
 {
-    return dt_emulator_launch(work->kernel, work->grid, work->block, work->shared_bytes, work->thread, work->arg);
+    return dt_emulator_launch(work->kernel, work->grid, work->block, work->shared_bytes, work->thread,
+                              work->arg);
 }
 
 void dt_emulator_free(const dt_emulator_work *work)
@@ -411,7 +426,7 @@ int dt_emulator_enqueue(void *stream, const dt_emulator_work *work)
     return code;
 }
 
-/* -- for tests ------------------------------------------------------------------------------------------------ */
+/* -- for tests ------------------------------------------------------------------------------------------- */
 
 void dt_emulator_set_order(unsigned flags)
 {

@@ -1,16 +1,19 @@
 /* emulator.h: runs CUDA kernels on the CPU: every CUDA thread is a fiber, blocks run one after the other.
  *
- *   int code = dt_emulator_launch("add_one", grid, block, 0, run_one_thread, arguments);      what DT_LAUNCH expands to under g++
- *   if (code != 0) puts(dt_emulator_message());
+ *   int code = dt_emulator_launch("add_one", grid, block, 0, run_one_thread, arguments);      what DT_LAUNCH
+ *   expands to under g++ if (code != 0) puts(dt_emulator_message());
  *
- * What a kernel can see is in dt_emulator: threadIdx and the others are macros for its fields (cuda_emulator.h). A thread that waits
- * (__syncthreads, a shuffle) gives its fiber's place to the next one; threads that never wait run one after the other on one stack, so a
- * kernel without barriers costs two switches a block. Shared memory is filled with NaN before a block begins.
+ * What a kernel can see is in dt_emulator: threadIdx and the others are macros for its fields
+ * (cuda_emulator.h). A thread that waits (__syncthreads, a shuffle) gives its fiber's place to the next one;
+ * threads that never wait run one after the other on one stack, so a kernel without barriers costs two
+ * switches a block. Shared memory is filled with NaN before a block begins.
  *
  * Found, and told by dt_emulator_message with kernel, block and thread:
- *   a barrier or a shuffle that not all threads reach (some have left, or wait at another line), a grid or a block that no GPU takes.
- * Not found: two threads that write the same place; but dt_emulator_set_order runs threads and blocks in other orders, in which a
- * missing barrier or blocks that need each other give another result; and what AddressSanitizer sees, it sees here too.
+ *   a barrier or a shuffle that not all threads reach (some have left, or wait at another line), a grid or a
+ *   block that no GPU takes.
+ * Not found: two threads that write the same place; but dt_emulator_set_order runs threads and blocks in
+ * other orders, in which a missing barrier or blocks that need each other give another result; and what
+ * AddressSanitizer sees, it sees here too.
  *
  * One launch at a time; threads that launch wait for each other.
  */
@@ -36,11 +39,12 @@ typedef struct dt_emulator_state {
 } dt_emulator_state;
 extern dt_emulator_state dt_emulator;
 
-enum { DT_EMULATOR_OK = 0, DT_EMULATOR_INVALID_CONFIGURATION = 9, DT_EMULATOR_LAUNCH_FAILED = 719 }; /* as CUDA numbers them */
+/* as CUDA numbers them */
+enum { DT_EMULATOR_OK = 0, DT_EMULATOR_INVALID_CONFIGURATION = 9, DT_EMULATOR_LAUNCH_FAILED = 719 };
 
 /* Runs thread(arg) for every thread of every block; returns a code from above. */
-int dt_emulator_launch(const char *kernel, dt_emulator_index grid, dt_emulator_index block, size_t shared_bytes, void (*thread)(void *arg),
-                       void *arg);
+int dt_emulator_launch(const char *kernel, dt_emulator_index grid, dt_emulator_index block,
+                       size_t shared_bytes, void (*thread)(void *arg), void *arg);
 /* Why the last launch that failed did; static storage. */
 const char *dt_emulator_message(void);
 int64_t dt_emulator_n_launches(void); /* since the program began */
@@ -57,8 +61,9 @@ typedef struct dt_emulator_work {
 
 /* What DT_LAUNCH does: runs the work and frees it, or gives it to the queue that is set. */
 int dt_emulator_enqueue(void *stream, const dt_emulator_work *work);
-/* From now on every launch goes to `take`, which takes the work over: it runs it by dt_emulator_run when and as often as it likes, and frees
- * it by dt_emulator_free; what it returns is the result of the launch. NULL: launches run at once again. */
+/* From now on every launch goes to `take`, which takes the work over: it runs it by dt_emulator_run when and
+ * as often as it likes, and frees it by dt_emulator_free; what it returns is the result of the launch. NULL:
+ * launches run at once again. */
 typedef int dt_emulator_take(void *context, void *stream, const dt_emulator_work *work);
 void dt_emulator_set_queue(dt_emulator_take *take, void *context);
 int dt_emulator_run(const dt_emulator_work *work);
@@ -66,12 +71,13 @@ void dt_emulator_free(const dt_emulator_work *work);
 
 /* What kernels call. */
 void dt_emulator_sync_block(int line);
-/* A collective of a warp: every lane of `mask` (which must be all lanes that the warp has) gives a value; returns all 32 of them, to be read
- * before the lane's next call. */
+/* A collective of a warp: every lane of `mask` (which must be all lanes that the warp has) gives a value;
+ * returns all 32 of them, to be read before the lane's next call. */
 const uint64_t *dt_emulator_sync_warp(unsigned mask, int line, uint64_t value);
 unsigned dt_emulator_lane(void);
 
-/* Static shared memory: one of these for each declaration in each kernel; made by the first thread that comes by, kept until the program ends. */
+/* Static shared memory: one of these for each declaration in each kernel; made by the first thread that comes
+ * by, kept until the program ends. */
 typedef struct dt_emulator_shared {
     void *data;
     size_t bytes;
@@ -80,16 +86,19 @@ typedef struct dt_emulator_shared {
 } dt_emulator_shared;
 void *dt_emulator_shared_data(dt_emulator_shared *shared, size_t bytes);
 
-/* -- for tests ---------------------------------------------------------------------------------------------------- */
+/* -- for tests ------------------------------------------------------------------------------------------- */
 
-/* In which order threads run from now on; 0: ascending, and in turn. A barrier that is missing shows in one of the four. */
+/* In which order threads run from now on; 0: ascending, and in turn. A barrier that is missing shows in one
+ * of the four. */
 enum {
     DT_EMULATOR_DESCENDING = 1, /* threads and blocks begin from the last */
-    DT_EMULATOR_AHEAD = 2       /* the warp that was last at a barrier runs ahead of the others as far as it can */
+    /* the warp that was last at a barrier runs ahead of the others as far as it can */
+    DT_EMULATOR_AHEAD = 2
 };
 void dt_emulator_set_order(unsigned flags);
 
-/* Multiprocessors that kernels are told of; 3 unless set: an odd number, and small, so that loops over the grid have several rounds. */
+/* Multiprocessors that kernels are told of; 3 unless set: an odd number, and small, so that loops over the
+ * grid have several rounds. */
 void dt_emulator_set_multiprocessors(int n);
 int dt_emulator_multiprocessors(void);
 

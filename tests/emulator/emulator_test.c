@@ -19,7 +19,8 @@ static void threads_know_their_places_in_three_dimensions(void)
                 for (unsigned z = 0; z < 2; z++)
                     for (unsigned y = 0; y < 3; y++)
                         for (unsigned x = 0; x < 5; x++)
-                            DT_REQUIRE(out[at++] == ((((bz * 10 + by) * 10 + bx) * 10 + z) * 10 + y) * 10 + x);
+                            DT_REQUIRE(out[at++] ==
+                                       ((((bz * 10 + by) * 10 + bx) * 10 + z) * 10 + y) * 10 + x);
     DT_CHECK_INT(out[N], 7);
 }
 

@@ -63,7 +63,8 @@ static void begin(void)
 
 #if defined(__x86_64__)
 
-/* void dt_fiber_exchange(void **save, void *load): push what a callee has to keep, leave the stack pointer in *save, go on at load. */
+/* void dt_fiber_exchange(void **save, void *load): push what a callee has to keep, leave the stack pointer in
+ * *save, go on at load. */
 void dt_fiber_exchange(void **save, void *load);
 __asm__(".text\n"
         ".p2align 4\n"
@@ -90,7 +91,8 @@ __asm__(".text\n"
 
 void dt_fiber_restart(dt_fiber *fiber)
 {
-    /* From the top: what begin would return to (nothing), begin, six registers. begin finds the stack as after a call. */
+    /* From the top: what begin would return to (nothing), begin, six registers. begin finds the stack as
+     * after a call. */
     void **slot = (void **)(void *)(fiber->stack + fiber->stack_bytes - 16);
 #    ifdef FIBER_ASAN
     __asan_unpoison_memory_region(fiber->stack, fiber->stack_bytes);
@@ -134,7 +136,8 @@ dt_fiber *dt_fiber_create(void (*entry)(void *arg), void *arg)
     dt_fiber *fiber = calloc(1, sizeof *fiber);
     if (fiber == NULL)
         return NULL;
-    char *memory = mmap(NULL, guard + STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *memory = mmap(NULL, guard + STACK_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED || mprotect(memory, guard, PROT_NONE) != 0) {
         if (memory != MAP_FAILED)
             munmap(memory, guard + STACK_BYTES);

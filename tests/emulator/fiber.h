@@ -1,7 +1,8 @@
 /* fiber.h: stacks that one can switch between: what the emulator's threads run on.
  *
- * On x86-64 a switch saves six registers, in a few lines of assembly; elsewhere it is swapcontext, which makes a system call. Under
- * AddressSanitizer every switch is told to it. Floating-point modes are shared by all fibers.
+ * On x86-64 a switch saves six registers, in a few lines of assembly; elsewhere it is swapcontext, which
+ * makes a system call. Under AddressSanitizer every switch is told to it. Floating-point modes are shared by
+ * all fibers.
  */
 #ifndef DTRAIN_TESTS_EMULATOR_FIBER_H
 #define DTRAIN_TESTS_EMULATOR_FIBER_H

@@ -1,4 +1,5 @@
-/* planted.cu: kernels of layers/cuda with one mistake each, made by a macro that stands before the source. The test of the kernels must see them. */
+/* planted.cu: kernels of layers/cuda with one mistake each, made by a macro that stands before the source.
+ * The test of the kernels must see them. */
 #include "layers/cuda/kernel.cuh"
 #include "tests/emulator/planted.h"
 
@@ -37,8 +38,8 @@ namespace rank_without_ties
 #undef dt_logit_ranks_before
 } // namespace rank_without_ties
 
-int planted_residual_backward(const dt_tensor *dy, const void *mask, const dt_bn_backward *branch, const dt_bn_backward *skip, void *scratch,
-                              const dt_tensor *g)
+int planted_residual_backward(const dt_tensor *dy, const void *mask, const dt_bn_backward *branch,
+                              const dt_bn_backward *skip, void *scratch, const dt_tensor *g)
 {
     return neighbours_bit::dt_cuda_residual_backward(nullptr, dy, mask, branch, skip, scratch, g);
 }
@@ -48,18 +49,21 @@ int planted_max_pool_forward(const dt_pool_desc *pool, const dt_act *x, const dt
     return last_of_equal_ones::dt_cuda_max_pool_forward(nullptr, pool, x, y, argmax);
 }
 
-int planted_bn_backward_reduce(const dt_bn_backward *bn, const dt_tensor *dv, void *scratch, const dt_tensor *dz)
+int planted_bn_backward_reduce(const dt_bn_backward *bn, const dt_tensor *dv, void *scratch,
+                               const dt_tensor *dz)
 {
     return no_relu::dt_cuda_bn_backward_reduce(nullptr, bn, dv, scratch, dz);
 }
 
-int planted_bn_backward_apply(const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy)
+int planted_bn_backward_apply(const dt_tensor *dz, const dt_tensor *raw, const float *coefficients,
+                              const dt_tensor *dy)
 {
     return coefficients_swapped::dt_cuda_bn_backward_apply(nullptr, dz, raw, coefficients, dy);
 }
 
-int planted_softmax_loss(const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const float *loss_scale, void *scratch,
-                         const dt_tensor *dlogits, dt_loss_sums *sums)
+int planted_softmax_loss(const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale,
+                         const float *loss_scale, void *scratch, const dt_tensor *dlogits, dt_loss_sums *sums)
 {
-    return rank_without_ties::dt_cuda_softmax_loss(nullptr, logits, labels, smoothing, grad_scale, loss_scale, scratch, dlogits, sums);
+    return rank_without_ties::dt_cuda_softmax_loss(nullptr, logits, labels, smoothing, grad_scale, loss_scale,
+                                                   scratch, dlogits, sums);
 }

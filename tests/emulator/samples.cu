@@ -1,4 +1,5 @@
-/* samples.cu: kernels that show what the emulator can do, and mistakes that it has to find; emulator_test.c launches them. */
+/* samples.cu: kernels that show what the emulator can do, and mistakes that it has to find; emulator_test.c
+ * launches them. */
 #include "tests/emulator/cuda_emulator.h"
 #include "tests/emulator/samples.h"
 
@@ -8,7 +9,8 @@ static __global__ void indices(unsigned *out)
     unsigned block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
     unsigned thread = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
     out[block * blockDim.x * blockDim.y * blockDim.z + thread] =
-        ((((blockIdx.z * 10 + blockIdx.y) * 10 + blockIdx.x) * 10 + threadIdx.z) * 10 + threadIdx.y) * 10 + threadIdx.x;
+        ((((blockIdx.z * 10 + blockIdx.y) * 10 + blockIdx.x) * 10 + threadIdx.z) * 10 + threadIdx.y) * 10 +
+        threadIdx.x;
 }
 
 int sample_indices(unsigned *out)
@@ -35,11 +37,13 @@ static __global__ void turn_dynamic(int *x)
 
 int sample_turn(int *x, unsigned n_blocks, unsigned n_threads, bool dynamic)
 {
-    return dynamic ? DT_LAUNCH(turn_dynamic, dim3(n_blocks), dim3(n_threads), n_threads * sizeof(int), nullptr, x)
-                   : DT_LAUNCH(turn_static, dim3(n_blocks), dim3(n_threads), 0, nullptr, x);
+    return dynamic
+               ? DT_LAUNCH(turn_dynamic, dim3(n_blocks), dim3(n_threads), n_threads * sizeof(int), nullptr, x)
+               : DT_LAUNCH(turn_static, dim3(n_blocks), dim3(n_threads), 0, nullptr, x);
 }
 
-/* out[thread] = the sum over its warp; by xor, and by down in lane 0. 40 threads: the second warp has 8 lanes. */
+/* out[thread] = the sum over its warp; by xor, and by down in lane 0. 40 threads: the second warp has 8
+ * lanes. */
 static __global__ void warps(double *by_xor, float *by_down, unsigned *ballots, int *from_lane_2)
 {
     const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, mask = warp == 0 ? 0xFFFFFFFFU : 0xFFU;
@@ -75,7 +79,7 @@ int sample_unwritten(float *out, unsigned n_blocks)
     return DT_LAUNCH(unwritten, dim3(n_blocks), dim3(1), 0, nullptr, out);
 }
 
-/* -- mistakes --------------------------------------------------------------------------------------------------------- */
+/* -- mistakes -------------------------------------------------------------------------------------------- */
 
 static __global__ void leaves(int thread)
 {

@@ -44,17 +44,17 @@ typedef struct fake_comm {
     dt_comm_request requests[MAX_REQUESTS];
 } fake_comm;
 
-#define REDUCE(type)                                                                   \
-    do {                                                                               \
-        type *out = scratch;                                                           \
-        for (int64_t i = 0; i < n; i++) {                                              \
-            type v = ((type *)w->arrivals[0].buffer)[i];                               \
-            for (int r = 1; r < w->size; r++) {                                        \
-                type x = ((type *)w->arrivals[r].buffer)[i];                           \
-                v = op == DT_REDUCE_SUM ? v + x : op == DT_REDUCE_MIN ? (x < v ? x : v) : (x > v ? x : v); \
-            }                                                                          \
-            out[i] = v;                                                                \
-        }                                                                              \
+#define REDUCE(type)                                                                                         \
+    do {                                                                                                     \
+        type *out = scratch;                                                                                 \
+        for (int64_t i = 0; i < n; i++) {                                                                    \
+            type v = ((type *)w->arrivals[0].buffer)[i];                                                     \
+            for (int r = 1; r < w->size; r++) {                                                              \
+                type x = ((type *)w->arrivals[r].buffer)[i];                                                 \
+                v = op == DT_REDUCE_SUM ? v + x : op == DT_REDUCE_MIN ? (x < v ? x : v) : (x > v ? x : v);   \
+            }                                                                                                \
+            out[i] = v;                                                                                      \
+        }                                                                                                    \
     } while (0)
 
 /* All have arrived: do it for everybody. */
@@ -80,9 +80,15 @@ static void perform(world *w)
         if (!scratch)
             abort();
         switch (a->extra / 8) {
-        case DT_F32: REDUCE(float); break;
-        case DT_F64: REDUCE(double); break;
-        default: REDUCE(int64_t); break;
+        case DT_F32:
+            REDUCE(float);
+            break;
+        case DT_F64:
+            REDUCE(double);
+            break;
+        default:
+            REDUCE(int64_t);
+            break;
         }
         for (int r = 0; r < w->size; r++)
             memcpy(w->arrivals[r].buffer, scratch, (size_t)bytes);
@@ -133,13 +139,16 @@ static dt_status all_gather(dt_comm *comm, const void *mine, int64_t bytes, void
     return meet(comm, (arrival){.kind = OP_GATHER, .buffer = all, .mine = mine, .n = bytes}, err);
 }
 
-static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op, dt_error *err)
+static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op,
+                            dt_error *err)
 {
-    return meet(comm, (arrival){.kind = OP_REDUCE, .buffer = buffer, .n = n, .extra = (int)dtype * 8 + (int)op}, err);
+    return meet(
+        comm, (arrival){.kind = OP_REDUCE, .buffer = buffer, .n = n, .extra = (int)dtype * 8 + (int)op}, err);
 }
 
 /* Reduced when waited for: until then the buffer holds this rank's values. */
-static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err)
+static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire,
+                                  dt_comm_request **request, dt_error *err)
 {
     (void)wire;
     fake_comm *c = (fake_comm *)comm;
@@ -224,7 +233,8 @@ static void init_world(world *w, fake_comm *comms, int size, int per_host)
     pthread_cond_init(&w->changed, NULL);
     for (int r = 0; r < size; r++) {
         int first = r / per_host * per_host, n = size - first < per_host ? size - first : per_host;
-        comms[r].head = (dt_comm){.ops = &ops, .rank = r, .size = size, .local_rank = r - first, .local_size = n};
+        comms[r].head =
+            (dt_comm){.ops = &ops, .rank = r, .size = size, .local_rank = r - first, .local_size = n};
         comms[r].w = w;
         snprintf(comms[r].head.host, sizeof comms[r].head.host, "host%d", r / per_host);
         snprintf(comms[r].head.detail, sizeof comms[r].head.detail, "threads as ranks");

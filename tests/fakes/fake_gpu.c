@@ -89,7 +89,7 @@ static dt_stream *stream_of(fake_gpu *g, dt_stream *stream)
     return stream ? stream : g->streams[0];
 }
 
-/* -- streams ------------------------------------------------------------------------------------------------------------ */
+/* -- streams --------------------------------------------------------------------------------------------- */
 
 /* What a stream does with its first node; the mutex is held, but not while a kernel runs. */
 static void perform(fake_gpu *g, node *n)
@@ -161,7 +161,8 @@ static void capture(fake_gpu *g, const node *n)
     } else {
         n->stream->n_captured++;
     }
-    if (n->kind == WAIT && n->stream == g->streams[0] && n->event->of_capture && n->event->stream->n_joined < n->event->n_before)
+    if (n->kind == WAIT && n->stream == g->streams[0] && n->event->of_capture &&
+        n->event->stream->n_joined < n->event->n_before)
         n->event->stream->n_joined = n->event->n_before;
 }
 
@@ -237,7 +238,7 @@ static void *native_stream(dt_device *device, dt_stream *stream)
     return stream_of(mine(device), stream);
 }
 
-/* -- events ------------------------------------------------------------------------------------------------------------- */
+/* -- events ---------------------------------------------------------------------------------------------- */
 
 static dt_status event_create(dt_device *device, bool timed, dt_event **event, dt_error *err)
 {
@@ -288,7 +289,7 @@ static dt_status event_elapsed_ms(dt_device *device, dt_event *from, dt_event *t
     return DT_OK;
 }
 
-/* -- memory ------------------------------------------------------------------------------------------------------------- */
+/* -- memory ---------------------------------------------------------------------------------------------- */
 
 static void *device_alloc(dt_device *device, int64_t bytes)
 {
@@ -324,11 +325,13 @@ static void copy_work(void *p)
         memset(a->dst, 0, (size_t)a->bytes);
 }
 
-static dt_status copy(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind, dt_stream *stream, dt_error *err)
+static dt_status copy(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind,
+                      dt_stream *stream, dt_error *err)
 {
     (void)kind;
     (void)err;
-    fake_gpu_enqueue(stream_of(mine(device), stream), copy_work, &(copy_arguments){dst, src, bytes}, sizeof(copy_arguments));
+    fake_gpu_enqueue(stream_of(mine(device), stream), copy_work, &(copy_arguments){dst, src, bytes},
+                     sizeof(copy_arguments));
     return DT_OK;
 }
 
@@ -337,7 +340,7 @@ static dt_status zero(dt_device *device, void *dst, int64_t bytes, dt_stream *st
     return copy(device, dst, NULL, bytes, DT_COPY_ON_DEVICE, stream, err);
 }
 
-/* -- graphs ------------------------------------------------------------------------------------------------------------- */
+/* -- graphs ---------------------------------------------------------------------------------------------- */
 
 static dt_status capture_begin(dt_device *device, dt_error *err)
 {
@@ -396,7 +399,7 @@ static dt_status graph_launch(dt_device *device, void *p, dt_error *err)
     return DT_OK;
 }
 
-/* -- the device --------------------------------------------------------------------------------------------------------- */
+/* -- the device ------------------------------------------------------------------------------------------ */
 
 static void info(dt_device *device, dt_device_info *out)
 {

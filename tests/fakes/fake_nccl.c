@@ -70,7 +70,7 @@ static void check_not_aborted(const fake_comm *c, const char *what)
     abort();
 }
 
-/* -- bytes between ranks -------------------------------------------------------------------------------------------------- */
+/* -- bytes between ranks --------------------------------------------------------------------------------- */
 
 static bool ends(const fake_comm *c)
 {
@@ -108,7 +108,7 @@ static void prepare(int socket)
     fcntl(socket, F_SETFD, FD_CLOEXEC);
 }
 
-/* -- begin and end -------------------------------------------------------------------------------------------------------- */
+/* -- begin and end --------------------------------------------------------------------------------------- */
 
 static int version(int *out)
 {
@@ -256,7 +256,7 @@ static int gpu_name(char *out, size_t out_bytes)
     return 0;
 }
 
-/* -- sums ----------------------------------------------------------------------------------------------------------------- */
+/* -- sums ------------------------------------------------------------------------------------------------ */
 
 static float value_at(const void *data, int64_t i, dt_dtype dtype)
 {
@@ -274,7 +274,8 @@ static void set_value(void *data, int64_t i, dt_dtype dtype, float v)
         ((uint16_t *)data)[i] = dtype == DT_F16 ? dt_half_from_float(v) : dt_bfloat_from_float(v);
 }
 
-static bool sum_at_0(fake_comm *c, const sum_arguments *a, unsigned char *buffer, unsigned char *theirs, size_t bytes)
+static bool sum_at_0(fake_comm *c, const sum_arguments *a, unsigned char *buffer, unsigned char *theirs,
+                     size_t bytes)
 {
     for (int r = 1; r < c->size; r++) {
         int64_t n = 0;
@@ -296,7 +297,8 @@ static bool sum_at_0(fake_comm *c, const sum_arguments *a, unsigned char *buffer
 static bool sum_elsewhere(fake_comm *c, const sum_arguments *a, unsigned char *buffer, size_t bytes)
 {
     int64_t n = a->n;
-    return transfer(c, c->sockets[0], &n, sizeof n, true) && transfer(c, c->sockets[0], buffer, bytes, true) &&
+    return transfer(c, c->sockets[0], &n, sizeof n, true) &&
+           transfer(c, c->sockets[0], buffer, bytes, true) &&
            transfer(c, c->sockets[0], buffer, bytes, false);
 }
 
@@ -310,7 +312,8 @@ static void sum_work(void *arguments)
     if (!buffer || !theirs)
         abort();
     memcpy(buffer, a->from, bytes);
-    bool ok = !ends(c) && (c->rank == 0 ? sum_at_0(c, a, buffer, theirs, bytes) : sum_elsewhere(c, a, buffer, bytes));
+    bool ok = !ends(c) &&
+              (c->rank == 0 ? sum_at_0(c, a, buffer, theirs, bytes) : sum_elsewhere(c, a, buffer, bytes));
     while (!ok && !ends(c)) /* a kernel knows nothing of connections: it waits */
         dt_clock_sleep_s(1e-3);
     if (ok)
@@ -359,7 +362,7 @@ static int async_error(void *handle, int *result)
     return DT_NCCL_SUCCESS;
 }
 
-/* -- kernels -------------------------------------------------------------------------------------------------------------- */
+/* -- kernels --------------------------------------------------------------------------------------------- */
 
 typedef struct wire_arguments {
     const void *from;
@@ -406,7 +409,8 @@ static int pack(void *stream, const float *from, void *to, int64_t n, dt_dtype w
 static int unpack(void *stream, const void *from, float *to, int64_t n, dt_dtype wire, dt_nccl_mark done)
 {
     check_not_busy("a kernel");
-    fake_nccl_enqueue(stream, unpack_work, &(wire_arguments){from, to, n, wire, done}, sizeof(wire_arguments));
+    fake_nccl_enqueue(stream, unpack_work, &(wire_arguments){from, to, n, wire, done},
+                      sizeof(wire_arguments));
     return 0;
 }
 

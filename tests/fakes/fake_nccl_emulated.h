@@ -1,4 +1,5 @@
-/* fake_nccl_emulated.h: the fake NCCL on the emulated device (tests/emulated/device_emulated.h) instead of the fake GPU. */
+/* fake_nccl_emulated.h: the fake NCCL on the emulated device (tests/emulated/device_emulated.h) instead of
+ * the fake GPU. */
 #ifndef DTRAIN_TESTS_FAKE_NCCL_EMULATED_H
 #define DTRAIN_TESTS_FAKE_NCCL_EMULATED_H
 

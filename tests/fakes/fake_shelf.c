@@ -55,7 +55,8 @@ static dt_shard_entry entry_of(const fake_generation *g, int64_t shard, int64_t 
     e.n_elems = n_elems * (shard + 1) / g->n_shards - e.first;
     e.bytes = e.n_elems * (int64_t)sizeof(float);
     snprintf(e.file, sizeof e.file, "shard-%04d-of-%04d.h5", (int)shard, (int)g->n_shards);
-    snprintf(e.xxh3_128, sizeof e.xxh3_128, "%016llx%016llx", (unsigned long long)g->seed, (unsigned long long)shard);
+    snprintf(e.xxh3_128, sizeof e.xxh3_128, "%016llx%016llx", (unsigned long long)g->seed,
+             (unsigned long long)shard);
     return e;
 }
 
@@ -63,16 +64,20 @@ static dt_status read_manifest(dt_store *store, int64_t step, dt_manifest *manif
 {
     const fake_generation *g = find(store, step);
     if (g->manifest != DT_OK)
-        return dt_fail(err, g->manifest, "%s/step-%lld/manifest.json: the fake does not give it", location(store), (long long)step);
+        return dt_fail(err, g->manifest, "%s/step-%lld/manifest.json: the fake does not give it",
+                       location(store), (long long)step);
     fake_state state;
     fake_state_init(&state, g->seed);
     dt_manifest m = fake_manifest(step);
-    snprintf(m.identity, sizeof m.identity, "%016llx%016llx", (unsigned long long)g->seed, (unsigned long long)step);
+    snprintf(m.identity, sizeof m.identity, "%016llx%016llx", (unsigned long long)g->seed,
+             (unsigned long long)step);
     m.world_size = m.n_shards = g->n_shards;
     m.n_tensors = state.layout.n_tensors;
     m.tensors = dt_alloc(sizeof state.tensors);
     m.shards = dt_calloc((size_t)g->n_shards, sizeof *m.shards);
-    dt_status status = m.tensors && m.shards && m.config_text ? DT_OK : dt_fail_memory(err, sizeof state.tensors, "a fake manifest");
+    dt_status status = m.tensors && m.shards && m.config_text
+                           ? DT_OK
+                           : dt_fail_memory(err, sizeof state.tensors, "a fake manifest");
     if (status == DT_OK) {
         memcpy(m.tensors, state.tensors, sizeof state.tensors);
         for (int64_t i = 0; i < g->n_shards; i++)
@@ -109,21 +114,25 @@ static dt_status verify_shard(dt_store *store, int64_t step, const dt_shard_entr
     const int64_t shard = index_of(entry);
     call_hook(store, "verify", shard);
     if (!has_shard(store, step, entry))
-        return dt_fail(err, DT_ERR_IO, "%s/step-%lld/%s: is not there", location(store), (long long)step, entry->file);
+        return dt_fail(err, DT_ERR_IO, "%s/step-%lld/%s: is not there", location(store), (long long)step,
+                       entry->file);
     const dt_shard_entry own = entry_of(g, shard, 1);
     if (g->damaged >> shard & 1 || strcmp(own.xxh3_128, entry->xxh3_128) != 0)
-        return dt_fail(err, DT_ERR_FORMAT, "%s/step-%lld/%s: is damaged", location(store), (long long)step, entry->file);
+        return dt_fail(err, DT_ERR_FORMAT, "%s/step-%lld/%s: is damaged", location(store), (long long)step,
+                       entry->file);
     return DT_OK;
 }
 
-static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry, float *values, dt_error *err)
+static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
+                            float *values, dt_error *err)
 {
     const fake_generation *g = find(store, manifest->step);
     const int64_t shard = index_of(entry);
     call_hook(store, "read", shard);
     atomic_fetch_add(&((fake_shelf *)store)->n_reads, 1);
     if (!has_shard(store, manifest->step, entry) || (g->damaged | g->unreadable) >> shard & 1)
-        return dt_fail(err, DT_ERR_IO, "%s/step-%lld/%s: cannot be read", location(store), (long long)manifest->step, entry->file);
+        return dt_fail(err, DT_ERR_IO, "%s/step-%lld/%s: cannot be read", location(store),
+                       (long long)manifest->step, entry->file);
     fake_state state;
     fake_state_init(&state, g->seed);
     memcpy(values, state.values + entry->first, (size_t)entry->n_elems * sizeof *values);

@@ -1,5 +1,5 @@
-/* fake_shelf.h: a dt_store (core/store.h) that is only read, and whose generations a test puts there as it wants them: with shards missing, damaged,
- * or of another attempt.
+/* fake_shelf.h: a dt_store (core/store.h) that is only read, and whose generations a test puts there as it
+ * wants them: with shards missing, damaged, or of another attempt.
  *
  *   dt_store *shelf = fake_shelf_create("nvme0");
  *   fake_shelf_put(shelf, &(fake_generation){.step = 40, .n_shards = 4, .has = 0x3, .seed = 7});
@@ -11,12 +11,13 @@
 
 typedef struct fake_generation {
     int64_t step;
-    int64_t n_shards;        /* at most 32 */
-    uint64_t seed;           /* of the fake_state that it holds; another seed is another attempt, and another identity */
-    unsigned has;            /* bit i: shard i is there */
-    unsigned damaged;        /* shard i has another hash */
-    unsigned unreadable;     /* it has the right one, but then read_shard fails */
-    dt_status manifest;      /* DT_OK, or with what read_manifest fails */
+    int64_t n_shards;    /* at most 32 */
+    uint64_t seed;       /* of the fake_state that it holds; another seed is another attempt, and
+                                another identity */
+    unsigned has;        /* bit i: shard i is there */
+    unsigned damaged;    /* shard i has another hash */
+    unsigned unreadable; /* it has the right one, but then read_shard fails */
+    dt_status manifest;  /* DT_OK, or with what read_manifest fails */
 } fake_generation;
 
 /* Called before an operation on a shard, in the thread that wants it. */

@@ -46,8 +46,10 @@ static void destroy(dt_source *source)
 static void info(dt_source *source, dt_source_info *out)
 {
     const fake_source *s = (const fake_source *)source;
-    *out = (dt_source_info){
-        .n_samples = s->o.n_samples, .n_classes = s->o.n_classes, .image_size = s->o.image_size, .fingerprint = (uint64_t)s->o.n_samples * 31 + 7};
+    *out = (dt_source_info){.n_samples = s->o.n_samples,
+                            .n_classes = s->o.n_classes,
+                            .image_size = s->o.image_size,
+                            .fingerprint = (uint64_t)s->o.n_samples * 31 + 7};
 }
 
 static const char *class_name(dt_source *source, int64_t index)
@@ -67,7 +69,8 @@ static dt_status start(dt_source *source, int64_t epoch, int64_t position, int64
     fake_source *s = (fake_source *)source;
     int64_t needed = position + n_batches * s->o.batch * s->o.size;
     if (!s->o.evaluation && needed > s->o.n_samples)
-        return dt_fail(err, DT_ERR_INTERNAL, "asked for %lld of %lld samples", (long long)needed, (long long)s->o.n_samples);
+        return dt_fail(err, DT_ERR_INTERNAL, "asked for %lld of %lld samples", (long long)needed,
+                       (long long)s->o.n_samples);
     s->epoch = epoch;
     s->position = position;
     s->n_batches = n_batches;
@@ -88,9 +91,11 @@ static void fill_row(fake_source *s, dt_batch *batch, int64_t row, int64_t posit
         memset(pixels, 0, (size_t)bytes);
         return;
     }
-    int64_t id = s->o.evaluation ? position : dt_rng_permute(s->o.seed, (uint64_t)s->epoch, s->o.n_samples, position);
+    int64_t id =
+        s->o.evaluation ? position : dt_rng_permute(s->o.seed, (uint64_t)s->epoch, s->o.n_samples, position);
     int32_t label = (int32_t)(id % s->o.n_classes);
-    dt_rng colour = dt_rng_at(99, DT_RNG_TEST, (uint64_t)label, 0), noise = dt_rng_at(s->o.seed, DT_RNG_TEST, (uint64_t)s->epoch + 1, (uint64_t)id);
+    dt_rng colour = dt_rng_at(99, DT_RNG_TEST, (uint64_t)label, 0),
+           noise = dt_rng_at(s->o.seed, DT_RNG_TEST, (uint64_t)s->epoch + 1, (uint64_t)id);
     int base[3];
     for (int c = 0; c < 3; c++)
         base[c] = 40 + (int)dt_rng_below(&colour, 150);
@@ -106,7 +111,8 @@ static dt_status next(dt_source *source, dt_batch **batch, dt_error *err)
 {
     fake_source *s = (fake_source *)source;
     if (s->at >= s->n_batches)
-        return dt_fail(err, DT_ERR_INTERNAL, "batch %lld of %lld", (long long)s->at + 1, (long long)s->n_batches);
+        return dt_fail(err, DT_ERR_INTERNAL, "batch %lld of %lld", (long long)s->at + 1,
+                       (long long)s->n_batches);
     if (++s->n_calls == s->o.fail_at)
         return dt_fail(err, DT_ERR_DATA, "the fake source fails as asked");
     if (s->n_given - s->n_released == FAKE_SOURCE_BATCHES)
@@ -132,7 +138,8 @@ static void release(dt_source *source, dt_batch *batch)
         abort();
     }
     s->n_released++;
-    memset(batch->pixels, 0xA5, (size_t)(batch->n * batch->size * batch->size * 3)); /* whoever still reads it will be seen */
+    /* whoever still reads it will be seen */
+    memset(batch->pixels, 0xA5, (size_t)(batch->n * batch->size * batch->size * 3));
     memset(batch->labels, 0, (size_t)batch->n * sizeof *batch->labels);
 }
 
@@ -144,7 +151,8 @@ int64_t fake_source_max_held(dt_source *source)
 static void stats(dt_source *source, dt_source_stats *out)
 {
     const fake_source *s = (const fake_source *)source;
-    *out = (dt_source_stats){.n_decoded = s->at * s->o.batch, .n_broken = s->o.broken_samples - (s->o.broken_samples > 0 && s->epoch > 0)};
+    *out = (dt_source_stats){.n_decoded = s->at * s->o.batch,
+                             .n_broken = s->o.broken_samples - (s->o.broken_samples > 0 && s->epoch > 0)};
 }
 
 static dt_status set_image_size(dt_source *source, int64_t size, dt_error *err)
@@ -179,11 +187,12 @@ dt_source *fake_source_create(const fake_source_options *options)
     s->head.ops = &ops;
     s->o = *options;
     for (int i = 0; i < FAKE_SOURCE_BATCHES; i++) {
-        s->batches[i] = (dt_batch){.pixels = take(s, options->batch * options->image_size * options->image_size * 3),
-                                   .labels = take(s, options->batch * (int64_t)sizeof(int32_t)),
-                                   .ids = calloc((size_t)options->batch, sizeof(int64_t)),
-                                   .n = options->batch,
-                                   .size = options->image_size};
+        s->batches[i] =
+            (dt_batch){.pixels = take(s, options->batch * options->image_size * options->image_size * 3),
+                       .labels = take(s, options->batch * (int64_t)sizeof(int32_t)),
+                       .ids = calloc((size_t)options->batch, sizeof(int64_t)),
+                       .n = options->batch,
+                       .size = options->image_size};
         if (!s->batches[i].ids)
             abort();
     }

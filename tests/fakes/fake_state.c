@@ -39,9 +39,11 @@ static void host_free(dt_device *device, void *p)
     dt_free(p);
 }
 
-static dt_status copy(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind, dt_stream *stream, dt_error *err)
+static dt_status copy(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind,
+                      dt_stream *stream, dt_error *err)
 {
-    const fake_state *s = (const fake_state *)(const void *)((const char *)device - offsetof(fake_state, device));
+    const fake_state *s =
+        (const fake_state *)(const void *)((const char *)device - offsetof(fake_state, device));
     (void)kind, (void)stream;
     if (s->fail_get_at >= 0 && src == s->place[s->fail_get_at].values)
         return dt_fail(err, s->fail_status, "the device has lost %s", s->tensors[s->fail_get_at].name);
@@ -55,7 +57,8 @@ static void info(dt_device *device, dt_device_info *info)
     *info = (dt_device_info){.is_host = true};
 }
 
-static const dt_device_ops device_ops = {.name = "state", .host_alloc = host_alloc, .host_free = host_free, .copy = copy, .info = info};
+static const dt_device_ops device_ops = {
+    .name = "state", .host_alloc = host_alloc, .host_free = host_free, .copy = copy, .info = info};
 
 void fake_state_init(fake_state *s, uint64_t seed)
 {

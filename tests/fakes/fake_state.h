@@ -14,10 +14,11 @@ typedef struct fake_state {
     dt_state_io io;
     dt_state_places places;
     dt_state_place place[FAKE_STATE_TENSORS];
-    dt_device device;      /* where they lie: the host's memory, and a copy of a tensor fails where get does */
-    float *values;         /* [layout.n_elems], the stream */
-    int64_t n_set;         /* tensors that were set */
-    int64_t fail_get_at;   /* this tensor's get and copy fail; -1: none */
+    dt_device device;    /* where they lie: the host's memory, and a copy of a tensor fails where get
+                              does */
+    float *values;       /* [layout.n_elems], the stream */
+    int64_t n_set;       /* tensors that were set */
+    int64_t fail_get_at; /* this tensor's get and copy fail; -1: none */
     int64_t fail_set_at;
     dt_status fail_status; /* with which they fail; DT_ERR_DEVICE at first */
 } fake_state;

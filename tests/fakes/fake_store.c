@@ -91,7 +91,8 @@ static dt_status list(dt_store *store, int64_t *steps, int64_t max, int64_t *n, 
     for (int64_t below = INT64_MAX;;) {
         int64_t newest = -1;
         for (int64_t i = 0; i < s->n; i++)
-            if (s->generations[i].committed && s->generations[i].step < below && s->generations[i].step > newest)
+            if (s->generations[i].committed && s->generations[i].step < below &&
+                s->generations[i].step > newest)
                 newest = s->generations[i].step;
         if (newest < 0)
             break;
@@ -116,7 +117,8 @@ static dt_status begin(dt_store *store, int64_t step, dt_error *err)
     return room ? DT_OK : dt_fail(err, DT_ERR_IO, "the fake store is full");
 }
 
-static dt_status write_shard(dt_store *store, int64_t step, const dt_state_layout *layout, const dt_state_io *io, dt_shard_entry *entry, dt_error *err)
+static dt_status write_shard(dt_store *store, int64_t step, const dt_state_layout *layout,
+                             const dt_state_io *io, dt_shard_entry *entry, dt_error *err)
 {
     fake_store *s = (fake_store *)store;
     dt_status status = DT_OK;
@@ -132,7 +134,8 @@ static dt_status write_shard(dt_store *store, int64_t step, const dt_state_layou
     for (int64_t t = 0; t < layout->n_tensors && status == DT_OK; t++) {
         const dt_state_tensor *d = &layout->tensors[t];
         int64_t first = d->first > entry->first ? d->first : entry->first;
-        int64_t end = d->first + d->n_elems < entry->first + entry->n_elems ? d->first + d->n_elems : entry->first + entry->n_elems;
+        int64_t end = d->first + d->n_elems < entry->first + entry->n_elems ? d->first + d->n_elems
+                                                                            : entry->first + entry->n_elems;
         if (first >= end)
             continue;
         status = io->get(io->context, t, tensor, err);
@@ -145,7 +148,8 @@ static dt_status write_shard(dt_store *store, int64_t step, const dt_state_layou
     return status;
 }
 
-static dt_status copy_shard(dt_store *store, dt_store *from, int64_t step, const dt_shard_entry *entry, dt_error *err)
+static dt_status copy_shard(dt_store *store, dt_store *from, int64_t step, const dt_shard_entry *entry,
+                            dt_error *err)
 {
     fake_store *s = (fake_store *)store, *f = (fake_store *)from;
     char failing[64];
@@ -171,7 +175,8 @@ static dt_status copy_shard(dt_store *store, dt_store *from, int64_t step, const
     }
     pthread_mutex_unlock(&s->mutex);
     free(values);
-    return source ? DT_OK : dt_fail(err, DT_ERR_IO, "the fake store has no step %lld to copy", (long long)step);
+    return source ? DT_OK
+                  : dt_fail(err, DT_ERR_IO, "the fake store has no step %lld to copy", (long long)step);
 }
 
 static dt_status clean(dt_store *store, dt_error *err)
@@ -241,15 +246,19 @@ static bool has_shard(dt_store *store, int64_t step, const dt_shard_entry *entry
 
 static dt_status verify_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err)
 {
-    return has_shard(store, step, entry) ? DT_OK : dt_fail(err, DT_ERR_IO, "the fake store has no %s of step %lld", entry->file, (long long)step);
+    return has_shard(store, step, entry) ? DT_OK
+                                         : dt_fail(err, DT_ERR_IO, "the fake store has no %s of step %lld",
+                                                   entry->file, (long long)step);
 }
 
-static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry, float *values, dt_error *err)
+static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
+                            float *values, dt_error *err)
 {
     (void)err;
     fake_store *s = (fake_store *)store;
     pthread_mutex_lock(&s->mutex);
-    memcpy(values, find(s, manifest->step, true)->stream + entry->first, (size_t)entry->n_elems * sizeof(float));
+    memcpy(values, find(s, manifest->step, true)->stream + entry->first,
+           (size_t)entry->n_elems * sizeof(float));
     pthread_mutex_unlock(&s->mutex);
     return DT_OK;
 }

@@ -1,4 +1,5 @@
-/* fake_store.h: a dt_store (core/store.h) in memory, shared by all ranks of a test; what is committed stays as it was. */
+/* fake_store.h: a dt_store (core/store.h) in memory, shared by all ranks of a test; what is committed stays
+ * as it was. */
 #ifndef DTRAIN_TESTS_FAKE_STORE_H
 #define DTRAIN_TESTS_FAKE_STORE_H
 
@@ -7,7 +8,8 @@
 typedef struct fake_store_options {
     int64_t fail_commit_from; /* commits from the n-th on fail (1 is the first); 0: none */
     double commit_s;          /* a commit takes so long */
-    int64_t fail_copies_of;   /* copy_shard of this rank's shard fails (core/checkpoint/saver.h's names); 0 is none, so rank 0's cannot */
+    int64_t fail_copies_of;   /* copy_shard of this rank's shard fails (core/checkpoint/saver.h's names); 0
+                                 is none, so rank 0's cannot */
     double copy_s;            /* a copy_shard takes so long */
 } fake_store_options;
 

@@ -16,7 +16,8 @@
 
 /* What is on the disks, and what one load gave to every rank. */
 typedef struct fleet {
-    dt_store *disks[FLEET_MAX_HOSTS]; /* "/nvme" of hosts 0, 1, ...; without per_host the first is everybody's "/shared" */
+    dt_store *disks[FLEET_MAX_HOSTS]; /* "/nvme" of hosts 0, 1, ...; without per_host the first is
+                                         everybody's "/shared" */
     dt_store *mirror;                 /* "/fsx" */
     bool per_host, averages;          /* averages: the run has --ema */
     int ranks_per_host;               /* 2 at first */

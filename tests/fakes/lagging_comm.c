@@ -33,7 +33,8 @@ static dt_status run_reduction(void *context, dt_error *err)
     return r->inner->ops->all_reduce(r->inner, r->buffer, r->n, DT_F32, DT_REDUCE_SUM, err);
 }
 
-static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err)
+static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire,
+                                  dt_comm_request **request, dt_error *err)
 {
     lagging_comm *c = (lagging_comm *)comm;
     const dt_device_ops *ops = c->device->ops;
@@ -45,7 +46,10 @@ static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dt
     *work = (reduction){fake_comm_second(c->inner), buffer, n};
     DT_TRY(ops->event_record(c->device, r->ready, NULL, err));
     DT_TRY(ops->stream_wait_event(c->device, c->stream, r->ready, err));
-    DT_TRY(dt_emulated_enqueue(c->device, c->stream, &(dt_emulated_work){.name = "all_reduce", .run = run_reduction, .destroy = free, .context = work}, err));
+    DT_TRY(dt_emulated_enqueue(
+        c->device, c->stream,
+        &(dt_emulated_work){.name = "all_reduce", .run = run_reduction, .destroy = free, .context = work},
+        err));
     DT_TRY(ops->event_record(c->device, r->done, c->stream, err));
     *request = r;
     return DT_OK;
@@ -98,7 +102,8 @@ static dt_status all_gather(dt_comm *comm, const void *mine, int64_t bytes, void
     return INNER(comm)->ops->all_gather(INNER(comm), mine, bytes, all, err);
 }
 
-static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op, dt_error *err)
+static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op,
+                            dt_error *err)
 {
     return INNER(comm)->ops->all_reduce(INNER(comm), buffer, n, dtype, op, err);
 }

@@ -55,7 +55,8 @@ static dt_status run_call(void *context, dt_error *err)
     return c->run(c, err);
 }
 
-static dt_status enqueue(dt_kernels *k, const char *name, dt_status (*run)(call *c, dt_error *err), const call *prepared, dt_error *err)
+static dt_status enqueue(dt_kernels *k, const char *name, dt_status (*run)(call *c, dt_error *err),
+                         const call *prepared, dt_error *err)
 {
     call *c = malloc(sizeof *c);
     if (!c)
@@ -89,7 +90,7 @@ static void put_tensor(call *c, int i, const dt_tensor *t)
         c->t[i] = *t;
 }
 
-/* -- layouts --------------------------------------------------------------------------------------------------------------- */
+/* -- layouts --------------------------------------------------------------------------------------------- */
 
 static int64_t tensor_bytes(dt_kernels *k, int64_t n, int64_t c, int64_t h, int64_t w)
 {
@@ -138,14 +139,15 @@ static dt_status conv_weights_changed(dt_kernels *k, dt_conv *conv, const float 
     return DT_OK;
 }
 
-/* -- operations ---------------------------------------------------------------------------------------------------------- */
+/* -- operations ------------------------------------------------------------------------------------------ */
 
 static dt_status run_normalize(call *c, dt_error *err)
 {
     return c->ref->ops->normalize_input(c->ref, c->in[0], c->mean, c->std, &c->t[0], err);
 }
 
-static dt_status normalize_input(dt_kernels *k, const uint8_t *pixels, const float mean[3], const float std[3], const dt_tensor *y, dt_error *err)
+static dt_status normalize_input(dt_kernels *k, const uint8_t *pixels, const float mean[3],
+                                 const float std[3], const dt_tensor *y, dt_error *err)
 {
     call c = {.in = {pixels}, .t = {*y}};
     memcpy(c.mean, mean, sizeof c.mean);
@@ -158,18 +160,22 @@ static dt_status run_conv_forward(call *c, dt_error *err)
     return c->ref->ops->conv_forward(c->ref, c->conv, &c->x, c->in[0], &c->t[0], c->out[0], err);
 }
 
-static dt_status conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w, const dt_tensor *y, void *sums, dt_error *err)
+static dt_status conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w,
+                              const dt_tensor *y, void *sums, dt_error *err)
 {
-    return enqueue(k, "conv_forward", run_conv_forward, &(call){.conv = conv, .x = *x, .in = {w}, .t = {*y}, .out = {sums}}, err);
+    return enqueue(k, "conv_forward", run_conv_forward,
+                   &(call){.conv = conv, .x = *x, .in = {w}, .t = {*y}, .out = {sums}}, err);
 }
 
 static dt_status run_conv_backward_data(call *c, dt_error *err)
 {
-    return c->ref->ops->conv_backward_data(c->ref, c->conv, &c->t[0], c->in[0], tensor_of(c, 1), bn_of(c, 0), &c->t[2], err);
+    return c->ref->ops->conv_backward_data(c->ref, c->conv, &c->t[0], c->in[0], tensor_of(c, 1), bn_of(c, 0),
+                                           &c->t[2], err);
 }
 
-static dt_status conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w, const dt_tensor *add, const dt_bn_backward *bn,
-                                    const dt_tensor *dx, dt_error *err)
+static dt_status conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
+                                    const dt_tensor *add, const dt_bn_backward *bn, const dt_tensor *dx,
+                                    dt_error *err)
 {
     call c = {.conv = conv, .in = {w}, .bn = {copy_bn(bn)}};
     put_tensor(&c, 0, dy);
@@ -183,7 +189,8 @@ static dt_status run_conv_backward_weights(call *c, dt_error *err)
     return c->ref->ops->conv_backward_weights(c->ref, c->conv, &c->x, &c->t[0], c->out[0], c->flag, err);
 }
 
-static dt_status conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy, float *dw, bool accumulate, dt_error *err)
+static dt_status conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy,
+                                       float *dw, bool accumulate, dt_error *err)
 {
     return enqueue(k, "conv_backward_weights", run_conv_backward_weights,
                    &(call){.conv = conv, .x = *x, .t = {*dy}, .out = {dw}, .flag = accumulate}, err);
@@ -216,13 +223,16 @@ static dt_status bn_finalize(dt_kernels *k, const dt_bn_forward *bn, dt_error *e
 
 static dt_status run_bn_inference(call *c, dt_error *err)
 {
-    return c->ref->ops->bn_inference(c->ref, c->n, c->in[0], c->in[1], c->in[2], c->in[3], c->real[0], c->out[0], c->out[1], err);
+    return c->ref->ops->bn_inference(c->ref, c->n, c->in[0], c->in[1], c->in[2], c->in[3], c->real[0],
+                                     c->out[0], c->out[1], err);
 }
 
-static dt_status bn_inference(dt_kernels *k, int64_t c, const float *gamma, const float *beta, const float *mean, const float *var, float eps, float *scale,
-                              float *bias, dt_error *err)
+static dt_status bn_inference(dt_kernels *k, int64_t c, const float *gamma, const float *beta,
+                              const float *mean, const float *var, float eps, float *scale, float *bias,
+                              dt_error *err)
 {
-    return enqueue(k, "bn_inference", run_bn_inference, &(call){.n = c, .in = {gamma, beta, mean, var}, .real = {eps}, .out = {scale, bias}}, err);
+    return enqueue(k, "bn_inference", run_bn_inference,
+                   &(call){.n = c, .in = {gamma, beta, mean, var}, .real = {eps}, .out = {scale, bias}}, err);
 }
 
 static dt_status run_bn_backward_reduce(call *c, dt_error *err)
@@ -230,9 +240,11 @@ static dt_status run_bn_backward_reduce(call *c, dt_error *err)
     return c->ref->ops->bn_backward_reduce(c->ref, bn_of(c, 0), &c->t[0], &c->t[1], err);
 }
 
-static dt_status bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv, const dt_tensor *dz, dt_error *err)
+static dt_status bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv,
+                                    const dt_tensor *dz, dt_error *err)
 {
-    return enqueue(k, "bn_backward_reduce", run_bn_backward_reduce, &(call){.bn = {copy_bn(bn)}, .t = {*dv, *dz}}, err);
+    return enqueue(k, "bn_backward_reduce", run_bn_backward_reduce,
+                   &(call){.bn = {copy_bn(bn)}, .t = {*dv, *dz}}, err);
 }
 
 static dt_status run_bn_backward_finalize(call *c, dt_error *err)
@@ -250,9 +262,11 @@ static dt_status run_bn_backward_apply(call *c, dt_error *err)
     return c->ref->ops->bn_backward_apply(c->ref, &c->t[0], &c->t[1], c->in[0], &c->t[2], err);
 }
 
-static dt_status bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy, dt_error *err)
+static dt_status bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
+                                   const float *coefficients, const dt_tensor *dy, dt_error *err)
 {
-    return enqueue(k, "bn_backward_apply", run_bn_backward_apply, &(call){.t = {*dz, *raw, *dy}, .in = {coefficients}}, err);
+    return enqueue(k, "bn_backward_apply", run_bn_backward_apply,
+                   &(call){.t = {*dz, *raw, *dy}, .in = {coefficients}}, err);
 }
 
 static dt_status run_max_pool_forward(call *c, dt_error *err)
@@ -260,9 +274,11 @@ static dt_status run_max_pool_forward(call *c, dt_error *err)
     return c->ref->ops->max_pool_forward(c->ref, &c->pool, &c->x, &c->t[0], c->out[0], err);
 }
 
-static dt_status max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x, const dt_tensor *y, uint8_t *argmax, dt_error *err)
+static dt_status max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x,
+                                  const dt_tensor *y, uint8_t *argmax, dt_error *err)
 {
-    return enqueue(k, "max_pool_forward", run_max_pool_forward, &(call){.pool = *pool, .x = *x, .t = {*y}, .out = {argmax}}, err);
+    return enqueue(k, "max_pool_forward", run_max_pool_forward,
+                   &(call){.pool = *pool, .x = *x, .t = {*y}, .out = {argmax}}, err);
 }
 
 static dt_status run_max_pool_backward(call *c, dt_error *err)
@@ -270,10 +286,12 @@ static dt_status run_max_pool_backward(call *c, dt_error *err)
     return c->ref->ops->max_pool_backward(c->ref, &c->pool, &c->t[0], c->in[0], bn_of(c, 0), &c->t[1], err);
 }
 
-static dt_status max_pool_backward(dt_kernels *k, const dt_pool_desc *pool, const dt_tensor *dy, const uint8_t *argmax, const dt_bn_backward *bn,
-                                   const dt_tensor *dz, dt_error *err)
+static dt_status max_pool_backward(dt_kernels *k, const dt_pool_desc *pool, const dt_tensor *dy,
+                                   const uint8_t *argmax, const dt_bn_backward *bn, const dt_tensor *dz,
+                                   dt_error *err)
 {
-    return enqueue(k, "max_pool_backward", run_max_pool_backward, &(call){.pool = *pool, .t = {*dy, *dz}, .in = {argmax}, .bn = {copy_bn(bn)}}, err);
+    return enqueue(k, "max_pool_backward", run_max_pool_backward,
+                   &(call){.pool = *pool, .t = {*dy, *dz}, .in = {argmax}, .bn = {copy_bn(bn)}}, err);
 }
 
 static dt_status run_average_pool_forward(call *c, dt_error *err)
@@ -296,7 +314,8 @@ static dt_status average_pool_backward(dt_kernels *k, const dt_tensor *dy, const
     return enqueue(k, "average_pool_backward", run_average_pool_backward, &(call){.t = {*dy, *dx}}, err);
 }
 
-static dt_status linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear, dt_error *err)
+static dt_status linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear,
+                               dt_error *err)
 {
     return ref_of(k)->ops->linear_create(ref_of(k), n, c, n_out, linear, err);
 }
@@ -311,30 +330,38 @@ static dt_status run_linear_forward(call *c, dt_error *err)
     return c->ref->ops->linear_forward(c->ref, c->linear, &c->t[0], c->in[0], c->in[1], &c->t[1], err);
 }
 
-static dt_status linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const float *bias, const dt_tensor *y, dt_error *err)
+static dt_status linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
+                                const float *bias, const dt_tensor *y, dt_error *err)
 {
-    return enqueue(k, "linear_forward", run_linear_forward, &(call){.linear = linear, .t = {*x, *y}, .in = {w, bias}}, err);
+    return enqueue(k, "linear_forward", run_linear_forward,
+                   &(call){.linear = linear, .t = {*x, *y}, .in = {w, bias}}, err);
 }
 
 static dt_status run_linear_backward(call *c, dt_error *err)
 {
-    return c->ref->ops->linear_backward(c->ref, c->linear, &c->t[0], c->in[0], &c->t[1], &c->t[2], c->out[0], c->out[1], c->flag, err);
+    return c->ref->ops->linear_backward(c->ref, c->linear, &c->t[0], c->in[0], &c->t[1], &c->t[2], c->out[0],
+                                        c->out[1], c->flag, err);
 }
 
-static dt_status linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx, float *dw,
-                                 float *dbias, bool accumulate, dt_error *err)
+static dt_status linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
+                                 const dt_tensor *dy, const dt_tensor *dx, float *dw, float *dbias,
+                                 bool accumulate, dt_error *err)
 {
-    return enqueue(k, "linear_backward", run_linear_backward,
-                   &(call){.linear = linear, .t = {*x, *dy, *dx}, .in = {w}, .out = {dw, dbias}, .flag = accumulate}, err);
+    return enqueue(
+        k, "linear_backward", run_linear_backward,
+        &(call){.linear = linear, .t = {*x, *dy, *dx}, .in = {w}, .out = {dw, dbias}, .flag = accumulate},
+        err);
 }
 
 static dt_status run_softmax_loss(call *c, dt_error *err)
 {
-    return c->ref->ops->softmax_loss(c->ref, &c->t[0], c->in[0], c->real[0], c->real[1], c->in[1], tensor_of(c, 1), c->out[0], err);
+    return c->ref->ops->softmax_loss(c->ref, &c->t[0], c->in[0], c->real[0], c->real[1], c->in[1],
+                                     tensor_of(c, 1), c->out[0], err);
 }
 
-static dt_status softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const float *loss_scale,
-                              const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
+static dt_status softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing,
+                              float grad_scale, const float *loss_scale, const dt_tensor *dlogits,
+                              dt_loss_sums *sums, dt_error *err)
 {
     call c = {.in = {labels, loss_scale}, .real = {smoothing, grad_scale}, .out = {sums}};
     put_tensor(&c, 0, logits);
@@ -342,14 +369,15 @@ static dt_status softmax_loss(dt_kernels *k, const dt_tensor *logits, const int3
     return enqueue(k, "softmax_loss", run_softmax_loss, &c, err);
 }
 
-/* -- a step --------------------------------------------------------------------------------------------------------------- */
+/* -- a step ---------------------------------------------------------------------------------------------- */
 
 static dt_status run_step_begin(call *c, dt_error *err)
 {
     return c->ref->ops->step_begin(c->ref, c->in[0], c->out[0], c->out[1], c->n, err);
 }
 
-static dt_status step_begin(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *votes, int64_t n, dt_error *err)
+static dt_status step_begin(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *votes,
+                            int64_t n, dt_error *err)
 {
     return enqueue(k, "step_begin", run_step_begin, &(call){.in = {in}, .out = {loss, votes}, .n = n}, err);
 }
@@ -359,13 +387,16 @@ static dt_status run_step_record(call *c, dt_error *err)
     return c->ref->ops->step_record(c->ref, c->out[0], c->in[0], c->in[1], c->in[2], c->out[1], c->n, err);
 }
 
-static dt_status step_record(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local, const float *votes,
-                             dt_step_record *ring, int64_t n_ring, dt_error *err)
+static dt_status step_record(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global,
+                             const dt_loss_sums *local, const float *votes, dt_step_record *ring,
+                             int64_t n_ring, dt_error *err)
 {
-    return enqueue(k, "step_record", run_step_record, &(call){.out = {state, ring}, .in = {global, local, votes}, .n = n_ring}, err);
+    return enqueue(k, "step_record", run_step_record,
+                   &(call){.out = {state, ring}, .in = {global, local, votes}, .n = n_ring}, err);
 }
 
-static dt_status optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments, int64_t n, dt_optimizer **optimizer,
+static dt_status optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc,
+                                  const dt_update_segment *segments, int64_t n, dt_optimizer **optimizer,
                                   dt_error *err)
 {
     return ref_of(k)->ops->optimizer_create(ref_of(k), desc, segments, n, optimizer, err);
@@ -381,10 +412,11 @@ static dt_status run_optimizer_step(call *c, dt_error *err)
     return c->ref->ops->optimizer_step(c->ref, c->optimizer, &c->vectors, c->in[0], c->out[0], err);
 }
 
-static dt_status optimizer_step(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v, const dt_step_inputs *inputs, dt_step_state *state,
-                                dt_error *err)
+static dt_status optimizer_step(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v,
+                                const dt_step_inputs *inputs, dt_step_state *state, dt_error *err)
 {
-    return enqueue(k, "optimizer_step", run_optimizer_step, &(call){.optimizer = optimizer, .vectors = *v, .in = {inputs}, .out = {state}}, err);
+    return enqueue(k, "optimizer_step", run_optimizer_step,
+                   &(call){.optimizer = optimizer, .vectors = *v, .in = {inputs}, .out = {state}}, err);
 }
 
 static void destroy(dt_kernels *k)

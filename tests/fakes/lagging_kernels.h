@@ -1,5 +1,6 @@
-/* lagging_kernels.h: layers/ref on a device whose work is done later: every operation is enqueued on the emulated device's main stream with copies of
- * its arguments, and can be captured, as a GPU's can. So the training loop's lag, slots, order of releases and captured graphs are tested with no GPU.
+/* lagging_kernels.h: layers/ref on a device whose work is done later: every operation is enqueued on the
+ * emulated device's main stream with copies of its arguments, and can be captured, as a GPU's can. So the
+ * training loop's lag, slots, order of releases and captured graphs are tested with no GPU.
  *
  *   dt_device_emulated_create(&(dt_emulated_options){.lazy = true, .capture = true}, &device, &err);
  *   lagging_kernels_create(device, DT_F32, &kernels, &err);

@@ -45,7 +45,7 @@ void free_job(job *j)
     }
 }
 
-/* -- recording sink ----------------------------------------------------------------------------------------------- */
+/* -- recording sink -------------------------------------------------------------------------------------- */
 
 typedef struct recorder {
     dt_sink head;
@@ -110,10 +110,16 @@ static dt_status on_end(dt_sink *sink, const dt_metrics_end *m, dt_error *err)
     return DT_OK;
 }
 
-static const dt_sink_ops recorder_ops = {
-    .name = "recorder", .start = on_start, .step = on_step, .eval = on_eval, .epoch = on_epoch, .checkpoint = on_checkpoint, .mirror = on_mirror, .end = on_end};
+static const dt_sink_ops recorder_ops = {.name = "recorder",
+                                         .start = on_start,
+                                         .step = on_step,
+                                         .eval = on_eval,
+                                         .epoch = on_epoch,
+                                         .checkpoint = on_checkpoint,
+                                         .mirror = on_mirror,
+                                         .end = on_end};
 
-/* -- stop requests -------------------------------------------------------------------------------------------------- */
+/* -- stop requests --------------------------------------------------------------------------------------- */
 
 typedef struct stopper {
     dt_events head;
@@ -149,34 +155,54 @@ static const char *save_requested(dt_events *events)
     return s->save_after && ++s->save_asked == s->save_after + 1 ? "advice" : NULL;
 }
 
-static const dt_events_ops stopper_ops = {
-    .name = "stopper", .stop_requested = stop_requested, .seconds_left = seconds_left, .reserve = reserve, .save_requested = save_requested};
+static const dt_events_ops stopper_ops = {.name = "stopper",
+                                          .stop_requested = stop_requested,
+                                          .seconds_left = seconds_left,
+                                          .reserve = reserve,
+                                          .save_requested = save_requested};
 
-/* -- one rank --------------------------------------------------------------------------------------------------------- */
+/* -- one rank -------------------------------------------------------------------------------------------- */
 
 static dt_net *small_net(dt_kernels *kernels, const dt_config *c)
 {
     dt_layer_spec layers[] = {
-        {.kind = "conv", .name = "conv1", .n_inputs = 1, .inputs = {0}, .channels = 16, .kernel = 3, .stride = 1, .pad = 1},
+        {.kind = "conv",
+         .name = "conv1",
+         .n_inputs = 1,
+         .inputs = {0},
+         .channels = 16,
+         .kernel = 3,
+         .stride = 1,
+         .pad = 1},
         {.kind = "batchnorm", .name = "bn1", .n_inputs = 1, .inputs = {1}, .relu = true},
-        {.kind = "max_pool", .name = "pool", .n_inputs = 1, .inputs = {2}, .kernel = 3, .stride = 2, .pad = 1},
+        {.kind = "max_pool",
+         .name = "pool",
+         .n_inputs = 1,
+         .inputs = {2},
+         .kernel = 3,
+         .stride = 2,
+         .pad = 1},
         {.kind = "average_pool", .name = "avg", .n_inputs = 1, .inputs = {3}},
         {.kind = "linear", .name = "fc", .n_inputs = 1, .inputs = {4}, .channels = CLASSES},
         {.kind = "softmax_loss", .name = "loss", .n_inputs = 1, .inputs = {5}},
     };
-    dt_net_spec spec = {.arch = "small", .n_classes = CLASSES, .n_layers = sizeof layers / sizeof *layers, .layers = layers};
-    const dt_net_options options = {.batch = c->batch, .image_size = c->image_size, .training = true, .ema = c->ema_decay > 0.0};
+    dt_net_spec spec = {
+        .arch = "small", .n_classes = CLASSES, .n_layers = sizeof layers / sizeof *layers, .layers = layers};
+    const dt_net_options options = {
+        .batch = c->batch, .image_size = c->image_size, .training = true, .ema = c->ema_decay > 0.0};
     dt_error err = {0};
     dt_net *net = NULL;
-    DT_REQUIRE_MSG(dt_net_create(&spec, dt_layer_registry(), kernels, &options, &net, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE_MSG(dt_net_create(&spec, dt_layer_registry(), kernels, &options, &net, &err) == DT_OK, "%s",
+                   err.message);
     return net;
 }
 
-/* -- a backend whose gradients always overflow ------------------------------------------------------------------------ */
+/* -- a backend whose gradients always overflow ----------------------------------------------------------- */
 
 static const dt_kernels_ops *good_ops;
 
-static dt_status overflowing_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale, const float *loss_scale,
+static dt_status overflowing_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels,
+                                  float smoothing, float grad_scale, const float *loss_scale,
                                   const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
 {
     DT_TRY(good_ops->softmax_loss(k, logits, labels, smoothing, grad_scale, loss_scale, dlogits, sums, err));
@@ -201,9 +227,13 @@ static void keep_values(job *j, int rank, dt_net *net, dt_device *device)
     const int64_t n_kept = v.n_trained + v.n_statistics;
     j->values[rank] = calloc((size_t)(v.n_all + n_kept), sizeof(float));
     DT_REQUIRE(j->values[rank] != NULL);
-    DT_CHECK_INT(device->ops->copy(device, j->values[rank], v.values, n_kept * (int64_t)sizeof(float), DT_COPY_TO_HOST, NULL, &err), DT_OK);
+    DT_CHECK_INT(device->ops->copy(device, j->values[rank], v.values, n_kept * (int64_t)sizeof(float),
+                                   DT_COPY_TO_HOST, NULL, &err),
+                 DT_OK);
     if (v.ema)
-        DT_CHECK_INT(device->ops->copy(device, j->values[rank] + n_kept, v.ema, n_kept * (int64_t)sizeof(float), DT_COPY_TO_HOST, NULL, &err), DT_OK);
+        DT_CHECK_INT(device->ops->copy(device, j->values[rank] + n_kept, v.ema,
+                                       n_kept * (int64_t)sizeof(float), DT_COPY_TO_HOST, NULL, &err),
+                     DT_OK);
     DT_CHECK_INT(device->ops->stream_wait(device, NULL, &err), DT_OK);
     if (rank == 0)
         j->vectors = v;
@@ -220,17 +250,21 @@ static void run_rank(dt_comm *comm, void *context)
     if (j->lagging) {
         const dt_emulated_options lazy = {.lazy = true, .capture = true};
         DT_REQUIRE(dt_device_emulated_create(&lazy, &device, &err) == DT_OK);
-        DT_REQUIRE((j->create_kernels ? j->create_kernels : lagging_kernels_create)(device, j->config.precision, &kernels, &err) == DT_OK);
-        DT_REQUIRE_MSG((j->attach ? j->attach : lagging_comm_create)(comm, device, &on_device, &err) == DT_OK, "%s", err.message);
+        DT_REQUIRE((j->create_kernels ? j->create_kernels : lagging_kernels_create)(
+                       device, j->config.precision, &kernels, &err) == DT_OK);
+        DT_REQUIRE_MSG((j->attach ? j->attach : lagging_comm_create)(comm, device, &on_device, &err) == DT_OK,
+                       "%s", err.message);
         comm = on_device;
     } else {
-        DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK && dt_kernels_ref_create(device, j->config.precision, &kernels, &err) == DT_OK);
+        DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK &&
+                   dt_kernels_ref_create(device, j->config.precision, &kernels, &err) == DT_OK);
     }
     dt_kernels_ops ops;
     if (j->overflows)
         make_overflow(kernels, &ops);
     dt_net *net = small_net(kernels, &j->config);
-    DT_REQUIRE(dt_net_init(net, j->config.seed + (uint64_t)comm->rank, false, &err) == DT_OK); /* rank 0's must win */
+    /* rank 0's must win */
+    DT_REQUIRE(dt_net_init(net, j->config.seed + (uint64_t)comm->rank, false, &err) == DT_OK);
     fake_source_options o = {.device = device,
                              .n_samples = j->n_train,
                              .n_classes = CLASSES,
@@ -275,7 +309,8 @@ static void run_rank(dt_comm *comm, void *context)
                                     .events = &s.head,
                                     .sinks = sinks,
                                     .n_sinks = comm->rank == 0 ? 1 : 0};
-    j->status[comm->rank] = dt_trainer_run(&parts, &j->end[comm->rank], &j->local[comm->rank], &j->error[comm->rank]);
+    j->status[comm->rank] =
+        dt_trainer_run(&parts, &j->end[comm->rank], &j->local[comm->rank], &j->error[comm->rank]);
     keep_values(j, comm->rank, net, device);
     j->max_held[comm->rank] = fake_source_max_held(train);
     if (val)
@@ -306,5 +341,6 @@ void run(job *j)
 void check_all(const job *j, dt_status expected)
 {
     for (int r = 0; r < j->size; r++)
-        DT_CHECK_MSG(j->status[r] == expected, "rank %d: %s: %s", r, dt_status_name(j->status[r]), j->error[r].message);
+        DT_CHECK_MSG(j->status[r] == expected, "rank %d: %s: %s", r, dt_status_name(j->status[r]),
+                     j->error[r].message);
 }

@@ -1,4 +1,5 @@
-/* backend_cases_test.c: the test kit of backend_cases.h is tested with planted defects: each one must be found. */
+/* backend_cases_test.c: the test kit of backend_cases.h is tested with planted defects: each one must be
+ * found. */
 #include "tests/backend_cases.h"
 #include "tests/testing.h"
 
@@ -15,7 +16,8 @@ static dt_kernels_ops bad_ops;
 void dt_test_set_up(void)
 {
     dt_error err = {0};
-    if (dt_device_host_create(1, &device, &err) != DT_OK || dt_kernels_ref_create(device, DT_F32, &good, &err) != DT_OK ||
+    if (dt_device_host_create(1, &device, &err) != DT_OK ||
+        dt_kernels_ref_create(device, DT_F32, &good, &err) != DT_OK ||
         dt_kernels_ref_create(device, DT_F32, &bad, &err) != DT_OK)
         abort();
 }
@@ -115,9 +117,9 @@ static dt_status failing(dt_kernels *k, const dt_act *x, const dt_tensor *y, dt_
 
 static void every_kind_of_misbehaviour_is_found(void)
 {
-    dt_status (*const defects[])(dt_kernels *, const dt_act *, const dt_tensor *,
-                                 dt_error *) = {missing_a_little,   leaving_one_out, writing_behind, writing_before,
-                                                changing_its_input, never_the_same,  failing,        NULL};
+    dt_status (*const defects[])(dt_kernels *, const dt_act *, const dt_tensor *, dt_error *) = {
+        missing_a_little,   leaving_one_out, writing_behind, writing_before,
+        changing_its_input, never_the_same,  failing,        NULL};
     begin();
     DT_CHECK_INT(failures("act_materialize n2 c64 h8 w8 normalised relu"), 0);
     for (size_t i = 0; i < sizeof defects / sizeof *defects; i++) {
@@ -137,16 +139,16 @@ static dt_status forward_without_prologue(dt_kernels *k, dt_conv *conv, const dt
 }
 
 static dt_status data_gradient_without_add(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
-                                           const dt_tensor *add, const dt_bn_backward *bn, const dt_tensor *dx,
-                                           dt_error *err)
+                                           const dt_tensor *add, const dt_bn_backward *bn,
+                                           const dt_tensor *dx, dt_error *err)
 {
     (void)add;
     return good->ops->conv_backward_data(k, conv, dy, w, NULL, bn, dx, err);
 }
 
 static dt_status data_gradient_without_relu(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
-                                            const dt_tensor *add, const dt_bn_backward *bn, const dt_tensor *dx,
-                                            dt_error *err)
+                                            const dt_tensor *add, const dt_bn_backward *bn,
+                                            const dt_tensor *dx, dt_error *err)
 {
     dt_act x = {0};
     dt_bn_backward no_relu = {0};
@@ -159,8 +161,8 @@ static dt_status data_gradient_without_relu(dt_kernels *k, dt_conv *conv, const 
     return good->ops->conv_backward_data(k, conv, dy, w, add, bn != NULL ? &no_relu : NULL, dx, err);
 }
 
-static dt_status weight_gradient_overwritten(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy,
-                                             float *dw, bool accumulate, dt_error *err)
+static dt_status weight_gradient_overwritten(dt_kernels *k, dt_conv *conv, const dt_act *x,
+                                             const dt_tensor *dy, float *dw, bool accumulate, dt_error *err)
 {
     (void)accumulate;
     return good->ops->conv_backward_weights(k, conv, x, dy, dw, false, err);
@@ -191,9 +193,9 @@ static dt_status last_maximum(dt_kernels *k, const dt_pool_desc *pool, const dt_
     return DT_OK;
 }
 
-static dt_status join_without_skip_sums(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask,
-                                        const dt_bn_backward *branch, const dt_bn_backward *skip, const dt_tensor *g,
-                                        dt_error *err)
+static dt_status join_without_skip_sums(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y,
+                                        const void *mask, const dt_bn_backward *branch,
+                                        const dt_bn_backward *skip, const dt_tensor *g, dt_error *err)
 {
     dt_bn_backward same = {0};
     if (skip != NULL) {
@@ -203,17 +205,18 @@ static dt_status join_without_skip_sums(dt_kernels *k, const dt_tensor *dy, cons
     return good->ops->residual_backward(k, dy, y, mask, branch, skip != NULL ? &same : NULL, g, err);
 }
 
-static dt_status loss_counting_padding(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing,
-                                       float grad_scale, const float *loss_scale, const dt_tensor *dlogits,
-                                       dt_loss_sums *sums, dt_error *err)
+static dt_status loss_counting_padding(dt_kernels *k, const dt_tensor *logits, const int32_t *labels,
+                                       float smoothing, float grad_scale, const float *loss_scale,
+                                       const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
 {
     DT_TRY(good->ops->softmax_loss(k, logits, labels, smoothing, grad_scale, loss_scale, dlogits, sums, err));
     sums->n += 1;
     return DT_OK;
 }
 
-static dt_status momentum_only(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments,
-                               int64_t n_segments, dt_optimizer **optimizer, dt_error *err)
+static dt_status momentum_only(dt_kernels *k, const dt_optimizer_desc *desc,
+                               const dt_update_segment *segments, int64_t n_segments,
+                               dt_optimizer **optimizer, dt_error *err)
 {
     dt_optimizer_desc other = *desc;
     other.nesterov = false;
@@ -244,19 +247,22 @@ static dt_status update_before_the_look(dt_kernels *k, dt_optimizer *optimizer, 
     return DT_OK;
 }
 
-static dt_status multiplied_by_the_scale(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v,
-                                         const dt_step_inputs *inputs, dt_step_state *state, dt_error *err)
+static dt_status multiplied_by_the_scale(dt_kernels *k, dt_optimizer *optimizer,
+                                         const dt_optimizer_vectors *v, const dt_step_inputs *inputs,
+                                         dt_step_state *state, dt_error *err)
 {
     dt_step_state other = *state;
     other.loss_scale = 1 / state->loss_scale;
     DT_TRY(good->ops->optimizer_step(k, optimizer, v, inputs, &other, err));
     other.loss_scale = state->loss_scale; /* the rest is done right */
-    DT_TRY(good->ops->optimizer_step(k, optimizer, &(dt_optimizer_vectors){scratch, v->grads, scratch, NULL}, inputs, state, err));
+    DT_TRY(good->ops->optimizer_step(k, optimizer, &(dt_optimizer_vectors){scratch, v->grads, scratch, NULL},
+                                     inputs, state, err));
     return DT_OK;
 }
 
-static dt_status record_without_ring(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global, const dt_loss_sums *local,
-                                     const float *votes, dt_step_record *ring, int64_t n_ring, dt_error *err)
+static dt_status record_without_ring(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global,
+                                     const dt_loss_sums *local, const float *votes, dt_step_record *ring,
+                                     int64_t n_ring, dt_error *err)
 {
     (void)n_ring;
     return good->ops->step_record(k, state, global, local, votes, ring, 1, err);
@@ -266,7 +272,8 @@ static void defects_of_convolutions_are_found(void)
 {
     begin();
     bad_ops.conv_forward = forward_without_prologue;
-    DT_CHECK_INT(failures("conv_forward n2 c64 h8 w8 k64 r3 s3 stride1 pad1"), 3); /* lazy, lazy sums, inference */
+    /* lazy, lazy sums, inference */
+    DT_CHECK_INT(failures("conv_forward n2 c64 h8 w8 k64 r3 s3 stride1 pad1"), 3);
     begin();
     bad_ops.conv_backward_data = data_gradient_without_add;
     DT_CHECK_INT(failures("conv_backward_data n2 c64 h8 w8 k64 r3 s3 stride1 pad1"), 6);

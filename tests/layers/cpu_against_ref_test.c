@@ -24,7 +24,8 @@ static void chunks_of_different_sizes_agree_with_ref(void)
     dt_cpu_cases_check(2, 64, 7, wide);
 }
 
-/* 3x3, stride 1, with enough tiles of 4x4: see conv_cpu.c. tests/layers/winograd_test.c has the shapes that no ResNet has. */
+/* 3x3, stride 1, with enough tiles of 4x4: see conv_cpu.c. tests/layers/winograd_test.c has the shapes that
+ * no ResNet has. */
 static void winograd_agrees_with_ref(void)
 {
     static const char *const large[] = {"c64 h16 w16 k64 r3", NULL};

@@ -23,7 +23,16 @@ void dt_test_tear_down(void)
 
 static dt_status make_and_destroy(dt_error *err)
 {
-    dt_conv_desc d = {.n = 5, .c = 16, .h = 8, .w = 8, .k = 16, .r = 3, .s = 3, .stride = 1, .pad = 1, .for_training = true};
+    dt_conv_desc d = {.n = 5,
+                      .c = 16,
+                      .h = 8,
+                      .w = 8,
+                      .k = 16,
+                      .r = 3,
+                      .s = 3,
+                      .stride = 1,
+                      .pad = 1,
+                      .for_training = true};
     dt_kernels *k = NULL;
     dt_conv *conv = NULL, *larger = NULL;
     dt_linear *linear = NULL;
@@ -72,7 +81,8 @@ static void check_chunks(const dt_conv_pass *pass, int64_t n)
         DT_CHECK_INT(chunk.first, next);
         DT_CHECK(chunk.n == pass->larger || chunk.n == pass->larger - 1);
         DT_CHECK(chunk.n >= 1);
-#if defined __x86_64__ /* oneDNN for aarch64 may have no convolution of these blocks: then conv_gemm.c computes it */
+#if defined                                                                                                  \
+    __x86_64__ /* oneDNN for aarch64 may have no convolution of these blocks: then conv_gemm.c computes it */
         DT_CHECK(pass->method != DT_CONV_BY_ONEDNN || chunk.prepared->primitive != NULL);
 #endif
         next += chunk.n;
@@ -84,7 +94,16 @@ static void chunks_cover_every_batch(void)
 {
     dt_error err = {0};
     for (int64_t n = 1; n <= 29; n++) {
-        const dt_conv_desc d = {.n = n, .c = 32, .h = 30, .w = 30, .k = 64, .r = 3, .s = 3, .stride = 2, .pad = 1, .for_training = true};
+        const dt_conv_desc d = {.n = n,
+                                .c = 32,
+                                .h = 30,
+                                .w = 30,
+                                .k = 64,
+                                .r = 3,
+                                .s = 3,
+                                .stride = 2,
+                                .pad = 1,
+                                .for_training = true};
         dt_conv *conv = NULL;
         DT_REQUIRE_MSG(pair.cpu->ops->conv_create(pair.cpu, &d, &conv, &err) == DT_OK, "%s", err.message);
         check_chunks(&conv->forward, n);
@@ -95,7 +114,7 @@ static void chunks_cover_every_batch(void)
     }
 }
 
-/* -- kernels of different numbers of threads, and calling threads ---------------------------------------------------- */
+/* -- kernels of different numbers of threads, and calling threads ---------------------------------------- */
 
 typedef struct run {
     dt_kernels *k;
@@ -104,7 +123,8 @@ typedef struct run {
     float *w;
 } run;
 
-static const dt_conv_desc shape = {.n = 3, .c = 64, .h = 9, .w = 7, .k = 32, .r = 3, .s = 3, .stride = 1, .pad = 1};
+static const dt_conv_desc shape = {
+    .n = 3, .c = 64, .h = 9, .w = 7, .k = 32, .r = 3, .s = 3, .stride = 1, .pad = 1};
 
 static dt_tensor tensor(int64_t c, uint64_t seed)
 {
@@ -143,7 +163,8 @@ static void *run_forward(void *context)
     dt_error err = {0};
     const dt_act x = {.raw = r->x};
     memset(r->y.data, 0xFF, (size_t)dt_cpu_elems(&r->y) * sizeof(float));
-    DT_CHECK_MSG(r->k->ops->conv_forward(r->k, r->conv, &x, r->w, &r->y, NULL, &err) == DT_OK, "%s", err.message);
+    DT_CHECK_MSG(r->k->ops->conv_forward(r->k, r->conv, &x, r->w, &r->y, NULL, &err) == DT_OK, "%s",
+                 err.message);
     return NULL;
 }
 
@@ -168,7 +189,7 @@ static void kernels_of_different_threads_work_side_by_side(void)
     run_close(&three);
 }
 
-/* -- errors --------------------------------------------------------------------------------------------------------- */
+/* -- errors ---------------------------------------------------------------------------------------------- */
 
 static void tell_gpu(dt_device *device, dt_device_info *info)
 {

@@ -1,4 +1,5 @@
-/* What layers/cpu does in whole steps of a net: no reordering, no allocation; and its statistics far from zero. */
+/* What layers/cpu does in whole steps of a net: no reordering, no allocation; and its statistics far from
+ * zero. */
 #include "core/base/alloc.h"
 #include "core/model/net.h"
 #include "layers/registry.h"
@@ -58,13 +59,14 @@ static void step(dt_net *net)
     dt_error err = {0};
     dt_net_vectors v;
     dt_net_get_vectors(net, &v);
-    const dt_pass pass = {.training = true, .stat_weight = 1.0f, .labels = labels, .grad_scale = 1.0f, .loss = v.loss};
+    const dt_pass pass = {
+        .training = true, .stat_weight = 1.0f, .labels = labels, .grad_scale = 1.0f, .loss = v.loss};
     DT_REQUIRE_MSG(dt_net_forward(net, pixels, &pass, &err) == DT_OK, "%s", err.message);
     DT_REQUIRE_MSG(dt_net_backward(net, &pass, NULL, NULL, &err) == DT_OK, "%s", err.message);
     DT_REQUIRE_MSG(dt_net_weights_changed(net, &err) == DT_OK, "%s", err.message);
 }
 
-/* -- what oneDNN is asked to do -------------------------------------------------------------------------------------- */
+/* -- what oneDNN is asked to do -------------------------------------------------------------------------- */
 
 /* Run a step with oneDNN's trace, which goes to standard output, in a file; free() the result. */
 static char *trace_of_step(dt_net *net)
@@ -130,9 +132,10 @@ static void nothing_is_allocated_in_a_step(void)
     dt_net_destroy(net);
 }
 
-/* -- statistics ------------------------------------------------------------------------------------------------------- */
+/* -- statistics ------------------------------------------------------------------------------------------ */
 
-/* float32 values around `mean` with a standard deviation of about 0.58: the variance is known from the values themselves. */
+/* float32 values around `mean` with a standard deviation of about 0.58: the variance is known from the values
+ * themselves. */
 static void check_variance(float mean)
 {
     enum { N = 3, C = 16, PIXELS = 35 * 35, M = N * PIXELS };
@@ -145,7 +148,8 @@ static void check_variance(float mean)
         values[i] += mean;
     float *nchw = malloc(sizeof values);
     void *sums = malloc((size_t)pair.cpu->ops->bn_sums_bytes(pair.cpu, C));
-    DT_REQUIRE(nchw != NULL && sums != NULL && pair.cpu->ops->tensor_export(pair.cpu, &y, nchw, &err) == DT_OK);
+    DT_REQUIRE(nchw != NULL && sums != NULL &&
+               pair.cpu->ops->tensor_export(pair.cpu, &y, nchw, &err) == DT_OK);
     for (int64_t n = 0; n < N; n++)
         for (int64_t i = 0; i < PIXELS; i++)
             exact_mean += (double)nchw[(n * C + 3) * PIXELS + i] / (double)M;

@@ -1,15 +1,16 @@
-/* A fused graph is used where it is faster than what it replaces: a runner that knows times and nothing else. */
+/* A fused graph is used where it is faster than what it replaces: a runner that knows times and nothing
+ * else. */
 #include "config.h"
 
 #include "tests/testing.h"
 
 #ifdef DT_WITH_CUDA
-#include "launch/estimate/gpu_spec.h"
-#include "launch/estimate/offline_device.h"
-#include "layers/cuda/kernels_cuda.h"
+#    include "launch/estimate/gpu_spec.h"
+#    include "launch/estimate/offline_device.h"
+#    include "layers/cuda/kernels_cuda.h"
 
-#include <stdlib.h>
-#include <string.h>
+#    include <stdlib.h>
+#    include <string.h>
 
 struct dt_graph_plan {
     dt_graph_plan_info info;
@@ -28,7 +29,8 @@ typedef struct fake_runner {
     int n_plans; /* that live */
 } fake_runner;
 
-static dt_status plan_create(dt_graph_runner *base, const dt_graph *graph, dt_graph_plan **plan, dt_error *err)
+static dt_status plan_create(dt_graph_runner *base, const dt_graph *graph, dt_graph_plan **plan,
+                             dt_error *err)
 {
     fake_runner *r = (fake_runner *)base;
     for (int i = 0; r->times[i].word; i++) {
@@ -63,8 +65,11 @@ static const char *describe(dt_graph_runner *base)
     return "a runner of times";
 }
 
-static const dt_graph_runner_ops ops = {
-    .name = "fake", .describe = describe, .plan_create = plan_create, .plan_destroy = plan_destroy, .plan_info = plan_info};
+static const dt_graph_runner_ops ops = {.name = "fake",
+                                        .describe = describe,
+                                        .plan_create = plan_create,
+                                        .plan_destroy = plan_destroy,
+                                        .plan_info = plan_info};
 
 typedef struct result {
     unsigned fusions;
@@ -82,13 +87,23 @@ static void look(void *context, const dt_cuda_plan_row *row)
     }
 }
 
-/* What an A100 (1.555 TB/s on paper) does with a convolution whose x and y have 256 x 64 x 56 x 56 elements of 2 bytes: a pass over one takes 78 us
- * at the share of the bandwidth that is counted with. */
+/* What an A100 (1.555 TB/s on paper) does with a convolution whose x and y have 256 x 64 x 56 x 56 elements
+ * of 2 bytes: a pass over one takes 78 us at the share of the bandwidth that is counted with. */
 static result choose(const fake_time *times)
 {
     result r = {0};
     fake_runner runner = {.base.ops = &ops, .times = times};
-    dt_conv_desc desc = {.n = 256, .c = 64, .h = 56, .w = 56, .k = 64, .r = 3, .s = 3, .stride = 1, .pad = 1, .for_training = true, .input = DT_CONV_INPUT_LAZY};
+    dt_conv_desc desc = {.n = 256,
+                         .c = 64,
+                         .h = 56,
+                         .w = 56,
+                         .k = 64,
+                         .r = 3,
+                         .s = 3,
+                         .stride = 1,
+                         .pad = 1,
+                         .for_training = true,
+                         .input = DT_CONV_INPUT_LAZY};
     dt_cuda_options options = {.dtype = DT_F16, .plan_only = true};
     dt_gpu_file gpu;
     dt_device *device = NULL;
@@ -110,13 +125,23 @@ static result choose(const fake_time *times)
     return r;
 }
 
-#define ALL (DT_CONV_FUSE_PROLOGUE | DT_CONV_FUSE_SUMS | DT_CONV_FUSE_BACKWARD_EPILOGUE | DT_CONV_FUSE_BACKWARD_ADD | DT_CONV_FUSE_WEIGHTS_PROLOGUE)
-#define TIMES(...) (const fake_time[]){__VA_ARGS__, {"dgrad+=", 0.2, 0}, {NULL, 0, 0}}
+#    define ALL                                                                                              \
+        (DT_CONV_FUSE_PROLOGUE | DT_CONV_FUSE_SUMS | DT_CONV_FUSE_BACKWARD_EPILOGUE |                        \
+         DT_CONV_FUSE_BACKWARD_ADD | DT_CONV_FUSE_WEIGHTS_PROLOGUE)
+#    define TIMES(...)                                                                                       \
+        (const fake_time[])                                                                                  \
+        {                                                                                                    \
+            __VA_ARGS__, {"dgrad+=", 0.2, 0},                                                                \
+            {                                                                                                \
+                NULL, 0, 0                                                                                   \
+            }                                                                                                \
+        }
 
 static void fused_graphs_that_save_time_are_used(void)
 {
-    result r = choose(TIMES({"conv", 0.2, 0}, {"conv+sums", 0.22, 0}, {"bnrelu+conv+sums", 0.3, 0}, {"dgrad", 0.2, 0}, {"dgrad+drelu+dbn", 0.4, 0},
-                            {"wgrad", 0.2, 0}, {"bnrelu+wgrad", 0.3, 0}));
+    result r = choose(TIMES({"conv", 0.2, 0}, {"conv+sums", 0.22, 0}, {"bnrelu+conv+sums", 0.3, 0},
+                            {"dgrad", 0.2, 0}, {"dgrad+drelu+dbn", 0.4, 0}, {"wgrad", 0.2, 0},
+                            {"bnrelu+wgrad", 0.3, 0}));
     DT_CHECK_INT(r.fusions, ALL);
     DT_CHECK_INT(r.n_composed, 0);
 }
@@ -124,38 +149,43 @@ static void fused_graphs_that_save_time_are_used(void)
 static void a_fused_graph_that_is_slower_than_its_parts_is_composed(void)
 {
     /* dgrad and three passes take 0.2 + 0.23 ms */
-    result r = choose(TIMES({"conv", 0.2, 0}, {"conv+sums", 0.22, 0}, {"bnrelu+conv+sums", 0.3, 0}, {"dgrad", 0.2, 0}, {"dgrad+drelu+dbn", 0.5, 900000000},
-                            {"wgrad", 0.2, 0}, {"bnrelu+wgrad", 0.3, 0}));
+    result r = choose(TIMES({"conv", 0.2, 0}, {"conv+sums", 0.22, 0}, {"bnrelu+conv+sums", 0.3, 0},
+                            {"dgrad", 0.2, 0}, {"dgrad+drelu+dbn", 0.5, 900000000}, {"wgrad", 0.2, 0},
+                            {"bnrelu+wgrad", 0.3, 0}));
     DT_CHECK_INT(r.fusions, ALL & ~(unsigned)DT_CONV_FUSE_BACKWARD_EPILOGUE);
     DT_CHECK_INT(r.n_composed, 1);
     DT_CHECK_CONTAINS(r.reasons, "dgrad+drelu+dbn 3x3 64->64 56x56 n256 fp16: 0.500 ms, composed 0.43");
     DT_CHECK(r.scratch_bytes < 900000000); /* nor is its workspace kept */
 
     /* wgrad and two passes: 0.2 + 0.16 */
-    r = choose(TIMES({"conv", 0.2, 0}, {"conv+sums", 0.22, 0}, {"bnrelu+conv+sums", 0.3, 0}, {"dgrad", 0.2, 0}, {"dgrad+drelu+dbn", 0.4, 0},
-                     {"wgrad", 0.2, 0}, {"bnrelu+wgrad", 0.4, 0}));
+    r = choose(TIMES({"conv", 0.2, 0}, {"conv+sums", 0.22, 0}, {"bnrelu+conv+sums", 0.3, 0},
+                     {"dgrad", 0.2, 0}, {"dgrad+drelu+dbn", 0.4, 0}, {"wgrad", 0.2, 0},
+                     {"bnrelu+wgrad", 0.4, 0}));
     DT_CHECK_INT(r.fusions, ALL & ~(unsigned)DT_CONV_FUSE_WEIGHTS_PROLOGUE);
     /* conv + sums and two passes: 0.22 + 0.16 */
-    r = choose(TIMES({"conv", 0.2, 0}, {"conv+sums", 0.22, 0}, {"bnrelu+conv+sums", 0.4, 0}, {"dgrad", 0.2, 0}, {"dgrad+drelu+dbn", 0.4, 0},
-                     {"wgrad", 0.2, 0}, {"bnrelu+wgrad", 0.3, 0}));
+    r = choose(TIMES({"conv", 0.2, 0}, {"conv+sums", 0.22, 0}, {"bnrelu+conv+sums", 0.4, 0},
+                     {"dgrad", 0.2, 0}, {"dgrad+drelu+dbn", 0.4, 0}, {"wgrad", 0.2, 0},
+                     {"bnrelu+wgrad", 0.3, 0}));
     DT_CHECK_INT(r.fusions, ALL & ~(unsigned)DT_CONV_FUSE_PROLOGUE);
     /* conv and three passes: 0.2 + 0.23; conv and one: 0.28 */
-    r = choose(TIMES({"conv", 0.2, 0}, {"conv+sums", 0.3, 0}, {"bnrelu+conv+sums", 0.5, 0}, {"dgrad", 0.2, 0}, {"dgrad+drelu+dbn", 0.4, 0},
-                     {"wgrad", 0.2, 0}, {"bnrelu+wgrad", 0.3, 0}));
+    r = choose(TIMES({"conv", 0.2, 0}, {"conv+sums", 0.3, 0}, {"bnrelu+conv+sums", 0.5, 0}, {"dgrad", 0.2, 0},
+                     {"dgrad+drelu+dbn", 0.4, 0}, {"wgrad", 0.2, 0}, {"bnrelu+wgrad", 0.3, 0}));
     DT_CHECK_INT(r.fusions, ALL & ~(unsigned)(DT_CONV_FUSE_PROLOGUE | DT_CONV_FUSE_SUMS));
     DT_CHECK_INT(r.n_composed, 2);
 }
 
 static void where_nothing_is_measured_what_is_fused_is_taken(void)
 {
-    result r = choose(TIMES({"conv", -1, 0}, {"conv+sums", -1, 0}, {"bnrelu+conv+sums", -1, 0}, {"dgrad", -1, 0}, {"dgrad+drelu+dbn", -1, 0},
-                            {"wgrad", -1, 0}, {"bnrelu+wgrad", -1, 0}));
+    result r =
+        choose(TIMES({"conv", -1, 0}, {"conv+sums", -1, 0}, {"bnrelu+conv+sums", -1, 0}, {"dgrad", -1, 0},
+                     {"dgrad+drelu+dbn", -1, 0}, {"wgrad", -1, 0}, {"bnrelu+wgrad", -1, 0}));
     DT_CHECK_INT(r.fusions, ALL);
     r = choose(TIMES({"conv", 0.2, 0}, {"dgrad", 0.2, 0}, {"wgrad", 0.2, 0}));
     DT_CHECK_INT(r.fusions, DT_CONV_FUSE_BACKWARD_ADD);
 }
 
-static const dt_test tests[] = {DT_TEST(fused_graphs_that_save_time_are_used), DT_TEST(a_fused_graph_that_is_slower_than_its_parts_is_composed),
+static const dt_test tests[] = {DT_TEST(fused_graphs_that_save_time_are_used),
+                                DT_TEST(a_fused_graph_that_is_slower_than_its_parts_is_composed),
                                 DT_TEST(where_nothing_is_measured_what_is_fused_is_taken)};
 #else
 static void fused_or_composed(void)

@@ -22,7 +22,8 @@ static void every_graph_of_every_convolution_is_whole_and_has_a_key_of_its_own(v
                     DT_CHECK_MSG(dt_graph_check(&graph, &err) == DT_OK, "%s", err.message);
                     dt_graph_key(&graph, keys[n_keys]);
                     size_t length = strlen(keys[n_keys++]);
-                    DT_CHECK_MSG(length > 50 && length < DT_GRAPH_KEY_BYTES - 100, "%s: the key has %zu bytes", graph.name, length);
+                    DT_CHECK_MSG(length > 50 && length < DT_GRAPH_KEY_BYTES - 100,
+                                 "%s: the key has %zu bytes", graph.name, length);
                     for (size_t c = 0; c < length; c++)
                         DT_CHECK(isgraph((unsigned char)keys[n_keys - 1][c]));
                 }
@@ -52,7 +53,8 @@ static void the_key_says_what_the_name_does_not_and_nothing_of_the_name(void)
     DT_CHECK(strcmp(key_a, key_b) != 0);
 }
 
-/* Caches hold keys of older versions of the program: one that changes without need costs everybody a tuning. */
+/* Caches hold keys of older versions of the program: one that changes without need costs everybody a
+ * tuning. */
 static void the_key_stays_as_it_was(void)
 {
     dt_graph g;
@@ -60,14 +62,16 @@ static void the_key_stays_as_it_was(void)
     dt_conv_desc d = {.n = 2, .c = 16, .h = 8, .w = 6, .k = 32, .r = 3, .s = 3, .stride = 2, .pad = 1};
     dt_graph_conv_forward(&d, DT_F16, false, true, &g);
     dt_graph_key(&g, key);
-    DT_CHECK_STR(key, "fp16;1:fp16:2/768,16/1,8/96,6/16;2:fp16:32/144,16/1,3/48,3/16;3o:fp16:2/384,32/1,4/96,3/32;9o:fp32:1/32,32/1,1/32,1/32;"
+    DT_CHECK_STR(key, "fp16;1:fp16:2/768,16/1,8/96,6/16;2:fp16:32/144,16/1,3/48,3/16;3o:fp16:2/384,32/1,4/"
+                      "96,3/32;9o:fp32:1/32,32/1,1/32,1/32;"
                       "10o:fp32:1/32,32/1,1/32,1/32;conv(1,2>3)p1,1,s2,2,d1,1,a1,b0;sums(3>9,10)");
 }
 
 static void bytes_and_operations_are_those_of_a_hand_count(void)
 {
     dt_graph g;
-    dt_conv_desc d = {.n = 2, .c = 16, .h = 8, .w = 6, .k = 32, .r = 3, .s = 3, .stride = 2, .pad = 1}; /* y is 4 x 3 */
+    /* y is 4 x 3 */
+    dt_conv_desc d = {.n = 2, .c = 16, .h = 8, .w = 6, .k = 32, .r = 3, .s = 3, .stride = 2, .pad = 1};
     const int64_t x = 2 * 16 * 8 * 6 * 2, y = 2 * 32 * 4 * 3 * 2, w = 32 * 16 * 9 * 2;
     const double flops = 2.0 * 2 * 32 * 4 * 3 * 16 * 9;
     dt_graph_conv_forward(&d, DT_F16, true, true, &g);
@@ -120,7 +124,8 @@ static void a_planted_mistake_in_a_graph_is_found(void)
     DT_CHECK_INT(dt_graph_check(&bad, &err), DT_ERR_INTERNAL);
 }
 
-static const dt_test tests[] = {DT_TEST(every_graph_of_every_convolution_is_whole_and_has_a_key_of_its_own),
-                                DT_TEST(the_key_says_what_the_name_does_not_and_nothing_of_the_name), DT_TEST(the_key_stays_as_it_was),
-                                DT_TEST(bytes_and_operations_are_those_of_a_hand_count), DT_TEST(a_planted_mistake_in_a_graph_is_found)};
+static const dt_test tests[] = {
+    DT_TEST(every_graph_of_every_convolution_is_whole_and_has_a_key_of_its_own),
+    DT_TEST(the_key_says_what_the_name_does_not_and_nothing_of_the_name), DT_TEST(the_key_stays_as_it_was),
+    DT_TEST(bytes_and_operations_are_those_of_a_hand_count), DT_TEST(a_planted_mistake_in_a_graph_is_found)};
 DT_TEST_MAIN("layers/cuda_graph", tests)

@@ -1,11 +1,12 @@
-/* Every kernel of layers/cuda, run on the CPU by tests/emulator, against layers/ref: at odd sizes, for the widths of channels that fill a part of a
- * block, a block, and several; in FP32, FP16 and BF16; on GPUs of 1, 3 and 50 multiprocessors; threads and blocks in four orders.
+/* Every kernel of layers/cuda, run on the CPU by tests/emulator, against layers/ref: at odd sizes, for the
+ * widths of channels that fill a part of a block, a block, and several; in FP32, FP16 and BF16; on GPUs of 1,
+ * 3 and 50 multiprocessors; threads and blocks in four orders.
  *
- * The host side is the backend's own; device memory is tests/emulated's. Guard bands, poisoned outputs and equal bits at the
- * second call are backend_kit.h's. */
-#include "layers/device_host.h"
+ * The host side is the backend's own; device memory is tests/emulated's. Guard bands, poisoned outputs and
+ * equal bits at the second call are backend_kit.h's. */
 #include "layers/cuda/kernels_cuda.h"
 #include "layers/cuda/launch.h"
+#include "layers/device_host.h"
 #include "layers/half.h"
 #include "layers/ref/kernels_ref.h"
 #include "tests/backend_kit.h"
@@ -28,7 +29,8 @@ static dt_error err;
 void dt_test_set_up(void)
 {
     const dt_interpreter_options options = {.gpu = DT_INTERPRET_ALL};
-    if (dt_device_host_create(1, &host, &err) != DT_OK || dt_device_emulated_create(&(dt_emulated_options){0}, &gpu, &err) != DT_OK ||
+    if (dt_device_host_create(1, &host, &err) != DT_OK ||
+        dt_device_emulated_create(&(dt_emulated_options){0}, &gpu, &err) != DT_OK ||
         dt_graph_interpreter_create(gpu, &options, &runner, &err) != DT_OK)
         abort();
 }
@@ -40,7 +42,7 @@ void dt_test_tear_down(void)
     host->ops->destroy(host);
 }
 
-/* -- against ref ---------------------------------------------------------------------------------------------------- */
+/* -- against ref ----------------------------------------------------------------------------------------- */
 
 typedef void group_of_cases(dt_kit *kit);
 
@@ -59,7 +61,8 @@ static int run_cases(dt_dtype dtype, const char *filter, bool quiet, group_of_ca
     dt_kernels *cuda = NULL, *ref = NULL;
     const dt_cuda_options options = {.dtype = dtype};
     const char *verbose = getenv("DTRAIN_TEST_VERBOSE");
-    DT_REQUIRE_MSG(dt_kernels_ref_create(host, dtype, &ref, &err) == DT_OK && dt_kernels_cuda_create(gpu, runner, &options, &cuda, &err) == DT_OK,
+    DT_REQUIRE_MSG(dt_kernels_ref_create(host, dtype, &ref, &err) == DT_OK &&
+                       dt_kernels_cuda_create(gpu, runner, &options, &cuda, &err) == DT_OK,
                    "%s", err.message);
     const dt_kernels_ops *ops = cuda->ops;
     dt_kernels_ops spoiled = *ops;
@@ -168,7 +171,7 @@ static void any_number_of_multiprocessors_will_do(void)
     dt_emulator_set_multiprocessors(3);
 }
 
-/* -- what kernels.h does not show ------------------------------------------------------------------------------------ */
+/* -- what kernels.h does not show ------------------------------------------------------------------------ */
 
 enum { MAX_ELEMS = 8192 };
 
@@ -205,12 +208,13 @@ static void the_mirror_and_a_gradient_of_any_length_are_converted(void)
             DT_CHECK_INT(dt_cuda_gradient_store(NULL, dtype, mirror, n, once, false), 0);
             DT_CHECK_INT(dt_cuda_gradient_store(NULL, dtype, mirror, n, twice, true), 0);
             for (int64_t i = 0; i < n; i++) {
-                const float expected =
-                    bf16 != 0 ? dt_bfloat_to_float(dt_bfloat_from_float(values[i])) : dt_half_to_float(dt_half_from_float(values[i]));
+                const float expected = bf16 != 0 ? dt_bfloat_to_float(dt_bfloat_from_float(values[i]))
+                                                 : dt_half_to_float(dt_half_from_float(values[i]));
                 DT_REQUIRE(once[i] == expected && twice[i] == before[i] + expected);
             }
             check_guards();
-            gpu->ops->free(gpu, v), gpu->ops->free(gpu, once), gpu->ops->free(gpu, twice), gpu->ops->free(gpu, mirror);
+            gpu->ops->free(gpu, v), gpu->ops->free(gpu, once), gpu->ops->free(gpu, twice),
+                gpu->ops->free(gpu, mirror);
         }
     }
 }
@@ -247,9 +251,11 @@ static void batchnorm_also_writes_scale_and_bias_in_16_bits(void)
     DT_CHECK_INT(dt_cuda_bn_finalize(NULL, &bn, DT_F16, half), 0);
     for (int c = 0; c < C; c++)
         DT_REQUIRE(half[c] == dt_half_from_float(out[2][c]) && half[C + c] == dt_half_from_float(out[3][c]));
-    DT_CHECK_INT(dt_cuda_bn_inference(NULL, C, in[2], in[3], in[0], in[1], 1e-5F, out[2], out[3], DT_BF16, half), 0);
+    DT_CHECK_INT(
+        dt_cuda_bn_inference(NULL, C, in[2], in[3], in[0], in[1], 1e-5F, out[2], out[3], DT_BF16, half), 0);
     for (int c = 0; c < C; c++)
-        DT_REQUIRE(half[c] == dt_bfloat_from_float(out[2][c]) && half[C + c] == dt_bfloat_from_float(out[3][c]));
+        DT_REQUIRE(half[c] == dt_bfloat_from_float(out[2][c]) &&
+                   half[C + c] == dt_bfloat_from_float(out[3][c]));
     check_guards();
     for (int i = 0; i < 4; i++)
         gpu->ops->free(gpu, in[i]);
@@ -264,7 +270,8 @@ static void tensors_are_added(void)
     float add[N], dx[N];
     dt_test_fill_random(add, N, 1);
     dt_test_fill_random(dx, N, 2);
-    const dt_tensor a = {to_gpu(add, sizeof add), DT_F32, 3, 48, 7, 5}, d = {to_gpu(dx, sizeof dx), DT_F32, 3, 48, 7, 5};
+    const dt_tensor a = {to_gpu(add, sizeof add), DT_F32, 3, 48, 7, 5},
+                    d = {to_gpu(dx, sizeof dx), DT_F32, 3, 48, 7, 5};
     DT_CHECK_INT(dt_cuda_tensor_add(NULL, &a, &d), 0);
     const float *sum = d.data;
     for (int i = 0; i < N; i++)
@@ -277,16 +284,22 @@ static void tensors_are_added(void)
 static void the_update_refreshes_the_mirror_unless_the_step_is_skipped(void)
 {
     enum { N = DT_CUDA_CHUNK_ELEMS + 32, SEGMENTS = 2 };
-    static const dt_update_segment segments[SEGMENTS] = {{0, N - 16, DT_UPDATE_SGD, 0.01F}, {N - 16, 16, DT_UPDATE_RUNNING_AVERAGE, 0}};
-    static const dt_optimizer_desc desc = {
-        .momentum = 0.9F, .running_average_rate = 0.1F, .loss_scaling = true, .growth = 2, .backoff = 0.5F, .growth_interval = 100};
+    static const dt_update_segment segments[SEGMENTS] = {{0, N - 16, DT_UPDATE_SGD, 0.01F},
+                                                         {N - 16, 16, DT_UPDATE_RUNNING_AVERAGE, 0}};
+    static const dt_optimizer_desc desc = {.momentum = 0.9F,
+                                           .running_average_rate = 0.1F,
+                                           .loss_scaling = true,
+                                           .growth = 2,
+                                           .backoff = 0.5F,
+                                           .growth_interval = 100};
     static float numbers[N], gradients[N];
     dt_cuda_chunk chunks[4];
     const int64_t n_chunks = dt_cuda_optimizer_chunks(segments, SEGMENTS, NULL);
     DT_REQUIRE(n_chunks == 3 && dt_cuda_optimizer_chunks(segments, SEGMENTS, chunks) == 3);
     dt_test_fill_random(numbers, N, 3);
     dt_test_fill_random(gradients, N, 4);
-    float *values = to_gpu(numbers, sizeof numbers), *grads = to_gpu(gradients, sizeof gradients), *momentum = to_gpu(numbers, sizeof numbers);
+    float *values = to_gpu(numbers, sizeof numbers), *grads = to_gpu(gradients, sizeof gradients),
+          *momentum = to_gpu(numbers, sizeof numbers);
     const dt_optimizer_vectors v = {.values = values, .grads = grads, .momentum = momentum};
     const dt_step_inputs inputs = {.lr = 0.1F};
     const dt_step_state state = {.loss_scale = 1024};
@@ -294,7 +307,8 @@ static void the_update_refreshes_the_mirror_unless_the_step_is_skipped(void)
                                          .chunks = to_gpu(chunks, 3 * sizeof *chunks),
                                          .n_chunks = 3,
                                          .n_segments = SEGMENTS,
-                                         .scratch = to_gpu(NULL, dt_cuda_optimizer_scratch_bytes(3, SEGMENTS)),
+                                         .scratch =
+                                             to_gpu(NULL, dt_cuda_optimizer_scratch_bytes(3, SEGMENTS)),
                                          .mirror_dtype = DT_F16,
                                          .mirror = to_gpu(NULL, N * 2),
                                          .v = &v,
@@ -312,7 +326,8 @@ static void the_update_refreshes_the_mirror_unless_the_step_is_skipped(void)
     DT_CHECK_INT(call.state->n_skipped, 1);
     DT_CHECK(call.state->loss_scale == 512);
     check_guards();
-    gpu->ops->free(gpu, values), gpu->ops->free(gpu, grads), gpu->ops->free(gpu, momentum), gpu->ops->free(gpu, call.mirror);
+    gpu->ops->free(gpu, values), gpu->ops->free(gpu, grads), gpu->ops->free(gpu, momentum),
+        gpu->ops->free(gpu, call.mirror);
     gpu->ops->free(gpu, call.scratch), gpu->ops->free(gpu, (void *)(uintptr_t)call.chunks);
     gpu->ops->free(gpu, (void *)(uintptr_t)call.inputs), gpu->ops->free(gpu, call.state);
 }
@@ -330,7 +345,8 @@ static void a_label_beyond_the_classes_makes_the_loss_nan(void)
     DT_CHECK_INT(dt_cuda_softmax_loss(NULL, &x, l, 0, 1, NULL, scratch, NULL, sums), 0);
     DT_CHECK(isnan(sums->loss) && sums->n == 2 && sums->top5 == 1);
     check_guards();
-    gpu->ops->free(gpu, x.data), gpu->ops->free(gpu, l), gpu->ops->free(gpu, sums), gpu->ops->free(gpu, scratch);
+    gpu->ops->free(gpu, x.data), gpu->ops->free(gpu, l), gpu->ops->free(gpu, sums),
+        gpu->ops->free(gpu, scratch);
 }
 
 static void a_tensor_without_elements_launches_nothing(void)
@@ -345,7 +361,7 @@ static void a_tensor_without_elements_launches_nothing(void)
     DT_CHECK_INT(dt_emulator_n_launches(), before);
 }
 
-/* -- planted mistakes ------------------------------------------------------------------------------------------------ */
+/* -- planted mistakes ------------------------------------------------------------------------------------ */
 
 typedef struct planted_mistake {
     const char *kernel, *cases;
@@ -359,37 +375,42 @@ static dt_status launched(int code)
     return code == 0 ? DT_OK : DT_ERR_DEVICE;
 }
 
-static dt_status residual_backward(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask, const dt_bn_backward *branch,
-                                   const dt_bn_backward *skip, const dt_tensor *g, dt_error *e)
+static dt_status residual_backward(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask,
+                                   const dt_bn_backward *branch, const dt_bn_backward *skip,
+                                   const dt_tensor *g, dt_error *e)
 {
     (void)k, (void)y, (void)e;
     return launched(planted_residual_backward(dy, mask, branch, skip, planted_scratch, g));
 }
 
-static dt_status max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x, const dt_tensor *y, uint8_t *argmax, dt_error *e)
+static dt_status max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x,
+                                  const dt_tensor *y, uint8_t *argmax, dt_error *e)
 {
     (void)k, (void)e;
     return launched(planted_max_pool_forward(pool, x, y, argmax));
 }
 
-static dt_status bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv, const dt_tensor *dz, dt_error *e)
+static dt_status bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv,
+                                    const dt_tensor *dz, dt_error *e)
 {
     (void)k, (void)e;
     return launched(planted_bn_backward_reduce(bn, dv, planted_scratch, dz));
 }
 
-static dt_status bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy,
-                                   dt_error *e)
+static dt_status bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
+                                   const float *coefficients, const dt_tensor *dy, dt_error *e)
 {
     (void)k, (void)e;
     return launched(planted_bn_backward_apply(dz, raw, coefficients, dy));
 }
 
-static dt_status softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale,
-                              const float *loss_scale, const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *e)
+static dt_status softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing,
+                              float grad_scale, const float *loss_scale, const dt_tensor *dlogits,
+                              dt_loss_sums *sums, dt_error *e)
 {
     (void)k, (void)e;
-    return launched(planted_softmax_loss(logits, labels, smoothing, grad_scale, loss_scale, planted_scratch, dlogits, sums));
+    return launched(planted_softmax_loss(logits, labels, smoothing, grad_scale, loss_scale, planted_scratch,
+                                         dlogits, sums));
 }
 
 static void spoil_the_mask(dt_kernels_ops *ops)
@@ -434,11 +455,13 @@ static void planted_formulas_are_caught(void)
         spoil = formulas[i].spoil;
         int n_failed = run_cases(DT_F16, formulas[i].cases, true, all_groups);
         spoil = NULL;
-        DT_CHECK_MSG(n_failed > 0, "nobody saw planted formula %d among the cases of %s", (int)i, formulas[i].cases);
+        DT_CHECK_MSG(n_failed > 0, "nobody saw planted formula %d among the cases of %s", (int)i,
+                     formulas[i].cases);
     }
 }
 
-/* Each kernel loses its last block or all of its barriers, or is not launched, and the cases that run it must fail. */
+/* Each kernel loses its last block or all of its barriers, or is not launched, and the cases that run it must
+ * fail. */
 static void planted_gaps_are_caught(void)
 {
     static const planted_mistake mistakes[] = {
@@ -472,7 +495,8 @@ static void planted_gaps_are_caught(void)
         dt_emulator_plant(mistakes[i].kernel, mistakes[i].mistake);
         int n_failed = run_cases(DT_F16, mistakes[i].cases, true, all_groups);
         dt_emulator_plant(NULL, DT_EMULATOR_NO_LAUNCH);
-        DT_CHECK_MSG(n_failed > 0, "nobody saw mistake %d in %s", (int)mistakes[i].mistake, mistakes[i].kernel);
+        DT_CHECK_MSG(n_failed > 0, "nobody saw mistake %d in %s", (int)mistakes[i].mistake,
+                     mistakes[i].kernel);
     }
 }
 

@@ -1,9 +1,9 @@
 /* Measuring plans, on the host's device: memory, random inputs, time. */
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "layers/device_host.h"
 #include "layers/cuda/graph_conv.h"
 #include "layers/cuda/plan_bench.h"
+#include "layers/device_host.h"
 #include "layers/half.h"
 #include "tests/testing.h"
 
@@ -24,7 +24,8 @@ static dt_graph graph;
 void dt_test_set_up(void)
 {
     dt_error err = {0};
-    dt_conv_desc d = {.n = 3, .c = 48, .h = 41, .w = 41, .k = 16, .r = 3, .s = 3, .stride = 1, .pad = 1}; /* x is larger than the pattern */
+    /* x is larger than the pattern */
+    dt_conv_desc d = {.n = 3, .c = 48, .h = 41, .w = 41, .k = 16, .r = 3, .s = 3, .stride = 1, .pad = 1};
     (void)dt_device_host_create(1, &device, &err);
     dt_graph_conv_forward(&d, DT_F16, true, true, &graph);
 }
@@ -34,7 +35,8 @@ void dt_test_tear_down(void)
     device->ops->destroy(device);
 }
 
-static dt_status execute(void *context, const dt_graph_binding *tensors, int n_tensors, void *workspace, dt_error *err)
+static dt_status execute(void *context, const dt_graph_binding *tensors, int n_tensors, void *workspace,
+                         dt_error *err)
 {
     plan *p = context;
     p->n_runs++;
@@ -46,7 +48,8 @@ static dt_status execute(void *context, const dt_graph_binding *tensors, int n_t
         int64_t bytes = dt_graph_tensor_bytes(t), n = bytes / dt_dtype_bytes(t->dtype);
         double sum = 0, squares = 0;
         for (int64_t k = 0; k < n; k++) {
-            float v = t->dtype == DT_F16 ? dt_half_to_float(((const uint16_t *)tensors[i].data)[k]) : ((const float *)tensors[i].data)[k];
+            float v = t->dtype == DT_F16 ? dt_half_to_float(((const uint16_t *)tensors[i].data)[k])
+                                         : ((const float *)tensors[i].data)[k];
             sum += v, squares += v * v;
             DT_REQUIRE(v >= -1 && v <= 1);
         }
@@ -65,11 +68,13 @@ static void the_time_is_that_of_an_execution(void)
 {
     dt_plan_bench *bench = NULL;
     dt_error err = {0};
-    plan quick = {.graph = &graph, .seconds = 0.001}, slow = {.graph = &graph, .seconds = 0.02, .workspace_bytes = 1 << 20};
+    plan quick = {.graph = &graph, .seconds = 0.001},
+         slow = {.graph = &graph, .seconds = 0.02, .workspace_bytes = 1 << 20};
     double quick_ms = 0, slow_ms = 0;
     DT_REQUIRE_MSG(dt_plan_bench_create(device, &graph, &bench, &err) == DT_OK, "%s", err.message);
     DT_REQUIRE(dt_plan_bench_measure(bench, 0, 3, execute, &quick, &quick_ms, &err) == DT_OK);
-    DT_REQUIRE(dt_plan_bench_measure(bench, slow.workspace_bytes, 2, execute, &slow, &slow_ms, &err) == DT_OK);
+    DT_REQUIRE(dt_plan_bench_measure(bench, slow.workspace_bytes, 2, execute, &slow, &slow_ms, &err) ==
+               DT_OK);
     DT_CHECK_INT(quick.n_runs, 4);
     DT_CHECK_INT(slow.n_runs, 3);
     DT_CHECK(quick_ms >= 1 && slow_ms >= 20 && slow_ms < 2000);
@@ -116,5 +121,7 @@ static void every_allocation_may_fail(void)
     }
 }
 
-static const dt_test tests[] = {DT_TEST(the_time_is_that_of_an_execution), DT_TEST(an_error_of_the_plan_is_passed_on), DT_TEST(every_allocation_may_fail)};
+static const dt_test tests[] = {DT_TEST(the_time_is_that_of_an_execution),
+                                DT_TEST(an_error_of_the_plan_is_passed_on),
+                                DT_TEST(every_allocation_may_fail)};
 DT_TEST_MAIN("layers/cuda_plan_bench", tests)

@@ -14,7 +14,7 @@
 
 #define GPU "NVIDIA H200, cuDNN 9.19.0"
 
-/* -- engines that are numbers ------------------------------------------------------------------------------------- */
+/* -- engines that are numbers ---------------------------------------------------------------------------- */
 
 typedef struct fake_engine {
     const char *name;
@@ -48,21 +48,27 @@ static dt_status measure(void *context, int i, int n_runs, double *ms, dt_error 
     return DT_OK;
 }
 
-static const fake_engine five[] = {{"slow", 0, 9, 0, 0}, {"broken", -1, 0, 0, 0}, {"fast:1=2", 100, 2, 0, 0}, {"large", 5000, 1, 0, 0}, {"close", 0, 2.1, 0, 0}};
+static const fake_engine five[] = {{"slow", 0, 9, 0, 0},
+                                   {"broken", -1, 0, 0, 0},
+                                   {"fast:1=2", 100, 2, 0, 0},
+                                   {"large", 5000, 1, 0, 0},
+                                   {"close", 0, 2.1, 0, 0}};
 
 static dt_plan_candidates candidates_of(fake_engine *engines, int n)
 {
-    return (dt_plan_candidates){.context = engines, .n = n, .engine = engine_name, .build = build, .measure = measure};
+    return (dt_plan_candidates){
+        .context = engines, .n = n, .engine = engine_name, .build = build, .measure = measure};
 }
 
-static dt_status choose(fake_engine *engines, int n, dt_autotune_kind autotune, dt_plan_cache *cache, int *chosen, dt_plan_choice *choice, dt_error *err)
+static dt_status choose(fake_engine *engines, int n, dt_autotune_kind autotune, dt_plan_cache *cache,
+                        int *chosen, dt_plan_choice *choice, dt_error *err)
 {
     dt_plan_candidates candidates = candidates_of(engines, n);
     dt_plan_rules rules = {.autotune = autotune, .workspace_limit_bytes = 1000};
     return dt_plan_choose(&candidates, &rules, cache, "fp16;conv", chosen, choice, err);
 }
 
-/* -- choosing ----------------------------------------------------------------------------------------------------- */
+/* -- choosing -------------------------------------------------------------------------------------------- */
 
 static void full_takes_the_fastest_that_fits_and_spares_the_hopeless(void)
 {
@@ -155,7 +161,7 @@ static void no_candidate_is_told_with_the_reason(void)
     DT_CHECK_INT(chosen, -1);
 }
 
-/* -- the cache ---------------------------------------------------------------------------------------------------- */
+/* -- the cache ------------------------------------------------------------------------------------------- */
 
 static char warnings[4096];
 
@@ -256,7 +262,8 @@ static void damage_anywhere_is_seen_warned_of_and_mended(void)
             cache = open_cache(path);
             /* A file that was cut between two lines is a whole one. */
             bool whole_lines = cut && at > 0 && text[at - 1] == '\n';
-            DT_CHECK_MSG((strstr(warnings, "ignored") != NULL) != whole_lines, "byte %zu, cut %d: %s", at, cut, warnings);
+            DT_CHECK_MSG((strstr(warnings, "ignored") != NULL) != whole_lines, "byte %zu, cut %d: %s", at,
+                         cut, warnings);
             if (!whole_lines)
                 DT_CHECK(!dt_plan_cache_find(cache, "key1") && !dt_plan_cache_find(cache, "key2"));
             dt_plan_cache_close(cache);
@@ -412,7 +419,8 @@ static void every_allocation_may_fail(void)
         DT_CHECK_INT(dt_alloc_live_blocks(), n_before);
         if (status == DT_OK && !warnings[0])
             break;
-        DT_CHECK(status == DT_ERR_MEMORY || strstr(warnings, "Cannot allocate memory") || strstr(warnings, "out of memory"));
+        DT_CHECK(status == DT_ERR_MEMORY || strstr(warnings, "Cannot allocate memory") ||
+                 strstr(warnings, "out of memory"));
         DT_REQUIRE(n < 100);
     }
 }

@@ -1,4 +1,5 @@
-/* cuDNN accepts every graph of ResNet-18 and -50, on GPUs that are not there: plans are made for their device properties. */
+/* cuDNN accepts every graph of ResNet-18 and -50, on GPUs that are not there: plans are made for their device
+ * properties. */
 #include "config.h"
 
 #include "launch/estimate/gpu_spec.h"
@@ -9,14 +10,15 @@
 #include <string.h>
 
 #ifdef DT_WITH_CUDA
-#include "core/base/alloc.h"
-#include "layers/cuda/cudnn_runner.h"
+#    include "core/base/alloc.h"
+#    include "layers/cuda/cudnn_runner.h"
 
-#include <cudnn.h>
+#    include <cudnn.h>
 
-#define WORKSPACE_LIMIT DT_CUDNN_WORKSPACE_LIMIT_BYTES
+#    define WORKSPACE_LIMIT DT_CUDNN_WORKSPACE_LIMIT_BYTES
 
-/* cuDNN allocates so much, and a sanitizer traces each allocation so thoroughly, that a plan takes a hundred times as long: a few have to do. */
+/* cuDNN allocates so much, and a sanitizer traces each allocation so thoroughly, that a plan takes a hundred
+ * times as long: a few have to do. */
 static bool is_slow(void)
 {
     return getenv("DTRAIN_TEST_SLOWER") != NULL;
@@ -29,7 +31,9 @@ static dt_graph_runner *make_runner(const char *gpu_name, int64_t workspace_limi
     dt_graph_runner *runner = NULL;
     dt_cudnn_options options = {.autotune = DT_AUTOTUNE_FULL, .workspace_limit_bytes = workspace_limit};
     DT_REQUIRE_MSG(dt_gpu_file_load(gpu_name, &gpu, &err) == DT_OK, "%s", err.message);
-    DT_REQUIRE_MSG(dt_cudnn_runner_create_offline(gpu.model, gpu.properties, &options, &runner, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE_MSG(dt_cudnn_runner_create_offline(gpu.model, gpu.properties, &options, &runner, &err) ==
+                       DT_OK,
+                   "%s", err.message);
     dt_gpu_file_free(&gpu);
     return runner;
 }
@@ -47,16 +51,18 @@ static bool has_plan(dt_graph_runner *runner, const dt_graph *graph, char why[DT
         return false;
     }
     runner->ops->plan_info(plan, &info);
-    DT_CHECK(info.engine[0] && info.n_candidates >= 1 && info.workspace_bytes >= 0 && info.workspace_bytes <= WORKSPACE_LIMIT);
+    DT_CHECK(info.engine[0] && info.n_candidates >= 1 && info.workspace_bytes >= 0 &&
+             info.workspace_bytes <= WORKSPACE_LIMIT);
     runner->ops->plan_destroy(runner, plan);
     return true;
 }
 
-/* What cuDNN 9.19 has in FP16 (layers/cuda/README.md). T4 has no fused graph; nothing has one for the stem; scale, bias and ReLU in front of a convolution without sums
- * is not on sm_90. */
+/* What cuDNN 9.19 has in FP16 (layers/cuda/README.md). T4 has no fused graph; nothing has one for the stem;
+ * scale, bias and ReLU in front of a convolution without sums is not on sm_90. */
 static bool is_expected(const char *gpu, int conv, dt_conv_graph_kind kind, dt_dtype dtype)
 {
-    bool is_fused = kind != DT_CONV_GRAPH_FORWARD && kind != DT_CONV_GRAPH_DATA && kind != DT_CONV_GRAPH_DATA_ADD && kind != DT_CONV_GRAPH_WEIGHTS;
+    bool is_fused = kind != DT_CONV_GRAPH_FORWARD && kind != DT_CONV_GRAPH_DATA &&
+                    kind != DT_CONV_GRAPH_DATA_ADD && kind != DT_CONV_GRAPH_WEIGHTS;
     if (!is_fused)
         return dtype != DT_BF16 || strcmp(gpu, "t4") != 0;
     if (kind == DT_CONV_GRAPH_PROLOGUE_FORWARD && (strcmp(gpu, "h200") == 0 || strcmp(gpu, "h100") == 0))
@@ -123,10 +129,12 @@ static void other_types_have_their_plain_graphs(void)
                     dt_graph graph;
                     dt_conv_desc desc = dt_resnet_conv(convs[c], 32);
                     dt_conv_graph(&desc, dtype, (dt_conv_graph_kind)kind, &graph);
-                    bool expected = is_expected(gpus[g], convs[c], (dt_conv_graph_kind)kind, dtype), has = has_plan(runner, &graph, why);
+                    bool expected = is_expected(gpus[g], convs[c], (dt_conv_graph_kind)kind, dtype),
+                         has = has_plan(runner, &graph, why);
                     DT_CHECK_MSG(has || !expected, "%s: %s", gpus[g], why);
                     /* A newer cuDNN may well have more; then the table in the README is to be mended. */
-                    DT_CHECK_MSG(!has || expected || CUDNN_VERSION != 91900 || convs[c] == 0, "%s: %s has a plan: README", gpus[g], graph.name);
+                    DT_CHECK_MSG(!has || expected || CUDNN_VERSION != 91900 || convs[c] == 0,
+                                 "%s: %s has a plan: README", gpus[g], graph.name);
                 }
         runner->ops->destroy(runner);
     }
@@ -210,7 +218,8 @@ static void properties_that_cudnn_does_not_take_are_one_line(void)
     for (int i = 0; i < 6; i++) {
         dt_graph_runner *runner = NULL;
         dt_error err = {0};
-        DT_CHECK_INT(dt_cudnn_runner_create_offline("nonsense", bad[i], &options, &runner, &err), DT_ERR_FORMAT);
+        DT_CHECK_INT(dt_cudnn_runner_create_offline("nonsense", bad[i], &options, &runner, &err),
+                     DT_ERR_FORMAT);
         DT_CHECK(runner == NULL && strchr(err.message, '\n') == NULL);
         DT_CHECK_CONTAINS(err.message, "cuDNN does not take these device properties");
     }

@@ -1,7 +1,7 @@
 /* The host as a device, and the table of data types. */
 #include "core/base/alloc.h"
-#include "layers/device_host.h"
 #include "core/tensor.h"
+#include "layers/device_host.h"
 #include "tests/testing.h"
 
 #include <string.h>
@@ -25,7 +25,8 @@ static void memory_is_aligned_and_refused_when_there_is_none(void)
     DT_CHECK(device->ops->host_alloc(device, 1000) == NULL);
 }
 
-/* By threads, in pieces, past the caches: whatever the ends are aligned to, neither a byte less nor one more. */
+/* By threads, in pieces, past the caches: whatever the ends are aligned to, neither a byte less nor one
+ * more. */
 static void large_copies_copy_every_byte_and_none_beside(void)
 {
     const int64_t room = (INT64_C(9) << 20);
@@ -37,7 +38,8 @@ static void large_copies_copy_every_byte_and_none_beside(void)
     for (int64_t at = 0; at < 3; at++) {
         const int64_t bytes = (INT64_C(8) << 20) + 100 + at, src = 5 * at, dst = 64 + 7 * at;
         memset(to, 0xA5, (size_t)room);
-        DT_CHECK_INT(three->ops->copy(three, to + dst, from + src, bytes, DT_COPY_TO_HOST, NULL, NULL), DT_OK);
+        DT_CHECK_INT(three->ops->copy(three, to + dst, from + src, bytes, DT_COPY_TO_HOST, NULL, NULL),
+                     DT_OK);
         DT_CHECK(memcmp(to + dst, from + src, (size_t)bytes) == 0);
         DT_CHECK(to[dst - 1] == 0xA5 && to[dst + bytes] == 0xA5);
     }
@@ -115,7 +117,8 @@ static void info_names_processor_and_threads(void)
     DT_CHECK(info.name[0] != ',' && info.name[0] != ' ');
     DT_CHECK(strchr(info.name, '\n') == NULL);
     DT_CHECK(info.memory_bytes > 64 << 20);
-    DT_CHECK(device->ops->memory_free(device) > 16 << 20 && device->ops->memory_free(device) <= info.memory_bytes);
+    DT_CHECK(device->ops->memory_free(device) > 16 << 20 &&
+             device->ops->memory_free(device) <= info.memory_bytes);
     DT_CHECK_INT(info.multiprocessors, 0);
     DT_CHECK_INT(info.n_threads, 3);
     DT_CHECK(info.is_host);

@@ -37,9 +37,11 @@ static void check_between(uint16_t below, float low, float high, uint16_t (*from
 static void what_lies_between_goes_to_the_nearest(void)
 {
     for (uint16_t bits = 0; bits < 0x7BFF; bits++)
-        check_between(bits, dt_half_to_float(bits), dt_half_to_float((uint16_t)(bits + 1)), dt_half_from_float);
+        check_between(bits, dt_half_to_float(bits), dt_half_to_float((uint16_t)(bits + 1)),
+                      dt_half_from_float);
     for (uint16_t bits = 0x0080; bits < 0x7F7F; bits++)
-        check_between(bits, dt_bfloat_to_float(bits), dt_bfloat_to_float((uint16_t)(bits + 1)), dt_bfloat_from_float);
+        check_between(bits, dt_bfloat_to_float(bits), dt_bfloat_to_float((uint16_t)(bits + 1)),
+                      dt_bfloat_from_float);
     DT_CHECK_INT(dt_half_from_float(65519.99F), 0x7BFF);
     DT_CHECK_INT(dt_half_from_float(65520.0F), 0x7C00);
     DT_CHECK_INT(dt_half_from_float(-1e30F), 0xFC00);

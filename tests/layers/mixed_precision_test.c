@@ -1,9 +1,10 @@
-/* Mixed precision as a whole, with no GPU: a ResNet-18 of a quarter of its width trains on layers/ref with FP16 rounding, float32 master weights and
- * dynamic loss scaling, and goes where FP32 goes. What is planted here (no master weights, gradients that stay scaled) is seen. */
+/* Mixed precision as a whole, with no GPU: a ResNet-18 of a quarter of its width trains on layers/ref with
+ * FP16 rounding, float32 master weights and dynamic loss scaling, and goes where FP32 goes. What is planted
+ * here (no master weights, gradients that stay scaled) is seen. */
 #include "comm/self.h"
 #include "core/base/alloc.h"
-#include "layers/device_host.h"
 #include "core/training/step.h"
+#include "layers/device_host.h"
 #include "layers/half.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
@@ -29,8 +30,11 @@ static int64_t n_trained; /* elements of the net under way */
 void dt_test_set_up(void)
 {
     dt_error err = {0};
-    if (dt_device_host_create(2, &device, &err) != DT_OK || dt_kernels_ref_create(device, DT_F32, &f32, &err) != DT_OK ||
-        dt_kernels_ref_create(device, DT_F16, &f16, &err) != DT_OK || dt_kernels_ref_create(device, DT_F16, &planted, &err) != DT_OK || dt_comm_self_create(&comm, &err) != DT_OK) {
+    if (dt_device_host_create(2, &device, &err) != DT_OK ||
+        dt_kernels_ref_create(device, DT_F32, &f32, &err) != DT_OK ||
+        dt_kernels_ref_create(device, DT_F16, &f16, &err) != DT_OK ||
+        dt_kernels_ref_create(device, DT_F16, &planted, &err) != DT_OK ||
+        dt_comm_self_create(&comm, &err) != DT_OK) {
         fprintf(stderr, "%s\n", err.message);
         exit(1);
     }
@@ -56,7 +60,7 @@ typedef struct training {
 
     double loss[STEPS];
     dt_step_result results[STEPS];
-    float *start, *values; /* before and behind */
+    float *start, *values;     /* before and behind */
     int64_t n_trained, n_kept; /* elements of values: trained; with statistics */
 } training;
 
@@ -70,7 +74,8 @@ static dt_net *create_net(dt_kernels *kernels)
     for (int64_t i = 0; i < spec.n_layers; i++)
         if (strcmp(spec.layers[i].kind, "conv") == 0)
             spec.layers[i].channels /= 4;
-    DT_REQUIRE_MSG(dt_net_create(&spec, dt_layer_registry(), kernels, &options, &net, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE_MSG(dt_net_create(&spec, dt_layer_registry(), kernels, &options, &net, &err) == DT_OK, "%s",
+                   err.message);
     dt_free(spec.layers);
     DT_REQUIRE_MSG(dt_net_init(net, 5, false, &err) == DT_OK, "%s", err.message);
     return net;
@@ -90,8 +95,13 @@ static void train(training *t)
     dt_net_vectors v;
     dt_step *step = NULL;
     dt_net *net = create_net(t->kernels);
-    const fake_source_options source_options = {
-        .n_samples = BATCH * STEPS, .n_classes = CLASSES, .image_size = SIZE, .batch = BATCH, .accumulate = 1, .size = 1, .seed = 9};
+    const fake_source_options source_options = {.n_samples = BATCH * STEPS,
+                                                .n_classes = CLASSES,
+                                                .image_size = SIZE,
+                                                .batch = BATCH,
+                                                .accumulate = 1,
+                                                .size = 1,
+                                                .seed = 9};
     dt_source *source = fake_source_create(&source_options);
     const dt_step_options options = {.net = net,
                                      .kernels = t->kernels,
@@ -116,8 +126,10 @@ static void train(training *t)
     t->start = copy_values(&v);
     for (int64_t i = 0; i < t->n_steps; i++) {
         int64_t n = 0;
-        DT_REQUIRE_MSG(dt_step_run(step, source, t->lr, (const float[DT_N_VOTES]){0}, &err) == DT_OK, "%s", err.message);
-        DT_REQUIRE_MSG(dt_step_results(step, false, &t->results[i], 1, &n, &err) == DT_OK && n == 1, "%s", err.message);
+        DT_REQUIRE_MSG(dt_step_run(step, source, t->lr, (const float[DT_N_VOTES]){0}, &err) == DT_OK, "%s",
+                       err.message);
+        DT_REQUIRE_MSG(dt_step_results(step, false, &t->results[i], 1, &n, &err) == DT_OK && n == 1, "%s",
+                       err.message);
         t->loss[i] = t->results[i].loss;
     }
     t->values = copy_values(&v);
@@ -137,7 +149,8 @@ static double way_error(const training *a, const training *b)
 {
     double difference = 0.0, way = 0.0;
     for (int64_t i = 0; i < a->n_trained; i++) {
-        const double of_a = (double)a->values[i] - (double)a->start[i], of_b = (double)b->values[i] - (double)b->start[i];
+        const double of_a = (double)a->values[i] - (double)a->start[i],
+                     of_b = (double)b->values[i] - (double)b->start[i];
         difference += (of_a - of_b) * (of_a - of_b);
         way += of_b * of_b;
     }
@@ -154,12 +167,14 @@ static double mean_loss(const training *t)
 
 static training of(dt_kernels *kernels, double lr, float loss_scale, int64_t n_steps)
 {
-    return (training){.kernels = kernels, .lr = lr, .loss_scale = loss_scale, .growth_interval = 2000, .n_steps = n_steps};
+    return (training){
+        .kernels = kernels, .lr = lr, .loss_scale = loss_scale, .growth_interval = 2000, .n_steps = n_steps};
 }
 
-/* What a backend with 16-bit tensors may differ by. One forward pass: the loss by 0.1% (FP16; measured 0.02%). A gradient is off by more than its
- * rounding, since some activations round to the other side of a ReLU's kink: 19% in the 2-norm of all parameters (BF16: 41%). In a training this
- * grows, as any difference does; the losses stay together. */
+/* What a backend with 16-bit tensors may differ by. One forward pass: the loss by 0.1% (FP16; measured
+ * 0.02%). A gradient is off by more than its rounding, since some activations round to the other side of a
+ * ReLU's kink: 19% in the 2-norm of all parameters (BF16: 41%). In a training this grows, as any difference
+ * does; the losses stay together. */
 enum { FOLLOWED = 16 };
 
 static void losses_follow_those_of_fp32(void)
@@ -170,15 +185,17 @@ static void losses_follow_those_of_fp32(void)
     DT_CHECK(exact.loss[FOLLOWED - 1] < 0.75 * exact.loss[0]); /* there is something to follow */
     DT_CHECK_CLOSE(half.loss[0] / exact.loss[0], 1.0, 1e-3);
     for (int64_t i = 0; i < FOLLOWED; i++) {
-        DT_CHECK_MSG(fabs(half.loss[i] / exact.loss[i] - 1.0) < 0.12, "step %d: %g, fp32 %g", (int)i, half.loss[i], exact.loss[i]);
+        DT_CHECK_MSG(fabs(half.loss[i] / exact.loss[i] - 1.0) < 0.12, "step %d: %g, fp32 %g", (int)i,
+                     half.loss[i], exact.loss[i]);
         DT_CHECK(!half.results[i].skipped && half.results[i].loss_scale == 1024.0);
     }
-    DT_CHECK_MSG(fabs(mean_loss(&half) / mean_loss(&exact) - 1.0) < 0.05, "mean loss %g, fp32 %g", mean_loss(&half), mean_loss(&exact));
+    DT_CHECK_MSG(fabs(mean_loss(&half) / mean_loss(&exact) - 1.0) < 0.05, "mean loss %g, fp32 %g",
+                 mean_loss(&half), mean_loss(&exact));
     free_training(&exact);
     free_training(&half);
 }
 
-/* -- small steps: each moves a weight by less than FP16 could hold ------------------------------------------------------ */
+/* -- small steps: each moves a weight by less than FP16 could hold --------------------------------------- */
 
 enum { SMALL = 4 };
 #define SMALL_LR 1e-6
@@ -196,7 +213,8 @@ static double small_way_error(dt_kernels *kernels, float loss_scale)
     return error;
 }
 
-static dt_status step_without_master_weights(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v, const dt_step_inputs *inputs,
+static dt_status step_without_master_weights(dt_kernels *k, dt_optimizer *optimizer,
+                                             const dt_optimizer_vectors *v, const dt_step_inputs *inputs,
                                              dt_step_state *state, dt_error *err)
 {
     DT_TRY(f16->ops->optimizer_step(k, optimizer, v, inputs, state, err));
@@ -205,8 +223,8 @@ static dt_status step_without_master_weights(dt_kernels *k, dt_optimizer *optimi
     return DT_OK;
 }
 
-static dt_status step_without_unscaling(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v, const dt_step_inputs *inputs,
-                                        dt_step_state *state, dt_error *err)
+static dt_status step_without_unscaling(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v,
+                                        const dt_step_inputs *inputs, dt_step_state *state, dt_error *err)
 {
     dt_step_state other = *state;
     other.loss_scale = 1.0f;
@@ -223,9 +241,10 @@ static void steps_too_small_for_fp16_are_not_lost(void)
     DT_CHECK(small_way_error(planted, 1024.0f) > 100.0);
 }
 
-/* -- overflow ------------------------------------------------------------------------------------------------------------- */
+/* -- overflow -------------------------------------------------------------------------------------------- */
 
-/* 2^24 is too much for FP16's 65504: the scale halves until gradients fit; until then nothing moves; then the training goes as it should. */
+/* 2^24 is too much for FP16's 65504: the scale halves until gradients fit; until then nothing moves; then the
+ * training goes as it should. */
 static void too_large_a_scale_backs_off_and_the_training_recovers(void)
 {
     training none = of(f16, 5e-4, 0.0f, 0), t = of(f16, 5e-4, 16777216.0f, STEPS);
@@ -237,7 +256,8 @@ static void too_large_a_scale_backs_off_and_the_training_recovers(void)
     for (int64_t i = 0; i < STEPS; i++) {
         DT_CHECK(isfinite(t.loss[i]));
         DT_CHECK_INT(t.results[i].n_skipped, i < first ? i + 1 : first);
-        DT_CHECK_CLOSE(t.results[i].loss_scale, 16777216.0 / pow(2.0, (double)(i < first ? i + 1 : first)), 0.0);
+        DT_CHECK_CLOSE(t.results[i].loss_scale, 16777216.0 / pow(2.0, (double)(i < first ? i + 1 : first)),
+                       0.0);
     }
     DT_CHECK(t.loss[STEPS - 1] < 0.8 * t.loss[first]);
     /* skipped steps alone: not a bit moves */
@@ -250,7 +270,8 @@ static void too_large_a_scale_backs_off_and_the_training_recovers(void)
     free_training(&t);
 }
 
-/* Growth finds the largest scale that fits, and a step that was skipped on the way costs no more than itself. */
+/* Growth finds the largest scale that fits, and a step that was skipped on the way costs no more than
+ * itself. */
 static void the_scale_grows_until_it_is_too_large(void)
 {
     training t = of(f16, 1e-5, 1024.0f, 14);
@@ -259,7 +280,8 @@ static void the_scale_grows_until_it_is_too_large(void)
     DT_CHECK(t.results[0].loss_scale == 2048.0 && t.results[1].loss_scale == 4096.0);
     DT_CHECK_MSG(t.results[13].n_skipped >= 1, "%d skipped", (int)t.results[13].n_skipped);
     for (int64_t i = 1; i < 14; i++)
-        DT_CHECK_CLOSE(t.results[i].loss_scale, t.results[i - 1].loss_scale * (t.results[i].skipped ? 0.5 : 2.0), 0.0);
+        DT_CHECK_CLOSE(t.results[i].loss_scale,
+                       t.results[i - 1].loss_scale * (t.results[i].skipped ? 0.5 : 2.0), 0.0);
     free_training(&t);
 }
 

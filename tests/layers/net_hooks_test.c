@@ -1,10 +1,11 @@
-/* What a net offers beside forward and backward: planning alone, another image size, an observer, running averages, a backend's mirror of the weights. */
+/* What a net offers beside forward and backward: planning alone, another image size, an observer, running
+ * averages, a backend's mirror of the weights. */
 #include "comm/self.h"
 #include "core/base/alloc.h"
 #include "core/base/rng.h"
-#include "layers/device_host.h"
 #include "core/model/net.h"
 #include "core/training/step.h"
+#include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
 #include "layers/resnet.h"
@@ -34,7 +35,8 @@ static void *counted_alloc(dt_device *d, int64_t bytes)
 
 void dt_test_set_up(void)
 {
-    if (dt_device_host_create(2, &device, &err) != DT_OK || dt_kernels_ref_create(device, DT_F32, &ref, &err) != DT_OK)
+    if (dt_device_host_create(2, &device, &err) != DT_OK ||
+        dt_kernels_ref_create(device, DT_F32, &ref, &err) != DT_OK)
         exit(1);
     counting_ops = *device->ops;
     counting_ops.alloc = counted_alloc;
@@ -63,7 +65,8 @@ static dt_net *create(const dt_net_options *options)
 
 static dt_net *create_at(int64_t image_size, bool ema)
 {
-    dt_net *net = create(&(dt_net_options){.batch = BATCH, .image_size = image_size, .training = true, .ema = ema});
+    dt_net *net =
+        create(&(dt_net_options){.batch = BATCH, .image_size = image_size, .training = true, .ema = ema});
     DT_REQUIRE(dt_net_init(net, 7, false, &err) == DT_OK);
     return net;
 }
@@ -73,19 +76,21 @@ static float pass(dt_net *net)
 {
     dt_net_vectors v;
     dt_net_get_vectors(net, &v);
-    const dt_pass p = {.training = true, .stat_weight = 1.0f, .labels = labels, .grad_scale = 0.5f, .loss = v.loss};
+    const dt_pass p = {
+        .training = true, .stat_weight = 1.0f, .labels = labels, .grad_scale = 0.5f, .loss = v.loss};
     *v.loss = (dt_loss_sums){0};
     DT_REQUIRE_MSG(dt_net_forward(net, pixels, &p, &err) == DT_OK, "%s", err.message);
     DT_REQUIRE_MSG(dt_net_backward(net, &p, NULL, NULL, &err) == DT_OK, "%s", err.message);
     return v.loss->loss;
 }
 
-/* -- planning alone --------------------------------------------------------------------------------------------------- */
+/* -- planning alone -------------------------------------------------------------------------------------- */
 
 static void planning_alone_takes_no_device_memory_and_tells_the_same(void)
 {
     for (int training = 0; training < 2; training++) {
-        dt_net_options options = {.batch = BATCH, .image_size = 32, .training = training != 0, .ema = training != 0};
+        dt_net_options options = {
+            .batch = BATCH, .image_size = 32, .training = training != 0, .ema = training != 0};
         dt_net_info real, planned;
         dt_net *net = create(&options);
         dt_net_get_info(net, &real);
@@ -100,11 +105,12 @@ static void planning_alone_takes_no_device_memory_and_tells_the_same(void)
         DT_CHECK(planned.parameter_bytes == real.parameter_bytes && planned.n_params == real.n_params);
         DT_CHECK(planned.forward_macs == real.forward_macs && planned.n_layers == real.n_layers);
         const int64_t vectors = training ? 4 : 1; /* values; gradients, momentum, averages */
-        DT_CHECK(real.parameter_bytes >= vectors * 4 * real.n_params && real.parameter_bytes < vectors * 4 * real.n_params + (1 << 20));
+        DT_CHECK(real.parameter_bytes >= vectors * 4 * real.n_params &&
+                 real.parameter_bytes < vectors * 4 * real.n_params + (1 << 20));
     }
 }
 
-/* -- another image size --------------------------------------------------------------------------------------------------- */
+/* -- another image size ---------------------------------------------------------------------------------- */
 
 static void another_size_is_as_if_the_net_had_been_made_for_it(void)
 {
@@ -124,7 +130,8 @@ static void another_size_is_as_if_the_net_had_been_made_for_it(void)
         DT_REQUIRE_MSG(dt_net_resize(net, 64, &err) == DT_OK, "%s", err.message);
         dt_net_vectors now;
         dt_net_get_vectors(net, &now);
-        DT_CHECK(now.values == v.values && now.grads == v.grads && now.momentum == v.momentum && now.ema == v.ema);
+        DT_CHECK(now.values == v.values && now.grads == v.grads && now.momentum == v.momentum &&
+                 now.ema == v.ema);
         DT_CHECK(v.momentum[5] == 0.25f && v.ema[7] == 0.5f);
         DT_CHECK(pass(net) == pass(large));
         DT_CHECK_BYTES(v.grads, w.grads, bytes);
@@ -166,7 +173,7 @@ static void a_size_for_which_there_is_no_memory_leaves_a_net_that_can_be_destroy
     DT_CHECK_INT(dt_alloc_live_blocks(), blocks);
 }
 
-/* -- the observer --------------------------------------------------------------------------------------------------------- */
+/* -- the observer ---------------------------------------------------------------------------------------- */
 
 typedef struct witness {
     int64_t n_before, n_after, open; /* open: the layer between before and after; -2: none */
@@ -180,7 +187,8 @@ static dt_status before(void *context, int64_t layer, dt_layer_phase phase, dt_e
     witness *w = context;
     (void)e;
     w->n_before++;
-    w->out_of_order |= w->open != -2 || (phase == DT_LAYER_FORWARD ? layer != w->last_forward + 1 : layer != w->last_backward - 1);
+    w->out_of_order |= w->open != -2 || (phase == DT_LAYER_FORWARD ? layer != w->last_forward + 1
+                                                                   : layer != w->last_backward - 1);
     w->open = layer;
     return DT_OK;
 }
@@ -211,7 +219,8 @@ static void the_observer_sees_every_layer_in_order(void)
     DT_CHECK_INT(w.n_after, w.n_before);
     DT_CHECK_INT(w.last_backward, 0);
     w.fail_at = w.n_after + 3;
-    const dt_pass p = {.training = true, .stat_weight = 1.0f, .labels = labels, .grad_scale = 0.5f, .loss = v.loss};
+    const dt_pass p = {
+        .training = true, .stat_weight = 1.0f, .labels = labels, .grad_scale = 0.5f, .loss = v.loss};
     DT_CHECK_INT(dt_net_forward(net, pixels, &p, &err), DT_ERR_DEVICE);
     dt_net_set_observer(net, NULL);
     const int64_t n = w.n_after;
@@ -220,7 +229,7 @@ static void the_observer_sees_every_layer_in_order(void)
     dt_net_destroy(net);
 }
 
-/* -- running averages ------------------------------------------------------------------------------------------------------- */
+/* -- running averages ------------------------------------------------------------------------------------ */
 
 static void averages_and_values_change_places(void)
 {
@@ -242,7 +251,7 @@ static void averages_and_values_change_places(void)
     dt_net_destroy(net);
 }
 
-/* -- a backend's mirror -------------------------------------------------------------------------------------------------- */
+/* -- a backend's mirror ---------------------------------------------------------------------------------- */
 
 static const float *bound;
 static int n_bound, n_changed;
@@ -279,7 +288,8 @@ static void a_backend_is_told_of_the_vector_and_of_its_changes(void)
     dt_net_get_vectors(net, &v);
     DT_CHECK(bound == v.values && n_bound == 1 && n_changed == 1); /* after the initialisation */
     DT_CHECK(dt_net_swap_ema(net, &err) == DT_OK && n_changed == 2);
-    DT_CHECK(dt_net_weights_updated(net, &err) == DT_OK && n_changed == 2); /* the optimizer has refreshed it */
+    /* the optimizer has refreshed it */
+    DT_CHECK(dt_net_weights_updated(net, &err) == DT_OK && n_changed == 2);
     DT_CHECK(dt_net_resize(net, 64, &err) == DT_OK && n_bound == 1);
     dt_net_destroy(net);
     DT_CHECK(bound == NULL && n_bound == 2);
@@ -289,21 +299,22 @@ static void a_backend_is_told_of_the_vector_and_of_its_changes(void)
     ref->ops = own;
 }
 
-/* -- the step on top ----------------------------------------------------------------------------------------------------------- */
+/* -- the step on top ------------------------------------------------------------------------------------- */
 
 static void making_a_step_survives_every_failed_allocation(void)
 {
     dt_comm *comm = NULL;
     dt_net *net = create_at(32, true);
     DT_REQUIRE(dt_comm_self_create(&comm, &err) == DT_OK);
-    const dt_step_options options = {.net = net,
-                                     .kernels = ref,
-                                     .comm = comm,
-                                     .batch = BATCH,
-                                     .image_size = 32,
-                                     .accumulate = 1,
-                                     .optimizer = {.momentum = 0.9f, .running_average_rate = 0.1f, .ema_decay = 0.9f},
-                                     .loss_scale = 1.0f};
+    const dt_step_options options = {
+        .net = net,
+        .kernels = ref,
+        .comm = comm,
+        .batch = BATCH,
+        .image_size = 32,
+        .accumulate = 1,
+        .optimizer = {.momentum = 0.9f, .running_average_rate = 0.1f, .ema_decay = 0.9f},
+        .loss_scale = 1.0f};
     const int64_t blocks = dt_alloc_live_blocks();
     int failed = 0;
     for (int64_t at = 1;; at++) {

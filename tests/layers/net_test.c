@@ -1,8 +1,9 @@
-/* The whole net, on the reference backend: gradients by finite differences, composed against fused operations, memory, state. */
+/* The whole net, on the reference backend: gradients by finite differences, composed against fused
+ * operations, memory, state. */
 #include "core/base/alloc.h"
 #include "core/base/rng.h"
-#include "layers/device_host.h"
 #include "core/model/net.h"
+#include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
 #include "layers/resnet.h"
@@ -27,7 +28,8 @@ static const int32_t labels[BATCH] = {3, 0, 9, 3};
 void dt_test_set_up(void)
 {
     dt_error err = {0};
-    if (dt_device_host_create(1, &device, &err) != DT_OK || dt_kernels_ref_create(device, DT_F32, &ref, &err) != DT_OK) {
+    if (dt_device_host_create(1, &device, &err) != DT_OK ||
+        dt_kernels_ref_create(device, DT_F32, &ref, &err) != DT_OK) {
         fprintf(stderr, "%s\n", err.message);
         exit(1);
     }
@@ -62,7 +64,12 @@ static double forward_loss(dt_net *net, bool training)
     dt_net_vectors v;
     dt_net_get_vectors(net, &v);
     memset(v.loss, 0, sizeof *v.loss);
-    const dt_pass pass = {.training = training, .stat_weight = 1.0f, .labels = labels, .label_smoothing = 0.1f, .grad_scale = 1.0f, .loss = v.loss};
+    const dt_pass pass = {.training = training,
+                          .stat_weight = 1.0f,
+                          .labels = labels,
+                          .label_smoothing = 0.1f,
+                          .grad_scale = 1.0f,
+                          .loss = v.loss};
     DT_REQUIRE_MSG(dt_net_forward(net, pixels, &pass, &err) == DT_OK, "%s", err.message);
     DT_CHECK_INT(v.loss->n, BATCH);
     return (double)v.loss->loss;
@@ -73,14 +80,19 @@ static void backward(dt_net *net, bool accumulate)
     dt_error err = {0};
     dt_net_vectors v;
     dt_net_get_vectors(net, &v);
-    const dt_pass pass = {
-        .training = true, .accumulate = accumulate, .stat_weight = 1.0f, .labels = labels, .label_smoothing = 0.1f, .grad_scale = 1.0f, .loss = v.loss};
+    const dt_pass pass = {.training = true,
+                          .accumulate = accumulate,
+                          .stat_weight = 1.0f,
+                          .labels = labels,
+                          .label_smoothing = 0.1f,
+                          .grad_scale = 1.0f,
+                          .loss = v.loss};
     DT_REQUIRE_MSG(dt_net_forward(net, pixels, &pass, &err) == DT_OK, "%s", err.message);
     DT_REQUIRE_MSG(dt_net_backward(net, &pass, NULL, NULL, &err) == DT_OK, "%s", err.message);
 }
 
-/* Deep nets of a few values per channel are chaotic. With small gammas at the ends of the branches the loss is smooth enough for
- * differences in float32. */
+/* Deep nets of a few values per channel are chaotic. With small gammas at the ends of the branches the loss
+ * is smooth enough for differences in float32. */
 static void calm(dt_net *net)
 {
     dt_error err = {0};
@@ -125,7 +137,8 @@ static void check_directional_gradients(const char *arch, int64_t every, double 
             expected += (double)v.grads[i] * ((double)v.grads[i] / norm);
         memcpy(v.values, saved, (size_t)v.n_all * sizeof(float));
         double measured = (losses[1] - losses[0]) / (2.0 * h);
-        DT_CHECK_MSG(fabs(measured / expected - 1.0) < 0.02, "%s part %lld: gradient %g, by differences %g", arch, (long long)part, expected, measured);
+        DT_CHECK_MSG(fabs(measured / expected - 1.0) < 0.02, "%s part %lld: gradient %g, by differences %g",
+                     arch, (long long)part, expected, measured);
     }
     dt_free(saved);
     dt_net_destroy(net);
@@ -185,8 +198,8 @@ static void accumulating_twice_doubles_the_gradient(void)
     dt_net_destroy(net);
 }
 
-/* Evaluation after the statistics of one batch have become the running ones gives that batch's training loss (but for the
- * unbiased variance), and the forward-only net gives the same bits as the training net. */
+/* Evaluation after the statistics of one batch have become the running ones gives that batch's training loss
+ * (but for the unbiased variance), and the forward-only net gives the same bits as the training net. */
 static void evaluation_uses_running_statistics(void)
 {
     dt_error err = {0};
@@ -199,7 +212,8 @@ static void evaluation_uses_running_statistics(void)
     memcpy(v.values + v.n_trained, v.grads + v.n_trained, (size_t)v.n_statistics * sizeof(float));
     double evaluated = forward_loss(net, false);
     DT_CHECK(fabs(untrained - training) > 0.05 * training);
-    DT_CHECK_MSG(fabs(evaluated - training) < 0.25 * training, "evaluation %g, training %g", evaluated, training);
+    DT_CHECK_MSG(fabs(evaluated - training) < 0.25 * training, "evaluation %g, training %g", evaluated,
+                 training);
     memcpy(w.values, v.values, (size_t)(v.n_trained + v.n_statistics) * sizeof(float));
     DT_REQUIRE(dt_net_weights_changed(forward_only, &err) == DT_OK);
     DT_CHECK(forward_loss(forward_only, false) == evaluated);
@@ -234,7 +248,8 @@ static void state_goes_out_and_comes_back(void)
     memset(b.values, 0, (size_t)b.n_all * sizeof(float));
     float *buffer = dt_alloc((size_t)layout->n_elems * sizeof(float));
     DT_CHECK_STR(layout->tensors[0].name, "param/conv1.weight");
-    DT_CHECK_INT(layout->n_tensors, 62 + 40 + 62); /* torchvision's parameters and buffers without num_batches_tracked, momentum */
+    DT_CHECK_INT(layout->n_tensors, 62 + 40 + 62); /* torchvision's parameters and buffers without
+                                                      num_batches_tracked, momentum */
     int64_t at = 0;
     for (int64_t t = 0; t < layout->n_tensors; t++) {
         DT_CHECK_INT(layout->tensors[t].first, at);
@@ -293,8 +308,8 @@ static void every_failing_allocation_is_survived(void)
             dt_net_destroy(net);
         else
             DT_CHECK_INT(status, DT_ERR_MEMORY);
-        DT_REQUIRE_MSG(dt_alloc_live_blocks() == before, "%lld blocks leaked when allocation %lld failed", (long long)(dt_alloc_live_blocks() - before),
-                       (long long)n);
+        DT_REQUIRE_MSG(dt_alloc_live_blocks() == before, "%lld blocks leaked when allocation %lld failed",
+                       (long long)(dt_alloc_live_blocks() - before), (long long)n);
     }
     DT_CHECK_INT(status, DT_OK);
     dt_free(spec.layers);

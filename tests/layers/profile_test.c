@@ -1,23 +1,24 @@
-/* Profiles of layers, on the reference backend: passes counted, times that add up, traffic as the net tells it. */
+/* Profiles of layers, on the reference backend: passes counted, times that add up, traffic as the net tells
+ * it. */
 #include "config.h"
 
 #include "tests/testing.h"
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "layers/device_host.h"
 #include "core/training/profile.h"
+#include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
 #ifdef DT_WITH_CUDA
-#include "layers/cuda/nvtx.h"
+#    include "layers/cuda/nvtx.h"
 #endif
 #include "layers/resnet.h"
 
 #include <string.h>
 
 #define BATCH 2
-#define SIZE  32
+#define SIZE 32
 
 static dt_error err;
 static dt_device *device;
@@ -28,7 +29,8 @@ static dt_net *create_net(void)
     dt_net_spec spec;
     dt_net *net = NULL;
     const dt_net_options options = {.batch = BATCH, .image_size = SIZE, .training = true};
-    DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK && dt_kernels_ref_create(device, DT_F32, &ref, &err) == DT_OK);
+    DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK &&
+               dt_kernels_ref_create(device, DT_F32, &ref, &err) == DT_OK);
     DT_REQUIRE(dt_resnet_spec("resnet18", 10, &spec, &err) == DT_OK);
     dt_status status = dt_net_create(&spec, dt_layer_registry(), ref, &options, &net, &err);
     dt_free(spec.layers);
@@ -51,9 +53,11 @@ static void train(dt_net *net, int n)
     dt_net_vectors v;
     dt_net_get_vectors(net, &v);
     for (int i = 0; i < n; i++) {
-        const dt_pass pass = {.training = true, .stat_weight = 1.0f, .labels = labels, .grad_scale = 1.0f, .loss = v.loss};
+        const dt_pass pass = {
+            .training = true, .stat_weight = 1.0f, .labels = labels, .grad_scale = 1.0f, .loss = v.loss};
         memset(v.loss, 0, sizeof *v.loss);
-        DT_REQUIRE(dt_net_forward(net, pixels, &pass, &err) == DT_OK && dt_net_backward(net, &pass, NULL, NULL, &err) == DT_OK);
+        DT_REQUIRE(dt_net_forward(net, pixels, &pass, &err) == DT_OK &&
+                   dt_net_backward(net, &pass, NULL, NULL, &err) == DT_OK);
     }
 }
 
@@ -75,8 +79,10 @@ static void times_add_up_to_no_more_than_the_passes(void)
     DT_CHECK_STR(s.rows[0].name, "input");
     DT_CHECK(s.bandwidth_bytes_per_s > 1e8 && s.bandwidth_is_measured);
     DT_CHECK(s.forward.ms > 0.0 && s.backward.ms > 0.0);
-    DT_CHECK_MSG(s.forward.ms + s.backward.ms <= s.pass_ms, "%g + %g ms in layers, %g in a pass", s.forward.ms, s.backward.ms, s.pass_ms);
-    DT_CHECK_MSG(s.forward.ms + s.backward.ms > 0.5 * s.pass_ms, "%g + %g ms in layers, %g in a pass", s.forward.ms, s.backward.ms, s.pass_ms);
+    DT_CHECK_MSG(s.forward.ms + s.backward.ms <= s.pass_ms, "%g + %g ms in layers, %g in a pass",
+                 s.forward.ms, s.backward.ms, s.pass_ms);
+    DT_CHECK_MSG(s.forward.ms + s.backward.ms > 0.5 * s.pass_ms, "%g + %g ms in layers, %g in a pass",
+                 s.forward.ms, s.backward.ms, s.pass_ms);
     DT_CHECK_MSG(2.0 * s.pass_ms < all_ms, "two passes of %g ms, five in %g", s.pass_ms, all_ms);
     double forward_ms = 0.0;
     for (int64_t i = 0; i < s.n_rows; i++) {
@@ -86,8 +92,10 @@ static void times_add_up_to_no_more_than_the_passes(void)
         DT_CHECK_INT(row->backward.bytes, traffic.bytes);
         DT_CHECK(row->forward.ms >= 0.0 && row->backward.ms >= 0.0);
         if (strcmp(row->kind, "conv") == 0) {
-            DT_CHECK(row->forward.ms > 0.0 && row->forward.bytes > 0 && row->forward.bytes_per_s > 0.0 && row->forward.of_roof > 0.0);
-            DT_CHECK_CLOSE(row->forward.bytes_per_s, (double)row->forward.bytes / (row->forward.ms * 1e-3), 1e-6 * row->forward.bytes_per_s);
+            DT_CHECK(row->forward.ms > 0.0 && row->forward.bytes > 0 && row->forward.bytes_per_s > 0.0 &&
+                     row->forward.of_roof > 0.0);
+            DT_CHECK_CLOSE(row->forward.bytes_per_s, (double)row->forward.bytes / (row->forward.ms * 1e-3),
+                           1e-6 * row->forward.bytes_per_s);
         }
         forward_ms += row->forward.ms;
     }
@@ -117,7 +125,8 @@ static void a_profile_of_too_few_passes_says_how_many(void)
     destroy(net);
 }
 
-/* Counted by hand for ResNet-50 at 224 with all fusions but the last: 289 MB an image at 2 bytes an element. */
+/* Counted by hand for ResNet-50 at 224 with all fusions but the last: 289 MB an image at 2 bytes an
+ * element. */
 static void the_traffic_of_resnet50_is_what_it_should_be(void)
 {
     dt_net_spec spec;
@@ -125,7 +134,8 @@ static void the_traffic_of_resnet50_is_what_it_should_be(void)
     dt_net_info info;
     dt_layer_traffic traffic;
     const dt_net_options options = {.batch = 256, .image_size = 224, .training = true, .plan_only = true};
-    DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK && dt_kernels_ref_create(device, DT_F32, &ref, &err) == DT_OK);
+    DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK &&
+               dt_kernels_ref_create(device, DT_F32, &ref, &err) == DT_OK);
     DT_REQUIRE(dt_resnet_spec("resnet50", 1000, &spec, &err) == DT_OK);
     dt_status status = dt_net_create(&spec, dt_layer_registry(), ref, &options, &net, &err);
     dt_free(spec.layers);

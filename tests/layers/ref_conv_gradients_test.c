@@ -1,8 +1,9 @@
-/* ref_conv_gradients_test.c: gradients of layers/ref's convolutions, alone and in the chain that the fusions are made for. */
+/* ref_conv_gradients_test.c: gradients of layers/ref's convolutions, alone and in the chain that the fusions
+ * are made for. */
 #include "tests/gradients.h"
 #include "tests/naive.h"
 
-/* -- one convolution -------------------------------------------------------------------------------------------- */
+/* -- one convolution ------------------------------------------------------------------------------------- */
 
 typedef struct conv_case {
     dt_conv_desc desc;
@@ -54,7 +55,8 @@ static void conv_gradients(dt_conv_desc desc, bool lazy)
     double *sums = take(2 * desc.c, sizeof *sums);
     float *zeros = take(desc.c, sizeof *zeros), *ones = take(desc.c, sizeof *ones);
     dt_bn_backward bn = {.x = &x, .mean = zeros, .invstd = ones, .sums = sums};
-    OK(ref->ops->conv_backward_data(ref, conv, &dy, a.w.floats, &add, lazy ? &bn : NULL, &dx, &gradient_error));
+    OK(ref->ops->conv_backward_data(ref, conv, &dy, a.w.floats, &add, lazy ? &bn : NULL, &dx,
+                                    &gradient_error));
     for (int64_t i = 0; lazy && i < n_x; i++) /* from the normalised value's gradient to the raw one's */
         a.x.gradient[i] *= a.scale.floats[i / (desc.h * desc.w) % desc.c];
     for (int64_t c = 0; lazy && c < desc.c; c++)
@@ -93,7 +95,7 @@ static void convolutions_of_a_lazy_activation(void)
         conv_gradients(conv_shapes[i], true);
 }
 
-/* -- conv, batchnorm, relu, conv: the chain the fusions are made for ------------------------------------------------ */
+/* -- conv, batchnorm, relu, conv: the chain the fusions are made for ------------------------------------- */
 
 typedef struct chain_case {
     dt_conv_desc first, second;
@@ -118,13 +120,15 @@ static void chain_backward(chain_case *a, dt_conv *first, dt_conv *second)
     const norm *b = &a->b;
     dt_act x = {.raw = tensor_of(a->x.floats, a->first.n, a->first.c, a->first.h, a->first.w)};
     dt_tensor dx = tensor_of(a->x.gradient, a->first.n, a->first.c, a->first.h, a->first.w);
-    dt_tensor dy2 =
-        tensor_of(a->weights.floats, a->second.n, a->second.k, dt_conv_out_h(&a->second), dt_conv_out_w(&a->second));
+    dt_tensor dy2 = tensor_of(a->weights.floats, a->second.n, a->second.k, dt_conv_out_h(&a->second),
+                              dt_conv_out_w(&a->second));
     dt_tensor dz =
-        tensor_of(a->also.floats, b->n, b->c, b->h, b->w); /* the other consumer's gradient is added in place */
+        tensor_of(a->also.floats, b->n, b->c, b->h, b->w); /* the other consumer's gradient is added in
+                                                              place */
     dt_tensor dy1 = tensor_of(a->b.raw.gradient, b->n, b->c, b->h, b->w);
     OK(ref->ops->conv_backward_weights(ref, second, &b->act, &dy2, a->w2.gradient, false, &gradient_error));
-    OK(ref->ops->conv_backward_data(ref, second, &dy2, a->w2.floats, &dz, &b->backward, &dz, &gradient_error));
+    OK(ref->ops->conv_backward_data(ref, second, &dy2, a->w2.floats, &dz, &b->backward, &dz,
+                                    &gradient_error));
     norm_backward(&a->b, &dz);
     OK(ref->ops->conv_backward_weights(ref, first, &x, &dy1, a->w1.gradient, false, &gradient_error));
     OK(ref->ops->conv_backward_data(ref, first, &dy1, a->w1.floats, NULL, NULL, &dx, &gradient_error));
@@ -132,10 +136,26 @@ static void chain_backward(chain_case *a, dt_conv *first, dt_conv *second)
 
 static void chain_of_conv_batchnorm_relu_conv(void)
 {
-    chain_case a = {
-        .first = {.n = 2, .c = 3, .h = 7, .w = 6, .k = 4, .r = 3, .s = 3, .stride = 2, .pad = 1, .for_training = true},
-        .second = {
-            .n = 2, .c = 4, .h = 4, .w = 3, .k = 5, .r = 3, .s = 3, .stride = 1, .pad = 1, .for_training = true}};
+    chain_case a = {.first = {.n = 2,
+                              .c = 3,
+                              .h = 7,
+                              .w = 6,
+                              .k = 4,
+                              .r = 3,
+                              .s = 3,
+                              .stride = 2,
+                              .pad = 1,
+                              .for_training = true},
+                    .second = {.n = 2,
+                               .c = 4,
+                               .h = 4,
+                               .w = 3,
+                               .k = 5,
+                               .r = 3,
+                               .s = 3,
+                               .stride = 1,
+                               .pad = 1,
+                               .for_training = true}};
     dt_conv *first = NULL, *second = NULL;
     norm_make(&a.b, "y1", 2, 4, 4, 3);
     a.x = random_variable("x", 2 * 3 * 7 * 6, -1, 1);
@@ -160,7 +180,8 @@ static void chain_of_conv_batchnorm_relu_conv(void)
     chain_backward(&a, first, second);
     ref->ops->conv_destroy(ref, first);
     ref->ops->conv_destroy(ref, second);
-    check_gradients(chain_loss, &a, (const variable *const[]){&a.x, &a.w1, &a.b.gamma, &a.b.beta, &a.w2, NULL});
+    check_gradients(chain_loss, &a,
+                    (const variable *const[]){&a.x, &a.w1, &a.b.gamma, &a.b.beta, &a.w2, NULL});
     release();
 }
 

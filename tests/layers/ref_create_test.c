@@ -8,8 +8,16 @@
 
 static void with_threads(int64_t n_threads, float *y, float *dx, float *dw, double *sums)
 {
-    dt_conv_desc d = {
-        .n = 3, .c = 16, .h = 9, .w = 7, .k = 32, .r = 3, .s = 3, .stride = 2, .pad = 1, .for_training = true};
+    dt_conv_desc d = {.n = 3,
+                      .c = 16,
+                      .h = 9,
+                      .w = 7,
+                      .k = 32,
+                      .r = 3,
+                      .s = 3,
+                      .stride = 2,
+                      .pad = 1,
+                      .for_training = true};
     static float x[3 * 16 * 63], w[32 * 16 * 9], dy[3 * 32 * 20];
     dt_device *device = NULL;
     dt_kernels *kernels = NULL;
@@ -18,7 +26,8 @@ static void with_threads(int64_t n_threads, float *y, float *dx, float *dw, doub
     dt_test_fill_random(w, 32 * 16 * 9, 2);
     dt_test_fill_random(dy, 3 * 32 * 20, 3);
     dt_act act = {.raw = tensor_of(x, 3, 16, 9, 7)};
-    dt_tensor out = tensor_of(y, 3, 32, 5, 4), dout = tensor_of(dy, 3, 32, 5, 4), din = tensor_of(dx, 3, 16, 9, 7);
+    dt_tensor out = tensor_of(y, 3, 32, 5, 4), dout = tensor_of(dy, 3, 32, 5, 4),
+              din = tensor_of(dx, 3, 16, 9, 7);
     OK(dt_device_host_create(n_threads, &device, &gradient_error));
     OK(dt_kernels_ref_create(device, DT_F32, &kernels, &gradient_error));
     OK(kernels->ops->conv_create(kernels, &d, &conv, &gradient_error));

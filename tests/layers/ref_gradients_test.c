@@ -1,8 +1,9 @@
-/* ref_gradients_test.c: gradients of layers/ref's other operations: BatchNorm, residual joins, pools, linear, loss. */
+/* ref_gradients_test.c: gradients of layers/ref's other operations: BatchNorm, residual joins, pools, linear,
+ * loss. */
 #include "tests/gradients.h"
 #include "tests/naive.h"
 
-/* -- batch normalisation and relu ------------------------------------------------------------------------------- */
+/* -- batch normalisation and relu ------------------------------------------------------------------------ */
 
 typedef struct norm_case {
     norm b;
@@ -35,7 +36,7 @@ static void batchnorm_with_and_without_relu(void)
     }
 }
 
-/* -- residual join ---------------------------------------------------------------------------------------------- */
+/* -- residual join --------------------------------------------------------------------------------------- */
 
 typedef struct join_case {
     norm branch, skip;
@@ -70,11 +71,13 @@ static void residual_join_with_one_and_two_normalised_inputs(void)
         dt_act plain = {.raw = a.skip.act.raw};
         dt_tensor y = tensor_of(take(a.weights.n_elems, sizeof(float)), 2, 3, 4, 5);
         dt_tensor dy = tensor_of(a.weights.floats, 2, 3, 4, 5),
-                  g = tensor_of(two != 0 ? take(a.weights.n_elems, sizeof(float)) : a.skip.raw.gradient, 2, 3, 4, 5);
+                  g = tensor_of(two != 0 ? take(a.weights.n_elems, sizeof(float)) : a.skip.raw.gradient, 2, 3,
+                                4, 5);
         void *mask = take(ref->ops->residual_mask_bytes(ref, &y) + 1, 1);
-        OK(ref->ops->residual_forward(ref, &a.branch.act, two != 0 ? &a.skip.act : &plain, &y, mask, &gradient_error));
-        OK(ref->ops->residual_backward(ref, &dy, &y, mask, &a.branch.backward, two != 0 ? &a.skip.backward : NULL, &g,
-                                       &gradient_error));
+        OK(ref->ops->residual_forward(ref, &a.branch.act, two != 0 ? &a.skip.act : &plain, &y, mask,
+                                      &gradient_error));
+        OK(ref->ops->residual_backward(ref, &dy, &y, mask, &a.branch.backward,
+                                       two != 0 ? &a.skip.backward : NULL, &g, &gradient_error));
         norm_backward(&a.branch, &g);
         if (two != 0)
             norm_backward(&a.skip, &g);
@@ -85,7 +88,7 @@ static void residual_join_with_one_and_two_normalised_inputs(void)
     }
 }
 
-/* -- pools -------------------------------------------------------------------------------------------------------- */
+/* -- pools ----------------------------------------------------------------------------------------------- */
 
 typedef struct pool_case {
     dt_pool_desc pool;
@@ -126,7 +129,7 @@ static void max_pool_of_batchnorm_and_relu(void)
     }
 }
 
-/* -- average pool, linear, loss: the head of the network ------------------------------------------------------------ */
+/* -- average pool, linear, loss: the head of the network ------------------------------------------------- */
 
 typedef struct head_case {
     variable x, w, bias;
@@ -154,7 +157,8 @@ static void head_gradients(float smoothing)
     a.bias = random_variable("bias", HEAD_CLASSES, -1, 1);
     a.features = take(HEAD_N * HEAD_C, sizeof(double));
     a.logits = take(HEAD_N * HEAD_CLASSES, sizeof(double));
-    dt_tensor x = tensor_of(a.x.floats, HEAD_N, HEAD_C, 2, 3), dx = tensor_of(a.x.gradient, HEAD_N, HEAD_C, 2, 3);
+    dt_tensor x = tensor_of(a.x.floats, HEAD_N, HEAD_C, 2, 3),
+              dx = tensor_of(a.x.gradient, HEAD_N, HEAD_C, 2, 3);
     dt_tensor features = tensor_of(take(HEAD_N * HEAD_C, sizeof(float)), HEAD_N, HEAD_C, 1, 1);
     dt_tensor dfeatures = tensor_of(take(HEAD_N * HEAD_C, sizeof(float)), HEAD_N, HEAD_C, 1, 1);
     dt_tensor logits = tensor_of(take(HEAD_N * HEAD_CLASSES, sizeof(float)), HEAD_N, HEAD_CLASSES, 1, 1);

@@ -1,8 +1,9 @@
-/* layers/ref with FP16 and BF16: near FP32, everything that is stored is a number of that type, and what is read is rounded first. */
+/* layers/ref with FP16 and BF16: near FP32, everything that is stored is a number of that type, and what is
+ * read is rounded first. */
 #include "core/base/alloc.h"
 #include "core/base/rng.h"
-#include "layers/device_host.h"
 #include "core/model/net_internal.h"
+#include "layers/device_host.h"
 #include "layers/half.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
@@ -28,8 +29,10 @@ static const int32_t labels[BATCH] = {3, 0, 9, 3};
 void dt_test_set_up(void)
 {
     dt_error err = {0};
-    if (dt_device_host_create(2, &device, &err) != DT_OK || dt_kernels_ref_create(device, DT_F32, &f32, &err) != DT_OK ||
-        dt_kernels_ref_create(device, DT_F16, &f16, &err) != DT_OK || dt_kernels_ref_create(device, DT_BF16, &bf16, &err) != DT_OK) {
+    if (dt_device_host_create(2, &device, &err) != DT_OK ||
+        dt_kernels_ref_create(device, DT_F32, &f32, &err) != DT_OK ||
+        dt_kernels_ref_create(device, DT_F16, &f16, &err) != DT_OK ||
+        dt_kernels_ref_create(device, DT_BF16, &bf16, &err) != DT_OK) {
         fprintf(stderr, "%s\n", err.message);
         exit(1);
     }
@@ -48,24 +51,27 @@ void dt_test_tear_down(void)
 
 static float rounded(dt_dtype dtype, float v)
 {
-    return dtype == DT_F16 ? dt_half_to_float(dt_half_from_float(v)) : dt_bfloat_to_float(dt_bfloat_from_float(v));
+    return dtype == DT_F16 ? dt_half_to_float(dt_half_from_float(v))
+                           : dt_bfloat_to_float(dt_bfloat_from_float(v));
 }
 
-/* -- against FP32 -------------------------------------------------------------------------------------------------- */
+/* -- against FP32 ---------------------------------------------------------------------------------------- */
 
-/* Some of each: the arithmetic is FP32's, and only what is stored differs. Half a unit in the last place is 2^-11 and 2^-8 of a value; two or three
- * of them meet (operand, weight, result), and the deviation of a channel of 2 values is a difference of them. */
+/* Some of each: the arithmetic is FP32's, and only what is stored differs. Half a unit in the last place is
+ * 2^-11 and 2^-8 of a value; two or three of them meet (operand, weight, result), and the deviation of a
+ * channel of 2 values is a difference of them. */
 static void every_operation_is_near_fp32(void)
 {
-    static const char *const some[] = {"n2 c64 h8 w8 k64 r3", "c3 ", "c256 h2 w2 k512", "pool", "normalize_input", "residual", "bn_",
-                                       "optimizer", "linear", "softmax_loss"};
+    static const char *const some[] = {
+        "n2 c64 h8 w8 k64 r3", "c3 ",    "c256 h2 w2 k512", "pool", "normalize_input", "residual", "bn_",
+        "optimizer",           "linear", "softmax_loss"};
     for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
         DT_CHECK_INT(dt_backend_cases_run(f16, f32, SIZE, 2, 4e-3, some[i]), 0);
         DT_CHECK_INT(dt_backend_cases_run(bf16, f32, SIZE, 2, 3e-2, some[i]), 0);
     }
 }
 
-/* -- what is stored ------------------------------------------------------------------------------------------------- */
+/* -- what is stored -------------------------------------------------------------------------------------- */
 
 typedef struct inspection {
     dt_net *net;
@@ -113,19 +119,26 @@ static void inspect_step(dt_kernels *kernels, inspection *in)
     const dt_net_options options = {.batch = BATCH, .image_size = SIZE, .training = true};
     *in = (inspection){0};
     DT_REQUIRE_MSG(dt_resnet_spec("resnet18", CLASSES, &spec, &err) == DT_OK, "%s", err.message);
-    DT_REQUIRE_MSG(dt_net_create(&spec, dt_layer_registry(), kernels, &options, &in->net, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE_MSG(dt_net_create(&spec, dt_layer_registry(), kernels, &options, &in->net, &err) == DT_OK,
+                   "%s", err.message);
     dt_free(spec.layers);
     DT_REQUIRE(dt_net_init(in->net, 7, false, &err) == DT_OK);
     dt_net_get_vectors(in->net, &v);
     const dt_net_observer observer = {.context = in, .after = look};
     const float loss_scale = 1024.0f;
-    const dt_pass pass = {.training = true, .stat_weight = 1.0f, .labels = labels, .grad_scale = 1.0f / (float)BATCH, .loss_scale = &loss_scale, .loss = v.loss};
+    const dt_pass pass = {.training = true,
+                          .stat_weight = 1.0f,
+                          .labels = labels,
+                          .grad_scale = 1.0f / (float)BATCH,
+                          .loss_scale = &loss_scale,
+                          .loss = v.loss};
     dt_net_set_observer(in->net, &observer);
     DT_REQUIRE_MSG(dt_net_forward(in->net, pixels, &pass, &err) == DT_OK, "%s", err.message);
     DT_REQUIRE_MSG(dt_net_backward(in->net, &pass, NULL, NULL, &err) == DT_OK, "%s", err.message);
     for (int64_t i = 0; i < in->net->n_params; i++)
         if (in->net->params[i].kind == DT_PARAM_WEIGHT)
-            inspect(in, in->net->params[i].name, "gradient", *in->net->params[i].grad, in->net->params[i].n_native);
+            inspect(in, in->net->params[i].name, "gradient", *in->net->params[i].grad,
+                    in->net->params[i].n_native);
     DT_CHECK(v.loss->loss > 0.0f && isfinite(v.loss->loss));
     dt_net_destroy(in->net);
 }
@@ -147,22 +160,25 @@ static void spoil(float *values, int64_t n)
         values[i] *= 1.0001f;
 }
 
-static dt_status bad_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w, const dt_tensor *y, void *sums, dt_error *err)
+static dt_status bad_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w,
+                                  const dt_tensor *y, void *sums, dt_error *err)
 {
     DT_TRY(f16->ops->conv_forward(k, conv, x, w, y, sums, err));
     spoil(y->data, y->n * y->c * y->h * y->w);
     return DT_OK;
 }
 
-static dt_status bad_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw, const float *coefficients, const dt_tensor *dy, dt_error *err)
+static dt_status bad_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
+                           const float *coefficients, const dt_tensor *dy, dt_error *err)
 {
     DT_TRY(f16->ops->bn_backward_apply(k, dz, raw, coefficients, dy, err));
     spoil(dy->data, dy->n * dy->c * dy->h * dy->w);
     return DT_OK;
 }
 
-static dt_status bad_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w, const dt_tensor *dy, const dt_tensor *dx,
-                                     float *dw, float *dbias, bool accumulate, dt_error *err)
+static dt_status bad_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
+                                     const dt_tensor *dy, const dt_tensor *dx, float *dw, float *dbias,
+                                     bool accumulate, dt_error *err)
 {
     DT_TRY(f16->ops->linear_backward(k, linear, x, w, dy, dx, dw, dbias, accumulate, err));
     spoil(dw, CLASSES * x->c);
@@ -191,12 +207,13 @@ static void an_operation_that_does_not_round_is_seen(void)
     bad->ops->destroy(bad);
 }
 
-/* -- what is read --------------------------------------------------------------------------------------------------- */
+/* -- what is read ---------------------------------------------------------------------------------------- */
 
 enum { C = 16, K = 16, H = 6, N_X = 2 * C * H * H, N_W = K * C * 9, N_Y = 2 * K * H * H };
 
 /* y = conv(relu(scale * x + bias), w) with all of them given. */
-static void convolve(dt_kernels *k, const float *x, const float *scale, const float *bias, const float *w, float *y)
+static void convolve(dt_kernels *k, const float *x, const float *scale, const float *bias, const float *w,
+                     float *y)
 {
     static float xs[N_X], ys[N_Y];
     dt_error err = {0};

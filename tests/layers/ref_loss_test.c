@@ -1,4 +1,5 @@
-/* ref_loss_test.c: the loss of layers/ref: its values, which rows count as right, padding rows, what goes wrong in floats. */
+/* ref_loss_test.c: the loss of layers/ref: its values, which rows count as right, padding rows, what goes
+ * wrong in floats. */
 #include "tests/gradients.h"
 #include "tests/naive.h"
 #include "tests/testing.h"

@@ -1,4 +1,5 @@
-/* ref_operations_test.c: values of layers/ref's operations against naive formulas (tests/naive.h) and numbers worked by hand.
+/* ref_operations_test.c: values of layers/ref's operations against naive formulas (tests/naive.h) and numbers
+ * worked by hand.
  *
  * Its gradients are tested in ref_gradients_test.c; guard bands, unchanged inputs and unwritten outputs in
  * backend_cases_test.c, which runs all operations of ref between guards.
@@ -23,19 +24,22 @@ static void pixels_are_normalised_and_reordered(void)
         for (int c = 0; c < 3; c++)
             for (int i = 0; i < 6; i++)
                 DT_CHECK_CLOSE(y[(n * 3 + c) * 6 + i],
-                               ((double)pixels[(n * 6 + i) * 3 + c] / 255 - (double)mean[c]) / (double)std[c], 1e-6);
+                               ((double)pixels[(n * 6 + i) * 3 + c] / 255 - (double)mean[c]) / (double)std[c],
+                               1e-6);
 }
 
-/* -- convolution ------------------------------------------------------------------------------------------------ */
+/* -- convolution ----------------------------------------------------------------------------------------- */
 
 static void conv_forward_case(dt_conv_desc d, bool lazy)
 {
     int64_t p = dt_conv_out_h(&d), q = dt_conv_out_w(&d), n_y = d.n * d.k * p * q;
     variable x = random_variable("x", d.n * d.c * d.h * d.w, -1, 1);
     variable w = random_variable("w", d.k * d.c * d.r * d.s, -1, 1);
-    variable scale = random_variable("scale", d.c, -1.5F, 1.5F), bias = random_variable("bias", d.c, -0.5F, 0.5F);
+    variable scale = random_variable("scale", d.c, -1.5F, 1.5F),
+             bias = random_variable("bias", d.c, -0.5F, 0.5F);
     double *value = take(x.n_elems, sizeof *value), *expected = take(n_y, sizeof *expected);
-    double *sums = take(2 * d.k, sizeof *sums), *mean = take(d.k, sizeof *mean), *var = take(d.k, sizeof *var);
+    double *sums = take(2 * d.k, sizeof *sums), *mean = take(d.k, sizeof *mean),
+           *var = take(d.k, sizeof *var);
     float *y = take(n_y, sizeof *y);
     dt_act act = {.raw = tensor_of(x.floats, d.n, d.c, d.h, d.w)};
     dt_tensor out = tensor_of(y, d.n, d.k, p, q);
@@ -67,7 +71,8 @@ static void conv_forward_with_and_without_prologue_and_its_sums(void)
         {.n = 3, .c = 16, .h = 5, .w = 6, .k = 17, .r = 3, .s = 3, .stride = 1, .pad = 1},
         {.n = 2, .c = 5, .h = 6, .w = 6, .k = 9, .r = 3, .s = 3, .stride = 2, .pad = 0},
         {.n = 1, .c = 16, .h = 7, .w = 7, .k = 8, .r = 1, .s = 1, .stride = 2, .pad = 0},
-        {.n = 130, .c = 2, .h = 2, .w = 2, .k = 3, .r = 2, .s = 1, .stride = 1, .pad = 1}, /* two chunks and a bit */
+        /* two chunks and a bit */
+        {.n = 130, .c = 2, .h = 2, .w = 2, .k = 3, .r = 2, .s = 1, .stride = 1, .pad = 1},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         conv_forward_case(shapes[i], false);
@@ -105,11 +110,12 @@ static void a_filter_larger_than_the_padded_image_is_refused(void)
     DT_CHECK_CONTAINS(err.message, "7x7");
 }
 
-/* -- batch normalisation ---------------------------------------------------------------------------------------- */
+/* -- batch normalisation --------------------------------------------------------------------------------- */
 
 static void bn_finalize_by_hand(void)
 {
-    /* One channel: 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased 14/3. The other: one value's worth of sums is tested below. */
+    /* One channel: 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased 14/3. The other: one value's worth of
+     * sums is tested below. */
     double sums[2] = {12, 50};
     float gamma = 2, beta = 1, mean, invstd, scale, bias, stat_mean = 10, stat_var = 20;
     dt_bn_forward bn = {.c = 1,
@@ -233,7 +239,7 @@ static void in_place_gives_the_same_bits(void)
     release();
 }
 
-/* -- activations, joins, pools -------------------------------------------------------------------------------------- */
+/* -- activations, joins, pools --------------------------------------------------------------------------- */
 
 static void relu_join_and_max_keep_a_nan(void)
 {
@@ -264,8 +270,10 @@ static void a_lazy_activation_written_out(void)
     float out[36];
     dt_tensor y = tensor_of(out, 2, 3, 2, 3);
     for (int relu = 0; relu <= 1; relu++) {
-        dt_act act = {
-            .raw = tensor_of(x.floats, 2, 3, 2, 3), .scale = scale.floats, .bias = bias.floats, .relu = relu != 0};
+        dt_act act = {.raw = tensor_of(x.floats, 2, 3, 2, 3),
+                      .scale = scale.floats,
+                      .bias = bias.floats,
+                      .relu = relu != 0};
         naive_act(2, 3, 6, x.values, scale.values, bias.values, relu != 0, expected);
         OK(ref->ops->act_materialize(ref, &act, &y, &gradient_error));
         check_near("act_materialize", out, expected, 36);
@@ -328,7 +336,8 @@ static void average_pool_and_linear_forward(void)
     dt_tensor dout = tensor_of(dy.floats, 3, 4, 1, 1), din = tensor_of(dx, 3, 5, 1, 1);
     memcpy(added_dw, before.floats, sizeof added_dw);
     memcpy(added_dbias, before.floats + 20, sizeof added_dbias);
-    OK(ref->ops->linear_backward(ref, linear, &middle, w.floats, &dout, &din, dw, dbias, false, &gradient_error));
+    OK(ref->ops->linear_backward(ref, linear, &middle, w.floats, &dout, &din, dw, dbias, false,
+                                 &gradient_error));
     OK(ref->ops->linear_backward(ref, linear, &middle, w.floats, &dout, &din, added_dw, added_dbias, true,
                                  &gradient_error));
     ref->ops->linear_destroy(ref, linear);

@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-/* torch.optim.SGD written out, in double: p.grad + weight_decay * p; buf = momentum * buf + grad; nesterov: grad + momentum * buf. */
+/* torch.optim.SGD written out, in double: p.grad + weight_decay * p; buf = momentum * buf + grad; nesterov:
+ * grad + momentum * buf. */
 static void torch_sgd(double *p, double *buf, double grad, double lr, double weight_decay, double momentum,
                       bool nesterov)
 {
@@ -35,8 +36,8 @@ static void ten_steps_of_sgd_are_those_of_pytorch(void)
             OK(ref->ops->optimizer_step(ref, optimizer, &vectors, &inputs, &state, &gradient_error));
             for (int i = 0; i < 64; i++)
                 if (i < 16 || i >= 32)
-                    torch_sgd(&w.values[i], &buf[i], 0.25 * g.values[i], (double)inputs.lr, i < 16 ? (double)0.05F : 0,
-                              (double)0.9F, nesterov != 0);
+                    torch_sgd(&w.values[i], &buf[i], 0.25 * g.values[i], (double)inputs.lr,
+                              i < 16 ? (double)0.05F : 0, (double)0.9F, nesterov != 0);
             for (int i = 64; i < 80; i++)
                 w.values[i] = (1 - (double)0.1F) * w.values[i] + (double)0.1F * g.values[i];
         }
@@ -47,7 +48,7 @@ static void ten_steps_of_sgd_are_those_of_pytorch(void)
     }
 }
 
-/* -- LARS ---------------------------------------------------------------------------------------------------------- */
+/* -- LARS ------------------------------------------------------------------------------------------------ */
 
 static double two_norm(const double *x, int64_t n, double factor)
 {
@@ -57,9 +58,10 @@ static double two_norm(const double *x, int64_t n, double factor)
     return sqrt(sum);
 }
 
-/* Algorithm 1 of You, Gitman and Ginsburg (2017), with the decay inside the velocity as MLPerf has it, in double. */
-static void paper_lars(double *w, double *v, const double *g, int64_t n, double scale, double lr, double decay, double momentum, double trust,
-                       double eps)
+/* Algorithm 1 of You, Gitman and Ginsburg (2017), with the decay inside the velocity as MLPerf has it, in
+ * double. */
+static void paper_lars(double *w, double *v, const double *g, int64_t n, double scale, double lr,
+                       double decay, double momentum, double trust, double eps)
 {
     double w_norm = two_norm(w, n, 1), g_norm = two_norm(g, n, 1 / scale);
     double local = w_norm > 0 && g_norm > 0 ? trust * w_norm / (g_norm + decay * w_norm + eps) : 1;
@@ -69,14 +71,16 @@ static void paper_lars(double *w, double *v, const double *g, int64_t n, double 
     }
 }
 
-/* Two tensors have rates of their own; the third is a bias; a tensor that starts at zero, and one without a gradient, move too. */
+/* Two tensors have rates of their own; the third is a bias; a tensor that starts at zero, and one without a
+ * gradient, move too. */
 static void ten_steps_of_lars_are_those_of_the_paper(void)
 {
-    static const dt_update_segment segments[] = {{.first = 0, .n = 32, .rule = DT_UPDATE_LARS, .weight_decay = 5e-3F},
-                                                 {.first = 32, .n = 64, .rule = DT_UPDATE_LARS},
-                                                 {.first = 96, .n = 16, .rule = DT_UPDATE_SGD, .weight_decay = 5e-3F},
-                                                 {.first = 112, .n = 16, .rule = DT_UPDATE_LARS, .weight_decay = 5e-3F},
-                                                 {.first = 128, .n = 16, .rule = DT_UPDATE_LARS, .weight_decay = 5e-3F}};
+    static const dt_update_segment segments[] = {
+        {.first = 0, .n = 32, .rule = DT_UPDATE_LARS, .weight_decay = 5e-3F},
+        {.first = 32, .n = 64, .rule = DT_UPDATE_LARS},
+        {.first = 96, .n = 16, .rule = DT_UPDATE_SGD, .weight_decay = 5e-3F},
+        {.first = 112, .n = 16, .rule = DT_UPDATE_LARS, .weight_decay = 5e-3F},
+        {.first = 128, .n = 16, .rule = DT_UPDATE_LARS, .weight_decay = 5e-3F}};
     const dt_optimizer_desc desc = {.momentum = 0.9F, .lars_trust = 0.02F, .lars_eps = 1e-3F};
     variable w = random_variable("w", 144, -1, 1);
     float *momentum = take(144, sizeof *momentum);
@@ -97,7 +101,8 @@ static void ten_steps_of_lars_are_those_of_the_paper(void)
             const int64_t first = segments[s].first;
             const double decay = (double)segments[s].weight_decay;
             if (segments[s].rule == DT_UPDATE_LARS)
-                paper_lars(w.values + first, v + first, g.values + first, segments[s].n, 128, 2, decay, (double)0.9F, (double)0.02F, (double)1e-3F);
+                paper_lars(w.values + first, v + first, g.values + first, segments[s].n, 128, 2, decay,
+                           (double)0.9F, (double)0.02F, (double)1e-3F);
             for (int64_t i = first; segments[s].rule == DT_UPDATE_SGD && i < first + segments[s].n; i++)
                 torch_sgd(&w.values[i], &v[i], g.values[i] / 128, 2, decay, (double)0.9F, false);
         }
@@ -108,7 +113,7 @@ static void ten_steps_of_lars_are_those_of_the_paper(void)
     release();
 }
 
-/* -- loss scale and averages ------------------------------------------------------------------------------------------ */
+/* -- loss scale and averages ----------------------------------------------------------------------------- */
 
 /* w = 1 and g = 0 at every step, but where a NaN stands. */
 static void the_scale_grows_backs_off_and_stays_in_its_range(void)
@@ -126,7 +131,8 @@ static void the_scale_grows_backs_off_and_stays_in_its_range(void)
         DT_CHECK_CLOSE((double)state.loss_scale, step < 3 ? 4194304.0 : step < 6 ? 8388608.0 : 16777216.0, 0);
         DT_CHECK_INT(state.n_good, step % 3);
     }
-    OK(ref->ops->optimizer_step(ref, optimizer, &vectors, &inputs, &state, &gradient_error)); /* n_good is 1 */
+    /* n_good is 1 */
+    OK(ref->ops->optimizer_step(ref, optimizer, &vectors, &inputs, &state, &gradient_error));
     g[7] = NAN;
     for (int step = 1; step <= 30; step++) {
         OK(ref->ops->optimizer_step(ref, optimizer, &vectors, &inputs, &state, &gradient_error));
@@ -141,7 +147,8 @@ static void the_scale_grows_backs_off_and_stays_in_its_range(void)
 
 static void averages_follow_weights_and_statistics(void)
 {
-    static const dt_update_segment segments[] = {{.n = 16, .rule = DT_UPDATE_SGD}, {.first = 16, .n = 16, .rule = DT_UPDATE_RUNNING_AVERAGE}};
+    static const dt_update_segment segments[] = {{.n = 16, .rule = DT_UPDATE_SGD},
+                                                 {.first = 16, .n = 16, .rule = DT_UPDATE_RUNNING_AVERAGE}};
     const dt_optimizer_desc desc = {.running_average_rate = 0.5F, .ema_decay = 0.75F};
     float w[32], v[16] = {0}, g[32], ema[32];
     for (int i = 0; i < 32; i++) {

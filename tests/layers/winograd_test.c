@@ -1,11 +1,12 @@
-/* layers/cpu/winograd.c against the textbook formula, for both sizes of block, with the instructions of every table that this processor can run. */
+/* layers/cpu/winograd.c against the textbook formula, for both sizes of block, with the instructions of every
+ * table that this processor can run. */
 #include "config.h"
 
 #include "core/base/alloc.h"
 #include "core/base/rng.h"
-#include "layers/device_host.h"
 #include "layers/cpu/kernels_cpu.h"
 #include "layers/cpu/winograd.h"
+#include "layers/device_host.h"
 #include "tests/naive.h"
 #include "tests/testing.h"
 
@@ -28,7 +29,7 @@ typedef struct job {
     double *nchw_x, *oihw, *nchw_dy, *nchw_y, *nchw_dx, *oihw_dw;
 } job;
 
-/* -- layouts ------------------------------------------------------------------------------------------------------------- */
+/* -- layouts --------------------------------------------------------------------------------------------- */
 
 static int64_t place(const job *j, int64_t n, int64_t n_channels, int64_t c, int64_t pixel)
 {
@@ -59,7 +60,8 @@ static double error_of(const job *j, int64_t n_channels, const float *got, const
     for (int64_t n = 0; n < j->desc.n; n++)
         for (int64_t c = 0; c < n_channels; c++)
             for (int64_t i = 0; i < pixels; i++) {
-                const double right = nchw[(n * n_channels + c) * pixels + i], d = fabs(got[place(j, n, n_channels, c, i)] - right);
+                const double right = nchw[(n * n_channels + c) * pixels + i],
+                             d = fabs(got[place(j, n, n_channels, c, i)] - right);
                 most = d > most || isnan(d) ? d : most;
                 largest = fmax(largest, fabs(right));
             }
@@ -72,18 +74,20 @@ static double weight_error_of(const job *j)
     for (int64_t k = 0; k < j->desc.k; k++)
         for (int64_t c = 0; c < j->desc.c; c++)
             for (int64_t tap = 0; tap < 9; tap++) {
-                const double right = j->oihw_dw[(k * j->desc.c + c) * 9 + tap], d = fabs(j->dw[weight_place(j, k, c, tap)] - right);
+                const double right = j->oihw_dw[(k * j->desc.c + c) * 9 + tap],
+                             d = fabs(j->dw[weight_place(j, k, c, tap)] - right);
                 most = d > most || isnan(d) ? d : most;
                 largest = fmax(largest, fabs(right));
             }
     return most / largest;
 }
 
-/* -- the textbook -------------------------------------------------------------------------------------------------------- */
+/* -- the textbook ---------------------------------------------------------------------------------------- */
 
 static double value_of(const double *x, const dt_conv_desc *d, int64_t plane, int64_t row, int64_t column)
 {
-    return row >= 0 && row < d->h && column >= 0 && column < d->w ? x[(plane * d->h + row) * d->w + column] : 0;
+    return row >= 0 && row < d->h && column >= 0 && column < d->w ? x[(plane * d->h + row) * d->w + column]
+                                                                  : 0;
 }
 
 static void naive_gradients(job *j)
@@ -97,13 +101,15 @@ static void naive_gradients(job *j)
                 for (int64_t i = 0; i < d->h * d->w * 9; i++) {
                     const int64_t row = i / 9 / d->w, column = i / 9 % d->w, tap = i % 9;
                     const double dy = value_of(j->nchw_dy, d, n * d->k + k, row, column);
-                    j->oihw_dw[(k * d->c + c) * 9 + tap] += dy * value_of(j->nchw_x, d, n * d->c + c, row + tap / 3 - 1, column + tap % 3 - 1);
+                    j->oihw_dw[(k * d->c + c) * 9 + tap] +=
+                        dy * value_of(j->nchw_x, d, n * d->c + c, row + tap / 3 - 1, column + tap % 3 - 1);
                     j->nchw_dx[((n * d->c + c) * d->h + row) * d->w + column] +=
-                        value_of(j->nchw_dy, d, n * d->k + k, row + 1 - tap / 3, column + 1 - tap % 3) * j->oihw[(k * d->c + c) * 9 + tap];
+                        value_of(j->nchw_dy, d, n * d->k + k, row + 1 - tap / 3, column + 1 - tap % 3) *
+                        j->oihw[(k * d->c + c) * 9 + tap];
                 }
 }
 
-/* -- a job ----------------------------------------------------------------------------------------------------------------- */
+/* -- a job ----------------------------------------------------------------------------------------------- */
 
 static double *uniform(int64_t n, uint64_t seed)
 {
@@ -114,7 +120,8 @@ static double *uniform(int64_t n, uint64_t seed)
     return p;
 }
 
-/* x is what the convolution sees; the tensor holds (x - bias) / scale where that is positive, and something that relu takes away elsewhere. */
+/* x is what the convolution sees; the tensor holds (x - bias) / scale where that is positive, and something
+ * that relu takes away elsewhere. */
 static void make_lazy(job *j)
 {
     const int64_t pixels = j->desc.h * j->desc.w;
@@ -135,7 +142,8 @@ static void make_lazy(job *j)
 
 static job make(dt_cpu_kernels *cpu, const dt_conv_desc *d, bool lazy)
 {
-    const int64_t pixels = d->h * d->w, n_x = d->n * d->c * pixels, n_y = d->n * d->k * pixels, n_w = d->k * d->c * 9;
+    const int64_t pixels = d->h * d->w, n_x = d->n * d->c * pixels, n_y = d->n * d->k * pixels,
+                  n_w = d->k * d->c * 9;
     job j = {.cpu = cpu, .desc = *d, .block = cpu->block};
     j.nchw_x = uniform(n_x, 1);
     j.oihw = uniform(n_w, 2);
@@ -160,7 +168,8 @@ static job make(dt_cpu_kernels *cpu, const dt_conv_desc *d, bool lazy)
 
 static void unmake(job *j)
 {
-    void *const all[] = {j->x, j->w, j->dy, j->y, j->dx, j->dw, j->scale, j->bias, j->nchw_x, j->oihw, j->nchw_dy, j->nchw_y, j->nchw_dx, j->oihw_dw};
+    void *const all[] = {j->x,    j->w,      j->dy,   j->y,       j->dx,     j->dw,      j->scale,
+                         j->bias, j->nchw_x, j->oihw, j->nchw_dy, j->nchw_y, j->nchw_dx, j->oihw_dw};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         dt_free(all[i]);
 }
@@ -180,7 +189,8 @@ static void run_forward(job *j)
     float *scratch = scratch_of(j, DT_FORWARD);
     dt_winograd_weights(j->cpu, &j->desc, DT_FORWARD, j->w, scratch);
     for (int64_t n = 0; n < j->desc.n; n++)
-        dt_winograd_run(j->cpu, &j->desc, DT_FORWARD, 1, &j->act, j->x + n * j->desc.c * pixels, j->y + n * j->desc.k * pixels, scratch);
+        dt_winograd_run(j->cpu, &j->desc, DT_FORWARD, 1, &j->act, j->x + n * j->desc.c * pixels,
+                        j->y + n * j->desc.k * pixels, scratch);
     dt_free(scratch);
 }
 
@@ -201,7 +211,7 @@ static void run_weights(job *j, bool accumulate)
     dt_free(scratch);
 }
 
-/* -- every table, both blocks ---------------------------------------------------------------------------------------------- */
+/* -- every table, both blocks ---------------------------------------------------------------------------- */
 
 static dt_device *device;
 
@@ -221,9 +231,11 @@ static void check(dt_cpu_kernels *cpu, const dt_conv_desc *d, bool lazy)
     run_forward(&j);
     run_data(&j);
     run_weights(&j, false);
-    const double errors[] = {error_of(&j, d->k, j.y, j.nchw_y), error_of(&j, d->c, j.dx, j.nchw_dx), weight_error_of(&j)};
-    printf("%s, block %lld, %lldx%lldx%lldx%lld -> %lld%s: %.1e %.1e %.1e\n", cpu->simd->name, (long long)cpu->block, (long long)d->n, (long long)d->c,
-           (long long)d->h, (long long)d->w, (long long)d->k, lazy ? ", lazy" : "", errors[0], errors[1], errors[2]);
+    const double errors[] = {error_of(&j, d->k, j.y, j.nchw_y), error_of(&j, d->c, j.dx, j.nchw_dx),
+                             weight_error_of(&j)};
+    printf("%s, block %lld, %lldx%lldx%lldx%lld -> %lld%s: %.1e %.1e %.1e\n", cpu->simd->name,
+           (long long)cpu->block, (long long)d->n, (long long)d->c, (long long)d->h, (long long)d->w,
+           (long long)d->k, lazy ? ", lazy" : "", errors[0], errors[1], errors[2]);
     for (int i = 0; i < 3; i++)
         DT_CHECK_MSG(errors[i] < TOLERANCE, "direction %d: %g", i, errors[i]);
     run_weights(&j, true);
@@ -235,10 +247,12 @@ static void check(dt_cpu_kernels *cpu, const dt_conv_desc *d, bool lazy)
 
 static void check_table(const dt_cpu_simd *simd)
 {
-    /* Whole tiles; tiles that reach beyond the image on both sides; images of less than a tile; more tiles than are worked on at a time. */
-    static const dt_conv_desc shapes[] = {
-        {.n = 2, .c = 32, .h = 8, .w = 8, .k = 64}, {.n = 3, .c = 64, .h = 7, .w = 13, .k = 32}, {.n = 5, .c = 32, .h = 1, .w = 3, .k = 32},
-        {.n = 2, .c = 32, .h = 33, .w = 30, .k = 32}};
+    /* Whole tiles; tiles that reach beyond the image on both sides; images of less than a tile; more tiles
+     * than are worked on at a time. */
+    static const dt_conv_desc shapes[] = {{.n = 2, .c = 32, .h = 8, .w = 8, .k = 64},
+                                          {.n = 3, .c = 64, .h = 7, .w = 13, .k = 32},
+                                          {.n = 5, .c = 32, .h = 1, .w = 3, .k = 32},
+                                          {.n = 2, .c = 32, .h = 33, .w = 30, .k = 32}};
     dt_cpu_kernels *cpu = create(2);
     cpu->simd = simd;
     for (int64_t block = 8; block <= 16; block += 8) {
@@ -273,8 +287,8 @@ static void avx2_agrees_with_the_textbook(void)
 static void avx512_agrees_with_the_textbook(void)
 {
 #if defined DT_BUILD_AVX512
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl")) {
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
         check_table(&dt_cpu_simd_avx512);
         return;
     }
@@ -285,8 +299,10 @@ static void avx512_agrees_with_the_textbook(void)
 static void what_does_not_fit_is_left_to_others(void)
 {
     static const dt_conv_desc others[] = {
-        {.n = 1, .c = 32, .h = 8, .w = 8, .k = 32, .r = 3, .s = 3, .stride = 2, .pad = 1}, {.n = 1, .c = 32, .h = 8, .w = 8, .k = 32, .r = 3, .s = 3, .stride = 1, .pad = 0},
-        {.n = 1, .c = 32, .h = 8, .w = 8, .k = 32, .r = 1, .s = 1, .stride = 1, .pad = 0}, {.n = 1, .c = 8, .h = 8, .w = 8, .k = 32, .r = 3, .s = 3, .stride = 1, .pad = 1}};
+        {.n = 1, .c = 32, .h = 8, .w = 8, .k = 32, .r = 3, .s = 3, .stride = 2, .pad = 1},
+        {.n = 1, .c = 32, .h = 8, .w = 8, .k = 32, .r = 3, .s = 3, .stride = 1, .pad = 0},
+        {.n = 1, .c = 32, .h = 8, .w = 8, .k = 32, .r = 1, .s = 1, .stride = 1, .pad = 0},
+        {.n = 1, .c = 8, .h = 8, .w = 8, .k = 32, .r = 3, .s = 3, .stride = 1, .pad = 1}};
     dt_cpu_kernels *cpu = create(1);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         DT_CHECK(!dt_winograd_can(cpu, &others[i]));
@@ -296,7 +312,8 @@ static void what_does_not_fit_is_left_to_others(void)
 /* More threads than tiles, and shares that end within a group of tiles. */
 static void the_number_of_threads_changes_no_bit(void)
 {
-    const dt_conv_desc d = {.n = 3, .c = 32, .h = 22, .w = 18, .k = 32, .r = 3, .s = 3, .stride = 1, .pad = 1};
+    const dt_conv_desc d = {
+        .n = 3, .c = 32, .h = 22, .w = 18, .k = 32, .r = 3, .s = 3, .stride = 1, .pad = 1};
     const int64_t n_x = d.n * d.c * d.h * d.w, n_w = d.k * d.c * 9;
     dt_cpu_kernels *one = create(1);
     job first = make(one, &d, true);

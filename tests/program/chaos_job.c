@@ -1,21 +1,26 @@
 /* chaos_job: dtrain itself (launch/main.c and every archive), linked with some functions wrapped (ld --wrap):
  *
- *   dt_resnet_spec    16 channels everywhere: a step takes milliseconds, a checkpoint of ResNet-18 has some 400 KB
+ *   dt_resnet_spec    16 channels everywhere: a step takes milliseconds, a checkpoint of ResNet-18 has some
+ *                     400 KB
  *   dt_loader_create  the source of the training is the real one and writes down what it is asked for
  *   open, dt_sampler_id
  *                     what the source did for it
  *   fallocate         while there is a file DT_CHAOS_QUOTA, the quota is used up
  *
- * Each rank writes to the file DT_CHAOS_RECORD/RANK, one write(2) a line, so a line of a process that is killed is whole:
+ * Each rank writes to the file DT_CHAOS_RECORD/RANK, one write(2) a line, so a line of a process that is
+ * killed is whole:
  *
  *   source WORLD ACCUMULATE BATCH N_SAMPLES
  *   start EPOCH POSITION N_BATCHES       of this rank
  *   next ID ...                          the samples of its next micro-batch
- *   stop DECODED ORDERED                 at the end: rows made since start; samples looked up in the shuffled order, ever
- *   open PATH                            an image of the training set; only where DT_CHAOS_OPENS is set, as these:
+ *   stop DECODED ORDERED                 at the end: rows made since start; samples looked up in the shuffled
+ *                                        order, ever
+ *   open PATH                            an image of the training set; only where DT_CHAOS_OPENS is set, as
+ *                                        these:
  *   sample ID PATH                       all of them, at the beginning
  *
- * A build without the cpu backend takes ref, which is fast enough for this network: dt_backend_create is wrapped for that.
+ * A build without the cpu backend takes ref, which is fast enough for this network: dt_backend_create is
+ * wrapped for that.
  *
  * DT_CHAOS_PACE_MS: so long a micro-batch takes at least, for things to happen meanwhile. */
 #define _GNU_SOURCE /* fallocate */
@@ -56,8 +61,10 @@ int64_t __real_dt_sampler_id(const dt_sampler *sampler, int64_t epoch, int64_t p
 int64_t __wrap_dt_sampler_id(const dt_sampler *sampler, int64_t epoch, int64_t position);
 dt_status __real_dt_resnet_spec(const char *arch, int64_t n_classes, dt_net_spec *spec, dt_error *err);
 dt_status __wrap_dt_resnet_spec(const char *arch, int64_t n_classes, dt_net_spec *spec, dt_error *err);
-dt_status __real_dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err);
-dt_status __wrap_dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err);
+dt_status __real_dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend,
+                                   dt_error *err);
+dt_status __wrap_dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend,
+                                   dt_error *err);
 dt_status __real_dt_loader_create(const dt_loader_options *options, dt_source **source, dt_error *err);
 dt_status __wrap_dt_loader_create(const dt_loader_options *options, dt_source **source, dt_error *err);
 
@@ -116,7 +123,8 @@ dt_status __wrap_dt_resnet_spec(const char *arch, int64_t n_classes, dt_net_spec
     return DT_OK;
 }
 
-dt_status __wrap_dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend, dt_error *err)
+dt_status __wrap_dt_backend_create(const char *name, const dt_backend_options *options, dt_backend *backend,
+                                   dt_error *err)
 {
 #ifndef DT_WITH_CPU
     name = "ref";
@@ -124,7 +132,7 @@ dt_status __wrap_dt_backend_create(const char *name, const dt_backend_options *o
     return __real_dt_backend_create(name, options, backend, err);
 }
 
-/* -- the source -------------------------------------------------------------------------------------------------- */
+/* -- the source ------------------------------------------------------------------------------------------ */
 
 static dt_source *inner_of(dt_source *source)
 {
@@ -156,7 +164,8 @@ static const char *recorder_sample_name(dt_source *source, int64_t id)
     return inner_of(source)->ops->sample_name(inner_of(source), id);
 }
 
-static dt_status recorder_start(dt_source *source, int64_t epoch, int64_t position, int64_t n_batches, dt_error *err)
+static dt_status recorder_start(dt_source *source, int64_t epoch, int64_t position, int64_t n_batches,
+                                dt_error *err)
 {
     record("start %lld %lld %lld\n", (long long)epoch, (long long)position, (long long)n_batches);
     return inner_of(source)->ops->start(inner_of(source), epoch, position, n_batches, err);
@@ -216,7 +225,8 @@ static void begin_record(const dt_loader_options *o, dt_source *source)
         abort();
     }
     source->ops->info(source, &info);
-    record("source %d %lld %lld %lld\n", o->world, (long long)o->accumulate, (long long)o->batch, (long long)info.n_samples);
+    record("source %d %lld %lld %lld\n", o->world, (long long)o->accumulate, (long long)o->batch,
+           (long long)info.n_samples);
     records_opens = getenv("DT_CHAOS_OPENS") != NULL;
     for (int64_t id = 0; records_opens && id < info.n_samples; id++)
         record("sample %lld %s\n", (long long)id, source->ops->sample_name(source, id));

@@ -1,10 +1,13 @@
-/* kill_calls.c: an interposed libc, linked into a program: SIGKILL at the n-th call that changes what is on the disk below a folder.
+/* kill_calls.c: an interposed libc, linked into a program: SIGKILL at the n-th call that changes what is on
+ * the disk below a folder.
  *
  *   DT_KILL_UNDER=checkpoints DT_KILL_AT=12 DT_KILL_RANK=1 kill_job ...
  *
- * Counted are calls on paths (or descriptors of files) with DT_KILL_UNDER in their name: mkdir, open for writing, write, pwrite, fallocate, ftruncate,
- * fsync, close of a written file, rename, renameat2, unlink, unlinkat, rmdir. At call number DT_KILL_AT the process dies before the call; a
- * write of more than one byte has then written half of its bytes. At its end a process writes the number of its calls to DT_KILL_COUNT.RANK. */
+ * Counted are calls on paths (or descriptors of files) with DT_KILL_UNDER in their name: mkdir, open for
+ * writing, write, pwrite, fallocate, ftruncate, fsync, close of a written file, rename, renameat2, unlink,
+ * unlinkat, rmdir. At call number DT_KILL_AT the process dies before the call; a write of more than one byte
+ * has then written half of its bytes. At its end a process writes the number of its calls to
+ * DT_KILL_COUNT.RANK. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -28,7 +31,8 @@ static int is_our_rank, rank;
 
 __attribute__((constructor)) static void begin(void)
 {
-    const char *at = getenv("DT_KILL_AT"), *of = getenv("DT_KILL_RANK"), *mine = getenv("OMPI_COMM_WORLD_RANK");
+    const char *at = getenv("DT_KILL_AT"), *of = getenv("DT_KILL_RANK"),
+               *mine = getenv("OMPI_COMM_WORLD_RANK");
     mine = mine ? mine : getenv("PMI_RANK"); /* MPICH */
     under = getenv("DT_KILL_UNDER");
     kill_at = at ? atol(at) : 0;

@@ -1,11 +1,12 @@
-/* kill_job FOLDER STEPS RESULT [MIRROR]: trains a small net on made-up images with a checkpoint every 2 steps in FOLDER, going on from the newest one, and writes
- * the flat vector of parameters to RESULT. With a second copy in MIRROR. Under mpirun: all ranks. Linked with kill_calls.c: it may die at any call. */
-#include "core/base/log.h"
-#include "layers/device_host.h"
-#include "core/training/trainer.h"
+/* kill_job FOLDER STEPS RESULT [MIRROR]: trains a small net on made-up images with a checkpoint every 2 steps
+ * in FOLDER, going on from the newest one, and writes the flat vector of parameters to RESULT. With a second
+ * copy in MIRROR. Under mpirun: all ranks. Linked with kill_calls.c: it may die at any call. */
 #include "comm/mpi.h"
 #include "comm/self.h"
+#include "core/base/log.h"
+#include "core/training/trainer.h"
 #include "io/store/hdf5_store.h"
+#include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
 #include "tests/fakes/fake_source.h"
@@ -33,14 +34,28 @@ static void must(dt_status status, const dt_error *err)
 static dt_net *small_net(dt_kernels *kernels, const dt_config *c)
 {
     dt_layer_spec layers[] = {
-        {.kind = "conv", .name = "conv1", .n_inputs = 1, .inputs = {0}, .channels = 16, .kernel = 3, .stride = 1, .pad = 1},
+        {.kind = "conv",
+         .name = "conv1",
+         .n_inputs = 1,
+         .inputs = {0},
+         .channels = 16,
+         .kernel = 3,
+         .stride = 1,
+         .pad = 1},
         {.kind = "batchnorm", .name = "bn1", .n_inputs = 1, .inputs = {1}, .relu = true},
-        {.kind = "max_pool", .name = "pool", .n_inputs = 1, .inputs = {2}, .kernel = 3, .stride = 2, .pad = 1},
+        {.kind = "max_pool",
+         .name = "pool",
+         .n_inputs = 1,
+         .inputs = {2},
+         .kernel = 3,
+         .stride = 2,
+         .pad = 1},
         {.kind = "average_pool", .name = "avg", .n_inputs = 1, .inputs = {3}},
         {.kind = "linear", .name = "fc", .n_inputs = 1, .inputs = {4}, .channels = CLASSES},
         {.kind = "softmax_loss", .name = "loss", .n_inputs = 1, .inputs = {5}},
     };
-    dt_net_spec spec = {.arch = "small", .n_classes = CLASSES, .n_layers = sizeof layers / sizeof *layers, .layers = layers};
+    dt_net_spec spec = {
+        .arch = "small", .n_classes = CLASSES, .n_layers = sizeof layers / sizeof *layers, .layers = layers};
     const dt_net_options options = {.batch = c->batch, .image_size = c->image_size, .training = true};
     dt_error err = {0};
     dt_net *net = NULL;
@@ -54,7 +69,9 @@ static void write_result(const char *path, dt_net *net)
     dt_net_vectors v;
     dt_net_get_vectors(net, &v);
     FILE *f = fopen(path, "w");
-    if (!f || fwrite(v.values, sizeof(float), (size_t)(v.n_trained + v.n_statistics), f) != (size_t)(v.n_trained + v.n_statistics) ||
+    if (!f ||
+        fwrite(v.values, sizeof(float), (size_t)(v.n_trained + v.n_statistics), f) !=
+            (size_t)(v.n_trained + v.n_statistics) ||
         fwrite(v.momentum, sizeof(float), (size_t)v.n_trained, f) != (size_t)v.n_trained || fclose(f) != 0)
         exit(1);
 }
@@ -70,22 +87,47 @@ int main(int argc, char **argv)
     dt_metrics_end end;
     if (argc != 4 && argc != 5)
         return 2;
-    must(dt_comm_mpi_launched() ? dt_comm_mpi_create(NULL, &comm, &err) : dt_comm_self_create(&comm, &err), &err);
+    must(dt_comm_mpi_launched() ? dt_comm_mpi_create(NULL, &comm, &err) : dt_comm_self_create(&comm, &err),
+         &err);
     if (comm->rank == 0)
         dt_log_set_sink(say, NULL, DT_LOG_INFO);
-    const dt_config config = {.image_size = SIZE, .batch = BATCH, .accumulate = 1, .epochs = 3, .steps = atoll(argv[2]), .lr = 0.05, .momentum = 0.9,
-                              .bn_decay = true, .schedule = DT_SCHEDULE_COSINE, .seed = 3, .keep = 2, .max_broken = 0.1, .checkpoint_every = 2};
+    const dt_config config = {.image_size = SIZE,
+                              .batch = BATCH,
+                              .accumulate = 1,
+                              .epochs = 3,
+                              .steps = atoll(argv[2]),
+                              .lr = 0.05,
+                              .momentum = 0.9,
+                              .bn_decay = true,
+                              .schedule = DT_SCHEDULE_COSINE,
+                              .seed = 3,
+                              .keep = 2,
+                              .max_broken = 0.1,
+                              .checkpoint_every = 2};
     must(dt_device_host_create(1, &device, &err), &err);
     must(dt_kernels_ref_create(device, DT_F32, &kernels, &err), &err);
     must(dt_store_hdf5_create(argv[1], &store, &err), &err);
     if (argc == 5)
         must(dt_store_hdf5_create(argv[4], &mirror, &err), &err);
     dt_net *net = small_net(kernels, &config);
-    const fake_source_options o = {
-        .n_samples = 40, .n_classes = CLASSES, .image_size = SIZE, .batch = BATCH, .accumulate = 1, .rank = comm->rank, .size = comm->size, .seed = 3};
+    const fake_source_options o = {.n_samples = 40,
+                                   .n_classes = CLASSES,
+                                   .image_size = SIZE,
+                                   .batch = BATCH,
+                                   .accumulate = 1,
+                                   .rank = comm->rank,
+                                   .size = comm->size,
+                                   .seed = 3};
     dt_source *train = fake_source_create(&o);
-    const dt_trainer_parts parts = {
-        .config = &config, .config_text = "seed = 3;", .arch = "small", .kernels = kernels, .net = net, .comm = comm, .train = train, .store = store, .mirror = mirror};
+    const dt_trainer_parts parts = {.config = &config,
+                                    .config_text = "seed = 3;",
+                                    .arch = "small",
+                                    .kernels = kernels,
+                                    .net = net,
+                                    .comm = comm,
+                                    .train = train,
+                                    .store = store,
+                                    .mirror = mirror};
     must(dt_trainer_run(&parts, &end, &local, &err), &err);
     if (comm->rank == 0)
         write_result(argv[3], net);

@@ -88,7 +88,8 @@ static void strings_are_copied_and_printed(void)
 static void live_blocks_count_what_is_not_freed(void)
 {
     const int64_t before = dt_alloc_live_blocks();
-    void *blocks[] = {dt_alloc(1), dt_calloc(2, 2), dt_strdup("a"), dt_strprintf("b"), dt_realloc(NULL, 0, 4)};
+    void *blocks[] = {dt_alloc(1), dt_calloc(2, 2), dt_strdup("a"), dt_strprintf("b"),
+                      dt_realloc(NULL, 0, 4)};
     DT_CHECK_INT(dt_alloc_live_blocks(), before + 5);
     blocks[0] = dt_realloc(blocks[0], 1, 100);
     DT_CHECK_INT(dt_alloc_live_blocks(), before + 5);

@@ -106,14 +106,10 @@ static void a_deadline_is_so_far_from_now(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(durations_read_as_people_write_them),
-    DT_TEST(what_is_not_a_duration_is_shown_as_unknown),
-    DT_TEST(a_duration_never_overruns_its_room),
-    DT_TEST(the_clock_never_goes_back),
-    DT_TEST(stamps_are_seconds_since_1970),
-    DT_TEST(sleep_lasts_as_long_as_asked_in_spite_of_signals),
-    DT_TEST(no_time_to_sleep_returns_at_once),
-    DT_TEST(a_deadline_is_so_far_from_now),
+    DT_TEST(durations_read_as_people_write_them), DT_TEST(what_is_not_a_duration_is_shown_as_unknown),
+    DT_TEST(a_duration_never_overruns_its_room),  DT_TEST(the_clock_never_goes_back),
+    DT_TEST(stamps_are_seconds_since_1970),       DT_TEST(sleep_lasts_as_long_as_asked_in_spite_of_signals),
+    DT_TEST(no_time_to_sleep_returns_at_once),    DT_TEST(a_deadline_is_so_far_from_now),
 };
 
 DT_TEST_MAIN("core/clock", tests)

@@ -1,4 +1,5 @@
-/* What a training's numbers come from: pairs, what differs between two, what several ranks have together; and what the trainer makes of it. */
+/* What a training's numbers come from: pairs, what differs between two, what several ranks have together; and
+ * what the trainer makes of it. */
 #include "core/base/computed_by.h"
 #include "core/base/log.h"
 #include "tests/fakes/fake_store.h"
@@ -8,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* -- pairs ---------------------------------------------------------------------------------------------------------------- */
+/* -- pairs ----------------------------------------------------------------------------------------------- */
 
 static dt_computed_by with(const char *onednn, const char *isa)
 {
@@ -71,7 +72,8 @@ static void what_differs_is_listed_on_both_sides(void)
 static void ranks_have_all_of_their_values_each_once(void)
 {
     dt_computed_by joined;
-    const dt_computed_by ranks[] = {with("2.6.3", "avx2"), with("2.6.3", "sse41"), with("3.7.2", "avx2"), with("2.6.3", NULL)};
+    const dt_computed_by ranks[] = {with("2.6.3", "avx2"), with("2.6.3", "sse41"), with("3.7.2", "avx2"),
+                                    with("2.6.3", NULL)};
     dt_computed_by_join(ranks, 4, &joined);
     DT_CHECK_INT(joined.n, 3);
     DT_CHECK_STR(dt_computed_by_find(&joined, "backend"), "cpu");
@@ -96,7 +98,7 @@ static void more_names_and_values_than_there_is_room_for_are_cut(void)
     DT_CHECK_CONTAINS(dt_computed_by_find(&joined, "name3"), "...");
 }
 
-/* -- the trainer ---------------------------------------------------------------------------------------------------------- */
+/* -- the trainer ----------------------------------------------------------------------------------------- */
 
 static char log_text[2000];
 
@@ -143,7 +145,8 @@ static void a_resume_under_another_one_is_reported_once(void)
     train(store, 4, &a, &a);
     DT_CHECK_STR(log_text, "");
     train(store, 6, &b, &b);
-    DT_CHECK_STR(log_text, "step 4 was computed with oneDNN 2.6.3, this start computes with oneDNN 3.7.2: training goes on correctly, but later bits may differ "
+    DT_CHECK_STR(log_text, "step 4 was computed with oneDNN 2.6.3, this start computes with oneDNN 3.7.2: "
+                           "training goes on correctly, but later bits may differ "
                            "from those of an uninterrupted run\n");
     check_carried(store, 6, &b);
     train(store, 8, &b, &b);
@@ -169,13 +172,15 @@ static void ranks_that_differ_are_named_and_all_of_it_is_carried(void)
     dt_computed_by both = with("2.6.3", "avx2 + sse41");
     dt_store *store = fake_store_create(&(fake_store_options){0});
     train(store, 2, &a, &b);
-    DT_CHECK_CONTAINS(log_text, "what computes differs between ranks: isa avx2 on rank 0 (host0), isa sse41 on rank 1 (host0): the same bits again want the same "
+    DT_CHECK_CONTAINS(log_text, "what computes differs between ranks: isa avx2 on rank 0 (host0), isa sse41 "
+                                "on rank 1 (host0): the same bits again want the same "
                                 "ranks on the same hosts\n");
     check_carried(store, 2, &both);
     train(store, 4, &a, &b);
     DT_CHECK(strstr(log_text, "was computed with") == NULL);
     train(store, 6, &b, &a);
-    DT_CHECK_CONTAINS(log_text, "step 4 was computed with isa avx2 + sse41, this start computes with isa sse41 + avx2: ");
+    DT_CHECK_CONTAINS(
+        log_text, "step 4 was computed with isa avx2 + sse41, this start computes with isa sse41 + avx2: ");
     store->ops->destroy(store);
 }
 

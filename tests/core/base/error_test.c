@@ -96,7 +96,10 @@ static void the_reason_survives_a_prefix_that_is_too_long(void)
 static void exit_codes_are_those_of_the_manual(void)
 {
     for (int status = DT_OK; status <= DT_ERR_INTERNAL; status++) {
-        const int expected = status == DT_OK ? 0 : status == DT_ERR_USAGE ? 2 : status == DT_ERR_INTERRUPTED || status == DT_ERR_PEER ? 75 : 1;
+        const int expected = status == DT_OK                                         ? 0
+                             : status == DT_ERR_USAGE                                ? 2
+                             : status == DT_ERR_INTERRUPTED || status == DT_ERR_PEER ? 75
+                                                                                     : 1;
         DT_CHECK_INT(dt_status_exit_code((dt_status)status), expected);
     }
 }

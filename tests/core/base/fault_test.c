@@ -140,7 +140,8 @@ static void sleep_stalls_and_does_not_fail(void)
     disarm();
 }
 
-/* A child that passes the point twice and then exits with 42; the first thing that waitpid has to say about it. */
+/* A child that passes the point twice and then exits with 42; the first thing that waitpid has to say about
+ * it. */
 static int status_of_child(const char *spec, int wait_flags, pid_t *child)
 {
     int status = 0;

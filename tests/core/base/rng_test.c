@@ -13,8 +13,12 @@ static void philox_gives_the_published_values(void)
         uint32_t counter[4], key[2], out[4];
     } known[] = {
         {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-        {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}, {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+        {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+         {0xffffffff, 0xffffffff},
+         {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+         {0xa4093822, 0x299f31d0},
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         uint32_t out[4];
@@ -31,7 +35,8 @@ static void the_same_place_gives_the_same_numbers(void)
         DT_CHECK_INT(dt_rng_u32(&a), dt_rng_u32(&b));
 }
 
-/* A change here changes every run that was ever made: the order of its samples, its augmentation, its weights. */
+/* A change here changes every run that was ever made: the order of its samples, its augmentation, its
+ * weights. */
 static void the_numbers_are_those_of_earlier_versions(void)
 {
     dt_rng g = dt_rng_at(0x0123456789abcdef, DT_RNG_INIT, 0x1111222233334444, 0x5555666677778888);
@@ -48,17 +53,10 @@ static void every_part_of_the_place_changes_the_numbers(void)
         dt_rng_purpose purpose;
         uint64_t a, b;
     } places[] = {
-        {0, DT_RNG_ORDER, 0, 0},
-        {1, DT_RNG_ORDER, 0, 0},
-        {1ULL << 32, DT_RNG_ORDER, 0, 0},
-        {0, DT_RNG_AUGMENT, 0, 0},
-        {0, DT_RNG_INIT, 0, 0},
-        {0, DT_RNG_REPLACE, 0, 0},
-        {0, DT_RNG_TEST, 0, 0},
-        {0, DT_RNG_ORDER, 1, 0},
-        {0, DT_RNG_ORDER, 1ULL << 32, 0},
-        {0, DT_RNG_ORDER, 0, 1},
-        {0, DT_RNG_ORDER, 0, 1ULL << 32},
+        {0, DT_RNG_ORDER, 0, 0},   {1, DT_RNG_ORDER, 0, 0},          {1ULL << 32, DT_RNG_ORDER, 0, 0},
+        {0, DT_RNG_AUGMENT, 0, 0}, {0, DT_RNG_INIT, 0, 0},           {0, DT_RNG_REPLACE, 0, 0},
+        {0, DT_RNG_TEST, 0, 0},    {0, DT_RNG_ORDER, 1, 0},          {0, DT_RNG_ORDER, 1ULL << 32, 0},
+        {0, DT_RNG_ORDER, 0, 1},   {0, DT_RNG_ORDER, 0, 1ULL << 32},
     };
     enum { N = sizeof places / sizeof places[0], PER_PLACE = 64 };
     static uint32_t values[N][PER_PLACE];
@@ -127,7 +125,8 @@ static void below_is_even_and_stays_below(void)
 
 static void below_a_huge_bound_has_no_bias(void)
 {
-    /* Taking a 64-bit number modulo 3/4 * 2^64 without rejection would give the lower third of the range half of all. */
+    /* Taking a 64-bit number modulo 3/4 * 2^64 without rejection would give the lower third of the range half
+     * of all. */
     const int N = 30000;
     int64_t counts[3] = {0};
     const uint64_t third = 1ULL << 62;
@@ -193,7 +192,8 @@ static void each_position_goes_to_a_place_of_its_own(void)
 
 static void places_stay_in_range_for_the_largest_numbers(void)
 {
-    static const int64_t sizes[] = {INT32_MAX, 1LL << 32, (1LL << 62) - 1, 1LL << 62, (1LL << 62) + 1, INT64_MAX};
+    static const int64_t sizes[] = {INT32_MAX, 1LL << 32,       (1LL << 62) - 1,
+                                    1LL << 62, (1LL << 62) + 1, INT64_MAX};
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
         for (int64_t i = 0; i < 100; i++) {
             const int64_t place = dt_rng_permute(1, 1, sizes[s], sizes[s] - 1 - i);
@@ -269,7 +269,8 @@ static void every_place_is_equally_likely_for_every_position(void)
         const double z = chi_square_z(counts, n * n, (double)EPOCHS / (double)n);
         const double z_difference = chi_square_z(differences, n - 1, (double)EPOCHS / (double)(n - 1));
         DT_CHECK_MSG(fabs(z) < 5, "n = %lld: %g standard deviations", (long long)n, z);
-        DT_CHECK_MSG(fabs(z_difference) < 5, "n = %lld: neighbours: %g standard deviations", (long long)n, z_difference);
+        DT_CHECK_MSG(fabs(z_difference) < 5, "n = %lld: neighbours: %g standard deviations", (long long)n,
+                     z_difference);
     }
 }
 

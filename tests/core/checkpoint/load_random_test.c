@@ -1,4 +1,5 @@
-/* Disks and mirrors in any state whatever: what is loaded is what somebody finds who sees all of them at once. */
+/* Disks and mirrors in any state whatever: what is loaded is what somebody finds who sees all of them at
+ * once. */
 #include "core/base/rng.h"
 #include "tests/fakes/fleet.h"
 #include "tests/testing.h"
@@ -32,7 +33,8 @@ static unsigned bits(world *w, unsigned n, unsigned of_10)
 static fake_generation some_generation(world *w, int64_t step)
 {
     const bool second = draw(w, 5) == 0;
-    fake_generation g = {.step = step, .n_shards = second ? 2 : 1 + step % 3, .seed = (uint64_t)(step * 2 + second)};
+    fake_generation g = {
+        .step = step, .n_shards = second ? 2 : 1 + step % 3, .seed = (uint64_t)(step * 2 + second)};
     g.has = bits(w, (unsigned)g.n_shards, 5);
     g.damaged = bits(w, (unsigned)g.n_shards, 2);
     g.manifest = draw(w, 8) ? DT_OK : draw(w, 2) ? DT_ERR_FORMAT : DT_ERR_IO;
@@ -101,8 +103,9 @@ static bool check_one(uint64_t key)
     newest += 2; /* its step */
     dt_status status = fleet_load(f, n_ranks);
     if (seeds[0] || seeds[1]) {
-        DT_CHECK_MSG(status == DT_OK && f->found[0] && f->steps[0] == newest, "world %llu: step %d, expected %d: %s\n%s", (unsigned long long)key,
-                     (int)f->steps[0], newest, f->errors[0].message, f->log);
+        DT_CHECK_MSG(status == DT_OK && f->found[0] && f->steps[0] == newest,
+                     "world %llu: step %d, expected %d: %s\n%s", (unsigned long long)key, (int)f->steps[0],
+                     newest, f->errors[0].message, f->log);
         bool same = false;
         for (unsigned second = 0; second < 2; second++) {
             fake_state expected;
@@ -115,7 +118,8 @@ static bool check_one(uint64_t key)
         }
         DT_CHECK_MSG(same, "world %llu: the values are of no attempt that is whole", (unsigned long long)key);
     } else {
-        DT_CHECK_MSG(status == (any ? DT_ERR_FORMAT : DT_OK) && !f->found[0], "world %llu: %s", (unsigned long long)key, dt_status_name(status));
+        DT_CHECK_MSG(status == (any ? DT_ERR_FORMAT : DT_OK) && !f->found[0], "world %llu: %s",
+                     (unsigned long long)key, dt_status_name(status));
     }
     fleet_end(f);
     return seeds[0] || seeds[1];

@@ -1,5 +1,5 @@
-/* Loading where the parts of a generation lie in different places: on the hosts' own disks, some of them new and empty, and in a mirror. Threads are
- * ranks, two to a host; every host has a fake store. */
+/* Loading where the parts of a generation lie in different places: on the hosts' own disks, some of them new
+ * and empty, and in a mirror. Threads are ranks, two to a host; every host has a fake store. */
 #include "core/base/alloc.h"
 #include "tests/fakes/fleet.h"
 #include "tests/testing.h"
@@ -53,7 +53,8 @@ static void each_host_reads_the_shards_that_it_has(void)
     fleet_check_loads(f, 4, 1, 1);
     for (int r = 0; r < 4; r++) {
         DT_CHECK_INT(f->n_operations[r], 4);
-        DT_CHECK_INT(f->n_signs[r], 2); /* after each that was verified: others wait, and a disk may be slow */
+        DT_CHECK_INT(f->n_signs[r], 2); /* after each that was verified: others wait, and a disk may be
+                                           slow */
     }
     fleet_end(f);
 }
@@ -66,7 +67,8 @@ static void a_new_host_that_is_empty_gets_everything_from_its_peers(void)
     check_log(f, "");
     fleet_end(f);
     f = fleet_new(2, false);
-    PUT(f->disks[1], .step = 1, .n_shards = 4, .seed = 1, .has = 0xf); /* not even rank 0's host knows of it */
+    /* not even rank 0's host knows of it */
+    PUT(f->disks[1], .step = 1, .n_shards = 4, .seed = 1, .has = 0xf);
     fleet_check_loads(f, 4, 1, 1);
     DT_CHECK_INT(fake_shelf_reads(f->disks[0]), 0);
     fleet_end(f);
@@ -97,7 +99,9 @@ static void without_a_mirror_a_lost_host_is_told_by_shard_and_folder(void)
 {
     fleet *f = two_hosts(false);
     fleet_replace_disk(f, 1);
-    fleet_check_refused(f, 4, DT_ERR_FORMAT, "/nvme: none of the 2 checkpoints there is whole; bring a good copy back, or start over with --resume never");
+    fleet_check_refused(f, 4, DT_ERR_FORMAT,
+                        "/nvme: none of the 2 checkpoints there is whole; bring a good copy back, or start "
+                        "over with --resume never");
     check_log(f, "checkpoint: passing over step 40: no host has a whole shard-0002-of-0004.h5 in /nvme\n"
                  "checkpoint: passing over step 30: no host has a whole shard-0002-of-0004.h5 in /nvme\n");
     fleet_end(f);
@@ -110,7 +114,8 @@ static void a_mirror_that_lags_behind_gives_the_generation_before(void)
     PUT(f->mirror, .step = 30, .n_shards = 4, .seed = 3, .has = 0xf);
     fleet_replace_disk(f, 1);
     fleet_check_loads(f, 4, 30, 3);
-    check_log(f, "checkpoint: passing over step 40: no host has a whole shard-0002-of-0004.h5 in /nvme; the mirror /fsx has no such checkpoint\n"
+    check_log(f, "checkpoint: passing over step 40: no host has a whole shard-0002-of-0004.h5 in /nvme; the "
+                 "mirror /fsx has no such checkpoint\n"
                  "checkpoint: 2 of the 4 shards of step 30 come from the mirror /fsx\n");
     fleet_end(f);
 }
@@ -132,14 +137,16 @@ static void a_damaged_shard_is_told_and_taken_from_a_peer_or_the_mirror(void)
     PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0x3, .damaged = 0x2);
     PUT(f->disks[1], .step = 1, .n_shards = 4, .seed = 1, .has = 0xe);
     fleet_check_loads(f, 4, 1, 1);
-    check_log(f, "checkpoint: step 1: rank 1 on host0: /nvme/step-1/shard-0001-of-0004.h5: is damaged (there is another copy)\n");
+    check_log(f, "checkpoint: step 1: rank 1 on host0: /nvme/step-1/shard-0001-of-0004.h5: is damaged (there "
+                 "is another copy)\n");
     fleet_end(f);
     for (int n_hosts = 0; n_hosts <= 2; n_hosts += 2) {
         f = fleet_new(n_hosts, true);
         PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0xf, .damaged = 0x2);
         PUT(f->mirror, .step = 1, .n_shards = 4, .seed = 1, .has = 0xf);
         fleet_check_loads(f, 4, 1, 1);
-        check_log(f, dt_test_path("checkpoint: 1 of the 4 shards of step 1 come from the mirror /fsx\ncheckpoint: step 1: rank 1 on host0: %s/step-1/"
+        check_log(f, dt_test_path("checkpoint: 1 of the 4 shards of step 1 come from the mirror "
+                                  "/fsx\ncheckpoint: step 1: rank 1 on host0: %s/step-1/"
                                   "shard-0001-of-0004.h5: is damaged (there is another copy)\n",
                                   n_hosts ? "/nvme" : "/shared"));
         fleet_end(f);
@@ -153,8 +160,10 @@ static void damaged_everywhere_it_is_passed_over_with_both_reasons(void)
     PUT(f->disks[0], .step = 2, .n_shards = 4, .seed = 2, .has = 0xf, .damaged = 0x4);
     PUT(f->mirror, .step = 2, .n_shards = 4, .seed = 2, .has = 0xb);
     fleet_check_loads(f, 4, 1, 1);
-    check_log(f, "checkpoint: passing over step 2: rank 2 on host1: /shared/step-2/shard-0002-of-0004.h5: is damaged; "
-                 "rank 0 on host0: /fsx/step-2/shard-0002-of-0004.h5: is not there\n");
+    check_log(
+        f,
+        "checkpoint: passing over step 2: rank 2 on host1: /shared/step-2/shard-0002-of-0004.h5: is damaged; "
+        "rank 0 on host0: /fsx/step-2/shard-0002-of-0004.h5: is not there\n");
     fleet_end(f);
 }
 
@@ -165,9 +174,11 @@ static void a_folder_that_is_gone_or_behind_is_made_up_for_by_the_mirror(void)
     fleet_check_loads(f, 4, 2, 2);
     PUT(f->disks[0], .step = 1, .n_shards = 3, .seed = 1, .has = 0x7);
     fleet_check_loads(f, 2, 2, 2);
-    PUT(f->disks[0], .step = 2, .n_shards = 3, .seed = 2, .has = 0x7, .manifest = DT_ERR_IO); /* its shards are known by the mirror's manifest */
+    /* its shards are known by the mirror's manifest */
+    PUT(f->disks[0], .step = 2, .n_shards = 3, .seed = 2, .has = 0x7, .manifest = DT_ERR_IO);
     fleet_check_loads(f, 1, 2, 2);
-    check_log(f, "checkpoint: step 2: /shared/step-2/manifest.json: the fake does not give it (there is another copy)\n");
+    check_log(f, "checkpoint: step 2: /shared/step-2/manifest.json: the fake does not give it (there is "
+                 "another copy)\n");
     fleet_end(f);
 }
 
@@ -177,10 +188,12 @@ static void a_manifest_that_one_host_has_lost_is_taken_from_another(void)
     PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0x3, .manifest = DT_ERR_FORMAT);
     PUT(f->disks[1], .step = 1, .n_shards = 4, .seed = 1, .has = 0xc);
     fleet_check_loads(f, 4, 1, 1);
-    check_log(f, "checkpoint: step 1: rank 0 on host0: /nvme/step-1/manifest.json: the fake does not give it (there is another copy)\n");
+    check_log(f, "checkpoint: step 1: rank 0 on host0: /nvme/step-1/manifest.json: the fake does not give it "
+                 "(there is another copy)\n");
     PUT(f->disks[1], .step = 2, .n_shards = 4, .seed = 1, .has = 0xc, .manifest = DT_ERR_FORMAT);
     fleet_check_loads(f, 4, 1, 1);
-    DT_CHECK_CONTAINS(f->log, "checkpoint: passing over step 2: rank 2 on host1: /nvme/step-2/manifest.json: the fake does not give it\n");
+    DT_CHECK_CONTAINS(f->log, "checkpoint: passing over step 2: rank 2 on host1: /nvme/step-2/manifest.json: "
+                              "the fake does not give it\n");
     fleet_end(f);
 }
 
@@ -191,8 +204,10 @@ static void two_attempts_at_a_step_are_never_mixed(void)
     PUT(f->disks[1], .step = 2, .n_shards = 4, .seed = 20, .has = 0xc);
     PUT(f->mirror, .step = 1, .n_shards = 2, .seed = 1, .has = 0x3);
     fleet_check_loads(f, 4, 1, 1);
-    check_log(f, "checkpoint: passing over step 2: no host has a whole shard-0002-of-0004.h5 in /nvme; the mirror /fsx has no such checkpoint\n"
-                 "checkpoint: passing over step 2: no host has a whole shard-0000-of-0004.h5 in /nvme; the mirror /fsx has no such checkpoint\n"
+    check_log(f, "checkpoint: passing over step 2: no host has a whole shard-0002-of-0004.h5 in /nvme; the "
+                 "mirror /fsx has no such checkpoint\n"
+                 "checkpoint: passing over step 2: no host has a whole shard-0000-of-0004.h5 in /nvme; the "
+                 "mirror /fsx has no such checkpoint\n"
                  "checkpoint: 2 of the 2 shards of step 1 come from the mirror /fsx\n");
     PUT(f->mirror, .step = 2, .n_shards = 4, .seed = 20, .has = 0xf); /* the second one is whole with it */
     fleet_check_loads(f, 4, 2, 20);
@@ -228,7 +243,8 @@ static void a_disk_that_fails_in_reading_gives_the_generation_before(void)
     PUT(f->disks[0], .step = 2, .n_shards = 4, .seed = 2, .has = 0x3);
     PUT(f->disks[1], .step = 2, .n_shards = 4, .seed = 2, .has = 0xc, .unreadable = 0x8);
     fleet_check_loads(f, 4, 1, 1);
-    check_log(f, "checkpoint: passing over step 2: rank 3 on host1: /nvme/step-2/shard-0003-of-0004.h5: cannot be read\n");
+    check_log(f, "checkpoint: passing over step 2: rank 3 on host1: /nvme/step-2/shard-0003-of-0004.h5: "
+                 "cannot be read\n");
     fleet_end(f);
 }
 
@@ -236,7 +252,8 @@ static void a_newer_format_on_any_host_ends_it(void)
 {
     for (int host = 0; host <= 2; host++) {
         fleet *f = two_hosts(true);
-        PUT(host < 2 ? f->disks[host] : f->mirror, .step = 50, .n_shards = 4, .seed = 5, .has = 0xf, .manifest = DT_ERR_UNSUPPORTED);
+        PUT(host < 2 ? f->disks[host] : f->mirror, .step = 50, .n_shards = 4, .seed = 5, .has = 0xf,
+            .manifest = DT_ERR_UNSUPPORTED);
         fleet_check_refused(f, 4, DT_ERR_UNSUPPORTED, "step-50/manifest.json");
         fleet_end(f);
     }
@@ -246,7 +263,9 @@ static void another_setting_of_ema_is_refused_by_name(void)
 {
     fleet *f = two_hosts(false);
     f->averages = true;
-    fleet_check_refused(f, 4, DT_ERR_USAGE, "the checkpoint of step 40 was made without --ema, and this run wants running averages");
+    fleet_check_refused(
+        f, 4, DT_ERR_USAGE,
+        "the checkpoint of step 40 was made without --ema, and this run wants running averages");
     fleet_end(f);
 }
 

@@ -19,7 +19,8 @@ static void no_other_interval_loses_less(void)
             double best = INFINITY, chosen = dt_save_interval_s(costs[c], mttis[m]);
             for (double t = 0.01; t < mttis[m]; t *= 1.01)
                 best = fmin(best, time_of_work(t, costs[c], mttis[m]));
-            DT_CHECK_MSG(time_of_work(chosen, costs[c], mttis[m]) < best * 1.001, "cost %g, mtti %g: %g", costs[c], mttis[m], chosen);
+            DT_CHECK_MSG(time_of_work(chosen, costs[c], mttis[m]) < best * 1.001, "cost %g, mtti %g: %g",
+                         costs[c], mttis[m], chosen);
         }
 }
 

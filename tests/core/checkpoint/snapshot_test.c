@@ -1,5 +1,5 @@
-/* Snapshots of a device whose work is done late: what was enqueued before is in them, what is enqueued afterwards is not, whoever drives the
- * device. And of a host. */
+/* Snapshots of a device whose work is done late: what was enqueued before is in them, what is enqueued
+ * afterwards is not, whoever drives the device. And of a host. */
 #include "core/checkpoint/snapshot.h"
 
 #include "core/base/alloc.h"
@@ -12,8 +12,19 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Two vectors, as a net has: a filter in an order of its own with padding, a vector, a filter; the momentum of the three. */
-enum { N_TENSORS = 6, K = 4, C = 3, TAPS = 3, N_FILTER = K * C * TAPS, N_NATIVE = K * TAPS * 4, N_PLAIN = 5, ROOM = 16, N_VECTOR = 2 * N_NATIVE + ROOM };
+/* Two vectors, as a net has: a filter in an order of its own with padding, a vector, a filter; the momentum
+ * of the three. */
+enum {
+    N_TENSORS = 6,
+    K = 4,
+    C = 3,
+    TAPS = 3,
+    N_FILTER = K * C * TAPS,
+    N_NATIVE = K * TAPS * 4,
+    N_PLAIN = 5,
+    ROOM = 16,
+    N_VECTOR = 2 * N_NATIVE + ROOM
+};
 
 typedef struct state {
     dt_device *device;
@@ -22,7 +33,7 @@ typedef struct state {
     dt_state_layout layout;
     dt_state_places places;
     dt_state_io io;
-    float *vectors[2];  /* device memory */
+    float *vectors[2]; /* device memory */
     dt_step_state *step_state;
     dt_loss_sums *loss;
     char *host; /* pinned: what is uploaded */
@@ -54,16 +65,29 @@ static void init(state *s, dt_device *device)
         for (int i = 0; i < 3; i++) {
             const int t = 3 * v + i;
             s->tensors[t] = (dt_state_tensor){.n_elems = elems[i], .first = first};
-            s->place[t] = (dt_state_place){.values = at, .vector = s->vectors[v], .n_elems = native[i], .order = dt_weights_order_plain(elems[i])};
+            s->place[t] = (dt_state_place){.values = at,
+                                           .vector = s->vectors[v],
+                                           .n_elems = native[i],
+                                           .order = dt_weights_order_plain(elems[i])};
             if (i != 1)
-                s->place[t].order = (dt_weights_order){
-                    .n_k = K, .n_c = C, .n_taps = TAPS, .k_block = 1, .c_block = C, .k_block_step = TAPS * 4, .c_step = 1, .tap_step = 4};
+                s->place[t].order = (dt_weights_order){.n_k = K,
+                                                       .n_c = C,
+                                                       .n_taps = TAPS,
+                                                       .k_block = 1,
+                                                       .c_block = C,
+                                                       .k_block_step = TAPS * 4,
+                                                       .c_step = 1,
+                                                       .tap_step = 4};
             first += elems[i];
             at += native[i];
         }
     }
     s->layout = (dt_state_layout){.n_tensors = N_TENSORS, .n_elems = first, .tensors = s->tensors};
-    s->places = (dt_state_places){.device = device, .n_tensors = N_TENSORS, .tensors = s->place, .step_state = s->step_state, .loss = s->loss};
+    s->places = (dt_state_places){.device = device,
+                                  .n_tensors = N_TENSORS,
+                                  .tensors = s->place,
+                                  .step_state = s->step_state,
+                                  .loss = s->loss};
     s->io = (dt_state_io){.places = &s->places};
 }
 
@@ -83,16 +107,20 @@ static void enqueue_step(state *s, int which)
     const dt_device_ops *ops = s->device->ops;
     char *at = s->host + which * UPLOAD_BYTES;
     float *values = (float *)(void *)at;
-    const dt_step_state step_state = {.loss_scale = (float)(256 << which), .n_good = 7 + which, .n_skipped = 3 + which};
+    const dt_step_state step_state = {
+        .loss_scale = (float)(256 << which), .n_good = 7 + which, .n_skipped = 3 + which};
     const dt_loss_sums loss = {.loss = 2.0f + (float)which};
     for (int i = 0; i < 2 * N_VECTOR; i++)
         values[i] = (float)(1000 * (which + 1) + i);
     for (int v = 0; v < 2; v++) {
-        DT_CHECK_INT(ops->copy(s->device, s->vectors[v], at, N_VECTOR * sizeof(float), DT_COPY_TO_DEVICE, NULL, &err), DT_OK);
+        DT_CHECK_INT(
+            ops->copy(s->device, s->vectors[v], at, N_VECTOR * sizeof(float), DT_COPY_TO_DEVICE, NULL, &err),
+            DT_OK);
         at += N_VECTOR * sizeof(float);
     }
     memcpy(at, &step_state, sizeof step_state);
-    DT_CHECK_INT(ops->copy(s->device, s->step_state, at, sizeof step_state, DT_COPY_TO_DEVICE, NULL, &err), DT_OK);
+    DT_CHECK_INT(ops->copy(s->device, s->step_state, at, sizeof step_state, DT_COPY_TO_DEVICE, NULL, &err),
+                 DT_OK);
     at += sizeof step_state;
     memcpy(at, &loss, sizeof loss);
     DT_CHECK_INT(ops->copy(s->device, s->loss, at, sizeof loss, DT_COPY_TO_DEVICE, NULL, &err), DT_OK);
@@ -103,7 +131,9 @@ static const float *expected(state *s, int which)
 {
     const float *values = (const float *)(const void *)(s->host + which * UPLOAD_BYTES);
     for (int t = 0; t < N_TENSORS; t++)
-        dt_weights_to_canonical(&s->place[t].order, values + t / 3 * N_VECTOR + (s->place[t].values - s->vectors[t / 3]), s->canonical + s->tensors[t].first);
+        dt_weights_to_canonical(&s->place[t].order,
+                                values + t / 3 * N_VECTOR + (s->place[t].values - s->vectors[t / 3]),
+                                s->canonical + s->tensors[t].first);
     return s->canonical;
 }
 
@@ -115,7 +145,8 @@ static void check(state *s, dt_snapshot *snapshot, int64_t first, int64_t n, int
     for (int64_t t = 0; t < N_TENSORS; t++) {
         float tensor[N_NATIVE];
         const int64_t begin = s->tensors[t].first, from = begin > first ? begin : first,
-                      end = begin + s->tensors[t].n_elems < first + n ? begin + s->tensors[t].n_elems : first + n;
+                      end = begin + s->tensors[t].n_elems < first + n ? begin + s->tensors[t].n_elems
+                                                                      : first + n;
         DT_CHECK_INT(io.get(io.context, t, tensor, &err), DT_OK);
         if (end > from)
             DT_CHECK_BYTES(tensor + (from - begin), all + from, (size_t)(end - from) * sizeof(float));
@@ -145,7 +176,8 @@ static void end(dt_device *device)
 static dt_snapshot *create(state *s, int64_t first, int64_t n)
 {
     dt_snapshot *snapshot = NULL;
-    DT_REQUIRE_MSG(dt_snapshot_create(NULL, &s->layout, &s->io, first, n, &snapshot, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE_MSG(dt_snapshot_create(NULL, &s->layout, &s->io, first, n, &snapshot, &err) == DT_OK, "%s",
+                   err.message);
     return snapshot;
 }
 
@@ -211,7 +243,8 @@ static void the_host_copies_at_once(void)
     init(&s, device);
     dt_snapshot *snapshot = create(&s, 0, s.layout.n_elems);
     DT_CHECK_INT(dt_snapshot_get_memory(snapshot).device_bytes, 0);
-    DT_CHECK(dt_snapshot_get_memory(snapshot).host_bytes >= UPLOAD_BYTES && dt_snapshot_get_memory(snapshot).host_bytes < UPLOAD_BYTES + 256);
+    DT_CHECK(dt_snapshot_get_memory(snapshot).host_bytes >= UPLOAD_BYTES &&
+             dt_snapshot_get_memory(snapshot).host_bytes < UPLOAD_BYTES + 256);
     enqueue_step(&s, 0);
     DT_CHECK_INT(dt_snapshot_take(snapshot, &err), DT_OK);
     enqueue_step(&s, 1);
@@ -224,9 +257,11 @@ static void the_host_copies_at_once(void)
 
 static const float *boundary;
 
-static dt_status copy_within_one(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind, dt_stream *stream, dt_error *e)
+static dt_status copy_within_one(dt_device *device, void *dst, const void *src, int64_t bytes,
+                                 dt_copy_kind kind, dt_stream *stream, dt_error *e)
 {
-    DT_CHECK((const char *)src >= (const char *)boundary || (const char *)src + bytes <= (const char *)boundary);
+    DT_CHECK((const char *)src >= (const char *)boundary ||
+             (const char *)src + bytes <= (const char *)boundary);
     return inner_ops->copy(device, dst, src, bytes, kind, stream, e);
 }
 
@@ -271,7 +306,7 @@ static void a_share_takes_its_own_memory_and_no_more(void)
     end(device);
 }
 
-/* -- another thread ---------------------------------------------------------------------------------------------------------- */
+/* -- another thread -------------------------------------------------------------------------------------- */
 
 static dt_status wait_status;
 
@@ -339,7 +374,7 @@ static void whoever_waits_for_a_device_that_hangs_can_be_called_away(void)
     end(device);
 }
 
-/* -- a device that is lost --------------------------------------------------------------------------------------------------- */
+/* -- a device that is lost ------------------------------------------------------------------------------- */
 
 static dt_event *events[8];
 static int n_events, n_freed;
@@ -393,7 +428,7 @@ static void a_device_that_does_not_come_back_keeps_its_memory(void)
     device->ops->destroy(device);
 }
 
-/* -- failures ------------------------------------------------------------------------------------------------------------------ */
+/* -- failures -------------------------------------------------------------------------------------------- */
 
 static dt_status run_failing(void *context, dt_error *e)
 {
@@ -408,7 +443,9 @@ static void what_goes_wrong_on_the_device_is_told_by_wait(void)
     init(&s, device);
     dt_snapshot *snapshot = create(&s, 0, s.layout.n_elems);
     enqueue_step(&s, 0);
-    DT_CHECK_INT(dt_emulated_enqueue(device, NULL, &(dt_emulated_work){.name = "broken", .run = run_failing}, &err), DT_OK);
+    DT_CHECK_INT(
+        dt_emulated_enqueue(device, NULL, &(dt_emulated_work){.name = "broken", .run = run_failing}, &err),
+        DT_OK);
     DT_CHECK_INT(dt_snapshot_take(snapshot, &err), DT_OK);
     DT_CHECK_INT(dt_snapshot_wait(snapshot, &err), DT_ERR_DEVICE);
     DT_CHECK_CONTAINS(err.message, "ECC");

@@ -1,4 +1,5 @@
-/* Generations that ranks write together: threads are ranks, two to a host, and no collective waits for a disk. */
+/* Generations that ranks write together: threads are ranks, two to a host, and no collective waits for a
+ * disk. */
 #include "core/checkpoint/writer.h"
 
 #include "core/base/alloc.h"
@@ -28,7 +29,7 @@ typedef struct job {
     dt_status status[MAX_RANKS];
     dt_error error[MAX_RANKS];
     dt_writer_report report[MAX_RANKS];
-    int n_votes[MAX_RANKS];      /* until it was settled */
+    int n_votes[MAX_RANKS]; /* until it was settled */
 } job;
 
 typedef struct rank_context {
@@ -81,8 +82,12 @@ static void write_on_rank(dt_comm *comm, void *context)
     const int r = comm->rank;
     rank_context c = {j, comm};
     dt_store *store = j->stores[j->per_host ? r / 2 : 0];
-    const dt_writer_job what = {
-        .store = store, .commits = j->per_host ? comm->local_rank == 0 : r == 0, .per_host = j->per_host, .keep = 2, .make_shard = make_shard, .context = &c};
+    const dt_writer_job what = {.store = store,
+                                .commits = j->per_host ? comm->local_rank == 0 : r == 0,
+                                .per_host = j->per_host,
+                                .keep = 2,
+                                .make_shard = make_shard,
+                                .context = &c};
     dt_writer *w = NULL;
     DT_REQUIRE(dt_writer_create(comm, &what, &w, NULL) == DT_OK);
     DT_CHECK(!dt_writer_is_ready(w));
@@ -92,11 +97,16 @@ static void write_on_rank(dt_comm *comm, void *context)
         dt_clock_sleep_s(j->step_s);
         DT_CHECK(comm->size == 1 || !dt_writer_is_sealed(w));
         const double before = dt_clock_s();
-        DT_CHECK_INT(dt_writer_seal(w, before, NULL), DT_OK); /* no time to wait: there is nothing to wait for */
+        DT_CHECK_INT(dt_writer_seal(w, before, NULL), DT_OK); /* no time to wait: there is nothing to wait
+                                                                 for */
         DT_CHECK(dt_writer_is_sealed(w));
         vote(comm, w, &j->n_votes[r]);
     }
-    j->status[r] = dt_writer_settle(w, j->until_s > 0.0 ? dt_clock_s() + j->until_s : j->in_steps ? dt_clock_s() : INFINITY, &j->report[r], &j->error[r]);
+    j->status[r] = dt_writer_settle(w,
+                                    j->until_s > 0.0 ? dt_clock_s() + j->until_s
+                                    : j->in_steps    ? dt_clock_s()
+                                                     : INFINITY,
+                                    &j->report[r], &j->error[r]);
     DT_CHECK(!dt_writer_is_ready(w));
     const dt_manifest *m = dt_writer_get_manifest(w);
     DT_CHECK((m != NULL) == (j->status[r] == DT_OK));
@@ -164,7 +174,8 @@ static void ranks_that_vote_first_wait_for_no_disk(void)
     }
 }
 
-/* What a checkpoint takes decides how often one is made, and whether there is time for one: the steps in between do not count. */
+/* What a checkpoint takes decides how often one is made, and whether there is time for one: the steps in
+ * between do not count. */
 static void the_time_of_a_write_is_without_the_steps_between(void)
 {
     job *j = new_job(2, false, NULL);

@@ -1,6 +1,6 @@
 /* Votes between ranks. Ranks are threads; what each got is looked at when all have returned. */
-#include "core/collective/agreement.h"
 #include "core/base/alloc.h"
+#include "core/collective/agreement.h"
 #include "tests/fakes/fake_comm.h"
 #include "tests/testing.h"
 
@@ -9,7 +9,7 @@
 
 #define MAX_RANKS 40
 
-/* -- dt_agree ------------------------------------------------------------------------------------------------------------- */
+/* -- dt_agree -------------------------------------------------------------------------------------------- */
 
 typedef struct vote {
     dt_status mine[MAX_RANKS];
@@ -51,31 +51,37 @@ static void all_well_is_well(void)
 
 static void one_ranks_failure_is_everybodys(void)
 {
-    check_vote(&(vote){.mine = {[2] = DT_ERR_IO}, .message = {[2] = "no space"}}, 4, DT_ERR_IO, "rank 2 on host1: no space");
-    check_vote(&(vote){.mine = {DT_ERR_DATA}, .message = {"no images"}}, 2, DT_ERR_DATA, "rank 0 on host0: no images");
+    check_vote(&(vote){.mine = {[2] = DT_ERR_IO}, .message = {[2] = "no space"}}, 4, DT_ERR_IO,
+               "rank 2 on host1: no space");
+    check_vote(&(vote){.mine = {DT_ERR_DATA}, .message = {"no images"}}, 2, DT_ERR_DATA,
+               "rank 0 on host0: no images");
 }
 
 static void the_lowest_rank_that_failed_is_told(void)
 {
-    check_vote(&(vote){.mine = {[1] = DT_ERR_MEMORY, [3] = DT_ERR_IO}, .message = {[1] = "out of memory", [3] = "no space"}}, 4, DT_ERR_MEMORY,
-               "rank 1 on host0: out of memory");
+    check_vote(&(vote){.mine = {[1] = DT_ERR_MEMORY, [3] = DT_ERR_IO},
+                       .message = {[1] = "out of memory", [3] = "no space"}},
+               4, DT_ERR_MEMORY, "rank 1 on host0: out of memory");
 }
 
 static void what_all_say_is_said_once_and_without_a_rank(void)
 {
-    check_vote(&(vote){.mine = {DT_ERR_USAGE, DT_ERR_USAGE, DT_ERR_USAGE}, .message = {"--lr: no", "--lr: no", "--lr: no"}}, 3, DT_ERR_USAGE, "--lr: no");
+    check_vote(&(vote){.mine = {DT_ERR_USAGE, DT_ERR_USAGE, DT_ERR_USAGE},
+                       .message = {"--lr: no", "--lr: no", "--lr: no"}},
+               3, DT_ERR_USAGE, "--lr: no");
     check_vote(&(vote){.mine = {DT_ERR_USAGE}, .message = {"--lr: no"}}, 1, DT_ERR_USAGE, "--lr: no");
 }
 
 static void what_some_say_is_counted(void)
 {
-    check_vote(&(vote){.mine = {[1] = DT_ERR_IO, [2] = DT_ERR_IO}, .message = {[1] = "gone", [2] = "gone"}}, 4, DT_ERR_IO,
-               "2 of 4 ranks, the first is rank 1 on host0: gone");
+    check_vote(&(vote){.mine = {[1] = DT_ERR_IO, [2] = DT_ERR_IO}, .message = {[1] = "gone", [2] = "gone"}},
+               4, DT_ERR_IO, "2 of 4 ranks, the first is rank 1 on host0: gone");
 }
 
 static void a_failure_without_words_is_named_by_its_status(void)
 {
-    check_vote(&(vote){.mine = {[1] = DT_ERR_DEVICE}, .no_error_struct = {[1] = true}}, 2, DT_ERR_DEVICE, "rank 1 on host0: device");
+    check_vote(&(vote){.mine = {[1] = DT_ERR_DEVICE}, .no_error_struct = {[1] = true}}, 2, DT_ERR_DEVICE,
+               "rank 1 on host0: device");
     check_vote(&(vote){.mine = {[0] = DT_ERR_DEVICE}}, 2, DT_ERR_DEVICE, "rank 0 on host0: device");
 }
 
@@ -103,7 +109,7 @@ static void a_message_of_full_length_keeps_its_place(void)
     DT_CHECK_STR(v.error[1].message, v.error[0].message);
 }
 
-/* -- dt_check_same -------------------------------------------------------------------------------------------------------- */
+/* -- dt_check_same --------------------------------------------------------------------------------------- */
 
 #define MAX_FIELDS 3
 
@@ -160,15 +166,21 @@ static void equal_values_pass(void)
 static void a_difference_names_field_values_ranks_and_host(void)
 {
     comparison c = batches(4, (const char *[]){"32", "32", "32", "64"});
-    check_comparison(&c, 4, DT_ERR_USAGE, "--batch differs between ranks: 32 on ranks 0-2, 64 on rank 3 (host1)");
+    check_comparison(&c, 4, DT_ERR_USAGE,
+                     "--batch differs between ranks: 32 on ranks 0-2, 64 on rank 3 (host1)");
     comparison first = batches(2, (const char *[]){"32", "64"});
-    check_comparison(&first, 2, DT_ERR_USAGE, "--batch differs between ranks: 32 on rank 0 (host0), 64 on rank 1 (host0)");
+    check_comparison(&first, 2, DT_ERR_USAGE,
+                     "--batch differs between ranks: 32 on rank 0 (host0), 64 on rank 1 (host0)");
     comparison last = batches(3, (const char *[]){"64", "32", "32"});
-    check_comparison(&last, 3, DT_ERR_USAGE, "--batch differs between ranks: 64 on rank 0 (host0), 32 on ranks 1-2");
+    check_comparison(&last, 3, DT_ERR_USAGE,
+                     "--batch differs between ranks: 64 on rank 0 (host0), 32 on ranks 1-2");
     comparison mixed = batches(6, (const char *[]){"1", "1", "1", "2", "3", "1"});
-    check_comparison(&mixed, 6, DT_ERR_USAGE, "--batch differs between ranks: 1 on ranks 0-2, 5, 2 on rank 3 (host1), 3 on rank 4 (host2)");
+    check_comparison(
+        &mixed, 6, DT_ERR_USAGE,
+        "--batch differs between ranks: 1 on ranks 0-2, 5, 2 on rank 3 (host1), 3 on rank 4 (host2)");
     comparison nothing = batches(2, (const char *[]){"", "a"});
-    check_comparison(&nothing, 2, DT_ERR_USAGE, "--batch differs between ranks: (nothing) on rank 0 (host0), a on rank 1 (host0)");
+    check_comparison(&nothing, 2, DT_ERR_USAGE,
+                     "--batch differs between ranks: (nothing) on rank 0 (host0), a on rank 1 (host0)");
 }
 
 static void the_first_field_that_differs_is_told(void)
@@ -179,7 +191,8 @@ static void the_first_field_that_differs_is_told(void)
         snprintf(c.value[r][1], sizeof c.value[r][1], "y%d", r);
         snprintf(c.value[r][2], sizeof c.value[r][2], "z%d", r);
     }
-    check_comparison(&c, 2, DT_ERR_USAGE, "other differs between ranks: y0 on rank 0 (host0), y1 on rank 1 (host0)");
+    check_comparison(&c, 2, DT_ERR_USAGE,
+                     "other differs between ranks: y0 on rank 0 (host0), y1 on rank 1 (host0)");
 }
 
 static void long_values_are_shown_where_they_differ(void)
@@ -212,7 +225,8 @@ static void many_ranks_are_cut_short(void)
         snprintf(c.value[r][0], sizeof c.value[r][0], "%0100d", r);
     fake_comm_run(MAX_RANKS, comparison_main, &c);
     DT_CHECK_CONTAINS(c.error[0].message, "on rank 0 (host0), ");
-    DT_CHECK(strlen(c.error[0].message) < 900 && strcmp(c.error[0].message + strlen(c.error[0].message) - 5, ", ...") == 0);
+    DT_CHECK(strlen(c.error[0].message) < 900 &&
+             strcmp(c.error[0].message + strlen(c.error[0].message) - 5, ", ...") == 0);
 }
 
 static void out_of_memory_on_one_rank_is_everybodys(void)

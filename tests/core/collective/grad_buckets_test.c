@@ -1,7 +1,7 @@
 /* Gradients are cut into buckets, each of which is summed as soon as it is ready. */
-#include "core/collective/grad_buckets.h"
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
+#include "core/collective/grad_buckets.h"
 #include "tests/fakes/fake_comm.h"
 #include "tests/testing.h"
 
@@ -11,7 +11,7 @@
 
 #define MAX_STARTS 128
 
-/* -- a communicator that only writes down what it is asked ------------------------------------------------------------------- */
+/* -- a communicator that only writes down what it is asked ----------------------------------------------- */
 
 typedef struct recorder {
     dt_comm head;
@@ -24,7 +24,8 @@ typedef struct recorder {
     double wait_s;
 } recorder;
 
-static dt_status start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request, dt_error *err)
+static dt_status start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire, dt_comm_request **request,
+                       dt_error *err)
 {
     recorder *r = (recorder *)comm;
     int i = r->n_starts++;
@@ -56,7 +57,8 @@ static dt_status wait_request(dt_comm *comm, dt_comm_request *request, dt_error 
     return DT_OK;
 }
 
-static const dt_comm_ops recorder_ops = {.name = "recorder", .all_reduce_start = start, .progress = progress, .wait = wait_request};
+static const dt_comm_ops recorder_ops = {
+    .name = "recorder", .all_reduce_start = start, .progress = progress, .wait = wait_request};
 
 typedef struct layout {
     recorder comm;
@@ -79,7 +81,9 @@ static void set_up(layout *l, int ranks, int64_t n_parts, const int64_t *sizes, 
     l->grads = calloc((size_t)l->n + 1, sizeof *l->grads);
     DT_REQUIRE(l->grads != NULL);
     l->comm.grads = l->grads;
-    DT_REQUIRE_MSG(dt_grad_buckets_create(&l->comm.head, l->grads, l->n, l->parts, n_parts, bucket_bytes, DT_F32, &l->buckets, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE_MSG(dt_grad_buckets_create(&l->comm.head, l->grads, l->n, l->parts, n_parts, bucket_bytes,
+                                          DT_F32, &l->buckets, &err) == DT_OK,
+                   "%s", err.message);
 }
 
 static void tear_down(layout *l)
@@ -110,7 +114,7 @@ static void check_all_started_once(const layout *l)
     free(times);
 }
 
-/* -- cutting ------------------------------------------------------------------------------------------------------------------ */
+/* -- cutting --------------------------------------------------------------------------------------------- */
 
 static void buckets_are_cut_from_the_end_and_the_first_is_small(void)
 {
@@ -197,13 +201,15 @@ static void parts_that_do_not_cover_the_vector_are_refused(void)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         dt_grad_buckets *buckets = NULL;
         dt_error err = {0};
-        DT_CHECK_INT(dt_grad_buckets_create(&comm.head, grads, 30, cases[i].parts, 3, 64, DT_F32, &buckets, &err), DT_ERR_INTERNAL);
+        DT_CHECK_INT(
+            dt_grad_buckets_create(&comm.head, grads, 30, cases[i].parts, 3, 64, DT_F32, &buckets, &err),
+            DT_ERR_INTERNAL);
         DT_CHECK_CONTAINS(err.message, cases[i].says);
         DT_CHECK(buckets == NULL);
     }
 }
 
-/* -- when ------------------------------------------------------------------------------------------------------------------- */
+/* -- when ------------------------------------------------------------------------------------------------ */
 
 static void a_bucket_starts_with_its_last_part_whatever_the_order(void)
 {
@@ -328,7 +334,7 @@ static void creation_survives_every_failed_allocation_and_steps_need_none(void)
     tear_down(&l);
 }
 
-/* -- real sums ------------------------------------------------------------------------------------------------------------- */
+/* -- real sums ------------------------------------------------------------------------------------------- */
 
 enum { RANKS = 4, PARTS = 23, STEPS = 4, MAX_ELEMS = PARTS * 400 };
 
@@ -346,12 +352,15 @@ static void steps_main(dt_comm *comm, void *context)
     job *j = context;
     float *grads = malloc(MAX_ELEMS * sizeof *grads);
     dt_grad_buckets *buckets = NULL;
-    dt_status status = !grads ? DT_ERR_MEMORY : dt_grad_buckets_create(comm, grads, j->n, j->parts, PARTS, j->bucket_bytes, DT_F32, &buckets, NULL);
+    dt_status status = !grads ? DT_ERR_MEMORY
+                              : dt_grad_buckets_create(comm, grads, j->n, j->parts, PARTS, j->bucket_bytes,
+                                                       DT_F32, &buckets, NULL);
     for (int step = 0; step < STEPS && status == DT_OK; step++) {
         dt_grad_buckets_begin(buckets);
         for (int i = 0; i < PARTS && status == DT_OK; i++) {
             const dt_grad_part *p = &j->parts[step % 2 ? i * 5 % PARTS : PARTS - 1 - i];
-            dt_test_fill_random(grads + p->first, p->n, (uint64_t)(step * 1000 + comm->rank * 100) + (uint64_t)(p - j->parts));
+            dt_test_fill_random(grads + p->first, p->n,
+                                (uint64_t)(step * 1000 + comm->rank * 100) + (uint64_t)(p - j->parts));
             status = dt_grad_buckets_ready(buckets, p - j->parts, NULL);
         }
         if (status == DT_OK)
@@ -387,14 +396,16 @@ static void every_gradient_is_summed_over_all_ranks_for_any_cut(void)
                         const dt_grad_part *p = &a.parts[i];
                         dt_test_fill_random(own, p->n, (uint64_t)(step * 1000 + r * 100 + i));
                         for (int64_t e = 0; e < p->n; e++)
-                            b.sums[0][step][p->first + e] = own[e] + (r ? b.sums[0][step][p->first + e] : 0.0f);
+                            b.sums[0][step][p->first + e] =
+                                own[e] + (r ? b.sums[0][step][p->first + e] : 0.0f);
                     }
             for (int step = 0; step < STEPS; step++)
                 DT_CHECK_BYTES(a.sums[0][step], b.sums[0][step], (size_t)a.n * sizeof(float));
         }
 }
 
-/* With FP16 on the wire, the statistics and counts at the end have a bucket of their own, as float32; so has an exact part in the midst. */
+/* With FP16 on the wire, the statistics and counts at the end have a bucket of their own, as float32; so has
+ * an exact part in the midst. */
 static void exact_parts_do_not_share_a_narrow_wire(void)
 {
     static const int64_t sizes[] = {16, 32, 16, 64, 16, 8};
@@ -403,14 +414,16 @@ static void exact_parts_do_not_share_a_narrow_wire(void)
     set_up(&l, 2, 6, sizes, 4096);
     dt_grad_buckets_destroy(l.buckets);
     l.parts[2].exact = l.parts[5].exact = true;
-    DT_REQUIRE(dt_grad_buckets_create(&l.comm.head, l.grads, l.n, l.parts, 6, 4096, DT_F16, &l.buckets, &err) == DT_OK);
+    DT_REQUIRE(dt_grad_buckets_create(&l.comm.head, l.grads, l.n, l.parts, 6, 4096, DT_F16, &l.buckets,
+                                      &err) == DT_OK);
     DT_CHECK_INT(dt_grad_buckets_count(l.buckets), 4);
     report_backwards(&l);
     check_all_started_once(&l);
     static const int64_t expected[][2] = {{144, 8}, {64, 80}, {48, 16}, {0, 48}};
     static const dt_dtype wires[] = {DT_F32, DT_F16, DT_F32, DT_F16};
     for (int i = 0; i < 4; i++)
-        DT_CHECK(l.comm.first[i] == expected[i][0] && l.comm.n[i] == expected[i][1] && l.comm.wire[i] == wires[i]);
+        DT_CHECK(l.comm.first[i] == expected[i][0] && l.comm.n[i] == expected[i][1] &&
+                 l.comm.wire[i] == wires[i]);
     tear_down(&l);
     /* never more than 64 of them, however the vector is cut */
     int64_t many[1000];
@@ -419,7 +432,8 @@ static void exact_parts_do_not_share_a_narrow_wire(void)
     set_up(&l, 2, 1000, many, 64);
     dt_grad_buckets_destroy(l.buckets);
     l.parts[999].exact = true;
-    DT_REQUIRE(dt_grad_buckets_create(&l.comm.head, l.grads, l.n, l.parts, 1000, 64, DT_BF16, &l.buckets, &err) == DT_OK);
+    DT_REQUIRE(dt_grad_buckets_create(&l.comm.head, l.grads, l.n, l.parts, 1000, 64, DT_BF16, &l.buckets,
+                                      &err) == DT_OK);
     DT_CHECK(dt_grad_buckets_count(l.buckets) <= 64 && dt_grad_buckets_count(l.buckets) > 30);
     report_backwards(&l);
     check_all_started_once(&l);

@@ -1,7 +1,7 @@
 /* The memory plan: blocks that live at the same time never overlap, and memory is reused. */
-#include "core/model/memory_plan.h"
 #include "core/base/alloc.h"
 #include "core/base/rng.h"
+#include "core/model/memory_plan.h"
 #include "tests/testing.h"
 
 #define MAX_BLOCKS 200
@@ -42,18 +42,22 @@ static void blocks_that_live_together_never_overlap(void)
         dt_rng g = dt_rng_at(seed, DT_RNG_TEST, 0, 0);
         int64_t n = 1 + (int64_t)dt_rng_below(&g, MAX_BLOCKS), sum = 0;
         for (int64_t i = 0; i < n; i++) {
-            int64_t first = (int64_t)dt_rng_below(&g, TICKS), last = first + (int64_t)dt_rng_below(&g, (uint64_t)(TICKS - first));
-            blocks[i] = (dt_planned_block){.bytes = 1 + (int64_t)dt_rng_below(&g, 5000), .first = first, .last = last, .offset = -1};
+            int64_t first = (int64_t)dt_rng_below(&g, TICKS),
+                    last = first + (int64_t)dt_rng_below(&g, (uint64_t)(TICKS - first));
+            blocks[i] = (dt_planned_block){
+                .bytes = 1 + (int64_t)dt_rng_below(&g, 5000), .first = first, .last = last, .offset = -1};
             sum += blocks[i].bytes;
         }
         int64_t total = plan(blocks, n);
         for (int64_t i = 0; i < n; i++) {
-            DT_CHECK(blocks[i].offset >= 0 && blocks[i].offset % DT_ALIGNMENT == 0 && blocks[i].offset + blocks[i].bytes <= total);
+            DT_CHECK(blocks[i].offset >= 0 && blocks[i].offset % DT_ALIGNMENT == 0 &&
+                     blocks[i].offset + blocks[i].bytes <= total);
             for (int64_t k = 0; k < i; k++)
-                DT_CHECK_MSG(!collide(&blocks[i], &blocks[k]), "seed %llu: blocks %lld and %lld", (unsigned long long)seed, (long long)i, (long long)k);
+                DT_CHECK_MSG(!collide(&blocks[i], &blocks[k]), "seed %llu: blocks %lld and %lld",
+                             (unsigned long long)seed, (long long)i, (long long)k);
         }
-        DT_CHECK_MSG(total >= least_bytes(blocks, n, TICKS) && total <= sum + n * DT_ALIGNMENT, "seed %llu: %lld bytes", (unsigned long long)seed,
-                     (long long)total);
+        DT_CHECK_MSG(total >= least_bytes(blocks, n, TICKS) && total <= sum + n * DT_ALIGNMENT,
+                     "seed %llu: %lld bytes", (unsigned long long)seed, (long long)total);
     }
 }
 

@@ -11,7 +11,8 @@ static void all_rates(const dt_config *config, int epochs, int per_epoch, double
         lr[step] = dt_schedule_lr(config, (double)step / per_epoch, 1.0 / per_epoch, epochs);
 }
 
-static const dt_schedule_kind kinds[] = {DT_SCHEDULE_COSINE, DT_SCHEDULE_POLY, DT_SCHEDULE_STEP, DT_SCHEDULE_CONSTANT};
+static const dt_schedule_kind kinds[] = {DT_SCHEDULE_COSINE, DT_SCHEDULE_POLY, DT_SCHEDULE_STEP,
+                                         DT_SCHEDULE_CONSTANT};
 
 static void warmup_climbs_in_equal_steps_to_the_peak(void)
 {
@@ -101,7 +102,8 @@ static void past_the_end_and_in_odd_corners_the_rate_is_finite(void)
         for (int t = 0; t < 6; t++) {
             for (int total = 0; total < 4; total++) {
                 const double lr = dt_schedule_lr(&config, times[t], 0.1, totals[total]);
-                DT_CHECK_MSG(lr >= 0 && lr <= 0.5, "kind %d, t = %g, total = %g: %g", k, times[t], totals[total], lr);
+                DT_CHECK_MSG(lr >= 0 && lr <= 0.5, "kind %d, t = %g, total = %g: %g", k, times[t],
+                             totals[total], lr);
             }
         }
     }

@@ -1,4 +1,5 @@
-/* What the training loop makes of requests from outside: to stop, with and without a known end, and to write a checkpoint now. */
+/* What the training loop makes of requests from outside: to stop, with and without a known end, and to write
+ * a checkpoint now. */
 #include "tests/fakes/fake_store.h"
 #include "tests/fakes/trainer_job.h"
 #include "tests/testing.h"
@@ -90,7 +91,8 @@ static void too_near_an_end_the_newest_generation_stands(void)
     j.config.checkpoint_every = 3;
     j.store = fake_store_create(&(fake_store_options){.commit_s = 0.4});
     j.stop_rank = 1;
-    j.stop_after = 8; /* the ninth step, behind which a checkpoint is due; the generation of step 6 is being written */
+    j.stop_after = 8; /* the ninth step, behind which a checkpoint is due; the generation of step 6 is
+                         being written */
     j.end_s = 0.2;
     run(&j);
     check_all(&j, DT_ERR_INTERRUPTED);

@@ -1,5 +1,6 @@
-/* The training loop on a device whose work is done later: queues that run when somebody waits for them, captured graphs, results in bulk. The
- * arithmetic is layers/ref's, so everything must come out with the bits that the host gives. */
+/* The training loop on a device whose work is done later: queues that run when somebody waits for them,
+ * captured graphs, results in bulk. The arithmetic is layers/ref's, so everything must come out with the bits
+ * that the host gives. */
 #include "tests/fakes/fake_store.h"
 #include "tests/fakes/lagging_kernels.h"
 #include "tests/fakes/trainer_job.h"
@@ -34,20 +35,24 @@ static void check_same_story(const job *a, const job *b)
     for (int64_t i = 0; i < a->n_steps; i++) {
         DT_CHECK_INT(b->steps[i].step, i + 1);
         DT_CHECK_INT(b->steps[i].epoch, a->steps[i].epoch);
-        DT_CHECK(b->steps[i].loss == a->steps[i].loss && b->steps[i].top1 == a->steps[i].top1 && b->steps[i].lr == a->steps[i].lr);
+        DT_CHECK(b->steps[i].loss == a->steps[i].loss && b->steps[i].top1 == a->steps[i].top1 &&
+                 b->steps[i].lr == a->steps[i].lr);
         DT_CHECK(b->steps[i].epoch_progress == a->steps[i].epoch_progress);
         DT_CHECK(b->steps[i].images_per_s > 0.0 && b->steps[i].left_s >= 0.0);
     }
     for (int64_t i = 0; i < a->n_epochs; i++)
-        DT_CHECK(b->epochs[i].mean_loss == a->epochs[i].mean_loss && b->epochs[i].n_images == a->epochs[i].n_images);
+        DT_CHECK(b->epochs[i].mean_loss == a->epochs[i].mean_loss &&
+                 b->epochs[i].n_images == a->epochs[i].n_images);
     for (int64_t i = 0; i < a->n_evals; i++)
-        DT_CHECK(b->evals[i].val_loss == a->evals[i].val_loss && b->evals[i].n == a->evals[i].n && b->evals[i].step == a->evals[i].step);
+        DT_CHECK(b->evals[i].val_loss == a->evals[i].val_loss && b->evals[i].n == a->evals[i].n &&
+                 b->evals[i].step == a->evals[i].step);
 }
 
 static void compare(int size, int64_t accumulate, bool no_graph, double ema)
 {
     job host = new_job(size), lagging = new_job(size);
-    host.n_train = lagging.n_train = 4 * size * accumulate * 21; /* 21 steps an epoch: not a multiple of the lag */
+    /* 21 steps an epoch: not a multiple of the lag */
+    host.n_train = lagging.n_train = 4 * size * accumulate * 21;
     host.config.accumulate = lagging.config.accumulate = accumulate;
     host.config.ema_decay = lagging.config.ema_decay = ema;
     lagging.config.no_graph = no_graph;
@@ -94,15 +99,16 @@ static void running_averages_are_what_is_evaluated(void)
     run(&averaged);
     check_all(&averaged, DT_OK);
     const size_t n = (size_t)(plain.vectors.n_trained + plain.vectors.n_statistics);
-    DT_CHECK_BYTES(averaged.values[0], plain.values[0], n * sizeof(float)); /* they change nothing in the training */
+    /* they change nothing in the training */
+    DT_CHECK_BYTES(averaged.values[0], plain.values[0], n * sizeof(float));
     DT_CHECK(averaged.evals[0].val_loss != plain.evals[0].val_loss);
     DT_CHECK(memcmp(averaged.values[0], averaged.values[0] + n, n * sizeof(float)) != 0);
     free_job(&plain);
     free_job(&averaged);
 }
 
-/* 30 steps an epoch, nothing in between that drains. Rank 1 asks before step 3; the record of step 3 is in the first block of 8, which is read
- * behind step 16. */
+/* 30 steps an epoch, nothing in between that drains. Rank 1 asks before step 3; the record of step 3 is in
+ * the first block of 8, which is read behind step 16. */
 static void a_stop_request_is_seen_late_and_by_all_after_the_same_step(void)
 {
     job j = new_job(2);
@@ -149,7 +155,7 @@ static void a_loss_that_is_not_finite_is_told_with_its_own_step(void)
     free_job(&lagging);
 }
 
-/* -- checkpoints --------------------------------------------------------------------------------------------------------- */
+/* -- checkpoints ----------------------------------------------------------------------------------------- */
 
 #define MAX_ELEMS 4096
 
@@ -161,9 +167,14 @@ static dt_manifest generation_of(dt_store *store, int64_t step, float *stream)
     DT_REQUIRE_MSG(store->ops->read_manifest(store, step, &m, &err) == DT_OK, "%s", err.message);
     for (int64_t i = 0; i < m.n_shards; i++) {
         DT_REQUIRE(m.shards[i].first + m.shards[i].n_elems <= MAX_ELEMS);
-        DT_REQUIRE_MSG(store->ops->read_shard(store, &m, &m.shards[i], stream + m.shards[i].first, &err) == DT_OK, "%s", err.message);
+        DT_REQUIRE_MSG(store->ops->read_shard(store, &m, &m.shards[i], stream + m.shards[i].first, &err) ==
+                           DT_OK,
+                       "%s", err.message);
     }
-    const dt_manifest scalars = {.loss_scale = m.loss_scale, .n_good_steps = m.n_good_steps, .n_skipped_steps = m.n_skipped_steps, .position = m.position};
+    const dt_manifest scalars = {.loss_scale = m.loss_scale,
+                                 .n_good_steps = m.n_good_steps,
+                                 .n_skipped_steps = m.n_skipped_steps,
+                                 .position = m.position};
     dt_manifest_clear(&m);
     return scalars;
 }
@@ -176,7 +187,8 @@ static int64_t generations_of(dt_store *store, int64_t *steps)
     return n;
 }
 
-/* A device that had gone on when they were written, and one that had not: the same bits in every generation. */
+/* A device that had gone on when they were written, and one that had not: the same bits in every
+ * generation. */
 static void check_same_generations(const job *a, const job *b)
 {
     static float stream_a[MAX_ELEMS], stream_b[MAX_ELEMS];
@@ -186,7 +198,8 @@ static void check_same_generations(const job *a, const job *b)
         DT_CHECK_INT(steps_b[i], steps_a[i]);
         memset(stream_a, 0, sizeof stream_a);
         memset(stream_b, 0, sizeof stream_b);
-        const dt_manifest in_a = generation_of(a->store, steps_a[i], stream_a), in_b = generation_of(b->store, steps_a[i], stream_b);
+        const dt_manifest in_a = generation_of(a->store, steps_a[i], stream_a),
+                          in_b = generation_of(b->store, steps_a[i], stream_b);
         DT_CHECK_BYTES(stream_b, stream_a, sizeof stream_a);
         DT_CHECK(in_a.loss_scale == in_b.loss_scale && in_a.position == in_b.position);
         DT_CHECK_INT(in_b.n_good_steps, in_a.n_good_steps);
@@ -229,7 +242,8 @@ static void every_generation_has_the_bits_of_its_own_step(void)
     save_on_both(3, true);
 }
 
-/* As a_stop_request_is_seen_late: if a save waited for the device, the request would be seen behind the first of them. */
+/* As a_stop_request_is_seen_late: if a save waited for the device, the request would be seen behind the first
+ * of them. */
 static void a_save_does_not_wait_for_the_device(void)
 {
     job j = new_job(2);
@@ -263,7 +277,9 @@ static void what_a_loss_that_is_not_finite_leaves_is_not_saved(void)
     check_all(&j, DT_ERR_NUMERIC);
     const int64_t n = generations_of(j.store, steps);
     for (int64_t i = 0; i < n; i++)
-        DT_CHECK_MSG(steps[i] <= j.n_steps, "a checkpoint of step %lld, and the loss of step %lld was not finite", (long long)steps[i], (long long)j.n_steps + 1);
+        DT_CHECK_MSG(steps[i] <= j.n_steps,
+                     "a checkpoint of step %lld, and the loss of step %lld was not finite",
+                     (long long)steps[i], (long long)j.n_steps + 1);
     DT_CHECK(n > 0);
     (void)generation_of(j.store, steps[0], stream);
     j.store->ops->destroy(j.store);
@@ -280,11 +296,14 @@ static dt_status run_broken(void *context, dt_error *err)
     return dt_fail(err, DT_ERR_DEVICE, "an ECC error");
 }
 
-/* What goes to the host on a stream of its own is a snapshot; the second one fails, when its time has come. */
-static dt_status break_second(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind, dt_stream *stream, dt_error *err)
+/* What goes to the host on a stream of its own is a snapshot; the second one fails, when its time has
+ * come. */
+static dt_status break_second(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind,
+                              dt_stream *stream, dt_error *err)
 {
     if (kind == DT_COPY_TO_HOST && stream && ++n_side_copies == 2)
-        DT_TRY(dt_emulated_enqueue(device, stream, &(dt_emulated_work){.name = "a broken copy", .run = run_broken}, err));
+        DT_TRY(dt_emulated_enqueue(device, stream,
+                                   &(dt_emulated_work){.name = "a broken copy", .run = run_broken}, err));
     return device_ops->copy(device, dst, src, bytes, kind, stream, err);
 }
 
@@ -356,7 +375,8 @@ static void a_checkpoint_is_committed_while_training_goes_on(void)
         check_all(&j, DT_OK);
         DT_CHECK_INT(j.n_steps, 240);
         DT_CHECK_INT(j.n_checkpoints, 2);
-        DT_CHECK(j.checkpoints[0] < 240 && j.checkpoints_told_at[0] >= j.checkpoints[0] && j.checkpoints_told_at[0] < 240);
+        DT_CHECK(j.checkpoints[0] < 240 && j.checkpoints_told_at[0] >= j.checkpoints[0] &&
+                 j.checkpoints_told_at[0] < 240);
         DT_CHECK_INT(j.checkpoints[1], 240);
         j.store->ops->destroy(j.store);
         free_job(&j);

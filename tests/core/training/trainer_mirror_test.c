@@ -1,4 +1,5 @@
-/* Trainings with a mirror, and with folders that each host has for itself. Threads are ranks, two to a host. */
+/* Trainings with a mirror, and with folders that each host has for itself. Threads are ranks, two to a
+ * host. */
 #include "tests/fakes/fake_store.h"
 #include "tests/fakes/trainer_job.h"
 
@@ -67,7 +68,8 @@ static void end_job(job *j)
 static void check_same_bytes(dt_store *a, dt_store *b)
 {
     dt_manifest m = {0}, n = {0};
-    DT_REQUIRE(a->ops->read_manifest(a, newest(a), &m, NULL) == DT_OK && b->ops->read_manifest(b, newest(a), &n, NULL) == DT_OK);
+    DT_REQUIRE(a->ops->read_manifest(a, newest(a), &m, NULL) == DT_OK &&
+               b->ops->read_manifest(b, newest(a), &n, NULL) == DT_OK);
     DT_CHECK_STR(m.config_text, n.config_text);
     DT_CHECK_INT(m.n_shards, n.n_shards);
     for (int64_t i = 0; i < m.n_shards; i++) {
@@ -94,7 +96,8 @@ static void the_newest_generation_is_in_the_mirror_at_the_end(void)
         DT_CHECK(fake_store_count(j.mirror) <= 2);
         DT_REQUIRE(j.n_mirrored > 0);
         const dt_metrics_checkpoint *last = &j.mirrored[j.n_mirrored - 1];
-        DT_CHECK(last->step == j.n_steps && last->bytes > 0 && !last->error[0] && strcmp(last->path, "memory") == 0);
+        DT_CHECK(last->step == j.n_steps && last->bytes > 0 && !last->error[0] &&
+                 strcmp(last->path, "memory") == 0);
         end_job(&j);
     }
 }
@@ -174,7 +177,8 @@ static void every_host_keeps_two_generations_in_its_own_folder(void)
     check_all(&whole, DT_OK);
     DT_CHECK_INT(newest(whole.store), 8);
     DT_CHECK_INT(newest(whole.second_store), 8);
-    DT_CHECK_INT(fake_store_count(whole.store), 2); /* one is not enough: the hosts do not commit in the same moment */
+    DT_CHECK_INT(fake_store_count(whole.store), 2); /* one is not enough: the hosts do not commit in the
+                                                       same moment */
     DT_CHECK_INT(fake_store_count(whole.second_store), 2);
     DT_CHECK_INT(newest(whole.mirror), 8);
     end_job(&whole);
@@ -218,7 +222,8 @@ static void hosts_whose_disks_are_emptied_go_on_with_the_same_bits(void)
         check_all(&j, DT_OK);
         DT_CHECK_INT(j.n_steps, 4);
         for (int r = 0; r < 4; r++)
-            DT_CHECK_BYTES(j.values[r], whole.values[r], (size_t)(whole.vectors.n_trained + whole.vectors.n_statistics) * sizeof(float));
+            DT_CHECK_BYTES(j.values[r], whole.values[r],
+                           (size_t)(whole.vectors.n_trained + whole.vectors.n_statistics) * sizeof(float));
         end_job(&j);
     }
     end_job(&whole);
@@ -231,13 +236,16 @@ static void what_is_lost_with_its_mirror_is_not_started_anew(void)
     fake_store_forget_after(j.mirror, -1);
     run_quietly(&j);
     check_all(&j, DT_ERR_FORMAT);
-    DT_CHECK_INT(times_said("passing over step 4: no host has a whole shard-0002-of-0004.h5 in memory; the mirror memory has no such checkpoint"), 1);
+    DT_CHECK_INT(times_said("passing over step 4: no host has a whole shard-0002-of-0004.h5 in memory; the "
+                            "mirror memory has no such checkpoint"),
+                 1);
     fake_store_forget_after(j.store, -1);
     free_job(&j);
     j.config.resume = DT_RESUME_MUST;
     run_quietly(&j);
     check_all(&j, DT_ERR_USAGE);
-    DT_CHECK_CONTAINS(j.error[0].message, "--resume must: there is no checkpoint in memory, nor in the mirror memory");
+    DT_CHECK_CONTAINS(j.error[0].message,
+                      "--resume must: there is no checkpoint in memory, nor in the mirror memory");
     end_job(&j);
 }
 

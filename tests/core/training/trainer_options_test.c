@@ -1,4 +1,5 @@
-/* What the training loop makes of --precision fp16 (a loss scale), --optimizer lars and --ema, and what of it a checkpoint holds. */
+/* What the training loop makes of --precision fp16 (a loss scale), --optimizer lars and --ema, and what of it
+ * a checkpoint holds. */
 #include "tests/fakes/fake_store.h"
 #include "tests/fakes/trainer_job.h"
 #include "tests/testing.h"
@@ -17,7 +18,8 @@ static job scaled_job(int size)
 
 static size_t kept_bytes(const job *j)
 {
-    return (size_t)(j->vectors.n_trained + j->vectors.n_statistics) * (j->config.ema_decay > 0.0 ? 2 : 1) * sizeof(float);
+    return (size_t)(j->vectors.n_trained + j->vectors.n_statistics) * (j->config.ema_decay > 0.0 ? 2 : 1) *
+           sizeof(float);
 }
 
 static void skipped_steps_are_counted_and_told(void)
@@ -60,7 +62,8 @@ static void go_on_after(int64_t step, bool lagging)
     check_all(&again, DT_OK);
     DT_CHECK_INT(again.steps[0].step, step + 1);
     DT_CHECK_INT(again.steps[0].n_skipped, whole.steps[step].n_skipped);
-    DT_CHECK(again.steps[0].loss_scale == whole.steps[step].loss_scale && again.steps[0].skipped == whole.steps[step].skipped);
+    DT_CHECK(again.steps[0].loss_scale == whole.steps[step].loss_scale &&
+             again.steps[0].skipped == whole.steps[step].skipped);
     DT_CHECK_BYTES(again.values[0], whole.values[0], kept_bytes(&whole)); /* the averages too */
     again.store->ops->destroy(again.store);
     free_job(&whole);
@@ -75,7 +78,8 @@ static void resume_restores_scale_and_averages(void)
     go_on_after(20, true);
 }
 
-/* --precision fp16 on a checkpoint that knew no scale: it begins with the one that was asked for; and the other way it is forgotten. */
+/* --precision fp16 on a checkpoint that knew no scale: it begins with the one that was asked for; and the
+ * other way it is forgotten. */
 static void a_change_of_precision_starts_the_scale_anew(void)
 {
     job plain = new_job(1), scaled = scaled_job(1);

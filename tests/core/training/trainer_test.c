@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* -- tests ------------------------------------------------------------------------------------------------------------ */
+/* -- tests ----------------------------------------------------------------------------------------------- */
 
 static void it_learns_and_tells_everything(void)
 {
@@ -30,8 +30,10 @@ static void it_learns_and_tells_everything(void)
     DT_CHECK_INT(j.steps[9].step, 10);
     DT_CHECK_INT(j.steps[9].epoch, 1);
     DT_CHECK_CLOSE(j.steps[9].epoch_progress, 0.25, 1e-12);
-    DT_CHECK(j.steps[0].loss > j.steps[63].loss && j.steps[0].lr > j.steps[63].lr && j.steps[5].images_per_s > 0.0);
-    DT_CHECK_BYTES(j.values[1], j.values[0], (size_t)(j.vectors.n_trained + j.vectors.n_statistics) * sizeof(float));
+    DT_CHECK(j.steps[0].loss > j.steps[63].loss && j.steps[0].lr > j.steps[63].lr &&
+             j.steps[5].images_per_s > 0.0);
+    DT_CHECK_BYTES(j.values[1], j.values[0],
+                   (size_t)(j.vectors.n_trained + j.vectors.n_statistics) * sizeof(float));
     free_job(&j);
 }
 
@@ -108,7 +110,7 @@ static void resume_gives_the_same_bits(int size)
     free_job(&again);
 }
 
-/* -- images that grow ------------------------------------------------------------------------------------------------------ */
+/* -- images that grow ------------------------------------------------------------------------------------ */
 
 /* 4 epochs: two at 8 pixels, one at 12, one at 10, and evaluation at SIZE. */
 static job growing_job(int size, bool lagging)
@@ -137,12 +139,14 @@ static void images_have_the_sizes_of_the_schedule_and_evaluation_its_own(void)
         DT_CHECK_INT(j.n_evals, 4);
         DT_CHECK_INT(j.evals[3].n, 20);
         DT_CHECK(j.evals[3].val_top1 > 0.5);
-        DT_CHECK_BYTES(j.values[1], j.values[0], (size_t)(j.vectors.n_trained + j.vectors.n_statistics) * sizeof(float));
+        DT_CHECK_BYTES(j.values[1], j.values[0],
+                       (size_t)(j.vectors.n_trained + j.vectors.n_statistics) * sizeof(float));
         free_job(&j);
     }
 }
 
-/* An evaluation at another size, in the middle of an epoch, between every two steps: no bit of the training changes. */
+/* An evaluation at another size, in the middle of an epoch, between every two steps: no bit of the training
+ * changes. */
 static void evaluation_at_another_size_does_not_change_the_training(void)
 {
     for (int lagging = 0; lagging < 2; lagging++) {
@@ -156,14 +160,16 @@ static void evaluation_at_another_size_does_not_change_the_training(void)
         check_all(&often, DT_OK);
         DT_CHECK_INT(seldom.n_evals, 1);
         DT_CHECK_INT(often.n_evals, 64);
-        DT_CHECK_BYTES(often.values[0], seldom.values[0], 2 * (size_t)(seldom.vectors.n_trained + seldom.vectors.n_statistics) * sizeof(float));
+        DT_CHECK_BYTES(often.values[0], seldom.values[0],
+                       2 * (size_t)(seldom.vectors.n_trained + seldom.vectors.n_statistics) * sizeof(float));
         DT_CHECK(often.end[0].final_loss == seldom.end[0].final_loss);
         free_job(&seldom);
         free_job(&often);
     }
 }
 
-/* From a checkpoint in the middle of an epoch, with the loss scale and running averages of a training in FP16. */
+/* From a checkpoint in the middle of an epoch, with the loss scale and running averages of a training in
+ * FP16. */
 static void resume_in_the_middle_of_a_schedule_gives_the_same_bits(void)
 {
     for (int64_t stop = 20; stop <= 60; stop += 20) { /* of 64 steps */
@@ -186,8 +192,10 @@ static void resume_in_the_middle_of_a_schedule_gives_the_same_bits(void)
         run(&again);
         check_all(&again, DT_OK);
         DT_CHECK_INT(again.steps[0].step, stop + 1);
-        DT_CHECK_BYTES(again.values[0], whole.values[0], 2 * (size_t)(whole.vectors.n_trained + whole.vectors.n_statistics) * sizeof(float));
-        DT_CHECK(again.steps[63 - stop].loss_scale == whole.steps[63].loss_scale && whole.steps[63].loss_scale >= 1.0);
+        DT_CHECK_BYTES(again.values[0], whole.values[0],
+                       2 * (size_t)(whole.vectors.n_trained + whole.vectors.n_statistics) * sizeof(float));
+        DT_CHECK(again.steps[63 - stop].loss_scale == whole.steps[63].loss_scale &&
+                 whole.steps[63].loss_scale >= 1.0);
         for (int i = 0; i < 2; i++) {
             both[i]->store->ops->destroy(both[i]->store);
             free_job(both[i]);
@@ -209,7 +217,8 @@ static void rebuilding_leaks_nothing(void)
         DT_CHECK_INT(dt_alloc_live_blocks(), before);
         free_job(&j);
     }
-    DT_CHECK_MSG(most[1] <= most[0] + 8, "%lld blocks at most with 20 rebuilds, %lld with 4", (long long)most[1], (long long)most[0]);
+    DT_CHECK_MSG(most[1] <= most[0] + 8, "%lld blocks at most with 20 rebuilds, %lld with 4",
+                 (long long)most[1], (long long)most[0]);
 }
 
 static void a_size_that_is_too_small_ends_the_training_on_all_ranks(void)
@@ -376,7 +385,8 @@ static void evaluation_comes_as_often_as_asked(void)
         j.config.eval_every = cases[i].every;
         run(&j);
         check_all(&j, DT_OK);
-        DT_CHECK_MSG(j.n_evals == cases[i].expected, "every %g epochs: %lld evaluations", cases[i].every, (long long)j.n_evals);
+        DT_CHECK_MSG(j.n_evals == cases[i].expected, "every %g epochs: %lld evaluations", cases[i].every,
+                     (long long)j.n_evals);
         free_job(&j);
     }
 }
@@ -424,7 +434,8 @@ static void too_many_broken_files_of_all_ranks_together_stop_the_run(void)
     j.broken = 4; /* 8 of 64 */
     run(&j);
     check_all(&j, DT_ERR_DATA);
-    DT_CHECK_CONTAINS(j.error[1].message, "8 of the 64 training files are broken: 12.5%, and --max-broken allows 10%");
+    DT_CHECK_CONTAINS(j.error[1].message,
+                      "8 of the 64 training files are broken: 12.5%, and --max-broken allows 10%");
     DT_CHECK(!j.local[0] && !j.local[1]);
     free_job(&j);
 }

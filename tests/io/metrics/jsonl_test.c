@@ -1,4 +1,5 @@
-/* metrics.jsonl: every line is JSON with the fields that are promised; a resumed run never has a step twice. */
+/* metrics.jsonl: every line is JSON with the fields that are promised; a resumed run never has a step
+ * twice. */
 #include "io/metrics/jsonl.h"
 
 #include "core/base/alloc.h"
@@ -26,15 +27,29 @@ static dt_sink *open_sink(const char *path)
 static void start(dt_sink *sink, int64_t first_step)
 {
     dt_error err = {0};
-    dt_metrics_start m = {.first_step = first_step, .total_steps = 40, .steps_per_epoch = 10, .first_epoch = first_step / 10, .epochs = 4,
-                          .world_size = 2, .global_batch = 64, .n_train = 640, .n_val = 100, .n_params = 11000000};
+    dt_metrics_start m = {.first_step = first_step,
+                          .total_steps = 40,
+                          .steps_per_epoch = 10,
+                          .first_epoch = first_step / 10,
+                          .epochs = 4,
+                          .world_size = 2,
+                          .global_batch = 64,
+                          .n_train = 640,
+                          .n_val = 100,
+                          .n_params = 11000000};
     DT_CHECK_INT(sink->ops->start(sink, &m, &err), DT_OK);
 }
 
 static dt_status step(dt_sink *sink, int64_t n, dt_error *err)
 {
-    dt_metrics_step m = {.step = n, .epoch = (n - 1) / 10, .loss = 2.0 / (double)n, .top1 = 0.25, .lr = 1e-5, .images_per_s = 812.5,
-                         .data_wait_s = 0.001, .comm_wait_s = NAN};
+    dt_metrics_step m = {.step = n,
+                         .epoch = (n - 1) / 10,
+                         .loss = 2.0 / (double)n,
+                         .top1 = 0.25,
+                         .lr = 1e-5,
+                         .images_per_s = 812.5,
+                         .data_wait_s = 0.001,
+                         .comm_wait_s = NAN};
     return sink->ops->step(sink, &m, err);
 }
 
@@ -76,14 +91,18 @@ static void every_event_is_a_line_with_its_fields(void)
     setlocale(LC_ALL, "de_DE.UTF-8"); /* a decimal comma, where that locale is installed */
     start(sink, 0);
     steps(sink, 1, 1);
-    dt_metrics_eval eval = {.step = 1, .epoch = 0, .val_loss = 1.5, .val_top1 = 0.5, .val_top5 = 0.875, .n = 100};
+    dt_metrics_eval eval = {
+        .step = 1, .epoch = 0, .val_loss = 1.5, .val_top1 = 0.5, .val_top5 = 0.875, .n = 100};
     dt_metrics_epoch epoch = {.epoch = 0, .step = 1, .mean_loss = INFINITY, .n_images = 640, .n_broken = 3};
-    dt_metrics_checkpoint checkpoint = {.step = 1, .bytes = 90000000, .elapsed_s = 0.2, .path = "a \"b\" \\ \t \xff\xfe"};
-    dt_metrics_end end = {.steps = 1, .epochs = 1, .final_top1 = 0.5, .final_loss = -1, .final_top5 = -1, .best_top1 = -1};
+    dt_metrics_checkpoint checkpoint = {
+        .step = 1, .bytes = 90000000, .elapsed_s = 0.2, .path = "a \"b\" \\ \t \xff\xfe"};
+    dt_metrics_end end = {
+        .steps = 1, .epochs = 1, .final_top1 = 0.5, .final_loss = -1, .final_top5 = -1, .best_top1 = -1};
     DT_CHECK_INT(sink->ops->eval(sink, &eval, &err), DT_OK);
     DT_CHECK_INT(sink->ops->epoch(sink, &epoch, &err), DT_OK);
     DT_CHECK_INT(sink->ops->checkpoint(sink, &checkpoint, &err), DT_OK);
-    dt_metrics_checkpoint copied = {.step = 1, .bytes = 90000000, .elapsed_s = 0.5, .path = "/fsx/run"}, failed = {.step = 1, .path = "/fsx/run"};
+    dt_metrics_checkpoint copied = {.step = 1, .bytes = 90000000, .elapsed_s = 0.5, .path = "/fsx/run"},
+                          failed = {.step = 1, .path = "/fsx/run"};
     memset(failed.error, '\t', sizeof failed.error - 1); /* the longest there can be */
     memset(failed.path, '\t', sizeof failed.path - 1);
     DT_CHECK_INT(sink->ops->mirror(sink, &copied, &err), DT_OK);
@@ -92,7 +111,8 @@ static void every_event_is_a_line_with_its_fields(void)
     sink->ops->destroy(sink);
     setlocale(LC_ALL, "C");
     json_t *lines = read_lines(path);
-    static const char *const events[] = {"start", "step", "eval", "epoch", "checkpoint", "mirror", "mirror", "end"};
+    static const char *const events[] = {"start",      "step",   "eval",   "epoch",
+                                         "checkpoint", "mirror", "mirror", "end"};
     DT_REQUIRE(json_array_size(lines) == 8);
     for (size_t i = 0; i < 8; i++) {
         const json_t *line = json_array_get(lines, i);
@@ -102,17 +122,21 @@ static void every_event_is_a_line_with_its_fields(void)
     }
     const json_t *line = json_array_get(lines, 1);
     DT_CHECK_INT(number(line, "epoch"), 1);
-    DT_CHECK(number(line, "loss") == 2.0 && number(line, "lr") == 1e-5 && number(line, "images_per_s") == 812.5);
+    DT_CHECK(number(line, "loss") == 2.0 && number(line, "lr") == 1e-5 &&
+             number(line, "images_per_s") == 812.5);
     DT_CHECK(json_is_null(json_object_get(line, "comm_wait_s")));
     DT_CHECK(json_object_get(line, "loss_scale") == NULL && json_object_get(line, "skipped_steps") == NULL);
     line = json_array_get(lines, 2);
-    DT_CHECK(number(line, "val_loss") == 1.5 && number(line, "val_top1") == 0.5 && number(line, "val_top5") == 0.875);
+    DT_CHECK(number(line, "val_loss") == 1.5 && number(line, "val_top1") == 0.5 &&
+             number(line, "val_top5") == 0.875);
     DT_CHECK_INT(number(line, "n"), 100);
     DT_CHECK(json_is_null(json_object_get(json_array_get(lines, 3), "mean_loss")));
     DT_CHECK_STR(json_string_value(json_object_get(json_array_get(lines, 4), "path")), "a \"b\" \\ \t ??");
     DT_CHECK_STR(json_string_value(json_object_get(json_array_get(lines, 5), "path")), "/fsx/run");
-    DT_CHECK(number(json_array_get(lines, 5), "bytes") == 90000000 && json_object_get(json_array_get(lines, 5), "error") == NULL);
-    DT_CHECK_INT(json_string_length(json_object_get(json_array_get(lines, 6), "error")), sizeof failed.error - 1);
+    DT_CHECK(number(json_array_get(lines, 5), "bytes") == 90000000 &&
+             json_object_get(json_array_get(lines, 5), "error") == NULL);
+    DT_CHECK_INT(json_string_length(json_object_get(json_array_get(lines, 6), "error")),
+                 sizeof failed.error - 1);
     DT_CHECK(json_is_null(json_object_get(json_array_get(lines, 7), "best_top1")));
     DT_CHECK(json_is_false(json_object_get(json_array_get(lines, 7), "stopped_on_request")));
     json_decref(lines);
@@ -155,7 +179,8 @@ static void a_resumed_run_has_every_step_once(void)
     check_resume(20, 20, "");
     check_resume(25, 20, "{\"event\": \"step\", \"time\": 1.0, \"ste"); /* a line cut by a crash */
     check_resume(20, 20, "{\"event\": \"st");
-    check_resume(20, 20, "{\"event\": \"eval\", \"time\": 1.0, \"step\": 20}"); /* all of it but the end of the line */
+    /* all of it but the end of the line */
+    check_resume(20, 20, "{\"event\": \"eval\", \"time\": 1.0, \"step\": 20}");
     check_resume(23, 20, "this is no JSON\n\n[1]\n{\"step\": \"x\"}\n");
     check_resume(3, 0, ""); /* died before the first checkpoint */
     check_resume(40, 1, "");
@@ -228,7 +253,8 @@ static void steps_with_a_loss_scale_tell_it(void)
     dt_error err = {0};
     dt_sink *sink = NULL;
     const char *path = dt_test_path("%s/metrics.jsonl", dt_test_temp_dir());
-    const dt_metrics_step m = {.step = 1, .loss = 2.0, .scaled = true, .skipped = true, .loss_scale = 32768.0, .n_skipped = 3};
+    const dt_metrics_step m = {
+        .step = 1, .loss = 2.0, .scaled = true, .skipped = true, .loss_scale = 32768.0, .n_skipped = 3};
     DT_REQUIRE(dt_jsonl_create(path, &sink, &err) == DT_OK);
     start(sink, 0);
     DT_CHECK_INT(sink->ops->step(sink, &m, &err), DT_OK);
@@ -241,12 +267,9 @@ static void steps_with_a_loss_scale_tell_it(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(steps_with_a_loss_scale_tell_it),
-    DT_TEST(every_event_is_a_line_with_its_fields),
-    DT_TEST(a_resumed_run_has_every_step_once),
-    DT_TEST(a_missing_or_empty_file_is_begun),
-    DT_TEST(each_line_is_there_before_the_next),
-    DT_TEST(a_full_disk_is_told_and_leaves_no_half_line),
+    DT_TEST(steps_with_a_loss_scale_tell_it),    DT_TEST(every_event_is_a_line_with_its_fields),
+    DT_TEST(a_resumed_run_has_every_step_once),  DT_TEST(a_missing_or_empty_file_is_begun),
+    DT_TEST(each_line_is_there_before_the_next), DT_TEST(a_full_disk_is_told_and_leaves_no_half_line),
     DT_TEST(a_path_that_cannot_be_is_told),
 };
 DT_TEST_MAIN("io/jsonl", tests)

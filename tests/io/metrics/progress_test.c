@@ -71,17 +71,35 @@ static void close_screen(screen *s)
 static void step(screen *s, int64_t n)
 {
     dt_error err = {0};
-    dt_metrics_step m = {.step = n, .epoch = (n - 1) / 156, .epoch_progress = (double)((n - 1) % 156 + 1) / 156, .loss = 1.6012,
-                         .lr = 0.0871, .images_per_s = 12345, .elapsed_s = 1, .left_s = 245};
+    dt_metrics_step m = {.step = n,
+                         .epoch = (n - 1) / 156,
+                         .epoch_progress = (double)((n - 1) % 156 + 1) / 156,
+                         .loss = 1.6012,
+                         .lr = 0.0871,
+                         .images_per_s = 12345,
+                         .elapsed_s = 1,
+                         .left_s = 245};
     DT_CHECK_INT(s->sink->ops->step(s->sink, &m, &err), DT_OK);
 }
 
 static void other_events(screen *s)
 {
     dt_error err = {0};
-    dt_metrics_epoch epoch = {.epoch = 0, .step = 156, .mean_loss = 1.582, .mean_top1 = 0.412, .elapsed_s = 75.4, .images_per_s = 812};
-    dt_metrics_eval eval = {.epoch = 0, .step = 156, .val_loss = 1.5511, .val_top1 = 0.443, .val_top5 = 1, .n = 1000, .elapsed_s = 0.42};
-    dt_metrics_checkpoint checkpoint = {.step = 156, .bytes = 90312345, .elapsed_s = 0.21, .path = "runs/demo/checkpoints"};
+    dt_metrics_epoch epoch = {.epoch = 0,
+                              .step = 156,
+                              .mean_loss = 1.582,
+                              .mean_top1 = 0.412,
+                              .elapsed_s = 75.4,
+                              .images_per_s = 812};
+    dt_metrics_eval eval = {.epoch = 0,
+                            .step = 156,
+                            .val_loss = 1.5511,
+                            .val_top1 = 0.443,
+                            .val_top5 = 1,
+                            .n = 1000,
+                            .elapsed_s = 0.42};
+    dt_metrics_checkpoint checkpoint = {
+        .step = 156, .bytes = 90312345, .elapsed_s = 0.21, .path = "runs/demo/checkpoints"};
     DT_CHECK_INT(s->sink->ops->epoch(s->sink, &epoch, &err), DT_OK);
     epoch.n_broken = 2;
     DT_CHECK_INT(s->sink->ops->epoch(s->sink, &epoch, &err), DT_OK);
@@ -95,30 +113,41 @@ static void other_events(screen *s)
 
 static const char event_lines[] =
     "epoch  1/15  done  step  156/2340  loss 1.5820  top-1 41.20%    812 img/s    1:15\n"
-    "epoch  1/15  done  step  156/2340  loss 1.5820  top-1 41.20%    812 img/s    1:15  2 broken files replaced\n"
+    "epoch  1/15  done  step  156/2340  loss 1.5820  top-1 41.20%    812 img/s    1:15  2 broken files "
+    "replaced\n"
     "epoch  1/15  eval  step  156/2340  loss 1.5511  top-1 44.30%  top-5 100.00%  1000 images   0.4 s\n"
     "epoch  1/15  save  step  156/2340   90.3 MB   0.2 s  runs/demo/checkpoints\n"
     "epoch  1/15  copy  step  156/2340   90.3 MB   0.2 s  /fsx/run\n";
 
-static const dt_metrics_end whole_end = {.steps = 2340, .epochs = 15, .elapsed_s = 245, .images_per_s = 812, .final_loss = 1.5511,
-                                         .final_top1 = 0.443, .final_top5 = 0.912, .best_top1 = 0.451, .n_broken = 1};
-static const char end_lines[] = "done    15 epochs, 2340 steps in 4:05    812 img/s\n"
-                                "final   top-1 44.30%  top-5 91.20%  loss 1.5511\n"
-                                "best    top-1 45.10%\n"
-                                "broken  at least 1 file, each replaced by another sample; the log names them\n";
+static const dt_metrics_end whole_end = {.steps = 2340,
+                                         .epochs = 15,
+                                         .elapsed_s = 245,
+                                         .images_per_s = 812,
+                                         .final_loss = 1.5511,
+                                         .final_top1 = 0.443,
+                                         .final_top5 = 0.912,
+                                         .best_top1 = 0.451,
+                                         .n_broken = 1};
+static const char end_lines[] =
+    "done    15 epochs, 2340 steps in 4:05    812 img/s\n"
+    "final   top-1 44.30%  top-5 91.20%  loss 1.5511\n"
+    "best    top-1 45.10%\n"
+    "broken  at least 1 file, each replaced by another sample; the log names them\n";
 
 static void a_pipe_gets_plain_lines_now_and_then(void)
 {
     screen s;
     open_screen(&s, false, true, 0);
     step(&s, 1); /* the first at once: the user sees life */
-    DT_CHECK_STR(seen(&s), "epoch  1/15    0%  step    1/2340  loss 1.6012  lr 0.08710  12.3k img/s      4:05 left\n");
+    DT_CHECK_STR(seen(&s),
+                 "epoch  1/15    0%  step    1/2340  loss 1.6012  lr 0.08710  12.3k img/s      4:05 left\n");
     fake_now += 4.9;
     step(&s, 70);
     DT_CHECK_STR(seen(&s), "");
     fake_now += 0.1;
     step(&s, 78);
-    DT_CHECK_STR(seen(&s), "epoch  1/15   50%  step   78/2340  loss 1.6012  lr 0.08710  12.3k img/s      4:05 left\n");
+    DT_CHECK_STR(seen(&s),
+                 "epoch  1/15   50%  step   78/2340  loss 1.6012  lr 0.08710  12.3k img/s      4:05 left\n");
     dt_progress_line(s.sink, "warning: a/b.jpg is broken");
     DT_CHECK_STR(seen(&s), "warning: a/b.jpg is broken\n");
     DT_CHECK_INT(s.sink->ops->eval_progress(s.sink, 1, 2, NULL), DT_OK);
@@ -126,7 +155,8 @@ static void a_pipe_gets_plain_lines_now_and_then(void)
     other_events(&s);
     DT_CHECK_STR(seen(&s), event_lines);
     step(&s, 2340); /* the last at once */
-    DT_CHECK_STR(seen(&s), "epoch 15/15  100%  step 2340/2340  loss 1.6012  lr 0.08710  12.3k img/s      4:05 left\n");
+    DT_CHECK_STR(seen(&s),
+                 "epoch 15/15  100%  step 2340/2340  loss 1.6012  lr 0.08710  12.3k img/s      4:05 left\n");
     DT_CHECK_INT(s.sink->ops->end(s.sink, &whole_end, NULL), DT_OK);
     DT_CHECK_STR(seen(&s), end_lines);
     close_screen(&s);
@@ -137,7 +167,12 @@ static void the_summary_says_what_there_is(void)
     screen s;
     open_screen(&s, false, true, 0);
     dt_metrics_start start = {.first_step = 312, .total_steps = 2340, .epochs = 15};
-    dt_metrics_end end = {.steps = 313, .elapsed_s = 12.34, .final_top1 = -1, .final_top5 = -1, .final_loss = -1, .best_top1 = -1,
+    dt_metrics_end end = {.steps = 313,
+                          .elapsed_s = 12.34,
+                          .final_top1 = -1,
+                          .final_top5 = -1,
+                          .final_loss = -1,
+                          .best_top1 = -1,
                           .stopped_on_request = true};
     DT_CHECK_INT(s.sink->ops->start(s.sink, &start, NULL), DT_OK);
     DT_CHECK_INT(s.sink->ops->end(s.sink, &end, NULL), DT_OK);
@@ -180,7 +215,9 @@ static void a_terminal_gets_one_line_redrawn_in_place(void)
     DT_CHECK_STR(seen(&s), dt_test_path("%swarning: a/b.jpg is broken\r\n%s", ERASE, bar_78));
     fake_now += 1;
     DT_CHECK_INT(s.sink->ops->eval_progress(s.sink, 1, 4, NULL), DT_OK);
-    DT_CHECK_STR(seen(&s), dt_test_path("%sepoch  1/15  eval  [#########.............................]  batch 1/4", ERASE));
+    DT_CHECK_STR(
+        seen(&s),
+        dt_test_path("%sepoch  1/15  eval  [#########.............................]  batch 1/4", ERASE));
     DT_CHECK_INT(s.sink->ops->end(s.sink, &whole_end, NULL), DT_OK);
     DT_CHECK_STR(seen(&s), dt_test_path("%s%s", ERASE, on_terminal(end_lines)));
     s.sink->ops->destroy(s.sink);
@@ -199,7 +236,8 @@ static void lines_of_events_stand_above_the_bar(void)
     char line[512];
     const char *at = text;
     for (const char *from = event_lines; *from; from = strchr(from, '\n') + 1) {
-        snprintf(line, sizeof line, ERASE "%.*s\r\nepoch  1/15  100%%  ━", (int)(strchr(from, '\n') - from), from);
+        snprintf(line, sizeof line, ERASE "%.*s\r\nepoch  1/15  100%%  ━", (int)(strchr(from, '\n') - from),
+                 from);
         at = at ? strstr(at, line) : NULL;
         DT_CHECK_MSG(at != NULL, "no %s in its place", line);
     }
@@ -262,7 +300,11 @@ static void a_bar_fills_from_left_to_right(void)
     const struct {
         double progress;
         const char *bar;
-    } cases[] = {{0, "  ─────────────"}, {1, "  ━━━━━━━━━━━━━"}, {0.5, "  ━━━━━━╸──────"}, {-1, "  ─────────────"}, {7, "  ━━━━━━━━━━━━━"}};
+    } cases[] = {{0, "  ─────────────"},
+                 {1, "  ━━━━━━━━━━━━━"},
+                 {0.5, "  ━━━━━━╸──────"},
+                 {-1, "  ─────────────"},
+                 {7, "  ━━━━━━━━━━━━━"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         dt_metrics_step m = {.step = 1, .epoch_progress = cases[i].progress, .loss = 1, .left_s = 3};
         fake_now += 1;
@@ -290,7 +332,11 @@ static void numbers_are_in_human_units(void)
     screen s;
     open_screen(&s, false, true, 0);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        dt_metrics_step m = {.step = 1, .loss = cases[i].loss, .lr = cases[i].lr, .images_per_s = cases[i].rate, .left_s = cases[i].left};
+        dt_metrics_step m = {.step = 1,
+                             .loss = cases[i].loss,
+                             .lr = cases[i].lr,
+                             .images_per_s = cases[i].rate,
+                             .left_s = cases[i].left};
         fake_now += 10;
         DT_CHECK_INT(s.sink->ops->step(s.sink, &m, NULL), DT_OK);
         DT_CHECK_CONTAINS(seen(&s), cases[i].expected);

@@ -27,7 +27,8 @@ static void random_crops_lie_inside_the_image(void)
         }
 }
 
-/* For a square image hardly a crop is tried twice, so area and log aspect are uniform: their means and deviations are known. */
+/* For a square image hardly a crop is tried twice, so area and log aspect are uniform: their means and
+ * deviations are known. */
 static void area_and_aspect_are_uniform(void)
 {
     const int n = 20000;
@@ -65,7 +66,8 @@ static void a_thin_image_gives_the_centred_box_of_the_nearest_aspect(void)
     DT_CHECK_INT(wide.box.x, 980);
 }
 
-/* In an image twice as wide as high most crops of 60% to 100% of it do not fit: 10 tries find one all the same. */
+/* In an image twice as wide as high most crops of 60% to 100% of it do not fit: 10 tries find one all the
+ * same. */
 static void a_crop_that_does_not_fit_is_tried_again(void)
 {
     dt_crop_random_settings settings = {.scale_min = 0.3, .scale_max = 1, .flip = 0.5};
@@ -87,8 +89,8 @@ static void no_flip_and_always_flip_are_possible(void)
     }
 }
 
-/* /usr/bin/python3: torchvision.transforms.functional._compute_resized_output_size((h, w), [round(n / share)]) and the arithmetic of
- * center_crop. */
+/* /usr/bin/python3: torchvision.transforms.functional._compute_resized_output_size((h, w), [round(n /
+ * share)]) and the arithmetic of center_crop. */
 static void centre_crops_are_torchvisions(void)
 {
     static const struct {
@@ -108,8 +110,8 @@ static void centre_crops_are_torchvisions(void)
         DT_CHECK_INT(c.full_h, cases[i].full_h);
         DT_CHECK_INT(c.x, cases[i].x);
         DT_CHECK_INT(c.y, cases[i].y);
-        DT_CHECK(c.box.x == 0 && c.box.y == 0 && c.box.w == cases[i].w && c.box.h == cases[i].h && c.n == cases[i].n &&
-                 !c.flip);
+        DT_CHECK(c.box.x == 0 && c.box.y == 0 && c.box.w == cases[i].w && c.box.h == cases[i].h &&
+                 c.n == cases[i].n && !c.flip);
     }
 }
 

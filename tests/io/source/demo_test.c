@@ -104,7 +104,8 @@ static void failed_allocations_are_reported_and_leak_nothing(void)
     }
 }
 
-/* The first of the original file is a zero; the pixel in the middle of each 4x4 block is near the original level. */
+/* The first of the original file is a zero; the pixel in the middle of each 4x4 block is near the original
+ * level. */
 static void check_pictures(void)
 {
     static const int zero[8][8] = {{0, 0, 5, 13, 9, 1, 0, 0},   {0, 0, 13, 15, 10, 15, 5, 0},

@@ -54,9 +54,10 @@ static void check_refused(const char *split, const dt_folder *like, const char *
 
 static void classes_and_files_are_in_byte_order(void)
 {
-    static const char *const names[] = {
-        "train/b/2.jpg",       "train/b/10.jpg",   "train/B/x.JPEG",   "train/a/z.JPG",    "train/a/Z.jpeg",
-        "train/a/.hidden.jpg", "train/a/note.txt", "train/.git/1.jpg", "train/readme.jpg", "train/a/sub.jpg/y.jpg"};
+    static const char *const names[] = {"train/b/2.jpg",        "train/b/10.jpg",   "train/B/x.JPEG",
+                                        "train/a/z.JPG",        "train/a/Z.jpeg",   "train/a/.hidden.jpg",
+                                        "train/a/note.txt",     "train/.git/1.jpg", "train/readme.jpg",
+                                        "train/a/sub.jpg/y.jpg"};
     static const char *const expected[] = {"B/x.JPEG", "a/Z.jpeg", "a/z.JPG", "b/10.jpg", "b/2.jpg"};
     static const int labels[] = {0, 1, 1, 2, 2};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -95,14 +96,16 @@ static void what_is_missing_is_named_with_the_layout(void)
 {
     dt_folder *folder = NULL;
     DT_CHECK_INT(dt_folder_open("/no/such/place", "train", NULL, &folder, &error), DT_ERR_USAGE);
-    DT_CHECK_CONTAINS(error.message, "there is no folder /no/such/place; expected is DIR/train/<class>/<file>.jpg");
+    DT_CHECK_CONTAINS(error.message,
+                      "there is no folder /no/such/place; expected is DIR/train/<class>/<file>.jpg");
     DT_CHECK_CONTAINS(error.message, "--data DIR");
     make_file("train/a/1.jpg", 1);
     check_refused("val", NULL, "/val; expected is DIR/train/<class>");
     make_file("val/", 0);
     check_refused("val", NULL, "/val has no class folders; expected is");
-    DT_CHECK_INT(dt_folder_open(dt_test_path("%s/train/a/1.jpg", dt_test_temp_dir()), "train", NULL, &folder, &error),
-                 DT_ERR_USAGE);
+    DT_CHECK_INT(
+        dt_folder_open(dt_test_path("%s/train/a/1.jpg", dt_test_temp_dir()), "train", NULL, &folder, &error),
+        DT_ERR_USAGE);
     DT_CHECK_CONTAINS(error.message, "is not a folder");
 }
 

@@ -1,7 +1,9 @@
 /* fuzz_jpeg.c: any bytes as a JPEG file. For libFuzzer:
  *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I. tests/io/source/fuzz_jpeg.c io/{augment,buffer,jpeg,resize,resize_kernels,sample}.c \
- *         core/base/{alloc,error,fault,log,rng,clock}.c -ljpeg -lm -lpthread -o fuzz_jpeg && ./fuzz_jpeg CORPUS
+ *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I. tests/io/source/fuzz_jpeg.c
+ *     io/{augment,buffer,jpeg,resize,resize_kernels,sample}.c \
+ *         core/base/{alloc,error,fault,log,rng,clock}.c -ljpeg -lm -lpthread -o fuzz_jpeg && ./fuzz_jpeg
+ *         CORPUS
  *
  * tests/io/source/fuzz_jpeg_test.c feeds it mutated files in every `make check`.
  */
@@ -14,8 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes);
 
 enum { N = 24 };
 
-static dt_status decode(dt_sample *sample, const uint8_t *bytes, size_t n_bytes, const dt_crop *crop, bool check_whole,
-                        uint8_t *pixels)
+static dt_status decode(dt_sample *sample, const uint8_t *bytes, size_t n_bytes, const dt_crop *crop,
+                        bool check_whole, uint8_t *pixels)
 {
     int64_t width = 0, height = 0;
     dt_error err;
@@ -23,8 +25,9 @@ static dt_status decode(dt_sample *sample, const uint8_t *bytes, size_t n_bytes,
     return status == DT_OK ? dt_sample_decode(sample, crop, check_whole, pixels, &err) : status;
 }
 
-/* Decode a random crop, chosen by the bytes themselves, and the centre crop. Broken files must give an error, not a crash; what is whole
- * must decode again, to the same pixels, with a decoder that has seen other files and with a new one. */
+/* Decode a random crop, chosen by the bytes themselves, and the centre crop. Broken files must give an error,
+ * not a crash; what is whole must decode again, to the same pixels, with a decoder that has seen other files
+ * and with a new one. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
 {
     static dt_sample *sample; /* kept: a decoder must survive whatever came before */
@@ -39,14 +42,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
         return 0; /* slow, and nothing new */
     dt_crop_random_settings settings = {.scale_min = 0.08, .scale_max = 1, .flip = 0.5};
     dt_rng g = dt_rng_at(n_bytes, DT_RNG_TEST, bytes[n_bytes / 2], bytes[n_bytes / 3]);
-    dt_crop crop = dt_crop_random(&settings, width, height, N, &g), centre = dt_crop_centre(0.875, width, height, N);
+    dt_crop crop = dt_crop_random(&settings, width, height, N, &g),
+            centre = dt_crop_centre(0.875, width, height, N);
     if (decode(sample, bytes, n_bytes, &crop, true, pixels) != DT_OK) {
         (void)decode(sample, bytes, n_bytes, &centre, false, again);
         return 0;
     }
     dt_sample *fresh = NULL;
-    if (decode(sample, bytes, n_bytes, &centre, true, again) != DT_OK || dt_sample_create(&fresh, &err) != DT_OK ||
-        decode(fresh, bytes, n_bytes, &crop, false, again) != DT_OK || memcmp(pixels, again, sizeof pixels) != 0)
+    if (decode(sample, bytes, n_bytes, &centre, true, again) != DT_OK ||
+        dt_sample_create(&fresh, &err) != DT_OK ||
+        decode(fresh, bytes, n_bytes, &crop, false, again) != DT_OK ||
+        memcmp(pixels, again, sizeof pixels) != 0)
         abort();
     dt_sample_destroy(fresh);
     return 0;

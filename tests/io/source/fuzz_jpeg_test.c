@@ -1,4 +1,5 @@
-/* Mutated JPEGs through tests/io/source/fuzz_jpeg.c: a few thousand in every run, a hundred times as many in long ones. */
+/* Mutated JPEGs through tests/io/source/fuzz_jpeg.c: a few thousand in every run, a hundred times as many in
+ * long ones. */
 #include "tests/io/source/jpeg_kit.h"
 #include "tests/testing.h"
 
@@ -15,8 +16,8 @@ static size_t below(size_t n)
     return (size_t)((state >> 33) % n);
 }
 
-/* One of: bytes overwritten, bits flipped, a piece cut out, a piece repeated, the end cut off, a marker put in. Returns the new length;
- * `room` bytes are there. */
+/* One of: bytes overwritten, bits flipped, a piece cut out, a piece repeated, the end cut off, a marker put
+ * in. Returns the new length; `room` bytes are there. */
 static size_t mutate(uint8_t *bytes, size_t n, size_t room)
 {
     size_t at = below(n), length = 1 + below(64);

@@ -25,8 +25,8 @@ uint8_t *jpeg_kit_picture(const jpeg_kit_recipe *recipe, int *channels)
         for (int x = 0; x < recipe->width; x++)
             for (int c = 0; c < n; c++) {
                 int64_t i = ((int64_t)y * recipe->width + x) * n + c;
-                double wave =
-                    sin(0.11 * x + c + (double)recipe->seed) * cos(0.07 * y - c) + 0.3 * sin(0.9 * x * (c + 1) + y);
+                double wave = sin(0.11 * x + c + (double)recipe->seed) * cos(0.07 * y - c) +
+                              0.3 * sin(0.9 * x * (c + 1) + y);
                 double level = 128 + 80 * wave + 15 * (double)noise[i];
                 picture[i] = (uint8_t)(level < 0 ? 0 : level > 255 ? 255 : level);
             }
@@ -83,7 +83,8 @@ void jpeg_kit_write(const char *path, const jpeg_kit_recipe *recipe)
     free(bytes);
 }
 
-uint8_t *jpeg_kit_decode(const uint8_t *bytes, size_t n_bytes, int shrink, int *width, int *height, int *channels)
+uint8_t *jpeg_kit_decode(const uint8_t *bytes, size_t n_bytes, int shrink, int *width, int *height,
+                         int *channels)
 {
     struct jpeg_decompress_struct codec;
     struct jpeg_error_mgr errors;

@@ -1,7 +1,7 @@
 /* jpeg_kit.h: JPEGs made to order, for the tests of io/.
  *
- *     jpeg_kit_recipe r = {.width = 97, .height = 61, .h_samp = 2, .v_samp = 2, .progressive = true, .seed = 1};
- *     size_t n_bytes;
+ *     jpeg_kit_recipe r = {.width = 97, .height = 61, .h_samp = 2, .v_samp = 2, .progressive = true, .seed =
+ *     1}; size_t n_bytes;
  *     uint8_t *bytes = jpeg_kit_encode(&r, &n_bytes);     free() it
  */
 #ifndef DTRAIN_TESTS_IO_JPEG_KIT_H
@@ -11,7 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum jpeg_kit_colour { JPEG_KIT_YCC, JPEG_KIT_GREY, JPEG_KIT_RGB, JPEG_KIT_CMYK, JPEG_KIT_YCCK } jpeg_kit_colour;
+typedef enum jpeg_kit_colour {
+    JPEG_KIT_YCC,
+    JPEG_KIT_GREY,
+    JPEG_KIT_RGB,
+    JPEG_KIT_CMYK,
+    JPEG_KIT_YCCK
+} jpeg_kit_colour;
 
 typedef struct jpeg_kit_recipe {
     int width, height;
@@ -19,8 +25,8 @@ typedef struct jpeg_kit_recipe {
     int h_samp, v_samp; /* of the first component; 0: 1 */
     int quality;        /* 0: 90 */
     bool progressive;
-    int restart_rows;   /* restart markers every so many rows of blocks; 0: none */
-    uint64_t seed;      /* of the picture: smooth waves with some noise */
+    int restart_rows; /* restart markers every so many rows of blocks; 0: none */
+    uint64_t seed;    /* of the picture: smooth waves with some noise */
 } jpeg_kit_recipe;
 
 /* The picture that a recipe encodes: [height][width][channels], 1, 3 or 4 channels. free() it. */
@@ -31,7 +37,9 @@ uint8_t *jpeg_kit_encode(const jpeg_kit_recipe *recipe, size_t *n_bytes);
 /* Encode and write; ends the test when it cannot. */
 void jpeg_kit_write(const char *path, const jpeg_kit_recipe *recipe);
 
-/* A whole decode by the library's plainest calls, with its defaults: [height][width][3] or, for CMYK and YCCK, [4]. free() it. */
-uint8_t *jpeg_kit_decode(const uint8_t *bytes, size_t n_bytes, int shrink, int *width, int *height, int *channels);
+/* A whole decode by the library's plainest calls, with its defaults: [height][width][3] or, for CMYK and
+ * YCCK, [4]. free() it. */
+uint8_t *jpeg_kit_decode(const uint8_t *bytes, size_t n_bytes, int shrink, int *width, int *height,
+                         int *channels);
 
 #endif

@@ -23,8 +23,8 @@ void dt_test_tear_down(void)
 }
 
 /* Decode a window into out[h][w][3]. */
-static dt_status decode(const uint8_t *bytes, size_t n_bytes, int shrink, dt_rect window, bool check_rest, uint8_t *out,
-                        dt_error *err)
+static dt_status decode(const uint8_t *bytes, size_t n_bytes, int shrink, dt_rect window, bool check_rest,
+                        uint8_t *out, dt_error *err)
 {
     int64_t width, height, n_rows, n = 0;
     uint8_t *const *rows;
@@ -57,7 +57,8 @@ static dt_status decode_all(const uint8_t *bytes, size_t n_bytes)
     return status;
 }
 
-/* PIL's CMYK to RGB, written down a second time: libImaging's cmyk2rgb on inverted values, division rounded to nearest. */
+/* PIL's CMYK to RGB, written down a second time: libImaging's cmyk2rgb on inverted values, division rounded
+ * to nearest. */
 static uint8_t from_cmyk(int ink, int black)
 {
     return (uint8_t)(black - ((255 - ink) * black * 2 + 255) / (2 * 255));
@@ -87,7 +88,8 @@ static void check_windows(const uint8_t *bytes, size_t n_bytes, int shrink, cons
         r.x = k == 1 ? 0 : below(width - r.w + 1);
         r.y = k == 2 ? 0 : below(height - r.h + 1);
         dt_error err = {0};
-        DT_REQUIRE_MSG(decode(bytes, n_bytes, shrink, r, k % 2, out, &err) == DT_OK, "%s: %s", what, err.message);
+        DT_REQUIRE_MSG(decode(bytes, n_bytes, shrink, r, k % 2, out, &err) == DT_OK, "%s: %s", what,
+                       err.message);
         int64_t n_different = 0;
         for (int64_t y = 0; y < r.h; y++)
             for (int64_t x = 0; x < r.w; x++)
@@ -96,8 +98,9 @@ static void check_windows(const uint8_t *bytes, size_t n_bytes, int shrink, cons
                     uint8_t expected = channels == 4 ? from_cmyk(p[c], p[3]) : p[c];
                     n_different += out[(y * r.w + x) * 3 + c] != expected;
                 }
-        DT_CHECK_MSG(n_different == 0, "%s 1/%d: %lld values of window %lld,%lld %lldx%lld differ", what, shrink,
-                     (long long)n_different, (long long)r.x, (long long)r.y, (long long)r.w, (long long)r.h);
+        DT_CHECK_MSG(n_different == 0, "%s 1/%d: %lld values of window %lld,%lld %lldx%lld differ", what,
+                     shrink, (long long)n_different, (long long)r.x, (long long)r.y, (long long)r.w,
+                     (long long)r.h);
     }
     free(out);
     free(whole);
@@ -179,8 +182,8 @@ static void every_kind_of_cut_off_file_is_broken(void)
         DT_CHECK_MSG(decode_all(bytes, n_bytes) == DT_OK, "%s: %s", kinds[i].name, message);
         for (int part = 0; part <= 20; part++) {
             size_t n = part == 20 ? n_bytes - 2 : n_bytes * (size_t)part / 20;
-            DT_CHECK_MSG(decode_all(bytes, n) == DT_ERR_FORMAT, "%s: %zu of %zu bytes decode", kinds[i].name, n,
-                         n_bytes);
+            DT_CHECK_MSG(decode_all(bytes, n) == DT_ERR_FORMAT, "%s: %zu of %zu bytes decode", kinds[i].name,
+                         n, n_bytes);
         }
         free(bytes);
     }
@@ -242,7 +245,8 @@ static void other_kinds_of_files_are_named(void)
     }
 }
 
-/* The place of the start-of-frame segment: marker, 2 bytes length, 1 precision, 2 height, 2 width, 1 components. */
+/* The place of the start-of-frame segment: marker, 2 bytes length, 1 precision, 2 height, 2 width, 1
+ * components. */
 static uint8_t *frame_of(uint8_t *bytes, size_t n_bytes)
 {
     for (size_t i = 2; i + 9 < n_bytes; i++)
@@ -315,7 +319,8 @@ static void a_decoder_is_as_good_as_new_after_a_broken_file(void)
 {
     jpeg_kit_recipe recipe = {.width = 120, .height = 90, .h_samp = 2, .v_samp = 2, .progressive = true};
     size_t n_bytes;
-    uint8_t *bytes = jpeg_kit_encode(&recipe, &n_bytes), *first = malloc(120 * 90 * 3), *again = malloc(120 * 90 * 3);
+    uint8_t *bytes = jpeg_kit_encode(&recipe, &n_bytes), *first = malloc(120 * 90 * 3),
+            *again = malloc(120 * 90 * 3);
     dt_rect whole = {.w = 120, .h = 90};
     dt_error err;
     DT_REQUIRE(decode(bytes, n_bytes, 1, whole, true, first, &err) == DT_OK);
@@ -332,7 +337,8 @@ static void a_decoder_is_as_good_as_new_after_a_broken_file(void)
     free(bytes);
 }
 
-/* A file without Huffman tables (frames of Motion JPEG are such) is decoded with the standard ones, not with those of the file before. */
+/* A file without Huffman tables (frames of Motion JPEG are such) is decoded with the standard ones, not with
+ * those of the file before. */
 static void a_file_is_decoded_the_same_whatever_came_before(void)
 {
     jpeg_kit_recipe recipe = {.width = 40, .height = 40},
@@ -390,8 +396,8 @@ static void odd_files_are_as_their_readme_says(void)
         size_t n_bytes;
         char *bytes = dt_test_read_file(path, &n_bytes);
         DT_REQUIRE(bytes != NULL);
-        DT_CHECK_MSG(decode_all((uint8_t *)bytes, n_bytes) == (expect_whole ? DT_OK : DT_ERR_FORMAT), "%s: %s", name,
-                     message);
+        DT_CHECK_MSG(decode_all((uint8_t *)bytes, n_bytes) == (expect_whole ? DT_OK : DT_ERR_FORMAT),
+                     "%s: %s", name, message);
         if (entry)
             DT_CHECK_CONTAINS(message, entry[1]);
         free(bytes);

@@ -1,4 +1,5 @@
-/* The loader: the same bits whatever the threads and ranks, broken files, errors, and starting and stopping at any time. */
+/* The loader: the same bits whatever the threads and ranks, broken files, errors, and starting and stopping
+ * at any time. */
 #include "io/source/loader.h"
 
 #include "core/base/alloc.h"
@@ -48,7 +49,8 @@ static void make_split(const char *split)
     for (int c = 0; c < N_CLASSES; c++)
         mkdir(dt_test_path("%s/%s/c%d", dt_test_temp_dir(), split, c), 0777);
     for (int id = 0; id < N_SAMPLES; id++) {
-        jpeg_kit_recipe recipe = {.width = 30 + 3 * id, .height = 90 - id, .h_samp = 1 + id % 2, .v_samp = 1 + id % 2};
+        jpeg_kit_recipe recipe = {
+            .width = 30 + 3 * id, .height = 90 - id, .h_samp = 1 + id % 2, .v_samp = 1 + id % 2};
         recipe.seed = (uint64_t)id;
         recipe.progressive = id % 5 == 4;
         recipe.colour = id % 7 == 3 ? JPEG_KIT_GREY : JPEG_KIT_YCC;
@@ -104,14 +106,15 @@ typedef struct epoch_rows {
 
 static epoch_rows first_rows, second_rows;
 
-/* Run rank `options->rank` over the epoch from `position` on, and put its rows where they belong in the global order. */
+/* Run rank `options->rank` over the epoch from `position` on, and put its rows where they belong in the
+ * global order. */
 static void collect(const dt_loader_options *options, int64_t epoch, int64_t position, epoch_rows *rows)
 {
     dt_source *source = open_source(options);
     int64_t global = options->world * options->accumulate * options->batch, n = N_SAMPLES - position;
     int64_t steps = options->training ? n / global : (n + global - 1) / global;
-    DT_REQUIRE_MSG(source->ops->start(source, epoch, position, steps * options->accumulate, &error) == DT_OK, "%s",
-                   error.message);
+    DT_REQUIRE_MSG(source->ops->start(source, epoch, position, steps * options->accumulate, &error) == DT_OK,
+                   "%s", error.message);
     for (int64_t k = 0; k < steps * options->accumulate; k++) {
         dt_batch *batch = NULL;
         DT_REQUIRE_MSG(source->ops->next(source, &batch, &error) == DT_OK, "%s", error.message);
@@ -244,7 +247,8 @@ static void a_broken_file_is_named_counted_and_replaced(void)
     DT_CHECK(memcmp(first_rows.pixels[13], second_rows.pixels[13], ROW) != 0);
 }
 
-/* Another sample stands in each epoch, of the class that its label tells: here a class's pictures have one grey level. */
+/* Another sample stands in each epoch, of the class that its label tells: here a class's pictures have one
+ * grey level. */
 static void what_stands_in_brings_its_own_label(void)
 {
     bool stood_in[N_CLASSES] = {false};
@@ -252,7 +256,8 @@ static void what_stands_in_brings_its_own_label(void)
         mkdir(dt_test_path("%s/train", dt_test_temp_dir()), 0777);
         mkdir(dt_test_path("%s/train/c%d", dt_test_temp_dir(), c), 0777);
         for (int i = 0; i < PER_CLASS; i++) {
-            jpeg_kit_recipe recipe = {.width = 16 + c, .height = 16, .colour = JPEG_KIT_GREY, .seed = (uint64_t)c};
+            jpeg_kit_recipe recipe = {
+                .width = 16 + c, .height = 16, .colour = JPEG_KIT_GREY, .seed = (uint64_t)c};
             jpeg_kit_write(sample_path("train", c * PER_CLASS + i), &recipe);
         }
     }
@@ -362,7 +367,8 @@ static void a_folder_of_nothing_but_broken_files_ends_the_training(void)
 
 static void a_file_that_cannot_be_read_is_broken_for_that_time_only(void)
 {
-    static const char *const points[][2] = {{"loader.open:5", "cannot be opened"}, {"loader.read:5", "cannot be read"}};
+    static const char *const points[][2] = {{"loader.open:5", "cannot be opened"},
+                                            {"loader.read:5", "cannot be read"}};
     make_split("train");
     dt_loader_options options = standard_options();
     options.workers = 1;
@@ -418,8 +424,8 @@ static void validation_of_other_classes_is_refused(void)
 {
     make_split("train");
     make_split("val");
-    DT_REQUIRE(
-        rename(dt_test_path("%s/val/c2", dt_test_temp_dir()), dt_test_path("%s/val/other", dt_test_temp_dir())) == 0);
+    DT_REQUIRE(rename(dt_test_path("%s/val/c2", dt_test_temp_dir()),
+                      dt_test_path("%s/val/other", dt_test_temp_dir())) == 0);
     dt_loader_options options = standard_options();
     dt_source *source = NULL;
     options.training = false;

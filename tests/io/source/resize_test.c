@@ -1,5 +1,5 @@
-/* Resizing against a plain double-precision triangle filter with PIL's rounding to 8 bits between the passes, and against PIL's own
- * numbers. */
+/* Resizing against a plain double-precision triangle filter with PIL's rounding to 8 bits between the passes,
+ * and against PIL's own numbers. */
 #include "io/source/resize.h"
 
 #include "core/base/alloc.h"
@@ -43,7 +43,8 @@ static void resize(const picture *p, const dt_resize_view *view, int64_t step, u
             /* a block of its own, so that a sanitizer sees reads beyond the padding */
             rows[i] = malloc((size_t)(3 * needed.w + DT_ROW_PADDING_BYTES));
             memset(rows[i], 0xa5, (size_t)(3 * needed.w + DT_ROW_PADDING_BYTES));
-            memcpy(rows[i], p->pixels + ((needed.y + y + i) * p->width + needed.x) * 3, (size_t)(3 * needed.w));
+            memcpy(rows[i], p->pixels + ((needed.y + y + i) * p->width + needed.x) * 3,
+                   (size_t)(3 * needed.w));
         }
         dt_resize_rows(r, rows, n);
         for (int64_t i = 0; i < n; i++)
@@ -79,8 +80,9 @@ static void expected_resize(const picture *p, const dt_resize_view *view, uint8_
     for (int64_t y = 0; y < p->height; y++)
         for (int64_t x = 0; x < n; x++)
             for (int64_t c = 0; c < 3; c++)
-                rows[(y * n + x) * 3 + c] = to_level(triangle_sum(
-                    &view->x, view->x.first + (view->flip ? n - 1 - x : x), p->pixels + y * p->width * 3 + c, 3));
+                rows[(y * n + x) * 3 + c] =
+                    to_level(triangle_sum(&view->x, view->x.first + (view->flip ? n - 1 - x : x),
+                                          p->pixels + y * p->width * 3 + c, 3));
     for (int64_t y = 0; y < n; y++)
         for (int64_t i = 0; i < n * 3; i++)
             out[y * n * 3 + i] = to_level(triangle_sum(&view->y, view->y.first + y, rows + i, n * 3));
@@ -102,10 +104,11 @@ static int largest_difference(const uint8_t *a, const uint8_t *b, int64_t n)
 
 static const struct {
     int64_t width, height, full_w, full_h, n;
-} sizes[] = {{8, 8, 32, 32, 32},        {100, 80, 50, 40, 40}, {97, 61, 33, 21, 20},      {97, 61, 224, 224, 224},
-             {300, 200, 224, 224, 224}, {1, 1, 7, 7, 7},       {1, 40, 5, 200, 5},        {2, 3, 31, 31, 31},
-             {3, 2000, 32, 32, 32},     {2000, 3, 32, 32, 32}, {500, 375, 341, 256, 224}, {37, 53, 37, 53, 37},
-             {640, 480, 9, 7, 6},       {33, 33, 1, 1, 1},     {64, 64, 63, 65, 63},      {5000, 2, 16, 16, 16}};
+} sizes[] = {
+    {8, 8, 32, 32, 32},        {100, 80, 50, 40, 40}, {97, 61, 33, 21, 20},      {97, 61, 224, 224, 224},
+    {300, 200, 224, 224, 224}, {1, 1, 7, 7, 7},       {1, 40, 5, 200, 5},        {2, 3, 31, 31, 31},
+    {3, 2000, 32, 32, 32},     {2000, 3, 32, 32, 32}, {500, 375, 341, 256, 224}, {37, 53, 37, 53, 37},
+    {640, 480, 9, 7, 6},       {33, 33, 1, 1, 1},     {64, 64, 63, 65, 63},      {5000, 2, 16, 16, 16}};
 #define N_SIZES (sizeof sizes / sizeof sizes[0])
 
 static dt_resize_view view_of(size_t i, bool flip)
@@ -212,7 +215,8 @@ static void a_flat_picture_stays_flat(void)
         }
 }
 
-/* Only the part that is wanted is looked at: 20 of 64 target pixels of a 200-pixel source need 64 + 6 columns. */
+/* Only the part that is wanted is looked at: 20 of 64 target pixels of a 200-pixel source need 64 + 6
+ * columns. */
 static void only_the_needed_part_is_asked_for(void)
 {
     dt_resize *r = NULL;
@@ -233,9 +237,10 @@ static void only_the_needed_part_is_asked_for(void)
  * print([list(im.resize((n, n), Image.BILINEAR).tobytes()) for n in (4, 2)])' */
 static void results_are_pils(void)
 {
-    static const uint8_t pil4[48] = {96,  128, 93,  131, 135, 158, 133, 143, 118, 122, 143, 151, 150, 149, 85,  117,
-                                     118, 127, 134, 113, 140, 156, 120, 135, 82,  182, 98,  136, 133, 114, 153, 69,
-                                     127, 149, 87,  132, 65,  173, 134, 126, 150, 123, 189, 94,  105, 203, 135, 87},
+    static const uint8_t pil4[48] = {96,  128, 93,  131, 135, 158, 133, 143, 118, 122, 143, 151,
+                                     150, 149, 85,  117, 118, 127, 134, 113, 140, 156, 120, 135,
+                                     82,  182, 98,  136, 133, 114, 153, 69,  127, 149, 87,  132,
+                                     65,  173, 134, 126, 150, 123, 189, 94,  105, 203, 135, 87},
                          pil2[12] = {123, 131, 118, 138, 128, 136, 111, 149, 117, 168, 100, 117};
     picture p = {7, 5, malloc(105)};
     for (int i = 0; i < 105; i++)

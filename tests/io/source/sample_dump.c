@@ -2,9 +2,10 @@
  *
  *     sample_dump <jobs >pixels
  *
- * A job is a line `X Y W H FULL_W FULL_H VIEW_X VIEW_Y N FLIP PATH`: the box X Y W H (W 0: the centre crop for evaluation, 7/8 of the
- * shorter side) of the file is resized to FULL_W x FULL_H, of which N x N pixels from VIEW_X, VIEW_Y on are written, N * N * 3 bytes.
- * A broken file's are N * N * 3 zeros, and a line on stderr. */
+ * A job is a line `X Y W H FULL_W FULL_H VIEW_X VIEW_Y N FLIP PATH`: the box X Y W H (W 0: the centre crop
+ * for evaluation, 7/8 of the shorter side) of the file is resized to FULL_W x FULL_H, of which N x N pixels
+ * from VIEW_X, VIEW_Y on are written, N * N * 3 bytes. A broken file's are N * N * 3 zeros, and a line on
+ * stderr. */
 #include "io/source/sample.h"
 
 #include <inttypes.h>
@@ -21,9 +22,10 @@ int main(void)
     dt_crop c = {0};
     int flip;
     char path[1024];
-    while (scanf("%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64
-                 "%d %1023[^\n]",
-                 &c.box.x, &c.box.y, &c.box.w, &c.box.h, &c.full_w, &c.full_h, &c.x, &c.y, &c.n, &flip, path) == 11) {
+    while (scanf("%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64
+                 "%" SCNd64 "%d %1023[^\n]",
+                 &c.box.x, &c.box.y, &c.box.w, &c.box.h, &c.full_w, &c.full_h, &c.x, &c.y, &c.n, &flip,
+                 path) == 11) {
         size_t bytes = (size_t)(c.n * c.n * 3);
         uint8_t *pixels = calloc(1, bytes);
         int64_t width = 0, height = 0;

@@ -53,7 +53,8 @@ static void a_rank_takes_consecutive_micro_batches(void)
 static void a_shuffled_epoch_is_a_permutation_of_its_own(void)
 {
     enum { N = 1000 };
-    dt_sampler sampler = {.n_samples = N, .seed = 5, .shuffle = true, .batch = 1, .accumulate = 1, .world = 1};
+    dt_sampler sampler = {
+        .n_samples = N, .seed = 5, .shuffle = true, .batch = 1, .accumulate = 1, .world = 1};
     char seen[N] = {0};
     int64_t same_place = 0, same_as_next_epoch = 0;
     for (int64_t p = 0; p < N; p++) {
@@ -82,8 +83,11 @@ static void beyond_the_last_sample_there_is_none(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(every_position_is_taken_once_whatever_the_world), DT_TEST(two_ranks_are_one_that_accumulates_twice),
-    DT_TEST(a_rank_takes_consecutive_micro_batches),          DT_TEST(a_shuffled_epoch_is_a_permutation_of_its_own),
-    DT_TEST(without_shuffling_the_order_is_the_files),        DT_TEST(beyond_the_last_sample_there_is_none),
+    DT_TEST(every_position_is_taken_once_whatever_the_world),
+    DT_TEST(two_ranks_are_one_that_accumulates_twice),
+    DT_TEST(a_rank_takes_consecutive_micro_batches),
+    DT_TEST(a_shuffled_epoch_is_a_permutation_of_its_own),
+    DT_TEST(without_shuffling_the_order_is_the_files),
+    DT_TEST(beyond_the_last_sample_there_is_none),
 };
 DT_TEST_MAIN("io/sampler", tests)

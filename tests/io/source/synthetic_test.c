@@ -1,4 +1,5 @@
-/* The source of random batches: what it gives, that it repeats, resizes, and survives every allocation failing. */
+/* The source of random batches: what it gives, that it repeats, resizes, and survives every allocation
+ * failing. */
 #include "tests/testing.h"
 
 #include "core/base/alloc.h"
@@ -11,7 +12,8 @@ static dt_error error;
 static dt_source *make(int rank, int64_t size)
 {
     dt_source *source = NULL;
-    const dt_synthetic_options o = {.n_samples = 1000, .n_classes = 7, .image_size = size, .batch = 3, .rank = rank, .seed = 5};
+    const dt_synthetic_options o = {
+        .n_samples = 1000, .n_classes = 7, .image_size = size, .batch = 3, .rank = rank, .seed = 5};
     DT_CHECK_INT(dt_synthetic_create(&o, &source, &error), DT_OK);
     return source;
 }
@@ -41,7 +43,8 @@ static void batches_are_random_in_range_and_come_again(void)
             DT_CHECK(seen[i]->labels[k] >= 0 && seen[i]->labels[k] < 7);
         s->ops->release(s, seen[i]);
     }
-    DT_CHECK(has_seen_all_values[0] && has_seen_all_values[1] && has_seen_all_values[2] && has_seen_all_values[3]);
+    DT_CHECK(has_seen_all_values[0] && has_seen_all_values[1] && has_seen_all_values[2] &&
+             has_seen_all_values[3]);
     DT_CHECK(memcmp(seen[0]->pixels, seen[1]->pixels, 3 * 9 * 9 * 3) != 0);
     for (int i = 0; i < DT_SYNTHETIC_BATCHES; i++)
         DT_CHECK(next(s) == seen[i]);

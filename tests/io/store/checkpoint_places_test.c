@@ -21,7 +21,7 @@
 #define SAVED_BY 4 /* ranks */
 
 typedef struct job {
-    char base[512]; /* whole/, nvme0/, nvme1/ ..., fsx/ */
+    char base[512];          /* whole/, nvme0/, nvme1/ ..., fsx/ */
     const char *config_text; /* of what is saved; NULL: the same as ever */
     int64_t step;
     dt_store *stores[MAX_HOSTS], *mirror;
@@ -57,7 +57,7 @@ static job *new_job(void)
     return &the_job;
 }
 
-/* -- what is on the disks ----------------------------------------------------------------------------------------- */
+/* -- what is on the disks -------------------------------------------------------------------------------- */
 
 static void save_on_rank(dt_comm *comm, void *context)
 {
@@ -66,7 +66,8 @@ static void save_on_rank(dt_comm *comm, void *context)
     dt_manifest m = fake_manifest(j->step);
     if (j->config_text)
         memcpy(m.config_text, j->config_text, strlen(j->config_text) + 1);
-    j->status[comm->rank] = save_checkpoint(comm, j->stores[0], &j->states[comm->rank].layout, &j->states[comm->rank].io, &m, 10, &bytes, NULL);
+    j->status[comm->rank] = save_checkpoint(comm, j->stores[0], &j->states[comm->rank].layout,
+                                            &j->states[comm->rank].io, &m, 10, &bytes, NULL);
     dt_manifest_clear(&m);
 }
 
@@ -127,15 +128,17 @@ static void damage(const job *j, const char *folder, int64_t step, const char *f
     free(bytes);
 }
 
-/* -- loading ------------------------------------------------------------------------------------------------------ */
+/* -- loading --------------------------------------------------------------------------------------------- */
 
 static void load_on_rank(dt_comm *comm, void *context)
 {
     job *j = context;
     int r = comm->rank;
-    const dt_checkpoint_place place = {.store = j->stores[r / j->ranks_per_host], .mirror = j->mirror, .per_host = true};
+    const dt_checkpoint_place place = {
+        .store = j->stores[r / j->ranks_per_host], .mirror = j->mirror, .per_host = true};
     dt_manifest m = {.step = -1};
-    j->status[r] = dt_checkpoint_load(comm, &place, &j->states[r].layout, &j->states[r].io, NULL, NULL, &m, &j->found[r], &j->errors[r]);
+    j->status[r] = dt_checkpoint_load(comm, &place, &j->states[r].layout, &j->states[r].io, NULL, NULL, &m,
+                                      &j->found[r], &j->errors[r]);
     j->steps[r] = m.step;
     if (j->status[r] == DT_OK && j->found[r])
         dt_manifest_clear(&m);
@@ -208,7 +211,8 @@ static job *two_hosts(int64_t mirrored_to)
 
 static void lose(const job *j, const char *folder)
 {
-    DT_REQUIRE(rename(dt_test_path("%s/%s", j->base, folder), dt_test_path("%s/lost-%s", j->base, folder)) == 0);
+    DT_REQUIRE(rename(dt_test_path("%s/%s", j->base, folder), dt_test_path("%s/lost-%s", j->base, folder)) ==
+               0);
 }
 
 static void hosts_read_what_they_have(void)
@@ -234,8 +238,10 @@ static void a_lost_disk_is_made_up_for_by_the_mirror_alone(void)
     j = two_hosts(0);
     lose(j, "nvme1");
     check_refused(j, 4, DT_ERR_FORMAT, "/nvme0: none of the 2 checkpoints there is whole");
-    DT_CHECK_CONTAINS(log_text, "checkpoint: passing over step 20: no host has a whole shard-0002-of-0004.h5 in ");
-    DT_CHECK_CONTAINS(log_text, "checkpoint: passing over step 10: no host has a whole shard-0002-of-0004.h5 in ");
+    DT_CHECK_CONTAINS(log_text,
+                      "checkpoint: passing over step 20: no host has a whole shard-0002-of-0004.h5 in ");
+    DT_CHECK_CONTAINS(log_text,
+                      "checkpoint: passing over step 10: no host has a whole shard-0002-of-0004.h5 in ");
 }
 
 static void a_mirror_that_lags_or_is_damaged_gives_the_generation_before(void)
@@ -243,7 +249,8 @@ static void a_mirror_that_lags_or_is_damaged_gives_the_generation_before(void)
     job *j = two_hosts(10);
     lose(j, "nvme1");
     check_loads(j, 4, 10, 1);
-    DT_CHECK_CONTAINS(log_text, "checkpoint: passing over step 20: no host has a whole shard-0002-of-0004.h5 in ");
+    DT_CHECK_CONTAINS(log_text,
+                      "checkpoint: passing over step 20: no host has a whole shard-0002-of-0004.h5 in ");
     DT_CHECK_CONTAINS(log_text, "has no such checkpoint");
     j = two_hosts(20);
     lose(j, "nvme1");
@@ -263,7 +270,8 @@ static void what_is_damaged_is_told_and_taken_from_elsewhere(void)
     check_loads(j, 4, 20, 2);
     DT_CHECK_CONTAINS(log_text, "checkpoint: step 20: rank 1 on host0: ");
     DT_CHECK_CONTAINS(log_text, "/nvme0/step-00000020/shard-0001-of-0004.h5: its XXH3-128 is");
-    DT_CHECK_CONTAINS(log_text, "/nvme1/step-00000020/shard-0002-of-0004.h5: has 100 bytes, the manifest says ");
+    DT_CHECK_CONTAINS(log_text,
+                      "/nvme1/step-00000020/shard-0002-of-0004.h5: has 100 bytes, the manifest says ");
     DT_CHECK_CONTAINS(log_text, "/nvme1/step-00000020/manifest.json: ");
     DT_CHECK(!strstr(log_text, "passing over"));
     damage(j, "fsx", 20, shard_name(0)); /* nobody needs that */
@@ -285,8 +293,10 @@ static void two_attempts_at_a_step_are_never_mixed(void)
     save(j, 30, 4);
     deal(j, "nvme1", 30, 0xc);
     check_loads(j, 4, 20, 2);
-    DT_CHECK_CONTAINS(log_text, "checkpoint: passing over step 30: no host has a whole shard-0002-of-0004.h5");
-    DT_CHECK_CONTAINS(log_text, "checkpoint: passing over step 30: no host has a whole shard-0000-of-0004.h5");
+    DT_CHECK_CONTAINS(log_text,
+                      "checkpoint: passing over step 30: no host has a whole shard-0002-of-0004.h5");
+    DT_CHECK_CONTAINS(log_text,
+                      "checkpoint: passing over step 30: no host has a whole shard-0000-of-0004.h5");
     deal(j, "fsx", 30, 0xf);
     check_loads(j, 4, 30, 4);
 }

@@ -1,4 +1,5 @@
-/* Saving and loading over the real store with threads as ranks: one answer for all ranks, whatever happens. */
+/* Saving and loading over the real store with threads as ranks: one answer for all ranks, whatever
+ * happens. */
 #include "core/checkpoint/load.h"
 
 #include "core/base/alloc.h"
@@ -30,12 +31,12 @@ typedef struct outcome {
 
 typedef struct job {
     dt_store *store;
-    fake_state states[MAX_RANKS]; /* one per rank, equal */
+    fake_state states[MAX_RANKS];     /* one per rank, equal */
     dt_manifest manifests[MAX_RANKS]; /* for saving */
     int64_t keep;
     const int64_t *only_step; /* for loading */
-    int refusing_rank;     /* its accept refuses; -1: none */
-    int64_t fail_alloc_at; /* this allocation of save or load fails; 0: none */
+    int refusing_rank;        /* its accept refuses; -1: none */
+    int64_t fail_alloc_at;    /* this allocation of save or load fails; 0: none */
     outcome out;
 } job;
 
@@ -59,8 +60,8 @@ static void save_on_rank(dt_comm *comm, void *context)
 {
     job *j = context;
     int r = comm->rank;
-    j->out.status[r] = save_checkpoint(comm, j->store, &j->states[r].layout, &j->states[r].io, &j->manifests[r], j->keep,
-                                       &j->out.bytes[r], &j->out.err[r]);
+    j->out.status[r] = save_checkpoint(comm, j->store, &j->states[r].layout, &j->states[r].io,
+                                       &j->manifests[r], j->keep, &j->out.bytes[r], &j->out.err[r]);
 }
 
 typedef struct acceptance {
@@ -84,8 +85,8 @@ static void load_on_rank(dt_comm *comm, void *context)
     acceptance a = {j, r};
     const dt_checkpoint_place place = {.store = j->store, .only_step = j->only_step};
     j->out.found[r] = false;
-    j->out.status[r] =
-        dt_checkpoint_load(comm, &place, &j->states[r].layout, &j->states[r].io, accept, &a, &m, &j->out.found[r], &j->out.err[r]);
+    j->out.status[r] = dt_checkpoint_load(comm, &place, &j->states[r].layout, &j->states[r].io, accept, &a,
+                                          &m, &j->out.found[r], &j->out.err[r]);
     j->out.step[r] = m.step;
     if (j->out.status[r] == DT_OK && j->out.found[r]) {
         snprintf(j->out.config[r], sizeof j->out.config[r], "%s", m.config_text);
@@ -280,8 +281,10 @@ static void damaged_generations_are_passed_over_with_the_reason(void)
         dt_log_set_sink(collect, NULL, DT_LOG_INFO);
         check_loads(store, size, 1, 1);
         dt_log_set_sink(NULL, NULL, DT_LOG_INFO);
-        const char *reasons[] = {"passing over step 5: ", "shard-0001-of-0002.h5: its XXH3-128 is", "passing over step 4: ",
-                                 "manifest.json: ", "passing over step 3: ", "shard-0000-of-0002.h5: cannot open", "passing over step 2: "};
+        const char *reasons[] = {"passing over step 5: ", "shard-0001-of-0002.h5: its XXH3-128 is",
+                                 "passing over step 4: ", "manifest.json: ",
+                                 "passing over step 3: ", "shard-0000-of-0002.h5: cannot open",
+                                 "passing over step 2: "};
         const char *at = log_text;
         for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) { /* each once, in this order */
             at = at ? strstr(at, reasons[i]) : NULL;
@@ -323,7 +326,8 @@ static void another_model_is_refused_not_passed_over(void)
         snprintf(j->states[r].tensors[3].name, 20, "param/head.weight");
     DT_CHECK_INT(save(j, 2, 2), DT_OK);
     clear_job(j);
-    DT_CHECK_CONTAINS(check_refused(store, 2, DT_ERR_USAGE, -1), "step 2 has the tensor param/head.weight where this model has param/fc.weight");
+    DT_CHECK_CONTAINS(check_refused(store, 2, DT_ERR_USAGE, -1),
+                      "step 2 has the tensor param/head.weight where this model has param/fc.weight");
     make_job(j, store, 1);
     for (int r = 0; r < MAX_RANKS; r++) {
         j->states[r].tensors[3].dims[0] = 16;
@@ -389,9 +393,11 @@ static void a_rank_that_fails_in_writing_fails_all_and_leaves_nothing(void)
 
 static void every_fault_in_saving_is_everyones_and_older_generations_stand(void)
 {
-    static const char *const faults[] = {"store.begin:1", "store.open:1", "store.open:3", "store.write:1", "store.write:9", "store.space:2",
-                                         "store.fsync:2", "store.hash:3", "store.manifest:1", "store.manifest.write:1",
-                                         "store.manifest.fsync:1", "store.folder.fsync:1", "store.rename:1"};
+    static const char *const faults[] = {
+        "store.begin:1",    "store.open:1",           "store.open:3",           "store.write:1",
+        "store.write:9",    "store.space:2",          "store.fsync:2",          "store.hash:3",
+        "store.manifest:1", "store.manifest.write:1", "store.manifest.fsync:1", "store.folder.fsync:1",
+        "store.rename:1"};
     const char *dir = dt_test_temp_dir();
     job *j = malloc(sizeof *j);
     dt_store *store = open_store(dir);
@@ -434,7 +440,8 @@ static void a_device_that_refuses_on_one_rank_fails_all(void)
     for (int tensor = 0; tensor < FAKE_STATE_TENSORS; tensor++) {
         make_job(j, store, 1);
         j->states[1].fail_set_at = tensor;
-        j->states[1].fail_status = tensor % 2 ? DT_ERR_DEVICE : DT_ERR_IO; /* not the store's I/O: nothing is passed over */
+        /* not the store's I/O: nothing is passed over */
+        j->states[1].fail_status = tensor % 2 ? DT_ERR_DEVICE : DT_ERR_IO;
         DT_CHECK_INT(load(j, 3), j->states[1].fail_status);
         DT_CHECK_CONTAINS(j->out.err[0].message, "rank 1");
         DT_CHECK_CONTAINS(j->out.err[0].message, j->states[0].tensors[tensor].name);

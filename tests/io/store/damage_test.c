@@ -1,10 +1,11 @@
-/* What can happen to a generation of checkpoints on a disk: whatever it is, loading takes the one before, bit for bit, and says why; it does not crash, hang,
- * or take the damaged one. Two threads as ranks, two shards. */
+/* What can happen to a generation of checkpoints on a disk: whatever it is, loading takes the one before, bit
+ * for bit, and says why; it does not crash, hang, or take the damaged one. Two threads as ranks, two
+ * shards. */
 #include "core/checkpoint/load.h"
 
 #include "core/base/log.h"
-#include "io/store/hdf5_store.h"
 #include "io/durable.h"
+#include "io/store/hdf5_store.h"
 #include "tests/fakes/fake_comm.h"
 #include "tests/fakes/fake_state.h"
 #include "tests/fakes/save_checkpoint.h"
@@ -59,14 +60,15 @@ static void collect(void *context, dt_log_level level, const char *line)
     pthread_mutex_unlock(&log_lock);
 }
 
-/* -- two generations ---------------------------------------------------------------------------------------------- */
+/* -- two generations ------------------------------------------------------------------------------------- */
 
 static void save_on_rank(dt_comm *comm, void *context)
 {
     job *j = context;
     int64_t bytes;
     dt_manifest m = fake_manifest(j->step);
-    j->status[comm->rank] = save_checkpoint(comm, j->store, &j->states[comm->rank].layout, &j->states[comm->rank].io, &m, 10, &bytes, NULL);
+    j->status[comm->rank] = save_checkpoint(comm, j->store, &j->states[comm->rank].layout,
+                                            &j->states[comm->rank].io, &m, 10, &bytes, NULL);
     dt_manifest_clear(&m);
 }
 
@@ -102,7 +104,7 @@ static const char *path_of(const job *j, int64_t step, const char *file)
     return dt_test_path("%s/step-%08d/%s", j->folder, (int)step, file);
 }
 
-/* -- loading ------------------------------------------------------------------------------------------------------ */
+/* -- loading --------------------------------------------------------------------------------------------- */
 
 static void load_on_rank(dt_comm *comm, void *context)
 {
@@ -110,7 +112,8 @@ static void load_on_rank(dt_comm *comm, void *context)
     const int r = comm->rank;
     const dt_checkpoint_place place = {.store = j->store};
     dt_manifest m = {.step = -1};
-    j->status[r] = dt_checkpoint_load(comm, &place, &j->states[r].layout, &j->states[r].io, NULL, NULL, &m, &j->found[r], &j->errors[r]);
+    j->status[r] = dt_checkpoint_load(comm, &place, &j->states[r].layout, &j->states[r].io, NULL, NULL, &m,
+                                      &j->found[r], &j->errors[r]);
     j->steps[r] = m.step;
     if (j->status[r] == DT_OK && j->found[r])
         dt_manifest_clear(&m);
@@ -135,19 +138,24 @@ static void forget_states(job *j)
         fake_state_clear(&j->states[r]);
 }
 
-/* The generation of this step and seed, on all ranks; `why`: part of what is said of the one that was passed over, NULL: none was. */
+/* The generation of this step and seed, on all ranks; `why`: part of what is said of the one that was passed
+ * over, NULL: none was. */
 static void check_loads(job *j, int64_t step, uint64_t seed, const char *why, const char *what)
 {
     fake_state expected;
     fake_state_init(&expected, seed);
     load(j);
     for (int r = 0; r < RANKS; r++) {
-        DT_CHECK_MSG(j->status[r] == DT_OK && j->found[r] && j->steps[r] == step, "%s: rank %d: %s, step %lld: %s", what, r, dt_status_name(j->status[r]),
+        DT_CHECK_MSG(j->status[r] == DT_OK && j->found[r] && j->steps[r] == step,
+                     "%s: rank %d: %s, step %lld: %s", what, r, dt_status_name(j->status[r]),
                      (long long)j->steps[r], j->errors[r].message);
-        DT_CHECK_MSG(memcmp(j->states[r].values, expected.values, (size_t)expected.layout.n_elems * sizeof(float)) == 0, "%s: rank %d: other values", what, r);
+        DT_CHECK_MSG(memcmp(j->states[r].values, expected.values,
+                            (size_t)expected.layout.n_elems * sizeof(float)) == 0,
+                     "%s: rank %d: other values", what, r);
     }
     if (why)
-        DT_CHECK_MSG(strstr(log_text, "passing over step 200") && strstr(log_text, why), "%s: the log says: %s", what, log_text);
+        DT_CHECK_MSG(strstr(log_text, "passing over step 200") && strstr(log_text, why),
+                     "%s: the log says: %s", what, log_text);
     else
         DT_CHECK_STR(log_text, "");
     forget_states(j);
@@ -173,7 +181,7 @@ static void put(const job *j, const char *file, const char *bytes, size_t n)
     dt_test_write_file(path_of(j, NEWER, file), bytes, n);
 }
 
-/* -- cases -------------------------------------------------------------------------------------------------------- */
+/* -- cases ----------------------------------------------------------------------------------------------- */
 
 static void what_is_not_damaged_is_loaded(void)
 {
@@ -189,7 +197,9 @@ static void a_file_that_is_cut_short_at_64_places(void)
         content c = take(j, files[f]);
         const int places = f == 0 ? 22 : 21;
         for (int i = 0; i < places; i++, n++) {
-            const size_t at = i < 4 ? (size_t)i : i < 8 ? c.n - (size_t)(i - 3) : (size_t)i * c.n / (size_t)places;
+            const size_t at = i < 4   ? (size_t)i
+                              : i < 8 ? c.n - (size_t)(i - 3)
+                                      : (size_t)i * c.n / (size_t)places;
             put(j, files[f], c.bytes, at);
             check_loads(j, OLDER, 1, files[f], dt_test_path("%s cut to %zu of %zu bytes", files[f], at, c.n));
         }
@@ -275,7 +285,8 @@ static void files_that_are_missing_or_something_else(void)
 {
     for (int f = 0; f < N_FILES; f++)
         for (int what = 0; what < 6; what++) {
-            static const char *const names[] = {"missing", "a folder", "a pipe", "a link to itself", "a link to nowhere", "huge and empty"};
+            static const char *const names[] = {"missing",          "a folder",          "a pipe",
+                                                "a link to itself", "a link to nowhere", "huge and empty"};
             job *j = two_generations(2);
             const char *path = path_of(j, NEWER, files[f]);
             DT_REQUIRE(unlink(path) == 0);
@@ -307,7 +318,9 @@ static void folders_that_are_no_generations(void)
     forget_states(j);
     DT_REQUIRE(rmdir(dt_test_path("%s/step-00000300", j->folder)) == 0);
     dt_test_write_file(dt_test_path("%s/step-00000400", j->folder), "a file", 6);
-    static const char *const others[] = {"step-99999999999999999999", "step--0000005", "step-5", "step-00000500x", "step-00000500.tmp", "step-", "lost+found"};
+    static const char *const others[] = {
+        "step-99999999999999999999", "step--0000005", "step-5",    "step-00000500x",
+        "step-00000500.tmp",         "step-",         "lost+found"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         DT_REQUIRE(mkdir(dt_test_path("%s/%s", j->folder, others[i]), 0755) == 0);
     check_loads(j, NEWER, 2, NULL, "other names");
@@ -324,7 +337,8 @@ static void links_to_nowhere_are_told(void)
     DT_CHECK_CONTAINS(log_text, "passing over step 300");
     forget_states(j);
     dt_store *all;
-    DT_REQUIRE(dt_store_hdf5_create(link, &all, NULL) == DT_OK); /* the folder of all of them: a disk that is not mounted, not a new training */
+    /* the folder of all of them: a disk that is not mounted, not a new training */
+    DT_REQUIRE(dt_store_hdf5_create(link, &all, NULL) == DT_OK);
     dt_store *good = j->store;
     j->store = all;
     load(j);
@@ -374,7 +388,8 @@ static void rewrite_manifest(const job *j, const char *from, const char *to)
 static void a_newer_format_is_refused_and_not_passed_over(void)
 {
     job *j = two_generations(2);
-    rewrite_manifest(j, dt_test_path("\"format_version\": %d", DT_MANIFEST_VERSION), dt_test_path("\"format_version\": %d", DT_MANIFEST_VERSION + 1));
+    rewrite_manifest(j, dt_test_path("\"format_version\": %d", DT_MANIFEST_VERSION),
+                     dt_test_path("\"format_version\": %d", DT_MANIFEST_VERSION + 1));
     load(j);
     for (int r = 0; r < RANKS; r++)
         DT_CHECK_INT(j->status[r], DT_ERR_UNSUPPORTED);

@@ -1,14 +1,17 @@
 /* fuzz_checkpoint.c: any bytes as a manifest, and as a shard. The first byte chooses. For libFuzzer:
  *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I. tests/io/store/fuzz_checkpoint.c io/{manifest,durable,hdf5_driver,hdf5_shard}.c \
- *         core/base/{alloc,error,fault,log,rng,clock}.c core/checkpoint/manifest.c ... -lhdf5 -ljansson -lxxhash -lm -lpthread
+ *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I. tests/io/store/fuzz_checkpoint.c
+ *     io/{manifest,durable,hdf5_driver,hdf5_shard}.c \
+ *         core/base/{alloc,error,fault,log,rng,clock}.c core/checkpoint/manifest.c ... -lhdf5 -ljansson
+ *         -lxxhash -lm -lpthread
  *
  * tests/io/store/fuzz_checkpoint_test.c feeds it mutated ones in every `make check`.
  *
- * A manifest's own hash is made good first, or nothing behind that check would be reached; one that is taken must be written again as bytes that are taken
- * again, to the same bytes. A shard comes to HDF5 only behind a good hash, that is as somebody wrote it: other layouts, other shares, older and newer
- * programs. So here a shard is a whole one, written by us, of a layout that the bytes choose, and is read as one of another layout: it must be refused, or give
- * the elements that were written.
+ * A manifest's own hash is made good first, or nothing behind that check would be reached; one that is taken
+ * must be written again as bytes that are taken again, to the same bytes. A shard comes to HDF5 only behind a
+ * good hash, that is as somebody wrote it: other layouts, other shares, older and newer programs. So here a
+ * shard is a whole one, written by us, of a layout that the bytes choose, and is read as one of another
+ * layout: it must be refused, or give the elements that were written.
  */
 #include "core/base/alloc.h"
 #include "core/checkpoint/load.h"
@@ -23,7 +26,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes);
 
-/* -- manifests ---------------------------------------------------------------------------------------------------- */
+/* -- manifests ------------------------------------------------------------------------------------------- */
 
 static void make_hash_good(char *text, size_t n)
 {
@@ -49,9 +52,12 @@ static void try_manifest(char *text, size_t n)
         return;
     m.format_version = DT_MANIFEST_VERSION;
     err.message[0] = '\0';
-    if (dt_manifest_write(&m, &first, &n_first, &err) != DT_OK || dt_manifest_parse(first, n_first, &again, &err) != DT_OK ||
-        dt_manifest_write(&again, &second, &n_second, &err) != DT_OK || n_first != n_second || memcmp(first, second, (size_t)n_first) != 0) {
-        fprintf(stderr, "taken, but not written and taken again to the same bytes: %s\n%.*s\n", err.message, (int)n, text);
+    if (dt_manifest_write(&m, &first, &n_first, &err) != DT_OK ||
+        dt_manifest_parse(first, n_first, &again, &err) != DT_OK ||
+        dt_manifest_write(&again, &second, &n_second, &err) != DT_OK || n_first != n_second ||
+        memcmp(first, second, (size_t)n_first) != 0) {
+        fprintf(stderr, "taken, but not written and taken again to the same bytes: %s\n%.*s\n", err.message,
+                (int)n, text);
         abort();
     }
     dt_manifest_clear(&m);
@@ -60,7 +66,7 @@ static void try_manifest(char *text, size_t n)
     dt_free(second);
 }
 
-/* -- shards ------------------------------------------------------------------------------------------------------- */
+/* -- shards ---------------------------------------------------------------------------------------------- */
 
 enum { MAX_TENSORS = 4, MAX_ELEMS = 64 };
 
@@ -70,7 +76,8 @@ typedef struct shape {
     int64_t first, n_elems; /* of the shard */
 } shape;
 
-/* A layout of some small tensors from eight bytes or fewer, with few names, so that two of them are often alike. */
+/* A layout of some small tensors from eight bytes or fewer, with few names, so that two of them are often
+ * alike. */
 static shape shape_of(const uint8_t *b)
 {
     static const char *const names[] = {"param/a.weight", "param/a.bias", "momentum/a.weight", "param/a"};
@@ -121,9 +128,11 @@ static void try_shard(const uint8_t *b)
     if (!f)
         abort();
     const dt_state_io io = {.context = &written, .get = get};
-    if (dt_hdf5_shard_write(fileno(f), "a shard", 1, &written.layout, &io, written.first, written.n_elems, &bytes, &err) != DT_OK)
+    if (dt_hdf5_shard_write(fileno(f), "a shard", 1, &written.layout, &io, written.first, written.n_elems,
+                            &bytes, &err) != DT_OK)
         abort();
-    if (dt_hdf5_shard_read(fileno(f), "a shard", bytes, &read.layout, read.first, read.n_elems, values, &err) == DT_OK)
+    if (dt_hdf5_shard_read(fileno(f), "a shard", bytes, &read.layout, read.first, read.n_elems, values,
+                           &err) == DT_OK)
         for (int64_t t = 0; t < read.layout.n_tensors; t++)
             for (int64_t i = 0; i < read.tensors[t].n_elems; i++) {
                 const int64_t at = read.tensors[t].first + i - read.first;

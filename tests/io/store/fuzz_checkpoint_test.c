@@ -1,4 +1,5 @@
-/* Mutated manifests and shards of other layouts through tests/io/store/fuzz_checkpoint.c: a second in every run, a minute under AddressSanitizer, an hour in long ones. */
+/* Mutated manifests and shards of other layouts through tests/io/store/fuzz_checkpoint.c: a second in every
+ * run, a minute under AddressSanitizer, an hour in long ones. */
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/checkpoint/load.h"
@@ -54,9 +55,30 @@ static char *good_manifest(size_t *n)
     return text;
 }
 
-/* What a manifest may be mutated to: pieces of its own, numbers at the ends of their ranges, JSON's other values. */
-static const char *const words[] = {"0", "-1", "9223372036854775807", "9223372036854775808", "1e308", "1e999", "null", "true", "[]", "{}", "\"\"", "\\u0000", "\"step\": 1,",
-                                    "]", "}", ",", "\"../../etc/passwd\"", "4294967296", "0.5", "\xff\xfe", "[[[[[[[[", "\"format_version\": 4,"};
+/* What a manifest may be mutated to: pieces of its own, numbers at the ends of their ranges, JSON's other
+ * values. */
+static const char *const words[] = {"0",
+                                    "-1",
+                                    "9223372036854775807",
+                                    "9223372036854775808",
+                                    "1e308",
+                                    "1e999",
+                                    "null",
+                                    "true",
+                                    "[]",
+                                    "{}",
+                                    "\"\"",
+                                    "\\u0000",
+                                    "\"step\": 1,",
+                                    "]",
+                                    "}",
+                                    ",",
+                                    "\"../../etc/passwd\"",
+                                    "4294967296",
+                                    "0.5",
+                                    "\xff\xfe",
+                                    "[[[[[[[[",
+                                    "\"format_version\": 4,"};
 
 static size_t mutate_text(char *text, size_t n, size_t room)
 {
@@ -156,5 +178,6 @@ static void an_hour_of_them_does_no_harm(void)
     run_for(3600.0, 3);
 }
 
-static const dt_test tests[] = {DT_TEST(mutated_manifests_and_shards_do_no_harm), DT_TEST(an_hour_of_them_does_no_harm)};
+static const dt_test tests[] = {DT_TEST(mutated_manifests_and_shards_do_no_harm),
+                                DT_TEST(an_hour_of_them_does_no_harm)};
 DT_TEST_MAIN("io/fuzz_checkpoint", tests)

@@ -1,4 +1,5 @@
-/* Generations on disk: what is written comes back, what is damaged is found, what is unfinished never counts. */
+/* Generations on disk: what is written comes back, what is damaged is found, what is unfinished never
+ * counts. */
 #define _GNU_SOURCE /* renameat2 */
 #include "io/store/hdf5_store.h"
 
@@ -128,7 +129,8 @@ static void the_manifest_comes_back_as_it_was(void)
     DT_CHECK(b.seed == a.seed);
     DT_CHECK(b.data_fingerprint == a.data_fingerprint);
     DT_CHECK_BYTES(&b.computed_by, &a.computed_by, sizeof a.computed_by);
-    DT_CHECK(b.best_top1 == a.best_top1 && b.loss_scale == a.loss_scale && b.n_good_steps == 77 && b.n_skipped_steps == 5);
+    DT_CHECK(b.best_top1 == a.best_top1 && b.loss_scale == a.loss_scale && b.n_good_steps == 77 &&
+             b.n_skipped_steps == 5);
     DT_CHECK_STR(b.arch, a.arch);
     DT_CHECK_STR(b.config_text, a.config_text);
     DT_CHECK_INT(b.n_tensors, FAKE_STATE_TENSORS);
@@ -176,7 +178,8 @@ static void any_hdf5_reader_finds_tensors_and_pieces_with_their_place(void)
     dt_store *store = open_store(dir);
     fake_state_init(&s, 1);
     check_saved(store, &s, 9, 2); /* the cut is inside layer1.0.conv1.weight */
-    hid_t file = H5Fopen(dt_test_path("%s/step-00000009/shard-0000-of-0002.h5", dir), H5F_ACC_RDONLY, H5P_DEFAULT);
+    hid_t file =
+        H5Fopen(dt_test_path("%s/step-00000009/shard-0000-of-0002.h5", dir), H5F_ACC_RDONLY, H5P_DEFAULT);
     DT_REQUIRE(file >= 0);
     hid_t whole = H5Dopen2(file, "/param/conv1.weight", H5P_DEFAULT), space = H5Dget_space(whole);
     DT_CHECK_INT(H5Sget_simple_extent_dims(space, dims, NULL), 4);
@@ -205,7 +208,8 @@ static void any_hdf5_reader_finds_tensors_and_pieces_with_their_place(void)
     fake_state_clear(&s);
 }
 
-/* Change one file of a generation, see that loading it is an error with that file's name in it, and put it back. */
+/* Change one file of a generation, see that loading it is an error with that file's name in it, and put it
+ * back. */
 static void check_damage_is_found(dt_store *store, const char *path, const char *damaged, size_t n)
 {
     size_t n_good;
@@ -296,9 +300,10 @@ static void swapped_and_missing_shards_are_found(void)
     fake_state_clear(&s);
 }
 
-static const char *const write_faults[] = {"store.begin",         "store.open",    "store.write",          "store.space",
-                                           "store.fsync",         "store.hash",    "store.manifest",       "store.manifest.write",
-                                           "store.manifest.fsync", "store.folder.fsync", "store.rename"};
+static const char *const write_faults[] = {
+    "store.begin",          "store.open",         "store.write",    "store.space",
+    "store.fsync",          "store.hash",         "store.manifest", "store.manifest.write",
+    "store.manifest.fsync", "store.folder.fsync", "store.rename"};
 #define N_WRITE_FAULTS (sizeof write_faults / sizeof *write_faults)
 
 static void whatever_fails_in_writing_older_generations_stand(void)
@@ -317,11 +322,15 @@ static void whatever_fails_in_writing_older_generations_stand(void)
             dt_status status = save(store, &newer, step, 2, &err);
             DT_CHECK_MSG(status == DT_ERR_IO, "%s: %s", write_faults[f], dt_status_name(status));
             DT_CHECK_CONTAINS(err.message, dir);
-            DT_CHECK_CONTAINS(err.message, strstr(write_faults[f], "space") || strstr(write_faults[f], "t.write") ? "free" : strerror(EIO));
+            DT_CHECK_CONTAINS(err.message,
+                              strstr(write_faults[f], "space") || strstr(write_faults[f], "t.write")
+                                  ? "free"
+                                  : strerror(EIO));
             DT_CHECK_INT(newest(store, &n), 10);
             DT_CHECK_INT(n, 1);
             check_holds(store, &s, 10);
-            DT_CHECK_MSG(access(dt_test_path("%s/step-%08d.tmp", dir, (int)step), F_OK) != 0, "%s leaves rubbish", write_faults[f]);
+            DT_CHECK_MSG(access(dt_test_path("%s/step-%08d.tmp", dir, (int)step), F_OK) != 0,
+                         "%s leaves rubbish", write_faults[f]);
         }
     }
     dt_fault_arm(NULL, 0, NULL);
@@ -355,9 +364,10 @@ static void a_write_that_fails_at_any_moment_is_an_error(void)
 
 static void killed_between_any_two_steps_a_whole_generation_is_left(void)
 {
-    static const char *const points[] = {"store.begin", "store.open",     "store.write",        "store.fsync",
-                                         "store.hash",  "store.manifest", "store.manifest.write", "store.manifest.fsync",
-                                         "store.folder.fsync", "store.rename", "store.parent.fsync", "store.prune"};
+    static const char *const points[] = {"store.begin",          "store.open",           "store.write",
+                                         "store.fsync",          "store.hash",           "store.manifest",
+                                         "store.manifest.write", "store.manifest.fsync", "store.folder.fsync",
+                                         "store.rename",         "store.parent.fsync",   "store.prune"};
     fake_state s, newer;
     int64_t n;
     fake_state_init(&s, 1);
@@ -403,7 +413,8 @@ static void a_generation_is_replaced_without_a_moment_in_between(void)
     const char *a = dt_test_path("%s/a", dir), *b = dt_test_path("%s/b", dir);
     DT_CHECK(mkdir(a, 0755) == 0 && mkdir(b, 0755) == 0);
     if (renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) == 0)
-        dt_fault_arm("store.gap:1", 0, NULL); /* between two renames: not passed where the file system can exchange names */
+        dt_fault_arm("store.gap:1", 0, NULL); /* between two renames: not passed where the file system can
+                                                 exchange names */
     check_saved(store, &newer, 10, 3);
     check_holds(store, &newer, 10);
     dt_fault_arm("store.exchange:1", 0, NULL); /* as on NFS */
@@ -487,8 +498,10 @@ static void a_read_only_folder_is_told(void)
 
 static void names_that_are_not_ours_are_left_alone(void)
 {
-    static const char *const names[] = {"step-00000099",  "step-5",       "step-00000005x",        "step-", "step--0000001", "notes.txt",
-                                        "step-000000010", "other.tmp",    "step-99999999999999999999", "step-0000000a"};
+    static const char *const names[] = {"step-00000099",  "step-5",        "step-00000005x",
+                                        "step-",          "step--0000001", "notes.txt",
+                                        "step-000000010", "other.tmp",     "step-99999999999999999999",
+                                        "step-0000000a"};
     fake_state s;
     dt_error err = {0};
     int64_t n;
@@ -548,7 +561,8 @@ static void a_shard_that_rank_0_does_not_see_as_written_is_told(void)
     dt_store *store = open_store(dt_test_temp_dir());
     fake_state_init(&s, 1);
     dt_shard_entry entry = {.file = "shard-0000-of-0001.h5", .n_elems = s.layout.n_elems};
-    DT_CHECK_INT(store->ops->write_shard(store, 3, &s.layout, &s.io, &entry, &err), DT_ERR_IO); /* no begin: as on another host */
+    /* no begin: as on another host */
+    DT_CHECK_INT(store->ops->write_shard(store, 3, &s.layout, &s.io, &entry, &err), DT_ERR_IO);
     DT_CHECK_CONTAINS(err.message, "file system that all of them share");
     DT_CHECK_INT(store->ops->begin(store, 3, &err), DT_OK);
     DT_CHECK_INT(store->ops->write_shard(store, 3, &s.layout, &s.io, &entry, &err), DT_OK);

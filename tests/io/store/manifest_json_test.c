@@ -19,7 +19,8 @@ static dt_manifest whole_manifest(void)
     dt_manifest m = fake_manifest(42);
     int64_t half = state.layout.n_elems / 2;
     shards[0] = (dt_shard_entry){"shard-0000-of-0002.h5", 1000, "0123456789abcdef0123456789abcdef", 0, half};
-    shards[1] = (dt_shard_entry){"shard-0001-of-0002.h5", 2000, "fedcba9876543210fedcba9876543210", half, state.layout.n_elems - half};
+    shards[1] = (dt_shard_entry){"shard-0001-of-0002.h5", 2000, "fedcba9876543210fedcba9876543210", half,
+                                 state.layout.n_elems - half};
     m.n_tensors = state.layout.n_tensors;
     m.tensors = state.tensors;
     m.n_shards = 2;
@@ -65,7 +66,9 @@ static char *edited(const char *from, const char *to, bool sealed)
 
 #define TEN "1234567890"
 #define PAIR(name) "\"" name "\": \"x\", "
-#define PAIRS(name) PAIR(name "1") PAIR(name "2") PAIR(name "3") PAIR(name "4") PAIR(name "5") PAIR(name "6") PAIR(name "7") PAIR(name "8")
+#define PAIRS(name)                                                                                          \
+    PAIR(name "1")                                                                                           \
+    PAIR(name "2") PAIR(name "3") PAIR(name "4") PAIR(name "5") PAIR(name "6") PAIR(name "7") PAIR(name "8")
 
 static void fields_that_are_wrong_are_named(void)
 {
@@ -81,7 +84,8 @@ static void fields_that_are_wrong_are_named(void)
         {"\"step\": 42", "\"step\": 42, \"extra\": {}", "1 unknown field"},
         {"\"format_version\": 3", "\"format_version\": 0", "\"format_version\" is 0"},
         {"\"format_version\": 3", "\"format_version\": \"3\"", "\"format_version\" is not an integer"},
-        {"\"seed\": \"18446744073709551610\"", "\"seed\": \"18446744073709551616\"", "\"seed\" is not a number without sign"},
+        {"\"seed\": \"18446744073709551610\"", "\"seed\": \"18446744073709551616\"",
+         "\"seed\" is not a number without sign"},
         {"\"seed\": \"18446744073709551610\"", "\"seed\": \"-6\"", "\"seed\" is not a number without sign"},
         {"\"seed\": \"18446744073709551610\"", "\"seed\": 7", "\"seed\" is not a string"},
         {"0123456789abcdef\",\n  \"best", "0123456789ABCDEF\",\n  \"best", "\"data_fingerprint\" is not 16"},
@@ -96,18 +100,22 @@ static void fields_that_are_wrong_are_named(void)
         {"\"2.6.3\"", "\"\\u001b[2J\"", "\"computed_by\" has a value that is no short"},
         {"\"2.6.3\"", "\"\\u00e9\"", "\"computed_by\" has a value that is no short"},
         {"\"2.6.3\"", "\"a\\\"b\"", "\"computed_by\" has a value that is no short"},
-        {"\"2.6.3\"", "\"" TEN TEN TEN TEN TEN TEN TEN TEN TEN "123456\"", "\"computed_by\" has a value that is no short"},
+        {"\"2.6.3\"", "\"" TEN TEN TEN TEN TEN TEN TEN TEN TEN "123456\"",
+         "\"computed_by\" has a value that is no short"},
         {"\"oneDNN\"", "\"\"", "\"computed_by\" has a name that is no short plain text"},
         {"\"oneDNN\"", "\"\\n\"", "\"computed_by\" has a name that is no short"},
         {"\"oneDNN\"", "\"" TEN TEN TEN "12\"", "\"computed_by\" has a name that is no short"},
         {"\"oneDNN\"", "\"isa\": \"avx\", \"oneDNN\"", "not the JSON it should be"},
-        {"\"oneDNN\": \"2.6.3\"", PAIRS("a") PAIRS("b") PAIRS("c") PAIRS("d") "\"z\": \"z\"", "\"computed_by\" has too many entries"},
+        {"\"oneDNN\": \"2.6.3\"", PAIRS("a") PAIRS("b") PAIRS("c") PAIRS("d") "\"z\": \"z\"",
+         "\"computed_by\" has too many entries"},
         {"\"world_size\": 2", "\"world_size\": 0", "\"world_size\" is 0"},
         {"\"resnet18\"", "\"resnet18resnet18resnet18resnet18\"", "\"arch\" is too long"},
         {"\"resnet18\"", "null", "\"arch\" is not a string"},
         {"\"name\": \"param/bn1.weight\"", "\"name\": \"\"", "tensors[1]: \"name\" is empty"},
-        {"\"name\": \"param/bn1.weight\"", "\"name\": \"param\\u001b[2J\"", "tensors[1]: \"name\" has characters"},
-        {"\"name\": \"param/bn1.weight\"", "\"title\": \"param/bn1.weight\"", "tensors[1]: \"name\" is missing"},
+        {"\"name\": \"param/bn1.weight\"", "\"name\": \"param\\u001b[2J\"",
+         "tensors[1]: \"name\" has characters"},
+        {"\"name\": \"param/bn1.weight\"", "\"title\": \"param/bn1.weight\"",
+         "tensors[1]: \"name\" is missing"},
         {"[16]", "[16, 0]", "tensors[1]: \"shape\" is not of positive"},
         {"[16]", "[4, 1, 1, 1, 4]", "tensors[1]: \"shape\" has more than 4"},
         {"[16]", "16", "tensors[1]: \"shape\" is not an array"},
@@ -118,8 +126,10 @@ static void fields_that_are_wrong_are_named(void)
         {"shard-0001-of-0002.h5", "../../../etc/passwd.h5", "shards[1]: \"file\" is not what"},
         {"shard-0001-of-0002.h5", "shard-0000-of-0002.h5", "shards[1]: \"file\" is not what"},
         {"\"bytes\": 2000", "\"bytes\": -2000", "shards[1]: \"bytes\" is -2000"},
-        {"fedcba9876543210fedcba9876543210", "fedcba9876543210fedcba987654321", "shards[1]: \"xxh3_128\" is not 32"},
-        {"fedcba9876543210fedcba9876543210", "fedcba9876543210fedcba987654321G", "shards[1]: \"xxh3_128\" is not 32"},
+        {"fedcba9876543210fedcba9876543210", "fedcba9876543210fedcba987654321",
+         "shards[1]: \"xxh3_128\" is not 32"},
+        {"fedcba9876543210fedcba9876543210", "fedcba9876543210fedcba987654321G",
+         "shards[1]: \"xxh3_128\" is not 32"},
         {"\"first\": 0", "\"first\": 1", "shards[0]: \"first\" is 1"},
         {"\"elements\": ", "\"elements\": 1", "shards[1]: \"first\" is"},
         {"\"elements\": ", "\"elements\": -", "shards[0]: \"elements\" is -"},
@@ -129,7 +139,8 @@ static void fields_that_are_wrong_are_named(void)
         dt_error err = {0};
         dt_manifest m = {.step = -7};
         char *text = edited(cases[i].from, cases[i].to, true);
-        DT_CHECK_MSG(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err) == DT_ERR_FORMAT, "taken: %s", cases[i].to);
+        DT_CHECK_MSG(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err) == DT_ERR_FORMAT, "taken: %s",
+                     cases[i].to);
         DT_CHECK_CONTAINS(err.message, cases[i].message);
         DT_CHECK_INT(m.step, -7);
         free(text);
@@ -186,7 +197,8 @@ static void what_computed_it_comes_back(void)
         dt_free(text);
         dt_manifest_clear(&again);
         char name[DT_COMPUTED_BY_NAME_BYTES];
-        snprintf(name, sizeof name, "%u is a name of the most length", (unsigned)(n + 10) % 100U); /* in an order that is not the alphabet's at its end */
+        /* in an order that is not the alphabet's at its end */
+        snprintf(name, sizeof name, "%u is a name of the most length", (unsigned)(n + 10) % 100U);
         if (n < DT_COMPUTED_BY_MAX)
             dt_computed_by_add(&m.computed_by, name, "%095d", n);
     }
@@ -235,7 +247,8 @@ static void an_edit_without_the_hash_is_damage(void)
 
 static void what_is_no_manifest_at_all_is_refused(void)
 {
-    static const char *const texts[] = {"", "{", "[]", "null", "{}", "\"manifest\"", "{\"format_version\": 1}", "\xff\xfe", "[[[[[[[["};
+    static const char *const texts[] = {
+        "", "{", "[]", "null", "{}", "\"manifest\"", "{\"format_version\": 1}", "\xff\xfe", "[[[[[[[["};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         dt_error err = {0};
         dt_manifest m;
@@ -288,7 +301,8 @@ static void every_allocation_may_fail(void)
     }
 }
 
-/* Cut and mutated texts, sealed or not: nothing crashes; a sanitizer build sees what is read beyond the end. */
+/* Cut and mutated texts, sealed or not: nothing crashes; a sanitizer build sees what is read beyond the
+ * end. */
 static void random_damage_never_crashes(void)
 {
     uint64_t x = 88172645463325252u;

@@ -1,4 +1,5 @@
-/* Shards into the mirror: the same bytes, and whatever a disk refuses leaves what was there. Threads are ranks. */
+/* Shards into the mirror: the same bytes, and whatever a disk refuses leaves what was there. Threads are
+ * ranks. */
 #include "core/checkpoint/mirror.h"
 
 #include "core/base/alloc.h"
@@ -50,7 +51,8 @@ static void save_on_rank(dt_comm *comm, void *context)
     const int r = comm->rank;
     dt_manifest m = fake_manifest(j->step);
     int64_t bytes;
-    DT_CHECK_INT(save_checkpoint(comm, j->store, &j->states[r].layout, &j->states[r].io, &m, 2, &bytes, NULL), DT_OK);
+    DT_CHECK_INT(save_checkpoint(comm, j->store, &j->states[r].layout, &j->states[r].io, &m, 2, &bytes, NULL),
+                 DT_OK);
     dt_manifest_clear(&m);
 }
 
@@ -116,7 +118,8 @@ static void the_copy_is_the_same_generation(void)
     open_folders(&j);
     DT_CHECK_INT(copy(&j, 5, NULL), DT_OK);
     check_whole(j.mirror, 5);
-    DT_REQUIRE(j.store->ops->read_manifest(j.store, 5, &a, NULL) == DT_OK && j.mirror->ops->read_manifest(j.mirror, 5, &b, NULL) == DT_OK);
+    DT_REQUIRE(j.store->ops->read_manifest(j.store, 5, &a, NULL) == DT_OK &&
+               j.mirror->ops->read_manifest(j.mirror, 5, &b, NULL) == DT_OK);
     DT_CHECK_STR(a.identity, b.identity);
     dt_manifest_clear(&a);
     dt_manifest_clear(&b);
@@ -127,17 +130,20 @@ static void the_copy_is_the_same_generation(void)
 
 static void whatever_fails_older_copies_stand_and_the_next_one_is_made(void)
 {
-    static const char *const faults[] = {"mirror.open",   "mirror.read",         "mirror.space",       "mirror.write", "mirror.fsync",
-                                         "mirror.hash", "store.manifest", "store.manifest.write", "store.folder.fsync", "store.rename"};
+    static const char *const faults[] = {
+        "mirror.open", "mirror.read",    "mirror.space",         "mirror.write",       "mirror.fsync",
+        "mirror.hash", "store.manifest", "store.manifest.write", "store.folder.fsync", "store.rename"};
     static job j;
     open_folders(&j);
     DT_CHECK_INT(copy(&j, 1, NULL), DT_OK);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         const int64_t step = 2 * (int64_t)i + 2;
         const dt_status status = copy(&j, step, faults[i]);
-        DT_CHECK_MSG(status == (strcmp(faults[i], "mirror.hash") ? DT_ERR_IO : DT_ERR_FORMAT), "%s: %s", faults[i], dt_status_name(status));
-        DT_CHECK_MSG(strstr(j.error[0].message, strcmp(faults[i], "mirror.read") ? "/mirror/step-" : "/local/step-") != NULL, "%s: %s", faults[i],
-                     j.error[0].message);
+        DT_CHECK_MSG(status == (strcmp(faults[i], "mirror.hash") ? DT_ERR_IO : DT_ERR_FORMAT), "%s: %s",
+                     faults[i], dt_status_name(status));
+        DT_CHECK_MSG(strstr(j.error[0].message,
+                            strcmp(faults[i], "mirror.read") ? "/mirror/step-" : "/local/step-") != NULL,
+                     "%s: %s", faults[i], j.error[0].message);
         DT_CHECK_INT(newest(j.mirror), step - 1);
         check_whole(j.mirror, step - 1);
         check_whole(j.store, step);
@@ -168,9 +174,11 @@ static void a_shard_that_was_damaged_meanwhile_is_not_copied(void)
     fake_comm_run(RANKS, copy_on_rank, &j);
     DT_CHECK_INT(j.status[0], DT_ERR_FORMAT);
     DT_CHECK_CONTAINS(j.error[0].message, "rank 1 on ");
-    DT_CHECK_CONTAINS(j.error[0].message, "mirror/step-00000002.tmp/shard-0001-of-0003.h5: what is read back has XXH3-128 ");
+    DT_CHECK_CONTAINS(j.error[0].message,
+                      "mirror/step-00000002.tmp/shard-0001-of-0003.h5: what is read back has XXH3-128 ");
     DT_CHECK_INT(newest(j.mirror), 1);
-    DT_REQUIRE(truncate(dt_test_path("%s/local/step-00000002/shard-0001-of-0003.h5", dt_test_temp_dir()), 100) == 0);
+    DT_REQUIRE(
+        truncate(dt_test_path("%s/local/step-00000002/shard-0001-of-0003.h5", dt_test_temp_dir()), 100) == 0);
     fake_comm_run(RANKS, copy_on_rank, &j);
     DT_CHECK_INT(j.status[0], DT_ERR_FORMAT);
     DT_CHECK_CONTAINS(j.error[0].message, "has 100 bytes, and ");

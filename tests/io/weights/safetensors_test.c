@@ -116,8 +116,10 @@ static const char *made(const char *header, const void *data, size_t data_bytes)
 
 static void half_precision_and_doubles_become_floats_exactly(void)
 {
-    static const uint16_t f16[] = {0x3c00, 0xc000, 0x0001, 0x83ff, 0x0400, 0x7bff, 0x7c00, 0xfc00, 0x0000, 0x8000, 0x3555};
-    static const float f16_values[] = {1, -2, 0x1p-24f, -1023 * 0x1p-24f, 0x1p-14f, 65504, INFINITY, -INFINITY, 0, -0.0f, 0.333251953125f};
+    static const uint16_t f16[] = {0x3c00, 0xc000, 0x0001, 0x83ff, 0x0400, 0x7bff,
+                                   0x7c00, 0xfc00, 0x0000, 0x8000, 0x3555};
+    static const float f16_values[] = {1,         -2, 0x1p-24f, -1023 * 0x1p-24f, 0x1p-14f, 65504, INFINITY,
+                                       -INFINITY, 0,  -0.0f,    0.333251953125f};
     static const uint16_t bf16[] = {0x3f80, 0xc049, 0x0001, 0x7f80};
     static const uint32_t bf16_bits[] = {0x3f800000, 0xc0490000, 0x00010000, 0x7f800000};
     static const double f64[] = {0.1, -1e300, 1e-300};
@@ -140,7 +142,8 @@ static void half_precision_and_doubles_become_floats_exactly(void)
         DT_CHECK_BYTES(read, cases[i].expected, cases[i].n * sizeof *read);
         dt_safetensors_close(file);
     }
-    dt_safetensors *file = open_good(made("{\"t\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[0,2]}}", &nan_bits, 2));
+    dt_safetensors *file =
+        open_good(made("{\"t\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[0,2]}}", &nan_bits, 2));
     DT_CHECK_INT(dt_safetensors_read_f32(file, 0, read, &err), DT_OK);
     DT_CHECK(isnan(read[0]));
     dt_safetensors_close(file);
@@ -155,7 +158,8 @@ static void long_tensors_are_converted_in_blocks_without_seams(void)
     char header[96];
     for (int i = 0; i < N; i++)
         halves[i] = (uint16_t)(0x3c00 + i % 1024);
-    snprintf(header, sizeof header, "{\"t\":{\"dtype\":\"F16\",\"shape\":[%d],\"data_offsets\":[0,%d]}}", N, 2 * N);
+    snprintf(header, sizeof header, "{\"t\":{\"dtype\":\"F16\",\"shape\":[%d],\"data_offsets\":[0,%d]}}", N,
+             2 * N);
     dt_safetensors *file = open_good(made(header, halves, N * sizeof *halves));
     DT_CHECK_INT(dt_safetensors_read_f32(file, 0, read, &err), DT_OK);
     int wrong = 0;
@@ -182,28 +186,36 @@ static void headers_that_lie_are_refused(void)
         {"{\"t\":", 0, DT_ERR_FORMAT, "header is not JSON"},
         {"{\"t\":1}", 0, DT_ERR_FORMAT, "tensor t: no \"dtype\""},
         {T("\"shape\":[1],\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "tensor t: no \"dtype\""},
-        {T("\"dtype\":\"F8_E4M3\",\"shape\":[4],\"data_offsets\":[0,4]"), 4, DT_ERR_UNSUPPORTED, "tensor t: dtype F8_E4M3"},
+        {T("\"dtype\":\"F8_E4M3\",\"shape\":[4],\"data_offsets\":[0,4]"), 4, DT_ERR_UNSUPPORTED,
+         "tensor t: dtype F8_E4M3"},
         {T("\"dtype\":\"F32\",\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "tensor t: no \"shape\""},
-        {T("\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]"), 4, DT_ERR_UNSUPPORTED, "9 dimensions"},
+        {T("\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]"), 4, DT_ERR_UNSUPPORTED,
+         "9 dimensions"},
         {T("\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "dimension 0"},
         {T("\"dtype\":\"F32\",\"shape\":[1.0],\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "dimension 0"},
-        {T("\"dtype\":\"F32\",\"shape\":[4294967296,1073741824],\"data_offsets\":[0,0]"), 0, DT_ERR_FORMAT, "dimension 1"},
-        {T("\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,0]"), 0, DT_ERR_FORMAT, "dimension 1"},
+        {T("\"dtype\":\"F32\",\"shape\":[4294967296,1073741824],\"data_offsets\":[0,0]"), 0, DT_ERR_FORMAT,
+         "dimension 1"},
+        {T("\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,0]"), 0,
+         DT_ERR_FORMAT, "dimension 1"},
         {T("\"dtype\":\"F32\",\"shape\":[1]"), 4, DT_ERR_FORMAT, "data_offsets"},
         {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]"), 4, DT_ERR_FORMAT, "data_offsets"},
         {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,8]"), 4, DT_ERR_FORMAT, "data_offsets"},
         {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]"), 4, DT_ERR_FORMAT, "not inside"},
         {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]"), 4, DT_ERR_FORMAT, "not inside"},
         {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]"), 4, DT_ERR_FORMAT, "not inside"},
-        {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,9223372036854775807]"), 4, DT_ERR_FORMAT, "not inside"},
+        {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,9223372036854775807]"), 4, DT_ERR_FORMAT,
+         "not inside"},
         {T("\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "needs 8 bytes"},
         {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]"), 8, DT_ERR_FORMAT, "end at byte 4 of 8"},
         {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]"), 8, DT_ERR_FORMAT, "begins at byte 4"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12,
-         DT_ERR_FORMAT, "tensor b begins at byte 4"},
-        {"{\"t\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]},\"t\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[4,8]}}", 8,
-         DT_ERR_FORMAT, "duplicate"},
-        {"{\"\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, DT_ERR_UNSUPPORTED, "a name of 0 bytes"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":"
+         "[2],\"data_offsets\":[4,12]}}",
+         12, DT_ERR_FORMAT, "tensor b begins at byte 4"},
+        {"{\"t\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]},\"t\":{\"dtype\":\"F32\",\"shape\":["
+         "],\"data_offsets\":[4,8]}}",
+         8, DT_ERR_FORMAT, "duplicate"},
+        {"{\"\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, DT_ERR_UNSUPPORTED,
+         "a name of 0 bytes"},
         {"{\"\\u0000\":{}}", 0, DT_ERR_FORMAT, "header is not JSON"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -239,7 +251,8 @@ static void files_that_are_no_safetensors_are_refused(void)
 
 static void a_file_cut_anywhere_is_refused(void)
 {
-    const char *path = dt_test_path("%s/a", dt_test_temp_dir()), *cut = dt_test_path("%s/cut", dt_test_temp_dir());
+    const char *path = dt_test_path("%s/a", dt_test_temp_dir()),
+               *cut = dt_test_path("%s/cut", dt_test_temp_dir());
     size_t n;
     DT_CHECK_INT(write_all(path, NULL), DT_OK);
     char *bytes = dt_test_read_file(path, &n);
@@ -260,7 +273,8 @@ static void a_file_cut_anywhere_is_refused(void)
 
 static void a_failed_write_leaves_the_old_file_and_no_rubbish(void)
 {
-    static const char *const faults[] = {"safetensors.write:1", "safetensors.write:3", "safetensors.fsync:1", "safetensors.rename:1"};
+    static const char *const faults[] = {"safetensors.write:1", "safetensors.write:3", "safetensors.fsync:1",
+                                         "safetensors.rename:1"};
     const char *path = dt_test_path("%s/a", dt_test_temp_dir());
     dt_test_write_file(path, "old", 3);
     for (size_t f = 0; f < sizeof faults / sizeof *faults; f++) {
@@ -287,7 +301,9 @@ static void misuse_is_told(void)
     DT_CHECK_CONTAINS(err.message, "twice");
     bfloat.dtype = DT_BF16;
     DT_CHECK_INT(dt_safetensors_writer_create(path, &bfloat, 1, NULL, &w, &err), DT_ERR_USAGE);
-    DT_CHECK_INT(dt_safetensors_writer_create(dt_test_path("%s/no/such/a", dt_test_temp_dir()), tensors, 1, NULL, &w, &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_safetensors_writer_create(dt_test_path("%s/no/such/a", dt_test_temp_dir()), tensors, 1,
+                                              NULL, &w, &err),
+                 DT_ERR_USAGE);
     DT_CHECK_CONTAINS(err.message, "no such folder");
     DT_CHECK_INT(dt_safetensors_writer_create(path, tensors, N_TENSORS, NULL, &w, &err), DT_OK);
     DT_CHECK_INT(dt_safetensors_writer_add(w, "fc.weight", weights, &err), DT_ERR_INTERNAL);
@@ -320,7 +336,8 @@ static void every_allocation_may_fail(void)
     }
 }
 
-/* Python's struct, json and numpy, written down from the format's description: no code of ours on that side. */
+/* Python's struct, json and numpy, written down from the format's description: no code of ours on that
+ * side. */
 static const char python[] =
     "import sys, json, struct\n"
     "import numpy as np\n"
@@ -360,9 +377,12 @@ static void python_reads_ours_and_we_read_pythons(void)
     DT_CHECK_INT(dt_safetensors_read_f32(file, dt_safetensors_find(file, "conv1.weight"), read, &err), DT_OK);
     for (int i = 0; i < 108; i++)
         DT_CHECK(read[i] == 2 * weights[i]);
-    DT_CHECK_INT(dt_safetensors_read_f32(file, dt_safetensors_find(file, tensors[4].name), read, &err), DT_OK);
+    DT_CHECK_INT(dt_safetensors_read_f32(file, dt_safetensors_find(file, tensors[4].name), read, &err),
+                 DT_OK);
     DT_CHECK(read[0] == 6.5f);
-    DT_CHECK_INT(dt_safetensors_read_i64(file, dt_safetensors_find(file, "bn1.num_batches_tracked"), &integer, &err), DT_OK);
+    DT_CHECK_INT(
+        dt_safetensors_read_i64(file, dt_safetensors_find(file, "bn1.num_batches_tracked"), &integer, &err),
+        DT_OK);
     DT_CHECK_INT(integer, batches);
     dt_safetensors_close(file);
 }

@@ -5,8 +5,8 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
-#include "layers/device_host.h"
 #include "launch/checkpoints/weights.h"
+#include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
 #include "layers/resnet.h"
@@ -21,7 +21,8 @@ static dt_error err;
 
 void dt_test_set_up(void)
 {
-    if (dt_device_host_create(1, &device, &err) != DT_OK || dt_kernels_ref_create(device, DT_F32, &kernels, &err) != DT_OK)
+    if (dt_device_host_create(1, &device, &err) != DT_OK ||
+        dt_kernels_ref_create(device, DT_F32, &kernels, &err) != DT_OK)
         exit(99);
 }
 
@@ -46,9 +47,11 @@ static dt_net *make_net(const char *arch, int64_t n_classes, uint64_t seed)
 static const char *export_net(dt_net *net, const char *arch)
 {
     const char *path = dt_test_path("%s/%s.safetensors", dt_test_temp_dir(), arch);
-    const dt_weights_export_options options = {.arch = arch, .config_text = "image-size = 32;\n", .n_batches = 7};
+    const dt_weights_export_options options = {
+        .arch = arch, .config_text = "image-size = 32;\n", .n_batches = 7};
     const dt_state_io io = dt_net_state_io(net);
-    DT_REQUIRE_MSG(dt_weights_export(dt_net_state_layout(net), &io, path, &options, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE_MSG(dt_weights_export(dt_net_state_layout(net), &io, path, &options, &err) == DT_OK, "%s",
+                   err.message);
     return path;
 }
 
@@ -103,7 +106,8 @@ static void a_file_tells_its_network(void)
 
 static void weights_of_another_network_are_refused_by_name(void)
 {
-    dt_net *r18 = make_net("resnet18", 10, 1), *r34 = make_net("resnet34", 10, 1), *other = make_net("resnet18", 9, 1);
+    dt_net *r18 = make_net("resnet18", 10, 1), *r34 = make_net("resnet34", 10, 1),
+           *other = make_net("resnet18", 9, 1);
     const char *path18 = export_net(r18, "resnet18"), *path34 = export_net(r34, "resnet34");
     DT_CHECK_INT(dt_weights_load(r34, path18, false, &err), DT_ERR_USAGE);
     DT_CHECK_CONTAINS(err.message, "has no tensor layer1.2.conv1.weight");
@@ -118,18 +122,21 @@ static void weights_of_another_network_are_refused_by_name(void)
 
 static void a_new_head_keeps_its_initialisation(void)
 {
-    dt_net *ten = make_net("resnet18", 10, 1), *nine = make_net("resnet18", 9, 2), *untouched = make_net("resnet18", 9, 2);
+    dt_net *ten = make_net("resnet18", 10, 1), *nine = make_net("resnet18", 9, 2),
+           *untouched = make_net("resnet18", 9, 2);
     const dt_state_layout *layout = dt_net_state_layout(nine);
     DT_REQUIRE(dt_weights_load(nine, export_net(ten, "resnet18"), true, &err) == DT_OK);
     float *a = dt_alloc(5000 * 1024), *b = dt_alloc(5000 * 1024);
-    const dt_state_io io_nine = dt_net_state_io(nine), io_ten = dt_net_state_io(ten), io_untouched = dt_net_state_io(untouched);
+    const dt_state_io io_nine = dt_net_state_io(nine), io_ten = dt_net_state_io(ten),
+                      io_untouched = dt_net_state_io(untouched);
     for (int64_t i = 0; i < layout->n_tensors; i++) {
         const dt_state_tensor *t = &layout->tensors[i];
         bool is_head = strncmp(t->name, "param/fc.", 9) == 0;
         if (t->n_elems > 5000 * 256)
             continue;
         DT_REQUIRE(io_nine.get(io_nine.context, i, a, &err) == DT_OK);
-        DT_REQUIRE((is_head ? io_untouched.get(io_untouched.context, i, b, &err) : io_ten.get(io_ten.context, i, b, &err)) == DT_OK);
+        DT_REQUIRE((is_head ? io_untouched.get(io_untouched.context, i, b, &err)
+                            : io_ten.get(io_ten.context, i, b, &err)) == DT_OK);
         DT_CHECK_MSG(memcmp(a, b, (size_t)t->n_elems * sizeof *a) == 0, "%s", t->name);
     }
     dt_free(a);
@@ -141,11 +148,14 @@ static void a_new_head_keeps_its_initialisation(void)
 
 static void a_path_that_cannot_be_written_is_known_early(void)
 {
-    DT_CHECK_INT(dt_weights_check_writable("export", dt_test_path("%s/w.safetensors", dt_test_temp_dir()), &err), DT_OK);
+    DT_CHECK_INT(
+        dt_weights_check_writable("export", dt_test_path("%s/w.safetensors", dt_test_temp_dir()), &err),
+        DT_OK);
     DT_CHECK_INT(dt_weights_check_writable("export", "w.safetensors", &err), DT_OK);
     DT_CHECK_INT(dt_weights_check_writable("export", dt_test_temp_dir(), &err), DT_ERR_USAGE);
     DT_CHECK_INT(dt_weights_check_writable("export", "/nowhere/w.safetensors", &err), DT_ERR_USAGE);
-    DT_CHECK_STR(err.message, "--export /nowhere/w.safetensors: the folder /nowhere: No such file or directory");
+    DT_CHECK_STR(err.message,
+                 "--export /nowhere/w.safetensors: the folder /nowhere: No such file or directory");
 }
 
 static char warnings[1024];
@@ -168,8 +178,9 @@ static dt_status give(void *context, int64_t tensor, float *values, dt_error *un
 
 static void fp16_is_rounded_and_what_is_too_large_is_told(void)
 {
-    static const dt_state_tensor state[] = {{.name = "param/w", .n_dims = 1, .dims = {4}, .n_elems = 4},
-                                            {.name = "ema/w", .n_dims = 1, .dims = {4}, .n_elems = 4, .first = 4}};
+    static const dt_state_tensor state[] = {
+        {.name = "param/w", .n_dims = 1, .dims = {4}, .n_elems = 4},
+        {.name = "ema/w", .n_dims = 1, .dims = {4}, .n_elems = 4, .first = 4}};
     const dt_state_layout layout = {.n_tensors = 2, .n_elems = 8, .tensors = state};
     const dt_state_io io = {.get = give};
     dt_weights_export_options options = {.arch = "a", .config_text = "", .fp16 = true};
@@ -195,19 +206,19 @@ static void fp16_is_rounded_and_what_is_too_large_is_told(void)
 }
 
 /* Every step of `call` that can run out of memory does so once, unwinds, and leaves nothing behind. */
-#define CHECK_SURVIVES_ALLOCATION_FAILURES(call, on_success)   \
-    for (int64_t n_th = 1;; n_th++) {                          \
-        int64_t live = dt_alloc_live_blocks();                 \
-        dt_alloc_fail_after(n_th);                             \
-        dt_status status = (call);                             \
-        dt_alloc_fail_after(0);                                \
-        if (status == DT_OK)                                   \
-            on_success;                                        \
-        DT_CHECK_INT(dt_alloc_live_blocks(), live);            \
-        if (status == DT_OK)                                   \
-            break;                                             \
-        DT_CHECK_INT(status, DT_ERR_MEMORY);                   \
-        DT_REQUIRE(n_th < 3000);                               \
+#define CHECK_SURVIVES_ALLOCATION_FAILURES(call, on_success)                                                 \
+    for (int64_t n_th = 1;; n_th++) {                                                                        \
+        int64_t live = dt_alloc_live_blocks();                                                               \
+        dt_alloc_fail_after(n_th);                                                                           \
+        dt_status status = (call);                                                                           \
+        dt_alloc_fail_after(0);                                                                              \
+        if (status == DT_OK)                                                                                 \
+            on_success;                                                                                      \
+        DT_CHECK_INT(dt_alloc_live_blocks(), live);                                                          \
+        if (status == DT_OK)                                                                                 \
+            break;                                                                                           \
+        DT_CHECK_INT(status, DT_ERR_MEMORY);                                                                 \
+        DT_REQUIRE(n_th < 3000);                                                                             \
     }
 
 static void every_failing_allocation_is_an_error_and_no_leak(void)

@@ -12,7 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A server that takes one connection, keeps what it is asked, and answers with `answer`; NULL: it never does. */
+/* A server that takes one connection, keeps what it is asked, and answers with `answer`; NULL: it never
+ * does. */
 typedef struct server {
     const char *answer;
     int listening;
@@ -39,7 +40,8 @@ static void start(server *v, const char *answer)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
     *v = (server){.answer = answer, .listening = socket(AF_INET, SOCK_STREAM, 0)};
-    DT_REQUIRE(bind(v->listening, (struct sockaddr *)&address, sizeof address) == 0 && listen(v->listening, 5) == 0);
+    DT_REQUIRE(bind(v->listening, (struct sockaddr *)&address, sizeof address) == 0 &&
+               listen(v->listening, 5) == 0);
     DT_REQUIRE(getsockname(v->listening, (struct sockaddr *)&address, &length) == 0);
     snprintf(v->endpoint, sizeof v->endpoint, "http://127.0.0.1:%d/", ntohs(address.sin_port));
     DT_REQUIRE(pthread_create(&v->thread, NULL, serve, v) == 0);
@@ -70,7 +72,9 @@ static void a_question_goes_out_as_it_should_and_the_answer_comes_back(void)
     DT_REQUIRE(setenv("http_proxy", "http://127.0.0.1:9", 1) == 0); /* is not asked */
     start(&v, "HTTP/1.1 404 Not Found\r\nContent-Length: 12\r\n\r\nnothing here");
     dt_http *http = open_http(v.endpoint, 30.0);
-    DT_CHECK_MSG(http->ops->request(http, "PUT", "/latest/api/token", "X-one: 1", body, sizeof body, &code, &err) == DT_OK, "%s", err.message);
+    DT_CHECK_MSG(http->ops->request(http, "PUT", "/latest/api/token", "X-one: 1", body, sizeof body, &code,
+                                    &err) == DT_OK,
+                 "%s", err.message);
     DT_CHECK_INT(code, 404);
     DT_CHECK_STR(body, "nothing"); /* what fits */
     stop(&v);
@@ -122,9 +126,12 @@ static void a_question_can_be_cancelled(void)
     start(&v, NULL);
     dt_http *http = open_http(v.endpoint, 10000.0);
     DT_REQUIRE(pthread_create(&other, NULL, cancel_later, http) == 0);
-    DT_CHECK_INT(http->ops->request(http, "GET", "/x", NULL, body, sizeof body, &code, &err), DT_ERR_INTERRUPTED);
+    DT_CHECK_INT(http->ops->request(http, "GET", "/x", NULL, body, sizeof body, &code, &err),
+                 DT_ERR_INTERRUPTED);
     pthread_join(other, NULL);
-    DT_CHECK_INT(http->ops->request(http, "GET", "/x", NULL, body, sizeof body, &code, &err), DT_ERR_INTERRUPTED); /* and all that follow */
+    /* and all that follow */
+    DT_CHECK_INT(http->ops->request(http, "GET", "/x", NULL, body, sizeof body, &code, &err),
+                 DT_ERR_INTERRUPTED);
     http->ops->destroy(http);
     stop(&v);
 }

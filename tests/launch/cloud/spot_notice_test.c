@@ -1,4 +1,5 @@
-/* The watch for spot notices, against a service that says what a test wants: what it reads, what it asks, what it tells, and that it holds nobody up. */
+/* The watch for spot notices, against a service that says what a test wants: what it reads, what it asks,
+ * what it tells, and that it holds nobody up. */
 #include "launch/cloud/spot_notice.h"
 
 #include "core/base/alloc.h"
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* -- a service ---------------------------------------------------------------------------------------------------------- */
+/* -- a service ------------------------------------------------------------------------------------------- */
 
 typedef struct service {
     dt_http head;
@@ -31,7 +32,8 @@ typedef struct service {
 
 static service s;
 
-static dt_status request(dt_http *http, const char *method, const char *path, const char *header, char *body, size_t body_bytes, int *code, dt_error *err)
+static dt_status request(dt_http *http, const char *method, const char *path, const char *header, char *body,
+                         size_t body_bytes, int *code, dt_error *err)
 {
     (void)http;
     char expected[64];
@@ -115,8 +117,10 @@ static dt_spot *watch(int token_ttl_s)
     dt_error err = {0};
     log_text[0] = '\0';
     dt_log_set_sink(keep_line, NULL, DT_LOG_INFO);
-    s = (service){.head = {&service_ops}, .mutex = PTHREAD_MUTEX_INITIALIZER, .cancel_told = PTHREAD_COND_INITIALIZER};
-    DT_REQUIRE(dt_spot_create(&s.head, &(dt_spot_options){.poll_s = 0.01, .token_ttl_s = token_ttl_s}, &spot, &err) == DT_OK);
+    s = (service){
+        .head = {&service_ops}, .mutex = PTHREAD_MUTEX_INITIALIZER, .cancel_told = PTHREAD_COND_INITIALIZER};
+    DT_REQUIRE(dt_spot_create(&s.head, &(dt_spot_options){.poll_s = 0.01, .token_ttl_s = token_ttl_s}, &spot,
+                              &err) == DT_OK);
     return spot;
 }
 
@@ -126,11 +130,11 @@ static void leave(dt_spot *spot)
     dt_log_set_sink(NULL, NULL, DT_LOG_DEBUG);
 }
 
-#define SAY(what)                     \
-    do {                              \
-        pthread_mutex_lock(&s.mutex); \
-        what;                         \
-        pthread_mutex_unlock(&s.mutex); \
+#define SAY(what)                                                                                            \
+    do {                                                                                                     \
+        pthread_mutex_lock(&s.mutex);                                                                        \
+        what;                                                                                                \
+        pthread_mutex_unlock(&s.mutex);                                                                      \
     } while (0)
 
 static int count(const int *n)
@@ -142,8 +146,8 @@ static int count(const int *n)
 }
 
 /* Until it is so; the program's time limit ends what never comes. */
-#define WAIT_UNTIL(condition) \
-    while (!(condition))      \
+#define WAIT_UNTIL(condition)                                                                                \
+    while (!(condition))                                                                                     \
     dt_clock_sleep_s(0.002)
 
 static void wait_for_polls(int n)
@@ -152,7 +156,7 @@ static void wait_for_polls(int n)
     WAIT_UNTIL(count(&s.n_gets) >= until);
 }
 
-/* -- what it reads -------------------------------------------------------------------------------------------------------- */
+/* -- what it reads --------------------------------------------------------------------------------------- */
 
 #define NOW 1788393600.0 /* 2026-09-03T00:00:00Z */
 
@@ -162,12 +166,18 @@ static void a_notice_is_read(void)
         const char *text, *action, *when;
         double left_s;
     } cases[] = {
-        {"{\"action\": \"terminate\", \"time\": \"2026-09-03T00:02:00Z\"}", "terminate", "2026-09-03T00:02:00Z", 120},
+        {"{\"action\": \"terminate\", \"time\": \"2026-09-03T00:02:00Z\"}", "terminate",
+         "2026-09-03T00:02:00Z", 120},
         {"{\"action\":\"stop\",\"time\":\"2026-09-03T00:00:30Z\"}\n", "stop", "2026-09-03T00:00:30Z", 30},
-        {"{\"time\":\"2026-09-03T00:00:05.250Z\",\"action\":\"hibernate\",\"more\":[1]}", "hibernate", "2026-09-03T00:00:05.250Z", 5},
-        {"{\"action\": \"terminate\", \"time\": \"2026-09-02T23:59:50Z\"}", "terminate", "2026-09-02T23:59:50Z", 0},
-        {"{\"action\": \"terminate\", \"time\": \"2026-09-02T20:00:00Z\"}", "terminate", "2026-09-02T20:00:00Z", 120}, /* clocks differ */
-        {"{\"action\": \"terminate\", \"time\": \"2027-09-03T00:00:00Z\"}", "terminate", "2027-09-03T00:00:00Z", 120},
+        {"{\"time\":\"2026-09-03T00:00:05.250Z\",\"action\":\"hibernate\",\"more\":[1]}", "hibernate",
+         "2026-09-03T00:00:05.250Z", 5},
+        {"{\"action\": \"terminate\", \"time\": \"2026-09-02T23:59:50Z\"}", "terminate",
+         "2026-09-02T23:59:50Z", 0},
+        /* clocks differ */
+        {"{\"action\": \"terminate\", \"time\": \"2026-09-02T20:00:00Z\"}", "terminate",
+         "2026-09-02T20:00:00Z", 120},
+        {"{\"action\": \"terminate\", \"time\": \"2027-09-03T00:00:00Z\"}", "terminate",
+         "2027-09-03T00:00:00Z", 120},
         {"{\"action\": \"terminate\", \"time\": \"soon\"}", "terminate", "soon", 120},
         {"{\"action\": \"terminate\", \"time\": 7}", "terminate", "a time not told", 120},
         {"{\"action\": \"terminate\"}", "terminate", "a time not told", 120},
@@ -175,7 +185,9 @@ static void a_notice_is_read(void)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char action[16] = "", when[40] = "";
         double left_s = -1.0;
-        DT_CHECK_MSG(dt_spot_parse_notice(cases[i].text, NOW, action, sizeof action, when, sizeof when, &left_s), "%s", cases[i].text);
+        DT_CHECK_MSG(
+            dt_spot_parse_notice(cases[i].text, NOW, action, sizeof action, when, sizeof when, &left_s), "%s",
+            cases[i].text);
         DT_CHECK_STR(action, cases[i].action);
         DT_CHECK_STR(when, cases[i].when);
         DT_CHECK_CLOSE(left_s, cases[i].left_s, 0);
@@ -199,7 +211,8 @@ static void what_is_no_notice_is_none(void)
     char action[16], when[40];
     double left_s;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        DT_CHECK_MSG(!dt_spot_parse_notice(cases[i], NOW, action, sizeof action, when, sizeof when, &left_s), "%s", cases[i]);
+        DT_CHECK_MSG(!dt_spot_parse_notice(cases[i], NOW, action, sizeof action, when, sizeof when, &left_s),
+                     "%s", cases[i]);
         DT_CHECK_MSG(!dt_spot_parse_rebalance(cases[i], when, sizeof when), "%s", cases[i]);
     }
     DT_CHECK(!dt_spot_parse_rebalance("{\"noticeTime\": \"a line\\nand another\"}", when, sizeof when));
@@ -207,7 +220,7 @@ static void what_is_no_notice_is_none(void)
     DT_CHECK_STR(when, "2026-09-03T00:02:00Z");
 }
 
-/* -- what it does --------------------------------------------------------------------------------------------------------- */
+/* -- what it does ---------------------------------------------------------------------------------------- */
 
 static void a_notice_becomes_a_request_with_a_deadline(void)
 {
@@ -284,7 +297,8 @@ static void a_token_with_odd_signs_is_not_sent(void)
     dt_spot *spot = watch(0);
     SAY((s.fail = 0, s.token = "t1\r\nHost: elsewhere"));
     WAIT_UNTIL(count(&s.n_tokens) >= 2 || count(&s.n_gets) > 0);
-    WAIT_UNTIL(count(&s.n_tokens) >= 4 || count(&s.n_gets) > 8); /* the first may have been given before it was odd */
+    /* the first may have been given before it was odd */
+    WAIT_UNTIL(count(&s.n_tokens) >= 4 || count(&s.n_gets) > 8);
     DT_CHECK_STR(strstr(s.last_header, "elsewhere"), NULL);
     leave(spot);
 }
@@ -306,7 +320,9 @@ static void it_can_run_out_of_memory(void)
     dt_error err = {0};
     for (int n = 1; n <= 2; n++) {
         dt_spot *spot = NULL;
-        s = (service){.head = {&service_ops}, .mutex = PTHREAD_MUTEX_INITIALIZER, .cancel_told = PTHREAD_COND_INITIALIZER};
+        s = (service){.head = {&service_ops},
+                      .mutex = PTHREAD_MUTEX_INITIALIZER,
+                      .cancel_told = PTHREAD_COND_INITIALIZER};
         const int64_t before = dt_alloc_live_blocks();
         dt_alloc_fail_after(n);
         DT_CHECK_INT(dt_spot_create(&s.head, &(dt_spot_options){0}, &spot, &err), DT_ERR_MEMORY);

@@ -2,9 +2,9 @@
 #include "tests/testing.h"
 
 #include "core/base/alloc.h"
-#include "layers/device_host.h"
 #include "core/checkpoint/snapshot.h"
 #include "launch/estimate/memory.h"
+#include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #include "layers/registry.h"
 #include "layers/resnet.h"
@@ -36,7 +36,8 @@ static dt_device device = {&ops};
 
 void dt_test_set_up(void)
 {
-    if (dt_device_host_create(1, &host, &err) != DT_OK || dt_kernels_ref_create(host, DT_F32, &ref, &err) != DT_OK ||
+    if (dt_device_host_create(1, &host, &err) != DT_OK ||
+        dt_kernels_ref_create(host, DT_F32, &ref, &err) != DT_OK ||
         dt_resnet_spec("resnet18", 10, &spec, &err) != DT_OK) {
         fprintf(stderr, "%s\n", err.message);
         exit(1);
@@ -53,7 +54,12 @@ void dt_test_tear_down(void)
 
 static dt_fit fit_of(int64_t size)
 {
-    return (dt_fit){.spec = &spec, .kernels = ref, .device = &device, .n_sharing = 1, .image_size = size, .training = true};
+    return (dt_fit){.spec = &spec,
+                    .kernels = ref,
+                    .device = &device,
+                    .n_sharing = 1,
+                    .image_size = size,
+                    .training = true};
 }
 
 static int64_t largest(const dt_fit *fit, int64_t most)
@@ -78,10 +84,12 @@ static void what_is_planned_is_what_a_net_takes(void)
     DT_CHECK_INT(need.activation_bytes, info.activation_bytes);
     DT_CHECK_INT(need.parameter_bytes, info.parameter_bytes);
     DT_CHECK_INT(need.free_bytes, free_bytes);
-    DT_CHECK_INT(need.total_bytes, need.activation_bytes + need.parameter_bytes + need.backend_bytes + need.input_bytes + need.reserve_bytes);
+    DT_CHECK_INT(need.total_bytes, need.activation_bytes + need.parameter_bytes + need.backend_bytes +
+                                       need.input_bytes + need.reserve_bytes);
 }
 
-/* Of one rank to the byte, but for what each vector is rounded up to and the few floats that are not of the net; of more, nearly. */
+/* Of one rank to the byte, but for what each vector is rounded up to and the few floats that are not of the
+ * net; of more, nearly. */
 static void the_copy_that_checkpoints_are_written_from_is_counted(void)
 {
     dt_fit fit = fit_of(64);
@@ -102,7 +110,8 @@ static void the_copy_that_checkpoints_are_written_from_is_counted(void)
             const int64_t n = layout->n_elems / fit.n_writers;
             DT_REQUIRE(dt_snapshot_create(NULL, layout, &io, r * n, n, &snapshot, &err) == DT_OK);
             const int64_t taken = dt_snapshot_get_memory(snapshot).host_bytes;
-            DT_CHECK_MSG(taken <= need.snapshot_bytes + 4 * DT_ALIGNMENT, "%lld of %lld", (long long)taken, (long long)need.snapshot_bytes);
+            DT_CHECK_MSG(taken <= need.snapshot_bytes + 4 * DT_ALIGNMENT, "%lld of %lld", (long long)taken,
+                         (long long)need.snapshot_bytes);
             DT_CHECK(taken > need.snapshot_bytes / 3 && (fit.n_writers > 1 || taken >= need.snapshot_bytes));
             dt_snapshot_destroy(snapshot);
         }
@@ -124,12 +133,14 @@ static void planning_takes_no_memory_of_its_own(void)
 static void the_largest_batch_fits_and_the_next_does_not(void)
 {
     dt_fit fit = fit_of(64);
-    static const int64_t next[][2] = {{8, 16}, {16, 24}, {24, 32}, {32, 48}, {48, 64}, {64, 96}, {96, 128}, {128, 192}, {192, 256}};
+    static const int64_t next[][2] = {{8, 16},  {16, 24},  {24, 32},   {32, 48},  {48, 64},
+                                      {64, 96}, {96, 128}, {128, 192}, {192, 256}};
     for (size_t i = 0; i < sizeof next / sizeof next[0]; i++) {
         dt_need need, more;
         is_host = i % 2 == 0;
         free_bytes = INT64_C(4) << 30;
-        DT_REQUIRE(dt_fit_need(&fit, next[i][0], &need, &err) == DT_OK && dt_fit_need(&fit, next[i][1], &more, &err) == DT_OK);
+        DT_REQUIRE(dt_fit_need(&fit, next[i][0], &need, &err) == DT_OK &&
+                   dt_fit_need(&fit, next[i][1], &more, &err) == DT_OK);
         /* just enough, where a reserve may depend on it */
         free_bytes = is_host ? (need.total_bytes - need.reserve_bytes) * 20 / 19 + 64 : need.total_bytes;
         DT_CHECK_INT(largest(&fit, 65536), next[i][0]);
@@ -147,7 +158,8 @@ static void ranks_of_a_host_share_its_memory_and_where_nothing_is_known_all_fits
     int64_t alone = largest(&fit, 65536);
     fit.n_sharing = 4;
     int64_t shared = largest(&fit, 65536);
-    DT_CHECK_MSG(alone >= 2 * shared && shared > 0, "%lld alone, %lld shared", (long long)alone, (long long)shared);
+    DT_CHECK_MSG(alone >= 2 * shared && shared > 0, "%lld alone, %lld shared", (long long)alone,
+                 (long long)shared);
     free_bytes = 0;
     DT_CHECK_INT(largest(&fit, 1000), 768);
     free_bytes = 1 << 20;

@@ -11,7 +11,8 @@
 
 static int core_of[CPU_SETSIZE];
 
-/* Processors 0 to n-1 with one hardware thread a core, or (threads 2) n and n + n/2 on the same core, as Linux numbers them. */
+/* Processors 0 to n-1 with one hardware thread a core, or (threads 2) n and n + n/2 on the same core, as
+ * Linux numbers them. */
 static void machine(int n_cpus, int threads)
 {
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)

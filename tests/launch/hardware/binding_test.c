@@ -1,4 +1,5 @@
-/* Whether a binding by Open MPI 5's mpirun was asked for, by its command line and environment; by Open MPI 4's, by this process's environment. */
+/* Whether a binding by Open MPI 5's mpirun was asked for, by its command line and environment; by Open MPI
+ * 4's, by this process's environment. */
 #include "launch/hardware/binding.h"
 
 #include "tests/testing.h"
@@ -6,16 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OF(command, environment) dt_binding_of_mpirun(command, sizeof(command), environment, sizeof(environment)) /* with the last zero byte */
+/* with the last zero byte */
+#define OF(command, environment)                                                                             \
+    dt_binding_of_mpirun(command, sizeof(command), environment, sizeof(environment))
 
 static void a_command_that_says_nothing_of_processors_leaves_the_default(void)
 {
     DT_CHECK_INT(OF("prterun\0-np\0002\0dtrain", "HOME=/root"), DT_BINDING_DEFAULT);
     DT_CHECK_INT(OF("/usr/bin/mpirun\0--oversubscribe\0-np\0002\0dtrain", ""), DT_BINDING_DEFAULT);
     DT_CHECK_INT(OF("prterun\0--map-by=:oversubscribe\0-np\0002\0dtrain", ""), DT_BINDING_DEFAULT);
-    DT_CHECK_INT(OF("prterun\0--map-by\0:OVERSUBSCRIBE\0-np\0002\0dtrain", "OMPI_MCA_btl=tcp,self"), DT_BINDING_DEFAULT);
-    DT_CHECK_INT(OF("prterun\0-np\0002\0dtrain", "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe"), DT_BINDING_DEFAULT);
-    DT_CHECK_INT(OF("prterun\0--report-bindings\0--rank-by\0slot\0dtrain", "MY_MCA_hwloc_default_binding_policy=core"), DT_BINDING_DEFAULT);
+    DT_CHECK_INT(OF("prterun\0--map-by\0:OVERSUBSCRIBE\0-np\0002\0dtrain", "OMPI_MCA_btl=tcp,self"),
+                 DT_BINDING_DEFAULT);
+    DT_CHECK_INT(OF("prterun\0-np\0002\0dtrain", "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe"),
+                 DT_BINDING_DEFAULT);
+    DT_CHECK_INT(
+        OF("prterun\0--report-bindings\0--rank-by\0slot\0dtrain", "MY_MCA_hwloc_default_binding_policy=core"),
+        DT_BINDING_DEFAULT);
 }
 
 static void what_the_command_asks_for_is_kept(void)
@@ -27,12 +34,14 @@ static void what_the_command_asks_for_is_kept(void)
     DT_CHECK_INT(OF("mpirun\0--bind-to-core\0dtrain", ""), DT_BINDING_ASKED_FOR);
     DT_CHECK_INT(OF("mpirun\0--map-by\0slot:PE=4\0dtrain", ""), DT_BINDING_ASKED_FOR);
     DT_CHECK_INT(OF("mpirun\0--cpu-set\0000-3\0dtrain", ""), DT_BINDING_ASKED_FOR);
-    DT_CHECK_INT(OF("mpirun\0--prtemca\0hwloc_default_binding_policy\0core\0dtrain", ""), DT_BINDING_ASKED_FOR);
+    DT_CHECK_INT(OF("mpirun\0--prtemca\0hwloc_default_binding_policy\0core\0dtrain", ""),
+                 DT_BINDING_ASKED_FOR);
 }
 
 static void what_the_environment_asks_for_is_kept(void)
 {
-    DT_CHECK_INT(OF("prterun\0dtrain", "A=b\0PRTE_MCA_hwloc_default_binding_policy=core\0C=d"), DT_BINDING_ASKED_FOR);
+    DT_CHECK_INT(OF("prterun\0dtrain", "A=b\0PRTE_MCA_hwloc_default_binding_policy=core\0C=d"),
+                 DT_BINDING_ASKED_FOR);
     DT_CHECK_INT(OF("prterun\0dtrain", "OMPI_MCA_rmaps_base_mapping_policy=numa"), DT_BINDING_ASKED_FOR);
 }
 

@@ -16,15 +16,18 @@ static dt_machine machine_of(const char *cpuinfo)
 
 static void x86_has_a_name_and_flags(void)
 {
-    dt_machine m = machine_of("processor\t: 0\nmodel name\t: Some Xeon @ 2.50GHz\nflags\t\t: fpu sse2 avx avx2 fma avx512fp16\n\n");
+    dt_machine m = machine_of(
+        "processor\t: 0\nmodel name\t: Some Xeon @ 2.50GHz\nflags\t\t: fpu sse2 avx avx2 fma avx512fp16\n\n");
     DT_CHECK_STR(m.cpu_model, "Some Xeon @ 2.50GHz");
     DT_CHECK_STR(m.cpu_features, "avx avx2 fma");
 }
 
 static void arm_cores_are_named_by_their_numbers(void)
 {
-    dt_machine m = machine_of("processor\t: 0\nBogoMIPS\t: 2100.00\nFeatures\t: fp asimd evtstrm sve bf16\nCPU implementer\t: 0x41\n"
-                              "CPU architecture: 8\nCPU variant\t: 0x1\nCPU part\t: 0xd40\nCPU revision\t: 1\n");
+    dt_machine m =
+        machine_of("processor\t: 0\nBogoMIPS\t: 2100.00\nFeatures\t: fp asimd evtstrm sve bf16\nCPU "
+                   "implementer\t: 0x41\n"
+                   "CPU architecture: 8\nCPU variant\t: 0x1\nCPU part\t: 0xd40\nCPU revision\t: 1\n");
     DT_CHECK_STR(m.cpu_model, "Arm Neoverse-V1 (Graviton3)");
     DT_CHECK_STR(m.cpu_features, "asimd sve");
 }

@@ -29,7 +29,8 @@ static dt_device *host_device(void)
     return device;
 }
 
-/* Attach a device, a fake GPU on rank r where gpu[r] is set. What comes back is checked to be as it was, unless it worked. */
+/* Attach a device, a fake GPU on rank r where gpu[r] is set. What comes back is checked to be as it was,
+ * unless it worked. */
 static dt_status attach(const char *name, const bool gpu[2], dt_error *err)
 {
     dt_comm *comm = NULL;

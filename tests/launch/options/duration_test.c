@@ -43,12 +43,15 @@ static void what_people_and_slurm_write_is_read(void)
 
 static void anything_else_is_refused(void)
 {
-    static const char *const cases[] = {"",     " ",     "h",      "1x",    "1h2h",    "30m1h", "1h ",      " 1",    "-5",    "1-",      "-1:00", "1:",
-                                        ":30",  "1::2",  "1:60",   "1:2:3:4", "1-2:3:4:5", "1e3",  "inf",      "nan",   "0x10",  "1.2.3",   "1.5:00", "1h30",
-                                        "1-12h", "UNLIMITED", "36501d", "99999999999999999999999"};
+    static const char *const cases[] = {
+        "",      " ",       "h",         "1x",    "1h2h",      "30m1h",  "1h ",
+        " 1",    "-5",      "1-",        "-1:00", "1:",        ":30",    "1::2",
+        "1:60",  "1:2:3:4", "1-2:3:4:5", "1e3",   "inf",       "nan",    "0x10",
+        "1.2.3", "1.5:00",  "1h30",      "1-12h", "UNLIMITED", "36501d", "99999999999999999999999"};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         double seconds = 7.0;
-        DT_CHECK_MSG(!dt_duration_parse(cases[i], &seconds) && seconds == 7.0, "'%s' was read as %g", cases[i], seconds);
+        DT_CHECK_MSG(!dt_duration_parse(cases[i], &seconds) && seconds == 7.0, "'%s' was read as %g",
+                     cases[i], seconds);
     }
 }
 

@@ -30,10 +30,10 @@ static dt_status parse(const dt_command_usage *usage, const char *const *words)
 #define PARSE(usage, ...) parse(&(usage), (const char *const[]){__VA_ARGS__, NULL})
 
 /* Parsing fails as wrong usage with just this message, on one line. */
-#define CHECK_REFUSED(message_expected, usage, ...)                  \
-    do {                                                             \
-        DT_CHECK_INT(PARSE(usage, __VA_ARGS__), DT_ERR_USAGE);       \
-        DT_CHECK_STR(err.message, message_expected);                 \
+#define CHECK_REFUSED(message_expected, usage, ...)                                                          \
+    do {                                                                                                     \
+        DT_CHECK_INT(PARSE(usage, __VA_ARGS__), DT_ERR_USAGE);                                               \
+        DT_CHECK_STR(err.message, message_expected);                                                         \
     } while (0)
 
 static const char *conf(const char *text)
@@ -63,8 +63,9 @@ static void every_default_is_in_range(void)
         for (int row = 0; row < dt_options_count(); row++) {
             const dt_option *o = dt_options_at(row);
             if (o->commands & command)
-                DT_CHECK_MSG(dt_option_set(&options, row, o->by_default, DT_ORIGIN_DEFAULT, o->name, &err) == DT_OK, "%s: %s", commands[command - 1],
-                    err.message);
+                DT_CHECK_MSG(dt_option_set(&options, row, o->by_default, DT_ORIGIN_DEFAULT, o->name, &err) ==
+                                 DT_OK,
+                             "%s: %s", commands[command - 1], err.message);
         }
 }
 
@@ -96,7 +97,8 @@ static void the_demo_has_settings_of_its_own_until_somebody_sets_them(void)
 
 static void the_demos_batch_is_shared_by_its_ranks(void)
 {
-    static const int cases[][3] = {{1, 32, 6}, {2, 32, 6}, {3, 21, 6}, {4, 16, 6}, {8, 8, 6}, {16, 8, 6}, {17, 8, 7}, {64, 8, 24}};
+    static const int cases[][3] = {{1, 32, 6}, {2, 32, 6}, {3, 21, 6}, {4, 16, 6},
+                                   {8, 8, 6},  {16, 8, 6}, {17, 8, 7}, {64, 8, 24}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         dt_options_set_defaults(&options, DT_COMMAND_TRAIN);
         dt_options_apply_demo(&options, cases[i][0]);
@@ -115,7 +117,8 @@ static void the_demos_batch_is_shared_by_its_ranks(void)
 
 static void the_command_line_beats_the_file_and_the_file_beats_the_default(void)
 {
-    const char *path = conf("data = \"x\";\nbatch = 7;\nlr = 1e-3;\nnesterov = true\ncrop_scale = (0.35, 1)\n");
+    const char *path =
+        conf("data = \"x\";\nbatch = 7;\nlr = 1e-3;\nnesterov = true\ncrop_scale = (0.35, 1)\n");
     DT_REQUIRE(PARSE(train, "--batch", "9", "--config", path, "--nesterov=no") == DT_OK);
     DT_CHECK_INT(options.config.batch, 9);
     DT_CHECK_CLOSE(options.config.lr, 1e-3, 0);
@@ -136,7 +139,8 @@ static void of_a_training_what_is_understood_is_read(void)
     DT_CHECK_INT(options.config.accumulate, 4);
     DT_CHECK_INT(options.config.batch, 32);
     DT_CHECK_INT(dt_options_read_trained("= 3", DT_COMMAND_TRAIN, &options, &err), DT_ERR_USAGE);
-    DT_CHECK_INT(dt_options_read_text("run.conf", "step = 3;\n", DT_COMMAND_TRAIN, &options, &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_options_read_text("run.conf", "step = 3;\n", DT_COMMAND_TRAIN, &options, &err),
+                 DT_ERR_USAGE);
     DT_CHECK_CONTAINS(err.message, "run.conf:1: unknown key 'step'; did you mean 'steps'?");
 }
 
@@ -170,10 +174,12 @@ static void an_abbreviated_option_is_refused(void)
 
 static void words_too_many_and_too_few_are_refused(void)
 {
-    CHECK_REFUSED("unexpected argument 'oops'; 'dtrain --help' tells what there is", train, "--batch", "3", "oops");
+    CHECK_REFUSED("unexpected argument 'oops'; 'dtrain --help' tells what there is", train, "--batch", "3",
+                  "oops");
     CHECK_REFUSED("--batch needs a value: --batch N", train, "--batch");
     CHECK_REFUSED("DIR is missing: dtrain demo-data DIR", demo_data, "--", NULL);
-    CHECK_REFUSED("unexpected argument 'b'; 'dtrain demo-data --help' tells what there is", demo_data, "a", "b");
+    CHECK_REFUSED("unexpected argument 'b'; 'dtrain demo-data --help' tells what there is", demo_data, "a",
+                  "b");
     DT_REQUIRE(PARSE(demo_data, "a") == DT_OK);
     DT_CHECK_STR(options.arguments[0], "a");
 }
@@ -181,10 +187,12 @@ static void words_too_many_and_too_few_are_refused(void)
 static void a_value_out_of_range_is_refused_with_the_range(void)
 {
     CHECK_REFUSED("--batch: 0 is out of range: 1 to 65536, or auto", train, "--batch", "0");
-    CHECK_REFUSED("--batch: 99999999999999999999 is out of range: 1 to 65536, or auto", train, "--batch", "99999999999999999999");
+    CHECK_REFUSED("--batch: 99999999999999999999 is out of range: 1 to 65536, or auto", train, "--batch",
+                  "99999999999999999999");
     CHECK_REFUSED("--steps: -1 is out of range: 0 or more", train, "--steps=-1");
     CHECK_REFUSED("--crop-scale: 0 is out of range: more than 0, up to 1", train, "--crop-scale", "0,1");
-    CHECK_REFUSED("--crop-scale: the first of 0.9,0.5 is larger than the second", train, "--crop-scale", "0.9,0.5");
+    CHECK_REFUSED("--crop-scale: the first of 0.9,0.5 is larger than the second", train, "--crop-scale",
+                  "0.9,0.5");
     CHECK_REFUSED("--flip: 1.5 is out of range: 0 to 1", train, "--flip", "1.5");
     CHECK_REFUSED("--lr: inf is out of range: 0 to 1000", train, "--lr", "inf");
 }
@@ -196,16 +204,20 @@ static void a_value_of_the_wrong_type_is_refused(void)
     CHECK_REFUSED("--batch: '' is not a whole number, nor auto", train, "--batch=");
     CHECK_REFUSED("--lr: '0.1x' is not a number", train, "--lr", "0.1x");
     CHECK_REFUSED("--lr: 'nan' is not a number", train, "--lr", "nan");
-    CHECK_REFUSED("--crop-scale: '0.5' is not MIN,MAX, two numbers with a comma", train, "--crop-scale", "0.5");
+    CHECK_REFUSED("--crop-scale: '0.5' is not MIN,MAX, two numbers with a comma", train, "--crop-scale",
+                  "0.5");
     CHECK_REFUSED("--nesterov: 'maybe' is neither yes nor no", train, "--nesterov=maybe");
 }
 
 static void a_bad_choice_is_refused_with_the_choices(void)
 {
-    CHECK_REFUSED("--schedule: 'cosin' is not one of cosine, poly, step, constant; did you mean 'cosine'?", train, "--schedule", "cosin");
-    CHECK_REFUSED("--arch: 'vgg' is not one of resnet18, resnet34, resnet50, resnet101, resnet152", train, "--arch", "vgg");
+    CHECK_REFUSED("--schedule: 'cosin' is not one of cosine, poly, step, constant; did you mean 'cosine'?",
+                  train, "--schedule", "cosin");
+    CHECK_REFUSED("--arch: 'vgg' is not one of resnet18, resnet34, resnet50, resnet101, resnet152", train,
+                  "--arch", "vgg");
     CHECK_REFUSED("--optimizer: 'adam' is not one of sgd, lars", train, "--optimizer", "adam");
-    CHECK_REFUSED("--arch: 'alexnet' is not one of auto, resnet18, resnet34, resnet50, resnet101, resnet152", eval, "--arch", "alexnet");
+    CHECK_REFUSED("--arch: 'alexnet' is not one of auto, resnet18, resnet34, resnet50, resnet101, resnet152",
+                  eval, "--arch", "alexnet");
 }
 
 static void a_batch_is_a_number_or_auto(void)
@@ -241,19 +253,24 @@ static void a_mistake_in_a_resize_schedule_is_told(void)
         {"160:0,192:nan", "a share of the epochs is at least 0 and less than 1"},
         {"160:0.1", "the first share must be 0, where the training begins"},
         {"160:0,192:0.5,224:0.5", "shares must ascend"},
-        {"16:0,17:.1,18:.15,19:.2,20:.25,21:.3,22:.35,23:.4,24:.45,25:.5,26:.55,27:.6,28:.65,29:.7,30:.75,31:.8,32:.85", "there are more than 16 sizes"},
+        {"16:0,17:.1,18:.15,19:.2,20:.25,21:.3,22:.35,23:.4,24:.45,25:.5,26:.55,27:.6,28:.65,29:.7,30:.75,31:"
+         ".8,32:.85",
+         "there are more than 16 sizes"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        CHECK_REFUSED(dt_test_path("--resize-schedule: %s: %s; for example 160:0,192:0.6,224:0.85", cases[i][0], cases[i][1]), train, "--data", "x",
-                      "--resize-schedule", cases[i][0]);
+        CHECK_REFUSED(dt_test_path("--resize-schedule: %s: %s; for example 160:0,192:0.6,224:0.85",
+                                   cases[i][0], cases[i][1]),
+                      train, "--data", "x", "--resize-schedule", cases[i][0]);
     check_file_refused("data = \"x\";\nresize-schedule = \"160:1\";",
-                       ":2: --resize-schedule: 160:1: a share of the epochs is at least 0 and less than 1; for example 160:0,192:0.6,224:0.85");
+                       ":2: --resize-schedule: 160:1: a share of the epochs is at least 0 and less than 1; "
+                       "for example 160:0,192:0.6,224:0.85");
 }
 
 static void what_a_gpu_takes_is_read(void)
 {
-    DT_REQUIRE(PARSE(train, "--data", "x", "--precision", "bf16", "--optimizer", "lars", "--lars-trust", "0.002", "--ema", "0.9999", "--loss-scale", "1024",
-                     "--input", "synthetic", "--profile", "20", "--autotune", "off", "--no-graph", "--peer-timeout", "30") == DT_OK);
+    DT_REQUIRE(PARSE(train, "--data", "x", "--precision", "bf16", "--optimizer", "lars", "--lars-trust",
+                     "0.002", "--ema", "0.9999", "--loss-scale", "1024", "--input", "synthetic", "--profile",
+                     "20", "--autotune", "off", "--no-graph", "--peer-timeout", "30") == DT_OK);
     DT_CHECK_INT(options.config.precision, DT_BF16);
     DT_CHECK_STR(options.config.optimizer, "lars");
     DT_CHECK_CLOSE(options.config.lars_trust, 0.002, 0);
@@ -272,10 +289,13 @@ static void what_a_gpu_takes_is_read(void)
 
 static void options_that_contradict_each_other_are_refused(void)
 {
-    CHECK_REFUSED("--warmup-epochs: 5 is more than --epochs 2", train, "--data", "x", "--epochs", "2", "--warmup-epochs", "5");
-    CHECK_REFUSED("--nesterov needs a --momentum above 0", train, "--data", "x", "--nesterov", "--momentum", "0");
+    CHECK_REFUSED("--warmup-epochs: 5 is more than --epochs 2", train, "--data", "x", "--epochs", "2",
+                  "--warmup-epochs", "5");
+    CHECK_REFUSED("--nesterov needs a --momentum above 0", train, "--data", "x", "--nesterov", "--momentum",
+                  "0");
     check_file_refused("momentum = 0;\nnesterov = true;", ":2: --nesterov needs a --momentum above 0");
-    CHECK_REFUSED("--profile measures one size: leave --resize-schedule out", train, "--data", "x", "--profile", "5", "--resize-schedule", "16:0,32:0.5");
+    CHECK_REFUSED("--profile measures one size: leave --resize-schedule out", train, "--data", "x",
+                  "--profile", "5", "--resize-schedule", "16:0,32:0.5");
 }
 
 static void a_warmup_that_nobody_asked_for_is_a_fifth_of_the_epochs_at_most(void)
@@ -290,32 +310,40 @@ static void a_warmup_that_nobody_asked_for_is_a_fifth_of_the_epochs_at_most(void
 
 static void eval_says_what_is_missing(void)
 {
-    CHECK_REFUSED("--weights is missing: what to evaluate, a .safetensors file or a run's folder", eval, "--data", "x");
-    CHECK_REFUSED("--data is missing: the folder with val/CLASS/*.jpg to evaluate on", eval, "--weights", "x");
+    CHECK_REFUSED("--weights is missing: what to evaluate, a .safetensors file or a run's folder", eval,
+                  "--data", "x");
+    CHECK_REFUSED("--data is missing: the folder with val/CLASS/*.jpg to evaluate on", eval, "--weights",
+                  "x");
 }
 
 static void mistakes_in_a_file_are_told_with_their_line(void)
 {
     check_file_refused("# one\nbacth = 3;", ":2: unknown key 'bacth'; did you mean 'batch'?");
-    check_file_refused("xyzzy = 3;", ":1: unknown key 'xyzzy'; 'dtrain --help' lists the options, and keys have the same names");
+    check_file_refused(
+        "xyzzy = 3;",
+        ":1: unknown key 'xyzzy'; 'dtrain --help' lists the options, and keys have the same names");
     check_file_refused("lr = 0.1;\nbatch = 0;", ":2: batch: 0 is out of range: 1 to 65536, or auto");
     check_file_refused("batch = \"32\";", ":1: batch: a whole number was expected, this is a text");
     check_file_refused("batch = 32.5;", ":1: batch: a whole number was expected, this is a number");
-    check_file_refused("\n\nnesterov = 1;", ":3: nesterov: true or false was expected, this is a whole number");
+    check_file_refused("\n\nnesterov = 1;",
+                       ":3: nesterov: true or false was expected, this is a whole number");
     check_file_refused("data = 3;", ":1: data: a text in \"\" was expected, this is a whole number");
-    check_file_refused("crop-scale = 0.3;", ":1: crop-scale: two numbers, (MIN, MAX) was expected, this is a number");
+    check_file_refused("crop-scale = 0.3;",
+                       ":1: crop-scale: two numbers, (MIN, MAX) was expected, this is a number");
     check_file_refused("arch : { name = 3; }", ":1: arch: a text in \"\" was expected, this is a group");
-    check_file_refused("crop_scale = (0.3, 1);\ncrop-scale = (0.3, 1);", ":2: crop-scale: the second time in this file");
+    check_file_refused("crop_scale = (0.3, 1);\ncrop-scale = (0.3, 1);",
+                       ":2: crop-scale: the second time in this file");
     check_file_refused("batch = ;", ":1: syntax error");
-    check_file_refused("arch = \"resnet5\";",
-        ":1: arch: 'resnet5' is not one of resnet18, resnet34, resnet50, resnet101, resnet152; did you mean 'resnet50'?");
+    check_file_refused("arch = \"resnet5\";", ":1: arch: 'resnet5' is not one of resnet18, resnet34, "
+                                              "resnet50, resnet101, resnet152; did you mean 'resnet50'?");
 }
 
 static void a_later_error_about_an_option_gets_the_line_where_it_stands(void)
 {
     const char *path = conf("lr = 0.1;\ndata = \"x\";\nout = \"y\";");
     DT_REQUIRE(PARSE(train, "--config", path, "--out", "z") == DT_OK);
-    static const char *const left_alone[] = {"--out z: this is a file", "data differs", "--dat: no", "the data: x", "", "--", "--epochs: many"};
+    static const char *const left_alone[] = {
+        "--out z: this is a file", "data differs", "--dat: no", "the data: x", "", "--", "--epochs: many"};
     for (size_t i = 0; i < sizeof left_alone / sizeof left_alone[0]; i++) {
         dt_fail(&err, DT_ERR_USAGE, "%s", left_alone[i]);
         DT_CHECK_INT(dt_options_locate(&options, DT_COMMAND_TRAIN, &err), DT_ERR_USAGE);
@@ -336,7 +364,8 @@ static void a_long_integer_in_a_file_is_not_cut_to_32_bits(void)
 
 static void a_file_that_is_not_there_is_refused(void)
 {
-    CHECK_REFUSED("--config /nowhere/run.conf: No such file or directory", train, "--config", "/nowhere/run.conf");
+    CHECK_REFUSED("--config /nowhere/run.conf: No such file or directory", train, "--config",
+                  "/nowhere/run.conf");
     CHECK_REFUSED("--config /: Is a directory", train, "--config", "/");
 }
 
@@ -360,11 +389,11 @@ static void the_written_configuration_reads_back_to_the_same_values(void)
     static dt_options before; /* large */
     char was[DT_PATH_BYTES], is[DT_PATH_BYTES];
     char *text = NULL;
-    DT_REQUIRE(PARSE(train, "--data", "a \"quoted\" \\ path", "--lr", "0.1234567890123456789", "--crop-scale", "0.1,0.3", "--no-shuffle",
-        "--nesterov", "--seed",
-                     "2147483647", "--schedule", "poly", "--arch", "resnet152", "--weight-decay", "1e-5", "--no-bn-decay", "--resume", "must",
-                         "--warmup-epochs",
-                     "0.5", "--export", "e.safetensors", "--augment", "none", "--batch", "auto", "--resize-schedule", "160:0,192:0.6", "--no-graph") == DT_OK);
+    DT_REQUIRE(PARSE(train, "--data", "a \"quoted\" \\ path", "--lr", "0.1234567890123456789", "--crop-scale",
+                     "0.1,0.3", "--no-shuffle", "--nesterov", "--seed", "2147483647", "--schedule", "poly",
+                     "--arch", "resnet152", "--weight-decay", "1e-5", "--no-bn-decay", "--resume", "must",
+                     "--warmup-epochs", "0.5", "--export", "e.safetensors", "--augment", "none", "--batch",
+                     "auto", "--resize-schedule", "160:0,192:0.6", "--no-graph") == DT_OK);
     before = options;
     DT_REQUIRE(dt_options_write(&options, DT_COMMAND_TRAIN, "a test", &text, &err) == DT_OK);
     const char *path = conf(text);
@@ -384,7 +413,8 @@ static void the_written_configuration_reads_back_to_the_same_values(void)
 
 static void numbers_are_shown_as_people_write_them(void)
 {
-    static const char *const same[] = {"600", "0.1", "1000000", "0.0005", "1e-05", "0.1234567890123456", "12.5"};
+    static const char *const same[] = {"600", "0.1", "1000000", "0.0005", "1e-05", "0.1234567890123456",
+                                       "12.5"};
     char text[64];
     int row = dt_options_find("warmup-epochs", DT_COMMAND_TRAIN);
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {

@@ -5,7 +5,8 @@
 
 #include <stddef.h>
 
-static const char *const words[] = {"batch", "image-size", "warmup-epochs", "epochs", "no-shuffle", "lr", "eval", "eval-every", NULL};
+static const char *const words[] = {"batch", "image-size", "warmup-epochs", "epochs", "no-shuffle",
+                                    "lr",    "eval",       "eval-every",    NULL};
 
 static void a_typing_error_finds_its_word(void)
 {
@@ -28,7 +29,9 @@ static void what_is_near_to_nothing_finds_nothing(void)
 {
     DT_CHECK_STR(dt_suggest("xyzzy", words), NULL);
     DT_CHECK_STR(dt_suggest("", words), NULL);
-    DT_CHECK_STR(dt_suggest("a-word-that-is-longer-than-any-option-could-ever-be-in-this-program-or-another", words), NULL);
+    DT_CHECK_STR(
+        dt_suggest("a-word-that-is-longer-than-any-option-could-ever-be-in-this-program-or-another", words),
+        NULL);
 }
 
 static const dt_test tests[] = {

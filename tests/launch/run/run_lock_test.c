@@ -38,7 +38,8 @@ static void a_lock_of_a_process_that_is_gone_is_taken_over(void)
     dt_run_lock *lock = NULL;
     dt_error err = {0};
     DT_REQUIRE(gethostname(host, sizeof host - 1) == 0);
-    snprintf(text, sizeof text, "%s %ld 1 7\n", host, (long)getpid()); /* our number, but it began another time */
+    /* our number, but it began another time */
+    snprintf(text, sizeof text, "%s %ld 1 7\n", host, (long)getpid());
     write_lock(text);
     DT_CHECK_MSG(dt_run_lock_take("out", ".", NULL, &lock, &err) == DT_OK, "%s", err.message);
     dt_run_lock_release(lock);

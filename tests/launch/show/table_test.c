@@ -91,8 +91,8 @@ static void the_locale_decides_about_utf8(void)
         const char *all, *ctype, *lang;
         bool utf8;
     } cases[] = {
-        {NULL, NULL, NULL, false},      {NULL, NULL, "en_US.UTF-8", true}, {NULL, NULL, "C.utf8", true},
-        {NULL, NULL, "C", false},       {"C", NULL, "en_US.UTF-8", false}, {"", "de_DE.UTF-8@euro", "C", true},
+        {NULL, NULL, NULL, false},     {NULL, NULL, "en_US.UTF-8", true}, {NULL, NULL, "C.utf8", true},
+        {NULL, NULL, "C", false},      {"C", NULL, "en_US.UTF-8", false}, {"", "de_DE.UTF-8@euro", "C", true},
         {NULL, "C", "C.UTF-8", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
