@@ -90,7 +90,7 @@ static dt_status load(bench *b, int round, dt_error *err)
 {
     bool found = false;
     dt_manifest m = {0};
-    const dt_checkpoint_place place = {.store = b->store};
+    const dt_checkpoint_location place = {.store = b->store};
     const dt_state_io io = dt_net_state_io(b->net);
     double start = dt_clock_s();
     DT_TRY(

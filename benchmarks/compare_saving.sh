@@ -95,7 +95,7 @@ time_stall() {
 
 time_training() {
     local pair with without n
-    n=$(((last - 1) / every - (first - 1) / every)) # generations that begin between the two lines
+    n=$(((last - 1) / every - (first - 1) / every)) # checkpoints that begin between the two lines
     ((n >= 1)) || usage_error "--steps $steps --every $every: no checkpoint lies between steps $first and $last"
     for ((pair = 1; pair <= pairs; pair++)); do
         rm -rf "$scratch/with" "$scratch/without"
@@ -141,11 +141,11 @@ print_table() {
     extra=$(middle "$scratch/extra_s")
     row "ResNet-50, one rank" "with checkpoints" without ratio
     row --- ---: ---: ---:
-    row "stall of a generation" "$(calc "1000 * $stall" %.1f) ms" "" ""
+    row "stall of a checkpoint" "$(calc "1000 * $stall" %.1f) ms" "" ""
     row "stall's share, one every 5 minutes" "$(calc "100 * $stall / 300") %" "" ""
     row "steps $first to $last, a checkpoint every $every" "$(middle "$scratch/with_s" %.2f) s" "$(middle "$scratch/without_s" %.2f) s" \
         "$(calc "$(middle "$scratch/with_s") / $(middle "$scratch/without_s")")"
-    row "training's time for a generation, its writing included" "$(calc "$extra" %.3f) s" "" ""
+    row "training's time for a checkpoint, its writing included" "$(calc "$extra" %.3f) s" "" ""
     row "that share, one every $every steps" "$(middle "$scratch/every_percent" %.2f) %" "" ""
     row "that share, one every 5 minutes" "$(calc "100 * $extra / 300" %.3f) %" "" ""
     row "program's start to the first step: resumed; new" "$(middle "$scratch/start_resumed" %.2f) s" "$(middle "$scratch/start_new" %.2f) s" \

@@ -37,12 +37,12 @@ struct dt_watch {
 
 /* -- places ---------------------------------------------------------------------------------------------- */
 
-static dt_sequence sequence_of(const dt_place *place)
+static dt_sequence sequence_of(const dt_position *place)
 {
-    return place->kind < DT_PLACE_START ? DT_SEQUENCE_HOST : DT_SEQUENCE_DEVICE;
+    return place->kind < DT_POSITION_START ? DT_SEQUENCE_HOST : DT_SEQUENCE_DEVICE;
 }
 
-static void describe_host_place(const dt_place *p, char *out, size_t out_bytes)
+static void describe_host_place(const dt_position *p, char *out, size_t out_bytes)
 {
     static const char *const names[] = {"a barrier",     "a broadcast",          "an all-gather",
                                         "an all-reduce", "the sum of gradients", "leaving"};
@@ -54,15 +54,15 @@ static void describe_host_place(const dt_place *p, char *out, size_t out_bytes)
     snprintf(out, out_bytes, "%s%s (collective %lld%s)", names[p->kind], size, (long long)p->number, step);
 }
 
-void dt_place_describe(const dt_place *p, char *out, size_t out_bytes)
+void dt_position_describe(const dt_position *p, char *out, size_t out_bytes)
 {
-    if (p->kind < 0 || p->kind > DT_PLACE_WORK)
+    if (p->kind < 0 || p->kind > DT_POSITION_WORK)
         snprintf(out, out_bytes, "something unknown");
-    else if (p->kind < DT_PLACE_START)
+    else if (p->kind < DT_POSITION_START)
         describe_host_place(p, out, out_bytes);
-    else if (p->kind == DT_PLACE_START)
+    else if (p->kind == DT_POSITION_START)
         snprintf(out, out_bytes, "NCCL's start");
-    else if (p->kind == DT_PLACE_BUCKET)
+    else if (p->kind == DT_POSITION_BUCKET)
         snprintf(out, out_bytes, "the sum of gradient bucket %lld of step %lld (%lld bytes)",
                  (long long)p->bucket, (long long)p->step, (long long)p->bytes);
     else if (p->step > 0)
@@ -199,7 +199,7 @@ void dt_watch_drain(dt_watch *w)
 
 static bool missing(const dt_watch *w, int rank, const dt_waiting *a)
 {
-    return rank != w->comm->rank && a->place.kind != DT_PLACE_WORK &&
+    return rank != w->comm->rank && a->place.kind != DT_POSITION_WORK &&
            w->peers[rank].heard.n_begun[sequence_of(&a->place)] < a->place.number;
 }
 
@@ -240,7 +240,7 @@ int dt_watch_describe_missing(const dt_watch *w, const dt_waiting *a, char *out,
     for (int r = 0; r < w->comm->size && n > 0; r++) {
         if (!missing(w, r, a))
             continue;
-        dt_place_describe(&w->peers[r].heard.place, there, sizeof there);
+        dt_position_describe(&w->peers[r].heard.place, there, sizeof there);
         bool waits = w->peers[r].heard.kind == DT_NOTICE_WAITS;
         snprintf(out, out_bytes, "%s %s not come; rank %d is %s%s", names, n > 1 ? "have" : "has", r,
                  waits ? "in " : "busy by itself", waits ? there : "");
@@ -254,14 +254,14 @@ static dt_status check_same_place(const dt_watch *w, const dt_waiting *a, dt_err
 {
     char here[160], there[160];
     for (int r = 0; r < w->comm->size; r++) {
-        const dt_place *other = &w->peers[r].heard.place;
-        if (w->peers[r].heard.kind != DT_NOTICE_WAITS || a->place.kind == DT_PLACE_WORK ||
-            other->kind == DT_PLACE_WORK || sequence_of(other) != sequence_of(&a->place) ||
+        const dt_position *other = &w->peers[r].heard.place;
+        if (w->peers[r].heard.kind != DT_NOTICE_WAITS || a->place.kind == DT_POSITION_WORK ||
+            other->kind == DT_POSITION_WORK || sequence_of(other) != sequence_of(&a->place) ||
             other->number != a->place.number ||
             (other->kind == a->place.kind && other->bytes == a->place.bytes))
             continue;
-        dt_place_describe(&a->place, here, sizeof here);
-        dt_place_describe(other, there, sizeof there);
+        dt_position_describe(&a->place, here, sizeof here);
+        dt_position_describe(other, there, sizeof there);
         return dt_fail(err, DT_ERR_COMM, "rank %d is in %s, and rank %d (%s) in %s: a bug", w->comm->rank,
                        here, r, w->peers[r].host, there);
     }
@@ -280,9 +280,9 @@ static dt_status check_given_up(const dt_watch *w, dt_error *err)
 static dt_status timed_out(const dt_watch *w, const dt_waiting *a, dt_error *err)
 {
     char who[900], here[160];
-    dt_place_describe(&a->place, here, sizeof here);
+    dt_position_describe(&a->place, here, sizeof here);
     int n = dt_watch_describe_missing(w, a, who, sizeof who);
-    if (a->place.kind == DT_PLACE_WORK)
+    if (a->place.kind == DT_POSITION_WORK)
         return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s nothing moves: the device hangs", w->deadline_s,
                        here);
     if (n == 0)
@@ -325,12 +325,12 @@ static void warn(const dt_watch *w, const dt_waiting *a, double waited_s)
 
 /* -- waiting --------------------------------------------------------------------------------------------- */
 
-dt_waiting dt_waiting_begin(const dt_place *place)
+dt_waiting dt_waiting_begin(const dt_position *place)
 {
     return (dt_waiting){.place = *place, .start_s = dt_clock_s()};
 }
 
-void dt_waiting_move(dt_waiting *a, const dt_place *place)
+void dt_waiting_move(dt_waiting *a, const dt_position *place)
 {
     a->place = *place;
     a->start_s = dt_clock_s();

@@ -25,28 +25,28 @@
 
 #include <stddef.h>
 
-typedef enum dt_place_kind {
-    DT_PLACE_BARRIER,
-    DT_PLACE_BROADCAST,
-    DT_PLACE_ALL_GATHER,
-    DT_PLACE_ALL_REDUCE,
-    DT_PLACE_GRADIENTS,
-    DT_PLACE_LEAVE,
+typedef enum dt_position_kind {
+    DT_POSITION_BARRIER,
+    DT_POSITION_BROADCAST,
+    DT_POSITION_ALL_GATHER,
+    DT_POSITION_ALL_REDUCE,
+    DT_POSITION_GRADIENTS,
+    DT_POSITION_LEAVE,
     /* from here on on the device */
-    DT_PLACE_START,  /* NCCL's start */
-    DT_PLACE_BUCKET, /* the sum of a bucket of gradients */
-    DT_PLACE_WORK    /* nothing that other ranks take part in: number is the last sum begun */
-} dt_place_kind;
+    DT_POSITION_START,  /* NCCL's start */
+    DT_POSITION_BUCKET, /* the sum of a bucket of gradients */
+    DT_POSITION_WORK    /* nothing that other ranks take part in: number is the last sum begun */
+} dt_position_kind;
 
 typedef enum dt_sequence { DT_SEQUENCE_HOST, DT_SEQUENCE_DEVICE, DT_SEQUENCES } dt_sequence;
 
 /* What ranks do together, in the same order. */
-typedef struct dt_place {
-    int64_t kind;         /* dt_place_kind */
+typedef struct dt_position {
+    int64_t kind;         /* dt_position_kind */
     int64_t number;       /* in its sequence: from 1, ascending */
     int64_t bytes;        /* the same on all ranks */
     int64_t step, bucket; /* of the training, for messages; step 0: not known */
-} dt_place;
+} dt_position;
 
 typedef enum dt_notice_kind {
     DT_NOTICE_NONE,
@@ -58,7 +58,7 @@ typedef enum dt_notice_kind {
 
 typedef struct dt_notice {
     int64_t kind; /* dt_notice_kind */
-    dt_place place;
+    dt_position place;
     int64_t n_begun[DT_SEQUENCES]; /* numbers of the last ones begun */
     int64_t status;                /* dt_status */
     char text[256];
@@ -93,16 +93,16 @@ double dt_watch_deadline_s(const dt_watch *watch);
 
 /* One wait. */
 typedef struct dt_waiting {
-    dt_place place;
+    dt_position place;
     double start_s;       /* of the silence: moving begins it anew */
     double next_notice_s; /* 0: none was sent */
     int64_t n_turns;
     bool warned;
 } dt_waiting;
 
-dt_waiting dt_waiting_begin(const dt_place *place);
+dt_waiting dt_waiting_begin(const dt_position *place);
 /* The wait goes on at another place (a device has come further). */
-void dt_waiting_move(dt_waiting *w, const dt_place *place);
+void dt_waiting_move(dt_waiting *w, const dt_position *place);
 
 /* To be called between polls. Gives the processor to others; tells them when it takes long. moved: whether
  * anything arrived since the last turn. DT_ERR_PEER: at the deadline; DT_ERR_TIMEOUT: the device hangs;
@@ -117,7 +117,7 @@ dt_status dt_watch_answer(dt_watch *watch, dt_error *err);
  * elsewhere do. Returns how many. */
 int dt_watch_describe_missing(const dt_watch *watch, const dt_waiting *w, char *out, size_t out_bytes);
 /* "the sum of bucket 3 of step 17 (4194304 bytes)" */
-void dt_place_describe(const dt_place *place, char *out, size_t out_bytes);
+void dt_position_describe(const dt_position *place, char *out, size_t out_bytes);
 
 /* Tell all others that this rank gives up, for a reason that no wait has found, and why; they give up in
  * their next turn. */

@@ -49,10 +49,10 @@ dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err)
 
 /* -- collectives ----------------------------------------------------------------------------------------- */
 
-static dt_place begin(dt_comm_mpi *c, dt_place_kind kind, int64_t bytes)
+static dt_position begin(dt_comm_mpi *c, dt_position_kind kind, int64_t bytes)
 {
     dt_watch_begun(c->watch, DT_SEQUENCE_HOST, ++c->n_begun);
-    return (dt_place){.number = c->n_begun, .bytes = bytes, .kind = kind, .step = c->head.step};
+    return (dt_position){.number = c->n_begun, .bytes = bytes, .kind = kind, .step = c->head.step};
 }
 
 /* The caller may have gone on: a checkpoint that fails does not stop the training. */
@@ -73,7 +73,7 @@ static dt_status usable(const dt_comm_mpi *c, const char *what, const char *faul
 }
 
 /* Wait for one of MPI's own; sums that are under way go on, for other ranks may need them to get here. */
-static dt_status finish(dt_comm_mpi *c, int code, MPI_Request *request, const dt_place *place,
+static dt_status finish(dt_comm_mpi *c, int code, MPI_Request *request, const dt_position *place,
                         const char *what, dt_error *err)
 {
     dt_waiting w = dt_waiting_begin(place);
@@ -96,12 +96,12 @@ static dt_status barrier(dt_comm *comm, dt_error *err)
     dt_comm_mpi *c = mine(comm);
     MPI_Request request = MPI_REQUEST_NULL;
     DT_TRY(usable(c, "barrier", "comm.barrier", err));
-    const dt_place place = begin(c, DT_PLACE_BARRIER, 0);
+    const dt_position place = begin(c, DT_POSITION_BARRIER, 0);
     return finish(c, MPI_Ibarrier(c->barriers, &request), &request, &place, "a barrier", err);
 }
 
 static dt_status broadcast_pieces(dt_comm_mpi *c, unsigned char *buffer, int64_t bytes, int root,
-                                  const dt_place *place, const char *what, dt_error *err)
+                                  const dt_position *place, const char *what, dt_error *err)
 {
     for (int64_t at = 0; at < bytes; at += c->max_message_bytes) {
         MPI_Request request = MPI_REQUEST_NULL;
@@ -118,7 +118,7 @@ static dt_status broadcast(dt_comm *comm, void *buffer, int64_t bytes, int root,
     if (root < 0 || root >= comm->size)
         return dt_fail(err, DT_ERR_INTERNAL, "broadcast: there is no rank %d among %d", root, comm->size);
     DT_TRY(usable(c, "broadcast", "comm.broadcast", err));
-    const dt_place place = begin(c, DT_PLACE_BROADCAST, bytes);
+    const dt_position place = begin(c, DT_POSITION_BROADCAST, bytes);
     return broadcast_pieces(c, buffer, bytes, root, &place, "a broadcast", err);
 }
 
@@ -127,7 +127,7 @@ static dt_status all_gather(dt_comm *comm, const void *own, int64_t bytes, void 
     dt_comm_mpi *c = mine(comm);
     MPI_Request request = MPI_REQUEST_NULL;
     DT_TRY(usable(c, "all-gather", "comm.all_gather", err));
-    const dt_place place = begin(c, DT_PLACE_ALL_GATHER, bytes);
+    const dt_position place = begin(c, DT_POSITION_ALL_GATHER, bytes);
     if (bytes * comm->size <= c->max_message_bytes)
         return finish(
             c, MPI_Iallgather(own, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, c->gathers, &request),
@@ -140,7 +140,7 @@ static dt_status all_gather(dt_comm *comm, const void *own, int64_t bytes, void 
 
 static dt_status wait_sum(dt_comm_mpi *c, dt_comm_request *request, dt_error *err)
 {
-    const dt_place place = request->place;
+    const dt_position place = request->place;
     dt_waiting w = dt_waiting_begin(&place);
     for (;;) {
         bool moved = false;
@@ -159,7 +159,7 @@ static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dty
     dt_comm_mpi *c = mine(comm);
     dt_comm_request *request = NULL;
     DT_TRY(usable(c, "all-reduce", "comm.all_reduce", err));
-    const dt_place place = begin(c, DT_PLACE_ALL_REDUCE, n * dt_dtype_bytes(dtype));
+    const dt_position place = begin(c, DT_POSITION_ALL_REDUCE, n * dt_dtype_bytes(dtype));
     DT_TRY(dt_mpi_sum_start(c, buffer, n, dtype, op, &place, &request, err));
     return wait_sum(c, request, err);
 }
@@ -173,7 +173,7 @@ static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dt
     dt_comm_request *started = NULL;
     bool moved;
     DT_TRY(usable(c, "gradients", "comm.start", err));
-    const dt_place place = begin(c, DT_PLACE_GRADIENTS, n * (int64_t)sizeof(float));
+    const dt_position place = begin(c, DT_POSITION_GRADIENTS, n * (int64_t)sizeof(float));
     DT_TRY(dt_mpi_sum_start(c, buffer, n, DT_F32, DT_REDUCE_SUM, &place, &started, err));
     DT_TRY(dt_mpi_sum_progress(c, &moved, err)); /* the first messages leave now */
     *request = started;
@@ -226,7 +226,7 @@ static void destroy(dt_comm *comm)
     dt_comm_mpi *c = mine(comm);
     if (!c)
         return;
-    const dt_place leaving = begin(c, DT_PLACE_LEAVE, 0);
+    const dt_position leaving = begin(c, DT_POSITION_LEAVE, 0);
     MPI_Request request = MPI_REQUEST_NULL;
     dt_error ignored;
     if (!c->failed && dt_mpi_sum_idle(c) &&

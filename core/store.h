@@ -9,7 +9,7 @@
  * (io/checkpoint_hdf5) only writes, reads and verifies. Nothing here is collective; ranks call it for their
  * own shards.
  *
- * A generation is whole if its manifest exists under its final name and every shard has the size and the hash
+ * A checkpoint is whole if its manifest exists under its final name and every shard has the size and the hash
  * that the manifest says.
  */
 #ifndef DT_CORE_STORE_H
@@ -42,17 +42,17 @@ typedef struct dt_state_layout {
 
 /* How the store gets at the tensors and how it gives them back: one whole tensor at a time, canonical
  * order. */
-struct dt_state_places; /* core/model/state_places.h */
+struct dt_state_addresses; /* core/model/state_addresses.h */
 typedef struct dt_state_io {
     void *context;
     dt_status (*get)(void *context, int64_t tensor, float *canonical, dt_error *err);
     dt_status (*set)(void *context, int64_t tensor, const float *canonical, dt_error *err);
-    const struct dt_state_places *places; /* for a copy of all of it at once; the store itself has no use
+    const struct dt_state_addresses *places; /* for a copy of all of it at once; the store itself has no use
                                              for it. NULL: they are not to be had */
 } dt_state_io;
 
 typedef struct dt_shard_entry {
-    char file[64]; /* name inside the generation's folder */
+    char file[64]; /* name inside the checkpoint's folder */
     int64_t bytes;
     char xxh3_128[33];
     int64_t first, n_elems; /* its part of the stream */
@@ -92,20 +92,20 @@ typedef struct dt_store_ops {
     void (*destroy)(dt_store *store);
     const char *(*location)(dt_store *store); /* for messages */
 
-    /* Steps of the generations under their final names, newest first, at most `max`; *n is how many there
+    /* Steps of the checkpoints under their final names, newest first, at most `max`; *n is how many there
      * are. */
     dt_status (*list)(dt_store *store, int64_t *steps, int64_t max, int64_t *n, dt_error *err);
 
     dt_status (*begin)(dt_store *store, int64_t step, dt_error *err);
-    /* Write elements [entry->first, +n_elems) into entry->file of the begun generation, fsync it; fills bytes
+    /* Write elements [entry->first, +n_elems) into entry->file of the begun checkpoint, fsync it; fills bytes
      * and hash. The caller has set file, first and n_elems. */
     dt_status (*write_shard)(dt_store *store, int64_t step, const dt_state_layout *layout,
                              const dt_state_io *io, dt_shard_entry *entry, dt_error *err);
     /* Copy a shard that is in `from`, a store of the same kind, committed or about to be; fsync it, read it
-     * back: its bytes and hash must be the entry's. Begins the generation if nobody has. */
+     * back: its bytes and hash must be the entry's. Begins the checkpoint if nobody has. */
     dt_status (*copy_shard)(dt_store *store, dt_store *from, int64_t step, const dt_shard_entry *entry,
                             dt_error *err);
-    /* Write the manifest, fsync all, rename to the final name, fsync the parent. Replaces a generation of the
+    /* Write the manifest, fsync all, rename to the final name, fsync the parent. Replaces a checkpoint of the
      * same step. per_host: the folder is this host's own, and has the shards of its ranks only. */
     dt_status (*commit)(dt_store *store, const dt_manifest *manifest, bool per_host, dt_error *err);
     void (*discard)(dt_store *store, int64_t step); /* remove what begin made; errors are of no interest */

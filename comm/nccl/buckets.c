@@ -75,27 +75,27 @@ void dt_nccl_read_marks(const dt_comm_nccl *c, int64_t *begun, int64_t *done)
     }
 }
 
-dt_place dt_nccl_place_of(const dt_comm_nccl *c, int64_t number)
+dt_position dt_nccl_position_of(const dt_comm_nccl *c, int64_t number)
 {
     const int64_t bucket = number % DT_NCCL_BUCKETS;
-    return (dt_place){.kind = DT_PLACE_BUCKET,
-                      .number = number,
-                      .bytes = c->bucket_bytes[bucket],
-                      .step = c->first_step + number / DT_NCCL_BUCKETS - 1,
-                      .bucket = bucket};
+    return (dt_position){.kind = DT_POSITION_BUCKET,
+                         .number = number,
+                         .bytes = c->bucket_bytes[bucket],
+                         .step = c->first_step + number / DT_NCCL_BUCKETS - 1,
+                         .bucket = bucket};
 }
 
-dt_place dt_nccl_device_place(dt_comm_nccl *c)
+dt_position dt_nccl_device_position(dt_comm_nccl *c)
 {
     int64_t begun = 0, done = 0;
     dt_nccl_read_marks(c, &begun, &done);
     if (begun == 0)
-        return (dt_place){.kind = c->start_number > 0 ? DT_PLACE_START : DT_PLACE_WORK,
-                          .number = c->start_number};
+        return (dt_position){.kind = c->start_number > 0 ? DT_POSITION_START : DT_POSITION_WORK,
+                             .number = c->start_number};
     dt_watch_begun(c->watch, DT_SEQUENCE_DEVICE, begun);
-    dt_place place = dt_nccl_place_of(c, begun);
+    dt_position place = dt_nccl_position_of(c, begun);
     if (begun == done)
-        place.kind = DT_PLACE_WORK;
+        place.kind = DT_POSITION_WORK;
     return place;
 }
 
@@ -107,8 +107,8 @@ static dt_status launched(int code, const dt_comm_nccl *c, const char *what, dt_
                      : dt_fail(err, DT_ERR_DEVICE, "gradients: %s: %s", what, c->api->launch_error(code));
 }
 
-static dt_status sum_f32(dt_comm_nccl *c, float *buffer, int64_t n, const dt_place *place, dt_nccl_mark begun,
-                         dt_nccl_mark done, dt_error *err)
+static dt_status sum_f32(dt_comm_nccl *c, float *buffer, int64_t n, const dt_position *place,
+                         dt_nccl_mark begun, dt_nccl_mark done, dt_error *err)
 {
     DT_TRY(launched(c->api->mark(c->native, begun), c, "mark", err));
     DT_TRY(dt_nccl_barked(c, err));
@@ -117,8 +117,8 @@ static dt_status sum_f32(dt_comm_nccl *c, float *buffer, int64_t n, const dt_pla
     return launched(c->api->mark(c->native, done), c, "mark", err);
 }
 
-static dt_status sum_16_bit(dt_comm_nccl *c, float *buffer, int64_t n, dt_dtype wire, const dt_place *place,
-                            dt_nccl_mark begun, dt_nccl_mark done, dt_error *err)
+static dt_status sum_16_bit(dt_comm_nccl *c, float *buffer, int64_t n, dt_dtype wire,
+                            const dt_position *place, dt_nccl_mark begun, dt_nccl_mark done, dt_error *err)
 {
     const dt_nccl_mark none = {NULL, NULL};
     const int64_t most = c->wire_bytes / WIRE_ELEM_BYTES;
@@ -166,11 +166,11 @@ dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_d
     DT_TRY(take_request(c, bytes, &r, err));
     const int bucket = c->n_started;
     const int64_t step = c->head.step > c->first_step ? c->head.step : c->first_step;
-    const dt_place place = {.kind = DT_PLACE_BUCKET,
-                            .number = number_of(step - c->first_step + 1, bucket),
-                            .bytes = bytes,
-                            .step = step,
-                            .bucket = bucket};
+    const dt_position place = {.kind = DT_POSITION_BUCKET,
+                               .number = number_of(step - c->first_step + 1, bucket),
+                               .bytes = bytes,
+                               .step = step,
+                               .bucket = bucket};
     const dt_nccl_mark begun = {&c->counts[2 * bucket], &c->seen[bucket].begun},
                        done = {&c->counts[2 * bucket + 1], &c->seen[bucket].done};
     DT_TRY(d->event_record(c->device, r->ready, NULL, err));

@@ -56,7 +56,7 @@ typedef struct dt_comm_nccl {
     dt_comm_request requests[DT_NCCL_BUCKETS];
     int n_open, n_started; /* requests; buckets of this step so far */
     int64_t bucket_bytes[DT_NCCL_BUCKETS];
-    int64_t start_number; /* of DT_PLACE_START; 0: started */
+    int64_t start_number; /* of DT_POSITION_START; 0: started */
     int64_t first_step;   /* in which the first bucket was started; 0: none was */
 
     dt_nccl_seen *seen; /* [DT_NCCL_BUCKETS], pinned host memory */
@@ -74,9 +74,9 @@ dt_status dt_nccl_wait(dt_comm *comm, dt_comm_request *request, dt_error *err);
 /* Numbers of the last sums that the device has begun and ended; any thread. */
 void dt_nccl_read_marks(const dt_comm_nccl *c, int64_t *begun, int64_t *done);
 /* A sum by its number. */
-dt_place dt_nccl_place_of(const dt_comm_nccl *c, int64_t number);
+dt_position dt_nccl_position_of(const dt_comm_nccl *c, int64_t number);
 /* Where the device is, by its marks; the watch is told. */
-dt_place dt_nccl_device_place(dt_comm_nccl *c);
+dt_position dt_nccl_device_position(dt_comm_nccl *c);
 
 /* -- wait.c -- */
 /* Communication has failed before: another collective would only wait. */
@@ -85,7 +85,8 @@ dt_status dt_nccl_usable(dt_comm_nccl *c, const char *what, const char *fault, d
  * CUDA, before the next one of NCCL. */
 dt_status dt_nccl_barked(dt_comm_nccl *c, dt_error *err);
 /* Wait until NCCL is no longer busy with a call that returned `result`. `what`: "ncclAllReduce". */
-dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_place *place, const char *what, dt_error *err);
+dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_position *place, const char *what,
+                         dt_error *err);
 dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err);
 /* Abort, and wait a little until all others that are there have done so, before any of them ends the job.
  * Returns status. */

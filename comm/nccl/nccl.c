@@ -26,7 +26,7 @@ static dt_comm *host_of(dt_comm *comm)
 {
     dt_comm_nccl *c = mine(comm);
     c->host->step = comm->step;
-    (void)dt_nccl_device_place(c); /* so that its notices tell where the device is */
+    (void)dt_nccl_device_position(c); /* so that its notices tell where the device is */
     dt_nccl_look(c, true);
     return c->host;
 }
@@ -206,25 +206,25 @@ static dt_status share_id(dt_comm_nccl *c, dt_nccl_id *id, dt_error *err)
     return c->host->ops->broadcast(c->host, id, sizeof *id, 0, err);
 }
 
-static dt_place start_place(dt_comm_nccl *c, int64_t number)
+static dt_position start_place(dt_comm_nccl *c, int64_t number)
 {
     c->start_number = number;
     dt_watch_begun(c->watch, DT_SEQUENCE_DEVICE, number);
-    return (dt_place){.kind = DT_PLACE_START, .number = number};
+    return (dt_position){.kind = DT_POSITION_START, .number = number};
 }
 
 static dt_status start_nccl(dt_comm_nccl *c, dt_error *err)
 {
     dt_nccl_id id;
     DT_TRY(share_id(c, &id, err));
-    const dt_place place = start_place(c, 1);
+    const dt_position place = start_place(c, 1);
     const int result = c->api->init(&c->handle, c->head.size, &id, c->head.rank);
     return dt_nccl_settle(c, result, &place, "ncclCommInitRankConfig", err);
 }
 
 /* A sum of n values, rank + 1 each. The wire is where it happens: nothing else is there yet. */
-static dt_status sum_once(dt_comm_nccl *c, int64_t n, float *values, dt_event *event, const dt_place *place,
-                          dt_error *err)
+static dt_status sum_once(dt_comm_nccl *c, int64_t n, float *values, dt_event *event,
+                          const dt_position *place, dt_error *err)
 {
     const dt_device_ops *d = c->device->ops;
     const float mine_is = (float)(c->head.rank + 1),
@@ -261,7 +261,7 @@ static dt_status sum_first(dt_comm_nccl *c, dt_error *err)
                               : dt_fail_memory(err, (size_t)most_bytes, "NCCL's first sum");
     status = dt_agree(c->host, status, err);
     for (int64_t i = 0; i < 2 && status == DT_OK; i++) {
-        const dt_place place = start_place(c, 2 + i);
+        const dt_position place = start_place(c, 2 + i);
         status = sum_once(c, sizes[i], values, event, &place, err);
     }
     if (event)

@@ -57,7 +57,7 @@ static dt_status tell_and_leave(dt_comm_nccl *c, const dt_error *own, dt_error *
 
 /* Hear who is still there, when it is not this wait that has found out that something is wrong. Fails if
  * another rank knows better. */
-static dt_status ask_around(dt_comm_nccl *c, const dt_place *place, char *who, size_t who_bytes,
+static dt_status ask_around(dt_comm_nccl *c, const dt_position *place, char *who, size_t who_bytes,
                             dt_error *err)
 {
     dt_waiting w = dt_waiting_begin(place);
@@ -72,13 +72,13 @@ static dt_status ask_around(dt_comm_nccl *c, const dt_place *place, char *who, s
     return DT_OK;
 }
 
-static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_place *place, const char *what,
+static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_position *place, const char *what,
                              dt_error *err)
 {
     char here[160], who[600];
     dt_error own = {0};
     const char *last = c->api->last_error(c->handle);
-    dt_place_describe(place, here, sizeof here);
+    dt_position_describe(place, here, sizeof here);
     dt_status status = ask_around(c, place, who, sizeof who, err);
     if (status != DT_OK)
         return dt_nccl_leave(c, status);
@@ -92,10 +92,10 @@ static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_place *place, c
 static dt_status barked(dt_comm_nccl *c, dt_error *err)
 {
     /* the device has gone on since */
-    const dt_place place = dt_nccl_place_of(c, atomic_load(&c->watchdog.stalled));
+    const dt_position place = dt_nccl_position_of(c, atomic_load(&c->watchdog.stalled));
     char here[160], who[600];
     dt_error own = {0};
-    dt_place_describe(&place, here, sizeof here);
+    dt_position_describe(&place, here, sizeof here);
     dt_status status = ask_around(c, &place, who, sizeof who, err);
     if (status != DT_OK)
         return dt_nccl_leave(c, status);
@@ -127,7 +127,7 @@ static dt_status turn(dt_comm_nccl *c, dt_waiting *w, dt_error *err)
     return status == DT_OK ? DT_OK : dt_nccl_leave(c, status);
 }
 
-static dt_status wait_for_nccl(dt_comm_nccl *c, int *result, const dt_place *place, dt_error *err)
+static dt_status wait_for_nccl(dt_comm_nccl *c, int *result, const dt_position *place, dt_error *err)
 {
     dt_waiting w = dt_waiting_begin(place);
     while (*result == DT_NCCL_IN_PROGRESS) {
@@ -141,7 +141,8 @@ static dt_status wait_for_nccl(dt_comm_nccl *c, int *result, const dt_place *pla
     return DT_OK;
 }
 
-dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_place *place, const char *what, dt_error *err)
+dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_position *place, const char *what,
+                         dt_error *err)
 {
     if (result == DT_NCCL_SUCCESS)
         return DT_OK;
@@ -153,7 +154,7 @@ dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_place *place, con
 }
 
 /* NCCL learns of a lost connection by itself, sometimes. */
-static dt_status look_at_nccl(dt_comm_nccl *c, const dt_place *place, dt_error *err)
+static dt_status look_at_nccl(dt_comm_nccl *c, const dt_position *place, dt_error *err)
 {
     int result = DT_NCCL_SUCCESS;
     int code = c->api->async_error(c->handle, &result);
@@ -166,7 +167,7 @@ static dt_status look_at_nccl(dt_comm_nccl *c, const dt_place *place, dt_error *
 
 static dt_status wait_for_event(dt_comm_nccl *c, dt_event *event, dt_error *err)
 {
-    dt_place place = dt_nccl_device_place(c);
+    dt_position place = dt_nccl_device_position(c);
     dt_waiting w = dt_waiting_begin(&place);
     DT_TRY(dt_watch_answer(c->watch, err)); /* each wait is short, and whoever waits for this rank should
                                                know */
@@ -181,7 +182,7 @@ static dt_status wait_for_event(dt_comm_nccl *c, dt_event *event, dt_error *err)
             return DT_OK;
         if (polls % POLLS_PER_LOOK == 0)
             DT_TRY(look_at_nccl(c, &place, err));
-        const dt_place now = dt_nccl_device_place(c);
+        const dt_position now = dt_nccl_device_position(c);
         if (now.number != place.number || now.kind != place.kind) {
             place = now;
             dt_waiting_move(&w, &place);

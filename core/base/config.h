@@ -84,7 +84,7 @@ typedef struct dt_config {
                                  that one takes and mtti_h */
     double mtti_h;                   /* mean time to interruption, hours */
     int64_t max_checkpoint_failures; /* in a row, until training stops; 0: never */
-    int64_t keep;                    /* generations kept */
+    int64_t keep;                    /* checkpoints kept */
     char checkpoint_dir[DT_PATH_BYTES], checkpoint_mirror[DT_PATH_BYTES]; /* "": inside out; none */
     double eval_every;                                                    /* epochs; 0: only at the end */
     double log_every_s; /* plain progress lines where there is no terminal */

@@ -1,4 +1,4 @@
-/* The newest generation that is whole somewhere, from wherever its parts are. */
+/* The newest checkpoint that is whole somewhere, from wherever its parts are. */
 #include "core/checkpoint/load_internal.h"
 
 #include "core/base/alloc.h"
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_LINES 20 /* of complaints about one generation */
+#define MAX_LINES 20 /* of complaints about one checkpoint */
 
 dt_status dt_complain(dt_loading *l, int source, int64_t shard, dt_status status, const dt_error *err)
 {
@@ -130,7 +130,7 @@ static dt_status load_step(dt_loading *l, int64_t step, dt_checkpoint_accept *ac
 
 static dt_status none_is_whole(const dt_loading *l, int64_t n, dt_error *err)
 {
-    const dt_checkpoint_place *p = l->place;
+    const dt_checkpoint_location *p = l->place;
     const char *folder = p->store->ops->location(p->store),
                *mirror = p->mirror ? p->mirror->ops->location(p->mirror) : "";
     return dt_fail(err, DT_ERR_FORMAT,
@@ -139,9 +139,10 @@ static dt_status none_is_whole(const dt_loading *l, int64_t n, dt_error *err)
                    folder, p->mirror ? " and " : "", mirror, (long long)n);
 }
 
-dt_status dt_checkpoint_load(dt_comm *comm, const dt_checkpoint_place *place, const dt_state_layout *layout,
-                             const dt_state_io *io, dt_checkpoint_accept *accept, void *accept_context,
-                             dt_manifest *manifest, bool *found, dt_error *err)
+dt_status dt_checkpoint_load(dt_comm *comm, const dt_checkpoint_location *place,
+                             const dt_state_layout *layout, const dt_state_io *io,
+                             dt_checkpoint_accept *accept, void *accept_context, dt_manifest *manifest,
+                             bool *found, dt_error *err)
 {
     dt_error own;
     err = err ? err : &own;

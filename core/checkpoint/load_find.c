@@ -1,4 +1,4 @@
-/* Which generations there are. A folder that all hosts see is listed by rank 0, a host's own by each of its
+/* Which checkpoints there are. A folder that all hosts see is listed by rank 0, a host's own by each of its
  * ranks: those of one host need not tell each other what is in it. */
 #include "core/checkpoint/load_internal.h"
 
@@ -18,13 +18,13 @@ dt_status dt_find_begin(dt_loading *l, dt_error *err)
 {
     dt_status mine = DT_OK;
     for (int source = 0; source < DT_N_SOURCES && mine == DT_OK; source++) {
-        dt_sighting *s = &l->sightings[source];
+        dt_listing *s = &l->listings[source];
         dt_store *store = dt_source_store(l, source);
         if (!lists(l, source))
             continue;
-        mine = store->ops->list(store, s->steps, DT_MAX_GENERATIONS, &s->n_steps, err);
-        if (s->n_steps > DT_MAX_GENERATIONS)
-            s->n_steps = DT_MAX_GENERATIONS;
+        mine = store->ops->list(store, s->steps, DT_MAX_CHECKPOINTS, &s->n_steps, err);
+        if (s->n_steps > DT_MAX_CHECKPOINTS)
+            s->n_steps = DT_MAX_CHECKPOINTS;
     }
     return dt_agree(l->comm, mine, err);
 }
@@ -34,8 +34,8 @@ dt_status dt_find_step(dt_loading *l, int64_t *step, dt_error *err)
     const int64_t *only = l->place->only_step;
     int64_t newest = -1;
     for (int source = 0; source < DT_N_SOURCES; source++)
-        for (int64_t i = l->sightings[source].n_steps - 1; i >= 0; i--) {
-            const int64_t seen = l->sightings[source].steps[i];
+        for (int64_t i = l->listings[source].n_steps - 1; i >= 0; i--) {
+            const int64_t seen = l->listings[source].steps[i];
             if (seen < *step && seen > newest && (!only || seen == *only))
                 newest = seen;
         }
@@ -46,7 +46,7 @@ dt_status dt_find_step(dt_loading *l, int64_t *step, dt_error *err)
 
 static dt_status look_at(dt_loading *l, int source, int64_t step, dt_error *err)
 {
-    dt_sighting *s = &l->sightings[source];
+    dt_listing *s = &l->listings[source];
     dt_store *store = dt_source_store(l, source);
     s->there = s->to_try = false;
     s->identity[0] = '\0';
@@ -78,8 +78,8 @@ dt_status dt_find_look(dt_loading *l, int64_t step, dt_error *err)
 void dt_find_end(dt_loading *l)
 {
     for (int source = 0; source < DT_N_SOURCES; source++) {
-        dt_manifest_clear(&l->sightings[source].manifest);
-        l->sightings[source].to_try = false;
+        dt_manifest_clear(&l->listings[source].manifest);
+        l->listings[source].to_try = false;
     }
 }
 
@@ -127,7 +127,7 @@ static dt_status settle_offers(dt_loading *l, dt_error *err)
 {
     int64_t of_rank_0[DT_N_SOURCES];
     for (int source = 0; source < DT_N_SOURCES; source++) {
-        dt_sighting *s = &l->sightings[source];
+        dt_listing *s = &l->listings[source];
         bool same = s->there && strcmp(s->identity, l->manifest.identity) == 0;
         if (same) {
             dt_manifest_clear(&s->manifest);
@@ -147,8 +147,8 @@ dt_status dt_find_candidate(dt_loading *l, bool *there, dt_error *err)
 {
     dt_manifest_clear(&l->manifest);
     l->n_complaints = l->n_about_manifests;
-    dt_sighting *mine =
-        l->sightings[DT_FROM_STORE].to_try ? &l->sightings[DT_FROM_STORE] : &l->sightings[DT_FROM_MIRROR];
+    dt_listing *mine =
+        l->listings[DT_FROM_STORE].to_try ? &l->listings[DT_FROM_STORE] : &l->listings[DT_FROM_MIRROR];
     int64_t root = mine->to_try ? l->comm->rank : l->comm->size;
     DT_TRY(l->comm->ops->all_reduce(l->comm, &root, 1, DT_I64, DT_REDUCE_MIN, err));
     *there = root < l->comm->size;

@@ -1,5 +1,5 @@
 /* load_internal.h: what the files of loading share: load.c (newest first, and what is passed over),
- * load_find.c (which generations there are, and their manifests), load_locate.c (who reads which shard from
+ * load_find.c (which checkpoints there are, and their manifests), load_locate.c (who reads which shard from
  * where), load_read.c (from the disk to all ranks).
  *
  * All functions are collective unless they say local, and give the same answer on every rank. What one rank
@@ -11,12 +11,12 @@
 
 #include "core/checkpoint/load.h"
 
-#define DT_MAX_GENERATIONS 256 /* looked at in a folder; nobody keeps so many */
+#define DT_MAX_CHECKPOINTS 256 /* looked at in a folder; nobody keeps so many */
 #define DT_MAX_COMPLAINTS 8    /* kept of a rank; more would not be read */
 
 enum { DT_FROM_STORE, DT_FROM_MIRROR, DT_N_SOURCES };
 
-/* What a rank found wrong in one generation. */
+/* What a rank found wrong in one checkpoint. */
 typedef struct dt_complaint {
     int64_t shard; /* -1: the manifest */
     int source;
@@ -24,25 +24,25 @@ typedef struct dt_complaint {
 } dt_complaint;
 
 /* One folder as one rank sees it. Ranks that do not list it have n_steps 0. */
-typedef struct dt_sighting {
-    int64_t steps[DT_MAX_GENERATIONS], n_steps; /* newest first */
+typedef struct dt_listing {
+    int64_t steps[DT_MAX_CHECKPOINTS], n_steps; /* newest first */
     /* of the step that is looked at */
     bool there;  /* the folder has it */
     bool to_try; /* `manifest` was read, and no rank has offered it yet */
     dt_manifest manifest;
     char identity[33]; /* of the manifest; "": it cannot be read */
-} dt_sighting;
+} dt_listing;
 
 typedef struct dt_loading {
     dt_comm *comm;
-    const dt_checkpoint_place *place;
+    const dt_checkpoint_location *place;
     const dt_state_layout *layout;
     const dt_state_io *io;
-    dt_sighting sightings[DT_N_SOURCES];
+    dt_listing listings[DT_N_SOURCES];
     dt_complaint complaints[DT_MAX_COMPLAINTS]; /* this rank's; those of manifests first */
     int64_t n_complaints, n_about_manifests;
 
-    /* the generation that is tried */
+    /* the checkpoint that is tried */
     dt_manifest manifest;
     bool offers[DT_N_SOURCES]; /* this rank may look for its shards there */
     int64_t *readers;          /* [n_shards], the same on all ranks: rank, or size + rank: from the mirror;
@@ -64,7 +64,7 @@ dt_status dt_find_begin(dt_loading *l, dt_error *err);
 dt_status dt_find_step(dt_loading *l, int64_t *step, dt_error *err);
 /* Read that step's manifests, on whoever lists them. */
 dt_status dt_find_look(dt_loading *l, int64_t step, dt_error *err);
-/* The next of the generations that these manifests tell of: two hosts may hold two attempts at the same step.
+/* The next of the checkpoints that these manifests tell of: two hosts may hold two attempts at the same step.
  * Fills l->manifest and l->offers. *there false: that was all. */
 dt_status dt_find_candidate(dt_loading *l, bool *there, dt_error *err);
 void dt_find_end(dt_loading *l); /* local; of a step */

@@ -1,7 +1,7 @@
-/* mirror.h: copies committed generations to a second store, while the training goes on.
+/* mirror.h: copies committed checkpoints to a second store, while the training goes on.
  *
  *   dt_mirror_create(comm, store, mirror_store, keep, &mirror, err);
- *   dt_mirror_start(mirror, dt_saver_get_manifest(saver), err);   behind the settle of a generation that is
+ *   dt_mirror_start(mirror, dt_saver_get_manifest(saver), err);   behind the settle of a checkpoint that is
  *                                                                 whole
  *   ... steps; seal and settle as with a saver: writer.h
  *
@@ -22,7 +22,7 @@ dt_status dt_mirror_create(dt_comm *comm, dt_store *from, dt_store *to, int64_t 
                            dt_error *err);
 void dt_mirror_destroy(dt_mirror *mirror); /* as dt_writer_destroy */
 
-/* Collective. Begins to copy a generation that is committed in `from`; nothing may be pending. Copies the
+/* Collective. Begins to copy a checkpoint that is committed in `from`; nothing may be pending. Copies the
  * manifest. */
 dt_status dt_mirror_start(dt_mirror *mirror, const dt_manifest *manifest, dt_error *err);
 

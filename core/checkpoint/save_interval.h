@@ -12,7 +12,7 @@
 double dt_save_interval_s(double cost_s, double mtti_s);
 
 /* The share of the time that is lost: stalls of stall_s each interval_s, and at each interruption the work
- * since a generation, which on average is half an interval and the time of a write. */
+ * since a checkpoint, which on average is half an interval and the time of a write. */
 double dt_save_loss(double interval_s, double stall_s, double write_s, double mtti_s);
 
 #endif

@@ -12,7 +12,7 @@ struct dt_saver {
     dt_comm *comm;
     dt_store *store;
     const dt_state_layout *layout;
-    bool commits;          /* this rank begins and commits generations */
+    bool commits;          /* this rank begins and commits checkpoints */
     dt_shard_entry share;  /* this rank's: file, first, n_elems */
     dt_snapshot *snapshot; /* of it */
     dt_writer *writer;

@@ -20,7 +20,7 @@ typedef struct range {
 struct dt_snapshot {
     dt_comm *comm; /* borrowed, as all of these */
     const dt_state_layout *layout;
-    dt_state_places places;
+    dt_state_addresses places;
     const dt_device_ops *ops;
     bool is_host;
     int64_t first, n_elems; /* the share */

@@ -22,7 +22,7 @@
 #define DT_CORE_CHECKPOINT_SNAPSHOT_H
 
 #include "core/comm.h"
-#include "core/model/state_places.h"
+#include "core/model/state_addresses.h"
 #include "core/store.h"
 
 typedef struct dt_snapshot dt_snapshot;

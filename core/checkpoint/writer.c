@@ -20,14 +20,14 @@ struct dt_writer {
     dt_comm *comm;
     dt_writer_job job;
     shard_record *records; /* [size] */
-    bool whole;            /* the newest generation was settled, and is */
+    bool whole;            /* the newest checkpoint was settled, and is */
 
     pthread_t thread;
     bool has_thread;
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t changed;
     bool leave;                             /* the thread is to end */
-    bool started, shard_done, sealed, done; /* how far the generation is, in this order */
+    bool started, shard_done, sealed, done; /* how far the checkpoint is, in this order */
     dt_manifest manifest;
     dt_status shard_status, sealed_status, commit_status; /* sealed: all ranks' shards */
     dt_error shard_error, sealed_error, commit_error;
@@ -49,7 +49,7 @@ static dt_status commit(dt_writer *w, dt_error *err)
 }
 
 /* The ranks' verdict is there: the rest of this rank's part. */
-static void end_generation(dt_writer *w)
+static void end_checkpoint(dt_writer *w)
 {
     dt_error err = {0};
     dt_status status = w->sealed_status;
@@ -106,7 +106,7 @@ static bool wait_in_thread(dt_writer *w, const bool *flag)
     return is_set;
 }
 
-static void *make_generations(void *context)
+static void *make_checkpoints(void *context)
 {
     dt_writer *w = context;
     while (wait_in_thread(w, &w->started)) {
@@ -116,7 +116,7 @@ static void *make_generations(void *context)
         make_shard(w);
         if (!wait_in_thread(w, &w->sealed))
             break;
-        end_generation(w);
+        end_checkpoint(w);
     }
     return NULL;
 }
@@ -136,7 +136,7 @@ dt_status dt_writer_create(dt_comm *comm, const dt_writer_job *job, dt_writer **
     dt_status status = w->records ? DT_OK
                                   : dt_fail_memory(err, (size_t)comm->size * sizeof *w->records,
                                                    "the writer of checkpoints");
-    int failed = status == DT_OK ? pthread_create(&w->thread, NULL, make_generations, w) : 0;
+    int failed = status == DT_OK ? pthread_create(&w->thread, NULL, make_checkpoints, w) : 0;
     if (failed)
         status = dt_fail(err, DT_ERR_MEMORY, "checkpoints: no thread to write them: %s", strerror(failed));
     w->has_thread = status == DT_OK;
@@ -245,7 +245,7 @@ dt_status dt_writer_seal(dt_writer *w, double until_s, dt_error *err)
     return DT_OK;
 }
 
-/* This host has committed, and another one has not: what it has is not a whole generation. */
+/* This host has committed, and another one has not: what it has is not a whole checkpoint. */
 static void withdraw(dt_writer *w)
 {
     dt_error why = {0};

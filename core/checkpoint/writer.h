@@ -1,4 +1,4 @@
-/* writer.h: a thread on each rank that makes generations of checkpoints in a store, while the training goes
+/* writer.h: a thread on each rank that makes checkpoints in a store, while the training goes
  * on. saver.h and mirror.h are what the training sees of it.
  *
  *   dt_writer_create(comm, &job, &writer, err);
@@ -13,7 +13,7 @@
  * nobody waits. Ranks learn of each other's shards by messages, so they need no folder in common. One rank
  * alone needs no seal.
  *
- * Only the thread calls the store between start and settle. Until a generation is committed the older ones
+ * Only the thread calls the store between start and settle. Until a checkpoint is committed the older ones
  * stand, whatever happens.
  */
 #ifndef DT_CORE_CHECKPOINT_WRITER_H
@@ -26,9 +26,9 @@ typedef struct dt_writer dt_writer;
 
 typedef struct dt_writer_job {
     dt_store *store;
-    bool commits;  /* this rank commits and removes older generations */
+    bool commits;  /* this rank commits and removes older checkpoints */
     bool per_host; /* one rank of each host does, since the store is the host's own */
-    int64_t keep;  /* generations, at least 1; per host at least 2: while one host has committed and
+    int64_t keep;  /* checkpoints, at least 1; per host at least 2: while one host has committed and
                       another one has not, the one before is what counts */
     /* In the thread: make this rank's shard, and fill its entry. May change the manifest, in the same way on
      * all ranks. */
@@ -38,7 +38,7 @@ typedef struct dt_writer_job {
 
 typedef struct dt_writer_report {
     bool pending;   /* start was called and settle has not yet told of it */
-    bool committed; /* by this rank: it is a generation under its final name */
+    bool committed; /* by this rank: it is a checkpoint under its final name */
     int64_t step;
     int64_t bytes;  /* of all shards, once it is sealed */
     double stall_s; /* that its start took from the training; filled by the caller */
@@ -49,7 +49,7 @@ typedef struct dt_writer_report {
 /* Local. Copies the job; borrows what it points to. DT_ERR_MEMORY. */
 dt_status dt_writer_create(dt_comm *comm, const dt_writer_job *job, dt_writer **writer, dt_error *err);
 
-/* Local; NULL is fine. Abandons what is being written: an unfinished generation is left as it is for the next
+/* Local; NULL is fine. Abandons what is being written: an unfinished checkpoint is left as it is for the next
  * start to clean; one that is sealed is committed. Waits for the call into the file system that is under
  * way. */
 void dt_writer_destroy(dt_writer *writer);
@@ -68,7 +68,7 @@ bool dt_writer_is_sealed(dt_writer *writer);
  * pending. What failed, settle tells: an error here is one of the communication. */
 dt_status dt_writer_seal(dt_writer *writer, double until_s, dt_error *err);
 
-/* Collective; seals if that was not done, and waits likewise. What became of the generation: DT_OK, or on
+/* Collective; seals if that was not done, and waits likewise. What became of the checkpoint: DT_OK, or on
  * every rank the error of the first rank that failed, after which nothing of it is left; DT_ERR_TIMEOUT when
  * it was not done by until_s (of any rank): then only destroy may follow. Nothing is pending afterwards.
  * *report may be NULL. */
@@ -77,7 +77,7 @@ dt_status dt_writer_settle(dt_writer *writer, double until_s, dt_writer_report *
 /* Local, does not wait: how far it is. */
 void dt_writer_look(dt_writer *writer, dt_writer_report *report);
 
-/* Of the newest generation, with all its shards, if it was settled and is whole; else NULL. Until the next
+/* Of the newest checkpoint, with all its shards, if it was settled and is whole; else NULL. Until the next
  * start. */
 const dt_manifest *dt_writer_get_manifest(const dt_writer *writer);
 

@@ -5,7 +5,7 @@
 
 #include "core/model/memory_plan.h"
 #include "core/model/net.h"
-#include "core/model/state_places.h"
+#include "core/model/state_addresses.h"
 
 #define DT_STEP_FLOATS 16     /* at the end of grads: loss sums, votes, the rest zero */
 #define DT_PARAM_ALIGNMENT 16 /* elements: optimizer_step's vectors */
@@ -83,8 +83,8 @@ struct dt_net {
     int64_t n_parts;
     dt_state_layout layout;
     dt_state_tensor *state_tensors;
-    dt_state_place *places; /* [layout.n_tensors]; the first n_params of them are the parameters */
-    dt_state_places where;
+    dt_state_address *places; /* [layout.n_tensors]; the first n_params of them are the parameters */
+    dt_state_addresses where;
 };
 
 struct dt_net_builder {
@@ -109,6 +109,6 @@ dt_status dt_net_build_params(dt_net *net, dt_error *err);
  * already stays. */
 dt_status dt_net_build_state(dt_net *net, dt_error *err);
 /* One tensor from host memory in canonical order to its place. Blocking. */
-dt_status dt_net_import(dt_net *net, const dt_state_place *place, const float *canonical, dt_error *err);
+dt_status dt_net_import(dt_net *net, const dt_state_address *place, const float *canonical, dt_error *err);
 
 #endif

@@ -10,15 +10,15 @@
 static void describe(dt_net *net, const dt_param *p, const char *prefix, float *vector)
 {
     dt_state_tensor *t = &net->state_tensors[net->layout.n_tensors];
-    dt_state_place *place = &net->places[net->layout.n_tensors];
+    dt_state_address *place = &net->places[net->layout.n_tensors];
     const dt_layer *layer = net->layers[p->layer];
     *t = (dt_state_tensor){.n_dims = p->n_dims, .n_elems = p->n_canonical, .first = net->layout.n_elems};
     memcpy(t->dims, p->dims, sizeof t->dims);
     snprintf(t->name, sizeof t->name, "%s/%.*s", prefix, (int)(sizeof t->name - 12), p->name);
-    *place = (dt_state_place){.values = vector ? vector + p->first : NULL,
-                              .vector = vector,
-                              .n_elems = dt_param_room(p),
-                              .order = dt_weights_order_plain(p->n_canonical)};
+    *place = (dt_state_address){.values = vector ? vector + p->first : NULL,
+                                .vector = vector,
+                                .n_elems = dt_param_room(p),
+                                .order = dt_weights_order_plain(p->n_canonical)};
     if (layer->ops->param_order)
         layer->ops->param_order(layer, p->which, &place->order);
     net->layout.n_elems += p->n_canonical;
@@ -45,7 +45,7 @@ dt_status dt_net_build_state(dt_net *net, dt_error *err)
             describe(net, &net->params[i], "momentum", v->momentum);
     for (int64_t i = 0; i < net->n_params && net->options.training && net->options.ema; i++)
         describe(net, &net->params[i], "ema", v->ema);
-    net->where = (dt_state_places){
+    net->where = (dt_state_addresses){
         .device = net->kernels->device, .n_tensors = net->layout.n_tensors, .tensors = net->places};
     return DT_OK;
 }
@@ -59,7 +59,7 @@ static bool is_host(const dt_device *device)
     return info.is_host;
 }
 
-dt_status dt_net_import(dt_net *net, const dt_state_place *place, const float *canonical, dt_error *err)
+dt_status dt_net_import(dt_net *net, const dt_state_address *place, const float *canonical, dt_error *err)
 {
     dt_device *device = net->kernels->device;
     const size_t bytes = (size_t)place->n_elems * sizeof(float);
@@ -79,7 +79,7 @@ dt_status dt_net_import(dt_net *net, const dt_state_place *place, const float *c
     return status;
 }
 
-static dt_status export(dt_net *net, const dt_state_place *place, float *canonical, dt_error *err)
+static dt_status export(dt_net *net, const dt_state_address *place, float *canonical, dt_error *err)
 {
     dt_device *device = net->kernels->device;
     const size_t bytes = (size_t)place->n_elems * sizeof(float);

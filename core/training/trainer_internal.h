@@ -47,8 +47,8 @@ typedef struct dt_trainer {
     double epoch_loss, epoch_top1, epoch_start_s;
     int64_t epoch_steps, n_broken;
     dt_saver *saver;
-    int64_t committed_step; /* of the newest generation; -1: none */
-    int64_t told_step;      /* rank 0: of the newest generation that the sinks know */
+    int64_t committed_step; /* of the newest checkpoint; -1: none */
+    int64_t told_step;      /* rank 0: of the newest checkpoint that the sinks know */
     int64_t next_auto_step;
     int64_t n_save_failures; /* in a row */
     double write_s;          /* measured on this rank; 0: not yet */
@@ -56,7 +56,7 @@ typedef struct dt_trainer {
     dt_error save_error;
     dt_mirror *mirror;                  /* NULL: none */
     bool mirrored_seen;                 /* as written_seen and written_from */
-    int64_t mirrored_from, mirror_step; /* mirror_step: of the newest generation that was begun there; -1:
+    int64_t mirrored_from, mirror_step; /* mirror_step: of the newest checkpoint that was begun there; -1:
                                            none */
     int64_t n_mirror_failures;          /* in a row */
     double mirror_s;                    /* that the last copy took on this rank; 0: not measured yet */
@@ -106,12 +106,12 @@ dt_status dt_trainer_create_saver(dt_trainer *t, dt_error *err);
 /* decides the same on all ranks; local unless --checkpoint-every auto */
 bool dt_trainer_save_is_due(dt_trainer *t, bool epoch_ends);
 /* Begin to write this step, unless that was done; wait: until it is on the disk, or has failed; save_status
- * tells. A failed write is told and leaves older generations standing. */
+ * tells. A failed write is told and leaves older checkpoints standing. */
 void dt_trainer_save(dt_trainer *t, bool wait);
 dt_status dt_trainer_check_failures(dt_trainer *t, dt_error *err); /* too many in a row? */
 /* After a request to stop. DT_ERR_INTERRUPTED, or what kept the checkpoint from being written. */
 dt_status dt_trainer_stopped(dt_trainer *t, const char *why, dt_error *err);
-void dt_trainer_look_at_save(dt_trainer *t); /* tells the sinks of a new generation */
+void dt_trainer_look_at_save(dt_trainer *t); /* tells the sinks of a new checkpoint */
 void dt_trainer_take_save_votes(dt_trainer *t, const dt_step_result *r); /* local */
 /* What comes next of the checkpoint that is being written, if all ranks have voted that they are ready:
  * nobody waits. Not behind a drain. */
@@ -122,11 +122,11 @@ bool dt_trainer_same_but_for_numbers(const char *a, const char *b);
 
 /* trainer_mirror.c. Like the four of trainer_save.c; nothing happens without a mirror. */
 dt_status dt_trainer_create_mirror(dt_trainer *t, dt_error *err);
-void dt_trainer_mirror_committed(dt_trainer *t); /* a generation is whole: begin to copy it, unless the one
+void dt_trainer_mirror_committed(dt_trainer *t); /* a checkpoint is whole: begin to copy it, unless the one
                                                     before is still under way */
 void dt_trainer_take_mirror_votes(dt_trainer *t, const dt_step_result *r); /* local */
 dt_status dt_trainer_proceed_with_mirror(dt_trainer *t, dt_error *err);
-void dt_trainer_finish_mirror(dt_trainer *t); /* the training ends: waits for the newest generation's copy,
+void dt_trainer_finish_mirror(dt_trainer *t); /* the training ends: waits for the newest checkpoint's copy,
                                                  as long as there is time */
 
 /* trainer_events.c */

@@ -21,7 +21,7 @@ static int64_t keep(const dt_trainer *t)
 static dt_status create_saver(dt_trainer *t, dt_error *err)
 {
     dt_state_io io = dt_net_state_io(t->parts->net);
-    dt_state_places places = *io.places;
+    dt_state_addresses places = *io.places;
     places.loss = dt_step_get_local_loss(t->step_runner);
     places.step_state = t->scaling ? dt_step_get_state(t->step_runner) : NULL;
     io.places = &places;
@@ -40,7 +40,7 @@ dt_status dt_trainer_create_saver(dt_trainer *t, dt_error *err)
     const bool cleans = t->parts->per_host ? t->comm->local_rank == 0 : t->comm->rank == 0;
     if (cleans)
         status = store->ops->clean(store, &why);
-    /* What this host has of later steps is no whole generation, and must not stand in the place of one when
+    /* What this host has of later steps is no whole checkpoint, and must not stand in the place of one when
      * older ones are removed. */
     if (cleans && status == DT_OK && t->parts->per_host && t->committed_step >= 0)
         status = store->ops->prune(store, t->committed_step, keep(t), &why);
@@ -87,7 +87,7 @@ static dt_status start_save(dt_trainer *t, dt_error *err)
     return status;
 }
 
-/* Rank 0: a generation is there that the sinks have not been told of. */
+/* Rank 0: a checkpoint is there that the sinks have not been told of. */
 static void tell_committed(dt_trainer *t, const dt_saver_report *r)
 {
     if (t->comm->rank != 0 || !r->committed || t->told_step == r->step)
@@ -111,7 +111,7 @@ bool dt_trainer_same_but_for_numbers(const char *a, const char *b)
     }
 }
 
-/* A failed write is told and leaves older generations standing: the training goes on. All ranks see the same
+/* A failed write is told and leaves older checkpoints standing: the training goes on. All ranks see the same
  * failures. */
 static void save_failed(dt_trainer *t, int64_t step, const dt_error *why)
 {
@@ -157,7 +157,7 @@ static dt_status choose_interval(dt_trainer *t, const dt_saver_report *r, dt_err
     return DT_OK;
 }
 
-/* Collective: what became of the generation that was being written, if there is one; waits for it. goes_on:
+/* Collective: what became of the checkpoint that was being written, if there is one; waits for it. goes_on:
  * else the end of the training sees to its copy. */
 static void settle_save(dt_trainer *t, bool goes_on)
 {

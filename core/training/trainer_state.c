@@ -13,8 +13,8 @@ static dt_status restore_loss_scale(const dt_trainer *t, const dt_manifest *m, d
     return t->scaling && m->n_good_steps >= 0 ? dt_step_set_loss_scale(t->step_runner, &scale, err) : DT_OK;
 }
 
-/* Does a generation fit this run? */
-static dt_status accept_generation(void *context, const dt_manifest *m, dt_error *err)
+/* Does a checkpoint fit this run? */
+static dt_status accept_checkpoint(void *context, const dt_manifest *m, dt_error *err)
 {
     const dt_trainer *t = context;
     const dt_config *c = t->config;
@@ -51,7 +51,7 @@ static void report_other_computer(const dt_trainer *t, const dt_manifest *m)
                     (long long)m->step, was, is);
 }
 
-/* Go on where the newest whole generation stopped, if there is one. */
+/* Go on where the newest whole checkpoint stopped, if there is one. */
 dt_status dt_trainer_resume(dt_trainer *t, dt_error *err)
 {
     const dt_config *c = t->config;
@@ -60,9 +60,9 @@ dt_status dt_trainer_resume(dt_trainer *t, dt_error *err)
     bool found = false;
     dt_manifest m = {0};
     const dt_state_io io = dt_net_state_io(t->parts->net);
-    const dt_checkpoint_place place = {
+    const dt_checkpoint_location place = {
         .store = t->parts->store, .mirror = t->parts->mirror, .per_host = t->parts->per_host};
-    DT_TRY(dt_checkpoint_load(t->comm, &place, dt_net_state_layout(t->parts->net), &io, accept_generation, t,
+    DT_TRY(dt_checkpoint_load(t->comm, &place, dt_net_state_layout(t->parts->net), &io, accept_checkpoint, t,
                               &m, &found, err));
     if (found) {
         t->step = m.step;

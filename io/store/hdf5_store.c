@@ -5,7 +5,7 @@
 #include "core/base/fault.h"
 #include "core/base/log.h"
 #include "io/durable.h"
-#include "io/store/generation_folder.h"
+#include "io/store/checkpoint_folder.h"
 #include "io/store/hdf5_shard.h"
 #include "io/store/manifest_json.h"
 #include "io/store/shard_copy.h"
@@ -43,7 +43,7 @@ static void hdf5_destroy(dt_store *store)
 static dt_status hdf5_list(dt_store *store, int64_t *steps, int64_t max, int64_t *n, dt_error *err)
 {
     int64_t *all, n_all;
-    DT_TRY(dt_generation_list(folder_of(store), "", &all, &n_all, err));
+    DT_TRY(dt_checkpoint_list(folder_of(store), "", &all, &n_all, err));
     for (int64_t i = 0; i < n_all && i < max; i++)
         steps[i] = all[i];
     *n = n_all;
@@ -60,11 +60,11 @@ static dt_status injected(dt_error *err, const char *path, const char *what)
 static dt_status hdf5_begin(dt_store *store, int64_t step, dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES];
-    DT_TRY(dt_generation_path(folder_of(store), step, ".tmp", path, err));
+    DT_TRY(dt_checkpoint_path(folder_of(store), step, ".tmp", path, err));
     if (dt_fault("store.begin"))
         return injected(err, path, "make the folder");
     DT_TRY(dt_durable_make_folder(folder_of(store), err));
-    DT_TRY(dt_generation_remove(path, err)); /* what an earlier start left */
+    DT_TRY(dt_checkpoint_remove(path, err)); /* what an earlier start left */
     if (mkdir(path, 0777) != 0)
         return dt_fail_errno(err, "%s: cannot make the folder", path);
     return DT_OK;
@@ -101,7 +101,7 @@ static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_
                                   const dt_state_io *io, dt_shard_entry *entry, dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES];
-    DT_TRY(dt_generation_file_path(folder_of(store), step, ".tmp", entry->file, path, err));
+    DT_TRY(dt_checkpoint_file_path(folder_of(store), step, ".tmp", entry->file, path, err));
     if (dt_fault("store.open"))
         return injected(err, path, "make the file");
     int fd = open_soon(path, O_RDWR | O_CREAT | O_TRUNC);
@@ -127,7 +127,7 @@ static dt_status open_source(dt_store *from, int64_t step, const dt_shard_entry 
                                                                looks */
     *fd = -1;
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes && *fd < 0; i++) {
-        DT_TRY(dt_generation_file_path(folder_of(from), step, suffixes[i], entry->file, path, err));
+        DT_TRY(dt_checkpoint_file_path(folder_of(from), step, suffixes[i], entry->file, path, err));
         *fd = open(path, O_RDONLY | O_CLOEXEC);
         if (*fd < 0 && errno != ENOENT)
             break;
@@ -140,8 +140,8 @@ static dt_status open_copy(dt_store *store, int64_t step, const dt_shard_entry *
                            dt_error *err)
 {
     char folder[DT_DURABLE_PATH_BYTES];
-    DT_TRY(dt_generation_path(folder_of(store), step, ".tmp", folder, err));
-    DT_TRY(dt_generation_file_path(folder_of(store), step, ".tmp", entry->file, path, err));
+    DT_TRY(dt_checkpoint_path(folder_of(store), step, ".tmp", folder, err));
+    DT_TRY(dt_checkpoint_file_path(folder_of(store), step, ".tmp", entry->file, path, err));
     if (dt_fault("mirror.open"))
         return injected(err, path, "make the file");
     DT_TRY(dt_durable_make_folder(folder_of(store), err));
@@ -174,7 +174,7 @@ static dt_status check_shards_visible(dt_store *store, const dt_manifest *manife
     struct stat st;
     for (int64_t i = 0; i < manifest->n_shards; i++) {
         const dt_shard_entry *entry = &manifest->shards[i];
-        DT_TRY(dt_generation_file_path(folder_of(store), manifest->step, ".tmp", entry->file, path, err));
+        DT_TRY(dt_checkpoint_file_path(folder_of(store), manifest->step, ".tmp", entry->file, path, err));
         int fd = open_soon(path, O_RDONLY);
         if (fd < 0 && errno == ENOENT)
             return dt_fail(
@@ -221,7 +221,7 @@ static dt_status write_manifest(dt_store *store, const dt_manifest *manifest, dt
     int64_t bytes;
     dt_manifest copy = {0};
     DT_TRY(
-        dt_generation_file_path(folder_of(store), manifest->step, ".tmp", DT_GENERATION_MANIFEST, path, err));
+        dt_checkpoint_file_path(folder_of(store), manifest->step, ".tmp", DT_CHECKPOINT_MANIFEST, path, err));
     DT_TRY(dt_manifest_write(manifest, &text, &bytes, err));
     /* what we could not read back must not be written */
     dt_status status = dt_manifest_parse(text, bytes, &copy, err);
@@ -238,8 +238,8 @@ static dt_status write_manifest(dt_store *store, const dt_manifest *manifest, dt
 static dt_status hdf5_commit(dt_store *store, const dt_manifest *manifest, bool per_host, dt_error *err)
 {
     char from[DT_DURABLE_PATH_BYTES], to[DT_DURABLE_PATH_BYTES];
-    DT_TRY(dt_generation_path(folder_of(store), manifest->step, ".tmp", from, err));
-    DT_TRY(dt_generation_path(folder_of(store), manifest->step, "", to, err));
+    DT_TRY(dt_checkpoint_path(folder_of(store), manifest->step, ".tmp", from, err));
+    DT_TRY(dt_checkpoint_path(folder_of(store), manifest->step, "", to, err));
     if (!per_host)
         DT_TRY(check_shards_visible(store, manifest, err));
     if (dt_fault("store.manifest"))
@@ -250,7 +250,7 @@ static dt_status hdf5_commit(dt_store *store, const dt_manifest *manifest, bool 
     DT_TRY(dt_durable_sync_folder(from, err));
     if (dt_fault("store.rename"))
         return injected(err, from, "rename it");
-    DT_TRY(dt_generation_put_in_place(from, to, err));
+    DT_TRY(dt_checkpoint_put_in_place(from, to, err));
     if (dt_fault("store.parent.fsync"))
         return injected(err, folder_of(store), "fsync the folder");
     return dt_durable_sync_parent(to, err);
@@ -259,8 +259,8 @@ static dt_status hdf5_commit(dt_store *store, const dt_manifest *manifest, bool 
 static void hdf5_discard(dt_store *store, int64_t step)
 {
     char path[DT_DURABLE_PATH_BYTES];
-    if (dt_generation_path(folder_of(store), step, ".tmp", path, NULL) == DT_OK)
-        dt_generation_remove(path, NULL);
+    if (dt_checkpoint_path(folder_of(store), step, ".tmp", path, NULL) == DT_OK)
+        dt_checkpoint_remove(path, NULL);
 }
 
 static dt_status parse_manifest_file(int fd, const char *path, int64_t step, dt_manifest *manifest,
@@ -293,7 +293,7 @@ static dt_status parse_manifest_file(int fd, const char *path, int64_t step, dt_
 static dt_status hdf5_read_manifest(dt_store *store, int64_t step, dt_manifest *manifest, dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES];
-    DT_TRY(dt_generation_file_path(folder_of(store), step, "", DT_GENERATION_MANIFEST, path, err));
+    DT_TRY(dt_checkpoint_file_path(folder_of(store), step, "", DT_CHECKPOINT_MANIFEST, path, err));
     int fd = open(path, TO_READ);
     if (fd < 0)
         return dt_fail_errno(err, "%s: cannot open it", path);
@@ -305,7 +305,7 @@ static dt_status hdf5_read_manifest(dt_store *store, int64_t step, dt_manifest *
 static bool hdf5_has_shard(dt_store *store, int64_t step, const dt_shard_entry *entry)
 {
     char path[DT_DURABLE_PATH_BYTES];
-    return dt_generation_file_path(folder_of(store), step, "", entry->file, path, NULL) == DT_OK &&
+    return dt_checkpoint_file_path(folder_of(store), step, "", entry->file, path, NULL) == DT_OK &&
            access(path, F_OK) == 0;
 }
 
@@ -314,7 +314,7 @@ static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry 
                             dt_error *err)
 {
     struct stat st;
-    DT_TRY(dt_generation_file_path(folder_of(store), step, "", entry->file, path, err));
+    DT_TRY(dt_checkpoint_file_path(folder_of(store), step, "", entry->file, path, err));
     int f = open(path, TO_READ);
     if (f < 0)
         return dt_fail_errno(err, "%s: cannot open it", path);
@@ -366,21 +366,21 @@ static dt_status remove_steps(dt_store *store, const char *suffix, int64_t step,
     int64_t *steps, n, kept = 0;
     char path[DT_DURABLE_PATH_BYTES], gone[DT_DURABLE_PATH_BYTES];
     dt_status status = DT_OK;
-    DT_TRY(dt_generation_list(folder_of(store), suffix, &steps, &n, err));
+    DT_TRY(dt_checkpoint_list(folder_of(store), suffix, &steps, &n, err));
     for (int64_t i = 0; i < n; i++) {
         if (!suffix[0] && steps[i] <= step && kept++ < keep)
             continue;
         dt_error *e = status == DT_OK ? err : NULL;
-        dt_status s = dt_generation_path(folder_of(store), steps[i], suffix, path, e);
+        dt_status s = dt_checkpoint_path(folder_of(store), steps[i], suffix, path, e);
         if (!suffix[0] && s == DT_OK) { /* no half-removed folder under a final name, whatever happens */
             if (steps[i] > step)
                 dt_log_info("checkpoint: removing %s: training went on from before it", path);
-            s = dt_generation_path(folder_of(store), steps[i], ".old", gone, e);
+            s = dt_checkpoint_path(folder_of(store), steps[i], ".old", gone, e);
             if (s == DT_OK && rename(path, gone) != 0)
                 s = dt_fail_errno(e, "cannot rename %s to %s", path, gone);
         }
         if (s == DT_OK)
-            s = dt_generation_remove(suffix[0] ? path : gone, e);
+            s = dt_checkpoint_remove(suffix[0] ? path : gone, e);
         status = status == DT_OK ? s : status;
     }
     dt_free(steps);

@@ -1,4 +1,4 @@
-/* hdf5_store.h: generations of checkpoints as folders of HDF5 shards; implements core/store.h.
+/* hdf5_store.h: checkpoints as folders of HDF5 shards; implements core/store.h.
  *
  *   dt_store *store;
  *   DT_TRY(dt_store_hdf5_create("runs/demo/checkpoints", &store, err));
@@ -13,7 +13,7 @@
  * shards is a dataset of one dimension. Attributes say which part it is: "first_element" (in the flattened
  * tensor) and "shape" (of the whole tensor), so that h5ls -r, h5dump and h5py need no manual.
  *
- * A generation is written under step-00001234.tmp; every file is fsynced, then the folder, then it is
+ * A checkpoint is written under step-00001234.tmp; every file is fsynced, then the folder, then it is
  * renamed, then the parent is fsynced. So a folder with a final name was whole once, and its hashes tell
  * whether it still is. The same state gives the same bytes. No file locks are taken: they fail on NFS and
  * Lustre, and a final name is never written to.
@@ -31,7 +31,7 @@
  * The operations, beyond what core/store.h says of them:
  *   all         DT_ERR_IO names the path and the system's reason; a full disk also the bytes wanted and the
  *               bytes free
- *   list        no folder: no generations; anything not named step-<digits> is not looked at
+ *   list        no folder: no checkpoints; anything not named step-<digits> is not looked at
  *   write_shard blocks for the write and the fsync; a folder that `begin` made on another host is waited for
  *   (3 s)
  *   commit      DT_ERR_IO if a shard of another rank cannot be seen from here, or has another size than its

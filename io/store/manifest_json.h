@@ -1,4 +1,4 @@
-/* manifest_json.h: manifest.json, the file that makes a folder of shards a generation.
+/* manifest_json.h: manifest.json, the file that makes a folder of shards a checkpoint.
  *
  *   char *text;
  *   DT_TRY(dt_manifest_write(&manifest, &text, &bytes, err));

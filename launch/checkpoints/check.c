@@ -5,7 +5,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "io/durable.h"
-#include "io/store/generation_folder.h"
+#include "io/store/checkpoint_folder.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -15,22 +15,22 @@
 #include <sys/stat.h>
 #include <time.h>
 
-const char *dt_generation_state_name(dt_generation_state state)
+const char *dt_checkpoint_state_name(dt_checkpoint_state state)
 {
     static const char *const names[] = {"complete", "whole", "partial", "newer", "damaged"};
     return names[state];
 }
 
-static void condemn(dt_generation_check_result *r, const char *problem)
+static void condemn(dt_checkpoint_check_result *r, const char *problem)
 {
-    if (r->state == DT_GENERATION_DAMAGED)
+    if (r->state == DT_CHECKPOINT_DAMAGED)
         return; /* the first problem is told */
-    r->state = DT_GENERATION_DAMAGED;
+    r->state = DT_CHECKPOINT_DAMAGED;
     snprintf(r->problem, sizeof r->problem, "%s", problem);
 }
 
 /* Of another folder than this one. */
-static bool has_mirror_elsewhere(const dt_generations_folder *f, const dt_manifest *m)
+static bool has_mirror_elsewhere(const dt_checkpoints_folder *f, const dt_manifest *m)
 {
     char here[PATH_MAX], there[PATH_MAX];
     dt_options *trained = dt_calloc(1, sizeof *trained);
@@ -44,15 +44,15 @@ static bool has_mirror_elsewhere(const dt_generations_folder *f, const dt_manife
 }
 
 /* Names and sizes. */
-static void look_at_shards(const dt_generations_folder *f, const dt_manifest *m,
-                           dt_generation_check_result *r)
+static void look_at_shards(const dt_checkpoints_folder *f, const dt_manifest *m,
+                           dt_checkpoint_check_result *r)
 {
     char path[DT_DURABLE_PATH_BYTES], text[512];
     const char *missing = NULL;
     struct stat st;
     for (int64_t i = 0; i < m->n_shards; i++) {
         const dt_shard_entry *s = &m->shards[i];
-        if (dt_generation_file_path(f->path, m->step, "", s->file, path, NULL) != DT_OK ||
+        if (dt_checkpoint_file_path(f->path, m->step, "", s->file, path, NULL) != DT_OK ||
             stat(path, &st) != 0) {
             missing = missing ? missing : s->file;
             continue;
@@ -70,11 +70,11 @@ static void look_at_shards(const dt_generations_folder *f, const dt_manifest *m,
             continue;
         condemn(r, text);
     }
-    if (!missing || r->state == DT_GENERATION_DAMAGED)
+    if (!missing || r->state == DT_CHECKPOINT_DAMAGED)
         return;
     snprintf(text, sizeof text, "%s is missing", missing);
     if (r->n_here > 0 && has_mirror_elsewhere(f, m))
-        r->state = DT_GENERATION_PARTIAL;
+        r->state = DT_CHECKPOINT_PARTIAL;
     else
         condemn(r, text);
 }
@@ -90,7 +90,7 @@ static dt_status verify_shard(dt_store *store, const dt_manifest *m, const dt_sh
     return status;
 }
 
-static dt_status verify_shards(dt_store *store, const dt_manifest *m, dt_generation_check_result *r,
+static dt_status verify_shards(dt_store *store, const dt_manifest *m, dt_checkpoint_check_result *r,
                                dt_error *err)
 {
     const double start = dt_clock_s();
@@ -109,29 +109,29 @@ static dt_status verify_shards(dt_store *store, const dt_manifest *m, dt_generat
             condemn(r, why.message);
     }
     r->seconds = dt_clock_s() - start;
-    if (r->state == DT_GENERATION_COMPLETE)
-        r->state = DT_GENERATION_WHOLE;
+    if (r->state == DT_CHECKPOINT_COMPLETE)
+        r->state = DT_CHECKPOINT_WHOLE;
     return DT_OK;
 }
 
-/* The manifest is as old as the generation: it is the last file that is written. */
-static double age_of_manifest(const dt_generations_folder *f, int64_t step)
+/* The manifest is as old as the checkpoint: it is the last file that is written. */
+static double age_of_manifest(const dt_checkpoints_folder *f, int64_t step)
 {
     char path[DT_DURABLE_PATH_BYTES];
     struct stat st;
     struct timespec now;
-    if (dt_generation_file_path(f->path, step, "", DT_GENERATION_MANIFEST, path, NULL) != DT_OK ||
+    if (dt_checkpoint_file_path(f->path, step, "", DT_CHECKPOINT_MANIFEST, path, NULL) != DT_OK ||
         stat(path, &st) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0)
         return 0;
     double age_s = difftime(now.tv_sec, st.st_mtim.tv_sec);
     return age_s > 0 ? age_s : 0;
 }
 
-dt_status dt_generation_check(const dt_generations *g, int folder, int64_t step, bool verify,
-                              dt_generation_check_result *result, dt_error *err)
+dt_status dt_checkpoint_check(const dt_checkpoints *g, int folder, int64_t step, bool verify,
+                              dt_checkpoint_check_result *result, dt_error *err)
 {
-    const dt_generations_folder *f = &g->folders[folder];
-    dt_generation_check_result r = {.step = step, .age_s = age_of_manifest(f, step)};
+    const dt_checkpoints_folder *f = &g->folders[folder];
+    dt_checkpoint_check_result r = {.step = step, .age_s = age_of_manifest(f, step)};
     dt_manifest m = {0};
     dt_error why = {0};
     dt_status status = f->store->ops->read_manifest(f->store, step, &m, &why);
@@ -142,7 +142,7 @@ dt_status dt_generation_check(const dt_generations *g, int folder, int64_t step,
     if (status != DT_OK) {
         condemn(&r, why.message);
         if (status == DT_ERR_UNSUPPORTED)
-            r.state = DT_GENERATION_NEWER;
+            r.state = DT_CHECKPOINT_NEWER;
         *result = r;
         return DT_OK;
     }
@@ -153,7 +153,7 @@ dt_status dt_generation_check(const dt_generations *g, int folder, int64_t step,
     r.n_shards = m.n_shards;
     r.computed_by = m.computed_by;
     look_at_shards(f, &m, &r);
-    status = verify && r.state != DT_GENERATION_DAMAGED ? verify_shards(f->store, &m, &r, err) : DT_OK;
+    status = verify && r.state != DT_CHECKPOINT_DAMAGED ? verify_shards(f->store, &m, &r, err) : DT_OK;
     dt_manifest_clear(&m);
     if (status == DT_OK)
         *result = r;

@@ -16,7 +16,7 @@ typedef struct tensor_diff {
 } tensor_diff;
 
 typedef struct diff {
-    dt_generation_reader *readers[2];
+    dt_checkpoint_reader *readers[2];
     const dt_manifest *manifests[2];
     dt_table *scalars, *tensors;
     json_t *json_scalars, *json_tensors, *json_only[2];
@@ -190,8 +190,8 @@ static dt_status compare_tensor(diff *d, int64_t i, float *values[2], dt_error *
     const dt_state_tensor *b = &d->manifests[1]->tensors[at];
     if (a->n_dims != b->n_dims || memcmp(a->dims, b->dims, (size_t)a->n_dims * sizeof *a->dims) != 0)
         return add_other_shape(d, a, b, err);
-    DT_TRY(dt_generation_reader_get(d->readers[0], i, values[0], err));
-    DT_TRY(dt_generation_reader_get(d->readers[1], at, values[1], err));
+    DT_TRY(dt_checkpoint_reader_get(d->readers[0], i, values[0], err));
+    DT_TRY(dt_checkpoint_reader_get(d->readers[1], at, values[1], err));
     const tensor_diff t = compare_values(values[0], values[1], a->n_elems);
     return add_tensor(d, a->name, &t, err);
 }
@@ -264,11 +264,11 @@ static dt_status run(diff *d, bool json, FILE *stream, dt_error *err)
     return json ? print_json(d, stream, err) : print_tables(d, stream, err);
 }
 
-dt_status dt_generation_diff(dt_generation_reader *a, dt_generation_reader *b, bool json, FILE *stream,
+dt_status dt_checkpoint_diff(dt_checkpoint_reader *a, dt_checkpoint_reader *b, bool json, FILE *stream,
                              bool *same, dt_error *err)
 {
     diff d = {.readers = {a, b},
-              .manifests = {dt_generation_reader_manifest(a), dt_generation_reader_manifest(b)},
+              .manifests = {dt_checkpoint_reader_manifest(a), dt_checkpoint_reader_manifest(b)},
               .same = true};
     d.json_scalars = json_array();
     d.json_tensors = json_array();

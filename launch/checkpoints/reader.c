@@ -6,7 +6,7 @@
 #include "core/base/log.h"
 #include "core/checkpoint/load.h"
 #include "io/durable.h"
-#include "io/store/generation_folder.h"
+#include "io/store/checkpoint_folder.h"
 #include "io/store/hdf5_store.h"
 
 #include <errno.h>
@@ -14,17 +14,17 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* -- where generations are ------------------------------------------------------------------------------- */
+/* -- where checkpoints are ------------------------------------------------------------------------------- */
 
-static void add_folder(dt_generations *g, const char *path, bool is_mirror)
+static void add_folder(dt_checkpoints *g, const char *path, bool is_mirror)
 {
-    dt_generations_folder *f = &g->folders[g->n_folders++];
+    dt_checkpoints_folder *f = &g->folders[g->n_folders++];
     snprintf(f->path, sizeof f->path, "%s", path);
     f->is_mirror = is_mirror;
 }
 
 /* What config.conf says of the run in `dir`, as far as it can be understood. */
-static dt_status add_run(const char *dir, const char *config, dt_generations *g, dt_error *err)
+static dt_status add_run(const char *dir, const char *config, dt_checkpoints *g, dt_error *err)
 {
     char usual[DT_PATH_BYTES + 32];
     dt_options *options = dt_calloc(1, sizeof *options);
@@ -42,10 +42,10 @@ static dt_status add_run(const char *dir, const char *config, dt_generations *g,
 }
 
 /* step-00001234 -> the folder around it. */
-static bool add_one_generation(char *path, dt_generations *g)
+static bool add_one_checkpoint(char *path, dt_checkpoints *g)
 {
     char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-    const int64_t step = dt_generation_step_of(base, "");
+    const int64_t step = dt_checkpoint_step_of(base, "");
     if (step < 0)
         return false;
     g->only_step = step;
@@ -54,7 +54,7 @@ static bool add_one_generation(char *path, dt_generations *g)
     return true;
 }
 
-static dt_status find_folders(const char *dir, dt_generations *g, dt_error *err)
+static dt_status find_folders(const char *dir, dt_checkpoints *g, dt_error *err)
 {
     char path[DT_PATH_BYTES], inner[DT_PATH_BYTES + 32];
     struct stat status;
@@ -63,7 +63,7 @@ static dt_status find_folders(const char *dir, dt_generations *g, dt_error *err)
     if (!S_ISDIR(status.st_mode))
         return dt_fail(
             err, DT_ERR_USAGE,
-            "%s is no folder; a run's folder, its checkpoints/ or one generation in there was expected", dir);
+            "%s is no folder; a run's folder, its checkpoints/ or one checkpoint in there was expected", dir);
     if ((size_t)snprintf(path, sizeof path, "%s", dir) >= sizeof path)
         return dt_fail(err, DT_ERR_USAGE, "%.60s...: the path is too long", dir);
     for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
@@ -74,54 +74,54 @@ static dt_status find_folders(const char *dir, dt_generations *g, dt_error *err)
     snprintf(inner, sizeof inner, "%s/checkpoints", path);
     if (dt_durable_is_folder(inner))
         add_folder(g, inner, false);
-    else if (!add_one_generation(path, g))
+    else if (!add_one_checkpoint(path, g))
         add_folder(g, path, false);
     return DT_OK;
 }
 
-dt_status dt_generations_open(const char *dir, dt_generations *g, dt_error *err)
+dt_status dt_checkpoints_open(const char *dir, dt_checkpoints *g, dt_error *err)
 {
-    *g = (dt_generations){.only_step = -1};
+    *g = (dt_checkpoints){.only_step = -1};
     dt_status status = find_folders(dir, g, err);
     for (int i = 0; i < g->n_folders && status == DT_OK; i++)
         status = dt_store_hdf5_create(g->folders[i].path, &g->folders[i].store, err);
     if (status != DT_OK)
-        dt_generations_close(g);
+        dt_checkpoints_close(g);
     return status;
 }
 
-void dt_generations_close(dt_generations *g)
+void dt_checkpoints_close(dt_checkpoints *g)
 {
     for (int i = 0; i < g->n_folders; i++)
         if (g->folders[i].store)
             g->folders[i].store->ops->destroy(g->folders[i].store);
-    *g = (dt_generations){0};
+    *g = (dt_checkpoints){0};
 }
 
-dt_status dt_generations_list(const dt_generations *g, int folder, int64_t steps[DT_GENERATIONS_MAX],
+dt_status dt_checkpoints_list(const dt_checkpoints *g, int folder, int64_t steps[DT_CHECKPOINTS_MAX],
                               int64_t *n, dt_error *err)
 {
     dt_store *store = g->folders[folder].store;
     int64_t found = 0, kept = 0;
-    DT_TRY(store->ops->list(store, steps, DT_GENERATIONS_MAX, &found, err));
-    for (int64_t i = 0; i < found && i < DT_GENERATIONS_MAX; i++)
+    DT_TRY(store->ops->list(store, steps, DT_CHECKPOINTS_MAX, &found, err));
+    for (int64_t i = 0; i < found && i < DT_CHECKPOINTS_MAX; i++)
         if (g->only_step < 0 || steps[i] == g->only_step)
             steps[kept++] = steps[i];
     *n = kept;
     return DT_OK;
 }
 
-/* -- one generation -------------------------------------------------------------------------------------- */
+/* -- one checkpoint -------------------------------------------------------------------------------------- */
 
-struct dt_generation_reader {
-    const dt_generations *generations;
+struct dt_checkpoint_reader {
+    const dt_checkpoints *checkpoints;
     dt_manifest manifest;
     int *folders;  /* [n_shards]: where each shard is whole */
     float *values; /* of the shard that is held */
     int64_t held;  /* -1: none */
 };
 
-void dt_generation_reader_close(dt_generation_reader *r)
+void dt_checkpoint_reader_close(dt_checkpoint_reader *r)
 {
     if (!r)
         return;
@@ -131,20 +131,20 @@ void dt_generation_reader_close(dt_generation_reader *r)
     dt_free(r);
 }
 
-const dt_manifest *dt_generation_reader_manifest(const dt_generation_reader *r)
+const dt_manifest *dt_checkpoint_reader_manifest(const dt_checkpoint_reader *r)
 {
     return &r->manifest;
 }
 
 /* The first folder in which a shard is whole. The error told is that of a file that is there, if there is
  * one. */
-static dt_status locate_shard(dt_generation_reader *r, int64_t shard, dt_error *err)
+static dt_status locate_shard(dt_checkpoint_reader *r, int64_t shard, dt_error *err)
 {
     const dt_shard_entry *entry = &r->manifest.shards[shard];
     dt_status status = DT_ERR_IO;
     dt_error why = {0};
-    for (int i = 0; i < r->generations->n_folders; i++) {
-        dt_store *store = r->generations->folders[i].store;
+    for (int i = 0; i < r->checkpoints->n_folders; i++) {
+        dt_store *store = r->checkpoints->folders[i].store;
         dt_status s = store->ops->verify_shard(store, r->manifest.step, entry, &why);
         if (s == DT_OK) {
             r->folders[shard] = i;
@@ -159,14 +159,14 @@ static dt_status locate_shard(dt_generation_reader *r, int64_t shard, dt_error *
     return status;
 }
 
-static dt_status open_from(const dt_generations *g, int folder, int64_t step, dt_generation_reader **reader,
+static dt_status open_from(const dt_checkpoints *g, int folder, int64_t step, dt_checkpoint_reader **reader,
                            dt_error *err)
 {
     dt_store *store = g->folders[folder].store;
-    dt_generation_reader *r = dt_calloc(1, sizeof *r);
+    dt_checkpoint_reader *r = dt_calloc(1, sizeof *r);
     if (!r)
         return dt_fail_memory(err, sizeof *r, "reading a checkpoint");
-    r->generations = g;
+    r->checkpoints = g;
     r->held = -1;
     dt_status status = store->ops->read_manifest(store, step, &r->manifest, err);
     if (status == DT_OK && !(r->folders = dt_calloc((size_t)r->manifest.n_shards + 1, sizeof *r->folders)))
@@ -177,21 +177,21 @@ static dt_status open_from(const dt_generations *g, int folder, int64_t step, dt
     if (status == DT_OK)
         *reader = r;
     else
-        dt_generation_reader_close(r);
+        dt_checkpoint_reader_close(r);
     return status;
 }
 
 /* From whichever folder has a manifest whose shards are to be had. */
-static dt_status open_step(const dt_generations *g, int64_t step, dt_generation_reader **reader,
+static dt_status open_step(const dt_checkpoints *g, int64_t step, dt_checkpoint_reader **reader,
                            dt_error *err)
 {
-    int64_t *steps = dt_alloc(DT_GENERATIONS_MAX * sizeof *steps), n = 0;
+    int64_t *steps = dt_alloc(DT_CHECKPOINTS_MAX * sizeof *steps), n = 0;
     if (!steps)
-        return dt_fail_memory(err, DT_GENERATIONS_MAX * sizeof *steps, "a list of checkpoints");
+        return dt_fail_memory(err, DT_CHECKPOINTS_MAX * sizeof *steps, "a list of checkpoints");
     dt_status status = DT_ERR_FORMAT;
     for (int i = 0; i < g->n_folders && dt_checkpoint_is_passable(status); i++) {
         bool is_here = false;
-        dt_status listed = dt_generations_list(g, i, steps, &n, err);
+        dt_status listed = dt_checkpoints_list(g, i, steps, &n, err);
         for (int64_t k = 0; listed == DT_OK && k < n; k++)
             is_here = is_here || steps[k] == step;
         if (listed != DT_OK)
@@ -204,15 +204,15 @@ static dt_status open_step(const dt_generations *g, int64_t step, dt_generation_
 }
 
 /* The newest step below `below` in any of the folders; -1: none. */
-static dt_status next_step(const dt_generations *g, int64_t below, int64_t *step, dt_error *err)
+static dt_status next_step(const dt_checkpoints *g, int64_t below, int64_t *step, dt_error *err)
 {
-    int64_t *steps = dt_alloc(DT_GENERATIONS_MAX * sizeof *steps), n = 0;
+    int64_t *steps = dt_alloc(DT_CHECKPOINTS_MAX * sizeof *steps), n = 0;
     if (!steps)
-        return dt_fail_memory(err, DT_GENERATIONS_MAX * sizeof *steps, "a list of checkpoints");
+        return dt_fail_memory(err, DT_CHECKPOINTS_MAX * sizeof *steps, "a list of checkpoints");
     dt_status status = DT_OK;
     *step = -1;
     for (int i = 0; i < g->n_folders && status == DT_OK; i++) {
-        status = dt_generations_list(g, i, steps, &n, err);
+        status = dt_checkpoints_list(g, i, steps, &n, err);
         for (int64_t k = 0; status == DT_OK && k < n; k++)
             if (steps[k] < below && steps[k] > *step)
                 *step = steps[k];
@@ -221,7 +221,7 @@ static dt_status next_step(const dt_generations *g, int64_t below, int64_t *step
     return status;
 }
 
-dt_status dt_generations_newest_whole(const dt_generations *g, int64_t wanted, dt_generation_reader **reader,
+dt_status dt_checkpoints_newest_whole(const dt_checkpoints *g, int64_t wanted, dt_checkpoint_reader **reader,
                                       dt_error *err)
 {
     dt_error own;
@@ -250,10 +250,10 @@ dt_status dt_generations_newest_whole(const dt_generations *g, int64_t wanted, d
     return dt_fail(err, DT_ERR_USAGE, "there is no checkpoint in %s", where);
 }
 
-static dt_status hold_shard(dt_generation_reader *r, int64_t shard, dt_error *err)
+static dt_status hold_shard(dt_checkpoint_reader *r, int64_t shard, dt_error *err)
 {
     const dt_shard_entry *entry = &r->manifest.shards[shard];
-    dt_store *store = r->generations->folders[r->folders[shard]].store;
+    dt_store *store = r->checkpoints->folders[r->folders[shard]].store;
     if (r->held == shard)
         return DT_OK;
     dt_free(r->values);
@@ -266,9 +266,9 @@ static dt_status hold_shard(dt_generation_reader *r, int64_t shard, dt_error *er
     return DT_OK;
 }
 
-dt_status dt_generation_reader_get(void *reader, int64_t tensor, float *values, dt_error *err)
+dt_status dt_checkpoint_reader_get(void *reader, int64_t tensor, float *values, dt_error *err)
 {
-    dt_generation_reader *r = reader;
+    dt_checkpoint_reader *r = reader;
     const int64_t begin = r->manifest.tensors[tensor].first,
                   end = begin + r->manifest.tensors[tensor].n_elems;
     for (int64_t i = 0; i < r->manifest.n_shards; i++) {

@@ -34,7 +34,7 @@ static const dt_command_usage usage = {
 
 typedef struct evaluation {
     dt_options options;
-    dt_generations generations; /* no folder in it: the weights are a file */
+    dt_checkpoints checkpoints; /* no folder in it: the weights are a file */
     bool has_ema;               /* the checkpoint holds running averages: they are what is evaluated, as in
                                    training */
     dt_weights_info weights;
@@ -47,18 +47,18 @@ typedef struct evaluation {
 
 static bool is_checkpoint(const evaluation *e)
 {
-    return e->generations.n_folders > 0;
+    return e->checkpoints.n_folders > 0;
 }
 
-/* The newest that can be read. Loading finds out which generation is whole, and says what it passes over. */
-static dt_status read_newest_manifest(const dt_generations *g, dt_manifest *m, dt_error *err)
+/* The newest that can be read. Loading finds out which checkpoint is whole, and says what it passes over. */
+static dt_status read_newest_manifest(const dt_checkpoints *g, dt_manifest *m, dt_error *err)
 {
-    int64_t *steps = dt_alloc(DT_GENERATIONS_MAX * sizeof *steps), n = 0;
+    int64_t *steps = dt_alloc(DT_CHECKPOINTS_MAX * sizeof *steps), n = 0;
     if (!steps)
-        return dt_fail_memory(err, DT_GENERATIONS_MAX * sizeof *steps, "a list of checkpoints");
+        return dt_fail_memory(err, DT_CHECKPOINTS_MAX * sizeof *steps, "a list of checkpoints");
     dt_status status = dt_fail(err, DT_ERR_USAGE, "there is no checkpoint in %s", g->folders[0].path);
     for (int f = 0; f < g->n_folders && status != DT_OK; f++) {
-        dt_status listed = dt_generations_list(g, f, steps, &n, err);
+        dt_status listed = dt_checkpoints_list(g, f, steps, &n, err);
         if (listed != DT_OK)
             status = listed;
         for (int64_t i = 0; i < n && status != DT_OK; i++)
@@ -71,7 +71,7 @@ static dt_status read_newest_manifest(const dt_generations *g, dt_manifest *m, d
 static dt_status describe_checkpoint(evaluation *e, dt_error *err)
 {
     dt_manifest m = {0};
-    if (read_newest_manifest(&e->generations, &m, err) != DT_OK)
+    if (read_newest_manifest(&e->checkpoints, &m, err) != DT_OK)
         return dt_error_prefix(err, "--weights %s", e->options.weights);
     e->weights.n_classes = m.n_classes;
     for (int64_t i = 0; i < m.n_tensors; i++)
@@ -107,7 +107,7 @@ static dt_status describe_weights(evaluation *e, dt_error *err)
 {
     dt_config *c = &e->options.config;
     if (dt_durable_is_folder(e->options.weights))
-        DT_TRY(dt_generations_open(e->options.weights, &e->generations, err));
+        DT_TRY(dt_checkpoints_open(e->options.weights, &e->checkpoints, err));
     if (is_checkpoint(e))
         DT_TRY(describe_checkpoint(e, err));
     else if (dt_weights_describe(e->options.weights, &e->weights, err) != DT_OK)
@@ -170,8 +170,8 @@ static dt_status load_checkpoint(evaluation *e, const dt_session *s, dt_error *e
     dt_manifest m = {0};
     bool found = false;
     const dt_state_io io = dt_net_state_io(e->net);
-    const dt_generations *g = &e->generations;
-    const dt_checkpoint_place place = {
+    const dt_checkpoints *g = &e->checkpoints;
+    const dt_checkpoint_location place = {
         .store = g->folders[0].store,
         .mirror = g->n_folders > 1 ? g->folders[1].store : NULL,
         .only_step = g->only_step >= 0 ? &g->only_step : NULL,
@@ -216,7 +216,7 @@ static void close_all(evaluation *e)
     if (e->val)
         e->val->ops->destroy(e->val);
     dt_net_destroy(e->net);
-    dt_generations_close(&e->generations);
+    dt_checkpoints_close(&e->checkpoints);
     dt_free(e->weights.config_text);
 }
 

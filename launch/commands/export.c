@@ -38,11 +38,11 @@ static dt_status read_configuration(const dt_manifest *m, dt_options **trained, 
     return DT_OK;
 }
 
-static dt_status write_file(const dt_options *options, dt_generation_reader *reader, dt_error *err)
+static dt_status write_file(const dt_options *options, dt_checkpoint_reader *reader, dt_error *err)
 {
-    const dt_manifest *m = dt_generation_reader_manifest(reader);
+    const dt_manifest *m = dt_checkpoint_reader_manifest(reader);
     const dt_state_layout layout = {.n_tensors = m->n_tensors, .tensors = m->tensors};
-    const dt_state_io io = {.context = reader, .get = dt_generation_reader_get};
+    const dt_state_io io = {.context = reader, .get = dt_checkpoint_reader_get};
     char config_text[DT_WEIGHTS_CONFIG_BYTES];
     dt_options *trained = NULL;
     DT_TRY(read_configuration(m, &trained, err));
@@ -64,19 +64,19 @@ static dt_status write_file(const dt_options *options, dt_generation_reader *rea
 dt_status dt_command_export(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
 {
     static dt_options options; /* of the size of a few paths */
-    dt_generations g = {0};
-    dt_generation_reader *reader = NULL;
+    dt_checkpoints g = {0};
+    dt_checkpoint_reader *reader = NULL;
     (void)session;
     (void)local;
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
     if (!options.output[0])
         return dt_fail(err, DT_ERR_USAGE, "--output is missing: the .safetensors file to write");
     DT_TRY(dt_weights_check_writable("output", options.output, err));
-    DT_TRY(dt_generations_open(options.arguments[0], &g, err));
-    dt_status status = dt_generations_newest_whole(&g, options.step, &reader, err);
+    DT_TRY(dt_checkpoints_open(options.arguments[0], &g, err));
+    dt_status status = dt_checkpoints_newest_whole(&g, options.step, &reader, err);
     if (status == DT_OK)
         status = write_file(&options, reader, err);
-    dt_generation_reader_close(reader);
-    dt_generations_close(&g);
+    dt_checkpoint_reader_close(reader);
+    dt_checkpoints_close(&g);
     return status;
 }

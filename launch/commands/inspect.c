@@ -4,7 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
-#include "io/store/generation_folder.h"
+#include "io/store/checkpoint_folder.h"
 #include "launch/checkpoints/check.h"
 #include "launch/checkpoints/diff.h"
 #include "launch/checkpoints/reader.h"
@@ -36,16 +36,16 @@ static const dt_command_usage usage = {
 
 typedef struct inspection {
     const dt_options *options;
-    dt_generations generations;
+    dt_checkpoints checkpoints;
     dt_table *table;
     /* the last three: of the folder that is looked at */
     json_t *json_folders, *json_runs, *json_rows, *json_left, *json_aside;
-    int64_t n, n_sound, n_damaged; /* generations; sound: whole or, without --verify, complete */
+    int64_t n, n_sound, n_damaged; /* checkpoints; sound: whole or, without --verify, complete */
     int64_t bytes_read;
     double seconds;
 } inspection;
 
-/* -- one generation -------------------------------------------------------------------------------------- */
+/* -- one checkpoint -------------------------------------------------------------------------------------- */
 
 static void format_bytes(double bytes, char *out, size_t out_bytes)
 {
@@ -63,32 +63,32 @@ static void format_age(double s, char *out, size_t out_bytes)
         snprintf(out, out_bytes, "%.1f days", s / 86400);
 }
 
-static void format_state(const dt_generation_check_result *r, bool verified, char *out, size_t out_bytes)
+static void format_state(const dt_checkpoint_check_result *r, bool verified, char *out, size_t out_bytes)
 {
     char speed[32] = "";
-    if (verified && r->seconds > 0 && r->state != DT_GENERATION_DAMAGED)
+    if (verified && r->seconds > 0 && r->state != DT_CHECKPOINT_DAMAGED)
         snprintf(speed, sizeof speed, ", %.0f MB/s", (double)r->bytes_read / 1e6 / r->seconds);
     switch (r->state) {
-    case DT_GENERATION_COMPLETE:
+    case DT_CHECKPOINT_COMPLETE:
         snprintf(out, out_bytes, "complete");
         break;
-    case DT_GENERATION_WHOLE:
+    case DT_CHECKPOINT_WHOLE:
         snprintf(out, out_bytes, "whole%s", speed);
         break;
-    case DT_GENERATION_PARTIAL:
+    case DT_CHECKPOINT_PARTIAL:
         snprintf(out, out_bytes, "%" PRId64 " of %" PRId64 " shards here%s%s", r->n_here, r->n_shards,
                  verified ? ", whole" : "", speed);
         break;
-    case DT_GENERATION_NEWER:
+    case DT_CHECKPOINT_NEWER:
         snprintf(out, out_bytes, "newer: %s", r->problem);
         break;
-    case DT_GENERATION_DAMAGED:
+    case DT_CHECKPOINT_DAMAGED:
         snprintf(out, out_bytes, "damaged: %s", r->problem);
         break;
     }
 }
 
-static dt_status add_row(inspection *in, const dt_generation_check_result *r, dt_error *err)
+static dt_status add_row(inspection *in, const dt_checkpoint_check_result *r, dt_error *err)
 {
     char step[32], epoch[32] = "", size[32] = "", ranks[32] = "", age[32] = "", state[1200];
     snprintf(step, sizeof step, "%" PRId64, r->step);
@@ -111,10 +111,10 @@ static json_t *json_computed_by(const dt_computed_by *c)
     return object;
 }
 
-static void add_json_row(inspection *in, const dt_generation_check_result *r)
+static void add_json_row(inspection *in, const dt_checkpoint_check_result *r)
 {
     json_t *row = json_pack("{s:I, s:s, s:s, s:f}", "step", (json_int_t)r->step, "state",
-                            dt_generation_state_name(r->state), "problem", r->problem, "age_s", r->age_s);
+                            dt_checkpoint_state_name(r->state), "problem", r->problem, "age_s", r->age_s);
     if (r->has_manifest)
         json_object_update_new(
             row, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "epoch", (json_int_t)r->epoch, "position",
@@ -127,13 +127,13 @@ static void add_json_row(inspection *in, const dt_generation_check_result *r)
     json_array_append_new(in->json_rows, row);
 }
 
-static dt_status inspect_generation(inspection *in, int folder, int64_t step, dt_error *err)
+static dt_status inspect_checkpoint(inspection *in, int folder, int64_t step, dt_error *err)
 {
-    dt_generation_check_result r = {0};
-    DT_TRY(dt_generation_check(&in->generations, folder, step, in->options->verify, &r, err));
+    dt_checkpoint_check_result r = {0};
+    DT_TRY(dt_checkpoint_check(&in->checkpoints, folder, step, in->options->verify, &r, err));
     in->n++;
-    in->n_sound += r.state == DT_GENERATION_WHOLE || r.state == DT_GENERATION_COMPLETE;
-    in->n_damaged += r.state == DT_GENERATION_DAMAGED || r.state == DT_GENERATION_NEWER;
+    in->n_sound += r.state == DT_CHECKPOINT_WHOLE || r.state == DT_CHECKPOINT_COMPLETE;
+    in->n_damaged += r.state == DT_CHECKPOINT_DAMAGED || r.state == DT_CHECKPOINT_NEWER;
     in->bytes_read += r.bytes_read;
     in->seconds += r.seconds;
     add_json_row(in, &r);
@@ -142,14 +142,14 @@ static dt_status inspect_generation(inspection *in, int folder, int64_t step, dt
 
 /* -- one folder ------------------------------------------------------------------------------------------ */
 
-/* What is neither a generation nor a stranger's: unfinished ones, and what --resume never has put aside. */
+/* What is neither a checkpoint nor a stranger's: unfinished ones, and what --resume never has put aside. */
 static void look_for_others(inspection *in, const char *path, FILE *stream)
 {
     DIR *dir = opendir(path);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         const char *name = entry->d_name;
-        bool is_left = dt_generation_step_of(name, ".tmp") >= 0,
-             is_gone = dt_generation_step_of(name, ".old") >= 0;
+        bool is_left = dt_checkpoint_step_of(name, ".tmp") >= 0,
+             is_gone = dt_checkpoint_step_of(name, ".old") >= 0;
         bool is_aside =
             strncmp(name, "old-", 4) == 0 && name[4] && strspn(name + 4, "0123456789") == strlen(name + 4);
         if (!is_left && !is_gone && !is_aside)
@@ -195,11 +195,11 @@ static void print_computed_by(const json_t *rows, FILE *stream)
 
 static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
 {
-    const dt_generations_folder *f = &in->generations.folders[folder];
+    const dt_checkpoints_folder *f = &in->checkpoints.folders[folder];
     FILE *stream = in->options->json ? NULL : stdout;
-    int64_t *steps = dt_alloc(DT_GENERATIONS_MAX * sizeof *steps), n = 0;
+    int64_t *steps = dt_alloc(DT_CHECKPOINTS_MAX * sizeof *steps), n = 0;
     if (!steps)
-        return dt_fail_memory(err, DT_GENERATIONS_MAX * sizeof *steps, "a list of checkpoints");
+        return dt_fail_memory(err, DT_CHECKPOINTS_MAX * sizeof *steps, "a list of checkpoints");
     in->json_rows = json_array();
     in->json_left = json_array();
     in->json_aside = json_array();
@@ -208,15 +208,15 @@ static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
     for (int c = 0; c < 5 && status == DT_OK; c++)
         dt_table_align_right(in->table, c);
     if (status == DT_OK)
-        status = dt_generations_list(&in->generations, folder, steps, &n, err);
+        status = dt_checkpoints_list(&in->checkpoints, folder, steps, &n, err);
     for (int64_t i = 0; i < n && status == DT_OK; i++)
-        status = inspect_generation(in, folder, steps[i], err);
+        status = inspect_checkpoint(in, folder, steps[i], err);
     if (status == DT_OK && stream) {
         fprintf(stream, "%s%s%s\n", f->path, f->is_mirror ? " (mirror)" : "", n ? "" : ": no checkpoints");
         status = n ? dt_table_print(in->table, stream, dt_table_utf8(), 0, err) : DT_OK;
         print_computed_by(in->json_rows, stream);
     }
-    if (status == DT_OK && in->generations.only_step < 0)
+    if (status == DT_OK && in->checkpoints.only_step < 0)
         look_for_others(in, f->path, stream);
     json_array_append_new(in->json_folders,
                           json_pack("{s:s, s:b, s:o, s:o, s:o}", "path", f->path, "mirror", f->is_mirror,
@@ -235,8 +235,8 @@ static void look_for_older_runs(inspection *in)
 {
     char path[DT_PATH_BYTES + 32];
     struct stat st;
-    for (int i = 1; in->generations.run[0]; i++) {
-        snprintf(path, sizeof path, "%s.old-%d", in->generations.run, i);
+    for (int i = 1; in->checkpoints.run[0]; i++) {
+        snprintf(path, sizeof path, "%s.old-%d", in->checkpoints.run, i);
         if (stat(path, &st) != 0)
             return;
         json_array_append_new(in->json_runs, json_string(path));
@@ -281,8 +281,8 @@ static dt_status judge(const inspection *in, const char *dir, dt_error *err)
 static dt_status inspect_all(inspection *in, dt_error *err)
 {
     const char *dir = in->options->arguments[0];
-    DT_TRY(dt_generations_open(dir, &in->generations, err));
-    for (int i = 0; i < in->generations.n_folders; i++)
+    DT_TRY(dt_checkpoints_open(dir, &in->checkpoints, err));
+    for (int i = 0; i < in->checkpoints.n_folders; i++)
         DT_TRY(inspect_folder(in, i, err));
     look_for_older_runs(in);
     DT_TRY(print_summary(in, err));
@@ -292,23 +292,23 @@ static dt_status inspect_all(inspection *in, dt_error *err)
 /* -- --diff ---------------------------------------------------------------------------------------------- */
 
 /* `what` is a folder or, in `dir`, a step. */
-static dt_status open_side(const char *dir, const char *what, dt_generations *g,
-                           dt_generation_reader **reader, dt_error *err)
+static dt_status open_side(const char *dir, const char *what, dt_checkpoints *g,
+                           dt_checkpoint_reader **reader, dt_error *err)
 {
     char *end;
     long long step = strtoll(what, &end, 10);
     if (dir && *what && !*end && step >= 0) {
-        DT_TRY(dt_generations_open(dir, g, err));
-        return dt_generations_newest_whole(g, step, reader, err);
+        DT_TRY(dt_checkpoints_open(dir, g, err));
+        return dt_checkpoints_newest_whole(g, step, reader, err);
     }
-    DT_TRY(dt_generations_open(what, g, err));
-    return dt_generations_newest_whole(g, -1, reader, err);
+    DT_TRY(dt_checkpoints_open(what, g, err));
+    return dt_checkpoints_newest_whole(g, -1, reader, err);
 }
 
 static dt_status run_diff(const dt_options *o, dt_error *err)
 {
-    dt_generations g[2] = {0};
-    dt_generation_reader *readers[2] = {NULL, NULL};
+    dt_checkpoints g[2] = {0};
+    dt_checkpoint_reader *readers[2] = {NULL, NULL};
     bool same = false;
     if (o->n_arguments < 2)
         return dt_fail(
@@ -319,14 +319,14 @@ static dt_status run_diff(const dt_options *o, dt_error *err)
     for (int i = 0; i < 2 && status == DT_OK; i++)
         status = open_side(dir, o->arguments[o->n_arguments - 2 + i], &g[i], &readers[i], err);
     if (status == DT_OK)
-        status = dt_generation_diff(readers[0], readers[1], o->json, stdout, &same, err);
+        status = dt_checkpoint_diff(readers[0], readers[1], o->json, stdout, &same, err);
     if (status == DT_OK && fflush(stdout) != 0)
         status = dt_fail_errno(err, "cannot print the result");
     if (status == DT_OK && !same)
         status = dt_fail(err, DT_ERR_FORMAT, "the two checkpoints differ");
     for (int i = 0; i < 2; i++) {
-        dt_generation_reader_close(readers[i]);
-        dt_generations_close(&g[i]);
+        dt_checkpoint_reader_close(readers[i]);
+        dt_checkpoints_close(&g[i]);
     }
     return status;
 }
@@ -346,6 +346,6 @@ dt_status dt_command_inspect(int argc, char **argv, dt_session *session, bool *l
     dt_status status = inspect_all(&in, err);
     json_decref(in.json_folders);
     json_decref(in.json_runs);
-    dt_generations_close(&in.generations);
+    dt_checkpoints_close(&in.checkpoints);
     return status;
 }

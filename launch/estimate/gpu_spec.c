@@ -15,7 +15,7 @@ static const struct {
 };
 enum { N_BUILT_IN = sizeof built_in / sizeof built_in[0] };
 
-const char *const *dt_gpu_file_names(void)
+const char *const *dt_gpu_spec_names(void)
 {
     static const char *names[N_BUILT_IN + 1];
     for (int i = 0; i < N_BUILT_IN; i++)
@@ -23,10 +23,10 @@ const char *const *dt_gpu_file_names(void)
     return names;
 }
 
-void dt_gpu_file_free(dt_gpu_file *gpu)
+void dt_gpu_spec_free(dt_gpu_spec *gpu)
 {
     free(gpu->properties); /* jansson's */
-    *gpu = (dt_gpu_file){0};
+    *gpu = (dt_gpu_spec){0};
 }
 
 /* A positive number of `object`. */
@@ -52,7 +52,7 @@ static dt_status get_text(const json_t *object, const char *key, const char *whe
     return DT_OK;
 }
 
-static dt_status read_object(const json_t *root, const char *where, dt_gpu_file *gpu, dt_error *err)
+static dt_status read_object(const json_t *root, const char *where, dt_gpu_spec *gpu, dt_error *err)
 {
     const json_t *properties = json_object_get(root, "cudnn"), *flops = json_object_get(root, "flops");
     double sm = 0, memory = 0;
@@ -76,10 +76,10 @@ static dt_status read_object(const json_t *root, const char *where, dt_gpu_file 
                            : dt_fail(err, DT_ERR_MEMORY, "out of memory for the description of a GPU");
 }
 
-static dt_status use_root(json_t *root, const json_error_t *error, const char *where, dt_gpu_file *gpu,
+static dt_status use_root(json_t *root, const json_error_t *error, const char *where, dt_gpu_spec *gpu,
                           dt_error *err)
 {
-    dt_gpu_file read = {0};
+    dt_gpu_spec read = {0};
     if (!root)
         return dt_fail(err, DT_ERR_USAGE, "--device %s: line %d: %s", where, error->line, error->text);
     dt_status status = read_object(root, where, &read, err);
@@ -89,7 +89,7 @@ static dt_status use_root(json_t *root, const json_error_t *error, const char *w
     return status;
 }
 
-static dt_status load_file(const char *path, dt_gpu_file *gpu, dt_error *err)
+static dt_status load_file(const char *path, dt_gpu_spec *gpu, dt_error *err)
 {
     json_error_t error;
     FILE *f = fopen(path, "re");
@@ -102,7 +102,7 @@ static dt_status load_file(const char *path, dt_gpu_file *gpu, dt_error *err)
     return use_root(root, &error, path, gpu, err);
 }
 
-dt_status dt_gpu_file_load(const char *name, dt_gpu_file *gpu, dt_error *err)
+dt_status dt_gpu_spec_load(const char *name, dt_gpu_spec *gpu, dt_error *err)
 {
     json_error_t error;
     size_t length = strlen(name);
@@ -114,7 +114,7 @@ dt_status dt_gpu_file_load(const char *name, dt_gpu_file *gpu, dt_error *err)
             return use_root(json_loads(built_in[i].text, 0, &error), &error, name, gpu, err);
     for (int i = 0; i < N_BUILT_IN; i++)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", built_in[i].name);
-    const char *meant = dt_suggest(name, dt_gpu_file_names());
+    const char *meant = dt_suggest(name, dt_gpu_spec_names());
     return dt_fail(err, DT_ERR_USAGE,
                    "--device: there is no '%s'%s%s%s; built in are %s; a file's name ends with .json", name,
                    meant ? "; did you mean '" : "", meant ? meant : "", meant ? "'?" : "", list);

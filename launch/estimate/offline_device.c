@@ -4,10 +4,10 @@
 
 #include <stdio.h>
 
-typedef struct paper_device {
+typedef struct offline_device {
     dt_device base;
     dt_device_info info;
-} paper_device;
+} offline_device;
 
 static void destroy(dt_device *device)
 {
@@ -27,7 +27,7 @@ static void nothing_to_free(dt_device *device, void *p)
 
 static int64_t memory_free(dt_device *device)
 {
-    return ((const paper_device *)device)->info.memory_bytes;
+    return ((const offline_device *)device)->info.memory_bytes;
 }
 
 static void *no_stream(dt_device *device, dt_stream *stream)
@@ -38,7 +38,7 @@ static void *no_stream(dt_device *device, dt_stream *stream)
 
 static void tell(dt_device *device, dt_device_info *info)
 {
-    *info = ((const paper_device *)device)->info;
+    *info = ((const offline_device *)device)->info;
 }
 
 /* Nothing else is called where nothing was allocated. */
@@ -52,10 +52,10 @@ static const dt_device_ops ops = {.name = "paper",
                                   .native_stream = no_stream,
                                   .info = tell};
 
-dt_status dt_paper_device_create(const dt_gpu_file *gpu, dt_dtype precision, dt_device **device,
-                                 dt_error *err)
+dt_status dt_offline_device_create(const dt_gpu_spec *gpu, dt_dtype precision, dt_device **device,
+                                   dt_error *err)
 {
-    paper_device *d = dt_calloc(1, sizeof *d);
+    offline_device *d = dt_calloc(1, sizeof *d);
     if (!d)
         return dt_fail_memory(err, sizeof *d, "a device");
     d->base.ops = &ops;

@@ -7,7 +7,7 @@
 #include "launch/estimate/gpu_spec.h"
 
 /* DT_ERR_MEMORY. */
-dt_status dt_paper_device_create(const dt_gpu_file *gpu, dt_dtype precision, dt_device **device,
-                                 dt_error *err);
+dt_status dt_offline_device_create(const dt_gpu_spec *gpu, dt_dtype precision, dt_device **device,
+                                   dt_error *err);
 
 #endif

@@ -20,17 +20,17 @@
 #    define N_CLASSES 1000 /* ImageNet's */
 
 /* Everything that is made for the tables. */
-typedef struct paper_run {
+typedef struct offline_run {
     const dt_config *config;
-    dt_gpu_file gpu;
+    dt_gpu_spec gpu;
     dt_device *device;
     dt_graph_runner *runner;
     dt_kernels *kernels;
     dt_net_spec spec;
     dt_net *net;
-} paper_run;
+} offline_run;
 
-static void close_run(paper_run *r)
+static void close_run(offline_run *r)
 {
     dt_net_destroy(r->net);
     dt_free(r->spec.layers);
@@ -40,10 +40,10 @@ static void close_run(paper_run *r)
         r->runner->ops->destroy(r->runner);
     if (r->device)
         r->device->ops->destroy(r->device);
-    dt_gpu_file_free(&r->gpu);
+    dt_gpu_spec_free(&r->gpu);
 }
 
-static dt_status open_run(paper_run *r, const dt_options *options, dt_error *err)
+static dt_status open_run(offline_run *r, const dt_options *options, dt_error *err)
 {
     const dt_config *c = r->config;
     const dt_cudnn_options cudnn = {.autotune = DT_AUTOTUNE_OFF,
@@ -51,7 +51,7 @@ static dt_status open_run(paper_run *r, const dt_options *options, dt_error *err
     const dt_cuda_options cuda = {.dtype = c->precision, .plan_only = true};
     const dt_net_options net = {
         .batch = c->batch, .image_size = c->image_size, .training = true, .plan_only = true};
-    DT_TRY(dt_gpu_file_load(options->device, &r->gpu, err));
+    DT_TRY(dt_gpu_spec_load(options->device, &r->gpu, err));
     dt_status status =
         dt_cudnn_runner_create_offline(r->gpu.model, r->gpu.properties, &cudnn, &r->runner, err);
     if (status == DT_ERR_FORMAT) {
@@ -59,7 +59,7 @@ static dt_status open_run(paper_run *r, const dt_options *options, dt_error *err
         return DT_ERR_USAGE;
     }
     DT_TRY(status);
-    DT_TRY(dt_paper_device_create(&r->gpu, c->precision, &r->device, err));
+    DT_TRY(dt_offline_device_create(&r->gpu, c->precision, &r->device, err));
     DT_TRY(dt_kernels_cuda_create(r->device, r->runner, &cuda, &r->kernels, err));
     DT_TRY(dt_resnet_spec(c->arch, N_CLASSES, &r->spec, err));
     return dt_net_create(&r->spec, dt_layer_registry(), r->kernels, &net, &r->net, err);
@@ -87,7 +87,7 @@ static shape shape_behind(const dt_layer_spec *l, const shape *in)
 }
 
 /* The first layer with this convolution, or NULL. */
-static const char *find_layer(const paper_run *r, const dt_conv_desc *d)
+static const char *find_layer(const offline_run *r, const dt_conv_desc *d)
 {
     enum { MAX_VALUES = 512 }; /* ResNet-152 has 469 */
     shape shapes[MAX_VALUES] = {{3, r->config->image_size, false}};
@@ -105,7 +105,7 @@ static const char *find_layer(const paper_run *r, const dt_conv_desc *d)
 /* -- a row for each graph -------------------------------------------------------------------------------- */
 
 typedef struct graph_table {
-    const paper_run *run;
+    const offline_run *run;
     dt_table *table;
     int64_t n_plans, n_fused, n_composed; /* distinct graphs */
     int64_t workspace_bytes;              /* of the one that wants most */
@@ -154,7 +154,7 @@ static void add_row(void *context, const dt_cuda_plan_row *row)
         t->status = dt_table_add(t->table, cells, t->err);
 }
 
-static dt_status print_graphs(const paper_run *run, graph_table *t, FILE *stream, dt_error *err)
+static dt_status print_graphs(const offline_run *run, graph_table *t, FILE *stream, dt_error *err)
 {
     *t = (graph_table){.run = run, .err = err};
     DT_TRY(dt_table_create((const char *const[]){"layer", "graph", "plan", "engine", "workspace MiB"}, 5,
@@ -177,7 +177,7 @@ typedef struct roofline {
                                                    arithmetic alone */
 } roofline;
 
-static roofline measure(const paper_run *r, double bandwidth, double peak)
+static roofline measure(const offline_run *r, double bandwidth, double peak)
 {
     roofline roof = {0};
     for (int64_t layer = -1; layer < r->spec.n_layers; layer++)
@@ -194,9 +194,9 @@ static roofline measure(const paper_run *r, double bandwidth, double peak)
     return roof;
 }
 
-static void add_totals(const paper_run *r, const graph_table *graphs, dt_table *table)
+static void add_totals(const offline_run *r, const graph_table *graphs, dt_table *table)
 {
-    const dt_gpu_file *gpu = &r->gpu;
+    const dt_gpu_spec *gpu = &r->gpu;
     const dt_config *c = r->config;
     /* A GPU without TF32 computes it in FP32. */
     double peak = gpu->flops[c->precision] > 0 ? gpu->flops[c->precision]
@@ -239,7 +239,7 @@ static void add_totals(const paper_run *r, const graph_table *graphs, dt_table *
                           n / roof.memory_s, dt_dtype_name(c->precision));
 }
 
-static dt_status print_totals(const paper_run *r, const graph_table *graphs, FILE *stream, dt_error *err)
+static dt_status print_totals(const offline_run *r, const graph_table *graphs, FILE *stream, dt_error *err)
 {
     dt_table *table = NULL;
     DT_TRY(dt_table_create(NULL, 2, &table, err));
@@ -251,7 +251,7 @@ static dt_status print_totals(const paper_run *r, const graph_table *graphs, FIL
 
 dt_status dt_plans_show(const dt_options *options, FILE *stream, dt_error *err)
 {
-    paper_run run = {.config = &options->config};
+    offline_run run = {.config = &options->config};
     graph_table graphs;
     dt_status status = open_run(&run, options, err);
     if (status == DT_OK)

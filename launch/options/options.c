@@ -193,14 +193,14 @@ static const dt_option table[] = {
     {ROW("verify", NULL, INSPECT, RUN, FLAG, verify), .by_default = "no",
      .help = "read every byte: the hash of each shard, and whether HDF5 can read it"},
     {ROW("diff", NULL, INSPECT, RUN, FLAG, diff), .by_default = "no",
-     .help = "compare two generations, A and B, each a folder or, behind a DIR, a step in it: what differs, "
+     .help = "compare two checkpoints, A and B, each a folder or, behind a DIR, a step in it: what differs, "
              "tensor by tensor. Code 0: the same bits; 1: they differ"},
     {ROW("json", NULL, INSPECT, RUN, FLAG, json), .by_default = "no",
      .help = "print one JSON object instead of a table"},
     {ROW("output", "FILE", EXPORT, RUN, PATH, output), .by_default = "",
      .help = "the .safetensors file to write"},
     {ROW("step", "N", EXPORT, RUN, INT, step), .min = 0, .max = 9007199254740992.0, .word = "newest",
-     .word_value = -1, .by_default = "newest", .help = "which generation; newest: the newest that is whole"},
+     .word_value = -1, .by_default = "newest", .help = "which checkpoint; newest: the newest that is whole"},
     {ROW("fp16", NULL, EXPORT, RUN, FLAG, fp16), .by_default = "no",
      .help = "write float16 instead of float32"},
     {ROW("ema", NULL, EXPORT, RUN, FLAG, ema), .by_default = "no",

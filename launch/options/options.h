@@ -54,7 +54,7 @@ typedef struct dt_options {
     char device[DT_PATH_BYTES];      /* info: a GPU of launch/estimate/gpu_spec.h, by name or file; "" */
     bool verify, diff, json;         /* inspect */
     char output[DT_PATH_BYTES];      /* export: the file */
-    int64_t step;                    /* export: the generation; -1: the newest whole one */
+    int64_t step;                    /* export: the checkpoint; -1: the newest whole one */
     bool fp16, ema;                  /* export: what of it */
     char arguments[DT_ARGUMENTS_MAX][DT_PATH_BYTES]; /* the command's positional arguments */
     int n_arguments;

@@ -7,7 +7,7 @@
 #include "core/base/log.h"
 #include "core/collective/agreement.h"
 #include "io/durable.h"
-#include "io/store/generation_folder.h"
+#include "io/store/checkpoint_folder.h"
 #include "io/store/hdf5_store.h"
 
 #include <errno.h>
@@ -22,10 +22,10 @@
 enum { PATH_BYTES = DT_PATH_BYTES + 64 };
 
 /* What one rank tells of a folder. */
-typedef struct sighting {
+typedef struct listing {
     int64_t n_seen;
     char host[64];
-} sighting;
+} listing;
 
 /* -- who sees it ----------------------------------------------------------------------------------------- */
 
@@ -61,11 +61,11 @@ static dt_status choose_nonce(dt_comm *comm, char nonce[48], dt_error *err)
 }
 
 /* The probes that every rank sees, one of each host: n_hosts of them. Collective. */
-static dt_status look(const char *folder, dt_comm *comm, sighting *all, int64_t *n_hosts, dt_error *err)
+static dt_status look(const char *folder, dt_comm *comm, listing *all, int64_t *n_hosts, dt_error *err)
 {
     char nonce[48], path[PATH_BYTES];
     const bool leads = comm->local_rank == 0;
-    sighting mine;
+    listing mine;
     memset(&mine, 0, sizeof mine); /* all of it is sent */
     snprintf(mine.host, sizeof mine.host, "%s", comm->host);
     DT_TRY(choose_nonce(comm, nonce, err));
@@ -88,7 +88,7 @@ static dt_status look(const char *folder, dt_comm *comm, sighting *all, int64_t 
 }
 
 /* "a sees 1, b sees 2" */
-static void list_sightings(const sighting *all, int size, char *text, size_t bytes)
+static void list_folders(const listing *all, int size, char *text, size_t bytes)
 {
     size_t used = 0;
     for (int r = 0; r < size; r++) {
@@ -112,7 +112,7 @@ static dt_status find_out(const char *option, const char *folder, dt_comm *comm,
     *per_host = false;
     if (comm->local_size == comm->size) /* one host: so on all ranks */
         return DT_OK;
-    sighting *all = dt_alloc((size_t)comm->size * sizeof *all);
+    listing *all = dt_alloc((size_t)comm->size * sizeof *all);
     dt_status status = dt_agree(
         comm, all ? DT_OK : dt_fail_memory(err, (size_t)comm->size * sizeof *all, "who sees a folder"), err);
     if (status == DT_OK)
@@ -123,7 +123,7 @@ static dt_status find_out(const char *option, const char *folder, dt_comm *comm,
     }
     *per_host = n_hosts > 1 && n_own == comm->size;
     if (status == DT_OK && n_all != comm->size && !*per_host) {
-        list_sightings(all, comm->size, text, sizeof text);
+        list_folders(all, comm->size, text, sizeof text);
         status = dt_fail(err, DT_ERR_USAGE,
                          "--%s: %s must be one folder that all hosts see, or another one on each; of the "
                          "files that %lld hosts have made there, %s",
@@ -141,7 +141,7 @@ static dt_status put_aside(const char *folder, dt_error *err)
     char old[PATH_BYTES], from[DT_DURABLE_PATH_BYTES], to[DT_DURABLE_PATH_BYTES];
     int64_t *steps, n;
     int number = 1;
-    DT_TRY(dt_generation_list(folder, "", &steps, &n, err));
+    DT_TRY(dt_checkpoint_list(folder, "", &steps, &n, err));
     if (n == 0)
         return DT_OK;
     do
@@ -149,9 +149,9 @@ static dt_status put_aside(const char *folder, dt_error *err)
     while (access(old, F_OK) == 0);
     dt_status status = dt_durable_make_folder(old, err);
     for (int64_t i = 0; i < n && status == DT_OK; i++) {
-        status = dt_generation_path(folder, steps[i], "", from, err);
+        status = dt_checkpoint_path(folder, steps[i], "", from, err);
         if (status == DT_OK)
-            status = dt_generation_path(old, steps[i], "", to, err);
+            status = dt_checkpoint_path(old, steps[i], "", to, err);
         if (status == DT_OK)
             status = dt_durable_rename(from, to, err);
     }

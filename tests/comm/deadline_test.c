@@ -91,15 +91,15 @@ static void arrives(world *w, double in_s, int from, dt_notice notice)
 }
 
 /* Rank `from` waits at this place from now on. */
-static void waits(world *w, int from, dt_place place)
+static void waits(world *w, int from, dt_position place)
 {
     dt_notice n = {.kind = DT_NOTICE_WAITS, .place = place};
-    n.n_begun[place.kind < DT_PLACE_START ? DT_SEQUENCE_HOST : DT_SEQUENCE_DEVICE] = place.number;
+    n.n_begun[place.kind < DT_POSITION_START ? DT_SEQUENCE_HOST : DT_SEQUENCE_DEVICE] = place.number;
     for (int k = 0; k < 30; k++)
         arrives(w, 0.1 * k, from, n);
 }
 
-static dt_status wait_at(world *w, dt_place place, double at_most_s, dt_error *err)
+static dt_status wait_at(world *w, dt_position place, double at_most_s, dt_error *err)
 {
     dt_waiting a = dt_waiting_begin(&place);
     dt_status status = DT_OK;
@@ -109,9 +109,9 @@ static dt_status wait_at(world *w, dt_place place, double at_most_s, dt_error *e
     return status;
 }
 
-static const dt_place here = {.kind = DT_PLACE_BROADCAST, .number = 7, .bytes = 400, .step = 12};
-static const dt_place bucket = {
-    .kind = DT_PLACE_BUCKET, .number = 3 * 64 + 5, .bytes = 1000, .step = 30, .bucket = 5};
+static const dt_position here = {.kind = DT_POSITION_BROADCAST, .number = 7, .bytes = 400, .step = 12};
+static const dt_position bucket = {
+    .kind = DT_POSITION_BUCKET, .number = 3 * 64 + 5, .bytes = 1000, .step = 30, .bucket = 5};
 
 static void ranks_without_a_sign_are_named(void)
 {
@@ -158,7 +158,7 @@ static void who_is_elsewhere_is_told(void)
     world w;
     dt_error err = {0};
     begin(&w, 0, 3, DEADLINE_S);
-    waits(&w, 1, (dt_place){.kind = DT_PLACE_WORK, .number = 3 * 64 + 4, .step = 30, .bucket = 4});
+    waits(&w, 1, (dt_position){.kind = DT_POSITION_WORK, .number = 3 * 64 + 4, .step = 30, .bucket = 4});
     waits(&w, 2, bucket);
     DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_PEER);
     DT_CHECK_CONTAINS(err.message, " rank 1 (node0) has not come; rank 1 is in the device's own work after "
@@ -166,7 +166,7 @@ static void who_is_elsewhere_is_told(void)
     dt_watch_destroy(w.watch);
     begin(&w, 0, 3, DEADLINE_S);
     waits(&w, 1, here);
-    waits(&w, 2, (dt_place){.kind = DT_PLACE_LEAVE, .number = 8});
+    waits(&w, 2, (dt_position){.kind = DT_POSITION_LEAVE, .number = 8});
     DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_PEER);
     DT_CHECK_CONTAINS(err.message, " rank 1 (node0), rank 2 (node1) have not come; rank 1 is in a broadcast "
                                    "of 400 bytes (collective 7, step 12)");
@@ -193,7 +193,7 @@ static void moving_begins_the_deadline_anew(void)
     dt_error err = {0};
     const double deadline_s = 1.0; /* this machine may be busy for half of it */
     begin(&w, 0, 2, deadline_s);
-    dt_place place = bucket;
+    dt_position place = bucket;
     dt_waiting a = dt_waiting_begin(&place);
     dt_status status = DT_OK;
     double end_s = dt_clock_s() + 2.5 * deadline_s, moved_s = dt_clock_s();
@@ -214,13 +214,13 @@ static void different_collectives_are_found_out_before_the_deadline(void)
     world w;
     dt_error err = {0};
     begin(&w, 0, 2, 40.0);
-    waits(&w, 1, (dt_place){.kind = DT_PLACE_BARRIER, .number = 7});
+    waits(&w, 1, (dt_position){.kind = DT_POSITION_BARRIER, .number = 7});
     DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_COMM);
     DT_CHECK_STR(err.message, "rank 0 is in a broadcast of 400 bytes (collective 7, step 12), and rank 1 "
                               "(node0) in a barrier (collective 7): a bug");
     dt_watch_destroy(w.watch);
     begin(&w, 0, 2, DEADLINE_S); /* one on the device has other numbers */
-    waits(&w, 1, (dt_place){.kind = DT_PLACE_BUCKET, .number = 7, .bytes = 1});
+    waits(&w, 1, (dt_position){.kind = DT_POSITION_BUCKET, .number = 7, .bytes = 1});
     DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_PEER);
     dt_watch_destroy(w.watch);
 }
@@ -301,7 +301,7 @@ static void one_rank_needs_no_channel(void)
     w.watch = watch;
     DT_CHECK_INT(dt_watch_answer(watch, &err), DT_OK);
     DT_CHECK_INT(
-        wait_at(&w, (dt_place){.kind = DT_PLACE_WORK, .number = 70, .step = 2, .bucket = 6}, 5.0, &err),
+        wait_at(&w, (dt_position){.kind = DT_POSITION_WORK, .number = 70, .step = 2, .bucket = 6}, 5.0, &err),
         DT_ERR_TIMEOUT);
     DT_CHECK_STR(err.message, "after 0.2 s in the device's own work after gradient bucket 6 of step 2 "
                               "nothing moves: the device hangs");

@@ -214,17 +214,17 @@ static void captured_sums_are_the_same(void)
     DT_REQUIRE_MSG(device->ops->capture_begin(device, &err) == DT_OK, "%s", err.message);
     step(&v);
     DT_REQUIRE_MSG(device->ops->capture_end(device, &graph, &err) == DT_OK, "%s", err.message);
-    const int64_t before = dt_nccl_device_place(c).number;
+    const int64_t before = dt_nccl_device_position(c).number;
     for (int k = 0; k < LAUNCHES; k++) {
         fill(&v);
         DT_REQUIRE_MSG(device->ops->graph_launch(device, graph, &err) == DT_OK, "%s", err.message);
     }
     fetch(&v);
     DT_CHECK_INT(n_wrong(&v, 0, v.n), 0);
-    const dt_place after = dt_nccl_device_place(c);
+    const dt_position after = dt_nccl_device_position(c);
     DT_CHECK_INT(after.number - before, LAUNCHES * DT_NCCL_BUCKETS);
     DT_CHECK_INT(after.bucket, BUCKETS - 1);
-    DT_CHECK_INT(after.kind, DT_PLACE_WORK);
+    DT_CHECK_INT(after.kind, DT_POSITION_WORK);
     device->ops->graph_destroy(device, graph);
     free_vector(&v);
 }

@@ -94,7 +94,7 @@ static void a_run_in_two_pieces_gives_the_same_bits(void)
     free_job(&pieces);
 }
 
-/* The newest generation's stream; free() it. */
+/* The newest checkpoint's stream; free() it. */
 static float *newest(dt_store *store, int64_t *n_elems)
 {
     dt_error err = {0};
@@ -111,7 +111,7 @@ static float *newest(dt_store *store, int64_t *n_elems)
 
 /* One run saves every third step while captured steps go on; the other one ends behind step 9, and waits for
  * the device before it saves. */
-static void a_generation_of_a_device_that_goes_on_is_the_one_of_a_device_that_waits(void)
+static void a_checkpoint_of_a_device_that_goes_on_is_the_one_of_a_device_that_waits(void)
 {
     job goes_on = gpu_job(false), waits = gpu_job(false);
     int64_t n = 0, n_waits = 0;
@@ -140,6 +140,6 @@ static void a_generation_of_a_device_that_goes_on_is_the_one_of_a_device_that_wa
 static const dt_test tests[] = {
     DT_TEST(captured_steps_and_those_enqueued_anew_give_the_same_bits),
     DT_TEST(a_run_in_two_pieces_gives_the_same_bits),
-    DT_TEST(a_generation_of_a_device_that_goes_on_is_the_one_of_a_device_that_waits),
+    DT_TEST(a_checkpoint_of_a_device_that_goes_on_is_the_one_of_a_device_that_waits),
 };
 DT_TEST_MAIN("emulated/trainer", tests)

@@ -8,24 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_GENERATIONS 16
+#define MAX_CHECKPOINTS 16
 
 typedef struct fake_shelf {
     dt_store head;
     char location[64];
-    fake_generation generations[MAX_GENERATIONS]; /* newest first */
+    fake_checkpoint checkpoints[MAX_CHECKPOINTS]; /* newest first */
     int64_t n;
     fake_shelf_hook *hook;
     void *hook_context;
     atomic_llong n_reads;
 } fake_shelf;
 
-static const fake_generation *find(dt_store *store, int64_t step)
+static const fake_checkpoint *find(dt_store *store, int64_t step)
 {
     fake_shelf *s = (fake_shelf *)store;
     for (int64_t i = 0; i < s->n; i++)
-        if (s->generations[i].step == step)
-            return &s->generations[i];
+        if (s->checkpoints[i].step == step)
+            return &s->checkpoints[i];
     return NULL;
 }
 
@@ -44,12 +44,12 @@ static dt_status list(dt_store *store, int64_t *steps, int64_t max, int64_t *n, 
     (void)err;
     fake_shelf *s = (fake_shelf *)store;
     for (int64_t i = 0; i < s->n && i < max; i++)
-        steps[i] = s->generations[i].step;
+        steps[i] = s->checkpoints[i].step;
     *n = s->n;
     return DT_OK;
 }
 
-static dt_shard_entry entry_of(const fake_generation *g, int64_t shard, int64_t n_elems)
+static dt_shard_entry entry_of(const fake_checkpoint *g, int64_t shard, int64_t n_elems)
 {
     dt_shard_entry e = {.first = n_elems * shard / g->n_shards};
     e.n_elems = n_elems * (shard + 1) / g->n_shards - e.first;
@@ -62,7 +62,7 @@ static dt_shard_entry entry_of(const fake_generation *g, int64_t shard, int64_t 
 
 static dt_status read_manifest(dt_store *store, int64_t step, dt_manifest *manifest, dt_error *err)
 {
-    const fake_generation *g = find(store, step);
+    const fake_checkpoint *g = find(store, step);
     if (g->manifest != DT_OK)
         return dt_fail(err, g->manifest, "%s/step-%lld/manifest.json: the fake does not give it",
                        location(store), (long long)step);
@@ -97,7 +97,7 @@ static int64_t index_of(const dt_shard_entry *entry)
 
 static bool has_shard(dt_store *store, int64_t step, const dt_shard_entry *entry)
 {
-    const fake_generation *g = find(store, step);
+    const fake_checkpoint *g = find(store, step);
     return g && g->has >> index_of(entry) & 1;
 }
 
@@ -110,7 +110,7 @@ static void call_hook(dt_store *store, const char *operation, int64_t shard)
 
 static dt_status verify_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err)
 {
-    const fake_generation *g = find(store, step);
+    const fake_checkpoint *g = find(store, step);
     const int64_t shard = index_of(entry);
     call_hook(store, "verify", shard);
     if (!has_shard(store, step, entry))
@@ -126,7 +126,7 @@ static dt_status verify_shard(dt_store *store, int64_t step, const dt_shard_entr
 static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
                             float *values, dt_error *err)
 {
-    const fake_generation *g = find(store, manifest->step);
+    const fake_checkpoint *g = find(store, manifest->step);
     const int64_t shard = index_of(entry);
     call_hook(store, "read", shard);
     atomic_fetch_add(&((fake_shelf *)store)->n_reads, 1);
@@ -158,16 +158,16 @@ dt_store *fake_shelf_create(const char *where)
     return &s->head;
 }
 
-void fake_shelf_put(dt_store *shelf, const fake_generation *generation)
+void fake_shelf_put(dt_store *shelf, const fake_checkpoint *checkpoint)
 {
     fake_shelf *s = (fake_shelf *)shelf;
     int64_t at = 0;
-    if (s->n == MAX_GENERATIONS)
+    if (s->n == MAX_CHECKPOINTS)
         abort();
-    while (at < s->n && s->generations[at].step > generation->step)
+    while (at < s->n && s->checkpoints[at].step > checkpoint->step)
         at++;
-    memmove(s->generations + at + 1, s->generations + at, (size_t)(s->n - at) * sizeof *s->generations);
-    s->generations[at] = *generation;
+    memmove(s->checkpoints + at + 1, s->checkpoints + at, (size_t)(s->n - at) * sizeof *s->checkpoints);
+    s->checkpoints[at] = *checkpoint;
     s->n++;
 }
 

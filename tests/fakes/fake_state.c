@@ -88,12 +88,13 @@ void fake_state_init(fake_state *s, uint64_t seed)
         abort();
     dt_test_fill_random(s->values, n, seed);
     s->device = (dt_device){&device_ops};
-    s->places = (dt_state_places){.device = &s->device, .n_tensors = FAKE_STATE_TENSORS, .tensors = s->place};
+    s->places =
+        (dt_state_addresses){.device = &s->device, .n_tensors = FAKE_STATE_TENSORS, .tensors = s->place};
     for (int i = 0; i < FAKE_STATE_TENSORS; i++)
-        s->place[i] = (dt_state_place){.values = s->values + s->tensors[i].first,
-                                       .vector = s->values + i, /* as if each were alone */
-                                       .n_elems = s->tensors[i].n_elems,
-                                       .order = dt_weights_order_plain(s->tensors[i].n_elems)};
+        s->place[i] = (dt_state_address){.values = s->values + s->tensors[i].first,
+                                         .vector = s->values + i, /* as if each were alone */
+                                         .n_elems = s->tensors[i].n_elems,
+                                         .order = dt_weights_order_plain(s->tensors[i].n_elems)};
 }
 
 void fake_state_clear(fake_state *s)

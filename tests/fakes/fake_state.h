@@ -2,7 +2,7 @@
 #ifndef DTRAIN_TESTS_FAKE_STATE_H
 #define DTRAIN_TESTS_FAKE_STATE_H
 
-#include "core/model/state_places.h"
+#include "core/model/state_addresses.h"
 #include "core/store.h"
 
 #define FAKE_STATE_TENSORS 7
@@ -12,8 +12,8 @@ typedef struct fake_state {
     dt_state_tensor tensors[FAKE_STATE_TENSORS];
     dt_state_layout layout;
     dt_state_io io;
-    dt_state_places places;
-    dt_state_place place[FAKE_STATE_TENSORS];
+    dt_state_addresses places;
+    dt_state_address place[FAKE_STATE_TENSORS];
     dt_device device;    /* where they lie: the host's memory, and a copy of a tensor fails where get
                               does */
     float *values;       /* [layout.n_elems], the stream */

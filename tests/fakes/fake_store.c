@@ -8,22 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_GENERATIONS 64
+#define MAX_CHECKPOINTS 64
 #define FAKE_STREAM 100000 /* elements, at most */
 
-typedef struct generation {
+typedef struct checkpoint {
     int64_t step;
     bool committed;
     dt_manifest manifest;
     float *stream;
     uint64_t shards; /* bit i: shard i is there; of at most 64 */
-} generation;
+} checkpoint;
 
 typedef struct fake_store {
     dt_store head;
     fake_store_options options;
     pthread_mutex_t mutex;
-    generation generations[MAX_GENERATIONS];
+    checkpoint checkpoints[MAX_CHECKPOINTS];
     int64_t n, n_commits;
 } fake_store;
 
@@ -36,19 +36,19 @@ static void *must(void *p)
 
 static void drop(fake_store *s, int64_t i)
 {
-    dt_manifest *m = &s->generations[i].manifest;
+    dt_manifest *m = &s->checkpoints[i].manifest;
     dt_free(m->config_text);
     dt_free(m->tensors);
     dt_free(m->shards);
-    free(s->generations[i].stream);
-    s->generations[i] = s->generations[--s->n];
+    free(s->checkpoints[i].stream);
+    s->checkpoints[i] = s->checkpoints[--s->n];
 }
 
-static generation *find(fake_store *s, int64_t step, bool committed)
+static checkpoint *find(fake_store *s, int64_t step, bool committed)
 {
     for (int64_t i = 0; i < s->n; i++)
-        if (s->generations[i].step == step && s->generations[i].committed == committed)
-            return &s->generations[i];
+        if (s->checkpoints[i].step == step && s->checkpoints[i].committed == committed)
+            return &s->checkpoints[i];
     return NULL;
 }
 
@@ -91,9 +91,9 @@ static dt_status list(dt_store *store, int64_t *steps, int64_t max, int64_t *n, 
     for (int64_t below = INT64_MAX;;) {
         int64_t newest = -1;
         for (int64_t i = 0; i < s->n; i++)
-            if (s->generations[i].committed && s->generations[i].step < below &&
-                s->generations[i].step > newest)
-                newest = s->generations[i].step;
+            if (s->checkpoints[i].committed && s->checkpoints[i].step < below &&
+                s->checkpoints[i].step > newest)
+                newest = s->checkpoints[i].step;
         if (newest < 0)
             break;
         if (count < max)
@@ -110,9 +110,9 @@ static dt_status begin(dt_store *store, int64_t step, dt_error *err)
 {
     fake_store *s = (fake_store *)store;
     pthread_mutex_lock(&s->mutex);
-    bool room = s->n < MAX_GENERATIONS;
+    bool room = s->n < MAX_CHECKPOINTS;
     if (room)
-        s->generations[s->n++] = (generation){.step = step};
+        s->checkpoints[s->n++] = (checkpoint){.step = step};
     pthread_mutex_unlock(&s->mutex);
     return room ? DT_OK : dt_fail(err, DT_ERR_IO, "the fake store is full");
 }
@@ -123,7 +123,7 @@ static dt_status write_shard(dt_store *store, int64_t step, const dt_state_layou
     fake_store *s = (fake_store *)store;
     dt_status status = DT_OK;
     pthread_mutex_lock(&s->mutex);
-    generation *g = find(s, step, false);
+    checkpoint *g = find(s, step, false);
     if (!g) { /* discarded meanwhile */
         pthread_mutex_unlock(&s->mutex);
         return dt_fail(err, DT_ERR_IO, "the fake store has not begun step %lld", (long long)step);
@@ -159,15 +159,15 @@ static dt_status copy_shard(dt_store *store, dt_store *from, int64_t step, const
         return dt_fail(err, DT_ERR_IO, "the fake mirror is full");
     float *values = must(calloc((size_t)entry->n_elems, sizeof *values));
     pthread_mutex_lock(&f->mutex);
-    const generation *source = find(f, step, true);
+    const checkpoint *source = find(f, step, true);
     if (source)
         memcpy(values, source->stream + entry->first, (size_t)entry->n_elems * sizeof *values);
     pthread_mutex_unlock(&f->mutex);
     pthread_mutex_lock(&s->mutex);
-    generation *g = find(s, step, false);
+    checkpoint *g = find(s, step, false);
     if (!g && source) {
-        g = &s->generations[s->n++];
-        *g = (generation){.step = step, .stream = must(calloc(FAKE_STREAM, sizeof(float)))};
+        g = &s->checkpoints[s->n++];
+        *g = (checkpoint){.step = step, .stream = must(calloc(FAKE_STREAM, sizeof(float)))};
     }
     if (source) {
         memcpy(g->stream + entry->first, values, (size_t)entry->n_elems * sizeof *values);
@@ -185,7 +185,7 @@ static dt_status clean(dt_store *store, dt_error *err)
     fake_store *s = (fake_store *)store;
     pthread_mutex_lock(&s->mutex);
     for (int64_t i = s->n - 1; i >= 0; i--)
-        if (!s->generations[i].committed)
+        if (!s->checkpoints[i].committed)
             drop(s, i);
     pthread_mutex_unlock(&s->mutex);
     return DT_OK;
@@ -202,10 +202,10 @@ static dt_status commit(dt_store *store, const dt_manifest *manifest, bool per_h
     if (s->options.fail_commit_from && s->n_commits >= s->options.fail_commit_from) {
         status = dt_fail(err, DT_ERR_IO, "the fake disk is full");
     } else {
-        generation *old = find(s, manifest->step, true);
+        checkpoint *old = find(s, manifest->step, true);
         if (old)
-            drop(s, old - s->generations);
-        generation *g = find(s, manifest->step, false);
+            drop(s, old - s->checkpoints);
+        checkpoint *g = find(s, manifest->step, false);
         copy_manifest(&g->manifest, manifest);
         g->committed = true;
     }
@@ -217,9 +217,9 @@ static void discard(dt_store *store, int64_t step)
 {
     fake_store *s = (fake_store *)store;
     pthread_mutex_lock(&s->mutex);
-    generation *g = find(s, step, false);
+    checkpoint *g = find(s, step, false);
     if (g)
-        drop(s, g - s->generations);
+        drop(s, g - s->checkpoints);
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -227,7 +227,7 @@ static dt_status read_manifest(dt_store *store, int64_t step, dt_manifest *manif
 {
     fake_store *s = (fake_store *)store;
     pthread_mutex_lock(&s->mutex);
-    generation *g = find(s, step, true);
+    checkpoint *g = find(s, step, true);
     if (g)
         copy_manifest(manifest, &g->manifest);
     pthread_mutex_unlock(&s->mutex);
@@ -238,7 +238,7 @@ static bool has_shard(dt_store *store, int64_t step, const dt_shard_entry *entry
 {
     fake_store *s = (fake_store *)store;
     pthread_mutex_lock(&s->mutex);
-    const generation *g = find(s, step, true);
+    const checkpoint *g = find(s, step, true);
     bool there = g && g->shards & bit_of(entry);
     pthread_mutex_unlock(&s->mutex);
     return there;
@@ -271,8 +271,8 @@ static dt_status prune(dt_store *store, int64_t step, int64_t keep, dt_error *er
     for (int64_t i = s->n - 1; i >= 0; i--) {
         int64_t newer = 0;
         for (int64_t k = 0; k < s->n; k++)
-            newer += s->generations[k].step > s->generations[i].step;
-        if (newer >= keep || s->generations[i].step > step)
+            newer += s->checkpoints[k].step > s->checkpoints[i].step;
+        if (newer >= keep || s->checkpoints[i].step > step)
             drop(s, i);
     }
     pthread_mutex_unlock(&s->mutex);
@@ -307,7 +307,7 @@ void fake_store_forget_after(dt_store *store, int64_t step)
 {
     fake_store *s = (fake_store *)store;
     for (int64_t i = s->n - 1; i >= 0; i--)
-        if (s->generations[i].step > step)
+        if (s->checkpoints[i].step > step)
             drop(s, i);
 }
 

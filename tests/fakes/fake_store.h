@@ -16,9 +16,9 @@ typedef struct fake_store_options {
 /* Thread-safe. Aborts the test program when out of memory. */
 dt_store *fake_store_create(const fake_store_options *options);
 
-/* Forget the generations after `step`, as if the process had been killed before they were written. */
+/* Forget the checkpoints after `step`, as if the process had been killed before they were written. */
 void fake_store_forget_after(dt_store *store, int64_t step);
 int64_t fake_store_count(dt_store *store);
-int64_t fake_store_commits(dt_store *store); /* so far, those that replaced a generation too */
+int64_t fake_store_commits(dt_store *store); /* so far, those that replaced a checkpoint too */
 
 #endif

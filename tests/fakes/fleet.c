@@ -79,7 +79,7 @@ static void load_on_rank(dt_comm *comm, void *context)
     fleet *f = context;
     int r = comm->rank, host = r / f->ranks_per_host;
     here = comm;
-    const dt_checkpoint_place place = {
+    const dt_checkpoint_location place = {
         .store = f->disks[f->per_host ? host : 0], .mirror = f->mirror, .per_host = f->per_host};
     dt_manifest m = {.step = -1};
     f->status[r] = dt_checkpoint_load(comm, &place, &f->states[r].layout, &f->states[r].io, NULL, NULL, &m,

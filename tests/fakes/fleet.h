@@ -1,7 +1,7 @@
 /* fleet.h: hosts with a fake disk each, and a mirror, from which threads as ranks load a checkpoint.
  *
  *   fleet *f = fleet_new(2, true);
- *   fake_shelf_put(f->disks[0], &(fake_generation){...});
+ *   fake_shelf_put(f->disks[0], &(fake_checkpoint){...});
  *   fleet_check_loads(f, 4, 40, 7);          four ranks: all get step 40, and the state of seed 7
  *   fleet_end(f);
  */

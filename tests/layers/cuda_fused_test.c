@@ -105,13 +105,13 @@ static result choose(const fake_time *times)
                          .for_training = true,
                          .input = DT_CONV_INPUT_LAZY};
     dt_cuda_options options = {.dtype = DT_F16, .plan_only = true};
-    dt_gpu_file gpu;
+    dt_gpu_spec gpu;
     dt_device *device = NULL;
     dt_kernels *k = NULL;
     dt_conv *conv = NULL;
     dt_error err = {0};
-    DT_REQUIRE(dt_gpu_file_load("a100-40gb", &gpu, &err) == DT_OK);
-    DT_REQUIRE(dt_paper_device_create(&gpu, DT_F16, &device, &err) == DT_OK);
+    DT_REQUIRE(dt_gpu_spec_load("a100-40gb", &gpu, &err) == DT_OK);
+    DT_REQUIRE(dt_offline_device_create(&gpu, DT_F16, &device, &err) == DT_OK);
     DT_REQUIRE(dt_kernels_cuda_create(device, &runner.base, &options, &k, &err) == DT_OK);
     DT_REQUIRE_MSG(k->ops->conv_create(k, &desc, &conv, &err) == DT_OK, "%s", err.message);
     r.fusions = k->ops->conv_fusions(k, conv);
@@ -120,7 +120,7 @@ static result choose(const fake_time *times)
     k->ops->conv_destroy(k, conv);
     k->ops->destroy(k);
     device->ops->destroy(device);
-    dt_gpu_file_free(&gpu);
+    dt_gpu_spec_free(&gpu);
     DT_CHECK_INT(runner.n_plans, 0);
     return r;
 }

@@ -26,15 +26,15 @@ static bool is_slow(void)
 
 static dt_graph_runner *make_runner(const char *gpu_name, int64_t workspace_limit)
 {
-    dt_gpu_file gpu;
+    dt_gpu_spec gpu;
     dt_error err = {0};
     dt_graph_runner *runner = NULL;
     dt_cudnn_options options = {.autotune = DT_AUTOTUNE_FULL, .workspace_limit_bytes = workspace_limit};
-    DT_REQUIRE_MSG(dt_gpu_file_load(gpu_name, &gpu, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE_MSG(dt_gpu_spec_load(gpu_name, &gpu, &err) == DT_OK, "%s", err.message);
     DT_REQUIRE_MSG(dt_cudnn_runner_create_offline(gpu.model, gpu.properties, &options, &runner, &err) ==
                        DT_OK,
                    "%s", err.message);
-    dt_gpu_file_free(&gpu);
+    dt_gpu_spec_free(&gpu);
     return runner;
 }
 
@@ -240,13 +240,13 @@ static dt_status make_a_plan(const char *properties, const dt_graph *graph, dt_e
 
 static void every_allocation_may_fail(void)
 {
-    dt_gpu_file gpu;
+    dt_gpu_spec gpu;
     dt_graph graph;
     dt_error err = {0};
     dt_conv_desc desc = dt_resnet_conv(1, 32);
     const int64_t n_before = dt_alloc_live_blocks();
     dt_graph_conv_backward_data_bn(&desc, DT_F16, &graph);
-    DT_REQUIRE(dt_gpu_file_load("h200", &gpu, &err) == DT_OK);
+    DT_REQUIRE(dt_gpu_spec_load("h200", &gpu, &err) == DT_OK);
     for (int n = 1;; n++) {
         dt_alloc_fail_after(n);
         dt_status status = make_a_plan(gpu.properties, &graph, &err);
@@ -257,7 +257,7 @@ static void every_allocation_may_fail(void)
         DT_CHECK_INT(status, DT_ERR_MEMORY);
         DT_REQUIRE(n < 50);
     }
-    dt_gpu_file_free(&gpu);
+    dt_gpu_spec_free(&gpu);
 }
 
 static const dt_test tests[] = {DT_TEST(every_fp16_graph_has_a_plan_for_a100_h200_a10g_and_t4),

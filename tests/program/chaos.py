@@ -3,7 +3,7 @@ started again by the same command until it is done, then compared with one that 
 
 WORK is a new folder. Needs namespaces of its own, see chaos_hosts.py, and MPI_KIND of tests/mpi.sh in the environment. Every event is printed when it happens. What must hold:
 
-- each start goes on from the newest generation that was there, or a later one;
+- each start goes on from the newest checkpoint that was there, or a later one;
 - the samples of the steps that counted are those of the undisturbed run, in its order;
 - where the number of ranks did not change, the exported weights and the last checkpoint are the same bits;
 - after an event that ends the training all processes on all hosts are gone within LEAVE_S;
@@ -19,13 +19,13 @@ import time
 
 from chaos_events import EVENTS, Failure
 from chaos_hosts import Cluster, kill, sh
-from chaos_record import Start, shards_of, what_counted, whole_generations
+from chaos_record import Start, shards_of, what_counted, whole_checkpoints
 
 SLOWER = int(os.environ.get("DTRAIN_TEST_SLOWER", "1"))
 TIMEOUT_S = 4 * SLOWER  # --peer-timeout
 LEAVE_S = 40 * SLOWER
 GLOBAL_BATCH = 12
-EVERY = 10  # steps: a generation
+EVERY = 10  # steps: a checkpoint
 
 # Whatever happens, these lines are fine.
 ALWAYS = [
@@ -95,15 +95,15 @@ class Job:
         epoch, position, batches = start.ranks[0].starts[-1]
         return epoch * self.steps_per_epoch() + position // GLOBAL_BATCH + len(batches)
 
-    def generations(self):
+    def checkpoints(self):
         """The steps of the whole ones."""
-        return whole_generations(self.folders)
+        return whole_checkpoints(self.folders)
 
     def is_writing(self):
         return any(name.endswith(".tmp") for folder in self.folders if os.path.isdir(folder) for name in os.listdir(folder))
 
     def keep_last(self, step):
-        """Takes the generation of `step`, from wherever its shards are, to `last`."""
+        """Takes the checkpoint of `step`, from wherever its shards are, to `last`."""
         os.makedirs(f"{self.folder}/last")
         for (of, _), shards in shards_of(self.folders).items():
             for file, places in shards.items() if of == step else []:
@@ -149,7 +149,7 @@ def check_log(job, expected):
 def check_resume(job, newest):
     first = Start(job.record).first_step(job.steps_per_epoch())
     if first is not None and first < newest:
-        raise Failure(f"start {job.n_starts}: it went on after step {first}, and the generation {newest} was there")
+        raise Failure(f"start {job.n_starts}: it went on after step {first}, and the checkpoint {newest} was there")
 
 
 def undisturbed(cluster, options):
@@ -172,7 +172,7 @@ def wait_for_moment(job, event, trigger, dice):
         return job.runs()
     wait_until(lambda: job.step() >= trigger or not job.runs(), 120 * SLOWER)
     if event.wants_copy:
-        wait_until(lambda: whole_generations([job.mirror]) or not job.runs(), 20 * SLOWER)
+        wait_until(lambda: whole_checkpoints([job.mirror]) or not job.runs(), 20 * SLOWER)
     if event.moment == "writing":
         wait_until(lambda: job.is_writing() or not job.runs(), 20 * SLOWER)
     return job.runs()
@@ -180,11 +180,11 @@ def wait_for_moment(job, event, trigger, dice):
 
 def one_start(job, places, plan, dice):
     """Runs it until it ends; takes events from the plan. True: the training is done."""
-    newest = max(job.generations(), default=0)
+    newest = max(job.checkpoints(), default=0)
     expected, ends = [], False
     fault = plan[0][1].fault(places, dice) if plan else ""
     job.start(places, fault)
-    print(f"start {job.n_starts}: {'+'.join(map(str, places))} ranks, newest generation {newest}{', held at ' + fault.split(':')[0] if fault else ''}", flush=True)
+    print(f"start {job.n_starts}: {'+'.join(map(str, places))} ranks, newest checkpoint {newest}{', held at ' + fault.split(':')[0] if fault else ''}", flush=True)
     while plan and not ends:
         trigger, event = plan[0]
         if not wait_for_moment(job, event, trigger, dice):

@@ -17,12 +17,12 @@ class Failure(Exception):
 
 
 class Event:
-    """When: after a step ("step"); soon after the start ("startup"); while a generation is being written ("writing")."""
+    """When: after a step ("step"); soon after the start ("startup"); while a checkpoint is being written ("writing")."""
     moment = "step"
     ends = True  # the training, with one of these codes:
     codes = (1, 75, 137, 14, 9, 205, -signal.SIGKILL)  # 9, 205: mpirun has lost its daemon on another host; 14: KILLED_CODE of tests/mpi.sh; the last: it was killed itself
     lines = (MISSED,)  # regular expressions of what the log may say
-    wants_copy = False  # not before the mirror has a generation: without one nothing is left, and dtrain refuses to begin anew
+    wants_copy = False  # not before the mirror has a checkpoint: without one nothing is left, and dtrain refuses to begin anew
     hurries = False     # the next start does not wait until all processes of this one are gone
 
     def __init__(self, name, **fields):
@@ -30,7 +30,7 @@ class Event:
         self.__dict__.update(fields)
 
     def fault(self, places, dice):
-        """DTRAIN_FAULT for the start that it happens to: holds a generation for a while where there is much to lose."""
+        """DTRAIN_FAULT for the start that it happens to: holds a checkpoint for a while where there is much to lose."""
         if self.moment != "writing":
             return ""
         everywhere = ["store.open", "store.fsync", "store.hash"]
@@ -137,7 +137,7 @@ def fill(path):
 
 
 class RefusingDisk(Event):
-    """Until two generations at least were due."""
+    """Until two checkpoints at least were due."""
     ends = False
     lines = (NOT_WRITTEN, r"the checkpoint of step \d+ was not written either, for the same reason", r"metrics.jsonl: \d+ events? could not be written")
 
@@ -207,11 +207,11 @@ class RestartOnFullDisk(KillAll):
         return super().happen(job, dice)
 
     def after(self, job):
-        before = job.generations()
+        before = job.checkpoints()
         job.start(job.places, "")
         code = job.process.wait(60)
-        if code != 1 or not any("No space left on device" in line for line in job.log_lines()) or job.generations() != before:
-            raise Failure(f"start {job.n_starts} on a full disk: code {code}, generations {before}, then {job.generations()}")
+        if code != 1 or not any("No space left on device" in line for line in job.log_lines()) or job.checkpoints() != before:
+            raise Failure(f"start {job.n_starts} on a full disk: code {code}, checkpoints {before}, then {job.checkpoints()}")
         os.unlink(os.path.join(job.disk, "filler"))
 
 

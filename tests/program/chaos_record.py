@@ -57,7 +57,7 @@ class Rank:
 
 
 def shards_of(folders):
-    """{(step, hash of the manifest): [the folders that a shard is in] of each shard}: a generation of which each folder may hold a part."""
+    """{(step, hash of the manifest): [the folders that a shard is in] of each shard}: a checkpoint of which each folder may hold a part."""
     found = {}
     for folder in folders:
         for name in os.listdir(folder) if os.path.isdir(folder) else []:
@@ -66,7 +66,7 @@ def shards_of(folders):
                     manifest = json.load(f)
                 present = set(os.listdir(f"{folder}/{name}"))
             except (OSError, ValueError):
-                continue  # not a generation, or it has just been removed
+                continue  # not a checkpoint, or it has just been removed
             if re.fullmatch(r"step-\d+", name):
                 shards = found.setdefault((manifest["step"], manifest["manifest_xxh3_128"]), {shard["file"]: [] for shard in manifest["shards"]})
                 for file in shards:
@@ -75,7 +75,7 @@ def shards_of(folders):
     return found
 
 
-def whole_generations(folders):
+def whole_checkpoints(folders):
     """The steps of those of which every shard is somewhere."""
     return sorted({step for (step, _), shards in shards_of(folders).items() if all(shards.values())})
 

@@ -43,7 +43,7 @@ for dir in run run/ run/checkpoints $step6; do
     expect_output '^ +6 .* 1 .* [0-9.]+ MB .* 2 .* complete'
     expect_output 'no shard was read'
 done
-expect_no_output '^ +3 ' # one generation's folder
+expect_no_output '^ +3 ' # one checkpoint's folder
 expect_exit 0 "$DTRAIN" inspect run
 expect_output '^ +3 '
 expect_output 'step-00000009.tmp: unfinished'

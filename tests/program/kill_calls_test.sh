@@ -1,12 +1,12 @@
 #!/bin/bash
-# SIGKILL at every system call that a training makes on its checkpoints, one after the other. After each the newest generation is whole, and going on gives
+# SIGKILL at every system call that a training makes on its checkpoints, one after the other. After each the newest checkpoint is whole, and going on gives
 # the bits of the undisturbed run. On two ranks every call in the long run, each sixth one else.
 . "$(dirname "$0")/../lib.sh"
 
 job=$TOP_BUILDDIR/tests/program/kill_job
 export DT_KILL_UNDER=checkpoints
 
-# the_job RANKS FOLDER: 6 steps, so generations 2, 4 and 6, of which two are kept
+# the_job RANKS FOLDER: 6 steps, so checkpoints 2, 4 and 6, of which two are kept
 the_job()
 {
     if [ "$1" = 1 ]; then
@@ -18,8 +18,8 @@ the_job()
 
 newest() { ls "$1/checkpoints" 2>/dev/null | grep -E '^step-[0-9]+$' | tail -n 1; }
 
-# One that died behind its last commit leaves an older generation more than the other.
-same_generations()
+# One that died behind its last commit leaves an older checkpoint more than the other.
+same_checkpoints()
 {
     [ -z "$(find "$1" -name '*.tmp' -o -name '*.old')" ] && diff -r "$1/checkpoints/$(newest "$1")" "$2/checkpoints/$(newest "$2")"
 }
@@ -37,7 +37,7 @@ killed_at()
         sed 's/^/    | /' "$OUTPUT"
         return 1
     fi
-    cmp run/result undisturbed/result && same_generations run undisturbed && return 0
+    cmp run/result undisturbed/result && same_checkpoints run undisturbed && return 0
     fail "rank $2 of $1, call $3: other bits than the undisturbed run's (from ${before:-the start})"
     return 1
 }
@@ -61,7 +61,7 @@ for ranks in 1 2; do
     done
 done
 
-# mirrored RANKS: 4 steps, so generations 2 and 4, and both are copied
+# mirrored RANKS: 4 steps, so checkpoints 2 and 4, and both are copied
 mirrored()
 {
     local command=("$job" run/checkpoints 4 run/result run/mirror)

@@ -42,7 +42,7 @@ class Job:
         if self.cluster.hosts[host].popen(["mount", *arguments]).wait() != 0:
             raise Failure("mount " + " ".join(arguments))
 
-    def generations(self, host):
+    def checkpoints(self, host):
         return sorted(name for name in os.listdir(f"{self.cluster.hosts[host].disk}/c") if name.startswith("step-"))
 
 
@@ -60,20 +60,20 @@ def refused(j):
 
 
 def one_full(j):
-    """What one host cannot write, none has; the generation before stands on both, and the next start goes on from it."""
+    """What one host cannot write, none has; the checkpoint before stands on both, and the next start goes on from it."""
     options = ("--checkpoint-dir", f"{j.work}/local/c", "--checkpoint-mirror", f"{j.work}/mirror")
     j.run((2, 2, 0), 0, [], *options)
     filler = f"{j.cluster.hosts[1].disk}/filler"
     subprocess.run(["sh", "-c", f"cat /dev/zero >{filler} 2>/dev/null"], check=False)
     j.run((2, 2, 0), 1, ["No space left on device", "the training is done, but its last checkpoint was not written"], *options, steps=10)
     for host in (0, 1):
-        if j.generations(host) != ["step-00000005"]:
-            raise Failure(f"host {host} has {j.generations(host)}")
+        if j.checkpoints(host) != ["step-00000005"]:
+            raise Failure(f"host {host} has {j.checkpoints(host)}")
     os.unlink(filler)
     j.run((2, 2, 0), 0, ["going on after step 5,"], *options, steps=10)
     for host in (0, 1):
-        if j.generations(host) != ["step-00000005", "step-00000010"]:
-            raise Failure(f"host {host} has {j.generations(host)}")
+        if j.checkpoints(host) != ["step-00000005", "step-00000010"]:
+            raise Failure(f"host {host} has {j.checkpoints(host)}")
 
 
 CASES = {f.__name__: f for f in (refused, one_full)}

@@ -8,12 +8,12 @@ export DT_CHAOS_RECORD=record DT_CHAOS_PACE_MS=5
 train=(--data "$_base/data" --arch resnet18 --image-size 16 --batch 4 --threads 1 --workers 1 --log-every 0 --eval-every 0 --out run
     --checkpoint-dir local --checkpoint-mirror mirror)
 
-generations() { echo $(cd "$1" 2>/dev/null && ls -d step-* 2>/dev/null); }
+checkpoints() { echo $(cd "$1" 2>/dev/null && ls -d step-* 2>/dev/null); }
 
 begin "the mirror has the same bytes, the metrics tell of it, and a start without the first folder goes on from it"
 mkdir record
 expect_exit 0 ranks 2 "$job" "${train[@]}" --steps 12 --checkpoint-every 6
-expect test -n "$(generations mirror)"
+expect test -n "$(checkpoints mirror)"
 expect diff -r local/step-00000012 mirror/step-00000012
 expect grep -q '"event": "mirror", .*"step": 12, "bytes": [1-9][0-9]*, "elapsed_s": .*"path": "mirror"}$' run/metrics.jsonl
 expect test -z "$(find local mirror -name '.*' -o -name '*.tmp' -o -name lock 2>/dev/null)"
@@ -26,7 +26,7 @@ mkdir record
 expect_exit 0 "$job" "${train[@]}" --steps 3
 expect_exit 0 "$job" "${train[@]}" --steps 2 --resume never
 expect_output 'the older checkpoints in mirror are in mirror/old-1 now$'
-expect test "$(generations local) $(generations local/old-1) $(generations mirror) $(generations mirror/old-1)" = \
+expect test "$(checkpoints local) $(checkpoints local/old-1) $(checkpoints mirror) $(checkpoints mirror/old-1)" = \
     "step-00000002 step-00000003 step-00000002 step-00000003"
 
 begin "one run at a time in a folder of checkpoints, and not the same folder twice"
@@ -72,7 +72,7 @@ possible()
 }
 
 while read -r how ranks reason; do
-    begin "a mirror that is $how, $ranks ranks: told once, its older generation stays, training ends well"
+    begin "a mirror that is $how, $ranks ranks: told once, its older checkpoint stays, training ends well"
     possible && {
         expect_exit 0 unshare -rm bash "$_base/scenario" $how mirror "$RANKS" "$ranks" "$job" "${train[@]}"
         expect_output "warning: --checkpoint-mirror: mirror/lock: cannot write it: $reason: going on without a lock there"
@@ -88,12 +88,12 @@ full 2 No space left on device
 read_only 2 Read-only file system
 REASONS
 
-begin "a folder of checkpoints that is full at the start: told, and the mirror's generations are not touched"
+begin "a folder of checkpoints that is full at the start: told, and the mirror's checkpoints are not touched"
 possible && {
     expect_exit 1 unshare -rm bash "$_base/scenario" full local "$RANKS" 2 "$job" "${train[@]}"
     expect_output 'going on after step 4,'
     expect_output '^dtrain: the training is done, but its last checkpoint was not written: .*No space left on device'
-    expect test "$(generations mirror)" = step-00000004
+    expect test "$(checkpoints mirror)" = step-00000004
 }
 
 # on_hosts CASE: of mirror_hosts.py
@@ -111,7 +111,7 @@ on_hosts()
 begin "folders that some hosts share, or that would be lost with a host, are refused by name"
 on_hosts refused
 
-begin "a full disk on one host: the generation before stands on all of them"
+begin "a full disk on one host: the checkpoint before stands on all of them"
 on_hosts one_full
 
 finish

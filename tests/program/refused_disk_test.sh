@@ -7,7 +7,7 @@ export DT_CHAOS_RECORD=record DT_CHAOS_PACE_MS=20 DT_CHAOS_QUOTA=quota
 "$DTRAIN" demo-data "$_base/data" >/dev/null || exit 99
 train=(--data "$_base/data" --arch resnet18 --image-size 16 --batch 4 --steps 60 --checkpoint-every 5 --threads 1 --workers 1 --log-every 0 --eval-every 0 --max-checkpoint-failures 0 --out run)
 
-# In a namespace where run/checkpoints is a disk of its own: trains while the disk refuses what HOW says (full, read_only, quota; never) after the first generation,
+# In a namespace where run/checkpoints is a disk of its own: trains while the disk refuses what HOW says (full, read_only, quota; never) after the first checkpoint,
 # until the second time that it was told, or to the end (UNTIL: a while, the end). Ends with the training's code.
 cat >"$_base/scenario" <<'END'
 how=$1 until=$2

@@ -10,7 +10,7 @@
 #define N_SOURCES (FLEET_MAX_HOSTS + 1) /* the last one is the mirror */
 
 typedef struct world {
-    fake_generation g[N_SOURCES][N_STEPS]; /* n_shards 0: not there */
+    fake_checkpoint g[N_SOURCES][N_STEPS]; /* n_shards 0: not there */
     bool is_source[N_SOURCES];
     dt_rng rng;
 } world;
@@ -30,10 +30,10 @@ static unsigned bits(world *w, unsigned n, unsigned of_10)
 }
 
 /* Two attempts at a step may have any number of shards. */
-static fake_generation some_generation(world *w, int64_t step)
+static fake_checkpoint some_checkpoint(world *w, int64_t step)
 {
     const bool second = draw(w, 5) == 0;
-    fake_generation g = {
+    fake_checkpoint g = {
         .step = step, .n_shards = second ? 2 : 1 + step % 3, .seed = (uint64_t)(step * 2 + second)};
     g.has = bits(w, (unsigned)g.n_shards, 5);
     g.damaged = bits(w, (unsigned)g.n_shards, 2);
@@ -49,14 +49,14 @@ static fleet *some_fleet(world *w, int n_hosts)
         w->is_source[i] = disk != NULL;
         for (int s = 0; disk && s < N_STEPS; s++)
             if (draw(w, 3)) {
-                w->g[i][s] = some_generation(w, s + 1);
+                w->g[i][s] = some_checkpoint(w, s + 1);
                 fake_shelf_put(disk, &w->g[i][s]);
             }
     }
     return f;
 }
 
-static bool has_whole(const fake_generation *g, uint64_t seed, int64_t shard)
+static bool has_whole(const fake_checkpoint *g, uint64_t seed, int64_t shard)
 {
     return g->n_shards && g->seed == seed && g->has >> shard & 1 && !(g->damaged >> shard & 1);
 }
@@ -64,7 +64,7 @@ static bool has_whole(const fake_generation *g, uint64_t seed, int64_t shard)
 /* Is the attempt that source `i` tells of at step s + 1 whole, all in all? */
 static bool is_whole(const world *w, int i, int s)
 {
-    const fake_generation *told = &w->g[i][s];
+    const fake_checkpoint *told = &w->g[i][s];
     if (!told->n_shards || told->manifest != DT_OK)
         return false;
     for (int64_t shard = 0; shard < told->n_shards; shard++) {

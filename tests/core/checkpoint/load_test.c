@@ -1,4 +1,4 @@
-/* Loading where the parts of a generation lie in different places: on the hosts' own disks, some of them new
+/* Loading where the parts of a checkpoint lie in different places: on the hosts' own disks, some of them new
  * and empty, and in a mirror. Threads are ranks, two to a host; every host has a fake store. */
 #include "core/base/alloc.h"
 #include "tests/fakes/fleet.h"
@@ -12,7 +12,7 @@ static void check_log(const fleet *f, const char *expected)
     DT_CHECK_STR(f->log, expected);
 }
 
-#define PUT(disk, ...) fake_shelf_put((disk), &(fake_generation){__VA_ARGS__})
+#define PUT(disk, ...) fake_shelf_put((disk), &(fake_checkpoint){__VA_ARGS__})
 
 /* Steps 30 and 40 of 4 ranks on 2 hosts, with the seeds 3 and 4; mirrored where there is a mirror. */
 static fleet *two_hosts(bool mirror)
@@ -107,7 +107,7 @@ static void without_a_mirror_a_lost_host_is_told_by_shard_and_folder(void)
     fleet_end(f);
 }
 
-static void a_mirror_that_lags_behind_gives_the_generation_before(void)
+static void a_mirror_that_lags_behind_gives_the_checkpoint_before(void)
 {
     fleet *f = two_hosts(false);
     f->mirror = fake_shelf_create("/fsx");
@@ -235,7 +235,7 @@ static void any_number_of_ranks_on_any_number_of_hosts(void)
         }
 }
 
-static void a_disk_that_fails_in_reading_gives_the_generation_before(void)
+static void a_disk_that_fails_in_reading_gives_the_checkpoint_before(void)
 {
     fleet *f = fleet_new(2, false);
     PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0x3);
@@ -313,7 +313,7 @@ static const dt_test tests[] = {
     DT_TEST(a_new_host_that_is_empty_gets_everything_from_its_peers),
     DT_TEST(what_a_lost_host_had_comes_from_the_mirror),
     DT_TEST(without_a_mirror_a_lost_host_is_told_by_shard_and_folder),
-    DT_TEST(a_mirror_that_lags_behind_gives_the_generation_before),
+    DT_TEST(a_mirror_that_lags_behind_gives_the_checkpoint_before),
     DT_TEST(a_damaged_mirror_is_not_looked_at_while_the_hosts_have_all),
     DT_TEST(a_damaged_shard_is_told_and_taken_from_a_peer_or_the_mirror),
     DT_TEST(damaged_everywhere_it_is_passed_over_with_both_reasons),
@@ -321,7 +321,7 @@ static const dt_test tests[] = {
     DT_TEST(a_manifest_that_one_host_has_lost_is_taken_from_another),
     DT_TEST(two_attempts_at_a_step_are_never_mixed),
     DT_TEST(any_number_of_ranks_on_any_number_of_hosts),
-    DT_TEST(a_disk_that_fails_in_reading_gives_the_generation_before),
+    DT_TEST(a_disk_that_fails_in_reading_gives_the_checkpoint_before),
     DT_TEST(a_newer_format_on_any_host_ends_it),
     DT_TEST(another_setting_of_ema_is_refused_by_name),
     DT_TEST(a_rank_that_dies_in_its_work_is_everyones_error),

@@ -29,9 +29,9 @@ enum {
 typedef struct state {
     dt_device *device;
     dt_state_tensor tensors[N_TENSORS];
-    dt_state_place place[N_TENSORS];
+    dt_state_address place[N_TENSORS];
     dt_state_layout layout;
-    dt_state_places places;
+    dt_state_addresses places;
     dt_state_io io;
     float *vectors[2]; /* device memory */
     dt_step_state *step_state;
@@ -65,10 +65,10 @@ static void init(state *s, dt_device *device)
         for (int i = 0; i < 3; i++) {
             const int t = 3 * v + i;
             s->tensors[t] = (dt_state_tensor){.n_elems = elems[i], .first = first};
-            s->place[t] = (dt_state_place){.values = at,
-                                           .vector = s->vectors[v],
-                                           .n_elems = native[i],
-                                           .order = dt_weights_order_plain(elems[i])};
+            s->place[t] = (dt_state_address){.values = at,
+                                             .vector = s->vectors[v],
+                                             .n_elems = native[i],
+                                             .order = dt_weights_order_plain(elems[i])};
             if (i != 1)
                 s->place[t].order = (dt_weights_order){.n_k = K,
                                                        .n_c = C,
@@ -83,11 +83,11 @@ static void init(state *s, dt_device *device)
         }
     }
     s->layout = (dt_state_layout){.n_tensors = N_TENSORS, .n_elems = first, .tensors = s->tensors};
-    s->places = (dt_state_places){.device = device,
-                                  .n_tensors = N_TENSORS,
-                                  .tensors = s->place,
-                                  .step_state = s->step_state,
-                                  .loss = s->loss};
+    s->places = (dt_state_addresses){.device = device,
+                                     .n_tensors = N_TENSORS,
+                                     .tensors = s->place,
+                                     .step_state = s->step_state,
+                                     .loss = s->loss};
     s->io = (dt_state_io){.places = &s->places};
 }
 

@@ -1,4 +1,4 @@
-/* Generations that ranks write together: threads are ranks, two to a host, and no collective waits for a
+/* Checkpoints that ranks write together: threads are ranks, two to a host, and no collective waits for a
  * disk. */
 #include "core/checkpoint/writer.h"
 

@@ -85,13 +85,13 @@ static void an_end_that_one_rank_knows_of_stops_all_in_time(void)
     end_job(&far);
 }
 
-static void too_near_an_end_the_newest_generation_stands(void)
+static void too_near_an_end_the_newest_checkpoint_stands(void)
 {
     job j = new_job(2);
     j.config.checkpoint_every = 3;
     j.store = fake_store_create(&(fake_store_options){.commit_s = 0.4});
     j.stop_rank = 1;
-    j.stop_after = 8; /* the ninth step, behind which a checkpoint is due; the generation of step 6 is
+    j.stop_after = 8; /* the ninth step, behind which a checkpoint is due; the checkpoint of step 6 is
                          being written */
     j.end_s = 0.2;
     run(&j);
@@ -168,7 +168,7 @@ static const dt_test tests[] = {
     DT_TEST(a_checkpoint_that_one_rank_asks_for_is_written_by_all_and_training_goes_on),
     DT_TEST(a_checkpoint_that_is_due_anyway_is_written_once),
     DT_TEST(an_end_that_one_rank_knows_of_stops_all_in_time),
-    DT_TEST(too_near_an_end_the_newest_generation_stands),
+    DT_TEST(too_near_an_end_the_newest_checkpoint_stands),
     DT_TEST(an_evaluation_that_would_last_beyond_the_end_is_left_for_the_next_start),
     DT_TEST(a_request_ends_an_evaluation_and_the_bits_are_as_ever),
     DT_TEST(a_request_in_the_last_step_leaves_the_evaluation_for_the_next_start),

@@ -159,8 +159,8 @@ static void a_loss_that_is_not_finite_is_told_with_its_own_step(void)
 
 #define MAX_ELEMS 4096
 
-/* The whole stream of a generation; returns its manifest's scale and counts. */
-static dt_manifest generation_of(dt_store *store, int64_t step, float *stream)
+/* The whole stream of a checkpoint; returns its manifest's scale and counts. */
+static dt_manifest checkpoint_of(dt_store *store, int64_t step, float *stream)
 {
     dt_error err = {0};
     dt_manifest m = {0};
@@ -179,7 +179,7 @@ static dt_manifest generation_of(dt_store *store, int64_t step, float *stream)
     return scalars;
 }
 
-static int64_t generations_of(dt_store *store, int64_t *steps)
+static int64_t checkpoints_of(dt_store *store, int64_t *steps)
 {
     int64_t n = 0;
     dt_error err = {0};
@@ -188,18 +188,18 @@ static int64_t generations_of(dt_store *store, int64_t *steps)
 }
 
 /* A device that had gone on when they were written, and one that had not: the same bits in every
- * generation. */
-static void check_same_generations(const job *a, const job *b)
+ * checkpoint. */
+static void check_same_checkpoints(const job *a, const job *b)
 {
     static float stream_a[MAX_ELEMS], stream_b[MAX_ELEMS];
-    int64_t steps_a[MAX_EVENTS], steps_b[MAX_EVENTS], n = generations_of(a->store, steps_a);
-    DT_CHECK_INT(generations_of(b->store, steps_b), n);
+    int64_t steps_a[MAX_EVENTS], steps_b[MAX_EVENTS], n = checkpoints_of(a->store, steps_a);
+    DT_CHECK_INT(checkpoints_of(b->store, steps_b), n);
     for (int64_t i = 0; i < n; i++) {
         DT_CHECK_INT(steps_b[i], steps_a[i]);
         memset(stream_a, 0, sizeof stream_a);
         memset(stream_b, 0, sizeof stream_b);
-        const dt_manifest in_a = generation_of(a->store, steps_a[i], stream_a),
-                          in_b = generation_of(b->store, steps_a[i], stream_b);
+        const dt_manifest in_a = checkpoint_of(a->store, steps_a[i], stream_a),
+                          in_b = checkpoint_of(b->store, steps_a[i], stream_b);
         DT_CHECK_BYTES(stream_b, stream_a, sizeof stream_a);
         DT_CHECK(in_a.loss_scale == in_b.loss_scale && in_a.position == in_b.position);
         DT_CHECK_INT(in_b.n_good_steps, in_a.n_good_steps);
@@ -227,14 +227,14 @@ static void save_on_both(int size, bool scaled)
     run_both(&host, &lagging, DT_OK);
     check_same_values(&host, &lagging);
     DT_CHECK_INT(fake_store_count(host.store), 14);
-    check_same_generations(&host, &lagging);
+    check_same_checkpoints(&host, &lagging);
     host.store->ops->destroy(host.store);
     lagging.store->ops->destroy(lagging.store);
     free_job(&host);
     free_job(&lagging);
 }
 
-static void every_generation_has_the_bits_of_its_own_step(void)
+static void every_checkpoint_has_the_bits_of_its_own_step(void)
 {
     save_on_both(1, false);
     save_on_both(2, false);
@@ -275,13 +275,13 @@ static void what_a_loss_that_is_not_finite_leaves_is_not_saved(void)
     j.store = fake_store_create(&(fake_store_options){0});
     run(&j);
     check_all(&j, DT_ERR_NUMERIC);
-    const int64_t n = generations_of(j.store, steps);
+    const int64_t n = checkpoints_of(j.store, steps);
     for (int64_t i = 0; i < n; i++)
         DT_CHECK_MSG(steps[i] <= j.n_steps,
                      "a checkpoint of step %lld, and the loss of step %lld was not finite",
                      (long long)steps[i], (long long)j.n_steps + 1);
     DT_CHECK(n > 0);
-    (void)generation_of(j.store, steps[0], stream);
+    (void)checkpoint_of(j.store, steps[0], stream);
     j.store->ops->destroy(j.store);
     free_job(&j);
 }
@@ -316,7 +316,7 @@ static dt_status create_on_breaking(dt_device *device, dt_dtype dtype, dt_kernel
     return lagging_kernels_create(device, dtype, kernels, err);
 }
 
-static void a_copy_that_fails_costs_a_generation_and_nothing_else(void)
+static void a_copy_that_fails_costs_a_checkpoint_and_nothing_else(void)
 {
     job j = new_job(1);
     int64_t steps[MAX_EVENTS];
@@ -328,7 +328,7 @@ static void a_copy_that_fails_costs_a_generation_and_nothing_else(void)
     run(&j);
     check_all(&j, DT_OK);
     DT_CHECK_INT(n_side_copies, 4); /* steps 10, 20, 30, 32 */
-    DT_CHECK_INT(generations_of(j.store, steps), 3);
+    DT_CHECK_INT(checkpoints_of(j.store, steps), 3);
     DT_CHECK_INT(steps[2], 10);
     DT_CHECK_INT(steps[1], 30);
     j.store->ops->destroy(j.store);
@@ -401,10 +401,10 @@ static const dt_test tests[] = {
     DT_TEST(running_averages_are_what_is_evaluated),
     DT_TEST(a_stop_request_is_seen_late_and_by_all_after_the_same_step),
     DT_TEST(a_loss_that_is_not_finite_is_told_with_its_own_step),
-    DT_TEST(every_generation_has_the_bits_of_its_own_step),
+    DT_TEST(every_checkpoint_has_the_bits_of_its_own_step),
     DT_TEST(a_save_does_not_wait_for_the_device),
     DT_TEST(what_a_loss_that_is_not_finite_leaves_is_not_saved),
-    DT_TEST(a_copy_that_fails_costs_a_generation_and_nothing_else),
+    DT_TEST(a_copy_that_fails_costs_a_checkpoint_and_nothing_else),
     DT_TEST(checkpoints_between_hold_the_step_that_they_say),
     DT_TEST(a_checkpoint_is_committed_while_training_goes_on),
     DT_TEST(a_source_that_fails_leaves_nothing_behind),

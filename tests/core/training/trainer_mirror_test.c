@@ -64,7 +64,7 @@ static void end_job(job *j)
     free_job(j);
 }
 
-/* The shards of the newest generation are the same in both. */
+/* The shards of the newest checkpoint are the same in both. */
 static void check_same_bytes(dt_store *a, dt_store *b)
 {
     dt_manifest m = {0}, n = {0};
@@ -85,7 +85,7 @@ static void check_same_bytes(dt_store *a, dt_store *b)
     dt_manifest_clear(&n);
 }
 
-static void the_newest_generation_is_in_the_mirror_at_the_end(void)
+static void the_newest_checkpoint_is_in_the_mirror_at_the_end(void)
 {
     for (int size = 1; size <= 3; size++) {
         job j = job_with_mirror(size, &(fake_store_options){.copy_s = 0.02});
@@ -169,7 +169,7 @@ static job job_on_two_hosts(const fake_store_options *second)
     return j;
 }
 
-static void every_host_keeps_two_generations_in_its_own_folder(void)
+static void every_host_keeps_two_checkpoints_in_its_own_folder(void)
 {
     job whole = job_on_two_hosts(&(fake_store_options){0});
     whole.config.keep = 1;
@@ -250,12 +250,12 @@ static void what_is_lost_with_its_mirror_is_not_started_anew(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(the_newest_generation_is_in_the_mirror_at_the_end),
+    DT_TEST(the_newest_checkpoint_is_in_the_mirror_at_the_end),
     DT_TEST(a_request_to_stop_waits_for_the_mirror),
     DT_TEST(without_time_the_mirror_is_not_waited_for),
     DT_TEST(a_mirror_that_fails_is_told_and_the_training_goes_on),
     DT_TEST(a_busy_mirror_is_not_waited_for_and_told_once),
-    DT_TEST(every_host_keeps_two_generations_in_its_own_folder),
+    DT_TEST(every_host_keeps_two_checkpoints_in_its_own_folder),
     DT_TEST(what_one_host_cannot_commit_none_has),
     DT_TEST(hosts_whose_disks_are_emptied_go_on_with_the_same_bits),
     DT_TEST(what_is_lost_with_its_mirror_is_not_started_anew),

@@ -71,7 +71,7 @@ static void save_on_rank(dt_comm *comm, void *context)
     dt_manifest_clear(&m);
 }
 
-/* A generation of SAVED_BY ranks in whole/, with the state of this seed. */
+/* A checkpoint of SAVED_BY ranks in whole/, with the state of this seed. */
 static void save(job *j, int64_t step, uint64_t seed)
 {
     DT_REQUIRE(dt_store_hdf5_create(dt_test_path("%s/whole", j->base), &j->stores[0], NULL) == DT_OK);
@@ -134,7 +134,7 @@ static void load_on_rank(dt_comm *comm, void *context)
 {
     job *j = context;
     int r = comm->rank;
-    const dt_checkpoint_place place = {
+    const dt_checkpoint_location place = {
         .store = j->stores[r / j->ranks_per_host], .mirror = j->mirror, .per_host = true};
     dt_manifest m = {.step = -1};
     j->status[r] = dt_checkpoint_load(comm, &place, &j->states[r].layout, &j->states[r].io, NULL, NULL, &m,
@@ -244,7 +244,7 @@ static void a_lost_disk_is_made_up_for_by_the_mirror_alone(void)
                       "checkpoint: passing over step 10: no host has a whole shard-0002-of-0004.h5 in ");
 }
 
-static void a_mirror_that_lags_or_is_damaged_gives_the_generation_before(void)
+static void a_mirror_that_lags_or_is_damaged_gives_the_checkpoint_before(void)
 {
     job *j = two_hosts(10);
     lose(j, "nvme1");
@@ -327,7 +327,7 @@ static void a_disk_that_fails_at_any_moment_is_everyones(void)
 static const dt_test tests[] = {
     DT_TEST(hosts_read_what_they_have),
     DT_TEST(a_lost_disk_is_made_up_for_by_the_mirror_alone),
-    DT_TEST(a_mirror_that_lags_or_is_damaged_gives_the_generation_before),
+    DT_TEST(a_mirror_that_lags_or_is_damaged_gives_the_checkpoint_before),
     DT_TEST(what_is_damaged_is_told_and_taken_from_elsewhere),
     DT_TEST(two_attempts_at_a_step_are_never_mixed),
     DT_TEST(a_folder_that_cannot_be_listed_is_an_error),

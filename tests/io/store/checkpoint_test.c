@@ -83,7 +83,7 @@ static void load_on_rank(dt_comm *comm, void *context)
     int r = comm->rank;
     dt_manifest m = {.step = -1};
     acceptance a = {j, r};
-    const dt_checkpoint_place place = {.store = j->store, .only_step = j->only_step};
+    const dt_checkpoint_location place = {.store = j->store, .only_step = j->only_step};
     j->out.found[r] = false;
     j->out.status[r] = dt_checkpoint_load(comm, &place, &j->states[r].layout, &j->states[r].io, accept, &a,
                                           &m, &j->out.found[r], &j->out.err[r]);
@@ -253,7 +253,7 @@ static void shards_are_even_and_ranks_beyond_the_elements_write_empty_ones(void)
     store->ops->destroy(store);
 }
 
-static void without_any_generation_nothing_is_set(void)
+static void without_any_checkpoint_nothing_is_set(void)
 {
     job *j = malloc(sizeof *j);
     dt_store *store = open_store(dt_test_path("%s/not/there", dt_test_temp_dir()));
@@ -266,7 +266,7 @@ static void without_any_generation_nothing_is_set(void)
     store->ops->destroy(store);
 }
 
-static void damaged_generations_are_passed_over_with_the_reason(void)
+static void damaged_checkpoints_are_passed_over_with_the_reason(void)
 {
     const char *dir = dt_test_temp_dir();
     dt_store *store = open_store(dir);
@@ -391,7 +391,7 @@ static void a_rank_that_fails_in_writing_fails_all_and_leaves_nothing(void)
     store->ops->destroy(store);
 }
 
-static void every_fault_in_saving_is_everyones_and_older_generations_stand(void)
+static void every_fault_in_saving_is_everyones_and_older_checkpoints_stand(void)
 {
     static const char *const faults[] = {
         "store.begin:1",    "store.open:1",           "store.open:3",           "store.write:1",
@@ -451,7 +451,7 @@ static void a_device_that_refuses_on_one_rank_fails_all(void)
     store->ops->destroy(store);
 }
 
-static void only_so_many_generations_are_kept(void)
+static void only_so_many_checkpoints_are_kept(void)
 {
     job *j = malloc(sizeof *j);
     int64_t steps[8], n;
@@ -515,18 +515,18 @@ static void one_step_is_loaded_or_nothing(void)
 static const dt_test tests[] = {
     DT_TEST(saved_at_any_world_size_it_loads_at_any_other),
     DT_TEST(shards_are_even_and_ranks_beyond_the_elements_write_empty_ones),
-    DT_TEST(without_any_generation_nothing_is_set),
-    DT_TEST(damaged_generations_are_passed_over_with_the_reason),
+    DT_TEST(without_any_checkpoint_nothing_is_set),
+    DT_TEST(damaged_checkpoints_are_passed_over_with_the_reason),
     DT_TEST(a_shard_that_fails_in_reading_is_passed_over_too),
     DT_TEST(another_model_is_refused_not_passed_over),
     DT_TEST(a_refusal_by_one_rank_is_everyones),
     DT_TEST(a_checkpoint_of_a_newer_dtrain_is_not_passed_over),
     DT_TEST(a_rank_that_fails_in_writing_fails_all_and_leaves_nothing),
-    DT_TEST(every_fault_in_saving_is_everyones_and_older_generations_stand),
+    DT_TEST(every_fault_in_saving_is_everyones_and_older_checkpoints_stand),
     DT_TEST(a_failure_to_remove_old_ones_is_a_warning),
     DT_TEST(a_device_that_refuses_on_one_rank_fails_all),
     DT_TEST(one_step_is_loaded_or_nothing),
-    DT_TEST(only_so_many_generations_are_kept),
+    DT_TEST(only_so_many_checkpoints_are_kept),
     DT_TEST(every_allocation_may_fail),
 };
 DT_TEST_MAIN("io/checkpoint", tests)

@@ -1,4 +1,4 @@
-/* What can happen to a generation of checkpoints on a disk: whatever it is, loading takes the one before, bit
+/* What can happen to a checkpoint on a disk: whatever it is, loading takes the one before, bit
  * for bit, and says why; it does not crash, hang, or take the damaged one. Two threads as ranks, two
  * shards. */
 #include "core/checkpoint/load.h"
@@ -60,7 +60,7 @@ static void collect(void *context, dt_log_level level, const char *line)
     pthread_mutex_unlock(&log_lock);
 }
 
-/* -- two generations ------------------------------------------------------------------------------------- */
+/* -- two checkpoints ------------------------------------------------------------------------------------- */
 
 static void save_on_rank(dt_comm *comm, void *context)
 {
@@ -85,7 +85,7 @@ static void save(job *j, int64_t step, uint64_t seed)
 }
 
 /* In a folder of its own; OLDER is of seed 1, NEWER of this one. */
-static job *two_generations(uint64_t seed)
+static job *two_checkpoints(uint64_t seed)
 {
     static int n_jobs;
     job *j = &the_job;
@@ -110,7 +110,7 @@ static void load_on_rank(dt_comm *comm, void *context)
 {
     job *j = context;
     const int r = comm->rank;
-    const dt_checkpoint_place place = {.store = j->store};
+    const dt_checkpoint_location place = {.store = j->store};
     dt_manifest m = {.step = -1};
     j->status[r] = dt_checkpoint_load(comm, &place, &j->states[r].layout, &j->states[r].io, NULL, NULL, &m,
                                       &j->found[r], &j->errors[r]);
@@ -138,7 +138,7 @@ static void forget_states(job *j)
         fake_state_clear(&j->states[r]);
 }
 
-/* The generation of this step and seed, on all ranks; `why`: part of what is said of the one that was passed
+/* The checkpoint of this step and seed, on all ranks; `why`: part of what is said of the one that was passed
  * over, NULL: none was. */
 static void check_loads(job *j, int64_t step, uint64_t seed, const char *why, const char *what)
 {
@@ -185,13 +185,13 @@ static void put(const job *j, const char *file, const char *bytes, size_t n)
 
 static void what_is_not_damaged_is_loaded(void)
 {
-    job *j = two_generations(2);
+    job *j = two_checkpoints(2);
     check_loads(j, NEWER, 2, NULL, "as it was written");
 }
 
 static void a_file_that_is_cut_short_at_64_places(void)
 {
-    job *j = two_generations(2);
+    job *j = two_checkpoints(2);
     int n = 0;
     for (int f = 0; f < N_FILES; f++) {
         content c = take(j, files[f]);
@@ -212,7 +212,7 @@ static void a_file_that_is_cut_short_at_64_places(void)
 
 static void each_of_200_flipped_bits(void)
 {
-    job *j = two_generations(2);
+    job *j = two_checkpoints(2);
     int n = 0;
     random_state = 2026;
     for (int f = 0; f < N_FILES; f++) {
@@ -235,7 +235,7 @@ static void each_of_200_flipped_bits(void)
 static void blocks_of_zeros(void)
 {
     static const size_t blocks[] = {1, 16, 512, 4096, (size_t)1 << 30}; /* the last: all of it */
-    job *j = two_generations(2);
+    job *j = two_checkpoints(2);
     for (int f = 0; f < N_FILES; f++) {
         content c = take(j, files[f]);
         char *zeroed = malloc(c.n);
@@ -261,9 +261,9 @@ static void exchange(const char *a, const char *b)
     DT_REQUIRE(rename(a, aside) == 0 && rename(b, a) == 0 && rename(aside, b) == 0);
 }
 
-static void a_shard_of_another_generation_and_shards_in_each_others_place(void)
+static void a_shard_of_another_checkpoint_and_shards_in_each_others_place(void)
 {
-    job *j = two_generations(2);
+    job *j = two_checkpoints(2);
     exchange(path_of(j, NEWER, files[1]), path_of(j, OLDER, files[1])); /* now both are damaged */
     load(j);
     DT_CHECK_INT(j->status[0], DT_ERR_FORMAT);
@@ -273,7 +273,7 @@ static void a_shard_of_another_generation_and_shards_in_each_others_place(void)
     content c = take(j, files[2]);
     char *old = dt_test_read_file(path_of(j, OLDER, files[2]), &c.n);
     put(j, files[2], old, c.n); /* of the same size, and whole */
-    check_loads(j, OLDER, 1, files[2], "the older generation's shard");
+    check_loads(j, OLDER, 1, files[2], "the older checkpoint's shard");
     put(j, files[2], c.bytes, c.n);
     free(old);
     free(c.bytes);
@@ -287,7 +287,7 @@ static void files_that_are_missing_or_something_else(void)
         for (int what = 0; what < 6; what++) {
             static const char *const names[] = {"missing",          "a folder",          "a pipe",
                                                 "a link to itself", "a link to nowhere", "huge and empty"};
-            job *j = two_generations(2);
+            job *j = two_checkpoints(2);
             const char *path = path_of(j, NEWER, files[f]);
             DT_REQUIRE(unlink(path) == 0);
             if (what == 1)
@@ -307,9 +307,9 @@ static void files_that_are_missing_or_something_else(void)
         }
 }
 
-static void folders_that_are_no_generations(void)
+static void folders_that_are_no_checkpoints(void)
 {
-    job *j = two_generations(2);
+    job *j = two_checkpoints(2);
     DT_REQUIRE(mkdir(dt_test_path("%s/step-00000300", j->folder), 0755) == 0); /* empty */
     load(j);
     DT_CHECK_INT(j->status[0], DT_OK);
@@ -328,7 +328,7 @@ static void folders_that_are_no_generations(void)
 
 static void links_to_nowhere_are_told(void)
 {
-    job *j = two_generations(2);
+    job *j = two_checkpoints(2);
     const char *link = dt_test_path("%s/step-00000300", j->folder);
     DT_REQUIRE(symlink("/nowhere/at/all", link) == 0);
     load(j);
@@ -351,11 +351,11 @@ static void links_to_nowhere_are_told(void)
 
 static void the_manifest_of_another_run(void)
 {
-    job *j = two_generations(2);
+    job *j = two_checkpoints(2);
     content good = take(j, files[0]);
     job first = *j;
     j->store = NULL; /* first's */
-    j = two_generations(3);
+    j = two_checkpoints(3);
     content other = take(j, files[0]);
     put(&first, files[0], other.bytes, other.n);
     j->store->ops->destroy(j->store);
@@ -387,7 +387,7 @@ static void rewrite_manifest(const job *j, const char *from, const char *to)
 
 static void a_newer_format_is_refused_and_not_passed_over(void)
 {
-    job *j = two_generations(2);
+    job *j = two_checkpoints(2);
     rewrite_manifest(j, dt_test_path("\"format_version\": %d", DT_MANIFEST_VERSION),
                      dt_test_path("\"format_version\": %d", DT_MANIFEST_VERSION + 1));
     load(j);
@@ -399,7 +399,7 @@ static void a_newer_format_is_refused_and_not_passed_over(void)
 
 static void a_manifest_that_lies_with_a_good_hash(void)
 {
-    job *j = two_generations(2);
+    job *j = two_checkpoints(2);
     rewrite_manifest(j, "\"step\": 200", "\"step\": 201");
     check_loads(j, OLDER, 1, "the folder is named for another", "another step");
 }
@@ -409,9 +409,9 @@ static const dt_test tests[] = {
     DT_TEST(a_file_that_is_cut_short_at_64_places),
     DT_TEST(each_of_200_flipped_bits),
     DT_TEST(blocks_of_zeros),
-    DT_TEST(a_shard_of_another_generation_and_shards_in_each_others_place),
+    DT_TEST(a_shard_of_another_checkpoint_and_shards_in_each_others_place),
     DT_TEST(files_that_are_missing_or_something_else),
-    DT_TEST(folders_that_are_no_generations),
+    DT_TEST(folders_that_are_no_checkpoints),
     DT_TEST(links_to_nowhere_are_told),
     DT_TEST(the_manifest_of_another_run),
     DT_TEST(a_newer_format_is_refused_and_not_passed_over),

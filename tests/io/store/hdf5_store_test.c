@@ -1,4 +1,4 @@
-/* Generations on disk: what is written comes back, what is damaged is found, what is unfinished never
+/* Checkpoints on disk: what is written comes back, what is damaged is found, what is unfinished never
  * counts. */
 #define _GNU_SOURCE /* renameat2 */
 #include "io/store/hdf5_store.h"
@@ -59,7 +59,7 @@ static dt_status save(dt_store *store, const fake_state *s, int64_t step, int64_
     return status;
 }
 
-/* Verify and read one generation into values[n_elems]. */
+/* Verify and read one checkpoint into values[n_elems]. */
 static dt_status load(dt_store *store, int64_t step, float *values, int64_t n_elems, dt_error *err)
 {
     dt_manifest m = {0};
@@ -82,7 +82,7 @@ static void check_saved(dt_store *store, const fake_state *s, int64_t step, int6
     DT_REQUIRE_MSG(status == DT_OK, "%s", err.message);
 }
 
-/* The generation is there, whole, and holds exactly this state. */
+/* The checkpoint is there, whole, and holds exactly this state. */
 static void check_holds(dt_store *store, const fake_state *s, int64_t step)
 {
     dt_error err = {0};
@@ -208,7 +208,7 @@ static void any_hdf5_reader_finds_tensors_and_pieces_with_their_place(void)
     fake_state_clear(&s);
 }
 
-/* Change one file of a generation, see that loading it is an error with that file's name in it, and put it
+/* Change one file of a checkpoint, see that loading it is an error with that file's name in it, and put it
  * back. */
 static void check_damage_is_found(dt_store *store, const char *path, const char *damaged, size_t n)
 {
@@ -291,7 +291,7 @@ static void swapped_and_missing_shards_are_found(void)
     DT_CHECK_INT(load(store, 4, values, 4096, &err), DT_ERR_IO);
     DT_CHECK_CONTAINS(err.message, "shard-0000-of-0002.h5");
     DT_CHECK_CONTAINS(err.message, strerror(ENOENT));
-    /* a whole generation under another one's name */
+    /* a whole checkpoint under another one's name */
     check_saved(store, &s, 6, 2);
     DT_CHECK(rename(dt_test_path("%s/step-00000006", dir), dt_test_path("%s/step-00000007", dir)) == 0);
     DT_CHECK_INT(load(store, 7, values, 4096, &err), DT_ERR_FORMAT);
@@ -306,7 +306,7 @@ static const char *const write_faults[] = {
     "store.manifest.fsync", "store.folder.fsync", "store.rename"};
 #define N_WRITE_FAULTS (sizeof write_faults / sizeof *write_faults)
 
-static void whatever_fails_in_writing_older_generations_stand(void)
+static void whatever_fails_in_writing_older_checkpoints_stand(void)
 {
     fake_state s, newer;
     int64_t n;
@@ -362,7 +362,7 @@ static void a_write_that_fails_at_any_moment_is_an_error(void)
     fake_state_clear(&s);
 }
 
-static void killed_between_any_two_steps_a_whole_generation_is_left(void)
+static void killed_between_any_two_steps_a_whole_checkpoint_is_left(void)
 {
     static const char *const points[] = {"store.begin",          "store.open",           "store.write",
                                          "store.fsync",          "store.hash",           "store.manifest",
@@ -402,7 +402,7 @@ static void killed_between_any_two_steps_a_whole_generation_is_left(void)
     fake_state_clear(&newer);
 }
 
-static void a_generation_is_replaced_without_a_moment_in_between(void)
+static void a_checkpoint_is_replaced_without_a_moment_in_between(void)
 {
     fake_state s, newer;
     const char *dir = dt_test_temp_dir();
@@ -459,7 +459,7 @@ static void a_full_disk_is_told_with_path_and_numbers(void)
             DT_CHECK_CONTAINS(err.message, dir);
             DT_CHECK_CONTAINS(err.message, strerror(ENOSPC));
         } else {
-            DT_CHECK_MSG(kb < 240, "256 kB hold 240 kB and a generation?");
+            DT_CHECK_MSG(kb < 240, "256 kB hold 240 kB and a checkpoint?");
         }
         unlink(dt_test_path("%s/filler", dir));
         check_holds(store, &s, 1);
@@ -510,7 +510,7 @@ static void names_that_are_not_ours_are_left_alone(void)
     fake_state_init(&s, 1);
     check_saved(store, &s, 7, 1);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (i) /* the first is a file with a generation's name */
+        if (i) /* the first is a file with a checkpoint's name */
             DT_CHECK(mkdir(dt_test_path("%s/%s", dir, names[i]), 0755) == 0);
         else
             dt_test_write_file(dt_test_path("%s/%s", dir, names[i]), "x", 1);
@@ -633,10 +633,10 @@ static const dt_test tests[] = {
     DT_TEST(a_flipped_bit_anywhere_is_found),
     DT_TEST(a_file_cut_short_or_grown_is_found),
     DT_TEST(swapped_and_missing_shards_are_found),
-    DT_TEST(whatever_fails_in_writing_older_generations_stand),
+    DT_TEST(whatever_fails_in_writing_older_checkpoints_stand),
     DT_TEST(a_write_that_fails_at_any_moment_is_an_error),
-    DT_TEST(killed_between_any_two_steps_a_whole_generation_is_left),
-    DT_TEST(a_generation_is_replaced_without_a_moment_in_between),
+    DT_TEST(killed_between_any_two_steps_a_whole_checkpoint_is_left),
+    DT_TEST(a_checkpoint_is_replaced_without_a_moment_in_between),
     DT_TEST(a_full_disk_is_told_with_path_and_numbers),
     DT_TEST(a_read_only_folder_is_told),
     DT_TEST(names_that_are_not_ours_are_left_alone),

@@ -111,7 +111,7 @@ static bool is_there(const char *name)
     return access(dt_test_path("%s/%s", dt_test_temp_dir(), name), F_OK) == 0;
 }
 
-static void the_copy_is_the_same_generation(void)
+static void the_copy_is_the_same_checkpoint(void)
 {
     static job j;
     dt_manifest a = {0}, b = {0};
@@ -186,7 +186,7 @@ static void a_shard_that_was_damaged_meanwhile_is_not_copied(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(the_copy_is_the_same_generation),
+    DT_TEST(the_copy_is_the_same_checkpoint),
     DT_TEST(whatever_fails_older_copies_stand_and_the_next_one_is_made),
     DT_TEST(a_shard_that_was_damaged_meanwhile_is_not_copied),
 };

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* renameat2 */
-#include "io/store/generation_folder.h"
+#include "io/store/checkpoint_folder.h"
 
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
@@ -16,18 +16,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-dt_status dt_generation_path(const char *folder, int64_t step, const char *suffix, char *path, dt_error *err)
+dt_status dt_checkpoint_path(const char *folder, int64_t step, const char *suffix, char *path, dt_error *err)
 {
     return dt_durable_path(path, err, "%s/step-%08" PRId64 "%s", folder, step, suffix);
 }
 
-dt_status dt_generation_file_path(const char *folder, int64_t step, const char *suffix, const char *file,
+dt_status dt_checkpoint_file_path(const char *folder, int64_t step, const char *suffix, const char *file,
                                   char *path, dt_error *err)
 {
     return dt_durable_path(path, err, "%s/step-%08" PRId64 "%s/%s", folder, step, suffix, file);
 }
 
-int64_t dt_generation_step_of(const char *name, const char *suffix)
+int64_t dt_checkpoint_step_of(const char *name, const char *suffix)
 {
     char again[64];
     if (strncmp(name, "step-", 5) != 0 || name[5] < '0' || name[5] > '9')
@@ -41,11 +41,11 @@ int64_t dt_generation_step_of(const char *name, const char *suffix)
 static bool is_ours(const char *name)
 {
     const size_t n = strlen(name);
-    return strcmp(name, DT_GENERATION_MANIFEST) == 0 ||
+    return strcmp(name, DT_CHECKPOINT_MANIFEST) == 0 ||
            (n > 9 && strncmp(name, "shard-", 6) == 0 && strcmp(name + n - 3, ".h5") == 0);
 }
 
-dt_status dt_generation_remove(const char *path, dt_error *err)
+dt_status dt_checkpoint_remove(const char *path, dt_error *err)
 {
     DIR *dir = opendir(path);
     if (!dir)
@@ -73,7 +73,7 @@ static bool may_be_folder(int dir, const char *name)
     return errno != ENOENT || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-dt_status dt_generation_list(const char *folder, const char *suffix, int64_t **steps, int64_t *n,
+dt_status dt_checkpoint_list(const char *folder, const char *suffix, int64_t **steps, int64_t *n,
                              dt_error *err)
 {
     *steps = NULL;
@@ -90,7 +90,7 @@ dt_status dt_generation_list(const char *folder, const char *suffix, int64_t **s
     dt_status status = DT_OK;
     struct dirent *entry;
     for (errno = 0; (entry = readdir(dir)); errno = 0) {
-        int64_t step = dt_generation_step_of(entry->d_name, suffix);
+        int64_t step = dt_checkpoint_step_of(entry->d_name, suffix);
         if (step < 0 || !may_be_folder(dirfd(dir), entry->d_name))
             continue;
         int64_t *more = dt_realloc(*steps, (size_t)*n * sizeof **steps, (size_t)(*n + 1) * sizeof **steps);
@@ -118,7 +118,7 @@ fail:
     return status;
 }
 
-dt_status dt_generation_put_in_place(const char *from, const char *to, dt_error *err)
+dt_status dt_checkpoint_put_in_place(const char *from, const char *to, dt_error *err)
 {
     if (rename(from, to) == 0)
         return DT_OK;
@@ -126,15 +126,15 @@ dt_status dt_generation_put_in_place(const char *from, const char *to, dt_error 
         return dt_fail_errno(err, "cannot rename %s to %s", from, to);
     char old[DT_DURABLE_PATH_BYTES];
     if (dt_fault("store.exchange") || renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) != 0) {
-        /* not every file system can (NFS): for a moment this step has no generation; older ones stand */
+        /* not every file system can (NFS): for a moment this step has no checkpoint; older ones stand */
         DT_TRY(dt_durable_path(old, err, "%s.old", to));
-        DT_TRY(dt_generation_remove(old, err));
+        DT_TRY(dt_checkpoint_remove(old, err));
         if (rename(to, old) != 0 || dt_fault("store.gap") || rename(from, to) != 0)
             return dt_fail_errno(err, "cannot rename %s to %s", from, to);
         from = old;
     }
     dt_error ignored;
-    if (dt_generation_remove(from, &ignored) != DT_OK)
-        dt_log_warn("checkpoint: the generation that was replaced is still there: %s", ignored.message);
+    if (dt_checkpoint_remove(from, &ignored) != DT_OK)
+        dt_log_warn("checkpoint: the checkpoint that was replaced is still there: %s", ignored.message);
     return DT_OK;
 }
