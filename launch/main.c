@@ -32,13 +32,13 @@ static dt_status unknown_command(const char *name, dt_error *err)
                    "unknown command '%s'; there are train, eval, inspect, export, info and demo-data", name);
 }
 
-static dt_status run(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
+static dt_status run(int argc, char **argv, dt_session *session, dt_error *err)
 {
     if (argc < 2 || argv[1][0] == '-')
-        return dt_command_train(argc, argv, session, local, err);
+        return dt_command_train(argc, argv, session, err);
     for (int i = 0; i < N_COMMANDS; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1, session, local, err);
+            return commands[i].run(argc - 1, argv + 1, session, err);
     return unknown_command(argv[1], err);
 }
 
@@ -46,16 +46,16 @@ int main(int argc, char **argv)
 {
     static dt_error err; /* zeroed; also for a status without a message */
     dt_session session = {.start_s = dt_clock_s()};
-    bool local = false;
     dt_openmp_limit_spinning(argv);
     dt_console_open();
-    dt_status status = run(argc, argv, &session, &local, &err);
+    dt_status status = run(argc, argv, &session, &err);
     int code = dt_status_exit_code(status);
     if (status != DT_OK && !err.message[0])
         dt_fail(&err, status, "an error without words (%s): this is a bug", dt_status_name(status));
-    /* A peer that is lost, or late, is seen by some ranks and not by others. */
-    local = local || status == DT_ERR_COMM || status == DT_ERR_PEER || status == DT_ERR_TIMEOUT;
-    if (status != DT_OK && local && session.comm && session.comm->size > 1) {
+    /* Some ranks may notice that a peer is lost or late, and others not. */
+    const bool shared =
+        err.shared && status != DT_ERR_COMM && status != DT_ERR_PEER && status != DT_ERR_TIMEOUT;
+    if (status != DT_OK && !shared && session.comm && session.comm->size > 1) {
         dt_console_fail_here(&err);
         session.comm->ops->abort(session.comm, code);
     }

@@ -19,6 +19,7 @@ static dt_status fill(dt_error *err, dt_status status, const char *file, int lin
 {
     if (err) {
         err->status = status;
+        err->shared = false;
         err->file = file;
         err->line = line;
         memcpy(err->message, message, strlen(message) + 1);
@@ -57,6 +58,13 @@ dt_status dt_error_set_errno(dt_error *err, const char *file, int line, const ch
     return fill(err, status, file, line, message);
 }
 
+dt_status dt_error_share(dt_error *err, dt_status status)
+{
+    if (err)
+        err->shared = true;
+    return status;
+}
+
 dt_status dt_error_prefix(dt_error *err, const char *format, ...)
 {
     if (!err)
@@ -67,7 +75,8 @@ dt_status dt_error_prefix(dt_error *err, const char *format, ...)
     format_message(words, format, args);
     va_end(args);
     join(message, words, err->message);
-    return fill(err, err->status, err->file, err->line, message);
+    memcpy(err->message, message, sizeof message);
+    return err->status;
 }
 
 const char *dt_status_name(dt_status status)

@@ -37,26 +37,36 @@ typedef enum dt_status {
 
 typedef struct dt_error {
     dt_status status;
+    bool shared;      /* every rank returns this same error: no other rank waits for this one */
     int line;         /* where it was found, for bug reports */
     const char *file; /* static storage */
     char message[DT_ERROR_MESSAGE_BYTES];
 } dt_error;
 
-/* Fill *err (may be NULL) with a formatted message; return `status`. A message that is too long is cut and
- * ends with "...". An argument may be err->message itself. */
+/* Fill *err (may be NULL) with a formatted message; return `status`. The error is this rank's alone
+ * (err->shared is false). A message that is too long is cut and ends with "...". An argument may be
+ * err->message itself. */
 #define dt_fail(err, status, ...) dt_error_set((err), (status), __FILE__, __LINE__, __VA_ARGS__)
 
 /* As dt_fail with strerror(errno) behind the message; the status is DT_ERR_IO, or DT_ERR_MEMORY for
  * ENOMEM. */
 #define dt_fail_errno(err, ...) dt_error_set_errno((err), __FILE__, __LINE__, __VA_ARGS__)
 
+/* As dt_fail, for an error that every rank finds by itself, because it follows from values that are equal on
+ * all ranks: sets err->shared. An error that only some ranks may have goes through dt_agree
+ * (core/collective/agreement.h), which sets err->shared on all of them. */
+#define dt_fail_shared(err, status, ...) dt_error_share((err), dt_fail((err), (status), __VA_ARGS__))
+
+/* Mark *err (may be NULL) as shared by all ranks; returns `status`. */
+dt_status dt_error_share(dt_error *err, dt_status status);
+
 dt_status dt_error_set(dt_error *err, dt_status status, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 dt_status dt_error_set_errno(dt_error *err, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Put "words: " in front of err's message; returns err->status (DT_ERR_INTERNAL if err is NULL). If both do
- * not fit, the end of the words is cut. */
+/* Put "words: " in front of err's message; returns err->status (DT_ERR_INTERNAL if err is NULL). err->shared
+ * stays. If both do not fit, the end of the words is cut. */
 dt_status dt_error_prefix(dt_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A short name, such as "usage" or "I/O". Static storage. */

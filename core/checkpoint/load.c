@@ -133,10 +133,11 @@ static dt_status none_is_whole(const dt_loading *l, int64_t n, dt_error *err)
     const dt_checkpoint_location *p = l->place;
     const char *folder = p->store->ops->location(p->store),
                *mirror = p->mirror ? p->mirror->ops->location(p->mirror) : "";
-    return dt_fail(err, DT_ERR_FORMAT,
-                   "%s%s%s: none of the %lld checkpoints there is whole; bring a good copy back, or start "
-                   "over with --resume never",
-                   folder, p->mirror ? " and " : "", mirror, (long long)n);
+    return dt_fail_shared(
+        err, DT_ERR_FORMAT,
+        "%s%s%s: none of the %lld checkpoints there is whole; bring a good copy back, or start "
+        "over with --resume never",
+        folder, p->mirror ? " and " : "", mirror, (long long)n);
 }
 
 dt_status dt_checkpoint_load(dt_comm *comm, const dt_checkpoint_location *place,

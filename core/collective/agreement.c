@@ -34,7 +34,7 @@ static verdict own_verdict(const dt_comm *comm, dt_status mine, const dt_error *
 
 static dt_status report(const verdict *v, int size, int first, int64_t n_alike, dt_error *err)
 {
-    dt_error e = {.status = (dt_status)v->status, .file = __FILE__, .line = v->line};
+    dt_error e = {.status = (dt_status)v->status, .shared = true, .file = __FILE__, .line = v->line};
     if (n_alike == size)
         snprintf(e.message, sizeof e.message, "%s", v->message);
     else if (n_alike > 1)
@@ -143,7 +143,7 @@ static dt_status describe_difference(const char *field, const char *values, cons
             used +=
                 (size_t)snprintf(text + used, sizeof text - used, " (%s)", hosts + (size_t)r * HOST_BYTES);
     }
-    return dt_fail(err, DT_ERR_USAGE, "%s differs between ranks: %s", field, text);
+    return dt_fail_shared(err, DT_ERR_USAGE, "%s differs between ranks: %s", field, text);
 }
 
 dt_status dt_check_same(dt_comm *comm, const dt_same *fields, int64_t n, dt_error *err)

@@ -129,9 +129,9 @@ dt_status dt_evaluate(dt_net *net, dt_kernels *kernels, dt_comm *comm, dt_source
     DT_TRY(status);
     DT_TRY(comm->ops->all_reduce(comm, e.sums, 4, DT_F64, DT_REDUCE_SUM, err));
     if (e.sums[3] < 1.0)
-        return dt_fail(err, DT_ERR_DATA,
-                       "there was no image to evaluate: all %lld validation files are broken",
-                       (long long)info.n_samples);
+        return dt_fail_shared(err, DT_ERR_DATA,
+                              "there was no image to evaluate: all %lld validation files are broken",
+                              (long long)info.n_samples);
     result->val_loss = e.sums[0] / e.sums[3];
     result->val_top1 = e.sums[1] / e.sums[3];
     result->val_top5 = e.sums[2] / e.sums[3];

@@ -40,12 +40,10 @@ static dt_status bring_net_to(dt_trainer *t, int64_t size, dt_error *err)
 {
     if (size == t->net_size)
         return DT_OK;
-    t->agreed = true;
     dt_status status = dt_net_resize(t->parts->net, size, err);
     if (status == DT_OK)
         status = dt_step_resize(t->step_runner, size, err);
     DT_TRY(dt_agree(t->comm, status, err));
-    t->agreed = false;
     t->net_size = size;
     return DT_OK;
 }
@@ -79,14 +77,12 @@ static dt_status evaluate(dt_trainer *t, bool *done, dt_error *err)
     dt_metrics_eval m = {.step = t->step,
                          .epoch = t->position == 0 && t->epoch > 0 ? t->epoch - 1 : t->epoch};
     DT_TRY(bring_net_to(t, t->config->image_size, err));
-    t->agreed = true;
     DT_TRY(dt_agree(t->comm, dt_net_swap_ema(p->net, err), err));
     const dt_status status = dt_evaluate(p->net, p->kernels, t->comm, p->val, t->config->batch, p->events,
                                          p->sinks, p->n_sinks, &m, err);
     if (status != DT_OK && status != DT_ERR_INTERRUPTED)
         return status;
     DT_TRY(dt_agree(t->comm, dt_net_swap_ema(p->net, err), err));
-    t->agreed = false;
     if (status == DT_ERR_INTERRUPTED) {
         t->stop_seen = true;
         *done = false;
@@ -121,13 +117,13 @@ static dt_status check_finite(dt_trainer *t, const dt_step_result *r, dt_error *
             used += (size_t)snprintf(ranks + used, sizeof ranks - used, "%s%d", used ? ", " : "", i);
     dt_free(losses);
     DT_TRY(status);
-    t->agreed = true;
-    return dt_fail(err, DT_ERR_NUMERIC,
-                   "the loss is not finite (%g) at step %lld, epoch %lld, on rank %s, with learning rate %g: "
-                   "lower --lr or lengthen --warmup-epochs; the last "
-                   "checkpoint is from before",
-                   r->loss, (long long)dt_trainer_step_of(t, r), (long long)t->epoch + 1,
-                   used ? ranks : "none alone", r->lr);
+    return dt_fail_shared(
+        err, DT_ERR_NUMERIC,
+        "the loss is not finite (%g) at step %lld, epoch %lld, on rank %s, with learning rate %g: "
+        "lower --lr or lengthen --warmup-epochs; the last "
+        "checkpoint is from before",
+        r->loss, (long long)dt_trainer_step_of(t, r), (long long)t->epoch + 1, used ? ranks : "none alone",
+        r->lr);
 }
 
 /* The scale is at 1 long before so many. */
@@ -146,12 +142,12 @@ static dt_status check_skipped(dt_trainer *t, const dt_step_result *r, dt_error 
             (long long)dt_trainer_step_of(t, r), r->loss_scale, (long long)r->n_skipped);
     if (t->n_skipped_in_a_row < MAX_SKIPPED_IN_A_ROW)
         return DT_OK;
-    t->agreed = true;
-    return dt_fail(err, DT_ERR_NUMERIC,
-                   "gradients were not finite in %d steps in a row, up to step %lld, though the loss scale "
-                   "has come down to %g: lower --lr, or lengthen "
-                   "--warmup-epochs, or take --precision bf16; the last checkpoint is from before",
-                   MAX_SKIPPED_IN_A_ROW, (long long)dt_trainer_step_of(t, r), r->loss_scale);
+    return dt_fail_shared(
+        err, DT_ERR_NUMERIC,
+        "gradients were not finite in %d steps in a row, up to step %lld, though the loss scale "
+        "has come down to %g: lower --lr, or lengthen "
+        "--warmup-epochs, or take --precision bf16; the last checkpoint is from before",
+        MAX_SKIPPED_IN_A_ROW, (long long)dt_trainer_step_of(t, r), r->loss_scale);
 }
 
 /* Broken files of this epoch, over all ranks. */
@@ -169,12 +165,11 @@ static dt_status check_broken(dt_trainer *t, dt_error *err)
     double share = (double)t->n_broken / (double)t->train.n_samples;
     if (share <= t->config->max_broken + 1e-9)
         return DT_OK;
-    t->agreed = true;
-    return dt_fail(err, DT_ERR_DATA,
-                   "%lld of the %lld training files are broken: %.3g%%, and --max-broken allows %.3g%%; the "
-                   "log names them",
-                   (long long)t->n_broken, (long long)t->train.n_samples, 100.0 * share,
-                   100.0 * t->config->max_broken);
+    return dt_fail_shared(
+        err, DT_ERR_DATA,
+        "%lld of the %lld training files are broken: %.3g%%, and --max-broken allows %.3g%%; the "
+        "log names them",
+        (long long)t->n_broken, (long long)t->train.n_samples, 100.0 * share, 100.0 * t->config->max_broken);
 }
 
 static dt_status end_epoch(dt_trainer *t, dt_error *err)
@@ -328,19 +323,17 @@ static dt_status finish(dt_trainer *t, dt_error *err)
         return stopped(t, err); /* the next start evaluates, and is done */
     dt_trainer_save(t, true);
     dt_trainer_finish_mirror(t);
-    t->agreed = true;
     if (t->save_status != DT_OK) {
         *err = t->save_error;
         dt_error_prefix(err, "the training is done, but its last checkpoint was not written");
-        return t->save_status;
+        return dt_error_share(err, t->save_status); /* all ranks see the same failures */
     }
     return DT_OK;
 }
 
 static dt_status run(dt_trainer *t, dt_error *err)
 {
-    t->agreed = true; /* everything up to the first epoch is voted on */
-    DT_TRY(dt_trainer_plan(t, err));
+    DT_TRY(dt_agree(t->comm, dt_trainer_plan(t, err), err));
     DT_TRY(dt_trainer_check_ranks(t, err));
     DT_TRY(dt_trainer_join_computed_by(t, err));
     DT_TRY(dt_trainer_create_step(t, err));
@@ -349,7 +342,6 @@ static dt_status run(dt_trainer *t, dt_error *err)
     DT_TRY(dt_trainer_create_saver(t, err));
     DT_TRY(dt_trainer_create_mirror(t, err));
     dt_trainer_plan_steps(t);
-    t->agreed = false;
     t->first_step = t->step;
     t->next_auto_step = t->step + FIRST_AUTO_SAVE;
     t->start_s = dt_clock_s();
@@ -375,7 +367,7 @@ static void summarize(dt_trainer *t, bool stopped_on_request, dt_metrics_end *re
     TELL(t, end, result);
 }
 
-dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, bool *local, dt_error *err)
+dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, dt_error *err)
 {
     dt_error own = {0};
     dt_trainer t = {.parts = parts,
@@ -388,7 +380,6 @@ dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, 
                     .last_evaluated_step = -1};
     t.net_size = t.train_size = parts->config->image_size;
     dt_status status = run(&t, &own);
-    *local = status != DT_OK && !t.agreed;
     if (status == DT_OK || status == DT_ERR_INTERRUPTED)
         summarize(&t, status != DT_OK, result);
     else if (err)

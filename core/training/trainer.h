@@ -1,7 +1,7 @@
 /* trainer.h: the training loop: epochs, steps, evaluation, checkpoints.
  *
  *   dt_trainer_parts parts = { .config = &config, .net = net, ... };
- *   dt_trainer_run(&parts, &result, &local, err);
+ *   dt_trainer_run(&parts, &result, err);
  *
  * Knows only the doors in core/: it runs in a unit test with fakes on every side. Collective: every rank
  * calls it with parts that agree (launch/ has checked).
@@ -44,9 +44,9 @@ typedef struct dt_trainer_parts {
 /* DT_OK when all epochs (or --steps) are done; DT_ERR_INTERRUPTED after a stop request, when a checkpoint is
  * written; Epochs have images of the sizes that config->resize says; net and sources come with those of
  * config->image_size, which evaluation keeps. DT_ERR_NUMERIC when the loss is not finite, naming step, rank
- * and learning rate; or what any part said. *local is false if all ranks return this same error, true if only
- * this rank knows (then it must comm->abort). */
-dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, bool *local, dt_error *err);
+ * and learning rate; or what any part said. Where err->shared is false, only this rank knows of the error, and others may wait for
+ * it in a collective: the caller must comm->abort. */
+dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, dt_error *err);
 
 /* Steps of one epoch for so many samples: only whole global batches count. */
 int64_t dt_steps_per_epoch(int64_t n_samples, int64_t global_batch);

@@ -62,7 +62,6 @@ typedef struct dt_trainer {
     double mirror_s;                    /* that the last copy took on this rank; 0: not measured yet */
     dt_error mirror_error;
     bool mirror_busy_told;
-    bool agreed; /* the error that is being returned is the same on all ranks */
 } dt_trainer;
 
 /* Call `event` of every sink that has it; what a sink says goes to the log and does not stop the training. */

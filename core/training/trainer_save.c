@@ -257,12 +257,11 @@ dt_status dt_trainer_check_failures(dt_trainer *t, dt_error *err)
 {
     if (!too_many_failures(t))
         return DT_OK;
-    t->agreed = true;
-    return dt_fail(err, DT_ERR_IO,
-                   "%lld checkpoints in a row could not be written (--max-checkpoint-failures %lld), the "
-                   "last because of: %.800s",
-                   (long long)t->n_save_failures, (long long)t->config->max_checkpoint_failures,
-                   t->save_error.message);
+    return dt_fail_shared(
+        err, DT_ERR_IO,
+        "%lld checkpoints in a row could not be written (--max-checkpoint-failures %lld), the "
+        "last because of: %.800s",
+        (long long)t->n_save_failures, (long long)t->config->max_checkpoint_failures, t->save_error.message);
 }
 
 /* Ranks may know different deadlines; the nearest counts. */
@@ -289,21 +288,22 @@ dt_status dt_trainer_stopped(dt_trainer *t, const char *why, dt_error *err)
     if (enough)
         dt_trainer_save(t, true);
     dt_trainer_finish_mirror(t);
-    t->agreed = true;
     if (!t->parts->store)
-        return dt_fail(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; no checkpoint is kept", why,
-                       (long long)t->step);
+        return dt_fail_shared(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; no checkpoint is kept",
+                              why, (long long)t->step);
     if (!enough)
-        return dt_fail(err, DT_ERR_INTERRUPTED,
-                       "stopped on %s after step %lld; %.0f s are left and a checkpoint takes %.0f s, so "
-                       "none was written: the one of step %lld stands",
-                       why, (long long)t->step, left_s, write_s, (long long)t->committed_step);
+        return dt_fail_shared(
+            err, DT_ERR_INTERRUPTED,
+            "stopped on %s after step %lld; %.0f s are left and a checkpoint takes %.0f s, so "
+            "none was written: the one of step %lld stands",
+            why, (long long)t->step, left_s, write_s, (long long)t->committed_step);
     if (t->save_status != DT_OK)
-        return dt_fail(err, DT_ERR_IO,
-                       "stopped on %s after step %lld, but the checkpoint was not written: %.700s", why,
-                       (long long)t->step, t->save_error.message);
-    return dt_fail(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; the same command goes on from %s",
-                   why, (long long)t->step, t->parts->store->ops->location(t->parts->store));
+        return dt_fail_shared(err, DT_ERR_IO,
+                              "stopped on %s after step %lld, but the checkpoint was not written: %.700s",
+                              why, (long long)t->step, t->save_error.message);
+    return dt_fail_shared(err, DT_ERR_INTERRUPTED,
+                          "stopped on %s after step %lld; the same command goes on from %s", why,
+                          (long long)t->step, t->parts->store->ops->location(t->parts->store));
 }
 
 void dt_trainer_look_at_save(dt_trainer *t)

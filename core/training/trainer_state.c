@@ -86,8 +86,8 @@ dt_status dt_trainer_resume(dt_trainer *t, dt_error *err)
         return dt_agree(t->comm, status, err);
     const char *mirror = t->parts->mirror ? t->parts->mirror->ops->location(t->parts->mirror) : NULL;
     if (c->resume == DT_RESUME_MUST)
-        return dt_fail(err, DT_ERR_USAGE, "--resume must: there is no checkpoint in %s%s%s",
-                       t->parts->store->ops->location(t->parts->store), mirror ? ", nor in the mirror " : "",
-                       mirror ? mirror : "");
+        return dt_fail_shared(err, DT_ERR_USAGE, "--resume must: there is no checkpoint in %s%s%s",
+                              t->parts->store->ops->location(t->parts->store),
+                              mirror ? ", nor in the mirror " : "", mirror ? mirror : "");
     return DT_OK;
 }

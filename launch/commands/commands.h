@@ -1,16 +1,16 @@
 /* commands.h: one function per command. To add one: a file launch/NAME.c, its line here, its row in main.c.
  *
  * argv[0] is the program's or the command's name, options follow. A command prints what the user asked for,
- * but not its errors: it returns them, and main.c prints. `session` is zeroed; main.c closes it. *local:
- * other ranks do not know of the error and may be waiting for this one in a collective: main.c then makes
- * them leave.
+ * but not its errors: it returns them, and main.c prints. `session` is zeroed; main.c closes it. Where
+ * err->shared is false, other ranks do not know of the error and may be waiting for this one in a collective:
+ * main.c then makes them leave.
  */
 #ifndef DT_LAUNCH_COMMANDS_COMMANDS_H
 #define DT_LAUNCH_COMMANDS_COMMANDS_H
 
 #include "launch/commands/session.h"
 
-typedef dt_status dt_command(int argc, char **argv, dt_session *session, bool *local, dt_error *err);
+typedef dt_status dt_command(int argc, char **argv, dt_session *session, dt_error *err);
 
 dt_command dt_command_train, dt_command_eval, dt_command_info, dt_command_demo_data, dt_command_inspect,
     dt_command_export;

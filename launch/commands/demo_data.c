@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-dt_status dt_command_demo_data(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
+dt_status dt_command_demo_data(int argc, char **argv, dt_session *session, dt_error *err)
 {
     static const dt_command_usage usage = {
         .name = "dtrain demo-data",
@@ -17,7 +17,6 @@ dt_status dt_command_demo_data(int argc, char **argv, dt_session *session, bool 
     };
     dt_options options;
     (void)session;
-    (void)local;
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
     DT_TRY(dt_demo_data_write(options.arguments[0], err));
     printf("%s holds train/ with 1,437 images and val/ with 360, in 10 classes; train on them: dtrain --data "

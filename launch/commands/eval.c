@@ -182,8 +182,8 @@ static dt_status load_checkpoint(evaluation *e, const dt_session *s, dt_error *e
         dt_log_info("%s: the checkpoint of step %lld", e->options.weights, (long long)m.step);
     dt_manifest_clear(&m);
     if (!found)
-        return dt_fail(err, DT_ERR_USAGE, "--weights %s: there is no checkpoint in this folder",
-                       e->options.weights);
+        return dt_fail_shared(err, DT_ERR_USAGE, "--weights %s: there is no checkpoint in this folder",
+                              e->options.weights);
     dt_status status = dt_net_weights_changed(e->net, err);
     if (status == DT_OK)
         status = dt_net_swap_ema(e->net, err);
@@ -222,10 +222,18 @@ static void close_all(evaluation *e)
 
 /* -- the command ----------------------------------------------------------------------------------------- */
 
+static dt_status print_result(const dt_metrics_eval *m, dt_error *err)
+{
+    printf("val_loss %.6f  top-1 %.4f  top-5 %.4f  n %lld\n", m->val_loss, m->val_top1, m->val_top5,
+           (long long)m->n);
+    return fflush(stdout) == 0 ? DT_OK : dt_fail_errno(err, "cannot write the result");
+}
+
 static dt_status run(evaluation *e, dt_session *s, dt_error *err)
 {
     const dt_config *c = &e->options.config;
     dt_metrics_eval m = {0};
+    dt_status status = DT_OK;
     DT_TRY(dt_agree(s->comm, describe_weights(e, err), err));
     DT_TRY(dt_batch_settle(s, &e->options.config, false, is_checkpoint(e), err));
     DT_TRY(dt_agree(s->comm, open_source(e, s, err), err));
@@ -240,19 +248,15 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
         dt_log_info("%s at %lld px on %s/val, %lld rank%s: %.1f s, %.0f images/s", c->arch,
                     (long long)c->image_size, c->data, (long long)s->comm->size,
                     s->comm->size == 1 ? "" : "s", m.elapsed_s, m.images_per_s);
-        printf("val_loss %.6f  top-1 %.4f  top-5 %.4f  n %lld\n", m.val_loss, m.val_top1, m.val_top5,
-               (long long)m.n);
-        if (fflush(stdout) != 0)
-            return dt_fail_errno(err, "cannot write the result");
+        status = print_result(&m, err);
     }
-    return DT_OK;
+    return dt_agree(s->comm, status, err);
 }
 
-dt_status dt_command_eval(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
+dt_status dt_command_eval(int argc, char **argv, dt_session *session, dt_error *err)
 {
     static evaluation e; /* one command a process */
     dt_error parse_error = {0};
-    (void)local;
     dt_status parsed = dt_options_parse(&usage, argc, argv, &e.options, &parse_error);
     DT_TRY(dt_session_open(&e.options, DT_COMMAND_EVAL, parsed, &parse_error, session, err));
     dt_status status = run(&e, session, err);

@@ -61,13 +61,12 @@ static dt_status write_file(const dt_options *options, dt_checkpoint_reader *rea
     return status;
 }
 
-dt_status dt_command_export(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
+dt_status dt_command_export(int argc, char **argv, dt_session *session, dt_error *err)
 {
     static dt_options options; /* of the size of a few paths */
     dt_checkpoints g = {0};
     dt_checkpoint_reader *reader = NULL;
     (void)session;
-    (void)local;
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
     if (!options.output[0])
         return dt_fail(err, DT_ERR_USAGE, "--output is missing: the .safetensors file to write");

@@ -191,12 +191,11 @@ static void add_found(dt_table *table)
     add_gpus(table, &m);
 }
 
-dt_status dt_command_info(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
+dt_status dt_command_info(int argc, char **argv, dt_session *session, dt_error *err)
 {
     dt_options options;
     dt_table *table = NULL;
     (void)session;
-    (void)local;
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
     if (options.plans)
         return dt_plans_show(&options, stdout, err);

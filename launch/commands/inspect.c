@@ -331,11 +331,10 @@ static dt_status run_diff(const dt_options *o, dt_error *err)
     return status;
 }
 
-dt_status dt_command_inspect(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
+dt_status dt_command_inspect(int argc, char **argv, dt_session *session, dt_error *err)
 {
     static dt_options options; /* of the size of a few paths */
     (void)session;
-    (void)local;
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
     if (options.diff)
         return run_diff(&options, err);

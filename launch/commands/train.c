@@ -321,7 +321,7 @@ static dt_status export_weights(training *t, const dt_session *s, int64_t steps,
     return dt_agree(s->comm, status, err);
 }
 
-static dt_status run(training *t, dt_session *s, bool *local, dt_error *err)
+static dt_status run(training *t, dt_session *s, dt_error *err)
 {
     const dt_config *c = &t->options.config;
     bool is_demo = trains_the_demo(c);
@@ -333,7 +333,7 @@ static dt_status run(training *t, dt_session *s, bool *local, dt_error *err)
     DT_TRY(dt_session_show(s, &t->options, DT_COMMAND_TRAIN, err));
     if (s->comm->rank == 0)
         say_what_is_trained(t, s);
-    DT_TRY(dt_trainer_run(&t->parts, &result, local, err));
+    DT_TRY(dt_trainer_run(&t->parts, &result, err));
     if (s->comm->rank == 0 && result.steps == t->first_step)
         dt_log_info(
             "there was nothing left to do: all %lld steps were done before; --resume never begins anew",
@@ -346,7 +346,7 @@ static dt_status run(training *t, dt_session *s, bool *local, dt_error *err)
     return DT_OK;
 }
 
-dt_status dt_command_train(int argc, char **argv, dt_session *session, bool *local, dt_error *err)
+dt_status dt_command_train(int argc, char **argv, dt_session *session, dt_error *err)
 {
     static training t; /* of the size of a few paths; one command a process */
     dt_error parse_error = {0};
@@ -359,7 +359,7 @@ dt_status dt_command_train(int argc, char **argv, dt_session *session, bool *loc
                                         &t.config_text, err);
     status = dt_agree(session->comm, status, err);
     if (status == DT_OK)
-        status = run(&t, session, local, err);
+        status = run(&t, session, err);
     if (status == DT_ERR_USAGE)
         dt_options_locate(&t.options, DT_COMMAND_TRAIN, err);
     if (status == DT_ERR_PEER)

@@ -132,11 +132,12 @@ dt_status dt_ranks_attach_device(const char *name, double timeout_s, dt_device *
                          err)); /* --backend auto may find other things */
     const bool wanted = strcmp(name, "nccl") == 0, is_auto = strcmp(name, "auto") == 0;
     if (wanted && info.is_host)
-        return dt_fail(err, DT_ERR_USAGE,
-                       "--comm nccl: NCCL sums between GPUs, and the backend computes on the host; use "
-                       "--comm mpi, or --backend cuda");
+        return dt_fail_shared(
+            err, DT_ERR_USAGE,
+            "--comm nccl: NCCL sums between GPUs, and the backend computes on the host; use "
+            "--comm mpi, or --backend cuda");
     if (!wanted && !is_auto && host->size > 1 && !info.is_host)
-        return dt_fail(
+        return dt_fail_shared(
             err, DT_ERR_USAGE,
             "--comm %s: it sums in host memory, and the backend computes on a GPU; use --comm nccl", name);
     if (info.is_host || (!wanted && host->size == 1))

@@ -124,10 +124,11 @@ static dt_status find_out(const char *option, const char *folder, dt_comm *comm,
     *per_host = n_hosts > 1 && n_own == comm->size;
     if (status == DT_OK && n_all != comm->size && !*per_host) {
         list_folders(all, comm->size, text, sizeof text);
-        status = dt_fail(err, DT_ERR_USAGE,
-                         "--%s: %s must be one folder that all hosts see, or another one on each; of the "
-                         "files that %lld hosts have made there, %s",
-                         option, folder, (long long)n_hosts, text);
+        status =
+            dt_fail_shared(err, DT_ERR_USAGE,
+                           "--%s: %s must be one folder that all hosts see, or another one on each; of the "
+                           "files that %lld hosts have made there, %s",
+                           option, folder, (long long)n_hosts, text);
     }
     dt_free(all);
     return status;
@@ -190,10 +191,11 @@ static dt_status open_mirror(const dt_config *c, const char *folder, dt_comm *co
     dt_status status = DT_OK;
     DT_TRY(find_out("checkpoint-mirror", c->checkpoint_mirror, comm, &per_host, err));
     if (per_host)
-        return dt_fail(err, DT_ERR_USAGE,
-                       "--checkpoint-mirror: %s is another folder on each host; the mirror must be one that "
-                       "all hosts see",
-                       c->checkpoint_mirror);
+        return dt_fail_shared(
+            err, DT_ERR_USAGE,
+            "--checkpoint-mirror: %s is another folder on each host; the mirror must be one that "
+            "all hosts see",
+            c->checkpoint_mirror);
     if (comm->rank == 0 && same_folder(folder, c->checkpoint_mirror))
         status =
             dt_fail(err, DT_ERR_USAGE, "--checkpoint-mirror: %s is the folder of the checkpoints themselves",
@@ -214,11 +216,12 @@ dt_status dt_checkpoint_folders_open(const dt_config *c, const char *usual, dt_c
     *f = (dt_checkpoint_folders){0};
     DT_TRY(find_out(option, folder, comm, &f->per_host, err));
     if (f->per_host && !c->checkpoint_mirror[0])
-        return dt_fail(err, DT_ERR_USAGE,
-                       "--%s: %s is another folder on each host, so with one host every checkpoint would be "
-                       "lost; take --checkpoint-mirror DIR as well, on "
-                       "storage that all hosts see, or a folder there instead",
-                       option, folder);
+        return dt_fail_shared(
+            err, DT_ERR_USAGE,
+            "--%s: %s is another folder on each host, so with one host every checkpoint would be "
+            "lost; take --checkpoint-mirror DIR as well, on "
+            "storage that all hosts see, or a folder there instead",
+            option, folder);
     const bool leads = f->per_host ? comm->local_rank == 0 : comm->rank == 0;
     if (leads && (is_given || f->per_host)) /* else the run's lock will do */
         status = occupy(c, option, folder, comm, &f->locks[0], err);

@@ -309,8 +309,7 @@ static void run_rank(dt_comm *comm, void *context)
                                     .events = &s.head,
                                     .sinks = sinks,
                                     .n_sinks = comm->rank == 0 ? 1 : 0};
-    j->status[comm->rank] =
-        dt_trainer_run(&parts, &j->end[comm->rank], &j->local[comm->rank], &j->error[comm->rank]);
+    j->status[comm->rank] = dt_trainer_run(&parts, &j->end[comm->rank], &j->error[comm->rank]);
     keep_values(j, comm->rank, net, device);
     j->max_held[comm->rank] = fake_source_max_held(train);
     if (val)

@@ -46,7 +46,6 @@ typedef struct job {
     dt_status (*attach)(dt_comm *comm, dt_device *device, dt_comm **on_device, dt_error *err);
 
     dt_status status[MAX_RANKS];
-    bool local[MAX_RANKS];
     dt_error error[MAX_RANKS];
     dt_metrics_end end[MAX_RANKS];
     float *values[MAX_RANKS]; /* the flat vector at the end, then the running averages if there are */

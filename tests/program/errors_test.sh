@@ -185,6 +185,22 @@ begin "an error of the options is told once, whatever the number of ranks"
 expect_exit 2 ranks 2 "$DTRAIN" --bacth 3
 expect_times 1 "unknown option --bacth"
 
+begin "an error that all ranks share is reported once, and one of a single rank with its rank"
+small_data
+expect_exit 2 ranks 2 "$DTRAIN" "${small[@]}" --resume must
+expect_output '^dtrain: --resume must: there is no checkpoint in run/checkpoints$'
+expect_times 1 "there is no checkpoint"
+expect_exit 2 ranks 2 "$DTRAIN" "${small[@]}" --batch 13
+expect_output '^dtrain: the training set has 24 images, fewer than one global batch of 26 '
+expect_times 1 "fewer than one global batch"
+expect_exit 1 ranks 2 "$DTRAIN" "${small[@]}" --epochs 20 --lr 1000 --warmup-epochs 0
+expect_times 1 "the loss is not finite"
+export DTRAIN_FAULT=train.step@1:2
+expect_exit 1 ranks 2 "$DTRAIN" "${small[@]}" --out other
+unset DTRAIN_FAULT
+expect_output '^dtrain: rank 1 on .*: train.step: a fault was asked for at step 2$'
+expect_times 1 "a fault was asked for"
+
 begin "ranks with different options are told apart"
 small_data
 expect_exit 2 ranks 2 sh -c '[ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 0 ] || set -- "$@" --lr 0.5; exec "$@"' sh "$DTRAIN" "${small[@]}"

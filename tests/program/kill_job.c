@@ -83,7 +83,6 @@ int main(int argc, char **argv)
     dt_device *device = NULL;
     dt_kernels *kernels = NULL;
     dt_store *store = NULL, *mirror = NULL;
-    bool local = false;
     dt_metrics_end end;
     if (argc != 4 && argc != 5)
         return 2;
@@ -128,7 +127,7 @@ int main(int argc, char **argv)
                                     .train = train,
                                     .store = store,
                                     .mirror = mirror};
-    must(dt_trainer_run(&parts, &end, &local, &err), &err);
+    must(dt_trainer_run(&parts, &end, &err), &err);
     if (comm->rank == 0)
         write_result(argv[3], net);
     train->ops->destroy(train);

@@ -81,6 +81,24 @@ static void a_prefix_keeps_status_and_place(void)
     DT_CHECK_INT(err.status, DT_ERR_IO);
 }
 
+static void an_error_is_of_one_rank_alone_until_it_is_shared(void)
+{
+    dt_error err = {.shared = true};
+    dt_fail(&err, DT_ERR_IO, "no space");
+    DT_CHECK(!err.shared);
+    DT_CHECK_INT(dt_fail_shared(&err, DT_ERR_USAGE, "--lr: %s", "no"), DT_ERR_USAGE);
+    DT_CHECK(err.shared);
+    DT_CHECK_STR(err.message, "--lr: no");
+    dt_error_prefix(&err, "a.conf:2");
+    DT_CHECK(err.shared);
+    errno = ENOSPC;
+    dt_fail_errno(&err, "writing");
+    DT_CHECK(!err.shared);
+    DT_CHECK_INT(dt_fail_shared(NULL, DT_ERR_DATA, "x"), DT_ERR_DATA);
+    DT_CHECK_INT(dt_error_share(&err, DT_ERR_IO), DT_ERR_IO);
+    DT_CHECK(err.shared);
+}
+
 static void the_reason_survives_a_prefix_that_is_too_long(void)
 {
     dt_error err;
@@ -156,6 +174,7 @@ static const dt_test tests[] = {
     DT_TEST(an_argument_may_be_the_message_itself),
     DT_TEST(errno_becomes_words_and_a_status),
     DT_TEST(a_prefix_keeps_status_and_place),
+    DT_TEST(an_error_is_of_one_rank_alone_until_it_is_shared),
     DT_TEST(the_reason_survives_a_prefix_that_is_too_long),
     DT_TEST(exit_codes_are_those_of_the_manual),
     DT_TEST(every_status_has_a_name_of_its_own),

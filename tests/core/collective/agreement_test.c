@@ -40,6 +40,7 @@ static void check_vote(vote *v, int size, dt_status status, const char *message)
             continue;
         DT_CHECK_STR(v->error[r].message, message);
         DT_CHECK_INT(v->error[r].status, status);
+        DT_CHECK(v->error[r].shared == (status != DT_OK));
     }
 }
 
@@ -109,6 +110,23 @@ static void a_message_of_full_length_keeps_its_place(void)
     DT_CHECK_STR(v.error[1].message, v.error[0].message);
 }
 
+static void vote_without_rank_1(dt_comm *comm, void *context)
+{
+    vote *v = context;
+    if (comm->rank == 1)
+        fake_comm_leave(comm);
+    else
+        v->got[comm->rank] = dt_agree(comm, DT_OK, &v->error[comm->rank]);
+}
+
+static void an_error_of_the_vote_itself_is_not_shared(void)
+{
+    vote v = {.error = {[0] = {.shared = true}}};
+    fake_comm_run(2, vote_without_rank_1, &v);
+    DT_CHECK_INT(v.got[0], DT_ERR_PEER);
+    DT_CHECK(!v.error[0].shared);
+}
+
 /* -- dt_check_same --------------------------------------------------------------------------------------- */
 
 #define MAX_FIELDS 3
@@ -140,6 +158,7 @@ static void check_comparison(comparison *c, int size, dt_status status, const ch
         DT_CHECK_INT(c->got[r], status);
         DT_CHECK_INT(c->after[r], DT_OK);
         DT_CHECK_STR(c->error[r].message, message);
+        DT_CHECK(c->error[r].shared == (status != DT_OK));
     }
     DT_CHECK_INT(dt_alloc_live_blocks(), before);
 }
@@ -257,6 +276,7 @@ static const dt_test tests[] = {
     DT_TEST(a_failure_without_words_is_named_by_its_status),
     DT_TEST(a_vote_needs_no_memory),
     DT_TEST(a_message_of_full_length_keeps_its_place),
+    DT_TEST(an_error_of_the_vote_itself_is_not_shared),
     DT_TEST(equal_values_pass),
     DT_TEST(a_difference_names_field_values_ranks_and_host),
     DT_TEST(the_first_field_that_differs_is_told),

@@ -122,7 +122,7 @@ static void a_stop_request_is_seen_late_and_by_all_after_the_same_step(void)
     DT_CHECK_INT(j.n_steps, 16);
     DT_CHECK_INT(j.checkpoints[0], 16);
     DT_CHECK_CONTAINS(j.error[0].message, "after step 16");
-    DT_CHECK(!j.local[0] && !j.local[1]);
+    DT_CHECK(j.error[0].shared && j.error[1].shared);
     /* The same command goes on, and ends where a run in one piece does. */
     job whole = new_job(2);
     whole.n_train = j.n_train;
@@ -149,7 +149,7 @@ static void a_loss_that_is_not_finite_is_told_with_its_own_step(void)
     run_both(&host, &lagging, DT_ERR_NUMERIC);
     DT_CHECK_STR(lagging.error[0].message, host.error[0].message);
     DT_CHECK_STR(lagging.error[1].message, host.error[0].message);
-    DT_CHECK(!lagging.local[0] && !lagging.local[1]);
+    DT_CHECK(lagging.error[0].shared && lagging.error[1].shared);
     DT_CHECK_INT(lagging.n_steps, host.n_steps);
     free_job(&host);
     free_job(&lagging);
@@ -390,7 +390,7 @@ static void a_source_that_fails_leaves_nothing_behind(void)
     j.fail_next_at = 13;
     run(&j);
     check_all(&j, DT_ERR_DATA);
-    DT_CHECK(j.local[0]);
+    DT_CHECK(!j.error[0].shared);
     free_job(&j);
 }
 

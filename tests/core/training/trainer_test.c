@@ -282,7 +282,7 @@ static void resume_refuses_what_does_not_fit(void)
     run(&j);
     check_all(&j, DT_ERR_USAGE);
     DT_CHECK_CONTAINS(j.error[1].message, "--resume must");
-    DT_CHECK(!j.local[0] && !j.local[1]);
+    DT_CHECK(j.error[0].shared && j.error[1].shared);
     free_job(&j);
 
     job first = new_job(2);
@@ -318,7 +318,7 @@ static void a_stop_request_on_one_rank_stops_all_after_the_same_step(void)
     DT_CHECK_CONTAINS(j.error[2].message, "SIGTEST");
     DT_CHECK_CONTAINS(j.error[0].message, "after step 5");
     for (int r = 0; r < 3; r++)
-        DT_CHECK(!j.local[r] && j.end[r].stopped_on_request);
+        DT_CHECK(j.error[r].shared && j.end[r].stopped_on_request);
     j.store->ops->destroy(j.store);
     free_job(&j);
 }
@@ -334,17 +334,17 @@ static void a_loss_that_is_not_finite_stops_everybody(void)
     DT_CHECK_CONTAINS(j.error[1].message, "learning rate 1e+30");
     DT_CHECK_CONTAINS(j.error[1].message, "at step ");
     DT_CHECK_CONTAINS(j.error[1].message, "on rank ");
-    DT_CHECK(!j.local[0] && !j.local[1]);
+    DT_CHECK(j.error[0].shared && j.error[1].shared);
     free_job(&j);
 }
 
-static void an_error_of_one_rank_is_local(void)
+static void an_error_of_one_rank_is_not_shared(void)
 {
     job j = new_job(1);
     j.fail_next_at = 3;
     run(&j);
     check_all(&j, DT_ERR_DATA);
-    DT_CHECK(j.local[0]);
+    DT_CHECK(!j.error[0].shared);
     DT_CHECK_INT(j.n_steps, 2);
     free_job(&j);
 }
@@ -436,7 +436,7 @@ static void too_many_broken_files_of_all_ranks_together_stop_the_run(void)
     check_all(&j, DT_ERR_DATA);
     DT_CHECK_CONTAINS(j.error[1].message,
                       "8 of the 64 training files are broken: 12.5%, and --max-broken allows 10%");
-    DT_CHECK(!j.local[0] && !j.local[1]);
+    DT_CHECK(j.error[0].shared && j.error[1].shared);
     free_job(&j);
 }
 
@@ -468,7 +468,7 @@ static const dt_test tests[] = {
     DT_TEST(resume_refuses_what_does_not_fit),
     DT_TEST(a_stop_request_on_one_rank_stops_all_after_the_same_step),
     DT_TEST(a_loss_that_is_not_finite_stops_everybody),
-    DT_TEST(an_error_of_one_rank_is_local),
+    DT_TEST(an_error_of_one_rank_is_not_shared),
     DT_TEST(a_full_disk_does_not_stop_the_training),
     DT_TEST(too_few_images_are_refused),
     DT_TEST(evaluation_comes_as_often_as_asked),
