@@ -21,9 +21,10 @@
 #ifndef DT_IO_SOURCE_LOADER_H
 #define DT_IO_SOURCE_LOADER_H
 
-#include "core/base/config.h"
 #include "core/device.h"
 #include "core/source.h"
+
+typedef enum dt_augment_kind { DT_AUGMENT_STANDARD, DT_AUGMENT_NONE } dt_augment_kind;
 
 typedef struct dt_loader_options {
     const char *root;   /* the data folder: root/train/<class>/<file>.jpg and root/val/<class>/<file>.jpg */

@@ -36,8 +36,8 @@ static bool has_mirror_elsewhere(const dt_checkpoints_folder *f, const dt_manife
     dt_options *trained = dt_calloc(1, sizeof *trained);
     bool is = !f->is_mirror && trained &&
               dt_options_read_trained(m->config_text, DT_COMMAND_TRAIN, trained, NULL) == DT_OK &&
-              trained->config.checkpoint_mirror[0];
-    if (is && realpath(f->path, here) && realpath(trained->config.checkpoint_mirror, there))
+              trained->checkpoint_mirror[0];
+    if (is && realpath(f->path, here) && realpath(trained->checkpoint_mirror, there))
         is = strcmp(here, there) != 0;
     dt_free(trained);
     return is;

@@ -32,11 +32,10 @@ static dt_status add_run(const char *dir, const char *config, dt_checkpoints *g,
         return dt_fail_memory(err, sizeof *options, "the options of a run");
     snprintf(g->run, sizeof g->run, "%s", dir);
     (void)dt_options_read_file(config, DT_COMMAND_TRAIN, options, NULL);
-    const dt_config *c = &options->config;
     snprintf(usual, sizeof usual, "%s/checkpoints", dir);
-    add_folder(g, c->checkpoint_dir[0] ? c->checkpoint_dir : usual, false);
-    if (c->checkpoint_mirror[0])
-        add_folder(g, c->checkpoint_mirror, true);
+    add_folder(g, options->checkpoint_dir[0] ? options->checkpoint_dir : usual, false);
+    if (options->checkpoint_mirror[0])
+        add_folder(g, options->checkpoint_mirror, true);
     dt_free(options);
     return DT_OK;
 }

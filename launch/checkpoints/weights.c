@@ -202,10 +202,10 @@ dt_status dt_weights_check_writable(const char *option, const char *path, dt_err
     return DT_OK;
 }
 
-void dt_weights_config_text(const dt_config *c, char out[DT_WEIGHTS_CONFIG_BYTES])
+void dt_weights_config_text(int64_t image_size, double eval_crop, char out[DT_WEIGHTS_CONFIG_BYTES])
 {
-    snprintf(out, DT_WEIGHTS_CONFIG_BYTES, "image-size = %lld;\neval-crop = %.17g;\n",
-             (long long)c->image_size, c->eval_crop);
+    snprintf(out, DT_WEIGHTS_CONFIG_BYTES, "image-size = %lld;\neval-crop = %.17g;\n", (long long)image_size,
+             eval_crop);
 }
 
 /* The table of what is written, tensor by tensor; a tracked count follows each running_var. */

@@ -2,7 +2,6 @@
 #ifndef DT_LAUNCH_CHECKPOINTS_WEIGHTS_H
 #define DT_LAUNCH_CHECKPOINTS_WEIGHTS_H
 
-#include "core/base/config.h"
 #include "core/model/net.h"
 
 #define DT_WEIGHTS_CONFIG_BYTES 128
@@ -35,7 +34,7 @@ typedef struct dt_weights_export_options {
 } dt_weights_export_options;
 
 /* The options of a training that an evaluation of its weights needs too. */
-void dt_weights_config_text(const dt_config *config, char out[DT_WEIGHTS_CONFIG_BYTES]);
+void dt_weights_config_text(int64_t image_size, double eval_crop, char out[DT_WEIGHTS_CONFIG_BYTES]);
 
 /* Write all parameters and statistics of a state: a net's or a checkpoint's; io->get is called once for each,
  * in the layout's order. The file's metadata tells nothing that two equal trainings could differ in. The file

@@ -23,12 +23,13 @@ static void end(planning *p)
     dt_free(p->spec.layers);
 }
 
-static dt_status begin(const dt_session *s, const dt_config *c, int64_t n_classes, bool training, planning *p,
-                       dt_error *err)
+static dt_status begin(const dt_session *s, const dt_options *o, int64_t n_classes, bool training,
+                       planning *p, dt_error *err)
 {
+    const dt_config *c = &o->config;
     dt_device_info info;
     *p = (planning){0};
-    DT_TRY(dt_resnet_spec(c->arch, n_classes, &p->spec, err));
+    DT_TRY(dt_resnet_spec(o->arch, n_classes, &p->spec, err));
     dt_status status = dt_backend_create_planner(&s->backend, &s->backend_options, &p->planner, err);
     if (status != DT_OK) {
         end(p);
@@ -60,22 +61,23 @@ static void tell(const dt_session *s, const dt_config *c, const dt_need *need, b
                     DT_TO_GIB(need->total_bytes), DT_TO_GIB(need->free_bytes));
 }
 
-static dt_status settle(const dt_session *s, dt_config *c, const dt_source_info *data, bool training,
+static dt_status settle(const dt_session *s, dt_options *o, const dt_source_info *data, bool training,
                         bool net_trains, dt_error *err)
 {
+    dt_config *c = &o->config;
     planning p;
     dt_need need = {0};
     int64_t largest = 0;
     int64_t most = data->n_samples / (s->comm->size * (training ? c->accumulate : 1));
     most = most < 1 ? 1 : most > LARGEST_BATCH ? LARGEST_BATCH : most;
-    dt_status status = begin(s, c, data->n_classes, net_trains, &p, err);
+    dt_status status = begin(s, o, data->n_classes, net_trains, &p, err);
     p.fit.n_writers = training ? s->comm->size : 0;
     if (status == DT_OK)
         status = dt_fit_largest(&p.fit, most, &largest, err);
     if (status == DT_OK && largest == 0)
         status = dt_fail(err, DT_ERR_MEMORY,
                          "--batch auto: there is no memory for %s at %lld pixels, not even with one image",
-                         c->arch, (long long)p.fit.image_size);
+                         o->arch, (long long)p.fit.image_size);
     status = dt_agree(s->comm, status, err);
     if (status == DT_OK)
         status = s->comm->ops->all_reduce(s->comm, &largest, 1, DT_I64, DT_REDUCE_MIN, err);
@@ -90,50 +92,52 @@ static dt_status settle(const dt_session *s, dt_config *c, const dt_source_info 
     return status;
 }
 
-dt_status dt_batch_settle(const dt_session *s, dt_config *c, bool training, bool net_trains, dt_error *err)
+dt_status dt_batch_settle(const dt_session *s, dt_options *o, bool training, bool net_trains, dt_error *err)
 {
+    dt_config *c = &o->config;
     dt_source_info info = {0};
     dt_source *source = NULL;
     if (c->batch > 0)
         return DT_OK;
     c->batch = 1;
-    dt_status status = dt_session_source(s, c, training, &source, err);
+    dt_status status = dt_session_source(s, o, training, &source, err);
     c->batch = 0;
     if (status == DT_OK) {
         source->ops->info(source, &info);
         source->ops->destroy(source);
     }
     DT_TRY(dt_agree(s->comm, status, err));
-    return settle(s, c, &info, training, net_trains, err);
+    return settle(s, o, &info, training, net_trains, err);
 }
 
-static dt_status too_large(const planning *p, const dt_config *c, const dt_need *need, dt_error *err)
+static dt_status too_large(const planning *p, const dt_options *o, const dt_need *need, dt_error *err)
 {
+    const dt_config *c = &o->config;
     int64_t largest = 0;
     DT_TRY(dt_fit_largest(&p->fit, c->batch - 1, &largest, err));
     if (largest == 0)
         return dt_fail(err, DT_ERR_USAGE,
                        "--batch %lld: %s at %lld pixels does not fit, whatever the batch: %.2f GiB are free",
-                       (long long)c->batch, c->arch, (long long)p->fit.image_size,
+                       (long long)c->batch, o->arch, (long long)p->fit.image_size,
                        DT_TO_GIB(need->free_bytes));
     return dt_fail(err, DT_ERR_USAGE,
                    "--batch %lld does not fit: %s at %lld pixels would need %.2f GiB, and %.2f are free; the "
                    "largest that fits is --batch %lld",
-                   (long long)c->batch, c->arch, (long long)p->fit.image_size, DT_TO_GIB(need->total_bytes),
+                   (long long)c->batch, o->arch, (long long)p->fit.image_size, DT_TO_GIB(need->total_bytes),
                    DT_TO_GIB(need->free_bytes), (long long)largest);
 }
 
-dt_status dt_batch_check(const dt_session *s, const dt_config *c, int64_t n_classes, bool training,
+dt_status dt_batch_check(const dt_session *s, const dt_options *o, int64_t n_classes, bool training,
                          dt_need *need, dt_error *err)
 {
     planning p;
-    dt_status status = begin(s, c, n_classes, training, &p, err);
+    dt_status status = begin(s, o, n_classes, training, &p, err);
     if (status != DT_OK)
         return status;
     p.fit.n_writers = training ? s->comm->size : 0;
-    status = dt_fit_need(&p.fit, c->batch, need, err);
+    status = dt_fit_need(&p.fit, o->config.batch, need, err);
     if (status == DT_OK && !dt_need_fits(need))
-        status = too_large(&p, c, need, err);
+        status = too_large(&p, o, need, err);
     end(&p);
     return status;
 }

@@ -105,25 +105,24 @@ static void take_from_training(evaluation *e)
 
 static dt_status describe_weights(evaluation *e, dt_error *err)
 {
-    dt_config *c = &e->options.config;
-    if (dt_durable_is_folder(e->options.weights))
-        DT_TRY(dt_checkpoints_open(e->options.weights, &e->checkpoints, err));
+    dt_options *o = &e->options;
+    if (dt_durable_is_folder(o->weights))
+        DT_TRY(dt_checkpoints_open(o->weights, &e->checkpoints, err));
     if (is_checkpoint(e))
         DT_TRY(describe_checkpoint(e, err));
-    else if (dt_weights_describe(e->options.weights, &e->weights, err) != DT_OK)
+    else if (dt_weights_describe(o->weights, &e->weights, err) != DT_OK)
         return dt_error_prefix(err, "--weights");
     take_from_training(e);
-    if (strcmp(c->arch, "auto") != 0) {
-        if (e->weights.arch[0] && strcmp(c->arch, e->weights.arch) != 0)
-            return dt_fail(err, DT_ERR_USAGE, "--arch %s, but %s holds a %s", c->arch, e->options.weights,
+    if (strcmp(o->arch, "auto") != 0) {
+        if (e->weights.arch[0] && strcmp(o->arch, e->weights.arch) != 0)
+            return dt_fail(err, DT_ERR_USAGE, "--arch %s, but %s holds a %s", o->arch, o->weights,
                            e->weights.arch);
         return DT_OK;
     }
     if (!e->weights.arch[0])
         return dt_fail(err, DT_ERR_USAGE,
-                       "--weights %s: none of the networks that dtrain knows has these tensors",
-                       e->options.weights);
-    snprintf(c->arch, sizeof c->arch, "%s", e->weights.arch);
+                       "--weights %s: none of the networks that dtrain knows has these tensors", o->weights);
+    snprintf(o->arch, sizeof o->arch, "%s", e->weights.arch);
     return DT_OK;
 }
 
@@ -132,7 +131,7 @@ static dt_status describe_weights(evaluation *e, dt_error *err)
 static dt_status open_source(evaluation *e, const dt_session *s, dt_error *err)
 {
     dt_source_info info = {0};
-    DT_TRY(dt_session_source(s, &e->options.config, false, &e->val, err));
+    DT_TRY(dt_session_source(s, &e->options, false, &e->val, err));
     e->val->ops->info(e->val, &info);
     if (e->weights.n_classes > 0 && e->weights.n_classes != info.n_classes)
         return dt_fail(err, DT_ERR_USAGE, "%s knows %lld classes, and %s/val has %lld", e->options.weights,
@@ -146,7 +145,7 @@ static dt_status build_net(evaluation *e, const dt_session *s, dt_error *err)
     dt_source_info info = {0};
     dt_net_spec spec;
     e->val->ops->info(e->val, &info);
-    DT_TRY(dt_resnet_spec(c->arch, info.n_classes, &spec, err));
+    DT_TRY(dt_resnet_spec(e->options.arch, info.n_classes, &spec, err));
     /* A checkpoint holds the momentum too, so that only a net for training has its layout. */
     const dt_net_options options = {
         .batch = c->batch, .image_size = c->image_size, .training = is_checkpoint(e), .ema = e->has_ema};
@@ -194,9 +193,8 @@ static dt_status open_progress(evaluation *e, const dt_session *s, dt_error *err
 {
     if (s->comm->rank != 0)
         return DT_OK;
-    const dt_progress_options options = {.terminal = dt_console_is_terminal(),
-                                         .utf8 = dt_table_utf8(),
-                                         .every_s = e->options.config.log_every_s};
+    const dt_progress_options options = {
+        .terminal = dt_console_is_terminal(), .utf8 = dt_table_utf8(), .every_s = e->options.log_every_s};
     DT_TRY(dt_progress_create(stderr, &options, &e->progress, err));
     dt_console_set_progress(e->progress);
     return DT_OK;
@@ -235,7 +233,7 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
     dt_metrics_eval m = {0};
     dt_status status = DT_OK;
     DT_TRY(dt_agree(s->comm, describe_weights(e, err), err));
-    DT_TRY(dt_batch_settle(s, &e->options.config, false, is_checkpoint(e), err));
+    DT_TRY(dt_batch_settle(s, &e->options, false, is_checkpoint(e), err));
     DT_TRY(dt_agree(s->comm, open_source(e, s, err), err));
     DT_TRY(dt_agree(s->comm, build_net(e, s, err), err));
     if (is_checkpoint(e))
@@ -245,7 +243,7 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
                        &m, err));
     close_progress(e);
     if (s->comm->rank == 0) {
-        dt_log_info("%s at %lld px on %s/val, %lld rank%s: %.1f s, %.0f images/s", c->arch,
+        dt_log_info("%s at %lld px on %s/val, %lld rank%s: %.1f s, %.0f images/s", e->options.arch,
                     (long long)c->image_size, c->data, (long long)s->comm->size,
                     s->comm->size == 1 ? "" : "s", m.elapsed_s, m.images_per_s);
         status = print_result(&m, err);

@@ -46,7 +46,7 @@ static dt_status write_file(const dt_options *options, dt_checkpoint_reader *rea
     char config_text[DT_WEIGHTS_CONFIG_BYTES];
     dt_options *trained = NULL;
     DT_TRY(read_configuration(m, &trained, err));
-    dt_weights_config_text(&trained->config, config_text);
+    dt_weights_config_text(trained->config.image_size, trained->eval_crop, config_text);
     const dt_weights_export_options o = {.arch = m->arch,
                                          .config_text = config_text,
                                          .n_batches = m->step * trained->config.accumulate,

@@ -49,14 +49,14 @@ static dt_status check_same_options(const dt_options *options, unsigned command,
     return status;
 }
 
-static dt_status open_backend(dt_session *session, const dt_config *c, dt_error *err)
+static dt_status open_backend(dt_session *session, const dt_options *o, dt_error *err)
 {
     session->backend_options = (dt_backend_options){.n_threads = session->affinity.n_threads,
                                                     .local_rank = session->comm->local_rank,
                                                     .local_size = session->comm->local_size,
-                                                    .precision = c->precision,
-                                                    .autotune = c->autotune};
-    DT_TRY(dt_backend_create(c->backend, &session->backend_options, &session->backend, err));
+                                                    .precision = o->config.precision,
+                                                    .autotune = o->autotune};
+    DT_TRY(dt_backend_create(o->backend, &session->backend_options, &session->backend, err));
     session->device = session->backend.device;
     session->kernels = session->backend.kernels;
     return DT_OK;
@@ -65,9 +65,8 @@ static dt_status open_backend(dt_session *session, const dt_config *c, dt_error 
 dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed,
                           const dt_error *parse_error, dt_session *session, dt_error *err)
 {
-    const dt_config *c = &options->config;
     *session = (dt_session){.start_s = session->start_s};
-    DT_TRY(dt_ranks_create(c->comm, c->peer_timeout_s, &session->comm, err));
+    DT_TRY(dt_ranks_create(options->comm, options->peer_timeout_s, &session->comm, err));
     dt_comm *comm = session->comm;
     dt_console_set_rank(comm);
     if (err && parsed != DT_OK)
@@ -75,10 +74,11 @@ dt_status dt_session_open(const dt_options *options, unsigned command, dt_status
     DT_TRY(dt_agree(comm, parsed, err));
     DT_TRY(dt_agree(comm, dt_fault_arm(getenv("DTRAIN_FAULT"), comm->rank, err), err));
     DT_TRY(check_same_options(options, command, comm, err));
-    DT_TRY(dt_affinity_plan(comm, c->threads, c->workers, &session->affinity, err));
-    dt_status status = dt_agree(comm, open_backend(session, c, err), err);
+    DT_TRY(dt_affinity_plan(comm, options->threads, options->workers, &session->affinity, err));
+    dt_status status = dt_agree(comm, open_backend(session, options, err), err);
     if (status == DT_OK)
-        status = dt_ranks_attach_device(c->comm, c->peer_timeout_s, session->device, &session->comm, err);
+        status = dt_ranks_attach_device(options->comm, options->peer_timeout_s, session->device,
+                                        &session->comm, err);
     return status == DT_ERR_USAGE && err ? dt_options_locate(options, command, err) : status;
 }
 
@@ -91,10 +91,11 @@ void dt_session_close(dt_session *session)
     *session = (dt_session){0};
 }
 
-dt_status dt_session_source(const dt_session *session, const dt_config *c, bool training, dt_source **source,
+dt_status dt_session_source(const dt_session *session, const dt_options *o, bool training, dt_source **source,
                             dt_error *err)
 {
-    if (c->input == DT_INPUT_SYNTHETIC) {
+    const dt_config *c = &o->config;
+    if (o->input == DT_INPUT_SYNTHETIC) {
         const dt_synthetic_options synthetic = {.n_samples = SYNTHETIC_SAMPLES,
                                                 .n_classes = SYNTHETIC_CLASSES,
                                                 .image_size = c->image_size,
@@ -113,13 +114,13 @@ dt_status dt_session_source(const dt_session *session, const dt_config *c, bool 
         .rank = session->comm->rank,
         .world = session->comm->size,
         .workers = session->affinity.n_workers,
-        .augment = c->augment,
-        .crop_scale_min = c->crop_scale_min,
-        .crop_scale_max = c->crop_scale_max,
-        .flip = c->flip,
-        .eval_crop = c->eval_crop,
+        .augment = o->augment,
+        .crop_scale_min = o->crop_scale_min,
+        .crop_scale_max = o->crop_scale_max,
+        .flip = o->flip,
+        .eval_crop = o->eval_crop,
         .seed = c->seed,
-        .shuffle = c->shuffle,
+        .shuffle = o->shuffle,
         .max_broken = c->max_broken,
         .device = session->device,
     };

@@ -37,7 +37,7 @@ dt_status dt_session_show(const dt_session *session, const dt_options *options, 
 
 /* A source of the training or validation images with the session's device and workers, or of synthetic ones
  * (of which there are ImageNet's number, to train with). Local. */
-dt_status dt_session_source(const dt_session *session, const dt_config *config, bool training,
+dt_status dt_session_source(const dt_session *session, const dt_options *options, bool training,
                             dt_source **source, dt_error *err);
 
 #endif

@@ -61,14 +61,14 @@ typedef struct training {
 } training;
 
 /* A measurement, not a training: it leaves nothing behind, and evaluates nothing. */
-static bool only_measures(const dt_config *c)
+static bool only_measures(const dt_options *o)
 {
-    return c->input == DT_INPUT_SYNTHETIC || c->profile_steps > 0;
+    return o->input == DT_INPUT_SYNTHETIC || o->profile_steps > 0;
 }
 
-static bool trains_the_demo(const dt_config *c)
+static bool trains_the_demo(const dt_options *o)
 {
-    return !c->data[0] && c->input == DT_INPUT_LOADER;
+    return !o->config.data[0] && o->input == DT_INPUT_LOADER;
 }
 
 /* -- parts ----------------------------------------------------------------------------------------------- */
@@ -76,14 +76,14 @@ static bool trains_the_demo(const dt_config *c)
 /* What rank 0 alone does before the images are looked for. */
 static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
 {
-    const dt_config *c = &t->options.config;
+    const dt_options *o = &t->options;
     dt_status status = DT_OK;
-    if (s->comm->rank == 0 && c->export_to[0])
-        status = dt_weights_check_writable("export", c->export_to, err);
-    if (status == DT_OK && s->comm->rank == 0 && trains_the_demo(c))
+    if (s->comm->rank == 0 && o->export_to[0])
+        status = dt_weights_check_writable("export", o->export_to, err);
+    if (status == DT_OK && s->comm->rank == 0 && trains_the_demo(o))
         status = dt_demo_data_write(DEMO_FOLDER, err);
     DT_TRY(dt_agree(s->comm, status, err));
-    if (trains_the_demo(c))
+    if (trains_the_demo(o))
         snprintf(t->options.config.data, sizeof t->options.config.data, "%s", DEMO_FOLDER);
     return DT_OK;
 }
@@ -91,7 +91,7 @@ static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
 /* After the images were found: a mistyped --data leaves no folder behind. */
 static dt_status open_run_folder(training *t, const dt_session *s, dt_error *err)
 {
-    return s->comm->rank == 0 && !only_measures(&t->options.config)
+    return s->comm->rank == 0 && !only_measures(&t->options)
                ? dt_run_folder_open(&t->options, t->config_text, s->comm, &t->folder, err)
                : DT_OK;
 }
@@ -102,35 +102,37 @@ static dt_status open_sources(training *t, const dt_session *s, dt_error *err)
         ABOUT_1000_CLASSES = 1000
     }; /* a few MB more or less; the loader's buffers come only if this
                                            fits */
-    const dt_config *c = &t->options.config;
-    DT_TRY(dt_batch_settle(s, &t->options.config, true, true, err));
-    DT_TRY(dt_agree(s->comm, dt_batch_check(s, c, ABOUT_1000_CLASSES, true, &t->need, err), err));
-    dt_status status = dt_session_source(s, c, true, &t->train, err);
-    if (status == DT_OK && !only_measures(c) && dt_loader_has_validation(c->data))
-        status = dt_session_source(s, c, false, &t->val, err);
+    const dt_options *o = &t->options;
+    const dt_config *c = &o->config;
+    DT_TRY(dt_batch_settle(s, &t->options, true, true, err));
+    DT_TRY(dt_agree(s->comm, dt_batch_check(s, o, ABOUT_1000_CLASSES, true, &t->need, err), err));
+    dt_status status = dt_session_source(s, o, true, &t->train, err);
+    if (status == DT_OK && !only_measures(o) && dt_loader_has_validation(c->data))
+        status = dt_session_source(s, o, false, &t->val, err);
     DT_TRY(dt_agree(s->comm, status, err));
-    if (!t->val && s->comm->rank == 0 && !only_measures(c))
+    if (!t->val && s->comm->rank == 0 && !only_measures(o))
         dt_log_warn("there is no %s/val: nothing will be evaluated", c->data);
     return DT_OK;
 }
 
 static dt_status build_net(training *t, const dt_session *s, dt_error *err)
 {
-    const dt_config *c = &t->options.config;
+    const dt_options *o = &t->options;
+    const dt_config *c = &o->config;
     dt_source_info info = {0};
     dt_net_spec spec;
     t->train->ops->info(t->train, &info);
-    DT_TRY(dt_resnet_spec(c->arch, info.n_classes, &spec, err));
+    DT_TRY(dt_resnet_spec(o->arch, info.n_classes, &spec, err));
     const dt_net_options options = {
         .batch = c->batch, .image_size = c->image_size, .training = true, .ema = c->ema_decay > 0.0};
     dt_status status = dt_net_create(&spec, dt_layer_registry(), s->kernels, &options, &t->net, err);
     dt_free(spec.layers);
     DT_TRY(status);
     dt_backend_name_layers(&s->backend, t->net);
-    DT_TRY(dt_net_init(t->net, c->seed, c->zero_init_gamma, err));
-    if (!c->init[0] || s->comm->rank != 0) /* the trainer broadcasts */
+    DT_TRY(dt_net_init(t->net, c->seed, o->zero_init_gamma, err));
+    if (!o->init[0] || s->comm->rank != 0) /* the trainer broadcasts */
         return DT_OK;
-    status = dt_weights_load(t->net, c->init, true, err);
+    status = dt_weights_load(t->net, o->init, true, err);
     return status == DT_OK ? DT_OK : dt_error_prefix(err, "--init");
 }
 
@@ -138,13 +140,12 @@ static dt_status open_sinks(training *t, const dt_session *s, dt_error *err)
 {
     if (s->comm->rank != 0)
         return DT_OK;
-    const dt_progress_options options = {.terminal = dt_console_is_terminal(),
-                                         .utf8 = dt_table_utf8(),
-                                         .every_s = t->options.config.log_every_s};
+    const dt_progress_options options = {
+        .terminal = dt_console_is_terminal(), .utf8 = dt_table_utf8(), .every_s = t->options.log_every_s};
     DT_TRY(dt_progress_create(stderr, &options, &t->sinks[0], err));
     dt_console_set_progress(t->sinks[0]);
     t->parts.n_sinks = 1;
-    if (only_measures(&t->options.config))
+    if (only_measures(&t->options))
         return DT_OK;
     DT_TRY(dt_jsonl_create(t->folder.metrics, &t->sinks[1], err));
     t->parts.n_sinks = 2;
@@ -166,13 +167,14 @@ static dt_status open_events(training *t, const dt_session *s, dt_error *err)
 /* Takes the place of a training: so many steps, and no more. */
 static dt_status begin_profile(training *t, const dt_session *s, dt_error *err)
 {
-    dt_config *c = &t->options.config;
-    if (c->profile_steps == 0)
+    dt_options *o = &t->options;
+    dt_config *c = &o->config;
+    if (o->profile_steps == 0)
         return DT_OK;
-    c->steps = DT_PROFILE_WARMUP + c->profile_steps;
+    c->steps = DT_PROFILE_WARMUP + o->profile_steps;
     c->no_graph = true; /* times cannot be taken inside a captured graph */
     return dt_profile_create(t->net, s->device, DT_PROFILE_WARMUP * c->accumulate,
-                             c->profile_steps * c->accumulate, &t->profile, err);
+                             o->profile_steps * c->accumulate, &t->profile, err);
 }
 
 static dt_status print_profile(const training *t, const dt_session *s, dt_error *err)
@@ -192,7 +194,7 @@ static void resumed(void *context, int64_t step)
     training *t = context;
     dt_error err = {0};
     t->first_step = step;
-    if (t->parts.comm->rank == 0 && !only_measures(&t->options.config) &&
+    if (t->parts.comm->rank == 0 && !only_measures(&t->options) &&
         dt_run_folder_commit(&t->options, &t->folder, step > 0, &err) != DT_OK)
         dt_log_error("%s", err.message);
 }
@@ -204,14 +206,13 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     DT_TRY(dt_agree(s->comm, open_run_folder(t, s, err), err));
     DT_TRY(dt_agree(s->comm, build_net(t, s, err), err));
     DT_TRY(dt_agree(s->comm, begin_profile(t, s, err), err));
-    if (!only_measures(&t->options.config))
-        DT_TRY(dt_checkpoint_folders_open(&t->options.config, t->folder.checkpoints, s->comm, &t->checkpoints,
-                                          err));
+    if (!only_measures(&t->options))
+        DT_TRY(dt_checkpoint_folders_open(&t->options, t->folder.checkpoints, s->comm, &t->checkpoints, err));
     DT_TRY(dt_agree(s->comm, open_events(t, s, err), err));
     DT_TRY(dt_agree(s->comm, open_sinks(t, s, err), err));
     t->parts.config = &t->options.config;
     t->parts.config_text = t->config_text;
-    t->parts.arch = t->options.config.arch;
+    t->parts.arch = t->options.arch;
     dt_session_computed_by(s, &t->computed_by);
     t->parts.computed_by = &t->computed_by;
     t->parts.kernels = s->kernels;
@@ -251,14 +252,15 @@ static void disassemble(training *t)
 
 static void say_what_is_trained(const training *t, const dt_session *s)
 {
-    const dt_config *c = &t->options.config;
+    const dt_options *o = &t->options;
+    const dt_config *c = &o->config;
     dt_net_info net;
     dt_source_info train = {0}, val = {0};
     dt_net_get_info(t->net, &net);
     t->train->ops->info(t->train, &train);
     if (t->val)
         t->val->ops->info(t->val, &val);
-    dt_log_info("%s: %.2f million parameters, %.2f GMAC an image at %lld pixels", c->arch,
+    dt_log_info("%s: %.2f million parameters, %.2f GMAC an image at %lld pixels", o->arch,
                 (double)net.n_params / 1e6, (double)net.forward_macs / 1e9, (long long)c->image_size);
     dt_log_info("memory of each rank, at its peak: %.2f GiB of %.2f free: %.0f MiB for activations, %.0f for "
                 "parameters, %.0f for the backend, %.0f for images, %.0f for the copy that checkpoints are "
@@ -268,63 +270,65 @@ static void say_what_is_trained(const training *t, const dt_session *s)
                 DT_TO_MIB(t->need.backend_bytes), DT_TO_MIB(t->need.input_bytes),
                 DT_TO_MIB(t->need.snapshot_bytes));
     dt_log_info("%s: %lld images to train on, %lld to evaluate on, %lld classes; global batch %lld",
-                c->input == DT_INPUT_SYNTHETIC ? "random pixels" : c->data, (long long)train.n_samples,
+                o->input == DT_INPUT_SYNTHETIC ? "random pixels" : c->data, (long long)train.n_samples,
                 (long long)val.n_samples, (long long)train.n_classes,
                 (long long)(c->batch * c->accumulate * s->comm->size));
     dt_log_info("communication: %s", s->comm->detail); /* for NCCL the network too */
-    if (only_measures(c))
+    if (only_measures(o))
         dt_log_info("a measurement: nothing is written");
     else
-        dt_log_info("writing to %s", c->out);
+        dt_log_info("writing to %s", o->out);
 }
 
 static void say_what_is_next(const training *t, bool is_demo)
 {
-    const dt_config *c = &t->options.config;
-    dt_log_info("the run is in %s: metrics.jsonl, %sconfig.conf, which --config takes again", c->out,
-                c->checkpoint_dir[0] ? "" : "checkpoints/, and ");
-    if (c->checkpoint_dir[0])
-        dt_log_info("its checkpoints are in %s", c->checkpoint_dir);
+    const dt_options *o = &t->options;
+    const dt_config *c = &o->config;
+    dt_log_info("the run is in %s: metrics.jsonl, %sconfig.conf, which --config takes again", o->out,
+                o->checkpoint_dir[0] ? "" : "checkpoints/, and ");
+    if (o->checkpoint_dir[0])
+        dt_log_info("its checkpoints are in %s", o->checkpoint_dir);
     if (!is_demo)
         return;
     const char *program = program_invocation_name; /* "./dtrain": a line to copy */
     dt_log_info("that was the built-in demo. What to do next:");
-    dt_log_info("  %s eval --data %s --weights %s", program, c->data, c->out);
+    dt_log_info("  %s eval --data %s --weights %s", program, c->data, o->out);
     dt_log_info("      evaluates what was just trained");
     dt_log_info("  " DT_MPIRUN_NAME " -np 2 %s --data DIR --arch resnet18 --image-size 64", program);
     dt_log_info("      trains on your images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg");
     dt_log_info("  %s --help", program);
     dt_log_info("      every option; options can stand in a file too: %s --config %s/config.conf", program,
-                c->out);
+                o->out);
 }
 
 /* -- the command ----------------------------------------------------------------------------------------- */
 
 static dt_status export_weights(training *t, const dt_session *s, int64_t steps, dt_error *err)
 {
-    const dt_config *c = &t->options.config;
+    const dt_options *o = &t->options;
+    const dt_config *c = &o->config;
     dt_status status = DT_OK;
     if (s->comm->rank == 0) {
         char for_evaluation[DT_WEIGHTS_CONFIG_BYTES];
-        dt_weights_config_text(c, for_evaluation);
+        dt_weights_config_text(o->config.image_size, o->eval_crop, for_evaluation);
         const dt_weights_export_options options = {
-            .arch = c->arch, .config_text = for_evaluation, .n_batches = steps * c->accumulate};
+            .arch = o->arch, .config_text = for_evaluation, .n_batches = steps * c->accumulate};
         const dt_state_io io = dt_net_state_io(t->net);
         status = dt_net_swap_ema(t->net, err); /* what evaluations have seen */
         if (status == DT_OK)
-            status = dt_weights_export(dt_net_state_layout(t->net), &io, c->export_to, &options, err);
+            status = dt_weights_export(dt_net_state_layout(t->net), &io, o->export_to, &options, err);
         if (status == DT_OK)
             status = dt_net_swap_ema(t->net, err);
         if (status == DT_OK)
-            dt_log_info("the weights are in %s", c->export_to);
+            dt_log_info("the weights are in %s", o->export_to);
     }
     return dt_agree(s->comm, status, err);
 }
 
 static dt_status run(training *t, dt_session *s, dt_error *err)
 {
-    const dt_config *c = &t->options.config;
-    bool is_demo = trains_the_demo(c);
+    const dt_options *o = &t->options;
+    bool is_demo = trains_the_demo(o);
     dt_metrics_end result = {0};
     if (s->comm->rank == 0 && is_demo)
         dt_log_info("no --data%s: training the built-in demo, handwritten digits",
@@ -338,10 +342,10 @@ static dt_status run(training *t, dt_session *s, dt_error *err)
         dt_log_info(
             "there was nothing left to do: all %lld steps were done before; --resume never begins anew",
             (long long)result.steps);
-    if (c->export_to[0])
+    if (o->export_to[0])
         DT_TRY(export_weights(t, s, result.steps, err));
     DT_TRY(print_profile(t, s, err));
-    if (s->comm->rank == 0 && !only_measures(c))
+    if (s->comm->rank == 0 && !only_measures(o))
         say_what_is_next(t, is_demo);
     return DT_OK;
 }
@@ -352,7 +356,7 @@ dt_status dt_command_train(int argc, char **argv, dt_session *session, dt_error 
     dt_error parse_error = {0};
     dt_status parsed = dt_options_parse(&usage, argc, argv, &t.options, &parse_error);
     DT_TRY(dt_session_open(&t.options, DT_COMMAND_TRAIN, parsed, &parse_error, session, err));
-    dt_run_folder_name(t.options.config.out, &t.folder);
+    dt_run_folder_name(t.options.out, &t.folder);
     dt_status status = dt_options_write(&t.options, DT_COMMAND_TRAIN,
                                         "dtrain " PACKAGE_VERSION
                                         ": the options of this run; dtrain --config FILE takes them",

@@ -21,7 +21,7 @@
 
 /* Everything that is made for the tables. */
 typedef struct offline_run {
-    const dt_config *config;
+    const dt_options *options;
     dt_gpu_spec gpu;
     dt_device *device;
     dt_graph_runner *runner;
@@ -43,25 +43,25 @@ static void close_run(offline_run *r)
     dt_gpu_spec_free(&r->gpu);
 }
 
-static dt_status open_run(offline_run *r, const dt_options *options, dt_error *err)
+static dt_status open_run(offline_run *r, dt_error *err)
 {
-    const dt_config *c = r->config;
+    const dt_config *c = &r->options->config;
     const dt_cudnn_options cudnn = {.autotune = DT_AUTOTUNE_OFF,
                                     .workspace_limit_bytes = DT_CUDNN_WORKSPACE_LIMIT_BYTES};
     const dt_cuda_options cuda = {.dtype = c->precision, .plan_only = true};
     const dt_net_options net = {
         .batch = c->batch, .image_size = c->image_size, .training = true, .plan_only = true};
-    DT_TRY(dt_gpu_spec_load(options->device, &r->gpu, err));
+    DT_TRY(dt_gpu_spec_load(r->options->device, &r->gpu, err));
     dt_status status =
         dt_cudnn_runner_create_offline(r->gpu.model, r->gpu.properties, &cudnn, &r->runner, err);
     if (status == DT_ERR_FORMAT) {
-        (void)dt_error_prefix(err, "--device %s", options->device);
+        (void)dt_error_prefix(err, "--device %s", r->options->device);
         return DT_ERR_USAGE;
     }
     DT_TRY(status);
     DT_TRY(dt_offline_device_create(&r->gpu, c->precision, &r->device, err));
     DT_TRY(dt_kernels_cuda_create(r->device, r->runner, &cuda, &r->kernels, err));
-    DT_TRY(dt_resnet_spec(c->arch, N_CLASSES, &r->spec, err));
+    DT_TRY(dt_resnet_spec(r->options->arch, N_CLASSES, &r->spec, err));
     return dt_net_create(&r->spec, dt_layer_registry(), r->kernels, &net, &r->net, err);
 }
 
@@ -90,7 +90,7 @@ static shape shape_behind(const dt_layer_spec *l, const shape *in)
 static const char *find_layer(const offline_run *r, const dt_conv_desc *d)
 {
     enum { MAX_VALUES = 512 }; /* ResNet-152 has 469 */
-    shape shapes[MAX_VALUES] = {{3, r->config->image_size, false}};
+    shape shapes[MAX_VALUES] = {{3, r->options->config.image_size, false}};
     for (int64_t i = 0; i < r->spec.n_layers && i + 1 < MAX_VALUES; i++) {
         const dt_layer_spec *l = &r->spec.layers[i];
         const shape *in = &shapes[l->inputs[0]];
@@ -197,7 +197,7 @@ static roofline measure(const offline_run *r, double bandwidth, double peak)
 static void add_totals(const offline_run *r, const graph_table *graphs, dt_table *table)
 {
     const dt_gpu_spec *gpu = &r->gpu;
-    const dt_config *c = r->config;
+    const dt_config *c = &r->options->config;
     /* A GPU without TF32 computes it in FP32. */
     double peak = gpu->flops[c->precision] > 0 ? gpu->flops[c->precision]
                   : c->precision == DT_TF32    ? gpu->flops[DT_F32]
@@ -214,9 +214,9 @@ static void add_totals(const offline_run *r, const graph_table *graphs, dt_table
                       gpu->bandwidth_bytes_per_s / 1e9, peak / 1e12, dt_dtype_name(c->precision),
                       DT_TO_GIB(gpu->memory_bytes));
     dt_table_add_pair(table, "library", "%s", r->runner->ops->describe(r->runner));
-    dt_table_add_pair(table, "network", "%s, %lld pixels, %lld images, %s, %.1f million parameters", c->arch,
-                      (long long)c->image_size, (long long)c->batch, dt_dtype_name(c->precision),
-                      (double)info.n_params / 1e6);
+    dt_table_add_pair(table, "network", "%s, %lld pixels, %lld images, %s, %.1f million parameters",
+                      r->options->arch, (long long)c->image_size, (long long)c->batch,
+                      dt_dtype_name(c->precision), (double)info.n_params / 1e6);
     dt_table_add_pair(
         table, "graphs",
         "%lld have a plan, %lld of them are fused; %lld that would be fused have none and are composed",
@@ -251,9 +251,9 @@ static dt_status print_totals(const offline_run *r, const graph_table *graphs, F
 
 dt_status dt_plans_show(const dt_options *options, FILE *stream, dt_error *err)
 {
-    offline_run run = {.config = &options->config};
+    offline_run run = {.options = options};
     graph_table graphs;
-    dt_status status = open_run(&run, options, err);
+    dt_status status = open_run(&run, err);
     if (status == DT_OK)
         status = print_graphs(&run, &graphs, stream, err);
     if (status == DT_OK)

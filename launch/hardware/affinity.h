@@ -1,7 +1,7 @@
 /* affinity.h: how many compute threads and decoding threads a rank gets, and on which processors.
  *
  *   dt_affinity a;
- *   DT_TRY(dt_affinity_plan(comm, config.threads, config.workers, &a, err));     collective
+ *   DT_TRY(dt_affinity_plan(comm, options.threads, options.workers, &a, err));     collective
  *   dt_backend_create(name, a.n_threads, ...)
  *
  * A rank gets its share of the cores that it may run on: a core that k ranks of the host may use counts 1/k

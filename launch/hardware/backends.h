@@ -9,8 +9,8 @@
 #define DT_LAUNCH_HARDWARE_BACKENDS_H
 
 #include "core/base/computed_by.h"
-#include "core/base/config.h"
 #include "core/model/net.h"
+#include "layers/cuda/plan_cache.h"
 
 typedef struct dt_backend_options {
     int64_t n_threads;          /* compute threads, for backends on the host */

@@ -60,40 +60,39 @@ static const dt_option table[] = {
      .help = "images per rank and micro-batch; the global batch is N x ranks x --accumulate. auto: the "
              "largest whose memory all ranks have, a "
              "multiple of 8; --lr is yours to scale"},
-    {ROW("augment", "KIND", TRAIN, DATA, CHOICE, config.augment), .choices = augments,
-     .by_default = "standard",
+    {ROW("augment", "KIND", TRAIN, DATA, CHOICE, augment), .choices = augments, .by_default = "standard",
      .help = "standard: random-resized-crop and flip; none: the whole image, resized and centred"},
-    {ROW("crop-scale", "MIN,MAX", TRAIN, DATA, RANGE, config.crop_scale_min), .min = 0, .max = 1,
-     .above_min = true, .by_default = "0.08,1", .help = "share of the image's area that a random crop takes"},
-    {ROW("flip", "P", TRAIN, DATA, REAL, config.flip), .min = 0, .max = 1, .by_default = "0.5",
+    {ROW("crop-scale", "MIN,MAX", TRAIN, DATA, RANGE, crop_scale_min), .min = 0, .max = 1, .above_min = true,
+     .by_default = "0.08,1", .help = "share of the image's area that a random crop takes"},
+    {ROW("flip", "P", TRAIN, DATA, REAL, flip), .min = 0, .max = 1, .by_default = "0.5",
      .help = "probability of a horizontal flip"},
-    {ROW("eval-crop", "SHARE", BOTH, DATA, REAL, config.eval_crop), .min = 0, .max = 1, .above_min = true,
+    {ROW("eval-crop", "SHARE", BOTH, DATA, REAL, eval_crop), .min = 0, .max = 1, .above_min = true,
      .by_default = "0.875",
      .help = "evaluation resizes the shorter side to image-size / SHARE and cuts out the centre"},
-    {ROW("no-shuffle", NULL, TRAIN, DATA, UNFLAG, config.shuffle), .by_default = "no",
+    {ROW("no-shuffle", NULL, TRAIN, DATA, UNFLAG, shuffle), .by_default = "no",
      .help = "train on the files in sorted order"},
     {ROW("max-broken", "FRACTION", BOTH, DATA, REAL, config.max_broken), .min = 0, .max = 1,
      .by_default = "0.01", .help = "stop when more than this fraction of the files turns out to be broken"},
-    {ROW("resize-schedule", "SIZE:SHARE,...", TRAIN, DATA, PATH, config.resize_schedule), .by_default = "",
+    {ROW("resize-schedule", "SIZE:SHARE,...", TRAIN, DATA, PATH, resize_schedule), .by_default = "",
      .help = "train at growing sizes: 160:0,192:0.6,224:0.85 takes images of 160 pixels at first, of 192 "
              "from 60% of the epochs on, of 224 from 85% on. "
              "Evaluation is always at --image-size. If not given: --image-size throughout"},
-    {ROW("input", "KIND", TRAIN, DATA, CHOICE, config.input), .choices = inputs, .by_default = "loader",
+    {ROW("input", "KIND", TRAIN, DATA, CHOICE, input), .choices = inputs, .by_default = "loader",
      .help = "loader: the images; synthetic: the same few batches of random pixels over and over, which "
              "measures the network alone"},
 
-    {ROW("arch", "NAME", TRAIN | INFO, MODEL, NAME, config.arch), .get_choices = dt_resnet_names,
+    {ROW("arch", "NAME", TRAIN | INFO, MODEL, NAME, arch), .get_choices = dt_resnet_names,
      .by_default = "resnet50", .help = "the network"},
-    {ROW("arch", "NAME", EVAL, MODEL, NAME, config.arch), .get_choices = archs_or_auto, .by_default = "auto",
+    {ROW("arch", "NAME", EVAL, MODEL, NAME, arch), .get_choices = archs_or_auto, .by_default = "auto",
      .help = "the network; auto: told by the weights"},
     {ROW("weights", "FILE", EVAL, MODEL, PATH, weights), .by_default = "",
      .help = "what to evaluate: a .safetensors file with torchvision's names, a run's folder, or one "
              "checkpoint's folder"},
-    {ROW("zero-init-gamma", NULL, TRAIN, MODEL, FLAG, config.zero_init_gamma), .by_default = "no",
+    {ROW("zero-init-gamma", NULL, TRAIN, MODEL, FLAG, zero_init_gamma), .by_default = "no",
      .help = "start the last BatchNorm of every residual branch at zero"},
-    {ROW("init", "FILE", TRAIN, MODEL, PATH, config.init), .by_default = "",
+    {ROW("init", "FILE", TRAIN, MODEL, PATH, init), .by_default = "",
      .help = "start from the weights in this .safetensors file (torchvision's names)"},
-    {ROW("export", "FILE", TRAIN, MODEL, PATH, config.export_to), .by_default = "",
+    {ROW("export", "FILE", TRAIN, MODEL, PATH, export_to), .by_default = "",
      .help = "write the weights to this .safetensors file at the end (torchvision's names)"},
 
     {ROW("epochs", "N", TRAIN, OPTIMIZATION, INT, config.epochs), .min = 1, .max = 1000000,
@@ -143,7 +142,7 @@ static const dt_option table[] = {
     {ROW("seed", "N", TRAIN, OPTIMIZATION, INT, config.seed), .min = 0, .max = MANY, .by_default = "1",
      .help = "of initialisation, order and augmentation; the same seed gives the same weights, bit for bit"},
 
-    {ROW("out", "DIR", TRAIN, RUN, PATH, config.out), .by_default = "",
+    {ROW("out", "DIR", TRAIN, RUN, PATH, out), .by_default = "",
      .help = "the run's folder: metrics.jsonl, checkpoints/, config.conf. If not given: runs/DATA-ARCH, and "
              "runs/demo for the demo"},
     {ROW("resume", "WHEN", TRAIN, RUN, CHOICE, config.resume), .choices = resumes, .by_default = "auto",
@@ -155,10 +154,10 @@ static const dt_option table[] = {
      .word = "auto", .word_value = DT_CHECKPOINT_AUTO, .by_default = "0",
      .help = "steps between checkpoints; 0: at the end of every epoch; auto: what loses least time, from how "
              "long one takes to write and --mtti"},
-    {ROW("checkpoint-dir", "DIR", TRAIN, RUN, PATH, config.checkpoint_dir), .by_default = "",
+    {ROW("checkpoint-dir", "DIR", TRAIN, RUN, PATH, checkpoint_dir), .by_default = "",
      .help = "where checkpoints go. May be a disk of its own on each host (NVMe), with --checkpoint-mirror. "
              "If not given: checkpoints/ in --out"},
-    {ROW("checkpoint-mirror", "DIR", TRAIN, RUN, PATH, config.checkpoint_mirror), .by_default = "",
+    {ROW("checkpoint-mirror", "DIR", TRAIN, RUN, PATH, checkpoint_mirror), .by_default = "",
      .help = "a folder on storage that all hosts see, to which checkpoints are copied while training goes "
              "on. If not given: none"},
     {ROW("mtti", "HOURS", TRAIN, RUN, REAL, config.mtti_h), .min = 0, .max = 1000000, .above_min = true,
@@ -182,13 +181,11 @@ static const dt_option table[] = {
      .help = "newest checkpoints that are kept"},
     {ROW("eval-every", "EPOCHS", TRAIN, RUN, REAL, config.eval_every), .min = 0, .max = 1000000,
      .by_default = "1", .help = "epochs between evaluations; 0: only at the end"},
-    {ROW("profile", "STEPS", TRAIN, RUN, INT, config.profile_steps), .min = 0, .max = 100000,
-     .by_default = "0",
+    {ROW("profile", "STEPS", TRAIN, RUN, INT, profile_steps), .min = 0, .max = 100000, .by_default = "0",
      .help =
          "measure every layer over so many steps, print a table of times and bandwidths, and stop; 0: train"},
-    {ROW("log-every", "SECONDS", BOTH, RUN, REAL, config.log_every_s), .min = 0, .max = 86400,
-     .by_default = "5", .per_rank = true,
-     .help = "seconds between progress lines where there is no terminal"},
+    {ROW("log-every", "SECONDS", BOTH, RUN, REAL, log_every_s), .min = 0, .max = 86400, .by_default = "5",
+     .per_rank = true, .help = "seconds between progress lines where there is no terminal"},
 
     {ROW("verify", NULL, INSPECT, RUN, FLAG, verify), .by_default = "no",
      .help = "read every byte: the hash of each shard, and whether HDF5 can read it"},
@@ -206,14 +203,13 @@ static const dt_option table[] = {
     {ROW("ema", NULL, EXPORT, RUN, FLAG, ema), .by_default = "no",
      .help = "write the running averages of a training with --ema instead of the weights"},
 
-    {ROW("backend", "NAME", BOTH, MACHINE, NAME, config.backend), .get_choices = dt_backend_names,
+    {ROW("backend", "NAME", BOTH, MACHINE, NAME, backend), .get_choices = dt_backend_names,
      .by_default = "auto",
      .help = "what computes; auto: the fastest one that works here; ref is for checking the others"},
-    {ROW("comm", "NAME", BOTH, MACHINE, NAME, config.comm), .get_choices = dt_comm_names,
-     .by_default = "auto",
+    {ROW("comm", "NAME", BOTH, MACHINE, NAME, comm), .get_choices = dt_comm_names, .by_default = "auto",
      .help = "how ranks talk; auto: MPI if mpirun or srun has started the program, with NCCL between GPUs; "
              "else one rank by itself"},
-    {ROW("peer-timeout", "SECONDS", BOTH, MACHINE, REAL, config.peer_timeout_s), .min = 1, .max = 86400,
+    {ROW("peer-timeout", "SECONDS", BOTH, MACHINE, REAL, peer_timeout_s), .min = 1, .max = 86400,
      .by_default = "600",
      .help = "a rank that has waited so long for others gives up and names those that did not come"},
     {ROW("precision", "TYPE", BOTH | INFO, MACHINE, CHOICE, config.precision), .choices = precisions,
@@ -229,18 +225,18 @@ static const dt_option table[] = {
     {ROW("device", "GPU", INFO, MACHINE, PATH, device), .by_default = "",
      .help = "for --plans: a100-40gb, a100-80gb, a10g, h100, h200, l4, t4, or a file like those in the "
              "folder share/dtrain/devices"},
-    {ROW("autotune", "KIND", BOTH, MACHINE, CHOICE, config.autotune), .choices = autotunes,
-     .by_default = "full", .per_rank = true,
+    {ROW("autotune", "KIND", BOTH, MACHINE, CHOICE, autotune), .choices = autotunes, .by_default = "full",
+     .per_rank = true,
      .help = "how the GPU's convolution algorithms are chosen. full: the first run on a GPU times all of "
              "them and remembers the fastest; heuristic: of the "
              "library's favourites; off: take its first"},
     {ROW("no-graph", NULL, TRAIN, MACHINE, FLAG, config.no_graph), .by_default = "no",
      .help = "enqueue each step's work anew instead of launching it as one captured graph: the same bits, "
              "slower, and errors are found where they arise"},
-    {ROW("threads", "N", BOTH, MACHINE, INT, config.threads), .min = 0, .max = 4096, .by_default = "0",
+    {ROW("threads", "N", BOTH, MACHINE, INT, threads), .min = 0, .max = 4096, .by_default = "0",
      .per_rank = true,
      .help = "compute threads per rank; 0: this rank's share of the host's cores (or OMP_NUM_THREADS)"},
-    {ROW("workers", "N", BOTH, MACHINE, INT, config.workers), .min = 0, .max = 1024, .by_default = "0",
+    {ROW("workers", "N", BOTH, MACHINE, INT, workers), .min = 0, .max = 1024, .by_default = "0",
      .per_rank = true, .help = "image decoding threads per rank; 0: by the number of cores"},
 };
 

@@ -18,6 +18,8 @@
 
 #include "core/base/config.h"
 #include "core/base/error.h"
+#include "io/source/loader.h"
+#include "layers/cuda/plan_cache.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -40,12 +42,41 @@ typedef enum dt_origin {
     DT_ORIGIN_COMMAND_LINE
 } dt_origin;
 
+typedef enum dt_input_kind { DT_INPUT_LOADER, DT_INPUT_SYNTHETIC } dt_input_kind;
 typedef enum dt_spot_kind { DT_SPOT_AUTO, DT_SPOT_IMDS, DT_SPOT_OFF } dt_spot_kind;
 
 /* The values of all options, and where each came from (by row of the table). */
 typedef struct dt_options {
-    dt_config config;
-    double time_limit_s; /* of this start; 0: none */
+    dt_config config; /* what core reads */
+
+    /* data */
+    int64_t workers; /* decoding threads per rank; 0: by the number of cores */
+    dt_augment_kind augment;
+    bool shuffle;
+    double crop_scale_min, crop_scale_max; /* random-resized-crop's share of the area */
+    double flip;                           /* probability of a horizontal flip */
+    double eval_crop;                      /* evaluation resizes the shorter side to image_size / eval_crop */
+    dt_input_kind input;                   /* synthetic: the same random pixels in every step, to measure
+                                              the net alone */
+    char resize_schedule[256];             /* as given: "160:0,192:0.6"; "": image_size throughout */
+
+    /* model */
+    char arch[32];
+    bool zero_init_gamma; /* of each residual branch's last BatchNorm */
+    char init[DT_PATH_BYTES], export_to[DT_PATH_BYTES];
+
+    /* where it runs */
+    char backend[8], comm[8];
+    int64_t threads; /* compute threads per rank; 0: as many as the rank may use */
+    dt_autotune_kind autotune;
+    double peer_timeout_s; /* after which a collective that does not end is an error */
+
+    /* the run */
+    char out[DT_PATH_BYTES];
+    char checkpoint_dir[DT_PATH_BYTES], checkpoint_mirror[DT_PATH_BYTES]; /* "": inside out; none */
+    double log_every_s;    /* plain progress lines where there is no terminal */
+    int64_t profile_steps; /* measure each layer over so many steps, print a table, stop; 0: no */
+    double time_limit_s;   /* of this start; 0: none */
     dt_spot_kind spot;
     char imds_endpoint[256];
     char config_file[DT_PATH_BYTES]; /* that was read, or "" */
@@ -115,7 +146,7 @@ typedef struct dt_command_usage {
 /* Defaults, then the configuration file (--config, or ./dtrain.conf where there are no arguments at all),
  * then argv[1..]; checks what one value can tell, and then values against each other. DT_ERR_USAGE with the
  * one line to print ("--batch: 0 is out of range: 1 to 65536", "run.conf:3: batch: ..."); DT_ERR_MEMORY. On
- * failure *options is half filled, but options->config.comm is valid. */
+ * failure *options is half filled, but options->comm is valid. */
 dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv, dt_options *options,
                            dt_error *err);
 
@@ -130,9 +161,8 @@ dt_status dt_options_read_trained(const char *text, unsigned command, dt_options
 void dt_options_apply_demo(dt_options *options, int n_ranks); /* the demo's settings, for what is still at
                                                                  its default */
 dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err);
-/* config.resize_schedule, "SIZE:SHARE,SIZE:SHARE,...", into config.resize and config.n_resize.
- * DT_ERR_USAGE. */
-dt_status dt_options_parse_resize(dt_config *config, dt_error *err);
+/* resize_schedule, "SIZE:SHARE,SIZE:SHARE,...", into config.resize and config.n_resize. DT_ERR_USAGE. */
+dt_status dt_options_parse_resize(dt_options *options, dt_error *err);
 
 /* Puts "run.conf:3: " in front of an error that begins with the name of an option ("--out x: ...", "data:
  * ...") whose value stands on that line of the configuration file; leaves all others as they are. Returns

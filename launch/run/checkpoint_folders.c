@@ -172,7 +172,7 @@ static bool same_folder(const char *a, const char *b)
 }
 
 /* Local; of the rank that is responsible for it. */
-static dt_status occupy(const dt_config *c, const char *option, const char *folder, dt_comm *comm,
+static dt_status occupy(const dt_options *o, const char *option, const char *folder, dt_comm *comm,
                         dt_run_lock **lock, dt_error *err)
 {
     DT_TRY(dt_durable_make_folder(folder, err));
@@ -181,41 +181,41 @@ static dt_status occupy(const dt_config *c, const char *option, const char *fold
         dt_log_warn("--%s: %s: going on without a lock there", option, err->message);
     else if (status != DT_OK)
         return status;
-    return c->resume == DT_RESUME_NEVER ? put_aside(folder, err) : DT_OK;
+    return o->config.resume == DT_RESUME_NEVER ? put_aside(folder, err) : DT_OK;
 }
 
-static dt_status open_mirror(const dt_config *c, const char *folder, dt_comm *comm, dt_checkpoint_folders *f,
+static dt_status open_mirror(const dt_options *o, const char *folder, dt_comm *comm, dt_checkpoint_folders *f,
                              dt_error *err)
 {
     bool per_host = false;
     dt_status status = DT_OK;
-    DT_TRY(find_out("checkpoint-mirror", c->checkpoint_mirror, comm, &per_host, err));
+    DT_TRY(find_out("checkpoint-mirror", o->checkpoint_mirror, comm, &per_host, err));
     if (per_host)
         return dt_fail_shared(
             err, DT_ERR_USAGE,
             "--checkpoint-mirror: %s is another folder on each host; the mirror must be one that "
             "all hosts see",
-            c->checkpoint_mirror);
-    if (comm->rank == 0 && same_folder(folder, c->checkpoint_mirror))
+            o->checkpoint_mirror);
+    if (comm->rank == 0 && same_folder(folder, o->checkpoint_mirror))
         status =
             dt_fail(err, DT_ERR_USAGE, "--checkpoint-mirror: %s is the folder of the checkpoints themselves",
-                    c->checkpoint_mirror);
+                    o->checkpoint_mirror);
     else if (comm->rank == 0)
-        status = occupy(c, "checkpoint-mirror", c->checkpoint_mirror, comm, &f->locks[1], err);
+        status = occupy(o, "checkpoint-mirror", o->checkpoint_mirror, comm, &f->locks[1], err);
     if (status == DT_OK)
-        status = dt_store_hdf5_create(c->checkpoint_mirror, &f->mirror, err);
+        status = dt_store_hdf5_create(o->checkpoint_mirror, &f->mirror, err);
     return dt_agree(comm, status, err);
 }
 
-dt_status dt_checkpoint_folders_open(const dt_config *c, const char *usual, dt_comm *comm,
+dt_status dt_checkpoint_folders_open(const dt_options *o, const char *usual, dt_comm *comm,
                                      dt_checkpoint_folders *f, dt_error *err)
 {
-    const bool is_given = c->checkpoint_dir[0] != '\0';
-    const char *folder = is_given ? c->checkpoint_dir : usual, *option = is_given ? "checkpoint-dir" : "out";
+    const bool is_given = o->checkpoint_dir[0] != '\0';
+    const char *folder = is_given ? o->checkpoint_dir : usual, *option = is_given ? "checkpoint-dir" : "out";
     dt_status status = DT_OK;
     *f = (dt_checkpoint_folders){0};
     DT_TRY(find_out(option, folder, comm, &f->per_host, err));
-    if (f->per_host && !c->checkpoint_mirror[0])
+    if (f->per_host && !o->checkpoint_mirror[0])
         return dt_fail_shared(
             err, DT_ERR_USAGE,
             "--%s: %s is another folder on each host, so with one host every checkpoint would be "
@@ -224,11 +224,11 @@ dt_status dt_checkpoint_folders_open(const dt_config *c, const char *usual, dt_c
             option, folder);
     const bool leads = f->per_host ? comm->local_rank == 0 : comm->rank == 0;
     if (leads && (is_given || f->per_host)) /* else the run's lock will do */
-        status = occupy(c, option, folder, comm, &f->locks[0], err);
+        status = occupy(o, option, folder, comm, &f->locks[0], err);
     if (status == DT_OK)
         status = dt_store_hdf5_create(folder, &f->store, err);
     DT_TRY(dt_agree(comm, status, err));
-    return c->checkpoint_mirror[0] ? open_mirror(c, folder, comm, f, err) : DT_OK;
+    return o->checkpoint_mirror[0] ? open_mirror(o, folder, comm, f, err) : DT_OK;
 }
 
 void dt_checkpoint_folders_close(dt_checkpoint_folders *f)

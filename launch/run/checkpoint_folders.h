@@ -2,7 +2,7 @@
  * them.
  *
  *   dt_checkpoint_folders folders;
- *   DT_TRY(dt_checkpoint_folders_open(config, "runs/demo/checkpoints", comm, &folders, err));
+ *   DT_TRY(dt_checkpoint_folders_open(&options, "runs/demo/checkpoints", comm, &folders, err));
  *   ... a training with folders.store, folders.mirror, folders.per_host ...
  *   dt_checkpoint_folders_close(&folders);
  *
@@ -12,9 +12,9 @@
 #ifndef DT_LAUNCH_RUN_CHECKPOINT_FOLDERS_H
 #define DT_LAUNCH_RUN_CHECKPOINT_FOLDERS_H
 
-#include "core/base/config.h"
 #include "core/comm.h"
 #include "core/store.h"
+#include "launch/options/options.h"
 #include "launch/run/run_lock.h"
 
 typedef struct dt_checkpoint_folders {
@@ -29,7 +29,7 @@ typedef struct dt_checkpoint_folders {
  * with what is in --out. Every rank returns the same: DT_ERR_USAGE: some hosts share a folder and others do
  * not, the mirror is not seen by all, each host has its own folder and there is no mirror, the two are the
  * same folder, or another run works there; DT_ERR_IO. */
-dt_status dt_checkpoint_folders_open(const dt_config *config, const char *usual, dt_comm *comm,
+dt_status dt_checkpoint_folders_open(const dt_options *options, const char *usual, dt_comm *comm,
                                      dt_checkpoint_folders *folders, dt_error *err);
 /* Local. What was not opened is left out. */
 void dt_checkpoint_folders_close(dt_checkpoint_folders *folders);

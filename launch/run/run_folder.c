@@ -136,16 +136,15 @@ static dt_status write_file(const char *path, const char *text, dt_error *err)
 dt_status dt_run_folder_open(const dt_options *options, const char *config_text, dt_comm *comm,
                              dt_run_folder *folder, dt_error *err)
 {
-    const dt_config *c = &options->config;
-    if (c->resume == DT_RESUME_NEVER && dt_durable_is_folder(c->out)) {
+    if (options->config.resume == DT_RESUME_NEVER && dt_durable_is_folder(options->out)) {
         /* nobody's folder moves while they write */
-        DT_TRY(dt_run_lock_take("out", c->out, comm, &folder->lock, err));
+        DT_TRY(dt_run_lock_take("out", options->out, comm, &folder->lock, err));
         dt_run_lock_release(folder->lock);
         folder->lock = NULL;
-        DT_TRY(put_aside(c->out, folder, err));
+        DT_TRY(put_aside(options->out, folder, err));
     }
-    DT_TRY(make_folders(c->out, err));
-    DT_TRY(dt_run_lock_take("out", c->out, comm, &folder->lock, err));
+    DT_TRY(make_folders(options->out, err));
+    DT_TRY(dt_run_lock_take("out", options->out, comm, &folder->lock, err));
     return write_file(folder->new_config, config_text, err);
 }
 
@@ -153,7 +152,7 @@ dt_status dt_run_folder_commit(const dt_options *options, const dt_run_folder *f
                                dt_error *err)
 {
     if (goes_on)
-        tell_differences(options->config.out, folder);
+        tell_differences(options->out, folder);
     if (rename(folder->new_config, folder->config) != 0)
         return dt_fail_errno(err, "cannot write %s", folder->config);
     return DT_OK;

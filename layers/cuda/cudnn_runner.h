@@ -17,6 +17,7 @@
 #include "core/base/config.h"
 #include "core/device.h"
 #include "layers/cuda/graph.h"
+#include "layers/cuda/plan_cache.h"
 
 /* What a graph may want, in training. On sm_80 dgrad+drelu+dbn at batch 256 wants up to 0.83 GB; all graphs
  * share one workspace. */

@@ -15,10 +15,10 @@
 #ifndef DT_LAYERS_CUDA_PLAN_CACHE_H
 #define DT_LAYERS_CUDA_PLAN_CACHE_H
 
-#include "core/base/config.h"
 #include "core/base/error.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define DT_PLAN_ENGINE_BYTES 256
 
@@ -70,6 +70,8 @@ typedef struct dt_plan_candidates {
      * at; other errors end the choice. */
     dt_status (*measure)(void *context, int i, int n_runs, double *ms, dt_error *err);
 } dt_plan_candidates;
+
+typedef enum dt_autotune_kind { DT_AUTOTUNE_FULL, DT_AUTOTUNE_HEURISTIC, DT_AUTOTUNE_OFF } dt_autotune_kind;
 
 typedef struct dt_plan_rules {
     /* FULL: measure all; HEURISTIC: measure the first DT_PLAN_HEURISTIC_TRIES that can run; OFF: take the

@@ -72,27 +72,27 @@ static void every_default_is_in_range(void)
 static void defaults_are_those_of_imagenet(void)
 {
     DT_REQUIRE(PARSE(train, "--data", "x") == DT_OK);
-    DT_CHECK_STR(options.config.arch, "resnet50");
+    DT_CHECK_STR(options.arch, "resnet50");
     DT_CHECK_INT(options.config.image_size, 224);
     DT_CHECK_INT(options.config.epochs, 90);
     DT_CHECK_CLOSE(options.config.lr, 0.1, 0);
-    DT_CHECK_CLOSE(options.config.crop_scale_min, 0.08, 0);
-    DT_CHECK_CLOSE(options.config.crop_scale_max, 1, 0);
-    DT_CHECK(options.config.shuffle && options.config.bn_decay && !options.config.nesterov);
+    DT_CHECK_CLOSE(options.crop_scale_min, 0.08, 0);
+    DT_CHECK_CLOSE(options.crop_scale_max, 1, 0);
+    DT_CHECK(options.shuffle && options.config.bn_decay && !options.config.nesterov);
     DT_CHECK_INT(options.config.resume, DT_RESUME_AUTO);
-    DT_CHECK_STR(options.config.out, "runs/x-resnet50");
+    DT_CHECK_STR(options.out, "runs/x-resnet50");
 }
 
 static void the_demo_has_settings_of_its_own_until_somebody_sets_them(void)
 {
     DT_REQUIRE(PARSE(train, "--arch", "resnet34") == DT_OK);
-    DT_CHECK_STR(options.config.arch, "resnet34");
+    DT_CHECK_STR(options.arch, "resnet34");
     DT_CHECK_INT(options.config.image_size, 32);
-    DT_CHECK_CLOSE(options.config.flip, 0, 0);
+    DT_CHECK_CLOSE(options.flip, 0, 0);
     DT_CHECK_INT(origin("arch"), DT_ORIGIN_COMMAND_LINE);
     DT_CHECK_INT(origin("image-size"), DT_ORIGIN_DEMO);
     DT_CHECK_INT(origin("momentum"), DT_ORIGIN_DEFAULT);
-    DT_CHECK_STR(options.config.out, "runs/demo");
+    DT_CHECK_STR(options.out, "runs/demo");
 }
 
 static void the_demos_batch_is_shared_by_its_ranks(void)
@@ -122,7 +122,7 @@ static void the_command_line_beats_the_file_and_the_file_beats_the_default(void)
     DT_REQUIRE(PARSE(train, "--batch", "9", "--config", path, "--nesterov=no") == DT_OK);
     DT_CHECK_INT(options.config.batch, 9);
     DT_CHECK_CLOSE(options.config.lr, 1e-3, 0);
-    DT_CHECK_CLOSE(options.config.crop_scale_min, 0.35, 0);
+    DT_CHECK_CLOSE(options.crop_scale_min, 0.35, 0);
     DT_CHECK(!options.config.nesterov);
     DT_CHECK_INT(origin("batch"), DT_ORIGIN_COMMAND_LINE);
     DT_CHECK_INT(origin("lr"), DT_ORIGIN_FILE);
@@ -276,11 +276,11 @@ static void what_a_gpu_takes_is_read(void)
     DT_CHECK_CLOSE(options.config.lars_trust, 0.002, 0);
     DT_CHECK_CLOSE(options.config.ema_decay, 0.9999, 0);
     DT_CHECK_CLOSE(options.config.loss_scale_init, 1024, 0);
-    DT_CHECK_INT(options.config.input, DT_INPUT_SYNTHETIC);
-    DT_CHECK_INT(options.config.profile_steps, 20);
-    DT_CHECK_INT(options.config.autotune, DT_AUTOTUNE_OFF);
+    DT_CHECK_INT(options.input, DT_INPUT_SYNTHETIC);
+    DT_CHECK_INT(options.profile_steps, 20);
+    DT_CHECK_INT(options.autotune, DT_AUTOTUNE_OFF);
     DT_CHECK(options.config.no_graph);
-    DT_CHECK_CLOSE(options.config.peer_timeout_s, 30, 0);
+    DT_CHECK_CLOSE(options.peer_timeout_s, 30, 0);
     CHECK_REFUSED("--precision: 'fp8' is not one of fp32, fp16, bf16, tf32", train, "--precision", "fp8");
     CHECK_REFUSED("--ema: 1 is out of range: 0 to 0.999999", train, "--ema", "1");
     CHECK_REFUSED("--loss-scale: 0.5 is out of range: 1 to 16777216", train, "--loss-scale", "0.5");
@@ -427,11 +427,11 @@ static void numbers_are_shown_as_people_write_them(void)
 static void the_runs_name_follows_the_data_and_stays(void)
 {
     DT_REQUIRE(PARSE(train, "--data", "/data/imagenet//") == DT_OK);
-    DT_CHECK_STR(options.config.out, "runs/imagenet-resnet50");
+    DT_CHECK_STR(options.out, "runs/imagenet-resnet50");
     DT_REQUIRE(PARSE(train, "--data", ".") == DT_OK);
-    DT_CHECK_STR(options.config.out, "runs/resnet50");
+    DT_CHECK_STR(options.out, "runs/resnet50");
     DT_REQUIRE(PARSE(train, "--data", "x", "--out", "here") == DT_OK);
-    DT_CHECK_STR(options.config.out, "here");
+    DT_CHECK_STR(options.out, "here");
 }
 
 static void every_failing_allocation_is_an_error_and_no_leak(void)
