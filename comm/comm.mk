@@ -9,6 +9,7 @@ comm_SOURCES += comm/deadline.c
 comm_SOURCES += comm/deadline.h
 comm_SOURCES += comm/mpi.c
 comm_SOURCES += comm/mpi.h
+comm_SOURCES += comm/mpi_error.c
 comm_SOURCES += comm/mpi_internal.h
 comm_SOURCES += comm/mpi_notices.c
 comm_SOURCES += comm/mpi_sum.c

@@ -28,25 +28,6 @@ static MPI_Comm *communicator(dt_comm_mpi *c, int i)
     return (MPI_Comm *[]){&c->barriers, &c->broadcasts, &c->gathers, &c->data}[i];
 }
 
-dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err)
-{
-    char text[MPI_MAX_ERROR_STRING + 1] = "";
-    int length = 0, class = MPI_SUCCESS;
-    c->failed = true;
-    if (MPI_Error_string(code, text, &length) != MPI_SUCCESS)
-        snprintf(text, sizeof text, "error %d", code);
-    MPI_Error_class(code, &class);
-    /* a connection that broke */
-    bool peer = class == MPI_ERR_OTHER || class == MPI_ERR_INTERN || class == MPI_ERR_UNKNOWN;
-#ifdef MPIX_ERR_PROC_FAILED
-    peer = peer || class == MPIX_ERR_PROC_FAILED; /* MPICH's */
-#endif
-    peer = peer && c->head.size > 1;
-    c->lost_peer = c->lost_peer || peer;
-    return dt_fail(err, peer ? DT_ERR_PEER : DT_ERR_COMM, "MPI, in %s: %s%s", what, text,
-                   class == MPI_ERR_TRUNCATE ? ": ranks send different things: a bug" : "");
-}
-
 /* -- collectives ----------------------------------------------------------------------------------------- */
 
 static dt_position begin(dt_comm_mpi *c, dt_position_kind kind, int64_t bytes)

@@ -1,5 +1,8 @@
-/* mpi_internal.h: what the files of comm/mpi share. mpi.c: the door; mpi_sum.c: sums; mpi_notices.c: what
- * ranks that wait tell each other (comm/deadline.h). */
+/* mpi_internal.h: what the files of comm/mpi share.
+ *
+ * mpi.c implements core/comm.h. It calls mpi_sum.c (sums) and mpi_notices.c (the messages of comm/deadline.h);
+ * both call mpi_error.c; nothing calls back.
+ */
 #ifndef DT_COMM_MPI_INTERNAL_H
 #define DT_COMM_MPI_INTERNAL_H
 
@@ -81,7 +84,7 @@ typedef struct dt_comm_mpi {
     dt_mpi_sum sum;
 } dt_comm_mpi;
 
-/* Fill *err with what MPI says of `code` and mark the communicator as failed; returns DT_ERR_PEER where it
+/* -- mpi_error.c -- Fill *err with what MPI says of `code` and mark the communicator as failed; returns DT_ERR_PEER where it
  * may be a connection that broke, else DT_ERR_COMM. `what`: "broadcast". */
 dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err);
 
