@@ -53,52 +53,6 @@ void dt_nccl_buckets_destroy(dt_comm_nccl *c)
     d->host_free(c->device, c->seen);
 }
 
-/* -- where the device is --------------------------------------------------------------------------------- */
-
-/* The numbers of sums on the device ascend with the step and, within it, the bucket; NCCL's start has those
- * before. */
-static int64_t number_of(int64_t count, int64_t bucket)
-{
-    return count * DT_NCCL_BUCKETS + bucket;
-}
-
-void dt_nccl_read_marks(const dt_comm_nccl *c, int64_t *begun, int64_t *done)
-{
-    *begun = *done = 0;
-    for (int i = 0; i < DT_NCCL_BUCKETS; i++) {
-        const uint32_t n_begun = __atomic_load_n(&c->seen[i].begun, __ATOMIC_RELAXED),
-                       n_done = __atomic_load_n(&c->seen[i].done, __ATOMIC_RELAXED);
-        if (n_begun > 0 && number_of(n_begun, i) > *begun)
-            *begun = number_of(n_begun, i);
-        if (n_done > 0 && number_of(n_done, i) > *done)
-            *done = number_of(n_done, i);
-    }
-}
-
-dt_position dt_nccl_position_of(const dt_comm_nccl *c, int64_t number)
-{
-    const int64_t bucket = number % DT_NCCL_BUCKETS;
-    return (dt_position){.kind = DT_POSITION_BUCKET,
-                         .number = number,
-                         .bytes = c->bucket_bytes[bucket],
-                         .step = c->first_step + number / DT_NCCL_BUCKETS - 1,
-                         .bucket = bucket};
-}
-
-dt_position dt_nccl_device_position(dt_comm_nccl *c)
-{
-    int64_t begun = 0, done = 0;
-    dt_nccl_read_marks(c, &begun, &done);
-    if (begun == 0)
-        return (dt_position){.kind = c->start_number > 0 ? DT_POSITION_START : DT_POSITION_WORK,
-                             .number = c->start_number};
-    dt_watch_begun(c->watch, DT_SEQUENCE_DEVICE, begun);
-    dt_position place = dt_nccl_position_of(c, begun);
-    if (begun == done)
-        place.kind = DT_POSITION_WORK;
-    return place;
-}
-
 /* -- sums ------------------------------------------------------------------------------------------------ */
 
 static dt_status launched(int code, const dt_comm_nccl *c, const char *what, dt_error *err)
@@ -167,7 +121,7 @@ dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_d
     const int bucket = c->n_started;
     const int64_t step = c->head.step > c->first_step ? c->head.step : c->first_step;
     const dt_position place = {.kind = DT_POSITION_BUCKET,
-                               .number = number_of(step - c->first_step + 1, bucket),
+                               .number = dt_nccl_number_of(step - c->first_step + 1, bucket),
                                .bytes = bytes,
                                .step = step,
                                .bucket = bucket};

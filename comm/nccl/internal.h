@@ -1,5 +1,11 @@
-/* internal.h: what the files of comm/nccl share. nccl.c: start and end; buckets.c: sums of gradients; wait.c:
- * waiting, failing, aborting; watchdog.c: for a host that cannot wait. */
+/* internal.h: what the files of comm/nccl share. Each file calls only those below it:
+ *
+ *   nccl.c       start and end; host memory through the other communicator
+ *   buckets.c    sums of gradients
+ *   wait.c       waiting for NCCL and the device; giving up
+ *   watchdog.c   aborts NCCL for a host that hangs in a call of CUDA
+ *   abort.c, marks.c
+ */
 #ifndef DT_COMM_NCCL_INTERNAL_H
 #define DT_COMM_NCCL_INTERNAL_H
 
@@ -65,18 +71,27 @@ typedef struct dt_comm_nccl {
     dt_nccl_watchdog watchdog;
 } dt_comm_nccl;
 
-/* -- buckets.c -- */
-dt_status dt_nccl_buckets_create(dt_comm_nccl *c, dt_error *err);
-void dt_nccl_buckets_destroy(dt_comm_nccl *c);
-dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire,
-                                   dt_comm_request **request, dt_error *err);
-dt_status dt_nccl_wait(dt_comm *comm, dt_comm_request *request, dt_error *err);
+/* -- marks.c -- */
+/* The numbers of sums on the device ascend with the step and, within it, the bucket; NCCL's start has those
+ * before. */
+int64_t dt_nccl_number_of(int64_t count, int64_t bucket);
 /* Numbers of the last sums that the device has begun and ended; any thread. */
 void dt_nccl_read_marks(const dt_comm_nccl *c, int64_t *begun, int64_t *done);
 /* A sum by its number. */
 dt_position dt_nccl_position_of(const dt_comm_nccl *c, int64_t number);
 /* Where the device is, by its marks; the watch is told. */
 dt_position dt_nccl_device_position(dt_comm_nccl *c);
+
+/* -- abort.c -- */
+/* End what NCCL has under way, also on a device that hangs: after a few seconds this returns all the same. */
+void dt_nccl_abort(dt_comm_nccl *c);
+
+/* -- buckets.c -- */
+dt_status dt_nccl_buckets_create(dt_comm_nccl *c, dt_error *err);
+void dt_nccl_buckets_destroy(dt_comm_nccl *c);
+dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire,
+                                   dt_comm_request **request, dt_error *err);
+dt_status dt_nccl_wait(dt_comm *comm, dt_comm_request *request, dt_error *err);
 
 /* -- wait.c -- */
 /* Communication has failed before: another collective would only wait. */
@@ -91,8 +106,6 @@ dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event,
 /* Abort, and wait a little until all others that are there have done so, before any of them ends the job.
  * Returns status. */
 dt_status dt_nccl_leave(dt_comm_nccl *c, dt_status status);
-/* End what NCCL has under way, also on a device that hangs: after a few seconds this returns all the same. */
-void dt_nccl_abort(dt_comm_nccl *c);
 
 /* -- watchdog.c -- */
 dt_status dt_nccl_watchdog_start(dt_comm_nccl *c, dt_error *err);
