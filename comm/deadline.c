@@ -9,40 +9,42 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NOTICE_EVERY_S 1.0 /* or a quarter of a shorter deadline */
-#define SILENT_AFTER 3.0   /* such intervals: who waits tells in each */
-#define ANSWER_EVERY_S 0.1 /* or a tenth of that quarter */
-#define WARN_AFTER_S 60.0  /* once in a wait, in the log */
-#define NAP_AFTER_S 1.0    /* without anything arriving: from then on sleep between polls */
-#define NAP_S 0.001        /* at 128 KiB a poll a network of 1 Gbit/s still flows */
-#define TURNS_BETWEEN_CLOCKS 16
+#define NOTICE_EVERY_S 1.0    /* or a quarter of a shorter deadline */
+#define SILENT_AFTER 3.0      /* such intervals: who waits tells in each */
+#define HEARTBEAT_EVERY_S 0.1 /* or a tenth of that quarter */
+#define WARN_AFTER_S 60.0     /* once in a wait, in the log */
+#define NAP_AFTER_S 1.0       /* without anything arriving: from then on sleep between polls */
+#define NAP_S 0.001           /* at 128 KiB a poll a network of 1 Gbit/s still flows */
+#define POLLS_PER_CLOCK 16
 #define NAMED 8 /* ranks, in a message */
 
 typedef struct peer {
     char host[64];
-    dt_notice heard;          /* its last notice that told where it is */
-    double heard_s, busy_s;   /* when that came; when it last answered */
-    bool asks, gave_up, gone; /* it waits for an answer; it said so */
-    dt_status status;         /* why it gave up */
+    dt_notice last_notice; /* the last DT_NOTICE_WAITS or _BUSY */
+    double last_seen_s;    /* when the last notice of any kind arrived */
+    double heartbeat_s;    /* when the last DT_NOTICE_BUSY arrived */
+    bool wants_heartbeat;  /* it waits, and no heartbeat was sent since it said so */
+    bool gave_up, gone;
+    dt_status status; /* why it gave up: this, and */
     char why[sizeof((dt_notice *)0)->text];
 } peer;
 
 struct dt_watch {
     const dt_comm *comm;
     dt_side_channel channel;
-    double deadline_s, notice_every_s, next_answer_s;
+    double deadline_s, notice_every_s, next_heartbeat_s;
     int64_t n_begun[DT_SEQUENCES];
     peer *peers;
 };
 
-/* -- places ---------------------------------------------------------------------------------------------- */
+/* -- positions ------------------------------------------------------------------------------------------- */
 
-static dt_sequence sequence_of(const dt_position *place)
+static dt_sequence sequence_of(const dt_position *position)
 {
-    return place->kind < DT_POSITION_START ? DT_SEQUENCE_HOST : DT_SEQUENCE_DEVICE;
+    return position->kind < DT_POSITION_START ? DT_SEQUENCE_HOST : DT_SEQUENCE_DEVICE;
 }
 
-static void describe_host_place(const dt_position *p, char *out, size_t out_bytes)
+static void describe_host_position(const dt_position *p, char *out, size_t out_bytes)
 {
     static const char *const names[] = {"a barrier",     "a broadcast",          "an all-gather",
                                         "an all-reduce", "the sum of gradients", "leaving"};
@@ -59,7 +61,7 @@ void dt_position_describe(const dt_position *p, char *out, size_t out_bytes)
     if (p->kind < 0 || p->kind > DT_POSITION_WORK)
         snprintf(out, out_bytes, "something unknown");
     else if (p->kind < DT_POSITION_START)
-        describe_host_place(p, out, out_bytes);
+        describe_host_position(p, out, out_bytes);
     else if (p->kind == DT_POSITION_START)
         snprintf(out, out_bytes, "NCCL's start");
     else if (p->kind == DT_POSITION_BUCKET)
@@ -88,7 +90,7 @@ dt_status dt_watch_create(const dt_watch_options *o, dt_watch **watch, dt_error 
     w->notice_every_s = o->deadline_s < 4.0 * NOTICE_EVERY_S ? o->deadline_s / 4.0 : NOTICE_EVERY_S;
     for (size_t r = 0; r < size; r++) {
         memcpy(peers[r].host, o->hosts[r], sizeof peers[r].host);
-        peers[r].heard_s = peers[r].busy_s = -INFINITY;
+        peers[r].last_seen_s = peers[r].heartbeat_s = -INFINITY;
     }
     *watch = w;
     return DT_OK;
@@ -102,7 +104,7 @@ void dt_watch_destroy(dt_watch *w)
     dt_free(w);
 }
 
-void dt_watch_begun(dt_watch *w, dt_sequence sequence, int64_t number)
+void dt_watch_set_begun(dt_watch *w, dt_sequence sequence, int64_t number)
 {
     w->n_begun[sequence] = number;
 }
@@ -123,11 +125,11 @@ static dt_notice notice_of(const dt_watch *w, dt_notice_kind kind)
     return n;
 }
 
-static void heard(dt_watch *w, int from, const dt_notice *n, double now_s)
+static void record_notice(dt_watch *w, int from, const dt_notice *n, double now_s)
 {
     peer *p = &w->peers[from];
-    p->heard_s = now_s;
-    p->asks = n->kind == DT_NOTICE_WAITS;
+    p->last_seen_s = now_s;
+    p->wants_heartbeat = n->kind == DT_NOTICE_WAITS;
     if (n->kind == DT_NOTICE_GIVES_UP && !p->gave_up) {
         p->status = n->status > DT_OK && n->status <= DT_ERR_INTERNAL ? (dt_status)n->status : DT_ERR_COMM;
         snprintf(p->why, sizeof p->why, "%.*s", (int)sizeof n->text - 1, n->text);
@@ -138,12 +140,12 @@ static void heard(dt_watch *w, int from, const dt_notice *n, double now_s)
     p->gone = p->gone || n->kind == DT_NOTICE_GONE;
     p->gave_up = p->gave_up || p->gone; /* the other notice may have been dropped */
     if (n->kind == DT_NOTICE_BUSY)
-        p->busy_s = now_s;
+        p->heartbeat_s = now_s;
     if (n->kind == DT_NOTICE_WAITS || n->kind == DT_NOTICE_BUSY)
-        p->heard = *n;
+        p->last_notice = *n;
 }
 
-static dt_status hear_all(dt_watch *w, dt_error *err)
+static dt_status receive_all(dt_watch *w, dt_error *err)
 {
     for (;;) {
         dt_notice n;
@@ -151,12 +153,12 @@ static dt_status hear_all(dt_watch *w, dt_error *err)
         DT_TRY(w->channel.receive(w->channel.context, &from, &n, err));
         if (from < 0)
             return DT_OK;
-        heard(w, from, &n, dt_clock_s());
+        record_notice(w, from, &n, dt_clock_s());
     }
 }
 
 /* To all whose last one has left: the others hang, and need not hear it. */
-static dt_status tell_all(dt_watch *w, const dt_notice *n, dt_error *err)
+static dt_status send_all(dt_watch *w, const dt_notice *n, dt_error *err)
 {
     for (int r = 0; r < w->comm->size; r++) {
         bool sent = false;
@@ -164,26 +166,26 @@ static dt_status tell_all(dt_watch *w, const dt_notice *n, dt_error *err)
             continue;
         DT_TRY(w->channel.send(w->channel.context, r, n, &sent, err));
         if (sent)
-            w->peers[r].asks = false;
+            w->peers[r].wants_heartbeat = false;
     }
     return DT_OK;
 }
 
-dt_status dt_watch_answer(dt_watch *w, dt_error *err)
+dt_status dt_watch_heartbeat(dt_watch *w, dt_error *err)
 {
     const double now_s = dt_clock_s();
-    if (w->comm->size == 1 || now_s < w->next_answer_s)
+    if (w->comm->size == 1 || now_s < w->next_heartbeat_s)
         return DT_OK;
-    w->next_answer_s =
-        now_s + (w->notice_every_s < NOTICE_EVERY_S ? w->notice_every_s / 10.0 : ANSWER_EVERY_S);
-    DT_TRY(hear_all(w, err));
+    w->next_heartbeat_s =
+        now_s + (w->notice_every_s < NOTICE_EVERY_S ? w->notice_every_s / 10.0 : HEARTBEAT_EVERY_S);
+    DT_TRY(receive_all(w, err));
     const dt_notice busy = notice_of(w, DT_NOTICE_BUSY);
     for (int r = 0; r < w->comm->size; r++) {
         bool sent = false;
-        if (!w->peers[r].asks)
+        if (!w->peers[r].wants_heartbeat)
             continue;
         DT_TRY(w->channel.send(w->channel.context, r, &busy, &sent, err));
-        w->peers[r].asks = !sent;
+        w->peers[r].wants_heartbeat = !sent;
     }
     return DT_OK;
 }
@@ -192,21 +194,21 @@ void dt_watch_drain(dt_watch *w)
 {
     dt_error ignored;
     if (w->comm->size > 1)
-        (void)hear_all(w, &ignored);
+        (void)receive_all(w, &ignored);
 }
 
 /* -- who is missing -------------------------------------------------------------------------------------- */
 
 static bool missing(const dt_watch *w, int rank, const dt_waiting *a)
 {
-    return rank != w->comm->rank && a->place.kind != DT_POSITION_WORK &&
-           w->peers[rank].heard.n_begun[sequence_of(&a->place)] < a->place.number;
+    return rank != w->comm->rank && a->position.kind != DT_POSITION_WORK &&
+           w->peers[rank].last_notice.n_begun[sequence_of(&a->position)] < a->position.number;
 }
 
 /* Nothing was heard of it for long, where one that waits would have told. */
 static bool silent(const dt_watch *w, int rank, double now_s)
 {
-    return now_s - w->peers[rank].heard_s > SILENT_AFTER * w->notice_every_s;
+    return now_s - w->peers[rank].last_seen_s > SILENT_AFTER * w->notice_every_s;
 }
 
 /* "rank 3 (node7), rank 5 (node9) and 4 more" of the missing ones that are silent, or of the others; returns
@@ -240,8 +242,8 @@ int dt_watch_describe_missing(const dt_watch *w, const dt_waiting *a, char *out,
     for (int r = 0; r < w->comm->size && n > 0; r++) {
         if (!missing(w, r, a))
             continue;
-        dt_position_describe(&w->peers[r].heard.place, there, sizeof there);
-        bool waits = w->peers[r].heard.kind == DT_NOTICE_WAITS;
+        dt_position_describe(&w->peers[r].last_notice.position, there, sizeof there);
+        bool waits = w->peers[r].last_notice.kind == DT_NOTICE_WAITS;
         snprintf(out, out_bytes, "%s %s not come; rank %d is %s%s", names, n > 1 ? "have" : "has", r,
                  waits ? "in " : "busy by itself", waits ? there : "");
         break;
@@ -250,17 +252,17 @@ int dt_watch_describe_missing(const dt_watch *w, const dt_waiting *a, char *out,
 }
 
 /* A rank that waits for the same place, and takes it for another one: no use to wait on. */
-static dt_status check_same_place(const dt_watch *w, const dt_waiting *a, dt_error *err)
+static dt_status check_same_position(const dt_watch *w, const dt_waiting *a, dt_error *err)
 {
     char here[160], there[160];
     for (int r = 0; r < w->comm->size; r++) {
-        const dt_position *other = &w->peers[r].heard.place;
-        if (w->peers[r].heard.kind != DT_NOTICE_WAITS || a->place.kind == DT_POSITION_WORK ||
-            other->kind == DT_POSITION_WORK || sequence_of(other) != sequence_of(&a->place) ||
-            other->number != a->place.number ||
-            (other->kind == a->place.kind && other->bytes == a->place.bytes))
+        const dt_position *other = &w->peers[r].last_notice.position;
+        if (w->peers[r].last_notice.kind != DT_NOTICE_WAITS || a->position.kind == DT_POSITION_WORK ||
+            other->kind == DT_POSITION_WORK || sequence_of(other) != sequence_of(&a->position) ||
+            other->number != a->position.number ||
+            (other->kind == a->position.kind && other->bytes == a->position.bytes))
             continue;
-        dt_position_describe(&a->place, here, sizeof here);
+        dt_position_describe(&a->position, here, sizeof here);
         dt_position_describe(other, there, sizeof there);
         return dt_fail(err, DT_ERR_COMM, "rank %d is in %s, and rank %d (%s) in %s: a bug", w->comm->rank,
                        here, r, w->peers[r].host, there);
@@ -280,9 +282,9 @@ static dt_status check_given_up(const dt_watch *w, dt_error *err)
 static dt_status timed_out(const dt_watch *w, const dt_waiting *a, dt_error *err)
 {
     char who[900], here[160];
-    dt_position_describe(&a->place, here, sizeof here);
+    dt_position_describe(&a->position, here, sizeof here);
     int n = dt_watch_describe_missing(w, a, who, sizeof who);
-    if (a->place.kind == DT_POSITION_WORK)
+    if (a->position.kind == DT_POSITION_WORK)
         return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s nothing moves: the device hangs", w->deadline_s,
                        here);
     if (n == 0)
@@ -306,7 +308,7 @@ static bool too_late(const dt_watch *w, const dt_waiting *a, double now_s)
     for (int r = 0; r < w->comm->size; r++)
         if (missing(w, r, a)) {
             all_came = false;
-            if (now_s - w->peers[r].busy_s >= give_up_s)
+            if (now_s - w->peers[r].heartbeat_s >= give_up_s)
                 return true;
         }
     return all_came;
@@ -325,14 +327,14 @@ static void warn(const dt_watch *w, const dt_waiting *a, double waited_s)
 
 /* -- waiting --------------------------------------------------------------------------------------------- */
 
-dt_waiting dt_waiting_begin(const dt_position *place)
+dt_waiting dt_waiting_begin(const dt_position *position)
 {
-    return (dt_waiting){.place = *place, .start_s = dt_clock_s()};
+    return (dt_waiting){.position = *position, .start_s = dt_clock_s()};
 }
 
-void dt_waiting_move(dt_waiting *a, const dt_position *place)
+void dt_waiting_move(dt_waiting *a, const dt_position *position)
 {
-    a->place = *place;
+    a->position = *position;
     a->start_s = dt_clock_s();
 }
 
@@ -342,22 +344,22 @@ static dt_status exchange(dt_watch *w, dt_waiting *a, double now_s, dt_error *er
         return DT_OK;
     if (now_s >= a->next_notice_s) {
         dt_notice n = notice_of(w, DT_NOTICE_WAITS);
-        n.place = a->place;
-        DT_TRY(tell_all(w, &n, err));
+        n.position = a->position;
+        DT_TRY(send_all(w, &n, err));
         a->next_notice_s = now_s + w->notice_every_s;
     }
-    DT_TRY(hear_all(w, err));
+    DT_TRY(receive_all(w, err));
     return DT_OK;
 }
 
 /* Can the wait come to a good end? */
 static dt_status judge(const dt_watch *w, const dt_waiting *a, double now_s, dt_error *err)
 {
-    DT_TRY(check_same_place(w, a, err));
+    DT_TRY(check_same_position(w, a, err));
     return too_late(w, a, now_s) ? timed_out(w, a, err) : DT_OK;
 }
 
-dt_status dt_watch_turn(dt_watch *w, dt_waiting *a, bool moved, dt_error *err)
+dt_status dt_watch_poll(dt_watch *w, dt_waiting *a, bool moved, dt_error *err)
 {
     if (moved) {
         a->start_s = dt_clock_s();
@@ -365,7 +367,7 @@ dt_status dt_watch_turn(dt_watch *w, dt_waiting *a, bool moved, dt_error *err)
     }
     /* The loader's threads, and ranks that share this processor, have something to do. */
     sched_yield();
-    if (++a->n_turns % TURNS_BETWEEN_CLOCKS != 0)
+    if (++a->n_polls % POLLS_PER_CLOCK != 0)
         return DT_OK;
     const double now_s = dt_clock_s(), waited_s = now_s - a->start_s;
     if (waited_s < w->notice_every_s)
@@ -398,27 +400,27 @@ void dt_watch_give_up(dt_watch *w, const dt_error *why)
     n.status = why->status;
     snprintf(n.text, sizeof n.text, "%.*s", (int)sizeof n.text - 1, why->message);
     if (w->comm->size > 1)
-        (void)tell_all(w, &n, &ignored);
+        (void)send_all(w, &n, &ignored);
 }
 
 void dt_watch_leave(dt_watch *w, double grace_s)
 {
     const dt_notice gone = notice_of(w, DT_NOTICE_GONE);
     const double end_s = dt_clock_s() + grace_s;
-    bool *told = dt_calloc((size_t)w->comm->size, sizeof *told), all = w->comm->size == 1 || !told;
+    bool *sent = dt_calloc((size_t)w->comm->size, sizeof *sent), all = w->comm->size == 1 || !sent;
     dt_error ignored;
     while (!all && dt_clock_s() < end_s) {
         all = true;
         for (int r = 0; r < w->comm->size; r++) {
             if (r == w->comm->rank)
                 continue;
-            if (!told[r] && w->channel.send(w->channel.context, r, &gone, &told[r], &ignored) != DT_OK)
-                told[r] = true; /* no way to tell it */
+            if (!sent[r] && w->channel.send(w->channel.context, r, &gone, &sent[r], &ignored) != DT_OK)
+                sent[r] = true; /* no way to tell it */
             all = all && (w->peers[r].gone || silent(w, r, dt_clock_s()));
         }
-        if (hear_all(w, &ignored) != DT_OK)
+        if (receive_all(w, &ignored) != DT_OK)
             break;
         dt_clock_sleep_s(NAP_S);
     }
-    dt_free(told);
+    dt_free(sent);
 }

@@ -2,15 +2,15 @@
  *
  *   dt_waiting w = dt_waiting_begin(&place);                      this rank waits here ...
  *   while (!arrived())
- *       DT_TRY(dt_watch_turn(watch, &w, moved, err));             ... and polls; DT_ERR_PEER names who is
+ *       DT_TRY(dt_watch_poll(watch, &w, moved, err));             ... and polls; DT_ERR_PEER names who is
  *                                                                 missing
  *
- *   dt_watch_answer(watch, err);                                  this rank is busy by itself, and alive
+ *   dt_watch_heartbeat(watch, err);                                  this rank is busy by itself, and alive
  *
  * Neither MPI nor NCCL knows a deadline, nor names anybody. So a rank that has polled for a second tells all
  * others, in messages beside the collectives, what it waits for and how far it has come, and again every
  * second. A rank that is busy by itself (a long evaluation) answers that it is, whenever it passes
- * dt_watch_answer: it is waited for. At the deadline those ranks are the missing ones of whom no such notice
+ * dt_watch_heartbeat: it is waited for. At the deadline those ranks are the missing ones of whom no such notice
  * came, or one of an earlier place. Whoever gives up tells the others, so that all leave together. This costs
  * nothing while ranks come in time.
  *
@@ -50,7 +50,7 @@ typedef struct dt_position {
 
 typedef enum dt_notice_kind {
     DT_NOTICE_NONE,
-    DT_NOTICE_WAITS,    /* at `place`; wants an answer */
+    DT_NOTICE_WAITS,    /* at `position`; wants heartbeats from ranks that are busy */
     DT_NOTICE_BUSY,     /* alive, and by itself */
     DT_NOTICE_GIVES_UP, /* `status` and `text` say why */
     DT_NOTICE_GONE      /* nothing of it will come any more */
@@ -58,7 +58,7 @@ typedef enum dt_notice_kind {
 
 typedef struct dt_notice {
     int64_t kind; /* dt_notice_kind */
-    dt_position place;
+    dt_position position;
     int64_t n_begun[DT_SEQUENCES]; /* numbers of the last ones begun */
     int64_t status;                /* dt_status */
     char text[256];
@@ -88,36 +88,36 @@ dt_status dt_watch_create(const dt_watch_options *options, dt_watch **watch, dt_
 void dt_watch_destroy(dt_watch *watch);
 
 /* How far this rank has come; what its notices tell. */
-void dt_watch_begun(dt_watch *watch, dt_sequence sequence, int64_t number);
+void dt_watch_set_begun(dt_watch *watch, dt_sequence sequence, int64_t number);
 double dt_watch_deadline_s(const dt_watch *watch);
 
 /* One wait. */
 typedef struct dt_waiting {
-    dt_position place;
+    dt_position position;
     double start_s;       /* of the silence: moving begins it anew */
     double next_notice_s; /* 0: none was sent */
-    int64_t n_turns;
+    int64_t n_polls;
     bool warned;
 } dt_waiting;
 
-dt_waiting dt_waiting_begin(const dt_position *place);
+dt_waiting dt_waiting_begin(const dt_position *position);
 /* The wait goes on at another place (a device has come further). */
-void dt_waiting_move(dt_waiting *w, const dt_position *place);
+void dt_waiting_move(dt_waiting *w, const dt_position *position);
 
 /* To be called between polls. Gives the processor to others; tells them when it takes long. moved: whether
  * anything arrived since the last turn. DT_ERR_PEER: at the deadline; DT_ERR_TIMEOUT: the device hangs;
  * DT_ERR_COMM: ranks wait in different collectives; what another rank gave up for; else what the channel
  * reports. The others are told. */
-dt_status dt_watch_turn(dt_watch *watch, dt_waiting *w, bool moved, dt_error *err);
+dt_status dt_watch_poll(dt_watch *watch, dt_waiting *w, bool moved, dt_error *err);
 
 /* A sign of life, for those who wait. Cheap: looks for them a few times a second. */
-dt_status dt_watch_answer(dt_watch *watch, dt_error *err);
+dt_status dt_watch_heartbeat(dt_watch *watch, dt_error *err);
 
 /* Who has not come to w's place, for a message: "there is no sign of rank 3 (node7)", or what those that are
  * elsewhere do. Returns how many. */
 int dt_watch_describe_missing(const dt_watch *watch, const dt_waiting *w, char *out, size_t out_bytes);
 /* "the sum of bucket 3 of step 17 (4194304 bytes)" */
-void dt_position_describe(const dt_position *place, char *out, size_t out_bytes);
+void dt_position_describe(const dt_position *position, char *out, size_t out_bytes);
 
 /* Tell all others that this rank gives up, for a reason that no wait has found, and why; they give up in
  * their next turn. */

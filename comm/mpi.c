@@ -32,7 +32,7 @@ static MPI_Comm *communicator(dt_comm_mpi *c, int i)
 
 static dt_position begin(dt_comm_mpi *c, dt_position_kind kind, int64_t bytes)
 {
-    dt_watch_begun(c->watch, DT_SEQUENCE_HOST, ++c->n_begun);
+    dt_watch_set_begun(c->watch, DT_SEQUENCE_HOST, ++c->n_begun);
     return (dt_position){.number = c->n_begun, .bytes = bytes, .kind = kind, .step = c->head.step};
 }
 
@@ -54,10 +54,10 @@ static dt_status usable(const dt_comm_mpi *c, const char *what, const char *faul
 }
 
 /* Wait for one of MPI's own; sums that are under way go on, for other ranks may need them to get here. */
-static dt_status finish(dt_comm_mpi *c, int code, MPI_Request *request, const dt_position *place,
-                        const char *what, dt_error *err)
+static dt_status wait_for_mpi(dt_comm_mpi *c, int code, MPI_Request *request, const dt_position *position,
+                              const char *what, dt_error *err)
 {
-    dt_waiting w = dt_waiting_begin(place);
+    dt_waiting w = dt_waiting_begin(position);
     for (;;) {
         int done = 0;
         bool moved = false;
@@ -68,7 +68,7 @@ static dt_status finish(dt_comm_mpi *c, int code, MPI_Request *request, const dt
         if (done)
             return DT_OK;
         DT_TRY(dt_mpi_sum_progress(c, &moved, err));
-        DT_TRY(dt_mpi_turn(c, &w, moved, err));
+        DT_TRY(dt_mpi_poll(c, &w, moved, err));
     }
 }
 
@@ -77,18 +77,18 @@ static dt_status barrier(dt_comm *comm, dt_error *err)
     dt_comm_mpi *c = mine(comm);
     MPI_Request request = MPI_REQUEST_NULL;
     DT_TRY(usable(c, "barrier", "comm.barrier", err));
-    const dt_position place = begin(c, DT_POSITION_BARRIER, 0);
-    return finish(c, MPI_Ibarrier(c->barriers, &request), &request, &place, "a barrier", err);
+    const dt_position position = begin(c, DT_POSITION_BARRIER, 0);
+    return wait_for_mpi(c, MPI_Ibarrier(c->barriers, &request), &request, &position, "a barrier", err);
 }
 
 static dt_status broadcast_pieces(dt_comm_mpi *c, unsigned char *buffer, int64_t bytes, int root,
-                                  const dt_position *place, const char *what, dt_error *err)
+                                  const dt_position *position, const char *what, dt_error *err)
 {
     for (int64_t at = 0; at < bytes; at += c->max_message_bytes) {
         MPI_Request request = MPI_REQUEST_NULL;
         int piece = (int)(bytes - at < c->max_message_bytes ? bytes - at : c->max_message_bytes);
-        DT_TRY(finish(c, MPI_Ibcast(buffer + at, piece, MPI_BYTE, root, c->broadcasts, &request), &request,
-                      place, what, err));
+        DT_TRY(wait_for_mpi(c, MPI_Ibcast(buffer + at, piece, MPI_BYTE, root, c->broadcasts, &request),
+                            &request, position, what, err));
     }
     return DT_OK;
 }
@@ -99,8 +99,8 @@ static dt_status broadcast(dt_comm *comm, void *buffer, int64_t bytes, int root,
     if (root < 0 || root >= comm->size)
         return dt_fail(err, DT_ERR_INTERNAL, "broadcast: there is no rank %d among %d", root, comm->size);
     DT_TRY(usable(c, "broadcast", "comm.broadcast", err));
-    const dt_position place = begin(c, DT_POSITION_BROADCAST, bytes);
-    return broadcast_pieces(c, buffer, bytes, root, &place, "a broadcast", err);
+    const dt_position position = begin(c, DT_POSITION_BROADCAST, bytes);
+    return broadcast_pieces(c, buffer, bytes, root, &position, "a broadcast", err);
 }
 
 static dt_status all_gather(dt_comm *comm, const void *own, int64_t bytes, void *all, dt_error *err)
@@ -108,27 +108,28 @@ static dt_status all_gather(dt_comm *comm, const void *own, int64_t bytes, void 
     dt_comm_mpi *c = mine(comm);
     MPI_Request request = MPI_REQUEST_NULL;
     DT_TRY(usable(c, "all-gather", "comm.all_gather", err));
-    const dt_position place = begin(c, DT_POSITION_ALL_GATHER, bytes);
+    const dt_position position = begin(c, DT_POSITION_ALL_GATHER, bytes);
     if (bytes * comm->size <= c->max_message_bytes)
-        return finish(
+        return wait_for_mpi(
             c, MPI_Iallgather(own, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, c->gathers, &request),
-            &request, &place, "an all-gather", err);
+            &request, &position, "an all-gather", err);
     memcpy((unsigned char *)all + comm->rank * bytes, own, (size_t)bytes);
     for (int r = 0; r < comm->size; r++)
-        DT_TRY(broadcast_pieces(c, (unsigned char *)all + r * bytes, bytes, r, &place, "an all-gather", err));
+        DT_TRY(
+            broadcast_pieces(c, (unsigned char *)all + r * bytes, bytes, r, &position, "an all-gather", err));
     return DT_OK;
 }
 
 static dt_status wait_sum(dt_comm_mpi *c, dt_comm_request *request, dt_error *err)
 {
-    const dt_position place = request->place;
-    dt_waiting w = dt_waiting_begin(&place);
+    const dt_position position = request->position;
+    dt_waiting w = dt_waiting_begin(&position);
     for (;;) {
         bool moved = false;
         DT_TRY(dt_mpi_sum_progress(c, &moved, err));
         if (dt_mpi_sum_done(request))
             break;
-        DT_TRY(dt_mpi_turn(c, &w, moved, err));
+        DT_TRY(dt_mpi_poll(c, &w, moved, err));
     }
     dt_mpi_sum_release(c, request);
     return DT_OK;
@@ -140,8 +141,8 @@ static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dty
     dt_comm_mpi *c = mine(comm);
     dt_comm_request *request = NULL;
     DT_TRY(usable(c, "all-reduce", "comm.all_reduce", err));
-    const dt_position place = begin(c, DT_POSITION_ALL_REDUCE, n * dt_dtype_bytes(dtype));
-    DT_TRY(dt_mpi_sum_start(c, buffer, n, dtype, op, &place, &request, err));
+    const dt_position position = begin(c, DT_POSITION_ALL_REDUCE, n * dt_dtype_bytes(dtype));
+    DT_TRY(dt_mpi_sum_start(c, buffer, n, dtype, op, &position, &request, err));
     return wait_sum(c, request, err);
 }
 
@@ -154,8 +155,8 @@ static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dt
     dt_comm_request *started = NULL;
     bool moved;
     DT_TRY(usable(c, "gradients", "comm.start", err));
-    const dt_position place = begin(c, DT_POSITION_GRADIENTS, n * (int64_t)sizeof(float));
-    DT_TRY(dt_mpi_sum_start(c, buffer, n, DT_F32, DT_REDUCE_SUM, &place, &started, err));
+    const dt_position position = begin(c, DT_POSITION_GRADIENTS, n * (int64_t)sizeof(float));
+    DT_TRY(dt_mpi_sum_start(c, buffer, n, DT_F32, DT_REDUCE_SUM, &position, &started, err));
     DT_TRY(dt_mpi_sum_progress(c, &moved, err)); /* the first messages leave now */
     *request = started;
     return DT_OK;
@@ -166,7 +167,7 @@ static dt_status progress(dt_comm *comm, dt_error *err)
     bool moved;
     if (mine(comm)->failed)
         return failed_before(mine(comm), "gradients", err);
-    DT_TRY(dt_watch_answer(mine(comm)->watch, err));
+    DT_TRY(dt_watch_heartbeat(mine(comm)->watch, err));
     return dt_mpi_sum_progress(mine(comm), &moved, err);
 }
 
@@ -211,7 +212,7 @@ static void destroy(dt_comm *comm)
     MPI_Request request = MPI_REQUEST_NULL;
     dt_error ignored;
     if (!c->failed && dt_mpi_sum_idle(c) &&
-        finish(c, MPI_Ibarrier(c->data, &request), &request, &leaving, "leaving", &ignored) == DT_OK) {
+        wait_for_mpi(c, MPI_Ibarrier(c->data, &request), &request, &leaving, "leaving", &ignored) == DT_OK) {
         dt_mpi_notices_drain(c);
         for (int i = 0; i < N_COMMUNICATORS; i++)
             MPI_Comm_free(communicator(c, i));
@@ -308,12 +309,12 @@ static dt_status make_communicators(dt_comm_mpi *c, dt_error *err)
 }
 
 /* What each rank tells of itself at the start. */
-typedef struct card {
+typedef struct rank_info {
     char host[64];
     int leader, local_size; /* the lowest rank of its host */
-} card;
+} rank_info;
 
-static dt_status find_host(dt_comm_mpi *c, card *own, dt_error *err)
+static dt_status find_host(dt_comm_mpi *c, rank_info *own, dt_error *err)
 {
     MPI_Comm here = MPI_COMM_NULL;
     int code = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, c->head.rank, MPI_INFO_NULL, &here);
@@ -335,10 +336,10 @@ static dt_status find_host(dt_comm_mpi *c, card *own, dt_error *err)
     return DT_OK;
 }
 
-static dt_status meet(dt_comm_mpi *c, int ranks_per_host, double deadline_s, dt_error *err)
+static dt_status exchange_rank_info(dt_comm_mpi *c, int ranks_per_host, double deadline_s, dt_error *err)
 {
     const size_t size = (size_t)c->head.size;
-    card own;
+    rank_info own;
     memset(&own, 0, sizeof own);
     DT_TRY(find_host(c, &own, err));
     if (ranks_per_host > 0) {
@@ -346,31 +347,31 @@ static dt_status meet(dt_comm_mpi *c, int ranks_per_host, double deadline_s, dt_
         own.local_size =
             c->head.size - own.leader < ranks_per_host ? c->head.size - own.leader : ranks_per_host;
     }
-    card *cards = dt_calloc(size, sizeof *cards);
+    rank_info *infos = dt_calloc(size, sizeof *infos);
     int *leaders = dt_calloc(size, sizeof *leaders), *local_sizes = dt_calloc(size, sizeof *local_sizes);
     char(*hosts)[64] = dt_calloc(size, sizeof *hosts);
     dt_status status = DT_OK;
-    if (!cards || !leaders || !local_sizes || !hosts) {
+    if (!infos || !leaders || !local_sizes || !hosts) {
         status =
-            dt_fail_memory(err, size * (sizeof *cards + sizeof *hosts), "what is known of the other ranks");
+            dt_fail_memory(err, size * (sizeof *infos + sizeof *hosts), "what is known of the other ranks");
         goto done;
     }
-    int code = MPI_Allgather(&own, sizeof own, MPI_BYTE, cards, sizeof own, MPI_BYTE, MPI_COMM_WORLD);
+    int code = MPI_Allgather(&own, sizeof own, MPI_BYTE, infos, sizeof own, MPI_BYTE, MPI_COMM_WORLD);
     if (code != MPI_SUCCESS) {
         status = dt_mpi_fail(c, code, "meeting the other ranks", err);
         goto done;
     }
     for (size_t r = 0; r < size; r++) {
-        memcpy(hosts[r], cards[r].host, sizeof hosts[r]);
-        leaders[r] = cards[r].leader;
-        local_sizes[r] = cards[r].local_size;
+        memcpy(hosts[r], infos[r].host, sizeof hosts[r]);
+        leaders[r] = infos[r].leader;
+        local_sizes[r] = infos[r].local_size;
     }
     status = dt_mpi_watch_create(c, (const char(*)[64])hosts, deadline_s, err);
     if (status == DT_OK)
         status = dt_mpi_sum_create(c, leaders, local_sizes, err);
 done:
     dt_free(hosts);
-    dt_free(cards);
+    dt_free(infos);
     dt_free(leaders);
     dt_free(local_sizes);
     return status;
@@ -401,8 +402,8 @@ dt_status dt_comm_mpi_create(const dt_comm_mpi_options *options, dt_comm **comm,
         *communicator(c, i) = MPI_COMM_NULL;
     DT_TRY_OR_FAIL(status, start_mpi(c, err));
     DT_TRY_OR_FAIL(status, make_communicators(c, err));
-    DT_TRY_OR_FAIL(status,
-                   meet(c, o->ranks_per_host, o->deadline_s > 0 ? o->deadline_s : DT_COMM_DEADLINE_S, err));
+    DT_TRY_OR_FAIL(status, exchange_rank_info(c, o->ranks_per_host,
+                                              o->deadline_s > 0 ? o->deadline_s : DT_COMM_DEADLINE_S, err));
     *comm = &c->head;
     return DT_OK;
 fail:

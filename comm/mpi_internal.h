@@ -49,7 +49,7 @@ struct dt_comm_request {
     int64_t n_left, n_slices; /* elements not yet in a slice; slices under way */
     int64_t elem_bytes;
     void (*combine)(void *out, const void *a, const void *b, int64_t n); /* elements of out = a op b */
-    dt_position place;
+    dt_position position;
     dt_comm_request *next; /* in the queue, or of the free ones */
     bool open;             /* started and not waited for */
 };
@@ -97,7 +97,7 @@ dt_status dt_mpi_sum_create(dt_comm_mpi *c, const int *leaders, const int *local
 void dt_mpi_sum_destroy(dt_mpi_sum *sum);
 /* Queue a sum in place; it goes on in dt_mpi_sum_progress. */
 dt_status dt_mpi_sum_start(dt_comm_mpi *c, void *data, int64_t n, dt_dtype dtype, dt_reduce_op op,
-                           const dt_position *place, dt_comm_request **request, dt_error *err);
+                           const dt_position *position, dt_comm_request **request, dt_error *err);
 dt_status dt_mpi_sum_progress(dt_comm_mpi *c, bool *moved, dt_error *err);
 bool dt_mpi_sum_done(const dt_comm_request *request);
 void dt_mpi_sum_release(dt_comm_mpi *c, dt_comm_request *request);
@@ -105,8 +105,8 @@ bool dt_mpi_sum_idle(const dt_comm_mpi *c); /* no request is open */
 
 /* -- mpi_notices.c -- */
 dt_status dt_mpi_watch_create(dt_comm_mpi *c, const char (*hosts)[64], double deadline_s, dt_error *err);
-/* As dt_watch_turn; whoever gives up communicates no more. */
-dt_status dt_mpi_turn(dt_comm_mpi *c, dt_waiting *w, bool moved, dt_error *err);
+/* As dt_watch_poll; whoever gives up communicates no more. */
+dt_status dt_mpi_poll(dt_comm_mpi *c, dt_waiting *w, bool moved, dt_error *err);
 void dt_mpi_notices_drain(dt_comm_mpi *c); /* before MPI_Finalize */
 void dt_mpi_watch_destroy(dt_comm_mpi *c);
 

@@ -46,9 +46,9 @@ dt_status dt_mpi_watch_create(dt_comm_mpi *c, const char (*hosts)[64], double de
     return dt_watch_create(&options, &c->watch, err);
 }
 
-dt_status dt_mpi_turn(dt_comm_mpi *c, dt_waiting *w, bool moved, dt_error *err)
+dt_status dt_mpi_poll(dt_comm_mpi *c, dt_waiting *w, bool moved, dt_error *err)
 {
-    dt_status status = dt_watch_turn(c->watch, w, moved, err);
+    dt_status status = dt_watch_poll(c->watch, w, moved, err);
     c->failed = c->failed || status != DT_OK;
     c->lost_peer = c->lost_peer || status == DT_ERR_PEER;
     return status;

@@ -100,8 +100,8 @@ static span member_part(const dt_mpi_sum *sum, const dt_mpi_slice *s, int stage,
 /* Where member i's elements for this rank wait to be added. */
 static unsigned char *arrived_at(dt_mpi_sum *sum, const dt_mpi_slice *s, int member, int me, int64_t bytes)
 {
-    int place = member < me ? member : member - 1;
-    return sum->scratch + (s - sum->slices) * sum->scratch_bytes + place * bytes;
+    int slot = member < me ? member : member - 1;
+    return sum->scratch + (s - sum->slices) * sum->scratch_bytes + slot * bytes;
 }
 
 /* -- stages ---------------------------------------------------------------------------------------------- */
@@ -275,7 +275,7 @@ dt_status dt_mpi_sum_progress(dt_comm_mpi *c, bool *moved, dt_error *err)
 /* -- requests -------------------------------------------------------------------------------------------- */
 
 dt_status dt_mpi_sum_start(dt_comm_mpi *c, void *data, int64_t n, dt_dtype dtype, dt_reduce_op op,
-                           const dt_position *place, dt_comm_request **request, dt_error *err)
+                           const dt_position *position, dt_comm_request **request, dt_error *err)
 {
     dt_mpi_sum *sum = &c->sum;
     dt_comm_request *r = sum->free;
@@ -284,14 +284,14 @@ dt_status dt_mpi_sum_start(dt_comm_mpi *c, void *data, int64_t n, dt_dtype dtype
         row++;
     if (row == sizeof arithmetic / sizeof *arithmetic)
         return dt_fail(err, DT_ERR_INTERNAL, "all-reduce: no arithmetic for %s", dt_dtype_name(dtype));
-    if (!r || (!r->next && place->kind == DT_POSITION_GRADIENTS)) /* the last is for blocking sums */
+    if (!r || (!r->next && position->kind == DT_POSITION_GRADIENTS)) /* the last is for blocking sums */
         return dt_fail(err, DT_ERR_INTERNAL, "all-reduce: more than %d are under way", DT_MPI_REQUESTS - 1);
     sum->free = r->next;
     *r = (dt_comm_request){.data = data,
                            .n_left = n,
                            .elem_bytes = dt_dtype_bytes(dtype),
                            .combine = arithmetic[row].combine[op],
-                           .place = *place,
+                           .position = *position,
                            .open = true};
     if (n > 0 && c->head.size > 1) {
         *(sum->last ? &sum->last->next : &sum->first) = r;

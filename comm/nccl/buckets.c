@@ -61,18 +61,18 @@ static dt_status launched(int code, const dt_comm_nccl *c, const char *what, dt_
                      : dt_fail(err, DT_ERR_DEVICE, "gradients: %s: %s", what, c->api->launch_error(code));
 }
 
-static dt_status sum_f32(dt_comm_nccl *c, float *buffer, int64_t n, const dt_position *place,
+static dt_status sum_f32(dt_comm_nccl *c, float *buffer, int64_t n, const dt_position *position,
                          dt_nccl_mark begun, dt_nccl_mark done, dt_error *err)
 {
     DT_TRY(launched(c->api->mark(c->native, begun), c, "mark", err));
-    DT_TRY(dt_nccl_barked(c, err));
-    DT_TRY(dt_nccl_settle(c, c->api->all_reduce(c->handle, buffer, buffer, n, DT_F32, c->native), place,
-                          "ncclAllReduce", err));
+    DT_TRY(dt_nccl_check_fired(c, err));
+    DT_TRY(dt_nccl_wait_ready(c, c->api->all_reduce(c->handle, buffer, buffer, n, DT_F32, c->native),
+                              position, "ncclAllReduce", err));
     return launched(c->api->mark(c->native, done), c, "mark", err);
 }
 
 static dt_status sum_16_bit(dt_comm_nccl *c, float *buffer, int64_t n, dt_dtype wire,
-                            const dt_position *place, dt_nccl_mark begun, dt_nccl_mark done, dt_error *err)
+                            const dt_position *position, dt_nccl_mark begun, dt_nccl_mark done, dt_error *err)
 {
     const dt_nccl_mark none = {NULL, NULL};
     const int64_t most = c->wire_bytes / WIRE_ELEM_BYTES;
@@ -80,9 +80,9 @@ static dt_status sum_16_bit(dt_comm_nccl *c, float *buffer, int64_t n, dt_dtype 
         const int64_t piece = n - at < most ? n - at : most;
         DT_TRY(launched(c->api->pack(c->native, buffer + at, c->wire, piece, wire, at == 0 ? begun : none), c,
                         "pack", err));
-        DT_TRY(dt_nccl_barked(c, err));
-        DT_TRY(dt_nccl_settle(c, c->api->all_reduce(c->handle, c->wire, c->wire, piece, wire, c->native),
-                              place, "ncclAllReduce", err));
+        DT_TRY(dt_nccl_check_fired(c, err));
+        DT_TRY(dt_nccl_wait_ready(c, c->api->all_reduce(c->handle, c->wire, c->wire, piece, wire, c->native),
+                                  position, "ncclAllReduce", err));
         DT_TRY(launched(
             c->api->unpack(c->native, c->wire, buffer + at, piece, wire, at + piece == n ? done : none), c,
             "unpack", err));
@@ -91,7 +91,7 @@ static dt_status sum_16_bit(dt_comm_nccl *c, float *buffer, int64_t n, dt_dtype 
 }
 
 /* The next free request; buckets are counted from where none was under way. */
-static dt_status take_request(dt_comm_nccl *c, int64_t bytes, dt_comm_request **request, dt_error *err)
+static dt_status acquire_request(dt_comm_nccl *c, int64_t bytes, dt_comm_request **request, dt_error *err)
 {
     int i = 0;
     while (i < DT_NCCL_BUCKETS && c->requests[i].open)
@@ -117,21 +117,21 @@ dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_d
         return dt_fail(err, DT_ERR_INTERNAL, "gradients: they cannot travel as %s", dt_dtype_name(wire));
     DT_TRY(dt_nccl_usable(c, "gradients", "comm.start", err));
     const int64_t bytes = n * (wire == DT_F32 ? (int64_t)sizeof(float) : WIRE_ELEM_BYTES);
-    DT_TRY(take_request(c, bytes, &r, err));
+    DT_TRY(acquire_request(c, bytes, &r, err));
     const int bucket = c->n_started;
     const int64_t step = c->head.step > c->first_step ? c->head.step : c->first_step;
-    const dt_position place = {.kind = DT_POSITION_BUCKET,
-                               .number = dt_nccl_number_of(step - c->first_step + 1, bucket),
-                               .bytes = bytes,
-                               .step = step,
-                               .bucket = bucket};
+    const dt_position position = {.kind = DT_POSITION_BUCKET,
+                                  .number = dt_nccl_number_of(step - c->first_step + 1, bucket),
+                                  .bytes = bytes,
+                                  .step = step,
+                                  .bucket = bucket};
     const dt_nccl_mark begun = {&c->counts[2 * bucket], &c->seen[bucket].begun},
                        done = {&c->counts[2 * bucket + 1], &c->seen[bucket].done};
     DT_TRY(d->event_record(c->device, r->ready, NULL, err));
     DT_TRY(d->stream_wait_event(c->device, c->stream, r->ready, err));
     if (n > 0)
-        DT_TRY(wire == DT_F32 ? sum_f32(c, buffer, n, &place, begun, done, err)
-                              : sum_16_bit(c, buffer, n, wire, &place, begun, done, err));
+        DT_TRY(wire == DT_F32 ? sum_f32(c, buffer, n, &position, begun, done, err)
+                              : sum_16_bit(c, buffer, n, wire, &position, begun, done, err));
     DT_TRY(d->event_record(c->device, r->done, c->stream, err));
     r->open = true;
     c->n_open++;

@@ -34,10 +34,10 @@ typedef struct dt_nccl_watchdog {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool runs, ends;
-    atomic_bool is_looked_at; /* the main thread waits with a deadline of its own */
-    atomic_llong looked_ms;   /* when it last did */
-    atomic_bool has_barked;   /* NCCL was aborted, for this sum: */
-    atomic_llong stalled;
+    atomic_bool held;         /* the main thread waits with a deadline of its own */
+    atomic_llong released_ms; /* the end of its last such wait */
+    atomic_bool fired;        /* NCCL was aborted because of this sum: */
+    atomic_llong stalled;     /* its number */
 } dt_nccl_watchdog;
 
 typedef struct dt_comm_nccl {
@@ -98,10 +98,10 @@ dt_status dt_nccl_wait(dt_comm *comm, dt_comm_request *request, dt_error *err);
 dt_status dt_nccl_usable(dt_comm_nccl *c, const char *what, const char *fault, dt_error *err);
 /* The watchdog has aborted NCCL, and the handle is gone: to be asked after each call that may have hung in
  * CUDA, before the next one of NCCL. */
-dt_status dt_nccl_barked(dt_comm_nccl *c, dt_error *err);
+dt_status dt_nccl_check_fired(dt_comm_nccl *c, dt_error *err);
 /* Wait until NCCL is no longer busy with a call that returned `result`. `what`: "ncclAllReduce". */
-dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_position *place, const char *what,
-                         dt_error *err);
+dt_status dt_nccl_wait_ready(dt_comm_nccl *c, int result, const dt_position *position, const char *what,
+                             dt_error *err);
 dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err);
 /* Abort, and wait a little until all others that are there have done so, before any of them ends the job.
  * Returns status. */
@@ -110,7 +110,9 @@ dt_status dt_nccl_leave(dt_comm_nccl *c, dt_status status);
 /* -- watchdog.c -- */
 dt_status dt_nccl_watchdog_start(dt_comm_nccl *c, dt_error *err);
 void dt_nccl_watchdog_stop(dt_comm_nccl *c);
-/* The main thread begins, or ends, a wait that has a deadline. */
-void dt_nccl_look(dt_comm_nccl *c, bool begin);
+/* The main thread calls these around each wait that has a deadline of its own: the watchdog does not fire
+ * meanwhile. */
+void dt_nccl_watchdog_hold(dt_comm_nccl *c);
+void dt_nccl_watchdog_release(dt_comm_nccl *c);
 
 #endif

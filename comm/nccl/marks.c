@@ -36,9 +36,9 @@ dt_position dt_nccl_device_position(dt_comm_nccl *c)
     if (begun == 0)
         return (dt_position){.kind = c->start_number > 0 ? DT_POSITION_START : DT_POSITION_WORK,
                              .number = c->start_number};
-    dt_watch_begun(c->watch, DT_SEQUENCE_DEVICE, begun);
-    dt_position place = dt_nccl_position_of(c, begun);
+    dt_watch_set_begun(c->watch, DT_SEQUENCE_DEVICE, begun);
+    dt_position position = dt_nccl_position_of(c, begun);
     if (begun == done)
-        place.kind = DT_POSITION_WORK;
-    return place;
+        position.kind = DT_POSITION_WORK;
+    return position;
 }

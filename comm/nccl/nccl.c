@@ -27,7 +27,7 @@ static dt_comm *host_of(dt_comm *comm)
     dt_comm_nccl *c = mine(comm);
     c->host->step = comm->step;
     (void)dt_nccl_device_position(c); /* so that its notices tell where the device is */
-    dt_nccl_look(c, true);
+    dt_nccl_watchdog_hold(c);
     return c->host;
 }
 
@@ -37,35 +37,35 @@ static bool lost(dt_status status)
 }
 
 /* What the other communicator says; a peer that it has lost will not come to the device's sums either. */
-static dt_status said(dt_comm *comm, dt_status status)
+static dt_status after_host(dt_comm *comm, dt_status status)
 {
-    dt_nccl_look(mine(comm), false);
+    dt_nccl_watchdog_release(mine(comm));
     return lost(status) ? dt_nccl_leave(mine(comm), status) : status;
 }
 
 static dt_status barrier(dt_comm *comm, dt_error *err)
 {
     dt_comm *host = host_of(comm);
-    return said(comm, host->ops->barrier(host, err));
+    return after_host(comm, host->ops->barrier(host, err));
 }
 
 static dt_status broadcast(dt_comm *comm, void *buffer, int64_t bytes, int root, dt_error *err)
 {
     dt_comm *host = host_of(comm);
-    return said(comm, host->ops->broadcast(host, buffer, bytes, root, err));
+    return after_host(comm, host->ops->broadcast(host, buffer, bytes, root, err));
 }
 
 static dt_status all_gather(dt_comm *comm, const void *own, int64_t bytes, void *all, dt_error *err)
 {
     dt_comm *host = host_of(comm);
-    return said(comm, host->ops->all_gather(host, own, bytes, all, err));
+    return after_host(comm, host->ops->all_gather(host, own, bytes, all, err));
 }
 
 static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op,
                             dt_error *err)
 {
     dt_comm *host = host_of(comm);
-    return said(comm, host->ops->all_reduce(host, buffer, n, dtype, op, err));
+    return after_host(comm, host->ops->all_reduce(host, buffer, n, dtype, op, err));
 }
 
 /* Sums on the device go on by themselves. */
@@ -74,7 +74,7 @@ static dt_status progress(dt_comm *comm, dt_error *err)
     if (mine(comm)->failed)
         return dt_fail(err, mine(comm)->failed_as, "gradients: communication has failed before");
     dt_comm *host = host_of(comm);
-    return said(comm, host->ops->progress(host, err));
+    return after_host(comm, host->ops->progress(host, err));
 }
 
 /* -- the end --------------------------------------------------------------------------------------------- */
@@ -132,11 +132,11 @@ static void destroy(dt_comm *comm)
 /* -- the start ------------------------------------------------------------------------------------------- */
 
 /* What each rank tells of itself. */
-typedef struct card {
+typedef struct rank_info {
     char host[64], gpu[64];
-} card;
+} rank_info;
 
-static dt_status take_watch(dt_comm_nccl *c, const dt_comm_nccl_options *o, dt_error *err)
+static dt_status choose_watch(dt_comm_nccl *c, const dt_comm_nccl_options *o, dt_error *err)
 {
     if (o->watch || c->head.size > 1) {
         c->watch = o->watch;
@@ -150,7 +150,7 @@ static dt_status take_watch(dt_comm_nccl *c, const dt_comm_nccl_options *o, dt_e
     return DT_OK;
 }
 
-static dt_status create_local(dt_comm_nccl *c, const dt_comm_nccl_options *o, card *own, dt_error *err)
+static dt_status create_local(dt_comm_nccl *c, const dt_comm_nccl_options *o, rank_info *own, dt_error *err)
 {
     if (!c->api)
         return dt_fail(err, DT_ERR_UNSUPPORTED, "this build has no NCCL (configure --with-nccl=DIR)");
@@ -161,7 +161,7 @@ static dt_status create_local(dt_comm_nccl *c, const dt_comm_nccl_options *o, ca
     snprintf(own->host, sizeof own->host, "%s", c->head.host);
     if (c->api->gpu_name(own->gpu, sizeof own->gpu) != 0)
         return dt_fail(err, DT_ERR_DEVICE, "NCCL: this rank's GPU cannot be asked for its address");
-    DT_TRY(take_watch(c, o, err));
+    DT_TRY(choose_watch(c, o, err));
     return dt_nccl_buckets_create(c, err);
 }
 
@@ -169,28 +169,29 @@ static dt_status create_local(dt_comm_nccl *c, const dt_comm_nccl_options *o, ca
 static bool may_share(const dt_comm_nccl *c)
 {
     int version = 0;
-    const char *told = getenv("NCCL_MULTI_RANK_GPU_ENABLE");
-    return told && strcmp(told, "1") == 0 && c->api->version(&version) == DT_NCCL_SUCCESS && version >= 23000;
+    const char *setting = getenv("NCCL_MULTI_RANK_GPU_ENABLE");
+    return setting && strcmp(setting, "1") == 0 && c->api->version(&version) == DT_NCCL_SUCCESS &&
+           version >= 23000;
 }
 
-static dt_status check_gpus(const dt_comm_nccl *c, const card *own, dt_error *err)
+static dt_status check_gpus(const dt_comm_nccl *c, const rank_info *own, dt_error *err)
 {
     const size_t size = (size_t)c->head.size;
     dt_comm *host = c->host;
-    card *cards = dt_calloc(size, sizeof *cards);
+    rank_info *infos = dt_calloc(size, sizeof *infos);
     dt_status status =
-        dt_agree(host, cards ? DT_OK : dt_fail_memory(err, size * sizeof *cards, "the ranks' GPUs"), err);
+        dt_agree(host, infos ? DT_OK : dt_fail_memory(err, size * sizeof *infos, "the ranks' GPUs"), err);
     if (status == DT_OK)
-        status = host->ops->all_gather(host, own, sizeof *own, cards, err);
+        status = host->ops->all_gather(host, own, sizeof *own, infos, err);
     for (size_t r = 0; status == DT_OK && !may_share(c) && r < size; r++)
         for (size_t q = 0; q < r && status == DT_OK; q++)
-            if (strcmp(cards[r].host, cards[q].host) == 0 && strcmp(cards[r].gpu, cards[q].gpu) == 0)
+            if (strcmp(infos[r].host, infos[q].host) == 0 && strcmp(infos[r].gpu, infos[q].gpu) == 0)
                 status = dt_fail(err, DT_ERR_USAGE,
                                  "ranks %zu and %zu are both on GPU %s of %s, and NCCL wants one for each: "
                                  "start no more ranks on a host than it has GPUs, and "
                                  "see CUDA_VISIBLE_DEVICES",
-                                 q, r, cards[r].gpu, cards[r].host);
-    dt_free(cards);
+                                 q, r, infos[r].gpu, infos[r].host);
+    dt_free(infos);
     return lost(status) ? status : dt_agree(host, status, err); /* "may share" is each rank's own
                                                                    environment */
 }
@@ -206,10 +207,10 @@ static dt_status share_id(dt_comm_nccl *c, dt_nccl_id *id, dt_error *err)
     return c->host->ops->broadcast(c->host, id, sizeof *id, 0, err);
 }
 
-static dt_position start_place(dt_comm_nccl *c, int64_t number)
+static dt_position begin_start(dt_comm_nccl *c, int64_t number)
 {
     c->start_number = number;
-    dt_watch_begun(c->watch, DT_SEQUENCE_DEVICE, number);
+    dt_watch_set_begun(c->watch, DT_SEQUENCE_DEVICE, number);
     return (dt_position){.kind = DT_POSITION_START, .number = number};
 }
 
@@ -217,14 +218,14 @@ static dt_status start_nccl(dt_comm_nccl *c, dt_error *err)
 {
     dt_nccl_id id;
     DT_TRY(share_id(c, &id, err));
-    const dt_position place = start_place(c, 1);
+    const dt_position position = begin_start(c, 1);
     const int result = c->api->init(&c->handle, c->head.size, &id, c->head.rank);
-    return dt_nccl_settle(c, result, &place, "ncclCommInitRankConfig", err);
+    return dt_nccl_wait_ready(c, result, &position, "ncclCommInitRankConfig", err);
 }
 
 /* A sum of n values, rank + 1 each. The wire is where it happens: nothing else is there yet. */
 static dt_status sum_once(dt_comm_nccl *c, int64_t n, float *values, dt_event *event,
-                          const dt_position *place, dt_error *err)
+                          const dt_position *position, dt_error *err)
 {
     const dt_device_ops *d = c->device->ops;
     const float mine_is = (float)(c->head.rank + 1),
@@ -233,8 +234,8 @@ static dt_status sum_once(dt_comm_nccl *c, int64_t n, float *values, dt_event *e
     for (int64_t i = 0; i < n; i++)
         values[i] = mine_is;
     DT_TRY(d->copy(c->device, c->wire, values, bytes, DT_COPY_TO_DEVICE, c->stream, err));
-    DT_TRY(dt_nccl_settle(c, c->api->all_reduce(c->handle, c->wire, c->wire, n, DT_F32, c->native), place,
-                          "ncclAllReduce", err));
+    DT_TRY(dt_nccl_wait_ready(c, c->api->all_reduce(c->handle, c->wire, c->wire, n, DT_F32, c->native),
+                              position, "ncclAllReduce", err));
     DT_TRY(d->copy(c->device, values, c->wire, bytes, DT_COPY_TO_HOST, c->stream, err));
     DT_TRY(d->event_record(c->device, event, c->stream, err));
     DT_TRY(dt_nccl_device_wait(&c->head, c->device, event, err));
@@ -261,8 +262,8 @@ static dt_status sum_first(dt_comm_nccl *c, dt_error *err)
                               : dt_fail_memory(err, (size_t)most_bytes, "NCCL's first sum");
     status = dt_agree(c->host, status, err);
     for (int64_t i = 0; i < 2 && status == DT_OK; i++) {
-        const dt_position place = start_place(c, 2 + i);
-        status = sum_once(c, sizes[i], values, event, &place, err);
+        const dt_position position = begin_start(c, 2 + i);
+        status = sum_once(c, sizes[i], values, event, &position, err);
     }
     if (event)
         d->event_destroy(c->device, event);
@@ -283,7 +284,8 @@ static void version_name(const dt_comm_nccl *c, char *out, size_t out_bytes)
 }
 
 /* Ranks may have taken different ways: tell the worst, the same on all. */
-static dt_status tell_network(dt_comm_nccl *c, const char *log, const char *product_name, dt_error *err)
+static dt_status describe_communicator(dt_comm_nccl *c, const char *log, const char *product_name,
+                                       dt_error *err)
 {
     const size_t size = (size_t)c->head.size;
     char version[32], way[80], type[64], advice[700];
@@ -315,7 +317,7 @@ static dt_status tell_network(dt_comm_nccl *c, const char *log, const char *prod
 
 static dt_status start(dt_comm_nccl *c, const dt_comm_nccl_options *o, dt_error *err)
 {
-    card own;
+    rank_info own;
     dt_nccl_log log;
     memset(&own, 0, sizeof own); /* all of it is sent */
     DT_TRY(dt_agree(c->host, create_local(c, o, &own, err), err));
@@ -326,7 +328,7 @@ static dt_status start(dt_comm_nccl *c, const dt_comm_nccl_options *o, dt_error 
         status = sum_first(c, err);
     char *text = dt_nccl_log_end(&log);
     if (status == DT_OK)
-        status = tell_network(c, text, o->product_name, err);
+        status = describe_communicator(c, text, o->product_name, err);
     c->start_number = 0;
     dt_free(text);
     if (status == DT_OK)

@@ -89,7 +89,7 @@ char *dt_nccl_log_end(dt_nccl_log *log)
 /* -- what it says ---------------------------------------------------------------------------------------- */
 
 /* The text behind `before` in a line, up to one of `until`, without blanks at its end. False: not there. */
-static bool text_behind(const char *line, const char *before, const char *until, char *out, size_t out_bytes)
+static bool text_after(const char *line, const char *before, const char *until, char *out, size_t out_bytes)
 {
     const char *p = strcasestr(line, before);
     if (!p)
@@ -105,7 +105,7 @@ static bool text_behind(const char *line, const char *before, const char *until,
 }
 
 /* "[0]eth0" */
-static void take_device(const char *where, dt_nccl_network *n)
+static void set_device(const char *where, dt_nccl_network *n)
 {
     const char *behind = strchr(where, ']');
     if (!n->device[0])
@@ -116,21 +116,21 @@ static void take_device(const char *where, dt_nccl_network *n)
 static void parse_line(const char *line, dt_nccl_network *n)
 {
     char text[48];
-    (void)text_behind(line, "Using network ", "\n", n->name, sizeof n->name);
-    if (!n->name[0] && text_behind(line, "Assigned NET plugin ", "\n", text, sizeof text)) {
+    (void)text_after(line, "Using network ", "\n", n->name, sizeof n->name);
+    if (!n->name[0] && text_after(line, "Assigned NET plugin ", "\n", text, sizeof text)) {
         char *end = strstr(text, " to comm");
         snprintf(n->name, sizeof n->name, "%.*s", (int)(end ? end - text : (long)strlen(text)), text);
     }
-    (void)text_behind(line, "NET/OFI Selected provider is ", " ,(", n->device, sizeof n->device);
-    if (text_behind(line, "NET/Socket : Using ", ":", text, sizeof text) ||
-        text_behind(line, "NET/IB : Using ", ":", text, sizeof text))
-        take_device(text, n);
-    if (text_behind(line, " via NET/", "/", n->name, sizeof n->name) && strstr(line, "/GDRDMA"))
+    (void)text_after(line, "NET/OFI Selected provider is ", " ,(", n->device, sizeof n->device);
+    if (text_after(line, "NET/Socket : Using ", ":", text, sizeof text) ||
+        text_after(line, "NET/IB : Using ", ":", text, sizeof text))
+        set_device(text, n);
+    if (text_after(line, " via NET/", "/", n->name, sizeof n->name) && strstr(line, "/GDRDMA"))
         n->gdr = true;
     n->p2p = n->p2p || strstr(line, " via P2P/");
     n->shm = n->shm || strstr(line, " via SHM/");
     n->nvls = n->nvls || strstr(line, "Connected NVLS tree");
-    if (strstr(line, "Pattern ") && text_behind(line, ", type ", "/,", text, sizeof text) &&
+    if (strstr(line, "Pattern ") && text_after(line, ", type ", "/,", text, sizeof text) &&
         strcmp(text, "NVL") == 0)
         n->nvlink = true;
 }

@@ -6,8 +6,8 @@
 
 #include <stdio.h>
 
-#define POLL_S 20e-6      /* far below a step */
-#define POLLS_PER_LOOK 16 /* at NCCL's own state */
+#define POLL_S 20e-6        /* far below a step */
+#define POLLS_PER_STATUS 16 /* at NCCL's own state */
 /* notice intervals in which to hear who is still there, once NCCL has reported an error */
 #define SEARCH_S 3.5
 #define GRACE_S 1.5 /* others abort too, and say so */
@@ -24,7 +24,7 @@ dt_status dt_nccl_leave(dt_comm_nccl *c, dt_status status)
 }
 
 /* The others do not know of this rank's trouble yet. */
-static dt_status tell_and_leave(dt_comm_nccl *c, const dt_error *own, dt_error *err)
+static dt_status give_up_and_leave(dt_comm_nccl *c, const dt_error *own, dt_error *err)
 {
     dt_watch_give_up(c->watch, own);
     if (err)
@@ -34,14 +34,14 @@ static dt_status tell_and_leave(dt_comm_nccl *c, const dt_error *own, dt_error *
 
 /* Hear who is still there, when it is not this wait that has found out that something is wrong. Fails if
  * another rank knows better. */
-static dt_status ask_around(dt_comm_nccl *c, const dt_position *place, char *who, size_t who_bytes,
-                            dt_error *err)
+static dt_status find_missing(dt_comm_nccl *c, const dt_position *position, char *who, size_t who_bytes,
+                              dt_error *err)
 {
-    dt_waiting w = dt_waiting_begin(place);
+    dt_waiting w = dt_waiting_begin(position);
     const double deadline_s = dt_watch_deadline_s(c->watch),
                  interval_s = deadline_s < 4.0 ? deadline_s / 4.0 : 1.0;
     while (c->head.size > 1 && dt_clock_s() - w.start_s < SEARCH_S * interval_s) {
-        DT_TRY(dt_watch_turn(c->watch, &w, false, err));
+        DT_TRY(dt_watch_poll(c->watch, &w, false, err));
         dt_clock_sleep_s(1e-3);
     }
     if (dt_watch_describe_missing(c->watch, &w, who, who_bytes) == 0)
@@ -49,37 +49,37 @@ static dt_status ask_around(dt_comm_nccl *c, const dt_position *place, char *who
     return DT_OK;
 }
 
-static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_position *place, const char *what,
+static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_position *position, const char *what,
                              dt_error *err)
 {
     char here[160], who[600];
     dt_error own = {0};
     const char *last = c->api->last_error(c->handle);
-    dt_position_describe(place, here, sizeof here);
-    dt_status status = ask_around(c, place, who, sizeof who, err);
+    dt_position_describe(position, here, sizeof here);
+    dt_status status = find_missing(c, position, who, sizeof who, err);
     if (status != DT_OK)
         return dt_nccl_leave(c, status);
     dt_fail(&own, code == DT_NCCL_REMOTE_ERROR || who[0] ? DT_ERR_PEER : DT_ERR_COMM,
             "NCCL, in %s (%s): %s%s%s%s%s", here, what, c->api->error_string(code),
             last && last[0] ? ": " : "", last ? last : "", who[0] ? "; " : "", who);
-    return tell_and_leave(c, &own, err);
+    return give_up_and_leave(c, &own, err);
 }
 
 /* The watchdog has aborted NCCL, and freed this thread by that. */
-static dt_status barked(dt_comm_nccl *c, dt_error *err)
+static dt_status watchdog_fired(dt_comm_nccl *c, dt_error *err)
 {
     /* the device has gone on since */
-    const dt_position place = dt_nccl_position_of(c, atomic_load(&c->watchdog.stalled));
+    const dt_position position = dt_nccl_position_of(c, atomic_load(&c->watchdog.stalled));
     char here[160], who[600];
     dt_error own = {0};
-    dt_position_describe(&place, here, sizeof here);
-    dt_status status = ask_around(c, &place, who, sizeof who, err);
+    dt_position_describe(&position, here, sizeof here);
+    dt_status status = find_missing(c, &position, who, sizeof who, err);
     if (status != DT_OK)
         return dt_nccl_leave(c, status);
     dt_fail(&own, who[0] ? DT_ERR_PEER : DT_ERR_TIMEOUT,
             "after %g s in %s, in which the host hung too, NCCL was aborted%s%s",
             dt_watch_deadline_s(c->watch), here, who[0] ? "; " : "", who);
-    return tell_and_leave(c, &own, err);
+    return give_up_and_leave(c, &own, err);
 }
 
 dt_status dt_nccl_usable(dt_comm_nccl *c, const char *what, const char *fault, dt_error *err)
@@ -88,83 +88,83 @@ dt_status dt_nccl_usable(dt_comm_nccl *c, const char *what, const char *fault, d
         return dt_fail(err, c->failed_as, "%s: communication has failed before", what);
     if (dt_fault(fault))
         return dt_fail(err, DT_ERR_COMM, "%s: fault point %s", what, fault);
-    return dt_nccl_barked(c, err);
+    return dt_nccl_check_fired(c, err);
 }
 
-dt_status dt_nccl_barked(dt_comm_nccl *c, dt_error *err)
+dt_status dt_nccl_check_fired(dt_comm_nccl *c, dt_error *err)
 {
-    return atomic_load(&c->watchdog.has_barked) ? barked(c, err) : DT_OK;
+    return atomic_load(&c->watchdog.fired) ? watchdog_fired(c, err) : DT_OK;
 }
 
 /* -- waiting --------------------------------------------------------------------------------------------- */
 
-static dt_status turn(dt_comm_nccl *c, dt_waiting *w, dt_error *err)
+static dt_status poll_watch(dt_comm_nccl *c, dt_waiting *w, dt_error *err)
 {
-    dt_status status = dt_watch_turn(c->watch, w, false, err);
+    dt_status status = dt_watch_poll(c->watch, w, false, err);
     return status == DT_OK ? DT_OK : dt_nccl_leave(c, status);
 }
 
-static dt_status wait_for_nccl(dt_comm_nccl *c, int *result, const dt_position *place, dt_error *err)
+static dt_status wait_for_nccl(dt_comm_nccl *c, int *result, const dt_position *position, dt_error *err)
 {
-    dt_waiting w = dt_waiting_begin(place);
+    dt_waiting w = dt_waiting_begin(position);
     while (*result == DT_NCCL_IN_PROGRESS) {
-        DT_TRY(dt_nccl_barked(c, err));
+        DT_TRY(dt_nccl_check_fired(c, err));
         int code = c->api->async_error(c->handle, result);
         if (code != DT_NCCL_SUCCESS)
-            return nccl_failed(c, code, place, "ncclCommGetAsyncError", err);
+            return nccl_failed(c, code, position, "ncclCommGetAsyncError", err);
         if (*result == DT_NCCL_IN_PROGRESS)
-            DT_TRY(turn(c, &w, err));
+            DT_TRY(poll_watch(c, &w, err));
     }
     return DT_OK;
 }
 
-dt_status dt_nccl_settle(dt_comm_nccl *c, int result, const dt_position *place, const char *what,
-                         dt_error *err)
+dt_status dt_nccl_wait_ready(dt_comm_nccl *c, int result, const dt_position *position, const char *what,
+                             dt_error *err)
 {
     if (result == DT_NCCL_SUCCESS)
         return DT_OK;
-    dt_nccl_look(c, true);
-    dt_status status = wait_for_nccl(c, &result, place, err);
-    dt_nccl_look(c, false);
+    dt_nccl_watchdog_hold(c);
+    dt_status status = wait_for_nccl(c, &result, position, err);
+    dt_nccl_watchdog_release(c);
     DT_TRY(status);
-    return result == DT_NCCL_SUCCESS ? DT_OK : nccl_failed(c, result, place, what, err);
+    return result == DT_NCCL_SUCCESS ? DT_OK : nccl_failed(c, result, position, what, err);
 }
 
 /* NCCL learns of a lost connection by itself, sometimes. */
-static dt_status look_at_nccl(dt_comm_nccl *c, const dt_position *place, dt_error *err)
+static dt_status check_nccl(dt_comm_nccl *c, const dt_position *position, dt_error *err)
 {
     int result = DT_NCCL_SUCCESS;
     int code = c->api->async_error(c->handle, &result);
     if (code != DT_NCCL_SUCCESS)
-        return nccl_failed(c, code, place, "ncclCommGetAsyncError", err);
+        return nccl_failed(c, code, position, "ncclCommGetAsyncError", err);
     if (result != DT_NCCL_SUCCESS && result != DT_NCCL_IN_PROGRESS)
-        return nccl_failed(c, result, place, "found while waiting for the device", err);
+        return nccl_failed(c, result, position, "found while waiting for the device", err);
     return DT_OK;
 }
 
 static dt_status wait_for_event(dt_comm_nccl *c, dt_event *event, dt_error *err)
 {
-    dt_position place = dt_nccl_device_position(c);
-    dt_waiting w = dt_waiting_begin(&place);
-    DT_TRY(dt_watch_answer(c->watch, err)); /* each wait is short, and whoever waits for this rank should
+    dt_position position = dt_nccl_device_position(c);
+    dt_waiting w = dt_waiting_begin(&position);
+    DT_TRY(dt_watch_heartbeat(c->watch, err)); /* each wait is short, and whoever waits for this rank should
                                                know */
     for (int64_t polls = 1;; polls++) {
         dt_error own = {0};
         bool done = false;
         if (c->device->ops->event_done(c->device, event, &done, &own) != DT_OK)
-            return tell_and_leave(c, &own, err);
-        if (atomic_load(&c->watchdog.has_barked))
-            return barked(c, err);
+            return give_up_and_leave(c, &own, err);
+        if (atomic_load(&c->watchdog.fired))
+            return watchdog_fired(c, err);
         if (done)
             return DT_OK;
-        if (polls % POLLS_PER_LOOK == 0)
-            DT_TRY(look_at_nccl(c, &place, err));
+        if (polls % POLLS_PER_STATUS == 0)
+            DT_TRY(check_nccl(c, &position, err));
         const dt_position now = dt_nccl_device_position(c);
-        if (now.number != place.number || now.kind != place.kind) {
-            place = now;
-            dt_waiting_move(&w, &place);
+        if (now.number != position.number || now.kind != position.kind) {
+            position = now;
+            dt_waiting_move(&w, &position);
         } else {
-            DT_TRY(turn(c, &w, err));
+            DT_TRY(poll_watch(c, &w, err));
         }
         dt_clock_sleep_s(POLL_S);
     }
@@ -176,8 +176,8 @@ dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event,
     if (device != c->device)
         return dt_fail(err, DT_ERR_INTERNAL, "NCCL: a wait for another device");
     DT_TRY(dt_nccl_usable(c, "waiting for the device", "comm.device_wait", err));
-    dt_nccl_look(c, true);
+    dt_nccl_watchdog_hold(c);
     dt_status status = wait_for_event(c, event, err);
-    dt_nccl_look(c, false);
+    dt_nccl_watchdog_release(c);
     return status;
 }

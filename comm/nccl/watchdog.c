@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <time.h>
 
-#define LOOKS 16     /* in a deadline */
+#define CHECKS 16    /* in a deadline */
 #define MARGIN_S 1.0 /* the main thread, where it can look, is first */
 
 static double limit_s(const dt_comm_nccl *c)
@@ -27,15 +27,19 @@ static int64_t to_ms(double seconds)
     return (int64_t)(seconds * 1e3);
 }
 
-void dt_nccl_look(dt_comm_nccl *c, bool begin)
+void dt_nccl_watchdog_hold(dt_comm_nccl *c)
 {
-    if (!begin)
-        atomic_store(&c->watchdog.looked_ms, to_ms(dt_clock_s()));
-    atomic_store(&c->watchdog.is_looked_at, begin);
+    atomic_store(&c->watchdog.held, true);
 }
 
-/* Until the deadline of a look, or told to end. */
-static bool sleep_until_next_look(dt_nccl_watchdog *w, double seconds)
+void dt_nccl_watchdog_release(dt_comm_nccl *c)
+{
+    atomic_store(&c->watchdog.released_ms, to_ms(dt_clock_s()));
+    atomic_store(&c->watchdog.held, false);
+}
+
+/* Returns false when the thread is to end. */
+static bool sleep_until_next_check(dt_nccl_watchdog *w, double seconds)
 {
     const struct timespec until = dt_clock_deadline(seconds);
     pthread_mutex_lock(&w->mutex);
@@ -54,7 +58,7 @@ static void *watch(void *context)
     const double limit = limit_s(c);
     int64_t last = 0;
     double moved_s = dt_clock_s();
-    while (sleep_until_next_look(w, limit / LOOKS)) {
+    while (sleep_until_next_check(w, limit / CHECKS)) {
         const double now_s = dt_clock_s();
         int64_t begun = 0, done = 0;
         dt_nccl_read_marks(c, &begun, &done);
@@ -62,11 +66,11 @@ static void *watch(void *context)
             last = begun;
             moved_s = now_s;
         }
-        if (now_s - moved_s < limit || atomic_load(&w->is_looked_at) ||
-            to_ms(now_s) - atomic_load(&w->looked_ms) < to_ms(limit))
+        if (now_s - moved_s < limit || atomic_load(&w->held) ||
+            to_ms(now_s) - atomic_load(&w->released_ms) < to_ms(limit))
             continue;
         atomic_store(&w->stalled, begun);
-        atomic_store(&w->has_barked, true);
+        atomic_store(&w->fired, true);
         dt_nccl_abort(c);
         break;
     }
@@ -80,7 +84,7 @@ dt_status dt_nccl_watchdog_start(dt_comm_nccl *c, dt_error *err)
         return DT_OK;
     pthread_mutex_init(&w->mutex, NULL);
     dt_clock_init_cond(&w->changed);
-    dt_nccl_look(c, false);
+    dt_nccl_watchdog_release(c);
     w->runs = pthread_create(&w->thread, NULL, watch, c) == 0;
     return w->runs ? DT_OK : dt_fail(err, DT_ERR_MEMORY, "NCCL: no thread to look after it");
 }

@@ -51,8 +51,8 @@ static void cut(dt_grad_buckets *b, const dt_grad_part *parts, int64_t bucket_el
         const bool exact = parts[i].exact || b->wire == DT_F32;
         /* it does not count as the first one */
         const bool exact_first = b->wire != DT_F32 && b->n_buckets > 0 && b->buckets[0].exact;
-        int64_t room = b->n_buckets - exact_first == 1 ? bucket_elems / 8 : bucket_elems;
-        if (!last || (last->n + parts[i].n > room && last->n > 0) || last->exact != exact) {
+        int64_t max_elems = b->n_buckets - exact_first == 1 ? bucket_elems / 8 : bucket_elems;
+        if (!last || (last->n + parts[i].n > max_elems && last->n > 0) || last->exact != exact) {
             assert(b->n_buckets < MAX_BUCKETS);
             last = &b->buckets[b->n_buckets++];
             *last = (bucket){.first = parts[i].first + parts[i].n, .exact = exact};

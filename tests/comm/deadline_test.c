@@ -91,21 +91,21 @@ static void arrives(world *w, double in_s, int from, dt_notice notice)
 }
 
 /* Rank `from` waits at this place from now on. */
-static void waits(world *w, int from, dt_position place)
+static void waits(world *w, int from, dt_position position)
 {
-    dt_notice n = {.kind = DT_NOTICE_WAITS, .place = place};
-    n.n_begun[place.kind < DT_POSITION_START ? DT_SEQUENCE_HOST : DT_SEQUENCE_DEVICE] = place.number;
+    dt_notice n = {.kind = DT_NOTICE_WAITS, .position = position};
+    n.n_begun[position.kind < DT_POSITION_START ? DT_SEQUENCE_HOST : DT_SEQUENCE_DEVICE] = position.number;
     for (int k = 0; k < 30; k++)
         arrives(w, 0.1 * k, from, n);
 }
 
-static dt_status wait_at(world *w, dt_position place, double at_most_s, dt_error *err)
+static dt_status wait_at(world *w, dt_position position, double at_most_s, dt_error *err)
 {
-    dt_waiting a = dt_waiting_begin(&place);
+    dt_waiting a = dt_waiting_begin(&position);
     dt_status status = DT_OK;
     for (double end_s = dt_clock_s() + at_most_s; status == DT_OK && dt_clock_s() < end_s;
          dt_clock_sleep_s(1e-4))
-        status = dt_watch_turn(w->watch, &a, false, err);
+        status = dt_watch_poll(w->watch, &a, false, err);
     return status;
 }
 
@@ -193,16 +193,16 @@ static void moving_begins_the_deadline_anew(void)
     dt_error err = {0};
     const double deadline_s = 1.0; /* this machine may be busy for half of it */
     begin(&w, 0, 2, deadline_s);
-    dt_position place = bucket;
-    dt_waiting a = dt_waiting_begin(&place);
+    dt_position position = bucket;
+    dt_waiting a = dt_waiting_begin(&position);
     dt_status status = DT_OK;
     double end_s = dt_clock_s() + 2.5 * deadline_s, moved_s = dt_clock_s();
     for (; status == DT_OK && dt_clock_s() < end_s; dt_clock_sleep_s(1e-4)) {
-        status = dt_watch_turn(w.watch, &a, false, &err);
+        status = dt_watch_poll(w.watch, &a, false, &err);
         if (dt_clock_s() - moved_s > 0.5 * deadline_s) {
-            place.number++;
+            position.number++;
             moved_s = dt_clock_s();
-            dt_waiting_move(&a, &place);
+            dt_waiting_move(&a, &position);
         }
     }
     DT_CHECK_INT(status, DT_OK);
@@ -272,12 +272,12 @@ static void a_busy_rank_answers_whoever_asks_once(void)
     world w;
     dt_error err = {0};
     begin(&w, 0, 3, DEADLINE_S);
-    dt_watch_begun(w.watch, DT_SEQUENCE_HOST, 6);
-    dt_watch_begun(w.watch, DT_SEQUENCE_DEVICE, 99);
-    arrives(&w, 0.0, 2, (dt_notice){.kind = DT_NOTICE_WAITS, .place = here});
+    dt_watch_set_begun(w.watch, DT_SEQUENCE_HOST, 6);
+    dt_watch_set_begun(w.watch, DT_SEQUENCE_DEVICE, 99);
+    arrives(&w, 0.0, 2, (dt_notice){.kind = DT_NOTICE_WAITS, .position = here});
     w.refuses[2] = true; /* at first it cannot leave */
     for (double end_s = dt_clock_s() + 0.3; dt_clock_s() < end_s; dt_clock_sleep_s(1e-3)) {
-        DT_CHECK_INT(dt_watch_answer(w.watch, &err), DT_OK);
+        DT_CHECK_INT(dt_watch_heartbeat(w.watch, &err), DT_OK);
         if (dt_clock_s() > end_s - 0.2)
             w.refuses[2] = false;
     }
@@ -299,7 +299,7 @@ static void one_rank_needs_no_channel(void)
     DT_REQUIRE(dt_watch_create(&(dt_watch_options){.comm = &comm, .hosts = hosts, .deadline_s = 0.2}, &watch,
                                &err) == DT_OK);
     w.watch = watch;
-    DT_CHECK_INT(dt_watch_answer(watch, &err), DT_OK);
+    DT_CHECK_INT(dt_watch_heartbeat(watch, &err), DT_OK);
     DT_CHECK_INT(
         wait_at(&w, (dt_position){.kind = DT_POSITION_WORK, .number = 70, .step = 2, .bucket = 6}, 5.0, &err),
         DT_ERR_TIMEOUT);

@@ -236,9 +236,9 @@ static void buckets_larger_than_the_wire_buffer_go_in_pieces(void)
     sum(small, v, N, DT_BF16);
     finish(small);
     DT_CHECK_INT(n_wrong(v, N, 9, DT_BF16), 0);
-    const dt_position place = dt_nccl_device_position((dt_comm_nccl *)small);
-    DT_CHECK_INT(place.kind, DT_POSITION_WORK);
-    DT_CHECK_INT(place.number, 64); /* one sum of bucket 0, not three */
+    const dt_position position = dt_nccl_device_position((dt_comm_nccl *)small);
+    DT_CHECK_INT(position.kind, DT_POSITION_WORK);
+    DT_CHECK_INT(position.number, 64); /* one sum of bucket 0, not three */
     small->ops->destroy(small);
     free(v);
 }
@@ -311,10 +311,10 @@ static void a_captured_step_gives_the_same_bits_and_marks(void)
             continue;
         finish(c);
         DT_CHECK_BYTES(v, plain, N * sizeof *v);
-        const dt_position place = dt_nccl_device_position((dt_comm_nccl *)c);
-        DT_CHECK_INT(place.kind, DT_POSITION_WORK);
-        DT_CHECK_INT(place.step, c->step);
-        DT_CHECK_INT(place.bucket, BUCKETS - 1);
+        const dt_position position = dt_nccl_device_position((dt_comm_nccl *)c);
+        DT_CHECK_INT(position.kind, DT_POSITION_WORK);
+        DT_CHECK_INT(position.step, c->step);
+        DT_CHECK_INT(position.bucket, BUCKETS - 1);
     }
     DT_CHECK_INT(fake_gpu_n_allocs(), n_allocs);
     DT_CHECK_INT(dt_alloc_live_blocks(), n_blocks);

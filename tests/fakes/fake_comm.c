@@ -96,7 +96,7 @@ static void perform(world *w)
     }
 }
 
-static dt_status meet(dt_comm *comm, arrival a, dt_error *err)
+static dt_status arrive_and_wait(dt_comm *comm, arrival a, dt_error *err)
 {
     world *w = ((fake_comm *)comm)->w;
     if (((fake_comm *)comm)->has_left)
@@ -112,9 +112,9 @@ static dt_status meet(dt_comm *comm, arrival a, dt_error *err)
     }
     while (w->round == round && w->n_left == 0)
         pthread_cond_wait(&w->changed, &w->mutex);
-    bool met = w->round != round, mismatch = w->mismatch;
+    bool complete = w->round != round, mismatch = w->mismatch;
     pthread_mutex_unlock(&w->mutex);
-    if (!met)
+    if (!complete)
         return dt_fail(err, DT_ERR_PEER, "a rank has left, and rank %d waits for it", comm->rank);
     return mismatch ? dt_fail(err, DT_ERR_COMM, "ranks are in different collectives") : DT_OK;
 }
@@ -126,23 +126,24 @@ static void destroy(dt_comm *comm)
 
 static dt_status barrier(dt_comm *comm, dt_error *err)
 {
-    return meet(comm, (arrival){.kind = OP_BARRIER}, err);
+    return arrive_and_wait(comm, (arrival){.kind = OP_BARRIER}, err);
 }
 
 static dt_status broadcast(dt_comm *comm, void *buffer, int64_t bytes, int root, dt_error *err)
 {
-    return meet(comm, (arrival){.kind = OP_BROADCAST, .buffer = buffer, .n = bytes, .extra = root}, err);
+    return arrive_and_wait(comm, (arrival){.kind = OP_BROADCAST, .buffer = buffer, .n = bytes, .extra = root},
+                           err);
 }
 
 static dt_status all_gather(dt_comm *comm, const void *mine, int64_t bytes, void *all, dt_error *err)
 {
-    return meet(comm, (arrival){.kind = OP_GATHER, .buffer = all, .mine = mine, .n = bytes}, err);
+    return arrive_and_wait(comm, (arrival){.kind = OP_GATHER, .buffer = all, .mine = mine, .n = bytes}, err);
 }
 
 static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op,
                             dt_error *err)
 {
-    return meet(
+    return arrive_and_wait(
         comm, (arrival){.kind = OP_REDUCE, .buffer = buffer, .n = n, .extra = (int)dtype * 8 + (int)op}, err);
 }
 

@@ -42,7 +42,7 @@ struct dt_event {
 
 typedef struct graph {
     node *nodes;
-    int64_t n, room;
+    int64_t n, capacity;
 } graph;
 
 struct fake_gpu {
@@ -149,9 +149,9 @@ static void enqueue_now(fake_gpu *g, const node *what)
 static void capture(fake_gpu *g, const node *n)
 {
     graph *c = g->capture;
-    if (c->n == c->room) {
-        c->room = 2 * c->room + 64;
-        c->nodes = must(realloc(c->nodes, (size_t)c->room * sizeof *c->nodes));
+    if (c->n == c->capacity) {
+        c->capacity = 2 * c->capacity + 64;
+        c->nodes = must(realloc(c->nodes, (size_t)c->capacity * sizeof *c->nodes));
     }
     c->nodes[c->n++] = *n;
     if (n->kind == RECORD) {

@@ -79,13 +79,13 @@ static void load_on_rank(dt_comm *comm, void *context)
     fleet *f = context;
     int r = comm->rank, host = r / f->ranks_per_host;
     here = comm;
-    const dt_checkpoint_location place = {
+    const dt_checkpoint_location location = {
         .store = f->disks[f->per_host ? host : 0], .mirror = f->mirror, .per_host = f->per_host};
     dt_manifest m = {.step = -1};
-    f->status[r] = dt_checkpoint_load(comm, &place, &f->states[r].layout, &f->states[r].io, NULL, NULL, &m,
+    f->status[r] = dt_checkpoint_load(comm, &location, &f->states[r].layout, &f->states[r].io, NULL, NULL, &m,
                                       &f->found[r], &f->errors[r]);
     f->steps[r] = m.step;
-    f->n_signs[r] = fake_comm_progress_calls(comm);
+    f->n_heartbeats[r] = fake_comm_progress_calls(comm);
     if (f->status[r] == DT_OK && f->found[r])
         dt_manifest_clear(&m);
 }

@@ -23,8 +23,8 @@ typedef struct fleet {
     int ranks_per_host;               /* 2 at first */
     int leaving_rank, leaves_at;      /* it is gone in its operation number leaves_at; -1: none */
 
-    int n_operations[FLEET_MAX_RANKS]; /* on shards */
-    int64_t n_signs[FLEET_MAX_RANKS];  /* of life, to those who wait meanwhile */
+    int n_operations[FLEET_MAX_RANKS];     /* on shards */
+    int64_t n_heartbeats[FLEET_MAX_RANKS]; /* calls of progress during the load */
     fake_state states[FLEET_MAX_RANKS];
     dt_status status[FLEET_MAX_RANKS];
     dt_error errors[FLEET_MAX_RANKS];

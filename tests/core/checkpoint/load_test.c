@@ -53,7 +53,7 @@ static void each_host_reads_the_shards_that_it_has(void)
     fleet_check_loads(f, 4, 1, 1);
     for (int r = 0; r < 4; r++) {
         DT_CHECK_INT(f->n_operations[r], 4);
-        DT_CHECK_INT(f->n_signs[r], 2); /* after each that was verified: others wait, and a disk may be
+        DT_CHECK_INT(f->n_heartbeats[r], 2); /* after each that was verified: others wait, and a disk may be
                                            slow */
     }
     fleet_end(f);
