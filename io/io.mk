@@ -29,6 +29,7 @@ io_SOURCES += io/source/jpeg_write.c
 io_SOURCES += io/source/jpeg_write.h
 io_SOURCES += io/source/loader.c
 io_SOURCES += io/source/loader.h
+io_SOURCES += io/source/loader_options.h
 io_SOURCES += io/source/loader_ring.c
 io_SOURCES += io/source/loader_ring.h
 io_SOURCES += io/source/resize.c

@@ -6,6 +6,7 @@
 #ifndef DT_IO_SOURCE_LOADER_RING_H
 #define DT_IO_SOURCE_LOADER_RING_H
 
+#include "core/source.h"
 #include "io/source/slot.h"
 
 typedef struct dt_loader_ring dt_loader_ring;

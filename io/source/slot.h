@@ -12,7 +12,7 @@
 #define DT_IO_SOURCE_SLOT_H
 
 #include "io/source/folder.h"
-#include "io/source/loader.h"
+#include "io/source/loader_options.h"
 #include "io/source/sample.h"
 
 typedef struct dt_rows dt_rows;

@@ -1,0 +1,35 @@
+/* loader_options.h: the options of loader.h, which slot.h and loader_ring.h read too. */
+#ifndef DT_IO_SOURCE_LOADER_OPTIONS_H
+#define DT_IO_SOURCE_LOADER_OPTIONS_H
+
+#include "core/device.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum dt_augment_kind { DT_AUGMENT_STANDARD, DT_AUGMENT_NONE } dt_augment_kind;
+
+typedef struct dt_loader_options {
+    const char *root;   /* the data folder: root/train/<class>/<file>.jpg and root/val/<class>/<file>.jpg */
+    bool training;      /* true: root/train, augmented and shuffled as below. false: root/val, centre crop,
+                          in order, padded */
+    int64_t image_size; /* pixels, square */
+    int64_t batch;      /* rows of a micro-batch */
+    int64_t accumulate; /* micro-batches per optimizer step; 1 for evaluation */
+    int rank, world;
+    int64_t workers;         /* decoding threads, 1 to 1024 */
+    dt_augment_kind augment; /* of training: random-resized-crop and flip, or (NONE) what evaluation does
+                                with eval_crop 1 */
+    double crop_scale_min, crop_scale_max; /* 0 < min <= max <= 1: share of the area that a random crop
+                                              takes */
+    double flip;                           /* 0..1: probability of a horizontal flip */
+    double eval_crop;                      /* 0 < eval_crop <= 1: the shorter side becomes image_size /
+                                              eval_crop */
+    uint64_t seed;
+    bool shuffle;      /* of training; false: the files in sorted order */
+    double max_broken; /* 0..1: fraction of the files */
+    dt_device *device; /* batches come from its host_alloc (pinned memory); borrowed for the source's life;
+                          NULL: dt_alloc */
+} dt_loader_options;
+
+#endif
