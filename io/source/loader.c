@@ -14,7 +14,7 @@ typedef struct dt_loader {
     dt_loader_options options;
     char *split_root; /* ROOT/train or ROOT/val, for messages */
     dt_folder *folder;
-    dt_rows *rows;
+    dt_slot_filler *filler;
     dt_loader_ring *ring;
     int64_t n_broken; /* in the batches handed out since start */
     dt_error failure; /* of this start; next gives it again */
@@ -32,7 +32,7 @@ static void loader_destroy(dt_source *source)
         return;
     dt_loader *loader = loader_of(source);
     dt_loader_ring_destroy(loader->ring);
-    dt_rows_destroy(loader->rows);
+    dt_slot_filler_destroy(loader->filler);
     dt_folder_close(loader->folder);
     dt_free(loader->split_root);
     dt_free(loader);
@@ -85,7 +85,7 @@ static dt_status loader_start(dt_source *source, int64_t epoch, int64_t position
 static dt_status fail_broken(dt_loader *loader, dt_error *err)
 {
     char example[768];
-    dt_rows_example(loader->rows, example, sizeof example);
+    dt_slot_first_broken(loader->filler, example, sizeof example);
     int64_t n_samples = dt_folder_n_samples(loader->folder);
     return dt_fail(
         err, DT_ERR_DATA,
@@ -226,9 +226,9 @@ dt_status dt_loader_create(const dt_loader_options *options, dt_source **source,
         goto fail;
     }
     DT_TRY_OR_FAIL(status, open_folder(options, &loader->folder, err));
-    DT_TRY_OR_FAIL(status, dt_rows_create(&loader->options, loader->folder, &loader->rows, err));
-    DT_TRY_OR_FAIL(status,
-                   dt_loader_ring_create(&loader->options, loader->folder, loader->rows, &loader->ring, err));
+    DT_TRY_OR_FAIL(status, dt_slot_filler_create(&loader->options, loader->folder, &loader->filler, err));
+    DT_TRY_OR_FAIL(
+        status, dt_loader_ring_create(&loader->options, loader->folder, loader->filler, &loader->ring, err));
     *source = &loader->source;
     return DT_OK;
 fail:

@@ -4,6 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
+#include "io/source/host_memory.h"
 #include "io/source/sampler.h"
 
 #include <errno.h>
@@ -11,16 +12,16 @@
 #include <signal.h>
 #include <string.h>
 
-typedef struct ring_slot {
-    dt_batch batch; /* first: release finds the slot by it */
-    bool busy;      /* from the moment its first row is given out until release */
+typedef struct ring_entry {
+    dt_batch batch; /* first: release finds the entry by it */
+    bool busy;      /* from the moment its first slot is given out until release */
     bool held;      /* by the caller */
     int64_t number; /* of its batch since start */
-    int64_t n_left; /* rows not done */
+    int64_t n_left; /* slots not done */
     int64_t n_decoded, n_broken;
-    int64_t failed_row; /* the first that could not be made; batch.n: none */
-    dt_error error;     /* of that row */
-} ring_slot;
+    int64_t failed_slot; /* the first that could not be made; batch.n: none */
+    dt_error error;      /* of that slot */
+} ring_entry;
 
 typedef struct ring_worker {
     dt_loader_ring *ring;
@@ -29,109 +30,109 @@ typedef struct ring_worker {
 } ring_worker;
 
 struct dt_loader_ring {
-    dt_rows *rows;
+    dt_slot_filler *filler;
     dt_device *device; /* or NULL */
     dt_sampler sampler;
-    int64_t image_size, room_size; /* now, and that there is memory for */
-    int64_t n_slots, n_workers, n_threads;
-    int64_t group; /* rows given out at once */
-    ring_slot *slots;
+    int64_t image_size, reserved_size; /* now, and that there is memory for */
+    int64_t n_entries, n_workers, n_threads;
+    int64_t group; /* slots given out at once */
+    ring_entry *entries;
     ring_worker *workers;
 
-    pthread_mutex_t lock; /* of all below and of the slots, but for the rows that are being filled */
-    pthread_cond_t work;  /* there may be rows to make, or it is time to quit */
+    pthread_mutex_t lock; /* of all below and of the entries, but for the slots that are being filled */
+    pthread_cond_t work;  /* there may be slots to make, or it is time to quit */
     pthread_cond_t done;  /* a batch is full, or a thread is idle */
     bool quit;
     int64_t epoch, position, n_batches;
-    int64_t give_batch, give_row; /* the next row to give out */
+    int64_t next_batch, next_slot; /* the next slot to give out */
     int64_t n_busy_threads;
-    int64_t hand_out, n_held; /* next's next batch; batches not yet released */
+    int64_t next_out, n_held; /* next's next batch; batches not yet released */
     int64_t n_decoded;
     double wait_s;
 };
 
-/* Rows of a batch, for one thread. */
+/* Slots of a batch, for one thread. */
 typedef struct ring_task {
-    ring_slot *slot;
+    ring_entry *entry;
     int64_t epoch, position, first, n;
 } ring_task;
 
-/* Take rows if there are some to make and there is a batch to put them in. Under the lock. */
-static bool take_task(dt_loader_ring *ring, ring_task *task_out)
+/* Take slots if there are some to make and there is a batch to put them in. Under the lock. */
+static bool acquire_task(dt_loader_ring *ring, ring_task *task_out)
 {
-    if (ring->give_batch >= ring->n_batches)
+    if (ring->next_batch >= ring->n_batches)
         return false;
-    ring_slot *slot = &ring->slots[ring->give_batch % ring->n_slots];
-    int64_t n = slot->batch.n;
-    if (ring->give_row == 0) {
-        if (slot->busy)
+    ring_entry *entry = &ring->entries[ring->next_batch % ring->n_entries];
+    int64_t n = entry->batch.n;
+    if (ring->next_slot == 0) {
+        if (entry->busy)
             return false;
-        slot->busy = true;
-        slot->number = ring->give_batch;
-        slot->n_left = slot->failed_row = n;
-        slot->n_decoded = slot->n_broken = 0;
-        slot->batch.size = ring->image_size;
+        entry->busy = true;
+        entry->number = ring->next_batch;
+        entry->n_left = entry->failed_slot = n;
+        entry->n_decoded = entry->n_broken = 0;
+        entry->batch.size = ring->image_size;
     }
-    int64_t left = n - ring->give_row;
+    int64_t left = n - ring->next_slot;
     *task_out = (ring_task){
-        .slot = slot,
+        .entry = entry,
         .epoch = ring->epoch,
-        .position = dt_sampler_position(&ring->sampler, ring->position, ring->give_batch, ring->give_row),
-        .first = ring->give_row,
+        .position = dt_sampler_position(&ring->sampler, ring->position, ring->next_batch, ring->next_slot),
+        .first = ring->next_slot,
         .n = left < ring->group ? left : ring->group,
     };
-    ring->give_row += task_out->n;
-    if (ring->give_row == n) {
-        ring->give_row = 0;
-        ring->give_batch++;
+    ring->next_slot += task_out->n;
+    if (ring->next_slot == n) {
+        ring->next_slot = 0;
+        ring->next_batch++;
     }
     return true;
 }
 
-/* What a thread found out about the rows of a task. */
+/* What a thread found out about the slots of a task. */
 typedef struct ring_outcome {
-    int64_t n_decoded, n_broken, failed_row;
+    int64_t n_decoded, n_broken, failed_slot;
     dt_error error;
 } ring_outcome;
 
-static void make_rows(ring_worker *worker, const ring_task *task, ring_outcome *outcome)
+static void fill_slots(ring_worker *worker, const ring_task *task, ring_outcome *outcome)
 {
     dt_loader_ring *ring = worker->ring;
-    dt_batch *batch = &task->slot->batch;
-    int64_t size = batch->size, row_bytes = size * size * 3;
+    dt_batch *batch = &task->entry->batch;
+    int64_t size = batch->size, slot_bytes = size * size * 3;
     outcome->n_decoded = outcome->n_broken = 0;
-    outcome->failed_row = batch->n;
+    outcome->failed_slot = batch->n;
     for (int64_t i = task->first; i < task->first + task->n; i++) {
-        uint8_t *pixels = batch->pixels + i * row_bytes;
+        uint8_t *pixels = batch->pixels + i * slot_bytes;
         int64_t id = dt_sampler_id(&ring->sampler, task->epoch, task->position + i - task->first);
-        dt_row row = {.label = -1};
+        dt_slot slot = {.label = -1};
         if (id < 0) {
-            memset(pixels, 0, (size_t)row_bytes);
-        } else if (dt_rows_make(ring->rows, worker->sample, task->epoch, id, size, pixels, &row,
+            memset(pixels, 0, (size_t)slot_bytes);
+        } else if (dt_slot_fill(ring->filler, worker->sample, task->epoch, id, size, pixels, &slot,
                                 &outcome->error) != DT_OK) {
-            outcome->failed_row = i;
+            outcome->failed_slot = i;
             return;
         }
         batch->ids[i] = id;
-        batch->labels[i] = row.label;
-        outcome->n_decoded += row.label >= 0;
-        outcome->n_broken += row.broken;
+        batch->labels[i] = slot.label;
+        outcome->n_decoded += slot.label >= 0;
+        outcome->n_broken += slot.broken;
     }
 }
 
 /* Under the lock. */
 static void finish_task(dt_loader_ring *ring, const ring_task *task, const ring_outcome *outcome)
 {
-    ring_slot *slot = task->slot;
-    slot->n_decoded += outcome->n_decoded;
-    slot->n_broken += outcome->n_broken;
-    if (outcome->failed_row < slot->failed_row) {
-        slot->failed_row = outcome->failed_row;
-        slot->error = outcome->error;
+    ring_entry *entry = task->entry;
+    entry->n_decoded += outcome->n_decoded;
+    entry->n_broken += outcome->n_broken;
+    if (outcome->failed_slot < entry->failed_slot) {
+        entry->failed_slot = outcome->failed_slot;
+        entry->error = outcome->error;
     }
-    slot->n_left -= task->n;
+    entry->n_left -= task->n;
     ring->n_busy_threads--;
-    if (slot->n_left == 0 || ring->n_busy_threads == 0)
+    if (entry->n_left == 0 || ring->n_busy_threads == 0)
         pthread_cond_signal(&ring->done);
 }
 
@@ -143,13 +144,13 @@ static void *run_worker(void *argument)
     pthread_mutex_lock(&ring->lock);
     while (!ring->quit) {
         ring_task task;
-        if (!take_task(ring, &task)) {
+        if (!acquire_task(ring, &task)) {
             pthread_cond_wait(&ring->work, &ring->lock);
             continue;
         }
         ring->n_busy_threads++;
         pthread_mutex_unlock(&ring->lock);
-        make_rows(worker, &task, &outcome);
+        fill_slots(worker, &task, &outcome);
         pthread_mutex_lock(&ring->lock);
         finish_task(ring, &task, &outcome);
     }
@@ -180,15 +181,15 @@ static dt_status start_threads(dt_loader_ring *ring, dt_error *err)
                          (long long)ring->n_threads + 1, (long long)ring->n_workers);
 }
 
-/* Give out no more rows, wait for those under way, take all batches back. Under the lock. */
+/* Give out no more slots, wait for those under way, take all batches back. Under the lock. */
 static void stop(dt_loader_ring *ring)
 {
-    ring->n_batches = ring->give_batch = ring->give_row = 0;
+    ring->n_batches = ring->next_batch = ring->next_slot = 0;
     while (ring->n_busy_threads > 0)
         pthread_cond_wait(&ring->done, &ring->lock);
-    for (int64_t i = 0; i < ring->n_slots; i++)
-        ring->slots[i].busy = ring->slots[i].held = false;
-    ring->hand_out = ring->n_held = ring->n_decoded = 0;
+    for (int64_t i = 0; i < ring->n_entries; i++)
+        ring->entries[i].busy = ring->entries[i].held = false;
+    ring->next_out = ring->n_held = ring->n_decoded = 0;
     ring->wait_s = 0;
 }
 
@@ -207,40 +208,40 @@ dt_status dt_loader_ring_start(dt_loader_ring *ring, int64_t epoch, int64_t posi
 }
 
 /* Under the lock. */
-static dt_status take_batch(dt_loader_ring *ring, ring_slot **slot_out, dt_error *err)
+static dt_status acquire_batch(dt_loader_ring *ring, ring_entry **entry_out, dt_error *err)
 {
-    if (ring->hand_out >= ring->n_batches)
+    if (ring->next_out >= ring->n_batches)
         return dt_fail(err, DT_ERR_INTERNAL, "loader: all %lld batches have been given",
                        (long long)ring->n_batches);
-    if (ring->n_held == ring->n_slots)
+    if (ring->n_held == ring->n_entries)
         return dt_fail(err, DT_ERR_INTERNAL, "loader: all %lld batches are held and none was released",
-                       (long long)ring->n_slots);
-    ring_slot *slot = &ring->slots[ring->hand_out % ring->n_slots];
+                       (long long)ring->n_entries);
+    ring_entry *entry = &ring->entries[ring->next_out % ring->n_entries];
     double start_s = dt_clock_s();
-    while (!(slot->busy && slot->number == ring->hand_out && slot->n_left == 0))
+    while (!(entry->busy && entry->number == ring->next_out && entry->n_left == 0))
         pthread_cond_wait(&ring->done, &ring->lock);
     ring->wait_s += dt_clock_s() - start_s;
-    if (slot->failed_row < slot->batch.n) {
+    if (entry->failed_slot < entry->batch.n) {
         if (err)
-            *err = slot->error;
-        return slot->error.status;
+            *err = entry->error;
+        return entry->error.status;
     }
-    slot->held = true;
-    ring->hand_out++;
+    entry->held = true;
+    ring->next_out++;
     ring->n_held++;
-    ring->n_decoded += slot->n_decoded;
-    *slot_out = slot;
+    ring->n_decoded += entry->n_decoded;
+    *entry_out = entry;
     return DT_OK;
 }
 
 dt_status dt_loader_ring_next(dt_loader_ring *ring, dt_batch **batch, int64_t *n_broken, dt_error *err)
 {
-    ring_slot *slot = NULL;
+    ring_entry *entry = NULL;
     pthread_mutex_lock(&ring->lock);
-    dt_status status = take_batch(ring, &slot, err);
+    dt_status status = acquire_batch(ring, &entry, err);
     if (status == DT_OK) {
-        *batch = &slot->batch;
-        *n_broken = slot->n_broken;
+        *batch = &entry->batch;
+        *n_broken = entry->n_broken;
     }
     pthread_mutex_unlock(&ring->lock);
     return status;
@@ -248,10 +249,10 @@ dt_status dt_loader_ring_next(dt_loader_ring *ring, dt_batch **batch, int64_t *n
 
 void dt_loader_ring_release(dt_loader_ring *ring, dt_batch *batch)
 {
-    ring_slot *slot = (ring_slot *)batch;
+    ring_entry *entry = (ring_entry *)batch;
     pthread_mutex_lock(&ring->lock);
-    if (slot->held) {
-        slot->held = slot->busy = false;
+    if (entry->held) {
+        entry->held = entry->busy = false;
         ring->n_held--;
         pthread_cond_broadcast(&ring->work);
     }
@@ -266,42 +267,29 @@ void dt_loader_ring_stats(dt_loader_ring *ring, int64_t *n_decoded, double *wait
     pthread_mutex_unlock(&ring->lock);
 }
 
-static void *take_pixels(dt_device *device, int64_t bytes)
-{
-    return device ? device->ops->host_alloc(device, bytes) : dt_alloc((size_t)bytes);
-}
-
-static void give_pixels(dt_device *device, void *pixels)
-{
-    if (device && pixels)
-        device->ops->host_free(device, pixels);
-    else
-        dt_free(pixels);
-}
-
-/* Give every slot room for images of `size`; if there is not enough memory, all keep what they had. */
-static dt_status make_room(dt_loader_ring *ring, int64_t size, dt_error *err)
+/* Give every entry room for images of `size`; if there is not enough memory, all keep what they had. */
+static dt_status reserve_pixels(dt_loader_ring *ring, int64_t size, dt_error *err)
 {
     int64_t bytes = ring->sampler.batch * size * size * 3;
-    uint8_t **fresh = dt_calloc((size_t)ring->n_slots, sizeof *fresh);
+    uint8_t **fresh = dt_calloc((size_t)ring->n_entries, sizeof *fresh);
     bool enough = fresh != NULL;
-    for (int64_t i = 0; i < ring->n_slots && enough; i++) {
-        fresh[i] = take_pixels(ring->device, bytes);
+    for (int64_t i = 0; i < ring->n_entries && enough; i++) {
+        fresh[i] = dt_host_memory_alloc(ring->device, bytes);
         enough = fresh[i] != NULL;
     }
-    for (int64_t i = 0; i < ring->n_slots && fresh; i++) {
+    for (int64_t i = 0; i < ring->n_entries && fresh; i++) {
         uint8_t *useless = fresh[i];
         if (enough) {
-            useless = ring->slots[i].batch.pixels;
-            ring->slots[i].batch.pixels = fresh[i];
+            useless = ring->entries[i].batch.pixels;
+            ring->entries[i].batch.pixels = fresh[i];
         }
-        give_pixels(ring->device, useless);
+        dt_host_memory_free(ring->device, useless);
     }
     dt_free(fresh);
     if (!enough)
-        return dt_fail_memory(err, (size_t)(ring->n_slots * bytes),
+        return dt_fail_memory(err, (size_t)(ring->n_entries * bytes),
                               "batches of images; try a smaller --batch");
-    ring->room_size = size;
+    ring->reserved_size = size;
     return DT_OK;
 }
 
@@ -309,7 +297,7 @@ dt_status dt_loader_ring_set_image_size(dt_loader_ring *ring, int64_t size, dt_e
 {
     pthread_mutex_lock(&ring->lock);
     stop(ring);
-    dt_status status = size > ring->room_size ? make_room(ring, size, err) : DT_OK;
+    dt_status status = size > ring->reserved_size ? reserve_pixels(ring, size, err) : DT_OK;
     if (status == DT_OK)
         ring->image_size = size;
     pthread_mutex_unlock(&ring->lock);
@@ -328,34 +316,34 @@ void dt_loader_ring_destroy(dt_loader_ring *ring)
         pthread_join(ring->workers[i].thread, NULL);
     for (int64_t i = 0; i < ring->n_workers && ring->workers; i++)
         dt_sample_destroy(ring->workers[i].sample);
-    for (int64_t i = 0; i < ring->n_slots && ring->slots; i++) {
-        give_pixels(ring->device, ring->slots[i].batch.pixels);
-        dt_free(ring->slots[i].batch.labels);
-        dt_free(ring->slots[i].batch.ids);
+    for (int64_t i = 0; i < ring->n_entries && ring->entries; i++) {
+        dt_host_memory_free(ring->device, ring->entries[i].batch.pixels);
+        dt_free(ring->entries[i].batch.labels);
+        dt_free(ring->entries[i].batch.ids);
     }
     dt_free(ring->workers);
-    dt_free(ring->slots);
+    dt_free(ring->entries);
     pthread_cond_destroy(&ring->done);
     pthread_cond_destroy(&ring->work);
     pthread_mutex_destroy(&ring->lock);
     dt_free(ring);
 }
 
-static dt_status create_slots(dt_loader_ring *ring, dt_error *err)
+static dt_status create_entries(dt_loader_ring *ring, dt_error *err)
 {
-    size_t n_rows = (size_t)ring->sampler.batch;
-    ring->slots = dt_calloc((size_t)ring->n_slots, sizeof *ring->slots);
-    if (!ring->slots)
-        return dt_fail_memory(err, (size_t)ring->n_slots * sizeof *ring->slots, "the loader");
-    for (int64_t i = 0; i < ring->n_slots; i++) {
-        dt_batch *batch = &ring->slots[i].batch;
+    size_t n_slots = (size_t)ring->sampler.batch;
+    ring->entries = dt_calloc((size_t)ring->n_entries, sizeof *ring->entries);
+    if (!ring->entries)
+        return dt_fail_memory(err, (size_t)ring->n_entries * sizeof *ring->entries, "the loader");
+    for (int64_t i = 0; i < ring->n_entries; i++) {
+        dt_batch *batch = &ring->entries[i].batch;
         batch->n = ring->sampler.batch;
-        batch->labels = dt_calloc(n_rows, sizeof *batch->labels);
-        batch->ids = dt_calloc(n_rows, sizeof *batch->ids);
+        batch->labels = dt_calloc(n_slots, sizeof *batch->labels);
+        batch->ids = dt_calloc(n_slots, sizeof *batch->ids);
         if (!batch->labels || !batch->ids)
-            return dt_fail_memory(err, n_rows * sizeof *batch->ids, "the loader");
+            return dt_fail_memory(err, n_slots * sizeof *batch->ids, "the loader");
     }
-    return make_room(ring, ring->image_size, err);
+    return reserve_pixels(ring, ring->image_size, err);
 }
 
 static dt_status create_workers(dt_loader_ring *ring, dt_error *err)
@@ -370,8 +358,8 @@ static dt_status create_workers(dt_loader_ring *ring, dt_error *err)
     return DT_OK;
 }
 
-dt_status dt_loader_ring_create(const dt_loader_options *options, const dt_folder *folder, dt_rows *rows,
-                                dt_loader_ring **ring_out, dt_error *err)
+dt_status dt_loader_ring_create(const dt_loader_options *options, const dt_folder *folder,
+                                dt_slot_filler *filler, dt_loader_ring **ring_out, dt_error *err)
 {
     dt_loader_ring *ring = dt_calloc(1, sizeof *ring);
     if (!ring)
@@ -379,7 +367,7 @@ dt_status dt_loader_ring_create(const dt_loader_options *options, const dt_folde
     pthread_mutex_init(&ring->lock, NULL);
     pthread_cond_init(&ring->work, NULL);
     pthread_cond_init(&ring->done, NULL);
-    ring->rows = rows;
+    ring->filler = filler;
     ring->device = options->device;
     ring->sampler = (dt_sampler){
         .n_samples = dt_folder_n_samples(folder),
@@ -394,12 +382,12 @@ dt_status dt_loader_ring_create(const dt_loader_options *options, const dt_folde
     ring->n_workers = options->workers;
     /* One or two batches with the training, one being filled, one full; more where batches are so small that
      * they would not keep all threads at work. */
-    ring->n_slots = 4 + 2 * options->workers / options->batch;
+    ring->n_entries = 4 + 2 * options->workers / options->batch;
     /* Small images decode in 30 us: in groups the lock is not felt. Large groups would leave threads idle at
      * the end of a batch. */
     ring->group = options->batch / (4 * options->workers);
     ring->group = ring->group < 1 ? 1 : ring->group > 16 ? 16 : ring->group;
-    dt_status status = create_slots(ring, err);
+    dt_status status = create_entries(ring, err);
     if (status == DT_OK)
         status = create_workers(ring, err);
     if (status != DT_OK) {

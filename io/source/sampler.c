@@ -3,11 +3,11 @@
 
 #include "core/base/rng.h"
 
-int64_t dt_sampler_position(const dt_sampler *sampler, int64_t start, int64_t k, int64_t row)
+int64_t dt_sampler_position(const dt_sampler *sampler, int64_t start, int64_t k, int64_t slot)
 {
     int64_t step = k / sampler->accumulate,
             micro = sampler->rank * sampler->accumulate + k % sampler->accumulate;
-    return start + (step * sampler->world * sampler->accumulate + micro) * sampler->batch + row;
+    return start + (step * sampler->world * sampler->accumulate + micro) * sampler->batch + slot;
 }
 
 int64_t dt_sampler_id(const dt_sampler *sampler, int64_t epoch, int64_t position)

@@ -16,7 +16,7 @@
 /* What is known of a file. */
 enum { NOT_MET, WHOLE, BROKEN, UNREADABLE /* named in the log; the disk may do better next time */ };
 
-struct dt_rows {
+struct dt_slot_filler {
     const dt_folder *folder;
     dt_loader_options options;
     dt_crop_random_settings random;
@@ -26,41 +26,41 @@ struct dt_rows {
     char example[640];
 };
 
-dt_status dt_rows_create(const dt_loader_options *options, const dt_folder *folder, dt_rows **rows_out,
-                         dt_error *err)
+dt_status dt_slot_filler_create(const dt_loader_options *options, const dt_folder *folder,
+                                dt_slot_filler **filler_out, dt_error *err)
 {
-    dt_rows *rows = dt_calloc(1, sizeof *rows);
-    if (!rows)
-        return dt_fail_memory(err, sizeof *rows, "the loader");
-    rows->folder = folder;
-    rows->options = *options;
-    rows->random = (dt_crop_random_settings){
+    dt_slot_filler *filler = dt_calloc(1, sizeof *filler);
+    if (!filler)
+        return dt_fail_memory(err, sizeof *filler, "the loader");
+    filler->folder = folder;
+    filler->options = *options;
+    filler->random = (dt_crop_random_settings){
         .scale_min = options->crop_scale_min, .scale_max = options->crop_scale_max, .flip = options->flip};
-    rows->n_samples = dt_folder_n_samples(folder);
-    rows->known = dt_calloc((size_t)rows->n_samples, sizeof *rows->known);
-    if (!rows->known) {
-        dt_free(rows);
+    filler->n_samples = dt_folder_n_samples(folder);
+    filler->known = dt_calloc((size_t)filler->n_samples, sizeof *filler->known);
+    if (!filler->known) {
+        dt_free(filler);
         return dt_fail_memory(err, (size_t)dt_folder_n_samples(folder), "the loader");
     }
-    pthread_mutex_init(&rows->lock, NULL);
-    *rows_out = rows;
+    pthread_mutex_init(&filler->lock, NULL);
+    *filler_out = filler;
     return DT_OK;
 }
 
-void dt_rows_destroy(dt_rows *rows)
+void dt_slot_filler_destroy(dt_slot_filler *filler)
 {
-    if (!rows)
+    if (!filler)
         return;
-    pthread_mutex_destroy(&rows->lock);
-    dt_free((void *)rows->known);
-    dt_free(rows);
+    pthread_mutex_destroy(&filler->lock);
+    dt_free((void *)filler->known);
+    dt_free(filler);
 }
 
-void dt_rows_example(dt_rows *rows, char *out, size_t out_bytes)
+void dt_slot_first_broken(dt_slot_filler *filler, char *out, size_t out_bytes)
 {
-    pthread_mutex_lock(&rows->lock);
-    snprintf(out, out_bytes, "%s", rows->example);
-    pthread_mutex_unlock(&rows->lock);
+    pthread_mutex_lock(&filler->lock);
+    snprintf(out, out_bytes, "%s", filler->example);
+    pthread_mutex_unlock(&filler->lock);
 }
 
 static bool is_about_the_file(dt_status status)
@@ -69,51 +69,52 @@ static bool is_about_the_file(dt_status status)
 }
 
 /* Remember a broken file, and name it unless that was done before. */
-static void note_broken(dt_rows *rows, int64_t id, const char *path, const dt_error *why)
+static void note_broken(dt_slot_filler *filler, int64_t id, const char *path, const dt_error *why)
 {
     uint8_t now = why->status == DT_ERR_IO ? UNREADABLE : BROKEN;
-    uint8_t before = atomic_exchange(&rows->known[id], now);
+    uint8_t before = atomic_exchange(&filler->known[id], now);
     if (before == BROKEN || before == UNREADABLE)
         return;
     dt_log_warn("data: %s is broken and %s: %s", path,
-                rows->options.training ? "replaced by other samples" : "left out of the evaluation",
+                filler->options.training ? "replaced by other samples" : "left out of the evaluation",
                 why->message);
-    pthread_mutex_lock(&rows->lock);
-    if (!rows->example[0])
-        snprintf(rows->example, sizeof rows->example, "%.400s (%.200s)", path, why->message);
-    pthread_mutex_unlock(&rows->lock);
+    pthread_mutex_lock(&filler->lock);
+    if (!filler->example[0])
+        snprintf(filler->example, sizeof filler->example, "%.400s (%.200s)", path, why->message);
+    pthread_mutex_unlock(&filler->lock);
 }
 
-static dt_crop choose_crop(const dt_rows *rows, int64_t width, int64_t height, int64_t size, dt_rng random)
+static dt_crop choose_crop(const dt_slot_filler *filler, int64_t width, int64_t height, int64_t size,
+                           dt_rng random)
 {
-    const dt_loader_options *options = &rows->options;
+    const dt_loader_options *options = &filler->options;
     if (!options->training)
         return dt_crop_centre(options->eval_crop, width, height, size);
     if (options->augment == DT_AUGMENT_NONE)
         return dt_crop_centre(1, width, height, size);
-    return dt_crop_random(&rows->random, width, height, size, &random);
+    return dt_crop_random(&filler->random, width, height, size, &random);
 }
 
 /* The pixels of sample `id`, augmented by `random`. *broken: the file is (then DT_OK too). */
-static dt_status make_sample(dt_rows *rows, dt_sample *sample, int64_t id, int64_t size, dt_rng random,
-                             uint8_t *pixels, bool *broken, dt_error *err)
+static dt_status make_sample(dt_slot_filler *filler, dt_sample *sample, int64_t id, int64_t size,
+                             dt_rng random, uint8_t *pixels, bool *broken, dt_error *err)
 {
-    uint8_t known = atomic_load_explicit(&rows->known[id], memory_order_relaxed);
+    uint8_t known = atomic_load_explicit(&filler->known[id], memory_order_relaxed);
     *broken = known == BROKEN;
     if (known == BROKEN)
         return DT_OK;
     char path[4096];
-    dt_folder_path(rows->folder, id, path, sizeof path);
+    dt_folder_path(filler->folder, id, path, sizeof path);
     int64_t width = 0, height = 0;
     dt_error why = {0};
     dt_status status = dt_sample_open(sample, path, &width, &height, &why);
     if (status == DT_OK) {
-        dt_crop crop = choose_crop(rows, width, height, size, random);
+        dt_crop crop = choose_crop(filler, width, height, size, random);
         status = dt_sample_decode(sample, &crop, known != WHOLE, pixels, &why);
     }
     if (status == DT_OK) {
         if (known != WHOLE)
-            atomic_store_explicit(&rows->known[id], WHOLE, memory_order_relaxed);
+            atomic_store_explicit(&filler->known[id], WHOLE, memory_order_relaxed);
         return DT_OK;
     }
     if (!is_about_the_file(status)) {
@@ -123,35 +124,35 @@ static dt_status make_sample(dt_rows *rows, dt_sample *sample, int64_t id, int64
         return status;
     }
     *broken = true;
-    note_broken(rows, id, path, &why);
+    note_broken(filler, id, path, &why);
     return DT_OK;
 }
 
-dt_status dt_rows_make(dt_rows *rows, dt_sample *sample, int64_t epoch, int64_t id, int64_t size,
-                       uint8_t *pixels, dt_row *row, dt_error *err)
+dt_status dt_slot_fill(dt_slot_filler *filler, dt_sample *sample, int64_t epoch, int64_t id, int64_t size,
+                       uint8_t *pixels, dt_slot *slot, dt_error *err)
 {
-    uint64_t seed = rows->options.seed;
+    uint64_t seed = filler->options.seed;
     const dt_rng random = dt_rng_at(seed, DT_RNG_AUGMENT, (uint64_t)epoch, (uint64_t)id);
     bool broken = false;
-    DT_TRY(make_sample(rows, sample, id, size, random, pixels, &broken, err));
-    *row = (dt_row){.label = broken ? -1 : dt_folder_label(rows->folder, id), .broken = broken};
+    DT_TRY(make_sample(filler, sample, id, size, random, pixels, &broken, err));
+    *slot = (dt_slot){.label = broken ? -1 : dt_folder_label(filler->folder, id), .broken = broken};
     if (!broken)
         return DT_OK;
-    if (!rows->options.training) {
+    if (!filler->options.training) {
         memset(pixels, 0, (size_t)(size * size * 3));
         return DT_OK;
     }
     dt_rng others = dt_rng_at(seed, DT_RNG_REPLACE, (uint64_t)epoch, (uint64_t)id);
     for (int i = 0; i < N_REPLACEMENTS; i++) {
-        int64_t other = (int64_t)dt_rng_below(&others, (uint64_t)rows->n_samples);
-        DT_TRY(make_sample(rows, sample, other, size, random, pixels, &broken, err));
+        int64_t other = (int64_t)dt_rng_below(&others, (uint64_t)filler->n_samples);
+        DT_TRY(make_sample(filler, sample, other, size, random, pixels, &broken, err));
         if (broken)
             continue;
-        row->label = dt_folder_label(rows->folder, other);
+        slot->label = dt_folder_label(filler->folder, other);
         return DT_OK;
     }
-    char example[sizeof rows->example];
-    dt_rows_example(rows, example, sizeof example);
+    char example[sizeof filler->example];
+    dt_slot_first_broken(filler, example, sizeof example);
     return dt_fail(
         err, DT_ERR_DATA,
         "data: %d files in a row are broken where another sample was to stand in for one; for example %s",

@@ -1,9 +1,8 @@
-#include "config.h"
-
 #include "io/source/synthetic.h"
 
 #include "core/base/alloc.h"
 #include "core/base/rng.h"
+#include "io/source/host_memory.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,25 +15,10 @@ typedef struct synthetic {
     char name[32];
 } synthetic;
 
-static void *take(const synthetic *s, int64_t bytes)
-{
-    dt_device *d = s->options.device;
-    return d ? d->ops->host_alloc(d, bytes) : dt_alloc((size_t)bytes);
-}
-
-static void give_back(const synthetic *s, void *p)
-{
-    dt_device *d = s->options.device;
-    if (d && p)
-        d->ops->host_free(d, p);
-    else
-        dt_free(p);
-}
-
 static void empty(synthetic *s, dt_batch *b)
 {
-    give_back(s, b->pixels);
-    give_back(s, b->labels);
+    dt_host_memory_free(s->options.device, b->pixels);
+    dt_host_memory_free(s->options.device, b->labels);
     dt_free(b->ids);
     *b = (dt_batch){0};
 }
@@ -44,8 +28,8 @@ static dt_status fill(synthetic *s, int64_t which, int64_t size, dt_batch *b, dt
     const dt_synthetic_options *o = &s->options;
     const int64_t pixels = o->batch * size * size * 3;
     *b = (dt_batch){.n = o->batch, .size = size};
-    b->pixels = take(s, pixels);
-    b->labels = take(s, o->batch * (int64_t)sizeof *b->labels);
+    b->pixels = dt_host_memory_alloc(o->device, pixels);
+    b->labels = dt_host_memory_alloc(o->device, o->batch * (int64_t)sizeof *b->labels);
     b->ids = dt_alloc((size_t)o->batch * sizeof *b->ids);
     if (!b->pixels || !b->labels || !b->ids)
         return dt_fail_memory(err, (size_t)pixels, "a batch of random pixels");
