@@ -44,7 +44,8 @@ static int columns(const progress *p)
 }
 
 /* "epoch  3/15  WHAT  step  468/2340", which every line begins with, so that they stand in columns. */
-static void add_place(const progress *p, dt_progress_text *t, const char *what, int64_t epoch, int64_t step)
+static void add_line_start(const progress *p, dt_progress_text *t, const char *what, int64_t epoch,
+                           int64_t step)
 {
     dt_progress_add(t, "epoch %*" PRId64 "/%" PRId64, dt_progress_digits(p->start.epochs), epoch + 1,
                     p->start.epochs);
@@ -64,7 +65,7 @@ static const char *percent(const progress *p, char out[8])
 static void step_line(const progress *p, dt_progress_text *t)
 {
     char share[8];
-    add_place(p, t, percent(p, share), p->step.epoch, p->step.step);
+    add_line_start(p, t, percent(p, share), p->step.epoch, p->step.step);
     dt_progress_add_loss(t, p->step.loss);
     dt_progress_add_lr(t, p->step.lr);
     dt_progress_add_rate(t, p->step.images_per_s);
@@ -210,7 +211,7 @@ static dt_status progress_eval(dt_sink *sink, const dt_metrics_eval *m, dt_error
 {
     progress *p = (progress *)sink;
     dt_progress_text t = {0};
-    add_place(p, &t, "eval", m->epoch, m->step);
+    add_line_start(p, &t, "eval", m->epoch, m->step);
     dt_progress_add_loss(&t, m->val_loss);
     dt_progress_add_share(&t, "top-1", m->val_top1);
     dt_progress_add_share(&t, "top-5", m->val_top5);
@@ -224,7 +225,7 @@ static dt_status progress_epoch(dt_sink *sink, const dt_metrics_epoch *m, dt_err
 {
     progress *p = (progress *)sink;
     dt_progress_text t = {0};
-    add_place(p, &t, "done", m->epoch, m->step);
+    add_line_start(p, &t, "done", m->epoch, m->step);
     dt_progress_add_loss(&t, m->mean_loss);
     dt_progress_add_share(&t, "top-1", m->mean_top1);
     dt_progress_add_rate(&t, m->images_per_s);
@@ -234,10 +235,10 @@ static dt_status progress_epoch(dt_sink *sink, const dt_metrics_epoch *m, dt_err
     return emit_text(p, &t, true, err);
 }
 
-static dt_status tell_folder(progress *p, const char *word, const dt_metrics_checkpoint *m, dt_error *err)
+static dt_status print_folder(progress *p, const char *word, const dt_metrics_checkpoint *m, dt_error *err)
 {
     dt_progress_text t = {0};
-    add_place(p, &t, word, p->step.epoch, m->step);
+    add_line_start(p, &t, word, p->step.epoch, m->step);
     dt_progress_add_bytes(&t, m->bytes);
     dt_progress_add_duration(&t, m->elapsed_s);
     dt_progress_add(&t, "  %s", m->path);
@@ -246,12 +247,12 @@ static dt_status tell_folder(progress *p, const char *word, const dt_metrics_che
 
 static dt_status progress_checkpoint(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err)
 {
-    return tell_folder((progress *)sink, "save", m, err);
+    return print_folder((progress *)sink, "save", m, err);
 }
 
 static dt_status progress_mirror(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err)
 {
-    return m->error[0] ? DT_OK : tell_folder((progress *)sink, "copy", m, err); /* the log tells errors */
+    return m->error[0] ? DT_OK : print_folder((progress *)sink, "copy", m, err); /* the log tells errors */
 }
 
 static dt_status progress_end(dt_sink *sink, const dt_metrics_end *m, dt_error *err)

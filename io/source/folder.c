@@ -15,9 +15,9 @@
 /* Names, one after the other with their zero bytes, and where each begins. */
 typedef struct names {
     char *text;
-    size_t text_bytes, text_room;
+    size_t text_bytes, text_capacity;
     int64_t *at;
-    int64_t n, n_room;
+    int64_t n, capacity;
 } names;
 
 struct dt_folder {
@@ -35,33 +35,33 @@ static const char *name_at(const names *list, int64_t i)
     return list->text + list->at[i];
 }
 
-static void *grown(void *p, size_t *room, size_t needed, size_t unit)
+static void *grown(void *p, size_t *capacity, size_t needed, size_t unit)
 {
-    size_t more = *room < 1024 ? 1024 : 2 * *room;
+    size_t more = *capacity < 1024 ? 1024 : 2 * *capacity;
     while (more < needed)
         more *= 2;
-    p = dt_realloc(p, *room * unit, more * unit);
+    p = dt_realloc(p, *capacity * unit, more * unit);
     if (p)
-        *room = more;
+        *capacity = more;
     return p;
 }
 
 static dt_status append_name(names *list, const char *name, dt_error *err)
 {
     size_t bytes = strlen(name) + 1;
-    if (list->text_bytes + bytes > list->text_room) {
-        char *text = grown(list->text, &list->text_room, list->text_bytes + bytes, 1);
+    if (list->text_bytes + bytes > list->text_capacity) {
+        char *text = grown(list->text, &list->text_capacity, list->text_bytes + bytes, 1);
         if (!text)
             return dt_fail_memory(err, list->text_bytes + bytes, "the names of files");
         list->text = text;
     }
-    if (list->n == list->n_room) {
-        size_t room = (size_t)list->n_room;
-        int64_t *at = grown(list->at, &room, (size_t)list->n + 1, sizeof *at);
+    if (list->n == list->capacity) {
+        size_t capacity = (size_t)list->capacity;
+        int64_t *at = grown(list->at, &capacity, (size_t)list->n + 1, sizeof *at);
         if (!at)
             return dt_fail_memory(err, (size_t)(list->n + 1) * sizeof *at, "the names of files");
         list->at = at;
-        list->n_room = (int64_t)room;
+        list->capacity = (int64_t)capacity;
     }
     memcpy(list->text + list->text_bytes, name, bytes);
     list->at[list->n++] = (int64_t)list->text_bytes;

@@ -36,7 +36,7 @@ struct dt_jpeg {
 
     dt_rect window;
     int shrink;
-    int64_t n_given;            /* rows of the window that the caller has had */
+    int64_t n_returned;         /* rows of the window that the caller has had */
     dt_buffer pixels;           /* DT_JPEG_MAX_ROWS rows as decoded */
     size_t row_bytes;           /* from one to the next */
     size_t window_offset_bytes; /* from the start of a decoded row to the window */
@@ -286,7 +286,7 @@ dt_status dt_jpeg_begin(dt_jpeg *jpeg, int shrink, dt_rect window, dt_error *err
 {
     jpeg->shrink = shrink;
     jpeg->window = window;
-    jpeg->n_given = 0;
+    jpeg->n_returned = 0;
     DT_TRY(guarded(jpeg, work_begin, err));
     DT_TRY(dt_buffer_reserve(&jpeg->pixels, DT_JPEG_MAX_ROWS * jpeg->row_bytes, "rows of a JPEG", err));
     for (size_t i = 0; i < DT_JPEG_MAX_ROWS; i++) {
@@ -311,7 +311,7 @@ static void cmyk_to_rgb(uint8_t *pixels, int64_t n_pixels)
 
 static void work_rows(dt_jpeg *jpeg)
 {
-    int64_t left = jpeg->window.h - jpeg->n_given;
+    int64_t left = jpeg->window.h - jpeg->n_returned;
     JDIMENSION n = left < DT_JPEG_MAX_ROWS ? (JDIMENSION)left : DT_JPEG_MAX_ROWS;
     jpeg->n_read = 0;
     while (jpeg->n_read < n)
@@ -320,14 +320,14 @@ static void work_rows(dt_jpeg *jpeg)
 
 dt_status dt_jpeg_rows(dt_jpeg *jpeg, uint8_t *const **rows, int64_t *n_rows, dt_error *err)
 {
-    if (jpeg->n_given >= jpeg->window.h)
+    if (jpeg->n_returned >= jpeg->window.h)
         return dt_fail(err, DT_ERR_INTERNAL, "JPEG: all %lld rows have been given",
                        (long long)jpeg->window.h);
     DT_TRY(guarded(jpeg, work_rows, err));
     if (jpeg->codec.out_color_space == JCS_CMYK)
         for (JDIMENSION i = 0; i < jpeg->n_read; i++)
             cmyk_to_rgb(jpeg->window_rows[i], jpeg->window.w);
-    jpeg->n_given += jpeg->n_read;
+    jpeg->n_returned += jpeg->n_read;
     *rows = jpeg->window_rows;
     *n_rows = jpeg->n_read;
     return DT_OK;

@@ -17,13 +17,13 @@ struct dt_resize {
     int64_t n; /* target pixels in both directions */
     dt_resize_axis x, y;
     axis_buffers x_buffers, y_buffers;
-    uint8_t *pixels;                   /* the target, [n][n][3] */
-    int64_t n_needed, n_given, n_done; /* source rows, source rows, target rows */
+    uint8_t *pixels;                      /* the target, [n][n][3] */
+    int64_t n_needed, n_received, n_done; /* source rows, source rows, target rows */
     dt_buffer
         rows; /* the latest source rows, horizontally filtered, row_bytes apart: few enough to stay in the
                  cache */
-    int64_t n_room, first_kept, row_bytes; /* rows that fit; the source row at their begin */
-    dt_buffer last_row;                    /* of the target, with room for the kernel's whole registers */
+    int64_t n_kept_max, first_kept, row_bytes; /* rows that fit; the source row at their begin */
+    dt_buffer last_row;                        /* of the target, with room for the kernel's whole registers */
 };
 
 static bool vectors_allowed = true;
@@ -130,11 +130,11 @@ static dt_status build_axis(const dt_resize_span *span, int64_t n, bool flip, in
         /* Padding must not lead beyond the source: at its end the zeros come before the weights. */
         int64_t at = begin + n_taps <= *high ? begin : *high - n_taps;
         at = at > *low ? at : *low;
-        int64_t place = flip ? n - 1 - i : i;
-        weigh(centre, support, begin, end, exact + place * n_taps + (begin - at));
-        axis->first[place] = (int32_t)(at - *low);
+        int64_t target = flip ? n - 1 - i : i;
+        weigh(centre, support, begin, end, exact + target * n_taps + (begin - at));
+        axis->first[target] = (int32_t)(at - *low);
         for (int64_t t = 0; t < n_taps; t++)
-            largest = exact[place * n_taps + t] > largest ? exact[place * n_taps + t] : largest;
+            largest = exact[target * n_taps + t] > largest ? exact[target * n_taps + t] : largest;
     }
     axis->bits = fraction_bits(largest);
     double one = ldexp(1, axis->bits);
@@ -156,22 +156,22 @@ dt_status dt_resize_begin(dt_resize *resize, const dt_resize_view *view, uint8_t
     resize->n = view->n;
     resize->pixels = pixels;
     resize->n_needed = needed->h;
-    resize->n_given = resize->n_done = resize->first_kept = 0;
-    resize->n_room = resize->y.n_taps + 4 * DT_RESIZE_MAX_ROWS;
+    resize->n_received = resize->n_done = resize->first_kept = 0;
+    resize->n_kept_max = resize->y.n_taps + 4 * DT_RESIZE_MAX_ROWS;
     resize->row_bytes = (3 * view->n + 4 + 31) / 32 * 32;
     size_t row_bytes = (size_t)resize->row_bytes;
-    DT_TRY(dt_buffer_reserve(&resize->rows, (size_t)resize->n_room * row_bytes, "resizing", err));
+    DT_TRY(dt_buffer_reserve(&resize->rows, (size_t)resize->n_kept_max * row_bytes, "resizing", err));
     return dt_buffer_reserve(&resize->last_row, row_bytes, "resizing", err);
 }
 
 /* Make room for n more rows: those that no target row to come needs go. */
 static void forget_rows(dt_resize *resize, int64_t n)
 {
-    int64_t n_kept = resize->n_given - resize->first_kept;
-    if (n_kept + n <= resize->n_room)
+    int64_t n_kept = resize->n_received - resize->first_kept;
+    if (n_kept + n <= resize->n_kept_max)
         return;
-    int64_t needed = resize->n_done < resize->n ? resize->y.first[resize->n_done] : resize->n_given;
-    int64_t gone = (needed < resize->n_given ? needed : resize->n_given) - resize->first_kept;
+    int64_t needed = resize->n_done < resize->n ? resize->y.first[resize->n_done] : resize->n_received;
+    int64_t gone = (needed < resize->n_received ? needed : resize->n_received) - resize->first_kept;
     uint8_t *rows = resize->rows.data;
     memmove(rows, rows + gone * resize->row_bytes, (size_t)((n_kept - gone) * resize->row_bytes));
     resize->first_kept += gone;
@@ -182,12 +182,12 @@ static void make_target_row(dt_resize *resize, int64_t i)
     int64_t n = resize->n, n_bytes = 3 * n;
     /* The kernel writes whole registers; the rows after this one, if any, still come over what is too
      * much. */
-    bool room = i * n_bytes + resize->row_bytes <= n * n_bytes;
-    uint8_t *target = room ? resize->pixels + i * n_bytes : resize->last_row.data;
+    bool fits = i * n_bytes + resize->row_bytes <= n * n_bytes;
+    uint8_t *target = fits ? resize->pixels + i * n_bytes : resize->last_row.data;
     const uint8_t *rows =
         (uint8_t *)resize->rows.data + (resize->y.first[i] - resize->first_kept) * resize->row_bytes;
     resize->kernels->vertical(&resize->y, i, rows, resize->row_bytes, target, n_bytes);
-    if (!room)
+    if (!fits)
         memcpy(resize->pixels + i * n_bytes, target, (size_t)n_bytes);
 }
 
@@ -195,11 +195,11 @@ void dt_resize_rows(dt_resize *resize, uint8_t *const *rows, int64_t n_rows)
 {
     forget_rows(resize, n_rows);
     uint8_t *filtered =
-        (uint8_t *)resize->rows.data + (resize->n_given - resize->first_kept) * resize->row_bytes;
+        (uint8_t *)resize->rows.data + (resize->n_received - resize->first_kept) * resize->row_bytes;
     resize->kernels->horizontal(&resize->x, rows, n_rows, filtered, resize->row_bytes);
-    resize->n_given += n_rows;
+    resize->n_received += n_rows;
     while (resize->n_done < resize->n &&
-           (resize->n_given == resize->n_needed ||
-            resize->y.first[resize->n_done] + resize->y.n_taps <= resize->n_given))
+           (resize->n_received == resize->n_needed ||
+            resize->y.first[resize->n_done] + resize->y.n_taps <= resize->n_received))
         make_target_row(resize, resize->n_done++);
 }

@@ -31,7 +31,7 @@ void dt_hdf5_unlock(void)
     pthread_mutex_unlock(&lock);
 }
 
-static herr_t take_first(unsigned n, const H5E_error2_t *entry, void *data)
+static herr_t keep_innermost(unsigned n, const H5E_error2_t *entry, void *data)
 {
     if (n == 0)
         *(const H5E_error2_t **)data = entry;
@@ -41,7 +41,7 @@ static herr_t take_first(unsigned n, const H5E_error2_t *entry, void *data)
 dt_status dt_hdf5_fail(dt_error *err, dt_status status, const char *path, const char *what)
 {
     const H5E_error2_t *innermost = NULL;
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_first, &innermost);
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, &innermost);
     if (!innermost || !innermost->desc)
         return dt_fail(err, status, "%s: cannot %s", path, what);
     return dt_fail(err, status, "%s: cannot %s: HDF5 says: %s (%s)", path, what, innermost->desc,

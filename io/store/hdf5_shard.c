@@ -13,7 +13,7 @@ typedef struct piece {
     int64_t index;   /* of the tensor in the layout */
     int64_t first;   /* element of the flattened tensor */
     int64_t n_elems; /* > 0 */
-    int64_t place;   /* of its first element in the shard */
+    int64_t offset;  /* of its first element in the shard */
 } piece;
 
 /* The next tensor from *cursor on that has elements in [first, +n_elems); false: no more. Moves *cursor
@@ -261,7 +261,7 @@ static dt_status read_file(dt_hdf5_driver_file *file, const dt_state_layout *lay
     int64_t cursor = 0;
     piece p;
     while (status == DT_OK && next_piece(layout, first, n_elems, &cursor, &p))
-        status = read_piece(h5, file->path, &p, values + p.place, err);
+        status = read_piece(h5, file->path, &p, values + p.offset, err);
     if (status != DT_OK && file->failed)
         status = dt_hdf5_driver_status(file, err);
     if (h5 >= 0)

@@ -132,7 +132,7 @@ static dt_status parse_entry(const char *path, const char *name, const json_t *e
     return DT_OK;
 }
 
-static int by_place(const void *a, const void *b)
+static int by_offset(const void *a, const void *b)
 {
     const stored *x = a, *y = b;
     if (x->begin != y->begin)
@@ -158,7 +158,7 @@ static dt_status parse_header(dt_safetensors *f, int64_t data_bytes, dt_error *e
         DT_TRY(parse_entry(f->path, name, entry, data_bytes, &f->tensors[f->n], err));
         f->n++;
     }
-    qsort(f->tensors, (size_t)f->n, sizeof *f->tensors, by_place);
+    qsort(f->tensors, (size_t)f->n, sizeof *f->tensors, by_offset);
     int64_t at = 0;
     for (int64_t i = 0; i < f->n; i++) {
         if (f->tensors[i].begin != at)

@@ -1,0 +1,164 @@
+/* Writes manifest.json with one entry a line, so that people can read it and compare two with diff. */
+#include "io/store/manifest_json.h"
+
+#include "core/base/alloc.h"
+#include "io/durable.h"
+#include "io/store/manifest_json_format.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct text {
+    char *data;
+    size_t bytes, capacity;
+    bool no_memory, bad_value;
+} text;
+
+static void text_add(text *t, const char *s, size_t n)
+{
+    if (t->no_memory)
+        return;
+    if (t->bytes + n + 1 > t->capacity) {
+        size_t capacity = 2 * (t->bytes + n + 1);
+        char *data = dt_realloc(t->data, t->capacity, capacity);
+        if (!data) {
+            t->no_memory = true;
+            return;
+        }
+        t->data = data;
+        t->capacity = capacity;
+    }
+    memcpy(t->data + t->bytes, s, n);
+    t->bytes += n;
+    t->data[t->bytes] = '\0';
+}
+
+static void text_print(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void text_print(text *t, const char *format, ...)
+{
+    char line[256]; /* for numbers, field names and names of files and tensors, all shorter */
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    text_add(t, line, n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+/* A JSON string, escaped, or bad_value if it is not UTF-8. */
+static void text_string(text *t, const char *name, const char *value)
+{
+    json_t *string = json_string(value);
+    char *escaped = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    t->bad_value |= !escaped;
+    text_print(t, "  \"%s\": ", name);
+    if (escaped)
+        text_add(t, escaped, strlen(escaped));
+    text_print(t, ",\n");
+    free(escaped); /* jansson's */
+    json_decref(string);
+}
+
+static void text_real(text *t, const char *name, double value)
+{
+    char digits[40];
+    snprintf(digits, sizeof digits, "%.17g", value);
+    for (char *p = digits; *p; p++)
+        if (*p == ',') /* some locales' decimal point */
+            *p = '.';
+    t->bad_value |= !isfinite(value);
+    text_print(t, "  \"%s\": %s%s,\n", name, digits, strpbrk(digits, ".e") ? "" : ".0");
+}
+
+static void text_integer(text *t, const char *name, int64_t value)
+{
+    text_print(t, "  \"%s\": %" PRId64 ",\n", name, value);
+}
+
+static void write_computed_by(text *t, const dt_computed_by *c)
+{
+    text_print(t, "  \"computed_by\": {");
+    for (int64_t i = 0; i < c->n; i++) {
+        const dt_computed_by_field *f = &c->fields[i];
+        text_print(t, "%s\n    \"%s\": \"%s\"", i ? "," : "", f->name, f->value);
+        t->bad_value |= !dt_manifest_is_plain(f->name) || !dt_manifest_is_plain(f->value);
+    }
+    text_print(t, "%s},\n", c->n ? "\n  " : "");
+}
+
+static void write_tensors(text *t, const dt_manifest *m)
+{
+    text_print(t, "  \"tensors\": [");
+    for (int64_t i = 0; i < m->n_tensors; i++) {
+        const dt_state_tensor *tensor = &m->tensors[i];
+        text_print(t, "%s\n    {\"name\": \"%s\", \"shape\": [", i ? "," : "", tensor->name);
+        for (int d = 0; d < tensor->n_dims; d++)
+            text_print(t, "%s%" PRId64, d ? ", " : "", tensor->dims[d]);
+        text_print(t, "]}");
+        t->bad_value |= !dt_manifest_is_plain(tensor->name);
+    }
+    text_print(t, "%s],\n", m->n_tensors ? "\n  " : "");
+}
+
+static void write_shards(text *t, const dt_manifest *m)
+{
+    text_print(t, "  \"shards\": [");
+    for (int64_t i = 0; i < m->n_shards; i++) {
+        const dt_shard_entry *s = &m->shards[i];
+        text_print(t, "%s\n    {\"file\": \"%s\", \"bytes\": %" PRId64 ", \"xxh3_128\": \"%s\"", i ? "," : "",
+                   s->file, s->bytes, s->xxh3_128);
+        text_print(t, ", \"first\": %" PRId64 ", \"elements\": %" PRId64 "}", s->first, s->n_elems);
+    }
+    text_print(t, "%s],\n", m->n_shards ? "\n  " : "");
+}
+
+dt_status dt_manifest_write(const dt_manifest *m, char **out, int64_t *bytes, dt_error *err)
+{
+    text t = {0};
+    char u64[24];
+    text_print(&t, "{\n");
+    text_integer(&t, "format_version", m->format_version);
+    text_integer(&t, "step", m->step);
+    text_integer(&t, "epoch", m->epoch);
+    text_integer(&t, "position", m->position);
+    snprintf(u64, sizeof u64, "%" PRIu64, m->seed);
+    text_string(&t, "seed", u64);
+    text_real(&t, "loss_scale", m->loss_scale);
+    if (m->format_version >= 2) {
+        text_integer(&t, "good_steps", m->n_good_steps);
+        text_integer(&t, "skipped_steps", m->n_skipped_steps);
+    }
+    text_integer(&t, "world_size", m->world_size);
+    text_integer(&t, "global_batch", m->global_batch);
+    text_string(&t, "arch", m->arch);
+    text_integer(&t, "classes", m->n_classes);
+    text_integer(&t, "image_size", m->image_size);
+    snprintf(u64, sizeof u64, "%016" PRIx64, m->data_fingerprint);
+    text_string(&t, "data_fingerprint", u64);
+    text_real(&t, "best_top1", m->best_top1);
+    if (m->format_version >= 3)
+        write_computed_by(&t, &m->computed_by);
+    text_string(&t, "config", m->config_text ? m->config_text : "");
+    write_tensors(&t, m);
+    write_shards(&t, m);
+    text_print(&t, "  " DT_MANIFEST_HASH_BEGIN "%032d" DT_MANIFEST_HASH_END, 0);
+    if (t.bad_value || t.no_memory) {
+        dt_free(t.data);
+        return t.no_memory ? dt_fail_memory(err, t.capacity, "the manifest of a checkpoint")
+                           : dt_fail(err, DT_ERR_INTERNAL,
+                                     "the manifest of step %" PRId64
+                                     " holds a text that is not UTF-8 or a number that is not finite",
+                                     m->step);
+    }
+    char hex[33];
+    dt_durable_hash_memory(t.data, (int64_t)t.bytes, hex);
+    memcpy(t.data + t.bytes - strlen(DT_MANIFEST_HASH_END) - DT_MANIFEST_HASH_DIGITS, hex,
+           DT_MANIFEST_HASH_DIGITS);
+    *out = t.data;
+    *bytes = (int64_t)t.bytes;
+    return DT_OK;
+}
