@@ -79,7 +79,6 @@ static void judge_warning(j_common_ptr codec, int level)
     case JWRN_EXTRANEOUS_DATA:   /* bytes between segments that nobody needs */
     case JWRN_ADOBE_XFORM:       /* an unknown colour transform: YCC is assumed */
     case JWRN_JFIF_MAJOR:        /* a JFIF version to come */
-    case JWRN_TOO_MUCH_DATA:     /* rows asked for beyond the last: not by us */
     case JWRN_BOGUS_PROGRESSION: /* odd order of scans; all of them decoded */
         return;
     default:
@@ -282,8 +281,22 @@ static void work_skip_to_window(dt_jpeg *jpeg)
     skip_rows(jpeg, jpeg->window.y);
 }
 
+static dt_status check_window(const dt_jpeg *jpeg, int shrink, dt_rect window, dt_error *err)
+{
+    int64_t width = ((int64_t)jpeg->codec.image_width + shrink - 1) / shrink;
+    int64_t height = ((int64_t)jpeg->codec.image_height + shrink - 1) / shrink;
+    if (window.w >= 1 && window.h >= 1 && window.x >= 0 && window.y >= 0 && window.x <= width - window.w &&
+        window.y <= height - window.h)
+        return DT_OK;
+    return dt_fail(err, DT_ERR_INTERNAL,
+                   "JPEG: a window of %lld x %lld pixels at %lld, %lld is not inside an image of %lld x %lld",
+                   (long long)window.w, (long long)window.h, (long long)window.x, (long long)window.y,
+                   (long long)width, (long long)height);
+}
+
 dt_status dt_jpeg_begin(dt_jpeg *jpeg, int shrink, dt_rect window, dt_error *err)
 {
+    DT_TRY(check_window(jpeg, shrink, window, err));
     jpeg->shrink = shrink;
     jpeg->window = window;
     jpeg->n_returned = 0;

@@ -133,9 +133,31 @@ static dt_resize_span span_of(int64_t begin, int64_t length, int64_t full, int64
     };
 }
 
+static bool is_inside(int64_t begin, int64_t length, int64_t whole)
+{
+    return begin >= 0 && length >= 1 && begin <= whole - length;
+}
+
+static dt_status check_crop(const dt_sample *sample, const dt_crop *crop, dt_error *err)
+{
+    const dt_rect *box = &crop->box;
+    if (!is_inside(box->x, box->w, sample->width) || !is_inside(box->y, box->h, sample->height))
+        return dt_fail(err, DT_ERR_INTERNAL,
+                       "a crop of %lld x %lld pixels at %lld, %lld is not inside the image of %lld x %lld",
+                       (long long)box->w, (long long)box->h, (long long)box->x, (long long)box->y,
+                       (long long)sample->width, (long long)sample->height);
+    if (!is_inside(crop->x, crop->n, crop->full_w) || !is_inside(crop->y, crop->n, crop->full_h))
+        return dt_fail(err, DT_ERR_INTERNAL,
+                       "a sample of %lld x %lld pixels at %lld, %lld is not inside the resized %lld x %lld",
+                       (long long)crop->n, (long long)crop->n, (long long)crop->x, (long long)crop->y,
+                       (long long)crop->full_w, (long long)crop->full_h);
+    return DT_OK;
+}
+
 dt_status dt_sample_decode(dt_sample *sample, const dt_crop *crop, bool check_whole, uint8_t *pixels,
                            dt_error *err)
 {
+    DT_TRY(check_crop(sample, crop, err));
     int shrink = shrink_for(crop);
     dt_resize_view view = {
         .x = span_of(crop->box.x, crop->box.w, crop->full_w, crop->x, shrink),

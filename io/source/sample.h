@@ -33,7 +33,8 @@ dt_status dt_sample_open_bytes(dt_sample *sample, const uint8_t *bytes, size_t n
                                int64_t *height, dt_error *err);
 
 /* Decode and resize `crop` of the opened file into pixels[n][n][3]; once per open. With `check_whole`, damage
- * anywhere in the file is an error (dt_jpeg_end). Errors as above; pixels then hold anything. */
+ * anywhere in the file is an error (dt_jpeg_end). DT_ERR_INTERNAL: the crop is not inside the image; other
+ * errors as above. After an error the pixels are undefined. */
 dt_status dt_sample_decode(dt_sample *sample, const dt_crop *crop, bool check_whole, uint8_t *pixels,
                            dt_error *err);
 

@@ -173,6 +173,23 @@ static void asking_for_a_row_too_many_is_an_error(void)
     free(bytes);
 }
 
+static void a_window_outside_the_image_is_an_error(void)
+{
+    static const dt_rect windows[] = {
+        {.w = 17, .h = 16}, {.w = 16, .h = 17}, {.w = 1, .h = 1, .y = 16}, {.w = 1, .h = 1, .x = 16},
+        {.w = 0, .h = 1},   {.w = 1, .h = 0},   {.w = 1, .h = 1, .x = -1}, {.w = 1, .h = 1, .y = -1}};
+    jpeg_kit_recipe recipe = {.width = 31, .height = 32};
+    size_t n_bytes;
+    uint8_t *bytes = jpeg_kit_encode(&recipe, &n_bytes), out[16 * 16 * 3];
+    dt_error err = {0};
+    DT_CHECK_INT(decode(bytes, n_bytes, 2, (dt_rect){.w = 16, .h = 16}, true, out, &err), DT_OK);
+    for (size_t i = 0; i < sizeof windows / sizeof windows[0]; i++) {
+        DT_CHECK_INT(decode(bytes, n_bytes, 2, windows[i], true, out, &err), DT_ERR_INTERNAL);
+        DT_CHECK_CONTAINS(err.message, "is not inside an image of 16 x 16");
+    }
+    free(bytes);
+}
+
 static void every_kind_of_cut_off_file_is_broken(void)
 {
     for (size_t i = 0; i < N_KINDS; i++) {
@@ -437,6 +454,7 @@ static const dt_test tests[] = {
     DT_TEST(windows_have_the_bits_of_a_whole_decode),
     DT_TEST(the_header_tells_the_size),
     DT_TEST(asking_for_a_row_too_many_is_an_error),
+    DT_TEST(a_window_outside_the_image_is_an_error),
     DT_TEST(every_kind_of_cut_off_file_is_broken),
     DT_TEST(the_rest_is_checked_on_demand),
     DT_TEST(surplus_bytes_are_no_damage),

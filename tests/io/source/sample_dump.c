@@ -31,9 +31,10 @@ int main(void)
         int64_t width = 0, height = 0;
         c.flip = flip;
         dt_status status = dt_sample_open(sample, path, &width, &height, &err);
-        dt_crop crop = c.box.w ? c : dt_crop_centre(0.875, width, height, c.n);
-        if (status == DT_OK)
+        if (status == DT_OK) {
+            dt_crop crop = c.box.w ? c : dt_crop_centre(0.875, width, height, c.n);
             status = dt_sample_decode(sample, &crop, true, pixels, &err);
+        }
         if (status != DT_OK) {
             fprintf(stderr, "%s: %s\n", path, err.message);
             memset(pixels, 0, bytes);
