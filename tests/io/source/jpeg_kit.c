@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h> /* before jpeglib.h */
 #include <stdlib.h>
+#include <string.h>
 
 #include <jpeglib.h>
 
@@ -110,3 +111,41 @@ uint8_t *jpeg_kit_decode(const uint8_t *bytes, size_t n_bytes, int shrink, int *
     jpeg_destroy_decompress(&codec);
     return pixels;
 }
+
+dt_status jpeg_kit_window(dt_jpeg *decoder, const uint8_t *bytes, size_t n_bytes, int shrink, dt_rect window,
+                          bool check_rest, uint8_t *out, dt_error *err)
+{
+    int64_t width, height, n_rows, n = 0;
+    uint8_t *const *rows;
+    DT_TRY(dt_jpeg_open(decoder, bytes, n_bytes, &width, &height, err));
+    DT_TRY(dt_jpeg_begin(decoder, shrink, window, err));
+    while (n < window.h) {
+        DT_TRY(dt_jpeg_rows(decoder, &rows, &n_rows, err));
+        for (int64_t i = 0; i < n_rows; i++)
+            memcpy(out + (n + i) * window.w * 3, rows[i], (size_t)window.w * 3);
+        n += n_rows;
+    }
+    return dt_jpeg_end(decoder, check_rest, err);
+}
+
+const struct jpeg_kit_kind jpeg_kit_kinds[JPEG_KIT_KINDS] = {
+    {"4:4:4", {.width = 97, .height = 83}},
+    {"4:2:2", {.width = 97, .height = 83, .h_samp = 2}},
+    {"4:2:0", {.width = 97, .height = 83, .h_samp = 2, .v_samp = 2}},
+    {"4:4:0", {.width = 97, .height = 83, .v_samp = 2}},
+    {"4:1:1", {.width = 131, .height = 83, .h_samp = 4}},
+    {"4:1:0", {.width = 131, .height = 83, .h_samp = 4, .v_samp = 2}},
+    {"4:2:0 progressive", {.width = 97, .height = 83, .h_samp = 2, .v_samp = 2, .progressive = true}},
+    {"4:4:4 progressive", {.width = 97, .height = 83, .progressive = true}},
+    {"4:2:0 with restarts", {.width = 97, .height = 83, .h_samp = 2, .v_samp = 2, .restart_rows = 1}},
+    {"grey", {.width = 97, .height = 83, .colour = JPEG_KIT_GREY}},
+    {"grey sampled 2x2", {.width = 97, .height = 83, .colour = JPEG_KIT_GREY, .h_samp = 2, .v_samp = 2}},
+    {"RGB", {.width = 97, .height = 83, .colour = JPEG_KIT_RGB}},
+    {"CMYK", {.width = 97, .height = 83, .colour = JPEG_KIT_CMYK}},
+    {"YCCK", {.width = 97, .height = 83, .colour = JPEG_KIT_YCCK}},
+    {"YCCK 4:2:0", {.width = 97, .height = 83, .colour = JPEG_KIT_YCCK, .h_samp = 2, .v_samp = 2}},
+    {"one pixel", {.width = 1, .height = 1, .h_samp = 2, .v_samp = 2}},
+    {"3x500", {.width = 3, .height = 500, .h_samp = 2, .v_samp = 2}},
+    {"500x3", {.width = 500, .height = 3, .h_samp = 2, .v_samp = 2}},
+    {"wide 4:2:0", {.width = 401, .height = 40, .h_samp = 2, .v_samp = 2, .quality = 50}},
+};

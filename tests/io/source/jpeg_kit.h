@@ -7,9 +7,9 @@
 #ifndef DTRAIN_TESTS_IO_JPEG_KIT_H
 #define DTRAIN_TESTS_IO_JPEG_KIT_H
 
+#include "io/source/jpeg.h"
+
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 typedef enum jpeg_kit_colour {
     JPEG_KIT_YCC,
@@ -41,5 +41,16 @@ void jpeg_kit_write(const char *path, const jpeg_kit_recipe *recipe);
  * YCCK, [4]. free() it. */
 uint8_t *jpeg_kit_decode(const uint8_t *bytes, size_t n_bytes, int shrink, int *width, int *height,
                          int *channels);
+
+/* Decode a window of a file with dt_jpeg into out[h][w][3]. */
+dt_status jpeg_kit_window(dt_jpeg *decoder, const uint8_t *bytes, size_t n_bytes, int shrink, dt_rect window,
+                          bool check_rest, uint8_t *out, dt_error *err);
+
+/* One recipe for every kind of JPEG. */
+enum { JPEG_KIT_KINDS = 19 };
+extern const struct jpeg_kit_kind {
+    const char *name;
+    jpeg_kit_recipe recipe;
+} jpeg_kit_kinds[JPEG_KIT_KINDS];
 
 #endif
