@@ -29,6 +29,7 @@ if WITH_CUNIT
 TESTS_CLANG += tests/core/base/rng_test
 TESTS_CLANG += tests/core/training/trainer_test
 TESTS_CLANG += tests/io/source/resize_test
+TESTS_CLANG += tests/io/store/hdf5_store_faults_test
 TESTS_CLANG += tests/io/store/hdf5_store_test
 if WITH_ONEDNN
 TESTS_CLANG += tests/layers/cpu_create_test
