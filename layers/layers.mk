@@ -151,7 +151,7 @@ cuda_SOURCES += layers/cuda/residual.cu
 cuda_SOURCES += layers/cuda/step.cu
 cuda_SOURCES += layers/cuda/sums_finish.cu
 cuda_SOURCES += layers/cuda/values.cu
-EXTRA_DIST += $(cuda_SOURCES) layers/cuda/kernel.cuh
+EXTRA_DIST += $(cuda_SOURCES) layers/cuda/kernel.cuh layers/cuda/norm.cuh
 if WITH_CUDA
 layers_SOURCES += $(cuda_SOURCES)
 layers_SOURCES += layers/cuda/cudnn_engines.c

@@ -5,7 +5,7 @@
  * 32 threads, the rest is float64 (sums_finish.cu). act_materialize reads and writes once. The per-channel
  * kernels take a launch's time, 2 us.
  */
-#include "layers/cuda/kernel.cuh"
+#include "layers/cuda/norm.cuh"
 
 enum { AT_ONCE = 4, ELEMENTWISE_BLOCKS = 4 };
 
@@ -52,11 +52,6 @@ int dt_cuda_bn_sums(dt_cuda_stream stream, const dt_tensor *y, void *scratch, fl
 
 /* -- per channel ----------------------------------------------------------------------------------------- */
 
-static __device__ __forceinline__ int this_channel()
-{
-    return static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-}
-
 /* In the activations' type, for the library: all scales, then all biases. */
 template <typename T>
 static __device__ __forceinline__ void store_half(T *half_scale_bias, int channel, int c, float scale,
@@ -68,14 +63,9 @@ static __device__ __forceinline__ void store_half(T *half_scale_bias, int channe
     half_scale_bias[c + channel] = dt_from_float<T>(bias);
 }
 
-static __device__ __forceinline__ float accumulated(bool accumulate, float before, float add)
-{
-    return accumulate ? before + add : add;
-}
-
 template <typename T> static __global__ void bn_finalize(dt_bn_forward bn, T *half_scale_bias)
 {
-    const int i = this_channel();
+    const int i = dt_single_channel();
     const int c = static_cast<int>(bn.c);
     const float *sums = static_cast<const float *>(bn.sums);
     if (i >= c)
@@ -87,10 +77,8 @@ template <typename T> static __global__ void bn_finalize(dt_bn_forward bn, T *ha
     bn.invstd[i] = channel.invstd;
     bn.scale[i] = channel.scale;
     bn.bias[i] = channel.bias;
-    bn.stat_mean[i] =
-        accumulated(bn.accumulate, bn.accumulate ? bn.stat_mean[i] : 0.0F, bn.stat_weight * channel.mean);
-    bn.stat_var[i] = accumulated(bn.accumulate, bn.accumulate ? bn.stat_var[i] : 0.0F,
-                                 bn.stat_weight * channel.unbiased_var);
+    dt_accumulate(bn.accumulate, &bn.stat_mean[i], bn.stat_weight * channel.mean);
+    dt_accumulate(bn.accumulate, &bn.stat_var[i], bn.stat_weight * channel.unbiased_var);
     store_half<T>(half_scale_bias, i, c, channel.scale, channel.bias);
 }
 
@@ -99,7 +87,7 @@ static __global__ void bn_inference(int c, const float *gamma, const float *beta
                                     const float *running_var, float eps, float *scale, float *bias,
                                     T *half_scale_bias)
 {
-    const int i = this_channel();
+    const int i = dt_single_channel();
     if (i >= c)
         return;
     float s, b;
@@ -109,15 +97,6 @@ static __global__ void bn_inference(int c, const float *gamma, const float *beta
     store_half<T>(half_scale_bias, i, c, s, b);
 }
 
-/* Small blocks: a thread computes in float64, of which some GPUs have little; so more multiprocessors take
- * part. */
-enum { CHANNELS_PER_BLOCK = 64 };
-
-static dim3 channel_grid(int64_t c)
-{
-    return dim3(static_cast<unsigned>(dt_divide_up(c, CHANNELS_PER_BLOCK)));
-}
-
 int dt_cuda_bn_finalize(dt_cuda_stream stream, const dt_bn_forward *bn, dt_dtype half_dtype,
                         void *half_scale_bias)
 {
@@ -125,8 +104,8 @@ int dt_cuda_bn_finalize(dt_cuda_stream stream, const dt_bn_forward *bn, dt_dtype
         return 0;
     return dt_for_dtype(half_dtype, [&](auto type) {
         using T = decltype(type);
-        return DT_LAUNCH((bn_finalize<T>), channel_grid(bn->c), dim3(CHANNELS_PER_BLOCK), 0, stream, *bn,
-                         static_cast<T *>(half_scale_bias));
+        return DT_LAUNCH((bn_finalize<T>), dt_channels_grid(bn->c), dim3(DT_CHANNELS_PER_BLOCK), 0, stream,
+                         *bn, static_cast<T *>(half_scale_bias));
     });
 }
 
@@ -138,7 +117,7 @@ int dt_cuda_bn_inference(dt_cuda_stream stream, int64_t c, const float *gamma, c
         return 0;
     return dt_for_dtype(half_dtype, [&](auto type) {
         using T = decltype(type);
-        return DT_LAUNCH((bn_inference<T>), channel_grid(c), dim3(CHANNELS_PER_BLOCK), 0, stream,
+        return DT_LAUNCH((bn_inference<T>), dt_channels_grid(c), dim3(DT_CHANNELS_PER_BLOCK), 0, stream,
                          static_cast<int>(c), gamma, beta, running_mean, running_var, eps, scale, bias,
                          static_cast<T *>(half_scale_bias));
     });

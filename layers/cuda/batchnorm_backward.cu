@@ -6,47 +6,50 @@
  * 11.1 M values an image (all 53 BatchNorms' inputs), 17.1 GB: 4.0 ms of an H200's step at 4.3 TB/s. It is
  * the last pass that could still go, into the convolutions that read it, if cuDNN had such graphs.
  */
-#include "layers/cuda/kernel.cuh"
+#include "layers/cuda/norm.cuh"
 
 enum { ELEMENTWISE_BLOCKS = 4 };
 
-/* dz may be dv: no __restrict__. Quantities: dbeta, and dgamma without invstd. */
+/* Over this thread's channels of all rows: out = left and right combined by combine(l, r), which leaves the
+ * result in l[8]. out may be left or right: no __restrict__. */
+template <typename T, int AT_ONCE, typename Combine>
+static __device__ __forceinline__ void walk_pairs(const T *left, const T *right, int64_t n_rows, int c,
+                                                  int channel, T *out, Combine combine)
+{
+    dt_packed<T> packed_left[AT_ONCE], packed_right[AT_ONCE];
+    dt_walk_rows<AT_ONCE>(
+        n_rows,
+        [&](int64_t row, int k) {
+            packed_left[k] = dt_load<T>(left + row * c + channel);
+            packed_right[k] = dt_load<T>(right + row * c + channel);
+        },
+        [&](int64_t row, int k) {
+            float l[8], r[8];
+            dt_unpack<T>(packed_left[k], l);
+            dt_unpack<T>(packed_right[k], r);
+            combine(l, r);
+            dt_store8<T>(out + row * c + channel, l);
+        });
+}
+
+/* dz may be dv. */
 template <typename T>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS)
-    bn_backward_reduce(const T *dv, const T *raw, const float *scale, const float *bias, bool relu,
-                       const float *mean, int64_t n_rows, int c, T *dz, float *parts)
+    bn_backward_reduce(const T *dv, const T *raw, dt_norm_arguments norm, int64_t n_rows, int c, T *dz,
+                       float *parts)
 {
     DT_SHARED(float, shared, DT_BLOCK_THREADS * 8);
     constexpr int at_once = sizeof(T) == 2 ? 2 : 1;
     const int channel = dt_channel();
-    float dbeta[8] = {0.0F}, dgamma[8] = {0.0F};
+    dt_norm_sums sums = dt_norm_sums_zero(norm.relu);
     if (channel < c) {
-        float s[8], b[8], m[8];
-        dt_packed<T> gradient[at_once], value[at_once];
-        dt_load8_or(scale, channel, 1.0F, s);
-        dt_load8_or(bias, channel, 0.0F, b);
-        dt_load8<float>(mean + channel, m);
-        dt_walk_rows<at_once>(
-            n_rows,
-            [&](int64_t row, int k) {
-                gradient[k] = dt_load<T>(dv + row * c + channel);
-                value[k] = dt_load<T>(raw + row * c + channel);
-            },
-            [&](int64_t row, int k) {
-                float g[8], v[8];
-                dt_unpack<T>(gradient[k], g);
-                dt_unpack<T>(value[k], v);
-                DT_UNROLL_ALL
-                for (int i = 0; i < 8; i++) {
-                    g[i] = !relu || dt_act_passes(v[i], s[i], b[i]) ? g[i] : 0.0F;
-                    dbeta[i] += g[i];
-                    dgamma[i] += g[i] * (v[i] - m[i]);
-                }
-                dt_store8<T>(dz + row * c + channel, g);
-            });
+        dt_norm_sums_load(sums, norm, channel);
+        walk_pairs<T, at_once>(dv, raw, n_rows, c, channel, dz, [&](float g[8], const float v[8]) {
+            dt_norm_mask(sums, v, g);
+            dt_norm_sums_add(sums, v, g);
+        });
     }
-    dt_sums_of_block(dbeta, 0, c, parts, shared);
-    dt_sums_of_block(dgamma, 1, c, parts, shared);
+    dt_norm_sums_of_block(sums, c, parts, shared);
 }
 
 int dt_cuda_bn_backward_reduce(dt_cuda_stream stream, const dt_bn_backward *bn, const dt_tensor *dv,
@@ -54,7 +57,6 @@ int dt_cuda_bn_backward_reduce(dt_cuda_stream stream, const dt_bn_backward *bn, 
 {
     const int64_t n_rows = dt_rows_of(dv);
     float *parts = static_cast<float *>(scratch);
-    float *sums = static_cast<float *>(bn->sums);
     if (n_rows == 0 || dv->c == 0)
         return 0;
     const dt_rows_grid g = dt_make_rows_grid(n_rows, dv->c, DT_SUMS_BLOCKS);
@@ -62,18 +64,17 @@ int dt_cuda_bn_backward_reduce(dt_cuda_stream stream, const dt_bn_backward *bn, 
         using T = decltype(type);
         return DT_LAUNCH((bn_backward_reduce<T>), g.grid, g.block, 0, stream,
                          static_cast<const T *>(dv->data), static_cast<const T *>(bn->x->raw.data),
-                         bn->x->scale, bn->x->bias, bn->x->relu, bn->mean, n_rows, static_cast<int>(dv->c),
+                         dt_norm_arguments_of(bn), n_rows, static_cast<int>(dv->c),
                          static_cast<T *>(dz->data), parts);
     });
-    const dt_sums_outputs outputs = {{{1, sums, bn->invstd}, {0, sums + dv->c, nullptr}}, 2};
-    return code != 0 ? code : dt_sums_finish(stream, parts, g.grid.x, dv->c, &outputs);
+    return code != 0 ? code : dt_norm_sums_finish(stream, parts, g.grid.x, dv->c, bn);
 }
 
 /* -- per channel ----------------------------------------------------------------------------------------- */
 
 static __global__ void bn_backward_finalize(dt_bn_backward_finalize bn)
 {
-    const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    const int i = dt_single_channel();
     const int c = static_cast<int>(bn.c);
     const float *sums = static_cast<const float *>(bn.sums);
     if (i >= c)
@@ -82,8 +83,8 @@ static __global__ void bn_backward_finalize(dt_bn_backward_finalize bn)
     const dt_bn_coefficients coefficients =
         dt_bn_channel_backward(static_cast<double>(dgamma), static_cast<double>(dbeta), bn.count, bn.gamma[i],
                                bn.mean[i], bn.invstd[i]);
-    bn.dgamma[i] = bn.accumulate ? bn.dgamma[i] + dgamma : dgamma;
-    bn.dbeta[i] = bn.accumulate ? bn.dbeta[i] + dbeta : dbeta;
+    dt_accumulate(bn.accumulate, &bn.dgamma[i], dgamma);
+    dt_accumulate(bn.accumulate, &bn.dbeta[i], dbeta);
     bn.coefficients[i] = coefficients.a;
     bn.coefficients[c + i] = coefficients.b;
     bn.coefficients[2 * c + i] = coefficients.c;
@@ -91,16 +92,15 @@ static __global__ void bn_backward_finalize(dt_bn_backward_finalize bn)
 
 int dt_cuda_bn_backward_finalize(dt_cuda_stream stream, const dt_bn_backward_finalize *bn)
 {
-    const unsigned threads = 64; /* float64 in each: spread over more multiprocessors */
     if (bn->c == 0)
         return 0;
-    return DT_LAUNCH(bn_backward_finalize, dim3(static_cast<unsigned>(dt_divide_up(bn->c, threads))),
-                     dim3(threads), 0, stream, *bn);
+    return DT_LAUNCH(bn_backward_finalize, dt_channels_grid(bn->c), dim3(DT_CHANNELS_PER_BLOCK), 0, stream,
+                     *bn);
 }
 
 /* -- the gradient of the raw tensor ---------------------------------------------------------------------- */
 
-/* dy may be dz or raw: no __restrict__. */
+/* dy may be dz or raw. */
 template <typename T>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, ELEMENTWISE_BLOCKS)
     bn_backward_apply(const T *dz, const T *raw, const float *coefficients, int64_t n_rows, int c, T *dy)
@@ -108,27 +108,16 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, ELEMENTWISE_BLOCKS)
     constexpr int at_once = sizeof(T) == 2 ? 2 : 1;
     const int channel = dt_channel();
     float a[8], b[8], constant[8];
-    dt_packed<T> gradient[at_once], value[at_once];
     if (channel >= c)
         return;
     dt_load8<float>(coefficients + channel, a);
     dt_load8<float>(coefficients + c + channel, b);
     dt_load8<float>(coefficients + 2 * c + channel, constant);
-    dt_walk_rows<at_once>(
-        n_rows,
-        [&](int64_t row, int k) {
-            gradient[k] = dt_load<T>(dz + row * c + channel);
-            value[k] = dt_load<T>(raw + row * c + channel);
-        },
-        [&](int64_t row, int k) {
-            float g[8], v[8];
-            dt_unpack<T>(gradient[k], g);
-            dt_unpack<T>(value[k], v);
-            DT_UNROLL_ALL
-            for (int i = 0; i < 8; i++)
-                g[i] = dt_bn_backward_value(g[i], v[i], a[i], b[i], constant[i]);
-            dt_store8<T>(dy + row * c + channel, g);
-        });
+    walk_pairs<T, at_once>(dz, raw, n_rows, c, channel, dy, [&](float g[8], const float v[8]) {
+        DT_UNROLL_ALL
+        for (int i = 0; i < 8; i++)
+            g[i] = dt_bn_backward_value(g[i], v[i], a[i], b[i], constant[i]);
+    });
 }
 
 int dt_cuda_bn_backward_apply(dt_cuda_stream stream, const dt_tensor *dz, const dt_tensor *raw,
@@ -153,24 +142,13 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, ELEMENTWISE_BLOCKS)
 {
     constexpr int at_once = sizeof(T) == 2 ? 4 : 2;
     const int channel = dt_channel();
-    dt_packed<T> left[at_once], right[at_once];
     if (channel >= c)
         return;
-    dt_walk_rows<at_once>(
-        n_rows,
-        [&](int64_t row, int k) {
-            left[k] = dt_load<T>(dx + row * c + channel);
-            right[k] = dt_load<T>(add + row * c + channel);
-        },
-        [&](int64_t row, int k) {
-            float l[8], r[8];
-            dt_unpack<T>(left[k], l);
-            dt_unpack<T>(right[k], r);
-            DT_UNROLL_ALL
-            for (int i = 0; i < 8; i++)
-                l[i] += r[i];
-            dt_store8<T>(dx + row * c + channel, l);
-        });
+    walk_pairs<T, at_once>(dx, add, n_rows, c, channel, dx, [&](float l[8], const float r[8]) {
+        DT_UNROLL_ALL
+        for (int i = 0; i < 8; i++)
+            l[i] += r[i];
+    });
 }
 
 int dt_cuda_tensor_add(dt_cuda_stream stream, const dt_tensor *add, const dt_tensor *dx)

@@ -10,7 +10,7 @@
  * a thread the arithmetic (which pixel, 2.25 windows to unpack and compare) would take as long; the stem's
  * own kernel takes 4 pixels at a time, which share their windows and the divisions.
  */
-#include "layers/cuda/kernel.cuh"
+#include "layers/cuda/norm.cuh"
 
 enum { FORWARD_BLOCKS = 3, BACKWARD_BLOCKS = 2 /* it wants more than the 80 registers that 3 would leave */ };
 
@@ -183,65 +183,40 @@ static __device__ __forceinline__ void gather(const T *__restrict__ dy, const ui
     }
 }
 
-/* What BatchNorm and ReLU do with the gradient g[8] of one pixel: store it, and add to the sums. */
-template <typename T> struct norm_sums {
-    float scale[8], bias[8], mean[8];
-    float dbeta[8], dgamma[8]; /* without invstd */
-    bool relu;
-
-    __device__ __forceinline__ void load(const float *scale_in, const float *bias_in, const float *mean_in,
-                                         int channel)
-    {
-        dt_load8_or(scale_in, channel, 1.0F, scale);
-        dt_load8_or(bias_in, channel, 0.0F, bias);
-        dt_load8<float>(mean_in + channel, mean);
-    }
-
-    __device__ __forceinline__ void take(float g[8], dt_packed<T> raw, T *dz)
-    {
-        float v[8];
-        dt_unpack<T>(raw, v);
-        DT_UNROLL_ALL
-        for (int i = 0; i < 8; i++)
-            g[i] = !relu || dt_act_passes(v[i], scale[i], bias[i]) ? g[i] : 0.0F;
-        const dt_packed<T> packed = dt_pack<T>(g);
-        dt_store<T>(dz, packed);
-        dt_unpack<T>(packed, g); /* the sums are those of what was stored */
-        DT_UNROLL_ALL
-        for (int i = 0; i < 8; i++) {
-            dbeta[i] += g[i];
-            dgamma[i] += g[i] * (v[i] - mean[i]);
-        }
-    }
-};
-
-struct norm_arguments {
-    const float *scale, *bias, *mean;
-    bool relu;
-};
+/* The gradient g[8] of one pixel through ReLU: store it, and add what was stored to BatchNorm's sums. */
+template <typename T>
+static __device__ __forceinline__ void finish_pixel(dt_norm_sums &sums, float g[8], dt_packed<T> raw, T *dz)
+{
+    float v[8];
+    dt_unpack<T>(raw, v);
+    dt_norm_mask(sums, v, g);
+    const dt_packed<T> packed = dt_pack<T>(g);
+    dt_store<T>(dz, packed);
+    dt_unpack<T>(packed, g);
+    dt_norm_sums_add(sums, v, g);
+}
 
 /* Any window. */
 template <typename T>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, BACKWARD_BLOCKS)
     max_pool_backward(const T *__restrict__ dy, const uint8_t *__restrict__ argmax, const T *__restrict__ raw,
-                      norm_arguments norm, pool_shape shape, int64_t n_rows, int c, T *__restrict__ dz,
+                      dt_norm_arguments norm, pool_shape shape, int64_t n_rows, int c, T *__restrict__ dz,
                       float *parts)
 {
     DT_SHARED(float, shared, DT_BLOCK_THREADS * 8);
     const int channel = dt_channel();
-    norm_sums<T> sums = {{0.0F}, {0.0F}, {0.0F}, {0.0F}, {0.0F}, norm.relu};
+    dt_norm_sums sums = dt_norm_sums_zero(norm.relu);
     if (channel < c) {
-        sums.load(norm.scale, norm.bias, norm.mean, channel);
+        dt_norm_sums_load(sums, norm, channel);
         DT_FOR_ROWS(n_rows, in)
         {
             float g[8] = {0.0F};
             const dt_packed<T> value = dt_load<T>(raw + in * c + channel);
             gather<T>(dy, argmax, shape, pixel_of(in, shape.in_h, shape.in_w), c, channel, g);
-            sums.take(g, value, dz + in * c + channel);
+            finish_pixel<T>(sums, g, value, dz + in * c + channel);
         }
     }
-    dt_sums_of_block(sums.dbeta, 0, c, parts, shared);
-    dt_sums_of_block(sums.dgamma, 1, c, parts, shared);
+    dt_norm_sums_of_block(sums, c, parts, shared);
 }
 
 /* -- the stem's window, 3x3, stride 2, pad 1 ------------------------------------------------------------- */
@@ -296,7 +271,7 @@ static __device__ __forceinline__ void gather_from(const quad_windows<T> &w, flo
 
 /* 16 bits: the raw values were loaded with the windows; FP32 has no registers left for that. */
 template <typename T, int R, int S>
-static __device__ __forceinline__ void do_pixel(norm_sums<T> &sums, const quad_windows<T> &w,
+static __device__ __forceinline__ void do_pixel(dt_norm_sums &sums, const quad_windows<T> &w,
                                                 dt_packed<T> early, const T *__restrict__ raw, bool is_there,
                                                 T *dz)
 {
@@ -304,20 +279,20 @@ static __device__ __forceinline__ void do_pixel(norm_sums<T> &sums, const quad_w
     if (!is_there)
         return;
     gather_from<T, R, S>(w, g);
-    sums.take(g, sizeof(T) == 2 ? early : dt_load<T>(raw), dz);
+    finish_pixel<T>(sums, g, sizeof(T) == 2 ? early : dt_load<T>(raw), dz);
 }
 
 template <typename T>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, BACKWARD_BLOCKS)
     max_pool_backward_stem(const T *__restrict__ dy, const uint8_t *__restrict__ argmax,
-                           const T *__restrict__ raw, norm_arguments norm, pool_shape shape, int64_t n_quads,
-                           int c, T *__restrict__ dz, float *parts)
+                           const T *__restrict__ raw, dt_norm_arguments norm, pool_shape shape,
+                           int64_t n_quads, int c, T *__restrict__ dz, float *parts)
 {
     DT_SHARED(float, shared, DT_BLOCK_THREADS * 8);
     const int channel = dt_channel();
-    norm_sums<T> sums = {{0.0F}, {0.0F}, {0.0F}, {0.0F}, {0.0F}, norm.relu};
+    dt_norm_sums sums = dt_norm_sums_zero(norm.relu);
     if (channel < c) {
-        sums.load(norm.scale, norm.bias, norm.mean, channel);
+        dt_norm_sums_load(sums, norm, channel);
         DT_FOR_ROWS(n_quads, index)
         {
             const pixel quad = pixel_of(index, shape.out_h, shape.out_w);
@@ -340,8 +315,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, BACKWARD_BLOCKS)
             do_pixel<T, 1, 1>(sums, w, value[3], raw + offset[3], is_there[3], dz + offset[3]);
         }
     }
-    dt_sums_of_block(sums.dbeta, 0, c, parts, shared);
-    dt_sums_of_block(sums.dgamma, 1, c, parts, shared);
+    dt_norm_sums_of_block(sums, c, parts, shared);
 }
 
 int dt_cuda_max_pool_backward(dt_cuda_stream stream, const dt_pool_desc *pool, const dt_tensor *dy,
@@ -354,11 +328,10 @@ int dt_cuda_max_pool_backward(dt_cuda_stream stream, const dt_pool_desc *pool, c
     const int64_t n_rows = is_stem ? dt_rows_of(dy) : dt_rows_of(dz);
     const int c = static_cast<int>(dz->c);
     float *parts = static_cast<float *>(scratch);
-    float *sums = static_cast<float *>(bn->sums);
     if (n_rows == 0 || dz->c == 0)
         return 0;
     const dt_rows_grid g = dt_make_rows_grid(n_rows, dz->c, BACKWARD_BLOCKS);
-    const norm_arguments norm = {bn->x->scale, bn->x->bias, bn->mean, bn->x->relu};
+    const dt_norm_arguments norm = dt_norm_arguments_of(bn);
     int code = dt_for_dtype(dz->dtype, [&](auto type) {
         using T = decltype(type);
         const T *gradient = static_cast<const T *>(dy->data), *raw = static_cast<const T *>(bn->x->raw.data);
@@ -368,6 +341,5 @@ int dt_cuda_max_pool_backward(dt_cuda_stream stream, const dt_pool_desc *pool, c
                        : DT_LAUNCH((max_pool_backward<T>), g.grid, g.block, 0, stream, gradient, argmax, raw,
                                    norm, shape, n_rows, c, out, parts);
     });
-    const dt_sums_outputs outputs = {{{1, sums, bn->invstd}, {0, sums + dz->c, nullptr}}, 2};
-    return code != 0 ? code : dt_sums_finish(stream, parts, g.grid.x, dz->c, &outputs);
+    return code != 0 ? code : dt_norm_sums_finish(stream, parts, g.grid.x, dz->c, bn);
 }

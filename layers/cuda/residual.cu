@@ -85,6 +85,21 @@ template <typename T> struct norm_arguments {
     const float *mean;
 };
 
+static __device__ __forceinline__ void apply_mask(unsigned bits, float v[8])
+{
+    DT_UNROLL_ALL
+    for (int i = 0; i < 8; i++)
+        v[i] = dt_mask_has(bits, i) ? v[i] : 0.0F;
+}
+
+static __device__ __forceinline__ void add_dgamma(const float v[8], const float x[8], const float mean[8],
+                                                  float dgamma[8])
+{
+    DT_UNROLL_ALL
+    for (int i = 0; i < 8; i++)
+        dgamma[i] += v[i] * (x[i] - mean[i]);
+}
+
 /* N_NORMS BatchNorms read the join. Quantities: dbeta (the same for both), dgamma of the first, of the
  * second. g may be dy: no __restrict__. */
 template <typename T, int N_NORMS>
@@ -118,23 +133,18 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS)
             [&](int64_t row, int k) {
                 float v[8], x[8];
                 dt_unpack<T>(gradient[k], v);
-                DT_UNROLL_ALL
-                for (int i = 0; i < 8; i++)
-                    v[i] = dt_mask_has(bits[k], i) ? v[i] : 0.0F;
+                apply_mask(bits[k], v);
                 dt_store8<T>(g + row * c + channel, v);
                 if (N_NORMS > 0) {
                     dt_unpack<T>(value1[k], x);
+                    add_dgamma(v, x, mean1, dgamma1);
                     DT_UNROLL_ALL
-                    for (int i = 0; i < 8; i++) {
+                    for (int i = 0; i < 8; i++)
                         dbeta[i] += v[i];
-                        dgamma1[i] += v[i] * (x[i] - mean1[i]);
-                    }
                 }
                 if (N_NORMS > 1) {
                     dt_unpack<T>(value2[k], x);
-                    DT_UNROLL_ALL
-                    for (int i = 0; i < 8; i++)
-                        dgamma2[i] += v[i] * (x[i] - mean2[i]);
+                    add_dgamma(v, x, mean2, dgamma2);
                 }
             });
     }
