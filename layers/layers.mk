@@ -162,6 +162,8 @@ layers_SOURCES += layers/cuda/cudnn_runner.c
 layers_SOURCES += layers/cuda/cudnn_runner.h
 layers_SOURCES += layers/cuda/device_cuda.c
 layers_SOURCES += layers/cuda/device_cuda.h
+layers_SOURCES += layers/cuda/gpu_info_cuda.c
+layers_SOURCES += layers/cuda/gpu_info_cuda.h
 layers_SOURCES += layers/cuda/nvtx.c
 layers_SOURCES += layers/cuda/nvtx.h
 endif

@@ -12,6 +12,7 @@
 #include "launch/show/table.h"
 #ifdef DT_WITH_CUDA
 #    include "layers/cuda/device_cuda.h"
+#    include "layers/cuda/gpu_info_cuda.h"
 #endif
 
 #ifdef HAVE_CURL

@@ -10,6 +10,7 @@
 #ifdef DT_WITH_CUDA
 #    include "layers/cuda/cudnn_runner.h"
 #    include "layers/cuda/device_cuda.h"
+#    include "layers/cuda/gpu_info_cuda.h"
 #    include "layers/cuda/kernels_cuda.h"
 #    include "layers/cuda/nvtx.h"
 #endif

@@ -1,14 +1,10 @@
-#include "config.h"
-
 #include "layers/cuda/device_cuda.h"
 
 #include "core/base/alloc.h"
+#include "layers/cuda/gpu_info_cuda.h"
 
 #include <cuda_runtime_api.h>
-#include <cudnn.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct cuda_device {
     dt_device base;
@@ -25,13 +21,6 @@ static dt_status failed(cudaError_t e, const char *what, dt_error *err)
     if (e == cudaErrorMemoryAllocation)
         return dt_fail(err, DT_ERR_MEMORY, "CUDA: %s: there is not enough memory on the GPU", what);
     return dt_fail(err, DT_ERR_DEVICE, "CUDA: %s: %s (%s)", what, cudaGetErrorString(e), cudaGetErrorName(e));
-}
-
-/* `e` of what asks nothing of the work before it: not to be found again by who asks next. */
-static void forget(cudaError_t e)
-{
-    if (e != cudaSuccess)
-        (void)cudaGetLastError();
 }
 
 #define CUDA_TRY(call, what)                                                                                 \
@@ -65,14 +54,14 @@ static void *cuda_alloc(dt_device *device, int64_t bytes)
     if (bytes < 0)
         return NULL;
     cudaError_t e = cudaMalloc(&p, bytes > 0 ? (size_t)bytes : 1);
-    forget(e);
+    dt_cuda_forget((int)e);
     return e == cudaSuccess ? p : NULL;
 }
 
 static void cuda_free(dt_device *device, void *p)
 {
     (void)use(device);
-    forget(cudaFree(p));
+    dt_cuda_forget((int)cudaFree(p));
 }
 
 static void *cuda_host_alloc(dt_device *device, int64_t bytes)
@@ -82,21 +71,21 @@ static void *cuda_host_alloc(dt_device *device, int64_t bytes)
     if (bytes < 0)
         return NULL;
     cudaError_t e = cudaHostAlloc(&p, bytes > 0 ? (size_t)bytes : 1, cudaHostAllocDefault);
-    forget(e);
+    dt_cuda_forget((int)e);
     return e == cudaSuccess ? p : NULL;
 }
 
 static void cuda_host_free(dt_device *device, void *p)
 {
     (void)use(device);
-    forget(cudaFreeHost(p));
+    dt_cuda_forget((int)cudaFreeHost(p));
 }
 
 static int64_t cuda_memory_free(dt_device *device)
 {
     size_t free_bytes = 0, total_bytes = 0;
     (void)use(device);
-    forget(cudaMemGetInfo(&free_bytes, &total_bytes));
+    dt_cuda_forget((int)cudaMemGetInfo(&free_bytes, &total_bytes));
     return (int64_t)free_bytes;
 }
 
@@ -138,7 +127,7 @@ static void cuda_stream_destroy(dt_device *device, dt_stream *stream)
 {
     (void)use(device);
     if (stream)
-        forget(cudaStreamDestroy((cudaStream_t)(void *)stream));
+        dt_cuda_forget((int)cudaStreamDestroy((cudaStream_t)(void *)stream));
 }
 
 static dt_status cuda_stream_wait(dt_device *device, dt_stream *stream, dt_error *err)
@@ -166,7 +155,7 @@ static void cuda_event_destroy(dt_device *device, dt_event *event)
 {
     (void)use(device);
     if (event)
-        forget(cudaEventDestroy((cudaEvent_t)(void *)event));
+        dt_cuda_forget((int)cudaEventDestroy((cudaEvent_t)(void *)event));
 }
 
 static dt_status cuda_event_record(dt_device *device, dt_event *event, dt_stream *stream, dt_error *err)
@@ -189,7 +178,7 @@ static dt_status cuda_event_done(dt_device *device, dt_event *event, bool *done,
     cudaError_t e = cudaEventQuery((cudaEvent_t)(void *)event);
     if (e != cudaSuccess && e != cudaErrorNotReady)
         return failed(e, "the work enqueued before", err);
-    forget(e);
+    dt_cuda_forget((int)e);
     *done = e == cudaSuccess;
     return DT_OK;
 }
@@ -223,11 +212,11 @@ static dt_status cuda_capture_end(dt_device *device, void **graph, dt_error *err
     cudaGraphExec_t executable = NULL;
     cudaError_t e = cudaStreamEndCapture(d->main, &captured);
     if (e != cudaSuccess) {
-        forget(e);
+        dt_cuda_forget((int)e);
         return failed(e, "capturing a graph", err);
     }
     e = cudaGraphInstantiate(&executable, captured, 0);
-    forget(cudaGraphDestroy(captured));
+    dt_cuda_forget((int)cudaGraphDestroy(captured));
     if (e != cudaSuccess)
         return failed(e, "making a captured graph executable", err);
     e = cudaGraphUpload(executable, d->main);
@@ -249,139 +238,15 @@ static void cuda_graph_destroy(dt_device *device, void *graph)
 {
     (void)use(device);
     if (graph)
-        forget(cudaGraphExecDestroy((cudaGraphExec_t)graph));
-}
-
-/* -- what GPU it is -------------------------------------------------------------------------------------- */
-
-static int attribute(int ordinal, enum cudaDeviceAttr which)
-{
-    int value = 0;
-    forget(cudaDeviceGetAttribute(&value, which, ordinal));
-    return value;
-}
-
-static int capability(int ordinal)
-{
-    return 10 * attribute(ordinal, cudaDevAttrComputeCapabilityMajor) +
-           attribute(ordinal, cudaDevAttrComputeCapabilityMinor);
-}
-
-/* FP16 products with FP32 sums, dense, per multiprocessor and clock: what the data sheets' TFLOP/s come
- * to. */
-static double flops_per_clock(int sm)
-{
-    static const struct {
-        int sm;
-        double flops;
-    } table[] = {{100, 8192.0}, {90, 4096.0}, {86, 1024.0}, {80, 2048.0}, {70, 1024.0}};
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
-        if (sm >= table[i].sm && (sm < 120 || table[i].sm < 90)) /* sm_120 are desktop GPUs */
-            return table[i].flops;
-    return 0.0;
-}
-
-static void cuda_version_text(int version, char *text, size_t text_bytes)
-{
-    if (version > 0)
-        snprintf(text, text_bytes, "%d.%d", version / 1000, version % 1000 / 10);
-    else
-        snprintf(text, text_bytes, "none");
+        dt_cuda_forget((int)cudaGraphExecDestroy((cudaGraphExec_t)graph));
 }
 
 static void cuda_info(dt_device *device, dt_device_info *info)
 {
-    const cuda_device *d = use(device);
-    struct cudaDeviceProp properties;
-    dt_cuda_versions versions;
-    memset(info, 0, sizeof *info);
-    memset(&properties, 0, sizeof properties);
-    forget(cudaGetDeviceProperties(&properties, d->ordinal));
-    dt_device_cuda_versions(&versions);
-    snprintf(info->name, sizeof info->name, "%.100s, GPU %d", properties.name, d->ordinal);
-    snprintf(info->driver, sizeof info->driver, "CUDA driver %.15s, runtime %.15s", versions.driver,
-             versions.runtime);
-    info->memory_bytes = (int64_t)properties.totalGlobalMem;
-    info->multiprocessors = properties.multiProcessorCount;
-    /* Clocks are in kHz; memory moves data twice a clock. */
-    info->bandwidth_bytes_per_s = 2e3 * (double)attribute(d->ordinal, cudaDevAttrMemoryClockRate) *
-                                  (double)attribute(d->ordinal, cudaDevAttrGlobalMemoryBusWidth) / 8.0;
-    info->compute_flops = 1e3 * (double)attribute(d->ordinal, cudaDevAttrClockRate) *
-                          (double)properties.multiProcessorCount * flops_per_clock(capability(d->ordinal));
-}
-
-void dt_device_cuda_versions(dt_cuda_versions *versions)
-{
-    int runtime = 0, driver = 0;
-    size_t cudnn = cudnnGetVersion();
-    forget(cudaRuntimeGetVersion(&runtime));
-    forget(cudaDriverGetVersion(&driver));
-    cuda_version_text(runtime, versions->runtime, sizeof versions->runtime);
-    cuda_version_text(driver, versions->driver, sizeof versions->driver);
-    snprintf(versions->cudnn, sizeof versions->cudnn, "%zu.%zu.%zu", cudnn / 10000, cudnn / 100 % 100,
-             cudnn % 100);
-}
-
-void dt_device_cuda_describe(int ordinal, char *text, size_t text_bytes)
-{
-    struct cudaDeviceProp properties;
-    cudaError_t e = cudaGetDeviceProperties(&properties, ordinal);
-    forget(e);
-    if (e == cudaSuccess)
-        snprintf(text, text_bytes, "%.100s, sm_%d, %.1f GiB, %d multiprocessors", properties.name,
-                 capability(ordinal), (double)properties.totalGlobalMem / 1073741824.0,
-                 properties.multiProcessorCount);
-    else
-        snprintf(text, text_bytes, "GPU %d: %s", ordinal, cudaGetErrorString(e));
-}
-
-int dt_device_cuda_count(char *why, size_t why_bytes)
-{
-    int n = 0;
-    dt_cuda_versions versions;
-    dt_device_cuda_versions(&versions);
-    cudaError_t e = cudaGetDeviceCount(&n);
-    forget(e);
-    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-    if (e == cudaSuccess && n > 0)
-        return n;
-    if (e == cudaErrorInsufficientDriver && strcmp(versions.driver, "none") == 0)
-        snprintf(why, why_bytes, "no NVIDIA driver: %s", cudaGetErrorString(e));
-    else if (e == cudaErrorInsufficientDriver)
-        snprintf(why, why_bytes,
-                 "the NVIDIA driver is too old: it knows CUDA %s, and this program is built with %s",
-                 versions.driver, versions.runtime);
-    else if (e == cudaErrorNoDevice || e == cudaSuccess)
-        snprintf(why, why_bytes, "an NVIDIA driver, but no GPU%s%.40s",
-                 visible ? "; CUDA_VISIBLE_DEVICES is " : "", visible ? visible : "");
-    else
-        snprintf(why, why_bytes, "%s (%s)", cudaGetErrorString(e), cudaGetErrorName(e));
-    return 0;
+    dt_cuda_gpu_info(use(device)->ordinal, info);
 }
 
 /* -- open and close -------------------------------------------------------------------------------------- */
-
-/* Code for sm_80 runs on 8.x from 8.0 on; PTX of the newest is compiled by the driver for what comes
- * later. */
-static dt_status check_built_for(int ordinal, dt_error *err)
-{
-    const int sm = capability(ordinal);
-    int newest = 0;
-    char gpu[160];
-    for (const char *p = DT_CUDA_ARCHS; *p;) {
-        char *end;
-        const int arch = (int)strtol(p, &end, 10);
-        if (arch / 10 == sm / 10 && arch <= sm)
-            return DT_OK;
-        newest = arch > newest ? arch : newest;
-        p = end + strspn(end, " ");
-    }
-    if (sm >= newest)
-        return DT_OK;
-    dt_device_cuda_describe(ordinal, gpu, sizeof gpu);
-    return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: the kernels of this build are for sm_ %s%s", gpu,
-                   DT_CUDA_ARCHS, sm < 75 ? "; CUDA 12 is the last that compiles for sm_70" : "");
-}
 
 static dt_status choose(int local_rank, int local_size, int *ordinal, dt_error *err)
 {
@@ -396,7 +261,7 @@ static dt_status choose(int local_rank, int local_size, int *ordinal, dt_error *
                        "%d ranks on this host, but %d GPU%s: start as many ranks as there are GPUs, or take "
                        "--backend cpu",
                        local_size, n, n == 1 ? "" : "s");
-    return check_built_for(*ordinal, err);
+    return dt_cuda_check_built_for(*ordinal, err);
 }
 
 static void cuda_destroy(dt_device *device)
@@ -406,7 +271,7 @@ static void cuda_destroy(dt_device *device)
         return;
     (void)use(device);
     if (d->main)
-        forget(cudaStreamDestroy(d->main));
+        dt_cuda_forget((int)cudaStreamDestroy(d->main));
     dt_free(d);
 }
 
@@ -443,7 +308,7 @@ static dt_status open_gpu(cuda_device *d, dt_error *err)
     CUDA_TRY(cudaSetDevice(d->ordinal), "taking the GPU");
     /* A thread that waits gives its core to those that decode images. Refused where somebody has made a
      * context before: no matter. */
-    forget(cudaSetDeviceFlags(cudaDeviceScheduleBlockingSync));
+    dt_cuda_forget((int)cudaSetDeviceFlags(cudaDeviceScheduleBlockingSync));
     CUDA_TRY(cudaDeviceGetStreamPriorityRange(&least, &d->urgent), "the priorities of streams");
     CUDA_TRY(cudaStreamCreateWithPriority(&d->main, cudaStreamNonBlocking, least), "making the main stream");
     return DT_OK;

@@ -18,17 +18,4 @@
  * DT_ERR_USAGE: more ranks than GPUs; DT_ERR_MEMORY; DT_ERR_DEVICE: the GPU reports an error. */
 dt_status dt_device_cuda_create(int local_rank, int local_size, dt_device **device, dt_error *err);
 
-/* How many GPUs a process could use here; 0: none, and `why` says why. Makes no context. */
-int dt_device_cuda_count(char *why, size_t why_bytes);
-
-/* "NVIDIA H200, sm_90, 139.8 GiB, 132 multiprocessors" of GPU `ordinal`, without making a context. */
-void dt_device_cuda_describe(int ordinal, char *text, size_t text_bytes);
-
-/* What is linked and found: "13.0", "9.19.0"; the driver's as the newest CUDA that it supports, "none"
- * without one. */
-typedef struct dt_cuda_versions {
-    char runtime[32], driver[32], cudnn[32];
-} dt_cuda_versions;
-void dt_device_cuda_versions(dt_cuda_versions *versions);
-
 #endif

@@ -3,6 +3,7 @@
 #include "comm/mpi.h"
 #include "comm/nccl/internal.h"
 #include "layers/cuda/device_cuda.h"
+#include "layers/cuda/gpu_info_cuda.h"
 #include "tests/testing.h"
 
 #include <mpi.h>
