@@ -55,6 +55,20 @@ static chunk chunk_at(dt_ref_kernels *ref, const dt_conv *conv, int64_t first)
     return part;
 }
 
+/* Make sure that the scratch block holds n_elems doubles; earlier pointers into it are void. */
+static dt_status reserve_scratch(dt_ref_kernels *ref, int64_t n_elems, dt_error *err)
+{
+    if (n_elems <= ref->scratch_elems)
+        return DT_OK;
+    double *larger = dt_alloc((size_t)n_elems * sizeof *larger);
+    if (larger == NULL)
+        return dt_fail_memory(err, (size_t)n_elems * sizeof *larger, "the scratch block of the ref backend");
+    dt_free(ref->scratch);
+    ref->scratch = larger;
+    ref->scratch_elems = n_elems;
+    return DT_OK;
+}
+
 dt_status dt_ref_conv_create(dt_kernels *k, const dt_conv_desc *desc, dt_conv **conv, dt_error *err)
 {
     if (desc->n < 1 || desc->c < 1 || desc->k < 1 || desc->r < 1 || desc->s < 1 || desc->stride < 1 ||
@@ -77,7 +91,7 @@ dt_status dt_ref_conv_create(dt_kernels *k, const dt_conv_desc *desc, dt_conv **
         made->images_per_chunk = desc->n;
     int64_t n_scratch = max_rows(made) * (made->patch_elems + desc->k) + desc->k * made->patch_elems +
                         made->images_per_chunk * desc->c * desc->h * desc->w;
-    dt_status status = dt_ref_scratch_reserve(dt_ref(k), n_scratch, err);
+    dt_status status = reserve_scratch(dt_ref(k), n_scratch, err);
     if (status != DT_OK) {
         dt_free(made);
         return status;

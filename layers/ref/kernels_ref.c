@@ -49,19 +49,6 @@ static int64_t scratch_bytes(dt_kernels *k)
     return dt_ref(k)->scratch_elems * (int64_t)sizeof(double);
 }
 
-dt_status dt_ref_scratch_reserve(dt_ref_kernels *ref, int64_t n_elems, dt_error *err)
-{
-    if (n_elems <= ref->scratch_elems)
-        return DT_OK;
-    double *larger = dt_alloc((size_t)n_elems * sizeof *larger);
-    if (larger == NULL)
-        return dt_fail_memory(err, (size_t)n_elems * sizeof *larger, "the scratch block of the ref backend");
-    dt_free(ref->scratch);
-    ref->scratch = larger;
-    ref->scratch_elems = n_elems;
-    return DT_OK;
-}
-
 static const dt_kernels_ops ops = {
     .name = "ref",
     .destroy = destroy,

@@ -15,8 +15,8 @@
 typedef struct dt_ref_kernels {
     dt_kernels base;
     int n_threads;
-    /* One block for all convolutions and linears: calls come one after the other. It grows in their
-     * create-calls only. */
+    /* One block for all convolutions, since their calls come one after the other. It grows in conv_create
+     * only. */
     double *scratch;
     int64_t scratch_elems;
 } dt_ref_kernels;
@@ -42,9 +42,6 @@ static inline float dt_ref_gradient(dt_kernels *k, double gradient, bool accumul
         gradient = (double)dt_ref_stored(k, gradient);
     return (float)(accumulate ? gradient + (double)before : gradient);
 }
-
-/* Make sure that the scratch block holds n doubles; earlier pointers into it are void. */
-dt_status dt_ref_scratch_reserve(dt_ref_kernels *ref, int64_t n_elems, dt_error *err);
 
 static inline int64_t dt_ref_elems(const dt_tensor *t)
 {
