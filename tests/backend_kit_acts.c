@@ -1,0 +1,102 @@
+/* backend_kit_acts.c: lazily normalised activations for the cases of backend_cases.h. */
+#include "tests/backend_kit.h"
+
+#include <math.h>
+
+/* Mean and 1 / standard deviation of each channel. The eps is large because two values can be close
+ * together. */
+static void statistics(int64_t n, int64_t c, int64_t n_pixels, const float *nchw, float *mean, float *invstd)
+{
+    for (int64_t channel = 0; channel < c; channel++) {
+        double sum = 0, squares = 0, m = (double)(n * n_pixels);
+        for (int64_t image = 0; image < n; image++) {
+            for (int64_t i = 0; i < n_pixels; i++) {
+                double v = (double)nchw[(image * c + channel) * n_pixels + i];
+                sum += v;
+                squares += v * v;
+            }
+        }
+        mean[channel] = (float)(sum / m);
+        invstd[channel] = (float)(1 / sqrt(fmax(squares / m - sum / m * sum / m, 0) + 0.05));
+    }
+}
+
+/* scale and bias came from these */
+static void add_parameters(dt_kit *kit, dt_kit_act *act, int64_t c, const float *scale, const float *bias,
+                           const float *mean, const float *invstd)
+{
+    float *gamma = dt_kit_array(kit, c, sizeof *gamma);
+    float *beta = dt_kit_array(kit, c, sizeof *beta);
+    for (int64_t i = 0; i < c; i++) {
+        gamma[i] = scale[i] / invstd[i];
+        beta[i] = bias[i] + mean[i] * scale[i];
+    }
+    act->gamma = dt_kit_floats(kit, DT_KIT_IN, gamma, c);
+    act->beta = dt_kit_floats(kit, DT_KIT_IN, beta, c);
+}
+
+dt_kit_act dt_kit_act_from(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w, float *nchw,
+                           const float *scale, const float *bias, bool relu)
+{
+    float *mean = dt_kit_array(kit, c, sizeof *mean);
+    float *invstd = dt_kit_array(kit, c, sizeof *invstd);
+    dt_kit_act act = {.raw = dt_kit_tensor_in(kit, n, c, h, w, nchw)};
+    statistics(n, c, h * w, nchw, mean, invstd);
+    act.mean = dt_kit_floats(kit, DT_KIT_IN, mean, c);
+    act.invstd = dt_kit_floats(kit, DT_KIT_IN, invstd, c);
+    if (scale != NULL) {
+        act.scale = dt_kit_floats(kit, DT_KIT_IN, scale, c);
+        act.bias = dt_kit_floats(kit, DT_KIT_IN, bias, c);
+        add_parameters(kit, &act, c, scale, bias, mean, invstd);
+    }
+    for (int side = 0; side < DT_KIT_SIDES; side++) {
+        act.act[side].raw = act.raw.t[side];
+        act.act[side].scale = scale != NULL ? act.scale->data[side] : NULL;
+        act.act[side].bias = scale != NULL ? act.bias->data[side] : NULL;
+        act.act[side].relu = relu;
+    }
+    return act;
+}
+
+/* Farther from zero than rounding to FP16 or BF16 can carry a value of this size. */
+#define KINK_MARGIN 0.05F
+
+static void avoid_kink(int64_t n, int64_t c, int64_t n_pixels, float *nchw, const float *scale,
+                       const float *bias)
+{
+    for (int64_t i = 0; i < n * c * n_pixels; i++) {
+        int64_t channel = i / n_pixels % c;
+        float v = scale[channel] * nchw[i] + bias[channel];
+        if (fabsf(v) < KINK_MARGIN)
+            nchw[i] += (v < 0 ? -2 : 2) * KINK_MARGIN / scale[channel];
+    }
+}
+
+dt_kit_act dt_kit_act_in(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w,
+                         dt_kit_normalisation normalisation)
+{
+    float *nchw = dt_kit_random(kit, n * c * h * w, -1.5F, 2.0F);
+    if (normalisation == DT_KIT_PLAIN)
+        return dt_kit_act_from(kit, n, c, h, w, nchw, NULL, NULL, false);
+    float *mean = dt_kit_array(kit, c, sizeof *mean);
+    float *scale = dt_kit_array(kit, c, sizeof *scale);
+    float *gamma = dt_kit_random(kit, c, 0.5F, 1.5F);
+    float *bias = dt_kit_random(kit, c, -0.5F, 0.5F); /* beta, to begin with */
+    statistics(n, c, h * w, nchw, mean, scale);
+    for (int64_t i = 0; i < c; i++) {
+        scale[i] *= i % 3 == 1 ? -gamma[i] : gamma[i]; /* a negative gamma is allowed and turns relu around */
+        bias[i] -= mean[i] * scale[i];
+    }
+    avoid_kink(n, c, h * w, nchw, scale, bias);
+    return dt_kit_act_from(kit, n, c, h, w, nchw, scale, bias, normalisation == DT_KIT_NORMALISED_RELU);
+}
+
+dt_bn_backward dt_kit_bn_backward(const dt_kit_act *act, dt_kit_buffer *sums, int side)
+{
+    return (dt_bn_backward){.x = &act->act[side],
+                            .mean = act->mean->data[side],
+                            .invstd = act->invstd->data[side],
+                            .gamma = act->gamma != NULL ? act->gamma->data[side] : NULL,
+                            .beta = act->beta != NULL ? act->beta->data[side] : NULL,
+                            .sums = sums->data[side]};
+}
