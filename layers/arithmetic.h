@@ -9,7 +9,7 @@
  * What is done per element is done in float32.
  *
  * NaN: a NaN must stay visible until it reaches the loss, so that a training gone wrong stops instead of
- * going on with zeros: dt_relu and dt_max_pool_takes are written with the comparison that lets it through.
+ * going on with zeros: dt_relu and dt_max_pool_replaces are written with the comparison that lets it through.
  */
 #ifndef DT_LAYERS_ARITHMETIC_H
 #define DT_LAYERS_ARITHMETIC_H
@@ -51,7 +51,7 @@ DT_HD static inline bool dt_act_passes(float raw, float scale, float bias)
 }
 
 /* Whether v replaces the maximum so far: the first of equal ones stays, a NaN is taken. */
-DT_HD static inline bool dt_max_pool_takes(float v, float best)
+DT_HD static inline bool dt_max_pool_replaces(float v, float best)
 {
     return v > best || v != v;
 }

@@ -36,7 +36,7 @@ void dt_test_tear_down(void)
 }
 
 /* Memory of the running test: given back by release(). */
-void *take(int64_t n_elems, size_t elem_bytes)
+void *allocate(int64_t n_elems, size_t elem_bytes)
 {
     void *p = calloc((size_t)n_elems, elem_bytes);
     if (p == NULL || n_owned == (int)(sizeof owned / sizeof *owned))
@@ -53,8 +53,8 @@ void release(void)
 
 variable random_variable(const char *name, int64_t n_elems, float low, float high)
 {
-    variable v = {name, n_elems, take(n_elems, sizeof(double)), take(n_elems, sizeof(float)),
-                  take(n_elems, sizeof(float))};
+    variable v = {name, n_elems, allocate(n_elems, sizeof(double)), allocate(n_elems, sizeof(float)),
+                  allocate(n_elems, sizeof(float))};
     dt_test_fill_random(v.floats, n_elems, ++next_seed);
     for (int64_t i = 0; i < n_elems; i++) {
         v.floats[i] = low + (high - low) * 0.5F * (v.floats[i] + 1.0F);
@@ -128,9 +128,9 @@ void norm_make(norm *b, const char *name, int64_t n, int64_t c, int64_t h, int64
     b->beta = random_variable("beta", c, -0.5F, 0.5F);
     float **vectors[] = {&b->mean, &b->invstd, &b->scale, &b->bias, &b->stat_mean, &b->stat_var};
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
-        *vectors[i] = take(c, sizeof(float));
-    b->coefficients = take(3 * c, sizeof(float));
-    b->sums = take(2 * c, sizeof(double));
+        *vectors[i] = allocate(c, sizeof(float));
+    b->coefficients = allocate(3 * c, sizeof(float));
+    b->sums = allocate(2 * c, sizeof(double));
 }
 
 /* Sums to scale and bias; the sums are taken here unless a convolution has filled them. */

@@ -29,7 +29,7 @@ extern dt_error gradient_error;
     } while (0)
 
 /* Zeroed memory of the running test: all of it is given back by release(). */
-void *take(int64_t n_elems, size_t elem_bytes);
+void *allocate(int64_t n_elems, size_t elem_bytes);
 void release(void);
 
 /* Something the loss depends on: the same numbers for ref and for the naive code, and the gradient that ref

@@ -30,17 +30,17 @@ static int64_t tensor_bytes(dt_kernels *k, int64_t n, int64_t c, int64_t h, int6
 }
 
 /* A plane of an NCHW tensor in ours: its first element, and the step to the next one. */
-typedef struct plane_place {
+typedef struct plane_address {
     int64_t first, step;
-} plane_place;
+} plane_address;
 
-static plane_place place_of(int64_t block, const dt_tensor *t, int64_t plane)
+static plane_address plane_address_of(int64_t block, const dt_tensor *t, int64_t plane)
 {
     const int64_t n_pixels = t->h * t->w;
     if (t->c == 3 || n_pixels == 1) /* the image; features and logits */
-        return (plane_place){plane * n_pixels, 1};
+        return (plane_address){plane * n_pixels, 1};
     const int64_t c = plane % t->c;
-    return (plane_place){(plane - c % block) * n_pixels + c % block, block};
+    return (plane_address){(plane - c % block) * n_pixels + c % block, block};
 }
 
 static dt_status tensor_import(dt_kernels *k, const float *nchw, const dt_tensor *t, dt_error *err)
@@ -48,7 +48,7 @@ static dt_status tensor_import(dt_kernels *k, const float *nchw, const dt_tensor
     float *data = dt_cpu_data_like(t, t);
     (void)err;
     for (int64_t plane = 0; plane < t->n * t->c; plane++) {
-        const plane_place at = place_of(dt_cpu(k)->block, t, plane);
+        const plane_address at = plane_address_of(dt_cpu(k)->block, t, plane);
         for (int64_t i = 0; i < t->h * t->w; i++)
             data[at.first + i * at.step] = *nchw++;
     }
@@ -60,7 +60,7 @@ static dt_status tensor_export(dt_kernels *k, const dt_tensor *t, float *nchw, d
     const float *data = dt_cpu_data_like(t, t);
     (void)err;
     for (int64_t plane = 0; plane < t->n * t->c; plane++) {
-        const plane_place at = place_of(dt_cpu(k)->block, t, plane);
+        const plane_address at = plane_address_of(dt_cpu(k)->block, t, plane);
         for (int64_t i = 0; i < t->h * t->w; i++)
             *nchw++ = data[at.first + i * at.step];
     }

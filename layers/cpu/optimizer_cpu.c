@@ -10,18 +10,18 @@
 #include <string.h>
 
 /* What a thread saw of a segment. */
-typedef struct glance {
+typedef struct finding {
     double weights_sumsq, gradients_sumsq;
     bool not_finite;
-} glance;
+} finding;
 
 struct dt_optimizer {
     dt_optimizer_desc desc;
-    bool looks;
+    bool inspects;
     int64_t n_segments, n_lines; /* lines of 16 elements, in all segments */
     dt_update_segment *segments;
-    glance *glances; /* [thread][segment] */
-    float *locals;   /* [segment]: LARS's own rate, 1 for others */
+    finding *findings; /* [thread][segment] */
+    float *locals;     /* [segment]: LARS's own rate, 1 for others */
 };
 
 void dt_cpu_optimizer_destroy(dt_kernels *k, dt_optimizer *o)
@@ -30,7 +30,7 @@ void dt_cpu_optimizer_destroy(dt_kernels *k, dt_optimizer *o)
     if (o == NULL)
         return;
     dt_free(o->segments);
-    dt_free(o->glances);
+    dt_free(o->findings);
     dt_free(o->locals);
     dt_free(o);
 }
@@ -39,23 +39,23 @@ dt_status dt_cpu_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc,
                                   const dt_update_segment *segments, int64_t n_segments,
                                   dt_optimizer **optimizer, dt_error *err)
 {
-    const size_t n = (size_t)n_segments, n_glances = n * (size_t)dt_cpu(k)->n_threads;
+    const size_t n = (size_t)n_segments, n_findings = n * (size_t)dt_cpu(k)->n_threads;
     dt_optimizer *o = dt_calloc(1, sizeof *o);
     if (o != NULL) {
-        *o = (dt_optimizer){.desc = *desc, .looks = desc->loss_scaling, .n_segments = n_segments};
+        *o = (dt_optimizer){.desc = *desc, .inspects = desc->loss_scaling, .n_segments = n_segments};
         o->segments = dt_alloc(n * sizeof *segments);
-        o->glances = dt_calloc(n_glances, sizeof *o->glances);
+        o->findings = dt_calloc(n_findings, sizeof *o->findings);
         o->locals = dt_calloc(n, sizeof *o->locals);
     }
-    if (o == NULL || o->segments == NULL || o->glances == NULL || o->locals == NULL) {
+    if (o == NULL || o->segments == NULL || o->findings == NULL || o->locals == NULL) {
         dt_cpu_optimizer_destroy(k, o);
-        return dt_fail_memory(err, n * sizeof *segments + n_glances * sizeof *o->glances, "the optimizer");
+        return dt_fail_memory(err, n * sizeof *segments + n_findings * sizeof *o->findings, "the optimizer");
     }
     for (int64_t s = 0; s < n_segments; s++) {
         assert(segments[s].n % 16 == 0);
         o->segments[s] = segments[s];
         o->n_lines += segments[s].n / 16;
-        o->looks = o->looks || segments[s].rule == DT_UPDATE_LARS;
+        o->inspects = o->inspects || segments[s].rule == DT_UPDATE_LARS;
     }
     *optimizer = o;
     return DT_OK;
@@ -85,9 +85,9 @@ static void update_work(void *context, int thread, int64_t begin, int64_t end)
     }
 }
 
-static void look_run(const update_pass *p, int thread, int64_t segment, int64_t first, int64_t n)
+static void inspect_run(const update_pass *p, int thread, int64_t segment, int64_t first, int64_t n)
 {
-    glance *g = &p->optimizer->glances[thread * p->optimizer->n_segments + segment];
+    finding *g = &p->optimizer->findings[thread * p->optimizer->n_segments + segment];
     const float *values = p->v->values + first, *grads = p->v->grads + first;
     float zero = 0.0F; /* NaN, once something is not finite */
     for (int64_t i = 0; i < n; i++)
@@ -102,17 +102,17 @@ static void look_run(const update_pass *p, int thread, int64_t segment, int64_t 
 }
 
 /* The rates of LARS; false if a gradient is not finite. */
-static bool look(update_pass *p)
+static bool inspect(update_pass *p)
 {
     dt_optimizer *o = p->optimizer;
     bool finite = true;
-    memset(o->glances, 0, (size_t)p->cpu->n_threads * (size_t)o->n_segments * sizeof *o->glances);
-    p->run = look_run;
+    memset(o->findings, 0, (size_t)p->cpu->n_threads * (size_t)o->n_segments * sizeof *o->findings);
+    p->run = inspect_run;
     dt_cpu_parallel(p->cpu, o->n_lines, update_work, p);
     for (int64_t s = 0; s < o->n_segments; s++) {
-        glance all = {0};
+        finding all = {0};
         for (int t = 0; t < p->cpu->n_threads; t++) {
-            const glance *g = &o->glances[t * o->n_segments + s];
+            const finding *g = &o->findings[t * o->n_segments + s];
             all.weights_sumsq += g->weights_sumsq;
             all.gradients_sumsq += g->gradients_sumsq;
             finite = finite && !g->not_finite;
@@ -148,7 +148,7 @@ dt_status dt_cpu_optimizer_step(dt_kernels *k, dt_optimizer *o, const dt_optimiz
     const dt_optimizer_desc *desc = &o->desc;
     update_pass pass = {
         .cpu = dt_cpu(k), .optimizer = o, .v = v, .lr = inputs->lr, .multiplier = 1.0F / state->loss_scale};
-    const bool finite = !o->looks || look(&pass);
+    const bool finite = !o->inspects || inspect(&pass);
     (void)err;
     state->found_inf = desc->loss_scaling && !finite ? 1 : 0;
     if (state->found_inf == 0) {

@@ -43,10 +43,10 @@ DT_SIMD_INLINE v8 window_max(const dt_cpu_pool *pool, const window *at, const fl
             v8 v = scale * v8_load(x + ((at->top + r) * pool->w + at->left + s) * pool->block) + bias;
             if (relu)
                 v = v8_relu(v);
-            const v8i takes = (v > best) | (v != v) | first;
+            const v8i replaces = (v > best) | (v != v) | first;
             const int32_t here = (int32_t)(r * pool->window + s);
-            best = (v8)(((v8i)v & takes) | ((v8i)best & ~takes));
-            where = (takes & here) | (where & ~takes);
+            best = (v8)(((v8i)v & replaces) | ((v8i)best & ~takes));
+            where = (replaces & here) | (where & ~takes);
             first = (v8i){0};
         }
     }
@@ -86,23 +86,24 @@ void DT_SIMD_NAME(max_pool)(const dt_cpu_pool *pool, const float *x, const dt_cp
 
 /* Where along one axis a pixel lies in windows: at offset `offset`, offset + stride, ... of the windows
  * `window`, window - 1, ... */
-typedef struct place {
+typedef struct axis_position {
     int64_t offset, window;
-} place;
+} axis_position;
 
-DT_SIMD_INLINE place place_of(const dt_cpu_pool *pool, int64_t pixel)
+DT_SIMD_INLINE axis_position axis_position_of(const dt_cpu_pool *pool, int64_t pixel)
 {
-    return (place){(pixel + pool->pad) % pool->stride, (pixel + pool->pad) / pool->stride};
+    return (axis_position){(pixel + pool->pad) % pool->stride, (pixel + pool->pad) / pool->stride};
 }
 
-DT_SIMD_INLINE place place_next(const dt_cpu_pool *pool, place at)
+DT_SIMD_INLINE axis_position axis_position_next(const dt_cpu_pool *pool, axis_position at)
 {
-    return at.offset + 1 < pool->stride ? (place){at.offset + 1, at.window} : (place){0, at.window + 1};
+    return at.offset + 1 < pool->stride ? (axis_position){at.offset + 1, at.window}
+                                        : (axis_position){0, at.window + 1};
 }
 
 /* What reaches 8 lanes of a pixel: from the windows that hold it and have their maximum there. */
-DT_SIMD_INLINE v8 gathered(const dt_cpu_pool *pool, const float *dy, const uint8_t *argmax, place row,
-                           place column)
+DT_SIMD_INLINE v8 gathered(const dt_cpu_pool *pool, const float *dy, const uint8_t *argmax, axis_position row,
+                           axis_position column)
 {
     v8 sum = v8_splat(0.0F);
     for (int64_t r = row.offset, p = row.window; r < pool->window && p >= 0; r += pool->stride, p--) {
@@ -126,11 +127,12 @@ void DT_SIMD_NAME(max_pool_backward)(const dt_cpu_pool *pool, const float *dy, c
                                      int64_t begin, int64_t end, float *dx)
 {
     for (int64_t row = begin; row < end; row++) {
-        const place row_place = place_of(pool, row);
-        place column_place = place_of(pool, 0);
-        for (int64_t column = 0; column < pool->w; column++, column_place = place_next(pool, column_place))
+        const axis_position row_position = axis_position_of(pool, row);
+        axis_position column_position = axis_position_of(pool, 0);
+        for (int64_t column = 0; column < pool->w;
+             column++, column_position = axis_position_next(pool, column_position))
             for (int64_t lane = 0; lane < pool->block; lane += 8)
                 v8_store(dx + (row * pool->w + column) * pool->block + lane,
-                         gathered(pool, dy + lane, argmax + lane, row_place, column_place));
+                         gathered(pool, dy + lane, argmax + lane, row_position, column_position));
     }
 }

@@ -90,7 +90,7 @@ static bool is_compiled_at_run_time(cudnnBackendDescriptor_t engine)
 }
 
 /* The name of an allowed configuration; "" for one that is not. */
-static void look_at_config(cudnnBackendDescriptor_t config, dt_dtype dtype, char name[DT_PLAN_ENGINE_BYTES],
+static void inspect_config(cudnnBackendDescriptor_t config, dt_dtype dtype, char name[DT_PLAN_ENGINE_BYTES],
                            bool *is_compiled)
 {
     cudnnBackendDescriptor_t engine = NULL;
@@ -119,7 +119,7 @@ static void keep(dt_cudnn_engines *engines, dt_dtype dtype, cudnnBackendDescript
         char *name = engines->n < DT_CUDNN_MAX_ENGINES ? engines->names[engines->n] : NULL;
         bool is_new = name != NULL;
         if (name)
-            look_at_config(found[i], dtype, name, &engines->is_compiled[engines->n]);
+            inspect_config(found[i], dtype, name, &engines->is_compiled[engines->n]);
         for (int k = 0; k < engines->n && is_new; k++)
             is_new = strcmp(engines->names[k], name) != 0;
         if (is_new && name[0])

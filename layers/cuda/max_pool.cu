@@ -52,12 +52,12 @@ struct maxima {
     unsigned position[8];
 };
 
-static __device__ __forceinline__ void take_larger(maxima &best, const float v[8], unsigned position,
+static __device__ __forceinline__ void keep_larger(maxima &best, const float v[8], unsigned position,
                                                    bool is_first)
 {
     DT_UNROLL_ALL
     for (int i = 0; i < 8; i++) {
-        if (is_first || dt_max_pool_takes(v[i], best.value[i])) {
+        if (is_first || dt_max_pool_replaces(v[i], best.value[i])) {
             best.value[i] = v[i];
             best.position[i] = position;
         }
@@ -99,7 +99,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, FORWARD_BLOCKS)
                 for (int i = 0; i < 8; i++)
                     v[i] = dt_act_value(v[i], s[i], b[i], false);
                 first = found ? first : static_cast<unsigned>(r * window + q);
-                take_larger(best, v, static_cast<unsigned>(r * window + q), !found);
+                keep_larger(best, v, static_cast<unsigned>(r * window + q), !found);
                 found = true;
             }
         }

@@ -10,7 +10,7 @@
  */
 #include "layers/cuda/kernel.cuh"
 
-enum { SETTLE_THREADS = 256 };
+enum { DECIDE_THREADS = 256 };
 
 /* What settle concludes. Behind it in the scratch: float rates[n_segments]; then, for every chunk, double
  * sumsq[2] and int32 is_bad. */
@@ -25,16 +25,16 @@ struct chunk_norms {
 };
 
 /* Places in the scratch. */
-struct places {
+struct scratch_parts {
     chunk_norms *norms;
     conclusion *conclusions; /* one */
     float *rates;
     int32_t *is_bad;
 };
 
-static places places_in(void *scratch, int64_t n_chunks, int64_t n_segments)
+static scratch_parts scratch_parts_in(void *scratch, int64_t n_chunks, int64_t n_segments)
 {
-    places p;
+    scratch_parts p;
     char *at = static_cast<char *>(scratch);
     p.norms = reinterpret_cast<chunk_norms *>(at);
     at += n_chunks * static_cast<int64_t>(sizeof(chunk_norms));
@@ -106,7 +106,7 @@ static __device__ __forceinline__ float squares(const float v[8])
  * float64. */
 template <bool NORMS>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS)
-    optimizer_look(const dt_cuda_chunk *chunks, const float *values, const float *grads, places out)
+    optimizer_inspect(const dt_cuda_chunk *chunks, const float *values, const float *grads, scratch_parts out)
 {
     DT_SHARED(double, shared, DT_BLOCK_THREADS / 32);
     const dt_cuda_chunk chunk = chunks[blockIdx.x];
@@ -139,8 +139,8 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS)
 
 /* -- settle: one block ----------------------------------------------------------------------------------- */
 
-static __device__ void settle_rate(const dt_cuda_chunk &chunk, const dt_optimizer_desc &desc,
-                                   float multiplier, const places &at)
+static __device__ void decide_rate(const dt_cuda_chunk &chunk, const dt_optimizer_desc &desc,
+                                   float multiplier, const scratch_parts &at)
 {
     double weights = 0.0, gradients = 0.0;
     DT_UNROLL_4
@@ -152,17 +152,17 @@ static __device__ void settle_rate(const dt_cuda_chunk &chunk, const dt_optimize
                                                  desc.lars_trust, desc.lars_eps);
 }
 
-static __global__ void __launch_bounds__(SETTLE_THREADS)
-    optimizer_settle(const dt_cuda_chunk *chunks, int n_chunks, dt_optimizer_desc desc, places at,
+static __global__ void __launch_bounds__(DECIDE_THREADS)
+    optimizer_decide(const dt_cuda_chunk *chunks, int n_chunks, dt_optimizer_desc desc, scratch_parts at,
                      dt_step_state *state)
 {
-    DT_SHARED(double, shared, SETTLE_THREADS / 32);
+    DT_SHARED(double, shared, DECIDE_THREADS / 32);
     const float multiplier = 1.0F / state->loss_scale;
     double bad = 0.0;
-    for (int i = static_cast<int>(threadIdx.x); i < n_chunks; i += SETTLE_THREADS) {
+    for (int i = static_cast<int>(threadIdx.x); i < n_chunks; i += DECIDE_THREADS) {
         bad += static_cast<double>(at.is_bad[i]);
         if (chunks[i].rule == DT_UPDATE_LARS && chunks[i].segment_chunk == i)
-            settle_rate(chunks[i], desc, multiplier, at);
+            decide_rate(chunks[i], desc, multiplier, at);
     }
     bad = sum_of_block(bad, shared); /* behind it everybody has read the scale */
     if (threadIdx.x != 0)
@@ -245,33 +245,34 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS)
         update8<T>(a, chunk.rule == DT_UPDATE_RUNNING_AVERAGE, v, chunk.first + i, mirror);
 }
 
-static int look_and_settle(dt_cuda_stream stream, const dt_cuda_optimizer_call *call, const places &at)
+static int inspect_and_decide(dt_cuda_stream stream, const dt_cuda_optimizer_call *call,
+                              const scratch_parts &at)
 {
     const dim3 grid(static_cast<unsigned>(call->n_chunks));
-    int code = call->any_lars ? DT_LAUNCH((optimizer_look<true>), grid, dim3(DT_BLOCK_THREADS), 0, stream,
+    int code = call->any_lars ? DT_LAUNCH((optimizer_inspect<true>), grid, dim3(DT_BLOCK_THREADS), 0, stream,
                                           call->chunks, call->v->values, call->v->grads, at)
-                              : DT_LAUNCH((optimizer_look<false>), grid, dim3(DT_BLOCK_THREADS), 0, stream,
+                              : DT_LAUNCH((optimizer_inspect<false>), grid, dim3(DT_BLOCK_THREADS), 0, stream,
                                           call->chunks, call->v->values, call->v->grads, at);
     if (code != 0)
         return code;
-    return DT_LAUNCH(optimizer_settle, dim3(1), dim3(SETTLE_THREADS), 0, stream, call->chunks,
+    return DT_LAUNCH(optimizer_decide, dim3(1), dim3(DECIDE_THREADS), 0, stream, call->chunks,
                      static_cast<int>(call->n_chunks), *call->desc, at, call->state);
 }
 
 int dt_cuda_optimizer_step(dt_cuda_stream stream, const dt_cuda_optimizer_call *call)
 {
-    const places at = places_in(call->scratch, call->n_chunks, call->n_segments);
-    const bool looks = call->desc->loss_scaling || call->any_lars;
+    const scratch_parts at = scratch_parts_in(call->scratch, call->n_chunks, call->n_segments);
+    const bool inspects = call->desc->loss_scaling || call->any_lars;
     if (call->n_chunks == 0)
         return 0;
-    int code = looks ? look_and_settle(stream, call, at) : 0;
+    int code = inspects ? inspect_and_decide(stream, call, at) : 0;
     if (code != 0)
         return code;
     return dt_for_dtype(call->mirror != nullptr ? call->mirror_dtype : DT_F16, [&](auto type) {
         using T = decltype(type);
         return DT_LAUNCH((optimizer_update<T>), dim3(static_cast<unsigned>(call->n_chunks)),
                          dim3(DT_BLOCK_THREADS), 0, stream, call->chunks, *call->desc,
-                         static_cast<const conclusion *>(looks ? at.conclusions : nullptr),
+                         static_cast<const conclusion *>(inspects ? at.conclusions : nullptr),
                          static_cast<const float *>(at.rates), *call->v, call->inputs, call->state,
                          static_cast<T *>(call->mirror));
     });

@@ -35,7 +35,7 @@ static bool build(search *s, int i, int64_t *workspace)
     return true;
 }
 
-static void take(search *s, int i, int64_t workspace, double ms)
+static void choose(search *s, int i, int64_t workspace, double ms)
 {
     s->best = i;
     s->choice.workspace_bytes = workspace;
@@ -55,22 +55,22 @@ static dt_status try_candidate(search *s, int i, int64_t workspace, dt_error *er
         status = c->measure(c->context, i, N_RUNS, &ms, err);
     if (status == DT_ERR_UNSUPPORTED || status == DT_ERR_MEMORY) {
         if (s->best < 0)
-            take(s, i, workspace, 0); /* better than nothing */
+            choose(s, i, workspace, 0); /* better than nothing */
         return DT_OK;
     }
     if (status == DT_OK && (!is_measured || ms < s->choice.time_ms))
-        take(s, i, workspace, ms);
+        choose(s, i, workspace, ms);
     return status;
 }
 
 /* The cache's choice, if a candidate has its name and can run. */
-static bool take_cached(search *s, const dt_plan_choice *cached)
+static bool use_cached(search *s, const dt_plan_choice *cached)
 {
     const dt_plan_candidates *c = s->candidates;
     int64_t workspace;
     for (int i = 0; i < c->n; i++)
         if (strcmp(c->engine(c->context, i), cached->engine) == 0 && build(s, i, &workspace)) {
-            take(s, i, workspace, cached->time_ms);
+            choose(s, i, workspace, cached->time_ms);
             s->choice.n_candidates = cached->n_candidates;
             s->choice.from_cache = true;
             return true;
@@ -78,7 +78,7 @@ static bool take_cached(search *s, const dt_plan_choice *cached)
     return false;
 }
 
-static dt_status look_at_all(search *s, bool measured, dt_error *err)
+static dt_status try_all(search *s, bool measured, dt_error *err)
 {
     int64_t workspace;
     int enough = !measured                                     ? 1
@@ -91,7 +91,7 @@ static dt_status look_at_all(search *s, bool measured, dt_error *err)
         if (measured)
             DT_TRY(try_candidate(s, i, workspace, err));
         else
-            take(s, i, workspace, 0);
+            choose(s, i, workspace, 0);
     }
     s->choice.n_candidates = s->n_built;
     return DT_OK;
@@ -123,8 +123,8 @@ dt_status dt_plan_choose(const dt_plan_candidates *candidates, const dt_plan_rul
         return dt_fail_memory(err, strlen(key) + 40, "a graph's key");
     const dt_plan_choice *cached = measured && cache ? dt_plan_cache_find(cache, full_key) : NULL;
     dt_status status = DT_OK;
-    if (!cached || !take_cached(&s, cached)) {
-        status = look_at_all(&s, measured, err);
+    if (!cached || !use_cached(&s, cached)) {
+        status = try_all(&s, measured, err);
         if (status == DT_OK && s.best < 0)
             status = nothing_runs(&s, err);
         if (status == DT_OK && cache && s.choice.time_ms > 0)

@@ -19,7 +19,7 @@ static float window_max(const dt_pool_desc *pool, const dt_act *x, int64_t c, in
             if (row < 0 || row >= x->raw.h || column < 0 || column >= x->raw.w)
                 continue;
             float v = dt_ref_act_at(x, c, plane + row * x->raw.w + column);
-            if (!found || dt_max_pool_takes(v, best)) {
+            if (!found || dt_max_pool_replaces(v, best)) {
                 best = v;
                 *argmax = (uint8_t)(r * pool->window + s);
             }

@@ -187,7 +187,7 @@ static void stream_destroy(dt_device *device, dt_stream *stream)
     (void)unlock(d, DT_OK);
 }
 
-static dt_status tell_earlier_error(emulated_device *d, dt_error *err)
+static dt_status return_earlier_error(emulated_device *d, dt_error *err)
 {
     dt_status status = d->error.status;
     if (status != DT_OK && err)
@@ -204,7 +204,7 @@ static dt_status stream_wait(dt_device *device, dt_stream *stream, dt_error *err
         return unlock(d, dt_emulated_set_fault(d, err, "a wait for a stream that is being captured"));
     d->counts.n_host_waits += s->first ? 1 : 0;
     dt_status status = dt_emulated_drain(d, s, err);
-    return unlock(d, status != DT_OK ? status : tell_earlier_error(d, err));
+    return unlock(d, status != DT_OK ? status : return_earlier_error(d, err));
 }
 
 /* A dt_stream either way. */
@@ -258,7 +258,7 @@ static dt_status event_done(dt_device *device, dt_event *event, bool *done, dt_e
     emulated_device *d = lock(device);
     *done = event->n_done >= event->n_recorded;
     if (*done || d->capture)
-        return unlock(d, tell_earlier_error(d, err));
+        return unlock(d, return_earlier_error(d, err));
     return unlock(d, dt_emulated_step(d, event->stream, err));
 }
 

@@ -56,7 +56,7 @@ static void write_element(void *data, int64_t at, dt_dtype dtype, double value)
 }
 
 /* The next element in the order of dt_values: `at` is its place in memory, `index` counts n, c, h, w up. */
-static int64_t next_place(const dt_graph_tensor *t, int64_t index[4], int64_t at)
+static int64_t next_offset(const dt_graph_tensor *t, int64_t index[4], int64_t at)
 {
     for (int d = 3; d >= 0; d--) {
         at += t->strides[d];
@@ -72,7 +72,7 @@ static dt_status load(const execution *e, const dt_graph_tensor *t, const void *
                       dt_error *err)
 {
     int64_t bytes = dt_dtype_bytes(t->dtype), index[4] = {0};
-    for (int64_t i = 0, at = 0; i < dt_values_count(values); i++, at = next_place(t, index, at)) {
+    for (int64_t i = 0, at = 0; i < dt_values_count(values); i++, at = next_offset(t, index, at)) {
         if (dt_emulated_unwritten((const char *)data + at * bytes, 1, bytes) == 0)
             return dt_fail(err, DT_ERR_DEVICE, "%s: element %lld of tensor %d was never written",
                            e->graph.name, (long long)at, t->id);
@@ -84,7 +84,7 @@ static dt_status load(const execution *e, const dt_graph_tensor *t, const void *
 static void store(const dt_graph_tensor *t, void *data, const dt_values *values)
 {
     int64_t index[4] = {0};
-    for (int64_t i = 0, at = 0; i < dt_values_count(values); i++, at = next_place(t, index, at))
+    for (int64_t i = 0, at = 0; i < dt_values_count(values); i++, at = next_offset(t, index, at))
         write_element(data, at, t->dtype, values->v[i]);
 }
 

@@ -43,8 +43,8 @@ typedef struct convolution {
 } convolution;
 
 /* Where element `tap` of the patch of output pixel (image, p, q) lies in x; -1: outside. */
-static int64_t place(const convolution *a, int64_t image, int64_t p, int64_t q, int64_t c, int64_t r,
-                     int64_t s)
+static int64_t x_offset(const convolution *a, int64_t image, int64_t p, int64_t q, int64_t c, int64_t r,
+                        int64_t s)
 {
     const dt_graph_op *op = a->op;
     int64_t h = p * op->stride[0] - op->pad[0] + r * op->dilation[0],
@@ -64,7 +64,7 @@ static void move_patches(convolution *a, bool gather, double *sums)
                 for (int64_t c = 0; c < w[1]; c++)
                     for (int64_t r = 0; r < w[2]; r++)
                         for (int64_t s = 0; s < w[3]; s++, patch++) {
-                            int64_t at = place(a, image, p, q, c, r, s);
+                            int64_t at = x_offset(a, image, p, q, c, r, s);
                             if (gather)
                                 *patch = at < 0 ? 0.0 : a->x->v[at];
                             else if (at >= 0)
@@ -73,7 +73,7 @@ static void move_patches(convolution *a, bool gather, double *sums)
 }
 
 /* Where y[image, k, p, q] of row (image, p, q) lies. */
-static int64_t y_place(const convolution *a, int64_t row, int64_t k)
+static int64_t y_offset(const convolution *a, int64_t row, int64_t k)
 {
     const int64_t *y = a->y->dims;
     int64_t pixels = y[2] * y[3], image = a->first + row / pixels;
@@ -85,7 +85,7 @@ static void gather_rows(convolution *a, bool transposed)
     int64_t k = a->y->dims[1];
     for (int64_t row = 0; row < a->n_rows; row++)
         for (int64_t i = 0; i < k; i++)
-            a->rows[transposed ? i * a->n_rows + row : row * k + i] = a->y->v[y_place(a, row, i)];
+            a->rows[transposed ? i * a->n_rows + row : row * k + i] = a->y->v[y_offset(a, row, i)];
 }
 
 static void gather_filters(convolution *a, bool transposed)
@@ -104,7 +104,7 @@ static void chunk_forward(convolution *a, double *y)
     dt_ref_matmul_add(1, a->n_rows, k, a->patch, a->patches, a->filters, a->rows);
     for (int64_t row = 0; row < a->n_rows; row++)
         for (int64_t i = 0; i < k; i++)
-            y[y_place(a, row, i)] = a->rows[row * k + i];
+            y[y_offset(a, row, i)] = a->rows[row * k + i];
 }
 
 static void chunk_backward_data(convolution *a, double *dx)

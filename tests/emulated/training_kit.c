@@ -72,7 +72,7 @@ static dt_step_options step_options(dt_net *net, dt_kernels *kernels, dt_comm *c
                              .no_graph = t->no_graph};
 }
 
-static dt_status take_results(dt_step *step, bool drain, dt_trained *trained)
+static dt_status collect_results(dt_step *step, bool drain, dt_trained *trained)
 {
     int64_t n = 0;
     DT_TRY(
@@ -87,9 +87,9 @@ static dt_status run_steps(dt_step *step, dt_source *source, const dt_training *
     DT_TRY(source->ops->start(source, 0, t->first_step * samples, t->n_steps * t->accumulate, &err));
     for (int64_t i = 0; i < t->n_steps; i++) {
         DT_TRY(dt_step_run(step, source, t->lr, (const float[DT_N_VOTES]){0}, &err));
-        DT_TRY(take_results(step, false, trained));
+        DT_TRY(collect_results(step, false, trained));
     }
-    return take_results(step, true, trained);
+    return collect_results(step, true, trained);
 }
 
 dt_trained dt_train(dt_kernels *kernels, const dt_training *t)

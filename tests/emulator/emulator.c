@@ -21,14 +21,14 @@ enum { MAX_THREADS = 1024, WARP = 32, MAX_SHARED_BYTES = 48 << 10, MAX_GRID_YZ =
 dt_emulator_state dt_emulator;
 
 /* Who waits at a place that `wanted` threads have to reach, in order of arrival. */
-typedef struct meeting {
+typedef struct sync_point {
     int line; /* of the first to arrive */
     int n_arrived, wanted;
     int threads[MAX_THREADS];
-} meeting;
+} sync_point;
 
 typedef struct warp_state {
-    meeting meeting;
+    sync_point sync_point;
     int round;
     uint64_t values[2][WARP]; /* of this round and of the one before, which slower lanes still read */
 } warp_state;
@@ -47,7 +47,7 @@ static struct {
     /* Threads whose wait is over, a ring. */
     int ready[MAX_THREADS];
     int first_ready, n_ready;
-    meeting barrier;
+    sync_point barrier;
     warp_state warps[MAX_THREADS / WARP];
     /* What runs now. */
     int thread;
@@ -70,8 +70,8 @@ static struct {
 
 /* -- what can be said ------------------------------------------------------------------------------------ */
 
-static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void say(const char *format, ...)
+static void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void report(const char *format, ...)
 {
     va_list args;
     int n = snprintf(message, sizeof message, "kernel %s, block (%u,%u,%u) of (%u,%u,%u): ", now.kernel,
@@ -104,7 +104,7 @@ static int find_missing(int waiting, int first, int behind)
 
 /* Some thread waits, and nobody can go on. A pair out of one warp tells most: a shuffle that lacks a lane is
  * told as that. */
-static void say_who_is_missing(void)
+static void report_missing_thread(void)
 {
     int waiting = -1, missing = -1, n_waiting = 0;
     for (int t = 0; t < now.n_threads; t++) {
@@ -119,13 +119,13 @@ static void say_who_is_missing(void)
     if (missing < 0)
         missing = find_missing(waiting, 0, now.n_threads);
     if (missing < 0)
-        say("%d threads wait in line %d for nobody", n_waiting, now.waits_at[waiting]);
+        report("%d threads wait in line %d for nobody", n_waiting, now.waits_at[waiting]);
     else if (now.has_left[missing])
-        say("thread %d has left, and thread %d waits for it in line %d (%d wait)", missing, waiting,
-            now.waits_at[waiting], n_waiting);
+        report("thread %d has left, and thread %d waits for it in line %d (%d wait)", missing, waiting,
+               now.waits_at[waiting], n_waiting);
     else
-        say("thread %d waits in line %d, and thread %d in line %d", missing, now.waits_at[missing], waiting,
-            now.waits_at[waiting]);
+        report("thread %d waits in line %d, and thread %d in line %d", missing, now.waits_at[missing],
+               waiting, now.waits_at[waiting]);
 }
 
 /* -- fibers ---------------------------------------------------------------------------------------------- */
@@ -198,7 +198,7 @@ static void run_threads(void *unused)
             now.n_done++;
         }
         if (now.n_ready == 0 && now.n_done < now.n_threads) {
-            say_who_is_missing();
+            report_missing_thread();
             give_up();
         }
         idle[n_idle++] = now.fiber;
@@ -213,7 +213,7 @@ static void wait_at(int line)
     now.waits_at[thread] = line;
     now.fiber_of[thread] = now.fiber;
     if (now.n_ready == 0 && now.n_begun == now.n_threads) {
-        say_who_is_missing();
+        report_missing_thread();
         give_up();
     }
     switch_to(now.n_ready > 0 ? next_ready() : fresh_fiber());
@@ -221,11 +221,11 @@ static void wait_at(int line)
 }
 
 /* Arrive; the last one lets all others go on, and goes on itself. */
-static void meet(meeting *m, int line)
+static void arrive(sync_point *m, int line)
 {
     if (m->n_arrived > 0 && m->line != line) {
-        say("thread %d comes to line %d while thread %d waits in line %d", now.thread, line, m->threads[0],
-            m->line);
+        report("thread %d comes to line %d while thread %d waits in line %d", now.thread, line, m->threads[0],
+               m->line);
         give_up();
     }
     m->line = line;
@@ -244,7 +244,7 @@ static void meet(meeting *m, int line)
 void dt_emulator_sync_block(int line)
 {
     if (!now.without_barriers)
-        meet(&now.barrier, line);
+        arrive(&now.barrier, line);
 }
 
 unsigned dt_emulator_lane(void)
@@ -258,16 +258,16 @@ const uint64_t *dt_emulator_sync_warp(unsigned mask, int line, uint64_t value)
     int n_lanes = now.n_threads - first < WARP ? now.n_threads - first : WARP;
     warp_state *warp = &now.warps[now.thread / WARP];
     if (mask != 0xFFFFFFFFU >> (WARP - n_lanes)) {
-        say("thread %d: in line %d the mask is 0x%x, but its warp has %d lanes", now.thread, line, mask,
-            n_lanes);
+        report("thread %d: in line %d the mask is 0x%x, but its warp has %d lanes", now.thread, line, mask,
+               n_lanes);
         give_up();
     }
     int round = warp->round;
     warp->values[round][now.thread % WARP] = value;
-    warp->meeting.wanted = n_lanes;
-    if (warp->meeting.n_arrived + 1 == n_lanes)
+    warp->sync_point.wanted = n_lanes;
+    if (warp->sync_point.n_arrived + 1 == n_lanes)
         warp->round = 1 - round;
-    meet(&warp->meeting, line);
+    arrive(&warp->sync_point, line);
     return warp->values[round];
 }
 
@@ -314,7 +314,7 @@ static void run_block(void)
     memset(now.has_left, 0, (size_t)now.n_threads * sizeof *now.has_left);
     memset(now.waits_at, 0, (size_t)now.n_threads * sizeof *now.waits_at);
     for (int w = 0; w < (now.n_threads + WARP - 1) / WARP; w++)
-        now.warps[w].meeting.n_arrived = now.warps[w].round = 0;
+        now.warps[w].sync_point.n_arrived = now.warps[w].round = 0;
     now.fiber = NULL;
     switch_to(fresh_fiber());
 }
@@ -367,8 +367,8 @@ static int launch(dt_emulator_index grid, dt_emulator_index block, size_t shared
     if (grid.x == 0 || grid.x > INT32_MAX || grid.y == 0 || grid.y > MAX_GRID_YZ || grid.z == 0 ||
         grid.z > MAX_GRID_YZ || n_threads == 0 || n_threads > MAX_THREADS || block.z > 64 ||
         shared_bytes > MAX_SHARED_BYTES) {
-        say("a block of (%u,%u,%u) threads and %zu bytes of shared memory: no GPU takes this", block.x,
-            block.y, block.z, shared_bytes);
+        report("a block of (%u,%u,%u) threads and %zu bytes of shared memory: no GPU takes this", block.x,
+               block.y, block.z, shared_bytes);
         return DT_EMULATOR_INVALID_CONFIGURATION;
     }
     if (is_planted(DT_EMULATOR_NO_LAUNCH))

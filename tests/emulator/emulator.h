@@ -64,8 +64,8 @@ int dt_emulator_enqueue(void *stream, const dt_emulator_work *work);
 /* From now on every launch goes to `take`, which takes the work over: it runs it by dt_emulator_run when and
  * as often as it likes, and frees it by dt_emulator_free; what it returns is the result of the launch. NULL:
  * launches run at once again. */
-typedef int dt_emulator_take(void *context, void *stream, const dt_emulator_work *work);
-void dt_emulator_set_queue(dt_emulator_take *take, void *context);
+typedef int dt_emulator_accept(void *context, void *stream, const dt_emulator_work *work);
+void dt_emulator_set_queue(dt_emulator_accept *accept, void *context);
 int dt_emulator_run(const dt_emulator_work *work);
 void dt_emulator_free(const dt_emulator_work *work);
 

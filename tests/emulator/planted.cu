@@ -12,9 +12,9 @@ namespace neighbours_bit
 
 namespace last_of_equal_ones
 {
-#define dt_max_pool_takes(v, best) ((v) >= (best))
+#define dt_max_pool_replaces(v, best) ((v) >= (best))
 #include "layers/cuda/max_pool.cu"
-#undef dt_max_pool_takes
+#undef dt_max_pool_replaces
 } // namespace last_of_equal_ones
 
 namespace no_relu

@@ -4,13 +4,13 @@
 #include <stddef.h>
 
 static struct {
-    dt_emulator_take *take;
+    dt_emulator_accept *accept;
     void *context;
 } queue;
 
-void dt_emulator_set_queue(dt_emulator_take *take, void *context)
+void dt_emulator_set_queue(dt_emulator_accept *accept, void *context)
 {
-    queue.take = take;
+    queue.accept = accept;
     queue.context = context;
 }
 
@@ -27,8 +27,8 @@ void dt_emulator_free(const dt_emulator_work *work)
 
 int dt_emulator_enqueue(void *stream, const dt_emulator_work *work)
 {
-    if (queue.take != NULL)
-        return queue.take(queue.context, stream, work);
+    if (queue.accept != NULL)
+        return queue.accept(queue.context, stream, work);
     int code = dt_emulator_run(work);
     dt_emulator_free(work);
     return code;

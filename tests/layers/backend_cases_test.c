@@ -238,8 +238,9 @@ static dt_status sgd_for_lars(dt_kernels *k, const dt_optimizer_desc *desc, cons
 }
 
 /* The momentum of the first tensor has been written before the last one was looked at. */
-static dt_status update_before_the_look(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v,
-                                        const dt_step_inputs *inputs, dt_step_state *state, dt_error *err)
+static dt_status update_before_the_inspection(dt_kernels *k, dt_optimizer *optimizer,
+                                              const dt_optimizer_vectors *v, const dt_step_inputs *inputs,
+                                              dt_step_state *state, dt_error *err)
 {
     DT_TRY(good->ops->optimizer_step(k, optimizer, v, inputs, state, err));
     if (state->found_inf != 0)
@@ -309,7 +310,7 @@ static void defects_of_other_operations_are_found(void)
     bad_ops.optimizer_create = sgd_for_lars;
     DT_CHECK_INT(failures("optimizer_step"), 3);
     begin();
-    bad_ops.optimizer_step = update_before_the_look;
+    bad_ops.optimizer_step = update_before_the_inspection;
     DT_CHECK_INT(failures("optimizer_step"), 6); /* all that are to be skipped */
     begin();
     bad_ops.optimizer_step = multiplied_by_the_scale;

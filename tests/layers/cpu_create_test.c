@@ -191,7 +191,7 @@ static void kernels_of_different_threads_work_side_by_side(void)
 
 /* -- errors ---------------------------------------------------------------------------------------------- */
 
-static void tell_gpu(dt_device *device, dt_device_info *info)
+static void gpu_info(dt_device *device, dt_device_info *info)
 {
     (void)device;
     *info = (dt_device_info){.name = "some GPU"};
@@ -199,7 +199,7 @@ static void tell_gpu(dt_device *device, dt_device_info *info)
 
 static void what_it_cannot_work_with_is_refused(void)
 {
-    static const dt_device_ops ops = {.name = "gpu", .info = tell_gpu};
+    static const dt_device_ops ops = {.name = "gpu", .info = gpu_info};
     dt_device gpu = {.ops = &ops};
     dt_kernels *k = NULL;
     dt_error err = {0};

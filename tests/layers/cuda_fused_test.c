@@ -78,7 +78,7 @@ typedef struct result {
     int64_t scratch_bytes;
 } result;
 
-static void look(void *context, const dt_cuda_plan_row *row)
+static void visit_row(void *context, const dt_cuda_plan_row *row)
 {
     result *r = context;
     if (row->is_refused) {
@@ -116,7 +116,7 @@ static result choose(const fake_time *times)
     DT_REQUIRE_MSG(k->ops->conv_create(k, &desc, &conv, &err) == DT_OK, "%s", err.message);
     r.fusions = k->ops->conv_fusions(k, conv);
     r.scratch_bytes = k->ops->scratch_bytes(k);
-    dt_kernels_cuda_plans(k, look, &r);
+    dt_kernels_cuda_plans(k, visit_row, &r);
     k->ops->conv_destroy(k, conv);
     k->ops->destroy(k);
     device->ops->destroy(device);

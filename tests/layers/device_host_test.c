@@ -29,15 +29,15 @@ static void memory_is_aligned_and_refused_when_there_is_none(void)
  * more. */
 static void large_copies_copy_every_byte_and_none_beside(void)
 {
-    const int64_t room = (INT64_C(9) << 20);
-    unsigned char *from = device->ops->alloc(device, room), *to = device->ops->host_alloc(device, room);
+    const int64_t n_bytes = (INT64_C(9) << 20);
+    unsigned char *from = device->ops->alloc(device, n_bytes), *to = device->ops->host_alloc(device, n_bytes);
     dt_device *three = NULL;
     DT_REQUIRE(from != NULL && to != NULL && dt_device_host_create(3, &three, NULL) == DT_OK);
-    for (int64_t i = 0; i < room; i++)
+    for (int64_t i = 0; i < n_bytes; i++)
         from[i] = (unsigned char)(i * 31 + i / 977);
     for (int64_t at = 0; at < 3; at++) {
         const int64_t bytes = (INT64_C(8) << 20) + 100 + at, src = 5 * at, dst = 64 + 7 * at;
-        memset(to, 0xA5, (size_t)room);
+        memset(to, 0xA5, (size_t)n_bytes);
         DT_CHECK_INT(three->ops->copy(three, to + dst, from + src, bytes, DT_COPY_TO_HOST, NULL, NULL),
                      DT_OK);
         DT_CHECK(memcmp(to + dst, from + src, (size_t)bytes) == 0);

@@ -39,8 +39,8 @@ static void conv_gradients(dt_conv_desc desc, bool lazy)
     a.bias = random_variable("bias", desc.c, -0.5F, 0.5F);
     a.scale.floats[0] = -a.scale.floats[0];
     a.scale.values[0] = -a.scale.values[0];
-    a.v = take(n_x, sizeof *a.v);
-    a.y = take(a.weights.n_elems, sizeof *a.y);
+    a.v = allocate(n_x, sizeof *a.v);
+    a.y = allocate(a.weights.n_elems, sizeof *a.y);
 
     dt_conv *conv = NULL;
     OK(ref->ops->conv_create(ref, &a.desc, &conv, &gradient_error));
@@ -52,8 +52,8 @@ static void conv_gradients(dt_conv_desc desc, bool lazy)
     if (lazy)
         x = (dt_act){.raw = plain.raw, .scale = a.scale.floats, .bias = a.bias.floats, .relu = true};
     OK(ref->ops->conv_backward_weights(ref, conv, &x, &dy, a.w.gradient, false, &gradient_error));
-    double *sums = take(2 * desc.c, sizeof *sums);
-    float *zeros = take(desc.c, sizeof *zeros), *ones = take(desc.c, sizeof *ones);
+    double *sums = allocate(2 * desc.c, sizeof *sums);
+    float *zeros = allocate(desc.c, sizeof *zeros), *ones = allocate(desc.c, sizeof *ones);
     dt_bn_backward bn = {.x = &x, .mean = zeros, .invstd = ones, .sums = sums};
     OK(ref->ops->conv_backward_data(ref, conv, &dy, a.w.floats, &add, lazy ? &bn : NULL, &dx,
                                     &gradient_error));
@@ -163,14 +163,14 @@ static void chain_of_conv_batchnorm_relu_conv(void)
     a.w2 = random_variable("w2", 5 * 4 * 3 * 3, -1, 1);
     a.weights = random_variable("dy2", 2 * 5 * 4 * 3, -1, 1);
     a.also = random_variable("also", 2 * 4 * 4 * 3, -1, 1);
-    a.y1 = take(2 * 4 * 4 * 3, sizeof(double));
-    a.z = take(2 * 4 * 4 * 3, sizeof(double));
-    a.y2 = take(2 * 5 * 4 * 3, sizeof(double));
+    a.y1 = allocate(2 * 4 * 4 * 3, sizeof(double));
+    a.z = allocate(2 * 4 * 4 * 3, sizeof(double));
+    a.y2 = allocate(2 * 5 * 4 * 3, sizeof(double));
     OK(ref->ops->conv_create(ref, &a.first, &first, &gradient_error));
     OK(ref->ops->conv_create(ref, &a.second, &second, &gradient_error));
     dt_act x = {.raw = tensor_of(a.x.floats, 2, 3, 7, 6)};
     dt_tensor y1 = tensor_of(a.b.raw.floats, 2, 4, 4, 3),
-              y2 = tensor_of(take(2 * 5 * 4 * 3, sizeof(float)), 2, 5, 4, 3);
+              y2 = tensor_of(allocate(2 * 5 * 4 * 3, sizeof(float)), 2, 5, 4, 3);
     OK(ref->ops->conv_forward(ref, first, &x, a.w1.floats, &y1, a.b.sums, &gradient_error));
     norm_forward(&a.b, true, true);
     OK(ref->ops->conv_forward(ref, second, &a.b.act, a.w2.floats, &y2, NULL, &gradient_error));

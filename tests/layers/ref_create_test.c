@@ -93,7 +93,7 @@ static void every_allocation_may_fail(void)
     DT_CHECK_INT(n_failures, 6); /* the kernels, two convolutions, scratch memory for each, a linear layer */
 }
 
-static void tell_gpu(dt_device *device, dt_device_info *info)
+static void gpu_info(dt_device *device, dt_device_info *info)
 {
     (void)device;
     *info = (dt_device_info){.name = "some GPU"};
@@ -101,7 +101,7 @@ static void tell_gpu(dt_device *device, dt_device_info *info)
 
 static void a_device_with_memory_of_its_own_is_refused(void)
 {
-    static const dt_device_ops ops = {.name = "gpu", .info = tell_gpu};
+    static const dt_device_ops ops = {.name = "gpu", .info = gpu_info};
     dt_device gpu = {.ops = &ops};
     dt_kernels *kernels = NULL;
     dt_error err = {0};

@@ -25,10 +25,10 @@ static void batchnorm_with_and_without_relu(void)
         norm_case a = {.relu = relu != 0};
         norm_make(&a.b, "raw", 3, 4, 3, 5);
         a.weights = random_variable("dv", a.b.raw.n_elems, -1, 1);
-        a.z = take(a.b.raw.n_elems, sizeof *a.z);
+        a.z = allocate(a.b.raw.n_elems, sizeof *a.z);
         norm_forward(&a.b, a.relu, false);
         dt_tensor dv = tensor_of(a.weights.floats, 3, 4, 3, 5),
-                  dz = tensor_of(take(a.b.raw.n_elems, sizeof(float)), 3, 4, 3, 5);
+                  dz = tensor_of(allocate(a.b.raw.n_elems, sizeof(float)), 3, 4, 3, 5);
         OK(ref->ops->bn_backward_reduce(ref, &a.b.backward, &dv, &dz, &gradient_error));
         norm_backward(&a.b, &dz);
         check_gradients(norm_loss, &a, (const variable *const[]){&a.b.raw, &a.b.gamma, &a.b.beta, NULL});
@@ -64,16 +64,16 @@ static void residual_join_with_one_and_two_normalised_inputs(void)
         norm_make(&a.branch, "branch", 2, 3, 4, 5);
         norm_make(&a.skip, "skip", 2, 3, 4, 5);
         a.weights = random_variable("dy", 2 * 3 * 4 * 5, -1, 1);
-        a.y = take(a.weights.n_elems, sizeof(double));
-        a.z = take(a.weights.n_elems, sizeof(double));
+        a.y = allocate(a.weights.n_elems, sizeof(double));
+        a.z = allocate(a.weights.n_elems, sizeof(double));
         norm_forward(&a.branch, false, false);
         norm_forward(&a.skip, false, false);
         dt_act plain = {.raw = a.skip.act.raw};
-        dt_tensor y = tensor_of(take(a.weights.n_elems, sizeof(float)), 2, 3, 4, 5);
+        dt_tensor y = tensor_of(allocate(a.weights.n_elems, sizeof(float)), 2, 3, 4, 5);
         dt_tensor dy = tensor_of(a.weights.floats, 2, 3, 4, 5),
-                  g = tensor_of(two != 0 ? take(a.weights.n_elems, sizeof(float)) : a.skip.raw.gradient, 2, 3,
-                                4, 5);
-        void *mask = take(ref->ops->residual_mask_bytes(ref, &y) + 1, 1);
+                  g = tensor_of(two != 0 ? allocate(a.weights.n_elems, sizeof(float)) : a.skip.raw.gradient,
+                                2, 3, 4, 5);
+        void *mask = allocate(ref->ops->residual_mask_bytes(ref, &y) + 1, 1);
         OK(ref->ops->residual_forward(ref, &a.branch.act, two != 0 ? &a.skip.act : &plain, &y, mask,
                                       &gradient_error));
         OK(ref->ops->residual_backward(ref, &dy, &y, mask, &a.branch.backward,
@@ -114,13 +114,13 @@ static void max_pool_of_batchnorm_and_relu(void)
                 q = (6 + 2 * a.pool.pad - a.pool.window) / a.pool.stride + 1;
         norm_make(&a.b, "raw", 2, 3, 7, 6);
         a.weights = random_variable("dy", 2 * 3 * p * q, -1, 1);
-        a.z = take(a.b.raw.n_elems, sizeof(double));
-        a.y = take(a.weights.n_elems, sizeof(double));
+        a.z = allocate(a.b.raw.n_elems, sizeof(double));
+        a.y = allocate(a.weights.n_elems, sizeof(double));
         norm_forward(&a.b, true, false);
-        dt_tensor y = tensor_of(take(a.weights.n_elems, sizeof(float)), 2, 3, p, q),
+        dt_tensor y = tensor_of(allocate(a.weights.n_elems, sizeof(float)), 2, 3, p, q),
                   dy = tensor_of(a.weights.floats, 2, 3, p, q);
-        dt_tensor dz = tensor_of(take(a.b.raw.n_elems, sizeof(float)), 2, 3, 7, 6);
-        uint8_t *argmax = take(a.weights.n_elems, 1);
+        dt_tensor dz = tensor_of(allocate(a.b.raw.n_elems, sizeof(float)), 2, 3, 7, 6);
+        uint8_t *argmax = allocate(a.weights.n_elems, 1);
         OK(ref->ops->max_pool_forward(ref, &a.pool, &a.b.act, &y, argmax, &gradient_error));
         OK(ref->ops->max_pool_backward(ref, &a.pool, &dy, argmax, &a.b.backward, &dz, &gradient_error));
         norm_backward(&a.b, &dz);
@@ -155,14 +155,14 @@ static void head_gradients(float smoothing)
     a.x = random_variable("x", HEAD_N * HEAD_C * HEAD_PIXELS, -2, 2);
     a.w = random_variable("w", HEAD_CLASSES * HEAD_C, -1, 1);
     a.bias = random_variable("bias", HEAD_CLASSES, -1, 1);
-    a.features = take(HEAD_N * HEAD_C, sizeof(double));
-    a.logits = take(HEAD_N * HEAD_CLASSES, sizeof(double));
+    a.features = allocate(HEAD_N * HEAD_C, sizeof(double));
+    a.logits = allocate(HEAD_N * HEAD_CLASSES, sizeof(double));
     dt_tensor x = tensor_of(a.x.floats, HEAD_N, HEAD_C, 2, 3),
               dx = tensor_of(a.x.gradient, HEAD_N, HEAD_C, 2, 3);
-    dt_tensor features = tensor_of(take(HEAD_N * HEAD_C, sizeof(float)), HEAD_N, HEAD_C, 1, 1);
-    dt_tensor dfeatures = tensor_of(take(HEAD_N * HEAD_C, sizeof(float)), HEAD_N, HEAD_C, 1, 1);
-    dt_tensor logits = tensor_of(take(HEAD_N * HEAD_CLASSES, sizeof(float)), HEAD_N, HEAD_CLASSES, 1, 1);
-    dt_tensor dlogits = tensor_of(take(HEAD_N * HEAD_CLASSES, sizeof(float)), HEAD_N, HEAD_CLASSES, 1, 1);
+    dt_tensor features = tensor_of(allocate(HEAD_N * HEAD_C, sizeof(float)), HEAD_N, HEAD_C, 1, 1);
+    dt_tensor dfeatures = tensor_of(allocate(HEAD_N * HEAD_C, sizeof(float)), HEAD_N, HEAD_C, 1, 1);
+    dt_tensor logits = tensor_of(allocate(HEAD_N * HEAD_CLASSES, sizeof(float)), HEAD_N, HEAD_CLASSES, 1, 1);
+    dt_tensor dlogits = tensor_of(allocate(HEAD_N * HEAD_CLASSES, sizeof(float)), HEAD_N, HEAD_CLASSES, 1, 1);
     dt_loss_sums sums = {0};
     dt_linear *linear = NULL;
     OK(ref->ops->linear_create(ref, HEAD_N, HEAD_C, HEAD_CLASSES, &linear, &gradient_error));

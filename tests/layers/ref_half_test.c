@@ -96,7 +96,7 @@ static void inspect_tensor(inspection *in, const char *layer, const char *what, 
         inspect(in, layer, what, t->data, t->n * t->c * t->h * t->w);
 }
 
-static dt_status look(void *context, int64_t layer, dt_layer_phase phase, dt_error *err)
+static dt_status check_stored(void *context, int64_t layer, dt_layer_phase phase, dt_error *err)
 {
     inspection *in = context;
     const dt_layer *l = layer < 0 ? NULL : in->net->layers[layer];
@@ -124,7 +124,7 @@ static void inspect_step(dt_kernels *kernels, inspection *in)
     dt_free(spec.layers);
     DT_REQUIRE(dt_net_init(in->net, 7, false, &err) == DT_OK);
     dt_net_get_vectors(in->net, &v);
-    const dt_net_observer observer = {.context = in, .after = look};
+    const dt_net_observer observer = {.context = in, .after = check_stored};
     const float loss_scale = 1024.0f;
     const dt_pass pass = {.training = true,
                           .stat_weight = 1.0f,

@@ -71,11 +71,11 @@ static void of_equal_logits_the_lower_index_goes_first(void)
 
 static void a_row_with_a_nan_is_never_right_and_shows_in_the_loss(void)
 {
-    for (int place = 0; place < 4; place++) {
+    for (int position = 0; position < 4; position++) {
         float logits[4] = {9, 1, 2, 3};
-        logits[place] = NAN;
+        logits[position] = NAN;
         dt_loss_sums sums = one_row(logits, 4, 0, 0);
-        DT_CHECK_MSG(isnan(sums.loss), "a NaN at %d was lost", place);
+        DT_CHECK_MSG(isnan(sums.loss), "a NaN at %d was lost", position);
         DT_CHECK_INT(sums.top1, 0);
         DT_CHECK_INT(sums.top5, 0);
         DT_CHECK_INT(sums.n, 1);

@@ -37,10 +37,10 @@ static void conv_forward_case(dt_conv_desc d, bool lazy)
     variable w = random_variable("w", d.k * d.c * d.r * d.s, -1, 1);
     variable scale = random_variable("scale", d.c, -1.5F, 1.5F),
              bias = random_variable("bias", d.c, -0.5F, 0.5F);
-    double *value = take(x.n_elems, sizeof *value), *expected = take(n_y, sizeof *expected);
-    double *sums = take(2 * d.k, sizeof *sums), *mean = take(d.k, sizeof *mean),
-           *var = take(d.k, sizeof *var);
-    float *y = take(n_y, sizeof *y);
+    double *value = allocate(x.n_elems, sizeof *value), *expected = allocate(n_y, sizeof *expected);
+    double *sums = allocate(2 * d.k, sizeof *sums), *mean = allocate(d.k, sizeof *mean),
+           *var = allocate(d.k, sizeof *var);
+    float *y = allocate(n_y, sizeof *y);
     dt_act act = {.raw = tensor_of(x.floats, d.n, d.c, d.h, d.w)};
     dt_tensor out = tensor_of(y, d.n, d.k, p, q);
     dt_conv *conv = NULL;
@@ -228,7 +228,7 @@ static void in_place_gives_the_same_bits(void)
     OK(ref->ops->bn_backward_apply(ref, &over, &b.act.raw, coefficients, &over, &gradient_error));
     DT_CHECK_BYTES(same, other, sizeof same);
 
-    dt_tensor y = tensor_of(take(N, sizeof(float)), 2, 3, 4, 5);
+    dt_tensor y = tensor_of(allocate(N, sizeof(float)), 2, 3, 4, 5);
     memcpy(same, dv.floats, sizeof same);
     OK(ref->ops->act_materialize(ref, &b.act, &y, &gradient_error));
     OK(ref->ops->residual_backward(ref, &in, &y, NULL, NULL, NULL, &apart, &gradient_error));
@@ -253,12 +253,12 @@ static void relu_join_and_max_keep_a_nan(void)
     DT_CHECK(isnan(out[0]) && out[1] == 0 && out[2] == 2 && out[3] == 0);
     OK(ref->ops->residual_forward(ref, &plain, &zero, &y, NULL, &gradient_error));
     DT_CHECK(isnan(out[0]) && out[1] == 0 && out[2] == 2 && out[3] == 0);
-    for (int place = 0; place < 4; place++) {
+    for (int position = 0; position < 4; position++) {
         float values[4] = {1, 2, 3, 1};
-        values[place] = NAN;
+        values[position] = NAN;
         dt_act x = {.raw = tensor_of(values, 1, 1, 2, 2)};
         OK(ref->ops->max_pool_forward(ref, &whole, &x, &one, NULL, &gradient_error));
-        DT_CHECK_MSG(isnan(largest), "a NaN at %d was lost", place);
+        DT_CHECK_MSG(isnan(largest), "a NaN at %d was lost", position);
     }
 }
 

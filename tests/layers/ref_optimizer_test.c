@@ -24,8 +24,8 @@ static void ten_steps_of_sgd_are_those_of_pytorch(void)
     for (int nesterov = 0; nesterov <= 1; nesterov++) {
         dt_optimizer_desc desc = {.momentum = 0.9F, .nesterov = nesterov != 0, .running_average_rate = 0.1F};
         variable w = random_variable("w", 96, -1, 1);
-        float *momentum = take(96, sizeof *momentum);
-        double *buf = take(96, sizeof *buf);
+        float *momentum = allocate(96, sizeof *momentum);
+        double *buf = allocate(96, sizeof *buf);
         dt_optimizer *optimizer = NULL;
         OK(ref->ops->optimizer_create(ref, &desc, segments, 3, &optimizer, &gradient_error));
         for (int step = 0; step < 10; step++) {
@@ -60,8 +60,8 @@ static double two_norm(const double *x, int64_t n, double factor)
 
 /* Algorithm 1 of You, Gitman and Ginsburg (2017), with the decay inside the velocity as MLPerf has it, in
  * double. */
-static void paper_lars(double *w, double *v, const double *g, int64_t n, double scale, double lr,
-                       double decay, double momentum, double trust, double eps)
+static void reference_lars(double *w, double *v, const double *g, int64_t n, double scale, double lr,
+                           double decay, double momentum, double trust, double eps)
 {
     double w_norm = two_norm(w, n, 1), g_norm = two_norm(g, n, 1 / scale);
     double local = w_norm > 0 && g_norm > 0 ? trust * w_norm / (g_norm + decay * w_norm + eps) : 1;
@@ -83,8 +83,8 @@ static void ten_steps_of_lars_are_those_of_the_paper(void)
         {.first = 128, .n = 16, .rule = DT_UPDATE_LARS, .weight_decay = 5e-3F}};
     const dt_optimizer_desc desc = {.momentum = 0.9F, .lars_trust = 0.02F, .lars_eps = 1e-3F};
     variable w = random_variable("w", 144, -1, 1);
-    float *momentum = take(144, sizeof *momentum);
-    double *v = take(144, sizeof *v);
+    float *momentum = allocate(144, sizeof *momentum);
+    double *v = allocate(144, sizeof *v);
     dt_optimizer *optimizer = NULL;
     memset(w.floats + 112, 0, 16 * sizeof *w.floats);
     memset(w.values + 112, 0, 16 * sizeof *w.values);
@@ -101,8 +101,8 @@ static void ten_steps_of_lars_are_those_of_the_paper(void)
             const int64_t first = segments[s].first;
             const double decay = (double)segments[s].weight_decay;
             if (segments[s].rule == DT_UPDATE_LARS)
-                paper_lars(w.values + first, v + first, g.values + first, segments[s].n, 128, 2, decay,
-                           (double)0.9F, (double)0.02F, (double)1e-3F);
+                reference_lars(w.values + first, v + first, g.values + first, segments[s].n, 128, 2, decay,
+                               (double)0.9F, (double)0.02F, (double)1e-3F);
             for (int64_t i = first; segments[s].rule == DT_UPDATE_SGD && i < first + segments[s].n; i++)
                 torch_sgd(&w.values[i], &v[i], g.values[i] / 128, 2, decay, (double)0.9F, false);
         }

@@ -31,13 +31,13 @@ typedef struct job {
 
 /* -- layouts --------------------------------------------------------------------------------------------- */
 
-static int64_t place(const job *j, int64_t n, int64_t n_channels, int64_t c, int64_t pixel)
+static int64_t act_offset(const job *j, int64_t n, int64_t n_channels, int64_t c, int64_t pixel)
 {
     const int64_t pixels = j->desc.h * j->desc.w;
     return ((n * n_channels / j->block + c / j->block) * pixels + pixel) * j->block + c % j->block;
 }
 
-static int64_t weight_place(const job *j, int64_t k, int64_t c, int64_t tap)
+static int64_t weight_offset(const job *j, int64_t k, int64_t c, int64_t tap)
 {
     const int64_t b = j->block;
     return (((k / b) * (j->desc.c / b) + c / b) * 9 + tap) * b * b + c % b * b + k % b;
@@ -49,7 +49,7 @@ static void to_blocks(const job *j, int64_t n_channels, const double *nchw, floa
     for (int64_t n = 0; n < j->desc.n; n++)
         for (int64_t c = 0; c < n_channels; c++)
             for (int64_t i = 0; i < pixels; i++)
-                to[place(j, n, n_channels, c, i)] = (float)nchw[(n * n_channels + c) * pixels + i];
+                to[act_offset(j, n, n_channels, c, i)] = (float)nchw[(n * n_channels + c) * pixels + i];
 }
 
 /* The largest difference, by the largest element. */
@@ -61,7 +61,7 @@ static double error_of(const job *j, int64_t n_channels, const float *got, const
         for (int64_t c = 0; c < n_channels; c++)
             for (int64_t i = 0; i < pixels; i++) {
                 const double right = nchw[(n * n_channels + c) * pixels + i],
-                             d = fabs(got[place(j, n, n_channels, c, i)] - right);
+                             d = fabs(got[act_offset(j, n, n_channels, c, i)] - right);
                 most = d > most || isnan(d) ? d : most;
                 largest = fmax(largest, fabs(right));
             }
@@ -75,7 +75,7 @@ static double weight_error_of(const job *j)
         for (int64_t c = 0; c < j->desc.c; c++)
             for (int64_t tap = 0; tap < 9; tap++) {
                 const double right = j->oihw_dw[(k * j->desc.c + c) * 9 + tap],
-                             d = fabs(j->dw[weight_place(j, k, c, tap)] - right);
+                             d = fabs(j->dw[weight_offset(j, k, c, tap)] - right);
                 most = d > most || isnan(d) ? d : most;
                 largest = fmax(largest, fabs(right));
             }
@@ -131,7 +131,7 @@ static void make_lazy(job *j)
     }
     for (int64_t i = 0; i < j->desc.n * j->desc.c * pixels; i++) {
         const int64_t n = i / pixels / j->desc.c, c = i / pixels % j->desc.c;
-        float *raw = &j->x[place(j, n, j->desc.c, c, i % pixels)];
+        float *raw = &j->x[act_offset(j, n, j->desc.c, c, i % pixels)];
         *raw = ((float)j->nchw_x[i] - j->bias[c]) / j->scale[c];
         j->nchw_x[i] = fmaxf(0, fmaf(*raw, j->scale[c], j->bias[c]));
     }
@@ -158,7 +158,7 @@ static job make(dt_cpu_kernels *cpu, const dt_conv_desc *d, bool lazy)
     to_blocks(&j, d->c, j.nchw_x, j.x);
     to_blocks(&j, d->k, j.nchw_dy, j.dy);
     for (int64_t i = 0; i < n_w; i++)
-        j.w[weight_place(&j, i / 9 / d->c, i / 9 % d->c, i % 9)] = (float)j.oihw[i];
+        j.w[weight_offset(&j, i / 9 / d->c, i / 9 % d->c, i % 9)] = (float)j.oihw[i];
     if (lazy)
         make_lazy(&j);
     naive_conv(d, j.nchw_x, j.oihw, j.nchw_y);
