@@ -124,7 +124,7 @@ dt_status dt_saver_start(dt_saver *s, dt_manifest *manifest, dt_error *err)
                          ? dt_fail(err, DT_ERR_INTERNAL, "checkpoints: one is being written already")
                          : fill_manifest(s, manifest, err);
     if (mine == DT_OK)
-        mine = dt_snapshot_take(s->snapshot, err);
+        mine = dt_snapshot_enqueue(s->snapshot, err);
     bool begun = mine == DT_OK && s->commits;
     if (begun)
         mine = s->store->ops->begin(s->store, manifest->step, err);
@@ -143,22 +143,22 @@ bool dt_saver_is_ready(dt_saver *s)
 
 bool dt_saver_is_sealed(dt_saver *s)
 {
-    return dt_writer_is_sealed(s->writer);
+    return dt_writer_has_exchanged(s->writer);
 }
 
 dt_status dt_saver_seal(dt_saver *s, dt_error *err)
 {
-    return dt_writer_seal(s->writer, INFINITY, err);
+    return dt_writer_exchange_shards(s->writer, INFINITY, err);
 }
 
 dt_status dt_saver_settle(dt_saver *s, dt_saver_report *report, dt_error *err)
 {
-    return dt_writer_settle(s->writer, INFINITY, report, err);
+    return dt_writer_finish(s->writer, INFINITY, report, err);
 }
 
 void dt_saver_look(dt_saver *s, dt_saver_report *report)
 {
-    dt_writer_look(s->writer, report);
+    dt_writer_poll(s->writer, report);
 }
 
 const dt_manifest *dt_saver_get_manifest(const dt_saver *s)

@@ -23,7 +23,7 @@
 
 typedef struct dt_saver dt_saver;
 
-typedef dt_writer_report dt_saver_report;
+typedef dt_writer_progress dt_saver_report;
 
 /* Local. Borrows everything; layout and what io->places points to must stay. Memory for the copy of the state
  * is taken here. Where io->places has step_state, a manifest's loss scale and its counts come from there, and

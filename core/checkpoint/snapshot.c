@@ -191,7 +191,7 @@ static dt_status take_staged(dt_snapshot *s, dt_error *err)
     return s->ops->event_record(device, s->copied, s->side, err);
 }
 
-dt_status dt_snapshot_take(dt_snapshot *s, dt_error *err)
+dt_status dt_snapshot_enqueue(dt_snapshot *s, dt_error *err)
 {
     s->pending = true;
     if (s->staging)

@@ -2,7 +2,7 @@
  * changes the state itself.
  *
  *   dt_snapshot_create(comm, layout, &io, first, n_elems, &snapshot, err);
- *   dt_snapshot_take(snapshot, err);                     between two steps; what was enqueued before may
+ *   dt_snapshot_enqueue(snapshot, err);                     between two steps; what was enqueued before may
  *                                                        still be under way
  *   dt_snapshot_wait(snapshot, err);                     the writer's thread, and the next:
  *   dt_state_io from = dt_snapshot_io(snapshot);         for dt_store_ops.write_shard, while later steps run
@@ -40,7 +40,7 @@ void dt_snapshot_destroy(dt_snapshot *snapshot);
 /* Copy the share, step_state and loss as they are behind all that is on the main stream; what is enqueued
  * afterwards may change them. Replaces what was taken before. An error of the device; of a copy that fails
  * later, wait tells. */
-dt_status dt_snapshot_take(dt_snapshot *snapshot, dt_error *err);
+dt_status dt_snapshot_enqueue(dt_snapshot *snapshot, dt_error *err);
 
 /* Return when what was taken is in host memory: from here on it can be read. Blocks, asleep most of the time.
  * DT_ERR_DEVICE; DT_ERR_IO after abandon. */

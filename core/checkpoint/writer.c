@@ -31,7 +31,7 @@ struct dt_writer {
     dt_manifest manifest;
     dt_status shard_status, sealed_status, commit_status; /* sealed: all ranks' shards */
     dt_error shard_error, sealed_error, commit_error;
-    dt_writer_report report;
+    dt_writer_progress report;
     double start_s, shard_s, sealed_s; /* when it started, its shard was done, and it was sealed */
 };
 
@@ -173,7 +173,7 @@ void dt_writer_start(dt_writer *w, dt_manifest *manifest, double stall_s)
     *manifest = (dt_manifest){.step = manifest->step};
     w->start_s = dt_clock_s() - stall_s;
     w->shard_done = w->sealed = w->done = w->whole = false;
-    w->report = (dt_writer_report){.pending = true, .step = w->manifest.step, .stall_s = stall_s};
+    w->report = (dt_writer_progress){.pending = true, .step = w->manifest.step, .stall_s = stall_s};
     w->started = true;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->mutex);
@@ -187,7 +187,7 @@ bool dt_writer_is_ready(dt_writer *w)
     return ready;
 }
 
-bool dt_writer_is_sealed(dt_writer *w)
+bool dt_writer_has_exchanged(dt_writer *w)
 {
     pthread_mutex_lock(&w->mutex);
     const bool sealed = w->sealed || w->comm->size == 1;
@@ -218,9 +218,9 @@ static dt_status too_late(const dt_writer *w, dt_error *err)
                    w->job.store->ops->location(w->job.store));
 }
 
-dt_status dt_writer_seal(dt_writer *w, double until_s, dt_error *err)
+dt_status dt_writer_exchange_shards(dt_writer *w, double until_s, dt_error *err)
 {
-    if (!w->report.pending || dt_writer_is_sealed(w))
+    if (!w->report.pending || dt_writer_has_exchanged(w))
         return DT_OK;
     dt_error why = {0};
     const bool in_time = wait_for(w, &w->shard_done, until_s);
@@ -256,7 +256,7 @@ static void withdraw(dt_writer *w)
 
 static dt_status judge(dt_writer *w, double until_s, dt_error *err)
 {
-    DT_TRY(dt_writer_seal(w, until_s, err));
+    DT_TRY(dt_writer_exchange_shards(w, until_s, err));
     const bool in_time = wait_for(w, &w->done, until_s);
     if (w->sealed_status != DT_OK) {
         *err = w->sealed_error;
@@ -271,7 +271,7 @@ static dt_status judge(dt_writer *w, double until_s, dt_error *err)
     return status;
 }
 
-dt_status dt_writer_settle(dt_writer *w, double until_s, dt_writer_report *report, dt_error *err)
+dt_status dt_writer_finish(dt_writer *w, double until_s, dt_writer_progress *report, dt_error *err)
 {
     dt_error own = {0};
     dt_status status = DT_OK;
@@ -283,13 +283,13 @@ dt_status dt_writer_settle(dt_writer *w, double until_s, dt_writer_report *repor
         *err = own;
     pthread_mutex_lock(&w->mutex);
     if (report)
-        *report = w->report.pending ? w->report : (dt_writer_report){0};
+        *report = w->report.pending ? w->report : (dt_writer_progress){0};
     w->report.pending = false;
     pthread_mutex_unlock(&w->mutex);
     return status;
 }
 
-void dt_writer_look(dt_writer *w, dt_writer_report *report)
+void dt_writer_poll(dt_writer *w, dt_writer_progress *report)
 {
     pthread_mutex_lock(&w->mutex);
     *report = w->report;

@@ -228,7 +228,7 @@ dt_status dt_step_run(dt_step *s, dt_source *source, double lr, const float vote
 dt_status dt_step_results(dt_step *s, bool drain, dt_step_result *results, int64_t max, int64_t *n,
                           dt_error *err)
 {
-    DT_TRY(dt_step_results_take(&s->results, drain, results, max, n, err));
+    DT_TRY(dt_step_results_pop(&s->results, drain, results, max, n, err));
     return drain ? dt_upload_flush(&s->upload, err) : DT_OK;
 }
 

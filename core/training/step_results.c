@@ -114,8 +114,8 @@ static dt_status read_one(dt_step_results_ring *r, dt_step_result *result, dt_er
     return DT_OK;
 }
 
-dt_status dt_step_results_take(dt_step_results_ring *r, bool drain, dt_step_result *results, int64_t max,
-                               int64_t *n, dt_error *err)
+dt_status dt_step_results_pop(dt_step_results_ring *r, bool drain, dt_step_result *results, int64_t max,
+                              int64_t *n, dt_error *err)
 {
     *n = 0;
     if (drain)

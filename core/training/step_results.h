@@ -29,7 +29,7 @@ void dt_step_results_destroy(dt_step_results_ring *ring);
 /* A step whose record is written behind all that is on the main stream has been enqueued. May wait for the
  * device, when it is far behind. */
 dt_status dt_step_results_enqueued(dt_step_results_ring *ring, const dt_step_result *told, dt_error *err);
-dt_status dt_step_results_take(dt_step_results_ring *ring, bool drain, dt_step_result *results, int64_t max,
-                               int64_t *n, dt_error *err);
+dt_status dt_step_results_pop(dt_step_results_ring *ring, bool drain, dt_step_result *results, int64_t max,
+                              int64_t *n, dt_error *err);
 
 #endif

@@ -28,14 +28,14 @@ static double one_or_two(const dt_trainer *t, double measured_s, bool pending)
 static double write_s(const dt_trainer *t)
 {
     dt_saver_report r;
-    dt_writer_report copy;
+    dt_writer_progress copy;
     double seconds = 0.0;
     if (!t->parts->store)
         return 0.0;
     dt_saver_look(t->saver, &r);
     seconds += one_or_two(t, t->write_s, r.pending);
     if (t->mirror) {
-        dt_writer_look(dt_mirror_get_writer(t->mirror), &copy);
+        dt_writer_poll(dt_mirror_get_writer(t->mirror), &copy);
         seconds += one_or_two(t, t->mirror_s, copy.pending);
     }
     return seconds;

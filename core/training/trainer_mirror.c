@@ -28,7 +28,7 @@ static const char *location(const dt_trainer *t)
     return t->parts->mirror->ops->location(t->parts->mirror);
 }
 
-static void tell(dt_trainer *t, const dt_writer_report *r, const char *error)
+static void tell(dt_trainer *t, const dt_writer_progress *r, const char *error)
 {
     dt_metrics_checkpoint told = {.step = r->step, .bytes = r->bytes, .elapsed_s = r->write_s};
     if (t->comm->rank != 0)
@@ -39,7 +39,7 @@ static void tell(dt_trainer *t, const dt_writer_report *r, const char *error)
 }
 
 /* Each reason once in full. All ranks see the same failures. */
-static void copy_failed(dt_trainer *t, const dt_writer_report *r, const dt_error *why)
+static void copy_failed(dt_trainer *t, const dt_writer_progress *r, const dt_error *why)
 {
     const bool again =
         t->n_mirror_failures > 0 && dt_trainer_same_but_for_numbers(why->message, t->mirror_error.message);
@@ -60,12 +60,12 @@ static void copy_failed(dt_trainer *t, const dt_writer_report *r, const dt_error
 
 static dt_status settle(dt_trainer *t, double until_s)
 {
-    dt_writer_report r;
+    dt_writer_progress r;
     dt_error why = {0};
-    dt_writer_look(dt_mirror_get_writer(t->mirror), &r);
+    dt_writer_poll(dt_mirror_get_writer(t->mirror), &r);
     if (!r.pending)
         return DT_OK;
-    const dt_status status = dt_writer_settle(dt_mirror_get_writer(t->mirror), until_s, &r, &why);
+    const dt_status status = dt_writer_finish(dt_mirror_get_writer(t->mirror), until_s, &r, &why);
     if (status != DT_OK) {
         copy_failed(t, &r, &why);
         return status;
@@ -81,25 +81,25 @@ static void start(dt_trainer *t, const dt_manifest *m)
     dt_error why = {0};
     t->mirror_step = m->step;
     if (dt_mirror_start(t->mirror, m, &why) != DT_OK)
-        copy_failed(t, &(dt_writer_report){.step = m->step}, &why);
+        copy_failed(t, &(dt_writer_progress){.step = m->step}, &why);
     t->mirrored_seen = false;
     t->mirrored_from = t->step;
 }
 
 void dt_trainer_mirror_committed(dt_trainer *t)
 {
-    dt_writer_report r;
+    dt_writer_progress r;
     char why[256];
     const dt_manifest *m = t->mirror ? dt_saver_get_manifest(t->saver) : NULL;
     if (!m)
         return;
-    dt_writer_look(dt_mirror_get_writer(t->mirror), &r);
+    dt_writer_poll(dt_mirror_get_writer(t->mirror), &r);
     if (!r.pending) {
         start(t, m);
         return;
     }
     snprintf(why, sizeof why, "still busy with that of step %lld", (long long)r.step);
-    tell(t, &(dt_writer_report){.step = m->step}, why);
+    tell(t, &(dt_writer_progress){.step = m->step}, why);
     if (t->comm->rank == 0 && !t->mirror_busy_told)
         dt_log_warn("mirror: the checkpoint of step %lld is not copied: %s is %s; from now on such are only "
                     "told in metrics.jsonl",
@@ -119,8 +119,8 @@ dt_status dt_trainer_proceed_with_mirror(dt_trainer *t, dt_error *err)
         return DT_OK;
     t->mirrored_seen = false;
     t->mirrored_from = t->step;
-    if (!dt_writer_is_sealed(dt_mirror_get_writer(t->mirror)))
-        return dt_writer_seal(dt_mirror_get_writer(t->mirror), INFINITY, err);
+    if (!dt_writer_has_exchanged(dt_mirror_get_writer(t->mirror)))
+        return dt_writer_exchange_shards(dt_mirror_get_writer(t->mirror), INFINITY, err);
     (void)settle(t, INFINITY); /* has told */
     return DT_OK;
 }

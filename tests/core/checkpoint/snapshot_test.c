@@ -191,7 +191,7 @@ static void take_between_steps(dt_device *device, bool writer_first, int64_t ran
     dt_snapshot *snapshot = create(&s, first, n);
     enqueue_step(&s, 0);
     dt_emulated_get_counts(device, &before);
-    DT_CHECK_INT(dt_snapshot_take(snapshot, &err), DT_OK);
+    DT_CHECK_INT(dt_snapshot_enqueue(snapshot, &err), DT_OK);
     dt_emulated_get_counts(device, &after);
     DT_CHECK_INT(after.n_work, before.n_work); /* nobody has waited */
     enqueue_step(&s, 1);
@@ -199,11 +199,11 @@ static void take_between_steps(dt_device *device, bool writer_first, int64_t ran
         DT_CHECK_INT(device->ops->stream_wait(device, NULL, &err), DT_OK);
     DT_CHECK_INT(dt_snapshot_wait(snapshot, &err), DT_OK);
     check(&s, snapshot, first, n, 0);
-    DT_CHECK_INT(dt_snapshot_take(snapshot, &err), DT_OK); /* and again */
+    DT_CHECK_INT(dt_snapshot_enqueue(snapshot, &err), DT_OK); /* and again */
     enqueue_step(&s, 0);
     DT_CHECK_INT(dt_snapshot_wait(snapshot, &err), DT_OK);
     check(&s, snapshot, first, n, 1);
-    DT_CHECK_INT(dt_snapshot_take(snapshot, &err), DT_OK); /* under way when it ends */
+    DT_CHECK_INT(dt_snapshot_enqueue(snapshot, &err), DT_OK); /* under way when it ends */
     dt_snapshot_destroy(snapshot);
     clear(&s);
 }
@@ -246,7 +246,7 @@ static void the_host_copies_at_once(void)
     DT_CHECK(dt_snapshot_get_memory(snapshot).host_bytes >= UPLOAD_BYTES &&
              dt_snapshot_get_memory(snapshot).host_bytes < UPLOAD_BYTES + 256);
     enqueue_step(&s, 0);
-    DT_CHECK_INT(dt_snapshot_take(snapshot, &err), DT_OK);
+    DT_CHECK_INT(dt_snapshot_enqueue(snapshot, &err), DT_OK);
     enqueue_step(&s, 1);
     DT_CHECK_INT(dt_snapshot_wait(snapshot, &err), DT_OK);
     check(&s, snapshot, 0, s.layout.n_elems, 0);
@@ -283,7 +283,7 @@ static void no_copy_goes_over_the_end_of_an_allocation(void)
     ops.copy = copy_within_one;
     device->ops = &ops;
     dt_snapshot *snapshot = create(&s, 0, s.layout.n_elems);
-    DT_CHECK_INT(dt_snapshot_take(snapshot, &err), DT_OK);
+    DT_CHECK_INT(dt_snapshot_enqueue(snapshot, &err), DT_OK);
     dt_snapshot_destroy(snapshot);
     device->ops = inner_ops;
     clear(&s);
@@ -327,7 +327,7 @@ static void a_thread_may_wait_while_steps_are_captured(void)
     init(&s, device);
     dt_snapshot *snapshot = create(&s, 0, s.layout.n_elems);
     enqueue_step(&s, 0);
-    DT_CHECK_INT(dt_snapshot_take(snapshot, &err), DT_OK);
+    DT_CHECK_INT(dt_snapshot_enqueue(snapshot, &err), DT_OK);
     DT_CHECK_INT(device->ops->capture_begin(device, &err), DT_OK);
     DT_REQUIRE(pthread_create(&thread, NULL, wait_in_thread, snapshot) == 0);
     enqueue_step(&s, 1);
@@ -362,7 +362,7 @@ static void whoever_waits_for_a_device_that_hangs_can_be_called_away(void)
     device->ops = &hanging;
     init(&s, device);
     dt_snapshot *snapshot = create(&s, 0, s.layout.n_elems);
-    DT_CHECK_INT(dt_snapshot_take(snapshot, &err), DT_OK);
+    DT_CHECK_INT(dt_snapshot_enqueue(snapshot, &err), DT_OK);
     DT_REQUIRE(pthread_create(&thread, NULL, wait_in_thread, snapshot) == 0);
     dt_snapshot_abandon(snapshot);
     pthread_join(thread, NULL);
@@ -414,7 +414,7 @@ static void a_device_that_does_not_come_back_keeps_its_memory(void)
     dt_snapshot *snapshot = NULL;
     DT_REQUIRE(dt_snapshot_create(&comm, &s.layout, &s.io, 0, s.layout.n_elems, &snapshot, &err) == DT_OK);
     const dt_snapshot_memory memory = dt_snapshot_get_memory(snapshot);
-    DT_CHECK_INT(dt_snapshot_take(snapshot, &err), DT_OK);
+    DT_CHECK_INT(dt_snapshot_enqueue(snapshot, &err), DT_OK);
     dt_snapshot_destroy(snapshot);
     DT_CHECK_INT(n_freed, 0);
     device->ops = inner_ops;
@@ -446,7 +446,7 @@ static void what_goes_wrong_on_the_device_is_told_by_wait(void)
     DT_CHECK_INT(
         dt_emulated_enqueue(device, NULL, &(dt_emulated_work){.name = "broken", .run = run_failing}, &err),
         DT_OK);
-    DT_CHECK_INT(dt_snapshot_take(snapshot, &err), DT_OK);
+    DT_CHECK_INT(dt_snapshot_enqueue(snapshot, &err), DT_OK);
     DT_CHECK_INT(dt_snapshot_wait(snapshot, &err), DT_ERR_DEVICE);
     DT_CHECK_CONTAINS(err.message, "ECC");
     dt_snapshot_destroy(snapshot);

@@ -28,7 +28,7 @@ typedef struct job {
     bool in_steps;               /* votes first, as a training does, and waits in nothing */
     dt_status status[MAX_RANKS];
     dt_error error[MAX_RANKS];
-    dt_writer_report report[MAX_RANKS];
+    dt_writer_progress report[MAX_RANKS];
     int n_votes[MAX_RANKS]; /* until it was settled */
 } job;
 
@@ -95,14 +95,15 @@ static void write_on_rank(dt_comm *comm, void *context)
     if (j->in_steps) {
         vote(comm, w, &j->n_votes[r]);
         dt_clock_sleep_s(j->step_s);
-        DT_CHECK(comm->size == 1 || !dt_writer_is_sealed(w));
+        DT_CHECK(comm->size == 1 || !dt_writer_has_exchanged(w));
         const double before = dt_clock_s();
-        DT_CHECK_INT(dt_writer_seal(w, before, NULL), DT_OK); /* no time to wait: there is nothing to wait
+        DT_CHECK_INT(dt_writer_exchange_shards(w, before, NULL),
+                     DT_OK); /* no time to wait: there is nothing to wait
                                                                  for */
-        DT_CHECK(dt_writer_is_sealed(w));
+        DT_CHECK(dt_writer_has_exchanged(w));
         vote(comm, w, &j->n_votes[r]);
     }
-    j->status[r] = dt_writer_settle(w,
+    j->status[r] = dt_writer_finish(w,
                                     j->until_s > 0.0 ? dt_clock_s() + j->until_s
                                     : j->in_steps    ? dt_clock_s()
                                                      : INFINITY,

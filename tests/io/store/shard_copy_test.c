@@ -66,7 +66,7 @@ static void copy_on_rank(dt_comm *comm, void *context)
     DT_REQUIRE(j->store->ops->read_manifest(j->store, j->step, &m, NULL) == DT_OK);
     DT_CHECK_INT(dt_mirror_start(mirror, &m, NULL), DT_OK);
     dt_manifest_clear(&m); /* it has its own */
-    j->status[r] = dt_writer_settle(dt_mirror_get_writer(mirror), INFINITY, NULL, &j->error[r]);
+    j->status[r] = dt_writer_finish(dt_mirror_get_writer(mirror), INFINITY, NULL, &j->error[r]);
     dt_mirror_destroy(mirror);
 }
 
