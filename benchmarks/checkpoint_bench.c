@@ -26,6 +26,7 @@
 #include "layers/resnet.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ typedef struct bench {
     dt_net *net;
     dt_comm *comm;
     dt_store *store;
-    dt_saver *saver;
+    dt_writer *saver;
     double seconds[N_TIMES][MAX_ROUNDS];
     int64_t bytes;
 } bench;
@@ -64,7 +65,7 @@ static dt_status plain(const char *folder, char *memory, int64_t bytes, bool wri
 
 static dt_status save(bench *b, int round, dt_error *err)
 {
-    dt_saver_report report = {0};
+    dt_writer_progress progress = {0};
     dt_manifest m = {.format_version = DT_MANIFEST_VERSION,
                      .step = round + 1,
                      .loss_scale = 1,
@@ -76,12 +77,12 @@ static dt_status save(bench *b, int round, dt_error *err)
                      .image_size = 1,
                      .config_text = dt_strdup("")};
     double start = dt_clock_s();
-    dt_status status = dt_saver_start(b->saver, &m, err);
+    dt_status status = dt_writer_start(b->saver, &m, err);
     b->seconds[STALL][round] = dt_clock_s() - start;
     if (status == DT_OK)
-        status = dt_saver_settle(b->saver, &report, err);
+        status = dt_writer_finish(b->saver, INFINITY, &progress, err);
     b->seconds[WRITE][round] = dt_clock_s() - start;
-    b->bytes = report.bytes;
+    b->bytes = progress.bytes;
     dt_manifest_clear(&m);
     return status;
 }
@@ -153,9 +154,12 @@ static dt_status run(bench *b, const char *arch, int rounds, dt_error *err)
     DT_TRY(dt_net_init(b->net, 1, false, err));
     DT_TRY(dt_store_hdf5_create(b->folder, &b->store, err));
     const dt_state_io io = dt_net_state_io(b->net);
-    DT_TRY(dt_saver_create(b->comm, b->store, false, dt_net_state_layout(b->net), &io, 2, &b->saver, err));
+    const dt_saver_options saver_options = {
+        .comm = b->comm, .store = b->store, .keep = 2, .layout = dt_net_state_layout(b->net), .io = &io};
+    dt_snapshot_memory memory;
+    DT_TRY(dt_saver_create(&saver_options, &b->saver, &memory, err));
     DT_TRY(run_rounds(b, rounds, err));
-    dt_saver_destroy(b->saver);
+    dt_writer_destroy(b->saver);
     b->store->ops->destroy(b->store);
     dt_net_destroy(b->net);
     dt_free(spec.layers);

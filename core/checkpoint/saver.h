@@ -1,17 +1,16 @@
-/* saver.h: writes checkpoints while the training goes on.
+/* saver.h: a writer (writer.h) that saves the state of a training while training goes on.
  *
- *   dt_saver_create(comm, store, false, layout, &io, keep, &saver, err);
- *   dt_saver_start(saver, &manifest, err);           a copy of this rank's share is made; a thread writes it
- *   ... steps ...
- *   dt_saver_seal(saver, err);                       when all ranks have voted that they are ready
- *   ... steps ...
- *   dt_saver_settle(saver, &report, err);            when all are again, before the next one, and at the end:
- *                                                    did it become a checkpoint?
+ *   const dt_saver_options options = {.comm = comm, .store = store, .keep = 3, .layout = layout, .io = &io};
+ *   dt_saver_create(&options, &writer, &memory, err);
+ *   dt_writer_start(writer, &manifest, err);             between two steps
+ *   ... steps; writer.h says how the checkpoint finishes
+ *   dt_writer_destroy(writer);
  *
- * start has this rank's share of the state copied to host memory of the saver's own (snapshot.h), and
- * returns; on a GPU the copy is still under way then. A thread on each rank does the rest: waits for the
- * copy, shard, fsync, hash; seal, commit (writer.h). Who commits: rank 0; where every host has a folder of
- * its own, each host's local rank 0 in that, a manifest of all shards beside those of its own ranks.
+ * dt_writer_start enqueues a copy of this rank's share of the state into the saver's own host memory
+ * (snapshot.h) and returns; on a GPU the copy is then still under way. Each rank's thread waits for the copy,
+ * writes its shard, fsyncs and hashes it. Rank 0 begins and commits the checkpoint; where each host has its
+ * own folder, each host's local rank 0 does so there, with a manifest of all shards beside the shards of that
+ * host's ranks.
  */
 #ifndef DT_CORE_CHECKPOINT_SAVER_H
 #define DT_CORE_CHECKPOINT_SAVER_H
@@ -21,34 +20,21 @@
 #include "core/comm.h"
 #include "core/store.h"
 
-typedef struct dt_saver dt_saver;
+/* All borrowed; the layout and what io->places points to must stay until the writer is destroyed. */
+typedef struct dt_saver_options {
+    dt_comm *comm;
+    dt_store *store;
+    bool per_host; /* the store is this host's own: at least two checkpoints are kept */
+    int64_t keep;  /* checkpoints, at least 1 */
+    const dt_state_layout *layout;
+    /* Where io->places has step_state, a manifest's loss scale and its counts come from there. Where it has
+     * loss, a state whose loss is not finite does not become a checkpoint. */
+    const dt_state_io *io;
+} dt_saver_options;
 
-typedef dt_writer_progress dt_saver_report;
-
-/* Local. Borrows everything; layout and what io->places points to must stay. Memory for the copy of the state
- * is taken here. Where io->places has step_state, a manifest's loss scale and its counts come from there, and
- * where it has loss, a state whose loss is not finite does not become a checkpoint. per_host: the store is
- * this host's own; at least two checkpoints are kept then. */
-dt_status dt_saver_create(dt_comm *comm, dt_store *store, bool per_host, const dt_state_layout *layout,
-                          const dt_state_io *io, int64_t keep, dt_saver **saver, dt_error *err);
-
-void dt_saver_destroy(dt_saver *saver); /* as dt_writer_destroy */
-
-/* Collective. The caller fills the manifest's scalars and config_text; on success the saver takes what it
- * owns and zeroes it. Nothing may be pending. What is under way on the device may go on. Every rank returns
- * the same; after an error nothing is pending and nothing is left on the disk. */
-dt_status dt_saver_start(dt_saver *saver, dt_manifest *manifest, dt_error *err);
-
-/* What of writer.h is told of this saver's checkpoints: local, or collective. Nothing is waited for but what
- * this job itself still does. */
-bool dt_saver_is_ready(dt_saver *saver);
-bool dt_saver_is_sealed(dt_saver *saver);
-dt_status dt_saver_seal(dt_saver *saver, dt_error *err);
-dt_status dt_saver_settle(dt_saver *saver, dt_saver_report *report, dt_error *err);
-void dt_saver_look(dt_saver *saver, dt_saver_report *report);
-const dt_manifest *dt_saver_get_manifest(const dt_saver *saver);
-
-/* Memory that the snapshot takes on this rank. */
-dt_snapshot_memory dt_saver_snapshot_memory(const dt_saver *saver);
+/* Local. Allocates the memory for the copy of the state; *memory is its size. Of the manifest that
+ * dt_writer_start gets, the caller fills the scalars and config_text; tensors and shards are added. */
+dt_status dt_saver_create(const dt_saver_options *options, dt_writer **writer, dt_snapshot_memory *memory,
+                          dt_error *err);
 
 #endif

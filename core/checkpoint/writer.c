@@ -10,7 +10,7 @@
 
 #define ALIVE_EVERY_S 0.2 /* ranks that wait for this one are told that it is alive */
 
-/* What ranks tell each other when they seal. */
+/* What every rank sends to the others in the exchange. */
 typedef struct shard_record {
     int64_t status;
     dt_shard_entry entry;
@@ -20,19 +20,19 @@ struct dt_writer {
     dt_comm *comm;
     dt_writer_job job;
     shard_record *records; /* [size] */
-    bool whole;            /* the newest checkpoint was settled, and is */
+    bool whole;            /* the newest checkpoint has finished, and is whole */
 
     pthread_t thread;
     bool has_thread;
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t changed;
-    bool leave;                             /* the thread is to end */
-    bool started, shard_done, sealed, done; /* how far the checkpoint is, in this order */
+    bool leave;                                /* the thread is to end */
+    bool started, shard_done, exchanged, done; /* how far the checkpoint is, in this order */
     dt_manifest manifest;
-    dt_status shard_status, sealed_status, commit_status; /* sealed: all ranks' shards */
-    dt_error shard_error, sealed_error, commit_error;
-    dt_writer_progress report;
-    double start_s, shard_s, sealed_s; /* when it started, its shard was done, and it was sealed */
+    dt_status shard_status, exchanged_status, commit_status; /* exchanged: of all ranks' shards */
+    dt_error shard_error, exchanged_error, commit_error;
+    dt_writer_progress progress;
+    double start_s, shard_s, exchanged_s; /* when each of these was reached, by dt_clock_s */
 };
 
 /* -- the thread ------------------------------------------------------------------------------------------ */
@@ -48,11 +48,11 @@ static dt_status commit(dt_writer *w, dt_error *err)
     return DT_OK;
 }
 
-/* The ranks' verdict is there: the rest of this rank's part. */
+/* All ranks know all shards: commits them, or discards them if one failed, where that is this rank's part. */
 static void end_checkpoint(dt_writer *w)
 {
     dt_error err = {0};
-    dt_status status = w->sealed_status;
+    dt_status status = w->exchanged_status;
     if (w->job.commits && status == DT_OK)
         status = commit(w, &err);
     if (w->job.commits && status != DT_OK)
@@ -60,21 +60,21 @@ static void end_checkpoint(dt_writer *w)
     pthread_mutex_lock(&w->mutex);
     w->commit_status = status;
     w->commit_error = err;
-    w->report.committed = w->job.commits && status == DT_OK;
-    w->report.write_s = w->shard_s - w->start_s + dt_clock_s() - w->sealed_s;
+    w->progress.committed = w->job.commits && status == DT_OK;
+    w->progress.write_s = w->shard_s - w->start_s + dt_clock_s() - w->exchanged_s;
     w->done = true;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->mutex);
 }
 
-static void seal_with(dt_writer *w, dt_status status, const dt_error *err)
+static void set_exchanged(dt_writer *w, dt_status status, const dt_error *err)
 {
-    w->sealed_status = status;
-    w->sealed_error = *err;
-    w->sealed = true;
-    w->sealed_s = dt_clock_s();
+    w->exchanged_status = status;
+    w->exchanged_error = *err;
+    w->exchanged = true;
+    w->exchanged_s = dt_clock_s();
     for (int64_t i = 0; status == DT_OK && i < w->manifest.n_shards; i++)
-        w->report.bytes += w->manifest.shards[i].bytes;
+        w->progress.bytes += w->manifest.shards[i].bytes;
     pthread_cond_broadcast(&w->changed);
 }
 
@@ -90,7 +90,7 @@ static void make_shard(dt_writer *w)
     w->shard_done = true;
     w->shard_s = dt_clock_s();
     if (w->comm->size == 1 && !(w->leave && status != DT_OK))
-        seal_with(w, status, &err);
+        set_exchanged(w, status, &err);
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->mutex);
 }
@@ -114,7 +114,7 @@ static void *make_checkpoints(void *context)
         w->started = false;
         pthread_mutex_unlock(&w->mutex);
         make_shard(w);
-        if (!wait_in_thread(w, &w->sealed))
+        if (!wait_in_thread(w, &w->exchanged))
             break;
         end_checkpoint(w);
     }
@@ -126,8 +126,11 @@ static void *make_checkpoints(void *context)
 dt_status dt_writer_create(dt_comm *comm, const dt_writer_job *job, dt_writer **writer, dt_error *err)
 {
     dt_writer *w = dt_calloc(1, sizeof *w);
-    if (!w)
+    if (!w) {
+        if (job->destroy)
+            job->destroy(job->context);
         return dt_fail_memory(err, sizeof *w, "the writer of checkpoints");
+    }
     w->comm = comm;
     w->job = *job;
     pthread_mutex_init(&w->mutex, NULL); /* on Linux this does not fail */
@@ -152,6 +155,8 @@ void dt_writer_destroy(dt_writer *w)
 {
     if (!w)
         return;
+    if (w->job.abandon)
+        w->job.abandon(w->job.context);
     pthread_mutex_lock(&w->mutex);
     w->leave = true;
     pthread_cond_broadcast(&w->changed);
@@ -160,29 +165,78 @@ void dt_writer_destroy(dt_writer *w)
         pthread_join(w->thread, NULL);
     pthread_mutex_destroy(&w->mutex);
     pthread_cond_destroy(&w->changed);
+    if (w->job.destroy)
+        w->job.destroy(w->job.context);
     dt_manifest_clear(&w->manifest);
     dt_free(w->records);
     dt_free(w);
 }
 
-void dt_writer_start(dt_writer *w, dt_manifest *manifest, double stall_s)
+static dt_status copy_manifest(const dt_manifest *from, dt_manifest *to, dt_error *err)
+{
+    const size_t tensor_bytes = (size_t)from->n_tensors * sizeof *to->tensors,
+                 shard_bytes = (size_t)from->n_shards * sizeof *to->shards;
+    *to = *from;
+    to->config_text = dt_strdup(from->config_text);
+    to->tensors = tensor_bytes ? dt_alloc(tensor_bytes) : NULL;
+    to->shards = shard_bytes ? dt_alloc(shard_bytes) : NULL;
+    if (!to->config_text || (tensor_bytes && !to->tensors) || (shard_bytes && !to->shards))
+        return dt_fail_memory(err, tensor_bytes + shard_bytes, "a copy of a checkpoint's manifest");
+    if (tensor_bytes)
+        memcpy(to->tensors, from->tensors, tensor_bytes);
+    if (shard_bytes)
+        memcpy(to->shards, from->shards, shard_bytes);
+    return DT_OK;
+}
+
+static dt_status prepare(dt_writer *w, const dt_manifest *from, dt_manifest *manifest, dt_error *err)
+{
+    if (w->progress.pending)
+        return dt_fail(err, DT_ERR_INTERNAL, "checkpoints: one is being written already");
+    DT_TRY(copy_manifest(from, manifest, err));
+    return w->job.prepare ? w->job.prepare(w->job.context, manifest, err) : DT_OK;
+}
+
+static void start_thread(dt_writer *w, const dt_manifest *manifest, double start_s)
 {
     pthread_mutex_lock(&w->mutex);
     dt_manifest_clear(&w->manifest);
     w->manifest = *manifest;
-    *manifest = (dt_manifest){.step = manifest->step};
-    w->start_s = dt_clock_s() - stall_s;
-    w->shard_done = w->sealed = w->done = w->whole = false;
-    w->report = (dt_writer_progress){.pending = true, .step = w->manifest.step, .stall_s = stall_s};
+    w->start_s = start_s;
+    w->shard_done = w->exchanged = w->done = w->whole = false;
+    w->progress =
+        (dt_writer_progress){.pending = true, .step = manifest->step, .stall_s = dt_clock_s() - start_s};
     w->started = true;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->mutex);
 }
 
+dt_status dt_writer_start(dt_writer *w, const dt_manifest *manifest, dt_error *err)
+{
+    dt_error own; /* dt_agree hands messages on, so there must be one */
+    err = err ? err : &own;
+    const double start_s = dt_clock_s();
+    dt_store *store = w->job.store;
+    dt_manifest copy = {0};
+    dt_status mine = prepare(w, manifest, &copy, err);
+    const bool begun = mine == DT_OK && w->job.begins;
+    if (begun)
+        mine = store->ops->begin(store, manifest->step, err);
+    const dt_status status = dt_agree(w->comm, mine, err);
+    if (status == DT_OK) {
+        start_thread(w, &copy, start_s);
+        return DT_OK;
+    }
+    if (begun)
+        store->ops->discard(store, manifest->step);
+    dt_manifest_clear(&copy);
+    return status;
+}
+
 bool dt_writer_is_ready(dt_writer *w)
 {
     pthread_mutex_lock(&w->mutex);
-    const bool ready = w->report.pending && (w->comm->size > 1 && !w->sealed ? w->shard_done : w->done);
+    const bool ready = w->progress.pending && (w->comm->size > 1 && !w->exchanged ? w->shard_done : w->done);
     pthread_mutex_unlock(&w->mutex);
     return ready;
 }
@@ -190,9 +244,9 @@ bool dt_writer_is_ready(dt_writer *w)
 bool dt_writer_has_exchanged(dt_writer *w)
 {
     pthread_mutex_lock(&w->mutex);
-    const bool sealed = w->sealed || w->comm->size == 1;
+    const bool exchanged = w->exchanged || w->comm->size == 1;
     pthread_mutex_unlock(&w->mutex);
-    return sealed;
+    return exchanged;
 }
 
 /* False: it was not set in time. */
@@ -220,7 +274,7 @@ static dt_status too_late(const dt_writer *w, dt_error *err)
 
 dt_status dt_writer_exchange_shards(dt_writer *w, double until_s, dt_error *err)
 {
-    if (!w->report.pending || dt_writer_has_exchanged(w))
+    if (!w->progress.pending || dt_writer_has_exchanged(w))
         return DT_OK;
     dt_error why = {0};
     const bool in_time = wait_for(w, &w->shard_done, until_s);
@@ -240,7 +294,7 @@ dt_status dt_writer_exchange_shards(dt_writer *w, double until_s, dt_error *err)
     pthread_mutex_lock(&w->mutex);
     for (int r = 0; all && r < w->comm->size; r++)
         w->manifest.shards[r] = w->records[r].entry;
-    seal_with(w, status, &why);
+    set_exchanged(w, status, &why);
     pthread_mutex_unlock(&w->mutex);
     return DT_OK;
 }
@@ -250,49 +304,49 @@ static void withdraw(dt_writer *w)
 {
     dt_error why = {0};
     dt_store *store = w->job.store;
-    if (store->ops->prune(store, w->report.step - 1, w->job.keep, &why) != DT_OK)
+    if (store->ops->prune(store, w->progress.step - 1, w->job.keep, &why) != DT_OK)
         dt_log_warn("checkpoint: what another host could not write was not removed here: %s", why.message);
 }
 
-static dt_status judge(dt_writer *w, double until_s, dt_error *err)
+static dt_status finish(dt_writer *w, double until_s, dt_error *err)
 {
     DT_TRY(dt_writer_exchange_shards(w, until_s, err));
     const bool in_time = wait_for(w, &w->done, until_s);
-    if (w->sealed_status != DT_OK) {
-        *err = w->sealed_error;
-        return w->sealed_status;
+    if (w->exchanged_status != DT_OK) {
+        *err = w->exchanged_error;
+        return w->exchanged_status;
     }
     dt_status mine = in_time ? w->commit_status : too_late(w, err);
     if (in_time && mine != DT_OK)
         *err = w->commit_error;
     const dt_status status = dt_agree(w->comm, mine, err);
-    if (status != DT_OK && in_time && w->report.committed && w->job.per_host)
+    if (status != DT_OK && in_time && w->progress.committed && w->job.per_host)
         withdraw(w);
     return status;
 }
 
-dt_status dt_writer_finish(dt_writer *w, double until_s, dt_writer_progress *report, dt_error *err)
+dt_status dt_writer_finish(dt_writer *w, double until_s, dt_writer_progress *progress, dt_error *err)
 {
     dt_error own = {0};
     dt_status status = DT_OK;
-    if (w->report.pending) {
-        status = judge(w, until_s, &own);
+    if (w->progress.pending) {
+        status = finish(w, until_s, &own);
         w->whole = status == DT_OK;
     }
     if (status != DT_OK && err)
         *err = own;
     pthread_mutex_lock(&w->mutex);
-    if (report)
-        *report = w->report.pending ? w->report : (dt_writer_progress){0};
-    w->report.pending = false;
+    if (progress)
+        *progress = w->progress.pending ? w->progress : (dt_writer_progress){0};
+    w->progress.pending = false;
     pthread_mutex_unlock(&w->mutex);
     return status;
 }
 
-void dt_writer_poll(dt_writer *w, dt_writer_progress *report)
+void dt_writer_poll(dt_writer *w, dt_writer_progress *progress)
 {
     pthread_mutex_lock(&w->mutex);
-    *report = w->report;
+    *progress = w->progress;
     pthread_mutex_unlock(&w->mutex);
 }
 

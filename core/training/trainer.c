@@ -386,8 +386,8 @@ dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, 
         *err = own;
     if (status == DT_ERR_INTERRUPTED && err)
         *err = own;
-    dt_mirror_destroy(t.mirror);
-    dt_saver_destroy(t.saver);
+    dt_writer_destroy(t.mirror);
+    dt_writer_destroy(t.saver);
     dt_trainer_tell_losses(parts);
     if (!dt_comm_device_is_lost(t.comm, status))
         dt_step_destroy(t.step_runner);

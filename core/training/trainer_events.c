@@ -27,15 +27,15 @@ static double one_or_two(const dt_trainer *t, double measured_s, bool pending)
 /* A checkpoint and its copy in the mirror. */
 static double write_s(const dt_trainer *t)
 {
-    dt_saver_report r;
+    dt_writer_progress r;
     dt_writer_progress copy;
     double seconds = 0.0;
     if (!t->parts->store)
         return 0.0;
-    dt_saver_look(t->saver, &r);
+    dt_writer_poll(t->saver, &r);
     seconds += one_or_two(t, t->write_s, r.pending);
     if (t->mirror) {
-        dt_writer_poll(dt_mirror_get_writer(t->mirror), &copy);
+        dt_writer_poll(t->mirror, &copy);
         seconds += one_or_two(t, t->mirror_s, copy.pending);
     }
     return seconds;
@@ -61,8 +61,8 @@ void dt_trainer_vote(dt_trainer *t, float votes[DT_N_VOTES])
     dt_events *e = t->parts->events;
     votes[DT_VOTE_STOP] = ask(t, reserve_s(t)) ? 1.0f : 0.0f;
     votes[DT_VOTE_SAVE] = e && e->ops->save_requested && e->ops->save_requested(e) ? 1.0f : 0.0f;
-    votes[DT_VOTE_WRITTEN] = t->saver && dt_saver_is_ready(t->saver) ? 1.0f : 0.0f;
-    votes[DT_VOTE_MIRRORED] = t->mirror && dt_writer_is_ready(dt_mirror_get_writer(t->mirror)) ? 1.0f : 0.0f;
+    votes[DT_VOTE_WRITTEN] = t->saver && dt_writer_is_ready(t->saver) ? 1.0f : 0.0f;
+    votes[DT_VOTE_MIRRORED] = t->mirror && dt_writer_is_ready(t->mirror) ? 1.0f : 0.0f;
 }
 
 dt_status dt_trainer_time_to_evaluate(dt_trainer *t, bool *enough, dt_error *err)

@@ -46,7 +46,7 @@ typedef struct dt_trainer {
     dt_metrics_eval last_eval;
     double epoch_loss, epoch_top1, epoch_start_s;
     int64_t epoch_steps, n_broken;
-    dt_saver *saver;
+    dt_writer *saver;
     int64_t committed_step; /* of the newest checkpoint; -1: none */
     int64_t told_step;      /* rank 0: of the newest checkpoint that the sinks know */
     int64_t next_auto_step;
@@ -54,7 +54,7 @@ typedef struct dt_trainer {
     double write_s;          /* measured on this rank; 0: not yet */
     dt_status save_status;   /* of the newest attempt */
     dt_error save_error;
-    dt_mirror *mirror;                  /* NULL: none */
+    dt_writer *mirror;                  /* NULL: none */
     bool mirrored_seen;                 /* as written_seen and written_from */
     int64_t mirrored_from, mirror_step; /* mirror_step: of the newest checkpoint that was begun there; -1:
                                            none */

@@ -62,10 +62,10 @@ static dt_status settle(dt_trainer *t, double until_s)
 {
     dt_writer_progress r;
     dt_error why = {0};
-    dt_writer_poll(dt_mirror_get_writer(t->mirror), &r);
+    dt_writer_poll(t->mirror, &r);
     if (!r.pending)
         return DT_OK;
-    const dt_status status = dt_writer_finish(dt_mirror_get_writer(t->mirror), until_s, &r, &why);
+    const dt_status status = dt_writer_finish(t->mirror, until_s, &r, &why);
     if (status != DT_OK) {
         copy_failed(t, &r, &why);
         return status;
@@ -80,7 +80,7 @@ static void start(dt_trainer *t, const dt_manifest *m)
 {
     dt_error why = {0};
     t->mirror_step = m->step;
-    if (dt_mirror_start(t->mirror, m, &why) != DT_OK)
+    if (dt_writer_start(t->mirror, m, &why) != DT_OK)
         copy_failed(t, &(dt_writer_progress){.step = m->step}, &why);
     t->mirrored_seen = false;
     t->mirrored_from = t->step;
@@ -90,10 +90,10 @@ void dt_trainer_mirror_committed(dt_trainer *t)
 {
     dt_writer_progress r;
     char why[256];
-    const dt_manifest *m = t->mirror ? dt_saver_get_manifest(t->saver) : NULL;
+    const dt_manifest *m = t->mirror ? dt_writer_get_manifest(t->saver) : NULL;
     if (!m)
         return;
-    dt_writer_poll(dt_mirror_get_writer(t->mirror), &r);
+    dt_writer_poll(t->mirror, &r);
     if (!r.pending) {
         start(t, m);
         return;
@@ -119,8 +119,8 @@ dt_status dt_trainer_proceed_with_mirror(dt_trainer *t, dt_error *err)
         return DT_OK;
     t->mirrored_seen = false;
     t->mirrored_from = t->step;
-    if (!dt_writer_has_exchanged(dt_mirror_get_writer(t->mirror)))
-        return dt_writer_exchange_shards(dt_mirror_get_writer(t->mirror), INFINITY, err);
+    if (!dt_writer_has_exchanged(t->mirror))
+        return dt_writer_exchange_shards(t->mirror, INFINITY, err);
     (void)settle(t, INFINITY); /* has told */
     return DT_OK;
 }
@@ -132,7 +132,7 @@ void dt_trainer_finish_mirror(dt_trainer *t)
         return;
     const double left_s = e && e->ops->seconds_left ? e->ops->seconds_left(e) : INFINITY,
                  until_s = dt_clock_s() + left_s - LEAVING_S;
-    const dt_manifest *m = dt_saver_get_manifest(t->saver);
+    const dt_manifest *m = dt_writer_get_manifest(t->saver);
     if (settle(t, until_s) == DT_ERR_TIMEOUT || !m || m->step == t->mirror_step)
         return;
     start(t, m);

@@ -18,15 +18,20 @@ static int64_t keep(const dt_trainer *t)
     return t->parts->mirror && t->config->keep < 2 ? 2 : t->config->keep;
 }
 
-static dt_status create_saver(dt_trainer *t, dt_error *err)
+static dt_status create_saver(dt_trainer *t, dt_snapshot_memory *memory, dt_error *err)
 {
     dt_state_io io = dt_net_state_io(t->parts->net);
     dt_state_addresses places = *io.places;
     places.loss = dt_step_get_local_loss(t->step_runner);
     places.step_state = t->scaling ? dt_step_get_state(t->step_runner) : NULL;
     io.places = &places;
-    return dt_saver_create(t->comm, t->parts->store, t->parts->per_host, dt_net_state_layout(t->parts->net),
-                           &io, keep(t), &t->saver, err);
+    const dt_saver_options options = {.comm = t->comm,
+                                      .store = t->parts->store,
+                                      .per_host = t->parts->per_host,
+                                      .keep = keep(t),
+                                      .layout = dt_net_state_layout(t->parts->net),
+                                      .io = &io};
+    return dt_saver_create(&options, &t->saver, memory, err);
 }
 
 /* Nobody else writes here: launch/ holds the run folder's lock. */
@@ -46,9 +51,9 @@ dt_status dt_trainer_create_saver(dt_trainer *t, dt_error *err)
         status = store->ops->prune(store, t->committed_step, keep(t), &why);
     if (status != DT_OK)
         dt_log_warn("checkpoint: what an earlier start left unfinished was not removed: %s", why.message);
-    status = create_saver(t, err);
+    dt_snapshot_memory memory = {0};
+    status = create_saver(t, &memory, err);
     DT_TRY(dt_agree(t->comm, status, err));
-    const dt_snapshot_memory memory = dt_saver_snapshot_memory(t->saver);
     if (t->comm->rank == 0)
         dt_log_info(
             "checkpoints are written while training goes on, from a copy that takes %.1f MB on each rank%s",
@@ -80,7 +85,7 @@ static dt_status start_save(dt_trainer *t, dt_error *err)
                       : dt_fail_memory(err, strlen(t->parts->config_text), "the checkpoint's configuration");
     status = dt_agree(t->comm, status, err);
     if (status == DT_OK)
-        status = dt_saver_start(t->saver, &m, err);
+        status = dt_writer_start(t->saver, &m, err);
     dt_manifest_clear(&m);
     t->written_seen = false;
     t->written_from = t->step;
@@ -88,7 +93,7 @@ static dt_status start_save(dt_trainer *t, dt_error *err)
 }
 
 /* Rank 0: a checkpoint is there that the sinks have not been told of. */
-static void tell_committed(dt_trainer *t, const dt_saver_report *r)
+static void tell_committed(dt_trainer *t, const dt_writer_progress *r)
 {
     if (t->comm->rank != 0 || !r->committed || t->told_step == r->step)
         return;
@@ -136,7 +141,7 @@ static void save_failed(dt_trainer *t, int64_t step, const dt_error *why)
 }
 
 /* Young's and Daly's interval, of what rank 0 has measured, for all ranks. */
-static dt_status choose_interval(dt_trainer *t, const dt_saver_report *r, dt_error *err)
+static dt_status choose_interval(dt_trainer *t, const dt_writer_progress *r, dt_error *err)
 {
     int64_t steps = 1;
     const double rate = dt_trainer_images_per_s(t),
@@ -161,12 +166,12 @@ static dt_status choose_interval(dt_trainer *t, const dt_saver_report *r, dt_err
  * else the end of the training sees to its copy. */
 static void settle_save(dt_trainer *t, bool goes_on)
 {
-    dt_saver_report r;
+    dt_writer_progress r;
     dt_error why = {0};
-    dt_saver_look(t->saver, &r);
+    dt_writer_poll(t->saver, &r);
     if (!r.pending)
         return;
-    dt_status status = dt_saver_settle(t->saver, &r, &why);
+    dt_status status = dt_writer_finish(t->saver, INFINITY, &r, &why);
     if (status == DT_OK && t->config->checkpoint_every == DT_CHECKPOINT_AUTO)
         status = choose_interval(t, &r, &why);
     if (status != DT_OK) {
@@ -184,9 +189,9 @@ static void settle_save(dt_trainer *t, bool goes_on)
 /* The same when the next one is due: it may have to wait. */
 static void settle_late_save(dt_trainer *t)
 {
-    dt_saver_report r;
+    dt_writer_progress r;
     const double start = dt_clock_s();
-    dt_saver_look(t->saver, &r);
+    dt_writer_poll(t->saver, &r);
     settle_save(t, true);
     if (r.pending && t->step != r.step && t->comm->rank == 0 && dt_clock_s() - start > 0.1)
         dt_log_warn("checkpoint: the one of step %lld was still being written when the next was due: "
@@ -206,8 +211,8 @@ dt_status dt_trainer_proceed_with_save(dt_trainer *t, dt_error *err)
         return DT_OK;
     t->written_seen = false;
     t->written_from = t->step;
-    if (!dt_saver_is_sealed(t->saver))
-        return dt_saver_seal(t->saver, err);
+    if (!dt_writer_has_exchanged(t->saver))
+        return dt_writer_exchange_shards(t->saver, INFINITY, err);
     settle_save(t, true);
     return dt_trainer_check_failures(t, err);
 }
@@ -308,9 +313,9 @@ dt_status dt_trainer_stopped(dt_trainer *t, const char *why, dt_error *err)
 
 void dt_trainer_look_at_save(dt_trainer *t)
 {
-    dt_saver_report r;
+    dt_writer_progress r;
     if (!t->parts->store || t->comm->rank != 0)
         return;
-    dt_saver_look(t->saver, &r);
+    dt_writer_poll(t->saver, &r);
     tell_committed(t, &r);
 }

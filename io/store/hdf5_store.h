@@ -2,8 +2,8 @@
  *
  *   dt_store *store;
  *   DT_TRY(dt_store_hdf5_create("runs/demo/checkpoints", &store, err));
- *   DT_TRY(dt_saver_create(comm, store, false, &layout, &io, 3, &saver, err));     core/checkpoint/saver.h
- *   writes to it
+ *   const dt_saver_options options = {.comm = comm, .store = store, .keep = 3, .layout = layout, .io = &io};
+ *   DT_TRY(dt_saver_create(&options, &writer, &memory, err));     core/checkpoint/saver.h writes to it
  *
  *   checkpoints/step-00001234/manifest.json          what, and the size and XXH3-128 of every shard
  *                             shard-0000-of-0002.h5  param/layer1.0.conv1.weight ...

@@ -3,21 +3,24 @@
 #include "core/checkpoint/saver.h"
 #include "core/collective/agreement.h"
 
+#include <math.h>
+
 dt_status save_checkpoint(dt_comm *comm, dt_store *store, const dt_state_layout *layout,
-                          const dt_state_io *io, dt_manifest *manifest, int64_t keep, int64_t *bytes,
+                          const dt_state_io *io, const dt_manifest *manifest, int64_t keep, int64_t *bytes,
                           dt_error *err)
 {
     dt_error own;
     err = err ? err : &own;
-    dt_saver *saver = NULL;
-    dt_saver_report report = {0};
-    dt_status status =
-        dt_agree(comm, dt_saver_create(comm, store, false, layout, io, keep, &saver, err), err);
+    const dt_saver_options options = {.comm = comm, .store = store, .keep = keep, .layout = layout, .io = io};
+    dt_writer *writer = NULL;
+    dt_snapshot_memory memory;
+    dt_writer_progress progress = {0};
+    dt_status status = dt_agree(comm, dt_saver_create(&options, &writer, &memory, err), err);
     if (status == DT_OK)
-        status = dt_saver_start(saver, manifest, err);
+        status = dt_writer_start(writer, manifest, err);
     if (status == DT_OK)
-        status = dt_saver_settle(saver, &report, err);
-    dt_saver_destroy(saver);
-    *bytes = report.bytes;
+        status = dt_writer_finish(writer, INFINITY, &progress, err);
+    dt_writer_destroy(writer);
+    *bytes = progress.bytes;
     return status;
 }

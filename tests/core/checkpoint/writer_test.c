@@ -65,15 +65,13 @@ static void vote(dt_comm *comm, dt_writer *w, int *n_votes)
     DT_CHECK(dt_writer_is_ready(w));
 }
 
-static void start(dt_comm *comm, dt_writer *w, dt_store *store, bool commits)
+static void start(dt_comm *comm, dt_writer *w)
 {
     dt_manifest m = fake_manifest(5);
     m.n_shards = comm->size;
     m.shards = dt_calloc((size_t)comm->size, sizeof *m.shards);
-    dt_status status = commits ? store->ops->begin(store, m.step, NULL) : DT_OK;
-    DT_REQUIRE(m.shards && dt_agree(comm, status, NULL) == DT_OK);
-    dt_writer_start(w, &m, 0.0);
-    DT_CHECK(m.shards == NULL);
+    DT_REQUIRE(m.shards && dt_writer_start(w, &m, NULL) == DT_OK);
+    dt_manifest_clear(&m); /* the writer has its own */
 }
 
 static void write_on_rank(dt_comm *comm, void *context)
@@ -82,8 +80,10 @@ static void write_on_rank(dt_comm *comm, void *context)
     const int r = comm->rank;
     rank_context c = {j, comm};
     dt_store *store = j->stores[j->per_host ? r / 2 : 0];
+    const bool commits = j->per_host ? comm->local_rank == 0 : r == 0;
     const dt_writer_job what = {.store = store,
-                                .commits = j->per_host ? comm->local_rank == 0 : r == 0,
+                                .begins = commits,
+                                .commits = commits,
                                 .per_host = j->per_host,
                                 .keep = 2,
                                 .make_shard = make_shard,
@@ -91,7 +91,7 @@ static void write_on_rank(dt_comm *comm, void *context)
     dt_writer *w = NULL;
     DT_REQUIRE(dt_writer_create(comm, &what, &w, NULL) == DT_OK);
     DT_CHECK(!dt_writer_is_ready(w));
-    start(comm, w, store, what.commits);
+    start(comm, w);
     if (j->in_steps) {
         vote(comm, w, &j->n_votes[r]);
         dt_clock_sleep_s(j->step_s);

@@ -60,14 +60,14 @@ static void copy_on_rank(dt_comm *comm, void *context)
 {
     job *j = context;
     const int r = comm->rank;
-    dt_mirror *mirror = NULL;
+    dt_writer *mirror = NULL;
     dt_manifest m = {0};
     DT_REQUIRE(dt_mirror_create(comm, j->store, j->mirror, 2, &mirror, NULL) == DT_OK);
     DT_REQUIRE(j->store->ops->read_manifest(j->store, j->step, &m, NULL) == DT_OK);
-    DT_CHECK_INT(dt_mirror_start(mirror, &m, NULL), DT_OK);
+    DT_CHECK_INT(dt_writer_start(mirror, &m, NULL), DT_OK);
     dt_manifest_clear(&m); /* it has its own */
-    j->status[r] = dt_writer_finish(dt_mirror_get_writer(mirror), INFINITY, NULL, &j->error[r]);
-    dt_mirror_destroy(mirror);
+    j->status[r] = dt_writer_finish(mirror, INFINITY, NULL, &j->error[r]);
+    dt_writer_destroy(mirror);
 }
 
 /* Committed in the first folder at this step; then copied with this fault (NULL: none). */
