@@ -1,4 +1,4 @@
-/* trainer_events.c: requests from outside: how this rank votes, how early the end must be thought of, and why
+/* stop.c: requests from outside: how this rank votes, how early the end must be thought of, and why
  * it was. */
 #include "core/training/trainer_internal.h"
 

@@ -1,4 +1,4 @@
-/* trainer_save.c: when checkpoints are written, what is done when one fails, and the last one. How they are
+/* checkpointer.c: when checkpoints are written, what is done when one fails, and the last one. How they are
  * written: saver.h. */
 #include "core/training/trainer_internal.h"
 
