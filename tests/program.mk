@@ -22,6 +22,7 @@ PROGRAM_TESTS += tests/program/resize_test.sh
 PROGRAM_TESTS += tests/program/resume_test.sh
 PROGRAM_TESTS += tests/program/spot_test.sh
 PROGRAM_TESTS += tests/program/time_limit_test.sh
+PROGRAM_TESTS += tests/program/style_test.sh
 PROGRAM_TESTS += tests/program/train_test.sh
 UNIT_HELPERS += tests/program/planted_failures
 UNIT_HELPERS += tests/program/planted_ranks

@@ -1,0 +1,85 @@
+#!/bin/bash
+# make format-check and make spell-check: .ci/style on a tree with planted mistakes.
+. "$(dirname "$0")/../lib.sh"
+
+# A tree with one file, standard input.
+tree_with()
+{
+    mkdir -p .ci core layers comm io launch tests benchmarks autotools
+    cp "$TOP_SRCDIR/.ci/style" .ci/
+    cp "$TOP_SRCDIR/.clang-format" "$TOP_SRCDIR/.codespell-ignore" .
+    touch README.md GNUmakefile Makefile.am configure.ac
+    cat >"$1"
+}
+
+need_clang_format()
+{
+    local name
+    for name in clang-format-14 clang-format; do
+        ! "$name" --version 2>/dev/null | grep -q 'version 14\.' || return 0
+    done
+    skip "there is no clang-format 14 here"
+    return 1
+}
+
+need_codespell()
+{
+    ! command -v codespell >/dev/null || return 0
+    skip "there is no codespell here"
+    return 1
+}
+
+begin "format_check_names_the_lines_and_format_mends_them"
+need_clang_format && {
+    tree_with core/a.c <<<$'int a;\n\nint  b;'
+    expect_exit 1 .ci/style format-check
+    expect_output '^core/a\.c:3: not formatted$'
+    expect_output 'make format mends'
+    expect_exit 0 .ci/style format
+    expect grep -qx 'int b;' core/a.c
+    expect_exit 0 .ci/style format-check
+    expect_output '1 files?, all formatted'
+}
+
+begin "format_check_names_a_comment_that_is_too_wide"
+need_clang_format && {
+    tree_with io/a.h <<<"/* $(printf 'ä%.0s' {1..105}) */"
+    expect_exit 1 .ci/style format-check
+    expect_output '^io/a\.h:1: 111 columns$'
+    tree_with io/a.h <<<"/* $(printf 'ä%.0s' {1..104}) */"
+    expect_exit 0 .ci/style format-check
+}
+
+begin "format_check_fails_when_clang_format_does"
+need_clang_format && {
+    tree_with core/a.c <<<'int a;'
+    echo 'NoSuchOption: 1' >.clang-format
+    expect_exit 1 .ci/style format-check
+    expect_output 'NoSuchOption'
+}
+
+begin "spell_check_names_the_line_and_knows_exceptions"
+need_codespell && {
+    tree_with README.md <<<$'Good.\nA mistake that occ''ured.'
+    expect_exit 1 .ci/style spell-check
+    expect_output 'README\.md:2: occ''ured ==> occurred'
+    expect_output 'codespell-ignore'
+    echo occ''ured >>.codespell-ignore
+    expect_exit 0 .ci/style spell-check
+}
+
+begin "a_missing_tool_is_a_skip_with_a_reason"
+tree_with core/a.c <<<'int  a;'
+expect_exit 0 env CLANG_FORMAT=no-such-program .ci/style format-check
+expect_output 'skipped format-check: there is no clang-format 14'
+expect_output '^0 passed, 0 failed, 1 skipped$'
+expect_exit 0 env CODESPELL=no-such-program .ci/style spell-check
+expect_output 'skipped spell-check: there is no codespell'
+expect_exit 1 env CLANG_FORMAT=no-such-program .ci/style format
+expect_output 'there is no clang-format 14'
+
+begin "a_typo_shows_the_usage"
+expect_exit 2 "$TOP_SRCDIR/.ci/style" formatcheck
+expect_output 'usage: .ci/style format-check'
+
+finish
