@@ -35,7 +35,7 @@
 # need_mpi KIND...       skips and returns 1 where the launcher is none of these kinds: mpi.sh
 # finish                 the last line: judges the last case, prints `N passed, N failed, N skipped`, exits
 #
-# Arguments of the script pick the cases whose names contain one of them; the others count as skipped.
+# Arguments of the script pick the cases whose names contain one of them; the others count as skipped. If none does, it exits with 2.
 # Variables: DTRAIN (the program), TOP_SRCDIR, TOP_BUILDDIR, MPIRUN, MPI_KIND and others of mpi.sh, TIME_LIMIT_S (of each command; longer under a
 # sanitizer), ANY_BACKEND (an array for small trainings of dtrain: empty, or --backend ref where there is no cpu backend).
 set -u
@@ -56,6 +56,8 @@ _passed=0
 _failed=0
 _skipped=0
 _pick=("$@")
+_names=()
+_n_picked=0
 _all_need=
 _base=$(mktemp -d "${TMPDIR:-/tmp}/dtrain-test-XXXXXX") || exit 99
 _home=$PWD
@@ -79,11 +81,22 @@ _judge()
 _picked()
 {
     local part
+    _names+=("$1")
     [ ${#_pick[@]} -gt 0 ] || return 0
     for part in "${_pick[@]}"; do
-        case $1 in *"$part"*) return 0 ;; esac
+        case $1 in *"$part"*) _n_picked=$((_n_picked + 1)); return 0 ;; esac
     done
     return 1
+}
+
+_check_picks()
+{
+    local like
+    [ ${#_pick[@]} -gt 0 ] && [ "$_n_picked" = 0 ] || return 0
+    like=$(printf '%s\n' "${_names[@]}" | "$TOP_SRCDIR/tests/suggest" "${_pick[*]}")
+    echo "no case has \"${_pick[*]}\" in its name; $([ -n "$like" ] && echo "did you mean" || echo "these are its cases:")"
+    sed 's/^/  /' <<<"${like:-$(printf '%s\n' "${_names[@]}")}"
+    exit 2
 }
 
 begin()
@@ -284,6 +297,7 @@ long_case()
 finish()
 {
     _judge
+    _check_picks
     echo "$_passed passed, $_failed failed, $_skipped skipped"
     [ "$_failed" -eq 0 ] || exit 1
     [ "$_passed" -gt 0 ] || exit 77

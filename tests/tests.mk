@@ -8,8 +8,8 @@
 #   make check-clang    the whole tree compiled by clang, and TESTS_CLANG, in build-clang/
 #   make check-aarch64  cross-compiled, in build-aarch64/, run by qemu-user, and compared with this build
 #   make check-mpich    TESTS_MPICH with MPICH in place of the MPI that was configured, in build-mpich/
-#   make check TESTS=tests/core/base/rng_test        one of them; its output is in tests/core/base/rng_test.log
-#   tests/core/base/rng_test NAME                    one case, straight
+#   make check-one T=core/base/rng_test              one of them, without linking the others; what else it can: tests/check-one
+#   make check-one T=core/base/rng_test CASE=NAME    those of its cases whose names contain NAME
 
 # Test programs, TESTDIR/NAME_test made of TESTDIR/NAME_test.c, link everything of ours; the linker drops what they do not use.
 CORE_TESTS = tests/testing_test
@@ -76,7 +76,7 @@ tests_libtesting_a_SOURCES = tests/testing.h $(fakes_SOURCES)
 EXTRA_DIST += $(UNIT_TESTS:=.c)
 endif
 EXTRA_DIST += tests/program/no_cunit_test.sh
-EXTRA_DIST += $(PROGRAM_TESTS) tests/README.md tests/lib.sh tests/mpi.sh tests/ranks $(PROGRAM_FILES) tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp \
+EXTRA_DIST += $(PROGRAM_TESTS) tests/README.md tests/check-one tests/suggest tests/lib.sh tests/mpi.sh tests/ranks $(PROGRAM_FILES) tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp \
 	tests/cross/aarch64.sh tests/cross/same_test.sh
 
 check_LIBRARIES += tests/libtesting.a
@@ -116,6 +116,10 @@ endif
 
 # What the tests are made of, without running them.
 check-programs: $(check_PROGRAMS) $(check_LIBRARIES)
+
+check-one:
+	+@$(AM_TESTS_ENVIRONMENT) T='$(T)' CASE='$(CASE)' UNIT_TESTS='$(UNIT_TESTS)' PROGRAM_TESTS='$(PROGRAM_TESTS)' \
+	  PROGRAMS='$(check_PROGRAMS)' BUILD='$(MAKE) $(AM_MAKEFLAGS) --no-print-directory' bash '$(srcdir)/tests/check-one'
 
 check-long:
 	DTRAIN_TEST_LONG=1 $(MAKE) $(AM_MAKEFLAGS) check
@@ -184,5 +188,5 @@ format format-check spell-check:
 clean-local:
 	rm -rf build-asan build-tsan build-clang build-parts build-aarch64 build-mpich
 
-.PHONY: check-programs check-long check-asan check-tsan check-clang check-parts check-aarch64 check-mpich \
+.PHONY: check-programs check-one check-long check-asan check-tsan check-clang check-parts check-aarch64 check-mpich \
 	format format-check spell-check
