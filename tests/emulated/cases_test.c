@@ -31,7 +31,7 @@ static void check(dt_dtype dtype, dt_interpreted_gpu gpu, int64_t image_size, in
 }
 
 /* AddressSanitizer takes ten times as long, and other shapes take the same ways through the code. */
-static void fp16_fused_as_on_an_a100(void)
+static void fp16_fused_as_on_an_a100_agrees_with_ref(void)
 {
 #if defined(__SANITIZE_ADDRESS__)
     check(DT_F16, DT_INTERPRET_A100, 32, 2, 1e-5, few);
@@ -40,17 +40,17 @@ static void fp16_fused_as_on_an_a100(void)
 #endif
 }
 
-static void fp16_composed_as_on_a_t4(void)
+static void fp16_composed_as_on_a_t4_agrees_with_ref(void)
 {
     check(DT_F16, DT_INTERPRET_T4, 32, 2, 1e-5, few);
 }
 
-static void bf16(void)
+static void bf16_agrees_with_ref(void)
 {
     check(DT_BF16, DT_INTERPRET_A100, 32, 3, 1e-5, few);
 }
 
-static void fp32_and_tf32(void)
+static void fp32_and_tf32_agree_with_ref(void)
 {
     check(DT_F32, DT_INTERPRET_A100, 32, 2, 1e-5, few);
     check(DT_TF32, DT_INTERPRET_A100, 32, 2, 1e-3, few);
@@ -66,7 +66,7 @@ static void a_gradient_that_cannot_accumulate_is_added_afterwards(void)
 }
 
 /* Work that runs as late as it can: nothing in the backend may rely on the host being slower. */
-static void nothing_depends_on_when_work_is_done(void)
+static void results_do_not_depend_on_when_work_runs(void)
 {
     dt_emulated_gpu g = dt_emulated_gpu_create(&(dt_emulated_gpu_options){
         .dtype = DT_F16, .interpreter = {.gpu = DT_INTERPRET_A100}, .device = {.lazy = true}});
@@ -75,7 +75,7 @@ static void nothing_depends_on_when_work_is_done(void)
     dt_emulated_gpu_destroy(&g);
 }
 
-static void every_shape_in_every_precision(void)
+static void every_shape_in_every_precision_agrees_with_ref(void)
 {
     DT_LONG_TEST();
     check(DT_F16, DT_INTERPRET_T4, 32, 2, 1e-5, everything);
@@ -86,7 +86,7 @@ static void every_shape_in_every_precision(void)
     check(DT_F16, DT_INTERPRET_ALL, 32, 1, 1e-5, everything);
 }
 
-static void other_sizes(void)
+static void other_sizes_agree_with_ref(void)
 {
     DT_LONG_TEST();
     check(DT_F16, DT_INTERPRET_A100, 64, 3, 1e-3, everything);
@@ -95,13 +95,13 @@ static void other_sizes(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(fp16_fused_as_on_an_a100),
-    DT_TEST(fp16_composed_as_on_a_t4),
-    DT_TEST(bf16),
-    DT_TEST(fp32_and_tf32),
+    DT_TEST(fp16_fused_as_on_an_a100_agrees_with_ref),
+    DT_TEST(fp16_composed_as_on_a_t4_agrees_with_ref),
+    DT_TEST(bf16_agrees_with_ref),
+    DT_TEST(fp32_and_tf32_agree_with_ref),
     DT_TEST(a_gradient_that_cannot_accumulate_is_added_afterwards),
-    DT_TEST(nothing_depends_on_when_work_is_done),
-    DT_TEST(every_shape_in_every_precision),
-    DT_TEST(other_sizes),
+    DT_TEST(results_do_not_depend_on_when_work_runs),
+    DT_TEST(every_shape_in_every_precision_agrees_with_ref),
+    DT_TEST(other_sizes_agree_with_ref),
 };
 DT_TEST_MAIN("emulated/cases", tests)

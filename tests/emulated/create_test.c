@@ -50,7 +50,7 @@ static void check_nothing_is_left(dt_device *device, const dt_graph_runner *runn
     DT_CHECK_STR(dt_emulated_fault(device), "");
 }
 
-static void every_failing_allocation_is_survived(void)
+static void every_failing_allocation_gives_an_error_and_no_leak(void)
 {
     dt_error err = {0};
     dt_device *device = NULL;
@@ -73,7 +73,7 @@ static void every_failing_allocation_is_survived(void)
 }
 
 /* A GPU with ever more memory, until it is enough. */
-static void a_full_gpu_is_told_and_leaks_nothing(void)
+static void a_full_gpu_gives_an_error_and_leaks_nothing(void)
 {
     dt_error err = {0};
     dt_status status = DT_ERR_MEMORY;
@@ -130,7 +130,7 @@ static seen rows_of(dt_interpreted_gpu gpu, dt_dtype dtype, dt_conv_input input,
     return s;
 }
 
-static void only_what_is_announced_is_planned_and_refusals_clear_their_bits(void)
+static void only_announced_forms_are_planned_and_refusals_clear_their_bits(void)
 {
     const unsigned forward = DT_CONV_FUSE_PROLOGUE | DT_CONV_FUSE_SUMS,
                    backward = DT_CONV_FUSE_BACKWARD_EPILOGUE | DT_CONV_FUSE_WEIGHTS_PROLOGUE;
@@ -152,7 +152,7 @@ static void only_what_is_announced_is_planned_and_refusals_clear_their_bits(void
     DT_CHECK(s.n == 4 && s.n_refused == 0);
 }
 
-static void what_cannot_be_is_refused(void)
+static void unsupported_types_and_shapes_are_refused(void)
 {
     dt_emulated_gpu g = dt_emulated_gpu_create(
         &(dt_emulated_gpu_options){.dtype = DT_F16, .interpreter = {.gpu = DT_INTERPRET_A100}});
@@ -173,7 +173,7 @@ static void what_cannot_be_is_refused(void)
 }
 
 /* Plans without a device: dtrain info --plans. */
-static void plans_alone_need_no_device(void)
+static void planning_alone_needs_no_device(void)
 {
     const dt_cuda_options options = {.dtype = DT_F16, .plan_only = true};
     dt_error err = {0};
@@ -194,10 +194,10 @@ static void plans_alone_need_no_device(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(every_failing_allocation_is_survived),
-    DT_TEST(a_full_gpu_is_told_and_leaks_nothing),
-    DT_TEST(only_what_is_announced_is_planned_and_refusals_clear_their_bits),
-    DT_TEST(what_cannot_be_is_refused),
-    DT_TEST(plans_alone_need_no_device),
+    DT_TEST(every_failing_allocation_gives_an_error_and_no_leak),
+    DT_TEST(a_full_gpu_gives_an_error_and_leaks_nothing),
+    DT_TEST(only_announced_forms_are_planned_and_refusals_clear_their_bits),
+    DT_TEST(unsupported_types_and_shapes_are_refused),
+    DT_TEST(planning_alone_needs_no_device),
 };
 DT_TEST_MAIN("emulated/create", tests)

@@ -49,7 +49,7 @@ static int download(dt_device *d, const void *src)
     return value;
 }
 
-static void fresh_memory_is_unwritten(void)
+static void fresh_memory_counts_as_unwritten(void)
 {
     dt_device *d = device_of(false);
     float *p = d->ops->alloc(d, 4 * sizeof *p);
@@ -127,13 +127,13 @@ static int two_streams(bool with_event)
     return result;
 }
 
-static void what_nobody_waits_for_comes_late(void)
+static void work_that_nothing_waits_for_runs_late(void)
 {
     DT_CHECK_INT(two_streams(true), 31);
     DT_CHECK_INT(two_streams(false), 11);
 }
 
-static void polling_an_event_ends(void)
+static void polling_an_event_makes_progress(void)
 {
     dt_device *d = device_of(true);
     dt_event *event = NULL;
@@ -152,7 +152,7 @@ static void polling_an_event_ends(void)
     d->ops->destroy(d);
 }
 
-static void a_captured_graph_runs_again_and_again(void)
+static void a_captured_graph_can_be_launched_repeatedly(void)
 {
     dt_device *d = device_of(true);
     dt_stream *side = NULL;
@@ -185,7 +185,7 @@ static void a_captured_graph_runs_again_and_again(void)
     d->ops->destroy(d);
 }
 
-static void what_a_capture_forbids_is_a_fault(void)
+static void calls_that_a_capture_forbids_are_faults(void)
 {
     dt_device *d = device_of(true);
     dt_stream *side = NULL;
@@ -212,12 +212,12 @@ static void what_a_capture_forbids_is_a_fault(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(fresh_memory_is_unwritten),
+    DT_TEST(fresh_memory_counts_as_unwritten),
     DT_TEST(copies_outside_of_an_allocation_are_faults),
     DT_TEST(a_stray_write_is_a_fault),
-    DT_TEST(what_nobody_waits_for_comes_late),
-    DT_TEST(polling_an_event_ends),
-    DT_TEST(a_captured_graph_runs_again_and_again),
-    DT_TEST(what_a_capture_forbids_is_a_fault),
+    DT_TEST(work_that_nothing_waits_for_runs_late),
+    DT_TEST(polling_an_event_makes_progress),
+    DT_TEST(a_captured_graph_can_be_launched_repeatedly),
+    DT_TEST(calls_that_a_capture_forbids_are_faults),
 };
 DT_TEST_MAIN("emulated/device", tests)

@@ -241,7 +241,7 @@ static void check_backward_weights(problem *p, bool prologue)
 
 static const int64_t windows[][3] = {{1, 1, 0}, {3, 1, 1}, {3, 2, 1}, {1, 2, 0}, {5, 3, 2}};
 
-static void every_graph_computes_what_ref_does(void)
+static void every_graph_agrees_with_ref(void)
 {
     for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
         problem p = problem_of(windows[i][0], windows[i][1], windows[i][2]);
@@ -258,7 +258,7 @@ static void every_graph_computes_what_ref_does(void)
 }
 
 /* Each mistake makes a difference, or is refused. */
-static void mistakes_show(void)
+static void planted_mistakes_change_the_result_or_are_refused(void)
 {
     problem p = problem_of(3, 1, 1);
     dt_graph graph;
@@ -298,7 +298,7 @@ static void mistakes_show(void)
     problem_free(&p);
 }
 
-static void what_is_unwritten_or_bound_wrongly_is_refused(void)
+static void unwritten_inputs_and_wrong_bindings_are_refused(void)
 {
     problem p = problem_of(1, 1, 0);
     dt_graph graph;
@@ -318,8 +318,8 @@ static void what_is_unwritten_or_bound_wrongly_is_refused(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(every_graph_computes_what_ref_does),
-    DT_TEST(mistakes_show),
-    DT_TEST(what_is_unwritten_or_bound_wrongly_is_refused),
+    DT_TEST(every_graph_agrees_with_ref),
+    DT_TEST(planted_mistakes_change_the_result_or_are_refused),
+    DT_TEST(unwritten_inputs_and_wrong_bindings_are_refused),
 };
 DT_TEST_MAIN("emulated/interpreter", tests)

@@ -47,7 +47,7 @@ static void check_same_values(const job *a, const job *b)
     DT_CHECK_BYTES(b->values[0], a->values[0], n * sizeof(float));
 }
 
-static void captured_steps_and_those_enqueued_anew_give_the_same_bits(void)
+static void captured_and_uncaptured_steps_give_the_same_bits(void)
 {
     job anew = gpu_job(true), captured = gpu_job(false), ref = gpu_job(true);
     ref.lagging = false;
@@ -74,7 +74,7 @@ static void captured_steps_and_those_enqueued_anew_give_the_same_bits(void)
     free_job(&ref);
 }
 
-static void a_run_in_two_pieces_gives_the_same_bits(void)
+static void a_resumed_run_gives_the_same_bits(void)
 {
     job whole = gpu_job(false), pieces = gpu_job(false);
     pieces.store = fake_store_create(&(fake_store_options){0});
@@ -111,7 +111,7 @@ static float *newest(dt_store *store, int64_t *n_elems)
 
 /* One run saves every third step while captured steps go on; the other one ends behind step 9, and waits for
  * the device before it saves. */
-static void a_checkpoint_of_a_device_that_goes_on_is_the_one_of_a_device_that_waits(void)
+static void a_checkpoint_taken_while_steps_run_equals_one_of_an_idle_device(void)
 {
     job goes_on = gpu_job(false), waits = gpu_job(false);
     int64_t n = 0, n_waits = 0;
@@ -138,8 +138,8 @@ static void a_checkpoint_of_a_device_that_goes_on_is_the_one_of_a_device_that_wa
 }
 
 static const dt_test tests[] = {
-    DT_TEST(captured_steps_and_those_enqueued_anew_give_the_same_bits),
-    DT_TEST(a_run_in_two_pieces_gives_the_same_bits),
-    DT_TEST(a_checkpoint_of_a_device_that_goes_on_is_the_one_of_a_device_that_waits),
+    DT_TEST(captured_and_uncaptured_steps_give_the_same_bits),
+    DT_TEST(a_resumed_run_gives_the_same_bits),
+    DT_TEST(a_checkpoint_taken_while_steps_run_equals_one_of_an_idle_device),
 };
 DT_TEST_MAIN("emulated/trainer", tests)

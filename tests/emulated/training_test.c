@@ -185,7 +185,7 @@ static dt_trained train_on(bool lazy, bool capture)
     return trained;
 }
 
-static void captured_or_not_early_or_late_the_bits_are_the_same(void)
+static void the_bits_do_not_depend_on_capture_or_on_when_work_runs(void)
 {
     NOT_UNDER_ASAN(); /* trainer_test does the same with a smaller net */
     dt_trained now = train_on(false, false), later = train_on(true, false), captured = train_on(true, true);
@@ -299,25 +299,25 @@ static void check_spoiled_graph(void (*spoil)(dt_graph *graph, void *context))
                    DT_EMULATOR_NO_LAUNCH));
 }
 
-static void a_missing_term_in_a_graph_shows(void)
+static void a_missing_term_in_a_graph_is_detected(void)
 {
     NOT_UNDER_ASAN();
     check_spoiled_graph(spoil_term);
 }
 
-static void a_wrong_stride_shows(void)
+static void a_wrong_stride_in_a_graph_is_detected(void)
 {
     NOT_UNDER_ASAN();
     check_spoiled_graph(spoil_stride);
 }
 
-static void a_swapped_operand_shows(void)
+static void a_swapped_operand_in_a_graph_is_detected(void)
 {
     NOT_UNDER_ASAN();
     check_spoiled_graph(spoil_operand);
 }
 
-static void a_mistake_in_a_kernel_shows(void)
+static void a_mistake_in_a_kernel_is_detected(void)
 {
     static const struct {
         const char *kernel;
@@ -356,11 +356,11 @@ static const dt_test tests[] = {
     DT_TEST(three_steps_in_fp16_agree_with_ref),
     DT_TEST(composed_with_lars_and_ema_and_two_micro_batches_agrees_with_ref),
     DT_TEST(too_large_a_loss_scale_skips_steps_and_changes_nothing),
-    DT_TEST(captured_or_not_early_or_late_the_bits_are_the_same),
-    DT_TEST(a_missing_term_in_a_graph_shows),
-    DT_TEST(a_wrong_stride_shows),
-    DT_TEST(a_swapped_operand_shows),
-    DT_TEST(a_mistake_in_a_kernel_shows),
+    DT_TEST(the_bits_do_not_depend_on_capture_or_on_when_work_runs),
+    DT_TEST(a_missing_term_in_a_graph_is_detected),
+    DT_TEST(a_wrong_stride_in_a_graph_is_detected),
+    DT_TEST(a_swapped_operand_in_a_graph_is_detected),
+    DT_TEST(a_mistake_in_a_kernel_is_detected),
     DT_TEST(a_step_of_resnet50_and_one_in_every_precision_agree_with_ref),
 };
 DT_TEST_MAIN("emulated/training", tests)

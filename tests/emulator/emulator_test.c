@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-static void threads_know_their_places_in_three_dimensions(void)
+static void threads_have_their_indices_in_three_dimensions(void)
 {
     enum { N = 2 * 3 * 4 * 5 * 3 * 2 };
     unsigned out[N + 1];
@@ -36,7 +36,7 @@ static int n_wrong_after_turning(unsigned n_blocks, unsigned n_threads, bool dyn
     return n_wrong;
 }
 
-static void shared_memory_is_seen_behind_a_barrier(void)
+static void shared_memory_is_visible_after_a_barrier(void)
 {
     static const unsigned n_threads[] = {1, 2, 31, 33, 256, 1024};
     for (unsigned order = 0; order < 4; order++) {
@@ -72,7 +72,7 @@ static void shared_memory_begins_as_nan_in_every_block(void)
     DT_CHECK(isnan(out[0]) && isnan(out[1]) && isnan(out[2]));
 }
 
-static void a_missing_barrier_is_seen(void)
+static void a_missing_barrier_is_detected(void)
 {
     dt_emulator_plant("turn", DT_EMULATOR_NO_BARRIERS);
     int n_wrong = n_wrong_after_turning(1, 64, false);
@@ -80,7 +80,7 @@ static void a_missing_barrier_is_seen(void)
     DT_CHECK_MSG(n_wrong > 0, "64 threads that read what the next ones write");
 }
 
-static void planted_gaps_leave_their_part_undone(void)
+static void planted_gaps_skip_their_part(void)
 {
     dt_emulator_plant("turn", DT_EMULATOR_NO_LAST_BLOCK);
     DT_CHECK_INT(n_wrong_after_turning(2, 64, false), 64);
@@ -104,7 +104,7 @@ typedef struct divergence {
 } divergence;
 
 /* After each of them the emulator works as before. */
-static void threads_that_go_different_ways_are_reported(void)
+static void threads_that_diverge_are_reported(void)
 {
     static const divergence divergences[] = {
         {SAMPLE_LEAVES, 0, "kernel leaves, block (0,0,0) of (2,1,1)", "thread 0 has left"},
@@ -125,7 +125,7 @@ static void threads_that_go_different_ways_are_reported(void)
     }
 }
 
-static void a_launch_that_no_gpu_takes_is_refused(void)
+static void a_launch_beyond_the_limits_of_gpus_is_refused(void)
 {
     DT_CHECK_INT(sample_configuration(1, 1024, 48 << 10), 0);
     DT_CHECK_INT(sample_configuration(0, 32, 0), DT_EMULATOR_INVALID_CONFIGURATION);
@@ -136,13 +136,13 @@ static void a_launch_that_no_gpu_takes_is_refused(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(threads_know_their_places_in_three_dimensions),
-    DT_TEST(shared_memory_is_seen_behind_a_barrier),
+    DT_TEST(threads_have_their_indices_in_three_dimensions),
+    DT_TEST(shared_memory_is_visible_after_a_barrier),
     DT_TEST(warps_shuffle_and_vote),
     DT_TEST(shared_memory_begins_as_nan_in_every_block),
-    DT_TEST(a_missing_barrier_is_seen),
-    DT_TEST(planted_gaps_leave_their_part_undone),
-    DT_TEST(threads_that_go_different_ways_are_reported),
-    DT_TEST(a_launch_that_no_gpu_takes_is_refused),
+    DT_TEST(a_missing_barrier_is_detected),
+    DT_TEST(planted_gaps_skip_their_part),
+    DT_TEST(threads_that_diverge_are_reported),
+    DT_TEST(a_launch_beyond_the_limits_of_gpus_is_refused),
 };
 DT_TEST_MAIN("emulator/emulator", tests)

@@ -197,7 +197,7 @@ static void gpu_info(dt_device *device, dt_device_info *info)
     *info = (dt_device_info){.name = "some GPU"};
 }
 
-static void what_it_cannot_work_with_is_refused(void)
+static void unsupported_devices_and_thread_counts_are_refused(void)
 {
     static const dt_device_ops ops = {.name = "gpu", .info = gpu_info};
     dt_device gpu = {.ops = &ops};
@@ -238,7 +238,7 @@ static const dt_test tests[] = {
     DT_TEST(every_allocation_may_fail),
     DT_TEST(chunks_cover_every_batch),
     DT_TEST(kernels_of_different_threads_work_side_by_side),
-    DT_TEST(what_it_cannot_work_with_is_refused),
+    DT_TEST(unsupported_devices_and_thread_counts_are_refused),
     DT_TEST(convolutions_that_do_not_fit_are_refused),
 };
 DT_TEST_MAIN("layers/cpu_create", tests)

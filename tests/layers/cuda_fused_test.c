@@ -174,7 +174,7 @@ static void a_fused_graph_that_is_slower_than_its_parts_is_composed(void)
     DT_CHECK_INT(r.n_composed, 2);
 }
 
-static void where_nothing_is_measured_what_is_fused_is_taken(void)
+static void unmeasured_fused_graphs_are_used(void)
 {
     result r =
         choose(TIMES({"conv", -1, 0}, {"conv+sums", -1, 0}, {"bnrelu+conv+sums", -1, 0}, {"dgrad", -1, 0},
@@ -186,7 +186,7 @@ static void where_nothing_is_measured_what_is_fused_is_taken(void)
 
 static const dt_test tests[] = {DT_TEST(fused_graphs_that_save_time_are_used),
                                 DT_TEST(a_fused_graph_that_is_slower_than_its_parts_is_composed),
-                                DT_TEST(where_nothing_is_measured_what_is_fused_is_taken)};
+                                DT_TEST(unmeasured_fused_graphs_are_used)};
 #else
 static void fused_or_composed(void)
 {

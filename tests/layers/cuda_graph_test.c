@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void every_graph_of_every_convolution_is_whole_and_has_a_key_of_its_own(void)
+static void every_graph_is_valid_and_has_its_own_key(void)
 {
     static char keys[DT_RESNET_N_CONVS * 5 * 2][DT_GRAPH_KEY_BYTES];
     static dt_graph graph;
@@ -33,7 +33,7 @@ static void every_graph_of_every_convolution_is_whole_and_has_a_key_of_its_own(v
     }
 }
 
-static void the_key_says_what_the_name_does_not_and_nothing_of_the_name(void)
+static void the_key_depends_on_the_structure_and_not_on_the_name(void)
 {
     dt_graph a, b;
     char key_a[DT_GRAPH_KEY_BYTES], key_b[DT_GRAPH_KEY_BYTES];
@@ -55,7 +55,7 @@ static void the_key_says_what_the_name_does_not_and_nothing_of_the_name(void)
 
 /* Caches hold keys of older versions of the program: one that changes without need costs everybody a
  * tuning. */
-static void the_key_stays_as_it_was(void)
+static void keys_stay_the_same_between_versions(void)
 {
     dt_graph g;
     char key[DT_GRAPH_KEY_BYTES];
@@ -67,7 +67,7 @@ static void the_key_stays_as_it_was(void)
                       "10o:fp32:1/32,32/1,1/32,1/32;conv(1,2>3)p1,1,s2,2,d1,1,a1,b0;sums(3>9,10)");
 }
 
-static void bytes_and_operations_are_those_of_a_hand_count(void)
+static void bytes_and_operations_match_a_count_by_hand(void)
 {
     dt_graph g;
     /* y is 4 x 3 */
@@ -124,8 +124,9 @@ static void a_planted_mistake_in_a_graph_is_found(void)
     DT_CHECK_INT(dt_graph_check(&bad, &err), DT_ERR_INTERNAL);
 }
 
-static const dt_test tests[] = {
-    DT_TEST(every_graph_of_every_convolution_is_whole_and_has_a_key_of_its_own),
-    DT_TEST(the_key_says_what_the_name_does_not_and_nothing_of_the_name), DT_TEST(the_key_stays_as_it_was),
-    DT_TEST(bytes_and_operations_are_those_of_a_hand_count), DT_TEST(a_planted_mistake_in_a_graph_is_found)};
+static const dt_test tests[] = {DT_TEST(every_graph_is_valid_and_has_its_own_key),
+                                DT_TEST(the_key_depends_on_the_structure_and_not_on_the_name),
+                                DT_TEST(keys_stay_the_same_between_versions),
+                                DT_TEST(bytes_and_operations_match_a_count_by_hand),
+                                DT_TEST(a_planted_mistake_in_a_graph_is_found)};
 DT_TEST_MAIN("layers/cuda_graph", tests)

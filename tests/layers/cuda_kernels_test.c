@@ -158,7 +158,7 @@ static void the_order_of_threads_and_blocks_does_not_matter(void)
     dt_emulator_set_order(0);
 }
 
-static void any_number_of_multiprocessors_will_do(void)
+static void kernels_work_with_any_number_of_multiprocessors(void)
 {
     static const int numbers[] = {1, 50};
     for (int i = 0; i < 2; i++) {
@@ -312,7 +312,7 @@ static const dt_test tests[] = {
     DT_TEST(every_kernel_agrees_with_ref_in_fp16),
     DT_TEST(every_kernel_agrees_with_ref_in_bf16),
     DT_TEST(the_order_of_threads_and_blocks_does_not_matter),
-    DT_TEST(any_number_of_multiprocessors_will_do),
+    DT_TEST(kernels_work_with_any_number_of_multiprocessors),
     DT_TEST(planted_formulas_are_caught),
     DT_TEST(planted_gaps_are_caught),
 };

@@ -70,7 +70,7 @@ static dt_status choose(fake_engine *engines, int n, dt_autotune_kind autotune, 
 
 /* -- choosing -------------------------------------------------------------------------------------------- */
 
-static void full_takes_the_fastest_that_fits_and_spares_the_hopeless(void)
+static void full_chooses_the_fastest_that_fits_and_stops_timing_slow_ones(void)
 {
     fake_engine e[5];
     int chosen = -1;
@@ -94,7 +94,7 @@ static void full_takes_the_fastest_that_fits_and_spares_the_hopeless(void)
     DT_CHECK_INT(e[2].n_runs, 1); /* hopeless */
 }
 
-static void off_takes_the_first_that_fits_and_measures_nothing(void)
+static void off_chooses_the_first_that_fits_and_times_nothing(void)
 {
     fake_engine e[4] = {five[3], five[1], five[4], five[2]};
     int chosen = -1;
@@ -106,7 +106,7 @@ static void off_takes_the_first_that_fits_and_measures_nothing(void)
     DT_CHECK_INT(e[2].n_runs + e[3].n_built, 0);
 }
 
-static void heuristic_measures_the_first_few(void)
+static void heuristic_times_the_first_few(void)
 {
     fake_engine e[8];
     int chosen = -1, n_measured = 0;
@@ -121,7 +121,7 @@ static void heuristic_measures_the_first_few(void)
     DT_CHECK_INT(n_measured, DT_PLAN_HEURISTIC_TRIES);
 }
 
-static void what_cannot_be_measured_is_taken_when_there_is_nothing_else(void)
+static void an_engine_that_cannot_be_timed_is_chosen_if_there_is_no_other(void)
 {
     fake_engine e[2] = {{"first", 0, 0, 0, 0}, {"second", 0, 0, 0, 0}};
     int chosen = -1;
@@ -146,7 +146,7 @@ static void an_error_of_the_device_ends_the_choice(void)
     DT_CHECK_INT(e[2].n_runs, 0);
 }
 
-static void no_candidate_is_told_with_the_reason(void)
+static void an_error_gives_the_reason_why_there_is_no_candidate(void)
 {
     fake_engine e[2] = {{"broken", -1, 0, 0, 0}, {"large", 5000, 1, 0, 0}};
     int chosen = -1;
@@ -235,7 +235,7 @@ static void a_choice_is_remembered_and_not_measured_again(void)
     DT_CHECK_STR(warnings, "");
 }
 
-static void damage_anywhere_is_seen_warned_of_and_mended(void)
+static void damage_anywhere_is_detected_warned_of_and_repaired(void)
 {
     char path[512], text[2048];
     dt_plan_cache *cache = open_cache(cache_path(path, "plans.txt"));
@@ -280,7 +280,7 @@ static void damage_anywhere_is_seen_warned_of_and_mended(void)
     dt_plan_cache_close(cache);
 }
 
-static void another_gpu_s_file_is_not_used(void)
+static void the_file_of_another_gpu_is_not_used(void)
 {
     char path[512];
     dt_error err = {0};
@@ -294,7 +294,7 @@ static void another_gpu_s_file_is_not_used(void)
     dt_plan_cache_close(cache);
 }
 
-static void what_other_processes_have_added_is_kept(void)
+static void entries_of_other_processes_are_kept(void)
 {
     char path[512];
     dt_plan_cache *a = open_cache(cache_path(path, "plans.txt")), *b = open_cache(path);
@@ -325,7 +325,7 @@ static void *save_many(void *path)
     return NULL;
 }
 
-static void many_may_write_at_once_and_the_file_is_always_whole(void)
+static void concurrent_writers_always_leave_a_valid_file(void)
 {
     char path[512];
     pthread_t threads[4];
@@ -340,7 +340,7 @@ static void many_may_write_at_once_and_the_file_is_always_whole(void)
     dt_plan_cache_close(cache);
 }
 
-static void a_file_that_cannot_be_written_is_one_warning(void)
+static void a_file_that_cannot_be_written_gives_one_warning(void)
 {
     char path[512];
     fake_engine e[5];
@@ -425,18 +425,18 @@ static void every_allocation_may_fail(void)
     }
 }
 
-static const dt_test tests[] = {DT_TEST(full_takes_the_fastest_that_fits_and_spares_the_hopeless),
-                                DT_TEST(off_takes_the_first_that_fits_and_measures_nothing),
-                                DT_TEST(heuristic_measures_the_first_few),
-                                DT_TEST(what_cannot_be_measured_is_taken_when_there_is_nothing_else),
+static const dt_test tests[] = {DT_TEST(full_chooses_the_fastest_that_fits_and_stops_timing_slow_ones),
+                                DT_TEST(off_chooses_the_first_that_fits_and_times_nothing),
+                                DT_TEST(heuristic_times_the_first_few),
+                                DT_TEST(an_engine_that_cannot_be_timed_is_chosen_if_there_is_no_other),
                                 DT_TEST(an_error_of_the_device_ends_the_choice),
-                                DT_TEST(no_candidate_is_told_with_the_reason),
+                                DT_TEST(an_error_gives_the_reason_why_there_is_no_candidate),
                                 DT_TEST(a_choice_is_remembered_and_not_measured_again),
-                                DT_TEST(damage_anywhere_is_seen_warned_of_and_mended),
-                                DT_TEST(another_gpu_s_file_is_not_used),
-                                DT_TEST(what_other_processes_have_added_is_kept),
-                                DT_TEST(many_may_write_at_once_and_the_file_is_always_whole),
-                                DT_TEST(a_file_that_cannot_be_written_is_one_warning),
+                                DT_TEST(damage_anywhere_is_detected_warned_of_and_repaired),
+                                DT_TEST(the_file_of_another_gpu_is_not_used),
+                                DT_TEST(entries_of_other_processes_are_kept),
+                                DT_TEST(concurrent_writers_always_leave_a_valid_file),
+                                DT_TEST(a_file_that_cannot_be_written_gives_one_warning),
                                 DT_TEST(the_path_follows_xdg_and_home),
                                 DT_TEST(every_allocation_may_fail)};
 DT_TEST_MAIN("layers/cuda_plan_cache", tests)

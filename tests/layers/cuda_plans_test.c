@@ -157,7 +157,7 @@ static void a_linear_layer_of_any_width_has_plans(void)
     old->ops->destroy(old);
 }
 
-static void the_other_gpus_that_ship_have_plans_too(void)
+static void every_other_described_gpu_has_plans(void)
 {
     static const char *const gpus[] = {"a100-80gb", "h100", "l4"};
     if (is_slow())
@@ -181,7 +181,7 @@ static void a_refusal_names_the_graph_and_the_reason(void)
     a100->ops->destroy(a100);
 }
 
-static void a_described_gpu_runs_nothing(void)
+static void a_described_gpu_executes_nothing(void)
 {
     dt_graph graph;
     dt_graph_plan *plan = NULL;
@@ -197,7 +197,7 @@ static void a_described_gpu_runs_nothing(void)
     runner->ops->destroy(runner);
 }
 
-static void a_graph_with_a_mistake_is_our_bug_and_not_refused(void)
+static void an_invalid_graph_is_an_internal_error_and_not_a_refusal(void)
 {
     dt_graph graph;
     dt_graph_plan *plan = NULL;
@@ -211,7 +211,7 @@ static void a_graph_with_a_mistake_is_our_bug_and_not_refused(void)
     runner->ops->destroy(runner);
 }
 
-static void properties_that_cudnn_does_not_take_are_one_line(void)
+static void properties_that_cudnn_rejects_give_a_one_line_error(void)
 {
     static const char *const bad[] = {"", "{", "{}", "[]", "nonsense", "{\"version\": \"1.0\"}"};
     dt_cudnn_options options = {.workspace_limit_bytes = WORKSPACE_LIMIT};
@@ -263,11 +263,11 @@ static void every_allocation_may_fail(void)
 static const dt_test tests[] = {DT_TEST(every_fp16_graph_has_a_plan_for_a100_h200_a10g_and_t4),
                                 DT_TEST(other_types_have_their_plain_graphs),
                                 DT_TEST(a_linear_layer_of_any_width_has_plans),
-                                DT_TEST(the_other_gpus_that_ship_have_plans_too),
+                                DT_TEST(every_other_described_gpu_has_plans),
                                 DT_TEST(a_refusal_names_the_graph_and_the_reason),
-                                DT_TEST(a_described_gpu_runs_nothing),
-                                DT_TEST(a_graph_with_a_mistake_is_our_bug_and_not_refused),
-                                DT_TEST(properties_that_cudnn_does_not_take_are_one_line),
+                                DT_TEST(a_described_gpu_executes_nothing),
+                                DT_TEST(an_invalid_graph_is_an_internal_error_and_not_a_refusal),
+                                DT_TEST(properties_that_cudnn_rejects_give_a_one_line_error),
                                 DT_TEST(every_allocation_may_fail)};
 #else
 static void plans_without_a_gpu(void)

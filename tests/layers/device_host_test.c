@@ -27,7 +27,7 @@ static void memory_is_aligned_and_refused_when_there_is_none(void)
 
 /* By threads, in pieces, past the caches: whatever the ends are aligned to, neither a byte less nor one
  * more. */
-static void large_copies_copy_every_byte_and_none_beside(void)
+static void large_copies_write_exactly_their_bytes(void)
 {
     const int64_t n_bytes = (INT64_C(9) << 20);
     unsigned char *from = device->ops->alloc(device, n_bytes), *to = device->ops->host_alloc(device, n_bytes);
@@ -101,7 +101,7 @@ static void streams_and_events_are_always_done(void)
     DT_CHECK_INT(dt_alloc_live_blocks(), before);
 }
 
-static void the_host_captures_nothing(void)
+static void the_host_device_has_no_capture(void)
 {
     DT_CHECK(device->ops->capture_begin == NULL);
     DT_CHECK(device->ops->capture_end == NULL);
@@ -166,11 +166,11 @@ void dt_test_tear_down(void)
 
 static const dt_test tests[] = {
     DT_TEST(memory_is_aligned_and_refused_when_there_is_none),
-    DT_TEST(large_copies_copy_every_byte_and_none_beside),
+    DT_TEST(large_copies_write_exactly_their_bytes),
     DT_TEST(copies_and_zeroing_are_done_when_the_call_returns),
     DT_TEST(negative_sizes_are_refused),
     DT_TEST(streams_and_events_are_always_done),
-    DT_TEST(the_host_captures_nothing),
+    DT_TEST(the_host_device_has_no_capture),
     DT_TEST(info_names_processor_and_threads),
     DT_TEST(a_device_needs_a_thread),
     DT_TEST(types_have_the_size_of_their_elements),

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-static void every_half_comes_back(void)
+static void every_half_survives_the_round_trip(void)
 {
     for (uint32_t bits = 0; bits < 0x10000U; bits++) {
         float v = dt_half_to_float((uint16_t)bits);
@@ -34,7 +34,7 @@ static void check_between(uint16_t below, float low, float high, uint16_t (*from
     DT_REQUIRE(from_float(nextafterf(middle, INFINITY)) == below + 1);
 }
 
-static void what_lies_between_goes_to_the_nearest(void)
+static void values_between_two_halves_round_to_the_nearest(void)
 {
     for (uint16_t bits = 0; bits < 0x7BFF; bits++)
         check_between(bits, dt_half_to_float(bits), dt_half_to_float((uint16_t)(bits + 1)),
@@ -59,8 +59,8 @@ static void tf32_has_ten_bits_of_mantissa(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(every_half_comes_back),
-    DT_TEST(what_lies_between_goes_to_the_nearest),
+    DT_TEST(every_half_survives_the_round_trip),
+    DT_TEST(values_between_two_halves_round_to_the_nearest),
     DT_TEST(tf32_has_ten_bits_of_mantissa),
 };
 DT_TEST_MAIN("layers/half", tests)

@@ -86,7 +86,7 @@ static float pass(dt_net *net)
 
 /* -- planning alone -------------------------------------------------------------------------------------- */
 
-static void planning_alone_takes_no_device_memory_and_tells_the_same(void)
+static void planning_alone_allocates_no_device_memory_and_returns_the_same_info(void)
 {
     for (int training = 0; training < 2; training++) {
         dt_net_options options = {
@@ -112,7 +112,7 @@ static void planning_alone_takes_no_device_memory_and_tells_the_same(void)
 
 /* -- another image size ---------------------------------------------------------------------------------- */
 
-static void another_size_is_as_if_the_net_had_been_made_for_it(void)
+static void a_resized_net_equals_a_net_created_at_that_size(void)
 {
     dt_net *net = create_at(32, true), *large = create_at(64, true);
     dt_net_vectors v, w;
@@ -149,7 +149,7 @@ static void another_size_is_as_if_the_net_had_been_made_for_it(void)
     dt_net_destroy(large);
 }
 
-static void a_size_for_which_there_is_no_memory_leaves_a_net_that_can_be_destroyed(void)
+static void a_resize_without_memory_leaves_a_net_that_can_be_destroyed(void)
 {
     dt_net_destroy(create_at(64, false)); /* the backend's scratch memory has grown */
     const int64_t blocks = dt_alloc_live_blocks();
@@ -231,7 +231,7 @@ static void the_observer_sees_every_layer_in_order(void)
 
 /* -- running averages ------------------------------------------------------------------------------------ */
 
-static void averages_and_values_change_places(void)
+static void averages_and_values_are_swapped(void)
 {
     dt_net *net = create_at(32, true);
     dt_net_vectors v;
@@ -275,7 +275,7 @@ static dt_status values_changed(dt_kernels *k, dt_error *e)
     return DT_OK;
 }
 
-static void a_backend_is_told_of_the_vector_and_of_its_changes(void)
+static void the_backend_is_notified_of_the_vector_and_of_its_changes(void)
 {
     dt_kernels_ops ops = *ref->ops;
     const dt_kernels_ops *own = ref->ops;
@@ -301,7 +301,7 @@ static void a_backend_is_told_of_the_vector_and_of_its_changes(void)
 
 /* -- the step on top ------------------------------------------------------------------------------------- */
 
-static void making_a_step_survives_every_failed_allocation(void)
+static void creating_a_step_survives_every_failed_allocation(void)
 {
     dt_comm *comm = NULL;
     dt_net *net = create_at(32, true);
@@ -338,12 +338,12 @@ static void making_a_step_survives_every_failed_allocation(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(planning_alone_takes_no_device_memory_and_tells_the_same),
-    DT_TEST(another_size_is_as_if_the_net_had_been_made_for_it),
-    DT_TEST(a_size_for_which_there_is_no_memory_leaves_a_net_that_can_be_destroyed),
+    DT_TEST(planning_alone_allocates_no_device_memory_and_returns_the_same_info),
+    DT_TEST(a_resized_net_equals_a_net_created_at_that_size),
+    DT_TEST(a_resize_without_memory_leaves_a_net_that_can_be_destroyed),
     DT_TEST(the_observer_sees_every_layer_in_order),
-    DT_TEST(averages_and_values_change_places),
-    DT_TEST(a_backend_is_told_of_the_vector_and_of_its_changes),
-    DT_TEST(making_a_step_survives_every_failed_allocation),
+    DT_TEST(averages_and_values_are_swapped),
+    DT_TEST(the_backend_is_notified_of_the_vector_and_of_its_changes),
+    DT_TEST(creating_a_step_survives_every_failed_allocation),
 };
 DT_TEST_MAIN("layers/net_hooks", tests)

@@ -221,7 +221,7 @@ static void evaluation_uses_running_statistics(void)
     dt_net_destroy(net);
 }
 
-static void forward_only_takes_much_less_memory(void)
+static void forward_only_needs_much_less_memory(void)
 {
     dt_net *net = create_net("resnet50", ref, true), *forward_only = create_net("resnet50", ref, false);
     dt_net_info a, b;
@@ -234,7 +234,7 @@ static void forward_only_takes_much_less_memory(void)
     dt_net_destroy(forward_only);
 }
 
-static void state_goes_out_and_comes_back(void)
+static void state_survives_export_and_import(void)
 {
     dt_error err = {0};
     dt_net *net = create_net("resnet18", ref, true), *other = create_net("resnet18", ref, true);
@@ -291,7 +291,7 @@ static void initial_values_follow_the_seed_and_he(void)
     dt_net_destroy(net);
 }
 
-static void every_failing_allocation_is_survived(void)
+static void every_failing_allocation_gives_an_error_and_no_leak(void)
 {
     dt_net_spec spec;
     dt_error err = {0};
@@ -321,9 +321,9 @@ static const dt_test tests[] = {
     DT_TEST(composed_operations_equal_fused_ones),
     DT_TEST(accumulating_twice_doubles_the_gradient),
     DT_TEST(evaluation_uses_running_statistics),
-    DT_TEST(forward_only_takes_much_less_memory),
-    DT_TEST(state_goes_out_and_comes_back),
+    DT_TEST(forward_only_needs_much_less_memory),
+    DT_TEST(state_survives_export_and_import),
     DT_TEST(initial_values_follow_the_seed_and_he),
-    DT_TEST(every_failing_allocation_is_survived),
+    DT_TEST(every_failing_allocation_gives_an_error_and_no_leak),
 };
 DT_TEST_MAIN("layers/net", tests)

@@ -105,7 +105,7 @@ static void times_add_up_to_no_more_than_the_passes(void)
     destroy(net);
 }
 
-static void a_profile_of_too_few_passes_says_how_many(void)
+static void a_profile_of_too_few_passes_reports_how_many(void)
 {
     dt_net *net = create_net();
     dt_profile *profile = NULL;
@@ -127,7 +127,7 @@ static void a_profile_of_too_few_passes_says_how_many(void)
 
 /* Counted by hand for ResNet-50 at 224 with all fusions but the last: 289 MB an image at 2 bytes an
  * element. */
-static void the_traffic_of_resnet50_is_what_it_should_be(void)
+static void the_traffic_of_resnet50_matches_a_count_by_hand(void)
 {
     dt_net_spec spec;
     dt_net *net = NULL;
@@ -155,7 +155,7 @@ static void the_traffic_of_resnet50_is_what_it_should_be(void)
 
 #ifdef DT_WITH_CUDA
 /* No tool listens here, but all calls are made. */
-static void nvidias_ranges_do_no_harm(void)
+static void nvtx_ranges_change_no_result(void)
 {
     dt_net *net = create_net();
     dt_nvtx_observe(net);
@@ -164,7 +164,7 @@ static void nvidias_ranges_do_no_harm(void)
 }
 #endif
 
-static void every_failing_allocation_is_an_error_and_no_leak(void)
+static void every_failing_allocation_gives_an_error_and_no_leak(void)
 {
     dt_net *net = create_net();
     for (int64_t n = 1;; n++) {
@@ -185,12 +185,12 @@ static void every_failing_allocation_is_an_error_and_no_leak(void)
 
 static const dt_test tests[] = {
     DT_TEST(times_add_up_to_no_more_than_the_passes),
-    DT_TEST(a_profile_of_too_few_passes_says_how_many),
-    DT_TEST(the_traffic_of_resnet50_is_what_it_should_be),
+    DT_TEST(a_profile_of_too_few_passes_reports_how_many),
+    DT_TEST(the_traffic_of_resnet50_matches_a_count_by_hand),
 #ifdef DT_WITH_CUDA
-    DT_TEST(nvidias_ranges_do_no_harm),
+    DT_TEST(nvtx_ranges_change_no_result),
 #endif
-    DT_TEST(every_failing_allocation_is_an_error_and_no_leak),
+    DT_TEST(every_failing_allocation_gives_an_error_and_no_leak),
 };
 
 DT_TEST_MAIN("core/training/profile", tests)

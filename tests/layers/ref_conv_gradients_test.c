@@ -83,13 +83,13 @@ static const dt_conv_desc conv_shapes[] = {
 };
 enum { N_CONV_SHAPES = sizeof conv_shapes / sizeof *conv_shapes };
 
-static void convolutions_with_another_consumer_of_x(void)
+static void gradients_of_convolutions_with_another_consumer_of_x(void)
 {
     for (int i = 0; i < N_CONV_SHAPES; i++)
         conv_gradients(conv_shapes[i], false);
 }
 
-static void convolutions_of_a_lazy_activation(void)
+static void gradients_of_convolutions_of_a_lazy_activation(void)
 {
     for (int i = 0; i < N_CONV_SHAPES; i++)
         conv_gradients(conv_shapes[i], true);
@@ -134,7 +134,7 @@ static void chain_backward(chain_case *a, dt_conv *first, dt_conv *second)
     OK(ref->ops->conv_backward_data(ref, first, &dy1, a->w1.floats, NULL, NULL, &dx, &gradient_error));
 }
 
-static void chain_of_conv_batchnorm_relu_conv(void)
+static void gradients_of_a_chain_of_conv_batchnorm_relu_conv(void)
 {
     chain_case a = {.first = {.n = 2,
                               .c = 3,
@@ -186,8 +186,8 @@ static void chain_of_conv_batchnorm_relu_conv(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(convolutions_with_another_consumer_of_x),
-    DT_TEST(convolutions_of_a_lazy_activation),
-    DT_TEST(chain_of_conv_batchnorm_relu_conv),
+    DT_TEST(gradients_of_convolutions_with_another_consumer_of_x),
+    DT_TEST(gradients_of_convolutions_of_a_lazy_activation),
+    DT_TEST(gradients_of_a_chain_of_conv_batchnorm_relu_conv),
 };
 DT_TEST_MAIN("layers/ref_conv_gradients", tests)

@@ -19,7 +19,7 @@ static double norm_loss(void *arg)
     return dot(&a->weights, a->z);
 }
 
-static void batchnorm_with_and_without_relu(void)
+static void gradients_of_batchnorm_with_and_without_relu(void)
 {
     for (int relu = 0; relu <= 1; relu++) {
         norm_case a = {.relu = relu != 0};
@@ -57,7 +57,7 @@ static double join_loss(void *arg)
     return dot(&a->weights, a->y);
 }
 
-static void residual_join_with_one_and_two_normalised_inputs(void)
+static void gradients_of_a_join_with_one_and_two_normalised_inputs(void)
 {
     for (int two = 0; two <= 1; two++) {
         join_case a = {.skip_normalised = two != 0};
@@ -105,7 +105,7 @@ static double max_pool_loss(void *arg)
     return dot(&a->weights, a->y);
 }
 
-static void max_pool_of_batchnorm_and_relu(void)
+static void gradients_of_max_pool_of_batchnorm_and_relu(void)
 {
     static const dt_pool_desc pools[] = {{3, 2, 1}, {2, 2, 0}, {3, 1, 1}};
     for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) {
@@ -178,16 +178,16 @@ static void head_gradients(float smoothing)
     release();
 }
 
-static void average_pool_linear_and_loss_with_a_padding_row(void)
+static void gradients_of_average_pool_linear_and_loss_with_a_padding_row(void)
 {
     head_gradients(0);
     head_gradients(0.1F);
 }
 
 static const dt_test tests[] = {
-    DT_TEST(batchnorm_with_and_without_relu),
-    DT_TEST(residual_join_with_one_and_two_normalised_inputs),
-    DT_TEST(max_pool_of_batchnorm_and_relu),
-    DT_TEST(average_pool_linear_and_loss_with_a_padding_row),
+    DT_TEST(gradients_of_batchnorm_with_and_without_relu),
+    DT_TEST(gradients_of_a_join_with_one_and_two_normalised_inputs),
+    DT_TEST(gradients_of_max_pool_of_batchnorm_and_relu),
+    DT_TEST(gradients_of_average_pool_linear_and_loss_with_a_padding_row),
 };
 DT_TEST_MAIN("layers/ref_gradients", tests)

@@ -143,7 +143,7 @@ static void inspect_step(dt_kernels *kernels, inspection *in)
     dt_net_destroy(in->net);
 }
 
-static void all_that_is_stored_is_a_number_of_the_type(void)
+static void every_stored_value_is_representable_in_the_type(void)
 {
     inspection in;
     inspect_step(f16, &in);
@@ -185,7 +185,7 @@ static dt_status bad_linear_backward(dt_kernels *k, dt_linear *linear, const dt_
     return DT_OK;
 }
 
-static void an_operation_that_does_not_round_is_seen(void)
+static void an_operation_that_does_not_round_is_detected(void)
 {
     inspection in;
     dt_kernels *bad = NULL;
@@ -252,7 +252,7 @@ static void weights_and_prologues_are_rounded_as_they_are_read(void)
     DT_CHECK(memcmp(y, y2, sizeof y) != 0); /* it would be seen */
 }
 
-static void too_large_becomes_infinite_and_too_small_stays_subnormal(void)
+static void large_values_become_infinite_and_small_ones_subnormal(void)
 {
     static float y[4];
     const float in[4] = {70000.0f, -65519.9f, 3e-8f, 2e-8f};
@@ -273,10 +273,10 @@ static void other_types_are_refused(void)
 
 static const dt_test tests[] = {
     DT_TEST(every_operation_is_near_fp32),
-    DT_TEST(all_that_is_stored_is_a_number_of_the_type),
-    DT_TEST(an_operation_that_does_not_round_is_seen),
+    DT_TEST(every_stored_value_is_representable_in_the_type),
+    DT_TEST(an_operation_that_does_not_round_is_detected),
     DT_TEST(weights_and_prologues_are_rounded_as_they_are_read),
-    DT_TEST(too_large_becomes_infinite_and_too_small_stays_subnormal),
+    DT_TEST(large_values_become_infinite_and_small_ones_subnormal),
     DT_TEST(other_types_are_refused),
 };
 DT_TEST_MAIN("layers/ref_half", tests)

@@ -51,7 +51,7 @@ static void the_loss_of_equal_logits_is_log_n(void)
     DT_CHECK_CLOSE(one_row(logits, 10, 4, 0.1F).loss, log(10), 1e-6);
 }
 
-static void right_means_fewer_than_k_logits_before_the_label(void)
+static void a_label_is_right_if_fewer_than_k_logits_rank_before_it(void)
 {
     static const float rising[8] = {1, 2, 3, 4, 5, 6, 7, 8};
     check_rank(rising, 8, 7, 1, 1);
@@ -60,7 +60,7 @@ static void right_means_fewer_than_k_logits_before_the_label(void)
     check_rank(rising, 8, 2, 0, 0); /* five are */
 }
 
-static void of_equal_logits_the_lower_index_goes_first(void)
+static void equal_logits_rank_by_index(void)
 {
     static const float equal[8] = {0};
     check_rank(equal, 8, 0, 1, 1);
@@ -69,7 +69,7 @@ static void of_equal_logits_the_lower_index_goes_first(void)
     check_rank(equal, 8, 5, 0, 0);
 }
 
-static void a_row_with_a_nan_is_never_right_and_shows_in_the_loss(void)
+static void a_row_with_a_nan_is_never_right_and_makes_the_loss_nan(void)
 {
     for (int position = 0; position < 4; position++) {
         float logits[4] = {9, 1, 2, 3};
@@ -107,9 +107,9 @@ static void padding_rows_have_zero_gradient(void)
 static const dt_test tests[] = {
     DT_TEST(losses_add_up_over_rows_and_calls),
     DT_TEST(the_loss_of_equal_logits_is_log_n),
-    DT_TEST(right_means_fewer_than_k_logits_before_the_label),
-    DT_TEST(of_equal_logits_the_lower_index_goes_first),
-    DT_TEST(a_row_with_a_nan_is_never_right_and_shows_in_the_loss),
+    DT_TEST(a_label_is_right_if_fewer_than_k_logits_rank_before_it),
+    DT_TEST(equal_logits_rank_by_index),
+    DT_TEST(a_row_with_a_nan_is_never_right_and_makes_the_loss_nan),
     DT_TEST(large_logits_do_not_overflow),
     DT_TEST(padding_rows_have_zero_gradient),
 };

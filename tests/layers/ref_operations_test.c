@@ -64,7 +64,7 @@ static void conv_forward_case(dt_conv_desc d, bool lazy)
     release();
 }
 
-static void conv_forward_with_and_without_prologue_and_its_sums(void)
+static void conv_forward_and_its_sums_match_naive_formulas(void)
 {
     static const dt_conv_desc shapes[] = {
         {.n = 2, .c = 3, .h = 9, .w = 8, .k = 16, .r = 7, .s = 7, .stride = 2, .pad = 3, .reads_image = true},
@@ -80,7 +80,7 @@ static void conv_forward_with_and_without_prologue_and_its_sums(void)
     }
 }
 
-static void weight_gradients_are_added_to_what_is_there(void)
+static void weight_gradients_accumulate(void)
 {
     dt_conv_desc d = {
         .n = 2, .c = 3, .h = 4, .w = 4, .k = 5, .r = 3, .s = 3, .stride = 1, .pad = 1, .for_training = true};
@@ -112,7 +112,7 @@ static void a_filter_larger_than_the_padded_image_is_refused(void)
 
 /* -- batch normalisation --------------------------------------------------------------------------------- */
 
-static void bn_finalize_by_hand(void)
+static void bn_finalize_matches_numbers_worked_by_hand(void)
 {
     /* One channel: 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased 14/3. The other: one value's worth of
      * sums is tested below. */
@@ -176,7 +176,7 @@ static void evaluation_uses_the_running_statistics(void)
     DT_CHECK_CLOSE(bias[1], -1.5, 1e-6);
 }
 
-static void bn_gradients_are_added_to_what_is_there(void)
+static void bn_gradients_accumulate(void)
 {
     double sums[2] = {6, -4};
     float gamma = 2, mean = 0.5F, invstd = 3, dgamma = 100, dbeta = 200, coefficients[3];
@@ -241,7 +241,7 @@ static void in_place_gives_the_same_bits(void)
 
 /* -- activations, joins, pools --------------------------------------------------------------------------- */
 
-static void relu_join_and_max_keep_a_nan(void)
+static void relu_join_and_max_propagate_nan(void)
 {
     float raw[4] = {NAN, -1, 2, 0}, zeros[4] = {0}, scale = 1, bias = 0, out[4], largest;
     dt_act act = {.raw = tensor_of(raw, 1, 1, 2, 2), .scale = &scale, .bias = &bias, .relu = true},
@@ -262,7 +262,7 @@ static void relu_join_and_max_keep_a_nan(void)
     }
 }
 
-static void a_lazy_activation_written_out(void)
+static void a_lazy_activation_is_materialized(void)
 {
     variable x = random_variable("x", 2 * 3 * 6, -1, 1), scale = random_variable("scale", 3, -1.5F, 1.5F);
     variable bias = random_variable("bias", 3, -0.5F, 0.5F);
@@ -292,7 +292,7 @@ static void residual_join_adds_two_normalised_branches(void)
     DT_CHECK_CLOSE(out[1], 0, 0);    /* (-6 - 1) + (2 + 0.25) */
 }
 
-static void max_pool_takes_the_first_maximum_and_no_padding(void)
+static void max_pool_chooses_the_first_maximum_and_ignores_padding(void)
 {
     enum { N = 2 * 3 * 7 * 6, N_Y = 2 * 3 * 4 * 3 };
     dt_pool_desc pool = {.window = 3, .stride = 2, .pad = 1};
@@ -314,7 +314,7 @@ static void max_pool_takes_the_first_maximum_and_no_padding(void)
     release();
 }
 
-static void average_pool_and_linear_forward(void)
+static void average_pool_and_linear_forward_match_naive_formulas(void)
 {
     variable x = random_variable("x", 3 * 5 * 6, -1, 1), w = random_variable("w", 4 * 5, -1, 1),
              bias = random_variable("bias", 4, -1, 1);
@@ -350,18 +350,18 @@ static void average_pool_and_linear_forward(void)
 
 static const dt_test tests[] = {
     DT_TEST(pixels_are_normalised_and_reordered),
-    DT_TEST(conv_forward_with_and_without_prologue_and_its_sums),
-    DT_TEST(weight_gradients_are_added_to_what_is_there),
+    DT_TEST(conv_forward_and_its_sums_match_naive_formulas),
+    DT_TEST(weight_gradients_accumulate),
     DT_TEST(a_filter_larger_than_the_padded_image_is_refused),
-    DT_TEST(bn_finalize_by_hand),
+    DT_TEST(bn_finalize_matches_numbers_worked_by_hand),
     DT_TEST(a_single_value_and_cancelled_sums_have_no_negative_variance),
     DT_TEST(evaluation_uses_the_running_statistics),
-    DT_TEST(bn_gradients_are_added_to_what_is_there),
+    DT_TEST(bn_gradients_accumulate),
     DT_TEST(in_place_gives_the_same_bits),
-    DT_TEST(relu_join_and_max_keep_a_nan),
-    DT_TEST(a_lazy_activation_written_out),
+    DT_TEST(relu_join_and_max_propagate_nan),
+    DT_TEST(a_lazy_activation_is_materialized),
     DT_TEST(residual_join_adds_two_normalised_branches),
-    DT_TEST(max_pool_takes_the_first_maximum_and_no_padding),
-    DT_TEST(average_pool_and_linear_forward),
+    DT_TEST(max_pool_chooses_the_first_maximum_and_ignores_padding),
+    DT_TEST(average_pool_and_linear_forward_match_naive_formulas),
 };
 DT_TEST_MAIN("layers/ref_operations", tests)

@@ -15,7 +15,7 @@ static void torch_sgd(double *p, double *buf, double grad, double lr, double wei
     *p = *p - lr * (nesterov ? grad + momentum * *buf : *buf);
 }
 
-static void ten_steps_of_sgd_are_those_of_pytorch(void)
+static void ten_steps_of_sgd_match_pytorch(void)
 {
     static const dt_update_segment segments[] = {
         {.first = 0, .n = 16, .rule = DT_UPDATE_SGD, .weight_decay = 0.05F},
@@ -73,7 +73,7 @@ static void reference_lars(double *w, double *v, const double *g, int64_t n, dou
 
 /* Two tensors have rates of their own; the third is a bias; a tensor that starts at zero, and one without a
  * gradient, move too. */
-static void ten_steps_of_lars_are_those_of_the_paper(void)
+static void ten_steps_of_lars_match_the_paper(void)
 {
     static const dt_update_segment segments[] = {
         {.first = 0, .n = 32, .rule = DT_UPDATE_LARS, .weight_decay = 5e-3F},
@@ -169,8 +169,8 @@ static void averages_follow_weights_and_statistics(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(ten_steps_of_sgd_are_those_of_pytorch),
-    DT_TEST(ten_steps_of_lars_are_those_of_the_paper),
+    DT_TEST(ten_steps_of_sgd_match_pytorch),
+    DT_TEST(ten_steps_of_lars_match_the_paper),
     DT_TEST(the_scale_grows_backs_off_and_stays_in_its_range),
     DT_TEST(averages_follow_weights_and_statistics),
 };

@@ -296,7 +296,7 @@ static void avx512_agrees_with_the_textbook(void)
     DT_SKIP("no AVX-512 here");
 }
 
-static void what_does_not_fit_is_left_to_others(void)
+static void unsupported_shapes_are_declined(void)
 {
     static const dt_conv_desc others[] = {
         {.n = 1, .c = 32, .h = 8, .w = 8, .k = 32, .r = 3, .s = 3, .stride = 2, .pad = 1},
@@ -338,7 +338,7 @@ static void the_number_of_threads_changes_no_bit(void)
 
 static const dt_test tests[] = {
     DT_TEST(the_baseline_agrees_with_the_textbook), DT_TEST(avx2_agrees_with_the_textbook),
-    DT_TEST(avx512_agrees_with_the_textbook),       DT_TEST(what_does_not_fit_is_left_to_others),
+    DT_TEST(avx512_agrees_with_the_textbook),       DT_TEST(unsupported_shapes_are_declined),
     DT_TEST(the_number_of_threads_changes_no_bit),
 };
 
