@@ -45,8 +45,8 @@ DT_SIMD_INLINE v8 window_max(const dt_cpu_pool *pool, const window *at, const fl
                 v = v8_relu(v);
             const v8i replaces = (v > best) | (v != v) | first;
             const int32_t here = (int32_t)(r * pool->window + s);
-            best = (v8)(((v8i)v & replaces) | ((v8i)best & ~takes));
-            where = (replaces & here) | (where & ~takes);
+            best = (v8)(((v8i)v & replaces) | ((v8i)best & ~replaces));
+            where = (replaces & here) | (where & ~replaces);
             first = (v8i){0};
         }
     }
