@@ -40,15 +40,17 @@ typedef struct dt_state_layout {
     const dt_state_tensor *tensors;
 } dt_state_layout;
 
-/* How the store gets at the tensors and how it gives them back: one whole tensor at a time, canonical
- * order. */
 struct dt_state_addresses; /* core/model/state_addresses.h */
+
+/* Access to the tensors of a state: one whole tensor at a time, as float32 in canonical order. `tensor` is an
+ * index into the layout. */
 typedef struct dt_state_io {
     void *context;
     dt_status (*get)(void *context, int64_t tensor, float *canonical, dt_error *err);
     dt_status (*set)(void *context, int64_t tensor, const float *canonical, dt_error *err);
-    const struct dt_state_addresses *places; /* for a copy of all of it at once; the store itself has no use
-                                             for it. NULL: they are not to be had */
+    /* The addresses of all tensors, for a copy of all of them at once; a store does not need them. NULL: they
+     * have none. */
+    const struct dt_state_addresses *addresses;
 } dt_state_io;
 
 typedef struct dt_shard_entry {

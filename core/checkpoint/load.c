@@ -12,7 +12,7 @@
 
 dt_status dt_complain(dt_loading *l, int source, int64_t shard, dt_status status, const dt_error *err)
 {
-    if (!dt_checkpoint_is_passable(status))
+    if (!dt_checkpoint_is_skippable(status))
         return status;
     if (l->n_complaints < DT_MAX_COMPLAINTS)
         l->complaints[l->n_complaints++] = (dt_complaint){shard, source, *err};

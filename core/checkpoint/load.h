@@ -26,7 +26,7 @@ typedef dt_status dt_checkpoint_accept(void *context, const dt_manifest *manifes
 
 /* Whether a checkpoint that cannot be read with this status is passed over, and an older one is tried: it is
  * damaged, or its disk is. */
-static inline bool dt_checkpoint_is_passable(dt_status status)
+static inline bool dt_checkpoint_is_skippable(dt_status status)
 {
     return status == DT_ERR_FORMAT || status == DT_ERR_IO;
 }

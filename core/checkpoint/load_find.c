@@ -60,7 +60,7 @@ static dt_status look_at(dt_loading *l, int source, int64_t step, dt_error *err)
         memcpy(s->identity, s->manifest.identity, sizeof s->identity);
         return DT_OK;
     }
-    if (l->comm->rank != 0 && l->comm->local_rank != 0 && dt_checkpoint_is_passable(status))
+    if (l->comm->rank != 0 && l->comm->local_rank != 0 && dt_checkpoint_is_skippable(status))
         return DT_OK; /* the first rank of this host complains of the same */
     return dt_complain(l, source, -1, status, err);
 }

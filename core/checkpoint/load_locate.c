@@ -83,9 +83,9 @@ static dt_status ask_why(dt_loading *l, int source, int64_t shard, const char *o
     dt_status status = dt_agree(l->comm, mine, why);
     if (status == DT_OK)
         dt_fail(why, DT_ERR_IO, "%s", otherwise);
-    else if (!dt_checkpoint_is_passable(status))
+    else if (!dt_checkpoint_is_skippable(status))
         *err = *why;
-    return dt_checkpoint_is_passable(status) ? DT_OK : status;
+    return dt_checkpoint_is_skippable(status) ? DT_OK : status;
 }
 
 static dt_status explain(dt_loading *l, int64_t shard, dt_error *why, dt_error *err)

@@ -72,9 +72,9 @@ static dt_status spread_shard(const dt_loading *l, int64_t i, assembler *a, bool
         l->comm, reads ? store->ops->read_shard(store, &l->manifest, entry, a->shard, why) : DT_OK, why);
     *whole = status == DT_OK;
     if (!*whole) {
-        if (!dt_checkpoint_is_passable(status))
+        if (!dt_checkpoint_is_skippable(status))
             *err = *why;
-        return dt_checkpoint_is_passable(status) ? DT_OK : status;
+        return dt_checkpoint_is_skippable(status) ? DT_OK : status;
     }
     for (int64_t at = 0; at < entry->n_elems; at += BROADCAST_ELEMS) {
         int64_t n = entry->n_elems - at < BROADCAST_ELEMS ? entry->n_elems - at : BROADCAST_ELEMS;

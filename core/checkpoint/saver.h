@@ -20,15 +20,15 @@
 #include "core/comm.h"
 #include "core/store.h"
 
-/* All borrowed; the layout and what io->places points to must stay until the writer is destroyed. */
+/* All borrowed; the layout and what io->addresses points to must stay until the writer is destroyed. */
 typedef struct dt_saver_options {
     dt_comm *comm;
     dt_store *store;
     bool per_host; /* the store is this host's own: at least two checkpoints are kept */
     int64_t keep;  /* checkpoints, at least 1 */
     const dt_state_layout *layout;
-    /* Where io->places has step_state, a manifest's loss scale and its counts come from there. Where it has
-     * loss, a state whose loss is not finite does not become a checkpoint. */
+    /* Where io->addresses has step_state, a manifest's loss scale and its counts come from there. Where it
+     * has loss, a state whose loss is not finite does not become a checkpoint. */
     const dt_state_io *io;
 } dt_saver_options;
 

@@ -20,7 +20,7 @@ typedef struct range {
 struct dt_snapshot {
     dt_comm *comm; /* borrowed, as all of these */
     const dt_state_layout *layout;
-    dt_state_addresses places;
+    dt_state_addresses addresses;
     const dt_device_ops *ops;
     bool is_host;
     int64_t first, n_elems; /* the share */
@@ -58,12 +58,12 @@ static void find_ranges(dt_snapshot *s)
 {
     for (int64_t t = 0; t < s->layout->n_tensors; t++)
         if (is_in_share(s, t))
-            add(s, s->places.tensors[t].vector, s->places.tensors[t].values,
-                s->places.tensors[t].n_elems * (int64_t)sizeof(float));
-    if (s->places.step_state)
-        add(s, s->places.step_state, s->places.step_state, sizeof *s->places.step_state);
-    if (s->places.loss)
-        add(s, s->places.loss, s->places.loss, sizeof *s->places.loss);
+            add(s, s->addresses.tensors[t].vector, s->addresses.tensors[t].values,
+                s->addresses.tensors[t].n_elems * (int64_t)sizeof(float));
+    if (s->addresses.step_state)
+        add(s, s->addresses.step_state, s->addresses.step_state, sizeof *s->addresses.step_state);
+    if (s->addresses.loss)
+        add(s, s->addresses.loss, s->addresses.loss, sizeof *s->addresses.loss);
     for (int64_t i = 0; i < s->n_ranges; i++) {
         s->ranges[i].at = s->bytes;
         s->bytes += (s->ranges[i].bytes + DT_ALIGNMENT - 1) / DT_ALIGNMENT * DT_ALIGNMENT;
@@ -84,7 +84,7 @@ static const void *copy_of(const dt_snapshot *s, const void *place)
 
 static dt_status create_memory(dt_snapshot *s, dt_error *err)
 {
-    dt_device *device = s->places.device;
+    dt_device *device = s->addresses.device;
     s->host = s->ops->host_alloc(device, s->bytes);
     if (!s->host)
         return dt_fail_memory(err, (size_t)s->bytes, "the snapshot that a checkpoint is written from");
@@ -113,11 +113,11 @@ dt_status dt_snapshot_create(dt_comm *comm, const dt_state_layout *layout, const
         return dt_fail_memory(err, sizeof *s, "the snapshot that a checkpoint is written from");
     *s = (dt_snapshot){.comm = comm,
                        .layout = layout,
-                       .places = *io->places,
-                       .ops = io->places->device->ops,
+                       .addresses = *io->addresses,
+                       .ops = io->addresses->device->ops,
                        .first = first,
                        .n_elems = n_elems};
-    s->ops->info(s->places.device, &info);
+    s->ops->info(s->addresses.device, &info);
     s->is_host = info.is_host;
     s->ranges = dt_alloc((size_t)(layout->n_tensors + 2) * sizeof *s->ranges);
     if (!s->ranges) {
@@ -137,7 +137,7 @@ fail:
 /* The main stream, and then the other one: what may still use the memory. */
 static dt_status wait_for_streams(dt_snapshot *s, dt_error *err)
 {
-    dt_device *device = s->places.device;
+    dt_device *device = s->addresses.device;
     if (s->is_host || !s->copied)
         return DT_OK;
     if (!s->side)
@@ -153,7 +153,7 @@ void dt_snapshot_destroy(dt_snapshot *s)
     dt_error ignored;
     if (!s)
         return;
-    dt_device *device = s->places.device;
+    dt_device *device = s->addresses.device;
     if (!s->pending || wait_for_streams(s, &ignored) == DT_OK) {
         if (s->side)
             s->ops->stream_destroy(device, s->side);
@@ -174,7 +174,7 @@ void dt_snapshot_destroy(dt_snapshot *s)
 static dt_status copy_ranges(dt_snapshot *s, char *to, dt_copy_kind kind, dt_error *err)
 {
     for (int64_t i = 0; i < s->n_ranges; i++)
-        DT_TRY(s->ops->copy(s->places.device, to + s->ranges[i].at, s->ranges[i].from, s->ranges[i].bytes,
+        DT_TRY(s->ops->copy(s->addresses.device, to + s->ranges[i].at, s->ranges[i].from, s->ranges[i].bytes,
                             kind, NULL, err));
     return DT_OK;
 }
@@ -183,7 +183,7 @@ static dt_status copy_ranges(dt_snapshot *s, char *to, dt_copy_kind kind, dt_err
  * this one overwrites. */
 static dt_status take_staged(dt_snapshot *s, dt_error *err)
 {
-    dt_device *device = s->places.device;
+    dt_device *device = s->addresses.device;
     DT_TRY(copy_ranges(s, s->staging, DT_COPY_ON_DEVICE, err));
     DT_TRY(s->ops->event_record(device, s->ready, NULL, err));
     DT_TRY(s->ops->stream_wait_event(device, s->side, s->ready, err));
@@ -197,7 +197,7 @@ dt_status dt_snapshot_enqueue(dt_snapshot *s, dt_error *err)
     if (s->staging)
         return take_staged(s, err);
     DT_TRY(copy_ranges(s, s->host, DT_COPY_TO_HOST, err));
-    return s->is_host ? DT_OK : s->ops->event_record(s->places.device, s->copied, NULL, err);
+    return s->is_host ? DT_OK : s->ops->event_record(s->addresses.device, s->copied, NULL, err);
 }
 
 /* -- reading --------------------------------------------------------------------------------------------- */
@@ -210,7 +210,7 @@ dt_status dt_snapshot_wait(dt_snapshot *s, dt_error *err)
             return dt_fail(
                 err, DT_ERR_IO,
                 "the copy of the state was still on its way from the GPU when the checkpoint was abandoned");
-        DT_TRY(s->ops->event_done(s->places.device, s->copied, &done, err));
+        DT_TRY(s->ops->event_done(s->addresses.device, s->copied, &done, err));
         if (!done)
             dt_clock_sleep_s(POLL_S);
     }
@@ -228,7 +228,7 @@ static dt_status get(void *context, int64_t t, float *canonical, dt_error *err)
     (void)err;
     const dt_snapshot *s = context;
     if (is_in_share(s, t))
-        dt_weights_to_canonical(&s->places.tensors[t].order, copy_of(s, s->places.tensors[t].values),
+        dt_weights_to_canonical(&s->addresses.tensors[t].order, copy_of(s, s->addresses.tensors[t].values),
                                 canonical);
     return DT_OK;
 }
@@ -240,12 +240,12 @@ dt_state_io dt_snapshot_io(dt_snapshot *s)
 
 const dt_step_state *dt_snapshot_step_state(const dt_snapshot *s)
 {
-    return s->places.step_state ? copy_of(s, s->places.step_state) : NULL;
+    return s->addresses.step_state ? copy_of(s, s->addresses.step_state) : NULL;
 }
 
 const dt_loss_sums *dt_snapshot_loss(const dt_snapshot *s)
 {
-    return s->places.loss ? copy_of(s, s->places.loss) : NULL;
+    return s->addresses.loss ? copy_of(s, s->addresses.loss) : NULL;
 }
 
 dt_snapshot_memory dt_snapshot_get_memory(const dt_snapshot *s)

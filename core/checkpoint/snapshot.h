@@ -27,9 +27,9 @@
 
 typedef struct dt_snapshot dt_snapshot;
 
-/* Borrows comm (whose device_wait destroy waits with), layout and what io->places points to; io->get is not
- * used. All memory is taken here, and touched, so that the first take costs no more than the others. Says in
- * the log if there is no room for a staging buffer. DT_ERR_MEMORY, DT_ERR_DEVICE. */
+/* Borrows comm (whose device_wait destroy waits with), layout and what io->addresses points to; io->get is
+ * not used. All memory is taken here, and touched, so that the first take costs no more than the others. Says
+ * in the log if there is no room for a staging buffer. DT_ERR_MEMORY, DT_ERR_DEVICE. */
 dt_status dt_snapshot_create(dt_comm *comm, const dt_state_layout *layout, const dt_state_io *io,
                              int64_t first, int64_t n_elems, dt_snapshot **snapshot, dt_error *err);
 
@@ -51,7 +51,7 @@ void dt_snapshot_abandon(dt_snapshot *snapshot);
 /* What was taken, for a reader: get fills the elements of a tensor that lie in the share, at their places in
  * the tensor; the others are anything. There is no set. */
 dt_state_io dt_snapshot_io(dt_snapshot *snapshot);
-/* places->step_state and places->loss as they were taken; NULL where those are. */
+/* addresses->step_state and addresses->loss as they were taken; NULL where those are. */
 const dt_step_state *dt_snapshot_step_state(const dt_snapshot *snapshot);
 const dt_loss_sums *dt_snapshot_loss(const dt_snapshot *snapshot);
 

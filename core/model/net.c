@@ -66,7 +66,7 @@ void dt_net_destroy(dt_net *net)
     dt_free(net->parts);
     dt_free(net->part_of_layer);
     dt_free(net->state_tensors);
-    dt_free(net->places);
+    dt_free(net->tensor_addresses);
     dt_free(net);
 }
 
@@ -154,8 +154,8 @@ void dt_net_get_info(const dt_net *net, dt_net_info *info)
     int64_t floats = v->n_all + (net->options.training ? v->n_all + v->n_trained : 0) +
                      (net->options.ema ? v->n_trained + v->n_statistics : 0);
     info->parameter_bytes = floats * (int64_t)sizeof(float);
-    for (int64_t i = 0; i < net->where.n_tensors; i++) {
-        const int64_t bytes = net->places[i].n_elems * (int64_t)sizeof(float);
+    for (int64_t i = 0; i < net->addresses.n_tensors; i++) {
+        const int64_t bytes = net->tensor_addresses[i].n_elems * (int64_t)sizeof(float);
         info->state_bytes += bytes;
         info->largest_bytes = bytes > info->largest_bytes ? bytes : info->largest_bytes;
     }

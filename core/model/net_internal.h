@@ -83,8 +83,8 @@ struct dt_net {
     int64_t n_parts;
     dt_state_layout layout;
     dt_state_tensor *state_tensors;
-    dt_state_address *places; /* [layout.n_tensors]; the first n_params of them are the parameters */
-    dt_state_addresses where;
+    dt_state_address *tensor_addresses; /* [layout.n_tensors]; the first n_params are the parameters */
+    dt_state_addresses addresses;       /* of all of them */
 };
 
 struct dt_net_builder {
@@ -105,10 +105,10 @@ void dt_net_clear_layers(dt_net *net); /* layers, their parameters' descriptions
  * state. Vectors and descriptions that are there already stay. */
 dt_status dt_net_build_params(dt_net *net, dt_error *err);
 
-/* net_state.c: describe the state and where it lies, behind the flat vectors. A description that is there
- * already stays. */
+/* net_state.c: describe the state's tensors and their addresses in the flat vectors. A description that is
+ * there already stays. */
 dt_status dt_net_build_state(dt_net *net, dt_error *err);
-/* One tensor from host memory in canonical order to its place. Blocking. */
-dt_status dt_net_import(dt_net *net, const dt_state_address *place, const float *canonical, dt_error *err);
+/* Copy one tensor from host memory, in canonical order, to its address. Blocking. */
+dt_status dt_net_import(dt_net *net, const dt_state_address *address, const float *canonical, dt_error *err);
 
 #endif

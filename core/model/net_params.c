@@ -136,7 +136,7 @@ dt_status dt_net_init(dt_net *net, uint64_t seed, bool zero_init_gamma, dt_error
         return dt_fail_memory(err, (size_t)largest * sizeof *canonical, "the initial values");
     for (int64_t i = 0; i < net->n_params && status == DT_OK; i++) {
         draw(&net->params[i], i, seed, zero_init_gamma, canonical);
-        status = dt_net_import(net, &net->places[i], canonical, err);
+        status = dt_net_import(net, &net->tensor_addresses[i], canonical, err);
     }
     dt_free(canonical);
     if (status == DT_OK && net->vectors.momentum)

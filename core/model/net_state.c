@@ -10,17 +10,17 @@
 static void describe(dt_net *net, const dt_param *p, const char *prefix, float *vector)
 {
     dt_state_tensor *t = &net->state_tensors[net->layout.n_tensors];
-    dt_state_address *place = &net->places[net->layout.n_tensors];
+    dt_state_address *address = &net->tensor_addresses[net->layout.n_tensors];
     const dt_layer *layer = net->layers[p->layer];
     *t = (dt_state_tensor){.n_dims = p->n_dims, .n_elems = p->n_canonical, .first = net->layout.n_elems};
     memcpy(t->dims, p->dims, sizeof t->dims);
     snprintf(t->name, sizeof t->name, "%s/%.*s", prefix, (int)(sizeof t->name - 12), p->name);
-    *place = (dt_state_address){.values = vector ? vector + p->first : NULL,
-                                .vector = vector,
-                                .n_elems = dt_param_room(p),
-                                .order = dt_weights_order_plain(p->n_canonical)};
+    *address = (dt_state_address){.values = vector ? vector + p->first : NULL,
+                                  .vector = vector,
+                                  .n_elems = dt_param_room(p),
+                                  .order = dt_weights_order_plain(p->n_canonical)};
     if (layer->ops->param_order)
-        layer->ops->param_order(layer, p->which, &place->order);
+        layer->ops->param_order(layer, p->which, &address->order);
     net->layout.n_elems += p->n_canonical;
     net->layout.n_tensors++;
 }
@@ -30,12 +30,12 @@ dt_status dt_net_build_state(dt_net *net, dt_error *err)
 {
     const dt_net_vectors *v = &net->vectors;
     const size_t n = 3 * (size_t)net->n_params;
-    if (net->places)
+    if (net->tensor_addresses)
         return DT_OK;
     net->state_tensors = dt_alloc(n * sizeof *net->state_tensors);
-    net->places = dt_alloc(n * sizeof *net->places);
-    if (!net->state_tensors || !net->places)
-        return dt_fail_memory(err, n * (sizeof *net->state_tensors + sizeof *net->places),
+    net->tensor_addresses = dt_alloc(n * sizeof *net->tensor_addresses);
+    if (!net->state_tensors || !net->tensor_addresses)
+        return dt_fail_memory(err, n * (sizeof *net->state_tensors + sizeof *net->tensor_addresses),
                               "the state's layout");
     net->layout = (dt_state_layout){.tensors = net->state_tensors};
     for (int64_t i = 0; i < net->n_params; i++)
@@ -45,8 +45,8 @@ dt_status dt_net_build_state(dt_net *net, dt_error *err)
             describe(net, &net->params[i], "momentum", v->momentum);
     for (int64_t i = 0; i < net->n_params && net->options.training && net->options.ema; i++)
         describe(net, &net->params[i], "ema", v->ema);
-    net->where = (dt_state_addresses){
-        .device = net->kernels->device, .n_tensors = net->layout.n_tensors, .tensors = net->places};
+    net->addresses = (dt_state_addresses){
+        .device = net->kernels->device, .n_tensors = net->layout.n_tensors, .tensors = net->tensor_addresses};
     return DT_OK;
 }
 
@@ -59,43 +59,43 @@ static bool is_host(const dt_device *device)
     return info.is_host;
 }
 
-dt_status dt_net_import(dt_net *net, const dt_state_address *place, const float *canonical, dt_error *err)
+dt_status dt_net_import(dt_net *net, const dt_state_address *address, const float *canonical, dt_error *err)
 {
     dt_device *device = net->kernels->device;
-    const size_t bytes = (size_t)place->n_elems * sizeof(float);
+    const size_t bytes = (size_t)address->n_elems * sizeof(float);
     if (is_host(device)) {
-        dt_weights_from_canonical(&place->order, canonical, place->values);
+        dt_weights_from_canonical(&address->order, canonical, address->values);
         return DT_OK;
     }
     float *native = dt_calloc(1, bytes); /* padding is zero */
     if (!native)
         return dt_fail_memory(err, bytes, "weights on their way to the device");
-    dt_weights_from_canonical(&place->order, canonical, native);
+    dt_weights_from_canonical(&address->order, canonical, native);
     dt_status status =
-        device->ops->copy(device, place->values, native, (int64_t)bytes, DT_COPY_TO_DEVICE, NULL, err);
+        device->ops->copy(device, address->values, native, (int64_t)bytes, DT_COPY_TO_DEVICE, NULL, err);
     if (status == DT_OK)
         status = device->ops->stream_wait(device, NULL, err);
     dt_free(native);
     return status;
 }
 
-static dt_status export(dt_net *net, const dt_state_address *place, float *canonical, dt_error *err)
+static dt_status export(dt_net *net, const dt_state_address *address, float *canonical, dt_error *err)
 {
     dt_device *device = net->kernels->device;
-    const size_t bytes = (size_t)place->n_elems * sizeof(float);
+    const size_t bytes = (size_t)address->n_elems * sizeof(float);
     if (is_host(device)) {
-        dt_weights_to_canonical(&place->order, place->values, canonical);
+        dt_weights_to_canonical(&address->order, address->values, canonical);
         return DT_OK;
     }
     float *native = dt_alloc(bytes);
     if (!native)
         return dt_fail_memory(err, bytes, "weights on their way from the device");
     dt_status status =
-        device->ops->copy(device, native, place->values, (int64_t)bytes, DT_COPY_TO_HOST, NULL, err);
+        device->ops->copy(device, native, address->values, (int64_t)bytes, DT_COPY_TO_HOST, NULL, err);
     if (status == DT_OK)
         status = device->ops->stream_wait(device, NULL, err);
     if (status == DT_OK)
-        dt_weights_to_canonical(&place->order, native, canonical);
+        dt_weights_to_canonical(&address->order, native, canonical);
     dt_free(native);
     return status;
 }
@@ -113,14 +113,14 @@ static dt_status state_get(void *context, int64_t tensor, float *canonical, dt_e
 {
     dt_net *net = context;
     DT_TRY(check_index(net, tensor, err));
-    return export(net, &net->places[tensor], canonical, err);
+    return export(net, &net->tensor_addresses[tensor], canonical, err);
 }
 
 static dt_status state_set(void *context, int64_t tensor, const float *canonical, dt_error *err)
 {
     dt_net *net = context;
     DT_TRY(check_index(net, tensor, err));
-    return dt_net_import(net, &net->places[tensor], canonical, err);
+    return dt_net_import(net, &net->tensor_addresses[tensor], canonical, err);
 }
 
 const dt_state_layout *dt_net_state_layout(const dt_net *net)
@@ -130,5 +130,5 @@ const dt_state_layout *dt_net_state_layout(const dt_net *net)
 
 dt_state_io dt_net_state_io(dt_net *net)
 {
-    return (dt_state_io){.context = net, .get = state_get, .set = state_set, .places = &net->where};
+    return (dt_state_io){.context = net, .get = state_get, .set = state_set, .addresses = &net->addresses};
 }

@@ -21,10 +21,10 @@ static int64_t keep(const dt_trainer *t)
 static dt_status create_saver(dt_trainer *t, dt_snapshot_memory *memory, dt_error *err)
 {
     dt_state_io io = dt_net_state_io(t->parts->net);
-    dt_state_addresses places = *io.places;
-    places.loss = dt_step_get_local_loss(t->step_runner);
-    places.step_state = t->scaling ? dt_step_get_state(t->step_runner) : NULL;
-    io.places = &places;
+    dt_state_addresses addresses = *io.addresses;
+    addresses.loss = dt_step_get_local_loss(t->step_runner);
+    addresses.step_state = t->scaling ? dt_step_get_state(t->step_runner) : NULL;
+    io.addresses = &addresses;
     const dt_saver_options options = {.comm = t->comm,
                                       .store = t->parts->store,
                                       .per_host = t->parts->per_host,

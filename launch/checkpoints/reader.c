@@ -188,7 +188,7 @@ static dt_status open_step(const dt_checkpoints *g, int64_t step, dt_checkpoint_
     if (!steps)
         return dt_fail_memory(err, DT_CHECKPOINTS_MAX * sizeof *steps, "a list of checkpoints");
     dt_status status = DT_ERR_FORMAT;
-    for (int i = 0; i < g->n_folders && dt_checkpoint_is_passable(status); i++) {
+    for (int i = 0; i < g->n_folders && dt_checkpoint_is_skippable(status); i++) {
         bool is_here = false;
         dt_status listed = dt_checkpoints_list(g, i, steps, &n, err);
         for (int64_t k = 0; listed == DT_OK && k < n; k++)
@@ -234,7 +234,7 @@ dt_status dt_checkpoints_newest_whole(const dt_checkpoints *g, int64_t wanted, d
         if (wanted >= 0 && step != wanted)
             continue;
         dt_status status = open_step(g, step, reader, err);
-        if (status == DT_OK || !dt_checkpoint_is_passable(status) || wanted >= 0)
+        if (status == DT_OK || !dt_checkpoint_is_skippable(status) || wanted >= 0)
             return status;
         dt_log_warn("checkpoint: passing over step %lld: %s", (long long)step, err->message);
         n_tried++;

@@ -82,13 +82,13 @@ void fake_state_init(fake_state *s, uint64_t seed)
         n += s->tensors[i].n_elems;
     }
     s->layout = (dt_state_layout){FAKE_STATE_TENSORS, n, s->tensors};
-    s->io = (dt_state_io){s, get, set, &s->places};
+    s->io = (dt_state_io){s, get, set, &s->addresses};
     s->values = malloc((size_t)n * sizeof *s->values);
     if (!s->values)
         abort();
     dt_test_fill_random(s->values, n, seed);
     s->device = (dt_device){&device_ops};
-    s->places =
+    s->addresses =
         (dt_state_addresses){.device = &s->device, .n_tensors = FAKE_STATE_TENSORS, .tensors = s->place};
     for (int i = 0; i < FAKE_STATE_TENSORS; i++)
         s->place[i] = (dt_state_address){.values = s->values + s->tensors[i].first,

@@ -12,7 +12,7 @@ typedef struct fake_state {
     dt_state_tensor tensors[FAKE_STATE_TENSORS];
     dt_state_layout layout;
     dt_state_io io;
-    dt_state_addresses places;
+    dt_state_addresses addresses;
     dt_state_address place[FAKE_STATE_TENSORS];
     dt_device device;    /* where they lie: the host's memory, and a copy of a tensor fails where get
                               does */

@@ -31,7 +31,7 @@ typedef struct state {
     dt_state_tensor tensors[N_TENSORS];
     dt_state_address place[N_TENSORS];
     dt_state_layout layout;
-    dt_state_addresses places;
+    dt_state_addresses addresses;
     dt_state_io io;
     float *vectors[2]; /* device memory */
     dt_step_state *step_state;
@@ -83,12 +83,12 @@ static void init(state *s, dt_device *device)
         }
     }
     s->layout = (dt_state_layout){.n_tensors = N_TENSORS, .n_elems = first, .tensors = s->tensors};
-    s->places = (dt_state_addresses){.device = device,
-                                     .n_tensors = N_TENSORS,
-                                     .tensors = s->place,
-                                     .step_state = s->step_state,
-                                     .loss = s->loss};
-    s->io = (dt_state_io){.places = &s->places};
+    s->addresses = (dt_state_addresses){.device = device,
+                                        .n_tensors = N_TENSORS,
+                                        .tensors = s->place,
+                                        .step_state = s->step_state,
+                                        .loss = s->loss};
+    s->io = (dt_state_io){.addresses = &s->addresses};
 }
 
 static void clear(state *s)
