@@ -1,5 +1,12 @@
-/* net_internal.h: what net.c (run), net_build.c (builder, memory), net_params.c (flat vectors) and
- * net_state.c (the state) share. */
+/* net_internal.h: what the files of a net share. net.c calls all others; net_init.c calls net_run.c and
+ * net_state.c; the others call none.
+ *
+ *   net_build.c   layers, and the memory of activations
+ *   net_params.c  the flat vectors of parameters and gradients
+ *   net_state.c   names, shapes and addresses of the tensors in a checkpoint
+ *   net_init.c    initial values, running averages
+ *   net_run.c     forward, backward
+ */
 #ifndef DT_CORE_MODEL_NET_INTERNAL_H
 #define DT_CORE_MODEL_NET_INTERNAL_H
 
@@ -101,8 +108,8 @@ dt_status dt_net_build_memory(dt_net *net, dt_error *err);
 void dt_net_clear_layers(dt_net *net); /* layers, their parameters' descriptions and activations: back to
                                           before build_layers */
 
-/* net_params.c: lay out and allocate the flat vectors, fill the pointers that layers asked for, describe the
- * state. Vectors and descriptions that are there already stay. */
+/* net_params.c: lay out and allocate the flat vectors, fill the pointers that layers asked for. Vectors and
+ * parts that are there already stay. */
 dt_status dt_net_build_params(dt_net *net, dt_error *err);
 
 /* net_state.c: describe the state's tensors and their addresses in the flat vectors. A description that is
