@@ -29,6 +29,7 @@ core_SOURCES += core/checkpoint/load.h
 core_SOURCES += core/checkpoint/load_find.c
 core_SOURCES += core/checkpoint/load_internal.h
 core_SOURCES += core/checkpoint/load_locate.c
+core_SOURCES += core/checkpoint/load_problems.c
 core_SOURCES += core/checkpoint/load_read.c
 core_SOURCES += core/checkpoint/manifest.c
 core_SOURCES += core/checkpoint/mirror.c

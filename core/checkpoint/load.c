@@ -8,40 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_LINES 20 /* of complaints about one checkpoint */
-
-dt_status dt_complain(dt_loading *l, int source, int64_t shard, dt_status status, const dt_error *err)
-{
-    if (!dt_checkpoint_is_skippable(status))
-        return status;
-    if (l->n_complaints < DT_MAX_COMPLAINTS)
-        l->complaints[l->n_complaints++] = (dt_complaint){shard, source, *err};
-    return DT_OK;
-}
-
-/* Rank 0 logs what the ranks have to say, `outcome` behind it. */
-static dt_status tell_complaints(dt_loading *l, const char *before, const char *behind, dt_error *err)
-{
-    dt_comm *comm = l->comm;
-    int64_t n_told = 0;
-    for (int line = 0; line < MAX_LINES; line++) {
-        char text[DT_ERROR_MESSAGE_BYTES] = "";
-        int64_t first = n_told < l->n_complaints ? comm->rank : comm->size;
-        DT_TRY(comm->ops->all_reduce(comm, &first, 1, DT_I64, DT_REDUCE_MIN, err));
-        if (first == comm->size)
-            break;
-        if (first == comm->rank && comm->size > 1)
-            snprintf(text, sizeof text, "rank %d on %s: %.900s", comm->rank, comm->host,
-                     l->complaints[n_told++].error.message);
-        else if (first == comm->rank)
-            snprintf(text, sizeof text, "%s", l->complaints[n_told++].error.message);
-        DT_TRY(comm->ops->broadcast(comm, text, sizeof text, (int)first, err));
-        if (comm->rank == 0)
-            dt_log_warn("checkpoint: %s%s%s", before, text, behind);
-    }
-    return DT_OK;
-}
-
 static bool has_averages(int64_t n_tensors, const dt_state_tensor *tensors)
 {
     for (int64_t i = 0; i < n_tensors; i++)
@@ -121,11 +87,11 @@ static dt_status load_step(dt_loading *l, int64_t step, dt_checkpoint_accept *ac
             break;
         DT_TRY(load_candidate(l, accept, accept_context, whole, &why, err));
         if (*whole)
-            return tell_complaints(l, at_step, " (there is another copy)", err);
+            return dt_load_problems_log(l, at_step, " (there is another copy)", err);
         if (l->comm->rank == 0)
             dt_log_warn("checkpoint: %s%s", passing, why.message);
     }
-    return tell_complaints(l, passing, "", err); /* of manifests */
+    return dt_load_problems_log(l, passing, "", err); /* of manifests */
 }
 
 static dt_status none_is_whole(const dt_loading *l, int64_t n, dt_error *err)

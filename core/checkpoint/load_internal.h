@@ -55,8 +55,11 @@ static inline dt_store *dt_source_store(const dt_loading *l, int source)
     return source == DT_FROM_STORE ? l->place->store : l->place->mirror;
 }
 
-/* load.c. Local: keeps what is passable; returns what is not. */
+/* load_problems.c. Local: keeps a problem for which a checkpoint may be skipped, and returns DT_OK; returns the
+ * status of any other error. */
 dt_status dt_complain(dt_loading *l, int source, int64_t shard, dt_status status, const dt_error *err);
+/* Rank 0 logs the problems of all ranks, each as "BEFOREproblemBEHIND". */
+dt_status dt_load_problems_log(dt_loading *l, const char *before, const char *behind, dt_error *err);
 
 /* load_find.c: lists the folders. */
 dt_status dt_find_begin(dt_loading *l, dt_error *err);
