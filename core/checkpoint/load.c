@@ -1,4 +1,4 @@
-/* The newest checkpoint that is whole somewhere, from wherever its parts are. */
+/* load.c: tries checkpoints, the newest first, until one is whole and loaded. */
 #include "core/checkpoint/load_internal.h"
 
 #include "core/base/alloc.h"
@@ -52,13 +52,13 @@ static dt_status check_layout(const dt_manifest *m, const dt_state_layout *layou
     return DT_OK;
 }
 
-/* l->manifest: verified, accepted, read. *whole false: not everything of it is left. */
+/* Verify, accept and read the checkpoint of l->manifest. *whole false: some shard is whole nowhere. */
 static dt_status load_candidate(dt_loading *l, dt_checkpoint_accept *accept, void *accept_context,
                                 bool *whole, dt_error *why, dt_error *err)
 {
     dt_status status = dt_locate_shards(l, whole, why, err);
     if (status == DT_OK && *whole) {
-        /* first: it knows the model by its name */
+        /* accept comes first: it names the model, where check_layout would name a tensor */
         status = accept ? accept(accept_context, &l->manifest, err) : DT_OK;
         if (status == DT_OK)
             status = check_layout(&l->manifest, l->layout, err);
@@ -71,14 +71,14 @@ static dt_status load_candidate(dt_loading *l, dt_checkpoint_accept *accept, voi
     return status;
 }
 
-/* One step: every attempt at it that some folder tells of, until one is whole. */
+/* Try every checkpoint of this step that some folder has, until one is whole. */
 static dt_status load_step(dt_loading *l, int64_t step, dt_checkpoint_accept *accept, void *accept_context,
                            bool *whole, dt_error *err)
 {
     char passing[64], at_step[32];
     snprintf(passing, sizeof passing, "passing over step %lld: ", (long long)step);
     snprintf(at_step, sizeof at_step, "step %lld: ", (long long)step);
-    DT_TRY(dt_find_look(l, step, err));
+    DT_TRY(dt_find_manifests(l, step, err));
     for (;;) {
         dt_error why = {0};
         bool there;
@@ -96,7 +96,7 @@ static dt_status load_step(dt_loading *l, int64_t step, dt_checkpoint_accept *ac
 
 static dt_status none_is_whole(const dt_loading *l, int64_t n, dt_error *err)
 {
-    const dt_checkpoint_location *p = l->place;
+    const dt_checkpoint_location *p = l->location;
     const char *folder = p->store->ops->location(p->store),
                *mirror = p->mirror ? p->mirror->ops->location(p->mirror) : "";
     return dt_fail_shared(
@@ -106,14 +106,14 @@ static dt_status none_is_whole(const dt_loading *l, int64_t n, dt_error *err)
         folder, p->mirror ? " and " : "", mirror, (long long)n);
 }
 
-dt_status dt_checkpoint_load(dt_comm *comm, const dt_checkpoint_location *place,
+dt_status dt_checkpoint_load(dt_comm *comm, const dt_checkpoint_location *location,
                              const dt_state_layout *layout, const dt_state_io *io,
                              dt_checkpoint_accept *accept, void *accept_context, dt_manifest *manifest,
                              bool *found, dt_error *err)
 {
     dt_error own;
     err = err ? err : &own;
-    dt_loading l = {.comm = comm, .place = place, .layout = layout, .io = io};
+    dt_loading l = {.comm = comm, .location = location, .layout = layout, .io = io};
     int64_t step = INT64_MAX, n = 0;
     bool whole = false;
     dt_status status = dt_find_begin(&l, err);

@@ -1,7 +1,7 @@
-/* load.h: finds and loads the newest checkpoint that is whole. Collective. saver.h writes them.
+/* load.h: finds and loads the newest whole checkpoint. saver.h writes checkpoints.
  *
- *   const dt_checkpoint_location place = {.store = store};
- *   dt_checkpoint_load(comm, &place, &layout, &io, accept, context, &manifest, &found, err);
+ *   const dt_checkpoint_location location = {.store = store};
+ *   dt_checkpoint_load(comm, &location, &layout, &io, accept, context, &manifest, &found, err);
  */
 #ifndef DT_CORE_CHECKPOINT_LOAD_H
 #define DT_CORE_CHECKPOINT_LOAD_H
@@ -9,42 +9,47 @@
 #include "core/comm.h"
 #include "core/store.h"
 
-/* Where checkpoints are looked for. The same on all ranks, but for the folder behind `store` if that is each
- * host's own. */
+/* The folders that a load searches. The same on all ranks, except that with per_host each host's `store` is
+ * its own folder. All borrowed. */
 typedef struct dt_checkpoint_location {
     dt_store *store;  /* one folder that all hosts see, or this host's own */
-    dt_store *mirror; /* a second copy that all hosts see; NULL: there is none */
+    dt_store *mirror; /* a folder that all hosts see, with a second copy; NULL: none */
     bool per_host;    /* `store` is this host's own: it has the shards of this host's ranks, and a manifest
-                         of all */
-    const int64_t *only_step; /* load the checkpoint of this step and no other; NULL: the newest that is
-                                 whole */
+                         that lists the shards of all ranks */
+    const int64_t *only_step; /* load the checkpoint of this step; NULL: the newest whole one */
 } dt_checkpoint_location;
 
-/* Says whether a checkpoint fits this run: another model, data or global batch is an error that names the
- * field with both values. */
+/* Decides whether a checkpoint fits this run. DT_ERR_USAGE if not: the message names the field that differs
+ * (model, data, ...) with both values. Called on every rank with the same manifest, before any tensor is
+ * set. */
 typedef dt_status dt_checkpoint_accept(void *context, const dt_manifest *manifest, dt_error *err);
 
-/* Whether a checkpoint that cannot be read with this status is passed over, and an older one is tried: it is
- * damaged, or its disk is. */
+/* After a read failed with this status: is the checkpoint (or its disk) damaged, so that the caller skips it
+ * and tries an older one? Other errors end the load. */
 static inline bool dt_checkpoint_is_skippable(dt_status status)
 {
     return status == DT_ERR_FORMAT || status == DT_ERR_IO;
 }
 
-/* Load the newest checkpoint that is whole, wherever its parts are, at any world size and on any number of
- * hosts. Hashes are checked first. Every shard is read by one rank that has it whole (of a shared folder,
- * rank i mod size; of a host's own, that host's ranks in turn; of the mirror, where no folder has it, all
- * ranks in turn) and broadcast: so hosts without any of it, new ones, get it from their peers. Two hosts may
- * hold two attempts at the same step: they are tried one after the other, and never mixed. A checkpoint of
- * which some part is nowhere whole is passed over with a warning that names the part, the host and what is
- * wrong; a damaged copy of which there is a better one is told too.
+/* Load the newest whole checkpoint. Collective and blocking; any world size and any number of hosts will do,
+ * whatever they were when the checkpoint was written.
  *
- * The manifest's tensors must be those of `layout` (names and shapes), else, or where `accept` refuses,
- * DT_ERR_USAGE: not passed over, and neither is one that a newer dtrain wrote (DT_ERR_UNSUPPORTED). *found
- * false (and DT_OK): there is none at all, nothing was set. If there are checkpoints and none is whole:
- * DT_ERR_FORMAT. A folder that cannot be listed: DT_ERR_IO. A rank that is lost meanwhile: DT_ERR_PEER on the
- * others. Takes memory for a shard and the longest tensor while it reads. The caller clears the manifest. */
-dt_status dt_checkpoint_load(dt_comm *comm, const dt_checkpoint_location *place,
+ * Hashes are verified first. One rank reads each shard and broadcasts it, so hosts that lack a shard get it
+ * from the others. The reader is a rank that has the shard whole: of a shared folder rank (shard mod size),
+ * of a host's own folder that host's ranks in turn, and of the mirror, for shards that no folder has, all
+ * ranks in turn. Two hosts may hold two different attempts at the same step; the load tries one after the
+ * other and never mixes them. A checkpoint is skipped if one of its parts is whole nowhere: a warning names
+ * the part, the host and the problem. A damaged copy of a part that is whole elsewhere is a warning, too.
+ *
+ * `accept` may be NULL. io->set receives every tensor of the layout; the caller clears *manifest with
+ * dt_manifest_clear. While it reads, each rank holds one shard and the longest tensor in host memory.
+ *
+ * *found false with DT_OK: there is no checkpoint, and nothing was set. Every rank returns the same:
+ * DT_ERR_USAGE: `accept` refuses, or the manifest's tensors are not those of `layout` (names and shapes);
+ * DT_ERR_UNSUPPORTED: a newer dtrain wrote it (neither of the two is skipped); DT_ERR_FORMAT: there are
+ * checkpoints, and none is whole; DT_ERR_IO: a folder cannot be listed; DT_ERR_MEMORY. DT_ERR_PEER where a
+ * rank is lost meanwhile. */
+dt_status dt_checkpoint_load(dt_comm *comm, const dt_checkpoint_location *location,
                              const dt_state_layout *layout, const dt_state_io *io,
                              dt_checkpoint_accept *accept, void *accept_context, dt_manifest *manifest,
                              bool *found, dt_error *err);

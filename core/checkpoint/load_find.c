@@ -1,5 +1,5 @@
-/* Which checkpoints there are. A folder that all hosts see is listed by rank 0, a host's own by each of its
- * ranks: those of one host need not tell each other what is in it. */
+/* load_find.c: which checkpoints there are. Rank 0 lists a folder that all hosts see. Every rank lists its
+ * host's own folder, so the ranks of a host need not exchange what is in it. */
 #include "core/checkpoint/load_internal.h"
 
 #include "core/base/alloc.h"
@@ -8,19 +8,18 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool lists(const dt_loading *l, int source)
+static bool lists(const dt_loading *l, int from)
 {
-    return dt_source_store(l, source) &&
-           (l->comm->rank == 0 || (source == DT_FROM_STORE && l->place->per_host));
+    return dt_load_store(l, from) && (l->comm->rank == 0 || (from == DT_LOAD_STORE && l->location->per_host));
 }
 
 dt_status dt_find_begin(dt_loading *l, dt_error *err)
 {
     dt_status mine = DT_OK;
-    for (int source = 0; source < DT_N_SOURCES && mine == DT_OK; source++) {
-        dt_listing *s = &l->listings[source];
-        dt_store *store = dt_source_store(l, source);
-        if (!lists(l, source))
+    for (int from = 0; from < DT_N_LOAD_STORES && mine == DT_OK; from++) {
+        dt_listing *s = &l->listings[from];
+        dt_store *store = dt_load_store(l, from);
+        if (!lists(l, from))
             continue;
         mine = store->ops->list(store, s->steps, DT_MAX_CHECKPOINTS, &s->n_steps, err);
         if (s->n_steps > DT_MAX_CHECKPOINTS)
@@ -31,11 +30,11 @@ dt_status dt_find_begin(dt_loading *l, dt_error *err)
 
 dt_status dt_find_step(dt_loading *l, int64_t *step, dt_error *err)
 {
-    const int64_t *only = l->place->only_step;
+    const int64_t *only = l->location->only_step;
     int64_t newest = -1;
-    for (int source = 0; source < DT_N_SOURCES; source++)
-        for (int64_t i = l->listings[source].n_steps - 1; i >= 0; i--) {
-            const int64_t seen = l->listings[source].steps[i];
+    for (int from = 0; from < DT_N_LOAD_STORES; from++)
+        for (int64_t i = l->listings[from].n_steps - 1; i >= 0; i--) {
+            const int64_t seen = l->listings[from].steps[i];
             if (seen < *step && seen > newest && (!only || seen == *only))
                 newest = seen;
         }
@@ -44,10 +43,10 @@ dt_status dt_find_step(dt_loading *l, int64_t *step, dt_error *err)
     return DT_OK;
 }
 
-static dt_status look_at(dt_loading *l, int source, int64_t step, dt_error *err)
+static dt_status read_listed_manifest(dt_loading *l, int from, int64_t step, dt_error *err)
 {
-    dt_listing *s = &l->listings[source];
-    dt_store *store = dt_source_store(l, source);
+    dt_listing *s = &l->listings[from];
+    dt_store *store = dt_load_store(l, from);
     s->there = s->to_try = false;
     s->identity[0] = '\0';
     for (int64_t i = 0; i < s->n_steps; i++)
@@ -61,32 +60,32 @@ static dt_status look_at(dt_loading *l, int source, int64_t step, dt_error *err)
         return DT_OK;
     }
     if (l->comm->rank != 0 && l->comm->local_rank != 0 && dt_checkpoint_is_skippable(status))
-        return DT_OK; /* the first rank of this host complains of the same */
-    return dt_complain(l, source, -1, status, err);
+        return DT_OK; /* the first rank of this host keeps the same problem */
+    return dt_load_problem_add(l, from, -1, status, err);
 }
 
-dt_status dt_find_look(dt_loading *l, int64_t step, dt_error *err)
+dt_status dt_find_manifests(dt_loading *l, int64_t step, dt_error *err)
 {
     dt_status mine = DT_OK;
-    l->n_complaints = 0;
-    for (int source = 0; source < DT_N_SOURCES && mine == DT_OK; source++)
-        mine = look_at(l, source, step, err);
-    l->n_about_manifests = l->n_complaints;
+    l->n_problems = 0;
+    for (int from = 0; from < DT_N_LOAD_STORES && mine == DT_OK; from++)
+        mine = read_listed_manifest(l, from, step, err);
+    l->n_manifest_problems = l->n_problems;
     return dt_agree(l->comm, mine, err);
 }
 
 void dt_find_end(dt_loading *l)
 {
-    for (int source = 0; source < DT_N_SOURCES; source++) {
-        dt_manifest_clear(&l->listings[source].manifest);
-        l->listings[source].to_try = false;
+    for (int from = 0; from < DT_N_LOAD_STORES; from++) {
+        dt_manifest_clear(&l->listings[from].manifest);
+        l->listings[from].to_try = false;
     }
 }
 
-/* A manifest without its arrays, as it is sent. */
+/* A manifest without its arrays, to broadcast. */
 typedef struct manifest_head {
     dt_manifest scalars;
-    int64_t config_bytes; /* with the zero at the end */
+    int64_t config_bytes; /* of config_text, including the terminating zero */
 } manifest_head;
 
 static dt_status allocate_arrays(const manifest_head *head, dt_manifest *m, dt_error *err)
@@ -102,11 +101,11 @@ static dt_status allocate_arrays(const manifest_head *head, dt_manifest *m, dt_e
                           "the manifest of a checkpoint");
 }
 
-/* Give root's manifest to all. The others' is empty before. */
+/* Copy root's manifest to all ranks, whose own is empty before. */
 static dt_status broadcast_manifest(dt_comm *comm, int root, dt_manifest *m, dt_error *err)
 {
     manifest_head head;
-    memset(&head, 0, sizeof head); /* all of it is sent */
+    memset(&head, 0, sizeof head); /* padding bytes are broadcast, too */
     if (comm->rank == root) {
         head.scalars = *m;
         head.config_bytes = (int64_t)strlen(m->config_text) + 1;
@@ -121,34 +120,34 @@ static dt_status broadcast_manifest(dt_comm *comm, int root, dt_manifest *m, dt_
     return comm->ops->broadcast(comm, m->shards, m->n_shards * (int64_t)sizeof *m->shards, root, err);
 }
 
-/* A folder whose manifest is of another attempt has other shards. Where it cannot be read, they are worth a
- * look: their hashes are known now. */
-static dt_status settle_offers(dt_loading *l, dt_error *err)
+/* Fill l->offers. A folder with another attempt's manifest has other shards. A folder whose manifest cannot
+ * be read may have this attempt's shards: their hashes decide. */
+static dt_status find_offers(dt_loading *l, dt_error *err)
 {
-    int64_t of_rank_0[DT_N_SOURCES];
-    for (int source = 0; source < DT_N_SOURCES; source++) {
-        dt_listing *s = &l->listings[source];
+    int64_t of_rank_0[DT_N_LOAD_STORES];
+    for (int from = 0; from < DT_N_LOAD_STORES; from++) {
+        dt_listing *s = &l->listings[from];
         bool same = s->there && strcmp(s->identity, l->manifest.identity) == 0;
         if (same) {
             dt_manifest_clear(&s->manifest);
             s->to_try = false;
         }
-        l->offers[source] = same || (s->there && !s->identity[0]);
-        of_rank_0[source] = l->offers[source];
+        l->offers[from] = same || (s->there && !s->identity[0]);
+        of_rank_0[from] = l->offers[from];
     }
     DT_TRY(l->comm->ops->broadcast(l->comm, of_rank_0, sizeof of_rank_0, 0, err));
-    if (!l->place->per_host)
-        l->offers[DT_FROM_STORE] = of_rank_0[DT_FROM_STORE];
-    l->offers[DT_FROM_MIRROR] = of_rank_0[DT_FROM_MIRROR];
+    if (!l->location->per_host)
+        l->offers[DT_LOAD_STORE] = of_rank_0[DT_LOAD_STORE];
+    l->offers[DT_LOAD_MIRROR] = of_rank_0[DT_LOAD_MIRROR];
     return DT_OK;
 }
 
 dt_status dt_find_candidate(dt_loading *l, bool *there, dt_error *err)
 {
     dt_manifest_clear(&l->manifest);
-    l->n_complaints = l->n_about_manifests;
+    l->n_problems = l->n_manifest_problems;
     dt_listing *mine =
-        l->listings[DT_FROM_STORE].to_try ? &l->listings[DT_FROM_STORE] : &l->listings[DT_FROM_MIRROR];
+        l->listings[DT_LOAD_STORE].to_try ? &l->listings[DT_LOAD_STORE] : &l->listings[DT_LOAD_MIRROR];
     int64_t root = mine->to_try ? l->comm->rank : l->comm->size;
     DT_TRY(l->comm->ops->all_reduce(l->comm, &root, 1, DT_I64, DT_REDUCE_MIN, err));
     *there = root < l->comm->size;
@@ -159,5 +158,5 @@ dt_status dt_find_candidate(dt_loading *l, bool *there, dt_error *err)
         memset(&mine->manifest, 0, sizeof mine->manifest);
     }
     DT_TRY(broadcast_manifest(l->comm, (int)root, &l->manifest, err));
-    return settle_offers(l, err);
+    return find_offers(l, err);
 }

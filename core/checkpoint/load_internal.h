@@ -1,82 +1,92 @@
-/* load_internal.h: what the files of loading share: load.c (newest first, and what is passed over),
- * load_find.c (which checkpoints there are, and their manifests), load_locate.c (who reads which shard from
- * where), load_read.c (from the disk to all ranks).
+/* load_internal.h: what the files of a load share. load.c calls the others, newest checkpoint first:
  *
- * All functions are collective unless they say local, and give the same answer on every rank. What one rank
- * finds damaged or missing is no error but a complaint: it decides nothing by itself, since another host or
- * the mirror may have the same. A status that is returned is the end of loading.
+ *   load_find.c      lists the folders, and reads and broadcasts manifests
+ *   load_locate.c    verifies every shard and decides which rank reads it from where
+ *   load_read.c      reads the shards and broadcasts them
+ *   load_problems.c  keeps and logs what ranks find damaged or missing; find and locate call it, too
+ *
+ * Functions are collective unless their comment says local, and return the same on every rank. A damaged or
+ * missing file that one rank finds is a problem, not an error: another host or the mirror may have the same
+ * file whole. A status other than DT_OK ends the load.
  */
 #ifndef DT_CORE_CHECKPOINT_LOAD_INTERNAL_H
 #define DT_CORE_CHECKPOINT_LOAD_INTERNAL_H
 
 #include "core/checkpoint/load.h"
 
-#define DT_MAX_CHECKPOINTS 256 /* looked at in a folder; nobody keeps so many */
-#define DT_MAX_COMPLAINTS 8    /* kept of a rank; more would not be read */
+#define DT_MAX_CHECKPOINTS 256 /* of a folder, the newest ones; --keep is far smaller */
+#define DT_MAX_LOAD_PROBLEMS 8 /* of one rank and checkpoint; nobody would read more lines */
 
-enum { DT_FROM_STORE, DT_FROM_MIRROR, DT_N_SOURCES };
+/* Where a file is read from: location->store or location->mirror. */
+enum { DT_LOAD_STORE, DT_LOAD_MIRROR, DT_N_LOAD_STORES };
 
-/* What a rank found wrong in one checkpoint. */
-typedef struct dt_complaint {
+/* A damaged or missing file of one checkpoint, as one rank found it. */
+typedef struct dt_load_problem {
     int64_t shard; /* -1: the manifest */
-    int source;
+    int from;      /* DT_LOAD_... */
     dt_error error;
-} dt_complaint;
+} dt_load_problem;
 
-/* One folder as one rank sees it. Ranks that do not list it have n_steps 0. */
+/* The checkpoints of one folder, on a rank that lists it. Ranks that do not list it have n_steps 0. */
 typedef struct dt_listing {
     int64_t steps[DT_MAX_CHECKPOINTS], n_steps; /* newest first */
-    /* of the step that is looked at */
+    /* the step that dt_find_manifests was called with */
     bool there;  /* the folder has it */
-    bool to_try; /* `manifest` was read, and no rank has offered it yet */
+    bool to_try; /* `manifest` was read, and dt_find_candidate has not returned it yet */
     dt_manifest manifest;
-    char identity[33]; /* of the manifest; "": it cannot be read */
+    char identity[33]; /* the manifest's; "": it cannot be read */
 } dt_listing;
 
 typedef struct dt_loading {
     dt_comm *comm;
-    const dt_checkpoint_location *place;
+    const dt_checkpoint_location *location;
     const dt_state_layout *layout;
     const dt_state_io *io;
-    dt_listing listings[DT_N_SOURCES];
-    dt_complaint complaints[DT_MAX_COMPLAINTS]; /* this rank's; those of manifests first */
-    int64_t n_complaints, n_about_manifests;
+    dt_listing listings[DT_N_LOAD_STORES];
+    dt_load_problem problems[DT_MAX_LOAD_PROBLEMS]; /* this rank's; those of manifests first */
+    int64_t n_problems, n_manifest_problems;
 
-    /* the checkpoint that is tried */
+    /* the checkpoint that dt_find_candidate returned */
     dt_manifest manifest;
-    bool offers[DT_N_SOURCES]; /* this rank may look for its shards there */
-    int64_t *readers;          /* [n_shards], the same on all ranks: rank, or size + rank: from the mirror;
-                                  2 size: nobody */
+    bool offers[DT_N_LOAD_STORES]; /* this rank may find the checkpoint's shards there */
+    int64_t *readers; /* [n_shards], the same on all ranks. r < size: rank r reads it from the store;
+                         size + r: rank r reads it from the mirror; 2 size: no rank has it whole */
 } dt_loading;
 
-/* Local. */
-static inline dt_store *dt_source_store(const dt_loading *l, int source)
+/* Local. NULL: there is no mirror. */
+static inline dt_store *dt_load_store(const dt_loading *l, int from)
 {
-    return source == DT_FROM_STORE ? l->place->store : l->place->mirror;
+    return from == DT_LOAD_STORE ? l->location->store : l->location->mirror;
 }
 
-/* load_problems.c. Local: keeps a problem for which a checkpoint may be skipped, and returns DT_OK; returns the
- * status of any other error. */
-dt_status dt_complain(dt_loading *l, int source, int64_t shard, dt_status status, const dt_error *err);
-/* Rank 0 logs the problems of all ranks, each as "BEFOREproblemBEHIND". */
-dt_status dt_load_problems_log(dt_loading *l, const char *before, const char *behind, dt_error *err);
+/* load_problems.c */
 
-/* load_find.c: lists the folders. */
+/* Local. Keep the problem and return DT_OK if a checkpoint may be skipped because of `status`
+ * (dt_checkpoint_is_skippable); otherwise return `status`. */
+dt_status dt_load_problem_add(dt_loading *l, int from, int64_t shard, dt_status status, const dt_error *err);
+/* Rank 0 logs the problems of all ranks, one line for each: "checkpoint: ", before, the problem, after. */
+dt_status dt_load_problems_log(dt_loading *l, const char *before, const char *after, dt_error *err);
+
+/* load_find.c */
+
+/* List the folders. */
 dt_status dt_find_begin(dt_loading *l, dt_error *err);
-/* The newest step below *step that any folder has; -1: none. */
+/* *step: the newest step below *step that any folder has, or -1. */
 dt_status dt_find_step(dt_loading *l, int64_t *step, dt_error *err);
-/* Read that step's manifests, on whoever lists them. */
-dt_status dt_find_look(dt_loading *l, int64_t step, dt_error *err);
-/* The next of the checkpoints that these manifests tell of: two hosts may hold two attempts at the same step.
- * Fills l->manifest and l->offers. *there false: that was all. */
+/* Read the manifests of `step`, on the ranks that list the folders. */
+dt_status dt_find_manifests(dt_loading *l, int64_t step, dt_error *err);
+/* The next of the different checkpoints that these manifests describe: two hosts may hold two attempts at
+ * the same step. Fills l->manifest and l->offers on every rank. *there false: there are no more. */
 dt_status dt_find_candidate(dt_loading *l, bool *there, dt_error *err);
-void dt_find_end(dt_loading *l); /* local; of a step */
+/* Local. Free the manifests of the step. */
+void dt_find_end(dt_loading *l);
 
-/* load_locate.c: verifies every shard of l->manifest somewhere, and fills l->readers. *whole false: `why`
- * says what is missing. */
+/* load_locate.c: verify every shard of l->manifest on some rank and fill l->readers. *whole false: there is a
+ * shard that no rank has whole; `why` names it and the reason. */
 dt_status dt_locate_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *err);
 
-/* load_read.c: gives every tensor to l->io. *whole false: a disk failed after all. */
+/* load_read.c: give every tensor to l->io->set. *whole false: a read failed although the shard was verified;
+ * `why` says which. */
 dt_status dt_read_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *err);
 
 #endif

@@ -1,6 +1,6 @@
-/* Who reads which shard, and from where. A shard counts where its size and hash are what the manifest says,
- * whoever wrote the file: so one that a host has lost is taken from any other host that has it, or from the
- * mirror. */
+/* load_locate.c: which rank reads which shard, and from where. A file is a whole shard if its size and hash
+ * are the manifest's, whichever rank wrote it. So any other host that has the file, or the mirror, can
+ * replace one that a host has lost. */
 #include "core/checkpoint/load_internal.h"
 
 #include "core/base/alloc.h"
@@ -10,58 +10,61 @@
 #include <stdio.h>
 #include <string.h>
 
-static int64_t nobody(const dt_loading *l)
+/* The value of readers[] that stands for no rank. */
+static int64_t no_reader(const dt_loading *l)
 {
     return 2 * (int64_t)l->comm->size;
 }
 
-/* Local. */
-static dt_status verify(dt_loading *l, int source, int64_t shard, dt_error *err)
+/* Local. Verify one shard; if it is whole, this rank can read it. */
+static dt_status verify(dt_loading *l, int from, int64_t shard, dt_error *err)
 {
-    dt_store *store = dt_source_store(l, source);
+    dt_store *store = dt_load_store(l, from);
     dt_status status = store->ops->verify_shard(store, l->manifest.step, &l->manifest.shards[shard], err);
     if (status != DT_OK)
-        return dt_complain(l, source, shard, status, err);
-    l->readers[shard] = l->comm->rank + (source == DT_FROM_MIRROR ? l->comm->size : 0);
-    return l->comm->ops->progress(l->comm, err); /* others wait meanwhile, and a disk may be slow */
+        return dt_load_problem_add(l, from, shard, status, err);
+    l->readers[shard] = l->comm->rank + (from == DT_LOAD_MIRROR ? l->comm->size : 0);
+    return l->comm->ops->progress(l->comm, err); /* a sign of life: a slow disk is no stall */
 }
 
-/* Local. This rank's part of what lies in the folder. */
+/* Local. Verify this rank's share of the shards in the store. */
 static dt_status verify_in_store(dt_loading *l, dt_error *err)
 {
     const dt_comm *c = l->comm;
-    dt_store *store = l->place->store;
+    dt_store *store = l->location->store;
     int64_t n_present = 0;
-    for (int64_t i = 0; i < l->manifest.n_shards && l->offers[DT_FROM_STORE]; i++) {
+    for (int64_t i = 0; i < l->manifest.n_shards && l->offers[DT_LOAD_STORE]; i++) {
         bool mine = i % c->size == c->rank;
-        if (l->place->per_host) /* shards of other hosts' ranks are not missed here */
+        if (l->location->per_host) /* other hosts have the shards of their ranks */
             mine = store->ops->has_shard(store, l->manifest.step, &l->manifest.shards[i]) &&
                    n_present++ % c->local_size == c->local_rank;
         if (mine)
-            DT_TRY(verify(l, DT_FROM_STORE, i, err));
+            DT_TRY(verify(l, DT_LOAD_STORE, i, err));
     }
     return DT_OK;
 }
 
-/* Local. This rank's part of what no folder has. */
+/* Local. Verify, in the mirror, this rank's share of the shards that no store has. */
 static dt_status verify_in_mirror(dt_loading *l, dt_error *err)
 {
     int64_t n_missing = 0;
-    for (int64_t i = 0; i < l->manifest.n_shards && l->offers[DT_FROM_MIRROR]; i++)
-        if (l->readers[i] == nobody(l) && n_missing++ % l->comm->size == l->comm->rank)
-            DT_TRY(verify(l, DT_FROM_MIRROR, i, err));
+    for (int64_t i = 0; i < l->manifest.n_shards && l->offers[DT_LOAD_MIRROR]; i++)
+        if (l->readers[i] == no_reader(l) && n_missing++ % l->comm->size == l->comm->rank)
+            DT_TRY(verify(l, DT_LOAD_MIRROR, i, err));
     return DT_OK;
 }
 
-/* The first shard that nobody can read; n_shards: there is none. */
+/* The first shard that no rank can read, or n_shards. */
 static int64_t first_missing(const dt_loading *l)
 {
     int64_t i = 0;
-    while (i < l->manifest.n_shards && l->readers[i] != nobody(l))
+    while (i < l->manifest.n_shards && l->readers[i] != no_reader(l))
         i++;
     return i;
 }
 
+/* Combine what the ranks verified: the lowest rank that can read a shard reads it, from the store if it
+ * can. */
 static dt_status share_readers(dt_loading *l, dt_status mine, dt_error *err)
 {
     DT_TRY(dt_agree(l->comm, mine, err));
@@ -70,14 +73,14 @@ static dt_status share_readers(dt_loading *l, dt_status mine, dt_error *err)
                                 : DT_OK;
 }
 
-/* What the first rank that complains of this shard says; `otherwise` where nobody does. */
-static dt_status ask_why(dt_loading *l, int source, int64_t shard, const char *otherwise, dt_error *why,
-                         dt_error *err)
+/* *why: the problem that the lowest rank has with this shard, or `otherwise` if no rank has one. */
+static dt_status agree_on_reason(dt_loading *l, int from, int64_t shard, const char *otherwise, dt_error *why,
+                                 dt_error *err)
 {
     dt_status mine = DT_OK;
-    for (int64_t i = 0; i < l->n_complaints && mine == DT_OK; i++)
-        if (l->complaints[i].source == source && l->complaints[i].shard == shard) {
-            *why = l->complaints[i].error;
+    for (int64_t i = 0; i < l->n_problems && mine == DT_OK; i++)
+        if (l->problems[i].from == from && l->problems[i].shard == shard) {
+            *why = l->problems[i].error;
             mine = why->status;
         }
     dt_status status = dt_agree(l->comm, mine, why);
@@ -93,22 +96,22 @@ static dt_status explain(dt_loading *l, int64_t shard, dt_error *why, dt_error *
     char otherwise[DT_ERROR_MESSAGE_BYTES];
     dt_error of_mirror = {0};
     const char *file = l->manifest.shards[shard].file,
-               *folder = l->place->store->ops->location(l->place->store);
-    if (l->place->per_host)
+               *folder = l->location->store->ops->location(l->location->store);
+    if (l->location->per_host)
         snprintf(otherwise, sizeof otherwise, "no host has a whole %s in %s", file, folder);
     else
         snprintf(otherwise, sizeof otherwise, "%s has no such checkpoint", folder);
-    DT_TRY(ask_why(l, DT_FROM_STORE, shard, otherwise, why, err));
-    if (!l->place->mirror)
+    DT_TRY(agree_on_reason(l, DT_LOAD_STORE, shard, otherwise, why, err));
+    if (!l->location->mirror)
         return DT_OK;
     snprintf(otherwise, sizeof otherwise, "the mirror %s has no such checkpoint",
-             l->place->mirror->ops->location(l->place->mirror));
-    DT_TRY(ask_why(l, DT_FROM_MIRROR, shard, otherwise, &of_mirror, err));
+             l->location->mirror->ops->location(l->location->mirror));
+    DT_TRY(agree_on_reason(l, DT_LOAD_MIRROR, shard, otherwise, &of_mirror, err));
     dt_fail(why, DT_ERR_IO, "%.480s; %.480s", why->message, of_mirror.message);
     return DT_OK;
 }
 
-static void tell_sources(const dt_loading *l)
+static void log_mirror_reads(const dt_loading *l)
 {
     int64_t n = 0;
     for (int64_t i = 0; i < l->manifest.n_shards; i++)
@@ -116,7 +119,7 @@ static void tell_sources(const dt_loading *l)
     if (n > 0 && l->comm->rank == 0)
         dt_log_info("checkpoint: %lld of the %lld shards of step %lld come from the mirror %s", (long long)n,
                     (long long)l->manifest.n_shards, (long long)l->manifest.step,
-                    l->place->mirror->ops->location(l->place->mirror));
+                    l->location->mirror->ops->location(l->location->mirror));
 }
 
 dt_status dt_locate_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *err)
@@ -127,14 +130,14 @@ dt_status dt_locate_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *
                     l->readers ? DT_OK : dt_fail_memory(err, bytes, "who reads which shard of a checkpoint"),
                     err));
     for (int64_t i = 0; i < l->manifest.n_shards; i++)
-        l->readers[i] = nobody(l);
+        l->readers[i] = no_reader(l);
     DT_TRY(share_readers(l, verify_in_store(l, err), err));
-    if (first_missing(l) < l->manifest.n_shards && l->place->mirror)
+    if (first_missing(l) < l->manifest.n_shards && l->location->mirror)
         DT_TRY(share_readers(l, verify_in_mirror(l, err), err));
     int64_t missing = first_missing(l);
     *whole = missing == l->manifest.n_shards;
     if (!*whole)
         return explain(l, missing, why, err);
-    tell_sources(l);
+    log_mirror_reads(l);
     return DT_OK;
 }

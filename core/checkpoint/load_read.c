@@ -1,4 +1,4 @@
-/* From the disks to all ranks: every shard is read by one rank and broadcast in pieces. */
+/* load_read.c: from the disks to all ranks: one rank reads each shard and broadcasts it in pieces. */
 #include "core/checkpoint/load_internal.h"
 
 #include "core/base/alloc.h"
@@ -6,19 +6,18 @@
 
 #include <string.h>
 
-/* 16 MiB a piece: ranks that do not read the shard need no more memory */
+/* A piece has 16 MiB: a rank that does not read the shard needs no more memory for it. */
 #define BROADCAST_ELEMS ((int64_t)4 << 20)
 
-/* Puts the stream together again: takes its elements in order, gives whole tensors to io->set. */
+/* Cuts the stream of elements, which arrive in order, into tensors, and gives those to io->set. */
 typedef struct assembler {
     const dt_state_layout *layout;
     const dt_state_io *io;
-    float *tensor;    /* as long as the longest */
-    float *shard;     /* room for the longest shard that this rank reads, and for a piece of
-                         BROADCAST_ELEMS */
-    int64_t index;    /* of the tensor being filled */
-    int64_t filled;   /* elements of it that are there */
-    dt_status status; /* of io->set: kept until the vote, for no rank leaves the broadcasts alone */
+    float *tensor;    /* [elements of the longest tensor] */
+    float *shard;     /* [elements of the longest shard that this rank reads, at least BROADCAST_ELEMS] */
+    int64_t index;    /* of the tensor that is being filled */
+    int64_t filled;   /* elements of it so far */
+    dt_status status; /* of io->set; kept until the vote, because other ranks wait in the broadcasts */
     dt_error error;
 } assembler;
 
@@ -26,11 +25,11 @@ static void assemble(assembler *a, const float *values, int64_t n)
 {
     while (n > 0 && a->status == DT_OK && a->index < a->layout->n_tensors) {
         int64_t length = a->layout->tensors[a->index].n_elems;
-        int64_t take = length - a->filled < n ? length - a->filled : n;
-        memcpy(a->tensor + a->filled, values, (size_t)take * sizeof *values);
-        a->filled += take;
-        values += take;
-        n -= take;
+        int64_t count = length - a->filled < n ? length - a->filled : n;
+        memcpy(a->tensor + a->filled, values, (size_t)count * sizeof *values);
+        a->filled += count;
+        values += count;
+        n -= count;
         if (a->filled == length) {
             a->status = a->io->set(a->io->context, a->index, a->tensor, &a->error);
             a->index++;
@@ -61,12 +60,12 @@ static dt_status allocate_buffers(const dt_loading *l, assembler *a, dt_error *e
                                      "reading the checkpoint");
 }
 
-/* Shard i from the rank that reads it to all, piece by piece. */
-static dt_status spread_shard(const dt_loading *l, int64_t i, assembler *a, bool *whole, dt_error *why,
-                              dt_error *err)
+/* The rank that reads shard i broadcasts it piece by piece; every rank assembles it. */
+static dt_status broadcast_shard(const dt_loading *l, int64_t i, assembler *a, bool *whole, dt_error *why,
+                                 dt_error *err)
 {
     const dt_shard_entry *entry = &l->manifest.shards[i];
-    dt_store *store = dt_source_store(l, l->readers[i] >= l->comm->size ? DT_FROM_MIRROR : DT_FROM_STORE);
+    dt_store *store = dt_load_store(l, l->readers[i] >= l->comm->size ? DT_LOAD_MIRROR : DT_LOAD_STORE);
     const bool reads = reader_of(l, i) == l->comm->rank;
     dt_status status = dt_agree(
         l->comm, reads ? store->ops->read_shard(store, &l->manifest, entry, a->shard, why) : DT_OK, why);
@@ -91,7 +90,7 @@ dt_status dt_read_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *er
     dt_status status = dt_agree(l->comm, allocate_buffers(l, &a, err), err);
     *whole = true;
     for (int64_t i = 0; i < l->manifest.n_shards && status == DT_OK && *whole; i++)
-        status = spread_shard(l, i, &a, whole, why, err);
+        status = broadcast_shard(l, i, &a, whole, why, err);
     if (status == DT_OK && *whole) {
         if (a.status != DT_OK)
             *err = a.error;

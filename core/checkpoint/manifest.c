@@ -1,3 +1,4 @@
+/* manifest.c: core's part of a manifest (core/store.h); stores read and write them. */
 #include "core/base/alloc.h"
 #include "core/store.h"
 
