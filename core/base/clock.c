@@ -54,7 +54,7 @@ void dt_clock_init_cond(pthread_cond_t *cond)
 
 void dt_clock_sleep_s(double seconds)
 {
-    /* To a point in time, so that signals do not stretch it. */
+    /* Until an absolute time, so that signals do not lengthen the sleep. */
     const struct timespec until = dt_clock_deadline(seconds);
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
         ;

@@ -78,7 +78,7 @@ bool dt_computed_by_compare(const dt_computed_by *before, const dt_computed_by *
     return differ;
 }
 
-/* The values of this name on the ranks from `first` on, each once. */
+/* Append `name` with its values on the ranks from `first` on, each different value once. */
 static void add_joined(const dt_computed_by *ranks, int n_ranks, int first, const char *name,
                        dt_computed_by *joined)
 {

@@ -1,6 +1,6 @@
 /* config.h: the settings of a training run that core reads, as plain values. They are part of dt_options
- * (launch/options/options.h), which launch fills from the command line and the configuration file; launch knows
- * the defaults and checks ranges. Nothing below launch parses text. */
+ * (launch/options/options.h), which launch fills from the command line and the configuration file; launch
+ * knows the defaults and checks ranges. Nothing below launch parses text. */
 #ifndef DT_CORE_BASE_CONFIG_H
 #define DT_CORE_BASE_CONFIG_H
 
@@ -19,10 +19,10 @@ typedef enum dt_resume_kind { DT_RESUME_AUTO, DT_RESUME_NEVER, DT_RESUME_MUST } 
 #define DT_PATH_BYTES 1024
 #define DT_RESIZE_MAX 16
 
-/* One row of --resize-schedule: from `share` of all epochs on, images have this size. */
+/* One entry of --resize-schedule: after `share` of all epochs, images have this size. */
 typedef struct dt_resize_point {
     int64_t image_size;
-    double share; /* [0, 1); the first is 0, ascending */
+    double share; /* [0, 1); 0 in the first entry, ascending */
 } dt_resize_point;
 
 #define DT_CHECKPOINT_AUTO (-1)
@@ -31,16 +31,16 @@ typedef struct dt_config {
     /* data */
     char data[DT_PATH_BYTES]; /* "": the built-in demo */
     int64_t image_size;       /* pixels, square */
-    int64_t batch;            /* per rank and micro-batch; 0 until launch/ has found the largest that fits
-                                 (--batch auto) */
+    int64_t batch;            /* images per rank and micro-batch; 0 until launch/ has found the largest that
+                                 fits (--batch auto) */
     int64_t accumulate;       /* micro-batches per optimizer step */
-    double max_broken;        /* fraction of files that may be broken */
+    double max_broken;        /* fraction of the files that may be broken */
     dt_resize_point resize[DT_RESIZE_MAX]; /* progressive resizing; none: image_size throughout */
     int64_t n_resize;
 
     /* optimization */
     int64_t epochs;
-    int64_t steps;      /* stop after so many optimizer steps; 0: no such limit */
+    int64_t steps;      /* stop after this many optimizer steps; 0: no such limit */
     char optimizer[16]; /* "sgd", "lars" */
     double lars_trust;
     double ema_decay;       /* of running averages of the weights, used for evaluation and export; 0: none */
@@ -50,15 +50,15 @@ typedef struct dt_config {
     dt_schedule_kind schedule;
     uint64_t seed;
     dt_dtype precision;
-    bool no_graph; /* enqueue every step anew instead of launching a captured graph */
+    bool no_graph; /* enqueue the work of each step instead of launching a captured graph */
 
     /* the run */
     dt_resume_kind resume;
-    int64_t checkpoint_every;        /* steps; 0: at the end of every epoch; DT_CHECKPOINT_AUTO: from the time
-                                        that one takes and mtti_h */
+    int64_t checkpoint_every;        /* steps; 0: at the end of every epoch; DT_CHECKPOINT_AUTO: from mtti_h
+                                        and the time that a checkpoint takes */
     double mtti_h;                   /* mean time to interruption, hours */
-    int64_t max_checkpoint_failures; /* in a row, until training stops; 0: never */
-    int64_t keep;                    /* checkpoints kept */
+    int64_t max_checkpoint_failures; /* in a row, until the training stops; 0: no limit */
+    int64_t keep;                    /* the number of newest checkpoints to keep */
     double eval_every;               /* epochs; 0: only at the end */
 } dt_config;
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Everything is formatted into a buffer of its own first, so that an argument may be err->message itself. */
+/* Formats into a buffer of its own, so that an argument may be err->message itself. */
 static void format_message(char message[DT_ERROR_MESSAGE_BYTES], const char *format, va_list args)
 {
     static const char cut[] = "...";
@@ -37,12 +37,12 @@ dt_status dt_error_set(dt_error *err, dt_status status, const char *file, int li
     return fill(err, status, file, line, message);
 }
 
-/* "what: why" in a message of its own; if both do not fit, the end of `what` gives way: the reason must not
- * be lost. */
+/* Write "what: why" into `out`. If both do not fit, the end of `what` is cut, since the reason matters
+ * more. */
 static void join(char out[DT_ERROR_MESSAGE_BYTES], const char *what, const char *why)
 {
-    int room = DT_ERROR_MESSAGE_BYTES - 3 - (int)strnlen(why, DT_ERROR_MESSAGE_BYTES / 2);
-    snprintf(out, DT_ERROR_MESSAGE_BYTES, "%.*s: %s", room, what, why);
+    int what_bytes = DT_ERROR_MESSAGE_BYTES - 3 - (int)strnlen(why, DT_ERROR_MESSAGE_BYTES / 2);
+    snprintf(out, DT_ERROR_MESSAGE_BYTES, "%.*s: %s", what_bytes, what, why);
 }
 
 dt_status dt_error_set_errno(dt_error *err, const char *file, int line, const char *format, ...)

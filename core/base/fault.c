@@ -38,7 +38,7 @@ static const char syntax[] =
 static bool parse_int(const char *text, int64_t least, int64_t *value)
 {
     char *end;
-    if (*text < '0' || *text > '9') /* strtoll takes spaces and signs */
+    if (*text < '0' || *text > '9') /* strtoll accepts spaces and signs */
         return false;
     errno = 0;
     *value = strtoll(text, &end, 10);
@@ -69,7 +69,7 @@ static bool parse_action(const char *text, fault_point *point)
     return end != text + 6 && *end == '\0' && point->sleep_s >= 0 && isfinite(point->sleep_s);
 }
 
-/* One entry, which is taken apart in place. *for_this_rank: whether it is meant for `rank`. */
+/* Parse one entry; writes zeros into it. *for_this_rank: whether the entry is for `rank`. */
 static dt_status parse_point(char *entry, int rank, fault_point *point, bool *for_this_rank, dt_error *err)
 {
     char whole[256];

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define MAX_THREADS 16 /* fewer fill any memory's bandwidth */
+#define MAX_THREADS 16 /* enough for the bandwidth of any memory */
 #define LINE 64
 
 typedef struct part {
@@ -16,10 +16,10 @@ typedef struct part {
     bool started;
 } part;
 
-#if defined __SSE2__ && defined __GNUC__ && !defined __clang__ /* GCC's names for these two instructions */
+#if defined __SSE2__ && defined __GNUC__ && !defined __clang__ /* these built-ins are GCC's */
 typedef long long vector __attribute__((vector_size(16)));
 
-/* n whole lines to an aligned destination. */
+/* Copy n whole cache lines to an aligned destination. */
 static void copy_lines(char *dst, const char *src, size_t n)
 {
     for (size_t i = 0; i < n * LINE; i += sizeof(vector)) {

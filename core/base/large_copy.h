@@ -1,4 +1,4 @@
-/* large_copy.h: memcpy for what is larger than the caches, when nobody is going to look at it soon.
+/* large_copy.h: memcpy for data that is larger than the caches and that is not read again soon.
  *
  *   dt_large_copy(snapshot, values, bytes, n_threads);
  */
@@ -7,9 +7,9 @@
 
 #include <stddef.h>
 
-/* Copies on n_threads threads (fewer, if they are not to be had), where the processor can past its caches: a
- * store into the caches would fetch the line first, and throw out others. Source and destination do not
- * overlap. */
+/* Copy on n_threads threads, the caller's included (1 to 16; fewer where none can be started). Where the
+ * processor has non-temporal stores, they bypass its caches: an ordinary store would first load the line, and
+ * evict others. Source and destination do not overlap. Blocking. */
 void dt_large_copy(void *dst, const void *src, size_t bytes, int n_threads);
 
 #endif

@@ -11,7 +11,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* held while the sink runs */
 static dt_log_sink *the_sink;
 static void *the_context;
-static _Atomic int least_level = DT_LOG_ERROR + 1; /* nothing passes while there is no sink */
+static _Atomic int least_level = DT_LOG_ERROR + 1; /* without a sink no level passes */
 
 void dt_log_set_sink(dt_log_sink *sink, void *context, dt_log_level least)
 {
@@ -22,7 +22,7 @@ void dt_log_set_sink(dt_log_sink *sink, void *context, dt_log_level least)
     pthread_mutex_unlock(&lock);
 }
 
-static void hand_over(dt_log_level level, char *line)
+static void call_sink(dt_log_level level, char *line)
 {
     size_t n = strlen(line);
     if (n > 0 && line[n - 1] == '\n')
@@ -48,6 +48,6 @@ void dt_log(dt_log_level level, const char *format, ...)
     va_end(again);
     va_end(args);
     if (n >= 0)
-        hand_over(level, longer ? longer : usual); /* out of memory: the beginning is better than nothing */
+        call_sink(level, longer ? longer : usual); /* out of memory: log the beginning */
     dt_free(longer);
 }

@@ -30,11 +30,9 @@ void dt_rng_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_
     out[3] = c3;
 }
 
-/* The seed is a key under which (a, purpose) is enciphered to the key of the stream: 232 bits must go into
- * Philox's
- * 192. Two streams of one purpose with different a meet with probability 2^-64; other purposes and other b
- *      never do
- * under one key, since both are part of the counter. */
+/* The stream's key is the encryption of (a, purpose) under the seed, because 232 bits of input must go into
+ * Philox's 192. Two streams of one purpose with different a have the same key with probability 2^-64. Under
+ * one key, streams of different purposes or different b never overlap, since both are part of the counter. */
 dt_rng dt_rng_at(uint64_t seed, dt_rng_purpose purpose, uint64_t a, uint64_t b)
 {
     const uint32_t seed_key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
@@ -73,7 +71,7 @@ double dt_rng_uniform_double(dt_rng *g)
 
 uint64_t dt_rng_below(dt_rng *g, uint64_t n)
 {
-    /* The 2^64 mod n lowest values are drawn again: what is left is a multiple of n. */
+    /* Reject the lowest 2^64 mod n values: the number of the others is a multiple of n. */
     const uint64_t lowest = (0 - n) % n;
     uint64_t value;
     do
@@ -88,7 +86,7 @@ float dt_rng_normal(dt_rng *g)
         g->has_spare_normal = false;
         return g->spare_normal;
     }
-    /* In double: the float that comes out does not depend on the last bit of a machine's log and cos. */
+    /* In double, so that the resulting float does not depend on the last bit of a machine's log and cos. */
     const double two_pi = 6.283185307179586476925;
     const double u = ((double)dt_rng_u32(g) + 1.0) * 0x1p-32; /* (0, 1] */
     const double angle = two_pi * 0x1p-32 * (double)dt_rng_u32(g);
@@ -107,8 +105,8 @@ static uint64_t mix(uint64_t x)
 }
 
 /* Four rounds with random round functions are a strong pseudorandom permutation of large blocks (Luby and
- * Rackoff 1988). Blocks of a few bits need more: at 10 the orders of 6 samples are measurably uneven still,
- * at 12 they are not. */
+ * Rackoff 1988). Blocks of a few bits need more: with 10 rounds the orders of 6 samples are still measurably
+ * uneven, with 12 they are not. */
 enum { FEISTEL_ROUNDS = 12 };
 
 int64_t dt_rng_permute(uint64_t seed, uint64_t epoch, int64_t n, int64_t position)
@@ -122,11 +120,11 @@ int64_t dt_rng_permute(uint64_t seed, uint64_t epoch, int64_t n, int64_t positio
     dt_rng g = dt_rng_at(seed, DT_RNG_ORDER, epoch, 0);
     for (int round = 0; round < FEISTEL_ROUNDS; round++)
         round_key[round] = dt_rng_u64(&g);
-    /* A Feistel network of 4 bits or more is an even permutation, whatever its keys: for small n that shows
-     * in the orders. Exchanging 0 and 1 before it, for half of the keys, makes every second one odd. */
+    /* A Feistel network of 4 bits or more is an even permutation, whatever its keys; for small n the orders
+     * show it. For half of the keys, exchange 0 and 1 first, which makes the permutation odd. */
     const uint64_t exchange = dt_rng_u32(&g) & 1;
 
-    /* A walk along the cycle of `position` comes back to it at last, so it meets a value below n. */
+    /* The cycle of `position` returns to it, so some value on it is below n. */
     uint64_t value = (uint64_t)position;
     do {
         value ^= value <= 1 ? exchange : 0;

@@ -14,19 +14,19 @@ struct dt_ticker {
     void *context;
     pthread_t thread;
     pthread_mutex_t mutex;
-    pthread_cond_t leave_told;
-    bool leave;
+    pthread_cond_t stop_set;
+    bool stop;
 };
 
 static void *run(void *context)
 {
     dt_ticker *t = context;
     pthread_mutex_lock(&t->mutex);
-    while (!t->leave) {
+    while (!t->stop) {
         pthread_mutex_unlock(&t->mutex);
         const struct timespec next = dt_clock_deadline(t->tick(t->context));
         pthread_mutex_lock(&t->mutex);
-        while (!t->leave && pthread_cond_timedwait(&t->leave_told, &t->mutex, &next) == 0)
+        while (!t->stop && pthread_cond_timedwait(&t->stop_set, &t->mutex, &next) == 0)
             continue;
     }
     pthread_mutex_unlock(&t->mutex);
@@ -43,8 +43,8 @@ dt_status dt_ticker_create(double (*tick)(void *context), void *context, const c
     t->tick = tick;
     t->context = context;
     pthread_mutex_init(&t->mutex, NULL);
-    dt_clock_init_cond(&t->leave_told);
-    sigfillset(&all); /* signals are the main thread's */
+    dt_clock_init_cond(&t->stop_set);
+    sigfillset(&all); /* the main thread handles signals */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const int failed = pthread_create(&t->thread, NULL, run, t);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -53,7 +53,7 @@ dt_status dt_ticker_create(double (*tick)(void *context), void *context, const c
         return DT_OK;
     }
     pthread_mutex_destroy(&t->mutex);
-    pthread_cond_destroy(&t->leave_told);
+    pthread_cond_destroy(&t->stop_set);
     dt_free(t);
     return dt_fail(err, DT_ERR_MEMORY, "no thread for %s: %s", what, strerror(failed));
 }
@@ -63,11 +63,11 @@ void dt_ticker_destroy(dt_ticker *t)
     if (!t)
         return;
     pthread_mutex_lock(&t->mutex);
-    t->leave = true;
-    pthread_cond_signal(&t->leave_told);
+    t->stop = true;
+    pthread_cond_signal(&t->stop_set);
     pthread_mutex_unlock(&t->mutex);
     pthread_join(t->thread, NULL);
     pthread_mutex_destroy(&t->mutex);
-    pthread_cond_destroy(&t->leave_told);
+    pthread_cond_destroy(&t->stop_set);
     dt_free(t);
 }

@@ -1,9 +1,8 @@
-/* ticker.h: a thread that does something again and again, until it is told to leave.
+/* ticker.h: a thread that calls a function repeatedly until it is destroyed.
  *
- *   static double look(void *context) { ...; return 5.0; }        again in five seconds
- *   dt_ticker_create(look, context, "looking", &ticker, err);     the first time at once
- *   dt_ticker_destroy(ticker);                                    wakes it, waits for a call that is under
- *                                                                 way, joins
+ *   static double poll(void *context) { ...; return 5.0; }           the next call is in five seconds
+ *   dt_ticker_create(poll, context, "polling", &ticker, err);        the first call comes at once
+ *   dt_ticker_destroy(ticker);
  */
 #ifndef DT_CORE_BASE_TICKER_H
 #define DT_CORE_BASE_TICKER_H
@@ -12,10 +11,11 @@
 
 typedef struct dt_ticker dt_ticker;
 
-/* `tick` returns the seconds until its next call; INFINITY: none is needed any more. Signals are not
- * delivered to the thread. `what` goes on after "no thread for". DT_ERR_MEMORY. */
+/* Start the thread. `tick` returns the seconds until its next call, INFINITY for no further call. Signals are
+ * not delivered to the thread. `what` continues an error message after "no thread for". DT_ERR_MEMORY. */
 dt_status dt_ticker_create(double (*tick)(void *context), void *context, const char *what, dt_ticker **ticker,
                            dt_error *err);
-void dt_ticker_destroy(dt_ticker *ticker); /* NULL is fine */
+/* Wake the thread, wait for a call of `tick` that is running, join the thread. NULL is fine. */
+void dt_ticker_destroy(dt_ticker *ticker);
 
 #endif

@@ -1,4 +1,4 @@
-/* units.h: bytes as people read them. */
+/* units.h: bytes in units for messages. */
 #ifndef DT_CORE_BASE_UNITS_H
 #define DT_CORE_BASE_UNITS_H
 

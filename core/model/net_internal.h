@@ -39,7 +39,7 @@ static inline bool dt_param_is_trained(const dt_param *p)
 }
 
 /* Elements from where it begins in a flat vector to where the next one does. */
-static inline int64_t dt_param_room(const dt_param *p)
+static inline int64_t dt_param_padded_elems(const dt_param *p)
 {
     return (p->n_native + DT_PARAM_ALIGNMENT - 1) / DT_PARAM_ALIGNMENT * DT_PARAM_ALIGNMENT;
 }

@@ -4,19 +4,19 @@
 #include "core/model/net_internal.h"
 
 /* Trained parameters first, then statistics, then the step's floats. */
-static void assign_places(dt_net *net)
+static void assign_offsets(dt_net *net)
 {
     int64_t at = 0;
     for (int64_t i = 0; i < net->n_params; i++)
         if (dt_param_is_trained(&net->params[i])) {
             net->params[i].first = at;
-            at += dt_param_room(&net->params[i]);
+            at += dt_param_padded_elems(&net->params[i]);
         }
     net->vectors.n_trained = at;
     for (int64_t i = 0; i < net->n_params; i++)
         if (!dt_param_is_trained(&net->params[i])) {
             net->params[i].first = at;
-            at += dt_param_room(&net->params[i]);
+            at += dt_param_padded_elems(&net->params[i]);
         }
     net->vectors.n_statistics = at - net->vectors.n_trained;
     net->vectors.n_all = at + DT_STEP_FLOATS;
@@ -71,7 +71,7 @@ static dt_status build_parts(dt_net *net, dt_error *err)
             net->part_of_layer[p->layer] = net->n_parts;
             net->parts[net->n_parts++] = (dt_grad_part){.first = p->first};
         }
-        net->parts[net->n_parts - 1].n += dt_param_room(p);
+        net->parts[net->n_parts - 1].n += dt_param_padded_elems(p);
     }
     net->parts[net->n_parts++] =
         (dt_grad_part){net->vectors.n_trained, net->vectors.n_all - net->vectors.n_trained, true};
@@ -80,7 +80,7 @@ static dt_status build_parts(dt_net *net, dt_error *err)
 
 dt_status dt_net_build_params(dt_net *net, dt_error *err)
 {
-    assign_places(net);
+    assign_offsets(net);
     DT_TRY(alloc_vectors(net, err));
     if (net->vectors.values && net->kernels->ops->values_bind && !net->values_bound) {
         DT_TRY(net->kernels->ops->values_bind(net->kernels, net->vectors.values, net->vectors.n_all, err));
@@ -114,7 +114,7 @@ dt_status dt_net_update_segments(const dt_net *net, const dt_update_options *opt
             if (dt_param_is_trained(p) != (pass == 0))
                 continue;
             bool decays = dt_param_is_trained(p) && (p->kind != DT_PARAM_BN || options->bn_decay);
-            s[count++] = (dt_update_segment){p->first, dt_param_room(p), rule_of(p, options),
+            s[count++] = (dt_update_segment){p->first, dt_param_padded_elems(p), rule_of(p, options),
                                              decays ? (float)options->weight_decay : 0.0f};
         }
     *segments = s;

@@ -17,7 +17,7 @@ static void describe(dt_net *net, const dt_param *p, const char *prefix, float *
     snprintf(t->name, sizeof t->name, "%s/%.*s", prefix, (int)(sizeof t->name - 12), p->name);
     *address = (dt_state_address){.values = vector ? vector + p->first : NULL,
                                   .vector = vector,
-                                  .n_elems = dt_param_room(p),
+                                  .n_elems = dt_param_padded_elems(p),
                                   .order = dt_weights_order_plain(p->n_canonical)};
     if (layer->ops->param_order)
         layer->ops->param_order(layer, p->which, &address->order);
