@@ -1,12 +1,12 @@
-/* events.h: the door for requests from outside: to stop (signals, a time limit, a cloud that takes its
- * machine back), or to write a checkpoint now.
+/* events.h: interface for requests from outside: to stop (a signal, a time limit, a spot notice of the
+ * cloud), or to write a checkpoint now.
  *
- *   events->ops->reserve(events, 12.0);                       what the trainer needs at its end
- *   why = events->ops->stop_requested(events);                before each step; the answer rides along in the
- *                                                             step's loss reduction
+ *   events->ops->reserve(events, 12.0);             the trainer needs 12 s to stop
+ *   why = events->ops->stop_requested(events);      before each step; the vote is part of the step's loss
+ *                                                   reduction
  *
- * A request is set on some rank; all ranks stop, or write, after the same step. Nothing here blocks, and all
- * is called by the training's thread.
+ * A request arrives on one rank, or on some; all ranks stop, or write, after the same step. The functions are
+ * local, do not block, and are called by the trainer's thread.
  */
 #ifndef DT_CORE_EVENTS_H
 #define DT_CORE_EVENTS_H
@@ -16,15 +16,16 @@ typedef struct dt_events dt_events;
 typedef struct dt_events_ops {
     const char *name;
     void (*destroy)(dt_events *events);
-    /* Why to stop ("SIGTERM"), a text that stays as it is until destroy; or NULL: go on. */
+    /* The reason to stop ("SIGTERM"), a text that is valid until destroy; or NULL: continue. */
     const char *(*stop_requested)(dt_events *events);
-    /* Seconds until this process will be ended by force; INFINITY: nobody has said so. NULL: INFINITY
-     * always. */
+    /* Seconds until something ends this process by force; INFINITY if nothing is known to. A NULL pointer
+     * means INFINITY always. */
     double (*seconds_left)(dt_events *events);
-    /* From now on so many seconds are needed between a request and the end: who knows the end beforehand asks
-     * that early. NULL: of no use here. */
+    /* From now on the trainer needs `seconds` between a request and the end of the process. An implementation
+     * that knows the end in advance requests the stop that early. NULL: none does. */
     void (*reserve)(dt_events *events, double seconds);
-    /* Why to write a checkpoint now and train on, once for each request; else NULL. NULL: nobody asks. */
+    /* The reason to write a checkpoint now and continue, returned once for each request; else NULL. A NULL
+     * pointer: there are no such requests. */
     const char *(*save_requested)(dt_events *events);
 } dt_events_ops;
 

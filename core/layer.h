@@ -1,17 +1,19 @@
-/* layer.h: the door for layers: what a kind of layer implements so that core/model/net can build, run and
- * save it.
+/* layer.h: interface that a kind of layer implements so that core/model/net can build, run and save it.
  *
- * A net is a list of layers in order; each reads one or two values and makes one. A value is a lazily
- * normalised activation (core/tensor.h) with its gradient. To add a kind of layer: one file in layers/ with
- * its mathematics on top and a dt_layer_ops at its end, and one row in layers/registry.c.
+ * A net is a list of layers in the order in which they run; each reads one or two values and makes one. A
+ * value is a lazily normalised activation (core/tensor.h) with its gradient. To add a kind of layer, write a
+ * file in layers/ with its mathematics at the top and a dt_layer_ops at the end, and add a row to
+ * layers/registry.c. layers/add.c is the shortest example.
  *
- * create   checks the inputs, prepares kernels, asks the builder for memory and parameters, describes the
- *          output value
- * bind     (may be NULL) memory has been assigned: copy pointers between values
- * forward  reads inputs' act, fills output's act
- * backward reads output's grad, writes or adds to the inputs' grads (dt_value_begin_grad, dt_value_end_grad),
- * fills the
- *          gradients of its parameters
+ *   create    checks the inputs, prepares kernels, requests memory and parameters from the builder, describes
+ *             the output value
+ *   bind      (may be NULL) runs once memory has been assigned: copies pointers between values
+ *   forward   reads the inputs' act, fills the output's act
+ *   backward  reads the output's grad, writes or adds to the inputs' grads (dt_value_begin_grad,
+ *             dt_value_end_grad), fills the gradients of its parameters
+ *
+ * All functions are local and run on the trainer's thread. forward and backward enqueue work and allocate
+ * nothing.
  */
 #ifndef DT_CORE_LAYER_H
 #define DT_CORE_LAYER_H
@@ -21,7 +23,7 @@
 #define DT_LAYER_NAME_BYTES 64
 #define DT_LAYER_MAX_INPUTS 2
 
-/* What to build. Fields that a kind does not use are 0. */
+/* One layer of a net, as layers/resnet.c describes it. Fields that a kind does not use are 0. */
 typedef struct dt_layer_spec {
     const char *kind;               /* a row of the registry: "conv", "batchnorm", ... */
     char name[DT_LAYER_NAME_BYTES]; /* the prefix of its parameters' names: "layer1.0.conv1" */
@@ -29,47 +31,47 @@ typedef struct dt_layer_spec {
     int inputs[DT_LAYER_MAX_INPUTS]; /* values: 0 is the image, i + 1 the output of layer i */
     int64_t channels;                /* conv: filters; linear: outputs */
     int64_t kernel, stride, pad;     /* conv, pooling */
-    bool relu;                       /* batchnorm: with a ReLU behind it */
+    bool relu;                       /* batchnorm: followed by a ReLU */
     bool last_of_branch;             /* batchnorm: gamma may be initialised to zero */
 } dt_layer_spec;
 
-/* How an image becomes logits. */
+/* A whole net, from the image to the logits and the loss. */
 typedef struct dt_net_spec {
     char arch[32];
     int64_t n_classes;
     int64_t n_layers;
-    dt_layer_spec *layers; /* dt_alloc */
+    dt_layer_spec *layers; /* [n_layers]; dt_alloc'ed, freed by the caller of the function that fills it */
 } dt_net_spec;
 
 /* An activation between layers, with its gradient. */
 typedef struct dt_value {
     dt_act act;
-    void *sums;        /* not NULL: whoever makes raw fills the BatchNorm sums too */
-    bool has_bn;       /* act is normalised, and bn says how for backward */
+    void *sums;        /* not NULL: the layer that makes raw fills these BatchNorm sums, too */
+    bool has_bn;       /* act is normalised, and bn holds what backward needs for it */
     dt_bn_backward bn; /* x points to act */
-    dt_tensor grad;    /* of the value; of raw, where a BatchNorm has passed it on */
-    int n_consumers;
+    dt_tensor grad;    /* of the value; after BatchNorm's backward, of raw */
+    int n_consumers;   /* layers that read the value */
     int n_pending;     /* consumers that have not added to grad in this pass */
     bool grad_reduced; /* grad is dz of dt_bn_backward, and bn.sums are filled */
 } dt_value;
 
-/* What one pass through the net is for. */
+/* The parameters of one pass through the net: one micro-batch, forward and backward. */
 typedef struct dt_pass {
-    bool training;         /* BatchNorm: this batch's statistics; false: the running ones */
-    bool accumulate;       /* parameters' gradients and statistics are added up, not overwritten */
+    bool training;         /* BatchNorm uses this batch's statistics; false: the running ones */
+    bool accumulate;       /* add parameters' gradients and statistics (+=); false: overwrite them (=) */
     float stat_weight;     /* of this micro-batch's BatchNorm statistics: 1 / (ranks * micro-batches) */
-    const int32_t *labels; /* device memory [n] */
+    const int32_t *labels; /* [n] device memory; -1: padding */
     float label_smoothing;
-    float grad_scale;        /* d(objective) / d(mean loss of a row): 1 / (ranks * micro-batches * n) */
-    const float *loss_scale; /* device memory: gradients are multiplied with it; NULL: 1 */
-    dt_loss_sums *loss;      /* device memory: += */
+    float grad_scale;        /* d(objective) / d(loss of an image): 1 / (ranks * micro-batches * n) */
+    const float *loss_scale; /* factor of all gradients, in device memory; NULL: 1 */
+    dt_loss_sums *loss;      /* device memory; += */
 } dt_pass;
 
 typedef enum dt_param_kind {
-    DT_PARAM_WEIGHT, /* decays */
-    DT_PARAM_BIAS,   /* of a linear layer: decays, as in PyTorch */
-    DT_PARAM_BN,     /* gamma and beta: decay unless --no-bn-decay */
-    /* running mean and variance: a buffer, not trained; its "gradient" is the batch's statistic */
+    DT_PARAM_WEIGHT, /* has weight decay */
+    DT_PARAM_BIAS,   /* of a linear layer; has weight decay, as in PyTorch */
+    DT_PARAM_BN,     /* gamma or beta; has weight decay unless --no-bn-decay */
+    /* A running mean or variance: not trained. Its "gradient" is the batch's statistic. */
     DT_PARAM_STATISTIC
 } dt_param_kind;
 
@@ -83,34 +85,36 @@ typedef enum dt_param_init {
 typedef struct dt_layer dt_layer;
 typedef struct dt_net_builder dt_net_builder;
 
-/* A parameter or statistic, as a layer asks for it. */
+/* A parameter or statistic that a layer requests. */
 typedef struct dt_param_request {
-    const char *suffix; /* "weight": behind the layer's name and a dot */
+    const char *suffix; /* "weight": the parameter is called LAYER.weight */
     dt_param_kind kind;
     dt_param_init init;
     int n_dims;
     int64_t dims[4];       /* canonical shape: OIHW, [out][in], [c] */
-    int64_t fan;           /* for init */
+    int64_t fan;           /* fan-in or fan-out, whichever `init` needs */
     int64_t n_elems;       /* in the backend's order, padding included */
-    float **value, **grad; /* set before bind; device memory */
+    float **value, **grad; /* the builder sets them before bind: [n_elems] device memory, owned by the net */
 } dt_param_request;
 
+/* Functions of the builder, for create. Pointers to memory (`where`) are set before bind; the net owns the
+ * memory. All return DT_ERR_MEMORY when out of host memory. */
+
 dt_status dt_builder_param(dt_net_builder *b, const dt_param_request *request, dt_error *err);
-/* Device memory of the layer's own for as long as the net lives (vectors per channel). *where is set before
- * bind. */
+/* Device memory that the layer keeps for the life of the net, for vectors per channel. */
 dt_status dt_builder_vector(dt_net_builder *b, int64_t bytes, void **where, dt_error *err);
-/* Device memory from this layer's forward to its backward (masks), or for the length of one call, forward or
- * backward (scratch). */
+/* Device memory that keeps its contents from this layer's forward to its backward (for masks), or during one
+ * call, of forward or of backward (scratch). Other blocks share it at other times. */
 dt_status dt_builder_kept(dt_net_builder *b, int64_t bytes, void **where, dt_error *err);
 dt_status dt_builder_scratch(dt_net_builder *b, int64_t bytes, bool in_backward, void **where, dt_error *err);
 
-/* The output is a tensor of its own: memory for raw is planned. (A BatchNorm's is not: it shares its
- * input's.) */
+/* The output is a tensor of this shape with memory of its own for raw. DT_ERR_USAGE: a dimension is below 1,
+ * because the image is too small. */
 dt_status dt_builder_output(dt_net_builder *b, int64_t n, int64_t c, int64_t h, int64_t w, dt_error *err);
-/* The output is the input `which`, seen another way: raw is shared, and the gradient of the input is written
- * over it. The input must be a plain tensor with no other consumer. */
+/* The output is a view of input `which`, as of BatchNorm: they share raw, and the gradient of the input
+ * overwrites it. The input must be a plain tensor with no other consumer. */
 dt_status dt_builder_output_view(dt_net_builder *b, int which, dt_error *err);
-/* The gradient of input `which` is the output's gradient, the same memory. */
+/* The gradient of input `which` and that of the output share their memory. Both have the same shape. */
 dt_status dt_builder_share_grad(dt_net_builder *b, int which, dt_error *err);
 
 typedef enum dt_layer_phase { DT_LAYER_FORWARD, DT_LAYER_BACKWARD } dt_layer_phase;
@@ -122,20 +126,20 @@ typedef struct dt_layer_ops {
     dt_status (*bind)(dt_layer *layer, dt_error *err);
     dt_status (*forward)(dt_layer *layer, const dt_pass *pass, dt_error *err);
     dt_status (*backward)(dt_layer *layer, const dt_pass *pass, dt_error *err);
-    /* The parameters have new values (NULL: nothing to do). */
+    /* Called after the parameters changed. NULL: the layer derives nothing from them. */
     dt_status (*weights_changed)(dt_layer *layer, dt_error *err);
-    /* The backend's order of parameter `which` (0 is the first that the layer asked for), of its gradient and
-     * of its momentum. NULL: the canonical one. The same for every layer of these shapes. */
+    /* The backend's order of parameter `which` (0 is the first that the layer requested), of its gradient and
+     * its momentum. Equal for all layers with these shapes. NULL: the canonical order. */
     void (*param_order)(const dt_layer *layer, int which, dt_weights_order *order);
-    int64_t (*forward_macs)(const dt_layer *layer); /* multiply-adds per pass; NULL: few */
-    /* Bytes of activations, weights and gradients that a training pass has to move to and from memory in one
-     * direction, at the backend's element size, as the fusions at hand allow; NULL: none. For tables and
-     * rooflines. */
+    /* Multiply-adds of a forward pass over one micro-batch; NULL: too few to count. */
+    int64_t (*forward_macs)(const dt_layer *layer);
+    /* Bytes of activations, weights and gradients that `phase` of a training pass moves to and from memory at
+     * least, with the backend's element size and fusions; NULL: none. For tables and rooflines. */
     int64_t (*traffic_bytes)(const dt_layer *layer, dt_layer_phase phase);
     void (*destroy)(dt_layer *layer);
 } dt_layer_ops;
 
-/* Implementations begin with this; the builder fills all of it before create returns to the net. */
+/* A layer's struct begins with this; dt_builder_layer fills it. */
 struct dt_layer {
     const dt_layer_ops *ops;
     dt_kernels *kernels;
@@ -150,14 +154,16 @@ static inline int64_t dt_layer_tensor_bytes(const dt_layer *layer, const dt_tens
     return layer->kernels->ops->tensor_bytes(layer->kernels, t->n, t->c, t->h, t->w);
 }
 
-/* For create: a zeroed layer of `bytes` with its head filled in, to be freed with dt_free in destroy; NULL
- * when out of memory. */
+/* For create: a layer struct of `bytes`, zeroed except for its dt_layer, which is filled. destroy frees it
+ * with dt_free. NULL when out of memory. */
 void *dt_builder_layer(dt_net_builder *b, size_t bytes);
+/* Whether the net is built for training; false: forward only. */
 bool dt_builder_training(const dt_net_builder *b);
 
-/* Backward of a consumer of `value`. begin_grad: *add is the gradient so far, or NULL if this is the first
- * consumer to write it; *bn is the BatchNorm (and ReLU) to put behind the sum, if this is the last one and
- * the value has one, else NULL. A consumer that honours bn says so to end_grad. */
+/* For the backward of a layer that reads `value`, before and after it writes value->grad. begin_grad: *add is
+ * the gradient to add its own to, or NULL if this layer is the first to write it. *bn is the BatchNorm (and
+ * ReLU) backward to apply to the sum, if this layer is the last to write it and the value has one; else NULL.
+ * end_grad: `reduced` is whether the layer applied bn. */
 void dt_value_begin_grad(dt_value *value, const dt_tensor **add, const dt_bn_backward **bn);
 void dt_value_end_grad(dt_value *value, bool reduced);
 

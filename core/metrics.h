@@ -1,8 +1,8 @@
-/* metrics.h: the door for what the training has to tell: progress on a terminal, metrics.jsonl, TensorBoard
- * ...
+/* metrics.h: interface for what a training reports: progress on a terminal, metrics.jsonl, TensorBoard, ...
  *
- * The trainer calls every sink's functions on rank 0 (pointers may be NULL). Sinks must not block for long;
- * an error of a sink is logged once and does not stop the training.
+ * The trainer calls the functions of every sink on rank 0, in the order in which things happen; a NULL
+ * pointer means that the sink ignores the event. Sinks must not block for long. The trainer logs the first
+ * error of a sink and continues. Fractions are 0..1; times are in seconds.
  */
 #ifndef DT_CORE_METRICS_H
 #define DT_CORE_METRICS_H
@@ -15,7 +15,7 @@
 typedef struct dt_sink dt_sink;
 
 typedef struct dt_metrics_start {
-    /* first_*: where this start goes on */
+    /* first_*: the step and epoch at which this start begins, 0 for a new training */
     int64_t first_step, total_steps, steps_per_epoch, first_epoch, epochs;
     int64_t world_size, global_batch, n_train, n_val, n_params;
 } dt_metrics_start;
@@ -27,41 +27,41 @@ typedef struct dt_metrics_step {
     double loss;           /* mean over the global batch */
     double top1;           /* fraction of the global batch, in training */
     double lr;
-    double images_per_s;             /* whole job, over the last few steps */
-    double elapsed_s, left_s;        /* of this start; left_s: estimate until total_steps */
+    double images_per_s;             /* of all ranks, over the last few steps */
+    double elapsed_s, left_s;        /* since this start; an estimate until total_steps */
     double data_wait_s, comm_wait_s; /* of this step on rank 0 */
-    bool scaled;                     /* there is loss scaling: what follows means something */
-    bool skipped;                    /* gradients were not finite: nothing was updated */
-    double loss_scale;               /* for the next step */
-    int64_t n_skipped;               /* in all, this step included */
+    bool scaled;                     /* the loss is scaled; without it the fields below are undefined */
+    bool skipped;                    /* gradients were not finite, so nothing was updated */
+    double loss_scale;               /* of the next step */
+    int64_t n_skipped;               /* steps skipped so far, this one included */
 } dt_metrics_step;
 
 typedef struct dt_metrics_eval {
-    int64_t step, epoch;                 /* as in dt_metrics_step; epoch: the last whole or begun one */
+    int64_t step, epoch;                 /* as in dt_metrics_step; epoch: the last one that was begun */
     double val_loss, val_top1, val_top5; /* mean; fractions */
-    int64_t n;
+    int64_t n;                           /* images evaluated */
     double images_per_s, elapsed_s;
 } dt_metrics_eval;
 
 typedef struct dt_metrics_epoch {
     int64_t epoch, step;
     double mean_loss, mean_top1, elapsed_s, images_per_s;
-    int64_t n_images, n_broken; /* n_broken: broken files met in this epoch, all ranks */
+    int64_t n_images, n_broken; /* n_broken: files found broken in this epoch by all ranks */
 } dt_metrics_epoch;
 
 typedef struct dt_metrics_checkpoint {
     int64_t step, bytes;
     double elapsed_s;
     char path[512];
-    char error[256]; /* of a copy in the mirror: why there is none; "": it is there */
+    char error[256]; /* of a copy to the mirror that failed: the reason; else "" */
 } dt_metrics_checkpoint;
 
 typedef struct dt_metrics_end {
-    int64_t steps, epochs; /* done in all */
+    int64_t steps, epochs; /* done since the training began */
     double elapsed_s, images_per_s;
-    double final_loss, final_top1, final_top5, best_top1; /* of evaluations; -1: none */
-    int64_t n_broken; /* of the epoch that met most: an epoch leaves out less than a global batch, so there
-                         may be more */
+    double final_loss, final_top1, final_top5, best_top1; /* of evaluations; -1: there was none */
+    int64_t n_broken; /* files, of the epoch that found the most; an epoch reads all files except less than a
+                         global batch */
     bool stopped_on_request;
 } dt_metrics_end;
 
@@ -70,11 +70,12 @@ typedef struct dt_sink_ops {
     void (*destroy)(dt_sink *sink);
     dt_status (*start)(dt_sink *sink, const dt_metrics_start *m, dt_error *err);
     dt_status (*step)(dt_sink *sink, const dt_metrics_step *m, dt_error *err);
-    dt_status (*eval_progress)(dt_sink *sink, int64_t done, int64_t total, dt_error *err); /* batches */
+    /* Batches of rank 0 that are evaluated, and all of them. */
+    dt_status (*eval_progress)(dt_sink *sink, int64_t done, int64_t total, dt_error *err);
     dt_status (*eval)(dt_sink *sink, const dt_metrics_eval *m, dt_error *err);
     dt_status (*epoch)(dt_sink *sink, const dt_metrics_epoch *m, dt_error *err);
     dt_status (*checkpoint)(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err);
-    /* its copy in the mirror */
+    /* A checkpoint's copy in the mirror is whole, or has failed (m->error). */
     dt_status (*mirror)(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err);
     dt_status (*end)(dt_sink *sink, const dt_metrics_end *m, dt_error *err);
 } dt_sink_ops;
@@ -82,7 +83,7 @@ typedef struct dt_sink_ops {
 /* Implementations begin with this. */
 struct dt_sink {
     const dt_sink_ops *ops;
-    int64_t n_lost; /* events that it failed to take; the trainer counts */
+    int64_t n_lost; /* events whose function returned an error; the trainer counts them */
 };
 
 #endif

@@ -1,16 +1,19 @@
-/* store.h: the door to where checkpoints live.
+/* store.h: interface to a folder of checkpoints.
  *
- *   begin (one rank) -> every rank: write_shard, and tells all ranks what became of it -> the one: commit; or
- *   discard
+ *   one rank:    store->ops->begin(store, step, err);
+ *   every rank:  store->ops->write_shard(store, step, layout, io, &entry, err);     then all exchange entries
+ *   one rank:    store->ops->commit(store, &manifest, per_host, err);               or discard
  *
- * The state of a training is a list of named float32 tensors in one canonical order; laid end to end they
- * form a stream of n_elems elements. Shard i of n holds the elements [first, first + n) of it.
- * core/checkpoint/load.h decides what is saved, when, and who writes which part; an implementation
- * (io/checkpoint_hdf5) only writes, reads and verifies. Nothing here is collective; ranks call it for their
- * own shards.
+ * The state of a training is a list of named float32 tensors in canonical order. Laid end to end they form a
+ * stream of n_elems elements. Shard i of n holds the elements [first, first + n_elems) of its entry.
+ *
+ * core/checkpoint decides when a checkpoint is written, which rank writes which shard, and which shards are
+ * read (saver.h, load.h). A store (io/store/hdf5_store) only writes, reads and verifies. Its functions are
+ * local and blocking; each rank calls them for its own shards. Errors: DT_ERR_IO, DT_ERR_MEMORY;
+ * DT_ERR_FORMAT for a file that is damaged, DT_ERR_UNSUPPORTED for one that a newer dtrain wrote.
  *
  * A checkpoint is whole if its manifest exists under its final name and every shard has the size and the hash
- * that the manifest says.
+ * in the manifest.
  */
 #ifndef DT_CORE_STORE_H
 #define DT_CORE_STORE_H
@@ -32,12 +35,13 @@ typedef struct dt_state_tensor {
     int64_t dims[DT_STATE_MAX_DIMS]; /* canonical: OIHW for convolutions, [out][in] for linear, [c] for
                                         BatchNorm */
     int64_t n_elems;
-    int64_t first; /* its place in the stream */
+    int64_t first; /* the offset of its first element in the stream */
 } dt_state_tensor;
 
+/* The tensors of a state in canonical order. */
 typedef struct dt_state_layout {
     int64_t n_tensors, n_elems;
-    const dt_state_tensor *tensors;
+    const dt_state_tensor *tensors; /* [n_tensors] */
 } dt_state_layout;
 
 struct dt_state_addresses; /* core/model/state_addresses.h */
@@ -54,79 +58,86 @@ typedef struct dt_state_io {
 } dt_state_io;
 
 typedef struct dt_shard_entry {
-    char file[64]; /* name inside the checkpoint's folder */
-    int64_t bytes;
-    char xxh3_128[33];
-    int64_t first, n_elems; /* its part of the stream */
+    char file[64];          /* name inside the checkpoint's folder */
+    int64_t bytes;          /* the file's size */
+    char xxh3_128[33];      /* the file's hash, in hexadecimal */
+    int64_t first, n_elems; /* its elements of the stream */
 } dt_shard_entry;
 
-/* 2 has no computed_by, 1 no n_good_steps and n_skipped_steps either; both can be read */
+/* Version 2 has no computed_by; version 1 has no n_good_steps and n_skipped_steps, either. dtrain reads all
+ * three. */
 #define DT_MANIFEST_VERSION 3
 
 typedef struct dt_manifest {
-    char identity[33]; /* of one that was read: its hash, by which two of the same step are told apart; ""
-                          in one that is to be written */
+    char identity[33]; /* the hash of a manifest that was read, which distinguishes two attempts at one step;
+                          "" in a manifest to write */
     int64_t format_version;
     int64_t step;     /* optimizer steps done */
-    int64_t epoch;    /* the epoch that the next step belongs to */
-    int64_t position; /* samples of that epoch that the whole job has consumed */
+    int64_t epoch;    /* of the next step, 0-based */
+    int64_t position; /* samples of that epoch that all ranks together have consumed */
     uint64_t seed;
     double loss_scale;       /* 1 if the loss is not scaled */
-    int64_t n_good_steps;    /* since the scale changed; -1: the loss is not scaled */
-    int64_t n_skipped_steps; /* in all: gradients were not finite */
+    int64_t n_good_steps;    /* since the loss scale changed; -1: the loss is not scaled */
+    int64_t n_skipped_steps; /* since the training began, because gradients were not finite */
     int64_t world_size, global_batch;
     char arch[32];
     int64_t n_classes, image_size;
     uint64_t data_fingerprint;
     double best_top1;           /* fraction; -1: not evaluated yet */
-    dt_computed_by computed_by; /* what computed the steps since the last start or resume; n 0: not known */
-    char *config_text; /* the full configuration in libconfig's syntax; dt_alloc, owned by the manifest */
+    dt_computed_by computed_by; /* what computed the steps since the last start or resume; n 0: unknown */
+    /* dt_alloc'ed and owned by the manifest */
+    char *config_text; /* the full configuration in libconfig's syntax */
     int64_t n_tensors;
-    dt_state_tensor *tensors; /* dt_alloc */
+    dt_state_tensor *tensors; /* [n_tensors] */
     int64_t n_shards;
-    dt_shard_entry *shards; /* dt_alloc */
+    dt_shard_entry *shards; /* [n_shards] */
 } dt_manifest;
 
-void dt_manifest_clear(dt_manifest *manifest); /* frees what it owns, zeroes it; core/checkpoint/manifest.c */
+/* Free what the manifest owns, and zero it; NULL is fine. core/checkpoint/manifest.c */
+void dt_manifest_clear(dt_manifest *manifest);
 
 typedef struct dt_store_ops {
     const char *name;
     void (*destroy)(dt_store *store);
-    const char *(*location)(dt_store *store); /* for messages */
+    const char *(*location)(dt_store *store); /* the folder's path, for messages; owned by the store */
 
-    /* Steps of the checkpoints under their final names, newest first, at most `max`; *n is how many there
-     * are. */
+    /* Steps of the checkpoints under their final names, newest first, into steps[max]; *n is their number,
+     * which may be larger than max. */
     dt_status (*list)(dt_store *store, int64_t *steps, int64_t max, int64_t *n, dt_error *err);
 
+    /* Make the folder of an unfinished checkpoint. */
     dt_status (*begin)(dt_store *store, int64_t step, dt_error *err);
-    /* Write elements [entry->first, +n_elems) into entry->file of the begun checkpoint, fsync it; fills bytes
-     * and hash. The caller has set file, first and n_elems. */
+    /* Write the elements [entry->first, +n_elems) into entry->file of the begun checkpoint and fsync it. The
+     * caller has set file, first and n_elems of the entry; fills its bytes and hash. */
     dt_status (*write_shard)(dt_store *store, int64_t step, const dt_state_layout *layout,
                              const dt_state_io *io, dt_shard_entry *entry, dt_error *err);
-    /* Copy a shard that is in `from`, a store of the same kind, committed or about to be; fsync it, read it
-     * back: its bytes and hash must be the entry's. Begins the checkpoint if nobody has. */
+    /* Copy a shard from `from`, a store of the same kind that has committed the checkpoint or is about to.
+     * fsync it and read it back: its bytes and hash must be the entry's. Begins the checkpoint if no rank
+     * has. */
     dt_status (*copy_shard)(dt_store *store, dt_store *from, int64_t step, const dt_shard_entry *entry,
                             dt_error *err);
-    /* Write the manifest, fsync all, rename to the final name, fsync the parent. Replaces a checkpoint of the
-     * same step. per_host: the folder is this host's own, and has the shards of its ranks only. */
+    /* Write the manifest, fsync everything, rename the folder to its final name, fsync the parent. Replaces a
+     * checkpoint of the same step. per_host: the folder is this host's own, and has the shards of this host's
+     * ranks only. */
     dt_status (*commit)(dt_store *store, const dt_manifest *manifest, bool per_host, dt_error *err);
-    void (*discard)(dt_store *store, int64_t step); /* remove what begin made; errors are of no interest */
-    /* Remove what earlier starts left unfinished. Nobody else may be writing here. */
+    /* Remove an unfinished checkpoint; ignores errors. */
+    void (*discard)(dt_store *store, int64_t step);
+    /* Remove the unfinished checkpoints of earlier starts. No other process may be writing to the folder. */
     dt_status (*clean)(dt_store *store, dt_error *err);
 
+    /* The caller clears *manifest with dt_manifest_clear. */
     dt_status (*read_manifest)(dt_store *store, int64_t step, dt_manifest *manifest, dt_error *err);
-    /* Is there a file of this shard's name? A folder of one host lacks those of other hosts' ranks. Says
-     * nothing of what is in it. */
+    /* Whether there is a file with this shard's name; it may be damaged. A host's own folder lacks the files
+     * of other hosts' ranks. */
     bool (*has_shard)(dt_store *store, int64_t step, const dt_shard_entry *entry);
-    /* Size and hash of one shard against the manifest. */
+    /* Compare the size and hash of one shard's file with its entry. */
     dt_status (*verify_shard)(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err);
-    /* Read a verified shard's elements, [entry->first, +n_elems) of the stream, into values. */
+    /* Read the elements of a verified shard into values[entry->n_elems]. */
     dt_status (*read_shard)(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
                             float *values, dt_error *err);
 
-    /* After the commit of `step`: keep it and the keep - 1 (>= 0) before it; remove older ones, unfinished
-     * ones, and later ones, which were passed over when training went on from before them: left there, they
-     * would count as the newest. */
+    /* After the commit of `step`: keep that checkpoint and the keep - 1 (>= 0) before it. Remove older ones,
+     * unfinished ones, and later ones: a load skipped those, and the next would take them for the newest. */
     dt_status (*prune)(dt_store *store, int64_t step, int64_t keep, dt_error *err);
 } dt_store_ops;
 

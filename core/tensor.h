@@ -1,4 +1,4 @@
-/* tensor.h: what a block of device memory means. */
+/* tensor.h: descriptions of activations in device memory. */
 #ifndef DT_CORE_TENSOR_H
 #define DT_CORE_TENSOR_H
 
@@ -16,22 +16,21 @@ typedef enum dt_dtype {
     DT_U8
 } dt_dtype;
 
-int64_t dt_dtype_bytes(dt_dtype dtype);
+int64_t dt_dtype_bytes(dt_dtype dtype);    /* of one element in memory */
 const char *dt_dtype_name(dt_dtype dtype); /* "fp32", "fp16", ... */
 
-/* An activation or a gradient of one: n images of c channels, h rows, w columns. The order of the elements in
- * memory is the backend's own affair (ref: NCHW; cpu: channels in blocks of 16; cuda: NHWC): core/ never
- * looks inside, and asks kernels.h for sizes and for conversion. A view; owns nothing. */
+/* An activation, or the gradient of one: n images of c channels, h rows, w columns. Each backend has its own
+ * order of the elements in memory (ref: NCHW; cpu: channels in blocks of 16; cuda: NHWC). core/ never reads
+ * them; it calls kernels.h for sizes and conversions. A view: it does not own its memory. */
 typedef struct dt_tensor {
     void *data; /* device memory */
     dt_dtype dtype;
     int64_t n, c, h, w;
 } dt_tensor;
 
-/* A lazily normalised activation: its value is relu?(scale[c] * raw + bias[c]), with relu only if `relu` is
- * set, and raw itself if scale is NULL (then bias is NULL too, and relu false). BatchNorm thus costs no pass
- * over memory:
- * whoever reads the activation applies it. */
+/* A lazily normalised activation: its value is scale[c] * raw + bias[c], then relu if `relu` is set. If scale
+ * is NULL, its value is raw; then bias is NULL, too, and relu is false. So BatchNorm needs no pass over
+ * memory: the operation that reads the activation applies scale, bias and relu. */
 typedef struct dt_act {
     dt_tensor raw;
     const float *scale; /* [c] device memory, or NULL */

@@ -21,8 +21,8 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* The filters [k, k_end) of one block at one channel and tap: neighbours in native memory, far apart in the
- * canonical order, of which a few rows stay in the cache. One of the two is written. */
+/* Copy n filters of one block at one channel and tap. They are neighbours in native memory and far apart in
+ * canonical memory, where the cache keeps the rows of a few filters. */
 static inline void move_block(const dt_weights_order *o, bool to_canonical, float *native, float *canonical,
                               int64_t n)
 {
@@ -51,7 +51,7 @@ void dt_weights_to_canonical(const dt_weights_order *o, const float *native, flo
     if (is_plain(o))
         memcpy(canonical, native, (size_t)(o->n_k * o->n_c * o->n_taps) * sizeof *native);
     else
-        move(o, true, (float *)(uintptr_t)native, canonical); /* is only read */
+        move(o, true, (float *)(uintptr_t)native, canonical); /* only read */
 }
 
 void dt_weights_from_canonical(const dt_weights_order *o, const float *canonical, float *native)

@@ -1,6 +1,6 @@
-/* weights_order.h: in which order a backend keeps the weights of a convolution, said in numbers, so that they
- * can be put into the canonical order wherever they lie, long after the backend gave them away: in any
- * thread, without a net.
+/* weights_order.h: the order in which a backend stores the weights of a convolution, described by numbers.
+ * With them any thread can convert a copy of the weights to the canonical order, without the backend or the
+ * net.
  *
  *   dt_weights_order order;
  *   kernels->ops->conv_weights_order(kernels, conv, &order);
@@ -18,17 +18,18 @@
 
 typedef struct dt_weights_order {
     int64_t n_k, n_c, n_taps;     /* canonical: [n_k][n_c][n_taps] */
-    int64_t k_block, c_block;     /* how many filters, and channels, lie together; at least 1 */
-    int64_t k_step, k_block_step; /* elements from one to the next in a block, and from one block to the
-                                     next */
-    int64_t c_step, c_block_step;
-    int64_t tap_step;
+    int64_t k_block, c_block;     /* filters, and channels, of one block; at least 1 */
+    int64_t k_step, k_block_step; /* elements from one filter to the next in a block, and from one block to
+                                     the next */
+    int64_t c_step, c_block_step; /* the same of channels */
+    int64_t tap_step;             /* elements from one tap to the next */
 } dt_weights_order;
 
-/* n elements whose order is the canonical one. */
+/* The canonical order of n elements. */
 dt_weights_order dt_weights_order_plain(int64_t n);
 
-/* From host memory to host memory. Padding is not looked at, and left as it is. */
+/* Convert between host memory and host memory, of n_k * n_c * n_taps canonical elements. Padding of the
+ * native weights is neither read nor written. */
 void dt_weights_to_canonical(const dt_weights_order *order, const float *native, float *canonical);
 void dt_weights_from_canonical(const dt_weights_order *order, const float *canonical, float *native);
 

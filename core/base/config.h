@@ -1,6 +1,7 @@
 /* config.h: the settings of a training run that core reads, as plain values. They are part of dt_options
  * (launch/options/options.h), which launch fills from the command line and the configuration file; launch
- * knows the defaults and checks ranges. Nothing below launch parses text. */
+ * knows the defaults and checks ranges. Nothing below launch parses text.
+ */
 #ifndef DT_CORE_BASE_CONFIG_H
 #define DT_CORE_BASE_CONFIG_H
 

@@ -5,7 +5,8 @@
  *
  * The generator is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11): a
  * function of a counter and a key to 128 random bits. So the augmentation of sample 7 in epoch 3 is the same
- * on any rank and thread, and after any restart. */
+ * on any rank and thread, and after any restart.
+ */
 #ifndef DT_CORE_BASE_RNG_H
 #define DT_CORE_BASE_RNG_H
 
