@@ -1,12 +1,12 @@
-/* kernels.h: the door to the arithmetic: fused operations, cut where memory traffic is saved.
+/* kernels.h: interface to the arithmetic: fused operations, which save passes over memory.
  *
  *   k->ops->conv_forward(k, conv, &x, w, &y, sums, err);       y = conv(act(x)), sums = per-channel sum and
  *                                                              sum of squares
  *   k->ops->bn_finalize(k, &bn, err);                          sums -> scale and bias
- *   dt_act z = {y, bn.scale, bn.bias, true};                   relu(batchnorm(y)), without a pass over memory
+ *   dt_act z = {y, bn.scale, bn.bias, true};                   relu(batchnorm(y)) without a pass over memory
  *
- * Three backends implement it: layers/ref (plain C, float64 sums: the oracle), layers/cpu (oneDNN),
- * layers/cuda.
+ * Three backends implement it: layers/ref (plain C with float64 sums, the reference of tests), layers/cpu
+ * (oneDNN), layers/cuda.
  *
  * Rules for all of them:
  * - Tensors are device memory in the backend's own layout (tensor_bytes, tensor_import, tensor_export).
@@ -14,13 +14,14 @@
  *   float32 [c].
  * - Activations have n * c * h * w elements of the backend's dtype; channels are a multiple of 16, except the
  *   image's 3.
- * - Calls are enqueued on the backend's main stream, in order. An error can appear at a later call.
- * - Nothing is allocated in the calls of a step; create-calls allocate, scratch memory included.
- * - Outputs may alias inputs only where a comment says so. "+=" and "=" mean just that; `accumulate` chooses
- *   between them.
- * - A NaN stays one: relu (v < 0 ? 0 : v) and max pooling keep it, so that a training gone wrong is seen in
- *   the loss.
- * - Same inputs, same shapes, same number of threads: the same bits.
+ * - Calls enqueue their work on the backend's main stream, in order. A later call can return the error of an
+ *   earlier one. One thread makes all calls.
+ * - Only create-functions and values_bind allocate memory, scratch memory included; the calls of a step allocate nothing.
+ * - Outputs may alias inputs only where a comment says so. "=" overwrites an output, "+=" adds to it, and
+ *   `accumulate` selects "+=".
+ * - relu (v < 0 ? 0 : v) and max pooling keep a NaN, so a training that has diverged shows it in the loss.
+ * - The same inputs, shapes and number of threads give the same bits.
+ * - Errors: DT_ERR_DEVICE; DT_ERR_MEMORY and DT_ERR_UNSUPPORTED from functions that allocate.
  */
 #ifndef DT_CORE_KERNELS_H
 #define DT_CORE_KERNELS_H
@@ -31,11 +32,11 @@
 #include "core/weights_order.h"
 
 typedef struct dt_kernels dt_kernels;
-typedef struct dt_conv dt_conv;     /* a convolution at one shape, with all that was prepared for it */
-typedef struct dt_linear dt_linear; /* a fully connected layer at one shape */
+typedef struct dt_conv dt_conv;     /* a convolution prepared for one shape */
+typedef struct dt_linear dt_linear; /* a fully connected layer prepared for one shape */
 
-/* What a convolution will be given to read, for a backend that prepares each form by itself. What was not
- * announced may be composed of slower operations, or refused. */
+/* The form of input that the calls of a convolution will have; some backends prepare each form separately.
+ * For another form a backend may compose slower operations, or return an error. */
 typedef enum dt_conv_input {
     DT_CONV_INPUT_ANY,
     DT_CONV_INPUT_PLAIN, /* x->scale is NULL in every call */
@@ -49,7 +50,7 @@ typedef struct dt_conv_desc {
     int64_t k, r, s;     /* filters, their height and width */
     int64_t stride, pad; /* the same in both directions */
     bool for_training;   /* false: only forward is prepared */
-    bool reads_image;    /* the stem: x has 3 channels, and nobody wants dx */
+    bool reads_image;    /* the stem: x has 3 channels, and dx is never computed */
     dt_conv_input input;
 } dt_conv_desc;
 
@@ -62,7 +63,7 @@ static inline int64_t dt_conv_out_w(const dt_conv_desc *d)
     return (d->w + 2 * d->pad - d->s) / d->stride + 1;
 }
 
-/* What the backend can fuse into this convolution; where a bit is missing, layers/conv.c composes plain
+/* What the backend can fuse into this convolution. Where a bit is missing, layers/conv.c composes separate
  * operations. */
 typedef enum dt_conv_fusion {
     DT_CONV_FUSE_PROLOGUE = 1 << 0,          /* conv_forward reads a lazy x */
@@ -75,15 +76,15 @@ typedef enum dt_conv_fusion {
 /* BatchNorm forward in training (Ioffe and Szegedy 2015): m = count values per channel,
  *   mean = sum / m, var = sumsq / m - mean^2 (biased), invstd = 1 / sqrt(var + eps),
  *   scale = gamma * invstd, bias = beta - mean * scale.
- * For the running statistics: stat_mean +=|= weight * mean, stat_var +=|= weight * var * m / (m - 1)
- * (unbiased; m = 1: var). */
+ * For the running statistics: stat_mean +=|= stat_weight * mean,
+ *   stat_var +=|= stat_weight * var * m / (m - 1) (unbiased; if m = 1: stat_weight * var). */
 typedef struct dt_bn_forward {
     int64_t c, count;
     const void *sums; /* from conv_forward or bn_sums */
     const float *gamma, *beta;
     float eps;
     float *mean, *invstd;        /* [c] kept for backward */
-    float *scale, *bias;         /* [c] of the lazy activation */
+    float *scale, *bias;         /* [c] outputs: of the lazy activation */
     float *stat_mean, *stat_var; /* [c] */
     float stat_weight;
     bool accumulate; /* += for stat_mean and stat_var */
@@ -95,12 +96,12 @@ typedef struct dt_bn_forward {
 typedef struct dt_bn_backward {
     const dt_act *x;            /* the normalised activation: raw, scale, bias, relu */
     const float *mean, *invstd; /* [c] from bn_finalize */
-    const float *gamma, *beta;  /* [c] as they were there: scale and bias again, for a library that
-                                   computes the relu's mask from them */
+    const float *gamma, *beta;  /* [c] as in bn_finalize, for a library that computes the relu's mask from
+                                   them instead of from scale and bias */
     void *sums;                 /* bn_sums_bytes(c): overwritten */
 } dt_bn_backward;
 
-/* Second half: m = count,
+/* BatchNorm backward, second half: m = count,
  *   dgamma +=|= sums.dgamma, dbeta +=|= sums.dbeta,
  *   a = gamma * invstd, b = -a * invstd * sums.dgamma / m, c = -a * sums.dbeta / m - b * mean,
  * so that the gradient of raw is a * dz + b * raw + c. */
@@ -118,78 +119,79 @@ typedef struct dt_pool_desc {
     int64_t window, stride, pad;
 } dt_pool_desc;
 
-/* What optimizer_step does with one parameter tensor. With g the gradient divided by the loss scale:
- *   SGD:             g' = g + decay * w;  v = momentum * v + g';  w -= lr * (nesterov ? g' + momentum * v :
- *                                                                 v)
- *   LARS:            (You, Gitman and Ginsburg 2017, as MLPerf runs it) local = trust * |w| / (|g| + decay *
- *                    |w| + eps), or 1 where |w| or |g| is 0; g' = local * (g + decay * w), then v and w as
- *                    for SGD; |.| is the 2-norm of the whole tensor
- *   RUNNING_AVERAGE: w += rate * (g - w), g as it is: BatchNorm's running statistics; the "gradient" is the
- *   batch's statistic */
+/* The rule by which optimizer_step updates one parameter tensor w, with v its momentum and g its gradient
+ * divided by the loss scale:
+ *   SGD:              g' = g + decay * w;  v = momentum * v + g';
+ *                     w -= lr * (nesterov ? g' + momentum * v : v)
+ *   LARS:             (You, Gitman and Ginsburg 2017, in MLPerf's form) local = trust * |w| / (|g| + decay *
+ *                     |w| + eps), or 1 if |w| or |g| is 0; g' = local * (g + decay * w), then v and w as
+ *                     for SGD; |.| is the 2-norm of the whole tensor
+ *   RUNNING_AVERAGE:  w += rate * (g - w) for BatchNorm's running statistics; g is the batch's statistic, and
+ *                     is not divided */
 typedef enum dt_update_rule { DT_UPDATE_SGD, DT_UPDATE_RUNNING_AVERAGE, DT_UPDATE_LARS } dt_update_rule;
 
-/* One parameter tensor in the flat vectors (LARS wants norms of tensors). */
+/* One parameter tensor in the flat vectors. (LARS needs the norm of each tensor.) */
 typedef struct dt_update_segment {
     int64_t first, n; /* elements; both multiples of 16; padding is zero and stays zero */
     dt_update_rule rule;
     float weight_decay;
 } dt_update_segment;
 
-typedef struct dt_optimizer dt_optimizer; /* a desc and its segments, prepared: a GPU wants them in its
-                                             memory */
+typedef struct dt_optimizer dt_optimizer; /* a desc and its segments; in device memory on a GPU */
 
 typedef struct dt_optimizer_desc {
     float momentum;
     bool nesterov;
     float running_average_rate; /* BatchNorm's "momentum": 0.1 */
     float lars_trust, lars_eps;
-    /* Dynamic loss scaling (Micikevicius et al. 2018). false: gradients are not looked at, the scale stays as
-     * it is. */
+    /* Dynamic loss scaling (Micikevicius et al. 2018). false: optimizer_step does not check whether gradients
+     * are finite, and the scale never changes. */
     bool loss_scaling;
     float growth, backoff;   /* factors: 2 and 0.5 */
-    int32_t growth_interval; /* good steps in a row before the scale grows: 2000 */
-    float ema_decay;         /* ema = decay * ema + (1 - decay) * w, behind the update; 0: none */
+    int32_t growth_interval; /* consecutive good steps before the scale grows: 2000 */
+    float ema_decay;         /* ema = decay * ema + (1 - decay) * w, after the update; 0: none */
 } dt_optimizer_desc;
 
-/* The flat vectors, in device memory; grads are only read. */
+/* The flat vectors, in device memory. */
 typedef struct dt_optimizer_vectors {
     float *values;
     const float *grads;
     float *momentum;
-    float *ema; /* of values and statistics, where they are in values; NULL: none (ema_decay is 0) */
+    float *ema; /* of values and statistics, at the same offsets as in values; NULL: ema_decay is 0 */
 } dt_optimizer_vectors;
 
-/* Numbers that are summed over all ranks with the loss: each rank gives 0 or 1, and after that step all ranks
- * get the sums. core/collective/votes.h says what they stand for. */
+/* The number of votes in a step: each rank contributes 0 or 1 to each, and after the step all ranks have the
+ * sums over the ranks. core/collective/votes.h gives their meaning. */
 enum { DT_N_VOTES = 4 };
 
-/* In device memory: what the host writes before each step. */
+/* What the host writes before each step; in device memory. */
 typedef struct dt_step_inputs {
     float lr;
     float votes[DT_N_VOTES];
 } dt_step_inputs;
 
-/* In device memory: what lives on from step to step. */
+/* What persists from step to step; in device memory. */
 typedef struct dt_step_state {
     float loss_scale;
-    int32_t n_good;     /* steps since the scale changed */
-    int32_t found_inf;  /* 1: the last step was skipped */
-    int32_t n_skipped;  /* in all */
-    int32_t n_recorded; /* step_record's count */
+    int32_t n_good;     /* good steps since the scale changed */
+    int32_t found_inf;  /* 1: the last step was skipped, because a gradient was not finite */
+    int32_t n_skipped;  /* steps skipped so far */
+    int32_t n_recorded; /* calls of step_record so far */
 } dt_step_state;
 
-/* In device memory, accumulated (+=) by softmax_loss; n counts the labels that are not -1. */
+/* Sums over the images of a step; in device memory; softmax_loss adds to them. loss is a sum, top1 and top5
+ * are counts of images that are right, n counts the labels that are not -1. */
 typedef struct dt_loss_sums {
     float loss, top1, top5, n;
 } dt_loss_sums;
 
-/* In device memory: what a finished step has to tell. */
+/* The results of a finished step; in device memory. */
 typedef struct dt_step_record {
     dt_loss_sums global, local; /* of all ranks; of this one */
     float votes[DT_N_VOTES];    /* summed over the ranks */
     float loss_scale;           /* for the next step */
-    int32_t n_skipped;          /* so far, this step included */
-    int32_t index;              /* n_recorded before it */
+    int32_t n_skipped;          /* steps skipped so far, this one included */
+    int32_t index;              /* the number of records before this one */
 } dt_step_record;
 
 typedef struct dt_kernels_ops {
@@ -201,9 +203,11 @@ typedef struct dt_kernels_ops {
     /* Between host float32 NCHW and the backend's layout; for tests and tools, blocking. */
     dt_status (*tensor_import)(dt_kernels *k, const float *nchw, const dt_tensor *t, dt_error *err);
     dt_status (*tensor_export)(dt_kernels *k, const dt_tensor *t, float *nchw, dt_error *err);
-    /* A short text naming all layouts in use; ranks must agree on it to add up each other's gradients. */
+    /* A short text that names all layouts in use. It must be equal on all ranks, which add up their
+     * gradients. Static storage, or owned by the kernels. */
     const char *(*layout_name)(dt_kernels *k);
-    /* Bytes of scratch and derived weights that the backend holds now, beyond what the net allocated. */
+    /* Bytes of scratch memory and derived weights that the backend holds now; the net did not allocate
+     * them. */
     int64_t (*scratch_bytes)(dt_kernels *k);
 
     /* -- input: y = (pixels / 255 - mean) / std, pixels uint8 [n][h][w][3] in device memory -------------- */
@@ -214,17 +218,19 @@ typedef struct dt_kernels_ops {
     dt_status (*conv_create)(dt_kernels *k, const dt_conv_desc *desc, dt_conv **conv, dt_error *err);
     void (*conv_destroy)(dt_kernels *k, dt_conv *conv);
     unsigned (*conv_fusions)(dt_kernels *k, const dt_conv *conv); /* bits of dt_conv_fusion */
-    /* float32 elements of the weights (and of their gradient and momentum) in the backend's order; padding is
-     * zero. Every conv of the same (k, c, r, s) has the same order in one backend, whatever its n, h and
-     * w. */
+    /* The number of float32 elements of the weights, their gradient and their momentum in the backend's
+     * order, padding included, which is zero. In one backend the order depends on (k, c, r, s) alone, not on
+     * n, h and w. */
     int64_t (*conv_weights_elems)(dt_kernels *k, const dt_conv *conv);
-    /* canonical: OIHW */
+    /* The backend's order of the weights; the canonical order is OIHW. */
     void (*conv_weights_order)(dt_kernels *k, const dt_conv *conv, dt_weights_order *order);
-    /* To be called whenever w has changed and before w is used: refreshes what is derived from it for this
-     * convolution (other orders). What is derived from all of the flat vector is values_changed's. */
+    /* Refresh what the backend derives from w for this convolution (weights in other orders). The caller
+     * calls it after each change of w, before the next use. values_changed refreshes what is derived from the
+     * whole flat vector. */
     dt_status (*conv_weights_changed)(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err);
 
-    /* y = conv(act(x), w); sums (may be NULL): per channel of y, over n, p, q: overwritten. */
+    /* y = conv(act(x), w). sums (may be NULL) = sums per channel of y over n, p, q; bn_sums_bytes(k)
+     * bytes. */
     dt_status (*conv_forward)(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w,
                               const dt_tensor *y, void *sums, dt_error *err);
     /* dx = dgrad(dy, w) + add (may be NULL, may be dx itself); then, if bn is not NULL, dx = dz of
@@ -232,47 +238,47 @@ typedef struct dt_kernels_ops {
     dt_status (*conv_backward_data)(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
                                     const dt_tensor *add, const dt_bn_backward *bn, const dt_tensor *dx,
                                     dt_error *err);
-    /* dw (= or +=) wgrad(act(x), dy). dw is float32: a backend whose library writes FP16 gradients converts,
-     * or adds, right behind it, while they are still in the cache. */
+    /* dw (= or +=) wgrad(act(x), dy). dw is float32. A backend whose library writes FP16 gradients converts
+     * or adds them right after it, while they are still in the cache. */
     dt_status (*conv_backward_weights)(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy,
                                        float *dw, bool accumulate, dt_error *err);
 
     /* -- batch normalisation ----------------------------------------------------------------------------- */
     int64_t (*bn_sums_bytes)(dt_kernels *k, int64_t c);
-    /* plain: sums of a tensor */
+    /* sums = sum and sum of squares per channel of y, for a convolution that does not yield them. */
     dt_status (*bn_sums)(dt_kernels *k, const dt_tensor *y, void *sums, dt_error *err);
     dt_status (*bn_finalize)(dt_kernels *k, const dt_bn_forward *bn, dt_error *err);
     /* Evaluation: scale = gamma / sqrt(running_var + eps), bias = beta - running_mean * scale. */
     dt_status (*bn_inference)(dt_kernels *k, int64_t c, const float *gamma, const float *beta,
                               const float *running_mean, const float *running_var, float eps, float *scale,
                               float *bias, dt_error *err);
-    /* dz may be dv */
+    /* dz and bn->sums from dv, as dt_bn_backward says; dz may be dv. */
     dt_status (*bn_backward_reduce)(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv,
                                     const dt_tensor *dz, dt_error *err);
     dt_status (*bn_backward_finalize)(dt_kernels *k, const dt_bn_backward_finalize *bn, dt_error *err);
-    /* dy = a * dz + b * raw + c; dy may be dz, or raw (the net writes a convolution's dy over its output,
-     * dead by then) */
+    /* dy = a * dz + b * raw + c. dy may be dz, or raw: the net overwrites a convolution's output with its
+     * gradient, because nothing reads the output any more. */
     dt_status (*bn_backward_apply)(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
                                    const float *coefficients, const dt_tensor *dy, dt_error *err);
-    /* y = the value of x, written out; y may be x->raw */
+    /* y = the value of x; y may be x->raw. */
     dt_status (*act_materialize)(dt_kernels *k, const dt_act *x, const dt_tensor *y, dt_error *err);
 
     /* -- residual join: y = relu(act(branch) + act(skip)) ------------------------------------------------ */
-    int64_t (*residual_mask_bytes)(dt_kernels *k, const dt_tensor *y); /* 0 if the backend reads y instead */
+    int64_t (*residual_mask_bytes)(dt_kernels *k, const dt_tensor *y); /* 0: the backend reads y instead */
     dt_status (*residual_forward)(dt_kernels *k, const dt_act *branch, const dt_act *skip, const dt_tensor *y,
                                   void *mask, dt_error *err);
-    /* g = dy where y > 0 (from mask or y), else 0; g may be dy. branch and skip (each may be NULL: not
-     * normalised) have no relu; their sums are filled from g. */
+    /* g = dy where y > 0 (from mask or y), else 0; g may be dy. branch and skip (NULL: that input is not
+     * normalised) have no relu; fills their sums from g. */
     dt_status (*residual_backward)(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask,
                                    const dt_bn_backward *branch, const dt_bn_backward *skip,
                                    const dt_tensor *g, dt_error *err);
 
     /* -- pooling ----------------------------------------------------------------------------------------- */
-    /* y = maxpool(act(x)); argmax [elements of y] uint8 holds the window position (row * window + column) of
-     * the first maximum, for backward (NULL: evaluation). */
+    /* y = maxpool(act(x)). argmax[elements of y] = the position in the window (row * window + column) of the
+     * first maximum, for backward; NULL in evaluation. */
     dt_status (*max_pool_forward)(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x,
                                   const dt_tensor *y, uint8_t *argmax, dt_error *err);
-    /* dv = scatter of dy by argmax; dz and sums as dt_bn_backward says. */
+    /* dv = dy, scattered by argmax; dz and bn->sums from dv, as dt_bn_backward says. */
     dt_status (*max_pool_backward)(dt_kernels *k, const dt_pool_desc *pool, const dt_tensor *dy,
                                    const uint8_t *argmax, const dt_bn_backward *bn, const dt_tensor *dz,
                                    dt_error *err);
@@ -292,44 +298,45 @@ typedef struct dt_kernels_ops {
                                  bool accumulate, dt_error *err);
 
     /* -- loss: cross-entropy of softmax against (1 - smoothing) onehot + smoothing / classes ------------- */
-    /* Label -1: the row is padding: no loss, no count, zero gradient. A row is right at top-k if fewer than k
-     * logits are greater than the label's (of equal ones the lower index goes first); a row with a NaN is
-     * never right. dlogits (NULL: evaluation) = grad_scale * *loss_scale * (softmax - target); loss_scale:
-     * device memory, NULL: 1. sums += . */
+    /* sums += loss and counts of the logits [n][classes] against labels[n]. Label -1 is padding: no loss, no
+     * count, zero gradient. An image is right at top-k if fewer than k logits are greater than its label's
+     * (of equal logits the lower index counts as greater); one with a NaN is never right. dlogits (NULL in
+     * evaluation) = grad_scale * *loss_scale * (softmax - target); loss_scale is in device memory, NULL:
+     * 1. */
     dt_status (*softmax_loss)(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing,
                               float grad_scale, const float *loss_scale, const dt_tensor *dlogits,
                               dt_loss_sums *sums, dt_error *err);
 
     /* -- the flat vector of values ----------------------------------------------------------------------- */
-    /* values_bind (NULL: the backend reads weights where they are): the flat vector that all weights given to
-     * other calls lie in, before any of them reads one; a backend with FP16 weights keeps a mirror of it,
-     * allocated here. values NULL: give the mirror up, before the vector is freed. optimizer_step refreshes
-     * the mirror by itself; values_changed (NULL with values_bind) does after anything else has written
+    /* For a backend with FP16 weights, which keeps an FP16 copy of the flat vector; both pointers are NULL in
+     * other backends. values_bind announces the vector (of n_elems) that contains all weights of later calls,
+     * and allocates the copy; values NULL frees the copy, before the caller frees the vector. optimizer_step
+     * refreshes the copy by itself; the caller calls values_changed after anything else has written
      * values. */
     dt_status (*values_bind)(dt_kernels *k, const float *values, int64_t n_elems, dt_error *err);
     dt_status (*values_changed)(dt_kernels *k, dt_error *err);
 
     /* -- a step's beginning and end ---------------------------------------------------------------------- */
-    /* Zero the step's floats, n_step_floats from `loss` on, and put in->votes at `votes`, which are among
+    /* Zero the n_step_floats floats that begin at `loss`, then copy in->votes to `votes`, which lies among
      * them. */
     dt_status (*step_begin)(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *votes,
                             int64_t n_step_floats, dt_error *err);
-    /* ring[state->n_recorded % n_ring] = what the step has to tell; n_recorded += 1. All in device memory. */
+    /* ring[state->n_recorded % n_ring] = the results of the step; n_recorded += 1. All in device memory. */
     dt_status (*step_record)(dt_kernels *k, dt_step_state *state, const dt_loss_sums *global,
                              const dt_loss_sums *local, const float *votes, dt_step_record *ring,
                              int64_t n_ring, dt_error *err);
 
-    /* -- update: two launches over the flat vectors of all parameters: look, and update ------------------ */
-    /* Segments are copied. They do not overlap, and ascend. */
+    /* -- update: two launches over the flat vectors: check that gradients are finite, and update --------- */
+    /* Copies the segments, which ascend and do not overlap. */
     dt_status (*optimizer_create)(dt_kernels *k, const dt_optimizer_desc *desc,
                                   const dt_update_segment *segments, int64_t n_segments,
                                   dt_optimizer **optimizer, dt_error *err);
-    void (*optimizer_destroy)(dt_kernels *k, dt_optimizer *optimizer); /* NULL: nothing */
-    /* With loss_scaling: if any element of any segment's gradient (statistics included) is not finite,
-     * nothing in v is changed; found_inf = 1, n_skipped += 1, n_good = 0, loss_scale *= backoff, but not
-     * below 1. Otherwise, and without loss_scaling: every segment is updated by its rule, with gradients
-     * divided by loss_scale; then, with loss_scaling, found_inf = 0 and n_good += 1, and at growth_interval
-     * n_good = 0 and loss_scale *= growth, but not above 2^24. The formulas: layers/arithmetic.h. */
+    void (*optimizer_destroy)(dt_kernels *k, dt_optimizer *optimizer); /* NULL is fine */
+    /* If loss_scaling is set and any element of any segment's gradient (statistics included) is not finite,
+     * changes nothing in v; found_inf = 1, n_skipped += 1, n_good = 0, loss_scale *= backoff, but not below
+     * 1. Otherwise updates every segment by its rule, with gradients divided by loss_scale; then, if
+     * loss_scaling is set, found_inf = 0 and n_good += 1, and at growth_interval n_good = 0 and loss_scale *=
+     * growth, but not above 2^24. The formulas are in layers/arithmetic.h. */
     dt_status (*optimizer_step)(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v,
                                 const dt_step_inputs *inputs, dt_step_state *state, dt_error *err);
 } dt_kernels_ops;
