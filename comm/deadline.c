@@ -9,23 +9,23 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NOTICE_EVERY_S 1.0    /* or a quarter of a shorter deadline */
-#define SILENT_AFTER 3.0      /* such intervals: who waits tells in each */
-#define HEARTBEAT_EVERY_S 0.1 /* or a tenth of that quarter */
-#define WARN_AFTER_S 60.0     /* once in a wait, in the log */
-#define NAP_AFTER_S 1.0       /* without anything arriving: from then on sleep between polls */
-#define NAP_S 0.001           /* at 128 KiB a poll a network of 1 Gbit/s still flows */
-#define POLLS_PER_CLOCK 16
-#define NAMED 8 /* ranks, in a message */
+#define NOTICE_EVERY_S 1.0    /* a quarter of the deadline where that is shorter */
+#define SILENT_AFTER 3.0      /* notice intervals; a rank that waits sends a notice in each */
+#define HEARTBEAT_EVERY_S 0.1 /* a tenth of the notice interval where that is shorter than 1 s */
+#define WARN_AFTER_S 60.0     /* log one warning in each wait that gets as long */
+#define NAP_AFTER_S 1.0       /* sleep between polls when nothing has arrived for so long */
+#define NAP_S 0.001           /* 128 KiB a poll are still 1 Gbit/s */
+#define POLLS_PER_CLOCK 16    /* read the clock once in so many polls */
+#define NAMED 8               /* ranks named in a message */
 
 typedef struct peer {
     char host[64];
     dt_notice last_notice; /* the last DT_NOTICE_WAITS or _BUSY */
     double last_seen_s;    /* when the last notice of any kind arrived */
     double heartbeat_s;    /* when the last DT_NOTICE_BUSY arrived */
-    bool wants_heartbeat;  /* it waits, and no heartbeat was sent since it said so */
-    bool gave_up, gone;
-    dt_status status; /* why it gave up: this, and */
+    bool wants_heartbeat;  /* it waits, and was sent nothing since its notice */
+    bool gave_up, gone;    /* gone implies gave_up */
+    dt_status status;      /* why it gave up */
     char why[sizeof((dt_notice *)0)->text];
 } peer;
 
@@ -84,7 +84,7 @@ dt_status dt_watch_create(const dt_watch_options *o, dt_watch **watch, dt_error 
     if (!w || !peers) {
         dt_free(w);
         dt_free(peers);
-        return dt_fail_memory(err, size * sizeof *peers, "what is known of the other ranks");
+        return dt_fail_memory(err, size * sizeof *peers, "the state of the other ranks");
     }
     *w = (dt_watch){.comm = o->comm, .channel = o->channel, .deadline_s = o->deadline_s, .peers = peers};
     w->notice_every_s = o->deadline_s < 4.0 * NOTICE_EVERY_S ? o->deadline_s / 4.0 : NOTICE_EVERY_S;
@@ -138,7 +138,7 @@ static void record_notice(dt_watch *w, int from, const dt_notice *n, double now_
         p->status = DT_ERR_PEER;
     p->gave_up = p->gave_up || n->kind == DT_NOTICE_GIVES_UP;
     p->gone = p->gone || n->kind == DT_NOTICE_GONE;
-    p->gave_up = p->gave_up || p->gone; /* the other notice may have been dropped */
+    p->gave_up = p->gave_up || p->gone; /* its DT_NOTICE_GIVES_UP may have been dropped */
     if (n->kind == DT_NOTICE_BUSY)
         p->heartbeat_s = now_s;
     if (n->kind == DT_NOTICE_WAITS || n->kind == DT_NOTICE_BUSY)
@@ -157,7 +157,7 @@ static dt_status receive_all(dt_watch *w, dt_error *err)
     }
 }
 
-/* To all whose last one has left: the others hang, and need not hear it. */
+/* Send to all ranks. Ranks whose previous notice is still being sent are left out: they hang. */
 static dt_status send_all(dt_watch *w, const dt_notice *n, dt_error *err)
 {
     for (int r = 0; r < w->comm->size; r++) {
@@ -197,7 +197,7 @@ void dt_watch_drain(dt_watch *w)
         (void)receive_all(w, &ignored);
 }
 
-/* -- who is missing -------------------------------------------------------------------------------------- */
+/* -- missing ranks --------------------------------------------------------------------------------------- */
 
 static bool missing(const dt_watch *w, int rank, const dt_waiting *a)
 {
@@ -205,14 +205,14 @@ static bool missing(const dt_watch *w, int rank, const dt_waiting *a)
            w->peers[rank].last_notice.n_begun[sequence_of(&a->position)] < a->position.number;
 }
 
-/* Nothing was heard of it for long, where one that waits would have told. */
+/* No notice has come from this rank for so long that it can be neither waiting nor busy. */
 static bool silent(const dt_watch *w, int rank, double now_s)
 {
     return now_s - w->peers[rank].last_seen_s > SILENT_AFTER * w->notice_every_s;
 }
 
-/* "rank 3 (node7), rank 5 (node9) and 4 more" of the missing ones that are silent, or of the others; returns
- * how many. */
+/* List the missing ranks that are silent (or those that are not): "rank 3 (node7), rank 5 (node9) and 4
+ * more". Returns how many there are. */
 static int list_missing(const dt_watch *w, const dt_waiting *a, bool are_silent, double now_s, char *out,
                         size_t out_bytes)
 {
@@ -251,7 +251,8 @@ int dt_watch_describe_missing(const dt_watch *w, const dt_waiting *a, char *out,
     return n;
 }
 
-/* A rank that waits for the same place, and takes it for another one: no use to wait on. */
+/* Fails when another rank waits at the position with this number, but in another collective or with another
+ * size: waiting on would not help. */
 static dt_status check_same_position(const dt_watch *w, const dt_waiting *a, dt_error *err)
 {
     char here[160], there[160];
@@ -281,9 +282,9 @@ static dt_status check_given_up(const dt_watch *w, dt_error *err)
 
 static dt_status timed_out(const dt_watch *w, const dt_waiting *a, dt_error *err)
 {
-    char who[900], here[160];
+    char missing_ranks[900], here[160];
     dt_position_describe(&a->position, here, sizeof here);
-    int n = dt_watch_describe_missing(w, a, who, sizeof who);
+    int n = dt_watch_describe_missing(w, a, missing_ranks, sizeof missing_ranks);
     if (a->position.kind == DT_POSITION_WORK)
         return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s nothing moves: the device hangs", w->deadline_s,
                        here);
@@ -294,11 +295,11 @@ static dt_status timed_out(const dt_watch *w, const dt_waiting *a, dt_error *err
                        w->deadline_s, here);
     return dt_fail(err, DT_ERR_PEER,
                    "after %g s in %s %s: it hangs, or waits for its data, or its host or network is down",
-                   w->deadline_s, here, who);
+                   w->deadline_s, here, missing_ranks);
 }
 
-/* Nothing moves for so long, and whoever has not come has not said either that it is busy. Who came shortly
- * before the deadline has told by the end of it. */
+/* The deadline is over, and either all ranks have come, or a missing rank has sent no heartbeat for as long.
+ * The extra 1.5 intervals let the notice of a rank that came just before the deadline arrive. */
 static bool too_late(const dt_watch *w, const dt_waiting *a, double now_s)
 {
     const double give_up_s = w->deadline_s + 1.5 * w->notice_every_s;
@@ -314,15 +315,16 @@ static bool too_late(const dt_watch *w, const dt_waiting *a, double now_s)
     return all_came;
 }
 
-/* One rank speaks: the lowest of those that wait. */
+/* Log a warning that names the missing ranks. Of the ranks that wait only the lowest logs it. */
 static void warn(const dt_watch *w, const dt_waiting *a, double waited_s)
 {
-    char who[900];
+    char missing_ranks[900];
     for (int r = 0; r < w->comm->rank; r++)
         if (!missing(w, r, a))
             return;
-    if (dt_watch_describe_missing(w, a, who, sizeof who) > 0)
-        dt_log_warn("waiting since %.0f s, and for %.0f s at most: %s", waited_s, w->deadline_s, who);
+    if (dt_watch_describe_missing(w, a, missing_ranks, sizeof missing_ranks) > 0)
+        dt_log_warn("rank %d has waited %.0f s, and gives up after %.0f s: %s", w->comm->rank, waited_s,
+                    w->deadline_s, missing_ranks);
 }
 
 /* -- waiting --------------------------------------------------------------------------------------------- */
@@ -338,7 +340,7 @@ void dt_waiting_move(dt_waiting *a, const dt_position *position)
     a->start_s = dt_clock_s();
 }
 
-static dt_status exchange(dt_watch *w, dt_waiting *a, double now_s, dt_error *err)
+static dt_status exchange_notices(dt_watch *w, dt_waiting *a, double now_s, dt_error *err)
 {
     if (w->comm->size == 1)
         return DT_OK;
@@ -352,8 +354,8 @@ static dt_status exchange(dt_watch *w, dt_waiting *a, double now_s, dt_error *er
     return DT_OK;
 }
 
-/* Can the wait come to a good end? */
-static dt_status judge(const dt_watch *w, const dt_waiting *a, double now_s, dt_error *err)
+/* Fails when this rank must give up. */
+static dt_status check_own_wait(const dt_watch *w, const dt_waiting *a, double now_s, dt_error *err)
 {
     DT_TRY(check_same_position(w, a, err));
     return too_late(w, a, now_s) ? timed_out(w, a, err) : DT_OK;
@@ -365,16 +367,16 @@ dt_status dt_watch_poll(dt_watch *w, dt_waiting *a, bool moved, dt_error *err)
         a->start_s = dt_clock_s();
         return DT_OK;
     }
-    /* The loader's threads, and ranks that share this processor, have something to do. */
+    /* Give the processor to the loader's threads, and to ranks that share it. */
     sched_yield();
     if (++a->n_polls % POLLS_PER_CLOCK != 0)
         return DT_OK;
     const double now_s = dt_clock_s(), waited_s = now_s - a->start_s;
     if (waited_s < w->notice_every_s)
         return DT_OK;
-    DT_TRY(exchange(w, a, now_s, err));
+    DT_TRY(exchange_notices(w, a, now_s, err));
     dt_error own;
-    dt_status status = judge(w, a, now_s, &own);
+    dt_status status = check_own_wait(w, a, now_s, &own);
     if (status != DT_OK) {
         dt_watch_give_up(w, &own);
         if (err)
@@ -415,7 +417,7 @@ void dt_watch_leave(dt_watch *w, double grace_s)
             if (r == w->comm->rank)
                 continue;
             if (!sent[r] && w->channel.send(w->channel.context, r, &gone, &sent[r], &ignored) != DT_OK)
-                sent[r] = true; /* no way to tell it */
+                sent[r] = true; /* the channel to it failed: do not try again */
             all = all && (w->peers[r].gone || silent(w, r, dt_clock_s()));
         }
         if (receive_all(w, &ignored) != DT_OK)

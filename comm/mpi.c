@@ -1,4 +1,5 @@
-/* mpi.c: start and end of MPI, and the collectives that are MPI's own. */
+/* mpi.c: start and end of MPI, barrier, broadcast and all-gather by MPI's own functions, and sums by
+ * mpi_sum.c. */
 #include "comm/mpi_internal.h"
 
 #include "core/base/alloc.h"
@@ -12,7 +13,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#define MAX_MESSAGE_BYTES ((int64_t)1 << 30) /* MPI counts in an int */
+#define MAX_MESSAGE_BYTES ((int64_t)1 << 30) /* MPI counts bytes in an int */
 
 static bool we_started_mpi;
 
@@ -30,20 +31,21 @@ static MPI_Comm *communicator(dt_comm_mpi *c, int i)
 
 /* -- collectives ----------------------------------------------------------------------------------------- */
 
+/* Give the next collective its number; the notices of this rank carry it from now on. */
 static dt_position begin(dt_comm_mpi *c, dt_position_kind kind, int64_t bytes)
 {
     dt_watch_set_begun(c->watch, DT_SEQUENCE_HOST, ++c->n_begun);
     return (dt_position){.number = c->n_begun, .bytes = bytes, .kind = kind, .step = c->head.step};
 }
 
-/* The caller may have gone on: a checkpoint that fails does not stop the training. */
+/* Callers may go on after a failure: a checkpoint that fails does not stop the training. */
 static dt_status failed_before(const dt_comm_mpi *c, const char *what, dt_error *err)
 {
     return dt_fail(err, c->lost_peer ? DT_ERR_PEER : DT_ERR_COMM, "%s: communication has failed before%s",
                    what, c->lost_peer ? ": another rank is lost" : "");
 }
 
-/* A peer is lost: another collective would only wait for it. */
+/* Fails where communication has failed before: another collective would only wait for the lost rank. */
 static dt_status usable(const dt_comm_mpi *c, const char *what, const char *fault, dt_error *err)
 {
     if (c->failed)
@@ -53,7 +55,8 @@ static dt_status usable(const dt_comm_mpi *c, const char *what, const char *faul
     return DT_OK;
 }
 
-/* Wait for one of MPI's own; sums that are under way go on, for other ranks may need them to get here. */
+/* Wait for a collective of MPI. Sums under way go on meanwhile: other ranks may wait for them before they
+ * come here. */
 static dt_status wait_for_mpi(dt_comm_mpi *c, int code, MPI_Request *request, const dt_position *position,
                               const char *what, dt_error *err)
 {
@@ -146,7 +149,7 @@ static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dty
     return wait_sum(c, request, err);
 }
 
-/* Our sums are float32's: nothing is gained from a narrower wire. */
+/* `wire` is ignored: mpi_sum.c adds on the host, in float32. */
 static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire,
                                   dt_comm_request **request, dt_error *err)
 {
@@ -185,9 +188,9 @@ static dt_status wait_request(dt_comm *comm, dt_comm_request *request, dt_error 
 static void abort_job(dt_comm *comm, int exit_code)
 {
     (void)comm;
-    fflush(NULL); /* mpirun's order to leave is SIGTERM, then SIGKILL: what was said must be out */
+    fflush(NULL); /* mpirun sends SIGTERM, then SIGKILL: messages must be written before */
 #ifdef MPICH_VERSION
-    dt_clock_sleep_s(0.2); /* MPICH's mpiexec exits without reading the pipes to its end: let it forward
+    dt_clock_sleep_s(0.2); /* MPICH's mpiexec exits without reading its pipes to the end: let it forward
                               the error message first */
 #endif
     MPI_Abort(MPI_COMM_WORLD, exit_code);
@@ -201,8 +204,8 @@ static void free_all(dt_comm_mpi *c)
     dt_free(c);
 }
 
-/* MPI_Finalize waits for all ranks, for ever. So it is called only after a barrier that has a deadline;
- * without it the process ends all the same, and mpirun says that it did so without finalizing. */
+/* MPI_Finalize waits for all ranks without a deadline. So it is called only after a barrier that has one. If
+ * that fails the process ends without MPI_Finalize, which mpirun reports. */
 static void destroy(dt_comm *comm)
 {
     dt_comm_mpi *c = mine(comm);
@@ -308,10 +311,10 @@ static dt_status make_communicators(dt_comm_mpi *c, dt_error *err)
     return code == MPI_SUCCESS ? DT_OK : dt_mpi_fail(c, code, "MPI_Comm_dup", err);
 }
 
-/* What each rank tells of itself at the start. */
+/* What each rank sends of itself at the start. */
 typedef struct rank_info {
     char host[64];
-    int leader, local_size; /* the lowest rank of its host */
+    int leader, local_size; /* the lowest rank of its host; the number of ranks there */
 } rank_info;
 
 static dt_status find_host(dt_comm_mpi *c, rank_info *own, dt_error *err)
@@ -352,13 +355,12 @@ static dt_status exchange_rank_info(dt_comm_mpi *c, int ranks_per_host, double d
     char(*hosts)[64] = dt_calloc(size, sizeof *hosts);
     dt_status status = DT_OK;
     if (!infos || !leaders || !local_sizes || !hosts) {
-        status =
-            dt_fail_memory(err, size * (sizeof *infos + sizeof *hosts), "what is known of the other ranks");
+        status = dt_fail_memory(err, size * (sizeof *infos + sizeof *hosts), "the ranks' hosts");
         goto done;
     }
     int code = MPI_Allgather(&own, sizeof own, MPI_BYTE, infos, sizeof own, MPI_BYTE, MPI_COMM_WORLD);
     if (code != MPI_SUCCESS) {
-        status = dt_mpi_fail(c, code, "meeting the other ranks", err);
+        status = dt_mpi_fail(c, code, "exchanging the ranks' hosts", err);
         goto done;
     }
     for (size_t r = 0; r < size; r++) {

@@ -1,9 +1,9 @@
 /* mpi.h: core/comm.h over MPI.
  *
- *   dt_comm_mpi_create(NULL, &comm, err);     MPI_Init, unless somebody has called it
- *   comm->ops->destroy(comm);                 MPI_Finalize
+ *   dt_comm_mpi_create(NULL, &comm, err);     calls MPI_Init unless MPI is already initialized
+ *   comm->ops->destroy(comm);                 calls MPI_Finalize if create called MPI_Init
  *
- * How gradients are summed, and why not by MPI's own reductions: comm/README.md.
+ * comm/README.md says how gradients are summed, and why not by MPI's own reductions.
  */
 #ifndef DT_COMM_MPI_H
 #define DT_COMM_MPI_H
@@ -11,38 +11,41 @@
 #include "comm/deadline.h"
 #include "core/comm.h"
 
-/* Zero stands for the default in every field. */
+/* Zero selects the default in every field. */
 typedef struct dt_comm_mpi_options {
-    /* A rank that has waited so long in a collective gives up with DT_ERR_PEER, naming the ranks that did not
-     * come. Default DT_COMM_DEADLINE_S; INFINITY waits for ever. */
+    /* A rank that has waited in a collective for so long gives up with DT_ERR_PEER and names the missing
+     * ranks. Default DT_COMM_DEADLINE_S; INFINITY: no deadline. */
     double deadline_s;
-    /* Larger messages are sent in pieces; MPI counts them in an int. Default 1 GiB; tests take less. */
+    /* Larger messages are sent in pieces, because MPI counts bytes in an int. Default 1 GiB; tests set
+     * less. */
     int64_t max_message_bytes;
-    /* Ranks of a host sum among themselves before hosts do. Taking so many consecutive ranks as those of one
-     * host is for tests and measurements; 1: each by itself. Default: as MPI finds them. */
+    /* The ranks of a host sum among themselves before the hosts do. A number groups that many consecutive
+     * ranks as one host, for tests and measurements; 1: each rank by itself. Default: as MPI reports it. */
     int ranks_per_host;
 } dt_comm_mpi_options;
 
-/* Ranks do not come equally fast to the first collective: one may be listing a million files on a slow
- * disk. */
+/* Long, because ranks come to the first collective at very different times: one may be listing a million
+ * files on a slow disk. */
 #define DT_COMM_DEADLINE_S 600.0
 
-/* Whether a launcher started this process as one of several, or as one alone under its control, told by the
- * environment and without MPI_Init: OMPI_COMM_WORLD_SIZE (mpirun of Open MPI), PMIX_RANK (prrte, srun
- * --mpi=pmix), PMI_RANK (mpiexec of MPICH and its kin, srun --mpi=pmi2). A process inside a Slurm allocation
- * that srun did not start with such a plugin is not launched. Local. */
+/* Whether a launcher started this process as one rank of a job, also of a job with one rank. Reads only the
+ * environment: OMPI_COMM_WORLD_SIZE (mpirun of Open MPI), PMIX_RANK (prrte, srun --mpi=pmix), PMI_RANK
+ * (mpiexec of MPICH and its derivatives, srun --mpi=pmi2). A process inside a Slurm allocation that srun did
+ * not start with such a plugin does not count as launched. Local. */
 bool dt_comm_mpi_launched(void);
 
-/* Collective over all processes that were started together. `options` may be NULL. The creating thread must
- * be the main one (MPI_THREAD_FUNNELED is asked for) and makes all calls. MPI errors return; none ends the
- * process. DT_ERR_UNSUPPORTED: the MPI library's thread level is too low, or MPI was finalized before (it
- * starts once in a process); DT_ERR_PEER, DT_ERR_COMM: MPI reports an error; DT_ERR_MEMORY. */
+/* Create a communicator over all processes that were started together. Collective. `options` may be NULL. The
+ * caller must be the main thread (MPI_THREAD_FUNNELED is requested), and makes all later calls too. MPI's
+ * errors are returned; none ends the process. DT_ERR_UNSUPPORTED: the MPI library's thread level is too low,
+ * or MPI was finalized before (a process can start it only once). DT_ERR_PEER, DT_ERR_COMM: MPI reports an
+ * error. DT_ERR_MEMORY. */
 dt_status dt_comm_mpi_create(const dt_comm_mpi_options *options, dt_comm **comm, dt_error *err);
 
-/* The MPI library that runs, "Open MPI 4.1.4", "MPICH 4.0.2"; also before MPI_Init. Local. */
+/* Write the name of the MPI library in use: "Open MPI 4.1.4", "MPICH 4.0.2". May be called before MPI_Init.
+ * Local. */
 void dt_comm_mpi_library(char *out, size_t out_bytes);
 
-/* What it waits with: for a transport that uses `comm` for its host memory. Lives as long as it. */
+/* The watch that `comm` waits with, for a transport that uses `comm` for host memory. It belongs to comm. */
 dt_watch *dt_comm_mpi_watch(dt_comm *comm);
 
 #endif

@@ -1,4 +1,4 @@
-/* mpi_error.c: an error of MPI as a dt_error. */
+/* mpi_error.c: MPI's error codes as dt_error. */
 #include "comm/mpi_internal.h"
 
 #include <stdio.h>
@@ -11,10 +11,10 @@ dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err)
     if (MPI_Error_string(code, text, &length) != MPI_SUCCESS)
         snprintf(text, sizeof text, "error %d", code);
     MPI_Error_class(code, &class);
-    /* a connection that broke */
+    /* MPI reports a broken connection as one of these. */
     bool peer = class == MPI_ERR_OTHER || class == MPI_ERR_INTERN || class == MPI_ERR_UNKNOWN;
 #ifdef MPIX_ERR_PROC_FAILED
-    peer = peer || class == MPIX_ERR_PROC_FAILED; /* MPICH's */
+    peer = peer || class == MPIX_ERR_PROC_FAILED; /* MPICH has it */
 #endif
     peer = peer && c->head.size > 1;
     c->lost_peer = c->lost_peer || peer;

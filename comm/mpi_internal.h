@@ -1,7 +1,7 @@
 /* mpi_internal.h: what the files of comm/mpi share.
  *
- * mpi.c implements core/comm.h. It calls mpi_sum.c (sums) and mpi_notices.c (the messages of comm/deadline.h);
- * both call mpi_error.c; nothing calls back.
+ * mpi.c implements core/comm.h. It calls mpi_sum.c (sums) and mpi_notices.c (the messages of
+ * comm/deadline.h); both call mpi_error.c; nothing calls back.
  */
 #ifndef DT_COMM_MPI_INTERNAL_H
 #define DT_COMM_MPI_INTERNAL_H
@@ -13,16 +13,16 @@
 
 #define DT_MPI_NOTICE_TAG 32000 /* above the tags of mpi_sum.c, below the 32767 that MPI guarantees */
 
-/* A notice to a rank (comm/deadline.h), as long as `request` is open. */
+/* The last notice that was sent to a rank. MPI reads it until `request` completes. */
 typedef struct dt_mpi_notice {
     dt_notice sent;
     MPI_Request request;
 } dt_mpi_notice;
 
-/* Ranks that sum among themselves; `me` is this rank's place. */
+/* Ranks that sum among themselves. */
 typedef struct dt_mpi_group {
-    int size, me;
-    int *ranks; /* of the job */
+    int size, me; /* ranks[me] is this rank */
+    int *ranks;   /* [size], as numbered in the job */
 } dt_mpi_group;
 
 /* Elements of one sum that travel together. */
@@ -35,37 +35,40 @@ typedef struct dt_mpi_slice {
 } dt_mpi_slice;
 
 enum {
-    /* A slice goes on by one of its stages when progress is called, which is once in a layer: with the
-     * gradients of 50 layers under way, so much must be. It costs less than that in scratch memory. Measured:
-     * README.md. */
+    /* A slice advances by about one stage in each call of progress, and there is one call per layer. To sum
+     * ResNet-50's gradients within its 50 layers, so much must be under way at a time. It takes less than
+     * these 32 MiB of scratch memory. Measured: README.md. */
     DT_MPI_SLICE_BYTES = 4 << 20,
     DT_MPI_SLICES = 8,
     DT_MPI_REQUESTS = 64 + 1 /* core/comm.h promises 64; one more for a blocking sum */
 };
 
-/* A sum under way. Parts of it are cut off the front as slices. */
+/* A sum under way. mpi_sum.c cuts slices off its front. */
 struct dt_comm_request {
     unsigned char *data;
     int64_t n_left, n_slices; /* elements not yet in a slice; slices under way */
     int64_t elem_bytes;
-    void (*combine)(void *out, const void *a, const void *b, int64_t n); /* elements of out = a op b */
+    void (*combine)(void *out, const void *a, const void *b, int64_t n); /* out = a op b, for n elements */
     dt_position position;
-    dt_comm_request *next; /* in the queue, or of the free ones */
+    dt_comm_request *next; /* in the queue, or in the list of free requests */
     bool open;             /* started and not waited for */
 };
 
 typedef struct dt_mpi_sum {
-    dt_mpi_group hosts[2]; /* [0] ranks of this host, [1] ranks with this one's place on the other hosts */
+    /* [0]: the ranks of this host. [1]: the ranks with this one's local rank, one on each host. Where hosts
+     * have different numbers of ranks, [0] has all ranks and [1] only this one. */
+    dt_mpi_group hosts[2];
     dt_comm_request requests[DT_MPI_REQUESTS], *free, *first, *last;
-    int64_t n_cut; /* slices ever */
+    int64_t n_cut; /* slices so far */
     int n_active;  /* of slices[] */
     dt_mpi_slice slices[DT_MPI_SLICES];
     unsigned char *scratch; /* [DT_MPI_SLICES][scratch_bytes]: what peers sent */
     int64_t scratch_bytes;
-    int n_messages; /* at most, of a slice: messages of slice s are [s * n_messages, (s + 1) * n_messages)
-                       of these: */
+    /* A slice has at most n_messages messages. The arrays below hold those of slice s at
+     * [s * n_messages, (s + 1) * n_messages). */
+    int n_messages;
     MPI_Request *messages;
-    int *expected; /* bytes to be received; -1: a message that is sent */
+    int *expected; /* bytes to receive; -1: a message that is sent */
     MPI_Status *statuses;
     int *indices;
 } dt_mpi_sum;
@@ -73,31 +76,37 @@ typedef struct dt_mpi_sum {
 typedef struct dt_comm_mpi {
     dt_comm head;
     int64_t max_message_bytes;
-    bool failed;    /* a peer may be lost: no collective any more */
-    bool lost_peer; /* it was a peer; else a bug, or MPI itself */
-    /* One for each of MPI's own collectives that are used, so that a rank that calls another one waits and is
-     * found out, where MPI would mix up their messages; and one for our messages. */
+    bool failed;    /* a peer may be lost: every later collective fails at once */
+    bool lost_peer; /* why: a peer was lost; otherwise a bug, or MPI itself */
+    /* One communicator for each of MPI's collectives in use. Where ranks call different collectives each
+     * waits in its own, and the watch reports them; in one communicator MPI would match their messages.
+     * `data` is for the messages of sums and notices. */
     MPI_Comm barriers, broadcasts, gathers, data;
-    int64_t n_begun;        /* collectives */
+    int64_t n_begun;        /* collectives so far */
     dt_mpi_notice *notices; /* [size] */
     dt_watch *watch;
     dt_mpi_sum sum;
 } dt_comm_mpi;
 
-/* -- mpi_error.c -- Fill *err with what MPI says of `code` and mark the communicator as failed; returns DT_ERR_PEER where it
- * may be a connection that broke, else DT_ERR_COMM. `what`: "broadcast". */
-dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err);
-
-/* Shortens an MPI library's version text: "Open MPI v4.1.4, package: ..." becomes "Open MPI 4.1.4", "MPICH
- * Version:      4.0.2\n..." becomes "MPICH 4.0.2". Overwrites `text`. */
+/* Shorten an MPI library's version text: "Open MPI v4.1.4, package: ..." becomes "Open MPI 4.1.4", and "MPICH
+ * Version: 4.0.2\n..." becomes "MPICH 4.0.2". Overwrites `text`. */
 void dt_mpi_tidy_name(char *text, char *out, size_t out_bytes);
 
-/* -- mpi_sum.c -- leaders[r]: the lowest rank of r's host; local_sizes[r]: how many ranks it has. */
+/* -- mpi_error.c -- */
+/* Fill *err with MPI's text for `code` and mark the communicator as failed. Returns DT_ERR_PEER where a
+ * connection may have broken, otherwise DT_ERR_COMM. `what`: "a broadcast". */
+dt_status dt_mpi_fail(dt_comm_mpi *c, int code, const char *what, dt_error *err);
+
+/* -- mpi_sum.c -- */
+/* Form the groups and allocate buffers. leaders[r]: the lowest rank of r's host; local_sizes[r]: the number
+ * of ranks on it. DT_ERR_MEMORY. */
 dt_status dt_mpi_sum_create(dt_comm_mpi *c, const int *leaders, const int *local_sizes, dt_error *err);
 void dt_mpi_sum_destroy(dt_mpi_sum *sum);
-/* Queue a sum in place; it goes on in dt_mpi_sum_progress. */
+/* Queue an in-place sum of n elements; dt_mpi_sum_progress carries it out. DT_ERR_INTERNAL: too many are
+ * under way, or the type cannot be summed. */
 dt_status dt_mpi_sum_start(dt_comm_mpi *c, void *data, int64_t n, dt_dtype dtype, dt_reduce_op op,
                            const dt_position *position, dt_comm_request **request, dt_error *err);
+/* Advance all sums as far as messages have arrived. *moved: one arrived or left. Never blocks. */
 dt_status dt_mpi_sum_progress(dt_comm_mpi *c, bool *moved, dt_error *err);
 bool dt_mpi_sum_done(const dt_comm_request *request);
 void dt_mpi_sum_release(dt_comm_mpi *c, dt_comm_request *request);
@@ -105,7 +114,7 @@ bool dt_mpi_sum_idle(const dt_comm_mpi *c); /* no request is open */
 
 /* -- mpi_notices.c -- */
 dt_status dt_mpi_watch_create(dt_comm_mpi *c, const char (*hosts)[64], double deadline_s, dt_error *err);
-/* As dt_watch_poll; whoever gives up communicates no more. */
+/* dt_watch_poll; when it fails the communicator is marked as failed. */
 dt_status dt_mpi_poll(dt_comm_mpi *c, dt_waiting *w, bool moved, dt_error *err);
 void dt_mpi_notices_drain(dt_comm_mpi *c); /* before MPI_Finalize */
 void dt_mpi_watch_destroy(dt_comm_mpi *c);

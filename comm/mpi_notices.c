@@ -1,8 +1,9 @@
-/* mpi_notices.c: notices of comm/deadline.h as messages of MPI. */
+/* mpi_notices.c: the side channel of comm/deadline.h over MPI: notices are messages of MPI. */
 #include "comm/mpi_internal.h"
 
 #include "core/base/alloc.h"
 
+/* A notice is sent from c->notices, so the previous one must have left before. */
 static dt_status send_notice(void *context, int rank, const dt_notice *notice, bool *sent, dt_error *err)
 {
     dt_comm_mpi *c = context;

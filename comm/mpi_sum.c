@@ -1,21 +1,22 @@
-/* mpi_sum.c: sums (and minima, maxima) over all ranks, in place, made of nonblocking messages.
+/* mpi_sum.c: sums (and minima, maxima) over all ranks, in place, by nonblocking messages.
  *
- * A sum is cut into slices; a few of them are under way at a time, each in one of these stages (n elements, L
- * ranks on this host, H hosts):
+ * A sum is cut into slices. A few slices are under way at a time, each in one of these stages (n elements, L
+ * ranks on each host, H hosts):
  *
- *   SUM_HERE     every rank sends each other rank of its host that one's 1/L of the slice, and adds up what
- *                it gets for its own
- *   SUM_HOSTS    the same with that 1/L, among the ranks that have it on the other hosts
- *   SHARE_HOSTS  every rank sends the part that it has the whole sum of to those same ranks
- *   SHARE_HERE   and then to the ranks of its host
+ *   SUM_HERE     Each rank owns 1/L of the slice. Every rank sends each other rank of its host the part that
+ *                the other one owns, and adds up the parts that it receives.
+ *   SUM_HOSTS    The same with that 1/L, among the ranks that own it on the H hosts: each now owns 1/H of it.
+ *   SHARE_HOSTS  Every rank sends the part that it has the whole sum of to those same ranks.
+ *   SHARE_HERE   Every rank sends the 1/L that it now has the whole sum of to the ranks of its host.
  *
- * so that n (H - 1) / H elements leave a host in each direction and stage, which is the least possible,
- * however many ranks it has, and no rank adds up more than another. Where hosts have different numbers of
- * ranks, all ranks are treated as one host (H = 1).
+ * So n (H - 1) / H elements enter and leave a host in each of the two stages between hosts, however many
+ * ranks it has. That is the least possible, and no rank adds up more than another. Where hosts have different
+ * numbers of ranks, all ranks are treated as one host (H = 1).
  *
- * Every element is added up by one rank, which then sends the result to all: the same bits everywhere. It is
- * added up in the order of the ranks in their group, whatever comes first: the same bits from run to run. And
- * the order does not depend on where the element lies in the slice: the same bits for any cut into buckets.
+ * The bits are the same on all ranks, because one rank adds an element up and sends the result to all. They
+ * are the same from run to run, because it adds in the order of the ranks in their group, whatever arrives
+ * first. They are the same for any cut into buckets, because that order does not depend on the element's
+ * index.
  */
 #include "comm/mpi_internal.h"
 #include "core/base/alloc.h"
@@ -24,16 +25,16 @@
 
 enum { SUM_HERE, SUM_HOSTS, SHARE_HOSTS, SHARE_HERE, DONE };
 
-#define TAGS 4096 /* slices that could be told apart; no two ranks are further apart than DT_MPI_SLICES */
+#define TAGS 4096 /* slices with different tags; no rank is more than DT_MPI_SLICES slices ahead of another */
 
 /* -- arithmetic ------------------------------------------------------------------------------------------ */
 
 /* `out` may be the same array as `a` or `b`. Without this hint the compiler tests for overlap at run time,
- * finds it, and takes its slow loop. The hint says that no element depends on another one. */
+ * and runs its slow loop where it finds one. The hint says that no element depends on another one. */
 #ifndef __clang__
 #    define INDEPENDENT_ELEMENTS _Pragma("GCC ivdep")
 #elif __has_feature(address_sanitizer) || __has_feature(undefined_behavior_sanitizer)
-/* the sanitizers' checks prevent vector code, and clang would warn about the hint */
+/* The sanitizers' checks prevent vector code, and clang would warn about the hint. */
 #    define INDEPENDENT_ELEMENTS
 #else
 #    define INDEPENDENT_ELEMENTS _Pragma("clang loop vectorize(assume_safety)")
@@ -65,13 +66,14 @@ static const struct {
     {DT_I64, {[DT_REDUCE_SUM] = sum_i64, [DT_REDUCE_MIN] = min_i64, [DT_REDUCE_MAX] = max_i64}},
 };
 
-/* -- where things are ------------------------------------------------------------------------------------ */
+/* -- parts of a slice ------------------------------------------------------------------------------------ */
 
 typedef struct span {
     int64_t first, n;
 } span;
 
-/* Part i of `count` of n elements. Multiples of a cache line, so small sums are the first rank's alone. */
+/* Part i when n elements are divided by `count`. Parts are multiples of 16 elements, at least a cache line,
+ * so that the first rank alone adds up a small sum. */
 static span part(int64_t n, int count, int i)
 {
     int64_t each = ((n + count - 1) / count + 15) / 16 * 16, first = i * each < n ? i * each : n;
@@ -83,7 +85,7 @@ static const dt_mpi_group *group_of(const dt_mpi_sum *sum, int stage)
     return &sum->hosts[stage == SUM_HOSTS || stage == SHARE_HOSTS];
 }
 
-/* What the group shares out among its members in this stage, in elements of the slice. */
+/* The elements of the slice that the group of this stage divides among its members. */
 static span region(const dt_mpi_sum *sum, const dt_mpi_slice *s, int stage)
 {
     if (group_of(sum, stage) == &sum->hosts[0])
@@ -97,7 +99,7 @@ static span member_part(const dt_mpi_sum *sum, const dt_mpi_slice *s, int stage,
     return (span){whole.first + p.first, p.n};
 }
 
-/* Where member i's elements for this rank wait to be added. */
+/* The scratch memory that receives `bytes` bytes from this member, to be added up by this rank (`me`). */
 static unsigned char *arrived_at(dt_mpi_sum *sum, const dt_mpi_slice *s, int member, int me, int64_t bytes)
 {
     int slot = member < me ? member : member - 1;
@@ -106,6 +108,7 @@ static unsigned char *arrived_at(dt_mpi_sum *sum, const dt_mpi_slice *s, int mem
 
 /* -- stages ---------------------------------------------------------------------------------------------- */
 
+/* Start one message of the slice. */
 static dt_status post(dt_comm_mpi *c, dt_mpi_slice *s, bool send, int rank, unsigned char *data,
                       int64_t bytes, dt_error *err)
 {
@@ -125,6 +128,7 @@ static dt_status post(dt_comm_mpi *c, dt_mpi_slice *s, bool send, int rank, unsi
     return DT_OK;
 }
 
+/* Start all messages of the slice's stage: receive from each other member of the group, send to each. */
 static dt_status post_stage(dt_comm_mpi *c, dt_mpi_slice *s, dt_error *err)
 {
     dt_mpi_sum *sum = &c->sum;
@@ -142,7 +146,7 @@ static dt_status post_stage(dt_comm_mpi *c, dt_mpi_slice *s, dt_error *err)
         else
             DT_TRY(post(c, s, false, g->ranks[from], s->data + theirs.first * elem, theirs.n * elem, err));
     }
-    /* Each rank begins with another one. */
+    /* Each rank sends to a different one first. */
     for (int i = 1; i < g->size; i++) {
         int to = (g->me + i) % g->size;
         span sent = adds ? member_part(sum, s, s->stage, to) : mine;
@@ -151,7 +155,7 @@ static dt_status post_stage(dt_comm_mpi *c, dt_mpi_slice *s, dt_error *err)
     return DT_OK;
 }
 
-/* Everybody's elements for this rank are here: add them up, in the order of the members. */
+/* Add up the elements that all members have sent to this rank, in the order of the members. */
 static void add_up(dt_mpi_sum *sum, const dt_mpi_slice *s)
 {
     enum { BLOCK_BYTES = 8192 }; /* stays in the first-level cache */
@@ -173,7 +177,7 @@ static void add_up(dt_mpi_sum *sum, const dt_mpi_slice *s)
     }
 }
 
-/* The slice's messages of one stage are through. Goes on to the next stage that has any, or ends the
+/* If all messages of the slice's stage are complete, go on to the next stage that has messages, or end the
  * slice. */
 static dt_status advance(dt_comm_mpi *c, dt_mpi_slice *s, dt_error *err)
 {
@@ -219,12 +223,12 @@ static dt_status begin_slices(dt_comm_mpi *c, dt_error *err)
 {
     dt_mpi_sum *sum = &c->sum;
     for (int i = 0; i < DT_MPI_SLICES && sum->first; i++)
-        while (!sum->slices[i].owner && sum->first) /* it may be done at once */
+        while (!sum->slices[i].owner && sum->first) /* a slice without messages ends at once */
             DT_TRY(begin_slice(c, &sum->slices[i], err));
     return DT_OK;
 }
 
-/* One message came, or left. */
+/* Check the size of a message that is complete. */
 static dt_status check_message(dt_comm_mpi *c, int at, const MPI_Status *status, dt_error *err)
 {
     int bytes = 0;
@@ -284,7 +288,7 @@ dt_status dt_mpi_sum_start(dt_comm_mpi *c, void *data, int64_t n, dt_dtype dtype
         row++;
     if (row == sizeof arithmetic / sizeof *arithmetic)
         return dt_fail(err, DT_ERR_INTERNAL, "all-reduce: no arithmetic for %s", dt_dtype_name(dtype));
-    if (!r || (!r->next && position->kind == DT_POSITION_GRADIENTS)) /* the last is for blocking sums */
+    if (!r || (!r->next && position->kind == DT_POSITION_GRADIENTS)) /* the last is kept for blocking sums */
         return dt_fail(err, DT_ERR_INTERNAL, "all-reduce: more than %d are under way", DT_MPI_REQUESTS - 1);
     sum->free = r->next;
     *r = (dt_comm_request){.data = data,
@@ -325,8 +329,7 @@ bool dt_mpi_sum_idle(const dt_comm_mpi *c)
 
 /* -- groups ---------------------------------------------------------------------------------------------- */
 
-/* Ranks in ascending order for which leaders[] (this host) or places[] (this place on any host) is this
- * rank's. */
+/* Form the group of all ranks r with key[r] == key[me], in ascending order. */
 static dt_status make_group(dt_mpi_group *g, const int *key, int size, int me, dt_error *err)
 {
     g->ranks = dt_alloc((size_t)size * sizeof *g->ranks);
@@ -341,7 +344,7 @@ static dt_status make_group(dt_mpi_group *g, const int *key, int size, int me, d
     return DT_OK;
 }
 
-/* Two stages only where every host has as many ranks as the others. */
+/* Whether every host has the same number of ranks. */
 static bool even(const int *local_sizes, int size)
 {
     for (int r = 1; r < size; r++)
@@ -359,8 +362,8 @@ static dt_status make_groups(dt_comm_mpi *c, const int *leaders, const int *loca
         return dt_fail_memory(err, (size_t)size * sizeof *key, "the ranks' groups");
     const bool one = !even(local_sizes, size);
     dt_status status = make_group(&sum->hosts[0], one ? key : leaders, size, c->head.rank, err);
-    /* A rank's place on its host: how many before it have its leader. All of one group: each is a host's only
-     * one. */
+    /* The key of the second group is the local rank: the number of lower ranks with the same leader. Where
+     * all ranks are one group it is the rank, so that each is alone in its second group. */
     for (int r = 0; r < size; r++)
         for (int q = 0; q < r; q++)
             key[r] += one || leaders[q] == leaders[r];
@@ -370,7 +373,7 @@ static dt_status make_groups(dt_comm_mpi *c, const int *leaders, const int *loca
     return status;
 }
 
-/* What peers send for a slice's sum: the other members' elements for this rank, in the larger of the two
+/* Bytes for the elements that the other members send to this rank, in the larger of the two summing
  * stages. */
 static int64_t scratch_bytes(const dt_mpi_sum *sum)
 {

@@ -1,13 +1,16 @@
-/* comm.h: the door to the other ranks.
+/* comm.h: the interface to the other ranks.
  *
- *   c->ops->all_reduce_start(c, bucket, n, DT_F32, &request, err);   the gradients of the last layers are
- *                                                                    ready
- *   ... backward goes on, calling c->ops->progress(c, err) between layers ...
+ *   c->ops->all_reduce_start(c, bucket, n, DT_F32, &request, err);   the last layers' gradients are written
+ *   ... backward goes on, and calls c->ops->progress(c, err) after each layer ...
  *   c->ops->wait(c, request, err);
  *
- * Implemented by comm/self (one rank), comm/mpi, comm/nccl. Every function here but progress and abort is
- * collective: all ranks call it in the same order with the same sizes. Sums come out with the same bits on
- * every rank, and the same from run to run. Only the thread that created the communicator calls it.
+ * Implemented by comm/self (one rank), comm/mpi and comm/nccl. Every function is collective except progress,
+ * device_wait and abort: all ranks call it in the same order with the same sizes. Sums have the same bits on
+ * every rank, and from run to run. Only the thread that created the communicator calls it.
+ *
+ * Errors: DT_ERR_PEER: another rank is lost; DT_ERR_COMM: MPI or NCCL reports an error, or ranks are in
+ * different collectives; DT_ERR_TIMEOUT: the device hangs; DT_ERR_INTERNAL: wrong use; and the status with
+ * which another rank gave up. After any but DT_ERR_INTERNAL the communicator cannot be used any more.
  */
 #ifndef DT_CORE_COMM_H
 #define DT_CORE_COMM_H
@@ -26,32 +29,32 @@ typedef struct dt_comm_ops {
     void (*destroy)(dt_comm *comm); /* collective */
 
     dt_status (*barrier)(dt_comm *comm, dt_error *err);
-    /* host memory */
+    /* Host memory. */
     dt_status (*broadcast)(dt_comm *comm, void *buffer, int64_t bytes, int root, dt_error *err);
-    /* host; all: size * bytes */
+    /* Host memory; `all` has size * bytes, in the order of the ranks. */
     dt_status (*all_gather)(dt_comm *comm, const void *mine, int64_t bytes, void *all, dt_error *err);
-    /* host, in place: F32, F64, I64 */
+    /* Host memory, in place; n elements of F32, F64 or I64. */
     dt_status (*all_reduce)(dt_comm *comm, void *buffer, int64_t n, dt_dtype dtype, dt_reduce_op op,
                             dt_error *err);
 
-    /* Gradients: float32 device memory, summed in place; not to be touched until wait, which ends the request
-     * and waits (on the host for mpi, by a dependency of the main stream for nccl). At most 64 are under way.
-     * `wire` is the type in which the values may travel: F32, F16 or BF16; who has no use for it sends
-     * float32. A sum does not overflow where its terms do not: they carry 1 / world. */
+    /* Start the sum of n gradients: float32 in device memory, in place. The caller must not touch them until
+     * wait, which ends the request. wait blocks the host (mpi), or makes the main stream wait (nccl). At most
+     * 64 sums are under way. `wire` is the type in which values may be sent: F32, F16 or BF16.
+     * Implementations may ignore it and send float32. Sums do not overflow where their terms do not, because
+     * the terms carry a factor of 1 / world. */
     dt_status (*all_reduce_start)(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire,
                                   dt_comm_request **request, dt_error *err);
-    /* Let started ones go on, and tell ranks that wait that this one is busy by itself, and alive. Cheap;
-     * local. */
+    /* Advance the sums under way, and send a heartbeat to ranks that wait for this one. Cheap; local. */
     dt_status (*progress)(dt_comm *comm, dt_error *err);
     dt_status (*wait)(dt_comm *comm, dt_comm_request *request, dt_error *err);
 
-    /* Wait on the host until `event` is done, behind which there may be collectives: with a deadline, an eye
-     * on asynchronous errors, and a message that names who is missing. Not NULL says: all_reduce_start and
-     * wait only enqueue work on the device's streams, and can be captured. NULL: collectives happen on the
-     * host. core/collective/device_wait.h is the only caller. */
+    /* Wait on the host until `event` is done; collectives may have to end before it. The wait has a deadline,
+     * detects asynchronous errors, and names the missing ranks. NULL: collectives happen on the host.
+     * Otherwise all_reduce_start and wait only enqueue work on the device's streams, and can be captured.
+     * Only core/collective/device_wait.h calls it. */
     dt_status (*device_wait)(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err);
 
-    /* Make all ranks leave now with this exit code (1 to 255). The caller has said why. Does not return. */
+    /* End all ranks now, with this exit code (1 to 255). The caller has logged why. Does not return. */
     void (*abort)(dt_comm *comm, int exit_code);
 } dt_comm_ops;
 
@@ -60,14 +63,14 @@ struct dt_comm {
     const dt_comm_ops *ops;
     int rank, size;             /* of the job */
     int local_rank, local_size; /* on this host */
-    int64_t step;               /* what the trainer is at, for messages: 1 is the first */
+    int64_t step;               /* the trainer's current step, for messages; 1 is the first */
     char host[64];
     char detail[128]; /* for the start table: "Open MPI 4.1.4, thread level funneled" */
 };
 
-/* Has the device been left in the middle of a collective, by what `status` says? Then nobody knows when it
- * lets go of its memory, and freeing that may wait for ever: leave everything as it is, say why, and
- * abort. */
+/* Whether an operation that failed with `status` has left the device in the middle of a collective. The
+ * device may then use its memory for an unknown time, and freeing it may block: free nothing, log the reason,
+ * and abort. */
 static inline bool dt_comm_device_is_lost(const dt_comm *comm, dt_status status)
 {
     return comm->ops->device_wait && comm->size > 1 &&

@@ -1,9 +1,9 @@
-/* abort.c: end NCCL on a device that may hang. */
+/* abort.c: abort NCCL from a thread of its own, because ncclCommAbort may hang with the device. */
 #include "comm/nccl/internal.h"
 
 #include "core/base/clock.h"
 
-#define ABORT_S 3.0 /* ncclCommAbort itself may hang, with the device */
+#define ABORT_S 3.0 /* leave a call of ncclCommAbort that takes longer */
 
 static void *abort_thread(void *context)
 {

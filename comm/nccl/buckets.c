@@ -1,11 +1,11 @@
-/* buckets.c: sums of gradients, on a stream of their own.
+/* buckets.c: sums of gradients, on a second stream.
  *
- *   main stream   ... backward | ready ........ backward goes on ........ | wait for done | optimizer
- *   ours                       wait for ready | begun, pack | NCCL | done, unpack | done
+ *   main stream     ... backward | ready ........ backward goes on ........ | wait for done | optimizer
+ *   NCCL's stream                wait for ready | begun, pack | NCCL | done, unpack | done
  *
- * With a 16-bit wire the values are rounded into a buffer, summed there and widened again; the kernels that
- * do so set the marks as well. One buffer is enough, since the stream is in order. Nothing here waits for the
- * device, or allocates.
+ * With a 16-bit wire a kernel rounds the values into a buffer, NCCL sums the buffer, and another kernel
+ * widens the sums. These kernels also increment the marks (begun, done). One buffer is enough because the
+ * stream runs in order. Starting a sum and waiting for it never waits for the device, and allocates nothing.
  */
 #include "comm/nccl/internal.h"
 
@@ -90,7 +90,7 @@ static dt_status sum_16_bit(dt_comm_nccl *c, float *buffer, int64_t n, dt_dtype 
     return DT_OK;
 }
 
-/* The next free request; buckets are counted from where none was under way. */
+/* Acquire a free request for the next bucket. A start with no open request is the first bucket of a step. */
 static dt_status acquire_request(dt_comm_nccl *c, int64_t bytes, dt_comm_request **request, dt_error *err)
 {
     int i = 0;
@@ -114,7 +114,7 @@ dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_d
     const dt_device_ops *d = c->device->ops;
     dt_comm_request *r = NULL;
     if (wire != DT_F32 && wire != DT_F16 && wire != DT_BF16)
-        return dt_fail(err, DT_ERR_INTERNAL, "gradients: they cannot travel as %s", dt_dtype_name(wire));
+        return dt_fail(err, DT_ERR_INTERNAL, "gradients: cannot be sent as %s", dt_dtype_name(wire));
     DT_TRY(dt_nccl_usable(c, "gradients", "comm.start", err));
     const int64_t bytes = n * (wire == DT_F32 ? (int64_t)sizeof(float) : WIRE_ELEM_BYTES);
     DT_TRY(acquire_request(c, bytes, &r, err));

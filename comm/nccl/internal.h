@@ -1,10 +1,12 @@
-/* internal.h: what the files of comm/nccl share. Each file calls only those below it:
+/* internal.h: what the files of comm/nccl share. Each file calls only files that are listed below it:
  *
- *   nccl.c       start and end; host memory through the other communicator
- *   buckets.c    sums of gradients
- *   wait.c       waiting for NCCL and the device; giving up
- *   watchdog.c   aborts NCCL for a host that hangs in a call of CUDA
- *   abort.c, marks.c
+ *   nccl.c             start and end; collectives of host memory, by the other communicator
+ *   buckets.c          sums of gradients
+ *   wait.c             waiting for NCCL and for the device; giving up
+ *   watchdog.c         a thread that aborts NCCL when the host hangs in a call of CUDA
+ *   abort.c, marks.c   abort NCCL; read the position of the device
+ *
+ * network.c and library.c have headers of their own (network.h, api.h).
  */
 #ifndef DT_COMM_NCCL_INTERNAL_H
 #define DT_COMM_NCCL_INTERNAL_H
@@ -15,16 +17,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { DT_NCCL_BUCKETS = 64 /* core/comm.h promises so many under way */ };
+enum { DT_NCCL_BUCKETS = 64 /* core/comm.h allows so many under way */ };
 
 /* A bucket under way. */
 struct dt_comm_request {
-    dt_event *ready; /* on the main stream: it is written */
-    dt_event *done;  /* on ours: it is summed */
+    dt_event *ready; /* recorded on the main stream: the bucket is written */
+    dt_event *done;  /* recorded on NCCL's stream: the bucket is summed */
     bool open;       /* started and not waited for */
 };
 
-/* How often the device has begun and ended the sum of a bucket since the start: once in a step. */
+/* How often the device has begun and ended the sum of one bucket: once in each step. */
 typedef struct dt_nccl_seen {
     volatile uint32_t begun, done;
 } dt_nccl_seen;
@@ -34,10 +36,10 @@ typedef struct dt_nccl_watchdog {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool runs, ends;
-    atomic_bool held;         /* the main thread waits with a deadline of its own */
-    atomic_llong released_ms; /* the end of its last such wait */
-    atomic_bool fired;        /* NCCL was aborted because of this sum: */
-    atomic_llong stalled;     /* its number */
+    atomic_bool held;         /* the main thread is in a wait that has a deadline */
+    atomic_llong released_ms; /* when its last such wait ended */
+    atomic_bool fired;        /* the watchdog aborts NCCL, or has done so */
+    atomic_llong stalled;     /* because the sum with this number did not end */
 } dt_nccl_watchdog;
 
 typedef struct dt_comm_nccl {
@@ -50,20 +52,20 @@ typedef struct dt_comm_nccl {
 
     void *handle; /* NCCL's communicator; NULL: none */
     dt_stream *stream;
-    void *native; /* the same, for NCCL and kernels */
-    bool failed;  /* no collective any more */
+    void *native; /* `stream` as a cudaStream_t, for NCCL and kernels */
+    bool failed;  /* every later collective fails at once */
     dt_status failed_as;
     atomic_bool abort_begun;
-    atomic_bool aborted; /* NCCL has let go of everything */
+    atomic_bool aborted; /* ncclCommAbort has returned: NCCL uses no memory any more */
 
-    unsigned char *wire; /* device memory */
+    unsigned char *wire; /* device memory that holds 16-bit gradients */
     int64_t wire_bytes;
 
     dt_comm_request requests[DT_NCCL_BUCKETS];
-    int n_open, n_started; /* requests; buckets of this step so far */
+    int n_open, n_started; /* open requests; buckets started in this step */
     int64_t bucket_bytes[DT_NCCL_BUCKETS];
-    int64_t start_number; /* of DT_POSITION_START; 0: started */
-    int64_t first_step;   /* in which the first bucket was started; 0: none was */
+    int64_t start_number; /* number of the current DT_POSITION_START; 0: the start is over */
+    int64_t first_step;   /* the step that started the first bucket; 0: none yet */
 
     dt_nccl_seen *seen; /* [DT_NCCL_BUCKETS], pinned host memory */
     uint32_t *counts;   /* [DT_NCCL_BUCKETS][2], device memory: begun, done */
@@ -72,18 +74,19 @@ typedef struct dt_comm_nccl {
 } dt_comm_nccl;
 
 /* -- marks.c -- */
-/* The numbers of sums on the device ascend with the step and, within it, the bucket; NCCL's start has those
- * before. */
+/* The number of the sum of `bucket` in the count-th step (from 1). Numbers ascend with the step and, within
+ * it, the bucket. NCCL's start has smaller numbers. */
 int64_t dt_nccl_number_of(int64_t count, int64_t bucket);
-/* Numbers of the last sums that the device has begun and ended; any thread. */
+/* Read the numbers of the last sums that the device has begun and ended; 0: none. Any thread. */
 void dt_nccl_read_marks(const dt_comm_nccl *c, int64_t *begun, int64_t *done);
-/* A sum by its number. */
+/* The position of the sum with this number. */
 dt_position dt_nccl_position_of(const dt_comm_nccl *c, int64_t number);
-/* Where the device is, by its marks; the watch is told. */
+/* The position of the device, by its marks. Also sets it as begun in the watch. */
 dt_position dt_nccl_device_position(dt_comm_nccl *c);
 
 /* -- abort.c -- */
-/* End what NCCL has under way, also on a device that hangs: after a few seconds this returns all the same. */
+/* Abort NCCL's communicator, once. Returns after a few seconds even if ncclCommAbort hangs, with the
+ * device. */
 void dt_nccl_abort(dt_comm_nccl *c);
 
 /* -- buckets.c -- */
@@ -94,24 +97,24 @@ dt_status dt_nccl_all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_d
 dt_status dt_nccl_wait(dt_comm *comm, dt_comm_request *request, dt_error *err);
 
 /* -- wait.c -- */
-/* Communication has failed before: another collective would only wait. */
+/* Fails where communication has failed before, at the fault point `fault`, and where the watchdog has
+ * fired. */
 dt_status dt_nccl_usable(dt_comm_nccl *c, const char *what, const char *fault, dt_error *err);
-/* The watchdog has aborted NCCL, and the handle is gone: to be asked after each call that may have hung in
- * CUDA, before the next one of NCCL. */
+/* Fails where the watchdog has fired: NCCL's handle is gone. Call this after each call that may have hung in
+ * CUDA, before the next call of NCCL. */
 dt_status dt_nccl_check_fired(dt_comm_nccl *c, dt_error *err);
-/* Wait until NCCL is no longer busy with a call that returned `result`. `what`: "ncclAllReduce". */
+/* Wait until NCCL has completed a call that returned `result`. `what` names the call: "ncclAllReduce". */
 dt_status dt_nccl_wait_ready(dt_comm_nccl *c, int result, const dt_position *position, const char *what,
                              dt_error *err);
 dt_status dt_nccl_device_wait(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err);
-/* Abort, and wait a little until all others that are there have done so, before any of them ends the job.
- * Returns status. */
+/* Abort NCCL, then wait a little until all ranks that are alive have done so, before any of them ends the
+ * job. Returns status. */
 dt_status dt_nccl_leave(dt_comm_nccl *c, dt_status status);
 
 /* -- watchdog.c -- */
 dt_status dt_nccl_watchdog_start(dt_comm_nccl *c, dt_error *err);
 void dt_nccl_watchdog_stop(dt_comm_nccl *c);
-/* The main thread calls these around each wait that has a deadline of its own: the watchdog does not fire
- * meanwhile. */
+/* The main thread calls these around each wait that has a deadline. The watchdog does not fire meanwhile. */
 void dt_nccl_watchdog_hold(dt_comm_nccl *c);
 void dt_nccl_watchdog_release(dt_comm_nccl *c);
 

@@ -1,4 +1,4 @@
-/* library.c: NCCL itself. */
+/* library.c: the table of api.h, filled with NCCL itself and the kernels of wire.cu. */
 #include "config.h"
 
 #include "comm/nccl/api.h"
@@ -36,7 +36,7 @@ static int init(void **handle, int size, const dt_nccl_id *id, int rank)
     ncclComm_t comm = NULL;
     ncclUniqueId copy;
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-    config.blocking = 0; /* calls return at once: every wait is ours, and has a deadline */
+    config.blocking = 0; /* calls return at once, so that comm/nccl can wait with a deadline */
     memcpy(&copy, id, sizeof copy);
     ncclResult_t result = ncclCommInitRankConfig(&comm, size, copy, rank, &config);
     *handle = comm;

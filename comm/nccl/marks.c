@@ -1,4 +1,4 @@
-/* marks.c: where the device is, by the counts that its kernels write into pinned host memory. */
+/* marks.c: the position of the device, by the counts that its kernels write into pinned host memory. */
 #include "comm/nccl/internal.h"
 
 int64_t dt_nccl_number_of(int64_t count, int64_t bucket)

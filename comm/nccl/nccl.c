@@ -1,4 +1,4 @@
-/* nccl.c: start and end, and what goes through the other communicator. */
+/* nccl.c: start and end of NCCL, and the collectives that the other communicator does. */
 #include "comm/nccl/internal.h"
 
 #include "comm/nccl/network.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FINALIZE_S 30.0 /* all ranks are there: a barrier has seen them */
+#define FINALIZE_S 30.0 /* all ranks have just passed a barrier */
 #define POLL_S 1e-4
 
 static dt_comm_nccl *mine(dt_comm *comm)
@@ -20,13 +20,14 @@ static dt_comm_nccl *mine(dt_comm *comm)
     return (dt_comm_nccl *)comm;
 }
 
-/* -- host memory: the other communicator's affair -------------------------------------------------------- */
+/* -- host memory: done by the other communicator --------------------------------------------------------- */
 
+/* Prepare a call of the other communicator, and return it. */
 static dt_comm *host_of(dt_comm *comm)
 {
     dt_comm_nccl *c = mine(comm);
     c->host->step = comm->step;
-    (void)dt_nccl_device_position(c); /* so that its notices tell where the device is */
+    (void)dt_nccl_device_position(c); /* so that its notices carry the device's position */
     dt_nccl_watchdog_hold(c);
     return c->host;
 }
@@ -36,7 +37,8 @@ static bool lost(dt_status status)
     return status == DT_ERR_COMM || status == DT_ERR_PEER || status == DT_ERR_TIMEOUT;
 }
 
-/* What the other communicator says; a peer that it has lost will not come to the device's sums either. */
+/* Return the status of a call of the other communicator. If that has lost a rank this one leaves NCCL too:
+ * the lost rank will not come to the device's sums either. */
 static dt_status after_host(dt_comm *comm, dt_status status)
 {
     dt_nccl_watchdog_release(mine(comm));
@@ -68,7 +70,7 @@ static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dty
     return after_host(comm, host->ops->all_reduce(host, buffer, n, dtype, op, err));
 }
 
-/* Sums on the device go on by themselves. */
+/* Sums on the device need no calls; this passes on the heartbeat. */
 static dt_status progress(dt_comm *comm, dt_error *err)
 {
     if (mine(comm)->failed)
@@ -86,8 +88,8 @@ static void abort_job(dt_comm *comm, int exit_code)
     host->ops->abort(host, exit_code);
 }
 
-/* ncclCommFinalize waits for all ranks, so only after a barrier; a communicator that does not get there is
- * aborted. */
+/* ncclCommFinalize waits for all ranks, so it is called only after a barrier. If anything fails before, NCCL
+ * is aborted. */
 static void end_nccl(dt_comm_nccl *c)
 {
     dt_error ignored;
@@ -113,7 +115,7 @@ static void free_all(dt_comm_nccl *c)
     dt_nccl_watchdog_stop(c);
     end_nccl(c);
     if (atomic_load(&c->abort_begun) && !atomic_load(&c->aborted))
-        return; /* a thread of ours hangs in it, and the device too; the process is about to end */
+        return; /* ncclCommAbort hangs in a thread and uses this memory; the process is about to end */
     dt_nccl_buckets_destroy(c);
     if (c->owns_watch)
         dt_watch_destroy(c->watch);
@@ -131,7 +133,7 @@ static void destroy(dt_comm *comm)
 
 /* -- the start ------------------------------------------------------------------------------------------- */
 
-/* What each rank tells of itself. */
+/* What each rank sends of itself at the start. */
 typedef struct rank_info {
     char host[64], gpu[64];
 } rank_info;
@@ -160,12 +162,12 @@ static dt_status create_local(dt_comm_nccl *c, const dt_comm_nccl_options *o, ra
                        c->device->ops->name);
     snprintf(own->host, sizeof own->host, "%s", c->head.host);
     if (c->api->gpu_name(own->gpu, sizeof own->gpu) != 0)
-        return dt_fail(err, DT_ERR_DEVICE, "NCCL: this rank's GPU cannot be asked for its address");
+        return dt_fail(err, DT_ERR_DEVICE, "NCCL: cannot get the PCI address of this rank's GPU");
     DT_TRY(choose_watch(c, o, err));
     return dt_nccl_buckets_create(c, err);
 }
 
-/* NCCL 2.30 lets ranks share a GPU if it is told to. */
+/* Whether ranks may share a GPU: NCCL 2.30 allows it with a setting. */
 static bool may_share(const dt_comm_nccl *c)
 {
     int version = 0;
@@ -186,17 +188,18 @@ static dt_status check_gpus(const dt_comm_nccl *c, const rank_info *own, dt_erro
     for (size_t r = 0; status == DT_OK && !may_share(c) && r < size; r++)
         for (size_t q = 0; q < r && status == DT_OK; q++)
             if (strcmp(infos[r].host, infos[q].host) == 0 && strcmp(infos[r].gpu, infos[q].gpu) == 0)
-                status = dt_fail(err, DT_ERR_USAGE,
-                                 "ranks %zu and %zu are both on GPU %s of %s, and NCCL wants one for each: "
-                                 "start no more ranks on a host than it has GPUs, and "
-                                 "see CUDA_VISIBLE_DEVICES",
-                                 q, r, infos[r].gpu, infos[r].host);
+                status =
+                    dt_fail(err, DT_ERR_USAGE,
+                            "ranks %zu and %zu are both on GPU %s of %s, and NCCL needs one GPU for each "
+                            "rank: start no more ranks on a host than it has GPUs, and check "
+                            "CUDA_VISIBLE_DEVICES",
+                            q, r, infos[r].gpu, infos[r].host);
     dt_free(infos);
-    return lost(status) ? status : dt_agree(host, status, err); /* "may share" is each rank's own
-                                                                   environment */
+    /* Ranks may differ in the setting, so they agree on the result. */
+    return lost(status) ? status : dt_agree(host, status, err);
 }
 
-/* The id is made by rank 0, whose network NCCL listens on. */
+/* Rank 0 makes the id, which contains the address that NCCL listens on, and broadcasts it. */
 static dt_status share_id(dt_comm_nccl *c, dt_nccl_id *id, dt_error *err)
 {
     int result = c->head.rank == 0 ? c->api->unique_id(id) : DT_NCCL_SUCCESS;
@@ -207,6 +210,7 @@ static dt_status share_id(dt_comm_nccl *c, dt_nccl_id *id, dt_error *err)
     return c->host->ops->broadcast(c->host, id, sizeof *id, 0, err);
 }
 
+/* Begin part `number` of NCCL's start: 1 is init, then come the two sums. */
 static dt_position begin_start(dt_comm_nccl *c, int64_t number)
 {
     c->start_number = number;
@@ -223,7 +227,7 @@ static dt_status start_nccl(dt_comm_nccl *c, dt_error *err)
     return dt_nccl_wait_ready(c, result, &position, "ncclCommInitRankConfig", err);
 }
 
-/* A sum of n values, rank + 1 each. The wire is where it happens: nothing else is there yet. */
+/* Sum n values, which are rank + 1, and check the result. Uses the wire buffer, which is still free. */
 static dt_status sum_once(dt_comm_nccl *c, int64_t n, float *values, dt_event *event,
                           const dt_position *position, dt_error *err)
 {
@@ -249,8 +253,9 @@ static dt_status sum_once(dt_comm_nccl *c, int64_t n, float *values, dt_event *e
     return DT_OK;
 }
 
-/* NCCL connects when it first sums, and differently for small sums and large ones: not within the first step,
- * which may be captured, and so that its log tells the way. */
+/* Make a small sum and a large one. NCCL opens its connections at the first sum, and uses others for large
+ * sums than for small ones. That must not happen within the first step, which may be captured; and only then
+ * does NCCL's log show the connections. */
 static dt_status sum_first(dt_comm_nccl *c, dt_error *err)
 {
     const dt_device_ops *d = c->device->ops;
@@ -267,12 +272,12 @@ static dt_status sum_first(dt_comm_nccl *c, dt_error *err)
     }
     if (event)
         d->event_destroy(c->device, event);
-    if (!c->failed) /* else the device may still write there */
+    if (!c->failed) /* otherwise the device may still write there */
         d->host_free(c->device, values);
     return lost(status) ? status : dt_agree(c->host, status, err);
 }
 
-/* -- what it found --------------------------------------------------------------------------------------- */
+/* -- what it uses ---------------------------------------------------------------------------------------- */
 
 static void version_name(const dt_comm_nccl *c, char *out, size_t out_bytes)
 {
@@ -283,7 +288,8 @@ static void version_name(const dt_comm_nccl *c, char *out, size_t out_bytes)
         snprintf(out, out_bytes, "NCCL");
 }
 
-/* Ranks may have taken different ways: tell the worst, the same on all. */
+/* Fill comm->detail with NCCL's version and network. Ranks may use different networks: all get the slowest.
+ * Rank 0 logs a warning where EFA should be used and is not. */
 static dt_status describe_communicator(dt_comm_nccl *c, const char *log, const char *product_name,
                                        dt_error *err)
 {

@@ -1,3 +1,4 @@
+/* network.c: catch NCCL's log, read the network from it, and advise where EFA is not used. */
 #include "config.h"
 
 #include "comm/nccl/network.h"
@@ -18,13 +19,13 @@
 
 /* -- NCCL's log ------------------------------------------------------------------------------------------ */
 
-/* What we need: INIT names the network, NET the interface, GRAPH whether there is NVLink. */
+/* INIT lines name the network, NET lines the interface; GRAPH lines show whether there is NVLink. */
 static const struct {
     const char *name, *value;
 } settings[] = {{"NCCL_DEBUG", "INFO"}, {"NCCL_DEBUG_SUBSYS", "INIT,NET,GRAPH"}, {"NCCL_DEBUG_FILE", NULL}};
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
 
-/* NCCL also reads settings from files, NAME=VALUE in lines; the environment would win over them. */
+/* NCCL also reads settings from files with lines NAME=VALUE. The environment would override them. */
 static bool file_sets_debug(const char *path)
 {
     char line[512];
@@ -51,8 +52,8 @@ static bool user_sets_debug(void)
     return (own && file_sets_debug(own)) || file_sets_debug(path) || file_sets_debug("/etc/nccl.conf");
 }
 
-/* NCCL reads the environment once, at its first call, and opens the file itself: a file in memory, which
- * nobody has to delete. */
+/* NCCL reads the environment once, at its first call, and opens the file itself. A file in memory need not be
+ * deleted. */
 void dt_nccl_log_begin(dt_nccl_log *log)
 {
     char path[40];
@@ -86,9 +87,10 @@ char *dt_nccl_log_end(dt_nccl_log *log)
     return text;
 }
 
-/* -- what it says ---------------------------------------------------------------------------------------- */
+/* -- reading the log ------------------------------------------------------------------------------------- */
 
-/* The text behind `before` in a line, up to one of `until`, without blanks at its end. False: not there. */
+/* Copy the text after `before` in a line, up to one of the characters `until`, without blanks at its end.
+ * Returns false where there is none. */
 static bool text_after(const char *line, const char *before, const char *until, char *out, size_t out_bytes)
 {
     const char *p = strcasestr(line, before);
@@ -104,15 +106,15 @@ static bool text_after(const char *line, const char *before, const char *until, 
     return true;
 }
 
-/* "[0]eth0" */
-static void set_device(const char *where, dt_nccl_network *n)
+/* The first device named in the log is the network's. `text` is "[0]eth0" or "eth0". */
+static void set_device(const char *text, dt_nccl_network *n)
 {
-    const char *behind = strchr(where, ']');
+    const char *bracket = strchr(text, ']');
     if (!n->device[0])
-        snprintf(n->device, sizeof n->device, "%s", behind ? behind + 1 : where);
+        snprintf(n->device, sizeof n->device, "%s", bracket ? bracket + 1 : text);
 }
 
-/* Lines as NCCL 2.18 to 2.28 and aws-ofi-nccl 1.5 to 1.17 write them. */
+/* Knows the lines of NCCL 2.18 to 2.28 and aws-ofi-nccl 1.5 to 1.17. */
 static void parse_line(const char *line, dt_nccl_network *n)
 {
     char text[48];
@@ -146,7 +148,8 @@ static dt_nccl_net kind_of(const dt_nccl_network *n)
     return strncmp(n->name, "IB", 2) == 0 ? DT_NET_INFINIBAND : DT_NET_OTHER;
 }
 
-/* libnccl-net.so, libnccl-net-ofi.so, libnccl-net-aws-ofi.so. False too if the file cannot be read. */
+/* Whether no network plugin (libnccl-net.so, libnccl-net-ofi.so, libnccl-net-aws-ofi.so) is loaded. False if
+ * the file cannot be read. */
 static bool certainly_no_plugin(const char *maps)
 {
     char line[1024];
@@ -261,13 +264,11 @@ bool dt_nccl_network_advice(const dt_nccl_network *n, const char *machine_type, 
     describe_network(n, network, sizeof network);
     snprintf(
         out, out_bytes,
-        "EFA is not used: this is a %s, and NCCL took %s between hosts, which is many times slower. NCCL "
-        "must find aws-ofi-nccl (libnccl-net.so; "
-        "on Amazon's images LD_LIBRARY_PATH=/opt/amazon/ofi-nccl/lib/x86_64-linux-gnu:/opt/amazon/efa/lib), "
-        "`fi_info -p efa` must list devices on "
-        "each "
-        "host, and their security group must allow all traffic from and to itself. NCCL_DEBUG=INFO tells why "
-        "it took something else",
+        "EFA is not used: this is a %s, and NCCL uses %s between hosts, which is many times slower. NCCL "
+        "must find aws-ofi-nccl (libnccl-net.so; on Amazon's images "
+        "LD_LIBRARY_PATH=/opt/amazon/ofi-nccl/lib/x86_64-linux-gnu:/opt/amazon/efa/lib), `fi_info -p efa` "
+        "must list devices on each host, and the hosts' security group must allow all traffic from and to "
+        "itself. NCCL_DEBUG=INFO logs why NCCL uses another network",
         machine_type, network);
     return true;
 }

@@ -1,12 +1,14 @@
-/* network.h: which way NCCL sends, told from its log, and what to say when that is not the best one.
+/* network.h: which network NCCL uses, read from its log, and a warning where it is not the best one.
  *
  *   dt_nccl_log_begin(&log);           before the first call of NCCL in this process
- *   ... a communicator is made and used once ...
- *   text = dt_nccl_log_end(&log);      NULL: there is none to be had
+ *   ... create a communicator and make a sum ...
+ *   text = dt_nccl_log_end(&log);      NULL: there is no log
  *   dt_nccl_network_parse(text, NULL, &network);
  *
- * NCCL has no call that tells its network, and falls back from EFA to sockets without a word. Its log tells
- * (NCCL_DEBUG=INFO). A user's own settings are left alone: then the log is the user's, and we know little.
+ * NCCL has no call that returns its network, and falls back from EFA to sockets without an error. Only its
+ * log (NCCL_DEBUG=INFO) names the network. Where the user has set NCCL_DEBUG or a related variable the
+ * settings stay, and the log goes where the user sends it; then all that is known is whether a network plugin
+ * is loaded.
  */
 #ifndef DT_COMM_NCCL_NETWORK_H
 #define DT_COMM_NCCL_NETWORK_H
@@ -21,42 +23,45 @@ typedef enum dt_nccl_net {
     DT_NET_OTHER,      /* some other plugin */
     DT_NET_LIBFABRIC,  /* aws-ofi-nccl on a provider that is not efa */
     DT_NET_SOCKETS
-} dt_nccl_net; /* best first, as far as one can tell */
+} dt_nccl_net; /* best first, roughly */
 
-/* As one rank, or all of them, see it. */
+/* What one rank uses, or all ranks together. */
 typedef struct dt_nccl_network {
-    dt_nccl_net net;   /* between hosts; what NCCL would take, if there is one host only */
-    char name[48];     /* what NCCL calls it: "AWS Libfabric", "Socket", "IB" */
+    dt_nccl_net net;   /* between hosts; with one host, what NCCL would use */
+    char name[48];     /* NCCL's name: "AWS Libfabric", "Socket", "IB" */
     char device[48];   /* the interface or provider: "eth0", "efa", "mlx5_0"; "" if not known */
-    bool no_plugin;    /* it is certainly one of NCCL's own: sockets or InfiniBand */
-    bool gdr;          /* the network reads and writes GPU memory */
-    bool nvlink, nvls; /* within a host */
+    bool no_plugin;    /* no plugin is loaded: it is certainly NCCL's own sockets or InfiniBand */
+    bool gdr;          /* the network reads and writes GPU memory (GPUDirect) */
+    bool nvlink, nvls; /* these four are within a host */
     bool p2p, shm;
 } dt_nccl_network;
 
 typedef struct dt_nccl_log {
     int fd;   /* of a file in memory; -1: none */
-    bool set; /* the environment is ours to clean up */
+    bool set; /* dt_nccl_log_begin has set environment variables */
 } dt_nccl_log;
 
+/* Let NCCL write its log into a file in memory, by environment variables, unless the user has set one of
+ * them. */
 void dt_nccl_log_begin(dt_nccl_log *log);
-/* The log so far, to be freed with dt_free. NCCL goes on writing there. */
+/* Unset the variables again and return the log so far, or NULL. The caller frees it with dt_free. NCCL goes
+ * on writing into the file. */
 char *dt_nccl_log_end(dt_nccl_log *log);
 
-/* text may be NULL: then all that can be told is whether a plugin for other networks is loaded, from the
- * libraries of this process (maps: a file like /proc/self/maps, which NULL stands for). */
+/* Read the network from the log. Where text is NULL only no_plugin is set, from the libraries of this
+ * process:
+ * `maps` is a file like /proc/self/maps, which is the default (NULL). */
 void dt_nccl_network_parse(const char *text, const char *maps, dt_nccl_network *network);
-/* What all of them take together: the worst network, and every way within hosts. */
+/* Join one rank's network into that of all: the worst network, and everything used within hosts. */
 void dt_nccl_network_join(dt_nccl_network *all, const dt_nccl_network *one);
 /* "EFA with GPUDirect between hosts, NVLink within" */
 void dt_nccl_network_describe(const dt_nccl_network *network, bool several_hosts, bool several_on_a_host,
                               char *out, size_t out_bytes);
 
-/* The type of an Amazon instance, "p4d.24xlarge", from a file of one line (NULL: the firmware's); ""
- * elsewhere. */
+/* The type of an Amazon instance, "p4d.24xlarge": the first word of the file at `path` (NULL: the firmware's
+ * product name). "" if it cannot be read. */
 void dt_nccl_machine_type(const char *path, char *out, size_t out_bytes);
-/* Fill out with a warning and return true: machines of this type have EFA, and several hosts talk without
- * it. */
+/* Return true, and write a warning, where machines of this type have EFA and the network is not EFA. */
 bool dt_nccl_network_advice(const dt_nccl_network *network, const char *machine_type, char *out,
                             size_t out_bytes);
 

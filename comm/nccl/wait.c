@@ -1,4 +1,4 @@
-/* wait.c: waiting for NCCL and for the device, and leaving when that is in vain. */
+/* wait.c: wait for NCCL and for the device, and give up at the deadline or at an error. */
 #include "comm/nccl/internal.h"
 
 #include "core/base/clock.h"
@@ -6,11 +6,11 @@
 
 #include <stdio.h>
 
-#define POLL_S 20e-6        /* far below a step */
-#define POLLS_PER_STATUS 16 /* at NCCL's own state */
-/* notice intervals in which to hear who is still there, once NCCL has reported an error */
-#define SEARCH_S 3.5
-#define GRACE_S 1.5 /* others abort too, and say so */
+#define POLL_S 20e-6        /* far below the time of a step */
+#define POLLS_PER_STATUS 16 /* ask NCCL for errors once in so many polls */
+/* After an error collect notices for so many notice intervals, to find the missing ranks. */
+#define SEARCH_INTERVALS 3.5
+#define GRACE_S 1.5 /* time for the other ranks to abort, and to send a notice of it */
 
 /* -- giving up ------------------------------------------------------------------------------------------- */
 
@@ -23,7 +23,7 @@ dt_status dt_nccl_leave(dt_comm_nccl *c, dt_status status)
     return status;
 }
 
-/* The others do not know of this rank's trouble yet. */
+/* Give up because of an error that the other ranks have not been sent yet. */
 static dt_status give_up_and_leave(dt_comm_nccl *c, const dt_error *own, dt_error *err)
 {
     dt_watch_give_up(c->watch, own);
@@ -32,53 +32,54 @@ static dt_status give_up_and_leave(dt_comm_nccl *c, const dt_error *own, dt_erro
     return dt_nccl_leave(c, own->status);
 }
 
-/* Hear who is still there, when it is not this wait that has found out that something is wrong. Fails if
- * another rank knows better. */
-static dt_status find_missing(dt_comm_nccl *c, const dt_position *position, char *who, size_t who_bytes,
+/* Collect notices after an error that NCCL or the watchdog found, and write the missing ranks into `who`
+ * (empty:
+ * none). Fails where another rank has given up: its reason came first. */
+static dt_status find_missing(dt_comm_nccl *c, const dt_position *position, char *missing_ranks, size_t bytes,
                               dt_error *err)
 {
     dt_waiting w = dt_waiting_begin(position);
     const double deadline_s = dt_watch_deadline_s(c->watch),
                  interval_s = deadline_s < 4.0 ? deadline_s / 4.0 : 1.0;
-    while (c->head.size > 1 && dt_clock_s() - w.start_s < SEARCH_S * interval_s) {
+    while (c->head.size > 1 && dt_clock_s() - w.start_s < SEARCH_INTERVALS * interval_s) {
         DT_TRY(dt_watch_poll(c->watch, &w, false, err));
         dt_clock_sleep_s(1e-3);
     }
-    if (dt_watch_describe_missing(c->watch, &w, who, who_bytes) == 0)
-        who[0] = '\0';
+    if (dt_watch_describe_missing(c->watch, &w, missing_ranks, bytes) == 0)
+        missing_ranks[0] = '\0';
     return DT_OK;
 }
 
 static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_position *position, const char *what,
                              dt_error *err)
 {
-    char here[160], who[600];
+    char here[160], missing_ranks[600];
     dt_error own = {0};
     const char *last = c->api->last_error(c->handle);
     dt_position_describe(position, here, sizeof here);
-    dt_status status = find_missing(c, position, who, sizeof who, err);
+    dt_status status = find_missing(c, position, missing_ranks, sizeof missing_ranks, err);
     if (status != DT_OK)
         return dt_nccl_leave(c, status);
-    dt_fail(&own, code == DT_NCCL_REMOTE_ERROR || who[0] ? DT_ERR_PEER : DT_ERR_COMM,
+    dt_fail(&own, code == DT_NCCL_REMOTE_ERROR || missing_ranks[0] ? DT_ERR_PEER : DT_ERR_COMM,
             "NCCL, in %s (%s): %s%s%s%s%s", here, what, c->api->error_string(code),
-            last && last[0] ? ": " : "", last ? last : "", who[0] ? "; " : "", who);
+            last && last[0] ? ": " : "", last ? last : "", missing_ranks[0] ? "; " : "", missing_ranks);
     return give_up_and_leave(c, &own, err);
 }
 
-/* The watchdog has aborted NCCL, and freed this thread by that. */
+/* Give up because the watchdog has aborted NCCL, which freed this thread from a call of CUDA. */
 static dt_status watchdog_fired(dt_comm_nccl *c, dt_error *err)
 {
-    /* the device has gone on since */
+    /* by the watchdog's number: the abort has let the device go on since */
     const dt_position position = dt_nccl_position_of(c, atomic_load(&c->watchdog.stalled));
-    char here[160], who[600];
+    char here[160], missing_ranks[600];
     dt_error own = {0};
     dt_position_describe(&position, here, sizeof here);
-    dt_status status = find_missing(c, &position, who, sizeof who, err);
+    dt_status status = find_missing(c, &position, missing_ranks, sizeof missing_ranks, err);
     if (status != DT_OK)
         return dt_nccl_leave(c, status);
-    dt_fail(&own, who[0] ? DT_ERR_PEER : DT_ERR_TIMEOUT,
+    dt_fail(&own, missing_ranks[0] ? DT_ERR_PEER : DT_ERR_TIMEOUT,
             "after %g s in %s, in which the host hung too, NCCL was aborted%s%s",
-            dt_watch_deadline_s(c->watch), here, who[0] ? "; " : "", who);
+            dt_watch_deadline_s(c->watch), here, missing_ranks[0] ? "; " : "", missing_ranks);
     return give_up_and_leave(c, &own, err);
 }
 
@@ -130,7 +131,7 @@ dt_status dt_nccl_wait_ready(dt_comm_nccl *c, int result, const dt_position *pos
     return result == DT_NCCL_SUCCESS ? DT_OK : nccl_failed(c, result, position, what, err);
 }
 
-/* NCCL learns of a lost connection by itself, sometimes. */
+/* Fails where NCCL reports an asynchronous error: it detects some lost connections itself. */
 static dt_status check_nccl(dt_comm_nccl *c, const dt_position *position, dt_error *err)
 {
     int result = DT_NCCL_SUCCESS;
@@ -146,8 +147,8 @@ static dt_status wait_for_event(dt_comm_nccl *c, dt_event *event, dt_error *err)
 {
     dt_position position = dt_nccl_device_position(c);
     dt_waiting w = dt_waiting_begin(&position);
-    DT_TRY(dt_watch_heartbeat(c->watch, err)); /* each wait is short, and whoever waits for this rank should
-                                               know */
+    /* Waits of a step are too short for notices, but other ranks may wait for this one. */
+    DT_TRY(dt_watch_heartbeat(c->watch, err));
     for (int64_t polls = 1;; polls++) {
         dt_error own = {0};
         bool done = false;

@@ -1,10 +1,11 @@
-/* watchdog.c: for a host that cannot look at its device, because it hangs in a call of CUDA.
+/* watchdog.c: a thread that aborts NCCL when the main thread hangs in a call of CUDA.
  *
- * Calls that only enqueue return at once, as long as the queue is not full. Behind a sum that stalls, a
- * thousand kernels fill it, and the host never gets to where it waits with a deadline (steps that are
- * captured do not come near that). So a thread looks at the marks. It talks to nobody, since MPI belongs to
- * the main thread; it aborts NCCL, by which the sum ends and the main thread comes free: that finds the
- * abort, and asks around who is missing.
+ * A call that enqueues returns at once unless CUDA's queue is full. About a thousand kernels fill it. When a
+ * sum stalls and the host enqueues more than that after it, the host hangs in the call and never reaches a
+ * wait with a deadline. (Captured steps enqueue far less.) So this thread checks the marks. When a sum has
+ * not ended for longer than the deadline it aborts NCCL: the sum ends, and the main thread returns from the
+ * call, finds that the watchdog has fired, and collects notices to name the missing ranks. This thread sends
+ * none itself, because only the main thread may call MPI.
  */
 #include "comm/nccl/internal.h"
 
@@ -13,9 +14,10 @@
 #include <errno.h>
 #include <time.h>
 
-#define CHECKS 16    /* in a deadline */
-#define MARGIN_S 1.0 /* the main thread, where it can look, is first */
+#define CHECKS 16 /* in each limit_s */
+#define MARGIN_S 1.0
 
+/* How long a sum may last: longer than the main thread waits, so that it gives up first where it can wait. */
 static double limit_s(const dt_comm_nccl *c)
 {
     const double deadline_s = dt_watch_deadline_s(c->watch);
@@ -86,7 +88,7 @@ dt_status dt_nccl_watchdog_start(dt_comm_nccl *c, dt_error *err)
     dt_clock_init_cond(&w->changed);
     dt_nccl_watchdog_release(c);
     w->runs = pthread_create(&w->thread, NULL, watch, c) == 0;
-    return w->runs ? DT_OK : dt_fail(err, DT_ERR_MEMORY, "NCCL: no thread to look after it");
+    return w->runs ? DT_OK : dt_fail(err, DT_ERR_MEMORY, "NCCL: cannot start the watchdog's thread");
 }
 
 void dt_nccl_watchdog_stop(dt_comm_nccl *c)

@@ -1,9 +1,10 @@
-/* wire.cu: gradients to 16 bits and back, and marks by which the host sees how far the device is.
+/* wire.cu: kernels that convert gradients to 16 bits and back, and that count for the host how far the device
+ * is.
  *
- * Eight values a thread and turn: 16 bytes of the wire, which is aligned because NCCL is slower where it is
- * not; the gradients' side is read in two pieces of 16 bytes where a bucket begins at such a place, else one
- * by one, neighbouring threads next to each other. Few blocks: this runs beside the backward pass, and 4 MiB
- * need not be faster than NCCL.
+ * In each iteration a thread converts eight values. They are 16 bytes of the wire buffer, which is aligned
+ * because NCCL is slower where it is not. The gradients are accessed in two pieces of 16 bytes where the
+ * bucket is aligned, otherwise one by one. There are few blocks, because the kernels run beside the backward
+ * pass and need not be faster than NCCL.
  */
 #include "comm/nccl/wire.h"
 
@@ -55,7 +56,7 @@ template <typename T> static __device__ __forceinline__ unsigned two(float low, 
     return wire_type<T>::bits(low) | wire_type<T>::bits(high) << 16;
 }
 
-/* Pinned host memory: the host polls it. */
+/* Increment the mark, once in a launch. The host polls `seen`. */
 static __device__ __forceinline__ void set(dt_nccl_mark mark)
 {
     if (mark.count != nullptr && blockIdx.x == 0 && threadIdx.x == 0) {

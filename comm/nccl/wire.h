@@ -1,7 +1,8 @@
-/* wire.h: the kernels between gradients and the wire (wire.cu). What they do: comm/nccl/api.h.
+/* wire.h: the kernels of wire.cu, which convert gradients to 16 bits and back. comm/nccl/api.h says what each
+ * does.
  *
- * nvcc compiles them for GPUs, and g++ the same file against tests/emulator. Enqueued, not waited for;
- * nothing is allocated; can be captured. The result is 0, or the cudaError_t of a launch that was refused.
+ * nvcc compiles wire.cu for GPUs, and g++ compiles the same file against tests/emulator. The functions only
+ * enqueue, allocate nothing, and can be captured. They return 0, or the cudaError_t of a launch that failed.
  */
 #ifndef DT_COMM_NCCL_WIRE_H
 #define DT_COMM_NCCL_WIRE_H

@@ -1,3 +1,4 @@
+/* agreement.c: votes by small all-reduces and broadcasts. */
 #include "core/collective/agreement.h"
 
 #include "core/base/alloc.h"
@@ -6,12 +7,12 @@
 #include <string.h>
 
 enum {
-    VALUE_BYTES = 256, /* compared, with the zero */
+    VALUE_BYTES = 256, /* compared, with the terminating zero */
     SHOWN_BYTES = 80,  /* of a value, in a message */
     HOST_BYTES = sizeof((dt_comm *)0)->host
 };
 
-/* What the lowest rank that failed tells the others. */
+/* What the lowest rank that failed broadcasts. */
 typedef struct verdict {
     int32_t status, line;
     char host[HOST_BYTES];
@@ -47,7 +48,7 @@ static dt_status report(const verdict *v, int size, int first, int64_t n_alike, 
     return e.status;
 }
 
-/* No memory is allocated here: a vote on whether memory was there must not need any. */
+/* Allocates no memory, because ranks also agree on whether an allocation failed. */
 dt_status dt_agree(dt_comm *comm, dt_status mine, dt_error *err)
 {
     int64_t n_failed = mine != DT_OK, first = mine != DT_OK ? comm->rank : comm->size;
@@ -58,12 +59,12 @@ dt_status dt_agree(dt_comm *comm, dt_status mine, dt_error *err)
     verdict v = own;
     DT_TRY(comm->ops->all_reduce(comm, &first, 1, DT_I64, DT_REDUCE_MIN, err));
     DT_TRY(comm->ops->broadcast(comm, &v, sizeof v, (int)first, err));
-    int64_t n_alike = strcmp(own.message, v.message) == 0; /* where all is well there is none */
+    int64_t n_alike = strcmp(own.message, v.message) == 0; /* a rank without an error has no message */
     DT_TRY(comm->ops->all_reduce(comm, &n_alike, 1, DT_I64, DT_REDUCE_SUM, err));
     return report(&v, comm->size, (int)first, n_alike, err);
 }
 
-/* "0-2, 5" for the ranks whose value is `value`; "0, 2, 4, ..." where there is no room for all. */
+/* List the ranks that have this value: "0-2, 5", or "0, 2, 4, ..." where not all fit into `out`. */
 static void list_ranks(const char *values, int size, const char *value, char *out, size_t out_bytes)
 {
     size_t used = 0;
@@ -103,7 +104,7 @@ static int count_ranks(const char *values, int size, const char *value)
     return n;
 }
 
-/* Where to begin to show values that are too long to be shown: shortly before the first byte that differs. */
+/* The first byte to show of values that are too long for a message: shortly before the first difference. */
 static size_t first_shown(const char *values, int size)
 {
     size_t alike = 0, longest = 0;
@@ -116,7 +117,8 @@ static size_t first_shown(const char *values, int size)
     return longest > SHOWN_BYTES && alike > SHOWN_BYTES / 4 ? alike - SHOWN_BYTES / 4 : 0;
 }
 
-/* "--batch differs between ranks: 32 on ranks 0-2, 64 on rank 3 (node7)" */
+/* Fail with "--batch differs between ranks: 32 on ranks 0-2, 64 on rank 3 (node7)". values[] and hosts[] have
+ * one entry for each rank, of VALUE_BYTES and HOST_BYTES. */
 static dt_status describe_difference(const char *field, const char *values, const char *hosts, int size,
                                      dt_error *err)
 {

@@ -1,8 +1,9 @@
+/* device_wait.c: by the communicator, or by polling the event. */
 #include "core/collective/device_wait.h"
 
 #include "core/base/clock.h"
 
-#define POLL_S 20e-6 /* far below a step */
+#define POLL_S 20e-6 /* far below the time of a step */
 
 dt_status dt_device_wait(dt_comm *comm, dt_device *device, dt_event *event, dt_error *err)
 {

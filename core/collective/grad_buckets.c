@@ -1,3 +1,4 @@
+/* grad_buckets.c: cut the gradients into buckets, and start the sum of each when it is full. */
 #include "core/collective/grad_buckets.h"
 
 #include "core/base/alloc.h"
@@ -6,12 +7,12 @@
 #include <assert.h>
 #include <string.h>
 
-#define MAX_BUCKETS 64 /* what core/comm.h lets be under way */
+#define MAX_BUCKETS 64 /* core/comm.h allows so many sums under way */
 
 typedef struct bucket {
     int64_t first, n; /* elements */
     bool exact;
-    int64_t n_parts, n_missing; /* parts; those not reported in this step */
+    int64_t n_parts, n_missing; /* parts; parts not reported yet in this step */
     dt_comm_request *request;
 } bucket;
 
@@ -22,7 +23,7 @@ struct dt_grad_buckets {
     int *bucket_of_part;
     bool *reported;
     dt_dtype wire;
-    bucket buckets[MAX_BUCKETS]; /* from the end of the vector on: the order in which backward fills them */
+    bucket buckets[MAX_BUCKETS]; /* from the end of the vector on, which is the order of backward */
     int64_t n_buckets;
 };
 
@@ -41,15 +42,15 @@ static dt_status check_parts(const dt_grad_part *parts, int64_t n_parts, int64_t
     return DT_OK;
 }
 
-/* Cut from the last part on. But for the first, which is small, two neighbours have together more elements
- * than fit in one: where that is at least a 32nd of all, there are no more than 1 + 63 of them; where exact
- * parts have one more, at least a 31st. */
+/* Cut the vector into buckets, from the last part on. Except for the first, small one, any two neighbours
+ * together have more than bucket_elems elements. So there are at most 1 + 63 buckets where bucket_elems is at
+ * least a 32nd of the vector, or a 31st where exact parts take one more bucket. */
 static void cut(dt_grad_buckets *b, const dt_grad_part *parts, int64_t bucket_elems)
 {
     for (int64_t i = b->n_parts - 1; i >= 0; i--) {
         bucket *last = b->n_buckets ? &b->buckets[b->n_buckets - 1] : NULL;
         const bool exact = parts[i].exact || b->wire == DT_F32;
-        /* it does not count as the first one */
+        /* a bucket of exact parts at the end does not count as the first one */
         const bool exact_first = b->wire != DT_F32 && b->n_buckets > 0 && b->buckets[0].exact;
         int64_t max_elems = b->n_buckets - exact_first == 1 ? bucket_elems / 8 : bucket_elems;
         if (!last || (last->n + parts[i].n > max_elems && last->n > 0) || last->exact != exact) {
@@ -112,8 +113,8 @@ dt_status dt_grad_buckets_ready(dt_grad_buckets *b, int64_t part, dt_error *err)
 {
     if (part < 0 || part >= b->n_parts || b->reported[part])
         return dt_fail(err, DT_ERR_INTERNAL,
-                       "part %lld of the gradients was reported twice, or is none of %lld", (long long)part,
-                       (long long)b->n_parts);
+                       "part %lld of the gradients was reported twice, or is not one of the %lld parts",
+                       (long long)part, (long long)b->n_parts);
     b->reported[part] = true;
     bucket *k = &b->buckets[b->bucket_of_part[part]];
     if (--k->n_missing == 0 && b->comm->size > 1)

@@ -1,4 +1,4 @@
-/* Which network NCCL took, told from its log. */
+/* The network that NCCL uses, read from its log. */
 #include "config.h"
 
 #include "comm/nccl/api.h"
@@ -43,7 +43,7 @@ static const char tcp_by_ofi[] =
     LINE "NET/OFI Selected provider is tcp;ofi_rxm, fabric is 10.0.0.0/16 (found 1 nics)\n" LINE
          "Assigned NET plugin AWS Libfabric to comm\n";
 
-static void check(const char *log, dt_nccl_net net, const char *name, const char *told)
+static void check(const char *log, dt_nccl_net net, const char *name, const char *description)
 {
     dt_nccl_network n;
     char out[128];
@@ -51,7 +51,7 @@ static void check(const char *log, dt_nccl_net net, const char *name, const char
     DT_CHECK_INT(n.net, net);
     DT_CHECK_STR(n.name, name);
     dt_nccl_network_describe(&n, true, true, out, sizeof out);
-    DT_CHECK_STR(out, told);
+    DT_CHECK_STR(out, description);
 }
 
 static void logs_of_all_networks_are_read(void)
@@ -70,7 +70,7 @@ static void logs_of_all_networks_are_read(void)
           "Something New between hosts, ways that NCCL_DEBUG=INFO shows within");
 }
 
-static void what_is_told_depends_on_where_ranks_are(void)
+static void the_description_depends_on_where_ranks_are(void)
 {
     dt_nccl_network n;
     char out[128];
@@ -83,7 +83,7 @@ static void what_is_told_depends_on_where_ranks_are(void)
     DT_CHECK_STR(out, "EFA with GPUDirect if there were other hosts");
 }
 
-static void long_and_broken_lines_do_no_harm(void)
+static void long_and_truncated_lines_are_parsed(void)
 {
     static char text[5000];
     dt_nccl_network n;
@@ -98,7 +98,7 @@ static void long_and_broken_lines_do_no_harm(void)
     DT_CHECK_INT(n.net, DT_NET_INFINIBAND);
 }
 
-static void of_several_ranks_the_worst_is_told(void)
+static void join_keeps_the_worst_network(void)
 {
     dt_nccl_network all, one;
     char out[128];
@@ -129,7 +129,7 @@ static const char *type_of(const char *content, char *out, size_t out_bytes)
     return out;
 }
 
-static void machines_that_have_efa_and_do_not_use_it_are_warned_of(void)
+static void machines_that_do_not_use_their_efa_get_a_warning(void)
 {
     dt_nccl_network n;
     char type[64], out[700];
@@ -137,7 +137,7 @@ static void machines_that_have_efa_and_do_not_use_it_are_warned_of(void)
     dt_nccl_network_parse(sockets, "no/such/maps", &n);
     DT_CHECK(dt_nccl_network_advice(&n, type, out, sizeof out));
     DT_CHECK_CONTAINS(out,
-                      "EFA is not used: this is a p4d.24xlarge, and NCCL took sockets (ens5) between hosts");
+                      "EFA is not used: this is a p4d.24xlarge, and NCCL uses sockets (ens5) between hosts");
     DT_CHECK_CONTAINS(out, "libnccl-net.so");
     DT_CHECK_CONTAINS(out, "fi_info -p efa");
     DT_CHECK(strlen(out) < sizeof out - 1);
@@ -150,14 +150,14 @@ static void machines_that_have_efa_and_do_not_use_it_are_warned_of(void)
     DT_CHECK_CONTAINS(out, "libfabric without EFA (tcp;ofi_rxm)");
     dt_nccl_network_parse(efa, "no/such/maps", &n);
     DT_CHECK(!dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
-    dt_nccl_network_parse(NULL, "no/such/maps", &n); /* the log is the user's, who sees it himself */
+    dt_nccl_network_parse(NULL, "no/such/maps", &n); /* no log: the user has set NCCL_DEBUG and reads it */
     DT_CHECK(!dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
     dt_nccl_machine_type("no/such/file", type, sizeof type);
     DT_CHECK_STR(type, "");
-    dt_nccl_machine_type(NULL, type, sizeof type); /* whatever this machine is */
+    dt_nccl_machine_type(NULL, type, sizeof type); /* any result: it depends on this machine */
 }
 
-static void without_a_log_a_missing_plugin_is_seen(void)
+static void a_missing_plugin_is_detected_without_a_log(void)
 {
     dt_nccl_network n;
     char out[700];
@@ -166,13 +166,13 @@ static void without_a_log_a_missing_plugin_is_seen(void)
     dt_nccl_network_parse(NULL, "maps", &n);
     DT_CHECK_INT(n.net, DT_NET_UNKNOWN);
     DT_CHECK(dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
-    DT_CHECK_CONTAINS(out, "NCCL took a network of its own that NCCL_DEBUG=INFO shows between hosts");
+    DT_CHECK_CONTAINS(out, "NCCL uses a network of its own that NCCL_DEBUG=INFO shows between hosts");
     DT_CHECK(!dt_nccl_network_advice(&n, "g5.xlarge", out, sizeof out));
     dump("maps", "7f00-7f01 r-xp 00000000 08:01 12 /opt/amazon/ofi-nccl/lib/libnccl-net-ofi.so\n");
     dt_nccl_network_parse(NULL, "maps", &n);
     DT_CHECK(!dt_nccl_network_advice(&n, "p4d.24xlarge", out, sizeof out));
     unlink("maps");
-    dt_nccl_network_parse(efa, NULL, &n); /* the log knows better */
+    dt_nccl_network_parse(efa, NULL, &n); /* a log overrides the libraries */
     DT_CHECK(!n.no_plugin);
     dt_nccl_network_parse(NULL, NULL, &n); /* this process */
     DT_CHECK(n.no_plugin);
@@ -180,7 +180,7 @@ static void without_a_log_a_missing_plugin_is_seen(void)
 
 static const char *const variables[] = {"NCCL_DEBUG", "NCCL_DEBUG_SUBSYS", "NCCL_DEBUG_FILE"};
 
-static void a_users_own_settings_are_left_alone(void)
+static void the_users_settings_are_kept(void)
 {
     dt_nccl_log log;
     for (int i = 0; i < 3; i++) {
@@ -201,8 +201,8 @@ static void a_users_own_settings_are_left_alone(void)
     unlink("nccl.conf");
 }
 
-/* Of comm/nccl/library.c this is what can be seen without a GPU. */
-static void nccl_itself_says_that_there_is_no_gpu(void)
+/* All of comm/nccl/library.c that can be tested without a GPU. */
+static void nccl_reports_that_there_is_no_gpu(void)
 {
     char name[64];
     const dt_nccl_api *nccl = dt_nccl_library();
@@ -227,8 +227,8 @@ static void nccl_itself_says_that_there_is_no_gpu(void)
     device->ops->destroy(device);
 }
 
-/* Before any other test that calls NCCL, which reads the environment once in a process. */
-static void nccls_own_log_is_caught_and_the_environment_is_as_before(void)
+/* Must run before other tests that call NCCL, which reads the environment once in a process. */
+static void nccls_log_is_captured_and_the_environment_is_restored(void)
 {
     dt_nccl_log log;
     dt_nccl_id id;
@@ -237,7 +237,7 @@ static void nccls_own_log_is_caught_and_the_environment_is_as_before(void)
     dt_nccl_log_begin(&log);
     DT_CHECK_STR(getenv("NCCL_DEBUG"), "INFO");
     DT_CHECK_CONTAINS(getenv("NCCL_DEBUG_FILE"), "/proc/self/fd/");
-    int result = nccl ? nccl->unique_id(&id) : 0; /* wants no GPU */
+    int result = nccl ? nccl->unique_id(&id) : 0; /* needs no GPU */
     char *text = dt_nccl_log_end(&log);
     for (int k = 0; k < 3; k++)
         DT_CHECK(getenv(variables[k]) == NULL);
@@ -248,19 +248,19 @@ static void nccls_own_log_is_caught_and_the_environment_is_as_before(void)
     }
     dt_free(text);
     if (!nccl)
-        DT_SKIP("NCCL is not built in: its log was not seen");
+        DT_SKIP("NCCL is not built in: its log was not tested");
 }
 
 static const dt_test tests[] = {
     DT_TEST(logs_of_all_networks_are_read),
-    DT_TEST(what_is_told_depends_on_where_ranks_are),
-    DT_TEST(long_and_broken_lines_do_no_harm),
-    DT_TEST(of_several_ranks_the_worst_is_told),
-    DT_TEST(machines_that_have_efa_and_do_not_use_it_are_warned_of),
-    DT_TEST(without_a_log_a_missing_plugin_is_seen),
-    DT_TEST(a_users_own_settings_are_left_alone),
-    DT_TEST(nccls_own_log_is_caught_and_the_environment_is_as_before),
-    DT_TEST(nccl_itself_says_that_there_is_no_gpu),
+    DT_TEST(the_description_depends_on_where_ranks_are),
+    DT_TEST(long_and_truncated_lines_are_parsed),
+    DT_TEST(join_keeps_the_worst_network),
+    DT_TEST(machines_that_do_not_use_their_efa_get_a_warning),
+    DT_TEST(a_missing_plugin_is_detected_without_a_log),
+    DT_TEST(the_users_settings_are_kept),
+    DT_TEST(nccls_log_is_captured_and_the_environment_is_restored),
+    DT_TEST(nccl_reports_that_there_is_no_gpu),
 };
 
 DT_TEST_MAIN("comm/nccl_network", tests)
