@@ -1,4 +1,4 @@
-# Tests of comm/. A test program is one line: COMM_TESTS += tests/comm/NAME_test (from tests/comm/NAME_test.c).
+# Tests of comm/. COMM_TESTS += tests/comm/NAME_test adds the test program of tests/comm/NAME_test.c.
 PROGRAM_TESTS += tests/comm/mpi_test.sh
 PROGRAM_TESTS += tests/comm/multi_host_test.sh
 UNIT_HELPERS += tests/comm/mpi_cases
@@ -9,7 +9,7 @@ COMM_TESTS += tests/comm/nccl_network_test
 COMM_TESTS += tests/comm/self_test
 TESTS_TSAN += tests/comm/fake_comm_test
 
-# comm/nccl on a device and an NCCL that are threads and sockets.
+# comm/nccl with a fake device, whose streams are threads, and a fake NCCL over sockets.
 fakes_SOURCES += tests/fakes/fake_gpu.c
 fakes_SOURCES += tests/fakes/fake_gpu.h
 fakes_SOURCES += tests/fakes/fake_nccl.c
@@ -18,18 +18,18 @@ fakes_SOURCES += tests/fakes/fake_nccl_emulated.c
 fakes_SOURCES += tests/fakes/fake_nccl_emulated.h
 TEST_HELPERS += tests/comm/nccl_failures
 UNIT_HELPERS += tests/comm/nccl_training
-# By itself one rank, also under the sanitizers; nccl_test.sh starts it with more.
+# Run by itself it has one rank, also under the sanitizers. nccl_test.sh runs it with more.
 COMM_TESTS += tests/comm/nccl_cases
 TESTS_TSAN += tests/comm/nccl_cases
 PROGRAM_TESTS += tests/comm/nccl_test.sh
 
-# Its kernels on the CPU (tests/layers.mk).
+# The kernels of comm/nccl, emulated on the CPU (tests/layers.mk).
 if HAVE_CUDA_HEADERS
 COMM_TESTS += tests/comm/nccl_wire_test
 tests_comm_nccl_wire_test_LDADD = comm/nccl/wire.emulated tests/libemulated.a $(LDADD)
 endif
 
-# With NCCL itself, where there is a GPU.
+# comm/nccl with NCCL itself, where there is a GPU.
 PROGRAM_TESTS += tests/comm/nccl_gpu_test.sh
 if WITH_NCCL
 UNIT_HELPERS += tests/comm/nccl_gpu_cases

@@ -2,8 +2,7 @@
  *
  *   dt_error mine = {0};
  *   dt_status s = open_something(&mine);
- *   s = dt_agree(comm, s, &mine);       the same on all ranks, so that all or none go on to the next
- *                                       collective
+ *   s = dt_agree(comm, s, &mine);       now the same on all ranks: all or none go on to collectives
  */
 #ifndef DT_CORE_COLLECTIVE_AGREEMENT_H
 #define DT_CORE_COLLECTIVE_AGREEMENT_H

@@ -1,4 +1,5 @@
-/* Who waits, who is missing, who gives up: one rank of several, whose notices a test writes and reads. */
+/* Waiting with a deadline, missing ranks, giving up: one rank of several; the test is the side channel to the
+ * others. */
 #include "comm/deadline.h"
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
@@ -16,18 +17,19 @@ typedef struct world {
     dt_comm comm;
     char hosts[MAX_RANKS][64];
     dt_watch *watch;
-    /* What comes in: each when its time has come, in any order. */
+    /* Notices that arrive at their time, in any order. */
     struct {
         double at_s;
         int from;
         dt_notice notice;
     } in[MAX_NOTICES];
     int n_in;
-    double answers_every_s[MAX_RANKS], last_answer_s[MAX_RANKS]; /* ranks that are busy, and answer */
-    bool asked[MAX_RANKS];
-    dt_notice last[MAX_RANKS]; /* what went out */
+    /* Busy ranks that reply with heartbeats. */
+    double heartbeat_every_s[MAX_RANKS], last_heartbeat_s[MAX_RANKS];
+    bool wants_heartbeat[MAX_RANKS];
+    dt_notice last[MAX_RANKS]; /* the last notice sent to each rank */
     int n_sent[MAX_RANKS];
-    bool refuses[MAX_RANKS]; /* its last notice has not left */
+    bool refuses[MAX_RANKS]; /* the notice before is still being sent to this rank */
 } world;
 
 static dt_status send_notice(void *context, int rank, const dt_notice *notice, bool *sent, dt_error *err)
@@ -39,7 +41,7 @@ static dt_status send_notice(void *context, int rank, const dt_notice *notice, b
         return DT_OK;
     w->last[rank] = *notice;
     w->n_sent[rank]++;
-    w->asked[rank] = notice->kind == DT_NOTICE_WAITS;
+    w->wants_heartbeat[rank] = notice->kind == DT_NOTICE_WAITS;
     return DT_OK;
 }
 
@@ -57,10 +59,10 @@ static dt_status receive_notice(void *context, int *from, dt_notice *notice, dt_
             return DT_OK;
         }
     for (int r = 0; r < w->comm.size; r++)
-        if (w->asked[r] && w->answers_every_s[r] > 0 &&
-            now_s - w->last_answer_s[r] >= w->answers_every_s[r]) {
-            w->asked[r] = false;
-            w->last_answer_s[r] = now_s;
+        if (w->wants_heartbeat[r] && w->heartbeat_every_s[r] > 0 &&
+            now_s - w->last_heartbeat_s[r] >= w->heartbeat_every_s[r]) {
+            w->wants_heartbeat[r] = false;
+            w->last_heartbeat_s[r] = now_s;
             *from = r;
             *notice = (dt_notice){.kind = DT_NOTICE_BUSY};
             return DT_OK;
@@ -90,7 +92,7 @@ static void arrives(world *w, double in_s, int from, dt_notice notice)
     w->in[w->n_in++].notice = notice;
 }
 
-/* Rank `from` waits at this place from now on. */
+/* Rank `from` waits at this position from now on. */
 static void waits(world *w, int from, dt_position position)
 {
     dt_notice n = {.kind = DT_NOTICE_WAITS, .position = position};
@@ -113,7 +115,7 @@ static const dt_position here = {.kind = DT_POSITION_BROADCAST, .number = 7, .by
 static const dt_position bucket = {
     .kind = DT_POSITION_BUCKET, .number = 3 * 64 + 5, .bytes = 1000, .step = 30, .bucket = 5};
 
-static void ranks_without_a_sign_are_named(void)
+static void silent_ranks_are_named(void)
 {
     world w;
     dt_error err = {0};
@@ -128,7 +130,7 @@ static void ranks_without_a_sign_are_named(void)
     dt_watch_destroy(w.watch);
 }
 
-static void of_many_some_are_named(void)
+static void at_most_eight_missing_ranks_are_named(void)
 {
     world w;
     dt_error err = {0};
@@ -140,7 +142,7 @@ static void of_many_some_are_named(void)
     dt_watch_destroy(w.watch);
 }
 
-static void where_all_have_come_it_is_the_network(void)
+static void the_network_is_blamed_when_no_rank_is_missing(void)
 {
     world w;
     dt_error err = {0};
@@ -153,7 +155,7 @@ static void where_all_have_come_it_is_the_network(void)
     dt_watch_destroy(w.watch);
 }
 
-static void who_is_elsewhere_is_told(void)
+static void where_a_missing_rank_waits_is_reported(void)
 {
     world w;
     dt_error err = {0};
@@ -173,21 +175,21 @@ static void who_is_elsewhere_is_told(void)
     dt_watch_destroy(w.watch);
 }
 
-static void ranks_that_say_they_are_busy_are_waited_for(void)
+static void busy_ranks_are_waited_for_while_heartbeats_come(void)
 {
     world w;
     dt_error err = {0};
     begin(&w, 0, 3, DEADLINE_S);
-    w.answers_every_s[1] = 0.15;
+    w.heartbeat_every_s[1] = 0.15;
     waits(&w, 2, here);
     DT_CHECK_INT(wait_at(&w, here, 4.0 * DEADLINE_S, &err), DT_OK);
-    w.answers_every_s[1] = 0; /* now it freezes */
+    w.heartbeat_every_s[1] = 0; /* now it hangs */
     DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_PEER);
     DT_CHECK_CONTAINS(err.message, "no sign of rank 1 (node0)");
     dt_watch_destroy(w.watch);
 }
 
-static void moving_begins_the_deadline_anew(void)
+static void the_deadline_starts_over_when_the_position_moves(void)
 {
     world w;
     dt_error err = {0};
@@ -209,7 +211,7 @@ static void moving_begins_the_deadline_anew(void)
     dt_watch_destroy(w.watch);
 }
 
-static void different_collectives_are_found_out_before_the_deadline(void)
+static void different_collectives_fail_before_the_deadline(void)
 {
     world w;
     dt_error err = {0};
@@ -219,13 +221,13 @@ static void different_collectives_are_found_out_before_the_deadline(void)
     DT_CHECK_STR(err.message, "rank 0 is in a broadcast of 400 bytes (collective 7, step 12), and rank 1 "
                               "(node0) in a barrier (collective 7): a bug");
     dt_watch_destroy(w.watch);
-    begin(&w, 0, 2, DEADLINE_S); /* one on the device has other numbers */
+    begin(&w, 0, 2, DEADLINE_S); /* numbers of the device are another sequence */
     waits(&w, 1, (dt_position){.kind = DT_POSITION_BUCKET, .number = 7, .bytes = 1});
     DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_PEER);
     dt_watch_destroy(w.watch);
 }
 
-static void who_gives_up_takes_the_others_along(void)
+static void other_ranks_give_up_with_the_reason_they_received(void)
 {
     world w;
     dt_error err = {0};
@@ -234,7 +236,7 @@ static void who_gives_up_takes_the_others_along(void)
     arrives(&w, 0.2, 2, n);
     DT_CHECK_INT(wait_at(&w, here, 5.0, &err), DT_ERR_DEVICE);
     DT_CHECK_STR(err.message, "rank 2 (node1) has given up: its GPU fell off the bus");
-    DT_CHECK(w.last[1].kind != DT_NOTICE_GIVES_UP); /* rank 2 has told everybody */
+    DT_CHECK(w.last[1].kind != DT_NOTICE_GIVES_UP); /* rank 2 has sent its notice to all */
     dt_watch_give_up(w.watch, &(dt_error){.status = DT_ERR_COMM, .message = "reasons"});
     DT_CHECK_INT(w.last[1].status, DT_ERR_COMM);
     DT_CHECK_INT(w.last[1].kind, DT_NOTICE_GIVES_UP);
@@ -242,11 +244,11 @@ static void who_gives_up_takes_the_others_along(void)
     dt_watch_destroy(w.watch);
 }
 
-static void leaving_waits_for_those_that_are_there(void)
+static void leaving_waits_for_ranks_that_are_alive(void)
 {
     world w;
     begin(&w, 0, 4, DEADLINE_S);
-    w.refuses[3] = true; /* it hangs, and cannot even be told */
+    w.refuses[3] = true; /* it hangs, and nothing can be sent to it */
     for (int r = 1; r < 3; r++)
         arrives(&w, 0.0, r, (dt_notice){.kind = DT_NOTICE_BUSY});
     dt_watch_drain(w.watch);
@@ -258,7 +260,7 @@ static void leaving_waits_for_those_that_are_there(void)
     DT_CHECK_MSG(took_s > 0.15 && took_s < 5.0, "%g s", took_s);
     DT_CHECK_INT(w.last[1].kind, DT_NOTICE_GONE);
     DT_CHECK_INT(w.n_sent[3], 0);
-    for (int k = 0; k < 30; k++) /* one that goes on and on is not waited for for ever */
+    for (int k = 0; k < 30; k++) /* a rank that stays alive is waited for until the grace time is over */
         arrives(&w, 0.05 * k, 3, (dt_notice){.kind = DT_NOTICE_WAITS});
     dt_watch_drain(w.watch);
     start_s = dt_clock_s();
@@ -267,7 +269,7 @@ static void leaving_waits_for_those_that_are_there(void)
     dt_watch_destroy(w.watch);
 }
 
-static void a_busy_rank_answers_whoever_asks_once(void)
+static void a_busy_rank_sends_one_heartbeat_to_a_waiting_rank(void)
 {
     world w;
     dt_error err = {0};
@@ -275,7 +277,7 @@ static void a_busy_rank_answers_whoever_asks_once(void)
     dt_watch_set_begun(w.watch, DT_SEQUENCE_HOST, 6);
     dt_watch_set_begun(w.watch, DT_SEQUENCE_DEVICE, 99);
     arrives(&w, 0.0, 2, (dt_notice){.kind = DT_NOTICE_WAITS, .position = here});
-    w.refuses[2] = true; /* at first it cannot leave */
+    w.refuses[2] = true; /* at first nothing can be sent to it */
     for (double end_s = dt_clock_s() + 0.3; dt_clock_s() < end_s; dt_clock_sleep_s(1e-3)) {
         DT_CHECK_INT(dt_watch_heartbeat(w.watch, &err), DT_OK);
         if (dt_clock_s() > end_s - 0.2)
@@ -310,7 +312,7 @@ static void one_rank_needs_no_channel(void)
     dt_watch_destroy(watch);
 }
 
-static void an_infinite_deadline_waits_on(void)
+static void an_infinite_deadline_never_expires(void)
 {
     world w;
     dt_error err = {0};
@@ -340,18 +342,18 @@ static void creation_survives_every_failed_allocation(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(ranks_without_a_sign_are_named),
-    DT_TEST(of_many_some_are_named),
-    DT_TEST(where_all_have_come_it_is_the_network),
-    DT_TEST(who_is_elsewhere_is_told),
-    DT_TEST(ranks_that_say_they_are_busy_are_waited_for),
-    DT_TEST(moving_begins_the_deadline_anew),
-    DT_TEST(different_collectives_are_found_out_before_the_deadline),
-    DT_TEST(who_gives_up_takes_the_others_along),
-    DT_TEST(leaving_waits_for_those_that_are_there),
-    DT_TEST(a_busy_rank_answers_whoever_asks_once),
+    DT_TEST(silent_ranks_are_named),
+    DT_TEST(at_most_eight_missing_ranks_are_named),
+    DT_TEST(the_network_is_blamed_when_no_rank_is_missing),
+    DT_TEST(where_a_missing_rank_waits_is_reported),
+    DT_TEST(busy_ranks_are_waited_for_while_heartbeats_come),
+    DT_TEST(the_deadline_starts_over_when_the_position_moves),
+    DT_TEST(different_collectives_fail_before_the_deadline),
+    DT_TEST(other_ranks_give_up_with_the_reason_they_received),
+    DT_TEST(leaving_waits_for_ranks_that_are_alive),
+    DT_TEST(a_busy_rank_sends_one_heartbeat_to_a_waiting_rank),
     DT_TEST(one_rank_needs_no_channel),
-    DT_TEST(an_infinite_deadline_waits_on),
+    DT_TEST(an_infinite_deadline_never_expires),
     DT_TEST(creation_survives_every_failed_allocation),
 };
 

@@ -1,4 +1,4 @@
-/* The communicator that other tests stand on: threads as ranks. */
+/* tests/fakes/fake_comm, on which other tests rely: threads as ranks. */
 #include "tests/fakes/fake_comm.h"
 #include "tests/testing.h"
 
@@ -7,7 +7,7 @@
 enum { MAX_RANKS = 5 };
 
 typedef struct run {
-    int what; /* the case */
+    int what; /* which misuse */
     dt_status got[MAX_RANKS];
     dt_error error[MAX_RANKS];
     float sum[MAX_RANKS];
@@ -66,11 +66,11 @@ static void misuse(dt_comm *comm, void *context)
     int me = comm->rank;
     double v[2] = {0};
     switch (r->what) {
-    case 0: /* another kind */
+    case 0: /* rank 1 calls another collective */
         r->got[me] = me == 1 ? comm->ops->broadcast(comm, v, sizeof v, 0, &r->error[me])
                              : comm->ops->barrier(comm, &r->error[me]);
         break;
-    case 1: /* another size */
+    case 1: /* rank 1 passes another size */
         r->got[me] = comm->ops->all_reduce(comm, v, me == 1 ? 2 : 1, DT_F64, DT_REDUCE_SUM, &r->error[me]);
         break;
     default: /* rank 1 leaves */

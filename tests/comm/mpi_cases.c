@@ -1,4 +1,4 @@
-/* comm/mpi, all operations, for any number of ranks: mpi_test.sh runs it under mpirun with 1 to 4. */
+/* All operations of comm/mpi, for any number of ranks. mpi_test.sh runs it under mpirun with 1 to 4. */
 #include "comm/mpi.h"
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
@@ -14,8 +14,8 @@
 
 #define MAX_RANKS 8
 
-static dt_comm *comm; /* with the default options; pieces[]: with others */
-static dt_comm *pieces, *pairs, *flat;
+static dt_comm *comm;                  /* with the default options */
+static dt_comm *pieces, *pairs, *flat; /* with small messages; with 2 ranks per host; with 1 */
 
 static dt_comm *create(const dt_comm_mpi_options *options)
 {
@@ -54,7 +54,7 @@ static void *allocate(int64_t bytes)
     return p;
 }
 
-/* The element i of rank r's gradient: of very different magnitudes, so that the order of additions shows. */
+/* The gradient of a rank. Magnitudes differ a lot, so that another order of additions gives other bits. */
 static void fill(float *out, int64_t n, int rank, uint64_t seed)
 {
     dt_test_fill_random(out, n, seed * 1000 + (uint64_t)rank);
@@ -62,7 +62,7 @@ static void fill(float *out, int64_t n, int rank, uint64_t seed)
         out[i] *= ldexpf(1.0f, (int)((i * 7 + rank * 5) % 24));
 }
 
-static void who_and_where(void)
+static void rank_size_and_host_are_set(void)
 {
     int rank = -1, size = -1;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
@@ -83,7 +83,7 @@ static void who_and_where(void)
     DT_CHECK(dt_comm_mpi_launched());
 }
 
-static void a_barrier_waits_for_the_last(void)
+static void a_barrier_waits_for_the_last_rank(void)
 {
     dt_error err = {0};
     for (int last = 0; last < comm->size; last++) {
@@ -147,8 +147,8 @@ static void all_gather_of_any_size(void)
         gathers(comm, sizes[i]);
 }
 
-/* What would be needed for more than 2 GiB, with a limit of 7 bytes. */
-static void large_messages_are_cut(void)
+/* What messages of more than 2 GiB need, with a limit of 7 bytes. */
+static void large_messages_are_sent_in_pieces(void)
 {
     const int64_t sizes[] = {0, 1, 6, 7, 8, 13, 14, 15, 100};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -225,7 +225,7 @@ static void sum_in_buckets(dt_comm *c, float *v, int64_t n, int64_t bucket, unsi
     }
 }
 
-/* The same bits everywhere: compared byte by byte with rank 0's. */
+/* Compare the bits of v with those of rank 0. */
 static void check_same_on_all_ranks(dt_comm *c, const float *v, int64_t n)
 {
     dt_error err = {0};
@@ -262,23 +262,23 @@ static void sums_have_the_same_bits(dt_comm *c, bool in_order_of_ranks)
     free(own);
 }
 
-/* Of one host; hosts are summed by themselves first. */
-static void sums_are_taken_in_the_order_of_ranks(void)
+/* Where there are several hosts, each sums its own ranks first. */
+static void sums_add_in_the_order_of_ranks(void)
 {
     sums_have_the_same_bits(comm, comm->local_size == comm->size || comm->local_size == 1);
 }
 
-static void sums_of_each_rank_by_itself_are_taken_in_that_order_too(void)
+static void sums_with_one_rank_per_host_add_in_the_order_of_ranks(void)
 {
     sums_have_the_same_bits(flat, true);
 }
 
-static void sums_over_two_levels_have_the_same_bits_everywhere_and_always(void)
+static void two_level_sums_have_the_same_bits_on_all_ranks_and_in_all_runs(void)
 {
     sums_have_the_same_bits(pairs, false);
 }
 
-static void sixty_four_sums_of_any_size_are_under_way(void)
+static void sixty_four_sums_may_be_under_way(void)
 {
     enum { N = 64 };
     dt_comm_request *requests[N], *one_more;
@@ -295,7 +295,7 @@ static void sixty_four_sums_of_any_size_are_under_way(void)
     }
     DT_CHECK_INT(comm->ops->all_reduce_start(comm, v[0], 0, DT_F32, &one_more, &err), DT_ERR_INTERNAL);
     DT_CHECK_CONTAINS(err.message, "64");
-    reduce_int64_t(comm, 3, DT_REDUCE_SUM); /* other collectives pass by */
+    reduce_int64_t(comm, 3, DT_REDUCE_SUM); /* other collectives overtake them */
     broadcasts(comm, 10);
     for (int k = N - 1; k >= 0; k--) {
         int64_t n = k % 5 == 0 ? k % 3 : (int64_t)k * k * 37, n_wrong = 0;
@@ -309,8 +309,8 @@ static void sixty_four_sums_of_any_size_are_under_way(void)
     DT_CHECK_INT(comm->ops->wait(comm, requests[0], &err), DT_ERR_INTERNAL); /* it has ended */
 }
 
-/* Ranks that only compute and call progress get the whole sum, long before anybody waits. */
-static void sums_go_on_while_ranks_compute(void)
+/* Ranks that only compute and call progress get the whole sum before they call wait. */
+static void calls_of_progress_complete_a_sum(void)
 {
     const int64_t n = 3 << 20;
     dt_error err = {0};
@@ -321,7 +321,7 @@ static void sums_go_on_while_ranks_compute(void)
     DT_REQUIRE(comm->ops->all_reduce_start(comm, v, n, DT_F32, &request, &err) == DT_OK);
     double start = dt_clock_s();
     volatile const float *last = v + n - 1;
-    /* The end of the vector comes last; nobody may look there before wait() but this test. */
+    /* The end of the vector is summed last. Only this test may read it before wait(). */
     while ((*last != (float)comm->size || v[0] != (float)comm->size) && dt_clock_s() - start < 30.0) {
         dt_clock_sleep_s(0.0005);
         DT_CHECK_INT(comm->ops->progress(comm, &err), DT_OK);
@@ -335,7 +335,7 @@ static void sums_go_on_while_ranks_compute(void)
 static void creation_survives_every_failed_allocation(void)
 {
     if (comm->size > 1)
-        DT_SKIP("where one rank fails, the others wait for it: tried with one rank");
+        DT_SKIP("a rank that fails leaves the others waiting: tested with one rank");
     const int64_t before = dt_alloc_live_blocks();
     dt_status status = DT_ERR_MEMORY;
     int n = 0;
@@ -355,17 +355,17 @@ static void creation_survives_every_failed_allocation(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(who_and_where),
-    DT_TEST(a_barrier_waits_for_the_last),
+    DT_TEST(rank_size_and_host_are_set),
+    DT_TEST(a_barrier_waits_for_the_last_rank),
     DT_TEST(broadcast_from_every_rank),
     DT_TEST(all_gather_of_any_size),
-    DT_TEST(large_messages_are_cut),
+    DT_TEST(large_messages_are_sent_in_pieces),
     DT_TEST(all_reduce_of_all_types_and_operations),
-    DT_TEST(sums_are_taken_in_the_order_of_ranks),
-    DT_TEST(sums_of_each_rank_by_itself_are_taken_in_that_order_too),
-    DT_TEST(sums_over_two_levels_have_the_same_bits_everywhere_and_always),
-    DT_TEST(sixty_four_sums_of_any_size_are_under_way),
-    DT_TEST(sums_go_on_while_ranks_compute),
+    DT_TEST(sums_add_in_the_order_of_ranks),
+    DT_TEST(sums_with_one_rank_per_host_add_in_the_order_of_ranks),
+    DT_TEST(two_level_sums_have_the_same_bits_on_all_ranks_and_in_all_runs),
+    DT_TEST(sixty_four_sums_may_be_under_way),
+    DT_TEST(calls_of_progress_complete_a_sum),
     DT_TEST(creation_survives_every_failed_allocation),
 };
 

@@ -1,5 +1,5 @@
-/* Ranks that misbehave, for mpi_test.sh: mpi_failures WHAT [RANK]. The other ranks print the error that they
- * get, as launch/main.c does, and make all leave. */
+/* mpi_failures WHAT [RANK]: rank RANK (1) misbehaves, for mpi_test.sh. The other ranks print the error that
+ * they get, as launch/main.c does, and abort. */
 #include "comm/mpi.h"
 #include "core/base/clock.h"
 #include "core/base/fault.h"
@@ -30,7 +30,7 @@ static void barrier(void)
     check(comm->ops->barrier(comm, &err), &err);
 }
 
-/* Sums of this many elements until the end of the test. */
+/* Sum n elements again and again until the test ends this process. */
 static void sum_for_ever(int64_t n)
 {
     const char *command = getenv("DT_TEST_BEFORE_SUM_40"); /* rank 0 runs it */
@@ -47,7 +47,7 @@ static void sum_for_ever(int64_t n)
     }
 }
 
-/* What the rank does that is told to. */
+/* What rank RANK does. */
 static void misbehave(const char *what)
 {
     dt_error err = {0};
@@ -77,12 +77,12 @@ static void misbehave(const char *what)
         check(comm->ops->broadcast(comm, bytes, sizeof bytes, 0, &err), &err);
     else if (strcmp(what, "leave") == 0) {
         comm->ops->destroy(comm);
-        _exit(9); /* not exit(): MPI is not finalized */
+        _exit(9); /* not exit(), because MPI is not finalized */
     } else
         _exit(77);
 }
 
-/* What the ranks do that behave: sum, or meet the other one, sooner or later, in a barrier. */
+/* Whether the other ranks go on to a barrier, which RANK may reach too; otherwise they sum. */
 static bool goes_on_to_a_barrier(const char *what)
 {
     static const char *const names[] = {"late", "busy", "busy-stop", "other", "leave"};
@@ -92,7 +92,8 @@ static bool goes_on_to_a_barrier(const char *what)
     return false;
 }
 
-/* So chosen that both ranks get less than they expect: more than that MPI would see. */
+/* The sizes are such that both ranks receive less than they expect. MPI itself reports more than
+ * expected. */
 static void wrong_sizes(int rank)
 {
     float v[64] = {0};
@@ -101,7 +102,7 @@ static void wrong_sizes(int rank)
     barrier();
 }
 
-/* MPI was started by somebody else, and with too low a level. */
+/* MPI was initialized before, with too low a thread level. */
 static int too_low_a_level(void)
 {
     int level;
@@ -129,7 +130,7 @@ int main(int argc, char **argv)
         return 1;
     }
     barrier();
-    if (strcmp(what, "sum") == 0) /* until a fault point does something */
+    if (strcmp(what, "sum") == 0) /* until a fault point acts */
         sum_for_ever(8 << 20);
     if (strcmp(what, "sizes") == 0)
         wrong_sizes(rank);

@@ -1,5 +1,5 @@
 #!/bin/bash
-# comm/mpi and comm/nccl (with a fake NCCL) on two hosts: network namespaces with a cable between them, each with its own host name. Wants root and iproute2.
+# comm/mpi and comm/nccl (with a fake NCCL) on two hosts: network namespaces with a virtual cable between them, each with its own host name. Needs root and iproute2.
 . "$(dirname "$0")/../lib.sh"
 
 cases=$TOP_BUILDDIR/tests/comm/mpi_cases
@@ -7,14 +7,14 @@ failing=$TOP_BUILDDIR/tests/comm/mpi_failures
 nccl_failing=$TOP_BUILDDIR/tests/comm/nccl_failures
 TIME_LIMIT_S=$((60 * ${DTRAIN_TEST_SLOWER:-1}))
 net=10.77.0
-a=dta$$ b=dtb$$ # host names, namespaces and the ends of the cable
+a=dta$$ b=dtb$$ # names of the hosts, their namespaces and the ends of the cable
 
 pull_down()
 {
     local host pid
     for host in $a $b; do
         for pid in $(ip netns pids $host 2>/dev/null); do kill -9 "$pid"; done
-        ip netns del $host 2>/dev/null # and its end of the cable, and so the other
+        ip netns del $host 2>/dev/null # this removes the cable too
     done
 }
 
@@ -24,9 +24,9 @@ build_up()
     ip netns add $a && ip netns add $b && ip link add $a netns $a type veth peer name $b netns $b || return 1
     for host in $a $b; do ip -n $host link set lo up && ip -n $host link set $host up || return 1; done
     ip -n $a addr add $net.1/24 dev $a && ip -n $b addr add $net.2/24 dev $b || return 1
-    # How often TCP sends again before it gives a host up. The default, 15, takes a quarter of an hour: comm/README.md.
+    # How often TCP retransmits before it closes the connection. The default of 15 takes a quarter of an hour: comm/README.md.
     for host in $a $b; do ip netns exec $host sh -c 'echo 3 >/proc/sys/net/ipv4/tcp_retries2' || return 1; done
-    # mpirun starts its daemon on the other host with this in place of ssh.
+    # mpirun starts its daemon on the other host with this instead of ssh.
     cat >"$_base/agent" <<'END'
 #!/bin/sh
 host=$1
@@ -39,7 +39,7 @@ END
 why=
 [ "$(id -u)" = 0 ] || why="only root can make network namespaces"
 command -v ip >/dev/null && command -v unshare >/dev/null || why="there is no ip or no unshare (Debian: iproute2, util-linux)"
-[ "$MPI_KIND" != mpich ] || why="MPICH's mpiexec wants host names that every host resolves"
+[ "$MPI_KIND" != mpich ] || why="MPICH's mpiexec needs host names that every host resolves"
 if [ -z "$why" ]; then
     trap 'pull_down; cd /; rm -rf "$_base"' EXIT
     reason=$(build_up 2>&1) || why="no network namespaces here: $reason"
@@ -50,7 +50,7 @@ two_hosts()
     [ -z "$why" ] || { skip "$why"; return 1; }
 }
 
-# on_two_hosts N COMMAND: N ranks on each; mpirun runs on the first.
+# on_two_hosts N COMMAND: run it with N ranks on each host; mpirun runs on the first.
 on_two_hosts=$_base/on_two_hosts
 cat >"$on_two_hosts" <<END
 #!/bin/sh
@@ -64,7 +64,7 @@ chmod +x "$on_two_hosts"
 export DTRAIN_FAULT=
 export DT_FAKE_NCCL_ADDRESS=$net.1
 
-# expect_that_all_leave HOST: where mpirun cannot end its ranks any more, or does not wait for them.
+# expect_that_all_leave HOST: expect that its processes end by themselves soon, where mpirun cannot end them or does not wait for them.
 expect_that_all_leave()
 {
     local left_by=$((SECONDS + 20))
@@ -81,10 +81,10 @@ for n in 1 2; do
     }
 done
 
-begin "a_killed_rank_on_one_host_ends_those_of_the_other"
+begin "a_killed_rank_ends_the_ranks_of_both_hosts"
 two_hosts && expect_exit "$KILLED_CODE" "$on_two_hosts" 2 "$failing" kill 3
 
-begin "a_host_whose_processes_are_all_killed_ends_the_ranks_of_the_other"
+begin "killing_all_processes_of_a_host_ends_the_ranks_of_the_other"
 two_hosts && {
     expect_exit "$KILLED_HOST_CODE" env DT_TEST_BEFORE_SUM_40="kill -9 \$(ip netns pids $b)" "$on_two_hosts" 2 "$failing" sum
     expect_that_all_leave $a
@@ -97,9 +97,9 @@ two_hosts && {
     expect_no_output 'no sign of rank [012]'
 }
 
-begin "a_cable_that_breaks_ends_the_ranks_on_both_sides"
+begin "a_broken_cable_ends_the_ranks_on_both_sides"
 two_hosts && {
-    # Rank 0 takes it down itself in the middle of a sum, so that this does not depend on how long anything takes.
+    # Rank 0 takes the cable down itself in the middle of a sum, so that the test does not depend on timing.
     expect_exit "${LOST_HOST_CODE:-9}" env DT_TEST_BEFORE_SUM_40="ip -n $b link set $b down" "$on_two_hosts" 2 "$failing" sum
     expect_output "^rank [01]: lost peer: .* there is no sign of rank 2 \\($b\\), rank 3 \\($b\\):"
     expect_that_all_leave $b
@@ -119,7 +119,7 @@ two_hosts && {
     expect_no_output 'no sign of rank [012]'
 }
 
-begin "a_cable_that_breaks_when_gpus_sum_ends_the_ranks_on_both_sides"
+begin "a_broken_cable_when_gpus_sum_ends_the_ranks_on_both_sides"
 two_hosts && {
     expect_exit "${LOST_HOST_CODE:-9}" env DT_TEST_BEFORE_STEP_41="ip -n $b link set $b down" "$on_two_hosts" 2 "$nccl_failing" cut
     expect_output "^rank [01]: lost peer: (rank [01] \\([^)]+\\) has given up: )?after 2 s in the sum of gradient bucket [0-9] of step 41 .* there is no sign of rank 2 \\($b\\), rank 3 \\($b\\):"

@@ -1,5 +1,5 @@
-/* comm/nccl on a fake GPU and a fake NCCL, for any number of ranks: nccl_test.sh runs it under mpirun with 1
- * to 4. */
+/* All operations of comm/nccl, on a fake GPU and a fake NCCL, for any number of ranks. nccl_test.sh runs it
+ * under mpirun with 1 to 4. */
 #include "comm/mpi.h"
 #include "comm/nccl/internal.h"
 #include "comm/self.h"
@@ -70,7 +70,7 @@ static float through(float v, dt_dtype wire)
                              : v;
 }
 
-/* In the order of the ranks, rounded as the wire is. */
+/* The sum of element i, added in the order of the ranks and rounded to the wire's type. */
 static float expected(int64_t i, uint64_t seed, dt_dtype wire)
 {
     float sum = through(term(0, i, seed), wire);
@@ -87,7 +87,7 @@ typedef struct fill_arguments {
     double sleep_s;
 } fill_arguments;
 
-/* The backward pass. */
+/* Stands for the backward pass. */
 static void fill_work(void *arguments)
 {
     const fill_arguments *a = arguments;
@@ -119,7 +119,7 @@ static float *allocate(int64_t n)
     return p;
 }
 
-/* A sum of n values from `v` on. */
+/* Start a sum and wait for it. */
 static void sum(dt_comm *c, float *v, int64_t n, dt_dtype wire)
 {
     dt_comm_request *request = NULL;
@@ -138,7 +138,7 @@ static int64_t n_wrong(const float *v, int64_t n, uint64_t seed, dt_dtype wire)
 
 /* -- cases ----------------------------------------------------------------------------------------------- */
 
-static void who_and_what(void)
+static void name_rank_and_detail_are_set(void)
 {
     int rank = -1, size = -1;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
@@ -151,7 +151,7 @@ static void who_and_what(void)
     DT_CHECK(comm->ops->device_wait != NULL);
 }
 
-static void host_memory_goes_through_the_other_communicator(void)
+static void the_other_communicator_handles_host_memory(void)
 {
     dt_error err = {0};
     int64_t value = comm->rank, all[64] = {0};
@@ -167,7 +167,7 @@ static void host_memory_goes_through_the_other_communicator(void)
     DT_CHECK_INT(comm->ops->progress(comm, &err), DT_OK);
 }
 
-static void sums_of_any_size_and_place(void)
+static void sums_of_any_size_and_alignment(void)
 {
     const int64_t sizes[] = {0, 1, 2, 7, 8, 9, 1023, 100003};
     const dt_dtype wires[] = {DT_F32, DT_F16, DT_BF16};
@@ -186,9 +186,9 @@ static void sums_of_any_size_and_place(void)
             }
 }
 
-/* The main stream writes the bucket before the sum begins, and reads it after it has ended; meanwhile it goes
- * on. */
-static void sums_are_taken_between_start_and_wait(void)
+/* The sum reads the bucket after the main stream has written it, and the main stream reads it after the sum
+ * has ended. Between start and wait the main stream goes on. */
+static void sums_happen_between_start_and_wait(void)
 {
     enum { N = 5000 };
     dt_comm_request *request = NULL;
@@ -211,7 +211,7 @@ static void sums_are_taken_between_start_and_wait(void)
     free(read);
 }
 
-static void what_16_bits_cannot_hold_is_infinite_and_float32_is_exact(void)
+static void fp16_overflow_is_infinite_and_float32_is_exact(void)
 {
     float v[4] = {1e6f, -1e6f, 1.0f / 3.0f, 65504.0f}, w[4] = {1e6f, 1e-30f, 1.0f / 3.0f, 16777216.0f};
     if (comm->rank > 0)
@@ -224,9 +224,9 @@ static void what_16_bits_cannot_hold_is_infinite_and_float32_is_exact(void)
     DT_CHECK(w[0] == 1e6f && w[1] == 1e-30f && w[2] == 1.0f / 3.0f && w[3] == 16777216.0f);
 }
 
-static void buckets_larger_than_the_wire_buffer_go_in_pieces(void)
+static void buckets_larger_than_the_wire_buffer_are_sent_in_pieces(void)
 {
-    enum { N = 5003 }; /* AddressSanitizer sees what is written beyond the buffer */
+    enum { N = 5003 }; /* AddressSanitizer detects writes beyond the buffer */
     dt_comm *small = NULL;
     dt_error err = {0};
     float *v = allocate(N);
@@ -243,7 +243,7 @@ static void buckets_larger_than_the_wire_buffer_go_in_pieces(void)
     free(v);
 }
 
-static void sixty_four_buckets_are_under_way(void)
+static void sixty_four_buckets_may_be_under_way(void)
 {
     enum { N = 64 };
     dt_comm_request *requests[N], *one_more;
@@ -325,8 +325,8 @@ static void a_captured_step_gives_the_same_bits_and_marks(void)
     free(v);
 }
 
-/* As the trainer does: exact parts at the end travel as float32. */
-static void the_trainers_buckets_sum_over_it(void)
+/* Buckets as the trainer cuts them. Exact parts at the end are sent as float32. */
+static void grad_buckets_sum_over_nccl(void)
 {
     enum { PARTS = 12, PART = 1000 };
     dt_grad_part parts[PARTS];
@@ -364,7 +364,7 @@ static void ranks_that_share_a_gpu_are_named(void)
         DT_CHECK_CONTAINS(err.message, "ranks 0 and 1 are both on GPU 0000:0f:00.0 of ");
         DT_CHECK_CONTAINS(err.message, comm->host);
         DT_CHECK_CONTAINS(err.message, "CUDA_VISIBLE_DEVICES");
-        fake_nccl_mistakes.version = 23002; /* which can, if told to */
+        fake_nccl_mistakes.version = 23002; /* this version can, with a setting */
         setenv("NCCL_MULTI_RANK_GPU_ENABLE", "1", 1);
         status = create(&(dt_comm_nccl_options){0}, &c, &err);
     }
@@ -375,7 +375,7 @@ static void ranks_that_share_a_gpu_are_named(void)
     fake_nccl_mistakes.version = 0;
 }
 
-static void gpus_that_sum_wrongly_are_found_out_at_the_start(void)
+static void gpus_that_sum_wrongly_fail_the_start(void)
 {
     dt_comm *c = NULL;
     dt_error err = {0};
@@ -387,7 +387,7 @@ static void gpus_that_sum_wrongly_are_found_out_at_the_start(void)
     DT_CHECK(c == NULL);
 }
 
-static void a_device_or_a_build_without_streams_is_refused(void)
+static void a_device_without_streams_is_refused(void)
 {
     dt_comm *c = NULL, *host = NULL;
     dt_device *cpu = NULL;
@@ -403,7 +403,7 @@ static void a_device_or_a_build_without_streams_is_refused(void)
 static void creation_survives_every_failed_allocation(void)
 {
     if (comm->size > 1)
-        DT_SKIP("where one rank fails, the others are told: tried with one rank");
+        DT_SKIP("a rank that fails makes the others fail too: tested with one rank");
     const int64_t before = dt_alloc_live_blocks();
     dt_status status = DT_ERR_MEMORY;
     int n = 0;
@@ -426,18 +426,18 @@ static void creation_survives_every_failed_allocation(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(who_and_what),
-    DT_TEST(host_memory_goes_through_the_other_communicator),
-    DT_TEST(sums_of_any_size_and_place),
-    DT_TEST(sums_are_taken_between_start_and_wait),
-    DT_TEST(what_16_bits_cannot_hold_is_infinite_and_float32_is_exact),
-    DT_TEST(buckets_larger_than_the_wire_buffer_go_in_pieces),
-    DT_TEST(sixty_four_buckets_are_under_way),
+    DT_TEST(name_rank_and_detail_are_set),
+    DT_TEST(the_other_communicator_handles_host_memory),
+    DT_TEST(sums_of_any_size_and_alignment),
+    DT_TEST(sums_happen_between_start_and_wait),
+    DT_TEST(fp16_overflow_is_infinite_and_float32_is_exact),
+    DT_TEST(buckets_larger_than_the_wire_buffer_are_sent_in_pieces),
+    DT_TEST(sixty_four_buckets_may_be_under_way),
     DT_TEST(a_captured_step_gives_the_same_bits_and_marks),
-    DT_TEST(the_trainers_buckets_sum_over_it),
+    DT_TEST(grad_buckets_sum_over_nccl),
     DT_TEST(ranks_that_share_a_gpu_are_named),
-    DT_TEST(gpus_that_sum_wrongly_are_found_out_at_the_start),
-    DT_TEST(a_device_or_a_build_without_streams_is_refused),
+    DT_TEST(gpus_that_sum_wrongly_fail_the_start),
+    DT_TEST(a_device_without_streams_is_refused),
     DT_TEST(creation_survives_every_failed_allocation),
 };
 

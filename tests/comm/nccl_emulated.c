@@ -1,6 +1,6 @@
-/* Ranks that train on GPUs which are not there: the whole CUDA backend on the emulated device
- * (tests/emulated/gpu_emulated.h), gradients that travel in FP16 through the kernels of comm/nccl/wire.cu,
- * the training loop, captured steps; only NCCL's sums are a fake's. nccl_test.sh runs it under mpirun. */
+/* Ranks that train on emulated GPUs: the training loop with captured steps, the whole CUDA backend on the
+ * emulated device (tests/emulated/gpu_emulated.h), and gradients that are sent as FP16 through the kernels of
+ * comm/nccl/wire.cu. Only NCCL's sums are made by a fake. nccl_test.sh runs it under mpirun. */
 #include "comm/mpi.h"
 #include "comm/nccl/nccl.h"
 #include "comm/nccl/wire.h"
@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static dt_graph_runner *runner; /* of the run that is going on */
+static dt_graph_runner *runner; /* of the current run */
 static int n_ranks, rank;
 
 void dt_test_set_up(void)
@@ -39,7 +39,7 @@ static dt_status create_kernels(dt_device *device, dt_dtype dtype, dt_kernels **
                                   kernels, err);
 }
 
-/* The kernels are the real ones, emulated. */
+/* The fake NCCL with the real kernels, emulated. */
 static dt_status attach(dt_comm *host, dt_device *device, dt_comm **comm, dt_error *err)
 {
     static dt_nccl_api api;
@@ -77,13 +77,13 @@ static void run_on_gpu(job *j)
     j->lagging = true;
     j->create_kernels = create_kernels;
     j->attach = attach;
-    run_as_rank(j, new_host()); /* taken by comm/nccl */
+    run_as_rank(j, new_host()); /* comm/nccl owns the host from now on */
     dt_emulator_set_queue(NULL, NULL);
     DT_CHECK_INT(dt_graph_interpreter_live_plans(runner), 0);
     runner->ops->destroy(runner);
 }
 
-/* With float32 sums by MPI, and the reference backend that rounds to FP16. */
+/* The reference backend, which rounds to FP16, with float32 sums by MPI. */
 static void run_on_ref(job *j)
 {
     dt_comm *host = new_host();
@@ -110,26 +110,26 @@ static bool is_same_on_all_ranks(const job *j)
 
 static void ranks_on_emulated_gpus_train_as_the_reference_does(void)
 {
-    job anew = new_run(true), captured = new_run(false), ref = new_run(true);
-    run_on_gpu(&anew);
+    job uncaptured = new_run(true), captured = new_run(false), ref = new_run(true);
+    run_on_gpu(&uncaptured);
     run_on_gpu(&captured);
     run_on_ref(&ref);
-    DT_REQUIRE_MSG(anew.status[rank] == DT_OK, "%s", anew.error[rank].message);
+    DT_REQUIRE_MSG(uncaptured.status[rank] == DT_OK, "%s", uncaptured.error[rank].message);
     DT_REQUIRE_MSG(captured.status[rank] == DT_OK, "%s", captured.error[rank].message);
     DT_REQUIRE_MSG(ref.status[rank] == DT_OK, "%s", ref.error[rank].message);
     DT_CHECK(is_same_on_all_ranks(&captured));
     DT_CHECK_INT(captured.n_steps, rank == 0 ? 22 : 0);
     for (int64_t i = 0; i < captured.n_steps; i++) {
-        DT_CHECK(captured.steps[i].loss == anew.steps[i].loss);
+        DT_CHECK(captured.steps[i].loss == uncaptured.steps[i].loss);
         DT_CHECK_CLOSE(captured.steps[i].loss, ref.steps[i].loss, 0.02);
     }
     DT_CHECK(captured.counts[rank].n_launches > 22);
-    free_job(&anew);
+    free_job(&uncaptured);
     free_job(&captured);
     free_job(&ref);
 }
 
-static void a_kernel_that_does_not_bring_the_sums_back_is_seen(void)
+static void a_missing_unpack_kernel_is_detected(void)
 {
     if (n_ranks == 1)
         DT_SKIP("with one rank nothing is sent");
@@ -144,7 +144,7 @@ static void a_kernel_that_does_not_bring_the_sums_back_is_seen(void)
 
 static const dt_test tests[] = {
     DT_TEST(ranks_on_emulated_gpus_train_as_the_reference_does),
-    DT_TEST(a_kernel_that_does_not_bring_the_sums_back_is_seen),
+    DT_TEST(a_missing_unpack_kernel_is_detected),
 };
 
 DT_TEST_MAIN("comm/nccl_emulated", tests)

@@ -1,5 +1,5 @@
-/* Ranks and GPUs that misbehave, for nccl_test.sh: nccl_failures WHAT [RANK]. The other ranks print the error
- * that they get, as launch/main.c does, and make all leave. With DT_TEST_REAL_NCCL on GPUs, and NCCL
+/* nccl_failures WHAT [RANK]: rank RANK (1) or its GPU misbehaves, for nccl_test.sh. The other ranks print the
+ * error that they get, as launch/main.c does, and abort. With DT_TEST_REAL_NCCL it runs on GPUs with NCCL
  * itself. */
 #include "config.h"
 
@@ -27,7 +27,7 @@ static dt_comm *comm;
 static const dt_nccl_api *nccl;
 static dt_device *device;
 static dt_event *event;
-static double alive_s; /* when a wait ended the last time */
+static double alive_s; /* when the last wait ended */
 
 static void check(dt_status status, const dt_error *err)
 {
@@ -60,12 +60,12 @@ static void be_busy(double seconds)
         check(comm->ops->progress(comm, &err), &err);
 }
 
-/* What the rank does that is told to, before bucket 2 of step 41. */
+/* What rank RANK does before bucket 2 of step 41. */
 static void misbehave(const char *what)
 {
     if (strcmp(what, "hang") == 0)
         fake_gpu_enqueue(device->ops->native_stream(device, NULL), hang_work, "", 0);
-    dt_clock_sleep_s(0.05); /* the buckets before get through */
+    dt_clock_sleep_s(0.05); /* until the buckets before are summed */
     if (strcmp(what, "stop") == 0 || strcmp(what, "abort-hangs") == 0 || strcmp(what, "full-queue") == 0)
         raise(SIGSTOP);
     if (strcmp(what, "kill") == 0)
@@ -91,7 +91,7 @@ static void run_steps(const char *what, int rank)
     dt_error zero_error = {0};
     check(device->ops->zero(device, v, BUCKETS * BUCKET * (int64_t)sizeof *v, NULL, &zero_error),
           &zero_error);
-    /* CUDA's queues hold a thousand */
+    /* The queues of CUDA hold about a thousand operations. */
     const int64_t last_step = strcmp(what, "full-queue") == 0 ? 100000 : LAST_STEP;
     for (comm->step = 1; comm->step <= last_step; comm->step++) {
         dt_comm_request *requests[BUCKETS];
@@ -116,7 +116,7 @@ static void run_steps(const char *what, int rank)
     device->ops->free(device, v);
 }
 
-/* Ranks that have evaluated wait in a collective of the host for one that has not. */
+/* The other ranks wait in a collective of the host while RANK evaluates. */
 static void evaluate(const char *what, int rank)
 {
     dt_error err = {0};
@@ -137,7 +137,7 @@ static void create_device(void)
 #endif
     nccl = fake_nccl();
     device = fake_gpu_create();
-    fake_gpu_limit_queues(99); /* such that the host hangs in the call before a sum: "full-queue" */
+    fake_gpu_limit_queues(99); /* with "full-queue" the host hangs in the call before a sum */
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,5 @@
-/* comm/nccl on real GPUs with NCCL itself, one rank for each: nccl_gpu_test.sh runs it where there are some.
- * The sums are of small integers, so they are exact in any order and in 16 bits. */
+/* comm/nccl on real GPUs with NCCL itself, with one rank for each GPU. nccl_gpu_test.sh runs it where there
+ * are GPUs. It sums small integers, which are exact in any order and in 16 bits. */
 #include "comm/mpi.h"
 #include "comm/nccl/internal.h"
 #include "layers/cuda/device_cuda.h"
@@ -109,7 +109,7 @@ static void fetch(vector *v)
     finish();
 }
 
-/* Elements [first, first + n) were summed; the others are as they were. */
+/* Count wrong elements: [first, first + n) must be sums, the others unchanged. */
 static int64_t n_wrong(const vector *v, int64_t first, int64_t n)
 {
     int64_t wrong = 0;
@@ -134,7 +134,7 @@ static void sum(float *p, int64_t n, dt_dtype wire)
 
 /* -- cases ----------------------------------------------------------------------------------------------- */
 
-static void nccl_tells_its_version_and_network(void)
+static void the_detail_names_nccls_version_and_network(void)
 {
     NEED_GPU();
     DT_CHECK_STR(comm->ops->name, "nccl");
@@ -142,7 +142,7 @@ static void nccl_tells_its_version_and_network(void)
     DT_CHECK(strstr(comm->detail, "NCCL_DEBUG=INFO shows") == NULL || getenv("NCCL_DEBUG"));
 }
 
-static void sums_of_any_size_place_and_wire(void)
+static void sums_of_any_size_alignment_and_wire(void)
 {
     NEED_GPU();
     const int64_t sizes[] = {1, 7, 8, 1023, 100003, 3 << 20};
@@ -159,7 +159,7 @@ static void sums_of_any_size_place_and_wire(void)
             }
 }
 
-static void more_than_the_wire_buffer(void)
+static void buckets_larger_than_the_wire_buffer_are_summed(void)
 {
     NEED_GPU();
     vector v = new_vector(2 * DT_NCCL_WIRE_BYTES / 2 + 5);
@@ -170,7 +170,7 @@ static void more_than_the_wire_buffer(void)
     free_vector(&v);
 }
 
-static void what_16_bits_cannot_hold_is_infinite(void)
+static void values_too_large_for_16_bits_become_infinite(void)
 {
     NEED_GPU();
     vector v = new_vector(16);
@@ -199,8 +199,8 @@ static void step(vector *v)
         DT_REQUIRE_MSG(comm->ops->wait(comm, requests[k], &err) == DT_OK, "%s", err.message);
 }
 
-/* And the marks count what the graph does. */
-static void captured_sums_are_the_same(void)
+/* The marks also count the sums that a graph makes. */
+static void captured_sums_are_the_same_and_counted(void)
 {
     NEED_GPU();
     enum { LAUNCHES = 50 };
@@ -231,9 +231,11 @@ static void captured_sums_are_the_same(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(nccl_tells_its_version_and_network), DT_TEST(sums_of_any_size_place_and_wire),
-    DT_TEST(more_than_the_wire_buffer),          DT_TEST(what_16_bits_cannot_hold_is_infinite),
-    DT_TEST(captured_sums_are_the_same),
+    DT_TEST(the_detail_names_nccls_version_and_network),
+    DT_TEST(sums_of_any_size_alignment_and_wire),
+    DT_TEST(buckets_larger_than_the_wire_buffer_are_summed),
+    DT_TEST(values_too_large_for_16_bits_become_infinite),
+    DT_TEST(captured_sums_are_the_same_and_counted),
 };
 
 DT_TEST_MAIN("comm/nccl_gpu", tests)

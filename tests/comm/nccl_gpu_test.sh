@@ -1,5 +1,5 @@
 #!/bin/bash
-# comm/nccl with NCCL itself, where there is a GPU: sums, captured ones, marks; between two GPUs also a rank that freezes.
+# comm/nccl with NCCL itself, where there is a GPU: sums, captured sums, marks. With two GPUs also a rank that freezes.
 . "$(dirname "$0")/../lib.sh"
 all_cases_need need_cunit
 
@@ -31,7 +31,7 @@ need_gpus 2 && {
     expect_output '^rank 0: lost peer: after 2 s in the sum of gradient bucket [0-9] of step 41 \([0-9]+ bytes\) there is no sign of rank 1 '
 }
 
-begin "a_host_that_hangs_behind_a_full_queue_is_freed"
+begin "a_host_that_hangs_because_the_queue_is_full_is_freed"
 need_gpus 2 && {
     expect_exit 9 env DT_TEST_REAL_NCCL=1 "$RANKS" 2 "$failing" full-queue
     expect_output '^rank 0: lost peer: after 2 s in the sum of gradient bucket [0-9] of step 41 .* there is no sign of rank 1 '

@@ -1,6 +1,7 @@
-/* The training loop with comm/nccl: steps that are captured and told of later, gradients that a fake NCCL
- * sums when the device gets there. nccl_test.sh runs it under mpirun. The arithmetic is layers/ref's and sums
- * are taken in the order of the ranks, so it must end with the bits that the host and comm/mpi give. */
+/* The training loop with comm/nccl: steps are captured, their results are read later, and a fake NCCL sums
+ * gradients when the device reaches them. nccl_test.sh runs it under mpirun. The arithmetic is that of
+ * layers/ref, and sums add in the order of the ranks, so the result must have the bits that the host and
+ * comm/mpi give. */
 #include "comm/mpi.h"
 #include "comm/nccl/nccl.h"
 #include "tests/fakes/fake_nccl.h"
@@ -67,7 +68,7 @@ static void run_on_device(job *j)
 {
     j->lagging = true;
     j->attach = attach;
-    run_as_rank(j, new_host()); /* taken by comm/nccl */
+    run_as_rank(j, new_host()); /* comm/nccl owns the host from now on */
 }
 
 static void compare(int64_t accumulate, bool no_graph)
@@ -98,14 +99,14 @@ static void captured_steps_give_the_bits_of_the_host(void)
     compare(3, false);
 }
 
-static void steps_that_are_enqueued_anew_give_the_same_bits(void)
+static void uncaptured_steps_give_the_same_bits(void)
 {
     compare(1, true);
 }
 
-/* In FP16 on the wire too: no bits to compare with, but all ranks have the same, and the way is much the
- * same. */
-static void half_precision_stays_together_and_near(void)
+/* With FP16, on the wire too, the bits differ from the host's, but are the same on all ranks, and losses are
+ * close. */
+static void half_precision_is_equal_on_all_ranks_and_near_float32(void)
 {
     int rank = 0;
     job host = small_job(1, DT_F32), gpu = small_job(1, DT_F16);
@@ -134,8 +135,8 @@ static void half_precision_stays_together_and_near(void)
 
 static const dt_test tests[] = {
     DT_TEST(captured_steps_give_the_bits_of_the_host),
-    DT_TEST(steps_that_are_enqueued_anew_give_the_same_bits),
-    DT_TEST(half_precision_stays_together_and_near),
+    DT_TEST(uncaptured_steps_give_the_same_bits),
+    DT_TEST(half_precision_is_equal_on_all_ranks_and_near_float32),
 };
 
 DT_TEST_MAIN("comm/nccl_training", tests)

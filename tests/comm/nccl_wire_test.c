@@ -1,4 +1,4 @@
-/* The kernels of comm/nccl/wire.cu, on the CPU: against layers/half.h, for every 16-bit value and any
+/* The kernels of comm/nccl/wire.cu, emulated on the CPU, against layers/half.h: every 16-bit value, any
  * alignment. */
 #include "comm/nccl/wire.h"
 #include "layers/half.h"
@@ -21,8 +21,8 @@ static float value_of(uint16_t bits, dt_dtype wire)
 
 static const dt_nccl_mark none = {NULL, NULL};
 
-/* n floats, `offset` of them behind an aligned address, exactly as many as are allocated: AddressSanitizer
- * sees what is beyond. */
+/* Pack and unpack n floats that begin `offset` floats after an aligned address and end with their allocation,
+ * so that AddressSanitizer detects accesses beyond. */
 static void there_and_back(int64_t n, int64_t offset, dt_dtype wire)
 {
     float *memory = aligned_alloc(32, (size_t)((n + offset) * 4 + 31) / 32 * 32), *v = memory + offset;
@@ -49,7 +49,7 @@ static void there_and_back(int64_t n, int64_t offset, dt_dtype wire)
     free(packed);
 }
 
-static void any_size_and_alignment(void)
+static void arrays_of_any_size_and_alignment_are_converted(void)
 {
     const int64_t sizes[] = {0, 1, 7, 8, 9, 31, 2047, 2048, 2049, 5003};
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
@@ -59,12 +59,12 @@ static void any_size_and_alignment(void)
         }
 }
 
-static void more_than_the_grid_holds_at_once(void)
+static void arrays_larger_than_the_grid_are_converted(void)
 {
     there_and_back(64 * 256 * 8 * 2 + 77, 0, DT_F16);
 }
 
-static void every_value_of_16_bits(void)
+static void every_16_bit_value_is_converted_both_ways(void)
 {
     enum { N = 65536 };
     static uint16_t bits[N] __attribute__((aligned(16))), again[N] __attribute__((aligned(16)));
@@ -85,7 +85,7 @@ static void every_value_of_16_bits(void)
     }
 }
 
-static void what_lies_between_is_rounded_to_even(void)
+static void values_between_are_rounded_to_even(void)
 {
     static const uint32_t ends[] = {0x7FFF, 0x8000, 0x8001, 0x0FFF, 0x1000, 0x1001, 0x17FF, 0x3000, 0x18000};
     static float v[4096] __attribute__((aligned(16)));
@@ -134,9 +134,12 @@ static void a_planted_mistake_is_seen(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(any_size_and_alignment),    DT_TEST(more_than_the_grid_holds_at_once),
-    DT_TEST(every_value_of_16_bits),    DT_TEST(what_lies_between_is_rounded_to_even),
-    DT_TEST(marks_count_once_a_kernel), DT_TEST(a_planted_mistake_is_seen),
+    DT_TEST(arrays_of_any_size_and_alignment_are_converted),
+    DT_TEST(arrays_larger_than_the_grid_are_converted),
+    DT_TEST(every_16_bit_value_is_converted_both_ways),
+    DT_TEST(values_between_are_rounded_to_even),
+    DT_TEST(marks_count_once_a_kernel),
+    DT_TEST(a_planted_mistake_is_seen),
 };
 
 DT_TEST_MAIN("comm/nccl_wire", tests)

@@ -1,4 +1,4 @@
-/* One rank alone, and whether a launcher is seen. */
+/* comm/self; and those functions of comm/mpi that need no MPI: detecting a launcher, the library's name. */
 #include "comm/mpi_internal.h"
 #include "comm/self.h"
 #include "core/base/alloc.h"
@@ -17,7 +17,7 @@ static dt_comm *create(void)
     return comm;
 }
 
-static void it_is_rank_0_of_1_on_this_host(void)
+static void self_is_rank_0_of_1_on_this_host(void)
 {
     char host[64] = "";
     dt_comm *comm = create();
@@ -32,7 +32,7 @@ static void it_is_rank_0_of_1_on_this_host(void)
     comm->ops->destroy(comm);
 }
 
-static void every_collective_leaves_its_own_values(void)
+static void collectives_keep_the_ranks_own_values(void)
 {
     dt_comm *comm = create();
     dt_error err = {0};
@@ -58,7 +58,7 @@ static void every_collective_leaves_its_own_values(void)
     comm->ops->destroy(comm);
 }
 
-static void what_many_ranks_would_refuse_is_refused(void)
+static void wrong_use_is_refused(void)
 {
     dt_comm *comm = create();
     dt_error err = {0};
@@ -100,13 +100,13 @@ static void creation_survives_a_failed_allocation(void)
     comm->ops->destroy(comm);
 }
 
-static void launchers_are_seen_by_what_they_put_into_the_environment(void)
+static void launchers_are_detected_by_their_environment_variables(void)
 {
     static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"};
     enum { N = sizeof names / sizeof *names };
     for (int i = 0; i < N; i++)
         unsetenv(names[i]);
-    setenv("SLURM_JOB_ID", "17", 1); /* inside an allocation, not started by srun */
+    setenv("SLURM_JOB_ID", "17", 1); /* inside an allocation, but not started by srun */
     DT_CHECK(!dt_comm_mpi_launched());
     for (int i = 0; i < N; i++) {
         setenv(names[i], "1", 1);
@@ -116,7 +116,7 @@ static void launchers_are_seen_by_what_they_put_into_the_environment(void)
     DT_CHECK(!dt_comm_mpi_launched());
 }
 
-static void a_librarys_version_becomes_a_short_name(void)
+static void a_librarys_version_text_becomes_a_short_name(void)
 {
     static const char *const cases[][2] = {
         {"Open MPI v4.1.4, package: Debian OpenMPI, ident: 4.1.4", "Open MPI 4.1.4"},
@@ -139,13 +139,13 @@ static void a_librarys_version_becomes_a_short_name(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(it_is_rank_0_of_1_on_this_host),
-    DT_TEST(every_collective_leaves_its_own_values),
-    DT_TEST(what_many_ranks_would_refuse_is_refused),
+    DT_TEST(self_is_rank_0_of_1_on_this_host),
+    DT_TEST(collectives_keep_the_ranks_own_values),
+    DT_TEST(wrong_use_is_refused),
     DT_TEST(abort_ends_the_process_with_its_code),
     DT_TEST(creation_survives_a_failed_allocation),
-    DT_TEST(a_librarys_version_becomes_a_short_name),
-    DT_TEST(launchers_are_seen_by_what_they_put_into_the_environment),
+    DT_TEST(a_librarys_version_text_becomes_a_short_name),
+    DT_TEST(launchers_are_detected_by_their_environment_variables),
 };
 
 DT_TEST_MAIN("comm/self", tests)

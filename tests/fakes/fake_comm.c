@@ -40,7 +40,7 @@ typedef struct fake_comm {
     world *w;
     bool has_left;
     int64_t n_progress;
-    struct fake_comm *second; /* NULL: it is one itself */
+    struct fake_comm *second; /* NULL: this is a second communicator */
     dt_comm_request requests[MAX_REQUESTS];
 } fake_comm;
 
@@ -57,7 +57,7 @@ typedef struct fake_comm {
         }                                                                                                    \
     } while (0)
 
-/* All have arrived: do it for everybody. */
+/* Carry out the collective, when all ranks have arrived. */
 static void perform(world *w)
 {
     const arrival *a = &w->arrivals[0];
@@ -96,6 +96,7 @@ static void perform(world *w)
     }
 }
 
+/* Arrive at a collective, and wait until it is carried out or a rank has left. */
 static dt_status arrive_and_wait(dt_comm *comm, arrival a, dt_error *err)
 {
     world *w = ((fake_comm *)comm)->w;
@@ -147,7 +148,7 @@ static dt_status all_reduce(dt_comm *comm, void *buffer, int64_t n, dt_dtype dty
         comm, (arrival){.kind = OP_REDUCE, .buffer = buffer, .n = n, .extra = (int)dtype * 8 + (int)op}, err);
 }
 
-/* Reduced when waited for: until then the buffer holds this rank's values. */
+/* The sum is made in wait; until then the buffer holds this rank's values. */
 static dt_status all_reduce_start(dt_comm *comm, float *buffer, int64_t n, dt_dtype wire,
                                   dt_comm_request **request, dt_error *err)
 {

@@ -27,17 +27,17 @@ typedef struct fake_gpu fake_gpu;
 struct dt_stream {
     fake_gpu *gpu;
     pthread_t thread;
-    node *first, *last; /* the queue; the first is being done */
+    node *first, *last; /* the queue; `first` is being carried out */
     bool ends, captured;
     int64_t n_queued;
-    int64_t n_captured, n_joined; /* nodes of the capture; those that the main stream waits for */
+    int64_t n_captured, n_joined; /* nodes of the capture; those of them that the main stream waits for */
 };
 
 struct dt_event {
     int64_t recorded, done; /* tickets */
     bool of_capture;
-    dt_stream *stream; /* in which it was captured, behind so many nodes: */
-    int64_t n_before;
+    dt_stream *stream; /* in which it was captured */
+    int64_t n_before;  /* nodes captured in that stream before it */
 };
 
 typedef struct graph {
@@ -91,7 +91,7 @@ static dt_stream *stream_of(fake_gpu *g, dt_stream *stream)
 
 /* -- streams --------------------------------------------------------------------------------------------- */
 
-/* What a stream does with its first node; the mutex is held, but not while a kernel runs. */
+/* Carry out a node. The caller holds the mutex; it is released while a kernel runs. */
 static void perform(fake_gpu *g, node *n)
 {
     if (n->kind == RECORD)
@@ -128,7 +128,7 @@ static void *stream_thread(void *context)
     return NULL;
 }
 
-/* The mutex is held. */
+/* The caller holds the mutex. */
 static void enqueue_now(fake_gpu *g, const node *what)
 {
     node *n = must(malloc(sizeof *n));

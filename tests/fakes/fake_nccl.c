@@ -26,11 +26,11 @@ typedef struct fake_comm {
     struct sockaddr_in address; /* of rank 0 */
     int sockets[MAX_RANKS];     /* rank 0: to each; others: [0] */
     pthread_t init_thread;
-    atomic_int state; /* what async_error tells */
+    atomic_int state; /* the result of async_error */
     atomic_bool aborted;
     atomic_int n_running;
     bool has_summed;
-    int polls_left; /* until the sum that is in progress is enqueued */
+    int polls_left; /* calls of async_error until the sum in progress is enqueued */
     struct sum_arguments *waiting;
 } fake_comm;
 
@@ -46,7 +46,7 @@ typedef struct sum_arguments {
 static fake_comm *newest;
 static int listening = -1; /* rank 0 */
 static atomic_int n_aborted;
-static int n_busy; /* calls in progress */
+static int n_busy; /* calls of NCCL in progress */
 
 int fake_nccl_n_aborted(void)
 {
@@ -77,7 +77,8 @@ static bool ends(const fake_comm *c)
     return atomic_load(&c->aborted) || fake_gpu_stops();
 }
 
-/* True when all went; a connection that ended is an error that NCCL tells. */
+/* Send (`out`) or receive all bytes. Returns false when the communicator is aborted or the connection has
+ * ended; async_error then reports the latter. */
 static bool transfer(fake_comm *c, int socket, void *data, size_t bytes, bool out)
 {
     unsigned char *p = data;
@@ -204,7 +205,7 @@ static int destroy(void *handle)
     return DT_NCCL_SUCCESS;
 }
 
-/* Kernels end, and then nothing of the communicator is in use. */
+/* Returns when all kernels of the communicator have ended. */
 static int abort_comm(void *handle)
 {
     fake_comm *c = handle;
@@ -314,7 +315,7 @@ static void sum_work(void *arguments)
     memcpy(buffer, a->from, bytes);
     bool ok = !ends(c) &&
               (c->rank == 0 ? sum_at_0(c, a, buffer, theirs, bytes) : sum_elsewhere(c, a, buffer, bytes));
-    while (!ok && !ends(c)) /* a kernel knows nothing of connections: it waits */
+    while (!ok && !ends(c)) /* a kernel cannot detect a lost connection: it waits */
         dt_clock_sleep_s(1e-3);
     if (ok)
         memcpy(a->to, buffer, bytes);
@@ -323,7 +324,8 @@ static void sum_work(void *arguments)
     atomic_fetch_sub(&c->n_running, 1);
 }
 
-/* The first one connects: that goes on behind the caller, and is enqueued later. */
+/* The first sum opens connections: it stays in progress after this call, and async_error enqueues it
+ * later. */
 static int all_reduce(void *handle, const void *from, void *to, int64_t n, dt_dtype dtype, void *stream)
 {
     fake_comm *c = handle;

@@ -1,15 +1,16 @@
-/* fake_nccl.h: what comm/nccl calls of NCCL, between processes over sockets, on tests/fakes/fake_gpu.
+/* fake_nccl.h: the functions of NCCL that comm/nccl calls, over sockets between processes, on
+ * tests/fakes/fake_gpu.
  *
  *   dt_comm_nccl_create(host, fake_gpu_create(), &(dt_comm_nccl_options){.api = fake_nccl(), .watch = ...},
  *   &comm, err);
  *
- * As NCCL does: init and the first sum go on behind the caller; a sum is enqueued, and its kernel waits for
- * all ranks, for ever if need be, until it is aborted; a connection that ends is an asynchronous error; ranks
- * that sum different numbers of values hang. Rank 0 adds up in the order of the ranks, in the type that is
- * sent. Work that is enqueued while a call is in progress ends the test.
+ * It behaves as NCCL does. init and the first sum continue after the call has returned. A sum is enqueued,
+ * and its kernel waits for all ranks without a deadline, until it is aborted. A connection that ends is an
+ * asynchronous error. Ranks that sum different numbers of values hang. Rank 0 adds in the order of the ranks,
+ * in the type that is sent. Work that is enqueued while a call is in progress aborts the test.
  *
- * DT_FAKE_NCCL_ADDRESS: where rank 0 can be reached (127.0.0.1). DT_FAKE_NCCL_GPU: the GPU's name, for ranks
- * that share one.
+ * Environment: DT_FAKE_NCCL_ADDRESS is the address of rank 0 (127.0.0.1); DT_FAKE_NCCL_GPU is the GPU's name,
+ * for ranks that share one.
  */
 #ifndef DTRAIN_TESTS_FAKE_NCCL_H
 #define DTRAIN_TESTS_FAKE_NCCL_H
@@ -19,7 +20,7 @@
 
 const dt_nccl_api *fake_nccl(void);
 
-/* What goes wrong; zero: nothing. */
+/* Faults to imitate; zero: none. */
 extern struct fake_nccl_mistakes {
     bool wrong_sums; /* of rank 0 */
     bool abort_hangs;
@@ -28,12 +29,12 @@ extern struct fake_nccl_mistakes {
     int version;     /* 0: 22809 */
 } fake_nccl_mistakes;
 
-/* How work gets into a stream: fake_gpu_enqueue; for another device, something of a test's. */
+/* Enqueues work into a stream: fake_gpu_enqueue, or a test's function for another device. */
 typedef void fake_nccl_enqueue_function(void *native_stream, fake_gpu_work *work, const void *arguments,
                                         size_t bytes);
 extern fake_nccl_enqueue_function *fake_nccl_enqueue;
 
 int fake_nccl_n_aborted(void);
-void fake_nccl_disconnect(void); /* this rank, from all others */
+void fake_nccl_disconnect(void); /* close this rank's connections */
 
 #endif

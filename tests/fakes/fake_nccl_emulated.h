@@ -5,7 +5,7 @@
 
 #include "core/device.h"
 
-/* From now on its work is enqueued there. */
+/* Enqueue the fake NCCL's work on this device from now on. */
 void fake_nccl_use_emulated(dt_device *device);
 
 #endif

@@ -1,8 +1,8 @@
-/* fleet.h: hosts with a fake disk each, and a mirror, from which threads as ranks load a checkpoint.
+/* fleet.h: hosts with a fake disk each, and a mirror. Ranks, which are threads, load a checkpoint from them.
  *
  *   fleet *f = fleet_new(2, true);
  *   fake_shelf_put(f->disks[0], &(fake_checkpoint){...});
- *   fleet_check_loads(f, 4, 40, 7);          four ranks: all get step 40, and the state of seed 7
+ *   fleet_check_loads(f, 4, 40, 7);          four ranks load step 40 with the state of seed 7
  *   fleet_end(f);
  */
 #ifndef DTRAIN_TESTS_FLEET_H
@@ -14,14 +14,14 @@
 #define FLEET_MAX_HOSTS 4
 #define FLEET_MAX_RANKS 8
 
-/* What is on the disks, and what one load gave to every rank. */
+/* The disks, and the result of a load on every rank. */
 typedef struct fleet {
     dt_store *disks[FLEET_MAX_HOSTS]; /* "/nvme" of hosts 0, 1, ...; without per_host the first is
                                          everybody's "/shared" */
     dt_store *mirror;                 /* "/fsx" */
     bool per_host, averages;          /* averages: the run has --ema */
     int ranks_per_host;               /* 2 at first */
-    int leaving_rank, leaves_at;      /* it is gone in its operation number leaves_at; -1: none */
+    int leaving_rank, leaves_at;      /* this rank leaves in its operation number leaves_at; -1: none */
 
     int n_operations[FLEET_MAX_RANKS];     /* on shards */
     int64_t n_heartbeats[FLEET_MAX_RANKS]; /* calls of progress during the load */
@@ -33,17 +33,19 @@ typedef struct fleet {
     char log[16384];
 } fleet;
 
-/* Empty disks for this many hosts; 0: one folder that all hosts see. There is one fleet at a time. */
+/* Create empty disks for n_hosts hosts; 0: one folder shared by all hosts. There is one fleet at a time. */
 fleet *fleet_new(int n_hosts, bool mirror);
 void fleet_end(fleet *f);
 
-/* Another disk is in this host now. */
+/* Replace the disk of this host by an empty one. */
 void fleet_replace_disk(fleet *f, int host);
 
-/* Checks that all ranks (but one that leaves) give the same answer and leak nothing; returns it. */
+/* Load on n_ranks ranks. Checks that all ranks, except one that leaves, return the same status and leak no
+ * memory. Returns the status. */
 dt_status fleet_load(fleet *f, int n_ranks);
-/* Everything is that of this step and seed, on every rank. */
+/* Check that every rank loads the state of this step and seed. */
 void fleet_check_loads(fleet *f, int n_ranks, int64_t step, uint64_t seed);
+/* Check that the load fails with this status and a message that contains `message`. */
 void fleet_check_refused(fleet *f, int n_ranks, dt_status expected, const char *message);
 
 #endif

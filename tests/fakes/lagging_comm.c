@@ -8,16 +8,16 @@
 #define MAX_REQUESTS 64
 
 struct dt_comm_request {
-    dt_event *ready, *done; /* the gradients are there; the sums are */
+    dt_event *ready, *done; /* the gradients are written; they are summed */
 };
 
 typedef struct lagging_comm {
     dt_comm head;
-    dt_comm_ops ops; /* the inner one's, but for some */
+    dt_comm_ops ops; /* those of inner, with some replaced */
     dt_comm *inner;
     dt_device *device;
     dt_stream *stream;
-    dt_comm_request requests[MAX_REQUESTS]; /* in turn */
+    dt_comm_request requests[MAX_REQUESTS]; /* used in turn */
     int n_started;
 } lagging_comm;
 
@@ -84,7 +84,7 @@ static void destroy(dt_comm *comm)
     free(c);
 }
 
-/* The inner one's functions see themselves. */
+/* The functions of inner expect inner as their communicator. */
 #define INNER(comm) (((lagging_comm *)(comm))->inner)
 
 static dt_status barrier(dt_comm *comm, dt_error *err)

@@ -1,4 +1,4 @@
-/* Votes between ranks. Ranks are threads; what each got is looked at when all have returned. */
+/* Agreement between ranks. Ranks are threads; the test checks each rank's result when all have returned. */
 #include "core/base/alloc.h"
 #include "core/collective/agreement.h"
 #include "tests/fakes/fake_comm.h"
@@ -27,7 +27,7 @@ static void vote_main(dt_comm *comm, void *context)
     if (v->message[r])
         dt_fail(err, v->mine[r], "%s", v->message[r]);
     v->got[r] = dt_agree(comm, v->mine[r], err);
-    v->after[r] = comm->ops->barrier(comm, NULL); /* all are still in step */
+    v->after[r] = comm->ops->barrier(comm, NULL); /* fails unless all ranks are at the same collective */
 }
 
 static void check_vote(vote *v, int size, dt_status status, const char *message)
@@ -44,13 +44,13 @@ static void check_vote(vote *v, int size, dt_status status, const char *message)
     }
 }
 
-static void all_well_is_well(void)
+static void all_ok_is_ok(void)
 {
     for (int size = 1; size <= 4; size++)
         check_vote(&(vote){0}, size, DT_OK, "");
 }
 
-static void one_ranks_failure_is_everybodys(void)
+static void one_ranks_failure_fails_all_ranks(void)
 {
     check_vote(&(vote){.mine = {[2] = DT_ERR_IO}, .message = {[2] = "no space"}}, 4, DT_ERR_IO,
                "rank 2 on host1: no space");
@@ -58,14 +58,14 @@ static void one_ranks_failure_is_everybodys(void)
                "rank 0 on host0: no images");
 }
 
-static void the_lowest_rank_that_failed_is_told(void)
+static void the_lowest_rank_that_failed_is_reported(void)
 {
     check_vote(&(vote){.mine = {[1] = DT_ERR_MEMORY, [3] = DT_ERR_IO},
                        .message = {[1] = "out of memory", [3] = "no space"}},
                4, DT_ERR_MEMORY, "rank 1 on host0: out of memory");
 }
 
-static void what_all_say_is_said_once_and_without_a_rank(void)
+static void an_error_of_all_ranks_is_reported_without_a_rank(void)
 {
     check_vote(&(vote){.mine = {DT_ERR_USAGE, DT_ERR_USAGE, DT_ERR_USAGE},
                        .message = {"--lr: no", "--lr: no", "--lr: no"}},
@@ -73,31 +73,31 @@ static void what_all_say_is_said_once_and_without_a_rank(void)
     check_vote(&(vote){.mine = {DT_ERR_USAGE}, .message = {"--lr: no"}}, 1, DT_ERR_USAGE, "--lr: no");
 }
 
-static void what_some_say_is_counted(void)
+static void ranks_with_the_same_error_are_counted(void)
 {
     check_vote(&(vote){.mine = {[1] = DT_ERR_IO, [2] = DT_ERR_IO}, .message = {[1] = "gone", [2] = "gone"}},
                4, DT_ERR_IO, "2 of 4 ranks, the first is rank 1 on host0: gone");
 }
 
-static void a_failure_without_words_is_named_by_its_status(void)
+static void a_failure_without_a_message_is_reported_by_its_status(void)
 {
     check_vote(&(vote){.mine = {[1] = DT_ERR_DEVICE}, .no_error_struct = {[1] = true}}, 2, DT_ERR_DEVICE,
                "rank 1 on host0: device");
     check_vote(&(vote){.mine = {[0] = DT_ERR_DEVICE}}, 2, DT_ERR_DEVICE, "rank 0 on host0: device");
 }
 
-static void a_vote_needs_no_memory(void)
+static void agreeing_allocates_nothing(void)
 {
     vote v = {.mine = {[1] = DT_ERR_MEMORY}, .message = {[1] = "out of memory"}};
     dt_alloc_fail_after(1);
     check_vote(&v, 3, DT_ERR_MEMORY, "rank 1 on host0: out of memory");
-    void *p = dt_alloc(1); /* the failure is still to come: nothing was allocated */
+    void *p = dt_alloc(1); /* the first allocation fails, so none was made before */
     DT_CHECK(p == NULL);
     dt_free(p);
     dt_alloc_fail_after(0);
 }
 
-static void a_message_of_full_length_keeps_its_place(void)
+static void a_message_of_full_length_gets_its_rank_in_front(void)
 {
     char message[DT_ERROR_MESSAGE_BYTES];
     vote v = {.mine = {[1] = DT_ERR_IO}};
@@ -202,7 +202,7 @@ static void a_difference_names_field_values_ranks_and_host(void)
                      "--batch differs between ranks: (nothing) on rank 0 (host0), a on rank 1 (host0)");
 }
 
-static void the_first_field_that_differs_is_told(void)
+static void the_first_field_that_differs_is_reported(void)
 {
     comparison c = {.n = 3, .field = {"same", "other", "too"}};
     for (int r = 0; r < 2; r++) {
@@ -227,12 +227,12 @@ static void long_values_are_shown_where_they_differ(void)
     snprintf(shown, sizeof shown, "...%.20sb", long_a);
     DT_CHECK_CONTAINS(c.error[0].message, shown);
     long_b[200] = 'a';
-    long_b[255] = 'b'; /* more than is compared */
+    long_b[255] = 'b'; /* beyond the bytes that are compared */
     comparison d = batches(2, (const char *[]){long_a, long_b});
     check_comparison(&d, 2, DT_OK, "");
 }
 
-static void many_ranks_are_cut_short(void)
+static void long_lists_of_ranks_are_cut_short(void)
 {
     comparison c = {.n = 1, .field = {"--seed"}};
     for (int r = 0; r < MAX_RANKS; r++)
@@ -248,10 +248,10 @@ static void many_ranks_are_cut_short(void)
              strcmp(c.error[0].message + strlen(c.error[0].message) - 5, ", ...") == 0);
 }
 
-static void out_of_memory_on_one_rank_is_everybodys(void)
+static void out_of_memory_on_one_rank_fails_all_ranks(void)
 {
     int n_failed = 0;
-    for (int64_t n = 1; n <= 12; n++) { /* of the allocations of two ranks, in whatever order they come */
+    for (int64_t n = 1; n <= 12; n++) { /* two ranks allocate eight times, in any order */
         comparison c = batches(2, (const char *[]){"1", "1"});
         const int64_t before = dt_alloc_live_blocks();
         dt_alloc_fail_after(n);
@@ -268,21 +268,21 @@ static void out_of_memory_on_one_rank_is_everybodys(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(all_well_is_well),
-    DT_TEST(one_ranks_failure_is_everybodys),
-    DT_TEST(the_lowest_rank_that_failed_is_told),
-    DT_TEST(what_all_say_is_said_once_and_without_a_rank),
-    DT_TEST(what_some_say_is_counted),
-    DT_TEST(a_failure_without_words_is_named_by_its_status),
-    DT_TEST(a_vote_needs_no_memory),
-    DT_TEST(a_message_of_full_length_keeps_its_place),
+    DT_TEST(all_ok_is_ok),
+    DT_TEST(one_ranks_failure_fails_all_ranks),
+    DT_TEST(the_lowest_rank_that_failed_is_reported),
+    DT_TEST(an_error_of_all_ranks_is_reported_without_a_rank),
+    DT_TEST(ranks_with_the_same_error_are_counted),
+    DT_TEST(a_failure_without_a_message_is_reported_by_its_status),
+    DT_TEST(agreeing_allocates_nothing),
+    DT_TEST(a_message_of_full_length_gets_its_rank_in_front),
     DT_TEST(an_error_of_the_vote_itself_is_not_shared),
     DT_TEST(equal_values_pass),
     DT_TEST(a_difference_names_field_values_ranks_and_host),
-    DT_TEST(the_first_field_that_differs_is_told),
+    DT_TEST(the_first_field_that_differs_is_reported),
     DT_TEST(long_values_are_shown_where_they_differ),
-    DT_TEST(many_ranks_are_cut_short),
-    DT_TEST(out_of_memory_on_one_rank_is_everybodys),
+    DT_TEST(long_lists_of_ranks_are_cut_short),
+    DT_TEST(out_of_memory_on_one_rank_fails_all_ranks),
 };
 
 DT_TEST_MAIN("core/agreement", tests)

@@ -1,4 +1,4 @@
-/* Gradients are cut into buckets, each of which is summed as soon as it is ready. */
+/* Cutting gradients into buckets, and starting the sum of each as soon as it is ready. */
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/collective/grad_buckets.h"
@@ -11,7 +11,7 @@
 
 #define MAX_STARTS 128
 
-/* -- a communicator that only writes down what it is asked ----------------------------------------------- */
+/* -- a communicator that only records its calls ---------------------------------------------------------- */
 
 typedef struct recorder {
     dt_comm head;
@@ -101,7 +101,7 @@ static void report_backwards(layout *l)
         DT_CHECK_INT(dt_grad_buckets_ready(l->buckets, i, &err), DT_OK);
 }
 
-/* What was started covers every element once. */
+/* The sums that were started cover every element once. */
 static void check_all_started_once(const layout *l)
 {
     int64_t total = 0;
@@ -134,7 +134,7 @@ static void buckets_are_cut_from_the_end_and_the_first_is_small(void)
     tear_down(&l);
 }
 
-static void a_part_larger_than_a_bucket_is_one_by_itself(void)
+static void a_part_larger_than_a_bucket_gets_a_bucket_of_its_own(void)
 {
     const int64_t sizes[] = {10, 5000, 10, 5};
     layout l;
@@ -148,7 +148,7 @@ static void a_part_larger_than_a_bucket_is_one_by_itself(void)
     tear_down(&l);
 }
 
-static void there_are_never_more_than_64(void)
+static void there_are_at_most_64_buckets(void)
 {
     int64_t sizes[1000];
     const int64_t bucket_bytes[] = {4, 40, 4000, 1 << 20};
@@ -162,14 +162,14 @@ static void there_are_never_more_than_64(void)
             report_backwards(&l);
             DT_CHECK_INT(l.comm.n_starts, dt_grad_buckets_count(l.buckets));
             check_all_started_once(&l);
-            if (uneven < 2 && bucket_bytes[k] < 4000) /* they grow, all alike */
+            if (uneven < 2 && bucket_bytes[k] < 4000) /* buckets grow evenly */
                 for (int i = 0; i < l.comm.n_starts; i++)
                     DT_CHECK(l.comm.n[i] <= l.n / 32);
             tear_down(&l);
         }
 }
 
-static void empty_parts_and_empty_vectors_are_nothing_special(void)
+static void empty_parts_and_empty_vectors_are_accepted(void)
 {
     const int64_t sizes[] = {0, 7, 0, 0, 9, 0};
     dt_error err = {0};
@@ -189,7 +189,7 @@ static void parts_that_do_not_cover_the_vector_are_refused(void)
 {
     const struct {
         dt_grad_part parts[3];
-        const char *says;
+        const char *message;
     } cases[] = {{{{0, 10, false}, {11, 9, false}, {20, 10, false}}, "begins at 11, expected 10"},
                  {{{0, 10, false}, {9, 11, false}, {20, 10, false}}, "begins at 9, expected 10"},
                  {{{0, 10, false}, {10, 10, false}, {20, 9, false}}, "cover 29 of 30"},
@@ -204,14 +204,14 @@ static void parts_that_do_not_cover_the_vector_are_refused(void)
         DT_CHECK_INT(
             dt_grad_buckets_create(&comm.head, grads, 30, cases[i].parts, 3, 64, DT_F32, &buckets, &err),
             DT_ERR_INTERNAL);
-        DT_CHECK_CONTAINS(err.message, cases[i].says);
+        DT_CHECK_CONTAINS(err.message, cases[i].message);
         DT_CHECK(buckets == NULL);
     }
 }
 
-/* -- when ------------------------------------------------------------------------------------------------ */
+/* -- starting -------------------------------------------------------------------------------------------- */
 
-static void a_bucket_starts_with_its_last_part_whatever_the_order(void)
+static void a_bucket_starts_when_its_last_part_is_ready_in_any_order(void)
 {
     const int64_t sizes[] = {10, 10, 10, 10, 10, 10};
     const int order[] = {2, 0, 5, 3, 4, 1}, started_after[] = {0, 0, 1, 1, 2, 3};
@@ -249,7 +249,7 @@ static void a_single_rank_sends_nothing(void)
     tear_down(&l);
 }
 
-static void the_time_blocked_is_told(void)
+static void the_time_blocked_is_returned(void)
 {
     const int64_t sizes[] = {10, 10, 10};
     dt_error err = {0};
@@ -329,7 +329,7 @@ static void creation_survives_every_failed_allocation_and_steps_need_none(void)
     dt_alloc_fail_after(1);
     report_backwards(&l);
     DT_CHECK_INT(dt_grad_buckets_finish(l.buckets, NULL, &err), DT_OK);
-    DT_CHECK(dt_alloc(1) == NULL); /* the failure is still to come */
+    DT_CHECK(dt_alloc(1) == NULL); /* the first allocation fails, so none was made before */
     dt_alloc_fail_after(0);
     tear_down(&l);
 }
@@ -346,7 +346,7 @@ typedef struct job {
     dt_status status[RANKS];
 } job;
 
-/* Each step reports the parts in another order, the same on all ranks. */
+/* Steps report the parts in different orders, each the same on all ranks. */
 static void steps_main(dt_comm *comm, void *context)
 {
     job *j = context;
@@ -388,7 +388,7 @@ static void every_gradient_is_summed_over_all_ranks_for_any_cut(void)
                 DT_CHECK_INT(a.status[r], DT_OK);
                 DT_CHECK_BYTES(a.sums[r], a.sums[0], sizeof a.sums[0]);
             }
-            /* By hand, in the order of the ranks. */
+            /* The expected sums, added in the order of the ranks. */
             for (int step = 0; step < STEPS; step++)
                 for (int i = 0; i < PARTS; i++)
                     for (int r = 0; r < ranks; r++) {
@@ -404,9 +404,9 @@ static void every_gradient_is_summed_over_all_ranks_for_any_cut(void)
         }
 }
 
-/* With FP16 on the wire, the statistics and counts at the end have a bucket of their own, as float32; so has
- * an exact part in the midst. */
-static void exact_parts_do_not_share_a_narrow_wire(void)
+/* With FP16 on the wire the statistics and counts at the end have a bucket of their own, as float32. So has
+ * an exact part in the middle. */
+static void exact_parts_are_sent_as_float32(void)
 {
     static const int64_t sizes[] = {16, 32, 16, 64, 16, 8};
     dt_error err = {0};
@@ -425,7 +425,7 @@ static void exact_parts_do_not_share_a_narrow_wire(void)
         DT_CHECK(l.comm.first[i] == expected[i][0] && l.comm.n[i] == expected[i][1] &&
                  l.comm.wire[i] == wires[i]);
     tear_down(&l);
-    /* never more than 64 of them, however the vector is cut */
+    /* There are at most 64 buckets, however the vector is cut. */
     int64_t many[1000];
     for (int i = 0; i < 1000; i++)
         many[i] = i * 37 % 1900;
@@ -438,7 +438,7 @@ static void exact_parts_do_not_share_a_narrow_wire(void)
     report_backwards(&l);
     check_all_started_once(&l);
     tear_down(&l);
-    /* and a wire of float32 is cut as if there were none */
+    /* With a wire of float32 exact parts make no difference. */
     set_up(&l, 2, 6, sizes, 4096);
     DT_CHECK_INT(dt_grad_buckets_count(l.buckets), 2);
     report_backwards(&l);
@@ -448,18 +448,18 @@ static void exact_parts_do_not_share_a_narrow_wire(void)
 
 static const dt_test tests[] = {
     DT_TEST(buckets_are_cut_from_the_end_and_the_first_is_small),
-    DT_TEST(a_part_larger_than_a_bucket_is_one_by_itself),
-    DT_TEST(there_are_never_more_than_64),
-    DT_TEST(empty_parts_and_empty_vectors_are_nothing_special),
+    DT_TEST(a_part_larger_than_a_bucket_gets_a_bucket_of_its_own),
+    DT_TEST(there_are_at_most_64_buckets),
+    DT_TEST(empty_parts_and_empty_vectors_are_accepted),
     DT_TEST(parts_that_do_not_cover_the_vector_are_refused),
-    DT_TEST(a_bucket_starts_with_its_last_part_whatever_the_order),
+    DT_TEST(a_bucket_starts_when_its_last_part_is_ready_in_any_order),
     DT_TEST(a_single_rank_sends_nothing),
-    DT_TEST(the_time_blocked_is_told),
+    DT_TEST(the_time_blocked_is_returned),
     DT_TEST(wrong_use_is_refused),
     DT_TEST(errors_of_the_communicator_are_passed_on),
     DT_TEST(creation_survives_every_failed_allocation_and_steps_need_none),
     DT_TEST(every_gradient_is_summed_over_all_ranks_for_any_cut),
-    DT_TEST(exact_parts_do_not_share_a_narrow_wire),
+    DT_TEST(exact_parts_are_sent_as_float32),
 };
 
 DT_TEST_MAIN("core/grad_buckets", tests)
