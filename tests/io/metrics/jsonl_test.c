@@ -83,9 +83,11 @@ static double number(const json_t *line, const char *field)
     return json_number_value(value);
 }
 
-static void every_event_is_a_line_with_its_fields(void)
+enum { ERROR_BYTES = sizeof((dt_metrics_checkpoint *)0)->error };
+
+/* One of every event; two of the mirror: a copy, and a failure with the longest texts there can be. */
+static void write_all_events(const char *path)
 {
-    const char *path = dt_test_path("%s/metrics.jsonl", dt_test_temp_dir());
     dt_sink *sink = open_sink(path);
     dt_error err = {0};
     setlocale(LC_ALL, "de_DE.UTF-8"); /* a decimal comma, where that locale is installed */
@@ -103,13 +105,19 @@ static void every_event_is_a_line_with_its_fields(void)
     DT_CHECK_INT(sink->ops->checkpoint(sink, &checkpoint, &err), DT_OK);
     dt_metrics_checkpoint copied = {.step = 1, .bytes = 90000000, .elapsed_s = 0.5, .path = "/fsx/run"},
                           failed = {.step = 1, .path = "/fsx/run"};
-    memset(failed.error, '\t', sizeof failed.error - 1); /* the longest there can be */
+    memset(failed.error, '\t', sizeof failed.error - 1);
     memset(failed.path, '\t', sizeof failed.path - 1);
     DT_CHECK_INT(sink->ops->mirror(sink, &copied, &err), DT_OK);
     DT_CHECK_INT(sink->ops->mirror(sink, &failed, &err), DT_OK);
     DT_CHECK_INT(sink->ops->end(sink, &end, &err), DT_OK);
     sink->ops->destroy(sink);
     setlocale(LC_ALL, "C");
+}
+
+static void every_event_is_a_line_with_its_fields(void)
+{
+    const char *path = dt_test_path("%s/metrics.jsonl", dt_test_temp_dir());
+    write_all_events(path);
     json_t *lines = read_lines(path);
     static const char *const events[] = {"start",      "step",   "eval",   "epoch",
                                          "checkpoint", "mirror", "mirror", "end"};
@@ -135,8 +143,7 @@ static void every_event_is_a_line_with_its_fields(void)
     DT_CHECK_STR(json_string_value(json_object_get(json_array_get(lines, 5), "path")), "/fsx/run");
     DT_CHECK(number(json_array_get(lines, 5), "bytes") == 90000000 &&
              json_object_get(json_array_get(lines, 5), "error") == NULL);
-    DT_CHECK_INT(json_string_length(json_object_get(json_array_get(lines, 6), "error")),
-                 sizeof failed.error - 1);
+    DT_CHECK_INT(json_string_length(json_object_get(json_array_get(lines, 6), "error")), ERROR_BYTES - 1);
     DT_CHECK(json_is_null(json_object_get(json_array_get(lines, 7), "best_top1")));
     DT_CHECK(json_is_false(json_object_get(json_array_get(lines, 7), "stopped_on_request")));
     json_decref(lines);
@@ -186,7 +193,7 @@ static void a_resumed_run_has_every_step_once(void)
     check_resume(40, 1, "");
 }
 
-static void a_missing_or_empty_file_is_begun(void)
+static void a_missing_file_is_created(void)
 {
     const char *path = dt_test_path("%s/metrics.jsonl", dt_test_temp_dir());
     dt_sink *sink = open_sink(path);
@@ -198,7 +205,7 @@ static void a_missing_or_empty_file_is_begun(void)
     json_decref(lines);
 }
 
-static void each_line_is_there_before_the_next(void)
+static void each_line_is_in_the_file_before_the_next_event(void)
 {
     const char *path = dt_test_path("%s/metrics.jsonl", dt_test_temp_dir());
     dt_sink *sink = open_sink(path);
@@ -212,7 +219,7 @@ static void each_line_is_there_before_the_next(void)
     sink->ops->destroy(sink);
 }
 
-static void a_full_disk_is_told_and_leaves_no_half_line(void)
+static void a_full_disk_is_reported_and_leaves_no_half_line(void)
 {
     const char *path = dt_test_path("%s/metrics.jsonl", dt_test_temp_dir());
     dt_sink *sink = open_sink(path);
@@ -236,7 +243,7 @@ static void a_full_disk_is_told_and_leaves_no_half_line(void)
     }
 }
 
-static void a_path_that_cannot_be_is_told(void)
+static void a_path_that_cannot_be_opened_is_an_error(void)
 {
     dt_sink *sink = NULL;
     dt_error err = {0};
@@ -248,7 +255,7 @@ static void a_path_that_cannot_be_is_told(void)
     DT_CHECK(sink == NULL);
 }
 
-static void steps_with_a_loss_scale_tell_it(void)
+static void steps_report_the_loss_scale(void)
 {
     dt_error err = {0};
     dt_sink *sink = NULL;
@@ -267,9 +274,12 @@ static void steps_with_a_loss_scale_tell_it(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(steps_with_a_loss_scale_tell_it),    DT_TEST(every_event_is_a_line_with_its_fields),
-    DT_TEST(a_resumed_run_has_every_step_once),  DT_TEST(a_missing_or_empty_file_is_begun),
-    DT_TEST(each_line_is_there_before_the_next), DT_TEST(a_full_disk_is_told_and_leaves_no_half_line),
-    DT_TEST(a_path_that_cannot_be_is_told),
+    DT_TEST(steps_report_the_loss_scale),
+    DT_TEST(every_event_is_a_line_with_its_fields),
+    DT_TEST(a_resumed_run_has_every_step_once),
+    DT_TEST(a_missing_file_is_created),
+    DT_TEST(each_line_is_in_the_file_before_the_next_event),
+    DT_TEST(a_full_disk_is_reported_and_leaves_no_half_line),
+    DT_TEST(a_path_that_cannot_be_opened_is_an_error),
 };
-DT_TEST_MAIN("io/jsonl", tests)
+DT_TEST_MAIN("io/metrics/jsonl", tests)

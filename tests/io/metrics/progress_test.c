@@ -134,7 +134,7 @@ static const char end_lines[] =
     "best    top-1 45.10%\n"
     "broken  at least 1 file, each replaced by another sample; the log names them\n";
 
-static void a_pipe_gets_plain_lines_now_and_then(void)
+static void a_pipe_gets_a_plain_line_every_few_seconds(void)
 {
     screen s;
     open_screen(&s, false, true, 0);
@@ -162,7 +162,7 @@ static void a_pipe_gets_plain_lines_now_and_then(void)
     close_screen(&s);
 }
 
-static void the_summary_says_what_there_is(void)
+static void the_summary_reports_what_was_measured(void)
 {
     screen s;
     open_screen(&s, false, true, 0);
@@ -226,7 +226,7 @@ static void a_terminal_gets_one_line_redrawn_in_place(void)
     close_screen(&s);
 }
 
-static void lines_of_events_stand_above_the_bar(void)
+static void lines_of_events_are_printed_above_the_bar(void)
 {
     screen s;
     open_screen(&s, true, true, 100);
@@ -265,7 +265,7 @@ static int columns_of(const char *s)
     return n;
 }
 
-static void it_fits_any_width_and_the_least_important_goes_first(void)
+static void fields_that_do_not_fit_are_left_out_least_important_first(void)
 {
     screen s;
     int before = 1000, bars = 0;
@@ -375,7 +375,7 @@ static void lines_of_other_threads_do_not_tear(void)
     fclose(file);
 }
 
-static void a_stream_that_fails_is_told_and_does_not_stop_anything(void)
+static void a_stream_that_fails_is_an_error_of_the_event_only(void)
 {
     FILE *full = fopen("/dev/full", "w");
     if (!full)
@@ -395,15 +395,15 @@ static void a_stream_that_fails_is_told_and_does_not_stop_anything(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(a_pipe_gets_plain_lines_now_and_then),
-    DT_TEST(the_summary_says_what_there_is),
+    DT_TEST(a_pipe_gets_a_plain_line_every_few_seconds),
+    DT_TEST(the_summary_reports_what_was_measured),
     DT_TEST(a_terminal_gets_one_line_redrawn_in_place),
-    DT_TEST(lines_of_events_stand_above_the_bar),
+    DT_TEST(lines_of_events_are_printed_above_the_bar),
     DT_TEST(an_error_leaves_the_cursor_on_a_fresh_line),
-    DT_TEST(it_fits_any_width_and_the_least_important_goes_first),
+    DT_TEST(fields_that_do_not_fit_are_left_out_least_important_first),
     DT_TEST(a_bar_fills_from_left_to_right),
     DT_TEST(numbers_are_in_human_units),
     DT_TEST(lines_of_other_threads_do_not_tear),
-    DT_TEST(a_stream_that_fails_is_told_and_does_not_stop_anything),
+    DT_TEST(a_stream_that_fails_is_an_error_of_the_event_only),
 };
-DT_TEST_MAIN("io/progress", tests)
+DT_TEST_MAIN("io/metrics/progress", tests)

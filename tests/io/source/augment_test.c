@@ -68,7 +68,7 @@ static void a_thin_image_gives_the_centred_box_of_the_nearest_aspect(void)
 
 /* In an image twice as wide as high most crops of 60% to 100% of it do not fit: 10 tries find one all the
  * same. */
-static void a_crop_that_does_not_fit_is_tried_again(void)
+static void a_crop_that_does_not_fit_is_drawn_again(void)
 {
     dt_crop_random_settings settings = {.scale_min = 0.3, .scale_max = 1, .flip = 0.5};
     int n_fallback = 0;
@@ -91,7 +91,7 @@ static void no_flip_and_always_flip_are_possible(void)
 
 /* /usr/bin/python3: torchvision.transforms.functional._compute_resized_output_size((h, w), [round(n /
  * share)]) and the arithmetic of center_crop. */
-static void centre_crops_are_torchvisions(void)
+static void centre_crops_equal_torchvisions(void)
 {
     static const struct {
         int64_t w, h, n;
@@ -115,7 +115,7 @@ static void centre_crops_are_torchvisions(void)
     }
 }
 
-static void an_image_of_the_right_size_is_taken_as_it_is(void)
+static void an_image_of_the_right_size_is_not_resized(void)
 {
     dt_crop c = dt_crop_centre(0.875, 32, 32, 32);
     DT_CHECK(c.full_w == 32 && c.full_h == 32 && c.x == 0 && c.y == 0);
@@ -125,9 +125,9 @@ static const dt_test tests[] = {
     DT_TEST(random_crops_lie_inside_the_image),
     DT_TEST(area_and_aspect_are_uniform),
     DT_TEST(a_thin_image_gives_the_centred_box_of_the_nearest_aspect),
-    DT_TEST(a_crop_that_does_not_fit_is_tried_again),
+    DT_TEST(a_crop_that_does_not_fit_is_drawn_again),
     DT_TEST(no_flip_and_always_flip_are_possible),
-    DT_TEST(centre_crops_are_torchvisions),
-    DT_TEST(an_image_of_the_right_size_is_taken_as_it_is),
+    DT_TEST(centre_crops_equal_torchvisions),
+    DT_TEST(an_image_of_the_right_size_is_not_resized),
 };
-DT_TEST_MAIN("io/augment", tests)
+DT_TEST_MAIN("io/source/augment", tests)

@@ -133,7 +133,7 @@ static void check_pictures(void)
 }
 
 /* One test, since 1,797 files take their time to write. */
-static void the_digits_are_written_whole_and_once(void)
+static void the_digits_are_written_completely_and_once(void)
 {
     DT_REQUIRE_MSG(dt_demo_data_write(demo_dir(), &error) == DT_OK, "%s", error.message);
     check_counts();
@@ -151,10 +151,8 @@ static void the_digits_are_written_whole_and_once(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(the_digits_are_written_whole_and_once),
-    DT_TEST(another_folder_is_not_touched),
-    DT_TEST(several_processes_may_write_at_the_same_time),
-    DT_TEST(a_failure_leaves_nothing_behind),
+    DT_TEST(the_digits_are_written_completely_and_once),       DT_TEST(another_folder_is_not_touched),
+    DT_TEST(several_processes_may_write_at_the_same_time),     DT_TEST(a_failure_leaves_nothing_behind),
     DT_TEST(failed_allocations_are_reported_and_leak_nothing),
 };
-DT_TEST_MAIN("io/demo", tests)
+DT_TEST_MAIN("io/source/demo", tests)

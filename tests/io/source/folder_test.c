@@ -92,7 +92,7 @@ static void links_are_followed_and_dangling_ones_kept(void)
     dt_folder_close(folder);
 }
 
-static void what_is_missing_is_named_with_the_layout(void)
+static void a_missing_folder_is_named_with_the_layout(void)
 {
     dt_folder *folder = NULL;
     DT_CHECK_INT(dt_folder_open("/no/such/place", "train", NULL, &folder, &error), DT_ERR_USAGE);
@@ -148,7 +148,7 @@ static uint64_t fingerprint_of(const char *split)
     return fingerprint;
 }
 
-static void the_fingerprint_is_of_names_and_sizes(void)
+static void the_fingerprint_covers_names_and_sizes(void)
 {
     make_file("train/a/1.jpg", 5);
     make_file("val/a/1.jpg", 5);
@@ -204,11 +204,11 @@ static void failed_allocations_are_reported_and_leak_nothing(void)
 static const dt_test tests[] = {
     DT_TEST(classes_and_files_are_in_byte_order),
     DT_TEST(links_are_followed_and_dangling_ones_kept),
-    DT_TEST(what_is_missing_is_named_with_the_layout),
+    DT_TEST(a_missing_folder_is_named_with_the_layout),
     DT_TEST(an_empty_class_is_named),
     DT_TEST(classes_that_only_one_split_has_are_named),
-    DT_TEST(the_fingerprint_is_of_names_and_sizes),
+    DT_TEST(the_fingerprint_covers_names_and_sizes),
     DT_TEST(thousands_of_files_are_listed),
     DT_TEST(failed_allocations_are_reported_and_leak_nothing),
 };
-DT_TEST_MAIN("io/folder", tests)
+DT_TEST_MAIN("io/source/folder", tests)

@@ -81,18 +81,19 @@ static void run(int n_rounds)
     }
 }
 
-static void mutated_files_do_no_harm(void)
+static void mutated_files_do_not_crash(void)
 {
     state = 1;
     run(2000);
 }
 
-static void many_mutated_files_do_no_harm(void)
+static void many_mutated_files_do_not_crash(void)
 {
     DT_LONG_TEST();
     state = 2;
     run(40000);
 }
 
-static const dt_test tests[] = {DT_TEST(mutated_files_do_no_harm), DT_TEST(many_mutated_files_do_no_harm)};
-DT_TEST_MAIN("io/fuzz_jpeg", tests)
+static const dt_test tests[] = {DT_TEST(mutated_files_do_not_crash),
+                                DT_TEST(many_mutated_files_do_not_crash)};
+DT_TEST_MAIN("io/source/fuzz_jpeg", tests)

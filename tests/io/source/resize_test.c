@@ -120,7 +120,7 @@ static dt_resize_view view_of(size_t i, bool flip)
                             .flip = flip};
 }
 
-static void results_are_the_filters_to_within_one_level(void)
+static void results_equal_the_filters_to_within_one_level(void)
 {
     for (size_t i = 0; i < N_SIZES; i++) {
         picture p = random_picture(sizes[i].width, sizes[i].height, i);
@@ -217,7 +217,7 @@ static void a_flat_picture_stays_flat(void)
 
 /* Only the part that is wanted is looked at: 20 of 64 target pixels of a 200-pixel source need 64 + 6
  * columns. */
-static void only_the_needed_part_is_asked_for(void)
+static void only_the_needed_part_of_the_source_is_read(void)
 {
     dt_resize *r = NULL;
     dt_rect needed = {0};
@@ -235,7 +235,7 @@ static void only_the_needed_part_is_asked_for(void)
  * from PIL import Image
  * im = Image.frombytes("RGB", (7, 5), bytes((i * i * 7 + i * 31) % 256 for i in range(105)))
  * print([list(im.resize((n, n), Image.BILINEAR).tobytes()) for n in (4, 2)])' */
-static void results_are_pils(void)
+static void results_equal_pils(void)
 {
     static const uint8_t pil4[48] = {96,  128, 93,  131, 135, 158, 133, 143, 118, 122, 143, 151,
                                      150, 149, 85,  117, 118, 127, 134, 113, 140, 156, 120, 135,
@@ -280,14 +280,14 @@ static void failed_allocations_are_reported_and_leak_nothing(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(results_are_the_filters_to_within_one_level),
+    DT_TEST(results_equal_the_filters_to_within_one_level),
     DT_TEST(vectors_are_used_where_the_processor_has_them),
     DT_TEST(plain_c_and_vectors_give_the_same_bits),
     DT_TEST(a_flipped_result_is_the_mirrored_one),
     DT_TEST(the_same_size_changes_nothing),
     DT_TEST(a_flat_picture_stays_flat),
-    DT_TEST(only_the_needed_part_is_asked_for),
-    DT_TEST(results_are_pils),
+    DT_TEST(only_the_needed_part_of_the_source_is_read),
+    DT_TEST(results_equal_pils),
     DT_TEST(failed_allocations_are_reported_and_leak_nothing),
 };
-DT_TEST_MAIN("io/resize", tests)
+DT_TEST_MAIN("io/source/resize", tests)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void every_position_is_taken_once_whatever_the_world(void)
+static void every_position_is_used_once_at_any_world_size(void)
 {
     static const int64_t shapes[][3] = {
         {1, 1, 12}, {2, 3, 2}, {3, 1, 4}, {4, 2, 3}, {6, 2, 1}}; /* world, accumulate, batch */
@@ -32,7 +32,7 @@ static void every_position_is_taken_once_whatever_the_world(void)
 }
 
 /* 2 ranks and 1 rank that accumulates twice compute the same micro-batches in the same order. */
-static void two_ranks_are_one_that_accumulates_twice(void)
+static void two_ranks_equal_one_that_accumulates_twice(void)
 {
     dt_sampler one = {.n_samples = 100, .batch = 5, .accumulate = 2, .world = 1};
     for (int64_t k = 0; k < 8; k++) {
@@ -42,7 +42,7 @@ static void two_ranks_are_one_that_accumulates_twice(void)
     }
 }
 
-static void a_rank_takes_consecutive_micro_batches(void)
+static void a_rank_gets_consecutive_micro_batches(void)
 {
     dt_sampler rank1 = {.n_samples = 1000, .batch = 10, .accumulate = 2, .world = 3, .rank = 1};
     static const int64_t expected[] = {20, 30, 80, 90, 140, 150};
@@ -68,7 +68,7 @@ static void a_shuffled_epoch_is_a_permutation_of_its_own(void)
     DT_CHECK(same_as_next_epoch < 10);
 }
 
-static void without_shuffling_the_order_is_the_files(void)
+static void without_shuffling_the_order_is_that_of_the_files(void)
 {
     dt_sampler sampler = {.n_samples = 10, .batch = 4, .accumulate = 1, .world = 1};
     for (int64_t p = 0; p < 10; p++)
@@ -83,11 +83,11 @@ static void beyond_the_last_sample_there_is_none(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(every_position_is_taken_once_whatever_the_world),
-    DT_TEST(two_ranks_are_one_that_accumulates_twice),
-    DT_TEST(a_rank_takes_consecutive_micro_batches),
+    DT_TEST(every_position_is_used_once_at_any_world_size),
+    DT_TEST(two_ranks_equal_one_that_accumulates_twice),
+    DT_TEST(a_rank_gets_consecutive_micro_batches),
     DT_TEST(a_shuffled_epoch_is_a_permutation_of_its_own),
-    DT_TEST(without_shuffling_the_order_is_the_files),
+    DT_TEST(without_shuffling_the_order_is_that_of_the_files),
     DT_TEST(beyond_the_last_sample_there_is_none),
 };
-DT_TEST_MAIN("io/sampler", tests)
+DT_TEST_MAIN("io/source/sampler", tests)

@@ -25,7 +25,7 @@ static dt_batch *next(dt_source *s)
     return b;
 }
 
-static void batches_are_random_in_range_and_come_again(void)
+static void batches_are_random_in_range_and_repeat(void)
 {
     dt_source *s = make(0, 9);
     DT_REQUIRE(s);
@@ -67,7 +67,7 @@ static void ranks_get_different_batches_and_a_seed_the_same(void)
         all[i]->ops->destroy(all[i]);
 }
 
-static void it_tells_what_it_pretends_to_be(void)
+static void info_reports_the_given_sizes(void)
 {
     dt_source_info info;
     dt_source *s = make(0, 16);
@@ -89,7 +89,7 @@ static void it_tells_what_it_pretends_to_be(void)
     s->ops->destroy(s);
 }
 
-static void every_failing_allocation_is_an_error_and_no_leak(void)
+static void failed_allocations_are_reported_and_leak_nothing(void)
 {
     for (int64_t n = 1;; n++) {
         int64_t live = dt_alloc_live_blocks();
@@ -111,10 +111,10 @@ static void every_failing_allocation_is_an_error_and_no_leak(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(batches_are_random_in_range_and_come_again),
+    DT_TEST(batches_are_random_in_range_and_repeat),
     DT_TEST(ranks_get_different_batches_and_a_seed_the_same),
-    DT_TEST(it_tells_what_it_pretends_to_be),
-    DT_TEST(every_failing_allocation_is_an_error_and_no_leak),
+    DT_TEST(info_reports_the_given_sizes),
+    DT_TEST(failed_allocations_are_reported_and_leak_nothing),
 };
 
-DT_TEST_MAIN("io/synthetic", tests)
+DT_TEST_MAIN("io/source/synthetic", tests)

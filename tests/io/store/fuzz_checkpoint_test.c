@@ -163,7 +163,7 @@ static void run_for(double seconds, uint64_t seed)
     DT_CHECK(n_manifests > 0 && n_shards > 0);
 }
 
-static void mutated_manifests_and_shards_do_no_harm(void)
+static void mutated_manifests_and_shards_do_not_crash(void)
 {
 #ifdef __SANITIZE_ADDRESS__
     run_for(60.0, 1);
@@ -172,12 +172,12 @@ static void mutated_manifests_and_shards_do_no_harm(void)
 #endif
 }
 
-static void an_hour_of_them_does_no_harm(void)
+static void an_hour_of_mutations_does_not_crash(void)
 {
     DT_LONG_TEST();
     run_for(3600.0, 3);
 }
 
-static const dt_test tests[] = {DT_TEST(mutated_manifests_and_shards_do_no_harm),
-                                DT_TEST(an_hour_of_them_does_no_harm)};
-DT_TEST_MAIN("io/fuzz_checkpoint", tests)
+static const dt_test tests[] = {DT_TEST(mutated_manifests_and_shards_do_not_crash),
+                                DT_TEST(an_hour_of_mutations_does_not_crash)};
+DT_TEST_MAIN("io/store/fuzz_checkpoint", tests)

@@ -39,18 +39,18 @@ static char *whole_text(int64_t *bytes)
     return text;
 }
 
-/* Make the hash at the end right again after an edit. */
-static void seal(char *text, size_t n)
+/* Update the hash at the end after an edit. */
+static void rehash(char *text, size_t n)
 {
     char hex[33];
-    char *digits = text + n - 4 - 32; /* "\n}\n behind them */
+    char *digits = text + n - 4 - 32; /* "\n}\n follows them */
     memset(digits, '0', 32);
     dt_durable_hash_memory(text, (int64_t)n, hex);
     memcpy(digits, hex, 32);
 }
 
 /* The text with the first `from` replaced by `to`; free() it. */
-static char *edited(const char *from, const char *to, bool sealed)
+static char *edited(const char *from, const char *to, bool rehashed)
 {
     int64_t bytes;
     char *text = whole_text(&bytes), *at = strstr(text, from);
@@ -58,8 +58,8 @@ static char *edited(const char *from, const char *to, bool sealed)
     size_t n = (size_t)bytes - strlen(from) + strlen(to);
     char *out = malloc(n + 1);
     snprintf(out, n + 1, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
-    if (sealed)
-        seal(out, n);
+    if (rehashed)
+        rehash(out, n);
     dt_free(text);
     return out;
 }
@@ -70,78 +70,78 @@ static char *edited(const char *from, const char *to, bool sealed)
     PAIR(name "1")                                                                                           \
     PAIR(name "2") PAIR(name "3") PAIR(name "4") PAIR(name "5") PAIR(name "6") PAIR(name "7") PAIR(name "8")
 
-static void fields_that_are_wrong_are_named(void)
+static const struct {
+    const char *from, *to, *message;
+} wrong_fields[] = {
+    {"\"step\": 42", "\"step\": -1", "\"step\" is -1, not in 0"},
+    {"\"step\": 42", "\"step\": 42.5", "\"step\" is not an integer"},
+    {"\"step\": 42", "\"step\": \"42\"", "\"step\" is not an integer"},
+    {"\"step\": 42", "\"step\": 99999999999999999999", "not the JSON it should be"},
+    {"\"step\": 42", "\"steps\": 42", "\"step\" is missing"},
+    {"\"step\": 42", "\"step\": 42, \"step\": 43", "not the JSON it should be"},
+    {"\"step\": 42", "\"step\": 42, \"extra\": {}", "1 unknown field"},
+    {"\"format_version\": 3", "\"format_version\": 0", "\"format_version\" is 0"},
+    {"\"format_version\": 3", "\"format_version\": \"3\"", "\"format_version\" is not an integer"},
+    {"\"seed\": \"18446744073709551610\"", "\"seed\": \"18446744073709551616\"",
+     "\"seed\" is not a number without sign"},
+    {"\"seed\": \"18446744073709551610\"", "\"seed\": \"-6\"", "\"seed\" is not a number without sign"},
+    {"\"seed\": \"18446744073709551610\"", "\"seed\": 7", "\"seed\" is not a string"},
+    {"0123456789abcdef\",\n  \"best", "0123456789ABCDEF\",\n  \"best", "\"data_fingerprint\" is not 16"},
+    {"\"loss_scale\": 1024.0", "\"loss_scale\": true", "\"loss_scale\" is not a number"},
+    {"\"good_steps\": 77", "\"good_steps\": -2", "\"good_steps\" is -2"},
+    {"\"skipped_steps\": 5", "\"skipped_steps\": -1", "\"skipped_steps\" is -1"},
+    {"\"skipped_steps\": 5", "\"jumped_steps\": 5", "\"skipped_steps\" is missing"},
+    {"\"computed_by\": {", "\"computed\": {", "\"computed_by\" is missing"},
+    {"\"computed_by\": {", "\"computed_by\": [], \"x\": {", "\"computed_by\" is not an object"},
+    {"\"2.6.3\"", "2.6", "\"computed_by\" has a value that is no short plain text"},
+    {"\"2.6.3\"", "\"\"", "\"computed_by\" has a value that is no short"},
+    {"\"2.6.3\"", "\"\\u001b[2J\"", "\"computed_by\" has a value that is no short"},
+    {"\"2.6.3\"", "\"\\u00e9\"", "\"computed_by\" has a value that is no short"},
+    {"\"2.6.3\"", "\"a\\\"b\"", "\"computed_by\" has a value that is no short"},
+    {"\"2.6.3\"", "\"" TEN TEN TEN TEN TEN TEN TEN TEN TEN "123456\"",
+     "\"computed_by\" has a value that is no short"},
+    {"\"oneDNN\"", "\"\"", "\"computed_by\" has a name that is no short plain text"},
+    {"\"oneDNN\"", "\"\\n\"", "\"computed_by\" has a name that is no short"},
+    {"\"oneDNN\"", "\"" TEN TEN TEN "12\"", "\"computed_by\" has a name that is no short"},
+    {"\"oneDNN\"", "\"isa\": \"avx\", \"oneDNN\"", "not the JSON it should be"},
+    {"\"oneDNN\": \"2.6.3\"", PAIRS("a") PAIRS("b") PAIRS("c") PAIRS("d") "\"z\": \"z\"",
+     "\"computed_by\" has too many entries"},
+    {"\"world_size\": 2", "\"world_size\": 0", "\"world_size\" is 0"},
+    {"\"resnet18\"", "\"resnet18resnet18resnet18resnet18\"", "\"arch\" is too long"},
+    {"\"resnet18\"", "null", "\"arch\" is not a string"},
+    {"\"name\": \"param/bn1.weight\"", "\"name\": \"\"", "tensors[1]: \"name\" is empty"},
+    {"\"name\": \"param/bn1.weight\"", "\"name\": \"param\\u001b[2J\"",
+     "tensors[1]: \"name\" has characters"},
+    {"\"name\": \"param/bn1.weight\"", "\"title\": \"param/bn1.weight\"", "tensors[1]: \"name\" is missing"},
+    {"[16]", "[16, 0]", "tensors[1]: \"shape\" is not of positive"},
+    {"[16]", "[4, 1, 1, 1, 4]", "tensors[1]: \"shape\" has more than 4"},
+    {"[16]", "16", "tensors[1]: \"shape\" is not an array"},
+    {"[16]", "[4294967296, 4294967296]", "tensors[1]: \"shape\" is not of positive"},
+    {"[16]", "[9223372036854775807]", "tensors[1]: \"shape\" makes the state too large"},
+    {"[16]", "[17]", "the shards hold"},
+    {"{\"name\": \"param/bn1.weight\", \"shape\": [16]}", "17", "tensors[1]: not an object"},
+    {"shard-0001-of-0002.h5", "../../../etc/passwd.h5", "shards[1]: \"file\" is not what"},
+    {"shard-0001-of-0002.h5", "shard-0000-of-0002.h5", "shards[1]: \"file\" is not what"},
+    {"\"bytes\": 2000", "\"bytes\": -2000", "shards[1]: \"bytes\" is -2000"},
+    {"fedcba9876543210fedcba9876543210", "fedcba9876543210fedcba987654321",
+     "shards[1]: \"xxh3_128\" is not 32"},
+    {"fedcba9876543210fedcba9876543210", "fedcba9876543210fedcba987654321G",
+     "shards[1]: \"xxh3_128\" is not 32"},
+    {"\"first\": 0", "\"first\": 1", "shards[0]: \"first\" is 1"},
+    {"\"elements\": ", "\"elements\": 1", "shards[1]: \"first\" is"},
+    {"\"elements\": ", "\"elements\": -", "shards[0]: \"elements\" is -"},
+    {"\"shards\": [", "\"shards\": [], \"fragments\": [", "unknown field"},
+};
+
+static void wrong_fields_are_named(void)
 {
-    static const struct {
-        const char *from, *to, *message;
-    } cases[] = {
-        {"\"step\": 42", "\"step\": -1", "\"step\" is -1, not in 0"},
-        {"\"step\": 42", "\"step\": 42.5", "\"step\" is not an integer"},
-        {"\"step\": 42", "\"step\": \"42\"", "\"step\" is not an integer"},
-        {"\"step\": 42", "\"step\": 99999999999999999999", "not the JSON it should be"},
-        {"\"step\": 42", "\"steps\": 42", "\"step\" is missing"},
-        {"\"step\": 42", "\"step\": 42, \"step\": 43", "not the JSON it should be"},
-        {"\"step\": 42", "\"step\": 42, \"extra\": {}", "1 unknown field"},
-        {"\"format_version\": 3", "\"format_version\": 0", "\"format_version\" is 0"},
-        {"\"format_version\": 3", "\"format_version\": \"3\"", "\"format_version\" is not an integer"},
-        {"\"seed\": \"18446744073709551610\"", "\"seed\": \"18446744073709551616\"",
-         "\"seed\" is not a number without sign"},
-        {"\"seed\": \"18446744073709551610\"", "\"seed\": \"-6\"", "\"seed\" is not a number without sign"},
-        {"\"seed\": \"18446744073709551610\"", "\"seed\": 7", "\"seed\" is not a string"},
-        {"0123456789abcdef\",\n  \"best", "0123456789ABCDEF\",\n  \"best", "\"data_fingerprint\" is not 16"},
-        {"\"loss_scale\": 1024.0", "\"loss_scale\": true", "\"loss_scale\" is not a number"},
-        {"\"good_steps\": 77", "\"good_steps\": -2", "\"good_steps\" is -2"},
-        {"\"skipped_steps\": 5", "\"skipped_steps\": -1", "\"skipped_steps\" is -1"},
-        {"\"skipped_steps\": 5", "\"jumped_steps\": 5", "\"skipped_steps\" is missing"},
-        {"\"computed_by\": {", "\"computed\": {", "\"computed_by\" is missing"},
-        {"\"computed_by\": {", "\"computed_by\": [], \"x\": {", "\"computed_by\" is not an object"},
-        {"\"2.6.3\"", "2.6", "\"computed_by\" has a value that is no short plain text"},
-        {"\"2.6.3\"", "\"\"", "\"computed_by\" has a value that is no short"},
-        {"\"2.6.3\"", "\"\\u001b[2J\"", "\"computed_by\" has a value that is no short"},
-        {"\"2.6.3\"", "\"\\u00e9\"", "\"computed_by\" has a value that is no short"},
-        {"\"2.6.3\"", "\"a\\\"b\"", "\"computed_by\" has a value that is no short"},
-        {"\"2.6.3\"", "\"" TEN TEN TEN TEN TEN TEN TEN TEN TEN "123456\"",
-         "\"computed_by\" has a value that is no short"},
-        {"\"oneDNN\"", "\"\"", "\"computed_by\" has a name that is no short plain text"},
-        {"\"oneDNN\"", "\"\\n\"", "\"computed_by\" has a name that is no short"},
-        {"\"oneDNN\"", "\"" TEN TEN TEN "12\"", "\"computed_by\" has a name that is no short"},
-        {"\"oneDNN\"", "\"isa\": \"avx\", \"oneDNN\"", "not the JSON it should be"},
-        {"\"oneDNN\": \"2.6.3\"", PAIRS("a") PAIRS("b") PAIRS("c") PAIRS("d") "\"z\": \"z\"",
-         "\"computed_by\" has too many entries"},
-        {"\"world_size\": 2", "\"world_size\": 0", "\"world_size\" is 0"},
-        {"\"resnet18\"", "\"resnet18resnet18resnet18resnet18\"", "\"arch\" is too long"},
-        {"\"resnet18\"", "null", "\"arch\" is not a string"},
-        {"\"name\": \"param/bn1.weight\"", "\"name\": \"\"", "tensors[1]: \"name\" is empty"},
-        {"\"name\": \"param/bn1.weight\"", "\"name\": \"param\\u001b[2J\"",
-         "tensors[1]: \"name\" has characters"},
-        {"\"name\": \"param/bn1.weight\"", "\"title\": \"param/bn1.weight\"",
-         "tensors[1]: \"name\" is missing"},
-        {"[16]", "[16, 0]", "tensors[1]: \"shape\" is not of positive"},
-        {"[16]", "[4, 1, 1, 1, 4]", "tensors[1]: \"shape\" has more than 4"},
-        {"[16]", "16", "tensors[1]: \"shape\" is not an array"},
-        {"[16]", "[4294967296, 4294967296]", "tensors[1]: \"shape\" is not of positive"},
-        {"[16]", "[9223372036854775807]", "tensors[1]: \"shape\" makes the state too large"},
-        {"[16]", "[17]", "the shards hold"},
-        {"{\"name\": \"param/bn1.weight\", \"shape\": [16]}", "17", "tensors[1]: not an object"},
-        {"shard-0001-of-0002.h5", "../../../etc/passwd.h5", "shards[1]: \"file\" is not what"},
-        {"shard-0001-of-0002.h5", "shard-0000-of-0002.h5", "shards[1]: \"file\" is not what"},
-        {"\"bytes\": 2000", "\"bytes\": -2000", "shards[1]: \"bytes\" is -2000"},
-        {"fedcba9876543210fedcba9876543210", "fedcba9876543210fedcba987654321",
-         "shards[1]: \"xxh3_128\" is not 32"},
-        {"fedcba9876543210fedcba9876543210", "fedcba9876543210fedcba987654321G",
-         "shards[1]: \"xxh3_128\" is not 32"},
-        {"\"first\": 0", "\"first\": 1", "shards[0]: \"first\" is 1"},
-        {"\"elements\": ", "\"elements\": 1", "shards[1]: \"first\" is"},
-        {"\"elements\": ", "\"elements\": -", "shards[0]: \"elements\" is -"},
-        {"\"shards\": [", "\"shards\": [], \"fragments\": [", "unknown field"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof wrong_fields / sizeof *wrong_fields; i++) {
         dt_error err = {0};
         dt_manifest m = {.step = -7};
-        char *text = edited(cases[i].from, cases[i].to, true);
-        DT_CHECK_MSG(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err) == DT_ERR_FORMAT, "taken: %s",
-                     cases[i].to);
-        DT_CHECK_CONTAINS(err.message, cases[i].message);
+        char *text = edited(wrong_fields[i].from, wrong_fields[i].to, true);
+        DT_CHECK_MSG(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err) == DT_ERR_FORMAT,
+                     "accepted: %s", wrong_fields[i].to);
+        DT_CHECK_CONTAINS(err.message, wrong_fields[i].message);
         DT_CHECK_INT(m.step, -7);
         free(text);
     }
@@ -183,7 +183,7 @@ static void older_formats_are_read(void)
     check_strangers(2, "1 unknown fields");
 }
 
-static void what_computed_it_comes_back(void)
+static void computed_by_is_read_back(void)
 {
     dt_manifest m = whole_manifest(), again = {0};
     char *text = NULL;
@@ -205,7 +205,7 @@ static void what_computed_it_comes_back(void)
     dt_free(m.config_text);
 }
 
-static void one_that_was_read_is_known_by_its_hash(void)
+static void a_manifest_that_was_read_has_its_hash_as_identity(void)
 {
     int64_t bytes = 0;
     char *text = whole_text(&bytes);
@@ -217,7 +217,7 @@ static void one_that_was_read_is_known_by_its_hash(void)
     dt_free(text);
 }
 
-static void a_newer_format_is_refused_in_words_that_help(void)
+static void a_newer_format_is_refused_with_advice(void)
 {
     dt_error err = {0};
     dt_manifest m;
@@ -245,7 +245,7 @@ static void an_edit_without_the_hash_is_damage(void)
     free(text);
 }
 
-static void what_is_no_manifest_at_all_is_refused(void)
+static void other_texts_are_refused(void)
 {
     static const char *const texts[] = {
         "", "{", "[]", "null", "{}", "\"manifest\"", "{\"format_version\": 1}", "\xff\xfe", "[[[[[[[["};
@@ -301,7 +301,7 @@ static void every_allocation_may_fail(void)
     }
 }
 
-/* Cut and mutated texts, sealed or not: nothing crashes; a sanitizer build sees what is read beyond the
+/* Cut and mutated texts, rehashed or not: nothing crashes; a sanitizer build sees what is read beyond the
  * end. */
 static void random_damage_never_crashes(void)
 {
@@ -313,7 +313,7 @@ static void random_damage_never_crashes(void)
             x ^= x << 13, x ^= x >> 7, x ^= x << 17;
             text[x % (uint64_t)(bytes - 40)] = "{}[]\",:0-9e.x\\u\0"[x >> 32 & 15];
         }
-        seal(text, (size_t)bytes);
+        rehash(text, (size_t)bytes);
         char *exact = malloc((size_t)bytes);
         memcpy(exact, text, (size_t)bytes);
         dt_manifest m = {0};
@@ -335,15 +335,15 @@ void dt_test_tear_down(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(fields_that_are_wrong_are_named),
+    DT_TEST(wrong_fields_are_named),
     DT_TEST(older_formats_are_read),
-    DT_TEST(what_computed_it_comes_back),
-    DT_TEST(one_that_was_read_is_known_by_its_hash),
-    DT_TEST(a_newer_format_is_refused_in_words_that_help),
+    DT_TEST(computed_by_is_read_back),
+    DT_TEST(a_manifest_that_was_read_has_its_hash_as_identity),
+    DT_TEST(a_newer_format_is_refused_with_advice),
     DT_TEST(an_edit_without_the_hash_is_damage),
-    DT_TEST(what_is_no_manifest_at_all_is_refused),
+    DT_TEST(other_texts_are_refused),
     DT_TEST(numbers_and_texts_that_json_cannot_hold_are_not_written),
     DT_TEST(every_allocation_may_fail),
     DT_TEST(random_damage_never_crashes),
 };
-DT_TEST_MAIN("io/manifest", tests)
+DT_TEST_MAIN("io/store/manifest_json", tests)

@@ -111,7 +111,7 @@ static bool is_there(const char *name)
     return access(dt_test_path("%s/%s", dt_test_temp_dir(), name), F_OK) == 0;
 }
 
-static void the_copy_is_the_same_checkpoint(void)
+static void a_copy_is_the_same_checkpoint(void)
 {
     static job j;
     dt_manifest a = {0}, b = {0};
@@ -128,7 +128,7 @@ static void the_copy_is_the_same_checkpoint(void)
     close_folders(&j);
 }
 
-static void whatever_fails_older_copies_stand_and_the_next_one_is_made(void)
+static void older_copies_survive_any_failure_and_the_next_copy_works(void)
 {
     static const char *const faults[] = {
         "mirror.open", "mirror.read",    "mirror.space",         "mirror.write",       "mirror.fsync",
@@ -163,7 +163,7 @@ static void damage(const char *name)
     DT_REQUIRE(fseek(f, 1000, SEEK_SET) == 0 && fputc(byte ^ 1, f) != EOF && fclose(f) == 0);
 }
 
-static void a_shard_that_was_damaged_meanwhile_is_not_copied(void)
+static void a_damaged_shard_is_not_copied(void)
 {
     static job j;
     open_folders(&j);
@@ -186,8 +186,8 @@ static void a_shard_that_was_damaged_meanwhile_is_not_copied(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(the_copy_is_the_same_checkpoint),
-    DT_TEST(whatever_fails_older_copies_stand_and_the_next_one_is_made),
-    DT_TEST(a_shard_that_was_damaged_meanwhile_is_not_copied),
+    DT_TEST(a_copy_is_the_same_checkpoint),
+    DT_TEST(older_copies_survive_any_failure_and_the_next_copy_works),
+    DT_TEST(a_damaged_shard_is_not_copied),
 };
-DT_TEST_MAIN("io/shard_copy", tests)
+DT_TEST_MAIN("io/store/shard_copy", tests)

@@ -48,7 +48,7 @@ static dt_safetensors *open_good(const char *path)
     return file;
 }
 
-static void what_is_written_comes_back(void)
+static void tensors_are_read_back_unchanged(void)
 {
     const char *path = dt_test_path("%s/a.safetensors", dt_test_temp_dir());
     dt_error err = {0};
@@ -173,64 +173,66 @@ static void long_tensors_are_converted_in_blocks_without_seams(void)
 
 #define T(entry) "{\"t\":{" entry "}}"
 
-static void headers_that_lie_are_refused(void)
+static const struct {
+    const char *header;
+    size_t data_bytes;
+    dt_status status;
+    const char *message;
+} wrong_headers[] = {
+    {"", 0, DT_ERR_FORMAT, "says its header has 0 bytes"},
+    {"[]", 0, DT_ERR_FORMAT, "not a JSON object"},
+    {"{\"t\":", 0, DT_ERR_FORMAT, "header is not JSON"},
+    {"{\"t\":1}", 0, DT_ERR_FORMAT, "tensor t: no \"dtype\""},
+    {T("\"shape\":[1],\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "tensor t: no \"dtype\""},
+    {T("\"dtype\":\"F8_E4M3\",\"shape\":[4],\"data_offsets\":[0,4]"), 4, DT_ERR_UNSUPPORTED,
+     "tensor t: dtype F8_E4M3"},
+    {T("\"dtype\":\"F32\",\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "tensor t: no \"shape\""},
+    {T("\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]"), 4, DT_ERR_UNSUPPORTED,
+     "9 dimensions"},
+    {T("\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "dimension 0"},
+    {T("\"dtype\":\"F32\",\"shape\":[1.0],\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "dimension 0"},
+    {T("\"dtype\":\"F32\",\"shape\":[4294967296,1073741824],\"data_offsets\":[0,0]"), 0, DT_ERR_FORMAT,
+     "dimension 1"},
+    {T("\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,0]"), 0,
+     DT_ERR_FORMAT, "dimension 1"},
+    {T("\"dtype\":\"F32\",\"shape\":[1]"), 4, DT_ERR_FORMAT, "data_offsets"},
+    {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]"), 4, DT_ERR_FORMAT, "data_offsets"},
+    {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,8]"), 4, DT_ERR_FORMAT, "data_offsets"},
+    {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]"), 4, DT_ERR_FORMAT, "not inside"},
+    {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]"), 4, DT_ERR_FORMAT, "not inside"},
+    {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]"), 4, DT_ERR_FORMAT, "not inside"},
+    {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,9223372036854775807]"), 4, DT_ERR_FORMAT,
+     "not inside"},
+    {T("\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "needs 8 bytes"},
+    {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]"), 8, DT_ERR_FORMAT, "end at byte 4 of 8"},
+    {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]"), 8, DT_ERR_FORMAT, "begins at byte 4"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":"
+     "[2],\"data_offsets\":[4,12]}}",
+     12, DT_ERR_FORMAT, "tensor b begins at byte 4"},
+    {"{\"t\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]},\"t\":{\"dtype\":\"F32\",\"shape\":["
+     "],\"data_offsets\":[4,8]}}",
+     8, DT_ERR_FORMAT, "duplicate"},
+    {"{\"\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, DT_ERR_UNSUPPORTED,
+     "a name of 0 bytes"},
+    {"{\"\\u0000\":{}}", 0, DT_ERR_FORMAT, "header is not JSON"},
+};
+
+static void wrong_headers_are_refused(void)
 {
-    static const struct {
-        const char *header;
-        size_t data_bytes;
-        dt_status status;
-        const char *message;
-    } cases[] = {
-        {"", 0, DT_ERR_FORMAT, "says its header has 0 bytes"},
-        {"[]", 0, DT_ERR_FORMAT, "not a JSON object"},
-        {"{\"t\":", 0, DT_ERR_FORMAT, "header is not JSON"},
-        {"{\"t\":1}", 0, DT_ERR_FORMAT, "tensor t: no \"dtype\""},
-        {T("\"shape\":[1],\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "tensor t: no \"dtype\""},
-        {T("\"dtype\":\"F8_E4M3\",\"shape\":[4],\"data_offsets\":[0,4]"), 4, DT_ERR_UNSUPPORTED,
-         "tensor t: dtype F8_E4M3"},
-        {T("\"dtype\":\"F32\",\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "tensor t: no \"shape\""},
-        {T("\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]"), 4, DT_ERR_UNSUPPORTED,
-         "9 dimensions"},
-        {T("\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "dimension 0"},
-        {T("\"dtype\":\"F32\",\"shape\":[1.0],\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "dimension 0"},
-        {T("\"dtype\":\"F32\",\"shape\":[4294967296,1073741824],\"data_offsets\":[0,0]"), 0, DT_ERR_FORMAT,
-         "dimension 1"},
-        {T("\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,0]"), 0,
-         DT_ERR_FORMAT, "dimension 1"},
-        {T("\"dtype\":\"F32\",\"shape\":[1]"), 4, DT_ERR_FORMAT, "data_offsets"},
-        {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]"), 4, DT_ERR_FORMAT, "data_offsets"},
-        {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,8]"), 4, DT_ERR_FORMAT, "data_offsets"},
-        {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]"), 4, DT_ERR_FORMAT, "not inside"},
-        {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]"), 4, DT_ERR_FORMAT, "not inside"},
-        {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]"), 4, DT_ERR_FORMAT, "not inside"},
-        {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,9223372036854775807]"), 4, DT_ERR_FORMAT,
-         "not inside"},
-        {T("\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]"), 4, DT_ERR_FORMAT, "needs 8 bytes"},
-        {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]"), 8, DT_ERR_FORMAT, "end at byte 4 of 8"},
-        {T("\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]"), 8, DT_ERR_FORMAT, "begins at byte 4"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":"
-         "[2],\"data_offsets\":[4,12]}}",
-         12, DT_ERR_FORMAT, "tensor b begins at byte 4"},
-        {"{\"t\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]},\"t\":{\"dtype\":\"F32\",\"shape\":["
-         "],\"data_offsets\":[4,8]}}",
-         8, DT_ERR_FORMAT, "duplicate"},
-        {"{\"\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, DT_ERR_UNSUPPORTED,
-         "a name of 0 bytes"},
-        {"{\"\\u0000\":{}}", 0, DT_ERR_FORMAT, "header is not JSON"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof wrong_headers / sizeof *wrong_headers; i++) {
         dt_error err = {0};
         dt_safetensors *file = NULL;
-        const char *path = made(cases[i].header, "0123456789abcdef", cases[i].data_bytes);
+        const char *path = made(wrong_headers[i].header, "0123456789abcdef", wrong_headers[i].data_bytes);
         dt_status status = dt_safetensors_open(path, &file, &err);
-        DT_CHECK_MSG(status == cases[i].status, "%s gives %s", cases[i].header, dt_status_name(status));
+        DT_CHECK_MSG(status == wrong_headers[i].status, "%s gives %s", wrong_headers[i].header,
+                     dt_status_name(status));
         DT_CHECK_CONTAINS(err.message, "made.safetensors");
-        DT_CHECK_CONTAINS(err.message, cases[i].message);
+        DT_CHECK_CONTAINS(err.message, wrong_headers[i].message);
         dt_safetensors_close(file);
     }
 }
 
-static void files_that_are_no_safetensors_are_refused(void)
+static void other_files_are_refused(void)
 {
     dt_safetensors *file = NULL;
     dt_error err = {0};
@@ -271,7 +273,7 @@ static void a_file_cut_anywhere_is_refused(void)
     free(bytes);
 }
 
-static void a_failed_write_leaves_the_old_file_and_no_rubbish(void)
+static void a_failed_write_leaves_the_old_file_and_nothing_else(void)
 {
     static const char *const faults[] = {"safetensors.write:1", "safetensors.write:3", "safetensors.fsync:1",
                                          "safetensors.rename:1"};
@@ -291,7 +293,7 @@ static void a_failed_write_leaves_the_old_file_and_no_rubbish(void)
     dt_fault_arm(NULL, 0, NULL);
 }
 
-static void misuse_is_told(void)
+static void misuse_is_an_error(void)
 {
     dt_safetensors_writer *w = NULL;
     dt_error err = {0};
@@ -359,7 +361,7 @@ static const char python[] =
     "h = json.dumps(out, indent=1).encode()\n"
     "open(sys.argv[2], 'wb').write(struct.pack('<Q', len(h)) + h + data)\n";
 
-static void python_reads_ours_and_we_read_pythons(void)
+static void python_reads_our_files_and_we_read_pythons(void)
 {
     if (system("/usr/bin/python3 -c 'import numpy' 2>/dev/null") != 0)
         DT_SKIP("python3 with numpy is not installed");
@@ -388,16 +390,16 @@ static void python_reads_ours_and_we_read_pythons(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(what_is_written_comes_back),
+    DT_TEST(tensors_are_read_back_unchanged),
     DT_TEST(every_number_is_aligned_and_the_same_weights_give_the_same_bytes),
     DT_TEST(half_precision_and_doubles_become_floats_exactly),
     DT_TEST(long_tensors_are_converted_in_blocks_without_seams),
-    DT_TEST(headers_that_lie_are_refused),
-    DT_TEST(files_that_are_no_safetensors_are_refused),
+    DT_TEST(wrong_headers_are_refused),
+    DT_TEST(other_files_are_refused),
     DT_TEST(a_file_cut_anywhere_is_refused),
-    DT_TEST(a_failed_write_leaves_the_old_file_and_no_rubbish),
-    DT_TEST(misuse_is_told),
+    DT_TEST(a_failed_write_leaves_the_old_file_and_nothing_else),
+    DT_TEST(misuse_is_an_error),
     DT_TEST(every_allocation_may_fail),
-    DT_TEST(python_reads_ours_and_we_read_pythons),
+    DT_TEST(python_reads_our_files_and_we_read_pythons),
 };
-DT_TEST_MAIN("io/safetensors", tests)
+DT_TEST_MAIN("io/weights/safetensors", tests)
