@@ -11,7 +11,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define XXH_INLINE_ALL /* compiled for the CPU we build for, not for the distribution's oldest */
+/* Compiled for the CPU of this build, not for the oldest one that the distribution supports. */
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #define HASH_BLOCK_BYTES ((int64_t)1 << 20) /* stays in the second-level cache between read and hash */
@@ -23,7 +24,7 @@ dt_status dt_durable_path(char *path, dt_error *err, const char *format, ...)
     int n = vsnprintf(path, DT_DURABLE_PATH_BYTES, format, args);
     va_end(args);
     if (n < 0 || n >= DT_DURABLE_PATH_BYTES)
-        return dt_fail(err, DT_ERR_USAGE, "%.60s...: a path of %d bytes is longer than the %d that can be",
+        return dt_fail(err, DT_ERR_USAGE, "%.60s...: the path has %d bytes; the longest possible one has %d",
                        path, n, DT_DURABLE_PATH_BYTES - 1);
     return DT_OK;
 }
@@ -46,8 +47,8 @@ dt_status dt_durable_write_failed(int fd, const char *path, int error_number, in
         char wanted[24], available[24];
         format_bytes((double)wanted_bytes, wanted);
         format_bytes((double)fs.f_bavail * (double)fs.f_frsize, available);
-        return dt_fail(err, DT_ERR_IO, "%s: %s: %s wanted, %s free; make room or choose another place", path,
-                       strerror(error_number), wanted, available);
+        return dt_fail(err, DT_ERR_IO, "%s: %s: %s wanted, %s free; free some space or choose another folder",
+                       path, strerror(error_number), wanted, available);
     }
     errno = error_number;
     return dt_fail_errno(err, "%s: cannot write %lld bytes", path, (long long)wanted_bytes);
@@ -80,8 +81,8 @@ dt_status dt_durable_read(int fd, const char *path, void *data, int64_t bytes, i
                                  (long long)offset);
         if (n == 0)
             return dt_fail(err, DT_ERR_FORMAT,
-                           "%s: ends after %lld bytes, in the middle of what should be there: cut short",
-                           path, (long long)(offset + done));
+                           "%s: ends after %lld bytes, in the middle of its data: cut short", path,
+                           (long long)(offset + done));
         done += n;
     }
     return DT_OK;
@@ -94,7 +95,7 @@ dt_status dt_durable_reserve(int fd, const char *path, int64_t bytes, dt_error *
             continue;
         if (errno == ENOSPC || errno == EDQUOT)
             return dt_durable_write_failed(fd, path, errno, bytes, err);
-        break; /* not every file system can; the writes themselves will tell */
+        break; /* not every file system can do this; a write will fail if the disk is full */
     }
     return DT_OK;
 }
@@ -171,7 +172,7 @@ dt_status dt_durable_make_folder(const char *path, dt_error *err)
     }
     struct stat st;
     if (stat(path, &st) != 0)
-        return dt_fail_errno(err, "%s: cannot look at the folder", path);
+        return dt_fail_errno(err, "%s: cannot read its attributes", path);
     if (!S_ISDIR(st.st_mode))
         return dt_fail(err, DT_ERR_IO, "%s: there is a file where a folder should be", path);
     return DT_OK;

@@ -1,12 +1,12 @@
-/* durable.h: files that are there after a power cut, and messages that say what the disk refused. Used by
- * what writes in io/.
+/* durable.h: files that survive a power cut, and messages that say what the disk refused. For all of io/ that
+ * writes.
  *
  *   DT_TRY(dt_durable_write(fd, path, data, bytes, 0, err));
  *   DT_TRY(dt_durable_sync(fd, path, err));
  *   DT_TRY(dt_durable_rename("x.tmp", "x", err));
  *
- * Everything here is local and blocking, and safe in any thread. Errors are DT_ERR_IO with the path and the
- * system's reason; a full disk says how much was wanted and how much is free.
+ * No function is collective; all block, and may be called in any thread. Errors are DT_ERR_IO with the path
+ * and the system's reason; for a full disk also the bytes wanted and the bytes free.
  */
 #ifndef DT_IO_DURABLE_H
 #define DT_IO_DURABLE_H
@@ -22,40 +22,41 @@
 dt_status dt_durable_path(char *path, dt_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Write all of data at offset, however many calls that takes. */
+/* Write all of data at an offset, in as many calls as that takes. */
 dt_status dt_durable_write(int fd, const char *path, const void *data, int64_t bytes, int64_t offset,
                            dt_error *err);
 
-/* Read exactly so many bytes at offset; a file that ends before is DT_ERR_FORMAT. */
+/* Read exactly `bytes` at an offset. DT_ERR_FORMAT: the file is shorter. */
 dt_status dt_durable_read(int fd, const char *path, void *data, int64_t bytes, int64_t offset, dt_error *err);
 
-/* Claim the blocks for `bytes` without changing the file's size, so that a full disk is known before the work
- * is done. A file system that cannot do so is no error. */
+/* Reserve the blocks for `bytes` without changing the file's size, so that a full disk is detected early. A
+ * file system that cannot reserve blocks is no error. */
 dt_status dt_durable_reserve(int fd, const char *path, int64_t bytes, dt_error *err);
 
 /* fsync of an open file. */
 dt_status dt_durable_sync(int fd, const char *path, dt_error *err);
 
-/* fsync of the folder `path`, or of the folder that holds `path`, which makes its entries durable. File
- * systems that know no fsync of folders are excused. */
+/* fsync of the folder `path`, or of the folder that contains `path`: its entries become durable. A file
+ * system without fsync of folders is no error. */
 dt_status dt_durable_sync_folder(const char *path, dt_error *err);
 dt_status dt_durable_sync_parent(const char *path, dt_error *err);
 
-/* rename(2) over whatever has the new name, then fsync of the folder that holds it. */
+/* rename(2), replacing a file with the new name, then fsync of the folder that contains it. */
 dt_status dt_durable_rename(const char *from, const char *to, dt_error *err);
 
 /* Whether `path` is a folder, or a link to one. */
 bool dt_durable_is_folder(const char *path);
 
-/* Make a folder and those above it that are missing, each durable in its parent. There already: fine. */
+/* Make a folder and the missing folders above it, each durable in its parent. An existing folder is no
+ * error. */
 dt_status dt_durable_make_folder(const char *path, dt_error *err);
 
-/* XXH3-128 of the first `bytes` of a file as 32 hexadecimal digits; and of memory. */
+/* XXH3-128 as 32 hexadecimal digits: of the first `bytes` of a file, and of memory. */
 dt_status dt_durable_hash(int fd, const char *path, int64_t bytes, char hex[33], dt_error *err);
 void dt_durable_hash_memory(const void *data, int64_t bytes, char hex[33]);
 
-/* The message for a write that failed with `error_number`: "PATH: No space left on device: 93.1 MB wanted,
- * 12.0 MB free". */
+/* Fail with the message for a write that failed with `error_number`: "PATH: No space left on device: 93.1 MB
+ * wanted, 12.0 MB free". */
 dt_status dt_durable_write_failed(int fd, const char *path, int error_number, int64_t wanted_bytes,
                                   dt_error *err);
 

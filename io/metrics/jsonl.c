@@ -17,7 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* the longest is mirror's: texts of 512 and 256 bytes, each written as six at worst */
+/* The longest line is the mirror event's: texts of 512 and 256 bytes, whose bytes become six each at
+ * worst. */
 #define LINE_BYTES 8192
 
 typedef struct jsonl {
@@ -48,7 +49,7 @@ static void add_integer(line *l, const char *name, int64_t value)
     add(l, ", \"%s\": %" PRId64, name, value);
 }
 
-/* Nine digits: what a float holds. */
+/* Nine digits, the precision of a float. */
 static void add_real(line *l, const char *name, double value)
 {
     char digits[40];
@@ -59,7 +60,7 @@ static void add_real(line *l, const char *name, double value)
     add(l, ", \"%s\": %s", name, isfinite(value) ? digits : "null");
 }
 
-/* A fraction or a loss where -1 means that there is none. */
+/* A fraction or a loss; -1 means that it was not measured. */
 static void add_measured(line *l, const char *name, double value)
 {
     add_real(l, name, value < 0 ? NAN : value);
@@ -92,13 +93,13 @@ static void begin(line *l, const char *event, int64_t step, int64_t epoch)
         add_integer(l, "epoch", epoch + 1);
 }
 
-/* Append the line in one write; if only a part of it arrives (a full disk), take that part back. */
+/* Append the line in one write. If only a part of it was written (a full disk), remove that part. */
 static dt_status end_line(jsonl *j, line *l, dt_error *err)
 {
     struct stat st;
     add(l, "}\n");
     if (fstat(j->fd, &st) != 0)
-        return dt_fail_errno(err, "%s: cannot look at it", j->path);
+        return dt_fail_errno(err, "%s: cannot read its attributes", j->path);
     ssize_t n;
     if (dt_fault("jsonl.write")) {
         n = write(j->fd, l->text, l->n / 2);
@@ -111,11 +112,11 @@ static dt_status end_line(jsonl *j, line *l, dt_error *err)
         return DT_OK;
     int why = n < 0 ? errno : ENOSPC;
     if (n > 0 && ftruncate(j->fd, st.st_size) != 0)
-        return dt_fail_errno(err, "%s: holds half a line, which cannot be taken back", j->path);
+        return dt_fail_errno(err, "%s: holds half a line that cannot be removed", j->path);
     return dt_durable_write_failed(j->fd, j->path, why, (int64_t)l->n, err);
 }
 
-/* -1: not a line of ours. *late: it may stand behind lines of later steps. */
+/* The step of a line; -1: not a line of ours. *late: lines of later steps may precede it. */
 static int64_t step_of(const char *text, size_t n, bool *late)
 {
     json_t *object = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
@@ -127,9 +128,9 @@ static int64_t step_of(const char *text, size_t n, bool *late)
     return value;
 }
 
-/* The length of what stays: up to the end of the last line of a step <= `step`. From the end: few lines are
- * cut, many stay. A checkpoint is told when it is on the disk, which is some steps later: such a line stays
- * where it follows what stays. */
+/* The bytes to keep: up to the end of the last line of a step <= `step`. Searches from the end, since few
+ * lines are removed and many stay. A checkpoint's line is written when the checkpoint is on the disk, some
+ * steps later; such a line stays if it follows directly after those that stay. */
 static size_t kept_bytes(const char *text, size_t n, int64_t step)
 {
     size_t with_checkpoints = 0; /* > 0: the lines from n to here are checkpoints up to `step` */
@@ -155,13 +156,13 @@ static dt_status cut(jsonl *j, int64_t step, dt_error *err)
     struct stat st;
     size_t keep = 0;
     if (fstat(j->fd, &st) != 0)
-        return dt_fail_errno(err, "%s: cannot look at it", j->path);
+        return dt_fail_errno(err, "%s: cannot read its attributes", j->path);
     if (!S_ISREG(st.st_mode))
-        return DT_OK; /* /dev/null, a pipe to somebody who draws */
+        return DT_OK; /* /dev/null, a pipe to another program */
     if (step > 0 && st.st_size > 0) {
         char *text = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, j->fd, 0);
         if (text == MAP_FAILED)
-            return dt_fail_errno(err, "%s: cannot read what is in it", j->path);
+            return dt_fail_errno(err, "%s: cannot read it", j->path);
         keep = kept_bytes(text, (size_t)st.st_size, step);
         munmap(text, (size_t)st.st_size);
     }
@@ -172,7 +173,7 @@ static dt_status cut(jsonl *j, int64_t step, dt_error *err)
 
 static dt_status sync_data(jsonl *j, dt_error *err)
 {
-    if (fdatasync(j->fd) != 0 && errno != EINVAL && errno != EROFS) /* those two: not a file */
+    if (fdatasync(j->fd) != 0 && errno != EINVAL && errno != EROFS) /* these two: not a regular file */
         return dt_fail_errno(err, "%s: fdatasync failed", j->path);
     return DT_OK;
 }
@@ -251,8 +252,8 @@ static dt_status jsonl_checkpoint(dt_sink *sink, const dt_metrics_checkpoint *m,
     line l;
     begin_folder(&l, "checkpoint", m);
     DT_TRY(end_line((jsonl *)sink, &l, err));
-    return sync_data((jsonl *)sink, err); /* a resume from here finds the lines up to here, even after a
-                                             power cut */
+    /* a start that resumes from this checkpoint finds the lines up to here, even after a power cut */
+    return sync_data((jsonl *)sink, err);
 }
 
 static dt_status jsonl_mirror(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err)

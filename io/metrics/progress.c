@@ -12,20 +12,20 @@
 
 #define REDRAW_EVERY_S 0.1
 #define DEFAULT_COLUMNS 80
-#define MAX_BAR 40 /* columns; a longer one tells no more */
-#define MIN_BAR 8  /* a shorter one tells nothing: rather leave a field out */
+#define MAX_BAR 40 /* columns; a longer bar shows nothing more */
+#define MIN_BAR 8  /* columns; rather than make the bar shorter, leave a field out */
 
 typedef struct progress {
     dt_sink base; /* first */
     FILE *stream;
     dt_progress_options options;
-    pthread_mutex_t lock; /* log lines come from any thread */
+    pthread_mutex_t lock; /* any thread may log */
     dt_metrics_start start;
     dt_metrics_step step;          /* the last one */
-    int64_t n_steps;               /* told so far */
+    int64_t n_steps;               /* reported so far */
     int64_t eval_done, eval_total; /* batches; 0 of 0: not evaluating */
     double drawn_s, line_s;        /* when the bar was drawn, when the last plain line was printed */
-    bool shown;                    /* a bar is on the screen, and the cursor behind it */
+    bool shown;                    /* the bar is on the screen, and the cursor after it */
 } progress;
 
 static double now(const progress *p)
@@ -43,7 +43,7 @@ static int columns(const progress *p)
     return DEFAULT_COLUMNS;
 }
 
-/* "epoch  3/15  WHAT  step  468/2340", which every line begins with, so that they stand in columns. */
+/* The beginning of every line: "epoch  3/15  WHAT  step  468/2340". It aligns the lines in columns. */
 static void add_line_start(const progress *p, dt_progress_text *t, const char *what, int64_t epoch,
                            int64_t step)
 {
@@ -72,8 +72,8 @@ static void step_line(const progress *p, dt_progress_text *t)
     dt_progress_add_left(t, p->step.left_s);
 }
 
-/* The status line for a terminal: what does not fit is left out, the least important first; the bar takes the
- * rest. */
+/* The status line for a terminal. Fields that do not fit are left out, the least important first; the bar
+ * fills the rest. */
 static void status_line(const progress *p, dt_progress_text *t)
 {
     enum { EPOCH, SHARE, BAR, STEP, LOSS, LR, RATE, LEFT, N_FIELDS };
@@ -110,8 +110,8 @@ static void status_line(const progress *p, dt_progress_text *t)
         dt_progress_add(t, "%.*s", (int)fields[f].n, fields[f].text);
 }
 
-/* One fwrite and one fflush for all that changes on the screen: nothing flickers, and lines of other
- * processes do not tear it. */
+/* Print a line above the bar (NULL: none) and redraw the bar. One fwrite and one fflush: the screen does not
+ * flicker, and output of other processes does not split the line. */
 static dt_status emit(progress *p, const char *above, bool with_status, dt_error *err)
 {
     dt_progress_text status = {0};
@@ -123,7 +123,7 @@ static dt_status emit(progress *p, const char *above, bool with_status, dt_error
     if (!out)
         return dt_fail_memory(err, above_bytes + status.n + 16, "the progress display");
     if (p->shown && p->options.terminal) {
-        memcpy(out, "\r\x1b[K", 4); /* to the line's begin, and erase it */
+        memcpy(out, "\r\x1b[K", 4); /* go to the beginning of the line and erase it */
         n = 4;
     }
     if (above) {
@@ -252,7 +252,7 @@ static dt_status progress_checkpoint(dt_sink *sink, const dt_metrics_checkpoint 
 
 static dt_status progress_mirror(dt_sink *sink, const dt_metrics_checkpoint *m, dt_error *err)
 {
-    return m->error[0] ? DT_OK : print_folder((progress *)sink, "copy", m, err); /* the log tells errors */
+    return m->error[0] ? DT_OK : print_folder((progress *)sink, "copy", m, err); /* errors are logged */
 }
 
 static dt_status progress_end(dt_sink *sink, const dt_metrics_end *m, dt_error *err)
@@ -291,7 +291,7 @@ static void progress_destroy(dt_sink *sink)
     progress *p = (progress *)sink;
     if (!p)
         return;
-    if (p->shown) { /* an error ended the training: its last line stays to be read */
+    if (p->shown) { /* an error ended the training: keep the last line readable */
         fputc('\n', p->stream);
         fflush(p->stream);
     }

@@ -6,13 +6,13 @@
 #define N_TRIES 10
 static const double aspect_min = 3.0 / 4.0, aspect_max = 4.0 / 3.0;
 
-/* To the nearest, halves to the even one: Python's round. */
+/* To the nearest integer, halves to even: Python's round. */
 static int64_t nearest(double x)
 {
     return (int64_t)rint(x);
 }
 
-/* The largest centred box whose aspect is allowed. */
+/* The largest centred box with an allowed aspect. */
 static dt_rect fallback_box(int64_t width, int64_t height)
 {
     double aspect = (double)width / (double)height;

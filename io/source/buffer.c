@@ -15,7 +15,7 @@ dt_status dt_buffer_reserve(dt_buffer *buffer, size_t bytes, const char *what, d
     if (bytes <= buffer->bytes)
         return DT_OK;
     dt_buffer_clear(buffer);
-    bytes += bytes / 8; /* so that slowly growing sizes do not allocate each time */
+    bytes += bytes / 8; /* sizes that grow slowly should not allocate each time */
     buffer->data = dt_calloc(1, bytes);
     if (!buffer->data)
         return dt_fail_memory(err, bytes, what);

@@ -1,4 +1,4 @@
-/* buffer.h: memory that a thread keeps from image to image, and that only grows. */
+/* buffer.h: memory that a thread keeps from image to image. It only grows. */
 #ifndef DT_IO_SOURCE_BUFFER_H
 #define DT_IO_SOURCE_BUFFER_H
 
@@ -7,12 +7,12 @@
 #include <stddef.h>
 
 typedef struct dt_buffer {
-    void *data; /* from dt_alloc; zeroed when it was taken */
+    void *data; /* from dt_calloc */
     size_t bytes;
 } dt_buffer;
 
-/* Have at least `bytes`; what was inside may be lost. DT_ERR_MEMORY names `what`; the buffer is then
- * empty. */
+/* Make the buffer at least `bytes` long; its content may be lost. DT_ERR_MEMORY: the message names `what`,
+ * and the buffer is empty. */
 dt_status dt_buffer_reserve(dt_buffer *buffer, size_t bytes, const char *what, dt_error *err);
 
 void dt_buffer_clear(dt_buffer *buffer);

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define SOURCE_SIZE 8  /* pixels, of the original digits */
-#define TARGET_SIZE 32 /* pixels, of the files: the smallest that ResNets for small images are made for */
+#define TARGET_SIZE 32 /* pixels, of the files: the smallest size of ResNets for small images */
 #define HELD_OUT_ONE_IN 5
 
 static const char *const digits[] = {
@@ -31,8 +31,8 @@ static bool is_held_out(int64_t i)
     return i % HELD_OUT_ONE_IN == 0;
 }
 
-/* Expand a string of demo_digits.inc to RGB rows, each with the padding that dt_resize_rows wants; 255 is
- * full ink. */
+/* Expand a string of demo_digits.inc to RGB rows with the padding that dt_resize_rows needs; 255 is full
+ * ink. */
 #define SOURCE_ROW_BYTES (3 * SOURCE_SIZE + DT_ROW_PADDING_BYTES)
 static void expand_digit(const char *text, uint8_t rows[SOURCE_SIZE][SOURCE_ROW_BYTES])
 {
@@ -49,7 +49,7 @@ static void expand_digit(const char *text, uint8_t rows[SOURCE_SIZE][SOURCE_ROW_
     }
 }
 
-/* The file of one digit. */
+/* Write the file of one digit. */
 static dt_status write_digit(dt_resize *resize, const char *folder, int64_t i, dt_error *err)
 {
     uint8_t source[SOURCE_SIZE][SOURCE_ROW_BYTES], *rows[SOURCE_SIZE];
@@ -86,7 +86,7 @@ static dt_status make_folder(const char *path, dt_error *err)
     return dt_fail_errno(err, "demo data: cannot make folder %s", path);
 }
 
-/* folder/train/0 to folder/val/9, of which folder itself exists. */
+/* Make folder/train/0 to folder/val/9; `folder` exists. */
 static dt_status make_class_folders(const char *folder, dt_error *err)
 {
     static const char *const splits[] = {"train", "val"};
@@ -168,7 +168,7 @@ static dt_status fail_exists(const char *dir, dt_error *err)
                    dir);
 }
 
-/* Whether rename could put a folder in the place of `dir`: there is none, or an empty one. */
+/* Whether rename can give a folder the name `dir`: it does not exist, or is an empty folder. */
 static bool is_free(const char *dir)
 {
     DIR *open = opendir(dir);
@@ -182,7 +182,7 @@ static bool is_free(const char *dir)
     return entry == NULL;
 }
 
-/* Give the finished folder its name. Somebody else may have done so meanwhile: then theirs is as good. */
+/* Give the finished folder its name. If another process did that first, its folder is as good. */
 static dt_status publish(const char *unfinished, const char *dir, dt_error *err)
 {
     if (rename(unfinished, dir) == 0)
@@ -203,7 +203,7 @@ static dt_status write_to(const char *dir, dt_error *err)
     if (is_complete(dir))
         return DT_OK;
     if (!is_free(dir))
-        return is_complete(dir) ? DT_OK : fail_exists(dir, err); /* somebody may just have renamed theirs */
+        return is_complete(dir) ? DT_OK : fail_exists(dir, err); /* another process may just have finished */
     DT_TRY(make_parents(dir, err));
     char *unfinished = dt_strprintf("%s.unfinished-XXXXXX", dir);
     if (!unfinished)
@@ -214,8 +214,8 @@ static dt_status write_to(const char *dir, dt_error *err)
         goto done;
     }
     status = fill_folder(unfinished, err);
-    if (status == DT_OK && chmod(unfinished, 0755) != 0) /* mkdtemp's are closed to others */
-        status = dt_fail_errno(err, "demo data: cannot change %s", unfinished);
+    if (status == DT_OK && chmod(unfinished, 0755) != 0) /* mkdtemp's mode is 0700 */
+        status = dt_fail_errno(err, "demo data: cannot change the mode of %s", unfinished);
     if (status == DT_OK)
         status = publish(unfinished, dir, err);
     else

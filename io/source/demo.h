@@ -1,4 +1,4 @@
-/* demo.h: a data set that needs no download: 1,797 handwritten digits, 8x8 pixels each, compiled in.
+/* demo.h: a data set that needs no download: 1,797 handwritten digits of 8x8 pixels, compiled in.
  *
  *   dt_demo_data_write("demo-data", err);       then --data demo-data
  *
@@ -11,9 +11,9 @@
 #include "core/base/error.h"
 
 /* Write DIR/train/<digit>/NNNN.jpg and DIR/val/<digit>/NNNN.jpg: 32x32 pixels, every fifth digit in val
- * (1,437 and 360 files). A complete DIR is left as it is. The files are made in a temporary folder beside DIR
- * and renamed, so that DIR is whole or absent, and any number of processes may do this at the same time.
- * DT_ERR_USAGE: DIR exists and is something else; DT_ERR_IO: it cannot be written; DT_ERR_MEMORY. */
+ * (1,437 and 360 files). A complete DIR is not changed. The files are written to a temporary folder beside
+ * DIR, which is then renamed: DIR is complete or absent, and any number of processes may do this at the same
+ * time. DT_ERR_USAGE: DIR exists and is not the demo data; DT_ERR_IO: it cannot be written; DT_ERR_MEMORY. */
 dt_status dt_demo_data_write(const char *dir, dt_error *err);
 
 #endif

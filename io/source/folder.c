@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
-/* Names, one after the other with their zero bytes, and where each begins. */
+/* Names, each with its zero byte, in one text; at[i] is the offset of name i. */
 typedef struct names {
     char *text;
     size_t text_bytes, text_capacity;
@@ -28,7 +28,7 @@ struct dt_folder {
 };
 
 static const char layout[] =
-    "expected is DIR/train/<class>/<file>.jpg and DIR/val/<class>/<file>.jpg (--data DIR)";
+    "expected: DIR/train/<class>/<file>.jpg and DIR/val/<class>/<file>.jpg (--data DIR)";
 
 static const char *name_at(const names *list, int64_t i)
 {
@@ -117,15 +117,15 @@ static bool is_subfolder(DIR *dir, const char *name)
     return fstatat(dirfd(dir), name, &info, 0) == 0 && S_ISDIR(info.st_mode);
 }
 
-/* By its name only. A folder of such a name is sorted out later; a dangling link stays, and is a broken
- * file. */
+/* Decides by the name only. list_class removes folders with such names. A dangling link stays in the list: it
+ * is a broken file. */
 static bool is_candidate(DIR *dir, const char *name)
 {
     (void)dir;
     return is_jpeg_name(name);
 }
 
-/* Append the sorted names in the open folder `dir` for which `wanted` says so; hidden ones never. */
+/* Append the names in the open folder `dir` that are `wanted` and not hidden, sorted. */
 static dt_status list_folder(DIR *dir, const char *path, bool (*wanted)(DIR *dir, const char *name),
                              names *list, dt_error *err)
 {
@@ -144,8 +144,7 @@ static dt_status list_folder(DIR *dir, const char *path, bool (*wanted)(DIR *dir
     return DT_OK;
 }
 
-/* List the files of one class behind those of the classes before it, and put their names and sizes into the
- * fingerprint. */
+/* Append the files of one class, and add their names and sizes to the fingerprint. */
 static dt_status list_class(dt_folder *folder, int64_t class_index, XXH3_state_t *hash, dt_error *err)
 {
     const char *class_name = name_at(&folder->classes, class_index);
@@ -226,7 +225,7 @@ static dt_status list_classes(dt_folder *folder, const char *root, dt_error *err
     return status;
 }
 
-/* That two splits have the same classes; both lists are sorted. */
+/* Check that two splits have the same classes. Both lists are sorted. */
 static dt_status compare_classes(const dt_folder *folder, const dt_folder *like, dt_error *err)
 {
     const names *mine = &folder->classes, *other = &like->classes;

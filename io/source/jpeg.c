@@ -1,6 +1,6 @@
-/* jpeg.c: libjpeg-turbo's libjpeg interface behind dt_jpeg. Every call into the library is made inside
- * `guarded`, whose setjmp catches the library's error exit: what the library has allocated belongs to its own
- * pools, which jpeg_abort frees, and our state is in dt_jpeg, so nothing is lost by the jump. */
+/* jpeg.c: libjpeg-turbo's libjpeg interface as dt_jpeg. Every call into the library is made inside `guarded`,
+ * whose setjmp catches the library's error exit. Nothing leaks by that jump: the library's memory is in its
+ * own pools, which jpeg_abort frees, and ours is in dt_jpeg. */
 #include "io/source/jpeg.h"
 
 #include "core/base/alloc.h"
@@ -14,13 +14,12 @@
 /* after jpeglib.h */
 #include <jerror.h>
 
-/* Each scan of a progressive file passes over the whole image: a small file of thousands of scans would take
- * minutes. Encoders write about 10; PIL's and mozjpeg's largest scripts stay below 64. */
+/* Each scan of a progressive file covers the whole image, so a small file of thousands of scans would take
+ * minutes. Encoders write about 10 scans; the largest scripts of PIL and mozjpeg stay below 64. */
 #define MAX_SCANS 128
 
-/* libjpeg-turbo writes rows that are aligned to its registers past the cache, which is right for a picture
- * that nobody looks at soon. These are looked at at once, so they begin off the alignment: resizing takes
- * half the time. */
+/* libjpeg-turbo writes rows that are aligned to its registers with streaming stores, past the cache. The
+ * resizer reads these rows at once, so they begin off that alignment: resizing takes half the time. */
 #define OFF_ALIGNMENT_BYTES 8
 
 struct dt_jpeg {
@@ -29,20 +28,20 @@ struct dt_jpeg {
     struct jpeg_progress_mgr progress;
     jmp_buf escape;
     char message[JMSG_LENGTH_MAX];
-    dt_status status; /* of what `message` tells */
+    dt_status status; /* of the error in `message` */
 
     const uint8_t *bytes;
     size_t n_bytes;
 
     dt_rect window;
     int shrink;
-    int64_t n_returned;         /* rows of the window that the caller has had */
+    int64_t n_returned;         /* rows of the window returned so far */
     dt_buffer pixels;           /* DT_JPEG_MAX_ROWS rows as decoded */
-    size_t row_bytes;           /* from one to the next */
+    size_t row_bytes;           /* from the start of one row to the next */
     size_t window_offset_bytes; /* from the start of a decoded row to the window */
     JSAMPROW decoded[DT_JPEG_MAX_ROWS];
     uint8_t *window_rows[DT_JPEG_MAX_ROWS];
-    JDIMENSION n_read; /* rows that the last call has decoded */
+    JDIMENSION n_read; /* rows decoded by the last dt_jpeg_rows */
 };
 
 static dt_jpeg *jpeg_of(j_common_ptr codec)
@@ -50,7 +49,7 @@ static dt_jpeg *jpeg_of(j_common_ptr codec)
     return codec->client_data;
 }
 
-/* The library's error_exit: remember the words, go back to `guarded`. */
+/* The library's error_exit: keep the message and jump back to `guarded`. */
 static void escape_with_error(j_common_ptr codec)
 {
     dt_jpeg *jpeg = jpeg_of(codec);
@@ -71,22 +70,22 @@ static void escape_with_error(j_common_ptr codec)
 }
 
 /* The library's emit_message: level -1 is a warning, others are traces. */
-static void judge_warning(j_common_ptr codec, int level)
+static void check_warning(j_common_ptr codec, int level)
 {
     if (level >= 0)
         return;
     switch (codec->err->msg_code) {
-    case JWRN_EXTRANEOUS_DATA:   /* bytes between segments that nobody needs */
+    case JWRN_EXTRANEOUS_DATA:   /* surplus bytes between segments */
     case JWRN_ADOBE_XFORM:       /* an unknown colour transform: YCC is assumed */
-    case JWRN_JFIF_MAJOR:        /* a JFIF version to come */
-    case JWRN_BOGUS_PROGRESSION: /* odd order of scans; all of them decoded */
+    case JWRN_JFIF_MAJOR:        /* a later JFIF version */
+    case JWRN_BOGUS_PROGRESSION: /* an odd order of scans, all of them decoded */
         return;
     default:
         escape_with_error(codec);
     }
 }
 
-static void say_nothing(j_common_ptr codec)
+static void ignore_message(j_common_ptr codec)
 {
     (void)codec;
 }
@@ -101,7 +100,7 @@ static void limit_scans(j_common_ptr codec)
     longjmp(jpeg->escape, 1);
 }
 
-/* Run `work` with the library's errors caught; on an error end the image and report it. */
+/* Run `work` and catch the library's errors. After an error the image is ended. */
 static dt_status guarded(dt_jpeg *jpeg, void (*work)(dt_jpeg *jpeg), dt_error *err)
 {
     if (setjmp(jpeg->escape) == 0) {
@@ -125,8 +124,8 @@ dt_status dt_jpeg_create(dt_jpeg **jpeg_out, dt_error *err)
     jpeg->codec.err = jpeg_std_error(&jpeg->errors);
     jpeg->codec.client_data = jpeg;
     jpeg->errors.error_exit = escape_with_error;
-    jpeg->errors.emit_message = judge_warning;
-    jpeg->errors.output_message = say_nothing;
+    jpeg->errors.emit_message = check_warning;
+    jpeg->errors.output_message = ignore_message;
     jpeg->progress.progress_monitor = limit_scans;
     dt_status status = guarded(jpeg, work_create, err);
     if (status != DT_OK) {
@@ -146,7 +145,7 @@ void dt_jpeg_destroy(dt_jpeg *jpeg)
     dt_free(jpeg);
 }
 
-/* What `bytes` are instead of a JPEG, in words that end the sentence "it is ...". */
+/* What `bytes` are if not a JPEG, as the end of the sentence "it is ...". NULL: unknown. */
 static const char *kind_of(const uint8_t *bytes, size_t n_bytes)
 {
     static const struct {
@@ -183,9 +182,8 @@ static dt_status refuse_other_kinds(const uint8_t *bytes, size_t n_bytes, dt_err
                    n_bytes > 1 ? bytes[1] : 0);
 }
 
-/* The library keeps Huffman and quantization tables from file to file, and decodes one that lacks its own
- * with them: what such a file looks like would depend on the file before. So every file gets a fresh decoder;
- * 1 us. */
+/* The library keeps Huffman and quantization tables from file to file, and uses them for a file that has
+ * none: its pixels would depend on the file before. So every file gets a new decoder, which takes 1 us. */
 static void work_open(dt_jpeg *jpeg)
 {
     jpeg_destroy_decompress(&jpeg->codec);
@@ -195,24 +193,24 @@ static void work_open(dt_jpeg *jpeg)
     jpeg_read_header(&jpeg->codec, TRUE);
 }
 
-/* What the header claims, before memory is taken for it. */
+/* Check what the header claims before memory is allocated for it. */
 static dt_status check_claims(const dt_jpeg *jpeg, dt_error *err)
 {
     const struct jpeg_decompress_struct *codec = &jpeg->codec;
     int64_t width = codec->image_width, height = codec->image_height, n_pixels = width * height;
     if (n_pixels > DT_JPEG_MAX_PIXELS)
         return dt_fail(err, DT_ERR_FORMAT,
-                       "its header claims %lld x %lld pixels, more than the %lld million that are read",
+                       "its header claims %lld x %lld pixels, more than the limit of %lld million",
                        (long long)width, (long long)height, (long long)(DT_JPEG_MAX_PIXELS / 1000000));
-    /* A Huffman code has a bit at least, and the first scan one for every block of 8x8 pixels of the first
-     * component. */
+    /* A Huffman code has at least one bit, and the first scan has a code for every block of 8x8 pixels of the
+     * first component. */
     if (!codec->arith_code && n_pixels / 64 / 8 > (int64_t)jpeg->n_bytes)
         return dt_fail(err, DT_ERR_FORMAT,
                        "its header claims %lld x %lld pixels, which %zu bytes cannot hold", (long long)width,
                        (long long)height, jpeg->n_bytes);
     int n = codec->num_components;
     if (n != 1 && n != 3 && n != 4)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "it has %d colour components; 1, 3 and 4 are read", n);
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "it has %d colour components; 1, 3 and 4 are supported", n);
     return DT_OK;
 }
 
@@ -229,14 +227,14 @@ dt_status dt_jpeg_open(dt_jpeg *jpeg, const uint8_t *bytes, size_t n_bytes, int6
     return DT_OK;
 }
 
-/* Where chroma is sampled 4 to 1 and the DCT shrinks too, libjpeg-turbo 2.1.5 crops and skips to the wrong
- * place. Such files are rare: they are decoded as a whole. */
+/* If chroma is sampled 4 to 1 and the DCT shrinks as well, libjpeg-turbo 2.1.5 crops and skips to the wrong
+ * position. Such files are rare; they are decoded as a whole. */
 static bool has_usual_sampling(const dt_jpeg *jpeg)
 {
     return jpeg->codec.max_h_samp_factor <= 2 && jpeg->codec.max_v_samp_factor <= 2;
 }
 
-/* Pass n rows without making pixels of them, where the library can. Needs the row buffer. */
+/* Pass n rows, without making pixels of them where the library can do that. Needs the row buffer. */
 static void skip_rows(dt_jpeg *jpeg, int64_t n)
 {
     if (n > 0 && has_usual_sampling(jpeg)) {
@@ -255,8 +253,8 @@ static void work_begin(dt_jpeg *jpeg)
     codec->scale_denom = (unsigned)jpeg->shrink;
     jpeg_start_decompress(codec);
 
-    /* Triangle-filtered upsampling looks at the next chroma sample on either side, max_h_samp_factor pixels
-     * away (in whole rows the library looks above and below by itself). */
+    /* Triangle-filtered upsampling reads the next chroma sample on either side, max_h_samp_factor pixels
+     * away. (The library reads the rows above and below by itself.) */
     const dt_rect *window = &jpeg->window;
     int64_t margin = codec->max_h_samp_factor;
     int64_t left = window->x - margin, right = window->x + window->w + margin;
@@ -314,7 +312,7 @@ dt_status dt_jpeg_begin(dt_jpeg *jpeg, int shrink, dt_rect window, dt_error *err
 static void cmyk_to_rgb(uint8_t *pixels, int64_t n_pixels)
 {
     for (int64_t i = 0; i < n_pixels; i++) {
-        uint32_t paper = pixels[4 * i + 3]; /* what black ink leaves */
+        uint32_t paper = pixels[4 * i + 3]; /* the light that black ink leaves */
         for (int64_t c = 0; c < 3; c++) {
             uint32_t product = (255U - pixels[4 * i + c]) * paper + 128;
             pixels[3 * i + c] = (uint8_t)(paper - ((product >> 8) + product) / 256);
@@ -334,7 +332,7 @@ static void work_rows(dt_jpeg *jpeg)
 dt_status dt_jpeg_rows(dt_jpeg *jpeg, uint8_t *const **rows, int64_t *n_rows, dt_error *err)
 {
     if (jpeg->n_returned >= jpeg->window.h)
-        return dt_fail(err, DT_ERR_INTERNAL, "JPEG: all %lld rows have been given",
+        return dt_fail(err, DT_ERR_INTERNAL, "JPEG: all %lld rows have been returned",
                        (long long)jpeg->window.h);
     DT_TRY(guarded(jpeg, work_rows, err));
     if (jpeg->codec.out_color_space == JCS_CMYK)
@@ -346,8 +344,7 @@ dt_status dt_jpeg_rows(dt_jpeg *jpeg, uint8_t *const **rows, int64_t *n_rows, dt
     return DT_OK;
 }
 
-/* Entropy-decode what is left: skipping does that for all but a skip to the last row, which stops where it
- * is. */
+/* Entropy-decode the rest. Skipping does that, except that a skip to the last row reads nothing. */
 static void work_check_rest(dt_jpeg *jpeg)
 {
     j_decompress_ptr codec = &jpeg->codec;

@@ -24,7 +24,7 @@ static void escape_with_error(j_common_ptr codec)
     longjmp(e->escape, 1);
 }
 
-/* Encode into e->bytes; all that the jump could lose is in *e. */
+/* Encode into e->bytes. Everything to be freed after the jump is in *e. */
 static bool encode_grey(encoder *e, const uint8_t *pixels, int64_t width, int64_t height, int quality)
 {
     e->codec.err = jpeg_std_error(&e->errors);
@@ -43,7 +43,7 @@ static bool encode_grey(encoder *e, const uint8_t *pixels, int64_t width, int64_
     e->codec.optimize_coding = TRUE;
     jpeg_start_compress(&e->codec, TRUE);
     while (e->codec.next_scanline < e->codec.image_height) {
-        /* only read */
+        /* the library only reads the row */
         JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (int64_t)e->codec.next_scanline * width);
         jpeg_write_scanlines(&e->codec, &row, 1);
     }

@@ -1,5 +1,5 @@
-/* loader.c: the source that trains and evaluates: options, memory and the calls of core/source.h; the threads
- * are in loader_ring.c. */
+/* loader.c: the operations of core/source.h, the check of the options, and the limit on broken files. The
+ * threads are in loader_ring.c. */
 #include "io/source/loader.h"
 
 #include "core/base/alloc.h"
@@ -16,9 +16,9 @@ typedef struct dt_loader {
     dt_folder *folder;
     dt_slot_filler *filler;
     dt_loader_ring *ring;
-    int64_t n_broken; /* in the batches handed out since start */
-    dt_error failure; /* of this start; next gives it again */
-    char name[4096];  /* what sample_name gave last */
+    int64_t n_broken; /* in the batches returned since start */
+    dt_error failure; /* since start; next returns it again */
+    char name[4096];  /* that sample_name returned last */
 } dt_loader;
 
 static dt_loader *loader_of(dt_source *source)
@@ -103,7 +103,7 @@ static dt_status loader_next(dt_source *source, dt_batch **batch, dt_error *err)
     int64_t n_broken = 0;
     if (failure->status == DT_OK && dt_loader_ring_next(loader->ring, &made, &n_broken, failure) == DT_OK) {
         loader->n_broken += n_broken;
-        /* the small number lets 0.01 of 100 be 1 */
+        /* 1e-9 against rounding: 0.01 of 100 files is 1 */
         double allowed = loader->options.max_broken * (double)dt_folder_n_samples(loader->folder) + 1e-9;
         if (n_broken > 0 && (double)loader->n_broken > allowed) {
             dt_loader_ring_release(loader->ring, made);
@@ -135,7 +135,7 @@ static dt_status check_image_size(int64_t size, dt_error *err)
 {
     if (size >= 1 && size <= 8192)
         return DT_OK;
-    return dt_fail(err, DT_ERR_USAGE, "--image-size is %lld; 1 to 8192 pixels are possible", (long long)size);
+    return dt_fail(err, DT_ERR_USAGE, "--image-size is %lld; it must be 1 to 8192 pixels", (long long)size);
 }
 
 static dt_status loader_set_image_size(dt_source *source, int64_t size, dt_error *err)
@@ -166,7 +166,7 @@ static dt_status check_options(const dt_loader_options *o, dt_error *err)
         return dt_fail(err, DT_ERR_USAGE, "--batch is %lld and --accumulate %lld; both must be 1 at least",
                        (long long)o->batch, (long long)o->accumulate);
     if (o->workers < 1 || o->workers > 1024)
-        return dt_fail(err, DT_ERR_USAGE, "--workers is %lld; 1 to 1024 threads are possible",
+        return dt_fail(err, DT_ERR_USAGE, "--workers is %lld; it must be 1 to 1024 threads",
                        (long long)o->workers);
     if (!(o->crop_scale_min > 0 && o->crop_scale_min <= o->crop_scale_max && o->crop_scale_max <= 1))
         return dt_fail(err, DT_ERR_USAGE,
@@ -196,8 +196,7 @@ bool dt_loader_has_validation(const char *root)
     return has_split(root, "val");
 }
 
-/* For evaluation the classes are those of train, if there is one: their places are what a model was trained
- * on. */
+/* Evaluation needs the classes of train, if that exists: the model was trained on their indices. */
 static dt_status open_folder(const dt_loader_options *o, dt_folder **folder, dt_error *err)
 {
     if (o->training)
@@ -218,7 +217,7 @@ dt_status dt_loader_create(const dt_loader_options *options, dt_source **source,
         return dt_fail_memory(err, sizeof *loader, "the loader");
     loader->source.ops = &loader_ops;
     loader->options = *options;
-    loader->options.root = NULL; /* the caller's */
+    loader->options.root = NULL; /* the caller may free it */
     dt_status status = DT_OK;
     loader->split_root = dt_strprintf("%s/%s", options->root, options->training ? "train" : "val");
     if (!loader->split_root) {

@@ -1,22 +1,20 @@
-/* loader.h: batches from a folder of JPEG files, decoded and augmented by threads: the door core/source.h,
- * implemented.
+/* loader.h: batches from a folder of JPEG files, decoded and augmented by threads. Implements core/source.h.
  *
  *   dt_loader_options o = {.root = "imagenet", .training = true, .image_size = 224, .batch = 64, ...};
  *   dt_loader_create(&o, &source, err);
- *   source->ops->start(source, epoch, 0, n_batches, err);      then next, release; at the end ops->destroy
+ *   source->ops->start(source, epoch, 0, n_batches, err);      then next and release, in the end destroy
  *
- * What sample `id` of epoch `e` looks like depends on the files, the seed, e and id, and on nothing else: the
- * same bits for any number of threads, any world size, and after any restart; pixels come out of integer
- * arithmetic alone.
+ * The pixels of sample `id` in epoch `e` depend on the files, the seed, e and id only. They are computed in
+ * integers, so they are the same bits for any number of threads, any world size, and after any restart.
  *
- * Broken files (unreadable, not a JPEG, truncated, corrupt, absurdly large) are named in the log once, with
- * the reason. In training a deterministic other sample, with its own label, stands in; in evaluation the row
- * gets label -1 and is not counted. A file is checked to its last byte when it is first met, so that what
- * counts as broken does not depend on where the random crop fell. Once more than max_broken of all files were
- * found broken since start, next returns DT_ERR_DATA. Within an epoch each file is asked for by one rank
- * only: stats' n_broken may be summed over the ranks.
+ * A broken file (unreadable, not a JPEG, truncated, corrupt or absurdly large) is logged once, with the
+ * reason. In training another sample with its own label replaces it, chosen by (seed, epoch, id). In
+ * evaluation its slot gets label -1 and is not counted. A file is checked to its last byte when a thread
+ * first reads it, so whether it is broken does not depend on the random crop. Once more than max_broken of
+ * all files were found broken since start, next returns DT_ERR_DATA. Within an epoch one rank only requests
+ * each file, so the ranks' n_broken may be added up.
  *
- * The caller may hold three batches at a time at least; those held when start is called are taken back.
+ * The caller may hold at least three batches at a time. start drops the batches that the caller holds.
  */
 #ifndef DT_IO_SOURCE_LOADER_H
 #define DT_IO_SOURCE_LOADER_H
@@ -24,12 +22,12 @@
 #include "core/source.h"
 #include "io/source/loader_options.h"
 
-/* Read the folder, check the options, allocate every buffer; threads begin with start. Local. The options are
- * copied. DT_ERR_USAGE: an option out of range, no such folder, no classes, a class without files, a class
- * that only one of train and val has; DT_ERR_IO; DT_ERR_MEMORY. */
+/* Read the folder, check the options and allocate all buffers; start creates the threads. Not collective. The
+ * options are copied. DT_ERR_USAGE: an option is out of range, the folder or its classes are missing, a class
+ * has no files, or only one of train and val has a class; DT_ERR_IO; DT_ERR_MEMORY. */
 dt_status dt_loader_create(const dt_loader_options *options, dt_source **source, dt_error *err);
 
-/* Whether root/val exists. Without it there is nothing to evaluate on, and creating such a source fails. */
+/* Whether root/val exists. If not, a loader for evaluation cannot be created. */
 bool dt_loader_has_validation(const char *root);
 
 #endif

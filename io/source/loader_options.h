@@ -11,24 +11,22 @@ typedef enum dt_augment_kind { DT_AUGMENT_STANDARD, DT_AUGMENT_NONE } dt_augment
 
 typedef struct dt_loader_options {
     const char *root;   /* the data folder: root/train/<class>/<file>.jpg and root/val/<class>/<file>.jpg */
-    bool training;      /* true: root/train, augmented and shuffled as below. false: root/val, centre crop,
-                          in order, padded */
+    bool training;      /* true: root/train, augmented and shuffled. false: root/val, the centre crop, in
+                           order, padded */
     int64_t image_size; /* pixels, square */
-    int64_t batch;      /* rows of a micro-batch */
+    int64_t batch;      /* sample slots of a micro-batch */
     int64_t accumulate; /* micro-batches per optimizer step; 1 for evaluation */
     int rank, world;
     int64_t workers;         /* decoding threads, 1 to 1024 */
-    dt_augment_kind augment; /* of training: random-resized-crop and flip, or (NONE) what evaluation does
-                                with eval_crop 1 */
-    double crop_scale_min, crop_scale_max; /* 0 < min <= max <= 1: share of the area that a random crop
-                                              takes */
+    dt_augment_kind augment; /* in training: random-resized-crop and flip, or (NONE) as evaluation with
+                                eval_crop 1 */
+    double crop_scale_min, crop_scale_max; /* 0 < min <= max <= 1: a random crop's share of the area */
     double flip;                           /* 0..1: probability of a horizontal flip */
-    double eval_crop;                      /* 0 < eval_crop <= 1: the shorter side becomes image_size /
-                                              eval_crop */
+    double eval_crop; /* 0 < eval_crop <= 1: the shorter side is resized to image_size / eval_crop */
     uint64_t seed;
-    bool shuffle;      /* of training; false: the files in sorted order */
-    double max_broken; /* 0..1: fraction of the files */
-    dt_device *device; /* batches come from its host_alloc (pinned memory); borrowed for the source's life;
+    bool shuffle;      /* in training; false: the files in sorted order */
+    double max_broken; /* 0..1: fraction of the files that may be broken */
+    dt_device *device; /* its host_alloc gives the pixels' memory (pinned); borrowed while the source lives;
                           NULL: dt_alloc */
 } dt_loader_options;
 

@@ -14,12 +14,12 @@
 
 typedef struct ring_entry {
     dt_batch batch; /* first: release finds the entry by it */
-    bool busy;      /* from the moment its first slot is given out until release */
+    bool busy;      /* from the assignment of its first slot until release */
     bool held;      /* by the caller */
     int64_t number; /* of its batch since start */
-    int64_t n_left; /* slots not done */
+    int64_t n_left; /* slots not filled yet */
     int64_t n_decoded, n_broken;
-    int64_t failed_slot; /* the first that could not be made; batch.n: none */
+    int64_t failed_slot; /* the first that could not be filled; batch.n: none */
     dt_error error;      /* of that slot */
 } ring_entry;
 
@@ -33,20 +33,20 @@ struct dt_loader_ring {
     dt_slot_filler *filler;
     dt_device *device; /* or NULL */
     dt_sampler sampler;
-    int64_t image_size, reserved_size; /* now, and that there is memory for */
+    int64_t image_size, reserved_size; /* pixels: now, and what the allocated memory holds */
     int64_t n_entries, n_workers, n_threads;
-    int64_t group; /* slots given out at once */
+    int64_t group; /* slots assigned to a thread at once */
     ring_entry *entries;
     ring_worker *workers;
 
-    pthread_mutex_t lock; /* of all below and of the entries, but for the slots that are being filled */
-    pthread_cond_t work;  /* there may be slots to make, or it is time to quit */
+    pthread_mutex_t lock; /* guards all below and the entries, except slots that are being filled */
+    pthread_cond_t work;  /* there may be slots to fill, or it is time to quit */
     pthread_cond_t done;  /* a batch is full, or a thread is idle */
     bool quit;
     int64_t epoch, position, n_batches;
-    int64_t next_batch, next_slot; /* the next slot to give out */
+    int64_t next_batch, next_slot; /* the next slot to assign */
     int64_t n_busy_threads;
-    int64_t next_out, n_held; /* next's next batch; batches not yet released */
+    int64_t next_out, n_held; /* the next batch to return; batches not released yet */
     int64_t n_decoded;
     double wait_s;
 };
@@ -57,7 +57,8 @@ typedef struct ring_task {
     int64_t epoch, position, first, n;
 } ring_task;
 
-/* Take slots if there are some to make and there is a batch to put them in. Under the lock. */
+/* Assign the next slots to this thread. False: there are none, or their batch is still busy. Under the lock.
+ */
 static bool acquire_task(dt_loader_ring *ring, ring_task *task_out)
 {
     if (ring->next_batch >= ring->n_batches)
@@ -89,7 +90,7 @@ static bool acquire_task(dt_loader_ring *ring, ring_task *task_out)
     return true;
 }
 
-/* What a thread found out about the slots of a task. */
+/* The result of a task. */
 typedef struct ring_outcome {
     int64_t n_decoded, n_broken, failed_slot;
     dt_error error;
@@ -120,7 +121,7 @@ static void fill_slots(ring_worker *worker, const ring_task *task, ring_outcome 
     }
 }
 
-/* Under the lock. */
+/* Add the result of a task to its batch. Under the lock. */
 static void finish_task(dt_loader_ring *ring, const ring_task *task, const ring_outcome *outcome)
 {
     ring_entry *entry = task->entry;
@@ -158,7 +159,7 @@ static void *run_worker(void *argument)
     return NULL;
 }
 
-/* Start the threads, with all signals blocked: those are the main thread's. */
+/* Start the threads with all signals blocked, so that the main thread gets them. */
 static dt_status start_threads(dt_loader_ring *ring, dt_error *err)
 {
     sigset_t all, before;
@@ -181,7 +182,7 @@ static dt_status start_threads(dt_loader_ring *ring, dt_error *err)
                          (long long)ring->n_threads + 1, (long long)ring->n_workers);
 }
 
-/* Give out no more slots, wait for those under way, take all batches back. Under the lock. */
+/* Assign no more slots, wait for those that are being filled, and free all batches. Under the lock. */
 static void stop(dt_loader_ring *ring)
 {
     ring->n_batches = ring->next_batch = ring->next_slot = 0;
@@ -207,11 +208,11 @@ dt_status dt_loader_ring_start(dt_loader_ring *ring, int64_t epoch, int64_t posi
     return DT_OK;
 }
 
-/* Under the lock. */
+/* Wait for the next batch and hand it to the caller. Under the lock. */
 static dt_status acquire_batch(dt_loader_ring *ring, ring_entry **entry_out, dt_error *err)
 {
     if (ring->next_out >= ring->n_batches)
-        return dt_fail(err, DT_ERR_INTERNAL, "loader: all %lld batches have been given",
+        return dt_fail(err, DT_ERR_INTERNAL, "loader: all %lld batches have been returned",
                        (long long)ring->n_batches);
     if (ring->n_held == ring->n_entries)
         return dt_fail(err, DT_ERR_INTERNAL, "loader: all %lld batches are held and none was released",
@@ -267,7 +268,7 @@ void dt_loader_ring_stats(dt_loader_ring *ring, int64_t *n_decoded, double *wait
     pthread_mutex_unlock(&ring->lock);
 }
 
-/* Give every entry room for images of `size`; if there is not enough memory, all keep what they had. */
+/* Allocate pixels of `size` for every entry. If memory is short, all entries keep what they had. */
 static dt_status reserve_pixels(dt_loader_ring *ring, int64_t size, dt_error *err)
 {
     int64_t bytes = ring->sampler.batch * size * size * 3;
@@ -278,12 +279,12 @@ static dt_status reserve_pixels(dt_loader_ring *ring, int64_t size, dt_error *er
         enough = fresh[i] != NULL;
     }
     for (int64_t i = 0; i < ring->n_entries && fresh; i++) {
-        uint8_t *useless = fresh[i];
+        uint8_t *unused = fresh[i];
         if (enough) {
-            useless = ring->entries[i].batch.pixels;
+            unused = ring->entries[i].batch.pixels;
             ring->entries[i].batch.pixels = fresh[i];
         }
-        dt_host_memory_free(ring->device, useless);
+        dt_host_memory_free(ring->device, unused);
     }
     dt_free(fresh);
     if (!enough)
@@ -380,11 +381,11 @@ dt_status dt_loader_ring_create(const dt_loader_options *options, const dt_folde
     };
     ring->image_size = options->image_size;
     ring->n_workers = options->workers;
-    /* One or two batches with the training, one being filled, one full; more where batches are so small that
-     * they would not keep all threads at work. */
+    /* The caller holds one or two batches, one is being filled, one is full; more if batches are too small to
+     * occupy all threads. */
     ring->n_entries = 4 + 2 * options->workers / options->batch;
-    /* Small images decode in 30 us: in groups the lock is not felt. Large groups would leave threads idle at
-     * the end of a batch. */
+    /* Small images decode in 30 us: groups make the cost of the lock negligible. Large groups would leave
+     * threads idle at the end of a batch. */
     ring->group = options->batch / (4 * options->workers);
     ring->group = ring->group < 1 ? 1 : ring->group > 16 ? 16 : ring->group;
     dt_status status = create_entries(ring, err);

@@ -23,7 +23,7 @@ struct dt_resize {
         rows; /* the latest source rows, horizontally filtered, row_bytes apart: few enough to stay in the
                  cache */
     int64_t n_kept_max, first_kept, row_bytes; /* rows that fit; the source row at their begin */
-    dt_buffer last_row;                        /* of the target, with room for the kernel's whole registers */
+    dt_buffer last_row; /* of the target, long enough for the kernel's whole registers */
 };
 
 static bool vectors_allowed = true;
@@ -61,8 +61,8 @@ void dt_resize_destroy(dt_resize *resize)
     dt_free(resize);
 }
 
-/* The source pixels [*begin, *end) under the filter of target pixel i, and its centre in *centre. The
- * roundings are PIL's. */
+/* The source pixels [*begin, *end) under the filter of target pixel i, and the filter's centre. Rounds as PIL
+ * does. */
 static void reach(const dt_resize_span *span, int64_t i, double *centre, int64_t *begin, int64_t *end)
 {
     double scale = span->length / (double)span->full, support = scale > 1 ? scale : 1;
@@ -72,7 +72,7 @@ static void reach(const dt_resize_span *span, int64_t i, double *centre, int64_t
     *end = right < (double)span->high ? (int64_t)right : span->high;
 }
 
-/* Weights of one target pixel into exact[0, end - begin), their sum 1. */
+/* Write the weights of one target pixel to exact[0, end - begin). Their sum is 1. */
 static void weigh(double centre, double support, int64_t begin, int64_t end, double *exact)
 {
     double sum = 0;
@@ -85,8 +85,9 @@ static void weigh(double centre, double support, int64_t begin, int64_t end, dou
         exact[t] /= sum;
 }
 
-/* The most fraction bits that leave the largest weight in 16 bits and a sum of 255 times all of them in 32. A
- * weight of 2^15, which only a pixel taken as it is has, loses 1 of it: too little to change a level. */
+/* The most fraction bits with which the largest weight fits in 16 bits and 255 times the sum of all weights
+ * in 32. The weight 2^15, which only an unfiltered pixel has, is stored as 2^15 - 1: no level changes by
+ * that. */
 static int fraction_bits(double largest)
 {
     int bits = 22;
@@ -101,8 +102,8 @@ static int16_t to_weight(double exact, double one)
     return weight < INT16_MAX ? (int16_t)weight : INT16_MAX;
 }
 
-/* Build the filter of n target pixels from span->first on, in reverse if `flip`, taps padded to a multiple of
- * `multiple`. *low and *high: the source pixels it needs. */
+/* Build the filter of n target pixels from span->first on, in reverse order if `flip`. The number of taps is
+ * padded to a multiple of `multiple`. *low and *high: the source pixels that it reads. */
 static dt_status build_axis(const dt_resize_span *span, int64_t n, bool flip, int64_t multiple,
                             dt_resize_axis *axis, axis_buffers *buffers, int64_t *low, int64_t *high,
                             dt_error *err)
@@ -127,7 +128,7 @@ static dt_status build_axis(const dt_resize_span *span, int64_t n, bool flip, in
         .n = n, .n_taps = n_taps, .first = buffers->first.data, .weights = buffers->weights.data};
     for (int64_t i = 0; i < n; i++) {
         reach(span, span->first + i, &centre, &begin, &end);
-        /* Padding must not lead beyond the source: at its end the zeros come before the weights. */
+        /* Padding must not reach beyond the source: at its end the zeros come before the weights. */
         int64_t at = begin + n_taps <= *high ? begin : *high - n_taps;
         at = at > *low ? at : *low;
         int64_t target = flip ? n - 1 - i : i;
@@ -164,8 +165,8 @@ dt_status dt_resize_begin(dt_resize *resize, const dt_resize_view *view, uint8_t
     return dt_buffer_reserve(&resize->last_row, row_bytes, "resizing", err);
 }
 
-/* Make room for n more rows: those that no target row to come needs go. */
-static void forget_rows(dt_resize *resize, int64_t n)
+/* Make space for n more rows: drop those that no later target row needs. */
+static void drop_rows(dt_resize *resize, int64_t n)
 {
     int64_t n_kept = resize->n_received - resize->first_kept;
     if (n_kept + n <= resize->n_kept_max)
@@ -180,8 +181,7 @@ static void forget_rows(dt_resize *resize, int64_t n)
 static void make_target_row(dt_resize *resize, int64_t i)
 {
     int64_t n = resize->n, n_bytes = 3 * n;
-    /* The kernel writes whole registers; the rows after this one, if any, still come over what is too
-     * much. */
+    /* The kernel writes whole registers. Later rows overwrite the excess; the last row has no later one. */
     bool fits = i * n_bytes + resize->row_bytes <= n * n_bytes;
     uint8_t *target = fits ? resize->pixels + i * n_bytes : resize->last_row.data;
     const uint8_t *rows =
@@ -193,7 +193,7 @@ static void make_target_row(dt_resize *resize, int64_t i)
 
 void dt_resize_rows(dt_resize *resize, uint8_t *const *rows, int64_t n_rows)
 {
-    forget_rows(resize, n_rows);
+    drop_rows(resize, n_rows);
     uint8_t *filtered =
         (uint8_t *)resize->rows.data + (resize->n_received - resize->first_kept) * resize->row_bytes;
     resize->kernels->horizontal(&resize->x, rows, n_rows, filtered, resize->row_bytes);

@@ -9,7 +9,7 @@ static uint8_t to_level(int32_t sum, int bits)
     return (uint8_t)(level < 0 ? 0 : level > 255 ? 255 : level);
 }
 
-/* Target pixels from `begin` on of one row. */
+/* One row's target pixels from `begin` on. */
 static void horizontal_row_c(const dt_resize_axis *x, int64_t begin, const uint8_t *row, uint8_t *out)
 {
     for (int64_t i = begin; i < x->n; i++) {
@@ -89,8 +89,8 @@ AVX2 static inline void store_four(__m256i p0, __m256i p1, __m256i p2, __m256i p
     _mm_storeu_si128((__m128i *)out, _mm_shuffle_epi8(both, gather));
 }
 
-/* Four target pixels from i on of all rows, so that weights and places are looked up once. n_groups, of 4
- * taps, is a constant where this is called: weights stay in registers. */
+/* Four target pixels from i on, for all rows, so that weights and offsets are loaded once. n_groups (of 4
+ * taps) is a constant at each call, so the weights stay in registers. */
 AVX2 static inline __attribute__((always_inline)) void four_pixels(const dt_resize_axis *x, int64_t i,
                                                                    const int n_groups, uint8_t *const *rows,
                                                                    int64_t n_rows, uint8_t *out,
@@ -115,7 +115,7 @@ AVX2 static inline __attribute__((always_inline)) void four_pixels(const dt_resi
     }
 }
 
-/* The same with any number of taps, for images that shrink a lot. */
+/* The same for any number of taps, for strong reductions. */
 AVX2 static inline void four_pixels_many_taps(const dt_resize_axis *x, int64_t i, uint8_t *const *rows,
                                               int64_t n_rows, uint8_t *out, int64_t row_bytes)
 {
@@ -167,7 +167,7 @@ AVX2 static void vertical_avx2(const dt_resize_axis *y, int64_t i, const uint8_t
             sum2 = _mm256_add_epi32(sum2, _mm256_madd_epi16(_mm256_unpacklo_epi8(high, zero), pair));
             sum3 = _mm256_add_epi32(sum3, _mm256_madd_epi16(_mm256_unpackhi_epi8(high, zero), pair));
         }
-        /* unpack and pack both stay within 128-bit lanes, so the order comes out right */
+        /* unpack and pack both stay within 128-bit lanes, which keeps the order of the values */
         __m256i words0 = _mm256_packs_epi32(_mm256_sra_epi32(sum0, bits), _mm256_sra_epi32(sum1, bits));
         __m256i words1 = _mm256_packs_epi32(_mm256_sra_epi32(sum2, bits), _mm256_sra_epi32(sum3, bits));
         _mm256_storeu_si256((__m256i *)(out + begin), _mm256_packus_epi16(words0, words1));
@@ -180,7 +180,7 @@ static const dt_resize_kernels kernels_avx2 = {"AVX2", horizontal_avx2, vertical
 #if defined __aarch64__ && defined __ARM_NEON
 #    include <arm_neon.h>
 
-/* Weighted taps of one target pixel, to be added up lane by lane. */
+/* Weighted taps of one target pixel; the sum of the lanes is the result. */
 typedef struct pixel_sums {
     int32x4_t red, green, blue;
 } pixel_sums;

@@ -1,4 +1,4 @@
-/* resize_kernels.h: the two passes of resize.c, in plain C, AVX2 and NEON, with the same bits as results. */
+/* resize_kernels.h: the two passes of resize.c in plain C, AVX2 and NEON. All give the same bits. */
 #ifndef DT_IO_SOURCE_RESIZE_KERNELS_H
 #define DT_IO_SOURCE_RESIZE_KERNELS_H
 
@@ -11,23 +11,23 @@
 typedef struct dt_resize_axis {
     int64_t n, n_taps;
     int bits;
-    int32_t *first;   /* [n] counted from the first source pixel needed */
+    int32_t *first;   /* [n] relative to the first source pixel of the window */
     int16_t *weights; /* [n][n_taps] */
 } dt_resize_axis;
 
 typedef struct dt_resize_kernels {
     const char *name;
-    /* Rows of RGB pixels to x->n of them each, written row_bytes apart. n_taps is a multiple of 4. Reads 16
-     * bytes from each group of 4 taps on; writes 4 bytes behind the last pixel. */
+    /* Filter n_rows rows of RGB pixels to x->n pixels each, written row_bytes apart. n_taps is a multiple of
+     * 4. Reads 16 bytes for each group of 4 taps; may write 4 bytes after the last pixel. */
     void (*horizontal)(const dt_resize_axis *x, uint8_t *const *rows, int64_t n_rows, uint8_t *out,
                        int64_t row_bytes);
-    /* Target row i from its n_taps source rows, row_bytes apart. n_taps is even. n_bytes values are made;
-     * both row_bytes and the room at `out` are n_bytes rounded up to 32 at least. */
+    /* Compute the n_bytes values of target row i from its n_taps source rows, row_bytes apart. n_taps is
+     * even. row_bytes and the memory at `out` are at least n_bytes rounded up to 32. */
     void (*vertical)(const dt_resize_axis *y, int64_t i, const uint8_t *rows, int64_t row_bytes, uint8_t *out,
                      int64_t n_bytes);
 } dt_resize_kernels;
 
-/* The fastest that this processor runs, or plain C if not `vectors`. Static storage. */
+/* The fastest kernels that this processor runs; without `vectors` plain C. Static storage. */
 const dt_resize_kernels *dt_resize_kernels_best(bool vectors);
 
 #endif

@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-_Static_assert(DT_JPEG_MAX_ROWS <= DT_RESIZE_MAX_ROWS, "the resizer takes what the decoder gives at once");
+_Static_assert(DT_JPEG_MAX_ROWS <= DT_RESIZE_MAX_ROWS,
+               "the resizer accepts as many rows as the decoder returns");
 
 struct dt_sample {
     dt_jpeg *jpeg;
@@ -46,7 +47,7 @@ void dt_sample_destroy(dt_sample *sample)
     dt_free(sample);
 }
 
-/* The error for a system call on the file. What this process has run out of is no fault of the file. */
+/* The error for a system call on the file. If the process is out of a resource, the file is not to blame. */
 static dt_status fail_system(dt_error *err, const char *what)
 {
     bool ours = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
@@ -56,15 +57,15 @@ static dt_status fail_system(dt_error *err, const char *what)
     return ours ? DT_ERR_MEMORY : status;
 }
 
-/* Read all of an open file; its size may change meanwhile. */
+/* Read an open file up to the size that it has now. */
 static dt_status read_all(dt_sample *sample, int fd, size_t *n_bytes, dt_error *err)
 {
     struct stat info;
     if (fstat(fd, &info) != 0)
-        return fail_system(err, "cannot be looked at");
+        return fail_system(err, "its attributes cannot be read");
     if (info.st_size > DT_SAMPLE_MAX_BYTES)
-        return dt_fail(err, DT_ERR_FORMAT, "%lld bytes, more than the %lld that are read",
-                       (long long)info.st_size, (long long)DT_SAMPLE_MAX_BYTES);
+        return dt_fail(err, DT_ERR_FORMAT, "%lld bytes, more than the limit of %lld", (long long)info.st_size,
+                       (long long)DT_SAMPLE_MAX_BYTES);
     DT_TRY(dt_buffer_reserve(&sample->file, (size_t)info.st_size, "a file", err));
     size_t n = 0, size = (size_t)info.st_size;
     while (n < size) {
@@ -75,7 +76,7 @@ static dt_status read_all(dt_sample *sample, int fd, size_t *n_bytes, dt_error *
         if (got < 0)
             return fail_system(err, "cannot be read");
         if (got == 0)
-            break; /* it has become shorter: the decoder will say what is missing */
+            break; /* the file became shorter: the decoder reports the missing data */
         n += (size_t)got;
     }
     *n_bytes = n;
@@ -105,9 +106,9 @@ dt_status dt_sample_open_bytes(dt_sample *sample, const uint8_t *bytes, size_t n
     return DT_OK;
 }
 
-/* Reducing to 1/2, 1/4 or 1/8 in the DCT saves work but is another low-pass filter than the triangle's. Where
- * at least a reduction by 3 is left to the triangle, the pixels differ by 0.2 levels on average, less than
- * JPEG's own noise (README.md); so it happens to images reduced 6 times or more. */
+/* The reduction in the DCT: to 1/2, 1/4 or 1/8. It saves work, but its low-pass filter is not the triangle's.
+ * If the triangle still reduces by 3 or more, the pixels differ by 0.2 levels on average, less than JPEG's
+ * own noise (README.md). So only images that are reduced 6 times or more are reduced in the DCT. */
 static int shrink_for(const dt_crop *crop)
 {
     enum { LEFT_TO_TRIANGLE = 3, DEEPEST = 8 };
@@ -118,8 +119,7 @@ static int shrink_for(const dt_crop *crop)
     return shrink;
 }
 
-/* One direction of the crop in an image reduced to 1/shrink, whose size is then `size`; coordinates count
- * from the box. */
+/* One direction of the crop in an image reduced to 1/shrink. Coordinates are relative to the box. */
 static dt_resize_span span_of(int64_t begin, int64_t length, int64_t full, int64_t first, int shrink)
 {
     int64_t low = begin / shrink, high = (begin + length + shrink - 1) / shrink;

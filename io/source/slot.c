@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Random others tried for a broken file. With half of all files broken, 64 in a row are so once in 2^64. */
+/* Replacements drawn for a broken file. If half of all files are broken, all 64 are broken once in 2^64. */
 #define N_REPLACEMENTS 64
 
-/* What is known of a file. */
-enum { NOT_MET, WHOLE, BROKEN, UNREADABLE /* named in the log; the disk may do better next time */ };
+/* What is known of a file. UNREADABLE: the disk refused it; logged, and tried again the next time. */
+enum { NOT_READ_YET, WHOLE, BROKEN, UNREADABLE };
 
 struct dt_slot_filler {
     const dt_folder *folder;
@@ -68,7 +68,7 @@ static bool is_about_the_file(dt_status status)
     return status == DT_ERR_IO || status == DT_ERR_FORMAT || status == DT_ERR_UNSUPPORTED;
 }
 
-/* Remember a broken file, and name it unless that was done before. */
+/* Remember a broken file, and log it if this is the first time. */
 static void note_broken(dt_slot_filler *filler, int64_t id, const char *path, const dt_error *why)
 {
     uint8_t now = why->status == DT_ERR_IO ? UNREADABLE : BROKEN;
@@ -95,7 +95,7 @@ static dt_crop choose_crop(const dt_slot_filler *filler, int64_t width, int64_t 
     return dt_crop_random(&filler->random, width, height, size, &random);
 }
 
-/* The pixels of sample `id`, augmented by `random`. *broken: the file is (then DT_OK too). */
+/* Write the pixels of sample `id`, augmented by `random`. A broken file sets *broken and is DT_OK. */
 static dt_status make_sample(dt_slot_filler *filler, dt_sample *sample, int64_t id, int64_t size,
                              dt_rng random, uint8_t *pixels, bool *broken, dt_error *err)
 {
@@ -155,6 +155,6 @@ dt_status dt_slot_fill(dt_slot_filler *filler, dt_sample *sample, int64_t epoch,
     dt_slot_first_broken(filler, example, sizeof example);
     return dt_fail(
         err, DT_ERR_DATA,
-        "data: %d files in a row are broken where another sample was to stand in for one; for example %s",
+        "data: a broken file cannot be replaced: %d others drawn in its place are broken too; for example %s",
         N_REPLACEMENTS, example);
 }

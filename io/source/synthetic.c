@@ -11,7 +11,7 @@ typedef struct synthetic {
     dt_source base;
     dt_synthetic_options options;
     dt_batch batches[DT_SYNTHETIC_BATCHES];
-    int64_t given, left; /* since start */
+    int64_t n_returned, n_left; /* since start */
     char name[32];
 } synthetic;
 
@@ -64,7 +64,7 @@ static void info(dt_source *source, dt_source_info *info)
     *info = (dt_source_info){.n_samples = s->options.n_samples,
                              .n_classes = s->options.n_classes,
                              .image_size = s->options.image_size,
-                             /* "syntheti": there is nothing in which two could differ */
+                             /* "syntheti": all synthetic sources are equal */
                              .fingerprint = UINT64_C(0x73796e7468657469)};
 }
 
@@ -89,18 +89,19 @@ static dt_status start(dt_source *source, int64_t epoch, int64_t position, int64
     if (epoch < 0 || position < 0 || position > s->options.n_samples || n_batches < 0)
         return dt_fail(err, DT_ERR_INTERNAL, "synthetic source: epoch %lld, position %lld, %lld batches",
                        (long long)epoch, (long long)position, (long long)n_batches);
-    s->given = 0;
-    s->left = n_batches;
+    s->n_returned = 0;
+    s->n_left = n_batches;
     return DT_OK;
 }
 
 static dt_status next(dt_source *source, dt_batch **batch, dt_error *err)
 {
     synthetic *s = (synthetic *)source;
-    if (s->left == 0)
-        return dt_fail(err, DT_ERR_INTERNAL, "synthetic source: more batches are taken than were started");
-    s->left--;
-    *batch = &s->batches[s->given++ % DT_SYNTHETIC_BATCHES];
+    if (s->n_left == 0)
+        return dt_fail(err, DT_ERR_INTERNAL,
+                       "synthetic source: next was called more often than start allows");
+    s->n_left--;
+    *batch = &s->batches[s->n_returned++ % DT_SYNTHETIC_BATCHES];
     return DT_OK;
 }
 
@@ -130,7 +131,7 @@ static dt_status set_image_size(dt_source *source, int64_t size, dt_error *err)
         if (status == DT_OK)
             s->batches[i] = made[i];
     }
-    s->left = 0;
+    s->n_left = 0;
     return status;
 }
 

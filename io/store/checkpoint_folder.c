@@ -49,9 +49,9 @@ dt_status dt_checkpoint_remove(const char *path, dt_error *err)
 {
     DIR *dir = opendir(path);
     if (!dir)
-        return errno == ENOENT ? DT_OK : dt_fail_errno(err, "%s: cannot look into it to remove it", path);
-    /* readdir may miss entries while others are removed on some file systems; so look again until a pass
-     * removes nothing */
+        return errno == ENOENT ? DT_OK : dt_fail_errno(err, "%s: cannot open the folder to remove it", path);
+    /* on some file systems readdir misses entries while others are removed: repeat until a pass removes
+     * nothing */
     for (bool removed = true; removed; rewinddir(dir)) {
         removed = false;
         for (struct dirent *entry; (entry = readdir(dir));)
@@ -63,8 +63,8 @@ dt_status dt_checkpoint_remove(const char *path, dt_error *err)
     return DT_OK;
 }
 
-/* A folder by this name, or something that cannot be looked at (a link to nowhere, a disk that fails):
- * whoever reads it says why. */
+/* Whether this is a folder, or something whose attributes cannot be read (a dangling link, a failing disk).
+ * Reading the checkpoint then reports the reason. */
 static bool may_be_folder(int dir, const char *name)
 {
     struct stat st;
@@ -84,8 +84,8 @@ dt_status dt_checkpoint_list(const char *folder, const char *suffix, int64_t **s
         struct stat st;
         if (why == ENOENT && lstat(folder, &st) != 0)
             return DT_OK;
-        errno = why; /* also a link to a disk that is not mounted */
-        return dt_fail_errno(err, "%s: cannot look for checkpoints", folder);
+        errno = why; /* this includes a link to a disk that is not mounted */
+        return dt_fail_errno(err, "%s: cannot list the checkpoints", folder);
     }
     dt_status status = DT_OK;
     struct dirent *entry;
@@ -105,7 +105,7 @@ dt_status dt_checkpoint_list(const char *folder, const char *suffix, int64_t **s
         more[at] = step;
     }
     if (errno != 0) {
-        status = dt_fail_errno(err, "%s: cannot list it", folder);
+        status = dt_fail_errno(err, "%s: cannot list the checkpoints", folder);
         goto fail;
     }
     closedir(dir);
@@ -126,7 +126,7 @@ dt_status dt_checkpoint_put_in_place(const char *from, const char *to, dt_error 
         return dt_fail_errno(err, "cannot rename %s to %s", from, to);
     char old[DT_DURABLE_PATH_BYTES];
     if (dt_fault("store.exchange") || renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) != 0) {
-        /* not every file system can (NFS): for a moment this step has no checkpoint; older ones stand */
+        /* not every file system can exchange names (NFS): for a moment this step has no checkpoint */
         DT_TRY(dt_durable_path(old, err, "%s.old", to));
         DT_TRY(dt_checkpoint_remove(old, err));
         if (rename(to, old) != 0 || dt_fault("store.gap") || rename(from, to) != 0)
@@ -135,6 +135,6 @@ dt_status dt_checkpoint_put_in_place(const char *from, const char *to, dt_error 
     }
     dt_error ignored;
     if (dt_checkpoint_remove(from, &ignored) != DT_OK)
-        dt_log_warn("checkpoint: the checkpoint that was replaced is still there: %s", ignored.message);
+        dt_log_warn("checkpoint: the replaced checkpoint could not be removed: %s", ignored.message);
     return DT_OK;
 }

@@ -1,9 +1,8 @@
-/* checkpoint_folder.h: the folders of checkpoints: their names, finding, replacing and removing
- * them.
+/* checkpoint_folder.h: the names of checkpoints' folders; listing, replacing and removing them.
  *
- *   step-00001234       whole when it got this name
- *   step-00001234.tmp   being written, or left by a start that died meanwhile
- *   step-00001234.old   being removed
+ *   step-00001234       was whole when it got this name
+ *   step-00001234.tmp   is being written, or was left by a killed process
+ *   step-00001234.old   is being removed
  */
 #ifndef DT_IO_STORE_CHECKPOINT_FOLDER_H
 #define DT_IO_STORE_CHECKPOINT_FOLDER_H
@@ -14,27 +13,28 @@
 
 #define DT_CHECKPOINT_MANIFEST "manifest.json"
 
-/* folder/step-<at least 8 digits><suffix> into path[DT_DURABLE_PATH_BYTES]. */
+/* Write folder/step-<at least 8 digits><suffix> to path[DT_DURABLE_PATH_BYTES]. DT_ERR_USAGE: it does not
+ * fit. */
 dt_status dt_checkpoint_path(const char *folder, int64_t step, const char *suffix, char *path, dt_error *err);
 
-/* A file in that folder. */
+/* The same for a file in that folder. */
 dt_status dt_checkpoint_file_path(const char *folder, int64_t step, const char *suffix, const char *file,
                                   char *path, dt_error *err);
 
-/* The step of a folder's name, "step-00001234<suffix>" without what lies above it; -1 for any other name. */
+/* The step of a folder named "step-00001234<suffix>", given without its path; -1 for any other name. */
 int64_t dt_checkpoint_step_of(const char *name, const char *suffix);
 
-/* The steps of all folders with exactly such a name, newest first; *steps is the caller's, to dt_free. No
- * folder: none. */
+/* The steps of all folders with exactly such a name, newest first. The caller frees *steps with dt_free. If
+ * `folder` does not exist, there are none. DT_ERR_IO, DT_ERR_MEMORY. */
 dt_status dt_checkpoint_list(const char *folder, const char *suffix, int64_t **steps, int64_t *n,
                              dt_error *err);
 
-/* Remove a folder with the files in it that have our names; not there: fine. Another file in it stays, and so
- * does the folder: DT_ERR_IO. */
+/* Remove a checkpoint's folder, if it exists. Only manifests and shards in it are removed; if it contains
+ * another file, the folder stays: DT_ERR_IO. */
 dt_status dt_checkpoint_remove(const char *path, dt_error *err);
 
-/* Give the folder `from` the name `to`. If a folder has that name, the two are exchanged in one step and the
- * old one is removed. */
+/* Rename the folder `from` to `to`. If `to` exists, the names are exchanged in one step and the old folder is
+ * removed. */
 dt_status dt_checkpoint_put_in_place(const char *from, const char *to, dt_error *err);
 
 #endif

@@ -15,7 +15,7 @@
 #endif
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static H5E_auto2_t outer_print; /* what the process had set; guarded by lock */
+static H5E_auto2_t outer_print; /* the process's own setting; guarded by lock */
 static void *outer_print_data;
 
 void dt_hdf5_lock(void)
@@ -56,7 +56,7 @@ typedef struct view {
     haddr_t end_of_allocation;
 } view;
 
-typedef struct access_info { /* what travels in the access list */
+typedef struct access_info { /* passed through the access list */
     dt_hdf5_driver_file *file;
 } access_info;
 
@@ -140,9 +140,9 @@ static herr_t view_write(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t 
     (void)type, (void)transfer;
     dt_hdf5_driver_file *file = ((view *)base)->file;
     if (file->failed)
-        return 0; /* the file is lost already; let HDF5 come to its end */
+        return 0; /* the file is lost; let HDF5 close it */
     int64_t at = (int64_t)address;
-    if (dt_fault("store.write")) { /* half of the block arrives, as on a failing disk */
+    if (dt_fault("store.write")) { /* half of the block is written, as on a failing disk */
         dt_durable_write(file->fd, file->path, data, (int64_t)bytes / 2, at, NULL);
         dt_durable_write_failed(file->fd, file->path, EIO, (int64_t)bytes, &file->error);
         file->failed = true;
@@ -157,7 +157,7 @@ static herr_t view_write(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t 
     return 0;
 }
 
-/* Make the file as long as HDF5 believes it is. */
+/* Set the file's size to the one that HDF5 assumes. */
 static herr_t view_truncate(H5FD_t *base, hid_t transfer, hbool_t closing)
 {
     (void)transfer, (void)closing;
@@ -182,7 +182,7 @@ static const H5FD_class_t driver_class = {
 #endif
     .name = "dtrain",
     .maxaddr = ((haddr_t)1 << 62),
-    .fc_degree = H5F_CLOSE_STRONG, /* objects that a failing path forgot do not keep the file open */
+    .fc_degree = H5F_CLOSE_STRONG, /* objects left open after an error do not keep the file open */
     .fapl_size = sizeof(access_info),
     .open = view_open,
     .close = view_close,

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What part of one tensor a shard holds. */
+/* The part of one tensor that a shard holds. */
 typedef struct piece {
     const dt_state_tensor *tensor;
     int64_t index;   /* of the tensor in the layout */
@@ -16,8 +16,8 @@ typedef struct piece {
     int64_t offset;  /* of its first element in the shard */
 } piece;
 
-/* The next tensor from *cursor on that has elements in [first, +n_elems); false: no more. Moves *cursor
- * behind it. */
+/* Find the next tensor from *cursor on that has elements in [first, first + n_elems), and move *cursor past
+ * it. False: there are no more. */
 static bool next_piece(const dt_state_layout *layout, int64_t first, int64_t n_elems, int64_t *cursor,
                        piece *p)
 {
@@ -50,7 +50,7 @@ static hid_t piece_space(const piece *p)
     return H5Screate_simple(n_dims, dims, NULL);
 }
 
-/* n 0: a scalar. */
+/* Write an attribute of n values; n 0: a scalar. */
 static bool write_attribute(hid_t object, const char *name, const int64_t *values, int n)
 {
     hsize_t length = (hsize_t)n;
@@ -64,7 +64,7 @@ static bool write_attribute(hid_t object, const char *name, const int64_t *value
     return ok;
 }
 
-/* Attribute `name` has exactly n values (0: is a scalar), and these. */
+/* Whether attribute `name` has exactly these n values; n 0: a scalar. */
 static bool attribute_is(hid_t object, const char *name, const int64_t *expected, int n)
 {
     int64_t values[DT_STATE_MAX_DIMS] = {0};
@@ -81,7 +81,7 @@ static bool attribute_is(hid_t object, const char *name, const int64_t *expected
     return same;
 }
 
-/* A property list without time stamps: they would make equal states unequal files. */
+/* A property list without time stamps: with them equal states would give different files. */
 static hid_t timeless(hid_t class_id)
 {
     hid_t list = H5Pcreate(class_id);
@@ -92,8 +92,8 @@ static hid_t timeless(hid_t class_id)
     return list;
 }
 
-/* Make the groups in front of the last '/' of a name that are not there yet. (HDF5 can do so by itself, but
- * with time stamps.) */
+/* Make the missing groups of a name like "param/conv1.weight". (HDF5 can do so itself, but with time
+ * stamps.) */
 static bool make_groups(hid_t h5, const char *name, hid_t group_list)
 {
     char path[DT_STATE_NAME_BYTES];
@@ -130,8 +130,8 @@ static bool write_piece(const writer *w, const piece *p, const float *values)
     return ok;
 }
 
-/* The size that the file will have at most, to find out early whether the disk holds it; and the longest
- * tensor in it. */
+/* The size that the file has at most, to detect a full disk early. *longest: elements of its longest
+ * tensor. */
 static int64_t expected_bytes(const dt_state_layout *layout, int64_t first, int64_t n_elems, int64_t *longest)
 {
     int64_t cursor = 0, bytes = 8192; /* superblock, root group, the first blocks of the groups' indices */
@@ -157,7 +157,7 @@ static dt_status write_pieces(const writer *w, const dt_hdf5_driver_file *file, 
         if (!write_piece(w, &p, scratch + p.first))
             return file->failed ? dt_hdf5_driver_status(file, err)
                                 : dt_hdf5_fail(err, DT_ERR_IO, file->path, "write a tensor");
-        DT_TRY(dt_hdf5_driver_status(file, err)); /* no use in going on with a full disk */
+        DT_TRY(dt_hdf5_driver_status(file, err)); /* stop as soon as the disk is full */
     }
     return DT_OK;
 }
@@ -173,7 +173,7 @@ static dt_status write_file(dt_hdf5_driver_file *file, int64_t step, const dt_st
     w.group_list = timeless(H5P_GROUP_CREATE);
     w.dataset_list = timeless(H5P_DATASET_CREATE);
     bool ok = create_list >= 0 && access >= 0 && w.group_list >= 0 && w.dataset_list >= 0 &&
-              /* one format, whichever version writes; every HDF5 since 1.8 (2008) reads it */
+              /* all versions of HDF5 write the same format; every one since 1.8 (2008) reads it */
               H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
               H5Pset_fill_time(w.dataset_list, H5D_FILL_TIME_NEVER) >= 0;
     if (ok)

@@ -19,10 +19,10 @@
 #include <unistd.h>
 
 #define MAX_MANIFEST_BYTES ((int64_t)64 << 20)
-/* the last: a pipe by a file's name is an empty file, and no wait */
+/* O_NONBLOCK: a pipe with the name of a file reads as an empty file, without waiting. */
 #define TO_READ (O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-/* How long to wait until a file made on another host shows here: NFS believes for up to 3 s (acregmin) what
- * it saw last. */
+/* How long to wait until this host sees a file that another host made: NFS caches attributes for up to 3 s
+ * (acregmin). */
 #define VISIBLE_WITHIN_S 3.0
 
 typedef struct hdf5_store {
@@ -64,13 +64,13 @@ static dt_status hdf5_begin(dt_store *store, int64_t step, dt_error *err)
     if (dt_fault("store.begin"))
         return injected(err, path, "make the folder");
     DT_TRY(dt_durable_make_folder(folder_of(store), err));
-    DT_TRY(dt_checkpoint_remove(path, err)); /* what an earlier start left */
+    DT_TRY(dt_checkpoint_remove(path, err)); /* left by an earlier start */
     if (mkdir(path, 0777) != 0)
         return dt_fail_errno(err, "%s: cannot make the folder", path);
     return DT_OK;
 }
 
-/* open(2) in a folder that another host may have made a moment ago. */
+/* open(2) in a folder that another host may just have made. */
 static int open_soon(const char *path, int flags)
 {
     double until = dt_clock_s() + VISIBLE_WITHIN_S;
@@ -106,11 +106,11 @@ static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_
         return injected(err, path, "make the file");
     int fd = open_soon(path, O_RDWR | O_CREAT | O_TRUNC);
     if (fd < 0 && errno == ENOENT)
-        return dt_fail(err, DT_ERR_IO,
-                       "%s: cannot make the file: the folder that rank 0 made is not seen here; with several "
-                       "hosts checkpoints "
-                       "must be on a file system that all of them share",
-                       path);
+        return dt_fail(
+            err, DT_ERR_IO,
+            "%s: cannot make the file: this host does not see the folder that rank 0 made; with several "
+            "hosts checkpoints must be on a file system that all of them share",
+            path);
     if (fd < 0)
         return dt_fail_errno(err, "%s: cannot make the file", path);
     dt_status status = write_shard_file(fd, path, step, layout, io, entry, err);
@@ -119,12 +119,11 @@ static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_
     return status;
 }
 
-/* Wherever it is on its way to its final name. */
+/* Open a shard of a checkpoint that may just be getting its final name. */
 static dt_status open_source(dt_store *from, int64_t step, const dt_shard_entry *entry, char *path, int *fd,
                              dt_error *err)
 {
-    static const char *const suffixes[] = {"", ".tmp", ""}; /* it may be renamed between the first two
-                                                               looks */
+    static const char *const suffixes[] = {"", ".tmp", ""}; /* it may be renamed after the first try */
     *fd = -1;
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes && *fd < 0; i++) {
         DT_TRY(dt_checkpoint_file_path(folder_of(from), step, suffixes[i], entry->file, path, err));
@@ -135,7 +134,7 @@ static dt_status open_source(dt_store *from, int64_t step, const dt_shard_entry 
     return *fd < 0 ? dt_fail_errno(err, "%s: cannot open it", path) : DT_OK;
 }
 
-/* Any rank may be the first, and others may be at it. */
+/* Make the copy's file, and its folder if no other rank has done that. */
 static dt_status open_copy(dt_store *store, int64_t step, const dt_shard_entry *entry, char *path, int *fd,
                            dt_error *err)
 {
@@ -167,7 +166,7 @@ static dt_status hdf5_copy_shard(dt_store *store, dt_store *from, int64_t step, 
     return status;
 }
 
-/* Every shard is where rank 0 can see it, as long as the rank that wrote it says. */
+/* Check that this host sees every shard, with the size that its rank reported. */
 static dt_status check_shards_visible(dt_store *store, const dt_manifest *manifest, dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES];
@@ -180,11 +179,11 @@ static dt_status check_shards_visible(dt_store *store, const dt_manifest *manife
             return dt_fail(
                 err, DT_ERR_IO,
                 "%s: rank %" PRId64
-                " wrote it, but it is not seen on rank 0's host; with several hosts checkpoints must "
+                " wrote it, but rank 0's host does not see it; with several hosts checkpoints must "
                 "be on a file system that all of them share",
                 path, i);
         if (fd < 0 || fstat(fd, &st) != 0) {
-            dt_status status = dt_fail_errno(err, "%s: cannot look at it", path);
+            dt_status status = dt_fail_errno(err, "%s: cannot read its attributes", path);
             if (fd >= 0)
                 close(fd);
             return status;
@@ -223,7 +222,7 @@ static dt_status write_manifest(dt_store *store, const dt_manifest *manifest, dt
     DT_TRY(
         dt_checkpoint_file_path(folder_of(store), manifest->step, ".tmp", DT_CHECKPOINT_MANIFEST, path, err));
     DT_TRY(dt_manifest_write(manifest, &text, &bytes, err));
-    /* what we could not read back must not be written */
+    /* do not write what could not be read back */
     dt_status status = dt_manifest_parse(text, bytes, &copy, err);
     dt_manifest_clear(&copy);
     if (status == DT_ERR_FORMAT)
@@ -268,9 +267,9 @@ static dt_status parse_manifest_file(int fd, const char *path, int64_t step, dt_
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
-        return dt_fail_errno(err, "%s: cannot look at it", path);
+        return dt_fail_errno(err, "%s: cannot read its attributes", path);
     if (st.st_size > MAX_MANIFEST_BYTES)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: of %" PRId64 " bytes, far more than a manifest has", path,
+        return dt_fail(err, DT_ERR_FORMAT, "%s: has %" PRId64 " bytes, more than any manifest", path,
                        (int64_t)st.st_size);
     char *text = dt_alloc((size_t)st.st_size);
     if (!text)
@@ -280,8 +279,10 @@ static dt_status parse_manifest_file(int fd, const char *path, int64_t step, dt_
     if (status == DT_OK && (status = dt_manifest_parse(text, st.st_size, &m, err)) != DT_OK)
         dt_error_prefix(err, "%s", path);
     if (status == DT_OK && m.step != step)
-        status = dt_fail(err, DT_ERR_FORMAT,
-                         "%s: is of step %" PRId64 ", but the folder is named for another", path, m.step);
+        status =
+            dt_fail(err, DT_ERR_FORMAT,
+                    "%s: is the manifest of step %" PRId64 ", not of the step that its folder is named after",
+                    path, m.step);
     if (status == DT_OK)
         *manifest = m;
     else
@@ -309,7 +310,7 @@ static bool hdf5_has_shard(dt_store *store, int64_t step, const dt_shard_entry *
            access(path, F_OK) == 0;
 }
 
-/* Open a shard and see that it is as long as the manifest says. */
+/* Open a shard and check its size. */
 static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, char *path, int *fd,
                             dt_error *err)
 {
@@ -320,7 +321,7 @@ static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry 
         return dt_fail_errno(err, "%s: cannot open it", path);
     dt_status status = DT_OK;
     if (fstat(f, &st) != 0)
-        status = dt_fail_errno(err, "%s: cannot look at it", path);
+        status = dt_fail_errno(err, "%s: cannot read its attributes", path);
     else if (st.st_size != entry->bytes)
         status = dt_fail(err, DT_ERR_FORMAT, "%s: has %" PRId64 " bytes, the manifest says %" PRId64, path,
                          (int64_t)st.st_size, entry->bytes);
@@ -359,8 +360,8 @@ static dt_status hdf5_read_shard(dt_store *store, const dt_manifest *manifest, c
     return status;
 }
 
-/* Remove every folder with this suffix that `prune` is not to keep; the first failure is kept, the others
- * still go. */
+/* Remove the folders with this suffix that prune does not keep. After a failure the others are still removed;
+ * returns the first error. */
 static dt_status remove_steps(dt_store *store, const char *suffix, int64_t step, int64_t keep, dt_error *err)
 {
     int64_t *steps, n, kept = 0;
@@ -372,7 +373,7 @@ static dt_status remove_steps(dt_store *store, const char *suffix, int64_t step,
             continue;
         dt_error *e = status == DT_OK ? err : NULL;
         dt_status s = dt_checkpoint_path(folder_of(store), steps[i], suffix, path, e);
-        if (!suffix[0] && s == DT_OK) { /* no half-removed folder under a final name, whatever happens */
+        if (!suffix[0] && s == DT_OK) { /* a kill must not leave half a folder under a final name */
             if (steps[i] > step)
                 dt_log_info("checkpoint: removing %s: training went on from before it", path);
             s = dt_checkpoint_path(folder_of(store), steps[i], ".old", gone, e);

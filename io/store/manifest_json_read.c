@@ -64,7 +64,8 @@ static double read_real(reader *r, const char *field)
     return json_real_value(value);
 }
 
-/* Into out[out_bytes]; a longer one is a complaint. NULL out: any length; returns it (the JSON object's). */
+/* Copy a string to out[out_bytes]; a longer one is a problem. With `out` NULL any length is fine. Returns the
+ * string, which the JSON object owns. */
 static const char *read_string(reader *r, const char *field, char *out, size_t out_bytes)
 {
     const json_t *value = read_field(r, field);
@@ -117,15 +118,15 @@ static void read_computed_by(reader *r, dt_computed_by *c)
     {
         const char *s = json_string_value(value);
         if (!s || !s[0] || !dt_manifest_is_plain(s) || strlen(s) >= DT_COMPUTED_BY_VALUE_BYTES)
-            report_problem(r, "computed_by", "has a value that is no short plain text");
+            report_problem(r, "computed_by", "has a value that is not a short plain text");
         else if (!name[0] || !dt_manifest_is_plain(name) || strlen(name) >= DT_COMPUTED_BY_NAME_BYTES)
-            report_problem(r, "computed_by", "has a name that is no short plain text");
+            report_problem(r, "computed_by", "has a name that is not a short plain text");
         else
             dt_computed_by_add(c, name, "%s", s);
     }
 }
 
-/* Every field of the object has been taken. */
+/* Report fields of the object that were not read. */
 static void refuse_unknown_fields(reader *r)
 {
     if (r->status == DT_OK && json_object_size(r->object) != r->n_read)
@@ -151,7 +152,7 @@ static dt_status parse_tensor(const json_t *array, size_t i, int64_t *first, dt_
     if (!t->name[0])
         report_problem(&r, "name", "is empty");
     if (!dt_manifest_is_plain(t->name))
-        report_problem(&r, "name", "has characters that no tensor's name has");
+        report_problem(&r, "name", "has characters that a tensor's name must not have");
     const json_t *shape = read_array(&r, "shape");
     refuse_unknown_fields(&r);
     if (json_array_size(shape) > DT_STATE_MAX_DIMS)
@@ -180,7 +181,7 @@ static dt_status parse_shard(const json_t *array, size_t i, size_t n, int64_t *f
     DT_TRY(begin_entry(&r, array, i, "shards", where, err));
     read_string(&r, "file", s->file, sizeof s->file);
     snprintf(expected, sizeof expected, "shard-%04zu-of-%04zu.h5", i, n);
-    if (strcmp(s->file, expected) != 0) /* so no path leads out of the folder, and no file is there twice */
+    if (strcmp(s->file, expected) != 0) /* so no path leads out of the folder, and no file is listed twice */
         report_problem(&r, "file", "is not what this shard's name must be");
     s->bytes = read_integer(&r, "bytes", 0, INT64_MAX / 2);
     read_string(&r, "xxh3_128", s->xxh3_128, sizeof s->xxh3_128);
@@ -246,7 +247,7 @@ static dt_status parse_fields(const json_t *root, dt_manifest *m, dt_error *err)
     return parse_arrays(tensors, shards, m, err);
 }
 
-/* The hash at the end is that of the text. *has_hash: there is one at all. */
+/* Check the hash at the end of the text. *has_hash: there is one. */
 static dt_status check_hash(const char *text_in, int64_t bytes, bool *has_hash, dt_error *err)
 {
     const int64_t end = (int64_t)strlen(DT_MANIFEST_HASH_END),
@@ -274,8 +275,8 @@ dt_status dt_manifest_parse(const char *text_in, int64_t bytes, dt_manifest *man
     json_error_t why;
     json_t *root = json_loadb(text_in, (size_t)bytes, JSON_REJECT_DUPLICATES, &why);
     if (!root)
-        return dt_fail(err, DT_ERR_FORMAT, "line %d, column %d: not the JSON it should be: %s", why.line,
-                       why.column, why.text);
+        return dt_fail(err, DT_ERR_FORMAT, "line %d, column %d: not valid JSON: %s", why.line, why.column,
+                       why.text);
     dt_manifest m = {0};
     bool has_hash = false;
     dt_status status = check_hash(text_in, bytes, &has_hash, err);
@@ -284,7 +285,7 @@ dt_status dt_manifest_parse(const char *text_in, int64_t bytes, dt_manifest *man
         json_integer_value(version) > DT_MANIFEST_VERSION)
         status = dt_fail(err, DT_ERR_UNSUPPORTED,
                          "format_version is %" JSON_INTEGER_FORMAT
-                         ", this dtrain knows up to %d: a newer dtrain wrote it; use that one",
+                         ", this dtrain reads up to %d: a newer dtrain wrote it; use that one",
                          json_integer_value(version), DT_MANIFEST_VERSION);
     if (status == DT_OK)
         status = parse_fields(root, &m, err);

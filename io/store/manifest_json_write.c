@@ -49,7 +49,7 @@ static void text_print(text *t, const char *format, ...)
     text_add(t, line, n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
 
-/* A JSON string, escaped, or bad_value if it is not UTF-8. */
+/* Add a JSON string, escaped. If it is not UTF-8, set bad_value. */
 static void text_string(text *t, const char *name, const char *value)
 {
     json_t *string = json_string(value);

@@ -15,9 +15,9 @@ static dt_status check_size(int fd, const char *path, const dt_shard_entry *entr
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
-        return dt_fail_errno(err, "%s: cannot look at it", path);
+        return dt_fail_errno(err, "%s: cannot read its attributes", path);
     if (st.st_size != entry->bytes)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: has %lld bytes, and %lld were written", path,
+        return dt_fail(err, DT_ERR_FORMAT, "%s: has %lld bytes instead of the %lld that were written", path,
                        (long long)st.st_size, (long long)entry->bytes);
     return DT_OK;
 }
@@ -45,11 +45,11 @@ static dt_status check_copy(int to, const char *to_path, const dt_shard_entry *e
         return dt_fail_errno(err, "%s: fsync failed, so the file may not be on the disk", to_path);
     }
     DT_TRY(dt_durable_sync(to, to_path, err));
-    posix_fadvise(to, 0, 0, POSIX_FADV_DONTNEED); /* from the disk, where the kernel is so kind */
+    posix_fadvise(to, 0, 0, POSIX_FADV_DONTNEED); /* ask the kernel to read it from the disk */
     DT_TRY(dt_durable_hash(to, to_path, entry->bytes, hex, err));
     if (dt_fault("mirror.hash") || strcmp(hex, entry->xxh3_128) != 0)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: what is read back has XXH3-128 %s, and what was written %s",
-                       to_path, hex, entry->xxh3_128);
+        return dt_fail(err, DT_ERR_FORMAT, "%s: was read back with XXH3-128 %s; the original has %s", to_path,
+                       hex, entry->xxh3_128);
     return DT_OK;
 }
 

@@ -1,12 +1,13 @@
-/* shard_copy.h: a shard, byte for byte, from one file to another. */
+/* shard_copy.h: copies a shard, byte for byte. */
 #ifndef DT_IO_STORE_SHARD_COPY_H
 #define DT_IO_STORE_SHARD_COPY_H
 
 #include "core/store.h"
 
-/* Copy the open file `from`, of entry->bytes bytes, to the open and empty file `to`, fsync that, read it
- * back, and compare with the entry's hash. Blocking. DT_ERR_IO: a disk refuses, with the path and the reason;
- * DT_ERR_FORMAT: `from` has another size, or the copy is not what the entry says. */
+/* Copy the open file `from` to the empty open file `to`, fsync that, read it back, and compare it with the
+ * entry's hash. Blocks. DT_ERR_IO: a disk refused something, the message has the path and the reason;
+ * DT_ERR_FORMAT: `from` does not have entry->bytes bytes, or the copy does not have the entry's hash;
+ * DT_ERR_MEMORY. */
 dt_status dt_shard_copy(int from, const char *from_path, int to, const char *to_path,
                         const dt_shard_entry *entry, dt_error *err);
 

@@ -1,4 +1,4 @@
-/* Reading .safetensors: whatever the header claims is checked before a byte of data is touched. */
+/* Reads .safetensors. All that the header claims is checked before any data is read. */
 #include "io/weights/safetensors.h"
 
 #include "core/base/alloc.h"
@@ -16,7 +16,7 @@
 #    error "the format is little-endian, and so are the machines dtrain is for"
 #endif
 
-/* as the format's own reader; also what an attacker may make us allocate */
+/* The limit of the format's own reader. It also limits what a hostile file can make us allocate. */
 #define MAX_HEADER_BYTES ((int64_t)100 << 20)
 #define CONVERT_BYTES ((int64_t)1 << 20)
 
@@ -81,7 +81,7 @@ static dt_status parse_dtype(const char *path, const json_t *entry, dt_safetenso
                    t->name, text);
 }
 
-/* *bytes: of all its elements. */
+/* *bytes: the size of all elements. */
 static dt_status parse_shape(const char *path, const json_t *entry, dt_safetensors_tensor *t, int64_t *bytes,
                              dt_error *err)
 {
@@ -98,8 +98,8 @@ static dt_status parse_shape(const char *path, const json_t *entry, dt_safetenso
         t->dims[d] = json_integer_value(length);
         if (!json_is_integer(length) || t->dims[d] < 0 || __builtin_mul_overflow(*bytes, t->dims[d], bytes))
             return dt_fail(err, DT_ERR_FORMAT,
-                           "%s: tensor %s: dimension %d of its shape is not a size that can be", path,
-                           t->name, d);
+                           "%s: tensor %s: dimension %d of its shape is not a possible size", path, t->name,
+                           d);
     }
     return DT_OK;
 }
@@ -140,7 +140,7 @@ static int by_offset(const void *a, const void *b)
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
-/* All tensors of the header, in file order, covering data_bytes without gap or overlap. */
+/* Read all tensors of the header, in file order. They must cover data_bytes without gap or overlap. */
 static dt_status parse_header(dt_safetensors *f, int64_t data_bytes, dt_error *err)
 {
     if (!json_is_object(f->header))
@@ -180,7 +180,7 @@ static dt_status read_header(dt_safetensors *f, dt_error *err)
     struct stat st;
     unsigned char length[8];
     if (fstat(f->fd, &st) != 0)
-        return dt_fail_errno(err, "%s: cannot look at it", f->path);
+        return dt_fail_errno(err, "%s: cannot read its attributes", f->path);
     if (!S_ISREG(st.st_mode))
         return dt_fail(err, DT_ERR_USAGE, "%s: not a file", f->path);
     if (st.st_size < 8)
@@ -317,8 +317,8 @@ static void convert_i64(dt_dtype dtype, const char *raw, int64_t *values, int64_
     }
 }
 
-/* Read tensor i as it is if its dtype is `same`, else block by block through a conversion; exactly one of
- * f32, i64 is set. */
+/* Read tensor i: directly if its dtype is `same`, else block by block with a conversion. Exactly one of f32
+ * and i64 is not NULL. */
 static dt_status read_tensor(dt_safetensors *f, int64_t i, dt_dtype same, float *f32, int64_t *i64,
                              dt_error *err)
 {

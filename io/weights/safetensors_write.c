@@ -1,4 +1,4 @@
-/* Writing .safetensors: the header first, then every tensor at its place in path.tmp, then the rename. */
+/* Writes .safetensors: the header first, then each tensor at its offset in path.tmp, then the rename. */
 #include "io/weights/safetensors.h"
 
 #include "core/base/alloc.h"
@@ -80,8 +80,8 @@ static bool add_tensor(json_t *root, const dt_safetensors_tensor *t, int64_t beg
     return ok;
 }
 
-/* The header's JSON, and each tensor's place in the data (8-byte numbers first: so all are aligned). NULL:
- * out of memory, or a name is not UTF-8. */
+/* The header's JSON; sets each tensor's offset in the data. Tensors of 8-byte numbers come first, so that all
+ * are aligned. NULL: out of memory, or a name is not UTF-8. */
 static char *make_header(const dt_safetensors_writer *w, const char *const *metadata, int64_t *data_bytes)
 {
     json_t *root = json_object();
@@ -154,9 +154,8 @@ dt_status dt_safetensors_writer_create(const char *path, const dt_safetensors_te
     DT_TRY_OR_FAIL(status, dt_durable_path(w->temporary, err, "%s.tmp", path));
     w->fd = open(w->temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (w->fd < 0) {
-        status = errno == ENOENT
-                     ? dt_fail(err, DT_ERR_USAGE, "%s: there is no such folder to write it to", path)
-                     : dt_fail_errno(err, "%s: cannot make the file", w->temporary);
+        status = errno == ENOENT ? dt_fail(err, DT_ERR_USAGE, "%s: its folder does not exist", path)
+                                 : dt_fail_errno(err, "%s: cannot make the file", w->temporary);
         goto fail;
     }
     DT_TRY_OR_FAIL(status, write_header(w, metadata, err));
@@ -197,7 +196,7 @@ dt_status dt_safetensors_writer_commit(dt_safetensors_writer *w, dt_error *err)
     }
     DT_TRY(dt_durable_sync(w->fd, w->temporary, err));
     int fd = w->fd;
-    w->fd = -1; /* from here on destroy has nothing to close */
+    w->fd = -1; /* destroy must not close it again */
     bool closed = close(fd) == 0;
     if (dt_fault("safetensors.rename")) {
         errno = EIO;

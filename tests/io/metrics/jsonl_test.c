@@ -1,5 +1,4 @@
-/* metrics.jsonl: every line is JSON with the fields that are promised; a resumed run never has a step
- * twice. */
+/* metrics.jsonl: every line is JSON with the documented fields; a resumed run has no step twice. */
 #include "io/metrics/jsonl.h"
 
 #include "core/base/alloc.h"
@@ -149,7 +148,7 @@ static void every_event_is_a_line_with_its_fields(void)
     json_decref(lines);
 }
 
-/* Run to `died_at`, resume at `resume`, go on: the steps are 1 to 40, each once. */
+/* Run to `died_at`, then resume at `resume` and run to the end: the steps are 1 to 40, each once. */
 static void check_resume(int64_t died_at, int64_t resume, const char *tail)
 {
     const char *path = dt_test_path("%s/m-%d-%d", dt_test_temp_dir(), (int)died_at, (int)resume);
@@ -186,10 +185,10 @@ static void a_resumed_run_has_every_step_once(void)
     check_resume(20, 20, "");
     check_resume(25, 20, "{\"event\": \"step\", \"time\": 1.0, \"ste"); /* a line cut by a crash */
     check_resume(20, 20, "{\"event\": \"st");
-    /* all of it but the end of the line */
+    /* a whole line without its newline */
     check_resume(20, 20, "{\"event\": \"eval\", \"time\": 1.0, \"step\": 20}");
     check_resume(23, 20, "this is no JSON\n\n[1]\n{\"step\": \"x\"}\n");
-    check_resume(3, 0, ""); /* died before the first checkpoint */
+    check_resume(3, 0, ""); /* ended before the first checkpoint */
     check_resume(40, 1, "");
 }
 

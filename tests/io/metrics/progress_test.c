@@ -20,7 +20,7 @@ static double fake_clock(void)
     return fake_now;
 }
 
-/* A display on one end and what it printed on the other. */
+/* A display that writes into a pipe or terminal, and the other end, which is read. */
 typedef struct screen {
     FILE *stream;
     int reader;
@@ -49,7 +49,7 @@ static void open_screen(screen *s, bool terminal, bool utf8, int columns)
     DT_CHECK_INT(s->sink->ops->start(s->sink, &start, &err), DT_OK);
 }
 
-/* All that came since the last call. */
+/* All output since the last call. */
 static const char *seen(screen *s)
 {
     size_t n = 0;
@@ -138,7 +138,7 @@ static void a_pipe_gets_a_plain_line_every_few_seconds(void)
 {
     screen s;
     open_screen(&s, false, true, 0);
-    step(&s, 1); /* the first at once: the user sees life */
+    step(&s, 1); /* the first step is shown at once */
     DT_CHECK_STR(seen(&s),
                  "epoch  1/15    0%  step    1/2340  loss 1.6012  lr 0.08710  12.3k img/s      4:05 left\n");
     fake_now += 4.9;
@@ -154,7 +154,7 @@ static void a_pipe_gets_a_plain_line_every_few_seconds(void)
     DT_CHECK_STR(seen(&s), "");
     other_events(&s);
     DT_CHECK_STR(seen(&s), event_lines);
-    step(&s, 2340); /* the last at once */
+    step(&s, 2340); /* the last step is shown at once */
     DT_CHECK_STR(seen(&s),
                  "epoch 15/15  100%  step 2340/2340  loss 1.6012  lr 0.08710  12.3k img/s      4:05 left\n");
     DT_CHECK_INT(s.sink->ops->end(s.sink, &whole_end, NULL), DT_OK);
@@ -206,7 +206,7 @@ static void a_terminal_gets_one_line_redrawn_in_place(void)
     step(&s, 78);
     DT_CHECK_STR(seen(&s), bar_78);
     fake_now += 0.09;
-    step(&s, 79); /* 10 times a second is enough */
+    step(&s, 79); /* not redrawn: at most 10 times a second */
     DT_CHECK_STR(seen(&s), "");
     fake_now += 0.02;
     step(&s, 78);

@@ -1,4 +1,4 @@
-/* Crops: where they lie, how they are distributed, and torchvision's numbers for the centre crop. */
+/* Crops: their positions and distributions, and torchvision's numbers for the centre crop. */
 #include "io/source/augment.h"
 
 #include "tests/testing.h"
@@ -27,8 +27,8 @@ static void random_crops_lie_inside_the_image(void)
         }
 }
 
-/* For a square image hardly a crop is tried twice, so area and log aspect are uniform: their means and
- * deviations are known. */
+/* In a square image nearly every first crop fits, so area and log aspect are uniform: their means and
+ * standard deviations are known. */
 static void area_and_aspect_are_uniform(void)
 {
     const int n = 20000;
@@ -66,8 +66,7 @@ static void a_thin_image_gives_the_centred_box_of_the_nearest_aspect(void)
     DT_CHECK_INT(wide.box.x, 980);
 }
 
-/* In an image twice as wide as high most crops of 60% to 100% of it do not fit: 10 tries find one all the
- * same. */
+/* In an image twice as wide as high most crops of 60% to 100% of the area do not fit, but one of 10 does. */
 static void a_crop_that_does_not_fit_is_drawn_again(void)
 {
     dt_crop_random_settings settings = {.scale_min = 0.3, .scale_max = 1, .flip = 0.5};
@@ -98,7 +97,7 @@ static void centre_crops_equal_torchvisions(void)
         double share;
         int64_t full_w, full_h, x, y;
     } cases[] = {
-        {500, 375, 224, 0.875, 341, 256, 58, 16}, /* (341 - 224) / 2 = 58.5, to the even one */
+        {500, 375, 224, 0.875, 341, 256, 58, 16}, /* (341 - 224) / 2 = 58.5, rounded to even */
         {375, 500, 224, 0.875, 256, 341, 16, 58}, {256, 256, 224, 0.875, 256, 256, 16, 16},
         {97, 61, 32, 0.875, 58, 37, 13, 2},       {61, 97, 32, 1, 32, 50, 0, 9},
         {3, 2000, 8, 1, 8, 5333, 0, 2662},        {1, 1, 224, 0.875, 256, 256, 16, 16},

@@ -78,7 +78,7 @@ static void several_processes_may_write_at_the_same_time(void)
     DT_CHECK_INT(n_entries(dt_test_path("%s/data", dt_test_temp_dir())), 1);
 }
 
-static void a_failure_leaves_nothing_behind(void)
+static void a_failure_leaves_no_files(void)
 {
     int64_t before = dt_alloc_live_blocks();
     DT_REQUIRE(dt_fault_arm("demo.write:20", 0, &error) == DT_OK);
@@ -97,15 +97,14 @@ static void failed_allocations_are_reported_and_leak_nothing(void)
         dt_status status = dt_demo_data_write(demo_dir(), &error);
         dt_alloc_fail_after(0);
         DT_CHECK_INT(dt_alloc_live_blocks(), before);
-        if (status == DT_OK) /* an allocation of is_complete's, which then says no */
+        if (status == DT_OK) /* the allocation failed in is_complete, which then returned false */
             break;
         DT_CHECK_INT(status, DT_ERR_MEMORY);
         DT_CHECK(n_entries(dt_test_path("%s/data", dt_test_temp_dir())) <= 0);
     }
 }
 
-/* The first of the original file is a zero; the pixel in the middle of each 4x4 block is near the original
- * level. */
+/* The first digit of the original file is a zero; the middle of each 4x4 block is near the original level. */
 static void check_pictures(void)
 {
     static const int zero[8][8] = {{0, 0, 5, 13, 9, 1, 0, 0},   {0, 0, 13, 15, 10, 15, 5, 0},
@@ -132,7 +131,7 @@ static void check_pictures(void)
     free(bytes);
 }
 
-/* One test, since 1,797 files take their time to write. */
+/* One test, since writing 1,797 files takes time. */
 static void the_digits_are_written_completely_and_once(void)
 {
     DT_REQUIRE_MSG(dt_demo_data_write(demo_dir(), &error) == DT_OK, "%s", error.message);
@@ -152,7 +151,7 @@ static void the_digits_are_written_completely_and_once(void)
 
 static const dt_test tests[] = {
     DT_TEST(the_digits_are_written_completely_and_once),       DT_TEST(another_folder_is_not_touched),
-    DT_TEST(several_processes_may_write_at_the_same_time),     DT_TEST(a_failure_leaves_nothing_behind),
+    DT_TEST(several_processes_may_write_at_the_same_time),     DT_TEST(a_failure_leaves_no_files),
     DT_TEST(failed_allocations_are_reported_and_leak_nothing),
 };
 DT_TEST_MAIN("io/source/demo", tests)

@@ -1,4 +1,4 @@
-/* Class folders: what is listed, in which order, and what is said when something is missing. */
+/* Class folders: the files listed, their order, and the messages when something is missing. */
 #include "io/source/folder.h"
 
 #include "core/base/alloc.h"
@@ -40,7 +40,7 @@ static dt_folder *open_folder(const char *split, const dt_folder *like)
     return folder;
 }
 
-/* A folder that cannot be opened, and the words about it. */
+/* Opening the folder fails, with these words in the message. */
 static void check_refused(const char *split, const dt_folder *like, const char *words)
 {
     int64_t before = dt_alloc_live_blocks();
@@ -97,12 +97,12 @@ static void a_missing_folder_is_named_with_the_layout(void)
     dt_folder *folder = NULL;
     DT_CHECK_INT(dt_folder_open("/no/such/place", "train", NULL, &folder, &error), DT_ERR_USAGE);
     DT_CHECK_CONTAINS(error.message,
-                      "there is no folder /no/such/place; expected is DIR/train/<class>/<file>.jpg");
+                      "there is no folder /no/such/place; expected: DIR/train/<class>/<file>.jpg");
     DT_CHECK_CONTAINS(error.message, "--data DIR");
     make_file("train/a/1.jpg", 1);
-    check_refused("val", NULL, "/val; expected is DIR/train/<class>");
+    check_refused("val", NULL, "/val; expected: DIR/train/<class>");
     make_file("val/", 0);
-    check_refused("val", NULL, "/val has no class folders; expected is");
+    check_refused("val", NULL, "/val has no class folders; expected:");
     DT_CHECK_INT(
         dt_folder_open(dt_test_path("%s/train/a/1.jpg", dt_test_temp_dir()), "train", NULL, &folder, &error),
         DT_ERR_USAGE);

@@ -1,11 +1,11 @@
-/* fuzz_jpeg.c: any bytes as a JPEG file. For libFuzzer:
+/* fuzz_jpeg.c: reads any bytes as a JPEG file. For libFuzzer:
  *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I. tests/io/source/fuzz_jpeg.c
- *     io/{augment,buffer,jpeg,resize,resize_kernels,sample}.c \
- *         core/base/{alloc,error,fault,log,rng,clock}.c -ljpeg -lm -lpthread -o fuzz_jpeg && ./fuzz_jpeg
- *         CORPUS
+ *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I. tests/io/source/fuzz_jpeg.c \
+ *         io/source/{augment,buffer,jpeg,resize,resize_kernels,sample}.c \
+ *         core/base/{alloc,error,fault,log,rng,clock}.c -ljpeg -lm -lpthread -o fuzz_jpeg
+ *     ./fuzz_jpeg CORPUS
  *
- * tests/io/source/fuzz_jpeg_test.c feeds it mutated files in every `make check`.
+ * tests/io/source/fuzz_jpeg_test.c passes mutated files to it in every `make check`.
  */
 #include "io/source/sample.h"
 
@@ -25,12 +25,12 @@ static dt_status decode(dt_sample *sample, const uint8_t *bytes, size_t n_bytes,
     return status == DT_OK ? dt_sample_decode(sample, crop, check_whole, pixels, &err) : status;
 }
 
-/* Decode a random crop, chosen by the bytes themselves, and the centre crop. Broken files must give an error,
- * not a crash; what is whole must decode again, to the same pixels, with a decoder that has seen other files
- * and with a new one. */
+/* Decode a random crop, chosen by the bytes themselves, and the centre crop. A broken file must give an
+ * error, not a crash. A whole file must decode to the same pixels again, with a used decoder and with a new
+ * one. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
 {
-    static dt_sample *sample; /* kept: a decoder must survive whatever came before */
+    static dt_sample *sample; /* kept: a decoder must survive all files before */
     static uint8_t pixels[N * N * 3], again[N * N * 3];
     int64_t width = 0, height = 0;
     dt_error err;
@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     if (dt_sample_open_bytes(sample, bytes, n_bytes, &width, &height, &err) != DT_OK)
         return 0;
     if (width * height > 1000000)
-        return 0; /* slow, and nothing new */
+        return 0; /* slow, and finds nothing more */
     dt_crop_random_settings settings = {.scale_min = 0.08, .scale_max = 1, .flip = 0.5};
     dt_rng g = dt_rng_at(n_bytes, DT_RNG_TEST, bytes[n_bytes / 2], bytes[n_bytes / 3]);
     dt_crop crop = dt_crop_random(&settings, width, height, N, &g),

@@ -16,9 +16,9 @@ static size_t below(size_t n)
     return (size_t)((state >> 33) % n);
 }
 
-/* One of: bytes overwritten, bits flipped, a piece cut out, a piece repeated, the end cut off, a marker put
- * in. Returns the new length; `room` bytes are there. */
-static size_t mutate(uint8_t *bytes, size_t n, size_t room)
+/* Overwrite bytes, flip bits, cut out a piece, repeat a piece, cut off the end, or insert a marker. Returns
+ * the new length, at most `capacity` bytes. */
+static size_t mutate(uint8_t *bytes, size_t n, size_t capacity)
 {
     size_t at = below(n), length = 1 + below(64);
     if (at + length > n)
@@ -35,7 +35,7 @@ static size_t mutate(uint8_t *bytes, size_t n, size_t room)
         memmove(bytes + at, bytes + at + length, n - at - length);
         return n - length;
     case 3:
-        if (n + length > room)
+        if (n + length > capacity)
             return n;
         memmove(bytes + at + length, bytes + at, n - at);
         return n + length;

@@ -114,7 +114,7 @@ static void absurd_sizes_are_refused_before_memory_is_allocated(void)
         uint8_t size[4]; /* height, width */
         const char *words;
     } claims[] = {
-        {{0xff, 0xdc, 0xff, 0xdc}, "65500 x 65500 pixels, more than the 178 million"},
+        {{0xff, 0xdc, 0xff, 0xdc}, "65500 x 65500 pixels, more than the limit of 178 million"},
         {{0x27, 0x10, 0x27, 0x10}, "10000 x 10000 pixels, which"},
         {{0, 0, 0, 16}, ""},
         {{0, 16, 0, 0}, ""},

@@ -1,7 +1,7 @@
 /* jpeg_kit.h: JPEGs made to order, for the tests of io/.
  *
- *     jpeg_kit_recipe r = {.width = 97, .height = 61, .h_samp = 2, .v_samp = 2, .progressive = true, .seed =
- *     1}; size_t n_bytes;
+ *     jpeg_kit_recipe r = {.width = 97, .height = 61, .h_samp = 2, .v_samp = 2, .seed = 1};
+ *     size_t n_bytes;
  *     uint8_t *bytes = jpeg_kit_encode(&r, &n_bytes);     free() it
  */
 #ifndef DTRAIN_TESTS_IO_JPEG_KIT_H
@@ -34,11 +34,11 @@ uint8_t *jpeg_kit_picture(const jpeg_kit_recipe *recipe, int *channels);
 
 uint8_t *jpeg_kit_encode(const jpeg_kit_recipe *recipe, size_t *n_bytes);
 
-/* Encode and write; ends the test when it cannot. */
+/* Encode and write a file; ends the test when that fails. */
 void jpeg_kit_write(const char *path, const jpeg_kit_recipe *recipe);
 
-/* A whole decode by the library's plainest calls, with its defaults: [height][width][3] or, for CMYK and
- * YCCK, [4]. free() it. */
+/* Decode the whole image by the library's simplest calls, with its defaults: [height][width][3] or, for CMYK
+ * and YCCK, [4]. free() it. */
 uint8_t *jpeg_kit_decode(const uint8_t *bytes, size_t n_bytes, int shrink, int *width, int *height,
                          int *channels);
 

@@ -38,8 +38,8 @@ static void a_broken_file_is_logged_counted_and_replaced(void)
     DT_CHECK(memcmp(first.pixels[13], second.pixels[13], KIT_SLOT_BYTES) != 0);
 }
 
-/* Another sample stands in each epoch, of the class that its label tells: here a class's pictures have one
- * grey level. */
+/* Each epoch another sample replaces the broken one, with the label of its own class: here all pictures of a
+ * class are equal. */
 static void a_replacement_has_its_own_label(void)
 {
     bool stood_in[KIT_CLASSES] = {false};
@@ -67,7 +67,7 @@ static void a_replacement_has_its_own_label(void)
     DT_CHECK(stood_in[0] + stood_in[1] + stood_in[2] + stood_in[3] >= 3);
 }
 
-/* The damage is in the last rows, where hardly a crop reaches: found all the same. */
+/* The damage is in the last rows, which hardly any crop contains. */
 static void damage_outside_the_crop_is_found(void)
 {
     loader_kit_make_split("train");
@@ -124,7 +124,7 @@ static void a_folder_of_only_broken_files_is_an_error(void)
     dt_batch *batch = NULL;
     DT_REQUIRE(source->ops->start(source, 0, 0, 10, &error) == DT_OK);
     DT_CHECK_INT(source->ops->next(source, &batch, &error), DT_ERR_DATA);
-    DT_CHECK_CONTAINS(error.message, "64 files in a row are broken");
+    DT_CHECK_CONTAINS(error.message, "64 others drawn in its place are broken too");
     source->ops->destroy(source);
 }
 
@@ -206,7 +206,7 @@ static void failed_allocations_are_reported_and_leak_nothing(void)
     }
 }
 
-/* Memory that runs out in a thread is an error of next, not a broken file. */
+/* A thread that is out of memory makes next fail; the file does not count as broken. */
 static void next_returns_out_of_memory_of_a_thread(void)
 {
     loader_kit_make_split("train");

@@ -1,5 +1,5 @@
-/* The loader: the same bits for any number of threads and ranks, its options, and starting and stopping at any
- * time. */
+/* The loader: the same bits for any number of threads and ranks, its options, and starting and stopping at
+ * any time. */
 #include "io/source/loader.h"
 
 #include "core/base/clock.h"
@@ -164,7 +164,7 @@ static void start_can_be_called_again_at_any_time(void)
     dt_batch *batch = NULL;
     DT_CHECK_INT(source->ops->next(source, &batch, &error), DT_ERR_INTERNAL);
     source->ops->destroy(source);
-    for (int round = 0; round < 20; round++) { /* destroyed with rows under way */
+    for (int round = 0; round < 20; round++) { /* destroyed while slots are being filled */
         source = loader_kit_open(&options);
         DT_REQUIRE(source->ops->start(source, round, 0, 10, &error) == DT_OK);
         source->ops->destroy(source);
@@ -241,7 +241,7 @@ static void options_out_of_range_are_named(void)
     no_val.training = false;
     DT_CHECK(!dt_loader_has_validation(good.root));
     DT_CHECK_INT(dt_loader_create(&no_val, &source, &error), DT_ERR_USAGE);
-    DT_CHECK_CONTAINS(error.message, "/val; expected is");
+    DT_CHECK_CONTAINS(error.message, "/val; expected:");
 }
 
 static void info_and_names_are_reported(void)

@@ -72,7 +72,7 @@ static uint8_t to_level(double x)
     return (uint8_t)(x + 0.5);
 }
 
-/* The same by definition. */
+/* The same computed from the filter's definition. */
 static void expected_resize(const picture *p, const dt_resize_view *view, uint8_t *out)
 {
     int64_t n = view->n;
@@ -142,7 +142,7 @@ static void results_equal_the_filters_to_within_one_level(void)
     }
 }
 
-/* So that the next test compares what it says. */
+/* Otherwise the next test would compare plain C with itself. */
 static void vectors_are_used_where_the_processor_has_them(void)
 {
 #if defined __aarch64__
@@ -215,7 +215,7 @@ static void a_flat_picture_stays_flat(void)
         }
 }
 
-/* Only the part that is wanted is looked at: 20 of 64 target pixels of a 200-pixel source need 64 + 6
+/* Only the needed part of the source is read: 20 of 64 target pixels of a 200-pixel source need 64 + 6
  * columns. */
 static void only_the_needed_part_of_the_source_is_read(void)
 {

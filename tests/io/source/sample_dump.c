@@ -1,11 +1,11 @@
-/* sample_dump.c: what io/ makes of a JPEG, for pil_test.sh.
+/* sample_dump.c: writes the samples that io/ makes from JPEGs, for pil_test.sh.
  *
  *     sample_dump <jobs >pixels
  *
- * A job is a line `X Y W H FULL_W FULL_H VIEW_X VIEW_Y N FLIP PATH`: the box X Y W H (W 0: the centre crop
- * for evaluation, 7/8 of the shorter side) of the file is resized to FULL_W x FULL_H, of which N x N pixels
- * from VIEW_X, VIEW_Y on are written, N * N * 3 bytes. A broken file's are N * N * 3 zeros, and a line on
- * stderr. */
+ * A job is a line `X Y W H FULL_W FULL_H VIEW_X VIEW_Y N FLIP PATH`: the box X Y W H of the file (W 0: the
+ * centre crop for evaluation, 7/8 of the shorter side) is resized to FULL_W x FULL_H. The N x N pixels from
+ * VIEW_X, VIEW_Y on are written, N * N * 3 bytes. For a broken file these are zeros, and stderr has the
+ * reason. */
 #include "io/source/sample.h"
 
 #include <inttypes.h>

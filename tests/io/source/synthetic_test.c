@@ -1,5 +1,4 @@
-/* The source of random batches: what it gives, that it repeats, resizes, and survives every allocation
- * failing. */
+/* The source of random batches: its values, repetition, other image sizes, and failed allocations. */
 #include "tests/testing.h"
 
 #include "core/base/alloc.h"

@@ -1,8 +1,8 @@
 /* checkpoint_kit.h: checkpoints saved to and loaded from real folders by threads as ranks.
  *
  *   checkpoint_job *j = checkpoint_job_new(store, 1);
- *   DT_CHECK_INT(checkpoint_job_save(j, 3, 10), DT_OK);                three ranks, step 10, the state of seed 1
- *   checkpoint_job_check_loads(j, 2, 10, 1, "after a save");
+ *   DT_CHECK_INT(checkpoint_job_save(j, 3, 10), DT_OK);      3 ranks save step 10, the state of seed 1
+ *   checkpoint_job_check_loads(j, 2, 10, 1, "after a save");  2 ranks load it
  *   checkpoint_job_free(j);
  */
 #ifndef DTRAIN_TESTS_IO_CHECKPOINT_KIT_H

@@ -1,4 +1,5 @@
-/* Loading over the real store with threads as ranks: one answer for all ranks, whatever is on the disk. */
+/* Loading over the real store with threads as ranks: all ranks return the same, with any damage on the
+ * disk. */
 #include "core/base/fault.h"
 #include "tests/fakes/captured_log.h"
 #include "tests/io/store/checkpoint_kit.h"

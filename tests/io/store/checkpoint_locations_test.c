@@ -197,7 +197,7 @@ static void damaged_shards_are_logged_and_read_from_elsewhere(void)
                       "/nvme1/step-00000020/shard-0002-of-0004.h5: has 100 bytes, the manifest says ");
     DT_CHECK_CONTAINS(captured_log_text(), "/nvme1/step-00000020/manifest.json: ");
     DT_CHECK(!strstr(captured_log_text(), "passing over"));
-    damage(h, "fsx", 20, shard_name(0)); /* nobody needs that */
+    damage(h, "fsx", 20, shard_name(0)); /* no rank needs that */
     check_loads(h, 4, 20, 2);
     copy_file(h, "nvme0", 20, shard_name(2)); /* a peer has it now */
     lose(h, "fsx");

@@ -1,4 +1,5 @@
-/* Saving over the real store with threads as ranks: one answer for all ranks, and it loads at any world size. */
+/* Saving over the real store with threads as ranks: one answer for all ranks, and it loads at any world size.
+ */
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
 #include "tests/fakes/captured_log.h"

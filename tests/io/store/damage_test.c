@@ -1,5 +1,5 @@
-/* What can happen to a checkpoint on a disk: whatever it is, loading uses the checkpoint before it, bit for bit,
- * and logs why; it does not crash, hang, or use the damaged one. Two threads as ranks, two shards. */
+/* What can happen to a checkpoint on a disk. In every case loading uses the checkpoint before it, bit for
+ * bit, and logs why; it does not crash, hang, or use the damaged one. Two threads as ranks, two shards. */
 #include "io/durable.h"
 #include "tests/fakes/captured_log.h"
 #include "tests/io/store/checkpoint_kit.h"
@@ -269,7 +269,7 @@ static void dangling_links_are_reported(void)
     p->job->stores[0] = all;
     load(p);
     DT_CHECK_INT(p->job->status[0], DT_ERR_IO);
-    DT_CHECK_CONTAINS(p->job->errors[0].message, "cannot look for checkpoints");
+    DT_CHECK_CONTAINS(p->job->errors[0].message, "cannot list the checkpoints");
     p->job->stores[0] = p->store;
     all->ops->destroy(all);
 }
@@ -319,7 +319,7 @@ static void a_manifest_of_another_step_is_damage(void)
 {
     const pair *p = two_checkpoints(2);
     rewrite_manifest(p, "\"step\": 200", "\"step\": 201");
-    check_loads(p, OLDER, 1, "the folder is named for another", "another step");
+    check_loads(p, OLDER, 1, "not of the step that its folder is named after", "another step");
 }
 
 static const dt_test tests[] = {

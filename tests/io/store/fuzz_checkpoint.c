@@ -1,17 +1,17 @@
-/* fuzz_checkpoint.c: any bytes as a manifest, and as a shard. The first byte chooses. For libFuzzer:
+/* fuzz_checkpoint.c: reads any bytes as a manifest or as a shard; the first byte chooses. For libFuzzer:
  *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I. tests/io/store/fuzz_checkpoint.c
- *     io/{manifest,durable,hdf5_driver,hdf5_shard}.c \
- *         core/base/{alloc,error,fault,log,rng,clock}.c core/checkpoint/manifest.c ... -lhdf5 -ljansson
- *         -lxxhash -lm -lpthread
+ *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I. tests/io/store/fuzz_checkpoint.c io/durable.c \
+ *         io/store/{manifest_json_read,manifest_json_write,hdf5_driver,hdf5_shard}.c \
+ *         core/base/{alloc,error,fault,log,rng,clock}.c core/checkpoint/manifest.c ... \
+ *         -lhdf5 -ljansson -lxxhash -lm -lpthread
  *
- * tests/io/store/fuzz_checkpoint_test.c feeds it mutated ones in every `make check`.
+ * tests/io/store/fuzz_checkpoint_test.c passes mutated manifests and shards to it in every `make check`.
  *
- * A manifest's own hash is made good first, or nothing behind that check would be reached; one that is taken
- * must be written again as bytes that are taken again, to the same bytes. A shard comes to HDF5 only behind a
- * good hash, that is as somebody wrote it: other layouts, other shares, older and newer programs. So here a
- * shard is a whole one, written by us, of a layout that the bytes choose, and is read as one of another
- * layout: it must be refused, or give the elements that were written.
+ * The manifest's own hash is corrected first, so that the checks after it are reached. A manifest that is
+ * accepted, written and read again must give the same bytes. HDF5 sees only shards with a good hash, which
+ * some program wrote as they are: of other layouts, other shares, by older and newer versions. So a shard
+ * here is whole, written by us with a layout that the bytes choose, and read with another layout: reading
+ * must refuse it, or return the elements that were written.
  */
 #include "core/base/alloc.h"
 #include "core/checkpoint/load.h"
@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes);
 
 /* -- manifests ------------------------------------------------------------------------------------------- */
 
-static void make_hash_good(char *text, size_t n)
+static void correct_hash(char *text, size_t n)
 {
     static const char field[] = "\"manifest_xxh3_128\": \"";
     char hex[33];
@@ -47,7 +47,7 @@ static void try_manifest(char *text, size_t n)
     dt_error err;
     char *first = NULL, *second = NULL;
     int64_t n_first, n_second;
-    make_hash_good(text, n);
+    correct_hash(text, n);
     if (dt_manifest_parse(text, (int64_t)n, &m, &err) != DT_OK)
         return;
     m.format_version = DT_MANIFEST_VERSION;
@@ -76,8 +76,8 @@ typedef struct shape {
     int64_t first, n_elems; /* of the shard */
 } shape;
 
-/* A layout of some small tensors from eight bytes or fewer, with few names, so that two of them are often
- * alike. */
+/* A layout of a few small tensors from at most eight bytes. There are few names, so that two layouts are
+ * often alike. */
 static shape shape_of(const uint8_t *b)
 {
     static const char *const names[] = {"param/a.weight", "param/a.bias", "momentum/a.weight", "param/a"};

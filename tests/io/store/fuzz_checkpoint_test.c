@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE_S 20 /* with one input */
+#define PATIENCE_S 20 /* for one input */
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes);
 
@@ -24,7 +24,7 @@ static size_t below(size_t n)
     return (size_t)((state >> 33) % n);
 }
 
-/* A manifest as it is written: two shards of the fake state. */
+/* A valid manifest: two shards of the fake state. */
 static char *good_manifest(size_t *n)
 {
     fake_state s;
@@ -55,8 +55,8 @@ static char *good_manifest(size_t *n)
     return text;
 }
 
-/* What a manifest may be mutated to: pieces of its own, numbers at the ends of their ranges, JSON's other
- * values. */
+/* What a mutation inserts into a manifest: pieces of manifests, numbers at the ends of their ranges, other
+ * JSON values. */
 static const char *const words[] = {"0",
                                     "-1",
                                     "9223372036854775807",

@@ -34,7 +34,7 @@ static void older_checkpoints_survive_any_failure_in_saving(void)
     fake_state_init(&newer, 2);
     store_kit_check_saved(store, &s, 10, 2);
     for (size_t f = 0; f < N_WRITE_FAULTS; f++) {
-        for (int64_t step = 10; step <= 20; step += 10) { /* over the one that is there, and a new one */
+        for (int64_t step = 10; step <= 20; step += 10) { /* replacing a checkpoint, and a new one */
             dt_error err = {0};
             DT_CHECK_INT(dt_fault_arm(dt_test_path("%s:1", write_faults[f]), 0, &err), DT_OK);
             dt_status status = store_kit_save(store, &newer, step, 2, &err);
@@ -57,7 +57,7 @@ static void older_checkpoints_survive_any_failure_in_saving(void)
     fake_state_clear(&newer);
 }
 
-/* A write that fails late, in the middle of HDF5's closing, and every one in between. */
+/* Every write in turn, up to the last in HDF5's closing. */
 static void any_write_that_fails_is_an_error(void)
 {
     fake_state s;
@@ -109,8 +109,7 @@ static void a_kill_between_any_two_steps_leaves_a_whole_checkpoint(void)
             bool renamed = p >= 10; /* after the rename the new one counts */
             DT_CHECK_INT(store_kit_newest(store, &n), renamed ? step : 10);
             store_kit_check_holds(store, renamed ? &newer : &s, renamed ? step : 10);
-            store_kit_check_saved(store, &newer, step,
-                                  3); /* and the next start writes as if nothing had been */
+            store_kit_check_saved(store, &newer, step, 3); /* the next start can save again */
             DT_CHECK_INT(store->ops->prune(store, step, 5, &err), DT_OK);
             store_kit_check_holds(store, &newer, step);
             DT_CHECK(access(dt_test_path("%s/step-%08d.tmp", dir, (int)step), F_OK) != 0);
@@ -167,7 +166,7 @@ static void a_full_disk_is_reported_with_its_path(void)
     dt_store *store = store_kit_open(dir);
     fake_state_init(&s, 1);
     store_kit_check_saved(store, &s, 1, 1);
-    for (size_t kb = 240; kb > 200; kb -= 4) { /* full already, full at the shard, full at the manifest */
+    for (size_t kb = 240; kb > 200; kb -= 4) { /* the disk is full before, in the shard, in the manifest */
         FILE *f = fopen(dt_test_path("%s/filler", dir), "w");
         size_t left = fwrite(filler, 1, kb << 10, f);
         fclose(f);

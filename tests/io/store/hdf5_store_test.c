@@ -79,7 +79,7 @@ static void the_same_state_gives_the_same_bytes(void)
     fake_state_clear(&s);
 }
 
-/* With HDF5's own driver and nothing of ours: what a user's h5py would see. */
+/* With HDF5's own driver and none of our code, as a user's h5py reads it. */
 static void hdf5_readers_find_tensors_and_the_offsets_of_pieces(void)
 {
     fake_state s;
@@ -119,8 +119,7 @@ static void hdf5_readers_find_tensors_and_the_offsets_of_pieces(void)
     fake_state_clear(&s);
 }
 
-/* Change one file of a checkpoint, see that loading it is an error with that file's name in it, and put it
- * back. */
+/* Change one file of a checkpoint, check that loading is an error that names the file, and restore it. */
 static void check_damage_is_found(dt_store *store, const char *path, const char *damaged, size_t n)
 {
     size_t n_good;
@@ -174,7 +173,7 @@ static void a_file_of_another_length_is_found(void)
         char *bytes = dt_test_read_file(path, &n);
         for (size_t length = 0; length < n; length += n / 7)
             check_damage_is_found(store, path, bytes, length);
-        check_damage_is_found(store, path, bytes, n + 1); /* the zero behind it */
+        check_damage_is_found(store, path, bytes, n + 1); /* with a zero after it */
         free(bytes);
     }
     store->ops->destroy(store);
@@ -196,7 +195,7 @@ static void swapped_and_missing_shards_are_found(void)
     DT_CHECK(rename(a, aside) == 0 && rename(b, a) == 0 && rename(aside, b) == 0);
     DT_CHECK_INT(store_kit_load(store, 4, values, 4096, &err), DT_ERR_FORMAT);
     const dt_shard_entry first = {.file = "shard-0000-of-0002.h5"};
-    DT_CHECK(store->ops->has_shard(store, 4, &first)); /* though it is not what it should be */
+    DT_CHECK(store->ops->has_shard(store, 4, &first)); /* although it is another shard */
     DT_CHECK(unlink(a) == 0);
     DT_CHECK(!store->ops->has_shard(store, 4, &first) && !store->ops->has_shard(store, 5, &first));
     DT_CHECK_INT(store_kit_load(store, 4, values, 4096, &err), DT_ERR_IO);
@@ -206,7 +205,7 @@ static void swapped_and_missing_shards_are_found(void)
     store_kit_check_saved(store, &s, 6, 2);
     DT_CHECK(rename(dt_test_path("%s/step-00000006", dir), dt_test_path("%s/step-00000007", dir)) == 0);
     DT_CHECK_INT(store_kit_load(store, 7, values, 4096, &err), DT_ERR_FORMAT);
-    DT_CHECK_CONTAINS(err.message, "is of step 6");
+    DT_CHECK_CONTAINS(err.message, "is the manifest of step 6");
     store->ops->destroy(store);
     fake_state_clear(&s);
 }
@@ -225,7 +224,7 @@ static void folders_with_other_names_are_left_alone(void)
     fake_state_init(&s, 1);
     store_kit_check_saved(store, &s, 7, 1);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (i) /* the first is a file with a checkpoint's name */
+        if (i) /* the first is a file with the name of a checkpoint */
             DT_CHECK(mkdir(dt_test_path("%s/%s", dir, names[i]), 0755) == 0);
         else
             dt_test_write_file(dt_test_path("%s/%s", dir, names[i]), "x", 1);
@@ -248,18 +247,18 @@ static void prune_keeps_the_newest_and_files_of_the_user(void)
     fake_state_init(&s, 1);
     for (int64_t step = 1; step <= 5; step++)
         store_kit_check_saved(store, &s, step, 2);
-    DT_CHECK_INT(store->ops->begin(store, 6, &err), DT_OK); /* left by a start that died */
+    DT_CHECK_INT(store->ops->begin(store, 6, &err), DT_OK); /* left by a killed process */
     DT_CHECK_INT(store->ops->prune(store, 5, 3, &err), DT_OK);
     DT_CHECK_INT(store->ops->list(store, steps, 2, &n, &err), DT_OK);
-    DT_CHECK_INT(n, 3); /* all that are, though only two were asked for */
+    DT_CHECK_INT(n, 3); /* all checkpoints, though only two steps were requested */
     DT_CHECK(steps[0] == 5 && steps[1] == 4);
     DT_CHECK(access(dt_test_path("%s/step-00000006.tmp", dir), F_OK) != 0);
-    /* 4 and 5 were passed over as damaged, and training went on from 3 to another 4 */
+    /* 4 and 5 were passed over as damaged, and training continued from 3 to another 4 */
     store_kit_check_saved(store, &s, 4, 1);
     DT_CHECK_INT(store->ops->prune(store, 4, 2, &err), DT_OK);
     DT_CHECK_INT(store_kit_newest(store, &n), 4);
     DT_CHECK_INT(n, 2);
-    /* a folder with something of the user's in it stays, out of the way, and is told */
+    /* a folder with a file of the user stays under another name, and is an error */
     dt_test_write_file(dt_test_path("%s/step-00000003/notes.txt", dir), "mine", 4);
     DT_CHECK_INT(store->ops->prune(store, 4, 1, &err), DT_ERR_IO);
     DT_CHECK_INT(store_kit_newest(store, &n), 4);

@@ -1,4 +1,4 @@
-/* manifest.json from a hostile hand: whatever is in it, the parser says what is wrong and takes nothing. */
+/* A hostile manifest.json: the parser reports what is wrong, and accepts nothing of it. */
 #include "io/store/manifest_json.h"
 
 #include "core/base/alloc.h"
@@ -76,9 +76,9 @@ static const struct {
     {"\"step\": 42", "\"step\": -1", "\"step\" is -1, not in 0"},
     {"\"step\": 42", "\"step\": 42.5", "\"step\" is not an integer"},
     {"\"step\": 42", "\"step\": \"42\"", "\"step\" is not an integer"},
-    {"\"step\": 42", "\"step\": 99999999999999999999", "not the JSON it should be"},
+    {"\"step\": 42", "\"step\": 99999999999999999999", "not valid JSON"},
     {"\"step\": 42", "\"steps\": 42", "\"step\" is missing"},
-    {"\"step\": 42", "\"step\": 42, \"step\": 43", "not the JSON it should be"},
+    {"\"step\": 42", "\"step\": 42, \"step\": 43", "not valid JSON"},
     {"\"step\": 42", "\"step\": 42, \"extra\": {}", "1 unknown field"},
     {"\"format_version\": 3", "\"format_version\": 0", "\"format_version\" is 0"},
     {"\"format_version\": 3", "\"format_version\": \"3\"", "\"format_version\" is not an integer"},
@@ -93,17 +93,17 @@ static const struct {
     {"\"skipped_steps\": 5", "\"jumped_steps\": 5", "\"skipped_steps\" is missing"},
     {"\"computed_by\": {", "\"computed\": {", "\"computed_by\" is missing"},
     {"\"computed_by\": {", "\"computed_by\": [], \"x\": {", "\"computed_by\" is not an object"},
-    {"\"2.6.3\"", "2.6", "\"computed_by\" has a value that is no short plain text"},
-    {"\"2.6.3\"", "\"\"", "\"computed_by\" has a value that is no short"},
-    {"\"2.6.3\"", "\"\\u001b[2J\"", "\"computed_by\" has a value that is no short"},
-    {"\"2.6.3\"", "\"\\u00e9\"", "\"computed_by\" has a value that is no short"},
-    {"\"2.6.3\"", "\"a\\\"b\"", "\"computed_by\" has a value that is no short"},
+    {"\"2.6.3\"", "2.6", "\"computed_by\" has a value that is not a short plain text"},
+    {"\"2.6.3\"", "\"\"", "\"computed_by\" has a value that is not a short"},
+    {"\"2.6.3\"", "\"\\u001b[2J\"", "\"computed_by\" has a value that is not a short"},
+    {"\"2.6.3\"", "\"\\u00e9\"", "\"computed_by\" has a value that is not a short"},
+    {"\"2.6.3\"", "\"a\\\"b\"", "\"computed_by\" has a value that is not a short"},
     {"\"2.6.3\"", "\"" TEN TEN TEN TEN TEN TEN TEN TEN TEN "123456\"",
-     "\"computed_by\" has a value that is no short"},
-    {"\"oneDNN\"", "\"\"", "\"computed_by\" has a name that is no short plain text"},
-    {"\"oneDNN\"", "\"\\n\"", "\"computed_by\" has a name that is no short"},
-    {"\"oneDNN\"", "\"" TEN TEN TEN "12\"", "\"computed_by\" has a name that is no short"},
-    {"\"oneDNN\"", "\"isa\": \"avx\", \"oneDNN\"", "not the JSON it should be"},
+     "\"computed_by\" has a value that is not a short"},
+    {"\"oneDNN\"", "\"\"", "\"computed_by\" has a name that is not a short plain text"},
+    {"\"oneDNN\"", "\"\\n\"", "\"computed_by\" has a name that is not a short"},
+    {"\"oneDNN\"", "\"" TEN TEN TEN "12\"", "\"computed_by\" has a name that is not a short"},
+    {"\"oneDNN\"", "\"isa\": \"avx\", \"oneDNN\"", "not valid JSON"},
     {"\"oneDNN\": \"2.6.3\"", PAIRS("a") PAIRS("b") PAIRS("c") PAIRS("d") "\"z\": \"z\"",
      "\"computed_by\" has too many entries"},
     {"\"world_size\": 2", "\"world_size\": 0", "\"world_size\" is 0"},
@@ -147,8 +147,8 @@ static void wrong_fields_are_named(void)
     }
 }
 
-/* With fields that the older formats do not have. */
-static void check_strangers(int version, const char *message)
+/* Fields that an older format does not have are refused. */
+static void check_newer_fields_refused(int version, const char *message)
 {
     dt_error err = {0};
     dt_manifest m;
@@ -179,8 +179,8 @@ static void older_formats_are_read(void)
         dt_manifest_clear(&again);
     }
     dt_free(m.config_text);
-    check_strangers(1, "3 unknown fields");
-    check_strangers(2, "1 unknown fields");
+    check_newer_fields_refused(1, "3 unknown fields");
+    check_newer_fields_refused(2, "1 unknown fields");
 }
 
 static void computed_by_is_read_back(void)
@@ -197,7 +197,7 @@ static void computed_by_is_read_back(void)
         dt_free(text);
         dt_manifest_clear(&again);
         char name[DT_COMPUTED_BY_NAME_BYTES];
-        /* in an order that is not the alphabet's at its end */
+        /* the last names are not in alphabetical order */
         snprintf(name, sizeof name, "%u is a name of the most length", (unsigned)(n + 10) % 100U);
         if (n < DT_COMPUTED_BY_MAX)
             dt_computed_by_add(&m.computed_by, name, "%095d", n);
@@ -223,12 +223,12 @@ static void a_newer_format_is_refused_with_advice(void)
     dt_manifest m;
     char *text = edited("\"format_version\": 3", "\"format_version\": 4", true);
     DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err), DT_ERR_UNSUPPORTED);
-    DT_CHECK_CONTAINS(err.message, "format_version is 4, this dtrain knows up to 3: a newer dtrain wrote it");
+    DT_CHECK_CONTAINS(err.message, "format_version is 4, this dtrain reads up to 3: a newer dtrain wrote it");
     free(text);
-    /* even where it looks altogether different */
+    /* also if it looks quite different */
     static const char future[] = "{\"format_version\": 4, \"hashes\": []}";
     DT_CHECK_INT(dt_manifest_parse(future, (int64_t)strlen(future), &m, &err), DT_ERR_UNSUPPORTED);
-    /* but a flipped bit in the number is damage */
+    /* but a flipped bit in the version is damage */
     text = edited("\"format_version\": 3", "\"format_version\": 4", false);
     DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err), DT_ERR_FORMAT);
     DT_CHECK_CONTAINS(err.message, "damaged or edited");
@@ -301,7 +301,7 @@ static void every_allocation_may_fail(void)
     }
 }
 
-/* Cut and mutated texts, rehashed or not: nothing crashes; a sanitizer build sees what is read beyond the
+/* Cut and mutated texts, with and without a good hash, do not crash. A sanitizer finds reads beyond the
  * end. */
 static void random_damage_never_crashes(void)
 {

@@ -1,5 +1,5 @@
-/* Shards into the mirror: the same bytes, and whatever a disk refuses leaves what was there. Threads are
- * ranks. */
+/* Copying shards into the mirror: the copy has the same bytes, and a failure keeps the older copies. Threads
+ * are ranks. */
 #include "core/checkpoint/mirror.h"
 
 #include "core/base/alloc.h"
@@ -65,12 +65,12 @@ static void copy_on_rank(dt_comm *comm, void *context)
     DT_REQUIRE(dt_mirror_create(comm, j->store, j->mirror, 2, &mirror, NULL) == DT_OK);
     DT_REQUIRE(j->store->ops->read_manifest(j->store, j->step, &m, NULL) == DT_OK);
     DT_CHECK_INT(dt_writer_start(mirror, &m, NULL), DT_OK);
-    dt_manifest_clear(&m); /* it has its own */
+    dt_manifest_clear(&m); /* the mirror has a copy */
     j->status[r] = dt_writer_finish(mirror, INFINITY, NULL, &j->error[r]);
     dt_writer_destroy(mirror);
 }
 
-/* Committed in the first folder at this step; then copied with this fault (NULL: none). */
+/* Commit this step in the first folder, then copy it with this fault (NULL: none). */
 static dt_status copy(job *j, int64_t step, const char *fault)
 {
     char spec[64];
@@ -123,7 +123,7 @@ static void a_copy_is_the_same_checkpoint(void)
     DT_CHECK_STR(a.identity, b.identity);
     dt_manifest_clear(&a);
     dt_manifest_clear(&b);
-    DT_CHECK_INT(copy(&j, 5, NULL), DT_OK); /* once more, over what is there */
+    DT_CHECK_INT(copy(&j, 5, NULL), DT_OK); /* once more, over the existing copy */
     check_whole(j.mirror, 5);
     close_folders(&j);
 }
@@ -154,7 +154,7 @@ static void older_copies_survive_any_failure_and_the_next_copy_works(void)
     close_folders(&j);
 }
 
-/* Flips a bit of the first folder's shard behind the back of everybody. */
+/* Flip a bit of the shard in the first folder. */
 static void damage(const char *name)
 {
     FILE *f = fopen(dt_test_path("%s/%s", dt_test_temp_dir(), name), "r+");
@@ -175,13 +175,13 @@ static void a_damaged_shard_is_not_copied(void)
     DT_CHECK_INT(j.status[0], DT_ERR_FORMAT);
     DT_CHECK_CONTAINS(j.error[0].message, "rank 1 on ");
     DT_CHECK_CONTAINS(j.error[0].message,
-                      "mirror/step-00000002.tmp/shard-0001-of-0003.h5: what is read back has XXH3-128 ");
+                      "mirror/step-00000002.tmp/shard-0001-of-0003.h5: was read back with XXH3-128 ");
     DT_CHECK_INT(newest(j.mirror), 1);
     DT_REQUIRE(
         truncate(dt_test_path("%s/local/step-00000002/shard-0001-of-0003.h5", dt_test_temp_dir()), 100) == 0);
     fake_comm_run(RANKS, copy_on_rank, &j);
     DT_CHECK_INT(j.status[0], DT_ERR_FORMAT);
-    DT_CHECK_CONTAINS(j.error[0].message, "has 100 bytes, and ");
+    DT_CHECK_CONTAINS(j.error[0].message, "has 100 bytes instead of the ");
     close_folders(&j);
 }
 

@@ -1,4 +1,4 @@
-/* .safetensors: round trips, against another implementation too, and headers that lie. */
+/* .safetensors: round trips, also with another implementation, and wrong headers. */
 #include "io/weights/safetensors.h"
 
 #include "core/base/alloc.h"
@@ -100,7 +100,7 @@ static void every_number_is_aligned_and_the_same_weights_give_the_same_bytes(voi
     free(bytes_b);
 }
 
-/* A file from a header and data. */
+/* Write a file of this header and data. */
 static const char *made(const char *header, const void *data, size_t data_bytes)
 {
     const char *path = dt_test_path("%s/made.safetensors", dt_test_temp_dir());
@@ -263,7 +263,7 @@ static void a_file_cut_anywhere_is_refused(void)
         dt_test_write_file(cut, bytes, length);
         DT_CHECK_INT(dt_safetensors_open(cut, &file, NULL), DT_ERR_FORMAT);
     }
-    dt_safetensors *file = open_good(path); /* and cut while it is open */
+    dt_safetensors *file = open_good(path); /* cut while it is open */
     float read[108];
     dt_error err = {0};
     DT_CHECK(truncate(path, (off_t)n - 4) == 0);
@@ -306,7 +306,7 @@ static void misuse_is_an_error(void)
     DT_CHECK_INT(dt_safetensors_writer_create(dt_test_path("%s/no/such/a", dt_test_temp_dir()), tensors, 1,
                                               NULL, &w, &err),
                  DT_ERR_USAGE);
-    DT_CHECK_CONTAINS(err.message, "no such folder");
+    DT_CHECK_CONTAINS(err.message, "its folder does not exist");
     DT_CHECK_INT(dt_safetensors_writer_create(path, tensors, N_TENSORS, NULL, &w, &err), DT_OK);
     DT_CHECK_INT(dt_safetensors_writer_add(w, "fc.weight", weights, &err), DT_ERR_INTERNAL);
     DT_CHECK_INT(dt_safetensors_writer_add(w, "bn1.bias", biases, &err), DT_OK);
@@ -338,8 +338,7 @@ static void every_allocation_may_fail(void)
     }
 }
 
-/* Python's struct, json and numpy, written down from the format's description: no code of ours on that
- * side. */
+/* An implementation in Python (struct, json, numpy) from the format's description, without our code. */
 static const char python[] =
     "import sys, json, struct\n"
     "import numpy as np\n"
