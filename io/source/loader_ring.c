@@ -57,8 +57,7 @@ typedef struct ring_task {
     int64_t epoch, position, first, n;
 } ring_task;
 
-/* Assign the next slots to this thread. False: there are none, or their batch is still busy. Under the lock.
- */
+/* Assign the next slots to this thread, under the lock. False: there are none, or their batch is busy. */
 static bool acquire_task(dt_loader_ring *ring, ring_task *task_out)
 {
     if (ring->next_batch >= ring->n_batches)

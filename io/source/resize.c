@@ -19,10 +19,9 @@ struct dt_resize {
     axis_buffers x_buffers, y_buffers;
     uint8_t *pixels;                      /* the target, [n][n][3] */
     int64_t n_needed, n_received, n_done; /* source rows, source rows, target rows */
-    dt_buffer
-        rows; /* the latest source rows, horizontally filtered, row_bytes apart: few enough to stay in the
-                 cache */
-    int64_t n_kept_max, first_kept, row_bytes; /* rows that fit; the source row at their begin */
+    /* The latest source rows, horizontally filtered, row_bytes apart: few enough to stay in the cache. */
+    dt_buffer rows;
+    int64_t n_kept_max, first_kept, row_bytes; /* rows that fit; the first source row in it */
     dt_buffer last_row; /* of the target, long enough for the kernel's whole registers */
 };
 

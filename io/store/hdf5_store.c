@@ -433,7 +433,7 @@ dt_status dt_store_hdf5_create(const char *folder, dt_store **store, dt_error *e
         return dt_fail(err, DT_ERR_USAGE, "the folder for checkpoints has no name");
     while (length > 1 && folder[length - 1] == '/')
         length--;
-    if (length > DT_DURABLE_PATH_BYTES - 128) /* room for the names inside */
+    if (length > DT_DURABLE_PATH_BYTES - 128) /* the rest is for the names inside */
         return dt_fail(err, DT_ERR_USAGE, "the path of the folder for checkpoints is too long: %.60s...",
                        folder);
     hdf5_store *s = dt_calloc(1, sizeof *s + length + 1);

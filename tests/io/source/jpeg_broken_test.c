@@ -98,7 +98,7 @@ static void other_kinds_of_files_are_named(void)
     }
 }
 
-/* The place of the start-of-frame segment: marker, 2 bytes length, 1 precision, 2 height, 2 width, 1
+/* The start-of-frame segment: marker, 2 bytes length, 1 precision, 2 height, 2 width, 1
  * components. */
 static uint8_t *frame_of(uint8_t *bytes, size_t n_bytes)
 {
@@ -190,8 +190,8 @@ static void a_broken_file_leaves_no_trace_in_the_decoder(void)
     free(bytes);
 }
 
-/* A file without Huffman tables (frames of Motion JPEG are such) is decoded with the standard ones, not with
- * those of the file before. */
+/* A file without Huffman tables (a frame of Motion JPEG) is decoded with the standard ones, not with those of
+ * the file before. */
 static void a_file_without_huffman_tables_does_not_use_those_of_the_last(void)
 {
     jpeg_kit_recipe recipe = {.width = 40, .height = 40},

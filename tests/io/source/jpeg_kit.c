@@ -14,7 +14,8 @@ static int channels_of(jpeg_kit_colour colour)
     return colour == JPEG_KIT_GREY ? 1 : colour == JPEG_KIT_CMYK || colour == JPEG_KIT_YCCK ? 4 : 3;
 }
 
-uint8_t *jpeg_kit_picture(const jpeg_kit_recipe *recipe, int *channels)
+/* The picture that a recipe encodes: [height][width][channels], 1, 3 or 4 channels. free() it. */
+static uint8_t *make_picture(const jpeg_kit_recipe *recipe, int *channels)
 {
     int n = *channels = channels_of(recipe->colour);
     int64_t n_values = (int64_t)recipe->width * recipe->height * n;
@@ -47,7 +48,7 @@ static void set_colours(j_compress_ptr codec, jpeg_kit_colour colour)
 uint8_t *jpeg_kit_encode(const jpeg_kit_recipe *recipe, size_t *n_bytes)
 {
     int channels;
-    uint8_t *picture = jpeg_kit_picture(recipe, &channels), *bytes = NULL;
+    uint8_t *picture = make_picture(recipe, &channels), *bytes = NULL;
     unsigned long length = 0;
     struct jpeg_compress_struct codec;
     struct jpeg_error_mgr errors;

@@ -29,9 +29,6 @@ typedef struct jpeg_kit_recipe {
     uint64_t seed;    /* of the picture: smooth waves with some noise */
 } jpeg_kit_recipe;
 
-/* The picture that a recipe encodes: [height][width][channels], 1, 3 or 4 channels. free() it. */
-uint8_t *jpeg_kit_picture(const jpeg_kit_recipe *recipe, int *channels);
-
 uint8_t *jpeg_kit_encode(const jpeg_kit_recipe *recipe, size_t *n_bytes);
 
 /* Encode and write a file; ends the test when that fails. */

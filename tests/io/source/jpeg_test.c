@@ -22,8 +22,7 @@ void dt_test_tear_down(void)
     dt_jpeg_destroy(decoder);
 }
 
-/* PIL's CMYK to RGB, written down a second time: libImaging's cmyk2rgb on inverted values, division rounded
- * to nearest. */
+/* PIL's CMYK to RGB a second time: libImaging's cmyk2rgb on inverted values, division rounded to nearest. */
 static uint8_t from_cmyk(int ink, int black)
 {
     return (uint8_t)(black - ((255 - ink) * black * 2 + 255) / (2 * 255));

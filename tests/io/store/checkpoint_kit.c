@@ -32,14 +32,6 @@ void checkpoint_job_free(checkpoint_job *j)
     free(j);
 }
 
-void checkpoint_job_set_state(checkpoint_job *j, uint64_t seed)
-{
-    for (int r = 0; r < CHECKPOINT_KIT_RANKS; r++) {
-        fake_state_clear(&j->states[r]);
-        fake_state_init(&j->states[r], seed);
-    }
-}
-
 static void clear_results(checkpoint_job *j)
 {
     memset(j->status, 0, sizeof j->status);

@@ -41,9 +41,6 @@ typedef struct checkpoint_job {
 checkpoint_job *checkpoint_job_new(dt_store *store, uint64_t seed);
 void checkpoint_job_free(checkpoint_job *j);
 
-/* Give all ranks the state of this seed. */
-void checkpoint_job_set_state(checkpoint_job *j, uint64_t seed);
-
 /* n_ranks save their states to stores[0]. Checks that all ranks return the same status and, if they share a
  * folder, the same message; returns the status. */
 dt_status checkpoint_job_save(checkpoint_job *j, int n_ranks, int64_t step);

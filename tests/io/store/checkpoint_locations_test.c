@@ -12,7 +12,8 @@
 
 #define SAVED_BY 4 /* ranks */
 
-/* The disks of one test, with whole/, where all shards are saved, nvme0/, nvme1/, ... and fsx/. */
+/* The disks of one test: whole/ with all shards, as they were saved; nvme0/, nvme1/, ... of the hosts; fsx/,
+ * the mirror. */
 typedef struct hosts {
     char base[512];
     int ranks_per_host;
@@ -143,9 +144,9 @@ static void hosts_read_the_shards_they_have(void)
     hosts *h = two_hosts(0);
     check_loads(h, 4, 20, 2);
     DT_CHECK_STR(captured_log_text(), "");
-    check_loads(h, 8, 20, 2); /* and two hosts that are new */
+    check_loads(h, 8, 20, 2); /* with two new hosts */
     h->ranks_per_host = 1;
-    check_loads(h, 3, 20, 2); /* as many hosts as ranks, and another number of them */
+    check_loads(h, 3, 20, 2); /* one rank on each of three hosts */
     DT_CHECK_STR(captured_log_text(), "");
 }
 

@@ -1,5 +1,4 @@
-/* Saving over the real store with threads as ranks: one answer for all ranks, and it loads at any world size.
- */
+/* Saving over the real store with threads as ranks: all ranks return the same; any world size can load it. */
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
 #include "tests/fakes/captured_log.h"
@@ -122,7 +121,7 @@ static void saving_keeps_the_given_number_of_checkpoints(void)
     store->ops->destroy(store);
 }
 
-/* Whichever allocation fails, on whichever rank: all ranks leave with the same answer, and nothing leaks. */
+/* Any allocation may fail on any rank: all ranks return the same, and nothing leaks. */
 static void every_allocation_may_fail(void)
 {
     dt_store *store = checkpoint_kit_open(dt_test_temp_dir());

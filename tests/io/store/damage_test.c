@@ -15,7 +15,7 @@
 #define RANKS 2
 #define OLDER 100
 #define NEWER 200
-#define PATIENCE_S 30 /* with one load; it takes milliseconds */
+#define PATIENCE_S 30 /* for one load, which takes milliseconds */
 
 static const char *const files[] = {"manifest.json", "shard-0000-of-0002.h5", "shard-0001-of-0002.h5"};
 enum { N_FILES = sizeof files / sizeof files[0] };
@@ -24,7 +24,7 @@ enum { N_FILES = sizeof files / sizeof files[0] };
 typedef struct pair {
     char folder[512];
     dt_store *store;
-    checkpoint_job *job; /* that loads */
+    checkpoint_job *job; /* for loading */
 } pair;
 
 static uint64_t random_state;
@@ -126,11 +126,11 @@ static void files_cut_short_at_64_places_are_damage(void)
     int n = 0;
     for (int f = 0; f < N_FILES; f++) {
         content c = read_newer(p, files[f]);
-        const int places = f == 0 ? 22 : 21;
-        for (int i = 0; i < places; i++, n++) {
+        const int n_cuts = f == 0 ? 22 : 21;
+        for (int i = 0; i < n_cuts; i++, n++) {
             const size_t at = i < 4   ? (size_t)i
                               : i < 8 ? c.n - (size_t)(i - 3)
-                                      : (size_t)i * c.n / (size_t)places;
+                                      : (size_t)i * c.n / (size_t)n_cuts;
             write_newer(p, files[f], c.bytes, at);
             check_loads(p, OLDER, 1, files[f], dt_test_path("%s cut to %zu of %zu bytes", files[f], at, c.n));
         }
@@ -286,16 +286,16 @@ static void the_manifest_of_another_run_is_damage(void)
     free(other.bytes);
 }
 
-/* A manifest whose hash holds, with the first `from` replaced by `to`, which is as long. */
+/* Replace the first `from` in the manifest by `to`, which is as long, and correct the hash. */
 static void rewrite_manifest(const pair *p, const char *from, const char *to)
 {
     content c = read_newer(p, files[0]);
     char hex[33];
     c.bytes = realloc(c.bytes, c.n + 1);
     c.bytes[c.n] = '\0';
-    char *place = strstr(c.bytes, from), *hash = strstr(c.bytes, "manifest_xxh3_128\": \"");
-    DT_REQUIRE(strlen(from) == strlen(to) && place && hash);
-    memcpy(place, to, strlen(to));
+    char *at = strstr(c.bytes, from), *hash = strstr(c.bytes, "manifest_xxh3_128\": \"");
+    DT_REQUIRE(strlen(from) == strlen(to) && at && hash);
+    memcpy(at, to, strlen(to));
     hash += strlen("manifest_xxh3_128\": \"");
     memset(hash, '0', 32);
     dt_durable_hash_memory(c.bytes, (int64_t)c.n, hex);

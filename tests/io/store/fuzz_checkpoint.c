@@ -56,7 +56,7 @@ static void try_manifest(char *text, size_t n)
         dt_manifest_parse(first, n_first, &again, &err) != DT_OK ||
         dt_manifest_write(&again, &second, &n_second, &err) != DT_OK || n_first != n_second ||
         memcmp(first, second, (size_t)n_first) != 0) {
-        fprintf(stderr, "taken, but not written and taken again to the same bytes: %s\n%.*s\n", err.message,
+        fprintf(stderr, "accepted, but not written and read again to the same bytes: %s\n%.*s\n", err.message,
                 (int)n, text);
         abort();
     }

@@ -80,7 +80,7 @@ static const char *const words[] = {"0",
                                     "[[[[[[[[",
                                     "\"format_version\": 4,"};
 
-static size_t mutate_text(char *text, size_t n, size_t room)
+static size_t mutate_text(char *text, size_t n, size_t capacity)
 {
     const size_t at = below(n), length = 1 + below(40);
     const size_t cut = at + length > n ? n - at : length;
@@ -96,7 +96,7 @@ static size_t mutate_text(char *text, size_t n, size_t room)
         memmove(text + at, text + at + cut, n - at - cut);
         return n - cut;
     case 3: /* repeated */
-        if (n + cut > room)
+        if (n + cut > capacity)
             return n;
         memmove(text + at + cut, text + at, n - at);
         return n + cut;
@@ -107,7 +107,7 @@ static size_t mutate_text(char *text, size_t n, size_t room)
         for (to = from; to < n && text[to] != ',' && text[to] != '}'; to++)
             ;
         const size_t w = strlen(word);
-        if (from + 1 >= n || n - (to - from - 1) + w > room)
+        if (from + 1 >= n || n - (to - from - 1) + w > capacity)
             return n;
         memmove(text + from + 1 + w, text + to, n - to);
         memcpy(text + from + 1, word, w);
@@ -120,14 +120,14 @@ static size_t mutate_text(char *text, size_t n, size_t room)
 
 static void one_manifest(const char *good, size_t n_good)
 {
-    const size_t room = n_good + 512;
-    char *input = malloc(1 + room);
+    const size_t capacity = n_good + 512;
+    char *input = malloc(1 + capacity);
     DT_REQUIRE(input != NULL);
     size_t n = n_good;
     input[0] = 'm';
     memcpy(input + 1, good, n);
     for (size_t k = 1 + below(4); k > 0 && n > 1; k--)
-        n = mutate_text(input + 1, n, room);
+        n = mutate_text(input + 1, n, capacity);
     LLVMFuzzerTestOneInput((const uint8_t *)input, 1 + n);
     free(input);
 }
@@ -137,7 +137,7 @@ static void one_shard(void)
     uint8_t input[15] = {'s'};
     for (size_t i = 1; i < sizeof input; i++)
         input[i] = (uint8_t)below(256);
-    if (below(2)) /* read as it was written, but for one thing */
+    if (below(2)) /* read with the layout it was written with, except for one thing */
         memcpy(input + 8, input + 1, 7);
     if (below(4))
         input[8 + below(7)] = (uint8_t)below(256);

@@ -131,8 +131,8 @@ static void a_checkpoint_is_replaced_in_one_step(void)
     const char *a = dt_test_path("%s/a", dir), *b = dt_test_path("%s/b", dir);
     DT_CHECK(mkdir(a, 0755) == 0 && mkdir(b, 0755) == 0);
     if (renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) == 0)
-        dt_fault_arm("store.gap:1", 0, NULL); /* between two renames: not passed where the file system can
-                                                 exchange names */
+        /* between two renames: not reached where the file system can exchange names */
+        dt_fault_arm("store.gap:1", 0, NULL);
     store_kit_check_saved(store, &newer, 10, 3);
     store_kit_check_holds(store, &newer, 10);
     dt_fault_arm("store.exchange:1", 0, NULL); /* as on NFS */
