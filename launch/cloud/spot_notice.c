@@ -22,12 +22,12 @@
 #define PROMISED_S 120.0
 enum { BODY_BYTES = 2048, TOKEN_BYTES = 1024, WHEN_BYTES = 40, LONGEST_TTL_S = 21600 };
 
-struct dt_spot {
+struct dt_spot_notice {
     dt_http *http;
     dt_ticker *ticker;
 
     /* the thread's */
-    dt_spot_options options;
+    dt_spot_notice_options options;
     char token[TOKEN_BYTES];
     double renew_at_s;
     bool told_trouble;
@@ -74,7 +74,7 @@ static bool copy_word(const json_t *value, char *out, size_t out_bytes)
     return true;
 }
 
-bool dt_spot_parse_notice(const char *text, double now_unix_s, char *action, size_t action_bytes, char *when,
+bool dt_spot_notice_parse(const char *text, double now_unix_s, char *action, size_t action_bytes, char *when,
                           size_t when_bytes, double *left_s)
 {
     double at;
@@ -93,7 +93,7 @@ bool dt_spot_parse_notice(const char *text, double now_unix_s, char *action, siz
     return there;
 }
 
-bool dt_spot_parse_rebalance(const char *text, char *when, size_t when_bytes)
+bool dt_spot_notice_parse_rebalance(const char *text, char *when, size_t when_bytes)
 {
     json_t *root = json_loads(text, 0, NULL);
     const bool there = copy_word(json_object_get(root, "noticeTime"), when, when_bytes);
@@ -103,7 +103,7 @@ bool dt_spot_parse_rebalance(const char *text, char *when, size_t when_bytes)
 
 /* -- asking ---------------------------------------------------------------------------------------------- */
 
-static dt_status renew_token(dt_spot *s, dt_error *err)
+static dt_status renew_token(dt_spot_notice *s, dt_error *err)
 {
     char header[80];
     int code = 0;
@@ -124,7 +124,7 @@ static dt_status renew_token(dt_spot *s, dt_error *err)
     return dt_fail(err, DT_ERR_IO, "PUT " TOKEN_PATH " was answered with %d", code);
 }
 
-static dt_status get_once(dt_spot *s, const char *path, char *body, int *code, dt_error *err)
+static dt_status get_once(dt_spot_notice *s, const char *path, char *body, int *code, dt_error *err)
 {
     char header[TOKEN_BYTES + 32];
     if (!s->token[0] || dt_clock_s() >= s->renew_at_s)
@@ -134,7 +134,7 @@ static dt_status get_once(dt_spot *s, const char *path, char *body, int *code, d
 }
 
 /* *there: it was answered with 200, and `body` holds what was said. */
-static dt_status get(dt_spot *s, const char *path, char *body, bool *there, dt_error *err)
+static dt_status get(dt_spot_notice *s, const char *path, char *body, bool *there, dt_error *err)
 {
     int code = 0;
     DT_TRY(get_once(s, path, body, &code, err));
@@ -146,7 +146,7 @@ static dt_status get(dt_spot *s, const char *path, char *body, bool *there, dt_e
     return *there || code == 404 ? DT_OK : dt_fail(err, DT_ERR_IO, "GET %s was answered with %d", path, code);
 }
 
-static dt_status look_for_notice(dt_spot *s, dt_error *err)
+static dt_status look_for_notice(dt_spot_notice *s, dt_error *err)
 {
     char body[BODY_BYTES], action[16], when[WHEN_BYTES];
     bool there = false;
@@ -154,7 +154,7 @@ static dt_status look_for_notice(dt_spot *s, dt_error *err)
     DT_TRY(get(s, NOTICE_PATH, body, &there, err));
     if (!there)
         return DT_OK;
-    if (!dt_spot_parse_notice(body, dt_clock_unix_s(), action, sizeof action, when, sizeof when, &left_s))
+    if (!dt_spot_notice_parse(body, dt_clock_unix_s(), action, sizeof action, when, sizeof when, &left_s))
         return dt_fail(err, DT_ERR_FORMAT, "GET " NOTICE_PATH " gave something else than a notice");
     s->end_s = dt_clock_s() + left_s;
     snprintf(s->why, sizeof s->why, "an EC2 spot notice: %s at %s", action, when);
@@ -164,14 +164,14 @@ static dt_status look_for_notice(dt_spot *s, dt_error *err)
     return DT_OK;
 }
 
-static dt_status look_for_rebalance(dt_spot *s, dt_error *err)
+static dt_status look_for_rebalance(dt_spot_notice *s, dt_error *err)
 {
     char body[BODY_BYTES], when[WHEN_BYTES];
     bool there = false;
     DT_TRY(get(s, REBALANCE_PATH, body, &there, err));
     if (!there)
         return DT_OK;
-    if (!dt_spot_parse_rebalance(body, when, sizeof when))
+    if (!dt_spot_notice_parse_rebalance(body, when, sizeof when))
         return dt_fail(err, DT_ERR_FORMAT,
                        "GET " REBALANCE_PATH " gave something else than a recommendation");
     if (strcmp(when, s->rebalance) == 0)
@@ -186,7 +186,7 @@ static dt_status look_for_rebalance(dt_spot *s, dt_error *err)
 
 static double tick(void *context)
 {
-    dt_spot *s = context;
+    dt_spot_notice *s = context;
     dt_error why = {0};
     dt_status status = look_for_notice(s, &why);
     if (atomic_load(&s->noticed))
@@ -204,24 +204,25 @@ static double tick(void *context)
 
 /* -- for the training's thread --------------------------------------------------------------------------- */
 
-const char *dt_spot_stop_requested(dt_spot *s)
+const char *dt_spot_notice_stop_requested(dt_spot_notice *s)
 {
     return atomic_load(&s->noticed) ? s->why : NULL;
 }
 
-double dt_spot_seconds_left(dt_spot *s)
+double dt_spot_notice_seconds_left(dt_spot_notice *s)
 {
     return atomic_load(&s->noticed) ? s->end_s - dt_clock_s() : INFINITY;
 }
 
-const char *dt_spot_save_requested(dt_spot *s)
+const char *dt_spot_notice_save_requested(dt_spot_notice *s)
 {
     return atomic_exchange(&s->save, false) ? "EC2's rebalance recommendation" : NULL;
 }
 
-dt_status dt_spot_create(dt_http *http, const dt_spot_options *options, dt_spot **spot, dt_error *err)
+dt_status dt_spot_notice_create(dt_http *http, const dt_spot_notice_options *options, dt_spot_notice **spot,
+                                dt_error *err)
 {
-    dt_spot *s = dt_calloc(1, sizeof *s);
+    dt_spot_notice *s = dt_calloc(1, sizeof *s);
     if (!s) {
         http->ops->destroy(http);
         return dt_fail_memory(err, sizeof *s, "the watch for spot notices");
@@ -236,11 +237,11 @@ dt_status dt_spot_create(dt_http *http, const dt_spot_options *options, dt_spot 
     if (status == DT_OK)
         *spot = s;
     else
-        dt_spot_destroy(s);
+        dt_spot_notice_destroy(s);
     return status;
 }
 
-void dt_spot_destroy(dt_spot *s)
+void dt_spot_notice_destroy(dt_spot_notice *s)
 {
     if (!s)
         return;

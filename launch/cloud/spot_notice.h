@@ -1,17 +1,16 @@
-/* spot_notice.h: watches for the notice that EC2 takes a spot instance back, and for the recommendation to
- * move away, by the instance metadata service (IMDSv2).
+/* spot_notice.h: watches for EC2's notice that a spot instance will be taken back, and for its recommendation
+ * to rebalance, by asking the instance metadata service (IMDSv2).
  *
- *   dt_spot_create(http, &(dt_spot_options){.poll_s = 5.0}, &spot, err);       one for each node; a thread
- *                                                                              asks from here on
- *   why = dt_spot_stop_requested(spot);                                        "an EC2 spot notice: terminate
- *                                                                              at 2026-01-01T12:00:00Z"
- *   dt_spot_destroy(spot);                                                     never waits for a server
+ *   dt_spot_notice_create(http, &(dt_spot_notice_options){.poll_s = 5.0}, &spot, err);
+ *   why = dt_spot_notice_stop_requested(spot);
+ *       "an EC2 spot notice: terminate at 2026-01-01T12:00:00Z", or NULL
+ *   dt_spot_notice_destroy(spot);
  *
- * A token is fetched (PUT /latest/api/token) and renewed before it ends, or when it is refused. Two paths are
- * asked for each time:
- * /latest/meta-data/spot/instance-action and /latest/meta-data/events/recommendations/rebalance; 404 says
- * that there is nothing. Anything else (no answer, 5xx, garbage) is told once as a warning, and asking goes
- * on. A notice is told as a warning too.
+ * One object per node. A thread fetches a token (PUT /latest/api/token) and renews it before it expires, or
+ * after the service refused it (401). Every poll asks for two paths:
+ * /latest/meta-data/spot/instance-action and /latest/meta-data/events/recommendations/rebalance. The answer
+ * 404 means that there is nothing. Any other failure (no answer, 5xx, an unreadable body) is logged once as a
+ * warning, and polling goes on. A notice is logged as a warning too.
  */
 #ifndef DT_LAUNCH_CLOUD_SPOT_NOTICE_H
 #define DT_LAUNCH_CLOUD_SPOT_NOTICE_H
@@ -19,29 +18,30 @@
 #include "core/base/error.h"
 #include "launch/cloud/http.h"
 
-typedef struct dt_spot dt_spot;
+typedef struct dt_spot_notice dt_spot_notice;
 
-typedef struct dt_spot_options {
+typedef struct dt_spot_notice_options {
     double poll_s;   /* between questions; 0: 5, as AWS advises */
     int token_ttl_s; /* of each token; 0: six hours, the longest that there is */
-} dt_spot_options;
+} dt_spot_notice_options;
 
 /* Local. Takes `http`, also when it fails. DT_ERR_MEMORY. */
-dt_status dt_spot_create(dt_http *http, const dt_spot_options *options, dt_spot **spot, dt_error *err);
-void dt_spot_destroy(dt_spot *spot); /* NULL is fine */
+dt_status dt_spot_notice_create(dt_http *http, const dt_spot_notice_options *options, dt_spot_notice **spot,
+                                dt_error *err);
+void dt_spot_notice_destroy(dt_spot_notice *spot); /* NULL is fine */
 
 /* As in core/events.h. None blocks. */
-const char *dt_spot_stop_requested(dt_spot *spot);
-double dt_spot_seconds_left(dt_spot *spot);
-const char *dt_spot_save_requested(dt_spot *spot);
+const char *dt_spot_notice_stop_requested(dt_spot_notice *spot);
+double dt_spot_notice_seconds_left(dt_spot_notice *spot);
+const char *dt_spot_notice_save_requested(dt_spot_notice *spot);
 
 /* What the service says, taken apart. `text` is {"action": "terminate", "time": "2026-01-01T12:00:00Z"}:
  * false if there is no such action ("terminate", "stop" or "hibernate") in it. *left_s is counted from
  * `now_unix_s`. A time that cannot be right (none at all, more than a minute ago, more than 15 minutes ahead:
  * clocks differ) is taken as the two minutes that EC2 promises. */
-bool dt_spot_parse_notice(const char *text, double now_unix_s, char *action, size_t action_bytes, char *when,
+bool dt_spot_notice_parse(const char *text, double now_unix_s, char *action, size_t action_bytes, char *when,
                           size_t when_bytes, double *left_s);
 /* {"noticeTime": "..."}: false if it is not that. */
-bool dt_spot_parse_rebalance(const char *text, char *when, size_t when_bytes);
+bool dt_spot_notice_parse_rebalance(const char *text, char *when, size_t when_bytes);
 
 #endif

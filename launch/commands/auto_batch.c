@@ -10,11 +10,11 @@
 
 #define LARGEST_BATCH 65536 /* --batch takes no more */
 
-/* What to plan with, for dt_fit. */
+/* What to plan with, for dt_memory_query. */
 typedef struct planning {
     dt_net_spec spec;
     dt_backend planner;
-    dt_fit fit;
+    dt_memory_query query;
 } planning;
 
 static void end(planning *p)
@@ -36,29 +36,29 @@ static dt_status begin(const dt_session *s, const dt_options *o, int64_t n_class
         return status;
     }
     s->device->ops->info(s->device, &info);
-    p->fit = (dt_fit){.spec = &p->spec,
-                      .kernels = p->planner.kernels,
-                      .device = s->device,
-                      .n_sharing = info.is_host ? s->comm->local_size : 1,
-                      .image_size = c->image_size,
-                      .training = training,
-                      .ema = training && c->ema_decay > 0.0};
+    p->query = (dt_memory_query){.spec = &p->spec,
+                                 .kernels = p->planner.kernels,
+                                 .device = s->device,
+                                 .n_sharing = info.is_host ? s->comm->local_size : 1,
+                                 .image_size = c->image_size,
+                                 .training = training,
+                                 .ema = training && c->ema_decay > 0.0};
     for (int64_t i = 0; training && i < c->n_resize; i++)
-        if (c->resize[i].image_size > p->fit.image_size)
-            p->fit.image_size = c->resize[i].image_size;
+        if (c->resize[i].image_size > p->query.image_size)
+            p->query.image_size = c->resize[i].image_size;
     return DT_OK;
 }
 
-static void tell(const dt_session *s, const dt_config *c, const dt_need *need, bool training)
+static void tell(const dt_session *s, const dt_config *c, const dt_memory_estimate *estimate, bool training)
 {
     if (training)
         dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB; a global batch of %lld: does "
                     "--lr %g suit it?",
-                    (long long)c->batch, DT_TO_GIB(need->total_bytes), DT_TO_GIB(need->free_bytes),
+                    (long long)c->batch, DT_TO_GIB(estimate->total_bytes), DT_TO_GIB(estimate->free_bytes),
                     (long long)(c->batch * c->accumulate * s->comm->size), c->lr);
     else
         dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB", (long long)c->batch,
-                    DT_TO_GIB(need->total_bytes), DT_TO_GIB(need->free_bytes));
+                    DT_TO_GIB(estimate->total_bytes), DT_TO_GIB(estimate->free_bytes));
 }
 
 static dt_status settle(const dt_session *s, dt_options *o, const dt_source_info *data, bool training,
@@ -66,33 +66,34 @@ static dt_status settle(const dt_session *s, dt_options *o, const dt_source_info
 {
     dt_config *c = &o->config;
     planning p;
-    dt_need need = {0};
+    dt_memory_estimate estimate = {0};
     int64_t largest = 0;
     int64_t most = data->n_samples / (s->comm->size * (training ? c->accumulate : 1));
     most = most < 1 ? 1 : most > LARGEST_BATCH ? LARGEST_BATCH : most;
     dt_status status = begin(s, o, data->n_classes, net_trains, &p, err);
-    p.fit.n_writers = training ? s->comm->size : 0;
+    p.query.n_writers = training ? s->comm->size : 0;
     if (status == DT_OK)
-        status = dt_fit_largest(&p.fit, most, &largest, err);
+        status = dt_memory_largest_batch(&p.query, most, &largest, err);
     if (status == DT_OK && largest == 0)
         status = dt_fail(err, DT_ERR_MEMORY,
                          "--batch auto: there is no memory for %s at %lld pixels, not even with one image",
-                         o->arch, (long long)p.fit.image_size);
+                         o->arch, (long long)p.query.image_size);
     status = dt_agree(s->comm, status, err);
     if (status == DT_OK)
         status = s->comm->ops->all_reduce(s->comm, &largest, 1, DT_I64, DT_REDUCE_MIN, err);
     if (status == DT_OK)
-        status = dt_agree(s->comm, dt_fit_need(&p.fit, largest, &need, err), err);
+        status = dt_agree(s->comm, dt_memory_estimate_batch(&p.query, largest, &estimate, err), err);
     if (status == DT_OK) {
         c->batch = largest;
         if (s->comm->rank == 0)
-            tell(s, c, &need, training);
+            tell(s, c, &estimate, training);
     }
     end(&p);
     return status;
 }
 
-dt_status dt_batch_settle(const dt_session *s, dt_options *o, bool training, bool net_trains, dt_error *err)
+dt_status dt_auto_batch_resolve(const dt_session *s, dt_options *o, bool training, bool net_trains,
+                                dt_error *err)
 {
     dt_config *c = &o->config;
     dt_source_info info = {0};
@@ -110,34 +111,35 @@ dt_status dt_batch_settle(const dt_session *s, dt_options *o, bool training, boo
     return settle(s, o, &info, training, net_trains, err);
 }
 
-static dt_status too_large(const planning *p, const dt_options *o, const dt_need *need, dt_error *err)
+static dt_status too_large(const planning *p, const dt_options *o, const dt_memory_estimate *estimate,
+                           dt_error *err)
 {
     const dt_config *c = &o->config;
     int64_t largest = 0;
-    DT_TRY(dt_fit_largest(&p->fit, c->batch - 1, &largest, err));
+    DT_TRY(dt_memory_largest_batch(&p->query, c->batch - 1, &largest, err));
     if (largest == 0)
         return dt_fail(err, DT_ERR_USAGE,
                        "--batch %lld: %s at %lld pixels does not fit, whatever the batch: %.2f GiB are free",
-                       (long long)c->batch, o->arch, (long long)p->fit.image_size,
-                       DT_TO_GIB(need->free_bytes));
+                       (long long)c->batch, o->arch, (long long)p->query.image_size,
+                       DT_TO_GIB(estimate->free_bytes));
     return dt_fail(err, DT_ERR_USAGE,
                    "--batch %lld does not fit: %s at %lld pixels would need %.2f GiB, and %.2f are free; the "
                    "largest that fits is --batch %lld",
-                   (long long)c->batch, o->arch, (long long)p->fit.image_size, DT_TO_GIB(need->total_bytes),
-                   DT_TO_GIB(need->free_bytes), (long long)largest);
+                   (long long)c->batch, o->arch, (long long)p->query.image_size,
+                   DT_TO_GIB(estimate->total_bytes), DT_TO_GIB(estimate->free_bytes), (long long)largest);
 }
 
-dt_status dt_batch_check(const dt_session *s, const dt_options *o, int64_t n_classes, bool training,
-                         dt_need *need, dt_error *err)
+dt_status dt_auto_batch_check(const dt_session *s, const dt_options *o, int64_t n_classes, bool training,
+                              dt_memory_estimate *estimate, dt_error *err)
 {
     planning p;
     dt_status status = begin(s, o, n_classes, training, &p, err);
     if (status != DT_OK)
         return status;
-    p.fit.n_writers = training ? s->comm->size : 0;
-    status = dt_fit_need(&p.fit, o->config.batch, need, err);
-    if (status == DT_OK && !dt_need_fits(need))
-        status = too_large(&p, o, need, err);
+    p.query.n_writers = training ? s->comm->size : 0;
+    status = dt_memory_estimate_batch(&p.query, o->config.batch, estimate, err);
+    if (status == DT_OK && !dt_memory_estimate_fits(estimate))
+        status = too_large(&p, o, estimate, err);
     end(&p);
     return status;
 }

@@ -10,12 +10,12 @@
  * can fill, into it; rank 0 says so. Else nothing. For the number of images and classes a source
  * is made with a batch of 1, asked, and given back. net_trains: the net is built for training, though it may
  * only evaluate. DT_ERR_MEMORY: not one image fits; what making a source says. */
-dt_status dt_batch_settle(const dt_session *session, dt_options *options, bool training, bool net_trains,
-                          dt_error *err);
+dt_status dt_auto_batch_resolve(const dt_session *session, dt_options *options, bool training,
+                                bool net_trains, dt_error *err);
 
-/* Local. What a batch of options->config.batch takes, into *need. DT_ERR_USAGE: more than there is; the message names the
+/* Local. What a batch of options->config.batch takes, into *estimate. DT_ERR_USAGE: more than there is; the message names the
  * largest that fits. */
-dt_status dt_batch_check(const dt_session *session, const dt_options *options, int64_t n_classes,
-                         bool training, dt_need *need, dt_error *err);
+dt_status dt_auto_batch_check(const dt_session *session, const dt_options *options, int64_t n_classes,
+                              bool training, dt_memory_estimate *estimate, dt_error *err);
 
 #endif

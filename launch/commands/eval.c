@@ -233,7 +233,7 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
     dt_metrics_eval m = {0};
     dt_status status = DT_OK;
     DT_TRY(dt_agree(s->comm, describe_weights(e, err), err));
-    DT_TRY(dt_batch_settle(s, &e->options, false, is_checkpoint(e), err));
+    DT_TRY(dt_auto_batch_resolve(s, &e->options, false, is_checkpoint(e), err));
     DT_TRY(dt_agree(s->comm, open_source(e, s, err), err));
     DT_TRY(dt_agree(s->comm, build_net(e, s, err), err));
     if (is_checkpoint(e))

@@ -67,7 +67,7 @@ static void add_network(dt_table *table)
     dt_error why = {0};
     dt_status status = dt_device_cuda_create(0, 1, &device, &why);
     if (status == DT_OK) {
-        status = dt_ranks_network(device, text, sizeof text, &why);
+        status = dt_transport_describe_network(device, text, sizeof text, &why);
         device->ops->destroy(device);
     }
     dt_table_add_pair(table, "network", "%s", status == DT_OK ? text : why.message);
@@ -132,7 +132,7 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
     dt_table_add_pair(table, "compiler", "%s, CFLAGS %s, sanitizer %s", DT_BUILD_CC, DT_BUILD_CFLAGS,
                       DT_BUILD_SANITIZER);
     dt_table_add_pair(table, "backends", "%s", dt_backend_list());
-    dt_table_add_pair(table, "communication", "%s", dt_comm_list());
+    dt_table_add_pair(table, "communication", "%s", dt_transport_list());
     DT_TRY(dt_table_add_rule(table, err));
     dt_table_add_pair(table, "MPI", "%s (built with %s)", mpi, DT_MPI_VERSION);
     dt_table_add_pair(table, "HDF5", "%s (built with %s)", hdf5, DT_HDF5_VERSION);
@@ -199,7 +199,7 @@ dt_status dt_command_info(int argc, char **argv, dt_session *session, dt_error *
     (void)session;
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
     if (options.plans)
-        return dt_plans_show(&options, stdout, err);
+        return dt_roofline_print(&options, stdout, err);
     DT_TRY(dt_table_create(NULL, 2, &table, err));
     dt_status status = add_built_in(table, err);
     if (status == DT_OK)

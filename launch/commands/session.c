@@ -66,7 +66,7 @@ dt_status dt_session_open(const dt_options *options, unsigned command, dt_status
                           const dt_error *parse_error, dt_session *session, dt_error *err)
 {
     *session = (dt_session){.start_s = session->start_s};
-    DT_TRY(dt_ranks_create(options->comm, options->peer_timeout_s, &session->comm, err));
+    DT_TRY(dt_transport_create(options->comm, options->peer_timeout_s, &session->comm, err));
     dt_comm *comm = session->comm;
     dt_console_set_rank(comm);
     if (err && parsed != DT_OK)
@@ -77,8 +77,8 @@ dt_status dt_session_open(const dt_options *options, unsigned command, dt_status
     DT_TRY(dt_affinity_plan(comm, options->threads, options->workers, &session->affinity, err));
     dt_status status = dt_agree(comm, open_backend(session, options, err), err);
     if (status == DT_OK)
-        status = dt_ranks_attach_device(options->comm, options->peer_timeout_s, session->device,
-                                        &session->comm, err);
+        status = dt_transport_attach_device(options->comm, options->peer_timeout_s, session->device,
+                                            &session->comm, err);
     return status == DT_ERR_USAGE && err ? dt_options_locate(options, command, err) : status;
 }
 

@@ -56,7 +56,7 @@ typedef struct training {
     dt_computed_by computed_by;
     dt_trainer_parts parts;
     dt_profile *profile;
-    dt_need need; /* of memory */
+    dt_memory_estimate memory;
     int64_t first_step;
 } training;
 
@@ -104,8 +104,8 @@ static dt_status open_sources(training *t, const dt_session *s, dt_error *err)
                                            fits */
     const dt_options *o = &t->options;
     const dt_config *c = &o->config;
-    DT_TRY(dt_batch_settle(s, &t->options, true, true, err));
-    DT_TRY(dt_agree(s->comm, dt_batch_check(s, o, ABOUT_1000_CLASSES, true, &t->need, err), err));
+    DT_TRY(dt_auto_batch_resolve(s, &t->options, true, true, err));
+    DT_TRY(dt_agree(s->comm, dt_auto_batch_check(s, o, ABOUT_1000_CLASSES, true, &t->memory, err), err));
     dt_status status = dt_session_source(s, o, true, &t->train, err);
     if (status == DT_OK && !only_measures(o) && dt_loader_has_validation(c->data))
         status = dt_session_source(s, o, false, &t->val, err);
@@ -184,7 +184,7 @@ static dt_status print_profile(const training *t, const dt_session *s, dt_error 
         return DT_OK;
     dt_status status = dt_profile_finish(t->profile, &summary, err);
     if (status == DT_OK && s->comm->rank == 0)
-        status = dt_profile_print(&summary, t->options.config.batch, stdout, err);
+        status = dt_layer_times_print(&summary, t->options.config.batch, stdout, err);
     return dt_agree(s->comm, status, err);
 }
 
@@ -265,10 +265,10 @@ static void say_what_is_trained(const training *t, const dt_session *s)
     dt_log_info("memory of each rank, at its peak: %.2f GiB of %.2f free: %.0f MiB for activations, %.0f for "
                 "parameters, %.0f for the backend, %.0f for images, %.0f for the copy that checkpoints are "
                 "written from",
-                DT_TO_GIB(t->need.total_bytes - t->need.reserve_bytes), DT_TO_GIB(t->need.free_bytes),
-                DT_TO_MIB(t->need.activation_bytes), DT_TO_MIB(t->need.parameter_bytes),
-                DT_TO_MIB(t->need.backend_bytes), DT_TO_MIB(t->need.input_bytes),
-                DT_TO_MIB(t->need.snapshot_bytes));
+                DT_TO_GIB(t->memory.total_bytes - t->memory.reserve_bytes), DT_TO_GIB(t->memory.free_bytes),
+                DT_TO_MIB(t->memory.activation_bytes), DT_TO_MIB(t->memory.parameter_bytes),
+                DT_TO_MIB(t->memory.backend_bytes), DT_TO_MIB(t->memory.input_bytes),
+                DT_TO_MIB(t->memory.snapshot_bytes));
     dt_log_info("%s: %lld images to train on, %lld to evaluate on, %lld classes; global batch %lld",
                 o->input == DT_INPUT_SYNTHETIC ? "random pixels" : c->data, (long long)train.n_samples,
                 (long long)val.n_samples, (long long)train.n_classes,

@@ -23,33 +23,35 @@ static int64_t snapshot_bytes(const dt_net_info *info, int n_writers)
                             : info->state_bytes / n_writers + 2 * info->largest_bytes;
 }
 
-dt_status dt_fit_need(const dt_fit *fit, int64_t batch, dt_need *need, dt_error *err)
+dt_status dt_memory_estimate_batch(const dt_memory_query *query, int64_t batch, dt_memory_estimate *estimate,
+                                   dt_error *err)
 {
     const dt_net_options options = {.batch = batch,
-                                    .image_size = fit->image_size,
-                                    .training = fit->training,
-                                    .ema = fit->ema,
+                                    .image_size = query->image_size,
+                                    .training = query->training,
+                                    .ema = query->ema,
                                     .plan_only = true};
     dt_net *net = NULL;
     dt_net_info info;
     dt_device_info device;
-    DT_TRY(dt_net_create(fit->spec, dt_layer_registry(), fit->kernels, &options, &net, err));
+    DT_TRY(dt_net_create(query->spec, dt_layer_registry(), query->kernels, &options, &net, err));
     dt_net_get_info(net, &info);
     dt_net_destroy(net);
-    fit->device->ops->info(fit->device, &device);
-    int64_t free_bytes = fit->device->ops->memory_free(fit->device) / fit->n_sharing;
+    query->device->ops->info(query->device, &device);
+    int64_t free_bytes = query->device->ops->memory_free(query->device) / query->n_sharing;
     /* A backend with weights of two bytes keeps them beside those of four. */
-    int64_t mirror = device.is_host || fit->kernels->dtype == DT_F32 ? 0 : info.n_params * 2;
-    *need = (dt_need){.activation_bytes = info.activation_bytes,
-                      .parameter_bytes = info.parameter_bytes,
-                      .backend_bytes = info.backend_bytes + mirror,
-                      .input_bytes = (device.is_host ? HOST_BATCHES : GPU_BATCHES) * batch * fit->image_size *
-                                     fit->image_size * 3,
-                      .snapshot_bytes = snapshot_bytes(&info, fit->n_writers),
-                      .reserve_bytes = device.is_host ? free_bytes / HOST_RESERVE_SHARE : GPU_RESERVE_BYTES,
-                      .free_bytes = free_bytes};
-    need->total_bytes = need->activation_bytes + need->parameter_bytes + need->backend_bytes +
-                        need->input_bytes + need->snapshot_bytes + need->reserve_bytes;
+    int64_t mirror = device.is_host || query->kernels->dtype == DT_F32 ? 0 : info.n_params * 2;
+    *estimate = (dt_memory_estimate){.activation_bytes = info.activation_bytes,
+                                     .parameter_bytes = info.parameter_bytes,
+                                     .backend_bytes = info.backend_bytes + mirror,
+                                     .input_bytes = (device.is_host ? HOST_BATCHES : GPU_BATCHES) * batch *
+                                                    query->image_size * query->image_size * 3,
+                                     .snapshot_bytes = snapshot_bytes(&info, query->n_writers),
+                                     .reserve_bytes =
+                                         device.is_host ? free_bytes / HOST_RESERVE_SHARE : GPU_RESERVE_BYTES,
+                                     .free_bytes = free_bytes};
+    estimate->total_bytes = estimate->activation_bytes + estimate->parameter_bytes + estimate->backend_bytes +
+                            estimate->input_bytes + estimate->snapshot_bytes + estimate->reserve_bytes;
     return DT_OK;
 }
 
@@ -64,16 +66,17 @@ static int64_t candidate(int index)
     return (index % 2 ? INT64_C(48) : INT64_C(32)) << (index / 2);
 }
 
-dt_status dt_fit_largest(const dt_fit *fit, int64_t max_batch, int64_t *batch, dt_error *err)
+dt_status dt_memory_largest_batch(const dt_memory_query *query, int64_t max_batch, int64_t *batch,
+                                  dt_error *err)
 {
     int fits = -1, beyond = 0; /* the last that is known to fit, the first that is known not to */
     while (candidate(beyond) <= max_batch)
         beyond++;
     while (beyond - fits > 1) {
         int middle = (fits + beyond) / 2;
-        dt_need need;
-        DT_TRY(dt_fit_need(fit, candidate(middle), &need, err));
-        if (dt_need_fits(&need))
+        dt_memory_estimate estimate;
+        DT_TRY(dt_memory_estimate_batch(query, candidate(middle), &estimate, err));
+        if (dt_memory_estimate_fits(&estimate))
             fits = middle;
         else
             beyond = middle;

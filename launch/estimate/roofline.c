@@ -249,7 +249,7 @@ static dt_status print_totals(const offline_run *r, const graph_table *graphs, F
     return status;
 }
 
-dt_status dt_plans_show(const dt_options *options, FILE *stream, dt_error *err)
+dt_status dt_roofline_print(const dt_options *options, FILE *stream, dt_error *err)
 {
     offline_run run = {.options = options};
     graph_table graphs;
@@ -264,7 +264,7 @@ dt_status dt_plans_show(const dt_options *options, FILE *stream, dt_error *err)
 }
 
 #else
-dt_status dt_plans_show(const dt_options *options, FILE *stream, dt_error *err)
+dt_status dt_roofline_print(const dt_options *options, FILE *stream, dt_error *err)
 {
     (void)options, (void)stream;
     return dt_fail(err, DT_ERR_UNSUPPORTED, "--plans: this build has no cuDNN: " DT_WHY_NO_CUDA);

@@ -11,6 +11,6 @@
  * graph that cuDNN was asked for, then what one image moves and computes, the memory, and the images per
  * second that memory and arithmetic allow. Local. DT_ERR_USAGE: the device's file; DT_ERR_UNSUPPORTED: a
  * graph that is needed has no plan, or this build has no cuDNN; DT_ERR_MEMORY, DT_ERR_IO. */
-dt_status dt_plans_show(const dt_options *options, FILE *stream, dt_error *err);
+dt_status dt_roofline_print(const dt_options *options, FILE *stream, dt_error *err);
 
 #endif

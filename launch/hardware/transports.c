@@ -66,7 +66,7 @@ void dt_launch_env_read(dt_launch_env *env)
     }
 }
 
-const char *const *dt_comm_names(void)
+const char *const *dt_transport_names(void)
 {
     static const char *names[N_TRANSPORTS + 2] = {"auto"};
     for (int i = 0; i < N_TRANSPORTS; i++)
@@ -74,7 +74,7 @@ const char *const *dt_comm_names(void)
     return names;
 }
 
-const char *dt_comm_list(void)
+const char *dt_transport_list(void)
 {
     return dt_nccl_library() ? "nccl, mpi, self" : "mpi, self";
 }
@@ -97,7 +97,7 @@ static dt_status check_not_alone(const dt_launch_env *env, dt_comm **comm, dt_er
                    env->launcher, env->size, library);
 }
 
-dt_status dt_ranks_create(const char *name, double timeout_s, dt_comm **comm, dt_error *err)
+dt_status dt_transport_create(const char *name, double timeout_s, dt_comm **comm, dt_error *err)
 {
     dt_launch_env env;
     dt_launch_env_read(&env);
@@ -122,8 +122,8 @@ dt_status dt_ranks_create(const char *name, double timeout_s, dt_comm **comm, dt
     return dt_fail(err, DT_ERR_USAGE, "--comm: there is no '%s'", name);
 }
 
-dt_status dt_ranks_attach_device(const char *name, double timeout_s, dt_device *device, dt_comm **comm,
-                                 dt_error *err)
+dt_status dt_transport_attach_device(const char *name, double timeout_s, dt_device *device, dt_comm **comm,
+                                     dt_error *err)
 {
     dt_device_info info = {0};
     dt_comm *host = *comm;
@@ -148,7 +148,7 @@ dt_status dt_ranks_attach_device(const char *name, double timeout_s, dt_device *
     return dt_comm_nccl_create(host, device, &options, comm, err);
 }
 
-dt_status dt_ranks_network(dt_device *device, char *out, size_t out_bytes, dt_error *err)
+dt_status dt_transport_describe_network(dt_device *device, char *out, size_t out_bytes, dt_error *err)
 {
     dt_comm *host = NULL, *comm = NULL;
     DT_TRY(dt_comm_self_create(&host, err));

@@ -206,7 +206,7 @@ static const dt_option table[] = {
     {ROW("backend", "NAME", BOTH, MACHINE, NAME, backend), .get_choices = dt_backend_names,
      .by_default = "auto",
      .help = "what computes; auto: the fastest one that works here; ref is for checking the others"},
-    {ROW("comm", "NAME", BOTH, MACHINE, NAME, comm), .get_choices = dt_comm_names, .by_default = "auto",
+    {ROW("comm", "NAME", BOTH, MACHINE, NAME, comm), .get_choices = dt_transport_names, .by_default = "auto",
      .help = "how ranks talk; auto: MPI if mpirun or srun has started the program, with NCCL between GPUs; "
              "else one rank by itself"},
     {ROW("peer-timeout", "SECONDS", BOTH, MACHINE, REAL, peer_timeout_s), .min = 1, .max = 86400,

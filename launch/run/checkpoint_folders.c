@@ -176,7 +176,7 @@ static dt_status occupy(const dt_options *o, const char *option, const char *fol
                         dt_run_lock **lock, dt_error *err)
 {
     DT_TRY(dt_durable_make_folder(folder, err));
-    dt_status status = dt_run_lock_take(option, folder, comm, lock, err);
+    dt_status status = dt_run_lock_acquire(option, folder, comm, lock, err);
     if (status == DT_ERR_IO) /* full, or read-only: that may pass, and what is there can be read */
         dt_log_warn("--%s: %s: going on without a lock there", option, err->message);
     else if (status != DT_OK)

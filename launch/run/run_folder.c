@@ -138,13 +138,13 @@ dt_status dt_run_folder_open(const dt_options *options, const char *config_text,
 {
     if (options->config.resume == DT_RESUME_NEVER && dt_durable_is_folder(options->out)) {
         /* nobody's folder moves while they write */
-        DT_TRY(dt_run_lock_take("out", options->out, comm, &folder->lock, err));
+        DT_TRY(dt_run_lock_acquire("out", options->out, comm, &folder->lock, err));
         dt_run_lock_release(folder->lock);
         folder->lock = NULL;
         DT_TRY(put_aside(options->out, folder, err));
     }
     DT_TRY(make_folders(options->out, err));
-    DT_TRY(dt_run_lock_take("out", options->out, comm, &folder->lock, err));
+    DT_TRY(dt_run_lock_acquire("out", options->out, comm, &folder->lock, err));
     return write_file(folder->new_config, config_text, err);
 }
 

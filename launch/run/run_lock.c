@@ -163,8 +163,8 @@ static dt_status take(dt_run_lock *lock, const char *option, const char *folder,
     return DT_OK;
 }
 
-dt_status dt_run_lock_take(const char *option, const char *folder, dt_comm *comm, dt_run_lock **lock,
-                           dt_error *err)
+dt_status dt_run_lock_acquire(const char *option, const char *folder, dt_comm *comm, dt_run_lock **lock,
+                              dt_error *err)
 {
     char host[65] = "", state;
     unsigned long long start = 0;

@@ -1,7 +1,7 @@
 /* run_lock.h: one run at a time in a folder: a run's, and those of its checkpoints.
  *
  *   dt_run_lock *lock;
- *   DT_TRY(dt_run_lock_take("out", "runs/demo", comm, &lock, err));   on rank 0
+ *   DT_TRY(dt_run_lock_acquire("out", "runs/demo", comm, &lock, err));   on rank 0
  *   dt_run_lock_release(lock);
  *
  * The file `lock` in there holds the host, the process and when that began, and a count that a thread of its
@@ -20,8 +20,8 @@ typedef struct dt_run_lock dt_run_lock;
  * another host's, and tells the ranks of comm (NULL: there are none), who wait for this one, that it is
  * alive. The folder is there. option: which one named it, for messages. DT_ERR_USAGE: another run has it,
  * with its host and process; DT_ERR_IO. */
-dt_status dt_run_lock_take(const char *option, const char *folder, dt_comm *comm, dt_run_lock **lock,
-                           dt_error *err);
+dt_status dt_run_lock_acquire(const char *option, const char *folder, dt_comm *comm, dt_run_lock **lock,
+                              dt_error *err);
 void dt_run_lock_release(dt_run_lock *lock); /* NULL is fine; removes the file if it is still ours */
 
 #endif

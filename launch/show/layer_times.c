@@ -65,7 +65,7 @@ static dt_status fill(dt_table *table, const dt_profile_summary *s, dt_error *er
     return add_totals(table, s, err);
 }
 
-dt_status dt_profile_print(const dt_profile_summary *s, int64_t batch, FILE *stream, dt_error *err)
+dt_status dt_layer_times_print(const dt_profile_summary *s, int64_t batch, FILE *stream, dt_error *err)
 {
     dt_table *table = NULL;
     DT_TRY(dt_table_create((const char *const[]){"layer", "kind", "forward ms", "MB", "GB/s", "roof",

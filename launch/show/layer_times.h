@@ -11,6 +11,6 @@
 #define DT_PROFILE_WARMUP 3
 
 /* batch: images in a pass. DT_ERR_MEMORY, DT_ERR_IO. */
-dt_status dt_profile_print(const dt_profile_summary *summary, int64_t batch, FILE *stream, dt_error *err);
+dt_status dt_layer_times_print(const dt_profile_summary *summary, int64_t batch, FILE *stream, dt_error *err);
 
 #endif

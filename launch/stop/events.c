@@ -19,8 +19,8 @@
 typedef struct all_events {
     dt_events head;
     dt_events *signals;
-    dt_slurm_end *slurm;       /* NULL: not in a job, or another rank asks */
-    dt_spot *spot;             /* NULL: nobody watches here */
+    dt_slurm_limit *slurm;     /* NULL: not in a job, or another rank asks */
+    dt_spot_notice *spot;      /* NULL: nobody watches here */
     double limit_s, reserve_s; /* limit: when it is over, by dt_clock_s; INFINITY: there is none */
     char limit_text[64];
 } all_events;
@@ -40,10 +40,10 @@ static const char *stop_requested(dt_events *events)
     const all_events *e = (const all_events *)events;
     const char *why = e->signals->ops->stop_requested(e->signals);
     if (!why && e->spot)
-        why = dt_spot_stop_requested(e->spot);
+        why = dt_spot_notice_stop_requested(e->spot);
     if (why)
         return why;
-    const double limit = limit_left(e), slurm = dt_slurm_end_seconds_left(e->slurm);
+    const double limit = limit_left(e), slurm = dt_slurm_limit_seconds_left(e->slurm);
     if (!isfinite(least(limit, slurm)) || least(limit, slurm) > e->reserve_s)
         return NULL;
     return limit < slurm ? e->limit_text : "Slurm's time limit";
@@ -52,8 +52,8 @@ static const char *stop_requested(dt_events *events)
 static double seconds_left(dt_events *events)
 {
     const all_events *e = (const all_events *)events;
-    const double limits = least(limit_left(e), dt_slurm_end_seconds_left(e->slurm));
-    return e->spot ? least(limits, dt_spot_seconds_left(e->spot)) : limits;
+    const double limits = least(limit_left(e), dt_slurm_limit_seconds_left(e->slurm));
+    return e->spot ? least(limits, dt_spot_notice_seconds_left(e->spot)) : limits;
 }
 
 static void reserve(dt_events *events, double seconds)
@@ -64,7 +64,7 @@ static void reserve(dt_events *events, double seconds)
 static const char *save_requested(dt_events *events)
 {
     const all_events *e = (const all_events *)events;
-    return e->spot ? dt_spot_save_requested(e->spot) : NULL;
+    return e->spot ? dt_spot_notice_save_requested(e->spot) : NULL;
 }
 
 static void destroy(dt_events *events)
@@ -72,14 +72,14 @@ static void destroy(dt_events *events)
     all_events *e = (all_events *)events;
     if (!e)
         return;
-    dt_spot_destroy(e->spot);
-    dt_slurm_end_destroy(e->slurm);
+    dt_spot_notice_destroy(e->spot);
+    dt_slurm_limit_destroy(e->slurm);
     if (e->signals)
         e->signals->ops->destroy(e->signals);
     dt_free(e);
 }
 
-static dt_status watch_spot(const dt_events_options *o, dt_spot **spot, dt_error *err)
+static dt_status watch_spot(const dt_events_options *o, dt_spot_notice **spot, dt_error *err)
 {
     dt_http *http = NULL;
     if (!o->watches_spot || o->spot == DT_SPOT_OFF || (o->spot == DT_SPOT_AUTO && !dt_machine_is_ec2("/sys")))
@@ -90,7 +90,7 @@ static dt_status watch_spot(const dt_events_options *o, dt_spot **spot, dt_error
         return DT_OK;
     }
     DT_TRY(dt_http_create(o->imds_endpoint, IMDS_TIMEOUT_S, &http, err));
-    return dt_spot_create(http, &(dt_spot_options){0}, spot, err);
+    return dt_spot_notice_create(http, &(dt_spot_notice_options){0}, spot, err);
 }
 
 dt_status dt_events_create(const dt_events_options *o, dt_events **events, dt_error *err)
@@ -111,7 +111,7 @@ dt_status dt_events_create(const dt_events_options *o, dt_events **events, dt_er
     snprintf(e->limit_text, sizeof e->limit_text, "the time limit of %s", limit);
     dt_status status = dt_signals_create(o->announce, &e->signals, err);
     if (status == DT_OK && o->asks_slurm)
-        status = dt_slurm_end_create(&(dt_slurm_options){0}, &e->slurm, err);
+        status = dt_slurm_limit_create(&(dt_slurm_limit_options){0}, &e->slurm, err);
     if (status == DT_OK)
         status = watch_spot(o, &e->spot, err);
     if (status == DT_OK)

@@ -26,8 +26,8 @@ extern char **environ;
 enum { ANSWER_BYTES = 64 };
 #define MOVED_S 60.0 /* an end that has moved by more is told */
 
-struct dt_slurm_end {
-    dt_slurm_options options;
+struct dt_slurm_limit {
+    dt_slurm_limit_options options;
     char job[32];
     dt_ticker *ticker;
     atomic_bool leave;
@@ -61,7 +61,7 @@ static int spawn_squeue(const char *job, int out, pid_t *pid)
 }
 
 /* What comes until the other end is closed; false when patience is at its end. */
-static bool read_answer(const dt_slurm_end *e, int in, char answer[ANSWER_BYTES])
+static bool read_answer(const dt_slurm_limit *e, int in, char answer[ANSWER_BYTES])
 {
     const double until = dt_clock_s() + e->options.patience_s;
     size_t used = 0;
@@ -82,7 +82,7 @@ static bool read_answer(const dt_slurm_end *e, int in, char answer[ANSWER_BYTES]
     return false;
 }
 
-static dt_status ask_squeue(const dt_slurm_end *e, char answer[ANSWER_BYTES], dt_error *err)
+static dt_status ask_squeue(const dt_slurm_limit *e, char answer[ANSWER_BYTES], dt_error *err)
 {
     int ends[2], code = 0;
     pid_t pid;
@@ -108,7 +108,7 @@ static dt_status ask_squeue(const dt_slurm_end *e, char answer[ANSWER_BYTES], dt
 }
 
 /* %L: the time left, "1-02:03:04", "12:34", or a word. */
-static dt_status ask(const dt_slurm_end *e, double *left_s, dt_error *err)
+static dt_status ask(const dt_slurm_limit *e, double *left_s, dt_error *err)
 {
     char answer[ANSWER_BYTES];
     DT_TRY(ask_squeue(e, answer, err));
@@ -123,7 +123,7 @@ static dt_status ask(const dt_slurm_end *e, double *left_s, dt_error *err)
 
 /* -- the thread ------------------------------------------------------------------------------------------ */
 
-static void tell(dt_slurm_end *e, double left_s, bool moved)
+static void tell(dt_slurm_limit *e, double left_s, bool moved)
 {
     char text[32];
     if (e->told && !moved)
@@ -139,10 +139,10 @@ static void tell(dt_slurm_end *e, double left_s, bool moved)
 
 static double tick(void *context)
 {
-    dt_slurm_end *e = context;
+    dt_slurm_limit *e = context;
     dt_error why = {0};
     double left_s = 0.0;
-    const double known_s = dt_slurm_end_seconds_left(e);
+    const double known_s = dt_slurm_limit_seconds_left(e);
     const dt_status status = ask(e, &left_s, &why);
     if (atomic_load(&e->leave))
         return INFINITY;
@@ -163,18 +163,18 @@ static double tick(void *context)
                                         : next_s;
 }
 
-double dt_slurm_end_seconds_left(const dt_slurm_end *e)
+double dt_slurm_limit_seconds_left(const dt_slurm_limit *e)
 {
     return e ? atomic_load(&e->end_s) - dt_clock_s() : INFINITY;
 }
 
-dt_status dt_slurm_end_create(const dt_slurm_options *options, dt_slurm_end **end, dt_error *err)
+dt_status dt_slurm_limit_create(const dt_slurm_limit_options *options, dt_slurm_limit **end, dt_error *err)
 {
     const char *job = getenv("SLURM_JOB_ID"), *text = getenv("SLURM_JOB_END_TIME");
     *end = NULL;
     if (!job || !job[0] || strspn(job, "0123456789") != strlen(job) || strlen(job) >= sizeof(*end)->job)
         return DT_OK;
-    dt_slurm_end *e = dt_calloc(1, sizeof *e);
+    dt_slurm_limit *e = dt_calloc(1, sizeof *e);
     if (!e)
         return dt_fail_memory(err, sizeof *e, "the watch for Slurm's time limit");
     e->options.least_s = options->least_s > 0.0 ? options->least_s : 5.0;
@@ -192,7 +192,7 @@ dt_status dt_slurm_end_create(const dt_slurm_options *options, dt_slurm_end **en
     return status;
 }
 
-void dt_slurm_end_destroy(dt_slurm_end *e)
+void dt_slurm_limit_destroy(dt_slurm_limit *e)
 {
     if (!e)
         return;

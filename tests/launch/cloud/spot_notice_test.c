@@ -111,22 +111,23 @@ static int lines_with(const char *part)
     return n;
 }
 
-static dt_spot *watch(int token_ttl_s)
+static dt_spot_notice *watch(int token_ttl_s)
 {
-    dt_spot *spot = NULL;
+    dt_spot_notice *spot = NULL;
     dt_error err = {0};
     log_text[0] = '\0';
     dt_log_set_sink(keep_line, NULL, DT_LOG_INFO);
     s = (service){
         .head = {&service_ops}, .mutex = PTHREAD_MUTEX_INITIALIZER, .cancel_told = PTHREAD_COND_INITIALIZER};
-    DT_REQUIRE(dt_spot_create(&s.head, &(dt_spot_options){.poll_s = 0.01, .token_ttl_s = token_ttl_s}, &spot,
-                              &err) == DT_OK);
+    DT_REQUIRE(dt_spot_notice_create(&s.head,
+                                     &(dt_spot_notice_options){.poll_s = 0.01, .token_ttl_s = token_ttl_s},
+                                     &spot, &err) == DT_OK);
     return spot;
 }
 
-static void leave(dt_spot *spot)
+static void leave(dt_spot_notice *spot)
 {
-    dt_spot_destroy(spot);
+    dt_spot_notice_destroy(spot);
     dt_log_set_sink(NULL, NULL, DT_LOG_DEBUG);
 }
 
@@ -186,7 +187,7 @@ static void a_notice_is_read(void)
         char action[16] = "", when[40] = "";
         double left_s = -1.0;
         DT_CHECK_MSG(
-            dt_spot_parse_notice(cases[i].text, NOW, action, sizeof action, when, sizeof when, &left_s), "%s",
+            dt_spot_notice_parse(cases[i].text, NOW, action, sizeof action, when, sizeof when, &left_s), "%s",
             cases[i].text);
         DT_CHECK_STR(action, cases[i].action);
         DT_CHECK_STR(when, cases[i].when);
@@ -211,12 +212,13 @@ static void what_is_no_notice_is_none(void)
     char action[16], when[40];
     double left_s;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        DT_CHECK_MSG(!dt_spot_parse_notice(cases[i], NOW, action, sizeof action, when, sizeof when, &left_s),
+        DT_CHECK_MSG(!dt_spot_notice_parse(cases[i], NOW, action, sizeof action, when, sizeof when, &left_s),
                      "%s", cases[i]);
-        DT_CHECK_MSG(!dt_spot_parse_rebalance(cases[i], when, sizeof when), "%s", cases[i]);
+        DT_CHECK_MSG(!dt_spot_notice_parse_rebalance(cases[i], when, sizeof when), "%s", cases[i]);
     }
-    DT_CHECK(!dt_spot_parse_rebalance("{\"noticeTime\": \"a line\\nand another\"}", when, sizeof when));
-    DT_CHECK(dt_spot_parse_rebalance("{\"noticeTime\": \"2026-09-03T00:02:00Z\"}", when, sizeof when));
+    DT_CHECK(
+        !dt_spot_notice_parse_rebalance("{\"noticeTime\": \"a line\\nand another\"}", when, sizeof when));
+    DT_CHECK(dt_spot_notice_parse_rebalance("{\"noticeTime\": \"2026-09-03T00:02:00Z\"}", when, sizeof when));
     DT_CHECK_STR(when, "2026-09-03T00:02:00Z");
 }
 
@@ -224,18 +226,19 @@ static void what_is_no_notice_is_none(void)
 
 static void a_notice_becomes_a_request_with_a_deadline(void)
 {
-    dt_spot *spot = watch(0);
+    dt_spot_notice *spot = watch(0);
     wait_for_polls(2);
-    DT_CHECK_STR(dt_spot_stop_requested(spot), NULL);
-    DT_CHECK(isinf(dt_spot_seconds_left(spot)));
+    DT_CHECK_STR(dt_spot_notice_stop_requested(spot), NULL);
+    DT_CHECK(isinf(dt_spot_notice_seconds_left(spot)));
     SAY(s.notice = "{\"action\": \"terminate\", \"time\": \"2001-01-01T00:00:00Z\"}");
-    WAIT_UNTIL(dt_spot_stop_requested(spot));
-    DT_CHECK_STR(dt_spot_stop_requested(spot), "an EC2 spot notice: terminate at 2001-01-01T00:00:00Z");
-    const double left_s = dt_spot_seconds_left(spot);
+    WAIT_UNTIL(dt_spot_notice_stop_requested(spot));
+    DT_CHECK_STR(dt_spot_notice_stop_requested(spot),
+                 "an EC2 spot notice: terminate at 2001-01-01T00:00:00Z");
+    const double left_s = dt_spot_notice_seconds_left(spot);
     DT_CHECK(left_s > 0.0 && left_s <= 120.0);
     SAY(s.notice = NULL); /* it was heard once, and stands */
     dt_clock_sleep_s(0.05);
-    DT_CHECK(dt_spot_stop_requested(spot) && dt_spot_seconds_left(spot) < left_s);
+    DT_CHECK(dt_spot_notice_stop_requested(spot) && dt_spot_notice_seconds_left(spot) < left_s);
     DT_CHECK_INT(count(&s.n_tokens), 1);
     DT_CHECK_INT(lines_with("EC2 takes this instance away"), 1);
     leave(spot);
@@ -243,24 +246,24 @@ static void a_notice_becomes_a_request_with_a_deadline(void)
 
 static void a_recommendation_asks_for_one_checkpoint(void)
 {
-    dt_spot *spot = watch(0);
+    dt_spot_notice *spot = watch(0);
     const char *why;
-    DT_CHECK_STR(dt_spot_save_requested(spot), NULL);
+    DT_CHECK_STR(dt_spot_notice_save_requested(spot), NULL);
     SAY(s.rebalance = "{\"noticeTime\": \"2026-09-03T00:02:00Z\"}");
-    WAIT_UNTIL((why = dt_spot_save_requested(spot)) != NULL);
+    WAIT_UNTIL((why = dt_spot_notice_save_requested(spot)) != NULL);
     DT_CHECK_CONTAINS(why, "rebalance");
     wait_for_polls(3);
-    DT_CHECK_STR(dt_spot_save_requested(spot), NULL);
+    DT_CHECK_STR(dt_spot_notice_save_requested(spot), NULL);
     SAY(s.rebalance = "{\"noticeTime\": \"2026-09-03T00:09:00Z\"}"); /* another one */
-    WAIT_UNTIL(dt_spot_save_requested(spot));
+    WAIT_UNTIL(dt_spot_notice_save_requested(spot));
     DT_CHECK_INT(lines_with("rebalance recommendation of "), 2);
-    DT_CHECK_STR(dt_spot_stop_requested(spot), NULL);
+    DT_CHECK_STR(dt_spot_notice_stop_requested(spot), NULL);
     leave(spot);
 }
 
 static void tokens_are_renewed_before_they_end_and_when_they_are_refused(void)
 {
-    dt_spot *spot = watch(1);
+    dt_spot_notice *spot = watch(1);
     WAIT_UNTIL(count(&s.n_tokens) >= 2);
     DT_CHECK_INT(count(&s.n_refused), 0);
     leave(spot);
@@ -276,7 +279,7 @@ static void tokens_are_renewed_before_they_end_and_when_they_are_refused(void)
 
 static void trouble_is_told_once_and_asking_goes_on(void)
 {
-    dt_spot *spot = watch(0);
+    dt_spot_notice *spot = watch(0);
     SAY(s.fail = 500);
     WAIT_UNTIL(lines_with("was answered with 500") == 1);
     dt_clock_sleep_s(0.05);
@@ -285,16 +288,16 @@ static void trouble_is_told_once_and_asking_goes_on(void)
     SAY((s.notice = NULL, s.token = "not a token"));
     wait_for_polls(1);
     DT_CHECK_INT(lines_with("does not tell of interruptions"), 1);
-    DT_CHECK_STR(dt_spot_stop_requested(spot), NULL);
-    DT_CHECK_STR(dt_spot_save_requested(spot), NULL);
+    DT_CHECK_STR(dt_spot_notice_stop_requested(spot), NULL);
+    DT_CHECK_STR(dt_spot_notice_save_requested(spot), NULL);
     SAY(s.notice = "{\"action\": \"stop\"}");
-    WAIT_UNTIL(dt_spot_stop_requested(spot));
+    WAIT_UNTIL(dt_spot_notice_stop_requested(spot));
     leave(spot);
 }
 
 static void a_token_with_odd_signs_is_not_sent(void)
 {
-    dt_spot *spot = watch(0);
+    dt_spot_notice *spot = watch(0);
     SAY((s.fail = 0, s.token = "t1\r\nHost: elsewhere"));
     WAIT_UNTIL(count(&s.n_tokens) >= 2 || count(&s.n_gets) > 0);
     /* the first may have been given before it was odd */
@@ -306,12 +309,12 @@ static void a_token_with_odd_signs_is_not_sent(void)
 /* Without cancel this would not end before the program's time limit. */
 static void a_service_that_hangs_holds_nobody_up(void)
 {
-    dt_spot *spot = watch(0);
+    dt_spot_notice *spot = watch(0);
     wait_for_polls(1);
     SAY(s.hangs = true);
     dt_clock_sleep_s(0.05);
-    DT_CHECK_STR(dt_spot_stop_requested(spot), NULL);
-    DT_CHECK_STR(dt_spot_save_requested(spot), NULL);
+    DT_CHECK_STR(dt_spot_notice_stop_requested(spot), NULL);
+    DT_CHECK_STR(dt_spot_notice_save_requested(spot), NULL);
     leave(spot);
 }
 
@@ -319,17 +322,18 @@ static void it_can_run_out_of_memory(void)
 {
     dt_error err = {0};
     for (int n = 1; n <= 2; n++) {
-        dt_spot *spot = NULL;
+        dt_spot_notice *spot = NULL;
         s = (service){.head = {&service_ops},
                       .mutex = PTHREAD_MUTEX_INITIALIZER,
                       .cancel_told = PTHREAD_COND_INITIALIZER};
         const int64_t before = dt_alloc_live_blocks();
         dt_alloc_fail_after(n);
-        DT_CHECK_INT(dt_spot_create(&s.head, &(dt_spot_options){0}, &spot, &err), DT_ERR_MEMORY);
+        DT_CHECK_INT(dt_spot_notice_create(&s.head, &(dt_spot_notice_options){0}, &spot, &err),
+                     DT_ERR_MEMORY);
         dt_alloc_fail_after(0);
         DT_CHECK_INT(dt_alloc_live_blocks(), before);
     }
-    dt_spot_destroy(NULL);
+    dt_spot_notice_destroy(NULL);
 }
 
 static const dt_test tests[] = {
@@ -343,4 +347,4 @@ static const dt_test tests[] = {
     DT_TEST(a_service_that_hangs_holds_nobody_up),
     DT_TEST(it_can_run_out_of_memory),
 };
-DT_TEST_MAIN("launch/spot", tests)
+DT_TEST_MAIN("launch/spot_notice", tests)

@@ -52,67 +52,69 @@ void dt_test_tear_down(void)
     host->ops->destroy(host);
 }
 
-static dt_fit fit_of(int64_t size)
+static dt_memory_query query_of(int64_t size)
 {
-    return (dt_fit){.spec = &spec,
-                    .kernels = ref,
-                    .device = &device,
-                    .n_sharing = 1,
-                    .image_size = size,
-                    .training = true};
+    return (dt_memory_query){.spec = &spec,
+                             .kernels = ref,
+                             .device = &device,
+                             .n_sharing = 1,
+                             .image_size = size,
+                             .training = true};
 }
 
-static int64_t largest(const dt_fit *fit, int64_t most)
+static int64_t largest(const dt_memory_query *query, int64_t most)
 {
     int64_t batch = -1;
-    DT_CHECK_INT(dt_fit_largest(fit, most, &batch, &err), DT_OK);
+    DT_CHECK_INT(dt_memory_largest_batch(query, most, &batch, &err), DT_OK);
     return batch;
 }
 
 static void what_is_planned_is_what_a_net_takes(void)
 {
-    dt_fit fit = fit_of(64);
-    dt_need need;
+    dt_memory_query query = query_of(64);
+    dt_memory_estimate estimate;
     dt_net *net = NULL;
     dt_net_info info;
     free_bytes = INT64_C(10) << 30;
-    DT_REQUIRE(dt_fit_need(&fit, 4, &need, &err) == DT_OK);
+    DT_REQUIRE(dt_memory_estimate_batch(&query, 4, &estimate, &err) == DT_OK);
     const dt_net_options options = {.batch = 4, .image_size = 64, .training = true};
     DT_REQUIRE(dt_net_create(&spec, dt_layer_registry(), ref, &options, &net, &err) == DT_OK);
     dt_net_get_info(net, &info);
     dt_net_destroy(net);
-    DT_CHECK_INT(need.activation_bytes, info.activation_bytes);
-    DT_CHECK_INT(need.parameter_bytes, info.parameter_bytes);
-    DT_CHECK_INT(need.free_bytes, free_bytes);
-    DT_CHECK_INT(need.total_bytes, need.activation_bytes + need.parameter_bytes + need.backend_bytes +
-                                       need.input_bytes + need.reserve_bytes);
+    DT_CHECK_INT(estimate.activation_bytes, info.activation_bytes);
+    DT_CHECK_INT(estimate.parameter_bytes, info.parameter_bytes);
+    DT_CHECK_INT(estimate.free_bytes, free_bytes);
+    DT_CHECK_INT(estimate.total_bytes, estimate.activation_bytes + estimate.parameter_bytes +
+                                           estimate.backend_bytes + estimate.input_bytes +
+                                           estimate.reserve_bytes);
 }
 
 /* Of one rank to the byte, but for what each vector is rounded up to and the few floats that are not of the
  * net; of more, nearly. */
 static void the_copy_that_checkpoints_are_written_from_is_counted(void)
 {
-    dt_fit fit = fit_of(64);
-    dt_need need, without;
+    dt_memory_query query = query_of(64);
+    dt_memory_estimate estimate, without;
     dt_net *net = NULL;
     free_bytes = INT64_C(10) << 30;
-    DT_REQUIRE(dt_fit_need(&fit, 4, &without, &err) == DT_OK);
+    DT_REQUIRE(dt_memory_estimate_batch(&query, 4, &without, &err) == DT_OK);
     DT_CHECK_INT(without.snapshot_bytes, 0);
     const dt_net_options options = {.batch = 4, .image_size = 64, .training = true};
     DT_REQUIRE(dt_net_create(&spec, dt_layer_registry(), ref, &options, &net, &err) == DT_OK);
     const dt_state_layout *layout = dt_net_state_layout(net);
     const dt_state_io io = dt_net_state_io(net);
-    for (fit.n_writers = 1; fit.n_writers <= 4; fit.n_writers += 3) {
-        DT_REQUIRE(dt_fit_need(&fit, 4, &need, &err) == DT_OK);
-        DT_CHECK_INT(need.total_bytes, without.total_bytes + need.snapshot_bytes);
-        for (int r = 0; r < fit.n_writers; r++) {
+    for (query.n_writers = 1; query.n_writers <= 4; query.n_writers += 3) {
+        DT_REQUIRE(dt_memory_estimate_batch(&query, 4, &estimate, &err) == DT_OK);
+        DT_CHECK_INT(estimate.total_bytes, without.total_bytes + estimate.snapshot_bytes);
+        for (int r = 0; r < query.n_writers; r++) {
             dt_snapshot *snapshot = NULL;
-            const int64_t n = layout->n_elems / fit.n_writers;
+            const int64_t n = layout->n_elems / query.n_writers;
             DT_REQUIRE(dt_snapshot_create(NULL, layout, &io, r * n, n, &snapshot, &err) == DT_OK);
             const int64_t taken = dt_snapshot_get_memory(snapshot).host_bytes;
-            DT_CHECK_MSG(taken <= need.snapshot_bytes + 4 * DT_ALIGNMENT, "%lld of %lld", (long long)taken,
-                         (long long)need.snapshot_bytes);
-            DT_CHECK(taken > need.snapshot_bytes / 3 && (fit.n_writers > 1 || taken >= need.snapshot_bytes));
+            DT_CHECK_MSG(taken <= estimate.snapshot_bytes + 4 * DT_ALIGNMENT, "%lld of %lld",
+                         (long long)taken, (long long)estimate.snapshot_bytes);
+            DT_CHECK(taken > estimate.snapshot_bytes / 3 &&
+                     (query.n_writers > 1 || taken >= estimate.snapshot_bytes));
             dt_snapshot_destroy(snapshot);
         }
     }
@@ -121,49 +123,50 @@ static void the_copy_that_checkpoints_are_written_from_is_counted(void)
 
 static void planning_takes_no_memory_of_its_own(void)
 {
-    dt_fit fit = fit_of(224);
-    dt_need need;
+    dt_memory_query query = query_of(224);
+    dt_memory_estimate estimate;
     int64_t live = dt_alloc_live_blocks();
     free_bytes = INT64_C(10) << 30;
-    DT_REQUIRE(dt_fit_need(&fit, 4096, &need, &err) == DT_OK);
-    DT_CHECK(need.activation_bytes > INT64_C(50) << 30);
+    DT_REQUIRE(dt_memory_estimate_batch(&query, 4096, &estimate, &err) == DT_OK);
+    DT_CHECK(estimate.activation_bytes > INT64_C(50) << 30);
     DT_CHECK_INT(dt_alloc_live_blocks(), live);
 }
 
 static void the_largest_batch_fits_and_the_next_does_not(void)
 {
-    dt_fit fit = fit_of(64);
+    dt_memory_query query = query_of(64);
     static const int64_t next[][2] = {{8, 16},  {16, 24},  {24, 32},   {32, 48},  {48, 64},
                                       {64, 96}, {96, 128}, {128, 192}, {192, 256}};
     for (size_t i = 0; i < sizeof next / sizeof next[0]; i++) {
-        dt_need need, more;
+        dt_memory_estimate estimate, more;
         is_host = i % 2 == 0;
         free_bytes = INT64_C(4) << 30;
-        DT_REQUIRE(dt_fit_need(&fit, next[i][0], &need, &err) == DT_OK &&
-                   dt_fit_need(&fit, next[i][1], &more, &err) == DT_OK);
+        DT_REQUIRE(dt_memory_estimate_batch(&query, next[i][0], &estimate, &err) == DT_OK &&
+                   dt_memory_estimate_batch(&query, next[i][1], &more, &err) == DT_OK);
         /* just enough, where a reserve may depend on it */
-        free_bytes = is_host ? (need.total_bytes - need.reserve_bytes) * 20 / 19 + 64 : need.total_bytes;
-        DT_CHECK_INT(largest(&fit, 65536), next[i][0]);
-        DT_CHECK_INT(largest(&fit, next[i][0] - 1) < next[i][0], true);
+        free_bytes =
+            is_host ? (estimate.total_bytes - estimate.reserve_bytes) * 20 / 19 + 64 : estimate.total_bytes;
+        DT_CHECK_INT(largest(&query, 65536), next[i][0]);
+        DT_CHECK_INT(largest(&query, next[i][0] - 1) < next[i][0], true);
         free_bytes = is_host ? (more.total_bytes - more.reserve_bytes) * 20 / 19 + 64 : more.total_bytes;
-        DT_CHECK_INT(largest(&fit, 65536), next[i][1]);
+        DT_CHECK_INT(largest(&query, 65536), next[i][1]);
     }
     is_host = true;
 }
 
 static void ranks_of_a_host_share_its_memory_and_where_nothing_is_known_all_fits(void)
 {
-    dt_fit fit = fit_of(64);
+    dt_memory_query query = query_of(64);
     free_bytes = INT64_C(2) << 30;
-    int64_t alone = largest(&fit, 65536);
-    fit.n_sharing = 4;
-    int64_t shared = largest(&fit, 65536);
+    int64_t alone = largest(&query, 65536);
+    query.n_sharing = 4;
+    int64_t shared = largest(&query, 65536);
     DT_CHECK_MSG(alone >= 2 * shared && shared > 0, "%lld alone, %lld shared", (long long)alone,
                  (long long)shared);
     free_bytes = 0;
-    DT_CHECK_INT(largest(&fit, 1000), 768);
+    DT_CHECK_INT(largest(&query, 1000), 768);
     free_bytes = 1 << 20;
-    DT_CHECK_INT(largest(&fit, 65536), 0);
+    DT_CHECK_INT(largest(&query, 65536), 0);
 }
 
 static const dt_test tests[] = {
@@ -174,4 +177,4 @@ static const dt_test tests[] = {
     DT_TEST(ranks_of_a_host_share_its_memory_and_where_nothing_is_known_all_fits),
 };
 
-DT_TEST_MAIN("launch/fit", tests)
+DT_TEST_MAIN("launch/memory", tests)

@@ -34,12 +34,12 @@ static dt_device *host_device(void)
 static dt_status attach(const char *name, const bool gpu[2], dt_error *err)
 {
     dt_comm *comm = NULL;
-    DT_REQUIRE_MSG(dt_ranks_create(name, 60.0, &comm, err) == DT_OK, "%s", err->message);
+    DT_REQUIRE_MSG(dt_transport_create(name, 60.0, &comm, err) == DT_OK, "%s", err->message);
     DT_CHECK_INT(comm->size, 2);
     DT_CHECK_STR(comm->ops->name, "mpi");
     dt_device *device = gpu[comm->rank] ? fake_gpu_create() : host_device();
     dt_comm *before = comm;
-    dt_status status = dt_ranks_attach_device(name, 60.0, device, &comm, err);
+    dt_status status = dt_transport_attach_device(name, 60.0, device, &comm, err);
     DT_CHECK(comm == before);
     if (status != DT_ERR_COMM && status != DT_ERR_PEER)
         comm->ops->destroy(comm);
@@ -83,7 +83,7 @@ static void gpus_want_nccl(void)
     DT_CHECK_INT(attach("auto", both, &err), expected);
     DT_CHECK_CONTAINS(err.message, "NCCL");
     DT_CHECK_INT(attach("nccl", both, &err), expected);
-    DT_CHECK_CONTAINS(dt_comm_list(), dt_nccl_library() ? "nccl, mpi" : "mpi");
+    DT_CHECK_CONTAINS(dt_transport_list(), dt_nccl_library() ? "nccl, mpi" : "mpi");
 }
 
 static const dt_test tests[] = {
@@ -93,4 +93,4 @@ static const dt_test tests[] = {
     DT_TEST(gpus_want_nccl),
 };
 
-DT_TEST_MAIN_RANKS("launch/ranks", tests, 2)
+DT_TEST_MAIN_RANKS("launch/transports", tests, 2)

@@ -22,12 +22,12 @@ static void a_second_run_is_refused_and_a_third_may_follow(void)
 {
     dt_run_lock *lock = NULL, *other = NULL;
     dt_error err = {0};
-    DT_REQUIRE(dt_run_lock_take("out", ".", NULL, &lock, &err) == DT_OK);
-    DT_CHECK_INT(dt_run_lock_take("out", ".", NULL, &other, &err), DT_ERR_USAGE);
+    DT_REQUIRE(dt_run_lock_acquire("out", ".", NULL, &lock, &err) == DT_OK);
+    DT_CHECK_INT(dt_run_lock_acquire("out", ".", NULL, &other, &err), DT_ERR_USAGE);
     DT_CHECK(strstr(err.message, "another run works there") && !other);
     dt_run_lock_release(lock);
     DT_CHECK(access("lock", F_OK) != 0);
-    DT_REQUIRE(dt_run_lock_take("out", ".", NULL, &lock, &err) == DT_OK);
+    DT_REQUIRE(dt_run_lock_acquire("out", ".", NULL, &lock, &err) == DT_OK);
     dt_run_lock_release(lock);
     dt_run_lock_release(NULL);
 }
@@ -41,10 +41,10 @@ static void a_lock_of_a_process_that_is_gone_is_taken_over(void)
     /* our number, but it began another time */
     snprintf(text, sizeof text, "%s %ld 1 7\n", host, (long)getpid());
     write_lock(text);
-    DT_CHECK_MSG(dt_run_lock_take("out", ".", NULL, &lock, &err) == DT_OK, "%s", err.message);
+    DT_CHECK_MSG(dt_run_lock_acquire("out", ".", NULL, &lock, &err) == DT_OK, "%s", err.message);
     dt_run_lock_release(lock);
     write_lock("not a lock");
-    DT_CHECK_MSG(dt_run_lock_take("out", ".", NULL, &lock, &err) == DT_OK, "%s", err.message);
+    DT_CHECK_MSG(dt_run_lock_acquire("out", ".", NULL, &lock, &err) == DT_OK, "%s", err.message);
     dt_run_lock_release(lock);
 }
 
@@ -57,10 +57,10 @@ static void a_lock_of_a_zombie_is_taken_over(void)
     pid_t child = fork();
     DT_REQUIRE(child >= 0);
     if (child == 0)
-        _exit(dt_run_lock_take("out", ".", NULL, &lock, &err) == DT_OK ? 0 : 1);
+        _exit(dt_run_lock_acquire("out", ".", NULL, &lock, &err) == DT_OK ? 0 : 1);
     DT_REQUIRE(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) == 0); /* it stays a zombie */
     DT_CHECK(info.si_code == CLD_EXITED && info.si_status == 0 && access("lock", F_OK) == 0);
-    DT_CHECK_MSG(dt_run_lock_take("out", ".", NULL, &lock, &err) == DT_OK, "%s", err.message);
+    DT_CHECK_MSG(dt_run_lock_acquire("out", ".", NULL, &lock, &err) == DT_OK, "%s", err.message);
     DT_CHECK_INT(waitpid(child, NULL, 0), child);
     dt_run_lock_release(lock);
 }
@@ -80,7 +80,7 @@ static void a_lock_that_another_host_keeps_is_respected(void)
     dt_error err = {0};
     write_lock("elsewhere 1 1 7\n");
     DT_REQUIRE(pthread_create(&thread, NULL, beat_elsewhere, NULL) == 0);
-    DT_CHECK_INT(dt_run_lock_take("out", ".", NULL, &lock, &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_run_lock_acquire("out", ".", NULL, &lock, &err), DT_ERR_USAGE);
     DT_CHECK(strstr(err.message, "elsewhere") && !lock);
     pthread_join(thread, NULL);
     unlink("lock");
@@ -100,7 +100,7 @@ static void a_lock_beats_in_its_place_and_never_over_another_one(void)
     dt_run_lock *lock = NULL;
     dt_error err = {0};
     struct stat before, after;
-    DT_REQUIRE(dt_run_lock_take("out", ".", NULL, &lock, &err) == DT_OK);
+    DT_REQUIRE(dt_run_lock_acquire("out", ".", NULL, &lock, &err) == DT_OK);
     DT_REQUIRE(stat("lock", &before) == 0 && count_in_lock() == 1);
     for (int i = 0; i < 200 && count_in_lock() == 1; i++)
         dt_clock_sleep_s(0.05);

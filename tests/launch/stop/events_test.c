@@ -64,13 +64,13 @@ static void pretend_squeue(const char *body)
     unsetenv("SLURM_JOB_END_TIME");
 }
 
-static dt_slurm_end *ask_slurm(double patience_s)
+static dt_slurm_limit *ask_slurm(double patience_s)
 {
-    dt_slurm_end *end = NULL;
+    dt_slurm_limit *end = NULL;
     dt_error err = {0};
-    DT_REQUIRE(
-        dt_slurm_end_create(&(dt_slurm_options){.least_s = 0.05, .most_s = 0.05, .patience_s = patience_s},
-                            &end, &err) == DT_OK);
+    DT_REQUIRE(dt_slurm_limit_create(
+                   &(dt_slurm_limit_options){.least_s = 0.05, .most_s = 0.05, .patience_s = patience_s}, &end,
+                   &err) == DT_OK);
     return end;
 }
 
@@ -87,17 +87,17 @@ static bool about(double actual, double expected)
 static void slurm_is_asked_and_asked_again(void)
 {
     pretend_squeue("#!/bin/sh\n[ \"$*\" = '-h -j 4711 -o %L' ] && echo 1-00:10:00\n");
-    dt_slurm_end *end = ask_slurm(60.0);
-    WAIT_UNTIL(about(dt_slurm_end_seconds_left(end), 87000.0));
+    dt_slurm_limit *end = ask_slurm(60.0);
+    WAIT_UNTIL(about(dt_slurm_limit_seconds_left(end), 87000.0));
     pretend_squeue("#!/bin/sh\necho '2:00:00   '\n"); /* somebody changed it */
-    WAIT_UNTIL(about(dt_slurm_end_seconds_left(end), 7200.0));
+    WAIT_UNTIL(about(dt_slurm_limit_seconds_left(end), 7200.0));
     /* what was known stands */
     pretend_squeue("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact slurm controller'; exit 1\n");
     dt_clock_sleep_s(0.2);
-    DT_CHECK(about(dt_slurm_end_seconds_left(end), 7200.0));
+    DT_CHECK(about(dt_slurm_limit_seconds_left(end), 7200.0));
     pretend_squeue("#!/bin/sh\necho UNLIMITED\n");
-    WAIT_UNTIL(isinf(dt_slurm_end_seconds_left(end)));
-    dt_slurm_end_destroy(end);
+    WAIT_UNTIL(isinf(dt_slurm_limit_seconds_left(end)));
+    dt_slurm_limit_destroy(end);
 }
 
 static void slurms_end_is_a_time_limit(void)
@@ -118,9 +118,9 @@ static void what_slurm_sets_in_the_environment_is_known_at_once(void)
     pretend_squeue("#!/bin/sh\nexec sleep 1000\n");
     snprintf(text, sizeof text, "%.0f", dt_clock_unix_s() + 900.0);
     DT_REQUIRE(setenv("SLURM_JOB_END_TIME", text, 1) == 0);
-    dt_slurm_end *end = ask_slurm(1000.0);
-    DT_CHECK(about(dt_slurm_end_seconds_left(end), 901.0));
-    dt_slurm_end_destroy(end); /* does not wait for the squeue that hangs */
+    dt_slurm_limit *end = ask_slurm(1000.0);
+    DT_CHECK(about(dt_slurm_limit_seconds_left(end), 901.0));
+    dt_slurm_limit_destroy(end); /* does not wait for the squeue that hangs */
 }
 
 static void a_squeue_that_is_missing_or_hangs_or_babbles_does_no_harm(void)
@@ -136,20 +136,20 @@ static void a_squeue_that_is_missing_or_hangs_or_babbles_does_no_harm(void)
                                          "#!/bin/sh\nsleep 1000 & echo 1:00:0x\n"};
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
         pretend_squeue(bodies[i]);
-        dt_slurm_end *end = ask_slurm(0.1);
+        dt_slurm_limit *end = ask_slurm(0.1);
         dt_clock_sleep_s(0.25);
-        DT_CHECK_MSG(isinf(dt_slurm_end_seconds_left(end)), "%s", bodies[i]);
-        dt_slurm_end_destroy(end);
+        DT_CHECK_MSG(isinf(dt_slurm_limit_seconds_left(end)), "%s", bodies[i]);
+        dt_slurm_limit_destroy(end);
     }
     DT_REQUIRE(setenv("PATH", dt_test_path("%s/none", dt_test_temp_dir()), 1) == 0);
-    dt_slurm_end *end = ask_slurm(0.1);
+    dt_slurm_limit *end = ask_slurm(0.1);
     dt_clock_sleep_s(0.1);
-    DT_CHECK(isinf(dt_slurm_end_seconds_left(end)));
-    dt_slurm_end_destroy(end);
+    DT_CHECK(isinf(dt_slurm_limit_seconds_left(end)));
+    dt_slurm_limit_destroy(end);
     DT_REQUIRE(setenv("SLURM_JOB_ID", "1; touch x", 1) == 0); /* not a job */
     end = ask_slurm(0.1);
-    DT_CHECK(end == NULL && isinf(dt_slurm_end_seconds_left(end)));
-    dt_slurm_end_destroy(end);
+    DT_CHECK(end == NULL && isinf(dt_slurm_limit_seconds_left(end)));
+    dt_slurm_limit_destroy(end);
     unsetenv("SLURM_JOB_ID");
 }
 
