@@ -14,7 +14,7 @@
 #include "launch/checkpoints/weights.h"
 #include "launch/commands/auto_batch.h"
 #include "launch/commands/commands.h"
-#include "launch/commands/computed_by.h"
+#include "launch/hardware/computed_by.h"
 #include "launch/run/checkpoint_folders.h"
 #include "launch/run/run_folder.h"
 #include "launch/show/console.h"
@@ -213,7 +213,7 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     t->parts.config = &t->options.config;
     t->parts.config_text = t->config_text;
     t->parts.arch = t->options.arch;
-    dt_session_computed_by(s, &t->computed_by);
+    dt_computed_by_collect(&s->backend, s->comm, &t->computed_by);
     t->parts.computed_by = &t->computed_by;
     t->parts.kernels = s->kernels;
     t->parts.net = t->net;

@@ -4,7 +4,6 @@
 
 #include "launch/options/options.h"
 
-#include "launch/cloud/http.h"
 #include "launch/hardware/transports.h"
 #include "launch/options/suggest.h"
 
@@ -336,11 +335,13 @@ dt_status dt_options_check(const dt_options *options, unsigned command, dt_error
                        (long long)c->epochs);
     if (c->nesterov && c->momentum <= 0)
         return dt_fail(err, DT_ERR_USAGE, "--nesterov needs a --momentum above 0");
-    if (options->spot == DT_SPOT_IMDS && !dt_http_is_built_in())
+#ifndef HAVE_CURL
+    if (options->spot == DT_SPOT_IMDS)
         return dt_fail(err, DT_ERR_USAGE,
                        "--spot imds: this build has no libcurl: install libcurl4-openssl-dev (Debian, "
                        "Ubuntu) or libcurl-devel (Amazon Linux, Fedora) and "
                        "configure again, or say --spot off");
+#endif
     if (strncmp(options->imds_endpoint, "http://", 7) != 0 || !options->imds_endpoint[7])
         return dt_fail(err, DT_ERR_USAGE, "--imds-endpoint: '%s' does not begin with http:// and a host",
                        options->imds_endpoint);

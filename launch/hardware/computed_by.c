@@ -1,10 +1,10 @@
-/* computed_by.c: collects the names and versions of all that can change a bit of a training.
+/* Collects the names and versions of everything that can change a bit of a training.
  *
- * Left out is what cannot: MPI moves bytes (sums between ranks are our own, in the order of the ranks), HDF5
- * and jansson store. */
+ * Libraries that cannot change a bit are left out: MPI only moves bytes (dtrain itself sums between ranks, in
+ * the order of the ranks), and HDF5 and jansson only store them. */
 #include "config.h"
 
-#include "launch/commands/computed_by.h"
+#include "launch/hardware/computed_by.h"
 
 #include "comm/nccl/api.h"
 
@@ -33,23 +33,23 @@ static const char *compiled_for(void)
 #endif
 }
 
-/* NCCL sums in an order of its own. */
-static void add_nccl(const dt_session *session, dt_computed_by *out)
+/* NCCL chooses the order in which it sums. */
+static void add_nccl(const dt_comm *comm, dt_computed_by *out)
 {
     const dt_nccl_api *nccl = dt_nccl_library();
     int version = 0;
-    if (!nccl || strcmp(session->comm->ops->name, "nccl") != 0)
+    if (!nccl || strcmp(comm->ops->name, "nccl") != 0)
         return;
     (void)nccl->version(&version);
     dt_computed_by_add(out, "NCCL", "%d.%d.%d", version / 10000, version / 100 % 100, version % 100);
 }
 
-void dt_session_computed_by(const dt_session *session, dt_computed_by *out)
+void dt_computed_by_collect(const dt_backend *backend, const dt_comm *comm, dt_computed_by *out)
 {
     memset(out, 0, sizeof *out);
     dt_computed_by_add(out, "dtrain", PACKAGE_VERSION);
-    dt_backend_computed_by(&session->backend, out);
-    add_nccl(session, out);
+    dt_backend_computed_by(backend, out);
+    add_nccl(comm, out);
 #ifdef __clang__
     dt_computed_by_add(out, "compiler", "clang %d.%d.%d for %s", __clang_major__, __clang_minor__,
                        __clang_patchlevel__, compiled_for());
