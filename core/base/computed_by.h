@@ -7,7 +7,7 @@
  *   is "oneDNN 3.7.2"
  *
  * The list holds everything that can change a bit of the results, and nothing else.
- * launch/commands/computed_by.c collects the pairs; checkpoints store them (core/store.h). This file does not
+ * launch/hardware/computed_by.c collects the pairs; checkpoints store them (core/store.h). This file does not
  * know any name: a new library is one more call of dt_computed_by_add. All functions are local.
  */
 #ifndef DT_CORE_BASE_COMPUTED_BY_H
