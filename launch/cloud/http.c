@@ -14,7 +14,7 @@
 typedef struct http_curl {
     dt_http head;
     CURL *easy;
-    CURLM *multi; /* which another thread can wake */
+    CURLM *multi; /* another thread can wake it */
     char endpoint[256];
     char why[CURL_ERROR_SIZE];
     atomic_bool cancelled;
@@ -22,13 +22,13 @@ typedef struct http_curl {
     size_t body_bytes, used;
 } http_curl;
 
-/* What does not fit is of no interest. */
-static size_t take(char *data, size_t size, size_t n, void *context)
+/* curl's write function: appends to the body what fits, and drops the rest. */
+static size_t append_to_body(char *data, size_t size, size_t n, void *context)
 {
     http_curl *h = context;
-    const size_t bytes = size * n, room = h->body_bytes - 1 - h->used, taken = bytes < room ? bytes : room;
-    memcpy(h->body + h->used, data, taken);
-    h->used += taken;
+    const size_t bytes = size * n, space = h->body_bytes - 1 - h->used, kept = bytes < space ? bytes : space;
+    memcpy(h->body + h->used, data, kept);
+    h->used += kept;
     return bytes;
 }
 
@@ -107,11 +107,11 @@ static CURLcode set_up(http_curl *h, double timeout_s)
 {
     CURL *c = h->easy;
     CURLcode r[] = {
-        curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L), /* its own time limits, not SIGALRM's */
-        curl_easy_setopt(c, CURLOPT_PROXY, ""),    /* whatever the environment says */
+        curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L), /* time limits without SIGALRM */
+        curl_easy_setopt(c, CURLOPT_PROXY, ""),    /* none, even if the environment sets one */
         curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(timeout_s * 1000.0)),
         curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L),
-        curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take),
+        curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, append_to_body),
         curl_easy_setopt(c, CURLOPT_WRITEDATA, h),
         curl_easy_setopt(c, CURLOPT_ERRORBUFFER, h->why),
         curl_easy_setopt(c, CURLOPT_HTTP09_ALLOWED, 0L),
@@ -134,7 +134,7 @@ dt_status dt_http_create(const char *endpoint, double timeout_s, dt_http **http,
     http_curl *h = dt_calloc(1, sizeof *h);
     if (!h || curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK) { /* no TLS here */
         dt_free(h);
-        return dt_fail_memory(err, sizeof *h, "asking over HTTP");
+        return dt_fail_memory(err, sizeof *h, "an HTTP client");
     }
     h->head.ops = &ops;
     while (length > 0 && endpoint[length - 1] == '/')
@@ -147,7 +147,7 @@ dt_status dt_http_create(const char *endpoint, double timeout_s, dt_http **http,
         return DT_OK;
     }
     destroy(&h->head);
-    return dt_fail_memory(err, sizeof *h, "asking over HTTP");
+    return dt_fail_memory(err, sizeof *h, "an HTTP client");
 }
 
 #else

@@ -26,21 +26,21 @@ struct dt_spot_notice {
     dt_http *http;
     dt_ticker *ticker;
 
-    /* the thread's */
+    /* used by the thread only */
     dt_spot_notice_options options;
     char token[TOKEN_BYTES];
     double renew_at_s;
-    bool told_trouble;
-    char rebalance[WHEN_BYTES]; /* the one that was told */
+    bool warned_of_failure;
+    char rebalance[WHEN_BYTES]; /* the time of the recommendation that was reported last */
 
     /* written once, before `noticed` */
     char why[160];
     double end_s; /* by dt_clock_s */
     atomic_bool noticed;
-    atomic_bool save; /* a recommendation that nobody has asked for yet */
+    atomic_bool save; /* a recommendation that save_requested has not returned yet */
 };
 
-/* -- what the service says ------------------------------------------------------------------------------- */
+/* -- parsing --------------------------------------------------------------------------------------------- */
 
 /* YYYY-MM-DDThh:mm:ss[.fff]Z */
 static bool parse_utc(const char *text, double *unix_s)
@@ -61,7 +61,7 @@ static bool parse_utc(const char *text, double *unix_s)
     return true;
 }
 
-/* A text of letters, digits and signs of a time; anything else could say anything in a log. */
+/* Copies a JSON string of letters, digits and "-:.+". Refuses others: they could forge log lines. */
 static bool copy_word(const json_t *value, char *out, size_t out_bytes)
 {
     const char *text = json_string_value(value);
@@ -85,7 +85,7 @@ bool dt_spot_notice_parse(const char *text, double now_unix_s, char *action, siz
     if (there) {
         *left_s = PROMISED_S;
         if (!copy_word(json_object_get(root, "time"), when, when_bytes))
-            snprintf(when, when_bytes, "a time not told");
+            snprintf(when, when_bytes, "an unknown time");
         else if (parse_utc(when, &at) && at - now_unix_s > -60.0 && at - now_unix_s < 900.0)
             *left_s = at > now_unix_s ? at - now_unix_s : 0.0;
     }
@@ -101,13 +101,13 @@ bool dt_spot_notice_parse_rebalance(const char *text, char *when, size_t when_by
     return there;
 }
 
-/* -- asking ---------------------------------------------------------------------------------------------- */
+/* -- requests -------------------------------------------------------------------------------------------- */
 
 static dt_status renew_token(dt_spot_notice *s, dt_error *err)
 {
     char header[80];
     int code = 0;
-    const double asked_s = dt_clock_s();
+    const double requested_s = dt_clock_s();
     s->token[0] = '\0';
     snprintf(header, sizeof header, "X-aws-ec2-metadata-token-ttl-seconds: %d", s->options.token_ttl_s);
     DT_TRY(s->http->ops->request(s->http, "PUT", TOKEN_PATH, header, s->token, sizeof s->token, &code, err));
@@ -115,12 +115,12 @@ static dt_status renew_token(dt_spot_notice *s, dt_error *err)
     for (const char *p = s->token; *p; p++)
         good = good && isgraph((unsigned char)*p);
     if (good) {
-        s->renew_at_s = asked_s + 0.9 * s->options.token_ttl_s;
+        s->renew_at_s = requested_s + 0.9 * s->options.token_ttl_s;
         return DT_OK;
     }
     s->token[0] = '\0';
     if (code == 200)
-        return dt_fail(err, DT_ERR_FORMAT, "PUT " TOKEN_PATH " gave something else than a token");
+        return dt_fail(err, DT_ERR_FORMAT, "PUT " TOKEN_PATH " did not return a token");
     return dt_fail(err, DT_ERR_IO, "PUT " TOKEN_PATH " was answered with %d", code);
 }
 
@@ -133,12 +133,12 @@ static dt_status get_once(dt_spot_notice *s, const char *path, char *body, int *
     return s->http->ops->request(s->http, "GET", path, header, body, BODY_BYTES, code, err);
 }
 
-/* *there: it was answered with 200, and `body` holds what was said. */
+/* *there: the status was 200, and `body` is the answer. DT_OK also for 404. */
 static dt_status get(dt_spot_notice *s, const char *path, char *body, bool *there, dt_error *err)
 {
     int code = 0;
     DT_TRY(get_once(s, path, body, &code, err));
-    if (code == 401) { /* the instance was hibernated, or the service started anew */
+    if (code == 401) { /* the instance was hibernated, or the service was restarted */
         s->token[0] = '\0';
         DT_TRY(get_once(s, path, body, &code, err));
     }
@@ -146,7 +146,7 @@ static dt_status get(dt_spot_notice *s, const char *path, char *body, bool *ther
     return *there || code == 404 ? DT_OK : dt_fail(err, DT_ERR_IO, "GET %s was answered with %d", path, code);
 }
 
-static dt_status look_for_notice(dt_spot_notice *s, dt_error *err)
+static dt_status poll_notice(dt_spot_notice *s, dt_error *err)
 {
     char body[BODY_BYTES], action[16], when[WHEN_BYTES];
     bool there = false;
@@ -155,16 +155,16 @@ static dt_status look_for_notice(dt_spot_notice *s, dt_error *err)
     if (!there)
         return DT_OK;
     if (!dt_spot_notice_parse(body, dt_clock_unix_s(), action, sizeof action, when, sizeof when, &left_s))
-        return dt_fail(err, DT_ERR_FORMAT, "GET " NOTICE_PATH " gave something else than a notice");
+        return dt_fail(err, DT_ERR_FORMAT, "GET " NOTICE_PATH " did not return a notice");
     s->end_s = dt_clock_s() + left_s;
     snprintf(s->why, sizeof s->why, "an EC2 spot notice: %s at %s", action, when);
     atomic_store(&s->noticed, true);
-    dt_log_warn("EC2 takes this instance away: %s at %s, in %.0f s; stopping with a checkpoint", action, when,
-                left_s);
+    dt_log_warn("EC2 will take this instance back: %s at %s, in %.0f s; stopping with a checkpoint", action,
+                when, left_s);
     return DT_OK;
 }
 
-static dt_status look_for_rebalance(dt_spot_notice *s, dt_error *err)
+static dt_status poll_rebalance(dt_spot_notice *s, dt_error *err)
 {
     char body[BODY_BYTES], when[WHEN_BYTES];
     bool there = false;
@@ -172,14 +172,13 @@ static dt_status look_for_rebalance(dt_spot_notice *s, dt_error *err)
     if (!there)
         return DT_OK;
     if (!dt_spot_notice_parse_rebalance(body, when, sizeof when))
-        return dt_fail(err, DT_ERR_FORMAT,
-                       "GET " REBALANCE_PATH " gave something else than a recommendation");
+        return dt_fail(err, DT_ERR_FORMAT, "GET " REBALANCE_PATH " did not return a recommendation");
     if (strcmp(when, s->rebalance) == 0)
         return DT_OK;
     snprintf(s->rebalance, sizeof s->rebalance, "%s", when);
     atomic_store(&s->save, true);
-    dt_log_warn("EC2 may soon take this instance away (rebalance recommendation of %s): a checkpoint is "
-                "written now, and training goes on",
+    dt_log_warn("EC2 may soon take this instance back (rebalance recommendation of %s): writing a checkpoint "
+                "now; training goes on",
                 when);
     return DT_OK;
 }
@@ -188,21 +187,21 @@ static double tick(void *context)
 {
     dt_spot_notice *s = context;
     dt_error why = {0};
-    dt_status status = look_for_notice(s, &why);
+    dt_status status = poll_notice(s, &why);
     if (atomic_load(&s->noticed))
         return INFINITY;
     if (status == DT_OK)
-        status = look_for_rebalance(s, &why);
-    if (status != DT_OK && status != DT_ERR_INTERRUPTED && !s->told_trouble) {
-        s->told_trouble = true;
-        dt_log_warn("--spot: the metadata service does not tell of interruptions: %s; it is asked on, every "
-                    "%g s (--spot off: not at all)",
+        status = poll_rebalance(s, &why);
+    if (status != DT_OK && status != DT_ERR_INTERRUPTED && !s->warned_of_failure) {
+        s->warned_of_failure = true;
+        dt_log_warn("--spot: the metadata service cannot be polled for interruptions: %s; retrying every "
+                    "%g s (--spot off: never)",
                     why.message, s->options.poll_s);
     }
     return s->options.poll_s;
 }
 
-/* -- for the training's thread --------------------------------------------------------------------------- */
+/* -- called by the training's thread --------------------------------------------------------------------- */
 
 const char *dt_spot_notice_stop_requested(dt_spot_notice *s)
 {
@@ -225,7 +224,7 @@ dt_status dt_spot_notice_create(dt_http *http, const dt_spot_notice_options *opt
     dt_spot_notice *s = dt_calloc(1, sizeof *s);
     if (!s) {
         http->ops->destroy(http);
-        return dt_fail_memory(err, sizeof *s, "the watch for spot notices");
+        return dt_fail_memory(err, sizeof *s, "the thread that polls for spot notices");
     }
     s->http = http;
     s->options = *options;
@@ -233,7 +232,8 @@ dt_status dt_spot_notice_create(dt_http *http, const dt_spot_notice_options *opt
         s->options.poll_s = 5.0;
     if (s->options.token_ttl_s <= 0)
         s->options.token_ttl_s = LONGEST_TTL_S;
-    const dt_status status = dt_ticker_create(tick, s, "the watch for spot notices", &s->ticker, err);
+    const dt_status status =
+        dt_ticker_create(tick, s, "the thread that polls for spot notices", &s->ticker, err);
     if (status == DT_OK)
         *spot = s;
     else

@@ -21,27 +21,27 @@
 typedef struct dt_spot_notice dt_spot_notice;
 
 typedef struct dt_spot_notice_options {
-    double poll_s;   /* between questions; 0: 5, as AWS advises */
-    int token_ttl_s; /* of each token; 0: six hours, the longest that there is */
+    double poll_s;   /* seconds between polls; 0: 5, as AWS advises */
+    int token_ttl_s; /* lifetime of each token; 0: six hours, the longest that IMDSv2 allows */
 } dt_spot_notice_options;
 
-/* Local. Takes `http`, also when it fails. DT_ERR_MEMORY. */
+/* Local. Starts the thread. Owns `http` from now on, also on failure. DT_ERR_MEMORY. */
 dt_status dt_spot_notice_create(dt_http *http, const dt_spot_notice_options *options, dt_spot_notice **spot,
                                 dt_error *err);
-void dt_spot_notice_destroy(dt_spot_notice *spot); /* NULL is fine */
+void dt_spot_notice_destroy(dt_spot_notice *spot); /* NULL is fine; cancels a request that is under way */
 
 /* As in core/events.h. None blocks. */
 const char *dt_spot_notice_stop_requested(dt_spot_notice *spot);
 double dt_spot_notice_seconds_left(dt_spot_notice *spot);
 const char *dt_spot_notice_save_requested(dt_spot_notice *spot);
 
-/* What the service says, taken apart. `text` is {"action": "terminate", "time": "2026-01-01T12:00:00Z"}:
- * false if there is no such action ("terminate", "stop" or "hibernate") in it. *left_s is counted from
- * `now_unix_s`. A time that cannot be right (none at all, more than a minute ago, more than 15 minutes ahead:
- * clocks differ) is taken as the two minutes that EC2 promises. */
+/* Parses a notice, {"action": "terminate", "time": "2026-01-01T12:00:00Z"}; public for tests. False if it has
+ * no action "terminate", "stop" or "hibernate". *left_s: the seconds from `now_unix_s` to that time. Where
+ * the time is missing or implausible (more than a minute ago, or more than 15 minutes ahead: clocks differ),
+ * *left_s is the two minutes that EC2 promises. */
 bool dt_spot_notice_parse(const char *text, double now_unix_s, char *action, size_t action_bytes, char *when,
                           size_t when_bytes, double *left_s);
-/* {"noticeTime": "..."}: false if it is not that. */
+/* The same for a recommendation, {"noticeTime": "..."}. */
 bool dt_spot_notice_parse_rebalance(const char *text, char *when, size_t when_bytes);
 
 #endif

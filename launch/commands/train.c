@@ -157,8 +157,8 @@ static dt_status open_events(training *t, const dt_session *s, dt_error *err)
     const dt_events_options options = {.announce = s->comm->rank == 0,
                                        .start_s = s->start_s,
                                        .time_limit_s = t->options.time_limit_s,
-                                       .asks_slurm = s->comm->rank == 0,
-                                       .watches_spot = s->comm->local_rank == 0,
+                                       .polls_slurm = s->comm->rank == 0,
+                                       .polls_spot = s->comm->local_rank == 0,
                                        .spot = t->options.spot,
                                        .imds_endpoint = t->options.imds_endpoint};
     return dt_events_create(&options, &t->events, err);

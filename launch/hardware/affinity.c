@@ -10,13 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What each rank tells the others. */
+/* What each rank sends to the others. */
 typedef struct rank_cpus {
     char host[64];
     cpu_set_t cpus;
 } rank_cpus;
 
-/* The cores of a set, ascending, each by its first processor in the machine; returns how many. */
+/* Lists the cores of a set in ascending order, each by its first processor; returns how many there are. */
 static int cores_of(const cpu_set_t *cpus, const int *core_of, int *cores)
 {
     bool seen[CPU_SETSIZE] = {false};
@@ -83,7 +83,8 @@ static void lift_the_default(const dt_comm *comm, const int *core_of, dt_affinit
     a->lifted_the_default = true;
 }
 
-/* Ranks of my host among the n, in order: their processors; *mine is my place. Returns how many. */
+/* Copies the processors of the ranks on this rank's host into `cpus`, in the order of ranks; *mine: the index
+ * of this rank among them. Returns how many ranks there are. */
 static int ranks_of_host(const rank_cpus *all, int n, int rank, cpu_set_t *cpus, int *mine)
 {
     int n_local = 0;
@@ -123,7 +124,7 @@ dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_a
     dt_machine_read(&machine);
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
         core_of[cpu] = cpu < sysconf(_SC_NPROCESSORS_CONF) ? dt_machine_core_of(cpu) : cpu;
-    /* more processors than a cpu_set_t holds: take them all */
+    /* fails where the host has more processors than a cpu_set_t holds: use all of the set */
     if (sched_getaffinity(0, sizeof a.cpus, &a.cpus) != 0)
         for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
             CPU_SET(cpu, &a.cpus);

@@ -18,10 +18,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The device. DT_ERR_UNSUPPORTED: not in this build, or not on this machine. */
+/* Creates the device. DT_ERR_UNSUPPORTED: not in this build, or not on this machine. */
 typedef dt_status create_device(const dt_backend_options *options, dt_device **device, dt_error *err);
-/* The kernels on backend->device, and what they need. plans: they are a planner's. Fill *backend as far as
- * they come. */
+/* Creates the kernels on backend->device, and the library that they need. `plans`: kernels that only plan.
+ * On failure *backend holds what was created until then. */
 typedef dt_status create_kernels(const dt_backend_options *options, bool plans, dt_backend *backend,
                                  dt_error *err);
 
@@ -112,8 +112,8 @@ static dt_status create_ref(const dt_backend_options *options, bool plans, dt_ba
 static const struct {
     const char *name;
     bool is_built;
-    bool low_precision; /* fp16, bf16 and tf32 too */
-    bool by_auto;
+    bool low_precision; /* also computes in fp16, bf16 and tf32 */
+    bool by_auto;       /* a candidate for "auto" */
     create_device *create_device;
     create_kernels *create_kernels;
     /* NULL: no library changes its results */
@@ -190,7 +190,7 @@ static dt_status create_by_name(const char *name, const dt_backend_options *opti
     return dt_fail(err, DT_ERR_USAGE, "--backend: there is no '%s'", name);
 }
 
-/* Backend "auto". Also tries rows that are not built: if no row works, the error gives each row's reason. */
+/* Backend "auto". Also tries backends that are not built in: if none works, the error gives each reason. */
 static dt_status create_best(const dt_backend_options *options, dt_backend *backend, dt_error *err)
 {
     char why[sizeof backend->why_no_gpu] = "", reasons[2 * sizeof backend->why_no_gpu + 4] = "";
@@ -212,7 +212,7 @@ static dt_status create_best(const dt_backend_options *options, dt_backend *back
         return dt_fail(err, status, "--backend auto finds nothing to compute on: %s", reasons);
     if (status == DT_ERR_USAGE && why[0])
         return dt_fail(err, status,
-                       "--precision %s needs a GPU, and there is none to be used: %s (--backend ref rounds "
+                       "--precision %s needs a GPU, and none can be used: %s (--backend ref rounds "
                        "as a GPU would, slowly)",
                        dt_dtype_name(options->precision), why);
     if (status == DT_OK)

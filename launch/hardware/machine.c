@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The first line of a file without its newline; false if there is none. */
+/* Reads the first line of a file, without its newline; false if there is none. */
 static bool read_line(const char *path, char *out, size_t out_bytes)
 {
     FILE *f = fopen(path, "r");
@@ -20,7 +20,7 @@ static bool read_line(const char *path, char *out, size_t out_bytes)
     return ok;
 }
 
-/* The value behind "key<spaces>:" in a file of such lines, such as /proc/cpuinfo: the first one. */
+/* Reads the first value after "key<spaces>:" in a file of such lines, such as /proc/cpuinfo. */
 static bool read_field(const char *path, const char *key, char *out, size_t out_bytes)
 {
     char line[4096];
@@ -125,32 +125,33 @@ void dt_machine_format_cpus(const cpu_set_t *cpus, char *out, size_t out_bytes)
     }
 }
 
-int dt_machine_parse_cpus(const char *text, cpu_set_t *cpus)
+bool dt_machine_parse_cpus(const char *text, cpu_set_t *cpus)
 {
     CPU_ZERO(cpus);
     while (*text) {
         char *end;
         long first = strtol(text, &end, 10), last = first;
         if (end == text)
-            return 0;
+            return false;
         if (*end == '-') {
             text = end + 1;
             last = strtol(text, &end, 10);
             if (end == text)
-                return 0;
+                return false;
         }
         if (first < 0 || last < first || last >= CPU_SETSIZE || (*end != ',' && *end != '\0'))
-            return 0;
+            return false;
         for (long i = first; i <= last; i++)
             CPU_SET((size_t)i, cpus);
         text = *end ? end + 1 : end;
     }
-    return 1;
+    return true;
 }
 
 /* -- control groups -------------------------------------------------------------------------------------- */
 
-/* This process's folder in hierarchy `controller` ("" is version 2), from lines "number:controllers:path". */
+/* Finds this process's folder in the hierarchy of `controller` ("": version 2). The lines of
+ * /proc/self/cgroup are "number:controllers:path". */
 static bool cgroup_path(const char *controller, char *out, size_t out_bytes)
 {
     char line[1024];
@@ -174,8 +175,8 @@ static bool cgroup_path(const char *controller, char *out, size_t out_bytes)
     return found;
 }
 
-/* The least value of `file` (by `parse`, 0: none) on the way from the process's group up to the root: every
- * level limits. */
+/* Returns the least limit among the process's control group and all groups above it, since every level
+ * limits; 0: there is none. `parse` reads the limit of one folder. */
 static double least_on_the_way_up(const char *mount, const char *controller,
                                   double (*parse)(const char *folder))
 {
@@ -262,7 +263,7 @@ static void read_gpus(dt_machine *m)
     }
     if (folder)
         closedir(folder);
-    /* containers may show the device files alone */
+    /* some containers have the device files only */
     for (int i = 0; m->n_gpus == i && i < DT_MACHINE_MAX_GPUS; i++) {
         snprintf(path, sizeof path, "/dev/nvidia%d", i);
         if (access(path, F_OK) != 0)

@@ -16,12 +16,11 @@ void dt_openmp_limit_spinning(char **argv)
         return;
     if (setenv("GOMP_SPINCOUNT", SPIN_COUNT, 1) != 0)
         return;
-    char path[PATH_MAX]; /* by its path: executed as /proc/self/exe it would be called "exe" in ps, pgrep
-                            and top */
+    char path[PATH_MAX]; /* executed as /proc/self/exe the program would be named "exe" in ps and top */
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
     if (n > 0) {
         path[n] = '\0';
         execv(path, argv);
     }
-    execv("/proc/self/exe", argv); /* the file has been replaced or removed meanwhile */
+    execv("/proc/self/exe", argv); /* the file has been replaced or removed */
 }

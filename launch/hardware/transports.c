@@ -22,7 +22,7 @@ static dt_status create_self(double timeout_s, dt_comm **comm, dt_error *err)
     return dt_comm_self_create(comm, err);
 }
 
-/* What NCCL is put on later, when there is a device. */
+/* The communicator that NCCL replaces after the device was created. */
 static dt_status create_under_nccl(double timeout_s, dt_comm **comm, dt_error *err)
 {
     return dt_comm_mpi_launched() ? create_mpi(timeout_s, comm, err) : create_self(timeout_s, comm, err);
@@ -40,9 +40,9 @@ static const transport transports[] = {
 };
 enum { N_TRANSPORTS = sizeof transports / sizeof transports[0] };
 
-/* The environment variables by which a launcher is known; also_set: one more, where another launcher sets the
- * same two. The first row that fits counts: an mpiexec may run inside a step of srun, so srun comes after
- * it. */
+/* The environment variables that identify a launcher. also_set: a third one, where two launchers set the same
+ * `size` and `rank`. The first matching row counts: an mpiexec may run inside a step of srun, so srun comes
+ * after it. */
 static const struct {
     const char *launcher, *size, *rank, *also_set;
 } launchers[] = {
@@ -103,9 +103,9 @@ dt_status dt_transport_create(const char *name, double timeout_s, dt_comm **comm
     dt_launch_env_read(&env);
     if (strcmp(name, "auto") == 0 && env.size > 1 && !dt_comm_mpi_launched())
         return dt_fail(err, DT_ERR_USAGE,
-                       "%s has started %d processes, and nothing by which they find each other: srun wants "
+                       "%s has started %d processes, but they have no means to find each other: srun needs "
                        "--mpi=pmix for Open MPI, --mpi=pmi2 for MPICH; "
-                       "where MPI starts in another way, say --comm mpi",
+                       "where MPI starts in another way, use --comm mpi",
                        env.launcher, env.size);
     if (strcmp(name, "auto") == 0)
         name = dt_comm_mpi_launched() ? "mpi" : "self";
@@ -129,7 +129,7 @@ dt_status dt_transport_attach_device(const char *name, double timeout_s, dt_devi
     dt_comm *host = *comm;
     device->ops->info(device, &info);
     DT_TRY(dt_check_same(host, &(dt_same){"what ranks compute on", info.is_host ? "the host" : "a GPU"}, 1,
-                         err)); /* --backend auto may find other things */
+                         err)); /* --backend auto may choose differently on each rank */
     const bool wanted = strcmp(name, "nccl") == 0, is_auto = strcmp(name, "auto") == 0;
     if (wanted && info.is_host)
         return dt_fail_shared(

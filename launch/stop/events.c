@@ -14,14 +14,14 @@
 #include <math.h>
 #include <stdio.h>
 
-#define IMDS_TIMEOUT_S 2.0 /* it is one hop away */
+#define IMDS_TIMEOUT_S 2.0 /* the service is one hop away */
 
 typedef struct all_events {
     dt_events head;
     dt_events *signals;
-    dt_slurm_limit *slurm;     /* NULL: not in a job, or another rank asks */
-    dt_spot_notice *spot;      /* NULL: nobody watches here */
-    double limit_s, reserve_s; /* limit: when it is over, by dt_clock_s; INFINITY: there is none */
+    dt_slurm_limit *slurm;     /* NULL: no Slurm job, or another rank polls */
+    dt_spot_notice *spot;      /* NULL: this rank does not poll */
+    double limit_s, reserve_s; /* limit_s: when --time-limit ends, by dt_clock_s; INFINITY: no limit */
     char limit_text[64];
 } all_events;
 
@@ -79,14 +79,14 @@ static void destroy(dt_events *events)
     dt_free(e);
 }
 
-static dt_status watch_spot(const dt_events_options *o, dt_spot_notice **spot, dt_error *err)
+static dt_status start_polling_spot(const dt_events_options *o, dt_spot_notice **spot, dt_error *err)
 {
     dt_http *http = NULL;
-    if (!o->watches_spot || o->spot == DT_SPOT_OFF || (o->spot == DT_SPOT_AUTO && !dt_machine_is_ec2("/sys")))
+    if (!o->polls_spot || o->spot == DT_SPOT_OFF || (o->spot == DT_SPOT_AUTO && !dt_machine_is_ec2("/sys")))
         return DT_OK;
     if (o->spot == DT_SPOT_AUTO && !dt_http_is_built_in()) {
-        dt_log_warn("this is an EC2 instance, but nobody watches for spot notices: this build has no libcurl "
-                    "(--spot off: that is fine)");
+        dt_log_warn("this is an EC2 instance, but dtrain cannot poll for spot notices: this build has no "
+                    "libcurl (--spot off hides this warning)");
         return DT_OK;
     }
     DT_TRY(dt_http_create(o->imds_endpoint, IMDS_TIMEOUT_S, &http, err));
@@ -110,10 +110,10 @@ dt_status dt_events_create(const dt_events_options *o, dt_events **events, dt_er
     dt_duration_format(o->time_limit_s, limit, sizeof limit);
     snprintf(e->limit_text, sizeof e->limit_text, "the time limit of %s", limit);
     dt_status status = dt_signals_create(o->announce, &e->signals, err);
-    if (status == DT_OK && o->asks_slurm)
+    if (status == DT_OK && o->polls_slurm)
         status = dt_slurm_limit_create(&(dt_slurm_limit_options){0}, &e->slurm, err);
     if (status == DT_OK)
-        status = watch_spot(o, &e->spot, err);
+        status = start_polling_spot(o, &e->spot, err);
     if (status == DT_OK)
         *events = &e->head;
     else

@@ -10,7 +10,7 @@
 static const int signals[] = {SIGINT, SIGTERM, SIGUSR1};
 enum { N_SIGNALS = sizeof signals / sizeof signals[0] };
 
-/* A handler gets no context, so there is one of these. */
+/* Static, because a signal handler gets no context. */
 static struct {
     dt_events events;
     bool is_open, announce;
@@ -19,18 +19,18 @@ static struct {
     struct sigaction before[N_SIGNALS];
 } state;
 
-/* Only async-signal-safe calls in here. */
+/* Calls async-signal-safe functions only. */
 static void handle(int number)
 {
     static const char text[] =
-        "\ndtrain: stopping after this step, with a checkpoint; Ctrl-C again leaves at once\n";
+        "\ndtrain: stopping after this step, with a checkpoint; Ctrl-C again ends at once\n";
     int saved_errno = errno;
     if (number == SIGINT && ++state.n_interrupts > 1)
         _exit(128 + SIGINT);
-    /* Only somebody at a keyboard waits for an answer; and mpirun sends SIGTERM when another rank has failed,
-     * which has its own message. */
+    /* Other signals are not acknowledged: SIGINT is the one that a user types, and mpirun sends SIGTERM after
+     * another rank has failed, which has its own message. */
     if (number == SIGINT && !state.received && state.announce)
-        (void)!write(STDERR_FILENO, text, sizeof text - 1);
+        (void)!write(STDERR_FILENO, text, sizeof text - 1); /* nothing can be done about a failure */
     if (!state.received)
         state.received = number;
     errno = saved_errno;

@@ -24,15 +24,15 @@
 extern char **environ;
 
 enum { ANSWER_BYTES = 64 };
-#define MOVED_S 60.0 /* an end that has moved by more is told */
+#define MOVED_S 60.0 /* an end that has moved by more is logged again */
 
 struct dt_slurm_limit {
     dt_slurm_limit_options options;
     char job[32];
     dt_ticker *ticker;
     atomic_bool leave;
-    _Atomic double end_s;    /* by dt_clock_s; INFINITY: not known */
-    bool told, told_trouble; /* the thread's */
+    _Atomic double end_s;            /* by dt_clock_s; INFINITY: not known */
+    bool reported, reported_failure; /* used by the thread only */
 };
 
 /* -- squeue ---------------------------------------------------------------------------------------------- */
@@ -51,8 +51,7 @@ static int spawn_squeue(const char *job, int out, pid_t *pid)
     posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawnattr_setsigmask(&attributes, &none); /* this thread blocks all */
-    posix_spawnattr_setpgroup(&attributes, 0);      /* a Ctrl-C is not for it, and all that it starts can
-                                                       be ended */
+    posix_spawnattr_setpgroup(&attributes, 0); /* Ctrl-C does not reach it, and kill reaches its children */
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
     const int failed = posix_spawnp(pid, arguments[0], &actions, &attributes, arguments, environ);
     posix_spawnattr_destroy(&attributes);
@@ -60,12 +59,12 @@ static int spawn_squeue(const char *job, int out, pid_t *pid)
     return failed;
 }
 
-/* What comes until the other end is closed; false when patience is at its end. */
-static bool read_answer(const dt_slurm_limit *e, int in, char answer[ANSWER_BYTES])
+/* Reads until the other end is closed. False: that took longer than the timeout, or the program ends. */
+static bool read_answer(const dt_slurm_limit *l, int in, char answer[ANSWER_BYTES])
 {
-    const double until = dt_clock_s() + e->options.patience_s;
+    const double until = dt_clock_s() + l->options.timeout_s;
     size_t used = 0;
-    while (dt_clock_s() < until && !atomic_load(&e->leave)) {
+    while (dt_clock_s() < until && !atomic_load(&l->leave)) {
         char more[ANSWER_BYTES];
         struct pollfd p = {.fd = in, .events = POLLIN};
         if (poll(&p, 1, 50) <= 0) /* ms: how long leaving waits */
@@ -75,128 +74,130 @@ static bool read_answer(const dt_slurm_limit *e, int in, char answer[ANSWER_BYTE
             answer[used] = '\0';
             return n == 0;
         }
-        const size_t room = ANSWER_BYTES - 1 - used, taken = (size_t)n < room ? (size_t)n : room;
-        memcpy(answer + used, more, taken);
-        used += taken;
+        const size_t space = ANSWER_BYTES - 1 - used, kept = (size_t)n < space ? (size_t)n : space;
+        memcpy(answer + used, more, kept);
+        used += kept;
     }
     return false;
 }
 
-static dt_status ask_squeue(const dt_slurm_limit *e, char answer[ANSWER_BYTES], dt_error *err)
+static dt_status run_squeue(const dt_slurm_limit *l, char answer[ANSWER_BYTES], dt_error *err)
 {
     int ends[2], code = 0;
     pid_t pid;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return dt_fail_errno(err, "squeue: no pipe");
-    const int failed = spawn_squeue(e->job, ends[1], &pid);
+    const int failed = spawn_squeue(l->job, ends[1], &pid);
     close(ends[1]);
     if (failed) {
         close(ends[0]);
         return dt_fail(err, DT_ERR_IO, "squeue: %s", strerror(failed));
     }
-    const bool came = read_answer(e, ends[0], answer);
+    const bool complete = read_answer(l, ends[0], answer);
     close(ends[0]);
-    if (!came)
+    if (!complete)
         (void)kill(-pid, SIGKILL);
     while (waitpid(pid, &code, 0) < 0 && errno == EINTR)
         continue;
-    if (!came)
-        return dt_fail(err, DT_ERR_TIMEOUT, "squeue did not answer within %g s", e->options.patience_s);
+    if (!complete)
+        return dt_fail(err, DT_ERR_TIMEOUT, "squeue did not answer within %g s", l->options.timeout_s);
     answer[strcspn(answer, " \r\n")] = '\0';
     code = WIFEXITED(code) ? WEXITSTATUS(code) : 128 + WTERMSIG(code);
     return code == 0 ? DT_OK : dt_fail(err, DT_ERR_IO, "squeue failed with status %d", code);
 }
 
-/* %L: the time left, "1-02:03:04", "12:34", or a word. */
-static dt_status ask(const dt_slurm_limit *e, double *left_s, dt_error *err)
+/* Polls squeue for %L, the time left: "1-02:03:04", "12:34", or a word. */
+static dt_status poll_slurm(const dt_slurm_limit *l, double *left_s, dt_error *err)
 {
     char answer[ANSWER_BYTES];
-    DT_TRY(ask_squeue(e, answer, err));
+    DT_TRY(run_squeue(l, answer, err));
     if (strcmp(answer, "UNLIMITED") == 0) {
         *left_s = INFINITY;
         return DT_OK;
     }
     if (strchr(answer, ':') && dt_duration_parse(answer, left_s))
         return DT_OK;
-    return dt_fail(err, DT_ERR_FORMAT, "squeue -h -j %s -o %%L says '%s'", e->job, answer);
+    return dt_fail(err, DT_ERR_FORMAT, "squeue -h -j %s -o %%L returned '%s'", l->job, answer);
 }
 
 /* -- the thread ------------------------------------------------------------------------------------------ */
 
-static void tell(dt_slurm_limit *e, double left_s, bool moved)
+/* Logs the first limit, and each one that has moved. */
+static void report(dt_slurm_limit *l, double left_s, bool moved)
 {
     char text[32];
-    if (e->told && !moved)
+    if (l->reported && !moved)
         return;
     dt_duration_format(round(left_s), text, sizeof text);
     if (isfinite(left_s))
-        dt_log_info("Slurm ends this job %s in %s%s; it stops before that, with a checkpoint", e->job, text,
-                    e->told ? " now" : "");
-    else if (e->told)
-        dt_log_info("Slurm sets this job %s no limit now", e->job);
-    e->told = true;
+        dt_log_info("Slurm will end this job %s in %s%s; training stops before that, with a checkpoint",
+                    l->job, text, l->reported ? " (the limit was changed)" : "");
+    else if (l->reported)
+        dt_log_info("Slurm's time limit of this job %s was removed", l->job);
+    l->reported = true;
 }
 
 static double tick(void *context)
 {
-    dt_slurm_limit *e = context;
+    dt_slurm_limit *l = context;
     dt_error why = {0};
     double left_s = 0.0;
-    const double known_s = dt_slurm_limit_seconds_left(e);
-    const dt_status status = ask(e, &left_s, &why);
-    if (atomic_load(&e->leave))
+    const double known_s = dt_slurm_limit_seconds_left(l);
+    const dt_status status = poll_slurm(l, &left_s, &why);
+    if (atomic_load(&l->leave))
         return INFINITY;
     if (status == DT_OK) {
-        atomic_store(&e->end_s, dt_clock_s() + left_s);
-        tell(e, left_s, isfinite(left_s) != isfinite(known_s) || fabs(left_s - known_s) > MOVED_S);
+        atomic_store(&l->end_s, dt_clock_s() + left_s);
+        report(l, left_s, isfinite(left_s) != isfinite(known_s) || fabs(left_s - known_s) > MOVED_S);
     } else {
-        tell(e, known_s, false);
+        report(l, known_s, false);
         left_s = known_s;
-        if (!e->told_trouble && !isfinite(known_s))
-            dt_log_info("when Slurm ends this job %s is not known (%s); --time-limit can say it", e->job,
-                        why.message);
-        e->told_trouble = true;
+        if (!l->reported_failure && !isfinite(known_s))
+            dt_log_info("Slurm's time limit of this job %s is not known (%s); --time-limit can set one",
+                        l->job, why.message);
+        l->reported_failure = true;
     }
     const double next_s = left_s / 4.0;
-    return next_s < e->options.least_s  ? e->options.least_s
-           : next_s > e->options.most_s ? e->options.most_s
+    return next_s < l->options.least_s  ? l->options.least_s
+           : next_s > l->options.most_s ? l->options.most_s
                                         : next_s;
 }
 
-double dt_slurm_limit_seconds_left(const dt_slurm_limit *e)
+double dt_slurm_limit_seconds_left(const dt_slurm_limit *l)
 {
-    return e ? atomic_load(&e->end_s) - dt_clock_s() : INFINITY;
+    return l ? atomic_load(&l->end_s) - dt_clock_s() : INFINITY;
 }
 
-dt_status dt_slurm_limit_create(const dt_slurm_limit_options *options, dt_slurm_limit **end, dt_error *err)
+dt_status dt_slurm_limit_create(const dt_slurm_limit_options *options, dt_slurm_limit **limit, dt_error *err)
 {
     const char *job = getenv("SLURM_JOB_ID"), *text = getenv("SLURM_JOB_END_TIME");
-    *end = NULL;
-    if (!job || !job[0] || strspn(job, "0123456789") != strlen(job) || strlen(job) >= sizeof(*end)->job)
+    *limit = NULL;
+    if (!job || !job[0] || strspn(job, "0123456789") != strlen(job) || strlen(job) >= sizeof(*limit)->job)
         return DT_OK;
-    dt_slurm_limit *e = dt_calloc(1, sizeof *e);
-    if (!e)
-        return dt_fail_memory(err, sizeof *e, "the watch for Slurm's time limit");
-    e->options.least_s = options->least_s > 0.0 ? options->least_s : 5.0;
-    e->options.most_s = options->most_s > 0.0 ? options->most_s : 600.0;
-    e->options.patience_s = options->patience_s > 0.0 ? options->patience_s : 20.0;
-    snprintf(e->job, sizeof e->job, "%s", job);
+    dt_slurm_limit *l = dt_calloc(1, sizeof *l);
+    if (!l)
+        return dt_fail_memory(err, sizeof *l, "the thread that polls Slurm's time limit");
+    l->options.least_s = options->least_s > 0.0 ? options->least_s : 5.0;
+    l->options.most_s = options->most_s > 0.0 ? options->most_s : 600.0;
+    l->options.timeout_s = options->timeout_s > 0.0 ? options->timeout_s : 20.0;
+    snprintf(l->job, sizeof l->job, "%s", job);
     const double left_s = (text ? strtod(text, NULL) : 0.0) - dt_clock_unix_s();
-    atomic_init(&e->leave, false);
-    atomic_init(&e->end_s, left_s > 0.0 ? dt_clock_s() + left_s : INFINITY);
-    const dt_status status = dt_ticker_create(tick, e, "the watch for Slurm's time limit", &e->ticker, err);
+    atomic_init(&l->leave, false);
+    atomic_init(&l->end_s, left_s > 0.0 ? dt_clock_s() + left_s : INFINITY);
+    const dt_status status =
+        dt_ticker_create(tick, l, "the thread that polls Slurm's time limit", &l->ticker, err);
     if (status == DT_OK)
-        *end = e;
+        *limit = l;
     else
-        dt_free(e);
+        dt_free(l);
     return status;
 }
 
-void dt_slurm_limit_destroy(dt_slurm_limit *e)
+void dt_slurm_limit_destroy(dt_slurm_limit *l)
 {
-    if (!e)
+    if (!l)
         return;
-    atomic_store(&e->leave, true);
-    dt_ticker_destroy(e->ticker);
-    dt_free(e);
+    atomic_store(&l->leave, true);
+    dt_ticker_destroy(l->ticker);
+    dt_free(l);
 }

@@ -1,11 +1,11 @@
 /* slurm_limit.h: when Slurm will end this job.
  *
- *   dt_slurm_limit_create(&(dt_slurm_limit_options){0}, &end, err);      end is NULL outside a job
- *   left = dt_slurm_limit_seconds_left(end);
+ *   dt_slurm_limit_create(&(dt_slurm_limit_options){0}, &limit, err);      NULL outside a job
+ *   left = dt_slurm_limit_seconds_left(limit);
  *
- * SLURM_JOB_END_TIME says it where Slurm sets that. A thread asks `squeue` too, at the start and now and then
- * (more often towards the end), for limits can be changed while a job runs. A squeue that is missing, fails
- * or hangs does no harm: what was known stands.
+ * The first value is the environment's SLURM_JOB_END_TIME, where Slurm sets it. A thread also runs `squeue`,
+ * at the start and then repeatedly (more often towards the end), because limits can change while a job runs.
+ * Where squeue is missing, fails or hangs, the last known value stays.
  */
 #ifndef DT_LAUNCH_STOP_SLURM_LIMIT_H
 #define DT_LAUNCH_STOP_SLURM_LIMIT_H
@@ -15,15 +15,15 @@
 typedef struct dt_slurm_limit dt_slurm_limit;
 
 typedef struct dt_slurm_limit_options {
-    double least_s, most_s; /* between questions; 0: 5 and 600 */
-    double patience_s;      /* with squeue; 0: 20 */
+    double least_s, most_s; /* bounds of the time between polls; 0: 5 and 600 */
+    double timeout_s;       /* of one squeue; 0: 20 */
 } dt_slurm_limit_options;
 
-/* Local. Reads the environment; starts a thread, in a job. DT_ERR_MEMORY. */
-dt_status dt_slurm_limit_create(const dt_slurm_limit_options *options, dt_slurm_limit **end, dt_error *err);
-void dt_slurm_limit_destroy(dt_slurm_limit *end); /* NULL is fine; ends a squeue that is under way */
+/* Local. Reads the environment; inside a job it starts the thread. DT_ERR_MEMORY. */
+dt_status dt_slurm_limit_create(const dt_slurm_limit_options *options, dt_slurm_limit **limit, dt_error *err);
+void dt_slurm_limit_destroy(dt_slurm_limit *limit); /* NULL is fine; kills a squeue that is running */
 
-/* INFINITY: not known, or no limit. Never blocks. NULL: INFINITY. */
-double dt_slurm_limit_seconds_left(const dt_slurm_limit *end);
+/* Seconds until the end; INFINITY: not known, no limit, or `limit` is NULL. Never blocks. */
+double dt_slurm_limit_seconds_left(const dt_slurm_limit *limit);
 
 #endif

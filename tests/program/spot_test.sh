@@ -1,5 +1,5 @@
 #!/bin/bash
-# Spot instances: notices and recommendations of EC2's metadata service, and a service that is out of order. The service is imds_server.py.
+# Spot instances: notices and recommendations of EC2's metadata service, and a service that fails. The service is imds_server.py.
 . "$(dirname "$0")/../lib.sh"
 all_cases_need need_cpu_backend
 
@@ -13,7 +13,7 @@ stop_server()
 }
 trap 'stop_server; cd /; rm -rf "$_base"' EXIT
 
-# serve WORDS: the service in this mode; sets $imds, the options that ask it.
+# serve MODE...: starts the service in this mode; sets $imds, the options that poll it.
 serve()
 {
     stop_server
@@ -41,7 +41,7 @@ wait_for()
         gone $pid && break
         sleep 0.05
     done
-    fail "it did not come to: $*"
+    fail "this never became true: $*"
     tail -n 30 "$OUTPUT" | sed 's/^/    | /'
 }
 
@@ -56,14 +56,14 @@ has_checkpoint()
     ls run/checkpoints/step-*[0-9]/manifest.json >/dev/null 2>&1
 }
 
-# The step that the last message names.
+# Prints the step that the message of the stop names.
 stopped_at()
 {
     sed -n 's/^dtrain: stopped on .* after step \([0-9]*\).*/\1/p' "$OUTPUT"
 }
 
 if "$DTRAIN" info | grep -q 'libcurl .*not built in'; then
-    begin "without libcurl --spot imds is refused, with what to do, and auto does nothing"
+    begin "without libcurl --spot imds is refused with advice, and auto does nothing"
     expect_exit 2 "$DTRAIN" "${small[@]}" --spot imds
     expect_output '^dtrain: --spot imds: this build has no libcurl: install '
     expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1
@@ -76,17 +76,17 @@ for seconds_and_ranks in '120 1' '30 2'; do
     begin "a notice with $seconds s left stops $ranks ranks with a checkpoint and code 75, and the same command goes on"
     serve notice=$seconds
     expect_exit 75 ranks $ranks "$DTRAIN" "${small[@]}" "${imds[@]}" --epochs 1000
-    expect_output 'warning: EC2 takes this instance away: terminate at [0-9T:-]*Z, in [0-9]+ s; stopping with a checkpoint'
+    expect_output 'warning: EC2 will take this instance back: terminate at [0-9T:-]*Z, in [0-9]+ s; stopping with a checkpoint'
     expect_output '^dtrain: stopped on an EC2 spot notice: terminate at [0-9T:-]*Z after step [0-9]+; the same command goes on from run'
     expect test -f "run/checkpoints/step-$(printf %08d "$(stopped_at)")/manifest.json"
-    expect test "$(grep -c '^PUT /latest/api/token 200' imds/requests)" = 1 # one rank of the node asks
+    expect test "$(grep -c '^PUT /latest/api/token 200' imds/requests)" = 1 # one rank of the node polls
     mode
     expect_exit 0 ranks $ranks "$DTRAIN" "${small[@]}" "${imds[@]}" --epochs 1000 --steps $(($(stopped_at) + 1))
     expect_output "going on after step"
     expect_no_output warning
 done
 
-begin "a recommendation to rebalance is a checkpoint now, tokens are renewed when they are refused, and a notice later stops"
+begin "a recommendation to rebalance writes a checkpoint at once, refused tokens are renewed, and a later notice stops the run"
 serve rebalance token_s=1
 start_job ranks 2 "$DTRAIN" "${small[@]}" "${imds[@]}" --epochs 100000 --checkpoint-every 1000000
 wait_for grep -q 'rebalance recommendation' "$OUTPUT"
@@ -100,7 +100,7 @@ expect grep -q '^GET .* 401' imds/requests
 expect test "$((10#${saved#step-}))" -lt "0$(stopped_at)"
 expect test "$(ls run/checkpoints | wc -l)" = 2
 
-begin "with 5 s left and a slow disk no checkpoint is begun: the older one stands"
+begin "with 5 s left and a slow disk no checkpoint is started, and the older one stays"
 serve
 slow=
 for write in 1 2 3 4 5 6; do slow=$slow,store.manifest:$write:sleep=4.5; done
@@ -111,19 +111,19 @@ ended_with 75
 expect_output '^dtrain: stopped on an EC2 spot notice: .* s are left and a checkpoint takes [0-9]+ s, so none was written: the one of step [0-9]+ stands'
 
 for trouble in garbage fail=500 hang slow=1; do
-    begin "a metadata service in trouble is told of at most once, and does no harm: $trouble"
+    begin "a failing metadata service is reported at most once and does no harm: $trouble"
     serve $trouble
     expect_exit 0 "$DTRAIN" "${small[@]}" "${imds[@]}" --steps 3
-    [ $trouble = hang ] || [ $trouble = slow=1 ] || expect_output 'warning: --spot: the metadata service does not tell of interruptions: '
-    expect test "$(grep -c 'metadata service does not tell' "$OUTPUT")" -le 1
+    [ $trouble = hang ] || [ $trouble = slow=1 ] || expect_output 'warning: --spot: the metadata service cannot be polled for interruptions: '
+    expect test "$(grep -c 'metadata service cannot be polled' "$OUTPUT")" -le 1
     expect test -s imds/requests
 done
 
-begin "where nobody listens, training goes on"
+begin "without a metadata service training goes on"
 expect_exit 0 "$DTRAIN" "${small[@]}" --spot imds --imds-endpoint http://127.0.0.1:9 --steps 3
-expect_output 'warning: --spot: the metadata service does not tell of interruptions: PUT http://127.0.0.1:9/latest/api/token: .*; it is asked on, every 5 s'
+expect_output 'warning: --spot: the metadata service cannot be polled for interruptions: PUT http://127.0.0.1:9/latest/api/token: .*; retrying every 5 s'
 
-begin "nobody asks with --spot off, nor by default on a machine that is not EC2's, and no proxy is asked"
+begin "nothing is polled with --spot off, nor by default outside EC2, and no proxy is used"
 serve fail=500
 port=${imds[3]#http://}
 expect_exit 0 "$DTRAIN" "${small[@]}" "${imds[@]}" --spot off --steps 2

@@ -1,4 +1,4 @@
-/* Small questions over HTTP, against a socket of our own. */
+/* Small HTTP requests, against a socket of the test. */
 #include "launch/cloud/http.h"
 
 #include "core/base/clock.h"
@@ -12,12 +12,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A server that takes one connection, keeps what it is asked, and answers with `answer`; NULL: it never
- * does. */
+/* A server that accepts one connection, keeps the request, and sends `answer`; NULL: it never answers. */
 typedef struct server {
     const char *answer;
     int listening;
-    char endpoint[64], asked[2048];
+    char endpoint[64], received[2048];
     pthread_t thread;
 } server;
 
@@ -25,12 +24,12 @@ static void *serve(void *context)
 {
     server *v = context;
     const int connection = accept(v->listening, NULL, NULL);
-    const ssize_t n = recv(connection, v->asked, sizeof v->asked - 1, 0);
-    v->asked[n > 0 ? n : 0] = '\0';
+    const ssize_t n = recv(connection, v->received, sizeof v->received - 1, 0);
+    v->received[n > 0 ? n : 0] = '\0';
     if (v->answer)
         (void)!write(connection, v->answer, strlen(v->answer));
     else
-        (void)!recv(connection, v->asked, 1, 0); /* until the other side gives up */
+        (void)!recv(connection, v->received, 1, 0); /* until the client gives up */
     close(connection);
     return NULL;
 }
@@ -61,7 +60,7 @@ static dt_http *open_http(const char *endpoint, double timeout_s)
     return http;
 }
 
-static void a_question_goes_out_as_it_should_and_the_answer_comes_back(void)
+static void a_request_is_sent_and_its_answer_returned(void)
 {
     server v;
     dt_error err = {0};
@@ -69,7 +68,7 @@ static void a_question_goes_out_as_it_should_and_the_answer_comes_back(void)
     int code = 0;
     if (!dt_http_is_built_in())
         DT_SKIP("this build has no libcurl");
-    DT_REQUIRE(setenv("http_proxy", "http://127.0.0.1:9", 1) == 0); /* is not asked */
+    DT_REQUIRE(setenv("http_proxy", "http://127.0.0.1:9", 1) == 0); /* must not be used */
     start(&v, "HTTP/1.1 404 Not Found\r\nContent-Length: 12\r\n\r\nnothing here");
     dt_http *http = open_http(v.endpoint, 30.0);
     DT_CHECK_MSG(http->ops->request(http, "PUT", "/latest/api/token", "X-one: 1", body, sizeof body, &code,
@@ -80,11 +79,11 @@ static void a_question_goes_out_as_it_should_and_the_answer_comes_back(void)
     stop(&v);
     http->ops->destroy(http);
     unsetenv("http_proxy");
-    DT_CHECK(strncmp(v.asked, "PUT /latest/api/token HTTP/1.1\r\n", 32) == 0);
-    DT_CHECK_CONTAINS(v.asked, "\r\nX-one: 1\r\n");
+    DT_CHECK(strncmp(v.received, "PUT /latest/api/token HTTP/1.1\r\n", 32) == 0);
+    DT_CHECK_CONTAINS(v.received, "\r\nX-one: 1\r\n");
 }
 
-static void no_answer_is_an_error_that_says_why(void)
+static void a_missing_answer_is_an_error_with_the_reason(void)
 {
     server v;
     dt_error err = {0};
@@ -99,7 +98,7 @@ static void no_answer_is_an_error_that_says_why(void)
     DT_CHECK_CONTAINS(err.message, "timed out");
     http->ops->destroy(http);
     stop(&v);
-    start(&v, "SSH-2.0-OpenSSH_9.2\r\n"); /* somebody else's port */
+    start(&v, "SSH-2.0-OpenSSH_9.2\r\n"); /* the port of another service */
     http = open_http(v.endpoint, 30.0);
     DT_CHECK_INT(http->ops->request(http, "GET", "/x", NULL, body, sizeof body, &code, &err), DT_ERR_IO);
     http->ops->destroy(http);
@@ -113,8 +112,8 @@ static void *cancel_later(void *http)
     return NULL;
 }
 
-/* The time limit of the question is longer than the program's. */
-static void a_question_can_be_cancelled(void)
+/* The request's time limit is longer than the program's. */
+static void a_request_can_be_cancelled(void)
 {
     server v;
     dt_error err = {0};
@@ -129,7 +128,7 @@ static void a_question_can_be_cancelled(void)
     DT_CHECK_INT(http->ops->request(http, "GET", "/x", NULL, body, sizeof body, &code, &err),
                  DT_ERR_INTERRUPTED);
     pthread_join(other, NULL);
-    /* and all that follow */
+    /* later requests return at once too */
     DT_CHECK_INT(http->ops->request(http, "GET", "/x", NULL, body, sizeof body, &code, &err),
                  DT_ERR_INTERRUPTED);
     http->ops->destroy(http);
@@ -137,8 +136,8 @@ static void a_question_can_be_cancelled(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(a_question_goes_out_as_it_should_and_the_answer_comes_back),
-    DT_TEST(no_answer_is_an_error_that_says_why),
-    DT_TEST(a_question_can_be_cancelled),
+    DT_TEST(a_request_is_sent_and_its_answer_returned),
+    DT_TEST(a_missing_answer_is_an_error_with_the_reason),
+    DT_TEST(a_request_can_be_cancelled),
 };
 DT_TEST_MAIN("launch/http", tests)

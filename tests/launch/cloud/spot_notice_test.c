@@ -1,5 +1,5 @@
-/* The watch for spot notices, against a service that says what a test wants: what it reads, what it asks,
- * what it tells, and that it holds nobody up. */
+/* Polling for spot notices, against a service whose answers a test sets: what is parsed, requested and
+ * logged, and that a slow service does not block the caller. */
 #include "launch/cloud/spot_notice.h"
 
 #include "core/base/alloc.h"
@@ -17,13 +17,13 @@
 typedef struct service {
     dt_http head;
     pthread_mutex_t mutex;
-    pthread_cond_t cancel_told;
+    pthread_cond_t was_cancelled;
     bool cancelled;
 
-    /* what a test says, under the mutex */
+    /* set by a test, under the mutex */
     const char *notice, *rebalance; /* NULL: 404 */
-    const char *token;              /* that it gives out; NULL: "t1", "t2", ... */
-    int fail;                       /* this code for everything; 0: none */
+    const char *token;              /* the one that it returns; NULL: "t1", "t2", ... */
+    int fail;                       /* the status of every answer; 0: usual answers */
     bool hangs, refuses;            /* no answer; 401 to the next GET, once */
 
     int n_tokens, n_gets, n_refused;
@@ -40,7 +40,7 @@ static dt_status request(dt_http *http, const char *method, const char *path, co
     const char *text = NULL;
     pthread_mutex_lock(&s.mutex);
     while (s.hangs && !s.cancelled)
-        pthread_cond_wait(&s.cancel_told, &s.mutex);
+        pthread_cond_wait(&s.was_cancelled, &s.mutex);
     snprintf(s.last_header, sizeof s.last_header, "%s", header);
     body[0] = '\0';
     *code = 404;
@@ -77,7 +77,7 @@ static void cancel(dt_http *http)
     (void)http;
     pthread_mutex_lock(&s.mutex);
     s.cancelled = true;
-    pthread_cond_broadcast(&s.cancel_told);
+    pthread_cond_broadcast(&s.was_cancelled);
     pthread_mutex_unlock(&s.mutex);
 }
 
@@ -117,8 +117,9 @@ static dt_spot_notice *watch(int token_ttl_s)
     dt_error err = {0};
     log_text[0] = '\0';
     dt_log_set_sink(keep_line, NULL, DT_LOG_INFO);
-    s = (service){
-        .head = {&service_ops}, .mutex = PTHREAD_MUTEX_INITIALIZER, .cancel_told = PTHREAD_COND_INITIALIZER};
+    s = (service){.head = {&service_ops},
+                  .mutex = PTHREAD_MUTEX_INITIALIZER,
+                  .was_cancelled = PTHREAD_COND_INITIALIZER};
     DT_REQUIRE(dt_spot_notice_create(&s.head,
                                      &(dt_spot_notice_options){.poll_s = 0.01, .token_ttl_s = token_ttl_s},
                                      &spot, &err) == DT_OK);
@@ -131,7 +132,7 @@ static void leave(dt_spot_notice *spot)
     dt_log_set_sink(NULL, NULL, DT_LOG_DEBUG);
 }
 
-#define SAY(what)                                                                                            \
+#define SET(what)                                                                                            \
     do {                                                                                                     \
         pthread_mutex_lock(&s.mutex);                                                                        \
         what;                                                                                                \
@@ -146,7 +147,7 @@ static int count(const int *n)
     return now;
 }
 
-/* Until it is so; the program's time limit ends what never comes. */
+/* The program's time limit ends a wait for a condition that never holds. */
 #define WAIT_UNTIL(condition)                                                                                \
     while (!(condition))                                                                                     \
     dt_clock_sleep_s(0.002)
@@ -157,11 +158,11 @@ static void wait_for_polls(int n)
     WAIT_UNTIL(count(&s.n_gets) >= until);
 }
 
-/* -- what it reads --------------------------------------------------------------------------------------- */
+/* -- parsing --------------------------------------------------------------------------------------------- */
 
 #define NOW 1788393600.0 /* 2026-09-03T00:00:00Z */
 
-static void a_notice_is_read(void)
+static void notices_are_parsed(void)
 {
     static const struct {
         const char *text, *action, *when;
@@ -180,8 +181,8 @@ static void a_notice_is_read(void)
         {"{\"action\": \"terminate\", \"time\": \"2027-09-03T00:00:00Z\"}", "terminate",
          "2027-09-03T00:00:00Z", 120},
         {"{\"action\": \"terminate\", \"time\": \"soon\"}", "terminate", "soon", 120},
-        {"{\"action\": \"terminate\", \"time\": 7}", "terminate", "a time not told", 120},
-        {"{\"action\": \"terminate\"}", "terminate", "a time not told", 120},
+        {"{\"action\": \"terminate\", \"time\": 7}", "terminate", "an unknown time", 120},
+        {"{\"action\": \"terminate\"}", "terminate", "an unknown time", 120},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char action[16] = "", when[40] = "";
@@ -195,7 +196,7 @@ static void a_notice_is_read(void)
     }
 }
 
-static void what_is_no_notice_is_none(void)
+static void other_texts_are_not_parsed_as_notices(void)
 {
     static const char *const cases[] = {"",
                                         "null",
@@ -222,46 +223,46 @@ static void what_is_no_notice_is_none(void)
     DT_CHECK_STR(when, "2026-09-03T00:02:00Z");
 }
 
-/* -- what it does ---------------------------------------------------------------------------------------- */
+/* -- polling --------------------------------------------------------------------------------------------- */
 
-static void a_notice_becomes_a_request_with_a_deadline(void)
+static void a_notice_requests_a_stop_with_a_deadline(void)
 {
     dt_spot_notice *spot = watch(0);
     wait_for_polls(2);
     DT_CHECK_STR(dt_spot_notice_stop_requested(spot), NULL);
     DT_CHECK(isinf(dt_spot_notice_seconds_left(spot)));
-    SAY(s.notice = "{\"action\": \"terminate\", \"time\": \"2001-01-01T00:00:00Z\"}");
+    SET(s.notice = "{\"action\": \"terminate\", \"time\": \"2001-01-01T00:00:00Z\"}");
     WAIT_UNTIL(dt_spot_notice_stop_requested(spot));
     DT_CHECK_STR(dt_spot_notice_stop_requested(spot),
                  "an EC2 spot notice: terminate at 2001-01-01T00:00:00Z");
     const double left_s = dt_spot_notice_seconds_left(spot);
     DT_CHECK(left_s > 0.0 && left_s <= 120.0);
-    SAY(s.notice = NULL); /* it was heard once, and stands */
+    SET(s.notice = NULL); /* a notice stands once it was received */
     dt_clock_sleep_s(0.05);
     DT_CHECK(dt_spot_notice_stop_requested(spot) && dt_spot_notice_seconds_left(spot) < left_s);
     DT_CHECK_INT(count(&s.n_tokens), 1);
-    DT_CHECK_INT(lines_with("EC2 takes this instance away"), 1);
+    DT_CHECK_INT(lines_with("EC2 will take this instance back"), 1);
     leave(spot);
 }
 
-static void a_recommendation_asks_for_one_checkpoint(void)
+static void each_recommendation_requests_one_checkpoint(void)
 {
     dt_spot_notice *spot = watch(0);
     const char *why;
     DT_CHECK_STR(dt_spot_notice_save_requested(spot), NULL);
-    SAY(s.rebalance = "{\"noticeTime\": \"2026-09-03T00:02:00Z\"}");
+    SET(s.rebalance = "{\"noticeTime\": \"2026-09-03T00:02:00Z\"}");
     WAIT_UNTIL((why = dt_spot_notice_save_requested(spot)) != NULL);
     DT_CHECK_CONTAINS(why, "rebalance");
     wait_for_polls(3);
     DT_CHECK_STR(dt_spot_notice_save_requested(spot), NULL);
-    SAY(s.rebalance = "{\"noticeTime\": \"2026-09-03T00:09:00Z\"}"); /* another one */
+    SET(s.rebalance = "{\"noticeTime\": \"2026-09-03T00:09:00Z\"}"); /* another one */
     WAIT_UNTIL(dt_spot_notice_save_requested(spot));
     DT_CHECK_INT(lines_with("rebalance recommendation of "), 2);
     DT_CHECK_STR(dt_spot_notice_stop_requested(spot), NULL);
     leave(spot);
 }
 
-static void tokens_are_renewed_before_they_end_and_when_they_are_refused(void)
+static void tokens_are_renewed_before_they_expire_and_when_refused(void)
 {
     dt_spot_notice *spot = watch(1);
     WAIT_UNTIL(count(&s.n_tokens) >= 2);
@@ -269,63 +270,63 @@ static void tokens_are_renewed_before_they_end_and_when_they_are_refused(void)
     leave(spot);
     spot = watch(0);
     wait_for_polls(2);
-    SAY(s.refuses = true);
+    SET(s.refuses = true);
     WAIT_UNTIL(count(&s.n_tokens) == 2);
     wait_for_polls(2);
     DT_CHECK_INT(count(&s.n_tokens), 2);
-    DT_CHECK_INT(lines_with("does not tell"), 0);
+    DT_CHECK_INT(lines_with("cannot be polled"), 0);
     leave(spot);
 }
 
-static void trouble_is_told_once_and_asking_goes_on(void)
+static void failures_are_logged_once_and_polling_goes_on(void)
 {
     dt_spot_notice *spot = watch(0);
-    SAY(s.fail = 500);
+    SET(s.fail = 500);
     WAIT_UNTIL(lines_with("was answered with 500") == 1);
     dt_clock_sleep_s(0.05);
-    SAY((s.fail = 0, s.notice = "<html>", s.rebalance = "garbage"));
+    SET((s.fail = 0, s.notice = "<html>", s.rebalance = "garbage"));
     wait_for_polls(1);
-    SAY((s.notice = NULL, s.token = "not a token"));
+    SET((s.notice = NULL, s.token = "not a token"));
     wait_for_polls(1);
-    DT_CHECK_INT(lines_with("does not tell of interruptions"), 1);
+    DT_CHECK_INT(lines_with("cannot be polled for interruptions"), 1);
     DT_CHECK_STR(dt_spot_notice_stop_requested(spot), NULL);
     DT_CHECK_STR(dt_spot_notice_save_requested(spot), NULL);
-    SAY(s.notice = "{\"action\": \"stop\"}");
+    SET(s.notice = "{\"action\": \"stop\"}");
     WAIT_UNTIL(dt_spot_notice_stop_requested(spot));
     leave(spot);
 }
 
-static void a_token_with_odd_signs_is_not_sent(void)
+static void a_token_with_control_characters_is_not_sent(void)
 {
     dt_spot_notice *spot = watch(0);
-    SAY((s.fail = 0, s.token = "t1\r\nHost: elsewhere"));
+    SET((s.fail = 0, s.token = "t1\r\nHost: elsewhere"));
     WAIT_UNTIL(count(&s.n_tokens) >= 2 || count(&s.n_gets) > 0);
-    /* the first may have been given before it was odd */
+    /* the service may have returned the first token before the test set the odd one */
     WAIT_UNTIL(count(&s.n_tokens) >= 4 || count(&s.n_gets) > 8);
     DT_CHECK_STR(strstr(s.last_header, "elsewhere"), NULL);
     leave(spot);
 }
 
-/* Without cancel this would not end before the program's time limit. */
-static void a_service_that_hangs_holds_nobody_up(void)
+/* Without cancel this would block until the program's time limit. */
+static void a_hanging_service_does_not_block_the_caller(void)
 {
     dt_spot_notice *spot = watch(0);
     wait_for_polls(1);
-    SAY(s.hangs = true);
+    SET(s.hangs = true);
     dt_clock_sleep_s(0.05);
     DT_CHECK_STR(dt_spot_notice_stop_requested(spot), NULL);
     DT_CHECK_STR(dt_spot_notice_save_requested(spot), NULL);
     leave(spot);
 }
 
-static void it_can_run_out_of_memory(void)
+static void out_of_memory_is_an_error_without_leak(void)
 {
     dt_error err = {0};
     for (int n = 1; n <= 2; n++) {
         dt_spot_notice *spot = NULL;
         s = (service){.head = {&service_ops},
                       .mutex = PTHREAD_MUTEX_INITIALIZER,
-                      .cancel_told = PTHREAD_COND_INITIALIZER};
+                      .was_cancelled = PTHREAD_COND_INITIALIZER};
         const int64_t before = dt_alloc_live_blocks();
         dt_alloc_fail_after(n);
         DT_CHECK_INT(dt_spot_notice_create(&s.head, &(dt_spot_notice_options){0}, &spot, &err),
@@ -337,14 +338,14 @@ static void it_can_run_out_of_memory(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(a_notice_is_read),
-    DT_TEST(what_is_no_notice_is_none),
-    DT_TEST(a_notice_becomes_a_request_with_a_deadline),
-    DT_TEST(a_recommendation_asks_for_one_checkpoint),
-    DT_TEST(tokens_are_renewed_before_they_end_and_when_they_are_refused),
-    DT_TEST(trouble_is_told_once_and_asking_goes_on),
-    DT_TEST(a_token_with_odd_signs_is_not_sent),
-    DT_TEST(a_service_that_hangs_holds_nobody_up),
-    DT_TEST(it_can_run_out_of_memory),
+    DT_TEST(notices_are_parsed),
+    DT_TEST(other_texts_are_not_parsed_as_notices),
+    DT_TEST(a_notice_requests_a_stop_with_a_deadline),
+    DT_TEST(each_recommendation_requests_one_checkpoint),
+    DT_TEST(tokens_are_renewed_before_they_expire_and_when_refused),
+    DT_TEST(failures_are_logged_once_and_polling_goes_on),
+    DT_TEST(a_token_with_control_characters_is_not_sent),
+    DT_TEST(a_hanging_service_does_not_block_the_caller),
+    DT_TEST(out_of_memory_is_an_error_without_leak),
 };
 DT_TEST_MAIN("launch/spot_notice", tests)

@@ -26,7 +26,7 @@ static cpu_set_t cpus(const char *text)
     return set;
 }
 
-static void a_list_of_processors_reads_and_prints(void)
+static void lists_of_processors_are_parsed_and_formatted(void)
 {
     static const char *const lists[] = {"0", "0-3", "0-1,4,6-7", "1,3,5", ""};
     char text[64];
@@ -39,7 +39,7 @@ static void a_list_of_processors_reads_and_prints(void)
     DT_CHECK_INT(CPU_COUNT(&set), 5);
 }
 
-static void what_is_no_list_of_processors_is_refused(void)
+static void malformed_lists_of_processors_are_refused(void)
 {
     static const char *const lists[] = {"a", "3-1", "1,,2", "-1", "1-", "0-99999"};
     cpu_set_t set;
@@ -68,7 +68,7 @@ static void bound_ranks_have_their_own_cores(void)
     DT_CHECK_INT(dt_affinity_share(sets, 3, 2, core_of, 0), 1);
 }
 
-static void two_hardware_threads_are_one_core(void)
+static void two_hardware_threads_count_as_one_core(void)
 {
     cpu_set_t sets[2] = {cpus("0-15"), cpus("0-15")};
     machine(16, 2);
@@ -85,7 +85,7 @@ static void a_quota_is_divided_by_the_ranks(void)
     DT_CHECK_INT(dt_affinity_share(sets, 2, 0, core_of, 0.5), 1);
 }
 
-static void more_ranks_than_cores_get_one_each(void)
+static void each_of_more_ranks_than_cores_gets_one_core(void)
 {
     cpu_set_t sets[3] = {cpus("0-1"), cpus("0-1"), cpus("0-1")};
     machine(2, 1);
@@ -114,7 +114,7 @@ static void parts_cover_the_machine_once_and_keep_cores_whole(void)
     DT_CHECK(CPU_EQUAL(&part, &two));
 }
 
-static void what_is_asked_for_is_what_a_rank_gets(void)
+static void requested_numbers_of_threads_are_kept(void)
 {
     dt_comm *comm = NULL;
     dt_error err;
@@ -134,15 +134,15 @@ static void what_is_asked_for_is_what_a_rank_gets(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(a_list_of_processors_reads_and_prints),
-    DT_TEST(what_is_no_list_of_processors_is_refused),
+    DT_TEST(lists_of_processors_are_parsed_and_formatted),
+    DT_TEST(malformed_lists_of_processors_are_refused),
     DT_TEST(ranks_that_share_all_cores_get_equal_parts),
     DT_TEST(bound_ranks_have_their_own_cores),
-    DT_TEST(two_hardware_threads_are_one_core),
+    DT_TEST(two_hardware_threads_count_as_one_core),
     DT_TEST(a_quota_is_divided_by_the_ranks),
-    DT_TEST(more_ranks_than_cores_get_one_each),
+    DT_TEST(each_of_more_ranks_than_cores_gets_one_core),
     DT_TEST(parts_cover_the_machine_once_and_keep_cores_whole),
-    DT_TEST(what_is_asked_for_is_what_a_rank_gets),
+    DT_TEST(requested_numbers_of_threads_are_kept),
 };
 
 DT_TEST_MAIN("launch/affinity", tests)

@@ -1,5 +1,5 @@
-/* Whether a binding by Open MPI 5's mpirun was asked for, by its command line and environment; by Open MPI
- * 4's, by this process's environment. */
+/* Whether the user asked for a binding: with Open MPI 5 from the command line and environment of mpirun, with
+ * Open MPI 4 from this process's environment. */
 #include "launch/hardware/binding.h"
 
 #include "tests/testing.h"
@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* with the last zero byte */
+/* sizeof includes the last zero byte */
 #define OF(command, environment)                                                                             \
     dt_binding_of_mpirun(command, sizeof(command), environment, sizeof(environment))
 
-static void a_command_that_says_nothing_of_processors_leaves_the_default(void)
+static void a_command_without_binding_options_is_the_default(void)
 {
     DT_CHECK_INT(OF("prterun\0-np\0002\0dtrain", "HOME=/root"), DT_BINDING_DEFAULT);
     DT_CHECK_INT(OF("/usr/bin/mpirun\0--oversubscribe\0-np\0002\0dtrain", ""), DT_BINDING_DEFAULT);
@@ -25,7 +25,7 @@ static void a_command_that_says_nothing_of_processors_leaves_the_default(void)
         DT_BINDING_DEFAULT);
 }
 
-static void what_the_command_asks_for_is_kept(void)
+static void binding_options_of_the_command_are_kept(void)
 {
     DT_CHECK_INT(OF("prterun\0-np\0002\0--bind-to\0core\0dtrain", ""), DT_BINDING_ASKED_FOR);
     DT_CHECK_INT(OF("mpirun\0-bind-to\0none\0dtrain", ""), DT_BINDING_ASKED_FOR);
@@ -38,25 +38,25 @@ static void what_the_command_asks_for_is_kept(void)
                  DT_BINDING_ASKED_FOR);
 }
 
-static void what_the_environment_asks_for_is_kept(void)
+static void binding_parameters_in_the_environment_are_kept(void)
 {
     DT_CHECK_INT(OF("prterun\0dtrain", "A=b\0PRTE_MCA_hwloc_default_binding_policy=core\0C=d"),
                  DT_BINDING_ASKED_FOR);
     DT_CHECK_INT(OF("prterun\0dtrain", "OMPI_MCA_rmaps_base_mapping_policy=numa"), DT_BINDING_ASKED_FOR);
 }
 
-static void a_daemon_and_a_shell_know_nothing(void)
+static void a_daemon_or_a_shell_as_parent_is_unknown(void)
 {
     DT_CHECK_INT(OF("prted\0--prtemca\0ess\0env", ""), DT_BINDING_UNKNOWN);
     DT_CHECK_INT(OF("sh\0-c\0mpirun --bind-to core dtrain", ""), DT_BINDING_UNKNOWN);
     DT_CHECK_INT(dt_binding_of_mpirun("", 0, "", 0), DT_BINDING_UNKNOWN);
 }
 
-static void open_mpi_4_tells_its_ranks(void)
+static void open_mpi_4_is_read_from_the_environment(void)
 {
     unsetenv("PRTE_LAUNCHED");
     unsetenv("OMPI_MCA_hwloc_base_binding_policy");
-    DT_CHECK_INT(dt_binding_read(), DT_BINDING_ASKED_FOR); /* no launcher has bound it */
+    DT_CHECK_INT(dt_binding_read(), DT_BINDING_ASKED_FOR); /* no launcher has bound this process */
     setenv("OMPI_MCA_orte_bound_at_launch", "1", 1);
     DT_CHECK_INT(dt_binding_read(), DT_BINDING_DEFAULT);
     setenv("OMPI_MCA_hwloc_base_binding_policy", "core", 1);
@@ -69,11 +69,11 @@ static void open_mpi_4_tells_its_ranks(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(a_command_that_says_nothing_of_processors_leaves_the_default),
-    DT_TEST(what_the_command_asks_for_is_kept),
-    DT_TEST(what_the_environment_asks_for_is_kept),
-    DT_TEST(a_daemon_and_a_shell_know_nothing),
-    DT_TEST(open_mpi_4_tells_its_ranks),
+    DT_TEST(a_command_without_binding_options_is_the_default),
+    DT_TEST(binding_options_of_the_command_are_kept),
+    DT_TEST(binding_parameters_in_the_environment_are_kept),
+    DT_TEST(a_daemon_or_a_shell_as_parent_is_unknown),
+    DT_TEST(open_mpi_4_is_read_from_the_environment),
 };
 
 DT_TEST_MAIN("launch/binding", tests)

@@ -1,4 +1,4 @@
-/* Which communicator two ranks get, with the devices that they have. */
+/* Which communicator two ranks get, depending on their devices. */
 #include "launch/hardware/transports.h"
 
 #include "comm/nccl/api.h"
@@ -29,8 +29,7 @@ static dt_device *host_device(void)
     return device;
 }
 
-/* Attach a device, a fake GPU on rank r where gpu[r] is set. What comes back is checked to be as it was,
- * unless it worked. */
+/* Attaches a device: a fake GPU on rank r if gpu[r], else the host. Checks that the communicator stays. */
 static dt_status attach(const char *name, const bool gpu[2], dt_error *err)
 {
     dt_comm *comm = NULL;
@@ -49,7 +48,7 @@ static dt_status attach(const char *name, const bool gpu[2], dt_error *err)
 
 static const bool none[2] = {false, false}, both[2] = {true, true}, one[2] = {false, true};
 
-static void on_the_host_it_stays_with_mpi(void)
+static void hosts_keep_mpi(void)
 {
     dt_error err = {0};
     DT_CHECK_INT(attach("auto", none, &err), DT_OK);
@@ -58,14 +57,14 @@ static void on_the_host_it_stays_with_mpi(void)
     DT_CHECK_CONTAINS(err.message, "--backend cuda");
 }
 
-static void between_gpus_mpi_is_refused(void)
+static void mpi_between_gpus_is_refused(void)
 {
     dt_error err = {0};
     DT_CHECK_INT(attach("mpi", both, &err), DT_ERR_USAGE);
     DT_CHECK_CONTAINS(err.message, "use --comm nccl");
 }
 
-static void where_only_some_have_a_gpu_all_are_told(void)
+static void all_ranks_fail_if_only_some_have_a_gpu(void)
 {
     dt_error err = {0};
     DT_CHECK_INT(attach("auto", one, &err), DT_ERR_USAGE);
@@ -73,7 +72,7 @@ static void where_only_some_have_a_gpu_all_are_told(void)
     DT_CHECK_CONTAINS(err.message, "a GPU on rank 1");
 }
 
-static void gpus_want_nccl(void)
+static void gpus_need_nccl(void)
 {
     char name[64];
     dt_error err = {0};
@@ -87,10 +86,10 @@ static void gpus_want_nccl(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(on_the_host_it_stays_with_mpi),
-    DT_TEST(between_gpus_mpi_is_refused),
-    DT_TEST(where_only_some_have_a_gpu_all_are_told),
-    DT_TEST(gpus_want_nccl),
+    DT_TEST(hosts_keep_mpi),
+    DT_TEST(mpi_between_gpus_is_refused),
+    DT_TEST(all_ranks_fail_if_only_some_have_a_gpu),
+    DT_TEST(gpus_need_nccl),
 };
 
 DT_TEST_MAIN_RANKS("launch/transports", tests, 2)

@@ -1,9 +1,8 @@
-/* Requests to stop from everywhere: which comes first, how early a limit asks, what Slurm is asked and what
- * happens when it does not answer. */
+/* All requests to stop: which takes precedence, how early a limit requests the stop, how squeue is run, and
+ * what happens if it fails. */
 #include "launch/stop/events.h"
 
 #include "core/base/clock.h"
-#include "launch/hardware/machine.h"
 #include "launch/stop/slurm_limit.h"
 #include "tests/testing.h"
 
@@ -23,7 +22,7 @@ static dt_events *open_events(const dt_events_options *options)
     return events;
 }
 
-static void nobody_asks_where_nobody_knows_of_an_end(void)
+static void without_any_limit_no_stop_is_requested(void)
 {
     dt_events *e = open_events(&(dt_events_options){.spot = DT_SPOT_OFF});
     e->ops->reserve(e, INFINITY);
@@ -33,7 +32,7 @@ static void nobody_asks_where_nobody_knows_of_an_end(void)
     e->ops->destroy(e);
 }
 
-static void a_time_limit_counts_from_the_start_and_asks_as_early_as_needed(void)
+static void a_time_limit_counts_from_the_start_and_leaves_the_reserve(void)
 {
     dt_events *e = open_events(
         &(dt_events_options){.spot = DT_SPOT_OFF, .start_s = dt_clock_s() - 1000.0, .time_limit_s = 5400.0});
@@ -43,14 +42,14 @@ static void a_time_limit_counts_from_the_start_and_asks_as_early_as_needed(void)
     DT_CHECK_STR(e->ops->stop_requested(e), NULL);
     e->ops->reserve(e, 4500.0);
     DT_CHECK_STR(e->ops->stop_requested(e), "the time limit of 1h30m");
-    raise(SIGTERM); /* that one knows more */
+    raise(SIGTERM); /* takes precedence over a limit */
     DT_CHECK_STR(e->ops->stop_requested(e), "SIGTERM");
     e->ops->destroy(e);
 }
 
 /* -- Slurm ----------------------------------------------------------------------------------------------- */
 
-/* A squeue in front of the PATH, and a job. */
+/* Puts a squeue with this text first on the PATH, and pretends to be in a job. */
 static void pretend_squeue(const char *body)
 {
     const char *folder = dt_test_temp_dir(), *path = dt_test_path("%s/squeue", folder);
@@ -64,17 +63,17 @@ static void pretend_squeue(const char *body)
     unsetenv("SLURM_JOB_END_TIME");
 }
 
-static dt_slurm_limit *ask_slurm(double patience_s)
+static dt_slurm_limit *watch_slurm(double timeout_s)
 {
     dt_slurm_limit *end = NULL;
     dt_error err = {0};
     DT_REQUIRE(dt_slurm_limit_create(
-                   &(dt_slurm_limit_options){.least_s = 0.05, .most_s = 0.05, .patience_s = patience_s}, &end,
+                   &(dt_slurm_limit_options){.least_s = 0.05, .most_s = 0.05, .timeout_s = timeout_s}, &end,
                    &err) == DT_OK);
     return end;
 }
 
-/* Until it is so; the program's time limit ends what never comes. */
+/* The program's time limit ends a wait for a condition that never holds. */
 #define WAIT_UNTIL(condition)                                                                                \
     while (!(condition))                                                                                     \
     dt_clock_sleep_s(0.01)
@@ -84,14 +83,14 @@ static bool about(double actual, double expected)
     return actual > expected - 60.0 && actual <= expected;
 }
 
-static void slurm_is_asked_and_asked_again(void)
+static void squeue_is_polled_repeatedly(void)
 {
     pretend_squeue("#!/bin/sh\n[ \"$*\" = '-h -j 4711 -o %L' ] && echo 1-00:10:00\n");
-    dt_slurm_limit *end = ask_slurm(60.0);
+    dt_slurm_limit *end = watch_slurm(60.0);
     WAIT_UNTIL(about(dt_slurm_limit_seconds_left(end), 87000.0));
-    pretend_squeue("#!/bin/sh\necho '2:00:00   '\n"); /* somebody changed it */
+    pretend_squeue("#!/bin/sh\necho '2:00:00   '\n"); /* the limit was changed */
     WAIT_UNTIL(about(dt_slurm_limit_seconds_left(end), 7200.0));
-    /* what was known stands */
+    /* a failure keeps the last known value */
     pretend_squeue("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact slurm controller'; exit 1\n");
     dt_clock_sleep_s(0.2);
     DT_CHECK(about(dt_slurm_limit_seconds_left(end), 7200.0));
@@ -100,11 +99,11 @@ static void slurm_is_asked_and_asked_again(void)
     dt_slurm_limit_destroy(end);
 }
 
-static void slurms_end_is_a_time_limit(void)
+static void slurms_limit_requests_a_stop(void)
 {
     pretend_squeue("#!/bin/sh\necho 10:00\n");
     dt_events *e = open_events(&(dt_events_options){
-        .spot = DT_SPOT_OFF, .start_s = dt_clock_s(), .time_limit_s = 5400.0, .asks_slurm = true});
+        .spot = DT_SPOT_OFF, .start_s = dt_clock_s(), .time_limit_s = 5400.0, .polls_slurm = true});
     e->ops->reserve(e, 700.0);
     WAIT_UNTIL(e->ops->stop_requested(e));
     DT_CHECK_STR(e->ops->stop_requested(e), "Slurm's time limit");
@@ -112,18 +111,18 @@ static void slurms_end_is_a_time_limit(void)
     e->ops->destroy(e);
 }
 
-static void what_slurm_sets_in_the_environment_is_known_at_once(void)
+static void the_limit_in_the_environment_is_known_at_once(void)
 {
     char text[32];
     pretend_squeue("#!/bin/sh\nexec sleep 1000\n");
     snprintf(text, sizeof text, "%.0f", dt_clock_unix_s() + 900.0);
     DT_REQUIRE(setenv("SLURM_JOB_END_TIME", text, 1) == 0);
-    dt_slurm_limit *end = ask_slurm(1000.0);
+    dt_slurm_limit *end = watch_slurm(1000.0);
     DT_CHECK(about(dt_slurm_limit_seconds_left(end), 901.0));
-    dt_slurm_limit_destroy(end); /* does not wait for the squeue that hangs */
+    dt_slurm_limit_destroy(end); /* does not wait for the hanging squeue */
 }
 
-static void a_squeue_that_is_missing_or_hangs_or_babbles_does_no_harm(void)
+static void a_missing_hanging_or_failing_squeue_does_no_harm(void)
 {
     static const char *const bodies[] = {"#!/bin/sh\nexec sleep 1000\n",
                                          "#!/bin/sh\necho NOT_SET\n",
@@ -136,57 +135,29 @@ static void a_squeue_that_is_missing_or_hangs_or_babbles_does_no_harm(void)
                                          "#!/bin/sh\nsleep 1000 & echo 1:00:0x\n"};
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
         pretend_squeue(bodies[i]);
-        dt_slurm_limit *end = ask_slurm(0.1);
+        dt_slurm_limit *end = watch_slurm(0.1);
         dt_clock_sleep_s(0.25);
         DT_CHECK_MSG(isinf(dt_slurm_limit_seconds_left(end)), "%s", bodies[i]);
         dt_slurm_limit_destroy(end);
     }
     DT_REQUIRE(setenv("PATH", dt_test_path("%s/none", dt_test_temp_dir()), 1) == 0);
-    dt_slurm_limit *end = ask_slurm(0.1);
+    dt_slurm_limit *end = watch_slurm(0.1);
     dt_clock_sleep_s(0.1);
     DT_CHECK(isinf(dt_slurm_limit_seconds_left(end)));
     dt_slurm_limit_destroy(end);
     DT_REQUIRE(setenv("SLURM_JOB_ID", "1; touch x", 1) == 0); /* not a job */
-    end = ask_slurm(0.1);
+    end = watch_slurm(0.1);
     DT_CHECK(end == NULL && isinf(dt_slurm_limit_seconds_left(end)));
     dt_slurm_limit_destroy(end);
     unsetenv("SLURM_JOB_ID");
 }
 
-/* -- EC2 ------------------------------------------------------------------------------------------------- */
-
-static void firmware_tells_of_ec2(void)
-{
-    static const struct {
-        const char *folder, *file, *text;
-        bool is_ec2;
-    } cases[] = {
-        {"class/dmi/id", "sys_vendor", "Amazon EC2\n", true},
-        {"class/dmi/id", "sys_vendor", "QEMU\n", false},
-        {"class/dmi/id", "board_asset_tag", "i-0abc\n", true},
-        {"class/dmi/id", "board_asset_tag", "", false},
-        {"hypervisor", "uuid", "ec2e1916-9099\n", true},
-        {"hypervisor", "uuid", "0ec2\n", false},
-    };
-    DT_CHECK(!dt_machine_is_ec2(dt_test_path("%s/none", dt_test_temp_dir())));
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const char *sys = dt_test_path("%s/sys%d", dt_test_temp_dir(), (int)i);
-        static const char *const parts[] = {"", "/class", "/class/dmi", "/class/dmi/id", "/hypervisor"};
-        for (size_t k = 0; k < sizeof parts / sizeof parts[0]; k++)
-            DT_REQUIRE(mkdir(dt_test_path("%s%s", sys, parts[k]), 0755) == 0);
-        dt_test_write_file(dt_test_path("%s/%s/%s", sys, cases[i].folder, cases[i].file), cases[i].text,
-                           strlen(cases[i].text));
-        DT_CHECK_MSG(dt_machine_is_ec2(sys) == cases[i].is_ec2, "%s: %s", cases[i].file, cases[i].text);
-    }
-}
-
 static const dt_test tests[] = {
-    DT_TEST(nobody_asks_where_nobody_knows_of_an_end),
-    DT_TEST(a_time_limit_counts_from_the_start_and_asks_as_early_as_needed),
-    DT_TEST(slurm_is_asked_and_asked_again),
-    DT_TEST(slurms_end_is_a_time_limit),
-    DT_TEST(what_slurm_sets_in_the_environment_is_known_at_once),
-    DT_TEST(a_squeue_that_is_missing_or_hangs_or_babbles_does_no_harm),
-    DT_TEST(firmware_tells_of_ec2),
+    DT_TEST(without_any_limit_no_stop_is_requested),
+    DT_TEST(a_time_limit_counts_from_the_start_and_leaves_the_reserve),
+    DT_TEST(squeue_is_polled_repeatedly),
+    DT_TEST(slurms_limit_requests_a_stop),
+    DT_TEST(the_limit_in_the_environment_is_known_at_once),
+    DT_TEST(a_missing_hanging_or_failing_squeue_does_no_harm),
 };
 DT_TEST_MAIN("launch/events", tests)

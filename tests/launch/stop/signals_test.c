@@ -1,4 +1,4 @@
-/* Signals become requests to stop; a second interrupt leaves at once. */
+/* Signals request a stop; a second SIGINT ends the program at once. */
 #include "config.h"
 
 #include "tests/testing.h"
@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void a_signal_becomes_a_request(void)
+static void each_signal_requests_a_stop(void)
 {
     static const struct {
         int number;
@@ -23,13 +23,13 @@ static void a_signal_becomes_a_request(void)
         DT_CHECK_STR(events->ops->stop_requested(events), NULL);
         raise(signals[i].number);
         DT_CHECK_STR(events->ops->stop_requested(events), signals[i].name);
-        raise(SIGTERM); /* the first one counts */
+        raise(SIGTERM); /* stop_requested keeps the first one */
         DT_CHECK_STR(events->ops->stop_requested(events), signals[i].name);
         events->ops->destroy(events);
     }
 }
 
-static void there_is_one_of_it(void)
+static void a_second_object_is_refused(void)
 {
     dt_events *events = NULL, *second = NULL;
     dt_error err;
@@ -38,7 +38,7 @@ static void there_is_one_of_it(void)
     events->ops->destroy(events);
 }
 
-/* How a child ends that gets these signals; 1000 + the signal if one kills it. */
+/* Returns the exit code of a child that gets these signals; 1000 + the signal if one kills it. */
 static int end_of_child(int first, int second, bool destroy_first)
 {
     pid_t pid = fork();
@@ -58,23 +58,23 @@ static int end_of_child(int first, int second, bool destroy_first)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
-static void a_second_interrupt_leaves_at_once(void)
+static void a_second_interrupt_ends_at_once(void)
 {
     DT_CHECK_INT(end_of_child(SIGINT, SIGINT, false), 130);
     DT_CHECK_INT(end_of_child(SIGTERM, SIGTERM, false), 0);
     DT_CHECK_INT(end_of_child(SIGTERM, SIGINT, false), 0);
 }
 
-static void destroy_puts_the_old_handlers_back(void)
+static void destroy_restores_the_old_handlers(void)
 {
     DT_CHECK_INT(end_of_child(SIGTERM, SIGTERM, true), 1000 + SIGTERM);
 }
 
 static const dt_test tests[] = {
-    DT_TEST(a_signal_becomes_a_request),
-    DT_TEST(there_is_one_of_it),
-    DT_TEST(a_second_interrupt_leaves_at_once),
-    DT_TEST(destroy_puts_the_old_handlers_back),
+    DT_TEST(each_signal_requests_a_stop),
+    DT_TEST(a_second_object_is_refused),
+    DT_TEST(a_second_interrupt_ends_at_once),
+    DT_TEST(destroy_restores_the_old_handlers),
 };
 
 DT_TEST_MAIN("launch/signals", tests)
