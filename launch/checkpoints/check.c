@@ -21,15 +21,15 @@ const char *dt_checkpoint_state_name(dt_checkpoint_state state)
     return names[state];
 }
 
-static void condemn(dt_checkpoint_check_result *r, const char *problem)
+static void mark_damaged(dt_checkpoint_check_result *r, const char *problem)
 {
     if (r->state == DT_CHECKPOINT_DAMAGED)
-        return; /* the first problem is told */
+        return; /* keep the first problem */
     r->state = DT_CHECKPOINT_DAMAGED;
     snprintf(r->problem, sizeof r->problem, "%s", problem);
 }
 
-/* Of another folder than this one. */
+/* Whether the run had a --checkpoint-mirror, and this folder is not it. */
 static bool has_mirror_elsewhere(const dt_checkpoints_folder *f, const dt_manifest *m)
 {
     char here[PATH_MAX], there[PATH_MAX];
@@ -43,9 +43,8 @@ static bool has_mirror_elsewhere(const dt_checkpoints_folder *f, const dt_manife
     return is;
 }
 
-/* Names and sizes. */
-static void look_at_shards(const dt_checkpoints_folder *f, const dt_manifest *m,
-                           dt_checkpoint_check_result *r)
+/* Checks that each shard exists and has its size; reads none. */
+static void check_shards(const dt_checkpoints_folder *f, const dt_manifest *m, dt_checkpoint_check_result *r)
 {
     char path[DT_DURABLE_PATH_BYTES], text[512];
     const char *missing = NULL;
@@ -60,15 +59,16 @@ static void look_at_shards(const dt_checkpoints_folder *f, const dt_manifest *m,
         r->n_here++;
         r->bytes += st.st_size;
         if (!S_ISREG(st.st_mode))
-            snprintf(text, sizeof text, "%s is no file", s->file);
+            snprintf(text, sizeof text, "%s is not a file", s->file);
         else if (st.st_size != s->bytes)
             snprintf(text, sizeof text, "%s has %lld bytes, the manifest says %lld", s->file,
                      (long long)st.st_size, (long long)s->bytes);
         else if (s->n_elems > s->bytes / (int64_t)sizeof(float))
-            snprintf(text, sizeof text, "%s is too short for the elements that the manifest says", s->file);
+            snprintf(text, sizeof text, "%s is too short for its number of elements in the manifest",
+                     s->file);
         else
             continue;
-        condemn(r, text);
+        mark_damaged(r, text);
     }
     if (!missing || r->state == DT_CHECKPOINT_DAMAGED)
         return;
@@ -76,7 +76,7 @@ static void look_at_shards(const dt_checkpoints_folder *f, const dt_manifest *m,
     if (r->n_here > 0 && has_mirror_elsewhere(f, m))
         r->state = DT_CHECKPOINT_PARTIAL;
     else
-        condemn(r, text);
+        mark_damaged(r, text);
 }
 
 static dt_status verify_shard(dt_store *store, const dt_manifest *m, const dt_shard_entry *s, dt_error *err)
@@ -106,7 +106,7 @@ static dt_status verify_shards(dt_store *store, const dt_manifest *m, dt_checkpo
         if (status == DT_OK)
             r->bytes_read += m->shards[i].bytes;
         else
-            condemn(r, why.message);
+            mark_damaged(r, why.message);
     }
     r->seconds = dt_clock_s() - start;
     if (r->state == DT_CHECKPOINT_COMPLETE)
@@ -114,7 +114,7 @@ static dt_status verify_shards(dt_store *store, const dt_manifest *m, dt_checkpo
     return DT_OK;
 }
 
-/* The manifest is as old as the checkpoint: it is the last file that is written. */
+/* The manifest is written last, so that its age is the checkpoint's. */
 static double age_of_manifest(const dt_checkpoints_folder *f, int64_t step)
 {
     char path[DT_DURABLE_PATH_BYTES];
@@ -140,7 +140,7 @@ dt_status dt_checkpoint_check(const dt_checkpoints *g, int folder, int64_t step,
         return status;
     }
     if (status != DT_OK) {
-        condemn(&r, why.message);
+        mark_damaged(&r, why.message);
         if (status == DT_ERR_UNSUPPORTED)
             r.state = DT_CHECKPOINT_NEWER;
         *result = r;
@@ -152,7 +152,7 @@ dt_status dt_checkpoint_check(const dt_checkpoints *g, int folder, int64_t step,
     r.world_size = m.world_size;
     r.n_shards = m.n_shards;
     r.computed_by = m.computed_by;
-    look_at_shards(f, &m, &r);
+    check_shards(f, &m, &r);
     status = verify && r.state != DT_CHECKPOINT_DAMAGED ? verify_shards(f->store, &m, &r, err) : DT_OK;
     dt_manifest_clear(&m);
     if (status == DT_OK)

@@ -64,7 +64,7 @@ static dt_status add_real(diff *d, const char *name, double a, double b, dt_erro
     return add_scalar(d, name, text[0], text[1], true, err);
 }
 
-/* "computed_by oneDNN": a pair that one of them lacks is shown as nothing. */
+/* Adds a row "computed_by NAME"; the cell of a side that lacks the name is empty. */
 static dt_status add_computed_by(diff *d, const char *name, dt_error *err)
 {
     char full[DT_COMPUTED_BY_NAME_BYTES + 16];
@@ -172,7 +172,7 @@ static dt_status add_other_shape(diff *d, const dt_state_tensor *a, const dt_sta
     return dt_table_add(d->tensors, (const char *const[]){a->name, text, "", "", ""}, err);
 }
 
-static dt_status add_lonely(diff *d, int side, const char *name, dt_error *err)
+static dt_status add_only_in(diff *d, int side, const char *name, dt_error *err)
 {
     d->n_only[side]++;
     d->same = false;
@@ -186,7 +186,7 @@ static dt_status compare_tensor(diff *d, int64_t i, float *values[2], dt_error *
     const dt_state_tensor *a = &d->manifests[0]->tensors[i];
     const int64_t at = find_tensor(d->manifests[1], a->name, i);
     if (at < 0)
-        return add_lonely(d, 0, a->name, err);
+        return add_only_in(d, 0, a->name, err);
     const dt_state_tensor *b = &d->manifests[1]->tensors[at];
     if (a->n_dims != b->n_dims || memcmp(a->dims, b->dims, (size_t)a->n_dims * sizeof *a->dims) != 0)
         return add_other_shape(d, a, b, err);
@@ -209,13 +209,13 @@ static dt_status compare_tensors(diff *d, dt_error *err)
         status = compare_tensor(d, i, values, err);
     for (int64_t i = 0; i < d->manifests[1]->n_tensors && status == DT_OK; i++)
         if (find_tensor(d->manifests[0], d->manifests[1]->tensors[i].name, i) < 0)
-            status = add_lonely(d, 1, d->manifests[1]->tensors[i].name, err);
+            status = add_only_in(d, 1, d->manifests[1]->tensors[i].name, err);
     dt_free(values[0]);
     dt_free(values[1]);
     return status;
 }
 
-/* -- what is printed ------------------------------------------------------------------------------------- */
+/* -- printing -------------------------------------------------------------------------------------------- */
 
 static dt_status print_tables(const diff *d, FILE *stream, dt_error *err)
 {

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* -- where checkpoints are ------------------------------------------------------------------------------- */
+/* -- folders --------------------------------------------------------------------------------------------- */
 
 static void add_folder(dt_checkpoints *g, const char *path, bool is_mirror)
 {
@@ -23,7 +23,7 @@ static void add_folder(dt_checkpoints *g, const char *path, bool is_mirror)
     f->is_mirror = is_mirror;
 }
 
-/* What config.conf says of the run in `dir`, as far as it can be understood. */
+/* Adds the folders that config.conf of the run in `dir` names. Ignores errors in it. */
 static dt_status add_run(const char *dir, const char *config, dt_checkpoints *g, dt_error *err)
 {
     char usual[DT_PATH_BYTES + 32];
@@ -40,7 +40,7 @@ static dt_status add_run(const char *dir, const char *config, dt_checkpoints *g,
     return DT_OK;
 }
 
-/* step-00001234 -> the folder around it. */
+/* If `path` ends with step-00001234: adds the folder that contains it. */
 static bool add_one_checkpoint(char *path, dt_checkpoints *g)
 {
     char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
@@ -62,7 +62,7 @@ static dt_status find_folders(const char *dir, dt_checkpoints *g, dt_error *err)
     if (!S_ISDIR(status.st_mode))
         return dt_fail(
             err, DT_ERR_USAGE,
-            "%s is no folder; a run's folder, its checkpoints/ or one checkpoint in there was expected", dir);
+            "%s is not a folder; a run's folder, its checkpoints/ or one checkpoint in it was expected", dir);
     if ((size_t)snprintf(path, sizeof path, "%s", dir) >= sizeof path)
         return dt_fail(err, DT_ERR_USAGE, "%.60s...: the path is too long", dir);
     for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
@@ -115,9 +115,9 @@ dt_status dt_checkpoints_list(const dt_checkpoints *g, int folder, int64_t steps
 struct dt_checkpoint_reader {
     const dt_checkpoints *checkpoints;
     dt_manifest manifest;
-    int *folders;  /* [n_shards]: where each shard is whole */
-    float *values; /* of the shard that is held */
-    int64_t held;  /* -1: none */
+    int *folders;   /* [n_shards]: the folder where each shard is whole */
+    float *values;  /* of shard `loaded` */
+    int64_t loaded; /* -1: none */
 };
 
 void dt_checkpoint_reader_close(dt_checkpoint_reader *r)
@@ -135,8 +135,8 @@ const dt_manifest *dt_checkpoint_reader_manifest(const dt_checkpoint_reader *r)
     return &r->manifest;
 }
 
-/* The first folder in which a shard is whole. The error told is that of a file that is there, if there is
- * one. */
+/* Finds the first folder in which a shard is whole. If there is none, the error is about a file that exists
+ * rather than about a missing one. */
 static dt_status locate_shard(dt_checkpoint_reader *r, int64_t shard, dt_error *err)
 {
     const dt_shard_entry *entry = &r->manifest.shards[shard];
@@ -166,7 +166,7 @@ static dt_status open_from(const dt_checkpoints *g, int folder, int64_t step, dt
     if (!r)
         return dt_fail_memory(err, sizeof *r, "reading a checkpoint");
     r->checkpoints = g;
-    r->held = -1;
+    r->loaded = -1;
     dt_status status = store->ops->read_manifest(store, step, &r->manifest, err);
     if (status == DT_OK && !(r->folders = dt_calloc((size_t)r->manifest.n_shards + 1, sizeof *r->folders)))
         status =
@@ -180,7 +180,7 @@ static dt_status open_from(const dt_checkpoints *g, int folder, int64_t step, dt
     return status;
 }
 
-/* From whichever folder has a manifest whose shards are to be had. */
+/* Opens the checkpoint from the first folder whose manifest is valid and whose shards are all found. */
 static dt_status open_step(const dt_checkpoints *g, int64_t step, dt_checkpoint_reader **reader,
                            dt_error *err)
 {
@@ -202,7 +202,7 @@ static dt_status open_step(const dt_checkpoints *g, int64_t step, dt_checkpoint_
     return status;
 }
 
-/* The newest step below `below` in any of the folders; -1: none. */
+/* *step: the newest step below `below` in any of the folders; -1: none. */
 static dt_status next_step(const dt_checkpoints *g, int64_t below, int64_t *step, dt_error *err)
 {
     int64_t *steps = dt_alloc(DT_CHECKPOINTS_MAX * sizeof *steps), n = 0;
@@ -249,19 +249,19 @@ dt_status dt_checkpoints_newest_whole(const dt_checkpoints *g, int64_t wanted, d
     return dt_fail(err, DT_ERR_USAGE, "there is no checkpoint in %s", where);
 }
 
-static dt_status hold_shard(dt_checkpoint_reader *r, int64_t shard, dt_error *err)
+static dt_status load_shard(dt_checkpoint_reader *r, int64_t shard, dt_error *err)
 {
     const dt_shard_entry *entry = &r->manifest.shards[shard];
     dt_store *store = r->checkpoints->folders[r->folders[shard]].store;
-    if (r->held == shard)
+    if (r->loaded == shard)
         return DT_OK;
     dt_free(r->values);
-    r->held = -1;
+    r->loaded = -1;
     r->values = dt_alloc((size_t)entry->n_elems * sizeof *r->values);
     if (!r->values)
         return dt_fail_memory(err, (size_t)entry->n_elems * sizeof *r->values, "a shard of the checkpoint");
     DT_TRY(store->ops->read_shard(store, &r->manifest, entry, r->values, err));
-    r->held = shard;
+    r->loaded = shard;
     return DT_OK;
 }
 
@@ -277,7 +277,7 @@ dt_status dt_checkpoint_reader_get(void *reader, int64_t tensor, float *values, 
         const int64_t to = shard_end < end ? shard_end : end;
         if (from >= to)
             continue;
-        DT_TRY(hold_shard(r, i, err));
+        DT_TRY(load_shard(r, i, err));
         memcpy(values + (from - begin), r->values + (from - entry->first),
                (size_t)(to - from) * sizeof *values);
     }

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TRACKED ".num_batches_tracked" /* PyTorch's count of a BatchNorm's batches; ours is the step */
+#define TRACKED ".num_batches_tracked" /* PyTorch's count of the batches that a BatchNorm has seen */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -24,7 +24,7 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* "param/fc.weight" -> "fc.weight"; NULL for what is no part of a model (momentum). */
+/* "param/fc.weight" -> "fc.weight"; NULL for a tensor that is not part of the model (momentum). */
 static const char *model_name(const char *state_name)
 {
     if (strncmp(state_name, "param/", 6) == 0)
@@ -32,7 +32,7 @@ static const char *model_name(const char *state_name)
     return strncmp(state_name, "buffer/", 7) == 0 ? state_name + 7 : NULL;
 }
 
-/* "ema/fc.weight" -> "fc.weight"; NULL for what is no running average. */
+/* "ema/fc.weight" -> "fc.weight"; NULL for a tensor that is not a running average. */
 static const char *average_name(const char *state_name)
 {
     return strncmp(state_name, "ema/", 4) == 0 ? state_name + 4 : NULL;
@@ -50,7 +50,7 @@ static dt_status open_file(const char *path, dt_safetensors **file, dt_error *er
 
 /* -- describe -------------------------------------------------------------------------------------------- */
 
-/* The file has every convolution of the spec and no other. */
+/* Whether the file has every convolution of the spec, and no other. */
 static bool has_the_convolutions(const dt_safetensors *file, const dt_net_spec *spec)
 {
     char name[DT_LAYER_NAME_BYTES + 16];
@@ -116,7 +116,7 @@ static bool same_shape(const dt_safetensors_tensor *a, const dt_state_tensor *b)
     return a->n_dims == b->n_dims && memcmp(a->dims, b->dims, (size_t)b->n_dims * sizeof b->dims[0]) == 0;
 }
 
-/* A classifier for another number of classes: all but the first dimension is the same. */
+/* Whether it is a classifier for another number of classes: only the first dimension differs. */
 static bool is_another_head(const dt_safetensors_tensor *a, const dt_state_tensor *b)
 {
     const char *name = model_name(b->name);
@@ -138,7 +138,8 @@ static dt_status load_tensor(dt_safetensors *file, const char *path, const dt_st
         shape_text(t->n_dims, t->dims, want, sizeof want);
         if (!new_head || !is_another_head(found, t))
             return dt_fail(err, DT_ERR_USAGE, "%s: %s is %s, and %s was expected", path, name, have, want);
-        dt_log_info("%s: %s is %s, this data needs %s: it starts anew", path, name, have, want);
+        dt_log_info("%s: %s is %s, this data needs %s: it keeps its random initialisation", path, name, have,
+                    want);
         return DT_OK;
     }
     float *values = dt_alloc((size_t)t->n_elems * sizeof *values);
@@ -208,7 +209,7 @@ void dt_weights_config_text(int64_t image_size, double eval_crop, char out[DT_WE
              eval_crop);
 }
 
-/* The table of what is written, tensor by tensor; a tracked count follows each running_var. */
+/* Lists the tensors to write; a count of batches follows each running_var. */
 static int64_t list_tensors(const dt_state_layout *layout, dt_dtype dtype, dt_safetensors_tensor *out)
 {
     int64_t n = 0;
@@ -231,7 +232,7 @@ static int64_t list_tensors(const dt_state_layout *layout, dt_dtype dtype, dt_sa
     return n;
 }
 
-/* In its place. */
+/* Rounds in place; the result occupies the first half of `values`. */
 static void round_to_fp16(float *values, int64_t n, const char *name)
 {
     int64_t n_too_large = 0;

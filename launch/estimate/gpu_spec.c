@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows {"NAME", "TEXT"}, made of layers/cuda/devices/NAME.json by the Makefile. */
+/* Rows {"NAME", "TEXT"}, which the Makefile generates from layers/cuda/devices/NAME.json. */
 static const struct {
     const char *name, *text;
 } built_in[] = {
@@ -29,7 +29,7 @@ void dt_gpu_spec_free(dt_gpu_spec *gpu)
     *gpu = (dt_gpu_spec){0};
 }
 
-/* A positive number of `object`. */
+/* Reads a positive number. */
 static dt_status get_number(const json_t *object, const char *key, const char *where, double *value,
                             dt_error *err)
 {
@@ -116,6 +116,6 @@ dt_status dt_gpu_spec_load(const char *name, dt_gpu_spec *gpu, dt_error *err)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", built_in[i].name);
     const char *meant = dt_suggest(name, dt_gpu_spec_names());
     return dt_fail(err, DT_ERR_USAGE,
-                   "--device: there is no '%s'%s%s%s; built in are %s; a file's name ends with .json", name,
-                   meant ? "; did you mean '" : "", meant ? meant : "", meant ? "'?" : "", list);
+                   "--device: there is no '%s'%s%s%s; built in are %s; the name of a file ends with .json",
+                   name, meant ? "; did you mean '" : "", meant ? meant : "", meant ? "'?" : "", list);
 }

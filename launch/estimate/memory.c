@@ -6,16 +6,16 @@
 
 #include <string.h>
 
-/* On a GPU: a workspace that tuning may want (1 GiB), NCCL's buffers, captured graphs. */
+/* On a GPU: a workspace for tuning (up to 1 GiB), NCCL's buffers, captured graphs. */
 #define GPU_RESERVE_BYTES (INT64_C(1536) << 20)
-/* On a CPU: MPI's buffers and what the system does with its caches, a twentieth of what is free. */
+/* On a CPU: MPI's buffers and the system's caches; a twentieth of the free memory. */
 #define HOST_RESERVE_SHARE 20
-/* Batches at a time: in a GPU's memory, the one computed and the next; in the host's, those of two loaders
- * (io/source/loader_ring.c). */
+/* Batches in memory at a time. On a GPU: the current and the next one. On a host: those of two loaders, for
+ * training and validation (io/source/loader_ring.c). */
 #define GPU_BATCHES 2
 #define HOST_BATCHES 8
 
-/* A share, and of the tensors at its two ends what is not in it. */
+/* A rank's share of the state, and those parts of the tensors at its two ends that are outside it. */
 static int64_t snapshot_bytes(const dt_net_info *info, int n_writers)
 {
     return n_writers == 0   ? 0
@@ -39,7 +39,7 @@ dt_status dt_memory_estimate_batch(const dt_memory_query *query, int64_t batch, 
     dt_net_destroy(net);
     query->device->ops->info(query->device, &device);
     int64_t free_bytes = query->device->ops->memory_free(query->device) / query->n_sharing;
-    /* A backend with weights of two bytes keeps them beside those of four. */
+    /* A backend with weights of two bytes keeps them in addition to those of four. */
     int64_t mirror = device.is_host || query->kernels->dtype == DT_F32 ? 0 : info.n_params * 2;
     *estimate = (dt_memory_estimate){.activation_bytes = info.activation_bytes,
                                      .parameter_bytes = info.parameter_bytes,
@@ -69,7 +69,7 @@ static int64_t candidate(int index)
 dt_status dt_memory_largest_batch(const dt_memory_query *query, int64_t max_batch, int64_t *batch,
                                   dt_error *err)
 {
-    int fits = -1, beyond = 0; /* the last that is known to fit, the first that is known not to */
+    int fits = -1, beyond = 0; /* indices of the largest candidate known to fit, the smallest known not to */
     while (candidate(beyond) <= max_batch)
         beyond++;
     while (beyond - fits > 1) {

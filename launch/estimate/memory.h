@@ -15,26 +15,25 @@
 
 typedef struct dt_memory_query {
     const dt_net_spec *spec;
-    dt_kernels *kernels; /* that only plan: launch/hardware/backends.h */
-    dt_device *device;   /* whose memory it is */
+    dt_kernels *kernels; /* a planner's: dt_backend_create_planner in launch/hardware/backends.h */
+    dt_device *device;   /* whose memory is estimated */
     int n_sharing;       /* ranks that share it: those of this host on a CPU, 1 on a GPU */
-    int64_t image_size;  /* the largest that will be used */
+    int64_t image_size;  /* the largest that will be used, in pixels */
     bool training, ema;
-    int n_writers; /* ranks that write checkpoints, a share each; 0: none are written */
+    int n_writers; /* ranks that write a share of each checkpoint; 0: no checkpoints are written */
 } dt_memory_query;
 
 typedef struct dt_memory_estimate {
     int64_t activation_bytes, parameter_bytes;
     int64_t backend_bytes;  /* workspace, derived weights */
-    int64_t input_bytes;    /* batches on their way */
-    int64_t snapshot_bytes; /* the copy of a rank's share of the state (core/checkpoint/snapshot.h), at
-                               most */
-    int64_t reserve_bytes;  /* what others take beside the net: libraries, communication */
-    int64_t total_bytes;    /* all of these */
-    int64_t free_bytes; /* this rank's share of what is free now; 0: not known, and then everything fits */
+    int64_t input_bytes;    /* batches of images that are loaded ahead */
+    int64_t snapshot_bytes; /* upper bound of this rank's copy of the state (core/checkpoint/snapshot.h) */
+    int64_t reserve_bytes;  /* for libraries and communication */
+    int64_t total_bytes;    /* the sum of these */
+    int64_t free_bytes;     /* this rank's share of the free memory; 0: not known, so everything fits */
 } dt_memory_estimate;
 
-/* DT_ERR_MEMORY (for tables), and what building the net says: DT_ERR_USAGE for an image that is too small. */
+/* DT_ERR_MEMORY (for tables), or the error of building the net: DT_ERR_USAGE if the image is too small. */
 dt_status dt_memory_estimate_batch(const dt_memory_query *query, int64_t batch, dt_memory_estimate *estimate,
                                    dt_error *err);
 
@@ -43,8 +42,8 @@ static inline bool dt_memory_estimate_fits(const dt_memory_estimate *estimate)
     return estimate->free_bytes == 0 || estimate->total_bytes <= estimate->free_bytes;
 }
 
-/* The largest batch up to max_batch that fits: 8 to 32 in steps of 8, then powers of two and what lies half
- * way between two; below 8 any. 0: not even one image fits. Errors as above. */
+/* *batch: the largest batch up to max_batch that fits, among 1 to 8, 16, 24, 32 and then powers of two and
+ * the middle between two of them (48, 64, 96, 128 ...); 0: not even one image fits. Errors as above. */
 dt_status dt_memory_largest_batch(const dt_memory_query *query, int64_t max_batch, int64_t *batch,
                                   dt_error *err);
 

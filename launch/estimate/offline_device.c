@@ -36,13 +36,13 @@ static void *no_stream(dt_device *device, dt_stream *stream)
     return NULL;
 }
 
-static void tell(dt_device *device, dt_device_info *info)
+static void get_info(dt_device *device, dt_device_info *info)
 {
     *info = ((const offline_device *)device)->info;
 }
 
-/* Nothing else is called where nothing was allocated. */
-static const dt_device_ops ops = {.name = "paper",
+/* A net that is only planned calls no other operation. */
+static const dt_device_ops ops = {.name = "offline",
                                   .destroy = destroy,
                                   .alloc = no_memory,
                                   .free = nothing_to_free,
@@ -50,7 +50,7 @@ static const dt_device_ops ops = {.name = "paper",
                                   .host_free = nothing_to_free,
                                   .memory_free = memory_free,
                                   .native_stream = no_stream,
-                                  .info = tell};
+                                  .info = get_info};
 
 dt_status dt_offline_device_create(const dt_gpu_spec *gpu, dt_dtype precision, dt_device **device,
                                    dt_error *err)

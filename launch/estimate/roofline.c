@@ -19,7 +19,7 @@
 
 #    define N_CLASSES 1000 /* ImageNet's */
 
-/* Everything that is made for the tables. */
+/* Everything that the tables are computed from. */
 typedef struct offline_run {
     const dt_options *options;
     dt_gpu_spec gpu;
@@ -77,7 +77,7 @@ static int64_t out_size(const dt_layer_spec *l, int64_t size)
     return (size + 2 * l->pad - l->kernel) / l->stride + 1;
 }
 
-static shape shape_behind(const dt_layer_spec *l, const shape *in)
+static shape output_shape(const dt_layer_spec *l, const shape *in)
 {
     if (strcmp(l->kind, "conv") == 0)
         return (shape){l->channels, out_size(l, in->size), false};
@@ -86,7 +86,7 @@ static shape shape_behind(const dt_layer_spec *l, const shape *in)
     return (shape){in->c, in->size, strcmp(l->kind, "batchnorm") == 0};
 }
 
-/* The first layer with this convolution, or NULL. */
+/* Returns the name of the first layer with this convolution, or NULL. */
 static const char *find_layer(const offline_run *r, const dt_conv_desc *d)
 {
     enum { MAX_VALUES = 512 }; /* ResNet-152 has 469 */
@@ -97,7 +97,7 @@ static const char *find_layer(const offline_run *r, const dt_conv_desc *d)
         if (strcmp(l->kind, "conv") == 0 && in->c == d->c && in->size == d->h && l->channels == d->k &&
             l->kernel == d->r && l->stride == d->stride && in->is_lazy == (d->input == DT_CONV_INPUT_LAZY))
             return l->name;
-        shapes[i + 1] = shape_behind(l, in);
+        shapes[i + 1] = output_shape(l, in);
     }
     return NULL;
 }
@@ -108,7 +108,7 @@ typedef struct graph_table {
     const offline_run *run;
     dt_table *table;
     int64_t n_plans, n_fused, n_composed; /* distinct graphs */
-    int64_t workspace_bytes;              /* of the one that wants most */
+    int64_t workspace_bytes;              /* the largest workspace of a plan */
     double through_workspace;             /* bytes a step, if every workspace is written and read once */
     dt_status status;
     dt_error *err;
@@ -136,7 +136,7 @@ static void add_row(void *context, const dt_cuda_plan_row *row)
     snprintf(layer, sizeof layer, "%s", name ? name : "?");
     if (row->n_layers > 1)
         snprintf(layer + strlen(layer), sizeof layer - strlen(layer), " and %d more", row->n_layers - 1);
-    /* Batch and type are the same in every row. */
+    /* Cut the batch and the type off, which are the same in every row. */
     snprintf(graph, sizeof graph, "%s", row->name);
     char *batch = strstr(graph, " n");
     if (batch)
@@ -172,9 +172,9 @@ static dt_status print_graphs(const offline_run *run, graph_table *t, FILE *stre
 /* -- totals ---------------------------------------------------------------------------------------------- */
 
 typedef struct roofline {
-    double bytes, flops;                    /* of a micro-batch */
-    double seconds, memory_s, arithmetic_s; /* layer by layer the larger of the two; memory alone;
-                                                   arithmetic alone */
+    double bytes, flops;           /* of a micro-batch */
+    double memory_s, arithmetic_s; /* the least time for bytes alone and for flops alone */
+    double seconds;                /* the sum over layers of the larger of the two */
 } roofline;
 
 static roofline measure(const offline_run *r, double bandwidth, double peak)
@@ -206,11 +206,11 @@ static void add_totals(const offline_run *r, const graph_table *graphs, dt_table
     roofline roof = measure(r, gpu->bandwidth_bytes_per_s, peak > 0 ? peak : INFINITY);
     dt_net_info info;
     dt_net_get_info(r->net, &info);
-    /* of the weights: values_bind */
+    /* the copy of the weights in two bytes: values_bind */
     int64_t mirror = c->precision == DT_F16 || c->precision == DT_BF16 ? 2 * info.n_params : 0;
     int64_t total = info.activation_bytes + info.parameter_bytes + info.backend_bytes + mirror;
     dt_table_add_pair(table, "GPU", "%s", gpu->description);
-    dt_table_add_pair(table, "on paper", "%.0f GB/s, %.4g TFLOP/s in %s, %.1f GiB",
+    dt_table_add_pair(table, "data sheet", "%.0f GB/s, %.4g TFLOP/s in %s, %.1f GiB",
                       gpu->bandwidth_bytes_per_s / 1e9, peak / 1e12, dt_dtype_name(c->precision),
                       DT_TO_GIB(gpu->memory_bytes));
     dt_table_add_pair(table, "library", "%s", r->runner->ops->describe(r->runner));
@@ -234,8 +234,7 @@ static void add_totals(const offline_run *r, const graph_table *graphs, dt_table
         dt_table_add_pair(table, "roofline", "%.0f images/s (memory alone %.0f, arithmetic alone %.0f)",
                           n / roof.seconds, n / roof.memory_s, n / roof.arithmetic_s);
     else
-        dt_table_add_pair(table, "roofline",
-                          "%.0f images/s by memory alone; the file does not tell FLOP/s in %s",
+        dt_table_add_pair(table, "roofline", "%.0f images/s by memory alone; the file has no FLOP/s in %s",
                           n / roof.memory_s, dt_dtype_name(c->precision));
 }
 

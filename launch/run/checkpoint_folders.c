@@ -17,17 +17,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define VISIBLE_WITHIN_S 1.0 /* a folder that another host has just made, on a network's file system */
+#define VISIBLE_WITHIN_S 1.0 /* how late a network file system may show a folder that another host made */
 
 enum { PATH_BYTES = DT_PATH_BYTES + 64 };
 
-/* What one rank tells of a folder. */
+/* What one rank sees of a folder. */
 typedef struct listing {
     int64_t n_seen;
     char host[64];
 } listing;
 
-/* -- who sees it ----------------------------------------------------------------------------------------- */
+/* -- which hosts see a folder ---------------------------------------------------------------------------- */
 
 static void probe_path(const char *folder, const char *nonce, int rank, char path[PATH_BYTES])
 {
@@ -50,7 +50,7 @@ static void wait_for_folder(const char *folder, dt_comm *comm)
 {
     for (double until = dt_clock_s() + VISIBLE_WITHIN_S; access(folder, F_OK) != 0 && dt_clock_s() < until;) {
         dt_clock_sleep_s(0.05);
-        (void)comm->ops->progress(comm, NULL); /* an error: the next collective has it too */
+        (void)comm->ops->progress(comm, NULL); /* the next collective returns an error too */
     }
 }
 
@@ -60,8 +60,9 @@ static dt_status choose_nonce(dt_comm *comm, char nonce[48], dt_error *err)
     return comm->ops->broadcast(comm, nonce, 48, 0, err);
 }
 
-/* The probes that every rank sees, one of each host: n_hosts of them. Collective. */
-static dt_status look(const char *folder, dt_comm *comm, listing *all, int64_t *n_hosts, dt_error *err)
+/* Collective. One rank of each host creates a probe file. *n_hosts: how many there are; all[r]: how many of
+ * them rank r sees. */
+static dt_status probe(const char *folder, dt_comm *comm, listing *all, int64_t *n_hosts, dt_error *err)
 {
     char nonce[48], path[PATH_BYTES];
     const bool leads = comm->local_rank == 0;
@@ -80,7 +81,8 @@ static dt_status look(const char *folder, dt_comm *comm, listing *all, int64_t *
         status = comm->ops->all_reduce(comm, n_hosts, 1, DT_I64, DT_REDUCE_SUM, err);
     }
     if (status == DT_OK)
-        status = comm->ops->all_gather(comm, &mine, sizeof mine, all, err); /* and nobody looks any more */
+        status = comm->ops->all_gather(comm, &mine, sizeof mine, all,
+                                       err); /* after this no rank needs the probes */
     probe_path(folder, nonce, comm->rank, path);
     if (leads)
         unlink(path);
@@ -103,20 +105,22 @@ static void list_folders(const listing *all, int size, char *text, size_t bytes)
     }
 }
 
-/* Collective. *per_host: every host has another folder of this name. */
-static dt_status find_out(const char *option, const char *folder, dt_comm *comm, bool *per_host,
-                          dt_error *err)
+/* Collective. *per_host: every host has its own folder of this name. */
+static dt_status check_shared(const char *option, const char *folder, dt_comm *comm, bool *per_host,
+                              dt_error *err)
 {
     char text[600];
     int64_t n_hosts = 0, n_all = 0, n_own = 0;
     *per_host = false;
-    if (comm->local_size == comm->size) /* one host: so on all ranks */
+    if (comm->local_size == comm->size) /* one host; all ranks return here */
         return DT_OK;
     listing *all = dt_alloc((size_t)comm->size * sizeof *all);
     dt_status status = dt_agree(
-        comm, all ? DT_OK : dt_fail_memory(err, (size_t)comm->size * sizeof *all, "who sees a folder"), err);
+        comm,
+        all ? DT_OK : dt_fail_memory(err, (size_t)comm->size * sizeof *all, "the hosts that see a folder"),
+        err);
     if (status == DT_OK)
-        status = look(folder, comm, all, &n_hosts, err);
+        status = probe(folder, comm, all, &n_hosts, err);
     for (int r = 0; r < comm->size && status == DT_OK; r++) {
         n_all += all[r].n_seen == n_hosts;
         n_own += all[r].n_seen == 1;
@@ -126,17 +130,17 @@ static dt_status find_out(const char *option, const char *folder, dt_comm *comm,
         list_folders(all, comm->size, text, sizeof text);
         status =
             dt_fail_shared(err, DT_ERR_USAGE,
-                           "--%s: %s must be one folder that all hosts see, or another one on each; of the "
-                           "files that %lld hosts have made there, %s",
+                           "--%s: %s must be one folder that all hosts see, or each host's own; of the files "
+                           "that %lld hosts have made there, %s",
                            option, folder, (long long)n_hosts, text);
     }
     dt_free(all);
     return status;
 }
 
-/* -- what is done there ---------------------------------------------------------------------------------- */
+/* -- opening the folders --------------------------------------------------------------------------------- */
 
-/* Local: to DIR/old-N, the first that is free. */
+/* Local. Moves the checkpoints to DIR/old-N (N: the first one free). */
 static dt_status put_aside(const char *folder, dt_error *err)
 {
     char old[PATH_BYTES], from[DT_DURABLE_PATH_BYTES], to[DT_DURABLE_PATH_BYTES];
@@ -166,19 +170,19 @@ static dt_status put_aside(const char *folder, dt_error *err)
 static bool same_folder(const char *a, const char *b)
 {
     struct stat x, y;
-    if (strcmp(a, b) == 0) /* there may be none yet */
+    if (strcmp(a, b) == 0) /* the folder may not exist yet */
         return true;
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* Local; of the rank that is responsible for it. */
-static dt_status occupy(const dt_options *o, const char *option, const char *folder, dt_comm *comm,
-                        dt_run_lock **lock, dt_error *err)
+/* Local; called by the rank that holds the folder's lock. */
+static dt_status open_folder(const dt_options *o, const char *option, const char *folder, dt_comm *comm,
+                             dt_run_lock **lock, dt_error *err)
 {
     DT_TRY(dt_durable_make_folder(folder, err));
     dt_status status = dt_run_lock_acquire(option, folder, comm, lock, err);
-    if (status == DT_ERR_IO) /* full, or read-only: that may pass, and what is there can be read */
-        dt_log_warn("--%s: %s: going on without a lock there", option, err->message);
+    if (status == DT_ERR_IO) /* full or read-only: that may pass, and its checkpoints can be read */
+        dt_log_warn("--%s: %s: continuing without a lock there", option, err->message);
     else if (status != DT_OK)
         return status;
     return o->config.resume == DT_RESUME_NEVER ? put_aside(folder, err) : DT_OK;
@@ -189,11 +193,11 @@ static dt_status open_mirror(const dt_options *o, const char *folder, dt_comm *c
 {
     bool per_host = false;
     dt_status status = DT_OK;
-    DT_TRY(find_out("checkpoint-mirror", o->checkpoint_mirror, comm, &per_host, err));
+    DT_TRY(check_shared("checkpoint-mirror", o->checkpoint_mirror, comm, &per_host, err));
     if (per_host)
         return dt_fail_shared(
             err, DT_ERR_USAGE,
-            "--checkpoint-mirror: %s is another folder on each host; the mirror must be one that "
+            "--checkpoint-mirror: %s is a folder of each host's own; the mirror must be one that "
             "all hosts see",
             o->checkpoint_mirror);
     if (comm->rank == 0 && same_folder(folder, o->checkpoint_mirror))
@@ -201,7 +205,7 @@ static dt_status open_mirror(const dt_options *o, const char *folder, dt_comm *c
             dt_fail(err, DT_ERR_USAGE, "--checkpoint-mirror: %s is the folder of the checkpoints themselves",
                     o->checkpoint_mirror);
     else if (comm->rank == 0)
-        status = occupy(o, "checkpoint-mirror", o->checkpoint_mirror, comm, &f->locks[1], err);
+        status = open_folder(o, "checkpoint-mirror", o->checkpoint_mirror, comm, &f->locks[1], err);
     if (status == DT_OK)
         status = dt_store_hdf5_create(o->checkpoint_mirror, &f->mirror, err);
     return dt_agree(comm, status, err);
@@ -214,17 +218,16 @@ dt_status dt_checkpoint_folders_open(const dt_options *o, const char *usual, dt_
     const char *folder = is_given ? o->checkpoint_dir : usual, *option = is_given ? "checkpoint-dir" : "out";
     dt_status status = DT_OK;
     *f = (dt_checkpoint_folders){0};
-    DT_TRY(find_out(option, folder, comm, &f->per_host, err));
+    DT_TRY(check_shared(option, folder, comm, &f->per_host, err));
     if (f->per_host && !o->checkpoint_mirror[0])
         return dt_fail_shared(
             err, DT_ERR_USAGE,
-            "--%s: %s is another folder on each host, so with one host every checkpoint would be "
-            "lost; take --checkpoint-mirror DIR as well, on "
-            "storage that all hosts see, or a folder there instead",
+            "--%s: %s is a folder of each host's own: losing one host would lose every checkpoint; "
+            "add --checkpoint-mirror DIR on storage that all hosts see, or use a folder there",
             option, folder);
     const bool leads = f->per_host ? comm->local_rank == 0 : comm->rank == 0;
-    if (leads && (is_given || f->per_host)) /* else the run's lock will do */
-        status = occupy(o, option, folder, comm, &f->locks[0], err);
+    if (leads && (is_given || f->per_host)) /* else the run's lock covers it */
+        status = open_folder(o, option, folder, comm, &f->locks[0], err);
     if (status == DT_OK)
         status = dt_store_hdf5_create(folder, &f->store, err);
     DT_TRY(dt_agree(comm, status, err));

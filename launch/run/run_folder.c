@@ -65,7 +65,7 @@ static dt_status put_aside(const char *out, const dt_run_folder *folder, dt_erro
     return DT_OK;
 }
 
-/* Options that say what one start does, and nothing about the training. */
+/* Whether an option concerns one start only, and not the training as a whole. */
 static bool is_of_one_start(const char *name)
 {
     static const char *const names[] = {"resume",
@@ -85,7 +85,7 @@ static bool is_of_one_start(const char *name)
     return false;
 }
 
-/* Not a word if the old file cannot be understood. */
+/* Logs the options that differ; nothing if the old file cannot be read. */
 static void compare_files(const char *out, const char *old_path, const char *new_path, dt_options *before,
                           dt_options *now)
 {
@@ -104,12 +104,11 @@ static void compare_files(const char *out, const char *old_path, const char *new
         dt_option_format(now, row, is, sizeof is);
         if (strcmp(was, is) != 0)
             dt_log_warn("--%s is %s now; the run in %s was last started with %s", o->name,
-                        is[0] ? is : "not given", out, was[0] ? was : "nothing there");
+                        is[0] ? is : "not given", out, was[0] ? was : "none");
     }
 }
 
-/* For a run that goes on with other options than it began with. */
-static void tell_differences(const char *out, const dt_run_folder *folder)
+static void log_differences(const char *out, const dt_run_folder *folder)
 {
     dt_options *before = dt_calloc(1, sizeof *before), *now = dt_calloc(1, sizeof *now);
     if (before && now)
@@ -137,7 +136,7 @@ dt_status dt_run_folder_open(const dt_options *options, const char *config_text,
                              dt_run_folder *folder, dt_error *err)
 {
     if (options->config.resume == DT_RESUME_NEVER && dt_durable_is_folder(options->out)) {
-        /* nobody's folder moves while they write */
+        /* a folder is not renamed while another run writes to it */
         DT_TRY(dt_run_lock_acquire("out", options->out, comm, &folder->lock, err));
         dt_run_lock_release(folder->lock);
         folder->lock = NULL;
@@ -152,7 +151,7 @@ dt_status dt_run_folder_commit(const dt_options *options, const dt_run_folder *f
                                dt_error *err)
 {
     if (goes_on)
-        tell_differences(options->out, folder);
+        log_differences(options->out, folder);
     if (rename(folder->new_config, folder->config) != 0)
         return dt_fail_errno(err, "cannot write %s", folder->config);
     return DT_OK;

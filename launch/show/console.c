@@ -16,7 +16,7 @@ static struct {
     char host[64];
     bool terminal, colours;
     dt_sink *progress;
-    pthread_mutex_t mutex; /* of progress: a log line of another thread must not meet its end */
+    pthread_mutex_t mutex; /* guards `progress`: another thread may log while it is replaced */
 } console = {.size = 1, .mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static void print_line(const char *line)
@@ -25,23 +25,23 @@ static void print_line(const char *line)
     if (console.progress) {
         dt_progress_line(console.progress, line);
     } else {
-        flockfile(stderr); /* one write: lines of several ranks do not mix */
+        flockfile(stderr); /* one write per line: lines of several ranks do not mix */
         fprintf(stderr, "%s\n", line);
         funlockfile(stderr);
     }
     pthread_mutex_unlock(&console.mutex);
 }
 
-/* "dtrain: [rank 1 on node2: ]KIND: text", the kind in a colour. */
+/* Prints "dtrain: [rank 1 on node2: ]KIND: text", with the kind in a colour. */
 static void print_as(const char *kind, const char *colour, bool with_rank, const char *text)
 {
-    char who[112] = "", line[DT_ERROR_MESSAGE_BYTES + 256];
+    char rank[112] = "", line[DT_ERROR_MESSAGE_BYTES + 256];
     if (with_rank && console.size > 1)
-        snprintf(who, sizeof who, "rank %d on %s: ", console.rank, console.host);
+        snprintf(rank, sizeof rank, "rank %d on %s: ", console.rank, console.host);
     if (console.colours && kind[0])
-        snprintf(line, sizeof line, "dtrain: %s\033[%sm%s\033[0m%s", who, colour, kind, text);
+        snprintf(line, sizeof line, "dtrain: %s\033[%sm%s\033[0m%s", rank, colour, kind, text);
     else
-        snprintf(line, sizeof line, "dtrain: %s%s%s", who, kind, text);
+        snprintf(line, sizeof line, "dtrain: %s%s%s", rank, kind, text);
     print_line(line);
 }
 
@@ -63,7 +63,7 @@ void dt_console_open(void)
     const char *term = getenv("TERM");
     console.terminal = isatty(STDERR_FILENO) != 0;
     console.colours = console.terminal && !getenv("NO_COLOR") && !(term && strcmp(term, "dumb") == 0);
-    setvbuf(stderr, NULL, _IOLBF, 8192); /* a line is one write, also when ranks share a pipe */
+    setvbuf(stderr, NULL, _IOLBF, 8192); /* one write per line, also if ranks share a pipe */
     dt_log_set_sink(sink, NULL, DT_LOG_INFO);
 }
 

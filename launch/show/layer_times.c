@@ -78,12 +78,12 @@ dt_status dt_layer_times_print(const dt_profile_summary *s, int64_t batch, FILE 
     DT_TRY(status);
     fprintf(stream,
             "Mean of %" PRId64 " passes of %" PRId64
-            " images: %.1f images/s a rank. MB: what has to be moved, GB/s: that by the time. ",
+            " images: %.1f images/s per rank. MB: the least memory traffic; GB/s: MB divided by the time. ",
             s->n_passes, batch, s->pass_ms > 0.0 ? 1e3 * (double)batch / s->pass_ms : 0.0);
-    fprintf(stream, "Roof: the least time that %.1f GB/s (%s)", s->bandwidth_bytes_per_s / 1e9,
-            s->bandwidth_is_measured ? "as a copy runs" : "on paper");
+    fprintf(stream, "Roof: the least time possible with %.1f GB/s (%s)", s->bandwidth_bytes_per_s / 1e9,
+            s->bandwidth_is_measured ? "measured by a copy" : "data sheet");
     if (s->compute_flops > 0.0)
-        fprintf(stream, " and %.1f TFLOP/s (on paper)", s->compute_flops / 1e12);
-    fprintf(stream, " allow, by the time. All else: sums over ranks, the update, waiting for images.\n");
+        fprintf(stream, " and %.1f TFLOP/s (data sheet)", s->compute_flops / 1e12);
+    fprintf(stream, ", divided by the time. All else: sums over ranks, the update, waiting for images.\n");
     return fflush(stream) == 0 ? DT_OK : dt_fail_errno(err, "cannot write the profile");
 }

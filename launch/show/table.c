@@ -13,7 +13,7 @@ struct dt_table {
     bool *align_right; /* [n_columns] */
     int64_t n_rows;
     char **cells;     /* [n_rows][n_columns]; a rule is a row of NULLs */
-    dt_error failure; /* the first of dt_table_add_pair */
+    dt_error failure; /* the first error of dt_table_add_pair */
 };
 
 dt_status dt_table_create(const char *const *headings, int n_columns, dt_table **table, dt_error *err)
@@ -53,7 +53,7 @@ void dt_table_align_right(dt_table *t, int column)
     t->align_right[column] = true;
 }
 
-/* Room for one more row; its cells are NULL. */
+/* Appends a row of NULL cells. */
 static dt_status grow(dt_table *t, dt_error *err)
 {
     size_t row_bytes = (size_t)t->n_columns * sizeof *t->cells, bytes = (size_t)t->n_rows * row_bytes;
@@ -102,7 +102,7 @@ dt_status dt_table_add_rule(dt_table *t, dt_error *err)
     return grow(t, err);
 }
 
-/* Columns of a terminal that a UTF-8 text takes, wide and combining characters aside: its code points. */
+/* The width of a UTF-8 text on a terminal: its code points. Ignores that some are wide or combining. */
 static int width_of(const char *s)
 {
     int n = 0;
@@ -140,13 +140,13 @@ static void print_row(const dt_table *t, char *const *row, const int *widths, FI
         int width = width_of(row[c]), pad = widths[c] - width;
         if (c > 0)
             fputs(utf8 ? " │ " : " | ", stream);
-        if (width > widths[c]) { /* only the last column is ever narrower than its cells */
+        if (width > widths[c]) { /* in the last column only */
             int kept = widths[c] > 3 ? widths[c] - 3 : 0;
             fprintf(stream, "%.*s...", bytes_of(row[c], kept), row[c]);
             continue;
         }
         fprintf(stream, "%*s%s", t->align_right[c] ? pad : 0, "", row[c]);
-        if (!last) /* no blanks at the ends of lines */
+        if (!last) /* no trailing spaces */
             fprintf(stream, "%*s", t->align_right[c] ? 0 : pad, "");
     }
     fputc('\n', stream);

@@ -1,4 +1,4 @@
-/* table.h: small text tables, for what the program shows at its start.
+/* table.h: small text tables.
  *
  *   dt_table *t;
  *   DT_TRY(dt_table_create((const char *const[]){"rank", "host", "device"}, 3, &t, err));
@@ -34,14 +34,14 @@ dt_status dt_table_add(dt_table *table, const char *const *cells, dt_error *err)
 void dt_table_add_pair(dt_table *table, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A line across, between two groups of rows. */
+/* Add a horizontal line between two groups of rows. */
 dt_status dt_table_add_rule(dt_table *table, dt_error *err);
 
-/* Print with box lines if `utf8`, else with ASCII. Where the table is wider than max_columns (0: no limit)
- * the last column is cut, which "..." shows. DT_ERR_IO, or the error of a dt_table_add_pair. */
+/* Print with box lines if `utf8`, else in ASCII. If the table is wider than max_columns (0: no limit), the
+ * cells of the last column are cut and end with "...". DT_ERR_IO, or the error of a dt_table_add_pair. */
 dt_status dt_table_print(const dt_table *table, FILE *stream, bool utf8, int max_columns, dt_error *err);
 
-/* Whether the environment's locale (LC_ALL, LC_CTYPE, LANG, the first that is set) is a UTF-8 one. */
+/* Whether the environment's locale (the first that is set of LC_ALL, LC_CTYPE, LANG) is a UTF-8 one. */
 bool dt_table_utf8(void);
 
 #endif

@@ -93,7 +93,7 @@ damaged 'damaged: .*manifest.json'
 sed -i 's/"format_version": [0-9]*/"format_version": 999/' $step6/manifest.json
 damaged '(newer|damaged): .*manifest.json'
 rm $shard && mkfifo $shard
-damaged 'damaged: shard-0000-of-0002.h5 is no file'
+damaged 'damaged: shard-0000-of-0002.h5 is not a file'
 rm $step6/manifest.json && mkfifo $step6/manifest.json
 damaged 'damaged: .*manifest.json'
 rm -r $step6 && mkdir $step6
@@ -258,7 +258,7 @@ expect_output 'did you mean --verify'
 expect_exit 2 "$DTRAIN" inspect nowhere
 expect_output '^dtrain: nowhere: No such file or directory$'
 expect_exit 2 "$DTRAIN" inspect run/config.conf
-expect_output 'is no folder'
+expect_output 'is not a folder'
 expect_exit 2 "$DTRAIN" inspect empty
 expect_output '^dtrain: empty: there is no checkpoint in it$'
 expect_exit 1 "$DTRAIN" inspect empty --verify

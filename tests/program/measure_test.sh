@@ -24,7 +24,7 @@ expect_output '^layer1\.0\.conv1 +[^ ]+ conv +[^ ]+ +[0-9]+\.[0-9]{3} [^ ]+ +[0-
 expect_output '^all layers '
 expect_output '^all else '
 expect_output '^Mean of 2 passes of 8 images: [0-9.]+ images/s a rank\.'
-expect_output 'GB/s \((as a copy runs|on paper)\)'
+expect_output 'GB/s \((measured by a copy|data sheet)\)'
 expect test -z "$(ls)"
 
 begin "a profile of a training on images leaves the run's folder alone"

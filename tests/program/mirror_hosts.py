@@ -49,10 +49,10 @@ class Job:
 def refused(j):
     """Own folders without a mirror, a mirror that is each host's own, a folder that some share."""
     local, shared = f"{j.work}/local/c", f"{j.work}/shared"
-    j.run((1, 1, 0), 2, ["--checkpoint-dir: " + local + " is another folder on each host", "take --checkpoint-mirror DIR as well"], "--checkpoint-dir", local)
-    j.run((1, 1, 0), 2, ["--checkpoint-mirror: " + local + " is another folder on each host"], "--checkpoint-dir", shared, "--checkpoint-mirror", local)
+    j.run((1, 1, 0), 2, ["--checkpoint-dir: " + local + " is a folder of each host's own", "add --checkpoint-mirror DIR"], "--checkpoint-dir", local)
+    j.run((1, 1, 0), 2, ["--checkpoint-mirror: " + local + " is a folder of each host's own"], "--checkpoint-dir", shared, "--checkpoint-mirror", local)
     j.mount(1, "--bind", j.cluster.hosts[0].disk, f"{j.work}/local")
-    j.run((1, 1, 1), 2, ["must be one folder that all hosts see, or another one on each; of the files that 3 hosts have made there, n0 sees 2, n1 sees 2, n2 sees 1"],
+    j.run((1, 1, 1), 2, ["must be one folder that all hosts see, or each host's own; of the files that 3 hosts have made there, n0 sees 2, n1 sees 2, n2 sees 1"],
           "--checkpoint-dir", local, "--checkpoint-mirror", shared)
     left = [name for host in (0, 2) for name in os.listdir(f"{j.cluster.hosts[host].disk}/c")]
     if left:

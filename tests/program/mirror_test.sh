@@ -75,7 +75,7 @@ while read -r how ranks reason; do
     begin "a mirror that is $how, $ranks ranks: told once, its older checkpoint stays, training ends well"
     possible && {
         expect_exit 0 unshare -rm bash "$_base/scenario" $how mirror "$RANKS" "$ranks" "$job" "${train[@]}"
-        expect_output "warning: --checkpoint-mirror: mirror/lock: cannot write it: $reason: going on without a lock there"
+        expect_output "warning: --checkpoint-mirror: mirror/lock: cannot write it: $reason: continuing without a lock there"
         expect test "$(grep -c "warning: mirror: the checkpoint of step .* was not copied to mirror: .*$reason.*the checkpoint itself stands" "$OUTPUT")" = 1
         expect_output 'going on after step 4,'
         expect_output '^step-00000004$'

@@ -203,8 +203,8 @@ small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 1 --out run --export w.safetensors
 rm -r data/train/3 data/val/3
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 1 --out other --init w.safetensors
-expect_output 'w.safetensors: fc.weight is \[4, 512\], this data needs \[3, 512\]: it starts anew'
-expect_output 'w.safetensors: fc.bias is \[4\], this data needs \[3\]: it starts anew'
+expect_output 'w.safetensors: fc.weight is \[4, 512\], this data needs \[3, 512\]: it keeps its random initialisation'
+expect_output 'w.safetensors: fc.bias is \[4\], this data needs \[3\]: it keeps its random initialisation'
 
 begin "the configuration that a run leaves starts the same run again"
 small_data

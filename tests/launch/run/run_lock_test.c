@@ -1,4 +1,4 @@
-/* One run at a time in a folder; what is left by processes that are gone is taken over. */
+/* One run at a time in a folder; locks of dead processes are taken over. */
 #include "launch/run/run_lock.h"
 
 #include "core/base/clock.h"
@@ -18,7 +18,7 @@ static void write_lock(const char *text)
     DT_REQUIRE(f && fputs(text, f) >= 0 && fclose(f) == 0);
 }
 
-static void a_second_run_is_refused_and_a_third_may_follow(void)
+static void a_second_run_is_refused_until_the_first_ends(void)
 {
     dt_run_lock *lock = NULL, *other = NULL;
     dt_error err = {0};
@@ -32,13 +32,13 @@ static void a_second_run_is_refused_and_a_third_may_follow(void)
     dt_run_lock_release(NULL);
 }
 
-static void a_lock_of_a_process_that_is_gone_is_taken_over(void)
+static void a_lock_of_a_dead_process_is_taken_over(void)
 {
     char host[65] = "", text[200];
     dt_run_lock *lock = NULL;
     dt_error err = {0};
     DT_REQUIRE(gethostname(host, sizeof host - 1) == 0);
-    /* our number, but it began another time */
+    /* this process's number with another start time */
     snprintf(text, sizeof text, "%s %ld 1 7\n", host, (long)getpid());
     write_lock(text);
     DT_CHECK_MSG(dt_run_lock_acquire("out", ".", NULL, &lock, &err) == DT_OK, "%s", err.message);
@@ -48,7 +48,7 @@ static void a_lock_of_a_process_that_is_gone_is_taken_over(void)
     dt_run_lock_release(lock);
 }
 
-/* Killed, and not yet waited for by whoever started it: it writes nothing any more. */
+/* A process that has ended, but whose parent has not waited for it yet, writes nothing any more. */
 static void a_lock_of_a_zombie_is_taken_over(void)
 {
     dt_run_lock *lock = NULL;
@@ -73,7 +73,7 @@ static void *beat_elsewhere(void *context)
     return NULL;
 }
 
-static void a_lock_that_another_host_keeps_is_respected(void)
+static void a_lock_with_a_heartbeat_of_another_host_is_respected(void)
 {
     pthread_t thread;
     dt_run_lock *lock = NULL;
@@ -95,7 +95,7 @@ static unsigned long long count_in_lock(void)
     return count;
 }
 
-static void a_lock_beats_in_its_place_and_never_over_another_one(void)
+static void a_heartbeat_is_written_in_place_and_never_over_another_lock(void)
 {
     dt_run_lock *lock = NULL;
     dt_error err = {0};
@@ -106,9 +106,9 @@ static void a_lock_beats_in_its_place_and_never_over_another_one(void)
         dt_clock_sleep_s(0.05);
     DT_CHECK(count_in_lock() > 1);
     DT_REQUIRE(stat("lock", &after) == 0);
-    DT_CHECK(before.st_ino == after.st_ino && before.st_size == after.st_size); /* no room was needed */
+    DT_CHECK(before.st_ino == after.st_ino && before.st_size == after.st_size); /* no disk space was needed */
     write_lock("elsewhere 1 1 7\n");
-    dt_clock_sleep_s(2.5); /* a beat and a half */
+    dt_clock_sleep_s(2.5); /* longer than one heartbeat */
     DT_CHECK_INT(count_in_lock(), 7);
     dt_run_lock_release(lock);
     DT_CHECK(access("lock", F_OK) == 0);
@@ -116,10 +116,10 @@ static void a_lock_beats_in_its_place_and_never_over_another_one(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(a_second_run_is_refused_and_a_third_may_follow),
-    DT_TEST(a_lock_of_a_process_that_is_gone_is_taken_over),
+    DT_TEST(a_second_run_is_refused_until_the_first_ends),
+    DT_TEST(a_lock_of_a_dead_process_is_taken_over),
     DT_TEST(a_lock_of_a_zombie_is_taken_over),
-    DT_TEST(a_lock_that_another_host_keeps_is_respected),
-    DT_TEST(a_lock_beats_in_its_place_and_never_over_another_one),
+    DT_TEST(a_lock_with_a_heartbeat_of_another_host_is_respected),
+    DT_TEST(a_heartbeat_is_written_in_place_and_never_over_another_lock),
 };
 DT_TEST_MAIN("launch/run_lock", tests)

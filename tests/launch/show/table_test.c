@@ -38,7 +38,7 @@ static void check_prints(const dt_table *t, bool utf8, int max_columns, const ch
     free(text);
 }
 
-static void columns_are_aligned_by_what_is_seen_not_by_bytes(void)
+static void columns_are_aligned_by_code_points_not_bytes(void)
 {
     dt_table *t = ranks();
     check_prints(t, true, 0,
@@ -54,7 +54,7 @@ static void columns_are_aligned_by_what_is_seen_not_by_bytes(void)
     dt_table_destroy(t);
 }
 
-static void a_table_wider_than_allowed_loses_the_end_of_its_last_column(void)
+static void a_table_wider_than_allowed_is_cut_in_its_last_column(void)
 {
     dt_table *t = ranks();
     check_prints(t, false, 26,
@@ -65,7 +65,7 @@ static void a_table_wider_than_allowed_loses_the_end_of_its_last_column(void)
     dt_table_destroy(t);
 }
 
-static void pairs_and_rules_make_a_configuration(void)
+static void pairs_and_rules_are_printed(void)
 {
     dt_table *t = NULL;
     dt_error err = {0};
@@ -85,7 +85,7 @@ static void pairs_and_rules_make_a_configuration(void)
     dt_table_destroy(t);
 }
 
-static void the_locale_decides_about_utf8(void)
+static void utf8_depends_on_the_locale(void)
 {
     static const struct {
         const char *all, *ctype, *lang;
@@ -107,7 +107,7 @@ static void the_locale_decides_about_utf8(void)
     }
 }
 
-static void a_stream_that_fails_is_told(void)
+static void a_failing_stream_is_an_error(void)
 {
     dt_error err = {0};
     dt_table *t = ranks();
@@ -122,7 +122,7 @@ static void a_stream_that_fails_is_told(void)
     dt_table_destroy(t);
 }
 
-static void every_allocation_may_fail(void)
+static void every_failing_allocation_is_an_error(void)
 {
     int64_t live = dt_alloc_live_blocks();
     FILE *null = fopen("/dev/null", "w");
@@ -147,11 +147,11 @@ static void every_allocation_may_fail(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(columns_are_aligned_by_what_is_seen_not_by_bytes),
-    DT_TEST(a_table_wider_than_allowed_loses_the_end_of_its_last_column),
-    DT_TEST(pairs_and_rules_make_a_configuration),
-    DT_TEST(the_locale_decides_about_utf8),
-    DT_TEST(a_stream_that_fails_is_told),
-    DT_TEST(every_allocation_may_fail),
+    DT_TEST(columns_are_aligned_by_code_points_not_bytes),
+    DT_TEST(a_table_wider_than_allowed_is_cut_in_its_last_column),
+    DT_TEST(pairs_and_rules_are_printed),
+    DT_TEST(utf8_depends_on_the_locale),
+    DT_TEST(a_failing_stream_is_an_error),
+    DT_TEST(every_failing_allocation_is_an_error),
 };
 DT_TEST_MAIN("launch/table", tests)
