@@ -23,7 +23,7 @@ expect_output '^input +.+ normalize '
 expect_output '^layer1\.0\.conv1 +[^ ]+ conv +[^ ]+ +[0-9]+\.[0-9]{3} [^ ]+ +[0-9.]+ [^ ]+ +[0-9.]+ [^ ]+ +[0-9]+% '
 expect_output '^all layers '
 expect_output '^all else '
-expect_output '^Mean of 2 passes of 8 images: [0-9.]+ images/s a rank\.'
+expect_output '^Mean of 2 passes of 8 images: [0-9.]+ images/s per rank\.'
 expect_output 'GB/s \((measured by a copy|data sheet)\)'
 expect test -z "$(ls)"
 
