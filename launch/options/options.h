@@ -8,7 +8,7 @@
  *   options.config.batch                                              a plain value
  *   options.origin[i]                                                 where it came from
  *
- * To add an option: a field in dt_options (or in dt_config, where core needs it) and a row in options.c.
+ * To add an option: a field in dt_options (or in dt_config, where core reads it) and a row in table.c.
  *
  * A configuration file holds `name = value;` for options by the same names ('_' may stand for '-'). Nothing
  * here prints, but --help, --usage and --version, which also end the program. Local; nothing is collective.
@@ -33,6 +33,8 @@
 
 #define DT_ARGUMENTS_MAX 3 /* positional ones of a command */
 #define DT_OPTIONS_MAX 96  /* rows of the table, at most */
+/* dt_option.max of a number without a limit; the largest of libconfig's plain integers */
+#define DT_OPTION_NO_LIMIT 2147483647.0
 
 typedef enum dt_origin {
     DT_ORIGIN_DEFAULT,
@@ -161,6 +163,8 @@ dt_status dt_options_read_trained(const char *text, unsigned command, dt_options
 void dt_options_apply_demo(dt_options *options, int n_ranks); /* the demo's settings, for what is still at
                                                                  its default */
 dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err);
+/* train: sets --warmup-epochs and --out, where the user has not, from other options. */
+void dt_options_complete(dt_options *options);
 /* resize_schedule, "SIZE:SHARE,SIZE:SHARE,...", into config.resize and config.n_resize. DT_ERR_USAGE. */
 dt_status dt_options_parse_resize(dt_options *options, dt_error *err);
 

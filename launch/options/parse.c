@@ -211,74 +211,6 @@ static dt_status apply_command_line(const parsed *p, dt_options *options, dt_err
     return DT_OK;
 }
 
-/* runs/DATA-ARCH: stays the same from start to start, so that --resume auto finds the run again. */
-static void name_the_run(dt_options *options)
-{
-    char data[DT_PATH_BYTES];
-    snprintf(data, sizeof data, "%s", options->config.data);
-    for (size_t n = strlen(data); n > 1 && data[n - 1] == '/'; n--)
-        data[n - 1] = '\0';
-    const char *slash = strrchr(data, '/');
-    const char *base = slash ? slash + 1 : data;
-    if (options->input == DT_INPUT_SYNTHETIC)
-        /* shown, but not made: launch/commands/train.c */
-        snprintf(options->out, sizeof options->out, "runs/synthetic-%s", options->arch);
-    else if (!options->config.data[0])
-        snprintf(options->out, sizeof options->out, "runs/demo");
-    else if (!base[0] || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
-        snprintf(options->out, sizeof options->out, "runs/%s", options->arch);
-    else
-        snprintf(options->out, sizeof options->out, "runs/%.200s-%s", base, options->arch);
-}
-
-/* A warm-up that nobody asked for does not fill a short training. A fifth: of 15 epochs on 5,000 images, 0,
- * 1.5 and 3 of warm-up ended at 44.8, 52.9 and 54.5% (benchmarks/RESULTS.md). */
-static void shorten_the_warmup(dt_options *options)
-{
-    dt_config *c = &options->config;
-    int row = dt_options_find("warmup-epochs", DT_COMMAND_TRAIN);
-    double most = (double)c->epochs / 5;
-    if (options->origin[row] == DT_ORIGIN_DEFAULT && c->warmup_epochs > most)
-        c->warmup_epochs = most;
-}
-
-static dt_status bad_resize(const dt_options *options, const char *why, dt_error *err)
-{
-    return dt_fail(err, DT_ERR_USAGE, "--resize-schedule: %s: %s; for example 160:0,192:0.6,224:0.85",
-                   options->resize_schedule, why);
-}
-
-dt_status dt_options_parse_resize(dt_options *options, dt_error *err)
-{
-    dt_config *c = &options->config;
-    const char *at = options->resize_schedule;
-    c->n_resize = 0;
-    memset(c->resize, 0, sizeof c->resize);
-    while (*at) {
-        char *end;
-        long long size = strtoll(at, &end, 10);
-        if (end == at || *end != ':')
-            return bad_resize(options, "a list of SIZE:SHARE with commas is wanted", err);
-        at = end + 1;
-        double share = strtod(at, &end);
-        if (end == at || (*end != ',' && *end != '\0') || (*end == ',' && end[1] == '\0'))
-            return bad_resize(options, "a list of SIZE:SHARE with commas is wanted", err);
-        at = *end == ',' ? end + 1 : end;
-        if (c->n_resize == DT_RESIZE_MAX)
-            return bad_resize(options, "there are more than 16 sizes", err);
-        if (size < 16 || size > 2048)
-            return bad_resize(options, "a size is 16 to 2048 pixels", err);
-        if (!(share >= 0 && share < 1))
-            return bad_resize(options, "a share of the epochs is at least 0 and less than 1", err);
-        if (c->n_resize == 0 && share > 0)
-            return bad_resize(options, "the first share must be 0, where the training begins", err);
-        if (c->n_resize > 0 && share <= c->resize[c->n_resize - 1].share)
-            return bad_resize(options, "shares must ascend", err);
-        c->resize[c->n_resize++] = (dt_resize_point){.image_size = size, .share = share};
-    }
-    return DT_OK;
-}
-
 dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv, dt_options *options,
                            dt_error *err)
 {
@@ -304,48 +236,9 @@ dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv,
     if (is_train && !options->config.data[0] && options->input == DT_INPUT_LOADER)
         dt_options_apply_demo(options, launched.size);
     if (is_train)
-        shorten_the_warmup(options);
-    if (is_train && !options->out[0])
-        name_the_run(options);
+        dt_options_complete(options);
     dt_status status = dt_options_parse_resize(options, err);
     if (status == DT_OK)
         status = dt_options_check(options, usage->bit, err);
     return status == DT_OK || !err ? status : dt_options_locate(options, usage->bit, err);
-}
-
-dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err)
-{
-    const dt_config *c = &options->config;
-    if (!command)
-        return DT_OK;
-    if (command == DT_COMMAND_EVAL && !options->weights[0])
-        return dt_fail(err, DT_ERR_USAGE,
-                       "--weights is missing: what to evaluate, a .safetensors file or a run's folder");
-    if (command == DT_COMMAND_EVAL && !c->data[0])
-        return dt_fail(err, DT_ERR_USAGE,
-                       "--data is missing: the folder with val/CLASS/*.jpg to evaluate on");
-    if (command == DT_COMMAND_INFO && options->plans != (options->device[0] != '\0'))
-        return dt_fail(err, DT_ERR_USAGE, "--plans and --device belong together: --plans --device h200");
-    if (command == DT_COMMAND_INFO && options->plans && c->batch == 0)
-        return dt_fail(err, DT_ERR_USAGE, "--batch: --plans wants a number");
-    if (command != DT_COMMAND_TRAIN)
-        return DT_OK;
-    if (c->warmup_epochs > (double)c->epochs)
-        return dt_fail(err, DT_ERR_USAGE, "--warmup-epochs: %g is more than --epochs %lld", c->warmup_epochs,
-                       (long long)c->epochs);
-    if (c->nesterov && c->momentum <= 0)
-        return dt_fail(err, DT_ERR_USAGE, "--nesterov needs a --momentum above 0");
-#ifndef HAVE_CURL
-    if (options->spot == DT_SPOT_IMDS)
-        return dt_fail(err, DT_ERR_USAGE,
-                       "--spot imds: this build has no libcurl: install libcurl4-openssl-dev (Debian, "
-                       "Ubuntu) or libcurl-devel (Amazon Linux, Fedora) and "
-                       "configure again, or say --spot off");
-#endif
-    if (strncmp(options->imds_endpoint, "http://", 7) != 0 || !options->imds_endpoint[7])
-        return dt_fail(err, DT_ERR_USAGE, "--imds-endpoint: '%s' does not begin with http:// and a host",
-                       options->imds_endpoint);
-    if (options->profile_steps > 0 && c->n_resize > 1)
-        return dt_fail(err, DT_ERR_USAGE, "--profile measures one size: leave --resize-schedule out");
-    return DT_OK;
 }

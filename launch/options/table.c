@@ -1,19 +1,11 @@
+/* The table of options: names, ranges, defaults and help, one row each. */
 #include "config.h"
 
 #include "launch/options/options.h"
 
 #include "launch/hardware/backends.h"
 #include "launch/hardware/transports.h"
-#include "launch/options/duration.h"
-#include "launch/options/suggest.h"
 #include "layers/resnet.h"
-
-#include <ctype.h>
-#include <errno.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define BOTH (DT_COMMAND_TRAIN | DT_COMMAND_EVAL)
 #define TRAIN DT_COMMAND_TRAIN
@@ -21,7 +13,6 @@
 #define INFO DT_COMMAND_INFO
 #define INSPECT DT_COMMAND_INSPECT
 #define EXPORT DT_COMMAND_EXPORT
-#define MANY 2147483647.0 /* no limit that anybody meets; libconfig's plain integers end here */
 
 /* In the order of the enums. */
 static const char *const schedules[] = {"cosine", "poly", "step", "constant", NULL};
@@ -97,8 +88,8 @@ static const dt_option table[] = {
 
     {ROW("epochs", "N", TRAIN, OPTIMIZATION, INT, config.epochs), .min = 1, .max = 1000000,
      .by_default = "90", .help = "passes over the training images; the schedule's length"},
-    {ROW("steps", "N", TRAIN, OPTIMIZATION, INT, config.steps), .min = 0, .max = MANY, .by_default = "0",
-     .help = "stop after so many optimizer steps; 0: no such limit"},
+    {ROW("steps", "N", TRAIN, OPTIMIZATION, INT, config.steps), .min = 0, .max = DT_OPTION_NO_LIMIT,
+     .by_default = "0", .help = "stop after so many optimizer steps; 0: no such limit"},
     {ROW("accumulate", "N", TRAIN, OPTIMIZATION, INT, config.accumulate), .min = 1, .max = 65536,
      .by_default = "1", .help = "micro-batches per optimizer step"},
     {ROW("optimizer", "NAME", TRAIN, OPTIMIZATION, NAME, config.optimizer), .choices = optimizers,
@@ -139,7 +130,8 @@ static const dt_option table[] = {
              "fifth of --epochs at most"},
     {ROW("schedule", "KIND", TRAIN, OPTIMIZATION, CHOICE, config.schedule), .choices = schedules,
      .by_default = "cosine", .help = "how the learning rate falls after the warm-up"},
-    {ROW("seed", "N", TRAIN, OPTIMIZATION, INT, config.seed), .min = 0, .max = MANY, .by_default = "1",
+    {ROW("seed", "N", TRAIN, OPTIMIZATION, INT, config.seed), .min = 0, .max = DT_OPTION_NO_LIMIT,
+     .by_default = "1",
      .help = "of initialisation, order and augmentation; the same seed gives the same weights, bit for bit"},
 
     {ROW("out", "DIR", TRAIN, RUN, PATH, out), .by_default = "",
@@ -150,8 +142,8 @@ static const dt_option table[] = {
              "never: begin anew, and put "
              "an older run aside as DIR.old-1, and what is in --checkpoint-dir and --checkpoint-mirror there "
              "in old-1"},
-    {ROW("checkpoint-every", "STEPS", TRAIN, RUN, INT, config.checkpoint_every), .min = 0, .max = MANY,
-     .word = "auto", .word_value = DT_CHECKPOINT_AUTO, .by_default = "0",
+    {ROW("checkpoint-every", "STEPS", TRAIN, RUN, INT, config.checkpoint_every), .min = 0,
+     .max = DT_OPTION_NO_LIMIT, .word = "auto", .word_value = DT_CHECKPOINT_AUTO, .by_default = "0",
      .help = "steps between checkpoints; 0: at the end of every epoch; auto: what loses least time, from how "
              "long one takes to write and --mtti"},
     {ROW("checkpoint-dir", "DIR", TRAIN, RUN, PATH, checkpoint_dir), .by_default = "",
@@ -164,7 +156,7 @@ static const dt_option table[] = {
      .by_default = "6",
      .help = "mean time to interruption, for --checkpoint-every auto; 6 suits a spot instance"},
     {ROW("max-checkpoint-failures", "N", TRAIN, RUN, INT, config.max_checkpoint_failures), .min = 0,
-     .max = MANY, .by_default = "10",
+     .max = DT_OPTION_NO_LIMIT, .by_default = "10",
      .help = "stop when so many checkpoints in a row could not be written; 0: never"},
     {ROW("time-limit", "DURATION", TRAIN, RUN, DURATION, time_limit_s), .by_default = "0",
      .help = "stop with a checkpoint and code 75 before so much time has passed since the program's start: "
@@ -246,15 +238,6 @@ _Static_assert(sizeof(dt_schedule_kind) == sizeof(int) && sizeof(dt_spot_kind) =
                    sizeof(dt_dtype) == sizeof(int),
                "choices are stored as int");
 
-/* What the built-in demo takes for options that nobody has set: handwritten digits, which have no mirror
- * image and fill their frame. Seeds 1 to 8 end at 98.3 to 99.4%; with 5 epochs, or crops from 0.6 on, some
- * end at 97.2. --batch and --epochs depend on the number of ranks: apply_demo. */
-static const char *const demo_settings[][2] = {
-    {"arch", "resnet18"},     {"image-size", "32"}, {"lr", "0.05"},
-    {"warmup-epochs", "0.6"}, {"nesterov", "yes"},  {"weight-decay", "0.0005"},
-    {"crop-scale", "0.75,1"}, {"flip", "0"},        {"eval-crop", "1"},
-};
-
 int dt_options_count(void)
 {
     return N_ROWS;
@@ -294,258 +277,4 @@ const char *dt_origin_name(dt_origin origin)
 {
     static const char *const names[] = {"default", "demo", "weights", "file", "command line"};
     return names[origin];
-}
-
-/* "1 to 65536", "more than 0, up to 1", "0 or more" */
-static const char *range_text(const dt_option *o, char *out, size_t out_bytes)
-{
-    if (o->max >= MANY)
-        snprintf(out, out_bytes, "%.15g or more", o->min);
-    else if (o->above_min)
-        snprintf(out, out_bytes, "more than %.15g, up to %.15g", o->min, o->max);
-    else
-        snprintf(out, out_bytes, "%.15g to %.15g%s%s", o->min, o->max, o->word ? ", or " : "",
-                 o->word ? o->word : "");
-    return out;
-}
-
-static bool in_range(const dt_option *o, double value)
-{
-    return value >= o->min && value <= o->max && !(o->above_min && value <= o->min);
-}
-
-static dt_status out_of_range(const dt_option *o, const char *text, const char *where, dt_error *err)
-{
-    char range[96];
-    return dt_fail(err, DT_ERR_USAGE, "%s: %s is out of range: %s", where, text,
-                   range_text(o, range, sizeof range));
-}
-
-static bool whole_text_was_read(const char *text, const char *end)
-{
-    return end != text && *end == '\0' && !isspace((unsigned char)text[0]);
-}
-
-static dt_status set_int(const dt_option *o, void *field, const char *text, const char *where, dt_error *err)
-{
-    char *end;
-    bool is_word = o->word && strcmp(text, o->word) == 0;
-    errno = 0;
-    long long value = is_word ? o->word_value : strtoll(text, &end, 10);
-    if (!is_word && !whole_text_was_read(text, end))
-        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a whole number%s%s", where, text,
-                       o->word ? ", nor " : "", o->word ? o->word : "");
-    if (!is_word && (errno == ERANGE || !in_range(o, (double)value)))
-        return out_of_range(o, text, where, err);
-    int64_t stored = value;
-    memcpy(field, &stored, sizeof stored);
-    return DT_OK;
-}
-
-static dt_status read_real(const dt_option *o, const char *text, const char *where, double *value,
-                           dt_error *err)
-{
-    char *end;
-    *value = strtod(text, &end);
-    if (!whole_text_was_read(text, end) || isnan(*value))
-        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a number", where, text);
-    return in_range(o, *value) ? DT_OK : out_of_range(o, text, where, err);
-}
-
-static dt_status set_range(const dt_option *o, void *field, const char *text, const char *where,
-                           dt_error *err)
-{
-    char low_text[64];
-    double values[2];
-    const char *comma = strchr(text, ',');
-    if (!comma || comma == text || (size_t)(comma - text) >= sizeof low_text)
-        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not %s, two numbers with a comma", where, text,
-                       o->metavar);
-    snprintf(low_text, sizeof low_text, "%.*s", (int)(comma - text), text);
-    comma += strspn(comma + 1, " ");
-    DT_TRY(read_real(o, low_text, where, &values[0], err));
-    DT_TRY(read_real(o, comma + 1, where, &values[1], err));
-    if (values[0] > values[1])
-        return dt_fail(err, DT_ERR_USAGE, "%s: the first of %s is larger than the second", where, text);
-    memcpy(field, values, sizeof values);
-    return DT_OK;
-}
-
-static dt_status set_bool(bool turns_off, void *field, const char *text, const char *where, dt_error *err)
-{
-    static const char *const yes[] = {"yes", "true", "on", "1", NULL}, *const no[] = {"no", "false", "off",
-                                                                                      "0", NULL};
-    for (int i = 0; yes[i]; i++) {
-        bool is_yes = !text || strcmp(text, yes[i]) == 0, is_no = text && strcmp(text, no[i]) == 0;
-        if (is_yes || is_no) {
-            *(bool *)field = is_yes != turns_off;
-            return DT_OK;
-        }
-    }
-    return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is neither yes nor no", where, text);
-}
-
-/* *index is the choice's place in its list. */
-static dt_status find_choice(const dt_option *o, const char *text, const char *where, int *index,
-                             dt_error *err)
-{
-    const char *const *choices = dt_option_choices(o);
-    char list[256] = "";
-    for (int i = 0; choices[i]; i++) {
-        if (strcmp(text, choices[i]) == 0) {
-            *index = i;
-            return DT_OK;
-        }
-        size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", choices[i]);
-    }
-    const char *meant = dt_suggest(text, choices);
-    if (meant)
-        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not one of %s; did you mean '%s'?", where, text, list,
-                       meant);
-    return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not one of %s", where, text, list);
-}
-
-static dt_status set_text(const dt_option *o, char *field, const char *text, const char *where, dt_error *err)
-{
-    if (strlen(text) >= o->bytes)
-        return dt_fail(err, DT_ERR_USAGE, "%s: longer than %zu bytes", where, o->bytes - 1);
-    if (strpbrk(text, "\n\r"))
-        return dt_fail(err, DT_ERR_USAGE, "%s: there is a line break in it", where);
-    memcpy(field, text, strlen(text) + 1);
-    return DT_OK;
-}
-
-dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origin origin, const char *where,
-                        dt_error *err)
-{
-    const dt_option *o = &table[row];
-    void *field = (char *)options + o->offset;
-    double real;
-    int choice;
-    switch (o->type) {
-    case DT_OPTION_FLAG:
-    case DT_OPTION_UNFLAG:
-        DT_TRY(set_bool(o->type == DT_OPTION_UNFLAG, field, text, where, err));
-        break;
-    case DT_OPTION_INT:
-        DT_TRY(set_int(o, field, text, where, err));
-        break;
-    case DT_OPTION_REAL:
-        DT_TRY(read_real(o, text, where, &real, err));
-        memcpy(field, &real, sizeof real);
-        break;
-    case DT_OPTION_RANGE:
-        DT_TRY(set_range(o, field, text, where, err));
-        break;
-    case DT_OPTION_CHOICE:
-        DT_TRY(find_choice(o, text, where, &choice, err));
-        memcpy(field, &choice, sizeof choice);
-        break;
-    case DT_OPTION_DURATION:
-        if (!dt_duration_parse(text, &real))
-            return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a length of time: " DT_DURATION_FORMS, where,
-                           text);
-        memcpy(field, &real, sizeof real);
-        break;
-    case DT_OPTION_NAME:
-        DT_TRY(find_choice(o, text, where, &choice, err)); /* fall through */
-    case DT_OPTION_PATH:
-        DT_TRY(set_text(o, field, text, where, err));
-        break;
-    }
-    options->origin[row] = origin;
-    return DT_OK;
-}
-
-/* The fewest digits that read back to the same value; 600 rather than 6e+02. */
-static void format_real(double value, char *out, size_t out_bytes)
-{
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(out, out_bytes, "%.*g", digits, value);
-        if (strtod(out, NULL) == value)
-            return;
-    }
-}
-
-void dt_option_format(const dt_options *options, int row, char *out, size_t out_bytes)
-{
-    const dt_option *o = &table[row];
-    const char *field = (const char *)options + o->offset;
-    char low[32], high[32];
-    double reals[2];
-    int64_t whole;
-    int choice;
-    switch (o->type) {
-    case DT_OPTION_FLAG:
-    case DT_OPTION_UNFLAG:
-        snprintf(out, out_bytes, "%s", *(const bool *)field != (o->type == DT_OPTION_UNFLAG) ? "yes" : "no");
-        break;
-    case DT_OPTION_INT:
-        memcpy(&whole, field, sizeof whole);
-        if (whole == o->word_value && o->word)
-            snprintf(out, out_bytes, "%s", o->word);
-        else
-            snprintf(out, out_bytes, "%lld", (long long)whole);
-        break;
-    case DT_OPTION_REAL:
-        memcpy(reals, field, sizeof reals[0]);
-        format_real(reals[0], out, out_bytes);
-        break;
-    case DT_OPTION_RANGE:
-        memcpy(reals, field, sizeof reals);
-        format_real(reals[0], low, sizeof low);
-        format_real(reals[1], high, sizeof high);
-        snprintf(out, out_bytes, "%s,%s", low, high);
-        break;
-    case DT_OPTION_CHOICE:
-        memcpy(&choice, field, sizeof choice);
-        snprintf(out, out_bytes, "%s", dt_option_choices(o)[choice]);
-        break;
-    case DT_OPTION_DURATION:
-        memcpy(reals, field, sizeof reals[0]);
-        dt_duration_format(reals[0], out, out_bytes);
-        break;
-    case DT_OPTION_NAME:
-    case DT_OPTION_PATH:
-        snprintf(out, out_bytes, "%s", field);
-        break;
-    }
-}
-
-void dt_options_set_defaults(dt_options *options, unsigned command)
-{
-    const unsigned order[] = {~command, command}; /* what belongs to other commands gets its defaults too;
-                                                     where a name has two rows, ours counts */
-    memset(options, 0, sizeof *options);
-    for (int i = 0; i < 2; i++)
-        for (int row = 0; row < N_ROWS; row++)
-            if (table[row].commands & order[i])
-                /* a test sees them all pass */
-                (void)dt_option_set(options, row, table[row].by_default, DT_ORIGIN_DEFAULT, table[row].name,
-                                    NULL);
-}
-
-static void set_for_demo(dt_options *options, const char *name, const char *text)
-{
-    int row = dt_options_find(name, DT_COMMAND_TRAIN);
-    if (options->origin[row] == DT_ORIGIN_DEFAULT)
-        (void)dt_option_set(options, row, text, DT_ORIGIN_DEMO, name, NULL);
-}
-
-/* Many ranks leave few steps in six epochs: 16 of batch 32 made 12, and ended at 12%. So ranks share the 64
- * images of a step, down to 8 a rank (BatchNorm over 4 ended at 93%), and from 16 ranks on more epochs keep
- * the number of steps: 97 to 99%. */
-void dt_options_apply_demo(dt_options *options, int n_ranks)
-{
-    enum { STEP = 64, MOST = 32, LEAST = 8, EPOCHS = 6, RANKS_IN_TIME = 16 };
-    char text[24];
-    for (size_t i = 0; i < sizeof demo_settings / sizeof demo_settings[0]; i++)
-        set_for_demo(options, demo_settings[i][0], demo_settings[i][1]);
-    int share = STEP / n_ranks;
-    snprintf(text, sizeof text, "%d", share > MOST ? MOST : share < LEAST ? LEAST : share);
-    set_for_demo(options, "batch", text);
-    snprintf(text, sizeof text, "%d",
-             n_ranks > RANKS_IN_TIME ? (EPOCHS * n_ranks + RANKS_IN_TIME - 1) / RANKS_IN_TIME : EPOCHS);
-    set_for_demo(options, "epochs", text);
 }
