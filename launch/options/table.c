@@ -41,20 +41,18 @@ static const char *const *archs_or_auto(void)
 
 static const dt_option table[] = {
     {ROW("data", "DIR", BOTH, DATA, PATH, config.data), .by_default = "",
-     .help = "the images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg; a class's index is its place in "
-             "sorted order. Without it "
-             "dtrain trains the built-in demo"},
+     .help = "the images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg; classes are numbered in sorted "
+             "order. Without it dtrain trains the built-in demo"},
     {ROW("image-size", "PIXELS", BOTH | INFO, DATA, INT, config.image_size), .min = 16, .max = 2048,
-     .by_default = "224", .help = "height and width that images are brought to"},
+     .by_default = "224", .help = "height and width of the images that the network gets"},
     {ROW("batch", "N", BOTH | INFO, DATA, INT, config.batch), .min = 1, .max = 65536, .word = "auto",
      .by_default = "32",
      .help = "images per rank and micro-batch; the global batch is N x ranks x --accumulate. auto: the "
-             "largest whose memory all ranks have, a "
-             "multiple of 8; --lr is yours to scale"},
+             "largest one that fits in the memory of every rank, a multiple of 8; scale --lr yourself"},
     {ROW("augment", "KIND", TRAIN, DATA, CHOICE, augment), .choices = augments, .by_default = "standard",
      .help = "standard: random-resized-crop and flip; none: the whole image, resized and centred"},
     {ROW("crop-scale", "MIN,MAX", TRAIN, DATA, RANGE, crop_scale_min), .min = 0, .max = 1, .above_min = true,
-     .by_default = "0.08,1", .help = "share of the image's area that a random crop takes"},
+     .by_default = "0.08,1", .help = "share of the image's area that a random crop covers"},
     {ROW("flip", "P", TRAIN, DATA, REAL, flip), .min = 0, .max = 1, .by_default = "0.5",
      .help = "probability of a horizontal flip"},
     {ROW("eval-crop", "SHARE", BOTH, DATA, REAL, eval_crop), .min = 0, .max = 1, .above_min = true,
@@ -63,19 +61,19 @@ static const dt_option table[] = {
     {ROW("no-shuffle", NULL, TRAIN, DATA, UNFLAG, shuffle), .by_default = "no",
      .help = "train on the files in sorted order"},
     {ROW("max-broken", "FRACTION", BOTH, DATA, REAL, config.max_broken), .min = 0, .max = 1,
-     .by_default = "0.01", .help = "stop when more than this fraction of the files turns out to be broken"},
+     .by_default = "0.01", .help = "stop when more than this fraction of the files is broken"},
     {ROW("resize-schedule", "SIZE:SHARE,...", TRAIN, DATA, PATH, resize_schedule), .by_default = "",
-     .help = "train at growing sizes: 160:0,192:0.6,224:0.85 takes images of 160 pixels at first, of 192 "
-             "from 60% of the epochs on, of 224 from 85% on. "
-             "Evaluation is always at --image-size. If not given: --image-size throughout"},
+     .help = "train at growing sizes: 160:0,192:0.6,224:0.85 trains with 160 pixels first, with 192 from 60% "
+             "of the epochs on, and with 224 from 85% on. Evaluation always uses --image-size. If not given: "
+             "--image-size throughout"},
     {ROW("input", "KIND", TRAIN, DATA, CHOICE, input), .choices = inputs, .by_default = "loader",
-     .help = "loader: the images; synthetic: the same few batches of random pixels over and over, which "
-             "measures the network alone"},
+     .help = "loader: the images; synthetic: the same few batches of random pixels repeatedly, to measure "
+             "the network alone"},
 
     {ROW("arch", "NAME", TRAIN | INFO, MODEL, NAME, arch), .get_choices = dt_resnet_names,
      .by_default = "resnet50", .help = "the network"},
     {ROW("arch", "NAME", EVAL, MODEL, NAME, arch), .get_choices = archs_or_auto, .by_default = "auto",
-     .help = "the network; auto: told by the weights"},
+     .help = "the network; auto: from the weights"},
     {ROW("weights", "FILE", EVAL, MODEL, PATH, weights), .by_default = "",
      .help = "what to evaluate: a .safetensors file with torchvision's names, a run's folder, or one "
              "checkpoint's folder"},
@@ -94,30 +92,28 @@ static const dt_option table[] = {
      .by_default = "1", .help = "micro-batches per optimizer step"},
     {ROW("optimizer", "NAME", TRAIN, OPTIMIZATION, NAME, config.optimizer), .choices = optimizers,
      .by_default = "sgd",
-     .help =
-         "sgd: stochastic gradient descent with momentum; lars: the same, but each weight tensor's rate is "
-         "--lr x --lars-trust x |w| / (|g| + "
-         "--weight-decay x |w|), which stands batches of many thousands; BatchNorm and biases stay with sgd"},
+     .help = "sgd: stochastic gradient descent with momentum; lars: the same, but each weight tensor's rate "
+             "is --lr x --lars-trust x |w| / (|g| + --weight-decay x |w|), for batches of many thousands; "
+             "BatchNorm's parameters and biases use sgd"},
     {ROW("lars-trust", "T", TRAIN, OPTIMIZATION, REAL, config.lars_trust), .min = 0, .max = 1,
      .above_min = true, .by_default = "0.001",
-     .help = "with --optimizer lars: the trust coefficient. With batches of many thousands --lr is then some "
-             "2 to 20; with small ones 0.1, and 0.02 for T"},
+     .help = "with --optimizer lars: the trust coefficient. For batches of many thousands use an --lr of 2 "
+             "to 20; for small ones use --lr 0.1 and 0.02 for T"},
     {ROW("ema", "DECAY", TRAIN, OPTIMIZATION, REAL, config.ema_decay), .min = 0, .max = 0.999999,
      .by_default = "0",
      .help = "keep running averages of the weights, average = DECAY x average + (1 - DECAY) x weight after "
-             "every step; evaluation and --export take them. 0: "
-             "none"},
+             "every step; evaluation and --export use them. 0: none"},
     {ROW("loss-scale", "S", TRAIN, OPTIMIZATION, REAL, config.loss_scale_init), .min = 1, .max = 16777216,
      .by_default = "65536",
-     .help = "with --precision fp16: what the loss is multiplied by at first, so that small gradients do not "
-             "vanish. It halves when gradients overflow (that "
-             "step is skipped) and doubles after 2000 good steps"},
+     .help =
+         "with --precision fp16: the initial factor of the loss, which keeps small gradients from vanishing. "
+         "It halves when gradients overflow (that step is skipped) and doubles after 2000 good steps"},
     {ROW("lr", "RATE", TRAIN, OPTIMIZATION, REAL, config.lr), .min = 0, .max = 1000, .by_default = "0.1",
      .help = "peak learning rate. 0.1 suits a global batch of 256; scale it in proportion"},
     {ROW("momentum", "M", TRAIN, OPTIMIZATION, REAL, config.momentum), .min = 0, .max = 0.9999,
-     .by_default = "0.9", .help = "of the gradient's running sum"},
+     .by_default = "0.9", .help = "momentum coefficient of the gradient's running sum"},
     {ROW("nesterov", NULL, TRAIN, OPTIMIZATION, FLAG, config.nesterov), .by_default = "no",
-     .help = "Nesterov's momentum"},
+     .help = "use Nesterov momentum"},
     {ROW("weight-decay", "W", TRAIN, OPTIMIZATION, REAL, config.weight_decay), .min = 0, .max = 1,
      .by_default = "0.0001", .help = "added to the gradient as W times the weight"},
     {ROW("no-bn-decay", NULL, TRAIN, OPTIMIZATION, UNFLAG, config.bn_decay), .by_default = "no",
@@ -126,70 +122,70 @@ static const dt_option table[] = {
      .by_default = "0.1", .help = "share of the target that is spread over all classes"},
     {ROW("warmup-epochs", "N", TRAIN, OPTIMIZATION, REAL, config.warmup_epochs), .min = 0, .max = 1000000,
      .by_default = "5",
-     .help = "epochs over which the learning rate rises to its peak; a fraction is fine. If not given, a "
-             "fifth of --epochs at most"},
+     .help = "epochs over which the learning rate rises to its peak; may be a fraction. If not given, at "
+             "most a fifth of --epochs"},
     {ROW("schedule", "KIND", TRAIN, OPTIMIZATION, CHOICE, config.schedule), .choices = schedules,
      .by_default = "cosine", .help = "how the learning rate falls after the warm-up"},
     {ROW("seed", "N", TRAIN, OPTIMIZATION, INT, config.seed), .min = 0, .max = DT_OPTION_NO_LIMIT,
      .by_default = "1",
-     .help = "of initialisation, order and augmentation; the same seed gives the same weights, bit for bit"},
+     .help =
+         "seed of initialisation, order and augmentation; the same seed gives the same weights, bit for bit"},
 
     {ROW("out", "DIR", TRAIN, RUN, PATH, out), .by_default = "",
      .help = "the run's folder: metrics.jsonl, checkpoints/, config.conf. If not given: runs/DATA-ARCH, and "
              "runs/demo for the demo"},
     {ROW("resume", "WHEN", TRAIN, RUN, CHOICE, config.resume), .choices = resumes, .by_default = "auto",
-     .help = "auto: go on from the newest checkpoint in --out if there is one; must: there has to be one; "
-             "never: begin anew, and put "
-             "an older run aside as DIR.old-1, and what is in --checkpoint-dir and --checkpoint-mirror there "
-             "in old-1"},
+     .help = "auto: continue from the newest checkpoint in --out if there is one; must: fail if there is "
+             "none; never: start over; an older run is renamed to DIR.old-1, and its checkpoints in "
+             "--checkpoint-dir and --checkpoint-mirror are moved to old-1 there"},
     {ROW("checkpoint-every", "STEPS", TRAIN, RUN, INT, config.checkpoint_every), .min = 0,
      .max = DT_OPTION_NO_LIMIT, .word = "auto", .word_value = DT_CHECKPOINT_AUTO, .by_default = "0",
-     .help = "steps between checkpoints; 0: at the end of every epoch; auto: what loses least time, from how "
-             "long one takes to write and --mtti"},
+     .help = "steps between checkpoints; 0: at the end of every epoch; auto: the interval that loses the "
+             "least time, computed from --mtti and the time that a checkpoint takes"},
     {ROW("checkpoint-dir", "DIR", TRAIN, RUN, PATH, checkpoint_dir), .by_default = "",
-     .help = "where checkpoints go. May be a disk of its own on each host (NVMe), with --checkpoint-mirror. "
-             "If not given: checkpoints/ in --out"},
+     .help = "where checkpoints go. May be a local disk of each host (NVMe), together with "
+             "--checkpoint-mirror. If not given: checkpoints/ in --out"},
     {ROW("checkpoint-mirror", "DIR", TRAIN, RUN, PATH, checkpoint_mirror), .by_default = "",
-     .help = "a folder on storage that all hosts see, to which checkpoints are copied while training goes "
-             "on. If not given: none"},
+     .help = "a folder on storage that all hosts see, to which checkpoints are copied during training. If "
+             "not given: none"},
     {ROW("mtti", "HOURS", TRAIN, RUN, REAL, config.mtti_h), .min = 0, .max = 1000000, .above_min = true,
      .by_default = "6",
      .help = "mean time to interruption, for --checkpoint-every auto; 6 suits a spot instance"},
     {ROW("max-checkpoint-failures", "N", TRAIN, RUN, INT, config.max_checkpoint_failures), .min = 0,
      .max = DT_OPTION_NO_LIMIT, .by_default = "10",
-     .help = "stop when so many checkpoints in a row could not be written; 0: never"},
+     .help = "stop after so many checkpoints in a row could not be written; 0: never"},
     {ROW("time-limit", "DURATION", TRAIN, RUN, DURATION, time_limit_s), .by_default = "0",
-     .help = "stop with a checkpoint and code 75 before so much time has passed since the program's start: "
-             "seconds, or 30m, 2h, 1h30m, or as Slurm writes it, "
-             "MINUTES:SECONDS, HOURS:MINUTES:SECONDS, DAYS-HOURS:MINUTES:SECONDS. 0: no limit but Slurm's "
-             "own, which is found out"},
+     .help = "stop with a checkpoint and code 75 before this much time has passed since the program's start: "
+             "seconds, or 30m, 2h, 1h30m, or as Slurm writes it, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, "
+             "DAYS-HOURS:MINUTES:SECONDS. 0: no limit but Slurm's own, which dtrain finds out"},
     {ROW("spot", "KIND", TRAIN, RUN, CHOICE, spot), .choices = spots, .by_default = "auto", .per_rank = true,
-     .help = "imds: ask EC2's instance metadata service on every node whether the instance is about to be "
-             "taken back, and stop with a checkpoint then; auto: that, "
-             "where the machine says that it is an EC2 instance"},
+     .help =
+         "imds: poll EC2's instance metadata service on every node, and stop with a checkpoint when it "
+         "announces that the instance will be taken back; auto: the same, if the machine is an EC2 instance"},
     {ROW("imds-endpoint", "URL", TRAIN, RUN, PATH, imds_endpoint), .by_default = "http://169.254.169.254",
-     .per_rank = true, .help = "of the instance metadata service"},
+     .per_rank = true, .help = "URL of the instance metadata service"},
     {ROW("keep", "N", TRAIN, RUN, INT, config.keep), .min = 1, .max = 10000, .by_default = "3",
-     .help = "newest checkpoints that are kept"},
+     .help = "how many of the newest checkpoints to keep"},
     {ROW("eval-every", "EPOCHS", TRAIN, RUN, REAL, config.eval_every), .min = 0, .max = 1000000,
      .by_default = "1", .help = "epochs between evaluations; 0: only at the end"},
     {ROW("profile", "STEPS", TRAIN, RUN, INT, profile_steps), .min = 0, .max = 100000, .by_default = "0",
      .help =
          "measure every layer over so many steps, print a table of times and bandwidths, and stop; 0: train"},
     {ROW("log-every", "SECONDS", BOTH, RUN, REAL, log_every_s), .min = 0, .max = 86400, .by_default = "5",
-     .per_rank = true, .help = "seconds between progress lines where there is no terminal"},
+     .per_rank = true, .help = "seconds between progress lines if stderr is not a terminal"},
 
     {ROW("verify", NULL, INSPECT, RUN, FLAG, verify), .by_default = "no",
-     .help = "read every byte: the hash of each shard, and whether HDF5 can read it"},
+     .help = "read every byte: check the hash of each shard, and that HDF5 can read it"},
     {ROW("diff", NULL, INSPECT, RUN, FLAG, diff), .by_default = "no",
-     .help = "compare two checkpoints, A and B, each a folder or, behind a DIR, a step in it: what differs, "
-             "tensor by tensor. Code 0: the same bits; 1: they differ"},
+     .help = "compare two checkpoints, A and B, tensor by tensor; each is a folder or, after a DIR, a step "
+             "in it. Code 0: the same bits; 1: they differ"},
     {ROW("json", NULL, INSPECT, RUN, FLAG, json), .by_default = "no",
      .help = "print one JSON object instead of a table"},
     {ROW("output", "FILE", EXPORT, RUN, PATH, output), .by_default = "",
      .help = "the .safetensors file to write"},
     {ROW("step", "N", EXPORT, RUN, INT, step), .min = 0, .max = 9007199254740992.0, .word = "newest",
-     .word_value = -1, .by_default = "newest", .help = "which checkpoint; newest: the newest that is whole"},
+     .word_value = -1, .by_default = "newest",
+     .help = "which checkpoint; newest: the newest one that is whole"},
     {ROW("fp16", NULL, EXPORT, RUN, FLAG, fp16), .by_default = "no",
      .help = "write float16 instead of float32"},
     {ROW("ema", NULL, EXPORT, RUN, FLAG, ema), .by_default = "no",
@@ -197,34 +193,34 @@ static const dt_option table[] = {
 
     {ROW("backend", "NAME", BOTH, MACHINE, NAME, backend), .get_choices = dt_backend_names,
      .by_default = "auto",
-     .help = "what computes; auto: the fastest one that works here; ref is for checking the others"},
+     .help =
+         "what computes; auto: the fastest one that works on this machine; ref is for checking the others"},
     {ROW("comm", "NAME", BOTH, MACHINE, NAME, comm), .get_choices = dt_transport_names, .by_default = "auto",
-     .help = "how ranks talk; auto: MPI if mpirun or srun has started the program, with NCCL between GPUs; "
-             "else one rank by itself"},
+     .help = "how ranks communicate; auto: MPI if mpirun or srun has started the program, with NCCL between "
+             "GPUs; else a single rank"},
     {ROW("peer-timeout", "SECONDS", BOTH, MACHINE, REAL, peer_timeout_s), .min = 1, .max = 86400,
      .by_default = "600",
-     .help = "a rank that has waited so long for others gives up and names those that did not come"},
+     .help = "a rank that has waited this long for others stops and names the missing ranks"},
     {ROW("precision", "TYPE", BOTH | INFO, MACHINE, CHOICE, config.precision), .choices = precisions,
      .by_default = "fp32",
      .help = "arithmetic of the network. fp16: half the memory traffic of fp32, on tensor cores, with master "
-             "weights in fp32; bf16: the same in another format; "
-             "tf32: fp32 whose products are rounded. All but fp32 need a GPU (or --backend ref, which rounds "
-             "as one would, slowly)"},
+             "weights in fp32; bf16: the same in another format; tf32: fp32 whose products are rounded. All "
+             "but fp32 need a GPU (or --backend ref, which rounds like a GPU, slowly)"},
     {ROW("plans", NULL, INFO, MACHINE, FLAG, plans), .by_default = "no",
      .help = "show what a training of --arch at --image-size, --batch and --precision would do on --device, "
-             "which need not be there: each cuDNN graph and its "
-             "plan, bytes and operations of an image, memory, and the images per second that those allow"},
+             "which this machine need not have: each cuDNN graph and its plan, bytes and operations of an "
+             "image, memory, and the images per second that they allow"},
     {ROW("device", "GPU", INFO, MACHINE, PATH, device), .by_default = "",
      .help = "for --plans: a100-40gb, a100-80gb, a10g, h100, h200, l4, t4, or a file like those in the "
              "folder share/dtrain/devices"},
     {ROW("autotune", "KIND", BOTH, MACHINE, CHOICE, autotune), .choices = autotunes, .by_default = "full",
      .per_rank = true,
      .help = "how the GPU's convolution algorithms are chosen. full: the first run on a GPU times all of "
-             "them and remembers the fastest; heuristic: of the "
-             "library's favourites; off: take its first"},
+             "them and remembers the fastest; heuristic: it times the library's favourites only; off: use "
+             "the library's first choice"},
     {ROW("no-graph", NULL, TRAIN, MACHINE, FLAG, config.no_graph), .by_default = "no",
-     .help = "enqueue each step's work anew instead of launching it as one captured graph: the same bits, "
-             "slower, and errors are found where they arise"},
+     .help = "enqueue the operations of each step one by one instead of launching one captured graph: the "
+             "same bits, slower, and errors are reported where they occur"},
     {ROW("threads", "N", BOTH, MACHINE, INT, threads), .min = 0, .max = 4096, .by_default = "0",
      .per_rank = true,
      .help = "compute threads per rank; 0: this rank's share of the host's cores (or OMP_NUM_THREADS)"},
