@@ -1,4 +1,4 @@
-/* Checks of values against each other, and of those that one row of the table cannot describe. */
+/* Checks values against each other, and values whose form a row of the table cannot describe. */
 #include "config.h"
 
 #include "launch/options/options.h"
@@ -22,11 +22,11 @@ dt_status dt_options_parse_resize(dt_options *options, dt_error *err)
         char *end;
         long long size = strtoll(at, &end, 10);
         if (end == at || *end != ':')
-            return bad_resize(options, "a list of SIZE:SHARE with commas is wanted", err);
+            return bad_resize(options, "expected is a list of SIZE:SHARE with commas", err);
         at = end + 1;
         double share = strtod(at, &end);
         if (end == at || (*end != ',' && *end != '\0') || (*end == ',' && end[1] == '\0'))
-            return bad_resize(options, "a list of SIZE:SHARE with commas is wanted", err);
+            return bad_resize(options, "expected is a list of SIZE:SHARE with commas", err);
         at = *end == ',' ? end + 1 : end;
         if (c->n_resize == DT_RESIZE_MAX)
             return bad_resize(options, "there are more than 16 sizes", err);
@@ -57,7 +57,7 @@ dt_status dt_options_check(const dt_options *options, unsigned command, dt_error
     if (command == DT_COMMAND_INFO && options->plans != (options->device[0] != '\0'))
         return dt_fail(err, DT_ERR_USAGE, "--plans and --device belong together: --plans --device h200");
     if (command == DT_COMMAND_INFO && options->plans && c->batch == 0)
-        return dt_fail(err, DT_ERR_USAGE, "--batch: --plans wants a number");
+        return dt_fail(err, DT_ERR_USAGE, "--batch: --plans needs a number");
     if (command != DT_COMMAND_TRAIN)
         return DT_OK;
     if (c->warmup_epochs > (double)c->epochs)
@@ -70,7 +70,7 @@ dt_status dt_options_check(const dt_options *options, unsigned command, dt_error
         return dt_fail(err, DT_ERR_USAGE,
                        "--spot imds: this build has no libcurl: install libcurl4-openssl-dev (Debian, "
                        "Ubuntu) or libcurl-devel (Amazon Linux, Fedora) and "
-                       "configure again, or say --spot off");
+                       "configure again, or use --spot off");
 #endif
     if (strncmp(options->imds_endpoint, "http://", 7) != 0 || !options->imds_endpoint[7])
         return dt_fail(err, DT_ERR_USAGE, "--imds-endpoint: '%s' does not begin with http:// and a host",

@@ -23,9 +23,9 @@ void dt_options_set_defaults(dt_options *options, unsigned command)
 
 /* -- the demo -------------------------------------------------------------------------------------------- */
 
-/* What the built-in demo takes for options that nobody has set: handwritten digits, which have no mirror
- * image and fill their frame. Seeds 1 to 8 end at 98.3 to 99.4%; with 5 epochs, or crops from 0.6 on, some
- * end at 97.2. --batch and --epochs depend on the number of ranks: apply_demo. */
+/* The demo's values of options that the user has not set. They suit handwritten digits, which must not be
+ * mirrored and fill their frame. Measured: seeds 1 to 8 end at 98.3 to 99.4%; with 5 epochs, or crops from
+ * 0.6 on, some end at 97.2. --batch and --epochs depend on the number of ranks: dt_options_apply_demo. */
 static const char *const demo_settings[][2] = {
     {"arch", "resnet18"},     {"image-size", "32"}, {"lr", "0.05"},
     {"warmup-epochs", "0.6"}, {"nesterov", "yes"},  {"weight-decay", "0.0005"},
@@ -39,9 +39,10 @@ static void set_for_demo(dt_options *options, const char *name, const char *text
         (void)dt_option_set(options, row, text, DT_ORIGIN_DEMO, name, NULL);
 }
 
-/* Many ranks leave few steps in six epochs: 16 of batch 32 made 12, and ended at 12%. So ranks share the 64
- * images of a step, down to 8 a rank (BatchNorm over 4 ended at 93%), and from 16 ranks on more epochs keep
- * the number of steps: 97 to 99%. */
+/* With a fixed batch, many ranks would make few steps in six epochs: 16 ranks with a batch of 32 made 12
+ * steps and ended at 12%. Therefore the ranks share the 64 images of a step, with at least 8 images per rank
+ * (BatchNorm over 4 images ended at 93%), and with more than 16 ranks more epochs keep the number of steps
+ * (97 to 99%). */
 void dt_options_apply_demo(dt_options *options, int n_ranks)
 {
     enum { STEP = 64, MOST = 32, LEAST = 8, EPOCHS = 6, RANKS_IN_TIME = 16 };
@@ -58,7 +59,7 @@ void dt_options_apply_demo(dt_options *options, int n_ranks)
 
 /* -- from other options ---------------------------------------------------------------------------------- */
 
-/* runs/DATA-ARCH: stays the same from start to start, so that --resume auto finds the run again. */
+/* Sets --out to runs/DATA-ARCH. It is the same at every start, so that --resume auto finds the run. */
 static void name_the_run(dt_options *options)
 {
     char data[DT_PATH_BYTES];
@@ -68,7 +69,7 @@ static void name_the_run(dt_options *options)
     const char *slash = strrchr(data, '/');
     const char *base = slash ? slash + 1 : data;
     if (options->input == DT_INPUT_SYNTHETIC)
-        /* shown, but not made: launch/commands/train.c */
+        /* shown, but never created: launch/commands/train.c */
         snprintf(options->out, sizeof options->out, "runs/synthetic-%s", options->arch);
     else if (!options->config.data[0])
         snprintf(options->out, sizeof options->out, "runs/demo");
@@ -78,8 +79,8 @@ static void name_the_run(dt_options *options)
         snprintf(options->out, sizeof options->out, "runs/%.200s-%s", base, options->arch);
 }
 
-/* A warm-up that nobody asked for does not fill a short training. A fifth: of 15 epochs on 5,000 images, 0,
- * 1.5 and 3 of warm-up ended at 44.8, 52.9 and 54.5% (benchmarks/RESULTS.md). */
+/* Limits a warm-up that the user has not set to a fifth of a short training. Why a fifth: 15 epochs on 5,000
+ * images with 0, 1.5 and 3 epochs of warm-up ended at 44.8, 52.9 and 54.5% (benchmarks/RESULTS.md). */
 static void shorten_the_warmup(dt_options *options)
 {
     dt_config *c = &options->config;

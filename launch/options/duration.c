@@ -16,7 +16,7 @@ static const struct {
 } units[] = {{'d', 86400.0}, {'h', 3600.0}, {'m', 60.0}, {'s', 1.0}};
 enum { N_UNITS = sizeof units / sizeof units[0] };
 
-/* Digits, with a fraction or without; nothing else that strtod knows. */
+/* Reads digits, and a fraction if `fraction`; none of the other forms that strtod accepts. */
 static bool read_number(const char **at, bool fraction, double *value)
 {
     size_t n = strspn(*at, fraction ? "0123456789." : "0123456789");
@@ -30,7 +30,7 @@ static bool read_number(const char **at, bool fraction, double *value)
     return true;
 }
 
-/* 1h30m: units that get smaller. */
+/* Parses "1h30m", with units in descending order. */
 static bool parse_units(const char *text, double *seconds)
 {
     double sum = 0.0, value;
@@ -48,7 +48,7 @@ static bool parse_units(const char *text, double *seconds)
     return true;
 }
 
-/* [DAYS-]A[:B[:C]]. Behind days the first number is hours; else the last one is seconds. */
+/* Parses [DAYS-]A[:B[:C]]. After days the first number is hours; else the last one is seconds. */
 static bool parse_slurm(const char *text, double *seconds)
 {
     const char *dash = strchr(text, '-'), *at = text;

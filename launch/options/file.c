@@ -1,4 +1,4 @@
-/* The configuration file, in and out, by libconfig. Keys are the options' names, at the top level. */
+/* Reads and writes the configuration file with libconfig. Its keys are the options' names. */
 #include "config.h"
 
 #include "launch/options/options.h"
@@ -41,8 +41,8 @@ static bool is_number(int type)
     return type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64 || type == CONFIG_TYPE_FLOAT;
 }
 
-/* A number as text. libconfig 1.5 silently keeps only 32 bits of an integer without the suffix L, so what was
- * written is looked up on its line. */
+/* Formats a number. libconfig 1.5 silently keeps only 32 bits of an integer without the suffix L, so that
+ * long integers are read from the text of their line. */
 static void number_text(const config_setting_t *s, const char *line, char *out, size_t out_bytes)
 {
     if (config_setting_type(s) == CONFIG_TYPE_FLOAT) {
@@ -69,7 +69,7 @@ static dt_status wrong_type(const dt_option *o, int type, const char *where, dt_
                    type_name(type));
 }
 
-/* The value of a setting as text for dt_option_set. */
+/* Formats the value of a setting as text for dt_option_set. */
 static dt_status setting_text(const dt_option *o, const config_setting_t *s, const char *line,
                               const char *where, char *out, size_t out_bytes, dt_error *err)
 {
@@ -140,7 +140,7 @@ static dt_status unknown_key(const char *where, const char *key, unsigned comman
                    where, key);
 }
 
-/* Line `number` of the text, or NULL; to be freed. */
+/* Copies line `number` of the text; NULL: there is none. The caller frees it. */
 static char *copy_line(const char *text, unsigned number)
 {
     while (number > 1 && (text = strchr(text, '\n')) != NULL) {
@@ -150,21 +150,21 @@ static char *copy_line(const char *text, unsigned number)
     return text ? dt_strprintf("%.*s", (int)strcspn(text, "\n"), text) : NULL;
 }
 
-static dt_status take_setting(const char *path, const char *file_text, unsigned command,
-                              const config_setting_t *s, bool *seen, dt_options *options, dt_error *err)
+static dt_status apply_setting(const char *path, const char *file_text, unsigned command,
+                               const config_setting_t *s, bool *seen, dt_options *options, dt_error *err)
 {
-    char place[DT_PATH_BYTES + 32], where[DT_PATH_BYTES + 128], text[DT_PATH_BYTES];
+    char position[DT_PATH_BYTES + 32], where[DT_PATH_BYTES + 128], text[DT_PATH_BYTES];
     const char *key = config_setting_name(s);
     const char *file = config_setting_source_file(s);
-    snprintf(place, sizeof place, "%s:%u", file ? file : path, config_setting_source_line(s));
+    snprintf(position, sizeof position, "%s:%u", file ? file : path, config_setting_source_line(s));
     int row = dt_options_find(key, command);
     if (row < 0 && dt_options_find(key, DT_COMMAND_TRAIN | DT_COMMAND_EVAL | DT_COMMAND_INFO) >= 0)
-        return DT_OK; /* another command's: a run's config.conf serves `eval` too */
+        return DT_OK; /* an option of another command: `eval` accepts a run's config.conf too */
     if (row < 0)
-        return unknown_key(place, key, command, err);
-    snprintf(where, sizeof where, "%s: %s", place, key);
+        return unknown_key(position, key, command, err);
+    snprintf(where, sizeof where, "%s: %s", position, key);
     if (seen[row])
-        return dt_fail(err, DT_ERR_USAGE, "%s: the second time in this file", where);
+        return dt_fail(err, DT_ERR_USAGE, "%s: this key is already in the file", where);
     seen[row] = true;
     char *line = file ? NULL : copy_line(file_text, config_setting_source_line(s));
     dt_status status = setting_text(dt_options_at(row), s, line, where, text, sizeof text, err);
@@ -174,10 +174,10 @@ static dt_status take_setting(const char *path, const char *file_text, unsigned 
     return dt_option_set(options, row, text, DT_ORIGIN_FILE, where, err);
 }
 
-/* The whole file, with a zero behind it; dt_free it. */
+/* Reads the whole file, and appends a zero byte. The caller frees *text. */
 static dt_status read_text(const char *path, char **text, dt_error *err)
 {
-    enum { LARGEST = 1 << 20 }; /* a configuration has 40 lines: more than this is another kind of file */
+    enum { LARGEST = 1 << 20 }; /* a configuration has some 60 lines: a larger file is not one */
     struct stat status;
     FILE *stream = fopen(path, "r");
     if (!stream || fstat(fileno(stream), &status) != 0 || S_ISDIR(status.st_mode)) {
@@ -207,7 +207,7 @@ static dt_status read_text(const char *path, char **text, dt_error *err)
                                  : "there is a zero byte in it");
 }
 
-/* `lenient`: a setting that is not understood is left out. */
+/* `lenient`: ignore settings that cannot be applied. */
 static dt_status read_settings(const char *name, const char *text, unsigned command, bool lenient,
                                dt_options *options, dt_error *err)
 {
@@ -223,8 +223,8 @@ static dt_status read_settings(const char *name, const char *text, unsigned comm
     }
     const config_setting_t *root = config_root_setting(&config);
     for (int i = 0; i < config_setting_length(root); i++) {
-        status = take_setting(name, text, command, config_setting_get_elem(root, (unsigned)i), seen, options,
-                              lenient ? NULL : err);
+        status = apply_setting(name, text, command, config_setting_get_elem(root, (unsigned)i), seen, options,
+                               lenient ? NULL : err);
         if (status == DT_ERR_USAGE && lenient)
             status = DT_OK;
         if (status != DT_OK)
@@ -273,7 +273,7 @@ dt_status dt_options_locate(const dt_options *options, unsigned command, dt_erro
 
 /* -- writing --------------------------------------------------------------------------------------------- */
 
-/* `value` as libconfig writes this option. */
+/* Writes `value` in libconfig's syntax. */
 static void write_value(FILE *out, const dt_option *o, const char *value)
 {
     bool is_word = o->word && strcmp(value, o->word) == 0;

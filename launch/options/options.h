@@ -1,17 +1,15 @@
-/* options.h: every option of every command, in one table that everything reads: the command line and --help
- * (argp), the configuration file (libconfig), the table printed at the start, and the file that a run leaves
- * behind.
+/* options.h: every option of every command, in one table. The command line and --help (argp), the
+ * configuration file (libconfig), the table printed at the start and a run's config.conf are made from it.
  *
  *   dt_options options;
- *   DT_TRY(dt_options_parse(&command, argc, argv, &options, err));     defaults, then the file, then the
- *                                                                      command line
- *   options.config.batch                                              a plain value
- *   options.origin[i]                                                 where it came from
+ *   DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
+ *   options.config.batch                                         the value
+ *   options.origin[dt_options_find("batch", DT_COMMAND_TRAIN)]   where it came from
  *
  * To add an option: a field in dt_options (or in dt_config, where core reads it) and a row in table.c.
  *
- * A configuration file holds `name = value;` for options by the same names ('_' may stand for '-'). Nothing
- * here prints, but --help, --usage and --version, which also end the program. Local; nothing is collective.
+ * A configuration file holds `name = value;` with the same names ('_' may stand for '-'). Only --help, --usage
+ * and --version print, and end the program. Everything here is local.
  */
 #ifndef DT_LAUNCH_OPTIONS_OPTIONS_H
 #define DT_LAUNCH_OPTIONS_OPTIONS_H
@@ -31,7 +29,7 @@
 #define DT_COMMAND_INSPECT 8U
 #define DT_COMMAND_EXPORT 16U
 
-#define DT_ARGUMENTS_MAX 3 /* positional ones of a command */
+#define DT_ARGUMENTS_MAX 3 /* positional arguments of a command, at most */
 #define DT_OPTIONS_MAX 96  /* rows of the table, at most */
 /* dt_option.max of a number without a limit; the largest of libconfig's plain integers */
 #define DT_OPTION_NO_LIMIT 2147483647.0
@@ -39,7 +37,7 @@
 typedef enum dt_origin {
     DT_ORIGIN_DEFAULT,
     DT_ORIGIN_DEMO,
-    DT_ORIGIN_TRAINING, /* eval: the weights say so */
+    DT_ORIGIN_TRAINING, /* eval: the value that the training of the weights had */
     DT_ORIGIN_FILE,
     DT_ORIGIN_COMMAND_LINE
 } dt_origin;
@@ -77,18 +75,18 @@ typedef struct dt_options {
     char out[DT_PATH_BYTES];
     char checkpoint_dir[DT_PATH_BYTES], checkpoint_mirror[DT_PATH_BYTES]; /* "": inside out; none */
     double log_every_s;    /* plain progress lines where there is no terminal */
-    int64_t profile_steps; /* measure each layer over so many steps, print a table, stop; 0: no */
+    int64_t profile_steps; /* measure each layer over so many steps, print a table, stop; 0: train */
     double time_limit_s;   /* of this start; 0: none */
     dt_spot_kind spot;
     char imds_endpoint[256];
-    char config_file[DT_PATH_BYTES]; /* that was read, or "" */
+    char config_file[DT_PATH_BYTES]; /* the file that was read, or "" */
     char weights[DT_PATH_BYTES];     /* eval: what to evaluate */
     bool plans;                      /* info: what a training would do on `device` */
     char device[DT_PATH_BYTES];      /* info: a GPU of launch/estimate/gpu_spec.h, by name or file; "" */
     bool verify, diff, json;         /* inspect */
     char output[DT_PATH_BYTES];      /* export: the file */
     int64_t step;                    /* export: the checkpoint; -1: the newest whole one */
-    bool fp16, ema;                  /* export: what of it */
+    bool fp16, ema;                  /* export: in float16; the running averages */
     char arguments[DT_ARGUMENTS_MAX][DT_PATH_BYTES]; /* the command's positional arguments */
     int n_arguments;
     dt_origin origin[DT_OPTIONS_MAX];
@@ -102,7 +100,7 @@ typedef enum dt_option_type {
     DT_OPTION_INT,     /* int64_t (or uint64_t) */
     DT_OPTION_REAL,    /* double */
     DT_OPTION_RANGE,   /* two doubles, one after the other, MIN,MAX with min <= max */
-    DT_OPTION_CHOICE,  /* an enum: the value is the place in the list of choices */
+    DT_OPTION_CHOICE,  /* an enum: the value is the index in the list of choices */
     DT_OPTION_NAME,    /* char[]: one of the choices */
     DT_OPTION_PATH,    /* char[DT_PATH_BYTES] */
     DT_OPTION_DURATION /* double, seconds: launch/options/duration.h */
@@ -124,57 +122,60 @@ typedef struct dt_option {
     dt_option_group group;
     dt_option_type type;
     size_t offset, bytes; /* of the field in dt_options */
-    double min, max;      /* numbers */
+    double min, max;      /* of numbers */
     bool above_min;       /* min itself is out of range */
     const char *const *choices;
-    const char *const *(*get_choices)(void); /* where another file knows them */
-    const char *word; /* INT: this word stands for word_value, which is else out of range; NULL: none */
+    const char *const *(*get_choices)(void); /* returns the choices, if another file has the list */
+    const char *word; /* INT: this word stands for word_value, which may be out of range; NULL: none */
     int64_t word_value;
     const char *by_default;
-    bool per_rank; /* ranks may differ in it */
+    bool per_rank; /* ranks may have different values */
     const char *help;
 } dt_option;
 
-/* What a command tells the parser about itself. */
+/* Describes a command to the parser. */
 typedef struct dt_command_usage {
     const char *name;     /* "dtrain eval": shown in --help */
-    const char *args_doc; /* "DIR", or NULL: no positional argument */
-    int n_arguments;      /* at most; 0: as many as args_doc says, one or none. One at least where there is
-                             args_doc */
-    const char *doc;      /* one paragraph; text behind a '\v' comes after the options */
-    unsigned bit;         /* of the rows it takes; 0: none */
+    const char *args_doc; /* "DIR"; at least one positional argument is required. NULL: there is none */
+    int n_arguments;      /* positional arguments at most; 0: one if there is args_doc, else none */
+    const char *doc;      /* one paragraph; --help prints text after a '\v' below the options */
+    unsigned bit;         /* DT_COMMAND_...: which rows of the table it has; 0: none */
 } dt_command_usage;
 
-/* Defaults, then the configuration file (--config, or ./dtrain.conf where there are no arguments at all),
- * then argv[1..]; checks what one value can tell, and then values against each other. DT_ERR_USAGE with the
- * one line to print ("--batch: 0 is out of range: 1 to 65536", "run.conf:3: batch: ..."); DT_ERR_MEMORY. On
- * failure *options is half filled, but options->comm is valid. */
+/* Set defaults, then the values of the configuration file (--config, or for train without any arguments
+ * ./dtrain.conf), then those of argv[1..]. Check each value, and then values against each other.
+ * DT_ERR_USAGE, with the line to print ("--batch: 0 is out of range: 1 to 65536", "run.conf:3: batch: ...");
+ * DT_ERR_MEMORY. On failure *options is filled in part, but options->comm is valid. */
 dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv, dt_options *options,
                            dt_error *err);
 
-/* The steps of parse. */
+/* -- the steps of dt_options_parse ----------------------------------------------------------------------- */
+
 void dt_options_set_defaults(dt_options *options, unsigned command);
 dt_status dt_options_read_file(const char *path, unsigned command, dt_options *options, dt_error *err);
 dt_status dt_options_read_text(const char *name, const char *text, unsigned command, dt_options *options,
                                dt_error *err);
-/* What a checkpoint tells of its training, whose dtrain may have had other options: what this one does not
- * understand is left out. DT_ERR_USAGE: no configuration at all. */
+/* Read the configuration in a checkpoint. Another version of dtrain, with other options, may have written it:
+ * settings that this one does not know are ignored. DT_ERR_USAGE: it is not a configuration. */
 dt_status dt_options_read_trained(const char *text, unsigned command, dt_options *options, dt_error *err);
-void dt_options_apply_demo(dt_options *options, int n_ranks); /* the demo's settings, for what is still at
-                                                                 its default */
+/* Set the demo's values of those options that still have their defaults. */
+void dt_options_apply_demo(dt_options *options, int n_ranks);
 dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err);
-/* train: sets --warmup-epochs and --out, where the user has not, from other options. */
+/* For train: derive --warmup-epochs and --out from other options, unless the user has set them. */
 void dt_options_complete(dt_options *options);
-/* resize_schedule, "SIZE:SHARE,SIZE:SHARE,...", into config.resize and config.n_resize. DT_ERR_USAGE. */
+/* Parse resize_schedule, "SIZE:SHARE,SIZE:SHARE,...", into config.resize and config.n_resize.
+ * DT_ERR_USAGE. */
 dt_status dt_options_parse_resize(dt_options *options, dt_error *err);
 
-/* Puts "run.conf:3: " in front of an error that begins with the name of an option ("--out x: ...", "data:
- * ...") whose value stands on that line of the configuration file; leaves all others as they are. Returns
+/* -- others ---------------------------------------------------------------------------------------------- */
+
+/* If the message of *err begins with the name of an option ("--out x: ...", "data: ..."), and the option's
+ * value is from line 3 of the configuration file: prefix the message with "run.conf:3: ". Returns
  * err->status. */
 dt_status dt_options_locate(const dt_options *options, unsigned command, dt_error *err);
 
-/* All options of a command as a configuration file that --config reads back to the same values. *text is
- * dt_alloc'ed and the caller's. DT_ERR_MEMORY. */
+/* Write all options of a command as the text of a configuration file, from which --config reads the same
+ * values. *text is dt_alloc'ed; the caller frees it. DT_ERR_MEMORY. */
 dt_status dt_options_write(const dt_options *options, unsigned command, const char *comment, char **text,
                            dt_error *err);
 
@@ -188,10 +189,10 @@ const char *const *dt_option_choices(const dt_option *option);
 dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origin origin, const char *where,
                         dt_error *err);
 
-/* The value as text that dt_option_set reads back to the same value. */
+/* Format the value as text, from which dt_option_set reads the same value. */
 void dt_option_format(const dt_options *options, int row, char *out, size_t out_bytes);
 
-/* What the groups and origins are called. Static storage. */
+/* Names of groups and origins. Static storage. */
 const char *dt_option_group_title(dt_option_group group);
 const char *dt_origin_name(dt_origin origin);
 

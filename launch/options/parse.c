@@ -1,5 +1,5 @@
-/* The command line, by argp, which also writes --help. What is wrong with it we say ourselves, first: argp
- * prints and exits, in more than one line, and takes `--bat` for `--batch`. */
+/* Parses the command line with argp, which also prints --help. dtrain checks the words before argp sees them,
+ * because argp prints its own errors in two lines, exits, and accepts `--bat` for `--batch`. */
 #include "config.h"
 
 #include "launch/options/options.h"
@@ -27,7 +27,7 @@ typedef struct parsed {
     const char *text[DT_OPTIONS_MAX]; /* NULL: a flag without a value */
 } parsed;
 
-/* -- what argp would not say well ------------------------------------------------------------------------ */
+/* -- checks before argp ---------------------------------------------------------------------------------- */
 
 static dt_status unknown_option(const dt_command_usage *usage, const char *name, dt_error *err)
 {
@@ -42,19 +42,19 @@ static dt_status unknown_option(const dt_command_usage *usage, const char *name,
     return dt_fail(err, DT_ERR_USAGE, "unknown option --%s; '%s --help' lists them all", name, usage->name);
 }
 
-static bool is_argps_own(const char *name)
+static bool is_option_of_argp(const char *name)
 {
     return strcmp(name, "help") == 0 || strcmp(name, "usage") == 0 || strcmp(name, "version") == 0;
 }
 
-/* Checks argv[*i], an option "--name[=value]", and moves *i onto its value if that is the next word. */
+/* Checks argv[*i], an option "--name[=value]". Advances *i to the value if that is the next word. */
 static dt_status check_option(const dt_command_usage *usage, int argc, char **argv, int *i, dt_error *err)
 {
     char name[64];
     const char *equals = strchr(argv[*i], '=');
     int length = equals ? (int)(equals - argv[*i]) - 2 : (int)strlen(argv[*i]) - 2;
     snprintf(name, sizeof name, "%.*s", length, argv[*i] + 2);
-    if (is_argps_own(name))
+    if (is_option_of_argp(name))
         return equals ? dt_fail(err, DT_ERR_USAGE, "--%s takes no value", name) : DT_OK;
     int row = strchr(name, '_') ? -1 : dt_options_find(name, usage->bit);
     bool is_config = usage->bit && strcmp(name, "config") == 0;
@@ -78,7 +78,7 @@ static dt_status check_words(const dt_command_usage *usage, int argc, char **arg
         bool is_option = word[0] == '-' && word[1] != '\0' && !options_end;
         if (is_option && (strcmp(word, "--help") == 0 || strcmp(word, "--usage") == 0 ||
                           strcmp(word, "--version") == 0 || strcmp(word, "-h") == 0))
-            return DT_OK; /* argp comes as far as this, and ends the program */
+            return DT_OK; /* argp will end the program at this word */
         if (is_option && strcmp(word, "--") == 0)
             options_end = true;
         else if (is_option && word[1] == '-')
@@ -87,8 +87,8 @@ static dt_status check_words(const dt_command_usage *usage, int argc, char **arg
             return dt_fail(err, DT_ERR_USAGE, "unknown option %s; '%s --help' lists them all", word,
                            usage->name);
         else if (!is_option && n_arguments++ >= most)
-            return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; '%s --help' tells what there is",
-                           word, usage->name);
+            return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; '%s --help' shows the usage", word,
+                           usage->name);
     }
     if (usage->args_doc && n_arguments == 0)
         return dt_fail(err, DT_ERR_USAGE, "%s is missing: %s %s", usage->args_doc, usage->name,
@@ -98,7 +98,7 @@ static dt_status check_words(const dt_command_usage *usage, int argc, char **arg
 
 /* -- argp ------------------------------------------------------------------------------------------------ */
 
-static error_t take(int key, char *text, struct argp_state *state)
+static error_t collect(int key, char *text, struct argp_state *state)
 {
     parsed *p = state->input;
     if (key >= KEY_FIRST && key < KEY_FIRST + dt_options_count()) {
@@ -133,7 +133,7 @@ static void print_version(FILE *stream, struct argp_state *state)
     fprintf(stream, "dtrain %s\n", PACKAGE_VERSION);
 }
 
-/* The help of an option: what it says, the choices, the default. */
+/* Writes the help of an option, its choices and its default. */
 static void describe(const dt_option *o, char *out, size_t out_bytes)
 {
     const char *const *choices =
@@ -185,14 +185,14 @@ static void run_argp(const dt_command_usage *usage, int argc, char **argv, parse
         (struct argp_option){.key = 'h', .flags = OPTION_HIDDEN, .group = -1, .doc = "like --help"};
 
     struct argp argp = {.options = options,
-                        .parser = take,
+                        .parser = collect,
                         .args_doc = usage->args_doc,
                         .doc = usage->doc,
                         .help_filter = without_the_note_on_short_options};
     argp_program_version_hook = print_version;
     argp_err_exit_status = dt_status_exit_code(DT_ERR_USAGE);
     char *name = argv[0];
-    argv[0] = (char *)usage->name; /* what the help calls the program; argp does not write to it */
+    argv[0] = (char *)usage->name; /* the name shown in the help; argp does not write to it */
     (void)argp_parse(&argp, argc, argv, 0, NULL, p);
     argv[0] = name;
 }

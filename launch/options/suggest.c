@@ -19,7 +19,7 @@ static int min_of(int a, int b)
 }
 
 /* Damerau's distance in its restricted form (Boytsov 2011, "optimal string alignment"): three rows of the
- * table are alive. */
+ * table suffice. */
 static int edit_distance(const char *a, const char *b)
 {
     int n = (int)strlen(a), m = (int)strlen(b);
@@ -41,7 +41,7 @@ static int edit_distance(const char *a, const char *b)
     return rows[n % 3][m];
 }
 
-/* "warm" and "epochs" of "warmup-epochs" */
+/* Whether `whole` begins or ends with `word`, as "warmup-epochs" does with "warm" and "epochs". */
 static bool is_an_end_of(const char *word, const char *whole)
 {
     size_t n = strlen(word), m = strlen(whole);

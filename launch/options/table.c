@@ -14,7 +14,7 @@
 #define INSPECT DT_COMMAND_INSPECT
 #define EXPORT DT_COMMAND_EXPORT
 
-/* In the order of the enums. */
+/* The choices, in the order of the enums. */
 static const char *const schedules[] = {"cosine", "poly", "step", "constant", NULL};
 static const char *const augments[] = {"standard", "none", NULL};
 static const char *const resumes[] = {"auto", "never", "must", NULL};
@@ -33,7 +33,7 @@ static const char *const *archs_or_auto(void)
     return names;
 }
 
-/* What every row has. The field is one of dt_options; a RANGE's is the first of its two. */
+/* What every row has. field_: of dt_options; for a RANGE the first of its two. */
 #define ROW(name_, metavar_, commands_, group_, type_, field_)                                               \
     .name = name_, .metavar = metavar_, .commands = commands_, .group = DT_GROUP_##group_,                   \
     .type = DT_OPTION_##type_, .offset = offsetof(dt_options, field_),                                       \
@@ -229,7 +229,7 @@ static const dt_option table[] = {
 };
 
 enum { N_ROWS = sizeof table / sizeof table[0] };
-_Static_assert(N_ROWS <= DT_OPTIONS_MAX, "dt_options.origin has a place for every row");
+_Static_assert(N_ROWS <= DT_OPTIONS_MAX, "dt_options.origin has an element for every row");
 _Static_assert(sizeof(dt_schedule_kind) == sizeof(int) && sizeof(dt_spot_kind) == sizeof(int) &&
                    sizeof(dt_dtype) == sizeof(int),
                "choices are stored as int");

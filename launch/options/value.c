@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "1 to 65536", "more than 0, up to 1", "0 or more" */
+/* Writes "1 to 65536", "more than 0, up to 1" or "0 or more". */
 static const char *range_text(const dt_option *o, char *out, size_t out_bytes)
 {
     if (o->max >= DT_OPTION_NO_LIMIT)
@@ -102,7 +102,7 @@ static dt_status set_bool(bool turns_off, void *field, const char *text, const c
     return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is neither yes nor no", where, text);
 }
 
-/* *index is the choice's place in its list. */
+/* *index: that of the choice in its list. */
 static dt_status find_choice(const dt_option *o, const char *text, const char *where, int *index,
                              dt_error *err)
 {
@@ -128,7 +128,7 @@ static dt_status set_text(const dt_option *o, char *field, const char *text, con
     if (strlen(text) >= o->bytes)
         return dt_fail(err, DT_ERR_USAGE, "%s: longer than %zu bytes", where, o->bytes - 1);
     if (strpbrk(text, "\n\r"))
-        return dt_fail(err, DT_ERR_USAGE, "%s: there is a line break in it", where);
+        return dt_fail(err, DT_ERR_USAGE, "%s: it has a line break", where);
     memcpy(field, text, strlen(text) + 1);
     return DT_OK;
 }
@@ -175,7 +175,7 @@ dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origi
     return DT_OK;
 }
 
-/* The fewest digits that read back to the same value; 600 rather than 6e+02. */
+/* Writes the fewest digits that read back to the same value, from 15 on: 600 rather than 6e+02. */
 static void format_real(double value, char *out, size_t out_bytes)
 {
     for (int digits = 15; digits <= 17; digits++) {

@@ -1,11 +1,11 @@
-/* Lengths of time as people and Slurm write them. */
+/* Durations, also in Slurm's notation. */
 #include "launch/options/duration.h"
 
 #include "tests/testing.h"
 
 #include <stdio.h>
 
-static void what_people_and_slurm_write_is_read(void)
+static void durations_are_parsed(void)
 {
     static const struct {
         const char *text;
@@ -41,7 +41,7 @@ static void what_people_and_slurm_write_is_read(void)
     }
 }
 
-static void anything_else_is_refused(void)
+static void other_texts_are_refused(void)
 {
     static const char *const cases[] = {
         "",      " ",       "h",         "1x",    "1h2h",      "30m1h",  "1h ",
@@ -56,7 +56,7 @@ static void anything_else_is_refused(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(what_people_and_slurm_write_is_read),
-    DT_TEST(anything_else_is_refused),
+    DT_TEST(durations_are_parsed),
+    DT_TEST(other_texts_are_refused),
 };
 DT_TEST_MAIN("launch/duration", tests)

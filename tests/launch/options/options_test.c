@@ -1,4 +1,4 @@
-/* Options: defaults, file, command line, what is refused and how, and the way out and back in. */
+/* Options: defaults, file and command line, refused values and their messages, and the written file. */
 #include "tests/testing.h"
 
 #include "core/base/alloc.h"
@@ -16,7 +16,7 @@ static const dt_command_usage demo_data = {.name = "dtrain demo-data", .doc = ""
 static dt_options options;
 static dt_error err;
 
-/* Parse words ended by NULL. */
+/* Parses words that end with NULL. */
 static dt_status parse(const dt_command_usage *usage, const char *const *words)
 {
     char *argv[64] = {(char *)"dtrain"};
@@ -29,7 +29,7 @@ static dt_status parse(const dt_command_usage *usage, const char *const *words)
 
 #define PARSE(usage, ...) parse(&(usage), (const char *const[]){__VA_ARGS__, NULL})
 
-/* Parsing fails as wrong usage with just this message, on one line. */
+/* Checks that parsing returns DT_ERR_USAGE with exactly this message, on one line. */
 #define CHECK_REFUSED(message_expected, usage, ...)                                                          \
     do {                                                                                                     \
         DT_CHECK_INT(PARSE(usage, __VA_ARGS__), DT_ERR_USAGE);                                               \
@@ -43,7 +43,7 @@ static const char *conf(const char *text)
     return path;
 }
 
-/* Reading a file with this text is refused with "PATH" and this rest. */
+/* Checks that a file with this text is refused with the message "PATH" + `rest`. */
 static void check_file_refused(const char *text, const char *rest)
 {
     const char *path = conf(text);
@@ -69,7 +69,7 @@ static void every_default_is_in_range(void)
         }
 }
 
-static void defaults_are_those_of_imagenet(void)
+static void defaults_suit_imagenet(void)
 {
     DT_REQUIRE(PARSE(train, "--data", "x") == DT_OK);
     DT_CHECK_STR(options.arch, "resnet50");
@@ -83,7 +83,7 @@ static void defaults_are_those_of_imagenet(void)
     DT_CHECK_STR(options.out, "runs/x-resnet50");
 }
 
-static void the_demo_has_settings_of_its_own_until_somebody_sets_them(void)
+static void the_demo_changes_only_options_at_their_defaults(void)
 {
     DT_REQUIRE(PARSE(train, "--arch", "resnet34") == DT_OK);
     DT_CHECK_STR(options.arch, "resnet34");
@@ -95,7 +95,7 @@ static void the_demo_has_settings_of_its_own_until_somebody_sets_them(void)
     DT_CHECK_STR(options.out, "runs/demo");
 }
 
-static void the_demos_batch_is_shared_by_its_ranks(void)
+static void ranks_of_the_demo_share_its_batch(void)
 {
     static const int cases[][3] = {{1, 32, 6}, {2, 32, 6}, {3, 21, 6}, {4, 16, 6},
                                    {8, 8, 6},  {16, 8, 6}, {17, 8, 7}, {64, 8, 24}};
@@ -130,7 +130,7 @@ static void the_command_line_beats_the_file_and_the_file_beats_the_default(void)
     DT_CHECK_STR(options.config_file, path);
 }
 
-static void of_a_training_what_is_understood_is_read(void)
+static void unknown_settings_of_a_training_are_ignored(void)
 {
     const char *text = "image-size = 64;\nof-another-version = 3;\nbatch = \"many\";\naccumulate = 4;\n";
     dt_options_set_defaults(&options, DT_COMMAND_TRAIN);
@@ -144,7 +144,7 @@ static void of_a_training_what_is_understood_is_read(void)
     DT_CHECK_CONTAINS(err.message, "run.conf:1: unknown key 'step'; did you mean 'steps'?");
 }
 
-static void dtrain_conf_is_read_only_where_there_are_no_arguments(void)
+static void dtrain_conf_is_read_only_without_arguments(void)
 {
     char before[4096];
     DT_REQUIRE(getcwd(before, sizeof before) && chdir(dt_test_temp_dir()) == 0);
@@ -172,14 +172,13 @@ static void an_abbreviated_option_is_refused(void)
     CHECK_REFUSED("unknown option --warm; did you mean --warmup-epochs?", train, "--warm", "3");
 }
 
-static void words_too_many_and_too_few_are_refused(void)
+static void too_many_and_too_few_words_are_refused(void)
 {
-    CHECK_REFUSED("unexpected argument 'oops'; 'dtrain --help' tells what there is", train, "--batch", "3",
+    CHECK_REFUSED("unexpected argument 'oops'; 'dtrain --help' shows the usage", train, "--batch", "3",
                   "oops");
     CHECK_REFUSED("--batch needs a value: --batch N", train, "--batch");
     CHECK_REFUSED("DIR is missing: dtrain demo-data DIR", demo_data, "--", NULL);
-    CHECK_REFUSED("unexpected argument 'b'; 'dtrain demo-data --help' tells what there is", demo_data, "a",
-                  "b");
+    CHECK_REFUSED("unexpected argument 'b'; 'dtrain demo-data --help' shows the usage", demo_data, "a", "b");
     DT_REQUIRE(PARSE(demo_data, "a") == DT_OK);
     DT_CHECK_STR(options.arguments[0], "a");
 }
@@ -230,7 +229,7 @@ static void a_batch_is_a_number_or_auto(void)
     CHECK_REFUSED("--steps: 'auto' is not a whole number", train, "--steps", "auto");
 }
 
-static void a_resize_schedule_is_a_table_of_sizes(void)
+static void a_resize_schedule_is_parsed(void)
 {
     DT_REQUIRE(PARSE(train, "--data", "x", "--resize-schedule", "160:0,192:0.6,224:0.85") == DT_OK);
     DT_CHECK_INT(options.config.n_resize, 3);
@@ -240,14 +239,14 @@ static void a_resize_schedule_is_a_table_of_sizes(void)
     DT_CHECK_INT(options.config.n_resize, 0);
 }
 
-static void a_mistake_in_a_resize_schedule_is_told(void)
+static void mistakes_in_a_resize_schedule_are_reported(void)
 {
     static const char *const cases[][2] = {
-        {"160", "a list of SIZE:SHARE with commas is wanted"},
-        {"160:", "a list of SIZE:SHARE with commas is wanted"},
-        {"160:0,", "a list of SIZE:SHARE with commas is wanted"},
-        {"160:0;192:0.5", "a list of SIZE:SHARE with commas is wanted"},
-        {"big:0", "a list of SIZE:SHARE with commas is wanted"},
+        {"160", "expected is a list of SIZE:SHARE with commas"},
+        {"160:", "expected is a list of SIZE:SHARE with commas"},
+        {"160:0,", "expected is a list of SIZE:SHARE with commas"},
+        {"160:0;192:0.5", "expected is a list of SIZE:SHARE with commas"},
+        {"big:0", "expected is a list of SIZE:SHARE with commas"},
         {"8:0", "a size is 16 to 2048 pixels"},
         {"160:0,192:1", "a share of the epochs is at least 0 and less than 1"},
         {"160:0,192:nan", "a share of the epochs is at least 0 and less than 1"},
@@ -266,7 +265,7 @@ static void a_mistake_in_a_resize_schedule_is_told(void)
                        "for example 160:0,192:0.6,224:0.85");
 }
 
-static void what_a_gpu_takes_is_read(void)
+static void options_of_a_gpu_are_read(void)
 {
     DT_REQUIRE(PARSE(train, "--data", "x", "--precision", "bf16", "--optimizer", "lars", "--lars-trust",
                      "0.002", "--ema", "0.9999", "--loss-scale", "1024", "--input", "synthetic", "--profile",
@@ -298,7 +297,7 @@ static void options_that_contradict_each_other_are_refused(void)
                   "--profile", "5", "--resize-schedule", "16:0,32:0.5");
 }
 
-static void a_warmup_that_nobody_asked_for_is_a_fifth_of_the_epochs_at_most(void)
+static void a_default_warmup_is_at_most_a_fifth_of_the_epochs(void)
 {
     DT_REQUIRE(PARSE(train, "--data", "x", "--epochs", "15") == DT_OK);
     DT_CHECK_CLOSE(options.config.warmup_epochs, 3, 1e-12);
@@ -308,7 +307,7 @@ static void a_warmup_that_nobody_asked_for_is_a_fifth_of_the_epochs_at_most(void
     DT_CHECK_CLOSE(options.config.warmup_epochs, 5, 0);
 }
 
-static void eval_says_what_is_missing(void)
+static void eval_reports_missing_options(void)
 {
     CHECK_REFUSED("--weights is missing: what to evaluate, a .safetensors file or a run's folder", eval,
                   "--data", "x");
@@ -316,7 +315,7 @@ static void eval_says_what_is_missing(void)
                   "x");
 }
 
-static void mistakes_in_a_file_are_told_with_their_line(void)
+static void mistakes_in_a_file_are_reported_with_their_line(void)
 {
     check_file_refused("# one\nbacth = 3;", ":2: unknown key 'bacth'; did you mean 'batch'?");
     check_file_refused(
@@ -332,13 +331,13 @@ static void mistakes_in_a_file_are_told_with_their_line(void)
                        ":1: crop-scale: two numbers, (MIN, MAX) was expected, this is a number");
     check_file_refused("arch : { name = 3; }", ":1: arch: a text in \"\" was expected, this is a group");
     check_file_refused("crop_scale = (0.3, 1);\ncrop-scale = (0.3, 1);",
-                       ":2: crop-scale: the second time in this file");
+                       ":2: crop-scale: this key is already in the file");
     check_file_refused("batch = ;", ":1: syntax error");
     check_file_refused("arch = \"resnet5\";", ":1: arch: 'resnet5' is not one of resnet18, resnet34, "
                                               "resnet50, resnet101, resnet152; did you mean 'resnet50'?");
 }
 
-static void a_later_error_about_an_option_gets_the_line_where_it_stands(void)
+static void a_later_error_about_an_option_gets_its_line_in_the_file(void)
 {
     const char *path = conf("lr = 0.1;\ndata = \"x\";\nout = \"y\";");
     DT_REQUIRE(PARSE(train, "--config", path, "--out", "z") == DT_OK);
@@ -362,14 +361,14 @@ static void a_long_integer_in_a_file_is_not_cut_to_32_bits(void)
     check_file_refused("batch = 4294967328;", ":1: batch: 4294967328 is out of range: 1 to 65536, or auto");
 }
 
-static void a_file_that_is_not_there_is_refused(void)
+static void a_missing_file_is_refused(void)
 {
     CHECK_REFUSED("--config /nowhere/run.conf: No such file or directory", train, "--config",
                   "/nowhere/run.conf");
     CHECK_REFUSED("--config /: Is a directory", train, "--config", "/");
 }
 
-static void a_file_that_is_no_text_is_refused(void)
+static void a_binary_file_is_refused(void)
 {
     const char *path = dt_test_path("%s/binary", dt_test_temp_dir());
     dt_test_write_file(path, "batch\0", 6);
@@ -377,7 +376,7 @@ static void a_file_that_is_no_text_is_refused(void)
     DT_CHECK_CONTAINS(err.message, "not a configuration file");
 }
 
-static void keys_of_another_command_are_passed_over(void)
+static void keys_of_another_command_are_ignored(void)
 {
     const char *path = conf("lr = 0.3; batch = 6; data = \"x\";");
     DT_REQUIRE(PARSE(eval, "--config", path, "--weights", "w") == DT_OK);
@@ -411,7 +410,7 @@ static void the_written_configuration_reads_back_to_the_same_values(void)
     }
 }
 
-static void numbers_are_shown_as_people_write_them(void)
+static void numbers_are_formatted_with_the_fewest_digits(void)
 {
     static const char *const same[] = {"600", "0.1", "1000000", "0.0005", "1e-05", "0.1234567890123456",
                                        "12.5"};
@@ -424,7 +423,7 @@ static void numbers_are_shown_as_people_write_them(void)
     }
 }
 
-static void the_runs_name_follows_the_data_and_stays(void)
+static void the_runs_name_is_made_of_data_and_network(void)
 {
     DT_REQUIRE(PARSE(train, "--data", "/data/imagenet//") == DT_OK);
     DT_CHECK_STR(options.out, "runs/imagenet-resnet50");
@@ -458,34 +457,34 @@ static void every_failing_allocation_is_an_error_and_no_leak(void)
 
 static const dt_test tests[] = {
     DT_TEST(every_default_is_in_range),
-    DT_TEST(defaults_are_those_of_imagenet),
-    DT_TEST(the_demo_has_settings_of_its_own_until_somebody_sets_them),
-    DT_TEST(the_demos_batch_is_shared_by_its_ranks),
+    DT_TEST(defaults_suit_imagenet),
+    DT_TEST(the_demo_changes_only_options_at_their_defaults),
+    DT_TEST(ranks_of_the_demo_share_its_batch),
     DT_TEST(the_command_line_beats_the_file_and_the_file_beats_the_default),
-    DT_TEST(of_a_training_what_is_understood_is_read),
-    DT_TEST(dtrain_conf_is_read_only_where_there_are_no_arguments),
+    DT_TEST(unknown_settings_of_a_training_are_ignored),
+    DT_TEST(dtrain_conf_is_read_only_without_arguments),
     DT_TEST(an_unknown_option_is_refused_with_a_suggestion),
     DT_TEST(an_abbreviated_option_is_refused),
-    DT_TEST(words_too_many_and_too_few_are_refused),
+    DT_TEST(too_many_and_too_few_words_are_refused),
     DT_TEST(a_value_out_of_range_is_refused_with_the_range),
     DT_TEST(a_value_of_the_wrong_type_is_refused),
     DT_TEST(a_bad_choice_is_refused_with_the_choices),
     DT_TEST(a_batch_is_a_number_or_auto),
-    DT_TEST(a_resize_schedule_is_a_table_of_sizes),
-    DT_TEST(a_mistake_in_a_resize_schedule_is_told),
-    DT_TEST(what_a_gpu_takes_is_read),
+    DT_TEST(a_resize_schedule_is_parsed),
+    DT_TEST(mistakes_in_a_resize_schedule_are_reported),
+    DT_TEST(options_of_a_gpu_are_read),
     DT_TEST(options_that_contradict_each_other_are_refused),
-    DT_TEST(a_warmup_that_nobody_asked_for_is_a_fifth_of_the_epochs_at_most),
-    DT_TEST(eval_says_what_is_missing),
-    DT_TEST(mistakes_in_a_file_are_told_with_their_line),
-    DT_TEST(a_later_error_about_an_option_gets_the_line_where_it_stands),
+    DT_TEST(a_default_warmup_is_at_most_a_fifth_of_the_epochs),
+    DT_TEST(eval_reports_missing_options),
+    DT_TEST(mistakes_in_a_file_are_reported_with_their_line),
+    DT_TEST(a_later_error_about_an_option_gets_its_line_in_the_file),
     DT_TEST(a_long_integer_in_a_file_is_not_cut_to_32_bits),
-    DT_TEST(a_file_that_is_not_there_is_refused),
-    DT_TEST(a_file_that_is_no_text_is_refused),
-    DT_TEST(keys_of_another_command_are_passed_over),
+    DT_TEST(a_missing_file_is_refused),
+    DT_TEST(a_binary_file_is_refused),
+    DT_TEST(keys_of_another_command_are_ignored),
     DT_TEST(the_written_configuration_reads_back_to_the_same_values),
-    DT_TEST(numbers_are_shown_as_people_write_them),
-    DT_TEST(the_runs_name_follows_the_data_and_stays),
+    DT_TEST(numbers_are_formatted_with_the_fewest_digits),
+    DT_TEST(the_runs_name_is_made_of_data_and_network),
     DT_TEST(every_failing_allocation_is_an_error_and_no_leak),
 };
 

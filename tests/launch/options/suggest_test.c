@@ -1,4 +1,4 @@
-/* "did you mean ...?" */
+/* Suggestions for mistyped words. */
 #include "tests/testing.h"
 
 #include "launch/options/suggest.h"
@@ -8,7 +8,7 @@
 static const char *const words[] = {"batch", "image-size", "warmup-epochs", "epochs", "no-shuffle",
                                     "lr",    "eval",       "eval-every",    NULL};
 
-static void a_typing_error_finds_its_word(void)
+static void a_typing_error_suggests_the_word(void)
 {
     DT_CHECK_STR(dt_suggest("bacth", words), "batch");
     DT_CHECK_STR(dt_suggest("batc", words), "batch");
@@ -19,13 +19,13 @@ static void a_typing_error_finds_its_word(void)
     DT_CHECK_STR(dt_suggest("evla", words), "eval");
 }
 
-static void a_part_finds_its_word(void)
+static void a_unique_part_suggests_the_word(void)
 {
     DT_CHECK_STR(dt_suggest("warm", words), "warmup-epochs");
     DT_CHECK_STR(dt_suggest("shuffle", words), "no-shuffle");
 }
 
-static void what_is_near_to_nothing_finds_nothing(void)
+static void an_unrelated_word_suggests_nothing(void)
 {
     DT_CHECK_STR(dt_suggest("xyzzy", words), NULL);
     DT_CHECK_STR(dt_suggest("", words), NULL);
@@ -35,9 +35,9 @@ static void what_is_near_to_nothing_finds_nothing(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(a_typing_error_finds_its_word),
-    DT_TEST(a_part_finds_its_word),
-    DT_TEST(what_is_near_to_nothing_finds_nothing),
+    DT_TEST(a_typing_error_suggests_the_word),
+    DT_TEST(a_unique_part_suggests_the_word),
+    DT_TEST(an_unrelated_word_suggests_nothing),
 };
 
 DT_TEST_MAIN("launch/suggest", tests)
