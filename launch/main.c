@@ -1,4 +1,4 @@
-/* dtrain: which command, its error, its exit code. */
+/* dtrain: runs a command, prints its error, and returns its exit code. */
 #include "config.h"
 
 #include "core/base/clock.h"
@@ -14,7 +14,7 @@ static const struct {
     const char *name;
     dt_command *run;
 } commands[] = {
-    {"train", dt_command_train}, /* also where no command is named */
+    {"train", dt_command_train}, /* also if no command is named */
     {"eval", dt_command_eval},   {"inspect", dt_command_inspect},     {"export", dt_command_export},
     {"info", dt_command_info},   {"demo-data", dt_command_demo_data},
 };
@@ -51,7 +51,8 @@ int main(int argc, char **argv)
     dt_status status = run(argc, argv, &session, &err);
     int code = dt_status_exit_code(status);
     if (status != DT_OK && !err.message[0])
-        dt_fail(&err, status, "an error without words (%s): this is a bug", dt_status_name(status));
+        dt_fail(&err, status, "an error without a message (%s): this is a bug in dtrain",
+                dt_status_name(status));
     /* Some ranks may notice that a peer is lost or late, and others not. */
     const bool shared =
         err.shared && status != DT_ERR_COMM && status != DT_ERR_PEER && status != DT_ERR_TIMEOUT;

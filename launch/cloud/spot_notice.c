@@ -194,8 +194,8 @@ static double tick(void *context)
         status = poll_rebalance(s, &why);
     if (status != DT_OK && status != DT_ERR_INTERRUPTED && !s->warned_of_failure) {
         s->warned_of_failure = true;
-        dt_log_warn("--spot: the metadata service cannot be polled for interruptions: %s; retrying every "
-                    "%g s (--spot off: never)",
+        dt_log_warn("--spot: the metadata service cannot be polled for interruptions: %s; retrying every %g "
+                    "s (--spot off: never)",
                     why.message, s->options.poll_s);
     }
     return s->options.poll_s;

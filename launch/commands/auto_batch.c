@@ -8,9 +8,9 @@
 #include "core/collective/agreement.h"
 #include "layers/resnet.h"
 
-#define LARGEST_BATCH 65536 /* --batch takes no more */
+#define LARGEST_BATCH 65536 /* the maximum of --batch */
 
-/* What to plan with, for dt_memory_query. */
+/* A query, and the objects that it refers to. */
 typedef struct planning {
     dt_net_spec spec;
     dt_backend planner;
@@ -49,20 +49,21 @@ static dt_status begin(const dt_session *s, const dt_options *o, int64_t n_class
     return DT_OK;
 }
 
-static void tell(const dt_session *s, const dt_config *c, const dt_memory_estimate *estimate, bool training)
+static void log_batch(const dt_session *s, const dt_config *c, const dt_memory_estimate *estimate,
+                      bool training)
 {
     if (training)
-        dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB; a global batch of %lld: does "
+        dt_log_info("--batch auto: %lld images per rank, with %.2f of %.2f GiB; a global batch of %lld: does "
                     "--lr %g suit it?",
                     (long long)c->batch, DT_TO_GIB(estimate->total_bytes), DT_TO_GIB(estimate->free_bytes),
                     (long long)(c->batch * c->accumulate * s->comm->size), c->lr);
     else
-        dt_log_info("--batch auto: %lld images a rank, with %.2f of %.2f GiB", (long long)c->batch,
+        dt_log_info("--batch auto: %lld images per rank, with %.2f of %.2f GiB", (long long)c->batch,
                     DT_TO_GIB(estimate->total_bytes), DT_TO_GIB(estimate->free_bytes));
 }
 
-static dt_status settle(const dt_session *s, dt_options *o, const dt_source_info *data, bool training,
-                        bool net_trains, dt_error *err)
+static dt_status resolve(const dt_session *s, dt_options *o, const dt_source_info *data, bool training,
+                         bool net_trains, dt_error *err)
 {
     dt_config *c = &o->config;
     planning p;
@@ -86,7 +87,7 @@ static dt_status settle(const dt_session *s, dt_options *o, const dt_source_info
     if (status == DT_OK) {
         c->batch = largest;
         if (s->comm->rank == 0)
-            tell(s, c, &estimate, training);
+            log_batch(s, c, &estimate, training);
     }
     end(&p);
     return status;
@@ -108,7 +109,7 @@ dt_status dt_auto_batch_resolve(const dt_session *s, dt_options *o, bool trainin
         source->ops->destroy(source);
     }
     DT_TRY(dt_agree(s->comm, status, err));
-    return settle(s, o, &info, training, net_trains, err);
+    return resolve(s, o, &info, training, net_trains, err);
 }
 
 static dt_status too_large(const planning *p, const dt_options *o, const dt_memory_estimate *estimate,

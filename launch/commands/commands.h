@@ -1,4 +1,5 @@
-/* commands.h: one function per command. To add one: a file launch/NAME.c, its line here, its row in main.c.
+/* commands.h: one function per command. To add one: a file launch/commands/NAME.c, its line here and in
+ * launch.mk, and its row in main.c.
  *
  * argv[0] is the program's or the command's name, options follow. A command prints what the user asked for,
  * but not its errors: it returns them, and main.c prints. `session` is zeroed; main.c closes it. Where

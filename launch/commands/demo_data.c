@@ -12,8 +12,7 @@ dt_status dt_command_demo_data(int argc, char **argv, dt_session *session, dt_er
         .name = "dtrain demo-data",
         .args_doc = "DIR",
         .doc = "Write the built-in data set, 1,797 handwritten digits of 32x32 pixels, to DIR/train and "
-               "DIR/val as JPEG files: an "
-               "example of what --data wants.",
+               "DIR/val as JPEG files: an example of a folder for --data.",
     };
     dt_options options;
     (void)session;

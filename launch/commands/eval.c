@@ -27,30 +27,28 @@ static const dt_command_usage usage = {
     .doc = "Evaluate weights on DIR/val/CLASS/*.jpg; every image is counted once, whatever the number of "
            "ranks.\n\n"
            "  dtrain eval --data imagenet --weights resnet50.safetensors\n"
-           "  dtrain eval --data imagenet --weights runs/imagenet-resnet50"
-           "\vThe image size and the crop are those of the training where the weights tell them. Prints one "
-           "line: val_loss, top-1, top-5, n.",
+           "  dtrain eval --data imagenet --weights runs/imagenet-resnet50\vThe image size and the crop are "
+           "those of the training, if the weights name them. Prints one line: val_loss, top-1, top-5, n.",
 };
 
 typedef struct evaluation {
     dt_options options;
-    dt_checkpoints checkpoints; /* no folder in it: the weights are a file */
-    bool has_ema;               /* the checkpoint holds running averages: they are what is evaluated, as in
-                                   training */
+    dt_checkpoints checkpoints; /* has no folders if the weights are a file */
+    bool has_ema; /* the checkpoint holds running averages, which are evaluated, as in training */
     dt_weights_info weights;
     dt_net *net;
     dt_source *val;
     dt_sink *progress;
 } evaluation;
 
-/* -- what the weights are -------------------------------------------------------------------------------- */
+/* -- the weights ----------------------------------------------------------------------------------------- */
 
 static bool is_checkpoint(const evaluation *e)
 {
     return e->checkpoints.n_folders > 0;
 }
 
-/* The newest that can be read. Loading finds out which checkpoint is whole, and says what it passes over. */
+/* Reads the newest manifest that is valid. Loading will check later whether the checkpoint is whole. */
 static dt_status read_newest_manifest(const dt_checkpoints *g, dt_manifest *m, dt_error *err)
 {
     int64_t *steps = dt_alloc(DT_CHECKPOINTS_MAX * sizeof *steps), n = 0;
@@ -78,13 +76,13 @@ static dt_status describe_checkpoint(evaluation *e, dt_error *err)
         e->has_ema = e->has_ema || strncmp(m.tensors[i].name, "ema/", 4) == 0;
     snprintf(e->weights.arch, sizeof e->weights.arch, "%s", m.arch);
     e->weights.config_text = m.config_text;
-    m.config_text = NULL; /* ours now */
+    m.config_text = NULL; /* e->weights owns it now */
     dt_manifest_clear(&m);
     return DT_OK;
 }
 
-/* What the training used is the better default. */
-static void take_from_training(evaluation *e)
+/* Sets options that the user has not set to the training's values. */
+static void use_training_options(evaluation *e)
 {
     static const char *const names[] = {"image-size", "eval-crop"};
     char value[DT_PATH_BYTES];
@@ -112,7 +110,7 @@ static dt_status describe_weights(evaluation *e, dt_error *err)
         DT_TRY(describe_checkpoint(e, err));
     else if (dt_weights_describe(o->weights, &e->weights, err) != DT_OK)
         return dt_error_prefix(err, "--weights");
-    take_from_training(e);
+    use_training_options(e);
     if (strcmp(o->arch, "auto") != 0) {
         if (e->weights.arch[0] && strcmp(o->arch, e->weights.arch) != 0)
             return dt_fail(err, DT_ERR_USAGE, "--arch %s, but %s holds a %s", o->arch, o->weights,
@@ -170,13 +168,13 @@ static dt_status load_checkpoint(evaluation *e, const dt_session *s, dt_error *e
     bool found = false;
     const dt_state_io io = dt_net_state_io(e->net);
     const dt_checkpoints *g = &e->checkpoints;
-    const dt_checkpoint_location place = {
+    const dt_checkpoint_location location = {
         .store = g->folders[0].store,
         .mirror = g->n_folders > 1 ? g->folders[1].store : NULL,
         .only_step = g->only_step >= 0 ? &g->only_step : NULL,
     };
-    DT_TRY(dt_checkpoint_load(s->comm, &place, dt_net_state_layout(e->net), &io, accept_any, NULL, &m, &found,
-                              err));
+    DT_TRY(dt_checkpoint_load(s->comm, &location, dt_net_state_layout(e->net), &io, accept_any, NULL, &m,
+                              &found, err));
     if (s->comm->rank == 0 && found)
         dt_log_info("%s: the checkpoint of step %lld", e->options.weights, (long long)m.step);
     dt_manifest_clear(&m);
@@ -253,7 +251,7 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
 
 dt_status dt_command_eval(int argc, char **argv, dt_session *session, dt_error *err)
 {
-    static evaluation e; /* one command a process */
+    static evaluation e; /* too large for the stack; a process runs one command */
     dt_error parse_error = {0};
     dt_status parsed = dt_options_parse(&usage, argc, argv, &e.options, &parse_error);
     DT_TRY(dt_session_open(&e.options, DT_COMMAND_EVAL, parsed, &parse_error, session, err));

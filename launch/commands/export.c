@@ -15,14 +15,12 @@ static const dt_command_usage usage = {
     .args_doc = "DIR",
     .bit = DT_COMMAND_EXPORT,
     .doc = "Write the weights of a checkpoint to a .safetensors file, under torchvision's names. DIR is a "
-           "run's folder, a folder of checkpoints or "
-           "one checkpoint's folder.\n\n"
-           "  dtrain export runs/demo --output demo.safetensors"
-           "\vThe file is the one that --export writes at the end of a training; where that was with --ema, "
-           "it is the one of --ema here.",
+           "run's folder, a folder of checkpoints or one checkpoint's folder.\n\n"
+           "  dtrain export runs/demo --output demo.safetensors\vThe file is the one that --export writes at "
+           "the end of a training; where that was with --ema, it is the one of --ema here.",
 };
 
-/* What the training was told; dt_alloc, the caller's. */
+/* Reads the options of the training. The caller frees *trained. */
 static dt_status read_configuration(const dt_manifest *m, dt_options **trained, dt_error *err)
 {
     dt_options *o = dt_calloc(1, sizeof *o);
@@ -63,7 +61,7 @@ static dt_status write_file(const dt_options *options, dt_checkpoint_reader *rea
 
 dt_status dt_command_export(int argc, char **argv, dt_session *session, dt_error *err)
 {
-    static dt_options options; /* of the size of a few paths */
+    static dt_options options; /* too large for the stack */
     dt_checkpoints g = {0};
     dt_checkpoint_reader *reader = NULL;
     (void)session;

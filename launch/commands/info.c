@@ -1,4 +1,4 @@
-/* dtrain info: what this program is, what was built in, what it finds on this machine. */
+/* dtrain info: the program's version, its parts, and what it finds on this machine. */
 #include "config.h"
 
 #include "comm/mpi.h"
@@ -31,13 +31,13 @@
 
 static const dt_command_usage usage = {
     .name = "dtrain info",
-    .doc = "Show the version, what was built in, and what is found on this machine: MPI, processors, memory, "
-           "GPUs. Under mpirun each "
-           "rank tells what it sees. With --plans: what a training would do on a GPU.",
+    .doc =
+        "Show the version, what was built in, and what is found on this machine: MPI, processors, memory, "
+        "GPUs. Under mpirun each rank prints what it finds. With --plans: what a training would do on a GPU.",
     .bit = DT_COMMAND_INFO,
 };
 
-/* -- what was built in ----------------------------------------------------------------------------------- */
+/* -- parts that are built in ----------------------------------------------------------------------------- */
 
 #ifdef DT_WITH_CUDA
 static void add_cuda(dt_table *table)
@@ -59,7 +59,7 @@ static void add_cuda(dt_table *table)
 }
 
 #    ifdef DT_WITH_NCCL
-/* NCCL tells its network only when it starts: with one rank, on the first GPU. */
+/* NCCL reports its network only when it starts, so start it: with one rank, on the first GPU. */
 static void add_network(dt_table *table)
 {
     char text[128] = "";
@@ -79,7 +79,7 @@ static void add_gpus(dt_table *table, const dt_machine *m)
     char text[256] = "";
     int n = dt_device_cuda_count(text, sizeof text);
     if (n == 0)
-        dt_table_add_pair(table, "GPUs", "%d in this host, none to be used: %s", m->n_gpus, text);
+        dt_table_add_pair(table, "GPUs", "%d in this host, none can be used: %s", m->n_gpus, text);
     for (int i = 0; i < n; i++) {
         dt_device_cuda_describe(i, text, sizeof text);
         dt_table_add_pair(table, i ? "" : "GPUs", "%d: %s", i, text);
@@ -152,7 +152,7 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
     return DT_OK;
 }
 
-/* -- what is found --------------------------------------------------------------------------------------- */
+/* -- this machine ---------------------------------------------------------------------------------------- */
 
 static void add_found(dt_table *table)
 {

@@ -1,5 +1,4 @@
-/* dtrain inspect: which checkpoints there are, whether they are whole, and what differs between two of
- * them. */
+/* dtrain inspect: lists checkpoints, checks whether they are whole, and compares two of them. */
 #include "config.h"
 
 #include "core/base/alloc.h"
@@ -28,17 +27,17 @@ static const dt_command_usage usage = {
            "folder. Nothing in it is changed.\n\n"
            "  dtrain inspect runs/demo --verify\n"
            "  dtrain inspect runs/demo --diff 100 132\n"
-           "  dtrain inspect --diff runs/a runs/b"
-           "\v--diff takes two arguments, each a folder (of a run: its newest whole checkpoint) or, behind "
-           "DIR, a step in it. Code 1: --verify found one that is damaged, or "
-           "none that is whole; --diff found a difference. Without --verify no byte of a shard is read.",
+           "  dtrain inspect --diff runs/a runs/b\v--diff takes two arguments, each a folder (of a run: its "
+           "newest whole checkpoint) or, after "
+           "DIR, a step in it. Code 1: --verify found one that is damaged, or none that is whole; --diff "
+           "found a difference. Without --verify no byte of a shard is read.",
 };
 
 typedef struct inspection {
     const dt_options *options;
     dt_checkpoints checkpoints;
     dt_table *table;
-    /* the last three: of the folder that is looked at */
+    /* the last three: of the current folder */
     json_t *json_folders, *json_runs, *json_rows, *json_left, *json_aside;
     int64_t n, n_sound, n_damaged; /* checkpoints; sound: whole or, without --verify, complete */
     int64_t bytes_read;
@@ -142,8 +141,8 @@ static dt_status inspect_checkpoint(inspection *in, int folder, int64_t step, dt
 
 /* -- one folder ------------------------------------------------------------------------------------------ */
 
-/* What is neither a checkpoint nor a stranger's: unfinished ones, and what --resume never has put aside. */
-static void look_for_others(inspection *in, const char *path, FILE *stream)
+/* Lists unfinished checkpoints, and what --resume never has put aside. */
+static void list_other_entries(inspection *in, const char *path, FILE *stream)
 {
     DIR *dir = opendir(path);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
@@ -158,14 +157,14 @@ static void look_for_others(inspection *in, const char *path, FILE *stream)
         if (stream)
             fprintf(stream, "%s: %s\n", name,
                     is_left   ? "unfinished, or being written"
-                    : is_gone ? "half removed"
+                    : is_gone ? "removed in part"
                               : "put aside by --resume never");
     }
     if (dir)
         closedir(dir);
 }
 
-/* One line for neighbours that were computed with the same. */
+/* Prints one line for each series of checkpoints with the same computed_by. */
 static void print_computed_by(const json_t *rows, FILE *stream)
 {
     for (size_t first = 0, next; first < json_array_size(rows); first = next) {
@@ -177,7 +176,7 @@ static void print_computed_by(const json_t *rows, FILE *stream)
                                json_equal(with, json_object_get(json_array_get(rows, next), "computed_by"));
              next++)
             oldest = json_integer_value(json_object_get(json_array_get(rows, next), "step"));
-        if (json_object_size(with) == 0) /* damaged, or of a format that does not say */
+        if (json_object_size(with) == 0) /* damaged, or of a format without computed_by */
             continue;
         if (oldest == newest)
             fprintf(stream, "step %" JSON_INTEGER_FORMAT " was computed with ", newest);
@@ -217,7 +216,7 @@ static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
         print_computed_by(in->json_rows, stream);
     }
     if (status == DT_OK && in->checkpoints.only_step < 0)
-        look_for_others(in, f->path, stream);
+        list_other_entries(in, f->path, stream);
     json_array_append_new(in->json_folders,
                           json_pack("{s:s, s:b, s:o, s:o, s:o}", "path", f->path, "mirror", f->is_mirror,
                                     "generations", in->json_rows, "unfinished", in->json_left, "put_aside",
@@ -228,10 +227,10 @@ static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
     return status;
 }
 
-/* -- all of them ----------------------------------------------------------------------------------------- */
+/* -- all folders ----------------------------------------------------------------------------------------- */
 
-/* OUT.old-1, ...: what --resume never made of older runs. */
-static void look_for_older_runs(inspection *in)
+/* Lists OUT.old-1, ...: older runs that --resume never has renamed. */
+static void list_older_runs(inspection *in)
 {
     char path[DT_PATH_BYTES + 32];
     struct stat st;
@@ -261,12 +260,13 @@ static dt_status print_summary(inspection *in, dt_error *err)
         printf("%.1f MB read and verified in %.1f s: %.0f MB/s\n", (double)in->bytes_read / 1e6, in->seconds,
                (double)in->bytes_read / 1e6 / in->seconds);
     } else if (!verify && in->n > 0) {
-        printf("sizes were compared, no shard was read: --verify does\n");
+        printf("only sizes were compared; --verify reads the shards\n");
     }
     return fflush(stdout) == 0 ? DT_OK : dt_fail_errno(err, "cannot print the result");
 }
 
-static dt_status judge(const inspection *in, const char *dir, dt_error *err)
+/* The command's status: an error if a checkpoint is damaged, or if there is none. */
+static dt_status result(const inspection *in, const char *dir, dt_error *err)
 {
     if (in->options->verify && in->n_damaged > 0)
         return dt_fail(err, DT_ERR_FORMAT, "%s: %" PRId64 " of %" PRId64 " checkpoints are damaged", dir,
@@ -284,14 +284,14 @@ static dt_status inspect_all(inspection *in, dt_error *err)
     DT_TRY(dt_checkpoints_open(dir, &in->checkpoints, err));
     for (int i = 0; i < in->checkpoints.n_folders; i++)
         DT_TRY(inspect_folder(in, i, err));
-    look_for_older_runs(in);
+    list_older_runs(in);
     DT_TRY(print_summary(in, err));
-    return judge(in, dir, err);
+    return result(in, dir, err);
 }
 
 /* -- --diff ---------------------------------------------------------------------------------------------- */
 
-/* `what` is a folder or, in `dir`, a step. */
+/* Opens one side of --diff: `what` is a folder or, if `dir` is given, a step in it. */
 static dt_status open_side(const char *dir, const char *what, dt_checkpoints *g,
                            dt_checkpoint_reader **reader, dt_error *err)
 {
@@ -333,7 +333,7 @@ static dt_status run_diff(const dt_options *o, dt_error *err)
 
 dt_status dt_command_inspect(int argc, char **argv, dt_session *session, dt_error *err)
 {
-    static dt_options options; /* of the size of a few paths */
+    static dt_options options; /* too large for the stack */
     (void)session;
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
     if (options.diff)

@@ -19,7 +19,7 @@
 
 /* -- open and close -------------------------------------------------------------------------------------- */
 
-/* Of ImageNet: what --input synthetic pretends to have. */
+/* ImageNet's numbers, which --input synthetic has too. */
 #define SYNTHETIC_SAMPLES 1281167
 #define SYNTHETIC_CLASSES 1000
 
@@ -127,10 +127,10 @@ dt_status dt_session_source(const dt_session *session, const dt_options *o, bool
     return dt_loader_create(&options, source, err);
 }
 
-/* -- what the user sees first ---------------------------------------------------------------------------- */
+/* -- the tables at the start ----------------------------------------------------------------------------- */
 
-/* An option's value for people: what stands for "chosen by dtrain" shows what was chosen. */
-static void value_for_people(const dt_session *s, const dt_options *options, int row, char *out,
+/* Formats an option's value for the table. Where the option leaves a choice to dtrain, shows the choice. */
+static void format_for_table(const dt_session *s, const dt_options *options, int row, char *out,
                              size_t out_bytes)
 {
     const dt_option *o = dt_options_at(row);
@@ -147,7 +147,7 @@ static void value_for_people(const dt_session *s, const dt_options *options, int
         snprintf(out, out_bytes, "-");
 }
 
-/* Two options in a row of the table: the list has forty. */
+/* The table has two options per row, because there are about sixty. */
 static dt_status print_options(const dt_session *s, const dt_options *options, unsigned command,
                                dt_error *err)
 {
@@ -167,7 +167,7 @@ static dt_status print_options(const dt_session *s, const dt_options *options, u
             int at = i + side * half;
             if (at >= n)
                 continue;
-            value_for_people(s, options, rows[at], values[side], sizeof values[side]);
+            format_for_table(s, options, rows[at], values[side], sizeof values[side]);
             cells[3 * side] = dt_options_at(rows[at])->name;
             cells[3 * side + 1] = values[side];
             cells[3 * side + 2] = dt_origin_name(options->origin[rows[at]]);
@@ -180,7 +180,7 @@ static dt_status print_options(const dt_session *s, const dt_options *options, u
     return status;
 }
 
-/* What each rank tells of itself. */
+/* What each rank sends to rank 0 for its row. */
 typedef struct rank_row {
     char host[64], device[128];
     int64_t n_threads, n_workers, memory_bytes;
@@ -209,8 +209,8 @@ static dt_status print_ranks(const rank_row *rows, int n, dt_error *err)
     return status;
 }
 
-/* Nobody who has a GPU should wonder why a training is slow. */
-static void say_why_no_gpu(const dt_session *session)
+/* If no GPU is used, logs the reason, since it makes a training slow. */
+static void log_why_no_gpu(const dt_session *session)
 {
     if (session->backend.why_no_gpu[0])
         dt_log_info("no GPU is used, but --backend %s: %s", session->kernels->ops->name,
@@ -244,7 +244,7 @@ dt_status dt_session_show(const dt_session *s, const dt_options *options, unsign
         status = print_options(s, options, command, err);
         if (status == DT_OK)
             status = print_ranks(all, comm->size, err);
-        say_why_no_gpu(s);
+        log_why_no_gpu(s);
     }
     dt_free(all);
     return dt_agree(comm, status, err);

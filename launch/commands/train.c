@@ -1,4 +1,4 @@
-/* dtrain [train]: puts the parts of a training together, runs it, exports the weights. */
+/* dtrain [train]: creates the parts of a training, runs it, and exports the weights. */
 #include "config.h"
 
 #include "core/base/alloc.h"
@@ -30,6 +30,10 @@
 
 #define DEMO_FOLDER "demo-data"
 
+/* Steps before the first one that --profile measures: they touch memory for the first time, start threads and
+ * try algorithms. */
+#define PROFILE_WARMUP 3
+
 static const dt_command_usage usage = {
     .name = "dtrain",
     .bit = DT_COMMAND_TRAIN,
@@ -39,13 +43,12 @@ static const dt_command_usage usage = {
            "With no options at all it reads ./dtrain.conf if there is one, and else trains the built-in demo."
            "\v" DT_COMMANDS_DOC "\n\n"
            "Exit codes: 0 done; 1 an error that the same command will meet again; 2 wrong usage; 75 stopped "
-           "on request (SIGINT, SIGTERM, "
-           "SIGUSR1, a time limit, a spot notice) with a checkpoint, or another rank was lost: the same "
-           "command goes on.",
+           "on request (SIGINT, SIGTERM, SIGUSR1, a time limit, a spot notice) with a checkpoint, or another "
+           "rank was lost: the same command goes on.",
 };
 
 typedef struct training {
-    dt_options options; /* with the demo's folder filled in */
+    dt_options options; /* config.data is set to the demo's folder in a demo */
     dt_run_folder folder;
     char *config_text;
     dt_net *net;
@@ -60,7 +63,7 @@ typedef struct training {
     int64_t first_step;
 } training;
 
-/* A measurement, not a training: it leaves nothing behind, and evaluates nothing. */
+/* Whether this is a measurement instead of a training: it writes no files, and evaluates nothing. */
 static bool only_measures(const dt_options *o)
 {
     return o->input == DT_INPUT_SYNTHETIC || o->profile_steps > 0;
@@ -73,7 +76,7 @@ static bool trains_the_demo(const dt_options *o)
 
 /* -- parts ----------------------------------------------------------------------------------------------- */
 
-/* What rank 0 alone does before the images are looked for. */
+/* Rank 0 checks the path of --export and writes the demo's images. */
 static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
 {
     const dt_options *o = &t->options;
@@ -88,7 +91,7 @@ static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
     return DT_OK;
 }
 
-/* After the images were found: a mistyped --data leaves no folder behind. */
+/* Called after the images were found, so that a mistyped --data creates no folder. */
 static dt_status open_run_folder(training *t, const dt_session *s, dt_error *err)
 {
     return s->comm->rank == 0 && !only_measures(&t->options)
@@ -98,10 +101,9 @@ static dt_status open_run_folder(training *t, const dt_session *s, dt_error *err
 
 static dt_status open_sources(training *t, const dt_session *s, dt_error *err)
 {
-    enum {
-        ABOUT_1000_CLASSES = 1000
-    }; /* a few MB more or less; the loader's buffers come only if this
-                                           fits */
+    /* The number of classes is not known yet; it changes the estimate by a few MB. The check comes before the
+     * loader allocates its buffers. */
+    enum { ABOUT_1000_CLASSES = 1000 };
     const dt_options *o = &t->options;
     const dt_config *c = &o->config;
     DT_TRY(dt_auto_batch_resolve(s, &t->options, true, true, err));
@@ -164,16 +166,16 @@ static dt_status open_events(training *t, const dt_session *s, dt_error *err)
     return dt_events_create(&options, &t->events, err);
 }
 
-/* Takes the place of a training: so many steps, and no more. */
+/* With --profile, limits the training to the warm-up and the measured steps. */
 static dt_status begin_profile(training *t, const dt_session *s, dt_error *err)
 {
     dt_options *o = &t->options;
     dt_config *c = &o->config;
     if (o->profile_steps == 0)
         return DT_OK;
-    c->steps = DT_PROFILE_WARMUP + o->profile_steps;
-    c->no_graph = true; /* times cannot be taken inside a captured graph */
-    return dt_profile_create(t->net, s->device, DT_PROFILE_WARMUP * c->accumulate,
+    c->steps = PROFILE_WARMUP + o->profile_steps;
+    c->no_graph = true; /* layers inside a captured graph cannot be timed */
+    return dt_profile_create(t->net, s->device, PROFILE_WARMUP * c->accumulate,
                              o->profile_steps * c->accumulate, &t->profile, err);
 }
 
@@ -188,7 +190,8 @@ static dt_status print_profile(const training *t, const dt_session *s, dt_error 
     return dt_agree(s->comm, status, err);
 }
 
-/* The checkpoint to go on from, if there is one, fits: the run's folder may be told of the options. */
+/* The trainer calls this after it has loaded the checkpoint, if there is one. Only now config.conf is
+ * replaced: a checkpoint that does not suit the options leaves the folder as it was. */
 static void resumed(void *context, int64_t step)
 {
     training *t = context;
@@ -248,9 +251,9 @@ static void disassemble(training *t)
     dt_free(t->config_text);
 }
 
-/* -- what is said ---------------------------------------------------------------------------------------- */
+/* -- log lines ------------------------------------------------------------------------------------------- */
 
-static void say_what_is_trained(const training *t, const dt_session *s)
+static void log_training(const training *t, const dt_session *s)
 {
     const dt_options *o = &t->options;
     const dt_config *c = &o->config;
@@ -263,8 +266,7 @@ static void say_what_is_trained(const training *t, const dt_session *s)
     dt_log_info("%s: %.2f million parameters, %.2f GMAC an image at %lld pixels", o->arch,
                 (double)net.n_params / 1e6, (double)net.forward_macs / 1e9, (long long)c->image_size);
     dt_log_info("memory of each rank, at its peak: %.2f GiB of %.2f free: %.0f MiB for activations, %.0f for "
-                "parameters, %.0f for the backend, %.0f for images, %.0f for the copy that checkpoints are "
-                "written from",
+                "parameters, %.0f for the backend, %.0f for images, %.0f for the snapshot of a checkpoint",
                 DT_TO_GIB(t->memory.total_bytes - t->memory.reserve_bytes), DT_TO_GIB(t->memory.free_bytes),
                 DT_TO_MIB(t->memory.activation_bytes), DT_TO_MIB(t->memory.parameter_bytes),
                 DT_TO_MIB(t->memory.backend_bytes), DT_TO_MIB(t->memory.input_bytes),
@@ -280,11 +282,11 @@ static void say_what_is_trained(const training *t, const dt_session *s)
         dt_log_info("writing to %s", o->out);
 }
 
-static void say_what_is_next(const training *t, bool is_demo)
+static void log_next_steps(const training *t, bool is_demo)
 {
     const dt_options *o = &t->options;
     const dt_config *c = &o->config;
-    dt_log_info("the run is in %s: metrics.jsonl, %sconfig.conf, which --config takes again", o->out,
+    dt_log_info("the run is in %s: metrics.jsonl, %sconfig.conf for --config", o->out,
                 o->checkpoint_dir[0] ? "" : "checkpoints/, and ");
     if (o->checkpoint_dir[0])
         dt_log_info("its checkpoints are in %s", o->checkpoint_dir);
@@ -297,7 +299,7 @@ static void say_what_is_next(const training *t, bool is_demo)
     dt_log_info("  " DT_MPIRUN_NAME " -np 2 %s --data DIR --arch resnet18 --image-size 64", program);
     dt_log_info("      trains on your images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg");
     dt_log_info("  %s --help", program);
-    dt_log_info("      every option; options can stand in a file too: %s --config %s/config.conf", program,
+    dt_log_info("      lists every option; a file can hold them too: %s --config %s/config.conf", program,
                 o->out);
 }
 
@@ -314,7 +316,7 @@ static dt_status export_weights(training *t, const dt_session *s, int64_t steps,
         const dt_weights_export_options options = {
             .arch = o->arch, .config_text = for_evaluation, .n_batches = steps * c->accumulate};
         const dt_state_io io = dt_net_state_io(t->net);
-        status = dt_net_swap_ema(t->net, err); /* what evaluations have seen */
+        status = dt_net_swap_ema(t->net, err); /* export what evaluations have used */
         if (status == DT_OK)
             status = dt_weights_export(dt_net_state_layout(t->net), &io, o->export_to, &options, err);
         if (status == DT_OK)
@@ -336,31 +338,30 @@ static dt_status run(training *t, dt_session *s, dt_error *err)
     DT_TRY(assemble(t, s, err));
     DT_TRY(dt_session_show(s, &t->options, DT_COMMAND_TRAIN, err));
     if (s->comm->rank == 0)
-        say_what_is_trained(t, s);
+        log_training(t, s);
     DT_TRY(dt_trainer_run(&t->parts, &result, err));
     if (s->comm->rank == 0 && result.steps == t->first_step)
         dt_log_info(
-            "there was nothing left to do: all %lld steps were done before; --resume never begins anew",
+            "there was nothing left to do: all %lld steps were done before; --resume never starts over",
             (long long)result.steps);
     if (o->export_to[0])
         DT_TRY(export_weights(t, s, result.steps, err));
     DT_TRY(print_profile(t, s, err));
     if (s->comm->rank == 0 && !only_measures(o))
-        say_what_is_next(t, is_demo);
+        log_next_steps(t, is_demo);
     return DT_OK;
 }
 
 dt_status dt_command_train(int argc, char **argv, dt_session *session, dt_error *err)
 {
-    static training t; /* of the size of a few paths; one command a process */
+    static training t; /* too large for the stack; a process runs one command */
     dt_error parse_error = {0};
     dt_status parsed = dt_options_parse(&usage, argc, argv, &t.options, &parse_error);
     DT_TRY(dt_session_open(&t.options, DT_COMMAND_TRAIN, parsed, &parse_error, session, err));
     dt_run_folder_name(t.options.out, &t.folder);
-    dt_status status = dt_options_write(&t.options, DT_COMMAND_TRAIN,
-                                        "dtrain " PACKAGE_VERSION
-                                        ": the options of this run; dtrain --config FILE takes them",
-                                        &t.config_text, err);
+    dt_status status = dt_options_write(
+        &t.options, DT_COMMAND_TRAIN,
+        "dtrain " PACKAGE_VERSION ": the options of this run, for dtrain --config FILE", &t.config_text, err);
     status = dt_agree(session->comm, status, err);
     if (status == DT_OK)
         status = run(&t, session, err);

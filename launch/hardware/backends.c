@@ -212,8 +212,8 @@ static dt_status create_best(const dt_backend_options *options, dt_backend *back
         return dt_fail(err, status, "--backend auto finds nothing to compute on: %s", reasons);
     if (status == DT_ERR_USAGE && why[0])
         return dt_fail(err, status,
-                       "--precision %s needs a GPU, and none can be used: %s (--backend ref rounds "
-                       "as a GPU would, slowly)",
+                       "--precision %s needs a GPU, and none can be used: %s (--backend ref rounds as a GPU "
+                       "would, slowly)",
                        dt_dtype_name(options->precision), why);
     if (status == DT_OK)
         memcpy(backend->why_no_gpu, why, sizeof why);

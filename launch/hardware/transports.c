@@ -90,10 +90,9 @@ static dt_status check_not_alone(const dt_launch_env *env, dt_comm **comm, dt_er
     *comm = NULL;
     return dt_fail(err, DT_ERR_USAGE,
                    "%s has started %d processes, but %s, which dtrain is built with, finds only one: each "
-                   "would train by itself, all into the same folder. "
-                   "Start it with that MPI's own mpirun or mpiexec (srun: --mpi=pmix for Open MPI, "
-                   "--mpi=pmi2 for MPICH), or build it with the launcher's MPI "
-                   "(configure MPICC=...)",
+                   "would train by itself, all into the same folder. Start it with that MPI's own mpirun or "
+                   "mpiexec (srun: --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH), or build it with the "
+                   "launcher's MPI (configure MPICC=...)",
                    env->launcher, env->size, library);
 }
 
@@ -102,11 +101,11 @@ dt_status dt_transport_create(const char *name, double timeout_s, dt_comm **comm
     dt_launch_env env;
     dt_launch_env_read(&env);
     if (strcmp(name, "auto") == 0 && env.size > 1 && !dt_comm_mpi_launched())
-        return dt_fail(err, DT_ERR_USAGE,
-                       "%s has started %d processes, but they have no means to find each other: srun needs "
-                       "--mpi=pmix for Open MPI, --mpi=pmi2 for MPICH; "
-                       "where MPI starts in another way, use --comm mpi",
-                       env.launcher, env.size);
+        return dt_fail(
+            err, DT_ERR_USAGE,
+            "%s has started %d processes, but they have no means to find each other: srun needs --mpi=pmix "
+            "for Open MPI, --mpi=pmi2 for MPICH; where MPI starts in another way, use --comm mpi",
+            env.launcher, env.size);
     if (strcmp(name, "auto") == 0)
         name = dt_comm_mpi_launched() ? "mpi" : "self";
     if (strcmp(name, "self") == 0 && env.size > 1)
@@ -132,10 +131,9 @@ dt_status dt_transport_attach_device(const char *name, double timeout_s, dt_devi
                          err)); /* --backend auto may choose differently on each rank */
     const bool wanted = strcmp(name, "nccl") == 0, is_auto = strcmp(name, "auto") == 0;
     if (wanted && info.is_host)
-        return dt_fail_shared(
-            err, DT_ERR_USAGE,
-            "--comm nccl: NCCL sums between GPUs, and the backend computes on the host; use "
-            "--comm mpi, or --backend cuda");
+        return dt_fail_shared(err, DT_ERR_USAGE,
+                              "--comm nccl: NCCL sums between GPUs, and the backend computes on the host; "
+                              "use --comm mpi, or --backend cuda");
     if (!wanted && !is_auto && host->size > 1 && !info.is_host)
         return dt_fail_shared(
             err, DT_ERR_USAGE,

@@ -67,10 +67,10 @@ dt_status dt_options_check(const dt_options *options, unsigned command, dt_error
         return dt_fail(err, DT_ERR_USAGE, "--nesterov needs a --momentum above 0");
 #ifndef HAVE_CURL
     if (options->spot == DT_SPOT_IMDS)
-        return dt_fail(err, DT_ERR_USAGE,
-                       "--spot imds: this build has no libcurl: install libcurl4-openssl-dev (Debian, "
-                       "Ubuntu) or libcurl-devel (Amazon Linux, Fedora) and "
-                       "configure again, or use --spot off");
+        return dt_fail(
+            err, DT_ERR_USAGE,
+            "--spot imds: this build has no libcurl: install libcurl4-openssl-dev (Debian, Ubuntu) or "
+            "libcurl-devel (Amazon Linux, Fedora) and configure again, or use --spot off");
 #endif
     if (strncmp(options->imds_endpoint, "http://", 7) != 0 || !options->imds_endpoint[7])
         return dt_fail(err, DT_ERR_USAGE, "--imds-endpoint: '%s' does not begin with http:// and a host",

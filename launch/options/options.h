@@ -8,8 +8,8 @@
  *
  * To add an option: a field in dt_options (or in dt_config, where core reads it) and a row in table.c.
  *
- * A configuration file holds `name = value;` with the same names ('_' may stand for '-'). Only --help, --usage
- * and --version print, and end the program. Everything here is local.
+ * A configuration file holds `name = value;` with the same names ('_' may stand for '-'). Only --help,
+ * --usage and --version print, and end the program. Everything here is local.
  */
 #ifndef DT_LAUNCH_OPTIONS_OPTIONS_H
 #define DT_LAUNCH_OPTIONS_OPTIONS_H

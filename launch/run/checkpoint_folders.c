@@ -128,11 +128,10 @@ static dt_status check_shared(const char *option, const char *folder, dt_comm *c
     *per_host = n_hosts > 1 && n_own == comm->size;
     if (status == DT_OK && n_all != comm->size && !*per_host) {
         list_folders(all, comm->size, text, sizeof text);
-        status =
-            dt_fail_shared(err, DT_ERR_USAGE,
-                           "--%s: %s must be one folder that all hosts see, or each host's own; of the files "
-                           "that %lld hosts have made there, %s",
-                           option, folder, (long long)n_hosts, text);
+        status = dt_fail_shared(err, DT_ERR_USAGE,
+                                "--%s: %s must be one folder that all hosts see, or each host's own; of the "
+                                "files that %lld hosts have made there, %s",
+                                option, folder, (long long)n_hosts, text);
     }
     dt_free(all);
     return status;
@@ -195,11 +194,10 @@ static dt_status open_mirror(const dt_options *o, const char *folder, dt_comm *c
     dt_status status = DT_OK;
     DT_TRY(check_shared("checkpoint-mirror", o->checkpoint_mirror, comm, &per_host, err));
     if (per_host)
-        return dt_fail_shared(
-            err, DT_ERR_USAGE,
-            "--checkpoint-mirror: %s is a folder of each host's own; the mirror must be one that "
-            "all hosts see",
-            o->checkpoint_mirror);
+        return dt_fail_shared(err, DT_ERR_USAGE,
+                              "--checkpoint-mirror: %s is a folder of each host's own; the mirror must be "
+                              "one that all hosts see",
+                              o->checkpoint_mirror);
     if (comm->rank == 0 && same_folder(folder, o->checkpoint_mirror))
         status =
             dt_fail(err, DT_ERR_USAGE, "--checkpoint-mirror: %s is the folder of the checkpoints themselves",
@@ -222,8 +220,8 @@ dt_status dt_checkpoint_folders_open(const dt_options *o, const char *usual, dt_
     if (f->per_host && !o->checkpoint_mirror[0])
         return dt_fail_shared(
             err, DT_ERR_USAGE,
-            "--%s: %s is a folder of each host's own: losing one host would lose every checkpoint; "
-            "add --checkpoint-mirror DIR on storage that all hosts see, or use a folder there",
+            "--%s: %s is a folder of each host's own: losing one host would lose every checkpoint; add "
+            "--checkpoint-mirror DIR on storage that all hosts see, or use a folder there",
             option, folder);
     const bool leads = f->per_host ? comm->local_rank == 0 : comm->rank == 0;
     if (leads && (is_given || f->per_host)) /* else the run's lock covers it */

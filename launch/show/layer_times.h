@@ -6,10 +6,6 @@
 
 #include <stdio.h>
 
-/* Steps before the first one that is measured: they touch memory for the first time, start threads and try
- * algorithms. */
-#define DT_PROFILE_WARMUP 3
-
 /* Print the table, and a legend below it. batch: images per pass and rank. DT_ERR_MEMORY, DT_ERR_IO. */
 dt_status dt_layer_times_print(const dt_profile_summary *summary, int64_t batch, FILE *stream, dt_error *err);
 

@@ -30,7 +30,7 @@ EVERY = 10  # steps: a checkpoint
 # Whatever happens, these lines are fine.
 ALWAYS = [
     r"lock was left by process \d+ on n\d, which is gone",
-    r"lock is of process \d+ on n\d: watching",
+    r"lock belongs to process \d+ on n\d: watching",
     r"was still being written when the next was due",
     r"--batch is \d+ now; the run in .* was last started with",  # of a changed world
 ]

@@ -34,17 +34,17 @@ expect test ! -e runs
 
 begin "batch auto takes what fits, says so, and all ranks take the same"
 expect_exit 0 "$DTRAIN" --batch auto --steps 1
-expect_output 'auto: [0-9]+ images a rank, with [0-9.]+ of [0-9.]+ GiB; a global batch of [0-9]+'
-batch=$(sed -n 's/.*auto: \([0-9]*\) images a rank.*/\1/p' "$OUTPUT")
+expect_output 'auto: [0-9]+ images per rank, with [0-9.]+ of [0-9.]+ GiB; a global batch of [0-9]+'
+batch=$(sed -n 's/.*auto: \([0-9]*\) images per rank.*/\1/p' "$OUTPUT")
 expect test "${batch:-0}" -ge 64
 expect test "${batch:-0}" -le 1437
 expect_output "global batch $batch\$"
 expect grep -q '^batch = "auto";' runs/demo/config.conf
 expect_exit 0 "$DTRAIN" eval --data demo-data --weights runs/demo --batch auto
-expect_output 'auto: [0-9]+ images a rank, with [0-9.]+ of [0-9.]+ GiB$'
+expect_output 'auto: [0-9]+ images per rank, with [0-9.]+ of [0-9.]+ GiB$'
 expect_output 'n 360$'
 expect_exit 0 ranks 2 "$DTRAIN" --out two --batch auto --steps 1
-expect_output 'auto: [0-9]+ images a rank'
+expect_output 'auto: [0-9]+ images per rank'
 
 begin "a batch that is too large is refused with the largest that fits, which fits"
 expect_exit 2 "$DTRAIN" --input synthetic --arch resnet50 --batch 60000
