@@ -1,321 +1,348 @@
-/* checkpointer.c: when checkpoints are written, what is done when one fails, and the last one. How they are
- * written: saver.h. */
-#include "core/training/trainer_internal.h"
+#include "core/training/checkpointer.h"
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/checkpoint/mirror.h"
 #include "core/checkpoint/save_interval.h"
+#include "core/checkpoint/saver.h"
 #include "core/collective/agreement.h"
+#include "core/training/lane.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
-/* What the mirror copies must stay until it has. */
-static int64_t keep(const dt_trainer *t)
+/* --checkpoint-every auto: the first checkpoint comes after so many steps, and the second after as many more;
+ * the first one's time decides the interval. */
+#define FIRST_AUTO_SAVE 20
+
+struct dt_checkpointer {
+    const dt_training *training;
+    const dt_report *report;
+    dt_lane store, mirror;
+    int64_t committed_step; /* of the newest checkpoint in the store; -1: none */
+    int64_t next_auto_step;
+};
+
+static bool is_root(const dt_checkpointer *c)
 {
-    return t->parts->mirror && t->config->keep < 2 ? 2 : t->config->keep;
+    return c->training->parts->comm->rank == 0;
 }
 
-static dt_status create_saver(dt_trainer *t, dt_snapshot_memory *memory, dt_error *err)
+/* -- create ---------------------------------------------------------------------------------------------- */
+
+/* The mirror copies from a checkpoint, which must stay until it is done. */
+static int64_t kept(const dt_trainer_parts *p)
 {
-    dt_state_io io = dt_net_state_io(t->parts->net);
-    dt_state_addresses addresses = *io.addresses;
-    addresses.loss = dt_step_get_local_loss(t->step_runner);
-    addresses.step_state = t->scaling ? dt_step_get_state(t->step_runner) : NULL;
-    io.addresses = &addresses;
-    const dt_saver_options options = {.comm = t->comm,
-                                      .store = t->parts->store,
-                                      .per_host = t->parts->per_host,
-                                      .keep = keep(t),
-                                      .layout = dt_net_state_layout(t->parts->net),
-                                      .io = &io};
-    return dt_saver_create(&options, &t->saver, memory, err);
+    return p->mirror && p->config->keep < 2 ? 2 : p->config->keep;
 }
 
-/* Nobody else writes here: launch/ holds the run folder's lock. */
-dt_status dt_trainer_create_saver(dt_trainer *t, dt_error *err)
+/* No other process writes here: launch/ holds the run folder's lock. */
+static void clean_store(const dt_checkpointer *c)
 {
-    dt_store *store = t->parts->store;
-    dt_status status = DT_OK;
+    const dt_trainer_parts *p = c->training->parts;
     dt_error why = {0};
-    if (!store)
-        return DT_OK;
-    const bool cleans = t->parts->per_host ? t->comm->local_rank == 0 : t->comm->rank == 0;
-    if (cleans)
-        status = store->ops->clean(store, &why);
-    /* What this host has of later steps is no whole checkpoint, and must not stand in the place of one when
-     * older ones are removed. */
-    if (cleans && status == DT_OK && t->parts->per_host && t->committed_step >= 0)
-        status = store->ops->prune(store, t->committed_step, keep(t), &why);
+    if (p->per_host ? p->comm->local_rank != 0 : p->comm->rank != 0)
+        return;
+    dt_status status = p->store->ops->clean(p->store, &why);
+    /* What this host has of later steps is not a whole checkpoint, and must not count as one when older ones
+     * are removed. */
+    if (status == DT_OK && p->per_host && c->committed_step >= 0)
+        status = p->store->ops->prune(p->store, c->committed_step, kept(p), &why);
     if (status != DT_OK)
         dt_log_warn("checkpoint: what an earlier start left unfinished was not removed: %s", why.message);
+}
+
+static dt_status create_store_lane(dt_checkpointer *c, const dt_step *step, dt_error *err)
+{
+    const dt_trainer_parts *p = c->training->parts;
+    dt_state_io io = dt_net_state_io(p->net);
+    dt_state_addresses addresses = *io.addresses;
     dt_snapshot_memory memory = {0};
-    status = create_saver(t, &memory, err);
-    DT_TRY(dt_agree(t->comm, status, err));
-    if (t->comm->rank == 0)
+    addresses.loss = dt_step_get_local_loss(step);
+    addresses.step_state = c->training->scaling ? dt_step_get_state(step) : NULL;
+    io.addresses = &addresses;
+    clean_store(c);
+    const dt_saver_options options = {.comm = p->comm,
+                                      .store = p->store,
+                                      .per_host = p->per_host,
+                                      .keep = kept(p),
+                                      .layout = dt_net_state_layout(p->net),
+                                      .io = &io};
+    DT_TRY(dt_agree(p->comm, dt_saver_create(&options, &c->store.writer, &memory, err), err));
+    if (is_root(c))
         dt_log_info(
             "checkpoints are written while training goes on, from a copy that takes %.1f MB on each rank%s",
             (double)memory.host_bytes / 1e6, memory.device_bytes ? ", and as much on its GPU" : "");
     return DT_OK;
 }
 
-static dt_status start_save(dt_trainer *t, dt_error *err)
+static dt_status create_mirror_lane(dt_checkpointer *c, dt_error *err)
 {
-    const dt_config *c = t->config;
+    const dt_trainer_parts *p = c->training->parts;
+    dt_error why = {0};
+    if (is_root(c) && p->mirror->ops->clean(p->mirror, &why) != DT_OK)
+        dt_log_warn("mirror: what an earlier start left unfinished was not removed: %s", why.message);
+    return dt_agree(p->comm,
+                    dt_mirror_create(p->comm, p->store, p->mirror, p->config->keep, &c->mirror.writer, err),
+                    err);
+}
+
+static dt_status create(const dt_training *t, const dt_report *report, dt_checkpointer **checkpointer,
+                        dt_error *err)
+{
+    dt_checkpointer *c = dt_calloc(1, sizeof *c);
+    if (!c)
+        return dt_fail_memory(err, sizeof *c, "the checkpointer");
+    c->training = t;
+    c->report = report;
+    c->committed_step = t->resumed_step;
+    c->store = (dt_lane){
+        .training = t, .report = report, .started_step = t->resumed_step, .reported_step = t->resumed_step};
+    c->mirror = (dt_lane){
+        .training = t, .report = report, .is_mirror = true, .started_step = -1, .reported_step = -1};
+    c->next_auto_step = t->first_step + FIRST_AUTO_SAVE;
+    *checkpointer = c;
+    return DT_OK;
+}
+
+dt_status dt_checkpointer_create(const dt_training *t, const dt_report *report, const dt_step *step,
+                                 dt_checkpointer **checkpointer, dt_error *err)
+{
+    dt_checkpointer *c = NULL;
+    dt_status status = dt_agree(t->parts->comm, create(t, report, &c, err), err);
+    if (status == DT_OK && t->parts->store)
+        status = create_store_lane(c, step, err);
+    if (status == DT_OK && t->parts->mirror)
+        status = create_mirror_lane(c, err);
+    if (status == DT_OK)
+        *checkpointer = c;
+    else
+        dt_checkpointer_destroy(c);
+    return status;
+}
+
+void dt_checkpointer_destroy(dt_checkpointer *c)
+{
+    if (!c)
+        return;
+    dt_writer_destroy(c->mirror.writer);
+    dt_writer_destroy(c->store.writer);
+    dt_free(c);
+}
+
+/* -- phases ---------------------------------------------------------------------------------------------- */
+
+/* Young's and Daly's interval, from what rank 0 has measured, for all ranks. */
+static dt_status choose_interval(dt_checkpointer *c, const dt_writer_progress *p, dt_error *err)
+{
+    const dt_training *t = c->training;
+    dt_comm *comm = t->parts->comm;
+    int64_t steps = 1;
+    const double step_s = dt_report_step_s(c->report), mtti_s = t->parts->config->mtti_h * 3600.0;
+    if (comm->rank == 0 && step_s > 0.0) {
+        const double interval_s = dt_save_interval_s(p->write_s > 1e-3 ? p->write_s : 1e-3, mtti_s);
+        steps = interval_s / step_s < 1.0 ? 1 : (int64_t)(interval_s / step_s);
+        if (c->next_auto_step == t->first_step + 2 * FIRST_AUTO_SAVE)
+            dt_log_info("a checkpoint every %lld steps (%.0f s): one takes %.2f s, of which training waits "
+                        "%.3f s; with an interruption every %g hours (--mtti) "
+                        "%.2g%% of the time is lost",
+                        (long long)steps, (double)steps * step_s, p->write_s, p->stall_s,
+                        t->parts->config->mtti_h,
+                        100.0 * dt_save_loss((double)steps * step_s, p->stall_s, p->write_s, mtti_s));
+    }
+    DT_TRY(comm->ops->broadcast(comm, &steps, sizeof steps, 0, err));
+    c->next_auto_step = p->step + steps;
+    return DT_OK;
+}
+
+/* A checkpoint is whole: start to copy it, unless the copy of an earlier one is under way. */
+static void start_copy(dt_checkpointer *c)
+{
+    dt_writer_progress p;
+    const dt_manifest *m = c->mirror.writer ? dt_writer_get_manifest(c->store.writer) : NULL;
+    dt_lane_poll(&c->mirror, &p);
+    if (m && p.pending)
+        dt_lane_skip(&c->mirror, m->step, p.step);
+    else if (m)
+        dt_lane_start(&c->mirror, m);
+}
+
+/* Collective: waits for the checkpoint that is being written, if any. *whole: there was one, and it is. */
+static void finish_save(dt_checkpointer *c, bool *whole)
+{
+    dt_writer_progress p;
+    dt_error why = {0};
+    *whole = dt_lane_finish(&c->store, INFINITY, &p) == DT_OK && p.pending;
+    if (!*whole)
+        return;
+    c->committed_step = p.step;
+    if (c->training->parts->config->checkpoint_every == DT_CHECKPOINT_AUTO &&
+        choose_interval(c, &p, &why) != DT_OK)
+        dt_lane_fail(&c->store, &p, &why);
+}
+
+static void finish_save_and_copy(dt_checkpointer *c)
+{
+    bool whole;
+    finish_save(c, &whole);
+    if (whole)
+        start_copy(c);
+}
+
+/* The next checkpoint is due: this may have to wait for the last one. */
+static void finish_late_save(dt_checkpointer *c)
+{
+    dt_writer_progress p;
+    const double start = dt_clock_s();
+    dt_lane_poll(&c->store, &p);
+    finish_save_and_copy(c);
+    if (p.pending && c->training->step != p.step && is_root(c) && dt_clock_s() - start > 0.1)
+        dt_log_warn("checkpoint: the one of step %lld was still being written when the next was due: "
+                    "training waited %.1f s",
+                    (long long)p.step, dt_clock_s() - start);
+}
+
+static bool too_many_failures(const dt_checkpointer *c)
+{
+    const int64_t most = c->training->parts->config->max_checkpoint_failures;
+    return most > 0 && c->store.n_failures >= most;
+}
+
+static dt_status check_failures(const dt_checkpointer *c, dt_error *err)
+{
+    if (!too_many_failures(c))
+        return DT_OK;
+    return dt_fail_shared(
+        err, DT_ERR_IO,
+        "%lld checkpoints in a row could not be written (--max-checkpoint-failures %lld), the last because "
+        "of: %.800s",
+        (long long)c->store.n_failures, (long long)c->training->parts->config->max_checkpoint_failures,
+        c->store.last.message);
+}
+
+/* -- in each step ---------------------------------------------------------------------------------------- */
+
+void dt_checkpointer_vote(const dt_checkpointer *c, float votes[DT_N_VOTES])
+{
+    votes[DT_VOTE_WRITTEN] = dt_lane_vote(&c->store);
+    votes[DT_VOTE_MIRRORED] = dt_lane_vote(&c->mirror);
+}
+
+void dt_checkpointer_note(dt_checkpointer *c, const dt_step_result *r)
+{
+    const int64_t step = dt_training_step_of(c->training, r);
+    dt_lane_note(&c->store, step, r->votes[DT_VOTE_WRITTEN]);
+    dt_lane_note(&c->mirror, step, r->votes[DT_VOTE_MIRRORED]);
+}
+
+dt_status dt_checkpointer_advance(dt_checkpointer *c, dt_error *err)
+{
+    bool finishes;
+    dt_writer_progress p;
+    /* the mirror first: it is then free for the store's next checkpoint */
+    DT_TRY(dt_lane_advance(&c->mirror, &finishes, err));
+    if (finishes)
+        (void)dt_lane_finish(&c->mirror, INFINITY, &p); /* its failure is logged; training goes on */
+    DT_TRY(dt_lane_advance(&c->store, &finishes, err));
+    if (!finishes)
+        return DT_OK;
+    finish_save_and_copy(c);
+    return check_failures(c, err);
+}
+
+void dt_checkpointer_poll(dt_checkpointer *c)
+{
+    dt_writer_progress p;
+    dt_lane_poll(&c->store, &p);
+    dt_lane_report_committed(&c->store, &p);
+}
+
+bool dt_checkpointer_is_due(dt_checkpointer *c, bool epoch_ends)
+{
+    const int64_t every = c->training->parts->config->checkpoint_every, step = c->training->step;
+    if (!c->store.writer)
+        return false;
+    if (every != DT_CHECKPOINT_AUTO)
+        return every > 0 ? step % every == 0 : epoch_ends;
+    if (step < c->next_auto_step)
+        return false;
+    const int64_t was = c->next_auto_step;
+    finish_late_save(c); /* chooses the interval */
+    if (c->next_auto_step == was)
+        c->next_auto_step = was + FIRST_AUTO_SAVE;
+    return step >= c->next_auto_step || c->next_auto_step == was + FIRST_AUTO_SAVE;
+}
+
+/* -- saves ----------------------------------------------------------------------------------------------- */
+
+static void start_save(dt_checkpointer *c)
+{
+    const dt_training *t = c->training;
+    const dt_config *config = t->parts->config;
     dt_manifest m = {.format_version = DT_MANIFEST_VERSION,
                      .step = t->step,
                      .epoch = t->epoch,
                      .position = t->position,
-                     .seed = c->seed,
-                     .loss_scale = 1.0, /* unless it is scaled: then the saver knows, when the step is done */
+                     .seed = config->seed,
+                     .loss_scale = 1.0, /* with loss scaling, the saver replaces these two after the step */
                      .n_good_steps = -1,
-                     .world_size = t->comm->size,
+                     .world_size = t->parts->comm->size,
                      .global_batch = t->global_batch,
                      .n_classes = t->train.n_classes,
-                     .image_size = c->image_size,
+                     .image_size = config->image_size,
                      .data_fingerprint = t->train.fingerprint,
                      .best_top1 = t->best_top1,
                      .computed_by = t->computed_by,
-                     .config_text = dt_strdup(t->parts->config_text)};
+                     .config_text = (char *)t->parts->config_text}; /* dt_writer_start only reads it */
     snprintf(m.arch, sizeof m.arch, "%s", t->parts->arch);
-    dt_status status =
-        m.config_text ? DT_OK
-                      : dt_fail_memory(err, strlen(t->parts->config_text), "the checkpoint's configuration");
-    status = dt_agree(t->comm, status, err);
-    if (status == DT_OK)
-        status = dt_writer_start(t->saver, &m, err);
-    dt_manifest_clear(&m);
-    t->written_seen = false;
-    t->written_from = t->step;
-    return status;
+    dt_lane_start(&c->store, &m);
 }
 
-/* Rank 0: a checkpoint is there that the sinks have not been told of. */
-static void tell_committed(dt_trainer *t, const dt_writer_progress *r)
+dt_status dt_checkpointer_save(dt_checkpointer *c, bool wait, dt_error *err)
 {
-    if (t->comm->rank != 0 || !r->committed || t->told_step == r->step)
-        return;
-    t->told_step = r->step;
-    dt_metrics_checkpoint told = {.step = r->step, .bytes = r->bytes, .elapsed_s = r->write_s};
-    snprintf(told.path, sizeof told.path, "%s", t->parts->store->ops->location(t->parts->store));
-    TELL(t, checkpoint, &told);
-}
-
-bool dt_trainer_same_but_for_numbers(const char *a, const char *b)
-{
-    static const char digits[] = "0123456789.";
-    for (;; a++, b++) {
-        a += strspn(a, digits);
-        b += strspn(b, digits);
-        if (*a != *b)
-            return false;
-        if (!*a)
-            return true;
-    }
-}
-
-/* A failed write is told and leaves older checkpoints standing: the training goes on. All ranks see the same
- * failures. */
-static void save_failed(dt_trainer *t, int64_t step, const dt_error *why)
-{
-    const bool again =
-        t->n_save_failures > 0 && dt_trainer_same_but_for_numbers(why->message, t->save_error.message);
-    t->n_save_failures++;
-    if (t->last_saved_step == step)
-        t->last_saved_step = -1;
-    if (why != &t->save_error)
-        t->save_error = *why;
-    t->save_status = why->status;
-    if (t->comm->rank != 0)
-        return;
-    if (again)
-        dt_log_error("the checkpoint of step %lld was not written either, for the same reason (%lld failures "
-                     "in a row)",
-                     (long long)step, (long long)t->n_save_failures);
-    else
-        dt_log_error(
-            "the checkpoint of step %lld was not written: %s (training goes on; older checkpoints stand)",
-            (long long)step, why->message);
-}
-
-/* Young's and Daly's interval, of what rank 0 has measured, for all ranks. */
-static dt_status choose_interval(dt_trainer *t, const dt_writer_progress *r, dt_error *err)
-{
-    int64_t steps = 1;
-    const double rate = dt_trainer_images_per_s(t),
-                 step_s = rate > 0.0 ? (double)t->global_batch / rate : 0.0,
-                 mtti_s = t->config->mtti_h * 3600.0;
-    if (t->comm->rank == 0 && step_s > 0.0) {
-        const double interval_s = dt_save_interval_s(r->write_s > 1e-3 ? r->write_s : 1e-3, mtti_s);
-        steps = interval_s / step_s < 1.0 ? 1 : (int64_t)(interval_s / step_s);
-        if (t->next_auto_step == t->first_step + 2 * FIRST_AUTO_SAVE)
-            dt_log_info("a checkpoint every %lld steps (%.0f s): one takes %.2f s, of which training waits "
-                        "%.3f s; with an interruption every %g hours (--mtti) "
-                        "%.2g%% of the time is lost",
-                        (long long)steps, (double)steps * step_s, r->write_s, r->stall_s, t->config->mtti_h,
-                        100.0 * dt_save_loss((double)steps * step_s, r->stall_s, r->write_s, mtti_s));
-    }
-    DT_TRY(t->comm->ops->broadcast(t->comm, &steps, sizeof steps, 0, err));
-    t->next_auto_step = r->step + steps;
-    return DT_OK;
-}
-
-/* Collective: what became of the checkpoint that was being written, if there is one; waits for it. goes_on:
- * else the end of the training sees to its copy. */
-static void settle_save(dt_trainer *t, bool goes_on)
-{
-    dt_writer_progress r;
-    dt_error why = {0};
-    dt_writer_poll(t->saver, &r);
-    if (!r.pending)
-        return;
-    dt_status status = dt_writer_finish(t->saver, INFINITY, &r, &why);
-    if (status == DT_OK && t->config->checkpoint_every == DT_CHECKPOINT_AUTO)
-        status = choose_interval(t, &r, &why);
-    if (status != DT_OK) {
-        save_failed(t, r.step, &why);
-        return;
-    }
-    t->n_save_failures = 0;
-    t->committed_step = r.step;
-    t->write_s = r.write_s;
-    tell_committed(t, &r);
-    if (goes_on)
-        dt_trainer_mirror_committed(t);
-}
-
-/* The same when the next one is due: it may have to wait. */
-static void settle_late_save(dt_trainer *t)
-{
-    dt_writer_progress r;
-    const double start = dt_clock_s();
-    dt_writer_poll(t->saver, &r);
-    settle_save(t, true);
-    if (r.pending && t->step != r.step && t->comm->rank == 0 && dt_clock_s() - start > 0.1)
-        dt_log_warn("checkpoint: the one of step %lld was still being written when the next was due: "
-                    "training waited %.1f s",
-                    (long long)r.step, dt_clock_s() - start);
-}
-
-void dt_trainer_take_save_votes(dt_trainer *t, const dt_step_result *r)
-{
-    const bool counts = dt_trainer_step_of(t, r) > t->written_from;
-    t->written_seen = t->written_seen || (counts && r->votes[DT_VOTE_WRITTEN] == t->comm->size);
-}
-
-dt_status dt_trainer_proceed_with_save(dt_trainer *t, dt_error *err)
-{
-    if (!t->written_seen)
+    const dt_lane *l = &c->store;
+    if (!l->writer)
         return DT_OK;
-    t->written_seen = false;
-    t->written_from = t->step;
-    if (!dt_writer_has_exchanged(t->saver))
-        return dt_writer_exchange_shards(t->saver, INFINITY, err);
-    settle_save(t, true);
-    return dt_trainer_check_failures(t, err);
-}
-
-static bool too_many_failures(const dt_trainer *t)
-{
-    const int64_t most = t->config->max_checkpoint_failures;
-    return most > 0 && t->n_save_failures >= most;
-}
-
-void dt_trainer_save(dt_trainer *t, bool wait)
-{
-    if (!t->parts->store)
-        return;
-    if (t->last_saved_step != t->step) {
-        dt_error why = {0};
-        settle_late_save(t); /* one at a time */
-        if (too_many_failures(t))
-            return; /* the training ends */
-        t->save_status = start_save(t, &why);
-        if (t->save_status == DT_OK)
-            t->last_saved_step = t->step;
-        else
-            save_failed(t, t->step, &why);
+    if (l->started_step != c->training->step) {
+        finish_late_save(c);
+        if (!too_many_failures(c))
+            start_save(c);
     }
-    if (wait)
-        settle_save(t, false);
-}
-
-bool dt_trainer_save_is_due(dt_trainer *t, bool epoch_ends)
-{
-    const int64_t every = t->config->checkpoint_every;
-    if (!t->parts->store)
-        return false;
-    if (every != DT_CHECKPOINT_AUTO)
-        return every > 0 ? t->step % every == 0 : epoch_ends;
-    if (t->step < t->next_auto_step)
-        return false;
-    const int64_t was = t->next_auto_step;
-    settle_late_save(t); /* tells the interval */
-    if (t->next_auto_step == was)
-        t->next_auto_step = was + FIRST_AUTO_SAVE;
-    return t->step >= t->next_auto_step || t->next_auto_step == was + FIRST_AUTO_SAVE;
-}
-
-dt_status dt_trainer_check_failures(dt_trainer *t, dt_error *err)
-{
-    if (!too_many_failures(t))
+    if (!wait)
+        return check_failures(c, err);
+    dt_checkpointer_wait(c);
+    if (l->n_failures == 0)
         return DT_OK;
-    return dt_fail_shared(
-        err, DT_ERR_IO,
-        "%lld checkpoints in a row could not be written (--max-checkpoint-failures %lld), the "
-        "last because of: %.800s",
-        (long long)t->n_save_failures, (long long)t->config->max_checkpoint_failures, t->save_error.message);
+    if (err)
+        *err = l->last;
+    return dt_error_share(err, l->last.status);
 }
 
-/* Ranks may know different deadlines; the nearest counts. */
-static dt_status time_to_save(dt_trainer *t, bool *enough, double *left_s, double *write_s, dt_error *err)
+void dt_checkpointer_wait(dt_checkpointer *c)
 {
-    dt_events *e = t->parts->events;
-    double least[2] = {e && e->ops->seconds_left ? e->ops->seconds_left(e) : INFINITY, -t->write_s};
-    DT_TRY(t->comm->ops->all_reduce(t->comm, least, 2, DT_F64, DT_REDUCE_MIN, err));
-    *left_s = least[0];
-    *write_s = -least[1];
-    *enough = *left_s > 1.25 * *write_s || t->committed_step < 0; /* with nothing there, try */
-    return DT_OK;
+    bool whole;
+    finish_save(c, &whole);
 }
 
-/* A request to stop: write what there is time for. */
-dt_status dt_trainer_stopped(dt_trainer *t, const char *why, dt_error *err)
+void dt_checkpointer_finish(dt_checkpointer *c, double until_s)
 {
-    bool enough = true;
-    double left_s = INFINITY, write_s = 0.0;
-    if (t->parts->store)
-        settle_save(t, false); /* what is nearly written comes first */
-    if (t->parts->store && t->last_saved_step != t->step)
-        DT_TRY(time_to_save(t, &enough, &left_s, &write_s, err));
-    if (enough)
-        dt_trainer_save(t, true);
-    dt_trainer_finish_mirror(t);
-    if (!t->parts->store)
-        return dt_fail_shared(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; no checkpoint is kept",
-                              why, (long long)t->step);
-    if (!enough)
-        return dt_fail_shared(
-            err, DT_ERR_INTERRUPTED,
-            "stopped on %s after step %lld; %.0f s are left and a checkpoint takes %.0f s, so "
-            "none was written: the one of step %lld stands",
-            why, (long long)t->step, left_s, write_s, (long long)t->committed_step);
-    if (t->save_status != DT_OK)
-        return dt_fail_shared(err, DT_ERR_IO,
-                              "stopped on %s after step %lld, but the checkpoint was not written: %.700s",
-                              why, (long long)t->step, t->save_error.message);
-    return dt_fail_shared(err, DT_ERR_INTERRUPTED,
-                          "stopped on %s after step %lld; the same command goes on from %s", why,
-                          (long long)t->step, t->parts->store->ops->location(t->parts->store));
-}
-
-void dt_trainer_look_at_save(dt_trainer *t)
-{
-    dt_writer_progress r;
-    if (!t->parts->store || t->comm->rank != 0)
+    const dt_manifest *m = c->mirror.writer ? dt_writer_get_manifest(c->store.writer) : NULL;
+    dt_writer_progress p;
+    if (dt_lane_finish(&c->mirror, until_s, &p) == DT_ERR_TIMEOUT || !m || m->step == c->mirror.started_step)
         return;
-    dt_writer_poll(t->saver, &r);
-    tell_committed(t, &r);
+    dt_lane_start(&c->mirror, m);
+    (void)dt_lane_finish(&c->mirror, until_s, &p);
+}
+
+dt_checkpointer_state dt_checkpointer_get_state(const dt_checkpointer *c)
+{
+    return (dt_checkpointer_state){.committed_step = c->committed_step,
+                                   .started_step = c->store.started_step,
+                                   .write_s = c->store.last_s};
+}
+
+double dt_checkpointer_reserve_s(const dt_checkpointer *c)
+{
+    return dt_lane_reserve_s(&c->store) + dt_lane_reserve_s(&c->mirror);
 }

@@ -1,16 +1,49 @@
-#include "core/training/trainer_internal.h"
+#include "core/training/report.h"
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
 
-/* A full disk fails every step: the first is told, the end tells how many. */
-void dt_trainer_sink_failed(dt_sink *sink, const dt_error *err)
+#include <stdio.h>
+
+/* -- sinks ----------------------------------------------------------------------------------------------- */
+
+typedef enum event { START, STEP, EVAL, EPOCH, CHECKPOINT, MIRROR, END } event;
+
+/* m: the event's struct of core/metrics.h. */
+static dt_status send(dt_sink *sink, event e, const void *m, dt_error *err)
 {
-    if (sink->n_lost++ == 0)
-        dt_log_warn("%s: %s (the training goes on)", sink->ops->name, err->message);
+    const dt_sink_ops *o = sink->ops;
+    switch (e) {
+    case START:
+        return o->start ? o->start(sink, m, err) : DT_OK;
+    case STEP:
+        return o->step ? o->step(sink, m, err) : DT_OK;
+    case EVAL:
+        return o->eval ? o->eval(sink, m, err) : DT_OK;
+    case EPOCH:
+        return o->epoch ? o->epoch(sink, m, err) : DT_OK;
+    case CHECKPOINT:
+        return o->checkpoint ? o->checkpoint(sink, m, err) : DT_OK;
+    case MIRROR:
+        return o->mirror ? o->mirror(sink, m, err) : DT_OK;
+    case END:
+        return o->end ? o->end(sink, m, err) : DT_OK;
+    }
+    return DT_OK;
 }
 
-void dt_trainer_tell_losses(const dt_trainer_parts *parts)
+/* With a full disk every event fails: log the first failure only, and at the end how many there were. */
+static void send_to_all(const dt_report *r, event e, const void *m)
+{
+    const dt_trainer_parts *p = r->training->parts;
+    for (int64_t i = 0; i < p->n_sinks; i++) {
+        dt_error err = {0};
+        if (send(p->sinks[i], e, m, &err) != DT_OK && p->sinks[i]->n_lost++ == 0)
+            dt_log_warn("%s: %s (the training goes on)", p->sinks[i]->ops->name, err.message);
+    }
+}
+
+void dt_report_losses(const dt_trainer_parts *parts)
 {
     for (int64_t i = 0; i < parts->n_sinks; i++)
         if (parts->sinks[i]->n_lost > 0)
@@ -18,63 +51,144 @@ void dt_trainer_tell_losses(const dt_trainer_parts *parts)
                         (long long)parts->sinks[i]->n_lost, parts->sinks[i]->n_lost == 1 ? "" : "s");
 }
 
-double dt_trainer_images_per_s(const dt_trainer *t)
+/* -- rates ----------------------------------------------------------------------------------------------- */
+
+double dt_report_images_per_s(const dt_report *r)
 {
-    int64_t n = t->n_told < RATE_WINDOW ? t->n_told : RATE_WINDOW;
+    const int64_t n = r->n_steps < DT_REPORT_WINDOW ? r->n_steps : DT_REPORT_WINDOW;
     double seconds = 0.0;
     for (int64_t i = 0; i < n; i++)
-        seconds += t->window[i];
-    return seconds > 0.0 ? (double)(n * t->global_batch) / seconds : 0.0;
+        seconds += r->window[i];
+    return seconds > 0.0 ? (double)(n * r->training->global_batch) / seconds : 0.0;
 }
 
-int64_t dt_trainer_step_of(const dt_trainer *t, const dt_step_result *r)
+double dt_report_step_s(const dt_report *r)
 {
-    return t->first_step + r->index + 1;
+    const double rate = dt_report_images_per_s(r);
+    return rate > 0.0 ? (double)r->training->global_batch / rate : 0.0;
 }
 
-void dt_trainer_tell_step(dt_trainer *t, const dt_step_result *r)
+/* -- events ---------------------------------------------------------------------------------------------- */
+
+void dt_report_start(dt_report *r)
 {
-    double rate = dt_trainer_images_per_s(t);
-    int64_t step = dt_trainer_step_of(t, r), position = t->position - (t->step - step) * t->global_batch;
+    const dt_training *t = r->training;
+    const dt_trainer_parts *p = t->parts;
+    dt_net_info net;
+    dt_source_info val = {0};
+    r->start_s = dt_clock_s();
+    dt_net_get_info(p->net, &net);
+    if (p->val)
+        p->val->ops->info(p->val, &val);
+    const dt_metrics_start m = {.first_step = t->step,
+                                .total_steps = t->total_steps,
+                                .steps_per_epoch = t->steps_per_epoch,
+                                .first_epoch = t->epoch,
+                                .epochs = p->config->epochs,
+                                .world_size = p->comm->size,
+                                .global_batch = t->global_batch,
+                                .n_train = t->train.n_samples,
+                                .n_val = val.n_samples,
+                                .n_params = net.n_params};
+    send_to_all(r, START, &m);
+}
+
+void dt_report_begin_epoch(dt_report *r)
+{
+    r->epoch_loss = r->epoch_top1 = 0.0;
+    r->epoch_steps = 0;
+    r->epoch_start_s = dt_clock_s();
+}
+
+void dt_report_step(dt_report *r, const dt_step_result *result, double seconds)
+{
+    const dt_training *t = r->training;
+    r->window[r->n_steps % DT_REPORT_WINDOW] = seconds;
+    r->steps_s += seconds;
+    r->n_steps++;
+    r->epoch_loss += result->loss;
+    r->epoch_top1 += result->top1;
+    r->epoch_steps++;
+    const double rate = dt_report_images_per_s(r);
+    /* the cursor may be some steps ahead of the result */
+    const int64_t step = dt_training_step_of(t, result),
+                  position = t->position - (t->step - step) * t->global_batch;
     dt_metrics_step m = {.step = step,
                          .epoch = t->epoch,
                          .epoch_progress = (double)position / (double)(t->steps_per_epoch * t->global_batch),
-                         .loss = r->loss,
-                         .top1 = r->top1,
-                         .lr = r->lr,
+                         .loss = result->loss,
+                         .top1 = result->top1,
+                         .lr = result->lr,
                          .images_per_s = rate,
-                         .elapsed_s = dt_clock_s() - t->start_s,
+                         .elapsed_s = dt_clock_s() - r->start_s,
                          .left_s =
                              rate > 0.0 ? (double)((t->total_steps - step) * t->global_batch) / rate : 0.0,
-                         .data_wait_s = r->data_wait_s,
-                         .comm_wait_s = r->comm_wait_s,
+                         .data_wait_s = result->data_wait_s,
+                         .comm_wait_s = result->comm_wait_s,
                          .scaled = t->scaling,
-                         .skipped = r->skipped,
-                         .loss_scale = r->loss_scale,
-                         .n_skipped = r->n_skipped};
+                         .skipped = result->skipped,
+                         .loss_scale = result->loss_scale,
+                         .n_skipped = result->n_skipped};
     if (m.epoch_progress > 1.0)
         m.epoch_progress = 1.0;
-    TELL(t, step, &m);
+    send_to_all(r, STEP, &m);
 }
 
-void dt_trainer_tell_start(dt_trainer *t)
+void dt_report_epoch(dt_report *r, int64_t n_broken)
 {
-    dt_net_info net;
-    dt_source_info val = {0};
-    dt_net_get_info(t->parts->net, &net);
-    if (t->parts->val)
-        t->parts->val->ops->info(t->parts->val, &val);
-    dt_metrics_start m = {.first_step = t->step,
-                          .total_steps = t->total_steps,
-                          .steps_per_epoch = t->steps_per_epoch,
-                          .first_epoch = t->epoch,
-                          .epochs = t->config->epochs,
-                          .world_size = t->comm->size,
-                          .global_batch = t->global_batch,
-                          .n_train = t->train.n_samples,
-                          .n_val = val.n_samples,
-                          .n_params = net.n_params};
-    if (t->parts->resumed)
-        t->parts->resumed(t->parts->resumed_context, t->step);
-    TELL(t, start, &m);
+    const dt_training *t = r->training;
+    const int64_t n = r->epoch_steps;
+    const double elapsed_s = dt_clock_s() - r->epoch_start_s;
+    const dt_metrics_epoch m = {.epoch = t->epoch,
+                                .step = t->step,
+                                .mean_loss = n ? r->epoch_loss / (double)n : 0.0,
+                                .mean_top1 = n ? r->epoch_top1 / (double)n : 0.0,
+                                .elapsed_s = elapsed_s,
+                                .images_per_s =
+                                    elapsed_s > 0.0 ? (double)(n * t->global_batch) / elapsed_s : 0.0,
+                                .n_images = n * t->global_batch,
+                                .n_broken = n_broken};
+    send_to_all(r, EPOCH, &m);
+}
+
+void dt_report_eval(dt_report *r, const dt_metrics_eval *eval)
+{
+    r->last_eval = *eval;
+    send_to_all(r, EVAL, eval);
+}
+
+static void set_path(dt_metrics_checkpoint *m, dt_store *store)
+{
+    snprintf(m->path, sizeof m->path, "%s", store->ops->location(store));
+}
+
+void dt_report_checkpoint(const dt_report *r, dt_metrics_checkpoint *m)
+{
+    set_path(m, r->training->parts->store);
+    send_to_all(r, CHECKPOINT, m);
+}
+
+void dt_report_mirror(const dt_report *r, dt_metrics_checkpoint *m)
+{
+    set_path(m, r->training->parts->mirror);
+    send_to_all(r, MIRROR, m);
+}
+
+void dt_report_end(const dt_report *r, bool stopped_on_request, int64_t n_broken, dt_metrics_end *end)
+{
+    const dt_training *t = r->training;
+    const dt_metrics_eval *e = &r->last_eval;
+    const bool evaluated = e->n > 0;
+    const double n_images = (double)(r->n_steps * t->global_batch);
+    *end = (dt_metrics_end){.steps = t->step,
+                            .epochs = t->epoch,
+                            .elapsed_s = dt_clock_s() - r->start_s,
+                            .images_per_s = r->steps_s > 0.0 ? n_images / r->steps_s : 0.0,
+                            .final_loss = evaluated ? e->val_loss : -1.0,
+                            .final_top1 = evaluated ? e->val_top1 : -1.0,
+                            .final_top5 = evaluated ? e->val_top5 : -1.0,
+                            .best_top1 = t->best_top1,
+                            .n_broken = n_broken,
+                            .stopped_on_request = stopped_on_request};
+    send_to_all(r, END, end);
 }

@@ -35,3 +35,17 @@ double dt_schedule_lr(const dt_config *config, double t, double dt, double total
     }
     return config->lr;
 }
+
+int64_t dt_schedule_image_size(const dt_config *config, int64_t epoch)
+{
+    const double done = (double)epoch / (double)config->epochs + rounding;
+    int64_t size = config->image_size;
+    for (int64_t i = 0; i < config->n_resize && config->resize[i].share <= done; i++)
+        size = config->resize[i].image_size;
+    return size;
+}
+
+int64_t dt_steps_per_epoch(int64_t n_samples, int64_t global_batch)
+{
+    return n_samples / global_batch;
+}

@@ -1,4 +1,4 @@
-/* schedule.h: the learning rate as a function of progress.
+/* schedule.h: the learning rate, and the images' size, as functions of progress.
  *
  * With t in epochs (a fraction inside an epoch), T the total, w the warm-up and L the peak:
  *   t < w:    L * t' / w, with t' the end of this step (so that the first step is not zero, and the last of
@@ -15,7 +15,15 @@
 
 #include "core/base/config.h"
 
+#include <stdint.h>
+
 /* The rate of the step that covers epochs [t, t + dt), dt > 0. Of the config: lr, schedule, warmup_epochs. */
 double dt_schedule_lr(const dt_config *config, double t, double dt, double total_epochs);
+
+/* Pixels of the training images of an epoch. Of the config: epochs, image_size, resize. */
+int64_t dt_schedule_image_size(const dt_config *config, int64_t epoch);
+
+/* Steps of an epoch of n_samples: only whole global batches count. */
+int64_t dt_steps_per_epoch(int64_t n_samples, int64_t global_batch);
 
 #endif

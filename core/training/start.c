@@ -1,20 +1,22 @@
-#include "core/training/trainer_internal.h"
+#include "core/training/start.h"
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "core/checkpoint/load.h"
 #include "core/collective/agreement.h"
+#include "core/training/schedule.h"
 
 #include <stdio.h>
 #include <string.h>
 
 /* All ranks start from rank 0's parameters. */
-dt_status dt_trainer_broadcast(dt_trainer *t, dt_error *err)
+static dt_status broadcast(dt_training *t, dt_error *err)
 {
     dt_net_vectors v;
     dt_device *device = t->parts->kernels->device;
     dt_net_get_vectors(t->parts->net, &v);
     int64_t bytes = v.n_all * (int64_t)sizeof(float);
-    if (t->comm->size == 1)
+    if (t->parts->comm->size == 1)
         return dt_net_start_ema(t->parts->net, err);
     float *host = dt_alloc((size_t)bytes);
     dt_error mine = {0};
@@ -23,9 +25,9 @@ dt_status dt_trainer_broadcast(dt_trainer *t, dt_error *err)
         status = device->ops->copy(device, host, v.values, bytes, DT_COPY_TO_HOST, NULL, &mine);
     if (status == DT_OK)
         status = device->ops->stream_wait(device, NULL, &mine);
-    status = dt_agree(t->comm, status, &mine);
+    status = dt_agree(t->parts->comm, status, &mine);
     if (status == DT_OK)
-        status = t->comm->ops->broadcast(t->comm, host, bytes, 0, &mine);
+        status = t->parts->comm->ops->broadcast(t->parts->comm, host, bytes, 0, &mine);
     if (status == DT_OK)
         status = device->ops->copy(device, v.values, host, bytes, DT_COPY_TO_DEVICE, NULL, &mine);
     if (status == DT_OK)
@@ -34,7 +36,7 @@ dt_status dt_trainer_broadcast(dt_trainer *t, dt_error *err)
         status = dt_net_weights_changed(t->parts->net, &mine);
     if (status == DT_OK)
         status = dt_net_start_ema(t->parts->net, &mine);
-    status = dt_agree(t->comm, status, &mine);
+    status = dt_agree(t->parts->comm, status, &mine);
     dt_free(host);
     if (status != DT_OK && err)
         *err = mine;
@@ -42,7 +44,7 @@ dt_status dt_trainer_broadcast(dt_trainer *t, dt_error *err)
 }
 
 /* All ranks must add up gradients of the same model in the same order, made from the same data. */
-dt_status dt_trainer_check_ranks(dt_trainer *t, dt_error *err)
+static dt_status check_ranks(dt_training *t, dt_error *err)
 {
     char size[32], fingerprint[32], val_fingerprint[32], n_val[32], n_train[32];
     dt_net_vectors v;
@@ -63,25 +65,26 @@ dt_status dt_trainer_check_ranks(dt_trainer *t, dt_error *err)
                               {"the model's size", size},
                               {"the layout of the gradients (the CPU's instruction set or the backend)",
                                t->parts->kernels->ops->layout_name(t->parts->kernels)}};
-    return dt_check_same(t->comm, fields, sizeof fields / sizeof *fields, err);
+    return dt_check_same(t->parts->comm, fields, sizeof fields / sizeof *fields, err);
 }
 
 /* Collective: joins the values of all ranks, so that every host writes the same bytes into its manifest. */
-static dt_status join_different(dt_trainer *t, dt_error *err)
+static dt_status join_different(dt_training *t, dt_error *err)
 {
-    const size_t bytes = (size_t)t->comm->size * sizeof(dt_computed_by);
+    const size_t bytes = (size_t)t->parts->comm->size * sizeof(dt_computed_by);
     dt_computed_by *all = dt_alloc(bytes);
-    dt_status status =
-        dt_agree(t->comm, all ? DT_OK : dt_fail_memory(err, bytes, "what the ranks compute with"), err);
+    dt_status status = dt_agree(t->parts->comm,
+                                all ? DT_OK : dt_fail_memory(err, bytes, "what the ranks compute with"), err);
     if (status == DT_OK)
-        status = t->comm->ops->all_gather(t->comm, t->parts->computed_by, sizeof *all, all, err);
+        status =
+            t->parts->comm->ops->all_gather(t->parts->comm, t->parts->computed_by, sizeof *all, all, err);
     if (status == DT_OK)
-        dt_computed_by_join(all, t->comm->size, &t->computed_by);
+        dt_computed_by_join(all, t->parts->comm->size, &t->computed_by);
     dt_free(all);
     return status;
 }
 
-dt_status dt_trainer_join_computed_by(dt_trainer *t, dt_error *err)
+static dt_status join_computed_by(dt_training *t, dt_error *err)
 {
     char pairs[DT_COMPUTED_BY_MAX][DT_COMPUTED_BY_NAME_BYTES + DT_COMPUTED_BY_VALUE_BYTES] = {""};
     dt_same same[DT_COMPUTED_BY_MAX];
@@ -95,52 +98,52 @@ dt_status dt_trainer_join_computed_by(dt_trainer *t, dt_error *err)
             snprintf(pairs[i], sizeof pairs[i], "%s %s", f->name, f->value);
         same[i] = (dt_same){"what computes", pairs[i]};
     }
-    const dt_status status = dt_check_same(t->comm, same, DT_COMPUTED_BY_MAX, &why);
+    const dt_status status = dt_check_same(t->parts->comm, same, DT_COMPUTED_BY_MAX, &why);
     if (status != DT_ERR_USAGE) {
         if (status != DT_OK && err)
             *err = why;
         return status;
     }
-    if (t->comm->rank == 0)
+    if (t->parts->comm->rank == 0)
         dt_log_warn("%s: the same bits again want the same ranks on the same hosts", why.message);
     return join_different(t, err);
 }
 
-dt_status dt_trainer_plan(dt_trainer *t, dt_error *err)
+static dt_status plan(dt_training *t, dt_error *err)
 {
-    const dt_config *c = t->config;
+    const dt_config *c = t->parts->config;
     t->parts->train->ops->info(t->parts->train, &t->train);
     t->scaling = c->precision == DT_F16; /* BF16 has float32's exponents */
-    t->global_batch = c->batch * c->accumulate * t->comm->size;
+    t->global_batch = c->batch * c->accumulate * t->parts->comm->size;
     t->steps_per_epoch = dt_steps_per_epoch(t->train.n_samples, t->global_batch);
     if (t->steps_per_epoch < 1)
         return dt_fail(err, DT_ERR_USAGE,
                        "the training set has %lld images, fewer than one global batch of %lld (%d ranks x "
                        "--batch %lld x --accumulate %lld): take a smaller "
                        "--batch",
-                       (long long)t->train.n_samples, (long long)t->global_batch, t->comm->size,
+                       (long long)t->train.n_samples, (long long)t->global_batch, t->parts->comm->size,
                        (long long)c->batch, (long long)c->accumulate);
     return DT_OK;
 }
 
 /* What is left from here on, at this world size: steps that were done at another one do not count in its
  * units. */
-void dt_trainer_plan_steps(dt_trainer *t)
+static void plan_steps(dt_training *t)
 {
     int64_t left_of_epoch = (t->train.n_samples - t->position) / t->global_batch;
     t->total_steps = t->step;
-    if (t->epoch < t->config->epochs)
-        t->total_steps += left_of_epoch + (t->config->epochs - t->epoch - 1) * t->steps_per_epoch;
-    if (t->config->steps > 0 && t->config->steps < t->total_steps)
-        t->total_steps = t->config->steps;
+    if (t->epoch < t->parts->config->epochs)
+        t->total_steps += left_of_epoch + (t->parts->config->epochs - t->epoch - 1) * t->steps_per_epoch;
+    if (t->parts->config->steps > 0 && t->parts->config->steps < t->total_steps)
+        t->total_steps = t->parts->config->steps;
 }
 
-dt_status dt_trainer_create_step(dt_trainer *t, dt_error *err)
+static dt_status create_step(const dt_training *t, dt_step **step, dt_error *err)
 {
-    const dt_config *c = t->config;
+    const dt_config *c = t->parts->config;
     const dt_step_options options = {.net = t->parts->net,
                                      .kernels = t->parts->kernels,
-                                     .comm = t->comm,
+                                     .comm = t->parts->comm,
                                      .batch = c->batch,
                                      .image_size = c->image_size,
                                      .accumulate = c->accumulate,
@@ -162,5 +165,117 @@ dt_status dt_trainer_create_step(dt_trainer *t, dt_error *err)
                                      .wire = c->precision == DT_F16 || c->precision == DT_BF16 ? c->precision
                                                                                                : DT_F32,
                                      .no_graph = c->no_graph};
-    return dt_agree(t->comm, dt_step_create(&options, &t->step_runner, err), err);
+    return dt_step_create(&options, step, err);
+}
+
+/* A training that was not scaled before begins as a new one does. */
+static dt_status restore_loss_scale(const dt_training *t, dt_step *step, const dt_manifest *m, dt_error *err)
+{
+    const dt_loss_scale scale = {m->loss_scale, m->n_good_steps, m->n_skipped_steps};
+    return t->scaling && m->n_good_steps >= 0 ? dt_step_set_loss_scale(step, &scale, err) : DT_OK;
+}
+
+/* Does a checkpoint fit this run? */
+static dt_status accept_checkpoint(void *context, const dt_manifest *m, dt_error *err)
+{
+    const dt_training *t = context;
+    const dt_config *c = t->parts->config;
+    const char *mend = "take another --out, or --resume never to start anew";
+    if (strcmp(m->arch, t->parts->arch) != 0)
+        return dt_fail(err, DT_ERR_USAGE, "the checkpoint of step %lld is of %s, and --arch says %s: %s",
+                       (long long)m->step, m->arch, t->parts->arch, mend);
+    if (m->n_classes != t->train.n_classes)
+        return dt_fail(err, DT_ERR_USAGE,
+                       "the checkpoint of step %lld knows %lld classes, and the data has %lld: %s",
+                       (long long)m->step, (long long)m->n_classes, (long long)t->train.n_classes, mend);
+    if (m->data_fingerprint != t->train.fingerprint)
+        return dt_fail(err, DT_ERR_USAGE,
+                       "the checkpoint of step %lld was made with other training data than %s: %s",
+                       (long long)m->step, c->data[0] ? c->data : "the demo's", mend);
+    if (m->seed != c->seed)
+        return dt_fail(err, DT_ERR_USAGE,
+                       "the checkpoint of step %lld has seed %llu, and --seed says %llu: %s",
+                       (long long)m->step, (unsigned long long)m->seed, (unsigned long long)c->seed, mend);
+    return DT_OK;
+}
+
+/* Warn if something else computes now than before the checkpoint: then the promise of the same bits does not
+ * hold. */
+static void warn_of_other_computer(const dt_training *t, const dt_manifest *m)
+{
+    char was[400], is[400];
+    const bool known = m->computed_by.n > 0 && t->computed_by.n > 0; /* older formats do not say */
+    if (t->parts->comm->rank == 0 && known &&
+        dt_computed_by_compare(&m->computed_by, &t->computed_by, was, is, sizeof was))
+        dt_log_warn("step %lld was computed with %s, this start computes with %s: training goes on "
+                    "correctly, but later bits may differ from those of an "
+                    "uninterrupted run",
+                    (long long)m->step, was, is);
+}
+
+/* The checkpoint has been loaded into the net: set the cursor and the loss scale. */
+static dt_status go_on_from(dt_training *t, dt_step *step, const dt_manifest *m, dt_error *err)
+{
+    const dt_trainer_parts *p = t->parts;
+    t->step = t->resumed_step = m->step;
+    t->epoch = m->epoch;
+    t->position = m->position;
+    t->best_top1 = m->best_top1;
+    if (p->comm->rank == 0)
+        dt_log_info("going on after step %lld, epoch %lld, from %s", (long long)m->step,
+                    (long long)m->epoch + 1, p->store->ops->location(p->store));
+    if (m->global_batch != t->global_batch && p->comm->rank == 0)
+        dt_log_warn("the global batch was %lld when the checkpoint was made and is %lld now",
+                    (long long)m->global_batch, (long long)t->global_batch);
+    warn_of_other_computer(t, m);
+    DT_TRY(restore_loss_scale(t, step, m, err));
+    return dt_net_weights_changed(p->net, err);
+}
+
+/* Go on from the newest whole checkpoint, if there is one. */
+static dt_status resume(dt_training *t, dt_step *step, dt_error *err)
+{
+    const dt_trainer_parts *p = t->parts;
+    if (!p->store || p->config->resume == DT_RESUME_NEVER)
+        return DT_OK;
+    bool found = false;
+    dt_manifest m = {0};
+    const dt_state_io io = dt_net_state_io(p->net);
+    const dt_checkpoint_location place = {.store = p->store, .mirror = p->mirror, .per_host = p->per_host};
+    DT_TRY(dt_checkpoint_load(p->comm, &place, dt_net_state_layout(p->net), &io, accept_checkpoint, t, &m,
+                              &found, err));
+    if (found) {
+        const dt_status status = dt_agree(p->comm, go_on_from(t, step, &m, err), err);
+        dt_manifest_clear(&m);
+        return status;
+    }
+    const char *mirror = p->mirror ? p->mirror->ops->location(p->mirror) : NULL;
+    if (p->config->resume == DT_RESUME_MUST)
+        return dt_fail_shared(err, DT_ERR_USAGE, "--resume must: there is no checkpoint in %s%s%s",
+                              p->store->ops->location(p->store), mirror ? ", nor in the mirror " : "",
+                              mirror ? mirror : "");
+    return DT_OK;
+}
+
+dt_status dt_start(dt_training *t, dt_step **step, dt_error *err)
+{
+    dt_comm *comm = t->parts->comm;
+    dt_step *created = NULL;
+    DT_TRY(dt_agree(comm, plan(t, err), err));
+    DT_TRY(check_ranks(t, err));
+    DT_TRY(join_computed_by(t, err));
+    dt_status status = dt_agree(comm, create_step(t, &created, err), err);
+    if (status == DT_OK)
+        status = broadcast(t, err);
+    if (status == DT_OK)
+        status = resume(t, created, err);
+    if (status != DT_OK) {
+        if (!dt_comm_device_is_lost(comm, status))
+            dt_step_destroy(created);
+        return status;
+    }
+    t->first_step = t->step;
+    plan_steps(t);
+    *step = created;
+    return DT_OK;
 }

@@ -1,111 +1,151 @@
-/* stop.c: requests from outside: how this rank votes, how early the end must be thought of, and why
- * it was. */
-#include "core/training/trainer_internal.h"
+#include "core/training/stop.h"
 
+#include "core/base/clock.h"
 #include "core/base/log.h"
 
 #include <math.h>
 #include <stdio.h>
 
-#define GUESSED_BYTES_PER_S 50e6 /* of a first checkpoint, until one has been measured: a busy network disk */
-#define CAUTION 1.5              /* the next one may be slower than the last */
+#define CAUTION 1.5   /* the next checkpoint, or evaluation, may be slower than the last */
+#define LEAVING_S 5.0 /* to free memory, end MPI, and for the launcher to notice */
 
-static double step_s(const dt_trainer *t)
+/* -- requests and time ----------------------------------------------------------------------------------- */
+
+static double seconds_left(const dt_stop *s)
 {
-    const double rate = dt_trainer_images_per_s(t);
-    return rate > 0.0 ? (double)t->global_batch / rate : 0.0;
+    dt_events *e = s->training->parts->events;
+    return e && e->ops->seconds_left ? e->ops->seconds_left(e) : INFINITY;
 }
 
-/* One write, as measured or else guessed; two where one is under way, which comes first. */
-static double one_or_two(const dt_trainer *t, double measured_s, bool pending)
+/* A vote is known after its step; where results come later, after some more. */
+static double reserve_s(const dt_stop *s)
 {
-    const double guessed_s =
-        (double)dt_net_state_layout(t->parts->net)->n_elems * sizeof(float) / GUESSED_BYTES_PER_S;
-    return (measured_s > 0.0 ? measured_s : guessed_s) * (pending ? 2.0 : 1.0);
+    const dt_training *t = s->training;
+    const bool lags = t->step - t->first_step > s->report->n_steps;
+    return CAUTION * (dt_report_step_s(s->report) * (lags ? 2 * DT_STEP_LAG + 1 : 2) +
+                      dt_checkpointer_reserve_s(s->checkpointer)) +
+           LEAVING_S;
 }
 
-/* A checkpoint and its copy in the mirror. */
-static double write_s(const dt_trainer *t)
+/* The reason to stop, or NULL. */
+static const char *ask(const dt_stop *s, double needed_s)
 {
-    dt_writer_progress r;
-    dt_writer_progress copy;
-    double seconds = 0.0;
-    if (!t->parts->store)
-        return 0.0;
-    dt_writer_poll(t->saver, &r);
-    seconds += one_or_two(t, t->write_s, r.pending);
-    if (t->mirror) {
-        dt_writer_poll(t->mirror, &copy);
-        seconds += one_or_two(t, t->mirror_s, copy.pending);
-    }
-    return seconds;
-}
-
-/* A vote is seen behind its step; where results come later, behind some more. */
-static double reserve_s(const dt_trainer *t)
-{
-    const bool lags = t->step - t->first_step > t->n_told;
-    return CAUTION * (step_s(t) * (lags ? 2 * DT_STEP_LAG + 1 : 2) + write_s(t)) + LEAVING_S;
-}
-
-static const char *ask(const dt_trainer *t, double needed_s)
-{
-    dt_events *e = t->parts->events;
+    dt_events *e = s->training->parts->events;
     if (e && e->ops->reserve)
         e->ops->reserve(e, needed_s);
     return e ? e->ops->stop_requested(e) : NULL;
 }
 
-void dt_trainer_vote(dt_trainer *t, float votes[DT_N_VOTES])
+void dt_stop_vote(const dt_stop *s, float votes[DT_N_VOTES])
 {
-    dt_events *e = t->parts->events;
-    votes[DT_VOTE_STOP] = ask(t, reserve_s(t)) ? 1.0f : 0.0f;
+    dt_events *e = s->training->parts->events;
+    votes[DT_VOTE_STOP] = ask(s, reserve_s(s)) ? 1.0f : 0.0f;
     votes[DT_VOTE_SAVE] = e && e->ops->save_requested && e->ops->save_requested(e) ? 1.0f : 0.0f;
-    votes[DT_VOTE_WRITTEN] = t->saver && dt_writer_is_ready(t->saver) ? 1.0f : 0.0f;
-    votes[DT_VOTE_MIRRORED] = t->mirror && dt_writer_is_ready(t->mirror) ? 1.0f : 0.0f;
 }
 
-dt_status dt_trainer_time_to_evaluate(dt_trainer *t, bool *enough, dt_error *err)
+void dt_stop_note(dt_stop *s, const dt_step_result *r)
 {
-    dt_events *e = t->parts->events;
+    s->stop_requested = s->stop_requested || r->votes[DT_VOTE_STOP] > 0;
+    s->save_requested = s->save_requested || r->votes[DT_VOTE_SAVE] > 0;
+}
+
+dt_status dt_stop_has_time_to_evaluate(const dt_stop *s, bool *enough, dt_error *err)
+{
+    const dt_trainer_parts *p = s->training->parts;
+    const dt_metrics_eval *last = &s->report->last_eval;
     dt_source_info val = {0};
-    t->parts->val->ops->info(t->parts->val, &val);
-    const bool measured = t->last_evaluated_step >= 0;
-    const double takes_s =
-        measured ? t->last_eval.elapsed_s : (double)val.n_samples * step_s(t) / (double)t->global_batch;
-    double spare_s =
-        e && e->ops->seconds_left ? e->ops->seconds_left(e) - CAUTION * takes_s - reserve_s(t) : INFINITY;
+    p->val->ops->info(p->val, &val);
+    const double step_s = dt_report_step_s(s->report),
+                 takes_s = last->n > 0 ? last->elapsed_s
+                                       : (double)val.n_samples * step_s / (double)s->training->global_batch;
+    double spare_s = seconds_left(s) - CAUTION * takes_s - reserve_s(s);
     /* ranks may know different ends */
-    DT_TRY(t->comm->ops->all_reduce(t->comm, &spare_s, 1, DT_F64, DT_REDUCE_MIN, err));
+    DT_TRY(p->comm->ops->all_reduce(p->comm, &spare_s, 1, DT_F64, DT_REDUCE_MIN, err));
     *enough = spare_s > 0.0;
     if (*enough)
         return DT_OK;
-    (void)ask(t, INFINITY); /* whoever knows of an end says so now, if it is asked why */
-    if (t->comm->rank == 0)
+    (void)ask(s, INFINITY); /* a rank that knows of an end now gives it as the reason to stop */
+    if (p->comm->rank == 0)
         dt_log_info("no evaluation after step %lld: it takes about %.0f s, and there is no time for it "
                     "before the end",
-                    (long long)t->step, takes_s);
+                    (long long)s->training->step, takes_s);
     return DT_OK;
 }
 
-dt_status dt_trainer_why_stopped(dt_trainer *t, char *why, size_t why_bytes, dt_error *err)
+double dt_stop_deadline_s(const dt_stop *s)
 {
-    const dt_events *e = t->parts->events;
-    const char *mine = e ? e->ops->stop_requested(t->parts->events) : NULL;
+    return dt_clock_s() + seconds_left(s) - LEAVING_S;
+}
+
+/* -- the stop -------------------------------------------------------------------------------------------- */
+
+/* Collective: the reason of the lowest rank that has one. */
+static dt_status find_reason(const dt_stop *s, char *why, size_t why_bytes, dt_error *err)
+{
+    dt_comm *comm = s->training->parts->comm;
+    dt_events *e = s->training->parts->events;
+    const char *mine = e ? e->ops->stop_requested(e) : NULL;
     struct {
         char text[192], host[64];
-    } told = {.text = "a request that was taken back"};
-    int64_t first = mine ? t->comm->rank : t->comm->size;
-    DT_TRY(t->comm->ops->all_reduce(t->comm, &first, 1, DT_I64, DT_REDUCE_MIN, err));
-    const bool somebody = first < t->comm->size;
+    } reason = {.text = "a request that was taken back"};
+    int64_t first = mine ? comm->rank : comm->size;
+    DT_TRY(comm->ops->all_reduce(comm, &first, 1, DT_I64, DT_REDUCE_MIN, err));
+    const bool found = first < comm->size;
     if (mine)
-        snprintf(told.text, sizeof told.text, "%s", mine);
-    snprintf(told.host, sizeof told.host, "%s", t->comm->host);
-    if (somebody)
-        DT_TRY(t->comm->ops->broadcast(t->comm, &told, sizeof told, (int)first, err));
-    if (somebody && first > 0)
-        snprintf(why, why_bytes, "%s (rank %lld on %s)", told.text, (long long)first, told.host);
+        snprintf(reason.text, sizeof reason.text, "%s", mine);
+    snprintf(reason.host, sizeof reason.host, "%s", comm->host);
+    if (found)
+        DT_TRY(comm->ops->broadcast(comm, &reason, sizeof reason, (int)first, err));
+    if (found && first > 0)
+        snprintf(why, why_bytes, "%s (rank %lld on %s)", reason.text, (long long)first, reason.host);
     else
-        snprintf(why, why_bytes, "%s", told.text);
+        snprintf(why, why_bytes, "%s", reason.text);
     return DT_OK;
+}
+
+/* Is there time for a checkpoint? Ranks may know different deadlines; the nearest counts, and the slowest
+ * rank's write. */
+static dt_status has_time_to_save(const dt_stop *s, const dt_checkpointer_state *state, bool *enough,
+                                  double *left_s, double *write_s, dt_error *err)
+{
+    dt_comm *comm = s->training->parts->comm;
+    double least[2] = {seconds_left(s), -state->write_s};
+    DT_TRY(comm->ops->all_reduce(comm, least, 2, DT_F64, DT_REDUCE_MIN, err));
+    *left_s = least[0];
+    *write_s = -least[1];
+    *enough = *left_s > 1.25 * *write_s || state->committed_step < 0; /* with nothing there, try */
+    return DT_OK;
+}
+
+dt_status dt_stop_now(dt_stop *s, dt_error *err)
+{
+    const dt_training *t = s->training;
+    dt_store *store = t->parts->store;
+    bool enough = true;
+    double left_s = INFINITY, write_s = 0.0;
+    char why[320];
+    dt_error save_error = {0};
+    DT_TRY(find_reason(s, why, sizeof why, err));
+    dt_checkpointer_wait(s->checkpointer); /* what is nearly written comes first */
+    const dt_checkpointer_state state = dt_checkpointer_get_state(s->checkpointer);
+    if (store && state.started_step != t->step)
+        DT_TRY(has_time_to_save(s, &state, &enough, &left_s, &write_s, err));
+    dt_status status = enough ? dt_checkpointer_save(s->checkpointer, true, &save_error) : DT_OK;
+    dt_checkpointer_finish(s->checkpointer, dt_stop_deadline_s(s));
+    if (!store)
+        return dt_fail_shared(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; no checkpoint is kept",
+                              why, (long long)t->step);
+    if (!enough)
+        return dt_fail_shared(
+            err, DT_ERR_INTERRUPTED,
+            "stopped on %s after step %lld; %.0f s are left and a checkpoint takes %.0f s, so "
+            "none was written: the one of step %lld stands",
+            why, (long long)t->step, left_s, write_s, (long long)state.committed_step);
+    if (status != DT_OK)
+        return dt_fail_shared(err, DT_ERR_IO,
+                              "stopped on %s after step %lld, but the checkpoint was not written: %.700s",
+                              why, (long long)t->step, save_error.message);
+    return dt_fail_shared(err, DT_ERR_INTERRUPTED,
+                          "stopped on %s after step %lld; the same command goes on from %s", why,
+                          (long long)t->step, store->ops->location(store));
 }

@@ -48,7 +48,4 @@ typedef struct dt_trainer_parts {
  * it in a collective: the caller must comm->abort. */
 dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, dt_error *err);
 
-/* Steps of one epoch for so many samples: only whole global batches count. */
-int64_t dt_steps_per_epoch(int64_t n_samples, int64_t global_batch);
-
 #endif
