@@ -1,0 +1,120 @@
+/* Trainings that go on from a checkpoint, with fakes on every side but the arithmetic:
+ * tests/fakes/trainer_job.h. */
+#include "tests/fakes/fake_store.h"
+#include "tests/fakes/trainer_job.h"
+#include "tests/testing.h"
+
+#include <stdlib.h>
+
+static void resume_gives_the_same_bits(int size)
+{
+    job whole = new_job(size);
+    whole.config.checkpoint_every = 3;
+    whole.store = fake_store_create(&(fake_store_options){0});
+    run(&whole);
+    check_all(&whole, DT_OK);
+    size_t bytes = (size_t)(whole.vectors.n_trained + whole.vectors.n_statistics) * sizeof(float);
+    DT_CHECK_INT(whole.checkpoints[0], 3);
+    DT_CHECK_INT(fake_store_count(whole.store), 3);
+    whole.store->ops->destroy(whole.store);
+
+    job again = new_job(size);
+    again.config.checkpoint_every = 3;
+    again.store = fake_store_create(&(fake_store_options){0});
+    again.config.steps = size == 1 ? 22 : 10; /* the first start ends there, in the middle of an epoch */
+    run(&again);
+    check_all(&again, DT_OK);
+    fake_store_forget_after(again.store, size == 1 ? 21 : 9);
+    again.config.steps = 0;
+    again.n_steps = 0;
+    for (int r = 0; r < size; r++)
+        free(again.values[r]);
+    run(&again);
+    check_all(&again, DT_OK);
+    DT_CHECK_INT(again.steps[0].step, size == 1 ? 22 : 10);
+    DT_CHECK_BYTES(again.values[0], whole.values[0], bytes);
+    again.store->ops->destroy(again.store);
+    free_job(&whole);
+    free_job(&again);
+}
+
+static void resume_on_one_rank_gives_the_same_bits(void)
+{
+    resume_gives_the_same_bits(1);
+}
+
+static void resume_on_two_ranks_gives_the_same_bits(void)
+{
+    resume_gives_the_same_bits(2);
+}
+
+static void a_run_goes_on_at_another_world_size(void)
+{
+    job first = new_job(1);
+    first.store = fake_store_create(&(fake_store_options){0});
+    first.config.steps = 5; /* 20 of 64 samples */
+    run(&first);
+    job second = new_job(2);
+    second.store = first.store;
+    run(&second);
+    check_all(&second, DT_OK);
+    DT_CHECK_INT(second.steps[0].step, 6);
+    DT_CHECK_INT(second.n_steps, 5 + 8); /* 44 samples left: 5 global batches of 8, then an epoch of 8 */
+    DT_CHECK_INT(second.end[0].epochs, 2);
+    first.store->ops->destroy(first.store);
+    free_job(&first);
+    free_job(&second);
+}
+
+static void a_run_that_is_done_trains_no_more(void)
+{
+    job j = new_job(1);
+    j.store = fake_store_create(&(fake_store_options){0});
+    run(&j);
+    j.n_steps = j.n_evals = 0;
+    free(j.values[0]);
+    run(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(j.n_steps, 0);
+    DT_CHECK_INT(j.n_evals, 1);
+    j.store->ops->destroy(j.store);
+    free_job(&j);
+}
+
+static void resume_refuses_what_does_not_fit(void)
+{
+    job j = new_job(2);
+    j.store = fake_store_create(&(fake_store_options){0});
+    j.config.resume = DT_RESUME_MUST;
+    run(&j);
+    check_all(&j, DT_ERR_USAGE);
+    DT_CHECK_CONTAINS(j.error[1].message, "--resume must");
+    DT_CHECK(j.error[0].shared && j.error[1].shared);
+    free_job(&j);
+
+    job first = new_job(2);
+    first.store = j.store;
+    run(&first);
+    check_all(&first, DT_OK);
+    job other_seed = new_job(2), other_data = new_job(2);
+    other_seed.store = other_data.store = j.store;
+    other_seed.config.seed = 4;
+    other_data.n_train = 80;
+    run(&other_seed);
+    run(&other_data);
+    check_all(&other_seed, DT_ERR_USAGE);
+    check_all(&other_data, DT_ERR_USAGE);
+    DT_CHECK_CONTAINS(other_seed.error[0].message, "--seed says 4");
+    DT_CHECK_CONTAINS(other_data.error[0].message, "other training data");
+    j.store->ops->destroy(j.store);
+    free_job(&first);
+    free_job(&other_seed);
+    free_job(&other_data);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(resume_on_one_rank_gives_the_same_bits), DT_TEST(resume_on_two_ranks_gives_the_same_bits),
+    DT_TEST(a_run_goes_on_at_another_world_size),    DT_TEST(a_run_that_is_done_trains_no_more),
+    DT_TEST(resume_refuses_what_does_not_fit),
+};
+DT_TEST_MAIN("core/trainer_resume", tests)
