@@ -173,4 +173,4 @@ static const dt_test tests[] = {
     DT_TEST(a_request_ends_an_evaluation_and_the_bits_are_as_ever),
     DT_TEST(a_request_in_the_last_step_leaves_the_evaluation_for_the_next_start),
 };
-DT_TEST_MAIN("core/trainer_events", tests)
+DT_TEST_MAIN("core/stop", tests)
