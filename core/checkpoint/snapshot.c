@@ -8,13 +8,13 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define POLL_S 0.5e-3 /* a copy to the host takes some milliseconds, and waits for the steps before it */
+#define POLL_S 0.5e-3 /* a copy to the host takes some milliseconds, after the steps before it */
 
-/* Neighbours in one allocation of device memory, copied at once. */
+/* Neighbouring tensors in one allocation of device memory, which are copied at once. */
 typedef struct range {
     const void *allocation;
     const char *from;
-    int64_t bytes, at; /* at: in the copies */
+    int64_t bytes, at; /* at: the offset in the copies, in bytes */
 } range;
 
 struct dt_snapshot {
@@ -31,7 +31,7 @@ struct dt_snapshot {
     char *staging; /* [bytes] device memory; NULL: none */
     dt_stream *side;
     dt_event *ready, *copied; /* the staging buffer is filled; the host memory is */
-    bool pending;             /* taken, and not yet waited for */
+    bool pending;             /* enqueued, and not waited for yet */
     atomic_bool abandoned;
 };
 
@@ -134,7 +134,7 @@ fail:
     return status;
 }
 
-/* The main stream, and then the other one: what may still use the memory. */
+/* Wait for the main stream, and then for the side stream: both may still use the memory. */
 static dt_status wait_for_streams(dt_snapshot *s, dt_error *err)
 {
     dt_device *device = s->addresses.device;
@@ -169,7 +169,7 @@ void dt_snapshot_destroy(dt_snapshot *s)
     dt_free(s);
 }
 
-/* -- taking ---------------------------------------------------------------------------------------------- */
+/* -- copying --------------------------------------------------------------------------------------------- */
 
 static dt_status copy_ranges(dt_snapshot *s, char *to, dt_copy_kind kind, dt_error *err)
 {
@@ -179,9 +179,9 @@ static dt_status copy_ranges(dt_snapshot *s, char *to, dt_copy_kind kind, dt_err
     return DT_OK;
 }
 
-/* A copy before, that nobody has waited for, may still be leaving the staging buffer, for host memory that
- * this one overwrites. */
-static dt_status take_staged(dt_snapshot *s, dt_error *err)
+/* If no thread has waited for the last copy, it may still be on its way from the staging buffer, which this
+ * copy overwrites. That does no harm: this copy overwrites the same host memory after it. */
+static dt_status enqueue_staged(dt_snapshot *s, dt_error *err)
 {
     dt_device *device = s->addresses.device;
     DT_TRY(copy_ranges(s, s->staging, DT_COPY_ON_DEVICE, err));
@@ -195,7 +195,7 @@ dt_status dt_snapshot_enqueue(dt_snapshot *s, dt_error *err)
 {
     s->pending = true;
     if (s->staging)
-        return take_staged(s, err);
+        return enqueue_staged(s, err);
     DT_TRY(copy_ranges(s, s->host, DT_COPY_TO_HOST, err));
     return s->is_host ? DT_OK : s->ops->event_record(s->addresses.device, s->copied, NULL, err);
 }

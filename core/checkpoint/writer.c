@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#define ALIVE_EVERY_S 0.2 /* ranks that wait for this one are told that it is alive */
+#define ALIVE_EVERY_S 0.2 /* how often this rank, while it waits, lets the others know that it is alive */
 
 /* What every rank sends to the others in the exchange. */
 typedef struct shard_record {
@@ -43,12 +43,12 @@ static dt_status commit(dt_writer *w, dt_error *err)
     dt_store *store = w->job.store;
     DT_TRY(store->ops->commit(store, &w->manifest, w->job.per_host, err));
     if (store->ops->prune(store, w->manifest.step, w->job.keep, &why) != DT_OK)
-        /* the new one is safe all the same */
+        /* the new one is safe nevertheless */
         dt_log_warn("checkpoint: old ones were not removed: %s", why.message);
     return DT_OK;
 }
 
-/* All ranks know all shards: commits them, or discards them if one failed, where that is this rank's part. */
+/* All ranks know all shards: if this rank commits, commit them, or discard them if one failed. */
 static void end_checkpoint(dt_writer *w)
 {
     dt_error err = {0};
@@ -95,7 +95,7 @@ static void make_shard(dt_writer *w)
     pthread_mutex_unlock(&w->mutex);
 }
 
-/* Waits for a flag, or until the thread is to end; returns the flag. */
+/* Wait for a flag, or until the thread is to end; return the flag. */
 static bool wait_in_thread(dt_writer *w, const bool *flag)
 {
     pthread_mutex_lock(&w->mutex);
@@ -121,7 +121,7 @@ static void *make_checkpoints(void *context)
     return NULL;
 }
 
-/* -- the training's side --------------------------------------------------------------------------------- */
+/* -- the caller's side ----------------------------------------------------------------------------------- */
 
 dt_status dt_writer_create(dt_comm *comm, const dt_writer_job *job, dt_writer **writer, dt_error *err)
 {
@@ -141,7 +141,8 @@ dt_status dt_writer_create(dt_comm *comm, const dt_writer_job *job, dt_writer **
                                                    "the writer of checkpoints");
     int failed = status == DT_OK ? pthread_create(&w->thread, NULL, make_checkpoints, w) : 0;
     if (failed)
-        status = dt_fail(err, DT_ERR_MEMORY, "checkpoints: no thread to write them: %s", strerror(failed));
+        status = dt_fail(err, DT_ERR_MEMORY, "cannot start the thread that writes checkpoints: %s",
+                         strerror(failed));
     w->has_thread = status == DT_OK;
     if (status != DT_OK) {
         dt_writer_destroy(w);
@@ -213,7 +214,7 @@ static void start_thread(dt_writer *w, const dt_manifest *manifest, double start
 
 dt_status dt_writer_start(dt_writer *w, const dt_manifest *manifest, dt_error *err)
 {
-    dt_error own; /* dt_agree hands messages on, so there must be one */
+    dt_error own; /* dt_agree passes messages on in it */
     err = err ? err : &own;
     const double start_s = dt_clock_s();
     dt_store *store = w->job.store;
@@ -249,7 +250,7 @@ bool dt_writer_has_exchanged(dt_writer *w)
     return exchanged;
 }
 
-/* False: it was not set in time. */
+/* Wait for a flag until until_s; false: it was not set in time. */
 static bool wait_for(dt_writer *w, const bool *flag, double until_s)
 {
     pthread_mutex_lock(&w->mutex);
@@ -258,7 +259,7 @@ static bool wait_for(dt_writer *w, const bool *flag, double until_s)
         const struct timespec next = dt_clock_deadline(left_s < ALIVE_EVERY_S ? left_s : ALIVE_EVERY_S);
         pthread_cond_timedwait(&w->changed, &w->mutex, &next);
         pthread_mutex_unlock(&w->mutex);
-        (void)w->comm->ops->progress(w->comm, NULL); /* what is wrong there, the next collective tells */
+        (void)w->comm->ops->progress(w->comm, NULL); /* the next collective returns what is wrong */
         pthread_mutex_lock(&w->mutex);
     }
     const bool is_set = *flag;
@@ -268,7 +269,7 @@ static bool wait_for(dt_writer *w, const bool *flag, double until_s)
 
 static dt_status too_late(const dt_writer *w, dt_error *err)
 {
-    return dt_fail(err, DT_ERR_TIMEOUT, "%s: the time that was left did not suffice",
+    return dt_fail(err, DT_ERR_TIMEOUT, "%s: there was not enough time left",
                    w->job.store->ops->location(w->job.store));
 }
 
@@ -299,13 +300,14 @@ dt_status dt_writer_exchange_shards(dt_writer *w, double until_s, dt_error *err)
     return DT_OK;
 }
 
-/* This host has committed, and another one has not: what it has is not a whole checkpoint. */
+/* This host has committed, and another host has not: remove what is not a whole checkpoint. */
 static void withdraw(dt_writer *w)
 {
     dt_error why = {0};
     dt_store *store = w->job.store;
     if (store->ops->prune(store, w->progress.step - 1, w->job.keep, &why) != DT_OK)
-        dt_log_warn("checkpoint: what another host could not write was not removed here: %s", why.message);
+        dt_log_warn("checkpoint: what another host could not write was not removed on this host: %s",
+                    why.message);
 }
 
 static dt_status finish(dt_writer *w, double until_s, dt_error *err)

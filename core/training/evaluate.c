@@ -8,7 +8,7 @@
 #include "core/collective/device_wait.h"
 #include "core/training/upload.h"
 
-/* Batches between votes on whether to go on: seconds of a GPU's or a CPU's time, against microseconds. */
+/* Batches between the ranks' votes on whether to go on. They take seconds, a vote takes microseconds. */
 #define ROUND 16
 
 typedef struct evaluation {
@@ -18,12 +18,12 @@ typedef struct evaluation {
     dt_source *val;
     dt_events *events;
     dt_upload upload;
-    dt_loss_sums *batch_sums; /* [batches] host memory; complete behind all that is on the main stream */
+    dt_loss_sums *batch_sums; /* [batches] host memory; complete after all work on the main stream */
     dt_event *all;
-    double sums[4]; /* loss, top-1, top-5, n: exact counts beyond what a float holds */
+    double sums[4]; /* loss, top-1, top-5, n; double counts exactly where float does not */
 } evaluation;
 
-/* Nothing is waited for but the source: the device may be some batches behind. */
+/* Waits only for the source: the device may be some batches behind. */
 static dt_status enqueue_batch(evaluation *e, int64_t index, dt_error *err)
 {
     dt_net_vectors vectors;
@@ -53,8 +53,8 @@ static dt_status check_requests(const evaluation *e, dt_error *err)
     return why ? dt_fail(err, DT_ERR_INTERRUPTED, "%s", why) : DT_OK;
 }
 
-/* Some of this rank's batches, without a collective: a sign of life after each, for ranks that have fewer, or
- * are faster. */
+/* Evaluate up to ROUND of this rank's batches, without a collective. After each batch, let ranks that wait,
+ * because they have fewer batches or are faster, know that this rank is alive. */
 static dt_status evaluate_round(evaluation *e, int64_t first, int64_t n_batches, dt_sink **sinks,
                                 int64_t n_sinks, dt_error *err)
 {
@@ -91,7 +91,7 @@ static dt_status prepare(evaluation *e, int64_t batch, int64_t image_size, int64
     if (!e->batch_sums)
         return dt_fail_memory(err, (size_t)n_batches * sizeof *e->batch_sums, "the sums of an evaluation");
     DT_TRY(device->ops->event_create(device, false, &e->all, err));
-    /* no collective here that others could miss */
+    /* comm is NULL: no wait here is for a collective */
     return dt_upload_create(&e->upload, NULL, device, batch, image_size, err);
 }
 
@@ -99,7 +99,7 @@ static void clean_up(evaluation *e, dt_status status)
 {
     dt_device *device = e->kernels->device;
     dt_error ignored;
-    if (status != DT_OK && e->all) /* nothing may be freed that is still used */
+    if (status != DT_OK && e->all) /* the device may still use what is freed below */
         (void)dt_device_wait_all(NULL, device, e->all, &ignored);
     dt_upload_destroy(&e->upload);
     device->ops->event_destroy(device, e->all);

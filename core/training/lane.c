@@ -40,8 +40,8 @@ void dt_lane_skip(dt_lane *l, int64_t step, int64_t busy_with)
     snprintf(why, sizeof why, "still busy with that of step %lld", (long long)busy_with);
     report_copy(l, &(dt_writer_progress){.step = step}, why);
     if (is_root(l) && !l->skip_was_logged)
-        dt_log_warn("mirror: the checkpoint of step %lld is not copied: %s is %s; from now on such are only "
-                    "told in metrics.jsonl",
+        dt_log_warn("mirror: the checkpoint of step %lld is not copied: %s is %s; later ones that are "
+                    "skipped are only reported in metrics.jsonl",
                     (long long)step, mirror->ops->location(mirror), why);
     l->skip_was_logged = true;
 }

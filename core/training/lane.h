@@ -1,6 +1,6 @@
 /* lane.h: one of the checkpointer's two lanes: checkpoints in the run's store, or their copies in the mirror.
- * Takes the lane's checkpoint through the phases of its writer (core/checkpoint/writer.h) by the ranks' votes,
- * reports it, and counts and logs failures. A failure never ends the training here.
+ * Takes the lane's checkpoint through the phases of its writer (core/checkpoint/writer.h) by the ranks'
+ * votes, reports it, and counts and logs failures. A failure never ends the training here.
  *
  *   dt_lane lane = {.training = &training, .report = &report, .started_step = -1, .reported_step = -1};
  *   dt_saver_create(&options, &lane.writer, &memory, err);

@@ -10,8 +10,8 @@
 /* One layer in one direction. */
 typedef struct span {
     dt_event *begin, *end;
-    bool recorded; /* in the pass under way */
-    double ms;     /* of all measured passes */
+    bool recorded; /* in the pass that is under way */
+    double ms;     /* sum over the measured passes */
 } span;
 
 struct dt_profile {
@@ -36,7 +36,7 @@ static bool is_measuring(const dt_profile *p)
     return !p->is_finished && p->n_begun > p->n_warmup && p->n_begun <= p->n_warmup + p->n_passes;
 }
 
-/* What the last pass took, once all of it is done. */
+/* Wait for the last pass, and add the times of its spans. */
 static dt_status collect(dt_profile *p, dt_error *err)
 {
     DT_TRY(p->device->ops->stream_wait(p->device, NULL, err));
@@ -86,14 +86,14 @@ static dt_status after(void *context, int64_t layer, dt_layer_phase phase, dt_er
 dt_status dt_profile_bandwidth(dt_device *device, double *bytes_per_s, dt_error *err)
 {
     enum { REPETITIONS = 5 };
-    const int64_t bytes = INT64_C(128) << 20; /* beyond any cache */
+    const int64_t bytes = INT64_C(128) << 20; /* larger than any cache */
     const dt_device_ops *ops = device->ops;
     dt_status status = DT_OK;
     dt_event *begin = NULL, *end = NULL;
     double best_ms = 0.0;
     char *memory = ops->alloc(device, 2 * bytes);
     if (!memory)
-        return dt_fail(err, DT_ERR_MEMORY, "no room for %lld bytes to measure the memory's bandwidth with",
+        return dt_fail(err, DT_ERR_MEMORY, "out of memory: %lld bytes to measure the memory's bandwidth with",
                        (long long)(2 * bytes));
     DT_TRY_OR_FAIL(status, ops->event_create(device, true, &begin, err));
     DT_TRY_OR_FAIL(status, ops->event_create(device, true, &end, err));
@@ -178,8 +178,8 @@ void dt_profile_destroy(dt_profile *p)
     dt_free(p);
 }
 
-/* The share of the roofline: the time that memory or arithmetic would need at least, over the time that it
- * took. */
+/* Set the rate, and the share of the roofline: the least time that memory or arithmetic needs, over the time
+ * that was measured. */
 static void rate(const dt_profile_summary *s, dt_profile_part *part)
 {
     const double seconds = part->ms * 1e-3;
@@ -217,7 +217,7 @@ dt_status dt_profile_finish(dt_profile *p, dt_profile_summary *summary, dt_error
     if (!p->is_finished) {
         bool was_measuring = is_measuring(p);
         DT_TRY(collect(p, err));
-        double now = was_measuring ? dt_clock_s() : p->last_begin_s; /* behind the last measured pass */
+        double now = was_measuring ? dt_clock_s() : p->last_begin_s; /* after the last measured pass */
         int64_t measured = p->n_begun - p->n_warmup;
         s->n_passes = measured < 0 ? 0 : measured > p->n_passes ? p->n_passes : measured;
         s->pass_ms = s->n_passes > 0 ? 1e3 * (now - p->first_begin_s) / (double)s->n_passes : 0.0;

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-/* A step that begins where the rate drops has the new rate, however its time was rounded. */
+/* A step that begins where the rate drops has the new rate, whichever way its time was rounded. */
 static const double rounding = 1e-9;
 
 static double step_rate(double share)

@@ -7,8 +7,8 @@
  *   poly:     L * (1 - (t - w) / (T - w))^2
  *   step:     L / 10^k, k = how many of T/3, 2T/3 and 8T/9 t has reached (30, 60 and 80 of 90 epochs)
  *   constant: L
- * From T on the rate stays what it is at T. t and T may carry the rounding of a division: the drops of `step`
- * allow for it.
+ * From T on the rate stays what it is at T. t and T may be off by the rounding of a division: the drops of
+ * `step` allow for that.
  */
 #ifndef DT_CORE_TRAINING_SCHEDULE_H
 #define DT_CORE_TRAINING_SCHEDULE_H

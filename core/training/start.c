@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* All ranks start from rank 0's parameters. */
+/* Collective: give all ranks rank 0's parameters. */
 static dt_status broadcast(dt_training *t, dt_error *err)
 {
     dt_net_vectors v;
@@ -43,7 +43,7 @@ static dt_status broadcast(dt_training *t, dt_error *err)
     return status;
 }
 
-/* All ranks must add up gradients of the same model in the same order, made from the same data. */
+/* Collective: all ranks must sum gradients of the same model, in the same order, from the same data. */
 static dt_status check_ranks(dt_training *t, dt_error *err)
 {
     char size[32], fingerprint[32], val_fingerprint[32], n_val[32], n_train[32];
@@ -68,7 +68,7 @@ static dt_status check_ranks(dt_training *t, dt_error *err)
     return dt_check_same(t->parts->comm, fields, sizeof fields / sizeof *fields, err);
 }
 
-/* Collective: joins the values of all ranks, so that every host writes the same bytes into its manifest. */
+/* Collective: join the values of all ranks, so that every host's manifest has the same bytes. */
 static dt_status join_different(dt_training *t, dt_error *err)
 {
     const size_t bytes = (size_t)t->parts->comm->size * sizeof(dt_computed_by);
@@ -84,6 +84,7 @@ static dt_status join_different(dt_training *t, dt_error *err)
     return status;
 }
 
+/* Collective: set t->computed_by. Warn if ranks differ, with the ranks and values. */
 static dt_status join_computed_by(dt_training *t, dt_error *err)
 {
     char pairs[DT_COMPUTED_BY_MAX][DT_COMPUTED_BY_NAME_BYTES + DT_COMPUTED_BY_VALUE_BYTES] = {""};
@@ -105,10 +106,11 @@ static dt_status join_computed_by(dt_training *t, dt_error *err)
         return status;
     }
     if (t->parts->comm->rank == 0)
-        dt_log_warn("%s: the same bits again want the same ranks on the same hosts", why.message);
+        dt_log_warn("%s: to get the same bits again, run the same ranks on the same hosts", why.message);
     return join_different(t, err);
 }
 
+/* Fill what follows from the configuration and the data. */
 static dt_status plan(dt_training *t, dt_error *err)
 {
     const dt_config *c = t->parts->config;
@@ -119,15 +121,14 @@ static dt_status plan(dt_training *t, dt_error *err)
     if (t->steps_per_epoch < 1)
         return dt_fail(err, DT_ERR_USAGE,
                        "the training set has %lld images, fewer than one global batch of %lld (%d ranks x "
-                       "--batch %lld x --accumulate %lld): take a smaller "
-                       "--batch",
+                       "--batch %lld x --accumulate %lld): use a smaller --batch",
                        (long long)t->train.n_samples, (long long)t->global_batch, t->parts->comm->size,
                        (long long)c->batch, (long long)c->accumulate);
     return DT_OK;
 }
 
-/* What is left from here on, at this world size: steps that were done at another one do not count in its
- * units. */
+/* Count what is left from the cursor on, in steps of this world size. Steps before the cursor may have been
+ * done at another world size. */
 static void plan_steps(dt_training *t)
 {
     int64_t left_of_epoch = (t->train.n_samples - t->position) / t->global_batch;
@@ -168,19 +169,19 @@ static dt_status create_step(const dt_training *t, dt_step **step, dt_error *err
     return dt_step_create(&options, step, err);
 }
 
-/* A training that was not scaled before begins as a new one does. */
+/* If the checkpoint was made without loss scaling, the scale begins as in a new training. */
 static dt_status restore_loss_scale(const dt_training *t, dt_step *step, const dt_manifest *m, dt_error *err)
 {
     const dt_loss_scale scale = {m->loss_scale, m->n_good_steps, m->n_skipped_steps};
     return t->scaling && m->n_good_steps >= 0 ? dt_step_set_loss_scale(step, &scale, err) : DT_OK;
 }
 
-/* Does a checkpoint fit this run? */
+/* A dt_checkpoint_accept. */
 static dt_status accept_checkpoint(void *context, const dt_manifest *m, dt_error *err)
 {
     const dt_training *t = context;
     const dt_config *c = t->parts->config;
-    const char *mend = "take another --out, or --resume never to start anew";
+    const char *mend = "use another --out, or --resume never to start over";
     if (strcmp(m->arch, t->parts->arch) != 0)
         return dt_fail(err, DT_ERR_USAGE, "the checkpoint of step %lld is of %s, and --arch says %s: %s",
                        (long long)m->step, m->arch, t->parts->arch, mend);
@@ -199,8 +200,8 @@ static dt_status accept_checkpoint(void *context, const dt_manifest *m, dt_error
     return DT_OK;
 }
 
-/* Warn if something else computes now than before the checkpoint: then the promise of the same bits does not
- * hold. */
+/* Warn if this start computes with something else than the checkpoint's start did: then later bits may differ
+ * from those of a run in one piece. */
 static void warn_of_other_computer(const dt_training *t, const dt_manifest *m)
 {
     char was[400], is[400];

@@ -8,10 +8,10 @@
 
 #include <string.h>
 
-/* A micro-batch by what is done around it, and by where it lies. */
+/* Kinds of micro-batches, whose work on the device differs: each has its own captured graph. */
 typedef struct variant {
     bool first, last; /* of its step */
-    int slot;
+    int slot;         /* of the upload */
 } variant;
 
 enum { N_VARIANTS = 4 * DT_UPLOAD_SLOTS };
@@ -25,12 +25,12 @@ struct dt_step {
     dt_upload upload;
     dt_step_results_ring results;
     dt_step_inputs *inputs;   /* device memory */
-    dt_step_inputs *given;    /* [DT_STEP_RING] host memory: each step's, until it has been copied */
+    dt_step_inputs *given;    /* [DT_STEP_RING] host memory: each step's inputs, until they are copied */
     dt_step_state *state;     /* device memory */
     dt_loss_sums *local_loss; /* device memory: before the reduction */
     bool is_host, captures;
-    bool has_run[N_VARIANTS]; /* enqueued once: whatever a library prepares at its first call is
-                                      prepared */
+    bool
+        has_run[N_VARIANTS]; /* enqueued once, so libraries have prepared what they prepare at a first call */
     void *graphs[N_VARIANTS]; /* captured */
 };
 
@@ -78,7 +78,7 @@ dt_status dt_step_create(const dt_step_options *options, dt_step **step, dt_erro
     if (!s->is_host && options->comm->size > 1 && !options->comm->ops->device_wait) {
         status = dt_fail(
             err, DT_ERR_USAGE,
-            "--comm %s adds up gradients in host memory, and %s keeps them in its own: take --comm nccl",
+            "--comm %s adds up gradients in host memory, but %s has them in its own memory: use --comm nccl",
             options->comm->ops->name, info.name);
         goto fail;
     }
@@ -112,7 +112,7 @@ void dt_step_destroy(dt_step *s)
     dt_error ignored;
     if (!s)
         return;
-    /* an error has come between: nothing may be freed that is still used */
+    /* after an error the device may still use what is freed below */
     if (s->results.all && s->results.n_read < s->results.n_steps)
         (void)dt_device_wait_all(s->options.comm, s->device, s->results.all, &ignored);
     destroy_graphs(s);
@@ -133,7 +133,7 @@ static dt_status part_ready(void *context, int64_t part, dt_error *err)
     return dt_grad_buckets_ready(((dt_step *)context)->buckets, part, err);
 }
 
-/* Loss sums start from zero, votes from this rank's own. */
+/* The loss sums begin at zero, the votes with this rank's own. */
 static dt_status begin(dt_step *s, dt_error *err)
 {
     dt_kernels *k = s->options.kernels;
@@ -153,8 +153,8 @@ static dt_status end(dt_step *s, double *comm_wait_s, dt_error *err)
                                s->results.records, DT_STEP_RING, err);
 }
 
-/* All the work of a micro-batch on the main stream. Nothing in it changes from step to step but what lies in
- * device memory: it can be captured. */
+/* All the work of a micro-batch on the main stream. Only what it reads from device memory changes from step
+ * to step, so it can be captured. */
 static dt_status enqueue(dt_step *s, const variant *v, const dt_uploaded *batch, double *comm_wait_s,
                          dt_error *err)
 {
@@ -209,7 +209,7 @@ static dt_status micro_batch(dt_step *s, const variant *v, const dt_uploaded *ba
 dt_status dt_step_run(dt_step *s, dt_source *source, double lr, const float votes[DT_N_VOTES], dt_error *err)
 {
     const int64_t n = s->options.accumulate;
-    dt_step_result told = {.lr = lr};
+    dt_step_result known = {.lr = lr};
     dt_step_inputs *given = &s->given[s->results.n_steps % DT_STEP_RING];
     given->lr = (float)lr;
     memcpy(given->votes, votes, sizeof given->votes);
@@ -217,12 +217,12 @@ dt_status dt_step_run(dt_step *s, dt_source *source, double lr, const float vote
     for (int64_t i = 0; i < n; i++) {
         dt_uploaded batch = {0};
         DT_TRY(dt_upload_next(&s->upload, source, &batch, err));
-        told.data_wait_s += batch.wait_s;
+        known.data_wait_s += batch.wait_s;
         const variant v = {.first = i == 0, .last = i == n - 1, .slot = batch.slot};
-        DT_TRY(micro_batch(s, &v, &batch, &told.comm_wait_s, err));
+        DT_TRY(micro_batch(s, &v, &batch, &known.comm_wait_s, err));
         DT_TRY(dt_upload_used(&s->upload, err));
     }
-    return dt_step_results_enqueued(&s->results, &told, err);
+    return dt_step_results_enqueued(&s->results, &known, err);
 }
 
 dt_status dt_step_results(dt_step *s, bool drain, dt_step_result *results, int64_t max, int64_t *n,

@@ -6,8 +6,9 @@
 #include <math.h>
 
 _Static_assert(DT_STEP_RING % DT_STEP_LAG == 0 && DT_STEP_RING >= 4 * DT_STEP_LAG,
-               "blocks fill the ring, and nothing is overwritten that is waited for");
-_Static_assert(DT_STEP_MAX_RESULTS >= 3 * DT_STEP_LAG, "a drain finds up to two blocks and a begun one");
+               "the ring is whole blocks, and no record is overwritten before it is read");
+_Static_assert(DT_STEP_MAX_RESULTS >= 3 * DT_STEP_LAG,
+               "a drain finds up to two whole blocks and a partial one");
 
 dt_status dt_step_results_create(dt_step_results_ring *r, dt_comm *comm, dt_device *device, dt_error *err)
 {
@@ -54,9 +55,9 @@ static dt_event *event_of_block(dt_step_results_ring *r, int64_t first)
     return r->copied[first % DT_STEP_RING / DT_STEP_LAG];
 }
 
-dt_status dt_step_results_enqueued(dt_step_results_ring *r, const dt_step_result *told, dt_error *err)
+dt_status dt_step_results_enqueued(dt_step_results_ring *r, const dt_step_result *known, dt_error *err)
 {
-    r->told[r->n_steps % DT_STEP_RING] = *told;
+    r->known[r->n_steps % DT_STEP_RING] = *known;
     r->n_steps++;
     if (r->is_host) {
         r->n_ready = r->n_steps;
@@ -74,7 +75,7 @@ dt_status dt_step_results_enqueued(dt_step_results_ring *r, const dt_step_result
     return DT_OK;
 }
 
-/* Make everything readable. */
+/* Wait until the records of all steps are on the host. */
 static dt_status drain_all(dt_step_results_ring *r, dt_error *err)
 {
     const int64_t begun = r->n_steps / DT_STEP_LAG * DT_STEP_LAG;
@@ -95,7 +96,7 @@ static double mean(float sum, float n)
 static dt_status read_one(dt_step_results_ring *r, dt_step_result *result, dt_error *err)
 {
     const dt_step_record *record = &r->copies[r->n_read % DT_STEP_RING];
-    *result = r->told[r->n_read % DT_STEP_RING];
+    *result = r->known[r->n_read % DT_STEP_RING];
     if (record->index != (int32_t)r->n_read)
         return dt_fail(err, DT_ERR_INTERNAL,
                        "the record of step %lld of this start was expected, and %d was found",

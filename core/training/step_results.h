@@ -1,5 +1,5 @@
-/* step_results.h: from the ring of records on the device to results on the host, late and in bulk. What
- * step.h says about lag is done here. */
+/* step_results.h: copies the steps' records from the ring on the device to the host, late and in bulk, and
+ * makes results of them: the lag that step.h describes. */
 #ifndef DT_CORE_TRAINING_STEP_RESULTS_H
 #define DT_CORE_TRAINING_STEP_RESULTS_H
 
@@ -15,20 +15,21 @@ typedef struct dt_step_results_ring {
     dt_step_record *copies;                       /* the same in host memory; on the host the same memory */
     dt_event *copied[DT_STEP_RING / DT_STEP_LAG]; /* of each block of DT_STEP_LAG records */
     dt_event *all;                                /* for drains */
-    dt_step_result told[DT_STEP_RING];            /* what the host knew when it enqueued the step */
+    dt_step_result known[DT_STEP_RING];           /* what the host knew when it enqueued the step */
     int64_t n_steps;                              /* enqueued */
-    int64_t n_ready;                              /* results that may be read */
-    int64_t n_read;
-    int64_t n_skipped; /* of the last one read */
+    int64_t n_ready;                              /* whose records are in `copies` */
+    int64_t n_read;                               /* whose results were popped */
+    int64_t n_skipped;                            /* steps, in all, up to the last result */
 } dt_step_results_ring;
 
-/* destroy also after failure. */
+/* Borrows comm and device. DT_ERR_MEMORY, DT_ERR_DEVICE. Destroy the ring also after a failure. */
 dt_status dt_step_results_create(dt_step_results_ring *ring, dt_comm *comm, dt_device *device, dt_error *err);
 void dt_step_results_destroy(dt_step_results_ring *ring);
 
-/* A step whose record is written behind all that is on the main stream has been enqueued. May wait for the
- * device, when it is far behind. */
-dt_status dt_step_results_enqueued(dt_step_results_ring *ring, const dt_step_result *told, dt_error *err);
+/* Call after enqueueing a step; its record is written once all work on the main stream is done. `known`: lr
+ * and the times of waiting. May wait for the device if it is far behind. */
+dt_status dt_step_results_enqueued(dt_step_results_ring *ring, const dt_step_result *known, dt_error *err);
+/* As dt_step_results (step.h). */
 dt_status dt_step_results_pop(dt_step_results_ring *ring, bool drain, dt_step_result *results, int64_t max,
                               int64_t *n, dt_error *err);
 

@@ -139,7 +139,7 @@ dt_status dt_stop_now(dt_stop *s, dt_error *err)
         return dt_fail_shared(
             err, DT_ERR_INTERRUPTED,
             "stopped on %s after step %lld; %.0f s are left and a checkpoint takes %.0f s, so "
-            "none was written: the one of step %lld stands",
+            "none was written: the newest is that of step %lld",
             why, (long long)t->step, left_s, write_s, (long long)state.committed_step);
     if (status != DT_OK)
         return dt_fail_shared(err, DT_ERR_IO,

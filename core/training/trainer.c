@@ -125,8 +125,7 @@ static dt_status check_finite(dt_trainer *t, const dt_step_result *r, dt_error *
     return dt_fail_shared(
         err, DT_ERR_NUMERIC,
         "the loss is not finite (%g) at step %lld, epoch %lld, on rank %s, with learning rate %g: "
-        "lower --lr or lengthen --warmup-epochs; the last "
-        "checkpoint is from before",
+        "lower --lr or lengthen --warmup-epochs; the last checkpoint is from before that",
         r->loss, (long long)dt_training_step_of(&t->at, r), (long long)t->at.epoch + 1,
         used ? ranks : "none alone", r->lr);
 }
@@ -150,7 +149,7 @@ static dt_status check_skipped(dt_trainer *t, const dt_step_result *r, dt_error 
         err, DT_ERR_NUMERIC,
         "gradients were not finite in %d steps in a row, up to step %lld, though the loss scale "
         "has come down to %g: lower --lr, or lengthen "
-        "--warmup-epochs, or take --precision bf16; the last checkpoint is from before",
+        "--warmup-epochs, or use --precision bf16; the last checkpoint is from before that",
         MAX_SKIPPED_IN_A_ROW, (long long)dt_training_step_of(&t->at, r), r->loss_scale);
 }
 

@@ -29,7 +29,7 @@ dt_status dt_upload_create(dt_upload *u, dt_comm *comm, dt_device *device, int64
     return DT_OK;
 }
 
-/* The i-th of the slots from the one that was filled longest ago: batches are released in order. */
+/* The slot that is the i-th by age; 0 was filled first. Batches are released in order. */
 static dt_upload_slot *oldest(dt_upload *u, int i)
 {
     return &u->slots[(u->n_begun + i) % DT_UPLOAD_SLOTS];
@@ -62,7 +62,7 @@ void dt_upload_destroy(dt_upload *u)
     *u = (dt_upload){0};
 }
 
-/* Give back what has been copied meanwhile. */
+/* Release the batches that have been copied. */
 static dt_status release_copied(dt_upload *u, dt_error *err)
 {
     for (int i = 0; i < DT_UPLOAD_SLOTS; i++) {
@@ -78,8 +78,8 @@ static dt_status release_copied(dt_upload *u, dt_error *err)
     return DT_OK;
 }
 
-/* The slot's batch before must have been copied: its copy is what waits for the one before that to be
- * used. */
+/* Wait until the slot's last batch has been copied. Its copy waits on the device until the batch before it in
+ * the slot is no longer used. */
 static dt_status wait_for_slot(dt_upload *u, dt_upload_slot *slot, dt_error *err)
 {
     if (slot->batch)

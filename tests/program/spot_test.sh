@@ -108,7 +108,7 @@ DTRAIN_FAULT=${slow#,} start_job "$DTRAIN" "${small[@]}" "${imds[@]}" --epochs 1
 wait_for has_checkpoint
 mode notice=5
 ended_with 75
-expect_output '^dtrain: stopped on an EC2 spot notice: .* s are left and a checkpoint takes [0-9]+ s, so none was written: the one of step [0-9]+ stands'
+expect_output '^dtrain: stopped on an EC2 spot notice: .* s are left and a checkpoint takes [0-9]+ s, so none was written: the newest is that of step [0-9]+'
 
 for trouble in garbage fail=500 hang slow=1; do
     begin "a failing metadata service is reported at most once and does no harm: $trouble"

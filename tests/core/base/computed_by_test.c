@@ -173,7 +173,7 @@ static void ranks_that_differ_are_named_and_all_of_it_is_carried(void)
     dt_store *store = fake_store_create(&(fake_store_options){0});
     train(store, 2, &a, &b);
     DT_CHECK_CONTAINS(log_text, "what computes differs between ranks: isa avx2 on rank 0 (host0), isa sse41 "
-                                "on rank 1 (host0): the same bits again want the same "
+                                "on rank 1 (host0): to get the same bits again, run the same "
                                 "ranks on the same hosts\n");
     check_carried(store, 2, &both);
     train(store, 4, &a, &b);

@@ -240,7 +240,7 @@ static void without_time_to_wait_it_is_given_up(void)
         j->slow_rank = size - 1;
         j->until_s = 0.05;
         DT_CHECK_INT(run(j), DT_ERR_TIMEOUT);
-        DT_CHECK_CONTAINS(j->error[0].message, "the time that was left did not suffice");
+        DT_CHECK_CONTAINS(j->error[0].message, "there was not enough time left");
         DT_CHECK_INT(count(j->stores[0]), 0);
         end_job(j);
     }

@@ -98,7 +98,7 @@ static void too_near_an_end_the_newest_checkpoint_stands(void)
     check_all(&j, DT_ERR_INTERRUPTED);
     DT_CHECK_INT(j.n_steps, 9);
     DT_CHECK_INT(fake_store_commits(j.store), 2);
-    DT_CHECK_CONTAINS(j.error[0].message, "so none was written: the one of step 6 stands");
+    DT_CHECK_CONTAINS(j.error[0].message, "so none was written: the newest is that of step 6");
     DT_CHECK_CONTAINS(j.error[1].message, "stopped on SIGTEST (rank 1 on ");
     run_again(&j);
     check_all(&j, DT_OK);

@@ -124,7 +124,7 @@ static void without_time_the_mirror_is_not_waited_for(void)
     DT_CHECK_INT(newest(j.store), 7);
     DT_CHECK_INT(newest(j.mirror), -1);
     DT_CHECK_INT(times_said("mirror: the checkpoint of step 7 was not copied to memory:"), 1);
-    DT_CHECK_INT(times_said("the time that was left did not suffice"), 1);
+    DT_CHECK_INT(times_said("there was not enough time left"), 1);
     end_job(&j);
 }
 
@@ -154,7 +154,7 @@ static void a_busy_mirror_is_not_waited_for_and_told_once(void)
     run_quietly(&j);
     check_all(&j, DT_OK);
     DT_CHECK_INT(newest(j.mirror), 16);
-    DT_CHECK_INT(times_said("from now on such are only told in metrics.jsonl"), 1);
+    DT_CHECK_INT(times_said("later ones that are skipped are only reported in metrics.jsonl"), 1);
     int64_t n_busy = 0;
     for (int64_t i = 0; i < j.n_mirrored; i++)
         n_busy += strstr(j.mirrored[i].error, "still busy with that of step ") != NULL;
