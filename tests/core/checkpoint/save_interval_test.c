@@ -1,17 +1,17 @@
-/* Young's and Daly's interval against the loss that it should make least. */
+/* Daly's interval against the loss of time that it is to minimise. */
 #include "core/checkpoint/save_interval.h"
 
 #include "tests/testing.h"
 
 #include <math.h>
 
-/* Daly's model of the whole time for a unit of work: M (exp((T + C) / M) - 1) / T. */
+/* Daly's model of the time for a unit of work, with interruptions: M (exp((T + C) / M) - 1) / T. */
 static double time_of_work(double interval, double cost, double mtti)
 {
     return mtti * expm1((interval + cost) / mtti) / interval;
 }
 
-static void no_other_interval_loses_less(void)
+static void no_other_interval_loses_less_time(void)
 {
     const double costs[] = {0.01, 1.0, 30.0, 300.0}, mttis[] = {3600.0, 6 * 3600.0, 1e6};
     for (int c = 0; c < 4; c++)
@@ -24,14 +24,14 @@ static void no_other_interval_loses_less(void)
         }
 }
 
-static void a_checkpoint_that_takes_longer_than_the_machine_lives(void)
+static void a_checkpoint_slower_than_the_mean_time_to_interruption_has_that_interval(void)
 {
     DT_CHECK(dt_save_interval_s(100.0, 10.0) == 10.0);
     DT_CHECK(fabs(dt_save_loss(100.0, 0.0, 0.0, 1000.0) - 0.05) < 1e-12);
 }
 
 static const dt_test tests[] = {
-    DT_TEST(no_other_interval_loses_less),
-    DT_TEST(a_checkpoint_that_takes_longer_than_the_machine_lives),
+    DT_TEST(no_other_interval_loses_less_time),
+    DT_TEST(a_checkpoint_slower_than_the_mean_time_to_interruption_has_that_interval),
 };
 DT_TEST_MAIN("core/save_interval", tests)

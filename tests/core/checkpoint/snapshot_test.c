@@ -1,5 +1,5 @@
-/* Snapshots of a device whose work is done late: what was enqueued before is in them, what is enqueued
- * afterwards is not, whoever drives the device. And of a host. */
+/* Snapshots of a device whose work is done late: they hold what was enqueued before them, and nothing that
+ * was enqueued after, whichever thread makes the device work. And snapshots of a host. */
 #include "core/checkpoint/snapshot.h"
 
 #include "core/base/alloc.h"
@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Two vectors, as a net has: a filter in an order of its own with padding, a vector, a filter; the momentum
- * of the three. */
+/* Two vectors, as a net has them: parameters (a filter in the backend's order with padding, a plain vector, a
+ * filter) and their momentum. */
 enum {
     N_TENSORS = 6,
     K = 4,
@@ -22,14 +22,14 @@ enum {
     N_FILTER = K * C * TAPS,
     N_NATIVE = K * TAPS * 4,
     N_PLAIN = 5,
-    ROOM = 16,
-    N_VECTOR = 2 * N_NATIVE + ROOM
+    PADDED = 16,
+    N_VECTOR = 2 * N_NATIVE + PADDED
 };
 
 typedef struct state {
     dt_device *device;
     dt_state_tensor tensors[N_TENSORS];
-    dt_state_address place[N_TENSORS];
+    dt_state_address tensor_addresses[N_TENSORS];
     dt_state_layout layout;
     dt_state_addresses addresses;
     dt_state_io io;
@@ -42,7 +42,7 @@ typedef struct state {
 
 static dt_error err;
 static char log_text[4096];
-static const dt_device_ops *inner_ops; /* of a device that a test has put its own before */
+static const dt_device_ops *inner_ops; /* the real ones of a device whose ops a test has replaced */
 
 static void collect(void *context, dt_log_level level, const char *line)
 {
@@ -54,7 +54,7 @@ static void collect(void *context, dt_log_level level, const char *line)
 
 static void init(state *s, dt_device *device)
 {
-    static const int64_t native[3] = {N_NATIVE, ROOM, N_NATIVE}, elems[3] = {N_FILTER, N_PLAIN, N_FILTER};
+    static const int64_t native[3] = {N_NATIVE, PADDED, N_NATIVE}, elems[3] = {N_FILTER, N_PLAIN, N_FILTER};
     int64_t first = 0;
     *s = (state){.device = device};
     s->step_state = device->ops->alloc(device, sizeof *s->step_state);
@@ -65,19 +65,19 @@ static void init(state *s, dt_device *device)
         for (int i = 0; i < 3; i++) {
             const int t = 3 * v + i;
             s->tensors[t] = (dt_state_tensor){.n_elems = elems[i], .first = first};
-            s->place[t] = (dt_state_address){.values = at,
-                                             .vector = s->vectors[v],
-                                             .n_elems = native[i],
-                                             .order = dt_weights_order_plain(elems[i])};
+            s->tensor_addresses[t] = (dt_state_address){.values = at,
+                                                        .vector = s->vectors[v],
+                                                        .n_elems = native[i],
+                                                        .order = dt_weights_order_plain(elems[i])};
             if (i != 1)
-                s->place[t].order = (dt_weights_order){.n_k = K,
-                                                       .n_c = C,
-                                                       .n_taps = TAPS,
-                                                       .k_block = 1,
-                                                       .c_block = C,
-                                                       .k_block_step = TAPS * 4,
-                                                       .c_step = 1,
-                                                       .tap_step = 4};
+                s->tensor_addresses[t].order = (dt_weights_order){.n_k = K,
+                                                                  .n_c = C,
+                                                                  .n_taps = TAPS,
+                                                                  .k_block = 1,
+                                                                  .c_block = C,
+                                                                  .k_block_step = TAPS * 4,
+                                                                  .c_step = 1,
+                                                                  .tap_step = 4};
             first += elems[i];
             at += native[i];
         }
@@ -85,7 +85,7 @@ static void init(state *s, dt_device *device)
     s->layout = (dt_state_layout){.n_tensors = N_TENSORS, .n_elems = first, .tensors = s->tensors};
     s->addresses = (dt_state_addresses){.device = device,
                                         .n_tensors = N_TENSORS,
-                                        .tensors = s->place,
+                                        .tensors = s->tensor_addresses,
                                         .step_state = s->step_state,
                                         .loss = s->loss};
     s->io = (dt_state_io){.addresses = &s->addresses};
@@ -101,7 +101,7 @@ static void clear(state *s)
     ops->host_free(s->device, s->host);
 }
 
-/* What a training step does to all of it, enqueued. Which: 0 or 1. */
+/* Enqueue a training step, which changes all of the state; which: 0 or 1. */
 static void enqueue_step(state *s, int which)
 {
     const dt_device_ops *ops = s->device->ops;
@@ -126,18 +126,19 @@ static void enqueue_step(state *s, int which)
     DT_CHECK_INT(ops->copy(s->device, s->loss, at, sizeof loss, DT_COPY_TO_DEVICE, NULL, &err), DT_OK);
 }
 
-/* The stream that step `which` leaves. */
+/* The stream after step `which`. */
 static const float *expected(state *s, int which)
 {
     const float *values = (const float *)(const void *)(s->host + which * UPLOAD_BYTES);
     for (int t = 0; t < N_TENSORS; t++)
-        dt_weights_to_canonical(&s->place[t].order,
-                                values + t / 3 * N_VECTOR + (s->place[t].values - s->vectors[t / 3]),
+        dt_weights_to_canonical(&s->tensor_addresses[t].order,
+                                values + t / 3 * N_VECTOR +
+                                    (s->tensor_addresses[t].values - s->vectors[t / 3]),
                                 s->canonical + s->tensors[t].first);
     return s->canonical;
 }
 
-/* The share of rank r of 3, as the writer reads it, against step `which`. */
+/* Compare a share, as the writer reads it, with the state after step `which`. */
 static void check(state *s, dt_snapshot *snapshot, int64_t first, int64_t n, int which)
 {
     const dt_state_io io = dt_snapshot_io(snapshot);
@@ -181,8 +182,8 @@ static dt_snapshot *create(state *s, int64_t first, int64_t n)
     return snapshot;
 }
 
-/* first: who gets the device on: the writer, or the training, which is a step ahead by then. */
-static void take_between_steps(dt_device *device, bool writer_first, int64_t rank)
+/* writer_first: the writer makes the device work; else the training does, which is then a step ahead. */
+static void copy_between_steps(dt_device *device, bool writer_first, int64_t rank)
 {
     state s;
     dt_emulated_counts before, after;
@@ -208,26 +209,26 @@ static void take_between_steps(dt_device *device, bool writer_first, int64_t ran
     clear(&s);
 }
 
-static void later_steps_do_not_show(void)
+static void later_steps_do_not_change_a_snapshot(void)
 {
     for (int64_t rank = 0; rank < 3; rank++)
         for (int writer_first = 0; writer_first < 2; writer_first++) {
             dt_device *device = emulated(0);
-            take_between_steps(device, writer_first, rank);
+            copy_between_steps(device, writer_first, rank);
             end(device);
         }
 }
 
-/* Room for the state, and not for as much again. */
-static void without_room_for_a_staging_buffer_the_main_stream_copies(void)
+/* The device has memory for the state, but not for a second copy. */
+static void without_memory_for_a_staging_buffer_the_main_stream_copies(void)
 {
     log_text[0] = '\0';
     dt_log_set_sink(collect, NULL, DT_LOG_INFO);
     for (int writer_first = 0; writer_first < 2; writer_first++) {
         dt_device *device = emulated(3 * UPLOAD_BYTES + 300);
-        void *taken = device->ops->alloc(device, 2 * UPLOAD_BYTES + 200); /* by others */
+        void *taken = device->ops->alloc(device, 2 * UPLOAD_BYTES + 200); /* in use */
         DT_REQUIRE(taken != NULL);
-        take_between_steps(device, writer_first, 1);
+        copy_between_steps(device, writer_first, 1);
         device->ops->free(device, taken);
         end(device);
     }
@@ -265,8 +266,8 @@ static dt_status copy_within_one(dt_device *device, void *dst, const void *src, 
     return inner_ops->copy(device, dst, src, bytes, kind, stream, e);
 }
 
-/* Two allocations, one right behind the other: CUDA copies from one only. */
-static void no_copy_goes_over_the_end_of_an_allocation(void)
+/* Two allocations that are neighbours in memory: one call of CUDA copies from one allocation only. */
+static void no_copy_crosses_the_end_of_an_allocation(void)
 {
     state s;
     dt_device *device = NULL;
@@ -274,8 +275,9 @@ static void no_copy_goes_over_the_end_of_an_allocation(void)
     init(&s, device);
     float both[2 * N_VECTOR] = {0};
     for (int t = 0; t < N_TENSORS; t++) {
-        s.place[t].values = both + t / 3 * N_VECTOR + (s.place[t].values - s.vectors[t / 3]);
-        s.place[t].vector = both + t / 3 * N_VECTOR;
+        s.tensor_addresses[t].values =
+            both + t / 3 * N_VECTOR + (s.tensor_addresses[t].values - s.vectors[t / 3]);
+        s.tensor_addresses[t].vector = both + t / 3 * N_VECTOR;
     }
     boundary = both + N_VECTOR;
     inner_ops = device->ops;
@@ -290,7 +292,7 @@ static void no_copy_goes_over_the_end_of_an_allocation(void)
     device->ops->destroy(device);
 }
 
-static void a_share_takes_its_own_memory_and_no_more(void)
+static void a_share_allocates_its_own_memory_and_no_more(void)
 {
     state s;
     dt_device *device = emulated(0);
@@ -317,8 +319,8 @@ static void *wait_in_thread(void *context)
     return NULL;
 }
 
-/* The writer asks the device while the training captures a graph and launches it. */
-static void a_thread_may_wait_while_steps_are_captured(void)
+/* The writer polls the device while the training captures a graph and launches it. */
+static void a_thread_can_wait_while_another_captures_steps(void)
 {
     state s;
     pthread_t thread;
@@ -351,7 +353,7 @@ static dt_status never_done(dt_device *device, dt_event *event, bool *done, dt_e
     return DT_OK;
 }
 
-static void whoever_waits_for_a_device_that_hangs_can_be_called_away(void)
+static void abandon_ends_the_wait_for_a_device_that_hangs(void)
 {
     state s;
     pthread_t thread;
@@ -398,8 +400,8 @@ static dt_status peer_is_gone(dt_comm *comm, dt_device *device, dt_event *event,
     return dt_fail(e, DT_ERR_TIMEOUT, "a peer is gone");
 }
 
-/* To free what its streams still write to may wait for ever. */
-static void a_device_that_does_not_come_back_keeps_its_memory(void)
+/* Freeing memory that its streams still write to might wait for ever. */
+static void the_memory_of_a_lost_device_is_not_freed(void)
 {
     state s;
     static const dt_comm_ops comm_ops = {.device_wait = peer_is_gone};
@@ -436,7 +438,7 @@ static dt_status run_failing(void *context, dt_error *e)
     return dt_fail(e, DT_ERR_DEVICE, "an ECC error");
 }
 
-static void what_goes_wrong_on_the_device_is_told_by_wait(void)
+static void wait_returns_the_errors_of_the_device(void)
 {
     state s;
     dt_device *device = emulated(0);
@@ -477,15 +479,15 @@ static void every_allocation_may_fail(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(later_steps_do_not_show),
-    DT_TEST(without_room_for_a_staging_buffer_the_main_stream_copies),
+    DT_TEST(later_steps_do_not_change_a_snapshot),
+    DT_TEST(without_memory_for_a_staging_buffer_the_main_stream_copies),
     DT_TEST(the_host_copies_at_once),
-    DT_TEST(no_copy_goes_over_the_end_of_an_allocation),
-    DT_TEST(a_share_takes_its_own_memory_and_no_more),
-    DT_TEST(a_thread_may_wait_while_steps_are_captured),
-    DT_TEST(whoever_waits_for_a_device_that_hangs_can_be_called_away),
-    DT_TEST(a_device_that_does_not_come_back_keeps_its_memory),
-    DT_TEST(what_goes_wrong_on_the_device_is_told_by_wait),
+    DT_TEST(no_copy_crosses_the_end_of_an_allocation),
+    DT_TEST(a_share_allocates_its_own_memory_and_no_more),
+    DT_TEST(a_thread_can_wait_while_another_captures_steps),
+    DT_TEST(abandon_ends_the_wait_for_a_device_that_hangs),
+    DT_TEST(the_memory_of_a_lost_device_is_not_freed),
+    DT_TEST(wait_returns_the_errors_of_the_device),
     DT_TEST(every_allocation_may_fail),
 };
 DT_TEST_MAIN("core/snapshot", tests)

@@ -86,14 +86,14 @@ static void rounding_does_not_move_a_drop_by_a_step(void)
     }
 }
 
-static void constant_stays(void)
+static void constant_stays_at_the_peak(void)
 {
     const dt_config config = {.lr = 0.3, .schedule = DT_SCHEDULE_CONSTANT};
     DT_CHECK_CLOSE(dt_schedule_lr(&config, 0, 0.1, 10), 0.3, 0);
     DT_CHECK_CLOSE(dt_schedule_lr(&config, 9.9, 0.1, 10), 0.3, 0);
 }
 
-static void past_the_end_and_in_odd_corners_the_rate_is_finite(void)
+static void the_rate_is_finite_past_the_end_and_in_corner_cases(void)
 {
     for (int k = 0; k < 4; k++) {
         dt_config config = {.lr = 0.5, .warmup_epochs = 3, .schedule = kinds[k]};
@@ -117,8 +117,8 @@ static const dt_test tests[] = {
     DT_TEST(poly_falls_with_the_square),
     DT_TEST(step_drops_to_a_tenth_at_30_60_and_80_of_90_epochs),
     DT_TEST(rounding_does_not_move_a_drop_by_a_step),
-    DT_TEST(constant_stays),
-    DT_TEST(past_the_end_and_in_odd_corners_the_rate_is_finite),
+    DT_TEST(constant_stays_at_the_peak),
+    DT_TEST(the_rate_is_finite_past_the_end_and_in_corner_cases),
 };
 
 DT_TEST_MAIN("core/schedule", tests)

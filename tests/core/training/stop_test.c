@@ -44,14 +44,14 @@ static void save_at(bool lagging, int64_t every, int64_t expected)
     end_job(&j);
 }
 
-static void a_checkpoint_that_one_rank_asks_for_is_written_by_all_and_training_goes_on(void)
+static void a_checkpoint_that_one_rank_requests_is_written_by_all_and_training_goes_on(void)
 {
     save_at(false, 0, 5);
     save_at(false, DT_CHECKPOINT_AUTO, 5);
     save_at(true, 0, 16); /* where results are read behind */
 }
 
-static void a_checkpoint_that_is_due_anyway_is_written_once(void)
+static void a_requested_checkpoint_that_is_due_anyway_is_written_once(void)
 {
     job j = new_job(2);
     j.config.checkpoint_every = 5; /* of 16 steps: 5, 10, 15, and the last one */
@@ -63,7 +63,7 @@ static void a_checkpoint_that_is_due_anyway_is_written_once(void)
     end_job(&j);
 }
 
-static void an_end_that_one_rank_knows_of_stops_all_in_time(void)
+static void an_end_that_one_rank_knows_of_stops_all_ranks_in_time(void)
 {
     job j = new_job(3);
     j.store = fake_store_create(&(fake_store_options){0});
@@ -85,7 +85,7 @@ static void an_end_that_one_rank_knows_of_stops_all_in_time(void)
     end_job(&far);
 }
 
-static void too_near_an_end_the_newest_checkpoint_stands(void)
+static void with_too_little_time_to_save_the_newest_checkpoint_is_kept(void)
 {
     job j = new_job(2);
     j.config.checkpoint_every = 3;
@@ -127,7 +127,7 @@ static void an_evaluation_that_would_last_beyond_the_end_is_left_for_the_next_st
     end_job(&j);
 }
 
-static void a_request_ends_an_evaluation_and_the_bits_are_as_ever(void)
+static void a_stop_request_ends_an_evaluation_and_does_not_change_the_bits(void)
 {
     job j = new_job(2), whole = new_job(2);
     j.config.ema_decay = whole.config.ema_decay = 0.9;
@@ -148,7 +148,7 @@ static void a_request_ends_an_evaluation_and_the_bits_are_as_ever(void)
     end_job(&whole);
 }
 
-static void a_request_in_the_last_step_leaves_the_evaluation_for_the_next_start(void)
+static void a_stop_request_in_the_last_step_leaves_the_evaluation_for_the_next_start(void)
 {
     job j = new_job(2);
     j.store = fake_store_create(&(fake_store_options){0});
@@ -165,12 +165,12 @@ static void a_request_in_the_last_step_leaves_the_evaluation_for_the_next_start(
 }
 
 static const dt_test tests[] = {
-    DT_TEST(a_checkpoint_that_one_rank_asks_for_is_written_by_all_and_training_goes_on),
-    DT_TEST(a_checkpoint_that_is_due_anyway_is_written_once),
-    DT_TEST(an_end_that_one_rank_knows_of_stops_all_in_time),
-    DT_TEST(too_near_an_end_the_newest_checkpoint_stands),
+    DT_TEST(a_checkpoint_that_one_rank_requests_is_written_by_all_and_training_goes_on),
+    DT_TEST(a_requested_checkpoint_that_is_due_anyway_is_written_once),
+    DT_TEST(an_end_that_one_rank_knows_of_stops_all_ranks_in_time),
+    DT_TEST(with_too_little_time_to_save_the_newest_checkpoint_is_kept),
     DT_TEST(an_evaluation_that_would_last_beyond_the_end_is_left_for_the_next_start),
-    DT_TEST(a_request_ends_an_evaluation_and_the_bits_are_as_ever),
-    DT_TEST(a_request_in_the_last_step_leaves_the_evaluation_for_the_next_start),
+    DT_TEST(a_stop_request_ends_an_evaluation_and_does_not_change_the_bits),
+    DT_TEST(a_stop_request_in_the_last_step_leaves_the_evaluation_for_the_next_start),
 };
 DT_TEST_MAIN("core/stop", tests)

@@ -77,20 +77,20 @@ static void captured_steps_give_the_bits_of_the_host(void)
     compare(1, 3, false, 0.0);
 }
 
-static void steps_that_are_enqueued_anew_give_the_same_bits(void)
+static void steps_without_captured_graphs_give_the_bits_of_the_host(void)
 {
     compare(1, 1, true, 0.0);
     compare(1, 3, true, 0.0);
 }
 
-static void two_ranks_whose_collectives_are_captured_give_the_same_bits(void)
+static void two_ranks_with_captured_collectives_give_the_bits_of_the_host(void)
 {
     compare(2, 1, false, 0.0);
     compare(2, 3, false, 0.0);
     compare(2, 1, true, 0.0);
 }
 
-static void running_averages_are_what_is_evaluated(void)
+static void evaluation_uses_the_running_averages(void)
 {
     compare(1, 1, false, 0.9);
     job plain = new_job(1), averaged = new_job(1);
@@ -109,7 +109,7 @@ static void running_averages_are_what_is_evaluated(void)
 
 /* 30 steps an epoch, nothing in between that drains. Rank 1 asks before step 3; the record of step 3 is in
  * the first block of 8, which is read behind step 16. */
-static void a_stop_request_is_seen_late_and_by_all_after_the_same_step(void)
+static void all_ranks_see_a_stop_request_late_and_after_the_same_step(void)
 {
     job j = new_job(2);
     j.lagging = true;
@@ -140,7 +140,7 @@ static void a_stop_request_is_seen_late_and_by_all_after_the_same_step(void)
     free_job(&whole);
 }
 
-static void a_loss_that_is_not_finite_is_told_with_its_own_step(void)
+static void a_loss_that_is_not_finite_is_reported_with_its_own_step(void)
 {
     job host = new_job(2), lagging = new_job(2);
     host.n_train = lagging.n_train = 4 * 2 * 30;
@@ -261,7 +261,7 @@ static void a_save_does_not_wait_for_the_device(void)
 }
 
 /* Results come steps later than saves: those are of weights that nobody has seen the loss of. */
-static void what_a_loss_that_is_not_finite_leaves_is_not_saved(void)
+static void weights_after_a_loss_that_is_not_finite_are_not_saved(void)
 {
     static float stream[MAX_ELEMS];
     job j = new_job(2);
@@ -316,7 +316,7 @@ static dt_status create_on_breaking(dt_device *device, dt_dtype dtype, dt_kernel
     return lagging_kernels_create(device, dtype, kernels, err);
 }
 
-static void a_copy_that_fails_costs_a_checkpoint_and_nothing_else(void)
+static void a_failing_copy_costs_one_checkpoint_and_nothing_else(void)
 {
     job j = new_job(1);
     int64_t steps[MAX_EVENTS];
@@ -335,7 +335,7 @@ static void a_copy_that_fails_costs_a_checkpoint_and_nothing_else(void)
     free_job(&j);
 }
 
-static void checkpoints_between_hold_the_step_that_they_say(void)
+static void a_checkpoint_between_evaluations_holds_its_own_step(void)
 {
     job host = new_job(1), lagging = new_job(1);
     host.config.checkpoint_every = lagging.config.checkpoint_every = 3;
@@ -383,7 +383,7 @@ static void a_checkpoint_is_committed_while_training_goes_on(void)
     }
 }
 
-static void a_source_that_fails_leaves_nothing_behind(void)
+static void a_failing_source_leaves_no_memory_and_no_work_on_the_device(void)
 {
     job j = new_job(1);
     j.lagging = true;
@@ -396,17 +396,17 @@ static void a_source_that_fails_leaves_nothing_behind(void)
 
 static const dt_test tests[] = {
     DT_TEST(captured_steps_give_the_bits_of_the_host),
-    DT_TEST(steps_that_are_enqueued_anew_give_the_same_bits),
-    DT_TEST(two_ranks_whose_collectives_are_captured_give_the_same_bits),
-    DT_TEST(running_averages_are_what_is_evaluated),
-    DT_TEST(a_stop_request_is_seen_late_and_by_all_after_the_same_step),
-    DT_TEST(a_loss_that_is_not_finite_is_told_with_its_own_step),
+    DT_TEST(steps_without_captured_graphs_give_the_bits_of_the_host),
+    DT_TEST(two_ranks_with_captured_collectives_give_the_bits_of_the_host),
+    DT_TEST(evaluation_uses_the_running_averages),
+    DT_TEST(all_ranks_see_a_stop_request_late_and_after_the_same_step),
+    DT_TEST(a_loss_that_is_not_finite_is_reported_with_its_own_step),
     DT_TEST(every_checkpoint_has_the_bits_of_its_own_step),
     DT_TEST(a_save_does_not_wait_for_the_device),
-    DT_TEST(what_a_loss_that_is_not_finite_leaves_is_not_saved),
-    DT_TEST(a_copy_that_fails_costs_a_checkpoint_and_nothing_else),
-    DT_TEST(checkpoints_between_hold_the_step_that_they_say),
+    DT_TEST(weights_after_a_loss_that_is_not_finite_are_not_saved),
+    DT_TEST(a_failing_copy_costs_one_checkpoint_and_nothing_else),
+    DT_TEST(a_checkpoint_between_evaluations_holds_its_own_step),
     DT_TEST(a_checkpoint_is_committed_while_training_goes_on),
-    DT_TEST(a_source_that_fails_leaves_nothing_behind),
+    DT_TEST(a_failing_source_leaves_no_memory_and_no_work_on_the_device),
 };
 DT_TEST_MAIN("core/trainer_lag", tests)

@@ -102,7 +102,7 @@ static void the_newest_checkpoint_is_in_the_mirror_at_the_end(void)
     }
 }
 
-static void a_request_to_stop_waits_for_the_mirror(void)
+static void a_stop_waits_for_the_mirror(void)
 {
     job j = job_with_mirror(2, &(fake_store_options){.copy_s = 0.05});
     j.stop_after = 6;
@@ -113,7 +113,7 @@ static void a_request_to_stop_waits_for_the_mirror(void)
     end_job(&j);
 }
 
-static void without_time_the_mirror_is_not_waited_for(void)
+static void a_stop_without_time_does_not_wait_for_the_mirror(void)
 {
     job j = job_with_mirror(2, &(fake_store_options){.copy_s = 0.5});
     j.config.checkpoint_every = 1000;
@@ -128,7 +128,7 @@ static void without_time_the_mirror_is_not_waited_for(void)
     end_job(&j);
 }
 
-static void a_mirror_that_fails_is_told_and_the_training_goes_on(void)
+static void a_failing_mirror_is_reported_and_training_goes_on(void)
 {
     job j = job_with_mirror(2, &(fake_store_options){.fail_copies_of = 1});
     run_quietly(&j);
@@ -147,7 +147,7 @@ static void a_mirror_that_fails_is_told_and_the_training_goes_on(void)
     end_job(&j);
 }
 
-static void a_busy_mirror_is_not_waited_for_and_told_once(void)
+static void a_busy_mirror_is_skipped_and_logged_once(void)
 {
     job j = job_with_mirror(2, &(fake_store_options){.copy_s = 1.0});
     j.config.checkpoint_every = 2;
@@ -184,7 +184,7 @@ static void every_host_keeps_two_checkpoints_in_its_own_folder(void)
     end_job(&whole);
 }
 
-static void what_one_host_cannot_commit_none_has(void)
+static void a_checkpoint_that_one_host_cannot_commit_is_removed_on_all_hosts(void)
 {
     job j = job_on_two_hosts(&(fake_store_options){.fail_commit_from = 2});
     run_quietly(&j);
@@ -207,7 +207,7 @@ static job stopped_after_4_steps(void)
     return j;
 }
 
-static void hosts_whose_disks_are_emptied_go_on_with_the_same_bits(void)
+static void hosts_with_emptied_disks_resume_with_the_same_bits(void)
 {
     job whole = job_on_two_hosts(&(fake_store_options){0});
     run_quietly(&whole);
@@ -229,7 +229,7 @@ static void hosts_whose_disks_are_emptied_go_on_with_the_same_bits(void)
     end_job(&whole);
 }
 
-static void what_is_lost_with_its_mirror_is_not_started_anew(void)
+static void a_checkpoint_that_is_lost_with_its_mirror_is_an_error(void)
 {
     job j = stopped_after_4_steps();
     fake_store_forget_after(j.second_store, -1);
@@ -251,13 +251,13 @@ static void what_is_lost_with_its_mirror_is_not_started_anew(void)
 
 static const dt_test tests[] = {
     DT_TEST(the_newest_checkpoint_is_in_the_mirror_at_the_end),
-    DT_TEST(a_request_to_stop_waits_for_the_mirror),
-    DT_TEST(without_time_the_mirror_is_not_waited_for),
-    DT_TEST(a_mirror_that_fails_is_told_and_the_training_goes_on),
-    DT_TEST(a_busy_mirror_is_not_waited_for_and_told_once),
+    DT_TEST(a_stop_waits_for_the_mirror),
+    DT_TEST(a_stop_without_time_does_not_wait_for_the_mirror),
+    DT_TEST(a_failing_mirror_is_reported_and_training_goes_on),
+    DT_TEST(a_busy_mirror_is_skipped_and_logged_once),
     DT_TEST(every_host_keeps_two_checkpoints_in_its_own_folder),
-    DT_TEST(what_one_host_cannot_commit_none_has),
-    DT_TEST(hosts_whose_disks_are_emptied_go_on_with_the_same_bits),
-    DT_TEST(what_is_lost_with_its_mirror_is_not_started_anew),
+    DT_TEST(a_checkpoint_that_one_host_cannot_commit_is_removed_on_all_hosts),
+    DT_TEST(hosts_with_emptied_disks_resume_with_the_same_bits),
+    DT_TEST(a_checkpoint_that_is_lost_with_its_mirror_is_an_error),
 };
 DT_TEST_MAIN("core/trainer_mirror", tests)

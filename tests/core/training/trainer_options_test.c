@@ -22,7 +22,7 @@ static size_t kept_bytes(const job *j)
            sizeof(float);
 }
 
-static void skipped_steps_are_counted_and_told(void)
+static void skipped_steps_are_counted_and_reported(void)
 {
     job j = scaled_job(2);
     run(&j);
@@ -70,7 +70,7 @@ static void go_on_after(int64_t step, bool lagging)
     free_job(&again);
 }
 
-static void resume_restores_scale_and_averages(void)
+static void resume_restores_the_loss_scale_and_the_averages(void)
 {
     go_on_after(3, false);
     go_on_after(20, false);
@@ -80,7 +80,7 @@ static void resume_restores_scale_and_averages(void)
 
 /* --precision fp16 on a checkpoint that knew no scale: it begins with the one that was asked for; and the
  * other way it is forgotten. */
-static void a_change_of_precision_starts_the_scale_anew(void)
+static void a_change_of_precision_resets_the_loss_scale(void)
 {
     job plain = new_job(1), scaled = scaled_job(1);
     plain.store = scaled.store = fake_store_create(&(fake_store_options){0});
@@ -105,7 +105,7 @@ static void a_change_of_precision_starts_the_scale_anew(void)
     free_job(&scaled);
 }
 
-static void a_checkpoint_without_averages_is_not_taken_for_one_with(void)
+static void resume_with_ema_refuses_a_checkpoint_without_averages(void)
 {
     job plain = new_job(1), averaged = new_job(1);
     plain.store = averaged.store = fake_store_create(&(fake_store_options){0});
@@ -120,7 +120,7 @@ static void a_checkpoint_without_averages_is_not_taken_for_one_with(void)
     free_job(&averaged);
 }
 
-static void gradients_that_never_fit_end_the_training(void)
+static void gradients_that_always_overflow_end_the_training(void)
 {
     job j = scaled_job(2);
     j.overflows = true;
@@ -152,11 +152,11 @@ static void lars_trains(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(skipped_steps_are_counted_and_told),
-    DT_TEST(resume_restores_scale_and_averages),
-    DT_TEST(a_change_of_precision_starts_the_scale_anew),
-    DT_TEST(a_checkpoint_without_averages_is_not_taken_for_one_with),
-    DT_TEST(gradients_that_never_fit_end_the_training),
+    DT_TEST(skipped_steps_are_counted_and_reported),
+    DT_TEST(resume_restores_the_loss_scale_and_the_averages),
+    DT_TEST(a_change_of_precision_resets_the_loss_scale),
+    DT_TEST(resume_with_ema_refuses_a_checkpoint_without_averages),
+    DT_TEST(gradients_that_always_overflow_end_the_training),
     DT_TEST(lars_trains),
 };
 DT_TEST_MAIN("core/trainer_options", tests)

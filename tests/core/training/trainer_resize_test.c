@@ -22,7 +22,7 @@ static job growing_job(int size, bool lagging)
     return j;
 }
 
-static void images_have_the_sizes_of_the_schedule_and_evaluation_its_own(void)
+static void epochs_have_the_scheduled_image_sizes_and_evaluation_keeps_its_own(void)
 {
     for (int lagging = 0; lagging < 2; lagging++) {
         const int64_t expected[] = {8, 8, 12, 10};
@@ -66,7 +66,7 @@ static void evaluation_at_another_size_does_not_change_the_training(void)
 
 /* From a checkpoint in the middle of an epoch, with the loss scale and running averages of a training in
  * FP16. */
-static void resume_in_the_middle_of_a_schedule_gives_the_same_bits(void)
+static void resume_in_the_middle_of_a_resize_schedule_gives_the_same_bits(void)
 {
     for (int64_t stop = 20; stop <= 60; stop += 20) { /* of 64 steps */
         job whole = growing_job(1, true), again = growing_job(1, true);
@@ -100,7 +100,7 @@ static void resume_in_the_middle_of_a_schedule_gives_the_same_bits(void)
 }
 
 /* Whoever rebuilds 20 times has what he would have after 2. */
-static void rebuilding_leaks_nothing(void)
+static void resizing_leaks_no_memory(void)
 {
     int64_t most[2];
     for (int i = 0; i < 2; i++) {
@@ -117,7 +117,7 @@ static void rebuilding_leaks_nothing(void)
                  (long long)most[1], (long long)most[0]);
 }
 
-static void a_size_that_is_too_small_ends_the_training_on_all_ranks(void)
+static void a_size_that_is_too_small_ends_training_on_all_ranks(void)
 {
     job j = growing_job(2, false);
     j.config.resize[1].image_size = 0;
@@ -128,10 +128,10 @@ static void a_size_that_is_too_small_ends_the_training_on_all_ranks(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(images_have_the_sizes_of_the_schedule_and_evaluation_its_own),
+    DT_TEST(epochs_have_the_scheduled_image_sizes_and_evaluation_keeps_its_own),
     DT_TEST(evaluation_at_another_size_does_not_change_the_training),
-    DT_TEST(resume_in_the_middle_of_a_schedule_gives_the_same_bits),
-    DT_TEST(rebuilding_leaks_nothing),
-    DT_TEST(a_size_that_is_too_small_ends_the_training_on_all_ranks),
+    DT_TEST(resume_in_the_middle_of_a_resize_schedule_gives_the_same_bits),
+    DT_TEST(resizing_leaks_no_memory),
+    DT_TEST(a_size_that_is_too_small_ends_training_on_all_ranks),
 };
 DT_TEST_MAIN("core/trainer_resize", tests)

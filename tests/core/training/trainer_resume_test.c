@@ -48,7 +48,7 @@ static void resume_on_two_ranks_gives_the_same_bits(void)
     resume_gives_the_same_bits(2);
 }
 
-static void a_run_goes_on_at_another_world_size(void)
+static void a_run_resumes_at_another_world_size(void)
 {
     job first = new_job(1);
     first.store = fake_store_create(&(fake_store_options){0});
@@ -66,7 +66,7 @@ static void a_run_goes_on_at_another_world_size(void)
     free_job(&second);
 }
 
-static void a_run_that_is_done_trains_no_more(void)
+static void a_finished_run_only_evaluates_when_it_is_started_again(void)
 {
     job j = new_job(1);
     j.store = fake_store_create(&(fake_store_options){0});
@@ -81,7 +81,7 @@ static void a_run_that_is_done_trains_no_more(void)
     free_job(&j);
 }
 
-static void resume_refuses_what_does_not_fit(void)
+static void resume_refuses_another_seed_and_other_data(void)
 {
     job j = new_job(2);
     j.store = fake_store_create(&(fake_store_options){0});
@@ -113,8 +113,10 @@ static void resume_refuses_what_does_not_fit(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(resume_on_one_rank_gives_the_same_bits), DT_TEST(resume_on_two_ranks_gives_the_same_bits),
-    DT_TEST(a_run_goes_on_at_another_world_size),    DT_TEST(a_run_that_is_done_trains_no_more),
-    DT_TEST(resume_refuses_what_does_not_fit),
+    DT_TEST(resume_on_one_rank_gives_the_same_bits),
+    DT_TEST(resume_on_two_ranks_gives_the_same_bits),
+    DT_TEST(a_run_resumes_at_another_world_size),
+    DT_TEST(a_finished_run_only_evaluates_when_it_is_started_again),
+    DT_TEST(resume_refuses_another_seed_and_other_data),
 };
 DT_TEST_MAIN("core/trainer_resume", tests)

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void it_learns_and_tells_everything(void)
+static void training_learns_and_reports_every_event(void)
 {
     job j = new_job(2);
     j.config.epochs = 8;
@@ -74,7 +74,7 @@ static void evaluation_counts_each_image_once(void)
         }
 }
 
-static void a_stop_request_on_one_rank_stops_all_after_the_same_step(void)
+static void a_stop_request_on_one_rank_stops_all_ranks_after_the_same_step(void)
 {
     job j = new_job(3);
     j.store = fake_store_create(&(fake_store_options){0});
@@ -92,7 +92,7 @@ static void a_stop_request_on_one_rank_stops_all_after_the_same_step(void)
     free_job(&j);
 }
 
-static void a_loss_that_is_not_finite_stops_everybody(void)
+static void a_loss_that_is_not_finite_stops_all_ranks(void)
 {
     job j = new_job(2);
     j.config.lr = 1e30;
@@ -143,7 +143,7 @@ static void too_few_images_are_refused(void)
     free_job(&j);
 }
 
-static void evaluation_comes_as_often_as_asked(void)
+static void evaluation_runs_as_often_as_eval_every_says(void)
 {
     const struct {
         double every;
@@ -170,7 +170,7 @@ static void keep_line(void *context, dt_log_level level, const char *text)
     snprintf(log_text + used, sizeof log_text - used, "%s\n", text);
 }
 
-static void a_sink_that_fails_is_told_once_and_counted_at_the_end(void)
+static void a_failing_sink_is_logged_once_and_counted_at_the_end(void)
 {
     job j = new_job(1);
     log_text[0] = '\0';
@@ -184,7 +184,7 @@ static void a_sink_that_fails_is_told_once_and_counted_at_the_end(void)
     free_job(&j);
 }
 
-static void broken_files_are_summed_over_ranks_epoch_by_epoch(void)
+static void broken_files_are_summed_over_ranks_in_each_epoch(void)
 {
     job j = new_job(2);
     j.broken = 3;
@@ -222,17 +222,17 @@ static void steps_limit_counts_optimizer_steps(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(it_learns_and_tells_everything),
+    DT_TEST(training_learns_and_reports_every_event),
     DT_TEST(ranks_and_accumulation_are_interchangeable),
     DT_TEST(evaluation_counts_each_image_once),
-    DT_TEST(a_stop_request_on_one_rank_stops_all_after_the_same_step),
-    DT_TEST(a_loss_that_is_not_finite_stops_everybody),
+    DT_TEST(a_stop_request_on_one_rank_stops_all_ranks_after_the_same_step),
+    DT_TEST(a_loss_that_is_not_finite_stops_all_ranks),
     DT_TEST(an_error_of_one_rank_is_not_shared),
     DT_TEST(a_full_disk_does_not_stop_the_training),
     DT_TEST(too_few_images_are_refused),
-    DT_TEST(evaluation_comes_as_often_as_asked),
-    DT_TEST(a_sink_that_fails_is_told_once_and_counted_at_the_end),
-    DT_TEST(broken_files_are_summed_over_ranks_epoch_by_epoch),
+    DT_TEST(evaluation_runs_as_often_as_eval_every_says),
+    DT_TEST(a_failing_sink_is_logged_once_and_counted_at_the_end),
+    DT_TEST(broken_files_are_summed_over_ranks_in_each_epoch),
     DT_TEST(too_many_broken_files_of_all_ranks_together_stop_the_run),
     DT_TEST(steps_limit_counts_optimizer_steps),
 };
