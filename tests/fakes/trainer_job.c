@@ -337,6 +337,20 @@ void run(job *j)
     fake_comm_run(j->size, run_rank, j);
 }
 
+void run_again(job *j)
+{
+    free_job(j);
+    j->stop_after = j->save_after = j->n_steps = j->n_evals = j->n_checkpoints = 0;
+    j->end_s = 0.0;
+    run(j);
+}
+
+size_t kept_bytes(const job *j)
+{
+    return (size_t)(j->vectors.n_trained + j->vectors.n_statistics) * (j->config.ema_decay > 0.0 ? 2 : 1) *
+           sizeof(float);
+}
+
 void check_all(const job *j, dt_status expected)
 {
     for (int r = 0; r < j->size; r++)

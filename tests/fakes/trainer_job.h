@@ -69,7 +69,11 @@ typedef struct job {
 job new_job(int size);
 void free_job(job *j);
 void run(job *j);
+/* The next start of the same training, which nothing stops: forgets the values, steps, evaluations and
+ * checkpoints of the run before. */
+void run_again(job *j);
 void run_as_rank(job *j, dt_comm *comm); /* this process is one of comm's ranks, and j its own */
 void check_all(const job *j, dt_status expected);
+size_t kept_bytes(const job *j); /* of a rank's `values`, the running averages included */
 
 #endif

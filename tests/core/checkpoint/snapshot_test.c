@@ -3,9 +3,9 @@
 #include "core/checkpoint/snapshot.h"
 
 #include "core/base/alloc.h"
-#include "core/base/log.h"
 #include "layers/device_host.h"
 #include "tests/emulated/device_emulated.h"
+#include "tests/fakes/captured_log.h"
 #include "tests/testing.h"
 
 #include <pthread.h>
@@ -41,14 +41,7 @@ typedef struct state {
 } state;
 
 static dt_error err;
-static char log_text[4096];
 static const dt_device_ops *inner_ops; /* the real ones of a device whose ops a test has replaced */
-
-static void collect(void *context, dt_log_level level, const char *line)
-{
-    (void)context, (void)level;
-    snprintf(log_text + strlen(log_text), sizeof log_text - strlen(log_text), "%s\n", line);
-}
 
 #define UPLOAD_BYTES ((int64_t)(2 * N_VECTOR * sizeof(float) + sizeof(dt_step_state) + sizeof(dt_loss_sums)))
 
@@ -222,8 +215,7 @@ static void later_steps_do_not_change_a_snapshot(void)
 /* The device has memory for the state, but not for a second copy. */
 static void without_memory_for_a_staging_buffer_the_main_stream_copies(void)
 {
-    log_text[0] = '\0';
-    dt_log_set_sink(collect, NULL, DT_LOG_INFO);
+    captured_log_begin(DT_LOG_INFO);
     for (int writer_first = 0; writer_first < 2; writer_first++) {
         dt_device *device = emulated(3 * UPLOAD_BYTES + 300);
         void *taken = device->ops->alloc(device, 2 * UPLOAD_BYTES + 200); /* in use */
@@ -232,8 +224,8 @@ static void without_memory_for_a_staging_buffer_the_main_stream_copies(void)
         device->ops->free(device, taken);
         end(device);
     }
-    dt_log_set_sink(NULL, NULL, DT_LOG_INFO);
-    DT_CHECK_CONTAINS(log_text, "the GPU has no room for a copy");
+    captured_log_end();
+    DT_CHECK_CONTAINS(captured_log_text(), "the GPU has no room for a copy");
 }
 
 static void the_host_copies_at_once(void)

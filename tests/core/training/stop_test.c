@@ -4,22 +4,6 @@
 #include "tests/fakes/trainer_job.h"
 #include "tests/testing.h"
 
-#include <stdlib.h>
-
-static void run_again(job *j)
-{
-    for (int r = 0; r < j->size; r++)
-        free(j->values[r]);
-    j->stop_after = j->save_after = j->n_steps = j->n_evals = j->n_checkpoints = 0;
-    j->end_s = 0.0;
-    run(j);
-}
-
-static size_t kept_bytes(const job *j)
-{
-    return (size_t)(j->vectors.n_trained + j->vectors.n_statistics) * sizeof(float);
-}
-
 static void end_job(job *j)
 {
     if (j->store)

@@ -6,7 +6,6 @@
 #include "tests/fakes/trainer_job.h"
 #include "tests/testing.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Run the job on the host and on the lagging device; both must end with `expected`. */
@@ -21,9 +20,8 @@ static void run_both(job *host, job *lagging, dt_status expected)
 
 static void check_same_values(const job *a, const job *b)
 {
-    const size_t n = (size_t)(a->vectors.n_trained + a->vectors.n_statistics);
     for (int r = 0; r < a->size; r++)
-        DT_CHECK_BYTES(b->values[r], a->values[r], n * (a->config.ema_decay > 0.0 ? 2 : 1) * sizeof(float));
+        DT_CHECK_BYTES(b->values[r], a->values[r], kept_bytes(a));
 }
 
 static void check_same_story(const job *a, const job *b)
@@ -126,11 +124,7 @@ static void all_ranks_see_a_stop_request_late_and_after_the_same_step(void)
     /* The same command goes on, and ends where a run in one piece does. */
     job whole = new_job(2);
     whole.n_train = j.n_train;
-    j.stop_after = 0;
-    j.n_steps = 0;
-    for (int r = 0; r < 2; r++)
-        free(j.values[r]);
-    run(&j);
+    run_again(&j);
     run(&whole);
     check_all(&j, DT_OK);
     DT_CHECK_INT(j.steps[0].step, 17);
@@ -348,9 +342,7 @@ static void a_checkpoint_between_evaluations_holds_its_own_step(void)
     fake_store_forget_after(lagging.store, 30);
     for (int i = 0; i < 2; i++) { /* go on from step 30 */
         job *j = i ? &lagging : &host;
-        free(j->values[0]);
-        j->n_steps = 0;
-        run(j);
+        run_again(j);
         check_all(j, DT_OK);
         DT_CHECK_INT(j->steps[0].step, 31);
         j->store->ops->destroy(j->store);

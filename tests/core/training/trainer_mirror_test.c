@@ -1,38 +1,26 @@
 /* Trainings with a mirror, and with folders that each host has for itself. Threads are ranks, two to a
  * host. */
+#include "tests/fakes/captured_log.h"
 #include "tests/fakes/fake_store.h"
 #include "tests/fakes/trainer_job.h"
 
-#include "core/base/log.h"
 #include "core/checkpoint/load.h"
 #include "tests/testing.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static char said[16384];
-
-static void collect(void *context, dt_log_level level, const char *line)
-{
-    (void)context;
-    (void)level;
-    const size_t n = strlen(said); /* rank 0 says all that is looked for */
-    snprintf(said + n, sizeof said - n, "%s\n", line);
-}
-
 static void run_quietly(job *j)
 {
-    said[0] = '\0';
-    dt_log_set_sink(collect, NULL, DT_LOG_WARN);
+    captured_log_begin(DT_LOG_WARN);
     run(j);
-    dt_log_set_sink(NULL, NULL, DT_LOG_INFO);
+    captured_log_end();
 }
 
-static int64_t times_said(const char *text)
+static int64_t times_logged(const char *text)
 {
     int64_t n = 0;
-    for (const char *p = said; (p = strstr(p, text)); p++)
+    for (const char *p = captured_log_text(); (p = strstr(p, text)); p++)
         n++;
     return n;
 }
@@ -123,8 +111,8 @@ static void a_stop_without_time_does_not_wait_for_the_mirror(void)
     check_all(&j, DT_ERR_INTERRUPTED);
     DT_CHECK_INT(newest(j.store), 7);
     DT_CHECK_INT(newest(j.mirror), -1);
-    DT_CHECK_INT(times_said("mirror: the checkpoint of step 7 was not copied to memory:"), 1);
-    DT_CHECK_INT(times_said("there was not enough time left"), 1);
+    DT_CHECK_INT(times_logged("mirror: the checkpoint of step 7 was not copied to memory:"), 1);
+    DT_CHECK_INT(times_logged("there was not enough time left"), 1);
     end_job(&j);
 }
 
@@ -138,7 +126,7 @@ static void a_failing_mirror_is_reported_and_training_goes_on(void)
     DT_CHECK(j.n_mirrored > 1);
     for (int64_t i = 0; i < j.n_mirrored; i++)
         DT_CHECK(j.mirrored[i].error[0] != '\0');
-    DT_CHECK_INT(times_said("(training goes on; the checkpoint itself stands)"), 1);
+    DT_CHECK_INT(times_logged("(training goes on; the checkpoint itself stands)"), 1);
     end_job(&j);
     j = job_with_mirror(1, &(fake_store_options){.fail_commit_from = 2});
     run_quietly(&j);
@@ -154,7 +142,7 @@ static void a_busy_mirror_is_skipped_and_logged_once(void)
     run_quietly(&j);
     check_all(&j, DT_OK);
     DT_CHECK_INT(newest(j.mirror), 16);
-    DT_CHECK_INT(times_said("later ones that are skipped are only reported in metrics.jsonl"), 1);
+    DT_CHECK_INT(times_logged("later ones that are skipped are only reported in metrics.jsonl"), 1);
     int64_t n_busy = 0;
     for (int64_t i = 0; i < j.n_mirrored; i++)
         n_busy += strstr(j.mirrored[i].error, "still busy with that of step ") != NULL;
@@ -222,8 +210,7 @@ static void hosts_with_emptied_disks_resume_with_the_same_bits(void)
         check_all(&j, DT_OK);
         DT_CHECK_INT(j.n_steps, 4);
         for (int r = 0; r < 4; r++)
-            DT_CHECK_BYTES(j.values[r], whole.values[r],
-                           (size_t)(whole.vectors.n_trained + whole.vectors.n_statistics) * sizeof(float));
+            DT_CHECK_BYTES(j.values[r], whole.values[r], kept_bytes(&whole));
         end_job(&j);
     }
     end_job(&whole);
@@ -236,8 +223,8 @@ static void a_checkpoint_that_is_lost_with_its_mirror_is_an_error(void)
     fake_store_forget_after(j.mirror, -1);
     run_quietly(&j);
     check_all(&j, DT_ERR_FORMAT);
-    DT_CHECK_INT(times_said("passing over step 4: no host has a whole shard-0002-of-0004.h5 in memory; the "
-                            "mirror memory has no such checkpoint"),
+    DT_CHECK_INT(times_logged("passing over step 4: no host has a whole shard-0002-of-0004.h5 in memory; the "
+                              "mirror memory has no such checkpoint"),
                  1);
     fake_store_forget_after(j.store, -1);
     free_job(&j);

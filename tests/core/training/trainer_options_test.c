@@ -5,7 +5,6 @@
 #include "tests/testing.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static job scaled_job(int size)
@@ -14,12 +13,6 @@ static job scaled_job(int size)
     j.config.precision = DT_F16;
     j.config.loss_scale_init = 16777216.0; /* too much: the first steps are skipped */
     return j;
-}
-
-static size_t kept_bytes(const job *j)
-{
-    return (size_t)(j->vectors.n_trained + j->vectors.n_statistics) * (j->config.ema_decay > 0.0 ? 2 : 1) *
-           sizeof(float);
 }
 
 static void skipped_steps_are_counted_and_reported(void)
@@ -56,9 +49,7 @@ static void go_on_after(int64_t step, bool lagging)
     run(&again);
     check_all(&again, DT_OK);
     again.config.steps = 0;
-    again.n_steps = 0;
-    free(again.values[0]);
-    run(&again);
+    run_again(&again);
     check_all(&again, DT_OK);
     DT_CHECK_INT(again.steps[0].step, step + 1);
     DT_CHECK_INT(again.steps[0].n_skipped, whole.steps[step].n_skipped);
@@ -94,9 +85,7 @@ static void a_change_of_precision_resets_the_loss_scale(void)
     DT_CHECK_INT(scaled.steps[0].step, 5);
     DT_CHECK(scaled.steps[0].loss_scale == 512.0 && scaled.steps[0].n_skipped == 0);
     plain.config.steps = 12;
-    plain.n_steps = 0;
-    free(plain.values[0]);
-    run(&plain);
+    run_again(&plain);
     check_all(&plain, DT_OK);
     DT_CHECK_INT(plain.steps[0].step, 9);
     DT_CHECK(plain.steps[0].loss_scale == 1.0 && isfinite(plain.steps[3].loss));

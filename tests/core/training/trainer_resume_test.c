@@ -4,8 +4,6 @@
 #include "tests/fakes/trainer_job.h"
 #include "tests/testing.h"
 
-#include <stdlib.h>
-
 static void resume_gives_the_same_bits(int size)
 {
     job whole = new_job(size);
@@ -13,7 +11,7 @@ static void resume_gives_the_same_bits(int size)
     whole.store = fake_store_create(&(fake_store_options){0});
     run(&whole);
     check_all(&whole, DT_OK);
-    size_t bytes = (size_t)(whole.vectors.n_trained + whole.vectors.n_statistics) * sizeof(float);
+    const size_t bytes = kept_bytes(&whole);
     DT_CHECK_INT(whole.checkpoints[0], 3);
     DT_CHECK_INT(fake_store_count(whole.store), 3);
     whole.store->ops->destroy(whole.store);
@@ -26,10 +24,7 @@ static void resume_gives_the_same_bits(int size)
     check_all(&again, DT_OK);
     fake_store_forget_after(again.store, size == 1 ? 21 : 9);
     again.config.steps = 0;
-    again.n_steps = 0;
-    for (int r = 0; r < size; r++)
-        free(again.values[r]);
-    run(&again);
+    run_again(&again);
     check_all(&again, DT_OK);
     DT_CHECK_INT(again.steps[0].step, size == 1 ? 22 : 10);
     DT_CHECK_BYTES(again.values[0], whole.values[0], bytes);
@@ -71,9 +66,7 @@ static void a_finished_run_only_evaluates_when_it_is_started_again(void)
     job j = new_job(1);
     j.store = fake_store_create(&(fake_store_options){0});
     run(&j);
-    j.n_steps = j.n_evals = 0;
-    free(j.values[0]);
-    run(&j);
+    run_again(&j);
     check_all(&j, DT_OK);
     DT_CHECK_INT(j.n_steps, 0);
     DT_CHECK_INT(j.n_evals, 1);

@@ -1,13 +1,9 @@
 /* The training loop with fakes on every side but the arithmetic: tests/fakes/trainer_job.h. */
 #include "tests/fakes/trainer_job.h"
 
-#include "core/base/log.h"
+#include "tests/fakes/captured_log.h"
 #include "tests/fakes/fake_store.h"
 #include "tests/testing.h"
-
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
 
 static void training_learns_and_reports_every_event(void)
 {
@@ -28,8 +24,7 @@ static void training_learns_and_reports_every_event(void)
     DT_CHECK_CLOSE(j.steps[9].epoch_progress, 0.25, 1e-12);
     DT_CHECK(j.steps[0].loss > j.steps[63].loss && j.steps[0].lr > j.steps[63].lr &&
              j.steps[5].images_per_s > 0.0);
-    DT_CHECK_BYTES(j.values[1], j.values[0],
-                   (size_t)(j.vectors.n_trained + j.vectors.n_statistics) * sizeof(float));
+    DT_CHECK_BYTES(j.values[1], j.values[0], kept_bytes(&j));
     free_job(&j);
 }
 
@@ -160,27 +155,17 @@ static void evaluation_runs_as_often_as_eval_every_says(void)
     }
 }
 
-static char log_text[1024];
-
-static void keep_line(void *context, dt_log_level level, const char *text)
-{
-    (void)context;
-    (void)level;
-    size_t used = strlen(log_text);
-    snprintf(log_text + used, sizeof log_text - used, "%s\n", text);
-}
-
 static void a_failing_sink_is_logged_once_and_counted_at_the_end(void)
 {
     job j = new_job(1);
-    log_text[0] = '\0';
-    dt_log_set_sink(keep_line, NULL, DT_LOG_WARN);
+    captured_log_begin(DT_LOG_WARN);
     run(&j);
-    dt_log_set_sink(NULL, NULL, DT_LOG_DEBUG);
+    captured_log_end();
     check_all(&j, DT_OK);
     DT_CHECK_INT(j.n_evals, 2);
-    DT_CHECK_STR(log_text, "recorder: a sink that fails does not stop the training (the training goes on)\n"
-                           "recorder: 2 events could not be written\n");
+    DT_CHECK_STR(captured_log_text(),
+                 "recorder: a sink that fails does not stop the training (the training goes on)\n"
+                 "recorder: 2 events could not be written\n");
     free_job(&j);
 }
 
