@@ -1,5 +1,5 @@
-# lib.sh: running steps and counting tests, for .ci/run, .ci/suite and tests/cross/aarch64.sh. A script that runs steps sets $work first, a
-# folder of its own.
+# lib.sh: runs steps, counts tests and times them, for .ci/run, .ci/suite and tests/cross/aarch64.sh. A script that runs steps sets $work first,
+# a folder of its own.
 passed=0 failed=0 skipped=0
 
 title() { printf '\n==== %s (%d s so far)\n' "$*" "$SECONDS"; }
@@ -58,14 +58,17 @@ counted_step() {
     return "$ok"
 }
 
-# add_logs FOLDER NAME: adds the last lines of the logs of all tests in a build folder, and prints the ends of the logs of failed tests.
+# add_logs FOLDER NAME: adds the last lines of the logs of all tests in a build folder, keeps their times in $work/times for slowest, and prints
+# the ends of the logs of failed tests.
 add_logs() {
-    local results log line n=0
+    local results test log line n=0
     while IFS= read -r results; do
         log=${results%.trs}.log
         line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$log" | tail -n 1 || true)
         n=$((n + 1))
         add "$line" || true
+        test=${results#"$1/tests/"}
+        sed -n "s|^:seconds: \(.*\)|\1 ${test%.trs} ($2)|p" "$results" >>"$work/times"
         if ! grep -qE '^:test-result: (PASS|SKIP)' "$results"; then
             # A test that ended before it printed its count.
             [[ $line =~ ' 0 failed' || -z $line ]] && failed=$((failed + 1))
@@ -78,6 +81,13 @@ add_logs() {
         echo "---- $2: no test ran"
         failed=$((failed + 1))
     fi
+}
+
+# slowest N: the N tests of all logs so far that took longest.
+slowest() {
+    [ -s "$work/times" ] || return 0
+    title "the slowest tests"
+    sort -k1,1gr "$work/times" | head -n "$1" | while read -r seconds test; do printf '%7.1f s  %s\n' "$seconds" "$test"; done
 }
 
 # tested_step FOLDER NAME LIMIT_S COMMAND: a step that runs the tests of the build in FOLDER; add_logs counts its cases.

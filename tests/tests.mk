@@ -76,7 +76,7 @@ tests_libtesting_a_SOURCES = tests/testing.h $(fakes_SOURCES)
 EXTRA_DIST += $(UNIT_TESTS:=.c)
 endif
 EXTRA_DIST += tests/program/no_cunit_test.sh
-EXTRA_DIST += $(PROGRAM_TESTS) tests/README.md tests/check-one tests/suggest tests/lib.sh tests/mpi.sh tests/ranks $(PROGRAM_FILES) tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp \
+EXTRA_DIST += $(PROGRAM_TESTS) tests/README.md tests/check-one tests/driver tests/suggest tests/lib.sh tests/mpi.sh tests/ranks $(PROGRAM_FILES) tests/sanitizer/lsan.supp tests/sanitizer/tsan.supp \
 	tests/cross/aarch64.sh tests/cross/same_test.sh
 
 check_LIBRARIES += tests/libtesting.a
@@ -87,6 +87,8 @@ LDADD = tests/libtesting.a $(our_archives) $(CUNIT_LIBS) $(DT_EXTERNAL_LIBS) $(E
 
 TEST_EXTENSIONS = .sh
 SH_LOG_COMPILER = bash
+LOG_DRIVER = bash $(top_srcdir)/tests/driver $(SHELL) $(top_srcdir)/autotools/build-aux/test-driver
+SH_LOG_DRIVER = $(LOG_DRIVER)
 
 AM_TESTS_ENVIRONMENT = \
 	DTRAIN='$(abs_top_builddir)/dtrain'; export DTRAIN; \
@@ -141,7 +143,7 @@ check-clang:
 # With a log and a result where .ci/run looks for them.
 check-parts:
 	@$(MKDIR_P) build-parts/tests
-	@$(AM_TESTS_ENVIRONMENT) DTRAIN_TEST_PARTS=1 $(SHELL) $(top_srcdir)/autotools/build-aux/test-driver --test-name parts_test \
+	@$(AM_TESTS_ENVIRONMENT) DTRAIN_TEST_PARTS=1 $(LOG_DRIVER) --test-name parts_test \
 	  --log-file build-parts/tests/parts_test.log --trs-file build-parts/tests/parts_test.trs --color-tests no \
 	  -- $(SH_LOG_COMPILER) $(abs_top_srcdir)/tests/program/parts_test.sh
 	@cat build-parts/tests/parts_test.log
