@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# compare.sh: what compare_step.sh and compare_loader.sh share; it is sourced by them.
+# compare.sh: what the compare_*.sh share: their options, running a program, ratios and medians; they source it.
 #
-# The two programs run alternately, A B A B, so that a machine that gets slower or busier meets both.
+# They run two programs alternately, A B A B, so that a machine that gets slower or busier slows both down.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=${PYTHON:-/usr/bin/python3}
@@ -24,11 +24,33 @@ print_help() {
     exit 0
 }
 
-# whole_number NAME VALUE LEAST
-whole_number() {
-    if [[ ! $2 =~ ^[0-9]+$ ]] || ((10#$2 < $3)); then
-        usage_error "$1 $2: a whole number of at least $3 is wanted"
-    fi
+# parse_options SPEC ARGUMENT...: sets the variables of the options that are among the arguments, $image_size for --image-size; the caller has
+# set the defaults. SPEC has a word for each option, --arch for a text, --pairs>=1 for a whole number; and DATA/train for an argument, a folder
+# that has a subfolder train, in $data.
+parse_options() {
+    local spec=" $1 " option_name least_value subfolder # no names that an option could have
+    shift
+    while (($#)); do
+        [[ $1 != --help ]] || print_help
+        if [[ $1 != -* && -z ${data:-} && $spec == *" DATA/"* ]]; then
+            data=$1
+            shift
+            continue
+        fi
+        [[ $1 =~ ^--[a-z-]+$ && $spec =~ " $1"(">="([0-9]+))?" " ]] || usage_error "$1 is no option"
+        least_value=${BASH_REMATCH[2]:-}
+        option_name=${1#--}
+        (($# >= 2)) || usage_error "$1: its value is missing"
+        if [[ -n $least_value ]] && { [[ ! $2 =~ ^[0-9]+$ ]] || ((10#$2 < least_value)); }; then
+            usage_error "$1 $2: a whole number of at least $least_value is wanted"
+        fi
+        printf -v "${option_name//-/_}" %s "$2"
+        shift 2
+    done
+    [[ $spec != *" DATA/"* || -n ${data:-} ]] || usage_error "a data folder is wanted"
+    for subfolder in $spec; do
+        [[ $subfolder != DATA/* || -d $data/${subfolder#DATA/} ]] || usage_error "$data/${subfolder#DATA/}: no such folder"
+    done
 }
 
 # The benchmark program of ours: $2 if given (an environment variable's value), else from the build folder.
@@ -72,9 +94,9 @@ mib() {
     awk -v bytes="$1" 'BEGIN { printf "%.0f", bytes / 1048576 }'
 }
 
-# The median of the numbers on standard input, one a line.
+# median FORMAT: of the numbers on standard input, one a line.
 median() {
-    sort -g | awk '{ v[NR] = $1 } END { printf "%.3f", (NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2) }'
+    sort -g | awk -v format="$1" '{ v[NR] = $1 } END { printf format, (NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2) }'
 }
 
 print_machine() {

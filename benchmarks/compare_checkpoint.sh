@@ -12,18 +12,7 @@ set -euo pipefail
 source "$(dirname "$0")/compare.sh"
 
 folder=. pairs=3 rounds=5 arch=resnet50
-while (($#)); do
-    [[ $1 == --help ]] && print_help
-    (($# >= 2)) || usage_error "$1 is no option, or its value is missing"
-    case $1 in
-    --folder) folder=$2 ;;
-    --pairs) whole_number "$1" "$2" 1; pairs=$2 ;;
-    --rounds) whole_number "$1" "$2" 1; rounds=$2 ;;
-    --arch) arch=$2 ;;
-    *) usage_error "$1 is no option" ;;
-    esac
-    shift 2
-done
+parse_options '--folder --pairs>=1 --rounds>=1 --arch' "$@"
 
 bench=$(our_program checkpoint_bench "${CHECKPOINT_BENCH:-}")
 peer_is_there
@@ -49,4 +38,4 @@ for ((pair = 1; pair <= pairs; pair++)); do
         "$(mb plain_read_s a)" "$(mb load_s a)" "$(mb load_s b)" "$load" "$(awk -v s="$(field stall_s "$scratch/a")" 'BEGIN { print 1000 * s }')"
 done
 echo
-echo "medians of the ratios: write $(median <"$scratch/writes"), load $(median <"$scratch/loads") (above 1: dtrain is faster)"
+echo "medians of the ratios: write $(median %.3f <"$scratch/writes"), load $(median %.3f <"$scratch/loads") (above 1: dtrain is faster)"

@@ -13,25 +13,7 @@ set -euo pipefail
 source "$(dirname "$0")/compare.sh"
 
 pairs=3 image_size=224 batch=32 passes=3 data=
-while (($#)); do
-    [[ $1 == --help ]] && print_help
-    if [[ $1 != -* && -z $data ]]; then
-        data=$1
-        shift
-        continue
-    fi
-    (($# >= 2)) || usage_error "$1 is no option, or its value is missing"
-    case $1 in
-    --pairs) whole_number "$1" "$2" 1; pairs=$2 ;;
-    --image-size) whole_number "$1" "$2" 1; image_size=$2 ;;
-    --batch) whole_number "$1" "$2" 1; batch=$2 ;;
-    --passes) whole_number "$1" "$2" 1; passes=$2 ;;
-    *) usage_error "$1 is no option" ;;
-    esac
-    shift 2
-done
-[[ -n $data ]] || usage_error "a data folder is wanted"
-[[ -d $data/train ]] || usage_error "$data/train: no such folder"
+parse_options '--pairs>=1 --image-size>=1 --batch>=1 --passes>=1 DATA/train' "$@"
 
 bench=$(our_program loader_bench "${LOADER_BENCH:-}")
 peer_is_there
@@ -51,4 +33,4 @@ for ((pair = 1; pair <= pairs; pair++)); do
     printf '%4d %12.1f %12.1f %7s\n' "$pair" "$a" "$b" "$ratio"
 done
 echo
-echo "median ratio $(median <"$scratch/ratios") (above 1: dtrain is faster)"
+echo "median ratio $(median %.3f <"$scratch/ratios") (above 1: dtrain is faster)"

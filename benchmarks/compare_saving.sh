@@ -14,24 +14,7 @@ set -euo pipefail
 source "$(dirname "$0")/compare.sh"
 
 pairs=2 steps=200 every=50 data=
-while (($#)); do
-    [[ $1 == --help ]] && print_help
-    if [[ $1 != -* && -z $data ]]; then
-        data=$1
-        shift
-        continue
-    fi
-    (($# >= 2)) || usage_error "$1 is no option, or its value is missing"
-    case $1 in
-    --pairs) whole_number "$1" "$2" 1; pairs=$2 ;;
-    --steps) whole_number "$1" "$2" 30; steps=$2 ;;
-    --every) whole_number "$1" "$2" 1; every=$2 ;;
-    *) usage_error "$1 is no option" ;;
-    esac
-    shift 2
-done
-[[ -n $data ]] || usage_error "a data folder is wanted"
-[[ -d $data/train && -d $data/val ]] || usage_error "$data: no folder with train/ and val/"
+parse_options '--pairs>=1 --steps>=30 --every>=1 DATA/train DATA/val' "$@"
 first=10 last=$((steps - 10))
 
 bench=$(our_program checkpoint_bench "${CHECKPOINT_BENCH:-}")
@@ -84,7 +67,7 @@ calc() {
 
 # middle FILE [FORMAT]: the median of its lines
 middle() {
-    sort -g "$1" | awk -v format="${2:-%.4f}" '{ v[NR] = $1 } END { printf format, (NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2) }'
+    median "${2:-%.4f}" <"$1"
 }
 
 time_stall() {

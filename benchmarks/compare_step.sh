@@ -14,21 +14,7 @@ set -euo pipefail
 source "$(dirname "$0")/compare.sh"
 
 pairs=3 arch=resnet50 image_size=224 batch=16 threads=2 steps=10 warmup=2
-while (($#)); do
-    [[ $1 == --help ]] && print_help
-    (($# >= 2)) || usage_error "$1 is no option, or its value is missing"
-    case $1 in
-    --pairs) whole_number "$1" "$2" 1; pairs=$2 ;;
-    --arch) arch=$2 ;;
-    --image-size) whole_number "$1" "$2" 1; image_size=$2 ;;
-    --batch) whole_number "$1" "$2" 1; batch=$2 ;;
-    --threads) whole_number "$1" "$2" 1; threads=$2 ;;
-    --steps) whole_number "$1" "$2" 1; steps=$2 ;;
-    --warmup) whole_number "$1" "$2" 0; warmup=$2 ;;
-    *) usage_error "$1 is no option" ;;
-    esac
-    shift 2
-done
+parse_options '--pairs>=1 --arch --image-size>=1 --batch>=1 --threads>=1 --steps>=1 --warmup>=0' "$@"
 
 bench=$(our_program step_bench "${STEP_BENCH:-}")
 peer_is_there
@@ -66,5 +52,5 @@ for ((pair = 1; pair <= pairs; pair++)); do
         "$a_cpu" "$b_cpu" "$cpu" "$(mib "$a_bytes")" "$(mib "$b_bytes")" "$memory"
 done
 echo
-echo "medians: ratio $(median <"$scratch/ratios"), CPU time $(median <"$scratch/cpus"), memory $(median <"$scratch/memories")" \
+echo "medians: ratio $(median %.3f <"$scratch/ratios"), CPU time $(median %.3f <"$scratch/cpus"), memory $(median %.3f <"$scratch/memories")" \
     "(above 1: dtrain is faster, takes less)"
