@@ -1,7 +1,7 @@
 """chaos.py WORK --seed N --job CHAOS_JOB --data DIR --epochs N --worlds 2+2,1+1 --events kill_rank,cut,... : a training on several hosts that is disturbed and
 started again by the same command until it is done, then compared with one that was left alone. --local: checkpoints go to each host's own disk, and to a mirror.
 
-WORK is a new folder. Needs namespaces of its own, see chaos_hosts.py, and MPI_KIND of tests/mpi.sh in the environment. Every event is printed when it happens. What must hold:
+WORK is a new folder. Needs namespaces of its own, see hosts.py, and MPI_KIND of tests/mpi.sh in the environment. Every event is printed when it happens. What must hold:
 
 - each start goes on from the newest checkpoint that was there, or a later one;
 - the samples of the steps that counted are those of the undisturbed run, in its order;
@@ -17,11 +17,10 @@ import subprocess
 import sys
 import time
 
-from chaos_events import EVENTS, Failure
-from chaos_hosts import Cluster, kill, sh
+from chaos_events import EVENTS
 from chaos_record import Start, shards_of, what_counted, whole_checkpoints
+from hosts import SLOWER, Cluster, Failure, kill, sh
 
-SLOWER = int(os.environ.get("DTRAIN_TEST_SLOWER", "1"))
 TIMEOUT_S = 4 * SLOWER  # --peer-timeout
 LEAVE_S = 40 * SLOWER
 GLOBAL_BATCH = 12

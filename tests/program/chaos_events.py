@@ -6,14 +6,10 @@ import signal
 import subprocess
 import time
 
-from chaos_hosts import kill, sh
+from hosts import Failure, fill, kill, sh
 
 MISSED = r"^dtrain: rank \d+ on n\d: .*there is no sign of rank"
 NOT_WRITTEN = r"(the checkpoint of step \d+ was not written|metrics.jsonl: ).*No space left on device"
-
-
-class Failure(Exception):
-    """What must hold does not."""
 
 
 class Event:
@@ -125,15 +121,6 @@ class Pause(Event):
         time.sleep(seconds)
         kill(ranks[rank], signal.SIGCONT)
         return f"rank {rank} for {seconds:.2f} s"
-
-
-def fill(path):
-    with open(path, "wb", buffering=0) as f:
-        try:
-            while True:
-                f.write(bytes(4096))
-        except OSError:
-            pass
 
 
 class RefusingDisk(Event):

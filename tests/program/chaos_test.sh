@@ -2,20 +2,14 @@
 # Trainings on several hosts (namespaces) that are disturbed at random and started again by the same command until they are done: chaos.py. Wants root.
 # DTRAIN_TEST_SEED=N repeats the events of an earlier run, which its output tells; what they find is in the hands of the scheduler.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/hosts.sh"
 
 seed=${DTRAIN_TEST_SEED:-$$}
 TIME_LIMIT_S=$((900 * ${DTRAIN_TEST_SLOWER:-1})) # each wait inside has a limit of its own
-alone=(unshare --net --mount --pid --fork --kill-child --mount-proc)
-
-why=
-[ "$(id -u)" = 0 ] || why="only root can make hosts of namespaces"
-command -v python3 >/dev/null && command -v ip >/dev/null && command -v unshare >/dev/null || why="there is no python3, ip or unshare"
-[ -n "$why" ] || "${alone[@]}" sh -c 'ip link add switch type bridge && ip link add port0 type veth peer name port1 && mount -t tmpfs none "$1"' sh "$_base" \
-    >"$_base/log" 2>&1 || why="no namespaces here: $(tail -n 1 "$_base/log")"
 
 # 4 classes of 30 digits to train on, 3 to evaluate on: 10 steps an epoch at the global batch of 12, and each sample once.
 data=$_base/data
-[ -n "$why" ] || digits "$data" 4 30 3 || exit 99
+[ -n "$_no_hosts" ] || digits "$data" 4 30 3 || exit 99
 
 # chaos SEED OPTIONS..
 chaos()
@@ -27,7 +21,7 @@ chaos()
 possible()
 {
     mkdir work
-    [ -z "$why" ] || { skip "$why"; return 1; }
+    need_hosts
 }
 
 begin "ranks_a_host_the_disk_and_a_cable_fail: the samples and the bits are those of an undisturbed run"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # --checkpoint-dir and --checkpoint-mirror: what is in the mirror, disks that refuse it, folders of several hosts.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/hosts.sh"
 
 job=$TOP_BUILDDIR/tests/program/chaos_job # dtrain with a small network
 export DT_CHAOS_RECORD=record DT_CHAOS_PACE_MS=5
@@ -96,22 +97,10 @@ possible && {
     expect test "$(checkpoints mirror)" = step-00000004
 }
 
-# on_hosts CASE: of mirror_hosts.py
-alone=(unshare --net --mount --pid --fork --kill-child --mount-proc)
-on_hosts()
-{
-    [ "$(id -u)" = 0 ] || { skip "only root can make hosts of namespaces"; return; }
-    command -v python3 >/dev/null && command -v ip >/dev/null || { skip "there is no python3 or ip"; return; }
-    "${alone[@]}" sh -c 'ip link add switch type bridge && ip link add port0 type veth peer name port1 && mount -t tmpfs none "$1"' sh "$TMP" >"$_base/log" 2>&1 ||
-        { skip "no namespaces here: $(tail -n 1 "$_base/log")"; return; }
-    mkdir "$TMP/work"
-    expect_exit 0 "${alone[@]}" python3 -B "$TOP_SRCDIR/tests/program/mirror_hosts.py" "$TMP/work" "$1" --job "$job"
-}
-
 begin "folders that some hosts share, or that would be lost with a host, are refused by name"
-on_hosts refused
+need_hosts && checkpoint_hosts refused
 
 begin "a full disk on one host: the checkpoint before stands on all of them"
-on_hosts one_full
+need_hosts && checkpoint_hosts one_full
 
 finish

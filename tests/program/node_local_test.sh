@@ -1,28 +1,16 @@
 #!/bin/bash
 # Checkpoints on the hosts' own disks, with a mirror that all see: trainings that go on after disks were emptied and hosts exchanged. Wants root.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/hosts.sh"
 
-alone=(unshare --net --mount --pid --fork --kill-child --mount-proc)
 whole=$_base/whole.safetensors
 
-why=
-[ "$(id -u)" = 0 ] || why="only root can make hosts of namespaces"
-command -v python3 >/dev/null && command -v ip >/dev/null && command -v unshare >/dev/null || why="there is no python3, ip or unshare"
-[ -n "$why" ] || "${alone[@]}" sh -c 'ip link add switch type bridge && ip link add port0 type veth peer name port1 && mount -t tmpfs none "$1"' sh "$_base" \
-    >"$_base/log" 2>&1 || why="no namespaces here: $(tail -n 1 "$_base/log")"
-
-# on_hosts CASE: of node_local.py
+# on_hosts CASE: of checkpoint_hosts.py
 on_hosts()
 {
-    [ -z "$why" ] || { skip "$why"; return 1; }
-    [ "$1" = undisturbed ] || [ -e "$whole" ] || run_case undisturbed
-    run_case "$1"
-}
-
-run_case()
-{
-    mkdir "$TMP/$1"
-    expect_exit 0 "${alone[@]}" python3 -B "$TOP_SRCDIR/tests/program/node_local.py" "$TMP/$1" "$1" --job "$TOP_BUILDDIR/tests/program/chaos_job" --whole "$whole"
+    need_hosts || return
+    [ "$1" = undisturbed ] || [ -e "$whole" ] || checkpoint_hosts undisturbed --whole "$whole"
+    checkpoint_hosts "$1" --whole "$whole"
 }
 
 begin "each host keeps its ranks' shards, and the mirror all of them"
