@@ -140,11 +140,11 @@ def lost(t):
 def refused(t):
     """Own folders without a mirror, a mirror that is each host's own, a folder that some share."""
     shared = f"{t.work}/shared"
-    expect(t.start((1, 1, 0), 5, code=2, folders=(t.local,)), f"--checkpoint-dir: {t.local} is another folder on each host", "take --checkpoint-mirror DIR as well")
-    expect(t.start((1, 1, 0), 5, code=2, folders=(shared, t.local)), f"--checkpoint-mirror: {t.local} is another folder on each host")
+    expect(t.start((1, 1, 0), 5, code=2, folders=(t.local,)), f"--checkpoint-dir: {t.local} is a folder of each host's own", "add --checkpoint-mirror DIR")
+    expect(t.start((1, 1, 0), 5, code=2, folders=(shared, t.local)), f"--checkpoint-mirror: {t.local} is a folder of each host's own")
     if t.cluster.hosts[1].popen(["mount", "--bind", t.cluster.hosts[0].disk, f"{t.work}/local"]).wait() != 0:
         raise Failure("mount --bind")
-    expect(t.start((1, 1, 1), 5, code=2, folders=(t.local, shared)), "must be one folder that all hosts see, or another one on each; of the files that 3 hosts have made there, "
+    expect(t.start((1, 1, 1), 5, code=2, folders=(t.local, shared)), "must be one folder that all hosts see, or each host's own; of the files that 3 hosts have made there, "
            "n0 sees 2, n1 sees 2, n2 sees 1")
     for host in (0, 2):
         expect_same(f"host {host}", os.listdir(t.disk(host)), [])
