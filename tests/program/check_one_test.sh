@@ -1,5 +1,5 @@
 #!/bin/bash
-# make check-one: tests/check-one with a make that only says what it would build, and a test program that is a script.
+# make check-one: tests/check-one with a make that only prints what it would build, and a script as test program.
 . "$(dirname "$0")/../lib.sh"
 
 check_one=(env UNIT_TESTS="tests/core/base/rng_test tests/io/source/gone_test" PROGRAM_TESTS="tests/program/errors_test.sh tests/program/mirror_test.sh"
@@ -30,7 +30,7 @@ expect_output 'no case of core/base/rng_test has "equal_seds" in its name; did y
 expect_output '^  equal_seeds$'
 expect_no_output 'ran:'
 
-begin "a_failure_is_returned_and_a_skip_is_none"
+begin "a_failure_is_returned_and_a_skip_is_success"
 build_with <<<$'#!/bin/sh\n[ "$1" = --list ] || exit 1'
 expect_exit 1 env TOP_BUILDDIR="$PWD/build" T=core/base/rng_test "${check_one[@]}"
 build_with <<<$'#!/bin/sh\n[ "$1" = --list ] || exit 77'

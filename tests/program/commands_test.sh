@@ -1,5 +1,5 @@
 #!/bin/bash
-# What each command says of itself; demo-data; and (long) the demo as a newcomer starts it.
+# The help of each command, demo-data, and (long) the demo as a new user starts it.
 . "$(dirname "$0")/../lib.sh"
 
 begin "help, usage and version on every command"
@@ -22,7 +22,7 @@ expect_output 'default 224'
 expect_output 'DECAY x average [+] .1 - DECAY. x weight'
 expect_output 'dtrain eval'
 
-begin "a training is called by its program's name in ps and pgrep"
+begin "ps and pgrep show a training by its program's name"
 digits data
 start_job "$DTRAIN" "${ANY_BACKEND[@]}" --data data --arch resnet18 --image-size 16 --batch 4 --out run
 for _ in {1..50}; do
@@ -34,7 +34,7 @@ kill $pid
 end_job
 expect test $code = 75
 
-begin "info tells what was built in and what is there"
+begin "info shows what was built in and what the machine has"
 expect_exit 0 "$DTRAIN" info
 for line in '^dtrain ' '^MPI .*(Open MPI|MPICH)' '^HDF5 ' '^backends .*ref' '^CPU features ' '^GPUs ' '^memory ' 'started by .*hand'; do
     expect_output "$line"
@@ -42,7 +42,7 @@ done
 expect_exit 0 ranks 2 "$DTRAIN" info
 expect_output 'started by .*(mpirun|mpiexec) .*rank 1 of 2'
 
-begin "info says of every part whether it is built in"
+begin "info shows for each optional part whether it is built in"
 expect_exit 0 "$DTRAIN" info
 while read -r macro part; do
     if grep -q "^#define $macro 1" "$TOP_BUILDDIR/config.h"; then
@@ -57,7 +57,7 @@ DT_WITH_NCCL NCCL
 HAVE_CURL libcurl
 END
 
-begin "demo-data writes the digits, leaves them if they are there, and touches nothing else"
+begin "demo-data writes the digits, keeps them if they exist, and changes nothing else"
 expect_exit 0 "$DTRAIN" demo-data digits
 expect test "$(find digits/train -name '*.jpg' | wc -l)" = 1437
 expect test "$(find digits/val -name '*.jpg' | wc -l)" = 360
@@ -70,7 +70,7 @@ expect test "$(ls mine)" = letter
 expect_exit 2 "$DTRAIN" demo-data
 expect_output '^dtrain: DIR is missing: dtrain demo-data DIR$'
 
-begin "the demo learns its digits: 97% of those it has not seen"
+begin "the demo reaches 97% on digits it was not trained on"
 long_case && {
     TIME_LIMIT_S=600
     expect_exit 0 ranks 2 "$DTRAIN"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What configure says when something is wrong. Each case runs it from the source folder into a fresh build folder.
+# What configure reports when something is wrong. Each case runs it in a fresh build folder.
 . "$(dirname "$0")/../lib.sh"
 
 begin "one_error_names_every_missing_library_with_its_packages"
@@ -25,7 +25,7 @@ need_clean_source && {
     expect_output 'address and thread exclude each other'
 }
 
-begin "a_list_of_gpus_that_is_none_is_refused"
+begin "a_malformed_list_of_gpus_is_refused"
 need_clean_source && {
     for list in sm_80 80, 80,,90 '80 90'; do
         expect_exit 1 "$TOP_SRCDIR/configure" --enable-cuda-archs="$list"
@@ -34,7 +34,7 @@ need_clean_source && {
 }
 
 begin "a_onednn_with_another_openmp_is_refused"
-# It defines what code of clang calls; omp_set_num_threads is GCC's.
+# It defines the functions that clang's code calls; omp_set_num_threads is GCC's.
 need_clean_source && {
     command -v gcc >/dev/null || skip "there is no gcc"
     mkdir -p other/include/oneapi/dnnl other/lib
@@ -56,7 +56,7 @@ void dnnl_primitive_create(void) {}\nvoid __kmpc_fork_call(void) {}\n' >other.c
     expect_output 'oneDNN 3\.7\.0 in .*/other has the OpenMP of LLVM or Intel, and gcc has that of GCC'
 }
 
-# An MPI of MPICH's kind, whose wrapper shows its whole command; Intel's has -Xlinker in it.
+# An MPI like MPICH, whose wrapper prints its whole command; Intel's has -Xlinker in it.
 fake_mpich()
 {
     mkdir -p include bin
@@ -68,7 +68,7 @@ fake_mpich()
     chmod +x bin/*
 }
 
-begin "the_flags_of_mpich_are_those_that_its_wrapper_shows"
+begin "the_flags_of_mpich_are_those_that_its_wrapper_prints"
 need_clean_source && {
     fake_mpich
     expect_exit 0 env -u MPIRUN PATH="$PWD/bin:$PATH" "$TOP_SRCDIR/configure" --without-cuda MPICC=mpicc.fake
@@ -78,7 +78,7 @@ need_clean_source && {
     expect grep -qx "MPI_LIBS =  *-Xlinker -rpath -Xlinker $PWD/lib -L$PWD -lfake -pthread" Makefile
 }
 
-begin "a_launcher_of_another_mpi_is_warned_of"
+begin "a_launcher_of_another_mpi_gives_a_warning"
 need_clean_source && {
     fake_mpich
     printf '%s\n' '#!/bin/sh' 'echo "mpirun (Open MPI) 5.0.7"; echo "Report bugs to https://www.open-mpi.org/community/help/"' >bin/mpirun.fake
@@ -87,7 +87,7 @@ need_clean_source && {
     expect_output 'WARNING: .*/mpirun\.fake is not the launcher of MPICH 9\.8\.7'
 }
 
-begin "a_wrapper_or_launcher_that_is_not_there_is_named"
+begin "a_missing_wrapper_or_launcher_is_named"
 need_clean_source && {
     expect_exit 1 "$TOP_SRCDIR/configure" MPICC=mpicc.nonesuch
     expect_output 'MPICC=mpicc\.nonesuch: there is no such program'

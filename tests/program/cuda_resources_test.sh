@@ -1,8 +1,8 @@
 #!/bin/bash
-# What the assembler says of the CUDA kernels (*.resources beside them, written by the rule for .cu): registers, stack, spills.
+# The assembler's report on the CUDA kernels (their *.resources, which the rule for .cu writes): registers, stack, spills.
 . "$(dirname "$0")/../lib.sh"
 
-# A kernel that waits for memory has nothing to gain from a stack, which is memory too.
+# A stack is memory, and the kernels are limited by memory.
 most_stack_bytes=0
 
 archs=$(sed -n 's/^#define DT_CUDA_ARCHS "\(.*\)"/\1/p' "$TOP_BUILDDIR/config.h")
@@ -36,13 +36,13 @@ kernels()
          }' "$@"
 }
 
-# too_much FILE...: those that spill, or have a larger stack than most_stack_bytes.
+# too_much FILE...: the kernels that spill, or have a larger stack than most_stack_bytes.
 too_much()
 {
     kernels "$@" | awk -v most="$most_stack_bytes" '$4 > most || $5 > 0 { print $1 ": " $3 ": " $4 " bytes of stack, " $5 " bytes spilled" }'
 }
 
-begin "every kernel source has been compiled for every architecture of this build"
+begin "every kernel source is compiled for every architecture of this build"
 need_cuda && {
     for source in $(cd "$TOP_SRCDIR" && for folder in $folders; do ls $folder/*.cu; done); do
         report=$TOP_BUILDDIR/${source%.cu}.resources
@@ -66,15 +66,15 @@ need_cuda && {
     [ -z "$found" ] || fail "$found"
 }
 
-# The builds under sanitizers, and who is in a hurry, name fewer.
-begin "the usual architectures are among them"
+# Builds under sanitizers are configured for fewer.
+begin "the default architectures are included"
 need_cuda && {
     for arch in 75 80 86 89 90; do
         case " $archs " in *" $arch "*) ;; *) skip "configured with --enable-cuda-archs=$(tr ' ' ',' <<<"$archs")" ;; esac
     done
 }
 
-begin "a planted spill and a planted stack are seen"
+begin "a planted spill and a planted stack are found"
 cat >good.resources <<'EOF'
 ptxas info    : 0 bytes gmem
 ptxas info    : Compiling entry function '_Z4goodPf' for 'sm_80'

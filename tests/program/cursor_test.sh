@@ -1,5 +1,5 @@
 #!/bin/bash
-# Going on in the middle of an epoch takes the cursor of the samples and nothing else: no sample before it is looked up, opened or made.
+# Resuming in the middle of an epoch needs only the cursor: no sample before it is looked up, opened or decoded.
 . "$(dirname "$0")/../lib.sh"
 
 job=$TOP_BUILDDIR/tests/program/chaos_job # writes down what its source is asked for, and what that does for it
@@ -7,7 +7,7 @@ export DT_CHAOS_OPENS=1
 "$DTRAIN" demo-data "$_base/data" >/dev/null || exit 99
 train=(--data "$_base/data" --arch resnet18 --image-size 16 --threads 1 --log-every 0 --eval-every 0 --out run)
 
-# go_on RECORD STEPS [RANKS]: at a global batch of 4, 359 steps an epoch
+# go_on RECORD STEPS [RANKS]: trains to STEPS, at a global batch of 4, 359 steps an epoch
 go_on()
 {
     local ranks=${3:-1}
@@ -25,7 +25,7 @@ trained() { ids "$1" | LC_ALL=C join -o 2.2 - <(sed -n 's/^sample //p' "$1/0" | 
 # work RECORD: batches asked for, files opened, rows made, samples looked up
 work() { echo "$(sed -n 's/^start [0-9]* [0-9]* //p' "$1"/*) $(opened "$1" | wc -l) $(sed -n 's/^stop //p' "$1"/*)"; }
 
-begin "a resume near the end of an epoch opens the images of its own steps alone, and works no more than one near the beginning"
+begin "a resume near the end of an epoch opens only the images of its own steps, and does no more work than one near the beginning"
 go_on begin 4
 go_on early 7
 expect_output 'going on after step 4, epoch 1'
@@ -39,11 +39,11 @@ expect_output 'going on after step 353, epoch 1'
     expect diff <(opened late) <(trained late)
     expect test "$(work early)" = "3 12 12 12"
     expect test "$(work late)" = "3 12 12 12"
-    # what comes before was another start's, and no sample was anywhere twice
+    # the samples before were trained in another start, and no sample was trained twice
     expect test "$(cat <(ids begin) <(ids early) <(ids middle) <(ids late) | sort -u | wc -l)" = $((356 * 4))
 }
 
-begin "and so on another number of ranks"
+begin "the same on another number of ranks"
 go_on begin 352
 go_on late 355 2
 expect_output 'going on after step 352, epoch 1'

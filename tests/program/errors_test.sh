@@ -2,7 +2,7 @@
 # Every mistake a user can make gets one clear line on stderr and its exit code.
 . "$(dirname "$0")/../lib.sh"
 
-# expect_error CODE TEXT CMD...: CMD ends with CODE and says one line: "dtrain: TEXT".
+# expect_error CODE TEXT CMD...: CMD exits with CODE and prints one line, "dtrain: TEXT".
 expect_error()
 {
     local code=$1 text=$2
@@ -12,7 +12,7 @@ expect_error()
     [ "$(cat "$OUTPUT")" = "dtrain: $text" ] || fail "expected the one line 'dtrain: $text', got: $(head -n 5 "$OUTPUT")"
 }
 
-# said TEXT TIMES: how often a line of the last output contains TEXT.
+# said TEXT TIMES: exactly TIMES lines of the last output contain TEXT.
 expect_times()
 {
     local n
@@ -35,12 +35,12 @@ begin "an unknown command is refused"
 expect_error 2 "unknown command 'evla'; did you mean 'eval'?" "$DTRAIN" evla --data x
 expect_error 2 "unknown command 'predict'; there are train, eval, inspect, export, info and demo-data" "$DTRAIN" predict
 
-begin "a value out of range, of the wrong type, or no choice is refused"
+begin "a value out of range, of the wrong type, or not among the choices is refused"
 expect_error 2 "--batch: 0 is out of range: 1 to 65536, or auto" "$DTRAIN" --batch 0
 expect_error 2 "--batch: 'x' is not a whole number, nor auto" "$DTRAIN" --batch x
 expect_error 2 "--schedule: 'linear' is not one of cosine, poly, step, constant" "$DTRAIN" --schedule linear
 
-begin "what this build or machine cannot do is said"
+begin "an option that this build or machine does not support is refused with the reason"
 need_no_gpu && {
     expect_exit 2 "$DTRAIN" --precision fp16
     expect_output '^dtrain: --precision fp16 needs a GPU'
@@ -51,7 +51,7 @@ need_no_gpu && {
     expect test ! -e runs
 }
 
-begin "a build without oneDNN says what it lacks, and what it has"
+begin "a build without oneDNN reports what it lacks and what it has"
 if [ ${#ANY_BACKEND[@]} = 0 ]; then
     skip "this build has oneDNN"
 else
@@ -63,7 +63,7 @@ else
     expect test ! -e runs
 fi
 
-begin "mistakes in a configuration file are told with file and line"
+begin "mistakes in a configuration file are reported with file and line"
 printf 'epochs = 3;\nbatch = 0;\n' >a.conf
 expect_error 2 "a.conf:2: batch: 0 is out of range: 1 to 65536, or auto" "$DTRAIN" --config a.conf
 printf 'epochs = 3;\n\nbacth = 4;\n' >dtrain.conf
@@ -97,7 +97,7 @@ expect_output '^dtrain: .*empty/train'
 expect test ! -e nowhere
 expect test ! -e runs
 
-begin "a run's folder that cannot be is named"
+begin "a run's folder that cannot be created is named"
 small_data
 echo text >file
 expect_error 2 "--out file: file is not a folder" "$DTRAIN" "${small[@]}" --out file
@@ -109,7 +109,7 @@ begin "an export that could not be written is refused before the training"
 small_data
 expect_error 2 "--export nowhere/w.safetensors: the folder nowhere: No such file or directory" "$DTRAIN" "${small[@]}" --export nowhere/w.safetensors
 
-begin "weights that are missing, or of another network, are named"
+begin "missing weights, and weights of another network, are refused by name"
 small_data
 expect_exit 2 "$DTRAIN" "${small[@]}" --init nowhere.safetensors
 expect_output '^dtrain: --init: nowhere.safetensors: No such file or directory$'
@@ -132,7 +132,7 @@ small_data
 expect_exit 2 "$DTRAIN" "${small[@]}" --batch 25
 expect_output '^dtrain: the training set has 24 images, fewer than one global batch of 25 '
 
-begin "resuming where there is nothing is refused"
+begin "--resume must without a checkpoint is refused"
 small_data
 expect_exit 2 "$DTRAIN" "${small[@]}" --resume must
 expect_output '^dtrain: --resume must: there is no checkpoint in run/checkpoints$'
@@ -159,13 +159,13 @@ expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1 --ema 0.9 --out averaged
 expect_exit 2 "$DTRAIN" "${small[@]}" --steps 2 --out averaged
 expect_output '^dtrain: the checkpoint of step 1 was made with --ema, and this run has no running averages: '
 
-begin "a checkpoint of another optimizer is gone on from: both keep the same state"
+begin "a checkpoint of another optimizer is accepted: both have the same state"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1
 expect_exit 0 "$DTRAIN" "${small[@]}" --steps 2 --optimizer lars --resume must
 expect_output 'going on after step 1'
 
-begin "where no checkpoint is whole any more nothing is started anew"
+begin "if no checkpoint is whole, the training does not start over"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --steps 2 --checkpoint-every 1
 for shard in run/checkpoints/step-0000000[12]/shard-0000-of-0001.h5; do truncate -s -1 $shard; done
@@ -181,7 +181,7 @@ small_data
 expect_exit 1 "$DTRAIN" "${small[@]}" --epochs 20 --lr 1000 --warmup-epochs 0
 expect_output '^dtrain: the loss is not finite .* at step [0-9]+, .* rank .*learning rate [0-9]+'
 
-begin "an error of the options is told once, whatever the number of ranks"
+begin "an error in the options is reported once, for any number of ranks"
 expect_exit 2 ranks 2 "$DTRAIN" --bacth 3
 expect_times 1 "unknown option --bacth"
 
@@ -201,13 +201,13 @@ unset DTRAIN_FAULT
 expect_output '^dtrain: rank 1 on .*: train.step: a fault was asked for at step 2$'
 expect_times 1 "a fault was asked for"
 
-begin "ranks with different options are told apart"
+begin "different options of ranks are refused, with the option and the ranks"
 small_data
 expect_exit 2 ranks 2 sh -c '[ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 0 ] || set -- "$@" --lr 0.5; exec "$@"' sh "$DTRAIN" "${small[@]}"
 expect_output '^dtrain: --lr differs between ranks: 0.1 on rank 0.*0.5 on rank 1'
 expect_times 1 "differs between ranks"
 
-begin "ranks with different data are told apart"
+begin "different data of ranks is refused, with the difference and the ranks"
 small_data
 mkdir a b
 mv data a/data
@@ -224,7 +224,7 @@ rm b/data/train/0/renamed.jpg
 expect_exit 2 "${two_folders[@]}"
 expect_output '^dtrain: the number of training images differs between ranks: 24 on rank 0 .*, 23 on rank 1 '
 
-begin "one communicator a process is refused under mpirun"
+begin "--comm self is refused under mpirun"
 expect_exit 2 ranks 2 "$DTRAIN" --comm self
 expect_output '^dtrain: --comm self, but (mpirun|mpiexec) .* has started 2 processes'
 

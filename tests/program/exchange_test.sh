@@ -1,9 +1,9 @@
 #!/bin/bash
-# Checkpoints and weights between two builds of dtrain, of another system: another HDF5, oneDNN, compiler. What one has written the other goes on from, and the
-# other way round.
+# Checkpoints and weights between two builds of dtrain on different systems, with different HDF5, oneDNN and compiler: each resumes from what the other
+# has written.
 #
-# DTRAIN_OTHER is the command that runs the other build's program; dtrain's arguments are put behind it. It is started in the test's folder, so it is an absolute
-# path, and it must see that folder at the same path (TMPDIR chooses where it lies). Through a chroot that has /tmp bound to the same place:
+# DTRAIN_OTHER is the command that runs the other build's program, with dtrain's arguments. It runs in the test's folder, so it is an absolute path, and it
+# must see that folder at the same path (TMPDIR chooses where it is). Through a chroot that has /tmp mounted at the same path:
 #
 #     cat >run-other <<'END'
 #     #!/bin/sh
@@ -40,15 +40,15 @@ computed_by()
     sed -n '/"computed_by"/,/}/p' "run/checkpoints/step-0000000$1/manifest.json" 2>/dev/null
 }
 
-# close WHAT A B [TOLERANCE]: relative; without one it is that of the same weights and images, where another order of sums is all that may differ. What
-# becomes of such a difference in the steps after that is chance: tests/README.md.
+# close WHAT A B [TOLERANCE]: A and B differ relatively by less than TOLERANCE; the default suits the same weights and images, where only the order of sums
+# differs. How such a difference grows in later steps is chance: tests/README.md.
 close()
 {
     [ "$_state" != skipped ] || return 0
     awk -v a="$2" -v b="$3" -v t="${4:-0.0001}" 'BEGIN { exit !(a > 0 && b > 0 && a - b < t * a && b - a < t * a) }' || fail "$1: $2 and $3"
 }
 
-# version WHICH: the libraries of a build, for the log
+# version WHICH: prints the libraries of a build
 version()
 {
     "$_base/$1" info | sed -n 's/^ *\(oneDNN\|HDF5\|compiler\)[^0-9A-Za-z]*/\1 /p' | sed 's/ (.*//; s/, CFLAGS.*//' | tr '\n' ',' | sed 's/,$//; s/,/, /g'
@@ -57,7 +57,7 @@ version()
 for pair in "this other" "other this"; do
     set -- $pair
 
-    begin "a training of $1 goes on in $2"
+    begin "$2 resumes a training of $1"
     need_other && {
         echo "  this: $(version this); other: $(version other)"
         expect_exit 0 "$_base/$1" "${job[@]}" --steps 6 --out whole
@@ -81,7 +81,7 @@ for pair in "this other" "other this"; do
         done
     }
 
-    begin "weights that $1 exports are those that $2 exports, and $2 starts from them"
+    begin "$1 and $2 export the same weights, and $2 starts from those of $1"
     need_other && {
         expect_exit 0 "$_base/$1" "${job[@]}" --steps 3 --out run --export at-the-end.safetensors
         expect_exit 0 "$_base/$1" export run --output a.safetensors
@@ -100,7 +100,7 @@ for pair in "this other" "other this"; do
     }
 done
 
-begin "what two ranks of this have written, other reads"
+begin "the other build reads what two ranks of this build have written"
 need_other && {
     expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --batch 4 --steps 3 --out run
     expect_exit 0 "$_base/other" inspect run --verify

@@ -1,5 +1,5 @@
 #!/bin/bash
-# tests/testing.c: what fails, hangs, skips or crashes is seen as such.
+# tests/testing.c: tests that fail, hang, skip or crash are reported as such.
 . "$(dirname "$0")/../lib.sh"
 all_cases_need need_cunit
 
@@ -8,7 +8,7 @@ planted_ranks=$TOP_BUILDDIR/tests/program/planted_ranks
 DTRAIN_TEST_SLOWER=1
 export DTRAIN_TEST_SLOWER
 
-begin "a_failed_check_is_reported_with_place_and_values"
+begin "a_failed_check_is_reported_with_line_and_values"
 expect_exit 1 "$planted" a_check_fails
 expect_output 'planted_failures\.c:[0-9]+: .* is 2, expected 3'
 expect_output 'planted_failures\.c:[0-9]+: .* is "abc", expected "abd"'
@@ -25,11 +25,11 @@ begin "the_worst_element_of_an_array_is_named"
 expect_exit 1 "$planted" a_float_array
 expect_output 'relative error 0\.167, allowed 0\.1; worst at \[1\]: 2, expected 2\.5'
 
-begin "a_test_that_hangs_is_named_and_ended"
+begin "a_test_that_hangs_is_named_and_killed"
 expect_exit 124 "$planted" it_hangs
 expect_output 'time limit reached in it_hangs'
 
-begin "skips_give_77_unless_something_passed"
+begin "skips_alone_exit_with_77"
 expect_exit 77 "$planted" it_skips it_is_long
 expect_output 'nothing to do'
 expect_output '^0 passed, 0 failed, 2 skipped$'
@@ -40,10 +40,10 @@ expect_exit 0 env DTRAIN_TEST_LONG=1 "$planted" it_is_long
 begin "a_crash_is_a_failure"
 expect_exit 134 "$planted" it_crashes
 
-begin "a_name_that_fits_no_test_is_an_error"
+begin "a_name_that_matches_no_test_is_an_error"
 expect_exit 99 "$planted" no_such_test
 
-begin "ranks_start_themselves_and_one_that_fails_fails_all"
+begin "a_test_starts_its_ranks_and_fails_if_one_rank_fails"
 expect_exit 0 "$planted_ranks" all_pass
 expect_output '^1 passed, 0 failed, 0 skipped$'
 expect_exit 77 "$planted_ranks" all_skip

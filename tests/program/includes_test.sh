@@ -46,7 +46,7 @@ planted_is_seen()
     expect test "$(violations tree "$1")" = "$1/deep/a.h:3:$2"
 }
 
-begin "a_planted_violation_is_seen"
+begin "a_planted_include_is_found"
 planted_is_seen core '#include "layers/conv.h"'
 planted_is_seen core '#include <mpi.h>'
 planted_is_seen core '#include "error.h"'
@@ -133,7 +133,7 @@ else
     [ -z "$found" ] || fail "the arrows of launch/README.md run in circles:" $'\n'"$found"
 fi
 
-begin "a_planted_include_between_launch_folders_is_seen"
+begin "a_planted_include_between_launch_folders_is_found"
 mkdir -p tree3/launch/run tree3/launch/show
 printf 'Which folder may include which:\n\n    main.c: run\n    run: show\n    show:\n\n    later: run\n' >tree3/README.md
 printf '#include "launch/show/table.h"\n#include "launch/run/lock.h"\n' >tree3/launch/run/lock.c
@@ -148,7 +148,7 @@ expect grep -q '^core/.* dt_' calls
 found=$(circles <calls)
 [ -z "$found" ] || fail "each file calls the next one:" $'\n'"$found"
 
-begin "a_planted_circle_of_calls_is_seen"
+begin "a_planted_circle_of_calls_is_found"
 mkdir -p tree4/core/a build4/core/a tree4/io build4/io
 plant_call()
 {

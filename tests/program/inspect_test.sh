@@ -61,7 +61,7 @@ json '[g["step"] for g in j["folders"][0]["generations"]] == [6, 3]'
 json 'j["folders"][0]["unfinished"] == ["step-00000009.tmp"] and j["folders"][0]["put_aside"] == ["old-1"]'
 json 'all(g["state"] == "whole" and g["epoch"] == 1 and g["position"] == 32 * g["step"] and g["world_size"] == g["shards"] == g["shards_here"] == 2 and g["bytes"] == g["bytes_read"] for g in j["folders"][0]["generations"])'
 
-begin "damaged ones are told, and never a crash: truncated, a flipped bit, a shard missing, no manifest, a future version, a pipe"
+begin "damaged checkpoints are reported: truncated, a flipped bit, a missing shard, no manifest, a future version, a pipe"
 trained
 shard=$step6/shard-0000-of-0002.h5
 # damaged WORDS CODE-WITHOUT-VERIFY: step 6 is, step 3 is not
@@ -102,7 +102,7 @@ truncate -s 1000 run/checkpoints/*/shard-0001-of-0002.h5
 expect_exit 1 "$DTRAIN" inspect run --verify
 expect_output '2 of 2 checkpoints are damaged'
 
-begin "a host's own folder has some of the shards by design; the run's folder shows it and the mirror"
+begin "a host's own folder with some of the shards is partial, not damaged; the run's folder shows it and the mirror"
 expect_exit 0 "$DTRAIN" --data "$_base/digits" --arch resnet18 --image-size 32 --batch 8 --steps 1 --eval-every 0 --epochs 1 --out run --checkpoint-dir own \
     --checkpoint-mirror shared
 expect_exit 0 "$DTRAIN" inspect run --verify
@@ -128,7 +128,7 @@ rm shared/step-00000002/shard-0000-of-0002.h5
 expect_exit 1 "$DTRAIN" inspect shared --verify
 expect_output 'shard-0000-of-0002.h5 is missing'
 
-begin "what differs between two checkpoints, and the same bits"
+begin "--diff reports what differs between two checkpoints, and that the same bits are the same"
 trained
 expect_exit 0 "$DTRAIN" inspect --diff run $step6
 expect_output 'tensors are the same bits'
@@ -183,7 +183,7 @@ expect_exit 2 "$DTRAIN" export plain --ema --output f.safetensors
 expect_output '--ema: .*step 2.*trained without --ema'
 expect test ! -e f.safetensors -a ! -e f.safetensors.tmp
 
-begin "float16 is float32 rounded, and counts stay what they are"
+begin "export --fp16 rounds float32 values and keeps counts"
 trained
 expect_exit 0 "$DTRAIN" export run --output full.safetensors
 expect_exit 0 "$DTRAIN" export run --output half.safetensors --fp16
@@ -208,7 +208,7 @@ for name in full:
         assert struct.pack("<%de" % n, *struct.unpack("<%df" % n, get_full(name)[:4 * n])) == get_half(name)[:2 * n], name
 PY
 
-begin "torchvision loads it"
+begin "torchvision loads exported weights"
 trained
 python3 -c 'import torch, torchvision' 2>/dev/null || skip "no torchvision"
 expect_exit 0 "$DTRAIN" export run --output w.safetensors
@@ -225,7 +225,7 @@ for name, t in json.loads(data[8:8 + n]).items():
 torchvision.models.resnet18(num_classes=10).load_state_dict(state)
 PY
 
-begin "export passes over what is damaged, with a line for each"
+begin "export skips damaged checkpoints, with a line for each"
 trained
 truncate -s 1000 $step6/shard-0001-of-0002.h5
 expect_exit 0 "$DTRAIN" export run --output a.safetensors
@@ -237,7 +237,7 @@ rm run/checkpoints/step-00000003/manifest.json
 expect_exit 1 "$DTRAIN" export run --output b.safetensors
 expect_output 'none of the 2 checkpoints there is whole'
 
-begin "a full disk: one line, and what had the name stands"
+begin "on a full disk export reports one line and keeps the older file"
 trained
 mkdir disk
 unshare --mount true 2>/dev/null || skip "mounting is not allowed"
@@ -248,7 +248,7 @@ expect_output '^a.safetensors$'
 expect_output '^old$'
 expect_no_output '^a.safetensors.tmp'
 
-begin "mistakes are told in one line, with code 2"
+begin "wrong usage is reported in one line, with code 2"
 trained
 mkdir empty
 expect_exit 2 "$DTRAIN" inspect

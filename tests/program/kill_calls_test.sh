@@ -1,6 +1,6 @@
 #!/bin/bash
-# SIGKILL at every system call that a training makes on its checkpoints, one after the other. After each the newest checkpoint is whole, and going on gives
-# the bits of the undisturbed run. On two ranks every call in the long run, each sixth one else.
+# SIGKILL at every system call that a training makes on its checkpoints, one call for each run. After each run the newest checkpoint is whole, and a resume
+# gives the bits of the undisturbed run. On two ranks only each sixth call, unless `make check-long` runs it.
 . "$(dirname "$0")/../lib.sh"
 
 job=$TOP_BUILDDIR/tests/program/kill_job
@@ -18,13 +18,13 @@ the_job()
 
 newest() { ls "$1/checkpoints" 2>/dev/null | grep -E '^step-[0-9]+$' | tail -n 1; }
 
-# One that died behind its last commit leaves an older checkpoint more than the other.
+# A run that was killed after its last commit has one older checkpoint more than the undisturbed one.
 same_checkpoints()
 {
     [ -z "$(find "$1" -name '*.tmp' -o -name '*.old')" ] && diff -r "$1/checkpoints/$(newest "$1")" "$2/checkpoints/$(newest "$2")"
 }
 
-# killed_at RANKS RANK CALL: false: the case has failed, and is told
+# killed_at RANKS RANK CALL: returns false, and logs why, if the case has failed
 killed_at()
 {
     local before
@@ -69,7 +69,7 @@ mirrored()
     timeout 60 "${command[@]}" >"$OUTPUT" 2>&1 </dev/null
 }
 
-# What there is in the mirror must do: the first folder is lost with the process.
+# The first folder is lost with the process: the resume uses the mirror alone.
 killed_in_the_mirror()
 {
     local before

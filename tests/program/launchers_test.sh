@@ -1,17 +1,17 @@
 #!/bin/bash
-# What README.md and comm/README.md say of the launcher in use: which processors its ranks get, what it returns, how much time it leaves them.
+# The statements of README.md and comm/README.md about the launcher in use: its ranks' processors, its exit codes, the time that it leaves ranks.
 . "$(dirname "$0")/../lib.sh"
 
 "$DTRAIN" demo-data "$_base/data" >/dev/null || exit 99
 small=(--data "$_base/data" --arch resnet18 --image-size 16 --batch 4 --workers 1 --eval-every 0 --resume never)
 
-# expect_threads N: what the table of ranks says of rank 0. Its lines depend on the locale.
+# expect_threads N: the table of ranks shows N threads for rank 0. Its lines depend on the locale.
 expect_threads()
 {
     expect_output "^ +0 (│|[|]) .* $1 threads? +(│|[|]) +$1 (│|[|])"
 }
 
-begin "one rank has all cores, unless it is told to be bound to one"
+begin "one rank uses all cores, unless the launcher is told to bind it to one"
 n=$(nproc)
 [ "$(lscpu -p=CORE 2>/dev/null | grep -v '^#' | sort -u | wc -l)" = "$n" ] || skip "cores have several hardware threads, or there is no lscpu"
 [ "$n" -gt 1 ] || skip "there is one core only"
@@ -42,7 +42,7 @@ stopped_by()
     [[ "|$2|" == *"|$code|"* ]] || fail "exit code $code, expected $2, after SIG$1"
 }
 
-begin "SIGUSR1 to the launcher stops all ranks with a checkpoint, at leisure"
+begin "SIGUSR1 to the launcher stops all ranks with a checkpoint, without a time limit"
 stopped_by USR1 "$STOPPED_CODE"
 expect_output '^dtrain: stopped on SIGUSR1 after step [0-9]+'
 
@@ -54,17 +54,17 @@ openmpi*)
     ;;
 mpich)
     for signal in TERM INT; do
-        begin "SIG$signal to the launcher stops all ranks with a checkpoint, at leisure"
+        begin "SIG$signal to the launcher stops all ranks with a checkpoint, without a time limit"
         stopped_by $signal "$STOPPED_CODE"
         expect_output "^dtrain: stopped on SIG$signal after step [0-9]+"
     done
     ;;
 esac
 
-begin "a rank that is killed ends all, with the code that README.md says"
+begin "a killed rank ends all, with the code that README.md lists"
 expect_exit "$KILLED_CODE" env DTRAIN_FAULT=train.step@1:3:kill "$RANKS" 2 "$DTRAIN" "${small[@]}" --threads 1 --steps 1000 --out run
 
-begin "ranks that another launcher starts do not train each by itself"
+begin "ranks that another MPI's launcher starts are refused"
 other=
 for launcher in mpirun.openmpi mpiexec.mpich; do
     command -v $launcher >/dev/null || continue

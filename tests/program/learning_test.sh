@@ -1,5 +1,5 @@
 #!/bin/bash
-# What training arrives at, on real images. Minutes each: make check-long.
+# The accuracy after training on real images. Takes minutes each: make check-long.
 . "$(dirname "$0")/../lib.sh"
 all_cases_need need_cpu_backend
 
@@ -19,14 +19,14 @@ expect_at_least()
 begin "two ranks learn cifar10-mini to 52 percent"
 long_case && need_shared cifar10-mini.tar && {
     tar xf "$SHARED"
-    # A recipe with which PyTorch reaches 54 to 56.
+    # PyTorch reaches 54 to 56 percent with these options.
     TIME_LIMIT_S=1800 expect_exit 0 ranks 2 "$DTRAIN" --data cifar10-mini --arch resnet18 --image-size 32 --epochs 15 --batch 32 --lr 0.1 \
         --label-smoothing 0.1 --nesterov --weight-decay 5e-4 --crop-scale 0.35,1 --out run &&
         expect_at_least 0.52 "$(last eval val_top1 run)" "top-1"
 }
 
-# Under MPICH nothing else runs the demo.
-begin "the demo reaches 97 percent within two minutes, and says what to do next"
+# Under MPICH no other test runs the demo.
+begin "the demo reaches 97 percent within two minutes, and prints what to do next"
 { [ "$MPI_KIND" = mpich ] || long_case; } && {
     expect_exit 0 ranks 2 "$DTRAIN" && {
         expect_at_least 0.97 "$(last eval val_top1 runs/demo)" "top-1"
@@ -38,7 +38,7 @@ begin "the demo reaches 97 percent within two minutes, and says what to do next"
     }
 }
 
-begin "the demo learns on sixteen ranks too"
+begin "the demo also learns on sixteen ranks"
 long_case && {
     TIME_LIMIT_S=900 expect_exit 0 ranks 16 "$DTRAIN" && expect_at_least 0.95 "$(last eval val_top1 runs/demo)" "top-1"
 }

@@ -65,7 +65,7 @@ printf '%s\n' ". '$lib'" 'begin one' 'begin two' 'expect false' 'finish' >inner.
 expect_exit 0 bash inner.sh one
 expect_output '^1 passed, 0 failed, 1 skipped$'
 
-begin "an_argument_that_picks_no_case_is_refused_with_a_suggestion"
+begin "an_argument_that_matches_no_case_is_refused_with_a_suggestion"
 printf '%s\n' ". '$lib'" 'begin "weights are saved"' 'begin "a port is open"' 'finish' >inner.sh
 expect_exit 2 bash inner.sh 'weihts are'
 expect_output 'no case has "weihts are" in its name; did you mean$'

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Every source file is in a list of the Makefile fragments: one that is not would be missing in a distribution, or never be run.
+# Every source file is in a list of the Makefile fragments; otherwise it would be missing in a distribution, or never run.
 . "$(dirname "$0")/../lib.sh"
 
-# unlisted TREE: the files of TREE that no fragment names. A program needs no mention of its NAME.c when it is named itself.
+# unlisted TREE: the files of TREE that no fragment names. NAME.c need not be named if the program NAME is.
 unlisted()
 {
     (
@@ -20,7 +20,7 @@ begin "every_source_file_is_in_a_list"
 found=$(unlisted "$TOP_SRCDIR")
 [ -z "$found" ] || fail "in no .mk file:" $found
 
-begin "a_forgotten_file_is_seen"
+begin "a_forgotten_file_is_found"
 mkdir -p core layers comm io launch tests benchmarks
 echo 'core_SOURCES += core/a.c core/a.h # core/b.h' >core/core.mk
 echo 'CORE_TESTS += tests/a_test' >tests/core.mk

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A rank that is lost: who names it, what mpirun returns, and a loop that starts the same command again brings the run to the same bits.
+# A lost rank: which ranks name it, what mpirun returns, and that a loop that repeats the command finishes the run with the same bits.
 . "$(dirname "$0")/../lib.sh"
 
 job=$TOP_BUILDDIR/tests/program/chaos_job # dtrain with a small network
@@ -26,7 +26,7 @@ loop()
     done
 }
 
-begin "a loop brings a run to its end whose ranks are killed or freeze, with the same bits"
+begin "README's loop finishes a run whose ranks are killed or freeze, with the same bits"
 mkdir record
 expect_exit 0 ranks 2 "$job" "${train[@]}" --out undisturbed
 for fault in train.step@0:25:kill train.step@1:25:stop comm.all_gather@1:1:stop; do
@@ -48,16 +48,16 @@ for fault in train.step@0:25:kill train.step@1:25:stop comm.all_gather@1:1:stop;
     expect test -z "$(find run -name '*.tmp' -o -name lock)"
 done
 
-begin "a rank whose disk takes longer than the timeout to write is not taken for lost"
+begin "a rank that writes for longer than --peer-timeout does not count as lost"
 mkdir record
 for fault in store.rename@0:1:sleep=6 store.fsync@1:1:sleep=6; do
     rm -rf record/* run
     expect_exit 0 env DTRAIN_FAULT=$fault "$RANKS" 2 "$job" "${train[@]}" --peer-timeout 2 --out run
 done
 
-begin "a rank that is lost where ranks tell of their shards ends the training with code 75"
+begin "a rank that is lost while ranks exchange their shards ends the training with code 75"
 mkdir record
-# The last four of twelve all-gathers are those of the checkpoints. The first of these is waited for when the next one is due, and the training would go on.
+# The last four of twelve all-gathers are those of the checkpoints. The trainer waits for a checkpoint when the next one is due, and until then trains on.
 expect_exit 75 env DTRAIN_FAULT=store.fsync@1:1:sleep=2,comm.all_gather@1:9:stop "$RANKS" 2 "$job" "${train[@]}" --peer-timeout 2 --out run
 expect_output 'there is no sign of rank 1 '
 expect_output '^dtrain: rank 0 on .*; the same command goes on'
@@ -69,7 +69,7 @@ code=$?
 expect test $code = 2
 expect test "$(grep -c '^start ended' "$OUTPUT")" = 1
 
-begin "the loop goes on where the launcher returns 0 and the run is not done"
+begin "the loop continues if the launcher returns 0 and the run is not done"
 mkdir record
 printf '#!/bin/sh\n"%s" "$@"\nexit 0\n' "$RANKS" >launcher
 chmod +x launcher
@@ -77,7 +77,7 @@ launcher=./launcher loop train.step@0:25:kill "${train[@]}" --out run >"$OUTPUT"
 expect test "$(grep -c '^start ended with code 0$' "$OUTPUT")" = 2
 expect_output 'going on after step [12]0'
 
-begin "the others name a rank that was killed where mpirun is told to leave them alive"
+begin "the other ranks name a killed rank if mpirun keeps them alive"
 mkdir record
 need_mpi openmpi4 && { # with Open MPI 5's option mpirun returns 0; with MPICH's the others are killed all the same
     expect_exit "$KILLED_CODE" env DTRAIN_FAULT=train.step@1:5:kill "$RANKS" --keep-others 2 "$job" "${train[@]}" --peer-timeout 3 --out run

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Measuring and fitting: --input synthetic, --profile, --batch auto, a batch that is too large, and what the start tells of memory and of the GPU.
+# Measuring and fitting: --input synthetic, --profile, --batch auto, a batch that is too large, and what the start logs about memory and the GPU.
 . "$(dirname "$0")/../lib.sh"
 all_cases_need need_cpu_backend
 
@@ -32,7 +32,7 @@ expect_exit 0 ranks 2 "$DTRAIN" --batch 8 --profile 2 --accumulate 2
 expect_output '^Mean of 4 passes of 8 images'
 expect test ! -e runs
 
-begin "batch auto takes what fits, says so, and all ranks take the same"
+begin "--batch auto chooses what fits, logs it, and all ranks use the same"
 expect_exit 0 "$DTRAIN" --batch auto --steps 1
 expect_output 'auto: [0-9]+ images per rank, with [0-9.]+ of [0-9.]+ GiB; a global batch of [0-9]+'
 batch=$(sed -n 's/.*auto: \([0-9]*\) images per rank.*/\1/p' "$OUTPUT")
@@ -46,7 +46,7 @@ expect_output 'n 360$'
 expect_exit 0 ranks 2 "$DTRAIN" --out two --batch auto --steps 1
 expect_output 'auto: [0-9]+ images per rank'
 
-begin "a batch that is too large is refused with the largest that fits, which fits"
+begin "a batch that is too large is refused with the largest that fits"
 expect_exit 2 "$DTRAIN" --input synthetic --arch resnet50 --batch 60000
 expect_output '^dtrain: --batch 60000 does not fit: resnet50 at 224 pixels would need [0-9.]+ GiB, and [0-9.]+ are free; the largest that fits is --batch [0-9]+$'
 expect test "$(wc -l <"$OUTPUT")" = 1
@@ -54,7 +54,7 @@ printf 'input = "synthetic";\nbatch = 60000;\n' >big.conf
 expect_exit 2 "$DTRAIN" --config big.conf
 expect_output '^dtrain: big.conf:2: --batch 60000 does not fit'
 
-begin "without a GPU the start says why, and the training runs on the CPU"
+begin "without a GPU the training logs why and runs on the CPU"
 need_no_gpu && {
     expect_exit 0 "$DTRAIN" --input synthetic $small --batch 4 --steps 1
     if grep -q '^#define DT_WITH_CUDA 1' "$TOP_BUILDDIR/config.h"; then

@@ -1,5 +1,5 @@
 #!/bin/bash
-# --checkpoint-dir and --checkpoint-mirror: what is in the mirror, disks that refuse it, folders of several hosts.
+# --checkpoint-dir and --checkpoint-mirror: what is in the mirror, disks that refuse writes, folders of several hosts.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/hosts.sh"
 
@@ -11,7 +11,7 @@ train=(--data "$_base/data" --arch resnet18 --image-size 16 --batch 4 --threads 
 
 checkpoints() { echo $(cd "$1" 2>/dev/null && ls -d step-* 2>/dev/null); }
 
-begin "the mirror has the same bytes, the metrics tell of it, and a start without the first folder goes on from it"
+begin "the mirror has the same bytes, the metrics record it, and a start without the first folder resumes from it"
 mkdir record
 expect_exit 0 ranks 2 "$job" "${train[@]}" --steps 12 --checkpoint-every 6
 expect test -n "$(checkpoints mirror)"
@@ -22,7 +22,7 @@ rm -rf local
 expect_exit 0 ranks 2 "$job" "${train[@]}" --steps 18
 expect_output 'going on after step 12, '
 
-begin "--resume never puts aside what is in both folders"
+begin "--resume never moves the checkpoints of both folders aside"
 mkdir record
 expect_exit 0 "$job" "${train[@]}" --steps 3
 expect_exit 0 "$job" "${train[@]}" --steps 2 --resume never
@@ -30,7 +30,7 @@ expect_output 'the older checkpoints in mirror are in mirror/old-1 now$'
 expect test "$(checkpoints local) $(checkpoints local/old-1) $(checkpoints mirror) $(checkpoints mirror/old-1)" = \
     "step-00000002 step-00000003 step-00000002 step-00000003"
 
-begin "one run at a time in a folder of checkpoints, and not the same folder twice"
+begin "one run at a time uses a folder of checkpoints, and the mirror must be another folder"
 mkdir -p record local mirror
 echo "another-host 17 4711 00000000000000000001" >other
 for folder in local mirror; do
@@ -46,7 +46,7 @@ done
 expect_exit 2 "$job" "${train[@]}" --checkpoint-mirror ./local/ --steps 1
 expect_output '--checkpoint-mirror: ./local/ is the folder of the checkpoints themselves'
 
-# In a namespace where the mirror (or DISK) is a small disk: refuses (HOW: full, read_only) from the second start on.
+# scenario HOW DISK COMMAND...: in a namespace where DISK is a small disk, which refuses writes (HOW: full, read_only) from the second start on.
 cat >"$_base/scenario" <<'END'
 how=$1 disk=$2
 shift 2
@@ -73,7 +73,7 @@ possible()
 }
 
 while read -r how ranks reason; do
-    begin "a mirror that is $how, $ranks ranks: told once, its older checkpoint stays, training ends well"
+    begin "a mirror that is $how, $ranks ranks: logged once, its older checkpoint stays, the training succeeds"
     possible && {
         expect_exit 0 unshare -rm bash "$_base/scenario" $how mirror "$RANKS" "$ranks" "$job" "${train[@]}"
         expect_output "warning: --checkpoint-mirror: mirror/lock: cannot write it: $reason: continuing without a lock there"
@@ -89,7 +89,7 @@ full 2 No space left on device
 read_only 2 Read-only file system
 REASONS
 
-begin "a folder of checkpoints that is full at the start: told, and the mirror's checkpoints are not touched"
+begin "a full folder of checkpoints is reported, and the mirror's checkpoints are not touched"
 possible && {
     expect_exit 1 unshare -rm bash "$_base/scenario" full local "$RANKS" 2 "$job" "${train[@]}"
     expect_output 'going on after step 4,'
@@ -97,10 +97,10 @@ possible && {
     expect test "$(checkpoints mirror)" = step-00000004
 }
 
-begin "folders that some hosts share, or that would be lost with a host, are refused by name"
+begin "folders that only some hosts share, or that would be lost with a host, are refused"
 need_hosts && checkpoint_hosts refused
 
-begin "a full disk on one host: the checkpoint before stands on all of them"
+begin "a full disk on one host: the previous checkpoint stays on all hosts"
 need_hosts && checkpoint_hosts one_full
 
 finish

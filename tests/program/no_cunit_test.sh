@@ -1,5 +1,5 @@
 #!/bin/bash
-# In place of the unit tests, where CUnit is missing.
+# Runs instead of the unit tests if CUnit is missing.
 . "$(dirname "$0")/../lib.sh"
 
 begin "the_unit_tests"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Checkpoints on the hosts' own disks, with a mirror that all see: trainings that go on after disks were emptied and hosts exchanged. Wants root.
+# Checkpoints on the hosts' own disks, with a mirror that all see: trainings that resume after disks were emptied and hosts replaced. Needs root.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/hosts.sh"
 
@@ -19,19 +19,19 @@ on_hosts undisturbed
 begin "a host whose disk is empty gets its shards from the mirror: the same bits"
 on_hosts one_empty
 
-begin "two new hosts, which know nothing of the training"
+begin "two new hosts get all shards from the mirror"
 on_hosts first_replaced
 
-begin "all disks are empty: the mirror has everything"
+begin "hosts whose disks are all empty get all shards from the mirror"
 on_hosts all_empty
 
-begin "a shard is damaged on its host: it is told, and comes from the mirror"
+begin "a shard that is damaged on its host is reported, and comes from the mirror"
 on_hosts damaged
 
-begin "three ranks on three hosts instead of four on two: the new one gets everything from its peers"
+begin "three ranks on three hosts instead of four on two: the new host gets all shards from the others"
 on_hosts one_more
 
-begin "a host and the mirror are lost: it is told, and nothing is started anew"
+begin "a host and the mirror are lost: it is reported, and the training does not start over"
 on_hosts lost
 
 finish

@@ -1,5 +1,5 @@
 #!/bin/bash
-# autotools/install-packages, with a package manager that only pretends. $INSTALLED lists what it has.
+# autotools/install-packages with a fake package manager; the file `installed` lists its packages.
 . "$(dirname "$0")/../lib.sh"
 
 install=$TOP_SRCDIR/autotools/install-packages
@@ -13,7 +13,7 @@ pretend()
     chmod +x "bin/$1"
 }
 
-# A machine with nothing but these tools and the package manager.
+# A machine with only these tools and the package manager.
 bare_machine()
 {
     local tool
@@ -36,7 +36,7 @@ echo "apt-get $*" >>log
 EOF
 }
 
-begin "what_is_missing_is_said_and_installed"
+begin "missing_packages_are_named_and_installed"
 debian
 expect_exit 0 env PATH="$PWD/bin" "$install" build
 expect_output 'installing .*libopenmpi-dev'
@@ -44,21 +44,21 @@ expect_no_output 'python3-torch'
 expect grep -q '^apt-get install -y .* libhdf5-dev' log
 expect_no_output 'E: Unable to locate'
 
-begin "nothing_happens_when_all_is_there"
+begin "nothing_happens_if_no_package_is_missing"
 debian
 awk '!/^#/ && ($3 == "build" || $3 == "option") { print $1 }' "$TOP_SRCDIR/autotools/packages.txt" >installed
 expect_exit 0 env PATH="$PWD/bin" "$install" build
 expect_no_output .
 expect test ! -s log
 
-begin "DTRAIN_NO_INSTALL_forbids_and_tells_the_command"
+begin "DTRAIN_NO_INSTALL_forbids_installing_and_prints_the_command"
 debian
 expect_exit 1 env PATH="$PWD/bin" DTRAIN_NO_INSTALL=1 "$install" build
 expect_output 'DTRAIN_NO_INSTALL=1 forbids'
 expect_output ' apt-get install .* libhdf5-dev'
 expect test ! -s log
 
-begin "without_root_and_sudo_the_command_is_told"
+begin "without_root_and_sudo_the_command_is_printed"
 debian
 echo 1000 >uid
 expect_exit 1 env PATH="$PWD/bin" "$install" build
@@ -67,7 +67,7 @@ expect_output 'sudo apt-get install .* libhdf5-dev'
 expect_no_output 'DTRAIN_NO_INSTALL'
 expect test ! -s log
 
-begin "a_package_that_cannot_be_had_ends_with_the_command"
+begin "a_package_that_cannot_be_installed_prints_the_command"
 debian
 touch refuse
 expect_exit 1 env PATH="$PWD/bin" "$install" build

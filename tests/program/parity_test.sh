@@ -1,6 +1,6 @@
 #!/bin/bash
-# The numbers of a training against PyTorch's, from the same weights on the same images; and those of two ranks against one.
-# What is compared with what, and why with several seeds: tests/README.md.
+# Compares a training with PyTorch's, from the same weights on the same images, and two ranks with one. tests/README.md explains the comparisons and why
+# there are several seeds.
 . "$(dirname "$0")/../lib.sh"
 all_cases_need need_cpu_backend
 
@@ -19,7 +19,7 @@ need_torch()
     [ "$_state" != skipped ]
 }
 
-# What several cases use lies beside their folders: ../data/train, ../ARCH-SEED.safetensors.
+# Files that several cases use are beside their folders: ../data/train, ../ARCH-SEED.safetensors.
 need_images()
 {
     need_shared cifar10-mini.tar || return
@@ -43,8 +43,8 @@ train()
         --label-smoothing 0.1 --threads 1 --resume never --out run --init $init --export "$to" "$@"
 }
 
-# smallest_of_seeds ARCH COMMAND...: COMMAND, with $init set, succeeds for one of the seeds 1, 2, 3; first comes the one that did in most builds.
-# A value that rounding carries over to the other side of a ReLU is an error of a hundredth, and comes by chance; a defect comes with every seed.
+# smallest_of_seeds ARCH COMMAND...: COMMAND, with $init set, succeeds for one of the seeds 1, 2, 3; the first one did in most builds. Rounding that changes
+# the sign of a ReLU's input makes an error of a hundredth, with some seeds; a defect shows with every seed.
 smallest_of_seeds()
 {
     local arch=$1 seed told=()
@@ -77,19 +77,19 @@ as_float64()
         "$python" "$parity" --reference "$reference" --data ../data --steps "$steps" --lr "$lr" --limit "$limit" --micro-batches "$micro_batches" $init d.safetensors
 }
 
-begin "resnet18 after three steps is within 0.02 of what PyTorch makes of the same weights"
+begin "resnet18 after three steps is within 0.02 of PyTorch's weights"
 need_torch && need_images && smallest_of_seeds resnet18 as_the_script 3 resnet18 0.02
 
-begin "resnet50 after one step is within 0.1 of what PyTorch makes of the same weights"
+begin "resnet50 after one step is within 0.1 of PyTorch's weights"
 need_torch && need_images && smallest_of_seeds resnet50 as_the_script 1 resnet50 0.1
 
-begin "one step is exact but for the rounding"
+begin "one step is PyTorch's in float64, but for rounding"
 need_torch && need_images && smallest_of_seeds resnet18 as_float64 1 1.0 0.0002 1 --batch 16
 
 begin "at a high learning rate the weights are as near to exact ones as PyTorch's float32 is"
 need_torch && need_images && smallest_of_seeds resnet18 as_float64 3 0.05 0.02 1 --batch 16
 
-begin "two ranks are what PyTorch makes of two halves with BatchNorm statistics of their own"
+begin "two ranks are PyTorch on two halves with separate BatchNorm statistics"
 need_torch && need_images && {
     smallest_of_seeds resnet18 as_float64 1 1.0 0.0002 2 ranks 2 --batch 8
     smallest_of_seeds resnet18 as_float64 3 0.01 0.02 2 ranks 2 --batch 8
@@ -101,7 +101,7 @@ apart()
     expect_exit 0 "$python" "$reference" compare --tolerance "$3" $init "$1" "$2"
 }
 
-begin "two ranks do what one rank does that accumulates the same two micro-batches"
+begin "two ranks give the weights of one rank that accumulates the same two micro-batches"
 need_torch && need_images && {
     weights resnet18 1
     train one.safetensors --arch resnet18 --batch 8 --accumulate 2 --steps 1 --lr 1
@@ -109,7 +109,7 @@ need_torch && need_images && {
     apart two.safetensors one.safetensors 0.00002
 }
 
-begin "four ranks do what two ranks do that accumulate twice"
+begin "four ranks give the weights of two ranks that accumulate twice"
 need_torch && need_images && {
     weights resnet18 2
     train two.safetensors ranks 2 --arch resnet18 --batch 4 --accumulate 2 --steps 1 --lr 1

@@ -1,7 +1,7 @@
 #!/bin/bash
-# A build without each part that may be missing: what configure and dtrain info say of it, which tests are left, and that those pass.
-# Only `make check-parts` and `make check-long` compile; otherwise configure alone runs. One folder is configured again for each case, first without
-# anything: objects that do not know of a part are compiled once, where it is missing.
+# A build without each optional part: what configure and dtrain info report, which tests remain, and that those pass. Only `make check-parts` and
+# `make check-long` compile; otherwise only configure runs. One folder is configured again for each case, first without any part, so that objects that do
+# not depend on a part are compiled only once.
 . "$(dirname "$0")/../lib.sh"
 
 TIME_LIMIT_S=$((600 * ${DTRAIN_TEST_SLOWER:-1}))
@@ -40,7 +40,7 @@ build_and_run()
 {
     local test case
     want_build || return
-    # A part that went must not be left in an archive.
+    # The archives must not keep objects of a part that is gone.
     rm -f ./*.a tests/*.a
     # One after the other: `all` starts a make of its own.
     expect_exit 0 make -j2 all || return
@@ -57,7 +57,7 @@ build_and_run()
     done
 }
 
-begin "without_any_of_them"
+begin "without_any_optional_part"
 configure_parts --without-onednn --without-curl --without-cuda --without-nccl --without-cunit && {
     for library in oneDNN libcurl CUDA cuDNN NCCL CUnit; do expect_summary "^  $library +no +- +turned off with --without-"; done
     for part in '--backend cpu' '--backend cuda' '--spot imds' 'unit tests'; do expect_summary "^  no $part"; done

@@ -1,5 +1,5 @@
 #!/bin/bash
-# dtrain info --plans: what a training would do on a GPU that is not there.
+# dtrain info --plans: what a training would do on a GPU that this machine does not have.
 . "$(dirname "$0")/../lib.sh"
 
 has_cudnn()
@@ -20,7 +20,7 @@ roof='s/^roofline *[^ ]* *\([0-9]*\) images.*/\1/p'
 # The layer's row of a graph, fused or not.
 row() { expect_output "^$1 .* $2 .* $3 "; }
 
-begin "a GPU by its name: the fused graphs of ResNet-50, and what they cost"
+begin "a GPU by its name shows the fused graphs of ResNet-50 and their cost"
 has_cudnn && for gpu in a100-40gb h200; do
     expect_exit 0 "$DTRAIN" info --plans --device $gpu --arch resnet50 --batch 256 --precision fp16
     row conv1 'conv' plain
@@ -36,7 +36,7 @@ has_cudnn && for gpu in a100-40gb h200; do
     between 24.2 24.4 "$flops"
 done
 
-begin "only the stem is composed where there are fused graphs, whatever the architecture and the batch"
+begin "with fused graphs only the stem is composed, for every architecture and batch"
 has_cudnn && for gpu in a100-40gb h200 a10g; do
     for arch in resnet18 resnet50; do
         for batch in 32 256; do
@@ -46,7 +46,7 @@ has_cudnn && for gpu in a100-40gb h200 a10g; do
     done
 done
 
-begin "its roofline is that of bandwidth and FLOP/s, layer by layer"
+begin "the roofline of each layer follows from bandwidth and FLOP/s"
 has_cudnn && {
     sed 's/\("memory_bandwidth_bytes_per_s": \).*/\14300000000000,/; s/"fp16": [0-9]*/"fp16": 790000000000000/' \
         "$TOP_SRCDIR/layers/cuda/devices/h200.json" >measured.json
@@ -56,7 +56,7 @@ has_cudnn && {
     between 4600 4800 "$roof"
 }
 
-begin "where nothing is fused everything is composed, and moves more"
+begin "without fused graphs everything is composed, and moves more bytes"
 has_cudnn && {
     expect_exit 0 "$DTRAIN" info --plans --device t4 --arch resnet50 --batch 32 --precision fp16
     expect_no_output ' fused  '
@@ -65,27 +65,27 @@ has_cudnn && {
     between 325 400 "$bytes"
 }
 
-begin "every GPU that ships has plans for every architecture's layers"
+begin "every built-in GPU has plans for every architecture's layers"
 has_cudnn && for gpu in a100-40gb a100-80gb a10g h100 h200 l4 t4; do
     expect_exit 0 "$DTRAIN" info --plans --device $gpu --arch resnet18 --batch 32 --precision fp16
     expect_output '^library .*cuDNN'
     expect_exit 0 "$DTRAIN" info --plans --device $gpu --arch resnet18 --batch 32
 done
 
-begin "too large a batch is seen in the memory"
+begin "a batch that is too large shows in the memory table"
 has_cudnn && {
     expect_exit 0 "$DTRAIN" info --plans --device t4 --arch resnet50 --batch 1024 --precision fp16
     expect_output 'MORE THAN THE GPU HAS'
 }
 
-begin "a graph without a plan is code 1 and one line that names it"
+begin "a graph without a plan gives code 1 and one line that names it"
 has_cudnn && {
     expect_exit 1 "$DTRAIN" info --plans --device t4 --precision bf16
     expect_output '^dtrain: Tesla T4, cuDNN [0-9.]* has no plan for conv 7x7/2 4->64 224x224 n32 bf16: there is no engine for it$'
     expect test "$(wc -l <"$OUTPUT")" = 1
 }
 
-begin "a device that is none is code 2 and one line"
+begin "an unknown device gives code 2 and one line"
 has_cudnn && {
     refused() # REGEX: with one line that says so
     {
@@ -109,7 +109,7 @@ has_cudnn && {
     mkdir folder.json && device=folder.json refused 'folder.json: '
 }
 
-begin "options that do not belong together"
+begin "options that contradict each other are refused"
 expect_exit 2 "$DTRAIN" info --plans
 expect_output '^dtrain: --plans and --device belong together'
 expect_exit 2 "$DTRAIN" info --device h200
@@ -117,7 +117,7 @@ expect_exit 2 "$DTRAIN" info --plans --device h200 --batch auto
 expect_exit 2 "$DTRAIN" info --plans --device h200 --arch resnet51
 expect_exit 2 "$DTRAIN" info --epochs 3
 
-begin "without cuDNN in the build it says so"
+begin "a build without cuDNN reports that"
 "$DTRAIN" info | grep -q '^cuDNN' && skip "this build has cuDNN"
 expect_exit 1 "$DTRAIN" info --plans --device h200
 expect_output 'this build has no cuDNN'

@@ -1,5 +1,5 @@
 #!/bin/bash
-# --precision fp16 with its loss scale, and --ema, in the whole program: on the backend that rounds as a GPU would.
+# --precision fp16 with its loss scale, and --ema, in the whole program, on the reference backend, which rounds as a GPU does.
 . "$(dirname "$0")/../lib.sh"
 export OMP_NUM_THREADS=1
 
@@ -16,7 +16,7 @@ values()
     grep "\"event\": \"$2\"" "$1" 2>/dev/null | sed -n "s/.*\"$3\": \([-0-9.e+]*\).*/\1/p"
 }
 
-begin "fp16_skips_steps_until_the_scale_fits_and_tells_so"
+begin "fp16_skips_steps_until_the_scale_fits_and_logs_it"
 need_digits
 expect_exit 0 "$DTRAIN" $train --backend ref --precision fp16 --loss-scale 16777216 --steps 14 --out run
 expect_output 'step 1 was skipped: gradients overflowed; the loss scale is 8\.38861e\+06 now'
@@ -25,11 +25,11 @@ skipped=$(values run/metrics.jsonl step skipped_steps | tail -n 1)
 expect test "${skipped:-0}" -ge 4
 expect test "${skipped:-99}" -le 13
 expect grep -q "\"skipped_steps\": $skipped," run/checkpoints/step-00000014/manifest.json
-# one that goes on knows the scale
+# a resumed training has the scale
 expect_exit 0 "$DTRAIN" $train --backend ref --precision fp16 --loss-scale 16777216 --steps 15 --out run
 expect test "$(values run/metrics.jsonl step skipped_steps | tail -n 1)" = "$skipped"
 
-begin "fp16_on_two_ranks_gives_what_one_rank_that_accumulates_gives"
+begin "fp16_on_two_ranks_gives_the_losses_of_one_rank_that_accumulates"
 need_digits
 expect_exit 0 "$DTRAIN" $train --backend ref --precision fp16 --loss-scale 1024 --accumulate 2 --steps 2 --out one --export one.safetensors
 expect_exit 0 ranks 2 "$DTRAIN" $train --backend ref --precision fp16 --loss-scale 1024 --steps 2 --out two --export two.safetensors
@@ -41,7 +41,7 @@ need_digits
 expect_exit 0 "$DTRAIN" $train --backend ref --precision bf16 --steps 2 --out run
 expect test -z "$(values run/metrics.jsonl step loss_scale)"
 
-begin "averages_are_evaluated_exported_and_found_again"
+begin "averages_are_evaluated_exported_and_restored"
 need_digits
 expect_exit 0 "$DTRAIN" $train "${ANY_BACKEND[@]}" --ema 0.9 --steps 6 --out run --export averaged.safetensors
 expect_exit 0 "$DTRAIN" $train "${ANY_BACKEND[@]}" --steps 6 --out plain --export plain.safetensors

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The program's checkpoints on a disk that refuses them for a while, or until the end: full, read-only, no quota left. Wants to mount.
+# The program's checkpoints on a disk that refuses writes for a while, or until the end: full, read-only, over quota. Needs to mount.
 . "$(dirname "$0")/../lib.sh"
 
 job=$TOP_BUILDDIR/tests/program/chaos_job # dtrain with a small network
@@ -7,8 +7,8 @@ export DT_CHAOS_RECORD=record DT_CHAOS_PACE_MS=20 DT_CHAOS_QUOTA=quota
 "$DTRAIN" demo-data "$_base/data" >/dev/null || exit 99
 train=(--data "$_base/data" --arch resnet18 --image-size 16 --batch 4 --steps 60 --checkpoint-every 5 --threads 1 --workers 1 --log-every 0 --eval-every 0 --max-checkpoint-failures 0 --out run)
 
-# In a namespace where run/checkpoints is a disk of its own: trains while the disk refuses what HOW says (full, read_only, quota; never) after the first checkpoint,
-# until the second time that it was told, or to the end (UNTIL: a while, the end). Ends with the training's code.
+# In a namespace where run/checkpoints is a separate disk: trains while the disk refuses writes (HOW: full, read_only, quota; never) after the first checkpoint,
+# until the program has logged that twice, or to the end (UNTIL: a while, the end). Exits with the training's code.
 cat >"$_base/scenario" <<'END'
 how=$1 until=$2
 shift 2
@@ -68,7 +68,7 @@ expect_told_once()
 }
 
 while read -r how ranks reason; do
-    begin "$how for a while, $ranks ranks: told once, and the last checkpoint is there"
+    begin "$how for a while, $ranks ranks: logged once, and the last checkpoint exists"
     possible && {
         scenario 0 $how while "$ranks"
         expect_told_once "$reason" 1
@@ -80,7 +80,7 @@ read_only 2 .*Read-only file system
 quota 1 .*quota exceeded
 END
 
-begin "full to the end: code 1, older ones stand, and the same command goes on from the newest of them to the same bits"
+begin "full to the end: code 1, older checkpoints stay, and the same command resumes from the newest to the same bits"
 possible && {
     scenario 0 never end 2
     expect mv weights undisturbed

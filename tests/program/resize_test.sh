@@ -8,7 +8,7 @@ few_digits() { digits few 10 8 2; }
 
 train="--data few --arch resnet18 --image-size 32 --batch 8 --flip 0 --lr 0.02 --backend cpu --log-every 0"
 
-begin "images grow as the schedule says, and evaluation keeps its size"
+begin "images grow by the schedule, and evaluation keeps its size"
 expect few_digits
 expect_exit 0 ranks 2 "$DTRAIN" $train --epochs 4 --resize-schedule 16:0,24:0.5,32:0.75
 expect_output 'from epoch 1 on, images of 16 pixels'
@@ -19,7 +19,7 @@ expect_output '^final +top-1'
 expect_exit 0 "$DTRAIN" eval --data few --weights runs/few-resnet18 --backend cpu
 expect_output 'at 32 px'
 
-begin "a training that stops in the middle of a schedule and goes on ends with the same bits"
+begin "a training that stops in the middle of a schedule and resumes ends with the same bits"
 expect few_digits
 for stop in 13 27; do
     rm -rf whole parts

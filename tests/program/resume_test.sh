@@ -1,6 +1,6 @@
 #!/bin/bash
-# Bits: of the same job twice, of a job that is killed again and again, of one that changes its number of ranks.
-# DTRAIN_TEST_MOMENTS=N repeats the moments of an earlier run, which a failure tells.
+# Bits: of the same job twice, of a job that is killed repeatedly, of one that changes its number of ranks.
+# DTRAIN_TEST_MOMENTS=N repeats the moments of an earlier run, whose failure prints N.
 . "$(dirname "$0")/../lib.sh"
 all_cases_need need_cpu_backend
 
@@ -35,8 +35,8 @@ same_state()
     done
 }
 
-# kill_within RUN: once the job of $pid has made a step more than RUN's metrics hold, at a random moment of the next 0.7 s, all its
-# processes at once. Fails when the job has ended by itself.
+# kill_within RUN: waits until the job of $pid has made one step more than RUN's metrics have, then kills all its processes at once at a random moment of
+# the next 0.7 s. Fails if the job has ended by itself.
 kill_within()
 {
     local before i
@@ -52,7 +52,7 @@ kill_within()
     [ $code -eq 137 ]
 }
 
-begin "two ranks and the same seed give the same bits, whatever the number of decoding threads"
+begin "two ranks and the same seed give the same bits, for any number of decoding threads"
 expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --batch 4 --steps 4 --out a --workers 1 --export a.safetensors
 expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --batch 4 --steps 4 --out b --workers 1 --export b.safetensors
 expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --batch 4 --steps 4 --out c --workers 4 --export c.safetensors
@@ -61,7 +61,7 @@ expect cmp a.safetensors b.safetensors
 expect cmp a.safetensors c.safetensors
 
 for n in 1 2; do
-    begin "all processes of $n rank(s) killed, again and again: the weights are those of an undisturbed run"
+    begin "all processes of $n rank(s) killed repeatedly: the weights are those of an undisturbed run"
     job_n=(--batch $((8 / n)) --checkpoint-every 1)
     if [ $n = 1 ]; then launch=(); else launch=(ranks $n); fi
     [ "$_state" = skipped ] || {
@@ -82,7 +82,7 @@ for n in 1 2; do
     }
 done
 
-begin "a checkpoint is the same weights for any number of ranks"
+begin "a checkpoint gives the same weights on any number of ranks"
 expect_exit 0 ranks 3 "$DTRAIN" "${job[@]}" --batch 4 --steps 2 --out run --export three.safetensors
 for n in 1 2 4; do
     expect_exit 0 ranks $n "$DTRAIN" "${job[@]}" --batch 4 --steps 2 --out run --export other.safetensors
@@ -90,8 +90,8 @@ for n in 1 2 4; do
     expect cmp three.safetensors other.safetensors
 done
 
-# The same micro-batches in each step: what the others do later can be seen in the loss of the next step at once.
-begin "a job that goes on with another number of ranks goes on with the same images"
+# The same micro-batches in each step: the loss of the next step shows at once whether the images are the same.
+begin "a job that resumes on another number of ranks continues with the same images"
 expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --batch 4 --steps 9 --checkpoint-every 1 --out undisturbed
 expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --batch 4 --steps 4 --checkpoint-every 1 --out run
 expect_exit 0 "$DTRAIN" "${job[@]}" --batch 4 --accumulate 2 --steps 8 --checkpoint-every 1 --out run
@@ -104,7 +104,7 @@ for step in 4 5 6 9; do
         fail "step $step: loss $(value loss $step run), undisturbed $(value loss $step undisturbed)"
 done
 
-begin "a resume under other instructions says so in one line, and one under the same says nothing"
+begin "a resume with other CPU instructions logs one line, and one with the same logs nothing"
 isa() { sed -n 's/^ *"isa": "\([^"]*\)".*/\1/p' "$1/manifest.json" 2>/dev/null; }
 expect_exit 0 "$DTRAIN" "${job[@]}" --backend cpu --batch 4 --steps 1 --out a
 [ "$_state" = skipped ] || case $(isa a/checkpoints/step-00000001) in
@@ -123,7 +123,7 @@ expect_exit 0 "$DTRAIN" inspect a
 expect_output '^step 3 was computed with .* isa sse41, simd baseline, '
 expect_output '^steps 1 to 2 were computed with '
 
-begin "ranks that compute with different instructions are named, and their checkpoint carries both"
+begin "ranks with different CPU instructions are named, and their checkpoint records both"
 expect_exit 0 ranks 2 sh -c 'isa=AVX2; [ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 0 ] || isa=SSE41; DNNL_MAX_CPU_ISA=$isa exec "$@"' sh \
     "$DTRAIN" "${job[@]}" --backend cpu --batch 2 --steps 1 --out a
 [ "$_state" = skipped ] || case $(isa a/checkpoints/step-00000001) in

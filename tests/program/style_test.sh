@@ -29,7 +29,7 @@ need_codespell()
     return 1
 }
 
-begin "format_check_names_the_lines_and_format_mends_them"
+begin "format_check_names_the_lines_and_format_corrects_them"
 need_clang_format && {
     tree_with core/a.c <<<$'int a;\n\nint  b;'
     expect_exit 1 .ci/style format-check
@@ -58,7 +58,7 @@ need_clang_format && {
     expect_output 'NoSuchOption'
 }
 
-begin "spell_check_names_the_line_and_knows_exceptions"
+begin "spell_check_names_the_line_and_reads_exceptions"
 need_codespell && {
     tree_with README.md <<<$'Good.\nA mistake that occ''ured.'
     expect_exit 1 .ci/style spell-check

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The whole program trains, stops, goes on and evaluates, and the bits are those they have to be.
+# The whole program trains, stops, resumes and evaluates, with the expected bits.
 . "$(dirname "$0")/../lib.sh"
 
 # 4 classes of 12 images to train on, 5 to evaluate on.
@@ -24,7 +24,7 @@ differ()
     ! cmp -s "$1" "$2"
 }
 
-# gone_soon PID: the kernel may still be taking its memory back.
+# gone_soon PID: waits a moment for the process to be gone; the kernel may still be freeing its memory.
 gone_soon()
 {
     local i
@@ -35,7 +35,7 @@ gone_soon()
     return 1
 }
 
-# reach RUN STEP: waits until the job of $pid has made it.
+# reach RUN STEP: waits until the job of $pid has made the step.
 reach()
 {
     local i
@@ -53,7 +53,7 @@ steps_in()
 }
 
 for backend in ref cpu; do
-    begin "$backend trains, evaluates, and leaves a run's folder"
+    begin "$backend trains, evaluates, and writes a run's folder"
     [ $backend = ref ] || need_cpu_backend
     small_data
     expect_exit 0 "$DTRAIN" "${small[@]}" --backend $backend --batch 8 --steps 2 --out run
@@ -66,7 +66,7 @@ done
 
 all_cases_need need_cpu_backend
 
-begin "the same seed gives the same bits, another one does not"
+begin "the same seed gives the same bits, another seed does not"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 4 --out a --export a.safetensors
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 4 --out b --export b.safetensors
@@ -81,7 +81,7 @@ expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 4 --out a --workers 1 --
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 4 --out b --workers 4 --export b.safetensors
 expect cmp a.safetensors b.safetensors
 
-begin "two ranks do what one rank does that accumulates twice"
+begin "two ranks give the loss of one rank that accumulates twice"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --lr 0.001 --batch 4 --accumulate 2 --steps 1 --out a --export a.safetensors
 expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --lr 0.001 --batch 4 --steps 1 --out b --export b.safetensors
@@ -108,7 +108,7 @@ expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --out killed
 expect same_state undisturbed killed
 expect test "$(steps_in killed)" = 36
 
-begin "options that changed since the run was last started are told"
+begin "options that changed since the run was last started are logged"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 1 --out run
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 2 --out run --threads 2
@@ -116,14 +116,14 @@ expect_no_output 'was last started with'
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 3 --out run --lr 0.03
 expect_output 'warning: --lr is 0.03 now; the run in run was last started with 0.02$'
 
-begin "a run goes on at another number of ranks"
+begin "a run resumes on another number of ranks"
 small_data
 expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --batch 4 --steps 3 --out run
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 5 --out run
 expect_output 'going on after step 3'
 expect test "$(steps_in run)" = 5
 
-begin "an interrupt leaves a checkpoint and code 75, and the run goes on from it to the same bits"
+begin "an interrupt writes a checkpoint and gives code 75, and the run resumes to the same bits"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 4 --out undisturbed
 start_job "$DTRAIN" "${small[@]}" --batch 4 --out stopped
@@ -135,7 +135,7 @@ expect_output '^dtrain: stopped on SIGTERM after step [0-9]+; the same command g
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 4 --out stopped
 expect same_state undisturbed stopped
 
-begin "a rank that is killed takes the others along at once"
+begin "a killed rank ends the others at once"
 small_data
 start_job ranks 2 "$DTRAIN" "${small[@]}" --epochs 1000 --batch 4 --out run
 reach run 1
@@ -157,7 +157,7 @@ expect_exit 75 env DTRAIN_FAULT=comm.start@1:60:stop "$RANKS" 2 "$DTRAIN" "${sma
 expect_output '^dtrain: rank 0 on .*: after 3 s in the sum of gradients of [0-9]+ bytes \(collective [0-9]+, step [0-9]+\) there is no sign of rank 1 .*; the same command goes on from the newest checkpoint'
 [ $SECONDS -le $((25 * ${DTRAIN_TEST_SLOWER:-1})) ] || fail "it took $SECONDS seconds"
 
-begin "an evaluation that takes longer than --peer-timeout is no stall, as long as it gets on"
+begin "an evaluation that takes longer than --peer-timeout is no stall while it progresses"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 2 --out run
 slow=
@@ -167,14 +167,14 @@ expect_exit 75 env DTRAIN_FAULT=evaluate.batch@1:2:sleep=12 "$RANKS" 2 "$DTRAIN"
     --peer-timeout 2
 expect_output '^dtrain: rank 0 on .*: after 2 s in an all-reduce of 8 bytes \(collective [0-9]+\) there is no sign of rank 1 '
 
-begin "a rank that fails alone says so once, and all leave"
+begin "a rank that fails alone reports it once, and all leave"
 small_data
 export DTRAIN_FAULT=train.step@1:3
 expect_exit 1 ranks 2 "$DTRAIN" "${small[@]}" --batch 4 --out run
 unset DTRAIN_FAULT
 expect_output '^dtrain: rank 1 on .*: '
 
-begin "every image counts once, whatever the number of ranks and the batch"
+begin "every image counts once, for any number of ranks and batch"
 small_data
 rm "$(ls data/val/1/*.jpg | head -n 1)"
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 4 --out run
@@ -186,7 +186,7 @@ for ranks_and_batch in '1 7' '1 32' '2 3' '2 10' '3 1' '3 7'; do
 done
 expect test "$(sort -u lines | wc -l)" = 1
 
-begin "what is exported evaluates as it did at the end of the training"
+begin "exported weights evaluate as at the end of the training"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 4 --out run --export w.safetensors
 loss=$(grep '"event": "eval"' run/metrics.jsonl | tail -n 1 | sed 's/.*"val_loss": \([^,]*\),.*/\1/')
@@ -198,7 +198,7 @@ done
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 1 --lr 0 --weight-decay 0 --momentum 0 --out again --init w.safetensors --export again.safetensors
 expect test "$(stat -c %s w.safetensors)" = "$(stat -c %s again.safetensors)"
 
-begin "weights for other classes start a run, with a classifier that is new"
+begin "weights for other classes start a run with a new classifier"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 1 --out run --export w.safetensors
 rm -r data/train/3 data/val/3
@@ -206,7 +206,7 @@ expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 1 --out other --init w.s
 expect_output 'w.safetensors: fc.weight is \[4, 512\], this data needs \[3, 512\]: it keeps its random initialisation'
 expect_output 'w.safetensors: fc.bias is \[4\], this data needs \[3\]: it keeps its random initialisation'
 
-begin "the configuration that a run leaves starts the same run again"
+begin "a run's config.conf starts the same run again"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 2 --nesterov --no-bn-decay --crop-scale 0.5,1 --out run
 cp run/config.conf first.conf
@@ -216,7 +216,7 @@ sed -i 's/^resume = .*/resume = "auto";/' run/config.conf
 expect cmp first.conf run/config.conf
 expect same_state run run.old-1
 
-begin "dtrain.conf is taken where there are no options, and the command line beats it"
+begin "dtrain.conf is read if there are no options, and the command line overrides it"
 small_data
 printf 'data = "data";\nimage_size = 16;\nbatch = 8;\nepochs = 1;\nsteps = 1;\nout = "from-file";\n arch = "resnet18";' >dtrain.conf
 expect_exit 0 "$DTRAIN"
@@ -230,7 +230,7 @@ expect_output '^ +15 │|^ +15 \|'
 expect_output 'global batch 16'
 expect test -f sixteen/checkpoints/step-00000001/manifest.json
 
-begin "without images to evaluate on it trains, and says so"
+begin "without images to evaluate on the training runs and logs that"
 small_data
 rm -r data/val
 expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 2 --out run
@@ -250,7 +250,7 @@ need_shared odd-jpegs && {
     expect_output '^dtrain: .*broken'
 }
 
-# In a namespace of its own a test may mount: a disk of 60 MiB is full after one checkpoint of 90.
+# In its own namespace a test may mount: a disk of 60 MiB is full before one checkpoint of 90 MB is written.
 mounted='mount -t tmpfs -o size=$1 none disk && shift && "$@"'
 can_mount()
 {
@@ -260,7 +260,7 @@ can_mount()
     return 1
 }
 
-begin "a full disk does not stop the training, and is told at the end"
+begin "a full disk does not stop the training, and is reported at the end"
 small_data
 can_mount && {
     expect_exit 1 unshare -rm bash -c "$mounted" _ 60m "$DTRAIN" "${small[@]}" --batch 8 --steps 3 --checkpoint-every 1 --out disk/run
@@ -268,7 +268,7 @@ can_mount && {
     expect_output '^dtrain: the training is done, but its last checkpoint was not written: .*No space left'
 }
 
-begin "metrics that cannot be written are told once, not once a step"
+begin "metrics that cannot be written are logged once, not at every step"
 small_data
 expect_exit 0 env DTRAIN_FAULT=jsonl.write:1:always "$DTRAIN" "${small[@]}" --batch 8 --steps 3 --out run
 expect test "$(grep -c 'warning: metrics.jsonl: .*No space left on device' "$OUTPUT")" = 1
