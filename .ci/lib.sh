@@ -4,7 +4,7 @@ passed=0 failed=0 skipped=0
 
 title() { printf '\n==== %s (%d s so far)\n' "$*" "$SECONDS"; }
 
-# step NAME LIMIT_S COMMAND: runs COMMAND with its output in $work/step.log, and prints the end of that if it fails. COMMAND runs in the
+# step NAME LIMIT_S COMMAND: runs COMMAND with its output in $work/step.log, and prints the end of it on failure. COMMAND runs in the
 # background, so that this script handles a signal at once; stop_step ends it.
 running=
 step() {

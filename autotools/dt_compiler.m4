@@ -7,16 +7,16 @@ AC_COMPILE_IFELSE([AC_LANG_PROGRAM([[#if !defined __STDC_VERSION__ || __STDC_VER
 
 dt_cc_version=`$CC -dumpfullversion -dumpversion 2>/dev/null`
 
-# -fno-math-errno lets sqrtf and friends be one instruction. -ffp-contract=off: a*b+c is rounded as it is written, so that
-# numbers do not depend on which compiler found which FMA to contract; code that wants an FMA says fmaf().
-# These are not in CFLAGS, which a user may replace: results must not change with them.
+# -fno-math-errno allows single instructions for sqrtf and the like. -ffp-contract=off: a*b+c is rounded twice, as written, so that
+# results do not depend on the FMAs that a compiler finds; code that needs an FMA calls fmaf().
+# They are not in CFLAGS, because a user may replace CFLAGS, and results must not change.
 DT_CFLAGS=
 for dt_flag in -fno-math-errno -ffp-contract=off; do
   DT_CC_FLAG([$dt_flag], [DT_CFLAGS="$DT_CFLAGS $dt_flag"])
 done
 AC_SUBST([DT_CFLAGS])
 
-# Only libraries that a program uses are loaded by it: a unit test of core/ starts without MPI.
+# A program loads only libraries that it uses: a unit test of core/ starts without MPI.
 DT_LDFLAGS=
 AC_MSG_CHECKING([whether the linker takes --as-needed])
 dt_save_LDFLAGS=$LDFLAGS

@@ -1,4 +1,4 @@
-# DT_CUDA_ARCH_LIST: reads --enable-cuda-archs. It comes first in configure.ac, so that a mistake in it is told at once.
+# DT_CUDA_ARCH_LIST: reads --enable-cuda-archs. It comes first in configure.ac, so that a mistake in it is reported at once.
 AC_DEFUN([DT_CUDA_ARCH_LIST], [
 AC_ARG_ENABLE([cuda-archs],
   [AS_HELP_STRING([--enable-cuda-archs=LIST], [compile the CUDA kernels for these only, for example 80,90, to save time])], [],
@@ -9,12 +9,12 @@ AS_CASE([$enable_cuda_archs],
   [AC_MSG_ERROR([--enable-cuda-archs=$enable_cuda_archs: a list of numbers is wanted, for example 80,90])])
 ])
 
-# DT_CUDA: CUDA, cuDNN, NCCL and nvcc, all optional. CUDA's usual place is tried when --with-cuda does not name one; cuDNN and NCCL
-# often live inside it. Sets, as automake conditionals and (DT_WITH_...) in config.h:
+# DT_CUDA: CUDA, cuDNN, NCCL and nvcc, all optional. Without --with-cuda, CUDA's default folder is searched; cuDNN and NCCL
+# are often inside it. Sets, as automake conditionals and (DT_WITH_...) in config.h:
 #   WITH_CUDA          CUDA, cuDNN and an nvcc that works: the cuda backend is built
 #   WITH_NCCL          that, and NCCL: communication between GPUs
 #   HAVE_CUDA_HEADERS  CUDA's headers and a C++ compiler: the tests that run the kernels on the CPU are built
-# and DT_NVCCFLAGS, DT_CUDA_ARCHS. To the CUDA runtime we link statically: the program then starts where there is no CUDA at all.
+# and DT_NVCCFLAGS, DT_CUDA_ARCHS. The CUDA runtime is linked statically, so that the program starts on machines without CUDA.
 AC_DEFUN([DT_CUDA], [
 AC_ARG_VAR([NVCC], [CUDA's compiler; by default CUDA's bin/nvcc])
 AC_ARG_VAR([NVCCFLAGS], [flags for it; by default -O3])
@@ -35,7 +35,7 @@ DT_LIBRARY([CUDNN], [cuDNN], [cudnn], [], [cudnn.h], [cudnn], [cudnnBackendCreat
 DT_LIBRARY([NCCL], [NCCL], [nccl], [], [nccl.h], [nccl], [ncclAllReduce], [NCCL_MAJOR.NCCL_MINOR.NCCL_PATCH], [], [],
            [communication between GPUs])
 CPPFLAGS=$dt_save_dt_CPPFLAGS
-# Their headers are not held to our warnings.
+# Our warnings do not apply to their headers.
 AS_CASE([$CUDA_CFLAGS], [-I*], [CUDA_CFLAGS="-isystem ${CUDA_CFLAGS@%:@-I}"])
 AS_CASE([$CUDNN_CFLAGS], [-I*], [CUDNN_CFLAGS="-isystem ${CUDNN_CFLAGS@%:@-I}"])
 AS_CASE([$NCCL_CFLAGS], [-I*], [NCCL_CFLAGS="-isystem ${NCCL_CFLAGS@%:@-I}"])
@@ -83,7 +83,7 @@ AS_IF([test -z "$dt_why"], [
   for dt_arch in $DT_CUDA_ARCHS; do
     DT_NVCCFLAGS="$DT_NVCCFLAGS -gencode arch=compute_$dt_arch,code=sm_$dt_arch"
   done
-  # And as PTX of the newest, which the driver compiles for GPUs that come later.
+  # Also PTX of the newest, which the driver compiles for later GPUs.
   DT_NVCCFLAGS="$DT_NVCCFLAGS -gencode arch=compute_$dt_arch,code=compute_$dt_arch"
   AS_IF([test $dt_werror = yes], [DT_NVCCFLAGS="$DT_NVCCFLAGS -Werror all-warnings"])
   : ${NVCCFLAGS="-O3"}
@@ -109,7 +109,7 @@ AC_SUBST([DT_NVCCFLAGS])
 AC_SUBST([DT_CUDA_ARCHS])
 ])
 
-# DT_CUDA_HEADERS: the half types of CUDA's headers work on the host, and with them the kernels, for the tests. EMULATED_LIBS: what C++ wants of the linker.
+# DT_CUDA_HEADERS: the half types of CUDA's headers work on the host, and with them the kernels, for the tests. EMULATED_LIBS: the libraries of C++.
 AC_DEFUN([DT_CUDA_HEADERS], [
 dt_found_CUDA_HEADERS=no
 CUDA_HEADERS_CFLAGS=

@@ -1,15 +1,15 @@
 # DT_LIBRARY(VAR, NAME, OPTION, PKG-CONFIG MODULES, HEADER, LIBRARY, FUNCTION, VERSION, DEBIAN, DNF, PURPOSE, [MORE LIBRARIES])
 #
 # Looks for one library and sets VAR_CFLAGS, VAR_LIBS, dt_found_VAR (yes, no), HAVE_VAR in config.h, and its row of the summary.
-# --with-OPTION=DIR takes DIR/include and DIR/lib (or lib64); otherwise pkg-config is asked, then the compiler's own paths.
+# --with-OPTION=DIR takes DIR/include and DIR/lib (or lib64); otherwise pkg-config, then the compiler's own paths.
 # VERSION is what the preprocessor makes of HEADER's version macros, for example [JANSSON_VERSION]; a ~ in it becomes a space.
 # DEBIAN and DNF name the package in the message when it is missing; an empty DEBIAN makes the library optional.
 #
 # To add a library: autotools/dt_NAME.m4 with one DT_LIBRARY call, DT_NAME in configure.ac, a row in autotools/packages.txt.
 #
-# dt_VAR_off_with (shell) is the OPTION that turned this library off, where that was another one's.
+# dt_VAR_off_with (shell): the OPTION that turned this library off, if that was another library's.
 #
-# dt_VAR_preset_cflags and dt_VAR_preset_libs (shell) are tried before pkg-config: for libraries with a tool of their own.
+# dt_VAR_preset_cflags and dt_VAR_preset_libs (shell) are tried before pkg-config, for libraries with their own tool.
 
 AC_DEFUN([DT_LIBRARY], [
 AC_ARG_WITH([$3], [AS_HELP_STRING([--with-$3=DIR], [$2 in DIR/include and DIR/lib])], [], [with_[]m4_translit([$3], [-], [_])=])
@@ -50,10 +50,10 @@ AS_IF([test $dt_found_$1 = yes],
       [AC_LANG_CONFTEST([AC_LANG_SOURCE([[#include <stdio.h>
 #include <$5>
 dt_version_is $8]])])
-       # The compiler puts line markers (#) between the parts of what a macro of a system header became.
+       # The preprocessor puts line markers (#) into the expansion of a system header's macro.
        dt_version=`$CPP $CPPFLAGS $$1_CFLAGS conftest.c 2>/dev/null | $SED -n '/^dt_version_is/,$p' | $SED '/^#/d; s/^dt_version_is//' | tr -d ' "\n' | tr '~' ' '`
        rm -f conftest.c
-       # A number alone is CUDA's: 13020 for 13.2.
+       # A single number is CUDA's version: 13020 for 13.2.
        AS_CASE([$dt_version], [''|*@<:@!0-9@:>@*], [], [dt_version=`expr $dt_version / 1000`.`expr $dt_version % 1000 / 10`])
        AC_MSG_RESULT([yes, $dt_version ($dt_where)])
        AC_DEFINE([HAVE_$1], [1], [Define to 1 if $2 was found: $11])

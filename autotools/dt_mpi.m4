@@ -1,5 +1,5 @@
-# DT_MPI: any MPI 3.1. Its wrapper tells the flags; the compiler stays CC. Also finds the launcher, MPIRUN, for the tests and the demo.
-# MPICC=NAME and MPIRUN=NAME choose where a machine has several MPIs; --with-mpi=DIR takes those in DIR/bin.
+# DT_MPI: any MPI 3.1. Its wrapper prints the flags; the compiler stays CC. Also finds the launcher, MPIRUN, for the tests and the demo.
+# MPICC=NAME and MPIRUN=NAME choose one of several MPIs; --with-mpi=DIR takes those in DIR/bin.
 AC_DEFUN([DT_MPI], [
 AC_ARG_VAR([MPICC], [the wrapper of the MPI to build with; only asked for its flags])
 AC_ARG_VAR([MPIRUN], [the launcher of that MPI, for the tests and `make demo'])
@@ -48,8 +48,8 @@ AS_CASE([$dt_given],
    AS_IF([test -n "$dt_given" && test -z "$$1"], [AC_MSG_ERROR([$1=$dt_given: there is no such program in PATH${with_mpi:+ nor in $with_mpi/bin}; its whole path, or a name that is in PATH, is wanted])])])
 ])
 
-# DT_MPI_FLAGS: what the wrapper gives to the compiler. Open MPI's has an option for each kind of flags; that of MPICH, and of Intel's, Cray's and
-# MVAPICH, shows its whole command. Without a wrapper, a compiler that links MPI by itself will do: CC=mpicc, and Cray's cc.
+# DT_MPI_FLAGS: the flags that the wrapper passes to the compiler. Open MPI's wrapper has an option for each kind of flags; those of MPICH, Intel, Cray and
+# MVAPICH print their whole command. Without a wrapper, a compiler that links MPI itself works too: CC=mpicc, and Cray's cc.
 AC_DEFUN([DT_MPI_FLAGS], [
 dt_MPI_preset_libs=
 dt_MPI_preset_cflags=

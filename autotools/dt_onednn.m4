@@ -1,5 +1,5 @@
 # DT_ONEDNN: oneDNN 2.6 to 3.x, whose library is still named dnnl; optional only by --without-onednn. Sets the automake conditionals
-#   WITH_ONEDNN  it is there: the cpu backend is built (DT_WITH_CPU in config.h)
+#   WITH_ONEDNN  found: the cpu backend is built (DT_WITH_CPU in config.h)
 #   ONEDNN_3     its version is 3
 AC_DEFUN([DT_ONEDNN], [
 AS_IF([test "x$with_onednn" = xno], [DT_ONEDNN_LIBRARY([], [])], [DT_ONEDNN_LIBRARY([libdnnl-dev], [onednn-devel])])
@@ -10,7 +10,7 @@ AS_IF([test $dt_found_ONEDNN = yes], [
           [0.*|1.*|2.@<:@0-5@:>@.*], [AC_MSG_ERROR([oneDNN $dt_version in $dt_where is too old: 2.6 or later is needed])],
           [2.*|3.*], [],
           [AC_MSG_ERROR([oneDNN $dt_version in $dt_where: dtrain knows the interfaces of 2.6 to 3.x])])
-  # Other run-times (TBB, SYCL) have threads of their own: --threads would mean nothing, and sums would change from run to run.
+  # Other run-times (TBB, SYCL) have their own threads: --threads would have no effect, and sums would change from run to run.
   dt_save_CPPFLAGS=$CPPFLAGS
   CPPFLAGS="$CPPFLAGS $ONEDNN_CFLAGS"
   AC_COMPILE_IFELSE([AC_LANG_PROGRAM([[#include <oneapi/dnnl/dnnl.h>
@@ -33,7 +33,7 @@ DT_LIBRARY([ONEDNN], [oneDNN], [onednn], [dnnl], [oneapi/dnnl/dnnl.h], [dnnl], [
            [DNNL_VERSION_MAJOR.DNNL_VERSION_MINOR.DNNL_VERSION_PATCH], [$1], [$2], [the cpu backend; --without-onednn builds without it])
 ])
 
-# DT_ONEDNN_THREADS: one OpenMP library must serve oneDNN and us, or omp_set_num_threads does not reach oneDNN. Those of LLVM and Intel also serve code
+# DT_ONEDNN_THREADS: oneDNN and the program must use one OpenMP library, or omp_set_num_threads does not reach oneDNN. Those of LLVM and Intel also serve code
 # that GCC compiled, if they come first among the program's libraries, as they do under clang; GCC's does not serve code of clang or Intel's compiler
 # (__kmpc_fork_call).
 AC_DEFUN([DT_ONEDNN_THREADS], [

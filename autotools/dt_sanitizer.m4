@@ -19,7 +19,7 @@ AS_IF([test "x$enable_sanitizer" != xno], [
   done
   AS_IF([test $dt_asan$dt_tsan = yesyes],
         [AC_MSG_ERROR([--enable-sanitizer=$enable_sanitizer: address and thread exclude each other])])
-  # A finding of UBSan ends the program, as ASan's do: a test cannot pass over it.
+  # A finding of UBSan ends the program, as ASan's do, so that the test fails.
   DT_SANITIZER_CFLAGS="-fsanitize=$enable_sanitizer -fno-sanitize-recover=undefined"
   dt_save_CFLAGS=$CFLAGS
   CFLAGS="$CFLAGS $DT_SANITIZER_CFLAGS"

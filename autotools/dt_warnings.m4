@@ -1,4 +1,4 @@
-# DT_WARNINGS: the warnings that every file of ours compiles with, and --enable-werror.
+# DT_WARNINGS: the warnings for our files, and --enable-werror.
 AC_DEFUN([DT_WARNINGS], [
 AC_ARG_ENABLE([werror], [AS_HELP_STRING([--enable-werror], [make every compiler warning an error])], [],
               [enable_werror=no])

@@ -1,15 +1,15 @@
-/* all_reduce_bench.c: what does it cost to sum gradients over ranks, in time and in processor time, with and
- * without work to hide it behind?
+/* all_reduce_bench.c: how much time and processor time does it take to sum gradients over ranks, during
+ * computation or alone?
  *
  *   mpirun -np 2 all_reduce_bench --mib 98 --bucket-kib 4096 --compute-ms 0 --rounds 10
  *
- * Runs four ways in turn, round by round, so that a busy machine hits them alike, and prints one JSON object
- * for each:
+ * Runs four ways in turn, round by round, so that a busy machine slows all of them down, and prints one JSON
+ * object for each:
  *   blocking      MPI_Allreduce in place on the whole vector, after the work
  *   nonblocking   MPI_Iallreduce in place on a bucket as soon as it is ready, MPI_Testall after every part of
  *                 the work
  *   silent        the same without the MPI_Testall: does the library progress by itself?
- *   dtrain        core/training/grad_buckets over comm/mpi
+ *   dtrain        core/collective/grad_buckets over comm/mpi
  * The "work" is compute-ms of arithmetic on this rank, in as many parts as the vector has. Keys:
  * benchmarks/README.md. */
 #include "comm/mpi.h"
@@ -94,7 +94,7 @@ static void must(bool ok, const char *what)
     MPI_Abort(MPI_COMM_WORLD, 1);
 }
 
-/* So much processor time, as a layer's backward pass takes it. */
+/* Computes for this much processor time, in place of a layer's backward pass. */
 static void work(const bench *b)
 {
     volatile float x = 1.0f;

@@ -1,7 +1,7 @@
-/* checkpoint_bench.c: how long does a checkpoint take to write and to load, beside the same bytes written and
- * read plainly?
+/* checkpoint_bench.c: how long does a checkpoint take to write and to load, compared with a plain file of the
+ * same bytes?
  *
- *   checkpoint_bench FOLDER [ROUNDS [ARCH]]        5 rounds of resnet50; FOLDER is to be empty
+ *   checkpoint_bench FOLDER [ROUNDS [ARCH]]        5 rounds of resnet50; FOLDER must be empty
  *
  * In each round: a plain write and fsync of one file, a checkpoint of one rank (hashes, fsyncs and renames),
  * a plain read, a load (hashes, and into the net). Files are read from the page cache. Prints one JSON
@@ -145,7 +145,7 @@ static dt_status run(bench *b, const char *arch, int rounds, dt_error *err)
 #ifdef DT_WITH_CPU
     DT_TRY(dt_kernels_cpu_create(device, 1, &kernels, err));
 #else
-    DT_TRY(dt_kernels_ref_create(device, DT_F32, &kernels, err)); /* only brings tensors into another order */
+    DT_TRY(dt_kernels_ref_create(device, DT_F32, &kernels, err)); /* only changes the layout of tensors */
 #endif
     DT_TRY(dt_comm_self_create(&b->comm, err));
     DT_TRY(dt_resnet_spec(arch, 1000, &spec, err));

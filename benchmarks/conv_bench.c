@@ -1,12 +1,12 @@
-/* conv_bench.c: what does each convolution of a ResNet cost on the cpu backend, and what do its fusions add
- * to it?
+/* conv_bench.c: how long does each convolution of a ResNet take on the cpu backend, and how much of that do
+ * its fusions take?
  *
  *   conv_bench --arch resnet50 --image-size 224 --batch 8 --threads 1 --repeats 3
  *
  * For each distinct convolution and direction: oneDNN's direct convolution of the whole batch on its own
- * (`bare`), and the backend's with all that the net asks of it there: lazy x and sums forward, relu and sums
- * behind the data gradient, lazy x of the weight gradient (`fused`). Columns: README.md in this folder. Times
- * are processor time, the least of --repeats. */
+ * (`bare`), and the backend's with the fusions that the net uses there (`fused`): lazy x and sums forward,
+ * relu and sums after the data gradient, lazy x of the weight gradient. README.md in this folder defines the
+ * columns. Times are processor time, the minimum of --repeats. */
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "layers/cpu/conv_internal.h"
@@ -78,7 +78,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     return 0;
 }
 
-/* -- which convolutions there are ------------------------------------------------------------------------ */
+/* -- the convolutions of a network ----------------------------------------------------------------------- */
 
 typedef struct value {
     int64_t c, h, w;
@@ -177,7 +177,7 @@ static dt_status fused(bench *b, const work *job, dt_conv *conv, dt_direction di
     return b->k->ops->conv_forward(b->k, conv, &x, b->w, &y, b->sums, err);
 }
 
-/* Run both alternately, so that what else the machine does meets both; *ms is the least of each. */
+/* Run both alternately, so that other work on the machine slows both down; *ms is the minimum of each. */
 static dt_status time_both(bench *b, const work *job, dt_conv *conv, const dt_onednn_conv *bare,
                            dt_direction direction, void *scratchpad, double *bare_ms, double *fused_ms,
                            dt_error *err)

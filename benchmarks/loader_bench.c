@@ -8,13 +8,13 @@
  *
  *   loader_bench --stages [--image-size 224] [--passes 1] DIR
  *
- * prints where the CPU time goes instead: a line for one more stage each over all files, the best of the
+ * prints the CPU time of the stages instead: each line has one more stage, over all files, the fastest of the
  * passes:
  *
  *   read           the file into memory
  *   header         + parse its header
- *   entropy        + Huffman-decode all of it, without making pixels: what no decoder of whole files can go
- *                  below
+ *   entropy        + Huffman-decode all of it, without making pixels: the lower limit of every decoder of
+ *                  whole files
  *   whole          read + decode every pixel, as a loader without windows does
  *   window         read + decode the rows and columns of a random-resized-crop
  *   sample         window + resize + flip: a sample of the second epoch or later
@@ -261,7 +261,7 @@ static int run_loader(const bench_settings *s)
     return 0;
 }
 
-/* All threads on the last core that this process may use, where the peer's worker runs too. */
+/* Pins all threads to the last core that this process may use; the peer's worker runs there too. */
 static void pin_to_last_core(void)
 {
     cpu_set_t may, last;

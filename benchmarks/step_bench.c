@@ -122,7 +122,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* VmHWM (the most so far) or VmRSS (now) of this process. */
+/* VmHWM (the maximum so far) or VmRSS (now) of this process, in bytes. */
 static long long memory_bytes(const char *key)
 {
     char line[256];

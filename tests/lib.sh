@@ -9,31 +9,31 @@
 #
 #     finish
 #
-# begin NAME             the next case; the one before it is judged then. Each case starts in a fresh empty folder, $TMP.
+# begin NAME             starts a case; its name states the behaviour. The case runs in a fresh empty folder, $TMP, until the next begin.
 # expect_exit CODE CMD.. runs CMD (at most $TIME_LIMIT_S seconds, no input), keeps its output in $OUTPUT and fails on another code; "9|15": either
 # expect_output REGEX    the last command's output (stdout and stderr) has a line that matches the extended REGEX
 # expect_no_output REGEX it has none
 # expect CMD...          CMD succeeds (for test, grep, cmp)
 # start_job CMD...       runs CMD in the background, its output in $OUTPUT; sets $pid. ranks N CMD... may stand for CMD
-# end_job                waits for it, $TIME_LIMIT_S seconds at most, and sets $code; one that takes longer is killed and fails the case
+# end_job                waits for it, $TIME_LIMIT_S seconds at most, and sets $code; a job that takes longer is killed and fails the case
 # children PID           the processes that PID started, one a line
 # ranks_of PID           the ranks of `start_job ranks N CMD...`, one a line
-# gone PID               there is no such process, or what is left of it only waits for its parent
-# fail MESSAGE           the case fails, and goes on
-# skip REASON            the case is skipped: nothing after it counts, up to the next begin; what it runs still runs
+# gone PID               the process does not exist, or is a zombie
+# fail MESSAGE           the case fails, and continues
+# skip REASON            the case is skipped: until the next begin commands still run, but their results do not count
 # need_shared NAME       sets $SHARED to the shared data file NAME, or skips and returns 1:  need_shared x.tar && { ...; }
 # need_no_gpu            skips and returns 1 where there is an NVIDIA driver
 # all_cases_need NEED    before the first begin: NEED, one of the need_... here, holds for every case
 # need_cpu_backend       skips and returns 1 where this build has no cpu backend (configure --without-onednn)
 # need_cunit             skips and returns 1 where the test programs are not built, since configure found no CUnit
-# need_clean_source      skips and returns 1 where configure cannot be run in another folder
+# need_clean_source      skips and returns 1 where configure cannot run in another folder
 # digits FOLDER          makes FOLDER, the digits of dtrain demo-data
 # digits FOLDER C T V    the first T of each of the first C classes to train on, V to evaluate on
 # long_case              skips and returns 1 unless `make check-long` runs it
-# ranks N CMD...         CMD as N ranks; use it behind expect_exit:  expect_exit 0 ranks 2 "$DTRAIN" ...
-# "$RANKS" N CMD...      the same for where a command is wanted:  expect_exit 9 env DTRAIN_FAULT=... "$RANKS" 3 CMD; what else it knows: mpi.sh
+# ranks N CMD...         CMD as N ranks, after expect_exit:  expect_exit 0 ranks 2 "$DTRAIN" ...
+# "$RANKS" N CMD...      the same as a command:  expect_exit 9 env DTRAIN_FAULT=... "$RANKS" 3 CMD; its options: mpi.sh
 # need_mpi KIND...       skips and returns 1 where the launcher is none of these kinds: mpi.sh
-# finish                 the last line: judges the last case, prints `N passed, N failed, N skipped`, exits
+# finish                 the last line: ends the last case, prints `N passed, N failed, N skipped`, exits
 #
 # Arguments of the script pick the cases whose names contain one of them; the others count as skipped. If none does, it exits with 2.
 # Variables: DTRAIN (the program), TOP_SRCDIR, TOP_BUILDDIR, MPIRUN, MPI_KIND and others of mpi.sh, TIME_LIMIT_S (of each command; longer under a
@@ -164,7 +164,7 @@ start_job()
     pid=$!
 }
 
-# The kernel tells, not ps and pgrep: a bare machine has neither.
+# Reads /proc: a bare machine has neither ps nor pgrep.
 children()
 {
     local file stat
@@ -175,7 +175,7 @@ children()
     done | sort -n
 }
 
-# Hydra has a process of its own in between.
+# Hydra has a process between the launcher and the ranks.
 ranks_of()
 {
     local child
@@ -274,7 +274,7 @@ need_cunit()
     return 1
 }
 
-# All of them are made once in a script.
+# The whole set is written once for each script.
 digits()
 {
     local all=$_base/all-digits class

@@ -1,5 +1,5 @@
-# mpi.sh: the options and exit codes of each MPI's launcher. No other file in tests/ knows an option of mpirun: scripts get these functions
-# from lib.sh, programs and Python scripts start tests/ranks.
+# mpi.sh: the options and exit codes of each MPI's launcher. No other file in tests/ uses an option of mpirun: scripts call these functions by
+# lib.sh, programs and Python scripts start tests/ranks.
 #
 #   $MPI_KIND           openmpi4 (and before), openmpi5, mpich (also Intel's: both have Hydra), from what $MPIRUN --version says
 #   $KILLED_CODE        what the launcher returns when a rank is killed: one code, or several with | between them
@@ -7,17 +7,17 @@
 #   $LOST_HOST_CODE     what it returns when a host is lost; empty: the code with which the ranks on the others end the job
 #   $KILLED_HOST_CODE   the same, when the processes of a host are killed and its kernel closes their connections
 #   start_ranks [OPTION...] N CMD...   replaces this shell by the launcher, with CMD as N ranks
-#       --keep-others             the others go on when a rank is killed; Open MPI 4 only
-#       --hosts A:2,B:2 --agent SCRIPT --net 10.0.0.0/24     on hosts that SCRIPT HOST CMD... reaches in place of ssh; Open MPI only
+#       --keep-others             the other ranks continue when one is killed; Open MPI 4 only
+#       --hosts A:2,B:2 --agent SCRIPT --net 10.0.0.0/24     on hosts on which SCRIPT HOST CMD... runs CMD, in place of ssh; Open MPI only
 #       --pass NAME               an environment variable that ranks on other hosts get too; Open MPI only
 MPIRUN=${MPIRUN:-mpirun}
 if [ "$(id -u)" = 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
-# Ranks outnumber cores here: give the core away while waiting.
+# There may be more ranks than cores: a rank that waits yields its core.
 export OMPI_MCA_mpi_yield_when_idle=1
 
-if [ "${MPI_KIND_OF:-}" != "$MPIRUN" ]; then # asked once
+if [ "${MPI_KIND_OF:-}" != "$MPIRUN" ]; then # once for all scripts
     case $("$MPIRUN" --version 2>&1) in # "mpirun (Open MPI) 4.1.4", by another name "(OpenRTE)", and an address
     *') '[1-4].*open-mpi.org*) MPI_KIND=openmpi4 ;;
     *open-mpi.org*) MPI_KIND=openmpi5 ;;
@@ -31,8 +31,8 @@ case $MPI_KIND in
 openmpi4) KILLED_CODE=137 KILLED_HOST_CODE='9|205' ;;
 openmpi5) KILLED_CODE='137|14' KILLED_HOST_CODE='0|213' LOST_HOST_CODE=1 ;; # 14: between hosts, where a rank aborts because its connection is closed
 mpich)
-    KILLED_CODE='9|6|15' # the signal; also of ranks that end because of it: UCX aborts those that copy from the killed one's memory
-    STOPPED_CODE='75|0' # Hydra of MPICH 4.0 forgets the ranks' code in every third case or so, that of 4.2 does not
+    KILLED_CODE='9|6|15' # the signal, or that of a rank that ends because of it: UCX aborts ranks that copy from the killed rank's memory
+    STOPPED_CODE='75|0' # Hydra of MPICH 4.0 loses the ranks' code in about every third case, that of 4.2 does not
     ;;
 esac
 
@@ -63,8 +63,8 @@ _options_of_openmpi4()
     for name in "${pass[@]}"; do command+=(-x "$name"); done
 }
 
-# Told to oversubscribe, Open MPI 5 puts all ranks on the first host. Where hosts are named it is not told so, nor by GNUmakefile's variable.
-# It then binds each host's ranks to the first cores, which are the same ones here for all hosts: --bind-to none.
+# With --oversubscribe Open MPI 5 puts all ranks on the first host, so this omits it, and unsets GNUmakefile's variable, where hosts are named. Open MPI 5
+# then binds each host's ranks to the first cores, which are the same for all hosts here: --bind-to none.
 _options_of_openmpi5()
 {
     local name
@@ -77,8 +77,8 @@ _options_of_openmpi5()
     for name in "${pass[@]}"; do command+=(-x "$name"); done
 }
 
-# Hydra runs as root and starts more ranks than cores without being asked to.
+# Hydra needs no option to run as root or to start more ranks than cores.
 _options_of_mpich()
 {
-    [ -z "$keep$hosts" ] || { echo "tests/mpi.sh: --keep-others and --hosts are not known for MPICH" >&2; exit 2; }
+    [ -z "$keep$hosts" ] || { echo "tests/mpi.sh: --keep-others and --hosts do not work with MPICH" >&2; exit 2; }
 }

@@ -4,14 +4,14 @@
 #   make check-long     all tests, long cases too
 #   make check-asan     all test programs (not scripts) under AddressSanitizer and UBSan, in build-asan/
 #   make check-tsan     TESTS_TSAN under ThreadSanitizer, in build-tsan/
-#   make check-parts    tests/program/parts_test.sh with all that it compiles: builds without oneDNN, libcurl, CUDA, NCCL, CUnit
+#   make check-parts    tests/program/parts_test.sh, also the cases that compile: builds without oneDNN, libcurl, CUDA, NCCL, CUnit
 #   make check-clang    the whole tree compiled by clang, and TESTS_CLANG, in build-clang/
 #   make check-aarch64  cross-compiled, in build-aarch64/, run by qemu-user, and compared with this build
 #   make check-mpich    TESTS_MPICH with MPICH in place of the MPI that was configured, in build-mpich/
-#   make check-one T=core/base/rng_test              one of them, without linking the others; what else it can: tests/check-one
+#   make check-one T=core/base/rng_test              one of them, without linking the others: tests/check-one
 #   make check-one T=core/base/rng_test CASE=NAME    those of its cases whose names contain NAME
 
-# Test programs, TESTDIR/NAME_test made of TESTDIR/NAME_test.c, link everything of ours; the linker drops what they do not use.
+# Test programs, FOLDER/NAME_test made of FOLDER/NAME_test.c, link all archives; the linker drops what they do not use.
 CORE_TESTS = tests/testing_test
 LAYERS_TESTS =
 COMM_TESTS =
@@ -21,9 +21,9 @@ LAUNCH_TESTS =
 PROGRAM_TESTS =
 # Files that they read.
 PROGRAM_FILES =
-# What `make check-tsan` runs: tests with threads and without OpenMP, whose library ThreadSanitizer cannot see into.
+# What `make check-tsan` runs: tests with threads and without OpenMP, whose library ThreadSanitizer does not instrument.
 TESTS_TSAN = tests/testing_test tests/program/harness_test.sh
-# What `make check-clang` runs: oneDNN beside clang's OpenMP, and a little of everything.
+# What `make check-clang` runs: oneDNN with clang's OpenMP, and one test or two of each folder.
 TESTS_CLANG = tests/comm/mpi_test.sh
 if WITH_CUNIT
 TESTS_CLANG += tests/core/base/rng_test
@@ -40,7 +40,7 @@ if HAVE_CUDA_HEADERS
 TESTS_CLANG += tests/emulator/emulator_test
 endif
 endif
-# What `make check-mpich` runs: what depends on the MPI library or on its launcher.
+# What `make check-mpich` runs: tests that depend on the MPI library or on its launcher.
 TESTS_MPICH =
 TESTS_MPICH += tests/comm/mpi_test.sh
 TESTS_MPICH += tests/comm/self_test
@@ -50,7 +50,7 @@ TESTS_MPICH += tests/program/harness_test.sh
 TESTS_MPICH += tests/program/launchers_test.sh
 TESTS_MPICH += tests/program/learning_test.sh
 TESTS_MPICH += tests/program/lost_peer_test.sh
-# Stand-ins for the other side of core's interfaces, and other code that tests share.
+# Implementations of core's interfaces for tests, and other code that tests share.
 fakes_SOURCES =
 # Like check_PROGRAMS, for programs that scripts start: those without tests/testing.h, and those with it.
 TEST_HELPERS =
@@ -69,7 +69,7 @@ check_PROGRAMS = $(UNIT_TESTS) $(UNIT_HELPERS) $(TEST_HELPERS)
 TESTS = $(UNIT_TESTS) $(PROGRAM_TESTS)
 tests_libtesting_a_SOURCES = tests/testing.c tests/testing.h $(fakes_SOURCES)
 else
-# What of the fakes needs tests/testing.c, these programs do not link.
+# These programs do not link the fakes that need tests/testing.c.
 check_PROGRAMS = $(TEST_HELPERS)
 TESTS = tests/program/no_cunit_test.sh $(PROGRAM_TESTS)
 tests_libtesting_a_SOURCES = tests/testing.h $(fakes_SOURCES)
@@ -100,8 +100,8 @@ AM_TESTS_ENVIRONMENT = \
 	$(SANITIZER_ENVIRONMENT)
 
 SANITIZER_ENVIRONMENT =
-# fast_unwind_on_malloc=0: the libraries have no frame pointers; without it a leak is not traced to the one that made it.
-# allocator_may_return_null=1: tests ask for more memory than there is, and want NULL.
+# fast_unwind_on_malloc=0: the libraries have no frame pointers, and a leak's stack would be wrong.
+# allocator_may_return_null=1: tests allocate more memory than there is, and expect NULL.
 if ASAN
 SANITIZER_ENVIRONMENT += \
 	LSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/sanitizer/lsan.supp:print_suppressions=0'; export LSAN_OPTIONS; \
@@ -116,7 +116,7 @@ SANITIZER_ENVIRONMENT += \
 	DTRAIN_TEST_SLOWER=10; export DTRAIN_TEST_SLOWER;
 endif
 
-# What the tests are made of, without running them.
+# Builds all tests without running them.
 check-programs: $(check_PROGRAMS) $(check_LIBRARIES)
 
 check-one:
@@ -134,13 +134,13 @@ check-tsan:
 	@$(configure_in_subfolder) build-tsan --enable-sanitizer=thread $(one_cuda_arch)
 	$(MAKE) -C build-tsan check TESTS='$(TESTS_TSAN)'
 
-# The kernels for GPUs are compiled for the CPU alone: nvcc takes GCC.
+# nvcc uses GCC, so CUDA kernels are compiled for the CPU only.
 check-clang:
 	@$(configure_in_subfolder) build-clang CC=clang CXX=clang++ CFLAGS=-O1 NVCC=/bin/false --enable-werror
 	$(MAKE) -C build-clang bench
 	$(MAKE) -C build-clang check TESTS='$(TESTS_CLANG)'
 
-# With a log and a result where .ci/run looks for them.
+# Writes a log and a result where .ci/run reads them.
 check-parts:
 	@$(MKDIR_P) build-parts/tests
 	@$(AM_TESTS_ENVIRONMENT) DTRAIN_TEST_PARTS=1 $(LOG_DRIVER) --test-name parts_test \
@@ -163,11 +163,11 @@ check-mpich:
 	  ($(configure_in_subfolder) build-mpich --without-cuda MPICC=$(MPICH_CC) MPIRUN=$(MPICH_RUN)) && \
 	  $(MAKE) $(AM_MAKEFLAGS) -C build-mpich check check_PROGRAMS='$(PROGRAMS_MPICH)' TESTS='$(TESTS_MPICH)'; \
 	fi
-# The programs among them, and those that the scripts start.
+# The programs of these tests, and those that the scripts start.
 PROGRAMS_MPICH = tests/comm/self_test tests/launch/hardware/transports_test tests/launch/hardware/binding_test tests/comm/mpi_cases tests/comm/mpi_failures \
 	tests/program/planted_failures tests/program/planted_ranks tests/program/chaos_job
 
-# nvcc is slow, and what it compiles does not run in these.
+# nvcc is slow, and these builds do not run what it compiles.
 one_cuda_arch = --enable-cuda-archs=80
 AM_DISTCHECK_CONFIGURE_FLAGS = $(one_cuda_arch)
 

@@ -35,7 +35,7 @@ def arguments():
 
 
 def memory_bytes(key):
-    """VmHWM (the most so far) or VmRSS (now) of this process."""
+    """VmHWM (the maximum so far) or VmRSS (now) of this process."""
     with open("/proc/self/status") as f:
         for line in f:
             if line.startswith(key + ":"):

@@ -1,10 +1,11 @@
 #!/bin/bash
 # dtrain for aarch64, on an x86-64 machine: cross-compiled with -Werror, its tests run by qemu-user, its results compared with this build's.
 #
-#     make check-aarch64        in build/: all of it, in build-aarch64/; again: what has changed
+#     make check-aarch64        in build/: builds in build-aarch64/; repeated, only what has changed
 #
-# The libraries are Debian's, for arm64, from the package sources of this machine: downloaded with an apt that keeps its state in build-aarch64/, and
-# unpacked there. Nothing of arm64 is installed, so no -dev package of this machine is in the way. autotools/install-packages aarch64 installs compiler and qemu.
+# The libraries are Debian's, for arm64, from the package sources of this machine: an apt with its own state downloads them to
+# build-aarch64/, and they are unpacked there. No arm64 package is installed, so none conflicts with this machine's -dev packages.
+# autotools/install-packages aarch64 installs compiler and qemu.
 # If something is missing it is skipped with the reason. The last line is `N passed, N failed, N skipped`; each of the two builds counts as one case.
 set -euo pipefail
 exec </dev/null
@@ -17,7 +18,7 @@ native=$TOP_BUILDDIR
 work=$native/build-aarch64
 root=$work/root
 libraries=$root/usr/lib/$host
-# Also for a make that configures again.
+# Exported also for a make that configures again.
 export PKG_CONFIG_LIBDIR=$libraries/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root
 
 finish() {
@@ -56,7 +57,7 @@ need_tools() {
 
 # --- the libraries
 
-# apt-get for arm64, with this machine's sources and a state of its own.
+# apt-get for arm64, with this machine's sources and its own state.
 apt() { apt-get -c "$work/apt/apt.conf" "$@"; }
 
 write_apt_conf() {
@@ -78,7 +79,7 @@ Dir::Cache "$work/apt/cache";
 EOF
 }
 
-# What the build and option rows of packages.txt name as libraries, and all that they need; not the compilers and tools that come with them.
+# The libraries in the build and option rows of packages.txt, and their dependencies, without compilers and tools.
 library_packages() {
     local wanted
     wanted=$(awk '!/^#/ && ($3 == "build" || $3 == "option") && $1 ~ /^lib.*-dev$/ { print $1 }' "$source/autotools/packages.txt")
@@ -143,7 +144,7 @@ build_cpu() {
     configure_in cpu "${cuda[@]}" && make -C "$work/cpu" -j2 all && make -C "$work/cpu" -j2 check-programs
 }
 
-# CUDA's headers are the same for all processors. Its libraries for arm64 are not here: empty ones let configure pass, and nothing is linked.
+# CUDA's headers are the same for all processors. Empty libraries stand in for those of arm64 so that configure succeeds; nothing is linked.
 write_cuda_stubs() {
     local stubs=$work/cuda-stubs library
     mkdir -p "$stubs/lib" "$stubs/bin"
@@ -162,7 +163,8 @@ build_cuda() {
 
 # --- the tests
 
-# What layers/ tests of the reference backend, of half precision and of the fibers; the cpu backend is oneDNN's generic code there, slow under qemu.
+# The tests in layers/ of the reference backend and half precision, and the fibers; not the cpu backend, which is oneDNN's generic code there, slow in
+# qemu.
 layers_tests="half_test ref_conv_gradients_test ref_gradients_test ref_operations_test ref_loss_test ref_create_test ref_optimizer_test cpu_create_test"
 
 unit_tests() {

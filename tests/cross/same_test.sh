@@ -1,11 +1,11 @@
 #!/bin/bash
-# What dtrain makes on another processor, run by $EMULATOR, is what $NATIVE_BUILDDIR's makes here, byte by byte. Started by tests/cross/aarch64.sh.
+# dtrain for another processor, run by $EMULATOR, produces the same bytes as $NATIVE_BUILDDIR's. tests/cross/aarch64.sh starts this.
 . "$(dirname "$0")/../lib.sh"
 
 native=$NATIVE_BUILDDIR
 TIME_LIMIT_S=400
 
-# The images of both demos are compared by the first case; the others read this one.
+# The first case compares the demo images of both builds; the other cases read these.
 demo=$_base/demo
 "$native/dtrain" demo-data "$demo" >/dev/null 2>&1
 

@@ -1,13 +1,13 @@
 """chaos.py WORK --seed N --job CHAOS_JOB --data DIR --epochs N --worlds 2+2,1+1 --events kill_rank,cut,... : a training on several hosts that is disturbed and
-started again by the same command until it is done, then compared with one that was left alone. --local: checkpoints go to each host's own disk, and to a mirror.
+started again by the same command until it is done, then compared with an undisturbed one. --local: checkpoints go to each host's own disk, and to a mirror.
 
-WORK is a new folder. Needs namespaces of its own, see hosts.py, and MPI_KIND of tests/mpi.sh in the environment. Every event is printed when it happens. What must hold:
+WORK is a new folder. Needs namespaces of its own, see hosts.py, and MPI_KIND of tests/mpi.sh in the environment. Every event is printed when it happens. The test checks that
 
 - each start goes on from the newest checkpoint that was there, or a later one;
 - the samples of the steps that counted are those of the undisturbed run, in its order;
 - where the number of ranks did not change, the exported weights and the last checkpoint are the same bits;
 - after an event that ends the training all processes on all hosts are gone within LEAVE_S;
-- the log says nothing that was not to be expected."""
+- the log has no unexpected line."""
 import argparse
 import os
 import random
@@ -26,14 +26,14 @@ LEAVE_S = 40 * SLOWER
 GLOBAL_BATCH = 12
 EVERY = 10  # steps: a checkpoint
 
-# Whatever happens, these lines are fine.
+# These lines are always allowed.
 ALWAYS = [
     r"lock was left by process \d+ on n\d, which is gone",
     r"lock belongs to process \d+ on n\d: watching",
     r"was still being written when the next was due",
     r"--batch is \d+ now; the run in .* was last started with",  # of a changed world
 ]
-# And these, where a host that is lost takes what was not copied with it; check_resume tells whether there was anything newer.
+# With disks of the hosts' own these too: a lost host takes checkpoints with it that were not copied. check_resume checks that there was no newer one.
 ALWAYS_LOCAL = [
     r"passing over step \d+: no host has a whole shard",
     r"removing .*/step-\d+: training went on from before it",
@@ -42,7 +42,7 @@ ALWAYS_LOCAL = [
 SUSPICIOUS = re.compile(r"error|warning|fatal|assert|sanitizer|signal|segmentation|corrupt|passing over|damaged|^dtrain: ", re.I)
 HARMLESS = re.compile(r"^dtrain: (writing to|checkpoints are written|going on after|communication:|the run is in|the weights are in|.* million parameters|memory of each rank"
                       r"|.* images to train on|no GPU is used|its checkpoints are in|checkpoint: \d+ of the \d+ shards of step \d+ come from the mirror|there was nothing left|stopped on SIG\w+ after step \d+; the same command goes on)")
-# Stars: a crash, or Open MPI 5's way to say that a connection is closed.
+# Lines with stars are crashes, or Open MPI 5's report of a closed connection.
 OPEN_MPI = re.compile(r"\[n\d:\d+\] (?!\*\*\*)|mpirun: Forwarding signal|\[warn\] Epoll|\[n\d:00000\] \*\*\* +"
                       r"(An error occurred in Socket closed|reported by process|on a NULL communicator|Unknown error|MPI_ERRORS_ARE_FATAL|and MPI will try)")
 
@@ -67,7 +67,7 @@ class Job:
         self.record = f"{self.folder}/record-{self.n_starts}"
         self.log = f"{self.folder}/log-{self.n_starts}"
         os.makedirs(self.record)
-        # Threads, workers: the cores are shared by all. The pace: for events to hit it in the middle of everything.
+        # One thread and one worker, because all ranks share the cores. DT_CHAOS_PACE_MS makes steps slow enough for events to strike at every moment.
         command = [self.options.job, "--data", self.options.data, "--arch", "resnet18", "--image-size", "16", "--batch", str(GLOBAL_BATCH // sum(places)),
                    "--epochs", str(self.options.epochs), "--lr", "0.02", "--threads", "1", "--workers", "1", "--checkpoint-every", str(EVERY), "--log-every", "0",
                    "--max-checkpoint-failures", "0", "--peer-timeout", str(TIMEOUT_S), "--out", self.out, "--export", self.weights]
@@ -84,7 +84,7 @@ class Job:
         return self.options.n_samples // GLOBAL_BATCH
 
     def step(self):
-        """Of this start, as far as rank 0 has come; -1: it has not begun."""
+        """The step of this start that rank 0 has reached; -1: none yet."""
         try:
             start = Start(self.record)
         except (ValueError, IndexError):
@@ -95,14 +95,14 @@ class Job:
         return epoch * self.steps_per_epoch() + position // GLOBAL_BATCH + len(batches)
 
     def checkpoints(self):
-        """The steps of the whole ones."""
+        """The steps of the whole checkpoints."""
         return whole_checkpoints(self.folders)
 
     def is_writing(self):
         return any(name.endswith(".tmp") for folder in self.folders if os.path.isdir(folder) for name in os.listdir(folder))
 
     def keep_last(self, step):
-        """Takes the checkpoint of `step`, from wherever its shards are, to `last`."""
+        """Copies the checkpoint of `step`, from wherever its shards are, to the folder `last`."""
         os.makedirs(f"{self.folder}/last")
         for (of, _), shards in shards_of(self.folders).items():
             for file, places in shards.items() if of == step else []:
@@ -110,12 +110,12 @@ class Job:
                 shutil.copy(f"{places[0]}/manifest.json", f"{self.folder}/last/manifest.json")
 
     def log_lines(self):
-        """Without the zero bytes that Open MPI 5 puts before what it says of a closed connection."""
+        """The lines of the log, without the zero bytes that Open MPI 5 puts before its report of a closed connection."""
         with open(self.log, errors="replace") as f:
             return f.read().replace("\0", "").splitlines()
 
     def own_lines(self):
-        """Without what Open MPI has to say about a lost process, between lines of dashes."""
+        """The lines of the log without Open MPI's reports about a lost process, which are between lines of dashes."""
         inside = False
         for line in self.log_lines():
             if line and not line.strip("-"):
@@ -165,7 +165,7 @@ def undisturbed(cluster, options):
 
 
 def wait_for_moment(job, event, trigger, dice):
-    """False: the job ended first."""
+    """Returns false if the job ended first."""
     if event.moment == "startup":
         time.sleep(dice.uniform(0, 0.8))
         return job.runs()
@@ -178,7 +178,7 @@ def wait_for_moment(job, event, trigger, dice):
 
 
 def one_start(job, places, plan, dice):
-    """Runs it until it ends; takes events from the plan. True: the training is done."""
+    """Runs the job until it ends, and removes the events that happened from the plan. Returns whether the training is done."""
     newest = max(job.checkpoints(), default=0)
     expected, ends = [], False
     fault = plan[0][1].fault(places, dice) if plan else ""
@@ -213,7 +213,7 @@ def one_start(job, places, plan, dice):
 
 
 def make_plan(options, dice):
-    """[(step, event)]; the events in the order given, or shuffled, over three quarters of the training."""
+    """[(step, event)]: the events in the given order, or shuffled, distributed over the first three quarters of the training."""
     names = list(options.events)
     if options.shuffle:
         dice.shuffle(names)
@@ -222,7 +222,7 @@ def make_plan(options, dice):
 
 
 def same_bits(options):
-    """The order of a sum is that of the ranks on each host, then of the hosts: comm/README.md."""
+    """Whether all starts sum in the same order, which depends on the ranks on each host: comm/README.md."""
     return len({tuple(n for n in places if n) for places in options.worlds}) == 1
 
 

@@ -1,6 +1,6 @@
-"""What can happen to a training; chaos.py makes it happen.
+"""The events that chaos.py disturbs a training with.
 
-An event: happen(job, dice) does it and returns what it did, for the log; the other fields say when, and what must follow. EVENTS names them all."""
+An event: happen(job, dice) does it and returns a description for the log; the other fields say when it happens and what must follow. EVENTS lists all."""
 import os
 import signal
 import subprocess
@@ -18,15 +18,15 @@ class Event:
     ends = True  # the training, with one of these codes:
     codes = (1, 75, 137, 14, 9, 205, -signal.SIGKILL)  # 9, 205: mpirun has lost its daemon on another host; 14: KILLED_CODE of tests/mpi.sh; the last: it was killed itself
     lines = (MISSED,)  # regular expressions of what the log may say
-    wants_copy = False  # not before the mirror has a checkpoint: without one nothing is left, and dtrain refuses to begin anew
-    hurries = False     # the next start does not wait until all processes of this one are gone
+    wants_copy = False  # wait until the mirror has a checkpoint: without one no checkpoint would be left, and dtrain refuses to start over
+    hurries = False     # the next start does not wait until all processes of this one have ended
 
     def __init__(self, name, **fields):
         self.name = name
         self.__dict__.update(fields)
 
     def fault(self, places, dice):
-        """DTRAIN_FAULT for the start that it happens to: holds a checkpoint for a while where there is much to lose."""
+        """DTRAIN_FAULT for the start in which it happens: delays a checkpoint at a point where a failure does most harm."""
         if self.moment != "writing":
             return ""
         everywhere = ["store.open", "store.fsync", "store.hash"]
@@ -38,7 +38,7 @@ class Event:
         raise NotImplementedError
 
     def after(self, job):
-        """When all of the training's processes have left (hurries: when mpirun has)."""
+        """Called when all processes of the training have ended (hurries: when mpirun has)."""
 
 
 class KillRank(Event):
@@ -70,7 +70,7 @@ class HostEvent(Event):
 
 
 class KillHost(HostEvent):
-    """Its kernel lives, and closes the connections."""
+    """All processes of a host; its kernel lives, and closes the connections."""
 
     def happen(self, job, dice):
         host = dice.choice(job.cluster.hosts)
@@ -124,12 +124,12 @@ class Pause(Event):
 
 
 class RefusingDisk(Event):
-    """Until two checkpoints at least were due."""
+    """A disk that refuses writes until at least two checkpoints were due."""
     ends = False
     lines = (NOT_WRITTEN, r"the checkpoint of step \d+ was not written either, for the same reason", r"metrics.jsonl: \d+ events? could not be written")
 
     def disk(self, job, dice):
-        """Of which this is about."""
+        """The mount point of the disk."""
         return job.disk
 
     def refuse(self, disk):
@@ -171,7 +171,7 @@ class ReadOnlyMirror(FullMirror):
 
 
 class ReplaceHosts(HostEvent):
-    """By empty ones."""
+    """Hosts are replaced by new ones with empty disks."""
     wants_copy = True
 
     def happen(self, job, dice):
@@ -187,7 +187,7 @@ class ReplaceHosts(HostEvent):
 
 
 class RestartOnFullDisk(KillAll):
-    """It is refused, and nothing that was there is lost."""
+    """The start is refused, and no checkpoint is lost."""
 
     def happen(self, job, dice):
         fill(os.path.join(job.disk, "filler"))

@@ -2,9 +2,9 @@
  *
  *   dt_resnet_spec    16 channels everywhere: a step takes milliseconds, a checkpoint of ResNet-18 has some
  *                     400 KB
- *   dt_loader_create  the source of the training is the real one and writes down what it is asked for
+ *   dt_loader_create  the training's source is the real one, and records what it is asked for
  *   open, dt_sampler_id
- *                     what the source did for it
+ *                     record the work of the source
  *   fallocate         while there is a file DT_CHAOS_QUOTA, the quota is used up
  *
  * Each rank writes to the file DT_CHAOS_RECORD/RANK, one write(2) a line, so a line of a process that is
@@ -13,16 +13,16 @@
  *   source WORLD ACCUMULATE BATCH N_SAMPLES
  *   start EPOCH POSITION N_BATCHES       of this rank
  *   next ID ...                          the samples of its next micro-batch
- *   stop DECODED ORDERED                 at the end: rows made since start; samples looked up in the shuffled
- *                                        order, ever
+ *   stop DECODED ORDERED                 at the end: samples decoded since start; samples looked up in the
+ *                                        shuffled order, in all
  *   open PATH                            an image of the training set; only where DT_CHAOS_OPENS is set, as
  *                                        these:
  *   sample ID PATH                       all of them, at the beginning
  *
- * A build without the cpu backend takes ref, which is fast enough for this network: dt_backend_create is
+ * A build without the cpu backend uses ref, which is fast enough for this network: dt_backend_create is
  * wrapped for that.
  *
- * DT_CHAOS_PACE_MS: so long a micro-batch takes at least, for things to happen meanwhile. */
+ * DT_CHAOS_PACE_MS: the least time of a micro-batch, so that events can happen during it. */
 #define _GNU_SOURCE /* fallocate */
 #include "config.h"
 

@@ -1,4 +1,4 @@
-"""Reads what chaos_job.c's ranks have written down, which samples each step took, and what lies in folders of checkpoints."""
+"""Reads the records of chaos_job.c's ranks, which samples each step took, and folders of checkpoints."""
 import json
 import os
 import re
@@ -13,12 +13,12 @@ class Start:
             self.ranks[int(name)] = Rank(f"{folder}/{name}")
 
     def first_step(self, steps_per_epoch):
-        """After how many steps it went on; None: it never came to one."""
+        """The step after which it resumed; None: it made no step."""
         first = [rank.starts[0] for rank in self.ranks.values() if rank.starts]
         return first[0][0] * steps_per_epoch + first[0][1] // self.ranks[min(self.ranks)].global_batch if first else None
 
     def samples(self):
-        """{(epoch, position): id} of all that its ranks have taken."""
+        """{(epoch, position): id} of all samples that its ranks have taken."""
         return {place: sample for rank in self.ranks.values() for place, sample in rank.samples().items()}
 
 
@@ -57,7 +57,7 @@ class Rank:
 
 
 def shards_of(folders):
-    """{(step, hash of the manifest): [the folders that a shard is in] of each shard}: a checkpoint of which each folder may hold a part."""
+    """{(step, hash of the manifest): [the folders that a shard is in] of each shard}: each folder may have a part of a checkpoint."""
     found = {}
     for folder in folders:
         for name in os.listdir(folder) if os.path.isdir(folder) else []:
@@ -76,12 +76,12 @@ def shards_of(folders):
 
 
 def whole_checkpoints(folders):
-    """The steps of those of which every shard is somewhere."""
+    """The steps of the checkpoints whose shards all exist somewhere."""
     return sorted({step for (step, _), shards in shards_of(folders).items() if all(shards.values())})
 
 
 def what_counted(starts, steps_per_epoch, global_batch):
-    """{(epoch, position): id} of the steps that stayed: what a later start did again, it did for good."""
+    """{(epoch, position): id} of the steps that counted: where a later start repeated steps, those of the later start."""
     counted = {}
     for start in starts:
         first = start.first_step(steps_per_epoch)

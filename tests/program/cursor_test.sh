@@ -22,7 +22,7 @@ opened() { sed -n 's/^open //p' "$1"/* | LC_ALL=C sort; }
 # The names of the samples that were trained on.
 trained() { ids "$1" | LC_ALL=C join -o 2.2 - <(sed -n 's/^sample //p' "$1/0" | LC_ALL=C sort) | LC_ALL=C sort; }
 
-# work RECORD: batches asked for, files opened, rows made, samples looked up
+# work RECORD: batches requested, files opened, samples decoded, samples looked up
 work() { echo "$(sed -n 's/^start [0-9]* [0-9]* //p' "$1"/*) $(opened "$1" | wc -l) $(sed -n 's/^stop //p' "$1"/*)"; }
 
 begin "a resume near the end of an epoch opens only the images of its own steps, and does no more work than one near the beginning"

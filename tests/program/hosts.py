@@ -1,16 +1,16 @@
-"""Hosts for tests: network, mount and UTS namespaces on one switch, each with a disk and a folder for temporary files of its own.
+"""Hosts for tests: network, mount and UTS namespaces on one switch, each with its own disk and folder for temporary files.
 
-Wants to run in namespaces of its own, where it is process 1, so that all of it is gone when it is:
+It must run in namespaces of its own as process 1, so that everything in them ends with it:
 
     unshare --net --mount --pid --fork --kill-child --mount-proc python3 ...
 
     cluster = Cluster("/path/work", 2, "8m")
-    cluster.hosts[0].popen(["mpirun", ...])        what runs there
-    cluster.hosts[1].cable(False)                  the others do not see it any more
-    cluster.hosts[1].power_off()                   without a word to the others
+    cluster.hosts[0].popen(["mpirun", ...])        starts a program there
+    cluster.hosts[1].cable(False)                  unplugs its network
+    cluster.hosts[1].power_off()                   ends it; its connections are not closed
     cluster.hosts[1].boot()
 
-Every host sees the driver's files; WORK/local is its own disk, WORK/tmp its own /tmp."""
+Every host sees the same files; WORK/local is its own disk, WORK/tmp its own /tmp."""
 import os
 import signal
 import subprocess
@@ -21,7 +21,7 @@ SLOWER = int(os.environ.get("DTRAIN_TEST_SLOWER", "1"))  # time limits are so ma
 
 
 class Failure(Exception):
-    """What must hold does not."""
+    """A check of the test failed."""
 
 
 def sh(*command):
@@ -75,17 +75,17 @@ class Host:
         self.boot()
 
     def boot(self):
-        """A kernel of its own, as far as the others can tell; the disk is what it was."""
+        """Starts the host: new namespaces, the same disk."""
         work = self.cluster.work
         script = f"""hostname {self.name} && mount --bind {self.disk} {work}/local && mount -t tmpfs none {work}/tmp &&
             mount -t tmpfs none /dev/shm && ip link set lo up && echo 3 >/proc/sys/net/ipv4/tcp_retries2 && echo up && exec sleep infinity"""
-        # tcp_retries2: how often TCP sends again before it gives a host up. The default, 15, takes a quarter of an hour.
+        # tcp_retries2: how often TCP retries before it gives up on a host. The default, 15, takes a quarter of an hour.
         self.holder = subprocess.Popen(["unshare", "--net", "--uts", "--mount", "sh", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         if self.holder.stdout.readline() != b"up\n":
             raise RuntimeError(f"{self.name} does not come up")
         self.network = network_of(self.holder.pid)
         sh("ip", "link", "add", f"port{self.number}", "type", "veth", "peer", "name", "eth0", "address", f"02:00:00:00:00:{self.number:02x}", "netns",
-           str(self.holder.pid))  # the address is the machine's: the others still know it after a boot
+           str(self.holder.pid))  # a fixed hardware address: the others still know it after a boot
         sh("ip", "link", "set", f"port{self.number}", "master", "switch", "up")
         inside = ["nsenter", "--target", str(self.holder.pid), "--net", "ip"]
         sh(*inside, "addr", "add", f"{NET}.{self.number + 1}/24", "dev", "eth0")
@@ -98,11 +98,11 @@ class Host:
         return subprocess.Popen(enter + command, stdin=subprocess.DEVNULL, **keywords)
 
     def pids(self):
-        """Its living processes."""
+        """The processes on this host that run."""
         return [pid for pid in processes() if pid != self.holder.pid and network_of(pid) == self.network and is_alive(pid)]
 
     def ranks(self, program):
-        """{rank: pid} of the MPI processes that run `program` here."""
+        """{rank: pid} of the MPI processes on this host that run `program`."""
         found = {}
         for pid in self.pids():
             try:
@@ -121,14 +121,14 @@ class Host:
         sh("ip", "link", "set", f"port{self.number}", "up" if plugged else "down")
 
     def kill_all(self):
-        """All its processes. The kernel lives, and tells their peers that the connections are closed."""
+        """Kills all its processes. The kernel lives, and closes their connections."""
         while self.pids():
             for pid in self.pids():
                 kill(pid)
             time.sleep(0.01)
 
     def power_off(self):
-        """It is gone, and nobody is told. The temporary files are lost, the disk is not."""
+        """Ends the host without closing its connections. The temporary files are lost, the disk is kept."""
         self.cable(False)
         self.kill_all()
         sh("ip", "link", "del", f"port{self.number}")

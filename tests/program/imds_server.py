@@ -1,17 +1,17 @@
-"""EC2's instance metadata service, as far as spot instances need it: IMDSv2 on 127.0.0.1, for tests.
+"""The parts of EC2's instance metadata service that spot instances use: IMDSv2 on 127.0.0.1, for tests.
 
     python3 imds_server.py FOLDER
 
-It writes FOLDER/port, and a line `METHOD PATH CODE` for each answer to FOLDER/requests (`late` and `none` for a code where that is so). What it says is in FOLDER/mode, which a test may change at any time;
-words, each of them optional:
+It writes FOLDER/port, and a line `METHOD PATH CODE` for each request to FOLDER/requests (the code is `late` for a late answer and `none` for none).
+FOLDER/mode, which a test may change at any time, controls the answers; its words are all optional:
 
-    notice=SECONDS     spot/instance-action tells of a termination so long after this word was first seen
-    rebalance          events/recommendations/rebalance is there
-    token_s=SECONDS    tokens are refused (401) after so long, whatever they were asked for
+    notice=SECONDS     spot/instance-action announces a termination so long after this word was first seen
+    rebalance          events/recommendations/rebalance exists
+    token_s=SECONDS    tokens are refused (401) after so long, whatever lifetime was requested
     slow=SECONDS       answers come late
-    hang               there are none
-    garbage            there is something else behind every path
-    fail=CODE          this code, for everything
+    hang               no answer
+    garbage            every answer is HTML
+    fail=CODE          every answer has this code
 
 It ends after ten minutes at the latest.
 """
@@ -24,7 +24,7 @@ import threading
 import time
 
 folder = sys.argv[1]
-tokens = {}  # token: when it ends
+tokens = {}  # token: when it expires
 first_seen = {}  # word: when
 lock = threading.Lock()
 
@@ -63,7 +63,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def is_out_of_order(self, m):
-        """What a test wants to go wrong, whatever was asked."""
+        """Does what FOLDER/mode says about failures. Returns whether it has answered."""
         if "slow" in m:
             self.note("late")
             time.sleep(m["slow"][0])

@@ -1,5 +1,5 @@
-/* kill_calls.c: an interposed libc, linked into a program: SIGKILL at the n-th call that changes what is on
- * the disk below a folder.
+/* kill_calls.c: wrappers of libc's functions, linked into a program: they kill it at the n-th call that
+ * changes the files of a folder.
  *
  *   DT_KILL_UNDER=checkpoints DT_KILL_AT=12 DT_KILL_RANK=1 kill_job ...
  *
@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 static atomic_long n_calls;
-static _Atomic unsigned char written[4096]; /* descriptors of such files */
+static _Atomic unsigned char written[4096]; /* by descriptor: a file that is counted */
 static const char *under;
 static long kill_at;
 static int is_our_rank, rank;
@@ -64,7 +64,7 @@ static int concerns_fd(int fd)
     return under && is_our_rank && fd >= 0 && fd < 4096 && written[fd];
 }
 
-/* True: this is the call. */
+/* Counts a call. Returns true for the call to die at. */
 static int is_the_call(void)
 {
     return atomic_fetch_add(&n_calls, 1) + 1 == kill_at;

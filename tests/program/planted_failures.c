@@ -1,4 +1,4 @@
-/* Tests that fail, hang, or skip: harness_test.sh picks one and looks at what the harness makes of it. */
+/* Tests that fail, hang, or skip: harness_test.sh runs one and checks the harness's report. */
 #include "tests/testing.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* Three ranks, of which one fails: harness_test.sh wants to see it. */
+/* Three ranks, of which one fails, for harness_test.sh. */
 #include "tests/testing.h"
 
 #include <mpi.h>
