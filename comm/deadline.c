@@ -199,10 +199,10 @@ void dt_watch_drain(dt_watch *w)
 
 /* -- missing ranks --------------------------------------------------------------------------------------- */
 
-static bool missing(const dt_watch *w, int rank, const dt_waiting *a)
+static bool missing(const dt_watch *w, int rank, const dt_waiting *waiting)
 {
-    return rank != w->comm->rank && a->position.kind != DT_POSITION_WORK &&
-           w->peers[rank].last_notice.n_begun[sequence_of(&a->position)] < a->position.number;
+    return rank != w->comm->rank && waiting->position.kind != DT_POSITION_WORK &&
+           w->peers[rank].last_notice.n_begun[sequence_of(&waiting->position)] < waiting->position.number;
 }
 
 /* No notice has come from this rank for so long that it can be neither waiting nor busy. */
@@ -213,14 +213,14 @@ static bool silent(const dt_watch *w, int rank, double now_s)
 
 /* List the missing ranks that are silent (or those that are not): "rank 3 (node7), rank 5 (node9) and 4
  * more". Returns how many there are. */
-static int list_missing(const dt_watch *w, const dt_waiting *a, bool are_silent, double now_s, char *out,
-                        size_t out_bytes)
+static int list_missing(const dt_watch *w, const dt_waiting *waiting, bool are_silent, double now_s,
+                        char *out, size_t out_bytes)
 {
     int n = 0;
     size_t used = 0;
     out[0] = '\0';
     for (int r = 0; r < w->comm->size; r++)
-        if (missing(w, r, a) && silent(w, r, now_s) == are_silent && n++ < NAMED && used < out_bytes)
+        if (missing(w, r, waiting) && silent(w, r, now_s) == are_silent && n++ < NAMED && used < out_bytes)
             used += (size_t)snprintf(out + used, out_bytes - used, "%srank %d (%s)", n > 1 ? ", " : "", r,
                                      w->peers[r].host);
     if (n > NAMED && used < out_bytes)
@@ -228,24 +228,24 @@ static int list_missing(const dt_watch *w, const dt_waiting *a, bool are_silent,
     return n;
 }
 
-int dt_watch_describe_missing(const dt_watch *w, const dt_waiting *a, char *out, size_t out_bytes)
+int dt_watch_describe_missing(const dt_watch *w, const dt_waiting *waiting, char *out, size_t out_bytes)
 {
     char names[700], there[160];
     const double now_s = dt_clock_s();
-    int n = list_missing(w, a, true, now_s, names, sizeof names);
+    int n = list_missing(w, waiting, true, now_s, names, sizeof names);
     out[0] = '\0';
     if (n > 0) {
         snprintf(out, out_bytes, "there is no sign of %s", names);
         return n;
     }
-    n = list_missing(w, a, false, now_s, names, sizeof names);
+    n = list_missing(w, waiting, false, now_s, names, sizeof names);
     for (int r = 0; r < w->comm->size && n > 0; r++) {
-        if (!missing(w, r, a))
+        if (!missing(w, r, waiting))
             continue;
         dt_position_describe(&w->peers[r].last_notice.position, there, sizeof there);
         bool waits = w->peers[r].last_notice.kind == DT_NOTICE_WAITS;
         snprintf(out, out_bytes, "%s %s not come; rank %d is %s%s", names, n > 1 ? "have" : "has", r,
-                 waits ? "in " : "busy by itself", waits ? there : "");
+                 waits ? "in " : "busy with its own work", waits ? there : "");
         break;
     }
     return n;
@@ -253,17 +253,17 @@ int dt_watch_describe_missing(const dt_watch *w, const dt_waiting *a, char *out,
 
 /* Fails when another rank waits at the position with this number, but in another collective or with another
  * size: waiting on would not help. */
-static dt_status check_same_position(const dt_watch *w, const dt_waiting *a, dt_error *err)
+static dt_status check_same_position(const dt_watch *w, const dt_waiting *waiting, dt_error *err)
 {
     char here[160], there[160];
     for (int r = 0; r < w->comm->size; r++) {
         const dt_position *other = &w->peers[r].last_notice.position;
-        if (w->peers[r].last_notice.kind != DT_NOTICE_WAITS || a->position.kind == DT_POSITION_WORK ||
-            other->kind == DT_POSITION_WORK || sequence_of(other) != sequence_of(&a->position) ||
-            other->number != a->position.number ||
-            (other->kind == a->position.kind && other->bytes == a->position.bytes))
+        if (w->peers[r].last_notice.kind != DT_NOTICE_WAITS || waiting->position.kind == DT_POSITION_WORK ||
+            other->kind == DT_POSITION_WORK || sequence_of(other) != sequence_of(&waiting->position) ||
+            other->number != waiting->position.number ||
+            (other->kind == waiting->position.kind && other->bytes == waiting->position.bytes))
             continue;
-        dt_position_describe(&a->position, here, sizeof here);
+        dt_position_describe(&waiting->position, here, sizeof here);
         dt_position_describe(other, there, sizeof there);
         return dt_fail(err, DT_ERR_COMM, "rank %d is in %s, and rank %d (%s) in %s: a bug", w->comm->rank,
                        here, r, w->peers[r].host, there);
@@ -280,17 +280,17 @@ static dt_status check_given_up(const dt_watch *w, dt_error *err)
     return DT_OK;
 }
 
-static dt_status timed_out(const dt_watch *w, const dt_waiting *a, dt_error *err)
+static dt_status timed_out(const dt_watch *w, const dt_waiting *waiting, dt_error *err)
 {
     char missing_ranks[900], here[160];
-    dt_position_describe(&a->position, here, sizeof here);
-    int n = dt_watch_describe_missing(w, a, missing_ranks, sizeof missing_ranks);
-    if (a->position.kind == DT_POSITION_WORK)
+    dt_position_describe(&waiting->position, here, sizeof here);
+    int n = dt_watch_describe_missing(w, waiting, missing_ranks, sizeof missing_ranks);
+    if (waiting->position.kind == DT_POSITION_WORK)
         return dt_fail(err, DT_ERR_TIMEOUT, "after %g s in %s nothing moves: the device hangs", w->deadline_s,
                        here);
     if (n == 0)
         return dt_fail(err, DT_ERR_PEER,
-                       "after %g s in %s nothing arrives, although all ranks have come: look at the network "
+                       "after %g s in %s nothing arrives, although all ranks have come: check the network "
                        "between hosts",
                        w->deadline_s, here);
     return dt_fail(err, DT_ERR_PEER,
@@ -300,14 +300,14 @@ static dt_status timed_out(const dt_watch *w, const dt_waiting *a, dt_error *err
 
 /* The deadline is over, and either all ranks have come, or a missing rank has sent no heartbeat for as long.
  * The extra 1.5 intervals let the notice of a rank that came just before the deadline arrive. */
-static bool too_late(const dt_watch *w, const dt_waiting *a, double now_s)
+static bool too_late(const dt_watch *w, const dt_waiting *waiting, double now_s)
 {
     const double give_up_s = w->deadline_s + 1.5 * w->notice_every_s;
     bool all_came = true;
-    if (now_s - a->start_s < give_up_s)
+    if (now_s - waiting->start_s < give_up_s)
         return false;
     for (int r = 0; r < w->comm->size; r++)
-        if (missing(w, r, a)) {
+        if (missing(w, r, waiting)) {
             all_came = false;
             if (now_s - w->peers[r].heartbeat_s >= give_up_s)
                 return true;
@@ -316,13 +316,13 @@ static bool too_late(const dt_watch *w, const dt_waiting *a, double now_s)
 }
 
 /* Log a warning that names the missing ranks. Of the ranks that wait only the lowest logs it. */
-static void warn(const dt_watch *w, const dt_waiting *a, double waited_s)
+static void warn(const dt_watch *w, const dt_waiting *waiting, double waited_s)
 {
     char missing_ranks[900];
     for (int r = 0; r < w->comm->rank; r++)
-        if (!missing(w, r, a))
+        if (!missing(w, r, waiting))
             return;
-    if (dt_watch_describe_missing(w, a, missing_ranks, sizeof missing_ranks) > 0)
+    if (dt_watch_describe_missing(w, waiting, missing_ranks, sizeof missing_ranks) > 0)
         dt_log_warn("rank %d has waited %.0f s, and gives up after %.0f s: %s", w->comm->rank, waited_s,
                     w->deadline_s, missing_ranks);
 }
@@ -334,49 +334,49 @@ dt_waiting dt_waiting_begin(const dt_position *position)
     return (dt_waiting){.position = *position, .start_s = dt_clock_s()};
 }
 
-void dt_waiting_move(dt_waiting *a, const dt_position *position)
+void dt_waiting_move(dt_waiting *waiting, const dt_position *position)
 {
-    a->position = *position;
-    a->start_s = dt_clock_s();
+    waiting->position = *position;
+    waiting->start_s = dt_clock_s();
 }
 
-static dt_status exchange_notices(dt_watch *w, dt_waiting *a, double now_s, dt_error *err)
+static dt_status exchange_notices(dt_watch *w, dt_waiting *waiting, double now_s, dt_error *err)
 {
     if (w->comm->size == 1)
         return DT_OK;
-    if (now_s >= a->next_notice_s) {
+    if (now_s >= waiting->next_notice_s) {
         dt_notice n = notice_of(w, DT_NOTICE_WAITS);
-        n.position = a->position;
+        n.position = waiting->position;
         DT_TRY(send_all(w, &n, err));
-        a->next_notice_s = now_s + w->notice_every_s;
+        waiting->next_notice_s = now_s + w->notice_every_s;
     }
     DT_TRY(receive_all(w, err));
     return DT_OK;
 }
 
 /* Fails when this rank must give up. */
-static dt_status check_own_wait(const dt_watch *w, const dt_waiting *a, double now_s, dt_error *err)
+static dt_status check_own_wait(const dt_watch *w, const dt_waiting *waiting, double now_s, dt_error *err)
 {
-    DT_TRY(check_same_position(w, a, err));
-    return too_late(w, a, now_s) ? timed_out(w, a, err) : DT_OK;
+    DT_TRY(check_same_position(w, waiting, err));
+    return too_late(w, waiting, now_s) ? timed_out(w, waiting, err) : DT_OK;
 }
 
-dt_status dt_watch_poll(dt_watch *w, dt_waiting *a, bool moved, dt_error *err)
+dt_status dt_watch_poll(dt_watch *w, dt_waiting *waiting, bool moved, dt_error *err)
 {
     if (moved) {
-        a->start_s = dt_clock_s();
+        waiting->start_s = dt_clock_s();
         return DT_OK;
     }
     /* Give the processor to the loader's threads, and to ranks that share it. */
     sched_yield();
-    if (++a->n_polls % POLLS_PER_CLOCK != 0)
+    if (++waiting->n_polls % POLLS_PER_CLOCK != 0)
         return DT_OK;
-    const double now_s = dt_clock_s(), waited_s = now_s - a->start_s;
+    const double now_s = dt_clock_s(), waited_s = now_s - waiting->start_s;
     if (waited_s < w->notice_every_s)
         return DT_OK;
-    DT_TRY(exchange_notices(w, a, now_s, err));
+    DT_TRY(exchange_notices(w, waiting, now_s, err));
     dt_error own;
-    dt_status status = check_own_wait(w, a, now_s, &own);
+    dt_status status = check_own_wait(w, waiting, now_s, &own);
     if (status != DT_OK) {
         dt_watch_give_up(w, &own);
         if (err)
@@ -384,9 +384,9 @@ dt_status dt_watch_poll(dt_watch *w, dt_waiting *a, bool moved, dt_error *err)
         return status;
     }
     DT_TRY(check_given_up(w, err));
-    if (waited_s >= WARN_AFTER_S && !a->warned) {
-        a->warned = true;
-        warn(w, a, waited_s);
+    if (waited_s >= WARN_AFTER_S && !waiting->warned) {
+        waiting->warned = true;
+        warn(w, waiting, waited_s);
     }
     if (waited_s >= NAP_AFTER_S)
         dt_clock_sleep_s(NAP_S);

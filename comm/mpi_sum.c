@@ -283,10 +283,10 @@ dt_status dt_mpi_sum_start(dt_comm_mpi *c, void *data, int64_t n, dt_dtype dtype
 {
     dt_mpi_sum *sum = &c->sum;
     dt_comm_request *r = sum->free;
-    size_t row = 0;
-    while (row < sizeof arithmetic / sizeof *arithmetic && arithmetic[row].dtype != dtype)
-        row++;
-    if (row == sizeof arithmetic / sizeof *arithmetic)
+    size_t entry = 0;
+    while (entry < sizeof arithmetic / sizeof *arithmetic && arithmetic[entry].dtype != dtype)
+        entry++;
+    if (entry == sizeof arithmetic / sizeof *arithmetic)
         return dt_fail(err, DT_ERR_INTERNAL, "all-reduce: no arithmetic for %s", dt_dtype_name(dtype));
     if (!r || (!r->next && position->kind == DT_POSITION_GRADIENTS)) /* the last is kept for blocking sums */
         return dt_fail(err, DT_ERR_INTERNAL, "all-reduce: more than %d are under way", DT_MPI_REQUESTS - 1);
@@ -294,7 +294,7 @@ dt_status dt_mpi_sum_start(dt_comm_mpi *c, void *data, int64_t n, dt_dtype dtype
     *r = (dt_comm_request){.data = data,
                            .n_left = n,
                            .elem_bytes = dt_dtype_bytes(dtype),
-                           .combine = arithmetic[row].combine[op],
+                           .combine = arithmetic[entry].combine[op],
                            .position = *position,
                            .open = true};
     if (n > 0 && c->head.size > 1) {

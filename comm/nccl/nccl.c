@@ -246,9 +246,9 @@ static dt_status sum_once(dt_comm_nccl *c, int64_t n, float *values, dt_event *e
     for (int64_t i = 0; i < n; i++)
         if (fabsf(values[i] - all_is) > 0.0f)
             return dt_fail(err, DT_ERR_DEVICE,
-                           "the first sum between the GPUs is wrong: %g, and %g is right. Where GPUs talk "
-                           "past the host (P2P), an IOMMU or PCIe access control "
-                           "(ACS) can break that: try NCCL_P2P_DISABLE=1",
+                           "the first sum between the GPUs is wrong: %g instead of %g. An IOMMU or PCIe "
+                           "access control (ACS) can break direct transfers between GPUs (P2P): try "
+                           "NCCL_P2P_DISABLE=1",
                            (double)values[i], (double)all_is);
     return DT_OK;
 }

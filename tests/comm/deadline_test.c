@@ -150,7 +150,7 @@ static void the_network_is_blamed_when_no_rank_is_missing(void)
     waits(&w, 1, bucket);
     DT_CHECK_INT(wait_at(&w, bucket, 5.0, &err), DT_ERR_PEER);
     DT_CHECK_STR(err.message, "after 0.4 s in the sum of gradient bucket 5 of step 30 (1000 bytes) nothing "
-                              "arrives, although all ranks have come: look at the network "
+                              "arrives, although all ranks have come: check the network "
                               "between hosts");
     dt_watch_destroy(w.watch);
 }

@@ -381,7 +381,7 @@ static void gpus_that_sum_wrongly_fail_the_start(void)
     dt_error err = {0};
     fake_nccl_mistakes.wrong_sums = true;
     DT_CHECK_INT(create(&(dt_comm_nccl_options){0}, &c, &err), DT_ERR_DEVICE);
-    DT_CHECK_CONTAINS(err.message, "the first sum between the GPUs is wrong: 0.5, and ");
+    DT_CHECK_CONTAINS(err.message, "the first sum between the GPUs is wrong: 0.5 instead of ");
     DT_CHECK_CONTAINS(err.message, "NCCL_P2P_DISABLE");
     fake_nccl_mistakes.wrong_sums = false;
     DT_CHECK(c == NULL);

@@ -17,7 +17,7 @@
 /* The disks, and the result of a load on every rank. */
 typedef struct fleet {
     dt_store *disks[FLEET_MAX_HOSTS]; /* "/nvme" of hosts 0, 1, ...; without per_host the first is
-                                         everybody's "/shared" */
+                                         "/shared" by all hosts */
     dt_store *mirror;                 /* "/fsx" */
     bool per_host, averages;          /* averages: the run has --ema */
     int ranks_per_host;               /* 2 at first */
