@@ -48,9 +48,8 @@ void dt_nccl_log_begin(dt_nccl_log *log);
  * on writing into the file. */
 char *dt_nccl_log_end(dt_nccl_log *log);
 
-/* Read the network from the log. Where text is NULL only no_plugin is set, from the libraries of this
- * process:
- * `maps` is a file like /proc/self/maps, which is the default (NULL). */
+/* Read the network from the log. Where text is NULL only no_plugin is set, from the libraries of this process
+ * (maps: a file like /proc/self/maps, which is the default, NULL). */
 void dt_nccl_network_parse(const char *text, const char *maps, dt_nccl_network *network);
 /* Join one rank's network into that of all: the worst network, and everything used within hosts. */
 void dt_nccl_network_join(dt_nccl_network *all, const dt_nccl_network *one);
@@ -61,7 +60,8 @@ void dt_nccl_network_describe(const dt_nccl_network *network, bool several_hosts
 /* The type of an Amazon instance, "p4d.24xlarge": the first word of the file at `path` (NULL: the firmware's
  * product name). "" if it cannot be read. */
 void dt_nccl_machine_type(const char *path, char *out, size_t out_bytes);
-/* Return true, and write a warning, where machines of this type have EFA and the network is not EFA. */
+/* Return true, and write a warning, where machines of this type have EFA and NCCL certainly does not use it:
+ * it uses sockets or libfabric without EFA, or no plugin is loaded. */
 bool dt_nccl_network_advice(const dt_nccl_network *network, const char *machine_type, char *out,
                             size_t out_bytes);
 

@@ -32,9 +32,8 @@ static dt_status give_up_and_leave(dt_comm_nccl *c, const dt_error *own, dt_erro
     return dt_nccl_leave(c, own->status);
 }
 
-/* Collect notices after an error that NCCL or the watchdog found, and write the missing ranks into `who`
- * (empty:
- * none). Fails where another rank has given up: its reason came first. */
+/* Collect notices after an error that NCCL or the watchdog found, and write the missing ranks into
+ * missing_ranks ("": none). Fails where another rank has given up: its reason came first. */
 static dt_status find_missing(dt_comm_nccl *c, const dt_position *position, char *missing_ranks, size_t bytes,
                               dt_error *err)
 {
@@ -69,7 +68,7 @@ static dt_status nccl_failed(dt_comm_nccl *c, int code, const dt_position *posit
 /* Give up because the watchdog has aborted NCCL, which freed this thread from a call of CUDA. */
 static dt_status watchdog_fired(dt_comm_nccl *c, dt_error *err)
 {
-    /* by the watchdog's number: the abort has let the device go on since */
+    /* The watchdog's number, not the marks: the device has gone on since the abort. */
     const dt_position position = dt_nccl_position_of(c, atomic_load(&c->watchdog.stalled));
     char here[160], missing_ranks[600];
     dt_error own = {0};
