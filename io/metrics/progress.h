@@ -13,7 +13,7 @@
  * show the epoch's progress; the time left is that of the whole training. In both cases each epoch,
  * evaluation and checkpoint is reported in a line, and a summary at the end:
  *
- *   epoch  3/15  done  step  468/2340  loss 1.5820  top-1 41.20%     812 img/s  15.4 s  2 broken files so far
+ *   epoch  3/15  done  step  468/2340  loss 1.5820  top-1 41.20%    812 img/s  15.4 s  1 broken file replaced
  *   epoch  3/15  eval  step  468/2340  loss 1.5511  top-1 44.30%  top-5 91.20%  1000 images  0.4 s
  *   epoch  3/15  save  step  468/2340  90.3 MB  0.2 s  runs/demo/checkpoints
  */

@@ -117,7 +117,7 @@ static bool is_subfolder(DIR *dir, const char *name)
     return fstatat(dirfd(dir), name, &info, 0) == 0 && S_ISDIR(info.st_mode);
 }
 
-/* Decides by the name only. list_class removes folders with such names. A dangling link stays in the list: it
+/* Decides by the name only. list_class drops folders with such names. A dangling link stays in the list: it
  * is a broken file. */
 static bool is_candidate(DIR *dir, const char *name)
 {

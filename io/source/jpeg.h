@@ -43,7 +43,8 @@ dt_status dt_jpeg_open(dt_jpeg *jpeg, const uint8_t *bytes, size_t n_bytes, int6
 
 /* Start decoding `window` of the image reduced to 1/shrink in the DCT; shrink is 1, 2, 4 or 8. The reduced
  * image has ceil(width / shrink) x ceil(height / shrink) pixels, in which `window` is measured.
- * DT_ERR_INTERNAL: the window is empty or not inside the image. */
+ * DT_ERR_INTERNAL: the window is empty or not inside the image; DT_ERR_FORMAT: damaged data;
+ * DT_ERR_MEMORY. */
 dt_status dt_jpeg_begin(dt_jpeg *jpeg, int shrink, dt_rect window, dt_error *err);
 
 /* The next rows of the window, 1 to DT_JPEG_MAX_ROWS: rows[i] points to window.w RGB pixels and

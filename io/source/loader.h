@@ -11,8 +11,8 @@
  * reason. In training another sample with its own label replaces it, chosen by (seed, epoch, id). In
  * evaluation its slot gets label -1 and is not counted. A file is checked to its last byte when a thread
  * first reads it, so whether it is broken does not depend on the random crop. Once more than max_broken of
- * all files were found broken since start, next returns DT_ERR_DATA. Within an epoch one rank only requests
- * each file, so the ranks' n_broken may be added up.
+ * all files were found broken since start, next returns DT_ERR_DATA. In an epoch only one rank requests a
+ * file, so the ranks' n_broken may be added up.
  *
  * The caller may hold at least three batches at a time. start drops the batches that the caller holds.
  */
