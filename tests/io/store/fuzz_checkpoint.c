@@ -2,8 +2,8 @@
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I. tests/io/store/fuzz_checkpoint.c io/durable.c \
  *         io/store/{manifest_json_read,manifest_json_write,hdf5_driver,hdf5_shard}.c \
- *         core/base/{alloc,error,fault,log,rng,clock}.c core/checkpoint/manifest.c ... \
- *         -lhdf5 -ljansson -lxxhash -lm -lpthread
+ *         core/base/{alloc,error,fault,log,rng,clock,computed_by}.c core/checkpoint/manifest.c \
+ *         $(pkg-config --cflags --libs hdf5) -ljansson -lxxhash -lm -lpthread -o fuzz_checkpoint
  *
  * tests/io/store/fuzz_checkpoint_test.c passes mutated manifests and shards to it in every `make check`.
  *
