@@ -16,7 +16,7 @@
  *   image's 3.
  * - Calls enqueue their work on the backend's main stream, in order. A later call can return the error of an
  *   earlier one. One thread makes all calls.
- * - Only create-functions and values_bind allocate memory, scratch memory included; the calls of a step allocate nothing.
+ * - Only create-functions and values_bind allocate memory, scratch memory included; a step allocates none.
  * - Outputs may alias inputs only where a comment says so. "=" overwrites an output, "+=" adds to it, and
  *   `accumulate` selects "+=".
  * - relu (v < 0 ? 0 : v) and max pooling keep a NaN, so a training that has diverged shows it in the loss.

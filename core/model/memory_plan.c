@@ -61,12 +61,12 @@ dt_status dt_memory_plan(dt_planned_block *blocks, int64_t n, int64_t *total_byt
     for (int64_t i = 0; i < n; i++) {
         dt_planned_block *block = &blocks[order[i].index];
         block->offset = lowest_gap(blocks, placed, i, block);
-        int64_t place = i;
-        while (place > 0 && blocks[placed[place - 1]].offset > block->offset) {
-            placed[place] = placed[place - 1];
-            place--;
+        int64_t k = i;
+        while (k > 0 && blocks[placed[k - 1]].offset > block->offset) {
+            placed[k] = placed[k - 1];
+            k--;
         }
-        placed[place] = order[i].index;
+        placed[k] = order[i].index;
         if (block->offset + round_up(block->bytes) > total)
             total = block->offset + round_up(block->bytes);
     }

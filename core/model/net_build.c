@@ -1,9 +1,12 @@
-/* net_build.c: the builder that layers talk to, and the memory of activations and gradients.
+/* net_build.c: creates the layers, with the builder functions that they call, and plans the memory of
+ * activations and their gradients.
  *
- * Time is counted in ticks: with L layers, layer i runs forward at tick i and backward at tick 2L-1-i. Every
- * block of memory gets the ticks between which it holds something, and core/model/memory_plan lets blocks
- * that never live together share. A net without training ends at tick L-1, so activations die young. */
+ * Time is counted in ticks: with L layers, layer i runs forward at tick i and backward at tick 2L-1-i. Each
+ * block of memory has a first and a last tick at which it holds data; memory_plan.c gives the same memory to
+ * blocks that never hold data at the same time. A net without training ends at tick L-1, so its activations
+ * live only until the last layer that reads them. */
 #include "core/base/alloc.h"
+#include "core/base/units.h"
 #include "core/model/net_internal.h"
 
 #include <stdio.h>
@@ -24,8 +27,8 @@ static int64_t last_tick(const dt_net *net)
     return net->options.training ? 2 * net->n_layers : net->n_layers;
 }
 
-/* Make room for one more element behind n of `size` bytes each. */
-static dt_status grow(void **array, int64_t n, int64_t *max, size_t size, dt_error *err)
+/* Reserve memory for one more element after n of `size` bytes each. */
+static dt_status reserve(void **array, int64_t n, int64_t *max, size_t size, dt_error *err)
 {
     if (n < *max)
         return DT_OK;
@@ -41,7 +44,7 @@ static dt_status grow(void **array, int64_t n, int64_t *max, size_t size, dt_err
 static dt_status add_block(dt_net *net, int64_t bytes, int64_t first, int64_t last, int64_t *block,
                            dt_error *err)
 {
-    DT_TRY(grow((void **)&net->blocks, net->n_blocks, &net->max_blocks, sizeof *net->blocks, err));
+    DT_TRY(reserve((void **)&net->blocks, net->n_blocks, &net->max_blocks, sizeof *net->blocks, err));
     net->blocks[net->n_blocks] = (dt_planned_block){.bytes = bytes, .first = first, .last = last};
     *block = net->n_blocks++;
     return DT_OK;
@@ -49,7 +52,7 @@ static dt_status add_block(dt_net *net, int64_t bytes, int64_t first, int64_t la
 
 static dt_status add_patch(dt_net *net, int64_t block, void **where, dt_error *err)
 {
-    DT_TRY(grow((void **)&net->patches, net->n_patches, &net->max_patches, sizeof *net->patches, err));
+    DT_TRY(reserve((void **)&net->patches, net->n_patches, &net->max_patches, sizeof *net->patches, err));
     net->patches[net->n_patches++] = (dt_patch){block, where};
     return DT_OK;
 }
@@ -62,12 +65,12 @@ static dt_status add_patched_block(dt_net *net, int64_t bytes, int64_t first, in
     return add_patch(net, block, where, err);
 }
 
-/* -- what layers call ------------------------------------------------------------------------------------ */
+/* -- builder functions, which layers call ---------------------------------------------------------------- */
 
 dt_status dt_builder_param(dt_net_builder *b, const dt_param_request *request, dt_error *err)
 {
     dt_net *net = b->net;
-    DT_TRY(grow((void **)&net->params, net->n_params, &net->max_params, sizeof *net->params, err));
+    DT_TRY(reserve((void **)&net->params, net->n_params, &net->max_params, sizeof *net->params, err));
     dt_param *p = &net->params[net->n_params];
     *p = (dt_param){.kind = request->kind,
                     .init = request->init,
@@ -111,7 +114,7 @@ dt_status dt_builder_output(dt_net_builder *b, int64_t n, int64_t c, int64_t h, 
 {
     dt_value *out = &b->net->values[b->layer + 1];
     if (n < 1 || c < 1 || h < 1 || w < 1)
-        return dt_fail(err, DT_ERR_USAGE, "%s: nothing is left of an image of %lld pixels here",
+        return dt_fail(err, DT_ERR_USAGE, "%s: an image of %lld pixels is too small for this layer",
                        b->spec->name, (long long)b->net->options.image_size);
     out->act.raw = (dt_tensor){.dtype = b->net->kernels->dtype, .n = n, .c = c, .h = h, .w = w};
     b->net->value_plans[b->layer + 1].raw_of = b->layer + 1;
@@ -182,7 +185,7 @@ void dt_value_end_grad(dt_value *value, bool reduced)
     value->grad_reduced = reduced;
 }
 
-/* -- what net.c calls ------------------------------------------------------------------------------------ */
+/* -- for net.c ------------------------------------------------------------------------------------------- */
 
 static const dt_layer_ops *find_kind(const dt_layer_ops *const *registry, const char *kind)
 {
@@ -232,7 +235,7 @@ dt_status dt_net_build_layers(dt_net *net, dt_error *err)
     return DT_OK;
 }
 
-/* The block of every value that owns its raw, alive as long as any value that sees it. */
+/* A block for each value with a raw of its own; it lives as long as any value that shares it. */
 static dt_status plan_raws(dt_net *net, dt_error *err)
 {
     for (int64_t v = 0; v <= net->n_layers; v++) {
@@ -256,9 +259,9 @@ static bool has_own_grad(const dt_net *net, int64_t v)
     return v > 0 && net->value_plans[v].raw_of >= 0 && !net->value_plans[v].grad_over_raw;
 }
 
-/* One block for each group of values that share a gradient. It is first written when the last consumer of a
- * member runs backward (the loss writes its input's gradient in its forward call), and read last by the
- * producer of a member. */
+/* A block for each group of values that share a gradient. The first to write it is the last consumer of a
+ * member, when it runs backward (the loss writes its input's gradient in its forward call). The last to read
+ * it is the producer of a member. */
 static dt_status plan_grads(dt_net *net, dt_error *err)
 {
     for (int64_t root = 1; root <= net->n_layers; root++) {
@@ -286,7 +289,7 @@ static dt_status plan_grads(dt_net *net, dt_error *err)
     return DT_OK;
 }
 
-/* Shapes of gradients, and pointers of those that lie over raw or of views. */
+/* Set the shapes of gradients, the pointers of gradients that overwrite raw, and the pointers of views. */
 static void complete_values(dt_net *net)
 {
     for (int64_t v = 0; v <= net->n_layers; v++) {
@@ -330,10 +333,10 @@ dt_status dt_net_build_memory(dt_net *net, dt_error *err)
     net->memory = net->kernels->device->ops->alloc(net->kernels->device, net->memory_bytes);
     if (!net->memory)
         return dt_fail(err, DT_ERR_MEMORY,
-                       "the activations of %s at batch %lld and %lld pixels need %.2f GiB, and there is no "
-                       "room: take a smaller --batch",
+                       "the activations of %s at batch %lld and %lld pixels need %.2f GiB, and there is "
+                       "not enough memory: use a smaller --batch",
                        net->arch, (long long)net->options.batch, (long long)net->options.image_size,
-                       (double)net->memory_bytes / 1073741824.0);
+                       DT_TO_GIB(net->memory_bytes));
     for (int64_t i = 0; i < net->n_patches; i++)
         *net->patches[i].where = net->memory + net->blocks[net->patches[i].block].offset;
     complete_values(net);

@@ -7,8 +7,8 @@
 
 /* -- initial values -------------------------------------------------------------------------------------- */
 
-/* Initial values are drawn in canonical order for (seed, parameter), so that no backend's layout changes
- * them. */
+/* Draw the initial values of one parameter for (seed, index) in canonical order, so that they do not depend
+ * on the backend's order. */
 static void draw(const dt_param *p, int64_t index, uint64_t seed, bool zero_init_gamma, float *canonical)
 {
     dt_rng g = dt_rng_at(seed, DT_RNG_INIT, (uint64_t)index, 0);

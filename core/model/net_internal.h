@@ -21,16 +21,16 @@ typedef struct dt_param {
     char name[DT_STATE_NAME_BYTES];
     dt_param_kind kind;
     dt_param_init init;
-    bool last_of_branch; /* gamma of a residual branch's last BatchNorm */
+    bool last_of_branch; /* the gamma of a residual branch's last BatchNorm */
     int n_dims;
     int64_t dims[4];
     int64_t fan;
     int64_t n_canonical; /* elements without padding */
-    int64_t n_native;    /* with the backend's padding */
-    int64_t first;       /* in the flat vectors */
+    int64_t n_native;    /* elements with the backend's padding */
+    int64_t first;       /* the offset of its first element in the flat vectors */
     int64_t layer;
-    int which; /* 0 is the first that the layer asked for */
-    float **value, **grad;
+    int which;             /* 0 is the first parameter that the layer requested */
+    float **value, **grad; /* the layer's pointers, to set */
 } dt_param;
 
 static inline bool dt_param_is_trained(const dt_param *p)
@@ -38,26 +38,26 @@ static inline bool dt_param_is_trained(const dt_param *p)
     return p->kind != DT_PARAM_STATISTIC;
 }
 
-/* Elements from where it begins in a flat vector to where the next one does. */
+/* Elements that it takes in a flat vector: the next parameter begins after them. */
 static inline int64_t dt_param_padded_elems(const dt_param *p)
 {
     return (p->n_native + DT_PARAM_ALIGNMENT - 1) / DT_PARAM_ALIGNMENT * DT_PARAM_ALIGNMENT;
 }
 
-/* A pointer to set once memory is there. */
+/* A pointer to set to a block's address once memory is allocated. */
 typedef struct dt_patch {
     int64_t block;
     void **where;
 } dt_patch;
 
-/* How a value's memory comes about. */
+/* How the memory of a value is planned. */
 typedef struct dt_value_plan {
-    int64_t raw_of;   /* the value whose raw this one shares; itself for a tensor of its own; -1: none
+    int64_t raw_of;   /* the value whose raw this one shares; itself if it has its own; -1: it has no tensor
                            (the loss) */
     int64_t grad_of;  /* union-find parent of values whose gradients share memory */
     int64_t producer; /* layer; -1 for the image */
     int64_t last_consumer;
-    bool grad_over_raw; /* the gradient is written over raw (of a BatchNorm's input) */
+    bool grad_over_raw; /* the gradient overwrites raw (of a BatchNorm's input) */
 } dt_value_plan;
 
 struct dt_net {
@@ -65,7 +65,7 @@ struct dt_net {
     dt_net_options options;
     char arch[32];
     int64_t n_layers, n_classes;
-    dt_layer_spec *specs;                /* [n_layers] copied, for dt_net_resize */
+    dt_layer_spec *specs;                /* [n_layers]; owned; dt_net_resize reads them, too */
     const dt_layer_ops *const *registry; /* borrowed */
     dt_net_observer observer;
     bool values_bound;
@@ -96,7 +96,7 @@ struct dt_net {
 
 struct dt_net_builder {
     dt_net *net;
-    int64_t layer; /* the one being created */
+    int64_t layer; /* the one that is being created */
     const dt_layer_spec *spec;
     const dt_layer_ops *ops;
     int n_params_of_layer;
@@ -105,8 +105,8 @@ struct dt_net_builder {
 /* net_build.c: create layers, plan and assign memory. */
 dt_status dt_net_build_layers(dt_net *net, dt_error *err);
 dt_status dt_net_build_memory(dt_net *net, dt_error *err);
-void dt_net_clear_layers(dt_net *net); /* layers, their parameters' descriptions and activations: back to
-                                          before build_layers */
+/* Destroy the layers and free the activations: undoes build_layers and build_memory. */
+void dt_net_clear_layers(dt_net *net);
 
 /* net_params.c: lay out and allocate the flat vectors, fill the pointers that layers asked for. Vectors and
  * parts that are there already stay. */

@@ -1,9 +1,9 @@
-/* net_params.c: the flat vectors: where each parameter lies in them, the parts that ranks sum gradients in, and
- * the update rule of each segment. */
+/* net_params.c: the flat vectors: where each parameter lies in them, the parts that ranks sum gradients in,
+ * and the update rule of each segment. */
 #include "core/base/alloc.h"
 #include "core/model/net_internal.h"
 
-/* Trained parameters first, then statistics, then the step's floats. */
+/* Trained parameters come first, then statistics, then the step's floats. */
 static void assign_offsets(dt_net *net)
 {
     int64_t at = 0;
@@ -122,7 +122,7 @@ dt_status dt_net_update_segments(const dt_net *net, const dt_update_options *opt
     return DT_OK;
 }
 
-/* -- for others ------------------------------------------------------------------------------------------ */
+/* -- for the step ---------------------------------------------------------------------------------------- */
 
 void dt_net_get_vectors(dt_net *net, dt_net_vectors *vectors)
 {

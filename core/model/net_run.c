@@ -1,7 +1,7 @@
 /* net_run.c: run a net forward and backward, and call the observer around each layer. */
 #include "core/model/net_internal.h"
 
-/* ImageNet's, of RGB in 0..1: what every published ResNet was trained with. */
+/* Of ImageNet's RGB values in 0..1; every published ResNet was trained with these numbers. */
 static const float image_mean[3] = {0.485f, 0.456f, 0.406f};
 static const float image_std[3] = {0.229f, 0.224f, 0.225f};
 
@@ -39,7 +39,7 @@ dt_status dt_net_backward(dt_net *net, const dt_pass *pass, dt_net_ready *ready,
         net->values[v].grad_reduced = false;
     }
     if (ready)
-        DT_TRY(ready(context, net->n_parts - 1, err)); /* statistics and loss are known since forward */
+        DT_TRY(ready(context, net->n_parts - 1, err)); /* statistics and loss are complete after forward */
     for (int64_t i = net->n_layers - 1; i >= 0; i--) {
         DT_TRY(observe(net, net->observer.before, i, DT_LAYER_BACKWARD, err));
         DT_TRY(net->layers[i]->ops->backward(net->layers[i], pass, err));

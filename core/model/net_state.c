@@ -1,6 +1,6 @@
-/* net_state.c: the state as the store sees it: names and shapes, where each tensor lies, and the way in and
- * out (slow, blocking: for initial values, loading and exports; training/snapshot.h copies all of it at
- * once). */
+/* net_state.c: the state as stores see it: names, shapes and addresses of its tensors, and functions that
+ * copy one tensor in and out. Those block; initial values, loads and exports use them.
+ * core/checkpoint/snapshot.h copies all tensors at once. */
 #include "core/base/alloc.h"
 #include "core/model/net_internal.h"
 
@@ -69,7 +69,7 @@ dt_status dt_net_import(dt_net *net, const dt_state_address *address, const floa
     }
     float *native = dt_calloc(1, bytes); /* padding is zero */
     if (!native)
-        return dt_fail_memory(err, bytes, "weights on their way to the device");
+        return dt_fail_memory(err, bytes, "copying weights to the device");
     dt_weights_from_canonical(&address->order, canonical, native);
     dt_status status =
         device->ops->copy(device, address->values, native, (int64_t)bytes, DT_COPY_TO_DEVICE, NULL, err);
@@ -89,7 +89,7 @@ static dt_status export(dt_net *net, const dt_state_address *address, float *can
     }
     float *native = dt_alloc(bytes);
     if (!native)
-        return dt_fail_memory(err, bytes, "weights on their way from the device");
+        return dt_fail_memory(err, bytes, "copying weights from the device");
     dt_status status =
         device->ops->copy(device, native, address->values, (int64_t)bytes, DT_COPY_TO_HOST, NULL, err);
     if (status == DT_OK)
