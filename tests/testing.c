@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Automake's code for a test that was skipped, and timeout(1)'s for one that took too long. */
+/* Automake's exit code for a skipped test, and timeout(1)'s for one that took too long. */
 enum { EXIT_SKIPPED = 77, EXIT_TIMED_OUT = 124 };
 
 __attribute__((weak)) int dt_test_time_limit_s = 120;
@@ -179,7 +179,7 @@ void dt_test_fill_random(float *out, int64_t n_elems, uint64_t seed)
     }
 }
 
-/* Ends the program: the harness itself cannot go on. */
+/* End the program, because the harness itself cannot continue. */
 __attribute__((noreturn, format(printf, 1, 2))) static void harness_failed(const char *format, ...)
 {
     va_list args;
@@ -318,7 +318,7 @@ static void set_time_limit(void)
     alarm((unsigned)(dt_test_time_limit_s * factor));
 }
 
-/* Replaces this process by n_ranks of it. */
+/* Replace this process by n_ranks processes of the same program. */
 static void become_ranks(int n_ranks, char **argv, int argc)
 {
     const char *launcher = dt_test_source_path("tests/ranks");
@@ -338,7 +338,7 @@ static void become_ranks(int n_ranks, char **argv, int argc)
     harness_failed("cannot start %s: %s", launcher, strerror(errno));
 }
 
-/* CUnit hands no argument to a test, so the test to run is found by its name. */
+/* CUnit passes no argument to a test, so this function finds the test by its name. */
 static void run_current_test(void)
 {
     const char *name = CU_get_current_test()->pName;

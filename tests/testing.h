@@ -1,5 +1,5 @@
 /*
- * testing.h: what every unit test is written with, a thin layer over CUnit.
+ * testing.h: the harness of all unit tests, a thin layer over CUnit.
  *
  * To add a test: write tests/FOLDER/NAME_test.c as below and add `FOLDER_TESTS += tests/FOLDER/NAME_test` to
  * tests/FOLDER.mk.
@@ -12,14 +12,15 @@
  *     }
  *
  *     static const dt_test tests[] = {DT_TEST(equal_seeds_give_equal_numbers)};
- *     DT_TEST_MAIN("core/rng", tests)
+ *     DT_TEST_MAIN("core/base/rng", tests)
  *
- * The program runs all its tests, or with arguments those whose name contains one of them; `--list` names
- * them. DT_TEST_MAIN_RANKS starts itself under mpirun first. A program has 120 seconds (dt_test_time_limit_s
- * changes that), then it says which test it was in and ends with code 124. Otherwise the exit code is 0, 1
- * when a test failed, 77 when all were skipped; the last line is `N passed, N failed, N skipped`.
+ * The program runs all its tests, or only those whose names contain one of its arguments; `--list` prints the
+ * names. DT_TEST_MAIN_RANKS starts the program under mpirun first. After 120 seconds (dt_test_time_limit_s
+ * changes that) the program prints the name of the running test and ends with code 124. Otherwise the exit
+ * code is 0, 1 when a test failed, 77 when all were skipped; the last line is `N passed, N failed, N
+ * skipped`.
  *
- * A DT_CHECK that fails is reported and the test goes on; a DT_REQUIRE that fails ends the test.
+ * After a DT_CHECK fails, the test continues; a DT_REQUIRE that fails ends the test.
  */
 #ifndef DTRAIN_TESTS_TESTING_H
 #define DTRAIN_TESTS_TESTING_H
@@ -38,7 +39,7 @@ typedef struct dt_test {
 #define DT_TEST(function) {#function, function}
 /* clang-format on */
 
-/* main() for a table of tests. `suite` is the file's place in tests/, for example "core/rng". */
+/* main() for a table of tests. `suite` is the file's path in tests/ without _test.c: "core/base/rng". */
 #define DT_TEST_MAIN(suite, tests) DT_TEST_MAIN_RANKS(suite, tests, 0)
 
 /*
@@ -58,15 +59,15 @@ extern int dt_test_time_limit_s; /* for the whole program; 120 unless defined; m
 void dt_test_set_up(void);       /* called once before the first test */
 void dt_test_tear_down(void);    /* called once after the last test */
 
-/* Checks. Each evaluates its arguments once, and prints values and place when it fails. */
+/* Checks. Each evaluates its arguments once, and prints values, file and line when it fails. */
 #define DT_CHECK(condition) ((void)dt_test_check((condition), false, __FILE__, __LINE__, #condition))
 #define DT_REQUIRE(condition) ((void)dt_test_check((condition), true, __FILE__, __LINE__, #condition))
-/* The same with a message of your own, printf-like. */
+/* The same with a message, as for printf. */
 #define DT_CHECK_MSG(condition, ...)                                                                         \
     ((void)dt_test_check_msg((condition), false, __FILE__, __LINE__, __VA_ARGS__))
 #define DT_REQUIRE_MSG(condition, ...)                                                                       \
     ((void)dt_test_check_msg((condition), true, __FILE__, __LINE__, __VA_ARGS__))
-/* Fails the test and goes on. */
+/* Fails the test and continues. */
 #define DT_FAIL(...) ((void)dt_test_check_msg(false, false, __FILE__, __LINE__, __VA_ARGS__))
 /* Integers of any type. */
 #define DT_CHECK_INT(actual, expected)                                                                       \
@@ -74,7 +75,7 @@ void dt_test_tear_down(void);    /* called once after the last test */
 /* Strings; NULL equals NULL only. */
 #define DT_CHECK_STR(actual, expected)                                                                       \
     ((void)dt_test_check_str((actual), (expected), __FILE__, __LINE__, #actual))
-/* That text contains part. */
+/* text contains part. */
 #define DT_CHECK_CONTAINS(text, part)                                                                        \
     ((void)dt_test_check_contains((text), (part), __FILE__, __LINE__, #text))
 /* Memory, byte for byte. */
@@ -87,7 +88,7 @@ void dt_test_tear_down(void);    /* called once after the last test */
 #define DT_CHECK_NEAR(actual, expected, n_elems, tolerance)                                                  \
     ((void)dt_test_check_near((actual), (expected), (n_elems), (tolerance), __FILE__, __LINE__, #actual))
 
-/* Ends the test as skipped; only in the test function itself. Say what is missing. */
+/* Ends the test as skipped, with a message that names what is missing. Only in the test function itself. */
 #define DT_SKIP(...)                                                                                         \
     do {                                                                                                     \
         dt_test_skip(__VA_ARGS__);                                                                           \
@@ -101,9 +102,9 @@ void dt_test_tear_down(void);    /* called once after the last test */
     } while (0)
 
 /*
- * The largest |actual - expected| divided by the largest |expected| (or by 1e-30 if that is smaller). Not the
- * ratio element by element: an element near zero that came out of a long sum has an absolute error of the
- * size of the others. Infinity when either array holds a NaN or an infinity that the other has not.
+ * The largest |actual - expected| divided by the largest |expected| (or by 1e-30 if that is smaller). It is
+ * not the ratio of each element, because an element near zero that results from a long sum has an absolute
+ * error as large as the others. Infinity if one array has a NaN or an infinity that the other does not have.
  */
 double dt_test_relative_error(const float *actual, const float *expected, int64_t n_elems);
 
@@ -111,30 +112,30 @@ double dt_test_relative_error(const float *actual, const float *expected, int64_
 void dt_test_fill_random(float *out, int64_t n_elems, uint64_t seed);
 
 /*
- * A fresh empty folder for the running test; it and all in it is removed when the test ends. The same one
- * when called again in the same test. The string belongs to the harness. Ends the program when it cannot be
- * made.
+ * A new, empty folder for the running test; another call in the same test returns the same folder. The
+ * harness removes it with its contents when the test ends. It owns the string. Ends the program when it
+ * cannot make the folder.
  */
 const char *dt_test_temp_dir(void);
 
-/* dir/name as printf would put it together, in one of 16 buffers used in turn. */
+/* A path, formatted as by printf, in one of 16 buffers that are used in turn. */
 const char *dt_test_path(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* A file with this content. Ends the test when it cannot be written. */
+/* Write a file. Ends the test when it cannot. */
 void dt_test_write_file(const char *path, const void *content, size_t n_bytes);
 
-/* The content of a file, with a zero byte after it; free() it. NULL when it cannot be read. n_bytes may be
- * NULL. */
+/* The content of a file, with a zero byte after it; the caller calls free(). NULL when it cannot be read.
+ * n_bytes may be NULL. */
 char *dt_test_read_file(const char *path, size_t *n_bytes);
 
 /* The path of a file of the source tree. */
 const char *dt_test_source_path(const char *name);
 
-/* The path of a file of the shared data folder beside the checkout, or NULL where there is none: then
+/* The path of a file in the shared data folder beside the checkout; NULL if there is none: then use
  * DT_SKIP. */
 const char *dt_test_shared_data(const char *name);
 
-/* Below here: what the macros call. */
+/* The functions below are for the macros. */
 int dt_test_main(const char *suite, const dt_test *tests, size_t n_tests, int n_ranks, int argc, char **argv);
 bool dt_test_check(bool ok, bool fatal, const char *file, int line, const char *text);
 bool dt_test_check_msg(bool ok, bool fatal, const char *file, int line, const char *format, ...)

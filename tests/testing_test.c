@@ -1,4 +1,4 @@
-/* The harness tests itself: that a check which must fail is seen to fail. */
+/* Tests of the test harness. */
 #include "tests/testing.h"
 
 #include <math.h>
@@ -32,7 +32,7 @@ static void files_are_read_back_as_written(void)
     free(content);
 }
 
-static void the_folder_of_the_test_before_is_gone(void)
+static void the_folder_of_the_previous_test_is_removed(void)
 {
     DT_CHECK(access(dt_test_path("%s/file", dt_test_temp_dir()), F_OK) != 0);
 }
@@ -41,7 +41,7 @@ static const dt_test tests[] = {
     DT_TEST(relative_error_is_measured_against_the_largest_element),
     DT_TEST(a_nan_is_an_infinite_error),
     DT_TEST(files_are_read_back_as_written),
-    DT_TEST(the_folder_of_the_test_before_is_gone),
+    DT_TEST(the_folder_of_the_previous_test_is_removed),
 };
 
-DT_TEST_MAIN("core/testing", tests)
+DT_TEST_MAIN("testing", tests)

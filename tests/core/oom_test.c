@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* Creates, and on success destroys. *untouched: the output was not set on failure. */
+/* Creates, and destroys on success. *untouched: the output is not set. */
 typedef dt_status construct(bool *untouched, dt_error *err);
 
 static dt_status host_device(bool *untouched, dt_error *err)
@@ -55,7 +55,7 @@ static dt_status grad_buckets(bool *untouched, dt_error *err)
 static void survives(construct *create, const char *name)
 {
     const int64_t before = dt_alloc_live_blocks();
-    const int64_t most = 100000; /* of allocations: a constructor that never succeeds is a failure too */
+    const int64_t most = 100000; /* allocations; a constructor that never succeeds fails, too */
     for (int64_t n = 1; n <= most; n++) {
         dt_error err = {0};
         bool untouched = false;

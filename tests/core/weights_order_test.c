@@ -1,4 +1,4 @@
-/* Orders of weights: what a backend says in numbers against loops that are written out. */
+/* Orders of weights: conversions by dt_weights_order against offsets that the test computes. */
 #include "core/weights_order.h"
 #include "tests/testing.h"
 
@@ -18,8 +18,8 @@ static void fill(void)
     memset(back, 0, sizeof back);
 }
 
-/* There and back, and every place as the test says. */
-static void check_order(const dt_weights_order *o, int64_t (*place)(int64_t k, int64_t c, int64_t tap))
+/* Convert there and back; every element must be at offset(k, c, tap). */
+static void check_order(const dt_weights_order *o, int64_t (*offset)(int64_t k, int64_t c, int64_t tap))
 {
     int n_written = 0;
     fill();
@@ -27,7 +27,7 @@ static void check_order(const dt_weights_order *o, int64_t (*place)(int64_t k, i
     for (int64_t k = 0; k < K; k++)
         for (int64_t c = 0; c < C; c++)
             for (int64_t tap = 0; tap < TAPS; tap++)
-                DT_CHECK(native[place(k, c, tap)] == oihw[(k * C + c) * TAPS + tap]);
+                DT_CHECK(native[offset(k, c, tap)] == oihw[(k * C + c) * TAPS + tap]);
     for (size_t i = 0; i < sizeof native / sizeof *native; i++)
         n_written += native[i] >= 0.0f;
     DT_CHECK_INT(n_written, K * C * TAPS); /* padding is left alone */
@@ -56,7 +56,7 @@ static int64_t filters_apart(int64_t k, int64_t c, int64_t tap)
     return k * 40 + c * TAPS + tap;
 }
 
-static void orders_mean_the_places_that_they_say(void)
+static void an_order_gives_every_element_its_offset(void)
 {
     dt_weights_order o = {.n_k = K,
                           .n_c = C,
@@ -94,6 +94,6 @@ static void orders_mean_the_places_that_they_say(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(orders_mean_the_places_that_they_say),
+    DT_TEST(an_order_gives_every_element_its_offset),
 };
 DT_TEST_MAIN("core/weights_order", tests)

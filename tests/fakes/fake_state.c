@@ -45,7 +45,7 @@ static dt_status copy(dt_device *device, void *dst, const void *src, int64_t byt
     const fake_state *s =
         (const fake_state *)(const void *)((const char *)device - offsetof(fake_state, device));
     (void)kind, (void)stream;
-    if (s->fail_get_at >= 0 && src == s->place[s->fail_get_at].values)
+    if (s->fail_get_at >= 0 && src == s->address[s->fail_get_at].values)
         return dt_fail(err, s->fail_status, "the device has lost %s", s->tensors[s->fail_get_at].name);
     memcpy(dst, src, (size_t)bytes);
     return DT_OK;
@@ -89,12 +89,13 @@ void fake_state_init(fake_state *s, uint64_t seed)
     dt_test_fill_random(s->values, n, seed);
     s->device = (dt_device){&device_ops};
     s->addresses =
-        (dt_state_addresses){.device = &s->device, .n_tensors = FAKE_STATE_TENSORS, .tensors = s->place};
+        (dt_state_addresses){.device = &s->device, .n_tensors = FAKE_STATE_TENSORS, .tensors = s->address};
     for (int i = 0; i < FAKE_STATE_TENSORS; i++)
-        s->place[i] = (dt_state_address){.values = s->values + s->tensors[i].first,
-                                         .vector = s->values + i, /* as if each were alone */
-                                         .n_elems = s->tensors[i].n_elems,
-                                         .order = dt_weights_order_plain(s->tensors[i].n_elems)};
+        s->address[i] =
+            (dt_state_address){.values = s->values + s->tensors[i].first,
+                               .vector = s->values + i, /* each as if in an allocation of its own */
+                               .n_elems = s->tensors[i].n_elems,
+                               .order = dt_weights_order_plain(s->tensors[i].n_elems)};
 }
 
 void fake_state_clear(fake_state *s)

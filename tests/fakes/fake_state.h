@@ -1,4 +1,4 @@
-/* fake_state.h: a training state in plain memory, for tests of what saves and loads it. */
+/* fake_state.h: a training state in host memory, for tests that save and load it. */
 #ifndef DTRAIN_TESTS_FAKE_STATE_H
 #define DTRAIN_TESTS_FAKE_STATE_H
 
@@ -13,21 +13,20 @@ typedef struct fake_state {
     dt_state_layout layout;
     dt_state_io io;
     dt_state_addresses addresses;
-    dt_state_address place[FAKE_STATE_TENSORS];
-    dt_device device;    /* where they lie: the host's memory, and a copy of a tensor fails where get
-                              does */
-    float *values;       /* [layout.n_elems], the stream */
-    int64_t n_set;       /* tensors that were set */
-    int64_t fail_get_at; /* this tensor's get and copy fail; -1: none */
-    int64_t fail_set_at;
-    dt_status fail_status; /* with which they fail; DT_ERR_DEVICE at first */
+    dt_state_address address[FAKE_STATE_TENSORS];
+    dt_device device;      /* of the addresses: host memory; a copy of a tensor fails where get does */
+    float *values;         /* [layout.n_elems], the stream */
+    int64_t n_set;         /* calls of set */
+    int64_t fail_get_at;   /* get and copy of this tensor fail; -1: of none */
+    int64_t fail_set_at;   /* set of this tensor fails; -1: of none */
+    dt_status fail_status; /* their error; DT_ERR_DEVICE unless changed */
 } fake_state;
 
-/* Values are random, of the seed. Must not move afterwards. */
+/* Fill the values with random numbers for the seed. The struct must not move afterwards. */
 void fake_state_init(fake_state *state, uint64_t seed);
 void fake_state_clear(fake_state *state);
 
-/* The scalars of a manifest and a config_text; clear it with dt_manifest_clear. */
+/* A manifest with scalars and a config_text; the caller clears it with dt_manifest_clear. */
 dt_manifest fake_manifest(int64_t step);
 
 #endif

@@ -1,4 +1,4 @@
-/* Memory, and its provoked failures. */
+/* Memory, and allocations that tests make fail. */
 #include "core/base/alloc.h"
 #include "tests/testing.h"
 
@@ -44,7 +44,7 @@ static void calloc_refuses_a_product_that_overflows(void)
     dt_free(none);
 }
 
-static void more_than_there_is_gives_null(void)
+static void a_request_beyond_all_memory_returns_null(void)
 {
     const volatile size_t huge = SIZE_MAX / 2;
     const int64_t before = dt_alloc_live_blocks();
@@ -148,7 +148,7 @@ static void among_threads_one_allocation_fails_and_none_is_miscounted(void)
     DT_CHECK_INT(dt_alloc_live_blocks(), before);
 }
 
-static void out_of_memory_is_told_with_size_and_purpose(void)
+static void out_of_memory_is_reported_with_size_and_purpose(void)
 {
     dt_error err;
     DT_CHECK_INT(dt_fail_memory(&err, 123456, "the momentum"), DT_ERR_MEMORY);
@@ -159,7 +159,7 @@ static const dt_test tests[] = {
     DT_TEST(blocks_of_any_size_are_aligned),
     DT_TEST(calloc_zeroes_memory_that_was_used_before),
     DT_TEST(calloc_refuses_a_product_that_overflows),
-    DT_TEST(more_than_there_is_gives_null),
+    DT_TEST(a_request_beyond_all_memory_returns_null),
     DT_TEST(realloc_keeps_the_content_that_fits),
     DT_TEST(a_failed_realloc_leaves_the_old_block),
     DT_TEST(strings_are_copied_and_printed),
@@ -167,7 +167,7 @@ static const dt_test tests[] = {
     DT_TEST(the_nth_allocation_alone_fails),
     DT_TEST(fail_after_0_turns_it_off),
     DT_TEST(among_threads_one_allocation_fails_and_none_is_miscounted),
-    DT_TEST(out_of_memory_is_told_with_size_and_purpose),
+    DT_TEST(out_of_memory_is_reported_with_size_and_purpose),
 };
 
-DT_TEST_MAIN("core/alloc", tests)
+DT_TEST_MAIN("core/base/alloc", tests)

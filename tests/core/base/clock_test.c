@@ -1,4 +1,4 @@
-/* Time. */
+/* Clocks, sleeps, deadlines, and the text of durations. */
 #include "core/base/clock.h"
 #include "tests/testing.h"
 
@@ -13,7 +13,7 @@ static const char *formatted(double seconds)
     return text;
 }
 
-static void durations_read_as_people_write_them(void)
+static void durations_are_formatted_for_people(void)
 {
     DT_CHECK_STR(formatted(0), "0.0 s");
     DT_CHECK_STR(formatted(12.34), "12.3 s");
@@ -26,14 +26,14 @@ static void durations_read_as_people_write_them(void)
     DT_CHECK_STR(formatted(360000), "100:00:00");
 }
 
-static void what_is_not_a_duration_is_shown_as_unknown(void)
+static void invalid_durations_are_shown_as_unknown(void)
 {
     DT_CHECK_STR(formatted(-1), "--:--");
     DT_CHECK_STR(formatted(NAN), "--:--");
     DT_CHECK_STR(formatted(INFINITY), "--:--");
 }
 
-static void a_duration_never_overruns_its_room(void)
+static void a_formatted_duration_never_overruns_its_buffer(void)
 {
     char text[5] = {'a', 'b', 'c', 'd', 'e'};
     dt_clock_format(3723, text, 4);
@@ -64,9 +64,9 @@ static void count_signal(int signal_number)
     n_signals++;
 }
 
-static void sleep_lasts_as_long_as_asked_in_spite_of_signals(void)
+static void signals_do_not_shorten_a_sleep(void)
 {
-    /* SIGUSR2: SIGALRM is the harness's own. */
+    /* Not SIGALRM, which the harness uses. */
     struct sigaction action = {.sa_handler = count_signal}, before;
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
     const struct itimerspec every_5_ms = {.it_value.tv_nsec = 5000000, .it_interval.tv_nsec = 5000000};
@@ -84,7 +84,7 @@ static void sleep_lasts_as_long_as_asked_in_spite_of_signals(void)
     DT_CHECK_MSG(slept < 5, "slept %g s, not 0.06", slept);
 }
 
-static void no_time_to_sleep_returns_at_once(void)
+static void a_sleep_of_no_time_returns_at_once(void)
 {
     const double start = dt_clock_s();
     dt_clock_sleep_s(0);
@@ -93,7 +93,7 @@ static void no_time_to_sleep_returns_at_once(void)
     DT_CHECK(dt_clock_s() - start < 2);
 }
 
-static void a_deadline_is_so_far_from_now(void)
+static void a_deadline_is_the_given_time_from_now(void)
 {
     for (double wait = 0; wait < 2.5; wait += 0.3) {
         const double now = dt_clock_s();
@@ -106,10 +106,14 @@ static void a_deadline_is_so_far_from_now(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(durations_read_as_people_write_them), DT_TEST(what_is_not_a_duration_is_shown_as_unknown),
-    DT_TEST(a_duration_never_overruns_its_room),  DT_TEST(the_clock_never_goes_back),
-    DT_TEST(stamps_are_seconds_since_1970),       DT_TEST(sleep_lasts_as_long_as_asked_in_spite_of_signals),
-    DT_TEST(no_time_to_sleep_returns_at_once),    DT_TEST(a_deadline_is_so_far_from_now),
+    DT_TEST(durations_are_formatted_for_people),
+    DT_TEST(invalid_durations_are_shown_as_unknown),
+    DT_TEST(a_formatted_duration_never_overruns_its_buffer),
+    DT_TEST(the_clock_never_goes_back),
+    DT_TEST(stamps_are_seconds_since_1970),
+    DT_TEST(signals_do_not_shorten_a_sleep),
+    DT_TEST(a_sleep_of_no_time_returns_at_once),
+    DT_TEST(a_deadline_is_the_given_time_from_now),
 };
 
-DT_TEST_MAIN("core/clock", tests)
+DT_TEST_MAIN("core/base/clock", tests)

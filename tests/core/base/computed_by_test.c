@@ -1,5 +1,5 @@
-/* What a training's numbers come from: pairs, what differs between two, what several ranks have together; and
- * what the trainer makes of it. */
+/* The libraries and processors that compute a training: pairs, what differs between two, what several ranks
+ * have together; and what the trainer makes of it. */
 #include "core/base/computed_by.h"
 #include "core/base/log.h"
 #include "tests/fakes/fake_store.h"
@@ -48,7 +48,7 @@ static void values_are_cut_and_made_plain(void)
     DT_CHECK_STR(c.fields[3].value, "unknown");
 }
 
-static void what_differs_is_listed_on_both_sides(void)
+static void differences_are_listed_on_both_sides(void)
 {
     char was[200], is[200];
     const dt_computed_by a = with("2.6.3", "avx2"), b = with("3.7.2", "avx2"), c = with(NULL, "sse41");
@@ -69,7 +69,7 @@ static void what_differs_is_listed_on_both_sides(void)
     DT_CHECK_STR(was, "oneD...");
 }
 
-static void ranks_have_all_of_their_values_each_once(void)
+static void joined_ranks_have_each_value_once(void)
 {
     dt_computed_by joined;
     const dt_computed_by ranks[] = {with("2.6.3", "avx2"), with("2.6.3", "sse41"), with("3.7.2", "avx2"),
@@ -83,7 +83,7 @@ static void ranks_have_all_of_their_values_each_once(void)
     DT_CHECK_BYTES(&joined, &ranks[3], sizeof joined);
 }
 
-static void more_names_and_values_than_there_is_room_for_are_cut(void)
+static void too_many_names_and_values_are_cut(void)
 {
     dt_computed_by ranks[3] = {{0}}, joined;
     for (int r = 0; r < 3; r++)
@@ -106,12 +106,12 @@ static void keep_line(void *context, dt_log_level level, const char *line)
 {
     (void)context, (void)level;
     const size_t used = strlen(log_text);
-    if (strncmp(line, "recorder: ", strlen("recorder: ")) == 0) /* the fake sink fails, always */
+    if (strncmp(line, "recorder: ", strlen("recorder: ")) == 0) /* the fake sink always fails */
         return;
     snprintf(log_text + used, sizeof log_text - used, "%s\n", line);
 }
 
-/* Two ranks with these train for so many steps; log_text has the warnings. */
+/* Train on two ranks with these lists for so many steps; the warnings go to log_text. */
 static void train(dt_store *store, int64_t steps, const dt_computed_by *first, const dt_computed_by *second)
 {
     job j = new_job(2);
@@ -135,7 +135,7 @@ static void check_carried(dt_store *store, int64_t step, const dt_computed_by *e
     dt_manifest_clear(&m);
 }
 
-static void a_resume_under_another_one_is_reported_once(void)
+static void a_resume_with_other_libraries_is_reported_once(void)
 {
     const dt_computed_by a = with("2.6.3", "avx2"), b = with("3.7.2", "avx2");
     dt_store *store = fake_store_create(&(fake_store_options){0});
@@ -166,7 +166,7 @@ static void nothing_is_reported_where_nothing_is_known(void)
     store->ops->destroy(store);
 }
 
-static void ranks_that_differ_are_named_and_all_of_it_is_carried(void)
+static void ranks_that_differ_are_named_and_their_values_joined(void)
 {
     const dt_computed_by a = with("2.6.3", "avx2"), b = with("2.6.3", "sse41");
     dt_computed_by both = with("2.6.3", "avx2 + sse41");
@@ -187,11 +187,11 @@ static void ranks_that_differ_are_named_and_all_of_it_is_carried(void)
 static const dt_test tests[] = {
     DT_TEST(pairs_are_found_by_name),
     DT_TEST(values_are_cut_and_made_plain),
-    DT_TEST(what_differs_is_listed_on_both_sides),
-    DT_TEST(ranks_have_all_of_their_values_each_once),
-    DT_TEST(more_names_and_values_than_there_is_room_for_are_cut),
-    DT_TEST(a_resume_under_another_one_is_reported_once),
+    DT_TEST(differences_are_listed_on_both_sides),
+    DT_TEST(joined_ranks_have_each_value_once),
+    DT_TEST(too_many_names_and_values_are_cut),
+    DT_TEST(a_resume_with_other_libraries_is_reported_once),
     DT_TEST(nothing_is_reported_where_nothing_is_known),
-    DT_TEST(ranks_that_differ_are_named_and_all_of_it_is_carried),
+    DT_TEST(ranks_that_differ_are_named_and_their_values_joined),
 };
-DT_TEST_MAIN("core/computed_by", tests)
+DT_TEST_MAIN("core/base/computed_by", tests)

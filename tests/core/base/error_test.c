@@ -1,4 +1,4 @@
-/* How failures are described. */
+/* Errors: messages, prefixes, exit codes. */
 #include "core/base/error.h"
 #include "tests/testing.h"
 
@@ -8,7 +8,7 @@
 
 static char long_text[2 * DT_ERROR_MESSAGE_BYTES];
 
-static void fail_fills_status_place_and_message(void)
+static void fail_fills_status_file_line_and_message(void)
 {
     dt_error err = {0};
     const int line = __LINE__ + 1;
@@ -19,7 +19,7 @@ static void fail_fills_status_place_and_message(void)
     DT_CHECK_STR(err.message, "a.jpg: 7 bytes");
 }
 
-static void without_an_error_to_fill_the_status_is_still_returned(void)
+static void without_an_error_struct_the_status_is_returned(void)
 {
     errno = ENOSPC;
     DT_CHECK_INT(dt_fail(NULL, DT_ERR_COMM, "lost"), DT_ERR_COMM);
@@ -39,7 +39,7 @@ static void a_longer_message_is_cut_and_marked(void)
     DT_CHECK_STR(s.guard, "guard");
 }
 
-static void a_message_of_exactly_the_room_is_not_cut(void)
+static void a_message_that_just_fits_is_not_cut(void)
 {
     dt_error err;
     dt_fail(&err, DT_ERR_IO, "%.*s", DT_ERROR_MESSAGE_BYTES - 1, long_text);
@@ -59,7 +59,7 @@ static void an_argument_may_be_the_message_itself(void)
     DT_CHECK_STR(err.message, "after \"rank 3: no space, and no space\": rank 3: no space, and no space");
 }
 
-static void errno_becomes_words_and_a_status(void)
+static void errno_becomes_a_message_and_a_status(void)
 {
     dt_error err;
     errno = ENOSPC;
@@ -70,7 +70,7 @@ static void errno_becomes_words_and_a_status(void)
     DT_CHECK_INT(err.status, DT_ERR_MEMORY);
 }
 
-static void a_prefix_keeps_status_and_place(void)
+static void a_prefix_keeps_status_file_and_line(void)
 {
     dt_error err;
     const int line = __LINE__ + 1;
@@ -167,13 +167,13 @@ void dt_test_set_up(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(fail_fills_status_place_and_message),
-    DT_TEST(without_an_error_to_fill_the_status_is_still_returned),
+    DT_TEST(fail_fills_status_file_line_and_message),
+    DT_TEST(without_an_error_struct_the_status_is_returned),
     DT_TEST(a_longer_message_is_cut_and_marked),
-    DT_TEST(a_message_of_exactly_the_room_is_not_cut),
+    DT_TEST(a_message_that_just_fits_is_not_cut),
     DT_TEST(an_argument_may_be_the_message_itself),
-    DT_TEST(errno_becomes_words_and_a_status),
-    DT_TEST(a_prefix_keeps_status_and_place),
+    DT_TEST(errno_becomes_a_message_and_a_status),
+    DT_TEST(a_prefix_keeps_status_file_and_line),
     DT_TEST(an_error_is_of_one_rank_alone_until_it_is_shared),
     DT_TEST(the_reason_survives_a_prefix_that_is_too_long),
     DT_TEST(exit_codes_are_those_of_the_manual),
@@ -181,4 +181,4 @@ static const dt_test tests[] = {
     DT_TEST(try_returns_at_the_first_failure),
 };
 
-DT_TEST_MAIN("core/error", tests)
+DT_TEST_MAIN("core/base/error", tests)

@@ -1,4 +1,4 @@
-/* Points at which the program fails on request. */
+/* Points at which a test can make the program fail. */
 #include "core/base/clock.h"
 #include "core/base/fault.h"
 #include "tests/testing.h"
@@ -53,7 +53,7 @@ static void always_fails_from_its_count_on(void)
     disarm();
 }
 
-static void a_rank_limits_a_point_to_it(void)
+static void a_point_with_a_rank_acts_on_that_rank_only(void)
 {
     arm("p@2:1", 1);
     DT_CHECK(!dt_fault("p"));
@@ -62,7 +62,7 @@ static void a_rank_limits_a_point_to_it(void)
     disarm();
 }
 
-static void several_points_count_by_themselves(void)
+static void several_points_count_separately(void)
 {
     arm("a:1,b@0:2,b:4,c@7:1", 0);
     DT_CHECK(dt_fault("a"));
@@ -72,7 +72,7 @@ static void several_points_count_by_themselves(void)
     disarm();
 }
 
-static void arming_again_starts_the_counts_anew(void)
+static void arming_again_resets_the_counts(void)
 {
     arm("p:2", 0);
     DT_CHECK(!dt_fault("p"));
@@ -90,7 +90,7 @@ static void refused(const char *spec, const char *part)
     DT_CHECK_CONTAINS(err.message, part);
 }
 
-static void malformed_settings_are_refused_with_what_is_wrong(void)
+static void malformed_settings_are_refused_with_the_reason(void)
 {
     char long_name[200];
     memset(long_name, 'n', sizeof long_name);
@@ -140,8 +140,8 @@ static void sleep_stalls_and_does_not_fail(void)
     disarm();
 }
 
-/* A child that passes the point twice and then exits with 42; the first thing that waitpid has to say about
- * it. */
+/* Fork a child that passes the point twice and then exits with 42; returns the first status that waitpid
+ * reports of it. */
 static int status_of_child(const char *spec, int wait_flags, pid_t *child)
 {
     int status = 0;
@@ -158,7 +158,7 @@ static int status_of_child(const char *spec, int wait_flags, pid_t *child)
     return status;
 }
 
-static void kill_is_a_sudden_death(void)
+static void kill_ends_the_process_with_sigkill(void)
 {
     pid_t child;
     const int status = status_of_child("p:2:kill", 0, &child);
@@ -217,17 +217,17 @@ static const dt_test tests[] = {
     DT_TEST(unarmed_points_never_fail),
     DT_TEST(a_point_fails_at_its_count_and_only_then),
     DT_TEST(always_fails_from_its_count_on),
-    DT_TEST(a_rank_limits_a_point_to_it),
-    DT_TEST(several_points_count_by_themselves),
-    DT_TEST(arming_again_starts_the_counts_anew),
-    DT_TEST(malformed_settings_are_refused_with_what_is_wrong),
+    DT_TEST(a_point_with_a_rank_acts_on_that_rank_only),
+    DT_TEST(several_points_count_separately),
+    DT_TEST(arming_again_resets_the_counts),
+    DT_TEST(malformed_settings_are_refused_with_the_reason),
     DT_TEST(a_malformed_setting_arms_nothing),
     DT_TEST(sleep_stalls_and_does_not_fail),
-    DT_TEST(kill_is_a_sudden_death),
+    DT_TEST(kill_ends_the_process_with_sigkill),
     DT_TEST(exit_leaves_with_code_1),
     DT_TEST(stop_halts_until_continued),
     DT_TEST(before_its_count_nothing_happens),
     DT_TEST(among_threads_exactly_one_passage_fails),
 };
 
-DT_TEST_MAIN("core/fault", tests)
+DT_TEST_MAIN("core/base/fault", tests)

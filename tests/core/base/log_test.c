@@ -1,4 +1,4 @@
-/* Lines on their way to the sink. */
+/* Log lines: levels, the sink, threads. */
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "tests/testing.h"
@@ -58,7 +58,7 @@ static void without_a_sink_lines_are_dropped(void)
     DT_CHECK_INT(r.n_lines, 0);
 }
 
-static void a_newline_at_the_end_is_taken_off(void)
+static void a_trailing_newline_is_removed(void)
 {
     record r = {0};
     dt_log_set_sink(keep, &r, DT_LOG_DEBUG);
@@ -69,7 +69,7 @@ static void a_newline_at_the_end_is_taken_off(void)
     dt_log_set_sink(NULL, NULL, DT_LOG_DEBUG);
 }
 
-static void long_lines_arrive_whole_and_out_of_memory_their_beginning(void)
+static void long_lines_arrive_whole_unless_out_of_memory(void)
 {
     record r = {0};
     const int64_t before = dt_alloc_live_blocks();
@@ -125,9 +125,9 @@ static const dt_test tests[] = {
     DT_TEST(a_line_reaches_the_sink_with_its_level),
     DT_TEST(lines_below_the_least_level_are_dropped),
     DT_TEST(without_a_sink_lines_are_dropped),
-    DT_TEST(a_newline_at_the_end_is_taken_off),
-    DT_TEST(long_lines_arrive_whole_and_out_of_memory_their_beginning),
+    DT_TEST(a_trailing_newline_is_removed),
+    DT_TEST(long_lines_arrive_whole_unless_out_of_memory),
     DT_TEST(lines_of_many_threads_come_one_at_a_time),
 };
 
-DT_TEST_MAIN("core/log", tests)
+DT_TEST_MAIN("core/base/log", tests)

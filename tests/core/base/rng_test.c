@@ -28,15 +28,15 @@ static void philox_gives_the_published_values(void)
     }
 }
 
-static void the_same_place_gives_the_same_numbers(void)
+static void the_same_arguments_give_the_same_numbers(void)
 {
     dt_rng a = dt_rng_at(7, DT_RNG_AUGMENT, 3, 11), b = dt_rng_at(7, DT_RNG_AUGMENT, 3, 11);
     for (int i = 0; i < 1000; i++)
         DT_CHECK_INT(dt_rng_u32(&a), dt_rng_u32(&b));
 }
 
-/* A change here changes every run that was ever made: the order of its samples, its augmentation, its
- * weights. */
+/* A change of these numbers changes the order of samples, the augmentation and the initial weights of all
+ * runs. */
 static void the_numbers_are_those_of_earlier_versions(void)
 {
     dt_rng g = dt_rng_at(0x0123456789abcdef, DT_RNG_INIT, 0x1111222233334444, 0x5555666677778888);
@@ -46,30 +46,31 @@ static void the_numbers_are_those_of_earlier_versions(void)
     DT_CHECK_INT(dt_rng_permute(1, 2, 1281167, 3), 700272);
 }
 
-static void every_part_of_the_place_changes_the_numbers(void)
+static void every_argument_changes_the_numbers(void)
 {
     const struct {
         uint64_t seed;
         dt_rng_purpose purpose;
         uint64_t a, b;
-    } places[] = {
+    } arguments[] = {
         {0, DT_RNG_ORDER, 0, 0},   {1, DT_RNG_ORDER, 0, 0},          {1ULL << 32, DT_RNG_ORDER, 0, 0},
         {0, DT_RNG_AUGMENT, 0, 0}, {0, DT_RNG_INIT, 0, 0},           {0, DT_RNG_REPLACE, 0, 0},
         {0, DT_RNG_TEST, 0, 0},    {0, DT_RNG_ORDER, 1, 0},          {0, DT_RNG_ORDER, 1ULL << 32, 0},
         {0, DT_RNG_ORDER, 0, 1},   {0, DT_RNG_ORDER, 0, 1ULL << 32},
     };
-    enum { N = sizeof places / sizeof places[0], PER_PLACE = 64 };
-    static uint32_t values[N][PER_PLACE];
+    enum { N = sizeof arguments / sizeof arguments[0], PER_GENERATOR = 64 };
+    static uint32_t values[N][PER_GENERATOR];
     for (int p = 0; p < N; p++) {
-        dt_rng g = dt_rng_at(places[p].seed, places[p].purpose, places[p].a, places[p].b);
-        for (int i = 0; i < PER_PLACE; i++)
+        dt_rng g = dt_rng_at(arguments[p].seed, arguments[p].purpose, arguments[p].a, arguments[p].b);
+        for (int i = 0; i < PER_GENERATOR; i++)
             values[p][i] = dt_rng_u32(&g);
     }
-    /* 11 * 64 values of 32 bits: one equal pair by chance is to be expected once in 17,000 such sets. */
+    /* 11 * 64 values of 32 bits: by chance one pair is equal in one of 17,000 such sets. */
     int n_equal = 0;
-    for (int i = 0; i < N * PER_PLACE; i++)
+    for (int i = 0; i < N * PER_GENERATOR; i++)
         for (int j = 0; j < i; j++)
-            n_equal += values[i / PER_PLACE][i % PER_PLACE] == values[j / PER_PLACE][j % PER_PLACE];
+            n_equal +=
+                values[i / PER_GENERATOR][i % PER_GENERATOR] == values[j / PER_GENERATOR][j % PER_GENERATOR];
     DT_CHECK_INT(n_equal, 0);
 }
 
@@ -125,8 +126,8 @@ static void below_is_even_and_stays_below(void)
 
 static void below_a_huge_bound_has_no_bias(void)
 {
-    /* Taking a 64-bit number modulo 3/4 * 2^64 without rejection would give the lower third of the range half
-     * of all. */
+    /* A 64-bit number modulo 3/4 * 2^64 without rejection would lie in the lower third of the range half of
+     * the time. */
     const int N = 30000;
     int64_t counts[3] = {0};
     const uint64_t third = 1ULL << 62;
@@ -180,7 +181,7 @@ static bool is_permutation(uint64_t seed, uint64_t epoch, int64_t n, unsigned ch
     return true;
 }
 
-static void each_position_goes_to_a_place_of_its_own(void)
+static void a_permutation_maps_no_two_positions_to_one_value(void)
 {
     static unsigned char seen[300000];
     for (int64_t n = 1; n <= 2000; n++)
@@ -190,7 +191,7 @@ static void each_position_goes_to_a_place_of_its_own(void)
         DT_CHECK_MSG(is_permutation(9, i, larger[i], seen), "n = %lld", (long long)larger[i]);
 }
 
-static void places_stay_in_range_for_the_largest_numbers(void)
+static void permuted_positions_stay_in_range_for_the_largest_n(void)
 {
     static const int64_t sizes[] = {INT32_MAX, 1LL << 32,       (1LL << 62) - 1,
                                     1LL << 62, (1LL << 62) + 1, INT64_MAX};
@@ -202,7 +203,7 @@ static void places_stay_in_range_for_the_largest_numbers(void)
     }
 }
 
-static void seeds_and_epochs_have_orders_of_their_own(void)
+static void every_seed_and_epoch_has_another_order(void)
 {
     enum { N = 1000 };
     int n_equal_epoch = 0, n_equal_seed = 0, n_fixed = 0, n_next = 0;
@@ -220,9 +221,9 @@ static void seeds_and_epochs_have_orders_of_their_own(void)
     DT_CHECK(n_next <= 9);
 }
 
-static void every_order_of_a_few_is_equally_likely(void)
+static void every_order_of_few_samples_is_equally_likely(void)
 {
-    /* n = 2 to 6, all n! orders, over many seeds: the smallest networks have the least to mix with. */
+    /* n = 2 to 6, all n! orders, over many seeds: the smallest networks mix the least. */
     enum { PER_ORDER = 300 };
     static int64_t counts[720];
     for (int64_t n = 2; n <= 6; n++) {
@@ -232,11 +233,11 @@ static void every_order_of_a_few_is_equally_likely(void)
         memset(counts, 0, sizeof counts);
         for (uint64_t seed = 0; seed < (uint64_t)(PER_ORDER * n_orders); seed++) {
             int64_t order = 0;
-            int64_t places[6];
+            int64_t values[6];
             for (int64_t i = 0; i < n; i++) {
-                int64_t rank = places[i] = dt_rng_permute(seed, 0, n, i);
+                int64_t rank = values[i] = dt_rng_permute(seed, 0, n, i);
                 for (int64_t j = 0; j < i; j++)
-                    rank -= places[j] < places[i];
+                    rank -= values[j] < values[i];
                 order = order * (n - i) + rank;
             }
             counts[order]++;
@@ -246,9 +247,9 @@ static void every_order_of_a_few_is_equally_likely(void)
     }
 }
 
-static void every_place_is_equally_likely_for_every_position(void)
+static void every_value_is_equally_likely_at_every_position(void)
 {
-    /* All pairs (position, place) over many epochs, and pairs of places of neighbours. */
+    /* All pairs (position, value) over many epochs, and the differences of neighbours. */
     static const int64_t sizes[] = {8, 16, 17, 50, 64};
     enum { EPOCHS = 20000 };
     static int64_t counts[64 * 64], differences[64];
@@ -259,11 +260,11 @@ static void every_place_is_equally_likely_for_every_position(void)
         for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
             int64_t previous = -1;
             for (int64_t i = 0; i < n; i++) {
-                const int64_t place = dt_rng_permute(11, epoch, n, i);
-                counts[i * n + place]++;
+                const int64_t value = dt_rng_permute(11, epoch, n, i);
+                counts[i * n + value]++;
                 if (i == 1)
-                    differences[(place - previous + n) % n - 1]++;
-                previous = place;
+                    differences[(value - previous + n) % n - 1]++;
+                previous = value;
             }
         }
         const double z = chi_square_z(counts, n * n, (double)EPOCHS / (double)n);
@@ -276,20 +277,20 @@ static void every_place_is_equally_likely_for_every_position(void)
 
 static const dt_test tests[] = {
     DT_TEST(philox_gives_the_published_values),
-    DT_TEST(the_same_place_gives_the_same_numbers),
+    DT_TEST(the_same_arguments_give_the_same_numbers),
     DT_TEST(the_numbers_are_those_of_earlier_versions),
-    DT_TEST(every_part_of_the_place_changes_the_numbers),
+    DT_TEST(every_argument_changes_the_numbers),
     DT_TEST(uniform_numbers_fill_their_range_evenly),
     DT_TEST(the_extremes_stay_in_range),
     DT_TEST(below_is_even_and_stays_below),
     DT_TEST(below_a_huge_bound_has_no_bias),
     DT_TEST(normal_numbers_have_the_moments_of_the_normal_distribution),
     DT_TEST(normal_numbers_fill_the_quantiles_evenly),
-    DT_TEST(each_position_goes_to_a_place_of_its_own),
-    DT_TEST(places_stay_in_range_for_the_largest_numbers),
-    DT_TEST(seeds_and_epochs_have_orders_of_their_own),
-    DT_TEST(every_order_of_a_few_is_equally_likely),
-    DT_TEST(every_place_is_equally_likely_for_every_position),
+    DT_TEST(a_permutation_maps_no_two_positions_to_one_value),
+    DT_TEST(permuted_positions_stay_in_range_for_the_largest_n),
+    DT_TEST(every_seed_and_epoch_has_another_order),
+    DT_TEST(every_order_of_few_samples_is_equally_likely),
+    DT_TEST(every_value_is_equally_likely_at_every_position),
 };
 
-DT_TEST_MAIN("core/rng", tests)
+DT_TEST_MAIN("core/base/rng", tests)

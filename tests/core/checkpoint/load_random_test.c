@@ -1,5 +1,5 @@
-/* Disks and mirrors in any state whatever: what is loaded is what somebody finds who sees all of them at
- * once. */
+/* Disks and mirrors in random states: the checkpoint that ranks load is the one that a search of all of them
+ * at once finds. */
 #include "core/base/rng.h"
 #include "tests/fakes/fleet.h"
 #include "tests/testing.h"
@@ -7,11 +7,11 @@
 #include <string.h>
 
 #define N_STEPS 3
-#define N_SOURCES (FLEET_MAX_HOSTS + 1) /* the last one is the mirror */
+#define N_FOLDERS (FLEET_MAX_HOSTS + 1) /* of each host, then the mirror */
 
 typedef struct world {
-    fake_checkpoint g[N_SOURCES][N_STEPS]; /* n_shards 0: not there */
-    bool is_source[N_SOURCES];
+    fake_checkpoint g[N_FOLDERS][N_STEPS]; /* n_shards 0: not there */
+    bool has_folder[N_FOLDERS];
     dt_rng rng;
 } world;
 
@@ -44,9 +44,9 @@ static fake_checkpoint some_checkpoint(world *w, int64_t step)
 static fleet *some_fleet(world *w, int n_hosts)
 {
     fleet *f = fleet_new(n_hosts, draw(w, 3) > 0);
-    for (int i = 0; i < N_SOURCES; i++) {
+    for (int i = 0; i < N_FOLDERS; i++) {
         dt_store *disk = i == FLEET_MAX_HOSTS ? f->mirror : f->disks[i];
-        w->is_source[i] = disk != NULL;
+        w->has_folder[i] = disk != NULL;
         for (int s = 0; disk && s < N_STEPS; s++)
             if (draw(w, 3)) {
                 w->g[i][s] = some_checkpoint(w, s + 1);
@@ -61,16 +61,16 @@ static bool has_whole(const fake_checkpoint *g, uint64_t seed, int64_t shard)
     return g->n_shards && g->seed == seed && g->has >> shard & 1 && !(g->damaged >> shard & 1);
 }
 
-/* Is the attempt that source `i` tells of at step s + 1 whole, all in all? */
+/* Whether every shard of the manifest in folder `i`, of step s + 1, is whole in some folder. */
 static bool is_whole(const world *w, int i, int s)
 {
-    const fake_checkpoint *told = &w->g[i][s];
-    if (!told->n_shards || told->manifest != DT_OK)
+    const fake_checkpoint *manifest = &w->g[i][s];
+    if (!manifest->n_shards || manifest->manifest != DT_OK)
         return false;
-    for (int64_t shard = 0; shard < told->n_shards; shard++) {
+    for (int64_t shard = 0; shard < manifest->n_shards; shard++) {
         bool somewhere = false;
-        for (int k = 0; k < N_SOURCES; k++)
-            somewhere = somewhere || has_whole(&w->g[k][s], told->seed, shard);
+        for (int k = 0; k < N_FOLDERS; k++)
+            somewhere = somewhere || has_whole(&w->g[k][s], manifest->seed, shard);
         if (!somewhere)
             return false;
     }
@@ -79,13 +79,13 @@ static bool is_whole(const world *w, int i, int s)
 
 static bool there_is_one(const world *w, int s)
 {
-    for (int i = 0; i < N_SOURCES; i++)
+    for (int i = 0; i < N_FOLDERS; i++)
         if (w->g[i][s].n_shards)
             return true;
     return false;
 }
 
-/* True: one was loaded. */
+/* Returns whether a checkpoint was loaded. */
 static bool check_one(uint64_t key)
 {
     world w = {.rng = dt_rng_at(key, DT_RNG_TEST, 0, 0)};
@@ -96,7 +96,7 @@ static bool check_one(uint64_t key)
     bool seeds[2] = {false, false}, any = false;
     for (; newest >= 0 && !seeds[0] && !seeds[1]; newest--) {
         any = any || there_is_one(&w, newest);
-        for (int i = 0; i < N_SOURCES; i++)
+        for (int i = 0; i < N_FOLDERS; i++)
             if (is_whole(&w, i, newest))
                 seeds[w.g[i][newest].seed % 2] = true;
     }
@@ -125,7 +125,7 @@ static bool check_one(uint64_t key)
     return seeds[0] || seeds[1];
 }
 
-static void what_is_loaded_is_the_newest_that_is_whole_all_in_all(void)
+static void the_newest_checkpoint_with_all_parts_whole_somewhere_is_loaded(void)
 {
     int n_loaded = 0;
     for (uint64_t key = 1; key <= 1000; key++)
@@ -134,6 +134,6 @@ static void what_is_loaded_is_the_newest_that_is_whole_all_in_all(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(what_is_loaded_is_the_newest_that_is_whole_all_in_all),
+    DT_TEST(the_newest_checkpoint_with_all_parts_whole_somewhere_is_loaded),
 };
-DT_TEST_MAIN("core/checkpoint_random", tests)
+DT_TEST_MAIN("core/checkpoint/load_random", tests)

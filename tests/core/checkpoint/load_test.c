@@ -1,12 +1,12 @@
-/* Loading where the parts of a checkpoint lie in different places: on the hosts' own disks, some of them new
- * and empty, and in a mirror. Threads are ranks, two to a host; every host has a fake store. */
+/* Loads of checkpoints whose parts are in different folders: on the hosts' own disks, some of them new and
+ * empty, and in a mirror. Ranks are threads, two for each host; every host has a fake store. */
 #include "core/base/alloc.h"
 #include "tests/fakes/fleet.h"
 #include "tests/testing.h"
 
 #include <string.h>
 
-/* The log, exactly. */
+/* The log is exactly this text. */
 static void check_log(const fleet *f, const char *expected)
 {
     DT_CHECK_STR(f->log, expected);
@@ -26,7 +26,7 @@ static fleet *two_hosts(bool mirror)
     return f;
 }
 
-static void where_there_is_nothing_nothing_is_set(void)
+static void without_a_checkpoint_nothing_is_set(void)
 {
     for (int n_hosts = 0; n_hosts <= 2; n_hosts++) {
         fleet *f = fleet_new(n_hosts, n_hosts != 1);
@@ -47,34 +47,33 @@ static void each_host_reads_the_shards_that_it_has(void)
     for (int r = 0; r < 4; r++)
         DT_CHECK_INT(f->n_operations[r], 2); /* each rank verifies one, and reads it */
     fleet_end(f);
-    f = fleet_new(2, false); /* ranks dealt to hosts one by one: the work is even all the same */
+    f = fleet_new(2, false); /* ranks placed on hosts in turn, which share the work evenly, too */
     PUT(f->disks[0], .step = 1, .n_shards = 8, .seed = 1, .has = 0x55);
     PUT(f->disks[1], .step = 1, .n_shards = 8, .seed = 1, .has = 0xaa);
     fleet_check_loads(f, 4, 1, 1);
     for (int r = 0; r < 4; r++) {
         DT_CHECK_INT(f->n_operations[r], 4);
-        DT_CHECK_INT(f->n_heartbeats[r], 2); /* after each that was verified: others wait, and a disk may be
-                                           slow */
+        DT_CHECK_INT(f->n_heartbeats[r], 2); /* one after each shard that it verified */
     }
     fleet_end(f);
 }
 
-static void a_new_host_that_is_empty_gets_everything_from_its_peers(void)
+static void a_new_empty_host_gets_everything_from_its_peers(void)
 {
     fleet *f = two_hosts(false);
-    f->disks[2] = fake_shelf_create("/nvme"); /* one more */
+    f->disks[2] = fake_shelf_create("/nvme"); /* of a third host */
     fleet_check_loads(f, 6, 40, 4);
     check_log(f, "");
     fleet_end(f);
     f = fleet_new(2, false);
-    /* not even rank 0's host knows of it */
+    /* rank 0's host has none of it */
     PUT(f->disks[1], .step = 1, .n_shards = 4, .seed = 1, .has = 0xf);
     fleet_check_loads(f, 4, 1, 1);
     DT_CHECK_INT(fake_shelf_reads(f->disks[0]), 0);
     fleet_end(f);
 }
 
-static void what_a_lost_host_had_comes_from_the_mirror(void)
+static void the_shards_of_a_lost_host_come_from_the_mirror(void)
 {
     for (int host = 0; host < 2; host++) {
         fleet *f = two_hosts(true);
@@ -91,11 +90,11 @@ static void what_a_lost_host_had_comes_from_the_mirror(void)
     fleet_check_loads(f, 4, 40, 4);
     check_log(f, "checkpoint: 4 of the 4 shards of step 40 come from the mirror /fsx\n");
     for (int r = 0; r < 4; r++)
-        DT_CHECK_INT(f->n_operations[r], 2); /* spread over all ranks */
+        DT_CHECK_INT(f->n_operations[r], 2); /* all ranks share the work */
     fleet_end(f);
 }
 
-static void without_a_mirror_a_lost_host_is_told_by_shard_and_folder(void)
+static void without_a_mirror_the_missing_shard_and_its_folder_are_named(void)
 {
     fleet *f = two_hosts(false);
     fleet_replace_disk(f, 1);
@@ -107,7 +106,7 @@ static void without_a_mirror_a_lost_host_is_told_by_shard_and_folder(void)
     fleet_end(f);
 }
 
-static void a_mirror_that_lags_behind_gives_the_checkpoint_before(void)
+static void with_a_mirror_that_lags_the_checkpoint_before_is_loaded(void)
 {
     fleet *f = two_hosts(false);
     f->mirror = fake_shelf_create("/fsx");
@@ -120,7 +119,7 @@ static void a_mirror_that_lags_behind_gives_the_checkpoint_before(void)
     fleet_end(f);
 }
 
-static void a_damaged_mirror_is_not_looked_at_while_the_hosts_have_all(void)
+static void the_mirror_is_not_read_if_the_hosts_have_all_shards(void)
 {
     fleet *f = fleet_new(2, true);
     PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0x3);
@@ -131,7 +130,7 @@ static void a_damaged_mirror_is_not_looked_at_while_the_hosts_have_all(void)
     fleet_end(f);
 }
 
-static void a_damaged_shard_is_told_and_taken_from_a_peer_or_the_mirror(void)
+static void a_damaged_shard_is_logged_and_read_from_a_peer_or_the_mirror(void)
 {
     fleet *f = fleet_new(2, false);
     PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0x3, .damaged = 0x2);
@@ -153,7 +152,7 @@ static void a_damaged_shard_is_told_and_taken_from_a_peer_or_the_mirror(void)
     }
 }
 
-static void damaged_everywhere_it_is_passed_over_with_both_reasons(void)
+static void a_shard_damaged_everywhere_is_logged_with_both_reasons(void)
 {
     fleet *f = fleet_new(0, true);
     PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0xf);
@@ -167,14 +166,14 @@ static void damaged_everywhere_it_is_passed_over_with_both_reasons(void)
     fleet_end(f);
 }
 
-static void a_folder_that_is_gone_or_behind_is_made_up_for_by_the_mirror(void)
+static void the_mirror_replaces_a_folder_that_is_empty_or_older(void)
 {
     fleet *f = fleet_new(0, true);
     PUT(f->mirror, .step = 2, .n_shards = 3, .seed = 2, .has = 0x7);
     fleet_check_loads(f, 4, 2, 2);
     PUT(f->disks[0], .step = 1, .n_shards = 3, .seed = 1, .has = 0x7);
     fleet_check_loads(f, 2, 2, 2);
-    /* its shards are known by the mirror's manifest */
+    /* the mirror's manifest describes its shards */
     PUT(f->disks[0], .step = 2, .n_shards = 3, .seed = 2, .has = 0x7, .manifest = DT_ERR_IO);
     fleet_check_loads(f, 1, 2, 2);
     check_log(f, "checkpoint: step 2: /shared/step-2/manifest.json: the fake does not give it (there is "
@@ -182,7 +181,7 @@ static void a_folder_that_is_gone_or_behind_is_made_up_for_by_the_mirror(void)
     fleet_end(f);
 }
 
-static void a_manifest_that_one_host_has_lost_is_taken_from_another(void)
+static void a_manifest_lost_on_one_host_is_read_on_another(void)
 {
     fleet *f = fleet_new(2, false);
     PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0x3, .manifest = DT_ERR_FORMAT);
@@ -209,13 +208,13 @@ static void two_attempts_at_a_step_are_never_mixed(void)
                  "checkpoint: passing over step 2: no host has a whole shard-0000-of-0004.h5 in /nvme; the "
                  "mirror /fsx has no such checkpoint\n"
                  "checkpoint: 2 of the 2 shards of step 1 come from the mirror /fsx\n");
-    PUT(f->mirror, .step = 2, .n_shards = 4, .seed = 20, .has = 0xf); /* the second one is whole with it */
+    PUT(f->mirror, .step = 2, .n_shards = 4, .seed = 20, .has = 0xf); /* completes the second attempt */
     fleet_check_loads(f, 4, 2, 20);
     DT_CHECK_INT(fake_shelf_reads(f->mirror), 4);
     fleet_end(f);
 }
 
-static void any_number_of_ranks_on_any_number_of_hosts(void)
+static void any_number_of_ranks_on_any_number_of_hosts_can_load(void)
 {
     static const int n_ranks[] = {1, 2, 3, 4, 8}, n_per_host[] = {1, 2, 3, 8};
     for (size_t i = 0; i < sizeof n_ranks / sizeof *n_ranks; i++)
@@ -235,7 +234,7 @@ static void any_number_of_ranks_on_any_number_of_hosts(void)
         }
 }
 
-static void a_disk_that_fails_in_reading_gives_the_checkpoint_before(void)
+static void after_a_read_error_the_checkpoint_before_is_loaded(void)
 {
     fleet *f = fleet_new(2, false);
     PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0x3);
@@ -248,7 +247,7 @@ static void a_disk_that_fails_in_reading_gives_the_checkpoint_before(void)
     fleet_end(f);
 }
 
-static void a_newer_format_on_any_host_ends_it(void)
+static void a_newer_format_on_any_host_ends_the_load(void)
 {
     for (int host = 0; host <= 2; host++) {
         fleet *f = two_hosts(true);
@@ -259,7 +258,7 @@ static void a_newer_format_on_any_host_ends_it(void)
     }
 }
 
-static void another_setting_of_ema_is_refused_by_name(void)
+static void another_setting_of_ema_is_refused(void)
 {
     fleet *f = two_hosts(false);
     f->averages = true;
@@ -269,8 +268,8 @@ static void another_setting_of_ema_is_refused_by_name(void)
     fleet_end(f);
 }
 
-/* Its peers notice at the next collective, whatever they do until then. */
-static void a_rank_that_dies_in_its_work_is_everyones_error(void)
+/* The other ranks notice it in their next collective. */
+static void a_rank_that_dies_is_an_error_on_all_others(void)
 {
     int n_deaths = 0;
     for (int rank = 0; rank < 4; rank++)
@@ -308,23 +307,23 @@ static void every_allocation_may_fail(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(where_there_is_nothing_nothing_is_set),
+    DT_TEST(without_a_checkpoint_nothing_is_set),
     DT_TEST(each_host_reads_the_shards_that_it_has),
-    DT_TEST(a_new_host_that_is_empty_gets_everything_from_its_peers),
-    DT_TEST(what_a_lost_host_had_comes_from_the_mirror),
-    DT_TEST(without_a_mirror_a_lost_host_is_told_by_shard_and_folder),
-    DT_TEST(a_mirror_that_lags_behind_gives_the_checkpoint_before),
-    DT_TEST(a_damaged_mirror_is_not_looked_at_while_the_hosts_have_all),
-    DT_TEST(a_damaged_shard_is_told_and_taken_from_a_peer_or_the_mirror),
-    DT_TEST(damaged_everywhere_it_is_passed_over_with_both_reasons),
-    DT_TEST(a_folder_that_is_gone_or_behind_is_made_up_for_by_the_mirror),
-    DT_TEST(a_manifest_that_one_host_has_lost_is_taken_from_another),
+    DT_TEST(a_new_empty_host_gets_everything_from_its_peers),
+    DT_TEST(the_shards_of_a_lost_host_come_from_the_mirror),
+    DT_TEST(without_a_mirror_the_missing_shard_and_its_folder_are_named),
+    DT_TEST(with_a_mirror_that_lags_the_checkpoint_before_is_loaded),
+    DT_TEST(the_mirror_is_not_read_if_the_hosts_have_all_shards),
+    DT_TEST(a_damaged_shard_is_logged_and_read_from_a_peer_or_the_mirror),
+    DT_TEST(a_shard_damaged_everywhere_is_logged_with_both_reasons),
+    DT_TEST(the_mirror_replaces_a_folder_that_is_empty_or_older),
+    DT_TEST(a_manifest_lost_on_one_host_is_read_on_another),
     DT_TEST(two_attempts_at_a_step_are_never_mixed),
-    DT_TEST(any_number_of_ranks_on_any_number_of_hosts),
-    DT_TEST(a_disk_that_fails_in_reading_gives_the_checkpoint_before),
-    DT_TEST(a_newer_format_on_any_host_ends_it),
-    DT_TEST(another_setting_of_ema_is_refused_by_name),
-    DT_TEST(a_rank_that_dies_in_its_work_is_everyones_error),
+    DT_TEST(any_number_of_ranks_on_any_number_of_hosts_can_load),
+    DT_TEST(after_a_read_error_the_checkpoint_before_is_loaded),
+    DT_TEST(a_newer_format_on_any_host_ends_the_load),
+    DT_TEST(another_setting_of_ema_is_refused),
+    DT_TEST(a_rank_that_dies_is_an_error_on_all_others),
     DT_TEST(every_allocation_may_fail),
 };
-DT_TEST_MAIN("core/checkpoint_load", tests)
+DT_TEST_MAIN("core/checkpoint/load", tests)

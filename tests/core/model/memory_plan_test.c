@@ -21,7 +21,7 @@ static bool collide(const dt_planned_block *a, const dt_planned_block *b)
     return same_time && same_place;
 }
 
-/* Bytes that live at the busiest tick: no plan can do with less. */
+/* The bytes that live at the busiest tick, which every plan needs at least. */
 static int64_t least_bytes(const dt_planned_block *blocks, int64_t n, int64_t ticks)
 {
     int64_t most = 0;
@@ -61,8 +61,8 @@ static void blocks_that_live_together_never_overlap(void)
     }
 }
 
-/* A chain like a net's backward: each block dies when the next but one is made. Two places are enough. */
-static void a_chain_takes_two_places(void)
+/* A chain like a net's backward pass: each block lives until the next one is made. */
+static void a_chain_needs_the_memory_of_two_blocks(void)
 {
     dt_planned_block blocks[20];
     for (int64_t i = 0; i < 20; i++)
@@ -70,12 +70,12 @@ static void a_chain_takes_two_places(void)
     DT_CHECK_INT(plan(blocks, 20), 2 * 640);
 }
 
-static void nothing_takes_nothing(void)
+static void no_blocks_need_no_memory(void)
 {
     DT_CHECK_INT(plan(NULL, 0), 0);
 }
 
-static void a_failing_allocation_is_told(void)
+static void a_failed_allocation_is_reported(void)
 {
     dt_error err = {0};
     int64_t total = 7, before = dt_alloc_live_blocks();
@@ -91,8 +91,8 @@ static void a_failing_allocation_is_told(void)
 
 static const dt_test tests[] = {
     DT_TEST(blocks_that_live_together_never_overlap),
-    DT_TEST(a_chain_takes_two_places),
-    DT_TEST(nothing_takes_nothing),
-    DT_TEST(a_failing_allocation_is_told),
+    DT_TEST(a_chain_needs_the_memory_of_two_blocks),
+    DT_TEST(no_blocks_need_no_memory),
+    DT_TEST(a_failed_allocation_is_reported),
 };
-DT_TEST_MAIN("core/memory_plan", tests)
+DT_TEST_MAIN("core/model/memory_plan", tests)

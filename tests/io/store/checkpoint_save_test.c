@@ -36,8 +36,8 @@ static void shards_are_even_and_may_be_empty(void)
     dt_manifest_clear(&m);
     for (int r = 0; r < CHECKPOINT_KIT_RANKS; r++) {
         j->states[r].tensors[0] = small;
-        j->states[r].place[0].n_elems = small.n_elems;
-        j->states[r].place[0].order = dt_weights_order_plain(small.n_elems);
+        j->states[r].address[0].n_elems = small.n_elems;
+        j->states[r].address[0].order = dt_weights_order_plain(small.n_elems);
         j->states[r].layout.n_tensors = 1;
         j->states[r].layout.n_elems = 2;
     }
