@@ -91,11 +91,11 @@ static dt_status load(bench *b, int round, dt_error *err)
 {
     bool found = false;
     dt_manifest m = {0};
-    const dt_checkpoint_location place = {.store = b->store};
+    const dt_checkpoint_location location = {.store = b->store};
     const dt_state_io io = dt_net_state_io(b->net);
     double start = dt_clock_s();
-    DT_TRY(
-        dt_checkpoint_load(b->comm, &place, dt_net_state_layout(b->net), &io, NULL, NULL, &m, &found, err));
+    DT_TRY(dt_checkpoint_load(b->comm, &location, dt_net_state_layout(b->net), &io, NULL, NULL, &m, &found,
+                              err));
     b->seconds[LOAD][round] = dt_clock_s() - start;
     dt_manifest_clear(&m);
     return found ? DT_OK : dt_fail(err, DT_ERR_INTERNAL, "the checkpoint just written is not there");

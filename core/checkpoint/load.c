@@ -24,12 +24,12 @@ static dt_status check_layout(const dt_manifest *m, const dt_state_layout *layou
     if (then && !now)
         return dt_fail(err, DT_ERR_USAGE,
                        "the checkpoint of step %lld was made with --ema, and this run has no running "
-                       "averages: give --ema, or take another --out",
+                       "averages: give --ema, or use another --out",
                        (long long)m->step);
     if (now && !then)
         return dt_fail(err, DT_ERR_USAGE,
                        "the checkpoint of step %lld was made without --ema, and this run wants running "
-                       "averages: leave --ema out, or take another --out",
+                       "averages: leave --ema out, or use another --out",
                        (long long)m->step);
     if (m->n_tensors != layout->n_tensors)
         return dt_fail(err, DT_ERR_USAGE,
