@@ -1,8 +1,8 @@
 /* add.c: the residual join.
  *
- * Forward:   y = relu(branch + skip), both lazily normalised or plain
- * Backward:  g = dy where y > 0, else 0; both inputs' gradient is g: the same memory, where dy was. Of inputs
- *            that are normalised, the BatchNorm sums are taken from g in the same pass. */
+ * Forward:   y = relu(branch + skip); each input is plain or lazily normalised
+ * Backward:  g = dy where y > 0, else 0. Both inputs have the gradient g, which is written over dy. The
+ *            BatchNorm sums of normalised inputs are computed from g in the same pass. */
 #include "core/base/alloc.h"
 #include "core/layer.h"
 
@@ -69,8 +69,8 @@ static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
     return DT_OK;
 }
 
-/* Forward reads both and writes y and its mask; backward reads dy and the mask (or y), and each normalised
- * input for its sums, and writes g. */
+/* Forward reads both inputs and writes y and its mask. Backward reads dy, the mask (or y) and, for the sums,
+ * each normalised input; it writes g. */
 static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
 {
     const int64_t y = dt_layer_tensor_bytes(base, &base->output->act.raw);

@@ -1,15 +1,14 @@
-/* arithmetic.h: the formulas that every backend must share to the letter, one element or one channel at a
- * time.
+/* arithmetic.h: the formulas that all backends share exactly, for one element or one channel.
  *
  *   float z = dt_act_value(raw, scale[c], bias[c], true);
  *   dt_bn_channel ch = dt_bn_channel_finalize(sum, sum_of_squares, count, gamma[c], beta[c], eps);
  *
- * layers/ref calls them in loops, layers/cpu may, and the .cu kernels compile the same lines for the GPU
- * (DT_HD). What is done per channel is done in float64: there is little of it, and E[x^2] - E[x]^2 cancels.
- * What is done per element is done in float32.
+ * layers/ref calls these functions in loops, layers/cpu may, and the .cu kernels compile the same lines for
+ * the GPU (DT_HD). Arithmetic per channel is in float64: there is little of it, and E[x^2] - E[x]^2 cancels.
+ * Arithmetic per element is in float32.
  *
- * NaN: a NaN must stay visible until it reaches the loss, so that a training gone wrong stops instead of
- * going on with zeros: dt_relu and dt_max_pool_replaces are written with the comparison that lets it through.
+ * NaN: a NaN must reach the loss, so that a training that has diverged stops instead of going on with zeros.
+ * dt_relu and dt_max_pool_replaces therefore use the comparison that keeps a NaN.
  */
 #ifndef DT_LAYERS_ARITHMETIC_H
 #define DT_LAYERS_ARITHMETIC_H
@@ -50,7 +49,7 @@ DT_HD static inline bool dt_act_passes(float raw, float scale, float bias)
     return scale * raw + bias > 0.0F;
 }
 
-/* Whether v replaces the maximum so far: the first of equal ones stays, a NaN is taken. */
+/* Whether v replaces the maximum so far. Of equal values the first one stays; a NaN replaces any number. */
 DT_HD static inline bool dt_max_pool_replaces(float v, float best)
 {
     return v > best || v != v;
@@ -124,8 +123,7 @@ DT_HD static inline float dt_bn_backward_value(float dz, float raw, float a, flo
 
 /* -- loss ------------------------------------------------------------------------------------------------ */
 
-/* What softmax should be for a class: (1 - smoothing) onehot + smoothing / n_classes (Szegedy et al.
- * 2016). */
+/* The target probability of a class: (1 - smoothing) onehot + smoothing / n_classes (Szegedy et al. 2016). */
 DT_HD static inline double dt_softmax_target(bool is_label, int64_t n_classes, float smoothing)
 {
     double everywhere = (double)smoothing / (double)n_classes;
@@ -153,9 +151,9 @@ DT_HD static inline void dt_update_sgd_value(float *w, float *v, float g, float 
     *w -= lr * (nesterov ? gradient + momentum * velocity : velocity);
 }
 
-/* LARS (You, Gitman and Ginsburg 2017; trust is their eta): the rate of one tensor beside the others', from
- * the sums of squares of its weights and of its gradients as they are, multiplier = 1 / loss scale. The
- * update is SGD's with multiplier and weight_decay times this. */
+/* LARS (You, Gitman and Ginsburg 2017; trust is their eta): the factor on the learning rate of one tensor,
+ * from the sums of squares of its weights and of its gradients as stored. multiplier = 1 / loss scale. The
+ * update is SGD's with multiplier and weight_decay times this factor. */
 DT_HD static inline float dt_lars_local_rate(double weights_sumsq, double gradients_sumsq, float multiplier,
                                              float weight_decay, float trust, float eps)
 {
@@ -178,14 +176,13 @@ DT_HD static inline float dt_ema_value(float ema, float w, float decay)
 /* 2^24: beyond it FP16 gradients would have to be below 2^-8 * 2^-24 to need it */
 #define DT_LOSS_SCALE_MAX 16777216.0F
 
-/* Not an infinity, not a NaN. (A GPU's isfinite and the host's go by different names.) */
+/* Neither an infinity nor a NaN. (isfinite has different names on a GPU and on the host.) */
 DT_HD static inline bool dt_is_finite(float v)
 {
     return v - v == 0.0F;
 }
 
-/* What a step does to the scale: found_inf says whether a gradient was not finite, and the step is therefore
- * skipped. */
+/* Update the scale after a step. found_inf: some gradient was not finite, so the step is skipped. */
 DT_HD static inline void dt_loss_scale_update(bool found_inf, float growth, float backoff,
                                               int32_t growth_interval, float *scale, int32_t *n_good,
                                               int32_t *n_skipped)
@@ -205,7 +202,7 @@ DT_HD static inline void dt_loss_scale_update(bool found_inf, float growth, floa
 
 /* -- statistics ------------------------------------------------------------------------------------------ */
 
-/* w moves towards the batch's statistic: w += rate * (statistic - w). */
+/* Move w towards the batch's statistic: w += rate * (statistic - w). */
 DT_HD static inline void dt_update_running_average_value(float *w, float statistic, float rate)
 {
     *w += rate * (statistic - *w);

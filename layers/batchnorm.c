@@ -1,21 +1,22 @@
-/* batchnorm.c: batch normalisation (Ioffe and Szegedy 2015), with or without a ReLU behind it, without a pass
- * over memory.
+/* batchnorm.c: batch normalisation (Ioffe and Szegedy 2015), optionally followed by a ReLU, with no pass over
+ * memory of its own in forward.
  *
  * Forward, in training, per channel, over the m = n*h*w values of this rank's micro-batch:
- *   mean = sum(x) / m, var = sum(x^2) / m - mean^2, scale = gamma / sqrt(var + eps), bias = beta - mean *
- *   scale y = relu?(scale * x + bias): not computed here: the output is the input's tensor, with scale and
- *   bias for whoever reads it
- * Backward, dz the gradient of y behind the ReLU, xhat = (x - mean) / sqrt(var + eps):
- *   dbeta = sum(dz), dgamma = sum(dz * xhat)      (with whoever made dz, if he could)
+ *   mean = sum(x) / m, var = sum(x^2) / m - mean^2
+ *   scale = gamma / sqrt(var + eps), bias = beta - mean * scale
+ *   y = relu?(scale * x + bias) is not computed here: the output is the input's tensor with scale and bias,
+ *   which the layers that read it apply
+ * Backward, with dz the gradient of y after the ReLU's mask, xhat = (x - mean) / sqrt(var + eps):
+ *   dbeta = sum(dz), dgamma = sum(dz * xhat)      (computed by the layer that wrote dz, if it could)
  *   dx = scale * (dz - dbeta / m - xhat * dgamma / m) = a * dz + b * x + c, written over x
  *
- * Evaluation takes the running mean and variance. They are updated as one more "gradient" (core/model/net.h):
- * running += 0.1 * (batch's - running), with the batch's statistics averaged over all ranks and
- * micro-batches, the variance unbiased as in PyTorch. */
+ * Evaluation uses the running mean and variance. They are updated as one more "gradient" (core/model/net.h):
+ * running += 0.1 * (batch's - running). The batch's statistics are averaged over all ranks and micro-batches;
+ * the variance is unbiased as in PyTorch. */
 #include "core/base/alloc.h"
 #include "core/layer.h"
 
-#define BN_EPSILON 1e-5f /* as everywhere */
+#define BN_EPSILON 1e-5f /* PyTorch's default */
 
 typedef struct bn_layer {
     dt_layer head;
@@ -161,8 +162,8 @@ static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
     return DT_OK;
 }
 
-/* Forward moves vectors only. Backward reads dz and x and writes dx; where dz came without its sums, that is
- * in the account of who made it. */
+/* Forward moves vectors only. Backward reads dz and x and writes dx. Where dz came without its sums, the
+ * layer that wrote dz counts the pass that adds them up. */
 static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
 {
     return phase == DT_LAYER_FORWARD ? 0 : 3 * dt_layer_tensor_bytes(base, &base->inputs[0]->act.raw);

@@ -1,12 +1,12 @@
 /* conv.c: a convolution without a bias.
  *
  * Forward:   y[n,k,p,q] = sum over c,r,s of w[k,c,r,s] * x[n, c, p*stride - pad + r, q*stride - pad + s]
- * Backward:  dx = the transposed convolution of dy with w, plus what other consumers of x have added;
+ * Backward:  dx = the transposed convolution of dy with w, plus what other readers of x have added;
  *            dw[k,c,r,s] = sum over n,p,q of dy[n,k,p,q] * x[n, c, p*stride - pad + r, ...]
  *
- * x is read lazily normalised where the backend can, and the BatchNorm sums of y come with y. Where it cannot
- * (conv_fusions), plain operations of the same interface do it in passes of their own, through scratch
- * memory. */
+ * Where the backend can (conv_fusions), the convolution reads x lazily normalised and computes the BatchNorm
+ * sums of y. Where it cannot, this file calls plain operations of the same interface, which make passes of
+ * their own through scratch memory. */
 #include "core/base/alloc.h"
 #include "core/layer.h"
 
@@ -15,9 +15,9 @@ typedef struct conv_layer {
     dt_conv *conv;
     dt_conv_desc desc;
     unsigned fusions;
-    int nth_reader; /* of x: 1 is the first, which comes last in backward */
+    int nth_reader; /* of the readers of x: reader 1 is the first, and the last in backward */
     float *w, *dw;
-    void *plain_x_forward, *plain_x_backward; /* scratch, where a prologue is missing */
+    void *plain_x_forward, *plain_x_backward; /* scratch memory; NULL where the backend has the prologue */
 } conv_layer;
 
 static dt_status request_memory(dt_net_builder *b, conv_layer *layer, dt_error *err)
@@ -87,7 +87,7 @@ static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer *
     return DT_OK;
 }
 
-/* x as the backend can read it: lazy, or written out into `scratch`. */
+/* x in the form that the backend can read: lazy, or materialized into `scratch`. */
 static dt_status readable_input(conv_layer *layer, dt_conv_fusion needed, void *scratch, dt_act *x,
                                 dt_error *err)
 {
@@ -124,7 +124,7 @@ static dt_status backward_data(conv_layer *layer, dt_error *err)
     const dt_bn_backward *bn = NULL;
     dt_value_begin_grad(x, &add, &bn);
     if (!(layer->fusions & DT_CONV_FUSE_BACKWARD_EPILOGUE))
-        bn = NULL; /* the BatchNorm sees grad_reduced unset and does it itself */
+        bn = NULL; /* grad_reduced stays false, so the BatchNorm reduces the gradient itself */
     DT_TRY(k->ops->conv_backward_data(k, layer->conv, &layer->head.output->grad, layer->w, add, bn, &x->grad,
                                       err));
     dt_value_end_grad(x, bn != NULL);
@@ -160,9 +160,9 @@ static int64_t forward_macs(const dt_layer *base)
     return d->n * d->k * dt_conv_out_h(d) * dt_conv_out_w(d) * d->c * d->r * d->s;
 }
 
-/* Forward reads x and w and writes y; backward reads x and dy for dw, and dy and w for dx. dx is read where
- * another reader has written to it before, and x where the BatchNorm before it is put behind. What is not
- * fused comes on top, in passes of its own. */
+/* Forward reads x and w and writes y. Backward reads x and dy for dw, and dy and w for dx. It also reads dx
+ * where an earlier reader of x has written it, and x where it reduces the gradient of the BatchNorm before
+ * it. Operations that are not fused add passes of their own. */
 static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
 {
     const conv_layer *layer = (const conv_layer *)base;

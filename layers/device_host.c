@@ -10,15 +10,15 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define HUGE_PAGE_BYTES (INT64_C(2) << 20)  /* x86-64's, and 64-bit Arm's with pages of 4 KiB */
-#define LARGE_COPY_BYTES (INT64_C(8) << 20) /* more than a core's caches; threads cost little beside it */
+#define HUGE_PAGE_BYTES (INT64_C(2) << 20)  /* of x86-64, and of 64-bit Arm with pages of 4 KiB */
+#define LARGE_COPY_BYTES (INT64_C(8) << 20) /* larger than a core's caches; starting threads pays off */
 
 typedef struct host_device {
     dt_device base;
     int64_t n_threads;
 } host_device;
 
-/* Everything is done when its call returns, so streams and events are only names. */
+/* Every call finishes its work before it returns, so streams and events hold no state. */
 struct dt_stream {
     char unused;
 };
@@ -31,8 +31,8 @@ static void host_destroy(dt_device *device)
     dt_free(device);
 }
 
-/* Large blocks on huge pages, if the system lets those who ask have them: the flat vectors, of which a
- * snapshot is a copy, are walked from end to end. */
+/* Request huge pages for large blocks, where the system grants them to programs that ask: the flat vectors,
+ * of which a snapshot is a copy, are read from end to end. */
 static void *host_alloc(dt_device *device, int64_t bytes)
 {
     (void)device;
@@ -43,7 +43,7 @@ static void *host_alloc(dt_device *device, int64_t bytes)
                   skip = before ? HUGE_PAGE_BYTES - before : 0;
     const int64_t whole = (bytes - skip) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
     if (p && bytes >= 2 * HUGE_PAGE_BYTES)
-        (void)madvise(p + skip, (size_t)whole, MADV_HUGEPAGE); /* a wish */
+        (void)madvise(p + skip, (size_t)whole, MADV_HUGEPAGE); /* may fail without harm */
     return p;
 }
 
@@ -142,7 +142,7 @@ static dt_status host_stream_wait_event(dt_device *device, dt_stream *stream, dt
     return DT_OK;
 }
 
-/* What Linux says could be had without swapping. */
+/* Memory that is available without swapping, from /proc/meminfo. */
 static int64_t host_memory_free(dt_device *device)
 {
     (void)device;
@@ -157,7 +157,7 @@ static int64_t host_memory_free(dt_device *device)
     return (int64_t)kib * 1024;
 }
 
-/* The processor's name as Linux tells it, or where it tells none (64-bit Arm) the architecture's. */
+/* The processor's name from /proc/cpuinfo, or the architecture's where Linux gives no name (64-bit Arm). */
 static void processor_name(char *name, size_t name_bytes)
 {
     char line[512];

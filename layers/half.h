@@ -1,6 +1,6 @@
-/* half.h: FP16 and BF16 on the host, in plain C: for what goes in and out of a backend with 16-bit tensors,
- * and for tests. Rounding is to nearest, ties to even, as GPUs do it; too large a value becomes infinity, a
- * NaN stays one.
+/* half.h: FP16 and BF16 on the host, in plain C, for data that enters or leaves a backend with 16-bit
+ * tensors, and for tests. Rounding is to nearest, ties to even, as on GPUs. A value that is too large becomes
+ * infinity; a NaN stays a NaN.
  *
  *   uint16_t bits = dt_half_from_float(0.1F);
  *   float rounded = dt_half_to_float(bits);

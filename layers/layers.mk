@@ -1,4 +1,4 @@
-# layers/: the layers and the compute backends (ref, cpu).
+# layers/: the layers and the compute backends (ref, cpu, cuda).
 noinst_LIBRARIES += liblayers.a
 layers_archives = liblayers.a
 LAYERS_LIBS = $(ONEDNN_LIBS) $(OPENMP_CFLAGS) $(CUDA_LIBS)
@@ -68,9 +68,9 @@ cpu_SOURCES += layers/cpu/threads_cpu.c
 cpu_SOURCES += layers/cpu/winograd.c
 cpu_SOURCES += layers/cpu/winograd.h
 
-# Its inner loops, compiled three times: for the baseline CPU, AVX2 and AVX-512. Each file names its functions with DT_SIMD_SUFFIX;
-# layers/cpu/kernels_cpu.c picks a table of them at run time. All of their vectors are passed between inlined functions, so the ABI
-# that -Wpsabi is about does not matter.
+# Its inner loops, compiled three times: for the baseline CPU, AVX2 and AVX-512. DT_SIMD_SUFFIX is part of every function's name;
+# layers/cpu/kernels_cpu.c chooses a table of functions at run time. Vectors are passed only between inlined functions, so the ABI
+# that -Wpsabi warns of does not matter.
 layers_simd_SOURCES =
 layers_simd_SOURCES += layers/cpu/simd.h
 layers_simd_SOURCES += layers/cpu/simd_norm.c
@@ -113,7 +113,7 @@ liblayers_baseline_a_SOURCES = $(layers_simd_SOURCES)
 endif
 EXTRA_DIST += layers/README.md
 
-# The cuda backend, its part that knows no CUDA: operation graphs as data.
+# The part of the cuda backend that does not depend on CUDA.
 layers_SOURCES += layers/cuda/conv_cuda.c
 layers_SOURCES += layers/cuda/conv_run_cuda.c
 layers_SOURCES += layers/cuda/cuda_internal.h
@@ -137,7 +137,7 @@ layers_SOURCES += layers/cuda/plan_cache.h
 layers_SOURCES += layers/cuda/plan_choose.c
 layers_SOURCES += layers/cuda/plans_cuda.c
 layers_SOURCES += layers/cuda/values_cuda.c
-# Its part that knows CUDA and cuDNN. The kernels, .cu, are listed here too: Makefile.am says how they are compiled.
+# The part that depends on CUDA and cuDNN. Makefile.am has the rule for the kernels, *.cu.
 cuda_SOURCES =
 cuda_SOURCES += layers/cuda/average_pool.cu
 cuda_SOURCES += layers/cuda/batchnorm.cu

@@ -18,7 +18,8 @@ static double log_sum_exp(const float *x, int64_t n)
     return largest + log(sum);
 }
 
-/* How many classes rank before the label. More than there are if the row holds a NaN: it is never right. */
+/* How many classes rank before the label; more than there are if the row holds a NaN, which is never
+ * right. */
 static int64_t rank_of_label(const float *x, int64_t n, int64_t label)
 {
     int64_t before = 0;
@@ -30,7 +31,7 @@ static int64_t rank_of_label(const float *x, int64_t n, int64_t label)
     return before;
 }
 
-/* One row's loss, and its gradient into dx unless that is NULL. */
+/* Return one row's loss, and write its gradient to dx unless that is NULL. */
 static double row_loss(const float *x, int64_t n, int64_t label, float smoothing, double scale, float *dx)
 {
     const double lse = log_sum_exp(x, n);

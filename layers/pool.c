@@ -1,7 +1,7 @@
-/* pool.c: the stem's max pooling and the average over the image before the linear layer.
+/* pool.c: the stem's max pooling, and the average over the image before the linear layer.
  *
  * Max:      y[p,q] = the largest x in the window at (p*stride - pad, q*stride - pad); its gradient goes to
- *           the first of the largest
+ *           the first of equal maxima
  * Average:  y[c] = sum over h,w of x[c,h,w] / (h*w); dx[c,h,w] = dy[c] / (h*w) */
 #include "core/base/alloc.h"
 #include "core/layer.h"

@@ -1,10 +1,10 @@
-/* registry.h: the kinds of layers there are. A new one is a file and a row in registry.c. */
+/* registry.h: all kinds of layers. To add one, write its file and add a row to registry.c. */
 #ifndef DT_LAYERS_REGISTRY_H
 #define DT_LAYERS_REGISTRY_H
 
 #include "core/layer.h"
 
-/* Ends with NULL; static storage. */
+/* All kinds of layers, ended by NULL; static storage. */
 const dt_layer_ops *const *dt_layer_registry(void);
 
 #endif

@@ -35,7 +35,7 @@ const char *const *dt_resnet_names(void)
     return names;
 }
 
-/* Append a layer that reads `input` (a value); returns the value it makes. */
+/* Append a layer that reads the value `input`; return the number of the value that it writes. */
 static int append(maker *m, dt_layer_spec layer, int input, const char *prefix, const char *name)
 {
     layer.n_inputs = layer.n_inputs ? layer.n_inputs : 1;
@@ -105,7 +105,7 @@ dt_status dt_resnet_spec(const char *name, int64_t n_classes, dt_net_spec *spec,
     if (!arch)
         return dt_fail(
             err, DT_ERR_USAGE,
-            "there is no architecture \"%s\": take resnet18, resnet34, resnet50, resnet101 or resnet152",
+            "there is no architecture \"%s\": use resnet18, resnet34, resnet50, resnet101 or resnet152",
             name);
     if (n_classes < 1)
         return dt_fail(err, DT_ERR_USAGE, "%s needs at least one class, not %lld", name,

@@ -1,11 +1,11 @@
-/* softmax_loss.c: cross-entropy of the softmax, with label smoothing (Szegedy et al. 2016), at the end of a
- * net.
+/* softmax_loss.c: cross-entropy of the softmax, with label smoothing (Szegedy et al. 2016), the last layer of
+ * a net.
  *
  * With K classes, label t and smoothing s: target[k] = (1 - s) * [k = t] + s / K,
- *   loss = - sum over k of target[k] * log(softmax(logits)[k]),  dlogits = grad_scale * loss_scale *
- *                                                                (softmax(logits) - target)
- * Loss, top-1 and top-5 are added up on the device (dt_loss_sums). The gradient is written along with the
- * loss, in forward. */
+ *   loss = - sum over k of target[k] * log(softmax(logits)[k])
+ *   dlogits = grad_scale * loss_scale * (softmax(logits) - target)
+ * Loss, top-1 and top-5 are added up on the device (dt_loss_sums). Forward writes the gradient together with
+ * the loss. */
 #include "core/base/alloc.h"
 #include "core/layer.h"
 

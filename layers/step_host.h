@@ -1,5 +1,4 @@
-/* step_host.h: the beginning and the end of a step for backends whose device memory is the host's. Contracts:
- * core/kernels.h. */
+/* step_host.h: step_begin and step_record (core/kernels.h) for backends in host memory. */
 #ifndef DT_LAYERS_STEP_HOST_H
 #define DT_LAYERS_STEP_HOST_H
 

@@ -31,7 +31,7 @@ LAYERS_TESTS += tests/layers/ref_half_test
 LAYERS_TESTS += tests/layers/ref_loss_test
 LAYERS_TESTS += tests/layers/ref_operations_test
 LAYERS_TESTS += tests/layers/ref_optimizer_test
-# Operations of a backend against another's: tests/backend_cases.h.
+# Compare the operations of two backends: tests/backend_cases.h.
 fakes_SOURCES += tests/backend_cases.c
 fakes_SOURCES += tests/backend_cases.h
 fakes_SOURCES += tests/backend_cases_conv.c
@@ -70,8 +70,8 @@ fakes_SOURCES += tests/emulated/training_kit.h
 LAYERS_TESTS += tests/emulated/device_test
 LAYERS_TESTS += tests/emulated/interpreter_test
 
-# The cuda backend's kernels on the CPU. emulated_ldflags and a dependency on tests/libemulated.a are what such a test program takes; whole, so that
-# it comes before what nvcc made of the same files.
+# The cuda backend's kernels on the CPU. A test program that runs them needs emulated_ldflags and a dependency on tests/libemulated.a. The archive is
+# linked whole, so that its functions are found before those that nvcc compiled from the same files.
 emulator_SOURCES =
 emulator_SOURCES += tests/emulator/cuda_emulator.h
 emulator_SOURCES += tests/emulator/emulator.c

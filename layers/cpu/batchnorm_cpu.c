@@ -1,9 +1,9 @@
 /* batchnorm_cpu.c: batch normalisation around the lazily normalised activation. The formulas are in
  * layers/arithmetic.h.
  *
- * sums are double [n_threads][2][c]: sum and sum of squares on the way forward; on the way back sum of dz *
- * (raw - mean), which invstd is multiplied into here, and sum of dz. Values are widened before they are
- * squared: a mean of a hundred standard deviations costs nothing.
+ * sums are double [n_threads][2][c]. In forward: sum and sum of squares. In backward: sum of dz * (raw -
+ * mean), which this file multiplies by invstd, and sum of dz. Values are converted to double before they are
+ * squared, so a mean of a hundred standard deviations loses no accuracy.
  */
 #include "layers/arithmetic.h"
 #include "layers/cpu/cpu_internal.h"
@@ -13,7 +13,7 @@ int64_t dt_cpu_bn_sums_bytes(dt_kernels *k, int64_t c)
     return dt_cpu(k)->n_threads * 2 * c * (int64_t)sizeof(double);
 }
 
-/* The threads' shares of sum `which` (0 or 1) of a channel, in the order of the threads. */
+/* Sum `which` (0 or 1) of a channel: the threads' shares, added in the order of the threads. */
 static double total_of(const dt_cpu_kernels *cpu, const void *sums, int64_t c, int which, int64_t channel)
 {
     const double *shares = sums;

@@ -1,7 +1,8 @@
-/* conv_cpu.c: preparing a convolution: its chunks, its primitives, its weights' order. conv_run.c computes.
+/* conv_cpu.c: creates a convolution: its chunks, its primitives, the order of its weights. conv_run.c
+ * computes.
  *
- * Weights, gradients and momentum are OIhw{B}i{B}o (the stem's Ohwi{B}o), B = 16 or 8: no padding, the same
- * for all n, h and w.
+ * Weights, gradients and momentum are OIhw{B}i{B}o (the stem's Ohwi{B}o), B = 16 or 8, without padding, for
+ * all n, h and w.
  */
 #include "layers/cpu/conv_internal.h"
 
@@ -20,16 +21,16 @@ static dt_status check(const dt_conv_desc *d, dt_error *err)
     if (d->k % 16 != 0 || (d->reads_image ? d->c != 3 : d->c % 16 != 0))
         return dt_fail(
             err, DT_ERR_UNSUPPORTED,
-            "convolution: %lld to %lld channels; the cpu backend takes multiples of 16, or the image's 3",
+            "convolution: %lld to %lld channels; the cpu backend needs multiples of 16, or the image's 3",
             (long long)d->c, (long long)d->k);
     return DT_OK;
 }
 
 /* -- chunks and algorithms ------------------------------------------------------------------------------- */
 
-/* How many images a chunk should have, the same number for every thread: their x and y should fit into
- * chunk_bytes, but be at least as large as the weights, which each chunk reads anew, and four times as large
- * where each adds its part to the gradient of them. */
+/* How many images a chunk should have, the same number for every thread. Their x and y should fit into
+ * chunk_bytes, but be at least as large as the weights, which each chunk reads again, and four times as large
+ * in the weight gradient, where each chunk adds its part. */
 static int64_t images_wanted(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction)
 {
     const int64_t image_bytes = (conv->x_image + conv->y_image) * (int64_t)sizeof(float);
@@ -63,13 +64,13 @@ static dt_status prepare_chunks(dt_cpu_kernels *cpu, const dt_conv *conv, dt_dir
     return dt_onednn_conv_create(cpu, &conv->desc, direction, pass->larger - 1, &pass->prepared[1], err);
 }
 
-/* So many weights, transformed, stay in a cache while the tiles are multiplied with them (2.4 MB); four times
- * as many do not. */
+/* This many weights, transformed, stay in a cache while the tiles are multiplied with them (2.4 MB); four
+ * times as many do not. */
 #define WINOGRAD_SMALL_WEIGHTS (128 * 128)
 
-/* How many times faster than the direct algorithm Winograd's should be, by measurement (README.md): 2.6 times
- * when there are many tiles of 4x4 pixels, less when the image does not divide into tiles, and less when
- * there are few: each call transforms and reads the weights, which takes as long as `overhead` tiles. */
+/* Estimate how many times faster Winograd's algorithm is than the direct one, from measurements (README.md).
+ * 2.6 times with many tiles of 4x4 pixels; less when the image does not divide into tiles, and less with few
+ * tiles: each call transforms and reads the weights, which takes as long as `overhead` tiles. */
 static double winograd_gain(const dt_conv_desc *d, dt_direction direction)
 {
     const double tiles = (double)(d->n * ((d->h + 3) / 4) * ((d->w + 3) / 4));
@@ -84,10 +85,10 @@ static double winograd_gain(const dt_conv_desc *d, dt_direction direction)
 #define WINOGRAD_LEAST_GAIN 1.2
 /* Tiles for each thread in a chunk. */
 #define WINOGRAD_TILES 128
-/* As many as any 3x3 convolution of a ResNet has; transformed, they take 38 MB of scratch memory. */
+/* The most that a 3x3 convolution of a ResNet has. Transformed, they take 38 MB of scratch memory. */
 #define WINOGRAD_MOST_WEIGHTS (512 * 512)
 
-/* Returns whether Winograd is used: a function of the shape, not of the number of threads. */
+/* Return whether Winograd is used, which depends on the shape and not on the number of threads. */
 static bool prepare_winograd(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction,
                              dt_conv_pass *pass)
 {
@@ -102,10 +103,10 @@ static bool prepare_winograd(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_
 }
 
 /* The weight gradient of windows on small images is faster by simd_wgrad.c than by oneDNN's direct algorithm
- * (README.md): 1.1 to 2.1 times up to so many pixels, and never slower. */
+ * (README.md): 1.1 to 2.1 times up to this many pixels, and never slower. */
 #define OWN_WGRAD_MOST_PIXELS (14 * 14)
-/* A block's planes of x and dy in a chunk, which are read once for each block of the other: they should stay
- * in a second-level cache. */
+/* Bytes of one block's planes of x and dy in a chunk. They are read once for each block of the other tensor,
+ * so they should stay in a second-level cache. */
 #define OWN_WGRAD_CHUNK_BYTES (128 << 10)
 
 static void prepare_own_wgrad(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_conv_pass *pass)
@@ -235,7 +236,7 @@ void dt_cpu_conv_weights_order(dt_kernels *k, const dt_conv *conv, dt_weights_or
                                 .tap_step = depth * block};
 }
 
-/* Nothing is derived from the weights for longer than a call. */
+/* Nothing to do: no call keeps anything that it derives from the weights. */
 dt_status dt_cpu_conv_weights_changed(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err)
 {
     (void)k, (void)conv, (void)w, (void)err;

@@ -1,10 +1,11 @@
 /* conv_gemm.c: convolution as matrix products, one image at a time.
  *
- * With patch [pixel][c r s] what an output pixel looks at, c r s in the order of the weights, and K a block
- * of filters, whose part of y is [pixel][K] and of the weights [c r s][K], both contiguous in our layouts:
+ * patch [pixel][c r s] holds the window of each output pixel, with c r s in the order of the weights. K is a
+ * block of filters: its part of y is [pixel][K] and its part of the weights [c r s][K], both contiguous in
+ * our layouts.
  *   forward          y_K      =  patch  x  w_K
- *   data gradient    dpatch   =  sum over K of dy_K  x  transpose of w_K, then each dx = sum of the patches
- *                                                       it was in
+ *   data gradient    dpatch   =  sum over K of dy_K  x  transpose of w_K; each dx = sum over the patches
+ *                                that hold it
  *   weight gradient  dw_K    +=  transpose of patch  x  dy_K
  */
 #include "layers/cpu/conv_internal.h"
@@ -42,7 +43,8 @@ int64_t dt_conv_gemm_scratch_bytes(const dt_conv_desc *desc)
     return dt_conv_out_h(desc) * dt_conv_out_w(desc) * desc->c * desc->r * desc->s * (int64_t)sizeof(float);
 }
 
-/* Where a pixel of channel block c_block of the image lies; NULL outside: there is padding. */
+/* The address of a pixel of channel block c_block of the image; NULL outside of the image, where there is
+ * padding. */
 static float *pixel_of(const image_pass *pass, int64_t c_block, int64_t row, int64_t column)
 {
     const dt_conv_desc *d = pass->desc;
@@ -68,7 +70,7 @@ static void gather_work(void *context, int thread, int64_t begin, int64_t end)
     }
 }
 
-/* Threads share channel blocks: each sums its own part of dx. */
+/* The threads divide the channel blocks among themselves; each sums its own part of dx. */
 static void scatter_work(void *context, int thread, int64_t begin, int64_t end)
 {
     const image_pass *pass = context;

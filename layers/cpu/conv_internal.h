@@ -5,7 +5,7 @@
 #include "core/base/alloc.h"
 #include "layers/cpu/winograd.h"
 
-/* What computes a convolution: oneDNN, or conv_gemm.c where oneDNN has no fast code; or simd_wgrad.c; or
+/* Which code computes a convolution: oneDNN; conv_gemm.c where oneDNN has no fast code; simd_wgrad.c; or
  * winograd.c. */
 typedef enum dt_conv_method {
     DT_CONV_BY_ONEDNN,
@@ -13,9 +13,8 @@ typedef enum dt_conv_method {
     DT_CONV_BY_OWN_WINOGRAD
 } dt_conv_method;
 
-/* One direction of a convolution. Images are worked on in chunks that stay in a cache between the passes over
- * them: n_chunks of nearly the same size, the first n_larger of `larger` images and the others of one
- * less. */
+/* One direction of a convolution. Images are processed in chunks that stay in a cache between the passes over
+ * them: n_chunks of nearly equal size. The first n_larger have `larger` images, the others one less. */
 typedef struct dt_conv_pass {
     int64_t n_chunks, larger, n_larger;
     dt_conv_method method;
@@ -54,9 +53,9 @@ static inline int64_t dt_conv_aligned(int64_t bytes)
     return (bytes + DT_ALIGNMENT - 1) / DT_ALIGNMENT * DT_ALIGNMENT;
 }
 
-/* Scratch memory is cut in the same order by create, which adds up, and by the calls:
- * activations (a chunk of materialised x, or of dx before it is added), weights (flipped, or a part of dw),
- * what the primitive wants. */
+/* Scratch memory is divided in the same order by create, which adds the sizes up, and by the calls:
+ * activations (a chunk of materialized x, or of dx before the addition), weights (flipped, or a part of dw),
+ * and the scratch memory of the primitive. */
 static inline int64_t dt_conv_scratch_acts_bytes(const dt_conv *conv, const dt_conv_pass *pass)
 {
     return dt_conv_aligned(pass->larger * conv->x_image * (int64_t)sizeof(float));

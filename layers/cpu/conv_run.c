@@ -1,15 +1,15 @@
 /* conv_run.c: convolutions with their fusions, chunk by chunk.
  *
- * Forward: a chunk of lazy x is written out into scratch memory, convolved, and y summed up, while all of it
- * is in a cache. Weight gradient: a chunk of lazy x is written out, and its gradient added to dw.
- * Data gradient: a chunk of dx is computed, then masked and summed up.
+ * Forward: a chunk of lazy x is materialized into scratch memory and convolved, and its y is summed up, while
+ * all of it is in a cache. Weight gradient: a chunk of lazy x is materialized, and its gradient is added to
+ * dw. Data gradient: a chunk of dx is computed, then masked and summed up.
  */
 #include "layers/cpu/conv_internal.h"
 
 /* The parts of the scratch block; see conv_internal.h. */
 typedef struct scratch_parts {
     float *acts, *weights;
-    void *method; /* what the primitive wants, or Winograd's tiles */
+    void *method; /* scratch memory of the primitive, or Winograd's tiles */
 } scratch_parts;
 
 static scratch_parts cut_scratch(const dt_cpu_kernels *cpu, const dt_conv *conv, const dt_conv_pass *pass)
@@ -42,8 +42,8 @@ static float *raw_x(const dt_conv *conv, const dt_act *x, const dt_conv_chunk *c
     return (float *)x->raw.data + chunk->first * conv->x_image;
 }
 
-/* The chunk's x for oneDNN and for simd_wgrad.c, which cannot normalise it themselves: a lazy x is written
- * out into scratch memory. */
+/* The chunk's x for oneDNN and for simd_wgrad.c, which cannot normalise it themselves: a lazy x is
+ * materialized into scratch memory. */
 static float *plain_x(const dt_cpu_kernels *cpu, const dt_conv *conv, const dt_act *x,
                       const dt_conv_chunk *chunk, float *scratch)
 {
@@ -84,7 +84,8 @@ dt_status dt_cpu_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, con
     return DT_OK;
 }
 
-/* dx of a chunk, which lies at `from`, with what is to be added and done behind it. */
+/* Finish dx of a chunk, which lies at `from`: add what other readers of x have written, then apply and sum up
+ * the BatchNorm's gradient. */
 static void finish_dx(const dt_cpu_kernels *cpu, const dt_conv *conv, const dt_conv_chunk *chunk,
                       const float *from, const float *add, const dt_bn_backward *bn, float *to)
 {
@@ -109,7 +110,7 @@ dt_status dt_cpu_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tenso
           *out = dt_cpu_data(dx, d->n, d->c, d->h, d->w);
     const float *added = add != NULL ? dt_cpu_data(add, d->n, d->c, d->h, d->w) : NULL;
     const bool in_place = added == out;
-    /* the second has the same order of weights */
+    /* prepared[1] has the same order of weights */
     const dt_onednn_conv *first = &conv->backward_data.prepared[0];
     const float *weights = first->flips ? scratch.weights : w;
     assert(d->for_training && !d->reads_image);
@@ -143,7 +144,8 @@ typedef struct wgrad_pass {
     float *dw;
 } wgrad_pass;
 
-/* A unit of work is a pair of blocks, of filters and of input channels, whose weights lie together. */
+/* A unit of work is one block of filters with one block of input channels; the weights of such a pair are
+ * contiguous. */
 static void wgrad_work(void *context, int thread, int64_t begin, int64_t end)
 {
     const wgrad_pass *p = context;
@@ -207,7 +209,7 @@ dt_status dt_cpu_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_ac
             own_wgrad(cpu, conv, chunk.n, chunk_x, chunk_dy, adds, dw);
             continue;
         }
-        /* oneDNN only overwrites. */
+        /* oneDNN overwrites dw; it cannot add to it. */
         DT_TRY(run(cpu, conv, DT_BACKWARD_WEIGHTS, &chunk, chunk_x, adds ? scratch.weights : dw, chunk_dy,
                    scratch.method, err));
         if (adds)

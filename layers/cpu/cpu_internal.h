@@ -22,10 +22,11 @@ typedef struct dt_cpu_kernels {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     char layout[96];
-    /* One block for all convolutions: calls come one after the other. It grows in their create-calls only. */
+    /* One block for all convolutions, whose calls do not overlap. It grows in create-calls only. */
     unsigned char *scratch;
     int64_t scratch_bytes;
-    int64_t chunk_bytes; /* what a thread's part of a chunk of images should take at most; see conv_cpu.c */
+    int64_t chunk_bytes; /* most bytes that a thread's part of a chunk of images should have; see
+                            conv_cpu.c */
 } dt_cpu_kernels;
 
 static inline dt_cpu_kernels *dt_cpu(dt_kernels *k)
@@ -33,7 +34,7 @@ static inline dt_cpu_kernels *dt_cpu(dt_kernels *k)
     return (dt_cpu_kernels *)k;
 }
 
-/* Make sure that the scratch block holds so many bytes; earlier pointers into it are void. */
+/* Make sure that the scratch block holds `bytes`. Earlier pointers into it become invalid. */
 dt_status dt_cpu_scratch_reserve(dt_cpu_kernels *cpu, int64_t bytes, dt_error *err);
 
 /* -- shapes ---------------------------------------------------------------------------------------------- */
@@ -56,7 +57,7 @@ static inline float *dt_cpu_data_like(const dt_tensor *t, const dt_tensor *other
     return dt_cpu_data(t, other->n, other->c, other->h, other->w);
 }
 
-/* How the channels of a block are normalised that begins with `channel`. */
+/* Scale, bias and relu of the channel block that begins with `channel`. */
 static inline dt_cpu_norm dt_cpu_norm_at(const dt_act *x, int64_t channel)
 {
     if (x->scale == NULL)

@@ -1,4 +1,4 @@
-/* input_cpu.c: pixels to the image tensor, which is plain NCHW: what oneDNN's first convolution reads
+/* input_cpu.c: pixels to the image tensor, in plain NCHW, the order that oneDNN's first convolution reads
  * fastest. */
 #include "layers/arithmetic.h"
 #include "layers/cpu/cpu_internal.h"

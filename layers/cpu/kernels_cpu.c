@@ -29,7 +29,8 @@ static int64_t tensor_bytes(dt_kernels *k, int64_t n, int64_t c, int64_t h, int6
     return n * c * h * w * (int64_t)sizeof(float);
 }
 
-/* A plane of an NCHW tensor in ours: its first element, and the step to the next one. */
+/* Where a plane of an NCHW tensor lies in our layout: the index of its first element, and the step to the
+ * next one. */
 typedef struct plane_address {
     int64_t first, step;
 } plane_address;
@@ -122,8 +123,8 @@ static const dt_kernels_ops ops = {
     .optimizer_step = dt_cpu_optimizer_step,
 };
 
-/* What oneDNN may use (DNNL_MAX_CPU_ISA lowers it) decides for our kernels too: the block size must suit
- * both. */
+/* Our kernels use the instruction set that oneDNN may use (DNNL_MAX_CPU_ISA lowers it), since the block size
+ * must suit both. */
 static bool onednn_has(dnnl_cpu_isa_t isa)
 {
     return ((unsigned)dnnl_get_effective_cpu_isa() & (unsigned)isa) == (unsigned)isa;
@@ -174,7 +175,7 @@ dt_status dt_kernels_cpu_create(dt_device *device, int64_t n_threads, dt_kernels
     if (!info.is_host)
         return dt_fail(
             err, DT_ERR_UNSUPPORTED,
-            "backend cpu: it computes in host memory and cannot use the device %s; take --backend auto",
+            "backend cpu: it computes in host memory and cannot use the device %s; use --backend auto",
             info.name);
     if (n_threads < 1 || n_threads > INT32_MAX)
         return dt_fail(err, DT_ERR_INTERNAL, "backend cpu: %lld threads", (long long)n_threads);

@@ -28,7 +28,7 @@ dt_status dt_onednn_status(dnnl_status_t status)
 
 const char *dt_onednn_status_text(dnnl_status_t status)
 {
-    switch ((int)status) { /* oneDNN 3 has more of them, which no call of ours returns */
+    switch ((int)status) { /* oneDNN 3 has more values; none of our calls returns them */
     case dnnl_success:
         return "success";
     case dnnl_out_of_memory:
@@ -61,7 +61,7 @@ static dt_status fail(dnnl_status_t status, dt_direction direction, const dt_con
 
 typedef struct descriptors {
     dt_onednn_conv_spec spec;
-    dt_onednn_desc *weights; /* in our order, whatever spec.w says */
+    dt_onednn_desc *weights; /* in our order, independent of spec.w */
 } descriptors;
 
 static dnnl_format_tag_t weights_tag(const dt_cpu_kernels *cpu, const dt_conv_desc *d)
@@ -102,7 +102,8 @@ static void undescribe(descriptors *made)
     dt_onednn_desc_destroy(made->weights);
 }
 
-/* A primitive descriptor whose scratchpad is ours to give; `hint` is the forward one, for the gradients. */
+/* A primitive descriptor whose scratchpad the caller provides. `hint`: the descriptor of the forward
+ * direction, for gradients. */
 static dnnl_status_t primitive_desc(const dt_cpu_kernels *cpu, const dt_onednn_conv_spec *spec,
                                     const_dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *made)
 {
@@ -145,7 +146,8 @@ static bool flip_is_known(const dt_cpu_kernels *cpu, const dt_conv_desc *d, cons
            order->strides[2] == tile * d->s;
 }
 
-/* Whether this implementation is worth having. */
+/* Whether to use this implementation: not oneDNN's reference code, and in an order of weights that we can
+ * provide. */
 static bool inspect(const dt_cpu_kernels *cpu, const dt_conv_desc *d, const descriptors *at,
                     const_dnnl_primitive_desc_t from, dt_onednn_conv *made)
 {
@@ -182,7 +184,7 @@ static dnnl_status_t instantiate(const dt_cpu_kernels *cpu, dt_direction directi
         const dt_onednn_desc *desc = dnnl_primitive_desc_query_md(from, queries[i], 0);
         made->args[i].arg = args[i];
         status = dnnl_memory_create(&made->args[i].memory, desc, cpu->engine, DNNL_MEMORY_NONE);
-        made->scratchpad_bytes = (int64_t)dnnl_memory_desc_get_size(desc); /* the last one's */
+        made->scratchpad_bytes = (int64_t)dnnl_memory_desc_get_size(desc); /* of the last memory object */
     }
     return status == dnnl_success ? dnnl_primitive_create(&made->primitive, from) : status;
 }

@@ -20,9 +20,9 @@ typedef dnnl_memory_desc_t dt_onednn_desc;
 
 /* A float32 tensor of four dimensions. On success the caller owns *made. */
 dnnl_status_t dt_onednn_desc_create(const dnnl_dims_t dims, dnnl_format_tag_t tag, dt_onednn_desc **made);
-void dt_onednn_desc_destroy(dt_onednn_desc *desc); /* NULL too */
+void dt_onednn_desc_destroy(dt_onednn_desc *desc); /* may be NULL */
 
-/* How a blocked tensor of four dimensions lies in memory: strides in elements; then the inner blocks, outer
+/* The memory order of a blocked tensor of four dimensions: strides in elements, then the inner blocks, outer
  * ones first: the size of each, and the dimension that it divides. */
 typedef struct dt_onednn_order {
     int64_t strides[4];
@@ -30,19 +30,19 @@ typedef struct dt_onednn_order {
     int64_t blocks[2], dims[2]; /* of the first two; n_blocks may be larger */
 } dt_onednn_order;
 
-/* Returns false if the order is none of blocks, or if there is no tensor. */
+/* Return false if the order has no blocks, or if there is no tensor. */
 bool dt_onednn_desc_order(const dt_onednn_desc *desc, dt_onednn_order *order);
 bool dt_onednn_desc_is_none(const dt_onednn_desc *desc);
 
-/* A direct convolution to ask oneDNN for. x, w and y stand for their gradients where the kind writes or reads
- * those. */
+/* A direct convolution to request from oneDNN. x, w and y stand for their gradients where the kind reads or
+ * writes those. */
 typedef struct dt_onednn_conv_spec {
     dnnl_prop_kind_t kind; /* dnnl_forward_training, dnnl_backward_data, dnnl_backward_weights */
     dt_onednn_desc *x, *w, *y;
     dnnl_dims_t strides, pads;
 } dt_onednn_conv_spec;
 
-/* hint: the forward one's, for the gradients. On success the caller owns *made. */
+/* hint: the descriptor of the forward direction, for gradients. On success the caller owns *made. */
 dnnl_status_t dt_onednn_conv_desc_create(dnnl_engine_t engine, const dt_onednn_conv_spec *spec,
                                          const_dnnl_primitive_desc_t hint,
                                          const_dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *made);

@@ -1,7 +1,7 @@
-/* optimizer_cpu.c: passes over the flat vectors of all parameters; the rules are in layers/arithmetic.h.
+/* optimizer_cpu.c: passes over the flat vectors of all parameters. The rules are in layers/arithmetic.h.
  *
- * Where gradients are looked at (loss scaling) or norms are wanted (LARS), a first pass collects what each
- * thread saw of each segment.
+ * With loss scaling or LARS a first pass inspects the gradients: each thread records for each segment whether
+ * all are finite, and the sums of squares.
  */
 #include "core/base/alloc.h"
 #include "layers/arithmetic.h"
@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-/* What a thread saw of a segment. */
+/* What a thread found in its part of a segment. */
 typedef struct finding {
     double weights_sumsq, gradients_sumsq;
     bool not_finite;
@@ -69,7 +69,7 @@ typedef struct update_pass {
     void (*run)(const struct update_pass *p, int thread, int64_t segment, int64_t first, int64_t n);
 } update_pass;
 
-/* The threads share the elements of all segments together, in lines of 16. */
+/* The threads divide the elements of all segments among themselves, in lines of 16. */
 static void update_work(void *context, int thread, int64_t begin, int64_t end)
 {
     const update_pass *p = context;
@@ -89,7 +89,7 @@ static void inspect_run(const update_pass *p, int thread, int64_t segment, int64
 {
     finding *g = &p->optimizer->findings[thread * p->optimizer->n_segments + segment];
     const float *values = p->v->values + first, *grads = p->v->grads + first;
-    float zero = 0.0F; /* NaN, once something is not finite */
+    float zero = 0.0F; /* becomes NaN if a gradient is not finite */
     for (int64_t i = 0; i < n; i++)
         zero += grads[i] - grads[i];
     g->not_finite = !dt_is_finite(zero);
@@ -101,7 +101,7 @@ static void inspect_run(const update_pass *p, int thread, int64_t segment, int64
     }
 }
 
-/* The rates of LARS; false if a gradient is not finite. */
+/* Inspect all gradients and set the rates of LARS. Return false if a gradient is not finite. */
 static bool inspect(update_pass *p)
 {
     dt_optimizer *o = p->optimizer;

@@ -104,7 +104,7 @@ void dt_cpu_bn_backward_planes(const dt_cpu_kernels *cpu, const dt_cpu_planes *p
     dt_cpu_parallel(cpu, planes->n, bn_backward_work, &pass);
 }
 
-/* Vectors of weights and gradients are shared out in lines of 16 floats. */
+/* The threads divide vectors of weights and gradients in lines of 16 floats. */
 static void add_work(void *context, int thread, int64_t begin, int64_t end)
 {
     const plane_pass *p = context;

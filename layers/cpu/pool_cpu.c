@@ -4,7 +4,7 @@
  */
 #include "layers/cpu/cpu_internal.h"
 
-/* Rows of dx between gathering them and taking their sums: they stay in the first-level cache. */
+/* Rows of dx that are gathered before they are summed up: they stay in the first-level cache. */
 #define ROWS_AT_ONCE 4
 
 typedef struct pool_pass {

@@ -1,6 +1,6 @@
-/* residual_cpu.c: y = relu(branch + skip), each with its own normalisation, and its gradient.
+/* residual_cpu.c: y = relu(branch + skip), each input with its own normalisation, and its gradient.
  *
- * Forward keeps a bit for each element, in the order of the tensor, so that backward need not read y.
+ * Forward keeps a bit for each element, in the order of the tensor, so that backward does not read y.
  */
 #include "layers/cpu/cpu_internal.h"
 
@@ -51,7 +51,7 @@ dt_status dt_cpu_residual_forward(dt_kernels *k, const dt_act *branch, const dt_
     return DT_OK;
 }
 
-/* Where plane i's sums go, for one of the two inputs. */
+/* Where the sums of one plane go, for one of the two inputs. */
 static dt_cpu_reduce reduce_at(const dt_bn_backward *bn, int64_t c, int thread, int64_t at, int64_t channel)
 {
     double *sums = dt_cpu_sums_of(bn->sums, c, thread);

@@ -1,9 +1,9 @@
-/* simd.h: the inner loops, each over one plane of one thread, compiled for several instruction sets
- * (layers.mk); the table for this processor is picked once, when the kernels are created.
+/* simd.h: the inner loops, compiled for several instruction sets (layers.mk). Each call processes one plane
+ * on one thread. The table for this processor is chosen once, when the kernels are created.
  *
- * A plane is [pixel][block] floats, block = 16 or 8 channels: `n` is their number, a multiple of block.
- * Vectors per channel point to the block's first channel. Sums are double, += , in an order that depends on n
- * and block alone.
+ * A plane is [pixel][block] floats, block = 16 or 8 channels. `n` is the number of floats, a multiple of
+ * block. Vectors per channel point to the block's first channel. Sums are double; the loops add to them, in
+ * an order that depends on n and block alone.
  */
 #ifndef DT_LAYERS_CPU_SIMD_H
 #define DT_LAYERS_CPU_SIMD_H
@@ -34,7 +34,7 @@ typedef struct dt_cpu_pool {
     int64_t block, h, w, p, q, window, stride, pad;
 } dt_cpu_pool;
 
-/* A convolution as one block of c and one of k see it: from image to image, x and dy move by so many
+/* A convolution restricted to one block of c and one of k, with the steps from image to image of x and dy, in
  * elements. */
 typedef struct dt_cpu_window {
     int64_t block, n, h, w, p, q, r, s, stride, pad;
@@ -49,12 +49,12 @@ typedef struct dt_cpu_tiles {
     int64_t frequency, tile;
 } dt_cpu_tiles;
 
-/* A matrix product, by steps in elements; see winograd_product and winograd_outer. */
+/* A matrix product; steps are in elements. See winograd_product and winograd_outer. */
 typedef struct dt_cpu_product {
     int64_t n_rows, inner, row, block_step, to_row;
 } dt_cpu_product;
 
-/* The rows of winograd_product must be a multiple of this. */
+/* The number of rows of winograd_product must be a multiple of this. */
 #define DT_CPU_PRODUCT_ROWS 12
 
 typedef struct dt_cpu_simd {
@@ -104,8 +104,8 @@ typedef struct dt_cpu_simd {
      * elements */
     void (*winograd_weight_gradient)(int64_t block, const float *du, int64_t frequency, int64_t row,
                                      bool accumulate, float *dw);
-    /* m[i][two blocks] = sum over j of v[i][j] u[j][two blocks]; rows of v are p->row apart, of u `block`,
-     * its second block p->block_step behind the first */
+    /* m[i][two blocks] = sum over j of v[i][j] u[j][two blocks]. Rows of v are p->row apart, those of u
+     * `block`; the second block of u begins p->block_step after the first */
     void (*winograd_product)(int64_t block, const dt_cpu_product *p, const float *v, const float *u,
                              float *m);
     /* du[i][two blocks] += sum over j of v[j][i] y[j][two blocks]; rows of v are p->row apart, of y

@@ -52,7 +52,7 @@ void DT_SIMD_NAME(sums)(int64_t block, int64_t n, const float *y, double *sum, d
     v8_add_channels(block, q, sum_of_squares);
 }
 
-/* The gradient behind the sum and the relu, 8 lanes of it, and what it adds to the sums. */
+/* The gradient after the addition and the ReLU's mask, 8 lanes of it, and what it adds to the sums. */
 DT_SIMD_INLINE void reduce_half(const float *dv, const float *add, const float *raw, v8 scale, v8 bias,
                                 v8 mean, bool relu, v8d *dot, v8d *total, float *dz)
 {

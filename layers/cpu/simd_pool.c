@@ -1,7 +1,8 @@
 /* simd_pool.c: max pooling over one plane.
  *
- * Forward normalises each value as often as windows hold it (2.25 times for 3x3, stride 2): cheaper than
- * keeping rows. Backward gathers: a pixel of dx sees the windows that hold it, so dx is written once.
+ * Forward normalises a value once for each window that holds it (2.25 times for 3x3, stride 2), which is
+ * cheaper than keeping rows. Backward gathers: each pixel of dx adds up the windows that hold it, so dx is
+ * written once.
  */
 #include "layers/cpu/simd_vec.h"
 
@@ -31,7 +32,7 @@ DT_SIMD_INLINE window window_at(const dt_cpu_pool *pool, int64_t p, int64_t q)
     return at;
 }
 
-/* 8 lanes of one window: its maximum, and the position of the first one. A NaN is taken. */
+/* 8 lanes of one window: its maximum, and the position of the first one. A NaN counts as the maximum. */
 DT_SIMD_INLINE v8 window_max(const dt_cpu_pool *pool, const window *at, const float *x, v8 scale, v8 bias,
                              bool relu, v8i *position)
 {
@@ -84,8 +85,8 @@ void DT_SIMD_NAME(max_pool)(const dt_cpu_pool *pool, const float *x, const dt_cp
         max_pool_run(pool, x, scale, bias, false, y, argmax);
 }
 
-/* Where along one axis a pixel lies in windows: at offset `offset`, offset + stride, ... of the windows
- * `window`, window - 1, ... */
+/* The windows along one axis that hold a pixel: it is at offset `offset` of window `window`, at offset +
+ * stride of window - 1, and so on. */
 typedef struct axis_position {
     int64_t offset, window;
 } axis_position;
@@ -101,7 +102,7 @@ DT_SIMD_INLINE axis_position axis_position_next(const dt_cpu_pool *pool, axis_po
                                         : (axis_position){0, at.window + 1};
 }
 
-/* What reaches 8 lanes of a pixel: from the windows that hold it and have their maximum there. */
+/* The gradient of 8 lanes of a pixel: from the windows that hold it and have their maximum there. */
 DT_SIMD_INLINE v8 gathered(const dt_cpu_pool *pool, const float *dy, const uint8_t *argmax, axis_position row,
                            axis_position column)
 {

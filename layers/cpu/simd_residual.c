@@ -49,11 +49,11 @@ void DT_SIMD_NAME(residual)(int64_t block, int64_t n, const float *branch, const
                             const float *skip, const dt_cpu_norm *skip_norm, float *y, uint8_t *mask)
 {
     const bool branch_lazy = branch_norm->scale != NULL, skip_lazy = skip_norm->scale != NULL;
-    if (branch_lazy && !skip_lazy && mask != NULL) /* an identity block in training, */
+    if (branch_lazy && !skip_lazy && mask != NULL) /* an identity block in training */
         join_run(block, n, branch, branch_norm, true, skip, skip_norm, false, y, mask);
-    else if (branch_lazy && skip_lazy && mask != NULL) /* one with a projection, */
+    else if (branch_lazy && skip_lazy && mask != NULL) /* a block with a projection in training */
         join_run(block, n, branch, branch_norm, true, skip, skip_norm, true, y, mask);
-    else /* and everything else */
+    else /* everything else */
         join_run(block, n, branch, branch_norm, branch_lazy, skip, skip_norm, skip_lazy, y, mask);
 }
 

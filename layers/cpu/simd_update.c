@@ -2,7 +2,7 @@
 #include "layers/cpu/simd_vec.h"
 
 #if defined __AVX__
-/* 8x8 in registers: pairs, then fours, then halves change places. */
+/* Transpose 8x8 in registers: swap single elements, then pairs, then halves. */
 DT_SIMD_INLINE void transpose_8x8(int64_t block, const float *from, float *to)
 {
     __m256 row[8], pair[8], four[8];

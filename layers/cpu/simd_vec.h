@@ -14,7 +14,7 @@
 
 #define DT_SIMD_PASTE(name, suffix) dt_cpu_##name##_##suffix
 #define DT_SIMD_EXPAND(name, suffix) DT_SIMD_PASTE(name, suffix)
-/* each object's functions have names of their own */
+/* the functions of each instruction set have their own names */
 #define DT_SIMD_NAME(name) DT_SIMD_EXPAND(name, DT_SIMD_SUFFIX)
 
 /* Always inlined: functions that pass vectors wider than the registers have no fixed ABI (hence -Wno-psabi in
@@ -56,7 +56,7 @@ DT_SIMD_INLINE v8 v8_splat(float f)
     return (v8){f, f, f, f, f, f, f, f};
 }
 
-/* The lanes where the mask is set; 0 in the others. */
+/* v in the lanes where the mask is set, 0 in the others. */
 DT_SIMD_INLINE v8 v8_where(v8i mask, v8 v)
 {
     return (v8)((v8i)v & mask);
@@ -154,7 +154,7 @@ DT_SIMD_INLINE void v8_add_channels(int64_t block, const v8d lanes[2], double *s
 /* Bit i of the result is set where lane i of the mask is. */
 DT_SIMD_INLINE uint8_t v8_bits(v8i mask);
 
-/* The other way round. */
+/* The inverse of v8_bits. */
 DT_SIMD_INLINE v8i v8_from_bits(uint8_t bits)
 {
     const v8i each = {1, 2, 4, 8, 16, 32, 64, 128};

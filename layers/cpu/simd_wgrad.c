@@ -1,8 +1,9 @@
 /* simd_wgrad.c: the weight gradient of one block of input channels and one of filters.
  *
- * For each tap (r, s), dw[c][k] = sum over images and pixels of x[c] dy[k]: 8 channels times the block's
- * filters stay in registers while x and dy stream from the first-level cache. Pixels whose tap falls into the
- * padding are left out, not multiplied by zero: of a 3x3 window on a 2x2 image that is more than half.
+ * For each tap (r, s), dw[c][k] = sum over images and pixels of x[c] dy[k]. The sums of 8 channels times the
+ * block's filters stay in registers while x and dy stream from the first-level cache. Pixels whose tap falls
+ * into the padding are left out, not multiplied by zero: of a 3x3 window on a 2x2 image that is more than
+ * half.
  */
 #include "layers/cpu/simd_vec.h"
 

@@ -42,8 +42,8 @@ DT_SIMD_INLINE v16 v16_splat(float f)
     return (v16){f, f, f, f, f, f, f, f, f, f, f, f, f, f, f, f};
 }
 
-/* So many rows of a product, by two vectors of columns, are held in registers: ROWS * 2 sums, 2 vectors of U,
- * one of V. Each divides DT_CPU_PRODUCT_ROWS. */
+/* Rows of a product that are held in registers, times two vectors of columns: ROWS * 2 sums, 2 vectors of U,
+ * one of V. Each value divides DT_CPU_PRODUCT_ROWS. */
 #if defined __AVX512F__
 #    define ROWS_16 12
 #    define ROWS_8 12

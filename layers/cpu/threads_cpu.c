@@ -1,4 +1,4 @@
-/* threads_cpu.c: work shared among OpenMP's threads, and scratch memory. */
+/* threads_cpu.c: divides work among OpenMP's threads; scratch memory. */
 #include "core/base/alloc.h"
 #include "layers/cpu/cpu_internal.h"
 
@@ -7,7 +7,7 @@
 #    include <omp.h>
 #endif
 
-/* The share is a function of n and the number of threads alone, so that sums have the same bits in every
+/* A thread's share depends on n and the number of threads alone, so that sums have the same bits in every
  * run. */
 static void run_share(int64_t n, int thread, int n_threads, dt_cpu_work *work, void *context)
 {

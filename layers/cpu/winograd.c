@@ -1,28 +1,28 @@
-/* winograd.c: 3x3 convolutions of stride 1 by Winograd's algorithm: the division of the work among threads,
- * and the memory. simd_winograd.c has the arithmetic.
+/* winograd.c: 3x3 convolutions of stride 1 by Winograd's algorithm: memory, and the division of the work
+ * among threads. simd_winograd.c has the arithmetic.
  *
- * Forward: the threads transform the weights, once for each call. Then each thread takes its share of the
- * tiles and works on some of them at a time:
- * it transforms their inputs (and normalises a lazy x while it reads it), multiplies, and transforms the
- * products back. The data gradient is the same with the weights rotated by 180 degrees and c and k exchanged.
- * A tile depends on its own inputs only, so neither threads nor chunks change a bit.
+ * Forward: the threads transform the weights, once for each call. Then each thread processes its share of the
+ * tiles, some at a time: it transforms their inputs (and normalises a lazy x while it reads it), multiplies,
+ * and transforms the products back. The data gradient is the same with the weights rotated by 180 degrees and
+ * c and k exchanged. A tile depends on its own inputs only, so the result has the same bits for any number of
+ * threads and any chunks.
  *
  * Weight gradient: the threads transform some tiles of x and of dy; then each adds its share of the 36
  * products to dU. At the end of the call the threads transform dU into dw. Each element sums over the tiles
- * in their order, whatever the number of threads.
+ * in their order, so the bits do not depend on the number of threads.
  */
 #include "layers/cpu/winograd.h"
 
 #include <string.h>
 
 #define FREQUENCIES 36
-/* Distance between the arrays of two frequencies, so that 36 streams of writes do not fall into the same set
- * of a cache. */
+/* Elements between the arrays of two frequencies. Without them the 36 streams of writes would fall into the
+ * same set of a cache. */
 #define PAD_ELEMS 16
 
-/* The transformed tiles of a thread should not take more. */
+/* Most bytes of a thread's transformed tiles. */
 #define TILES_BYTES (1 << 20)
-/* With fewer tiles at a time a thread spends more time on reading the weights than on multiplying. */
+/* Fewest tiles at a time: with fewer, a thread spends more time reading the weights than multiplying. */
 #define LEAST_TILES (4 * DT_CPU_PRODUCT_ROWS)
 #define MOST_TILES (8 * DT_CPU_PRODUCT_ROWS)
 
@@ -54,7 +54,7 @@ static int64_t frequency_of(int64_t n)
     return n + PAD_ELEMS;
 }
 
-/* Elements of all 36 frequencies. */
+/* Elements of an array of n elements for each of the 36 frequencies. */
 static int64_t elems(int64_t n)
 {
     return FREQUENCIES * frequency_of(n);
@@ -72,9 +72,8 @@ int64_t dt_winograd_scratch_bytes(const dt_cpu_kernels *cpu, const dt_conv_desc 
     return (elems(d->c * d->k) + n_threads * (elems(n * d->c) + elems(n * d->k))) * (int64_t)sizeof(float);
 }
 
-/* A call. Its scratch memory holds the transformed weights or their gradient, then the transformed tiles of x
- * and y, for each thread (weight gradient:
- * once for all threads). */
+/* One call. Its scratch memory holds the transformed weights or their gradient, then the transformed tiles of
+ * x and y: for each thread, or in the weight gradient once for all threads. */
 typedef struct pass {
     const dt_cpu_kernels *cpu;
     const dt_conv_desc *desc;
@@ -82,7 +81,7 @@ typedef struct pass {
     const dt_act *act;   /* how to normalise `in`; NULL: not at all */
     const float *in, *w;
     float *out, *weights;
-    int64_t first, n; /* weight gradient: the tiles that the threads work on now */
+    int64_t first, n; /* weight gradient: the tiles that the threads process now */
     bool accumulate, turned;
 } pass;
 
@@ -143,7 +142,7 @@ typedef struct piece {
     int64_t image, begin, end, at; /* at: the position of its first tile among the n */
 } piece;
 
-/* Advances *at, which starts as {0}, to the next run. False: there is none. */
+/* Advance *at, which starts as {0}, to the next run. Return false if there is none. */
 static bool next_piece(const pass *p, int64_t first, int64_t n, piece *at)
 {
     const int64_t per_image = tiles_of_image(p->desc), tile = first + at->at + at->end - at->begin;
@@ -167,7 +166,7 @@ static int64_t plane_elems(const pass *p)
     return p->desc->h * p->desc->w * p->cpu->block;
 }
 
-/* Transforms the tiles of channel blocks begin to end - 1 of `in`. */
+/* Transform the tiles of channel blocks begin to end - 1 of `in`. */
 static void transform_in(const pass *p, int64_t first, int64_t n, int64_t begin, int64_t end, float *v)
 {
     const dt_cpu_tiles tiles = tiles_of(p, p->n_in);
@@ -200,7 +199,7 @@ static void multiply(const pass *p, int64_t n, const float *v, float *m)
     }
 }
 
-/* Clears the rows after the n-th: the product, which takes whole groups of rows, reads them too. */
+/* Clear the rows after the n-th: the product, which processes whole groups of rows, reads them too. */
 static void clear_rows(const pass *p, int64_t n, float *v)
 {
     const int64_t n_more = rounded_up(n, DT_CPU_PRODUCT_ROWS) - n;

@@ -1,7 +1,7 @@
 /* winograd.h: 3x3 convolutions of stride 1 and padding 1 by Winograd's F(4x4, 3x3), on the layouts of
- * onednn.h. conv_cpu.c says where.
+ * onednn.h. conv_cpu.c decides where it is used.
  *
- *   dt_winograd_weights(cpu, d, DT_FORWARD, w, scratch);                          once in a call
+ *   dt_winograd_weights(cpu, d, DT_FORWARD, w, scratch);                           once in a call
  *   dt_winograd_run(cpu, d, DT_FORWARD, n_images, &x, chunk_x, chunk_y, scratch);  for each chunk
  */
 #ifndef DT_LAYERS_CPU_WINOGRAD_H

@@ -1,7 +1,7 @@
 /* average_pool.cu: the mean over an image, and its gradient.
  *
- * A thread has 8 channels of an image and adds h * w values in order; backward writes one quotient h * w
- * times. ResNet-50 at batch 256, FP16: 51 MB read, or written: 12 us on an H200.
+ * Forward: a thread adds up the h * w values of 8 channels of an image, in order. Backward writes one
+ * quotient h * w times. ResNet-50 at batch 256, FP16: 51 MB read, or written: 12 us on an H200.
  */
 #include "layers/cuda/kernel.cuh"
 

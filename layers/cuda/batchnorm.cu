@@ -1,9 +1,9 @@
-/* batchnorm.cu: BatchNorm forward and what reads an activation without a convolution.
+/* batchnorm.cu: BatchNorm forward, and materialized activations.
  *
- * bn_sums reads a tensor once: where the library's convolution cannot yield sums (the stem; T4). The stem at
- * batch 256, FP16, H200: 411 MB, 96 us at 4.3 TB/s. A thread adds some hundred values in FP32, a block 8 to
- * 32 threads, the rest is float64 (sums_finish.cu). act_materialize reads and writes once. The per-channel
- * kernels take a launch's time, 2 us.
+ * bn_sums reads a tensor once, where the library's convolution cannot compute the sums (the stem; T4). The
+ * stem at batch 256, FP16, H200: 411 MB, 96 us at 4.3 TB/s. A thread adds some hundred values in FP32 and a
+ * block 8 to 32 threads; the rest is float64 (sums_finish.cu). act_materialize reads and writes once. Each
+ * per-channel kernel takes the time of a launch, 2 us.
  */
 #include "layers/cuda/norm.cuh"
 
@@ -52,7 +52,7 @@ int dt_cuda_bn_sums(dt_cuda_stream stream, const dt_tensor *y, void *scratch, fl
 
 /* -- per channel ----------------------------------------------------------------------------------------- */
 
-/* In the activations' type, for the library: all scales, then all biases. */
+/* Scale and bias in the activations' type, for the library: all scales, then all biases. */
 template <typename T>
 static __device__ __forceinline__ void store_half(T *half_scale_bias, int channel, int c, float scale,
                                                   float bias)

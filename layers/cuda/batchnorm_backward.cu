@@ -1,17 +1,18 @@
-/* batchnorm_backward.cu: BatchNorm backward where no convolution takes it along, and the gradient of the raw
+/* batchnorm_backward.cu: BatchNorm backward where no convolution includes it, and the gradient of the raw
  * tensor.
  *
- * bn_backward_reduce: two reads, one write (composed backward: T4, the graphs that cuDNN refuses).
- * bn_backward_apply: two reads, one write, after every convolution's BatchNorm; ResNet-50 at batch 256, FP16:
- * 11.1 M values an image (all 53 BatchNorms' inputs), 17.1 GB: 4.0 ms of an H200's step at 4.3 TB/s. It is
- * the last pass that could still go, into the convolutions that read it, if cuDNN had such graphs.
+ * bn_backward_reduce: two reads, one write (composed backward: T4, and graphs that cuDNN refuses).
+ * bn_backward_apply: two reads, one write, after every convolution's BatchNorm. ResNet-50 at batch 256, FP16:
+ * 11.1 M values an image (the inputs of all 53 BatchNorms), 17.1 GB: 4.0 ms of an H200's step at 4.3 TB/s.
+ * This is the last pass that could still be fused into the convolutions that read its result, if cuDNN had
+ * such graphs.
  */
 #include "layers/cuda/norm.cuh"
 
 enum { ELEMENTWISE_BLOCKS = 4 };
 
-/* Over this thread's channels of all rows: out = left and right combined by combine(l, r), which leaves the
- * result in l[8]. out may be left or right: no __restrict__. */
+/* For this thread's channels of its rows: read left and right into l[8] and r[8], call combine(l, r), which
+ * leaves the result in l, and write it to out. out may be left or right, so there is no __restrict__. */
 template <typename T, int AT_ONCE, typename Combine>
 static __device__ __forceinline__ void walk_pairs(const T *left, const T *right, int64_t n_rows, int c,
                                                   int channel, T *out, Combine combine)
@@ -135,7 +136,7 @@ int dt_cuda_bn_backward_apply(dt_cuda_stream stream, const dt_tensor *dz, const 
     });
 }
 
-/* dx may not be add, but both may be read twice: plain addition for a library that cannot accumulate. */
+/* dx += add, for a library that cannot accumulate. dx must not be add. */
 template <typename T>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, ELEMENTWISE_BLOCKS)
     tensor_add(const T *add, int64_t n_rows, int c, T *dx)

@@ -1,21 +1,20 @@
-/* conv_cuda.c: which graphs a convolution needs, and what is left to compose where the library has none of
- * the fused ones.
+/* conv_cuda.c: plans the graphs of a convolution, and composes those that the library does not have.
  *
- *   wanted                           where the runner refuses
- *   bnrelu + conv + sums, or conv + sums   conv; layers/conv.c writes the normalised input out and asks
+ *   planned                                composed where the runner refuses it
+ *   bnrelu + conv + sums, or conv + sums   conv; layers/conv.c materializes the normalised input and calls
  *                                          bn_sums
- *   dgrad + drelu + dbn              dgrad; the BatchNorm asks bn_backward_reduce
- *   dgrad +=                         dgrad into spare memory, and a sum
- *   bnrelu + wgrad                   wgrad of the input written out
- *   conv, dgrad, wgrad               none: an error
+ *   dgrad + drelu + dbn                    dgrad; the BatchNorm calls bn_backward_reduce
+ *   dgrad +=                               dgrad into spare memory, and an addition
+ *   bnrelu + wgrad                         wgrad of the materialized input
+ *   conv, dgrad, wgrad                     nothing: an error
  *
  * A fused graph that was measured to be slower than its parts counts as refused (fused_cuda.c).
  *
- * Layers of one shape share one object, so each graph is planned, and timed, once. */
+ * Layers of one shape share one object, so each graph is planned and timed once. */
 #include "core/base/alloc.h"
 #include "layers/cuda/cuda_internal.h"
 
-/* What launch.h's kernels and the graphs' vectors need on the way. */
+/* The number of channels must be a multiple of this, for launch.h's kernels and for the graphs' vectors. */
 enum { MULTIPLE_OF_CHANNELS = 16 };
 
 static bool same_desc(const dt_conv_desc *a, const dt_conv_desc *b)
@@ -51,8 +50,9 @@ static int64_t x_bytes(dt_cuda_kernels *ck, const dt_conv *conv)
     return dt_cuda_tensor_bytes(&ck->base, conv->desc.n, conv->desc.c, conv->desc.h, conv->desc.w);
 }
 
-/* Where plans are measured, the fused ones have to be worth it: instead of a prologue x is read and written
- * once more, instead of sums y is read. The plain plans that this takes stay. */
+/* Where plans are measured, keep the fused forward graphs only if they are faster. Without a prologue x is
+ * read and written once more; without sums y is read once more. The plain plans that are made for this
+ * comparison are kept. */
 static dt_status compare_forward(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, dt_error *err)
 {
     dt_cuda_plan *plans = conv->plans;
@@ -72,8 +72,7 @@ static dt_status compare_forward(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, 
     return DT_OK;
 }
 
-/* Without training the sums are not wanted, but the graph that makes them may be the only one with a
- * prologue. */
+/* Evaluation does not need the sums, but the graph with sums may be the only one with a prologue. */
 static dt_status plan_forward(dt_cuda_kernels *ck, dt_conv *conv, bool lazy, bool plain, dt_error *err)
 {
     dt_cuda_plan *plans = conv->plans;
@@ -145,7 +144,7 @@ static dt_status plan_backward_data(dt_cuda_kernels *ck, dt_conv *conv, bool laz
         dt_graph_conv_backward_data(&d, ck->base.dtype, false, &graph);
         DT_TRY(dt_cuda_plan_need(ck, &graph, &conv->plans[DT_CUDA_DATA], err));
     }
-    if (measured) /* bn_backward_reduce reads dx and raw, and writes dz */
+    if (measured) /* composed, bn_backward_reduce reads dx and raw, and writes dz */
         dt_cuda_plan_compare(ck, &conv->plans[DT_CUDA_DATA_BN], &conv->plans[DT_CUDA_DATA],
                              3 * x_bytes(ck, conv));
     if (conv->plans[DT_CUDA_DATA_BN].plan)
@@ -166,10 +165,9 @@ static dt_status check(const dt_conv_desc *d, dt_error *err)
             (long long)d->h, (long long)d->w);
     if (d->k < 1 || d->k % MULTIPLE_OF_CHANNELS != 0 ||
         (d->c != 3 && (d->c < 1 || d->c % MULTIPLE_OF_CHANNELS != 0)))
-        return dt_fail(
-            err, DT_ERR_UNSUPPORTED,
-            "convolution: %lld -> %lld channels: the GPU wants multiples of %d, and 3 for an image",
-            (long long)d->c, (long long)d->k, MULTIPLE_OF_CHANNELS);
+        return dt_fail(err, DT_ERR_UNSUPPORTED,
+                       "convolution: %lld -> %lld channels: the GPU needs multiples of %d, or 3 for an image",
+                       (long long)d->c, (long long)d->k, MULTIPLE_OF_CHANNELS);
     return DT_OK;
 }
 
@@ -224,7 +222,7 @@ static dt_status create_object(dt_cuda_kernels *ck, const dt_conv_desc *desc, dt
     return DT_OK;
 }
 
-/* Take the object at this place of the list out, if nobody uses it. */
+/* Remove the object at *at from the list and free it, if no layer uses it. */
 static void drop_unused(dt_cuda_kernels *ck, dt_conv **at)
 {
     dt_conv *conv = *at;
@@ -280,7 +278,7 @@ int64_t dt_cuda_conv_weights_elems(dt_kernels *k, const dt_conv *conv)
     return dt_cuda_filter_elems(conv);
 }
 
-/* KRSC, with as many channels as there are in memory. */
+/* KRSC, with the number of channels in memory. */
 void dt_cuda_conv_weights_order(dt_kernels *k, const dt_conv *conv, dt_weights_order *order)
 {
     const dt_conv_desc *d = &conv->desc;
@@ -295,7 +293,7 @@ void dt_cuda_conv_weights_order(dt_kernels *k, const dt_conv *conv, dt_weights_o
                                 .tap_step = conv->c};
 }
 
-/* Nothing is kept for one convolution: values_changed refreshes the mirror of all. */
+/* Nothing to do: values_changed refreshes the mirror of all weights. */
 dt_status dt_cuda_conv_weights_changed(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err)
 {
     (void)k, (void)conv, (void)w, (void)err;

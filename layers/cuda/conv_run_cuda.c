@@ -1,4 +1,4 @@
-/* conv_run_cuda.c: a convolution's graphs, run. */
+/* conv_run_cuda.c: executes a convolution's graphs. */
 #include "layers/cuda/cuda_internal.h"
 
 enum { MAX_TENSORS = 16 };
@@ -14,7 +14,7 @@ static void bind(call *c, int id, const void *data)
     c->tensors[c->n++] = (dt_graph_binding){id, (void *)(uintptr_t)data}; /* inputs are only read */
 }
 
-/* SCALE and BIAS in 16 bits behind x. */
+/* Bind x, and its SCALE and BIAS in 16 bits. */
 static dt_status bind_prologue(dt_cuda_kernels *ck, call *c, const dt_act *x, dt_error *err)
 {
     char *halves = NULL;
@@ -27,7 +27,7 @@ static dt_status bind_prologue(dt_cuda_kernels *ck, call *c, const dt_act *x, dt
     return DT_OK;
 }
 
-/* The plan that makes sums if they are wanted, or if there is no other. */
+/* The plan with sums if the caller wants them or if there is no other plan. */
 static int forward_plan(const dt_conv *conv, bool lazy, bool sums)
 {
     int with = lazy ? DT_CUDA_FORWARD_LAZY_SUMS : DT_CUDA_FORWARD_SUMS,
@@ -35,8 +35,8 @@ static int forward_plan(const dt_conv *conv, bool lazy, bool sums)
     return conv->plans[without].plan && (!sums || !conv->plans[with].plan) ? without : with;
 }
 
-/* Sums that nobody wants go where scale and bias in 16 bits are not: those may lie at the beginning of
- * vectors. */
+/* Memory for sums that the caller does not want. It must not overlap scale and bias in 16 bits, which may lie
+ * at the beginning of `vectors`. */
 static float *unwanted_sums(const dt_cuda_kernels *ck, const dt_conv *conv)
 {
     return (float *)ck->vectors.data + (conv->desc.c > conv->desc.k ? conv->desc.c : conv->desc.k);
@@ -94,7 +94,8 @@ static dt_status data_and_add(dt_cuda_kernels *ck, const dt_conv *conv, const dt
     dt_device *device = ck->base.device;
     if (!add && conv->plans[DT_CUDA_DATA].plan)
         return run_data(ck, conv, DT_CUDA_DATA, dy, weights, dx->data, err);
-    if (!add) /* the input is lazy, and yet another layer has its gradient: seldom enough to save a plan on */
+    if (!add) /* the input is lazy, and another layer has already written its gradient: too rare for a plan
+                 of its own */
         DT_TRY(device->ops->zero(device, dx->data,
                                  dt_cuda_tensor_bytes(&ck->base, dx->n, dx->c, dx->h, dx->w), NULL, err));
     else if (add->data != dx->data)
@@ -108,8 +109,8 @@ static dt_status data_and_add(dt_cuda_kernels *ck, const dt_conv *conv, const dt
     return DT_OK;
 }
 
-/* dgrad, drelu and the BatchNorm's sums in one. The coefficients that come with them are not used:
- * bn_backward_finalize makes them, after dgamma and dbeta have been added to the flat vector. */
+/* dgrad, drelu and the BatchNorm's sums in one graph. The coefficients that the graph also computes are not
+ * used: bn_backward_finalize computes them when it adds dgamma and dbeta to the flat vector. */
 static dt_status data_and_bn(dt_cuda_kernels *ck, const dt_conv *conv, const dt_tensor *dy,
                              const void *weights, const dt_bn_backward *bn, const dt_tensor *dx,
                              dt_error *err)

@@ -18,9 +18,9 @@ typedef struct dt_cuda_block {
     int64_t bytes;
 } dt_cuda_block;
 
-/* A graph that somebody asked for. */
+/* A graph that a convolution or a linear layer has requested, and its plan. */
 typedef struct dt_cuda_plan {
-    dt_graph_plan *plan; /* NULL: not asked for, or refused */
+    dt_graph_plan *plan; /* NULL: not requested, or refused */
     bool is_refused, is_fused;
     int64_t bytes_moved;
     double flops;
@@ -28,8 +28,8 @@ typedef struct dt_cuda_plan {
     char reason[160]; /* of a refusal */
 } dt_cuda_plan;
 
-/* Where scale and bias of a lazy activation lie in 16 bits too: written by bn_finalize, read by a
- * convolution's prologue. */
+/* Scale and bias of a lazy activation in 16 bits: bn_finalize writes them, a convolution's prologue reads
+ * them. */
 typedef struct dt_cuda_half_scale {
     const float *scale, *bias; /* the key */
     int64_t c;
@@ -48,8 +48,8 @@ typedef struct dt_cuda_kernels {
     dt_cuda_block workspace; /* of graphs */
     dt_cuda_block reduction; /* scratch of launch.h's reductions */
     dt_cuda_block weights;   /* weights or weight gradients of one layer in the dtype */
-    dt_cuda_block vectors;   /* per channel: outputs of graphs that nobody wants; scale and bias in 16 bits */
-    dt_cuda_block spare;     /* a data gradient that has yet to be added; mostly empty */
+    dt_cuda_block vectors;   /* per channel: outputs of graphs that are not used; scale and bias in 16 bits */
+    dt_cuda_block spare;     /* a data gradient before it is added; usually empty */
 
     const float *values; /* values_bind */
     int64_t n_values;
@@ -66,7 +66,7 @@ static inline dt_cuda_kernels *dt_cuda(dt_kernels *k)
     return (dt_cuda_kernels *)k;
 }
 
-/* Return from the calling function, with what CUDA says, if a launcher of launch.h failed. */
+/* If a launcher of launch.h fails, return from the calling function with CUDA's error message. */
 #define DT_CUDA_LAUNCH(what, call)                                                                           \
     do {                                                                                                     \
         int dt_cuda_code = (call);                                                                           \
@@ -79,14 +79,14 @@ static inline int64_t dt_cuda_elem_bytes(const dt_cuda_kernels *ck)
     return ck->is_half ? 2 : 4;
 }
 
-/* Channels in memory: the image's three have a fourth beside them. [n][3] logits have not. */
+/* Channels in memory: an image's 3 channels are stored as 4. [n][3] logits are not. */
 static inline int64_t dt_cuda_channels(int64_t c, int64_t h, int64_t w)
 {
     return c == 3 && (h != 1 || w != 1) ? 4 : c;
 }
 
-/* memory_cuda.c: make sure that a block has `bytes`; earlier pointers into it are void. `what` goes on after
- * "for". */
+/* memory_cuda.c: make sure that a block has `bytes`. Earlier pointers into it become invalid. `what` follows
+ * "for" in the error message. */
 dt_status dt_cuda_reserve(dt_cuda_kernels *ck, dt_cuda_block *block, int64_t bytes, const char *what,
                           dt_error *err);
 void dt_cuda_release(dt_cuda_kernels *ck, dt_cuda_block *block);
@@ -94,14 +94,14 @@ int64_t dt_cuda_tensor_bytes(dt_kernels *k, int64_t n, int64_t c, int64_t h, int
 dt_status dt_cuda_tensor_import(dt_kernels *k, const float *nchw, const dt_tensor *t, dt_error *err);
 dt_status dt_cuda_tensor_export(dt_kernels *k, const dt_tensor *t, float *nchw, dt_error *err);
 
-/* plans_cuda.c. A graph that the runner refuses is no error for `try`: plan->plan stays NULL. plans_reserve:
- * what is kept in the end gets its workspace. */
+/* plans_cuda.c. `try`: a refusal by the runner is no error, and plan->plan stays NULL. `need`: a refusal is
+ * an error. plans_reserve: allocate the workspace of the plans that are kept. */
 dt_status dt_cuda_plan_try(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_plan *plan, dt_error *err);
 dt_status dt_cuda_plan_need(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_plan *plan, dt_error *err);
 dt_status dt_cuda_plans_reserve(dt_cuda_kernels *ck, const dt_cuda_plan *plans, int n, dt_error *err);
 void dt_cuda_plan_destroy(dt_cuda_kernels *ck, dt_cuda_plan *plan);
-/* fused_cuda.c: milliseconds of a plan; 0: not measured, or no plan. And: `fused` counts as refused from now
- * on where it was measured to take longer than `plain` and our own passes over memory that it spares, which
+/* fused_cuda.c. plan_ms: milliseconds of a plan; 0: not measured, or no plan. plan_compare: mark `fused` as
+ * refused if it was measured to take longer than `plain` and those passes over memory that it saves, which
  * move saved_bytes. */
 double dt_cuda_plan_ms(const dt_cuda_kernels *ck, const dt_cuda_plan *plan);
 void dt_cuda_plan_compare(dt_cuda_kernels *ck, dt_cuda_plan *fused, const dt_cuda_plan *plain,
@@ -112,10 +112,10 @@ void dt_cuda_plan_visit(const dt_cuda_kernels *ck, const dt_cuda_plan *plan, con
                         int n_layers, void (*visit)(void *context, const dt_cuda_plan_row *row),
                         void *context);
 
-/* values_cuda.c: weights as a graph reads them: the mirror, or float32 as it is, or (weights outside of the
- * bound vector: tests) converted now, into ck->weights, which the next call may overwrite. */
+/* values_cuda.c: weights as a graph reads them: the mirror, or the float32 values. Weights outside of the
+ * bound vector (in tests) are converted into ck->weights, which the next call may overwrite. */
 dt_status dt_cuda_weights(dt_cuda_kernels *ck, const float *w, int64_t n_elems, void **data, dt_error *err);
-/* A weight gradient: where a graph is to write it, and its way from there into grads. */
+/* target: where a graph has to write a weight gradient. finish: move it from there into grads. */
 void *dt_cuda_gradient_target(dt_cuda_kernels *ck, float *grads, bool accumulate);
 dt_status dt_cuda_gradient_finish(dt_cuda_kernels *ck, const void *target, int64_t n_elems, float *grads,
                                   bool accumulate, dt_error *err);
@@ -133,13 +133,13 @@ dt_status dt_cuda_record_step(dt_kernels *k, dt_step_state *state, const dt_loss
                               const dt_loss_sums *local, const float *votes, dt_step_record *ring,
                               int64_t n_ring, dt_error *err);
 
-/* half_scales_cuda.c: room for one more vector pair of c channels, in create-calls; every pair is
- * forgotten. */
+/* half_scales_cuda.c. reserve: in create-calls, make space for one more pair of vectors of c channels. Every
+ * pair is forgotten. */
 dt_status dt_cuda_half_scales_reserve(dt_cuda_kernels *ck, int64_t c, dt_error *err);
-void dt_cuda_half_scales_unreserve(dt_cuda_kernels *ck, int64_t c); /* the convolution is gone */
+void dt_cuda_half_scales_unreserve(dt_cuda_kernels *ck, int64_t c); /* after the convolution is destroyed */
 void dt_cuda_half_scales_destroy(dt_cuda_kernels *ck);
-/* Where bn_finalize shall put them (NULL: no room, no need), and where a prologue reads them: a pair that
- * nobody has put anywhere is converted now, into ck->vectors. */
+/* put: where bn_finalize has to write the pair (NULL: no space, not needed). get: where a prologue reads it.
+ * A pair that bn_finalize has not written is converted now, into ck->vectors. */
 void *dt_cuda_half_scales_put(dt_cuda_kernels *ck, const float *scale, const float *bias, int64_t c);
 dt_status dt_cuda_half_scales_get(dt_cuda_kernels *ck, const float *scale, const float *bias, int64_t c,
                                   char **halves, dt_error *err);
@@ -158,7 +158,7 @@ enum {
     DT_CUDA_N_PLANS
 };
 struct dt_conv {
-    dt_conv_desc desc; /* as asked for */
+    dt_conv_desc desc; /* as requested */
     int64_t c;         /* channels of x in memory */
     int n_users;
     unsigned fusions;

@@ -3,15 +3,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Attribute CUDNN_ATTR_ENGINEHEUR_DEVICEPROP and its like. */
+/* Whether cuDNN has CUDNN_ATTR_ENGINEHEUR_DEVICEPROP and related attributes. */
 #define HAS_DEVICEPROP (CUDNN_VERSION >= 90800)
 
-/* Engines that are compiled at run time take a second or more each, and cannot be looked at without a
+/* Engines that are compiled at run time take a second or more each, and cannot be inspected without a
  * driver. */
 #define MAX_COMPILED 4
 
-/* What an engine may not do: graph.h wants FP32 sums, and the same bits twice. FFT and Winograd lose digits
- * in 16 bits. */
+/* Whether an engine's notes allow it. graph.h requires FP32 sums and the same bits on every run; FFT and
+ * Winograd lose digits in 16 bits. */
 static bool is_allowed(cudnnBackendDescriptor_t engine, dt_dtype dtype)
 {
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
@@ -42,7 +42,7 @@ static bool is_allowed(cudnnBackendDescriptor_t engine, dt_dtype dtype)
 
 /* -- names ----------------------------------------------------------------------------------------------- */
 
-/* ",2=1": a knob and its value, behind the name. */
+/* Append a knob and its value to the name: ",2=1". */
 static void add_knob(cudnnBackendDescriptor_t knob, char name[DT_PLAN_ENGINE_BYTES])
 {
     cudnnBackendKnobType_t type;
@@ -89,7 +89,7 @@ static bool is_compiled_at_run_time(cudnnBackendDescriptor_t engine)
     return false;
 }
 
-/* The name of an allowed configuration; "" for one that is not. */
+/* Write the name of an allowed configuration; "" if it is not allowed. */
 static void inspect_config(cudnnBackendDescriptor_t config, dt_dtype dtype, char name[DT_PLAN_ENGINE_BYTES],
                            bool *is_compiled)
 {
@@ -136,7 +136,7 @@ static dt_status ask(const dt_graph *graph, cudnnBackendDescriptor_t heuristics,
     int64_t n = 0, n_made = 0;
     cudnnStatus_t status = cudnnBackendFinalize(heuristics);
     if (CUDNN_STATUS_CATEGORY(status) == CUDNN_STATUS_NOT_SUPPORTED)
-        return DT_OK; /* none of this mode */
+        return DT_OK; /* no configuration of this mode */
     if (status != CUDNN_STATUS_SUCCESS)
         return dt_cudnn_fail(err, status, graph->name, "asking for engines");
     while (n_made < DT_CUDNN_MAX_ENGINES && status == CUDNN_STATUS_SUCCESS) {
@@ -183,8 +183,7 @@ static dt_status ask_mode(const dt_graph *graph, const dt_cudnn_graph *cudnn_gra
     return status;
 }
 
-/* Of the configurations that are compiled at run time none stay where there are others, and else the first
- * few. */
+/* Drop all configurations that are compiled at run time if there are others; else keep the first few. */
 static void drop_compiled(dt_cudnn_engines *engines)
 {
     int n_compiled = 0, n_kept = 0;
@@ -208,8 +207,8 @@ static void drop_compiled(dt_cudnn_engines *engines)
 dt_status dt_cudnn_engines_find(const dt_graph *graph, const dt_cudnn_graph *cudnn_graph,
                                 const dt_cudnn_target *target, dt_cudnn_engines *engines, dt_error *err)
 {
-    /* A: by cuDNN's model of each engine's time, best first. FALLBACK: what else works; often all that is
-     * left for FP32 without tensor cores. */
+    /* Mode A sorts by cuDNN's model of each engine's time, best first. FALLBACK lists what else works, which
+     * is often all that is left for FP32 without tensor cores. */
     DT_TRY(ask_mode(graph, cudnn_graph, target, CUDNN_HEUR_MODE_A, engines, err));
     DT_TRY(ask_mode(graph, cudnn_graph, target, CUDNN_HEUR_MODE_FALLBACK, engines, err));
     drop_compiled(engines);

@@ -8,9 +8,9 @@
 
 #define DT_CUDNN_MAX_ENGINES 96
 
-/* What plans are made for: a GPU that is there, or the properties of one that is not. */
+/* The target of plans: a GPU that is present, or the properties of one that is not. */
 typedef struct dt_cudnn_target {
-    cudnnHandle_t handle;                /* NULL: there is no GPU */
+    cudnnHandle_t handle;                /* NULL: no GPU is present */
     cudnnBackendDescriptor_t properties; /* NULL: the handle's */
 } dt_cudnn_target;
 
@@ -23,13 +23,13 @@ typedef struct dt_cudnn_engines {
                                                                values */
 } dt_cudnn_engines;
 
-/* The configurations that cudnn_runner.h allows, in cuDNN's order, each once. `engines` is zeroed before.
- * Finding none is no error. */
+/* Find the configurations that cudnn_runner.h allows, in cuDNN's order, each once. The caller zeroes *engines
+ * before. Finding none is no error. */
 dt_status dt_cudnn_engines_find(const dt_graph *graph, const dt_cudnn_graph *cudnn_graph,
                                 const dt_cudnn_target *target, dt_cudnn_engines *engines, dt_error *err);
-void dt_cudnn_engines_destroy(dt_cudnn_engines *engines); /* a zeroed one is fine */
+void dt_cudnn_engines_destroy(dt_cudnn_engines *engines); /* may be zeroed */
 
-/* Make configuration i's plan, if it is not made yet, and tell its workspace. */
+/* Make configuration i's plan unless it exists, and return its workspace size. */
 dt_status dt_cudnn_engines_plan(dt_cudnn_engines *engines, int i, const dt_graph *graph,
                                 const dt_cudnn_target *target, int64_t *workspace_bytes, dt_error *err);
 

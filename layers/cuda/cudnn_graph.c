@@ -43,7 +43,7 @@ typedef struct maker {
     const dt_graph *graph;
     dt_cudnn_graph *out;
     cudnnBackendDescriptor_t tensors[DT_GRAPH_MAX_TENSORS]; /* by position in graph->tensors */
-    dt_status status;                                       /* the first error; all else does nothing then */
+    dt_status status;                                       /* the first error; later calls do nothing */
     dt_error *err;
 } maker;
 
@@ -83,7 +83,7 @@ static cudnnDataType_t data_type(dt_dtype dtype)
 
 static cudnnBackendDescriptor_t make_tensor(maker *m, const dt_graph_tensor *t)
 {
-    /* Buffers are aligned to 256 bytes; 16 is what cuDNN's vector loads want. */
+    /* Buffers are aligned to 256 bytes; cuDNN's vector loads need 16. */
     int64_t id = t->id, alignment = 16;
     cudnnDataType_t type = data_type(t->dtype);
     cudnnBackendDescriptor_t d = make(m, CUDNN_BACKEND_TENSOR_DESCRIPTOR);

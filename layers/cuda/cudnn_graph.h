@@ -1,8 +1,9 @@
-/* cudnn_graph.h: a dt_graph in the words of cuDNN's backend API. Inside layers/cuda, with CUDA only.
+/* cudnn_graph.h: translates a dt_graph into descriptors of cuDNN's backend API. Inside layers/cuda, with CUDA
+ * only.
  *
  *   dt_cudnn_graph g;
  *   DT_TRY(dt_cudnn_graph_create(&graph, handle, &g, err));       handle NULL: for a GPU that is described,
- *                                                                 not there
+ *                                                                 not present
  *   ... g.operation_graph ...
  *   dt_cudnn_graph_destroy(&g);
  */
@@ -23,16 +24,16 @@ typedef struct dt_cudnn_graph {
                                                                  made */
 } dt_cudnn_graph;
 
-/* DT_ERR_UNSUPPORTED: cuDNN knows no such graph; DT_ERR_DEVICE: it failed otherwise. */
+/* DT_ERR_UNSUPPORTED: cuDNN does not support the graph; DT_ERR_DEVICE: another failure. */
 dt_status dt_cudnn_graph_create(const dt_graph *graph, cudnnHandle_t handle, dt_cudnn_graph *out,
                                 dt_error *err);
-void dt_cudnn_graph_destroy(dt_cudnn_graph *graph); /* a zeroed one is fine */
+void dt_cudnn_graph_destroy(dt_cudnn_graph *graph); /* may be zeroed */
 
-/* An error of cuDNN's as ours: DT_ERR_UNSUPPORTED for "not supported", DT_ERR_MEMORY for a failed allocation,
- * else DT_ERR_DEVICE; with what was being done, for which graph, and cuDNN's own words. */
+/* Convert cuDNN's error to ours: DT_ERR_UNSUPPORTED for "not supported", DT_ERR_MEMORY for a failed
+ * allocation, else DT_ERR_DEVICE. The message gives the operation (`what`), the graph and cuDNN's text. */
 dt_status dt_cudnn_fail(dt_error *err, cudnnStatus_t status, const char *graph_name, const char *what);
 
-/* One descriptor, made, one of its attributes set, finalized. `what` goes into messages. */
+/* Create a descriptor, set one attribute, or finalize it. `what` goes into error messages. */
 dt_status dt_cudnn_make(const char *graph_name, cudnnBackendDescriptorType_t type,
                         cudnnBackendDescriptor_t *out, dt_error *err);
 dt_status dt_cudnn_set(const char *graph_name, cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name,

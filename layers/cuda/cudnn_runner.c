@@ -11,26 +11,26 @@
 
 typedef struct cudnn_runner {
     dt_graph_runner base;
-    dt_device *device; /* NULL: there is no GPU */
+    dt_device *device; /* NULL: no GPU is present */
     dt_cudnn_target target;
     dt_plan_rules rules;
     dt_plan_cache *cache; /* NULL without a GPU */
-    bool has_said;        /* that plans are being measured */
-    void *compiler;       /* CUDA's run-time compiler, held */
-    void *stream;         /* that the handle has now */
+    bool has_logged;      /* whether the log already says that plans are being measured */
+    void *compiler;       /* CUDA's run-time compiler, kept loaded */
+    void *stream;         /* the handle's current stream */
     char description[192];
 } cudnn_runner;
 
 struct dt_graph_plan {
     dt_graph graph;
-    dt_cudnn_graph cudnn_graph; /* what the plan was made of lives as long as it does */
+    dt_cudnn_graph cudnn_graph; /* must live as long as the plan */
     cudnnBackendDescriptor_t config, plan;
     dt_plan_choice choice;
 };
 
 /* -- executing ------------------------------------------------------------------------------------------- */
 
-/* Every tensor that has memory, once. */
+/* Check that every tensor that has memory is bound exactly once. */
 static dt_status check_bindings(const dt_graph *graph, const dt_graph_binding *tensors, int n_tensors,
                                 dt_error *err)
 {
@@ -111,7 +111,7 @@ typedef struct search {
     cudnn_runner *runner;
     const dt_graph *graph;
     dt_cudnn_engines engines;
-    dt_plan_bench *bench; /* made when first needed */
+    dt_plan_bench *bench; /* created when first needed */
     int measured;         /* the candidate that is being measured */
 } search;
 
@@ -139,10 +139,11 @@ static dt_status measure(void *context, int i, int n_runs, double *ms, dt_error 
 {
     search *s = context;
     int64_t workspace_bytes;
-    if (!s->runner->has_said) {
-        s->runner->has_said = true;
-        dt_log_info("%s: measuring which engines are fastest for this network; remembered for the next time",
-                    s->runner->description);
+    if (!s->runner->has_logged) {
+        s->runner->has_logged = true;
+        dt_log_info(
+            "%s: measuring which engines are fastest for this network; the results are kept for later runs",
+            s->runner->description);
     }
     if (!s->bench)
         DT_TRY(dt_plan_bench_create(s->runner->device, s->graph, &s->bench, err));
@@ -151,8 +152,8 @@ static dt_status measure(void *context, int i, int n_runs, double *ms, dt_error 
     dt_device *device = s->runner->device;
     dt_error ignored;
     dt_status status = dt_plan_bench_measure(s->bench, workspace_bytes, n_runs, execute_measured, s, ms, err);
-    /* An engine may fail to launch (too much shared memory, say). Where the GPU itself goes on, the others
-     * have their turn. */
+    /* An engine may fail to launch (because of too much shared memory, for example). If the GPU itself still
+     * works, try the other engines. */
     return status == DT_ERR_DEVICE && device->ops->stream_wait(device, NULL, &ignored) == DT_OK
                ? DT_ERR_UNSUPPORTED
                : status;
@@ -276,9 +277,9 @@ static const dt_graph_runner_ops offline_ops = {.name = "cudnn, no GPU",
                                                 .plan_info = plan_info,
                                                 .plan_execute = plan_execute};
 
-/* cuDNN loads CUDA's run-time compiler for every graph that it looks at, 50 MB, and unloads it again. While
- * somebody else holds it that costs nothing: all plans of a ResNet-50 then take a second instead of half a
- * minute. Not found: slower, no more. */
+/* cuDNN loads CUDA's run-time compiler, 50 MB, for every graph that it inspects, and unloads it again. Keep
+ * the library loaded, so that loading it again costs nothing: all plans of a ResNet-50 then take a second
+ * instead of half a minute. If it is not found, planning is only slower. */
 static void *hold_compiler(void)
 {
     char name[32];
@@ -344,7 +345,7 @@ static dt_status read_properties(cudnn_runner *r, const char *properties, dt_err
         return DT_OK;
     cudnnGetLastErrorString(words, sizeof words);
     words[strcspn(words, "\n")] = '\0';
-    return dt_fail(err, DT_ERR_FORMAT, "cuDNN does not take these device properties: %s%s%s",
+    return dt_fail(err, DT_ERR_FORMAT, "cuDNN rejects these device properties: %s%s%s",
                    cudnnGetErrorString(status), words[0] ? ": " : "", words);
 }
 #else
@@ -353,7 +354,7 @@ static dt_status read_properties(cudnn_runner *r, const char *properties, dt_err
     (void)r, (void)properties;
     return dt_fail(
         err, DT_ERR_UNSUPPORTED,
-        "plans for a GPU that is not there take cuDNN 9.8 or later; this program was built with %d.%d",
+        "plans for a GPU that is not present need cuDNN 9.8 or later; this program was built with %d.%d",
         CUDNN_MAJOR, CUDNN_MINOR);
 }
 #endif

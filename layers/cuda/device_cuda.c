@@ -9,9 +9,9 @@
 typedef struct cuda_device {
     dt_device base;
     int ordinal;
-    cudaStream_t main; /* what core calls NULL; not CUDA's own stream 0, which waits for all others */
-    int urgent;        /* priority of the other streams: copies and collectives go between two kernels of
-                          the main one */
+    cudaStream_t main; /* core's NULL stream; not CUDA's stream 0, which waits for all others */
+    int urgent;        /* priority of the other streams, so that copies and collectives run between two
+                          kernels of the main stream */
 } cuda_device;
 
 /* -- errors ---------------------------------------------------------------------------------------------- */
@@ -30,7 +30,8 @@ static dt_status failed(cudaError_t e, const char *what, dt_error *err)
             return failed(cuda_try_e, what, err);                                                            \
     } while (0)
 
-/* CUDA keeps the current device by thread; loaders and writers have threads of their own. */
+/* Make the device current for the calling thread. CUDA keeps the current device per thread, and loaders and
+ * writers have threads of their own. */
 static const cuda_device *use(dt_device *device)
 {
     static _Thread_local int current = -1;
@@ -196,8 +197,8 @@ static dt_status cuda_event_elapsed_ms(dt_device *device, dt_event *from, dt_eve
 
 /* -- graphs ---------------------------------------------------------------------------------------------- */
 
-/* Thread-local: what loaders and writers do meanwhile on streams of their own neither joins the graph nor
- * spoils it. */
+/* Thread-local capture: what loaders and writers do at the same time on their own streams neither joins the
+ * graph nor invalidates it. */
 static dt_status cuda_capture_begin(dt_device *device, dt_error *err)
 {
     CUDA_TRY(cudaStreamBeginCapture(use(device)->main, cudaStreamCaptureModeThreadLocal),
@@ -222,7 +223,7 @@ static dt_status cuda_capture_end(dt_device *device, void **graph, dt_error *err
     e = cudaGraphUpload(executable, d->main);
     if (e != cudaSuccess) {
         (void)cudaGraphExecDestroy(executable);
-        return failed(e, "bringing a graph to the GPU", err);
+        return failed(e, "uploading a graph to the GPU", err);
     }
     *graph = executable;
     return DT_OK;
@@ -254,11 +255,11 @@ static dt_status choose(int local_rank, int local_size, int *ordinal, dt_error *
     const int n = dt_device_cuda_count(why, sizeof why);
     if (n == 0)
         return dt_fail(err, DT_ERR_UNSUPPORTED, "%s", why);
-    /* A launcher that binds GPUs to tasks shows each rank one, its own. */
+    /* A launcher that binds GPUs to tasks makes only the rank's own GPU visible. */
     *ordinal = n == 1 && getenv("CUDA_VISIBLE_DEVICES") ? 0 : local_rank;
     if (*ordinal >= n)
         return dt_fail(err, DT_ERR_USAGE,
-                       "%d ranks on this host, but %d GPU%s: start as many ranks as there are GPUs, or take "
+                       "%d ranks on this host, but %d GPU%s: start as many ranks as there are GPUs, or use "
                        "--backend cpu",
                        local_size, n, n == 1 ? "" : "s");
     return dt_cuda_check_built_for(*ordinal, err);
@@ -305,9 +306,9 @@ static const dt_device_ops cuda_ops = {
 static dt_status open_gpu(cuda_device *d, dt_error *err)
 {
     int least = 0;
-    CUDA_TRY(cudaSetDevice(d->ordinal), "taking the GPU");
-    /* A thread that waits gives its core to those that decode images. Refused where somebody has made a
-     * context before: no matter. */
+    CUDA_TRY(cudaSetDevice(d->ordinal), "selecting the GPU");
+    /* A waiting thread sleeps and leaves its core to threads that decode images. CUDA refuses this where a
+     * context exists already, which does no harm. */
     dt_cuda_forget((int)cudaSetDeviceFlags(cudaDeviceScheduleBlockingSync));
     CUDA_TRY(cudaDeviceGetStreamPriorityRange(&least, &d->urgent), "the priorities of streams");
     CUDA_TRY(cudaStreamCreateWithPriority(&d->main, cudaStreamNonBlocking, least), "making the main stream");

@@ -1,12 +1,12 @@
-/* fused_cuda.c: whether a fused graph is worth having. Where the runner measures plans, it is compared with
- * the plain graph and the time that the passes over memory which it saves would take; one that loses counts
- * as refused. Where nothing is measured, what is fused is taken. */
+/* fused_cuda.c: whether a fused graph is faster than its parts. Where the runner measures plans, its time is
+ * compared with that of the plain graph and of the passes over memory that it saves; if it is slower it
+ * counts as refused. Where nothing is measured, the fused graph is used. */
 #include "layers/cuda/cuda_internal.h"
 
 #include <stdio.h>
 
-/* Our own kernels' share of the bandwidth on paper: streaming kernels reach about so much. In doubt,
- * fused. */
+/* The share of the nominal bandwidth that our own streaming kernels reach, about. It errs on the side of the
+ * fused graph. */
 #define SHARE_OF_BANDWIDTH 0.85
 
 double dt_cuda_plan_ms(const dt_cuda_kernels *ck, const dt_cuda_plan *plan)

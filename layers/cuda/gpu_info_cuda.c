@@ -27,8 +27,7 @@ static int capability(int ordinal)
            attribute(ordinal, cudaDevAttrComputeCapabilityMinor);
 }
 
-/* FP16 products with FP32 sums, dense, per multiprocessor and clock: what the data sheets' TFLOP/s come
- * to. */
+/* FLOP per clock and multiprocessor of dense FP16 products with FP32 sums, from the data sheets' TFLOP/s. */
 static double flops_per_clock(int sm)
 {
     static const struct {
@@ -108,7 +107,7 @@ int dt_device_cuda_count(char *why, size_t why_bytes)
         snprintf(why, why_bytes, "no NVIDIA driver: %s", cudaGetErrorString(e));
     else if (e == cudaErrorInsufficientDriver)
         snprintf(why, why_bytes,
-                 "the NVIDIA driver is too old: it knows CUDA %s, and this program is built with %s",
+                 "the NVIDIA driver is too old: it supports CUDA %s, and this program is built with %s",
                  versions.driver, versions.runtime);
     else if (e == cudaErrorNoDevice || e == cudaSuccess)
         snprintf(why, why_bytes, "an NVIDIA driver, but no GPU%s%.40s",
@@ -118,8 +117,8 @@ int dt_device_cuda_count(char *why, size_t why_bytes)
     return 0;
 }
 
-/* Code for sm_80 runs on 8.x from 8.0 on; PTX of the newest is compiled by the driver for what comes
- * later. */
+/* Code for sm_80 runs on all of 8.x. For newer GPUs the driver compiles the PTX of the newest
+ * architecture. */
 dt_status dt_cuda_check_built_for(int ordinal, dt_error *err)
 {
     const int sm = capability(ordinal);

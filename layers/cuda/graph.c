@@ -57,8 +57,8 @@ double dt_graph_flops(const dt_graph *graph)
     return flops;
 }
 
-/* Append to a text; what does not fit is cut (the key's size has room for the largest graph: a test sees to
- * it). */
+/* Append to a text and cut off what does not fit. (The key's size suffices for the largest graph; a test
+ * checks that.) */
 static void add(char *text, size_t text_bytes, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static void add(char *text, size_t text_bytes, const char *format, ...)
 {
@@ -103,8 +103,8 @@ void dt_graph_key(const dt_graph *graph, char key[DT_GRAPH_KEY_BYTES])
 static dt_status check_tensor(const dt_graph *g, const dt_graph_tensor *t, dt_error *err)
 {
     if (t->is_virtual != (t->id >= DT_GRAPH_VIRTUAL) || t->id <= DT_GRAPH_NONE)
-        return dt_fail(err, DT_ERR_INTERNAL, "graph %s: tensor id %d does not say whether it is virtual",
-                       g->name, t->id);
+        return dt_fail(err, DT_ERR_INTERNAL,
+                       "graph %s: tensor id %d does not match whether the tensor is virtual", g->name, t->id);
     if (dt_graph_find(g, t->id) != t)
         return dt_fail(err, DT_ERR_INTERNAL, "graph %s: two tensors have the id %d", g->name, t->id);
     for (int i = 0; i < 4; i++)
@@ -136,7 +136,7 @@ static dt_status check_conv_shape(const dt_graph *g, const dt_graph_op *op, dt_e
                           x, w, y);
 }
 
-/* Operands of all others: whole tensors of one shape, or vectors of as many channels. */
+/* The operands of all other operations must be whole tensors of one shape, or vectors of as many channels. */
 static dt_status check_pointwise_shape(const dt_graph *g, const dt_graph_op *op, dt_error *err)
 {
     const dt_graph_tensor *whole = dt_graph_find(g, op->in[0]);
@@ -164,12 +164,12 @@ dt_status dt_graph_check(const dt_graph *g, dt_error *err)
         for (int t = 0; t < 5 && op->in[t]; t++)
             if (!dt_graph_find(g, op->in[t]) || !made[op->in[t]])
                 return dt_fail(err, DT_ERR_INTERNAL,
-                               "graph %s: operation %d reads tensor %d, which nobody has made", g->name, i,
-                               op->in[t]);
+                               "graph %s: operation %d reads tensor %d, which no operation has written",
+                               g->name, i, op->in[t]);
         for (int t = 0; t < 5 && op->out[t]; t++) {
             if (!dt_graph_find(g, op->out[t]) || made[op->out[t]])
                 return dt_fail(err, DT_ERR_INTERNAL,
-                               "graph %s: operation %d writes tensor %d, which is unknown or made already",
+                               "graph %s: operation %d writes tensor %d, which is unknown or already written",
                                g->name, i, op->out[t]);
             made[op->out[t]] = true;
         }
@@ -177,7 +177,7 @@ dt_status dt_graph_check(const dt_graph *g, dt_error *err)
     }
     for (int i = 0; i < g->n_tensors; i++)
         if (!made[g->tensors[i].id])
-            return dt_fail(err, DT_ERR_INTERNAL, "graph %s: nobody makes tensor %d", g->name,
+            return dt_fail(err, DT_ERR_INTERNAL, "graph %s: no operation writes tensor %d", g->name,
                            g->tensors[i].id);
     return DT_OK;
 }

@@ -1,20 +1,21 @@
-/* graph.h: operation graphs as data, and the door to whoever runs them.
+/* graph.h: operation graphs as data, and the interface of runners, which execute them.
  *
  *   dt_graph graph;
  *   dt_graph_conv_forward(&desc, DT_F16, true, true, &graph);                     layers/cuda/graph_conv.h
  *   status = runner->ops->plan_create(runner, &graph, &plan, err);                DT_ERR_UNSUPPORTED: compose
- *   it of smaller ones dt_graph_binding tensors[] = {{DT_GRAPH_X, x}, {DT_GRAPH_W, w}, ...};
+ *                                                                                 it of smaller graphs
+ *   dt_graph_binding tensors[] = {{DT_GRAPH_X, x}, {DT_GRAPH_W, w}, ...};
  *   runner->ops->plan_execute(runner, plan, tensors, n, workspace, stream, err);  enqueues
  *
- * A graph is plain data: no pointers, no library. layers/cuda/cudnn_runner.c makes cuDNN descriptors and an
- * execution plan of it; tests/ interprets it on the CPU. Both take their meaning from the comments here and
- * from nowhere else.
+ * A graph is plain data: no pointers, no library. layers/cuda/cudnn_runner.c translates it into cuDNN's
+ * descriptors and an execution plan; tests/emulated interprets it on the CPU. The comments in this file are
+ * the only definition of a graph's meaning.
  *
- * Tensors have 4 dimensions n, c, h, w, in this order, with strides in elements; in memory they are NHWC (c
+ * Tensors have 4 dimensions n, c, h, w, in this order, with strides in elements. In memory they are NHWC (c
  * has stride 1), filters KRSC (dims k, c, r, s), vectors per channel [1, c, 1, 1]. A virtual tensor has no
- * memory: it lives between two operations. Values are computed in FP32: inputs are widened, outputs that have
- * memory are rounded to their dtype (to nearest even) when written. Virtual tensors are FP32 (an engine may
- * round them to the graph's dtype: a test allows for that, and for sums in any order).
+ * memory: it exists between two operations. Values are computed in FP32: inputs are widened, and outputs that
+ * have memory are rounded to their dtype (to nearest even) when they are written. Virtual tensors are FP32.
+ * (An engine may round them to the graph's dtype; a test allows for that, and for sums in any order.)
  */
 #ifndef DT_LAYERS_CUDA_GRAPH_H
 #define DT_LAYERS_CUDA_GRAPH_H
@@ -25,13 +26,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Which tensor of a graph: its id. One name per role, the same in every graph; the builders say which ones a
- * graph has. */
+/* The id of a tensor of a graph. One name per role, the same in every graph; the builders list the tensors of
+ * each graph. */
 typedef enum dt_graph_tensor_id {
     DT_GRAPH_NONE = 0,
-    DT_GRAPH_X,  /* what the convolution reads in forward */
+    DT_GRAPH_X,  /* input of the convolution in forward */
     DT_GRAPH_W,  /* filters */
-    DT_GRAPH_Y,  /* what it makes */
+    DT_GRAPH_Y,  /* output of the convolution */
     DT_GRAPH_DX, /* gradients of the three */
     DT_GRAPH_DW,
     DT_GRAPH_DY,
@@ -39,8 +40,8 @@ typedef enum dt_graph_tensor_id {
     DT_GRAPH_BIAS,
     DT_GRAPH_SUM, /* [1, k, 1, 1] FP32: sum, and sum of squares, of y over n, h, w */
     DT_GRAPH_SUMSQ,
-    DT_GRAPH_RAW,  /* what BatchNorm read: the raw tensor whose normalised value is x */
-    DT_GRAPH_MEAN, /* [1, c, 1, 1] FP32, as bn_finalize made them */
+    DT_GRAPH_RAW,  /* input of BatchNorm: the raw tensor whose normalised value is x */
+    DT_GRAPH_MEAN, /* [1, c, 1, 1] FP32, computed by bn_finalize */
     DT_GRAPH_INVSTD,
     DT_GRAPH_GAMMA, /* [1, c, 1, 1] FP32: BatchNorm's parameters */
     DT_GRAPH_BETA,
@@ -61,8 +62,8 @@ typedef struct dt_graph_tensor {
     int64_t strides[4]; /* elements */
 } dt_graph_tensor;
 
-/* What an operation computes. in[] and out[] hold tensor ids. A vector [1, c, 1, 1] beside a whole tensor is
- * broadcast. */
+/* What an operation computes. in[] and out[] hold tensor ids. A vector [1, c, 1, 1] is broadcast over a whole
+ * tensor. */
 typedef enum dt_graph_op_kind {
     /* out0 = alpha * conv(in0 = x, in1 = w) + beta * out0: y[n,k,p,q] = sum over c, r, s of w[k,c,r,s] * x[n,
      * c, p*stride - pad + r*dilation, ...] (cross-correlation; x is 0 outside) */
@@ -93,7 +94,7 @@ typedef enum dt_graph_op_kind {
 
 typedef struct dt_graph_op {
     dt_graph_op_kind kind;
-    int in[5], out[5]; /* DT_GRAPH_NONE behind the last one */
+    int in[5], out[5]; /* DT_GRAPH_NONE after the last one */
     /* convolutions only: */
     int64_t pad[2], stride[2], dilation[2]; /* rows, columns; pad on both sides */
     float alpha, beta;                      /* beta != 0: out0 is read too */
@@ -102,35 +103,35 @@ typedef struct dt_graph_op {
 #define DT_GRAPH_MAX_TENSORS 20
 #define DT_GRAPH_MAX_OPS 8
 
-/* Operations are in an order in which they can be run one by one. */
+/* The operations are in an order in which they can be executed one by one. */
 typedef struct dt_graph {
-    char name[96];  /* for people: "dgrad+drelu+dbn 3x3/2 128->128 56x56 n256 fp16" */
+    char name[96];  /* for messages: "dgrad+drelu+dbn 3x3/2 128->128 56x56 n256 fp16" */
     dt_dtype dtype; /* of activations: F32, F16, BF16, TF32 */
     int n_tensors, n_ops;
     dt_graph_tensor tensors[DT_GRAPH_MAX_TENSORS];
     dt_graph_op ops[DT_GRAPH_MAX_OPS];
 } dt_graph;
 
-/* The tensor with this id; NULL: the graph has none. */
+/* The tensor with this id; NULL if the graph has none. */
 const dt_graph_tensor *dt_graph_find(const dt_graph *graph, int id);
 
 /* Bytes that the tensor spans in memory; 0 for a virtual one. */
 int64_t dt_graph_tensor_bytes(const dt_graph_tensor *tensor);
 
-/* What one execution moves, if every tensor with memory is read or written once (twice for an output with
- * beta != 0), and what it computes (2 operations per multiply-add of its convolution, counted without
- * padding's share). */
+/* bytes_moved: what one execution moves if every tensor with memory is read or written once (twice for an
+ * output with beta != 0). flops: what it computes, 2 operations per multiply-add of its convolution, padding
+ * not counted. */
 int64_t dt_graph_bytes_moved(const dt_graph *graph);
 double dt_graph_flops(const dt_graph *graph);
 
-/* A text that is the same for two graphs exactly if they are the same but for their names: for caches. It is
- * a line of printable ASCII without spaces, made of every field, so it stays the same from one version of
- * dtrain to the next as long as the graph does. */
+/* Write the graph's key, for caches. Two graphs have the same key exactly if they differ at most in their
+ * names. The key is a line of printable ASCII without spaces, made of every field, so it stays the same
+ * between versions of dtrain as long as the graph does. */
 #define DT_GRAPH_KEY_BYTES 2048
 void dt_graph_key(const dt_graph *graph, char key[DT_GRAPH_KEY_BYTES]);
 
-/* Our own builders' mistakes, found early: unknown ids, a virtual tensor that nobody makes, dims that do not
- * fit. DT_ERR_INTERNAL. */
+/* Check a graph for mistakes of our own builders: unknown ids, a virtual tensor that no operation writes,
+ * dims that do not fit. DT_ERR_INTERNAL. */
 dt_status dt_graph_check(const dt_graph *graph, dt_error *err);
 
 /* -- running --------------------------------------------------------------------------------------------- */
@@ -145,9 +146,9 @@ typedef struct dt_graph_binding {
 
 typedef struct dt_graph_plan_info {
     char engine[96];         /* "engine 42, tile 3, ...": for tables and bug reports */
-    int64_t workspace_bytes; /* what plan_execute wants */
+    int64_t workspace_bytes; /* that plan_execute needs */
     double time_ms;          /* measured by autotuning; 0: not measured */
-    int n_candidates;        /* engine configurations that the choice was made from */
+    int n_candidates;        /* engine configurations that were considered */
     bool from_cache;         /* the choice was read from the disk */
 } dt_graph_plan_info;
 
@@ -165,14 +166,14 @@ typedef struct dt_graph_runner_ops {
      * DT_ERR_MEMORY. */
     dt_status (*plan_create)(dt_graph_runner *runner, const dt_graph *graph, dt_graph_plan **plan,
                              dt_error *err);
-    void (*plan_destroy)(dt_graph_runner *runner, dt_graph_plan *plan); /* NULL is fine */
+    void (*plan_destroy)(dt_graph_runner *runner, dt_graph_plan *plan); /* may be NULL */
     void (*plan_info)(const dt_graph_plan *plan, dt_graph_plan_info *info);
 
     /* Enqueue on a stream (a cudaStream_t). Every tensor of the graph that has memory is bound once, in any
      * order; no output may overlap another tensor. workspace: workspace_bytes of device memory, 256-byte
-     * aligned, which nothing else uses until the stream has passed (plans on one stream share one). Allocates
-     * nothing; may be captured in a CUDA graph. DT_ERR_DEVICE; DT_ERR_UNSUPPORTED from a runner without a
-     * GPU; DT_ERR_INTERNAL: a tensor is missing. */
+     * aligned, which nothing else may use until the stream has executed the plan (plans on one stream share
+     * one). Allocates nothing; a CUDA graph may capture it. DT_ERR_DEVICE; DT_ERR_UNSUPPORTED from a runner
+     * without a GPU; DT_ERR_INTERNAL: a tensor is missing. */
     dt_status (*plan_execute)(dt_graph_runner *runner, dt_graph_plan *plan, const dt_graph_binding *tensors,
                               int n_tensors, void *workspace, void *stream, dt_error *err);
 } dt_graph_runner_ops;

@@ -38,7 +38,7 @@ static int add_vector(dt_graph *g, int64_t c, int id, dt_dtype dtype, bool is_ou
     return add_tensor(g, id, dtype, is_output, 1, c, 1, 1);
 }
 
-/* Virtual, of x's shape: the output of an operation that somebody else reads. */
+/* Add a virtual tensor of x's shape: the output of one operation and the input of another. */
 static int add_virtual(dt_graph *g, const dt_conv_desc *d)
 {
     return add_tensor(g, DT_GRAPH_VIRTUAL + g->n_tensors, DT_F32, true, d->n, d->c, d->h, d->w);
@@ -67,7 +67,7 @@ static int add_conv_op(dt_graph *g, const dt_conv_desc *d, dt_graph_op_kind kind
     return out;
 }
 
-/* x, or relu(scale * x + bias): the id of the value that the convolution reads */
+/* Return the id of the value that the convolution reads: x, or relu(scale * x + bias). */
 static int add_prologue(dt_graph *g, const dt_conv_desc *d, bool prologue)
 {
     int x = add_x(g, d, DT_GRAPH_X, false);
@@ -80,7 +80,7 @@ static int add_prologue(dt_graph *g, const dt_conv_desc *d, bool prologue)
     return add_op(g, DT_GRAPH_OP_RELU, shifted, DT_GRAPH_NONE, add_virtual(g, d));
 }
 
-/* An empty graph; its name says what it does, the filter, the channels and the size. */
+/* Begin an empty graph whose name gives the operations, the filter, the channels and the size. */
 static void begin(dt_graph *g, const dt_conv_desc *d, dt_dtype dtype, const char *what)
 {
     char stride[24] = "";

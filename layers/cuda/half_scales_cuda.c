@@ -1,10 +1,10 @@
 /* half_scales_cuda.c: scale and bias of lazy activations in 16 bits.
  *
- * cuDNN's prologue wants them in the dtype of the activation, while core keeps float32 vectors. bn_finalize
- * writes both in one launch. A convolution finds the 16 bits by the address of the float32 vector; a scale
- * that bn_finalize has not written (tests) is converted before each use. An address says nothing once its
- * memory has another owner: nets are built and freed together with their convolutions, so every conv_create
- * and conv_destroy forgets all pairs, and the next forward pass puts them again. */
+ * cuDNN's prologue needs them in the dtype of the activation, while core keeps float32 vectors. bn_finalize
+ * writes both in one launch. A convolution finds the 16-bit pair by the address of the float32 vector. A
+ * scale that bn_finalize has not written (in tests) is converted before each use. An address means nothing
+ * once its memory has another owner; nets are built and freed together with their convolutions, so every
+ * conv_create and conv_destroy forgets all pairs, and the next forward pass writes them again. */
 #include "core/base/alloc.h"
 #include "layers/cuda/cuda_internal.h"
 
@@ -32,7 +32,7 @@ static dt_status grow_table(dt_cuda_kernels *ck, dt_error *err)
     return DT_OK;
 }
 
-/* The table has room for as many pairs as fit in the memory: each has 16 channels or more. */
+/* The table has as many entries as pairs fit in the memory, since each pair has 16 channels or more. */
 dt_status dt_cuda_half_scales_reserve(dt_cuda_kernels *ck, int64_t c, dt_error *err)
 {
     int64_t bytes = ck->halves_wanted_bytes + pair_bytes(c);

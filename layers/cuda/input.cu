@@ -1,9 +1,9 @@
-/* input.cu: from bytes to what the first convolution reads.
+/* input.cu: pixels to the tensor that the first convolution reads.
  *
- * uint8 [n][h][w][3] -> [n][h][w][4] of the activations' type, the fourth channel 0. A thread makes 4 pixels:
- * 12 bytes in, 16 values out. Batch 256 at 224 px in FP16 on an H200: 38.5 MB in, 102.8 MB out: 33 us at 4.3
- * TB/s; the two divisions a value (the formula is shared to the letter) take about as long and go on
- * meanwhile.
+ * uint8 [n][h][w][3] -> [n][h][w][4] of the activations' type; the fourth channel is 0. A thread converts 4
+ * pixels: 12 bytes in, 16 values out. Batch 256 at 224 px in FP16 on an H200: 38.5 MB in, 102.8 MB out: 33 us
+ * at 4.3 TB/s. The two divisions per value (all backends share the formula exactly) take about as long, at
+ * the same time.
  */
 #include "layers/cuda/kernel.cuh"
 
@@ -29,7 +29,7 @@ static __device__ __forceinline__ void store_pixels(const unsigned char bytes[12
     dt_store8<T>(y + 8, v + 8);
 }
 
-/* Pixels behind the last whole four. */
+/* Pixels after the last whole group of four. */
 template <typename T>
 static __device__ void store_one_pixel(const uint8_t *pixel, const normalisation &norm, T *y)
 {

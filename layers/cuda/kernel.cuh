@@ -1,15 +1,16 @@
-/* kernel.cuh: what the kernels share: eight channels at a time, the walk over rows, block sums.
+/* kernel.cuh: what all kernels share: eight channels at a time, the walk over rows, sums of a block.
  *
- *   DT_FOR_ROWS(n_rows, row) {                    every row that this thread has to do
+ *   DT_FOR_ROWS(n_rows, row) {                    every row of this thread
  *       float v[8];
- *       dt_load8(x + row * c + channel, v);       8 channels, 16 bytes for FP16 and BF16, 2 x 16 for FP32
+ *       dt_load8(x + row * c + channel, v);       8 channels: 16 bytes for FP16 and BF16, 2 x 16 for FP32
  *
- * NHWC makes a tensor a matrix [rows = n*h*w][c]. A thread keeps 8 neighbouring channels for its whole life,
- * so their scale, bias and sums stay in its registers, and walks down the rows with a stride; a row of up to
- * 256 channels is read by 32 neighbouring threads, 512 bytes in one piece. A grid has as many blocks as the
- * GPU holds at once (dt_rows_grid).
+ * In NHWC a tensor is a matrix [rows = n*h*w][c]. A thread keeps the same 8 neighbouring channels throughout,
+ * so their scale, bias and sums stay in its registers, and walks down the rows with a stride. 32 neighbouring
+ * threads read a row of up to 256 channels: 512 contiguous bytes. A grid has as many blocks as the GPU holds
+ * at once (dt_rows_grid).
  *
- * The same files are C++ for tests/emulator: what CUDA has and it has not, and the other way round, is here.
+ * tests/emulator compiles the same files as C++. This file hides the differences between CUDA and the
+ * emulator.
  */
 #ifndef DT_LAYERS_CUDA_KERNEL_CUH
 #define DT_LAYERS_CUDA_KERNEL_CUH
@@ -35,7 +36,8 @@
 
 #ifdef __CUDACC__
 
-/* Launch; an int: 0, or the error's number. A kernel with template arguments is written in parentheses. */
+/* Launch a kernel. An int: 0, or the error's number. Write a kernel with template arguments in
+ * parentheses. */
 #    define DT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                        \
         dt_launch(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
 
@@ -48,10 +50,10 @@ static int dt_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_
     return static_cast<int>(cudaGetLastError());
 }
 
-/* Of the GPU that is current: the process has one. */
+/* Multiprocessors of the current GPU; a process uses one GPU. */
 static inline int dt_multiprocessors()
 {
-    static int n = 0; /* asked once: every call gives the same */
+    static int n = 0; /* queried once; it does not change */
     int device = 0;
     if (n == 0 && cudaGetDevice(&device) == cudaSuccess)
         (void)cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device);
@@ -67,7 +69,7 @@ static inline int dt_multiprocessors()
 
 #endif
 
-/* call(T()) with T the type that a tensor of `dtype` is made of. */
+/* Return call(T()), where T is the element type of a tensor of `dtype`. */
 template <typename Call> static int dt_for_dtype(dt_dtype dtype, Call call)
 {
     switch (dtype) {
@@ -98,7 +100,8 @@ static inline int64_t dt_least(int64_t a, int64_t b)
 
 /* -- eight elements at a time ---------------------------------------------------------------------------- */
 
-/* As they are in memory, in registers: loads that are still under way cost no conversion yet. */
+/* Eight elements in registers, in the form that they have in memory. Loads that are still in flight need no
+ * conversion yet. */
 template <typename T> struct dt_packed {
     uint4 bits;
 };
@@ -141,7 +144,7 @@ static __device__ __forceinline__ float2 dt_float2_of(unsigned bits, __half)
 
 static __device__ __forceinline__ float2 dt_float2_of(unsigned bits, __nv_bfloat16)
 {
-    float2 v; /* a BF16 is the upper half of a float: no instruction of sm_80 is needed */
+    float2 v; /* a BF16 is the upper half of a float, so this needs no instruction of sm_80 */
     unsigned low = bits << 16, high = bits & 0xFFFF0000U;
     memcpy(&v.x, &low, sizeof v.x);
     memcpy(&v.y, &high, sizeof v.y);
@@ -209,7 +212,7 @@ template <typename T> __device__ __forceinline__ void dt_store8(T *to, const flo
     dt_store<T>(to, dt_pack<T>(v));
 }
 
-/* A vector per channel; `otherwise` everywhere if there is none. */
+/* Load 8 elements of a per-channel vector; `otherwise` in all of them if `from` is NULL. */
 static __device__ __forceinline__ void dt_load8_or(const float *from, int64_t at, float otherwise, float v[8])
 {
     if (from != nullptr)
@@ -219,7 +222,7 @@ static __device__ __forceinline__ void dt_load8_or(const float *from, int64_t at
             v[i] = otherwise;
 }
 
-/* One bit an element, the first in the lowest: v[i] > 0. */
+/* One bit per element, set where v[i] > 0; the first element's bit is the lowest. */
 static __device__ __forceinline__ uint8_t dt_mask_of(const float v[8])
 {
     unsigned bits = 0;
@@ -266,7 +269,7 @@ template <> __device__ __forceinline__ __nv_bfloat16 dt_from_float<__nv_bfloat16
 enum { DT_BLOCK_THREADS = 256, DT_GROUPS_PER_ROW = 32 /* of 8 channels: 512 bytes of FP16 */ };
 
 /* Blocks of (groups of channels, rows) threads, in a grid of (blocks of rows, pieces of a row).
- * blocks_per_multiprocessor: as many as the kernel's registers allow, see its launch bounds: then all blocks
+ * blocks_per_multiprocessor: as many as the kernel's registers allow (its launch bounds), so that all blocks
  * run at once and end together. */
 struct dt_rows_grid {
     dim3 grid, block;
@@ -306,8 +309,9 @@ static __device__ __forceinline__ int64_t dt_row_step()
 
 #define DT_FOR_ROWS(n_rows, row) for (int64_t row = dt_first_row(); row < (n_rows); row += dt_row_step())
 
-/* AT_ONCE rows at a time: body(row, k) is unrolled for k = 0 .. AT_ONCE - 1; `load` for all of them before
- * `use`, so that so many loads are under way. The rows at the end come one by one. */
+/* Walk over this thread's rows, AT_ONCE at a time: load(row, k) for k = 0 .. AT_ONCE - 1, then use(row, k)
+ * for the same k, so that AT_ONCE loads are in flight. Both loops are unrolled. The rows at the end come one
+ * by one with k = 0. */
 template <int AT_ONCE, typename Load, typename Use>
 __device__ __forceinline__ void dt_walk_rows(int64_t n_rows, Load load, Use use)
 {
@@ -329,7 +333,7 @@ __device__ __forceinline__ void dt_walk_rows(int64_t n_rows, Load load, Use use)
 
 /* -- sums over rows -------------------------------------------------------------------------------------- */
 
-/* What a launch of dt_sums_finish writes: sum of one quantity, times a factor per channel (NULL: 1). */
+/* One output of dt_sums_finish: the sum of one quantity, times a factor per channel (NULL: 1). */
 struct dt_sums_output {
     int quantity;
     float *to;
@@ -341,8 +345,8 @@ struct dt_sums_outputs {
     int n;
 };
 
-/* The block's sum of one quantity, acc[8] per thread, into parts [quantity][gridDim.x][c]. Every thread of
- * the block calls it. */
+/* Write the block's sum of one quantity, acc[8] per thread, into parts [quantity][gridDim.x][c]. Every thread
+ * of the block must call it. */
 static __device__ __forceinline__ void dt_sums_of_block(const float acc[8], int quantity, int c, float *parts,
                                                         float *shared)
 {
@@ -360,7 +364,7 @@ static __device__ __forceinline__ void dt_sums_of_block(const float acc[8], int 
     __syncthreads();
 }
 
-/* Adds the blocks' parts (sums_finish.cu). */
+/* Launch the kernel that adds the blocks' parts (sums_finish.cu). */
 int dt_sums_finish(dt_cuda_stream stream, const float *parts, int64_t n_blocks, int64_t c,
                    const dt_sums_outputs *outputs);
 

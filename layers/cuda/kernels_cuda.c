@@ -1,12 +1,12 @@
-/* kernels_cuda.c: the CUDA backend's table, and what exists once. */
+/* kernels_cuda.c: the CUDA backend's table, and memory that all its operations share. */
 #include "layers/cuda/kernels_cuda.h"
 
 #include "core/base/alloc.h"
 #include "layers/cuda/cuda_internal.h"
 #include "layers/cuda/operations_cuda.h"
 
-/* Reductions outside of convolutions have no create-call: what they need at most is there from the beginning,
- * about 2 MB. */
+/* Reductions outside of convolutions have no create-call, so their largest scratch memory, about 2 MB, is
+ * allocated at the beginning. */
 enum { MAX_CHANNELS = 2048 /* ResNet-50's */, MAX_ROWS = 8192 /* of logits */ };
 
 static void destroy(dt_kernels *k)
@@ -24,8 +24,8 @@ static void destroy(dt_kernels *k)
     dt_free(ck);
 }
 
-/* The order of elements is one and the same for all dtypes: gradients of ranks with different --precision can
- * be added up. */
+/* All dtypes have the same order of elements, so gradients of ranks with different --precision can be added
+ * up. */
 static const char *layout_name(dt_kernels *k)
 {
     (void)k;

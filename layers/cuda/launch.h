@@ -1,27 +1,27 @@
-/* launch.h: the third door of the CUDA backend: one C function per kernel of our own.
+/* launch.h: the CUDA backend's own kernels: one C function launches one kernel, or the few of one operation.
  *
  *   int code = dt_cuda_bn_sums(stream, &y, scratch, sums);
  *   if (code != 0) return dt_fail(err, DT_ERR_DEVICE, "bn_sums: %s", dt_cuda_launch_error(code));
  *
- * Implemented by the .cu files of layers/cuda. nvcc compiles them for GPUs; g++ compiles the same files
- * against tests/emulator, where every CUDA thread is a fiber and "device memory" is the host's. Callers need
- * no CUDA header.
+ * The .cu files of layers/cuda implement these functions. nvcc compiles them for GPUs. g++ compiles the same
+ * files against tests/emulator, where every CUDA thread is a fiber and "device memory" is the host's. Callers
+ * need no CUDA header.
  *
  * For all of them:
- * - Enqueued on `stream` (a cudaStream_t; NULL: the default one), not waited for; nothing is allocated; may
- *   be captured in a CUDA graph.
- * - The result is 0, or the cudaError_t of a launch that was refused. A tensor without elements: nothing is
- *   launched, 0.
- * - Every pointer is device memory, 16-byte aligned, unless it is said to be the host's. Structs passed by
- *   pointer are the host's and are read before the call returns.
- * - Activations and gradients: NHWC, F32, F16 or BF16 (TF32: F32 in memory), channels a multiple of 16.
- *   Arithmetic is FP32, results are rounded to nearest even; what the operations mean, and what may alias
- *   what, is said in core/kernels.h under the same names.
+ * - Work is enqueued on `stream` (a cudaStream_t; NULL: the default stream). The functions neither wait nor
+ *   allocate, and a CUDA graph may capture them.
+ * - The result is 0, or the cudaError_t of a launch that was refused. For a tensor without elements nothing
+ *   is launched and the result is 0.
+ * - Every pointer is 16-byte aligned device memory unless a comment says host memory. Structs passed by
+ *   pointer are host memory and are read before the call returns.
+ * - Activations and gradients are NHWC, F32, F16 or BF16 (TF32: F32 in memory), with a multiple of 16
+ *   channels. Arithmetic is FP32; results are rounded to nearest even. core/kernels.h defines, under the same
+ *   names, what the operations compute and which arguments may alias.
  * - Per-channel vectors are float [c]; sums are float [2][c].
- * - Reductions are deterministic: each block adds its part in a fixed order into `scratch`, a second launch
- *   adds the parts. The order depends on the shape and on the number of multiprocessors. Calls on one stream
- *   may share one scratch.
- * - The caller has checked shapes; wrong ones are bugs (assert).
+ * - Reductions are deterministic: each block writes its part in a fixed order into `scratch`, and a second
+ *   launch adds the parts. The order depends on the shape and on the number of multiprocessors. Calls on one
+ *   stream may share one scratch block.
+ * - The caller checks shapes; wrong shapes are bugs (assert).
  */
 #ifndef DT_LAYERS_CUDA_LAUNCH_H
 #define DT_LAYERS_CUDA_LAUNCH_H
@@ -34,7 +34,7 @@ extern "C" {
 
 typedef void *dt_cuda_stream; /* cudaStream_t */
 
-/* What a result means; static storage. */
+/* The text of a result; static storage. */
 const char *dt_cuda_launch_error(int code);
 
 /* -- input (input.cu) ------------------------------------------------------------------------------------ */
@@ -46,15 +46,15 @@ int dt_cuda_normalize_input(dt_cuda_stream stream, const uint8_t *pixels, const 
 
 /* -- batch normalisation (batchnorm.cu, batchnorm_backward.cu) ------------------------------------------- */
 
-/* Scratch of every call below that fills `sums`, for tensors of c channels or fewer and any n, h, w (about 2
- * MB on an H200). */
+/* Bytes of scratch memory for every call below that fills `sums`, for tensors of up to c channels and any n,
+ * h, w (about 2 MB on an H200). */
 int64_t dt_cuda_sums_scratch_bytes(int64_t c);
 
 /* sums [2][c]: sum and sum of squares over n, h, w. c: a multiple of 8. */
 int dt_cuda_bn_sums(dt_cuda_stream stream, const dt_tensor *y, void *scratch, float *sums);
 
-/* bn->sums is float [2][c]. half_scale_bias (NULL: not wanted): scale and bias again, as half_dtype (F16 or
- * BF16) [2][c], for cuDNN's prologue. */
+/* bn->sums is float [2][c]. half_scale_bias (may be NULL): scale and bias again, as half_dtype (F16 or BF16)
+ * [2][c], for cuDNN's prologue. */
 int dt_cuda_bn_finalize(dt_cuda_stream stream, const dt_bn_forward *bn, dt_dtype half_dtype,
                         void *half_scale_bias);
 int dt_cuda_bn_inference(dt_cuda_stream stream, int64_t c, const float *gamma, const float *beta,
@@ -75,13 +75,13 @@ int dt_cuda_tensor_add(dt_cuda_stream stream, const dt_tensor *add, const dt_ten
 
 /* -- residual join (residual.cu) ------------------------------------------------------------------------- */
 
-/* Bytes of the mask: one bit an element of y, in the order of the elements, the lowest bit of a byte first;
- * 1: y > 0. */
+/* Bytes of the mask: one bit per element of y, 1 where y > 0, in the order of the elements, the lowest bit of
+ * a byte first. */
 int64_t dt_cuda_residual_mask_bytes(const dt_tensor *y);
 /* mask NULL: evaluation. y may be branch->raw or skip->raw. */
 int dt_cuda_residual_forward(dt_cuda_stream stream, const dt_act *branch, const dt_act *skip,
                              const dt_tensor *y, void *mask);
-/* g = dy where the mask has 1, else 0 (g may be dy), and in the same pass the sums of branch and of skip
+/* g = dy where the mask has 1, else 0 (g may be dy); and in the same pass the sums of branch and of skip
  * (each may be NULL). scratch: as for bn_backward_reduce; may be NULL if both are. */
 int dt_cuda_residual_backward(dt_cuda_stream stream, const dt_tensor *dy, const void *mask,
                               const dt_bn_backward *branch, const dt_bn_backward *skip, void *scratch,
@@ -109,16 +109,17 @@ int dt_cuda_bias_gradient(dt_cuda_stream stream, const dt_tensor *dy, float *dbi
 /* -- loss (loss.cu) -------------------------------------------------------------------------------------- */
 
 int64_t dt_cuda_softmax_loss_scratch_bytes(int64_t n);
-/* As kernels.h says. logits [n][classes], any number of classes; labels int32 [n]; a label that is neither -1
- * nor a class makes its row's loss NaN. loss_scale: NULL: 1. dlogits NULL: evaluation; it may be logits. */
+/* softmax_loss of kernels.h. logits [n][classes], any number of classes; labels int32 [n]. A label that is
+ * neither -1 nor a class makes its row's loss NaN. loss_scale NULL: 1. dlogits may be NULL (evaluation) or
+ * logits. */
 int dt_cuda_softmax_loss(dt_cuda_stream stream, const dt_tensor *logits, const int32_t *labels,
                          float smoothing, float grad_scale, const float *loss_scale, void *scratch,
                          const dt_tensor *dlogits, dt_loss_sums *sums);
 
 /* -- the flat vectors (optimizer.cu, values.cu) ---------------------------------------------------------- */
 
-/* The optimizer's segments cut into pieces, one block's work each; host code fills the table once and copies
- * it to the device. */
+/* A part of one of the optimizer's segments, processed by one block. Host code fills a table of them once and
+ * copies it to the device. */
 typedef struct dt_cuda_chunk {
     int64_t first;   /* in the flat vectors; a multiple of 16 */
     int32_t n;       /* elements: DT_CUDA_CHUNK_ELEMS at most, a multiple of 16 */
@@ -126,16 +127,16 @@ typedef struct dt_cuda_chunk {
     int32_t rule;    /* dt_update_rule */
     float weight_decay;
     int32_t segment_chunk; /* index of the segment's first chunk */
-    int32_t segment_n;     /* the segment's chunks, one behind the other */
+    int32_t segment_n;     /* number of the segment's chunks, which follow each other */
 } dt_cuda_chunk;
 
 #define DT_CUDA_CHUNK_ELEMS 16384
 
-/* Fills chunks[] (host memory; NULL: only counts). Returns how many there are. */
+/* Fill chunks[] (host memory; NULL: only count). Return the number of chunks. */
 int64_t dt_cuda_optimizer_chunks(const dt_update_segment *segments, int64_t n_segments,
                                  dt_cuda_chunk *chunks);
 
-/* Scratch that look and update share; nothing else may write it in between. */
+/* Bytes of scratch memory that the launches of one step share; nothing else may write it in between. */
 int64_t dt_cuda_optimizer_scratch_bytes(int64_t n_chunks, int64_t n_segments);
 
 typedef struct dt_cuda_optimizer_call {
@@ -151,15 +152,16 @@ typedef struct dt_cuda_optimizer_call {
     bool any_lars;                 /* some segment's rule is LARS */
 } dt_cuda_optimizer_call;
 
-/* optimizer_step of kernels.h: at most three launches. look (if loss scaling or LARS want it): every chunk's
- * "all finite" and sums of squares; settle, one block: whether the step is skipped, the multiplier and each
- * tensor's LARS rate, and the new loss scale; update. */
+/* optimizer_step of kernels.h, in at most three launches. inspect (with loss scaling or LARS): for every
+ * chunk, whether all gradients are finite, and sums of squares. decide (one block): whether the step is
+ * skipped, the multiplier, each tensor's LARS rate, and the new loss scale. update. */
 int dt_cuda_optimizer_step(dt_cuda_stream stream, const dt_cuda_optimizer_call *call);
 
 /* mirror[i] = values[i], rounded to dtype (F16, BF16); n: any. */
 int dt_cuda_values_cast(dt_cuda_stream stream, const float *values, int64_t n_elems, dt_dtype dtype,
                         void *mirror);
-/* grads[i] (= or +=) src[i], src of dtype (F32, F16, BF16): a weight gradient as the library wrote it. */
+/* grads[i] (= or +=) src[i], with src of dtype (F32, F16, BF16): a weight gradient in the type that the
+ * library wrote. */
 int dt_cuda_gradient_store(dt_cuda_stream stream, dt_dtype dtype, const void *src, int64_t n_elems,
                            float *grads, bool accumulate);
 

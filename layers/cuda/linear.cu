@@ -1,6 +1,6 @@
-/* linear.cu: the fully connected layer's bias; the matrix products are the library's.
+/* linear.cu: the fully connected layer's bias; the library computes the matrix products.
  *
- * [256][1000] logits: half a megabyte, in L2: a launch's time each, 2 to 3 us.
+ * [256][1000] logits are half a megabyte, in L2: each kernel takes the time of a launch, 2 to 3 us.
  */
 #include "layers/cuda/kernel.cuh"
 
@@ -28,7 +28,8 @@ int dt_cuda_bias_add(dt_cuda_stream stream, const float *bias, const dt_tensor *
     });
 }
 
-/* 32 columns a block; each of 8 threads a column adds every eighth row, then the first one their sums. */
+/* 32 columns per block. Each of a column's 8 threads adds every eighth row; then the first thread adds their
+ * sums. */
 template <typename T>
 static __global__ void __launch_bounds__(COLUMNS *SLICES)
     bias_gradient(const T *dy, int64_t n, int n_out, float *dbias, bool accumulate)

@@ -1,4 +1,5 @@
-/* linear_cuda.c: the fully connected layer: matrix products by the library, bias by kernels of our own.
+/* linear_cuda.c: the fully connected layer: the library computes the matrix products, our own kernels add the
+ * bias.
  *
  *   y = x w^T + bias;  dx = dy w;  dw = dy^T x;  dbias = sum over n of dy */
 #include "core/base/alloc.h"
@@ -66,7 +67,7 @@ dt_status dt_cuda_linear_forward(dt_kernels *k, dt_linear *l, const dt_tensor *x
     return DT_OK;
 }
 
-/* dx before dw: the weights in 16 bits and their gradient may want the same memory. */
+/* dx before dw, since the weights in 16 bits and their gradient may share memory. */
 dt_status dt_cuda_linear_backward(dt_kernels *k, dt_linear *l, const dt_tensor *x, const float *w,
                                   const dt_tensor *dy, const dt_tensor *dx, float *dw, float *dbias,
                                   bool accumulate, dt_error *err)

@@ -1,9 +1,9 @@
-/* loss.cu: softmax cross-entropy with label smoothing, top-1, top-5, and its gradient. The formulas:
- * core/kernels.h, layers/arithmetic.h.
+/* loss.cu: softmax cross-entropy with label smoothing, top-1, top-5, and its gradient. The formulas are in
+ * core/kernels.h and layers/arithmetic.h.
  *
- * A block has one row and reads it three times (the largest; the sum of exponentials, the rank; the
- * gradient): from L2, 1000 logits are 2 kB. A second launch adds the rows in order. Batch 256: 3 to 4 us
- * each. FP32 throughout: the exponents are at most 0, so nothing is lost to large numbers.
+ * A block processes one row and reads it three times, from L2 (1000 logits are 2 kB): for the largest logit;
+ * for the sum of exponentials and the rank; for the gradient. A second launch adds the rows in order. Batch
+ * 256: 3 to 4 us each. FP32 throughout: the exponents are at most 0, so large logits lose no accuracy.
  */
 #include "layers/cuda/kernel.cuh"
 
@@ -15,7 +15,7 @@ struct row_result {
 
 static __device__ __forceinline__ float larger(float a, float b)
 {
-    return b > a || b != b ? b : a; /* a NaN stays */
+    return b > a || b != b ? b : a; /* keeps a NaN */
 }
 
 static __device__ __forceinline__ float plus(float a, float b)
@@ -23,15 +23,15 @@ static __device__ __forceinline__ float plus(float a, float b)
     return a + b;
 }
 
-/* Over all threads of the block, in an order that depends on nothing but their number; every thread gets
- * it. */
+/* Combine v over all threads of the block, in an order that depends only on their number. Every thread gets
+ * the result. */
 template <float (*COMBINE)(float, float)>
 static __device__ __forceinline__ float over_block(float v, float *shared)
 {
     DT_UNROLL_ALL
     for (int bits = 16; bits > 0; bits /= 2)
         v = COMBINE(v, __shfl_xor_sync(0xFFFFFFFFU, v, bits));
-    __syncthreads(); /* shared is no longer read */
+    __syncthreads(); /* all threads have read shared */
     if (threadIdx.x % 32 == 0)
         shared[threadIdx.x / 32] = v;
     __syncthreads();
@@ -56,11 +56,11 @@ template <typename T> static __device__ void zero_row(const row<T> &r)
             r.dx[j] = dt_from_float<T>(0.0F);
 }
 
-/* Whole block; the result is every thread's. */
+/* Called by the whole block. Every thread returns the row's result. */
 template <typename T> static __device__ row_result do_row(const row<T> &r, float *shared)
 {
     const bool label_is_class = r.label < r.n_classes;
-    const float at_label = dt_to_float(r.x[label_is_class ? r.label : 0]); /* before anyone writes dx */
+    const float at_label = dt_to_float(r.x[label_is_class ? r.label : 0]); /* read before dx is written */
     float largest = -INFINITY, sum = 0.0F, logits = 0.0F, before = 0.0F;
     for (int j = static_cast<int>(threadIdx.x); j < r.n_classes; j += ROW_THREADS)
         largest = larger(largest, dt_to_float(r.x[j]));
@@ -68,7 +68,7 @@ template <typename T> static __device__ row_result do_row(const row<T> &r, float
     for (int j = static_cast<int>(threadIdx.x); j < r.n_classes; j += ROW_THREADS) {
         const float x = dt_to_float(r.x[j]);
         sum += expf(x - largest);
-        logits += x - largest; /* smoothing wants the sum of log-probabilities: small numbers first */
+        logits += x - largest; /* for smoothing, which needs the sum of log-probabilities */
         before += dt_logit_ranks_before(x, j, at_label, r.label) ? 1.0F : 0.0F;
     }
     sum = over_block<plus>(sum, shared);

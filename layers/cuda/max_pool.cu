@@ -1,20 +1,21 @@
-/* max_pool.cu: the stem's normalisation, ReLU and max pooling in one pass each way.
+/* max_pool.cu: the stem's normalisation, ReLU and max pooling in one pass in each direction.
  *
- * Forward: a thread makes 8 channels of one output pixel from the raw tensor. Rows of the input are read by
- * two output rows, columns by two output columns: those reads hit the caches, memory sees one. ReLU is
- * applied to the maximum, not to the window (it is monotone); where all are below zero the first one wins, as
- * if all had been set to zero. Stem at batch 256, FP16, H200: 411 MB in, 103 + 51 MB out: 131 us.
+ * Forward: a thread computes 8 channels of one output pixel from the raw tensor. Two output rows read the
+ * same row of the input, and two output columns the same column: the second read hits the caches. ReLU is
+ * applied to the maximum and not to the window, which is the same since ReLU is monotone. Where all values
+ * are below zero the first one counts as the maximum, as if all had been set to zero. Stem at batch 256,
+ * FP16, H200: 411 MB in, 103 + 51 MB out: 131 us.
  *
- * Backward gathers: a thread makes 8 channels of input pixels from the windows that they lie in, applies
+ * Backward gathers: a thread computes 8 channels of input pixels from the windows that hold them, applies
  * ReLU's gradient, and adds up BatchNorm's two sums. 411 + 103 + 51 MB in, 411 MB out: 227 us. With one pixel
- * a thread the arithmetic (which pixel, 2.25 windows to unpack and compare) would take as long; the stem's
- * own kernel takes 4 pixels at a time, which share their windows and the divisions.
+ * per thread the arithmetic (which pixel, 2.25 windows to unpack and compare) would take as long; the stem's
+ * own kernel therefore processes 4 pixels at a time, which share their windows and the divisions.
  */
 #include "layers/cuda/norm.cuh"
 
-enum { FORWARD_BLOCKS = 3, BACKWARD_BLOCKS = 2 /* it wants more than the 80 registers that 3 would leave */ };
+enum { FORWARD_BLOCKS = 3, BACKWARD_BLOCKS = 2 /* 3 would leave 80 registers; it needs more */ };
 
-/* Shapes, in 32 bits: a thread divides by them. */
+/* Shapes in 32 bits, since each thread divides by them. */
 struct pool_shape {
     int window, stride, pad;
     unsigned in_h, in_w, out_h, out_w;
@@ -46,7 +47,7 @@ static __device__ __forceinline__ pixel pixel_of(int64_t index, unsigned h, unsi
     return {static_cast<int>(line / h), static_cast<int>(line % h), static_cast<int>(i % w)};
 }
 
-/* The maxima so far of 8 channels, and where in the window they are. */
+/* The maxima of 8 channels so far, and their positions in the window. */
 struct maxima {
     float value[8];
     unsigned position[8];
@@ -64,7 +65,7 @@ static __device__ __forceinline__ void keep_larger(maxima &best, const float v[8
     }
 }
 
-/* WINDOW 0: as shape.window says. */
+/* WINDOW: the window's size if it is known when this is compiled; 0: shape.window. */
 template <typename T, int WINDOW>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, FORWARD_BLOCKS)
     max_pool_forward(const T *__restrict__ x, const float *scale, const float *bias, bool relu,
@@ -143,7 +144,7 @@ int dt_cuda_max_pool_forward(dt_cuda_stream stream, const dt_pool_desc *pool, co
 
 /* -- backward -------------------------------------------------------------------------------------------- */
 
-/* The first and the last window along one direction that an element lies in. */
+/* The first and the last window along one direction that hold an element. */
 struct windows {
     int first, last;
 };
@@ -151,9 +152,9 @@ struct windows {
 static __device__ __forceinline__ windows windows_of(int at, const pool_shape &shape, unsigned n_out)
 {
     const int last = (at + shape.pad) / shape.stride;
-    const int behind = at + shape.pad - shape.window; /* windows that begin at it or before have passed */
+    const int last_ended = at + shape.pad - shape.window; /* a window that begins here ends before `at` */
     windows w;
-    w.first = behind < 0 ? 0 : behind / shape.stride + 1;
+    w.first = last_ended < 0 ? 0 : last_ended / shape.stride + 1;
     w.last = last < static_cast<int>(n_out) ? last : static_cast<int>(n_out) - 1;
     return w;
 }
@@ -183,7 +184,8 @@ static __device__ __forceinline__ void gather(const T *__restrict__ dy, const ui
     }
 }
 
-/* The gradient g[8] of one pixel through ReLU: store it, and add what was stored to BatchNorm's sums. */
+/* Apply ReLU's mask to the gradient g[8] of one pixel, store it, and add what was stored to BatchNorm's
+ * sums. */
 template <typename T>
 static __device__ __forceinline__ void finish_pixel(dt_norm_sums &sums, float g[8], dt_packed<T> raw, T *dz)
 {
@@ -269,7 +271,8 @@ static __device__ __forceinline__ void gather_from(const quad_windows<T> &w, flo
     }
 }
 
-/* 16 bits: the raw values were loaded with the windows; FP32 has no registers left for that. */
+/* With 16 bits the raw values were loaded together with the windows; with FP32 there are no registers left
+ * for that. */
 template <typename T, int R, int S>
 static __device__ __forceinline__ void do_pixel(dt_norm_sums &sums, const quad_windows<T> &w,
                                                 dt_packed<T> early, const T *__restrict__ raw, bool is_there,
@@ -323,7 +326,7 @@ int dt_cuda_max_pool_backward(dt_cuda_stream stream, const dt_pool_desc *pool, c
                               const dt_tensor *dz)
 {
     const pool_shape shape = make_shape(pool, dz, dy);
-    /* then a quad for every window */
+    /* the stem's own kernel: one quad of pixels for each window */
     const bool is_stem = pool->window == 3 && pool->stride == 2 && pool->pad == 1;
     const int64_t n_rows = is_stem ? dt_rows_of(dy) : dt_rows_of(dz);
     const int c = static_cast<int>(dz->c);

@@ -1,6 +1,5 @@
-/* memory_cuda.c: blocks of device memory, and the way in and out of the backend's layouts for activations
- * (slow, blocking:
- * for tests). */
+/* memory_cuda.c: blocks of device memory, and import and export of activations (slow and blocking, for
+ * tests). */
 #include "core/base/alloc.h"
 #include "layers/cuda/cuda_internal.h"
 #include "layers/half.h"
@@ -15,14 +14,14 @@ dt_status dt_cuda_reserve(dt_cuda_kernels *ck, dt_cuda_block *block, int64_t byt
         block->bytes = bytes;
         return DT_OK;
     }
-    /* The old block may be in use by what is enqueued: free waits for it. Freed first, so that both need not
-     * fit. */
+    /* Enqueued work may still use the old block, and free waits for it. Free it first, so that both blocks
+     * need not fit at once. */
     device->ops->free(device, block->data);
     *block = (dt_cuda_block){0};
     char *data = device->ops->alloc(device, bytes);
     if (!data)
         return dt_fail(err, DT_ERR_MEMORY,
-                       "the GPU has no room for %lld bytes for %s: take a smaller --batch", (long long)bytes,
+                       "the GPU has no memory for %lld bytes for %s: use a smaller --batch", (long long)bytes,
                        what);
     *block = (dt_cuda_block){.data = data, .bytes = bytes};
     return DT_OK;
@@ -85,7 +84,7 @@ dt_status dt_cuda_tensor_import(dt_kernels *k, const float *nchw, const dt_tenso
             bytes = dt_cuda_tensor_bytes(k, t->n, t->c, t->h, t->w);
     void *host = dt_calloc(1, (size_t)bytes);
     if (!host)
-        return dt_fail_memory(err, (size_t)bytes, "a tensor on its way to the GPU");
+        return dt_fail_memory(err, (size_t)bytes, "a tensor that is copied to the GPU");
     for (int64_t n = 0; n < t->n; n++)
         for (int64_t c = 0; c < t->c; c++)
             for (int64_t i = 0; i < pixels; i++)
@@ -101,7 +100,7 @@ dt_status dt_cuda_tensor_export(dt_kernels *k, const dt_tensor *t, float *nchw, 
             bytes = dt_cuda_tensor_bytes(k, t->n, t->c, t->h, t->w);
     void *host = dt_alloc((size_t)bytes);
     if (!host)
-        return dt_fail_memory(err, (size_t)bytes, "a tensor on its way from the GPU");
+        return dt_fail_memory(err, (size_t)bytes, "a tensor that is copied from the GPU");
     dt_status status = download(dt_cuda(k), t->data, host, bytes, err);
     for (int64_t n = 0; n < t->n && status == DT_OK; n++)
         for (int64_t c = 0; c < t->c; c++)

@@ -1,7 +1,7 @@
-/* norm.cuh: what several kernels of BatchNorm share: one thread per channel, and the sums of backward.
+/* norm.cuh: what the kernels of BatchNorm share: one thread per channel, and the sums of backward.
  *
- * batchnorm.cu, batchnorm_backward.cu and max_pool.cu (the stem's pooling has the BatchNorm's gradient in the
- * same pass) include it.
+ * batchnorm.cu and batchnorm_backward.cu use it, and max_pool.cu, since the stem's pooling computes
+ * BatchNorm's sums in the same pass.
  */
 #ifndef DT_LAYERS_CUDA_NORM_CUH
 #define DT_LAYERS_CUDA_NORM_CUH
@@ -43,7 +43,7 @@ static inline dt_norm_arguments dt_norm_arguments_of(const dt_bn_backward *bn)
     return {bn->x->scale, bn->x->bias, bn->mean, bn->x->relu};
 }
 
-/* Of this thread's 8 channels, in registers. */
+/* Parameters and sums of this thread's 8 channels, in registers. */
 struct dt_norm_sums {
     float scale[8], bias[8], mean[8];
     float dbeta[8], dgamma[8]; /* dgamma without invstd */
@@ -63,8 +63,7 @@ static __device__ __forceinline__ void dt_norm_sums_load(dt_norm_sums &sums, con
     dt_load8<float>(norm.mean + channel, sums.mean);
 }
 
-/* The gradient g of the activation becomes that of BatchNorm's output: 0 where ReLU let nothing through.
- * v: the raw values. */
+/* Set the gradient g to 0 where the activation's ReLU passed nothing. v: the raw values. */
 static __device__ __forceinline__ void dt_norm_mask(const dt_norm_sums &sums, const float v[8], float g[8])
 {
     DT_UNROLL_ALL
@@ -72,7 +71,7 @@ static __device__ __forceinline__ void dt_norm_mask(const dt_norm_sums &sums, co
         g[i] = !sums.relu || dt_act_passes(v[i], sums.scale[i], sums.bias[i]) ? g[i] : 0.0F;
 }
 
-/* Adds the gradients g of one pixel, as they are stored. */
+/* Add the gradient g of one pixel, in the values that are stored. */
 static __device__ __forceinline__ void dt_norm_sums_add(dt_norm_sums &sums, const float v[8],
                                                         const float g[8])
 {
@@ -83,7 +82,8 @@ static __device__ __forceinline__ void dt_norm_sums_add(dt_norm_sums &sums, cons
     }
 }
 
-/* At a kernel's end, called by every thread of the block. parts: quantity 0 is dbeta, 1 is dgamma. */
+/* Write the block's sums into parts: quantity 0 is dbeta, 1 is dgamma. Every thread of the block must call
+ * it. */
 static __device__ __forceinline__ void dt_norm_sums_of_block(const dt_norm_sums &sums, int c, float *parts,
                                                              float *shared)
 {
@@ -91,7 +91,7 @@ static __device__ __forceinline__ void dt_norm_sums_of_block(const dt_norm_sums 
     dt_sums_of_block(sums.dgamma, 1, c, parts, shared);
 }
 
-/* Launches the second stage: bn->sums [2][c] = dgamma, dbeta. */
+/* Launch the second stage: bn->sums [2][c] = dgamma, dbeta. */
 static inline int dt_norm_sums_finish(dt_cuda_stream stream, const float *parts, int64_t n_blocks, int64_t c,
                                       const dt_bn_backward *bn)
 {

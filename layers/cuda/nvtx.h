@@ -4,15 +4,15 @@
  *   dt_nvtx_observe(net);       nsys profile dtrain ... --no-graph     then shows "layer1.0.conv1 forward"
  *                                                                      above its kernels
  *
- * Costs a few nanoseconds a range where no tool listens. Ranges are pushed when work is enqueued: of a
- * captured graph, only when it is captured.
+ * A range costs a few nanoseconds when no tool listens. Ranges are pushed when work is enqueued; for a
+ * captured graph that is only while it is captured.
  */
 #ifndef DT_LAYERS_CUDA_NVTX_H
 #define DT_LAYERS_CUDA_NVTX_H
 
 #include "core/model/net.h"
 
-/* Sets the net's observer. One that measures (core/training/profile.h) takes its place. */
+/* Set the net's observer. A profile (core/training/profile.h) replaces it. */
 void dt_nvtx_observe(dt_net *net);
 
 #endif

@@ -1,5 +1,5 @@
-/* operations_cuda.c: everything that is one kernel of our own: contracts in core/kernels.h, kernels in the
- * .cu files. */
+/* operations_cuda.c: the operations that are one kernel of our own each. Contracts: core/kernels.h; kernels:
+ * the .cu files. */
 #include "layers/cuda/operations_cuda.h"
 
 /* -- input ----------------------------------------------------------------------------------------------- */
@@ -94,7 +94,7 @@ dt_status dt_cuda_op_residual_backward(dt_kernels *k, const dt_tensor *dy, const
                                        const dt_bn_backward *skip, const dt_tensor *g, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
-    (void)y; /* the mask knows */
+    (void)y; /* the mask replaces it */
     DT_CUDA_LAUNCH("residual_backward",
                    dt_cuda_residual_backward(ck->stream, dy, mask, branch, skip, ck->reduction.data, g));
     return DT_OK;
@@ -143,7 +143,7 @@ dt_status dt_cuda_op_softmax_loss(dt_kernels *k, const dt_tensor *logits, const 
     int64_t bytes = dt_cuda_softmax_loss_scratch_bytes(logits->n);
     if (bytes > ck->reduction.bytes)
         return dt_fail(err, DT_ERR_UNSUPPORTED,
-                       "softmax_loss of %lld rows wants %lld bytes of scratch memory, and there are %lld",
+                       "softmax_loss of %lld rows needs %lld bytes of scratch memory, and there are %lld",
                        (long long)logits->n, (long long)bytes, (long long)ck->reduction.bytes);
     DT_CUDA_LAUNCH("softmax_loss", dt_cuda_softmax_loss(ck->stream, logits, labels, smoothing, grad_scale,
                                                         loss_scale, ck->reduction.data, dlogits, sums));

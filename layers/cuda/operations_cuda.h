@@ -1,5 +1,4 @@
-/* operations_cuda.h: the operations that are one kernel of our own each (operations_cuda.c), for the table in
- * kernels_cuda.c. */
+/* operations_cuda.h: the operations of operations_cuda.c, for the table in kernels_cuda.c. */
 #ifndef DT_LAYERS_CUDA_OPERATIONS_CUDA_H
 #define DT_LAYERS_CUDA_OPERATIONS_CUDA_H
 

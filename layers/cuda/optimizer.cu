@@ -1,19 +1,18 @@
 /* optimizer.cu: the update of all parameters: SGD, LARS, running averages, the average of the weights, the
  * FP16 mirror, the loss scale.
  *
- * The formulas are in layers/arithmetic.h. The flat vectors are cut into chunks of one segment each, a
- * block's work. No value may change before all gradients were looked at, so there is a launch before the
- * update, and between the two a block that draws the conclusions. ResNet-50, 25.6 M parameters, H200: look
- * 102 MB (24 us), with LARS 204 MB; settle 3 us; update with SGD, loss scaling and an FP16 mirror 563 MB, 131
- * us:
- * less than a hundredth of a step. Without loss scaling and LARS only the update runs.
+ * The formulas are in layers/arithmetic.h. The flat vectors are divided into chunks of one segment each; a
+ * block processes one chunk. All gradients must be inspected before any value changes, so there are up to
+ * three launches: inspect, decide (one block) and update. ResNet-50, 25.6 M parameters, H200: inspect reads
+ * 102 MB (24 us), with LARS 204 MB; decide takes 3 us; update with SGD, loss scaling and an FP16 mirror moves
+ * 563 MB, 131 us: together less than a hundredth of a step. Without loss scaling and LARS only update runs.
  */
 #include "layers/cuda/kernel.cuh"
 
 enum { DECIDE_THREADS = 256 };
 
-/* What settle concludes. Behind it in the scratch: float rates[n_segments]; then, for every chunk, double
- * sumsq[2] and int32 is_bad. */
+/* What optimizer_decide has decided. After it in the scratch memory: float rates[n_segments]; then, for every
+ * chunk, double sumsq[2] and int32 is_bad. */
 struct conclusion {
     float multiplier; /* 1 / loss scale of this step */
     int32_t skip;
@@ -24,7 +23,7 @@ struct chunk_norms {
     double weights, gradients;
 };
 
-/* Places in the scratch. */
+/* Addresses in the scratch memory. */
 struct scratch_parts {
     chunk_norms *norms;
     conclusion *conclusions; /* one */
@@ -77,7 +76,7 @@ int64_t dt_cuda_optimizer_chunks(const dt_update_segment *segments, int64_t n_se
 
 /* -- look ------------------------------------------------------------------------------------------------ */
 
-/* Sum over the block, in a fixed order; thread 0 has it. */
+/* Sum v over the block, in a fixed order. Only thread 0 gets the sum. */
 static __device__ __forceinline__ double sum_of_block(double v, double *shared)
 {
     DT_UNROLL_ALL
@@ -102,7 +101,7 @@ static __device__ __forceinline__ float squares(const float v[8])
     return sum;
 }
 
-/* NORMS: some segment is LARS's. A thread adds 64 squares in FP32 at most, 8 in a row, the rest in
+/* NORMS: some segment's rule is LARS. A thread adds at most 64 squares, 8 in a row in FP32, the rest in
  * float64. */
 template <bool NORMS>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS)
@@ -164,7 +163,7 @@ static __global__ void __launch_bounds__(DECIDE_THREADS)
         if (chunks[i].rule == DT_UPDATE_LARS && chunks[i].segment_chunk == i)
             decide_rate(chunks[i], desc, multiplier, at);
     }
-    bad = sum_of_block(bad, shared); /* behind it everybody has read the scale */
+    bad = sum_of_block(bad, shared); /* after this call all threads have read the scale */
     if (threadIdx.x != 0)
         return;
     const bool found_inf = desc.loss_scaling && bad > 0.0;
@@ -219,7 +218,7 @@ static __device__ __forceinline__ void update8(const update_arguments &a, bool i
         dt_store8<T>(mirror + at, w);
 }
 
-/* conclusions NULL: nobody looked; the scale stays as it is. */
+/* conclusions NULL: the gradients were not inspected, and the scale stays as it is. */
 template <typename T>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS)
     optimizer_update(const dt_cuda_chunk *chunks, dt_optimizer_desc desc, const conclusion *conclusions,

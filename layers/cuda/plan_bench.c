@@ -14,7 +14,7 @@ struct dt_plan_bench {
     dt_event *start, *stop;
 };
 
-/* Random numbers are made once for so many elements, and repeated over a tensor. */
+/* This many random numbers are generated once and repeated over a tensor. */
 enum { N_PATTERN = 1 << 18 };
 
 static void make_pattern(void *pattern, dt_dtype dtype)
@@ -36,7 +36,7 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* The pattern at the beginning, then what is there already behind it, doubling. */
+/* Copy the pattern to the beginning, then append copies of the filled part, doubling it each time. */
 static dt_status fill(dt_device *device, char *data, int64_t bytes, const void *pattern,
                       int64_t pattern_bytes, dt_error *err)
 {
@@ -47,7 +47,7 @@ static dt_status fill(dt_device *device, char *data, int64_t bytes, const void *
         DT_TRY(device->ops->copy(device, data + done, data, n, DT_COPY_ON_DEVICE, NULL, err));
         done += n;
     }
-    return device->ops->stream_wait(device, NULL, err); /* the pattern is used again */
+    return device->ops->stream_wait(device, NULL, err); /* the caller reuses the pattern */
 }
 
 static dt_status make_tensors(dt_plan_bench *b, void *pattern, dt_error *err)

@@ -23,7 +23,7 @@ struct dt_plan_cache {
     char *path, *identity;
     entry *entries;
     int64_t n, capacity;
-    bool warned; /* that the file cannot be written */
+    bool warned; /* whether the warning that the file cannot be written is out */
 };
 
 /* -- memory ---------------------------------------------------------------------------------------------- */
@@ -101,7 +101,7 @@ void dt_plan_cache_path(const char *identity, char *path, size_t path_bytes)
         path[0] = '\0';
 }
 
-/* FNV-1a, 32 bits: enough to see a damaged line. */
+/* FNV-1a, 32 bits: enough to detect a damaged line. */
 static unsigned checksum(const char *text)
 {
     unsigned hash = 2166136261U;
@@ -110,7 +110,7 @@ static unsigned checksum(const char *text)
     return hash;
 }
 
-/* "CHECKSUM KEY ENGINE WORKSPACE MS CANDIDATES" into the cache, unless it knows the key. */
+/* Parse "CHECKSUM KEY ENGINE WORKSPACE MS CANDIDATES" into the cache, unless it has the key. */
 static dt_status read_line(dt_plan_cache *cache, char *line, bool *damaged, dt_error *err)
 {
     char *rest, *key, *end;
@@ -135,8 +135,8 @@ static dt_status read_line(dt_plan_cache *cache, char *line, bool *damaged, dt_e
     return find(cache, key) ? DT_OK : dt_plan_cache_put(cache, key, &choice, err);
 }
 
-/* Take over what the file holds and the cache does not; *why is NULL, or why the file is not usable: what was
- * read of it is no loss then. */
+/* Add the file's entries that the cache does not have. *why is NULL, or the reason why the file is not
+ * usable; the caller then drops the entries that were read from it. */
 static dt_status read_file(dt_plan_cache *cache, FILE *f, const char **why, dt_error *err)
 {
     char *line = NULL;
@@ -166,7 +166,7 @@ static dt_status read_file(dt_plan_cache *cache, FILE *f, const char **why, dt_e
     return status;
 }
 
-/* The file into the cache. quiet: without a warning. */
+/* Merge the file into the cache. quiet: log no warning. */
 static dt_status merge_file(dt_plan_cache *cache, bool quiet, dt_error *err)
 {
     const char *why;
@@ -174,17 +174,17 @@ static dt_status merge_file(dt_plan_cache *cache, bool quiet, dt_error *err)
     FILE *f = fopen(cache->path, "re");
     if (!f) {
         if (errno != ENOENT && errno != ENOTDIR && !quiet)
-            dt_log_warn("plan cache %s: %s: plans are measured anew", cache->path, strerror(errno));
+            dt_log_warn("plan cache %s: %s: plans are measured again", cache->path, strerror(errno));
         return DT_OK;
     }
     dt_status status = read_file(cache, f, &why, err);
     (void)fclose(f);
     if (!why)
         return status;
-    while (cache->n > n_before) /* nothing of a damaged file is trusted */
+    while (cache->n > n_before) /* drop all entries of a damaged file */
         dt_free(cache->entries[--cache->n].key);
     if (!quiet)
-        dt_log_warn("plan cache %s: %s: ignored, plans are measured anew", cache->path, why);
+        dt_log_warn("plan cache %s: %s: ignored, plans are measured again", cache->path, why);
     return status;
 }
 
@@ -276,7 +276,7 @@ dt_status dt_plan_cache_remember(dt_plan_cache *cache, const char *key, const dt
     DT_TRY(dt_plan_cache_put(cache, key, choice, err));
     if (dt_plan_cache_save(cache, &unsaved) != DT_OK && !cache->warned) {
         cache->warned = true;
-        dt_log_warn("%s: what is measured now is measured again next time", unsaved.message);
+        dt_log_warn("%s: these measurements are lost, and the next run repeats them", unsaved.message);
     }
     return DT_OK;
 }

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A candidate that needs this much more time in its first run than the best is not measured further. */
-#define HOPELESS 1.3
+/* A candidate whose first run takes this many times as long as the best is not measured further. */
+#define TOO_SLOW 1.3
 #define N_RUNS 5
 
 typedef struct search {
@@ -14,7 +14,7 @@ typedef struct search {
     int best; /* -1: none yet */
     dt_plan_choice choice;
     int n_built;   /* candidates that can run */
-    int64_t least; /* workspace wanted by those that were over the limit */
+    int64_t least; /* smallest workspace of the candidates that were over the limit */
     dt_error why;  /* of the first candidate that cannot be built */
 } search;
 
@@ -44,18 +44,18 @@ static void choose(search *s, int i, int64_t workspace, double ms)
              s->candidates->engine(s->candidates->context, i));
 }
 
-/* Measure candidate i, and take it if it is the fastest so far. */
+/* Measure candidate i, and choose it if it is the fastest so far. */
 static dt_status try_candidate(search *s, int i, int64_t workspace, dt_error *err)
 {
     const dt_plan_candidates *c = s->candidates;
     double ms = 0;
     dt_status status = c->measure(c->context, i, 1, &ms, err);
     bool is_measured = s->best >= 0 && s->choice.time_ms > 0;
-    if (status == DT_OK && !(is_measured && ms > HOPELESS * s->choice.time_ms))
+    if (status == DT_OK && !(is_measured && ms > TOO_SLOW * s->choice.time_ms))
         status = c->measure(c->context, i, N_RUNS, &ms, err);
     if (status == DT_ERR_UNSUPPORTED || status == DT_ERR_MEMORY) {
         if (s->best < 0)
-            choose(s, i, workspace, 0); /* better than nothing */
+            choose(s, i, workspace, 0); /* until one can be measured */
         return DT_OK;
     }
     if (status == DT_OK && (!is_measured || ms < s->choice.time_ms))
@@ -63,7 +63,7 @@ static dt_status try_candidate(search *s, int i, int64_t workspace, dt_error *er
     return status;
 }
 
-/* The cache's choice, if a candidate has its name and can run. */
+/* Use the cache's choice if a candidate has its name and can run; else return false. */
 static bool use_cached(search *s, const dt_plan_choice *cached)
 {
     const dt_plan_candidates *c = s->candidates;

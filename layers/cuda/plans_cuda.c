@@ -1,4 +1,5 @@
-/* plans_cuda.c: graphs as the backend asks for them, and the workspace that all of them share. */
+/* plans_cuda.c: requests plans from the runner and executes them with the workspace that all of them
+ * share. */
 #include "layers/cuda/cuda_internal.h"
 
 #include <stdio.h>

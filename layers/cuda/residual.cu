@@ -1,10 +1,11 @@
-/* residual.cu: y = relu(act(branch) + act(skip)) and its gradient, with one bit an element kept for backward.
+/* residual.cu: y = relu(act(branch) + act(skip)) and its gradient. Forward keeps one bit per element for
+ * backward.
  *
- * A thread has 8 channels, so its part of the mask is a byte. Forward: two reads, one write, 1/16 of a write
- * for the mask (FP16). Backward: one read of dy and of the raw tensor of each BatchNorm that reads the join,
- * one write; the sums of both BatchNorms come out of the same pass. The largest joins of ResNet-50, 256
- * channels at 56 x 56, batch 256, FP16: 411 MB a pass: forward 290 us, backward with one BatchNorm 290 us,
- * with two 385 us on an H200.
+ * A thread has 8 channels, so its part of the mask is a byte. Forward: two reads, one write, and 1/16 of a
+ * write for the mask (FP16). Backward: one read of dy and of the raw tensor of each BatchNorm that the join
+ * reads, and one write; the same pass computes the sums of these BatchNorms. The largest joins of ResNet-50,
+ * 256 channels at 56 x 56, batch 256, FP16, move 411 MB a pass: forward 290 us, backward with one BatchNorm
+ * 290 us, with two 385 us on an H200.
  */
 #include "layers/cuda/kernel.cuh"
 
@@ -49,7 +50,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, FORWARD_BLOCKS)
             dt_store<T>(y + row * c + channel, packed);
             if (mask == nullptr)
                 return;
-            dt_unpack<T>(packed, v1); /* as it was rounded: what rounds to 0 is 0 */
+            dt_unpack<T>(packed, v1); /* the rounded value: what rounds to 0 is masked */
             mask[(row * c + channel) / 8] = dt_mask_of(v1);
         });
 }
@@ -79,7 +80,7 @@ int dt_cuda_residual_forward(dt_cuda_stream stream, const dt_act *branch, const 
 
 /* -- backward -------------------------------------------------------------------------------------------- */
 
-/* What a BatchNorm needs for its dgamma (without invstd). */
+/* What the sum for a BatchNorm's dgamma (without invstd) reads. */
 template <typename T> struct norm_arguments {
     const T *raw;
     const float *mean;
@@ -100,8 +101,8 @@ static __device__ __forceinline__ void add_dgamma(const float v[8], const float 
         dgamma[i] += v[i] * (x[i] - mean[i]);
 }
 
-/* N_NORMS BatchNorms read the join. Quantities: dbeta (the same for both), dgamma of the first, of the
- * second. g may be dy: no __restrict__. */
+/* N_NORMS: how many inputs of the join are normalised. Quantities: dbeta (the same for both), dgamma of the
+ * first, of the second. g may be dy, so there is no __restrict__. */
 template <typename T, int N_NORMS>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS)
     residual_backward(const T *dy, const uint8_t *mask, norm_arguments<T> norm1, norm_arguments<T> norm2,

@@ -1,4 +1,5 @@
-/* step.cu: a step's first and last launch. A few hundred bytes each: a launch's time, 2 us. */
+/* step.cu: a step's first and last launch. Each moves a few hundred bytes and takes the time of a launch, 2
+ * us. */
 #include "layers/cuda/kernel.cuh"
 
 enum { THREADS = 64 };

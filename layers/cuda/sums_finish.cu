@@ -1,8 +1,8 @@
 /* sums_finish.cu: the second stage of every reduction over rows.
  *
- * parts [quantity][block][c], at most DT_SUMS_BLOCKS blocks per multiprocessor: below 2 MB on an H200, still
- * in its L2; about 3 us, of which most is the launch. 32 channels a block, 8 threads each; partial sums are
- * added in float64, in the order of the blocks.
+ * parts is [quantity][block][c] with at most DT_SUMS_BLOCKS blocks per multiprocessor: below 2 MB on an H200,
+ * still in its L2. About 3 us, most of it for the launch. A block has 32 channels and 8 threads for each;
+ * partial sums are added in float64, in the order of the blocks.
  */
 #include "layers/cuda/kernel.cuh"
 
@@ -42,8 +42,8 @@ int dt_sums_finish(dt_cuda_stream stream, const float *parts, int64_t n_blocks, 
 
 int64_t dt_cuda_sums_scratch_bytes(int64_t c)
 {
-    /* Of every width up to c: a block has 8 * DT_GROUPS_PER_ROW channels at most, and rounding adds less than
-     * one block a piece. */
+    /* Enough for every width up to c: a block has at most 8 * DT_GROUPS_PER_ROW channels, and rounding adds
+     * less than one block for each piece of a row. */
     int64_t most = 8 * DT_GROUPS_PER_ROW;
     int64_t n_blocks = static_cast<int64_t>(dt_multiprocessors()) * DT_SUMS_BLOCKS + dt_divide_up(c, most);
     return DT_SUMS_MAX_QUANTITIES * n_blocks * dt_least(c, most) * static_cast<int64_t>(sizeof(float));

@@ -1,10 +1,10 @@
-/* values_cuda.c: the flat vectors: a mirror of the values in 16 bits, weight gradients on their way into
+/* values_cuda.c: the flat vectors: a mirror of the values in 16 bits, weight gradients before they are in
  * float32, the update, and a step's beginning and end.
  *
  * cuDNN reads FP16 weights and writes FP16 weight gradients next to FP16 activations. The mirror costs 2
- * bytes a weight, and the update writes it while the value is in a register. A gradient is converted right
- * behind its graph, while it is in the L2 cache: ResNet-50's 25.5 million are 150 MB of traffic a step at
- * most, 0.2% of what a step of 256 images moves. */
+ * bytes per weight; the update writes it while the value is in a register. A gradient is converted
+ * immediately after its graph, while it is in the L2 cache. ResNet-50's 25.5 million gradients are at most
+ * 150 MB of traffic per step, 0.2% of what a step of 256 images moves. */
 #include "core/base/alloc.h"
 #include "layers/cuda/cuda_internal.h"
 
@@ -54,7 +54,7 @@ dt_status dt_cuda_values_bind(dt_kernels *k, const float *values, int64_t n_elem
     if (!ck->mirror)
         return dt_fail(
             err, DT_ERR_MEMORY,
-            "the GPU has no room for %lld bytes for the weights in 16 bits: take a smaller --batch",
+            "the GPU has no memory for %lld bytes for the weights in 16 bits: use a smaller --batch",
             (long long)bytes);
     return DT_OK;
 }
@@ -101,7 +101,7 @@ static dt_status upload_chunks(dt_kernels *k, dt_optimizer *optimizer, const dt_
     optimizer->scratch = device->ops->alloc(device, scratch_bytes);
     dt_status status = DT_OK;
     if (!optimizer->chunks || !optimizer->scratch)
-        status = dt_fail(err, DT_ERR_MEMORY, "the GPU has no room for %lld bytes for the optimizer",
+        status = dt_fail(err, DT_ERR_MEMORY, "the GPU has no memory for %lld bytes for the optimizer",
                          (long long)(bytes + scratch_bytes));
     if (status == DT_OK)
         status = device->ops->copy(device, optimizer->chunks, host, bytes, DT_COPY_TO_DEVICE, NULL, err);

@@ -1,13 +1,13 @@
 /* conv_ref.c: convolution as one matrix product per chunk of images.
  *
- * With patch [row][c r s] the window that output pixel row = (image, p, q) looks at (zero outside the image):
+ * patch [row][c r s] holds the window of output pixel row = (image, p, q), with zeros outside of the image:
  *   forward           y [row][k]            =  patch [row][c r s]  x  transpose of w [k][c r s]
- *   data gradient     dpatch [row][c r s]   =  dy [row][k]         x  w [k][c r s],  then each dx = sum of
- *   the patches it was in
+ *   data gradient     dpatch [row][c r s]   =  dy [row][k]         x  w [k][c r s]; each dx = sum over the
+ *                                              patches that hold it
  *   weight gradient   dw [k][c r s]        +=  transpose of dy [row][k]  x  patch [row][c r s]
- * A lazy input is applied while patches are gathered; zero padding pads the normalised values. The fusions at
- * the other end are the plain operations called one after the other, so a fused result has the bits of the
- * composed one (with FP16, but for the rounding of scale and bias).
+ * A lazy input is normalised while patches are gathered; the zero padding pads the normalised values. The
+ * other fusions call the plain operations one after the other, so a fused result has the bits of the composed
+ * one (except that with FP16 a prologue rounds scale and bias).
  */
 #include "core/base/alloc.h"
 #include "layers/arithmetic.h"
@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-/* A late layer has few pixels an image: work on so many images at once that a chunk has about this many
+/* A late layer has few pixels per image: process so many images at once that a chunk has about this many
  * rows. */
 #define ROWS_WANTED 256
 
@@ -26,7 +26,7 @@ struct dt_conv {
     int64_t images_per_chunk;
 };
 
-/* A chunk of images and the scratch memory it is worked on in. */
+/* A chunk of images and its scratch memory. */
 typedef struct chunk {
     int64_t first, n; /* images */
     int64_t n_rows;   /* n p q */
@@ -55,7 +55,7 @@ static chunk chunk_at(dt_ref_kernels *ref, const dt_conv *conv, int64_t first)
     return part;
 }
 
-/* Make sure that the scratch block holds n_elems doubles; earlier pointers into it are void. */
+/* Make sure that the scratch block holds n_elems doubles. Earlier pointers into it become invalid. */
 static dt_status reserve_scratch(dt_ref_kernels *ref, int64_t n_elems, dt_error *err)
 {
     if (n_elems <= ref->scratch_elems)
@@ -124,14 +124,14 @@ void dt_ref_conv_weights_order(dt_kernels *k, const dt_conv *conv, dt_weights_or
     *order = dt_weights_order_plain(dt_ref_conv_weights_elems(k, conv));
 }
 
-/* Nothing is derived from the weights: each call reads them anew. */
+/* Nothing to do: each call reads the weights themselves. */
 dt_status dt_ref_conv_weights_changed(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err)
 {
     (void)k, (void)conv, (void)w, (void)err;
     return DT_OK;
 }
 
-/* One row of patches: what output pixel (p, q) of an image sees. */
+/* Fill one row of patches: the window of output pixel (p, q) of an image. */
 static void gather_patch(dt_kernels *k, const dt_conv *conv, const dt_act *x, int64_t image, int64_t p,
                          int64_t q, double *patch)
 {
@@ -160,7 +160,7 @@ static void gather_patches(dt_ref_kernels *ref, const dt_conv *conv, const dt_ac
     }
 }
 
-/* The place of the first value of filter k and a chunk's image in the output tensor; the others of this plane
+/* The index in the output tensor of the first value of filter k and a chunk's image; the others of this plane
  * follow. */
 static int64_t plane_at(const dt_conv *conv, const chunk *part, int64_t image, int64_t k)
 {
@@ -173,8 +173,8 @@ static void widen_weights(dt_ref_kernels *ref, const dt_conv *conv, const float 
         out[i] = (double)dt_ref_stored(&ref->base, (double)w[i]);
 }
 
-/* In tiles, each row of which is written whole: a column of a large matrix is as many lines of the cache as
- * it has elements. */
+/* Tile by tile, each row of a tile written whole: writing a column of a large matrix touches one cache line
+ * for each element. */
 static void widen_weights_transposed(dt_ref_kernels *ref, const dt_conv *conv, const float *w, double *out)
 {
     enum { TILE_ROWS = 16, TILE_COLUMNS = 8 };
@@ -247,7 +247,7 @@ dt_status dt_ref_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, con
     return sums != NULL ? dt_ref_bn_sums(k, y, sums, err) : DT_OK;
 }
 
-/* Channel c of an image of dx: every patch element goes back to the pixel it was gathered from. */
+/* Channel c of an image of dx: add every patch element to the pixel that it was gathered from. */
 static void scatter_patches(const dt_conv *conv, const double *patches, int64_t c, double *plane)
 {
     const dt_conv_desc *d = &conv->desc;

@@ -1,4 +1,4 @@
-/* input_ref.c: pixels to activations, and lazy activations to written ones. */
+/* input_ref.c: normalises pixels, and materializes lazy activations. */
 #include "layers/arithmetic.h"
 #include "layers/ref/ref_internal.h"
 

@@ -1,4 +1,4 @@
-/* kernels_ref.c: the reference backend's table, layouts and scratch memory. */
+/* kernels_ref.c: the reference backend's table and layouts. */
 #include "layers/ref/kernels_ref.h"
 
 #include "core/base/alloc.h"
@@ -101,7 +101,7 @@ dt_status dt_kernels_ref_create(dt_device *device, dt_dtype dtype, dt_kernels **
     if (!info.is_host)
         return dt_fail(
             err, DT_ERR_UNSUPPORTED,
-            "backend ref: it computes in host memory and cannot use the device %s; take --backend auto",
+            "backend ref: it computes in host memory and cannot use the device %s; use --backend auto",
             info.name);
     if (dtype != DT_F32 && dtype != DT_F16 && dtype != DT_BF16)
         return dt_fail(err, DT_ERR_UNSUPPORTED,

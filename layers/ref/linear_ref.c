@@ -49,7 +49,7 @@ dt_status dt_ref_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tenso
             double sum = 0.0;
             for (int64_t c = 0; c < linear->c; c++)
                 sum += (double)in[row * linear->c + c] * weight(k, w[j * linear->c + c]);
-            if (k->dtype != DT_F32) /* the library stores the product; the bias is added to that */
+            if (k->dtype != DT_F32) /* the library stores the product, rounded, before the bias is added */
                 sum = (double)dt_ref_stored(k, sum);
             out[row * linear->n_out + j] = dt_ref_stored(k, sum + (double)bias[j]);
         }

@@ -1,20 +1,20 @@
-/* matmul_ref.c: the one loop nest in which layers/ref spends its time.
+/* matmul_ref.c: the loop nest in which layers/ref spends most of its time.
  *
  * c [m][n] += a [m][k] b [k][n], all row-major doubles. A tile of 2 rows and 8 columns of c stays in
- * registers while k runs through, so that portable C reaches a fair part of what the machine can do in
- * float64. Each element of c belongs to one thread and is summed in the order of k: the number of threads
- * does not show in the result.
+ * registers while k advances, so that portable C reaches a fair part of the machine's float64 speed. Each
+ * element of c belongs to one thread and is summed in the order of k, so the result does not depend on the
+ * number of threads.
  */
 #include "layers/ref/ref_internal.h"
 
 enum { TILE_ROWS = 2, TILE_COLUMNS = 8, BLOCK_ROWS = 32 };
 
-/* Two doubles at any address of doubles: two lanes are what every processor has, and no compiler has to find
- * them. */
+/* Two doubles, aligned as one double. Every processor has two lanes, and the compiler need not vectorise by
+ * itself. */
 typedef double pair __attribute__((vector_size(16), aligned(sizeof(double))));
 
-/* The sums have names and are no array: that keeps them in registers even where a sanitizer watches every
- * array. */
+/* The sums are variables and not an array, which keeps them in registers even under a sanitizer, which checks
+ * every access to an array. */
 static void whole_tile(int64_t n, int64_t k, const double *a, const double *b, double *c)
 {
     pair s00 = {0}, s01 = {0}, s02 = {0}, s03 = {0};

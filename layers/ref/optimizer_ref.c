@@ -50,7 +50,7 @@ static double sum_of_squares(const float *x, int64_t n)
     return sum;
 }
 
-/* LARS is SGD with the tensor's own rate on the gradient and the decay. */
+/* LARS is SGD with the tensor's own rate as a factor on the gradient and on the decay. */
 static void update_segment(const dt_optimizer_desc *desc, const dt_update_segment *segment,
                            const dt_optimizer_vectors *v, float lr, float multiplier)
 {

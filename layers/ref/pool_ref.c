@@ -6,7 +6,7 @@
 #include "layers/arithmetic.h"
 #include "layers/ref/ref_internal.h"
 
-/* The maximum of one window of a plane whose first element is `plane`; its position in *argmax. */
+/* Return the maximum of one window of the plane that begins at element `plane`; *argmax gets its position. */
 static float window_max(const dt_pool_desc *pool, const dt_act *x, int64_t c, int64_t plane, int64_t p,
                         int64_t q, uint8_t *argmax)
 {
@@ -53,7 +53,8 @@ dt_status dt_ref_max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const
     return DT_OK;
 }
 
-/* The gradient that reaches the element (row, column): from every window it is in and is the maximum of. */
+/* The gradient of the element (row, column): the sum over the windows that hold it and have their maximum
+ * there. */
 static double gathered(const dt_pool_desc *pool, const dt_tensor *dy, const uint8_t *argmax, int64_t plane,
                        int64_t row, int64_t column)
 {

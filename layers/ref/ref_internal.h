@@ -15,8 +15,7 @@
 typedef struct dt_ref_kernels {
     dt_kernels base;
     int n_threads;
-    /* One block for all convolutions, since their calls come one after the other. It grows in conv_create
-     * only. */
+    /* One block for all convolutions, whose calls do not overlap. It grows in conv_create only. */
     double *scratch;
     int64_t scratch_elems;
 } dt_ref_kernels;
@@ -26,8 +25,8 @@ static inline dt_ref_kernels *dt_ref(dt_kernels *k)
     return (dt_ref_kernels *)k;
 }
 
-/* What is stored of a value of an activation, of a gradient of one, of a weight as it is read, of a weight's
- * gradient. */
+/* Round v as it is stored: for values of activations, their gradients, weights as they are read, and weights'
+ * gradients. */
 static inline float dt_ref_stored(dt_kernels *k, double v)
 {
     if (k->dtype == DT_F16)
@@ -35,7 +34,7 @@ static inline float dt_ref_stored(dt_kernels *k, double v)
     return k->dtype == DT_BF16 ? dt_bfloat_to_float(dt_bfloat_from_float((float)v)) : (float)v;
 }
 
-/* A weight's gradient: the library writes it in the backend's dtype; it is added up in float32. */
+/* A weight's gradient: the library writes it in the backend's dtype; it is accumulated in float32. */
 static inline float dt_ref_gradient(dt_kernels *k, double gradient, bool accumulate, float before)
 {
     if (k->dtype != DT_F32)
@@ -62,9 +61,9 @@ static inline float *dt_ref_data_like(const dt_tensor *t, const dt_tensor *other
     return dt_ref_data(t, other->n, other->c, other->h, other->w);
 }
 
-/* The value of a lazy activation's element `at`, which belongs to channel c: as FP32 arithmetic sees it, and
- * as a matrix product of the backend's dtype does, whose prologue has scale, bias and result in that
- * dtype. */
+/* The value of element `at`, of channel c, of a lazy activation. act: as FP32 arithmetic computes it.
+ * operand: as a matrix product of the backend's dtype reads it, whose prologue has scale, bias and result in
+ * that dtype. */
 float dt_ref_act_at(const dt_act *x, int64_t c, int64_t at);
 float dt_ref_operand_at(dt_kernels *k, const dt_act *x, int64_t c, int64_t at);
 

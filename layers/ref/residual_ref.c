@@ -1,6 +1,6 @@
-/* residual_ref.c: y = relu(branch + skip), each with its own normalisation, and its gradient.
+/* residual_ref.c: y = relu(branch + skip), each input with its own normalisation, and its gradient.
  *
- * Both inputs get the same gradient: dy where y > 0. y itself serves as the mask, so no mask is kept.
+ * Both inputs get the same gradient: dy where y > 0. y itself serves as the mask; none is stored.
  */
 #include "layers/arithmetic.h"
 #include "layers/ref/ref_internal.h"

@@ -1,4 +1,4 @@
-/* The cuda backend's operation graphs: what the builders make is whole, and no two keys are alike. */
+/* The cuda backend's operation graphs: the builders make valid graphs, and no two keys are equal. */
 #include "layers/cuda/graph_conv.h"
 #include "tests/resnet_convs.h"
 #include "tests/testing.h"
@@ -53,8 +53,8 @@ static void the_key_depends_on_the_structure_and_not_on_the_name(void)
     DT_CHECK(strcmp(key_a, key_b) != 0);
 }
 
-/* Caches hold keys of older versions of the program: one that changes without need costs everybody a
- * tuning. */
+/* Caches on disk hold keys of older versions of the program. If a key changes without need, every user has to
+ * tune again. */
 static void keys_stay_the_same_between_versions(void)
 {
     dt_graph g;
@@ -108,11 +108,11 @@ static void a_planted_mistake_in_a_graph_is_found(void)
     bad = good;
     bad.ops[2] = good.ops[1], bad.ops[1] = good.ops[2];
     DT_CHECK_INT(dt_graph_check(&bad, &err), DT_ERR_INTERNAL);
-    DT_CHECK_CONTAINS(err.message, "which nobody has made");
+    DT_CHECK_CONTAINS(err.message, "which no operation has written");
     bad = good;
     bad.n_ops--;
     DT_CHECK_INT(dt_graph_check(&bad, &err), DT_ERR_INTERNAL);
-    DT_CHECK_CONTAINS(err.message, "nobody makes tensor");
+    DT_CHECK_CONTAINS(err.message, "no operation writes tensor");
     bad = good;
     bad.tensors[3].dims[1]++; /* the mean */
     DT_CHECK_INT(dt_graph_check(&bad, &err), DT_ERR_INTERNAL);

@@ -1,5 +1,5 @@
-/* cuDNN accepts every graph of ResNet-18 and -50, on GPUs that are not there: plans are made for their device
- * properties. */
+/* cuDNN accepts every graph of ResNet-18 and -50 for GPUs that are not present: plans are made from their
+ * device properties. */
 #include "config.h"
 
 #include "launch/estimate/gpu_spec.h"
@@ -17,8 +17,8 @@
 
 #    define WORKSPACE_LIMIT DT_CUDNN_WORKSPACE_LIMIT_BYTES
 
-/* cuDNN allocates so much, and a sanitizer traces each allocation so thoroughly, that a plan takes a hundred
- * times as long: a few have to do. */
+/* cuDNN allocates so often, and a sanitizer traces each allocation so thoroughly, that a plan takes a hundred
+ * times as long; then only a few are tested. */
 static bool is_slow(void)
 {
     return getenv("DTRAIN_TEST_SLOWER") != NULL;
@@ -38,7 +38,7 @@ static dt_graph_runner *make_runner(const char *gpu_name, int64_t workspace_limi
     return runner;
 }
 
-/* Whether the graph has a plan; why it has none. */
+/* Return whether the graph has a plan; `why` gets the reason if it has none. */
 static bool has_plan(dt_graph_runner *runner, const dt_graph *graph, char why[DT_ERROR_MESSAGE_BYTES])
 {
     dt_error err = {0};
@@ -57,8 +57,8 @@ static bool has_plan(dt_graph_runner *runner, const dt_graph *graph, char why[DT
     return true;
 }
 
-/* What cuDNN 9.19 has in FP16 (layers/cuda/README.md). T4 has no fused graph; nothing has one for the stem;
- * scale, bias and ReLU in front of a convolution without sums is not on sm_90. */
+/* Which graphs cuDNN 9.19 has in FP16 (layers/cuda/README.md). T4 has no fused graph; no GPU has one for the
+ * stem; sm_90 has no scale, bias and ReLU before a convolution without sums. */
 static bool is_expected(const char *gpu, int conv, dt_conv_graph_kind kind, dt_dtype dtype)
 {
     bool is_fused = kind != DT_CONV_GRAPH_FORWARD && kind != DT_CONV_GRAPH_DATA &&
@@ -113,7 +113,7 @@ static void every_fp16_graph_has_a_plan_for_a100_h200_a10g_and_t4(void)
             check_gpu(gpus[i], batch, DT_F16);
 }
 
-/* Composed, these have to work everywhere else: one convolution of each kind will do. */
+/* Everything else is composed of these graphs, so they must work; one convolution of each kind suffices. */
 static void other_types_have_their_plain_graphs(void)
 {
     static const char *const gpus[] = {"a100-40gb", "h200", "a10g", "t4"};
@@ -132,7 +132,7 @@ static void other_types_have_their_plain_graphs(void)
                     bool expected = is_expected(gpus[g], convs[c], (dt_conv_graph_kind)kind, dtype),
                          has = has_plan(runner, &graph, why);
                     DT_CHECK_MSG(has || !expected, "%s: %s", gpus[g], why);
-                    /* A newer cuDNN may well have more; then the table in the README is to be mended. */
+                    /* A newer cuDNN may have more graphs; then update the table in the README. */
                     DT_CHECK_MSG(!has || expected || CUDNN_VERSION != 91900 || convs[c] == 0,
                                  "%s: %s has a plan: README", gpus[g], graph.name);
                 }
@@ -221,7 +221,7 @@ static void properties_that_cudnn_rejects_give_a_one_line_error(void)
         DT_CHECK_INT(dt_cudnn_runner_create_offline("nonsense", bad[i], &options, &runner, &err),
                      DT_ERR_FORMAT);
         DT_CHECK(runner == NULL && strchr(err.message, '\n') == NULL);
-        DT_CHECK_CONTAINS(err.message, "cuDNN does not take these device properties");
+        DT_CHECK_CONTAINS(err.message, "cuDNN rejects these device properties");
     }
 }
 

@@ -104,7 +104,7 @@ has_cudnn && {
     sed 's/"memory_bandwidth_bytes_per_s": .*/"memory_bandwidth_bytes_per_s": -1,/' "$TOP_SRCDIR/layers/cuda/devices/t4.json" >bad.json &&
         refused 'bad.json: "memory_bandwidth'
     sed '/maxGridSize/d; s/"multiProcessorCount": 40/"multiProcessorCount": "many"/' "$TOP_SRCDIR/layers/cuda/devices/t4.json" >bad.json &&
-        refused 'bad.json: cuDNN does not take these device properties'
+        refused 'bad.json: cuDNN rejects these device properties'
     : >bad.json && refused 'bad.json: '
     mkdir folder.json && device=folder.json refused 'folder.json: '
 }
