@@ -1,7 +1,7 @@
-/* backend_cases.c: which shapes there are, and all groups of cases over them.
+/* backend_cases.c: the shapes, and all groups of cases over them. backend_cases.h says how to add a case.
  *
- * The shapes come from walking the networks (He et al. 2015, with the stride on the 3x3 as torchvision has
- * it), and each is tried once however many layers have it.
+ * The shapes come from walking the networks (He et al. 2015, with the stride on the 3x3 as in torchvision).
+ * Each shape is tested once, however many layers have it.
  */
 #include "tests/backend_cases.h"
 
@@ -40,7 +40,7 @@ static int64_t out_size(int64_t size, int64_t window, int64_t stride, int64_t pa
     return (size + 2 * pad - window) / stride + 1;
 }
 
-/* Append `item` to an array of items of item_bytes unless it is in there. */
+/* Append `item` to an array of items of item_bytes unless the array has it already. */
 static void add_once(void *array, int *n, const void *item, size_t item_bytes)
 {
     char *items = array;
@@ -54,7 +54,7 @@ static void add_once(void *array, int *n, const void *item, size_t item_bytes)
     memcpy(items + (size_t)(*n)++ * item_bytes, item, item_bytes);
 }
 
-/* A convolution and the BatchNorm behind it, which *at goes through. */
+/* Add a convolution and the BatchNorm after it; *at becomes the shape of their output. */
 static void walk_conv(shapes *s, dt_kit_shape *at, int64_t k, int64_t window, int64_t stride,
                       bool reads_image)
 {

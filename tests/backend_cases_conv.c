@@ -1,5 +1,5 @@
-/* backend_cases_conv.c: one convolution, in every direction and with every fusion that the candidate says it
- * has. */
+/* backend_cases_conv.c: one convolution, in every direction and with every fusion that the candidate
+ * reports. */
 #include "tests/backend_kit.h"
 
 #include <inttypes.h>
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A convolution made on both sides; destroyed by conv_close. */
+/* A convolution that exists on both sides; conv_close destroys it. */
 typedef struct conv_pair {
     dt_conv_desc desc;
     dt_conv *conv[DT_KIT_SIDES];
@@ -20,10 +20,11 @@ typedef struct conv_case {
     dt_kit_act x;
     dt_kit_tensor y, dy, dx, add;
     bool has_add, accumulate;
-    dt_kit_buffer *sums; /* NULL: not asked for */
+    dt_kit_buffer *sums; /* NULL: not requested */
     dt_kit_act bn;       /* the epilogue's activation */
     bool has_bn;
-    /* What the sums turn into, since the sums themselves are the backend's own affair. */
+    /* What bn_finalize makes of the sums. It is compared instead of the sums, whose format is the backend's
+     * own. */
     dt_kit_buffer *gamma, *beta, *mean, *invstd, *scale, *bias, *stat_mean, *stat_var;
     dt_kit_buffer *dgamma, *dbeta, *coefficients;
 } conv_case;
@@ -55,7 +56,7 @@ static void conv_close(dt_kit *kit, conv_pair *pair)
             kit->side[side]->ops->conv_destroy(kit->side[side], pair->conv[side]);
 }
 
-/* FP16, BF16 and TF32 backends round weights: leave them nothing to round, so that only their arithmetic is
+/* FP16, BF16 and TF32 backends round weights. Round them here first, so that only the arithmetic is
  * compared. */
 static void round_to_bf16(float *values, int64_t n)
 {
@@ -67,7 +68,7 @@ static void round_to_bf16(float *values, int64_t n)
     }
 }
 
-/* Fresh weights of He's variance, so that outputs have the size of inputs. */
+/* Random weights of He's variance, so that outputs have the size of inputs. */
 static float *random_weights(dt_kit *kit, const dt_conv_desc *d)
 {
     int64_t n = d->k * d->c * d->r * d->s;
@@ -114,8 +115,8 @@ static void add_weights(dt_kit *kit, conv_pair *pair)
     }
 }
 
-/* Padding must be zero in weights and gradients: anything that is not finite shows an element that was left
- * out. */
+/* Compare weights or their gradients. Padding must be zero; a value that is not finite shows an element that
+ * was left out. */
 static void expect_weights(dt_kit *kit, const char *what, const conv_pair *pair, const dt_kit_buffer *buffer)
 {
     int64_t n = pair->desc.k * pair->desc.c * pair->desc.r * pair->desc.s;
@@ -188,7 +189,7 @@ static void forward_case(dt_kit *kit, const dt_conv_desc *desc, bool lazy, bool 
         dt_kit_expect_tensor(kit, "y", &a.y);
     }
     if (sums && !dt_kit_failed(kit)) {
-        dt_kit_expect_floats(kit, "mean", a.mean, desc->k, 0.5); /* beside a standard deviation of about 1 */
+        dt_kit_expect_floats(kit, "mean", a.mean, desc->k, 0.5); /* the standard deviation is about 1 */
         dt_kit_expect_floats(kit, "invstd", a.invstd, desc->k, 0);
         dt_kit_expect_floats(kit, "scale", a.scale, desc->k, 0);
         dt_kit_expect_floats(kit, "bias", a.bias, desc->k, 0.5);
@@ -289,7 +290,7 @@ static void backward_weights_case(dt_kit *kit, const dt_conv_desc *desc, bool la
                             lazy ? DT_KIT_NORMALISED_RELU : DT_KIT_PLAIN);
         a.dy = dt_kit_tensor_in(kit, desc->n, desc->k, p, q,
                                 dt_kit_random(kit, desc->n * desc->k * p * q, -1, 1));
-        /* As large as what is added, about the root of the number of terms: a lost += must show. */
+        /* As large as what is added, about the root of the number of terms, so that a lost += is detected. */
         float size = sqrtf((float)(desc->n * p * q));
         const float *before =
             accumulate ? dt_kit_random(kit, desc->k * desc->c * desc->r * desc->s, -size, size) : NULL;
@@ -303,7 +304,8 @@ static void backward_weights_case(dt_kit *kit, const dt_conv_desc *desc, bool la
 
 /* -- weights --------------------------------------------------------------------------------------------- */
 
-/* Weights imported by one convolution and exported by another of the same (k, c, r, s) and other images. */
+/* Import weights with one convolution and export them with another that has the same (k, c, r, s) and other
+ * images. */
 static void weights_case(dt_kit *kit, const dt_conv_desc *desc)
 {
     conv_pair pair = conv_open(kit, desc);
@@ -339,7 +341,7 @@ static unsigned fusions_of(dt_kit *kit, const dt_conv_desc *desc)
     dt_conv *conv = NULL;
     dt_error err = {0};
     if (k->ops->conv_create(k, desc, &conv, &err) != DT_OK)
-        return 0; /* conv_forward's case says it */
+        return 0; /* conv_forward's case reports the error */
     unsigned fusions = k->ops->conv_fusions(k, conv);
     k->ops->conv_destroy(k, conv);
     return fusions;

@@ -1,4 +1,4 @@
-/* backend_cases_ends.c: what stands before and behind the convolutions: layouts, the input, pools, linear,
+/* backend_cases_ends.c: what comes before and after the convolutions: layouts, the input, pools, linear,
  * loss. */
 #include "tests/backend_kit.h"
 
@@ -8,7 +8,7 @@
 
 /* -- layouts --------------------------------------------------------------------------------------------- */
 
-/* What was imported comes back the same; vectors of features lie in memory as [n][c]. */
+/* Export returns what import was given; vectors of features are [n][c] in memory. */
 static void layout_case(dt_kit *kit, int64_t n, const dt_kit_shape *s)
 {
     dt_kernels *k = kit->side[DT_KIT_CANDIDATE];
@@ -89,7 +89,7 @@ static dt_status max_pool_forward_call(dt_kernels *k, int side, void *arg, dt_er
                             a->argmax != NULL ? a->argmax->data[side] : NULL, err);
 }
 
-/* Forward first: positions are kept in the backend's own order. */
+/* Run forward first, since argmax has the backend's own order. */
 static dt_status max_pool_backward_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
     max_pool_case *a = arg;
@@ -109,8 +109,8 @@ static dt_status max_pool_backward_call(dt_kernels *k, int side, void *arg, dt_e
     return DT_KIT_OPERATION(k, bn_backward_finalize, &finalize, err);
 }
 
-/* Values on a coarse grid: equal ones are common, so that the rule for ties shows, and others are clearly
- * apart. With the bias between two grid points none is near relu's kink. */
+/* Values on a coarse grid, so that equal values are common, which tests the rule for ties, and others are
+ * clearly apart. The bias lies between two grid points, so no value is near relu's kink. */
 static dt_kit_act grid_act(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool relu, bool with_nan)
 {
     int64_t n_elems = n * s->c * s->h * s->w;
@@ -191,7 +191,7 @@ void dt_kit_max_pool_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape, co
 /* -- average pooling ------------------------------------------------------------------------------------- */
 
 typedef struct average_pool_case {
-    dt_kit_tensor image, features; /* the one is read, the other written */
+    dt_kit_tensor image, features; /* one is read, the other written */
 } average_pool_case;
 
 static dt_status average_pool_forward_call(dt_kernels *k, int side, void *arg, dt_error *err)
@@ -329,18 +329,18 @@ static dt_status loss_call(dt_kernels *k, int side, void *arg, dt_error *err)
                             a->sums->data[side], err);
 }
 
-/* Rows with the label at each of the first places, ties around it, padding, and if wanted a NaN. `n` >= 9. */
+/* Rows with the label at each of the first ranks, ties with it, padding, and if with_nan a NaN. `n` >= 9. */
 static void fill_rows(int64_t n, int64_t n_classes, float *logits, int32_t *labels, bool with_nan)
 {
     for (int64_t row = 0; row < n; row++) {
         float *x = logits + row * n_classes;
         labels[row] = (int32_t)((row * 37 + 3) % n_classes);
-        for (int64_t j = 0; j < row % 7; j++) /* so many are greater than the label's 3 */
+        for (int64_t j = 0; j < row % 7; j++) /* this many logits are greater than the label's 3 */
             x[(labels[row] + 1 + j) % n_classes] = 3.25F + (float)j;
         x[labels[row]] = 3;
     }
     int32_t tied = (labels[0] + (int32_t)n_classes / 2) % (int32_t)n_classes;
-    logits[tied] = 3; /* row 0: the lower index of the two goes first */
+    logits[tied] = 3; /* row 0: the lower of the two indices ranks first */
     logits[7 * n_classes + (labels[7] + n_classes - 1) % n_classes] = 3;
     labels[1] = -1;
     labels[n - 1] = -1;

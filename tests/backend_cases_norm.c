@@ -1,4 +1,4 @@
-/* backend_cases_norm.c: BatchNorm forward and backward, written-out activations, residual joins. */
+/* backend_cases_norm.c: BatchNorm forward and backward, materialized activations, residual joins. */
 #include "tests/backend_kit.h"
 
 #include <inttypes.h>
@@ -41,8 +41,8 @@ static dt_status statistics_call(dt_kernels *k, int side, void *arg, dt_error *e
     return DT_KIT_OPERATION(k, bn_finalize, &bn, err);
 }
 
-/* Values whose mean and variance differ from channel to channel, and no channel's variance is near zero: what
- * comes after the variance would show rounding of the sums enlarged. */
+/* Values whose mean and variance differ from channel to channel. No variance is near zero, since that would
+ * magnify the rounding of the sums in later results. */
 static float *spread_values(dt_kit *kit, int64_t n, const dt_kit_shape *s)
 {
     float *values = dt_kit_random(kit, n * s->c * s->h * s->w, -0.25F, 0.25F);
@@ -140,7 +140,7 @@ static void reduce_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool 
                             bool accumulate)
 {
     int64_t n_elems = n * s->c * s->h * s->w;
-    float size = sqrtf((float)(n * s->h * s->w)); /* of dgamma and dbeta, so that a lost += shows */
+    float size = sqrtf((float)(n * s->h * s->w)); /* of dgamma and dbeta: a lost += is detected */
     reduce_case a = {.c = s->c, .count = n * s->h * s->w, .accumulate = accumulate};
     dt_kit_role gradient = accumulate ? DT_KIT_INOUT : DT_KIT_OUT;
     a.x = dt_kit_act_in(kit, n, s->c, s->h, s->w, relu ? DT_KIT_NORMALISED_RELU : DT_KIT_NORMALISED);
@@ -290,7 +290,7 @@ static dt_status join_forward_call(dt_kernels *k, int side, void *arg, dt_error 
                             a->mask->data[side], err);
 }
 
-/* Forward first: the mask is the backend's own, and so is the y that it may read instead. */
+/* Run forward first: the mask is in the backend's own format, and the backend may read y instead. */
 static dt_status join_backward_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
     join_case *a = arg;
@@ -321,8 +321,8 @@ static dt_status join_backward_call(dt_kernels *k, int side, void *arg, dt_error
     return DT_OK;
 }
 
-/* The branch as it will be, moved where the sum would come near zero. Values are those before rounding to the
- * dtype; the margin is larger than that. */
+/* Choose the branch's values, and move them where the sum would be near zero. The values are those before
+ * rounding to the dtype; the margin is larger than that rounding. */
 static dt_kit_act branch_away_from_kink(dt_kit *kit, int64_t n, const dt_kit_shape *s,
                                         const float *skip_values)
 {

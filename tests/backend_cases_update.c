@@ -7,8 +7,8 @@
 
 /* -- optimizer ------------------------------------------------------------------------------------------- */
 
-/* Short and long tensors, all rules, and gaps between them that must stay as they are. Weights of the segment
- * at 40224 and gradients of the one at 40256 are zero: LARS then has no rate of its own. */
+/* Short and long tensors, all rules, and gaps between them that must not change. Weights of the segment at
+ * 40224 and gradients of the one at 40256 are zero, so that LARS has no rate for them. */
 static const dt_update_segment segments[] = {
     {.first = 0, .n = 16, .rule = DT_UPDATE_SGD, .weight_decay = 5e-4F},
     {.first = 16, .n = 4096, .rule = DT_UPDATE_SGD, .weight_decay = 0},
@@ -23,9 +23,9 @@ enum { N_SEGMENTS = sizeof segments / sizeof *segments, N_VALUES = 40320 };
 typedef struct optimizer_case {
     const char *name;
     dt_optimizer_desc desc;
-    bool lars; /* for all that is SGD above */
+    bool lars; /* LARS for all segments that are SGD above */
     dt_step_state before, after;
-    int64_t bad_at; /* this element's gradient is not finite; -1: none */
+    int64_t bad_at; /* index of a gradient that is not finite; -1: none */
     float bad;
     dt_update_segment segments[N_SEGMENTS];
     dt_kit_buffer *values, *grads, *momentum, *ema, *inputs, *state;
@@ -53,7 +53,7 @@ static void expect_unchanged(dt_kit *kit, const char *what, const dt_kit_buffer 
     const unsigned char *now = dt_kit_download(kit, buffer, DT_KIT_CANDIDATE);
     for (int64_t i = 0; i < buffer->bytes[DT_KIT_CANDIDATE]; i++)
         if (now[i] != buffer->before[DT_KIT_CANDIDATE][i]) {
-            dt_kit_fail(kit, "%s: the step was to be skipped, and byte %" PRId64 " has changed", what, i);
+            dt_kit_fail(kit, "%s: the step had to be skipped, but byte %" PRId64 " has changed", what, i);
             return;
         }
 }
@@ -83,7 +83,7 @@ static void optimizer_run(dt_kit *kit, optimizer_case *a)
     }
     memset(values + 40224, 0, 16 * sizeof *values);
     memset(grads + 40256, 0, 48 * sizeof *grads);
-    grads[4112] = NAN; /* in a gap: nobody looks */
+    grads[4112] = NAN; /* in a gap, which must not be inspected */
     if (a->bad_at >= 0)
         grads[a->bad_at] = a->bad;
     a->values = dt_kit_floats(kit, DT_KIT_INOUT, values, N_VALUES);
@@ -215,7 +215,7 @@ static dt_status step_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
     step_case *a = arg;
     float *floats = a->floats->data[side];
-    for (int i = 0; i < 3; i++) /* over the ring's end */
+    for (int i = 0; i < 3; i++) /* more than one round of the ring */
         DT_TRY(DT_KIT_OPERATION(k, step_record, a->state->data[side], (const dt_loss_sums *)floats,
                                 a->local->data[side], floats + 4, a->ring->data[side], RING, err));
     return DT_KIT_OPERATION(k, step_begin, a->inputs->data[side], (dt_loss_sums *)floats, floats + 4,

@@ -1,3 +1,4 @@
+/* backend_kit.c: cases of one operation on two backends; backend_kit_acts.c has their activations. */
 #include "tests/backend_kit.h"
 
 #include "tests/testing.h"
@@ -8,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A page on either side: more than any vector or tile a kernel could write too far. */
+/* A page on either side: more than a kernel writes beyond a buffer when a vector or a tile is too long. */
 enum { GUARD_BYTES = 4096, GUARD_PATTERN = 0xA5 };
-/* All bits set is a NaN in every floating-point type, and 255 where a position is meant. */
+/* All bits set: a NaN in every floating-point type, and 255 in an argmax. */
 enum { POISON = 0xFF };
 
 /* -- the case -------------------------------------------------------------------------------------------- */
@@ -25,8 +26,8 @@ bool dt_kit_begin(dt_kit *kit, const char *format, ...)
         return false;
     kit->reason[0] = '\0';
     kit->worst_error = 0;
-    kit->seed = 14695981039346656037U; /* FNV-1a of the name: a case has the same numbers whatever runs
-                                          before it */
+    kit->seed = 14695981039346656037U; /* FNV-1a of the name, so that a case has the same numbers whatever
+                                          ran before it */
     for (const char *p = kit->name; *p != '\0'; p++)
         kit->seed = (kit->seed ^ (unsigned char)*p) * 1099511628211U;
     kit->n_run++;
@@ -78,8 +79,7 @@ void dt_kit_end(dt_kit *kit)
 
 /* -- memory ---------------------------------------------------------------------------------------------- */
 
-/* A test that has no memory, or more buffers than the kit was made for, cannot say anything about the
- * backend. */
+/* End the program: without memory, or with more buffers than the kit has, a case cannot test the backend. */
 __attribute__((noreturn)) static void cannot_go_on(const dt_kit *kit, const char *why)
 {
     fprintf(stderr, "backend cases: %s: %s\n", kit->name, why);
@@ -129,7 +129,7 @@ void *dt_kit_download(dt_kit *kit, const dt_kit_buffer *buffer, int side)
     return host;
 }
 
-/* Guard bands around `content` (NULL: poison). */
+/* Allocate a buffer with guard bands around `content` (NULL: poison). */
 static void allocate_side(dt_kit *kit, dt_kit_buffer *buffer, int side, const void *content, int64_t n_bytes)
 {
     dt_device *device = kit->side[side]->device;
@@ -279,7 +279,7 @@ static void inspect(dt_kit *kit, int side, int index)
             dt_kit_fail(kit, "%s wrote %lld bytes before buffer %d", kit->side[side]->ops->name,
                         (long long)i + 1, index);
         if (host[GUARD_BYTES + n_bytes + i] != GUARD_PATTERN)
-            dt_kit_fail(kit, "%s wrote %lld bytes behind buffer %d", kit->side[side]->ops->name, (long long)i,
+            dt_kit_fail(kit, "%s wrote %lld bytes after buffer %d", kit->side[side]->ops->name, (long long)i,
                         index);
     }
     if (buffer->role == DT_KIT_IN && memcmp(host + GUARD_BYTES, buffer->before[side], (size_t)n_bytes) != 0)
@@ -287,7 +287,7 @@ static void inspect(dt_kit *kit, int side, int index)
     free(host);
 }
 
-/* Run the candidate again from the state before; every output must come out bit for bit the same. */
+/* Run the candidate again from the state before the call; every output must have the same bits. */
 static void repeat_candidate(dt_kit *kit, dt_kit_call *call, void *arg)
 {
     unsigned char *first[DT_KIT_MAX_BUFFERS] = {0};

@@ -1,26 +1,31 @@
-/* backend_kit.h: what the cases of backend_cases.h are written with: one operation, two backends, guarded
+/* backend_kit.h: the functions that the cases of backend_cases.h use: one operation, two backends, guarded
  * buffers.
  *
- * To add a case: write a function that describes the buffers and makes the call, here for an imaginary
- * operation `halve`:
+ * To add a case, write a function that creates the buffers and another that makes the call, here for an
+ * imaginary operation `halve`:
  *
  *     struct halve { dt_kit_tensor x, y; };
  *     static dt_status halve_call(dt_kernels *k, int side, void *arg, dt_error *err)
  *     {
  *         struct halve *a = arg;
- *         return k->ops->halve(k, &a->x.t[side], &a->y.t[side], err);
+ *         return DT_KIT_OPERATION(k, halve, &a->x.t[side], &a->y.t[side], err);
  *     }
- *     if (dt_kit_begin(kit, "halve n%d", n)) {
- *         struct halve a = {dt_kit_tensor_in(kit, n, c, h, w, dt_kit_random(kit, n * c * h * w, -1, 1)),
- *         dt_kit_tensor_out(kit, n, c, h, w)}; dt_kit_execute(kit, halve_call, &a);
+ *     void dt_kit_halve_cases(dt_kit *kit, int64_t n, const dt_kit_shape *s)
+ *     {
+ *         if (!dt_kit_begin(kit, "halve n%lld c%lld", (long long)n, (long long)s->c))
+ *             return;
+ *         float *nchw = dt_kit_random(kit, n * s->c * s->h * s->w, -1, 1);
+ *         struct halve a = {dt_kit_tensor_in(kit, n, s->c, s->h, s->w, nchw),
+ *                           dt_kit_tensor_out(kit, n, s->c, s->h, s->w)};
+ *         dt_kit_execute(kit, halve_call, &a);
  *         dt_kit_expect_tensor(kit, "y", &a.y);
  *         dt_kit_end(kit);
  *     }
  *
- * and call it from one of the groups that dt_backend_cases_run (backend_cases.c) goes through.
+ * Declare it below and call it in run_all (backend_cases.c).
  *
- * Everything that a case asks for belongs to the kit and is given back by dt_kit_end. A case that went wrong
- * stays quiet from there on: later calls do nothing, dt_kit_end prints the first reason.
+ * All memory that a case requests belongs to the kit; dt_kit_end frees it. After a failure the later calls of
+ * the case do nothing, and dt_kit_end prints the first reason.
  */
 #ifndef DTRAIN_TESTS_BACKEND_KIT_H
 #define DTRAIN_TESTS_BACKEND_KIT_H
@@ -29,15 +34,15 @@
 
 enum { DT_KIT_CANDIDATE, DT_KIT_REFERENCE, DT_KIT_SIDES };
 
-/* What the call does with a buffer: only reads it; writes all of it; reads and writes it. */
+/* What the call does with a buffer: it only reads it; it writes all of it; it reads and writes it. */
 typedef enum dt_kit_role { DT_KIT_IN, DT_KIT_OUT, DT_KIT_INOUT } dt_kit_role;
 
 /* Device memory on both sides, between guard bands. */
 typedef struct dt_kit_buffer {
     dt_kit_role role;
-    void *data[DT_KIT_SIDES]; /* device memory; NULL where a side wants 0 bytes */
+    void *data[DT_KIT_SIDES]; /* device memory; NULL where a side needs 0 bytes */
     int64_t bytes[DT_KIT_SIDES];
-    unsigned char *before[DT_KIT_SIDES]; /* host copy of what was in it before the call */
+    unsigned char *before[DT_KIT_SIDES]; /* host copy of its content before the call */
 } dt_kit_buffer;
 
 typedef struct dt_kit_tensor {
@@ -45,7 +50,7 @@ typedef struct dt_kit_tensor {
     dt_tensor t[DT_KIT_SIDES];
 } dt_kit_tensor;
 
-/* A lazily normalised activation with everything that forward and backward need of it. */
+/* A lazily normalised activation with everything that forward and backward read of it. */
 typedef struct dt_kit_act {
     dt_kit_tensor raw;
     dt_kit_buffer *scale, *bias, *mean, *invstd;
@@ -78,62 +83,63 @@ typedef struct dt_kit {
     int n_arrays;
 } dt_kit;
 
-/* Begin a case; false if the filter does not want it. The name must tell operation and shape. */
+/* Begin a case; return false if its name does not match the filter. The name must give operation and
+ * shape. */
 bool dt_kit_begin(dt_kit *kit, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void dt_kit_end(dt_kit *kit);
 
-/* Call it off with a reason; the first one counts. */
+/* Mark the case as failed. Only the first reason is kept. */
 void dt_kit_fail(dt_kit *kit, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool dt_kit_failed(const dt_kit *kit);
 
-/* Host arrays that live until dt_kit_end: zeros; numbers in [low, high), other ones in each case and at each
- * call. */
+/* Host arrays that are freed by dt_kit_end. array: zeros. random: numbers in [low, high), different in each
+ * case and for each call. */
 void *dt_kit_array(dt_kit *kit, int64_t n_elems, int64_t elem_bytes);
 float *dt_kit_random(dt_kit *kit, int64_t n_elems, float low, float high);
 
-/* Tensors. `nchw` is imported into both sides; first it is rounded to what the candidate's dtype holds. */
+/* Tensors. `nchw` is rounded to what the candidate's dtype holds, then imported on both sides. */
 dt_kit_tensor dt_kit_tensor_in(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w, float *nchw);
 dt_kit_tensor dt_kit_tensor_out(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w);
 dt_kit_tensor dt_kit_tensor_inout(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w, float *nchw);
 
-/* Flat memory: the same content on both sides (content NULL: NaN), or of each backend's own size and
- * meaning. */
+/* Flat memory. bytes, floats: the same content on both sides (content NULL: NaN). opaque: each backend's own
+ * size and meaning. */
 dt_kit_buffer *dt_kit_bytes(dt_kit *kit, dt_kit_role role, const void *content, int64_t n_bytes);
 dt_kit_buffer *dt_kit_floats(dt_kit *kit, dt_kit_role role, const float *content, int64_t n_elems);
 dt_kit_buffer *dt_kit_opaque(dt_kit *kit, const int64_t n_bytes[DT_KIT_SIDES]);
-/* The memory that sums of c channels take on each side. */
+/* Memory for the sums of c channels on each side (bn_sums_bytes). */
 dt_kit_buffer *dt_kit_sums(dt_kit *kit, int64_t c);
 
-/* Remember what is in a buffer of both sides now as its content before the call. For buffers filled by an
+/* Record the present content of a buffer, on both sides, as its content before the call; needed after an
  * import. */
 void dt_kit_remember(dt_kit *kit, dt_kit_buffer *buffer);
 
-/* An activation with random values at a distance from relu's kink; statistics that fit it. */
+/* An activation with random values that are not near relu's kink, and the statistics of these values. */
 dt_kit_act dt_kit_act_in(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w,
                          dt_kit_normalisation normalisation);
-/* As dt_kit_act_in for values that the case chose: `scale` and `bias` are per channel, NULL for
- * DT_KIT_PLAIN. */
+/* dt_kit_act_in for given values. `scale` and `bias` are per channel, NULL for DT_KIT_PLAIN. */
 dt_kit_act dt_kit_act_from(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w, float *nchw,
                            const float *scale, const float *bias, bool relu);
 dt_bn_backward dt_kit_bn_backward(const dt_kit_act *act, dt_kit_buffer *sums, int side);
 
-/* The call: on the reference once; on the candidate twice, from the same state, which must give the same
- * bits. Then guard bands and inputs are inspected. */
+/* Make the call: once on the reference; twice on the candidate, from the same state, with the same bits
+ * required. Then check guard bands and inputs. */
 typedef dt_status dt_kit_call(dt_kernels *k, int side, void *arg, dt_error *err);
 void dt_kit_execute(dt_kit *kit, dt_kit_call *call, void *arg);
 
-/* Compare what the sides made of an output. The error is relative to the largest expected element, or to
- * `scale` where that is larger: for values that are small differences of large ones. */
+/* Compare an output of the two sides. The error is relative to the largest expected element, or to `scale`
+ * where that is larger (for values that are small differences of large ones). */
 void dt_kit_expect_tensor(dt_kit *kit, const char *what, const dt_kit_tensor *tensor);
 void dt_kit_expect_floats(dt_kit *kit, const char *what, const dt_kit_buffer *buffer, int64_t n_elems,
                           double scale);
 void dt_kit_expect(dt_kit *kit, const char *what, const float *actual, const float *expected, int64_t n_elems,
                    double scale);
 
-/* A buffer's content on the host, in an array of the kit's. */
+/* Copy a buffer's content to the host, into an array of the kit. */
 void *dt_kit_download(dt_kit *kit, const dt_kit_buffer *buffer, int side);
 
-/* DT_TRY for operations that a backend may have left out: the case fails and names it. */
+/* Call an operation that a backend may lack; if it does, the case fails and the message names the
+ * operation. */
 #define DT_KIT_OPERATION(kernels, operation, ...)                                                            \
     ((kernels)->ops->operation == NULL ? dt_fail(err, DT_ERR_UNSUPPORTED, "%s is missing", #operation)       \
                                        : (kernels)->ops->operation((kernels), __VA_ARGS__))

@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-/* Mean and 1 / standard deviation of each channel. The eps is large because two values can be close
- * together. */
+/* Mean and 1 / standard deviation of each channel. The eps is large because a channel may have two close
+ * values. */
 static void statistics(int64_t n, int64_t c, int64_t n_pixels, const float *nchw, float *mean, float *invstd)
 {
     for (int64_t channel = 0; channel < c; channel++) {
@@ -21,7 +21,7 @@ static void statistics(int64_t n, int64_t c, int64_t n_pixels, const float *nchw
     }
 }
 
-/* scale and bias came from these */
+/* The gamma and beta that scale and bias follow from. */
 static void add_parameters(dt_kit *kit, dt_kit_act *act, int64_t c, const float *scale, const float *bias,
                            const float *mean, const float *invstd)
 {
@@ -58,7 +58,7 @@ dt_kit_act dt_kit_act_from(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t
     return act;
 }
 
-/* Farther from zero than rounding to FP16 or BF16 can carry a value of this size. */
+/* Farther from zero than rounding to FP16 or BF16 can move a value of this size. */
 #define KINK_MARGIN 0.05F
 
 static void avoid_kink(int64_t n, int64_t c, int64_t n_pixels, float *nchw, const float *scale,
@@ -81,10 +81,10 @@ dt_kit_act dt_kit_act_in(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w
     float *mean = dt_kit_array(kit, c, sizeof *mean);
     float *scale = dt_kit_array(kit, c, sizeof *scale);
     float *gamma = dt_kit_random(kit, c, 0.5F, 1.5F);
-    float *bias = dt_kit_random(kit, c, -0.5F, 0.5F); /* beta, to begin with */
+    float *bias = dt_kit_random(kit, c, -0.5F, 0.5F); /* beta; becomes the bias below */
     statistics(n, c, h * w, nchw, mean, scale);
     for (int64_t i = 0; i < c; i++) {
-        scale[i] *= i % 3 == 1 ? -gamma[i] : gamma[i]; /* a negative gamma is allowed and turns relu around */
+        scale[i] *= i % 3 == 1 ? -gamma[i] : gamma[i]; /* gamma may be negative */
         bias[i] -= mean[i] * scale[i];
     }
     avoid_kink(n, c, h * w, nchw, scale, bias);
