@@ -4,7 +4,7 @@
 
 #include "core/kernels.h"
 
-/* Both backends on a device of their own. End the program when they cannot be made. */
+/* Create both backends on a device of their own. End the program if that fails. */
 typedef struct dt_cpu_pair {
     dt_device *device;
     dt_kernels *cpu, *ref;
@@ -19,7 +19,8 @@ void dt_cpu_cases_check(int64_t n_threads, int64_t image_size, int64_t batch, co
 /* Skips the test and returns false on another kind of processor. */
 bool dt_cpu_cases_need_x86(void);
 
-/* All kinds of operations and of implementations, for few shapes: what another processor is tested with. */
+/* Filters for all kinds of operations and implementations with few shapes, for tests with other instruction
+ * sets. */
 extern const char *const dt_cpu_cases_few[];
 
 #endif

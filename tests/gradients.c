@@ -8,11 +8,11 @@
 #include <stdlib.h>
 
 #define STEP 1e-6
-/* Relative to the largest element of the gradient. float32 rounding of intermediate tensors is about 1e-7 of
- * it. */
+/* Relative to the largest element of the gradient. Rounding intermediate tensors to float32 gives about
+ * 1e-7. */
 #define TOLERANCE 3e-6
 #define EPS 0.01F
-/* Of float32 results against double: half a unit in the last place of the largest, a few times. */
+/* For float32 results against doubles: a few times half a unit in the last place of the largest. */
 #define FLOAT_TOLERANCE 4e-7
 
 static dt_device *device;
@@ -35,7 +35,7 @@ void dt_test_tear_down(void)
     device->ops->destroy(device);
 }
 
-/* Memory of the running test: given back by release(). */
+/* Memory of the running test, which release() frees. */
 void *allocate(int64_t n_elems, size_t elem_bytes)
 {
     void *p = calloc((size_t)n_elems, elem_bytes);
@@ -77,12 +77,11 @@ double dot(const variable *weights, const double *y)
     return sum;
 }
 
-/* Every variable's gradient against differences, at up to 300 elements of each. */
 void check_gradients(loss_function *loss, void *arg, const variable *const *variables)
 {
     naive_nearest_kink = INFINITY;
     (void)loss(arg);
-    DT_REQUIRE_MSG(naive_nearest_kink > 5 * STEP, "the inputs are %g from a kink: take another seed",
+    DT_REQUIRE_MSG(naive_nearest_kink > 5 * STEP, "the inputs are %g from a kink: use another seed",
                    naive_nearest_kink);
     for (; *variables != NULL; variables++) {
         const variable *v = *variables;
@@ -101,7 +100,7 @@ void check_gradients(loss_function *loss, void *arg, const variable *const *vari
             double difference = (up - loss(arg)) / (2 * STEP);
             v->values[i] = before;
             double off = fabs((double)v->gradient[i] - difference);
-            worst = off <= worst ? worst : off; /* NaN counts */
+            worst = off <= worst ? worst : off; /* a NaN replaces it */
         }
         DT_CHECK_MSG(largest > 0.01, "the gradient of %s is nearly zero: the case tests nothing", v->name);
         DT_CHECK_MSG(worst <= TOLERANCE * largest, "gradient of %s: off by %g of %g", v->name, worst,
@@ -115,7 +114,7 @@ void check_near(const char *what, const float *actual, const double *expected, i
     for (int64_t i = 0; i < n; i++) {
         double off = fabs((double)actual[i] - expected[i]);
         largest = fmax(largest, fabs(expected[i]));
-        worst = off <= worst ? worst : off; /* NaN counts */
+        worst = off <= worst ? worst : off; /* a NaN replaces it */
     }
     DT_CHECK_MSG(worst <= FLOAT_TOLERANCE * largest, "%s: off by %g of %g", what, worst, largest);
 }
@@ -133,7 +132,6 @@ void norm_make(norm *b, const char *name, int64_t n, int64_t c, int64_t h, int64
     b->sums = allocate(2 * c, sizeof(double));
 }
 
-/* Sums to scale and bias; the sums are taken here unless a convolution has filled them. */
 void norm_forward(norm *b, bool relu, bool has_sums)
 {
     dt_bn_forward bn = {.c = b->c,
@@ -164,7 +162,6 @@ void norm_forward(norm *b, bool relu, bool has_sums)
                                    .sums = b->sums};
 }
 
-/* From dz and the sums to the gradients of gamma, beta and raw. */
 void norm_backward(norm *b, const dt_tensor *dz)
 {
     dt_tensor draw = tensor_of(b->raw.gradient, b->n, b->c, b->h, b->w);

@@ -108,7 +108,7 @@ void naive_max_pool(const dt_pool_desc *pool, int64_t n, int64_t c, int64_t h, i
                 position = (int)i;
             }
         }
-        /* Of several zeros that relu made none has a gradient: there is no kink between them. */
+        /* None of several zeros that relu made has a gradient, so there is no kink between them. */
         if (best != 0)
             naive_nearest_kink = fmin(naive_nearest_kink, best - second);
         y[out] = best;

@@ -1,15 +1,15 @@
-/* naive.h: the layers once more, in doubles, by their textbook formulas and with no thought for speed: what
- * layers/ref is tested against. It shares no code with layers/.
+/* naive.h: the layers in doubles, by their textbook formulas and without regard for speed; layers/ref is
+ * tested against them. It shares no code with layers/.
  *
- * All tensors are NCHW. The functions that have a kink (relu, max pooling) note how near the inputs came to
- * it, so that a test of gradients by differences can tell that its step was smaller.
+ * All tensors are NCHW. The functions with a kink (relu, max pooling) record how near their inputs were to
+ * it, so that a test of gradients by differences can check that its step was smaller.
  */
 #ifndef DTRAIN_TESTS_NAIVE_H
 #define DTRAIN_TESTS_NAIVE_H
 
 #include "core/kernels.h"
 
-/* The least distance to a kink that was seen since it was set to infinity. */
+/* The smallest distance to a kink since this was set to infinity. */
 extern double naive_nearest_kink;
 
 /* y [n][k][p][q] = x [n][c][h][w] convolved with w [k][c][r][s] */
@@ -20,7 +20,7 @@ void naive_moments(int64_t n, int64_t c, int64_t n_pixels, const double *x, doub
 /* z = gamma (x - mean) / sqrt(var + eps) + beta with the batch's own mean and variance */
 void naive_batchnorm(int64_t n, int64_t c, int64_t n_pixels, const double *x, const double *gamma,
                      const double *beta, double eps, double *z);
-/* v = scale x + bias per channel, then relu if wanted */
+/* v = scale x + bias per channel, then relu if `relu` */
 void naive_act(int64_t n, int64_t c, int64_t n_pixels, const double *x, const double *scale,
                const double *bias, bool relu, double *v);
 void naive_relu(int64_t n_elems, double *x); /* in place */

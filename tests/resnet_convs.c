@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* Table 1 of He et al. 2016: channels in, height and width, filters, kernel, stride; which architectures have
- * it. */
+/* From table 1 of He et al. 2016: input channels, height and width, filters, kernel, stride; the
+ * architectures that have it. */
 typedef struct row {
     int c, size, k, kernel, stride;
     bool in_18, in_50;

@@ -20,7 +20,7 @@ typedef enum dt_conv_graph_kind {
     DT_CONV_N_GRAPHS
 } dt_conv_graph_kind;
 
-/* Number 0 is the stem (its 3 channels padded to 4). */
+/* Convolution number i; 0 is the stem (its 3 channels padded to 4). */
 dt_conv_desc dt_resnet_conv(int i, int64_t batch);
 bool dt_resnet_conv_is_in(int i, const char *arch);
 

@@ -1,21 +1,20 @@
-/* Every operation of layers/cuda against layers/ref, with no GPU: the emulated device, the graph interpreter,
- * the kernels on the CPU.
+/* Every operation of layers/cuda against layers/ref, without a GPU: the emulated device, the graph
+ * interpreter, the kernels on the CPU.
  *
  * Tolerances. ref rounds where the backend stores 16 bits, so in FP16 and BF16 both sides round the same
- * values, apart from the rare one that lies so near to the middle of two that a sum in FP32 and one in
- * float64 fall on different sides: one element in a thousand, of which the 2-norm sees nothing and the
- * largest error one unit in the last place, 2^-10 of an element (2^-7 in BF16) and less of the largest one.
- * Measured:
- * 4e-7 everywhere, so the tolerance is 1e-5 and a value of its own where a rounding may turn over. TF32
- * rounds the factors of products, which ref does not: 2^-11 each. */
+ * values, except for the rare value that lies so near to the middle of two numbers that a sum in FP32 and one
+ * in float64 fall on different sides. That is one element in a thousand: invisible in the 2-norm, and in the
+ * largest error one unit in the last place, 2^-10 of an element (2^-7 in BF16), less in relation to the
+ * largest one. Measured: 4e-7 everywhere, so the tolerance is 1e-5, and larger where a rounding may differ.
+ * TF32 rounds the factors of products, which ref does not: 2^-11 each. */
 #include "tests/backend_cases.h"
 #include "tests/emulated/gpu_emulated.h"
 #include "tests/testing.h"
 
-int dt_test_time_limit_s = 1800; /* for the long ones */
+int dt_test_time_limit_s = 1800; /* for the long cases */
 
 static const char *const everything[] = {"", NULL};
-/* Each kind of operation at some shape; the stem, 1x1 and 3x3, strides 1 and 2. */
+/* Each kind of operation at some shape: the stem, 1x1 and 3x3, strides 1 and 2. */
 static const char *const few[] = {
     "c3 ",       "c64 h8 w8 k", "c128 h4 w4 k128", "c256 h2 w2 k512", "pool", "normalize_input",
     "optimizer", "step",        "linear",          "softmax_loss",    NULL};
@@ -30,7 +29,7 @@ static void check(dt_dtype dtype, dt_interpreted_gpu gpu, int64_t image_size, in
     dt_emulated_gpu_destroy(&g);
 }
 
-/* AddressSanitizer takes ten times as long, and other shapes take the same ways through the code. */
+/* AddressSanitizer takes ten times as long, and other shapes run the same code. */
 static void fp16_fused_as_on_an_a100_agrees_with_ref(void)
 {
 #if defined(__SANITIZE_ADDRESS__)
@@ -56,7 +55,8 @@ static void fp32_and_tf32_agree_with_ref(void)
     check(DT_TF32, DT_INTERPRET_A100, 32, 2, 1e-3, few);
 }
 
-/* A library whose dgrad cannot add: another sum behind it, of values rounded once more. */
+/* With a library whose dgrad cannot accumulate, the backend adds afterwards, to values that were rounded once
+ * more. */
 static void a_gradient_that_cannot_accumulate_is_added_afterwards(void)
 {
     dt_emulated_gpu g = dt_emulated_gpu_create(&(dt_emulated_gpu_options){
@@ -65,7 +65,8 @@ static void a_gradient_that_cannot_accumulate_is_added_afterwards(void)
     dt_emulated_gpu_destroy(&g);
 }
 
-/* Work that runs as late as it can: nothing in the backend may rely on the host being slower. */
+/* With work that runs as late as possible: the backend must not rely on the host being slower than the
+ * GPU. */
 static void results_do_not_depend_on_when_work_runs(void)
 {
     dt_emulated_gpu g = dt_emulated_gpu_create(&(dt_emulated_gpu_options){

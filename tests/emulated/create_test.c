@@ -1,5 +1,5 @@
-/* Create-calls of layers/cuda: every failing allocation, of the host and of the device, is survived and leaks
- * nothing; what is shared and refused. */
+/* Create-calls of layers/cuda: after every failing allocation, of the host or of the device, they return an
+ * error and leak nothing; what is shared; what is refused. */
 #include "core/base/alloc.h"
 #include "layers/cuda/kernels_cuda.h"
 #include "tests/emulated/gpu_emulated.h"
@@ -11,7 +11,7 @@
 static const dt_conv_desc conv_desc = {
     .n = 2, .c = 32, .h = 8, .w = 8, .k = 64, .r = 3, .s = 3, .stride = 1, .pad = 1, .for_training = true};
 
-/* One of everything that is created, and given back. */
+/* Create and destroy one object of each kind. */
 static dt_status create_all(dt_device *device, dt_graph_runner *runner, dt_error *err)
 {
     static const dt_update_segment segments[] = {{.first = 0, .n = 1 << 15, .rule = DT_UPDATE_LARS}};
@@ -22,7 +22,7 @@ static dt_status create_all(dt_device *device, dt_graph_runner *runner, dt_error
     dt_linear *linear = NULL;
     dt_optimizer *optimizer = NULL;
     float *values = device->ops->alloc(device, (1 << 15) * (int64_t)sizeof *values);
-    dt_status status = values ? DT_OK : dt_fail(err, DT_ERR_MEMORY, "no room for values");
+    dt_status status = values ? DT_OK : dt_fail(err, DT_ERR_MEMORY, "no memory for values");
     DT_TRY_OR_FAIL(status, status);
     DT_TRY_OR_FAIL(status, dt_kernels_cuda_create(device, runner, &options, &k, err));
     DT_TRY_OR_FAIL(status, k->ops->conv_create(k, &conv_desc, &conv, err));
@@ -72,7 +72,7 @@ static void every_failing_allocation_gives_an_error_and_no_leak(void)
     device->ops->destroy(device);
 }
 
-/* A GPU with ever more memory, until it is enough. */
+/* Try GPUs with more and more memory until it is enough. */
 static void a_full_gpu_gives_an_error_and_leaks_nothing(void)
 {
     dt_error err = {0};
@@ -172,7 +172,7 @@ static void unsupported_types_and_shapes_are_refused(void)
     dt_emulated_gpu_destroy(&g);
 }
 
-/* Plans without a device: dtrain info --plans. */
+/* As in dtrain info --plans. */
 static void planning_alone_needs_no_device(void)
 {
     const dt_cuda_options options = {.dtype = DT_F16, .plan_only = true};

@@ -1,5 +1,5 @@
-/* device_emulated.c: the device's table; what a call means for memory (memory_emulated.c) and for queues
- * (streams_emulated.c). */
+/* device_emulated.c: the device's table of functions. memory_emulated.c implements memory, streams_emulated.c
+ * queues. */
 #include "tests/emulated/device_emulated.h"
 
 #include "tests/emulated/device_internal.h"
@@ -27,7 +27,7 @@ typedef struct copy_work {
     unsigned char *dst;
     const unsigned char *src; /* NULL: zeros */
     size_t bytes;
-    unsigned char staged[]; /* pageable source: as it was when the copy was enqueued */
+    unsigned char staged[]; /* content of a pageable source when the copy was enqueued */
 } copy_work;
 
 static dt_status run_copy(void *context, dt_error *err)
@@ -58,7 +58,8 @@ static dt_status push_copy(emulated_device *d, void *dst, const void *src, int64
     return dt_emulated_push(d, dt_emulated_stream(d, stream), &it, err);
 }
 
-/* Whether `p` lies in memory of the kind that the copy wants there. *pinned: in a block of host_alloc. */
+/* Check that `p` lies in memory of the kind that the copy needs. *pinned: whether it is in a block of
+ * host_alloc. */
 static dt_status check_end(emulated_device *d, const void *p, int64_t bytes, bool wants_device, bool *pinned,
                            dt_error *err)
 {
@@ -67,7 +68,7 @@ static dt_status check_end(emulated_device *d, const void *p, int64_t bytes, boo
     if (wants_device)
         return dt_emulated_check_range(&d->base, p, bytes, "copy", err);
     if (b && !b->is_host)
-        return dt_emulated_set_fault(d, err, "copy: %p is device memory where the copy wants host memory", p);
+        return dt_emulated_set_fault(d, err, "copy: %p is device memory where the copy needs host memory", p);
     return DT_OK;
 }
 
@@ -84,7 +85,7 @@ static dt_status copy_locked(emulated_device *d, void *dst, const void *src, int
     if (pageable && s->capturing)
         return dt_emulated_set_fault(d, err, "copy of pageable host memory in a capture");
     DT_TRY(push_copy(d, dst, src, bytes, pageable && kind == DT_COPY_TO_DEVICE, s, err));
-    if (pageable && kind == DT_COPY_TO_HOST) /* CUDA returns when it is done */
+    if (pageable && kind == DT_COPY_TO_HOST) /* CUDA returns after the copy */
         return dt_emulated_drain(d, s, err);
     return DT_OK;
 }
@@ -207,7 +208,7 @@ static dt_status stream_wait(dt_device *device, dt_stream *stream, dt_error *err
     return unlock(d, status != DT_OK ? status : return_earlier_error(d, err));
 }
 
-/* A dt_stream either way. */
+/* The native handle is the dt_stream itself. */
 static void *native_stream(dt_device *device, dt_stream *stream)
 {
     return dt_emulated_stream(dt_emulated(device), stream);
@@ -230,7 +231,7 @@ static void event_destroy(dt_device *device, dt_event *event)
         return;
     emulated_device *d = lock(device);
     dt_error err = {0};
-    if (dt_emulated_drain_all(d, &err) != DT_OK && d->error.status == DT_OK) /* queues may hold it */
+    if (dt_emulated_drain_all(d, &err) != DT_OK && d->error.status == DT_OK) /* enqueued work may use it */
         d->error = err;
     free(event);
     (void)unlock(d, DT_OK);
@@ -252,7 +253,7 @@ static dt_status stream_wait_event(dt_device *device, dt_stream *stream, dt_even
     return unlock(d, dt_emulated_push(d, dt_emulated_stream(d, stream), &it, err));
 }
 
-/* Pending work gets on by one piece each time that somebody asks, so that whoever polls sees an end. */
+/* Each query runs one piece of pending work, so that polling ends. */
 static dt_status event_done(dt_device *device, dt_event *event, bool *done, dt_error *err)
 {
     emulated_device *d = lock(device);
@@ -314,7 +315,7 @@ static void info(dt_device *device, dt_device_info *info)
     info->multiprocessors = 4;
 }
 
-/* Everything must have been given back. */
+/* All memory, streams, events and graphs must have been freed. */
 static void destroy(dt_device *device)
 {
     emulated_device *d = dt_emulated(device);
@@ -370,7 +371,7 @@ dt_status dt_device_emulated_create(const dt_emulated_options *options, dt_devic
     if (!d)
         return dt_fail(err, DT_ERR_MEMORY, "emulated device: out of memory");
     pthread_mutexattr_init(&recursive);
-    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE); /* work that runs asks for ranges */
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE); /* running work checks ranges */
     pthread_mutex_init(&d->lock, &recursive);
     pthread_mutexattr_destroy(&recursive);
     d->options = *options;

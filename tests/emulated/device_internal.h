@@ -1,5 +1,5 @@
-/* device_internal.h: what memory_emulated.c, streams_emulated.c and device_emulated.c share. All of it is
- * called with the lock held. */
+/* device_internal.h: shared by memory_emulated.c, streams_emulated.c and device_emulated.c. The caller of
+ * every function holds the lock. */
 #ifndef DTRAIN_TESTS_EMULATED_DEVICE_INTERNAL_H
 #define DTRAIN_TESTS_EMULATED_DEVICE_INTERNAL_H
 
@@ -16,13 +16,13 @@ typedef struct block {
     struct block *next;
 } block;
 
-/* What a stream does: a piece of work, or an event to record or to wait for. */
+/* An entry of a stream: a piece of work, or an event to record or to wait for. */
 typedef struct item {
     enum { ITEM_WORK, ITEM_RECORD, ITEM_WAIT } kind;
     dt_emulated_work work;
     bool borrowed; /* the work belongs to a graph */
     dt_event *event;
-    int64_t sequence; /* of the record */
+    int64_t sequence; /* number of the record */
     struct item *next;
 } item;
 
@@ -36,7 +36,7 @@ struct dt_stream {
 struct dt_event {
     dt_stream *stream; /* of the last record */
     int64_t n_recorded, n_done;
-    bool captured; /* the last record was in a capture, when its stream had n_captured pieces of work */
+    bool captured; /* the last record was in a capture, after n_captured pieces of work of its stream */
     int64_t n_captured;
     bool timed;
     double time_s; /* of the last record that was done */
@@ -49,16 +49,16 @@ typedef struct captured_graph {
 typedef struct emulated_device {
     dt_device base;
     dt_emulated_options options;
-    dt_device_ops ops; /* without capture if the options say so */
+    dt_device_ops ops; /* without the capture functions if options.capture is false */
     pthread_mutex_t lock;
     block *blocks;
     dt_stream main;
     dt_stream *streams;      /* all but main */
-    captured_graph *capture; /* the one that is going on */
-    dt_error error;          /* of work that ran when nobody could be told; told by the next wait */
+    captured_graph *capture; /* the capture in progress */
+    dt_error error;          /* of work that ran in a call without errors; the next wait returns it */
     dt_emulated_counts counts;
     char fault[DT_ERROR_MESSAGE_BYTES];
-    bool fault_was_read; /* else destroy tells it */
+    bool fault_was_read; /* else destroy prints it */
 } emulated_device;
 
 static inline emulated_device *dt_emulated(dt_device *device)

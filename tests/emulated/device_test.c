@@ -1,5 +1,4 @@
-/* The emulated device sees what it is there to see: stray writes, unwritten reads, missing events, faults of
- * a capture. */
+/* The emulated device detects stray writes, unwritten reads, missing events and faults of a capture. */
 #include "tests/emulated/device_emulated.h"
 #include "tests/testing.h"
 
@@ -79,7 +78,7 @@ static void copies_outside_of_an_allocation_are_faults(void)
     d->ops->destroy(d);
 }
 
-/* Under AddressSanitizer this would end the program, which is what it is for. */
+/* AddressSanitizer would end the program here, as it should. */
 static void a_stray_write_is_a_fault(void)
 {
 #if defined(__SANITIZE_ADDRESS__)
@@ -98,7 +97,7 @@ static void a_stray_write_is_a_fault(void)
 #endif
 }
 
-/* A second stream adds one to what a first one uploads; with or without an event in between. */
+/* A second stream adds one to a value that the first stream uploads, with or without an event in between. */
 static int two_streams(bool with_event)
 {
     dt_device *d = device_of(true);
@@ -116,8 +115,7 @@ static int two_streams(bool with_event)
     if (with_event)
         DT_REQUIRE(d->ops->stream_wait_event(d, NULL, event, &err) == DT_OK);
     enqueue(d, NULL, &work);
-    *pinned = with_event ? 30 : 20; /* too early: the copy has not run, and pinned memory is read when it
-                                       does */
+    *pinned = with_event ? 30 : 20; /* the copy has not run yet, and pinned memory is read when it does */
     int result = download(d, p);
     d->ops->host_free(d, pinned);
     d->ops->free(d, p);

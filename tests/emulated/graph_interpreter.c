@@ -1,4 +1,4 @@
-/* graph_interpreter.c: plans, bindings, and the way between a tensor's memory and its values. */
+/* graph_interpreter.c: plans, bindings, and conversion between a tensor's memory and its values. */
 #include "tests/emulated/graph_interpreter.h"
 
 #include "layers/half.h"
@@ -21,7 +21,7 @@ struct dt_graph_plan {
     int64_t workspace_bytes;
 };
 
-/* One execution, enqueued. */
+/* One enqueued execution. */
 typedef struct execution {
     interpreter *runner;
     dt_graph graph;
@@ -55,7 +55,8 @@ static void write_element(void *data, int64_t at, dt_dtype dtype, double value)
     memcpy((char *)data + 4 * at, &v, sizeof v);
 }
 
-/* The next element in the order of dt_values: `at` is its place in memory, `index` counts n, c, h, w up. */
+/* Return the offset of the next element in the order of dt_values. `at` is the present offset in memory;
+ * `index` counts n, c, h, w up. */
 static int64_t next_offset(const dt_graph_tensor *t, int64_t index[4], int64_t at)
 {
     for (int d = 3; d >= 0; d--) {
@@ -208,7 +209,7 @@ static const char *describe(dt_graph_runner *runner)
     return names[runner_of(runner)->options.gpu];
 }
 
-/* Tensor cores' fused kernels read 8 channels at once: the image's 4 are not enough. */
+/* The fused kernels of tensor cores read 8 channels at once; the image has only 4. */
 static bool has_engine(const interpreter *r, const dt_graph *g)
 {
     bool fused = g->n_ops > 1, image = false, accumulates = false;
@@ -241,7 +242,7 @@ static dt_status plan_create(dt_graph_runner *runner, const dt_graph *graph, dt_
     p->graph = *graph;
     if (r->options.spoil)
         r->options.spoil(&p->graph, r->options.spoil_context);
-    p->workspace_bytes = 256 * (graph->tensors[0].dims[2] % 3); /* none, some, more */
+    p->workspace_bytes = 256 * (graph->tensors[0].dims[2] % 3); /* no workspace, some, more */
     r->n_plans++;
     *plan = p;
     return DT_OK;

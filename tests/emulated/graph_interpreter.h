@@ -4,15 +4,15 @@
  *   dt_graph_runner *runner = NULL;
  *   dt_graph_interpreter_create(device, &(dt_interpreter_options){.gpu = DT_INTERPRET_A100}, &runner, &err);
  *
- * It believes the graph and nothing else: strides are followed as they stand, an operand is what the
- * operation names. So a wrong stride, a swapped operand or a term that is missing gives wrong numbers.
- * Tensors are rounded as graph.h says: what has memory to its dtype, virtual ones to FP32, a convolution's
- * factors to the graph's dtype (tensor cores read nothing else).
+ * It follows the graph literally: strides as they are, operands as the operation names them. So a wrong
+ * stride, a swapped operand or a missing term gives wrong numbers. Tensors are rounded as graph.h says: those
+ * with memory to their dtype, virtual ones to FP32, a convolution's factors to the graph's dtype (which
+ * tensor cores read).
  *
- * Each execution is refused, and a fault of the emulated device, when a tensor is missing, bound twice,
- * unknown, not 16-byte aligned, not wholly inside of one allocation, or overlaps an output; or when an input
- * holds an element that nobody has written. The workspace is overwritten with ones first: whoever keeps
- * something there loses it.
+ * An execution is refused, and a fault of the emulated device, when a tensor is missing, bound twice,
+ * unknown, not 16-byte aligned, not wholly inside one allocation, or overlaps an output; or when an input has
+ * an unwritten element. The workspace is overwritten with ones before each execution, so data that is kept
+ * there is lost.
  */
 #ifndef DTRAIN_TESTS_EMULATED_GRAPH_INTERPRETER_H
 #define DTRAIN_TESTS_EMULATED_GRAPH_INTERPRETER_H
@@ -20,7 +20,7 @@
 #include "core/device.h"
 #include "layers/cuda/graph.h"
 
-/* Which graphs there are engines for: the table of shared FACTS, as far as patterns go. */
+/* The GPU whose engines are imitated: which graphs have an engine, by the table in layers/cuda/README.md. */
 typedef enum dt_interpreted_gpu {
     DT_INTERPRET_ALL,  /* any graph */
     DT_INTERPRET_A100, /* FP16 and BF16: any but fusions around the image's 4 channels; TF32 and FP32:
@@ -31,16 +31,16 @@ typedef enum dt_interpreted_gpu {
 typedef struct dt_interpreter_options {
     dt_interpreted_gpu gpu;
     bool refuse_accumulate; /* no engine for beta != 0 */
-    /* Called with each graph before it is kept; may plant a mistake. NULL: none. */
+    /* Called with each graph before it is stored; may plant a mistake. NULL: none. */
     void (*spoil)(dt_graph *graph, void *context);
     void *spoil_context;
 } dt_interpreter_options;
 
-/* The device is an emulated one (device_emulated.h), borrowed. Errors: DT_ERR_MEMORY. */
+/* Create a runner on an emulated device (device_emulated.h), which it borrows. Errors: DT_ERR_MEMORY. */
 dt_status dt_graph_interpreter_create(dt_device *device, const dt_interpreter_options *options,
                                       dt_graph_runner **runner, dt_error *err);
 
-/* Plans that are alive, and plans executed so far. */
+/* The number of plans that exist, and of executions so far. */
 int64_t dt_graph_interpreter_live_plans(const dt_graph_runner *runner);
 int64_t dt_graph_interpreter_executions(const dt_graph_runner *runner);
 

@@ -1,5 +1,5 @@
-/* interpreter_internal.h: what graph_interpreter.c (plans, memory) and interpreter_ops.c (arithmetic)
- * share. */
+/* interpreter_internal.h: shared by graph_interpreter.c (plans, memory) and interpreter_ops.c
+ * (arithmetic). */
 #ifndef DTRAIN_TESTS_EMULATED_INTERPRETER_INTERNAL_H
 #define DTRAIN_TESTS_EMULATED_INTERPRETER_INTERNAL_H
 
@@ -15,7 +15,7 @@ typedef struct dt_values {
 double dt_interpreter_round(double v, dt_dtype dtype);
 
 /* Compute one operation. in[] and out[] are in the operation's order; out[0] of a convolution holds its old
- * values if beta != 0. Values that come out are not rounded. NULL on success, or what is wrong with the graph
+ * values if beta != 0. Results are not rounded. Returns NULL on success, or what is wrong with the graph
  * (static storage). */
 const char *dt_interpreter_op(const dt_graph_op *op, dt_dtype dtype, const dt_values *const in[5],
                               dt_values *const out[5]);

@@ -23,7 +23,7 @@ double dt_interpreter_round(double v, dt_dtype dtype)
     }
 }
 
-/* What a tensor core reads of it. */
+/* Round a factor as a tensor core reads it. */
 static double factor(double v, dt_dtype dtype)
 {
     return dtype == DT_TF32 ? (double)dt_tf32_of_float((float)v) : dt_interpreter_round(v, dtype);
@@ -31,7 +31,8 @@ static double factor(double v, dt_dtype dtype)
 
 /* -- convolutions ---------------------------------------------------------------------------------------- */
 
-/* The convolution y = conv(x, w), whichever of the three is asked for, and a chunk of its images. */
+/* The convolution y = conv(x, w), for the computation of any of the three, and the chunk of its images in
+ * progress. */
 typedef struct convolution {
     const dt_graph_op *op;
     const dt_values *x, *w, *y;
@@ -42,7 +43,7 @@ typedef struct convolution {
     double *filters;          /* [k][c r s] or transposed */
 } convolution;
 
-/* Where element `tap` of the patch of output pixel (image, p, q) lies in x; -1: outside. */
+/* The offset in x of element `tap` of the patch of output pixel (image, p, q); -1: outside. */
 static int64_t x_offset(const convolution *a, int64_t image, int64_t p, int64_t q, int64_t c, int64_t r,
                         int64_t s)
 {
@@ -72,7 +73,7 @@ static void move_patches(convolution *a, bool gather, double *sums)
                         }
 }
 
-/* Where y[image, k, p, q] of row (image, p, q) lies. */
+/* The offset of y[image, k, p, q] for row (image, p, q). */
 static int64_t y_offset(const convolution *a, int64_t row, int64_t k)
 {
     const int64_t *y = a->y->dims;
@@ -122,7 +123,7 @@ static void chunk_backward_filter(convolution *a, double *dw)
     dt_ref_matmul_add(1, a->w->dims[0], a->patch, a->n_rows, a->rows, a->patches, dw);
 }
 
-/* result = all chunks' sums */
+/* result = the sum over all chunks */
 static const char *convolve(convolution *a, double *result)
 {
     const int64_t *y = a->y->dims, *w = a->w->dims;
@@ -150,7 +151,7 @@ static const char *convolve(convolution *a, double *result)
     return ok ? NULL : "out of memory";
 }
 
-/* A factor as tensor cores read it; what has the dtype in memory has been rounded. */
+/* A factor rounded as tensor cores read it; a tensor whose memory has the dtype is rounded already. */
 static dt_values rounded(const dt_values *a, dt_dtype dtype)
 {
     dt_values copy = *a;

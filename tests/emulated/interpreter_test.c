@@ -1,8 +1,8 @@
-/* Every graph of layers/cuda/graph_conv.h, interpreted, against the reference backend's operation; and what
- * the interpreter refuses.
+/* Interprets every graph of layers/cuda/graph_conv.h and compares it with the reference backend's operation;
+ * and what the interpreter refuses.
  *
- * In FP32 nothing is rounded but the results, so 1e-5 of the largest value tells a right graph from a wrong
- * one. */
+ * In FP32 only the results are rounded, so a tolerance of 1e-5 of the largest value distinguishes a right
+ * graph from a wrong one. */
 #include "layers/cuda/graph_conv.h"
 #include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
@@ -178,7 +178,7 @@ static void check_backward_data(problem *p, bool accumulate)
     check(&p->x);
 }
 
-/* gamma, beta, mean and invstd are free; scale and bias follow. */
+/* gamma, beta, mean and invstd are random; scale and bias follow from them. */
 static void check_backward_data_bn(problem *p)
 {
     enum { MEAN, INVSTD, GAMMA, BETA, DGAMMA, DBETA, SCALE, BIAS };
@@ -257,7 +257,7 @@ static void every_graph_agrees_with_ref(void)
     DT_CHECK_STR(dt_emulated_fault(device), "");
 }
 
-/* Each mistake makes a difference, or is refused. */
+/* Each mistake changes the result or is refused. */
 static void planted_mistakes_change_the_result_or_are_refused(void)
 {
     problem p = problem_of(3, 1, 1);
@@ -304,11 +304,11 @@ static void unwritten_inputs_and_wrong_bindings_are_refused(void)
     dt_graph graph;
     dt_graph_binding tensors[] = {{DT_GRAPH_X, p.x.nhwc}, {DT_GRAPH_W, p.w.nhwc}, {DT_GRAPH_Y, p.y.nhwc}};
     dt_graph_conv_forward(&p.desc, DT_F32, false, false, &graph);
-    DT_CHECK_INT(execute(&graph, tensors, 2), DT_ERR_INTERNAL); /* one is missing */
+    DT_CHECK_INT(execute(&graph, tensors, 2), DT_ERR_INTERNAL); /* a tensor is missing */
     tensors[2].data = p.x.nhwc;
-    DT_CHECK_INT(execute(&graph, tensors, 3), DT_ERR_DEVICE); /* over its input, and too small */
+    DT_CHECK_INT(execute(&graph, tensors, 3), DT_ERR_DEVICE); /* the output overlaps an input */
     tensors[2].data = p.y.nhwc + 1;
-    DT_CHECK_INT(execute(&graph, tensors, 3), DT_ERR_DEVICE); /* reaches over the end */
+    DT_CHECK_INT(execute(&graph, tensors, 3), DT_ERR_DEVICE); /* reaches beyond the end */
     tensors[2].data = p.y.nhwc;
     memset(&p.x.nhwc[5], DT_EMULATED_POISON, sizeof(float));
     DT_CHECK_INT(execute(&graph, tensors, 3), DT_ERR_DEVICE);

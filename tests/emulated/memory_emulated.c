@@ -89,7 +89,7 @@ block *dt_emulated_find(emulated_device *d, const void *p)
     return NULL;
 }
 
-/* Under AddressSanitizer the bands are closed, and whoever went there has been stopped. */
+/* AddressSanitizer has poisoned the bands and stops at any access to them. */
 #if defined(__SANITIZE_ADDRESS__)
 dt_status dt_emulated_check_guards(emulated_device *d, const char *after, dt_error *err)
 {
@@ -109,14 +109,14 @@ dt_status dt_emulated_check_guards(emulated_device *d, const char *after, dt_err
 {
     for (const block *b = d->blocks; b; b = b->next) {
         int64_t before = first_damage(b->base, GUARD_BYTES),
-                behind = first_damage(b->memory + b->bytes, GUARD_BYTES);
+                after_end = first_damage(b->memory + b->bytes, GUARD_BYTES);
         if (before >= 0)
             return dt_emulated_set_fault(d, err,
                                          "%s wrote %lld bytes in front of an allocation of %lld bytes", after,
                                          (long long)(GUARD_BYTES - before), (long long)b->bytes);
-        if (behind >= 0)
+        if (after_end >= 0)
             return dt_emulated_set_fault(d, err, "%s wrote at byte %lld of an allocation of %lld bytes",
-                                         after, (long long)(b->bytes + behind), (long long)b->bytes);
+                                         after, (long long)(b->bytes + after_end), (long long)b->bytes);
     }
     return DT_OK;
 }

@@ -32,7 +32,8 @@ static dt_status run_work(emulated_device *d, const dt_emulated_work *work, dt_e
     return dt_emulated_check_guards(d, work->name, err);
 }
 
-/* Run the item at the head of a stream. A stream that went wrong runs empty: the error has been told. */
+/* Run the first item of a stream and remove it, even if it fails: its error is returned once, and later items
+ * still run. */
 dt_status dt_emulated_step(emulated_device *d, dt_stream *s, dt_error *err)
 {
     dt_status status = DT_OK;
@@ -40,7 +41,7 @@ dt_status dt_emulated_step(emulated_device *d, dt_stream *s, dt_error *err)
         return DT_OK;
     item *it = s->first;
     if (it->kind == ITEM_WAIT) {
-        /* looks at this stream no more than a GPU would */
+        /* run the event's stream up to the record that is waited for */
         status = dt_emulated_run_to_event(d, it->event, it->sequence, err);
     } else if (it->kind == ITEM_RECORD) {
         it->event->n_done = it->sequence;
@@ -105,7 +106,8 @@ static dt_status append(item **first, item **last, const item *what, dt_error *e
     return DT_OK;
 }
 
-/* What a capture does with an item: work is kept; events only say which streams belong to it. */
+/* Handle an item during a capture: keep work; use events only to find the streams that belong to the
+ * capture. */
 static dt_status capture_item(emulated_device *d, dt_stream *s, const item *what, dt_error *err)
 {
     if (what->kind == ITEM_WORK) {
@@ -115,8 +117,8 @@ static dt_status capture_item(emulated_device *d, dt_stream *s, const item *what
     if (what->kind == ITEM_RECORD) {
         what->event->captured = true;
         what->event->n_captured = s->n_captured;
-        what->event->n_recorded--; /* outside it is as it was: earlier waits, still in a queue, are for
-                                      earlier records */
+        what->event->n_recorded--; /* outside of the capture the event is unchanged: waits that are still
+                                      in a queue refer to earlier records */
         return DT_OK;
     }
     if (!what->event->captured) {

@@ -1,6 +1,6 @@
-/* The training loop with the whole CUDA backend on the emulated device, whose work is done late: captured or
- * not, and in two pieces, the bits are the same. (layers/ref on that device:
- * tests/core/training/trainer_lag_test.c.) */
+/* The training loop with the whole CUDA backend on the emulated device, whose work runs late: captured or
+ * not, and resumed, the bits are the same. (tests/core/training/trainer_lag_test.c runs layers/ref on that
+ * device.) */
 #include "tests/emulated/gpu_emulated.h"
 #include "tests/emulator/emulator.h"
 #include "tests/fakes/fake_store.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static dt_graph_runner *runner; /* of the run that is going on */
+static dt_graph_runner *runner; /* of the present run */
 
 static dt_status create_kernels(dt_device *device, dt_dtype dtype, dt_kernels **kernels, dt_error *err)
 {
@@ -49,27 +49,27 @@ static void check_same_values(const job *a, const job *b)
 
 static void captured_and_uncaptured_steps_give_the_same_bits(void)
 {
-    job anew = gpu_job(true), captured = gpu_job(false), ref = gpu_job(true);
+    job uncaptured = gpu_job(true), captured = gpu_job(false), ref = gpu_job(true);
     ref.lagging = false;
-    run_on_gpu(&anew);
+    run_on_gpu(&uncaptured);
     run_on_gpu(&captured);
     run(&ref);
-    check_all(&anew, DT_OK);
+    check_all(&uncaptured, DT_OK);
     check_all(&captured, DT_OK);
-    check_same_values(&anew, &captured);
-    DT_CHECK_INT(anew.counts[0].n_launches, 0);
+    check_same_values(&uncaptured, &captured);
+    DT_CHECK_INT(uncaptured.counts[0].n_launches, 0);
     DT_CHECK(captured.counts[0].n_launches > 22);
     DT_CHECK_INT(captured.n_steps, 22);
     for (int64_t i = 0; i < captured.n_steps; i++) {
-        DT_CHECK(captured.steps[i].loss == anew.steps[i].loss);
+        DT_CHECK(captured.steps[i].loss == uncaptured.steps[i].loss);
         DT_CHECK_CLOSE(captured.steps[i].loss, ref.steps[i].loss, 0.02);
     }
     DT_CHECK_INT(captured.n_evals, 2);
     for (int64_t i = 0; i < captured.n_evals; i++) {
-        DT_CHECK(captured.evals[i].val_loss == anew.evals[i].val_loss);
+        DT_CHECK(captured.evals[i].val_loss == uncaptured.evals[i].val_loss);
         DT_CHECK_CLOSE(captured.evals[i].val_loss, ref.evals[i].val_loss, 0.02);
     }
-    free_job(&anew);
+    free_job(&uncaptured);
     free_job(&captured);
     free_job(&ref);
 }
@@ -94,7 +94,7 @@ static void a_resumed_run_gives_the_same_bits(void)
     free_job(&pieces);
 }
 
-/* The newest checkpoint's stream; free() it. */
+/* Return the newest checkpoint's stream; the caller frees it. */
 static float *newest(dt_store *store, int64_t *n_elems)
 {
     dt_error err = {0};
@@ -109,8 +109,8 @@ static float *newest(dt_store *store, int64_t *n_elems)
     return stream;
 }
 
-/* One run saves every third step while captured steps go on; the other one ends behind step 9, and waits for
- * the device before it saves. */
+/* One run saves every third step while captured steps run. The other ends after step 9, and waits for the
+ * device before it saves. */
 static void a_checkpoint_taken_while_steps_run_equals_one_of_an_idle_device(void)
 {
     job goes_on = gpu_job(false), waits = gpu_job(false);

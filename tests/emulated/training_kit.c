@@ -97,7 +97,7 @@ dt_trained dt_train(dt_kernels *kernels, const dt_training *t)
     dt_comm *comm = NULL;
     dt_step *step = NULL;
     dt_trained trained = {0};
-    /* whatever n_steps: the same images */
+    /* the same images for any n_steps */
     const fake_source_options images = {.n_samples = t->batch * t->accumulate * 64,
                                         .n_classes = CLASSES,
                                         .image_size = t->image_size,
@@ -156,7 +156,7 @@ dt_distance dt_trained_distance(const dt_trained *a, const dt_trained *b)
             apart += pow((double)a->end[j] - (double)b->end[j], 2);
             way += pow((double)b->end[j] - (double)b->start[j], 2);
         }
-        all[i] = apart > 0 ? sqrt(apart / way) : 0; /* infinity if a tensor moves that must not */
+        all[i] = apart > 0 ? sqrt(apart / way) : 0; /* infinity if a tensor changes that must not */
         if (isnan(apart))
             all[i] = INFINITY;
         if (all[i] > distance.largest) {

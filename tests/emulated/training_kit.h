@@ -1,4 +1,5 @@
-/* training_kit.h: the same few steps of training on two backends, and how far apart they end. */
+/* training_kit.h: runs the same few steps of training on two backends, and measures how far apart they
+ * end. */
 #ifndef DTRAIN_TESTS_EMULATED_TRAINING_KIT_H
 #define DTRAIN_TESTS_EMULATED_TRAINING_KIT_H
 
@@ -13,12 +14,12 @@ typedef struct dt_training {
     uint64_t seed;
     double lr;
     bool lars, ema, zero_init_gamma, no_graph;
-    float loss_scale; /* to begin with; 0: 1, and no scaling */
+    float loss_scale; /* initial value; 0: no loss scaling */
     int32_t growth_interval;
-    const float *from;  /* a state to start from, as dt_trained has it; NULL: a fresh one */
-    int64_t first_step; /* where in the order of images */
+    const float *from;  /* initial state, in the form of dt_trained.state; NULL: a new one */
+    int64_t first_step; /* position in the order of images */
     bool may_fail;      /* an error ends the training, not the test */
-    /* Called behind the last step, with the net still there; may be NULL. */
+    /* Called after the last step, before the net is destroyed; may be NULL. */
     void (*at_end)(void *context, dt_kernels *kernels, dt_net *net);
     void *context;
 } dt_training;
@@ -33,15 +34,16 @@ typedef struct dt_trained {
     int64_t n_results;
 } dt_trained;
 
-/* One rank, images of the fake source. Ends the running test when a call fails, unless may_fail is set. */
+/* Train on one rank, with images of the fake source. If a call fails, the running test ends, unless may_fail
+ * is set. */
 dt_trained dt_train(dt_kernels *kernels, const dt_training *training);
 void dt_trained_free(dt_trained *trained);
 
-/* For each tensor |A - B| / |B - START| in the 2-norm: how far apart they are by the way that B has gone
+/* For each tensor |A - B| / |B - START| in the 2-norm: the distance in relation to how far B has moved
  * (tests/README.md). */
 typedef struct dt_distance {
     double median, largest; /* of all tensors */
-    const char *worst;      /* the tensor with the largest; B's */
+    const char *worst;      /* name of the tensor with the largest distance; owned by B */
 } dt_distance;
 dt_distance dt_trained_distance(const dt_trained *a, const dt_trained *b);
 bool dt_trained_same_bits(const dt_trained *a, const dt_trained *b);

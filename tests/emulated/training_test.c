@@ -1,20 +1,21 @@
-/* ResNet-18 at 32 pixels trained by the whole CUDA backend on the CPU, against the reference backend that
+/* ResNet-18 at 32 pixels, trained by the whole CUDA backend on the CPU, against the reference backend that
  * rounds to the same dtype.
  *
- * What agreement can mean. One operation agrees to 1e-5 (cases_test.c). In a whole step a sum in FP32 and one
- * in float64 now and then round to different 16 bits; that is carried on, and grows where BatchNorm sees few
- * values (a batch of 4 at 32 pixels leaves 4 in the last stage), until two runs are as far apart as any two
- * that round differently. With branches that begin at zero (--zero-init-gamma) this growth is small.
- * Measured, seeds 1 to 5, steps 1 to 3, as distance by way gone, of every parameter, momentum and statistic:
+ * What agreement can mean: one operation agrees to 1e-5 (cases_test.c). In a whole step, a sum in FP32 and
+ * one in float64 sometimes round to different 16 bits. That difference is carried on, and grows where
+ * BatchNorm has few values (a batch of 4 at 32 pixels leaves 4 in the last stage), until two runs are as far
+ * apart as any two that round differently. With branches that begin at zero (--zero-init-gamma) it grows
+ * little. Measured with seeds 1 to 5 and steps 1 to 3, as distance divided by the distance moved, of every
+ * parameter, momentum and statistic:
  *
  *                                                     largest of all tensors    median
  *   a step of both from the same state                0.00002 to 0.06           0 to 0.0014
  *   the same, batch 8                                 0.0007 to 0.05            0 to 0.007
  *   ref in FP32 and ref in FP16, the same step        0.04 to 0.35              0.0003 to 0.02
- *   three steps, each on its own way, batch 8         0.09 to 0.46              0.003 to 0.013
+ *   three steps, each from its own state, batch 8     0.09 to 0.46              0.003 to 0.013
  *
- * So a step is held to 0.1 and a median of 0.003, within what FP16 itself does; three steps in a row to a
- * median of 0.05. The least of the planted mistakes below is 0.3 away. */
+ * The limits are therefore 0.1 and a median of 0.003 for a step, within what FP16 itself causes, and a median
+ * of 0.05 for three steps in a row. The smallest of the planted mistakes below gives 0.3. */
 #include "core/base/alloc.h"
 #include "layers/cuda/cuda_internal.h"
 #include "layers/half.h"
@@ -26,14 +27,13 @@
 #include <math.h>
 #include <stdio.h>
 
-int dt_test_time_limit_s = 1800; /* for the long ones */
+int dt_test_time_limit_s = 1800; /* for the long cases */
 
 #define ONE_STEP_LARGEST 0.1
 #define ONE_STEP_MEDIAN 0.003
 #define THREE_STEPS_MEDIAN 0.05
 
-/* AddressSanitizer makes a step ten times as long, and sees nothing in the later ones that it has not seen in
- * the first. */
+/* With AddressSanitizer a step takes ten times as long, and later steps run the same code as the first. */
 #if defined(__SANITIZE_ADDRESS__)
 #    define NOT_UNDER_ASAN() DT_SKIP("long under AddressSanitizer, which has nothing to find here")
 enum { N_SINGLE_STEPS = 1 };
@@ -83,7 +83,7 @@ static void check_mirror(void *context, dt_kernels *k, dt_net *net)
 
 /* -- agreement ------------------------------------------------------------------------------------------- */
 
-/* Every step of the GPU starts where ref's did. */
+/* Each step of the GPU starts from ref's state before that step. */
 static void check_single_steps(dt_emulated_gpu *g, const dt_training *training, int64_t n_steps)
 {
     dt_training one = *training;
@@ -166,7 +166,7 @@ static void too_large_a_loss_scale_skips_steps_and_changes_nothing(void)
 
 /* -- time and capture ------------------------------------------------------------------------------------ */
 
-/* Both slots of the upload are captured and launched again: 6 steps. */
+/* 6 steps, so that both slots of the upload are captured and launched again. */
 static dt_trained train_on(bool lazy, bool capture)
 {
     dt_emulated_gpu g =
@@ -199,8 +199,8 @@ static void the_bits_do_not_depend_on_capture_or_on_when_work_runs(void)
 
 /* -- planted mistakes ------------------------------------------------------------------------------------ */
 
-/* A step from a state that one step of ref's has led to (at the very first, branches that begin at zero have
- * no gradient), and what ref makes of it; made by the first test that wants it. */
+/* A state after one step of ref (in the first step, branches that begin at zero have no gradient), and ref's
+ * result of the next step. The first test that needs them computes them. */
 static dt_trained first, expected;
 
 static dt_training planted(void)
@@ -229,7 +229,7 @@ void dt_test_tear_down(void)
     dt_trained_free(&expected);
 }
 
-/* Whether a mistake shows: an error, or a distance beyond what is allowed. */
+/* Return whether a mistake is detected: an error, or a distance beyond the limit. */
 static bool shows(const dt_interpreter_options *interpreter, const char *kernel, dt_emulator_mistake mistake)
 {
     const dt_training t = planted();
@@ -261,7 +261,7 @@ static dt_graph_op *find_op(dt_graph *g, dt_graph_op_kind kind)
     return NULL;
 }
 
-/* The prologue without its bias: conv(relu(scale * x)). */
+/* Leave the bias out of the prologue: conv(relu(scale * x)). */
 static void spoil_term(dt_graph *g, void *context)
 {
     dt_graph_op *add = find_op(g, DT_GRAPH_OP_ADD), *relu = find_op(g, DT_GRAPH_OP_RELU);
@@ -270,7 +270,7 @@ static void spoil_term(dt_graph *g, void *context)
         relu->in[0] = add->in[0];
 }
 
-/* Rows and columns of a gradient's input change places, in the 3x3 convolutions of the second stage. */
+/* Swap rows and columns of a gradient's input, in the 3x3 convolutions of the second stage. */
 static void spoil_stride(dt_graph *g, void *context)
 {
     (void)context;
@@ -284,7 +284,7 @@ static void spoil_stride(dt_graph *g, void *context)
     }
 }
 
-/* The ReLU's mask from the wrong operand. */
+/* Read the ReLU's mask from the wrong operand. */
 static void spoil_operand(dt_graph *g, void *context)
 {
     dt_graph_op *drelu = find_op(g, DT_GRAPH_OP_RELU_BACKWARD);

@@ -1,9 +1,8 @@
-/* cuda_emulator.h: the part of the CUDA language that our kernels use, for a C++ compiler: what
- * layers/cuda/kernel.cuh includes instead of cuda_runtime.h when nvcc does not compile it. Types of vectors
- * and of halves are CUDA's own headers'.
+/* cuda_emulator.h: the part of the CUDA language that our kernels use, for a C++ compiler.
+ * layers/cuda/kernel.cuh includes it instead of cuda_runtime.h when nvcc does not compile it. Vector and half
+ * types come from CUDA's own headers.
  *
- * A kernel is an ordinary function. Shared memory is declared by DT_SHARED, because the emulator has to know
- * of it.
+ * A kernel is an ordinary function. DT_SHARED declares shared memory, because the emulator must know of it.
  */
 #ifndef DTRAIN_TESTS_EMULATOR_CUDA_EMULATOR_H
 #define DTRAIN_TESTS_EMULATOR_CUDA_EMULATOR_H
@@ -77,7 +76,7 @@ static inline unsigned dt_emulator_ballot(unsigned mask, int line, bool predicat
                             : dt_emulator_lane())
 #define __ballot_sync(mask, predicate) dt_emulator_ballot(mask, __LINE__, predicate)
 
-/* A kernel with its arguments, as they were when it was launched. */
+/* A kernel with copies of its arguments. */
 template <typename... Parameters> struct dt_emulator_call {
     void (*kernel)(Parameters...);
     std::tuple<Parameters...> parameters;
@@ -99,7 +98,8 @@ static int dt_emulator_launch_kernel(const char *name, dim3 grid, dim3 block, si
     return dt_emulator_enqueue(stream, &work);
 }
 
-/* Launch; an int: 0, or the error's number. A kernel with template arguments is written in parentheses. */
+/* Launch a kernel. An int: 0, or the error's number. Write a kernel with template arguments in
+ * parentheses. */
 #define DT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                            \
     dt_emulator_launch_kernel(#kernel, grid, block, shared_bytes, stream, kernel, __VA_ARGS__)
 

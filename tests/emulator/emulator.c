@@ -1,10 +1,10 @@
-/* emulator.c: blocks, threads and who waits for what.
+/* emulator.c: blocks, threads, barriers and warp collectives.
  *
  * A fiber takes threads that have not begun, one after the other, and runs each to its end. A thread that has
- * to wait keeps its fiber; another fiber then goes on: one whose wait is over, or a fresh one that takes the
- * next thread. So a block needs as many stacks as it has threads waiting at once. When nobody can go on and
- * somebody waits, the threads of the block have taken different ways: that is reported, and the block is
- * given up.
+ * to wait keeps its fiber, and another fiber runs: one whose thread has finished waiting, or a new one, which
+ * begins the next thread. A block therefore needs as many stacks as it has threads waiting at once. When some
+ * thread waits and none can run, the threads of the block have diverged: the emulator reports that and
+ * abandons the block.
  */
 #include "tests/emulator/emulator.h"
 
@@ -20,7 +20,7 @@ enum { MAX_THREADS = 1024, WARP = 32, MAX_SHARED_BYTES = 48 << 10, MAX_GRID_YZ =
 
 dt_emulator_state dt_emulator;
 
-/* Who waits at a place that `wanted` threads have to reach, in order of arrival. */
+/* A point that `wanted` threads must reach, and the threads that wait there, in order of arrival. */
 typedef struct sync_point {
     int line; /* of the first to arrive */
     int n_arrived, wanted;
@@ -30,7 +30,7 @@ typedef struct sync_point {
 typedef struct warp_state {
     sync_point sync_point;
     int round;
-    uint64_t values[2][WARP]; /* of this round and of the one before, which slower lanes still read */
+    uint64_t values[2][WARP]; /* of this round and of the previous one, which slower lanes may still read */
 } warp_state;
 
 static struct {
@@ -40,21 +40,21 @@ static struct {
     int n_threads, n_begun, n_done;
     bool failed;
     bool without_barriers, last_thread_leaves;
-    /* Per thread, in its block. */
+    /* For each thread of the block. */
     int waits_at[MAX_THREADS]; /* line, or NOT_WAITING */
     bool has_left[MAX_THREADS];
     dt_fiber *fiber_of[MAX_THREADS]; /* while it waits */
-    /* Threads whose wait is over, a ring. */
+    /* Threads that have finished waiting, in a ring. */
     int ready[MAX_THREADS];
     int first_ready, n_ready;
     sync_point barrier;
     warp_state warps[MAX_THREADS / WARP];
-    /* What runs now. */
+    /* The thread and the fiber that run now. */
     int thread;
     dt_fiber *fiber;
 } now;
 
-/* All fibers there are, and those without a thread. */
+/* All fibers, and those without a thread. */
 static dt_fiber *fibers[MAX_THREADS + 1], *idle[MAX_THREADS + 1];
 static int n_fibers, n_idle;
 
@@ -93,17 +93,17 @@ int64_t dt_emulator_n_launches(void)
     return n_launches;
 }
 
-/* A thread of [first, behind) that is not where `waiting` waits; -1: none. */
-static int find_missing(int waiting, int first, int behind)
+/* Return a thread of [first, end) that does not wait where `waiting` waits; -1: none. */
+static int find_missing(int waiting, int first, int end)
 {
-    for (int t = first; t < behind && t < now.n_threads; t++)
+    for (int t = first; t < end && t < now.n_threads; t++)
         if (now.has_left[t] || now.waits_at[t] != now.waits_at[waiting])
             return t;
     return -1;
 }
 
-/* Some thread waits, and nobody can go on. A pair out of one warp tells most: a shuffle that lacks a lane is
- * told as that. */
+/* Report why no thread can run although some wait. Prefer a pair of threads of one warp: it shows a shuffle
+ * that lacks a lane. */
 static void report_missing_thread(void)
 {
     int waiting = -1, missing = -1, n_waiting = 0;
@@ -119,7 +119,7 @@ static void report_missing_thread(void)
     if (missing < 0)
         missing = find_missing(waiting, 0, now.n_threads);
     if (missing < 0)
-        report("%d threads wait in line %d for nobody", n_waiting, now.waits_at[waiting]);
+        report("%d threads wait in line %d and no thread is missing", n_waiting, now.waits_at[waiting]);
     else if (now.has_left[missing])
         report("thread %d has left, and thread %d waits for it in line %d (%d wait)", missing, waiting,
                now.waits_at[waiting], n_waiting);
@@ -143,7 +143,7 @@ static void give_up(void)
 {
     now.failed = true;
     switch_to(NULL);
-    abort(); /* nobody comes back */
+    abort(); /* no switch returns here */
 }
 
 static void set_thread(int thread)
@@ -170,7 +170,7 @@ static dt_fiber *fresh_fiber(void)
     return fiber;
 }
 
-/* The one that has waited longest; or, ahead, the one that has waited least. */
+/* Remove and return the fiber whose thread became ready first; with DT_EMULATOR_AHEAD, last. */
 static dt_fiber *next_ready(void)
 {
     now.n_ready--;
@@ -181,8 +181,8 @@ static dt_fiber *next_ready(void)
     return now.fiber_of[thread];
 }
 
-/* A fiber's life: threads that have not begun; when there are none, its place goes to one that waits no
- * more. */
+/* The main function of a fiber: run threads that have not begun; when there are none, switch to a fiber whose
+ * thread is ready. */
 static void run_threads(void *unused)
 {
     (void)unused;
@@ -206,7 +206,7 @@ static void run_threads(void *unused)
     }
 }
 
-/* The thread that runs now stops until its meeting is complete. */
+/* Suspend the running thread until its synchronisation point is complete. */
 static void wait_at(int line)
 {
     int thread = now.thread;
@@ -220,7 +220,7 @@ static void wait_at(int line)
     set_thread(thread);
 }
 
-/* Arrive; the last one lets all others go on, and goes on itself. */
+/* Arrive at a synchronisation point. The last thread to arrive makes all others ready and continues. */
 static void arrive(sync_point *m, int line)
 {
     if (m->n_arrived > 0 && m->line != line) {
@@ -277,7 +277,7 @@ static dt_emulator_shared *all_shared;
 
 static void allocate_shared(dt_emulator_shared *shared, size_t bytes)
 {
-    shared->data = malloc(bytes); /* of its exact size: AddressSanitizer watches its ends */
+    shared->data = malloc(bytes); /* of its exact size, so that AddressSanitizer checks its ends */
     shared->bytes = bytes;
     shared->next = all_shared;
     all_shared = shared;
@@ -319,7 +319,7 @@ static void run_block(void)
     switch_to(fresh_fiber());
 }
 
-/* After a block that was given up: every stack begins anew. */
+/* Reset every fiber, after a block was abandoned. */
 static void restart_fibers(void)
 {
     n_idle = 0;
@@ -367,7 +367,7 @@ static int launch(dt_emulator_index grid, dt_emulator_index block, size_t shared
     if (grid.x == 0 || grid.x > INT32_MAX || grid.y == 0 || grid.y > MAX_GRID_YZ || grid.z == 0 ||
         grid.z > MAX_GRID_YZ || n_threads == 0 || n_threads > MAX_THREADS || block.z > 64 ||
         shared_bytes > MAX_SHARED_BYTES) {
-        report("a block of (%u,%u,%u) threads and %zu bytes of shared memory: no GPU takes this", block.x,
+        report("a block of (%u,%u,%u) threads and %zu bytes of shared memory: no GPU accepts this", block.x,
                block.y, block.z, shared_bytes);
         return DT_EMULATOR_INVALID_CONFIGURATION;
     }

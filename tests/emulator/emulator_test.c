@@ -1,4 +1,4 @@
-/* The emulator of CUDA: what a kernel may rely on, and the mistakes that it has to report. */
+/* The emulator of CUDA: what a kernel may rely on, and the mistakes that the emulator must report. */
 #include "tests/emulator/emulator.h"
 
 #include "tests/emulator/samples.h"
@@ -100,7 +100,7 @@ static void planted_gaps_skip_their_part(void)
 typedef struct divergence {
     sample_mistake_kind kind;
     int thread;
-    const char *kernel, *told;
+    const char *kernel, *message;
 } divergence;
 
 /* After each of them the emulator works as before. */
@@ -119,7 +119,7 @@ static void threads_that_diverge_are_reported(void)
         const divergence *d = &divergences[i];
         DT_CHECK_INT(sample_mistake(d->kind, d->thread), DT_EMULATOR_LAUNCH_FAILED);
         DT_CHECK_CONTAINS(dt_emulator_message(), d->kernel);
-        DT_CHECK_CONTAINS(dt_emulator_message(), d->told);
+        DT_CHECK_CONTAINS(dt_emulator_message(), d->message);
         DT_CHECK_INT(n_wrong_after_turning(2, 256, true), 0);
         DT_CHECK_INT(sample_mistake(SAMPLE_LEAVES, -1), 0);
     }
@@ -132,7 +132,7 @@ static void a_launch_beyond_the_limits_of_gpus_is_refused(void)
     DT_CHECK_INT(sample_configuration(1, 0, 0), DT_EMULATOR_INVALID_CONFIGURATION);
     DT_CHECK_INT(sample_configuration(1, 1025, 0), DT_EMULATOR_INVALID_CONFIGURATION);
     DT_CHECK_INT(sample_configuration(1, 32, (48 << 10) + 1), DT_EMULATOR_INVALID_CONFIGURATION);
-    DT_CHECK_CONTAINS(dt_emulator_message(), "no GPU takes this");
+    DT_CHECK_CONTAINS(dt_emulator_message(), "no GPU accepts this");
 }
 
 static const dt_test tests[] = {

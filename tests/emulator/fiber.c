@@ -28,7 +28,7 @@ struct dt_fiber {
     void *arg;
     char *stack; /* lowest usable byte; a page that cannot be touched lies below it */
     size_t stack_bytes;
-    void *asan_stack; /* AddressSanitizer's, while the fiber does not run */
+    void *asan_stack; /* AddressSanitizer's handle, while the fiber does not run */
 #if defined(__x86_64__)
     void *stack_pointer; /* while it does not run */
 #else
@@ -45,7 +45,7 @@ static void after_switch(void *asan_stack)
     const void *bottom = NULL;
     size_t bytes = 0;
     __sanitizer_finish_switch_fiber(asan_stack, &bottom, &bytes);
-    if (previous == &program) { /* nobody else knows where it lies */
+    if (previous == &program) { /* its bounds are known only here */
         program.stack = (char *)(size_t)bottom;
         program.stack_bytes = bytes;
     }
@@ -63,8 +63,8 @@ static void begin(void)
 
 #if defined(__x86_64__)
 
-/* void dt_fiber_exchange(void **save, void *load): push what a callee has to keep, leave the stack pointer in
- * *save, go on at load. */
+/* void dt_fiber_exchange(void **save, void *load): push the registers that a callee must preserve, store the
+ * stack pointer in *save, and continue on the stack `load`. */
 void dt_fiber_exchange(void **save, void *load);
 __asm__(".text\n"
         ".p2align 4\n"

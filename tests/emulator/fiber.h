@@ -1,8 +1,8 @@
-/* fiber.h: stacks that one can switch between: what the emulator's threads run on.
+/* fiber.h: stacks to switch between; the emulator's threads run on them.
  *
- * On x86-64 a switch saves six registers, in a few lines of assembly; elsewhere it is swapcontext, which
- * makes a system call. Under AddressSanitizer every switch is told to it. Floating-point modes are shared by
- * all fibers.
+ * On x86-64 a switch saves six registers, in a few lines of assembly. Elsewhere it is swapcontext, which
+ * makes a system call. AddressSanitizer is notified of every switch. All fibers share the floating-point
+ * modes.
  */
 #ifndef DTRAIN_TESTS_EMULATOR_FIBER_H
 #define DTRAIN_TESTS_EMULATOR_FIBER_H
@@ -11,13 +11,13 @@
 
 typedef struct dt_fiber dt_fiber;
 
-/* A stack on which entry(arg) begins at the first switch to it; entry never returns. NULL: no memory. */
+/* Create a stack. entry(arg) begins at the first switch to it and must never return. NULL: no memory. */
 dt_fiber *dt_fiber_create(void (*entry)(void *arg), void *arg);
-void dt_fiber_destroy(dt_fiber *fiber); /* it does not run */
-/* Forget what runs on it: the next switch begins at entry again. */
+void dt_fiber_destroy(dt_fiber *fiber); /* must not be running */
+/* Discard what runs on it; the next switch begins at entry again. */
 void dt_fiber_restart(dt_fiber *fiber);
 
-/* From the fiber that runs now (NULL: the stack that the program came with) to `to` (NULL: back to it). */
+/* Switch from the running fiber (NULL: the program's own stack) to `to` (NULL: back to that stack). */
 void dt_fiber_switch(dt_fiber *from, dt_fiber *to);
 
 #endif

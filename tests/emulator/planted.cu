@@ -1,5 +1,5 @@
-/* planted.cu: kernels of layers/cuda with one mistake each, made by a macro that stands before the source.
- * The test of the kernels must see them. */
+/* planted.cu: kernels of layers/cuda with one mistake each, planted by a macro that is defined before the
+ * source is included. The test of the kernels must detect them. */
 #include "layers/cuda/norm.cuh"
 #include "tests/emulator/planted.h"
 

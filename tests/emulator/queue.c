@@ -1,4 +1,4 @@
-/* queue.c: launches that run at once, or go to the queue that a test has set. */
+/* queue.c: launches run immediately, or go to the queue that a test has set. */
 #include "tests/emulator/emulator.h"
 
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* samples.cu: kernels that show what the emulator can do, and mistakes that it has to find; emulator_test.c
+/* samples.cu: kernels that show what the emulator supports, and mistakes that it must detect; emulator_test.c
  * launches them. */
 #include "tests/emulator/cuda_emulator.h"
 #include "tests/emulator/samples.h"
@@ -18,7 +18,7 @@ int sample_indices(unsigned *out)
     return DT_LAUNCH(indices, dim3(2, 3, 4), dim3(5, 3, 2), 0, nullptr, out);
 }
 
-/* Every block turns its part of x around, through shared memory. */
+/* Every block reverses its part of x, through shared memory. */
 static __global__ void turn_static(int *x)
 {
     DT_SHARED(int, tile, SAMPLE_MAX_THREADS);
@@ -66,7 +66,7 @@ int sample_warps(double *by_xor, float *by_down, unsigned *ballots, int *from_la
     return DT_LAUNCH(warps, dim3(1), dim3(40), 0, nullptr, by_xor, by_down, ballots, from_lane_2);
 }
 
-/* Reads shared memory that nobody in the block has written, then writes it. */
+/* Reads shared memory that no thread of the block has written, then writes it. */
 static __global__ void unwritten(float *out)
 {
     DT_SHARED(float, tile, 1);

@@ -1,4 +1,4 @@
-/* samples.h: launchers of samples.cu. All return what DT_LAUNCH does. */
+/* samples.h: launchers of samples.cu. All return DT_LAUNCH's result. */
 #ifndef DTRAIN_TESTS_EMULATOR_SAMPLES_H
 #define DTRAIN_TESTS_EMULATOR_SAMPLES_H
 
@@ -23,7 +23,7 @@ typedef enum sample_mistake_kind {
     SAMPLE_LANE_IS_MISSING,
     SAMPLE_MASK_IS_WRONG
 } sample_mistake_kind;
-int sample_mistake(sample_mistake_kind kind, int thread); /* 64 threads; this one is different */
+int sample_mistake(sample_mistake_kind kind, int thread); /* 64 threads, of which this one differs */
 
 int sample_configuration(unsigned n_blocks, unsigned n_threads, size_t shared_bytes);
 

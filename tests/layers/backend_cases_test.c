@@ -1,5 +1,12 @@
-/* backend_cases_test.c: the test kit of backend_cases.h is tested with planted defects: each one must be
- * found. */
+/* backend_cases_test.c: plants defects in ref's operations and checks that the cases of tests/backend_cases.h
+ * fail.
+ *
+ * For the case of a new operation `halve` (tests/backend_cases.h says how to write one), add to this file:
+ * 1. An operation with a typical mistake, of halve's type: it calls good->ops->halve and changes an output.
+ * 2. In defects_of_other_operations_are_found:
+ *       begin();
+ *       bad_ops.halve = halve_without_the_last_row;
+ *       DT_CHECK_INT(failures("halve"), 1);            as many cases as must detect the mistake */
 #include "tests/backend_cases.h"
 #include "tests/testing.h"
 
@@ -30,7 +37,8 @@ void dt_test_tear_down(void)
     device->ops->destroy(device);
 }
 
-/* How many cases with `filter` in their names fail once the test has put its defect into bad_ops. */
+/* Return how many cases with `filter` in their names fail with the defect that the test has put into
+ * bad_ops. */
 static int failures(const char *filter)
 {
     bad->ops = &bad_ops;
@@ -75,7 +83,7 @@ static dt_status leaving_one_out(dt_kernels *k, const dt_act *x, const dt_tensor
     return DT_OK;
 }
 
-static dt_status writing_behind(dt_kernels *k, const dt_act *x, const dt_tensor *y, dt_error *err)
+static dt_status writing_after_the_end(dt_kernels *k, const dt_act *x, const dt_tensor *y, dt_error *err)
 {
     float *out = y->data;
     DT_TRY(good->ops->act_materialize(k, x, y, err));
@@ -105,7 +113,7 @@ static dt_status never_the_same(dt_kernels *k, const dt_act *x, const dt_tensor 
     static int n_calls;
     float *out = y->data;
     DT_TRY(good->ops->act_materialize(k, x, y, err));
-    out[0] *= 1.0F + (float)(n_calls++ % 2) * 1e-6F; /* far within the tolerance */
+    out[0] *= 1.0F + (float)(n_calls++ % 2) * 1e-6F; /* well within the tolerance */
     return DT_OK;
 }
 
@@ -117,9 +125,15 @@ static dt_status failing(dt_kernels *k, const dt_act *x, const dt_tensor *y, dt_
 
 static void every_kind_of_misbehaviour_is_found(void)
 {
-    dt_status (*const defects[])(dt_kernels *, const dt_act *, const dt_tensor *, dt_error *) = {
-        missing_a_little,   leaving_one_out, writing_behind, writing_before,
-        changing_its_input, never_the_same,  failing,        NULL};
+    dt_status (*const defects[])(dt_kernels *, const dt_act *, const dt_tensor *,
+                                 dt_error *) = {missing_a_little,
+                                                leaving_one_out,
+                                                writing_after_the_end,
+                                                writing_before,
+                                                changing_its_input,
+                                                never_the_same,
+                                                failing,
+                                                NULL};
     begin();
     DT_CHECK_INT(failures("act_materialize n2 c64 h8 w8 normalised relu"), 0);
     for (size_t i = 0; i < sizeof defects / sizeof *defects; i++) {
@@ -129,7 +143,7 @@ static void every_kind_of_misbehaviour_is_found(void)
     }
 }
 
-/* Defects in the operations themselves, the kind one makes. */
+/* Typical mistakes in the operations themselves. */
 
 static dt_status forward_without_prologue(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w,
                                           const dt_tensor *y, void *sums, dt_error *err)
@@ -237,7 +251,7 @@ static dt_status sgd_for_lars(dt_kernels *k, const dt_optimizer_desc *desc, cons
     return good->ops->optimizer_create(k, desc, others, n_segments, optimizer, err);
 }
 
-/* The momentum of the first tensor has been written before the last one was looked at. */
+/* Writes the momentum of the first tensor before it has inspected the last one. */
 static dt_status update_before_the_inspection(dt_kernels *k, dt_optimizer *optimizer,
                                               const dt_optimizer_vectors *v, const dt_step_inputs *inputs,
                                               dt_step_state *state, dt_error *err)
@@ -255,7 +269,7 @@ static dt_status multiplied_by_the_scale(dt_kernels *k, dt_optimizer *optimizer,
     dt_step_state other = *state;
     other.loss_scale = 1 / state->loss_scale;
     DT_TRY(good->ops->optimizer_step(k, optimizer, v, inputs, &other, err));
-    other.loss_scale = state->loss_scale; /* the rest is done right */
+    other.loss_scale = state->loss_scale; /* the rest is correct */
     DT_TRY(good->ops->optimizer_step(k, optimizer, &(dt_optimizer_vectors){scratch, v->grads, scratch, NULL},
                                      inputs, state, err));
     return DT_OK;
@@ -311,10 +325,10 @@ static void defects_of_other_operations_are_found(void)
     DT_CHECK_INT(failures("optimizer_step"), 3);
     begin();
     bad_ops.optimizer_step = update_before_the_inspection;
-    DT_CHECK_INT(failures("optimizer_step"), 6); /* all that are to be skipped */
+    DT_CHECK_INT(failures("optimizer_step"), 6); /* all steps that must be skipped */
     begin();
     bad_ops.optimizer_step = multiplied_by_the_scale;
-    DT_CHECK_INT(failures("optimizer_step scaling"), 4); /* those that update */
+    DT_CHECK_INT(failures("optimizer_step scaling"), 4); /* the steps that update */
     begin();
     bad_ops.step_record = record_without_ring;
     DT_CHECK_INT(failures("step_"), 1);

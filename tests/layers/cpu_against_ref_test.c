@@ -1,8 +1,8 @@
-/* Every operation of layers/cpu against layers/ref, with the best instructions that this processor has. */
+/* Every operation of layers/cpu against layers/ref, with the best instruction set that this processor has. */
 #include "tests/cpu_cases.h"
 #include "tests/testing.h"
 
-int dt_test_time_limit_s = 900; /* for the long ones */
+int dt_test_time_limit_s = 900; /* for the long cases */
 
 static const char *const everything[] = {"", NULL};
 
@@ -16,7 +16,7 @@ static void two_threads_agree_with_ref(void)
     dt_cpu_cases_check(2, 32, 3, dt_cpu_cases_few);
 }
 
-/* 64 images of 8x8 pixels are several chunks, and 5 of 16x16 pixels are 2 chunks of 3 and 2. */
+/* 64 images of 8x8 pixels are several chunks; 5 of 16x16 pixels are 2 chunks, of 3 and 2. */
 static void chunks_of_different_sizes_agree_with_ref(void)
 {
     static const char *const wide[] = {"c64 h16 w16 k256", NULL};
@@ -24,8 +24,8 @@ static void chunks_of_different_sizes_agree_with_ref(void)
     dt_cpu_cases_check(2, 64, 7, wide);
 }
 
-/* 3x3, stride 1, with enough tiles of 4x4: see conv_cpu.c. tests/layers/winograd_test.c has the shapes that
- * no ResNet has. */
+/* 3x3, stride 1, with enough tiles of 4x4: see conv_cpu.c. tests/layers/winograd_test.c has shapes that no
+ * ResNet has. */
 static void winograd_agrees_with_ref(void)
 {
     static const char *const large[] = {"c64 h16 w16 k64 r3", NULL};

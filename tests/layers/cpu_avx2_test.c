@@ -1,13 +1,13 @@
-/* layers/cpu as it would be on a processor that has nothing newer than AVX2. */
+/* layers/cpu as on a processor without instruction sets newer than AVX2. */
 #include "tests/cpu_cases.h"
 #include "tests/testing.h"
 
 #include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
 
-int dt_test_time_limit_s = 600; /* for the long one */
+int dt_test_time_limit_s = 600; /* for the long case */
 
-/* oneDNN takes this before its first use only, so these are programs of their own. */
+/* oneDNN accepts this setting only before its first use, so this test is a program of its own. */
 void dt_test_set_up(void)
 {
 #if defined __x86_64__

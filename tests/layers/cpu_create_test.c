@@ -1,4 +1,4 @@
-/* Making, using side by side and destroying layers/cpu: memory, chunks, threads, errors. */
+/* Creating layers/cpu, using several at once, and destroying it: memory, chunks, threads, errors. */
 #include "core/base/alloc.h"
 #include "layers/cpu/conv_internal.h"
 #include "layers/cpu/kernels_cpu.h"
@@ -39,7 +39,7 @@ static dt_status make_and_destroy(dt_error *err)
     dt_status status = dt_kernels_cpu_create(pair.device, 1, &k, err);
     if (status == DT_OK)
         status = k->ops->conv_create(k, &d, &conv, err);
-    d.h = 80; /* wants more scratch memory than there is */
+    d.h = 80; /* needs more scratch memory than the first one */
     if (status == DT_OK)
         status = k->ops->conv_create(k, &d, &larger, err);
     if (status == DT_OK)
@@ -72,7 +72,7 @@ static void every_allocation_may_fail(void)
     DT_CHECK(n_failures >= 6); /* the kernels, two convolutions, scratch memory for each, a linear layer */
 }
 
-/* Every image is in one chunk, in order, and chunks differ by one image at most. */
+/* Check that every image is in one chunk, in order, and that chunks differ by at most one image. */
 static void check_chunks(const dt_conv_pass *pass, int64_t n)
 {
     int64_t next = 0;

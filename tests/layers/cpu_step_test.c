@@ -1,4 +1,4 @@
-/* What layers/cpu does in whole steps of a net: no reordering, no allocation; and its statistics far from
+/* layers/cpu in whole steps of a net reorders nothing and allocates nothing; and its statistics far from
  * zero. */
 #include "core/base/alloc.h"
 #include "core/model/net.h"
@@ -68,7 +68,8 @@ static void step(dt_net *net)
 
 /* -- what oneDNN is asked to do -------------------------------------------------------------------------- */
 
-/* Run a step with oneDNN's trace, which goes to standard output, in a file; free() the result. */
+/* Run a step with oneDNN's trace, which goes to standard output, redirected to a file. Return the trace; the
+ * caller frees it. */
 static char *trace_of_step(dt_net *net)
 {
     const char *path = dt_test_path("%s/trace", dt_test_temp_dir());
@@ -97,7 +98,7 @@ static int count(const char *text, const char *part)
 static void check_trace(const char *arch, int64_t batch, int64_t image_size)
 {
     dt_net *net = create_net(arch, batch, image_size);
-    step(net); /* oneDNN says about itself what it has to say */
+    step(net); /* oneDNN prints its header lines */
     char *trace = trace_of_step(net);
     DT_REQUIRE(trace != NULL);
     if (strstr(trace, "onednn_verbose") == NULL) {
@@ -105,7 +106,7 @@ static void check_trace(const char *arch, int64_t batch, int64_t image_size)
         dt_net_destroy(net);
         DT_SKIP("this oneDNN was built without its trace");
     }
-    DT_CHECK(count(trace, ",convolution,") >= 20); /* most of the others are ours */
+    DT_CHECK(count(trace, ",convolution,") >= 20); /* most other convolutions run our own code */
     DT_CHECK_INT(count(trace, ",reorder,"), 0);
     if (dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx2)
         DT_CHECK_INT(count(trace, ",ref"), 0);
@@ -124,7 +125,7 @@ static void nothing_is_allocated_in_a_step(void)
     dt_net *net = create_net("resnet18", 3, 32);
     step(net);
     const int64_t blocks = dt_alloc_live_blocks(), scratch_bytes = pair.cpu->ops->scratch_bytes(pair.cpu);
-    dt_alloc_fail_after(1); /* would be seen even if it were given back */
+    dt_alloc_fail_after(1); /* an allocation would fail, even one that is freed again */
     step(net);
     dt_alloc_fail_after(0);
     DT_CHECK_INT(dt_alloc_live_blocks(), blocks);
@@ -134,8 +135,8 @@ static void nothing_is_allocated_in_a_step(void)
 
 /* -- statistics ------------------------------------------------------------------------------------------ */
 
-/* float32 values around `mean` with a standard deviation of about 0.58: the variance is known from the values
- * themselves. */
+/* float32 values around `mean` with a standard deviation of about 0.58; the expected variance is computed
+ * from the values themselves. */
 static void check_variance(float mean)
 {
     enum { N = 3, C = 16, PIXELS = 35 * 35, M = N * PIXELS };

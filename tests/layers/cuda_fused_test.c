@@ -1,5 +1,5 @@
-/* A fused graph is used where it is faster than what it replaces: a runner that knows times and nothing
- * else. */
+/* A fused graph is used where it is faster than what it replaces. The runner is a fake that only returns
+ * times. */
 #include "config.h"
 
 #include "tests/testing.h"
@@ -16,7 +16,8 @@ struct dt_graph_plan {
     dt_graph_plan_info info;
 };
 
-/* A graph by the first word of its name; 0: refused, as what is not in the list; -1: not measured. */
+/* The time in ms of a graph, found by the first word of its name. 0: refused, like graphs that are not in the
+ * list; -1: not measured. */
 typedef struct fake_time {
     const char *word;
     double ms;
@@ -26,7 +27,7 @@ typedef struct fake_time {
 typedef struct fake_runner {
     dt_graph_runner base;
     const fake_time *times;
-    int n_plans; /* that live */
+    int n_plans; /* that exist */
 } fake_runner;
 
 static dt_status plan_create(dt_graph_runner *base, const dt_graph *graph, dt_graph_plan **plan,
@@ -87,8 +88,8 @@ static void visit_row(void *context, const dt_cuda_plan_row *row)
     }
 }
 
-/* What an A100 (1.555 TB/s on paper) does with a convolution whose x and y have 256 x 64 x 56 x 56 elements
- * of 2 bytes: a pass over one takes 78 us at the share of the bandwidth that is counted with. */
+/* Create a convolution whose x and y have 256 x 64 x 56 x 56 elements of 2 bytes, on an A100 (nominally 1.555
+ * TB/s). A pass over one of them takes 78 us at the share of the bandwidth that is assumed. */
 static result choose(const fake_time *times)
 {
     result r = {0};
@@ -155,7 +156,7 @@ static void a_fused_graph_that_is_slower_than_its_parts_is_composed(void)
     DT_CHECK_INT(r.fusions, ALL & ~(unsigned)DT_CONV_FUSE_BACKWARD_EPILOGUE);
     DT_CHECK_INT(r.n_composed, 1);
     DT_CHECK_CONTAINS(r.reasons, "dgrad+drelu+dbn 3x3 64->64 56x56 n256 fp16: 0.500 ms, composed 0.43");
-    DT_CHECK(r.scratch_bytes < 900000000); /* nor is its workspace kept */
+    DT_CHECK(r.scratch_bytes < 900000000); /* its workspace is not kept */
 
     /* wgrad and two passes: 0.2 + 0.16 */
     r = choose(TIMES({"conv", 0.2, 0}, {"conv+sums", 0.22, 0}, {"bnrelu+conv+sums", 0.3, 0},

@@ -1,9 +1,9 @@
-/* Every kernel of layers/cuda, run on the CPU by tests/emulator, against layers/ref: at odd sizes, for the
- * widths of channels that fill a part of a block, a block, and several; in FP32, FP16 and BF16; on GPUs of 1,
- * 3 and 50 multiprocessors; threads and blocks in four orders.
+/* Every kernel of layers/cuda, run on the CPU by tests/emulator, against layers/ref: at odd sizes; with
+ * numbers of channels that fill a part of a block, a block, and several; in FP32, FP16 and BF16; with 1, 3
+ * and 50 multiprocessors; with threads and blocks in four orders.
  *
- * The host side is the backend's own; device memory is tests/emulated's. Guard bands, poisoned outputs and
- * equal bits at the second call are backend_kit.h's. */
+ * The host side is the backend's own; device memory is that of tests/emulated. backend_kit.h provides guard
+ * bands and poisoned outputs, and checks that a second call gives equal bits. */
 #include "layers/cuda/kernels_cuda.h"
 #include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
@@ -43,16 +43,16 @@ void dt_test_tear_down(void)
 
 typedef void group_of_cases(dt_kit *kit);
 
-/* Half an ulp of the type, twice, and what FP32 sums in another order add. */
+/* Twice half an ulp of the type, plus the difference of FP32 sums in another order. */
 static double tolerance_of(dt_dtype dtype)
 {
     return dtype == DT_F16 ? 1.1e-3 : dtype == DT_BF16 ? 9e-3 : 1e-5;
 }
 
-/* Replaces operations of the candidate by planted ones. */
+/* If not NULL, replaces operations of the candidate by planted ones. */
 static void (*spoil)(dt_kernels_ops *ops);
 
-/* Runs the groups with both backends in `dtype`; returns how many cases failed. */
+/* Run the groups with both backends in `dtype`; return how many cases failed. */
 static int run_cases(dt_dtype dtype, const char *filter, bool quiet, group_of_cases *const *groups)
 {
     dt_kernels *cuda = NULL, *ref = NULL;
@@ -86,7 +86,8 @@ static void norms(dt_kit *kit)
 {
     for (int i = 0; i < N_SHAPES; i++)
         dt_kit_batchnorm_cases(kit, 3, &shapes[i]);
-    /* The variance of one value is 0, which FP32 sums only reach if the square is exact: of 16 bits. */
+    /* The variance of one value is 0. FP32 sums give exactly 0 only if the square is exact, as it is for
+     * 16-bit values. */
     for (int i = 0; i < N_ONE_VALUE && kit->side[DT_KIT_CANDIDATE]->dtype != DT_F32; i++)
         dt_kit_batchnorm_cases(kit, 1, &one_value[i]);
 }
@@ -250,7 +251,7 @@ typedef struct planted_formula {
     const char *cases;
 } planted_formula;
 
-/* tests/emulator/planted.cu */
+/* The formulas are in tests/emulator/planted.cu. */
 static void planted_formulas_are_caught(void)
 {
     static const planted_formula formulas[] = {{spoil_the_mask, "residual"},
@@ -262,13 +263,13 @@ static void planted_formulas_are_caught(void)
         spoil = formulas[i].spoil;
         int n_failed = run_cases(DT_F16, formulas[i].cases, true, all_groups);
         spoil = NULL;
-        DT_CHECK_MSG(n_failed > 0, "nobody saw planted formula %d among the cases of %s", (int)i,
+        DT_CHECK_MSG(n_failed > 0, "planted formula %d was not detected by the cases of %s", (int)i,
                      formulas[i].cases);
     }
 }
 
-/* Each kernel loses its last block or all of its barriers, or is not launched, and the cases that run it must
- * fail. */
+/* Each kernel in turn loses its last block or all of its barriers, or is not launched; the cases that use it
+ * must fail. */
 static void planted_gaps_are_caught(void)
 {
     static const planted_mistake mistakes[] = {
@@ -302,7 +303,7 @@ static void planted_gaps_are_caught(void)
         dt_emulator_plant(mistakes[i].kernel, mistakes[i].mistake);
         int n_failed = run_cases(DT_F16, mistakes[i].cases, true, all_groups);
         dt_emulator_plant(NULL, DT_EMULATOR_NO_LAUNCH);
-        DT_CHECK_MSG(n_failed > 0, "nobody saw mistake %d in %s", (int)mistakes[i].mistake,
+        DT_CHECK_MSG(n_failed > 0, "no case detected mistake %d in %s", (int)mistakes[i].mistake,
                      mistakes[i].kernel);
     }
 }

@@ -27,7 +27,8 @@ void dt_test_tear_down(void)
 
 enum { MAX_ELEMS = 8192 };
 
-/* Device memory of exactly so many bytes: the device has guard bands around it. */
+/* Allocate device memory of exactly n_bytes, so that the device's guard bands follow the last byte, and copy
+ * `content` (may be NULL) into it. */
 static void *to_gpu(const void *content, int64_t n_bytes)
 {
     void *p = gpu->ops->alloc(gpu, n_bytes);
@@ -43,7 +44,8 @@ static void check_guards(void)
     DT_CHECK_STR(dt_emulated_fault(gpu), "");
 }
 
-/* Values of the flat vector to 16 bits and back into a gradient: 8 at a time, and fewer at the end. */
+/* Values of the flat vector are converted to 16 bits and back into a gradient, 8 at a time, and fewer at the
+ * end. */
 static void the_mirror_and_a_gradient_of_any_length_are_converted(void)
 {
     static const int64_t lengths[] = {1, 7, 8, 9, 2048, MAX_ELEMS - 3};
@@ -132,7 +134,7 @@ static void tensors_are_added(void)
     gpu->ops->free(gpu, a.data), gpu->ops->free(gpu, d.data);
 }
 
-/* The update writes the mirror of what it has changed, and of nothing when the step is skipped. */
+/* The update writes the mirror of the values that it changes, and nothing when the step is skipped. */
 static void the_update_refreshes_the_mirror_unless_the_step_is_skipped(void)
 {
     enum { N = DT_CUDA_CHUNK_ELEMS + 32, SEGMENTS = 2 };
@@ -184,7 +186,8 @@ static void the_update_refreshes_the_mirror_unless_the_step_is_skipped(void)
     gpu->ops->free(gpu, (void *)(uintptr_t)call.inputs), gpu->ops->free(gpu, call.state);
 }
 
-/* A label that no class has must not read outside of the row, and must be seen. */
+/* A label beyond the classes must not make the kernel read outside of the row, and must be visible in the
+ * loss. */
 static void a_label_beyond_the_classes_makes_the_loss_nan(void)
 {
     const int32_t labels[2] = {10, 3};

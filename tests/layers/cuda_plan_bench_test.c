@@ -1,4 +1,4 @@
-/* Measuring plans, on the host's device: memory, random inputs, time. */
+/* Measuring plans, on the host device: memory, random inputs, time. */
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "layers/cuda/graph_conv.h"

@@ -1,4 +1,4 @@
-/* Which engine runs a graph, and the file that remembers it: no GPU, the measuring is a table. */
+/* Which engine runs a graph, and the file that remembers it. No GPU is needed: a table gives the times. */
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
 #include "core/base/log.h"
@@ -85,13 +85,13 @@ static void full_chooses_the_fastest_that_fits_and_stops_timing_slow_ones(void)
     DT_CHECK_INT(choice.n_candidates, 3);
     DT_CHECK(!choice.from_cache);
     DT_CHECK_INT(e[3].n_runs, 0); /* over the limit */
-    DT_CHECK(e[4].n_runs > 1);    /* close enough to be measured well */
+    DT_CHECK(e[4].n_runs > 1);    /* close enough to the best to be measured again */
 
     memcpy(e, five, sizeof e);
     e[0].ms = 1;
     DT_REQUIRE(choose(e, 5, DT_AUTOTUNE_FULL, NULL, &chosen, &choice, &err) == DT_OK);
     DT_CHECK_INT(chosen, 0);
-    DT_CHECK_INT(e[2].n_runs, 1); /* hopeless */
+    DT_CHECK_INT(e[2].n_runs, 1); /* too slow to be measured again */
 }
 
 static void off_chooses_the_first_that_fits_and_times_nothing(void)
@@ -214,7 +214,7 @@ static void a_choice_is_remembered_and_not_measured_again(void)
     dt_plan_cache_close(cache);
 
     memcpy(e, five, sizeof e);
-    e[0].ms = 0.5; /* would be chosen, if it was measured */
+    e[0].ms = 0.5; /* would be chosen if it were measured */
     cache = open_cache(path);
     DT_REQUIRE(choose(e, 5, DT_AUTOTUNE_FULL, cache, &chosen, &choice, &err) == DT_OK);
     DT_CHECK_INT(chosen, 2);
@@ -223,7 +223,7 @@ static void a_choice_is_remembered_and_not_measured_again(void)
     DT_CHECK_INT(choice.n_candidates, 3);
     DT_CHECK_INT(e[0].n_built + e[0].n_runs + e[2].n_runs, 0);
 
-    e[2].workspace_bytes = -1; /* it can no longer be built: measured anew */
+    e[2].workspace_bytes = -1; /* it can no longer be built, so the others are measured again */
     DT_REQUIRE(choose(e, 5, DT_AUTOTUNE_FULL, cache, &chosen, &choice, &err) == DT_OK);
     DT_CHECK_INT(chosen, 0);
     DT_CHECK(!choice.from_cache);
@@ -260,7 +260,7 @@ static void damage_anywhere_is_detected_warned_of_and_repaired(void)
             (void)fclose(f);
             warnings[0] = '\0';
             cache = open_cache(path);
-            /* A file that was cut between two lines is a whole one. */
+            /* A file that was cut between two lines is valid. */
             bool whole_lines = cut && at > 0 && text[at - 1] == '\n';
             DT_CHECK_MSG((strstr(warnings, "ignored") != NULL) != whole_lines, "byte %zu, cut %d: %s", at,
                          cut, warnings);
@@ -353,14 +353,14 @@ static void a_file_that_cannot_be_written_gives_one_warning(void)
     DT_CHECK_INT(choose(e, 5, DT_AUTOTUNE_FULL, cache, &chosen, &choice, &err), DT_OK);
     DT_CHECK_INT(choose(e, 5, DT_AUTOTUNE_HEURISTIC, cache, &chosen, &choice, &err), DT_OK);
     DT_CHECK_INT(choose(e, 5, DT_AUTOTUNE_FULL, cache, &chosen, &choice, &err), DT_OK);
-    DT_CHECK(choice.from_cache); /* in memory it is there */
+    DT_CHECK(choice.from_cache); /* it is in memory */
     DT_REQUIRE(dt_fault_arm(NULL, 0, &err) == DT_OK);
     DT_CHECK_CONTAINS(warnings, "plan cache: writing");
     DT_CHECK(strchr(warnings, '\n') == strrchr(warnings, '\n'));
     DT_CHECK(access(path, F_OK) != 0);
     dt_plan_cache_close(cache);
 
-    /* under a file, which is no folder */
+    /* inside a "folder" that is a file */
     FILE *f = fopen(path, "w");
     (void)fclose(f);
     snprintf(path, sizeof path, "%s/plans.txt/below.txt", dt_test_temp_dir());

@@ -25,8 +25,8 @@ static void memory_is_aligned_and_refused_when_there_is_none(void)
     DT_CHECK(device->ops->host_alloc(device, 1000) == NULL);
 }
 
-/* By threads, in pieces, past the caches: whatever the ends are aligned to, neither a byte less nor one
- * more. */
+/* Threads copy pieces, bypassing the caches. For any alignment of the ends, exactly the requested bytes are
+ * written. */
 static void large_copies_write_exactly_their_bytes(void)
 {
     const int64_t n_bytes = (INT64_C(9) << 20);

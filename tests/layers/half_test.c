@@ -25,7 +25,7 @@ static void every_half_survives_the_round_trip(void)
     DT_CHECK_INT(dt_bfloat_from_float(1.0F), 0x3F80);
 }
 
-/* Between neighbours the middle goes to the even one, and anything else to the nearer. */
+/* Between two neighbours the middle rounds to the even one, and any other value to the nearer one. */
 static void check_between(uint16_t below, float low, float high, uint16_t (*from_float)(float))
 {
     float middle = (float)(((double)low + (double)high) / 2); /* exact: a float has more bits */

@@ -1,6 +1,6 @@
-/* Mixed precision as a whole, with no GPU: a ResNet-18 of a quarter of its width trains on layers/ref with
- * FP16 rounding, float32 master weights and dynamic loss scaling, and goes where FP32 goes. What is planted
- * here (no master weights, gradients that stay scaled) is seen. */
+/* Mixed precision as a whole, without a GPU: a ResNet-18 of a quarter of its width trains on layers/ref with
+ * FP16 rounding, float32 master weights and dynamic loss scaling, and stays close to FP32. Planted mistakes
+ * (no master weights, gradients that stay scaled) are detected. */
 #include "comm/self.h"
 #include "core/base/alloc.h"
 #include "core/training/step.h"
@@ -25,7 +25,7 @@ static dt_device *device;
 static dt_kernels *f32, *f16, *planted;
 static dt_kernels_ops planted_ops;
 static dt_comm *comm;
-static int64_t n_trained; /* elements of the net under way */
+static int64_t n_trained; /* trained elements of the present net */
 
 void dt_test_set_up(void)
 {
@@ -54,13 +54,13 @@ void dt_test_tear_down(void)
 typedef struct training {
     dt_kernels *kernels;
     double lr;
-    float loss_scale; /* to begin with; 0: no scaling */
+    float loss_scale; /* initial value; 0: no scaling */
     int32_t growth_interval;
     int64_t n_steps;
 
     double loss[STEPS];
     dt_step_result results[STEPS];
-    float *start, *values;     /* before and behind */
+    float *start, *values;     /* before and after the training */
     int64_t n_trained, n_kept; /* elements of values: trained; with statistics */
 } training;
 
@@ -144,7 +144,7 @@ static void free_training(training *t)
     free(t->values);
 }
 
-/* |a's way - b's way| / |b's way|, over all trained parameters. */
+/* |change of a - change of b| / |change of b|, over all trained parameters. */
 static double way_error(const training *a, const training *b)
 {
     double difference = 0.0, way = 0.0;
@@ -171,10 +171,10 @@ static training of(dt_kernels *kernels, double lr, float loss_scale, int64_t n_s
         .kernels = kernels, .lr = lr, .loss_scale = loss_scale, .growth_interval = 2000, .n_steps = n_steps};
 }
 
-/* What a backend with 16-bit tensors may differ by. One forward pass: the loss by 0.1% (FP16; measured
- * 0.02%). A gradient is off by more than its rounding, since some activations round to the other side of a
- * ReLU's kink: 19% in the 2-norm of all parameters (BF16: 41%). In a training this grows, as any difference
- * does; the losses stay together. */
+/* How much a backend with 16-bit tensors may differ. In one forward pass the loss differs by 0.1% (FP16;
+ * measured 0.02%). A gradient differs by more than its rounding, since some activations round to the other
+ * side of a ReLU's kink: 19% in the 2-norm of all parameters (BF16: 41%). During a training this grows, as
+ * any difference does; the losses stay together. */
 enum { FOLLOWED = 16 };
 
 static void losses_follow_those_of_fp32(void)
@@ -182,7 +182,7 @@ static void losses_follow_those_of_fp32(void)
     training exact = of(f32, 5e-4, 0.0f, FOLLOWED), half = of(f16, 5e-4, 1024.0f, FOLLOWED);
     train(&exact);
     train(&half);
-    DT_CHECK(exact.loss[FOLLOWED - 1] < 0.75 * exact.loss[0]); /* there is something to follow */
+    DT_CHECK(exact.loss[FOLLOWED - 1] < 0.75 * exact.loss[0]); /* the loss of FP32 falls */
     DT_CHECK_CLOSE(half.loss[0] / exact.loss[0], 1.0, 1e-3);
     for (int64_t i = 0; i < FOLLOWED; i++) {
         DT_CHECK_MSG(fabs(half.loss[i] / exact.loss[i] - 1.0) < 0.12, "step %d: %g, fp32 %g", (int)i,
@@ -200,7 +200,7 @@ static void losses_follow_those_of_fp32(void)
 enum { SMALL = 4 };
 #define SMALL_LR 1e-6
 
-/* How far the way of these kernels is from that of FP32. */
+/* Return how far a training with these kernels ends from one in FP32. */
 static double small_way_error(dt_kernels *kernels, float loss_scale)
 {
     training exact = of(f32, SMALL_LR, 0.0f, SMALL), other = of(kernels, SMALL_LR, loss_scale, SMALL);
@@ -243,8 +243,8 @@ static void steps_too_small_for_fp16_are_not_lost(void)
 
 /* -- overflow -------------------------------------------------------------------------------------------- */
 
-/* 2^24 is too much for FP16's 65504: the scale halves until gradients fit; until then nothing moves; then the
- * training goes as it should. */
+/* 2^24 is too large for FP16's 65504: the scale halves until gradients fit; no parameter changes until then;
+ * after that the training proceeds as usual. */
 static void too_large_a_scale_backs_off_and_the_training_recovers(void)
 {
     training none = of(f16, 5e-4, 0.0f, 0), t = of(f16, 5e-4, 16777216.0f, STEPS);
@@ -260,7 +260,7 @@ static void too_large_a_scale_backs_off_and_the_training_recovers(void)
                        0.0);
     }
     DT_CHECK(t.loss[STEPS - 1] < 0.8 * t.loss[first]);
-    /* skipped steps alone: not a bit moves */
+    /* skipped steps alone change no bit */
     none.loss_scale = 16777216.0f;
     none.n_steps = 2;
     train(&none);
@@ -270,8 +270,7 @@ static void too_large_a_scale_backs_off_and_the_training_recovers(void)
     free_training(&t);
 }
 
-/* Growth finds the largest scale that fits, and a step that was skipped on the way costs no more than
- * itself. */
+/* Growth finds the largest scale that fits, and a skipped step on the way costs nothing but that step. */
 static void the_scale_grows_until_it_is_too_large(void)
 {
     training t = of(f16, 1e-5, 1024.0f, 14);

@@ -1,4 +1,4 @@
-/* What a net offers beside forward and backward: planning alone, another image size, an observer, running
+/* What a net offers besides forward and backward: planning alone, another image size, an observer, running
  * averages, a backend's mirror of the weights. */
 #include "comm/self.h"
 #include "core/base/alloc.h"
@@ -20,7 +20,7 @@ enum { BATCH = 2, CLASSES = 10, LARGEST = 64 };
 int dt_test_time_limit_s = 300;
 
 static dt_device *device;
-static dt_device_ops counting_ops; /* the host's, that count */
+static dt_device_ops counting_ops; /* the host's, and they count */
 static int n_allocs, fail_alloc_at;
 static dt_kernels *ref;
 static uint8_t pixels[BATCH * LARGEST * LARGEST * 3];
@@ -142,7 +142,7 @@ static void a_resized_net_equals_a_net_created_at_that_size(void)
         DT_REQUIRE(dt_net_resize(net, 32, &err) == DT_OK);
         DT_CHECK(pass(net) == small_loss);
         DT_CHECK_BYTES(v.grads, small_grads, bytes);
-        DT_CHECK_INT(dt_alloc_live_blocks(), blocks); /* nothing is left of what was */
+        DT_CHECK_INT(dt_alloc_live_blocks(), blocks); /* all memory of the old size is freed */
     }
     free(small_grads);
     dt_net_destroy(net);
@@ -159,7 +159,7 @@ static void a_resize_without_memory_leaves_a_net_that_can_be_destroyed(void)
     fail_alloc_at = 0;
     dt_net_destroy(net);
     int failed = 0;
-    for (int64_t at = 1;; at += 7) { /* some of the host's allocations */
+    for (int64_t at = 1;; at += 7) { /* every seventh allocation of the host */
         net = create_at(32, false);
         dt_alloc_fail_after(at);
         const dt_status status = dt_net_resize(net, 64, &err);
@@ -246,7 +246,7 @@ static void averages_and_values_are_swapped(void)
     DT_CHECK_INT(dt_net_swap_ema(net, &err), DT_OK);
     DT_CHECK(v.values[3] == three && v.ema[3] == 5.0f);
     dt_net_destroy(net);
-    net = create_at(32, false); /* without: nothing happens */
+    net = create_at(32, false); /* without averages the call does nothing */
     DT_CHECK(dt_net_swap_ema(net, &err) == DT_OK && dt_net_start_ema(net, &err) == DT_OK);
     dt_net_destroy(net);
 }

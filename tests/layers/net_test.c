@@ -1,5 +1,5 @@
-/* The whole net, on the reference backend: gradients by finite differences, composed against fused
- * operations, memory, state. */
+/* The whole net on the reference backend: gradients by finite differences, composed operations against fused
+ * ones, memory, state. */
 #include "core/base/alloc.h"
 #include "core/base/rng.h"
 #include "core/model/net.h"
@@ -91,8 +91,8 @@ static void backward(dt_net *net, bool accumulate)
     DT_REQUIRE_MSG(dt_net_backward(net, &pass, NULL, NULL, &err) == DT_OK, "%s", err.message);
 }
 
-/* Deep nets of a few values per channel are chaotic. With small gammas at the ends of the branches the loss
- * is smooth enough for differences in float32. */
+/* Reduce the gammas at the ends of the branches. Deep nets with a few values per channel are chaotic; with
+ * small gammas the loss is smooth enough for differences in float32. */
 static void calm(dt_net *net)
 {
     dt_error err = {0};
@@ -107,7 +107,7 @@ static void calm(dt_net *net)
     dt_free(first);
 }
 
-/* The gradient of every layer's parameters along a random direction, against the change of the loss. */
+/* Compare the gradient of every layer's parameters with the change of the loss along that gradient. */
 static void check_directional_gradients(const char *arch, int64_t every, double change)
 {
     dt_error err = {0};
@@ -161,7 +161,7 @@ static unsigned no_fusions(dt_kernels *k, const dt_conv *conv)
     return 0;
 }
 
-/* What a backend cannot fuse is composed of plain operations: the same numbers. */
+/* Operations that a backend cannot fuse are composed of plain ones and give the same numbers. */
 static void composed_operations_equal_fused_ones(void)
 {
     dt_kernels_ops plain_ops = *ref->ops;
@@ -198,8 +198,8 @@ static void accumulating_twice_doubles_the_gradient(void)
     dt_net_destroy(net);
 }
 
-/* Evaluation after the statistics of one batch have become the running ones gives that batch's training loss
- * (but for the unbiased variance), and the forward-only net gives the same bits as the training net. */
+/* When the running statistics are those of one batch, evaluation gives that batch's training loss (except for
+ * the unbiased variance), and the forward-only net gives the same bits as the training net. */
 static void evaluation_uses_running_statistics(void)
 {
     dt_error err = {0};

@@ -1,5 +1,5 @@
-/* Profiles of layers, on the reference backend: passes counted, times that add up, traffic as the net tells
- * it. */
+/* Profiles of layers, on the reference backend: the number of passes, times that add up, and the net's
+ * traffic. */
 #include "config.h"
 
 #include "tests/testing.h"
@@ -101,7 +101,7 @@ static void times_add_up_to_no_more_than_the_passes(void)
     }
     DT_CHECK_CLOSE(forward_ms, s.forward.ms, 1e-9 * forward_ms);
     dt_profile_destroy(profile);
-    train(net, 1); /* with no observer any more */
+    train(net, 1); /* the observer is removed */
     destroy(net);
 }
 
@@ -154,7 +154,7 @@ static void the_traffic_of_resnet50_matches_a_count_by_hand(void)
 }
 
 #ifdef DT_WITH_CUDA
-/* No tool listens here, but all calls are made. */
+/* No tool listens here, but all calls of NVTX are made. */
 static void nvtx_ranges_change_no_result(void)
 {
     dt_net *net = create_net();

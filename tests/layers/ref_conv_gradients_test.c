@@ -1,5 +1,5 @@
 /* ref_conv_gradients_test.c: gradients of layers/ref's convolutions, alone and in the chain that the fusions
- * are made for. */
+ * serve. */
 #include "tests/gradients.h"
 #include "tests/naive.h"
 
@@ -99,7 +99,7 @@ static void gradients_of_convolutions_of_a_lazy_activation(void)
 
 typedef struct chain_case {
     dt_conv_desc first, second;
-    norm b; /* its raw tensor is what the first convolution wrote */
+    norm b; /* its raw tensor is the first convolution's output */
     variable x, w1, w2, weights, also;
     double *y1, *z, *y2;
 } chain_case;

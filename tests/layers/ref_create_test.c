@@ -1,4 +1,4 @@
-/* ref_create_test.c: making and destroying layers/ref: threads, memory, errors. */
+/* ref_create_test.c: creating and destroying layers/ref: threads, memory, errors. */
 #include "tests/gradients.h"
 #include "tests/testing.h"
 
@@ -62,7 +62,7 @@ static dt_status make_and_destroy(void)
     dt_status status = dt_kernels_ref_create(ref->device, DT_F32, &kernels, &gradient_error);
     if (status == DT_OK)
         status = kernels->ops->conv_create(kernels, &d, &conv, &gradient_error);
-    d.h = 40; /* wants more scratch memory than there is */
+    d.h = 40; /* needs more scratch memory than the first one */
     if (status == DT_OK)
         status = kernels->ops->conv_create(kernels, &d, &larger, &gradient_error);
     if (status == DT_OK)

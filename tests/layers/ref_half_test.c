@@ -1,5 +1,5 @@
-/* layers/ref with FP16 and BF16: near FP32, everything that is stored is a number of that type, and what is
- * read is rounded first. */
+/* layers/ref with FP16 and BF16: results are near FP32, every stored value is representable in the type, and
+ * operands are rounded as they are read. */
 #include "core/base/alloc.h"
 #include "core/base/rng.h"
 #include "core/model/net_internal.h"
@@ -22,7 +22,7 @@ int dt_test_time_limit_s = 300;
 
 static dt_device *device;
 static dt_kernels *f32, *f16, *bf16;
-static dt_kernels_ops bad_ops; /* f16's, one of them replaced */
+static dt_kernels_ops bad_ops; /* those of f16, one of them replaced */
 static uint8_t pixels[BATCH * SIZE * SIZE * 3];
 static const int32_t labels[BATCH] = {3, 0, 9, 3};
 
@@ -57,9 +57,9 @@ static float rounded(dt_dtype dtype, float v)
 
 /* -- against FP32 ---------------------------------------------------------------------------------------- */
 
-/* Some of each: the arithmetic is FP32's, and only what is stored differs. Half a unit in the last place is
- * 2^-11 and 2^-8 of a value; two or three of them meet (operand, weight, result), and the deviation of a
- * channel of 2 values is a difference of them. */
+/* Some cases of each operation: the arithmetic is that of FP32, and only stored values differ. Half a unit in
+ * the last place is 2^-11 (BF16: 2^-8) of a value; two or three such errors add up (operand, weight, result),
+ * and the deviation of a channel of 2 values is a difference of them. */
 static void every_operation_is_near_fp32(void)
 {
     static const char *const some[] = {
@@ -76,7 +76,7 @@ static void every_operation_is_near_fp32(void)
 typedef struct inspection {
     dt_net *net;
     int64_t n_inspected, n_wrong;
-    char first[128]; /* the first place that was wrong */
+    char first[128]; /* where the first wrong value was */
 } inspection;
 
 static void inspect(inspection *in, const char *layer, const char *what, const float *values, int64_t n)
@@ -110,7 +110,7 @@ static dt_status check_stored(void *context, int64_t layer, dt_layer_phase phase
     return DT_OK;
 }
 
-/* One step's forward and backward; *in tells about all that it stored. */
+/* Run one step's forward and backward; *in gets all that it found about stored values. */
 static void inspect_step(dt_kernels *kernels, inspection *in)
 {
     dt_error err = {0};
@@ -153,7 +153,7 @@ static void every_stored_value_is_representable_in_the_type(void)
     DT_CHECK_MSG(in.n_wrong == 0, "%lld values, the first in %s", (long long)in.n_wrong, in.first);
 }
 
-/* Planted: an operation that forgot to round. */
+/* Imitate an operation that does not round. */
 static void spoil(float *values, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -211,7 +211,7 @@ static void an_operation_that_does_not_round_is_detected(void)
 
 enum { C = 16, K = 16, H = 6, N_X = 2 * C * H * H, N_W = K * C * 9, N_Y = 2 * K * H * H };
 
-/* y = conv(relu(scale * x + bias), w) with all of them given. */
+/* Compute y = conv(relu(scale * x + bias), w). */
 static void convolve(dt_kernels *k, const float *x, const float *scale, const float *bias, const float *w,
                      float *y)
 {
@@ -249,7 +249,7 @@ static void weights_and_prologues_are_rounded_as_they_are_read(void)
     DT_CHECK_BYTES(y, y2, sizeof y);
     convolve(f32, x, scale, bias, w, y);
     convolve(f32, x, scale2, bias2, w2, y2);
-    DT_CHECK(memcmp(y, y2, sizeof y) != 0); /* it would be seen */
+    DT_CHECK(memcmp(y, y2, sizeof y) != 0); /* so a difference would be detected */
 }
 
 static void large_values_become_infinite_and_small_ones_subnormal(void)

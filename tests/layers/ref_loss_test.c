@@ -1,5 +1,5 @@
-/* ref_loss_test.c: the loss of layers/ref: its values, which rows count as right, padding rows, what goes
- * wrong in floats. */
+/* ref_loss_test.c: the loss of layers/ref: its values, which rows count as right, padding rows,
+ * floating-point extremes. */
 #include "tests/gradients.h"
 #include "tests/naive.h"
 #include "tests/testing.h"
@@ -9,7 +9,7 @@
 
 enum { MAX_CLASSES = 16 };
 
-/* The sums that one row alone gives. */
+/* Return the sums of one row alone. */
 static dt_loss_sums one_row(const float *logits, int64_t n_classes, int32_t label, float smoothing)
 {
     float row[MAX_CLASSES];
@@ -98,7 +98,7 @@ static void padding_rows_have_zero_gradient(void)
     dt_tensor logits = tensor_of(x, 2, 2, 1, 1), dlogits = tensor_of(dx, 2, 2, 1, 1);
     dt_loss_sums sums = {0};
     OK(ref->ops->softmax_loss(ref, &logits, labels, 0.2F, 8, NULL, &dlogits, &sums, &gradient_error));
-    DT_CHECK(dx[0] == 0 && dx[1] == 0); /* whatever is in the row */
+    DT_CHECK(dx[0] == 0 && dx[1] == 0); /* for any content of the row */
     DT_CHECK_CLOSE(dx[2], 8 * (0.5 - 0.1), 1e-6);
     DT_CHECK_CLOSE(dx[3], 8 * (0.5 - 0.9), 1e-6);
     DT_CHECK_INT(sums.n, 1);

@@ -114,8 +114,8 @@ static void a_filter_larger_than_the_padded_image_is_refused(void)
 
 static void bn_finalize_matches_numbers_worked_by_hand(void)
 {
-    /* One channel: 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased 14/3. The other: one value's worth of
-     * sums is tested below. */
+    /* One channel with values 1, 2, 3, 6: mean 3, biased variance 3.5, unbiased 14/3. Sums of a single value
+     * are tested below. */
     double sums[2] = {12, 50};
     float gamma = 2, beta = 1, mean, invstd, scale, bias, stat_mean = 10, stat_var = 20;
     dt_bn_forward bn = {.c = 1,
@@ -202,7 +202,7 @@ static void bn_gradients_accumulate(void)
     DT_CHECK_CLOSE(dbeta, -4, 0);
 }
 
-/* Each operation that may write over its input, both ways. */
+/* Run each operation that may overwrite its input both in place and not. */
 static void in_place_gives_the_same_bits(void)
 {
     enum { N = 2 * 3 * 20 };

@@ -41,7 +41,7 @@ static void ten_steps_of_sgd_match_pytorch(void)
             for (int i = 64; i < 80; i++)
                 w.values[i] = (1 - (double)0.1F) * w.values[i] + (double)0.1F * g.values[i];
         }
-        check_near("values", w.floats, w.values, 96); /* what no segment names is still as it was */
+        check_near("values", w.floats, w.values, 96); /* elements outside of all segments are unchanged */
         check_near("momentum", momentum, buf, 96);
         ref->ops->optimizer_destroy(ref, optimizer);
         release();
@@ -71,8 +71,8 @@ static void reference_lars(double *w, double *v, const double *g, int64_t n, dou
     }
 }
 
-/* Two tensors have rates of their own; the third is a bias; a tensor that starts at zero, and one without a
- * gradient, move too. */
+/* Two tensors have their own rates; the third is a bias; a tensor that starts at zero and one without a
+ * gradient change too. */
 static void ten_steps_of_lars_match_the_paper(void)
 {
     static const dt_update_segment segments[] = {
@@ -115,7 +115,7 @@ static void ten_steps_of_lars_match_the_paper(void)
 
 /* -- loss scale and averages ----------------------------------------------------------------------------- */
 
-/* w = 1 and g = 0 at every step, but where a NaN stands. */
+/* w = 1 and g = 0 at every step, except where a NaN is planted. */
 static void the_scale_grows_backs_off_and_stays_in_its_range(void)
 {
     static const dt_update_segment segment = {.n = 16, .rule = DT_UPDATE_SGD};

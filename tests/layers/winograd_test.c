@@ -1,5 +1,5 @@
-/* layers/cpu/winograd.c against the textbook formula, for both sizes of block, with the instructions of every
- * table that this processor can run. */
+/* layers/cpu/winograd.c against the textbook formula, for both block sizes, with every instruction set that
+ * this processor has. */
 #include "config.h"
 
 #include "core/base/alloc.h"
@@ -16,7 +16,7 @@
 
 int dt_test_time_limit_s = 300;
 
-/* Of the largest element; measured: 1e-6. */
+/* Relative to the largest element; measured: 1e-6. */
 #define TOLERANCE 4e-6
 
 typedef struct job {
@@ -52,7 +52,7 @@ static void to_blocks(const job *j, int64_t n_channels, const double *nchw, floa
                 to[act_offset(j, n, n_channels, c, i)] = (float)nchw[(n * n_channels + c) * pixels + i];
 }
 
-/* The largest difference, by the largest element. */
+/* The largest difference divided by the largest element. */
 static double error_of(const job *j, int64_t n_channels, const float *got, const double *nchw)
 {
     const int64_t pixels = j->desc.h * j->desc.w;
@@ -120,8 +120,8 @@ static double *uniform(int64_t n, uint64_t seed)
     return p;
 }
 
-/* x is what the convolution sees; the tensor holds (x - bias) / scale where that is positive, and something
- * that relu takes away elsewhere. */
+/* Make the input lazy: x gets the raw values (nchw_x - bias) / scale, and nchw_x the values that the
+ * convolution then reads, relu included. */
 static void make_lazy(job *j)
 {
     const int64_t pixels = j->desc.h * j->desc.w;
@@ -178,11 +178,11 @@ static float *scratch_of(const job *j, dt_direction direction)
 {
     const int64_t bytes = dt_winograd_scratch_bytes(j->cpu, &j->desc, direction);
     float *scratch = dt_alloc((size_t)bytes);
-    memset(scratch, 0xff, (size_t)bytes); /* NaN: nothing is read that was not written */
+    memset(scratch, 0xff, (size_t)bytes); /* NaN, to detect reads of unwritten memory */
     return scratch;
 }
 
-/* Images one by one: chunks. */
+/* Run forward with chunks of one image. */
 static void run_forward(job *j)
 {
     const int64_t pixels = j->desc.h * j->desc.w;
@@ -247,8 +247,8 @@ static void check(dt_cpu_kernels *cpu, const dt_conv_desc *d, bool lazy)
 
 static void check_table(const dt_cpu_simd *simd)
 {
-    /* Whole tiles; tiles that reach beyond the image on both sides; images of less than a tile; more tiles
-     * than are worked on at a time. */
+    /* Whole tiles; tiles that reach beyond the image on both sides; images smaller than a tile; more tiles
+     * than are processed at a time. */
     static const dt_conv_desc shapes[] = {{.n = 2, .c = 32, .h = 8, .w = 8, .k = 64},
                                           {.n = 3, .c = 64, .h = 7, .w = 13, .k = 32},
                                           {.n = 5, .c = 32, .h = 1, .w = 3, .k = 32},
@@ -309,7 +309,7 @@ static void unsupported_shapes_are_declined(void)
     cpu->base.ops->destroy(&cpu->base);
 }
 
-/* More threads than tiles, and shares that end within a group of tiles. */
+/* More threads than tiles, and shares that end inside a group of tiles. */
 static void the_number_of_threads_changes_no_bit(void)
 {
     const dt_conv_desc d = {
