@@ -4,21 +4,16 @@
 
 #include "tests/emulated/device_internal.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-dt_status dt_emulated_set_fault(emulated_device *d, dt_error *err, const char *format, ...)
+/* Finish all enqueued work before something that it may use is destroyed. The next wait returns its error. */
+static void finish_all(emulated_device *d)
 {
-    char text[900];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (d->fault[0] == '\0')
-        snprintf(d->fault, sizeof d->fault, "%s", text);
-    return dt_fail(err, DT_ERR_DEVICE, "emulated device: %s", text);
+    dt_error err = {0};
+    if (dt_emulated_drain_all(d, &err) != DT_OK && d->error.status == DT_OK)
+        d->error = err;
 }
 
 /* -- copies ---------------------------------------------------------------------------------------------- */
@@ -121,18 +116,24 @@ static void *alloc_host(dt_device *device, int64_t bytes)
     return p;
 }
 
+static void free_block(dt_device *device, void *p, bool is_host)
+{
+    if (!p)
+        return;
+    emulated_device *d = lock(device);
+    finish_all(d);
+    dt_emulated_free(d, p, is_host);
+    (void)unlock(d, DT_OK);
+}
+
 static void free_device(dt_device *device, void *p)
 {
-    emulated_device *d = lock(device);
-    dt_emulated_free(d, p, false);
-    (void)unlock(d, DT_OK);
+    free_block(device, p, false);
 }
 
 static void free_host(dt_device *device, void *p)
 {
-    emulated_device *d = lock(device);
-    dt_emulated_free(d, p, true);
-    (void)unlock(d, DT_OK);
+    free_block(device, p, true);
 }
 
 static int64_t memory_free(dt_device *device)
@@ -176,9 +177,7 @@ static void stream_destroy(dt_device *device, dt_stream *stream)
     if (!stream)
         return;
     emulated_device *d = lock(device);
-    dt_error err = {0};
-    if (dt_emulated_drain_all(d, &err) != DT_OK && d->error.status == DT_OK)
-        d->error = err;
+    finish_all(d);
     for (dt_stream **at = &d->streams; *at; at = &(*at)->next)
         if (*at == stream) {
             *at = stream->next;
@@ -230,9 +229,7 @@ static void event_destroy(dt_device *device, dt_event *event)
     if (!event)
         return;
     emulated_device *d = lock(device);
-    dt_error err = {0};
-    if (dt_emulated_drain_all(d, &err) != DT_OK && d->error.status == DT_OK) /* enqueued work may use it */
-        d->error = err;
+    finish_all(d);
     free(event);
     (void)unlock(d, DT_OK);
 }
@@ -297,9 +294,7 @@ static void graph_destroy(dt_device *device, void *graph)
     if (!g)
         return;
     emulated_device *d = lock(device);
-    dt_error err = {0};
-    if (dt_emulated_drain_all(d, &err) != DT_OK && d->error.status == DT_OK)
-        d->error = err;
+    finish_all(d);
     dt_emulated_free_items(g->first);
     free(g);
     d->counts.n_graphs--;
@@ -325,7 +320,7 @@ static void destroy(dt_device *device)
     (void)dt_emulated_drain_all(d, &err);
     while (d->blocks) {
         block *b = d->blocks;
-        fprintf(stderr, "emulated device: %lld bytes of %s memory were not given back\n", (long long)b->bytes,
+        fprintf(stderr, "emulated device: %lld bytes of %s memory were not freed\n", (long long)b->bytes,
                 b->is_host ? "host" : "device");
         dt_emulated_free(d, b->memory, b->is_host);
     }

@@ -66,11 +66,10 @@ static inline emulated_device *dt_emulated(dt_device *device)
     return (emulated_device *)device;
 }
 
-/* Keep a fault, if it is the first one, and return it as an error. */
+/* memory_emulated.c. set_fault: keep a fault, if it is the first one, and return it as an error. free: no
+ * enqueued work may use the memory. */
 dt_status dt_emulated_set_fault(emulated_device *d, dt_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-
-/* memory_emulated.c */
 void *dt_emulated_alloc(emulated_device *d, int64_t bytes, bool is_host);
 void dt_emulated_free(emulated_device *d, void *p, bool is_host);
 block *dt_emulated_find(emulated_device *d, const void *p);

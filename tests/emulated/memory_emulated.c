@@ -1,6 +1,8 @@
-/* memory_emulated.c: allocations between guard bands. */
+/* memory_emulated.c: allocations between guard bands, and the device's first fault. */
 #include "tests/emulated/device_internal.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +14,18 @@
 #endif
 
 enum { GUARD_BYTES = 512, GUARD_PATTERN = 0xA5, ALIGNMENT = 256 /* as cudaMalloc */ };
+
+dt_status dt_emulated_set_fault(emulated_device *d, dt_error *err, const char *format, ...)
+{
+    char text[900];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (d->fault[0] == '\0')
+        snprintf(d->fault, sizeof d->fault, "%s", text);
+    return dt_fail(err, DT_ERR_DEVICE, "emulated device: %s", text);
+}
 
 static int64_t rounded(int64_t bytes)
 {
@@ -58,11 +72,6 @@ static void open_guards(const block *b)
 
 void dt_emulated_free(emulated_device *d, void *p, bool is_host)
 {
-    dt_error ignored = {0};
-    if (!p)
-        return;
-    if (dt_emulated_drain_all(d, &ignored) != DT_OK && d->error.status == DT_OK)
-        d->error = ignored;
     for (block **at = &d->blocks; *at; at = &(*at)->next) {
         block *b = *at;
         if (b->memory != p || b->is_host != is_host)
