@@ -12,7 +12,7 @@ expect_error()
     [ "$(cat "$OUTPUT")" = "dtrain: $text" ] || fail "expected the one line 'dtrain: $text', got: $(head -n 5 "$OUTPUT")"
 }
 
-# said TEXT TIMES: exactly TIMES lines of the last output contain TEXT.
+# expect_times N TEXT: exactly N lines of the last output contain TEXT.
 expect_times()
 {
     local n

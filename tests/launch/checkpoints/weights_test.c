@@ -55,7 +55,7 @@ static const char *export_net(dt_net *net, const char *arch)
     return path;
 }
 
-/* All values of the net are the same bits. */
+/* Whether all values of two nets have the same bits. */
 static bool same_values(dt_net *a, dt_net *b)
 {
     dt_net_vectors va, vb;
@@ -65,7 +65,7 @@ static bool same_values(dt_net *a, dt_net *b)
     return memcmp(va.values, vb.values, n * sizeof *va.values) == 0;
 }
 
-static void what_is_exported_loads_to_the_same_bits(void)
+static void exported_weights_load_to_the_same_bits(void)
 {
     dt_net *a = make_net("resnet18", 10, 1), *b = make_net("resnet18", 10, 2);
     const char *path = export_net(a, "resnet18");
@@ -89,7 +89,7 @@ static void the_same_weights_give_the_same_file(void)
     dt_net_destroy(net);
 }
 
-static void a_file_tells_its_network(void)
+static void a_file_identifies_its_network(void)
 {
     static const char *const archs[] = {"resnet18", "resnet34", "resnet50"};
     for (size_t i = 0; i < sizeof archs / sizeof archs[0]; i++) {
@@ -104,7 +104,7 @@ static void a_file_tells_its_network(void)
     }
 }
 
-static void weights_of_another_network_are_refused_by_name(void)
+static void weights_of_another_network_are_refused_with_the_tensors_name(void)
 {
     dt_net *r18 = make_net("resnet18", 10, 1), *r34 = make_net("resnet34", 10, 1),
            *other = make_net("resnet18", 9, 1);
@@ -146,7 +146,7 @@ static void a_new_head_keeps_its_initialisation(void)
     dt_net_destroy(untouched);
 }
 
-static void a_path_that_cannot_be_written_is_known_early(void)
+static void an_unwritable_path_is_refused_early(void)
 {
     DT_CHECK_INT(
         dt_weights_check_writable("export", dt_test_path("%s/w.safetensors", dt_test_temp_dir()), &err),
@@ -176,7 +176,7 @@ static dt_status give(void *context, int64_t tensor, float *values, dt_error *un
     return DT_OK;
 }
 
-static void fp16_is_rounded_and_what_is_too_large_is_told(void)
+static void fp16_is_rounded_and_values_that_are_too_large_are_counted(void)
 {
     static const dt_state_tensor state[] = {
         {.name = "param/w", .n_dims = 1, .dims = {4}, .n_elems = 4},
@@ -205,7 +205,7 @@ static void fp16_is_rounded_and_what_is_too_large_is_told(void)
     free(file);
 }
 
-/* Every step of `call` that can run out of memory does so once, unwinds, and leaves nothing behind. */
+/* Lets each allocation of `call` fail once. Each must give an error and leak nothing. */
 #define CHECK_SURVIVES_ALLOCATION_FAILURES(call, on_success)                                                 \
     for (int64_t n_th = 1;; n_th++) {                                                                        \
         int64_t live = dt_alloc_live_blocks();                                                               \
@@ -231,13 +231,13 @@ static void every_failing_allocation_is_an_error_and_no_leak(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(what_is_exported_loads_to_the_same_bits),
+    DT_TEST(exported_weights_load_to_the_same_bits),
     DT_TEST(the_same_weights_give_the_same_file),
-    DT_TEST(a_file_tells_its_network),
-    DT_TEST(weights_of_another_network_are_refused_by_name),
+    DT_TEST(a_file_identifies_its_network),
+    DT_TEST(weights_of_another_network_are_refused_with_the_tensors_name),
     DT_TEST(a_new_head_keeps_its_initialisation),
-    DT_TEST(a_path_that_cannot_be_written_is_known_early),
-    DT_TEST(fp16_is_rounded_and_what_is_too_large_is_told),
+    DT_TEST(an_unwritable_path_is_refused_early),
+    DT_TEST(fp16_is_rounded_and_values_that_are_too_large_are_counted),
     DT_TEST(every_failing_allocation_is_an_error_and_no_leak),
 };
 

@@ -1,4 +1,4 @@
-/* What fits into memory: with a device that has as much free as a test says. */
+/* Estimates of memory, for a device whose free memory a test sets. */
 #include "tests/testing.h"
 
 #include "core/base/alloc.h"
@@ -19,19 +19,19 @@ static dt_net_spec spec;
 static int64_t free_bytes;
 static bool is_host;
 
-static int64_t tell_free(dt_device *device)
+static int64_t get_free(dt_device *device)
 {
     (void)device;
     return free_bytes;
 }
 
-static void tell_info(dt_device *device, dt_device_info *info)
+static void get_info(dt_device *device, dt_device_info *info)
 {
     (void)device;
     *info = (dt_device_info){.is_host = is_host};
 }
 
-static const dt_device_ops ops = {.name = "said", .memory_free = tell_free, .info = tell_info};
+static const dt_device_ops ops = {.name = "fake", .memory_free = get_free, .info = get_info};
 static dt_device device = {&ops};
 
 void dt_test_set_up(void)
@@ -69,7 +69,7 @@ static int64_t largest(const dt_memory_query *query, int64_t most)
     return batch;
 }
 
-static void what_is_planned_is_what_a_net_takes(void)
+static void the_estimate_is_what_a_net_allocates(void)
 {
     dt_memory_query query = query_of(64);
     dt_memory_estimate estimate;
@@ -89,9 +89,9 @@ static void what_is_planned_is_what_a_net_takes(void)
                                            estimate.reserve_bytes);
 }
 
-/* Of one rank to the byte, but for what each vector is rounded up to and the few floats that are not of the
- * net; of more, nearly. */
-static void the_copy_that_checkpoints_are_written_from_is_counted(void)
+/* For one rank the estimate is exact, apart from the rounding of each vector and a few floats that are not
+ * part of the net. For several ranks it is an upper bound, less than three times the real size. */
+static void the_snapshot_of_a_checkpoint_is_counted(void)
 {
     dt_memory_query query = query_of(64);
     dt_memory_estimate estimate, without;
@@ -121,7 +121,7 @@ static void the_copy_that_checkpoints_are_written_from_is_counted(void)
     dt_net_destroy(net);
 }
 
-static void planning_takes_no_memory_of_its_own(void)
+static void estimating_allocates_no_device_memory(void)
 {
     dt_memory_query query = query_of(224);
     dt_memory_estimate estimate;
@@ -143,7 +143,7 @@ static void the_largest_batch_fits_and_the_next_does_not(void)
         free_bytes = INT64_C(4) << 30;
         DT_REQUIRE(dt_memory_estimate_batch(&query, next[i][0], &estimate, &err) == DT_OK &&
                    dt_memory_estimate_batch(&query, next[i][1], &more, &err) == DT_OK);
-        /* just enough, where a reserve may depend on it */
+        /* just enough free memory; on a host the reserve depends on it */
         free_bytes =
             is_host ? (estimate.total_bytes - estimate.reserve_bytes) * 20 / 19 + 64 : estimate.total_bytes;
         DT_CHECK_INT(largest(&query, 65536), next[i][0]);
@@ -154,7 +154,7 @@ static void the_largest_batch_fits_and_the_next_does_not(void)
     is_host = true;
 }
 
-static void ranks_of_a_host_share_its_memory_and_where_nothing_is_known_all_fits(void)
+static void ranks_of_a_host_share_its_memory_and_unknown_memory_fits_everything(void)
 {
     dt_memory_query query = query_of(64);
     free_bytes = INT64_C(2) << 30;
@@ -170,11 +170,11 @@ static void ranks_of_a_host_share_its_memory_and_where_nothing_is_known_all_fits
 }
 
 static const dt_test tests[] = {
-    DT_TEST(what_is_planned_is_what_a_net_takes),
-    DT_TEST(the_copy_that_checkpoints_are_written_from_is_counted),
-    DT_TEST(planning_takes_no_memory_of_its_own),
+    DT_TEST(the_estimate_is_what_a_net_allocates),
+    DT_TEST(the_snapshot_of_a_checkpoint_is_counted),
+    DT_TEST(estimating_allocates_no_device_memory),
     DT_TEST(the_largest_batch_fits_and_the_next_does_not),
-    DT_TEST(ranks_of_a_host_share_its_memory_and_where_nothing_is_known_all_fits),
+    DT_TEST(ranks_of_a_host_share_its_memory_and_unknown_memory_fits_everything),
 };
 
 DT_TEST_MAIN("launch/memory", tests)

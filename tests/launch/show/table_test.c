@@ -1,4 +1,4 @@
-/* Text tables, byte for byte. */
+/* Text tables, compared byte for byte. */
 #include "launch/show/table.h"
 
 #include "core/base/alloc.h"
@@ -20,7 +20,7 @@ static dt_table *ranks(void)
     return t;
 }
 
-/* What a table prints; free() it. */
+/* Returns what a table prints; the caller calls free(). */
 static char *printed(const dt_table *t, bool utf8, int max_columns)
 {
     char *text = NULL;
