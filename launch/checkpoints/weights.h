@@ -38,8 +38,8 @@ void dt_weights_config_text(int64_t image_size, double eval_crop, char out[DT_WE
 
 /* Write all parameters and statistics of a net or a checkpoint; calls io->get once for each, in the layout's
  * order. Two equal trainings give the same bytes: the metadata holds no dates and no paths. On failure there
- * is no file. DT_ERR_USAGE: `ema` and the state has no averages, or no such folder; DT_ERR_IO,
- * DT_ERR_MEMORY. */
+ * is no new file, and an older one stays. DT_ERR_USAGE: `ema` and the state has no averages, or no such
+ * folder; DT_ERR_IO, DT_ERR_MEMORY. */
 dt_status dt_weights_export(const dt_state_layout *layout, const dt_state_io *io, const char *path,
                             const dt_weights_export_options *options, dt_error *err);
 

@@ -4,7 +4,7 @@
  * argv[0] is the program's or the command's name, options follow. A command prints what the user asked for,
  * but not its errors: it returns them, and main.c prints. `session` is zeroed; main.c closes it. Where
  * err->shared is false, other ranks do not know of the error and may be waiting for this one in a collective:
- * main.c then makes them leave.
+ * main.c then aborts all ranks.
  */
 #ifndef DT_LAUNCH_COMMANDS_COMMANDS_H
 #define DT_LAUNCH_COMMANDS_COMMANDS_H

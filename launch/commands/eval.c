@@ -251,7 +251,7 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
 
 dt_status dt_command_eval(int argc, char **argv, dt_session *session, dt_error *err)
 {
-    static evaluation e; /* too large for the stack; a process runs one command */
+    static evaluation e; /* static, because it is large; a process runs one command */
     dt_error parse_error = {0};
     dt_status parsed = dt_options_parse(&usage, argc, argv, &e.options, &parse_error);
     DT_TRY(dt_session_open(&e.options, DT_COMMAND_EVAL, parsed, &parse_error, session, err));

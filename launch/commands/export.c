@@ -61,7 +61,7 @@ static dt_status write_file(const dt_options *options, dt_checkpoint_reader *rea
 
 dt_status dt_command_export(int argc, char **argv, dt_session *session, dt_error *err)
 {
-    static dt_options options; /* too large for the stack */
+    static dt_options options; /* static, because it is large */
     dt_checkpoints g = {0};
     dt_checkpoint_reader *reader = NULL;
     (void)session;

@@ -333,7 +333,7 @@ static dt_status run_diff(const dt_options *o, dt_error *err)
 
 dt_status dt_command_inspect(int argc, char **argv, dt_session *session, dt_error *err)
 {
-    static dt_options options; /* too large for the stack */
+    static dt_options options; /* static, because it is large */
     (void)session;
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
     if (options.diff)

@@ -180,7 +180,7 @@ static dt_status print_options(const dt_session *s, const dt_options *options, u
     return status;
 }
 
-/* What each rank sends to rank 0 for its row. */
+/* What each rank sends for its row. */
 typedef struct rank_row {
     char host[64], device[128];
     int64_t n_threads, n_workers, memory_bytes;

@@ -42,7 +42,7 @@ static const dt_command_usage usage = {
            "  mpirun -np 16 dtrain --config imagenet.conf\n\n"
            "With no options at all it reads ./dtrain.conf if there is one, and else trains the built-in demo."
            "\v" DT_COMMANDS_DOC "\n\n"
-           "Exit codes: 0 done; 1 an error that the same command will meet again; 2 wrong usage; 75 stopped "
+           "Exit codes: 0 done; 1 an error that a restart would repeat; 2 wrong usage; 75 stopped "
            "on request (SIGINT, SIGTERM, SIGUSR1, a time limit, a spot notice) with a checkpoint, or another "
            "rank was lost: the same command goes on.",
 };
@@ -354,7 +354,7 @@ static dt_status run(training *t, dt_session *s, dt_error *err)
 
 dt_status dt_command_train(int argc, char **argv, dt_session *session, dt_error *err)
 {
-    static training t; /* too large for the stack; a process runs one command */
+    static training t; /* static, because it is large; a process runs one command */
     dt_error parse_error = {0};
     dt_status parsed = dt_options_parse(&usage, argc, argv, &t.options, &parse_error);
     DT_TRY(dt_session_open(&t.options, DT_COMMAND_TRAIN, parsed, &parse_error, session, err));

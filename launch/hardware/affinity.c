@@ -61,7 +61,7 @@ void dt_affinity_part(const cpu_set_t *all, int n, int mine, const int *core_of,
 }
 
 /* Collective. *by_default: mpirun bound the ranks, and the user did not ask for it. The same on all ranks,
- * although not every rank can tell (binding.h). */
+ * although not every rank can find out (binding.h). */
 static dt_status bound_by_default(dt_comm *comm, bool *by_default, dt_error *err)
 {
     int64_t seen = dt_binding_read();

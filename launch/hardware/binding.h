@@ -1,4 +1,4 @@
-/* binding.h: whether mpirun bound this process to processors because it was asked to, or only by default.
+/* binding.h: whether mpirun bound this process to processors because the user asked for it, or by default.
  *
  * Without options, Open MPI's mpirun binds each rank: to a core if there are one or two ranks, to a socket or
  * a NUMA node if there are more. Open MPI 4 passes the user's options on to every rank in its environment.

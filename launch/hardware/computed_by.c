@@ -13,7 +13,7 @@
 #    include <gnu/libc-version.h>
 #endif
 
-/* The instruction set that all our code is compiled for, except the kernels in layers/cpu/simd_*.c. */
+/* Returns the instruction set that dtrain is compiled for; the kernels in layers/cpu/simd_*.c have others. */
 static const char *compiled_for(void)
 {
 #if defined __AVX512F__ && defined __AVX512BW__ && defined __AVX512DQ__ && defined __AVX512VL__

@@ -22,7 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Commands that take options of the table; bits. */
+/* Commands with options in the table, as bits. */
 #define DT_COMMAND_TRAIN 1U
 #define DT_COMMAND_EVAL 2U
 #define DT_COMMAND_INFO 4U
