@@ -53,8 +53,8 @@ static void log_batch(const dt_session *s, const dt_config *c, const dt_memory_e
                       bool training)
 {
     if (training)
-        dt_log_info("--batch auto: %lld images per rank, with %.2f of %.2f GiB; a global batch of %lld: does "
-                    "--lr %g suit it?",
+        dt_log_info("--batch auto: %lld images per rank, with %.2f of %.2f GiB; a global batch of %lld: "
+                    "check that --lr %g suits it",
                     (long long)c->batch, DT_TO_GIB(estimate->total_bytes), DT_TO_GIB(estimate->free_bytes),
                     (long long)(c->batch * c->accumulate * s->comm->size), c->lr);
     else
@@ -77,7 +77,7 @@ static dt_status resolve(const dt_session *s, dt_options *o, const dt_source_inf
         status = dt_memory_largest_batch(&p.query, most, &largest, err);
     if (status == DT_OK && largest == 0)
         status = dt_fail(err, DT_ERR_MEMORY,
-                         "--batch auto: there is no memory for %s at %lld pixels, not even with one image",
+                         "--batch auto: not enough memory for %s at %lld pixels, even with one image",
                          o->arch, (long long)p.query.image_size);
     status = dt_agree(s->comm, status, err);
     if (status == DT_OK)
@@ -120,7 +120,7 @@ static dt_status too_large(const planning *p, const dt_options *o, const dt_memo
     DT_TRY(dt_memory_largest_batch(&p->query, c->batch - 1, &largest, err));
     if (largest == 0)
         return dt_fail(err, DT_ERR_USAGE,
-                       "--batch %lld: %s at %lld pixels does not fit, whatever the batch: %.2f GiB are free",
+                       "--batch %lld: %s at %lld pixels does not fit with any batch: %.2f GiB are free",
                        (long long)c->batch, o->arch, (long long)p->query.image_size,
                        DT_TO_GIB(estimate->free_bytes));
     return dt_fail(err, DT_ERR_USAGE,

@@ -180,7 +180,7 @@ static void add_found(dt_table *table)
                       (long long)m.n_cpus_online, cpus);
     if (m.quota_cpus > 0)
         dt_table_add_pair(table, "control group", "limits this to %.2f CPUs' worth of time", m.quota_cpus);
-    dt_table_add_pair(table, "cores", "%lld for one rank by itself",
+    dt_table_add_pair(table, "cores", "%lld for a single rank",
                       (long long)dt_affinity_share(&set, 1, 0, core_of, m.quota_cpus));
     if (m.memory_limit_bytes > 0)
         dt_table_add_pair(table, "memory", "%.1f GiB, %.1f available, limited to %.1f by the control group",

@@ -213,7 +213,7 @@ static dt_status print_ranks(const rank_row *rows, int n, dt_error *err)
 static void log_why_no_gpu(const dt_session *session)
 {
     if (session->backend.why_no_gpu[0])
-        dt_log_info("no GPU is used, but --backend %s: %s", session->kernels->ops->name,
+        dt_log_info("no GPU is used; --backend %s computes: %s", session->kernels->ops->name,
                     session->backend.why_no_gpu);
 #ifndef DT_WITH_CUDA
     dt_machine machine;

@@ -90,7 +90,7 @@ static dt_status check_not_alone(const dt_launch_env *env, dt_comm **comm, dt_er
     *comm = NULL;
     return dt_fail(err, DT_ERR_USAGE,
                    "%s has started %d processes, but %s, which dtrain is built with, finds only one: each "
-                   "would train by itself, all into the same folder. Start it with that MPI's own mpirun or "
+                   "would train alone, all into the same folder. Start it with that MPI's own mpirun or "
                    "mpiexec (srun: --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH), or build it with the "
                    "launcher's MPI (configure MPICC=...)",
                    env->launcher, env->size, library);
@@ -110,7 +110,7 @@ dt_status dt_transport_create(const char *name, double timeout_s, dt_comm **comm
         name = dt_comm_mpi_launched() ? "mpi" : "self";
     if (strcmp(name, "self") == 0 && env.size > 1)
         return dt_fail(err, DT_ERR_USAGE,
-                       "--comm self, but %s has started %d processes: each would train by itself, all into "
+                       "--comm self, but %s has started %d processes: each would train alone, all into "
                        "the same folder; use --comm mpi",
                        env.launcher, env.size);
     for (int i = 0; i < N_TRANSPORTS; i++)

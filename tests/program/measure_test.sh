@@ -58,7 +58,7 @@ begin "without a GPU the training logs why and runs on the CPU"
 need_no_gpu && {
     expect_exit 0 "$DTRAIN" --input synthetic $small --batch 4 --steps 1
     if grep -q '^#define DT_WITH_CUDA 1' "$TOP_BUILDDIR/config.h"; then
-        expect_output '^dtrain: no GPU is used, but --backend cpu: no NVIDIA driver: .+'
+        expect_output '^dtrain: no GPU is used; --backend cpu computes: no NVIDIA driver: .+'
     else
         expect_no_output 'no GPU is used'
     fi
