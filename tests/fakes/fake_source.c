@@ -75,7 +75,7 @@ static dt_status start(dt_source *source, int64_t epoch, int64_t position, int64
     s->position = position;
     s->n_batches = n_batches;
     s->at = 0;
-    s->n_released = s->n_given; /* taken back */
+    s->n_released = s->n_given; /* the source takes them all back */
     if (s->o.starts)
         s->o.starts[(*s->o.n_starts)++] = s->o.image_size;
     return DT_OK;
@@ -138,7 +138,7 @@ static void release(dt_source *source, dt_batch *batch)
         abort();
     }
     s->n_released++;
-    /* whoever still reads it will be seen */
+    /* a test notices if it is still read */
     memset(batch->pixels, 0xA5, (size_t)(batch->n * batch->size * batch->size * 3));
     memset(batch->labels, 0, (size_t)batch->n * sizeof *batch->labels);
 }

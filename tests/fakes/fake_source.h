@@ -1,7 +1,7 @@
 /* fake_source.h: a dt_source (core/source.h) of made-up images: each class is a colour with noise, easy to
- * learn. Pixels are a function of (seed, epoch, sample id); order and micro-batches follow core/source.h. No
- * threads. At most FAKE_SOURCE_BATCHES batches can be held; one that is released is overwritten at once, and
- * they must be released in order. */
+ * learn. Pixels are a function of (seed, epoch, sample id); order and micro-batches follow core/source.h. It
+ * has no threads. At most FAKE_SOURCE_BATCHES batches can be held. They must be released in order, and are
+ * overwritten when they are released. */
 #ifndef DTRAIN_TESTS_FAKE_SOURCE_H
 #define DTRAIN_TESTS_FAKE_SOURCE_H
 
@@ -9,16 +9,16 @@
 #include "core/source.h"
 
 typedef struct fake_source_options {
-    dt_device *device; /* its host_alloc gives the pixels' memory; NULL: malloc */
+    dt_device *device; /* allocates the pixels with its host_alloc; NULL: malloc does */
     int64_t n_samples, n_classes, image_size, batch, accumulate;
     int rank, size;
     uint64_t seed;
-    bool evaluation;            /* pads at the end, no shuffling */
-    int64_t broken_samples;     /* reported by stats in epoch 0; one less later */
-    int64_t fail_at;            /* the n-th call of next fails (1 is the first); 0: none */
-    int64_t *starts, *n_starts; /* the image size at each start goes to starts[(*n_starts)++]; NULL: not
-                                   kept */
-    int *times_seen;            /* [n_samples] counts every sample handed out, over all ranks; may be NULL */
+    bool evaluation;        /* pads at the end, no shuffling */
+    int64_t broken_samples; /* reported by stats in epoch 0; one less later */
+    int64_t fail_at;        /* the n-th call of next fails (1 is the first); 0: none */
+    int64_t *starts,
+        *n_starts;   /* each start stores its image size in starts[(*n_starts)++]; NULL: does not */
+    int *times_seen; /* [n_samples] how often each sample was handed out, to any rank; may be NULL */
 } fake_source_options;
 
 #define FAKE_SOURCE_BATCHES 3

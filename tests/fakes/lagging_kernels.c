@@ -18,14 +18,14 @@ static dt_kernels *ref_of(dt_kernels *k)
     return ((lagging_kernels *)k)->ref;
 }
 
-/* An activation, and a BatchNorm that may be there, copied. */
+/* A copy of an activation, and of its BatchNorm if it has one. */
 typedef struct act_copy {
     bool given;
     dt_act act;
     dt_bn_backward bn;
 } act_copy;
 
-/* A call: whichever of these its operation has. */
+/* A call of an operation, with copies of the arguments that the operation has. */
 typedef struct call {
     dt_kernels *ref;
     dt_status (*run)(struct call *c, dt_error *err);
@@ -50,7 +50,7 @@ typedef struct call {
 static dt_status run_call(void *context, dt_error *err)
 {
     call *c = context;
-    for (int i = 0; i < 2; i++) /* a copy was copied: point into itself */
+    for (int i = 0; i < 2; i++) /* *c may be a copy: its pointers must point into itself */
         c->bn[i].bn.x = &c->bn[i].act;
     return c->run(c, err);
 }

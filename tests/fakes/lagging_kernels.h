@@ -1,6 +1,6 @@
 /* lagging_kernels.h: layers/ref on a device whose work is done later: every operation is enqueued on the
- * emulated device's main stream with copies of its arguments, and can be captured, as a GPU's can. So the
- * training loop's lag, slots, order of releases and captured graphs are tested with no GPU.
+ * emulated device's main stream with copies of its arguments, and can be captured, as on a GPU. So tests need
+ * no GPU for the training loop's lag, slots, order of releases and captured graphs.
  *
  *   dt_device_emulated_create(&(dt_emulated_options){.lazy = true, .capture = true}, &device, &err);
  *   lagging_kernels_create(device, DT_F32, &kernels, &err);
@@ -10,7 +10,7 @@
 
 #include "core/kernels.h"
 
-/* Borrows the device; (*kernels)->ops->destroy. */
+/* Borrows the device. The caller ends it with (*kernels)->ops->destroy. */
 dt_status lagging_kernels_create(dt_device *device, dt_dtype dtype, dt_kernels **kernels, dt_error *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* save_checkpoint.h: writes one checkpoint and waits for it, for tests of stores and of loading. Training
- * does not wait: core/checkpoint/saver.h. */
+/* save_checkpoint.h: writes one checkpoint and waits for it, for tests of stores and of loading. A training
+ * does not wait (core/checkpoint/saver.h). */
 #ifndef DTRAIN_TESTS_SAVE_CHECKPOINT_H
 #define DTRAIN_TESTS_SAVE_CHECKPOINT_H
 

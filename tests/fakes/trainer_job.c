@@ -89,7 +89,7 @@ static dt_status on_checkpoint(dt_sink *sink, const dt_metrics_checkpoint *m, dt
 {
     (void)err;
     job *j = ((recorder *)sink)->j;
-    j->checkpoints_told_at[j->n_checkpoints % MAX_EVENTS] = j->n_steps;
+    j->checkpoints_reported_at[j->n_checkpoints % MAX_EVENTS] = j->n_steps;
     j->checkpoints[j->n_checkpoints++ % MAX_EVENTS] = m->step;
     return DT_OK;
 }

@@ -1,6 +1,6 @@
 /* trainer_job.h: a training with fakes on every side but the arithmetic: a small net on the reference
  * backend, made-up images, threads as ranks, a store in memory; on the host, or on a device that works later.
- * What a test sets and what it gets is in `job`.
+ * `job` holds what a test sets and what it gets.
  *
  *   job j = new_job(2);
  *   j.config.epochs = 8;
@@ -28,11 +28,11 @@ typedef struct job {
                                host */
     dt_store *mirror;       /* may be NULL */
     const dt_computed_by *computed_by[MAX_RANKS]; /* of all ranks, or NULL for all */
-    int64_t stop_after; /* rank stop_rank asks to stop after so many steps; 0: never */
+    int64_t stop_after; /* rank stop_rank votes to stop after so many steps; 0: never */
     int stop_rank;
-    int64_t save_after; /* the same for a checkpoint now; 0: never */
-    /* Rank stop_rank knows that the end comes so many seconds after its request, or after its start if there
-     * is none: then it asks when that is near. 0: nobody knows of an end. */
+    int64_t save_after; /* rank stop_rank votes for a checkpoint after so many steps; 0: never */
+    /* Rank stop_rank knows an end: so many seconds after its request to stop; or, if stop_after is 0, after
+     * its start, and it votes to stop when that is near. 0: no rank knows of an end. */
     double end_s;
     int64_t fail_next_at; /* rank 0's training source fails there */
     int *times_seen;      /* [n_val] */
@@ -41,8 +41,8 @@ typedef struct job {
                              backend's */
     /* The arithmetic on such a device; lagging_kernels_create unless set. */
     dt_status (*create_kernels)(dt_device *device, dt_dtype dtype, dt_kernels **kernels, dt_error *err);
-    /* How ranks get a communicator for such a device; lagging_comm_create unless set. Takes nothing if it
-     * fails. */
+    /* How ranks get a communicator for such a device; lagging_comm_create unless set. After a failure
+     * `comm` is unchanged. */
     dt_status (*attach)(dt_comm *comm, dt_device *device, dt_comm **on_device, dt_error *err);
 
     dt_status status[MAX_RANKS];
@@ -52,13 +52,13 @@ typedef struct job {
     dt_net_vectors vectors;
     int64_t train_sizes[MAX_EVENTS], n_train_sizes; /* pixels of rank 0's training images, in each call of
                                                        start */
-    int64_t *n_live_blocks_max; /* not NULL: gets the most blocks of memory that were there behind a step
+    int64_t *n_live_blocks_max; /* not NULL: set to the most blocks that were allocated after any step
                                    (core/base/alloc.h) */
     dt_metrics_step steps[MAX_EVENTS];
     dt_metrics_eval evals[MAX_EVENTS];
     dt_metrics_epoch epochs[MAX_EVENTS];
-    /* their steps; how many steps had been told before */
-    int64_t checkpoints[MAX_EVENTS], checkpoints_told_at[MAX_EVENTS];
+    /* their steps; how many steps had been reported before */
+    int64_t checkpoints[MAX_EVENTS], checkpoints_reported_at[MAX_EVENTS];
     dt_metrics_checkpoint mirrored[MAX_EVENTS];
     int64_t n_mirrored;
     int64_t n_steps, n_evals, n_epochs, n_checkpoints, n_starts, n_ends;

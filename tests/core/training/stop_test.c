@@ -1,5 +1,5 @@
-/* What the training loop makes of requests from outside: to stop, with and without a known end, and to write
- * a checkpoint now. */
+/* Trainings that get requests from outside: to stop, with and without a known end, and to write a checkpoint
+ * now. */
 #include "tests/fakes/fake_store.h"
 #include "tests/fakes/trainer_job.h"
 #include "tests/testing.h"
@@ -20,7 +20,7 @@ static void save_at(bool lagging, int64_t every, int64_t expected)
     j.config.mtti_h = 6.0;
     j.store = fake_store_create(&(fake_store_options){0});
     j.stop_rank = 1;
-    j.save_after = 4; /* the fifth step carries it */
+    j.save_after = 4; /* the vote is in the fifth step */
     run(&j);
     check_all(&j, DT_OK);
     DT_CHECK_INT(j.checkpoints[0], expected);
@@ -32,7 +32,7 @@ static void a_checkpoint_that_one_rank_requests_is_written_by_all_and_training_g
 {
     save_at(false, 0, 5);
     save_at(false, DT_CHECKPOINT_AUTO, 5);
-    save_at(true, 0, 16); /* where results are read behind */
+    save_at(true, 0, 16); /* results are read steps later */
 }
 
 static void a_requested_checkpoint_that_is_due_anyway_is_written_once(void)
@@ -52,7 +52,7 @@ static void an_end_that_one_rank_knows_of_stops_all_ranks_in_time(void)
     job j = new_job(3);
     j.store = fake_store_create(&(fake_store_options){0});
     j.stop_rank = 2;
-    j.end_s = 3.0; /* less than leaving is given */
+    j.end_s = 3.0; /* less than the time that is reserved to leave */
     run(&j);
     check_all(&j, DT_ERR_INTERRUPTED);
     DT_CHECK_INT(j.n_steps, 1);
@@ -75,8 +75,8 @@ static void with_too_little_time_to_save_the_newest_checkpoint_is_kept(void)
     j.config.checkpoint_every = 3;
     j.store = fake_store_create(&(fake_store_options){.commit_s = 0.4});
     j.stop_rank = 1;
-    j.stop_after = 8; /* the ninth step, behind which a checkpoint is due; the checkpoint of step 6 is
-                         being written */
+    j.stop_after = 8; /* in the ninth step, after which a checkpoint is due; that of step 6 is being
+                         written */
     j.end_s = 0.2;
     run(&j);
     check_all(&j, DT_ERR_INTERRUPTED);
@@ -115,10 +115,10 @@ static void a_stop_request_ends_an_evaluation_and_does_not_change_the_bits(void)
 {
     job j = new_job(2), whole = new_job(2);
     j.config.ema_decay = whole.config.ema_decay = 0.9;
-    j.n_val = whole.n_val = 4 * 2 * 40; /* 40 batches: ranks vote behind 16 and 32 */
+    j.n_val = whole.n_val = 4 * 2 * 40; /* 40 batches: ranks vote after 16 and 32 */
     j.store = fake_store_create(&(fake_store_options){0});
     j.stop_rank = 1;
-    j.stop_after = 8; /* once in each step of the first epoch: the ninth time is in its evaluation */
+    j.stop_after = 8; /* asked once in each step of the first epoch: the ninth time is in the evaluation */
     run(&j);
     check_all(&j, DT_ERR_INTERRUPTED);
     DT_CHECK_INT(j.n_steps, 8);

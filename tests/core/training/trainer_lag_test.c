@@ -1,6 +1,6 @@
-/* The training loop on a device whose work is done later: queues that run when somebody waits for them,
- * captured graphs, results in bulk. The arithmetic is layers/ref's, so everything must come out with the bits
- * that the host gives. */
+/* The training loop on a device whose work is done later: queues that run when a thread waits for them,
+ * captured graphs, results in bulk. The arithmetic is layers/ref's, so all results must have the bits that
+ * the host gives. */
 #include "tests/fakes/fake_store.h"
 #include "tests/fakes/lagging_kernels.h"
 #include "tests/fakes/trainer_job.h"
@@ -58,10 +58,10 @@ static void compare(int size, int64_t accumulate, bool no_graph, double ema)
     check_same_values(&host, &lagging);
     check_same_story(&host, &lagging);
     const dt_emulated_counts *c = &lagging.counts[0];
-    DT_CHECK(c->n_graphs == 0); /* all were given back */
+    DT_CHECK(c->n_graphs == 0); /* all were destroyed */
     if (no_graph)
         DT_CHECK_INT(c->n_launches, 0);
-    else /* each variant runs once without: first and last, or first, middle and last, in two slots */
+    else /* each variant (first, middle, last micro-batch; two slots) first runs once without a graph */
         DT_CHECK_INT(c->n_launches, 42 * accumulate - (accumulate == 1 ? 2 : 6));
     DT_CHECK_INT(lagging.max_held[0], 2);
     DT_CHECK_INT(host.max_held[0], 1);
@@ -97,7 +97,7 @@ static void evaluation_uses_the_running_averages(void)
     run(&averaged);
     check_all(&averaged, DT_OK);
     const size_t n = (size_t)(plain.vectors.n_trained + plain.vectors.n_statistics);
-    /* they change nothing in the training */
+    /* averaging does not change the training */
     DT_CHECK_BYTES(averaged.values[0], plain.values[0], n * sizeof(float));
     DT_CHECK(averaged.evals[0].val_loss != plain.evals[0].val_loss);
     DT_CHECK(memcmp(averaged.values[0], averaged.values[0] + n, n * sizeof(float)) != 0);
@@ -105,8 +105,8 @@ static void evaluation_uses_the_running_averages(void)
     free_job(&averaged);
 }
 
-/* 30 steps an epoch, nothing in between that drains. Rank 1 asks before step 3; the record of step 3 is in
- * the first block of 8, which is read behind step 16. */
+/* 30 steps an epoch, and nothing drains in between. Rank 1 votes in step 3; the record of step 3 is in the
+ * first block of 8, which is read after step 16. */
 static void all_ranks_see_a_stop_request_late_and_after_the_same_step(void)
 {
     job j = new_job(2);
@@ -153,7 +153,7 @@ static void a_loss_that_is_not_finite_is_reported_with_its_own_step(void)
 
 #define MAX_ELEMS 4096
 
-/* The whole stream of a checkpoint; returns its manifest's scale and counts. */
+/* Read the whole stream of a checkpoint; return the manifest's scale and counts. */
 static dt_manifest checkpoint_of(dt_store *store, int64_t step, float *stream)
 {
     dt_error err = {0};
@@ -181,8 +181,7 @@ static int64_t checkpoints_of(dt_store *store, int64_t *steps)
     return n;
 }
 
-/* A device that had gone on when they were written, and one that had not: the same bits in every
- * checkpoint. */
+/* Every checkpoint has the same bits, whether or not the device had gone on while it was written. */
 static void check_same_checkpoints(const job *a, const job *b)
 {
     static float stream_a[MAX_ELEMS], stream_b[MAX_ELEMS];
@@ -214,7 +213,7 @@ static void save_on_both(int size, bool scaled)
         j->n_train = 4 * size * 21;
         if (scaled) {
             j->config.precision = DT_F16;
-            j->config.loss_scale_init = 1 << 20; /* comes down */
+            j->config.loss_scale_init = 1 << 20; /* too large: it comes down */
         }
         j->store = fake_store_create(&(fake_store_options){0});
     }
@@ -236,8 +235,8 @@ static void every_checkpoint_has_the_bits_of_its_own_step(void)
     save_on_both(3, true);
 }
 
-/* As a_stop_request_is_seen_late: if a save waited for the device, the request would be seen behind the first
- * of them. */
+/* As all_ranks_see_a_stop_request_late_and_after_the_same_step, with saves: if a save waited for the device,
+ * ranks would see the request after the first save. */
 static void a_save_does_not_wait_for_the_device(void)
 {
     job j = new_job(2);
@@ -254,7 +253,7 @@ static void a_save_does_not_wait_for_the_device(void)
     free_job(&j);
 }
 
-/* Results come steps later than saves: those are of weights that nobody has seen the loss of. */
+/* Results come steps later than saves, so the loss of the weights that are saved is not known yet. */
 static void weights_after_a_loss_that_is_not_finite_are_not_saved(void)
 {
     static float stream[MAX_ELEMS];
@@ -290,8 +289,8 @@ static dt_status run_broken(void *context, dt_error *err)
     return dt_fail(err, DT_ERR_DEVICE, "an ECC error");
 }
 
-/* What goes to the host on a stream of its own is a snapshot; the second one fails, when its time has
- * come. */
+/* A copy to the host on a stream of its own is a snapshot's; the second one fails, when the device does
+ * it. */
 static dt_status break_second(dt_device *device, void *dst, const void *src, int64_t bytes, dt_copy_kind kind,
                               dt_stream *stream, dt_error *err)
 {
@@ -352,7 +351,7 @@ static void a_checkpoint_between_evaluations_holds_its_own_step(void)
     free_job(&lagging);
 }
 
-/* Nothing but the votes in the steps tells ranks of each other's shards. */
+/* Ranks learn only from the votes in the steps that all shards are ready. */
 static void a_checkpoint_is_committed_while_training_goes_on(void)
 {
     for (int lagging = 0; lagging < 2; lagging++) {
@@ -367,8 +366,8 @@ static void a_checkpoint_is_committed_while_training_goes_on(void)
         check_all(&j, DT_OK);
         DT_CHECK_INT(j.n_steps, 240);
         DT_CHECK_INT(j.n_checkpoints, 2);
-        DT_CHECK(j.checkpoints[0] < 240 && j.checkpoints_told_at[0] >= j.checkpoints[0] &&
-                 j.checkpoints_told_at[0] < 240);
+        DT_CHECK(j.checkpoints[0] < 240 && j.checkpoints_reported_at[0] >= j.checkpoints[0] &&
+                 j.checkpoints_reported_at[0] < 240);
         DT_CHECK_INT(j.checkpoints[1], 240);
         j.store->ops->destroy(j.store);
         free_job(&j);

@@ -1,5 +1,4 @@
-/* Trainings with a mirror, and with folders that each host has for itself. Threads are ranks, two to a
- * host. */
+/* Trainings with a mirror, and with a folder of its own on each host. Threads are ranks, two to a host. */
 #include "tests/fakes/captured_log.h"
 #include "tests/fakes/fake_store.h"
 #include "tests/fakes/trainer_job.h"
@@ -106,7 +105,7 @@ static void a_stop_without_time_does_not_wait_for_the_mirror(void)
     job j = job_with_mirror(2, &(fake_store_options){.copy_s = 0.5});
     j.config.checkpoint_every = 1000;
     j.stop_after = 6;
-    j.end_s = 5.2; /* of which 5 are kept to leave in */
+    j.end_s = 5.2; /* of which 5 are reserved to leave */
     run_quietly(&j);
     check_all(&j, DT_ERR_INTERRUPTED);
     DT_CHECK_INT(newest(j.store), 7);
@@ -131,7 +130,7 @@ static void a_failing_mirror_is_reported_and_training_goes_on(void)
     j = job_with_mirror(1, &(fake_store_options){.fail_commit_from = 2});
     run_quietly(&j);
     check_all(&j, DT_OK);
-    DT_CHECK_INT(fake_store_count(j.mirror), 1); /* the older one stands */
+    DT_CHECK_INT(fake_store_count(j.mirror), 1); /* the older one is kept */
     end_job(&j);
 }
 
@@ -165,7 +164,7 @@ static void every_host_keeps_two_checkpoints_in_its_own_folder(void)
     check_all(&whole, DT_OK);
     DT_CHECK_INT(newest(whole.store), 8);
     DT_CHECK_INT(newest(whole.second_store), 8);
-    DT_CHECK_INT(fake_store_count(whole.store), 2); /* one is not enough: the hosts do not commit in the
+    DT_CHECK_INT(fake_store_count(whole.store), 2); /* one is not enough: hosts do not commit at the
                                                        same moment */
     DT_CHECK_INT(fake_store_count(whole.second_store), 2);
     DT_CHECK_INT(newest(whole.mirror), 8);
@@ -189,7 +188,7 @@ static job stopped_after_4_steps(void)
     j.config.steps = 4;
     run_quietly(&j);
     check_all(&j, DT_OK);
-    free_job(&j); /* the values; what is in the folders stays */
+    free_job(&j); /* frees the values only */
     j.config.steps = 0;
     j.n_steps = 0;
     return j;

@@ -1,5 +1,5 @@
-/* What the training loop makes of --precision fp16 (a loss scale), --optimizer lars and --ema, and what of it
- * a checkpoint holds. */
+/* Trainings with --precision fp16 (a loss scale), --optimizer lars and --ema, and what their checkpoints
+ * hold. */
 #include "tests/fakes/fake_store.h"
 #include "tests/fakes/trainer_job.h"
 #include "tests/testing.h"
@@ -36,7 +36,7 @@ static void skipped_steps_are_counted_and_reported(void)
     free_job(&plain);
 }
 
-/* From a checkpoint in the midst of skipped steps, and from one behind them. */
+/* Resume from a checkpoint among the skipped steps, or after them. */
 static void go_on_after(int64_t step, bool lagging)
 {
     job whole = scaled_job(1), again = scaled_job(1);
@@ -69,8 +69,8 @@ static void resume_restores_the_loss_scale_and_the_averages(void)
     go_on_after(20, true);
 }
 
-/* --precision fp16 on a checkpoint that knew no scale: it begins with the one that was asked for; and the
- * other way it is forgotten. */
+/* A checkpoint without a loss scale that is resumed with --precision fp16 begins with --loss-scale-init; one
+ * with a scale that is resumed without fp16 ignores it. */
 static void a_change_of_precision_resets_the_loss_scale(void)
 {
     job plain = new_job(1), scaled = scaled_job(1);

@@ -6,7 +6,7 @@
 #include "core/base/alloc.h"
 #include "tests/testing.h"
 
-/* 4 epochs: two at 8 pixels, one at 12, one at 10, and evaluation at SIZE. */
+/* 4 epochs: two at 8 pixels, one at 12, one at 10, and evaluation at 12. */
 static job growing_job(int size, bool lagging)
 {
     job j = new_job(size);
@@ -38,8 +38,7 @@ static void epochs_have_the_scheduled_image_sizes_and_evaluation_keeps_its_own(v
     }
 }
 
-/* An evaluation at another size, in the middle of an epoch, between every two steps: no bit of the training
- * changes. */
+/* Even if there is an evaluation at another size after every step. */
 static void evaluation_at_another_size_does_not_change_the_training(void)
 {
     for (int lagging = 0; lagging < 2; lagging++) {
@@ -60,7 +59,7 @@ static void evaluation_at_another_size_does_not_change_the_training(void)
     }
 }
 
-/* From a checkpoint in the middle of an epoch, with the loss scale and running averages of a training in
+/* From checkpoints in the middle of an epoch, with the loss scale and running averages of a training in
  * FP16. */
 static void resume_in_the_middle_of_a_resize_schedule_gives_the_same_bits(void)
 {
@@ -92,7 +91,7 @@ static void resume_in_the_middle_of_a_resize_schedule_gives_the_same_bits(void)
     }
 }
 
-/* Whoever rebuilds 20 times has what he would have after 2. */
+/* 20 resizes leave no more memory allocated than 4. */
 static void resizing_leaks_no_memory(void)
 {
     int64_t most[2];

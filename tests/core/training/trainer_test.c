@@ -28,7 +28,7 @@ static void training_learns_and_reports_every_event(void)
     free_job(&j);
 }
 
-/* Two ranks, one rank that accumulates two micro-batches: the same sums over the same samples. */
+/* One rank with 4 micro-batches, two ranks with 2 each, four ranks: the same sums over the same samples. */
 static void ranks_and_accumulation_are_interchangeable(void)
 {
     job two = new_job(2), one = new_job(1), four = new_job(4);
@@ -74,7 +74,7 @@ static void a_stop_request_on_one_rank_stops_all_ranks_after_the_same_step(void)
     job j = new_job(3);
     j.store = fake_store_create(&(fake_store_options){0});
     j.stop_rank = 2;
-    j.stop_after = 4; /* the fifth step carries it */
+    j.stop_after = 4; /* the vote is in the fifth step */
     run(&j);
     check_all(&j, DT_ERR_INTERRUPTED);
     DT_CHECK_INT(j.n_steps, 5);
