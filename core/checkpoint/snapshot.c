@@ -70,13 +70,13 @@ static void find_ranges(dt_snapshot *s)
     }
 }
 
-/* Where in host memory the copy of `place` is. */
-static const void *copy_of(const dt_snapshot *s, const void *place)
+/* The address, in host memory, of the copy of what is at `address`. */
+static const void *copy_of(const dt_snapshot *s, const void *address)
 {
     for (int64_t i = 0; i < s->n_ranges; i++)
-        if ((const char *)place >= s->ranges[i].from &&
-            (const char *)place < s->ranges[i].from + s->ranges[i].bytes)
-            return s->host + s->ranges[i].at + ((const char *)place - s->ranges[i].from);
+        if ((const char *)address >= s->ranges[i].from &&
+            (const char *)address < s->ranges[i].from + s->ranges[i].bytes)
+            return s->host + s->ranges[i].at + ((const char *)address - s->ranges[i].from);
     return NULL;
 }
 
@@ -94,7 +94,7 @@ static dt_status create_memory(dt_snapshot *s, dt_error *err)
     DT_TRY(s->ops->event_create(device, false, &s->copied, err));
     s->staging = s->ops->alloc(device, s->bytes);
     if (!s->staging) {
-        dt_log_warn("checkpoints: the GPU has no room for a copy of this rank's share of the state (%.1f "
+        dt_log_warn("checkpoints: the GPU has no memory for a copy of this rank's share of the state (%.1f "
                     "MB): the next step waits while it goes to the host",
                     (double)s->bytes / 1e6);
         return DT_OK;

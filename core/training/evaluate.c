@@ -8,7 +8,8 @@
 #include "core/collective/device_wait.h"
 #include "core/training/upload.h"
 
-/* Batches between the ranks' votes on whether to go on. They take seconds, a vote takes microseconds. */
+/* Batches between the ranks' votes on whether to go on: some seconds of work, where a vote takes
+ * microseconds. */
 #define ROUND 16
 
 typedef struct evaluation {

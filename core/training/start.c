@@ -242,8 +242,8 @@ static dt_status resume(dt_training *t, dt_step *step, dt_error *err)
     bool found = false;
     dt_manifest m = {0};
     const dt_state_io io = dt_net_state_io(p->net);
-    const dt_checkpoint_location place = {.store = p->store, .mirror = p->mirror, .per_host = p->per_host};
-    DT_TRY(dt_checkpoint_load(p->comm, &place, dt_net_state_layout(p->net), &io, accept_checkpoint, t, &m,
+    const dt_checkpoint_location location = {.store = p->store, .mirror = p->mirror, .per_host = p->per_host};
+    DT_TRY(dt_checkpoint_load(p->comm, &location, dt_net_state_layout(p->net), &io, accept_checkpoint, t, &m,
                               &found, err));
     if (found) {
         const dt_status status = dt_agree(p->comm, go_on_from(t, step, &m, err), err);

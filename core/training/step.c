@@ -24,10 +24,10 @@ struct dt_step {
     dt_optimizer *optimizer;
     dt_upload upload;
     dt_step_results_ring results;
-    dt_step_inputs *inputs;   /* device memory */
-    dt_step_inputs *given;    /* [DT_STEP_RING] host memory: each step's inputs, until they are copied */
-    dt_step_state *state;     /* device memory */
-    dt_loss_sums *local_loss; /* device memory: before the reduction */
+    dt_step_inputs *inputs;      /* device memory */
+    dt_step_inputs *host_inputs; /* [DT_STEP_RING] host memory: each step's inputs, until they are copied */
+    dt_step_state *state;        /* device memory */
+    dt_loss_sums *local_loss;    /* device memory: before the reduction */
     bool is_host, captures;
     bool
         has_run[N_VARIANTS]; /* enqueued once, so libraries have prepared what they prepare at a first call */
@@ -50,11 +50,11 @@ static dt_status create_memory(dt_step *s, dt_error *err)
     const dt_device_ops *ops = s->device->ops;
     const dt_step_state state = {.loss_scale = s->options.loss_scale};
     s->inputs = ops->alloc(s->device, sizeof *s->inputs);
-    s->given = ops->host_alloc(s->device, DT_STEP_RING * (int64_t)sizeof *s->given);
+    s->host_inputs = ops->host_alloc(s->device, DT_STEP_RING * (int64_t)sizeof *s->host_inputs);
     s->state = ops->alloc(s->device, sizeof *s->state);
     s->local_loss = ops->alloc(s->device, sizeof *s->local_loss);
-    if (!s->inputs || !s->given || !s->state || !s->local_loss)
-        return dt_fail_memory(err, DT_STEP_RING * sizeof *s->given, "the step's state");
+    if (!s->inputs || !s->host_inputs || !s->state || !s->local_loss)
+        return dt_fail_memory(err, DT_STEP_RING * sizeof *s->host_inputs, "the step's state");
     DT_TRY(ops->copy(s->device, s->state, &state, sizeof state, DT_COPY_TO_DEVICE, NULL, err));
     DT_TRY(ops->zero(s->device, s->local_loss, sizeof *s->local_loss, NULL, err));
     return ops->stream_wait(s->device, NULL, err);
@@ -120,7 +120,7 @@ void dt_step_destroy(dt_step *s)
     dt_upload_destroy(&s->upload);
     dt_step_results_destroy(&s->results);
     s->device->ops->free(s->device, s->inputs);
-    s->device->ops->host_free(s->device, s->given);
+    s->device->ops->host_free(s->device, s->host_inputs);
     s->device->ops->free(s->device, s->state);
     s->device->ops->free(s->device, s->local_loss);
     if (s->optimizer)
@@ -210,10 +210,11 @@ dt_status dt_step_run(dt_step *s, dt_source *source, double lr, const float vote
 {
     const int64_t n = s->options.accumulate;
     dt_step_result known = {.lr = lr};
-    dt_step_inputs *given = &s->given[s->results.n_steps % DT_STEP_RING];
-    given->lr = (float)lr;
-    memcpy(given->votes, votes, sizeof given->votes);
-    DT_TRY(s->device->ops->copy(s->device, s->inputs, given, sizeof *given, DT_COPY_TO_DEVICE, NULL, err));
+    dt_step_inputs *host_inputs = &s->host_inputs[s->results.n_steps % DT_STEP_RING];
+    host_inputs->lr = (float)lr;
+    memcpy(host_inputs->votes, votes, sizeof host_inputs->votes);
+    DT_TRY(s->device->ops->copy(s->device, s->inputs, host_inputs, sizeof *host_inputs, DT_COPY_TO_DEVICE,
+                                NULL, err));
     for (int64_t i = 0; i < n; i++) {
         dt_uploaded batch = {0};
         DT_TRY(dt_upload_next(&s->upload, source, &batch, err));

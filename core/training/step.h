@@ -1,4 +1,5 @@
-/* step.h: one optimizer step: micro-batches forward and backward, gradients reduced meanwhile, one update.
+/* step.h: one optimizer step: micro-batches forward and backward, gradients summed over the ranks while
+ * backward goes on, one update.
  *
  *   dt_step_create(&options, &step, err);
  *   dt_step_run(step, source, lr, votes, err);

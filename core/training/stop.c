@@ -87,7 +87,7 @@ static dt_status find_reason(const dt_stop *s, char *why, size_t why_bytes, dt_e
     const char *mine = e ? e->ops->stop_requested(e) : NULL;
     struct {
         char text[192], host[64];
-    } reason = {.text = "a request that was taken back"};
+    } reason = {.text = "a request that was withdrawn"};
     int64_t first = mine ? comm->rank : comm->size;
     DT_TRY(comm->ops->all_reduce(comm, &first, 1, DT_I64, DT_REDUCE_MIN, err));
     const bool found = first < comm->size;

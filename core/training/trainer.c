@@ -17,7 +17,7 @@ typedef struct dt_trainer {
     const dt_trainer_parts *parts;
     const dt_config *config;
     dt_comm *comm;
-    dt_training at; /* the plan and the cursor */
+    dt_training training; /* the plan and the cursor */
     dt_step *step;
     dt_report report;
     dt_checkpointer *checkpointer;
@@ -48,13 +48,14 @@ static dt_status resize_net(dt_trainer *t, int64_t size, dt_error *err)
 /* Set the size of the images of the epoch that begins. The net is resized before its first step. */
 static dt_status choose_size(dt_trainer *t, dt_error *err)
 {
-    const int64_t size = dt_schedule_image_size(t->config, t->at.epoch);
+    const int64_t size = dt_schedule_image_size(t->config, t->training.epoch);
     if (size == t->train_size)
         return DT_OK;
     DT_TRY(t->parts->train->ops->set_image_size(t->parts->train, size, err));
     t->train_size = size;
     if (t->comm->rank == 0)
-        dt_log_info("from epoch %lld on, images of %lld pixels", (long long)t->at.epoch + 1, (long long)size);
+        dt_log_info("from epoch %lld on, images of %lld pixels", (long long)t->training.epoch + 1,
+                    (long long)size);
     return DT_OK;
 }
 
@@ -62,7 +63,7 @@ static dt_status choose_size(dt_trainer *t, dt_error *err)
 
 static bool is_evaluated(const dt_trainer *t)
 {
-    return t->report.last_eval.n > 0 && t->report.last_eval.step == t->at.step;
+    return t->report.last_eval.n > 0 && t->report.last_eval.step == t->training.step;
 }
 
 /* Collective; the results of all steps have come. *done is false, on all ranks, if some rank wants to stop,
@@ -78,8 +79,9 @@ static dt_status evaluate(dt_trainer *t, bool *done, dt_error *err)
         DT_TRY(dt_stop_has_time_to_evaluate(&t->stop, done, err));
     if (!*done)
         return DT_OK;
-    dt_metrics_eval m = {.step = t->at.step,
-                         .epoch = t->at.position == 0 && t->at.epoch > 0 ? t->at.epoch - 1 : t->at.epoch};
+    dt_metrics_eval m = {.step = t->training.step,
+                         .epoch = t->training.position == 0 && t->training.epoch > 0 ? t->training.epoch - 1
+                                                                                     : t->training.epoch};
     DT_TRY(resize_net(t, t->config->image_size, err));
     DT_TRY(dt_agree(t->comm, dt_net_swap_ema(p->net, err), err));
     const dt_status status = dt_evaluate(p->net, p->kernels, t->comm, p->val, t->config->batch, p->events,
@@ -92,8 +94,8 @@ static dt_status evaluate(dt_trainer *t, bool *done, dt_error *err)
         *done = false;
         return DT_OK;
     }
-    if (m.val_top1 > t->at.best_top1)
-        t->at.best_top1 = m.val_top1;
+    if (m.val_top1 > t->training.best_top1)
+        t->training.best_top1 = m.val_top1;
     dt_report_eval(&t->report, &m);
     return DT_OK;
 }
@@ -126,7 +128,7 @@ static dt_status check_finite(dt_trainer *t, const dt_step_result *r, dt_error *
         err, DT_ERR_NUMERIC,
         "the loss is not finite (%g) at step %lld, epoch %lld, on rank %s, with learning rate %g: "
         "lower --lr or lengthen --warmup-epochs; the last checkpoint is from before that",
-        r->loss, (long long)dt_training_step_of(&t->at, r), (long long)t->at.epoch + 1,
+        r->loss, (long long)dt_training_step_of(&t->training, r), (long long)t->training.epoch + 1,
         used ? ranks : "none alone", r->lr);
 }
 
@@ -142,7 +144,7 @@ static dt_status check_skipped(dt_trainer *t, const dt_step_result *r, dt_error 
     if (t->comm->rank == 0)
         dt_log_info(
             "step %lld was skipped: gradients overflowed; the loss scale is %g now (%lld skipped so far)",
-            (long long)dt_training_step_of(&t->at, r), r->loss_scale, (long long)r->n_skipped);
+            (long long)dt_training_step_of(&t->training, r), r->loss_scale, (long long)r->n_skipped);
     if (t->n_skipped_in_a_row < MAX_SKIPPED_IN_A_ROW)
         return DT_OK;
     return dt_fail_shared(
@@ -150,7 +152,7 @@ static dt_status check_skipped(dt_trainer *t, const dt_step_result *r, dt_error 
         "gradients were not finite in %d steps in a row, up to step %lld, though the loss scale "
         "has come down to %g: lower --lr, or lengthen "
         "--warmup-epochs, or use --precision bf16; the last checkpoint is from before that",
-        MAX_SKIPPED_IN_A_ROW, (long long)dt_training_step_of(&t->at, r), r->loss_scale);
+        MAX_SKIPPED_IN_A_ROW, (long long)dt_training_step_of(&t->training, r), r->loss_scale);
 }
 
 static dt_status collect_result(dt_trainer *t, const dt_step_result *r, double seconds, dt_error *err)
@@ -190,14 +192,14 @@ static dt_status count_broken(dt_trainer *t, int64_t *n, dt_error *err)
 /* A source fails when its own rank has found too many; here those of all ranks count together. */
 static dt_status check_broken(dt_trainer *t, dt_error *err)
 {
-    double share = (double)t->n_broken / (double)t->at.train.n_samples;
+    double share = (double)t->n_broken / (double)t->training.train.n_samples;
     if (share <= t->config->max_broken + 1e-9)
         return DT_OK;
     return dt_fail_shared(
         err, DT_ERR_DATA,
         "%lld of the %lld training files are broken: %.3g%%, and --max-broken allows %.3g%%; the "
         "log names them",
-        (long long)t->n_broken, (long long)t->at.train.n_samples, 100.0 * share,
+        (long long)t->n_broken, (long long)t->training.train.n_samples, 100.0 * share,
         100.0 * t->config->max_broken);
 }
 
@@ -209,8 +211,8 @@ static dt_status end_epoch(dt_trainer *t, dt_error *err)
     t->n_broken = broken > t->n_broken ? broken : t->n_broken;
     DT_TRY(check_broken(t, err));
     dt_report_epoch(&t->report, broken);
-    t->at.epoch++;
-    t->at.position = 0;
+    t->training.epoch++;
+    t->training.position = 0;
     return DT_OK;
 }
 
@@ -221,36 +223,36 @@ static bool crosses(double before, double after, double every)
 
 static dt_status enqueue_step(dt_trainer *t, dt_error *err)
 {
-    dt_training *at = &t->at;
+    dt_training *tr = &t->training;
     if (dt_fault("train.step"))
         return dt_fail(err, DT_ERR_INTERNAL, "train.step: a fault was asked for at step %lld",
-                       (long long)at->step + 1);
+                       (long long)tr->step + 1);
     float votes[DT_N_VOTES] = {0};
     dt_stop_vote(&t->stop, votes);
     dt_checkpointer_vote(t->checkpointer, votes);
-    const double lr = dt_schedule_lr(t->config, dt_training_epochs_done(at),
-                                     1.0 / (double)at->steps_per_epoch, (double)t->config->epochs);
-    if (t->report.n_steps == at->step - at->first_step) /* nothing is under way */
+    const double lr = dt_schedule_lr(t->config, dt_training_epochs_done(tr),
+                                     1.0 / (double)tr->steps_per_epoch, (double)t->config->epochs);
+    if (t->report.n_steps == tr->step - tr->first_step) /* nothing is under way */
         t->mark_s = dt_clock_s();
     /* in the first step of an epoch or after an evaluation, when nothing is under way */
     DT_TRY(resize_net(t, t->train_size, err));
-    t->comm->step = at->step + 1;
+    t->comm->step = tr->step + 1;
     DT_TRY(dt_step_run(t->step, t->parts->train, lr, votes, err));
-    at->step++;
-    at->position += at->global_batch;
+    tr->step++;
+    tr->position += tr->global_batch;
     return DT_OK;
 }
 
 /* What follows a step depends on its number, and on results that all ranks see after the same step. */
 static dt_status one_step(dt_trainer *t, dt_error *err)
 {
-    const dt_training *at = &t->at;
-    const double before = dt_training_epochs_done(at);
+    const dt_training *tr = &t->training;
+    const double before = dt_training_epochs_done(tr);
     DT_TRY(enqueue_step(t, err));
-    const bool epoch_ends = at->train.n_samples - at->position < at->global_batch;
-    const bool is_last = at->step == at->total_steps; /* finish() evaluates and saves after it */
+    const bool epoch_ends = tr->train.n_samples - tr->position < tr->global_batch;
+    const bool is_last = tr->step == tr->total_steps; /* finish() evaluates and saves after it */
     const bool evaluates =
-        !is_last && crosses(before, epoch_ends ? (double)at->epoch + 1.0 : dt_training_epochs_done(at),
+        !is_last && crosses(before, epoch_ends ? (double)tr->epoch + 1.0 : dt_training_epochs_done(tr),
                             t->config->eval_every);
     const bool is_due = !is_last && dt_checkpointer_is_due(t->checkpointer, epoch_ends);
     /* a save needs no drain: the copy of the state is enqueued after the step */
@@ -275,21 +277,21 @@ static dt_status one_step(dt_trainer *t, dt_error *err)
 
 static dt_status one_epoch(dt_trainer *t, dt_error *err)
 {
-    dt_training *at = &t->at;
+    dt_training *tr = &t->training;
     dt_source *train = t->parts->train;
-    const int64_t epoch = at->epoch;
-    int64_t steps = (at->train.n_samples - at->position) / at->global_batch;
+    const int64_t epoch = tr->epoch;
+    int64_t steps = (tr->train.n_samples - tr->position) / tr->global_batch;
     if (steps < 1) { /* a cursor near the end, and a larger global batch than before */
-        at->epoch++;
-        at->position = 0;
+        tr->epoch++;
+        tr->position = 0;
         return DT_OK;
     }
-    if (steps > at->total_steps - at->step)
-        steps = at->total_steps - at->step;
+    if (steps > tr->total_steps - tr->step)
+        steps = tr->total_steps - tr->step;
     DT_TRY(choose_size(t, err));
     dt_report_begin_epoch(&t->report);
-    DT_TRY(train->ops->start(train, at->epoch, at->position, steps * t->config->accumulate, err));
-    while (at->epoch == epoch && at->step < at->total_steps)
+    DT_TRY(train->ops->start(train, tr->epoch, tr->position, steps * t->config->accumulate, err));
+    while (tr->epoch == epoch && tr->step < tr->total_steps)
         DT_TRY(one_step(t, err));
     return DT_OK;
 }
@@ -311,13 +313,13 @@ static dt_status finish(dt_trainer *t, dt_error *err)
 
 static dt_status run(dt_trainer *t, dt_error *err)
 {
-    DT_TRY(dt_start(&t->at, &t->step, err));
-    DT_TRY(dt_checkpointer_create(&t->at, &t->report, t->step, &t->checkpointer, err));
+    DT_TRY(dt_start(&t->training, &t->step, err));
+    DT_TRY(dt_checkpointer_create(&t->training, &t->report, t->step, &t->checkpointer, err));
     t->stop.checkpointer = t->checkpointer;
     if (t->parts->resumed)
-        t->parts->resumed(t->parts->resumed_context, t->at.step);
+        t->parts->resumed(t->parts->resumed_context, t->training.step);
     dt_report_start(&t->report);
-    while (t->at.epoch < t->config->epochs && t->at.step < t->at.total_steps)
+    while (t->training.epoch < t->config->epochs && t->training.step < t->training.total_steps)
         DT_TRY(one_epoch(t, err));
     return finish(t, err);
 }
@@ -328,9 +330,9 @@ dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, 
     dt_trainer t = {.parts = parts,
                     .config = parts->config,
                     .comm = parts->comm,
-                    .at = {.parts = parts, .best_top1 = -1.0, .resumed_step = -1},
-                    .report = {.training = &t.at},
-                    .stop = {.training = &t.at, .report = &t.report},
+                    .training = {.parts = parts, .best_top1 = -1.0, .resumed_step = -1},
+                    .report = {.training = &t.training},
+                    .stop = {.training = &t.training, .report = &t.report},
                     .net_size = parts->config->image_size,
                     .train_size = parts->config->image_size};
     const dt_status status = run(&t, &own);

@@ -187,7 +187,7 @@ static void copy_between_steps(dt_device *device, bool writer_first, int64_t ran
     dt_emulated_get_counts(device, &before);
     DT_CHECK_INT(dt_snapshot_enqueue(snapshot, &err), DT_OK);
     dt_emulated_get_counts(device, &after);
-    DT_CHECK_INT(after.n_work, before.n_work); /* nobody has waited */
+    DT_CHECK_INT(after.n_work, before.n_work); /* no thread has waited */
     enqueue_step(&s, 1);
     if (!writer_first)
         DT_CHECK_INT(device->ops->stream_wait(device, NULL, &err), DT_OK);
@@ -225,7 +225,7 @@ static void without_memory_for_a_staging_buffer_the_main_stream_copies(void)
         end(device);
     }
     captured_log_end();
-    DT_CHECK_CONTAINS(captured_log_text(), "the GPU has no room for a copy");
+    DT_CHECK_CONTAINS(captured_log_text(), "the GPU has no memory for a copy");
 }
 
 static void the_host_copies_at_once(void)
