@@ -1,4 +1,4 @@
-/* The learning rate over a training. */
+/* The learning rate and the size of images over a training. */
 #include "core/training/schedule.h"
 #include "tests/testing.h"
 
@@ -109,6 +109,24 @@ static void the_rate_is_finite_past_the_end_and_in_corner_cases(void)
     }
 }
 
+static void epochs_have_the_image_size_of_the_last_point_they_have_reached(void)
+{
+    const dt_config plain = {.epochs = 4, .image_size = 224};
+    const dt_config growing = {
+        .epochs = 3, .image_size = 224, .n_resize = 2, .resize = {{160, 0.0}, {192, 1.0 / 3.0}}};
+    for (int64_t epoch = 0; epoch < 4; epoch++) {
+        DT_CHECK_INT(dt_schedule_image_size(&plain, epoch), 224);
+        DT_CHECK_INT(dt_schedule_image_size(&growing, epoch), epoch < 1 ? 160 : 192);
+    }
+}
+
+static void only_whole_global_batches_count_as_steps(void)
+{
+    DT_CHECK_INT(dt_steps_per_epoch(64, 8), 8);
+    DT_CHECK_INT(dt_steps_per_epoch(71, 8), 8);
+    DT_CHECK_INT(dt_steps_per_epoch(7, 8), 0);
+}
+
 static const dt_test tests[] = {
     DT_TEST(warmup_climbs_in_equal_steps_to_the_peak),
     DT_TEST(without_warmup_the_first_step_has_the_peak),
@@ -119,6 +137,8 @@ static const dt_test tests[] = {
     DT_TEST(rounding_does_not_move_a_drop_by_a_step),
     DT_TEST(constant_stays_at_the_peak),
     DT_TEST(the_rate_is_finite_past_the_end_and_in_corner_cases),
+    DT_TEST(epochs_have_the_image_size_of_the_last_point_they_have_reached),
+    DT_TEST(only_whole_global_batches_count_as_steps),
 };
 
 DT_TEST_MAIN("core/schedule", tests)
