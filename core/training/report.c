@@ -43,7 +43,7 @@ static void send_to_all(const dt_report *r, event e, const void *m)
     }
 }
 
-void dt_report_losses(const dt_trainer_parts *parts)
+void dt_report_lost_events(const dt_trainer_parts *parts)
 {
     for (int64_t i = 0; i < parts->n_sinks; i++)
         if (parts->sinks[i]->n_lost > 0)

@@ -7,7 +7,7 @@
  *   dt_report_step(&report, &result, seconds);
  *   dt_report_epoch(&report, n_broken);
  *   dt_report_end(&report, false, n_broken, &end);
- *   dt_report_losses(&parts);
+ *   dt_report_lost_events(&parts);
  *
  * All of it is local. Every rank measures; only rank 0 has sinks. An error of a sink is logged once and does
  * not stop the training.
@@ -54,7 +54,7 @@ void dt_report_mirror(const dt_report *report, dt_metrics_checkpoint *m);
 void dt_report_end(const dt_report *report, bool stopped_on_request, int64_t n_broken, dt_metrics_end *end);
 
 /* Log how many events each sink could not write, if any. After the last event. */
-void dt_report_losses(const dt_trainer_parts *parts);
+void dt_report_lost_events(const dt_trainer_parts *parts);
 
 /* Of the whole job, over the last DT_REPORT_WINDOW steps; 0: no step's result has come yet. */
 double dt_report_images_per_s(const dt_report *report);

@@ -17,7 +17,7 @@ static dt_status broadcast(dt_training *t, dt_error *err)
     dt_net_get_vectors(t->parts->net, &v);
     int64_t bytes = v.n_all * (int64_t)sizeof(float);
     if (t->parts->comm->size == 1)
-        return dt_net_start_ema(t->parts->net, err);
+        return dt_agree(t->parts->comm, dt_net_start_ema(t->parts->net, err), err);
     float *host = dt_alloc((size_t)bytes);
     dt_error mine = {0};
     dt_status status = host ? DT_OK : dt_fail_memory(&mine, (size_t)bytes, "the parameters' broadcast");

@@ -341,7 +341,7 @@ dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, 
     if (status != DT_OK && err)
         *err = own;
     dt_checkpointer_destroy(t.checkpointer);
-    dt_report_losses(parts);
+    dt_report_lost_events(parts);
     if (!dt_comm_device_is_lost(t.comm, status))
         dt_step_destroy(t.step);
     return status;
