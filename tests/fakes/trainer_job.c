@@ -239,56 +239,73 @@ static void keep_values(job *j, int rank, dt_net *net, dt_device *device)
         j->vectors = v;
 }
 
-static void run_rank(dt_comm *comm, void *context)
+/* What one rank has. */
+typedef struct rank_parts {
+    dt_device *device;
+    dt_kernels *kernels;
+    dt_kernels_ops overflowing_ops;
+    dt_comm *comm;      /* the trainer's */
+    dt_comm *on_device; /* the same, if the job is lagging; else NULL */
+    dt_net *net;
+    dt_source *train, *val;
+} rank_parts;
+
+static void create_backend(const job *j, dt_comm *comm, rank_parts *p)
 {
-    job *j = context;
     dt_error err = {0};
-    dt_device *device = NULL;
-    dt_kernels *kernels = NULL;
-    dt_comm *on_device = NULL;
-    const int rank = comm->rank;
+    p->comm = comm;
     if (j->lagging) {
         const dt_emulated_options lazy = {.lazy = true, .capture = true};
-        DT_REQUIRE(dt_device_emulated_create(&lazy, &device, &err) == DT_OK);
+        DT_REQUIRE(dt_device_emulated_create(&lazy, &p->device, &err) == DT_OK);
         DT_REQUIRE((j->create_kernels ? j->create_kernels : lagging_kernels_create)(
-                       device, j->config.precision, &kernels, &err) == DT_OK);
-        DT_REQUIRE_MSG((j->attach ? j->attach : lagging_comm_create)(comm, device, &on_device, &err) == DT_OK,
+                       p->device, j->config.precision, &p->kernels, &err) == DT_OK);
+        DT_REQUIRE_MSG((j->attach ? j->attach : lagging_comm_create)(comm, p->device, &p->on_device, &err) ==
+                           DT_OK,
                        "%s", err.message);
-        comm = on_device;
+        p->comm = p->on_device;
     } else {
-        DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK &&
-                   dt_kernels_ref_create(device, j->config.precision, &kernels, &err) == DT_OK);
+        DT_REQUIRE(dt_device_host_create(1, &p->device, &err) == DT_OK &&
+                   dt_kernels_ref_create(p->device, j->config.precision, &p->kernels, &err) == DT_OK);
     }
-    dt_kernels_ops ops;
     if (j->overflows)
-        make_overflow(kernels, &ops);
-    dt_net *net = small_net(kernels, &j->config);
+        make_overflow(p->kernels, &p->overflowing_ops);
+    p->net = small_net(p->kernels, &j->config);
     /* rank 0's must win */
-    DT_REQUIRE(dt_net_init(net, j->config.seed + (uint64_t)comm->rank, false, &err) == DT_OK);
-    fake_source_options o = {.device = device,
+    DT_REQUIRE(dt_net_init(p->net, j->config.seed + (uint64_t)comm->rank, false, &err) == DT_OK);
+}
+
+static void create_sources(job *j, rank_parts *p)
+{
+    const bool is_root = p->comm->rank == 0;
+    fake_source_options o = {.device = p->device,
                              .n_samples = j->n_train,
                              .n_classes = CLASSES,
                              .image_size = j->config.image_size,
-                             .starts = comm->rank == 0 ? j->train_sizes : NULL,
-                             .n_starts = comm->rank == 0 ? &j->n_train_sizes : NULL,
+                             .starts = is_root ? j->train_sizes : NULL,
+                             .n_starts = is_root ? &j->n_train_sizes : NULL,
                              .batch = j->config.batch,
                              .accumulate = j->config.accumulate,
-                             .rank = comm->rank,
-                             .size = comm->size,
+                             .rank = p->comm->rank,
+                             .size = p->comm->size,
                              .seed = j->config.seed,
                              .broken_samples = j->broken,
-                             .fail_at = comm->rank == 0 ? j->fail_next_at : 0};
-    dt_source *train = fake_source_create(&o);
+                             .fail_at = is_root ? j->fail_next_at : 0};
+    p->train = fake_source_create(&o);
     o.n_samples = j->n_val;
     o.evaluation = true;
     o.starts = o.n_starts = NULL;
     o.fail_at = 0;
     o.times_seen = j->times_seen;
-    dt_source *val = j->n_val ? fake_source_create(&o) : NULL;
+    p->val = j->n_val ? fake_source_create(&o) : NULL;
+}
+
+static void train_on(job *j, const rank_parts *p)
+{
+    const int rank = p->comm->rank;
     recorder r = {.head = {.ops = &recorder_ops}, .j = j};
     dt_sink *sinks[] = {&r.head};
     stopper s = {.head = {&stopper_ops}};
-    if (comm->rank == j->stop_rank) {
+    if (rank == j->stop_rank) {
         s.after = j->stop_after;
         s.save_after = j->save_after;
         s.left_s = j->end_s;
@@ -298,31 +315,40 @@ static void run_rank(dt_comm *comm, void *context)
                                     .config_text = "seed = 3;",
                                     .arch = "small",
                                     .computed_by = j->computed_by[rank],
-                                    .kernels = kernels,
-                                    .net = net,
-                                    .comm = comm,
-                                    .train = train,
-                                    .val = val,
+                                    .kernels = p->kernels,
+                                    .net = p->net,
+                                    .comm = p->comm,
+                                    .train = p->train,
+                                    .val = p->val,
                                     .store = j->second_store && rank >= 2 ? j->second_store : j->store,
                                     .per_host = j->second_store != NULL,
                                     .mirror = j->mirror,
                                     .events = &s.head,
                                     .sinks = sinks,
-                                    .n_sinks = comm->rank == 0 ? 1 : 0};
-    j->status[comm->rank] = dt_trainer_run(&parts, &j->end[comm->rank], &j->error[comm->rank]);
-    keep_values(j, comm->rank, net, device);
-    j->max_held[comm->rank] = fake_source_max_held(train);
-    if (val)
-        val->ops->destroy(val);
-    train->ops->destroy(train);
-    dt_net_destroy(net);
+                                    .n_sinks = rank == 0 ? 1 : 0};
+    j->status[rank] = dt_trainer_run(&parts, &j->end[rank], &j->error[rank]);
+}
+
+static void run_rank(dt_comm *comm, void *context)
+{
+    job *j = context;
+    rank_parts p = {0};
+    create_backend(j, comm, &p);
+    create_sources(j, &p);
+    train_on(j, &p);
+    keep_values(j, comm->rank, p.net, p.device);
+    j->max_held[comm->rank] = fake_source_max_held(p.train);
+    if (p.val)
+        p.val->ops->destroy(p.val);
+    p.train->ops->destroy(p.train);
+    dt_net_destroy(p.net);
     if (j->lagging) {
-        on_device->ops->destroy(on_device);
-        dt_emulated_get_counts(device, &j->counts[rank]);
-        DT_CHECK_STR(dt_emulated_fault(device), "");
+        p.on_device->ops->destroy(p.on_device);
+        dt_emulated_get_counts(p.device, &j->counts[comm->rank]);
+        DT_CHECK_STR(dt_emulated_fault(p.device), "");
     }
-    kernels->ops->destroy(kernels);
-    device->ops->destroy(device);
+    p.kernels->ops->destroy(p.kernels);
+    p.device->ops->destroy(p.device);
 }
 
 void run_as_rank(job *j, dt_comm *comm)
