@@ -16,6 +16,7 @@ CLEANFILES += $(EXTRA_PROGRAMS)
 bench: $(BENCHMARKS)
 .PHONY: bench
 EXTRA_DIST += benchmarks/README.md
+EXTRA_DIST += benchmarks/RESULTS.md
 EXTRA_DIST += benchmarks/compare.sh
 EXTRA_DIST += benchmarks/compare_checkpoint.sh
 EXTRA_DIST += benchmarks/compare_loader.sh

@@ -1,6 +1,7 @@
 /* kill_job FOLDER STEPS RESULT [MIRROR]: trains a small net on made-up images with a checkpoint every 2 steps
- * in FOLDER, copied to MIRROR. It resumes from the newest checkpoint, and at the end writes the flat vector of
- * parameters to RESULT. Also runs under mpirun. kill_calls.c, which is linked in, can kill it at any call. */
+ * in FOLDER, copied to MIRROR. It resumes from the newest checkpoint, and at the end writes the flat vector
+ * of parameters to RESULT. Also runs under mpirun. kill_calls.c, which is linked in, can kill it at any
+ * call. */
 #include "comm/mpi.h"
 #include "comm/self.h"
 #include "core/base/log.h"
