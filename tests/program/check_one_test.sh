@@ -2,7 +2,7 @@
 # make check-one: tests/check-one with a make that only prints what it would build, and a script as test program.
 . "$(dirname "$0")/../lib.sh"
 
-check_one=(env UNIT_TESTS="tests/core/base/rng_test tests/io/source/gone_test" PROGRAM_TESTS="tests/program/errors_test.sh tests/program/mirror_test.sh"
+check_one=(env UNIT_TESTS="tests/core/base/rng_test tests/io/source/gone_test" PROGRAM_TESTS="tests/program/errors_test.sh tests/program/cursor_test.sh"
     PROGRAMS="tests/core/base/rng_test tests/program/chaos_job tests/program/kill_job" BUILD="echo building" bash "$TOP_SRCDIR/tests/check-one")
 
 build_with()
@@ -37,7 +37,7 @@ build_with <<<$'#!/bin/sh\n[ "$1" = --list ] || exit 77'
 expect_exit 0 env TOP_BUILDDIR="$PWD/build" T=core/base/rng_test "${check_one[@]}"
 
 begin "a_script_gets_the_program_and_the_helpers_that_it_names"
-expect_exit 2 env T=program/mirror_test CASE=no-such-case "${check_one[@]}"
+expect_exit 2 env T=program/cursor_test CASE=no-such-case "${check_one[@]}"
 expect_output '^building all tests/program/chaos_job$'
 expect_no_output 'kill_job|rng_test'
 expect_output 'no case has "no-such-case"'

@@ -2,7 +2,7 @@
 #
 # need_hosts           skips and returns 1 where such hosts cannot be made
 # "${alone[@]}" CMD    CMD in namespaces of its own, as hosts.py wants it: all that CMD starts ends with it
-# checkpoint_hosts CASE [OPTION...]    runs a case of checkpoint_hosts.py in $TMP/CASE and expects it to pass
+# checkpoint_hosts CASE [OPTION...]    runs a case of checkpoint_hosts.py with $job, the script's chaos_job, in $TMP/CASE and expects it to pass
 alone=(unshare --net --mount --pid --fork --kill-child --mount-proc)
 
 _no_hosts=
@@ -25,5 +25,5 @@ need_hosts()
 checkpoint_hosts()
 {
     mkdir "$TMP/$1"
-    expect_exit 0 "${alone[@]}" python3 -B "$TOP_SRCDIR/tests/program/checkpoint_hosts.py" "$TMP/$1" "$@" --job "$TOP_BUILDDIR/tests/program/chaos_job"
+    expect_exit 0 "${alone[@]}" python3 -B "$TOP_SRCDIR/tests/program/checkpoint_hosts.py" "$TMP/$1" "$@" --job "$job"
 }

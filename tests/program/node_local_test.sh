@@ -3,6 +3,7 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/hosts.sh"
 
+job=$TOP_BUILDDIR/tests/program/chaos_job # dtrain with a small network
 whole=$_base/whole.safetensors
 
 # on_hosts CASE: of checkpoint_hosts.py
