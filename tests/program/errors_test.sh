@@ -17,7 +17,7 @@ expect_times()
 {
     local n
     n=$(grep -cF -e "$2" "$OUTPUT")
-    [ "$_state" = skipped ] || [ "$n" -eq "$1" ] || fail "'$2' was said $n times, expected $1"
+    [ "$_state" = skipped ] || [ "$n" -eq "$1" ] || fail "'$2' is in $n lines, expected $1"
 }
 
 # 4 classes of 6 images to train on, 2 to evaluate on.

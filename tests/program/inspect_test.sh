@@ -31,7 +31,7 @@ json()
 text = open(sys.argv[1]).read()
 j = json.loads(text[text.index("{"):text.rindex("}") + 1])
 sys.exit(0 if eval(sys.argv[2]) else 1)' "$OUTPUT" "$1" && return 0
-    fail "not so: $1"
+    fail "not true: $1"
     tail -n 30 "$OUTPUT" | sed 's/^/    | /'
 }
 
