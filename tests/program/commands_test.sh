@@ -2,7 +2,7 @@
 # The help of each command, demo-data, and (long) the demo as a new user starts it.
 . "$(dirname "$0")/../lib.sh"
 
-begin "help, usage and version on every command"
+begin "every command has --help, --usage and --version"
 for command in '' train eval inspect export info demo-data; do
     expect_exit 0 "$DTRAIN" $command --help
     expect_output '^Usage: dtrain'

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Every mistake a user can make gets one clear line on stderr and its exit code.
+# Every mistake of a user gives one line on stderr and its exit code.
 . "$(dirname "$0")/../lib.sh"
 
 # expect_error CODE TEXT CMD...: CMD exits with CODE and prints one line, "dtrain: TEXT".
@@ -105,7 +105,7 @@ expect_error 2 "--out file/run: file is not a folder" "$DTRAIN" "${small[@]}" --
 expect_exit 1 "$DTRAIN" "${small[@]}" --out /proc/run
 expect_output '^dtrain: --out /proc/run: cannot make the folder /proc/run: '
 
-begin "an export that could not be written is refused before the training"
+begin "an unwritable --export is refused before the training"
 small_data
 expect_error 2 "--export nowhere/w.safetensors: the folder nowhere: No such file or directory" "$DTRAIN" "${small[@]}" --export nowhere/w.safetensors
 
@@ -176,7 +176,7 @@ for how in must auto; do
     expect_output '^dtrain: run/checkpoints: none of the 2 checkpoints there is whole; bring a good copy back, or start over with --resume never$'
 done
 
-begin "a loss that is not finite names step, rank and learning rate"
+begin "a loss that is not finite is reported with step, rank and learning rate"
 small_data
 expect_exit 1 "$DTRAIN" "${small[@]}" --epochs 20 --lr 1000 --warmup-epochs 0
 expect_output '^dtrain: the loss is not finite .* at step [0-9]+, .* rank .*learning rate [0-9]+'

@@ -23,7 +23,7 @@ with open(sys.argv[1], "r+b") as f:
     f.seek(int(sys.argv[2])); f.write(bytes([b ^ 1]))
 PY
 }
-# json EXPRESSION: of j, the last command's standard output
+# json EXPRESSION: it is true; j is the JSON object that the last command printed
 json()
 {
     [ "$_state" != skipped ] || return 0
@@ -35,7 +35,7 @@ sys.exit(0 if eval(sys.argv[2]) else 1)' "$OUTPUT" "$1" && return 0
     tail -n 30 "$OUTPUT" | sed 's/^/    | /'
 }
 
-begin "the table shows step, epoch, size, ranks, age; unfinished and put-aside folders are named"
+begin "the table shows step, epoch, size, ranks and age; unfinished and put-aside folders are listed"
 trained
 mkdir run/checkpoints/step-00000009.tmp run/checkpoints/old-1 run.old-1
 for dir in run run/ run/checkpoints $step6; do
@@ -118,7 +118,7 @@ json 'j["folders"][0]["generations"][0]["state"] == "partial" and j["folders"][0
 expect_exit 1 "$DTRAIN" inspect own/step-00000002 --verify
 expect_output '1 of 2 shards here, whole'
 expect_output 'no checkpoint has all its shards here'
-expect_exit 0 "$DTRAIN" eval --data "$_base/digits" --weights run # a part of it from the mirror
+expect_exit 0 "$DTRAIN" eval --data "$_base/digits" --weights run # it reads some shards from the mirror
 expect_output 'n 360$'
 expect_exit 0 "$DTRAIN" export run --output a.safetensors
 expect_exit 0 "$DTRAIN" export shared --output b.safetensors
@@ -166,7 +166,7 @@ expect_exit 2 "$DTRAIN" inspect --diff run
 expect_exit 2 "$DTRAIN" inspect run --diff 3 4
 expect_output 'there is no checkpoint of step 4'
 
-begin "export writes what --export wrote at the end of the training"
+begin "export writes the same bytes as --export at the end of the training"
 trained
 expect_exit 0 "$DTRAIN" export run --ema --output a.safetensors
 expect cmp a.safetensors "$_base/at-the-end.safetensors"

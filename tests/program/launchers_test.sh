@@ -21,7 +21,7 @@ bind=(--bind-to core)
 expect_exit 0 "$RANKS" 1 "${bind[@]}" "$DTRAIN" "${small[@]}" --steps 1
 expect_threads 1
 
-# reach N: the run in $TMP/run has made N steps.
+# reach N: waits until the run in run/ has done N steps.
 reach()
 {
     local i
@@ -32,7 +32,7 @@ reach()
     fail "no step $1 after 30 s"
 }
 
-# stopped_by SIGNAL CODE: the launcher gets SIGNAL in the middle of a training whose last checkpoint takes three seconds, and returns CODE ("75|0": either).
+# stopped_by SIGNAL CODE: sends SIGNAL to the launcher during a training whose last checkpoint takes three seconds, and expects it to return CODE ("75|0": either).
 stopped_by()
 {
     DTRAIN_FAULT=store.fsync@0:1:sleep=3 start_job ranks 2 "$DTRAIN" "${small[@]}" --threads 1 --epochs 1000 --out run
@@ -48,7 +48,7 @@ expect_output '^dtrain: stopped on SIGUSR1 after step [0-9]+'
 
 case $MPI_KIND in
 openmpi*)
-    begin "SIGTERM to the launcher leaves a second or less, and it returns 1"
+    begin "SIGTERM to the launcher leaves ranks a second or less, and it returns 1"
     stopped_by TERM 1
     expect_no_output '^dtrain: stopped on'
     ;;

@@ -7,7 +7,7 @@ has_cudnn()
     "$DTRAIN" info | grep -q '^cuDNN' || { skip "this build has no cuDNN"; return 1; }
 }
 
-# between LOW HIGH SED: the number that sed finds in the output is between the two.
+# between LOW HIGH SED: the number that sed prints from the output is between the two.
 between()
 {
     local number

@@ -44,7 +44,7 @@ reach()
         gone $pid && break
         sleep 0.05
     done
-    fail "step $2 was not made"
+    fail "step $2 was not done"
 }
 
 steps_in()
@@ -92,7 +92,7 @@ expect_exit 0 "$DTRAIN" eval --data data --weights b.safetensors
 is=$(grep '^val_loss' "$OUTPUT")
 awk -v a="$was" -v b="$is" 'BEGIN { split(a, x); split(b, y); d = x[2] / y[2] - 1; exit !(d < 1e-4 && d > -1e-4) }' || fail "$was against $is"
 
-begin "killed at any moment and resumed, the bits are those of an undisturbed run"
+begin "a run that is killed at any time and resumed has the bits of an uninterrupted run"
 small_data
 job=("${small[@]}" --epochs 6 --batch 4 --checkpoint-every 2)
 expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --out undisturbed
@@ -150,7 +150,7 @@ for child in $started; do
     gone_soon "$child" || fail "process $child is still there"
 done
 
-begin "a rank that freezes is named after --peer-timeout, with the step, and all leave"
+begin "a rank that freezes is named after --peer-timeout, with the step, and all ranks end"
 small_data
 SECONDS=0
 expect_exit 75 env DTRAIN_FAULT=comm.start@1:60:stop "$RANKS" 2 "$DTRAIN" "${small[@]}" --batch 4 --peer-timeout 3 --out run
@@ -237,7 +237,7 @@ expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 2 --out run
 expect_output 'warning: there is no data/val: nothing will be evaluated'
 expect_no_output 'top-1 .*%.*images'
 
-begin "broken images are named, counted, and too many stop the training"
+begin "broken images are named and counted, and too many stop the training"
 small_data
 need_shared odd-jpegs && {
     mkdir -p data/train/odd data/val/odd
