@@ -6,7 +6,7 @@ AC_ARG_ENABLE([cuda-archs],
 AS_CASE([$enable_cuda_archs],
   [no], [enable_cuda_archs=],
   [*@<:@!0-9,@:>@*|,*|*,|*,,*],
-  [AC_MSG_ERROR([--enable-cuda-archs=$enable_cuda_archs: a list of numbers is wanted, for example 80,90])])
+  [AC_MSG_ERROR([--enable-cuda-archs=$enable_cuda_archs: give a list of numbers, for example 80,90])])
 ])
 
 # DT_CUDA: CUDA, cuDNN, NCCL and nvcc, all optional. Without --with-cuda, CUDA's default folder is searched; cuDNN and NCCL

@@ -45,7 +45,7 @@ AS_CASE([$dt_given],
   [*/*], [$1=$dt_given
           AS_IF([test ! -x "$dt_given"], [AC_MSG_ERROR([$1=$dt_given: there is no such program])])],
   [AC_PATH_PROGS([$1], [$dt_names], [], [$dt_mpi_path])
-   AS_IF([test -n "$dt_given" && test -z "$$1"], [AC_MSG_ERROR([$1=$dt_given: there is no such program in PATH${with_mpi:+ nor in $with_mpi/bin}; its whole path, or a name that is in PATH, is wanted])])])
+   AS_IF([test -n "$dt_given" && test -z "$$1"], [AC_MSG_ERROR([$1=$dt_given: there is no such program in PATH${with_mpi:+ nor in $with_mpi/bin}; give its whole path, or a name that is in PATH])])])
 ])
 
 # DT_MPI_FLAGS: the flags that the wrapper passes to the compiler. Open MPI's wrapper has an option for each kind of flags; those of MPICH, Intel, Cray and
@@ -73,7 +73,7 @@ AS_IF([test "x$with_mpi" = xno], [],
            [*,-L*|*,-l*|*,-Wl,*|*,*.a|*,*.so], [dt_MPI_preset_libs="$dt_MPI_preset_libs $dt_word"])
        done],
       [test -n "$dt_MPICC_given"],
-      [AC_MSG_ERROR([MPICC=$MPICC: it tells no flags, neither with --showme:link nor with -show: the wrapper of an MPI is wanted, for example mpicc])],
+      [AC_MSG_ERROR([MPICC=$MPICC prints no flags, neither with --showme:link nor with -show: give the wrapper of an MPI, for example mpicc])],
       [test -z "$with_mpi"],
       [AC_LINK_IFELSE([AC_LANG_PROGRAM([[#include <mpi.h>]], [[return MPI_Init(0, 0);]])],
                       [dt_MPI_preset_libs=" "; dt_MPI_preset_where="$CC by itself"])])

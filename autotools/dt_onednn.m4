@@ -21,7 +21,7 @@ AS_IF([test $dt_found_ONEDNN = yes], [
   CPPFLAGS=$dt_save_CPPFLAGS
   DT_ONEDNN_THREADS
   AC_DEFINE([DT_WITH_CPU], [1], [Define to 1 if the cpu backend is built])
-], [DT_NOTE([no --backend cpu: on a machine without a GPU, --backend ref is what is left, and slow])
+], [DT_NOTE([no --backend cpu: on a machine without a GPU, --backend ref remains, and is slow])
     DT_WHY_NOT([ONEDNN], [oneDNN], [onednn], [cpu backend])])
 AM_CONDITIONAL([WITH_ONEDNN], [test $dt_found_ONEDNN = yes])
 AM_CONDITIONAL([ONEDNN_3], [test $dt_onednn_major -ge 3])

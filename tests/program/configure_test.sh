@@ -29,7 +29,7 @@ begin "a_malformed_list_of_gpus_is_refused"
 need_clean_source && {
     for list in sm_80 80, 80,,90 '80 90'; do
         expect_exit 1 "$TOP_SRCDIR/configure" --enable-cuda-archs="$list"
-        expect_output "enable-cuda-archs=$list: a list of numbers is wanted, for example 80,90"
+        expect_output "enable-cuda-archs=$list: give a list of numbers, for example 80,90"
     done
 }
 
@@ -94,7 +94,7 @@ need_clean_source && {
     expect_exit 1 "$TOP_SRCDIR/configure" MPIRUN=/nonexistent/mpirun
     expect_output 'MPIRUN=/nonexistent/mpirun: there is no such program'
     expect_exit 1 "$TOP_SRCDIR/configure" MPICC=gcc
-    expect_output 'MPICC=.*/gcc: it tells no flags'
+    expect_output 'MPICC=.*/gcc prints no flags'
 }
 
 begin "configure_does_not_touch_the_core_folder"
