@@ -42,7 +42,7 @@ expect_output "^dtrain: stopped on Slurm's time limit after step [0-9]+; the sam
 
 begin "Slurm's limit is read from the environment where Slurm sets it"
 pretend_squeue 'exit 1'
-expect_exit 75 "${job[@]}" SLURM_JOB_END_TIME=$(($(date +%s) + 8)) "$DTRAIN" "${small[@]}"
+expect_exit 75 "${job[@]}" SLURM_JOB_END_TIME=$(($(date +%s) + 15)) "$DTRAIN" "${small[@]}"
 expect_output "^dtrain: stopped on Slurm's time limit after step [0-9]+"
 
 begin "a hanging squeue blocks nothing and is killed at the end; a failing one is reported"
