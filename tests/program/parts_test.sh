@@ -75,7 +75,8 @@ configure_parts --without-onednn --without-cuda && {
     expect_unlisted tests/layers/cpu_
     expect_unlisted conv_bench
     expect_listed tests/layers/no_cpu_test
-    build_and_run tests/layers/no_cpu_test tests/layers/ref_create_test tests/launch/options/options_test \
+    build_and_run tests/layers/no_cpu_test tests/layers/ref_create_test \
+        tests/launch/options/options_file_test tests/launch/options/options_test \
         "tests/program/errors_test.sh:without oneDNN" "tests/program/errors_test.sh:another optimizer"
 }
 
