@@ -77,25 +77,39 @@ static void write_result(const char *path, dt_net *net)
         exit(1);
 }
 
-int main(int argc, char **argv)
+static dt_store *open_store(const char *folder)
 {
     dt_error err = {0};
-    dt_comm *comm = NULL;
+    dt_store *store = NULL;
+    must(dt_store_hdf5_create(folder, &store, &err), &err);
+    return store;
+}
+
+static dt_source *made_up_images(const dt_comm *comm)
+{
+    const fake_source_options o = {.n_samples = 40,
+                                   .n_classes = CLASSES,
+                                   .image_size = SIZE,
+                                   .batch = BATCH,
+                                   .accumulate = 1,
+                                   .rank = comm->rank,
+                                   .size = comm->size,
+                                   .seed = 3};
+    return fake_source_create(&o);
+}
+
+/* Trains on this rank. mirror: NULL for none; result: rank 0 writes it. */
+static void train(dt_comm *comm, int64_t steps, dt_store *store, dt_store *mirror, const char *result)
+{
+    dt_error err = {0};
     dt_device *device = NULL;
     dt_kernels *kernels = NULL;
-    dt_store *store = NULL, *mirror = NULL;
     dt_metrics_end end;
-    if (argc != 4 && argc != 5)
-        return 2;
-    must(dt_comm_mpi_launched() ? dt_comm_mpi_create(NULL, &comm, &err) : dt_comm_self_create(&comm, &err),
-         &err);
-    if (comm->rank == 0)
-        dt_log_set_sink(say, NULL, DT_LOG_INFO);
     const dt_config config = {.image_size = SIZE,
                               .batch = BATCH,
                               .accumulate = 1,
                               .epochs = 3,
-                              .steps = atoll(argv[2]),
+                              .steps = steps,
                               .lr = 0.05,
                               .momentum = 0.9,
                               .bn_decay = true,
@@ -106,38 +120,41 @@ int main(int argc, char **argv)
                               .checkpoint_every = 2};
     must(dt_device_host_create(1, &device, &err), &err);
     must(dt_kernels_ref_create(device, DT_F32, &kernels, &err), &err);
-    must(dt_store_hdf5_create(argv[1], &store, &err), &err);
-    if (argc == 5)
-        must(dt_store_hdf5_create(argv[4], &mirror, &err), &err);
     dt_net *net = small_net(kernels, &config);
-    const fake_source_options o = {.n_samples = 40,
-                                   .n_classes = CLASSES,
-                                   .image_size = SIZE,
-                                   .batch = BATCH,
-                                   .accumulate = 1,
-                                   .rank = comm->rank,
-                                   .size = comm->size,
-                                   .seed = 3};
-    dt_source *train = fake_source_create(&o);
+    dt_source *images = made_up_images(comm);
     const dt_trainer_parts parts = {.config = &config,
                                     .config_text = "seed = 3;",
                                     .arch = "small",
                                     .kernels = kernels,
                                     .net = net,
                                     .comm = comm,
-                                    .train = train,
+                                    .train = images,
                                     .store = store,
                                     .mirror = mirror};
     must(dt_trainer_run(&parts, &end, &err), &err);
     if (comm->rank == 0)
-        write_result(argv[3], net);
-    train->ops->destroy(train);
+        write_result(result, net);
+    images->ops->destroy(images);
     dt_net_destroy(net);
+    kernels->ops->destroy(kernels);
+    device->ops->destroy(device);
+}
+
+int main(int argc, char **argv)
+{
+    dt_error err = {0};
+    dt_comm *comm = NULL;
+    if (argc != 4 && argc != 5)
+        return 2;
+    must(dt_comm_mpi_launched() ? dt_comm_mpi_create(NULL, &comm, &err) : dt_comm_self_create(&comm, &err),
+         &err);
+    if (comm->rank == 0)
+        dt_log_set_sink(say, NULL, DT_LOG_INFO);
+    dt_store *store = open_store(argv[1]), *mirror = argc == 5 ? open_store(argv[4]) : NULL;
+    train(comm, atoll(argv[2]), store, mirror, argv[3]);
     store->ops->destroy(store);
     if (mirror)
         mirror->ops->destroy(mirror);
-    kernels->ops->destroy(kernels);
-    device->ops->destroy(device);
     comm->ops->destroy(comm);
     return 0;
 }
