@@ -2,99 +2,16 @@
 
 #include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
-#include "tests/emulated/device_emulated.h"
+#include "tests/fakes/lagging_call.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct lagging_kernels {
-    dt_kernels head;
-    dt_device *host;
-    dt_kernels *ref;
-} lagging_kernels;
-
-static dt_kernels *ref_of(dt_kernels *k)
-{
-    return ((lagging_kernels *)k)->ref;
-}
-
-/* A copy of an activation, and of its BatchNorm if it has one. */
-typedef struct act_copy {
-    bool given;
-    dt_act act;
-    dt_bn_backward bn;
-} act_copy;
-
-/* A call of an operation, with copies of the arguments that the operation has. */
-typedef struct call {
-    dt_kernels *ref;
-    dt_status (*run)(struct call *c, dt_error *err);
-    dt_act x, x2;
-    dt_tensor t[4];
-    bool has_t[4];
-    act_copy bn[2];
-    dt_conv *conv;
-    dt_linear *linear;
-    dt_optimizer *optimizer;
-    dt_optimizer_vectors vectors;
-    dt_bn_forward forward;
-    dt_bn_backward_finalize finalize;
-    dt_pool_desc pool;
-    const void *in[4];
-    void *out[4];
-    float mean[3], std[3], real[2];
-    int64_t n;
-    bool flag;
-} call;
-
-static dt_status run_call(void *context, dt_error *err)
-{
-    call *c = context;
-    for (int i = 0; i < 2; i++) /* *c may be a copy: its pointers must point into itself */
-        c->bn[i].bn.x = &c->bn[i].act;
-    return c->run(c, err);
-}
-
-static dt_status enqueue(dt_kernels *k, const char *name, dt_status (*run)(call *c, dt_error *err),
-                         const call *prepared, dt_error *err)
-{
-    call *c = malloc(sizeof *c);
-    if (!c)
-        abort();
-    *c = *prepared;
-    c->ref = ref_of(k);
-    c->run = run;
-    const dt_emulated_work work = {.name = name, .run = run_call, .destroy = free, .context = c};
-    return dt_emulated_enqueue(k->device, NULL, &work, err);
-}
-
-static act_copy copy_bn(const dt_bn_backward *bn)
-{
-    return bn ? (act_copy){true, *bn->x, *bn} : (act_copy){0};
-}
-
-static const dt_bn_backward *bn_of(const call *c, int i)
-{
-    return c->bn[i].given ? &c->bn[i].bn : NULL;
-}
-
-static const dt_tensor *tensor_of(const call *c, int i)
-{
-    return c->has_t[i] ? &c->t[i] : NULL;
-}
-
-static void put_tensor(call *c, int i, const dt_tensor *t)
-{
-    c->has_t[i] = t != NULL;
-    if (t)
-        c->t[i] = *t;
-}
 
 /* -- layouts --------------------------------------------------------------------------------------------- */
 
 static int64_t tensor_bytes(dt_kernels *k, int64_t n, int64_t c, int64_t h, int64_t w)
 {
-    return ref_of(k)->ops->tensor_bytes(ref_of(k), n, c, h, w);
+    return lagging_ref(k)->ops->tensor_bytes(lagging_ref(k), n, c, h, w);
 }
 
 static const char *layout_name(dt_kernels *k)
@@ -105,32 +22,32 @@ static const char *layout_name(dt_kernels *k)
 
 static int64_t scratch_bytes(dt_kernels *k)
 {
-    return ref_of(k)->ops->scratch_bytes(ref_of(k));
+    return lagging_ref(k)->ops->scratch_bytes(lagging_ref(k));
 }
 
 static dt_status conv_create(dt_kernels *k, const dt_conv_desc *desc, dt_conv **conv, dt_error *err)
 {
-    return ref_of(k)->ops->conv_create(ref_of(k), desc, conv, err);
+    return lagging_ref(k)->ops->conv_create(lagging_ref(k), desc, conv, err);
 }
 
 static void conv_destroy(dt_kernels *k, dt_conv *conv)
 {
-    ref_of(k)->ops->conv_destroy(ref_of(k), conv);
+    lagging_ref(k)->ops->conv_destroy(lagging_ref(k), conv);
 }
 
 static unsigned conv_fusions(dt_kernels *k, const dt_conv *conv)
 {
-    return ref_of(k)->ops->conv_fusions(ref_of(k), conv);
+    return lagging_ref(k)->ops->conv_fusions(lagging_ref(k), conv);
 }
 
 static int64_t conv_weights_elems(dt_kernels *k, const dt_conv *conv)
 {
-    return ref_of(k)->ops->conv_weights_elems(ref_of(k), conv);
+    return lagging_ref(k)->ops->conv_weights_elems(lagging_ref(k), conv);
 }
 
 static void conv_weights_order(dt_kernels *k, const dt_conv *conv, dt_weights_order *order)
 {
-    ref_of(k)->ops->conv_weights_order(ref_of(k), conv, order);
+    lagging_ref(k)->ops->conv_weights_order(lagging_ref(k), conv, order);
 }
 
 static dt_status conv_weights_changed(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err)
@@ -141,7 +58,7 @@ static dt_status conv_weights_changed(dt_kernels *k, dt_conv *conv, const float 
 
 /* -- operations ------------------------------------------------------------------------------------------ */
 
-static dt_status run_normalize(call *c, dt_error *err)
+static dt_status run_normalize(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->normalize_input(c->ref, c->in[0], c->mean, c->std, &c->t[0], err);
 }
@@ -149,13 +66,13 @@ static dt_status run_normalize(call *c, dt_error *err)
 static dt_status normalize_input(dt_kernels *k, const uint8_t *pixels, const float mean[3],
                                  const float std[3], const dt_tensor *y, dt_error *err)
 {
-    call c = {.in = {pixels}, .t = {*y}};
+    lagging_call c = {.in = {pixels}, .t = {*y}};
     memcpy(c.mean, mean, sizeof c.mean);
     memcpy(c.std, std, sizeof c.std);
-    return enqueue(k, "normalize_input", run_normalize, &c, err);
+    return lagging_enqueue(k, "normalize_input", run_normalize, &c, err);
 }
 
-static dt_status run_conv_forward(call *c, dt_error *err)
+static dt_status run_conv_forward(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->conv_forward(c->ref, c->conv, &c->x, c->in[0], &c->t[0], c->out[0], err);
 }
@@ -163,28 +80,28 @@ static dt_status run_conv_forward(call *c, dt_error *err)
 static dt_status conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w,
                               const dt_tensor *y, void *sums, dt_error *err)
 {
-    return enqueue(k, "conv_forward", run_conv_forward,
-                   &(call){.conv = conv, .x = *x, .in = {w}, .t = {*y}, .out = {sums}}, err);
+    return lagging_enqueue(k, "conv_forward", run_conv_forward,
+                           &(lagging_call){.conv = conv, .x = *x, .in = {w}, .t = {*y}, .out = {sums}}, err);
 }
 
-static dt_status run_conv_backward_data(call *c, dt_error *err)
+static dt_status run_conv_backward_data(lagging_call *c, dt_error *err)
 {
-    return c->ref->ops->conv_backward_data(c->ref, c->conv, &c->t[0], c->in[0], tensor_of(c, 1), bn_of(c, 0),
-                                           &c->t[2], err);
+    return c->ref->ops->conv_backward_data(c->ref, c->conv, &c->t[0], c->in[0], lagging_tensor(c, 1),
+                                           lagging_bn(c, 0), &c->t[2], err);
 }
 
 static dt_status conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
                                     const dt_tensor *add, const dt_bn_backward *bn, const dt_tensor *dx,
                                     dt_error *err)
 {
-    call c = {.conv = conv, .in = {w}, .bn = {copy_bn(bn)}};
-    put_tensor(&c, 0, dy);
-    put_tensor(&c, 1, add);
-    put_tensor(&c, 2, dx);
-    return enqueue(k, "conv_backward_data", run_conv_backward_data, &c, err);
+    lagging_call c = {.conv = conv, .in = {w}, .bn = {lagging_copy_bn(bn)}};
+    lagging_put_tensor(&c, 0, dy);
+    lagging_put_tensor(&c, 1, add);
+    lagging_put_tensor(&c, 2, dx);
+    return lagging_enqueue(k, "conv_backward_data", run_conv_backward_data, &c, err);
 }
 
-static dt_status run_conv_backward_weights(call *c, dt_error *err)
+static dt_status run_conv_backward_weights(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->conv_backward_weights(c->ref, c->conv, &c->x, &c->t[0], c->out[0], c->flag, err);
 }
@@ -192,36 +109,37 @@ static dt_status run_conv_backward_weights(call *c, dt_error *err)
 static dt_status conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy,
                                        float *dw, bool accumulate, dt_error *err)
 {
-    return enqueue(k, "conv_backward_weights", run_conv_backward_weights,
-                   &(call){.conv = conv, .x = *x, .t = {*dy}, .out = {dw}, .flag = accumulate}, err);
+    return lagging_enqueue(
+        k, "conv_backward_weights", run_conv_backward_weights,
+        &(lagging_call){.conv = conv, .x = *x, .t = {*dy}, .out = {dw}, .flag = accumulate}, err);
 }
 
 static int64_t bn_sums_bytes(dt_kernels *k, int64_t c)
 {
-    return ref_of(k)->ops->bn_sums_bytes(ref_of(k), c);
+    return lagging_ref(k)->ops->bn_sums_bytes(lagging_ref(k), c);
 }
 
-static dt_status run_bn_sums(call *c, dt_error *err)
+static dt_status run_bn_sums(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->bn_sums(c->ref, &c->t[0], c->out[0], err);
 }
 
 static dt_status bn_sums(dt_kernels *k, const dt_tensor *y, void *sums, dt_error *err)
 {
-    return enqueue(k, "bn_sums", run_bn_sums, &(call){.t = {*y}, .out = {sums}}, err);
+    return lagging_enqueue(k, "bn_sums", run_bn_sums, &(lagging_call){.t = {*y}, .out = {sums}}, err);
 }
 
-static dt_status run_bn_finalize(call *c, dt_error *err)
+static dt_status run_bn_finalize(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->bn_finalize(c->ref, &c->forward, err);
 }
 
 static dt_status bn_finalize(dt_kernels *k, const dt_bn_forward *bn, dt_error *err)
 {
-    return enqueue(k, "bn_finalize", run_bn_finalize, &(call){.forward = *bn}, err);
+    return lagging_enqueue(k, "bn_finalize", run_bn_finalize, &(lagging_call){.forward = *bn}, err);
 }
 
-static dt_status run_bn_inference(call *c, dt_error *err)
+static dt_status run_bn_inference(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->bn_inference(c->ref, c->n, c->in[0], c->in[1], c->in[2], c->in[3], c->real[0],
                                      c->out[0], c->out[1], err);
@@ -231,33 +149,35 @@ static dt_status bn_inference(dt_kernels *k, int64_t c, const float *gamma, cons
                               const float *mean, const float *var, float eps, float *scale, float *bias,
                               dt_error *err)
 {
-    return enqueue(k, "bn_inference", run_bn_inference,
-                   &(call){.n = c, .in = {gamma, beta, mean, var}, .real = {eps}, .out = {scale, bias}}, err);
+    return lagging_enqueue(
+        k, "bn_inference", run_bn_inference,
+        &(lagging_call){.n = c, .in = {gamma, beta, mean, var}, .real = {eps}, .out = {scale, bias}}, err);
 }
 
-static dt_status run_bn_backward_reduce(call *c, dt_error *err)
+static dt_status run_bn_backward_reduce(lagging_call *c, dt_error *err)
 {
-    return c->ref->ops->bn_backward_reduce(c->ref, bn_of(c, 0), &c->t[0], &c->t[1], err);
+    return c->ref->ops->bn_backward_reduce(c->ref, lagging_bn(c, 0), &c->t[0], &c->t[1], err);
 }
 
 static dt_status bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv,
                                     const dt_tensor *dz, dt_error *err)
 {
-    return enqueue(k, "bn_backward_reduce", run_bn_backward_reduce,
-                   &(call){.bn = {copy_bn(bn)}, .t = {*dv, *dz}}, err);
+    return lagging_enqueue(k, "bn_backward_reduce", run_bn_backward_reduce,
+                           &(lagging_call){.bn = {lagging_copy_bn(bn)}, .t = {*dv, *dz}}, err);
 }
 
-static dt_status run_bn_backward_finalize(call *c, dt_error *err)
+static dt_status run_bn_backward_finalize(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->bn_backward_finalize(c->ref, &c->finalize, err);
 }
 
 static dt_status bn_backward_finalize(dt_kernels *k, const dt_bn_backward_finalize *bn, dt_error *err)
 {
-    return enqueue(k, "bn_backward_finalize", run_bn_backward_finalize, &(call){.finalize = *bn}, err);
+    return lagging_enqueue(k, "bn_backward_finalize", run_bn_backward_finalize,
+                           &(lagging_call){.finalize = *bn}, err);
 }
 
-static dt_status run_bn_backward_apply(call *c, dt_error *err)
+static dt_status run_bn_backward_apply(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->bn_backward_apply(c->ref, &c->t[0], &c->t[1], c->in[0], &c->t[2], err);
 }
@@ -265,11 +185,11 @@ static dt_status run_bn_backward_apply(call *c, dt_error *err)
 static dt_status bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
                                    const float *coefficients, const dt_tensor *dy, dt_error *err)
 {
-    return enqueue(k, "bn_backward_apply", run_bn_backward_apply,
-                   &(call){.t = {*dz, *raw, *dy}, .in = {coefficients}}, err);
+    return lagging_enqueue(k, "bn_backward_apply", run_bn_backward_apply,
+                           &(lagging_call){.t = {*dz, *raw, *dy}, .in = {coefficients}}, err);
 }
 
-static dt_status run_max_pool_forward(call *c, dt_error *err)
+static dt_status run_max_pool_forward(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->max_pool_forward(c->ref, &c->pool, &c->x, &c->t[0], c->out[0], err);
 }
@@ -277,55 +197,59 @@ static dt_status run_max_pool_forward(call *c, dt_error *err)
 static dt_status max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const dt_act *x,
                                   const dt_tensor *y, uint8_t *argmax, dt_error *err)
 {
-    return enqueue(k, "max_pool_forward", run_max_pool_forward,
-                   &(call){.pool = *pool, .x = *x, .t = {*y}, .out = {argmax}}, err);
+    return lagging_enqueue(k, "max_pool_forward", run_max_pool_forward,
+                           &(lagging_call){.pool = *pool, .x = *x, .t = {*y}, .out = {argmax}}, err);
 }
 
-static dt_status run_max_pool_backward(call *c, dt_error *err)
+static dt_status run_max_pool_backward(lagging_call *c, dt_error *err)
 {
-    return c->ref->ops->max_pool_backward(c->ref, &c->pool, &c->t[0], c->in[0], bn_of(c, 0), &c->t[1], err);
+    return c->ref->ops->max_pool_backward(c->ref, &c->pool, &c->t[0], c->in[0], lagging_bn(c, 0), &c->t[1],
+                                          err);
 }
 
 static dt_status max_pool_backward(dt_kernels *k, const dt_pool_desc *pool, const dt_tensor *dy,
                                    const uint8_t *argmax, const dt_bn_backward *bn, const dt_tensor *dz,
                                    dt_error *err)
 {
-    return enqueue(k, "max_pool_backward", run_max_pool_backward,
-                   &(call){.pool = *pool, .t = {*dy, *dz}, .in = {argmax}, .bn = {copy_bn(bn)}}, err);
+    return lagging_enqueue(
+        k, "max_pool_backward", run_max_pool_backward,
+        &(lagging_call){.pool = *pool, .t = {*dy, *dz}, .in = {argmax}, .bn = {lagging_copy_bn(bn)}}, err);
 }
 
-static dt_status run_average_pool_forward(call *c, dt_error *err)
+static dt_status run_average_pool_forward(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->average_pool_forward(c->ref, &c->t[0], &c->t[1], err);
 }
 
 static dt_status average_pool_forward(dt_kernels *k, const dt_tensor *x, const dt_tensor *y, dt_error *err)
 {
-    return enqueue(k, "average_pool_forward", run_average_pool_forward, &(call){.t = {*x, *y}}, err);
+    return lagging_enqueue(k, "average_pool_forward", run_average_pool_forward,
+                           &(lagging_call){.t = {*x, *y}}, err);
 }
 
-static dt_status run_average_pool_backward(call *c, dt_error *err)
+static dt_status run_average_pool_backward(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->average_pool_backward(c->ref, &c->t[0], &c->t[1], err);
 }
 
 static dt_status average_pool_backward(dt_kernels *k, const dt_tensor *dy, const dt_tensor *dx, dt_error *err)
 {
-    return enqueue(k, "average_pool_backward", run_average_pool_backward, &(call){.t = {*dy, *dx}}, err);
+    return lagging_enqueue(k, "average_pool_backward", run_average_pool_backward,
+                           &(lagging_call){.t = {*dy, *dx}}, err);
 }
 
 static dt_status linear_create(dt_kernels *k, int64_t n, int64_t c, int64_t n_out, dt_linear **linear,
                                dt_error *err)
 {
-    return ref_of(k)->ops->linear_create(ref_of(k), n, c, n_out, linear, err);
+    return lagging_ref(k)->ops->linear_create(lagging_ref(k), n, c, n_out, linear, err);
 }
 
 static void linear_destroy(dt_kernels *k, dt_linear *linear)
 {
-    ref_of(k)->ops->linear_destroy(ref_of(k), linear);
+    lagging_ref(k)->ops->linear_destroy(lagging_ref(k), linear);
 }
 
-static dt_status run_linear_forward(call *c, dt_error *err)
+static dt_status run_linear_forward(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->linear_forward(c->ref, c->linear, &c->t[0], c->in[0], c->in[1], &c->t[1], err);
 }
@@ -333,11 +257,11 @@ static dt_status run_linear_forward(call *c, dt_error *err)
 static dt_status linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
                                 const float *bias, const dt_tensor *y, dt_error *err)
 {
-    return enqueue(k, "linear_forward", run_linear_forward,
-                   &(call){.linear = linear, .t = {*x, *y}, .in = {w, bias}}, err);
+    return lagging_enqueue(k, "linear_forward", run_linear_forward,
+                           &(lagging_call){.linear = linear, .t = {*x, *y}, .in = {w, bias}}, err);
 }
 
-static dt_status run_linear_backward(call *c, dt_error *err)
+static dt_status run_linear_backward(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->linear_backward(c->ref, c->linear, &c->t[0], c->in[0], &c->t[1], &c->t[2], c->out[0],
                                         c->out[1], c->flag, err);
@@ -347,31 +271,32 @@ static dt_status linear_backward(dt_kernels *k, dt_linear *linear, const dt_tens
                                  const dt_tensor *dy, const dt_tensor *dx, float *dw, float *dbias,
                                  bool accumulate, dt_error *err)
 {
-    return enqueue(
+    return lagging_enqueue(
         k, "linear_backward", run_linear_backward,
-        &(call){.linear = linear, .t = {*x, *dy, *dx}, .in = {w}, .out = {dw, dbias}, .flag = accumulate},
+        &(lagging_call){
+            .linear = linear, .t = {*x, *dy, *dx}, .in = {w}, .out = {dw, dbias}, .flag = accumulate},
         err);
 }
 
-static dt_status run_softmax_loss(call *c, dt_error *err)
+static dt_status run_softmax_loss(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->softmax_loss(c->ref, &c->t[0], c->in[0], c->real[0], c->real[1], c->in[1],
-                                     tensor_of(c, 1), c->out[0], err);
+                                     lagging_tensor(c, 1), c->out[0], err);
 }
 
 static dt_status softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing,
                               float grad_scale, const float *loss_scale, const dt_tensor *dlogits,
                               dt_loss_sums *sums, dt_error *err)
 {
-    call c = {.in = {labels, loss_scale}, .real = {smoothing, grad_scale}, .out = {sums}};
-    put_tensor(&c, 0, logits);
-    put_tensor(&c, 1, dlogits);
-    return enqueue(k, "softmax_loss", run_softmax_loss, &c, err);
+    lagging_call c = {.in = {labels, loss_scale}, .real = {smoothing, grad_scale}, .out = {sums}};
+    lagging_put_tensor(&c, 0, logits);
+    lagging_put_tensor(&c, 1, dlogits);
+    return lagging_enqueue(k, "softmax_loss", run_softmax_loss, &c, err);
 }
 
 /* -- a step ---------------------------------------------------------------------------------------------- */
 
-static dt_status run_step_begin(call *c, dt_error *err)
+static dt_status run_step_begin(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->step_begin(c->ref, c->in[0], c->out[0], c->out[1], c->n, err);
 }
@@ -379,10 +304,11 @@ static dt_status run_step_begin(call *c, dt_error *err)
 static dt_status step_begin(dt_kernels *k, const dt_step_inputs *in, dt_loss_sums *loss, float *votes,
                             int64_t n, dt_error *err)
 {
-    return enqueue(k, "step_begin", run_step_begin, &(call){.in = {in}, .out = {loss, votes}, .n = n}, err);
+    return lagging_enqueue(k, "step_begin", run_step_begin,
+                           &(lagging_call){.in = {in}, .out = {loss, votes}, .n = n}, err);
 }
 
-static dt_status run_step_record(call *c, dt_error *err)
+static dt_status run_step_record(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->step_record(c->ref, c->out[0], c->in[0], c->in[1], c->in[2], c->out[1], c->n, err);
 }
@@ -391,23 +317,24 @@ static dt_status step_record(dt_kernels *k, dt_step_state *state, const dt_loss_
                              const dt_loss_sums *local, const float *votes, dt_step_record *ring,
                              int64_t n_ring, dt_error *err)
 {
-    return enqueue(k, "step_record", run_step_record,
-                   &(call){.out = {state, ring}, .in = {global, local, votes}, .n = n_ring}, err);
+    return lagging_enqueue(k, "step_record", run_step_record,
+                           &(lagging_call){.out = {state, ring}, .in = {global, local, votes}, .n = n_ring},
+                           err);
 }
 
 static dt_status optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc,
                                   const dt_update_segment *segments, int64_t n, dt_optimizer **optimizer,
                                   dt_error *err)
 {
-    return ref_of(k)->ops->optimizer_create(ref_of(k), desc, segments, n, optimizer, err);
+    return lagging_ref(k)->ops->optimizer_create(lagging_ref(k), desc, segments, n, optimizer, err);
 }
 
 static void optimizer_destroy(dt_kernels *k, dt_optimizer *optimizer)
 {
-    ref_of(k)->ops->optimizer_destroy(ref_of(k), optimizer);
+    lagging_ref(k)->ops->optimizer_destroy(lagging_ref(k), optimizer);
 }
 
-static dt_status run_optimizer_step(call *c, dt_error *err)
+static dt_status run_optimizer_step(lagging_call *c, dt_error *err)
 {
     return c->ref->ops->optimizer_step(c->ref, c->optimizer, &c->vectors, c->in[0], c->out[0], err);
 }
@@ -415,8 +342,9 @@ static dt_status run_optimizer_step(call *c, dt_error *err)
 static dt_status optimizer_step(dt_kernels *k, dt_optimizer *optimizer, const dt_optimizer_vectors *v,
                                 const dt_step_inputs *inputs, dt_step_state *state, dt_error *err)
 {
-    return enqueue(k, "optimizer_step", run_optimizer_step,
-                   &(call){.optimizer = optimizer, .vectors = *v, .in = {inputs}, .out = {state}}, err);
+    return lagging_enqueue(
+        k, "optimizer_step", run_optimizer_step,
+        &(lagging_call){.optimizer = optimizer, .vectors = *v, .in = {inputs}, .out = {state}}, err);
 }
 
 static void destroy(dt_kernels *k)
