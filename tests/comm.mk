@@ -12,6 +12,8 @@ TESTS_TSAN += tests/comm/fake_comm_test
 # comm/nccl with a fake device, whose streams are threads, and a fake NCCL over sockets.
 fakes_SOURCES += tests/fakes/fake_gpu.c
 fakes_SOURCES += tests/fakes/fake_gpu.h
+fakes_SOURCES += tests/fakes/fake_gpu_internal.h
+fakes_SOURCES += tests/fakes/fake_gpu_streams.c
 fakes_SOURCES += tests/fakes/fake_nccl.c
 fakes_SOURCES += tests/fakes/fake_nccl.h
 fakes_SOURCES += tests/fakes/fake_nccl_emulated.c
