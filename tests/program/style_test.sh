@@ -50,6 +50,18 @@ need_clang_format && {
     expect_exit 0 .ci/style format-check
 }
 
+begin "format_check_names_a_long_file_and_a_long_function"
+need_clang_format && {
+    { printf 'static void f(void)\n{\n'; yes '    g();' | head -n 51; echo '}'; } | tree_with core/a.c
+    yes 'int a;' | head -n 451 >core/b.c
+    expect_exit 1 .ci/style format-check
+    expect_output '^core/a\.c:2: a function of 51 lines$'
+    expect_output '^core/b\.c: more than 450 lines$'
+    sed -i 3d core/a.c
+    sed -i 3d core/b.c
+    expect_exit 0 .ci/style format-check
+}
+
 begin "format_check_fails_when_clang_format_does"
 need_clang_format && {
     tree_with core/a.c <<<'int a;'
