@@ -1,8 +1,14 @@
-/* metrics.h: interface for what a training reports: progress on a terminal, metrics.jsonl, TensorBoard, ...
+/* metrics.h: interface for what a training reports: progress on a terminal, metrics.jsonl, ...
  *
  * The trainer calls the functions of every sink on rank 0, in the order in which things happen; a NULL
- * pointer means that the sink ignores the event. Sinks must not block for long. The trainer logs the first
- * error of a sink and continues. Fractions are 0..1; times are in seconds.
+ * pointer means that the sink ignores the event. All calls come from the training's thread, and must not
+ * block for long. The trainer logs the first error of a sink and continues. Fractions are 0..1; times are in
+ * seconds.
+ *
+ * Events come in the order of steps: `step` for every step (a sink decides which ones it shows), `checkpoint`
+ * some steps after the step that it names. A loss may be infinite or NaN. A start at step first_step follows
+ * one that may have gone further: a sink that keeps a file drops what it has of later steps, and everything
+ * if first_step is 0.
  */
 #ifndef DT_CORE_METRICS_H
 #define DT_CORE_METRICS_H

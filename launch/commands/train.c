@@ -47,6 +47,8 @@ static const dt_command_usage usage = {
            "rank was lost: the same command goes on.",
 };
 
+#define MAX_SINKS 4
+
 typedef struct training {
     dt_options options; /* config.data is set to the demo's folder in a demo */
     dt_run_folder folder;
@@ -55,7 +57,7 @@ typedef struct training {
     dt_source *train, *val;
     dt_checkpoint_folders checkpoints;
     dt_events *events;
-    dt_sink *sinks[2]; /* progress, metrics.jsonl */
+    dt_sink *sinks[MAX_SINKS]; /* parts.n_sinks of them: progress, metrics.jsonl */
     dt_computed_by computed_by;
     dt_trainer_parts parts;
     dt_profile *profile;
@@ -144,13 +146,13 @@ static dt_status open_sinks(training *t, const dt_session *s, dt_error *err)
         return DT_OK;
     const dt_progress_options options = {
         .terminal = dt_console_is_terminal(), .utf8 = dt_table_utf8(), .every_s = t->options.log_every_s};
-    DT_TRY(dt_progress_create(stderr, &options, &t->sinks[0], err));
-    dt_console_set_progress(t->sinks[0]);
-    t->parts.n_sinks = 1;
+    int64_t *n = &t->parts.n_sinks;
+    DT_TRY(dt_progress_create(stderr, &options, &t->sinks[*n], err));
+    dt_console_set_progress(t->sinks[(*n)++]);
     if (only_measures(&t->options))
         return DT_OK;
-    DT_TRY(dt_jsonl_create(t->folder.metrics, &t->sinks[1], err));
-    t->parts.n_sinks = 2;
+    DT_TRY(dt_jsonl_create(t->folder.metrics, &t->sinks[*n], err));
+    (*n)++;
     return DT_OK;
 }
 
@@ -236,9 +238,10 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
 static void disassemble(training *t)
 {
     dt_console_set_progress(NULL);
-    for (int i = 1; i >= 0; i--)
-        if (t->sinks[i])
-            t->sinks[i]->ops->destroy(t->sinks[i]);
+    while (t->parts.n_sinks > 0) {
+        dt_sink *sink = t->sinks[--t->parts.n_sinks];
+        sink->ops->destroy(sink);
+    }
     if (t->train)
         t->train->ops->destroy(t->train);
     if (t->val)
