@@ -33,12 +33,14 @@ static __device__ __forceinline__ void walk_pairs(const T *left, const T *right,
         });
 }
 
-/* dz may be dv. */
+/* dz may be dv. Its registers are just enough: with norm as the parameter, nvcc 13 spills some on sm_90 and
+ * sm_100 (tests/program/cuda_resources_test.sh). */
 template <typename T>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS)
-    bn_backward_reduce(const T *dv, const T *raw, dt_norm_arguments norm, int64_t n_rows, int c, T *dz,
-                       float *parts)
+    bn_backward_reduce(const T *dv, const T *raw, const float *scale, const float *bias, bool relu,
+                       const float *mean, int64_t n_rows, int c, T *dz, float *parts)
 {
+    const dt_norm_arguments norm = {scale, bias, mean, relu};
     DT_SHARED(float, shared, DT_BLOCK_THREADS * 8);
     constexpr int at_once = sizeof(T) == 2 ? 2 : 1;
     const int channel = dt_channel();
@@ -46,8 +48,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, DT_SUMS_BLOCKS)
     if (channel < c) {
         dt_norm_sums_load(sums, norm, channel);
         walk_pairs<T, at_once>(dv, raw, n_rows, c, channel, dz, [&](float g[8], const float v[8]) {
-            dt_norm_mask(sums, v, g);
-            dt_norm_sums_add(sums, v, g);
+            dt_norm_mask_and_add(sums, norm.relu, v, g);
         });
     }
     dt_norm_sums_of_block(sums, c, parts, shared);
@@ -65,7 +66,7 @@ int dt_cuda_bn_backward_reduce(dt_cuda_stream stream, const dt_bn_backward *bn, 
         using T = decltype(type);
         return DT_LAUNCH((bn_backward_reduce<T>), g.grid, g.block, 0, stream,
                          static_cast<const T *>(dv->data), static_cast<const T *>(bn->x->raw.data),
-                         dt_norm_arguments_of(bn), n_rows, static_cast<int>(dv->c),
+                         bn->x->scale, bn->x->bias, bn->x->relu, bn->mean, n_rows, static_cast<int>(dv->c),
                          static_cast<T *>(dz->data), parts);
     });
     return code != 0 ? code : dt_norm_sums_finish(stream, parts, g.grid.x, dv->c, bn);

@@ -82,6 +82,19 @@ static __device__ __forceinline__ void dt_norm_sums_add(dt_norm_sums &sums, cons
     }
 }
 
+/* Mask and add, one value after the other: two passes over the 8 values need more registers than a thread has
+ * on some GPUs, and so does a copy of relu in sums. */
+static __device__ __forceinline__ void dt_norm_mask_and_add(dt_norm_sums &sums, bool relu, const float v[8],
+                                                            float g[8])
+{
+    DT_UNROLL_ALL
+    for (int i = 0; i < 8; i++) {
+        g[i] = !relu || dt_act_passes(v[i], sums.scale[i], sums.bias[i]) ? g[i] : 0.0F;
+        sums.dbeta[i] += g[i];
+        sums.dgamma[i] += g[i] * (v[i] - sums.mean[i]);
+    }
+}
+
 /* Write the block's sums into parts: quantity 0 is dbeta, 1 is dgamma. Every thread of the block must call
  * it. */
 static __device__ __forceinline__ void dt_norm_sums_of_block(const dt_norm_sums &sums, int c, float *parts,

@@ -74,9 +74,9 @@ int64_t dt_cuda_optimizer_chunks(const dt_update_segment *segments, int64_t n_se
     return n_chunks;
 }
 
-/* -- look ------------------------------------------------------------------------------------------------ */
+/* -- inspect --------------------------------------------------------------------------------------------- */
 
-/* Sum v over the block, in a fixed order. Only thread 0 gets the sum. */
+/* Sum v over the block, in a fixed order. Every thread gets the sum. */
 static __device__ __forceinline__ double sum_of_block(double v, double *shared)
 {
     DT_UNROLL_ALL
@@ -136,7 +136,7 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS)
     }
 }
 
-/* -- settle: one block ----------------------------------------------------------------------------------- */
+/* -- decide: one block ----------------------------------------------------------------------------------- */
 
 static __device__ void decide_rate(const dt_cuda_chunk &chunk, const dt_optimizer_desc &desc,
                                    float multiplier, const scratch_parts &at)

@@ -332,19 +332,20 @@ static void train_on(job *j, const rank_parts *p)
 static void run_rank(dt_comm *comm, void *context)
 {
     job *j = context;
+    const int rank = comm->rank; /* destroying on_device may destroy comm */
     rank_parts p = {0};
     create_backend(j, comm, &p);
     create_sources(j, &p);
     train_on(j, &p);
-    keep_values(j, comm->rank, p.net, p.device);
-    j->max_held[comm->rank] = fake_source_max_held(p.train);
+    keep_values(j, rank, p.net, p.device);
+    j->max_held[rank] = fake_source_max_held(p.train);
     if (p.val)
         p.val->ops->destroy(p.val);
     p.train->ops->destroy(p.train);
     dt_net_destroy(p.net);
     if (j->lagging) {
         p.on_device->ops->destroy(p.on_device);
-        dt_emulated_get_counts(p.device, &j->counts[comm->rank]);
+        dt_emulated_get_counts(p.device, &j->counts[rank]);
         DT_CHECK_STR(dt_emulated_fault(p.device), "");
     }
     p.kernels->ops->destroy(p.kernels);
