@@ -6,7 +6,7 @@
  *   options.config.batch                                         the value
  *   options.origin[dt_options_find("batch", DT_COMMAND_TRAIN)]   where it came from
  *
- * To add an option: a field in dt_options (or in dt_config, where core reads it) and a row in table.c.
+ * CONTRIBUTING.md says how to add an option.
  *
  * A configuration file holds `name = value;` with the same names ('_' may stand for '-'). Only --help,
  * --usage and --version print, and end the program. Everything here is local.
@@ -129,7 +129,8 @@ typedef struct dt_option {
     const char *word; /* INT: this word stands for word_value, which may be out of range; NULL: none */
     int64_t word_value;
     const char *by_default;
-    bool per_rank; /* ranks may have different values */
+    bool per_rank;  /* ranks may have different values */
+    bool one_start; /* concerns one start, not the training as a whole: a resume may change it unreported */
     const char *help;
 } dt_option;
 

@@ -81,13 +81,13 @@ static const dt_option table[] = {
      .help = "start the last BatchNorm of every residual branch at zero"},
     {ROW("init", "FILE", TRAIN, MODEL, PATH, init), .by_default = "",
      .help = "start from the weights in this .safetensors file (torchvision's names)"},
-    {ROW("export", "FILE", TRAIN, MODEL, PATH, export_to), .by_default = "",
+    {ROW("export", "FILE", TRAIN, MODEL, PATH, export_to), .by_default = "", .one_start = true,
      .help = "write the weights to this .safetensors file at the end (torchvision's names)"},
 
     {ROW("epochs", "N", TRAIN, OPTIMIZATION, INT, config.epochs), .min = 1, .max = 1000000,
      .by_default = "90", .help = "passes over the training images; the schedule's length"},
     {ROW("steps", "N", TRAIN, OPTIMIZATION, INT, config.steps), .min = 0, .max = DT_OPTION_NO_LIMIT,
-     .by_default = "0", .help = "stop after so many optimizer steps; 0: no such limit"},
+     .by_default = "0", .one_start = true, .help = "stop after so many optimizer steps; 0: no such limit"},
     {ROW("accumulate", "N", TRAIN, OPTIMIZATION, INT, config.accumulate), .min = 1, .max = 65536,
      .by_default = "1", .help = "micro-batches per optimizer step"},
     {ROW("optimizer", "NAME", TRAIN, OPTIMIZATION, NAME, config.optimizer), .choices = optimizers,
@@ -131,10 +131,11 @@ static const dt_option table[] = {
      .help =
          "seed of initialisation, order and augmentation; the same seed gives the same weights, bit for bit"},
 
-    {ROW("out", "DIR", TRAIN, RUN, PATH, out), .by_default = "",
+    {ROW("out", "DIR", TRAIN, RUN, PATH, out), .by_default = "", .one_start = true,
      .help = "the run's folder: metrics.jsonl, checkpoints/, config.conf. If not given: runs/DATA-ARCH, and "
              "runs/demo for the demo"},
     {ROW("resume", "WHEN", TRAIN, RUN, CHOICE, config.resume), .choices = resumes, .by_default = "auto",
+     .one_start = true,
      .help = "auto: continue from the newest checkpoint in --out if there is one; must: fail if there is "
              "none; never: start over; an older run is renamed to DIR.old-1, and its checkpoints in "
              "--checkpoint-dir and --checkpoint-mirror are moved to old-1 there"},
@@ -142,19 +143,20 @@ static const dt_option table[] = {
      .max = DT_OPTION_NO_LIMIT, .word = "auto", .word_value = DT_CHECKPOINT_AUTO, .by_default = "0",
      .help = "steps between checkpoints; 0: at the end of every epoch; auto: the interval that loses the "
              "least time, computed from --mtti and the time that a checkpoint takes"},
-    {ROW("checkpoint-dir", "DIR", TRAIN, RUN, PATH, checkpoint_dir), .by_default = "",
+    {ROW("checkpoint-dir", "DIR", TRAIN, RUN, PATH, checkpoint_dir), .by_default = "", .one_start = true,
      .help = "where checkpoints go. May be a local disk of each host (NVMe), together with "
              "--checkpoint-mirror. If not given: checkpoints/ in --out"},
     {ROW("checkpoint-mirror", "DIR", TRAIN, RUN, PATH, checkpoint_mirror), .by_default = "",
+     .one_start = true,
      .help = "a folder on storage that all hosts see, to which checkpoints are copied during training. If "
              "not given: none"},
     {ROW("mtti", "HOURS", TRAIN, RUN, REAL, config.mtti_h), .min = 0, .max = 1000000, .above_min = true,
-     .by_default = "6",
+     .by_default = "6", .one_start = true,
      .help = "mean time to interruption, for --checkpoint-every auto; 6 suits a spot instance"},
     {ROW("max-checkpoint-failures", "N", TRAIN, RUN, INT, config.max_checkpoint_failures), .min = 0,
-     .max = DT_OPTION_NO_LIMIT, .by_default = "10",
+     .max = DT_OPTION_NO_LIMIT, .by_default = "10", .one_start = true,
      .help = "stop after so many checkpoints in a row could not be written; 0: never"},
-    {ROW("time-limit", "DURATION", TRAIN, RUN, DURATION, time_limit_s), .by_default = "0",
+    {ROW("time-limit", "DURATION", TRAIN, RUN, DURATION, time_limit_s), .by_default = "0", .one_start = true,
      .help = "stop with a checkpoint and code 75 before this much time has passed since the program's start: "
              "seconds, or 30m, 2h, 1h30m, or as Slurm writes it, MINUTES:SECONDS, HOURS:MINUTES:SECONDS, "
              "DAYS-HOURS:MINUTES:SECONDS. 0: no limit but Slurm's own, which dtrain finds out"},
@@ -165,7 +167,7 @@ static const dt_option table[] = {
     {ROW("imds-endpoint", "URL", TRAIN, RUN, PATH, imds_endpoint), .by_default = "http://169.254.169.254",
      .per_rank = true, .help = "URL of the instance metadata service"},
     {ROW("keep", "N", TRAIN, RUN, INT, config.keep), .min = 1, .max = 10000, .by_default = "3",
-     .help = "how many of the newest checkpoints to keep"},
+     .one_start = true, .help = "how many of the newest checkpoints to keep"},
     {ROW("eval-every", "EPOCHS", TRAIN, RUN, REAL, config.eval_every), .min = 0, .max = 1000000,
      .by_default = "1", .help = "epochs between evaluations; 0: only at the end"},
     {ROW("profile", "STEPS", TRAIN, RUN, INT, profile_steps), .min = 0, .max = 100000, .by_default = "0",
@@ -196,6 +198,7 @@ static const dt_option table[] = {
      .help =
          "what computes; auto: the fastest one that works on this machine; ref is for checking the others"},
     {ROW("comm", "NAME", BOTH, MACHINE, NAME, comm), .get_choices = dt_transport_names, .by_default = "auto",
+     .one_start = true,
      .help = "how ranks communicate; auto: MPI if mpirun or srun has started the program, with NCCL between "
              "GPUs; else a single rank"},
     {ROW("peer-timeout", "SECONDS", BOTH, MACHINE, REAL, peer_timeout_s), .min = 1, .max = 86400,

@@ -65,26 +65,6 @@ static dt_status put_aside(const char *out, const dt_run_folder *folder, dt_erro
     return DT_OK;
 }
 
-/* Whether an option concerns one start only, and not the training as a whole. */
-static bool is_of_one_start(const char *name)
-{
-    static const char *const names[] = {"resume",
-                                        "steps",
-                                        "out",
-                                        "export",
-                                        "keep",
-                                        "comm",
-                                        "mtti",
-                                        "max-checkpoint-failures",
-                                        "checkpoint-dir",
-                                        "checkpoint-mirror",
-                                        "time-limit"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(name, names[i]) == 0)
-            return true;
-    return false;
-}
-
 /* Logs the options that differ; nothing if the old file cannot be read. */
 static void compare_files(const char *out, const char *old_path, const char *new_path, dt_options *before,
                           dt_options *now)
@@ -98,7 +78,7 @@ static void compare_files(const char *out, const char *old_path, const char *new
         return;
     for (int row = 0; row < dt_options_count(); row++) {
         const dt_option *o = dt_options_at(row);
-        if (!(o->commands & DT_COMMAND_TRAIN) || o->per_rank || is_of_one_start(o->name))
+        if (!(o->commands & DT_COMMAND_TRAIN) || o->per_rank || o->one_start)
             continue;
         dt_option_format(before, row, was, sizeof was);
         dt_option_format(now, row, is, sizeof is);
