@@ -326,7 +326,7 @@ typedef struct dt_kernels_ops {
                              const dt_loss_sums *local, const float *votes, dt_step_record *ring,
                              int64_t n_ring, dt_error *err);
 
-    /* -- update: two launches over the flat vectors: check that gradients are finite, and update --------- */
+    /* -- update of the flat vectors: checks that gradients are finite, and updates ----------------------- */
     /* Copies the segments, which ascend and do not overlap. */
     dt_status (*optimizer_create)(dt_kernels *k, const dt_optimizer_desc *desc,
                                   const dt_update_segment *segments, int64_t n_segments,

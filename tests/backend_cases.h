@@ -6,6 +6,8 @@
  * 2. tests/backend_kit.h: declare dt_kit_halve_cases. tests/backend_cases.c: call it in run_all for each
  *    shape.
  * 3. tests/layers/backend_cases_test.c: plant a defect of halve and check that the cases named "halve" fail.
+ *    A new case of an operation that is there raises the number of failures of each defect that it detects
+ *    too. The tolerance is relative to the largest element of a buffer.
  * 4. `make check-one T=layers/backend_cases_test`; then the same with layers/cpu_against_ref_test and
  *    emulated/cases_test, which run the case with the cpu and the cuda backend.
  *

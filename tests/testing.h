@@ -4,11 +4,13 @@
  * To add a test: write tests/FOLDER/NAME_test.c as below and add `FOLDER_TESTS += tests/FOLDER/NAME_test` to
  * tests/FOLDER.mk.
  *
+ *     #include "core/base/rng.h"
  *     #include "tests/testing.h"
  *
  *     static void equal_seeds_give_equal_numbers(void)
  *     {
- *         DT_CHECK_INT(dt_rng_next(7), dt_rng_next(7));
+ *         dt_rng a = dt_rng_at(1, DT_RNG_AUGMENT, 0, 0), b = a;
+ *         DT_CHECK_INT(dt_rng_u32(&a), dt_rng_u32(&b));
  *     }
  *
  *     static const dt_test tests[] = {DT_TEST(equal_seeds_give_equal_numbers)};

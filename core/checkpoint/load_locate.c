@@ -127,7 +127,7 @@ dt_status dt_locate_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *
     size_t bytes = (size_t)l->manifest.n_shards * sizeof *l->readers;
     l->readers = dt_alloc(bytes);
     DT_TRY(dt_agree(l->comm,
-                    l->readers ? DT_OK : dt_fail_memory(err, bytes, "who reads which shard of a checkpoint"),
+                    l->readers ? DT_OK : dt_fail_memory(err, bytes, "the readers of a checkpoint's shards"),
                     err));
     for (int64_t i = 0; i < l->manifest.n_shards; i++)
         l->readers[i] = no_reader(l);

@@ -1,5 +1,5 @@
-/* net_internal.h: what the files of a net share. net.c calls all others; net_init.c calls net_run.c and
- * net_state.c; the others call none.
+/* net_internal.h: what the files of a net share. net.c calls net_build.c, net_params.c, net_run.c and
+ * net_state.c; net_init.c calls net_run.c and net_state.c; the others call none.
  *
  *   net_build.c   layers, and the memory of activations
  *   net_params.c  the flat vectors of parameters and gradients

@@ -13,10 +13,10 @@ done
 
 begin "the help lists every option with its default, and the commands"
 expect_exit 0 "$DTRAIN" --help
-for option in data arch image-size epochs steps batch lr optimizer momentum nesterov weight-decay no-bn-decay label-smoothing warmup-epochs schedule \
-    accumulate precision backend comm workers seed augment no-shuffle out resume checkpoint-every crop-scale init export eval-every keep flip eval-crop \
-    threads zero-init-gamma max-broken log-every config lars-trust ema loss-scale resize-schedule input profile autotune no-graph peer-timeout; do
-    expect_output "^ +--$option(=|\[| )"
+options=$(tr -d '\n' <"$TOP_SRCDIR/launch/options/table.c" | grep -oE '[{]ROW[(]"[a-z-]+", *("[^"]*"|NULL), *[^,]*' | grep -E 'TRAIN|BOTH' | sed 's/[^"]*"\([^"]*\).*/\1/')
+expect test "$(wc -w <<<"$options")" -ge 50
+for option in $options; do
+    expect_output "^ +(-[a-z], )?--$option(=|\[| |$)"
 done
 expect_output 'default 224'
 expect_output 'DECAY x average [+] .1 - DECAY. x weight'

@@ -62,7 +62,7 @@ expect_exit 75 env DTRAIN_FAULT=store.fsync@1:1:sleep=2,comm.all_gather@1:9:stop
 expect_output 'there is no sign of rank 1 '
 expect_output '^dtrain: rank 0 on .*; the same command goes on'
 
-begin "the loop ends with an error that a new start would meet again"
+begin "the loop ends with an error that a restart would repeat"
 mkdir record
 loop '' "${train[@]}" --out run --resume must >"$OUTPUT" 2>&1
 code=$?
