@@ -1,5 +1,6 @@
 /* backend_cases_conv.c: one convolution, in every direction and with every fusion that the candidate
- * reports. */
+ * reports.
+ * backend_cases.h says how to add a case. */
 #include "tests/backend_kit.h"
 
 #include <inttypes.h>

@@ -1,5 +1,6 @@
 /* backend_cases_ends.c: what comes before and after the convolutions: layouts, the input, pools, linear,
- * loss. */
+ * loss.
+ * backend_cases.h says how to add a case. */
 #include "tests/backend_kit.h"
 
 #include <inttypes.h>

@@ -1,4 +1,5 @@
-/* backend_cases_norm.c: BatchNorm forward and backward, materialized activations, residual joins. */
+/* backend_cases_norm.c: BatchNorm forward and backward, materialized activations, residual joins.
+ * backend_cases.h says how to add a case. */
 #include "tests/backend_kit.h"
 
 #include <inttypes.h>

@@ -1,4 +1,5 @@
-/* backend_cases_update.c: the update of the flat vectors, and a step's beginning and end. */
+/* backend_cases_update.c: the update of the flat vectors, and a step's beginning and end.
+ * backend_cases.h says how to add a case. */
 #include "tests/backend_kit.h"
 
 #include <inttypes.h>

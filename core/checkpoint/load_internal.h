@@ -15,7 +15,7 @@
 #include "core/checkpoint/load.h"
 
 #define DT_MAX_CHECKPOINTS 256 /* of a folder, the newest ones; --keep is far smaller */
-#define DT_MAX_LOAD_PROBLEMS 8 /* of one rank and checkpoint; nobody would read more lines */
+#define DT_MAX_LOAD_PROBLEMS 8 /* of one rank and checkpoint; more lines would only hide the first ones */
 
 /* Where a file is read from: location->store or location->mirror. */
 enum { DT_LOAD_STORE, DT_LOAD_MIRROR, DT_N_LOAD_STORES };

@@ -14,7 +14,7 @@ typedef struct fake_source {
     int64_t n_given, n_released, max_held;
 } fake_source;
 
-static void *take(const fake_source *s, int64_t bytes)
+static void *allocate(const fake_source *s, int64_t bytes)
 {
     void *p = s->o.device ? s->o.device->ops->host_alloc(s->o.device, bytes) : malloc((size_t)bytes);
     if (!p)
@@ -162,7 +162,7 @@ static dt_status set_image_size(dt_source *source, int64_t size, dt_error *err)
         return dt_fail(err, DT_ERR_USAGE, "an image size of %lld", (long long)size);
     for (int i = 0; i < FAKE_SOURCE_BATCHES; i++) {
         give_back(s, s->batches[i].pixels);
-        s->batches[i].pixels = take(s, s->o.batch * size * size * 3);
+        s->batches[i].pixels = allocate(s, s->o.batch * size * size * 3);
         s->batches[i].size = size;
     }
     s->o.image_size = size;
@@ -188,8 +188,8 @@ dt_source *fake_source_create(const fake_source_options *options)
     s->o = *options;
     for (int i = 0; i < FAKE_SOURCE_BATCHES; i++) {
         s->batches[i] =
-            (dt_batch){.pixels = take(s, options->batch * options->image_size * options->image_size * 3),
-                       .labels = take(s, options->batch * (int64_t)sizeof(int32_t)),
+            (dt_batch){.pixels = allocate(s, options->batch * options->image_size * options->image_size * 3),
+                       .labels = allocate(s, options->batch * (int64_t)sizeof(int32_t)),
                        .ids = calloc((size_t)options->batch, sizeof(int64_t)),
                        .n = options->batch,
                        .size = options->image_size};

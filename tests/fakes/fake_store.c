@@ -110,11 +110,11 @@ static dt_status begin(dt_store *store, int64_t step, dt_error *err)
 {
     fake_store *s = (fake_store *)store;
     pthread_mutex_lock(&s->mutex);
-    bool room = s->n < MAX_CHECKPOINTS;
-    if (room)
+    bool fits = s->n < MAX_CHECKPOINTS;
+    if (fits)
         s->checkpoints[s->n++] = (checkpoint){.step = step};
     pthread_mutex_unlock(&s->mutex);
-    return room ? DT_OK : dt_fail(err, DT_ERR_IO, "the fake store is full");
+    return fits ? DT_OK : dt_fail(err, DT_ERR_IO, "the fake store is full");
 }
 
 static dt_status write_shard(dt_store *store, int64_t step, const dt_state_layout *layout,

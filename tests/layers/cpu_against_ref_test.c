@@ -1,4 +1,5 @@
-/* Every operation of layers/cpu against layers/ref, with the best instruction set that this processor has. */
+/* Every operation of layers/cpu against layers/ref, with the best instruction set that this processor
+ * has. tests/backend_cases.h says how to add a case. */
 #include "tests/cpu_cases.h"
 #include "tests/testing.h"
 

@@ -244,7 +244,7 @@ static void steps_too_small_for_fp16_are_not_lost(void)
 /* -- overflow -------------------------------------------------------------------------------------------- */
 
 /* 2^24 is too large for FP16's 65504: the scale halves until gradients fit; no parameter changes until then;
- * after that the training proceeds as usual. */
+ * after that training continues as usual. */
 static void too_large_a_scale_backs_off_and_the_training_recovers(void)
 {
     training none = of(f16, 5e-4, 0.0f, 0), t = of(f16, 5e-4, 16777216.0f, STEPS);

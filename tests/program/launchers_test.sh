@@ -11,7 +11,7 @@ expect_threads()
     expect_output "^ +0 (│|[|]) .* $1 threads? +(│|[|]) +$1 (│|[|])"
 }
 
-begin "one rank uses all cores, unless the launcher is told to bind it to one"
+begin "one rank uses all cores, unless the launcher has to bind it to one"
 n=$(nproc)
 [ "$(lscpu -p=CORE 2>/dev/null | grep -v '^#' | sort -u | wc -l)" = "$n" ] || skip "cores have several hardware threads, or there is no lscpu"
 [ "$n" -gt 1 ] || skip "there is one core only"

@@ -47,16 +47,16 @@ train()
 # the sign of a ReLU's input makes an error of a hundredth, with some seeds; a defect shows with every seed.
 smallest_of_seeds()
 {
-    local arch=$1 seed told=()
+    local arch=$1 seed verdicts=()
     shift
     for seed in 2 1 3; do
         weights "$arch" $seed
         "$@" >verdict 2>&1 && return
         [ "$_state" = passed ] || break
-        told+=("seed $seed: $(tail -n 2 verdict | tr '\n' ' ')")
+        verdicts+=("seed $seed: $(tail -n 2 verdict | tr '\n' ' ')")
     done
     fail "agrees with no seed"
-    printf '    | %s\n' "${told[@]}"
+    printf '    | %s\n' "${verdicts[@]}"
     tail -n 5 verdict
 }
 

@@ -12,7 +12,7 @@ train=(--data "$_base/data" --arch resnet18 --image-size 16 --batch 4 --steps 60
 cat >"$_base/scenario" <<'END'
 how=$1 until=$2
 shift 2
-told() { [ "$(grep -c "$1" log)" -ge "$2" ]; }
+logged() { [ "$(grep -c "$1" log)" -ge "$2" ]; }
 wait_for() { while ! "$@"; do kill -0 $pid 2>/dev/null || exit 98; sleep 0.02; done; }
 refuse() {
     case $how in
@@ -34,7 +34,7 @@ pid=$!
 [ $how = never ] || {
     wait_for test -d run/checkpoints/step-00000005
     refuse
-    wait_for told 'not written either' 1
+    wait_for logged 'not written either' 1
     [ $until = end ] || allow
 }
 wait $pid
@@ -59,7 +59,7 @@ possible()
     return 1
 }
 
-expect_told_once()
+expect_logged_once()
 {
     expect_output "error: the checkpoint of step [0-9]+ was not written: $1.*\(training goes on; older checkpoints stand\)"
     expect test "$(grep -c 'was not written: ' "$OUTPUT")" = "$2"
@@ -71,7 +71,7 @@ while read -r how ranks reason; do
     begin "$how for a while, $ranks ranks: logged once, and the last checkpoint exists"
     possible && {
         scenario 0 $how while "$ranks"
-        expect_told_once "$reason" 1
+        expect_logged_once "$reason" 1
         expect test -f disk/step-00000060/manifest.json
     }
 done <<'END'
@@ -86,7 +86,7 @@ possible && {
     expect mv weights undisturbed
     rm -rf disk run
     scenario 1 full end 2
-    expect_told_once '.*No space left on device' 2
+    expect_logged_once '.*No space left on device' 2
     expect_output '^dtrain: the training is done, but its last checkpoint was not written: .*No space left on device'
     newest=$(ls disk 2>/dev/null | tail -n 1)
     scenario 0 never end 2
