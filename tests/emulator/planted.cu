@@ -19,9 +19,9 @@ namespace last_of_equal_ones
 
 namespace no_relu
 {
-#define dt_norm_mask(sums, v, g) (void)(sums)
+#define dt_norm_mask_and_add(sums, relu, v, g) dt_norm_mask_and_add(sums, false, v, g)
 #include "layers/cuda/batchnorm_backward.cu"
-#undef dt_norm_mask
+#undef dt_norm_mask_and_add
 } // namespace no_relu
 
 namespace coefficients_swapped
