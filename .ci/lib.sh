@@ -87,7 +87,8 @@ add_logs() {
 slowest() {
     [ -s "$work/times" ] || return 0
     title "the slowest tests"
-    sort -k1,1gr "$work/times" | head -n "$1" | while read -r seconds test; do printf '%7.1f s  %s\n' "$seconds" "$test"; done
+    # Reads all of its input: with pipefail, a `sort` whose reader has left would end the script.
+    sort -k1,1gr "$work/times" | awk -v n="$1" 'NR <= n { seconds = $1; $1 = ""; printf "%7.1f s %s\n", seconds, $0 }'
 }
 
 # tested_step FOLDER NAME LIMIT_S COMMAND: a step that runs the tests of the build in FOLDER; add_logs counts its cases.
