@@ -36,7 +36,7 @@ const char *dt_onednn_status_text(dnnl_status_t status)
     case dnnl_invalid_arguments:
         return "invalid arguments";
     case dnnl_unimplemented:
-        return "not implemented";
+        return "oneDNN has no implementation of this";
     case dnnl_runtime_error:
         return "run-time error";
     case dnnl_not_required:
