@@ -75,4 +75,18 @@ expect_exit 2 bash inner.sh nonsense
 expect_output 'these are its cases:$'
 expect_output '^  a port is open$'
 
+begin "ci_lists_the_slowest_tests_however_many_there_are"
+seq 1 50000 | sed 's/$/.5 program\/x_test (make check)/' >times
+cat >inner.sh <<END
+set -euo pipefail
+work=$PWD
+. "$TOP_SRCDIR/.ci/lib.sh"
+slowest 2
+echo survived
+END
+expect_exit 0 bash inner.sh
+expect_output '^50000\.5 s  program/x_test \(make check\)$'
+expect test "$(grep -c 'x_test' "$OUTPUT")" = 2
+expect_output '^survived$'
+
 finish
