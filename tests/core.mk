@@ -7,6 +7,7 @@ CORE_TESTS += tests/core/base/fault_test
 CORE_TESTS += tests/core/base/file_test
 CORE_TESTS += tests/core/base/log_test
 CORE_TESTS += tests/core/base/rng_test
+CORE_TESTS += tests/core/base/utf8_test
 CORE_TESTS += tests/core/checkpoint/load_random_test
 CORE_TESTS += tests/core/checkpoint/load_test
 CORE_TESTS += tests/core/checkpoint/save_interval_test

@@ -4,6 +4,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/fault.h"
+#include "core/base/utf8.h"
 #include "io/durable.h"
 
 #include <errno.h>
@@ -68,18 +69,18 @@ static void add_measured(line *l, const char *name, double value)
 
 static void add_text(line *l, const char *name, const char *value)
 {
-    json_t *utf8 = json_string(value);
+    char *utf8 = dt_utf8_escape(value);
     add(l, ", \"%s\": \"", name);
-    for (const unsigned char *p = (const unsigned char *)value; *p; p++) {
+    for (const unsigned char *p = (const unsigned char *)(utf8 ? utf8 : ""); *p; p++) {
         if (*p == '"' || *p == '\\')
             add(l, "\\%c", *p);
         else if (*p < ' ' || *p == 0x7f)
             add(l, "\\u%04x", *p);
         else
-            add(l, "%c", *p >= 0x80 && !utf8 ? '?' : *p);
+            add(l, "%c", *p);
     }
     add(l, "\"");
-    json_decref(utf8);
+    dt_free(utf8);
 }
 
 static void begin(line *l, const char *event, int64_t step, int64_t epoch)

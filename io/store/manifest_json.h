@@ -6,7 +6,8 @@
  *
  * The last field, "manifest_xxh3_128", is the XXH3-128 of the whole text with 32 zeros in its place. It shows
  * whether a manifest was cut, edited or damaged. Unsigned 64-bit numbers (seed, data_fingerprint) are
- * strings, for JSON readers that store numbers as doubles.
+ * strings, for JSON readers that store numbers as doubles. Strings from outside may hold any bytes: what is not
+ * UTF-8 is escaped (core/base/utf8.h).
  */
 #ifndef DT_IO_STORE_MANIFEST_JSON_H
 #define DT_IO_STORE_MANIFEST_JSON_H
@@ -14,8 +15,8 @@
 #include "core/store.h"
 
 /* Write a manifest as text. The caller frees *text, which ends with a zero byte, with dt_free. The same
- * manifest gives the same bytes. DT_ERR_MEMORY; DT_ERR_INTERNAL: a text in it is not UTF-8, or a number is
- * not finite. */
+ * manifest gives the same bytes. DT_ERR_MEMORY; DT_ERR_INTERNAL: the name of a tensor is not plain text, or
+ * a number is not finite. */
 dt_status dt_manifest_write(const dt_manifest *manifest, char **text, int64_t *bytes, dt_error *err);
 
 /* Read `bytes` of text that may be hostile: every field must exist, with its type and in its range, there

@@ -3,6 +3,7 @@
 #include "io/store/manifest_json.h"
 
 #include "core/base/alloc.h"
+#include "core/base/utf8.h"
 #include "io/durable.h"
 #include "io/store/manifest_json_format.h"
 
@@ -230,6 +231,8 @@ static dt_status parse_fields(const json_t *root, dt_manifest *m, dt_error *err)
     m->world_size = read_integer(&r, "world_size", 1, INT32_MAX);
     m->global_batch = read_integer(&r, "global_batch", 1, INT64_MAX);
     read_string(&r, "arch", m->arch, sizeof m->arch);
+    if (!dt_manifest_is_plain(m->arch))
+        report_problem(&r, "arch", "is not plain text");
     m->n_classes = read_integer(&r, "classes", 1, INT64_MAX);
     m->image_size = read_integer(&r, "image_size", 1, INT64_MAX);
     m->data_fingerprint = read_u64(&r, "data_fingerprint", 16, "x");
@@ -241,7 +244,7 @@ static dt_status parse_fields(const json_t *root, dt_manifest *m, dt_error *err)
     read_string(&r, "manifest_xxh3_128", m->identity, sizeof m->identity);
     refuse_unknown_fields(&r);
     DT_TRY(r.status);
-    m->config_text = dt_strdup(config);
+    m->config_text = dt_utf8_unescape(config);
     if (!m->config_text)
         return dt_fail_memory(err, strlen(config) + 1, "the configuration in a manifest");
     return parse_arrays(tensors, shards, m, err);

@@ -2,6 +2,7 @@
 #include "io/store/manifest_json.h"
 
 #include "core/base/alloc.h"
+#include "core/base/utf8.h"
 #include "io/durable.h"
 #include "io/store/manifest_json_format.h"
 
@@ -49,18 +50,20 @@ static void text_print(text *t, const char *format, ...)
     text_add(t, line, n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
 
-/* Add a JSON string, escaped. If it is not UTF-8, set bad_value. */
+/* Add a JSON string. Bytes that are not UTF-8 are escaped. */
 static void text_string(text *t, const char *name, const char *value)
 {
-    json_t *string = json_string(value);
+    char *utf8 = dt_utf8_escape(value);
+    json_t *string = utf8 ? json_string(utf8) : NULL;
     char *escaped = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
-    t->bad_value |= !escaped;
+    t->no_memory |= !escaped;
     text_print(t, "  \"%s\": ", name);
     if (escaped)
         text_add(t, escaped, strlen(escaped));
     text_print(t, ",\n");
     free(escaped); /* jansson's */
     json_decref(string);
+    dt_free(utf8);
 }
 
 static void text_real(text *t, const char *name, double value)
@@ -135,6 +138,7 @@ dt_status dt_manifest_write(const dt_manifest *m, char **out, int64_t *bytes, dt
     text_integer(&t, "world_size", m->world_size);
     text_integer(&t, "global_batch", m->global_batch);
     text_string(&t, "arch", m->arch);
+    t.bad_value |= !dt_manifest_is_plain(m->arch);
     text_integer(&t, "classes", m->n_classes);
     text_integer(&t, "image_size", m->image_size);
     snprintf(u64, sizeof u64, "%016" PRIx64, m->data_fingerprint);
@@ -151,7 +155,7 @@ dt_status dt_manifest_write(const dt_manifest *m, char **out, int64_t *bytes, dt
         return t.no_memory ? dt_fail_memory(err, t.capacity, "the manifest of a checkpoint")
                            : dt_fail(err, DT_ERR_INTERNAL,
                                      "the manifest of step %" PRId64
-                                     " holds a text that is not UTF-8 or a number that is not finite",
+                                     " holds a name that is not plain text or a number that is not finite",
                                      m->step);
     }
     char hex[33];

@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
+#include "core/base/utf8.h"
 #include "io/durable.h"
 
 #include <errno.h>
@@ -56,8 +57,11 @@ static bool add_metadata(json_t *root, const char *const *metadata)
 {
     json_t *object = json_object();
     bool ok = object != NULL;
-    for (; ok && *metadata; metadata += 2)
-        ok = json_object_set_new(object, metadata[0], json_string(metadata[1])) == 0;
+    for (; ok && *metadata; metadata += 2) {
+        char *value = dt_utf8_escape(metadata[1]);
+        ok = value && json_object_set_new(object, metadata[0], json_string(value)) == 0;
+        dt_free(value);
+    }
     return json_object_set_new(root, "__metadata__", object) == 0 && ok;
 }
 

@@ -109,6 +109,7 @@ static const struct {
     {"\"world_size\": 2", "\"world_size\": 0", "\"world_size\" is 0"},
     {"\"resnet18\"", "\"resnet18resnet18resnet18resnet18\"", "\"arch\" is too long"},
     {"\"resnet18\"", "null", "\"arch\" is not a string"},
+    {"\"resnet18\"", "\"resnet\\u001b[2J\"", "\"arch\" is not plain text"},
     {"\"name\": \"param/bn1.weight\"", "\"name\": \"\"", "tensors[1]: \"name\" is empty"},
     {"\"name\": \"param/bn1.weight\"", "\"name\": \"param\\u001b[2J\"",
      "tensors[1]: \"name\" has characters"},
@@ -203,6 +204,25 @@ static void computed_by_is_read_back(void)
             dt_computed_by_add(&m.computed_by, name, "%095d", n);
     }
     dt_free(m.config_text);
+}
+
+/* A path in the configuration may hold any bytes but zero. */
+static void a_configuration_of_any_bytes_is_read_back(void)
+{
+    dt_error err = {0};
+    char every[256 + 64], *text = NULL;
+    int64_t bytes = 0;
+    for (int c = 1; c < 256; c++)
+        every[c - 1] = (char)c;
+    snprintf(every + 255, 64, "data = \"caf\xe9/caf\xc3\xa9/\xee\xbf\xa9\";\n");
+    dt_manifest m = whole_manifest(), again = {0};
+    dt_free(m.config_text);
+    m.config_text = every;
+    DT_REQUIRE(dt_manifest_write(&m, &text, &bytes, &err) == DT_OK);
+    DT_REQUIRE_MSG(dt_manifest_parse(text, bytes, &again, &err) == DT_OK, "%s", err.message);
+    DT_CHECK_STR(again.config_text, every);
+    dt_manifest_clear(&again);
+    dt_free(text);
 }
 
 static void a_manifest_that_was_read_has_its_hash_as_identity(void)
@@ -338,6 +358,7 @@ static const dt_test tests[] = {
     DT_TEST(wrong_fields_are_named),
     DT_TEST(older_formats_are_read),
     DT_TEST(computed_by_is_read_back),
+    DT_TEST(a_configuration_of_any_bytes_is_read_back),
     DT_TEST(a_manifest_that_was_read_has_its_hash_as_identity),
     DT_TEST(a_newer_format_is_refused_with_advice),
     DT_TEST(an_edit_without_the_hash_is_damage),
