@@ -6,6 +6,7 @@ CORE_TESTS += tests/core/base/error_test
 CORE_TESTS += tests/core/base/fault_test
 CORE_TESTS += tests/core/base/file_test
 CORE_TESTS += tests/core/base/log_test
+CORE_TESTS += tests/core/base/printable_test
 CORE_TESTS += tests/core/base/rng_test
 CORE_TESTS += tests/core/base/utf8_test
 CORE_TESTS += tests/core/checkpoint/load_random_test

@@ -4,6 +4,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/fault.h"
+#include "core/base/printable.h"
 #include "core/base/utf8.h"
 #include "io/durable.h"
 
@@ -20,6 +21,7 @@
 
 /* The longest line is the mirror event's: texts of 512 and 256 bytes, whose bytes become six each at
  * worst. */
+#define TEXT_BYTES 3136
 #define LINE_BYTES 8192
 
 typedef struct jsonl {
@@ -67,20 +69,13 @@ static void add_measured(line *l, const char *name, double value)
     add_real(l, name, value < 0 ? NAN : value);
 }
 
+/* A text that does not fit is cut, so that the line stays valid JSON. */
 static void add_text(line *l, const char *name, const char *value)
 {
-    char *utf8 = dt_utf8_escape(value);
-    add(l, ", \"%s\": \"", name);
-    for (const unsigned char *p = (const unsigned char *)(utf8 ? utf8 : ""); *p; p++) {
-        if (*p == '"' || *p == '\\')
-            add(l, "\\%c", *p);
-        else if (*p < ' ' || *p == 0x7f)
-            add(l, "\\u%04x", *p);
-        else
-            add(l, "%c", *p);
-    }
-    add(l, "\"");
+    char json[TEXT_BYTES], *utf8 = dt_utf8_escape(value);
+    (void)dt_printable_json(json, sizeof json, utf8 ? utf8 : "");
     dt_free(utf8);
+    add(l, ", \"%s\": \"%s\"", name, json);
 }
 
 static void begin(line *l, const char *event, int64_t step, int64_t epoch)

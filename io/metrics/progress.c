@@ -2,6 +2,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
+#include "core/base/printable.h"
 #include "io/metrics/progress_text.h"
 
 #include <errno.h>
@@ -238,10 +239,12 @@ static dt_status progress_epoch(dt_sink *sink, const dt_metrics_epoch *m, dt_err
 static dt_status print_folder(progress *p, const char *word, const dt_metrics_checkpoint *m, dt_error *err)
 {
     dt_progress_text t = {0};
+    char path[sizeof t.text];
     add_line_start(p, &t, word, p->step.epoch, m->step);
     dt_progress_add_bytes(&t, m->bytes);
     dt_progress_add_duration(&t, m->elapsed_s);
-    dt_progress_add(&t, "  %s", m->path);
+    (void)dt_printable(path, sizeof path, m->path);
+    dt_progress_add(&t, "  %s", path);
     return emit_text(p, &t, m->step < p->start.total_steps, err);
 }
 

@@ -37,8 +37,8 @@ typedef struct dt_progress_options {
  * DT_ERR_IO. */
 dt_status dt_progress_create(FILE *stream, const dt_progress_options *options, dt_sink **sink, dt_error *err);
 
-/* Print a line, given without its newline, above the bar, and redraw the bar. For launch's log sink; any
- * thread may call it. dt_progress_create made `sink`. */
+/* Print a line, given without its newline and printable (core/base/printable.h), above the bar, and redraw
+ * the bar. For launch's log sink; any thread may call it. dt_progress_create made `sink`. */
 void dt_progress_line(dt_sink *sink, const char *line);
 
 #endif

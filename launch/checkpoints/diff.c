@@ -3,6 +3,7 @@
 #include "launch/checkpoints/diff.h"
 
 #include "core/base/alloc.h"
+#include "launch/show/output.h"
 #include "launch/show/table.h"
 
 #include <inttypes.h>
@@ -34,7 +35,8 @@ static dt_status add_scalar(diff *d, const char *name, const char *a, const char
     d->n_scalars++;
     d->same = d->same && !counts;
     json_array_append_new(d->json_scalars,
-                          json_pack("{s:s, s:s, s:s, s:b}", "name", name, "a", a, "b", b, "counts", counts));
+                          json_pack("{s:o, s:o, s:o, s:b}", "name", dt_output_text(name), "a",
+                                    dt_output_text(a), "b", dt_output_text(b), "counts", counts));
     return dt_table_add(d->scalars, (const char *const[]){name, a, b, counts ? "" : "does not count"}, err);
 }
 
@@ -148,9 +150,9 @@ static dt_status add_tensor(diff *d, const char *name, const tensor_diff *t, dt_
         d->same = false;
     }
     json_array_append_new(d->json_tensors,
-                          json_pack("{s:s, s:I, s:I, s:f, s:o, s:I, s:I}", "name", name, "elements",
-                                    (json_int_t)t->n_elems, "different", (json_int_t)t->n_different,
-                                    "max_abs", t->max_abs, "relative",
+                          json_pack("{s:o, s:I, s:I, s:f, s:o, s:I, s:I}", "name", dt_output_text(name),
+                                    "elements", (json_int_t)t->n_elems, "different",
+                                    (json_int_t)t->n_different, "max_abs", t->max_abs, "relative",
                                     isfinite(t->relative) ? json_real(t->relative) : json_null(), "nan_a",
                                     (json_int_t)t->n_nan_a, "nan_b", (json_int_t)t->n_nan_b));
     snprintf(different, sizeof different, "%" PRId64 " of %" PRId64, t->n_different, t->n_elems);
@@ -165,8 +167,9 @@ static dt_status add_other_shape(diff *d, const dt_state_tensor *a, const dt_sta
 {
     d->n_differing++;
     d->same = false;
-    json_array_append_new(d->json_tensors, json_pack("{s:s, s:I, s:b}", "name", a->name, "elements",
-                                                     (json_int_t)a->n_elems, "another_shape", true));
+    json_array_append_new(d->json_tensors,
+                          json_pack("{s:o, s:I, s:b}", "name", dt_output_text(a->name), "elements",
+                                    (json_int_t)a->n_elems, "another_shape", true));
     char text[64];
     snprintf(text, sizeof text, "another shape: %" PRId64 ", %" PRId64, a->n_elems, b->n_elems);
     return dt_table_add(d->tensors, (const char *const[]){a->name, text, "", "", ""}, err);
@@ -176,7 +179,7 @@ static dt_status add_only_in(diff *d, int side, const char *name, dt_error *err)
 {
     d->n_only[side]++;
     d->same = false;
-    json_array_append_new(d->json_only[side], json_string(name));
+    json_array_append_new(d->json_only[side], dt_output_text(name));
     return dt_table_add(d->tensors, (const char *const[]){name, side ? "only in B" : "only in A", "", "", ""},
                         err);
 }
@@ -245,10 +248,9 @@ static dt_status print_json(const diff *d, FILE *stream, dt_error *err)
         (json_int_t)d->manifests[1]->step, "world_size", (json_int_t)d->manifests[1]->world_size,
         "tensors_compared", (json_int_t)d->manifests[0]->n_tensors, "scalars", d->json_scalars, "tensors",
         d->json_tensors, "only_in_a", d->json_only[0], "only_in_b", d->json_only[1]);
-    bool ok = root && json_dumpf(root, stream, JSON_INDENT(2)) == 0;
+    dt_status status = dt_output_json(root, stream, err);
     json_decref(root);
-    fputc('\n', stream);
-    return ok ? DT_OK : dt_fail(err, DT_ERR_MEMORY, "out of memory for the comparison as JSON");
+    return status;
 }
 
 static dt_status run(diff *d, bool json, FILE *stream, dt_error *err)

@@ -3,6 +3,7 @@
 
 #include "io/source/demo.h"
 #include "launch/commands/commands.h"
+#include "launch/show/output.h"
 
 #include <stdio.h>
 
@@ -18,8 +19,10 @@ dt_status dt_command_demo_data(int argc, char **argv, dt_session *session, dt_er
     (void)session;
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
     DT_TRY(dt_demo_data_write(options.arguments[0], err));
-    printf("%s holds train/ with 1,437 images and val/ with 360, in 10 classes; train on them: dtrain --data "
-           "%s --arch resnet18 --image-size 32\n",
-           options.arguments[0], options.arguments[0]);
-    return DT_OK;
+    dt_output_line(
+        stdout,
+        "%s holds train/ with 1,437 images and val/ with 360, in 10 classes; train on them: dtrain "
+        "--data %s --arch resnet18 --image-size 32",
+        options.arguments[0], options.arguments[0]);
+    return fflush(stdout) == 0 ? DT_OK : dt_fail_errno(err, "cannot print the result");
 }

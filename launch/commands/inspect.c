@@ -8,6 +8,7 @@
 #include "launch/checkpoints/diff.h"
 #include "launch/checkpoints/reader.h"
 #include "launch/commands/commands.h"
+#include "launch/show/output.h"
 #include "launch/show/table.h"
 
 #include <dirent.h>
@@ -106,14 +107,15 @@ static json_t *json_computed_by(const dt_computed_by *c)
 {
     json_t *object = json_object();
     for (int64_t i = 0; i < c->n; i++)
-        json_object_set_new(object, c->fields[i].name, json_string(c->fields[i].value));
+        json_object_set_new(object, c->fields[i].name, dt_output_text(c->fields[i].value));
     return object;
 }
 
 static void add_json_row(inspection *in, const dt_checkpoint_check_result *r)
 {
-    json_t *row = json_pack("{s:I, s:s, s:s, s:f}", "step", (json_int_t)r->step, "state",
-                            dt_checkpoint_state_name(r->state), "problem", r->problem, "age_s", r->age_s);
+    json_t *row = json_pack("{s:I, s:s, s:o, s:f}", "step", (json_int_t)r->step, "state",
+                            dt_checkpoint_state_name(r->state), "problem", dt_output_text(r->problem),
+                            "age_s", r->age_s);
     if (r->has_manifest)
         json_object_update_new(
             row, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "epoch", (json_int_t)r->epoch, "position",
@@ -153,42 +155,51 @@ static void list_other_entries(inspection *in, const char *path, FILE *stream)
             strncmp(name, "old-", 4) == 0 && name[4] && strspn(name + 4, "0123456789") == strlen(name + 4);
         if (!is_left && !is_gone && !is_aside)
             continue;
-        json_array_append_new(is_aside ? in->json_aside : in->json_left, json_string(name));
+        json_array_append_new(is_aside ? in->json_aside : in->json_left, dt_output_text(name));
         if (stream)
-            fprintf(stream, "%s: %s\n", name,
-                    is_left   ? "unfinished, or being written"
-                    : is_gone ? "removed in part"
-                              : "put aside by --resume never");
+            dt_output_line(stream, "%s: %s", name,
+                           is_left   ? "unfinished, or being written"
+                           : is_gone ? "removed in part"
+                                     : "put aside by --resume never");
     }
     if (dir)
         closedir(dir);
+}
+
+/* Prints "steps 100 to 200 were computed with oneDNN 3.7.2, ..." */
+static void print_computed_line(json_int_t oldest, json_int_t newest, json_t *with, FILE *stream)
+{
+    char fields[DT_COMPUTED_BY_MAX * (DT_COMPUTED_BY_NAME_BYTES + DT_COMPUTED_BY_VALUE_BYTES + 4)] = "";
+    size_t n = 0;
+    const char *name;
+    json_t *value;
+    json_object_foreach(with, name, value)
+    {
+        if (n < sizeof fields)
+            n += (size_t)snprintf(fields + n, sizeof fields - n, "%s%s %s", n ? ", " : "", name,
+                                  json_string_value(value));
+    }
+    if (oldest == newest)
+        dt_output_line(stream, "step %" JSON_INTEGER_FORMAT " was computed with %s", newest, fields);
+    else
+        dt_output_line(stream,
+                       "steps %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT " were computed with %s",
+                       oldest, newest, fields);
 }
 
 /* Prints one line for each series of checkpoints with the same computed_by. */
 static void print_computed_by(const json_t *rows, FILE *stream)
 {
     for (size_t first = 0, next; first < json_array_size(rows); first = next) {
-        json_t *with = json_object_get(json_array_get(rows, first), "computed_by"), *value;
+        json_t *with = json_object_get(json_array_get(rows, first), "computed_by");
         const json_int_t newest = json_integer_value(json_object_get(json_array_get(rows, first), "step"));
         json_int_t oldest = newest;
-        const char *name, *comma = "";
         for (next = first + 1; next < json_array_size(rows) &&
                                json_equal(with, json_object_get(json_array_get(rows, next), "computed_by"));
              next++)
             oldest = json_integer_value(json_object_get(json_array_get(rows, next), "step"));
-        if (json_object_size(with) == 0) /* damaged, or of a format without computed_by */
-            continue;
-        if (oldest == newest)
-            fprintf(stream, "step %" JSON_INTEGER_FORMAT " was computed with ", newest);
-        else
-            fprintf(stream, "steps %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT " were computed with ",
-                    oldest, newest);
-        json_object_foreach(with, name, value)
-        {
-            fprintf(stream, "%s%s %s", comma, name, json_string_value(value));
-            comma = ", ";
-        }
-        fputc('\n', stream);
+        if (json_object_size(with) > 0) /* else damaged, or of a format without computed_by */
+            print_computed_line(oldest, newest, with, stream);
     }
 }
 
@@ -211,16 +222,17 @@ static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
     for (int64_t i = 0; i < n && status == DT_OK; i++)
         status = inspect_checkpoint(in, folder, steps[i], err);
     if (status == DT_OK && stream) {
-        fprintf(stream, "%s%s%s\n", f->path, f->is_mirror ? " (mirror)" : "", n ? "" : ": no checkpoints");
+        dt_output_line(stream, "%s%s%s", f->path, f->is_mirror ? " (mirror)" : "",
+                       n ? "" : ": no checkpoints");
         status = n ? dt_table_print(in->table, stream, dt_table_utf8(), 0, err) : DT_OK;
         print_computed_by(in->json_rows, stream);
     }
     if (status == DT_OK && in->checkpoints.only_step < 0)
         list_other_entries(in, f->path, stream);
     json_array_append_new(in->json_folders,
-                          json_pack("{s:s, s:b, s:o, s:o, s:o}", "path", f->path, "mirror", f->is_mirror,
-                                    "generations", in->json_rows, "unfinished", in->json_left, "put_aside",
-                                    in->json_aside));
+                          json_pack("{s:o, s:b, s:o, s:o, s:o}", "path", dt_output_text(f->path), "mirror",
+                                    f->is_mirror, "generations", in->json_rows, "unfinished", in->json_left,
+                                    "put_aside", in->json_aside));
     dt_table_destroy(in->table);
     in->table = NULL;
     dt_free(steps);
@@ -238,9 +250,9 @@ static void list_older_runs(inspection *in)
         snprintf(path, sizeof path, "%s.old-%d", in->checkpoints.run, i);
         if (stat(path, &st) != 0)
             return;
-        json_array_append_new(in->json_runs, json_string(path));
+        json_array_append_new(in->json_runs, dt_output_text(path));
         if (!in->options->json)
-            printf("%s: an older run, put aside by --resume never\n", path);
+            dt_output_line(stdout, "%s: an older run, put aside by --resume never", path);
     }
 }
 
@@ -252,10 +264,9 @@ static dt_status print_summary(inspection *in, dt_error *err)
             json_pack("{s:b, s:I, s:I, s:I, s:O, s:O}", "verified", verify, "n_generations",
                       (json_int_t)in->n, "n_sound", (json_int_t)in->n_sound, "n_damaged",
                       (json_int_t)in->n_damaged, "folders", in->json_folders, "older_runs", in->json_runs);
-        bool ok = root && json_dumpf(root, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF;
+        dt_status status = dt_output_json(root, stdout, err);
         json_decref(root);
-        if (!ok)
-            return dt_fail(err, DT_ERR_IO, "cannot print the result, or a path in it is not UTF-8");
+        DT_TRY(status);
     } else if (verify && in->seconds > 0) {
         printf("%.1f MB read and verified in %.1f s: %.0f MB/s\n", (double)in->bytes_read / 1e6, in->seconds,
                (double)in->bytes_read / 1e6 / in->seconds);

@@ -2,7 +2,9 @@
 
 #include "launch/show/console.h"
 
+#include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "core/base/printable.h"
 #include "io/metrics/progress.h"
 
 #include <pthread.h>
@@ -19,6 +21,7 @@ static struct {
     pthread_mutex_t mutex; /* guards `progress`: another thread may log while it is replaced */
 } console = {.size = 1, .mutex = PTHREAD_MUTEX_INITIALIZER};
 
+/* `line` is printable already. */
 static void print_line(const char *line)
 {
     pthread_mutex_lock(&console.mutex);
@@ -32,17 +35,25 @@ static void print_line(const char *line)
     pthread_mutex_unlock(&console.mutex);
 }
 
-/* Prints "dtrain: [rank 1 on node2: ]KIND: text", with the kind in a colour. */
+/* Prints "dtrain: [rank 1 on node2: ]KIND: text", with the kind in a colour. This is the one place where log
+ * lines and errors are printed, so that what they quote is made printable here. */
 static void print_as(const char *kind, const char *colour, bool with_rank, const char *text)
 {
-    char rank[112] = "", line[DT_ERROR_MESSAGE_BYTES + 256];
+    char rank[112] = "", shown_rank[448], short_line[DT_ERROR_MESSAGE_BYTES + 640];
     if (with_rank && console.size > 1)
         snprintf(rank, sizeof rank, "rank %d on %s: ", console.rank, console.host);
-    if (console.colours && kind[0])
-        snprintf(line, sizeof line, "dtrain: %s\033[%sm%s\033[0m%s", rank, colour, kind, text);
-    else
-        snprintf(line, sizeof line, "dtrain: %s%s%s", rank, kind, text);
+    (void)dt_printable(shown_rank, sizeof shown_rank, rank);
+    const bool coloured = console.colours && kind[0];
+    const size_t bytes = dt_printable(NULL, 0, text) + 640;
+    char *longer =
+        bytes > sizeof short_line ? dt_alloc(bytes) : NULL; /* out of memory: print the beginning */
+    char *line = longer ? longer : short_line;
+    const size_t line_bytes = longer ? bytes : sizeof short_line;
+    const int n = snprintf(line, line_bytes, "dtrain: %s%s%s%s%s%s", shown_rank, coloured ? "\033[" : "",
+                           coloured ? colour : "", coloured ? "m" : "", kind, coloured ? "\033[0m" : "");
+    (void)dt_printable(line + n, line_bytes - (size_t)n, text);
     print_line(line);
+    dt_free(longer);
 }
 
 static void sink(void *context, dt_log_level level, const char *line)

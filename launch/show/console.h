@@ -5,7 +5,8 @@
  *   dt_console_set_progress(sink);          print lines above the progress bar
  *   dt_console_fail(&error);                "dtrain: --batch: 0 is out of range: 1 to 65536"
  *
- * Uses colours only if stderr is a terminal and NO_COLOR is not set.
+ * What a line quotes is made printable (core/base/printable.h): names of files, hosts and classes may hold
+ * any bytes. Uses colours only if stderr is a terminal and NO_COLOR is not set.
  */
 #ifndef DT_LAUNCH_SHOW_CONSOLE_H
 #define DT_LAUNCH_SHOW_CONSOLE_H

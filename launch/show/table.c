@@ -1,6 +1,7 @@
 #include "launch/show/table.h"
 
 #include "core/base/alloc.h"
+#include "core/base/printable.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -71,7 +72,7 @@ dt_status dt_table_add(dt_table *t, const char *const *cells, dt_error *err)
     DT_TRY(grow(t, err));
     char **row = t->cells + (t->n_rows - 1) * t->n_columns;
     for (int c = 0; c < t->n_columns; c++) {
-        row[c] = dt_strdup(cells[c] ? cells[c] : "");
+        row[c] = dt_printable_copy(cells[c] ? cells[c] : "");
         if (!row[c]) {
             while (c-- > 0)
                 dt_free(row[c]);

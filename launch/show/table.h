@@ -26,7 +26,8 @@ void dt_table_destroy(dt_table *table); /* NULL is fine */
 
 void dt_table_align_right(dt_table *table, int column); /* for numbers; its heading too */
 
-/* Add a row of n_columns cells, which are copied; NULL is an empty cell. */
+/* Add a row of n_columns cells, which are copied and made printable (core/base/printable.h); NULL is an empty
+ * cell. */
 dt_status dt_table_add(dt_table *table, const char *const *cells, dt_error *err);
 
 /* Add a row of a name and a formatted value to a table of two columns: dt_table_add_pair(t, "batch", "%d per

@@ -65,6 +65,18 @@ static void a_table_wider_than_allowed_is_cut_in_its_last_column(void)
     dt_table_destroy(t);
 }
 
+static void cells_are_made_printable(void)
+{
+    dt_table *t = NULL;
+    DT_REQUIRE(dt_table_create(NULL, 2, &t, NULL) == DT_OK);
+    DT_CHECK_INT(dt_table_add(t, ROW("a\x1b[31m\n", "\xff"), NULL), DT_OK);
+    dt_table_add_pair(t, "b", "%s", "\u202e");
+    check_prints(t, false, 0,
+                 "a\\x1b[31m\\x0a | \\xff\n"
+                 "b             | \\u{202e}\n");
+    dt_table_destroy(t);
+}
+
 static void pairs_and_rules_are_printed(void)
 {
     dt_table *t = NULL;
@@ -149,6 +161,7 @@ static void every_failing_allocation_is_an_error(void)
 static const dt_test tests[] = {
     DT_TEST(columns_are_aligned_by_code_points_not_bytes),
     DT_TEST(a_table_wider_than_allowed_is_cut_in_its_last_column),
+    DT_TEST(cells_are_made_printable),
     DT_TEST(pairs_and_rules_are_printed),
     DT_TEST(utf8_depends_on_the_locale),
     DT_TEST(a_failing_stream_is_an_error),

@@ -1,0 +1,58 @@
+#include "launch/show/output.h"
+
+#include "core/base/alloc.h"
+#include "core/base/printable.h"
+#include "core/base/utf8.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+void dt_output_line(FILE *stream, const char *format, ...)
+{
+    char usual[1024], shown[4 * sizeof usual];
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    const int n = vsnprintf(usual, sizeof usual, format, args);
+    char *longer = n >= (int)sizeof usual ? dt_alloc((size_t)n + 1) : NULL, *copy = NULL;
+    if (longer) {
+        vsnprintf(longer, (size_t)n + 1, format, again);
+        copy = dt_printable_copy(longer);
+    }
+    va_end(again);
+    va_end(args);
+    (void)dt_printable(shown, sizeof shown, usual);
+    fprintf(stream, "%s\n", copy ? copy : shown);
+    dt_free(copy);
+    dt_free(longer);
+}
+
+json_t *dt_output_text(const char *text)
+{
+    char *utf8 = dt_utf8_escape(text);
+    json_t *string = utf8 ? json_string(utf8) : NULL;
+    dt_free(utf8);
+    return string;
+}
+
+/* jansson leaves DEL, which JSON allows, as it is. */
+static dt_status print_text(const char *json, FILE *stream, dt_error *err)
+{
+    for (const char *p = json; *p; p++)
+        if (*p == 0x7f)
+            fputs("\\u007f", stream);
+        else
+            fputc(*p, stream);
+    fputc('\n', stream);
+    return ferror(stream) ? dt_fail_errno(err, "cannot print the result") : DT_OK;
+}
+
+dt_status dt_output_json(const json_t *value, FILE *stream, dt_error *err)
+{
+    char *json = value ? json_dumps(value, JSON_INDENT(2) | JSON_ENSURE_ASCII) : NULL;
+    if (!json)
+        return dt_fail(err, DT_ERR_MEMORY, "out of memory for the result as JSON");
+    dt_status status = print_text(json, stream, err);
+    free(json);
+    return status;
+}
