@@ -58,6 +58,7 @@ core_SOURCES += core/collective/votes.h
 core_SOURCES += core/comm.h
 core_SOURCES += core/device.h
 core_SOURCES += core/events.h
+core_SOURCES += core/guard.h
 core_SOURCES += core/kernels.h
 core_SOURCES += core/layer.h
 core_SOURCES += core/metrics.h

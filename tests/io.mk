@@ -15,6 +15,7 @@ IO_TESTS += tests/io/source/sampler_test
 IO_TESTS += tests/io/source/synthetic_test
 IO_TESTS += tests/io/store/checkpoint_load_test
 IO_TESTS += tests/io/store/checkpoint_locations_test
+IO_TESTS += tests/io/store/checkpoint_prune_test
 IO_TESTS += tests/io/store/checkpoint_save_test
 IO_TESTS += tests/io/store/damage_test
 IO_TESTS += tests/io/store/fuzz_checkpoint_test

@@ -124,6 +124,7 @@ dt_status dt_checkpoint_load(dt_comm *comm, const dt_checkpoint_location *locati
         n++;
         status = load_step(&l, step, accept, accept_context, &whole, err);
         dt_find_end(&l);
+        step--;
     }
     if (status == DT_OK && whole)
         *manifest = l.manifest;

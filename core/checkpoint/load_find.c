@@ -35,7 +35,7 @@ dt_status dt_find_step(dt_loading *l, int64_t *step, dt_error *err)
     for (int from = 0; from < DT_N_LOAD_STORES; from++)
         for (int64_t i = l->listings[from].n_steps - 1; i >= 0; i--) {
             const int64_t seen = l->listings[from].steps[i];
-            if (seen < *step && seen > newest && (!only || seen == *only))
+            if (seen <= *step && seen > newest && (!only || seen == *only))
                 newest = seen;
         }
     DT_TRY(l->comm->ops->all_reduce(l->comm, &newest, 1, DT_I64, DT_REDUCE_MAX, err));

@@ -71,7 +71,7 @@ dt_status dt_load_problems_log(dt_loading *l, const char *before, const char *af
 
 /* List the folders. */
 dt_status dt_find_begin(dt_loading *l, dt_error *err);
-/* *step: the newest step below *step that any folder has, or -1. */
+/* *step: the newest step that any folder has and that is not later than *step, or -1. */
 dt_status dt_find_step(dt_loading *l, int64_t *step, dt_error *err);
 /* Read the manifests of `step`, on the ranks that list the folders. */
 dt_status dt_find_manifests(dt_loading *l, int64_t step, dt_error *err);

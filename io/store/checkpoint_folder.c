@@ -1,9 +1,6 @@
-#define _GNU_SOURCE /* renameat2 */
 #include "io/store/checkpoint_folder.h"
 
 #include "core/base/alloc.h"
-#include "core/base/fault.h"
-#include "core/base/log.h"
 #include "io/durable.h"
 
 #include <dirent.h>
@@ -38,29 +35,32 @@ int64_t dt_checkpoint_step_of(const char *name, const char *suffix)
     return errno == 0 && strcmp(name, again) == 0 ? step : -1;
 }
 
-static bool is_ours(const char *name)
+bool dt_checkpoint_is_shard(const char *name)
 {
-    const size_t n = strlen(name);
-    return strcmp(name, DT_CHECKPOINT_MANIFEST) == 0 ||
-           (n > 9 && strncmp(name, "shard-", 6) == 0 && strcmp(name + n - 3, ".h5") == 0);
+    char again[64];
+    unsigned rank = 0, n = 0;
+    if (sscanf(name, "shard-%9u-of-%9u.h5", &rank, &n) != 2)
+        return false;
+    snprintf(again, sizeof again, "shard-%04u-of-%04u.h5", rank, n);
+    return strcmp(name, again) == 0;
 }
 
-dt_status dt_checkpoint_remove(const char *path, dt_error *err)
+/* False for a folder with files in it of which none is dtrain's. One that is empty or cannot be listed counts:
+ * reading it reports the reason. */
+static bool has_checkpoint(int dir, const char *name)
 {
-    DIR *dir = opendir(path);
-    if (!dir)
-        return errno == ENOENT ? DT_OK : dt_fail_errno(err, "%s: cannot open the folder to remove it", path);
-    /* on some file systems readdir misses entries while others are removed: repeat until a pass removes
-     * nothing */
-    for (bool removed = true; removed; rewinddir(dir)) {
-        removed = false;
-        for (struct dirent *entry; (entry = readdir(dir));)
-            removed |= is_ours(entry->d_name) && unlinkat(dirfd(dir), entry->d_name, 0) == 0;
+    const int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *inside = fd < 0 ? NULL : fdopendir(fd);
+    bool found = !inside, is_empty = true;
+    if (!inside && fd >= 0)
+        close(fd);
+    for (struct dirent *entry; !found && (entry = readdir(inside));) {
+        is_empty = is_empty && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);
+        found = strcmp(entry->d_name, DT_CHECKPOINT_MANIFEST) == 0 || dt_checkpoint_is_shard(entry->d_name);
     }
-    closedir(dir);
-    if (rmdir(path) != 0)
-        return dt_fail_errno(err, "%s: cannot remove the folder", path);
-    return DT_OK;
+    if (inside)
+        closedir(inside);
+    return found || is_empty;
 }
 
 /* Whether this is a folder, or something whose attributes cannot be read (a dangling link, a failing disk).
@@ -91,7 +91,8 @@ dt_status dt_checkpoint_list(const char *folder, const char *suffix, int64_t **s
     struct dirent *entry;
     for (errno = 0; (entry = readdir(dir)); errno = 0) {
         int64_t step = dt_checkpoint_step_of(entry->d_name, suffix);
-        if (step < 0 || !may_be_folder(dirfd(dir), entry->d_name))
+        if (step < 0 || !may_be_folder(dirfd(dir), entry->d_name) ||
+            (!suffix[0] && !has_checkpoint(dirfd(dir), entry->d_name)))
             continue;
         int64_t *more = dt_realloc(*steps, (size_t)*n * sizeof **steps, (size_t)(*n + 1) * sizeof **steps);
         if (!more) {
@@ -116,25 +117,4 @@ fail:
     *steps = NULL;
     *n = 0;
     return status;
-}
-
-dt_status dt_checkpoint_put_in_place(const char *from, const char *to, dt_error *err)
-{
-    if (rename(from, to) == 0)
-        return DT_OK;
-    if (errno != EEXIST && errno != ENOTEMPTY)
-        return dt_fail_errno(err, "cannot rename %s to %s", from, to);
-    char old[DT_DURABLE_PATH_BYTES];
-    if (dt_fault("store.exchange") || renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) != 0) {
-        /* not every file system can exchange names (NFS): for a moment this step has no checkpoint */
-        DT_TRY(dt_durable_path(old, err, "%s.old", to));
-        DT_TRY(dt_checkpoint_remove(old, err));
-        if (rename(to, old) != 0 || dt_fault("store.gap") || rename(from, to) != 0)
-            return dt_fail_errno(err, "cannot rename %s to %s", from, to);
-        from = old;
-    }
-    dt_error ignored;
-    if (dt_checkpoint_remove(from, &ignored) != DT_OK)
-        dt_log_warn("checkpoint: the replaced checkpoint could not be removed: %s", ignored.message);
-    return DT_OK;
 }

@@ -1,4 +1,4 @@
-/* checkpoint_folder.h: the names of checkpoints' folders; listing, replacing and removing them.
+/* checkpoint_folder.h: the names of checkpoints' folders and of the files in them; lists the folders.
  *
  *   step-00001234       was whole when it got this name
  *   step-00001234.tmp   is being written, or was left by a killed process
@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define DT_CHECKPOINT_MANIFEST "manifest.json"
@@ -24,17 +25,13 @@ dt_status dt_checkpoint_file_path(const char *folder, int64_t step, const char *
 /* The step of a folder named "step-00001234<suffix>", given without its path; -1 for any other name. */
 int64_t dt_checkpoint_step_of(const char *name, const char *suffix);
 
-/* The steps of all folders with exactly such a name, newest first. The caller frees *steps with dt_free. If
+/* Whether a file has the name of a shard, such as "shard-0000-of-0002.h5", exactly as dtrain writes it. */
+bool dt_checkpoint_is_shard(const char *name);
+
+/* The steps of all folders (and links to folders) with exactly such a name, newest first. With the suffix "",
+ * without those in which there are only files that dtrain did not write. The caller frees *steps with dt_free. If
  * `folder` does not exist, there are none. DT_ERR_IO, DT_ERR_MEMORY. */
 dt_status dt_checkpoint_list(const char *folder, const char *suffix, int64_t **steps, int64_t *n,
                              dt_error *err);
-
-/* Remove a checkpoint's folder, if it exists. Only manifests and shards in it are removed; if it contains
- * another file, the folder stays: DT_ERR_IO. */
-dt_status dt_checkpoint_remove(const char *path, dt_error *err);
-
-/* Rename the folder `from` to `to`. If `to` exists, the names are exchanged in one step and the old folder is
- * removed. */
-dt_status dt_checkpoint_put_in_place(const char *from, const char *to, dt_error *err);
 
 #endif

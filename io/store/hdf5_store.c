@@ -3,10 +3,11 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/fault.h"
-#include "core/base/log.h"
 #include "io/durable.h"
 #include "io/store/checkpoint_folder.h"
+#include "io/store/checkpoint_prune.h"
 #include "io/store/hdf5_shard.h"
+#include "io/store/manifest_file.h"
 #include "io/store/manifest_json.h"
 #include "io/store/shard_copy.h"
 
@@ -18,7 +19,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_MANIFEST_BYTES ((int64_t)64 << 20)
 /* O_NONBLOCK: a pipe with the name of a file reads as an empty file, without waiting. */
 #define TO_READ (O_RDONLY | O_CLOEXEC | O_NONBLOCK)
 /* How long to wait until this host sees a file that another host made: NFS caches attributes for up to 3 s
@@ -27,6 +27,7 @@
 
 typedef struct hdf5_store {
     dt_store base; /* first */
+    dt_pruner pruner;
     char folder[]; /* without a slash at the end */
 } hdf5_store;
 
@@ -35,8 +36,19 @@ static const char *folder_of(dt_store *store)
     return ((hdf5_store *)store)->folder;
 }
 
+static dt_pruner *pruner_of(dt_store *store)
+{
+    return &((hdf5_store *)store)->pruner;
+}
+
+static const dt_guard *guard_of(dt_store *store)
+{
+    return pruner_of(store)->guard;
+}
+
 static void hdf5_destroy(dt_store *store)
 {
+    dt_pruner_clear(pruner_of(store));
     dt_free(store);
 }
 
@@ -57,17 +69,25 @@ static dt_status injected(dt_error *err, const char *path, const char *what)
     return dt_fail_errno(err, "%s: cannot %s", path, what);
 }
 
+/* Make the folder, or use the one that exists: another rank made it, or files of others are in it. */
+static dt_status make_unfinished(const char *path, dt_error *err)
+{
+    struct stat st;
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && lstat(path, &st) == 0 && S_ISDIR(st.st_mode)))
+        return DT_OK;
+    return dt_fail_errno(err, "%s: cannot make the folder", path);
+}
+
 static dt_status hdf5_begin(dt_store *store, int64_t step, dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES];
+    DT_TRY(dt_guard_check(guard_of(store), err));
     DT_TRY(dt_checkpoint_path(folder_of(store), step, ".tmp", path, err));
     if (dt_fault("store.begin"))
         return injected(err, path, "make the folder");
     DT_TRY(dt_durable_make_folder(folder_of(store), err));
-    DT_TRY(dt_checkpoint_remove(path, err)); /* left by an earlier start */
-    if (mkdir(path, 0777) != 0)
-        return dt_fail_errno(err, "%s: cannot make the folder", path);
-    return DT_OK;
+    DT_TRY(dt_pruner_remove(pruner_of(store), step, ".tmp", err)); /* left by an earlier start */
+    return make_unfinished(path, err);
 }
 
 /* open(2) in a folder that another host may just have made. */
@@ -104,7 +124,7 @@ static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_
     DT_TRY(dt_checkpoint_file_path(folder_of(store), step, ".tmp", entry->file, path, err));
     if (dt_fault("store.open"))
         return injected(err, path, "make the file");
-    int fd = open_soon(path, O_RDWR | O_CREAT | O_TRUNC);
+    int fd = open_soon(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW);
     if (fd < 0 && errno == ENOENT)
         return dt_fail(
             err, DT_ERR_IO,
@@ -144,9 +164,8 @@ static dt_status open_copy(dt_store *store, int64_t step, const dt_shard_entry *
     if (dt_fault("mirror.open"))
         return injected(err, path, "make the file");
     DT_TRY(dt_durable_make_folder(folder_of(store), err));
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        return dt_fail_errno(err, "%s: cannot make the folder", folder);
-    *fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    DT_TRY(make_unfinished(folder, err));
+    *fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
     return *fd < 0 ? dt_fail_errno(err, "%s: cannot make the file", path) : DT_OK;
 }
 
@@ -155,6 +174,7 @@ static dt_status hdf5_copy_shard(dt_store *store, dt_store *from, int64_t step, 
 {
     char from_path[DT_DURABLE_PATH_BYTES], to_path[DT_DURABLE_PATH_BYTES];
     int source, fd = -1;
+    DT_TRY(dt_guard_check(guard_of(store), err));
     DT_TRY(open_source(from, step, entry, from_path, &source, err));
     dt_status status = open_copy(store, step, entry, to_path, &fd, err);
     if (status == DT_OK) {
@@ -199,7 +219,7 @@ static dt_status check_shards_visible(dt_store *store, const dt_manifest *manife
 
 static dt_status write_manifest_file(const char *path, const char *text, int64_t bytes, dt_error *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0)
         return dt_fail_errno(err, "%s: cannot make the file", path);
     dt_status status = dt_fault("store.manifest.write")
@@ -237,6 +257,7 @@ static dt_status write_manifest(dt_store *store, const dt_manifest *manifest, dt
 static dt_status hdf5_commit(dt_store *store, const dt_manifest *manifest, bool per_host, dt_error *err)
 {
     char from[DT_DURABLE_PATH_BYTES], to[DT_DURABLE_PATH_BYTES];
+    DT_TRY(dt_guard_check(guard_of(store), err));
     DT_TRY(dt_checkpoint_path(folder_of(store), manifest->step, ".tmp", from, err));
     DT_TRY(dt_checkpoint_path(folder_of(store), manifest->step, "", to, err));
     if (!per_host)
@@ -249,7 +270,7 @@ static dt_status hdf5_commit(dt_store *store, const dt_manifest *manifest, bool 
     DT_TRY(dt_durable_sync_folder(from, err));
     if (dt_fault("store.rename"))
         return injected(err, from, "rename it");
-    DT_TRY(dt_checkpoint_put_in_place(from, to, err));
+    DT_TRY(dt_pruner_put_in_place(pruner_of(store), manifest->step, err));
     if (dt_fault("store.parent.fsync"))
         return injected(err, folder_of(store), "fsync the folder");
     return dt_durable_sync_parent(to, err);
@@ -257,50 +278,25 @@ static dt_status hdf5_commit(dt_store *store, const dt_manifest *manifest, bool 
 
 static void hdf5_discard(dt_store *store, int64_t step)
 {
-    char path[DT_DURABLE_PATH_BYTES];
-    if (dt_checkpoint_path(folder_of(store), step, ".tmp", path, NULL) == DT_OK)
-        dt_checkpoint_remove(path, NULL);
-}
-
-static dt_status parse_manifest_file(int fd, const char *path, int64_t step, dt_manifest *manifest,
-                                     dt_error *err)
-{
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return dt_fail_errno(err, "%s: cannot read its attributes", path);
-    if (st.st_size > MAX_MANIFEST_BYTES)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: has %" PRId64 " bytes, more than any manifest", path,
-                       (int64_t)st.st_size);
-    char *text = dt_alloc((size_t)st.st_size);
-    if (!text)
-        return dt_fail_memory(err, (size_t)st.st_size, "a manifest");
-    dt_status status = dt_durable_read(fd, path, text, st.st_size, 0, err);
-    dt_manifest m = {0};
-    if (status == DT_OK && (status = dt_manifest_parse(text, st.st_size, &m, err)) != DT_OK)
-        dt_error_prefix(err, "%s", path);
-    if (status == DT_OK && m.step != step)
-        status =
-            dt_fail(err, DT_ERR_FORMAT,
-                    "%s: is the manifest of step %" PRId64 ", not of the step that its folder is named after",
-                    path, m.step);
-    if (status == DT_OK)
-        *manifest = m;
-    else
-        dt_manifest_clear(&m);
-    dt_free(text);
-    return status;
+    (void)dt_pruner_remove(pruner_of(store), step, ".tmp", NULL);
 }
 
 static dt_status hdf5_read_manifest(dt_store *store, int64_t step, dt_manifest *manifest, dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES];
+    dt_manifest m = {0};
     DT_TRY(dt_checkpoint_file_path(folder_of(store), step, "", DT_CHECKPOINT_MANIFEST, path, err));
-    int fd = open(path, TO_READ);
-    if (fd < 0)
-        return dt_fail_errno(err, "%s: cannot open it", path);
-    dt_status status = parse_manifest_file(fd, path, step, manifest, err);
-    close(fd);
-    return status;
+    DT_TRY(dt_manifest_read_file(AT_FDCWD, path, path, 0, &m, err));
+    if (m.step != step) {
+        dt_status status =
+            dt_fail(err, DT_ERR_FORMAT,
+                    "%s: is the manifest of step %" PRId64 ", not of the step that its folder is named after",
+                    path, m.step);
+        dt_manifest_clear(&m);
+        return status;
+    }
+    *manifest = m;
+    return DT_OK;
 }
 
 static bool hdf5_has_shard(dt_store *store, int64_t step, const dt_shard_entry *entry)
@@ -360,47 +356,16 @@ static dt_status hdf5_read_shard(dt_store *store, const dt_manifest *manifest, c
     return status;
 }
 
-/* Remove the folders with this suffix that prune does not keep. After a failure the others are still removed;
- * returns the first error. */
-static dt_status remove_steps(dt_store *store, const char *suffix, int64_t step, int64_t keep, dt_error *err)
-{
-    int64_t *steps, n, kept = 0;
-    char path[DT_DURABLE_PATH_BYTES], gone[DT_DURABLE_PATH_BYTES];
-    dt_status status = DT_OK;
-    DT_TRY(dt_checkpoint_list(folder_of(store), suffix, &steps, &n, err));
-    for (int64_t i = 0; i < n; i++) {
-        if (!suffix[0] && steps[i] <= step && kept++ < keep)
-            continue;
-        dt_error *e = status == DT_OK ? err : NULL;
-        dt_status s = dt_checkpoint_path(folder_of(store), steps[i], suffix, path, e);
-        if (!suffix[0] && s == DT_OK) { /* a kill must not leave half a folder under a final name */
-            if (steps[i] > step)
-                dt_log_info("checkpoint: removing %s: training went on from before it", path);
-            s = dt_checkpoint_path(folder_of(store), steps[i], ".old", gone, e);
-            if (s == DT_OK && rename(path, gone) != 0)
-                s = dt_fail_errno(e, "cannot rename %s to %s", path, gone);
-        }
-        if (s == DT_OK)
-            s = dt_checkpoint_remove(suffix[0] ? path : gone, e);
-        status = status == DT_OK ? s : status;
-    }
-    dt_free(steps);
-    return status;
-}
-
 static dt_status hdf5_prune(dt_store *store, int64_t step, int64_t keep, dt_error *err)
 {
     if (dt_fault("store.prune"))
         return injected(err, folder_of(store), "remove old checkpoints");
-    DT_TRY(remove_steps(store, ".tmp", step, 0, err));
-    DT_TRY(remove_steps(store, ".old", step, 0, err));
-    return remove_steps(store, "", step, keep < 1 ? 1 : keep, err);
+    return dt_pruner_prune(pruner_of(store), step, keep, err);
 }
 
 static dt_status hdf5_clean(dt_store *store, dt_error *err)
 {
-    DT_TRY(remove_steps(store, ".tmp", 0, 0, err));
-    return remove_steps(store, ".old", 0, 0, err);
+    return dt_pruner_clean(pruner_of(store), err);
 }
 
 static const char *hdf5_location(dt_store *store)
@@ -441,6 +406,12 @@ dt_status dt_store_hdf5_create(const char *folder, dt_store **store, dt_error *e
         return dt_fail_memory(err, sizeof *s + length + 1, "the checkpoint store");
     s->base.ops = &hdf5_ops;
     memcpy(s->folder, folder, length);
+    s->pruner.folder = s->folder;
     *store = &s->base;
     return DT_OK;
+}
+
+void dt_store_hdf5_set_guard(dt_store *store, const dt_guard *guard)
+{
+    pruner_of(store)->guard = guard;
 }

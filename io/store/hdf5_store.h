@@ -24,6 +24,7 @@
 #ifndef DT_IO_STORE_HDF5_STORE_H
 #define DT_IO_STORE_HDF5_STORE_H
 
+#include "core/guard.h"
 #include "core/store.h"
 
 /* A store in `folder`. The path is copied; the first begin or copy_shard makes the folder. The caller
@@ -38,8 +39,13 @@
  *   commit      DT_ERR_IO if this host does not see another rank's shard, or sees another size than that rank
  *               reported
  *   read_*      DT_ERR_FORMAT: damaged; DT_ERR_UNSUPPORTED: written by a newer dtrain
- *   prune       removes only files with the names above; a folder with other files in it stays
+ *   prune       removes only what checkpoint_prune.h lists; a folder with other files in it stays
  * Different threads may work on different shards; they wait for each other, since HDF5 is not thread-safe. */
 dt_status dt_store_hdf5_create(const char *folder, dt_store **store, dt_error *err);
+
+/* From here on begin, copy_shard, commit, prune, clean and discard ask the guard before they change
+ * anything, and return its error. Borrowed until destroy; NULL: no guard. Call it before other threads use
+ * the store. */
+void dt_store_hdf5_set_guard(dt_store *store, const dt_guard *guard);
 
 #endif

@@ -202,8 +202,8 @@ static dt_status open_step(const dt_checkpoints *g, int64_t step, dt_checkpoint_
     return status;
 }
 
-/* *step: the newest step below `below` in any of the folders; -1: none. */
-static dt_status next_step(const dt_checkpoints *g, int64_t below, int64_t *step, dt_error *err)
+/* *step: the newest step in any of the folders that is not later than `at_most`; -1: none. */
+static dt_status next_step(const dt_checkpoints *g, int64_t at_most, int64_t *step, dt_error *err)
 {
     int64_t *steps = dt_alloc(DT_CHECKPOINTS_MAX * sizeof *steps), n = 0;
     if (!steps)
@@ -213,7 +213,7 @@ static dt_status next_step(const dt_checkpoints *g, int64_t below, int64_t *step
     for (int i = 0; i < g->n_folders && status == DT_OK; i++) {
         status = dt_checkpoints_list(g, i, steps, &n, err);
         for (int64_t k = 0; status == DT_OK && k < n; k++)
-            if (steps[k] < below && steps[k] > *step)
+            if (steps[k] <= at_most && steps[k] > *step)
                 *step = steps[k];
     }
     dt_free(steps);
@@ -226,9 +226,9 @@ dt_status dt_checkpoints_newest_whole(const dt_checkpoints *g, int64_t wanted, d
     dt_error own;
     err = err ? err : &own;
     const char *where = g->folders[0].path;
-    int64_t step = INT64_MAX, n_tried = 0;
-    for (;;) {
-        DT_TRY(next_step(g, step, &step, err));
+    int64_t step = 0, n_tried = 0;
+    for (int64_t at_most = INT64_MAX;; at_most = step - 1) {
+        DT_TRY(next_step(g, at_most, &step, err));
         if (step < 0)
             break;
         if (wanted >= 0 && step != wanted)

@@ -237,7 +237,7 @@ static void folders_with_other_names_are_left_alone(void)
     fake_state_clear(&s);
 }
 
-static void prune_keeps_the_newest_and_files_of_the_user(void)
+static void prune_keeps_the_newest(void)
 {
     fake_state s;
     dt_error err = {0};
@@ -258,12 +258,6 @@ static void prune_keeps_the_newest_and_files_of_the_user(void)
     DT_CHECK_INT(store->ops->prune(store, 4, 2, &err), DT_OK);
     DT_CHECK_INT(store_kit_newest(store, &n), 4);
     DT_CHECK_INT(n, 2);
-    /* a folder with a file of the user stays under another name, and is an error */
-    dt_test_write_file(dt_test_path("%s/step-00000003/notes.txt", dir), "mine", 4);
-    DT_CHECK_INT(store->ops->prune(store, 4, 1, &err), DT_ERR_IO);
-    DT_CHECK_INT(store_kit_newest(store, &n), 4);
-    DT_CHECK_INT(n, 1);
-    DT_CHECK(access(dt_test_path("%s/step-00000003.old/notes.txt", dir), F_OK) == 0);
     store->ops->destroy(store);
     fake_state_clear(&s);
 }
@@ -277,6 +271,6 @@ static const dt_test tests[] = {
     DT_TEST(a_file_of_another_length_is_found),
     DT_TEST(swapped_and_missing_shards_are_found),
     DT_TEST(folders_with_other_names_are_left_alone),
-    DT_TEST(prune_keeps_the_newest_and_files_of_the_user),
+    DT_TEST(prune_keeps_the_newest),
 };
 DT_TEST_MAIN("io/store/hdf5_store", tests)
