@@ -12,8 +12,8 @@
  * local and blocking; each rank calls them for its own shards. Errors: DT_ERR_IO, DT_ERR_MEMORY;
  * DT_ERR_FORMAT for a file that is damaged, DT_ERR_UNSUPPORTED for one that a newer dtrain wrote.
  *
- * A checkpoint is whole if its manifest exists under its final name and every shard has the size and the hash
- * in the manifest.
+ * A checkpoint is whole if its manifest exists under its final name and is valid, and verify_shard finds nothing
+ * wrong with any shard. Loading, inspect and export all decide by these two calls.
  */
 #ifndef DT_CORE_STORE_H
 #define DT_CORE_STORE_H
@@ -130,8 +130,10 @@ typedef struct dt_store_ops {
     /* Whether there is a file with this shard's name; it may be damaged. A host's own folder lacks the files
      * of other hosts' ranks. */
     bool (*has_shard)(dt_store *store, int64_t step, const dt_shard_entry *entry);
-    /* Compare the size and hash of one shard's file with its entry. */
-    dt_status (*verify_shard)(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err);
+    /* Whether one shard's file is whole: it has the size and hash of its entry, and is what this store writes
+     * for this manifest, and nothing else. */
+    dt_status (*verify_shard)(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
+                              dt_error *err);
     /* Read the elements of a verified shard into values[entry->n_elems]. */
     dt_status (*read_shard)(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
                             float *values, dt_error *err);

@@ -18,6 +18,7 @@ IO_TESTS += tests/io/store/checkpoint_locations_test
 IO_TESTS += tests/io/store/checkpoint_prune_test
 IO_TESTS += tests/io/store/checkpoint_save_test
 IO_TESTS += tests/io/store/damage_test
+IO_TESTS += tests/io/store/foreign_shard_test
 IO_TESTS += tests/io/store/fuzz_checkpoint_test
 IO_TESTS += tests/io/store/hdf5_store_faults_test
 IO_TESTS += tests/io/store/hdf5_store_test

@@ -20,7 +20,7 @@ static int64_t no_reader(const dt_loading *l)
 static dt_status verify(dt_loading *l, int from, int64_t shard, dt_error *err)
 {
     dt_store *store = dt_load_store(l, from);
-    dt_status status = store->ops->verify_shard(store, l->manifest.step, &l->manifest.shards[shard], err);
+    dt_status status = store->ops->verify_shard(store, &l->manifest, &l->manifest.shards[shard], err);
     if (status != DT_OK)
         return dt_load_problem_add(l, from, shard, status, err);
     l->readers[shard] = l->comm->rank + (from == DT_LOAD_MIRROR ? l->comm->size : 0);

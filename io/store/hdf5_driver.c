@@ -21,6 +21,7 @@ static void *outer_print_data;
 void dt_hdf5_lock(void)
 {
     pthread_mutex_lock(&lock);
+    H5PLset_loading_state(0); /* no plugins: neither filters nor connectors that a file or a variable names */
     H5Eget_auto2(H5E_DEFAULT, &outer_print, &outer_print_data);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }

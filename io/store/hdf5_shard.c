@@ -3,51 +3,23 @@
 #include "core/base/alloc.h"
 #include "io/durable.h"
 #include "io/store/hdf5_driver.h"
+#include "io/store/hdf5_piece.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* The part of one tensor that a shard holds. */
-typedef struct piece {
-    const dt_state_tensor *tensor;
-    int64_t index;   /* of the tensor in the layout */
-    int64_t first;   /* element of the flattened tensor */
-    int64_t n_elems; /* > 0 */
-    int64_t offset;  /* of its first element in the shard */
-} piece;
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#    error "elements are read as they are in the file, little-endian"
+#endif
 
-/* Find the next tensor from *cursor on that has elements in [first, first + n_elems), and move *cursor past
- * it. False: there are no more. */
-static bool next_piece(const dt_state_layout *layout, int64_t first, int64_t n_elems, int64_t *cursor,
-                       piece *p)
+static hid_t piece_space(const dt_hdf5_piece *p)
 {
-    for (; *cursor < layout->n_tensors; ++*cursor) {
-        const dt_state_tensor *t = &layout->tensors[*cursor];
-        int64_t from = t->first > first ? t->first : first;
-        int64_t to = t->first + t->n_elems < first + n_elems ? t->first + t->n_elems : first + n_elems;
-        if (from >= to)
-            continue;
-        *p = (piece){t, (*cursor)++, from - t->first, to - from, from - first};
-        return true;
-    }
-    return false;
-}
-
-static bool is_whole(const piece *p)
-{
-    return p->n_elems == p->tensor->n_elems && p->tensor->n_dims > 0;
-}
-
-static hid_t piece_space(const piece *p)
-{
-    hsize_t dims[DT_STATE_MAX_DIMS] = {(hsize_t)p->n_elems};
-    int n_dims = 1;
-    if (is_whole(p)) {
-        n_dims = p->tensor->n_dims;
-        for (int d = 0; d < n_dims; d++)
-            dims[d] = (hsize_t)p->tensor->dims[d];
-    }
-    return H5Screate_simple(n_dims, dims, NULL);
+    int64_t dims[DT_STATE_MAX_DIMS];
+    hsize_t lengths[DT_STATE_MAX_DIMS];
+    const int n_dims = dt_hdf5_piece_dims(p, dims);
+    for (int d = 0; d < n_dims; d++)
+        lengths[d] = (hsize_t)dims[d];
+    return H5Screate_simple(n_dims, lengths, NULL);
 }
 
 /* Write an attribute of n values; n 0: a scalar. */
@@ -62,23 +34,6 @@ static bool write_attribute(hid_t object, const char *name, const int64_t *value
     if (space >= 0)
         H5Sclose(space);
     return ok;
-}
-
-/* Whether attribute `name` has exactly these n values; n 0: a scalar. */
-static bool attribute_is(hid_t object, const char *name, const int64_t *expected, int n)
-{
-    int64_t values[DT_STATE_MAX_DIMS] = {0};
-    hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
-    hid_t space = attribute >= 0 ? H5Aget_space(attribute) : -1;
-    int count = n ? n : 1;
-    bool same = space >= 0 && H5Sget_simple_extent_npoints(space) == count &&
-                H5Aread(attribute, H5T_NATIVE_INT64, values) >= 0 &&
-                memcmp(values, expected, (size_t)count * sizeof *values) == 0;
-    if (space >= 0)
-        H5Sclose(space);
-    if (attribute >= 0)
-        H5Aclose(attribute);
-    return same;
 }
 
 /* A property list without time stamps: with them equal states would give different files. */
@@ -112,7 +67,7 @@ typedef struct writer {
     hid_t h5, group_list, dataset_list;
 } writer;
 
-static bool write_piece(const writer *w, const piece *p, const float *values)
+static bool write_piece(const writer *w, const dt_hdf5_piece *p, const float *values)
 {
     if (!make_groups(w->h5, p->tensor->name, w->group_list))
         return false;
@@ -135,9 +90,9 @@ static bool write_piece(const writer *w, const piece *p, const float *values)
 static int64_t expected_bytes(const dt_state_layout *layout, int64_t first, int64_t n_elems, int64_t *longest)
 {
     int64_t cursor = 0, bytes = 8192; /* superblock, root group, the first blocks of the groups' indices */
-    piece p;
+    dt_hdf5_piece p;
     *longest = 0;
-    while (next_piece(layout, first, n_elems, &cursor, &p)) {
+    while (dt_hdf5_next_piece(layout, first, n_elems, &cursor, &p)) {
         bytes += p.n_elems * (int64_t)sizeof(float) + 1024; /* object header, two attributes, link: about
                                                                600 bytes */
         if (p.tensor->n_elems > *longest)
@@ -151,8 +106,8 @@ static dt_status write_pieces(const writer *w, const dt_hdf5_driver_file *file, 
                               dt_error *err)
 {
     int64_t cursor = 0;
-    piece p;
-    while (next_piece(layout, first, n_elems, &cursor, &p)) {
+    dt_hdf5_piece p;
+    while (dt_hdf5_next_piece(layout, first, n_elems, &cursor, &p)) {
         DT_TRY(io->get(io->context, p.index, scratch, err));
         if (!write_piece(w, &p, scratch + p.first))
             return file->failed ? dt_hdf5_driver_status(file, err)
@@ -221,58 +176,8 @@ dt_status dt_hdf5_shard_write(int fd, const char *path, int64_t step, const dt_s
     return status;
 }
 
-static dt_status read_piece(hid_t h5, const char *path, const piece *p, float *values, dt_error *err)
-{
-    hid_t dataset = H5Dopen2(h5, p->tensor->name, H5P_DEFAULT);
-    if (dataset < 0)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: holds no dataset %s", path, p->tensor->name);
-    hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset);
-    dt_status status = DT_OK;
-    if (type < 0 || H5Tget_class(type) != H5T_FLOAT || H5Tget_size(type) != sizeof(float))
-        status = dt_fail(err, DT_ERR_FORMAT, "%s: dataset %s is not of 32-bit floats", path, p->tensor->name);
-    else if (space < 0 || H5Sget_simple_extent_npoints(space) != p->n_elems)
-        status = dt_fail(err, DT_ERR_FORMAT, "%s: dataset %s has %lld elements instead of %lld", path,
-                         p->tensor->name, space < 0 ? -1LL : (long long)H5Sget_simple_extent_npoints(space),
-                         (long long)p->n_elems);
-    else if (!attribute_is(dataset, "first_element", &p->first, 0) ||
-             (p->tensor->n_dims && !attribute_is(dataset, "shape", p->tensor->dims, p->tensor->n_dims)))
-        status = dt_fail(err, DT_ERR_FORMAT,
-                         "%s: dataset %s is another part of the tensor, or the tensor has another shape",
-                         path, p->tensor->name);
-    else if (H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
-        status = dt_hdf5_fail(err, DT_ERR_IO, path, "read a tensor");
-    if (space >= 0)
-        H5Sclose(space);
-    if (type >= 0)
-        H5Tclose(type);
-    H5Dclose(dataset);
-    return status;
-}
-
-static dt_status read_file(dt_hdf5_driver_file *file, const dt_state_layout *layout, int64_t first,
-                           int64_t n_elems, float *values, dt_error *err)
-{
-    hid_t access = dt_hdf5_driver_access(file);
-    hid_t h5 = access >= 0 ? H5Fopen(file->path, H5F_ACC_RDONLY, access) : -1;
-    dt_status status = DT_OK;
-    if (h5 < 0)
-        status = file->failed ? dt_hdf5_driver_status(file, err)
-                              : dt_hdf5_fail(err, DT_ERR_FORMAT, file->path, "open it as HDF5");
-    int64_t cursor = 0;
-    piece p;
-    while (status == DT_OK && next_piece(layout, first, n_elems, &cursor, &p))
-        status = read_piece(h5, file->path, &p, values + p.offset, err);
-    if (status != DT_OK && file->failed)
-        status = dt_hdf5_driver_status(file, err);
-    if (h5 >= 0)
-        H5Fclose(h5);
-    if (access >= 0)
-        H5Pclose(access);
-    return status;
-}
-
-dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const dt_state_layout *layout,
-                             int64_t first, int64_t n_elems, float *values, dt_error *err)
+static dt_status open_checked(int fd, const char *path, int64_t bytes, const dt_hdf5_expected *expected,
+                              dt_hdf5_place **places, int64_t *n, dt_error *err)
 {
     dt_hdf5_driver_file *file = dt_calloc(1, sizeof *file);
     if (!file)
@@ -280,9 +185,33 @@ dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const dt_s
     file->fd = fd;
     file->path = path;
     file->bytes = bytes;
-    dt_hdf5_lock();
-    dt_status status = read_file(file, layout, first, n_elems, values, err);
-    dt_hdf5_unlock();
+    dt_status status = dt_hdf5_check(file, expected, places, n, err);
     dt_free(file);
+    return status;
+}
+
+dt_status dt_hdf5_shard_check(int fd, const char *path, int64_t bytes, const dt_hdf5_expected *expected,
+                              dt_error *err)
+{
+    dt_hdf5_place *places = NULL;
+    int64_t n = 0;
+    DT_TRY(open_checked(fd, path, bytes, expected, &places, &n, err));
+    dt_free(places);
+    return DT_OK;
+}
+
+dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const dt_hdf5_expected *expected,
+                             float *values, dt_error *err)
+{
+    dt_hdf5_place *places = NULL;
+    int64_t n = 0;
+    DT_TRY(open_checked(fd, path, bytes, expected, &places, &n, err));
+    dt_status status = DT_OK;
+    for (int64_t i = 0; i < n && status == DT_OK; i++) {
+        status =
+            dt_durable_read(fd, path, values, places[i].n_elems * (int64_t)sizeof(float), places[i].at, err);
+        values += places[i].n_elems;
+    }
+    dt_free(places);
     return status;
 }

@@ -11,6 +11,7 @@
 #define DT_IO_STORE_HDF5_SHARD_H
 
 #include "core/store.h"
+#include "io/store/hdf5_check.h"
 
 /* Write elements [first, first + n_elems) of the stream into the empty file `fd`, which is open for reading
  * and writing. *bytes: the file's size. The same values give the same bytes. No fsync. Returns errors of
@@ -19,10 +20,14 @@ dt_status dt_hdf5_shard_write(int fd, const char *path, int64_t step, const dt_s
                               const dt_state_io *io, int64_t first, int64_t n_elems, int64_t *bytes,
                               dt_error *err);
 
-/* Read these elements into values[n_elems] from a file of `bytes`. The caller has verified the file's hash:
- * HDF5 can hang on a damaged file. DT_ERR_FORMAT: a dataset is missing, or is not the expected part of its
- * tensor; DT_ERR_IO, DT_ERR_MEMORY. */
-dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const dt_state_layout *layout,
-                             int64_t first, int64_t n_elems, float *values, dt_error *err);
+/* Check that a file of `bytes` is the shard that `expected` describes and nothing else (hdf5_check.h), without
+ * reading elements. The caller has verified the file's hash: HDF5 can hang on a damaged file. DT_ERR_FORMAT: it is
+ * not; DT_ERR_IO, DT_ERR_MEMORY. */
+dt_status dt_hdf5_shard_check(int fd, const char *path, int64_t bytes, const dt_hdf5_expected *expected,
+                              dt_error *err);
+
+/* As dt_hdf5_shard_check, then read the elements into values[expected->n_elems]. */
+dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const dt_hdf5_expected *expected,
+                             float *values, dt_error *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/fault.h"
+#include "core/base/file.h"
 #include "io/durable.h"
 #include "io/store/checkpoint_folder.h"
 #include "io/store/checkpoint_prune.h"
@@ -19,8 +20,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* O_NONBLOCK: a pipe with the name of a file reads as an empty file, without waiting. */
-#define TO_READ (O_RDONLY | O_CLOEXEC | O_NONBLOCK)
 /* How long to wait until this host sees a file that another host made: NFS caches attributes for up to 3 s
  * (acregmin). */
 #define VISIBLE_WITHIN_S 3.0
@@ -90,14 +89,18 @@ static dt_status hdf5_begin(dt_store *store, int64_t step, dt_error *err)
     return make_unfinished(path, err);
 }
 
-/* open(2) in a folder that another host may just have made. */
-static int open_soon(const char *path, int flags)
+/* dt_file_open in a folder that another host may just have made. errno is then the reason. */
+static dt_status open_soon(const char *path, int flags, int *fd, dt_error *err)
 {
     double until = dt_clock_s() + VISIBLE_WITHIN_S;
     for (;;) {
-        int fd = open(path, flags | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != ENOENT || dt_clock_s() > until)
-            return fd;
+        dt_status status = dt_file_open(path, flags, 0666, fd, err);
+        if (status == DT_OK || errno != ENOENT)
+            return status;
+        if (dt_clock_s() > until) {
+            errno = ENOENT;
+            return status;
+        }
         dt_clock_sleep_s(0.05);
     }
 }
@@ -124,16 +127,16 @@ static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_
     DT_TRY(dt_checkpoint_file_path(folder_of(store), step, ".tmp", entry->file, path, err));
     if (dt_fault("store.open"))
         return injected(err, path, "make the file");
-    int fd = open_soon(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW);
-    if (fd < 0 && errno == ENOENT)
+    int fd = -1;
+    dt_status status = open_soon(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, &fd, err);
+    if (status != DT_OK && errno == ENOENT)
         return dt_fail(
             err, DT_ERR_IO,
             "%s: cannot make the file: this host does not see the folder that rank 0 made; with several "
             "hosts checkpoints must be on a file system that all of them share",
             path);
-    if (fd < 0)
-        return dt_fail_errno(err, "%s: cannot make the file", path);
-    dt_status status = write_shard_file(fd, path, step, layout, io, entry, err);
+    DT_TRY(status);
+    status = write_shard_file(fd, path, step, layout, io, entry, err);
     if (close(fd) != 0 && status == DT_OK)
         status = dt_fail_errno(err, "%s: cannot close it", path);
     return status;
@@ -144,14 +147,14 @@ static dt_status open_source(dt_store *from, int64_t step, const dt_shard_entry 
                              dt_error *err)
 {
     static const char *const suffixes[] = {"", ".tmp", ""}; /* it may be renamed after the first try */
-    *fd = -1;
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes && *fd < 0; i++) {
+    dt_status status = DT_ERR_IO;
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes && status != DT_OK; i++) {
         DT_TRY(dt_checkpoint_file_path(folder_of(from), step, suffixes[i], entry->file, path, err));
-        *fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (*fd < 0 && errno != ENOENT)
+        status = dt_file_open(path, O_RDONLY, 0, fd, err);
+        if (status != DT_OK && errno != ENOENT)
             break;
     }
-    return *fd < 0 ? dt_fail_errno(err, "%s: cannot open it", path) : DT_OK;
+    return status;
 }
 
 /* Make the copy's file, and its folder if no other rank has done that. */
@@ -165,8 +168,7 @@ static dt_status open_copy(dt_store *store, int64_t step, const dt_shard_entry *
         return injected(err, path, "make the file");
     DT_TRY(dt_durable_make_folder(folder_of(store), err));
     DT_TRY(make_unfinished(folder, err));
-    *fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-    return *fd < 0 ? dt_fail_errno(err, "%s: cannot make the file", path) : DT_OK;
+    return dt_file_open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0666, fd, err);
 }
 
 static dt_status hdf5_copy_shard(dt_store *store, dt_store *from, int64_t step, const dt_shard_entry *entry,
@@ -194,21 +196,20 @@ static dt_status check_shards_visible(dt_store *store, const dt_manifest *manife
     for (int64_t i = 0; i < manifest->n_shards; i++) {
         const dt_shard_entry *entry = &manifest->shards[i];
         DT_TRY(dt_checkpoint_file_path(folder_of(store), manifest->step, ".tmp", entry->file, path, err));
-        int fd = open_soon(path, O_RDONLY);
-        if (fd < 0 && errno == ENOENT)
+        int fd = -1;
+        dt_status status = open_soon(path, O_RDONLY, &fd, err);
+        if (status != DT_OK && errno == ENOENT)
             return dt_fail(
                 err, DT_ERR_IO,
                 "%s: rank %" PRId64
                 " wrote it, but rank 0's host does not see it; with several hosts checkpoints must "
                 "be on a file system that all of them share",
                 path, i);
-        if (fd < 0 || fstat(fd, &st) != 0) {
-            dt_status status = dt_fail_errno(err, "%s: cannot read its attributes", path);
-            if (fd >= 0)
-                close(fd);
-            return status;
-        }
+        DT_TRY(status);
+        if (fstat(fd, &st) != 0)
+            status = dt_fail_errno(err, "%s: cannot read its attributes", path);
         close(fd);
+        DT_TRY(status);
         if (st.st_size != entry->bytes)
             return dt_fail(err, DT_ERR_IO,
                            "%s: rank %" PRId64 " wrote %" PRId64 " bytes, but here it has %" PRId64, path, i,
@@ -219,9 +220,8 @@ static dt_status check_shards_visible(dt_store *store, const dt_manifest *manife
 
 static dt_status write_manifest_file(const char *path, const char *text, int64_t bytes, dt_error *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return dt_fail_errno(err, "%s: cannot make the file", path);
+    int fd = -1;
+    DT_TRY(dt_file_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0666, &fd, err));
     dt_status status = dt_fault("store.manifest.write")
                            ? dt_durable_write_failed(fd, path, ENOSPC, bytes, err)
                            : dt_durable_write(fd, path, text, bytes, 0, err);
@@ -312,9 +312,8 @@ static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry 
 {
     struct stat st;
     DT_TRY(dt_checkpoint_file_path(folder_of(store), step, "", entry->file, path, err));
-    int f = open(path, TO_READ);
-    if (f < 0)
-        return dt_fail_errno(err, "%s: cannot open it", path);
+    int f = -1;
+    DT_TRY(dt_file_open(path, O_RDONLY, 0, &f, err));
     dt_status status = DT_OK;
     if (fstat(f, &st) != 0)
         status = dt_fail_errno(err, "%s: cannot read its attributes", path);
@@ -328,17 +327,22 @@ static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry 
     return status;
 }
 
-static dt_status hdf5_verify_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err)
+static dt_status hdf5_verify_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
+                                   dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES], hex[33];
     int fd;
-    DT_TRY(open_shard(store, step, entry, path, &fd, err));
+    DT_TRY(open_shard(store, manifest->step, entry, path, &fd, err));
+    const dt_state_layout layout = {manifest->n_tensors, 0, manifest->tensors};
+    const dt_hdf5_expected expected = {&layout, manifest->step, entry->first, entry->n_elems};
     dt_status status = dt_fault("store.verify") ? injected(err, path, "read it")
                                                 : dt_durable_hash(fd, path, entry->bytes, hex, err);
-    close(fd);
     if (status == DT_OK && strcmp(hex, entry->xxh3_128) != 0)
         status = dt_fail(err, DT_ERR_FORMAT, "%s: its XXH3-128 is %s, the manifest says %s: damaged", path,
                          hex, entry->xxh3_128);
+    if (status == DT_OK)
+        status = dt_hdf5_shard_check(fd, path, entry->bytes, &expected, err);
+    close(fd);
     return status;
 }
 
@@ -349,9 +353,10 @@ static dt_status hdf5_read_shard(dt_store *store, const dt_manifest *manifest, c
     int fd;
     DT_TRY(open_shard(store, manifest->step, entry, path, &fd, err));
     const dt_state_layout layout = {manifest->n_tensors, 0, manifest->tensors};
-    dt_status status = dt_fault("store.read") ? injected(err, path, "read it")
-                                              : dt_hdf5_shard_read(fd, path, entry->bytes, &layout,
-                                                                   entry->first, entry->n_elems, values, err);
+    const dt_hdf5_expected expected = {&layout, manifest->step, entry->first, entry->n_elems};
+    dt_status status = dt_fault("store.read")
+                           ? injected(err, path, "read it")
+                           : dt_hdf5_shard_read(fd, path, entry->bytes, &expected, values, err);
     close(fd);
     return status;
 }

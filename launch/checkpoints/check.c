@@ -79,17 +79,6 @@ static void check_shards(const dt_checkpoints_folder *f, const dt_manifest *m, d
         mark_damaged(r, text);
 }
 
-static dt_status verify_shard(dt_store *store, const dt_manifest *m, const dt_shard_entry *s, dt_error *err)
-{
-    DT_TRY(store->ops->verify_shard(store, m->step, s, err)); /* first: HDF5 can hang on a damaged file */
-    float *values = dt_alloc((size_t)s->n_elems * sizeof *values);
-    if (!values)
-        return dt_fail_memory(err, (size_t)s->n_elems * sizeof *values, "a shard of a checkpoint");
-    dt_status status = store->ops->read_shard(store, m, s, values, err);
-    dt_free(values);
-    return status;
-}
-
 static dt_status verify_shards(dt_store *store, const dt_manifest *m, dt_checkpoint_check_result *r,
                                dt_error *err)
 {
@@ -98,7 +87,7 @@ static dt_status verify_shards(dt_store *store, const dt_manifest *m, dt_checkpo
     for (int64_t i = 0; i < m->n_shards; i++) {
         if (!store->ops->has_shard(store, m->step, &m->shards[i]))
             continue;
-        const dt_status status = verify_shard(store, m, &m->shards[i], &why);
+        const dt_status status = store->ops->verify_shard(store, m, &m->shards[i], &why);
         if (status == DT_ERR_MEMORY) {
             *err = why;
             return status;

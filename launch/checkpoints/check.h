@@ -12,7 +12,7 @@
 
 typedef enum dt_checkpoint_state {
     DT_CHECKPOINT_COMPLETE, /* the manifest and all shards exist and have the right sizes; none was read */
-    DT_CHECKPOINT_WHOLE,    /* verified: every hash is right, and HDF5 reads every tensor */
+    DT_CHECKPOINT_WHOLE,    /* verified: every hash is right, and every file holds what the manifest says */
     DT_CHECKPOINT_PARTIAL,  /* a host's own folder, with the shards of its ranks only; these are complete, or
                                verified */
     DT_CHECKPOINT_NEWER,    /* a newer dtrain wrote it */
@@ -32,7 +32,7 @@ typedef struct dt_checkpoint_check_result {
 } dt_checkpoint_check_result;
 
 /* Check the checkpoint of `step` in g->folders[folder]. A damaged checkpoint is a result, not an error.
- * `verify`: read every byte, with memory for one shard. If shards are missing, the checkpoint is partial
+ * `verify`: read every byte. If shards are missing, the checkpoint is partial
  * rather than damaged if the run had a --checkpoint-mirror and this folder is not it. DT_ERR_MEMORY. */
 dt_status dt_checkpoint_check(const dt_checkpoints *g, int folder, int64_t step, bool verify,
                               dt_checkpoint_check_result *result, dt_error *err);

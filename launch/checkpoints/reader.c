@@ -144,7 +144,7 @@ static dt_status locate_shard(dt_checkpoint_reader *r, int64_t shard, dt_error *
     dt_error why = {0};
     for (int i = 0; i < r->checkpoints->n_folders; i++) {
         dt_store *store = r->checkpoints->folders[i].store;
-        dt_status s = store->ops->verify_shard(store, r->manifest.step, entry, &why);
+        dt_status s = store->ops->verify_shard(store, &r->manifest, entry, &why);
         if (s == DT_OK) {
             r->folders[shard] = i;
             return DT_OK;

@@ -108,8 +108,10 @@ static void call_hook(dt_store *store, const char *operation, int64_t shard)
         s->hook(s->hook_context, operation, shard);
 }
 
-static dt_status verify_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err)
+static dt_status verify_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
+                              dt_error *err)
 {
+    const int64_t step = manifest->step;
     const fake_checkpoint *g = find(store, step);
     const int64_t shard = index_of(entry);
     call_hook(store, "verify", shard);

@@ -244,8 +244,10 @@ static bool has_shard(dt_store *store, int64_t step, const dt_shard_entry *entry
     return there;
 }
 
-static dt_status verify_shard(dt_store *store, int64_t step, const dt_shard_entry *entry, dt_error *err)
+static dt_status verify_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
+                              dt_error *err)
 {
+    const int64_t step = manifest->step;
     return has_shard(store, step, entry) ? DT_OK
                                          : dt_fail(err, DT_ERR_IO, "the fake store has no %s of step %lld",
                                                    entry->file, (long long)step);

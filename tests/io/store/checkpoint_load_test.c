@@ -59,7 +59,7 @@ static void damaged_checkpoints_are_passed_over_with_the_reason(void)
         checkpoint_job_free(j);
         const char *reasons[] = {"passing over step 5: ", "shard-0001-of-0002.h5: its XXH3-128 is",
                                  "passing over step 4: ", "manifest.json: ",
-                                 "passing over step 3: ", "shard-0000-of-0002.h5: cannot open",
+                                 "passing over step 3: ", "shard-0000-of-0002.h5: No such file",
                                  "passing over step 2: "};
         const char *at = captured_log_text();
         for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) { /* each once, in this order */

@@ -1,8 +1,8 @@
 /* fuzz_checkpoint.c: reads any bytes as a manifest or as a shard; the first byte chooses. For libFuzzer:
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I. tests/io/store/fuzz_checkpoint.c io/durable.c \
- *         io/store/{manifest_json_read,manifest_json_write,hdf5_driver,hdf5_shard}.c \
- *         core/base/{alloc,error,fault,log,rng,clock,computed_by}.c core/checkpoint/manifest.c \
+ *         io/store/{manifest_json_read,manifest_json_write,hdf5_driver,hdf5_check,hdf5_piece,hdf5_shard}.c \
+ *         core/base/{alloc,error,fault,log,rng,clock,computed_by,utf8}.c core/checkpoint/manifest.c \
  *         $(pkg-config --cflags --libs hdf5) -ljansson -lxxhash -lm -lpthread -o fuzz_checkpoint
  *
  * tests/io/store/fuzz_checkpoint_test.c passes mutated manifests and shards to it in every `make check`.
@@ -131,8 +131,8 @@ static void try_shard(const uint8_t *b)
     if (dt_hdf5_shard_write(fileno(f), "a shard", 1, &written.layout, &io, written.first, written.n_elems,
                             &bytes, &err) != DT_OK)
         abort();
-    if (dt_hdf5_shard_read(fileno(f), "a shard", bytes, &read.layout, read.first, read.n_elems, values,
-                           &err) == DT_OK)
+    const dt_hdf5_expected expected = {&read.layout, 1, read.first, read.n_elems};
+    if (dt_hdf5_shard_read(fileno(f), "a shard", bytes, &expected, values, &err) == DT_OK)
         for (int64_t t = 0; t < read.layout.n_tensors; t++)
             for (int64_t i = 0; i < read.tensors[t].n_elems; i++) {
                 const int64_t at = read.tensors[t].first + i - read.first;
