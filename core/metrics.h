@@ -46,6 +46,7 @@ typedef struct dt_metrics_eval {
     int64_t step, epoch;                 /* as in dt_metrics_step; epoch: the last one that was begun */
     double val_loss, val_top1, val_top5; /* mean; fractions */
     int64_t n;                           /* images evaluated */
+    int64_t n_broken;                    /* files left out, of all ranks */
     double images_per_s, elapsed_s;
 } dt_metrics_eval;
 
@@ -65,9 +66,14 @@ typedef struct dt_metrics_checkpoint {
 typedef struct dt_metrics_end {
     int64_t steps, epochs; /* done since the training began */
     double elapsed_s, images_per_s;
-    double final_loss, final_top1, final_top5, best_top1; /* of evaluations; -1: there was none */
-    int64_t n_broken; /* files, of the epoch that found the most; an epoch reads all files except less than a
-                         global batch */
+    double final_loss, final_top1, final_top5; /* of this start's last evaluation; -1: there was none */
+    int64_t final_step;                        /* after which that evaluation was: `steps`, or earlier */
+    double best_top1;                          /* of all evaluations; -1: there was none */
+    int64_t best_epoch, best_step;             /* as in dt_metrics_eval, of that evaluation; -1: not known */
+    int64_t n_train, n_val;                    /* files; n_val 0: no evaluation */
+    int64_t n_broken;     /* training files, of the epoch that found the most; an epoch reads all files except
+                             less than a global batch */
+    int64_t n_broken_val; /* evaluation files, of the evaluation that found the most */
     bool stopped_on_request;
 } dt_metrics_end;
 

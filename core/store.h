@@ -20,6 +20,7 @@
 
 #include "core/base/computed_by.h"
 #include "core/base/error.h"
+#include "core/class_names.h"
 
 #include <stdint.h>
 
@@ -64,9 +65,9 @@ typedef struct dt_shard_entry {
     int64_t first, n_elems; /* its elements of the stream */
 } dt_shard_entry;
 
-/* Version 2 has no computed_by; version 1 has no n_good_steps and n_skipped_steps, either. dtrain reads all
- * three. */
-#define DT_MANIFEST_VERSION 3
+/* Version 3 has no class_names, best_epoch and best_step; version 2 has no computed_by, either; version 1 has no
+ * n_good_steps and n_skipped_steps, either. dtrain reads all four. */
+#define DT_MANIFEST_VERSION 4
 
 typedef struct dt_manifest {
     char identity[33]; /* the hash of a manifest that was read, which distinguishes two attempts at one step;
@@ -83,10 +84,12 @@ typedef struct dt_manifest {
     char arch[32];
     int64_t n_classes, image_size;
     uint64_t data_fingerprint;
-    double best_top1;           /* fraction; -1: not evaluated yet */
-    dt_computed_by computed_by; /* what computed the steps since the last start or resume; n 0: unknown */
+    double best_top1;              /* fraction; -1: not evaluated yet */
+    int64_t best_epoch, best_step; /* of the evaluation that gave it; -1: not known */
+    dt_computed_by computed_by;    /* what computed the steps since the last start or resume; n 0: unknown */
     /* dt_alloc'ed and owned by the manifest */
-    char *config_text; /* the full configuration in libconfig's syntax */
+    dt_class_names class_names; /* [n_classes] by output of the classifier; none: not known */
+    char *config_text;          /* the full configuration in libconfig's syntax */
     int64_t n_tensors;
     dt_state_tensor *tensors; /* [n_tensors] */
     int64_t n_shards;

@@ -5,6 +5,8 @@ libio_a_CPPFLAGS = $(DT_CPPFLAGS) $(HDF5_CFLAGS) $(JPEG_CFLAGS) $(JANSSON_CFLAGS
 libio_a_SOURCES = $(io_SOURCES)
 
 io_SOURCES =
+io_SOURCES += io/class_names_json.c
+io_SOURCES += io/class_names_json.h
 io_SOURCES += io/durable.c
 io_SOURCES += io/durable.h
 io_SOURCES += io/metrics/jsonl.c

@@ -15,6 +15,7 @@ CORE_TESTS += tests/core/checkpoint/save_interval_test
 CORE_TESTS += tests/core/checkpoint/snapshot_failures_test
 CORE_TESTS += tests/core/checkpoint/snapshot_test
 CORE_TESTS += tests/core/checkpoint/writer_test
+CORE_TESTS += tests/core/class_names_test
 CORE_TESTS += tests/core/collective/agreement_test
 CORE_TESTS += tests/core/collective/grad_buckets_sum_test
 CORE_TESTS += tests/core/collective/grad_buckets_test

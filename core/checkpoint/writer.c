@@ -178,6 +178,7 @@ static dt_status copy_manifest(const dt_manifest *from, dt_manifest *to, dt_erro
     const size_t tensor_bytes = (size_t)from->n_tensors * sizeof *to->tensors,
                  shard_bytes = (size_t)from->n_shards * sizeof *to->shards;
     *to = *from;
+    to->class_names = (dt_class_names){0};
     to->config_text = dt_strdup(from->config_text);
     to->tensors = tensor_bytes ? dt_alloc(tensor_bytes) : NULL;
     to->shards = shard_bytes ? dt_alloc(shard_bytes) : NULL;
@@ -187,7 +188,7 @@ static dt_status copy_manifest(const dt_manifest *from, dt_manifest *to, dt_erro
         memcpy(to->tensors, from->tensors, tensor_bytes);
     if (shard_bytes)
         memcpy(to->shards, from->shards, shard_bytes);
-    return DT_OK;
+    return dt_class_names_copy(&from->class_names, &to->class_names, err);
 }
 
 static dt_status prepare(dt_writer *w, const dt_manifest *from, dt_manifest *manifest, dt_error *err)

@@ -293,8 +293,11 @@ static void start_save(dt_checkpointer *c)
                      .image_size = config->image_size,
                      .data_fingerprint = t->train.fingerprint,
                      .best_top1 = t->best_top1,
+                     .best_epoch = t->best_epoch,
+                     .best_step = t->best_step,
+                     .class_names = t->class_names, /* dt_writer_start only reads it, and config_text */
                      .computed_by = t->computed_by,
-                     .config_text = (char *)t->parts->config_text}; /* dt_writer_start only reads it */
+                     .config_text = (char *)t->parts->config_text};
     snprintf(m.arch, sizeof m.arch, "%s", t->parts->arch);
     dt_lane_start(&c->store, &m);
 }

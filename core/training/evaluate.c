@@ -11,6 +11,7 @@
 /* Batches between the ranks' votes on whether to go on: some seconds of work, where a vote takes
  * microseconds. */
 #define ROUND 16
+#define N_SUMS 5
 
 typedef struct evaluation {
     dt_net *net;
@@ -21,7 +22,7 @@ typedef struct evaluation {
     dt_upload upload;
     dt_loss_sums *batch_sums; /* [batches] host memory; complete after all work on the main stream */
     dt_event *all;
-    double sums[4]; /* loss, top-1, top-5, n; double counts exactly where float does not */
+    double sums[N_SUMS]; /* loss, top-1, top-5, n, broken files; double counts exactly where float does not */
 } evaluation;
 
 /* Waits only for the source: the device may be some batches behind. */
@@ -82,7 +83,27 @@ static dt_status sum_up(evaluation *e, int64_t n_batches, dt_error *err)
         e->sums[2] += (double)e->batch_sums[i].top5;
         e->sums[3] += (double)e->batch_sums[i].n;
     }
+    dt_source_stats stats = {0};
+    e->val->ops->stats(e->val, &stats);
+    e->sums[4] = (double)stats.n_broken;
     return DT_OK;
+}
+
+/* A source fails when its own rank has found too many; here those of all ranks count together. */
+static dt_status check_broken(const evaluation *e, int64_t n_files, double max_broken, dt_error *err)
+{
+    const double share = e->sums[4] / (double)n_files;
+    if (e->sums[3] < 1.0)
+        return dt_fail_shared(err, DT_ERR_DATA,
+                              "there was no image to evaluate: all %lld validation files are broken",
+                              (long long)n_files);
+    if (share <= max_broken + 1e-9)
+        return DT_OK;
+    return dt_fail_shared(
+        err, DT_ERR_DATA,
+        "%.0f of the %lld validation files are broken: %.3g%%, and --max-broken allows %.3g%%; "
+        "the log names them",
+        e->sums[4], (long long)n_files, 100.0 * share, 100.0 * max_broken);
 }
 
 static dt_status prepare(evaluation *e, int64_t batch, int64_t image_size, int64_t n_batches, dt_error *err)
@@ -108,8 +129,8 @@ static void clean_up(evaluation *e, dt_status status)
 }
 
 dt_status dt_evaluate(dt_net *net, dt_kernels *kernels, dt_comm *comm, dt_source *val, int64_t batch,
-                      dt_events *events, dt_sink **sinks, int64_t n_sinks, dt_metrics_eval *result,
-                      dt_error *err)
+                      double max_broken, dt_events *events, dt_sink **sinks, int64_t n_sinks,
+                      dt_metrics_eval *result, dt_error *err)
 {
     evaluation e = {.net = net, .kernels = kernels, .comm = comm, .val = val, .events = events};
     dt_source_info info = {0};
@@ -128,15 +149,13 @@ dt_status dt_evaluate(dt_net *net, dt_kernels *kernels, dt_comm *comm, dt_source
     }
     clean_up(&e, status);
     DT_TRY(status);
-    DT_TRY(comm->ops->all_reduce(comm, e.sums, 4, DT_F64, DT_REDUCE_SUM, err));
-    if (e.sums[3] < 1.0)
-        return dt_fail_shared(err, DT_ERR_DATA,
-                              "there was no image to evaluate: all %lld validation files are broken",
-                              (long long)info.n_samples);
+    DT_TRY(comm->ops->all_reduce(comm, e.sums, N_SUMS, DT_F64, DT_REDUCE_SUM, err));
+    DT_TRY(check_broken(&e, info.n_samples, max_broken, err));
     result->val_loss = e.sums[0] / e.sums[3];
     result->val_top1 = e.sums[1] / e.sums[3];
     result->val_top5 = e.sums[2] / e.sums[3];
     result->n = (int64_t)e.sums[3];
+    result->n_broken = (int64_t)e.sums[4];
     result->elapsed_s = dt_clock_s() - start;
     result->images_per_s = e.sums[3] / (result->elapsed_s > 0.0 ? result->elapsed_s : 1.0);
     return DT_OK;

@@ -174,11 +174,15 @@ void dt_report_mirror(const dt_report *r, dt_metrics_checkpoint *m)
     send_to_all(r, MIRROR, m);
 }
 
-void dt_report_end(const dt_report *r, bool stopped_on_request, int64_t n_broken, dt_metrics_end *end)
+void dt_report_end(const dt_report *r, bool stopped_on_request, int64_t n_broken, int64_t n_broken_val,
+                   dt_metrics_end *end)
 {
     const dt_training *t = r->training;
     const dt_metrics_eval *e = &r->last_eval;
     const bool evaluated = e->n > 0;
+    dt_source_info val = {0};
+    if (t->parts->val)
+        t->parts->val->ops->info(t->parts->val, &val);
     const double n_images = (double)(r->n_steps * t->global_batch);
     *end = (dt_metrics_end){.steps = t->step,
                             .epochs = t->epoch,
@@ -187,8 +191,14 @@ void dt_report_end(const dt_report *r, bool stopped_on_request, int64_t n_broken
                             .final_loss = evaluated ? e->val_loss : -1.0,
                             .final_top1 = evaluated ? e->val_top1 : -1.0,
                             .final_top5 = evaluated ? e->val_top5 : -1.0,
+                            .final_step = evaluated ? e->step : -1,
                             .best_top1 = t->best_top1,
+                            .best_epoch = t->best_epoch,
+                            .best_step = t->best_step,
+                            .n_train = t->train.n_samples,
+                            .n_val = val.n_samples,
                             .n_broken = n_broken,
+                            .n_broken_val = n_broken_val,
                             .stopped_on_request = stopped_on_request};
     send_to_all(r, END, end);
 }

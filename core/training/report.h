@@ -6,7 +6,7 @@
  *   dt_report_begin_epoch(&report);
  *   dt_report_step(&report, &result, seconds);
  *   dt_report_epoch(&report, n_broken);
- *   dt_report_end(&report, false, n_broken, &end);
+ *   dt_report_end(&report, false, n_broken, n_broken_val, &end);
  *   dt_report_lost_events(&parts);
  *
  * All of it is local. Every rank measures; only rank 0 has sinks. An error of a sink is logged once and does
@@ -50,8 +50,9 @@ void dt_report_checkpoint(const dt_report *report, dt_metrics_checkpoint *m);
 /* Its copy in the mirror is committed, or has failed because of m->error. */
 void dt_report_mirror(const dt_report *report, dt_metrics_checkpoint *m);
 
-/* The training ends; fills *end. */
-void dt_report_end(const dt_report *report, bool stopped_on_request, int64_t n_broken, dt_metrics_end *end);
+/* The training ends; fills *end. n_broken, n_broken_val: as in dt_metrics_end. */
+void dt_report_end(const dt_report *report, bool stopped_on_request, int64_t n_broken, int64_t n_broken_val,
+                   dt_metrics_end *end);
 
 /* Log how many events each sink could not write, if any. After the last event. */
 void dt_report_lost_events(const dt_trainer_parts *parts);

@@ -124,7 +124,7 @@ static dt_status plan(dt_training *t, dt_error *err)
                        "--batch %lld x --accumulate %lld): use a smaller --batch",
                        (long long)t->train.n_samples, (long long)t->global_batch, t->parts->comm->size,
                        (long long)c->batch, (long long)c->accumulate);
-    return DT_OK;
+    return dt_class_names_of_source(t->parts->train, &t->class_names, err);
 }
 
 /* Count what is left from the cursor on, in steps of this world size. Steps before the cursor may have been
@@ -185,6 +185,12 @@ static dt_status accept_checkpoint(void *context, const dt_manifest *m, dt_error
     if (strcmp(m->arch, t->parts->arch) != 0)
         return dt_fail(err, DT_ERR_USAGE, "the checkpoint of step %lld is of %s, and --arch says %s: %s",
                        (long long)m->step, m->arch, t->parts->arch, mend);
+    if (m->class_names.n > 0 && t->class_names.n > 0 &&
+        dt_class_names_match(&m->class_names, &t->class_names, NULL, err) != DT_OK) {
+        dt_error_prefix(err, "the checkpoint of step %lld and %s", (long long)m->step,
+                        c->data[0] ? c->data : "the demo's data");
+        return dt_fail(err, err ? err->status : DT_ERR_USAGE, "%s: %s", err ? err->message : "", mend);
+    }
     if (m->n_classes != t->train.n_classes)
         return dt_fail(err, DT_ERR_USAGE,
                        "the checkpoint of step %lld knows %lld classes, and the data has %lld: %s",
@@ -214,6 +220,24 @@ static void warn_of_other_computer(const dt_training *t, const dt_manifest *m)
                     (long long)m->step, was, is);
 }
 
+/* The checkpoint's classes may be in another order than the data's folders: an earlier --init has chosen it. */
+static dt_status use_classes(dt_training *t, const dt_manifest *m, dt_error *err)
+{
+    const dt_trainer_parts *p = t->parts;
+    bool moved = false, moved_val = false;
+    DT_TRY(dt_class_names_apply(&m->class_names, p->train, &moved, err));
+    if (p->val)
+        DT_TRY(dt_class_names_apply(&m->class_names, p->val, &moved_val, err));
+    if (!moved)
+        return DT_OK;
+    if (p->comm->rank == 0)
+        dt_log_info(
+            "the classes keep the labels that they have in the checkpoint, in another order than the data's "
+            "folders");
+    dt_class_names_clear(&t->class_names);
+    return dt_class_names_copy(&m->class_names, &t->class_names, err);
+}
+
 /* The checkpoint has been loaded into the net: set the cursor and the loss scale. */
 static dt_status go_on_from(dt_training *t, dt_step *step, const dt_manifest *m, dt_error *err)
 {
@@ -222,6 +246,8 @@ static dt_status go_on_from(dt_training *t, dt_step *step, const dt_manifest *m,
     t->epoch = m->epoch;
     t->position = m->position;
     t->best_top1 = m->best_top1;
+    t->best_epoch = m->best_epoch;
+    t->best_step = m->best_step;
     if (p->comm->rank == 0)
         dt_log_info("going on after step %lld, epoch %lld, from %s", (long long)m->step,
                     (long long)m->epoch + 1, p->store->ops->location(p->store));
@@ -229,6 +255,7 @@ static dt_status go_on_from(dt_training *t, dt_step *step, const dt_manifest *m,
         dt_log_warn("the global batch was %lld when the checkpoint was made and is %lld now",
                     (long long)m->global_batch, (long long)t->global_batch);
     warn_of_other_computer(t, m);
+    DT_TRY(use_classes(t, m, err));
     DT_TRY(restore_loss_scale(t, step, m, err));
     return dt_net_weights_changed(p->net, err);
 }

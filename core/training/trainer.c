@@ -25,7 +25,7 @@ typedef struct dt_trainer {
     int64_t net_size, train_size; /* pixels: what the net is built for, what this epoch's images have */
     double mark_s;                /* since when the device works on the steps whose results are to come */
     int64_t n_skipped_in_a_row;
-    int64_t n_broken; /* of the epoch that met most broken files */
+    int64_t n_broken, n_broken_val; /* of the epoch and of the evaluation that met most broken files */
 } dt_trainer;
 
 /* -- sizes of images ------------------------------------------------------------------------------------- */
@@ -84,8 +84,8 @@ static dt_status evaluate(dt_trainer *t, bool *done, dt_error *err)
                                                                                      : t->training.epoch};
     DT_TRY(resize_net(t, t->config->image_size, err));
     DT_TRY(dt_agree(t->comm, dt_net_swap_ema(p->net, err), err));
-    const dt_status status = dt_evaluate(p->net, p->kernels, t->comm, p->val, t->config->batch, p->events,
-                                         p->sinks, p->n_sinks, &m, err);
+    const dt_status status = dt_evaluate(p->net, p->kernels, t->comm, p->val, t->config->batch,
+                                         t->config->max_broken, p->events, p->sinks, p->n_sinks, &m, err);
     if (status != DT_OK && status != DT_ERR_INTERRUPTED)
         return status;
     DT_TRY(dt_agree(t->comm, dt_net_swap_ema(p->net, err), err));
@@ -94,8 +94,12 @@ static dt_status evaluate(dt_trainer *t, bool *done, dt_error *err)
         *done = false;
         return DT_OK;
     }
-    if (m.val_top1 > t->training.best_top1)
+    if (m.val_top1 > t->training.best_top1) {
         t->training.best_top1 = m.val_top1;
+        t->training.best_epoch = m.epoch;
+        t->training.best_step = m.step;
+    }
+    t->n_broken_val = m.n_broken > t->n_broken_val ? m.n_broken : t->n_broken_val;
     dt_report_eval(&t->report, &m);
     return DT_OK;
 }
@@ -330,19 +334,24 @@ dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, 
     dt_trainer t = {.parts = parts,
                     .config = parts->config,
                     .comm = parts->comm,
-                    .training = {.parts = parts, .best_top1 = -1.0, .resumed_step = -1},
+                    .training = {.parts = parts,
+                                 .best_top1 = -1.0,
+                                 .best_epoch = -1,
+                                 .best_step = -1,
+                                 .resumed_step = -1},
                     .report = {.training = &t.training},
                     .stop = {.training = &t.training, .report = &t.report},
                     .net_size = parts->config->image_size,
                     .train_size = parts->config->image_size};
     const dt_status status = run(&t, &own);
     if (status == DT_OK || status == DT_ERR_INTERRUPTED)
-        dt_report_end(&t.report, status != DT_OK, t.n_broken, result);
+        dt_report_end(&t.report, status != DT_OK, t.n_broken, t.n_broken_val, result);
     if (status != DT_OK && err)
         *err = own;
     dt_checkpointer_destroy(t.checkpointer);
     dt_report_lost_events(parts);
     if (!dt_comm_device_is_lost(t.comm, status))
         dt_step_destroy(t.step);
+    dt_class_names_clear(&t.training.class_names);
     return status;
 }

@@ -11,6 +11,7 @@ typedef struct dt_training {
 
     /* fixed once it has started */
     dt_source_info train;
+    dt_class_names class_names; /* of the training data, by label; owned by the trainer */
     dt_computed_by computed_by; /* the values of all ranks, joined */
     bool scaling;               /* the loss is scaled */
     int64_t global_batch, steps_per_epoch;
@@ -20,8 +21,9 @@ typedef struct dt_training {
 
     /* the cursor, which a checkpoint holds: what has been enqueued so far */
     int64_t step, epoch;
-    int64_t position; /* samples of this epoch, of all ranks */
-    double best_top1; /* fraction; -1: not evaluated yet */
+    int64_t position;              /* samples of this epoch, of all ranks */
+    double best_top1;              /* fraction; -1: not evaluated yet */
+    int64_t best_epoch, best_step; /* of the evaluation that gave it; -1: not known */
 } dt_training;
 
 /* The number of the step that a result belongs to; 1 is the first step of the training. */

@@ -69,6 +69,15 @@ static void add_measured(line *l, const char *name, double value)
     add_real(l, name, value < 0 ? NAN : value);
 }
 
+/* A step; -1 means that there was none. */
+static void add_step(line *l, const char *name, int64_t step)
+{
+    if (step < 0)
+        add(l, ", \"%s\": null", name);
+    else
+        add_integer(l, name, step);
+}
+
 /* A text that does not fit is cut, so that the line stays valid JSON. */
 static void add_text(line *l, const char *name, const char *value)
 {
@@ -217,6 +226,7 @@ static dt_status jsonl_eval(dt_sink *sink, const dt_metrics_eval *m, dt_error *e
     add_real(&l, "val_top1", m->val_top1);
     add_real(&l, "val_top5", m->val_top5);
     add_integer(&l, "n", m->n);
+    add_integer(&l, "n_broken", m->n_broken);
     add_real(&l, "images_per_s", m->images_per_s);
     add_real(&l, "elapsed_s", m->elapsed_s);
     return end_line((jsonl *)sink, &l, err);
@@ -271,8 +281,11 @@ static dt_status jsonl_end(dt_sink *sink, const dt_metrics_end *m, dt_error *err
     add_measured(&l, "final_loss", m->final_loss);
     add_measured(&l, "final_top1", m->final_top1);
     add_measured(&l, "final_top5", m->final_top5);
+    add_step(&l, "final_step", m->final_step);
     add_measured(&l, "best_top1", m->best_top1);
+    add_step(&l, "best_step", m->best_step);
     add_integer(&l, "n_broken", m->n_broken);
+    add_integer(&l, "n_broken_val", m->n_broken_val);
     add(&l, ", \"stopped_on_request\": %s", m->stopped_on_request ? "true" : "false");
     DT_TRY(end_line((jsonl *)sink, &l, err));
     return sync_data((jsonl *)sink, err);

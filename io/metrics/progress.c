@@ -218,6 +218,8 @@ static dt_status progress_eval(dt_sink *sink, const dt_metrics_eval *m, dt_error
     dt_progress_add_share(&t, "top-5", m->val_top5);
     dt_progress_add(&t, "  %" PRId64 " images", m->n);
     dt_progress_add_duration(&t, m->elapsed_s);
+    if (m->n_broken > 0)
+        dt_progress_add(&t, "  %" PRId64 " broken file%s left out", m->n_broken, m->n_broken == 1 ? "" : "s");
     p->eval_done = p->eval_total = 0;
     return emit_text(p, &t, p->n_steps > 0, err);
 }
@@ -258,6 +260,38 @@ static dt_status progress_mirror(dt_sink *sink, const dt_metrics_checkpoint *m, 
     return m->error[0] ? DT_OK : print_folder((progress *)sink, "copy", m, err); /* errors are logged */
 }
 
+/* The weights of the best evaluation are not kept for their own sake, and the text must not sound like it. */
+static void add_evaluations(dt_progress_text *t, const dt_metrics_end *m)
+{
+    if (m->final_top1 >= 0) {
+        dt_progress_add(t, m->final_step == m->steps ? "\nfinal " : "\nlast  ");
+        dt_progress_add_share(t, "top-1", m->final_top1);
+        dt_progress_add_share(t, "top-5", m->final_top5);
+        dt_progress_add_loss(t, m->final_loss);
+        if (m->final_step != m->steps)
+            dt_progress_add(t, "  after step %" PRId64, m->final_step);
+    }
+    if (m->best_top1 < 0)
+        return;
+    dt_progress_add(t, "\nbest  ");
+    dt_progress_add_share(t, "top-1", m->best_top1);
+    if (m->final_top1 >= 0 && m->best_step == m->final_step)
+        dt_progress_add(t, "  in that evaluation");
+    else if (m->best_step >= 0)
+        dt_progress_add(t, "  in epoch %" PRId64 "; only a checkpoint of step %" PRId64 " has these weights",
+                        m->best_epoch + 1, m->best_step);
+    else
+        dt_progress_add(t, "  in an earlier start; only a checkpoint of that step has these weights");
+}
+
+static void add_broken(dt_progress_text *t, int64_t n, int64_t of, const char *which,
+                       const char *what_is_done)
+{
+    if (n > 0)
+        dt_progress_add(t, "\nbroken  at least %" PRId64 " of %" PRId64 " %s file%s, %s; the log names them",
+                        n, of, which, of == 1 ? "" : "s", what_is_done);
+}
+
 static dt_status progress_end(dt_sink *sink, const dt_metrics_end *m, dt_error *err)
 {
     progress *p = (progress *)sink;
@@ -272,20 +306,9 @@ static dt_status progress_end(dt_sink *sink, const dt_metrics_end *m, dt_error *
         dt_progress_add(&t, "; those after step %" PRId64, p->start.first_step);
     dt_progress_add(&t, " in %s", duration);
     dt_progress_add_rate(&t, m->images_per_s);
-    if (m->final_top1 >= 0) {
-        dt_progress_add(&t, "\nfinal ");
-        dt_progress_add_share(&t, "top-1", m->final_top1);
-        dt_progress_add_share(&t, "top-5", m->final_top5);
-        dt_progress_add_loss(&t, m->final_loss);
-    }
-    if (m->best_top1 >= 0) {
-        dt_progress_add(&t, "\nbest  ");
-        dt_progress_add_share(&t, "top-1", m->best_top1);
-    }
-    if (m->n_broken > 0)
-        dt_progress_add(
-            &t, "\nbroken  at least %" PRId64 " file%s, each replaced by another sample; the log names them",
-            m->n_broken, m->n_broken == 1 ? "" : "s");
+    add_evaluations(&t, m);
+    add_broken(&t, m->n_broken, m->n_train, "training", "each replaced by another sample");
+    add_broken(&t, m->n_broken_val, m->n_val, "evaluation", "left out");
     return emit_text(p, &t, false, err);
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/utf8.h"
+#include "io/class_names_json.h"
 #include "io/durable.h"
 #include "io/store/manifest_json_format.h"
 
@@ -127,6 +128,21 @@ static void read_computed_by(reader *r, dt_computed_by *c)
     }
 }
 
+/* None, or a name for each class. */
+static void read_class_names(reader *r, int64_t n_classes, dt_class_names *names)
+{
+    dt_error why = {0};
+    const json_t *array = read_array(r, "class_names");
+    if (r->status != DT_OK)
+        return;
+    if (json_array_size(array) > 0 && (int64_t)json_array_size(array) != n_classes)
+        report_problem(r, "class_names", "is not a list of as many names as \"classes\" says");
+    else if (dt_class_names_from_json(array, names, &why) == DT_ERR_FORMAT)
+        report_problem(r, "class_names", why.message);
+    else if (why.status != DT_OK)
+        r->status = dt_fail(r->err, why.status, "%s", why.message);
+}
+
 /* Report fields of the object that were not read. */
 static void refuse_unknown_fields(reader *r)
 {
@@ -234,9 +250,13 @@ static dt_status parse_fields(const json_t *root, dt_manifest *m, dt_error *err)
     if (!dt_manifest_is_plain(m->arch))
         report_problem(&r, "arch", "is not plain text");
     m->n_classes = read_integer(&r, "classes", 1, INT64_MAX);
+    if (m->format_version >= 4)
+        read_class_names(&r, m->n_classes, &m->class_names);
     m->image_size = read_integer(&r, "image_size", 1, INT64_MAX);
     m->data_fingerprint = read_u64(&r, "data_fingerprint", 16, "x");
     m->best_top1 = read_real(&r, "best_top1");
+    m->best_epoch = m->format_version >= 4 ? read_integer(&r, "best_epoch", -1, INT64_MAX) : -1;
+    m->best_step = m->format_version >= 4 ? read_integer(&r, "best_step", -1, INT64_MAX) : -1;
     if (m->format_version >= 3)
         read_computed_by(&r, &m->computed_by);
     const char *config = read_string(&r, "config", NULL, 0);

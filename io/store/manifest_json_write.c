@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/utf8.h"
+#include "io/class_names_json.h"
 #include "io/durable.h"
 #include "io/store/manifest_json_format.h"
 
@@ -93,6 +94,19 @@ static void write_computed_by(text *t, const dt_computed_by *c)
     text_print(t, "%s},\n", c->n ? "\n  " : "");
 }
 
+static void write_class_names(text *t, const dt_class_names *names)
+{
+    json_t *array = dt_class_names_to_json(names);
+    char *list = array ? json_dumps(array, 0) : NULL;
+    t->no_memory |= !list;
+    text_print(t, "  \"class_names\": ");
+    if (list)
+        text_add(t, list, strlen(list));
+    text_print(t, ",\n");
+    free(list); /* jansson's */
+    json_decref(array);
+}
+
 static void write_tensors(text *t, const dt_manifest *m)
 {
     text_print(t, "  \"tensors\": [");
@@ -140,10 +154,16 @@ dt_status dt_manifest_write(const dt_manifest *m, char **out, int64_t *bytes, dt
     text_string(&t, "arch", m->arch);
     t.bad_value |= !dt_manifest_is_plain(m->arch);
     text_integer(&t, "classes", m->n_classes);
+    if (m->format_version >= 4)
+        write_class_names(&t, &m->class_names);
     text_integer(&t, "image_size", m->image_size);
     snprintf(u64, sizeof u64, "%016" PRIx64, m->data_fingerprint);
     text_string(&t, "data_fingerprint", u64);
     text_real(&t, "best_top1", m->best_top1);
+    if (m->format_version >= 4) {
+        text_integer(&t, "best_epoch", m->best_epoch);
+        text_integer(&t, "best_step", m->best_step);
+    }
     if (m->format_version >= 3)
         write_computed_by(&t, &m->computed_by);
     text_string(&t, "config", m->config_text ? m->config_text : "");

@@ -237,13 +237,16 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
     if (is_checkpoint(e))
         DT_TRY(load_checkpoint(e, s, err));
     DT_TRY(dt_agree(s->comm, open_progress(e, s, err), err));
-    DT_TRY(dt_evaluate(e->net, s->kernels, s->comm, e->val, c->batch, NULL, &e->progress, e->progress ? 1 : 0,
-                       &m, err));
+    DT_TRY(dt_evaluate(e->net, s->kernels, s->comm, e->val, c->batch, c->max_broken, NULL, &e->progress,
+                       e->progress ? 1 : 0, &m, err));
     close_progress(e);
     if (s->comm->rank == 0) {
         dt_log_info("%s at %lld px on %s/val, %lld rank%s: %.1f s, %.0f images/s", e->options.arch,
                     (long long)c->image_size, c->data, (long long)s->comm->size,
                     s->comm->size == 1 ? "" : "s", m.elapsed_s, m.images_per_s);
+        if (m.n_broken > 0)
+            dt_log_warn("%lld of the %lld files in %s/val are broken and were left out; the log names them",
+                        (long long)m.n_broken, (long long)(m.n + m.n_broken), c->data);
         status = print_result(&m, err);
     }
     return dt_agree(s->comm, status, err);

@@ -12,6 +12,8 @@ typedef struct fake_source {
     int64_t epoch, position, n_batches, at, n_calls;
     dt_batch batches[FAKE_SOURCE_BATCHES]; /* in turn */
     int64_t n_given, n_released, max_held;
+    int32_t labels[64]; /* by colour */
+    char name[32];      /* that class_name returned last */
 } fake_source;
 
 static void *allocate(const fake_source *s, int64_t bytes)
@@ -54,7 +56,22 @@ static void info(dt_source *source, dt_source_info *out)
 
 static const char *class_name(dt_source *source, int64_t index)
 {
-    return index < ((fake_source *)source)->o.n_classes ? "class" : NULL;
+    fake_source *s = (fake_source *)source;
+    for (int64_t c = 0; c < s->o.n_classes; c++)
+        if (s->labels[c] == index) {
+            snprintf(s->name, sizeof s->name, "class %lld", (long long)c);
+            return s->name;
+        }
+    return NULL;
+}
+
+static dt_status set_labels(dt_source *source, const int32_t *labels, dt_error *err)
+{
+    fake_source *s = (fake_source *)source;
+    (void)err;
+    for (int64_t c = 0; c < s->o.n_classes; c++)
+        s->labels[c] = labels[s->labels[c]];
+    return DT_OK;
 }
 
 static const char *sample_name(dt_source *source, int64_t id)
@@ -93,15 +110,15 @@ static void fill_row(fake_source *s, dt_batch *batch, int64_t row, int64_t posit
     }
     int64_t id =
         s->o.evaluation ? position : dt_rng_permute(s->o.seed, (uint64_t)s->epoch, s->o.n_samples, position);
-    int32_t label = (int32_t)(id % s->o.n_classes);
-    dt_rng colour = dt_rng_at(99, DT_RNG_TEST, (uint64_t)label, 0),
+    int64_t class = id % s->o.n_classes;
+    dt_rng colour = dt_rng_at(99, DT_RNG_TEST, (uint64_t) class, 0),
            noise = dt_rng_at(s->o.seed, DT_RNG_TEST, (uint64_t)s->epoch + 1, (uint64_t)id);
     int base[3];
     for (int c = 0; c < 3; c++)
         base[c] = 40 + (int)dt_rng_below(&colour, 150);
     for (int64_t i = 0; i < bytes; i++)
         pixels[i] = (uint8_t)(base[i % 3] + (int)dt_rng_below(&noise, 60));
-    batch->labels[row] = label;
+    batch->labels[row] = s->labels[class];
     batch->ids[row] = id;
     if (s->o.times_seen)
         __atomic_add_fetch(&s->o.times_seen[id], 1, __ATOMIC_RELAXED);
@@ -175,6 +192,7 @@ dt_source *fake_source_create(const fake_source_options *options)
                                       .destroy = destroy,
                                       .info = info,
                                       .class_name = class_name,
+                                      .set_labels = set_labels,
                                       .sample_name = sample_name,
                                       .start = start,
                                       .next = next,
@@ -186,6 +204,10 @@ dt_source *fake_source_create(const fake_source_options *options)
         abort();
     s->head.ops = &ops;
     s->o = *options;
+    if (options->n_classes > (int64_t)(sizeof s->labels / sizeof *s->labels))
+        abort();
+    for (int64_t c = 0; c < options->n_classes; c++)
+        s->labels[c] = (int32_t)((c + options->label_shift) % options->n_classes);
     for (int i = 0; i < FAKE_SOURCE_BATCHES; i++) {
         s->batches[i] =
             (dt_batch){.pixels = allocate(s, options->batch * options->image_size * options->image_size * 3),

@@ -15,6 +15,8 @@ typedef struct fake_source_options {
     uint64_t seed;
     bool evaluation;        /* pads at the end, no shuffling */
     int64_t broken_samples; /* reported by stats in epoch 0; one less later */
+    int64_t label_shift;    /* the class of colour c has the name "class c" and, before set_labels, the label
+                               (c + label_shift) % n_classes */
     int64_t fail_at;        /* the n-th call of next fails (1 is the first); 0: none */
     int64_t *starts,
         *n_starts;   /* each start stores its image size in starts[(*n_starts)++]; NULL: does not */

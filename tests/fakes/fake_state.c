@@ -106,21 +106,29 @@ void fake_state_clear(fake_state *s)
 
 dt_manifest fake_manifest(int64_t step)
 {
-    return (dt_manifest){.format_version = DT_MANIFEST_VERSION,
-                         .step = step,
-                         .epoch = 3,
-                         .position = 128,
-                         .seed = UINT64_MAX - 5,
-                         .loss_scale = 1024.0,
-                         .n_good_steps = 77,
-                         .n_skipped_steps = 5,
-                         .world_size = 2,
-                         .global_batch = 64,
-                         .arch = "resnet18",
-                         .n_classes = 10,
-                         .image_size = 32,
-                         .data_fingerprint = 0x0123456789abcdefULL,
-                         .best_top1 = 0.123456789012345,
-                         .computed_by = {2, {{"oneDNN", "2.6.3"}, {"isa", "avx512_core + avx2"}}},
-                         .config_text = dt_strdup("lr = 0.1;\nout = \"runs/\\\"é\\\"\";\n")};
+    dt_manifest m = {.format_version = DT_MANIFEST_VERSION,
+                     .step = step,
+                     .epoch = 3,
+                     .position = 128,
+                     .seed = UINT64_MAX - 5,
+                     .loss_scale = 1024.0,
+                     .n_good_steps = 77,
+                     .n_skipped_steps = 5,
+                     .world_size = 2,
+                     .global_batch = 64,
+                     .arch = "resnet18",
+                     .n_classes = 10,
+                     .image_size = 32,
+                     .data_fingerprint = 0x0123456789abcdefULL,
+                     .best_top1 = 0.123456789012345,
+                     .best_epoch = 2,
+                     .best_step = 17,
+                     .computed_by = {2, {{"oneDNN", "2.6.3"}, {"isa", "avx512_core + avx2"}}},
+                     .config_text = dt_strdup("lr = 0.1;\nout = \"runs/\\\"é\\\"\";\n")};
+    static const char *const names[] = {"zebra", "aé", "b\"c", "d\\x80", "\x80\xff",
+                                        "f\ng",  " ",  "-",    "'",      "cat"};
+    for (int i = 0; i < 10; i++)
+        if (dt_class_names_add(&m.class_names, names[i], NULL) != DT_OK)
+            break;
+    return m;
 }

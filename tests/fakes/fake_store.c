@@ -37,9 +37,7 @@ static void *must(void *p)
 static void drop(fake_store *s, int64_t i)
 {
     dt_manifest *m = &s->checkpoints[i].manifest;
-    dt_free(m->config_text);
-    dt_free(m->tensors);
-    dt_free(m->shards);
+    dt_manifest_clear(m);
     free(s->checkpoints[i].stream);
     s->checkpoints[i] = s->checkpoints[--s->n];
 }
@@ -60,6 +58,8 @@ static uint64_t bit_of(const dt_shard_entry *entry)
 static void copy_manifest(dt_manifest *to, const dt_manifest *from)
 {
     *to = *from;
+    if (dt_class_names_copy(&from->class_names, &to->class_names, NULL) != DT_OK)
+        abort();
     to->config_text = must(dt_strdup(from->config_text));
     to->tensors = must(dt_alloc((size_t)from->n_tensors * sizeof *to->tensors));
     to->shards = must(dt_alloc((size_t)from->n_shards * sizeof *to->shards));

@@ -289,12 +289,14 @@ static void create_sources(job *j, rank_parts *p)
                              .size = p->comm->size,
                              .seed = j->config.seed,
                              .broken_samples = j->broken,
+                             .label_shift = j->label_shift,
                              .fail_at = is_root ? j->fail_next_at : 0};
     p->train = fake_source_create(&o);
     o.n_samples = j->n_val;
     o.evaluation = true;
     o.starts = o.n_starts = NULL;
     o.fail_at = 0;
+    o.broken_samples = j->broken_val;
     o.times_seen = j->times_seen;
     p->val = j->n_val ? fake_source_create(&o) : NULL;
 }

@@ -22,8 +22,9 @@
 typedef struct job {
     dt_config config;
     int size;
-    int64_t n_train, n_val, broken;
-    dt_store *store;        /* may be NULL */
+    int64_t n_train, n_val, broken, broken_val; /* broken: of each rank */
+    int64_t label_shift;                        /* fake_source_options */
+    dt_store *store;                            /* may be NULL */
     dt_store *second_store; /* not NULL: `store` is the first host's own, this the second's; two ranks to a
                                host */
     dt_store *mirror;       /* may be NULL */

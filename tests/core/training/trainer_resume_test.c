@@ -1,5 +1,6 @@
 /* Trainings that go on from a checkpoint, with fakes on every side but the arithmetic:
  * tests/fakes/trainer_job.h. */
+#include "tests/fakes/captured_log.h"
 #include "tests/fakes/fake_store.h"
 #include "tests/fakes/trainer_job.h"
 #include "tests/testing.h"
@@ -105,11 +106,44 @@ static void resume_refuses_another_seed_and_other_data(void)
     free_job(&other_data);
 }
 
+/* The second start's data gives the classes other labels, as an --init in another order may do. */
+static void classes_keep_the_labels_that_the_checkpoint_has(void)
+{
+    job whole = new_job(2), again = new_job(2);
+    run(&whole);
+    check_all(&whole, DT_OK);
+    again.store = fake_store_create(&(fake_store_options){0});
+    again.config.steps = 5;
+    run(&again);
+    check_all(&again, DT_OK);
+    again.config.steps = 0;
+    again.label_shift = 1;
+    captured_log_begin(DT_LOG_INFO);
+    run_again(&again);
+    captured_log_end();
+    check_all(&again, DT_OK);
+    DT_CHECK_CONTAINS(captured_log_text(), "the classes keep the labels that they have in the checkpoint");
+    DT_CHECK_BYTES(again.values[0], whole.values[0], kept_bytes(&whole));
+    DT_CHECK(again.evals[again.n_evals - 1].val_top1 == whole.evals[whole.n_evals - 1].val_top1);
+    /* the next checkpoint names them in that order, too */
+    dt_manifest m = {0};
+    dt_error err = {0};
+    DT_REQUIRE(again.store->ops->read_manifest(again.store, 16, &m, &err) == DT_OK);
+    DT_CHECK_INT(m.class_names.n, CLASSES);
+    DT_CHECK_STR(dt_class_names_at(&m.class_names, 0), "class 0");
+    DT_CHECK_INT(m.best_step, whole.end[0].best_step);
+    dt_manifest_clear(&m);
+    again.store->ops->destroy(again.store);
+    free_job(&whole);
+    free_job(&again);
+}
+
 static const dt_test tests[] = {
     DT_TEST(resume_on_one_rank_gives_the_same_bits),
     DT_TEST(resume_on_two_ranks_gives_the_same_bits),
     DT_TEST(a_run_resumes_at_another_world_size),
     DT_TEST(a_finished_run_only_evaluates_when_it_is_started_again),
     DT_TEST(resume_refuses_another_seed_and_other_data),
+    DT_TEST(classes_keep_the_labels_that_the_checkpoint_has),
 };
 DT_TEST_MAIN("core/trainer_resume", tests)

@@ -194,6 +194,47 @@ static void too_many_broken_files_of_all_ranks_together_stop_the_run(void)
     free_job(&j);
 }
 
+static void broken_evaluation_files_are_counted_and_limited_over_all_ranks(void)
+{
+    job j = new_job(2);
+    j.n_val = 100;
+    j.broken_val = 5; /* 10 of 100, the limit */
+    run(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(j.evals[0].n_broken, 10);
+    DT_CHECK_INT(j.end[0].n_broken_val, 10);
+    DT_CHECK_INT(j.end[0].n_broken, 0);
+    DT_CHECK_INT(j.end[0].n_val, 100);
+    j.broken_val = 6; /* each rank alone is below the limit */
+    run_again(&j);
+    check_all(&j, DT_ERR_DATA);
+    DT_CHECK_CONTAINS(j.error[1].message,
+                      "12 of the 100 validation files are broken: 12%, and --max-broken allows 10%");
+    DT_CHECK(j.error[0].shared && j.error[1].shared);
+    free_job(&j);
+}
+
+static void the_best_evaluation_is_reported_with_its_step(void)
+{
+    job j = new_job(1);
+    run(&j);
+    check_all(&j, DT_OK);
+    const dt_metrics_end *end = &j.end[0];
+    double best = -1.0;
+    int64_t at = -1;
+    for (int64_t i = 0; i < j.n_evals; i++)
+        if (j.evals[i].val_top1 > best) {
+            best = j.evals[i].val_top1;
+            at = i;
+        }
+    DT_REQUIRE(at >= 0);
+    DT_CHECK(end->best_top1 == best);
+    DT_CHECK_INT(end->best_step, j.evals[at].step);
+    DT_CHECK_INT(end->best_epoch, j.evals[at].epoch);
+    DT_CHECK_INT(end->final_step, end->steps);
+    free_job(&j);
+}
+
 static void steps_limit_counts_optimizer_steps(void)
 {
     job j = new_job(1);
@@ -219,6 +260,8 @@ static const dt_test tests[] = {
     DT_TEST(a_failing_sink_is_logged_once_and_counted_at_the_end),
     DT_TEST(broken_files_are_summed_over_ranks_in_each_epoch),
     DT_TEST(too_many_broken_files_of_all_ranks_together_stop_the_run),
+    DT_TEST(broken_evaluation_files_are_counted_and_limited_over_all_ranks),
+    DT_TEST(the_best_evaluation_is_reported_with_its_step),
     DT_TEST(steps_limit_counts_optimizer_steps),
 };
 DT_TEST_MAIN("core/trainer", tests)

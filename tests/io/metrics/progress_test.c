@@ -126,13 +126,20 @@ static const dt_metrics_end whole_end = {.steps = 2340,
                                          .final_loss = 1.5511,
                                          .final_top1 = 0.443,
                                          .final_top5 = 0.912,
+                                         .final_step = 2340,
                                          .best_top1 = 0.451,
-                                         .n_broken = 1};
+                                         .best_epoch = 11,
+                                         .best_step = 1872,
+                                         .n_train = 20000,
+                                         .n_val = 1000,
+                                         .n_broken = 1,
+                                         .n_broken_val = 2};
 static const char end_lines[] =
     "done    15 epochs, 2340 steps in 4:05    812 img/s\n"
     "final   top-1 44.30%  top-5 91.20%  loss 1.5511\n"
-    "best    top-1 45.10%\n"
-    "broken  at least 1 file, each replaced by another sample; the log names them\n";
+    "best    top-1 45.10%  in epoch 12; only a checkpoint of step 1872 has these weights\n"
+    "broken  at least 1 of 20000 training files, each replaced by another sample; the log names them\n"
+    "broken  at least 2 of 1000 evaluation files, left out; the log names them\n";
 
 static void a_pipe_gets_a_plain_line_every_few_seconds(void)
 {
@@ -178,6 +185,38 @@ static void the_summary_reports_what_was_measured(void)
     DT_CHECK_INT(s.sink->ops->end(s.sink, &end, NULL), DT_OK);
     DT_CHECK_STR(seen(&s), "stopped 313 steps; those after step 312 in 12.3 s      - img/s\n");
     close_screen(&s);
+}
+
+/* What the summary says of the evaluations, after the line "done ...". */
+static void check_evaluations(int64_t final_step, double best, int64_t best_step, const char *lines)
+{
+    screen s;
+    open_screen(&s, false, true, 0);
+    dt_metrics_end end = {.steps = 400,
+                          .final_top1 = final_step < 0 ? -1 : 0.5,
+                          .final_top5 = 0.75,
+                          .final_loss = 1.5,
+                          .final_step = final_step,
+                          .best_top1 = best,
+                          .best_epoch = best_step / 100 - 1,
+                          .best_step = best_step};
+    DT_CHECK_INT(s.sink->ops->end(s.sink, &end, NULL), DT_OK);
+    const char *text = strchr(seen(&s), '\n');
+    DT_CHECK_STR(text ? text + 1 : "", lines);
+    close_screen(&s);
+}
+
+static void the_summary_names_the_evaluation_that_a_figure_is_of(void)
+{
+    check_evaluations(400, 0.625, 300,
+                      "final   top-1 50.00%  top-5 75.00%  loss 1.5000\n"
+                      "best    top-1 62.50%  in epoch 3; only a checkpoint of step 300 has these weights\n");
+    check_evaluations(200, 0.5, 200,
+                      "last    top-1 50.00%  top-5 75.00%  loss 1.5000  after step 200\n"
+                      "best    top-1 50.00%  in that evaluation\n");
+    check_evaluations(
+        -1, 0.625, -1,
+        "best    top-1 62.50%  in an earlier start; only a checkpoint of that step has these weights\n");
 }
 
 #define ERASE "\r\x1b[K"
@@ -397,6 +436,7 @@ static void a_stream_that_fails_is_an_error_of_the_event_only(void)
 static const dt_test tests[] = {
     DT_TEST(a_pipe_gets_a_plain_line_every_few_seconds),
     DT_TEST(the_summary_reports_what_was_measured),
+    DT_TEST(the_summary_names_the_evaluation_that_a_figure_is_of),
     DT_TEST(a_terminal_gets_one_line_redrawn_in_place),
     DT_TEST(lines_of_events_are_printed_above_the_bar),
     DT_TEST(an_error_leaves_the_cursor_on_a_fresh_line),

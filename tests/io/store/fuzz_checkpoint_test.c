@@ -78,7 +78,7 @@ static const char *const words[] = {"0",
                                     "0.5",
                                     "\xff\xfe",
                                     "[[[[[[[[",
-                                    "\"format_version\": 4,"};
+                                    "\"format_version\": 5,"};
 
 static size_t mutate_text(char *text, size_t n, size_t capacity)
 {

@@ -28,6 +28,13 @@ static dt_manifest whole_manifest(void)
     return m;
 }
 
+/* What whole_manifest has allocated: the arrays are static. */
+static void free_own(dt_manifest *m)
+{
+    dt_class_names_clear(&m->class_names);
+    dt_free(m->config_text);
+}
+
 static char *whole_text(int64_t *bytes)
 {
     char *text = NULL;
@@ -35,7 +42,7 @@ static char *whole_text(int64_t *bytes)
     dt_manifest m = whole_manifest();
     dt_status status = dt_manifest_write(&m, &text, bytes, &err);
     DT_REQUIRE_MSG(status == DT_OK, "%s", err.message);
-    dt_free(m.config_text);
+    free_own(&m);
     return text;
 }
 
@@ -80,8 +87,8 @@ static const struct {
     {"\"step\": 42", "\"steps\": 42", "\"step\" is missing"},
     {"\"step\": 42", "\"step\": 42, \"step\": 43", "not valid JSON"},
     {"\"step\": 42", "\"step\": 42, \"extra\": {}", "1 unknown field"},
-    {"\"format_version\": 3", "\"format_version\": 0", "\"format_version\" is 0"},
-    {"\"format_version\": 3", "\"format_version\": \"3\"", "\"format_version\" is not an integer"},
+    {"\"format_version\": 4", "\"format_version\": 0", "\"format_version\" is 0"},
+    {"\"format_version\": 4", "\"format_version\": \"3\"", "\"format_version\" is not an integer"},
     {"\"seed\": \"18446744073709551610\"", "\"seed\": \"18446744073709551616\"",
      "\"seed\" is not a number without sign"},
     {"\"seed\": \"18446744073709551610\"", "\"seed\": \"-6\"", "\"seed\" is not a number without sign"},
@@ -106,6 +113,13 @@ static const struct {
     {"\"oneDNN\"", "\"isa\": \"avx\", \"oneDNN\"", "not valid JSON"},
     {"\"oneDNN\": \"2.6.3\"", PAIRS("a") PAIRS("b") PAIRS("c") PAIRS("d") "\"z\": \"z\"",
      "\"computed_by\" has too many entries"},
+    {"\"zebra\"", "7", "\"class_names\" has an entry that is not a string"},
+    {"\"zebra\"", "\"\"", "\"class_names\" has a name that is empty"},
+    {"\"zebra\"", "\"a/b\"", "\"class_names\" has a name that is empty or contains '/'"},
+    {"\"zebra\"", "\"cat\"", "\"class_names\" has a name twice"},
+    {"\"zebra\", ", "", "\"class_names\" is not a list of as many names"},
+    {"\"class_names\": [", "\"class_names\": {}, \"x\": [", "\"class_names\" is not an array"},
+    {"\"best_step\": 17", "\"best_step\": -2", "\"best_step\" is -2"},
     {"\"world_size\": 2", "\"world_size\": 0", "\"world_size\" is 0"},
     {"\"resnet18\"", "\"resnet18resnet18resnet18resnet18\"", "\"arch\" is too long"},
     {"\"resnet18\"", "null", "\"arch\" is not a string"},
@@ -155,7 +169,7 @@ static void check_newer_fields_refused(int version, const char *message)
     dt_manifest m;
     char now[32];
     snprintf(now, sizeof now, "\"format_version\": %d", version);
-    char *text = edited("\"format_version\": 3", now, true);
+    char *text = edited("\"format_version\": 4", now, true);
     DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err), DT_ERR_FORMAT);
     DT_CHECK_CONTAINS(err.message, message);
     free(text);
@@ -169,19 +183,24 @@ static void older_formats_are_read(void)
     dt_manifest m = whole_manifest(), again = {0};
     for (m.format_version = 1; m.format_version < DT_MANIFEST_VERSION; m.format_version++) {
         DT_REQUIRE(dt_manifest_write(&m, &text, &bytes, &err) == DT_OK);
-        DT_CHECK(strstr(text, "computed_by") == NULL);
+        DT_CHECK((strstr(text, "computed_by") == NULL) == (m.format_version < 3));
+        DT_CHECK(strstr(text, "class_names") == NULL && strstr(text, "best_step") == NULL);
         DT_CHECK((strstr(text, "skipped_steps") == NULL) == (m.format_version == 1));
         DT_CHECK_INT(dt_manifest_parse(text, bytes, &again, &err), DT_OK);
         DT_CHECK_INT(again.step, 42);
         DT_CHECK_INT(again.n_good_steps, m.format_version == 1 ? -1 : 77);
         DT_CHECK_INT(again.n_skipped_steps, m.format_version == 1 ? 0 : 5);
-        DT_CHECK_INT(again.computed_by.n, 0);
+        DT_CHECK_INT(again.computed_by.n, m.format_version < 3 ? 0 : 2);
+        DT_CHECK_INT(again.class_names.n, 0);
+        DT_CHECK_INT(again.best_epoch, -1);
+        DT_CHECK_INT(again.best_step, -1);
         dt_free(text);
         dt_manifest_clear(&again);
     }
-    dt_free(m.config_text);
-    check_newer_fields_refused(1, "3 unknown fields");
-    check_newer_fields_refused(2, "1 unknown fields");
+    free_own(&m);
+    check_newer_fields_refused(1, "6 unknown fields");
+    check_newer_fields_refused(2, "4 unknown fields");
+    check_newer_fields_refused(3, "3 unknown fields");
 }
 
 static void computed_by_is_read_back(void)
@@ -203,7 +222,34 @@ static void computed_by_is_read_back(void)
         if (n < DT_COMPUTED_BY_MAX)
             dt_computed_by_add(&m.computed_by, name, "%095d", n);
     }
-    dt_free(m.config_text);
+    free_own(&m);
+}
+
+static void class_names_of_any_bytes_are_read_back(void)
+{
+    dt_manifest m = whole_manifest(), again = {0};
+    char *text = NULL, name[2] = "";
+    int64_t bytes = 0;
+    dt_error err = {0};
+    dt_class_names_clear(&m.class_names);
+    for (m.n_classes = 0; m.n_classes < 254; m.n_classes++) { /* one class for each byte but 0 and '/' */
+        name[0] = (char)(m.n_classes + 1 + (m.n_classes + 1 >= '/'));
+        DT_REQUIRE(dt_class_names_add(&m.class_names, name, &err) == DT_OK);
+    }
+    DT_REQUIRE(dt_manifest_write(&m, &text, &bytes, &err) == DT_OK);
+    DT_REQUIRE_MSG(dt_manifest_parse(text, bytes, &again, &err) == DT_OK, "%s", err.message);
+    DT_CHECK(dt_class_names_equal(&again.class_names, &m.class_names));
+    DT_CHECK_INT(again.best_epoch, 2);
+    DT_CHECK_INT(again.best_step, 17);
+    dt_free(text);
+    dt_manifest_clear(&again);
+    dt_class_names_clear(&m.class_names); /* a source may not know them */
+    DT_REQUIRE(dt_manifest_write(&m, &text, &bytes, &err) == DT_OK);
+    DT_REQUIRE(dt_manifest_parse(text, bytes, &again, &err) == DT_OK);
+    DT_CHECK_INT(again.class_names.n, 0);
+    dt_free(text);
+    dt_manifest_clear(&again);
+    free_own(&m);
 }
 
 /* A path in the configuration may hold any bytes but zero. */
@@ -216,12 +262,14 @@ static void a_configuration_of_any_bytes_is_read_back(void)
         every[c - 1] = (char)c;
     snprintf(every + 255, 64, "data = \"caf\xe9/caf\xc3\xa9/\xee\xbf\xa9\";\n");
     dt_manifest m = whole_manifest(), again = {0};
-    dt_free(m.config_text);
+    free_own(&m);
     m.config_text = every;
+    m.class_names.n = 0;
     DT_REQUIRE(dt_manifest_write(&m, &text, &bytes, &err) == DT_OK);
     DT_REQUIRE_MSG(dt_manifest_parse(text, bytes, &again, &err) == DT_OK, "%s", err.message);
     DT_CHECK_STR(again.config_text, every);
     dt_manifest_clear(&again);
+    dt_class_names_clear(&m.class_names);
     dt_free(text);
 }
 
@@ -241,15 +289,15 @@ static void a_newer_format_is_refused_with_advice(void)
 {
     dt_error err = {0};
     dt_manifest m;
-    char *text = edited("\"format_version\": 3", "\"format_version\": 4", true);
+    char *text = edited("\"format_version\": 4", "\"format_version\": 5", true);
     DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err), DT_ERR_UNSUPPORTED);
-    DT_CHECK_CONTAINS(err.message, "format_version is 4, this dtrain reads up to 3: a newer dtrain wrote it");
+    DT_CHECK_CONTAINS(err.message, "format_version is 5, this dtrain reads up to 4: a newer dtrain wrote it");
     free(text);
     /* also if it looks quite different */
-    static const char future[] = "{\"format_version\": 4, \"hashes\": []}";
+    static const char future[] = "{\"format_version\": 5, \"hashes\": []}";
     DT_CHECK_INT(dt_manifest_parse(future, (int64_t)strlen(future), &m, &err), DT_ERR_UNSUPPORTED);
     /* but a flipped bit in the version is damage */
-    text = edited("\"format_version\": 3", "\"format_version\": 4", false);
+    text = edited("\"format_version\": 4", "\"format_version\": 5", false);
     DT_CHECK_INT(dt_manifest_parse(text, (int64_t)strlen(text), &m, &err), DT_ERR_FORMAT);
     DT_CHECK_CONTAINS(err.message, "damaged or edited");
     free(text);
@@ -294,7 +342,7 @@ static void numbers_and_texts_that_json_cannot_hold_are_not_written(void)
     m.loss_scale = 1.0;
     snprintf(m.arch, sizeof m.arch, "\xff");
     DT_CHECK_INT(dt_manifest_write(&m, &text, &bytes, &err), DT_ERR_INTERNAL);
-    dt_free(m.config_text);
+    free_own(&m);
 }
 
 static void every_allocation_may_fail(void)
@@ -312,7 +360,7 @@ static void every_allocation_may_fail(void)
         dt_alloc_fail_after(0);
         dt_manifest_clear(&again);
         dt_free(text);
-        dt_free(m.config_text);
+        free_own(&m);
         DT_CHECK_INT(dt_alloc_live_blocks(), live);
         if (status == DT_OK)
             break;
@@ -358,6 +406,7 @@ static const dt_test tests[] = {
     DT_TEST(wrong_fields_are_named),
     DT_TEST(older_formats_are_read),
     DT_TEST(computed_by_is_read_back),
+    DT_TEST(class_names_of_any_bytes_are_read_back),
     DT_TEST(a_configuration_of_any_bytes_is_read_back),
     DT_TEST(a_manifest_that_was_read_has_its_hash_as_identity),
     DT_TEST(a_newer_format_is_refused_with_advice),
