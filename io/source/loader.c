@@ -3,6 +3,7 @@
 #include "io/source/loader.h"
 
 #include "core/base/alloc.h"
+#include "core/base/log.h"
 #include "io/durable.h"
 #include "io/source/loader_ring.h"
 
@@ -53,6 +54,13 @@ static void loader_info(dt_source *source, dt_source_info *info)
 static const char *loader_class_name(dt_source *source, int64_t class_index)
 {
     return dt_folder_class_name(loader_of(source)->folder, class_index);
+}
+
+static dt_status loader_set_labels(dt_source *source, const int32_t *labels, dt_error *err)
+{
+    (void)err;
+    dt_folder_set_labels(loader_of(source)->folder, labels);
+    return DT_OK;
 }
 
 static const char *loader_sample_name(dt_source *source, int64_t id)
@@ -151,6 +159,7 @@ static const dt_source_ops loader_ops = {
     .destroy = loader_destroy,
     .info = loader_info,
     .class_name = loader_class_name,
+    .set_labels = loader_set_labels,
     .sample_name = loader_sample_name,
     .start = loader_start,
     .next = loader_next,
@@ -209,6 +218,63 @@ static dt_status open_folder(const dt_loader_options *o, dt_folder **folder, dt_
     return status;
 }
 
+/* -- what is odd about the data -------------------------------------------------------------------------- */
+
+static void log_left_out(const dt_loader *loader)
+{
+    char text[DT_LEFT_OUT_TEXT_BYTES];
+    const dt_left_out *left_out = dt_folder_left_out(loader->folder);
+    dt_left_out_text(left_out, text, sizeof text);
+    if (left_out->n > left_out->n_hidden)
+        dt_log_warn("data: %s: left out %s", loader->split_root, text);
+    else if (left_out->n > 0)
+        dt_log_info("data: %s: left out %s", loader->split_root, text);
+}
+
+/* Two classes whose names differ in the case of letters only are probably one. */
+static void log_similar_classes(const dt_loader *loader)
+{
+    char first[DT_SIMILAR_BYTES], second[DT_SIMILAR_BYTES];
+    if (dt_folder_find_similar_classes(loader->folder, first, second))
+        dt_log_warn("data: the classes '%s' and '%s' in %s differ only in the case of letters: they are "
+                    "trained as two "
+                    "classes",
+                    first, second, loader->split_root);
+}
+
+static void log_oddities(const dt_loader *loader)
+{
+    const dt_folder *folder = loader->folder;
+    log_left_out(loader);
+    if (!loader->options.training)
+        return;
+    if (dt_folder_n_classes(folder) == 1)
+        dt_log_warn(
+            "data: %s has one class only, '%s': there is nothing to tell apart, and every accuracy is 100%%; "
+            "expected: DIR/train/<class>/<file>.jpg with two classes or more",
+            loader->split_root, dt_folder_class_name(folder, 0));
+    log_similar_classes(loader);
+}
+
+dt_status dt_loader_log_shared(const dt_source *train, const dt_source *val, dt_error *err)
+{
+    if (train->ops != &loader_ops || val->ops != &loader_ops)
+        return DT_OK;
+    const dt_folder *of_train = ((const dt_loader *)train)->folder,
+                    *of_val = ((const dt_loader *)val)->folder;
+    dt_folder_shared shared;
+    DT_TRY(dt_folder_find_shared(of_train, of_val, &shared, err));
+    if (shared.n > 0)
+        dt_log_warn("data: %s%lld of the %lld files in %s %s also in %s, for example %s (%s): its accuracy "
+                    "says little "
+                    "about new images",
+                    shared.at_least ? "at least " : "", (long long)shared.n,
+                    (long long)dt_folder_n_samples(of_val), ((const dt_loader *)val)->split_root,
+                    shared.n == 1 ? "is" : "are", ((const dt_loader *)train)->split_root, shared.example[0],
+                    shared.example[1]);
+    return DT_OK;
+}
+
 dt_status dt_loader_create(const dt_loader_options *options, dt_source **source, dt_error *err)
 {
     DT_TRY(check_options(options, err));
@@ -228,6 +294,8 @@ dt_status dt_loader_create(const dt_loader_options *options, dt_source **source,
     DT_TRY_OR_FAIL(status, dt_slot_filler_create(&loader->options, loader->folder, &loader->filler, err));
     DT_TRY_OR_FAIL(
         status, dt_loader_ring_create(&loader->options, loader->folder, loader->filler, &loader->ring, err));
+    if (options->rank == 0)
+        log_oddities(loader);
     *source = &loader->source;
     return DT_OK;
 fail:

@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
+#include "core/base/file.h"
 #include "io/source/buffer.h"
 #include "io/source/jpeg.h"
 #include "io/source/resize.h"
@@ -86,9 +87,10 @@ static dt_status read_all(dt_sample *sample, int fd, size_t *n_bytes, dt_error *
 dt_status dt_sample_open(dt_sample *sample, const char *path, int64_t *width, int64_t *height, dt_error *err)
 {
     errno = EIO;
-    int fd = dt_fault("loader.open") ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fail_system(err, "cannot be opened");
+    int fd = -1;
+    if (dt_fault("loader.open") || dt_file_open_at(AT_FDCWD, path, "it", O_RDONLY, 0, &fd, err) != DT_OK)
+        return errno == EINVAL ? DT_ERR_IO
+                               : fail_system(err, "cannot be opened"); /* EINVAL: not a file; *err is set */
     size_t n_bytes = 0;
     dt_status status = read_all(sample, fd, &n_bytes, err);
     close(fd);

@@ -53,8 +53,8 @@ static int record_fd = -1; /* of this process's only training source */
 static bool records_opens;
 static atomic_llong n_ordered;
 
-int __real_open(const char *path, int flags, ...);
-int __wrap_open(const char *path, int flags, ...);
+int __real_openat(int folder, const char *path, int flags, ...);
+int __wrap_openat(int folder, const char *path, int flags, ...);
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
 int __real_fallocate(int fd, int mode, off_t offset, off_t length);
 int64_t __real_dt_sampler_id(const dt_sampler *sampler, int64_t epoch, int64_t position);
@@ -87,7 +87,7 @@ static void record(const char *format, ...)
     put(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
 
-int __wrap_open(const char *path, int flags, ...)
+int __wrap_openat(int folder, const char *path, int flags, ...)
 {
     va_list args;
     va_start(args, flags);
@@ -95,7 +95,7 @@ int __wrap_open(const char *path, int flags, ...)
     va_end(args);
     if (records_opens && strstr(path, "/train/"))
         record("open %s\n", path);
-    return __real_open(path, flags, mode);
+    return __real_openat(folder, path, flags, mode);
 }
 
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t length)
@@ -159,6 +159,11 @@ static const char *recorder_class_name(dt_source *source, int64_t class_index)
     return inner_of(source)->ops->class_name(inner_of(source), class_index);
 }
 
+static dt_status recorder_set_labels(dt_source *source, const int32_t *labels, dt_error *err)
+{
+    return inner_of(source)->ops->set_labels(inner_of(source), labels, err);
+}
+
 static const char *recorder_sample_name(dt_source *source, int64_t id)
 {
     return inner_of(source)->ops->sample_name(inner_of(source), id);
@@ -206,6 +211,7 @@ static const dt_source_ops recorder_ops = {
     .destroy = recorder_destroy,
     .info = recorder_info,
     .class_name = recorder_class_name,
+    .set_labels = recorder_set_labels,
     .sample_name = recorder_sample_name,
     .start = recorder_start,
     .next = recorder_next,
@@ -219,7 +225,7 @@ static void begin_record(const dt_loader_options *o, dt_source *source)
     dt_source_info info;
     char path[LINE_BYTES];
     snprintf(path, sizeof path, "%s/%d", getenv("DT_CHAOS_RECORD"), o->rank);
-    record_fd = __real_open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    record_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (record_fd < 0) {
         fprintf(stderr, "chaos_job: cannot write %s\n", path);
         abort();

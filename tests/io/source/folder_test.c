@@ -113,7 +113,15 @@ static void an_empty_class_is_named(void)
 {
     make_file("train/a/1.jpg", 1);
     make_file("train/b/1.png", 1);
-    check_refused("train", NULL, "/train/b holds no .jpg");
+    check_refused(
+        "train", NULL,
+        "/train/b holds no JPEG file (.jpg, .jpeg, .jpe, .jfif); it holds 1 entry: 1 .png (e.g. 1.png)");
+    make_file("val/a/images/1.jpg", 1);
+    check_refused("val", NULL, "it holds 1 entry: 1 folder (e.g. images): remove it or fill it");
+    make_file("files/1.jpg", 1);
+    make_file("files/2.jpg", 1);
+    check_refused("files", NULL,
+                  "/files has no class folders, but 2 entries: 2 beside the classes (e.g. 1.jpg); expected:");
 }
 
 static void classes_that_only_one_split_has_are_named(void)
@@ -146,6 +154,165 @@ static uint64_t fingerprint_of(const char *split)
     uint64_t fingerprint = dt_folder_fingerprint(folder);
     dt_folder_close(folder);
     return fingerprint;
+}
+
+/* The text of what was left out of a split. */
+static const char *left_out_of(const char *split)
+{
+    static char text[DT_LEFT_OUT_TEXT_BYTES];
+    dt_folder *folder = open_folder(split, NULL);
+    DT_REQUIRE_MSG(folder != NULL, "%s", error.message);
+    dt_left_out_text(dt_folder_left_out(folder), text, sizeof text);
+    dt_folder_close(folder);
+    return text;
+}
+
+static void endings_in_any_case_are_images(void)
+{
+    static const char *const endings[] = {"jpg",  "Jpg", "JPG", "jPg",  "jpeg",
+                                          "JPeG", "jpe", "JPE", "jfif", "JfIf"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        make_file(dt_test_path("train/a/%zu.%s", i, endings[i]), 1);
+    dt_folder *folder = open_folder("train", NULL);
+    DT_REQUIRE(folder != NULL);
+    DT_CHECK_INT(dt_folder_n_samples(folder), sizeof endings / sizeof *endings);
+    dt_folder_close(folder);
+    DT_CHECK_STR(left_out_of("train"), "");
+}
+
+static void what_is_left_out_is_counted_by_kind(void)
+{
+    static const char *const names[] = {
+        "train/a/1.jpg",     "train/a/2.png",  "train/b/1.PNG",    "train/b/1.jpg",  "train/b/sub/3.jpg",
+        "train/b/.DS_Store", "train/.git/x",   "train/labels.txt", "train/a/Thumbs", "train/a/x.tar.gz",
+        "train/a/jpg",       "train/a/y.jpg~", "train/a/z.",       "train/a/.jpg",   "train/b/sub.jpg/x"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        make_file(names[i], 1);
+    const char *root = dt_test_temp_dir();
+    DT_REQUIRE(symlink("nowhere", dt_test_path("%s/train/c", root)) == 0);
+    DT_REQUIRE(mkfifo(dt_test_path("%s/train/a/pipe.jpg", root), 0600) == 0);
+    dt_folder *folder = open_folder("train", NULL);
+    DT_REQUIRE(folder != NULL);
+    DT_CHECK_INT(dt_folder_n_samples(folder), 2);
+    DT_CHECK_INT(dt_folder_left_out(folder)->n, 15);
+    DT_CHECK_INT(dt_folder_left_out(folder)->n_hidden, 3);
+    dt_folder_close(folder);
+    const char *text = left_out_of("train");
+    DT_CHECK_CONTAINS(text, "15 entries: ");
+    DT_CHECK_CONTAINS(text, "4 of other names (e.g. a/Thumbs)");
+    DT_CHECK_CONTAINS(text, "3 hidden (e.g. .git)");
+    DT_CHECK_CONTAINS(text, "2 folders (e.g. b/sub)");
+    DT_CHECK_CONTAINS(text, "2 .png (e.g. a/2.png)");
+    DT_CHECK_CONTAINS(text, " and 2 other kinds");
+}
+
+static void many_kinds_are_counted_together(void)
+{
+    make_file("train/a/1.jpg", 1);
+    for (int i = 0; i < 40; i++)
+        make_file(dt_test_path("train/a/x.%d", i), 1);
+    DT_CHECK_CONTAINS(left_out_of("train"), "40 entries: 17 of other kinds (e.g. a/x.");
+}
+
+static void attributes_that_cannot_be_read_are_an_error(void)
+{
+    if (geteuid() == 0)
+        DT_SKIP("root reads every folder");
+    const char *root = make_file("train/a/1.jpg", 1);
+    chmod(dt_test_path("%s/train/a", root), 0400);
+    dt_folder *folder = open_folder("train", NULL);
+    chmod(dt_test_path("%s/train/a", root), 0700);
+    DT_CHECK(folder == NULL);
+    DT_CHECK_INT(error.status, DT_ERR_IO);
+    DT_CHECK_CONTAINS(error.message, "cannot read the attributes of");
+}
+
+static void labels_follow_another_order(void)
+{
+    static const int32_t order[] = {2, 0, 1};
+    make_file("train/a/1.jpg", 1);
+    make_file("train/b/1.jpg", 1);
+    make_file("train/c/1.jpg", 1);
+    dt_folder *folder = open_folder("train", NULL);
+    DT_REQUIRE(folder != NULL);
+    const uint64_t fingerprint = dt_folder_fingerprint(folder);
+    dt_folder_set_labels(folder, order);
+    DT_CHECK_INT(dt_folder_label(folder, 0), 2);
+    DT_CHECK_INT(dt_folder_label(folder, 2), 1);
+    DT_CHECK_STR(dt_folder_class_name(folder, 0), "b");
+    DT_CHECK_STR(dt_folder_class_name(folder, 2), "a");
+    dt_folder_set_labels(folder, order); /* the labels that they have now are mapped again */
+    DT_CHECK_STR(dt_folder_class_name(folder, 0), "c");
+    DT_CHECK(dt_folder_fingerprint(folder) == fingerprint);
+    char path[4096];
+    dt_folder_path(folder, 0, path, sizeof path);
+    DT_CHECK_CONTAINS(path, "/train/a/1.jpg");
+    dt_folder_close(folder);
+}
+
+static void classes_that_differ_in_case_are_found(void)
+{
+    char a[DT_SIMILAR_BYTES], b[DT_SIMILAR_BYTES];
+    make_file("train/Dog/1.jpg", 1);
+    make_file("train/cat/1.jpg", 1);
+    make_file("train/dot/1.jpg", 1);
+    dt_folder *folder = open_folder("train", NULL);
+    DT_CHECK(!dt_folder_find_similar_classes(folder, a, b));
+    dt_folder_close(folder);
+    make_file("train/dOG/1.jpg", 1);
+    folder = open_folder("train", NULL);
+    DT_CHECK(dt_folder_find_similar_classes(folder, a, b));
+    DT_CHECK((strcmp(a, "Dog") == 0 && strcmp(b, "dOG") == 0) ||
+             (strcmp(a, "dOG") == 0 && strcmp(b, "Dog") == 0));
+    dt_folder_close(folder);
+}
+
+static dt_folder_shared shared_files(void)
+{
+    dt_folder_shared shared = {.n = -1};
+    dt_folder *train = open_folder("train", NULL), *val = open_folder("val", NULL);
+    DT_REQUIRE(train && val);
+    DT_CHECK_INT(dt_folder_find_shared(train, val, &shared, &error), DT_OK);
+    dt_folder_close(train);
+    dt_folder_close(val);
+    return shared;
+}
+
+static void shared_files_are_found(void)
+{
+    const char *root = dt_test_temp_dir();
+    char other[] = "something else";
+    for (int i = 0; i < 9; i++) {
+        make_file(dt_test_path("train/%d/%d.jpg", i % 2, i), 14);
+        make_file(dt_test_path("val/%d/%d.jpg", i % 2, i), 14);
+        dt_test_write_file(dt_test_path("%s/val/%d/%d.jpg", root, i % 2, i), other,
+                           14); /* as large, not the same */
+    }
+    DT_CHECK_INT(shared_files().n, 0);
+    make_file("val/1/7.jpg", 14); /* a copy */
+    dt_folder_shared shared = shared_files();
+    DT_CHECK_INT(shared.n, 1);
+    DT_CHECK(!shared.at_least);
+    DT_CHECK_CONTAINS(shared.example[0], "/val/1/7.jpg");
+    DT_CHECK_CONTAINS(shared.example[1], "/train/1/7.jpg");
+    /* links under any name and in any class; the one copied above as well counts once */
+    DT_REQUIRE(symlink("../../train/1/3.jpg", dt_test_path("%s/val/0/soft.jpg", root)) == 0);
+    DT_REQUIRE(link(dt_test_path("%s/train/0/4.jpg", root), dt_test_path("%s/val/1/hard.jpg", root)) == 0);
+    DT_CHECK_INT(shared_files().n, 3);
+    DT_REQUIRE(rename(dt_test_path("%s/val", root), dt_test_path("%s/old", root)) == 0);
+    DT_REQUIRE(symlink("train", dt_test_path("%s/val", root)) == 0);
+    DT_CHECK_INT(shared_files().n, 9);
+}
+
+static void many_copies_are_found_without_reading_all(void)
+{
+    for (int i = 0; i < 500; i++) {
+        make_file(dt_test_path("train/a/%d.jpg", i), 14);
+        make_file(dt_test_path("val/a/%d.jpg", i), 14);
+    }
+    const dt_folder_shared shared = shared_files();
+    DT_CHECK(shared.n >= 50 && shared.n <= DT_FOLDER_SHARED_READS);
+    DT_CHECK(shared.at_least);
 }
 
 static void the_fingerprint_covers_names_and_sizes(void)
@@ -207,6 +374,14 @@ static const dt_test tests[] = {
     DT_TEST(a_missing_folder_is_named_with_the_layout),
     DT_TEST(an_empty_class_is_named),
     DT_TEST(classes_that_only_one_split_has_are_named),
+    DT_TEST(endings_in_any_case_are_images),
+    DT_TEST(what_is_left_out_is_counted_by_kind),
+    DT_TEST(many_kinds_are_counted_together),
+    DT_TEST(attributes_that_cannot_be_read_are_an_error),
+    DT_TEST(labels_follow_another_order),
+    DT_TEST(classes_that_differ_in_case_are_found),
+    DT_TEST(shared_files_are_found),
+    DT_TEST(many_copies_are_found_without_reading_all),
     DT_TEST(the_fingerprint_covers_names_and_sizes),
     DT_TEST(thousands_of_files_are_listed),
     DT_TEST(failed_allocations_are_reported_and_leak_nothing),
