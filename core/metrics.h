@@ -75,6 +75,7 @@ typedef struct dt_metrics_end {
                              less than a global batch */
     int64_t n_broken_val; /* evaluation files, of the evaluation that found the most */
     bool stopped_on_request;
+    bool all_done; /* all steps are done; the last evaluation or checkpoint may have failed */
 } dt_metrics_end;
 
 typedef struct dt_sink_ops {

@@ -38,8 +38,9 @@ static inline bool dt_checkpoint_is_skippable(dt_status status)
  * from the others. The reader is a rank that has the shard whole: of a shared folder rank (shard mod size),
  * of a host's own folder that host's ranks in turn, and of the mirror, for shards that no folder has, all
  * ranks in turn. Two hosts may hold two different attempts at the same step; the load tries one after the
- * other and never mixes them. A checkpoint is skipped if one of its parts is whole nowhere: a warning names
- * the part, the host and the problem. A damaged copy of a part that is whole elsewhere is a warning, too.
+ * other and never mixes them. A checkpoint is skipped if one of its parts is whole nowhere, or if a tensor is
+ * not finite (state_check.h): a warning names the part, the host and the problem. A damaged copy of a part
+ * that is whole elsewhere is a warning, too.
  *
  * `accept` may be NULL. io->set receives every tensor of the layout; the caller clears *manifest with
  * dt_manifest_clear. While it reads, each rank holds one shard and the longest tensor in host memory.

@@ -85,8 +85,8 @@ void dt_find_end(dt_loading *l);
  * shard that no rank has whole; `why` names it and the reason. */
 dt_status dt_locate_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *err);
 
-/* load_read.c: give every tensor to l->io->set. *whole false: a read failed although the shard was verified;
- * `why` says which. */
+/* load_read.c: give every tensor to l->io->set. *whole false: a read failed although the shard was verified,
+ * or a tensor is not finite (state_check.h); `why` says which. */
 dt_status dt_read_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *err);
 
 #endif

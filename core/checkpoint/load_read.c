@@ -2,6 +2,7 @@
 #include "core/checkpoint/load_internal.h"
 
 #include "core/base/alloc.h"
+#include "core/checkpoint/state_check.h"
 #include "core/collective/agreement.h"
 
 #include <string.h>
@@ -13,11 +14,12 @@
 typedef struct assembler {
     const dt_state_layout *layout;
     const dt_state_io *io;
-    float *tensor;    /* [elements of the longest tensor] */
-    float *shard;     /* [elements of the longest shard that this rank reads, at least BROADCAST_ELEMS] */
-    int64_t index;    /* of the tensor that is being filled */
-    int64_t filled;   /* elements of it so far */
-    dt_status status; /* of io->set; kept until the vote, because other ranks wait in the broadcasts */
+    float *tensor;  /* [elements of the longest tensor] */
+    float *shard;   /* [elements of the longest shard that this rank reads, at least BROADCAST_ELEMS] */
+    int64_t index;  /* of the tensor that is being filled */
+    int64_t filled; /* elements of it so far */
+    dt_status
+        status; /* of the check and io->set; kept until the vote, because other ranks wait in the broadcasts */
     dt_error error;
 } assembler;
 
@@ -31,7 +33,9 @@ static void assemble(assembler *a, const float *values, int64_t n)
         values += count;
         n -= count;
         if (a->filled == length) {
-            a->status = a->io->set(a->io->context, a->index, a->tensor, &a->error);
+            a->status = dt_state_check(a->layout->tensors[a->index].name, a->tensor, length, &a->error);
+            if (a->status == DT_OK)
+                a->status = a->io->set(a->io->context, a->index, a->tensor, &a->error);
             a->index++;
             a->filled = 0;
         }
@@ -92,9 +96,11 @@ dt_status dt_read_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *er
     for (int64_t i = 0; i < l->manifest.n_shards && status == DT_OK && *whole; i++)
         status = broadcast_shard(l, i, &a, whole, why, err);
     if (status == DT_OK && *whole) {
-        if (a.status != DT_OK)
-            *err = a.error;
-        status = dt_agree(l->comm, a.status, err);
+        status = dt_agree(l->comm, a.status, &a.error);
+        *whole = status == DT_OK;
+        if (status != DT_OK)
+            *(status == DT_ERR_NUMERIC ? why : err) = a.error;
+        status = status == DT_ERR_NUMERIC ? DT_OK : status; /* an older checkpoint is finite */
     }
     dt_free(a.shard);
     dt_free(a.tensor);

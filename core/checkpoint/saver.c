@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A mean cross-entropy beyond any that a training comes back from: that of guessing is 7 with 1,000 classes. */
+#define DIVERGED_LOSS 1e4
+
 typedef struct saver {
     dt_store *store;
     const dt_state_layout *layout;
@@ -34,6 +37,11 @@ static dt_status read_step_state(const saver *s, dt_manifest *manifest, dt_error
     if (loss && !isfinite(loss->loss))
         return dt_fail(err, DT_ERR_NUMERIC, "the loss of step %lld is not finite (%g)",
                        (long long)manifest->step, (double)loss->loss);
+    if (loss && (double)loss->loss > DIVERGED_LOSS * (double)loss->n)
+        return dt_fail(
+            err, DT_ERR_DATA,
+            "the loss of step %lld is %g: the training has diverged, and an older checkpoint is better",
+            (long long)manifest->step, (double)loss->loss / (double)loss->n);
     if (state) {
         manifest->loss_scale = (double)state->loss_scale;
         manifest->n_good_steps = state->n_good;

@@ -3,6 +3,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/checkpoint/state_check.h"
 #include "core/collective/device_wait.h"
 
 #include <stdatomic.h>
@@ -225,12 +226,13 @@ void dt_snapshot_abandon(dt_snapshot *s)
 
 static dt_status get(void *context, int64_t t, float *canonical, dt_error *err)
 {
-    (void)err;
     const dt_snapshot *s = context;
-    if (is_in_share(s, t))
-        dt_weights_to_canonical(&s->addresses.tensors[t].order, copy_of(s, s->addresses.tensors[t].values),
-                                canonical);
-    return DT_OK;
+    const dt_state_tensor *tensor = &s->layout->tensors[t];
+    if (!is_in_share(s, t))
+        return DT_OK;
+    dt_weights_to_canonical(&s->addresses.tensors[t].order, copy_of(s, s->addresses.tensors[t].values),
+                            canonical);
+    return dt_state_check(tensor->name, canonical, tensor->n_elems, err); /* it is in the caches now */
 }
 
 dt_state_io dt_snapshot_io(dt_snapshot *s)

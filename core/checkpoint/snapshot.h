@@ -51,7 +51,8 @@ dt_status dt_snapshot_wait(dt_snapshot *snapshot, dt_error *err);
 void dt_snapshot_abandon(dt_snapshot *snapshot);
 
 /* The copy, for a reader: `get` fills the elements of a tensor that lie in the share, at their positions in
- * the tensor, and leaves the others undefined. There is no `set`. */
+ * the tensor, and leaves the others undefined. DT_ERR_NUMERIC: they are not finite (state_check.h). There is
+ * no `set`. */
 dt_state_io dt_snapshot_io(dt_snapshot *snapshot);
 /* Copies of step_state and loss; NULL where the addresses have none. */
 const dt_step_state *dt_snapshot_step_state(const dt_snapshot *snapshot);

@@ -2,6 +2,7 @@
 #include "core/collective/agreement.h"
 
 #include "core/base/alloc.h"
+#include "core/base/log.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -62,6 +63,20 @@ dt_status dt_agree(dt_comm *comm, dt_status mine, dt_error *err)
     int64_t n_alike = strcmp(own.message, v.message) == 0; /* a rank without an error has no message */
     DT_TRY(comm->ops->all_reduce(comm, &n_alike, 1, DT_I64, DT_REDUCE_SUM, err));
     return report(&v, comm->size, (int)first, n_alike, err);
+}
+
+dt_status dt_first_error(const dt_comm *comm, dt_status first, dt_error *err, dt_status next,
+                         const dt_error *next_error)
+{
+    if (next == DT_OK)
+        return first;
+    if (first == DT_OK || !next_error->shared) {
+        *err = *next_error;
+        return next;
+    }
+    if (comm->rank == 0)
+        dt_log_error("%s", next_error->message);
+    return first;
 }
 
 /* List the ranks that have this value: "0-2, 5", or "0, 2, 4, ..." where not all fit into `out`. */

@@ -209,9 +209,20 @@ static bool too_many_failures(const dt_checkpointer *c)
     return most > 0 && c->store.n_failures >= most;
 }
 
+static bool is_not_finite(const dt_checkpointer *c)
+{
+    return c->store.n_failures > 0 && c->store.last.status == DT_ERR_NUMERIC;
+}
+
 static dt_status check_failures(const dt_checkpointer *c, dt_error *err)
 {
-    if (!too_many_failures(c))
+    if (is_not_finite(c)) {
+        if (err)
+            *err = c->store.last;
+        return dt_error_share(err, DT_ERR_NUMERIC);
+    }
+    /* after the last step there is nothing to end: the training's end reports the failure */
+    if (!too_many_failures(c) || c->training->step == c->training->total_steps)
         return DT_OK;
     return dt_fail_shared(
         err, DT_ERR_IO,
@@ -309,7 +320,7 @@ dt_status dt_checkpointer_save(dt_checkpointer *c, bool wait, dt_error *err)
         return DT_OK;
     if (l->started_step != c->training->step) {
         finish_late_save(c);
-        if (!too_many_failures(c))
+        if (!too_many_failures(c) && !is_not_finite(c))
             start_save(c);
     }
     if (!wait)

@@ -35,7 +35,8 @@ void dt_checkpointer_vote(const dt_checkpointer *checkpointer, float votes[DT_N_
 /* Local: note the ranks' votes of a step. */
 void dt_checkpointer_note(dt_checkpointer *checkpointer, const dt_step_result *result);
 /* Collective. Brings each lane to its next phase if all ranks have voted that they are ready, so no rank
- * waits. Shared error: DT_ERR_IO after too many failures in a row (--max-checkpoint-failures). */
+ * waits. Shared error: DT_ERR_IO after too many failures in a row (--max-checkpoint-failures), unless all
+ * steps are done; DT_ERR_NUMERIC if the state was not finite, so that there is no checkpoint of it. */
 dt_status dt_checkpointer_advance(dt_checkpointer *checkpointer, dt_error *err);
 
 /* Is a checkpoint of the cursor's step due? The same on all ranks. Collective with --checkpoint-every auto,

@@ -8,6 +8,8 @@
 #include "core/collective/device_wait.h"
 #include "core/training/upload.h"
 
+#include <math.h>
+
 /* Batches between the ranks' votes on whether to go on: some seconds of work, where a vote takes
  * microseconds. */
 #define ROUND 16
@@ -151,6 +153,9 @@ dt_status dt_evaluate(dt_net *net, dt_kernels *kernels, dt_comm *comm, dt_source
     DT_TRY(status);
     DT_TRY(comm->ops->all_reduce(comm, e.sums, N_SUMS, DT_F64, DT_REDUCE_SUM, err));
     DT_TRY(check_broken(&e, info.n_samples, max_broken, err));
+    if (!isfinite(e.sums[0]))
+        return dt_fail_shared(err, DT_ERR_NUMERIC, "the loss of the evaluation is not finite (%g)",
+                              e.sums[0] / e.sums[3]);
     result->val_loss = e.sums[0] / e.sums[3];
     result->val_top1 = e.sums[1] / e.sums[3];
     result->val_top5 = e.sums[2] / e.sums[3];

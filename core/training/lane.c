@@ -69,9 +69,9 @@ static void log_failed_save(const dt_lane *l, int64_t step, bool again)
                      "in a row)",
                      (long long)step, (long long)l->n_failures);
     else
-        dt_log_error(
-            "the checkpoint of step %lld was not written: %s (training goes on; older checkpoints stand)",
-            (long long)step, l->last.message);
+        dt_log_error("the checkpoint of step %lld was not written: %s (%solder checkpoints stand)",
+                     (long long)step, l->last.message,
+                     l->last.status == DT_ERR_NUMERIC ? "" : "training goes on; ");
 }
 
 static void log_failed_copy(const dt_lane *l, int64_t step, bool again)

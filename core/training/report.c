@@ -199,6 +199,7 @@ void dt_report_end(const dt_report *r, bool stopped_on_request, int64_t n_broken
                             .n_val = val.n_samples,
                             .n_broken = n_broken,
                             .n_broken_val = n_broken_val,
-                            .stopped_on_request = stopped_on_request};
+                            .stopped_on_request = stopped_on_request,
+                            .all_done = !stopped_on_request};
     send_to_all(r, END, end);
 }

@@ -142,7 +142,7 @@ dt_status dt_stop_now(dt_stop *s, dt_error *err)
             "none was written: the newest is that of step %lld",
             why, (long long)t->step, left_s, write_s, (long long)state.committed_step);
     if (status != DT_OK)
-        return dt_fail_shared(err, DT_ERR_IO,
+        return dt_fail_shared(err, status == DT_ERR_NUMERIC ? status : DT_ERR_IO,
                               "stopped on %s after step %lld, but the checkpoint was not written: %.700s",
                               why, (long long)t->step, save_error.message);
     return dt_fail_shared(err, DT_ERR_INTERRUPTED,

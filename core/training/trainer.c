@@ -4,8 +4,10 @@
 #include "core/base/clock.h"
 #include "core/base/fault.h"
 #include "core/base/log.h"
+#include "core/checkpoint/state_check.h"
 #include "core/collective/agreement.h"
 #include "core/training/evaluate.h"
+#include "core/training/numeric.h"
 #include "core/training/schedule.h"
 #include "core/training/start.h"
 #include "core/training/stop.h"
@@ -26,6 +28,7 @@ typedef struct dt_trainer {
     double mark_s;                /* since when the device works on the steps whose results are to come */
     int64_t n_skipped_in_a_row;
     int64_t n_broken, n_broken_val; /* of the epoch and of the evaluation that met most broken files */
+    bool all_done;                  /* all steps, and the state is finite */
 } dt_trainer;
 
 /* -- sizes of images ------------------------------------------------------------------------------------- */
@@ -66,6 +69,33 @@ static bool is_evaluated(const dt_trainer *t)
     return t->report.last_eval.n > 0 && t->report.last_eval.step == t->training.step;
 }
 
+/* Collective, after an error that all ranks share: all steps are done, or a state was found not to be finite.
+ * The newest checkpoint is what is committed by then. */
+static int64_t last_checkpoint(dt_trainer *t)
+{
+    dt_checkpointer_wait(t->checkpointer);
+    return dt_checkpointer_get_state(t->checkpointer).committed_step;
+}
+
+/* Collective. The loss of an evaluation, which *err is about, is not finite: name the tensor, if there is one,
+ * that is not finite itself. */
+static dt_status fail_evaluation(dt_trainer *t, dt_error *err)
+{
+    const dt_state_io io = dt_net_state_io(t->parts->net);
+    const dt_error why = *err;
+    dt_error tensor = {0};
+    const bool named = dt_state_check_all(dt_net_state_layout(t->parts->net), &io, &tensor) == DT_ERR_NUMERIC;
+    return dt_numeric_fail(&t->training, last_checkpoint(t), err, "%s after step %lld%s%s", why.message,
+                           (long long)t->training.step, named ? ": " : "", tensor.message);
+}
+
+/* Whether the ranks may still call collectives after this error. */
+static bool are_together(dt_status status, const dt_error *err)
+{
+    return status == DT_OK ||
+           (err->shared && status != DT_ERR_COMM && status != DT_ERR_PEER && status != DT_ERR_DEVICE);
+}
+
 /* Collective; the results of all steps have come. *done is false, on all ranks, if some rank wants to stop,
  * or if the evaluation would last beyond an end that some rank knows of. */
 static dt_status evaluate(dt_trainer *t, bool *done, dt_error *err)
@@ -86,14 +116,19 @@ static dt_status evaluate(dt_trainer *t, bool *done, dt_error *err)
     DT_TRY(dt_agree(t->comm, dt_net_swap_ema(p->net, err), err));
     const dt_status status = dt_evaluate(p->net, p->kernels, t->comm, p->val, t->config->batch,
                                          t->config->max_broken, p->events, p->sinks, p->n_sinks, &m, err);
-    if (status != DT_OK && status != DT_ERR_INTERRUPTED)
+    *done = status == DT_OK;
+    if (!are_together(status, err))
         return status;
-    DT_TRY(dt_agree(t->comm, dt_net_swap_ema(p->net, err), err));
+    dt_error why = {0};
+    DT_TRY(dt_first_error(t->comm, DT_OK, err, dt_agree(t->comm, dt_net_swap_ema(p->net, &why), &why), &why));
     if (status == DT_ERR_INTERRUPTED) {
         t->stop.stop_requested = true;
-        *done = false;
         return DT_OK;
     }
+    if (status == DT_ERR_NUMERIC)
+        return fail_evaluation(t, err);
+    if (status != DT_OK)
+        return status;
     if (m.val_top1 > t->training.best_top1) {
         t->training.best_top1 = m.val_top1;
         t->training.best_epoch = m.epoch;
@@ -128,11 +163,10 @@ static dt_status check_finite(dt_trainer *t, const dt_step_result *r, dt_error *
             used += (size_t)snprintf(ranks + used, sizeof ranks - used, "%s%d", used ? ", " : "", i);
     dt_free(losses);
     DT_TRY(status);
-    return dt_fail_shared(
-        err, DT_ERR_NUMERIC,
-        "the loss is not finite (%g) at step %lld, epoch %lld, on rank %s, with learning rate %g: "
-        "lower --lr or lengthen --warmup-epochs; the last checkpoint is from before that",
-        r->loss, (long long)dt_training_step_of(&t->training, r), (long long)t->training.epoch + 1,
+    return dt_numeric_fail(
+        &t->training, last_checkpoint(t), err,
+        "the loss is not finite (%g) at step %lld, epoch %lld, on rank %s, with learning rate %g", r->loss,
+        (long long)dt_training_step_of(&t->training, r), (long long)t->training.epoch + 1,
         used ? ranks : "none alone", r->lr);
 }
 
@@ -151,12 +185,11 @@ static dt_status check_skipped(dt_trainer *t, const dt_step_result *r, dt_error 
             (long long)dt_training_step_of(&t->training, r), r->loss_scale, (long long)r->n_skipped);
     if (t->n_skipped_in_a_row < MAX_SKIPPED_IN_A_ROW)
         return DT_OK;
-    return dt_fail_shared(
-        err, DT_ERR_NUMERIC,
-        "gradients were not finite in %d steps in a row, up to step %lld, though the loss scale "
-        "has come down to %g: lower --lr, or lengthen "
-        "--warmup-epochs, or use --precision bf16; the last checkpoint is from before that",
-        MAX_SKIPPED_IN_A_ROW, (long long)dt_training_step_of(&t->training, r), r->loss_scale);
+    return dt_numeric_fail(&t->training, last_checkpoint(t), err,
+                           "gradients were not finite in %d steps in a row, up to step %lld, though the loss "
+                           "scale (--precision bf16 needs none) has come down to %g",
+                           MAX_SKIPPED_IN_A_ROW, (long long)dt_training_step_of(&t->training, r),
+                           r->loss_scale);
 }
 
 static dt_status collect_result(dt_trainer *t, const dt_step_result *r, double seconds, dt_error *err)
@@ -247,6 +280,17 @@ static dt_status enqueue_step(dt_trainer *t, dt_error *err)
     return DT_OK;
 }
 
+/* Collective. status: of a function of the checkpointer. A state that is not finite ends the training, but a
+ * step whose loss is not, and whose result has not come yet, is the better reason. */
+static dt_status check_checkpoints(dt_trainer *t, dt_status status, dt_error *err)
+{
+    if (status != DT_ERR_NUMERIC)
+        return status;
+    const dt_error why = *err;
+    DT_TRY(collect_results(t, true, err));
+    return dt_numeric_fail(&t->training, last_checkpoint(t), err, "%s", why.message);
+}
+
 /* What follows a step depends on its number, and on results that all ranks see after the same step. */
 static dt_status one_step(dt_trainer *t, dt_error *err)
 {
@@ -265,7 +309,7 @@ static dt_status one_step(dt_trainer *t, dt_error *err)
     DT_TRY(collect_results(t, drains, err));
     if (t->stop.stop_requested && !drains)
         DT_TRY(collect_results(t, true, err));
-    DT_TRY(dt_checkpointer_advance(t->checkpointer, err));
+    DT_TRY(check_checkpoints(t, dt_checkpointer_advance(t->checkpointer, err), err));
     if (epoch_ends)
         DT_TRY(end_epoch(t, err));
     if (evaluates)
@@ -274,7 +318,7 @@ static dt_status one_step(dt_trainer *t, dt_error *err)
     t->stop.save_requested = false;
     /* the last step and a stop save in their own way */
     if (saves && !is_last && !t->stop.stop_requested)
-        DT_TRY(dt_checkpointer_save(t->checkpointer, false, err));
+        DT_TRY(check_checkpoints(t, dt_checkpointer_save(t->checkpointer, false, err), err));
     dt_checkpointer_poll(t->checkpointer);
     return t->stop.stop_requested && !is_last ? dt_stop_now(&t->stop, err) : DT_OK;
 }
@@ -302,17 +346,24 @@ static dt_status one_epoch(dt_trainer *t, dt_error *err)
 
 /* -- the training ---------------------------------------------------------------------------------------- */
 
+/* A last evaluation and a last checkpoint that fail do not keep the weights from being exported. */
 static dt_status finish(dt_trainer *t, dt_error *err)
 {
     bool evaluated = false;
-    DT_TRY(evaluate(t, &evaluated, err));
-    if (!evaluated)
+    dt_error why = {0};
+    const dt_status status = evaluate(t, &evaluated, err);
+    if (status == DT_ERR_NUMERIC || !are_together(status, err))
+        return status;
+    if (status == DT_OK && !evaluated)
         return dt_stop_now(&t->stop, err); /* the next start evaluates, and is done */
-    const dt_status status = dt_checkpointer_save(t->checkpointer, true, err);
-    dt_checkpointer_finish(t->checkpointer, dt_stop_deadline_s(&t->stop));
     if (status != DT_OK)
-        dt_error_prefix(err, "the training is done, but its last checkpoint was not written");
-    return status;
+        dt_error_prefix(err, "the training is done, but its last evaluation failed");
+    const dt_status saved = dt_checkpointer_save(t->checkpointer, true, &why);
+    dt_checkpointer_finish(t->checkpointer, dt_stop_deadline_s(&t->stop));
+    if (saved != DT_OK)
+        dt_error_prefix(&why, "the training is done, but its last checkpoint was not written");
+    t->all_done = saved != DT_ERR_NUMERIC;
+    return dt_first_error(t->comm, status, err, saved, &why);
 }
 
 static dt_status run(dt_trainer *t, dt_error *err)
@@ -344,8 +395,8 @@ dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, 
                     .net_size = parts->config->image_size,
                     .train_size = parts->config->image_size};
     const dt_status status = run(&t, &own);
-    if (status == DT_OK || status == DT_ERR_INTERRUPTED)
-        dt_report_end(&t.report, status != DT_OK, t.n_broken, t.n_broken_val, result);
+    if (t.all_done || status == DT_ERR_INTERRUPTED)
+        dt_report_end(&t.report, !t.all_done, t.n_broken, t.n_broken_val, result);
     if (status != DT_OK && err)
         *err = own;
     dt_checkpointer_destroy(t.checkpointer);

@@ -43,12 +43,14 @@ typedef struct dt_trainer_parts {
 
 /* Collective: every rank calls it with parts that agree (launch/ has checked). Net and sources come with
  * images of config->image_size, which evaluation keeps; each epoch trains with the size that config->resize
- * says. Fills *result on DT_OK and DT_ERR_INTERRUPTED.
+ * says. Fills *result (zero before) on DT_OK and DT_ERR_INTERRUPTED, and if all steps are done and only the
+ * last evaluation or checkpoint failed: result->all_done, and the net's weights are good.
  *
  * DT_OK: all epochs (or --steps) are done. DT_ERR_INTERRUPTED: stopped on request, with a checkpoint if there
- * was time. DT_ERR_NUMERIC: the loss is not finite, or gradients overflow in every step; the message names
- * step, rank and learning rate. DT_ERR_IO: too many checkpoints in a row, or the last one, could not be
- * written. Or what any part returned. Where err->shared is false, only this rank knows of the error, and
+ * was time. DT_ERR_NUMERIC: the loss of a step or of an evaluation, or the state, is not finite, or gradients
+ * overflow in every step; the message names the step, what is not finite, and the checkpoint to resume from.
+ * DT_ERR_IO: too many checkpoints in a row, or the last one, could not be written. Or what any part returned.
+ * Where err->shared is false, only this rank knows of the error, and
  * others may wait for it in a collective: the caller must comm->abort. */
 dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, dt_error *err);
 
