@@ -224,6 +224,15 @@ static void log_why_no_gpu(const dt_session *session)
 #endif
 }
 
+/* A table that cannot be printed, on a full disk or a closed terminal, ends no training. */
+static void print_tables(const dt_session *s, const dt_options *options, unsigned command,
+                         const rank_row *ranks)
+{
+    dt_error why = {0};
+    if (print_options(s, options, command, &why) != DT_OK || print_ranks(ranks, s->comm->size, &why) != DT_OK)
+        dt_log_warn("the tables of options and ranks were not printed: %s", why.message);
+}
+
 dt_status dt_session_show(const dt_session *s, const dt_options *options, unsigned command, dt_error *err)
 {
     dt_comm *comm = s->comm;
@@ -241,11 +250,9 @@ dt_status dt_session_show(const dt_session *s, const dt_options *options, unsign
     if (status == DT_OK)
         status = comm->ops->all_gather(comm, &me, sizeof me, all, err);
     if (status == DT_OK && comm->rank == 0) {
-        status = print_options(s, options, command, err);
-        if (status == DT_OK)
-            status = print_ranks(all, comm->size, err);
+        print_tables(s, options, command, all);
         log_why_no_gpu(s);
     }
     dt_free(all);
-    return dt_agree(comm, status, err);
+    return status;
 }

@@ -313,6 +313,7 @@ static dt_status export_weights(training *t, const dt_session *s, int64_t steps,
     const dt_options *o = &t->options;
     const dt_config *c = &o->config;
     dt_status status = DT_OK;
+    dt_error ignored;
     if (s->comm->rank == 0) {
         char for_evaluation[DT_WEIGHTS_CONFIG_BYTES];
         dt_weights_config_text(o->config.image_size, o->eval_crop, for_evaluation);
@@ -320,14 +321,30 @@ static dt_status export_weights(training *t, const dt_session *s, int64_t steps,
             .arch = o->arch, .config_text = for_evaluation, .n_batches = steps * c->accumulate};
         const dt_state_io io = dt_net_state_io(t->net);
         status = dt_net_swap_ema(t->net, err); /* export what evaluations have used */
-        if (status == DT_OK)
+        if (status == DT_OK) {
             status = dt_weights_export(dt_net_state_layout(t->net), &io, o->export_to, &options, err);
-        if (status == DT_OK)
-            status = dt_net_swap_ema(t->net, err);
+            (void)dt_net_swap_ema(t->net,
+                                  &ignored); /* the file is there, or not, whatever becomes of the net */
+        }
         if (status == DT_OK)
             dt_log_info("the weights are in %s", o->export_to);
     }
     return dt_agree(s->comm, status, err);
+}
+
+/* Collective, when all steps are done. `status` and *err: whether that ended with an error, such as a last
+ * checkpoint that was not written. Every output is tried, whatever became of the others; the first error is
+ * returned, and later ones are logged. */
+static dt_status write_results(training *t, const dt_session *s, int64_t steps, dt_status status,
+                               dt_error *err)
+{
+    dt_error why = {0};
+    dt_status next = t->options.export_to[0] ? export_weights(t, s, steps, &why) : DT_OK;
+    status = dt_first_error(s->comm, status, err, next, &why);
+    if (next != DT_OK && !why.shared)
+        return status;
+    next = print_profile(t, s, &why);
+    return dt_first_error(s->comm, status, err, next, &why);
 }
 
 static dt_status run(training *t, dt_session *s, dt_error *err)
@@ -342,17 +359,17 @@ static dt_status run(training *t, dt_session *s, dt_error *err)
     DT_TRY(dt_session_show(s, &t->options, DT_COMMAND_TRAIN, err));
     if (s->comm->rank == 0)
         log_training(t, s);
-    DT_TRY(dt_trainer_run(&t->parts, &result, err));
+    dt_status status = dt_trainer_run(&t->parts, &result, err);
+    if (!result.all_done)
+        return status;
     if (s->comm->rank == 0 && result.steps == t->first_step)
         dt_log_info(
             "there was nothing left to do: all %lld steps were done before; --resume never starts over",
             (long long)result.steps);
-    if (o->export_to[0])
-        DT_TRY(export_weights(t, s, result.steps, err));
-    DT_TRY(print_profile(t, s, err));
-    if (s->comm->rank == 0 && !only_measures(o))
+    status = write_results(t, s, result.steps, status, err);
+    if (status == DT_OK && s->comm->rank == 0 && !only_measures(o))
         log_next_steps(t, is_demo);
-    return DT_OK;
+    return status;
 }
 
 dt_status dt_command_train(int argc, char **argv, dt_session *session, dt_error *err)
