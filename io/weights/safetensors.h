@@ -23,6 +23,7 @@
 #include "core/base/error.h"
 #include "core/tensor.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define DT_SAFETENSORS_NAME_BYTES 128
@@ -31,6 +32,7 @@
 typedef struct dt_safetensors_tensor {
     char name[DT_SAFETENSORS_NAME_BYTES];
     dt_dtype dtype; /* DT_F32, DT_F64, DT_F16, DT_BF16, DT_I64, DT_I32 or DT_U8 */
+    bool is_other;  /* of another type (BOOL, F8_E4M3, ...), which cannot be read; dtype is undefined */
     int n_dims;     /* 0: a scalar */
     int64_t dims[DT_SAFETENSORS_MAX_DIMS];
 } dt_safetensors_tensor;
@@ -41,8 +43,8 @@ typedef struct dt_safetensors dt_safetensors;
 
 /* Open a file for reading and check its header: sizes, types, shapes, and that the tensors cover the data
  * exactly, without gap or overlap. Tensors are in the order of the file. DT_ERR_IO, DT_ERR_FORMAT,
- * DT_ERR_UNSUPPORTED (an unknown dtype, more than 8 dimensions, a name of 128 bytes or more),
- * DT_ERR_MEMORY. */
+ * DT_ERR_UNSUPPORTED (more than 8 dimensions, a name of 128 bytes or more), DT_ERR_MEMORY. The message for
+ * a file of another kind says which (file_kind.h). */
 dt_status dt_safetensors_open(const char *path, dt_safetensors **file, dt_error *err);
 void dt_safetensors_close(dt_safetensors *file);
 

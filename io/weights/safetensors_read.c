@@ -3,10 +3,12 @@
 
 #include "core/base/alloc.h"
 #include "io/durable.h"
+#include "io/weights/file_kind.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +24,7 @@
 
 typedef struct stored {
     dt_safetensors_tensor tensor;
+    char type[16];      /* as the file names it */
     int64_t begin, end; /* bytes, in the file */
 } stored;
 
@@ -50,14 +53,6 @@ static int64_t dtype_bytes(dt_dtype dtype)
     return 0;
 }
 
-static const char *dtype_name(dt_dtype dtype)
-{
-    for (size_t k = 0; k < N_KNOWN; k++)
-        if (known[k].dtype == dtype)
-            return known[k].name;
-    return "?";
-}
-
 int64_t dt_safetensors_elems(const dt_safetensors_tensor *tensor)
 {
     int64_t n = 1;
@@ -66,22 +61,24 @@ int64_t dt_safetensors_elems(const dt_safetensors_tensor *tensor)
     return n;
 }
 
-static dt_status parse_dtype(const char *path, const json_t *entry, dt_safetensors_tensor *t, dt_error *err)
+/* A type that is not known is no error: nobody may need the tensor. */
+static dt_status parse_dtype(const char *path, const json_t *entry, stored *s, dt_error *err)
 {
+    dt_safetensors_tensor *t = &s->tensor;
     const char *text = json_string_value(json_object_get(entry, "dtype"));
     if (!text)
         return dt_fail(err, DT_ERR_FORMAT, "%s: tensor %s: no \"dtype\"", path, t->name);
-    for (size_t k = 0; k < N_KNOWN; k++)
+    snprintf(s->type, sizeof s->type, "%s", text);
+    t->is_other = true;
+    for (size_t k = 0; k < N_KNOWN && t->is_other; k++)
         if (strcmp(text, known[k].name) == 0) {
             t->dtype = known[k].dtype;
-            return DT_OK;
+            t->is_other = false;
         }
-    return dt_fail(err, DT_ERR_UNSUPPORTED,
-                   "%s: tensor %s: dtype %.32s is not one of F32, F64, F16, BF16, I64, I32, U8", path,
-                   t->name, text);
+    return DT_OK;
 }
 
-/* *bytes: the size of all elements. */
+/* *bytes: the size of all elements; of their number, if the type is not known. */
 static dt_status parse_shape(const char *path, const json_t *entry, dt_safetensors_tensor *t, int64_t *bytes,
                              dt_error *err)
 {
@@ -92,7 +89,7 @@ static dt_status parse_shape(const char *path, const json_t *entry, dt_safetenso
         return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: tensor %s: %zu dimensions, more than %d", path, t->name,
                        json_array_size(shape), DT_SAFETENSORS_MAX_DIMS);
     t->n_dims = (int)json_array_size(shape);
-    *bytes = dtype_bytes(t->dtype);
+    *bytes = t->is_other ? 1 : dtype_bytes(t->dtype);
     for (int d = 0; d < t->n_dims; d++) {
         const json_t *length = json_array_get(shape, (size_t)d);
         t->dims[d] = json_integer_value(length);
@@ -112,7 +109,7 @@ static dt_status parse_entry(const char *path, const char *name, const json_t *e
                        name, strlen(name), DT_SAFETENSORS_NAME_BYTES - 1);
     memcpy(s->tensor.name, name, strlen(name) + 1);
     int64_t bytes = 0;
-    DT_TRY(parse_dtype(path, entry, &s->tensor, err));
+    DT_TRY(parse_dtype(path, entry, s, err));
     DT_TRY(parse_shape(path, entry, &s->tensor, &bytes, err));
     const json_t *offsets = json_object_get(entry, "data_offsets");
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
@@ -125,7 +122,7 @@ static dt_status parse_entry(const char *path, const char *name, const json_t *e
                        "%s: tensor %s: bytes %" PRId64 " to %" PRId64 " are not inside the %" PRId64
                        " bytes of data",
                        path, name, s->begin, s->end, data_bytes);
-    if (s->end - s->begin != bytes)
+    if (s->end - s->begin != bytes && !s->tensor.is_other)
         return dt_fail(err, DT_ERR_FORMAT,
                        "%s: tensor %s: its shape needs %" PRId64 " bytes, its data_offsets give %" PRId64,
                        path, name, bytes, s->end - s->begin);
@@ -175,6 +172,16 @@ static dt_status parse_header(dt_safetensors *f, int64_t data_bytes, dt_error *e
     return DT_OK;
 }
 
+/* Not a .safetensors file: if it is one of another kind, return an error that says which; else DT_OK. */
+static dt_status refuse_kind(const dt_safetensors *f, int64_t file_bytes, dt_error *err)
+{
+    unsigned char first[DT_WEIGHTS_KIND_BYTES];
+    const int64_t n = file_bytes < (int64_t)sizeof first ? file_bytes : (int64_t)sizeof first;
+    DT_TRY(dt_durable_read(f->fd, f->path, first, n, 0, err));
+    const char *kind = dt_weights_file_kind(first, (size_t)n);
+    return kind ? dt_fail(err, DT_ERR_FORMAT, "%s: not a safetensors file, but %s", f->path, kind) : DT_OK;
+}
+
 static dt_status read_header(dt_safetensors *f, dt_error *err)
 {
     struct stat st;
@@ -183,26 +190,33 @@ static dt_status read_header(dt_safetensors *f, dt_error *err)
         return dt_fail_errno(err, "%s: cannot read its attributes", f->path);
     if (!S_ISREG(st.st_mode))
         return dt_fail(err, DT_ERR_USAGE, "%s: not a file", f->path);
-    if (st.st_size < 8)
+    if (st.st_size < 8) {
+        DT_TRY(refuse_kind(f, st.st_size, err));
         return dt_fail(err, DT_ERR_FORMAT, "%s: of %" PRId64 " bytes, too short for a safetensors file",
                        f->path, (int64_t)st.st_size);
+    }
     DT_TRY(dt_durable_read(f->fd, f->path, length, sizeof length, 0, err));
     uint64_t n = 0;
     for (int i = 7; i >= 0; i--)
         n = n << 8 | length[i];
-    if (n < 2 || n > (uint64_t)(st.st_size - 8) || n > (uint64_t)MAX_HEADER_BYTES)
+    if (n < 2 || n > (uint64_t)(st.st_size - 8) || n > (uint64_t)MAX_HEADER_BYTES) {
+        DT_TRY(refuse_kind(f, st.st_size, err));
         return dt_fail(err, DT_ERR_FORMAT,
                        "%s: says its header has %" PRIu64 " bytes, which cannot be in a file of %" PRId64
                        ": not a safetensors file, or cut short",
                        f->path, n, (int64_t)st.st_size);
+    }
     char *text = dt_alloc((size_t)n);
     if (!text)
         return dt_fail_memory(err, (size_t)n, "the header of a safetensors file");
     json_error_t why = {.line = 0};
     dt_status status = dt_durable_read(f->fd, f->path, text, (int64_t)n, 8, err);
-    if (status == DT_OK && !(f->header = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, &why)))
-        status = dt_fail(err, DT_ERR_FORMAT, "%s: its header is not JSON: line %d, column %d: %s", f->path,
-                         why.line, why.column, why.text);
+    if (status == DT_OK && !(f->header = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, &why))) {
+        status = refuse_kind(f, st.st_size, err);
+        if (status == DT_OK)
+            status = dt_fail(err, DT_ERR_FORMAT, "%s: its header is not JSON: line %d, column %d: %s",
+                             f->path, why.line, why.column, why.text);
+    }
     dt_free(text);
     if (status == DT_OK)
         status = parse_header(f, st.st_size - 8 - (int64_t)n, err);
@@ -350,10 +364,14 @@ static dt_status read_checked(dt_safetensors *f, int64_t i, bool floats, float *
     if (i < 0 || i >= f->n)
         return dt_fail(err, DT_ERR_INTERNAL, "%s: has no tensor %" PRId64, f->path, i);
     const dt_safetensors_tensor *t = &f->tensors[i].tensor;
+    if (t->is_other)
+        return dt_fail(err, DT_ERR_UNSUPPORTED,
+                       "%s: tensor %s: dtype %s is not one of F32, F64, F16, BF16, I64, I32, U8", f->path,
+                       t->name, f->tensors[i].type);
     bool is_float = t->dtype == DT_F32 || t->dtype == DT_F64 || t->dtype == DT_F16 || t->dtype == DT_BF16;
     if (is_float != floats)
         return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: tensor %s: holds %s, where %s are needed", f->path,
-                       t->name, dtype_name(t->dtype), floats ? "floating-point numbers" : "integers");
+                       t->name, f->tensors[i].type, floats ? "floating-point numbers" : "integers");
     dt_status status = read_tensor(f, i, floats ? DT_F32 : DT_I64, f32, i64, err);
     return status == DT_OK ? DT_OK : dt_error_prefix(err, "tensor %s", t->name);
 }

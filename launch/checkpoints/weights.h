@@ -18,10 +18,12 @@ typedef struct dt_weights_info {
  * file; DT_ERR_IO, DT_ERR_FORMAT, DT_ERR_UNSUPPORTED, DT_ERR_MEMORY. */
 dt_status dt_weights_describe(const char *path, dt_weights_info *info, dt_error *err);
 
-/* Set the net's parameters and statistics from a file. `new_head`: a classifier with another number of
- * outputs keeps its initialisation, and this is logged; otherwise that is an error. DT_ERR_USAGE: the file
- * lacks a tensor, a tensor has another shape, or the net lacks it; the message names the tensor. Other errors
- * as above. */
+/* Set the net's parameters and statistics from a file. Its names may all begin with the same words, such as
+ * "module." or "_orig_mod."; what the net has no use for is left out. `new_head`: if the file's classifier is
+ * missing, or has another number of outputs, the net's keeps its initialisation; otherwise that is an error.
+ * All of this is logged. DT_ERR_USAGE: the file lacks a tensor, a tensor has another shape, it has more layers
+ * than the net, or it holds two networks; DT_ERR_NUMERIC: a value is not finite, or a variance is negative; the
+ * message names the tensor. Other errors as above. */
 dt_status dt_weights_load(dt_net *net, const char *path, bool new_head, dt_error *err);
 
 typedef struct dt_weights_export_options {
@@ -39,7 +41,7 @@ void dt_weights_config_text(int64_t image_size, double eval_crop, char out[DT_WE
 /* Write all parameters and statistics of a net or a checkpoint; calls io->get once for each, in the layout's
  * order. Two equal trainings give the same bytes: the metadata holds no dates and no paths. On failure there
  * is no new file, and an older one stays. DT_ERR_USAGE: `ema` and the state has no averages, or no such
- * folder; DT_ERR_IO, DT_ERR_MEMORY. */
+ * folder; DT_ERR_NUMERIC: a value is not finite, or a variance is negative; DT_ERR_IO, DT_ERR_MEMORY. */
 dt_status dt_weights_export(const dt_state_layout *layout, const dt_state_io *io, const char *path,
                             const dt_weights_export_options *options, dt_error *err);
 
