@@ -15,7 +15,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define HASH_BLOCK_BYTES ((int64_t)1 << 20) /* stays in the second-level cache between read and hash */
+#define HASH_BLOCK_BYTES ((int64_t)256 << 10) /* stays in the second-level cache between read and hash */
+#define READ_AHEAD_BYTES ((int64_t)4 << 20)
 
 dt_status dt_durable_path(char *path, dt_error *err, const char *format, ...)
 {
@@ -188,24 +189,88 @@ void dt_durable_hash_memory(const void *data, int64_t bytes, char hex[33])
     hash_to_hex(XXH3_128bits(data, (size_t)bytes), hex);
 }
 
-dt_status dt_durable_hash(int fd, const char *path, int64_t bytes, char hex[33], dt_error *err)
+struct dt_durable_hasher {
+    XXH3_state_t state; /* wants 64-byte alignment, which dt_alloc gives */
+};
+
+dt_status dt_durable_hasher_create(dt_durable_hasher **hasher, dt_error *err)
 {
-    XXH3_state_t *state = dt_alloc(sizeof *state); /* wants 64-byte alignment, which dt_alloc gives */
+    dt_durable_hasher *h = dt_alloc(sizeof *h);
+    if (!h)
+        return dt_fail_memory(err, sizeof *h, "hashing a file");
+    XXH3_128bits_reset(&h->state);
+    *hasher = h;
+    return DT_OK;
+}
+
+void dt_durable_hasher_add(dt_durable_hasher *h, const void *data, int64_t bytes)
+{
+    XXH3_128bits_update(&h->state, data, (size_t)bytes);
+}
+
+void dt_durable_hasher_get(const dt_durable_hasher *h, char hex[33])
+{
+    hash_to_hex(XXH3_128bits_digest(&h->state), hex);
+}
+
+void dt_durable_hasher_destroy(dt_durable_hasher *h)
+{
+    dt_free(h);
+}
+
+dt_status dt_durable_read_hashed(int fd, const char *path, void *data, int64_t bytes, int64_t offset,
+                                 dt_durable_hasher *h, dt_error *err)
+{
+    char *to = data;
+    for (int64_t done = 0; done < bytes; done += HASH_BLOCK_BYTES) {
+        const int64_t n = bytes - done < HASH_BLOCK_BYTES ? bytes - done : HASH_BLOCK_BYTES;
+        if ((offset + done) % READ_AHEAD_BYTES <
+            HASH_BLOCK_BYTES) /* the disk reads on while this block is hashed */
+            (void)posix_fadvise(fd, (off_t)(offset + done + READ_AHEAD_BYTES), (off_t)READ_AHEAD_BYTES,
+                                POSIX_FADV_WILLNEED);
+        DT_TRY(dt_durable_read(fd, path, to + done, n, offset + done, err));
+        dt_durable_hasher_add(h, to + done, n);
+    }
+    return DT_OK;
+}
+
+dt_status dt_durable_hash_part(int fd, const char *path, int64_t bytes, int64_t offset, dt_durable_hasher *h,
+                               dt_error *err)
+{
     char *block = dt_alloc((size_t)HASH_BLOCK_BYTES);
+    if (!block)
+        return dt_fail_memory(err, (size_t)HASH_BLOCK_BYTES, "hashing a file");
     dt_status status = DT_OK;
-    if (!state || !block) {
-        status = dt_fail_memory(err, (size_t)HASH_BLOCK_BYTES, "hashing a file");
-        goto fail;
+    for (int64_t done = 0; done < bytes && status == DT_OK; done += HASH_BLOCK_BYTES) {
+        const int64_t n = bytes - done < HASH_BLOCK_BYTES ? bytes - done : HASH_BLOCK_BYTES;
+        status = dt_durable_read_hashed(fd, path, block, n, offset + done, h, err);
     }
-    XXH3_128bits_reset(state);
-    for (int64_t at = 0; at < bytes; at += HASH_BLOCK_BYTES) {
-        int64_t n = bytes - at < HASH_BLOCK_BYTES ? bytes - at : HASH_BLOCK_BYTES;
-        DT_TRY_OR_FAIL(status, dt_durable_read(fd, path, block, n, at, err));
-        XXH3_128bits_update(state, block, (size_t)n);
-    }
-    hash_to_hex(XXH3_128bits_digest(state), hex);
-fail:
-    dt_free(state);
     dt_free(block);
     return status;
+}
+
+dt_status dt_durable_hash(int fd, const char *path, int64_t bytes, char hex[33], dt_error *err)
+{
+    dt_durable_hasher *h = NULL;
+    DT_TRY(dt_durable_hasher_create(&h, err));
+    dt_status status = dt_durable_hash_part(fd, path, bytes, 0, h, err);
+    if (status == DT_OK)
+        dt_durable_hasher_get(h, hex);
+    dt_durable_hasher_destroy(h);
+    return status;
+}
+
+dt_status dt_durable_check_read_back(int fd, const char *path, int64_t bytes, const char *written_hex,
+                                     dt_error *err)
+{
+    char hex[33];
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* a file system without a disk may keep it */
+    DT_TRY(dt_durable_hash(fd, path, bytes, hex, err));
+    if (strcmp(hex, written_hex) != 0)
+        return dt_fail(
+            err, DT_ERR_IO,
+            "%s: was read back with XXH3-128 %s, but %s was written: the disk changed it; check the "
+            "disk or choose another folder",
+            path, hex, written_hex);
+    return DT_OK;
 }

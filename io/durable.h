@@ -55,6 +55,26 @@ dt_status dt_durable_make_folder(const char *path, dt_error *err);
 dt_status dt_durable_hash(int fd, const char *path, int64_t bytes, char hex[33], dt_error *err);
 void dt_durable_hash_memory(const void *data, int64_t bytes, char hex[33]);
 
+/* The same of bytes that come one part after the other. The caller destroys the hasher (NULL is fine).
+ * DT_ERR_MEMORY. */
+typedef struct dt_durable_hasher dt_durable_hasher;
+dt_status dt_durable_hasher_create(dt_durable_hasher **hasher, dt_error *err);
+void dt_durable_hasher_add(dt_durable_hasher *hasher, const void *data, int64_t bytes);
+void dt_durable_hasher_get(const dt_durable_hasher *hasher, char hex[33]); /* of all bytes so far */
+void dt_durable_hasher_destroy(dt_durable_hasher *hasher);
+
+/* dt_durable_read, and dt_durable_hasher_add while the bytes are in the processor's cache. */
+dt_status dt_durable_read_hashed(int fd, const char *path, void *data, int64_t bytes, int64_t offset,
+                                 dt_durable_hasher *hasher, dt_error *err);
+/* The same without keeping the bytes. */
+dt_status dt_durable_hash_part(int fd, const char *path, int64_t bytes, int64_t offset,
+                               dt_durable_hasher *hasher, dt_error *err);
+
+/* Read a file back after its fsync, from the disk and not from the page cache, and compare its hash with that of
+ * the bytes that were written. DT_ERR_IO: another one. */
+dt_status dt_durable_check_read_back(int fd, const char *path, int64_t bytes, const char *written_hex,
+                                     dt_error *err);
+
 /* Fail with the message for a write that failed with `error_number`: "PATH: No space left on device: 93.1 MB
  * wanted, 12.0 MB free". */
 dt_status dt_durable_write_failed(int fd, const char *path, int error_number, int64_t wanted_bytes,

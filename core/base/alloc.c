@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* MADV_HUGEPAGE */
 #include "core/base/alloc.h"
 
 #include <errno.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static _Atomic int64_t n_live_blocks;
 static _Atomic int64_t fails_in; /* the allocation that brings it from 1 to 0 fails; 0 or less: none */
@@ -15,7 +17,7 @@ static bool fails_now(void)
     return atomic_load_explicit(&fails_in, memory_order_relaxed) > 0 && atomic_fetch_sub(&fails_in, 1) == 1;
 }
 
-void *dt_alloc(size_t bytes)
+static void *alloc_aligned(size_t alignment, size_t bytes)
 {
     void *p = NULL;
     if (fails_now()) {
@@ -24,12 +26,27 @@ void *dt_alloc(size_t bytes)
     }
     /* Not aligned_alloc: its size must be rounded up, and AddressSanitizer would not see an overrun into the
      * rest. */
-    int error = posix_memalign(&p, DT_ALIGNMENT, bytes > 0 ? bytes : 1);
+    int error = posix_memalign(&p, alignment, bytes > 0 ? bytes : 1);
     if (error != 0) {
         errno = error;
         return NULL;
     }
     atomic_fetch_add_explicit(&n_live_blocks, 1, memory_order_relaxed);
+    return p;
+}
+
+void *dt_alloc(size_t bytes)
+{
+    return alloc_aligned(DT_ALIGNMENT, bytes);
+}
+
+void *dt_alloc_large(size_t bytes)
+{
+    if (bytes < DT_HUGE_PAGE_BYTES)
+        return dt_alloc(bytes);
+    void *p = alloc_aligned(DT_HUGE_PAGE_BYTES, bytes);
+    if (p) /* a kernel without huge pages refuses, and gives small ones */
+        (void)madvise(p, bytes / DT_HUGE_PAGE_BYTES * DT_HUGE_PAGE_BYTES, MADV_HUGEPAGE);
     return p;
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* The least and the most that a shard can have beyond its elements. One dataset, with its part of the group's
- * index, takes about 600 bytes. */
+ * index, takes about 330 bytes. */
 enum { SUPERBLOCK_BYTES = 48, MOST_BYTES_BESIDE = 64 << 10, MOST_BYTES_OF_A_PIECE = 4 << 10 };
 enum { SHARD_ATTRIBUTES = 3, MAX_DEPTH = 8 };
 
@@ -19,7 +19,7 @@ typedef struct named_piece {
 } named_piece;
 
 typedef struct check {
-    const dt_hdf5_driver_file *file;
+    const dt_hdf5_image *file;
     const dt_hdf5_expected *expected;
     named_piece *pieces; /* [n_pieces], by name */
     dt_hdf5_place *places;
@@ -53,21 +53,14 @@ static dt_status check_superblock(const check *c)
 {
     static const unsigned char begin[] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1A, '\n', 2, 8, 8, 0};
     unsigned char block[SUPERBLOCK_BYTES];
-    const dt_hdf5_driver_file *file = c->file;
-    const int64_t data_bytes = c->expected->n_elems * (int64_t)sizeof(float);
-    const int64_t most = data_bytes + MOST_BYTES_BESIDE + MOST_BYTES_OF_A_PIECE * c->n_pieces;
-    if (file->bytes < data_bytes + SUPERBLOCK_BYTES || file->bytes > most)
-        return dt_fail(c->err, DT_ERR_FORMAT,
-                       "%s: %lld bytes cannot be a shard of %lld elements: dtrain did not write this shard",
-                       file->path, (long long)file->bytes, (long long)c->expected->n_elems);
-    DT_TRY(dt_durable_read(file->fd, file->path, block, SUPERBLOCK_BYTES, 0, c->err));
+    dt_hdf5_image_read(c->file, 0, SUPERBLOCK_BYTES, block);
     if (memcmp(block, begin, sizeof begin) != 0)
         return refuse(c, "", "does not begin with HDF5's superblock of version 2");
     if (little_endian(block + 12) != 0)
         return refuse(c, "", "has a user block");
     if (little_endian(block + 20) != UINT64_MAX)
         return refuse(c, "", "has an extension of its superblock");
-    if (little_endian(block + 28) != (uint64_t)file->bytes)
+    if (little_endian(block + 28) != (uint64_t)dt_hdf5_image_bytes(c->file))
         return refuse(c, "", "does not end where its superblock says");
     return DT_OK;
 }
@@ -160,7 +153,7 @@ static const char *find_problem_of_dataset(const check *c, hid_t dataset, const 
 {
     int64_t dims[DT_STATE_MAX_DIMS];
     const int n_dims = dt_hdf5_piece_dims(p, dims);
-    const int64_t bytes = p->n_elems * (int64_t)sizeof(float);
+    const int64_t bytes = p->n_elems * (int64_t)sizeof(float), end = dt_hdf5_image_bytes(c->file);
     const char *what = find_foreign_storage(dataset);
     if (what)
         return what;
@@ -174,8 +167,8 @@ static const char *find_problem_of_dataset(const check *c, hid_t dataset, const 
              !attribute_is(dataset, "first_element", &p->first, 0) ||
              (p->tensor->n_dims && !attribute_is(dataset, "shape", p->tensor->dims, p->tensor->n_dims)))
         what = "is another part of the tensor, or the tensor has another shape";
-    else if (at == HADDR_UNDEF || H5Dget_storage_size(dataset) != (hsize_t)bytes ||
-             at > (haddr_t)c->file->bytes || (haddr_t)bytes > (haddr_t)c->file->bytes - at)
+    else if (at == HADDR_UNDEF || H5Dget_storage_size(dataset) != (hsize_t)bytes || at > (haddr_t)end ||
+             (haddr_t)bytes > (haddr_t)end - at)
         what = "has its elements outside the file";
     else
         *place = (dt_hdf5_place){(int64_t)at, p->n_elems};
@@ -319,17 +312,17 @@ static dt_status check_overlaps(const check *c)
     return status;
 }
 
-static dt_status check_file(check *c, dt_hdf5_driver_file *file)
+static dt_status check_file(check *c, dt_hdf5_image *file)
 {
-    hid_t access = dt_hdf5_driver_access(file);
+    hid_t access = dt_hdf5_image_access(file);
     hid_t h5 = access >= 0 ? H5Fopen(file->path, H5F_ACC_RDONLY, access) : -1;
     dt_status status =
         h5 < 0 ? dt_hdf5_fail(c->err, DT_ERR_FORMAT, file->path, "open it as HDF5") : check_root(c, h5);
     if (status == DT_OK && c->n_datasets != c->n_pieces)
         status = dt_fail(c->err, DT_ERR_FORMAT, "%s: holds %lld of its %lld tensors", file->path,
                          (long long)c->n_datasets, (long long)c->n_pieces);
-    if (status != DT_OK && file->failed)
-        status = dt_hdf5_driver_status(file, c->err);
+    if (status != DT_OK && file->out_of_memory)
+        status = dt_fail_memory(c->err, sizeof *file, "checking a shard");
     if (h5 >= 0)
         H5Fclose(h5);
     if (access >= 0)
@@ -356,7 +349,21 @@ static dt_status list_pieces(check *c)
     return DT_OK;
 }
 
-dt_status dt_hdf5_check(dt_hdf5_driver_file *file, const dt_hdf5_expected *expected, dt_hdf5_place **places,
+dt_status dt_hdf5_check_size(const char *path, int64_t bytes, const dt_hdf5_expected *e, dt_error *err)
+{
+    int64_t cursor = 0, most = MOST_BYTES_BESIDE;
+    dt_hdf5_piece p;
+    while (dt_hdf5_next_piece(e->layout, e->first, e->n_elems, &cursor, &p))
+        most += MOST_BYTES_OF_A_PIECE;
+    if (bytes < SUPERBLOCK_BYTES || e->n_elems > (bytes - SUPERBLOCK_BYTES) / (int64_t)sizeof(float) ||
+        bytes - e->n_elems * (int64_t)sizeof(float) > most)
+        return dt_fail(err, DT_ERR_FORMAT,
+                       "%s: %lld bytes cannot be a shard of %lld elements: dtrain did not write this shard",
+                       path, (long long)bytes, (long long)e->n_elems);
+    return DT_OK;
+}
+
+dt_status dt_hdf5_check(dt_hdf5_image *file, const dt_hdf5_expected *expected, dt_hdf5_place **places,
                         int64_t *n, dt_error *err)
 {
     check c = {.file = file, .expected = expected, .err = err};

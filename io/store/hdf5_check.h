@@ -1,7 +1,8 @@
 /* hdf5_check.h: whether a shard's file is what hdf5_shard.c writes, before any element is read.
  *
  *   dt_hdf5_expected e = {.layout = layout, .step = step, .first = first, .n_elems = n_elems};
- *   DT_TRY(dt_hdf5_check(&file, &e, &places, &n, err));     places[i]: where the elements of piece i are
+ *   DT_TRY(dt_hdf5_check_size(path, bytes, &e, err));              before any memory is taken for it
+ *   DT_TRY(dt_hdf5_check(&image, &e, &places, &n, err));     places[i]: where the elements of piece i are
  *
  * A hash shows that a file is the one that its manifest lists, not that dtrain wrote either of them. HDF5 files
  * can refer to other files (external storage, virtual datasets, links), call plugins (filters) and claim sizes
@@ -28,11 +29,15 @@ typedef struct dt_hdf5_place {
     int64_t n_elems; /* > 0 */
 } dt_hdf5_place;
 
-/* Check the open file of file->bytes bytes. *places: one for each piece of the shard, in the order of the
+/* Whether a file of this size can be the shard: its values, and not much more. DT_ERR_FORMAT. */
+dt_status dt_hdf5_check_size(const char *path, int64_t bytes, const dt_hdf5_expected *expected,
+                             dt_error *err);
+
+/* Check a file of such a size, which is in memory. *places: one for each piece of the shard, in the order of the
  * stream, so that their elements are the shard's; the caller frees it with dt_free. Call without dt_hdf5_lock.
- * DT_ERR_FORMAT: dtrain did not write this file for this manifest, the message says why; DT_ERR_IO;
+ * DT_ERR_FORMAT: dtrain did not write this file for this manifest, the message says why;
  * DT_ERR_MEMORY. */
-dt_status dt_hdf5_check(dt_hdf5_driver_file *file, const dt_hdf5_expected *expected, dt_hdf5_place **places,
+dt_status dt_hdf5_check(dt_hdf5_image *image, const dt_hdf5_expected *expected, dt_hdf5_place **places,
                         int64_t *n, dt_error *err);
 
 #endif

@@ -1,13 +1,9 @@
 #include "io/store/hdf5_driver.h"
 
 #include "core/base/alloc.h"
-#include "core/base/fault.h"
-#include "io/durable.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <unistd.h>
 #if H5_VERSION_GE(1, 13, 0)
 #    include <H5FDdevelop.h>
 #else
@@ -49,17 +45,28 @@ dt_status dt_hdf5_fail(dt_error *err, dt_status status, const char *path, const 
                    innermost->func_name ? innermost->func_name : "?");
 }
 
-/* The driver. What HDF5 opens is a view of the caller's dt_hdf5_driver_file. */
+/* The driver. What HDF5 opens is a view of the caller's dt_hdf5_image. */
 
 typedef struct view {
     H5FD_t base; /* HDF5's part, first */
-    dt_hdf5_driver_file *file;
+    dt_hdf5_image *image;
     haddr_t end_of_allocation;
+    int64_t allocated; /* bytes of the data, in a file that is written */
 } view;
 
 typedef struct access_info { /* passed through the access list */
-    dt_hdf5_driver_file *file;
+    dt_hdf5_image *image;
 } access_info;
+
+static int64_t end_of_data(const dt_hdf5_image *image)
+{
+    return image->head_bytes + image->data_bytes;
+}
+
+int64_t dt_hdf5_image_bytes(const dt_hdf5_image *image)
+{
+    return end_of_data(image) + image->tail_bytes;
+}
 
 static H5FD_t *view_open(const char *name, unsigned flags, hid_t access, haddr_t max_address)
 {
@@ -67,34 +74,52 @@ static H5FD_t *view_open(const char *name, unsigned flags, hid_t access, haddr_t
     const access_info *info = H5Pget_driver_info(access);
     view *v = info ? dt_calloc(1, sizeof *v) : NULL;
     if (!v) {
-        if (info && !info->file->failed) {
-            dt_fail_memory(&info->file->error, sizeof *v, "an HDF5 file");
-            info->file->failed = true;
-        }
+        if (info)
+            info->image->out_of_memory = true;
         return NULL;
     }
-    v->file = info->file;
+    v->image = info->image;
     return &v->base;
 }
 
 static herr_t view_close(H5FD_t *base)
 {
-    dt_free(base); /* the descriptor is the caller's */
+    dt_free(base); /* the image is the caller's */
     return 0;
 }
 
 static int view_compare(const H5FD_t *a, const H5FD_t *b)
 {
     const view *va = (const view *)a, *vb = (const view *)b;
-    return va->file < vb->file ? -1 : va->file > vb->file;
+    return va->image < vb->image ? -1 : va->image > vb->image;
 }
 
 static herr_t view_query(const H5FD_t *base, unsigned long *flags)
 {
     (void)base;
-    *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
-             H5FD_FEAT_AGGREGATE_SMALLDATA | H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
+    *flags = H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
     return 0;
+}
+
+/* Where a new object of the file goes: the superblock into the head, values into the data, in the order in which
+ * the data sets are made, and everything else after the data. */
+static haddr_t view_allocate(H5FD_t *base, H5FD_mem_t type, hid_t transfer, hsize_t bytes)
+{
+    (void)transfer;
+    view *v = (view *)base;
+    const int64_t left = v->image->data_bytes - v->allocated;
+    haddr_t address = v->end_of_allocation;
+    if (type == H5FD_MEM_DRAW) {
+        address = (haddr_t)(v->image->head_bytes + v->allocated);
+        v->allocated += bytes <= (hsize_t)left ? (int64_t)bytes : 0;
+        return bytes <= (hsize_t)left ? address : HADDR_UNDEF;
+    }
+    if (address == 0) {
+        v->end_of_allocation = (haddr_t)end_of_data(v->image);
+        return type == H5FD_MEM_SUPER && bytes <= (hsize_t)v->image->head_bytes ? 0 : HADDR_UNDEF;
+    }
+    v->end_of_allocation += bytes;
+    return address;
 }
 
 static haddr_t view_end_of_allocation(const H5FD_t *base, H5FD_mem_t type)
@@ -113,66 +138,99 @@ static herr_t view_set_end_of_allocation(H5FD_t *base, H5FD_mem_t type, haddr_t 
 static haddr_t view_end_of_file(const H5FD_t *base, H5FD_mem_t type)
 {
     (void)type;
-    return (haddr_t)((const view *)base)->file->bytes;
+    const view *v = (const view *)base;
+    const bool is_new = (v->base.access_flags & H5F_ACC_RDWR) && v->end_of_allocation == 0;
+    return is_new ? 0 : (haddr_t)dt_hdf5_image_bytes(v->image); /* 0: HDF5 makes the superblock */
+}
+
+/* The bytes of [at, at + bytes) that lie in one part of the image, which begins at `from`: *n of them. */
+static char *part_at(char *part, int64_t from, int64_t part_bytes, int64_t at, int64_t bytes, int64_t *n)
+{
+    if (at < from || at >= from + part_bytes)
+        return NULL;
+    *n = from + part_bytes - at < bytes ? from + part_bytes - at : bytes;
+    return part + (at - from);
+}
+
+void dt_hdf5_image_read(const dt_hdf5_image *image, int64_t at, int64_t bytes, void *to)
+{
+    char *next = to;
+    while (bytes > 0) {
+        int64_t n = 0;
+        const char *from = part_at(image->head, 0, image->head_bytes, at, bytes, &n);
+        if (!from && image->data)
+            from = part_at(image->data, image->head_bytes, image->data_bytes, at, bytes, &n);
+        if (!from && image->tail)
+            from = part_at(image->tail, end_of_data(image), image->tail_bytes, at, bytes, &n);
+        if (!from) {
+            memset(next, 0, (size_t)bytes);
+            return;
+        }
+        memcpy(next, from, (size_t)n);
+        next += n;
+        at += n;
+        bytes -= n;
+    }
 }
 
 static herr_t view_read(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t bytes,
                         void *buffer)
 {
     (void)type, (void)transfer;
-    dt_hdf5_driver_file *file = ((view *)base)->file;
-    int64_t at = (int64_t)address, inside = file->bytes > at ? file->bytes - at : 0;
-    if (inside > (int64_t)bytes)
-        inside = (int64_t)bytes;
-    memset((char *)buffer + inside, 0, bytes - (size_t)inside); /* beyond the end HDF5 expects zeros */
-    dt_error error = {0};
-    if (inside > 0 && dt_durable_read(file->fd, file->path, buffer, inside, at, &error) != DT_OK) {
-        if (!file->failed)
-            file->error = error;
-        file->failed = true;
-        return -1;
-    }
+    /* beyond the end HDF5 expects zeros */
+    dt_hdf5_image_read(((view *)base)->image, (int64_t)address, (int64_t)bytes, buffer);
     return 0;
 }
 
+/* Make the tail at least this long; what is new is zero. */
+static bool grow_tail(dt_hdf5_image *image, int64_t bytes)
+{
+    if (bytes > image->tail_capacity) {
+        const int64_t capacity = bytes > 2 * image->tail_capacity ? bytes : 2 * image->tail_capacity;
+        char *tail = dt_realloc(image->tail, (size_t)image->tail_capacity, (size_t)capacity);
+        if (!tail)
+            return false;
+        memset(tail + image->tail_capacity, 0, (size_t)(capacity - image->tail_capacity));
+        image->tail = tail;
+        image->tail_capacity = capacity;
+    }
+    if (bytes > image->tail_bytes)
+        image->tail_bytes = bytes;
+    return true;
+}
+
+/* After the first failure: report success, so that HDF5 can close the file. */
 static herr_t view_write(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t bytes,
                          const void *data)
 {
-    (void)type, (void)transfer;
-    dt_hdf5_driver_file *file = ((view *)base)->file;
-    if (file->failed)
-        return 0; /* the file is lost; let HDF5 close it */
-    int64_t at = (int64_t)address;
-    if (dt_fault("store.write")) { /* half of the block is written, as on a failing disk */
-        dt_durable_write(file->fd, file->path, data, (int64_t)bytes / 2, at, NULL);
-        dt_durable_write_failed(file->fd, file->path, EIO, (int64_t)bytes, &file->error);
-        file->failed = true;
-    } else if (dt_fault("store.space")) {
-        dt_durable_write_failed(file->fd, file->path, ENOSPC, (int64_t)bytes, &file->error);
-        file->failed = true;
-    } else if (dt_durable_write(file->fd, file->path, data, (int64_t)bytes, at, &file->error) != DT_OK) {
-        file->failed = true;
-    }
-    if (at + (int64_t)bytes > file->bytes)
-        file->bytes = at + (int64_t)bytes;
+    (void)transfer;
+    dt_hdf5_image *image = ((view *)base)->image;
+    const int64_t at = (int64_t)address, n = (int64_t)bytes;
+    if (type == H5FD_MEM_DRAW)
+        return -1; /* the caller writes the values */
+    if (at + n <= image->head_bytes)
+        memcpy(image->head + at, data, bytes);
+    else if (at < end_of_data(image))
+        return -1;
+    else if (grow_tail(image, at + n - end_of_data(image)))
+        memcpy(image->tail + (at - end_of_data(image)), data, bytes);
+    else
+        image->out_of_memory = true;
     return 0;
 }
 
-/* Set the file's size to the one that HDF5 assumes. */
+/* Set the image's size to the one that HDF5 assumes. */
 static herr_t view_truncate(H5FD_t *base, hid_t transfer, hbool_t closing)
 {
     (void)transfer, (void)closing;
-    view *v = (view *)base;
-    dt_hdf5_driver_file *file = v->file;
-    if (!(v->base.access_flags & H5F_ACC_RDWR) || file->failed)
+    const view *v = (const view *)base;
+    const int64_t bytes = (int64_t)v->end_of_allocation - end_of_data(v->image);
+    if (!(v->base.access_flags & H5F_ACC_RDWR) || v->image->out_of_memory || bytes <= 0)
         return 0;
-    if (ftruncate(file->fd, (off_t)v->end_of_allocation) != 0) {
-        dt_fail_errno(&file->error, "%s: cannot set its size to %llu bytes", file->path,
-                      (unsigned long long)v->end_of_allocation);
-        file->failed = true;
-        return 0;
-    }
-    file->bytes = (int64_t)v->end_of_allocation;
+    if (!grow_tail(v->image, bytes))
+        v->image->out_of_memory = true;
+    else
+        v->image->tail_bytes = bytes;
     return 0;
 }
 
@@ -189,6 +247,7 @@ static const H5FD_class_t driver_class = {
     .close = view_close,
     .cmp = view_compare,
     .query = view_query,
+    .alloc = view_allocate,
     .get_eoa = view_end_of_allocation,
     .set_eoa = view_set_end_of_allocation,
     .get_eof = view_end_of_file,
@@ -206,22 +265,13 @@ static hid_t driver_id(void)
     return id;
 }
 
-hid_t dt_hdf5_driver_access(dt_hdf5_driver_file *file)
+hid_t dt_hdf5_image_access(dt_hdf5_image *image)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    const access_info info = {file};
+    const access_info info = {image};
     if (access >= 0 && H5Pset_driver(access, driver_id(), &info) >= 0)
         return access;
     if (access >= 0)
         H5Pclose(access);
     return -1;
-}
-
-dt_status dt_hdf5_driver_status(const dt_hdf5_driver_file *file, dt_error *err)
-{
-    if (!file->failed)
-        return DT_OK;
-    if (err)
-        *err = file->error;
-    return file->error.status;
 }

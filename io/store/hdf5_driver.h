@@ -1,15 +1,16 @@
-/* hdf5_driver.h: HDF5 files through a file driver of our own, so that errors of the disk can be reported.
+/* hdf5_driver.h: HDF5 files in memory, through a file driver of our own; HDF5 never sees the disk.
  *
- *   dt_hdf5_driver_file file = {.fd = fd, .path = path};
- *   hid_t access = dt_hdf5_driver_access(&file);           a file access list; H5Pclose it
+ *   dt_hdf5_image image = {.head = head, .head_bytes = sizeof head, .data_bytes = bytes};
+ *   hid_t access = dt_hdf5_image_access(&image);           a file access list; H5Pclose it
  *   hid_t h5 = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);  ... H5Fclose(h5);
- *   DT_TRY(dt_hdf5_driver_status(&file, err));
+ *   the file is: head, the values of all data sets in the order in which they were made, tail
  *
- * Why not HDF5's own sec2 driver: after a failed write (a full disk) H5Fclose fails too, the file stays open
- * inside the library, and the library's exit handler tries again; the reason is lost in a stack of errors;
- * and sec2 takes file locks, which NFS and Lustre refuse. This driver works on a descriptor that the caller
- * opened. After the first write that fails it writes nothing more, remembers the error, and reports success
- * to HDF5, so that HDF5 can close the file. The caller then asks for the error and removes the file.
+ * Why not HDF5's own drivers: after a failed write (a full disk) H5Fclose of the driver sec2 fails too, the file
+ * stays open inside the library, and the library's exit handler tries again; the reason is lost in a stack of
+ * errors; and sec2 takes file locks, which NFS and Lustre refuse. Its driver "core" needs the whole file in one
+ * piece of memory. Here HDF5 only makes, or reads, what describes the values. So the caller can write the file
+ * from its first byte to its last, and hash what it reads before HDF5 sees it: a damaged file can make HDF5
+ * hang.
  */
 #ifndef DT_IO_STORE_HDF5_DRIVER_H
 #define DT_IO_STORE_HDF5_DRIVER_H
@@ -17,22 +18,31 @@
 #include "core/base/error.h"
 
 #include <hdf5.h>
+#include <stdbool.h>
 #include <stdint.h>
 
-typedef struct dt_hdf5_driver_file {
-    int fd;           /* the caller's; a file to be written is empty and open for reading too */
+/* The bytes of a file: head, data, tail. To write, the caller sets head, head_bytes and data_bytes; HDF5 puts
+ * its superblock into the head and everything but values into the tail. To read, the caller sets all. */
+typedef struct dt_hdf5_image {
     const char *path; /* for messages */
-    int64_t bytes;    /* the file's size; for reading the caller sets it */
-    bool failed;      /* the system refused something, as `error` says; nothing more is written */
-    dt_error error;
-} dt_hdf5_driver_file;
+    char *head;       /* [head_bytes], the caller's; to write: zeros */
+    int64_t head_bytes;
+    char *data; /* [data_bytes], the caller's; NULL to write: the caller has the values */
+    int64_t data_bytes;
+    char *tail; /* [tail_bytes], dt_alloc'ed; the caller frees it */
+    int64_t tail_bytes, tail_capacity;
+    bool out_of_memory; /* the driver had no memory: the file is not complete */
+} dt_hdf5_image;
 
-/* A file access property list for `file`, which must outlive every HDF5 file that is opened with the list.
+/* The file's size. */
+int64_t dt_hdf5_image_bytes(const dt_hdf5_image *image);
+
+/* Copy the bytes [at, at + bytes); those that the image does not have are zero. */
+void dt_hdf5_image_read(const dt_hdf5_image *image, int64_t at, int64_t bytes, void *to);
+
+/* A file access property list for `image`, which must outlive every HDF5 file that is opened with the list.
  * Negative: it failed. */
-hid_t dt_hdf5_driver_access(dt_hdf5_driver_file *file);
-
-/* DT_OK, or the first error of the system. */
-dt_status dt_hdf5_driver_status(const dt_hdf5_driver_file *file, dt_error *err);
+hid_t dt_hdf5_image_access(dt_hdf5_image *image);
 
 /* Allow one thread at a time into HDF5, whose builds without thread safety have one global state, and switch
  * off HDF5's printing of errors meanwhile. */

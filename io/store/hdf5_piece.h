@@ -12,6 +12,10 @@
 
 #include <stdbool.h>
 
+/* The offset of the values in a shard's file. The superblock is before them, and every other object after
+ * them. */
+#define DT_HDF5_VALUES_AT 4096
+
 typedef struct dt_hdf5_piece {
     const dt_state_tensor *tensor;
     int64_t index;   /* of the tensor in the layout */
@@ -28,5 +32,11 @@ bool dt_hdf5_next_piece(const dt_state_layout *layout, int64_t first, int64_t n_
 /* The dimensions of the piece's dataset: the tensor's if it is whole, else one. Returns their number, at least
  * 1. */
 int dt_hdf5_piece_dims(const dt_hdf5_piece *piece, int64_t dims[DT_STATE_MAX_DIMS]);
+
+/* The offset of a piece's values in the file, in bytes. */
+static inline int64_t dt_hdf5_values_at(const dt_hdf5_piece *piece)
+{
+    return DT_HDF5_VALUES_AT + piece->offset * (int64_t)sizeof(float);
+}
 
 #endif

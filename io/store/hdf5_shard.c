@@ -2,14 +2,17 @@
 
 #include "core/base/alloc.h"
 #include "io/durable.h"
+#include "io/file_writer.h"
 #include "io/store/hdf5_driver.h"
 #include "io/store/hdf5_piece.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#define TAIL_PART_BYTES ((int64_t)64 << 10)
+
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#    error "elements are read as they are in the file, little-endian"
+#    error "values are written and read as they are in the file, little-endian"
 #endif
 
 static hid_t piece_space(const dt_hdf5_piece *p)
@@ -63,21 +66,23 @@ static bool make_groups(hid_t h5, const char *name, hid_t group_list)
     return true;
 }
 
-typedef struct writer {
-    hid_t h5, group_list, dataset_list;
-} writer;
+/* -- writing --------------------------------------------------------------------------------------------- */
 
-static bool write_piece(const writer *w, const dt_hdf5_piece *p, const float *values)
+typedef struct maker {
+    hid_t h5, group_list, dataset_list;
+} maker;
+
+static bool make_dataset(const maker *m, const dt_hdf5_piece *p)
 {
-    if (!make_groups(w->h5, p->tensor->name, w->group_list))
+    if (!make_groups(m->h5, p->tensor->name, m->group_list))
         return false;
     hid_t space = piece_space(p);
     hid_t dataset =
-        H5Dcreate2(w->h5, p->tensor->name, H5T_IEEE_F32LE, space, H5P_DEFAULT, w->dataset_list, H5P_DEFAULT);
+        H5Dcreate2(m->h5, p->tensor->name, H5T_IEEE_F32LE, space, H5P_DEFAULT, m->dataset_list, H5P_DEFAULT);
     bool ok =
-        dataset >= 0 && write_attribute(dataset, "first_element", &p->first, 0) &&
-        (p->tensor->n_dims == 0 || write_attribute(dataset, "shape", p->tensor->dims, p->tensor->n_dims)) &&
-        H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
+        dataset >= 0 && H5Dget_offset(dataset) == (haddr_t)dt_hdf5_values_at(p) &&
+        write_attribute(dataset, "first_element", &p->first, 0) &&
+        (p->tensor->n_dims == 0 || write_attribute(dataset, "shape", p->tensor->dims, p->tensor->n_dims));
     if (dataset >= 0)
         ok = H5Dclose(dataset) >= 0 && ok;
     if (space >= 0)
@@ -85,133 +90,123 @@ static bool write_piece(const writer *w, const dt_hdf5_piece *p, const float *va
     return ok;
 }
 
-/* The size that the file has at most, to detect a full disk early. *longest: elements of its longest
- * tensor. */
-static int64_t expected_bytes(const dt_state_layout *layout, int64_t first, int64_t n_elems, int64_t *longest)
-{
-    int64_t cursor = 0, bytes = 8192; /* superblock, root group, the first blocks of the groups' indices */
-    dt_hdf5_piece p;
-    *longest = 0;
-    while (dt_hdf5_next_piece(layout, first, n_elems, &cursor, &p)) {
-        bytes += p.n_elems * (int64_t)sizeof(float) + 1024; /* object header, two attributes, link: about
-                                                               600 bytes */
-        if (p.tensor->n_elems > *longest)
-            *longest = p.tensor->n_elems;
-    }
-    return bytes;
-}
-
-static dt_status write_pieces(const writer *w, const dt_hdf5_driver_file *file, const dt_state_layout *layout,
-                              const dt_state_io *io, int64_t first, int64_t n_elems, float *scratch,
-                              dt_error *err)
+static bool make_datasets(const maker *m, const dt_state_layout *layout, int64_t step, int64_t first,
+                          int64_t n_elems)
 {
     int64_t cursor = 0;
     dt_hdf5_piece p;
-    while (dt_hdf5_next_piece(layout, first, n_elems, &cursor, &p)) {
-        DT_TRY(io->get(io->context, p.index, scratch, err));
-        if (!write_piece(w, &p, scratch + p.first))
-            return file->failed ? dt_hdf5_driver_status(file, err)
-                                : dt_hdf5_fail(err, DT_ERR_IO, file->path, "write a tensor");
-        DT_TRY(dt_hdf5_driver_status(file, err)); /* stop as soon as the disk is full */
-    }
-    return DT_OK;
+    bool ok = write_attribute(m->h5, "step", &step, 0) &&
+              write_attribute(m->h5, "first_element", &first, 0) &&
+              write_attribute(m->h5, "n_elements", &n_elems, 0);
+    while (ok && dt_hdf5_next_piece(layout, first, n_elems, &cursor, &p))
+        ok = make_dataset(m, &p);
+    return ok;
 }
 
-static dt_status write_file(dt_hdf5_driver_file *file, int64_t step, const dt_state_layout *layout,
-                            const dt_state_io *io, int64_t first, int64_t n_elems, float *scratch,
-                            dt_error *err)
+/* Make everything but the values: the image's head and tail. */
+static dt_status make_image(dt_hdf5_image *image, int64_t step, const dt_state_layout *layout, int64_t first,
+                            int64_t n_elems, dt_error *err)
 {
-    writer w = {-1, -1, -1};
-    dt_status status = DT_OK;
+    maker m = {-1, -1, -1};
     hid_t create_list = timeless(H5P_FILE_CREATE);
-    hid_t access = dt_hdf5_driver_access(file);
-    w.group_list = timeless(H5P_GROUP_CREATE);
-    w.dataset_list = timeless(H5P_DATASET_CREATE);
-    bool ok = create_list >= 0 && access >= 0 && w.group_list >= 0 && w.dataset_list >= 0 &&
+    hid_t access = dt_hdf5_image_access(image);
+    m.group_list = timeless(H5P_GROUP_CREATE);
+    m.dataset_list = timeless(H5P_DATASET_CREATE);
+    bool ok = create_list >= 0 && access >= 0 && m.group_list >= 0 && m.dataset_list >= 0 &&
               /* all versions of HDF5 write the same format; every one since 1.8 (2008) reads it */
               H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
-              H5Pset_fill_time(w.dataset_list, H5D_FILL_TIME_NEVER) >= 0;
+              H5Pset_alloc_time(m.dataset_list, H5D_ALLOC_TIME_EARLY) >= 0 &&
+              H5Pset_fill_time(m.dataset_list, H5D_FILL_TIME_NEVER) >= 0;
     if (ok)
-        w.h5 = H5Fcreate(file->path, H5F_ACC_TRUNC, create_list, access);
-    ok = w.h5 >= 0 && write_attribute(w.h5, "step", &step, 0) &&
-         write_attribute(w.h5, "first_element", &first, 0) &&
-         write_attribute(w.h5, "n_elements", &n_elems, 0);
-    status = ok ? write_pieces(&w, file, layout, io, first, n_elems, scratch, err)
-                : dt_hdf5_fail(err, DT_ERR_IO, file->path, "begin the HDF5 file");
-    bool closed = w.h5 < 0 || H5Fclose(w.h5) >= 0;
-    if (file->failed && (status == DT_OK || !ok))
-        status = dt_hdf5_driver_status(file, err);
-    else if (status == DT_OK && !closed)
-        status = dt_hdf5_fail(err, DT_ERR_IO, file->path, "finish the HDF5 file");
-    const hid_t lists[] = {create_list, access, w.group_list, w.dataset_list};
+        m.h5 = H5Fcreate(image->path, H5F_ACC_TRUNC, create_list, access);
+    ok = m.h5 >= 0 && make_datasets(&m, layout, step, first, n_elems);
+    dt_status status = ok ? DT_OK : dt_hdf5_fail(err, DT_ERR_IO, image->path, "make the HDF5 file");
+    if (m.h5 >= 0 && H5Fclose(m.h5) < 0 && status == DT_OK)
+        status = dt_hdf5_fail(err, DT_ERR_IO, image->path, "finish the HDF5 file");
+    if (image->out_of_memory)
+        status = dt_fail_memory(err, (size_t)image->tail_capacity, "a shard of the checkpoint");
+    const hid_t lists[] = {create_list, access, m.group_list, m.dataset_list};
     for (int i = 0; i < 4; i++)
         if (lists[i] >= 0)
             H5Pclose(lists[i]);
     return status;
 }
 
-dt_status dt_hdf5_shard_write(int fd, const char *path, int64_t step, const dt_state_layout *layout,
-                              const dt_state_io *io, int64_t first, int64_t n_elems, int64_t *bytes,
-                              dt_error *err)
+static dt_status append_bytes(dt_file_writer *w, const char *from, int64_t bytes, dt_error *err)
 {
-    int64_t longest;
-    DT_TRY(dt_durable_reserve(fd, path, expected_bytes(layout, first, n_elems, &longest), err));
-    float *scratch = dt_alloc((size_t)longest * sizeof *scratch);
-    if (!scratch)
-        return dt_fail_memory(err, (size_t)longest * sizeof *scratch, "a tensor of the checkpoint");
-    dt_hdf5_driver_file *file = dt_calloc(1, sizeof *file);
-    if (!file) {
-        dt_free(scratch);
-        return dt_fail_memory(err, sizeof *file, "a shard of the checkpoint");
+    for (int64_t at = 0; at < bytes; at += TAIL_PART_BYTES) {
+        const int64_t n = bytes - at < TAIL_PART_BYTES ? bytes - at : TAIL_PART_BYTES;
+        memcpy(dt_file_writer_room(w, n), from + at, (size_t)n);
+        DT_TRY(dt_file_writer_append(w, n, err));
     }
-    file->fd = fd;
-    file->path = path;
-    dt_hdf5_lock();
-    dt_status status = write_file(file, step, layout, io, first, n_elems, scratch, err);
-    dt_hdf5_unlock();
-    if (status == DT_OK)
-        *bytes = file->bytes;
-    dt_free(file);
-    dt_free(scratch);
-    return status;
-}
-
-static dt_status open_checked(int fd, const char *path, int64_t bytes, const dt_hdf5_expected *expected,
-                              dt_hdf5_place **places, int64_t *n, dt_error *err)
-{
-    dt_hdf5_driver_file *file = dt_calloc(1, sizeof *file);
-    if (!file)
-        return dt_fail_memory(err, sizeof *file, "a shard of the checkpoint");
-    file->fd = fd;
-    file->path = path;
-    file->bytes = bytes;
-    dt_status status = dt_hdf5_check(file, expected, places, n, err);
-    dt_free(file);
-    return status;
-}
-
-dt_status dt_hdf5_shard_check(int fd, const char *path, int64_t bytes, const dt_hdf5_expected *expected,
-                              dt_error *err)
-{
-    dt_hdf5_place *places = NULL;
-    int64_t n = 0;
-    DT_TRY(open_checked(fd, path, bytes, expected, &places, &n, err));
-    dt_free(places);
     return DT_OK;
 }
 
-dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const dt_hdf5_expected *expected,
-                             float *values, dt_error *err)
+/* io->get brings a tensor into the canonical order where the writer takes it from: there is no other copy. */
+static dt_status append_values(dt_file_writer *w, const dt_state_layout *layout, const dt_state_io *io,
+                               int64_t first, int64_t n_elems, dt_error *err)
 {
-    dt_hdf5_place *places = NULL;
-    int64_t n = 0;
-    DT_TRY(open_checked(fd, path, bytes, expected, &places, &n, err));
-    dt_status status = DT_OK;
-    for (int64_t i = 0; i < n && status == DT_OK; i++) {
-        status =
-            dt_durable_read(fd, path, values, places[i].n_elems * (int64_t)sizeof(float), places[i].at, err);
-        values += places[i].n_elems;
+    int64_t cursor = 0;
+    dt_hdf5_piece p;
+    while (dt_hdf5_next_piece(layout, first, n_elems, &cursor, &p)) {
+        float *room = dt_file_writer_room(w, p.tensor->n_elems * (int64_t)sizeof *room);
+        DT_TRY(io->get(io->context, p.index, room, err));
+        if (p.first > 0)
+            memmove(room, room + p.first, (size_t)p.n_elems * sizeof *room);
+        DT_TRY(dt_file_writer_append(w, p.n_elems * (int64_t)sizeof *room, err));
     }
-    dt_free(places);
+    return DT_OK;
+}
+
+static int64_t longest_tensor(const dt_state_layout *layout, int64_t first, int64_t n_elems)
+{
+    int64_t cursor = 0, longest = 0;
+    dt_hdf5_piece p;
+    while (dt_hdf5_next_piece(layout, first, n_elems, &cursor, &p))
+        longest = p.tensor->n_elems > longest ? p.tensor->n_elems : longest;
+    return longest;
+}
+
+static dt_status write_image(const dt_hdf5_image *image, int fd, const dt_state_layout *layout,
+                             const dt_state_io *io, int64_t first, int64_t n_elems, char hex[33],
+                             dt_error *err)
+{
+    const int64_t largest = longest_tensor(layout, first, n_elems) * (int64_t)sizeof(float);
+    const dt_file_writer_options options = {.fd = fd,
+                                            .path = image->path,
+                                            .bytes =
+                                                image->head_bytes + image->data_bytes + image->tail_bytes,
+                                            .largest = largest > TAIL_PART_BYTES ? largest : TAIL_PART_BYTES,
+                                            .fault_write = "store.write",
+                                            .fault_space = "store.space"};
+    dt_file_writer *w = NULL;
+    DT_TRY(dt_file_writer_create(&options, &w, err));
+    dt_status status = append_bytes(w, image->head, image->head_bytes, err);
+    if (status == DT_OK)
+        status = append_values(w, layout, io, first, n_elems, err);
+    if (status == DT_OK)
+        status = append_bytes(w, image->tail, image->tail_bytes, err);
+    if (status == DT_OK)
+        status = dt_file_writer_finish(w, hex, err);
+    dt_file_writer_destroy(w);
+    return status;
+}
+
+dt_status dt_hdf5_shard_write(int fd, const char *path, int64_t step, const dt_state_layout *layout,
+                              const dt_state_io *io, int64_t first, int64_t n_elems, int64_t *bytes,
+                              char hex[33], dt_error *err)
+{
+    char head[DT_HDF5_VALUES_AT] = {0};
+    dt_hdf5_image image = {.path = path,
+                           .head = head,
+                           .head_bytes = sizeof head,
+                           .data_bytes = n_elems * (int64_t)sizeof(float)};
+    dt_hdf5_lock();
+    dt_status status = make_image(&image, step, layout, first, n_elems, err);
+    dt_hdf5_unlock();
+    if (status == DT_OK)
+        status = write_image(&image, fd, layout, io, first, n_elems, hex, err);
+    *bytes = dt_hdf5_image_bytes(&image);
+    dt_free(image.tail);
     return status;
 }

@@ -1,5 +1,9 @@
 /* hdf5_shard.h: the content of one shard of a checkpoint. hdf5_store.c makes the folder around it.
  *
+ * The file begins with HDF5's superblock. From byte 4096 on all values of the shard's part of the stream follow
+ * each other without a gap; after them come the objects that describe them. Files of earlier versions have the
+ * objects between the values, and can be read.
+ *
  *   /                              attributes: step; first_element and n_elements: the shard's part of the
  *                                  stream (core/store.h)
  *   /param/conv1.weight            dataset float32 [64][3][7][7]: a whole tensor
@@ -14,20 +18,18 @@
 #include "io/store/hdf5_check.h"
 
 /* Write elements [first, first + n_elems) of the stream into the empty file `fd`, which is open for reading
- * and writing. *bytes: the file's size. The same values give the same bytes. No fsync. Returns errors of
- * io->get; DT_ERR_IO, DT_ERR_MEMORY. */
+ * and writing. *bytes: the file's size; hex: the XXH3-128 of what was written. The same values give the same
+ * bytes. No fsync. Returns errors of io->get; DT_ERR_IO, DT_ERR_MEMORY. */
 dt_status dt_hdf5_shard_write(int fd, const char *path, int64_t step, const dt_state_layout *layout,
                               const dt_state_io *io, int64_t first, int64_t n_elems, int64_t *bytes,
-                              dt_error *err);
+                              char hex[33], dt_error *err);
 
-/* Check that a file of `bytes` is the shard that `expected` describes and nothing else (hdf5_check.h), without
- * reading elements. The caller has verified the file's hash: HDF5 can hang on a damaged file. DT_ERR_FORMAT: it is
- * not; DT_ERR_IO, DT_ERR_MEMORY. */
-dt_status dt_hdf5_shard_check(int fd, const char *path, int64_t bytes, const dt_hdf5_expected *expected,
-                              dt_error *err);
-
-/* As dt_hdf5_shard_check, then read the elements into values[expected->n_elems]. */
-dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const dt_hdf5_expected *expected,
-                             float *values, dt_error *err);
+/* Read a file of `bytes` once: its XXH3-128 must be hex, and it must be the shard that `expected` describes and
+ * nothing else (hdf5_check.h). Its elements go into values[expected->n_elems]; NULL: nowhere. What is checked, and
+ * what `values` holds, are the bytes that were hashed. A file of an earlier version, where the values are not in
+ * one piece, takes memory for itself meanwhile. After an error `values` holds nothing of the file. DT_ERR_FORMAT:
+ * another size or hash, or not that shard; DT_ERR_IO, DT_ERR_MEMORY. */
+dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const char *hex,
+                             const dt_hdf5_expected *expected, float *values, dt_error *err);
 
 #endif

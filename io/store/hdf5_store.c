@@ -109,13 +109,14 @@ static dt_status write_shard_file(int fd, const char *path, int64_t step, const 
                                   const dt_state_io *io, dt_shard_entry *entry, dt_error *err)
 {
     int64_t bytes = 0;
-    DT_TRY(dt_hdf5_shard_write(fd, path, step, layout, io, entry->first, entry->n_elems, &bytes, err));
+    DT_TRY(dt_hdf5_shard_write(fd, path, step, layout, io, entry->first, entry->n_elems, &bytes,
+                               entry->xxh3_128, err));
     if (dt_fault("store.fsync"))
         return injected(err, path, "fsync");
     DT_TRY(dt_durable_sync(fd, path, err));
     if (dt_fault("store.hash"))
         return injected(err, path, "read it back");
-    DT_TRY(dt_durable_hash(fd, path, bytes, entry->xxh3_128, err));
+    DT_TRY(dt_durable_check_read_back(fd, path, bytes, entry->xxh3_128, err));
     entry->bytes = bytes;
     return DT_OK;
 }
@@ -327,38 +328,32 @@ static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry 
     return status;
 }
 
-static dt_status hdf5_verify_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
-                                   dt_error *err)
-{
-    char path[DT_DURABLE_PATH_BYTES], hex[33];
-    int fd;
-    DT_TRY(open_shard(store, manifest->step, entry, path, &fd, err));
-    const dt_state_layout layout = {manifest->n_tensors, 0, manifest->tensors};
-    const dt_hdf5_expected expected = {&layout, manifest->step, entry->first, entry->n_elems};
-    dt_status status = dt_fault("store.verify") ? injected(err, path, "read it")
-                                                : dt_durable_hash(fd, path, entry->bytes, hex, err);
-    if (status == DT_OK && strcmp(hex, entry->xxh3_128) != 0)
-        status = dt_fail(err, DT_ERR_FORMAT, "%s: its XXH3-128 is %s, the manifest says %s: damaged", path,
-                         hex, entry->xxh3_128);
-    if (status == DT_OK)
-        status = dt_hdf5_shard_check(fd, path, entry->bytes, &expected, err);
-    close(fd);
-    return status;
-}
-
-static dt_status hdf5_read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
-                                 float *values, dt_error *err)
+/* Read a shard's file once. values NULL: only verify it. */
+static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
+                            const char *fault, float *values, dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES];
     int fd;
     DT_TRY(open_shard(store, manifest->step, entry, path, &fd, err));
     const dt_state_layout layout = {manifest->n_tensors, 0, manifest->tensors};
     const dt_hdf5_expected expected = {&layout, manifest->step, entry->first, entry->n_elems};
-    dt_status status = dt_fault("store.read")
-                           ? injected(err, path, "read it")
-                           : dt_hdf5_shard_read(fd, path, entry->bytes, &expected, values, err);
+    dt_status status =
+        dt_fault(fault) ? injected(err, path, "read it")
+                        : dt_hdf5_shard_read(fd, path, entry->bytes, entry->xxh3_128, &expected, values, err);
     close(fd);
     return status;
+}
+
+static dt_status hdf5_verify_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
+                                   dt_error *err)
+{
+    return read_shard(store, manifest, entry, "store.verify", NULL, err);
+}
+
+static dt_status hdf5_read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
+                                 float *values, dt_error *err)
+{
+    return read_shard(store, manifest, entry, "store.read", values, err);
 }
 
 static dt_status hdf5_prune(dt_store *store, int64_t step, int64_t keep, dt_error *err)

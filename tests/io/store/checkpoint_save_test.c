@@ -73,7 +73,7 @@ static void every_rank_returns_any_fault_in_saving_and_older_checkpoints_stay(vo
 {
     static const char *const faults[] = {
         "store.begin:1",    "store.open:1",           "store.open:3",           "store.write:1",
-        "store.write:9",    "store.space:2",          "store.fsync:2",          "store.hash:3",
+        "store.write:4",    "store.space:2",          "store.fsync:2",          "store.hash:3",
         "store.manifest:1", "store.manifest.write:1", "store.manifest.fsync:1", "store.folder.fsync:1",
         "store.rename:1"};
     const char *dir = dt_test_temp_dir();

@@ -1,7 +1,8 @@
 /* fuzz_checkpoint.c: reads any bytes as a manifest or as a shard; the first byte chooses. For libFuzzer:
  *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I. tests/io/store/fuzz_checkpoint.c io/durable.c \
- *         io/store/{manifest_json_read,manifest_json_write,hdf5_driver,hdf5_check,hdf5_piece,hdf5_shard}.c \
+ *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I. tests/io/store/fuzz_checkpoint.c \
+ *         io/{durable,file_writer}.c io/store/{manifest_json_read,manifest_json_write,hdf5_driver}.c \
+ *         io/store/{hdf5_check,hdf5_piece,hdf5_shard,hdf5_shard_read}.c \
  *         core/base/{alloc,error,fault,log,rng,clock,computed_by,utf8}.c core/checkpoint/manifest.c \
  *         $(pkg-config --cflags --libs hdf5) -ljansson -lxxhash -lm -lpthread -o fuzz_checkpoint
  *
@@ -122,6 +123,7 @@ static void try_shard(const uint8_t *b)
     float values[MAX_TENSORS * MAX_ELEMS];
     dt_error err;
     int64_t bytes = 0;
+    char hex[33];
     written.layout.tensors = written.tensors;
     read.layout.tensors = read.tensors;
     FILE *f = tmpfile();
@@ -129,10 +131,10 @@ static void try_shard(const uint8_t *b)
         abort();
     const dt_state_io io = {.context = &written, .get = get};
     if (dt_hdf5_shard_write(fileno(f), "a shard", 1, &written.layout, &io, written.first, written.n_elems,
-                            &bytes, &err) != DT_OK)
+                            &bytes, hex, &err) != DT_OK)
         abort();
     const dt_hdf5_expected expected = {&read.layout, 1, read.first, read.n_elems};
-    if (dt_hdf5_shard_read(fileno(f), "a shard", bytes, &expected, values, &err) == DT_OK)
+    if (dt_hdf5_shard_read(fileno(f), "a shard", bytes, hex, &expected, values, &err) == DT_OK)
         for (int64_t t = 0; t < read.layout.n_tensors; t++)
             for (int64_t i = 0; i < read.tensors[t].n_elems; i++) {
                 const int64_t at = read.tensors[t].first + i - read.first;

@@ -57,7 +57,7 @@ static void older_checkpoints_survive_any_failure_in_saving(void)
     fake_state_clear(&newer);
 }
 
-/* Every write in turn, up to the last in HDF5's closing. */
+/* Every write in turn, up to that of the last bytes, which fill no page. */
 static void any_write_that_fails_is_an_error(void)
 {
     fake_state s;
@@ -74,7 +74,7 @@ static void any_write_that_fails_is_an_error(void)
         DT_CHECK_CONTAINS(err.message, "shard-0000-of-0001.h5");
     }
     dt_fault_arm(NULL, 0, NULL);
-    DT_CHECK_MSG(moments > 3, "only %d writes in a file", moments);
+    DT_CHECK_MSG(moments >= 2, "only %d writes in a file", moments);
     store_kit_check_holds(store, &s, 1);
     store->ops->destroy(store);
     fake_state_clear(&s);

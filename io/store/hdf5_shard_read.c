@@ -1,0 +1,122 @@
+/* hdf5_shard_read.c: reads a shard's file once: hashes it on its way into memory, and checks it there. */
+#include "core/base/alloc.h"
+#include "io/durable.h"
+#include "io/store/hdf5_piece.h"
+#include "io/store/hdf5_shard.h"
+
+#include <string.h>
+
+/* Whether the values are in one piece at DT_HDF5_VALUES_AT, as the superblock looks: the root group is after
+ * them. Older versions of dtrain wrote it before them. Only a guess about a file that is not verified yet. */
+static bool values_are_in_place(const char *head, int64_t head_bytes, int64_t end_of_values)
+{
+    enum { ROOT_AT = 36 }; /* in a superblock of version 2 */
+    uint64_t root = 0;
+    for (int i = 7; i >= 0 && head_bytes == DT_HDF5_VALUES_AT; i--)
+        root = root << 8 | (unsigned char)head[ROOT_AT + i];
+    return root >= (uint64_t)end_of_values && root != UINT64_MAX;
+}
+
+/* Read [at, at + bytes) into memory of its own. */
+static dt_status read_part(int fd, int64_t bytes, int64_t at, const dt_hdf5_image *image,
+                           dt_durable_hasher *hasher, char **part, dt_error *err)
+{
+    *part = dt_alloc_large((size_t)bytes);
+    if (!*part)
+        return dt_fail_memory(err, (size_t)bytes, "a shard of a checkpoint");
+    return dt_durable_read_hashed(fd, image->path, *part, bytes, at, hasher, err);
+}
+
+static dt_status read_values(int fd, int64_t bytes, float *values, dt_hdf5_image *image,
+                             dt_durable_hasher *hasher, dt_error *err)
+{
+    image->data = (char *)values;
+    image->data_bytes = bytes;
+    if (values)
+        return dt_durable_read_hashed(fd, image->path, values, bytes, DT_HDF5_VALUES_AT, hasher, err);
+    return dt_durable_hash_part(fd, image->path, bytes, DT_HDF5_VALUES_AT, hasher, err);
+}
+
+/* Read and hash the whole file once: the values straight into `values` if they are in one piece; else all of it
+ * into the image's head. */
+static dt_status read_image(int fd, int64_t bytes, const dt_hdf5_expected *expected, float *values,
+                            dt_durable_hasher *hasher, dt_hdf5_image *image, dt_error *err)
+{
+    const int64_t value_bytes = expected->n_elems * (int64_t)sizeof *values,
+                  end_of_values = DT_HDF5_VALUES_AT + value_bytes;
+    image->head_bytes = bytes < DT_HDF5_VALUES_AT ? bytes : DT_HDF5_VALUES_AT;
+    image->head = dt_alloc(DT_HDF5_VALUES_AT);
+    if (!image->head)
+        return dt_fail_memory(err, DT_HDF5_VALUES_AT, "a shard of a checkpoint");
+    DT_TRY(dt_durable_read(fd, image->path, image->head, image->head_bytes, 0, err));
+    if (bytes < end_of_values || !values_are_in_place(image->head, image->head_bytes, end_of_values)) {
+        dt_free(image->head);
+        image->head_bytes = bytes;
+        return read_part(fd, bytes, 0, image, hasher, &image->head, err);
+    }
+    dt_durable_hasher_add(hasher, image->head, image->head_bytes);
+    image->tail_bytes = bytes - end_of_values;
+    DT_TRY(read_values(fd, value_bytes, values, image, hasher, err));
+    return read_part(fd, image->tail_bytes, end_of_values, image, hasher, &image->tail, err);
+}
+
+static dt_status check_hash(const char *path, const dt_durable_hasher *hasher, const char *expected,
+                            dt_error *err)
+{
+    char hex[33];
+    dt_durable_hasher_get(hasher, hex);
+    if (strcmp(hex, expected) != 0)
+        return dt_fail(err, DT_ERR_FORMAT, "%s: its XXH3-128 is %s, the manifest says %s: damaged", path, hex,
+                       expected);
+    return DT_OK;
+}
+
+/* Copy every piece of an older file, or of one that another program wrote, from where it is. */
+static void copy_pieces(const dt_hdf5_image *image, const dt_hdf5_place *places, int64_t n, float *values)
+{
+    for (int64_t i = 0; i < n; i++) {
+        dt_hdf5_image_read(image, places[i].at, places[i].n_elems * (int64_t)sizeof *values, values);
+        values += places[i].n_elems;
+    }
+}
+
+static dt_status check_and_place(dt_hdf5_image *image, const dt_hdf5_expected *expected, float *values,
+                                 dt_error *err)
+{
+    dt_hdf5_place *places = NULL;
+    int64_t n = 0, at = DT_HDF5_VALUES_AT;
+    DT_TRY(dt_hdf5_check(image, expected, &places, &n, err));
+    dt_status status = DT_OK;
+    for (int64_t i = 0; i < n && image->data_bytes > 0 && status == DT_OK; i++) {
+        if (places[i].at != at)
+            status = dt_fail(err, DT_ERR_FORMAT,
+                             "%s: its tensors are not in the order of the manifest: dtrain did not write "
+                             "this shard",
+                             image->path);
+        at += places[i].n_elems * (int64_t)sizeof *values;
+    }
+    if (values && image->data_bytes == 0)
+        copy_pieces(image, places, n, values);
+    dt_free(places);
+    return status;
+}
+
+dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const char *hex,
+                             const dt_hdf5_expected *expected, float *values, dt_error *err)
+{
+    dt_hdf5_image image = {.path = path};
+    dt_durable_hasher *hasher = NULL;
+    DT_TRY(dt_hdf5_check_size(path, bytes, expected, err));
+    DT_TRY(dt_durable_hasher_create(&hasher, err));
+    dt_status status = read_image(fd, bytes, expected, values, hasher, &image, err);
+    if (status == DT_OK)
+        status = check_hash(path, hasher, hex, err);
+    if (status == DT_OK) /* not before: HDF5 can hang on a damaged file */
+        status = check_and_place(&image, expected, values, err);
+    if (status != DT_OK && image.data) /* nothing of a file that is refused is used */
+        memset(values, 0, (size_t)image.data_bytes);
+    dt_free(image.head);
+    dt_free(image.tail);
+    dt_durable_hasher_destroy(hasher);
+    return status;
+}
