@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const struct {
     const char *name;
@@ -22,20 +23,50 @@ enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static dt_status unknown_command(const char *name, dt_error *err)
 {
-    const char *names[N_COMMANDS + 1] = {NULL};
+    const char *names[N_COMMANDS + 3] = {[N_COMMANDS] = "help", [N_COMMANDS + 1] = "version"};
+    struct stat st;
     for (int i = 0; i < N_COMMANDS; i++)
         names[i] = commands[i].name;
     const char *meant = dt_suggest(name, names);
     if (meant)
         return dt_fail(err, DT_ERR_USAGE, "unknown command '%s'; did you mean '%s'?", name, meant);
+    if (stat(name, &st) == 0 && S_ISDIR(st.st_mode))
+        return dt_fail(err, DT_ERR_USAGE, "unknown command '%s'; to train on this folder, use --data %s",
+                       name, name);
     return dt_fail(err, DT_ERR_USAGE,
                    "unknown command '%s'; there are train, eval, inspect, export, info and demo-data", name);
+}
+
+/* `dtrain help [COMMAND]` is `dtrain [COMMAND] --help`. */
+static dt_status help(int argc, char **argv, dt_session *session, dt_error *err)
+{
+    static char option[] = "--help";
+    if (argc > 3)
+        return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; help takes one command", argv[3]);
+    char *name = argv[argc - 1], *words[] = {name, option, NULL};
+    for (int i = 0; i < N_COMMANDS && argc == 3; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].run(2, words, session, err);
+    return argc == 3 ? unknown_command(name, err) : dt_command_train(2, words, session, err);
+}
+
+static dt_status version(int argc, char **argv, dt_session *session, dt_error *err)
+{
+    static char option[] = "--version";
+    char *words[] = {argv[0], option, NULL};
+    if (argc > 2)
+        return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; version takes none", argv[2]);
+    return dt_command_train(2, words, session, err);
 }
 
 static dt_status run(int argc, char **argv, dt_session *session, dt_error *err)
 {
     if (argc < 2 || argv[1][0] == '-')
         return dt_command_train(argc, argv, session, err);
+    if (strcmp(argv[1], "help") == 0)
+        return help(argc, argv, session, err);
+    if (strcmp(argv[1], "version") == 0)
+        return version(argc, argv, session, err);
     for (int i = 0; i < N_COMMANDS; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1, session, err);

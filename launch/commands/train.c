@@ -40,7 +40,8 @@ static const dt_command_usage usage = {
     .doc = "Train a ResNet on a folder of images, on one machine or with mpirun on many.\n\n"
            "  dtrain --data imagenet --arch resnet50\n"
            "  mpirun -np 16 dtrain --config imagenet.conf\n\n"
-           "With no options at all it reads ./dtrain.conf if there is one, and else trains the built-in demo."
+           "Without --config it reads ./dtrain.conf, if there is one. Where nothing names data, it trains "
+           "the built-in demo."
            "\v" DT_COMMANDS_DOC "\n\n"
            "Exit codes: 0 done; 1 an error that a restart would repeat; 2 wrong usage; 75 stopped "
            "on request (SIGINT, SIGTERM, SIGUSR1, a time limit, a spot notice) with a checkpoint, or another "
@@ -266,6 +267,8 @@ static void log_training(const training *t, const dt_session *s)
     t->train->ops->info(t->train, &train);
     if (t->val)
         t->val->ops->info(t->val, &val);
+    if (o->config_file[0])
+        dt_log_info("options that the command line does not set are read from %s", o->config_file);
     dt_log_info("%s: %.2f million parameters, %.2f GMAC an image at %lld pixels", o->arch,
                 (double)net.n_params / 1e6, (double)net.forward_macs / 1e9, (long long)c->image_size);
     dt_log_info("memory of each rank, at its peak: %.2f GiB of %.2f free: %.0f MiB for activations, %.0f for "
@@ -352,9 +355,11 @@ static dt_status run(training *t, dt_session *s, dt_error *err)
     const dt_options *o = &t->options;
     bool is_demo = trains_the_demo(o);
     dt_metrics_end result = {0};
-    if (s->comm->rank == 0 && is_demo)
-        dt_log_info("no --data%s: training the built-in demo, handwritten digits",
-                    t->options.config_file[0] ? "" : " and no ./dtrain.conf");
+    if (s->comm->rank == 0 && is_demo && o->config_file[0])
+        dt_log_info("no --data, and %s names no data: training the built-in demo, handwritten digits",
+                    o->config_file);
+    else if (s->comm->rank == 0 && is_demo)
+        dt_log_info("no --data and no ./dtrain.conf: training the built-in demo, handwritten digits");
     DT_TRY(assemble(t, s, err));
     DT_TRY(dt_session_show(s, &t->options, DT_COMMAND_TRAIN, err));
     if (s->comm->rank == 0)

@@ -46,8 +46,11 @@ dt_status dt_options_parse_resize(dt_options *options, dt_error *err)
 dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err)
 {
     const dt_config *c = &options->config;
+    const int data = dt_options_find("data", command);
     if (!command)
         return DT_OK;
+    if (data >= 0 && options->origin[data] == DT_ORIGIN_FILE && !c->data[0])
+        return dt_fail(err, DT_ERR_USAGE, "data: the value is empty; name a folder, or leave the line out");
     if (command == DT_COMMAND_EVAL && !options->weights[0])
         return dt_fail(err, DT_ERR_USAGE,
                        "--weights is missing: what to evaluate, a .safetensors file or a run's folder");

@@ -4,14 +4,13 @@
 #include "launch/options/options.h"
 
 #include "core/base/alloc.h"
+#include "core/base/file.h"
 #include "launch/options/suggest.h"
 
-#include <errno.h>
 #include <libconfig.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* -- reading --------------------------------------------------------------------------------------------- */
 
@@ -178,14 +177,9 @@ static dt_status apply_setting(const char *path, const char *file_text, unsigned
 static dt_status read_text(const char *path, char **text, dt_error *err)
 {
     enum { LARGEST = 1 << 20 }; /* a configuration has some 60 lines: a larger file is not one */
-    struct stat status;
-    FILE *stream = fopen(path, "r");
-    if (!stream || fstat(fileno(stream), &status) != 0 || S_ISDIR(status.st_mode)) {
-        int reason = stream ? EISDIR : errno;
-        if (stream)
-            fclose(stream);
-        return dt_fail(err, DT_ERR_USAGE, "--config %s: %s", path, strerror(reason));
-    }
+    FILE *stream = NULL;
+    if (dt_file_open_stream(path, &stream, err) != DT_OK)
+        return err ? dt_fail(err, DT_ERR_USAGE, "%s", err->message) : DT_ERR_USAGE;
     char *buffer = dt_alloc(LARGEST + 1);
     if (!buffer) {
         fclose(stream);
@@ -201,7 +195,7 @@ static dt_status read_text(const char *path, char **text, dt_error *err)
         return DT_OK;
     }
     dt_free(buffer);
-    return dt_fail(err, DT_ERR_USAGE, "--config %s: not a configuration file: %s", path,
+    return dt_fail(err, DT_ERR_USAGE, "%s: not a configuration file: %s", path,
                    failed        ? "it cannot be read"
                    : is_too_long ? "larger than 1 MiB"
                                  : "there is a zero byte in it");
@@ -250,7 +244,7 @@ dt_status dt_options_read_file(const char *path, unsigned command, dt_options *o
 {
     char *text = NULL;
     if (strlen(path) >= sizeof options->config_file)
-        return dt_fail(err, DT_ERR_USAGE, "--config: longer than %zu bytes", sizeof options->config_file - 1);
+        return dt_fail(err, DT_ERR_USAGE, "%s: longer than %zu bytes", path, sizeof options->config_file - 1);
     DT_TRY(read_text(path, &text, err));
     dt_status status = dt_options_read_text(path, text, command, options, err);
     if (status == DT_OK)
@@ -322,6 +316,8 @@ dt_status dt_options_write(const dt_options *options, unsigned command, const ch
             fprintf(out, "\n# %s\n", dt_option_group_title(o->group));
         group = o->group;
         dt_option_format(options, row, value, sizeof value);
+        if (!value[0])
+            fputs("# ", out); /* not given */
         fprintf(out, "%s = ", o->name);
         write_value(out, o, value);
         fputs(";\n", out);

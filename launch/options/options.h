@@ -8,8 +8,10 @@
  *
  * CONTRIBUTING.md says how to add an option.
  *
- * A configuration file holds `name = value;` with the same names ('_' may stand for '-'). Only --help,
- * --usage and --version print, and end the program. Everything here is local.
+ * A configuration file holds `name = value;` with the same names ('_' may stand for '-'). An empty text there
+ * means that the option is not given, except for `data`; on the command line it is an error, because it is
+ * what an unset variable of the shell leaves. An option that is given twice on the command line has its last
+ * value. Only --help, --usage and --version print, and end the program. Everything here is local.
  */
 #ifndef DT_LAUNCH_OPTIONS_OPTIONS_H
 #define DT_LAUNCH_OPTIONS_OPTIONS_H
@@ -143,10 +145,10 @@ typedef struct dt_command_usage {
     unsigned bit;         /* DT_COMMAND_...: which rows of the table it has; 0: none */
 } dt_command_usage;
 
-/* Set defaults, then the values of the configuration file (--config, or for train without any arguments
- * ./dtrain.conf), then those of argv[1..]. Check each value, and then values against each other.
- * DT_ERR_USAGE, with the line to print ("--batch: 0 is out of range: 1 to 65536", "run.conf:3: batch: ...");
- * DT_ERR_MEMORY. On failure *options is filled in part, but options->comm is valid. */
+/* Set defaults, then the values of the configuration file (--config; for train without it ./dtrain.conf, if
+ * it exists), then those of argv[1..]. Check each value, and then values against each other. DT_ERR_USAGE,
+ * with the line to print ("--batch: 0 is out of range: 1 to 65536", "run.conf:3: batch: ..."); DT_ERR_MEMORY.
+ * On failure *options is filled in part, but options->comm is valid. */
 dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv, dt_options *options,
                            dt_error *err);
 

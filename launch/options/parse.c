@@ -8,19 +8,23 @@
 #include "launch/options/suggest.h"
 
 #include <argp.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #define DEFAULT_FILE "dtrain.conf"
+#define DOC_OF_CONFIG                                                                                        \
+    "read options from this file: a line 'batch = 64;' for --batch 64. The command line beats the file"
+#define DOC_OF_DEFAULT_FILE ". Without --config, ./" DEFAULT_FILE " is read, if it exists"
 #define KEY_CONFIG 900
 #define KEY_FIRST 1000 /* + row */
 
 /* What argp's callback collects. Texts point into argv. */
 typedef struct parsed {
     const dt_command_usage *usage;
-    const char *config_file;
+    const char *config_file, *second_config_file; /* NULL: not given */
     const char *arguments[DT_ARGUMENTS_MAX];
     int n_arguments;
     bool is_given[DT_OPTIONS_MAX];
@@ -65,7 +69,11 @@ static dt_status check_option(const dt_command_usage *usage, int argc, char **ar
         return DT_OK;
     if (*i + 1 >= argc)
         return dt_fail(err, DT_ERR_USAGE, "--%s needs a value: --%s %s", name, name, metavar);
-    ++*i;
+    if (strncmp(argv[++*i], "--", 2) == 0) /* as in `--data $UNSET --epochs 2` */
+        return dt_fail(err, DT_ERR_USAGE,
+                       "--%s needs a value: --%s %s, but '%s' follows; a value that begins like an option is "
+                       "written --%s='%s'",
+                       name, name, metavar, argv[*i], name, argv[*i]);
     return DT_OK;
 }
 
@@ -108,6 +116,7 @@ static error_t collect(int key, char *text, struct argp_state *state)
     }
     switch (key) {
     case KEY_CONFIG:
+        p->second_config_file = p->config_file;
         p->config_file = text;
         return 0;
     case ARGP_KEY_ARG:
@@ -174,12 +183,12 @@ static void run_argp(const dt_command_usage *usage, int argc, char **argv, parse
     }
     if (usage->bit) {
         options[n++] = (struct argp_option){.doc = "This program:", .group = DT_N_GROUPS};
-        options[n++] = (struct argp_option){.name = "config",
-                                            .key = KEY_CONFIG,
-                                            .arg = "FILE",
-                                            .group = DT_N_GROUPS,
-                                            .doc = "read options from this file: a line 'batch = 64;' for "
-                                                   "--batch 64. The command line beats the file"};
+        options[n++] = (struct argp_option){
+            .name = "config",
+            .key = KEY_CONFIG,
+            .arg = "FILE",
+            .group = DT_N_GROUPS,
+            .doc = usage->bit == DT_COMMAND_TRAIN ? DOC_OF_CONFIG DOC_OF_DEFAULT_FILE : DOC_OF_CONFIG};
     }
     options[n++] =
         (struct argp_option){.key = 'h', .flags = OPTION_HIDDEN, .group = -1, .doc = "like --help"};
@@ -199,6 +208,42 @@ static void run_argp(const dt_command_usage *usage, int argc, char **argv, parse
 
 /* -- all together ---------------------------------------------------------------------------------------- */
 
+/* A variable that is not set, as in `--data "$DATA"`, must not become the default. */
+static dt_status empty_value(const char *option, dt_error *err)
+{
+    return dt_fail(
+        err, DT_ERR_USAGE,
+        "%s: the value is empty: is a variable of the shell not set? Without a value, leave it out", option);
+}
+
+/* An existing file, or a link to one that does not exist: that is a mistake, and not a file that is not
+ * there. */
+static bool default_file_exists(void)
+{
+    struct stat st;
+    return lstat(DEFAULT_FILE, &st) == 0;
+}
+
+static dt_status read_config_file(const parsed *p, dt_options *options, dt_error *err)
+{
+    const unsigned command = p->usage->bit;
+    if (p->second_config_file)
+        return dt_fail(err, DT_ERR_USAGE, "--config is given twice, %s and %s; one file is read",
+                       p->second_config_file, p->config_file);
+    if (!p->config_file)
+        return command == DT_COMMAND_TRAIN && default_file_exists()
+                   ? dt_options_read_file(DEFAULT_FILE, command, options, err)
+                   : DT_OK;
+    if (!p->config_file[0])
+        return empty_value("--config", err);
+    dt_status status = dt_options_read_file(p->config_file, command, options, err);
+    const size_t n = strlen(p->config_file);
+    const bool names_file = status == DT_ERR_USAGE && err && strncmp(err->message, p->config_file, n) == 0;
+    if (names_file && !(err->message[n] == ':' && isdigit((unsigned char)err->message[n + 1]))) /* no line */
+        return dt_fail(err, status, "--config %s", err->message);
+    return status;
+}
+
 static dt_status apply_command_line(const parsed *p, dt_options *options, dt_error *err)
 {
     char where[80];
@@ -206,6 +251,8 @@ static dt_status apply_command_line(const parsed *p, dt_options *options, dt_err
         if (!p->is_given[row])
             continue;
         snprintf(where, sizeof where, "--%s", dt_options_at(row)->name);
+        if (dt_options_at(row)->type == DT_OPTION_PATH && !p->text[row][0])
+            return empty_value(where, err);
         DT_TRY(dt_option_set(options, row, p->text[row], DT_ORIGIN_COMMAND_LINE, where, err));
     }
     return DT_OK;
@@ -220,16 +267,15 @@ dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv,
     DT_TRY(check_words(usage, argc, argv, err));
     run_argp(usage, argc, argv, &p);
     for (int i = 0; i < p.n_arguments; i++) {
+        if (!p.arguments[i][0])
+            return empty_value(usage->args_doc, err);
         if (strlen(p.arguments[i]) >= sizeof options->arguments[i])
             return dt_fail(err, DT_ERR_USAGE, "%s: longer than %zu bytes", usage->args_doc,
                            sizeof options->arguments[i] - 1);
         snprintf(options->arguments[i], sizeof options->arguments[i], "%s", p.arguments[i]);
     }
     options->n_arguments = p.n_arguments;
-    if (!p.config_file && is_train && argc <= 1 && access(DEFAULT_FILE, F_OK) == 0)
-        p.config_file = DEFAULT_FILE;
-    if (p.config_file)
-        DT_TRY(dt_options_read_file(p.config_file, usage->bit, options, err));
+    DT_TRY(read_config_file(&p, options, err));
     DT_TRY(apply_command_line(&p, options, err));
     dt_launch_env launched;
     dt_launch_env_read(&launched);

@@ -2,6 +2,7 @@
 
 #include "launch/options/suggest.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 
 static char fold(char c)
 {
-    return c == '_' ? '-' : c;
+    return c == '_' ? '-' : (char)tolower((unsigned char)c);
 }
 
 static int min_of(int a, int b)

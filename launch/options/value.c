@@ -13,12 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Writes "1 to 65536", "more than 0, up to 1" or "0 or more". */
+/* Writes "1 to 65536, or auto" or "more than 0, up to 1". */
 static const char *range_text(const dt_option *o, char *out, size_t out_bytes)
 {
-    if (o->max >= DT_OPTION_NO_LIMIT)
-        snprintf(out, out_bytes, "%.15g or more", o->min);
-    else if (o->above_min)
+    if (o->above_min)
         snprintf(out, out_bytes, "more than %.15g, up to %.15g", o->min, o->max);
     else
         snprintf(out, out_bytes, "%.15g to %.15g%s%s", o->min, o->max, o->word ? ", or " : "",
@@ -128,7 +126,7 @@ static dt_status set_text(const dt_option *o, char *field, const char *text, con
     if (strlen(text) >= o->bytes)
         return dt_fail(err, DT_ERR_USAGE, "%s: longer than %zu bytes", where, o->bytes - 1);
     if (strpbrk(text, "\n\r"))
-        return dt_fail(err, DT_ERR_USAGE, "%s: it has a line break", where);
+        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' has a line break; use a name without one", where, text);
     memcpy(field, text, strlen(text) + 1);
     return DT_OK;
 }
@@ -161,8 +159,9 @@ dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origi
         break;
     case DT_OPTION_DURATION:
         if (!dt_duration_parse(text, &real))
-            return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a length of time: " DT_DURATION_FORMS, where,
-                           text);
+            return dt_fail(err, DT_ERR_USAGE,
+                           "%s: '%s' is not a length of time: " DT_DURATION_FORMS "; at most 100 years",
+                           where, text);
         memcpy(field, &real, sizeof real);
         break;
     case DT_OPTION_NAME:

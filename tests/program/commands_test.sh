@@ -2,6 +2,28 @@
 # The help of each command, demo-data, and (long) the demo as a new user starts it.
 . "$(dirname "$0")/../lib.sh"
 
+begin "help and version are commands, too"
+expect_exit 0 "$DTRAIN" --help
+cp "$OUTPUT" train.help
+for words in help "help train" "train --help" -h; do
+    expect_exit 0 "$DTRAIN" $words
+    expect cmp "$OUTPUT" train.help
+done
+for command in eval inspect export info demo-data; do
+    expect_exit 0 "$DTRAIN" $command --help
+    cp "$OUTPUT" command.help
+    expect_exit 0 "$DTRAIN" help $command
+    expect cmp "$OUTPUT" command.help
+done
+for word in version --version -V; do
+    expect_exit 0 "$DTRAIN" $word
+    expect_output '^dtrain [0-9]+\.[0-9]+\.[0-9]+'
+done
+expect_exit 2 "$DTRAIN" help evla
+expect_output "^dtrain: unknown command 'evla'; did you mean 'eval'?"
+expect_exit 2 "$DTRAIN" help eval info
+expect_exit 2 "$DTRAIN" version x
+
 begin "every command has --help, --usage and --version"
 for command in '' train eval inspect export info demo-data; do
     expect_exit 0 "$DTRAIN" $command --help

@@ -35,6 +35,20 @@ begin "an unknown command is refused"
 expect_error 2 "unknown command 'evla'; did you mean 'eval'?" "$DTRAIN" evla --data x
 expect_error 2 "unknown command 'predict'; there are train, eval, inspect, export, info and demo-data" "$DTRAIN" predict
 
+begin "a folder's name in place of a command is refused with the option that takes it"
+mkdir pictures
+expect_error 2 "unknown command 'pictures'; to train on this folder, use --data pictures" "$DTRAIN" pictures
+
+begin "an empty value is refused, and no demo is trained instead"
+expect_error 2 "--data: the value is empty: is a variable of the shell not set? Without a value, leave it out" "$DTRAIN" --data "" --epochs 2
+expect_exit 2 ranks 2 "$DTRAIN" --data "" "${ANY_BACKEND[@]}"
+expect_times 1 '--data: the value is empty'
+expect_error 2 "DIR: the value is empty: is a variable of the shell not set? Without a value, leave it out" "$DTRAIN" inspect ""
+expect_exit 2 "$DTRAIN" eval --data "" --weights x
+printf 'epochs = 1;\ndata = "";\n' >dtrain.conf
+expect_error 2 "dtrain.conf:2: data: the value is empty; name a folder, or leave the line out" "$DTRAIN" --epochs 2
+expect test ! -e runs -a ! -e demo-data
+
 begin "a value out of range, of the wrong type, or not among the choices is refused"
 expect_error 2 "--batch: 0 is out of range: 1 to 65536, or auto" "$DTRAIN" --batch 0
 expect_error 2 "--batch: 'x' is not a whole number, nor auto" "$DTRAIN" --batch x

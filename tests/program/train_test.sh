@@ -216,7 +216,7 @@ sed -i 's/^resume = .*/resume = "auto";/' run/config.conf
 expect cmp first.conf run/config.conf
 expect same_state run run.old-1
 
-begin "dtrain.conf is read if there are no options, and the command line overrides it"
+begin "dtrain.conf is read unless --config names another file, and the command line overrides it"
 small_data
 printf 'data = "data";\nimage_size = 16;\nbatch = 8;\nepochs = 1;\nsteps = 1;\nout = "from-file";\n arch = "resnet18";' >dtrain.conf
 expect_exit 0 "$DTRAIN"

@@ -3,6 +3,7 @@
 #include "tests/launch/options/options_kit.h"
 #include "tests/testing.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 static dt_options options;
@@ -37,7 +38,7 @@ static void unknown_settings_of_a_training_are_ignored(void)
     DT_CHECK_CONTAINS(err.message, "run.conf:1: unknown key 'step'; did you mean 'steps'?");
 }
 
-static void dtrain_conf_is_read_only_without_arguments(void)
+static void dtrain_conf_is_read_by_train_unless_config_names_a_file(void)
 {
     char before[4096];
     DT_REQUIRE(getcwd(before, sizeof before) && chdir(dt_test_temp_dir()) == 0);
@@ -45,9 +46,31 @@ static void dtrain_conf_is_read_only_without_arguments(void)
     DT_CHECK_INT(options_kit_parse(&options_kit_train, (const char *const[]){NULL}, &options, &err), DT_OK);
     DT_CHECK_INT(options.config.batch, 5);
     DT_CHECK_STR(options.config_file, "dtrain.conf");
-    DT_CHECK_INT(PARSE(train, "--seed", "3"), DT_OK);
+    DT_CHECK_INT(PARSE(train, "--seed", "3", "--epochs", "2"), DT_OK);
+    DT_CHECK_STR(options.config_file, "dtrain.conf");
+    DT_CHECK_INT(options.config.batch, 5);
+    DT_CHECK_INT(options.config.epochs, 2);
+    DT_CHECK_INT(PARSE(train, "--config", options_kit_write_file("batch = 6;")), DT_OK);
+    DT_CHECK_INT(options.config.batch, 6);
+    DT_CHECK_INT(PARSE(eval, "--data", "x", "--weights", "w"), DT_OK);
     DT_CHECK_STR(options.config_file, "");
+    DT_REQUIRE(unlink("dtrain.conf") == 0 && mkdir("dtrain.conf", 0777) == 0);
+    CHECK_REFUSED("dtrain.conf is a folder; dtrain opens regular files only", train, "--epochs", "2");
+    DT_REQUIRE(rmdir("dtrain.conf") == 0 && mkfifo("dtrain.conf", 0666) == 0);
+    CHECK_REFUSED("dtrain.conf is a FIFO; dtrain opens regular files only", train, "--epochs", "2");
+    DT_REQUIRE(unlink("dtrain.conf") == 0 && symlink("nowhere", "dtrain.conf") == 0);
+    CHECK_REFUSED("dtrain.conf: No such file or directory", train, "--epochs", "2");
+    DT_REQUIRE(unlink("dtrain.conf") == 0);
     DT_REQUIRE(chdir(before) == 0);
+}
+
+static void an_empty_text_in_a_file_is_an_option_that_is_not_given(void)
+{
+    const char *path = options_kit_write_file("data = \"x\";\nout = \"\";\ninit = \"\";");
+    DT_REQUIRE(PARSE(train, "--config", path) == DT_OK);
+    DT_CHECK_STR(options.out, "runs/x-resnet50");
+    options_kit_check_file_refused("batch = 3;\ndata = \"\";",
+                                   ":2: data: the value is empty; name a folder, or leave the line out");
 }
 
 static void mistakes_in_a_file_are_reported_with_their_line(void)
@@ -107,7 +130,7 @@ static void a_missing_file_is_refused(void)
 {
     CHECK_REFUSED("--config /nowhere/run.conf: No such file or directory", train, "--config",
                   "/nowhere/run.conf");
-    CHECK_REFUSED("--config /: Is a directory", train, "--config", "/");
+    CHECK_REFUSED("--config / is a folder; dtrain opens regular files only", train, "--config", "/");
 }
 
 static void a_binary_file_is_refused(void)
@@ -148,7 +171,7 @@ static void the_written_configuration_reads_back_to_the_same_values(void)
         dt_option_format(&before, row, was, sizeof was);
         dt_option_format(&options, row, is, sizeof is);
         DT_CHECK_STR(is, was);
-        DT_CHECK_INT(options.origin[row], DT_ORIGIN_FILE);
+        DT_CHECK_INT(options.origin[row], is[0] ? DT_ORIGIN_FILE : DT_ORIGIN_DEFAULT);
     }
 }
 
@@ -177,7 +200,8 @@ static void every_failing_allocation_is_an_error_and_no_leak(void)
 static const dt_test tests[] = {
     DT_TEST(the_command_line_beats_the_file_and_the_file_beats_the_default),
     DT_TEST(unknown_settings_of_a_training_are_ignored),
-    DT_TEST(dtrain_conf_is_read_only_without_arguments),
+    DT_TEST(dtrain_conf_is_read_by_train_unless_config_names_a_file),
+    DT_TEST(an_empty_text_in_a_file_is_an_option_that_is_not_given),
     DT_TEST(mistakes_in_a_file_are_reported_with_their_line),
     DT_TEST(a_later_error_about_an_option_gets_its_line_in_the_file),
     DT_TEST(a_long_integer_in_a_file_is_not_cut_to_32_bits),

@@ -2,6 +2,7 @@
 #include "tests/launch/options/options_kit.h"
 #include "tests/testing.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static dt_options options;
@@ -97,7 +98,8 @@ static void a_value_out_of_range_is_refused_with_the_range(void)
     CHECK_REFUSED("--batch: 0 is out of range: 1 to 65536, or auto", train, "--batch", "0");
     CHECK_REFUSED("--batch: 99999999999999999999 is out of range: 1 to 65536, or auto", train, "--batch",
                   "99999999999999999999");
-    CHECK_REFUSED("--steps: -1 is out of range: 0 or more", train, "--steps=-1");
+    CHECK_REFUSED("--steps: -1 is out of range: 0 to 2147483647", train, "--steps=-1");
+    CHECK_REFUSED("--seed: 4294967296 is out of range: 0 to 2147483647", train, "--seed", "4294967296");
     CHECK_REFUSED("--crop-scale: 0 is out of range: more than 0, up to 1", train, "--crop-scale", "0,1");
     CHECK_REFUSED("--crop-scale: the first of 0.9,0.5 is larger than the second", train, "--crop-scale",
                   "0.9,0.5");
@@ -115,6 +117,36 @@ static void a_value_of_the_wrong_type_is_refused(void)
     CHECK_REFUSED("--crop-scale: '0.5' is not MIN,MAX, two numbers with a comma", train, "--crop-scale",
                   "0.5");
     CHECK_REFUSED("--nesterov: 'maybe' is neither yes nor no", train, "--nesterov=maybe");
+}
+
+static void an_empty_value_is_refused(void)
+{
+#define EMPTY ": the value is empty: is a variable of the shell not set? Without a value, leave it out"
+    for (unsigned command = 1; command <= 2; command++)
+        for (int row = 0; row < dt_options_count(); row++) {
+            const dt_option *o = dt_options_at(row);
+            char word[80];
+            if (!(o->commands & command))
+                continue;
+            snprintf(word, sizeof word, "--%s=", o->name);
+            DT_CHECK_MSG((command == DT_COMMAND_TRAIN ? PARSE(train, word) : PARSE(eval, word)) ==
+                             DT_ERR_USAGE,
+                         "%s", word);
+            if (o->type == DT_OPTION_PATH)
+                DT_CHECK_STR(err.message, dt_test_path("--%s%s", o->name, EMPTY));
+        }
+    CHECK_REFUSED("--data" EMPTY, train, "--data", "", "--epochs", "2");
+    CHECK_REFUSED("--config" EMPTY, train, "--config", "");
+    CHECK_REFUSED("DIR" EMPTY, demo_data, "");
+    CHECK_REFUSED("--data needs a value: --data DIR, but '--epochs' follows; a value that begins like an "
+                  "option is written --data='--epochs'",
+                  train, "--data", "--epochs", "2");
+    CHECK_REFUSED("--config is given twice, a.conf and b.conf; one file is read", train, "--config", "a.conf",
+                  "--config", "b.conf");
+    DT_CHECK_INT(PARSE(train, "--data", "--x"), DT_ERR_USAGE);
+    DT_REQUIRE(PARSE(train, "--data=--x", "--seed", "1", "--seed", "2") == DT_OK);
+    DT_CHECK_STR(options.config.data, "--x");
+    DT_CHECK_INT(options.config.seed, 2);
 }
 
 static void a_bad_choice_is_refused_with_the_choices(void)
@@ -260,6 +292,7 @@ static const dt_test tests[] = {
     DT_TEST(too_many_and_too_few_words_are_refused),
     DT_TEST(a_value_out_of_range_is_refused_with_the_range),
     DT_TEST(a_value_of_the_wrong_type_is_refused),
+    DT_TEST(an_empty_value_is_refused),
     DT_TEST(a_bad_choice_is_refused_with_the_choices),
     DT_TEST(a_batch_is_a_number_or_auto),
     DT_TEST(a_resize_schedule_is_parsed),
