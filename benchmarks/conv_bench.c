@@ -4,7 +4,7 @@
  *   conv_bench --arch resnet50 --image-size 224 --batch 8 --threads 1 --repeats 3
  *
  * For each distinct convolution and direction: oneDNN's direct convolution of the whole batch on its own
- * (`bare`), and the backend's with the fusions that the net uses there (`fused`): lazy x and sums forward,
+ * (`bare`, on one thread), and the backend's with the fusions that the net uses there (`fused`): lazy x and sums forward,
  * relu and sums after the data gradient, lazy x of the weight gradient. README.md in this folder defines the
  * columns. Times are processor time, the minimum of --repeats. */
 #include "core/base/alloc.h"
@@ -185,8 +185,8 @@ static dt_status time_both(bench *b, const work *job, dt_conv *conv, const dt_on
     for (int64_t i = 0; i <= b->repeats; i++) {
         const double start = dt_clock_cpu_s();
         if (bare->primitive)
-            DT_TRY(dt_onednn_conv_run(dt_cpu(b->k), bare, &job->desc, direction, job->desc.n, b->x.data, b->w,
-                                      b->y.data, scratchpad, err));
+            DT_TRY(dt_onednn_conv_run(dt_cpu(b->k), bare, &job->desc, direction, job->desc.n, 0,
+                                      &(dt_onednn_arrays){b->x.data, b->w, b->y.data, scratchpad}, err));
         const double middle = dt_clock_cpu_s();
         DT_TRY(fused(b, job, conv, direction, err));
         const double end = dt_clock_cpu_s();

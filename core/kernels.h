@@ -20,7 +20,7 @@
  * - Outputs may alias inputs only where a comment says so. "=" overwrites an output, "+=" adds to it, and
  *   `accumulate` selects "+=".
  * - relu (v < 0 ? 0 : v) and max pooling keep a NaN, so a training that has diverged shows it in the loss.
- * - The same inputs, shapes and number of threads give the same bits.
+ * - The same inputs and shapes give the same bits, for any number of threads.
  * - Errors: DT_ERR_DEVICE; DT_ERR_MEMORY and DT_ERR_UNSUPPORTED from functions that allocate.
  */
 #ifndef DT_CORE_KERNELS_H

@@ -8,6 +8,7 @@ LAYERS_TESTS += tests/layers/cpu_avx2_test
 LAYERS_TESTS += tests/layers/cpu_create_test
 LAYERS_TESTS += tests/layers/cpu_sse41_test
 LAYERS_TESTS += tests/layers/cpu_step_test
+LAYERS_TESTS += tests/layers/cpu_threads_test
 LAYERS_TESTS += tests/layers/winograd_test
 fakes_SOURCES += tests/cpu_cases.c
 fakes_SOURCES += tests/cpu_cases.h
@@ -19,6 +20,7 @@ EXTRA_DIST += tests/layers/cpu_avx2_test.c
 EXTRA_DIST += tests/layers/cpu_create_test.c
 EXTRA_DIST += tests/layers/cpu_sse41_test.c
 EXTRA_DIST += tests/layers/cpu_step_test.c
+EXTRA_DIST += tests/layers/cpu_threads_test.c
 EXTRA_DIST += tests/layers/winograd_test.c
 endif
 LAYERS_TESTS += tests/layers/backend_cases_test

@@ -1,7 +1,7 @@
 /* batchnorm_cpu.c: batch normalisation around the lazily normalised activation. The formulas are in
  * layers/arithmetic.h.
  *
- * sums are double [n_threads][2][c]. In forward: sum and sum of squares. In backward: sum of dz * (raw -
+ * sums are double [DT_CPU_SLOTS][2][c]. In forward: sum and sum of squares. In backward: sum of dz * (raw -
  * mean), which this file multiplies by invstd, and sum of dz. Values are converted to double before they are
  * squared, so a mean of a hundred standard deviations loses no accuracy.
  */
@@ -10,16 +10,17 @@
 
 int64_t dt_cpu_bn_sums_bytes(dt_kernels *k, int64_t c)
 {
-    return dt_cpu(k)->n_threads * 2 * c * (int64_t)sizeof(double);
+    (void)k;
+    return DT_CPU_SLOTS * 2 * c * (int64_t)sizeof(double);
 }
 
-/* Sum `which` (0 or 1) of a channel: the threads' shares, added in the order of the threads. */
-static double total_of(const dt_cpu_kernels *cpu, const void *sums, int64_t c, int which, int64_t channel)
+/* Sum `which` (0 or 1) of a channel: the slots, added in their order. */
+static double total_of(const void *sums, int64_t c, int which, int64_t channel)
 {
-    const double *shares = sums;
+    const double *slots = sums;
     double total = 0.0;
-    for (int64_t thread = 0; thread < cpu->n_threads; thread++)
-        total += shares[(thread * 2 + which) * c + channel];
+    for (int64_t slot = 0; slot < DT_CPU_SLOTS; slot++)
+        total += slots[(slot * 2 + which) * c + channel];
     return total;
 }
 
@@ -28,7 +29,7 @@ dt_status dt_cpu_bn_sums(dt_kernels *k, const dt_tensor *y, void *sums, dt_error
     const dt_cpu_kernels *cpu = dt_cpu(k);
     const dt_cpu_planes planes = dt_cpu_planes_of(cpu, y->n, y->c, y->h * y->w);
     (void)err;
-    dt_cpu_sums_clear(cpu, y->c, sums);
+    dt_cpu_sums_clear(y->c, sums);
     dt_cpu_sum_planes(cpu, &planes, dt_cpu_data_like(y, y), y->c, sums);
     return DT_OK;
 }
@@ -40,10 +41,9 @@ static float accumulated(bool accumulate, float before, double add)
 
 dt_status dt_cpu_bn_finalize(dt_kernels *k, const dt_bn_forward *bn, dt_error *err)
 {
-    (void)err;
+    (void)k, (void)err;
     for (int64_t c = 0; c < bn->c; c++) {
-        const double sum = total_of(dt_cpu(k), bn->sums, bn->c, 0, c),
-                     sum_of_squares = total_of(dt_cpu(k), bn->sums, bn->c, 1, c);
+        const double sum = total_of(bn->sums, bn->c, 0, c), sum_of_squares = total_of(bn->sums, bn->c, 1, c);
         const dt_bn_channel channel =
             dt_bn_channel_finalize(sum, sum_of_squares, bn->count, bn->gamma[c], bn->beta[c], bn->eps);
         bn->mean[c] = channel.mean;
@@ -74,7 +74,7 @@ dt_status dt_cpu_bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, con
     const dt_cpu_kernels *cpu = dt_cpu(k);
     const dt_cpu_planes planes = dt_cpu_planes_of(cpu, dv->n, dv->c, dv->h * dv->w);
     (void)err;
-    dt_cpu_sums_clear(cpu, dv->c, bn->sums);
+    dt_cpu_sums_clear(dv->c, bn->sums);
     dt_cpu_reduce_planes(cpu, &planes, bn, dt_cpu_data_like(&bn->x->raw, dv), dt_cpu_data_like(dv, dv), NULL,
                          dt_cpu_data_like(dz, dv));
     return DT_OK;
@@ -82,10 +82,10 @@ dt_status dt_cpu_bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, con
 
 dt_status dt_cpu_bn_backward_finalize(dt_kernels *k, const dt_bn_backward_finalize *bn, dt_error *err)
 {
-    (void)err;
+    (void)k, (void)err;
     for (int64_t c = 0; c < bn->c; c++) {
-        const double dgamma = total_of(dt_cpu(k), bn->sums, bn->c, 0, c) * (double)bn->invstd[c];
-        const double dbeta = total_of(dt_cpu(k), bn->sums, bn->c, 1, c);
+        const double dgamma = total_of(bn->sums, bn->c, 0, c) * (double)bn->invstd[c];
+        const double dbeta = total_of(bn->sums, bn->c, 1, c);
         const dt_bn_coefficients coefficients =
             dt_bn_channel_backward(dgamma, dbeta, bn->count, bn->gamma[c], bn->mean[c], bn->invstd[c]);
         bn->dgamma[c] = accumulated(bn->accumulate, bn->dgamma[c], dgamma);

@@ -28,24 +28,52 @@ static dt_status check(const dt_conv_desc *d, dt_error *err)
 
 /* -- chunks and algorithms ------------------------------------------------------------------------------- */
 
-/* How many images a chunk should have, the same number for every thread. Their x and y should fit into
- * chunk_bytes, but be at least as large as the weights, which each chunk reads again, and four times as large
- * in the weight gradient, where each chunk adds its part. */
+/* How many images a chunk should have. Their x and y should fit into chunk_bytes, but be at least as large as
+ * the weights, which each chunk reads again, and four times as large in the weight gradient, where each chunk
+ * adds its part. */
 static int64_t images_wanted(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction)
 {
     const int64_t image_bytes = (conv->x_image + conv->y_image) * (int64_t)sizeof(float);
     const int64_t weights_bytes =
         conv->weights_elems * (int64_t)sizeof(float) * (direction == DT_BACKWARD_WEIGHTS ? 4 : 1);
     const int64_t chunk_bytes = cpu->chunk_bytes > weights_bytes ? cpu->chunk_bytes : weights_bytes;
-    const int64_t per_thread = chunk_bytes / image_bytes;
-    return (per_thread > 1 ? per_thread : 1) * cpu->n_threads;
+    return chunk_bytes > image_bytes ? chunk_bytes / image_bytes : 1;
 }
 
-static void split(dt_conv_pass *pass, int64_t n, int64_t wanted)
+/* Divide n images into chunks of at most `wanted`, to be computed n_at_once. */
+static void split(dt_conv_pass *pass, int64_t n, int64_t wanted, int64_t n_at_once)
 {
     pass->n_chunks = (n + wanted - 1) / wanted;
     pass->larger = (n + pass->n_chunks - 1) / pass->n_chunks;
     pass->n_larger = n - pass->n_chunks * (pass->larger - 1);
+    pass->n_at_once = n_at_once < pass->n_chunks ? n_at_once : pass->n_chunks;
+    pass->n_groups = 1;
+}
+
+/* Units that a convolution should have, to keep many threads busy. Its chunks are few where the images are
+ * small and the weights large; then there are many channels to divide into groups. */
+#define UNITS_WANTED 32
+#define LEAST_GROUP_CHANNELS 32 /* with fewer, oneDNN's code is slower */
+
+static int64_t groups_wanted(const dt_conv_desc *d, dt_direction direction, int64_t n_chunks)
+{
+    const int64_t n_channels = direction == DT_BACKWARD_DATA ? d->c : d->k;
+    int64_t n = 1;
+    while (n * n_chunks < UNITS_WANTED && n_channels % (2 * n * LEAST_GROUP_CHANNELS) == 0)
+        n *= 2;
+    return n;
+}
+
+/* The fewest chunks whose units n_threads can share equally. */
+static int64_t chunks_at_once(int64_t n_groups, int64_t n_threads)
+{
+    int64_t a = n_threads, b = n_groups;
+    while (b != 0) { /* the greatest common divisor, by Euclid's algorithm */
+        const int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return n_threads / a;
 }
 
 static void unprepare(dt_conv_pass *pass)
@@ -54,14 +82,30 @@ static void unprepare(dt_conv_pass *pass)
         dt_onednn_conv_destroy(&pass->prepared[i]);
 }
 
+static dt_status prepare_groups(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction,
+                                int64_t n_groups, dt_conv_pass *pass, dt_error *err)
+{
+    const dt_conv_desc group = dt_conv_group(&conv->desc, direction, n_groups);
+    split(pass, conv->desc.n, images_wanted(cpu, conv, direction), chunks_at_once(n_groups, cpu->n_threads));
+    pass->n_groups = n_groups;
+    DT_TRY(dt_onednn_conv_create(cpu, &group, direction, pass->larger, &pass->prepared[0], err));
+    if (pass->n_larger == pass->n_chunks)
+        return DT_OK;
+    return dt_onednn_conv_create(cpu, &group, direction, pass->larger - 1, &pass->prepared[1], err);
+}
+
 static dt_status prepare_chunks(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction,
                                 dt_conv_pass *pass, dt_error *err)
 {
-    split(pass, conv->desc.n, images_wanted(cpu, conv, direction));
-    DT_TRY(dt_onednn_conv_create(cpu, &conv->desc, direction, pass->larger, &pass->prepared[0], err));
-    if (pass->n_larger == pass->n_chunks)
+    const dt_conv_desc *d = &conv->desc;
+    const int64_t wanted = images_wanted(cpu, conv, direction), n_chunks = (d->n + wanted - 1) / wanted,
+                  n_groups = groups_wanted(d, direction, n_chunks);
+    DT_TRY(prepare_groups(cpu, conv, direction, n_groups, pass, err));
+    /* the data gradient's weights of a group are contiguous only if they are copied into another order */
+    if (n_groups == 1 || direction != DT_BACKWARD_DATA || pass->prepared[0].flips)
         return DT_OK;
-    return dt_onednn_conv_create(cpu, &conv->desc, direction, pass->larger - 1, &pass->prepared[1], err);
+    unprepare(pass);
+    return prepare_groups(cpu, conv, direction, 1, pass, err);
 }
 
 /* This many weights, transformed, stay in a cache while the tiles are multiplied with them (2.4 MB); four
@@ -97,7 +141,7 @@ static bool prepare_winograd(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_
     if (!dt_winograd_can(cpu, d) || d->c * d->k > WINOGRAD_MOST_WEIGHTS ||
         winograd_gain(d, direction) < WINOGRAD_LEAST_GAIN)
         return false;
-    split(pass, d->n, (WINOGRAD_TILES + tiles - 1) / tiles * cpu->n_threads);
+    split(pass, d->n, (WINOGRAD_TILES + tiles - 1) / tiles * cpu->n_threads, 1);
     pass->method = DT_CONV_BY_OWN_WINOGRAD;
     return true;
 }
@@ -115,7 +159,7 @@ static void prepare_own_wgrad(const dt_cpu_kernels *cpu, const dt_conv *conv, dt
     const int64_t pixels = d->h * d->w + dt_conv_out_h(d) * dt_conv_out_w(d);
     const int64_t wanted = OWN_WGRAD_CHUNK_BYTES / (pixels * cpu->block * (int64_t)sizeof(float));
     unprepare(pass);
-    split(pass, d->n, wanted > 1 ? wanted : 1);
+    split(pass, d->n, wanted > 1 ? wanted : 1, 1);
     pass->method = DT_CONV_BY_OWN_WGRAD;
 }
 
@@ -139,24 +183,17 @@ static dt_status prepare(dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction 
 static int64_t method_bytes(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction,
                             const dt_conv_pass *pass)
 {
-    int64_t most = 0;
     if (pass->method == DT_CONV_BY_OWN_WGRAD)
         return 0;
     if (pass->method == DT_CONV_BY_OWN_WINOGRAD)
         return dt_winograd_scratch_bytes(cpu, &conv->desc, direction);
-    for (int i = 0; i < (pass->n_larger == pass->n_chunks ? 1 : 2); i++) {
-        const dt_onednn_conv *prepared = &pass->prepared[i];
-        const int64_t bytes = prepared->primitive != NULL ? prepared->scratchpad_bytes
-                                                          : dt_conv_gemm_scratch_bytes(&conv->desc);
-        most = bytes > most ? bytes : most;
-    }
-    return most;
+    return cpu->n_threads * dt_conv_share_bytes(conv, direction, pass);
 }
 
 static int64_t scratch_bytes(const dt_cpu_kernels *cpu, const dt_conv *conv, dt_direction direction,
                              const dt_conv_pass *pass)
 {
-    return dt_conv_scratch_acts_bytes(conv, pass) + dt_conv_scratch_weights_bytes(conv, pass) +
+    return dt_conv_scratch_acts_bytes(conv, pass) + dt_conv_scratch_weights_bytes(conv, direction, pass) +
            method_bytes(cpu, conv, direction, pass);
 }
 

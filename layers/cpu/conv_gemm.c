@@ -1,4 +1,4 @@
-/* conv_gemm.c: convolution as matrix products, one image at a time.
+/* conv_gemm.c: convolution as matrix products, one image at a time, on the calling thread.
  *
  * patch [pixel][c r s] holds the window of each output pixel, with c r s in the order of the weights. K is a
  * block of filters: its part of y is [pixel][K] and its part of the weights [c r s][K], both contiguous in
@@ -53,12 +53,10 @@ static float *pixel_of(const image_pass *pass, int64_t c_block, int64_t row, int
     return pass->x + (c_block * d->h * d->w) * pass->depth + (row * d->w + column) * pass->pixel_step;
 }
 
-static void gather_work(void *context, int thread, int64_t begin, int64_t end)
+static void gather(const image_pass *pass)
 {
-    const image_pass *pass = context;
     const dt_conv_desc *d = pass->desc;
-    (void)thread;
-    for (int64_t pixel = begin; pixel < end; pixel++) {
+    for (int64_t pixel = 0; pixel < pass->p * pass->q; pixel++) {
         const int64_t top = pixel / pass->q * d->stride - d->pad, left = pixel % pass->q * d->stride - d->pad;
         float *patch = pass->patches + pixel * pass->patch_elems;
         for (int64_t c_block = 0; c_block < pass->n_c_blocks; c_block++)
@@ -70,15 +68,12 @@ static void gather_work(void *context, int thread, int64_t begin, int64_t end)
     }
 }
 
-/* The threads divide the channel blocks among themselves; each sums its own part of dx. */
-static void scatter_work(void *context, int thread, int64_t begin, int64_t end)
+static void scatter(const image_pass *pass)
 {
-    const image_pass *pass = context;
     const dt_conv_desc *d = pass->desc;
     const int64_t block_elems = d->h * d->w * pass->depth;
-    (void)thread;
-    memset(pass->x + begin * block_elems, 0, (size_t)((end - begin) * block_elems) * sizeof(float));
-    for (int64_t c_block = begin; c_block < end; c_block++)
+    memset(pass->x, 0, (size_t)(pass->n_c_blocks * block_elems) * sizeof(float));
+    for (int64_t c_block = 0; c_block < pass->n_c_blocks; c_block++)
         for (int64_t pixel = 0; pixel < pass->p * pass->q; pixel++) {
             const int64_t top = pixel / pass->q * d->stride - d->pad,
                           left = pixel % pass->q * d->stride - d->pad;
@@ -101,20 +96,21 @@ static dnnl_status_t multiply(const image_pass *pass, dt_direction direction, in
     case DT_FORWARD:
         break;
     case DT_BACKWARD_DATA:
-        return dnnl_sgemm('N', 'T', pixels, inner, block, 1.0F, y, block, w, block, k_block > 0 ? 1.0F : 0.0F,
-                          pass->patches, inner);
+        return dt_onednn_sgemm('N', 'T', pixels, inner, block, 1.0F, y, block, w, block,
+                               k_block > 0 ? 1.0F : 0.0F, pass->patches, inner);
     case DT_BACKWARD_WEIGHTS:
-        return dnnl_sgemm('T', 'N', inner, block, pixels, 1.0F, pass->patches, inner, y, block,
-                          first_image ? 0.0F : 1.0F, w, block);
+        return dt_onednn_sgemm('T', 'N', inner, block, pixels, 1.0F, pass->patches, inner, y, block,
+                               first_image ? 0.0F : 1.0F, w, block);
     }
-    return dnnl_sgemm('N', 'N', pixels, block, inner, 1.0F, pass->patches, inner, w, block, 0.0F, y, block);
+    return dt_onednn_sgemm('N', 'N', pixels, block, inner, 1.0F, pass->patches, inner, w, block, 0.0F, y,
+                           block);
 }
 
 static dnnl_status_t image(image_pass *pass, dt_direction direction, bool first_image, float *w, float *y)
 {
     const int64_t pixels = pass->p * pass->q, block = pass->cpu->block;
     if (direction != DT_BACKWARD_DATA)
-        dt_cpu_parallel(pass->cpu, pixels, gather_work, pass);
+        gather(pass);
     for (int64_t k_block = 0; k_block < pass->desc->k / block; k_block++) {
         const dnnl_status_t status =
             multiply(pass, direction, k_block, first_image, w + k_block * pass->patch_elems * block,
@@ -123,16 +119,17 @@ static dnnl_status_t image(image_pass *pass, dt_direction direction, bool first_
             return status;
     }
     if (direction == DT_BACKWARD_DATA)
-        dt_cpu_parallel(pass->cpu, pass->n_c_blocks, scatter_work, pass);
+        scatter(pass);
     return dnnl_success;
 }
 
-dt_status dt_conv_gemm_run(dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction,
-                           int64_t n_images, float *x, float *w, float *y, void *scratch, dt_error *err)
+dt_status dt_conv_gemm_run(const dt_cpu_kernels *cpu, const dt_conv_desc *desc, dt_direction direction,
+                           int64_t n_images, const dt_onednn_arrays *arrays, dt_error *err)
 {
-    image_pass pass = pass_of(cpu, desc, x, scratch);
+    image_pass pass = pass_of(cpu, desc, arrays->x, arrays->scratchpad);
     for (int64_t i = 0; i < n_images; i++) {
-        const dnnl_status_t status = image(&pass, direction, i == 0, w, y + i * desc->k * pass.p * pass.q);
+        const dnnl_status_t status =
+            image(&pass, direction, i == 0, arrays->w, arrays->y + i * desc->k * pass.p * pass.q);
         if (status != dnnl_success)
             return dt_fail(err, dt_onednn_status(status),
                            "oneDNN: matrix product of convolution %lldx%lldx%lld -> %lld, %lldx%lld: %s",

@@ -20,13 +20,12 @@ typedef struct dt_cpu_kernels {
     int64_t block;           /* channels in a block of an activation: 16 or 8 */
     const dt_cpu_simd *simd; /* the kernels compiled for this processor */
     dnnl_engine_t engine;
-    dnnl_stream_t stream;
+    dnnl_stream_t *streams; /* [n_threads] */
     char layout[96];
     /* One block for all convolutions, whose calls do not overlap. It grows in create-calls only. */
     unsigned char *scratch;
     int64_t scratch_bytes;
-    int64_t chunk_bytes; /* most bytes that a thread's part of a chunk of images should have; see
-                            conv_cpu.c */
+    int64_t chunk_bytes; /* most bytes that a chunk of images should have; see conv_cpu.c */
 } dt_cpu_kernels;
 
 static inline dt_cpu_kernels *dt_cpu(dt_kernels *k)
@@ -68,33 +67,45 @@ static inline dt_cpu_norm dt_cpu_norm_at(const dt_act *x, int64_t channel)
 /* A blocked tensor, or some of its images, as planes: plane i holds the pixels of channel block i % n_blocks
  * of one image, [pixel][block] floats. */
 typedef struct dt_cpu_planes {
-    int64_t n;        /* images * n_blocks */
-    int64_t n_blocks; /* of channels */
-    int64_t elems;    /* of a plane: pixels * block */
+    int64_t n;           /* images * n_blocks */
+    int64_t n_blocks;    /* of channels */
+    int64_t elems;       /* of a plane: pixels * block */
+    int64_t first_image; /* the number of the first of these images in its tensor */
 } dt_cpu_planes;
 
 static inline dt_cpu_planes dt_cpu_planes_of(const dt_cpu_kernels *cpu, int64_t n_images, int64_t c,
                                              int64_t n_pixels)
 {
     int64_t n_blocks = c / cpu->block;
-    return (dt_cpu_planes){n_images * n_blocks, n_blocks, n_pixels * cpu->block};
+    return (dt_cpu_planes){n_images * n_blocks, n_blocks, n_pixels * cpu->block, 0};
 }
 
 /* -- threads --------------------------------------------------------------------------------------------- */
 
-/* Run work(context, thread, begin, end) on every thread, with the thread's share of 0..n-1: contiguous, the
- * same in every call of the same n. A share may be empty. */
-typedef void dt_cpu_work(void *context, int thread, int64_t begin, int64_t end);
+/* Divide 0..n-1 into n_threads contiguous shares and compute work(context, share, begin, end) for each, in
+ * parallel. One thread may compute several shares, because OpenMP may provide fewer threads than requested. A
+ * share may be empty. No result may depend on the shares' bounds: that is how results come to be the same
+ * bits for every number of threads. `share` selects scratch memory: at any time no other thread uses it. */
+typedef void dt_cpu_work(void *context, int share, int64_t begin, int64_t end);
 void dt_cpu_parallel(const dt_cpu_kernels *cpu, int64_t n, dt_cpu_work *work, void *context);
 
-/* -- sums: double [n_threads][2][c], a thread's share each, added up by the finalize-calls --------------- */
+/* -- sums over images: double [DT_CPU_SLOTS][2][c] ------------------------------------------------------- */
 
-static inline double *dt_cpu_sums_of(void *sums, int64_t c, int thread)
+/* Image i of a tensor is added to slot i % DT_CPU_SLOTS, in the order of the images, and the finalize-calls
+ * add the slots up in their order. So the bits depend neither on the threads nor on the chunks. */
+#define DT_CPU_SLOTS 8
+
+static inline double *dt_cpu_sums_of(void *sums, int64_t c, int slot)
 {
-    return (double *)sums + (int64_t)thread * 2 * c;
+    return (double *)sums + (int64_t)slot * 2 * c;
 }
 
-void dt_cpu_sums_clear(const dt_cpu_kernels *cpu, int64_t c, void *sums);
+void dt_cpu_sums_clear(int64_t c, void *sums);
+
+/* For each image compute work(context, slot of the image, begin, end) on runs of its planes, in parallel
+ * wherever the order of a slot's sums allows it. */
+void dt_cpu_parallel_sums(const dt_cpu_kernels *cpu, const dt_cpu_planes *planes, dt_cpu_work *work,
+                          void *context);
 
 /* -- passes over planes, for the convolutions and for the plain operations; first: of the whole tensor --- */
 

@@ -15,8 +15,10 @@ static void destroy(dt_kernels *k)
     if (k == NULL)
         return;
     dt_cpu_kernels *cpu = dt_cpu(k);
-    if (cpu->stream != NULL)
-        dnnl_stream_destroy(cpu->stream);
+    for (int i = 0; cpu->streams != NULL && i < cpu->n_threads; i++)
+        if (cpu->streams[i] != NULL)
+            dnnl_stream_destroy(cpu->streams[i]);
+    dt_free(cpu->streams);
     if (cpu->engine != NULL)
         dnnl_engine_destroy(cpu->engine);
     dt_free(cpu->scratch);
@@ -160,8 +162,11 @@ void dt_kernels_cpu_computed_by(dt_kernels *kernels, dt_computed_by *out)
 static dt_status start_onednn(dt_cpu_kernels *cpu, dt_error *err)
 {
     dnnl_status_t status = dnnl_engine_create(&cpu->engine, dnnl_cpu, 0);
-    if (status == dnnl_success)
-        status = dnnl_stream_create(&cpu->stream, cpu->engine, dnnl_stream_default_flags);
+    cpu->streams = dt_calloc((size_t)cpu->n_threads, sizeof *cpu->streams);
+    if (cpu->streams == NULL)
+        return dt_fail_memory(err, (size_t)cpu->n_threads * sizeof *cpu->streams, "oneDNN's streams");
+    for (int i = 0; i < cpu->n_threads && status == dnnl_success; i++)
+        status = dnnl_stream_create(&cpu->streams[i], cpu->engine, dnnl_stream_default_flags);
     if (status == dnnl_success)
         return DT_OK;
     return dt_fail(err, dt_onednn_status(status), "oneDNN: the CPU engine: %s (status %d)",

@@ -1,5 +1,7 @@
 #include "layers/cpu/onednn.h"
 
+#include "core/base/alloc.h"
+
 #include <stdio.h>
 #include <string.h>
 #ifdef _OPENMP
@@ -8,12 +10,12 @@
 
 static const char *const direction_names[] = {"forward", "data gradient", "weight gradient"};
 
-void dt_onednn_enter(const dt_cpu_kernels *cpu)
+/* Call this before each call of oneDNN, which uses as many threads as the calling thread's OpenMP setting
+ * says. Inside a parallel region too: in a team of one thread, OMP_NUM_THREADS=4,2 would make it two. */
+static void use_one_thread(void)
 {
 #ifdef _OPENMP
-    omp_set_num_threads(cpu->n_threads);
-#else
-    (void)cpu;
+    omp_set_num_threads(1);
 #endif
 }
 
@@ -180,10 +182,15 @@ static dnnl_status_t instantiate(const dt_cpu_kernels *cpu, dt_direction directi
                                     dy ? dnnl_query_diff_dst_md : dnnl_query_dst_md,
                                     dnnl_query_scratchpad_md};
     dnnl_status_t status = dnnl_success;
-    for (int i = 0; i < 4 && status == dnnl_success; i++) {
-        const dt_onednn_desc *desc = dnnl_primitive_desc_query_md(from, queries[i], 0);
-        made->args[i].arg = args[i];
-        status = dnnl_memory_create(&made->args[i].memory, desc, cpu->engine, DNNL_MEMORY_NONE);
+    made->args = dt_calloc((size_t)cpu->n_threads, sizeof *made->args);
+    if (made->args == NULL)
+        return dnnl_out_of_memory;
+    made->n_threads = cpu->n_threads;
+    for (int i = 0; i < 4 * cpu->n_threads && status == dnnl_success; i++) {
+        const dt_onednn_desc *desc = dnnl_primitive_desc_query_md(from, queries[i % 4], 0);
+        dnnl_exec_arg_t *arg = &made->args[i / 4][i % 4];
+        arg->arg = args[i % 4];
+        status = dnnl_memory_create(&arg->memory, desc, cpu->engine, DNNL_MEMORY_NONE);
         made->scratchpad_bytes = (int64_t)dnnl_memory_desc_get_size(desc); /* of the last memory object */
     }
     return status == dnnl_success ? dnnl_primitive_create(&made->primitive, from) : status;
@@ -195,7 +202,7 @@ dt_status dt_onednn_conv_create(dt_cpu_kernels *cpu, const dt_conv_desc *desc, d
     descriptors at;
     dnnl_primitive_desc_t from = NULL;
     memset(made, 0, sizeof *made);
-    dt_onednn_enter(cpu);
+    use_one_thread();
     dnnl_status_t status = describe(cpu, desc, direction, n_images, &at);
     if (status == dnnl_success)
         status = primitive_desc_with_hint(cpu, &at.spec, &from);
@@ -214,9 +221,10 @@ dt_status dt_onednn_conv_create(dt_cpu_kernels *cpu, const dt_conv_desc *desc, d
 
 void dt_onednn_conv_destroy(dt_onednn_conv *conv)
 {
-    for (int i = 0; i < 4; i++)
-        if (conv->args[i].memory != NULL)
-            dnnl_memory_destroy(conv->args[i].memory);
+    for (int i = 0; i < 4 * conv->n_threads; i++)
+        if (conv->args[i / 4][i % 4].memory != NULL)
+            dnnl_memory_destroy(conv->args[i / 4][i % 4].memory);
+    dt_free(conv->args);
     if (conv->primitive != NULL)
         dnnl_primitive_destroy(conv->primitive);
     memset(conv, 0, sizeof *conv);
@@ -224,16 +232,18 @@ void dt_onednn_conv_destroy(dt_onednn_conv *conv)
 
 /* -- running it ------------------------------------------------------------------------------------------ */
 
-dt_status dt_onednn_conv_run(dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *desc,
-                             dt_direction direction, int64_t n_images, float *x, float *w, float *y,
-                             void *scratchpad, dt_error *err)
+dt_status dt_onednn_conv_run(const dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *desc,
+                             dt_direction direction, int64_t n_images, int share,
+                             const dt_onednn_arrays *arrays, dt_error *err)
 {
-    void *const data[] = {x, w, y, scratchpad};
+    void *const data[] = {arrays->x, arrays->w, arrays->y, arrays->scratchpad};
+    dnnl_exec_arg_t *args = conv->args[share];
     dnnl_status_t status = dnnl_success;
+    use_one_thread();
     for (int i = 0; i < 4 && status == dnnl_success; i++)
-        status = dnnl_memory_set_data_handle(conv->args[i].memory, data[i]);
+        status = dnnl_memory_set_data_handle(args[i].memory, data[i]);
     if (status == dnnl_success)
-        status = dnnl_primitive_execute(conv->primitive, cpu->stream, 4, conv->args);
+        status = dnnl_primitive_execute(conv->primitive, cpu->streams[share], 4, args);
     return status == dnnl_success ? DT_OK : fail(status, direction, desc, n_images, err);
 }
 
@@ -242,28 +252,49 @@ dt_status dt_onednn_conv_run(dt_cpu_kernels *cpu, const dt_onednn_conv *conv, co
 typedef struct flip_pass {
     const dt_cpu_kernels *cpu;
     const dt_onednn_conv *conv;
-    int64_t n_c_blocks, n_taps; /* taps: r s */
+    int64_t n_c_blocks, n_group_blocks, n_taps; /* blocks of c, of all and of a group; taps: r s */
+    int64_t group_elems;
     const float *from;
     float *to;
 } flip_pass;
 
 /* A unit of work is a pair of blocks: r s tiles. */
-static void flip_work(void *context, int thread, int64_t begin, int64_t end)
+static void flip_work(void *context, int share, int64_t begin, int64_t end)
 {
     const flip_pass *p = context;
     const int64_t tile = p->cpu->block * p->cpu->block;
-    (void)thread;
+    (void)share;
     for (int64_t i = begin; i < end; i++) {
+        const int64_t k = i / p->n_c_blocks, c = i % p->n_c_blocks, group = c / p->n_group_blocks;
         const float *from = p->from + i * p->n_taps * tile;
-        float *to = p->to + i / p->n_c_blocks * p->conv->k_stride + i % p->n_c_blocks * p->conv->c_stride;
+        float *to = p->to + group * p->group_elems + k * p->conv->k_stride +
+                    c % p->n_group_blocks * p->conv->c_stride;
         for (int64_t tap = 0; tap < p->n_taps; tap++)
             p->cpu->simd->transpose(p->cpu->block, from + tap * tile, to + tap * tile);
     }
 }
 
-void dt_onednn_conv_flip(const dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *desc,
-                         const float *w, float *flipped)
+void dt_onednn_conv_flip(const dt_cpu_kernels *cpu, const dt_onednn_conv *conv, const dt_conv_desc *whole,
+                         int64_t n_groups, const float *w, float *flipped)
 {
-    flip_pass pass = {cpu, conv, desc->c / cpu->block, desc->r * desc->s, w, flipped};
-    dt_cpu_parallel(cpu, desc->k / cpu->block * pass.n_c_blocks, flip_work, &pass);
+    const int64_t n_c_blocks = whole->c / cpu->block, n_taps = whole->r * whole->s;
+    flip_pass pass = {.cpu = cpu,
+                      .conv = conv,
+                      .n_c_blocks = n_c_blocks,
+                      .n_group_blocks = n_c_blocks / n_groups,
+                      .n_taps = n_taps,
+                      .group_elems = whole->k * whole->c * n_taps / n_groups,
+                      .from = w,
+                      .to = flipped};
+    dt_cpu_parallel(cpu, whole->k / cpu->block * n_c_blocks, flip_work, &pass);
+}
+
+/* -- matrix products ------------------------------------------------------------------------------------- */
+
+dnnl_status_t dt_onednn_sgemm(char trans_a, char trans_b, int64_t m, int64_t n, int64_t k, float alpha,
+                              const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+                              int64_t ldc)
+{
+    use_one_thread();
+    return dnnl_sgemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }

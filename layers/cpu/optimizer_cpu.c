@@ -1,7 +1,7 @@
 /* optimizer_cpu.c: passes over the flat vectors of all parameters. The rules are in layers/arithmetic.h.
  *
- * With loss scaling or LARS a first pass inspects the gradients: each thread records for each segment whether
- * all are finite, and the sums of squares.
+ * With loss scaling or LARS a first pass inspects the gradients, in parts whose number does not depend on the
+ * threads: for each part and segment it records whether all are finite, and the sums of squares.
  */
 #include "core/base/alloc.h"
 #include "layers/arithmetic.h"
@@ -9,7 +9,11 @@
 
 #include <string.h>
 
-/* What a thread found in its part of a segment. */
+/* Parts of all lines that are inspected on their own, so that a sum has the same bits for any number of
+ * threads. */
+#define N_PARTS 64
+
+/* What was found in the part of a segment that lies in one part of all lines. */
 typedef struct finding {
     double weights_sumsq, gradients_sumsq;
     bool not_finite;
@@ -20,7 +24,7 @@ struct dt_optimizer {
     bool inspects;
     int64_t n_segments, n_lines; /* lines of 16 elements, in all segments */
     dt_update_segment *segments;
-    finding *findings; /* [thread][segment] */
+    finding *findings; /* [N_PARTS][segment] */
     float *locals;     /* [segment]: LARS's own rate, 1 for others */
 };
 
@@ -39,7 +43,7 @@ dt_status dt_cpu_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc,
                                   const dt_update_segment *segments, int64_t n_segments,
                                   dt_optimizer **optimizer, dt_error *err)
 {
-    const size_t n = (size_t)n_segments, n_findings = n * (size_t)dt_cpu(k)->n_threads;
+    const size_t n = (size_t)n_segments, n_findings = n * N_PARTS;
     dt_optimizer *o = dt_calloc(1, sizeof *o);
     if (o != NULL) {
         *o = (dt_optimizer){.desc = *desc, .inspects = desc->loss_scaling, .n_segments = n_segments};
@@ -66,13 +70,12 @@ typedef struct update_pass {
     dt_optimizer *optimizer;
     const dt_optimizer_vectors *v;
     float lr, multiplier;
-    void (*run)(const struct update_pass *p, int thread, int64_t segment, int64_t first, int64_t n);
+    void (*run)(const struct update_pass *p, int64_t part, int64_t segment, int64_t first, int64_t n);
 } update_pass;
 
-/* The threads divide the elements of all segments among themselves, in lines of 16. */
-static void update_work(void *context, int thread, int64_t begin, int64_t end)
+/* Runs on lines of 16 elements, begin to end - 1 of those of all segments. */
+static void run_lines(const update_pass *p, int64_t part, int64_t begin, int64_t end)
 {
-    const update_pass *p = context;
     int64_t before = 0;
     for (int64_t s = 0; s < p->optimizer->n_segments; s++) {
         const dt_update_segment *segment = &p->optimizer->segments[s];
@@ -80,14 +83,30 @@ static void update_work(void *context, int thread, int64_t begin, int64_t end)
         const int64_t from = begin > before ? begin - before : 0,
                       to = end - before < lines ? end - before : lines;
         if (from < to)
-            p->run(p, thread, s, segment->first + from * 16, (to - from) * 16);
+            p->run(p, part, s, segment->first + from * 16, (to - from) * 16);
         before += lines;
     }
 }
 
-static void inspect_run(const update_pass *p, int thread, int64_t segment, int64_t first, int64_t n)
+static void update_work(void *context, int share, int64_t begin, int64_t end)
 {
-    finding *g = &p->optimizer->findings[thread * p->optimizer->n_segments + segment];
+    (void)share;
+    run_lines(context, 0, begin, end);
+}
+
+/* A unit of work is a part of all lines. */
+static void inspect_work(void *context, int share, int64_t begin, int64_t end)
+{
+    const update_pass *p = context;
+    const int64_t n = p->optimizer->n_lines;
+    (void)share;
+    for (int64_t part = begin; part < end; part++)
+        run_lines(p, part, n * part / N_PARTS, n * (part + 1) / N_PARTS);
+}
+
+static void inspect_run(const update_pass *p, int64_t part, int64_t segment, int64_t first, int64_t n)
+{
+    finding *g = &p->optimizer->findings[part * p->optimizer->n_segments + segment];
     const float *values = p->v->values + first, *grads = p->v->grads + first;
     float zero = 0.0F; /* becomes NaN if a gradient is not finite */
     for (int64_t i = 0; i < n; i++)
@@ -106,13 +125,13 @@ static bool inspect(update_pass *p)
 {
     dt_optimizer *o = p->optimizer;
     bool finite = true;
-    memset(o->findings, 0, (size_t)p->cpu->n_threads * (size_t)o->n_segments * sizeof *o->findings);
+    memset(o->findings, 0, N_PARTS * (size_t)o->n_segments * sizeof *o->findings);
     p->run = inspect_run;
-    dt_cpu_parallel(p->cpu, o->n_lines, update_work, p);
+    dt_cpu_parallel(p->cpu, N_PARTS, inspect_work, p);
     for (int64_t s = 0; s < o->n_segments; s++) {
         finding all = {0};
-        for (int t = 0; t < p->cpu->n_threads; t++) {
-            const finding *g = &o->findings[t * o->n_segments + s];
+        for (int64_t part = 0; part < N_PARTS; part++) {
+            const finding *g = &o->findings[part * o->n_segments + s];
             all.weights_sumsq += g->weights_sumsq;
             all.gradients_sumsq += g->gradients_sumsq;
             finite = finite && !g->not_finite;
@@ -123,13 +142,13 @@ static bool inspect(update_pass *p)
     return finite;
 }
 
-static void update_run(const update_pass *p, int thread, int64_t s, int64_t first, int64_t n)
+static void update_run(const update_pass *p, int64_t part, int64_t s, int64_t first, int64_t n)
 {
     const dt_optimizer_desc *desc = &p->optimizer->desc;
     const dt_update_segment *segment = &p->optimizer->segments[s];
     const float local = segment->rule == DT_UPDATE_LARS ? p->optimizer->locals[s] : 1.0F;
     float *values = p->v->values + first;
-    (void)thread;
+    (void)part;
     if (segment->rule == DT_UPDATE_RUNNING_AVERAGE) {
         for (int64_t i = 0; i < n; i++)
             dt_update_running_average_value(&values[i], p->v->grads[first + i], desc->running_average_rate);

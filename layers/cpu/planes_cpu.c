@@ -31,11 +31,11 @@ void dt_cpu_act_planes(const dt_cpu_kernels *cpu, const dt_cpu_planes *planes, c
     dt_cpu_parallel(cpu, planes->n, act_work, &pass);
 }
 
-static void sum_work(void *context, int thread, int64_t begin, int64_t end)
+static void sum_work(void *context, int slot, int64_t begin, int64_t end)
 {
     const plane_pass *p = context;
     const int64_t block = p->cpu->block, elems = p->planes->elems;
-    double *sums = dt_cpu_sums_of(p->sums, p->c, thread);
+    double *sums = dt_cpu_sums_of(p->sums, p->c, slot);
     for (int64_t i = begin; i < end; i++) {
         const int64_t channel = i % p->planes->n_blocks * block;
         p->cpu->simd->sums(block, elems, p->a + i * elems, sums + channel, sums + p->c + channel);
@@ -46,14 +46,14 @@ void dt_cpu_sum_planes(const dt_cpu_kernels *cpu, const dt_cpu_planes *planes, c
                        void *sums)
 {
     plane_pass pass = {.cpu = cpu, .planes = planes, .sums = sums, .c = c, .a = y};
-    dt_cpu_parallel(cpu, planes->n, sum_work, &pass);
+    dt_cpu_parallel_sums(cpu, planes, sum_work, &pass);
 }
 
-static void reduce_work(void *context, int thread, int64_t begin, int64_t end)
+static void reduce_work(void *context, int slot, int64_t begin, int64_t end)
 {
     const plane_pass *p = context;
     const int64_t block = p->cpu->block, elems = p->planes->elems;
-    double *sums = dt_cpu_sums_of(p->bn->sums, p->c, thread);
+    double *sums = dt_cpu_sums_of(p->bn->sums, p->c, slot);
     for (int64_t i = begin; i < end; i++) {
         const int64_t channel = i % p->planes->n_blocks * block;
         const dt_cpu_norm norm = dt_cpu_norm_at(p->x, channel);
@@ -76,7 +76,7 @@ void dt_cpu_reduce_planes(const dt_cpu_kernels *cpu, const dt_cpu_planes *planes
                        .b = add,
                        .raw = raw,
                        .to = dz};
-    dt_cpu_parallel(cpu, planes->n, reduce_work, &pass);
+    dt_cpu_parallel_sums(cpu, planes, reduce_work, &pass);
 }
 
 static void bn_backward_work(void *context, int thread, int64_t begin, int64_t end)

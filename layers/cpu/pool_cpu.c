@@ -63,13 +63,13 @@ dt_status dt_cpu_max_pool_forward(dt_kernels *k, const dt_pool_desc *pool, const
 }
 
 /* One plane of dz, a few rows at a time. */
-static void backward_plane(const pool_pass *p, int thread, int64_t i)
+static void backward_plane(const pool_pass *p, int slot, int64_t i)
 {
     const dt_cpu_pool *s = &p->shape;
     const int64_t in_elems = s->h * s->w * s->block, out_elems = s->p * s->q * s->block;
     const int64_t channel = i % p->n_blocks * s->block;
     const dt_cpu_norm norm = dt_cpu_norm_at(p->x, channel);
-    double *sums = dt_cpu_sums_of(p->bn->sums, p->c, thread);
+    double *sums = dt_cpu_sums_of(p->bn->sums, p->c, slot);
     for (int64_t row = 0; row < s->h; row += ROWS_AT_ONCE) {
         const int64_t end = row + ROWS_AT_ONCE < s->h ? row + ROWS_AT_ONCE : s->h;
         const int64_t at = i * in_elems + row * s->w * s->block;
@@ -82,10 +82,10 @@ static void backward_plane(const pool_pass *p, int thread, int64_t i)
     }
 }
 
-static void backward_work(void *context, int thread, int64_t begin, int64_t end)
+static void backward_work(void *context, int slot, int64_t begin, int64_t end)
 {
     for (int64_t i = begin; i < end; i++)
-        backward_plane(context, thread, i);
+        backward_plane(context, slot, i);
 }
 
 dt_status dt_cpu_max_pool_backward(dt_kernels *k, const dt_pool_desc *pool, const dt_tensor *dy,
@@ -98,8 +98,9 @@ dt_status dt_cpu_max_pool_backward(dt_kernels *k, const dt_pool_desc *pool, cons
     pass.in = dt_cpu_data(dy, dz->n, dz->c, pass.shape.p, pass.shape.q);
     pass.argmax_in = argmax;
     pass.out = dt_cpu_data_like(dz, &bn->x->raw);
-    dt_cpu_sums_clear(pass.cpu, pass.c, bn->sums);
-    dt_cpu_parallel(pass.cpu, dz->n * pass.n_blocks, backward_work, &pass);
+    dt_cpu_sums_clear(pass.c, bn->sums);
+    const dt_cpu_planes planes = dt_cpu_planes_of(pass.cpu, dz->n, pass.c, dz->h * dz->w);
+    dt_cpu_parallel_sums(pass.cpu, &planes, backward_work, &pass);
     return DT_OK;
 }
 

@@ -52,14 +52,14 @@ dt_status dt_cpu_residual_forward(dt_kernels *k, const dt_act *branch, const dt_
 }
 
 /* Where the sums of one plane go, for one of the two inputs. */
-static dt_cpu_reduce reduce_at(const dt_bn_backward *bn, int64_t c, int thread, int64_t at, int64_t channel)
+static dt_cpu_reduce reduce_at(const dt_bn_backward *bn, int64_t c, int slot, int64_t at, int64_t channel)
 {
-    double *sums = dt_cpu_sums_of(bn->sums, c, thread);
+    double *sums = dt_cpu_sums_of(bn->sums, c, slot);
     return (dt_cpu_reduce){(const float *)bn->x->raw.data + at, bn->mean + channel, sums + channel,
                            sums + c + channel};
 }
 
-static void backward_work(void *context, int thread, int64_t begin, int64_t end)
+static void backward_work(void *context, int slot, int64_t begin, int64_t end)
 {
     const join_pass *p = context;
     const int64_t block = p->cpu->block, elems = p->planes.elems, c = p->planes.n_blocks * block;
@@ -67,9 +67,9 @@ static void backward_work(void *context, int thread, int64_t begin, int64_t end)
         const int64_t channel = i % p->planes.n_blocks * block;
         dt_cpu_reduce branch = {0}, skip = {0};
         if (p->branch_bn)
-            branch = reduce_at(p->branch_bn, c, thread, i * elems, channel);
+            branch = reduce_at(p->branch_bn, c, slot, i * elems, channel);
         if (p->skip_bn)
-            skip = reduce_at(p->skip_bn, c, thread, i * elems, channel);
+            skip = reduce_at(p->skip_bn, c, slot, i * elems, channel);
         p->cpu->simd->residual_backward(block, elems, p->dy + i * elems, p->mask_in + i * elems / 8,
                                         p->branch_bn ? &branch : NULL, p->skip_bn ? &skip : NULL,
                                         p->out + i * elems);
@@ -91,9 +91,9 @@ dt_status dt_cpu_residual_backward(dt_kernels *k, const dt_tensor *dy, const dt_
     pass.dy = dt_cpu_data_like(dy, dy);
     pass.out = dt_cpu_data_like(g, dy);
     if (branch)
-        dt_cpu_sums_clear(cpu, dy->c, branch->sums);
+        dt_cpu_sums_clear(dy->c, branch->sums);
     if (skip)
-        dt_cpu_sums_clear(cpu, dy->c, skip->sums);
-    dt_cpu_parallel(cpu, pass.planes.n, backward_work, &pass);
+        dt_cpu_sums_clear(dy->c, skip->sums);
+    dt_cpu_parallel_sums(cpu, &pass.planes, backward_work, &pass);
     return DT_OK;
 }
