@@ -33,11 +33,13 @@ PROGRAM_TESTS += tests/program/spot_test.sh
 PROGRAM_TESTS += tests/program/style_test.sh
 PROGRAM_TESTS += tests/program/time_limit_test.sh
 PROGRAM_TESTS += tests/program/train_test.sh
+PROGRAM_TESTS += tests/program/weights_test.sh
 # What they read or run.
 PROGRAM_FILES += tests/program/chaos.py
 PROGRAM_FILES += tests/program/chaos_events.py
 PROGRAM_FILES += tests/program/chaos_record.py
 PROGRAM_FILES += tests/program/checkpoint_hosts.py
+PROGRAM_FILES += tests/program/edit_weights.py
 PROGRAM_FILES += tests/program/hosts.py
 PROGRAM_FILES += tests/program/hosts.sh
 PROGRAM_FILES += tests/program/imds_server.py

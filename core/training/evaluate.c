@@ -154,7 +154,7 @@ dt_status dt_evaluate(dt_net *net, dt_kernels *kernels, dt_comm *comm, dt_source
     DT_TRY(comm->ops->all_reduce(comm, e.sums, N_SUMS, DT_F64, DT_REDUCE_SUM, err));
     DT_TRY(check_broken(&e, info.n_samples, max_broken, err));
     if (!isfinite(e.sums[0]))
-        return dt_fail_shared(err, DT_ERR_NUMERIC, "the loss of the evaluation is not finite (%g)",
+        return dt_fail_shared(err, DT_ERR_NUMERIC, "the loss is not finite (%g) in the evaluation",
                               e.sums[0] / e.sums[3]);
     result->val_loss = e.sums[0] / e.sums[3];
     result->val_top1 = e.sums[1] / e.sums[3];

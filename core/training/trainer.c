@@ -26,6 +26,7 @@ typedef struct dt_trainer {
     dt_stop stop;
     int64_t net_size, train_size; /* pixels: what the net is built for, what this epoch's images have */
     double mark_s;                /* since when the device works on the steps whose results are to come */
+    double lr;                    /* of the newest step */
     int64_t n_skipped_in_a_row;
     int64_t n_broken, n_broken_val; /* of the epoch and of the evaluation that met most broken files */
     bool all_done;                  /* all steps, and the state is finite */
@@ -79,14 +80,16 @@ static int64_t last_checkpoint(dt_trainer *t)
 
 /* Collective. The loss of an evaluation, which *err is about, is not finite: name the tensor, if there is one,
  * that is not finite itself. */
-static dt_status fail_evaluation(dt_trainer *t, dt_error *err)
+static dt_status fail_evaluation(dt_trainer *t, const dt_metrics_eval *m, dt_error *err)
 {
     const dt_state_io io = dt_net_state_io(t->parts->net);
     const dt_error why = *err;
     dt_error tensor = {0};
     const bool named = dt_state_check_all(dt_net_state_layout(t->parts->net), &io, &tensor) == DT_ERR_NUMERIC;
-    return dt_numeric_fail(&t->training, last_checkpoint(t), err, "%s after step %lld%s%s", why.message,
-                           (long long)t->training.step, named ? ": " : "", tensor.message);
+    return dt_numeric_fail(&t->training, last_checkpoint(t), err,
+                           "%s at step %lld, epoch %lld, on each rank with learning rate %g%s%s", why.message,
+                           (long long)t->training.step, (long long)m->epoch + 1, t->lr, named ? ": " : "",
+                           tensor.message);
 }
 
 /* Whether the ranks may still call collectives after this error. */
@@ -126,7 +129,7 @@ static dt_status evaluate(dt_trainer *t, bool *done, dt_error *err)
         return DT_OK;
     }
     if (status == DT_ERR_NUMERIC)
-        return fail_evaluation(t, err);
+        return fail_evaluation(t, &m, err);
     if (status != DT_OK)
         return status;
     if (m.val_top1 > t->training.best_top1) {
@@ -267,14 +270,14 @@ static dt_status enqueue_step(dt_trainer *t, dt_error *err)
     float votes[DT_N_VOTES] = {0};
     dt_stop_vote(&t->stop, votes);
     dt_checkpointer_vote(t->checkpointer, votes);
-    const double lr = dt_schedule_lr(t->config, dt_training_epochs_done(tr),
-                                     1.0 / (double)tr->steps_per_epoch, (double)t->config->epochs);
+    t->lr = dt_schedule_lr(t->config, dt_training_epochs_done(tr), 1.0 / (double)tr->steps_per_epoch,
+                           (double)t->config->epochs);
     if (t->report.n_steps == tr->step - tr->first_step) /* nothing is under way */
         t->mark_s = dt_clock_s();
     /* in the first step of an epoch or after an evaluation, when nothing is under way */
     DT_TRY(resize_net(t, t->train_size, err));
     t->comm->step = tr->step + 1;
-    DT_TRY(dt_step_run(t->step, t->parts->train, lr, votes, err));
+    DT_TRY(dt_step_run(t->step, t->parts->train, t->lr, votes, err));
     tr->step++;
     tr->position += tr->global_batch;
     return DT_OK;

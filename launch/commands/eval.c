@@ -237,8 +237,11 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
     if (is_checkpoint(e))
         DT_TRY(load_checkpoint(e, s, err));
     DT_TRY(dt_agree(s->comm, open_progress(e, s, err), err));
-    DT_TRY(dt_evaluate(e->net, s->kernels, s->comm, e->val, c->batch, c->max_broken, NULL, &e->progress,
-                       e->progress ? 1 : 0, &m, err));
+    status = dt_evaluate(e->net, s->kernels, s->comm, e->val, c->batch, c->max_broken, NULL, &e->progress,
+                       e->progress ? 1 : 0, &m, err);
+    if (status == DT_ERR_NUMERIC)
+        dt_error_prefix(err, "--weights %s", e->options.weights);
+    DT_TRY(status);
     close_progress(e);
     if (s->comm->rank == 0) {
         dt_log_info("%s at %lld px on %s/val, %lld rank%s: %.1f s, %.0f images/s", e->options.arch,
