@@ -4,6 +4,7 @@
 #include "tests/fakes/fake_state.h"
 
 #include <stdatomic.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,8 @@ static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const 
     fake_state state;
     fake_state_init(&state, g->seed);
     memcpy(values, state.values + entry->first, (size_t)entry->n_elems * sizeof *values);
+    if (g->not_finite && entry->first == 0)
+        values[0] = NAN;
     fake_state_clear(&state);
     return DT_OK;
 }

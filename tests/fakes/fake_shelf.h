@@ -16,6 +16,7 @@ typedef struct fake_checkpoint {
     unsigned has;        /* bit i: shard i is there */
     unsigned damaged;    /* shard i has another hash */
     unsigned unreadable; /* shard i has the right hash, but read_shard fails */
+    bool not_finite;     /* its first element is NaN */
     dt_status manifest;  /* DT_OK, or the error that read_manifest returns */
 } fake_checkpoint;
 

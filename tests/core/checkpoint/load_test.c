@@ -306,7 +306,19 @@ static void every_allocation_may_fail(void)
     DT_CHECK_MSG(n > 20, "only %d allocations", (int)n);
 }
 
+/* As an earlier version may have written them. */
+static void a_checkpoint_that_is_not_finite_is_passed_over(void)
+{
+    fleet *f = fleet_new(1, false);
+    PUT(f->disks[0], .step = 2, .n_shards = 2, .seed = 2, .has = 0x3, .not_finite = true);
+    PUT(f->disks[0], .step = 1, .n_shards = 2, .seed = 1, .has = 0x3);
+    fleet_check_loads(f, 2, 1, 1);
+    check_log(f, "checkpoint: passing over step 2: conv1.weight is not finite: its element 0 is nan\n");
+    fleet_end(f);
+}
+
 static const dt_test tests[] = {
+    DT_TEST(a_checkpoint_that_is_not_finite_is_passed_over),
     DT_TEST(without_a_checkpoint_nothing_is_set),
     DT_TEST(each_host_reads_the_shards_that_it_has),
     DT_TEST(a_new_empty_host_gets_everything_from_its_peers),
