@@ -11,6 +11,8 @@
 #ifndef DT_CORE_EVENTS_H
 #define DT_CORE_EVENTS_H
 
+#include <stdbool.h>
+
 typedef struct dt_events dt_events;
 
 typedef struct dt_events_ops {
@@ -24,6 +26,14 @@ typedef struct dt_events_ops {
     /* From now on the trainer needs `seconds` between a request and the end of the process. An implementation
      * that knows the end in advance requests the stop that early. NULL: none does. */
     void (*reserve)(dt_events *events, double seconds);
+    /* As stop_requested, before the first step: a limit counts only if it has passed, whatever is reserved.
+     * A NULL pointer: nothing ends a start. */
+    const char *(*start_stop_requested)(dt_events *events);
+    /* The first step begins: from now on a stop has something to save. NULL: does not matter. */
+    void (*begin)(dt_events *events);
+    /* Whether the reason that stop_requested or start_stop_requested returned last is a limit that the next
+     * start has again. A NULL pointer: never. */
+    bool (*is_limit)(dt_events *events);
     /* The reason to write a checkpoint now and continue, returned once for each request; else NULL. A NULL
      * pointer: there are no such requests. */
     const char *(*save_requested)(dt_events *events);

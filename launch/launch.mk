@@ -84,6 +84,8 @@ launch_SOURCES += launch/stop/signals.c
 launch_SOURCES += launch/stop/signals.h
 launch_SOURCES += launch/stop/slurm_limit.c
 launch_SOURCES += launch/stop/slurm_limit.h
+launch_SOURCES += launch/stop/start_watch.c
+launch_SOURCES += launch/stop/start_watch.h
 
 EXTRA_DIST += launch/README.md
 

@@ -2,14 +2,18 @@
 #include "config.h"
 
 #include "core/base/clock.h"
+#include "core/base/waits.h"
 #include "launch/commands/commands.h"
 #include "launch/hardware/openmp.h"
+#include "launch/hardware/transports.h"
 #include "launch/options/suggest.h"
 #include "launch/show/console.h"
+#include "launch/stop/signals.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -59,6 +63,11 @@ static dt_status version(int argc, char **argv, dt_session *session, dt_error *e
     return dt_command_train(2, words, session, err);
 }
 
+static bool is_training(int argc, char **argv)
+{
+    return argc < 2 || argv[1][0] == '-' || strcmp(argv[1], commands[0].name) == 0;
+}
+
 static dt_status run(int argc, char **argv, dt_session *session, dt_error *err)
 {
     if (argc < 2 || argv[1][0] == '-')
@@ -73,13 +82,38 @@ static dt_status run(int argc, char **argv, dt_session *session, dt_error *err)
     return unknown_command(argv[1], err);
 }
 
+static const char *ask_signals(void *context)
+{
+    (void)context;
+    return dt_signals_stop_requested();
+}
+
+/* Comes first of all: a signal that arrives before has its usual effect. Only a training stops on request;
+ * other commands leave nothing half written, and end. */
+static void prepare_for_signals(int argc, char **argv, bool prints)
+{
+    dt_signals_ignore_file_size();
+    if (is_training(argc, argv)) {
+        dt_signals_install(prints);
+        dt_waits_set_stop(ask_signals, NULL);
+    }
+    dt_signals_hold();
+    dt_openmp_limit_spinning(argv); /* may execute this program again */
+    dt_signals_release();
+}
+
 int main(int argc, char **argv)
 {
     static dt_error err; /* zeroed; also for a status without a message */
     dt_session session = {.start_s = dt_clock_s()};
-    dt_openmp_limit_spinning(argv);
+    dt_console_open_descriptors();
+    dt_launch_env env;
+    dt_launch_env_read(&env);
+    prepare_for_signals(argc, argv, env.rank == 0);
     dt_console_open();
-    dt_status status = run(argc, argv, &session, &err);
+    dt_status status = dt_start_watch_create(env.rank == 0, &session.watch, &err);
+    if (status == DT_OK)
+        status = run(argc, argv, &session, &err);
     int code = dt_status_exit_code(status);
     if (status != DT_OK && !err.message[0])
         dt_fail(&err, status, "an error without a message (%s): this is a bug in dtrain",
@@ -94,5 +128,10 @@ int main(int argc, char **argv)
     if (status != DT_OK)
         dt_console_fail(&err);
     dt_session_close(&session);
+    dt_start_watch_destroy(session.watch);
+    if (dt_waits_has_left_threads()) {
+        fflush(NULL);
+        _exit(code);
+    }
     return code;
 }

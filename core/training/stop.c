@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #define CAUTION 1.5   /* the next checkpoint, or evaluation, may be slower than the last */
 #define LEAVING_S 5.0 /* to free memory, end MPI, and for the launcher to notice */
@@ -79,28 +80,60 @@ double dt_stop_deadline_s(const dt_stop *s)
 
 /* -- the stop -------------------------------------------------------------------------------------------- */
 
-/* Collective: the reason of the lowest rank that has one. */
-static dt_status find_reason(const dt_stop *s, char *why, size_t why_bytes, dt_error *err)
+/* A request that all ranks know of. */
+typedef struct reason {
+    char text[320]; /* "SIGTERM", "SIGTERM (rank 1 on node2)" */
+    bool is_limit;  /* the next start has it again */
+} reason;
+
+/* Collective: the request of the lowest rank that has one; `mine` is this rank's, or NULL. *found: some rank
+ * has one. */
+static dt_status find_reason(const dt_stop *s, const char *mine, bool *found, reason *r, dt_error *err)
 {
     dt_comm *comm = s->training->parts->comm;
     dt_events *e = s->training->parts->events;
-    const char *mine = e ? e->ops->stop_requested(e) : NULL;
     struct {
         char text[192], host[64];
-    } reason = {.text = "a request that was withdrawn"};
+        bool is_limit;
+    } sent;
     int64_t first = mine ? comm->rank : comm->size;
+    memset(&sent, 0, sizeof sent); /* all of it is sent */
     DT_TRY(comm->ops->all_reduce(comm, &first, 1, DT_I64, DT_REDUCE_MIN, err));
-    const bool found = first < comm->size;
-    if (mine)
-        snprintf(reason.text, sizeof reason.text, "%s", mine);
-    snprintf(reason.host, sizeof reason.host, "%s", comm->host);
-    if (found)
-        DT_TRY(comm->ops->broadcast(comm, &reason, sizeof reason, (int)first, err));
-    if (found && first > 0)
-        snprintf(why, why_bytes, "%s (rank %lld on %s)", reason.text, (long long)first, reason.host);
+    *found = first < comm->size;
+    snprintf(sent.text, sizeof sent.text, "%s", mine ? mine : "a request that was withdrawn");
+    snprintf(sent.host, sizeof sent.host, "%s", comm->host);
+    sent.is_limit = mine && e->ops->is_limit && e->ops->is_limit(e);
+    if (*found)
+        DT_TRY(comm->ops->broadcast(comm, &sent, sizeof sent, (int)first, err));
+    if (*found && first > 0)
+        snprintf(r->text, sizeof r->text, "%s (rank %lld on %s)", sent.text, (long long)first, sent.host);
     else
-        snprintf(why, why_bytes, "%s", reason.text);
+        snprintf(r->text, sizeof r->text, "%s", sent.text);
+    r->is_limit = sent.is_limit;
     return DT_OK;
+}
+
+dt_status dt_stop_before_first_step(const dt_stop *s, dt_error *err)
+{
+    dt_events *e = s->training->parts->events;
+    bool found = false;
+    reason why;
+    if (!e || !e->ops->start_stop_requested)
+        return DT_OK;
+    DT_TRY(find_reason(s, e->ops->start_stop_requested(e), &found, &why, err));
+    if (!found && e->ops->begin)
+        e->ops->begin(e);
+    if (!found)
+        return DT_OK;
+    if (why.is_limit)
+        return dt_fail_shared(
+            err, DT_ERR_USAGE,
+            "%s is too short: it has passed before the first step, and a restart would come "
+            "no further; give it more time",
+            why.text);
+    return dt_fail_shared(
+        err, DT_ERR_INTERRUPTED,
+        "stopped on %s before the first step; nothing was lost, and the same command starts again", why.text);
 }
 
 /* Is there time for a checkpoint? Ranks may know different deadlines; the nearest counts, and the slowest
@@ -117,15 +150,40 @@ static dt_status has_time_to_save(const dt_stop *s, const dt_checkpointer_state 
     return DT_OK;
 }
 
+/* The error of a stop that has written no checkpoint, for lack of time. */
+static dt_status fail_late(const dt_stop *s, const reason *why, int64_t newest, double left_s, double write_s,
+                           dt_error *err)
+{
+    const dt_training *t = s->training;
+    return dt_fail_shared(err, DT_ERR_INTERRUPTED,
+                          "stopped on %s after step %lld; %.0f s are left and a checkpoint takes %.0f s, so "
+                          "none was written: the newest is that of step %lld",
+                          why->text, (long long)t->step, left_s, write_s, (long long)newest);
+}
+
+/* The error of a start that a limit has ended, and that leaves no more than it found. */
+static dt_status fail_without_progress(const dt_stop *s, const reason *why, dt_error *err)
+{
+    const dt_training *t = s->training;
+    return dt_fail_shared(
+        err, DT_ERR_USAGE,
+        "%s is too short: it has ended this start after step %lld, without a checkpoint that is newer than "
+        "that of step %lld, and a restart would come no further; give it more time (a step takes %.2g s, a "
+        "checkpoint %.2g s)",
+        why->text, (long long)t->step, (long long)t->resumed_step, dt_report_step_s(s->report),
+        dt_checkpointer_reserve_s(s->checkpointer));
+}
+
 dt_status dt_stop_now(dt_stop *s, dt_error *err)
 {
     const dt_training *t = s->training;
     dt_store *store = t->parts->store;
-    bool enough = true;
+    dt_events *e = t->parts->events;
+    bool enough = true, found = false;
     double left_s = INFINITY, write_s = 0.0;
-    char why[320];
+    reason why;
     dt_error save_error = {0};
-    DT_TRY(find_reason(s, why, sizeof why, err));
+    DT_TRY(find_reason(s, e ? e->ops->stop_requested(e) : NULL, &found, &why, err));
     dt_checkpointer_wait(s->checkpointer); /* what is nearly written comes first */
     const dt_checkpointer_state state = dt_checkpointer_get_state(s->checkpointer);
     if (store && state.started_step != t->step)
@@ -134,18 +192,16 @@ dt_status dt_stop_now(dt_stop *s, dt_error *err)
     dt_checkpointer_finish(s->checkpointer, dt_stop_deadline_s(s));
     if (!store)
         return dt_fail_shared(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; no checkpoint is kept",
-                              why, (long long)t->step);
-    if (!enough)
-        return dt_fail_shared(
-            err, DT_ERR_INTERRUPTED,
-            "stopped on %s after step %lld; %.0f s are left and a checkpoint takes %.0f s, so "
-            "none was written: the newest is that of step %lld",
-            why, (long long)t->step, left_s, write_s, (long long)state.committed_step);
+                              why.text, (long long)t->step);
     if (status != DT_OK)
         return dt_fail_shared(err, status == DT_ERR_NUMERIC ? status : DT_ERR_IO,
                               "stopped on %s after step %lld, but the checkpoint was not written: %.700s",
-                              why, (long long)t->step, save_error.message);
+                              why.text, (long long)t->step, save_error.message);
+    if (why.is_limit && (enough ? t->step : state.committed_step) <= t->resumed_step)
+        return fail_without_progress(s, &why, err);
+    if (!enough)
+        return fail_late(s, &why, state.committed_step, left_s, write_s, err);
     return dt_fail_shared(err, DT_ERR_INTERRUPTED,
-                          "stopped on %s after step %lld; the same command goes on from %s", why,
+                          "stopped on %s after step %lld; the same command goes on from %s", why.text,
                           (long long)t->step, store->ops->location(store));
 }

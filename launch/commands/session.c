@@ -5,6 +5,7 @@
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
 #include "core/base/log.h"
+#include "core/base/waits.h"
 #include "core/collective/agreement.h"
 #include "io/source/loader.h"
 #include "io/source/synthetic.h"
@@ -12,6 +13,7 @@
 #include "launch/hardware/transports.h"
 #include "launch/show/console.h"
 #include "launch/show/table.h"
+#include "launch/stop/signals.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,8 +67,11 @@ static dt_status open_backend(dt_session *session, const dt_options *o, dt_error
 dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed,
                           const dt_error *parse_error, dt_session *session, dt_error *err)
 {
-    *session = (dt_session){.start_s = session->start_s};
+    *session = (dt_session){.start_s = session->start_s, .watch = session->watch};
+    dt_waits_begin("starting MPI and waiting for all ranks");
     DT_TRY(dt_transport_create(options->comm, options->peer_timeout_s, &session->comm, err));
+    dt_waits_end();
+    dt_signals_reinstall(); /* MPICH has its own handler of SIGUSR1 */
     dt_comm *comm = session->comm;
     dt_console_set_rank(comm);
     if (err && parsed != DT_OK)
@@ -88,7 +93,7 @@ void dt_session_close(dt_session *session)
     if (session->comm)
         session->comm->ops->destroy(session->comm); /* before the device, whose streams it may use */
     dt_backend_destroy(&session->backend);
-    *session = (dt_session){0};
+    *session = (dt_session){.start_s = session->start_s, .watch = session->watch};
 }
 
 dt_status dt_session_source(const dt_session *session, const dt_options *o, bool training, dt_source **source,
@@ -147,6 +152,14 @@ static void format_for_table(const dt_session *s, const dt_options *options, int
         snprintf(out, out_bytes, "-");
 }
 
+/* A log that cannot be written (a full disk, a reader that has gone) ends no training. */
+static dt_status print_to_log(const dt_table *table, dt_error *err)
+{
+    const dt_status status = dt_table_print(table, stderr, dt_table_utf8(), 0, err);
+    clearerr(stderr);
+    return status == DT_ERR_IO ? DT_OK : status;
+}
+
 /* The table has two options per row, because there are about sixty. */
 static dt_status print_options(const dt_session *s, const dt_options *options, unsigned command,
                                dt_error *err)
@@ -175,7 +188,7 @@ static dt_status print_options(const dt_session *s, const dt_options *options, u
         status = dt_table_add(table, cells, err);
     }
     if (status == DT_OK)
-        status = dt_table_print(table, stderr, dt_table_utf8(), 0, err);
+        status = print_to_log(table, err);
     dt_table_destroy(table);
     return status;
 }
@@ -204,7 +217,7 @@ static dt_status print_ranks(const rank_row *rows, int n, dt_error *err)
             table, (const char *const[]){rank, rows[r].host, rows[r].device, threads, workers}, err);
     }
     if (status == DT_OK)
-        status = dt_table_print(table, stderr, dt_table_utf8(), 0, err);
+        status = print_to_log(table, err);
     dt_table_destroy(table);
     return status;
 }

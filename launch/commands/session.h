@@ -12,10 +12,12 @@
 #include "launch/hardware/affinity.h"
 #include "launch/hardware/backends.h"
 #include "launch/options/options.h"
+#include "launch/stop/start_watch.h"
 
 typedef struct dt_session {
-    double start_s; /* when the program started, by dt_clock_s; main.c sets it */
-    dt_comm *comm;  /* NULL until it is created */
+    double start_s;        /* when the program started, by dt_clock_s; main.c sets it */
+    dt_start_watch *watch; /* of the start; main.c creates and destroys it */
+    dt_comm *comm;         /* NULL until it is created */
     dt_backend backend;
     dt_backend_options backend_options; /* that `backend` was created with */
     dt_device *device;                  /* the backend's */

@@ -4,6 +4,7 @@
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
+#include "core/base/waits.h"
 #include "core/collective/agreement.h"
 #include "core/model/net.h"
 #include "core/training/trainer.h"
@@ -15,6 +16,7 @@
 #include "launch/commands/auto_batch.h"
 #include "launch/commands/commands.h"
 #include "launch/hardware/computed_by.h"
+#include "launch/options/duration.h"
 #include "launch/run/checkpoint_folders.h"
 #include "launch/run/run_folder.h"
 #include "launch/show/console.h"
@@ -159,13 +161,13 @@ static dt_status open_sinks(training *t, const dt_session *s, dt_error *err)
 
 static dt_status open_events(training *t, const dt_session *s, dt_error *err)
 {
-    const dt_events_options options = {.announce = s->comm->rank == 0,
-                                       .start_s = s->start_s,
+    const dt_events_options options = {.start_s = s->start_s,
                                        .time_limit_s = t->options.time_limit_s,
                                        .polls_slurm = s->comm->rank == 0,
                                        .polls_spot = s->comm->local_rank == 0,
                                        .spot = t->options.spot,
-                                       .imds_endpoint = t->options.imds_endpoint};
+                                       .imds_endpoint = t->options.imds_endpoint,
+                                       .watch = s->watch};
     return dt_events_create(&options, &t->events, err);
 }
 
@@ -205,12 +207,25 @@ static void resumed(void *context, int64_t step)
         dt_log_error("%s", err.message);
 }
 
+/* Collective, before a part of the start that may take long: leave if some rank is asked to stop. */
+static dt_status begin_part(const dt_session *s, const char *doing, dt_error *err)
+{
+    DT_TRY(dt_agree(s->comm, dt_waits_check(doing, err), err));
+    dt_waits_begin("%s", doing);
+    return DT_OK;
+}
+
 static dt_status assemble(training *t, dt_session *s, dt_error *err)
 {
+    DT_TRY(begin_part(s, "preparing the data", err));
     DT_TRY(prepare_data(t, s, err));
+    DT_TRY(begin_part(s, "listing the images", err));
     DT_TRY(open_sources(t, s, err));
+    DT_TRY(begin_part(s, "opening the run's folder", err));
     DT_TRY(dt_agree(s->comm, open_run_folder(t, s, err), err));
+    DT_TRY(begin_part(s, "building the net", err));
     DT_TRY(dt_agree(s->comm, build_net(t, s, err), err));
+    DT_TRY(begin_part(s, "opening the checkpoints", err));
     DT_TRY(dt_agree(s->comm, begin_profile(t, s, err), err));
     if (!only_measures(&t->options))
         DT_TRY(dt_checkpoint_folders_open(&t->options, t->folder.checkpoints, s->comm, &t->checkpoints, err));
@@ -364,6 +379,7 @@ static dt_status run(training *t, dt_session *s, dt_error *err)
     DT_TRY(dt_session_show(s, &t->options, DT_COMMAND_TRAIN, err));
     if (s->comm->rank == 0)
         log_training(t, s);
+    dt_waits_begin("loading the checkpoint and comparing the ranks");
     dt_status status = dt_trainer_run(&t->parts, &result, err);
     if (!result.all_done)
         return status;
@@ -377,11 +393,24 @@ static dt_status run(training *t, dt_session *s, dt_error *err)
     return status;
 }
 
+/* A start that hangs ends at the time limit, too. */
+static void limit_start(const training *t, const dt_session *s)
+{
+    char limit[32], option[64];
+    if (t->options.time_limit_s <= 0.0)
+        return;
+    dt_duration_format(t->options.time_limit_s, limit, sizeof limit);
+    snprintf(option, sizeof option, "the time limit of %s", limit);
+    dt_start_watch_set_limit(s->watch, option, s->start_s + t->options.time_limit_s);
+}
+
 dt_status dt_command_train(int argc, char **argv, dt_session *session, dt_error *err)
 {
     static training t; /* static, because it is large; a process runs one command */
     dt_error parse_error = {0};
     dt_status parsed = dt_options_parse(&usage, argc, argv, &t.options, &parse_error);
+    if (parsed == DT_OK)
+        limit_start(&t, session);
     DT_TRY(dt_session_open(&t.options, DT_COMMAND_TRAIN, parsed, &parse_error, session, err));
     dt_run_folder_name(t.options.out, &t.folder);
     dt_status status = dt_options_write(

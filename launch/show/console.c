@@ -7,6 +7,7 @@
 #include "core/base/printable.h"
 #include "io/metrics/progress.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +68,13 @@ static void sink(void *context, dt_log_level level, const char *line)
         print_as("error: ", "31", console.rank != 0, line);
     else
         print_as("", "", false, line);
+}
+
+void dt_console_open_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0) /* the lowest number that is free is this one */
+            (void)!open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR);
 }
 
 void dt_console_open(void)

@@ -14,6 +14,9 @@
 #include "core/comm.h"
 #include "core/metrics.h"
 
+/* Open descriptors 0 to 2 on /dev/null where they are closed, so that no file of data gets one of these
+ * numbers. What is written to a closed stdout fails, so that a command whose result is lost says so. */
+void dt_console_open_descriptors(void);
 void dt_console_open(void);
 void dt_console_set_rank(const dt_comm *comm);    /* copies what it needs; NULL: a single process */
 void dt_console_set_progress(dt_sink *progress);  /* borrowed until the next call; NULL: none */

@@ -5,6 +5,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/base/waits.h"
 #include "launch/cloud/spot_notice.h"
 #include "launch/hardware/machine.h"
 #include "launch/options/duration.h"
@@ -12,16 +13,19 @@
 #include "launch/stop/slurm_limit.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #define IMDS_TIMEOUT_S 2.0 /* the service is one hop away */
 
 typedef struct all_events {
     dt_events head;
-    dt_events *signals;
-    dt_slurm_limit *slurm;     /* NULL: no Slurm job, or another rank polls */
-    dt_spot_notice *spot;      /* NULL: this rank does not poll */
-    double limit_s, reserve_s; /* limit_s: when --time-limit ends, by dt_clock_s; INFINITY: no limit */
+    dt_slurm_limit *slurm; /* NULL: no Slurm job, or another rank polls */
+    dt_spot_notice *spot;  /* NULL: this rank does not poll */
+    dt_start_watch *watch; /* borrowed */
+    double limit_s;        /* when --time-limit ends, by dt_clock_s; INFINITY: no limit */
+    _Atomic double reserve_s;
+    atomic_bool is_limit;
     char limit_text[64];
 } all_events;
 
@@ -35,18 +39,46 @@ static double least(double a, double b)
     return a < b ? a : b;
 }
 
-static const char *stop_requested(dt_events *events)
+static const char *ask(all_events *e, double reserve_s)
 {
-    const all_events *e = (const all_events *)events;
-    const char *why = e->signals->ops->stop_requested(e->signals);
+    const char *why = dt_signals_stop_requested();
     if (!why && e->spot)
         why = dt_spot_notice_stop_requested(e->spot);
+    atomic_store(&e->is_limit, false);
     if (why)
         return why;
     const double limit = limit_left(e), slurm = dt_slurm_limit_seconds_left(e->slurm);
-    if (!isfinite(least(limit, slurm)) || least(limit, slurm) > e->reserve_s)
+    if (!isfinite(least(limit, slurm)) || least(limit, slurm) > reserve_s)
         return NULL;
+    atomic_store(&e->is_limit, true);
     return limit < slurm ? e->limit_text : "Slurm's time limit";
+}
+
+static const char *stop_requested(dt_events *events)
+{
+    all_events *e = (all_events *)events;
+    return ask(e, atomic_load(&e->reserve_s));
+}
+
+static const char *start_stop_requested(dt_events *events)
+{
+    return ask((all_events *)events, 0.0);
+}
+
+static const char *ask_anywhere(void *context)
+{
+    return stop_requested(context);
+}
+
+static void begin(dt_events *events)
+{
+    dt_signals_set_trains();
+    dt_start_watch_set_trains(((all_events *)events)->watch);
+}
+
+static bool is_limit(dt_events *events)
+{
+    return atomic_load(&((all_events *)events)->is_limit);
 }
 
 static double seconds_left(dt_events *events)
@@ -58,7 +90,7 @@ static double seconds_left(dt_events *events)
 
 static void reserve(dt_events *events, double seconds)
 {
-    ((all_events *)events)->reserve_s = seconds;
+    atomic_store(&((all_events *)events)->reserve_s, seconds);
 }
 
 static const char *save_requested(dt_events *events)
@@ -72,10 +104,9 @@ static void destroy(dt_events *events)
     all_events *e = (all_events *)events;
     if (!e)
         return;
+    dt_waits_set_stop(NULL, NULL);
     dt_spot_notice_destroy(e->spot);
     dt_slurm_limit_destroy(e->slurm);
-    if (e->signals)
-        e->signals->ops->destroy(e->signals);
     dt_free(e);
 }
 
@@ -100,6 +131,9 @@ dt_status dt_events_create(const dt_events_options *o, dt_events **events, dt_er
                                       .stop_requested = stop_requested,
                                       .seconds_left = seconds_left,
                                       .reserve = reserve,
+                                      .start_stop_requested = start_stop_requested,
+                                      .begin = begin,
+                                      .is_limit = is_limit,
                                       .save_requested = save_requested};
     char limit[32];
     all_events *e = dt_calloc(1, sizeof *e);
@@ -109,11 +143,16 @@ dt_status dt_events_create(const dt_events_options *o, dt_events **events, dt_er
     e->limit_s = o->time_limit_s > 0.0 ? o->start_s + o->time_limit_s : INFINITY;
     dt_duration_format(o->time_limit_s, limit, sizeof limit);
     snprintf(e->limit_text, sizeof e->limit_text, "the time limit of %s", limit);
-    dt_status status = dt_signals_create(o->announce, &e->signals, err);
-    if (status == DT_OK && o->polls_slurm)
+    e->watch = o->watch;
+    atomic_init(&e->reserve_s, 0.0);
+    atomic_init(&e->is_limit, false);
+    dt_status status = DT_OK;
+    if (o->polls_slurm)
         status = dt_slurm_limit_create(&(dt_slurm_limit_options){0}, &e->slurm, err);
     if (status == DT_OK)
         status = start_polling_spot(o, &e->spot, err);
+    if (status == DT_OK)
+        dt_waits_set_stop(ask_anywhere, e);
     if (status == DT_OK)
         *events = &e->head;
     else

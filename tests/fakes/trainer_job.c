@@ -125,6 +125,7 @@ typedef struct stopper {
     dt_events head;
     int64_t asked, after, save_asked, save_after;
     double left_s, end_s, reserve_s; /* end: by dt_clock_s; 0: not known */
+    bool at_start, is_limit;
 } stopper;
 
 static double seconds_left(dt_events *events)
@@ -155,11 +156,24 @@ static const char *save_requested(dt_events *events)
     return s->save_after && ++s->save_asked == s->save_after + 1 ? "advice" : NULL;
 }
 
+static const char *start_stop_requested(dt_events *events)
+{
+    const stopper *s = (const stopper *)events;
+    return s->at_start ? "SIGTEST" : seconds_left(events) < 0.0 ? "the end" : NULL;
+}
+
+static bool is_limit(dt_events *events)
+{
+    return ((const stopper *)events)->is_limit;
+}
+
 static const dt_events_ops stopper_ops = {.name = "stopper",
                                           .stop_requested = stop_requested,
                                           .seconds_left = seconds_left,
                                           .reserve = reserve,
-                                          .save_requested = save_requested};
+                                          .save_requested = save_requested,
+                                          .start_stop_requested = start_stop_requested,
+                                          .is_limit = is_limit};
 
 /* -- one rank -------------------------------------------------------------------------------------------- */
 
@@ -311,7 +325,9 @@ static void train_on(job *j, const rank_parts *p)
         s.after = j->stop_after;
         s.save_after = j->save_after;
         s.left_s = j->end_s;
-        s.end_s = j->end_s > 0.0 && !j->stop_after ? dt_clock_s() + j->end_s : 0.0;
+        s.end_s = j->end_s != 0.0 && !j->stop_after ? dt_clock_s() + j->end_s : 0.0;
+        s.at_start = j->stop_at_start;
+        s.is_limit = j->end_is_limit;
     }
     const dt_trainer_parts parts = {.config = &j->config,
                                     .config_text = "seed = 3;",

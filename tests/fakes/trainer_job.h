@@ -35,6 +35,8 @@ typedef struct job {
     /* Rank stop_rank knows an end: so many seconds after its request to stop; or, if stop_after is 0, after
      * its start, and it votes to stop when that is near. 0: no rank knows of an end. */
     double end_s;
+    bool end_is_limit;    /* it is one that the next start has again */
+    bool stop_at_start;   /* rank stop_rank wants to stop before the first step */
     int64_t fail_next_at; /* rank 0's training source fails there */
     int *times_seen;      /* [n_val] */
     bool overflows;       /* a gradient of every step is infinite; on the host only */

@@ -148,6 +148,73 @@ static void a_stop_request_in_the_last_step_leaves_the_evaluation_for_the_next_s
     end_job(&j);
 }
 
+static void a_request_before_the_first_step_stops_all_ranks_and_saves_nothing(void)
+{
+    job j = new_job(3);
+    j.store = fake_store_create(&(fake_store_options){0});
+    j.stop_rank = 2;
+    j.stop_at_start = true;
+    run(&j);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    DT_CHECK_INT(j.n_steps, 0);
+    DT_CHECK_INT(fake_store_commits(j.store), 0);
+    for (int r = 0; r < 3; r++) {
+        DT_CHECK_CONTAINS(j.error[r].message, "stopped on SIGTEST (rank 2 on ");
+        DT_CHECK_CONTAINS(j.error[r].message, " before the first step; nothing was lost");
+    }
+    j.stop_at_start = false;
+    run_again(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(j.steps[0].step, 1);
+    end_job(&j);
+}
+
+static void a_limit_that_has_passed_before_the_first_step_is_an_error(void)
+{
+    job j = new_job(2);
+    j.store = fake_store_create(&(fake_store_options){0});
+    j.stop_rank = 1;
+    j.end_s = -1.0;
+    j.end_is_limit = true;
+    run(&j);
+    check_all(&j, DT_ERR_USAGE);
+    DT_CHECK_INT(j.n_steps, 0);
+    DT_CHECK_CONTAINS(j.error[0].message, " is too short: it has passed before the first step");
+    end_job(&j);
+}
+
+/* Goes on; after so many steps rank stop_rank knows that nearly no time is left. */
+static void run_again_until(job *j, int64_t stop_after)
+{
+    free_job(j);
+    j->n_steps = j->n_evals = j->n_checkpoints = 0;
+    j->stop_after = stop_after;
+    j->end_s = 1e-6;
+    run(j);
+}
+
+/* A restart after code 75 would end in the same way, for ever. */
+static void a_limit_in_which_no_step_and_checkpoint_fit_is_an_error(void)
+{
+    job j = new_job(2);
+    j.store = fake_store_create(&(fake_store_options){.commit_s = 0.2});
+    j.stop_rank = 1;
+    j.end_s = 0.1;
+    j.end_is_limit = true;
+    run(&j); /* with nothing there, the checkpoint is tried */
+    check_all(&j, DT_ERR_INTERRUPTED);
+    DT_CHECK_INT(fake_store_commits(j.store), 1);
+    run_again_until(&j, 1);
+    check_all(&j, DT_ERR_USAGE);
+    DT_CHECK_CONTAINS(j.error[1].message, " is too short: it has ended this start after step 3, without a "
+                                          "checkpoint that is newer than that of step 1");
+    DT_CHECK_INT(fake_store_commits(j.store), 1);
+    j.end_is_limit = false; /* a signal: the next start may have more time */
+    run_again_until(&j, 1);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    end_job(&j);
+}
+
 static const dt_test tests[] = {
     DT_TEST(a_checkpoint_that_one_rank_requests_is_written_by_all_and_training_goes_on),
     DT_TEST(a_requested_checkpoint_that_is_due_anyway_is_written_once),
@@ -156,5 +223,8 @@ static const dt_test tests[] = {
     DT_TEST(an_evaluation_that_would_last_beyond_the_end_is_left_for_the_next_start),
     DT_TEST(a_stop_request_ends_an_evaluation_and_does_not_change_the_bits),
     DT_TEST(a_stop_request_in_the_last_step_leaves_the_evaluation_for_the_next_start),
+    DT_TEST(a_request_before_the_first_step_stops_all_ranks_and_saves_nothing),
+    DT_TEST(a_limit_that_has_passed_before_the_first_step_is_an_error),
+    DT_TEST(a_limit_in_which_no_step_and_checkpoint_fit_is_an_error),
 };
 DT_TEST_MAIN("core/stop", tests)

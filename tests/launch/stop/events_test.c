@@ -3,6 +3,8 @@
 #include "launch/stop/events.h"
 
 #include "core/base/clock.h"
+#include "core/base/waits.h"
+#include "launch/stop/signals.h"
 #include "launch/stop/slurm_limit.h"
 #include "tests/testing.h"
 
@@ -42,8 +44,30 @@ static void a_time_limit_counts_from_the_start_and_leaves_the_reserve(void)
     DT_CHECK_STR(e->ops->stop_requested(e), NULL);
     e->ops->reserve(e, 4500.0);
     DT_CHECK_STR(e->ops->stop_requested(e), "the time limit of 1h30m");
-    raise(SIGTERM); /* takes precedence over a limit */
+    DT_CHECK(e->ops->is_limit(e));
+    DT_CHECK_STR(dt_waits_stop_requested(), "the time limit of 1h30m");
+    DT_CHECK_STR(e->ops->start_stop_requested(e), NULL); /* it has not passed */
+    e->ops->destroy(e);
+    DT_CHECK_STR(dt_waits_stop_requested(), NULL);
+}
+
+static void a_limit_that_has_passed_stops_a_start(void)
+{
+    dt_events *e = open_events(
+        &(dt_events_options){.spot = DT_SPOT_OFF, .start_s = dt_clock_s() - 61.0, .time_limit_s = 60.0});
+    DT_CHECK_STR(e->ops->start_stop_requested(e), "the time limit of 1m");
+    DT_CHECK(e->ops->is_limit(e));
+    e->ops->destroy(e);
+}
+
+static void a_signal_takes_precedence_over_a_limit(void)
+{
+    dt_events *e = open_events(
+        &(dt_events_options){.spot = DT_SPOT_OFF, .start_s = dt_clock_s() - 61.0, .time_limit_s = 60.0});
+    dt_signals_install(false);
+    raise(SIGTERM);
     DT_CHECK_STR(e->ops->stop_requested(e), "SIGTERM");
+    DT_CHECK(!e->ops->is_limit(e));
     e->ops->destroy(e);
 }
 
@@ -152,12 +176,55 @@ static void a_missing_hanging_or_failing_squeue_does_no_harm(void)
     unsetenv("SLURM_JOB_ID");
 }
 
+/* A zombie counts as gone: nothing may reap orphans here. */
+static bool is_gone(const char *pid)
+{
+    char path[64], text[256] = "";
+    snprintf(path, sizeof path, "/proc/%ld/stat", atol(pid));
+    FILE *f = fopen(path, "r");
+    if (!f)
+        return true;
+    (void)!fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    return strstr(text, ") Z ") != NULL;
+}
+
+static void a_squeue_that_closes_its_output_and_stays_is_killed_with_its_children(void)
+{
+    char pid[64], command[512];
+    const char *pids = dt_test_path("%s/pids", dt_test_temp_dir());
+    snprintf(command, sizeof command,
+             "#!/bin/sh\nexec 1>&- 2>&-\nsleep 1000 &\necho $$ >%s.new\necho $! >>%s.new\n"
+             "mv %s.new %s\nwait\n",
+             pids, pids, pids, pids);
+    for (int i = 0; i < 2; i++) {
+        pretend_squeue(command);
+        unlink(pids);
+        /* its own deadline kills it, or the end of the program */
+        dt_slurm_limit *end = watch_slurm(i == 0 ? 0.5 : 1000.0);
+        WAIT_UNTIL(access(pids, R_OK) == 0);
+        FILE *f = fopen(pids, "r");
+        DT_REQUIRE(f != NULL);
+        if (i == 1)
+            dt_slurm_limit_destroy(end);
+        while (fgets(pid, sizeof pid, f))
+            WAIT_UNTIL(is_gone(pid));
+        fclose(f);
+        if (i == 0)
+            dt_slurm_limit_destroy(end);
+    }
+    unsetenv("SLURM_JOB_ID");
+}
+
 static const dt_test tests[] = {
     DT_TEST(without_any_limit_no_stop_is_requested),
     DT_TEST(a_time_limit_counts_from_the_start_and_leaves_the_reserve),
+    DT_TEST(a_limit_that_has_passed_stops_a_start),
     DT_TEST(squeue_is_polled_repeatedly),
     DT_TEST(slurms_limit_requests_a_stop),
     DT_TEST(the_limit_in_the_environment_is_known_at_once),
     DT_TEST(a_missing_hanging_or_failing_squeue_does_no_harm),
+    DT_TEST(a_squeue_that_closes_its_output_and_stays_is_killed_with_its_children),
+    DT_TEST(a_signal_takes_precedence_over_a_limit), /* last: the signal stays */
 };
 DT_TEST_MAIN("launch/events", tests)
