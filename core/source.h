@@ -61,7 +61,8 @@ typedef struct dt_source_ops {
      * source gets epoch 0 and pads its last batch. */
     dt_status (*start)(dt_source *source, int64_t epoch, int64_t position, int64_t n_batches, dt_error *err);
     /* The next batch, in order. Blocks. The source owns *batch; it is valid until release. DT_ERR_DATA: more
-     * than the allowed fraction of the files is broken. */
+     * than the allowed fraction of the files is broken. DT_ERR_INTERRUPTED: a sample does not come, and a
+     * stop is requested (core/base/waits.h). */
     dt_status (*next)(dt_source *source, dt_batch **batch, dt_error *err);
     void (*release)(dt_source *source, dt_batch *batch);
     void (*stats)(dt_source *source, dt_source_stats *stats);

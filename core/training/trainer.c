@@ -294,12 +294,24 @@ static dt_status check_checkpoints(dt_trainer *t, dt_status status, dt_error *er
     return dt_numeric_fail(&t->training, last_checkpoint(t), err, "%s", why.message);
 }
 
+/* A sample does not come, a stop is requested, and this is the only rank: the last step is whole. Other ranks
+ * would wait in the sum of this step for ever. */
+static dt_status stop_before_step(dt_trainer *t, dt_error *err)
+{
+    DT_TRY(collect_results(t, true, err));
+    DT_TRY(check_checkpoints(t, dt_checkpointer_advance(t->checkpointer, err), err));
+    return dt_stop_now(&t->stop, err);
+}
+
 /* What follows a step depends on its number, and on results that all ranks see after the same step. */
 static dt_status one_step(dt_trainer *t, dt_error *err)
 {
     const dt_training *tr = &t->training;
     const double before = dt_training_epochs_done(tr);
-    DT_TRY(enqueue_step(t, err));
+    const dt_status enqueued = enqueue_step(t, err);
+    if (enqueued == DT_ERR_INTERRUPTED && t->comm->size == 1)
+        return stop_before_step(t, err);
+    DT_TRY(enqueued);
     const bool epoch_ends = tr->train.n_samples - tr->position < tr->global_batch;
     const bool is_last = tr->step == tr->total_steps; /* finish() evaluates and saves after it */
     const bool evaluates =
@@ -376,6 +388,7 @@ static dt_status run(dt_trainer *t, dt_error *err)
     t->stop.checkpointer = t->checkpointer;
     if (t->parts->resumed)
         t->parts->resumed(t->parts->resumed_context, t->training.step);
+    DT_TRY(dt_stop_before_first_step(&t->stop, err));
     dt_report_start(&t->report);
     while (t->training.epoch < t->config->epochs && t->training.step < t->training.total_steps)
         DT_TRY(one_epoch(t, err));
@@ -398,7 +411,7 @@ dt_status dt_trainer_run(const dt_trainer_parts *parts, dt_metrics_end *result, 
                     .net_size = parts->config->image_size,
                     .train_size = parts->config->image_size};
     const dt_status status = run(&t, &own);
-    if (t.all_done || status == DT_ERR_INTERRUPTED)
+    if (t.all_done || (t.report.start_s > 0.0 && status == DT_ERR_INTERRUPTED))
         dt_report_end(&t.report, !t.all_done, t.n_broken, t.n_broken_val, result);
     if (status != DT_OK && err)
         *err = own;

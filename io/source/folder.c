@@ -3,6 +3,7 @@
 #include "io/source/folder_internal.h"
 
 #include "core/base/alloc.h"
+#include "core/base/waits.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -126,6 +127,7 @@ static dt_status list_folder(DIR *dir, const char *path, dt_names *list, dt_left
             return dt_fail_errno(err, "data: cannot read folder %s", path);
         if (!entry)
             break;
+        DT_TRY(dt_waits_check("listing the images", err));
         const char *name = entry->d_name;
         if (name[0] != '.')
             DT_TRY(append_name(list, name, err));
@@ -177,6 +179,7 @@ static dt_status keep_samples(dt_folder *folder, DIR *dir, const char *path, int
         const char *name = dt_name_at(files, i);
         struct stat info;
         bool there;
+        DT_TRY(dt_waits_check("listing the images", err));
         DT_TRY(read_attributes(dir, path, name, &info, &there, err));
         if (!is_sample(name, &info, there, left_out))
             continue;
@@ -210,6 +213,7 @@ static dt_status list_class(dt_folder *folder, int64_t class_index, XXH3_state_t
     int64_t begin = folder->files.n;
     dt_left_out left_out = {0};
     folder->first[class_index] = begin;
+    dt_waits_begin("listing the images in %s", path);
     DIR *dir = opendir(path);
     dt_status status = dir ? list_folder(dir, path, &folder->files, &left_out, err)
                            : dt_fail_errno(err, "data: cannot open folder %s", path);

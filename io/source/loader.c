@@ -32,7 +32,8 @@ static void loader_destroy(dt_source *source)
     if (!source)
         return;
     dt_loader *loader = loader_of(source);
-    dt_loader_ring_destroy(loader->ring);
+    if (!dt_loader_ring_destroy(loader->ring))
+        return; /* a thread still uses all of it */
     dt_slot_filler_destroy(loader->filler);
     dt_folder_close(loader->folder);
     dt_free(loader->split_root);

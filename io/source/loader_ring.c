@@ -4,13 +4,17 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
+#include "core/base/waits.h"
 #include "io/source/host_memory.h"
 #include "io/source/sampler.h"
+#include "io/source/slow_read.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+
+#define POLL_S 0.25
 
 typedef struct ring_entry {
     dt_batch batch; /* first: release finds the entry by it */
@@ -38,11 +42,13 @@ struct dt_loader_ring {
     int64_t group; /* slots assigned to a thread at once */
     ring_entry *entries;
     ring_worker *workers;
+    dt_sample **samples; /* [n_workers] */
 
     pthread_mutex_t lock; /* guards all below and the entries, except slots that are being filled */
     pthread_cond_t work;  /* there may be slots to fill, or it is time to quit */
     pthread_cond_t done;  /* a batch is full, or a thread is idle */
     bool quit;
+    int64_t n_running; /* threads that have not ended */
     int64_t epoch, position, n_batches;
     int64_t next_batch, next_slot; /* the next slot to assign */
     int64_t n_busy_threads;
@@ -154,6 +160,8 @@ static void *run_worker(void *argument)
         pthread_mutex_lock(&ring->lock);
         finish_task(ring, &task, &outcome);
     }
+    ring->n_running--;
+    pthread_cond_signal(&ring->done);
     pthread_mutex_unlock(&ring->lock);
     return NULL;
 }
@@ -170,7 +178,10 @@ static dt_status start_threads(dt_loader_ring *ring, dt_error *err)
         refused = pthread_create(&worker->thread, NULL, run_worker, worker);
         if (!refused) {
             pthread_setname_np(worker->thread, "dtrain-load");
+            pthread_mutex_lock(&ring->lock);
             ring->n_threads++;
+            ring->n_running++;
+            pthread_mutex_unlock(&ring->lock);
         }
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -181,16 +192,27 @@ static dt_status start_threads(dt_loader_ring *ring, dt_error *err)
                          (long long)ring->n_threads + 1, (long long)ring->n_workers);
 }
 
-/* Assign no more slots, wait for those that are being filled, and free all batches. Under the lock. */
-static void stop(dt_loader_ring *ring)
+/* Wait for a signal of `done`, a short time at most. Under the lock. */
+static dt_status wait_done(dt_loader_ring *ring, dt_slow_read *slow, dt_error *err)
 {
+    const struct timespec until = dt_clock_deadline(POLL_S);
+    if (pthread_cond_timedwait(&ring->done, &ring->lock, &until) == 0)
+        return DT_OK;
+    return dt_slow_read_check(slow, ring->samples, ring->n_threads, err);
+}
+
+/* Assign no more slots, wait for those that are being filled, and free all batches. Under the lock. */
+static dt_status stop(dt_loader_ring *ring, dt_error *err)
+{
+    dt_slow_read slow = {0};
     ring->n_batches = ring->next_batch = ring->next_slot = 0;
     while (ring->n_busy_threads > 0)
-        pthread_cond_wait(&ring->done, &ring->lock);
+        DT_TRY(wait_done(ring, &slow, err));
     for (int64_t i = 0; i < ring->n_entries; i++)
         ring->entries[i].busy = ring->entries[i].held = false;
     ring->next_out = ring->n_held = ring->n_decoded = 0;
     ring->wait_s = 0;
+    return DT_OK;
 }
 
 dt_status dt_loader_ring_start(dt_loader_ring *ring, int64_t epoch, int64_t position, int64_t n_batches,
@@ -198,13 +220,15 @@ dt_status dt_loader_ring_start(dt_loader_ring *ring, int64_t epoch, int64_t posi
 {
     DT_TRY(start_threads(ring, err));
     pthread_mutex_lock(&ring->lock);
-    stop(ring);
-    ring->epoch = epoch;
-    ring->position = position;
-    ring->n_batches = n_batches;
-    pthread_cond_broadcast(&ring->work);
+    dt_status status = stop(ring, err);
+    if (status == DT_OK) {
+        ring->epoch = epoch;
+        ring->position = position;
+        ring->n_batches = n_batches;
+        pthread_cond_broadcast(&ring->work);
+    }
     pthread_mutex_unlock(&ring->lock);
-    return DT_OK;
+    return status;
 }
 
 /* Wait for the next batch and hand it to the caller. Under the lock. */
@@ -218,8 +242,9 @@ static dt_status acquire_batch(dt_loader_ring *ring, ring_entry **entry_out, dt_
                        (long long)ring->n_entries);
     ring_entry *entry = &ring->entries[ring->next_out % ring->n_entries];
     double start_s = dt_clock_s();
+    dt_slow_read slow = {0};
     while (!(entry->busy && entry->number == ring->next_out && entry->n_left == 0))
-        pthread_cond_wait(&ring->done, &ring->lock);
+        DT_TRY(wait_done(ring, &slow, err));
     ring->wait_s += dt_clock_s() - start_s;
     if (entry->failed_slot < entry->batch.n) {
         if (err)
@@ -296,37 +321,55 @@ static dt_status reserve_pixels(dt_loader_ring *ring, int64_t size, dt_error *er
 dt_status dt_loader_ring_set_image_size(dt_loader_ring *ring, int64_t size, dt_error *err)
 {
     pthread_mutex_lock(&ring->lock);
-    stop(ring);
-    dt_status status = size > ring->reserved_size ? reserve_pixels(ring, size, err) : DT_OK;
+    dt_status status = stop(ring, err);
+    if (status == DT_OK && size > ring->reserved_size)
+        status = reserve_pixels(ring, size, err);
     if (status == DT_OK)
         ring->image_size = size;
     pthread_mutex_unlock(&ring->lock);
     return status;
 }
 
-void dt_loader_ring_destroy(dt_loader_ring *ring)
+/* False: a thread does not return from reading a file. */
+static bool end_threads(dt_loader_ring *ring)
 {
-    if (!ring)
-        return;
     pthread_mutex_lock(&ring->lock);
     ring->quit = true;
     pthread_cond_broadcast(&ring->work);
+    while (ring->n_running > 0 && !dt_slow_read_hangs(ring->samples, ring->n_threads)) {
+        const struct timespec until = dt_clock_deadline(POLL_S);
+        (void)pthread_cond_timedwait(&ring->done, &ring->lock, &until);
+    }
+    const bool ended = ring->n_running == 0;
     pthread_mutex_unlock(&ring->lock);
+    return ended;
+}
+
+bool dt_loader_ring_destroy(dt_loader_ring *ring)
+{
+    if (!ring)
+        return true;
+    if (!end_threads(ring)) {
+        dt_waits_leave_thread();
+        return false;
+    }
     for (int64_t i = 0; i < ring->n_threads; i++)
         pthread_join(ring->workers[i].thread, NULL);
-    for (int64_t i = 0; i < ring->n_workers && ring->workers; i++)
-        dt_sample_destroy(ring->workers[i].sample);
+    for (int64_t i = 0; i < ring->n_workers && ring->samples; i++)
+        dt_sample_destroy(ring->samples[i]);
     for (int64_t i = 0; i < ring->n_entries && ring->entries; i++) {
         dt_host_memory_free(ring->device, ring->entries[i].batch.pixels);
         dt_free(ring->entries[i].batch.labels);
         dt_free(ring->entries[i].batch.ids);
     }
     dt_free(ring->workers);
+    dt_free(ring->samples);
     dt_free(ring->entries);
     pthread_cond_destroy(&ring->done);
     pthread_cond_destroy(&ring->work);
     pthread_mutex_destroy(&ring->lock);
     dt_free(ring);
+    return true;
 }
 
 static dt_status create_entries(dt_loader_ring *ring, dt_error *err)
@@ -349,11 +392,13 @@ static dt_status create_entries(dt_loader_ring *ring, dt_error *err)
 static dt_status create_workers(dt_loader_ring *ring, dt_error *err)
 {
     ring->workers = dt_calloc((size_t)ring->n_workers, sizeof *ring->workers);
-    if (!ring->workers)
+    ring->samples = dt_calloc((size_t)ring->n_workers, sizeof *ring->samples);
+    if (!ring->workers || !ring->samples)
         return dt_fail_memory(err, (size_t)ring->n_workers * sizeof *ring->workers, "the loader");
     for (int64_t i = 0; i < ring->n_workers; i++) {
         ring->workers[i].ring = ring;
-        DT_TRY(dt_sample_create(&ring->workers[i].sample, err));
+        DT_TRY(dt_sample_create(&ring->samples[i], err));
+        ring->workers[i].sample = ring->samples[i];
     }
     return DT_OK;
 }
@@ -366,7 +411,7 @@ dt_status dt_loader_ring_create(const dt_loader_options *options, const dt_folde
         return dt_fail_memory(err, sizeof *ring, "the loader");
     pthread_mutex_init(&ring->lock, NULL);
     pthread_cond_init(&ring->work, NULL);
-    pthread_cond_init(&ring->done, NULL);
+    dt_clock_init_cond(&ring->done);
     ring->filler = filler;
     ring->device = options->device;
     ring->sampler = (dt_sampler){
@@ -391,7 +436,7 @@ dt_status dt_loader_ring_create(const dt_loader_options *options, const dt_folde
     if (status == DT_OK)
         status = create_workers(ring, err);
     if (status != DT_OK) {
-        dt_loader_ring_destroy(ring);
+        (void)dt_loader_ring_destroy(ring); /* no thread runs yet */
         return status;
     }
     *ring_out = ring;

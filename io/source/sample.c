@@ -2,6 +2,7 @@
 #include "io/source/sample.h"
 
 #include "core/base/alloc.h"
+#include "core/base/clock.h"
 #include "core/base/fault.h"
 #include "core/base/file.h"
 #include "io/source/buffer.h"
@@ -10,6 +11,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +24,9 @@ struct dt_sample {
     dt_resize *resize;
     dt_buffer file;
     int64_t width, height; /* of the opened image */
+    pthread_mutex_t lock;  /* guards the next two */
+    char path[4096];       /* of the file that is being read; "": none */
+    double since_s;
 };
 
 dt_status dt_sample_create(dt_sample **sample_out, dt_error *err)
@@ -28,6 +34,7 @@ dt_status dt_sample_create(dt_sample **sample_out, dt_error *err)
     dt_sample *sample = dt_calloc(1, sizeof *sample);
     if (!sample)
         return dt_fail_memory(err, sizeof *sample, "a decoder of samples");
+    pthread_mutex_init(&sample->lock, NULL);
     dt_status status;
     DT_TRY_OR_FAIL(status, dt_jpeg_create(&sample->jpeg, err));
     DT_TRY_OR_FAIL(status, dt_resize_create(&sample->resize, err));
@@ -45,6 +52,7 @@ void dt_sample_destroy(dt_sample *sample)
     dt_jpeg_destroy(sample->jpeg);
     dt_resize_destroy(sample->resize);
     dt_buffer_clear(&sample->file);
+    pthread_mutex_destroy(&sample->lock);
     dt_free(sample);
 }
 
@@ -84,16 +92,42 @@ static dt_status read_all(dt_sample *sample, int fd, size_t *n_bytes, dt_error *
     return DT_OK;
 }
 
-dt_status dt_sample_open(dt_sample *sample, const char *path, int64_t *width, int64_t *height, dt_error *err)
+/* Open and read a file. Here a thread may hang. */
+static dt_status read_file(dt_sample *sample, const char *path, size_t *n_bytes, dt_error *err)
 {
     errno = EIO;
     int fd = -1;
     if (dt_fault("loader.open") || dt_file_open_at(AT_FDCWD, path, "it", O_RDONLY, 0, &fd, err) != DT_OK)
         return errno == EINVAL ? DT_ERR_IO
                                : fail_system(err, "cannot be opened"); /* EINVAL: not a file; *err is set */
-    size_t n_bytes = 0;
-    dt_status status = read_all(sample, fd, &n_bytes, err);
+    dt_status status = read_all(sample, fd, n_bytes, err);
     close(fd);
+    return status;
+}
+
+static void note_reading(dt_sample *sample, const char *path)
+{
+    pthread_mutex_lock(&sample->lock);
+    snprintf(sample->path, sizeof sample->path, "%s", path);
+    sample->since_s = dt_clock_s();
+    pthread_mutex_unlock(&sample->lock);
+}
+
+double dt_sample_reading(dt_sample *sample, char *path, size_t path_bytes)
+{
+    pthread_mutex_lock(&sample->lock);
+    snprintf(path, path_bytes, "%s", sample->path);
+    const double seconds = sample->path[0] ? dt_clock_s() - sample->since_s : 0.0;
+    pthread_mutex_unlock(&sample->lock);
+    return seconds;
+}
+
+dt_status dt_sample_open(dt_sample *sample, const char *path, int64_t *width, int64_t *height, dt_error *err)
+{
+    size_t n_bytes = 0;
+    note_reading(sample, path);
+    dt_status status = read_file(sample, path, &n_bytes, err);
+    note_reading(sample, "");
     if (status != DT_OK)
         return status;
     return dt_sample_open_bytes(sample, sample->file.data, n_bytes, width, height, err);

@@ -22,6 +22,10 @@ typedef struct dt_sample dt_sample; /* one per thread */
 dt_status dt_sample_create(dt_sample **sample, dt_error *err);
 void dt_sample_destroy(dt_sample *sample);
 
+/* For another thread: for how many seconds this sample's thread has been reading a file, and the file's path.
+ * 0 and "" if it reads none. */
+double dt_sample_reading(dt_sample *sample, char *path, size_t path_bytes);
+
 /* Read a file and its header. Blocks on the disk. DT_ERR_IO, DT_ERR_FORMAT and DT_ERR_UNSUPPORTED
  * (dt_jpeg_open): this file is broken. DT_ERR_MEMORY: the process is out of memory or of file descriptors.
  * Messages do not contain the path. */
