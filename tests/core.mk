@@ -5,6 +5,7 @@ CORE_TESTS += tests/core/base/computed_by_test
 CORE_TESTS += tests/core/base/error_test
 CORE_TESTS += tests/core/base/fault_test
 CORE_TESTS += tests/core/base/file_test
+CORE_TESTS += tests/core/base/json_limit_test
 CORE_TESTS += tests/core/base/log_test
 CORE_TESTS += tests/core/base/printable_test
 CORE_TESTS += tests/core/base/rng_test

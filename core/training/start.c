@@ -176,6 +176,31 @@ static dt_status restore_loss_scale(const dt_training *t, dt_step *step, const d
     return t->scaling && m->n_good_steps >= 0 ? dt_step_set_loss_scale(step, &scale, err) : DT_OK;
 }
 
+/* Whether a training on this data can have come to the manifest's step, epoch and position. A training of fewer
+ * --epochs than before has nothing left to do; it is not done, either. */
+static dt_status check_cursor(const dt_training *t, const dt_manifest *m, const char *mend, dt_error *err)
+{
+    const int64_t n = t->train.n_samples, epochs = t->parts->config->epochs;
+    if (m->epoch < 0 || m->position < 0 || m->position >= n)
+        return dt_fail(
+            err, DT_ERR_USAGE,
+            "the checkpoint of step %lld has read %lld images of its epoch, and the data has %lld: its "
+            "manifest is wrong; %s",
+            (long long)m->step, (long long)m->position, (long long)n, mend);
+    if (m->step < 0 || (double)m->step > (double)m->epoch * (double)n + (double)m->position)
+        return dt_fail(
+            err, DT_ERR_USAGE,
+            "the checkpoint of step %lld is in epoch %lld of %lld images, which has fewer steps: its "
+            "manifest is wrong; %s",
+            (long long)m->step, (long long)m->epoch + 1, (long long)n, mend);
+    if (m->epoch > epochs || (m->epoch == epochs && m->position > 0))
+        return dt_fail(
+            err, DT_ERR_USAGE,
+            "the checkpoint of step %lld is in epoch %lld, and --epochs says %lld: raise --epochs, or %s",
+            (long long)m->step, (long long)m->epoch + 1, (long long)epochs, mend);
+    return DT_OK;
+}
+
 /* A dt_checkpoint_accept. */
 static dt_status accept_checkpoint(void *context, const dt_manifest *m, dt_error *err)
 {
@@ -203,7 +228,7 @@ static dt_status accept_checkpoint(void *context, const dt_manifest *m, dt_error
         return dt_fail(err, DT_ERR_USAGE,
                        "the checkpoint of step %lld has seed %llu, and --seed says %llu: %s",
                        (long long)m->step, (unsigned long long)m->seed, (unsigned long long)c->seed, mend);
-    return DT_OK;
+    return check_cursor(t, m, mend, err);
 }
 
 /* Warn if this start computes with something else than the checkpoint's start did: then later bits may differ

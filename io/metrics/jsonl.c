@@ -124,6 +124,9 @@ static dt_status end_line(jsonl *j, line *l, dt_error *err)
 /* The step of a line; -1: not a line of ours. *late: lines of later steps may precede it. */
 static int64_t step_of(const char *text, size_t n, bool *late)
 {
+    *late = false;
+    if (n > LINE_BYTES)
+        return -1;
     json_t *object = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
     const json_t *step = json_object_get(object, "step");
     const char *event = json_string_value(json_object_get(object, "event"));

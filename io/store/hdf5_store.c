@@ -246,9 +246,12 @@ static dt_status write_manifest(dt_store *store, const dt_manifest *manifest, dt
     /* do not write what could not be read back */
     dt_status status = dt_manifest_parse(text, bytes, &copy, err);
     dt_manifest_clear(&copy);
-    if (status == DT_ERR_FORMAT)
-        status = dt_fail(err, DT_ERR_INTERNAL,
-                         "%s: the manifest to be written is not valid; please report this", path);
+    if (status == DT_ERR_FORMAT) {
+        const dt_error why = err ? *err : (dt_error){0};
+        status =
+            dt_fail(err, DT_ERR_INTERNAL,
+                    "%s: the manifest to be written is not valid: %s; please report this", path, why.message);
+    }
     if (status == DT_OK)
         status = write_manifest_file(path, text, bytes, err);
     dt_free(text);

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_MANIFEST_BYTES ((int64_t)64 << 20)
+#define MAX_MANIFEST_BYTES ((int64_t)16 << 20)
 
 static dt_status parse_file(int fd, const char *shown, dt_manifest *manifest, dt_error *err)
 {

@@ -3,18 +3,29 @@
 #include "io/store/manifest_json.h"
 
 #include "core/base/alloc.h"
+#include "core/base/json_limit.h"
 #include "core/base/utf8.h"
 #include "io/class_names_json.h"
 #include "io/durable.h"
+#include "io/store/manifest_check.h"
 #include "io/store/manifest_json_format.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_ENTRIES 1000000 /* tensors or shards; far above any use, far below what would exhaust memory */
+/* Far above any use, and far below what would exhaust memory or overflow a sum. */
+#define MAX_VALUES 500000 /* of the whole JSON text */
+#define MAX_DEPTH 8
+#define MAX_CONFIG_BYTES 100000
+#define MAX_EPOCHS 1000000 /* as --epochs */
+#define MAX_SAMPLES ((int64_t)1 << 53)
+#define MAX_RANKS (1 << 20)
+#define MAX_CLASSES 10000000
+#define MAX_IMAGE_SIZE 65536
 
 typedef struct reader {
     const json_t *object;
@@ -58,12 +69,16 @@ static int64_t read_integer(reader *r, const char *field, int64_t least, int64_t
     return least;
 }
 
-static double read_real(reader *r, const char *field)
+static double read_real(reader *r, const char *field, double least, double most)
 {
     const json_t *value = read_field(r, field);
     if (value && !json_is_real(value))
         report_problem(r, field, "is not a number with a decimal point");
-    return json_real_value(value);
+    const double x = json_real_value(value);
+    if (r->status == DT_OK && !(x >= least && x <= most))
+        r->status = dt_fail(r->err, DT_ERR_FORMAT, "%s\"%s\" is %g, not in %g to %g", r->where, field, x,
+                            least, most);
+    return x;
 }
 
 /* Copy a string to out[out_bytes]; a longer one is a problem. With `out` NULL any length is fine. Returns the
@@ -101,8 +116,6 @@ static const json_t *read_array(reader *r, const char *field)
     const json_t *value = read_field(r, field);
     if (value && !json_is_array(value))
         report_problem(r, field, "is not an array");
-    else if (json_array_size(value) > MAX_ENTRIES)
-        report_problem(r, field, "has too many entries");
     return value;
 }
 
@@ -238,36 +251,39 @@ static dt_status parse_fields(const json_t *root, dt_manifest *m, dt_error *err)
     reader r = {root, "", 0, DT_OK, err};
     m->format_version = read_integer(&r, "format_version", 1, DT_MANIFEST_VERSION);
     m->step = read_integer(&r, "step", 0, INT64_MAX);
-    m->epoch = read_integer(&r, "epoch", 0, INT64_MAX);
-    m->position = read_integer(&r, "position", 0, INT64_MAX);
+    m->epoch = read_integer(&r, "epoch", 0, MAX_EPOCHS);
+    m->position = read_integer(&r, "position", 0, MAX_SAMPLES);
     m->seed = read_u64(&r, "seed", 10, "u");
-    m->loss_scale = read_real(&r, "loss_scale");
+    m->loss_scale = read_real(&r, "loss_scale", DBL_MIN, FLT_MAX);
     m->n_good_steps = m->format_version >= 2 ? read_integer(&r, "good_steps", -1, INT32_MAX) : -1;
     m->n_skipped_steps = m->format_version >= 2 ? read_integer(&r, "skipped_steps", 0, INT32_MAX) : 0;
-    m->world_size = read_integer(&r, "world_size", 1, INT32_MAX);
-    m->global_batch = read_integer(&r, "global_batch", 1, INT64_MAX);
+    m->world_size = read_integer(&r, "world_size", 1, MAX_RANKS);
+    m->global_batch = read_integer(&r, "global_batch", 1, MAX_SAMPLES);
     read_string(&r, "arch", m->arch, sizeof m->arch);
     if (!dt_manifest_is_plain(m->arch))
         report_problem(&r, "arch", "is not plain text");
-    m->n_classes = read_integer(&r, "classes", 1, INT64_MAX);
+    m->n_classes = read_integer(&r, "classes", 1, MAX_CLASSES);
     if (m->format_version >= 4)
         read_class_names(&r, m->n_classes, &m->class_names);
-    m->image_size = read_integer(&r, "image_size", 1, INT64_MAX);
+    m->image_size = read_integer(&r, "image_size", 1, MAX_IMAGE_SIZE);
     m->data_fingerprint = read_u64(&r, "data_fingerprint", 16, "x");
-    m->best_top1 = read_real(&r, "best_top1");
-    m->best_epoch = m->format_version >= 4 ? read_integer(&r, "best_epoch", -1, INT64_MAX) : -1;
-    m->best_step = m->format_version >= 4 ? read_integer(&r, "best_step", -1, INT64_MAX) : -1;
+    m->best_top1 = read_real(&r, "best_top1", -1, 1);
+    m->best_epoch = m->format_version >= 4 ? read_integer(&r, "best_epoch", -1, MAX_EPOCHS) : -1;
+    m->best_step = m->format_version >= 4 ? read_integer(&r, "best_step", -1, m->step) : -1;
     if (m->format_version >= 3)
         read_computed_by(&r, &m->computed_by);
     const char *config = read_string(&r, "config", NULL, 0);
     const json_t *tensors = read_array(&r, "tensors"), *shards = read_array(&r, "shards");
     read_string(&r, "manifest_xxh3_128", m->identity, sizeof m->identity);
     refuse_unknown_fields(&r);
+    if (strlen(config) > MAX_CONFIG_BYTES)
+        report_problem(&r, "config", "is longer than any configuration");
     DT_TRY(r.status);
     m->config_text = dt_utf8_unescape(config);
     if (!m->config_text)
         return dt_fail_memory(err, strlen(config) + 1, "the configuration in a manifest");
-    return parse_arrays(tensors, shards, m, err);
+    DT_TRY(parse_arrays(tensors, shards, m, err));
+    return dt_manifest_check(m, err);
 }
 
 /* Check the hash at the end of the text. *has_hash: there is one. */
@@ -296,6 +312,7 @@ static dt_status check_hash(const char *text_in, int64_t bytes, bool *has_hash, 
 dt_status dt_manifest_parse(const char *text_in, int64_t bytes, dt_manifest *manifest, dt_error *err)
 {
     json_error_t why;
+    DT_TRY(dt_json_limit(text_in, bytes, MAX_VALUES, MAX_DEPTH, err));
     json_t *root = json_loadb(text_in, (size_t)bytes, JSON_REJECT_DUPLICATES, &why);
     if (!root)
         return dt_fail(err, DT_ERR_FORMAT, "line %d, column %d: not valid JSON: %s", why.line, why.column,

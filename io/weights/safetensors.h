@@ -43,8 +43,8 @@ typedef struct dt_safetensors dt_safetensors;
 
 /* Open a file for reading and check its header: sizes, types, shapes, and that the tensors cover the data
  * exactly, without gap or overlap. Tensors are in the order of the file. DT_ERR_IO, DT_ERR_FORMAT,
- * DT_ERR_UNSUPPORTED (more than 8 dimensions, a name of 128 bytes or more), DT_ERR_MEMORY. The message for
- * a file of another kind says which (file_kind.h). */
+ * DT_ERR_UNSUPPORTED (more than 8 dimensions, a name of 128 bytes or more, a header of more than 16 MiB),
+ * DT_ERR_MEMORY. The message for a file of another kind says which (file_kind.h). */
 dt_status dt_safetensors_open(const char *path, dt_safetensors **file, dt_error *err);
 void dt_safetensors_close(dt_safetensors *file);
 

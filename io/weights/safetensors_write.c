@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
+#include "core/base/file.h"
 #include "core/base/utf8.h"
 #include "io/durable.h"
 
@@ -156,10 +157,10 @@ dt_status dt_safetensors_writer_create(const char *path, const dt_safetensors_te
         memcpy(w->tensors, tensors, (size_t)n * sizeof *w->tensors);
     DT_TRY_OR_FAIL(status, dt_durable_path(w->path, err, "%s", path));
     DT_TRY_OR_FAIL(status, dt_durable_path(w->temporary, err, "%s.tmp", path));
-    w->fd = open(w->temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (w->fd < 0) {
-        status = errno == ENOENT ? dt_fail(err, DT_ERR_USAGE, "%s: its folder does not exist", path)
-                                 : dt_fail_errno(err, "%s: cannot make the file", w->temporary);
+    status = dt_file_open(w->temporary, O_RDWR | O_CREAT | O_TRUNC, 0666, &w->fd, err);
+    if (status != DT_OK) {
+        if (errno == ENOENT)
+            status = dt_fail(err, DT_ERR_USAGE, "%s: its folder does not exist", path);
         goto fail;
     }
     DT_TRY_OR_FAIL(status, write_header(w, metadata, err));

@@ -122,7 +122,7 @@ dt_manifest fake_manifest(int64_t step)
                      .data_fingerprint = 0x0123456789abcdefULL,
                      .best_top1 = 0.123456789012345,
                      .best_epoch = 2,
-                     .best_step = 17,
+                     .best_step = step < 17 ? step : 17,
                      .computed_by = {2, {{"oneDNN", "2.6.3"}, {"isa", "avx512_core + avx2"}}},
                      .config_text = dt_strdup("lr = 0.1;\nout = \"runs/\\\"é\\\"\";\n")};
     static const char *const names[] = {"zebra", "aé", "b\"c", "d\\x80", "\x80\xff",

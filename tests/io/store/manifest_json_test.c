@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static fake_state state;
 static dt_shard_entry shards[2];
@@ -18,8 +19,9 @@ static dt_manifest whole_manifest(void)
 {
     dt_manifest m = fake_manifest(42);
     int64_t half = state.layout.n_elems / 2;
-    shards[0] = (dt_shard_entry){"shard-0000-of-0002.h5", 1000, "0123456789abcdef0123456789abcdef", 0, half};
-    shards[1] = (dt_shard_entry){"shard-0001-of-0002.h5", 2000, "fedcba9876543210fedcba9876543210", half,
+    shards[0] =
+        (dt_shard_entry){"shard-0000-of-0002.h5", 100000, "0123456789abcdef0123456789abcdef", 0, half};
+    shards[1] = (dt_shard_entry){"shard-0001-of-0002.h5", 200000, "fedcba9876543210fedcba9876543210", half,
                                  state.layout.n_elems - half};
     m.n_tensors = state.layout.n_tensors;
     m.tensors = state.tensors;
@@ -124,6 +126,34 @@ static const struct {
     {"\"resnet18\"", "\"resnet18resnet18resnet18resnet18\"", "\"arch\" is too long"},
     {"\"resnet18\"", "null", "\"arch\" is not a string"},
     {"\"resnet18\"", "\"resnet\\u001b[2J\"", "\"arch\" is not plain text"},
+    {"\"step\": 42", "\"step\": 9223372036854775808", "not valid JSON"},
+    {"\"epoch\": 3", "\"epoch\": 9223372036854775807",
+     "\"epoch\" is 9223372036854775807, not in 0 to 1000000"},
+    {"\"epoch\": 3", "\"epoch\": -1", "\"epoch\" is -1"},
+    {"\"position\": 128", "\"position\": 9223372036854775807", "\"position\" is 9223372036854775807"},
+    {"\"position\": 128", "\"position\": -1", "\"position\" is -1"},
+    {"\"loss_scale\": 1024.0", "\"loss_scale\": 0.0", "\"loss_scale\" is 0, not in"},
+    {"\"loss_scale\": 1024.0", "\"loss_scale\": -2.0", "\"loss_scale\" is -2"},
+    {"\"loss_scale\": 1024.0", "\"loss_scale\": 1e300", "\"loss_scale\" is 1e+300"},
+    {"\"loss_scale\": 1024.0", "\"loss_scale\": 1e999", "not valid JSON"},
+    {"\"world_size\": 2", "\"world_size\": 2147483647", "\"world_size\" is 2147483647"},
+    {"\"global_batch\": 64", "\"global_batch\": 9223372036854775807",
+     "\"global_batch\" is 9223372036854775807"},
+    {"\"global_batch\": 64", "\"global_batch\": 0", "\"global_batch\" is 0"},
+    {"\"classes\": 10", "\"classes\": 9223372036854775807", "\"classes\" is 9223372036854775807"},
+    {"\"image_size\": 32", "\"image_size\": 9223372036854775807", "\"image_size\" is 9223372036854775807"},
+    {"\"best_top1\": 0.", "\"best_top1\": 7.", "\"best_top1\" is 7.12"},
+    {"\"best_top1\": 0.", "\"best_top1\": -7.", "\"best_top1\" is -7.12"},
+    {"\"param/bn1.weight\"", "\"param/conv1.weight\"", "tensors: \"param/conv1.weight\" is there twice"},
+    {"\"param/bn1.weight\"", "\"param/conv1.weight/x\"", "\"param/conv1.weight/x\" is inside another tensor"},
+    {"\"param/bn1.weight\"", "\"steps/x\"", "\"steps/x\" is inside another tensor"},
+    {"\"param/bn1.weight\"", "\"param\"", "is inside another tensor"},
+    {"\"param/bn1.weight\"", "\"/param/bn1.weight\"", "is not a tensor's name"},
+    {"\"param/bn1.weight\"", "\"param//bn1.weight\"", "is not a tensor's name"},
+    {"\"param/bn1.weight\"", "\"param/../bn1.weight\"", "is not a tensor's name"},
+    {"\"param/bn1.weight\"", "\"./bn1.weight\"", "is not a tensor's name"},
+    {"\"param/bn1.weight\"", "\"param/bn1.weight/\"", "is not a tensor's name"},
+    {"\"bytes\": 100000", "\"bytes\": 100", "shards[0]: 100 bytes are too few for"},
     {"\"name\": \"param/bn1.weight\"", "\"name\": \"\"", "tensors[1]: \"name\" is empty"},
     {"\"name\": \"param/bn1.weight\"", "\"name\": \"param\\u001b[2J\"",
      "tensors[1]: \"name\" has characters"},
@@ -137,7 +167,7 @@ static const struct {
     {"{\"name\": \"param/bn1.weight\", \"shape\": [16]}", "17", "tensors[1]: not an object"},
     {"shard-0001-of-0002.h5", "../../../etc/passwd.h5", "shards[1]: \"file\" is not what"},
     {"shard-0001-of-0002.h5", "shard-0000-of-0002.h5", "shards[1]: \"file\" is not what"},
-    {"\"bytes\": 2000", "\"bytes\": -2000", "shards[1]: \"bytes\" is -2000"},
+    {"\"bytes\": 200000", "\"bytes\": -2000", "shards[1]: \"bytes\" is -2000"},
     {"fedcba9876543210fedcba9876543210", "fedcba9876543210fedcba987654321",
      "shards[1]: \"xxh3_128\" is not 32"},
     {"fedcba9876543210fedcba9876543210", "fedcba9876543210fedcba987654321G",
@@ -331,6 +361,31 @@ static void other_texts_are_refused(void)
     free(deep);
 }
 
+/* Texts that are small on the disk and large in memory, up to the largest file that is read. */
+static void the_memory_for_a_hostile_text_is_limited(void)
+{
+    static const char *const units[] = {"[],", "{},", "0,", "[", "{\"a\":", "\"\","};
+    enum { BYTES = 16 << 20, MOST_KB = 400 << 10 };
+    struct rusage before, after;
+    getrusage(RUSAGE_SELF, &before);
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        const size_t n = strlen(units[i]);
+        char *text = malloc(BYTES);
+
+        dt_error err = {0};
+        dt_manifest m;
+        DT_REQUIRE(text != NULL);
+        for (size_t k = 0; k < BYTES; k++)
+            text[k] = units[i][k % n];
+        text[0] = '[';
+        DT_CHECK_INT(dt_manifest_parse(text, BYTES, &m, &err), DT_ERR_FORMAT);
+        getrusage(RUSAGE_SELF, &after);
+        DT_CHECK_MSG(after.ru_maxrss - before.ru_maxrss < MOST_KB, "%s took %ld kB", units[i],
+                     after.ru_maxrss - before.ru_maxrss);
+        free(text);
+    }
+}
+
 static void numbers_and_texts_that_json_cannot_hold_are_not_written(void)
 {
     dt_error err = {0};
@@ -412,6 +467,7 @@ static const dt_test tests[] = {
     DT_TEST(a_newer_format_is_refused_with_advice),
     DT_TEST(an_edit_without_the_hash_is_damage),
     DT_TEST(other_texts_are_refused),
+    DT_TEST(the_memory_for_a_hostile_text_is_limited),
     DT_TEST(numbers_and_texts_that_json_cannot_hold_are_not_written),
     DT_TEST(every_allocation_may_fail),
     DT_TEST(random_damage_never_crashes),

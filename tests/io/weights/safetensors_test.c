@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -257,7 +258,8 @@ static void other_files_are_refused(void)
     const char *path = dt_test_path("%s/x", dt_test_temp_dir());
     DT_CHECK_INT(dt_safetensors_open(path, &file, &err), DT_ERR_IO);
     DT_CHECK_CONTAINS(err.message, strerror(ENOENT));
-    DT_CHECK_INT(dt_safetensors_open(dt_test_temp_dir(), &file, &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_safetensors_open(dt_test_temp_dir(), &file, &err), DT_ERR_IO);
+    DT_CHECK_CONTAINS(err.message, "is a folder");
     dt_test_write_file(path, "", 0);
     DT_CHECK_INT(dt_safetensors_open(path, &file, &err), DT_ERR_FORMAT);
     DT_CHECK_CONTAINS(err.message, "too short");
@@ -267,6 +269,35 @@ static void other_files_are_refused(void)
     dt_test_write_file(path, "\xff\xff\xff\xff\xff\xff\xff\xff{}", 10);
     DT_CHECK_INT(dt_safetensors_open(path, &file, &err), DT_ERR_FORMAT);
     DT_CHECK(file == NULL);
+}
+
+/* Headers that are small on the disk and large in memory. */
+static void the_memory_for_a_hostile_header_is_limited(void)
+{
+    static const char *const units[] = {"\"\":{},", "\"a\":[],", "0,", "[", "{\"a\":", "\"\\u0001\","};
+    static const size_t lengths[] = {99 << 20, 16 << 20, 15 << 20};
+    enum { MOST_KB = 300 << 10 };
+    const char *path = dt_test_path("%s/large", dt_test_temp_dir());
+    char *bytes = malloc(lengths[0] + 16);
+    DT_REQUIRE(bytes != NULL);
+    struct rusage before, after;
+    getrusage(RUSAGE_SELF, &before);
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+            const size_t n = strlen(units[i]), header = lengths[l];
+
+            dt_safetensors *file = NULL;
+            for (size_t k = 0; k < 8; k++)
+                bytes[k] = (char)(header >> (8 * k) & 0xff);
+            for (size_t k = 0; k < header; k++)
+                bytes[8 + k] = k ? units[i][(k - 1) % n] : '{';
+            dt_test_write_file(path, bytes, 8 + header);
+            DT_CHECK(dt_safetensors_open(path, &file, NULL) != DT_OK);
+            getrusage(RUSAGE_SELF, &after);
+            DT_CHECK_MSG(after.ru_maxrss - before.ru_maxrss < MOST_KB, "%s took %ld kB", units[i],
+                         after.ru_maxrss - before.ru_maxrss);
+        }
+    free(bytes);
 }
 
 static void a_file_cut_anywhere_is_refused(void)
@@ -414,6 +445,7 @@ static const dt_test tests[] = {
     DT_TEST(tensors_of_other_types_are_listed_and_not_read),
     DT_TEST(wrong_headers_are_refused),
     DT_TEST(other_files_are_refused),
+    DT_TEST(the_memory_for_a_hostile_header_is_limited),
     DT_TEST(a_file_cut_anywhere_is_refused),
     DT_TEST(a_failed_write_leaves_the_old_file_and_nothing_else),
     DT_TEST(misuse_is_an_error),
