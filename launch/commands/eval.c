@@ -238,7 +238,7 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
         DT_TRY(load_checkpoint(e, s, err));
     DT_TRY(dt_agree(s->comm, open_progress(e, s, err), err));
     status = dt_evaluate(e->net, s->kernels, s->comm, e->val, c->batch, c->max_broken, NULL, &e->progress,
-                       e->progress ? 1 : 0, &m, err);
+                         e->progress ? 1 : 0, &m, err);
     if (status == DT_ERR_NUMERIC)
         dt_error_prefix(err, "--weights %s", e->options.weights);
     DT_TRY(status);

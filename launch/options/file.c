@@ -173,10 +173,12 @@ static dt_status apply_setting(const char *path, const char *file_text, unsigned
     return dt_option_set(options, row, text, DT_ORIGIN_FILE, where, err);
 }
 
+/* A configuration has some 60 lines: a larger text is not one. libconfig's time grows with the square of it. */
+enum { LARGEST = 128 << 10 };
+
 /* Reads the whole file, and appends a zero byte. The caller frees *text. */
 static dt_status read_text(const char *path, char **text, dt_error *err)
 {
-    enum { LARGEST = 1 << 20 }; /* a configuration has some 60 lines: a larger file is not one */
     FILE *stream = NULL;
     if (dt_file_open_stream(path, &stream, err) != DT_OK)
         return err ? dt_fail(err, DT_ERR_USAGE, "%s", err->message) : DT_ERR_USAGE;
@@ -197,8 +199,25 @@ static dt_status read_text(const char *path, char **text, dt_error *err)
     dt_free(buffer);
     return dt_fail(err, DT_ERR_USAGE, "%s: not a configuration file: %s", path,
                    failed        ? "it cannot be read"
-                   : is_too_long ? "larger than 1 MiB"
+                   : is_too_long ? "larger than 128 KiB"
                                  : "there is a zero byte in it");
+}
+
+/* libconfig opens what a line "@include" names, any path and any kind of file, also for a text from a manifest. So
+ * such a line is refused. */
+static dt_status refuse_includes(const char *name, const char *text, dt_error *err)
+{
+    int number = 1;
+    for (const char *line = text; line; number++) {
+        if (strncmp(line + strspn(line, " \t\r\v\f"), "@include", strlen("@include")) == 0)
+            return dt_fail(err, DT_ERR_USAGE,
+                           "%s:%d: @include is not allowed; write all options into one file", name, number);
+        line = strchr(line, '\n');
+        line = line ? line + 1 : NULL;
+    }
+    return strlen(text) < LARGEST ? DT_OK
+                                  : dt_fail(err, DT_ERR_USAGE, "%s: larger than %d KiB: not a configuration",
+                                            name, LARGEST >> 10);
 }
 
 /* `lenient`: ignore settings that cannot be applied. */
@@ -207,6 +226,7 @@ static dt_status read_settings(const char *name, const char *text, unsigned comm
 {
     bool seen[DT_OPTIONS_MAX] = {false};
     config_t config;
+    DT_TRY(refuse_includes(name, text, err));
     dt_status status = DT_OK;
     config_init(&config);
     if (!config_read_string(&config, text)) {

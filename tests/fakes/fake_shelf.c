@@ -3,8 +3,8 @@
 #include "core/base/alloc.h"
 #include "tests/fakes/fake_state.h"
 
-#include <stdatomic.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,6 +3,9 @@
 #include "tests/launch/options/options_kit.h"
 #include "tests/testing.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -141,6 +144,46 @@ static void a_binary_file_is_refused(void)
     DT_CHECK_CONTAINS(err.message, "not a configuration file");
 }
 
+static void no_other_file_is_included(void)
+{
+    const char *path = options_kit_write_file("lr = 0.3;\n"),
+               *fifo = dt_test_path("%s/fifo", dt_test_temp_dir());
+    DT_REQUIRE(mkfifo(fifo, 0600) == 0);
+    options_kit_check_file_refused(dt_test_path("@include \"%s\"\n", path),
+                                   ":1: @include is not allowed; write all options into one file");
+    options_kit_check_file_refused(dt_test_path("lr = 1;\n\t @include \"%s\"\n", fifo),
+                                   ":2: @include is not allowed; write all options into one file");
+    const char *stored = dt_test_path("epochs = 7;\n@include \"%s\"\n", fifo);
+    DT_CHECK_INT(dt_options_read_trained(stored, DT_COMMAND_TRAIN, &options, &err), DT_ERR_USAGE);
+    DT_CHECK_CONTAINS(err.message, "@include is not allowed");
+    DT_CHECK_INT(dt_options_read_trained("# @include \"x\"\nepochs = 7; # @include \"x\"\n", DT_COMMAND_TRAIN,
+                                         &options, &err),
+                 DT_OK);
+    CHECK_REFUSED(dt_test_path("%s is a FIFO; dtrain opens regular files only", fifo), train, "--config",
+                  fifo);
+}
+
+/* The largest texts that are parsed, and larger ones. */
+static void hostile_texts_end_soon(void)
+{
+    enum { BYTES = 4 << 20 };
+    static const char *const units[] = {"(", "a:{", "a=(", "{", "x = 1;\n", "\"", "/*", "((),"};
+    char *text = malloc(BYTES);
+    DT_REQUIRE(text != NULL);
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        for (size_t bytes = 120 << 10; bytes <= BYTES; bytes += BYTES - (120 << 10)) {
+            for (size_t k = 0; k + 1 < bytes; k++)
+                text[k] = units[i][k % strlen(units[i])];
+            text[bytes - 1] = '\0';
+            DT_CHECK_INT(dt_options_read_trained(text, DT_COMMAND_TRAIN, &options, &err), DT_ERR_USAGE);
+        }
+    size_t n = 0;
+    for (int k = 0; n < (120 << 10); k++) /* as many settings as fit, each with a name of its own */
+        n += (size_t)sprintf(text + n, "k%x=1;", (unsigned)k);
+    (void)dt_options_read_trained(text, DT_COMMAND_TRAIN, &options, &err);
+    free(text);
+}
+
 static void keys_of_another_command_are_ignored(void)
 {
     const char *path = options_kit_write_file("lr = 0.3; batch = 6; data = \"x\";");
@@ -207,6 +250,8 @@ static const dt_test tests[] = {
     DT_TEST(a_long_integer_in_a_file_is_not_cut_to_32_bits),
     DT_TEST(a_missing_file_is_refused),
     DT_TEST(a_binary_file_is_refused),
+    DT_TEST(no_other_file_is_included),
+    DT_TEST(hostile_texts_end_soon),
     DT_TEST(keys_of_another_command_are_ignored),
     DT_TEST(the_written_configuration_reads_back_to_the_same_values),
     DT_TEST(every_failing_allocation_is_an_error_and_no_leak),
