@@ -159,8 +159,8 @@ static void no_other_file_is_included(void)
     DT_CHECK_INT(dt_options_read_trained("# @include \"x\"\nepochs = 7; # @include \"x\"\n", DT_COMMAND_TRAIN,
                                          &options, &err),
                  DT_OK);
-    CHECK_REFUSED(dt_test_path("%s is a FIFO; dtrain opens regular files only", fifo), train, "--config",
-                  fifo);
+    CHECK_REFUSED(dt_test_path("--config %s is a FIFO; dtrain opens regular files only", fifo), train,
+                  "--config", fifo);
 }
 
 /* The largest texts that are parsed, and larger ones. */
