@@ -2,6 +2,7 @@
 PROGRAM_TESTS += tests/program/chaos_test.sh
 PROGRAM_TESTS += tests/program/check_one_test.sh
 PROGRAM_TESTS += tests/program/checkpoint_test.sh
+PROGRAM_TESTS += tests/program/class_names_test.sh
 PROGRAM_TESTS += tests/program/commands_test.sh
 PROGRAM_TESTS += tests/program/configure_test.sh
 PROGRAM_TESTS += tests/program/cuda_resources_test.sh

@@ -139,12 +139,24 @@ dt_status dt_checkpoint_check(const dt_checkpoints *g, int folder, int64_t step,
     r.epoch = m.epoch + (m.position > 0);
     r.position = m.position;
     r.world_size = m.world_size;
+    r.n_classes = m.n_classes;
     r.n_shards = m.n_shards;
     r.computed_by = m.computed_by;
+    r.class_names = m.class_names;
+    m.class_names = (dt_class_names){0}; /* the result owns it now */
+    r.best_top1 = m.best_top1;
+    r.best_step = m.best_step;
     check_shards(f, &m, &r);
     status = verify && r.state != DT_CHECKPOINT_DAMAGED ? verify_shards(f->store, &m, &r, err) : DT_OK;
     dt_manifest_clear(&m);
     if (status == DT_OK)
         *result = r;
+    else
+        dt_checkpoint_check_result_clear(&r);
     return status;
+}
+
+void dt_checkpoint_check_result_clear(dt_checkpoint_check_result *r)
+{
+    dt_class_names_clear(&r->class_names);
 }

@@ -99,9 +99,12 @@ static dt_status compare_scalars(diff *d, dt_error *err)
     DT_TRY(add_integer(d, "skipped_steps", a->n_skipped_steps, b->n_skipped_steps, true, err));
     DT_TRY(add_scalar(d, "arch", a->arch, b->arch, true, err));
     DT_TRY(add_integer(d, "classes", a->n_classes, b->n_classes, true, err));
+    const bool same_names = dt_class_names_equal(&a->class_names, &b->class_names);
+    DT_TRY(add_scalar(d, "class_names", "one list", same_names ? "one list" : "another list", true, err));
     DT_TRY(add_integer(d, "image_size", a->image_size, b->image_size, true, err));
     DT_TRY(add_unsigned(d, "data_fingerprint", "x", a->data_fingerprint, b->data_fingerprint, err));
     DT_TRY(add_real(d, "best_top1", a->best_top1, b->best_top1, err));
+    DT_TRY(add_integer(d, "best_step", a->best_step, b->best_step, false, err));
     DT_TRY(add_integer(d, "global_batch", a->global_batch, b->global_batch, false, err));
     DT_TRY(add_integer(d, "world_size", a->world_size, b->world_size, false, err));
     DT_TRY(compare_computed_by(d, err));

@@ -5,39 +5,16 @@
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "core/checkpoint/state_check.h"
+#include "io/class_names_json.h"
 #include "io/durable.h"
 #include "io/weights/safetensors.h"
-#include "layers/half.h"
+#include "launch/checkpoints/weights_internal.h"
 #include "layers/resnet.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#define TRACKED ".num_batches_tracked" /* PyTorch's count of the batches that a BatchNorm has seen */
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
-/* "param/fc.weight" -> "fc.weight"; NULL for a tensor that is not part of the model (momentum). */
-static const char *model_name(const char *state_name)
-{
-    if (strncmp(state_name, "param/", 6) == 0)
-        return state_name + 6;
-    return strncmp(state_name, "buffer/", 7) == 0 ? state_name + 7 : NULL;
-}
-
-/* "ema/fc.weight" -> "fc.weight"; NULL for a tensor that is not a running average. */
-static const char *average_name(const char *state_name)
-{
-    return strncmp(state_name, "ema/", 4) == 0 ? state_name + 4 : NULL;
-}
 
 /* -- names in the file ------------------------------------------------------------------------------------ */
 
@@ -135,6 +112,36 @@ static bool has_the_convolutions(const dt_safetensors *file, const char *prefix,
     return n_in_spec == n_in_file;
 }
 
+void dt_weights_info_clear(dt_weights_info *info)
+{
+    dt_class_names_clear(&info->class_names);
+    dt_free(info->config_text);
+    *info = (dt_weights_info){0};
+}
+
+/* Other programs may use the key for something else, so that what does not fit is only a warning. */
+static dt_status read_class_names(const dt_safetensors *file, const char *path, dt_weights_info *info,
+                                  dt_error *err)
+{
+    dt_error why = {0};
+    const char *text = dt_safetensors_metadata(file, CLASS_NAMES);
+    dt_status status = text ? dt_class_names_from_text(text, &info->class_names, &why) : DT_OK;
+    if (status == DT_ERR_MEMORY) {
+        if (err)
+            *err = why;
+        return status;
+    }
+    if (status == DT_OK && info->class_names.n > 0 && info->class_names.n != info->n_classes)
+        status = dt_fail(&why, DT_ERR_FORMAT, "has %lld names for %lld outputs",
+                         (long long)info->class_names.n, (long long)info->n_classes);
+    if (status == DT_OK)
+        return DT_OK;
+    dt_log_warn("%s: its names of classes are ignored: the metadata \"" CLASS_NAMES "\" %s", path,
+                why.message);
+    dt_class_names_clear(&info->class_names);
+    return DT_OK;
+}
+
 dt_status dt_weights_describe(const char *path, dt_weights_info *info, dt_error *err)
 {
     dt_safetensors *file = NULL;
@@ -156,9 +163,13 @@ dt_status dt_weights_describe(const char *path, dt_weights_info *info, dt_error 
     }
     if (status == DT_OK && config_text && !(found.config_text = dt_strdup(config_text)))
         status = dt_fail_memory(err, strlen(config_text), "the weights' configuration");
+    if (status == DT_OK)
+        status = read_class_names(file, path, &found, err);
     dt_safetensors_close(file);
     if (status == DT_OK)
         *info = found;
+    else
+        dt_weights_info_clear(&found);
     return status;
 }
 
@@ -288,7 +299,7 @@ static dt_status check_surplus(const loading *l, dt_error *err)
     return DT_OK;
 }
 
-dt_status dt_weights_load(dt_net *net, const char *path, bool new_head, dt_error *err)
+dt_status dt_weights_load(dt_net *net, const char *path, dt_weights_head head, dt_error *err)
 {
     const dt_state_io io = dt_net_state_io(net);
     loading l = {.net = net, .path = path};
@@ -296,122 +307,12 @@ dt_status dt_weights_load(dt_net *net, const char *path, bool new_head, dt_error
     dt_status status = check_surplus(&l, err);
     if (status == DT_OK && l.prefix[0])
         dt_log_info("%s: all names begin with \"%s\", which is left out", path, l.prefix);
-    l.keeps_head = status == DT_OK && new_head && has_another_head(&l);
+    l.keeps_head = status == DT_OK && (head == DT_WEIGHTS_HEAD_NEW ||
+                                       (head == DT_WEIGHTS_HEAD_IF_IT_FITS && has_another_head(&l)));
     for (int64_t i = 0; status == DT_OK && i < dt_net_state_layout(net)->n_tensors; i++)
         status = load_tensor(&l, &io, i, err);
     if (status == DT_OK)
         status = dt_net_weights_changed(net, err);
     dt_safetensors_close(l.file);
-    return status;
-}
-
-/* -- export ---------------------------------------------------------------------------------------------- */
-
-dt_status dt_weights_check_writable(const char *option, const char *path, dt_error *err)
-{
-    char folder[1100];
-    const char *slash = strrchr(path, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1,
-             slash ? path : ".");
-    if (dt_durable_is_folder(path))
-        return dt_fail(err, DT_ERR_USAGE, "--%s %s: this is a folder", option, path);
-    if (access(folder, W_OK) != 0)
-        return dt_fail(err, DT_ERR_USAGE, "--%s %s: the folder %s: %s", option, path, folder,
-                       strerror(errno));
-    return DT_OK;
-}
-
-void dt_weights_config_text(int64_t image_size, double eval_crop, char out[DT_WEIGHTS_CONFIG_BYTES])
-{
-    snprintf(out, DT_WEIGHTS_CONFIG_BYTES, "image-size = %lld;\neval-crop = %.17g;\n", (long long)image_size,
-             eval_crop);
-}
-
-/* Lists the tensors to write; a count of batches follows each running_var. */
-static int64_t list_tensors(const dt_state_layout *layout, dt_dtype dtype, dt_safetensors_tensor *out)
-{
-    int64_t n = 0;
-    for (int64_t i = 0; i < layout->n_tensors; i++) {
-        const dt_state_tensor *t = &layout->tensors[i];
-        const char *name = model_name(t->name);
-        if (!name)
-            continue;
-        out[n] = (dt_safetensors_tensor){.dtype = dtype, .n_dims = t->n_dims};
-        snprintf(out[n].name, sizeof out[n].name, "%s", name);
-        memcpy(out[n].dims, t->dims, (size_t)t->n_dims * sizeof t->dims[0]);
-        n++;
-        if (!ends_with(name, ".running_var"))
-            continue;
-        out[n] = (dt_safetensors_tensor){.dtype = DT_I64};
-        snprintf(out[n].name, sizeof out[n].name, "%.*s" TRACKED,
-                 (int)(strlen(name) - strlen(".running_var")), name);
-        n++;
-    }
-    return n;
-}
-
-/* Rounds in place; the result occupies the first half of `values`. */
-static void round_to_fp16(float *values, int64_t n, const char *name)
-{
-    int64_t n_too_large = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const float v = values[i];
-        const uint16_t half = dt_half_from_float(v);
-        n_too_large += isfinite(v) && (half & 0x7C00U) == 0x7C00U;
-        memcpy((char *)values + i * (int64_t)sizeof half, &half, sizeof half);
-    }
-    if (n_too_large > 0)
-        dt_log_warn("%s: %lld of its %lld values are too large for FP16 and are infinite now", name,
-                    (long long)n_too_large, (long long)n);
-}
-
-static dt_status write_tensors(const dt_state_layout *layout, const dt_state_io *io,
-                               const dt_weights_export_options *o, dt_safetensors_writer *writer,
-                               const dt_safetensors_tensor *tensors, int64_t n, float *buffer, dt_error *err)
-{
-    bool any = false;
-    for (int64_t i = 0; i < layout->n_tensors; i++) {
-        const char *name =
-            o->ema ? average_name(layout->tensors[i].name) : model_name(layout->tensors[i].name);
-        if (!name)
-            continue;
-        any = true;
-        DT_TRY(io->get(io->context, i, buffer, err));
-        DT_TRY(dt_state_check(name, buffer, layout->tensors[i].n_elems, err));
-        if (o->fp16)
-            round_to_fp16(buffer, layout->tensors[i].n_elems, name);
-        DT_TRY(dt_safetensors_writer_add(writer, name, buffer, err));
-    }
-    if (!any)
-        return dt_fail(err, DT_ERR_USAGE,
-                       "there are no running averages in it: it was trained without --ema");
-    for (int64_t i = 0; i < n; i++)
-        if (tensors[i].dtype == DT_I64)
-            DT_TRY(dt_safetensors_writer_add(writer, tensors[i].name, &o->n_batches, err));
-    return dt_safetensors_writer_commit(writer, err);
-}
-
-dt_status dt_weights_export(const dt_state_layout *layout, const dt_state_io *io, const char *path,
-                            const dt_weights_export_options *o, dt_error *err)
-{
-    const char *const metadata[] = {"format", "pt",           "arch",     o->arch,
-                                    "config", o->config_text, "producer", "dtrain " PACKAGE_VERSION,
-                                    NULL};
-    dt_safetensors_writer *writer = NULL;
-    int64_t largest = 1;
-    for (int64_t i = 0; i < layout->n_tensors; i++)
-        largest = layout->tensors[i].n_elems > largest ? layout->tensors[i].n_elems : largest;
-    dt_safetensors_tensor *tensors = dt_calloc((size_t)layout->n_tensors * 2, sizeof *tensors);
-    float *buffer = dt_alloc((size_t)largest * sizeof *buffer);
-    dt_status status =
-        tensors && buffer ? DT_OK : dt_fail_memory(err, (size_t)largest * sizeof *buffer, "the export");
-    int64_t n = status == DT_OK ? list_tensors(layout, o->fp16 ? DT_F16 : DT_F32, tensors) : 0;
-    if (status == DT_OK)
-        status = dt_safetensors_writer_create(path, tensors, n, metadata, &writer, err);
-    if (status == DT_OK)
-        status = write_tensors(layout, io, o, writer, tensors, n, buffer, err);
-    dt_safetensors_writer_destroy(writer);
-    dt_free(buffer);
-    dt_free(tensors);
     return status;
 }

@@ -72,11 +72,13 @@ static dt_status describe_checkpoint(evaluation *e, dt_error *err)
     if (read_newest_manifest(&e->checkpoints, &m, err) != DT_OK)
         return dt_error_prefix(err, "--weights %s", e->options.weights);
     e->weights.n_classes = m.n_classes;
+    e->weights.class_names = m.class_names;
+    m.class_names = (dt_class_names){0}; /* e->weights owns it now */
     for (int64_t i = 0; i < m.n_tensors; i++)
         e->has_ema = e->has_ema || strncmp(m.tensors[i].name, "ema/", 4) == 0;
     snprintf(e->weights.arch, sizeof e->weights.arch, "%s", m.arch);
     e->weights.config_text = m.config_text;
-    m.config_text = NULL; /* e->weights owns it now */
+    m.config_text = NULL; /* likewise */
     dt_manifest_clear(&m);
     return DT_OK;
 }
@@ -126,10 +128,27 @@ static dt_status describe_weights(evaluation *e, dt_error *err)
 
 /* -- parts ----------------------------------------------------------------------------------------------- */
 
+/* The data's classes must be those that the weights know. In another order they get the weights' labels. */
+static dt_status use_classes_of_weights(evaluation *e, const dt_session *s, dt_error *err)
+{
+    const char *weights = e->options.weights, *data = e->options.config.data;
+    bool moved = false;
+    if (dt_class_names_apply(&e->weights.class_names, e->val, &moved, err) != DT_OK)
+        return dt_error_prefix(err, "%s cannot be evaluated on %s/val", weights, data);
+    if (s->comm->rank == 0 && e->weights.class_names.n == 0)
+        dt_log_info("%s does not name its classes, which are taken for those of %s/val in byte order",
+                    weights, data);
+    if (s->comm->rank == 0 && moved)
+        dt_log_info("the classes of %s/val get the labels that they have in %s, in another order", data,
+                    weights);
+    return DT_OK;
+}
+
 static dt_status open_source(evaluation *e, const dt_session *s, dt_error *err)
 {
     dt_source_info info = {0};
     DT_TRY(dt_session_source(s, &e->options, false, &e->val, err));
+    DT_TRY(use_classes_of_weights(e, s, err));
     e->val->ops->info(e->val, &info);
     if (e->weights.n_classes > 0 && e->weights.n_classes != info.n_classes)
         return dt_fail(err, DT_ERR_USAGE, "%s knows %lld classes, and %s/val has %lld", e->options.weights,
@@ -150,7 +169,7 @@ static dt_status build_net(evaluation *e, const dt_session *s, dt_error *err)
     dt_status status = dt_net_create(&spec, dt_layer_registry(), s->kernels, &options, &e->net, err);
     dt_free(spec.layers);
     DT_TRY(status);
-    return is_checkpoint(e) ? DT_OK : dt_weights_load(e->net, e->options.weights, false, err);
+    return is_checkpoint(e) ? DT_OK : dt_weights_load(e->net, e->options.weights, DT_WEIGHTS_HEAD_SAME, err);
 }
 
 static dt_status accept_any(void *context, const dt_manifest *manifest, dt_error *err)
@@ -213,7 +232,7 @@ static void close_all(evaluation *e)
         e->val->ops->destroy(e->val);
     dt_net_destroy(e->net);
     dt_checkpoints_close(&e->checkpoints);
-    dt_free(e->weights.config_text);
+    dt_weights_info_clear(&e->weights);
 }
 
 /* -- the command ----------------------------------------------------------------------------------------- */

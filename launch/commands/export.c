@@ -47,6 +47,7 @@ static dt_status write_file(const dt_options *options, dt_checkpoint_reader *rea
     dt_weights_config_text(trained->config.image_size, trained->eval_crop, config_text);
     const dt_weights_export_options o = {.arch = m->arch,
                                          .config_text = config_text,
+                                         .class_names = &m->class_names,
                                          .n_batches = m->step * trained->config.accumulate,
                                          .ema = options->ema,
                                          .fp16 = options->fp16};

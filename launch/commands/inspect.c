@@ -3,6 +3,8 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
+#include "core/base/utf8.h"
+#include "io/class_names_json.h"
 #include "io/store/checkpoint_folder.h"
 #include "launch/checkpoints/check.h"
 #include "launch/checkpoints/diff.h"
@@ -122,6 +124,11 @@ static void add_json_row(inspection *in, const dt_checkpoint_check_result *r)
                            (json_int_t)r->position, "world_size", (json_int_t)r->world_size, "shards",
                            (json_int_t)r->n_shards, "shards_here", (json_int_t)r->n_here, "bytes",
                            (json_int_t)r->bytes, "computed_by", json_computed_by(&r->computed_by)));
+    if (r->has_manifest)
+        json_object_update_new(row,
+                               json_pack("{s:I, s:o, s:f, s:I}", "classes", (json_int_t)r->n_classes,
+                                         "class_names", dt_class_names_to_json(&r->class_names), "best_top1",
+                                         r->best_top1, "best_step", (json_int_t)r->best_step));
     if (in->options->verify)
         json_object_update_new(
             row, json_pack("{s:f, s:I}", "verify_s", r->seconds, "bytes_read", (json_int_t)r->bytes_read));
@@ -138,7 +145,9 @@ static dt_status inspect_checkpoint(inspection *in, int folder, int64_t step, dt
     in->bytes_read += r.bytes_read;
     in->seconds += r.seconds;
     add_json_row(in, &r);
-    return add_row(in, &r, err);
+    const dt_status status = add_row(in, &r, err);
+    dt_checkpoint_check_result_clear(&r);
+    return status;
 }
 
 /* -- one folder ------------------------------------------------------------------------------------------ */
@@ -167,7 +176,7 @@ static void list_other_entries(inspection *in, const char *path, FILE *stream)
 }
 
 /* Prints "steps 100 to 200 were computed with oneDNN 3.7.2, ..." */
-static void print_computed_line(json_int_t oldest, json_int_t newest, json_t *with, FILE *stream)
+static void print_computed_by(const char *steps, bool one, json_t *with, FILE *stream)
 {
     char fields[DT_COMPUTED_BY_MAX * (DT_COMPUTED_BY_NAME_BYTES + DT_COMPUTED_BY_VALUE_BYTES + 4)] = "";
     size_t n = 0;
@@ -179,27 +188,48 @@ static void print_computed_line(json_int_t oldest, json_int_t newest, json_t *wi
             n += (size_t)snprintf(fields + n, sizeof fields - n, "%s%s %s", n ? ", " : "", name,
                                   json_string_value(value));
     }
-    if (oldest == newest)
-        dt_output_line(stream, "step %" JSON_INTEGER_FORMAT " was computed with %s", newest, fields);
-    else
-        dt_output_line(stream,
-                       "steps %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT " were computed with %s",
-                       oldest, newest, fields);
+    dt_output_line(stream, "%s %s computed with %s", steps, one ? "was" : "were", fields);
 }
 
-/* Prints one line for each series of checkpoints with the same computed_by. */
-static void print_computed_by(const json_t *rows, FILE *stream)
+/* Prints "steps 100 to 200 know 3 classes: 'ant', 'bee', 'cat'"; the first names only. */
+static void print_class_names(const char *steps, bool one, json_t *names, FILE *stream)
+{
+    enum { MAX_SHOWN = 6, NAME_BYTES = 48 };
+    char list[MAX_SHOWN * (NAME_BYTES + 8) + 32] = "";
+    size_t used = 0, n = json_array_size(names), i = 0;
+    for (; i < n && i < MAX_SHOWN; i++) {
+        char *name = dt_utf8_unescape(json_string_value(json_array_get(names, i)));
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s'%.*s%s'", i ? ", " : "", NAME_BYTES - 4,
+                                 name ? name : "", name && strlen(name) > NAME_BYTES - 4 ? "..." : "");
+        dt_free(name);
+    }
+    if (i < n)
+        snprintf(list + used, sizeof list - used, " and %zu more", n - i);
+    dt_output_line(stream, "%s know%s %zu class%s: %s", steps, one ? "s" : "", n, n == 1 ? "" : "es", list);
+}
+
+/* Calls `print` for each series of checkpoints with the same value, unless it is empty: that of a damaged
+ * checkpoint, or of a format without it. */
+static void print_series(const json_t *rows, const char *key,
+                         void (*print)(const char *steps, bool one, json_t *value, FILE *stream),
+                         FILE *stream)
 {
     for (size_t first = 0, next; first < json_array_size(rows); first = next) {
-        json_t *with = json_object_get(json_array_get(rows, first), "computed_by");
+        char steps[64];
+        json_t *with = json_object_get(json_array_get(rows, first), key);
         const json_int_t newest = json_integer_value(json_object_get(json_array_get(rows, first), "step"));
         json_int_t oldest = newest;
         for (next = first + 1; next < json_array_size(rows) &&
-                               json_equal(with, json_object_get(json_array_get(rows, next), "computed_by"));
+                               json_equal(with, json_object_get(json_array_get(rows, next), key));
              next++)
             oldest = json_integer_value(json_object_get(json_array_get(rows, next), "step"));
-        if (json_object_size(with) > 0) /* else damaged, or of a format without computed_by */
-            print_computed_line(oldest, newest, with, stream);
+        if (oldest == newest)
+            snprintf(steps, sizeof steps, "step %" JSON_INTEGER_FORMAT, newest);
+        else
+            snprintf(steps, sizeof steps, "steps %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT, oldest,
+                     newest);
+        if (json_object_size(with) + json_array_size(with) > 0)
+            print(steps, oldest == newest, with, stream);
     }
 }
 
@@ -225,7 +255,8 @@ static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
         dt_output_line(stream, "%s%s%s", f->path, f->is_mirror ? " (mirror)" : "",
                        n ? "" : ": no checkpoints");
         status = n ? dt_table_print(in->table, stream, dt_table_utf8(), 0, err) : DT_OK;
-        print_computed_by(in->json_rows, stream);
+        print_series(in->json_rows, "computed_by", print_computed_by, stream);
+        print_series(in->json_rows, "class_names", print_class_names, stream);
     }
     if (status == DT_OK && in->checkpoints.only_step < 0)
         list_other_entries(in, f->path, stream);

@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/base/waits.h"
 #include "core/collective/agreement.h"
+#include "io/source/folder.h"
 #include "io/source/loader.h"
 #include "io/source/synthetic.h"
 #include "launch/hardware/machine.h"
@@ -21,9 +22,9 @@
 
 /* -- open and close -------------------------------------------------------------------------------------- */
 
-/* ImageNet's numbers, which --input synthetic has too. */
-#define SYNTHETIC_SAMPLES 1281167
-#define SYNTHETIC_CLASSES 1000
+/* What --input synthetic has without --data. */
+#define IMAGENET_SAMPLES 1281167
+#define IMAGENET_CLASSES 1000
 
 static dt_status check_same_options(const dt_options *options, unsigned command, dt_comm *comm, dt_error *err)
 {
@@ -96,20 +97,33 @@ void dt_session_close(dt_session *session)
     *session = (dt_session){.start_s = session->start_s, .watch = session->watch};
 }
 
+/* Random images in the numbers of the data that --data names; no file is opened. */
+static dt_status open_synthetic(const dt_session *session, const dt_config *c, dt_source **source,
+                                dt_error *err)
+{
+    dt_synthetic_options synthetic = {.n_samples = IMAGENET_SAMPLES,
+                                      .n_classes = IMAGENET_CLASSES,
+                                      .image_size = c->image_size,
+                                      .batch = c->batch,
+                                      .rank = session->comm->rank,
+                                      .seed = c->seed,
+                                      .device = session->device};
+    if (c->data[0]) {
+        dt_folder *folder = NULL;
+        DT_TRY(dt_folder_open(c->data, "train", NULL, &folder, err));
+        synthetic.n_samples = dt_folder_n_samples(folder);
+        synthetic.n_classes = dt_folder_n_classes(folder);
+        dt_folder_close(folder);
+    }
+    return dt_synthetic_create(&synthetic, source, err);
+}
+
 dt_status dt_session_source(const dt_session *session, const dt_options *o, bool training, dt_source **source,
                             dt_error *err)
 {
     const dt_config *c = &o->config;
-    if (o->input == DT_INPUT_SYNTHETIC) {
-        const dt_synthetic_options synthetic = {.n_samples = SYNTHETIC_SAMPLES,
-                                                .n_classes = SYNTHETIC_CLASSES,
-                                                .image_size = c->image_size,
-                                                .batch = c->batch,
-                                                .rank = session->comm->rank,
-                                                .seed = c->seed,
-                                                .device = session->device};
-        return dt_synthetic_create(&synthetic, source, err);
-    }
+    if (o->input == DT_INPUT_SYNTHETIC)
+        return open_synthetic(session, c, source, err);
     const dt_loader_options options = {
         .root = c->data,
         .training = training,

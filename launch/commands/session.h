@@ -36,8 +36,8 @@ void dt_session_close(dt_session *session);
 dt_status dt_session_show(const dt_session *session, const dt_options *options, unsigned command,
                           dt_error *err);
 
-/* Local. Create a source of the training or validation images, or of synthetic ones (as many as in ImageNet,
- * for training only), on the session's device. The caller destroys it. */
+/* Local. Create a source of the training or validation images, or of synthetic ones (for training only: as
+ * many as in --data, or as in ImageNet without --data), on the session's device. The caller destroys it. */
 dt_status dt_session_source(const dt_session *session, const dt_options *options, bool training,
                             dt_source **source, dt_error *err);
 

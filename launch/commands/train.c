@@ -15,6 +15,7 @@
 #include "launch/checkpoints/weights.h"
 #include "launch/commands/auto_batch.h"
 #include "launch/commands/commands.h"
+#include "launch/commands/init_weights.h"
 #include "launch/hardware/computed_by.h"
 #include "launch/options/duration.h"
 #include "launch/run/checkpoint_folders.h"
@@ -65,6 +66,7 @@ typedef struct training {
     dt_trainer_parts parts;
     dt_profile *profile;
     dt_memory_estimate memory;
+    dt_weights_head init_head; /* what becomes of the classifier in the file of --init */
     int64_t first_step;
 } training;
 
@@ -116,6 +118,8 @@ static dt_status open_sources(training *t, const dt_session *s, dt_error *err)
     dt_status status = dt_session_source(s, o, true, &t->train, err);
     if (status == DT_OK && !only_measures(o) && dt_loader_has_validation(c->data))
         status = dt_session_source(s, o, false, &t->val, err);
+    if (status == DT_OK && t->val && s->comm->rank == 0)
+        status = dt_loader_log_shared(t->train, t->val, err);
     DT_TRY(dt_agree(s->comm, status, err));
     if (!t->val && s->comm->rank == 0 && !only_measures(o))
         dt_log_warn("there is no %s/val: nothing will be evaluated", c->data);
@@ -139,7 +143,7 @@ static dt_status build_net(training *t, const dt_session *s, dt_error *err)
     DT_TRY(dt_net_init(t->net, c->seed, o->zero_init_gamma, err));
     if (!o->init[0] || s->comm->rank != 0) /* the trainer broadcasts */
         return DT_OK;
-    status = dt_weights_load(t->net, o->init, true, err);
+    status = dt_weights_load(t->net, o->init, t->init_head, err);
     return status == DT_OK ? DT_OK : dt_error_prefix(err, "--init");
 }
 
@@ -221,6 +225,7 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     DT_TRY(prepare_data(t, s, err));
     DT_TRY(begin_part(s, "listing the images", err));
     DT_TRY(open_sources(t, s, err));
+    DT_TRY(dt_init_weights_match(s, &t->options, t->train, t->val, &t->init_head, err));
     DT_TRY(begin_part(s, "opening the run's folder", err));
     DT_TRY(dt_agree(s->comm, open_run_folder(t, s, err), err));
     DT_TRY(begin_part(s, "building the net", err));
@@ -292,8 +297,10 @@ static void log_training(const training *t, const dt_session *s)
                 DT_TO_MIB(t->memory.activation_bytes), DT_TO_MIB(t->memory.parameter_bytes),
                 DT_TO_MIB(t->memory.backend_bytes), DT_TO_MIB(t->memory.input_bytes),
                 DT_TO_MIB(t->memory.snapshot_bytes));
-    dt_log_info("%s: %lld images to train on, %lld to evaluate on, %lld classes; global batch %lld",
-                o->input == DT_INPUT_SYNTHETIC ? "random pixels" : c->data, (long long)train.n_samples,
+    const bool is_random = o->input == DT_INPUT_SYNTHETIC;
+    dt_log_info("%s%s: %lld images to train on, %lld to evaluate on, %lld classes; global batch %lld",
+                is_random ? "random pixels, in the numbers of " : "",
+                is_random && !c->data[0] ? "ImageNet" : c->data, (long long)train.n_samples,
                 (long long)val.n_samples, (long long)train.n_classes,
                 (long long)(c->batch * c->accumulate * s->comm->size));
     dt_log_info("communication: %s", s->comm->detail); /* for NCCL the network too */
@@ -332,13 +339,18 @@ static dt_status export_weights(training *t, const dt_session *s, int64_t steps,
     const dt_config *c = &o->config;
     dt_status status = DT_OK;
     dt_error ignored;
+    dt_class_names class_names = {0};
     if (s->comm->rank == 0) {
         char for_evaluation[DT_WEIGHTS_CONFIG_BYTES];
         dt_weights_config_text(o->config.image_size, o->eval_crop, for_evaluation);
-        const dt_weights_export_options options = {
-            .arch = o->arch, .config_text = for_evaluation, .n_batches = steps * c->accumulate};
+        const dt_weights_export_options options = {.arch = o->arch,
+                                                   .config_text = for_evaluation,
+                                                   .class_names = &class_names,
+                                                   .n_batches = steps * c->accumulate};
         const dt_state_io io = dt_net_state_io(t->net);
-        status = dt_net_swap_ema(t->net, err); /* export what evaluations have used */
+        status = dt_class_names_of_source(t->train, &class_names, err);
+        if (status == DT_OK)
+            status = dt_net_swap_ema(t->net, err); /* export what evaluations have used */
         if (status == DT_OK) {
             status = dt_weights_export(dt_net_state_layout(t->net), &io, o->export_to, &options, err);
             (void)dt_net_swap_ema(t->net,
@@ -346,6 +358,7 @@ static dt_status export_weights(training *t, const dt_session *s, int64_t steps,
         }
         if (status == DT_OK)
             dt_log_info("the weights are in %s", o->export_to);
+        dt_class_names_clear(&class_names);
     }
     return dt_agree(s->comm, status, err);
 }

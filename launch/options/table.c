@@ -67,8 +67,9 @@ static const dt_option table[] = {
              "of the epochs on, and with 224 from 85% on. Evaluation always uses --image-size. If not given: "
              "--image-size throughout"},
     {ROW("input", "KIND", TRAIN, DATA, CHOICE, input), .choices = inputs, .by_default = "loader",
-     .help = "loader: the images; synthetic: the same few batches of random pixels repeatedly, to measure "
-             "the network alone"},
+     .help =
+         "loader: the images; synthetic: the same few batches of random pixels repeatedly, to measure the "
+         "network alone, with as many images and classes as --data has, or ImageNet without --data"},
 
     {ROW("arch", "NAME", TRAIN | INFO, MODEL, NAME, arch), .get_choices = dt_resnet_names,
      .by_default = "resnet50", .help = "the network"},

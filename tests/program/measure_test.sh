@@ -7,7 +7,7 @@ small="--arch resnet18 --image-size 32 --log-every 0"
 
 begin "synthetic input trains on random pixels, without images, and leaves nothing behind"
 expect_exit 0 "$DTRAIN" --input synthetic $small --batch 8 --steps 3
-expect_output 'random pixels: 1281167 images to train on, 0 to evaluate on, 1000 classes; global batch 8'
+expect_output 'random pixels, in the numbers of ImageNet: 1281167 images to train on, 0 to evaluate on, 1000 classes; global batch 8'
 expect_output 'a measurement: nothing is written'
 expect_output 'memory of each rank, at its peak: 0\.[0-9]+ GiB of [0-9.]+ free'
 expect_output '^done .*3 steps'
@@ -15,6 +15,15 @@ expect_no_output 'that was the built-in demo'
 expect test -z "$(ls)"
 expect_exit 0 ranks 2 "$DTRAIN" --input synthetic $small --batch 4 --steps 2 --accumulate 3
 expect_output 'global batch 24'
+
+begin "synthetic input has as many images and classes as the data that is named"
+digits data 3 10 2
+expect_exit 0 ranks 2 "$DTRAIN" --input synthetic --data data $small --batch 4 --epochs 1
+expect_output 'random pixels, in the numbers of data: 30 images to train on, 0 to evaluate on, 3 classes; global batch 8'
+expect_output '^done .*3 steps'
+expect test "$(ls)" = data
+expect_exit 2 "$DTRAIN" --input synthetic --data nowhere $small --batch 4
+expect_output 'there is no folder nowhere'
 
 begin "a profile names every layer, its time and its share of the roof"
 expect_exit 0 "$DTRAIN" --input synthetic $small --batch 8 --profile 2

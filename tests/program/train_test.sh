@@ -237,6 +237,53 @@ expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 2 --out run
 expect_output 'warning: there is no data/val: nothing will be evaluated'
 expect_no_output 'top-1 .*%.*images'
 
+begin "images with endings in any case are trained on, and what is left out is counted"
+small_data
+first=$(ls data/train/0 | head -n 1)
+mv "data/train/0/$first" "data/train/0/${first%.*}.JpEg"
+cp "data/train/0/${first%.*}.JpEg" data/train/0/x.JFIF
+touch data/train/1/a.png data/train/1/b.PNG data/train/.DS_Store data/val/readme.txt
+mkdir data/train/2/sub
+expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --batch 4 --steps 1 --out run
+expect_output 'data: 49 images to train on'
+expect_output '^dtrain: warning: data: data/train: left out 4 entries: 2 .png .e.g. 1/a.png., 1 hidden .e.g. .DS_Store., 1 folder .e.g. 2/sub.$'
+expect_output '^dtrain: warning: data: data/val: left out 1 entry: 1 beside the classes .e.g. readme.txt.$'
+expect test "$(grep -c 'left out' "$OUTPUT")" = 2
+rm data/train/*/* 2>/dev/null
+touch data/train/0/a.png
+expect_exit 2 "$DTRAIN" "${small[@]}" --out empty
+expect_output 'class folder data/train/0 holds no JPEG file .*it holds 1 entry: 1 .png'
+
+begin "data with one class, or with classes that differ in case only, get a warning"
+small_data
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 1 --out four
+expect_no_output 'one class|case of letters|left out|are also in'
+for split in train val; do
+    mkdir -p one/$split two/$split
+    cp -r data/$split/0 one/$split/all
+    cp -r data/$split/0 two/$split/Cat
+    cp -r data/$split/1 two/$split/cat
+done
+expect_exit 0 "$DTRAIN" "${small[@]}" --data one --batch 8 --steps 1 --out one-run
+expect_output "warning: data: one/train has one class only, 'all'"
+expect_exit 0 "$DTRAIN" "${small[@]}" --data two --batch 8 --steps 1 --out two-run
+expect_output "warning: data: the classes '.at' and '.at' in two/train differ only in the case of letters"
+
+begin "evaluation files that are training files get a warning"
+small_data
+shared=$(ls data/train/2 | head -n 1)
+ln "data/train/2/$shared" data/val/3/another-name.jpg
+expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --batch 4 --steps 1 --out one
+expect_output "^dtrain: warning: data: 1 of the 21 files in data/val is also in data/train, for example data/val/3/another-name.jpg .data/train/2/$shared."
+rm -r data/val
+ln -s train data/val
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 1 --out link
+expect_output 'warning: data: 48 of the 48 files in data/val are also in data/train'
+rm data/val
+cp -r data/train data/val
+expect_exit 0 "$DTRAIN" "${small[@]}" --batch 8 --steps 1 --out copy
+expect_output 'warning: data: 48 of the 48 files in data/val are also in data/train'
+
 begin "broken images are named and counted, and too many stop the training"
 small_data
 need_shared odd-jpegs && {
@@ -248,6 +295,15 @@ need_shared odd-jpegs && {
     expect_output 'epoch .* [0-9]+ broken'
     expect_exit 1 ranks 2 "$DTRAIN" "${small[@]}" --epochs 1 --batch 4 --out run2
     expect_output '^dtrain: .*broken'
+    cp "$SHARED"/truncated-60.jpg data/val/odd/
+    expect_exit 0 ranks 2 "$DTRAIN" "${small[@]}" --epochs 1 --batch 4 --max-broken 0.5 --out run3
+    expect_output 'epoch 1/1  eval .*  1 broken file left out$'
+    expect_output '^broken  at least [0-9]+ of [0-9]+ training files, each replaced by another sample'
+    expect_output '^broken  at least 1 of 22 evaluation files, left out'
+    expect_exit 0 "$DTRAIN" eval --data data --weights run3 --max-broken 0.5
+    expect_output 'warning: 1 of the 22 files in data/val are broken and were left out'
+    expect_exit 1 "$DTRAIN" eval --data data --weights run3 --max-broken 0.04
+    expect_output 'at least 1 of the 22 files in data/val are broken'
 }
 
 # In its own namespace a test may mount: a disk of 60 MiB is full before one checkpoint of 90 MB is written.

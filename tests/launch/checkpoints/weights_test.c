@@ -44,15 +44,30 @@ static dt_net *make_net(const char *arch, int64_t n_classes, uint64_t seed)
     return net;
 }
 
-static const char *export_net(dt_net *net, const char *arch)
+static const char *export_named(dt_net *net, const char *arch, const dt_class_names *names)
 {
     const char *path = dt_test_path("%s/%s.safetensors", dt_test_temp_dir(), arch);
     const dt_weights_export_options options = {
-        .arch = arch, .config_text = "image-size = 32;\n", .n_batches = 7};
+        .arch = arch, .config_text = "image-size = 32;\n", .class_names = names, .n_batches = 7};
     const dt_state_io io = dt_net_state_io(net);
     DT_REQUIRE_MSG(dt_weights_export(dt_net_state_layout(net), &io, path, &options, &err) == DT_OK, "%s",
                    err.message);
     return path;
+}
+
+static const char *export_net(dt_net *net, const char *arch)
+{
+    return export_named(net, arch, NULL);
+}
+
+/* n names, the first of bytes that are not UTF-8. */
+static dt_class_names make_names(int n)
+{
+    dt_class_names names = {0};
+    DT_REQUIRE(dt_class_names_add(&names, "caf\xe9 \xee\xbf\xa9 \"\\\n", &err) == DT_OK);
+    for (int i = 1; i < n; i++)
+        DT_REQUIRE(dt_class_names_add(&names, dt_test_path("class %d", i), &err) == DT_OK);
+    return names;
 }
 
 /* Whether all values of two nets have the same bits. */
@@ -70,7 +85,7 @@ static void exported_weights_load_to_the_same_bits(void)
     dt_net *a = make_net("resnet18", 10, 1), *b = make_net("resnet18", 10, 2);
     const char *path = export_net(a, "resnet18");
     DT_CHECK(!same_values(a, b));
-    DT_CHECK_INT(dt_weights_load(b, path, false, &err), DT_OK);
+    DT_CHECK_INT(dt_weights_load(b, path, DT_WEIGHTS_HEAD_SAME, &err), DT_OK);
     DT_CHECK(same_values(a, b));
     dt_net_destroy(a);
     dt_net_destroy(b);
@@ -99,9 +114,26 @@ static void a_file_identifies_its_network(void)
         DT_CHECK_STR(info.arch, archs[i]);
         DT_CHECK_INT(info.n_classes, 7);
         DT_CHECK_STR(info.config_text, "image-size = 32;\n");
-        dt_free(info.config_text);
+        dt_weights_info_clear(&info);
         dt_net_destroy(net);
     }
+}
+
+static void names_of_classes_are_read_back(void)
+{
+    dt_net *net = make_net("resnet18", 7, 1);
+    dt_class_names names = make_names(7), more = make_names(8);
+    dt_weights_info info = {0};
+    DT_REQUIRE(dt_weights_describe(export_named(net, "resnet18", &names), &info, &err) == DT_OK);
+    DT_CHECK(dt_class_names_equal(&info.class_names, &names));
+    dt_weights_info_clear(&info);
+    /* those of another classifier are not */
+    DT_REQUIRE(dt_weights_describe(export_named(net, "resnet18", &more), &info, &err) == DT_OK);
+    DT_CHECK_INT(info.class_names.n, 0);
+    dt_weights_info_clear(&info);
+    dt_class_names_clear(&names);
+    dt_class_names_clear(&more);
+    dt_net_destroy(net);
 }
 
 static void weights_of_another_network_are_refused_with_the_tensors_name(void)
@@ -109,23 +141,24 @@ static void weights_of_another_network_are_refused_with_the_tensors_name(void)
     dt_net *r18 = make_net("resnet18", 10, 1), *r34 = make_net("resnet34", 10, 1),
            *other = make_net("resnet18", 9, 1);
     const char *path18 = export_net(r18, "resnet18"), *path34 = export_net(r34, "resnet34");
-    DT_CHECK_INT(dt_weights_load(r34, path18, false, &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_weights_load(r34, path18, DT_WEIGHTS_HEAD_SAME, &err), DT_ERR_USAGE);
     DT_CHECK_CONTAINS(err.message, "has no tensor layer1.2.conv1.weight");
-    DT_CHECK_INT(dt_weights_load(r18, path34, false, &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_weights_load(r18, path34, DT_WEIGHTS_HEAD_SAME, &err), DT_ERR_USAGE);
     DT_CHECK_CONTAINS(err.message, "which this network does not have");
-    DT_CHECK_INT(dt_weights_load(other, path18, false, &err), DT_ERR_USAGE);
+    DT_CHECK_INT(dt_weights_load(other, path18, DT_WEIGHTS_HEAD_SAME, &err), DT_ERR_USAGE);
     DT_CHECK_CONTAINS(err.message, "fc.weight is [10, 512], and [9, 512] was expected");
     dt_net_destroy(r18);
     dt_net_destroy(r34);
     dt_net_destroy(other);
 }
 
-static void a_new_head_keeps_its_initialisation(void)
+/* `outputs`: of the net that is loaded from a file with 10. */
+static void check_new_head(int64_t outputs, dt_weights_head head)
 {
-    dt_net *ten = make_net("resnet18", 10, 1), *nine = make_net("resnet18", 9, 2),
-           *untouched = make_net("resnet18", 9, 2);
+    dt_net *ten = make_net("resnet18", 10, 1), *nine = make_net("resnet18", outputs, 2),
+           *untouched = make_net("resnet18", outputs, 2);
     const dt_state_layout *layout = dt_net_state_layout(nine);
-    DT_REQUIRE(dt_weights_load(nine, export_net(ten, "resnet18"), true, &err) == DT_OK);
+    DT_REQUIRE(dt_weights_load(nine, export_net(ten, "resnet18"), head, &err) == DT_OK);
     float *a = dt_alloc(5000 * 1024), *b = dt_alloc(5000 * 1024);
     const dt_state_io io_nine = dt_net_state_io(nine), io_ten = dt_net_state_io(ten),
                       io_untouched = dt_net_state_io(untouched);
@@ -144,6 +177,13 @@ static void a_new_head_keeps_its_initialisation(void)
     dt_net_destroy(ten);
     dt_net_destroy(nine);
     dt_net_destroy(untouched);
+}
+
+static void a_new_head_keeps_its_initialisation(void)
+{
+    check_new_head(9, DT_WEIGHTS_HEAD_IF_IT_FITS);
+    check_new_head(9, DT_WEIGHTS_HEAD_NEW);
+    check_new_head(10, DT_WEIGHTS_HEAD_NEW); /* it would fit, but is for other classes */
 }
 
 static void an_unwritable_path_is_refused_early(void)
@@ -225,8 +265,14 @@ static void every_failing_allocation_is_an_error_and_no_leak(void)
 {
     dt_weights_info info;
     dt_net *net = make_net("resnet18", 10, 1);
-    const char *path = export_net(net, "resnet18");
-    CHECK_SURVIVES_ALLOCATION_FAILURES(dt_weights_describe(path, &info, &err), dt_free(info.config_text))
+    dt_class_names names = make_names(10);
+    const char *path = export_named(net, "resnet18", &names);
+    const dt_weights_export_options options = {.arch = "a", .config_text = "", .class_names = &names};
+    const dt_state_io io = dt_net_state_io(net);
+    CHECK_SURVIVES_ALLOCATION_FAILURES(dt_weights_describe(path, &info, &err), dt_weights_info_clear(&info))
+    CHECK_SURVIVES_ALLOCATION_FAILURES(dt_weights_export(dt_net_state_layout(net), &io, path, &options, &err),
+                                       (void)0)
+    dt_class_names_clear(&names);
     dt_net_destroy(net);
 }
 
@@ -234,6 +280,7 @@ static const dt_test tests[] = {
     DT_TEST(exported_weights_load_to_the_same_bits),
     DT_TEST(the_same_weights_give_the_same_file),
     DT_TEST(a_file_identifies_its_network),
+    DT_TEST(names_of_classes_are_read_back),
     DT_TEST(weights_of_another_network_are_refused_with_the_tensors_name),
     DT_TEST(a_new_head_keeps_its_initialisation),
     DT_TEST(an_unwritable_path_is_refused_early),

@@ -1,0 +1,139 @@
+#include "launch/checkpoints/weights.h"
+
+#include "config.h"
+
+#include "core/base/alloc.h"
+#include "core/base/log.h"
+#include "core/checkpoint/state_check.h"
+#include "io/class_names_json.h"
+#include "io/durable.h"
+#include "io/weights/safetensors.h"
+#include "launch/checkpoints/weights_internal.h"
+#include "layers/half.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+dt_status dt_weights_check_writable(const char *option, const char *path, dt_error *err)
+{
+    char folder[1100];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1,
+             slash ? path : ".");
+    if (dt_durable_is_folder(path))
+        return dt_fail(err, DT_ERR_USAGE, "--%s %s: this is a folder", option, path);
+    if (access(folder, W_OK) != 0)
+        return dt_fail(err, DT_ERR_USAGE, "--%s %s: the folder %s: %s", option, path, folder,
+                       strerror(errno));
+    return DT_OK;
+}
+
+void dt_weights_config_text(int64_t image_size, double eval_crop, char out[DT_WEIGHTS_CONFIG_BYTES])
+{
+    snprintf(out, DT_WEIGHTS_CONFIG_BYTES, "image-size = %lld;\neval-crop = %.17g;\n", (long long)image_size,
+             eval_crop);
+}
+
+/* Lists the tensors to write; a count of batches follows each running_var. */
+static int64_t list_tensors(const dt_state_layout *layout, dt_dtype dtype, dt_safetensors_tensor *out)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < layout->n_tensors; i++) {
+        const dt_state_tensor *t = &layout->tensors[i];
+        const char *name = model_name(t->name);
+        if (!name)
+            continue;
+        out[n] = (dt_safetensors_tensor){.dtype = dtype, .n_dims = t->n_dims};
+        snprintf(out[n].name, sizeof out[n].name, "%s", name);
+        memcpy(out[n].dims, t->dims, (size_t)t->n_dims * sizeof t->dims[0]);
+        n++;
+        if (!ends_with(name, ".running_var"))
+            continue;
+        out[n] = (dt_safetensors_tensor){.dtype = DT_I64};
+        snprintf(out[n].name, sizeof out[n].name, "%.*s" TRACKED,
+                 (int)(strlen(name) - strlen(".running_var")), name);
+        n++;
+    }
+    return n;
+}
+
+/* Rounds in place; the result occupies the first half of `values`. */
+static void round_to_fp16(float *values, int64_t n, const char *name)
+{
+    int64_t n_too_large = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const float v = values[i];
+        const uint16_t half = dt_half_from_float(v);
+        n_too_large += isfinite(v) && (half & 0x7C00U) == 0x7C00U;
+        memcpy((char *)values + i * (int64_t)sizeof half, &half, sizeof half);
+    }
+    if (n_too_large > 0)
+        dt_log_warn("%s: %lld of its %lld values are too large for FP16 and are infinite now", name,
+                    (long long)n_too_large, (long long)n);
+}
+
+static dt_status write_tensors(const dt_state_layout *layout, const dt_state_io *io,
+                               const dt_weights_export_options *o, dt_safetensors_writer *writer,
+                               const dt_safetensors_tensor *tensors, int64_t n, float *buffer, dt_error *err)
+{
+    bool any = false;
+    for (int64_t i = 0; i < layout->n_tensors; i++) {
+        const char *name =
+            o->ema ? average_name(layout->tensors[i].name) : model_name(layout->tensors[i].name);
+        if (!name)
+            continue;
+        any = true;
+        DT_TRY(io->get(io->context, i, buffer, err));
+        DT_TRY(dt_state_check(name, buffer, layout->tensors[i].n_elems, err));
+        if (o->fp16)
+            round_to_fp16(buffer, layout->tensors[i].n_elems, name);
+        DT_TRY(dt_safetensors_writer_add(writer, name, buffer, err));
+    }
+    if (!any)
+        return dt_fail(err, DT_ERR_USAGE,
+                       "there are no running averages in it: it was trained without --ema");
+    for (int64_t i = 0; i < n; i++)
+        if (tensors[i].dtype == DT_I64)
+            DT_TRY(dt_safetensors_writer_add(writer, tensors[i].name, &o->n_batches, err));
+    return dt_safetensors_writer_commit(writer, err);
+}
+
+dt_status dt_weights_export(const dt_state_layout *layout, const dt_state_io *io, const char *path,
+                            const dt_weights_export_options *o, dt_error *err)
+{
+    const bool names_classes = o->class_names && o->class_names->n > 0;
+    char *class_names = names_classes ? dt_class_names_to_text(o->class_names) : NULL;
+    const char *const metadata[] = {"format",
+                                    "pt",
+                                    "arch",
+                                    o->arch,
+                                    "config",
+                                    o->config_text,
+                                    "producer",
+                                    "dtrain " PACKAGE_VERSION,
+                                    class_names ? CLASS_NAMES : NULL,
+                                    class_names,
+                                    NULL};
+    dt_safetensors_writer *writer = NULL;
+    int64_t largest = 1;
+    for (int64_t i = 0; i < layout->n_tensors; i++)
+        largest = layout->tensors[i].n_elems > largest ? layout->tensors[i].n_elems : largest;
+    dt_safetensors_tensor *tensors = dt_calloc((size_t)layout->n_tensors * 2, sizeof *tensors);
+    float *buffer = dt_alloc((size_t)largest * sizeof *buffer);
+    dt_status status = tensors && buffer && (class_names || !names_classes)
+                           ? DT_OK
+                           : dt_fail_memory(err, (size_t)largest * sizeof *buffer, "the export");
+    int64_t n = status == DT_OK ? list_tensors(layout, o->fp16 ? DT_F16 : DT_F32, tensors) : 0;
+    if (status == DT_OK)
+        status = dt_safetensors_writer_create(path, tensors, n, metadata, &writer, err);
+    if (status == DT_OK)
+        status = write_tensors(layout, io, o, writer, tensors, n, buffer, err);
+    dt_safetensors_writer_destroy(writer);
+    dt_free(class_names);
+    dt_free(buffer);
+    dt_free(tensors);
+    return status;
+}
