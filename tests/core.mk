@@ -1,6 +1,7 @@
 # Tests of core/. A test program is one line: CORE_TESTS += tests/core/FOLDER/NAME_test (from tests/core/FOLDER/NAME_test.c).
 CORE_TESTS += tests/core/base/alloc_test
 CORE_TESTS += tests/core/base/clock_test
+CORE_TESTS += tests/core/base/cpus_test
 CORE_TESTS += tests/core/base/computed_by_test
 CORE_TESTS += tests/core/base/error_test
 CORE_TESTS += tests/core/base/fault_test

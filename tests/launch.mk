@@ -4,6 +4,7 @@ LAUNCH_TESTS += tests/launch/cloud/http_test
 LAUNCH_TESTS += tests/launch/cloud/spot_notice_test
 LAUNCH_TESTS += tests/launch/estimate/memory_test
 LAUNCH_TESTS += tests/launch/hardware/affinity_test
+LAUNCH_TESTS += tests/launch/hardware/cgroup_test
 LAUNCH_TESTS += tests/launch/hardware/binding_test
 LAUNCH_TESTS += tests/launch/hardware/machine_test
 LAUNCH_TESTS += tests/launch/hardware/transports_test

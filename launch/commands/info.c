@@ -159,15 +159,13 @@ static void add_found(dt_table *table)
     char cpus[256] = "";
     dt_launch_env env;
     dt_machine m;
-    cpu_set_t set;
-    int core_of[CPU_SETSIZE];
+    dt_cpus set;
+    int core_of[DT_CPUS_MAX];
     dt_launch_env_read(&env);
     dt_machine_read(&m);
-    CPU_ZERO(&set);
-    (void)sched_getaffinity(0, sizeof set, &set);
+    (void)dt_cpus_read(0, &set);
     dt_machine_format_cpus(&set, cpus, sizeof cpus);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        core_of[cpu] = cpu < m.n_cpus_online ? dt_machine_core_of(cpu) : cpu;
+    dt_affinity_read_cores(core_of);
     dt_table_add_pair(table, "host", "%s", m.host);
     if (env.launcher)
         dt_table_add_pair(table, "started by", "%s, rank %d of %d", env.launcher, env.rank, env.size);
@@ -176,7 +174,7 @@ static void add_found(dt_table *table)
     dt_table_add_pair(table, "processor", "%s", m.cpu_model[0] ? m.cpu_model : "not known");
     dt_table_add_pair(table, "CPU features", "%s",
                       m.cpu_features[0] ? m.cpu_features : "none that the kernels use");
-    dt_table_add_pair(table, "CPUs", "%d of %lld may be used: %s", CPU_COUNT(&set),
+    dt_table_add_pair(table, "CPUs", "%d of %lld may be used: %s", dt_cpus_count(&set),
                       (long long)m.n_cpus_online, cpus);
     if (m.quota_cpus > 0)
         dt_table_add_pair(table, "control group", "limits this to %.2f CPUs' worth of time", m.quota_cpus);

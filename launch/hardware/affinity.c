@@ -13,51 +13,58 @@
 /* What each rank sends to the others. */
 typedef struct rank_cpus {
     char host[64];
-    cpu_set_t cpus;
+    dt_cpus cpus;
 } rank_cpus;
 
-/* Lists the cores of a set in ascending order, each by its first processor; returns how many there are. */
-static int cores_of(const cpu_set_t *cpus, const int *core_of, int *cores)
+/* Adds the cores of a set of processors, each by its first processor, and returns how many there are. */
+static int cores_of(const dt_cpus *cpus, const int *core_of, dt_cpus *cores)
 {
-    bool seen[CPU_SETSIZE] = {false};
-    int n = 0;
-    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, cpus))
-            seen[core_of[cpu]] = true;
-    for (int core = 0; core < CPU_SETSIZE; core++)
-        if (seen[core])
-            cores[n++] = core;
-    return n;
+    memset(cores, 0, sizeof *cores);
+    for (int cpu = dt_cpus_next(cpus, 0); cpu >= 0; cpu = dt_cpus_next(cpus, cpu + 1))
+        dt_cpus_add(cores, core_of[cpu]);
+    return dt_cpus_count(cores);
 }
 
-int64_t dt_affinity_share(const cpu_set_t *cpus_of_ranks, int n, int mine, const int *core_of,
+int64_t dt_affinity_share(const dt_cpus *cpus_of_ranks, int n, int mine, const int *core_of,
                           double quota_cpus)
 {
-    int sharers[CPU_SETSIZE] = {0}, cores[CPU_SETSIZE];
+    int sharers[DT_CPUS_MAX] = {0};
+    dt_cpus cores;
     double share = 0;
-    for (int r = 0; r < n; r++)
-        for (int i = cores_of(&cpus_of_ranks[r], core_of, cores) - 1; i >= 0; i--)
-            sharers[cores[i]]++;
-    for (int i = cores_of(&cpus_of_ranks[mine], core_of, cores) - 1; i >= 0; i--)
-        share += 1.0 / sharers[cores[i]];
+    for (int r = 0; r < n; r++) {
+        (void)cores_of(&cpus_of_ranks[r], core_of, &cores);
+        for (int core = dt_cpus_next(&cores, 0); core >= 0; core = dt_cpus_next(&cores, core + 1))
+            sharers[core]++;
+    }
+    (void)cores_of(&cpus_of_ranks[mine], core_of, &cores);
+    for (int core = dt_cpus_next(&cores, 0); core >= 0; core = dt_cpus_next(&cores, core + 1))
+        share += 1.0 / sharers[core];
     if (quota_cpus > 0 && quota_cpus / n < share)
         share = quota_cpus / n;
     int64_t whole = (int64_t)(share + 1e-6); /* thirds add up to a little less than 1 */
     return whole > 1 ? whole : 1;
 }
 
-void dt_affinity_part(const cpu_set_t *all, int n, int mine, const int *core_of, cpu_set_t *part)
+void dt_affinity_part(const dt_cpus *all, int n, int mine, const int *core_of, dt_cpus *part)
 {
-    int cores[CPU_SETSIZE], n_cores = cores_of(all, core_of, cores);
-    bool is_mine[CPU_SETSIZE] = {false};
+    dt_cpus cores, my_cores = {0};
+    const int n_cores = cores_of(all, core_of, &cores);
     *part = *all;
     if (n > n_cores)
         return;
-    for (int i = n_cores * mine / n; i < n_cores * (mine + 1) / n; i++)
-        is_mine[cores[i]] = true;
-    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, all) && !is_mine[core_of[cpu]])
-            CPU_CLR(cpu, part);
+    for (int i = 0, core = dt_cpus_next(&cores, 0); core >= 0; i++, core = dt_cpus_next(&cores, core + 1))
+        if (i >= n_cores * mine / n && i < n_cores * (mine + 1) / n)
+            dt_cpus_add(&my_cores, core);
+    for (int cpu = dt_cpus_next(all, 0); cpu >= 0; cpu = dt_cpus_next(all, cpu + 1))
+        if (!dt_cpus_has(&my_cores, core_of[cpu]))
+            dt_cpus_remove(part, cpu);
+}
+
+void dt_affinity_read_cores(int core_of[DT_CPUS_MAX])
+{
+    const long n = sysconf(_SC_NPROCESSORS_CONF);
+    for (int cpu = 0; cpu < DT_CPUS_MAX; cpu++)
+        core_of[cpu] = cpu < n ? dt_machine_core_of(cpu) : cpu;
 }
 
 /* Collective. *by_default: mpirun bound the ranks, and the user did not ask for it. The same on all ranks,
@@ -73,11 +80,11 @@ static dt_status bound_by_default(dt_comm *comm, bool *by_default, dt_error *err
 /* Binds this rank to its part of the processors that mpirun itself may use, if that is more than it has. */
 static void lift_the_default(const dt_comm *comm, const int *core_of, dt_affinity *a)
 {
-    cpu_set_t parents, part;
-    if (sched_getaffinity(getppid(), sizeof parents, &parents) != 0)
+    dt_cpus parents, part;
+    if (!dt_cpus_read(getppid(), &parents))
         return;
     dt_affinity_part(&parents, comm->local_size, comm->local_rank, core_of, &part);
-    if (CPU_COUNT(&part) <= CPU_COUNT(&a->cpus) || sched_setaffinity(0, sizeof part, &part) != 0)
+    if (dt_cpus_count(&part) <= dt_cpus_count(&a->cpus) || !dt_cpus_bind(&part))
         return;
     a->cpus = part;
     a->lifted_the_default = true;
@@ -85,7 +92,7 @@ static void lift_the_default(const dt_comm *comm, const int *core_of, dt_affinit
 
 /* Copies the processors of the ranks on this rank's host into `cpus`, in the order of ranks; *mine: the index
  * of this rank among them. Returns how many ranks there are. */
-static int ranks_of_host(const rank_cpus *all, int n, int rank, cpu_set_t *cpus, int *mine)
+static int ranks_of_host(const rank_cpus *all, int n, int rank, dt_cpus *cpus, int *mine)
 {
     int n_local = 0;
     for (int r = 0; r < n; r++) {
@@ -108,13 +115,13 @@ static int64_t threads_from_environment(void)
 dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_affinity *affinity,
                            dt_error *err)
 {
-    int core_of[CPU_SETSIZE], mine = 0;
+    int core_of[DT_CPUS_MAX], mine = 0;
     dt_machine machine;
     dt_affinity a = {0};
     rank_cpus me;
     size_t n = (size_t)comm->size;
     rank_cpus *all = dt_calloc(n, sizeof *all);
-    cpu_set_t *local = dt_calloc(n, sizeof *local);
+    dt_cpus *local = dt_calloc(n, sizeof *local);
     bool by_default = false;
     dt_status status = DT_OK;
     if (!all || !local) {
@@ -122,12 +129,8 @@ dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_a
         goto fail;
     }
     dt_machine_read(&machine);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        core_of[cpu] = cpu < sysconf(_SC_NPROCESSORS_CONF) ? dt_machine_core_of(cpu) : cpu;
-    /* fails where the host has more processors than a cpu_set_t holds: use all of the set */
-    if (sched_getaffinity(0, sizeof a.cpus, &a.cpus) != 0)
-        for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
-            CPU_SET(cpu, &a.cpus);
+    dt_affinity_read_cores(core_of);
+    (void)dt_cpus_read(0, &a.cpus);
     DT_TRY_OR_FAIL(status, bound_by_default(comm, &by_default, err));
     if (by_default)
         lift_the_default(comm, core_of, &a);

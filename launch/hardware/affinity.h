@@ -15,12 +15,11 @@
 #ifndef DT_LAUNCH_HARDWARE_AFFINITY_H
 #define DT_LAUNCH_HARDWARE_AFFINITY_H
 
+#include "core/base/cpus.h"
 #include "core/comm.h"
 
-#include <sched.h>
-
 typedef struct dt_affinity {
-    cpu_set_t cpus;          /* the processors that this process may run on */
+    dt_cpus cpus;            /* the processors that this process may run on */
     int64_t n_cores;         /* this rank's share of the cores */
     int64_t n_threads;       /* compute threads: as requested; else OMP_NUM_THREADS; else n_cores */
     int64_t n_workers;       /* decoding threads: as requested; else a quarter of n_cores, within 1 to 16 */
@@ -33,13 +32,16 @@ dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_a
                            dt_error *err);
 
 /* Returns how many cores are the share of rank `mine` of the n ranks of a host, at least 1. cpus_of_ranks[r]:
- * the processors that rank r may use; core_of[cpu]: the core of a processor; quota_cpus: of the control
+ * the processors that rank r may use; core_of[DT_CPUS_MAX]: the core of each processor; quota_cpus: of the control
  * group, 0: none. */
-int64_t dt_affinity_share(const cpu_set_t *cpus_of_ranks, int n, int mine, const int *core_of,
+int64_t dt_affinity_share(const dt_cpus *cpus_of_ranks, int n, int mine, const int *core_of,
                           double quota_cpus);
 
 /* *part: the `mine`th of n contiguous parts of a set of processors, in whole cores. All of the set if n is
  * larger than the number of cores. */
-void dt_affinity_part(const cpu_set_t *all, int n, int mine, const int *core_of, cpu_set_t *part);
+void dt_affinity_part(const dt_cpus *all, int n, int mine, const int *core_of, dt_cpus *part);
+
+/* core_of[cpu]: the core of each processor, by its first processor. Reads /sys. */
+void dt_affinity_read_cores(int core_of[DT_CPUS_MAX]);
 
 #endif

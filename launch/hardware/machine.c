@@ -2,6 +2,8 @@
 
 #include "launch/hardware/machine.h"
 
+#include "launch/hardware/cgroup.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,36 +100,31 @@ void dt_machine_read_processor(dt_machine *machine, const char *cpuinfo)
 
 int dt_machine_core_of(int cpu)
 {
-    char path[128], siblings[256];
-    cpu_set_t set;
+    char path[128], siblings[4096];
+    dt_cpus set;
     snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
     if (!read_line(path, siblings, sizeof siblings) || !dt_machine_parse_cpus(siblings, &set))
         return cpu;
-    for (size_t i = 0; i < CPU_SETSIZE; i++)
-        if (CPU_ISSET(i, &set))
-            return (int)i;
-    return cpu;
+    const int first = dt_cpus_next(&set, 0);
+    return first >= 0 ? first : cpu;
 }
 
-void dt_machine_format_cpus(const cpu_set_t *cpus, char *out, size_t out_bytes)
+void dt_machine_format_cpus(const dt_cpus *cpus, char *out, size_t out_bytes)
 {
     size_t used = 0;
     out[0] = '\0';
-    for (size_t first = 0; first < CPU_SETSIZE && used < out_bytes; first++) {
-        size_t last = first;
-        if (!CPU_ISSET(first, cpus))
-            continue;
-        while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, cpus))
+    for (int first = dt_cpus_next(cpus, 0), last; first >= 0 && used < out_bytes;
+         first = dt_cpus_next(cpus, last + 1)) {
+        for (last = first; dt_cpus_has(cpus, last + 1);)
             last++;
-        used += (size_t)snprintf(out + used, out_bytes - used, last > first ? "%s%zu-%zu" : "%s%zu",
+        used += (size_t)snprintf(out + used, out_bytes - used, last > first ? "%s%d-%d" : "%s%d",
                                  used ? "," : "", first, last);
-        first = last;
     }
 }
 
-bool dt_machine_parse_cpus(const char *text, cpu_set_t *cpus)
+bool dt_machine_parse_cpus(const char *text, dt_cpus *cpus)
 {
-    CPU_ZERO(cpus);
+    memset(cpus, 0, sizeof *cpus);
     while (*text) {
         char *end;
         long first = strtol(text, &end, 10), last = first;
@@ -139,106 +136,23 @@ bool dt_machine_parse_cpus(const char *text, cpu_set_t *cpus)
             if (end == text)
                 return false;
         }
-        if (first < 0 || last < first || last >= CPU_SETSIZE || (*end != ',' && *end != '\0'))
+        if (first < 0 || last < first || last >= DT_CPUS_MAX || (*end != ',' && *end != '\0'))
             return false;
         for (long i = first; i <= last; i++)
-            CPU_SET((size_t)i, cpus);
+            dt_cpus_add(cpus, (int)i);
         text = *end ? end + 1 : end;
     }
     return true;
 }
 
-/* -- control groups -------------------------------------------------------------------------------------- */
-
-/* Finds this process's folder in the hierarchy of `controller` ("": version 2). The lines of
- * /proc/self/cgroup are "number:controllers:path". */
-static bool cgroup_path(const char *controller, char *out, size_t out_bytes)
-{
-    char line[1024];
-    bool found = false;
-    FILE *f = fopen("/proc/self/cgroup", "r");
-    while (f && !found && fgets(line, sizeof line, f)) {
-        char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
-        if (!path)
-            continue;
-        *path++ = '\0';
-        path[strcspn(path, "\n")] = '\0';
-        for (char *save = NULL, *c = strtok_r(controllers + 1, ",", &save); c && !found;
-             c = strtok_r(NULL, ",", &save))
-            found = controller[0] && strcmp(c, controller) == 0;
-        found = found || (!controller[0] && controllers[1] == '\0');
-        if (found)
-            snprintf(out, out_bytes, "%s", strcmp(path, "/") == 0 ? "" : path);
-    }
-    if (f)
-        fclose(f);
-    return found;
-}
-
-/* Returns the least limit among the process's control group and all groups above it, since every level
- * limits; 0: there is none. `parse` reads the limit of one folder. */
-static double least_on_the_way_up(const char *mount, const char *controller,
-                                  double (*parse)(const char *folder))
-{
-    char path[512], folder[1200];
-    double least = 0;
-    if (!cgroup_path(controller, path, sizeof path))
-        return 0;
-    for (;;) {
-        snprintf(folder, sizeof folder, "%s%s", mount, path);
-        double value = parse(folder);
-        if (value > 0 && (least <= 0 || value < least))
-            least = value;
-        char *slash = strrchr(path, '/');
-        if (!slash)
-            return least;
-        *slash = '\0';
-    }
-}
-
-static double file_number(const char *folder, const char *name, int which)
-{
-    char path[1400], line[128];
-    double numbers[2] = {0, 0};
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    if (!read_line(path, line, sizeof line) || sscanf(line, "%lf %lf", &numbers[0], &numbers[1]) < which + 1)
-        return 0; /* "max" is no number */
-    return numbers[which];
-}
-
-static double cpu_v2(const char *folder)
-{
-    double period = file_number(folder, "cpu.max", 1);
-    return period > 0 ? file_number(folder, "cpu.max", 0) / period : 0;
-}
-
-static double cpu_v1(const char *folder)
-{
-    double period = file_number(folder, "cpu.cfs_period_us", 0),
-           quota = file_number(folder, "cpu.cfs_quota_us", 0);
-    return period > 0 && quota > 0 ? quota / period : 0;
-}
-
-static double memory_v2(const char *folder)
-{
-    return file_number(folder, "memory.max", 0);
-}
-
-static double memory_v1(const char *folder)
-{
-    double limit = file_number(folder, "memory.limit_in_bytes", 0);
-    return limit < 1e18 ? limit : 0; /* "no limit" is a number near 2^63 there */
-}
-
 static void read_limits(dt_machine *m)
 {
-    m->quota_cpus = least_on_the_way_up("/sys/fs/cgroup", "", cpu_v2);
-    if (m->quota_cpus <= 0)
-        m->quota_cpus = least_on_the_way_up("/sys/fs/cgroup/cpu", "cpu", cpu_v1);
-    double memory = least_on_the_way_up("/sys/fs/cgroup", "", memory_v2);
-    if (memory <= 0)
-        memory = least_on_the_way_up("/sys/fs/cgroup/memory", "memory", memory_v1);
-    m->memory_limit_bytes = memory > 0 && memory < (double)m->memory_bytes ? (int64_t)memory : 0;
+    dt_cgroup limits;
+    dt_cgroup_read("", &limits);
+    m->quota_cpus = limits.cpus;
+    m->memory_limit_bytes = limits.memory_bytes > 0 && limits.memory_bytes < (double)m->memory_bytes
+                                ? (int64_t)limits.memory_bytes
+                                : 0;
 }
 
 /* -- GPUs ------------------------------------------------------------------------------------------------ */

@@ -3,7 +3,8 @@
 #ifndef DT_LAUNCH_HARDWARE_MACHINE_H
 #define DT_LAUNCH_HARDWARE_MACHINE_H
 
-#include <sched.h>
+#include "core/base/cpus.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,7 +19,7 @@ typedef struct dt_machine {
     int64_t memory_bytes;       /* of the host */
     int64_t memory_limit_bytes; /* of the control group; 0: none */
     int64_t memory_available_bytes;
-    double quota_cpus; /* CPU seconds per second that the control group allows; 0: no limit */
+    double quota_cpus; /* CPU seconds per second that the control groups allow; 0: no limit */
     int n_gpus;
     char gpu_model[DT_MACHINE_MAX_GPUS][64];
     char gpu_driver[64];
@@ -34,13 +35,13 @@ void dt_machine_read_processor(dt_machine *machine, const char *cpuinfo);
 int dt_machine_core_of(int cpu);
 
 /* Format as "0-3,8-11". */
-void dt_machine_format_cpus(const cpu_set_t *cpus, char *out, size_t out_bytes);
+void dt_machine_format_cpus(const dt_cpus *cpus, char *out, size_t out_bytes);
 
 /* Whether this is an EC2 instance, according to its firmware or hypervisor. `sys`: "/sys"; a folder of their
  * own in tests. */
 bool dt_machine_is_ec2(const char *sys);
 
 /* Parse "0-3,8-11"; false if it is not such a list. */
-bool dt_machine_parse_cpus(const char *text, cpu_set_t *cpus);
+bool dt_machine_parse_cpus(const char *text, dt_cpus *cpus);
 
 #endif

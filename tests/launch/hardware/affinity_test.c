@@ -9,47 +9,47 @@
 
 #include <stdlib.h>
 
-static int core_of[CPU_SETSIZE];
+static int core_of[DT_CPUS_MAX];
 
 /* Processors 0 to n-1 with one hardware thread a core, or (threads 2) n and n + n/2 on the same core, as
  * Linux numbers them. */
 static void machine(int n_cpus, int threads)
 {
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+    for (int cpu = 0; cpu < DT_CPUS_MAX; cpu++)
         core_of[cpu] = cpu < n_cpus ? cpu % (n_cpus / threads) : cpu;
 }
 
-static cpu_set_t cpus(const char *text)
+static dt_cpus cpus(const char *text)
 {
-    cpu_set_t set;
+    dt_cpus set;
     DT_REQUIRE(dt_machine_parse_cpus(text, &set));
     return set;
 }
 
 static void lists_of_processors_are_parsed_and_formatted(void)
 {
-    static const char *const lists[] = {"0", "0-3", "0-1,4,6-7", "1,3,5", ""};
+    static const char *const lists[] = {"0", "0-3", "0-1,4,6-7", "1,3,5", "1030,2040-2047,16383", ""};
     char text[64];
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        cpu_set_t set = cpus(lists[i]);
+        dt_cpus set = cpus(lists[i]);
         dt_machine_format_cpus(&set, text, sizeof text);
         DT_CHECK_STR(text, lists[i]);
     }
-    cpu_set_t set = cpus("0-1,4,6-7");
-    DT_CHECK_INT(CPU_COUNT(&set), 5);
+    dt_cpus set = cpus("0-1,4,6-7");
+    DT_CHECK_INT(dt_cpus_count(&set), 5);
 }
 
 static void malformed_lists_of_processors_are_refused(void)
 {
     static const char *const lists[] = {"a", "3-1", "1,,2", "-1", "1-", "0-99999"};
-    cpu_set_t set;
+    dt_cpus set;
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         DT_CHECK_MSG(!dt_machine_parse_cpus(lists[i], &set), "%s was read", lists[i]);
 }
 
 static void ranks_that_share_all_cores_get_equal_parts(void)
 {
-    cpu_set_t all[4];
+    dt_cpus all[4];
     machine(16, 1);
     for (int i = 0; i < 4; i++)
         all[i] = cpus("0-15");
@@ -61,7 +61,7 @@ static void ranks_that_share_all_cores_get_equal_parts(void)
 
 static void bound_ranks_have_their_own_cores(void)
 {
-    cpu_set_t sets[3] = {cpus("0-5"), cpus("6-7"), cpus("6-7")};
+    dt_cpus sets[3] = {cpus("0-5"), cpus("6-7"), cpus("6-7")};
     machine(8, 1);
     DT_CHECK_INT(dt_affinity_share(sets, 3, 0, core_of, 0), 6);
     DT_CHECK_INT(dt_affinity_share(sets, 3, 1, core_of, 0), 1);
@@ -70,7 +70,7 @@ static void bound_ranks_have_their_own_cores(void)
 
 static void two_hardware_threads_count_as_one_core(void)
 {
-    cpu_set_t sets[2] = {cpus("0-15"), cpus("0-15")};
+    dt_cpus sets[2] = {cpus("0-15"), cpus("0-15")};
     machine(16, 2);
     DT_CHECK_INT(dt_affinity_share(sets, 1, 0, core_of, 0), 8);
     DT_CHECK_INT(dt_affinity_share(sets, 2, 0, core_of, 0), 4);
@@ -78,16 +78,24 @@ static void two_hardware_threads_count_as_one_core(void)
 
 static void a_quota_is_divided_by_the_ranks(void)
 {
-    cpu_set_t sets[2] = {cpus("0-15"), cpus("0-15")};
+    dt_cpus sets[2] = {cpus("0-15"), cpus("0-15")};
     machine(16, 1);
     DT_CHECK_INT(dt_affinity_share(sets, 1, 0, core_of, 6.5), 6);
     DT_CHECK_INT(dt_affinity_share(sets, 2, 0, core_of, 6.5), 3);
     DT_CHECK_INT(dt_affinity_share(sets, 2, 0, core_of, 0.5), 1);
 }
 
+static void processors_beyond_1024_count(void)
+{
+    dt_cpus sets[2] = {cpus("1022-1025"), cpus("0-4095")};
+    machine(4096, 1);
+    DT_CHECK_INT(dt_affinity_share(sets, 1, 0, core_of, 0), 4);
+    DT_CHECK_INT(dt_affinity_share(sets, 2, 1, core_of, 0), 4094);
+}
+
 static void each_of_more_ranks_than_cores_gets_one_core(void)
 {
-    cpu_set_t sets[3] = {cpus("0-1"), cpus("0-1"), cpus("0-1")};
+    dt_cpus sets[3] = {cpus("0-1"), cpus("0-1"), cpus("0-1")};
     machine(2, 1);
     for (int i = 0; i < 3; i++)
         DT_CHECK_INT(dt_affinity_share(sets, 3, i, core_of, 0), 1);
@@ -95,23 +103,22 @@ static void each_of_more_ranks_than_cores_gets_one_core(void)
 
 static void parts_cover_the_machine_once_and_keep_cores_whole(void)
 {
-    cpu_set_t all = cpus("0-15"), part, seen;
-    CPU_ZERO(&seen);
+    dt_cpus all = cpus("0-15"), part, seen = {0};
     machine(16, 2);
     for (int i = 0; i < 3; i++) {
         dt_affinity_part(&all, 3, i, core_of, &part);
-        for (size_t cpu = 0; cpu < 16; cpu++) {
-            if (!CPU_ISSET(cpu, &part))
+        for (int cpu = 0; cpu < 16; cpu++) {
+            if (!dt_cpus_has(&part, cpu))
                 continue;
-            DT_CHECK(!CPU_ISSET(cpu, &seen));
-            DT_CHECK(CPU_ISSET((cpu + 8) % 16, &part));
-            CPU_SET(cpu, &seen);
+            DT_CHECK(!dt_cpus_has(&seen, cpu));
+            DT_CHECK(dt_cpus_has(&part, (cpu + 8) % 16));
+            dt_cpus_add(&seen, cpu);
         }
     }
-    DT_CHECK(CPU_EQUAL(&seen, &all));
-    cpu_set_t two = cpus("0-1");
+    DT_CHECK_BYTES(&seen, &all, sizeof seen);
+    dt_cpus two = cpus("0-1");
     dt_affinity_part(&two, 3, 2, core_of, &part);
-    DT_CHECK(CPU_EQUAL(&part, &two));
+    DT_CHECK_BYTES(&part, &two, sizeof part);
 }
 
 static void requested_numbers_of_threads_are_kept(void)
@@ -140,6 +147,7 @@ static const dt_test tests[] = {
     DT_TEST(bound_ranks_have_their_own_cores),
     DT_TEST(two_hardware_threads_count_as_one_core),
     DT_TEST(a_quota_is_divided_by_the_ranks),
+    DT_TEST(processors_beyond_1024_count),
     DT_TEST(each_of_more_ranks_than_cores_gets_one_core),
     DT_TEST(parts_cover_the_machine_once_and_keep_cores_whole),
     DT_TEST(requested_numbers_of_threads_are_kept),
