@@ -4,6 +4,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/fault.h"
+#include "core/base/file.h"
 #include "core/base/printable.h"
 #include "core/base/utf8.h"
 #include "io/durable.h"
@@ -321,8 +322,8 @@ dt_status dt_jsonl_create(const char *path, dt_sink **sink, dt_error *err)
         return dt_fail_memory(err, sizeof *j, "metrics.jsonl");
     j->base.ops = &jsonl_ops;
     dt_status status = dt_durable_path(j->path, err, "%s", path);
-    if (status == DT_OK && (j->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666)) < 0)
-        status = dt_fail_errno(err, "%s: cannot open it for the metrics", path);
+    if (status == DT_OK)
+        status = dt_file_open(path, O_RDWR | O_APPEND | O_CREAT, 0666, &j->fd, err);
     if (status != DT_OK) {
         dt_free(j);
         return status;

@@ -1,7 +1,10 @@
 /* jpeg_write.c: see jpeg_write.h. */
 #include "io/source/jpeg_write.h"
 
+#include "core/base/file.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdio.h> /* before jpeglib.h */
 #include <stdlib.h>
@@ -9,6 +12,7 @@
 #include <jpeglib.h>
 /* after jpeglib.h */
 #include <jerror.h>
+#include <unistd.h>
 
 typedef struct encoder {
     struct jpeg_compress_struct codec;
@@ -53,12 +57,13 @@ static bool encode_grey(encoder *e, const uint8_t *pixels, int64_t width, int64_
 
 static dt_status write_bytes(const char *path, const void *bytes, size_t n_bytes, dt_error *err)
 {
-    FILE *file = fopen(path, "wbe");
-    if (!file)
-        return dt_fail_errno(err, "cannot make %s", path);
-    size_t n = fwrite(bytes, 1, n_bytes, file);
-    int failed = n != n_bytes ? errno : 0;
-    if (fclose(file) != 0 && !failed)
+    int fd = -1;
+    DT_TRY(dt_file_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666, &fd, err));
+    FILE *file = fdopen(fd, "wb");
+    int failed = file ? 0 : errno;
+    if (file && fwrite(bytes, 1, n_bytes, file) != n_bytes)
+        failed = errno;
+    if ((file ? fclose(file) : close(fd)) != 0 && !failed)
         failed = errno;
     if (!failed)
         return DT_OK;

@@ -1,5 +1,6 @@
 #include "launch/estimate/gpu_spec.h"
 
+#include "core/base/file.h"
 #include "launch/options/suggest.h"
 
 #include <jansson.h>
@@ -92,9 +93,9 @@ static dt_status use_root(json_t *root, const json_error_t *error, const char *w
 static dt_status load_file(const char *path, dt_gpu_spec *gpu, dt_error *err)
 {
     json_error_t error;
-    FILE *f = fopen(path, "re");
-    if (!f) {
-        (void)dt_fail_errno(err, "--device %s", path);
+    FILE *f = NULL;
+    if (dt_file_open_stream(path, &f, err) != DT_OK) {
+        (void)dt_error_prefix(err, "--device");
         return DT_ERR_USAGE;
     }
     json_t *root = json_loadf(f, JSON_REJECT_DUPLICATES, &error);

@@ -2,6 +2,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
+#include "core/base/file.h"
 #include "core/base/log.h"
 
 #include <ctype.h>
@@ -171,10 +172,11 @@ static dt_status merge_file(dt_plan_cache *cache, bool quiet, dt_error *err)
 {
     const char *why;
     int64_t n_before = cache->n;
-    FILE *f = fopen(cache->path, "re");
-    if (!f) {
+    FILE *f = NULL;
+    dt_error unread = {0};
+    if (dt_file_open_stream(cache->path, &f, &unread) != DT_OK) {
         if (errno != ENOENT && errno != ENOTDIR && !quiet)
-            dt_log_warn("plan cache %s: %s: plans are measured again", cache->path, strerror(errno));
+            dt_log_warn("plan cache %s: plans are measured again", unread.message);
         return DT_OK;
     }
     dt_status status = read_file(cache, f, &why, err);

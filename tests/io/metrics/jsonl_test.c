@@ -9,9 +9,12 @@
 #include <jansson.h>
 #include <locale.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static dt_sink *open_sink(const char *path)
@@ -236,11 +239,34 @@ static void a_full_disk_is_reported_and_leaves_no_half_line(void)
     json_t *lines = read_lines(path);
     DT_CHECK_INT(json_array_size(lines), 4);
     json_decref(lines);
-    if (access("/dev/full", W_OK) == 0) {
-        sink = open_sink("/dev/full");
-        DT_CHECK_INT(step(sink, 1, &err), DT_ERR_IO);
-        sink->ops->destroy(sink);
-    }
+}
+
+static void a_file_that_may_not_grow_is_an_error_and_no_signal(void)
+{
+    struct rlimit before, none;
+    dt_error err = {0};
+    dt_sink *sink = open_sink(dt_test_path("%s/metrics.jsonl", dt_test_temp_dir()));
+    DT_REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    none = before;
+    none.rlim_cur = 0;
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN); /* as launch/stop/signals.c does */
+    DT_REQUIRE(setrlimit(RLIMIT_FSIZE, &none) == 0);
+    const dt_status status = step(sink, 1, &err);
+    DT_REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    (void)signal(SIGXFSZ, handler);
+    DT_CHECK_INT(status, DT_ERR_IO);
+    DT_CHECK_CONTAINS(err.message, strerror(EFBIG));
+    sink->ops->destroy(sink);
+}
+
+static void a_fifo_is_refused_and_not_waited_for(void)
+{
+    dt_sink *sink = NULL;
+    dt_error err = {0};
+    const char *path = dt_test_path("%s/metrics.jsonl", dt_test_temp_dir());
+    DT_REQUIRE(mkfifo(path, 0666) == 0);
+    DT_CHECK_INT(dt_jsonl_create(path, &sink, &err), DT_ERR_IO);
+    DT_CHECK_CONTAINS(err.message, "metrics.jsonl is a FIFO; dtrain opens regular files only");
 }
 
 static void a_path_that_cannot_be_opened_is_an_error(void)
@@ -280,6 +306,8 @@ static const dt_test tests[] = {
     DT_TEST(a_missing_file_is_created),
     DT_TEST(each_line_is_in_the_file_before_the_next_event),
     DT_TEST(a_full_disk_is_reported_and_leaves_no_half_line),
+    DT_TEST(a_file_that_may_not_grow_is_an_error_and_no_signal),
+    DT_TEST(a_fifo_is_refused_and_not_waited_for),
     DT_TEST(a_path_that_cannot_be_opened_is_an_error),
 };
 DT_TEST_MAIN("io/metrics/jsonl", tests)
