@@ -1,7 +1,6 @@
 /* load.c: tries checkpoints, the newest first, until one is whole and loaded. */
 #include "core/checkpoint/load_internal.h"
 
-#include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "core/collective/agreement.h"
 
@@ -66,8 +65,7 @@ static dt_status load_candidate(dt_loading *l, dt_checkpoint_accept *accept, voi
     }
     if (status == DT_OK && *whole)
         status = dt_read_shards(l, whole, why, err);
-    dt_free(l->readers);
-    l->readers = NULL;
+    dt_locate_end(l);
     return status;
 }
 

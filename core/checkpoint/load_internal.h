@@ -51,6 +51,8 @@ typedef struct dt_loading {
     bool offers[DT_N_LOAD_STORES]; /* this rank may find the checkpoint's shards there */
     int64_t *readers; /* [n_shards], the same on all ranks. r < size: rank r reads it from the store;
                          size + r: rank r reads it from the mirror; 2 size: no rank has it whole */
+    float **kept; /* [n_shards] dt_alloc'ed: the elements of a shard that this rank has verified, so that it
+                         reads the file once; NULL: it has not, or had no memory */
 } dt_loading;
 
 /* Local. NULL: there is no mirror. */
@@ -81,9 +83,12 @@ dt_status dt_find_candidate(dt_loading *l, bool *there, dt_error *err);
 /* Local. Free the manifests of the step. */
 void dt_find_end(dt_loading *l);
 
-/* load_locate.c: verify every shard of l->manifest on some rank and fill l->readers. *whole false: there is a
+/* load_locate.c: verify every shard of l->manifest on some rank, and fill l->readers and l->kept, which the
+ * caller gives to dt_locate_end. *whole false: there is a
  * shard that no rank has whole; `why` names it and the reason. */
 dt_status dt_locate_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *err);
+/* Local. Free l->readers and l->kept. */
+void dt_locate_end(dt_loading *l);
 
 /* load_read.c: give every tensor to l->io->set. *whole false: a read failed although the shard was verified,
  * or a tensor is not finite (state_check.h); `why` says which. */

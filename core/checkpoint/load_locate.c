@@ -1,4 +1,5 @@
-/* load_locate.c: which rank reads which shard, and from where. A file is a whole shard if its size and hash
+/* load_locate.c: which rank reads which shard, and from where. A rank keeps the elements of the shards that it
+ * verifies: load_read.c broadcasts what was verified, and no file is read twice. A file is a whole shard if its size and hash
  * are the manifest's, whichever rank wrote it. So any other host that has the file, or the mirror, can
  * replace one that a host has lost. */
 #include "core/checkpoint/load_internal.h"
@@ -16,13 +17,30 @@ static int64_t no_reader(const dt_loading *l)
     return 2 * (int64_t)l->comm->size;
 }
 
-/* Local. Verify one shard; if it is whole, this rank can read it. */
+/* Local. Memory for the elements of a shard; NULL: there is none, or the checkpoint is not of this run's size. */
+static float *allocate_kept(const dt_loading *l, const dt_shard_entry *entry)
+{
+    int64_t n_elems = 0;
+    for (int64_t i = 0; i < l->manifest.n_tensors; i++)
+        n_elems += l->manifest.tensors[i].n_elems;
+    if (n_elems != l->layout->n_elems || entry->n_elems > n_elems)
+        return NULL;
+    return dt_alloc_large((size_t)entry->n_elems * sizeof(float));
+}
+
+/* Local. Verify one shard; if it is whole, this rank can read it, and keeps what it has read. */
 static dt_status verify(dt_loading *l, int from, int64_t shard, dt_error *err)
 {
     dt_store *store = dt_load_store(l, from);
-    dt_status status = store->ops->verify_shard(store, &l->manifest, &l->manifest.shards[shard], err);
-    if (status != DT_OK)
+    const dt_shard_entry *entry = &l->manifest.shards[shard];
+    float *values = allocate_kept(l, entry);
+    dt_status status = values ? store->ops->read_shard(store, &l->manifest, entry, values, err)
+                              : store->ops->verify_shard(store, &l->manifest, entry, err);
+    if (status != DT_OK) {
+        dt_free(values);
         return dt_load_problem_add(l, from, shard, status, err);
+    }
+    l->kept[shard] = values;
     l->readers[shard] = l->comm->rank + (from == DT_LOAD_MIRROR ? l->comm->size : 0);
     return l->comm->ops->progress(l->comm, err); /* a sign of life: a slow disk is no stall */
 }
@@ -122,15 +140,41 @@ static void log_mirror_reads(const dt_loading *l)
                     l->location->mirror->ops->location(l->location->mirror));
 }
 
+void dt_locate_end(dt_loading *l)
+{
+    for (int64_t i = 0; l->kept && i < l->manifest.n_shards; i++)
+        dt_free(l->kept[i]);
+    dt_free(l->kept);
+    dt_free(l->readers);
+    l->kept = NULL;
+    l->readers = NULL;
+}
+
+static dt_status allocate_arrays(dt_loading *l, dt_error *err)
+{
+    const size_t n = (size_t)l->manifest.n_shards, bytes = n * sizeof *l->readers;
+    l->readers = dt_alloc(bytes);
+    l->kept = dt_calloc(n, sizeof *l->kept);
+    if (!l->readers || !l->kept)
+        return dt_fail_memory(err, bytes, "the readers of a checkpoint's shards");
+    for (size_t i = 0; i < n; i++)
+        l->readers[i] = no_reader(l);
+    return DT_OK;
+}
+
+/* Local. Free what another rank is going to read. */
+static void drop_unread(dt_loading *l)
+{
+    for (int64_t i = 0; i < l->manifest.n_shards; i++)
+        if (l->readers[i] % l->comm->size != l->comm->rank) {
+            dt_free(l->kept[i]);
+            l->kept[i] = NULL;
+        }
+}
+
 dt_status dt_locate_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *err)
 {
-    size_t bytes = (size_t)l->manifest.n_shards * sizeof *l->readers;
-    l->readers = dt_alloc(bytes);
-    DT_TRY(dt_agree(l->comm,
-                    l->readers ? DT_OK : dt_fail_memory(err, bytes, "the readers of a checkpoint's shards"),
-                    err));
-    for (int64_t i = 0; i < l->manifest.n_shards; i++)
-        l->readers[i] = no_reader(l);
+    DT_TRY(dt_agree(l->comm, allocate_arrays(l, err), err));
     DT_TRY(share_readers(l, verify_in_store(l, err), err));
     if (first_missing(l) < l->manifest.n_shards && l->location->mirror)
         DT_TRY(share_readers(l, verify_in_mirror(l, err), err));
@@ -138,6 +182,7 @@ dt_status dt_locate_shards(dt_loading *l, bool *whole, dt_error *why, dt_error *
     *whole = missing == l->manifest.n_shards;
     if (!*whole)
         return explain(l, missing, why, err);
+    drop_unread(l);
     log_mirror_reads(l);
     return DT_OK;
 }

@@ -333,7 +333,7 @@ static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry 
 
 /* Read a shard's file once. values NULL: only verify it. */
 static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
-                            const char *fault, float *values, dt_error *err)
+                            float *values, dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES];
     int fd;
@@ -341,8 +341,9 @@ static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const 
     const dt_state_layout layout = {manifest->n_tensors, 0, manifest->tensors};
     const dt_hdf5_expected expected = {&layout, manifest->step, entry->first, entry->n_elems};
     dt_status status =
-        dt_fault(fault) ? injected(err, path, "read it")
-                        : dt_hdf5_shard_read(fd, path, entry->bytes, entry->xxh3_128, &expected, values, err);
+        dt_fault("store.verify") || (values && dt_fault("store.read"))
+            ? injected(err, path, "read it")
+            : dt_hdf5_shard_read(fd, path, entry->bytes, entry->xxh3_128, &expected, values, err);
     close(fd);
     return status;
 }
@@ -350,13 +351,13 @@ static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const 
 static dt_status hdf5_verify_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
                                    dt_error *err)
 {
-    return read_shard(store, manifest, entry, "store.verify", NULL, err);
+    return read_shard(store, manifest, entry, NULL, err);
 }
 
 static dt_status hdf5_read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
                                  float *values, dt_error *err)
 {
-    return read_shard(store, manifest, entry, "store.read", values, err);
+    return read_shard(store, manifest, entry, values, err);
 }
 
 static dt_status hdf5_prune(dt_store *store, int64_t step, int64_t keep, dt_error *err)

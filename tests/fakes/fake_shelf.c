@@ -109,13 +109,12 @@ static void call_hook(dt_store *store, const char *operation, int64_t shard)
         s->hook(s->hook_context, operation, shard);
 }
 
-static dt_status verify_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
-                              dt_error *err)
+static dt_status verify(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
+                        dt_error *err)
 {
     const int64_t step = manifest->step;
     const fake_checkpoint *g = find(store, step);
     const int64_t shard = index_of(entry);
-    call_hook(store, "verify", shard);
     if (!has_shard(store, step, entry))
         return dt_fail(err, DT_ERR_IO, "%s/step-%lld/%s: is not there", location(store), (long long)step,
                        entry->file);
@@ -126,14 +125,22 @@ static dt_status verify_shard(dt_store *store, const dt_manifest *manifest, cons
     return DT_OK;
 }
 
+static dt_status verify_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
+                              dt_error *err)
+{
+    call_hook(store, "verify", index_of(entry));
+    return verify(store, manifest, entry, err);
+}
+
 static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
                             float *values, dt_error *err)
 {
     const fake_checkpoint *g = find(store, manifest->step);
     const int64_t shard = index_of(entry);
     call_hook(store, "read", shard);
+    DT_TRY(verify(store, manifest, entry, err));
     atomic_fetch_add(&((fake_shelf *)store)->n_reads, 1);
-    if (!has_shard(store, manifest->step, entry) || (g->damaged | g->unreadable) >> shard & 1)
+    if (g->unreadable >> shard & 1)
         return dt_fail(err, DT_ERR_IO, "%s/step-%lld/%s: cannot be read", location(store),
                        (long long)manifest->step, entry->file);
     fake_state state;

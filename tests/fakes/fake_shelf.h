@@ -27,6 +27,6 @@ typedef void fake_shelf_hook(void *context, const char *operation, int64_t shard
 dt_store *fake_shelf_create(const char *location);
 void fake_shelf_put(dt_store *shelf, const fake_checkpoint *checkpoint);
 void fake_shelf_set_hook(dt_store *shelf, fake_shelf_hook *hook, void *context);
-int64_t fake_shelf_reads(dt_store *shelf); /* calls of read_shard so far */
+int64_t fake_shelf_reads(dt_store *shelf); /* calls of read_shard so far, of shards that are whole */
 
 #endif

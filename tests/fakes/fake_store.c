@@ -256,8 +256,8 @@ static dt_status verify_shard(dt_store *store, const dt_manifest *manifest, cons
 static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
                             float *values, dt_error *err)
 {
-    (void)err;
     fake_store *s = (fake_store *)store;
+    DT_TRY(verify_shard(store, manifest, entry, err));
     pthread_mutex_lock(&s->mutex);
     memcpy(values, find(s, manifest->step, true)->stream + entry->first,
            (size_t)entry->n_elems * sizeof(float));

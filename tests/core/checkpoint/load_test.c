@@ -45,14 +45,14 @@ static void each_host_reads_the_shards_that_it_has(void)
     DT_CHECK_INT(fake_shelf_reads(f->disks[0]), 2);
     DT_CHECK_INT(fake_shelf_reads(f->disks[1]), 2);
     for (int r = 0; r < 4; r++)
-        DT_CHECK_INT(f->n_operations[r], 2); /* each rank verifies one, and reads it */
+        DT_CHECK_INT(f->n_operations[r], 1); /* each rank reads one, once */
     fleet_end(f);
     f = fleet_new(2, false); /* ranks placed on hosts in turn, which share the work evenly, too */
     PUT(f->disks[0], .step = 1, .n_shards = 8, .seed = 1, .has = 0x55);
     PUT(f->disks[1], .step = 1, .n_shards = 8, .seed = 1, .has = 0xaa);
     fleet_check_loads(f, 4, 1, 1);
     for (int r = 0; r < 4; r++) {
-        DT_CHECK_INT(f->n_operations[r], 4);
+        DT_CHECK_INT(f->n_operations[r], 2);
         DT_CHECK_INT(f->n_heartbeats[r], 2); /* one after each shard that it verified */
     }
     fleet_end(f);
@@ -90,7 +90,7 @@ static void the_shards_of_a_lost_host_come_from_the_mirror(void)
     fleet_check_loads(f, 4, 40, 4);
     check_log(f, "checkpoint: 4 of the 4 shards of step 40 come from the mirror /fsx\n");
     for (int r = 0; r < 4; r++)
-        DT_CHECK_INT(f->n_operations[r], 2); /* all ranks share the work */
+        DT_CHECK_INT(f->n_operations[r], 1); /* all ranks share the work */
     fleet_end(f);
 }
 
@@ -273,7 +273,7 @@ static void a_rank_that_dies_is_an_error_on_all_others(void)
 {
     int n_deaths = 0;
     for (int rank = 0; rank < 4; rank++)
-        for (int at = 1; at <= 4; at++) {
+        for (int at = 1; at <= 2; at++) { /* a rank reads one shard, once */
             fleet *f = two_hosts(true);
             fleet_replace_disk(f, 1);
             f->leaving_rank = rank;
@@ -286,7 +286,7 @@ static void a_rank_that_dies_is_an_error_on_all_others(void)
             n_deaths += died;
             fleet_end(f);
         }
-    DT_CHECK_MSG(n_deaths >= 8, "only %d", n_deaths);
+    DT_CHECK_INT(n_deaths, 4);
 }
 
 static void every_allocation_may_fail(void)
