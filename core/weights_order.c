@@ -21,29 +21,29 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Copy n filters of one block at one channel and tap. They are neighbours in native memory and far apart in
- * canonical memory, where the cache keeps the rows of a few filters. */
-static inline void move_block(const dt_weights_order *o, bool to_canonical, float *native, float *canonical,
-                              int64_t n)
+/* Copy one filter's channels [c, c + n_c) of a block: neighbours in canonical memory. In native memory all filters
+ * of the block share the cache lines of these channels, which stay in the first-level cache. */
+static inline void move_row(const dt_weights_order *o, bool to_canonical, float *native, float *canonical,
+                            int64_t n_c)
 {
-    const int64_t row = o->n_c * o->n_taps;
-    for (int64_t i = 0; i < n; i++)
-        if (to_canonical)
-            canonical[i * row] = native[i * o->k_step];
-        else
-            native[i * o->k_step] = canonical[i * row];
+    const int64_t n_taps = o->n_taps, c_step = o->c_step, tap_step = o->tap_step; /* not read again */
+    for (int64_t c = 0; c < n_c; c++)
+        for (int64_t tap = 0; tap < n_taps; tap++)
+            if (to_canonical)
+                canonical[c * n_taps + tap] = native[c * c_step + tap * tap_step];
+            else
+                native[c * c_step + tap * tap_step] = canonical[c * n_taps + tap];
 }
 
 static inline void move(const dt_weights_order *o, bool to_canonical, float *native, float *canonical)
 {
-    for (int64_t k = 0; k < o->n_k; k += o->k_block)
+    for (int64_t k0 = 0; k0 < o->n_k; k0 += o->k_block)
         for (int64_t c0 = 0; c0 < o->n_c; c0 += o->c_block)
-            for (int64_t tap = 0; tap < o->n_taps; tap++)
-                for (int64_t c = c0; c < least(c0 + o->c_block, o->n_c); c++)
-                    move_block(o, to_canonical,
-                               native + k / o->k_block * o->k_block_step + c0 / o->c_block * o->c_block_step +
-                                   tap * o->tap_step + (c - c0) * o->c_step,
-                               canonical + (k * o->n_c + c) * o->n_taps + tap, least(o->k_block, o->n_k - k));
+            for (int64_t k = k0; k < least(k0 + o->k_block, o->n_k); k++)
+                move_row(o, to_canonical,
+                         native + k0 / o->k_block * o->k_block_step + (k - k0) * o->k_step +
+                             c0 / o->c_block * o->c_block_step,
+                         canonical + (k * o->n_c + c0) * o->n_taps, least(o->c_block, o->n_c - c0));
 }
 
 void dt_weights_to_canonical(const dt_weights_order *o, const float *native, float *canonical)

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BLOCK_BYTES ((int64_t)4 << 20) /* with less, O_DIRECT waits for the disk too often */
+#define BLOCK_BYTES ((int64_t)8 << 20) /* with less, the disk waits too often for the next block */
 #define PAGE_BYTES ((int64_t)4096)     /* offsets, sizes and addresses of O_DIRECT are multiples of it */
 
 typedef struct block {
