@@ -1,11 +1,10 @@
 #include "io/store/shard_copy.h"
 
-#include "core/base/alloc.h"
 #include "core/base/fault.h"
 #include "io/durable.h"
+#include "io/file_writer.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -22,50 +21,59 @@ static dt_status check_size(int fd, const char *path, const dt_shard_entry *entr
     return DT_OK;
 }
 
-static dt_status copy_block(int from, const char *from_path, int to, const char *to_path, char *block,
-                            int64_t bytes, int64_t at, dt_error *err)
+/* The writer hashes each block that is read: it is the hash of the original as it was read, and of the copy. */
+static dt_status copy_blocks(int from, const char *from_path, dt_file_writer *writer, int64_t bytes,
+                             dt_error *err)
 {
-    if (dt_fault("mirror.read")) {
-        errno = EIO;
-        return dt_fail_errno(err, "%s: cannot read it", from_path);
+    for (int64_t at = 0; at < bytes; at += BLOCK_BYTES) {
+        const int64_t n = bytes - at < BLOCK_BYTES ? bytes - at : BLOCK_BYTES;
+        if (dt_fault("mirror.read")) {
+            errno = EIO;
+            return dt_fail_errno(err, "%s: cannot read it", from_path);
+        }
+        DT_TRY(dt_durable_read(from, from_path, dt_file_writer_room(writer, n), n, at, err));
+        DT_TRY(dt_file_writer_append(writer, n, err));
     }
-    DT_TRY(dt_durable_read(from, from_path, block, bytes, at, err));
-    if (dt_fault("mirror.space"))
-        return dt_durable_write_failed(to, to_path, ENOSPC, bytes, err);
-    if (dt_fault("mirror.write"))
-        return dt_durable_write_failed(to, to_path, EIO, bytes, err);
-    return dt_durable_write(to, to_path, block, bytes, at, err);
+    return DT_OK;
+}
+
+static dt_status check_original(const char *path, const char *hex, const dt_shard_entry *entry, dt_error *err)
+{
+    if (strcmp(hex, entry->xxh3_128) != 0)
+        return dt_fail(err, DT_ERR_FORMAT, "%s: its XXH3-128 is %s, the manifest says %s: damaged", path, hex,
+                       entry->xxh3_128);
+    return DT_OK;
 }
 
 static dt_status check_copy(int to, const char *to_path, const dt_shard_entry *entry, dt_error *err)
 {
-    char hex[33];
     if (dt_fault("mirror.fsync")) {
         errno = EIO;
         return dt_fail_errno(err, "%s: fsync failed, so the file may not be on the disk", to_path);
     }
     DT_TRY(dt_durable_sync(to, to_path, err));
-    posix_fadvise(to, 0, 0, POSIX_FADV_DONTNEED); /* ask the kernel to read it from the disk */
-    DT_TRY(dt_durable_hash(to, to_path, entry->bytes, hex, err));
-    if (dt_fault("mirror.hash") || strcmp(hex, entry->xxh3_128) != 0)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: was read back with XXH3-128 %s; the original has %s", to_path,
-                       hex, entry->xxh3_128);
-    return DT_OK;
+    return dt_durable_check_read_back(to, to_path, entry->bytes,
+                                      dt_fault("mirror.hash") ? "another hash" : entry->xxh3_128, err);
 }
 
 dt_status dt_shard_copy(int from, const char *from_path, int to, const char *to_path,
                         const dt_shard_entry *entry, dt_error *err)
 {
+    const dt_file_writer_options options = {.fd = to,
+                                            .path = to_path,
+                                            .bytes = entry->bytes,
+                                            .largest = BLOCK_BYTES,
+                                            .fault_write = "mirror.write",
+                                            .fault_space = "mirror.space"};
+    dt_file_writer *writer = NULL;
+    char hex[33];
     DT_TRY(check_size(from, from_path, entry, err));
-    DT_TRY(dt_durable_reserve(to, to_path, entry->bytes, err));
-    char *block = dt_alloc((size_t)BLOCK_BYTES);
-    if (!block)
-        return dt_fail_memory(err, (size_t)BLOCK_BYTES, "copying a shard");
-    dt_status status = DT_OK;
-    for (int64_t at = 0; at < entry->bytes && status == DT_OK; at += BLOCK_BYTES)
-        status = copy_block(from, from_path, to, to_path, block,
-                            entry->bytes - at < BLOCK_BYTES ? entry->bytes - at : BLOCK_BYTES, at, err);
-    dt_free(block);
+    DT_TRY(dt_file_writer_create(&options, &writer, err));
+    dt_status status = copy_blocks(from, from_path, writer, entry->bytes, err);
+    if (status == DT_OK)
+        status = dt_file_writer_finish(writer, hex, err);
+    dt_file_writer_destroy(writer);
     DT_TRY(status);
+    DT_TRY(check_original(from_path, hex, entry, err));
     return check_copy(to, to_path, entry, err);
 }
