@@ -7,6 +7,7 @@
 #include "core/checkpoint/state_check.h"
 #include "io/class_names_json.h"
 #include "io/durable.h"
+#include "io/trial.h"
 #include "io/weights/safetensors.h"
 #include "launch/checkpoints/weights_internal.h"
 #include "layers/half.h"
@@ -28,7 +29,8 @@ dt_status dt_weights_check_writable(const char *option, const char *path, dt_err
     if (access(folder, W_OK) != 0)
         return dt_fail(err, DT_ERR_USAGE, "--%s %s: the folder %s: %s", option, path, folder,
                        strerror(errno));
-    return DT_OK;
+    dt_status status = dt_trial_file(path, err);
+    return status == DT_OK ? DT_OK : dt_error_prefix(err, "--%s", option);
 }
 
 void dt_weights_config_text(int64_t image_size, double eval_crop, char out[DT_WEIGHTS_CONFIG_BYTES])

@@ -9,6 +9,7 @@
 #include "io/durable.h"
 #include "io/store/checkpoint_folder.h"
 #include "io/store/hdf5_store.h"
+#include "io/trial.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -187,6 +188,34 @@ static dt_status open_folder(const dt_options *o, const char *option, const char
     return o->config.resume == DT_RESUME_NEVER ? put_aside(folder, err) : DT_OK;
 }
 
+/* Local; called by the rank that commits checkpoints there. */
+static dt_status try_folder(const char *option, const char *folder, dt_error *err)
+{
+    const dt_status status = dt_trial_folder(folder, err);
+    return status == DT_OK ? DT_OK : dt_error_prefix(err, "--%s: no checkpoint can be written", option);
+}
+
+/* Local. A new training is refused if its mirror cannot be written. A restart goes on without: its own folder has
+ * proved to be writable, and the mirror may recover. */
+static dt_status try_mirror(const char *folder, dt_store *store, dt_error *err)
+{
+    int64_t *steps = NULL, n_mirrored = 0, n_here = 0, newest;
+    dt_error why = {0};
+    const dt_status status = try_folder("checkpoint-mirror", folder, &why);
+    if (status == DT_OK)
+        return DT_OK;
+    if (dt_checkpoint_list(folder, "", &steps, &n_mirrored, NULL) == DT_OK)
+        dt_free(steps);
+    (void)store->ops->list(store, &newest, 1, &n_here, NULL);
+    if (n_mirrored + n_here == 0) {
+        if (err)
+            *err = why;
+        return status;
+    }
+    dt_log_warn("%s; this restart goes on without copies there until it can be written", why.message);
+    return DT_OK;
+}
+
 static dt_status open_mirror(const dt_options *o, const char *folder, dt_comm *comm, dt_checkpoint_folders *f,
                              dt_error *err)
 {
@@ -204,6 +233,8 @@ static dt_status open_mirror(const dt_options *o, const char *folder, dt_comm *c
                     o->checkpoint_mirror);
     else if (comm->rank == 0)
         status = open_folder(o, "checkpoint-mirror", o->checkpoint_mirror, comm, &f->locks[1], err);
+    if (status == DT_OK && comm->rank == 0)
+        status = try_mirror(o->checkpoint_mirror, f->store, err);
     if (status == DT_OK)
         status = dt_store_hdf5_create(o->checkpoint_mirror, &f->mirror, err);
     return dt_agree(comm, status, err);
@@ -226,6 +257,8 @@ dt_status dt_checkpoint_folders_open(const dt_options *o, const char *usual, dt_
     const bool leads = f->per_host ? comm->local_rank == 0 : comm->rank == 0;
     if (leads && (is_given || f->per_host)) /* else the run's lock covers it */
         status = open_folder(o, option, folder, comm, &f->locks[0], err);
+    if (status == DT_OK && leads)
+        status = try_folder(option, folder, err);
     if (status == DT_OK)
         status = dt_store_hdf5_create(folder, &f->store, err);
     DT_TRY(dt_agree(comm, status, err));

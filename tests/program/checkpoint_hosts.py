@@ -151,11 +151,11 @@ def refused(t):
 
 
 def one_full(t):
-    """What one host cannot write, none has; the checkpoint before stands on both, and the next start goes on from it."""
+    """A start that one host could not save is refused; the checkpoint before stands on both, and the next start goes on from it."""
     t.start((2, 2, 0), 5)
     filler = f"{t.cluster.hosts[1].disk}/filler"
     fill(filler)
-    expect(t.start((2, 2, 0), 10, code=1), "No space left on device", "the training is done, but its last checkpoint was not written")
+    expect(t.start((2, 2, 0), 10, code=1), "No space left on device", "--checkpoint-dir: no checkpoint can be written")
     for host in (0, 1):
         expect_same(f"host {host}", t.checkpoints(host), ["step-00000005"])
     os.unlink(filler)

@@ -77,6 +77,7 @@ while read -r how ranks reason; do
     possible && {
         expect_exit 0 unshare -rm bash "$_base/scenario" $how mirror "$RANKS" "$ranks" "$job" "${train[@]}"
         expect_output "warning: --checkpoint-mirror: mirror/lock: cannot write it: $reason: continuing without a lock there"
+        expect_output "warning: --checkpoint-mirror: no checkpoint can be written: .*$reason.*goes on without copies"
         expect test "$(grep -c "warning: mirror: the checkpoint of step .* was not copied to mirror: .*$reason.*the checkpoint itself stands" "$OUTPUT")" = 1
         expect_output 'going on after step 4,'
         expect_output '^step-00000004$'
@@ -89,18 +90,18 @@ full 2 No space left on device
 read_only 2 Read-only file system
 REASONS
 
-begin "a full folder of checkpoints is reported, and the mirror's checkpoints are not touched"
+begin "a full folder of checkpoints is refused at the start, and the mirror's checkpoints are not touched"
 possible && {
     expect_exit 1 unshare -rm bash "$_base/scenario" full local "$RANKS" 2 "$job" "${train[@]}"
-    expect_output 'going on after step 4,'
-    expect_output '^dtrain: the training is done, but its last checkpoint was not written: .*No space left on device'
+    expect_output '^dtrain: (rank 0 on .*: )?--checkpoint-dir: no checkpoint can be written: .*No space left on device'
+    expect_no_output 'going on after step 4,'
     expect test "$(checkpoints mirror)" = step-00000004
 }
 
 begin "folders that only some hosts share, or that would be lost with a host, are refused"
 need_hosts && checkpoint_hosts refused
 
-begin "a full disk on one host: the previous checkpoint stays on all hosts"
+begin "a full disk on one host is refused at the start, and the previous checkpoint stays on all hosts"
 need_hosts && checkpoint_hosts one_full
 
 finish
