@@ -229,6 +229,23 @@ static dt_status count_broken(dt_trainer *t, int64_t *n, dt_error *err)
     return t->comm->ops->all_reduce(t->comm, n, 1, DT_I64, DT_REDUCE_SUM, err);
 }
 
+/* epochs differ: each leaves out other samples, those that do not fill a batch */
+static void keep_most_broken(dt_trainer *t, int64_t n)
+{
+    t->n_broken = n > t->n_broken ? n : t->n_broken;
+}
+
+/* Collective, where the training ends or stops: what an epoch that has not ended has met counts, too. */
+static dt_status count_unfinished_epoch(dt_trainer *t, dt_error *err)
+{
+    int64_t broken = 0;
+    if (t->training.position == 0)
+        return DT_OK;
+    DT_TRY(count_broken(t, &broken, err));
+    keep_most_broken(t, broken);
+    return DT_OK;
+}
+
 /* A source fails when its own rank has found too many; here those of all ranks count together. */
 static dt_status check_broken(dt_trainer *t, dt_error *err)
 {
@@ -247,8 +264,7 @@ static dt_status end_epoch(dt_trainer *t, dt_error *err)
 {
     int64_t broken = 0;
     DT_TRY(count_broken(t, &broken, err));
-    /* epochs differ: each leaves out other samples, those that do not fill a batch */
-    t->n_broken = broken > t->n_broken ? broken : t->n_broken;
+    keep_most_broken(t, broken);
     DT_TRY(check_broken(t, err));
     dt_report_epoch(&t->report, broken);
     t->training.epoch++;
@@ -335,7 +351,10 @@ static dt_status one_step(dt_trainer *t, dt_error *err)
     if (saves && !is_last && !t->stop.stop_requested)
         DT_TRY(check_checkpoints(t, dt_checkpointer_save(t->checkpointer, false, err), err));
     dt_checkpointer_poll(t->checkpointer);
-    return t->stop.stop_requested && !is_last ? dt_stop_now(&t->stop, err) : DT_OK;
+    if (!t->stop.stop_requested || is_last)
+        return DT_OK;
+    DT_TRY(count_unfinished_epoch(t, err));
+    return dt_stop_now(&t->stop, err);
 }
 
 static dt_status one_epoch(dt_trainer *t, dt_error *err)
@@ -366,6 +385,7 @@ static dt_status finish(dt_trainer *t, dt_error *err)
 {
     bool evaluated = false;
     dt_error why = {0};
+    DT_TRY(count_unfinished_epoch(t, err));
     const dt_status status = evaluate(t, &evaluated, err);
     if (status == DT_ERR_NUMERIC || !are_together(status, err))
         return status;

@@ -48,13 +48,13 @@ bool dt_folder_find_similar_classes(const dt_folder *folder, char first[DT_SIMIL
 
 /* Files that two splits have in common. */
 typedef struct dt_folder_shared {
-    int64_t n;     /* files of `val` that are files of `train`, or have the same class, name and content */
-    bool at_least; /* further files have the same class, name and size, and were not read */
+    int64_t n;            /* files of `val` that are files of `train`, or have the same class and content */
+    bool at_least;        /* further files have the same class and size, and were not read */
     char example[2][512]; /* a path in val, and its twin in train; cut if longer */
 } dt_folder_shared;
 
-/* Compare the files by inode, and those with the same class, name and size by content, up to
- * DT_FOLDER_SHARED_READS of them. Files that cannot be read count as different. DT_ERR_MEMORY. */
+/* Compare the files by inode, and those with the same class and size by content: up to
+ * DT_FOLDER_SHARED_READS with the same name, and as many others. Files that cannot be read count as different. DT_ERR_MEMORY. */
 #define DT_FOLDER_SHARED_READS 64
 dt_status dt_folder_find_shared(const dt_folder *train, const dt_folder *val, dt_folder_shared *shared,
                                 dt_error *err);

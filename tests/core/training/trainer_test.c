@@ -178,6 +178,17 @@ static void broken_files_are_summed_over_ranks_in_each_epoch(void)
     DT_CHECK_INT(j.epochs[0].n_broken, 6);
     DT_CHECK_INT(j.epochs[1].n_broken, 4);
     DT_CHECK_INT(j.end[0].n_broken, 6);
+    j.config.steps = 3; /* the training ends in the middle of an epoch */
+    run_again(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(j.end[0].n_broken, 6);
+    free_job(&j);
+    j = new_job(2);
+    j.broken = 3;
+    j.stop_after = 3; /* or stops there */
+    run(&j);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    DT_CHECK_INT(j.end[0].n_broken, 6);
     free_job(&j);
 }
 
