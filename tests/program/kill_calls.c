@@ -3,8 +3,8 @@
  *
  *   DT_KILL_UNDER=checkpoints DT_KILL_AT=12 DT_KILL_RANK=1 kill_job ...
  *
- * Counted are calls on paths (or descriptors of files) with DT_KILL_UNDER in their name: mkdir, open for
- * writing, write, pwrite, fallocate, ftruncate, fsync, close of a written file, rename, renameat2, unlink,
+ * Counted are calls on paths (or descriptors of files) with DT_KILL_UNDER in their name: mkdir, open and
+ * openat for writing, write, pwrite, fallocate, ftruncate, fsync, close of a written file, rename, renameat2, unlink,
  * unlinkat, rmdir. At call number DT_KILL_AT the process dies before the call; a write of more than one byte
  * has then written half of its bytes. At its end a process writes the number of its calls to
  * DT_KILL_COUNT.RANK. */
@@ -108,6 +108,26 @@ int open64(const char *path, int flags, ...)
     va_end(list);
     count(concerns(path) && (flags & O_ACCMODE) != O_RDONLY);
     return opened(REAL(open)(path, flags, mode), path, flags);
+}
+
+/* In a folder that is open, a path is a name: only paths from the working folder or the root are counted. */
+int openat(int folder, const char *path, int flags, ...)
+{
+    va_list list;
+    va_start(list, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(list, mode_t) : 0;
+    va_end(list);
+    count(concerns(path) && (flags & O_ACCMODE) != O_RDONLY);
+    return opened(REAL(openat)(folder, path, flags, mode), path, flags);
+}
+
+int openat64(int folder, const char *path, int flags, ...)
+{
+    va_list list;
+    va_start(list, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(list, mode_t) : 0;
+    va_end(list);
+    return openat(folder, path, flags, mode);
 }
 
 ssize_t write(int fd, const void *data, size_t n)

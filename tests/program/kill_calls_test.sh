@@ -1,6 +1,6 @@
 #!/bin/bash
 # SIGKILL at every system call that a training makes on its checkpoints, one call for each run. After each run the newest checkpoint is whole, and a resume
-# gives the bits of the undisturbed run. On two ranks only each sixth call, unless `make check-long` runs it.
+# gives the bits of the undisturbed run. On two ranks only each sixth call (or six of them), unless `make check-long` runs it.
 . "$(dirname "$0")/../lib.sh"
 
 job=$TOP_BUILDDIR/tests/program/kill_job
@@ -50,7 +50,7 @@ for ranks in 1 2; do
         DT_KILL_COUNT=$TMP/calls the_job $ranks undisturbed || fail "the undisturbed run: $(cat "$OUTPUT")"
         calls=$(cat "calls.$rank")
         every=1
-        [ $ranks = 1 ] || [ "${DTRAIN_TEST_LONG:-0}" = 1 ] || every=6
+        [ $ranks = 1 ] || [ "${DTRAIN_TEST_LONG:-0}" = 1 ] || every=$((calls < 36 ? calls / 6 : 6))
         n=0
         for call in $(seq $((1 + RANDOM % every)) $every "$calls"); do
             killed_at $ranks "$rank" "$call" || break
