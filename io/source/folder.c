@@ -199,8 +199,9 @@ static dt_status fail_empty(const char *path, const dt_left_out *left_out, dt_er
     dt_left_out_text(left_out, text, sizeof text);
     return dt_fail(
         err, DT_ERR_USAGE,
-        "data: class folder %s holds no JPEG file (.jpg, .jpeg, .jpe, .jfif)%s%s: remove it or fill it", path,
-        text[0] ? "; it holds " : "", text);
+        "data: class folder %s holds no JPEG file (.jpg, .jpeg, .jpe, .jfif)%s%s: fill it, or remove the "
+        "class from train and val",
+        path, text[0] ? "; it holds " : "", text);
 }
 
 /* Append the files of one class, and add their names and sizes to the fingerprint. */

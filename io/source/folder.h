@@ -46,6 +46,10 @@ const dt_left_out *dt_folder_left_out(const dt_folder *folder);
 bool dt_folder_find_similar_classes(const dt_folder *folder, char first[DT_SIMILAR_BYTES],
                                     char second[DT_SIMILAR_BYTES]);
 
+/* Count the files that are in two classes or more, by links; example: paths of one in two classes, cut if longer.
+ * DT_ERR_MEMORY. */
+dt_status dt_folder_find_twice(const dt_folder *folder, int64_t *n, char example[2][512], dt_error *err);
+
 /* Files that two splits have in common. */
 typedef struct dt_folder_shared {
     int64_t n;            /* files of `val` that are files of `train`, or have the same class and content */

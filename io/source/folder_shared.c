@@ -1,4 +1,4 @@
-/* folder_shared.c: files that the training and the validation images have in common. */
+/* folder_shared.c: files that two classes, or the training and the validation images, have in common. */
 #include "io/source/folder_internal.h"
 
 #include "core/base/alloc.h"
@@ -58,15 +58,46 @@ static int64_t lower_bound(const entry *entries, int64_t n, uint64_t key)
     return low;
 }
 
+/* The files of a folder, sorted by inode. The caller frees *entries. */
+static dt_status sort_by_inode(const dt_folder *folder, entry **entries, dt_error *err)
+{
+    const int64_t n = folder->files.n;
+    entry *sorted = dt_alloc((size_t)n * sizeof *sorted);
+    if (!sorted)
+        return dt_fail_memory(err, (size_t)n * sizeof *sorted, "a comparison of files");
+    for (int64_t i = 0; i < n; i++)
+        sorted[i] = (entry){folder->ids[i].inode, i};
+    qsort(sorted, (size_t)n, sizeof *sorted, by_key);
+    *entries = sorted;
+    return DT_OK;
+}
+
+dt_status dt_folder_find_twice(const dt_folder *folder, int64_t *n, char example[2][512], dt_error *err)
+{
+    entry *entries = NULL;
+    *n = 0;
+    DT_TRY(sort_by_inode(folder, &entries, err));
+    for (int64_t i = 0, next; i < folder->files.n; i = next) {
+        for (next = i + 1; next < folder->files.n && entries[next].key == entries[i].key;)
+            next++;
+        /* by id, so that the last is in the last class */
+        if (entries[i].key == 0 ||
+            dt_folder_label(folder, entries[i].id) == dt_folder_label(folder, entries[next - 1].id))
+            continue;
+        if ((*n)++ > 0)
+            continue;
+        dt_folder_path(folder, entries[i].id, example[0], sizeof example[0]);
+        dt_folder_path(folder, entries[next - 1].id, example[1], sizeof example[1]);
+    }
+    dt_free(entries);
+    return DT_OK;
+}
+
 static dt_status find_same_inodes(search *s, dt_error *err)
 {
     const int64_t n = s->val->files.n;
-    entry *entries = dt_alloc((size_t)n * sizeof *entries);
-    if (!entries)
-        return dt_fail_memory(err, (size_t)n * sizeof *entries, "a comparison of train and val");
-    for (int64_t i = 0; i < n; i++)
-        entries[i] = (entry){s->val->ids[i].inode, i};
-    qsort(entries, (size_t)n, sizeof *entries, by_key);
+    entry *entries = NULL;
+    DT_TRY(sort_by_inode(s->val, &entries, err));
     for (int64_t t = 0; t < s->train->files.n; t++) {
         const uint64_t inode = s->train->ids[t].inode;
         for (int64_t i = inode ? lower_bound(entries, n, inode) : n; i < n && entries[i].key == inode; i++)

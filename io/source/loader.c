@@ -243,6 +243,18 @@ static void log_similar_classes(const dt_loader *loader)
                     first, second, loader->split_root);
 }
 
+static void log_files_in_two_classes(const dt_loader *loader)
+{
+    int64_t n = 0;
+    char example[2][512];
+    if (dt_folder_find_twice(loader->folder, &n, example, NULL) == DT_OK && n > 0) /* no memory, no hint */
+        dt_log_warn("data: %lld file%s in %s %s in two classes or more, for example %s (%s): they are "
+                    "trained with each "
+                    "label in turn",
+                    (long long)n, n == 1 ? "" : "s", loader->split_root, n == 1 ? "is" : "are", example[0],
+                    example[1]);
+}
+
 static void log_oddities(const dt_loader *loader)
 {
     const dt_folder *folder = loader->folder;
@@ -255,6 +267,7 @@ static void log_oddities(const dt_loader *loader)
             "expected: DIR/train/<class>/<file>.jpg with two classes or more",
             loader->split_root, dt_folder_class_name(folder, 0));
     log_similar_classes(loader);
+    log_files_in_two_classes(loader);
 }
 
 dt_status dt_loader_log_shared(const dt_source *train, const dt_source *val, dt_error *err)

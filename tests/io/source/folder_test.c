@@ -117,7 +117,9 @@ static void an_empty_class_is_named(void)
         "train", NULL,
         "/train/b holds no JPEG file (.jpg, .jpeg, .jpe, .jfif); it holds 1 entry: 1 .png (e.g. 1.png)");
     make_file("val/a/images/1.jpg", 1);
-    check_refused("val", NULL, "it holds 1 entry: 1 folder (e.g. images): remove it or fill it");
+    check_refused(
+        "val", NULL,
+        "it holds 1 entry: 1 folder (e.g. images): fill it, or remove the class from train and val");
     make_file("files/1.jpg", 1);
     make_file("files/2.jpg", 1);
     check_refused("files", NULL,
@@ -313,6 +315,30 @@ static void shared_files_are_found(void)
     DT_CHECK_INT(shared_files().n, 9);
 }
 
+static void files_in_two_classes_are_found(void)
+{
+    const char *root = make_file("train/a/1.jpg", 1);
+    int64_t n = -1;
+    char example[2][512];
+    make_file("train/a/2.jpg", 1);
+    make_file("train/b/1.jpg", 1);
+    DT_REQUIRE(symlink("1.jpg", dt_test_path("%s/train/a/same.jpg", root)) ==
+               0); /* twice in one class is no matter */
+    DT_REQUIRE(symlink("nowhere", dt_test_path("%s/train/a/x.jpg", root)) == 0);
+    DT_REQUIRE(symlink("nowhere", dt_test_path("%s/train/b/x.jpg", root)) == 0);
+    dt_folder *folder = open_folder("train", NULL);
+    DT_CHECK_INT(dt_folder_find_twice(folder, &n, example, &error), DT_OK);
+    DT_CHECK_INT(n, 0);
+    dt_folder_close(folder);
+    DT_REQUIRE(symlink("a", dt_test_path("%s/train/c", root)) == 0);
+    folder = open_folder("train", NULL);
+    DT_CHECK_INT(dt_folder_find_twice(folder, &n, example, &error), DT_OK);
+    DT_CHECK_INT(n, 2);
+    DT_CHECK_CONTAINS(example[0], "/train/a/");
+    DT_CHECK_CONTAINS(example[1], "/train/c/");
+    dt_folder_close(folder);
+}
+
 static void many_copies_are_found_without_reading_all(void)
 {
     for (int i = 0; i < 500; i++) {
@@ -390,6 +416,7 @@ static const dt_test tests[] = {
     DT_TEST(labels_follow_another_order),
     DT_TEST(classes_that_differ_in_case_are_found),
     DT_TEST(shared_files_are_found),
+    DT_TEST(files_in_two_classes_are_found),
     DT_TEST(many_copies_are_found_without_reading_all),
     DT_TEST(the_fingerprint_covers_names_and_sizes),
     DT_TEST(thousands_of_files_are_listed),
