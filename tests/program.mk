@@ -20,6 +20,7 @@ PROGRAM_TESTS += tests/program/lists_test.sh
 PROGRAM_TESTS += tests/program/lost_peer_test.sh
 PROGRAM_TESTS += tests/program/measure_test.sh
 PROGRAM_TESTS += tests/program/mirror_test.sh
+PROGRAM_TESTS += tests/program/names_test.sh
 PROGRAM_TESTS += tests/program/node_local_test.sh
 PROGRAM_TESTS += tests/program/outputs_test.sh
 PROGRAM_TESTS += tests/program/packages_test.sh

@@ -190,14 +190,14 @@ static dt_status check_cursor(const dt_training *t, const dt_manifest *m, const 
     if (m->step < 0 || (double)m->step > (double)m->epoch * (double)n + (double)m->position)
         return dt_fail(
             err, DT_ERR_USAGE,
-            "the checkpoint of step %lld is in epoch %lld of %lld images, which has fewer steps: its "
+            "the checkpoint of step %lld is in epoch %llu of %lld images, which has fewer steps: its "
             "manifest is wrong; %s",
-            (long long)m->step, (long long)m->epoch + 1, (long long)n, mend);
+            (long long)m->step, (unsigned long long)m->epoch + 1, (long long)n, mend);
     if (m->epoch > epochs || (m->epoch == epochs && m->position > 0))
         return dt_fail(
             err, DT_ERR_USAGE,
-            "the checkpoint of step %lld is in epoch %lld, and --epochs says %lld: raise --epochs, or %s",
-            (long long)m->step, (long long)m->epoch + 1, (long long)epochs, mend);
+            "the checkpoint of step %lld is in epoch %llu, and --epochs says %lld: raise --epochs, or %s",
+            (long long)m->step, (unsigned long long)m->epoch + 1, (long long)epochs, mend);
     return DT_OK;
 }
 

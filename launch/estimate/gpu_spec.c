@@ -1,5 +1,6 @@
 #include "launch/estimate/gpu_spec.h"
 
+#include "core/base/alloc.h"
 #include "core/base/file.h"
 #include "launch/options/suggest.h"
 
@@ -90,6 +91,9 @@ static dt_status use_root(json_t *root, const json_error_t *error, const char *w
     return status;
 }
 
+/* A description has some hundred values. So many bytes of any JSON take some MB at most. */
+enum { LARGEST_FILE = 64 << 10 };
+
 static dt_status load_file(const char *path, dt_gpu_spec *gpu, dt_error *err)
 {
     json_error_t error;
@@ -98,9 +102,18 @@ static dt_status load_file(const char *path, dt_gpu_spec *gpu, dt_error *err)
         (void)dt_error_prefix(err, "--device");
         return DT_ERR_USAGE;
     }
-    json_t *root = json_loadf(f, JSON_REJECT_DUPLICATES, &error);
+    char *text = dt_alloc(LARGEST_FILE);
+    const size_t n = text ? fread(text, 1, LARGEST_FILE, f) : 0;
     (void)fclose(f);
-    return use_root(root, &error, path, gpu, err);
+    dt_status status = DT_OK;
+    if (!text)
+        status = dt_fail_memory(err, LARGEST_FILE, "the description of a GPU");
+    else if (n == LARGEST_FILE)
+        status = dt_fail(err, DT_ERR_USAGE, "--device %s: too large for the description of a GPU", path);
+    else
+        status = use_root(json_loadb(text, n, JSON_REJECT_DUPLICATES, &error), &error, path, gpu, err);
+    dt_free(text);
+    return status;
 }
 
 dt_status dt_gpu_spec_load(const char *name, dt_gpu_spec *gpu, dt_error *err)

@@ -14,6 +14,9 @@
 #include <unistd.h>
 
 #define FORMAT "dtrain plans 1 "
+/* A network has some hundred plans, of lines of some hundred bytes. */
+#define MAX_LINES 20000
+#define MAX_BYTES (16 << 20)
 
 typedef struct entry {
     char *key;
@@ -147,7 +150,9 @@ static dt_status read_file(dt_plan_cache *cache, FILE *f, const char **why, dt_e
     *why = NULL;
     for (int64_t n = 0; status == DT_OK && !*why && (length = getline(&line, &line_bytes, f)) >= 0; n++) {
         bool damaged = false;
-        if (length == 0 || line[length - 1] != '\n')
+        if (n > MAX_LINES)
+            *why = "it is larger than any plan cache";
+        else if (length == 0 || line[length - 1] != '\n')
             *why = "its end is missing";
         else
             line[length - 1] = '\0';
@@ -179,7 +184,12 @@ static dt_status merge_file(dt_plan_cache *cache, bool quiet, dt_error *err)
             dt_log_warn("plan cache %s: plans are measured again", unread.message);
         return DT_OK;
     }
-    dt_status status = read_file(cache, f, &why, err);
+    struct stat st;
+    dt_status status = DT_OK;
+    if (fstat(fileno(f), &st) == 0 && st.st_size > MAX_BYTES)
+        why = "it is larger than any plan cache";
+    else
+        status = read_file(cache, f, &why, err);
     (void)fclose(f);
     if (!why)
         return status;

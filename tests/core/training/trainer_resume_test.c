@@ -106,6 +106,53 @@ static void resume_refuses_another_seed_and_other_data(void)
     free_job(&other_data);
 }
 
+static const dt_store_ops *true_ops;
+static int64_t said_epoch, said_position; /* -1: as in the manifest */
+
+static dt_status read_other_cursor(dt_store *store, int64_t step, dt_manifest *m, dt_error *err)
+{
+    DT_TRY(true_ops->read_manifest(store, step, m, err));
+    m->epoch = said_epoch < 0 ? m->epoch : said_epoch;
+    m->position = said_position < 0 ? m->position : said_position;
+    return DT_OK;
+}
+
+/* 64 samples, 2 epochs; the checkpoint is of step 5, epoch 0, position 40. */
+static void a_cursor_beyond_the_data_is_refused(void)
+{
+    static const struct {
+        int64_t epoch, position;
+        const char *message;
+    } cases[] = {{INT64_MAX, -1, "is in epoch 9223372036854775808, and --epochs says 2"},
+                 {70, 0, "is in epoch 71, and --epochs says 2: raise --epochs"},
+                 {2, 8, "is in epoch 3, and --epochs says 2"},
+                 {-1, INT64_MAX, "has read 9223372036854775807 images of its epoch, and the data has 64"},
+                 {-1, 64, "has read 64 images of its epoch, and the data has 64"},
+                 {0, 4, "step 5 is in epoch 1 of 64 images, which has fewer steps"}};
+    job first = new_job(2);
+    first.store = fake_store_create(&(fake_store_options){0});
+    first.config.steps = 5;
+    run(&first);
+    check_all(&first, DT_OK);
+    true_ops = first.store->ops;
+    dt_store_ops lying = *true_ops;
+    lying.read_manifest = read_other_cursor;
+    first.store->ops = &lying;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        job second = new_job(2);
+        second.store = first.store;
+        said_epoch = cases[i].epoch;
+        said_position = cases[i].position;
+        run(&second);
+        check_all(&second, DT_ERR_USAGE);
+        DT_CHECK_CONTAINS(second.error[0].message, cases[i].message);
+        free_job(&second);
+    }
+    first.store->ops = true_ops;
+    first.store->ops->destroy(first.store);
+    free_job(&first);
+}
+
 /* The second start's data gives the classes other labels, as an --init in another order may do. */
 static void classes_keep_the_labels_that_the_checkpoint_has(void)
 {
@@ -144,6 +191,7 @@ static const dt_test tests[] = {
     DT_TEST(a_run_resumes_at_another_world_size),
     DT_TEST(a_finished_run_only_evaluates_when_it_is_started_again),
     DT_TEST(resume_refuses_another_seed_and_other_data),
+    DT_TEST(a_cursor_beyond_the_data_is_refused),
     DT_TEST(classes_keep_the_labels_that_the_checkpoint_has),
 };
 DT_TEST_MAIN("core/trainer_resume", tests)
