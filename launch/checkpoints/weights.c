@@ -307,8 +307,8 @@ dt_status dt_weights_load(dt_net *net, const char *path, dt_weights_head head, d
     dt_status status = check_surplus(&l, err);
     if (status == DT_OK && l.prefix[0])
         dt_log_info("%s: all names begin with \"%s\", which is left out", path, l.prefix);
-    l.keeps_head = status == DT_OK && (head == DT_WEIGHTS_HEAD_NEW ||
-                                       (head == DT_WEIGHTS_HEAD_IF_IT_FITS && has_another_head(&l)));
+    if (status == DT_OK && head != DT_WEIGHTS_HEAD_SAME)
+        l.keeps_head = has_another_head(&l) || head == DT_WEIGHTS_HEAD_NEW;
     for (int64_t i = 0; status == DT_OK && i < dt_net_state_layout(net)->n_tensors; i++)
         status = load_tensor(&l, &io, i, err);
     if (status == DT_OK)

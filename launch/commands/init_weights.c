@@ -74,7 +74,7 @@ static dt_status match(const dt_session *s, const dt_options *o, const dt_class_
         return DT_OK;
     if (names->n > 0) {
         DT_TRY(apply(s, o, names, train, val, &kept, err));
-        *head = kept ? DT_WEIGHTS_HEAD_SAME : DT_WEIGHTS_HEAD_NEW;
+        *head = kept ? DT_WEIGHTS_HEAD_IF_IT_FITS : DT_WEIGHTS_HEAD_NEW;
     } else if (s->comm->rank == 0 && n_classes == info.n_classes) {
         dt_log_info("--init %s: its classifier is used: it has %lld outputs and does not name their classes, "
                     "which are "
