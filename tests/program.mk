@@ -22,6 +22,7 @@ PROGRAM_TESTS += tests/program/measure_test.sh
 PROGRAM_TESTS += tests/program/mirror_test.sh
 PROGRAM_TESTS += tests/program/names_test.sh
 PROGRAM_TESTS += tests/program/node_local_test.sh
+PROGRAM_TESTS += tests/program/not_finite_test.sh
 PROGRAM_TESTS += tests/program/outputs_test.sh
 PROGRAM_TESTS += tests/program/packages_test.sh
 PROGRAM_TESTS += tests/program/parity_test.sh

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A mean cross-entropy beyond any that a training comes back from: that of guessing is 7 with 1,000 classes. */
+/* A mean loss that no training comes back from: that of guessing among 1,000 classes is 7. */
 #define DIVERGED_LOSS 1e4
 
 typedef struct saver {

@@ -28,8 +28,8 @@ typedef struct dt_saver_options {
     int64_t keep;  /* checkpoints, at least 1 */
     const dt_state_layout *layout;
     /* Where io->addresses has step_state, a manifest's loss scale and its counts come from there. Where it
-     * has loss, a state whose loss is not finite, or so large that the training has diverged, does not become a
-     * checkpoint. */
+     * has loss, a state whose loss is not finite, or so large that the training has diverged, does not become
+     * a checkpoint. */
     const dt_state_io *io;
 } dt_saver_options;
 

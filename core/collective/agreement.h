@@ -17,8 +17,8 @@
 dt_status dt_agree(dt_comm *comm, dt_status mine, dt_error *err);
 
 /* Local; called on all ranks with shared errors. Of two things that were both tried, whatever became of the
- * first: returns the first error, in *err (not NULL), and rank 0 logs a second one. `next` that only this rank
- * has, because of a collective that failed, replaces the first. */
+ * first: returns the first error, in *err (not NULL), and rank 0 logs a second one. `next` that only this
+ * rank has, because of a collective that failed, replaces the first. */
 dt_status dt_first_error(const dt_comm *comm, dt_status first, dt_error *err, dt_status next,
                          const dt_error *next_error);
 

@@ -9,8 +9,8 @@
 #include "core/training/training.h"
 
 /* Local; called on all ranks with the same values, so that the error is shared. DT_ERR_NUMERIC with the
- * formatted message, and after it the advice. committed_step: of the newest checkpoint; -1: none. If it is the
- * one that this start resumed from, a restart ends in the same way: then the message names the checkpoint
+ * formatted message, and after it the advice. committed_step: of the newest checkpoint; -1: none. If it is
+ * the one that this start resumed from, a restart ends in the same way: then the message names the checkpoint
  * before it, and how to go back to that. */
 dt_status dt_numeric_fail(const dt_training *training, int64_t committed_step, dt_error *err,
                           const char *format, ...) __attribute__((format(printf, 4, 5)));

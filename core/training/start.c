@@ -176,8 +176,8 @@ static dt_status restore_loss_scale(const dt_training *t, dt_step *step, const d
     return t->scaling && m->n_good_steps >= 0 ? dt_step_set_loss_scale(step, &scale, err) : DT_OK;
 }
 
-/* Whether a training on this data can have come to the manifest's step, epoch and position. A training of fewer
- * --epochs than before has nothing left to do; it is not done, either. */
+/* Whether a training on this data can have come to the manifest's step, epoch and position. A training of
+ * fewer --epochs than before has nothing left to do; it is not done, either. */
 static dt_status check_cursor(const dt_training *t, const dt_manifest *m, const char *mend, dt_error *err)
 {
     const int64_t n = t->train.n_samples, epochs = t->parts->config->epochs;
@@ -245,7 +245,8 @@ static void warn_of_other_computer(const dt_training *t, const dt_manifest *m)
                     (long long)m->step, was, is);
 }
 
-/* The checkpoint's classes may be in another order than the data's folders: an earlier --init has chosen it. */
+/* The checkpoint's classes may be in another order than the data's folders: an earlier --init has chosen it.
+ * */
 static dt_status use_classes(dt_training *t, const dt_manifest *m, dt_error *err)
 {
     const dt_trainer_parts *p = t->parts;

@@ -1,7 +1,8 @@
 /* start.h: what comes before the first step: plans the training, checks that ranks agree, gives all of them
  * the same parameters, and resumes from a checkpoint.
  *
- *   dt_training training = {.parts = &parts, .best_top1 = -1.0, .best_epoch = -1, .best_step = -1, .resumed_step = -1};
+ *   dt_training training = {.parts = &parts, .best_top1 = -1.0, .best_epoch = -1, .best_step = -1,
+ * .resumed_step = -1};
  *   dt_start(&training, &step, err);
  */
 #ifndef DT_CORE_TRAINING_START_H

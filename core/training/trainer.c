@@ -78,8 +78,8 @@ static int64_t last_checkpoint(dt_trainer *t)
     return dt_checkpointer_get_state(t->checkpointer).committed_step;
 }
 
-/* Collective. The loss of an evaluation, which *err is about, is not finite: name the tensor, if there is one,
- * that is not finite itself. */
+/* Collective. The loss of an evaluation, which *err is about, is not finite: name the tensor, if there is
+ * one, that is not finite itself. */
 static dt_status fail_evaluation(dt_trainer *t, const dt_metrics_eval *m, dt_error *err)
 {
     const dt_state_io io = dt_net_state_io(t->parts->net);

@@ -53,7 +53,8 @@ int64_t dt_safetensors_count(const dt_safetensors *file);
 const dt_safetensors_tensor *dt_safetensors_tensor_at(const dt_safetensors *file, int64_t i);
 /* -1: no such tensor */
 int64_t dt_safetensors_find(const dt_safetensors *file, const char *name);
-/* The text as it is in the file, which dt_utf8_unescape turns into the writer's bytes. Owned by file; NULL: none */
+/* The text as it is in the file, which dt_utf8_unescape turns into the writer's bytes. Owned by file; NULL:
+ * none */
 const char *dt_safetensors_metadata(const dt_safetensors *file, const char *key);
 
 /* Read and convert all elements of tensor i. read_f32 reads F32, F64, F16 and BF16 (F64 is rounded), read_i64
@@ -65,9 +66,10 @@ dt_status dt_safetensors_read_i64(dt_safetensors *file, int64_t i, int64_t *valu
 typedef struct dt_safetensors_writer dt_safetensors_writer;
 
 /* Write the header to path.tmp. Only DT_F32, DT_F16 and DT_I64 are supported. `tensors` is copied. `metadata`
- * (may be NULL): key, value, key, value, ..., NULL; PyTorch's tools look for {"format": "pt"}. Values may hold any
- * bytes (dt_utf8_escape). The file gets its final size here, so that a full disk is detected early. DT_ERR_USAGE (a name is there twice, empty or
- * "__metadata__"; an impossible path), DT_ERR_IO, DT_ERR_MEMORY. */
+ * (may be NULL): key, value, key, value, ..., NULL; PyTorch's tools look for {"format": "pt"}. Values may
+ * hold any bytes (dt_utf8_escape). The file gets its final size here, so that a full disk is detected early.
+ * DT_ERR_USAGE (a name is there twice, empty or "__metadata__"; an impossible path), DT_ERR_IO,
+ * DT_ERR_MEMORY. */
 dt_status dt_safetensors_writer_create(const char *path, const dt_safetensors_tensor *tensors, int64_t n,
                                        const char *const *metadata, dt_safetensors_writer **writer,
                                        dt_error *err);

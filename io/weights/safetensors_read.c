@@ -20,8 +20,8 @@
 #    error "the format is little-endian, and so are the machines dtrain is for"
 #endif
 
-/* What a hostile file can make us allocate follows from these: about 200 MB. The largest ResNet's header has 1,000
- * tensors in 0.1 MB; the format's own reader stops at 100 MB. */
+/* What a hostile file can make us allocate follows from these: about 200 MB. The largest ResNet's header has
+ * 1,000 tensors in 0.1 MB; the format's own reader stops at 100 MB. */
 #define MAX_HEADER_BYTES ((int64_t)16 << 20)
 #define MAX_HEADER_VALUES 500000
 #define MAX_HEADER_DEPTH 8

@@ -16,10 +16,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* -- names in the file ------------------------------------------------------------------------------------ */
+/* -- names in the file ----------------------------------------------------------------------------------- */
 
-/* Libraries put words in front of all names: "module." (DataParallel), "_orig_mod." (torch.compile), "model.",
- * ... NULL: the name does not begin with the prefix. */
+/* Libraries put words in front of all names: "module." (DataParallel), "_orig_mod." (torch.compile),
+ * "model.", ... NULL: the name does not begin with the prefix. */
 static const char *without_prefix(const char *name, const char *prefix)
 {
     const size_t n = strlen(prefix);
@@ -205,8 +205,8 @@ static bool is_head(const char *name)
     return strcmp(name, "fc.weight") == 0 || strcmp(name, "fc.bias") == 0;
 }
 
-/* Whether the file's classifier is one for another number of classes, or there is none; logs that. Both of its
- * tensors keep their initialisation, or none. */
+/* Whether the file's classifier is one for another number of classes, or there is none; logs that. Both of
+ * its tensors keep their initialisation, or none. */
 static bool has_another_head(const loading *l)
 {
     const dt_state_layout *layout = dt_net_state_layout(l->net);

@@ -16,9 +16,9 @@ typedef struct dt_weights_info {
                           known. dt_alloc'ed, owned */
 } dt_weights_info;
 
-/* Derive *info from the names and shapes in a .safetensors file, and from its metadata. Names of classes that do not
- * fit the file's classifier are ignored with a warning. The caller clears *info. DT_ERR_USAGE: no such file;
- * DT_ERR_IO, DT_ERR_FORMAT, DT_ERR_UNSUPPORTED, DT_ERR_MEMORY. */
+/* Derive *info from the names and shapes in a .safetensors file, and from its metadata. Names of classes that
+ * do not fit the file's classifier are ignored with a warning. The caller clears *info. DT_ERR_USAGE: no such
+ * file; DT_ERR_IO, DT_ERR_FORMAT, DT_ERR_UNSUPPORTED, DT_ERR_MEMORY. */
 dt_status dt_weights_describe(const char *path, dt_weights_info *info, dt_error *err);
 
 void dt_weights_info_clear(dt_weights_info *info); /* a zeroed one is fine */
@@ -32,9 +32,10 @@ typedef enum dt_weights_head {
 } dt_weights_head;
 
 /* Set the net's parameters and statistics from a file. Its names may all begin with the same words, such as
- * "module." or "_orig_mod."; what the net has no use for is left out. All of this is logged. DT_ERR_USAGE: the file lacks a tensor, a tensor has another shape, it has more layers
- * than the net, or it holds two networks; DT_ERR_NUMERIC: a value is not finite, or a variance is negative; the
- * message names the tensor. Other errors as above. */
+ * "module." or "_orig_mod."; what the net has no use for is left out. All of this is logged. DT_ERR_USAGE:
+ * the file lacks a tensor, a tensor has another shape, it has more layers than the net, or it holds two
+ * networks; DT_ERR_NUMERIC: a value is not finite, or a variance is negative; the message names the tensor.
+ * Other errors as above. */
 dt_status dt_weights_load(dt_net *net, const char *path, dt_weights_head head, dt_error *err);
 
 typedef struct dt_weights_export_options {
@@ -57,9 +58,9 @@ void dt_weights_config_text(int64_t image_size, double eval_crop, char out[DT_WE
 dt_status dt_weights_export(const dt_state_layout *layout, const dt_state_io *io, const char *path,
                             const dt_weights_export_options *options, dt_error *err);
 
-/* Check before a training that a file can be written at `path`, by a trial beside it (io/trial.h). DT_ERR_USAGE: it
- * names a folder, or there is no such folder; DT_ERR_IO: the disk refuses, or the name is too long. The message
- * begins with the name of the option. */
+/* Check before a training that a file can be written at `path`, by a trial beside it (io/trial.h).
+ * DT_ERR_USAGE: it names a folder, or there is no such folder; DT_ERR_IO: the disk refuses, or the name is
+ * too long. The message begins with the name of the option. */
 dt_status dt_weights_check_writable(const char *option, const char *path, dt_error *err);
 
 #endif

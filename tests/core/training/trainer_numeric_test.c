@@ -1,4 +1,5 @@
-/* Trainings whose numbers are not finite any more, or are about to be: what is saved, and what the error says. */
+/* Trainings whose numbers are not finite any more, or are about to be: what is saved, and what the error
+ * says. */
 #include "tests/fakes/trainer_job.h"
 
 #include "tests/fakes/fake_store.h"
@@ -26,8 +27,8 @@ static void free_diverging_job(job *j)
     free_job(j);
 }
 
-/* Whatever the learning rate is, a training ends well, or with an error before it saves a state that a restart
- * dies of. */
+/* Whatever the learning rate is, a training ends well, or with an error before it saves a state that a
+ * restart dies of. */
 static void no_state_that_has_diverged_is_saved(void)
 {
     for (double lr = 1.0; lr < 1e36; lr *= 1e5) {

@@ -4,6 +4,8 @@
 #include "io/weights/file_kind.h"
 #include "io/weights/safetensors.h"
 
+#include <string.h>
+
 void dt_test_set_up(void)
 {
 }
@@ -68,7 +70,33 @@ static void a_safetensors_file_is_of_no_other_kind(void)
     }
 }
 
+/* Nobody may need them. */
+static void tensors_of_other_types_are_listed_and_not_read(void)
+{
+    static const char header[] = "{\"mask\":{\"dtype\":\"BOOL\",\"shape\":[2,2],\"data_offsets\":[0,4]},"
+                                 "\"new\":{\"dtype\":\"F4\",\"shape\":[8],\"data_offsets\":[4,8]},"
+                                 "\"t\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]}}";
+    char bytes[8 + sizeof header - 1 + 16] = {(char)(sizeof header - 1)};
+    const char *path = dt_test_path("%s/x", dt_test_temp_dir());
+    dt_safetensors *file = NULL;
+    dt_error err = {0};
+    float read[2];
+    memcpy(bytes + 8, header, sizeof header - 1);
+    memcpy(bytes + 8 + sizeof header - 1, "0123456789abcdef", 16);
+    dt_test_write_file(path, bytes, sizeof bytes);
+    DT_REQUIRE_MSG(dt_safetensors_open(path, &file, &err) == DT_OK, "%s", err.message);
+    DT_CHECK_INT(dt_safetensors_count(file), 3);
+    DT_CHECK(dt_safetensors_tensor_at(file, 0)->is_other && dt_safetensors_tensor_at(file, 1)->is_other);
+    DT_CHECK(!dt_safetensors_tensor_at(file, 2)->is_other);
+    DT_CHECK_INT(dt_safetensors_read_f32(file, 1, read, &err), DT_ERR_UNSUPPORTED);
+    DT_CHECK_CONTAINS(err.message, "tensor new: dtype F4 is not one of F32");
+    DT_CHECK_INT(dt_safetensors_read_f32(file, 2, read, &err), DT_OK);
+    DT_CHECK_BYTES(read, "89abcdef", 8);
+    dt_safetensors_close(file);
+}
+
 static const dt_test tests[] = {
+    DT_TEST(tensors_of_other_types_are_listed_and_not_read),
     DT_TEST(files_of_other_kinds_are_named),
     DT_TEST(a_safetensors_file_is_of_no_other_kind),
 };

@@ -172,26 +172,6 @@ static void long_tensors_are_converted_in_blocks_without_seams(void)
     free(read);
 }
 
-/* Nobody may need them. */
-static void tensors_of_other_types_are_listed_and_not_read(void)
-{
-    dt_error err = {0};
-    float read[2];
-    dt_safetensors *file =
-        open_good(made("{\"mask\":{\"dtype\":\"BOOL\",\"shape\":[2,2],\"data_offsets\":[0,4]},"
-                       "\"new\":{\"dtype\":\"F4\",\"shape\":[8],\"data_offsets\":[4,8]},"
-                       "\"t\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]}}",
-                       "0123456789abcdef", 16));
-    DT_CHECK_INT(dt_safetensors_count(file), 3);
-    DT_CHECK(dt_safetensors_tensor_at(file, 0)->is_other && dt_safetensors_tensor_at(file, 1)->is_other);
-    DT_CHECK(!dt_safetensors_tensor_at(file, 2)->is_other);
-    DT_CHECK_INT(dt_safetensors_read_f32(file, 1, read, &err), DT_ERR_UNSUPPORTED);
-    DT_CHECK_CONTAINS(err.message, "tensor new: dtype F4 is not one of F32");
-    DT_CHECK_INT(dt_safetensors_read_f32(file, 2, read, &err), DT_OK);
-    DT_CHECK_BYTES(read, "89abcdef", 8);
-    dt_safetensors_close(file);
-}
-
 #define T(entry) "{\"t\":{" entry "}}"
 
 static const struct {
@@ -442,7 +422,6 @@ static const dt_test tests[] = {
     DT_TEST(every_number_is_aligned_and_the_same_weights_give_the_same_bytes),
     DT_TEST(half_precision_and_doubles_become_floats_exactly),
     DT_TEST(long_tensors_are_converted_in_blocks_without_seams),
-    DT_TEST(tensors_of_other_types_are_listed_and_not_read),
     DT_TEST(wrong_headers_are_refused),
     DT_TEST(other_files_are_refused),
     DT_TEST(the_memory_for_a_hostile_header_is_limited),
