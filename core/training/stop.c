@@ -201,7 +201,8 @@ dt_status dt_stop_now(dt_stop *s, dt_error *err)
         return fail_without_progress(s, &why, err);
     if (!enough)
         return fail_late(s, &why, state.committed_step, left_s, write_s, err);
-    return dt_fail_shared(err, DT_ERR_INTERRUPTED,
-                          "stopped on %s after step %lld; the same command goes on from %s", why.text,
-                          (long long)t->step, store->ops->location(store));
+    return dt_fail_shared(err, DT_ERR_INTERRUPTED, "stopped on %s after step %lld; %s goes on from %s",
+                          why.text, (long long)t->step,
+                          t->parts->resumes_by ? t->parts->resumes_by : "the same command",
+                          store->ops->location(store));
 }

@@ -35,6 +35,9 @@ typedef struct dt_trainer_parts {
     dt_events *events; /* requests to stop, or for a checkpoint; NULL: none */
     dt_sink **sinks;   /* on rank 0; other ranks have none */
     int64_t n_sinks;
+    /* What resumes this run after a stop, for the message "stopped on ...; WORDS goes on from ...". NULL:
+     * "the same command". */
+    const char *resumes_by;
     /* Called on every rank before the first step, with the steps that were done before this start. NULL: not
      * called. */
     void (*resumed)(void *context, int64_t step);

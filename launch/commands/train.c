@@ -68,6 +68,7 @@ typedef struct training {
     dt_memory_estimate memory;
     dt_weights_head init_head; /* what becomes of the classifier in the file of --init */
     int64_t first_step;
+    char resumes_by[160]; /* for parts.resumes_by */
 } training;
 
 /* Whether this is a measurement instead of a training: it writes no files, and evaluates nothing. */
@@ -98,7 +99,34 @@ static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
     return DT_OK;
 }
 
-/* Called after the images were found, so that a mistyped --data creates no folder. */
+/* Collective. With --resume never: a restart of the batch job that began the run resumes it. Says what resumes
+ * this run after a stop, since the same command would begin again. */
+static dt_status resolve_resume(training *t, const dt_session *s, dt_error *err)
+{
+    dt_config *c = &t->options.config;
+    dt_job job;
+    dt_job_read(&job);
+    snprintf(t->resumes_by, sizeof t->resumes_by, "the same command");
+    if (c->resume != DT_RESUME_NEVER || only_measures(&t->options))
+        return DT_OK;
+    if (job.name[0])
+        snprintf(t->resumes_by, sizeof t->resumes_by,
+                 "a restart of %s, or the same command with --resume auto,", job.name);
+    else
+        snprintf(t->resumes_by, sizeof t->resumes_by, "the same command with --resume auto");
+    int64_t is_restart = s->comm->rank == 0 && dt_run_folder_is_restart(&t->folder, &job);
+    DT_TRY(s->comm->ops->broadcast(s->comm, &is_restart, sizeof is_restart, 0, err));
+    if (!is_restart)
+        return DT_OK;
+    c->resume = DT_RESUME_AUTO;
+    if (s->comm->rank == 0)
+        dt_log_info("--resume never began the run in %s in %s, which has been restarted: resuming it",
+                    t->options.out, job.name);
+    return DT_OK;
+}
+
+/* Called after the images were found and the net was built, so that a start that fails creates no folder and
+ * leaves an older run where it is. */
 static dt_status open_run_folder(training *t, const dt_session *s, dt_error *err)
 {
     return s->comm->rank == 0 && !only_measures(&t->options)
@@ -226,16 +254,19 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     DT_TRY(begin_part(s, "listing the images", err));
     DT_TRY(open_sources(t, s, err));
     DT_TRY(dt_init_weights_match(s, &t->options, t->train, t->val, &t->init_head, err));
-    DT_TRY(begin_part(s, "opening the run's folder", err));
-    DT_TRY(dt_agree(s->comm, open_run_folder(t, s, err), err));
     DT_TRY(begin_part(s, "building the net", err));
     DT_TRY(dt_agree(s->comm, build_net(t, s, err), err));
-    DT_TRY(begin_part(s, "opening the checkpoints", err));
     DT_TRY(dt_agree(s->comm, begin_profile(t, s, err), err));
+    DT_TRY(begin_part(s, "opening the run's folder", err));
+    DT_TRY(resolve_resume(t, s, err));
+    DT_TRY(dt_agree(s->comm, open_run_folder(t, s, err), err));
+    DT_TRY(begin_part(s, "opening the checkpoints", err));
     if (!only_measures(&t->options))
         DT_TRY(dt_checkpoint_folders_open(&t->options, t->folder.checkpoints, s->comm, &t->checkpoints, err));
     DT_TRY(dt_agree(s->comm, open_events(t, s, err), err));
     DT_TRY(dt_agree(s->comm, open_sinks(t, s, err), err));
+    if (t->options.config.resume == DT_RESUME_NEVER && !only_measures(&t->options))
+        DT_TRY(dt_checkpoint_folders_put_aside(&t->checkpoints, s->comm, err));
     t->parts.config = &t->options.config;
     t->parts.config_text = t->config_text;
     t->parts.arch = t->options.arch;
@@ -251,6 +282,7 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     t->parts.per_host = t->checkpoints.per_host;
     t->parts.events = t->events;
     t->parts.sinks = t->sinks;
+    t->parts.resumes_by = t->resumes_by;
     t->parts.resumed = resumed;
     t->parts.resumed_context = t;
     return DT_OK;
@@ -314,8 +346,9 @@ static void log_next_steps(const training *t, bool is_demo)
 {
     const dt_options *o = &t->options;
     const dt_config *c = &o->config;
-    dt_log_info("the run is in %s: metrics.jsonl, %sconfig.conf for --config", o->out,
-                o->checkpoint_dir[0] ? "" : "checkpoints/, and ");
+    dt_log_info("the run is in %s: metrics.jsonl, %sconfig.conf; --config %s/config.conf --resume never does "
+                "it again",
+                o->out, o->checkpoint_dir[0] ? "" : "checkpoints/, and ", o->out);
     if (o->checkpoint_dir[0])
         dt_log_info("its checkpoints are in %s", o->checkpoint_dir);
     if (!is_demo)
@@ -327,8 +360,9 @@ static void log_next_steps(const training *t, bool is_demo)
     dt_log_info("  " DT_MPIRUN_NAME " -np 2 %s --data DIR --arch resnet18 --image-size 64", program);
     dt_log_info("      trains on your images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg");
     dt_log_info("  %s --help", program);
-    dt_log_info("      lists every option; a file can hold them too: %s --config %s/config.conf", program,
-                o->out);
+    dt_log_info(
+        "      lists every option; a file can hold them too: %s --config %s/config.conf --resume never",
+        program, o->out);
 }
 
 /* -- the command ----------------------------------------------------------------------------------------- */
@@ -426,19 +460,23 @@ dt_status dt_command_train(int argc, char **argv, dt_session *session, dt_error 
         limit_start(&t, session);
     DT_TRY(dt_session_open(&t.options, DT_COMMAND_TRAIN, parsed, &parse_error, session, err));
     dt_run_folder_name(t.options.out, &t.folder);
-    dt_status status = dt_options_write(
-        &t.options, DT_COMMAND_TRAIN,
-        "dtrain " PACKAGE_VERSION ": the options of this run, for dtrain --config FILE", &t.config_text, err);
+    dt_status status =
+        dt_options_write(&t.options, DT_COMMAND_TRAIN,
+                         "dtrain " PACKAGE_VERSION
+                         ": the options of this run. dtrain --config FILE --resume never does it again, "
+                         "--resume auto goes on with it",
+                         &t.config_text, err);
     status = dt_agree(session->comm, status, err);
     if (status == DT_OK)
         status = run(&t, session, err);
     if (status == DT_ERR_USAGE)
         dt_options_locate(&t.options, DT_COMMAND_TRAIN, err);
     if (status == DT_ERR_PEER)
-        dt_fail(err, status, "%s; the same command goes on from the newest checkpoint", err->message);
-    if (session->comm->rank == 0)
-        dt_run_folder_close(&t.folder);
+        dt_fail(err, status, "%s; %s goes on from the newest checkpoint", err->message,
+                t.resumes_by[0] ? t.resumes_by : "the same command");
     if (!dt_comm_device_is_lost(session->comm, status)) /* else main.c makes all leave at once */
         disassemble(&t);
+    if (session->comm->rank == 0)
+        dt_run_folder_close(&t.folder);
     return status;
 }

@@ -139,7 +139,8 @@ static const dt_option table[] = {
      .one_start = true,
      .help = "auto: continue from the newest checkpoint in --out if there is one; must: fail if there is "
              "none; never: start over; an older run is renamed to DIR.old-1, and its checkpoints in "
-             "--checkpoint-dir and --checkpoint-mirror are moved to old-1 there"},
+             "--checkpoint-dir and --checkpoint-mirror are moved to old-1 there. A restart of the same Slurm "
+             "or AWS Batch job resumes the run that never began"},
     {ROW("checkpoint-every", "STEPS", TRAIN, RUN, INT, config.checkpoint_every), .min = 0,
      .max = DT_OPTION_NO_LIMIT, .word = "auto", .word_value = DT_CHECKPOINT_AUTO, .by_default = "0",
      .help = "steps between checkpoints; 0: at the end of every epoch; auto: the interval that loses the "

@@ -176,16 +176,19 @@ static bool same_folder(const char *a, const char *b)
 }
 
 /* Local; called by the rank that holds the folder's lock. */
-static dt_status open_folder(const dt_options *o, const char *option, const char *folder, dt_comm *comm,
-                             dt_run_lock **lock, dt_error *err)
+static dt_status open_folder(const char *option, const char *folder, dt_comm *comm, dt_checkpoint_folders *f,
+                             int which, dt_error *err)
 {
+    struct stat st;
+    f->made[which] = lstat(folder, &st) != 0;
+    snprintf(f->owned[which], sizeof f->owned[which], "%s", folder);
     DT_TRY(dt_durable_make_folder(folder, err));
-    dt_status status = dt_run_lock_acquire(option, folder, comm, lock, err);
+    dt_status status = dt_run_lock_acquire(option, folder, comm, &f->locks[which], err);
     if (status == DT_ERR_IO) /* full or read-only: that may pass, and its checkpoints can be read */
         dt_log_warn("--%s: %s: continuing without a lock there", option, err->message);
     else if (status != DT_OK)
         return status;
-    return o->config.resume == DT_RESUME_NEVER ? put_aside(folder, err) : DT_OK;
+    return DT_OK;
 }
 
 /* Local; called by the rank that commits checkpoints there. */
@@ -232,7 +235,7 @@ static dt_status open_mirror(const dt_options *o, const char *folder, dt_comm *c
             dt_fail(err, DT_ERR_USAGE, "--checkpoint-mirror: %s is the folder of the checkpoints themselves",
                     o->checkpoint_mirror);
     else if (comm->rank == 0)
-        status = open_folder(o, "checkpoint-mirror", o->checkpoint_mirror, comm, &f->locks[1], err);
+        status = open_folder("checkpoint-mirror", o->checkpoint_mirror, comm, f, 1, err);
     if (status == DT_OK && comm->rank == 0)
         status = try_mirror(o->checkpoint_mirror, f->store, err);
     if (status == DT_OK)
@@ -256,13 +259,22 @@ dt_status dt_checkpoint_folders_open(const dt_options *o, const char *usual, dt_
             option, folder);
     const bool leads = f->per_host ? comm->local_rank == 0 : comm->rank == 0;
     if (leads && (is_given || f->per_host)) /* else the run's lock covers it */
-        status = open_folder(o, option, folder, comm, &f->locks[0], err);
+        status = open_folder(option, folder, comm, f, 0, err);
     if (status == DT_OK && leads)
         status = try_folder(option, folder, err);
     if (status == DT_OK)
         status = dt_store_hdf5_create(folder, &f->store, err);
     DT_TRY(dt_agree(comm, status, err));
     return o->checkpoint_mirror[0] ? open_mirror(o, folder, comm, f, err) : DT_OK;
+}
+
+dt_status dt_checkpoint_folders_put_aside(const dt_checkpoint_folders *f, dt_comm *comm, dt_error *err)
+{
+    dt_status status = DT_OK;
+    for (int i = 0; i < 2 && status == DT_OK; i++)
+        if (f->owned[i][0])
+            status = put_aside(f->owned[i], err);
+    return dt_agree(comm, status, err);
 }
 
 void dt_checkpoint_folders_close(dt_checkpoint_folders *f)
@@ -273,5 +285,8 @@ void dt_checkpoint_folders_close(dt_checkpoint_folders *f)
         f->mirror->ops->destroy(f->mirror);
     if (f->store)
         f->store->ops->destroy(f->store);
+    for (int i = 0; i < 2; i++)
+        if (f->made[i])
+            (void)rmdir(f->owned[i]); /* only where it is empty */
     *f = (dt_checkpoint_folders){0};
 }

@@ -18,6 +18,10 @@ void dt_run_folder_name(const char *out, dt_run_folder *folder)
     snprintf(folder->new_config, sizeof folder->new_config, "%s/config.conf.tmp", out);
     snprintf(folder->metrics, sizeof folder->metrics, "%s/metrics.jsonl", out);
     snprintf(folder->checkpoints, sizeof folder->checkpoints, "%s/checkpoints", out);
+    snprintf(folder->job, sizeof folder->job, "%s/job", out);
+    snprintf(folder->out, sizeof folder->out, "%s", out);
+    for (size_t n = strlen(folder->out); n > 1 && folder->out[n - 1] == '/'; n--)
+        folder->out[n - 1] = '\0';
 }
 
 static bool exists(const char *path)
@@ -26,18 +30,25 @@ static bool exists(const char *path)
     return lstat(path, &status) == 0;
 }
 
-/* mkdir -p */
-static dt_status make_folders(const char *out, dt_error *err)
+/* mkdir -p. Sets folder->n_kept, also where it fails. */
+static dt_status make_folders(dt_run_folder *folder, dt_error *err)
 {
+    const char *out = folder->out;
     char path[DT_PATH_BYTES];
     snprintf(path, sizeof path, "%s", out);
+    folder->n_kept = strlen(out);
     for (char *p = path + 1;; p++) {
         bool at_end = *p == '\0';
         if (*p != '/' && !at_end)
             continue;
         *p = '\0';
-        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+        const bool made = mkdir(path, 0777) == 0;
+        if (!made && errno != EEXIST)
             return dt_fail_errno(err, "--out %s: cannot make the folder %s", out, path);
+        if (made && strlen(path) <= folder->n_kept) {
+            const char *slash = strrchr(path, '/');
+            folder->n_kept = slash ? (size_t)(slash - path) : 0;
+        }
         if (!dt_durable_is_folder(path))
             return dt_fail(err, DT_ERR_USAGE, "--out %s: %s is not a folder", out, path);
         if (at_end)
@@ -46,24 +57,66 @@ static dt_status make_folders(const char *out, dt_error *err)
     }
 }
 
-static dt_status put_aside(const char *out, const dt_run_folder *folder, dt_error *err)
+static dt_status put_aside(dt_run_folder *folder, dt_error *err)
 {
-    char clean[DT_PATH_BYTES], old[DT_PATH_BYTES + 32];
+    char old[sizeof folder->older];
     if (!exists(folder->config) && !exists(folder->metrics) && !exists(folder->checkpoints))
         return DT_OK;
-    snprintf(clean, sizeof clean, "%s", out);
-    for (size_t n = strlen(clean); n > 1 && clean[n - 1] == '/'; n--)
-        clean[n - 1] = '\0';
     for (int i = 1;; i++) {
-        snprintf(old, sizeof old, "%s.old-%d", clean, i);
+        snprintf(old, sizeof old, "%s.old-%d", folder->out, i);
         if (!exists(old))
             break;
     }
-    if (rename(clean, old) != 0)
-        return dt_fail_errno(err, "--resume never: cannot put the older run %s aside as %s", clean, old);
+    if (rename(folder->out, old) != 0)
+        return dt_fail_errno(err, "--resume never: cannot put the older run %s aside as %s", folder->out,
+                             old);
+    snprintf(folder->older, sizeof folder->older, "%s", old);
     dt_log_info("the older run is %s now", old);
     return DT_OK;
 }
+
+/* -- undo ------------------------------------------------------------------------------------------------ */
+
+static void remove_if_empty(const char *file)
+{
+    struct stat st;
+    if (lstat(file, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0)
+        unlink(file);
+}
+
+/* Removes OUT and the folders above it as far as this start made them and they are empty. */
+static void remove_folders(const dt_run_folder *folder)
+{
+    char path[DT_PATH_BYTES];
+    snprintf(path, sizeof path, "%s", folder->out);
+    while (strlen(path) > folder->n_kept && rmdir(path) == 0) {
+        char *slash = strrchr(path, '/');
+        if (!slash)
+            return;
+        *slash = '\0';
+    }
+}
+
+static void undo(dt_run_folder *folder)
+{
+    unlink(folder->new_config);
+    if (!folder->had_metrics)
+        remove_if_empty(folder->metrics);
+    if (!folder->had_checkpoints)
+        rmdir(folder->checkpoints);
+    dt_run_lock_release(folder->lock);
+    folder->lock = NULL;
+    remove_folders(folder);
+    if (!folder->older[0])
+        return;
+    if (!exists(folder->out) && rename(folder->older, folder->out) == 0)
+        dt_log_info("the new run has not begun: the older run is %s again", folder->out);
+    else
+        dt_log_warn("the older run stays in %s", folder->older);
+    folder->older[0] = '\0';
+}
+
+/* -- config.conf ----------------------------------------------------------------------------------------- */
 
 /* Logs the options that differ; nothing if the old file cannot be read. */
 static void compare_files(const char *out, const char *old_path, const char *new_path, dt_options *before,
@@ -112,26 +165,49 @@ static dt_status write_file(const char *path, const char *text, dt_error *err)
     return status;
 }
 
-dt_status dt_run_folder_open(const dt_options *options, const char *config_text, dt_comm *comm,
+bool dt_run_folder_is_restart(const dt_run_folder *folder, const dt_job *job)
+{
+    return dt_job_is_restart(job, folder->job);
+}
+
+static dt_status open_folder(const dt_options *options, const char *config_text, dt_comm *comm,
                              dt_run_folder *folder, dt_error *err)
 {
-    if (options->config.resume == DT_RESUME_NEVER && dt_durable_is_folder(options->out)) {
+    if (options->config.resume == DT_RESUME_NEVER && dt_durable_is_folder(folder->out)) {
         /* a folder is not renamed while another run writes to it */
-        DT_TRY(dt_run_lock_acquire("out", options->out, comm, &folder->lock, err));
+        DT_TRY(dt_run_lock_acquire("out", folder->out, comm, &folder->lock, err));
         dt_run_lock_release(folder->lock);
         folder->lock = NULL;
-        DT_TRY(put_aside(options->out, folder, err));
+        DT_TRY(put_aside(folder, err));
     }
-    DT_TRY(make_folders(options->out, err));
-    DT_TRY(dt_run_lock_acquire("out", options->out, comm, &folder->lock, err));
+    DT_TRY(make_folders(folder, err));
+    folder->had_metrics = exists(folder->metrics);
+    folder->had_checkpoints = exists(folder->checkpoints);
+    DT_TRY(dt_run_lock_acquire("out", folder->out, comm, &folder->lock, err));
     return write_file(folder->new_config, config_text, err);
 }
 
-dt_status dt_run_folder_commit(const dt_options *options, const dt_run_folder *folder, bool goes_on,
-                               dt_error *err)
+dt_status dt_run_folder_open(const dt_options *options, const char *config_text, dt_comm *comm,
+                             dt_run_folder *folder, dt_error *err)
 {
+    folder->n_kept = strlen(folder->out);
+    folder->had_metrics = folder->had_checkpoints = true;
+    folder->committed = false;
+    dt_status status = open_folder(options, config_text, comm, folder, err);
+    if (status != DT_OK)
+        undo(folder);
+    return status;
+}
+
+dt_status dt_run_folder_commit(const dt_options *options, dt_run_folder *folder, bool goes_on, dt_error *err)
+{
+    dt_job job;
+    folder->committed = true;
     if (goes_on)
         log_differences(options->out, folder);
+    dt_job_read(&job);
+    if (options->config.resume == DT_RESUME_NEVER && job.name[0])
+        DT_TRY(dt_job_write(&job, folder->job, err));
     if (rename(folder->new_config, folder->config) != 0)
         return dt_fail_errno(err, "cannot write %s", folder->config);
     return DT_OK;
@@ -141,7 +217,11 @@ void dt_run_folder_close(dt_run_folder *folder)
 {
     if (!folder->lock)
         return;
-    unlink(folder->new_config);
+    if (!folder->committed) {
+        undo(folder);
+        return;
+    }
+    unlink(folder->new_config); /* where the rename has failed */
     dt_run_lock_release(folder->lock);
     folder->lock = NULL;
 }
