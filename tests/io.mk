@@ -25,6 +25,7 @@ IO_TESTS += tests/io/store/hdf5_store_faults_test
 IO_TESTS += tests/io/store/hdf5_store_test
 IO_TESTS += tests/io/store/manifest_json_test
 IO_TESTS += tests/io/store/shard_copy_test
+IO_TESTS += tests/io/store/shard_io_test
 IO_TESTS += tests/io/trial_test
 IO_TESTS += tests/io/weights/file_kind_test
 IO_TESTS += tests/io/weights/safetensors_test
