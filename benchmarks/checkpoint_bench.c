@@ -30,10 +30,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { PLAIN_WRITE, WRITE, STALL, PLAIN_READ, LOAD, N_TIMES, MAX_ROUNDS = 100 };
-static const char *const names[N_TIMES] = {"plain_write_s", "write_s", "stall_s", "plain_read_s", "load_s"};
+enum { PLAIN_WRITE, WRITE, WRITE_CPU, STALL, PLAIN_READ, LOAD, LOAD_CPU, N_TIMES, MAX_ROUNDS = 100 };
+static const char *const names[N_TIMES] = {"plain_write_s", "write_s", "write_cpu_s", "stall_s",
+                                           "plain_read_s",  "load_s",  "load_cpu_s"};
 
 typedef struct bench {
     const char *folder;
@@ -44,6 +46,14 @@ typedef struct bench {
     double seconds[N_TIMES][MAX_ROUNDS];
     int64_t bytes;
 } bench;
+
+/* Processor time of all threads so far. */
+static double cpu_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 static dt_status plain(const char *folder, char *memory, int64_t bytes, bool writes, double *seconds,
                        dt_error *err)
@@ -76,12 +86,13 @@ static dt_status save(bench *b, int round, dt_error *err)
                      .n_classes = 1,
                      .image_size = 1,
                      .config_text = dt_strdup("")};
-    double start = dt_clock_s();
+    const double start = dt_clock_s(), start_cpu = cpu_s();
     dt_status status = dt_writer_start(b->saver, &m, err);
     b->seconds[STALL][round] = dt_clock_s() - start;
     if (status == DT_OK)
         status = dt_writer_finish(b->saver, INFINITY, &progress, err);
     b->seconds[WRITE][round] = dt_clock_s() - start;
+    b->seconds[WRITE_CPU][round] = cpu_s() - start_cpu;
     b->bytes = progress.bytes;
     dt_manifest_clear(&m);
     return status;
@@ -93,10 +104,11 @@ static dt_status load(bench *b, int round, dt_error *err)
     dt_manifest m = {0};
     const dt_checkpoint_location location = {.store = b->store};
     const dt_state_io io = dt_net_state_io(b->net);
-    double start = dt_clock_s();
+    const double start = dt_clock_s(), start_cpu = cpu_s();
     DT_TRY(dt_checkpoint_load(b->comm, &location, dt_net_state_layout(b->net), &io, NULL, NULL, &m, &found,
                               err));
     b->seconds[LOAD][round] = dt_clock_s() - start;
+    b->seconds[LOAD_CPU][round] = cpu_s() - start_cpu;
     dt_manifest_clear(&m);
     return found ? DT_OK : dt_fail(err, DT_ERR_INTERNAL, "the checkpoint just written is not there");
 }

@@ -23,7 +23,7 @@ print_machine # before the next line, which nproc heeds
 export OMP_NUM_THREADS=1
 echo "checkpoint: $arch, one rank, $rounds rounds each, files in the page cache; megabytes a second"
 echo
-printf '%4s %11s %8s %8s %7s %11s %8s %8s %7s %9s\n' pair plain_write write torch ratio plain_read load torch ratio stall_ms
+printf '%4s %11s %6s %6s %6s %6s %11s %6s %6s %6s %6s %9s\n' pair plain_write write torch ratio cpu plain_read load torch ratio cpu stall_ms
 for ((pair = 1; pair <= pairs; pair++)); do
     rm -rf "${place:?}"/*
     run "$scratch/a" "$bench" "$place" "$rounds" "$arch"
@@ -32,10 +32,13 @@ for ((pair = 1; pair <= pairs; pair++)); do
     mb() { quotient "$(awk -v b="$(field state_bytes "$scratch/a")" 'BEGIN { print b / 1e6 }')" "$(field "$1" "$scratch/$2")"; }
     write=$(quotient "$(field write_s "$scratch/b")" "$(field write_s "$scratch/a")")
     load=$(quotient "$(field load_s "$scratch/b")" "$(field load_s "$scratch/a")")
-    echo "$write" >>"$scratch/writes"
-    echo "$load" >>"$scratch/loads"
-    printf '%4d %11.0f %8.0f %8.0f %7s %11.0f %8.0f %8.0f %7s %9.1f\n' "$pair" "$(mb plain_write_s a)" "$(mb write_s a)" "$(mb write_s b)" "$write" \
-        "$(mb plain_read_s a)" "$(mb load_s a)" "$(mb load_s b)" "$load" "$(awk -v s="$(field stall_s "$scratch/a")" 'BEGIN { print 1000 * s }')"
+    write_cpu=$(quotient "$(field write_cpu_s "$scratch/b")" "$(field write_cpu_s "$scratch/a")")
+    load_cpu=$(quotient "$(field load_cpu_s "$scratch/b")" "$(field load_cpu_s "$scratch/a")")
+    for ratio in write write_cpu load load_cpu; do echo "${!ratio}" >>"$scratch/$ratio"; done
+    printf '%4d %11.0f %6.0f %6.0f %6s %6s %11.0f %6.0f %6.0f %6s %6s %9.1f\n' "$pair" \
+        "$(mb plain_write_s a)" "$(mb write_s a)" "$(mb write_s b)" "$write" "$write_cpu" \
+        "$(mb plain_read_s a)" "$(mb load_s a)" "$(mb load_s b)" "$load" "$load_cpu" "$(awk -v s="$(field stall_s "$scratch/a")" 'BEGIN { print 1000 * s }')"
 done
 echo
-echo "medians of the ratios: write $(median %.3f <"$scratch/writes"), load $(median %.3f <"$scratch/loads") (above 1: dtrain is faster)"
+of() { median %.3f <"$scratch/$1"; }
+echo "medians of the ratios: write $(of write), load $(of load); of processor time: write $(of write_cpu), load $(of load_cpu) (above 1: dtrain is faster, or takes less)"
