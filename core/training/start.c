@@ -245,8 +245,7 @@ static void warn_of_other_computer(const dt_training *t, const dt_manifest *m)
                     (long long)m->step, was, is);
 }
 
-/* The checkpoint's classes may be in another order than the data's folders: an earlier --init has chosen it.
- * */
+/* The checkpoint's classes may be in another order than the data's folders: an earlier --init has done so. */
 static dt_status use_classes(dt_training *t, const dt_manifest *m, dt_error *err)
 {
     const dt_trainer_parts *p = t->parts;

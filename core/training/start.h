@@ -2,7 +2,7 @@
  * the same parameters, and resumes from a checkpoint.
  *
  *   dt_training training = {.parts = &parts, .best_top1 = -1.0, .best_epoch = -1, .best_step = -1,
- * .resumed_step = -1};
+ *                           .resumed_step = -1};
  *   dt_start(&training, &step, err);
  */
 #ifndef DT_CORE_TRAINING_START_H
