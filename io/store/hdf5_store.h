@@ -34,13 +34,15 @@
  *   all         DT_ERR_IO names the path and the system's reason; for a full disk also the bytes wanted and
  *               the bytes free
  *   list        without the folder there are no checkpoints; only folders named step-<digits> count
- *   write_shard blocks until the file is written and fsynced; waits up to 3 s for a folder that begin made on
+ *   write_shard blocks until the file is written, fsynced and read back from the disk (DT_ERR_IO if it has
+ *               changed); waits up to 3 s for a folder that begin made on
  *               another host
  *   commit      DT_ERR_IO if this host does not see another rank's shard, or sees another size than that rank
  *               reported
  *   read_*      DT_ERR_FORMAT: damaged; DT_ERR_UNSUPPORTED: written by a newer dtrain
  *   prune       removes only what checkpoint_prune.h lists; a folder with other files in it stays
- * Different threads may work on different shards; they wait for each other, since HDF5 is not thread-safe. */
+ * Different threads may work on different shards; they wait for each other only while
+ * HDF5, which is not thread-safe, makes or checks what describes the values. */
 dt_status dt_store_hdf5_create(const char *folder, dt_store **store, dt_error *err);
 
 /* From here on begin, copy_shard, commit, prune, clean and discard ask the guard before they change
