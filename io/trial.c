@@ -2,6 +2,7 @@
 
 #include "core/base/fault.h"
 #include "core/base/file.h"
+#include "core/base/waits.h"
 #include "io/durable.h"
 
 #include <errno.h>
@@ -127,10 +128,14 @@ dt_status dt_trial_file(const char *path, dt_error *err)
     DT_TRY(check_existing(temporary, err));
     DT_TRY(free_name(path, (unsigned)getpid(), from, err));
     DT_TRY(free_name(path, (unsigned)getpid() + 0x800, to, err));
-    DT_TRY(write_file(from, O_EXCL, err));
-    dt_status status = rename_trial(from, to, err);
-    const char *now = status == DT_OK ? to : from;
-    if (unlink(now) != 0 && status == DT_OK)
-        status = dt_fail_errno(err, "%s: cannot remove it", now);
+    dt_waits_set_unfinished(from);
+    dt_status status = write_file(from, O_EXCL, err);
+    if (status == DT_OK) {
+        status = rename_trial(from, to, err);
+        const char *now = status == DT_OK ? to : from;
+        if (unlink(now) != 0 && status == DT_OK)
+            status = dt_fail_errno(err, "%s: cannot remove it", now);
+    }
+    dt_waits_set_unfinished(NULL);
     return status;
 }

@@ -18,10 +18,12 @@
 static const struct {
     const char *name;
     dt_command *run;
+    bool cleans_up; /* a signal ends it after it has removed what is half written; others end at once */
 } commands[] = {
-    {"train", dt_command_train}, /* also if no command is named */
-    {"eval", dt_command_eval},   {"inspect", dt_command_inspect},     {"export", dt_command_export},
-    {"info", dt_command_info},   {"demo-data", dt_command_demo_data},
+    {"train", dt_command_train, true}, /* also if no command is named; it stops on request */
+    {"eval", dt_command_eval, false},          {"inspect", dt_command_inspect, false},
+    {"export", dt_command_export, true},       {"info", dt_command_info, false},
+    {"demo-data", dt_command_demo_data, true},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -82,19 +84,26 @@ static dt_status run(int argc, char **argv, dt_session *session, dt_error *err)
     return unknown_command(argv[1], err);
 }
 
+static bool cleans_up(int argc, char **argv)
+{
+    for (int i = 0; i < N_COMMANDS && !is_training(argc, argv); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].cleans_up;
+    return is_training(argc, argv);
+}
+
 static const char *ask_signals(void *context)
 {
     (void)context;
     return dt_signals_stop_requested();
 }
 
-/* Comes first of all: a signal that arrives before has its usual effect. Only a training stops on request;
- * other commands leave nothing half written, and end. */
+/* Comes first of all: a signal that arrives before has its usual effect. */
 static void prepare_for_signals(int argc, char **argv, bool prints)
 {
     dt_signals_ignore_file_size();
-    if (is_training(argc, argv)) {
-        dt_signals_install(prints);
+    if (cleans_up(argc, argv)) {
+        dt_signals_install(prints && is_training(argc, argv));
         dt_waits_set_stop(ask_signals, NULL);
     }
     dt_signals_hold();
@@ -111,9 +120,11 @@ int main(int argc, char **argv)
     dt_launch_env_read(&env);
     prepare_for_signals(argc, argv, env.rank == 0);
     dt_console_open();
-    dt_status status = dt_start_watch_create(env.rank == 0, &session.watch, &err);
+    dt_status status = dt_start_watch_create(env.rank == 0, is_training(argc, argv), &session.watch, &err);
     if (status == DT_OK)
         status = run(argc, argv, &session, &err);
+    if (status == DT_ERR_INTERRUPTED && !is_training(argc, argv))
+        dt_signals_end();
     int code = dt_status_exit_code(status);
     if (status != DT_OK && !err.message[0])
         dt_fail(&err, status, "an error without a message (%s): this is a bug in dtrain",

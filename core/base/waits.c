@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static struct {
     pthread_mutex_t mutex; /* guards all but left_threads */
@@ -13,6 +14,7 @@ static struct {
     void *context;
     char what[512];
     double since_s;
+    char unfinished[4096];
     atomic_bool left_threads;
 } waits = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
@@ -68,6 +70,21 @@ double dt_waits_get(char *what, size_t what_bytes)
     const double seconds = waits.what[0] ? dt_clock_s() - waits.since_s : 0.0;
     pthread_mutex_unlock(&waits.mutex);
     return seconds;
+}
+
+void dt_waits_set_unfinished(const char *path)
+{
+    pthread_mutex_lock(&waits.mutex);
+    snprintf(waits.unfinished, sizeof waits.unfinished, "%s", path ? path : "");
+    pthread_mutex_unlock(&waits.mutex);
+}
+
+void dt_waits_remove_unfinished(void)
+{
+    pthread_mutex_lock(&waits.mutex);
+    if (waits.unfinished[0])
+        (void)unlink(waits.unfinished);
+    pthread_mutex_unlock(&waits.mutex);
 }
 
 void dt_waits_leave_thread(void)

@@ -32,6 +32,10 @@ void dt_waits_end(void);
 /* Copies what the main thread does ("" outside begin and end); returns for how many seconds it has. */
 double dt_waits_get(char *what, size_t what_bytes);
 
+/* A file that is to be removed if the process ends now, because it is half written; copied. NULL: none. */
+void dt_waits_set_unfinished(const char *path);
+void dt_waits_remove_unfinished(void);
+
 /* A thread does not return from the disk and was left behind, with all memory that it uses. The program must
  * then end with _exit: what exit() destroys may still be in use. */
 void dt_waits_leave_thread(void);

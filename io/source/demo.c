@@ -4,6 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
+#include "core/base/waits.h"
 #include "io/source/folder.h"
 #include "io/source/jpeg_write.h"
 #include "io/source/resize.h"
@@ -109,8 +110,11 @@ static dt_status fill_folder(const char *folder, dt_error *err)
     dt_resize *resize = NULL;
     DT_TRY(dt_resize_create(&resize, err));
     dt_status status = DT_OK;
-    for (int64_t i = 0; i < N_DIGITS && status == DT_OK; i++)
-        status = write_digit(resize, folder, i, err);
+    for (int64_t i = 0; i < N_DIGITS && status == DT_OK; i++) {
+        status = dt_waits_check("writing the digits", err);
+        if (status == DT_OK)
+            status = write_digit(resize, folder, i, err);
+    }
     dt_resize_destroy(resize);
     return status;
 }
@@ -202,6 +206,7 @@ static dt_status write_to(const char *dir, dt_error *err)
 {
     if (is_complete(dir))
         return DT_OK;
+    DT_TRY(dt_waits_check("reading the digits", err)); /* that ends is_complete, too */
     if (!is_free(dir))
         return is_complete(dir) ? DT_OK : fail_exists(dir, err); /* another process may just have finished */
     DT_TRY(make_parents(dir, err));

@@ -5,6 +5,7 @@
 #include "core/base/fault.h"
 #include "core/base/file.h"
 #include "core/base/utf8.h"
+#include "core/base/waits.h"
 #include "io/durable.h"
 
 #include <errno.h>
@@ -163,6 +164,7 @@ dt_status dt_safetensors_writer_create(const char *path, const dt_safetensors_te
             status = dt_fail(err, DT_ERR_USAGE, "%s: its folder does not exist", path);
         goto fail;
     }
+    dt_waits_set_unfinished(w->temporary);
     DT_TRY_OR_FAIL(status, write_header(w, metadata, err));
     *writer = w;
     return DT_OK;
@@ -226,6 +228,7 @@ void dt_safetensors_writer_destroy(dt_safetensors_writer *w)
         close(w->fd);
         unlink(w->temporary);
     }
+    dt_waits_set_unfinished(NULL);
     dt_free(w->tensors);
     dt_free(w->offsets);
     dt_free(w);

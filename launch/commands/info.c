@@ -190,6 +190,12 @@ static void add_found(dt_table *table)
     add_gpus(table, &m);
 }
 
+static dt_status print_plans(const dt_options *options, dt_error *err)
+{
+    DT_TRY(dt_roofline_print(options, stdout, err));
+    return fflush(stdout) == 0 ? DT_OK : dt_fail_errno(err, "cannot print the result");
+}
+
 dt_status dt_command_info(int argc, char **argv, dt_session *session, dt_error *err)
 {
     dt_options options;
@@ -197,7 +203,7 @@ dt_status dt_command_info(int argc, char **argv, dt_session *session, dt_error *
     (void)session;
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
     if (options.plans)
-        return dt_roofline_print(&options, stdout, err);
+        return print_plans(&options, err);
     DT_TRY(dt_table_create(NULL, 2, &table, err));
     dt_status status = add_built_in(table, err);
     if (status == DT_OK)
@@ -206,6 +212,8 @@ dt_status dt_command_info(int argc, char **argv, dt_session *session, dt_error *
         add_found(table);
         status = dt_table_print(table, stdout, dt_table_utf8(), 0, err);
     }
+    if (status == DT_OK && fflush(stdout) != 0)
+        status = dt_fail_errno(err, "cannot print the result");
     dt_table_destroy(table);
     return status;
 }

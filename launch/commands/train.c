@@ -46,9 +46,10 @@ static const dt_command_usage usage = {
            "Without --config it reads ./dtrain.conf, if there is one. Where nothing names data, it trains "
            "the built-in demo."
            "\v" DT_COMMANDS_DOC "\n\n"
-           "Exit codes: 0 done; 1 an error that a restart would repeat; 2 wrong usage; 75 stopped "
-           "on request (SIGINT, SIGTERM, SIGUSR1, a time limit, a spot notice) with a checkpoint, or another "
-           "rank was lost: the same command goes on.",
+           "Exit codes: 0 done; 1 an error that a restart would repeat; 2 wrong usage, or a time limit that "
+           "is too short; 75 stopped on request (SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU, a time "
+           "limit, a spot notice) with a checkpoint or before the first step, or another rank was lost: the "
+           "same command goes on; 130 ended at once by a second SIGINT.",
 };
 
 #define MAX_SINKS 4

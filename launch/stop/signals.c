@@ -3,6 +3,7 @@
 #include "launch/stop/signals.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -109,6 +110,17 @@ void dt_signals_release(void)
 {
     const sigset_t set = all();
     (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+void dt_signals_end(void)
+{
+    if (!state.received)
+        return;
+    (void)signal(state.received, SIG_DFL);
+    dt_signals_release(); /* also in a thread that blocks all */
+    (void)kill(getpid(), state.received);
+    for (int i = 0; i < 100; i++)
+        (void)poll(NULL, 0, 10);
 }
 
 void dt_signals_ignore_file_size(void)

@@ -33,6 +33,9 @@ void dt_signals_set_trains(void);
 void dt_signals_hold(void);
 void dt_signals_release(void);
 
+/* End the process as the first signal would have without the handlers, or else return. */
+void dt_signals_end(void);
+
 /* For every command: a file that is too large (ulimit -f) is an error of the write. */
 void dt_signals_ignore_file_size(void);
 

@@ -20,7 +20,7 @@
 
 struct dt_start_watch {
     dt_ticker *ticker;
-    bool prints;
+    bool prints, is_training;
     pthread_mutex_t mutex; /* guards the next three */
     bool trains;
     double until_s;
@@ -60,7 +60,10 @@ static void check_stop(dt_start_watch *w)
     const char *signal = dt_signals_stop_requested();
     if (signal && w->asked_s <= 0.0)
         w->asked_s = now;
-    if (signal && now > w->asked_s + GRACE_S) {
+    if (signal && now > w->asked_s + GRACE_S && !w->is_training) {
+        dt_waits_remove_unfinished();
+        dt_signals_end();
+    } else if (signal && now > w->asked_s + GRACE_S) {
         snprintf(why, sizeof why,
                  "stopped on %s before the first step; nothing was lost, and the same command starts again",
                  signal);
@@ -99,13 +102,14 @@ static double tick(void *context)
     return POLL_S;
 }
 
-dt_status dt_start_watch_create(bool prints, dt_start_watch **watch, dt_error *err)
+dt_status dt_start_watch_create(bool prints, bool trains, dt_start_watch **watch, dt_error *err)
 {
     dt_start_watch *w = dt_calloc(1, sizeof *w);
     if (!w)
         return dt_fail_memory(err, sizeof *w, "the thread that watches the start");
     pthread_mutex_init(&w->mutex, NULL);
     w->prints = prints;
+    w->is_training = trains;
     w->until_s = INFINITY;
     const dt_status status = dt_ticker_create(tick, w, "the thread that watches the start", &w->ticker, err);
     if (status == DT_OK)

@@ -18,8 +18,9 @@
 
 typedef struct dt_start_watch dt_start_watch;
 
-/* Starts the thread. `prints`: this process prints why it ends, and log lines. DT_ERR_MEMORY. */
-dt_status dt_start_watch_create(bool prints, dt_start_watch **watch, dt_error *err);
+/* Starts the thread. `prints`: this process prints why it ends, and log lines. `trains`: not another command,
+ * which a signal ends as usual, but for half-written files (dt_waits_set_unfinished). DT_ERR_MEMORY. */
+dt_status dt_start_watch_create(bool prints, bool trains, dt_start_watch **watch, dt_error *err);
 void dt_start_watch_destroy(dt_start_watch *watch); /* NULL is fine */
 
 /* The start must have ended by until_s, by dt_clock_s. `option`: the limit's option and value, which is wrong

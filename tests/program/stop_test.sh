@@ -1,0 +1,177 @@
+#!/bin/bash
+# A training is asked to stop at any moment, also where a disk does not answer: before the first step, in a wait for images, at the end.
+. "$(dirname "$0")/../lib.sh"
+
+hang=$TOP_BUILDDIR/tests/program/hang_dtrain
+small=("${ANY_BACKEND[@]}" --data data --arch resnet18 --image-size 32 --batch 4 --lr 0.02 --threads 1 --spot off --log-every 0)
+
+small_data() { digits data 4 12 5; }
+
+# wait_for REGEX: waits until the job's output has such a line.
+wait_for()
+{
+    local i
+    for i in $(seq 1200); do
+        grep -Eq -e "$1" "$OUTPUT" && return 0
+        gone $pid && break
+        sleep 0.05
+    done
+    fail "no line of the output matches: $1"
+}
+
+# ended_with CODE SECONDS: the job ends with this code, within so many seconds from now.
+ended_with()
+{
+    local start=$SECONDS
+    end_job
+    [ "$code" = "$1" ] || { fail "exit code $code, expected $1"; sed 's/^/    | /' "$OUTPUT" | tail -n 20; }
+    [ $((SECONDS - start)) -le "$2" ] || fail "the end took $((SECONDS - start)) s"
+}
+
+# ask SIGNAL: sends it to the job, which must be running.
+ask()
+{
+    [ "$_state" != skipped ] || return 0
+    gone $pid && fail "it has ended before SIG$1"
+    kill -"$1" $pid 2>/dev/null
+}
+
+# pause SECONDS: not in a case that is skipped.
+pause()
+{
+    [ "$_state" = skipped ] || sleep "$1"
+}
+
+begin "each signal stops a training before its first step with code 75"
+small_data
+for signal in INT TERM HUP USR1 USR2 XCPU; do
+    for seconds in 0.1 0.3; do
+        start_job "$DTRAIN" "${small[@]}" --epochs 1000 --out run
+        pause $seconds
+        # bash ignores SIGINT in jobs in the background, which dtrain handles all the same
+        ask $signal
+        ended_with 75 20
+        expect_output "^dtrain: stopped on SIG$signal (before the first step|after step)"
+    done
+done
+
+for call in opendir stat; do
+    begin "a start that hangs in $call stops with code 75 and says where"
+    small_data
+    case $call in
+    opendir) on=train/2 where='listing the images in data/train/2' ;;
+    stat) on=train/2 where='listing the images' ;;
+    esac
+    start_job env DT_HANG_ON=$on DT_HANG_CALL=$call "$hang" "${small[@]}" --out run
+    pause 2
+    ask TERM
+    ended_with 75 5
+    expect_output "^dtrain: stopped on SIGTERM before the first step; nothing was lost, .*; it has been $where for "
+    expect_exit 0 "$DTRAIN" "${small[@]}" --out run --steps 1
+done
+
+begin "ranks that wait for one that hangs stop with code 75"
+small_data
+start_job ranks 2 env DT_HANG_ON=train/2 DT_HANG_CALL=opendir DT_HANG_RANK=1 "$hang" "${small[@]}" --out run
+pause 3
+for rank in $(ranks_of $pid); do kill -USR1 "$rank"; done
+ended_with 75 10
+expect_output '^dtrain: stopped on SIGUSR1 before the first step'
+
+begin "a time limit ends a start that hangs, with an error"
+small_data
+start_job env DT_HANG_ON=train/2 DT_HANG_CALL=opendir "$hang" "${small[@]}" --out run --time-limit 2
+ended_with 2 10
+expect_output '^dtrain: the time limit of 2s is too short: it has passed before the first step; it has been listing the images in data/train/2'
+
+begin "an image that does not come keeps no stop waiting, and the last step is saved"
+small_data
+start_job env DTRAIN_FAULT=loader.read:30:sleep=100000 "$DTRAIN" "${small[@]}" --workers 1 --epochs 10 --out run
+pause 3
+ask TERM
+ended_with 75 25
+expect_output '^dtrain: stopped on SIGTERM after step [0-9]+; the same command goes on from run'
+step=$(sed -n 's/^dtrain: stopped .* after step \([0-9]*\);.*/\1/p' "$OUTPUT")
+expect_exit 0 "$DTRAIN" "${small[@]}" --epochs 10 --steps $((step + 2)) --out run
+expect_output "going on after step $step,"
+
+begin "a time limit is kept where an image does not come"
+small_data
+start_job env DTRAIN_FAULT=loader.read:30:sleep=100000 "$DTRAIN" "${small[@]}" --workers 1 --epochs 10 --out run --time-limit 12
+ended_with 75 40
+expect_output '^dtrain: stopped on the time limit of 12s after step [0-9]+'
+
+begin "a rank whose image does not come ends all with code 75"
+small_data
+start_job ranks 2 env DTRAIN_FAULT=loader.read@1:12:sleep=100000 "$DTRAIN" "${small[@]}" --workers 1 --epochs 10 --out run
+wait_for ' step +2/60 '
+pause 2
+for rank in $(ranks_of $pid); do kill -USR1 "$rank"; done
+ended_with 75 25
+expect_output 'rank 1 on .*: stopped on SIGUSR1 while data/train/.*\.jpg had not come for [0-9]+ s; the same command goes on'
+
+begin "a signal while a training ends does not change its code"
+small_data
+for point in store.rename:1 safetensors.rename:1; do
+    for signal in TERM INT HUP USR1; do
+        rm -rf run w.safetensors
+        start_job env DTRAIN_FAULT=$point:sleep=2 "$DTRAIN" "${small[@]}" --steps 1 --out run --export w.safetensors
+        if [ $point = store.rename:1 ]; then wait_for ' eval +step '; else wait_for ' save '; fi
+        pause 0.5
+        ask $signal
+        ended_with 0 20
+        expect test -s w.safetensors
+    done
+done
+
+begin "nohup: a hangup that is ignored stays ignored"
+small_data
+start_job nohup "$DTRAIN" "${small[@]}" --steps 4 --out run
+pause 0.3
+ask HUP
+ended_with 0 60
+
+begin "a file that is too large is an error of its write, and no signal"
+small_data
+expect_exit 1 bash -c 'ulimit -f 20; exec "$@"' - "$DTRAIN" "${small[@]}" --steps 2 --out run
+expect_output 'File too large'
+
+begin "other commands end on a signal as usual and leave nothing half written"
+small_data
+expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1 --out run
+for signal in TERM INT HUP; do
+    start_job env DT_HANG_ON=w.safetensors.tmp DT_HANG_CALL=fsync "$hang" export run --output w.safetensors
+    pause 1
+    expect test -e w.safetensors.tmp
+    ask $signal
+    case $signal in TERM) ended_with 143 5 ;; INT) ended_with 130 5 ;; HUP) ended_with 129 5 ;; esac
+    expect test -z "$(ls | grep safetensors)"
+done
+
+for what in OUT/lock OUT/metrics.jsonl OUT/config.conf --weights --init --config manifest.json shard; do
+    begin "a FIFO as $what hangs nothing"
+    small_data
+    expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1 --out run
+    [ "$_state" != skipped ] || continue
+    mkfifo fifo
+    case $what in
+    OUT/lock | OUT/metrics.jsonl | OUT/config.conf)
+        rm -f "run/${what#OUT/}" && mkfifo "run/${what#OUT/}"
+        expect_exit "0|1|2" timeout 30 "$DTRAIN" "${small[@]}" --steps 2 --out run
+        expect_exit "0|1|2" timeout 30 "$DTRAIN" inspect run
+        ;;
+    --weights) expect_exit "1|2" timeout 30 "$DTRAIN" eval "${ANY_BACKEND[@]}" --data data --weights fifo ;;
+    --init) expect_exit "1|2" timeout 30 "$DTRAIN" "${small[@]}" --init fifo --steps 1 --out new ;;
+    --config) expect_exit "1|2" timeout 30 "$DTRAIN" --config fifo ;;
+    manifest.json | shard)
+        file=$(ls run/checkpoints/step-*/manifest.json)
+        [ $what = manifest.json ] || file=$(ls run/checkpoints/step-*/*.h5)
+        rm "$file" && mkfifo "$file"
+        expect_exit 1 timeout 30 "$DTRAIN" inspect run --verify
+        expect_exit "0|1|2" timeout 60 "$DTRAIN" "${small[@]}" --steps 2 --out run
+        expect_exit "0|1|2" timeout 30 "$DTRAIN" export run --output w.safetensors
+        ;;
+    esac
+done
+
+finish
