@@ -1,6 +1,7 @@
 /* Agreement between ranks. Ranks are threads; the test checks each rank's result when all have returned. */
 #include "core/base/alloc.h"
 #include "core/collective/agreement.h"
+#include "tests/fakes/captured_log.h"
 #include "tests/fakes/fake_comm.h"
 #include "tests/testing.h"
 
@@ -125,6 +126,30 @@ static void an_error_of_the_vote_itself_is_not_shared(void)
     fake_comm_run(2, vote_without_rank_1, &v);
     DT_CHECK_INT(v.got[0], DT_ERR_PEER);
     DT_CHECK(!v.error[0].shared);
+}
+
+/* -- dt_first_error -------------------------------------------------------------------------------------- */
+
+static void the_first_of_two_errors_is_returned_and_the_second_logged_once(void)
+{
+    dt_comm comm = {.rank = 0, .size = 2};
+    dt_error first = {0}, second = {0}, own = {0};
+    captured_log_begin(DT_LOG_INFO);
+    DT_CHECK_INT(dt_first_error(&comm, DT_OK, &first, DT_OK, &second), DT_OK);
+    dt_fail_shared(&second, DT_ERR_IO, "the second");
+    DT_CHECK_INT(dt_first_error(&comm, DT_OK, &first, DT_ERR_IO, &second), DT_ERR_IO);
+    DT_CHECK_STR(first.message, "the second");
+    DT_CHECK_STR(captured_log_text(), "");
+    dt_fail_shared(&first, DT_ERR_DATA, "the first");
+    DT_CHECK_INT(dt_first_error(&comm, DT_ERR_DATA, &first, DT_ERR_IO, &second), DT_ERR_DATA);
+    comm.rank = 1;
+    DT_CHECK_INT(dt_first_error(&comm, DT_ERR_DATA, &first, DT_ERR_IO, &second), DT_ERR_DATA);
+    DT_CHECK_STR(first.message, "the first");
+    captured_log_end();
+    DT_CHECK_STR(captured_log_text(), "the second\n");
+    dt_fail(&own, DT_ERR_PEER, "rank 0 is lost"); /* the others may wait */
+    DT_CHECK_INT(dt_first_error(&comm, DT_ERR_DATA, &first, DT_ERR_PEER, &own), DT_ERR_PEER);
+    DT_CHECK(!first.shared);
 }
 
 /* -- dt_check_same --------------------------------------------------------------------------------------- */
@@ -277,6 +302,7 @@ static const dt_test tests[] = {
     DT_TEST(agreeing_allocates_nothing),
     DT_TEST(a_message_of_full_length_gets_its_rank_in_front),
     DT_TEST(an_error_of_the_vote_itself_is_not_shared),
+    DT_TEST(the_first_of_two_errors_is_returned_and_the_second_logged_once),
     DT_TEST(equal_values_pass),
     DT_TEST(a_difference_names_field_values_ranks_and_host),
     DT_TEST(the_first_field_that_differs_is_reported),
