@@ -226,6 +226,7 @@ static dt_status list_class(dt_folder *folder, int64_t class_index, XXH3_state_t
     dt_left_out_merge(&folder->left_out, &left_out, class_name);
     if (dir)
         closedir(dir);
+    dt_waits_end();
     dt_free(path);
     return status;
 }

@@ -115,6 +115,10 @@ static CURLcode set_up(http_curl *h, double timeout_s)
         curl_easy_setopt(c, CURLOPT_WRITEDATA, h),
         curl_easy_setopt(c, CURLOPT_ERRORBUFFER, h->why),
         curl_easy_setopt(c, CURLOPT_HTTP09_ALLOWED, 0L),
+#    if LIBCURL_VERSION_NUM >= 0x075700
+        curl_easy_setopt(c, CURLOPT_QUICK_EXIT,
+                         1L), /* does not wait for a name server that does not answer */
+#    endif
     };
     for (size_t i = 0; i < sizeof r / sizeof r[0]; i++)
         if (r[i] != CURLE_OK)
