@@ -9,4 +9,7 @@
 #define DT_TO_GIB(bytes) ((double)(bytes) / DT_GIB)
 #define DT_TO_MIB(bytes) ((double)(bytes) / DT_MIB)
 
+/* The ending of a plural: "%lld image%s", n, DT_PLURAL(n). */
+#define DT_PLURAL(n) ((n) == 1 ? "" : "s")
+
 #endif

@@ -1,5 +1,7 @@
 #include "core/training/start.h"
 
+#include "core/base/units.h"
+
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "core/checkpoint/load.h"
@@ -120,9 +122,10 @@ static dt_status plan(dt_training *t, dt_error *err)
     t->steps_per_epoch = dt_steps_per_epoch(t->train.n_samples, t->global_batch);
     if (t->steps_per_epoch < 1)
         return dt_fail(err, DT_ERR_USAGE,
-                       "the training set has %lld images, fewer than one global batch of %lld (%d ranks x "
+                       "the training set has %lld image%s, fewer than one global batch of %lld (%d rank%s x "
                        "--batch %lld x --accumulate %lld): use a smaller --batch",
-                       (long long)t->train.n_samples, (long long)t->global_batch, t->parts->comm->size,
+                       (long long)t->train.n_samples, DT_PLURAL(t->train.n_samples),
+                       (long long)t->global_batch, t->parts->comm->size, DT_PLURAL(t->parts->comm->size),
                        (long long)c->batch, (long long)c->accumulate);
     return dt_class_names_of_source(t->parts->train, &t->class_names, err);
 }

@@ -3,6 +3,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/printable.h"
+#include "core/base/units.h"
 #include "io/metrics/progress_text.h"
 
 #include <errno.h>
@@ -84,8 +85,9 @@ static void status_line(const progress *p, dt_progress_text *t)
     int used = 0, bar = 0;
     char share[8];
     bool evaluating = p->eval_total > 0;
-    dt_progress_add(&fields[EPOCH], "epoch %*" PRId64 "/%" PRId64, dt_progress_digits(p->start.epochs),
-                    p->step.epoch + 1, p->start.epochs);
+    if (p->start.epochs > 0 || !evaluating) /* `dtrain eval` has no epochs */
+        dt_progress_add(&fields[EPOCH], "epoch %*" PRId64 "/%" PRId64, dt_progress_digits(p->start.epochs),
+                        p->step.epoch + 1, p->start.epochs);
     dt_progress_add(&fields[SHARE], "  %4s", evaluating ? "eval" : percent(p, share));
     if (evaluating) {
         dt_progress_add(&fields[STEP], "  batch %*" PRId64 "/%" PRId64, dt_progress_digits(p->eval_total),
@@ -216,7 +218,7 @@ static dt_status progress_eval(dt_sink *sink, const dt_metrics_eval *m, dt_error
     dt_progress_add_loss(&t, m->val_loss);
     dt_progress_add_share(&t, "top-1", m->val_top1);
     dt_progress_add_share(&t, "top-5", m->val_top5);
-    dt_progress_add(&t, "  %" PRId64 " images", m->n);
+    dt_progress_add(&t, "  %" PRId64 " image%s", m->n, DT_PLURAL(m->n));
     dt_progress_add_duration(&t, m->elapsed_s);
     if (m->n_broken > 0)
         dt_progress_add(&t, "  %" PRId64 " broken file%s left out", m->n_broken, m->n_broken == 1 ? "" : "s");

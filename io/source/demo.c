@@ -201,6 +201,16 @@ static dt_status publish(const char *unfinished, const char *dir, dt_error *err)
     return dt_fail_errno(err, "demo data: cannot rename %s to %s", unfinished, dir);
 }
 
+/* mkdtemp's mode is 0700; that of the folder `train` in it is the one that the umask gives. */
+static bool take_mode_of_train(const char *folder)
+{
+    struct stat st;
+    char *train = dt_strprintf("%s/train", folder);
+    const bool ok = train && stat(train, &st) == 0 && chmod(folder, st.st_mode & 07777) == 0;
+    dt_free(train);
+    return ok;
+}
+
 /* `dir` without slashes at its end. */
 static dt_status write_to(const char *dir, dt_error *err)
 {
@@ -219,7 +229,7 @@ static dt_status write_to(const char *dir, dt_error *err)
         goto done;
     }
     status = fill_folder(unfinished, err);
-    if (status == DT_OK && chmod(unfinished, 0755) != 0) /* mkdtemp's mode is 0700 */
+    if (status == DT_OK && !take_mode_of_train(unfinished))
         status = dt_fail_errno(err, "demo data: cannot change the mode of %s", unfinished);
     if (status == DT_OK)
         status = publish(unfinished, dir, err);

@@ -53,13 +53,14 @@ static void log_batch(const dt_session *s, const dt_config *c, const dt_memory_e
                       bool training)
 {
     if (training)
-        dt_log_info("--batch auto: %lld images per rank, with %.2f of %.2f GiB; a global batch of %lld: "
+        dt_log_info("--batch auto: %lld image%s per rank, with %.2f of %.2f GiB; a global batch of %lld: "
                     "check that --lr %g suits it",
-                    (long long)c->batch, DT_TO_GIB(estimate->total_bytes), DT_TO_GIB(estimate->free_bytes),
-                    (long long)(c->batch * c->accumulate * s->comm->size), c->lr);
+                    (long long)c->batch, DT_PLURAL(c->batch), DT_TO_GIB(estimate->total_bytes),
+                    DT_TO_GIB(estimate->free_bytes), (long long)(c->batch * c->accumulate * s->comm->size),
+                    c->lr);
     else
-        dt_log_info("--batch auto: %lld images per rank, with %.2f of %.2f GiB", (long long)c->batch,
-                    DT_TO_GIB(estimate->total_bytes), DT_TO_GIB(estimate->free_bytes));
+        dt_log_info("--batch auto: %lld image%s per rank, with %.2f of %.2f GiB", (long long)c->batch,
+                    DT_PLURAL(c->batch), DT_TO_GIB(estimate->total_bytes), DT_TO_GIB(estimate->free_bytes));
 }
 
 static dt_status resolve(const dt_session *s, dt_options *o, const dt_source_info *data, bool training,
@@ -116,8 +117,17 @@ static dt_status too_large(const planning *p, const dt_options *o, const dt_memo
                            dt_error *err)
 {
     const dt_config *c = &o->config;
-    int64_t largest = 0;
+    int64_t largest = 0, too_large = c->batch;
     DT_TRY(dt_memory_largest_batch(&p->query, c->batch - 1, &largest, err));
+    while (largest > 0 && too_large - largest > 1) { /* it tried some sizes only */
+        const int64_t middle = largest + (too_large - largest) / 2;
+        dt_memory_estimate of_middle;
+        DT_TRY(dt_memory_estimate_batch(&p->query, middle, &of_middle, err));
+        if (dt_memory_estimate_fits(&of_middle))
+            largest = middle;
+        else
+            too_large = middle;
+    }
     if (largest == 0)
         return dt_fail(err, DT_ERR_USAGE,
                        "--batch %lld: %s at %lld pixels does not fit with any batch: %.2f GiB are free",

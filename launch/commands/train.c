@@ -16,6 +16,7 @@
 #include "launch/commands/auto_batch.h"
 #include "launch/commands/commands.h"
 #include "launch/commands/init_weights.h"
+#include "launch/commands/run_log.h"
 #include "launch/hardware/computed_by.h"
 #include "launch/options/duration.h"
 #include "launch/run/checkpoint_folders.h"
@@ -72,12 +73,6 @@ typedef struct training {
     char resumes_by[160]; /* for parts.resumes_by */
 } training;
 
-/* Whether this is a measurement instead of a training: it writes no files, and evaluates nothing. */
-static bool only_measures(const dt_options *o)
-{
-    return o->input == DT_INPUT_SYNTHETIC || o->profile_steps > 0;
-}
-
 static bool trains_the_demo(const dt_options *o)
 {
     return !o->config.data[0] && o->input == DT_INPUT_LOADER;
@@ -100,15 +95,15 @@ static dt_status prepare_data(training *t, const dt_session *s, dt_error *err)
     return DT_OK;
 }
 
-/* Collective. With --resume never: a restart of the batch job that began the run resumes it. Says what resumes
- * this run after a stop, since the same command would begin again. */
+/* Collective. With --resume never: a restart of the batch job that began the run resumes it. Says what
+ * resumes this run after a stop, since the same command would begin again. */
 static dt_status resolve_resume(training *t, const dt_session *s, dt_error *err)
 {
     dt_config *c = &t->options.config;
     dt_job job;
     dt_job_read(&job);
     snprintf(t->resumes_by, sizeof t->resumes_by, "the same command");
-    if (c->resume != DT_RESUME_NEVER || only_measures(&t->options))
+    if (c->resume != DT_RESUME_NEVER || dt_run_log_only_measures(&t->options))
         return DT_OK;
     if (job.name[0])
         snprintf(t->resumes_by, sizeof t->resumes_by,
@@ -130,7 +125,7 @@ static dt_status resolve_resume(training *t, const dt_session *s, dt_error *err)
  * leaves an older run where it is. */
 static dt_status open_run_folder(training *t, const dt_session *s, dt_error *err)
 {
-    return s->comm->rank == 0 && !only_measures(&t->options)
+    return s->comm->rank == 0 && !dt_run_log_only_measures(&t->options)
                ? dt_run_folder_open(&t->options, t->config_text, s->comm, &t->folder, err)
                : DT_OK;
 }
@@ -145,12 +140,12 @@ static dt_status open_sources(training *t, const dt_session *s, dt_error *err)
     DT_TRY(dt_auto_batch_resolve(s, &t->options, true, true, err));
     DT_TRY(dt_agree(s->comm, dt_auto_batch_check(s, o, ABOUT_1000_CLASSES, true, &t->memory, err), err));
     dt_status status = dt_session_source(s, o, true, &t->train, err);
-    if (status == DT_OK && !only_measures(o) && dt_loader_has_validation(c->data))
+    if (status == DT_OK && !dt_run_log_only_measures(o) && dt_loader_has_validation(c->data))
         status = dt_session_source(s, o, false, &t->val, err);
     if (status == DT_OK && t->val && s->comm->rank == 0)
         status = dt_loader_log_shared(t->train, t->val, err);
     DT_TRY(dt_agree(s->comm, status, err));
-    if (!t->val && s->comm->rank == 0 && !only_measures(o))
+    if (!t->val && s->comm->rank == 0 && !dt_run_log_only_measures(o))
         dt_log_warn("there is no %s/val: nothing will be evaluated", c->data);
     return DT_OK;
 }
@@ -185,7 +180,7 @@ static dt_status open_sinks(training *t, const dt_session *s, dt_error *err)
     int64_t *n = &t->parts.n_sinks;
     DT_TRY(dt_progress_create(stderr, &options, &t->sinks[*n], err));
     dt_console_set_progress(t->sinks[(*n)++]);
-    if (only_measures(&t->options))
+    if (dt_run_log_only_measures(&t->options))
         return DT_OK;
     DT_TRY(dt_jsonl_create(t->folder.metrics, &t->sinks[*n], err));
     (*n)++;
@@ -235,7 +230,7 @@ static void resumed(void *context, int64_t step)
     training *t = context;
     dt_error err = {0};
     t->first_step = step;
-    if (t->parts.comm->rank == 0 && !only_measures(&t->options) &&
+    if (t->parts.comm->rank == 0 && !dt_run_log_only_measures(&t->options) &&
         dt_run_folder_commit(&t->options, &t->folder, step > 0, &err) != DT_OK)
         dt_log_error("%s", err.message);
 }
@@ -262,11 +257,11 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     DT_TRY(resolve_resume(t, s, err));
     DT_TRY(dt_agree(s->comm, open_run_folder(t, s, err), err));
     DT_TRY(begin_part(s, "opening the checkpoints", err));
-    if (!only_measures(&t->options))
+    if (!dt_run_log_only_measures(&t->options))
         DT_TRY(dt_checkpoint_folders_open(&t->options, t->folder.checkpoints, s->comm, &t->checkpoints, err));
     DT_TRY(dt_agree(s->comm, open_events(t, s, err), err));
     DT_TRY(dt_agree(s->comm, open_sinks(t, s, err), err));
-    if (t->options.config.resume == DT_RESUME_NEVER && !only_measures(&t->options))
+    if (t->options.config.resume == DT_RESUME_NEVER && !dt_run_log_only_measures(&t->options))
         DT_TRY(dt_checkpoint_folders_put_aside(&t->checkpoints, s->comm, err));
     t->parts.config = &t->options.config;
     t->parts.config_text = t->config_text;
@@ -306,64 +301,6 @@ static void disassemble(training *t)
     if (t->events)
         t->events->ops->destroy(t->events);
     dt_free(t->config_text);
-}
-
-/* -- log lines ------------------------------------------------------------------------------------------- */
-
-static void log_training(const training *t, const dt_session *s)
-{
-    const dt_options *o = &t->options;
-    const dt_config *c = &o->config;
-    dt_net_info net;
-    dt_source_info train = {0}, val = {0};
-    dt_net_get_info(t->net, &net);
-    t->train->ops->info(t->train, &train);
-    if (t->val)
-        t->val->ops->info(t->val, &val);
-    if (o->config_file[0])
-        dt_log_info("options that the command line does not set are read from %s", o->config_file);
-    dt_log_info("%s: %.2f million parameters, %.2f GMAC an image at %lld pixels", o->arch,
-                (double)net.n_params / 1e6, (double)net.forward_macs / 1e9, (long long)c->image_size);
-    dt_log_info("memory of each rank, at its peak: %.2f GiB of %.2f free: %.0f MiB for activations, %.0f for "
-                "parameters, %.0f for the backend, %.0f for images, %.0f for the snapshot of a checkpoint",
-                DT_TO_GIB(t->memory.total_bytes - t->memory.reserve_bytes), DT_TO_GIB(t->memory.free_bytes),
-                DT_TO_MIB(t->memory.activation_bytes), DT_TO_MIB(t->memory.parameter_bytes),
-                DT_TO_MIB(t->memory.backend_bytes), DT_TO_MIB(t->memory.input_bytes),
-                DT_TO_MIB(t->memory.snapshot_bytes));
-    const bool is_random = o->input == DT_INPUT_SYNTHETIC;
-    dt_log_info("%s%s: %lld images to train on, %lld to evaluate on, %lld classes; global batch %lld",
-                is_random ? "random pixels, in the numbers of " : "",
-                is_random && !c->data[0] ? "ImageNet" : c->data, (long long)train.n_samples,
-                (long long)val.n_samples, (long long)train.n_classes,
-                (long long)(c->batch * c->accumulate * s->comm->size));
-    dt_log_info("communication: %s", s->comm->detail); /* for NCCL the network too */
-    if (only_measures(o))
-        dt_log_info("a measurement: nothing is written");
-    else
-        dt_log_info("writing to %s", o->out);
-}
-
-static void log_next_steps(const training *t, bool is_demo)
-{
-    const dt_options *o = &t->options;
-    const dt_config *c = &o->config;
-    dt_log_info("the run is in %s: metrics.jsonl, %sconfig.conf; --config %s/config.conf --resume never does "
-                "it again",
-                o->out, o->checkpoint_dir[0] ? "" : "checkpoints/, and ", o->out);
-    if (o->checkpoint_dir[0])
-        dt_log_info("its checkpoints are in %s", o->checkpoint_dir);
-    if (!is_demo)
-        return;
-    const char *program = program_invocation_name; /* "./dtrain": a line to copy */
-    dt_log_info("that was the built-in demo. What to do next:");
-    dt_log_info("  %s eval --data %s --weights %s", program, c->data, o->out);
-    dt_log_info("      evaluates what was just trained");
-    dt_log_info("  " DT_MPIRUN_NAME " -np 2 %s --data DIR --arch resnet18 --image-size 64", program);
-    dt_log_info("      trains on your images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg");
-    dt_log_info("  %s --help", program);
-    dt_log_info(
-        "      lists every option; a file can hold them too: %s --config %s/config.conf --resume never",
-        program, o->out);
 }
 
 /* -- the command ----------------------------------------------------------------------------------------- */
@@ -426,7 +363,12 @@ static dt_status run(training *t, dt_session *s, dt_error *err)
     DT_TRY(assemble(t, s, err));
     DT_TRY(dt_session_show(s, &t->options, DT_COMMAND_TRAIN, err));
     if (s->comm->rank == 0)
-        log_training(t, s);
+        dt_run_log_start(&(dt_run_log){.options = o,
+                                       .session = s,
+                                       .net = t->net,
+                                       .train = t->train,
+                                       .val = t->val,
+                                       .memory = &t->memory});
     dt_waits_begin("loading the checkpoint and comparing the ranks");
     dt_status status = dt_trainer_run(&t->parts, &result, err);
     if (!result.all_done)
@@ -436,8 +378,8 @@ static dt_status run(training *t, dt_session *s, dt_error *err)
             "there was nothing left to do: all %lld steps were done before; --resume never starts over",
             (long long)result.steps);
     status = write_results(t, s, result.steps, status, err);
-    if (status == DT_OK && s->comm->rank == 0 && !only_measures(o))
-        log_next_steps(t, is_demo);
+    if (status == DT_OK && s->comm->rank == 0 && !dt_run_log_only_measures(o))
+        dt_run_log_end(o, is_demo);
     return status;
 }
 

@@ -5,6 +5,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/file.h"
+#include "launch/options/file_slips.h"
 #include "launch/options/suggest.h"
 
 #include <libconfig.h>
@@ -64,8 +65,9 @@ static dt_status wrong_type(const dt_option *o, int type, const char *where, dt_
         "true or false",  "true or false",           "a whole number",
         "a number",       "two numbers, (MIN, MAX)", "a text in \"\"",
         "a text in \"\"", "a text in \"\"",          "a number of seconds or a text in \"\""};
-    return dt_fail(err, DT_ERR_USAGE, "%s: %s was expected, this is %s", where, wanted[o->type],
-                   type_name(type));
+    const bool needs_no_quotes = type == CONFIG_TYPE_STRING;
+    return dt_fail(err, DT_ERR_USAGE, "%s: %s was expected, this is %s%s", where, wanted[o->type],
+                   type_name(type), needs_no_quotes ? "; leave the quotes out" : "");
 }
 
 /* Formats the value of a setting as text for dt_option_set. */
@@ -173,7 +175,8 @@ static dt_status apply_setting(const char *path, const char *file_text, unsigned
     return dt_option_set(options, row, text, DT_ORIGIN_FILE, where, err);
 }
 
-/* A configuration has some 60 lines: a larger text is not one. libconfig's time grows with the square of it. */
+/* A configuration has some 60 lines: a larger text is not one. libconfig's time grows with the square of it.
+ * */
 enum { LARGEST = 128 << 10 };
 
 /* Reads the whole file, and appends a zero byte. The caller frees *text. */
@@ -200,11 +203,11 @@ static dt_status read_text(const char *path, char **text, dt_error *err)
     return dt_fail(err, DT_ERR_USAGE, "%s: not a configuration file: %s", path,
                    failed        ? "it cannot be read"
                    : is_too_long ? "larger than 128 KiB"
-                                 : "there is a zero byte in it");
+                                 : "there is a zero byte in it; is it UTF-16?");
 }
 
-/* libconfig opens what a line "@include" names, any path and any kind of file, also for a text from a manifest. So
- * such a line is refused. */
+/* libconfig opens what a line "@include" names, any path and any kind of file, also for a text from a
+ * manifest. So such a line is refused. */
 static dt_status refuse_includes(const char *name, const char *text, dt_error *err)
 {
     int number = 1;
@@ -231,8 +234,14 @@ static dt_status read_settings(const char *name, const char *text, unsigned comm
     config_init(&config);
     if (!config_read_string(&config, text)) {
         const char *file = config_error_file(&config);
-        status = dt_fail(err, DT_ERR_USAGE, "%s:%d: %s", file ? file : name, config_error_line(&config),
-                         config_error_text(&config));
+        const char *why = config_error_text(&config);
+        char explained[512], *line = file ? NULL : copy_line(text, (unsigned)config_error_line(&config));
+        if (line && strcmp(why, "syntax error") == 0)
+            why = dt_file_slips_explain(line, explained, sizeof explained);
+        else if (strncmp(why, "duplicate", 9) == 0)
+            why = "a key in this line is already in the file";
+        status = dt_fail(err, DT_ERR_USAGE, "%s:%d: %s", file ? file : name, config_error_line(&config), why);
+        dt_free(line);
         goto fail;
     }
     const config_setting_t *root = config_root_setting(&config);
@@ -266,7 +275,9 @@ dt_status dt_options_read_file(const char *path, unsigned command, dt_options *o
     if (strlen(path) >= sizeof options->config_file)
         return dt_fail(err, DT_ERR_USAGE, "%s: longer than %zu bytes", path, sizeof options->config_file - 1);
     DT_TRY(read_text(path, &text, err));
-    dt_status status = dt_options_read_text(path, text, command, options, err);
+    dt_status status = dt_file_slips_normalize(path, text, err);
+    if (status == DT_OK)
+        status = dt_options_read_text(path, text, command, options, err);
     if (status == DT_OK)
         snprintf(options->config_file, sizeof options->config_file, "%s", path);
     dt_free(text);

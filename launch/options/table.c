@@ -47,8 +47,10 @@ static const dt_option table[] = {
      .by_default = "224", .help = "height and width of the images that the network gets"},
     {ROW("batch", "N", BOTH | INFO, DATA, INT, config.batch), .min = 1, .max = 65536, .word = "auto",
      .by_default = "32",
-     .help = "images per rank and micro-batch; the global batch is N x ranks x --accumulate. auto: the "
-             "largest one that fits in the memory of every rank, a multiple of 8; scale --lr yourself"},
+     .help =
+         "images per rank and micro-batch; the global batch is N x ranks x --accumulate. auto: the "
+         "largest of 1 to 8, 16, 24, 32, 48, 64, 96, 128, ... that fits in the memory of every rank; scale "
+         "--lr yourself"},
     {ROW("augment", "KIND", TRAIN, DATA, CHOICE, augment), .choices = augments, .by_default = "standard",
      .help = "standard: random-resized-crop and flip; none: the whole image, resized and centred"},
     {ROW("crop-scale", "MIN,MAX", TRAIN, DATA, RANGE, crop_scale_min), .min = 0, .max = 1, .above_min = true,

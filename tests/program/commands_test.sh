@@ -2,6 +2,12 @@
 # The help of each command, demo-data, and (long) the demo as a new user starts it.
 . "$(dirname "$0")/../lib.sh"
 
+begin "demo-data respects the umask"
+expect_exit 0 bash -c "umask 027; exec '$DTRAIN' demo-data digits"
+expect test "$(stat -c %a digits digits/train digits/val/0 digits/val/0/0000.jpg | xargs)" = "750 750 750 640"
+expect_exit 0 bash -c "umask 0; exec '$DTRAIN' demo-data open"
+expect test "$(stat -c %a open open/train | xargs)" = "777 777"
+
 begin "help and version are commands, too"
 expect_exit 0 "$DTRAIN" --help
 cp "$OUTPUT" train.help

@@ -92,6 +92,7 @@ expect test "$(first_step runs/a)" = 1
 begin "config.conf says how it is used again"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --epochs 1
+expect_output '^dtrain: --lr is at its default, 0.1, for a global batch of 256; in proportion, one of 4 has --lr 0.0015625$'
 expect_output 'config.conf; --config runs/a/config.conf --resume never does it again'
 expect grep -q '^# .*--resume never does it again, --resume auto goes on with it' runs/a/config.conf
 expect_exit 0 "$DTRAIN" --config runs/a/config.conf

@@ -84,8 +84,8 @@ static void mistakes_in_a_file_are_reported_with_their_line(void)
         ":1: unknown key 'xyzzy'; 'dtrain --help' lists the options, and keys have the same names");
     options_kit_check_file_refused("lr = 0.1;\nbatch = 0;",
                                    ":2: batch: 0 is out of range: 1 to 65536, or auto");
-    options_kit_check_file_refused("batch = \"32\";",
-                                   ":1: batch: a whole number was expected, this is a text");
+    options_kit_check_file_refused(
+        "batch = \"32\";", ":1: batch: a whole number was expected, this is a text; leave the quotes out");
     options_kit_check_file_refused("batch = 32.5;",
                                    ":1: batch: a whole number was expected, this is a number");
     options_kit_check_file_refused("\n\nnesterov = 1;",
@@ -98,10 +98,47 @@ static void mistakes_in_a_file_are_reported_with_their_line(void)
                                    ":1: arch: a text in \"\" was expected, this is a group");
     options_kit_check_file_refused("crop_scale = (0.3, 1);\ncrop-scale = (0.3, 1);",
                                    ":2: crop-scale: this key is already in the file");
-    options_kit_check_file_refused("batch = ;", ":1: syntax error");
+    options_kit_check_file_refused("batch = ;", ":1: batch has no value");
     options_kit_check_file_refused("arch = \"resnet5\";",
                                    ":1: arch: 'resnet5' is not one of resnet18, resnet34, "
                                    "resnet50, resnet101, resnet152; did you mean 'resnet50'?");
+}
+
+static void common_slips_are_explained(void)
+{
+    static const char *const cases[][2] = {
+        {"data = d/good;", ":1: texts need quotes: data = \"d/good\";"},
+        {"lr = 0.1;\ndata = ~/x; # mine", ":2: texts need quotes: data = \"~/x\";"},
+        {"data = 'x';", ":1: texts need double quotes, \"...\""},
+        {"data = \u201cx\u201d;", ":1: texts need double quotes, \"...\""},
+        {"lr = 0.1;\ndata = \"x;\nout = y;", ":2: the text that begins here has no \" at its end"},
+        {"/* note\nlr = 0.1;", ":1: the comment that begins here has no */ at its end"},
+        {"nesterov = yes;", ":1: a switch is true or false, without quotes"},
+        {"batch 3;", ":1: '=' is missing after 'batch': name = value;"},
+        {"batch == 3;", ":1: one '=' is enough"},
+        {"--batch = 3;", ":1: names have no -- in a file: name = value;"},
+        {"[train]\nbatch = 3;", ":1: there are no sections: each line is name = value;"},
+        {"{\"batch\": 3}", ":1: this looks like JSON: each line is name = value;"},
+        {"batch = 64k;", ":1: '64k' is not a number; a text needs quotes: batch = \"64k\";"},
+        {"batch =\u00a03;", ":1: there is a no-break space in this line; use a plain one"},
+        {"; note\nbatch = 3;", ":1: a comment begins with #"},
+        {"batch = 3; batch = 4;", ":1: a key in this line is already in the file"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        options_kit_check_file_refused(cases[i][0], cases[i][1]);
+}
+
+static void byte_order_marks_tabs_and_other_line_ends_are_read(void)
+{
+    static const char *const texts[] = {"\xef\xbb\xbf"
+                                        "batch\t=\t7;\r\nlr = 0.5;\r\n",
+                                        "# a comment\rbatch = 7;\rlr = 0.5;\r", "batch: 7\nlr: 0.5\n",
+                                        "batch = 7, lr = 0.5,"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        DT_CHECK_INT(PARSE(train, "--config", options_kit_write_file(texts[i])), DT_OK);
+        DT_CHECK_INT(options.config.batch, 7);
+        DT_CHECK_CLOSE(options.config.lr, 0.5, 0);
+    }
 }
 
 static void a_later_error_about_an_option_gets_its_line_in_the_file(void)
@@ -246,6 +283,8 @@ static const dt_test tests[] = {
     DT_TEST(dtrain_conf_is_read_by_train_unless_config_names_a_file),
     DT_TEST(an_empty_text_in_a_file_is_an_option_that_is_not_given),
     DT_TEST(mistakes_in_a_file_are_reported_with_their_line),
+    DT_TEST(common_slips_are_explained),
+    DT_TEST(byte_order_marks_tabs_and_other_line_ends_are_read),
     DT_TEST(a_later_error_about_an_option_gets_its_line_in_the_file),
     DT_TEST(a_long_integer_in_a_file_is_not_cut_to_32_bits),
     DT_TEST(a_missing_file_is_refused),

@@ -166,8 +166,8 @@ static void a_batch_is_a_number_or_auto(void)
     DT_CHECK_INT(options.config.batch, 0);
     DT_REQUIRE(PARSE(train, "--config", options_kit_write_file("data = \"x\"; batch = \"auto\";")) == DT_OK);
     DT_CHECK_INT(options.config.batch, 0);
-    options_kit_check_file_refused("batch = \"all\";",
-                                   ":1: batch: a whole number was expected, this is a text");
+    options_kit_check_file_refused(
+        "batch = \"all\";", ":1: batch: a whole number was expected, this is a text; leave the quotes out");
     CHECK_REFUSED("--steps: 'auto' is not a whole number", train, "--steps", "auto");
 }
 
