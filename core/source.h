@@ -49,8 +49,8 @@ typedef struct dt_source_ops {
     const char *name;
     void (*destroy)(dt_source *source);
     void (*info)(dt_source *source, dt_source_info *info);
-    /* The name of the class with this label, owned by the source; NULL if there is no such class, or if the source
-     * does not name its classes. */
+    /* The name of the class with this label, owned by the source; NULL if there is no such class, or if
+     * the source does not name its classes. */
     const char *(*class_name)(dt_source *source, int64_t label);
     /* The path of a sample, for messages, owned by the source. */
     const char *(*sample_name)(dt_source *source, int64_t id);
@@ -66,9 +66,9 @@ typedef struct dt_source_ops {
     dt_status (*next)(dt_source *source, dt_batch **batch, dt_error *err);
     void (*release)(dt_source *source, dt_batch *batch);
     void (*stats)(dt_source *source, dt_source_stats *stats);
-    /* Give class i the label labels[i], for 0 <= i < n_classes and a permutation: before start. class_name and the
-     * labels of batches follow it; the fingerprint stays. May be
-     * NULL if class_name returns NULL. */
+    /* Give class i the label labels[i], for 0 <= i < n_classes and a permutation: before start.
+     * class_name and the labels of batches follow it; the fingerprint stays. May be NULL if class_name
+     * returns NULL. */
     dt_status (*set_labels)(dt_source *source, const int32_t *labels, dt_error *err);
     /* Change the image size, in pixels, for progressive resizing: between epochs, before start. */
     dt_status (*set_image_size)(dt_source *source, int64_t size, dt_error *err);

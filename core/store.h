@@ -65,8 +65,8 @@ typedef struct dt_shard_entry {
     int64_t first, n_elems; /* its elements of the stream */
 } dt_shard_entry;
 
-/* Version 3 has no class_names, best_epoch and best_step; version 2 has no computed_by, either; version 1 has no
- * n_good_steps and n_skipped_steps, either. dtrain reads all four. */
+/* Version 3 has no class_names, best_epoch and best_step; version 2 has no computed_by, either; version 1
+ * has no n_good_steps and n_skipped_steps, either. dtrain reads all four. */
 #define DT_MANIFEST_VERSION 4
 
 typedef struct dt_manifest {

@@ -138,8 +138,8 @@ static dt_status list_folder(DIR *dir, const char *path, dt_names *list, dt_left
     return DT_OK;
 }
 
-/* Decide whether an entry of a class is a sample. A link without a target is one, if its name is an image's: a
- * broken file. */
+/* Decide whether an entry of a class is a sample. A link without a target is one, if its name is an
+ * image's: a broken file. */
 static bool is_sample(const char *name, const struct stat *info, bool there, dt_left_out *left_out)
 {
     if (there && S_ISDIR(info->st_mode))

@@ -3,10 +3,10 @@
  *   dt_folder_open("imagenet", "train", NULL, &folder, err);
  *   dt_folder_path(folder, id, path, sizeof path);    imagenet/train/n01440764/n01440764_10026.JPEG
  *
- * The layout is that of torchvision's ImageFolder: ROOT/SPLIT/CLASS/FILE. Classes are numbered in byte order
- * of their names, samples class by class in byte order of the file names. Files are *.jpg, *.jpeg, *.jpe and *.jfif,
- * in any case. All others are left out and counted, and so are hidden files, folders in a class, and what is not a
- * file. Symbolic links are followed.
+ * The layout is that of torchvision's ImageFolder: ROOT/SPLIT/CLASS/FILE. Classes are numbered in byte
+ * order of their names, samples class by class in byte order of the file names. Files are *.jpg, *.jpeg,
+ * *.jpe and *.jfif, in any case. All others are left out and counted, and so are hidden files, folders
+ * in a class, and what is not a file. Symbolic links are followed.
  */
 #ifndef DT_IO_SOURCE_FOLDER_H
 #define DT_IO_SOURCE_FOLDER_H
@@ -41,13 +41,14 @@ void dt_folder_set_labels(dt_folder *folder, const int32_t *labels);
 /* The entries of ROOT/SPLIT and of its classes that are not samples. Owned by the folder. */
 const dt_left_out *dt_folder_left_out(const dt_folder *folder);
 
-/* Find two classes whose names differ only in the case of ASCII letters; their names are cut if they do not fit. */
+/* Find two classes whose names differ only in the case of ASCII letters; their names are cut if they do
+ * not fit. */
 #define DT_SIMILAR_BYTES 128
 bool dt_folder_find_similar_classes(const dt_folder *folder, char first[DT_SIMILAR_BYTES],
                                     char second[DT_SIMILAR_BYTES]);
 
-/* Count the files that are in two classes or more, by links; example: paths of one in two classes, cut if longer.
- * DT_ERR_MEMORY. */
+/* Count the files that are in two classes or more, by links; example: paths of one in two classes, cut
+ * if longer. DT_ERR_MEMORY. */
 dt_status dt_folder_find_twice(const dt_folder *folder, int64_t *n, char example[2][512], dt_error *err);
 
 /* Files that two splits have in common. */
@@ -58,7 +59,8 @@ typedef struct dt_folder_shared {
 } dt_folder_shared;
 
 /* Compare the files by inode, and those with the same class and size by content: up to
- * DT_FOLDER_SHARED_READS with the same name, and as many others. Files that cannot be read count as different. DT_ERR_MEMORY. */
+ * DT_FOLDER_SHARED_READS with the same name, and as many others. Files that cannot be read count as
+ * different. DT_ERR_MEMORY. */
 #define DT_FOLDER_SHARED_READS 64
 dt_status dt_folder_find_shared(const dt_folder *train, const dt_folder *val, dt_folder_shared *shared,
                                 dt_error *err);

@@ -39,8 +39,8 @@ void dt_left_out_add(dt_left_out *left_out, dt_left_out_kind kind, const char *p
 /* Add all of `from`, whose examples are in the folder `name`. */
 void dt_left_out_merge(dt_left_out *left_out, const dt_left_out *from, const char *name);
 
-/* "12 entries: 10 .png (e.g. a/b.png), 2 folders (e.g. a/sub)", the most frequent kinds first; "" if there are none.
- * Returns out. */
+/* "12 entries: 10 .png (e.g. a/b.png), 2 folders (e.g. a/sub)", the most frequent kinds first; "" if
+ * there are none. Returns out. */
 const char *dt_left_out_text(const dt_left_out *left_out, char *out, size_t out_bytes);
 
 #endif

@@ -22,14 +22,14 @@
 #include "core/source.h"
 #include "io/source/loader_options.h"
 
-/* Read the folder, check the options and allocate all buffers; start creates the threads. Not collective. The
- * options are copied. Rank 0 logs what is left out of the folder (left_out.h), and what is odd about its classes.
- * DT_ERR_USAGE: an option is out of range, the folder or its classes are missing, a class
- * has no files, or only one of train and val has a class; DT_ERR_IO; DT_ERR_MEMORY. */
+/* Read the folder, check the options and allocate all buffers; start creates the threads. Not
+ * collective. The options are copied. Rank 0 logs what is left out of the folder (left_out.h), and what
+ * is odd about its classes. DT_ERR_USAGE: an option is out of range, the folder or its classes are
+ * missing, a class has no files, or only one of train and val has a class; DT_ERR_IO; DT_ERR_MEMORY. */
 dt_status dt_loader_create(const dt_loader_options *options, dt_source **source, dt_error *err);
 
-/* Log a warning if files of `val` are files of `train`; nothing if one of them is not a loader. Takes a second for
- * a million files. DT_ERR_MEMORY. */
+/* Log a warning if files of `val` are files of `train`; nothing if one of them is not a loader. Takes a
+ * second for a million files. DT_ERR_MEMORY. */
 dt_status dt_loader_log_shared(const dt_source *train, const dt_source *val, dt_error *err);
 
 /* Whether root/val exists. If not, a loader for evaluation cannot be created. */
