@@ -204,6 +204,30 @@ static dt_status check_cursor(const dt_training *t, const dt_manifest *m, const 
     return DT_OK;
 }
 
+/* `mend`: what the user can do if the classes are others. */
+static dt_status accept_classes(const dt_training *t, const dt_manifest *m, const char *mend, dt_error *err)
+{
+    const char *data = t->parts->config->data;
+    const bool both_named = m->class_names.n > 0 && t->class_names.n > 0;
+    dt_error why = {0};
+    const dt_status status =
+        both_named ? dt_class_names_match(&m->class_names, &t->class_names, NULL, &why) : DT_OK;
+    if (status != DT_OK && status != DT_ERR_USAGE) {
+        if (err)
+            *err = why;
+        return status;
+    }
+    if (m->n_classes != t->train.n_classes)
+        return dt_fail(err, DT_ERR_USAGE,
+                       "the checkpoint of step %lld knows %lld classes, and the data has %lld: %s%s%s",
+                       (long long)m->step, (long long)m->n_classes, (long long)t->train.n_classes,
+                       why.message, why.message[0] ? ": " : "", mend);
+    if (status == DT_OK)
+        return DT_OK;
+    return dt_fail(err, DT_ERR_USAGE, "the checkpoint of step %lld and %s: %s: %s", (long long)m->step,
+                   data[0] ? data : "the demo's data", why.message, mend);
+}
+
 /* A dt_checkpoint_accept. */
 static dt_status accept_checkpoint(void *context, const dt_manifest *m, dt_error *err)
 {
@@ -213,16 +237,7 @@ static dt_status accept_checkpoint(void *context, const dt_manifest *m, dt_error
     if (strcmp(m->arch, t->parts->arch) != 0)
         return dt_fail(err, DT_ERR_USAGE, "the checkpoint of step %lld is of %s, and --arch says %s: %s",
                        (long long)m->step, m->arch, t->parts->arch, mend);
-    if (m->class_names.n > 0 && t->class_names.n > 0 &&
-        dt_class_names_match(&m->class_names, &t->class_names, NULL, err) != DT_OK) {
-        dt_error_prefix(err, "the checkpoint of step %lld and %s", (long long)m->step,
-                        c->data[0] ? c->data : "the demo's data");
-        return dt_fail(err, err ? err->status : DT_ERR_USAGE, "%s: %s", err ? err->message : "", mend);
-    }
-    if (m->n_classes != t->train.n_classes)
-        return dt_fail(err, DT_ERR_USAGE,
-                       "the checkpoint of step %lld knows %lld classes, and the data has %lld: %s",
-                       (long long)m->step, (long long)m->n_classes, (long long)t->train.n_classes, mend);
+    DT_TRY(accept_classes(t, m, mend, err));
     if (m->data_fingerprint != t->train.fingerprint)
         return dt_fail(err, DT_ERR_USAGE,
                        "the checkpoint of step %lld was made with other training data than %s: %s",

@@ -132,8 +132,19 @@ static dt_status describe_weights(evaluation *e, dt_error *err)
 static dt_status use_classes_of_weights(evaluation *e, const dt_session *s, dt_error *err)
 {
     const char *weights = e->options.weights, *data = e->options.config.data;
+    const int64_t n = e->weights.n_classes;
     bool moved = false;
-    if (dt_class_names_apply(&e->weights.class_names, e->val, &moved, err) != DT_OK)
+    dt_source_info info = {0};
+    e->val->ops->info(e->val, &info);
+    const bool other_number = n > 0 && n != info.n_classes;
+    dt_status status = dt_class_names_apply(&e->weights.class_names, e->val, &moved, err);
+    if (status == DT_OK && other_number)
+        return dt_fail(err, DT_ERR_USAGE, "%s knows %lld classes, and %s/val has %lld", weights, (long long)n,
+                       data, (long long)info.n_classes);
+    if (status != DT_OK && other_number)
+        return dt_error_prefix(err, "%s knows %lld classes, and %s/val has %lld", weights, (long long)n, data,
+                               (long long)info.n_classes);
+    if (status != DT_OK)
         return dt_error_prefix(err, "%s cannot be evaluated on %s/val", weights, data);
     if (s->comm->rank == 0 && e->weights.class_names.n == 0)
         dt_log_info("%s does not name its classes, which are taken for those of %s/val in byte order",
@@ -146,14 +157,8 @@ static dt_status use_classes_of_weights(evaluation *e, const dt_session *s, dt_e
 
 static dt_status open_source(evaluation *e, const dt_session *s, dt_error *err)
 {
-    dt_source_info info = {0};
     DT_TRY(dt_session_source(s, &e->options, false, &e->val, err));
-    DT_TRY(use_classes_of_weights(e, s, err));
-    e->val->ops->info(e->val, &info);
-    if (e->weights.n_classes > 0 && e->weights.n_classes != info.n_classes)
-        return dt_fail(err, DT_ERR_USAGE, "%s knows %lld classes, and %s/val has %lld", e->options.weights,
-                       (long long)e->weights.n_classes, e->options.config.data, (long long)info.n_classes);
-    return DT_OK;
+    return use_classes_of_weights(e, s, err);
 }
 
 static dt_status build_net(evaluation *e, const dt_session *s, dt_error *err)
