@@ -135,6 +135,21 @@ const dt_manifest *dt_checkpoint_reader_manifest(const dt_checkpoint_reader *r)
     return &r->manifest;
 }
 
+/* Verifies a shard in one folder. The elements of the first one are kept: most checkpoints of one process have no
+ * other, and are so read once. */
+static dt_status verify(dt_checkpoint_reader *r, int folder, int64_t shard, dt_error *err)
+{
+    dt_store *store = r->checkpoints->folders[folder].store;
+    const dt_shard_entry *entry = &r->manifest.shards[shard];
+    if (shard == 0 && !r->values)
+        r->values = dt_alloc_large((size_t)entry->n_elems * sizeof *r->values);
+    if (shard > 0 || !r->values)
+        return store->ops->verify_shard(store, &r->manifest, entry, err);
+    DT_TRY(store->ops->read_shard(store, &r->manifest, entry, r->values, err));
+    r->loaded = shard;
+    return DT_OK;
+}
+
 /* Finds the first folder in which a shard is whole. If there is none, the error is about a file that exists
  * rather than about a missing one. */
 static dt_status locate_shard(dt_checkpoint_reader *r, int64_t shard, dt_error *err)
@@ -144,7 +159,7 @@ static dt_status locate_shard(dt_checkpoint_reader *r, int64_t shard, dt_error *
     dt_error why = {0};
     for (int i = 0; i < r->checkpoints->n_folders; i++) {
         dt_store *store = r->checkpoints->folders[i].store;
-        dt_status s = store->ops->verify_shard(store, &r->manifest, entry, &why);
+        dt_status s = verify(r, i, shard, &why);
         if (s == DT_OK) {
             r->folders[shard] = i;
             return DT_OK;
@@ -257,7 +272,7 @@ static dt_status load_shard(dt_checkpoint_reader *r, int64_t shard, dt_error *er
         return DT_OK;
     dt_free(r->values);
     r->loaded = -1;
-    r->values = dt_alloc((size_t)entry->n_elems * sizeof *r->values);
+    r->values = dt_alloc_large((size_t)entry->n_elems * sizeof *r->values);
     if (!r->values)
         return dt_fail_memory(err, (size_t)entry->n_elems * sizeof *r->values, "a shard of the checkpoint");
     DT_TRY(store->ops->read_shard(store, &r->manifest, entry, r->values, err));
