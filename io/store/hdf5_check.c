@@ -1,7 +1,7 @@
 #include "io/store/hdf5_check.h"
 
 #include "core/base/alloc.h"
-#include "io/durable.h"
+#include "io/store/hdf5_format.h"
 #include "io/store/hdf5_piece.h"
 
 #include <stdio.h>
@@ -23,7 +23,8 @@ typedef struct check {
     const dt_hdf5_expected *expected;
     named_piece *pieces; /* [n_pieces], by name */
     dt_hdf5_place *places;
-    int64_t n_pieces, n_datasets, n_groups;
+    int64_t n_pieces, n_datasets, n_links, n_links_of_group;
+    uint64_t root;                  /* the address of the root group */
     char path[DT_STATE_NAME_BYTES]; /* of the group that is being checked; "": the root */
     int depth;
     dt_status status; /* of the objects so far */
@@ -37,7 +38,7 @@ static dt_status refuse(const check *c, const char *object, const char *what)
                    object[0] ? object : "the file", what);
 }
 
-/* -- before HDF5 sees the file ---------------------------------------------------------------------------- */
+/* -- the superblock ---------------------------------------------------------------------------- */
 
 static uint64_t little_endian(const unsigned char *bytes)
 {
@@ -49,7 +50,7 @@ static uint64_t little_endian(const unsigned char *bytes)
 
 /* Version 2 of the superblock, which all versions of HDF5 write for the format that shards have: signature,
  * version, sizes of offsets and lengths, flags; base address, extension, end of file, root group. */
-static dt_status check_superblock(const check *c)
+static dt_status check_superblock(check *c)
 {
     static const unsigned char begin[] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1A, '\n', 2, 8, 8, 0};
     unsigned char block[SUPERBLOCK_BYTES];
@@ -62,128 +63,62 @@ static dt_status check_superblock(const check *c)
         return refuse(c, "", "has an extension of its superblock");
     if (little_endian(block + 28) != (uint64_t)dt_hdf5_image_bytes(c->file))
         return refuse(c, "", "does not end where its superblock says");
+    c->root = little_endian(block + 36);
     return DT_OK;
 }
 
 /* -- objects ---------------------------------------------------------------------------------------------- */
 
-typedef struct object_info {
-    bool is_group, is_dataset;
-    int64_t n_links, n_attributes;
-} object_info;
-
-static bool get_info(hid_t object, object_info *info)
+static bool is_space(const dt_hdf5_space *space, const int64_t *dims, int n_dims)
 {
-#if H5_VERSION_GE(1, 12, 0)
-    H5O_info2_t o;
-    const bool ok = H5Oget_info3(object, &o, H5O_INFO_BASIC | H5O_INFO_NUM_ATTRS) >= 0;
-#elif H5_VERSION_GE(1, 10, 3)
-    H5O_info_t o;
-    const bool ok = H5Oget_info2(object, &o, H5O_INFO_BASIC | H5O_INFO_NUM_ATTRS) >= 0;
-#else
-    H5O_info_t o;
-    const bool ok = H5Oget_info(object, &o) >= 0;
-#endif
-    if (ok)
-        *info = (object_info){o.type == H5O_TYPE_GROUP, o.type == H5O_TYPE_DATASET, (int64_t)o.rc,
-                              (int64_t)o.num_attrs};
-    return ok;
-}
-
-static bool is_type(hid_t type, hid_t expected)
-{
-    return type >= 0 && H5Tcommitted(type) == 0 && H5Tequal(type, expected) > 0;
-}
-
-static bool is_space(hid_t space, const int64_t *dims, int n_dims)
-{
-    hsize_t now[H5S_MAX_RANK] = {0}, most[H5S_MAX_RANK] = {0};
-    if (space < 0 || H5Sget_simple_extent_type(space) != (n_dims ? H5S_SIMPLE : H5S_SCALAR) ||
-        H5Sget_simple_extent_ndims(space) != n_dims || H5Sget_simple_extent_dims(space, now, most) != n_dims)
-        return false;
-    for (int d = 0; d < n_dims; d++)
-        if (now[d] != (hsize_t)dims[d] || most[d] != now[d])
-            return false;
-    return true;
+    return space->n_dims == n_dims && memcmp(space->dims, dims, (size_t)n_dims * sizeof *dims) == 0;
 }
 
 /* Whether attribute `name` is of 64-bit integers with exactly these n values; n 0: a scalar. */
-static bool attribute_is(hid_t object, const char *name, const int64_t *expected, int n)
+static bool attribute_is(const dt_hdf5_object *o, const char *name, const int64_t *expected, int n)
 {
-    int64_t values[DT_STATE_MAX_DIMS] = {0}, length = n;
-    hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
-    if (attribute < 0)
-        return false;
-    hid_t space = H5Aget_space(attribute), type = H5Aget_type(attribute);
-    const bool same = is_type(type, H5T_STD_I64LE) && is_space(space, &length, n ? 1 : 0) &&
-                      H5Aread(attribute, H5T_NATIVE_INT64, values) >= 0 &&
-                      memcmp(values, expected, (size_t)(n ? n : 1) * sizeof *values) == 0;
-    if (type >= 0)
-        H5Tclose(type);
-    if (space >= 0)
-        H5Sclose(space);
-    H5Aclose(attribute);
-    return same;
+    const int64_t length = n;
+    for (int i = 0; i < o->n_attributes; i++) {
+        const dt_hdf5_attribute *a = &o->attributes[i];
+        if (strcmp(a->name, name) == 0)
+            return a->is_int64 && is_space(&a->space, &length, n ? 1 : 0) &&
+                   memcmp(a->values, expected, (size_t)(n ? n : 1) * sizeof *expected) == 0;
+    }
+    return false;
 }
 
-/* Reads nothing of what the properties refer to. H5Dget_space comes later: it opens the files of a virtual
- * dataset. NULL: the dataset is stored as dtrain does. */
-static const char *find_foreign_storage(hid_t dataset)
-{
-    hid_t list = H5Dget_create_plist(dataset);
-    H5D_fill_value_t fill = H5D_FILL_VALUE_ERROR;
-    const char *what = NULL;
-    if (list < 0)
-        what = "cannot be read";
-    else if (H5Pget_layout(list) != H5D_CONTIGUOUS)
-        what = "is not stored in one piece (chunked, compact or virtual)";
-    else if (H5Pget_external_count(list) != 0)
-        what = "has its elements in other files";
-    else if (H5Pget_nfilters(list) != 0)
-        what = "is compressed or filtered";
-    else if (H5Pfill_value_defined(list, &fill) < 0 || fill == H5D_FILL_VALUE_USER_DEFINED)
-        what = "has a fill value";
-    if (list >= 0)
-        H5Pclose(list);
-    return what;
-}
-
-static const char *find_problem_of_dataset(const check *c, hid_t dataset, const object_info *info,
-                                           const dt_hdf5_piece *p, dt_hdf5_place *place)
+static const char *find_problem_of_dataset(const check *c, const dt_hdf5_object *o, const dt_hdf5_piece *p,
+                                           dt_hdf5_place *place)
 {
     int64_t dims[DT_STATE_MAX_DIMS];
     const int n_dims = dt_hdf5_piece_dims(p, dims);
-    const int64_t bytes = p->n_elems * (int64_t)sizeof(float), end = dt_hdf5_image_bytes(c->file);
-    const char *what = find_foreign_storage(dataset);
-    if (what)
-        return what;
-    const haddr_t at = H5Dget_offset(dataset);
-    hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
-    if (!is_type(type, H5T_IEEE_F32LE))
-        what = "is not of 32-bit floats";
-    else if (!is_space(space, dims, n_dims))
-        what = "has another shape than its part of the tensor";
-    else if (info->n_attributes != (p->tensor->n_dims ? 2 : 1) ||
-             !attribute_is(dataset, "first_element", &p->first, 0) ||
-             (p->tensor->n_dims && !attribute_is(dataset, "shape", p->tensor->dims, p->tensor->n_dims)))
-        what = "is another part of the tensor, or the tensor has another shape";
-    else if (at == HADDR_UNDEF || H5Dget_storage_size(dataset) != (hsize_t)bytes || at > (haddr_t)end ||
-             (haddr_t)bytes > (haddr_t)end - at)
-        what = "has its elements outside the file";
-    else
-        *place = (dt_hdf5_place){(int64_t)at, p->n_elems};
-    if (type >= 0)
-        H5Tclose(type);
-    if (space >= 0)
-        H5Sclose(space);
-    return what;
+    const uint64_t bytes = (uint64_t)p->n_elems * sizeof(float), end = (uint64_t)dt_hdf5_image_bytes(c->file);
+    if (o->is_external)
+        return "has its elements in other files";
+    if (!o->is_contiguous)
+        return "is not stored in one piece (chunked, compact or virtual)";
+    if (o->is_filtered)
+        return "is compressed or filtered";
+    if (o->has_fill_value)
+        return "has a fill value";
+    if (!o->is_float32)
+        return "is not of 32-bit floats";
+    if (!is_space(&o->space, dims, n_dims))
+        return "has another shape than its part of the tensor";
+    if (o->n_attributes != (p->tensor->n_dims ? 2 : 1) || !attribute_is(o, "first_element", &p->first, 0) ||
+        (p->tensor->n_dims && !attribute_is(o, "shape", p->tensor->dims, p->tensor->n_dims)))
+        return "is another part of the tensor, or the tensor has another shape";
+    if (o->bytes != bytes || o->at > end || bytes > end - o->at)
+        return "has its elements outside the file";
+    *place = (dt_hdf5_place){(int64_t)o->at, p->n_elems};
+    return NULL;
 }
 
-static dt_status check_dataset(check *c, hid_t dataset, const object_info *info, const named_piece *p)
+static dt_status check_dataset(check *c, const dt_hdf5_object *o, const named_piece *p)
 {
     if (!p)
         return refuse(c, c->path, "is no tensor of the manifest");
-    const char *what = find_problem_of_dataset(c, dataset, info, &p->piece, &c->places[p->n]);
+    const char *what = find_problem_of_dataset(c, o, &p->piece, &c->places[p->n]);
     c->n_datasets++;
     return what ? refuse(c, c->path, what) : DT_OK;
 }
@@ -209,78 +144,73 @@ static const named_piece *find_piece(const check *c, const char *name)
     return NULL;
 }
 
-static dt_status check_group(check *c, hid_t group);
+static dt_status check_group(check *c, const dt_hdf5_object *group);
 
-static dt_status check_object(check *c, hid_t object)
+static dt_status check_object(check *c, uint64_t at)
 {
-    object_info info = {0};
-    if (object < 0 || !get_info(object, &info))
-        return refuse(c, c->path, "cannot be opened");
-    if (info.n_links != 1)
+    dt_hdf5_object o;
+    const char *problem = dt_hdf5_read_object(c->file, at, &o);
+    if (problem)
+        return refuse(c, c->path, problem);
+    if (o.has_several_links)
         return refuse(c, c->path, "has several links");
-    if (info.is_dataset)
-        return check_dataset(c, object, &info, find_piece(c, c->path));
-    if (!info.is_group || info.n_attributes != 0)
+    if (o.is_dataset)
+        return check_dataset(c, &o, find_piece(c, c->path));
+    if (!o.is_group || o.n_attributes != 0)
         return refuse(c, c->path, "is neither a tensor nor a group of them");
-    return check_group(c, object);
+    return check_group(c, &o);
 }
 
-/* An H5L_iterate_t. The error of the first object that is refused ends the iteration. */
-static herr_t check_link(hid_t group, const char *name, const H5L_info_t *link, void *context)
+/* A dt_hdf5_visit. The first object that is refused ends it. */
+static bool check_link(void *context, const dt_hdf5_link *link)
 {
     check *c = context;
     const size_t length = strlen(c->path);
-    const int n = snprintf(c->path + length, sizeof c->path - length, "%s%s", length ? "/" : "", name);
-    if (n < 0 || (size_t)n >= sizeof c->path - length) {
+    const int n = snprintf(c->path + length, sizeof c->path - length, "%s%s", length ? "/" : "", link->name);
+    if (n < 0 || (size_t)n >= sizeof c->path - length)
         c->status = refuse(c, "an object", "has a longer name than any tensor");
-    } else if (link->type != H5L_TYPE_HARD) {
-        c->status = refuse(c, c->path, "is a link to another place");
-    } else {
-        hid_t object = H5Oopen(group, name, H5P_DEFAULT);
-        c->status = check_object(c, object);
-        if (object >= 0)
-            H5Oclose(object);
-    }
+    else if (++c->n_links > (MAX_DEPTH + 1) * c->n_pieces)
+        c->status = refuse(c, "", "has more objects than the manifest");
+    else
+        c->status = check_object(c, link->object);
     c->path[length] = '\0';
-    return c->status == DT_OK ? 0 : -1;
+    c->n_links_of_group++;
+    return c->status == DT_OK;
 }
 
-static dt_status check_group(check *c, hid_t group)
+static dt_status check_group(check *c, const dt_hdf5_object *group)
 {
-    H5G_info_t info;
-    if (++c->depth > MAX_DEPTH || ++c->n_groups > 1 + MAX_DEPTH * c->n_pieces)
+    if (++c->depth > MAX_DEPTH)
         return refuse(c, c->path, "has more groups than the tensors' names");
-    if (H5Gget_info(group, &info) < 0 || info.mounted)
-        return refuse(c, c->path, "cannot be listed");
-    if (info.nlinks > (hsize_t)c->n_pieces)
-        return refuse(c, c->path, "has more objects than the manifest");
-    if (c->depth > 1 && info.nlinks == 0)
-        return refuse(c, c->path, "is an empty group");
     c->status = DT_OK;
-    hsize_t at = 0;
-    if (H5Literate(group, H5_INDEX_NAME, H5_ITER_NATIVE, &at, check_link, c) < 0 && c->status == DT_OK)
-        c->status = dt_hdf5_fail(c->err, DT_ERR_FORMAT, c->file->path, "list its objects");
+    c->n_links_of_group = 0;
+    const char *problem = dt_hdf5_visit_links(c->file, group, check_link, c);
+    if (c->status == DT_OK && problem)
+        c->status = refuse(c, c->path, problem);
+    else if (c->status == DT_OK && c->depth > 1 && c->n_links_of_group == 0)
+        c->status = refuse(c, c->path, "is an empty group");
     c->depth--;
     return c->status;
 }
 
-static dt_status check_root(check *c, hid_t h5)
+static dt_status check_root(check *c)
 {
     const dt_hdf5_expected *e = c->expected;
-    object_info info = {0};
-    hid_t root = H5Gopen2(h5, "/", H5P_DEFAULT);
-    if (root < 0 || !get_info(root, &info)) {
-        c->status = refuse(c, "", "has no root group");
-    } else if (info.n_attributes != SHARD_ATTRIBUTES || !attribute_is(root, "step", &e->step, 0) ||
-               !attribute_is(root, "first_element", &e->first, 0) ||
-               !attribute_is(root, "n_elements", &e->n_elems, 0)) {
-        c->status = refuse(c, "", "has other attributes than the manifest: another step or another part");
-    } else {
-        c->status = check_group(c, root);
-    }
-    if (root >= 0)
-        H5Gclose(root);
-    return c->status;
+    dt_hdf5_object root;
+    const char *problem = dt_hdf5_read_object(c->file, c->root, &root);
+    if (problem)
+        return refuse(c, "", problem);
+    if (!root.is_group || root.has_several_links)
+        return refuse(c, "", "has no root group");
+    if (root.n_attributes != SHARD_ATTRIBUTES || !attribute_is(&root, "step", &e->step, 0) ||
+        !attribute_is(&root, "first_element", &e->first, 0) ||
+        !attribute_is(&root, "n_elements", &e->n_elems, 0))
+        return refuse(c, "", "has other attributes than the manifest: another step or another part");
+    DT_TRY(check_group(c, &root));
+    if (c->n_datasets != c->n_pieces)
+        return dt_fail(c->err, DT_ERR_FORMAT, "%s: holds %lld of its %lld tensors", c->file->path,
+                       (long long)c->n_datasets, (long long)c->n_pieces);
+    return DT_OK;
 }
 
 /* -- the whole -------------------------------------------------------------------------------------------- */
@@ -309,24 +239,6 @@ static dt_status check_overlaps(const check *c)
         end = sorted[i].at + sorted[i].n_elems * (int64_t)sizeof(float);
     }
     dt_free(sorted);
-    return status;
-}
-
-static dt_status check_file(check *c, dt_hdf5_image *file)
-{
-    hid_t access = dt_hdf5_image_access(file);
-    hid_t h5 = access >= 0 ? H5Fopen(file->path, H5F_ACC_RDONLY, access) : -1;
-    dt_status status =
-        h5 < 0 ? dt_hdf5_fail(c->err, DT_ERR_FORMAT, file->path, "open it as HDF5") : check_root(c, h5);
-    if (status == DT_OK && c->n_datasets != c->n_pieces)
-        status = dt_fail(c->err, DT_ERR_FORMAT, "%s: holds %lld of its %lld tensors", file->path,
-                         (long long)c->n_datasets, (long long)c->n_pieces);
-    if (status != DT_OK && file->out_of_memory)
-        status = dt_fail_memory(c->err, sizeof *file, "checking a shard");
-    if (h5 >= 0)
-        H5Fclose(h5);
-    if (access >= 0)
-        H5Pclose(access);
     return status;
 }
 
@@ -363,18 +275,15 @@ dt_status dt_hdf5_check_size(const char *path, int64_t bytes, const dt_hdf5_expe
     return DT_OK;
 }
 
-dt_status dt_hdf5_check(dt_hdf5_image *file, const dt_hdf5_expected *expected, dt_hdf5_place **places,
+dt_status dt_hdf5_check(const dt_hdf5_image *file, const dt_hdf5_expected *expected, dt_hdf5_place **places,
                         int64_t *n, dt_error *err)
 {
     check c = {.file = file, .expected = expected, .err = err};
     dt_status status = list_pieces(&c);
     if (status == DT_OK)
         status = check_superblock(&c);
-    if (status == DT_OK) {
-        dt_hdf5_lock();
-        status = check_file(&c, file);
-        dt_hdf5_unlock();
-    }
+    if (status == DT_OK)
+        status = check_root(&c);
     if (status == DT_OK)
         status = check_overlaps(&c);
     dt_free(c.pieces);

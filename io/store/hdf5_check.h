@@ -4,6 +4,8 @@
  *   DT_TRY(dt_hdf5_check_size(path, bytes, &e, err));              before any memory is taken for it
  *   DT_TRY(dt_hdf5_check(&image, &e, &places, &n, err));     places[i]: where the elements of piece i are
  *
+ * HDF5 does not see the file (hdf5_format.h).
+ *
  * A hash shows that a file is the one that its manifest lists, not that dtrain wrote either of them. HDF5 files
  * can refer to other files (external storage, virtual datasets, links), call plugins (filters) and claim sizes
  * that they do not have. So only this is accepted: the file ends where its superblock says, and has no user
@@ -34,10 +36,10 @@ dt_status dt_hdf5_check_size(const char *path, int64_t bytes, const dt_hdf5_expe
                              dt_error *err);
 
 /* Check a file of such a size, which is in memory. *places: one for each piece of the shard, in the order of the
- * stream, so that their elements are the shard's; the caller frees it with dt_free. Call without dt_hdf5_lock.
+ * stream, so that their elements are the shard's; the caller frees it with dt_free. HDF5 does not see the file.
  * DT_ERR_FORMAT: dtrain did not write this file for this manifest, the message says why;
  * DT_ERR_MEMORY. */
-dt_status dt_hdf5_check(dt_hdf5_image *image, const dt_hdf5_expected *expected, dt_hdf5_place **places,
+dt_status dt_hdf5_check(const dt_hdf5_image *image, const dt_hdf5_expected *expected, dt_hdf5_place **places,
                         int64_t *n, dt_error *err);
 
 #endif

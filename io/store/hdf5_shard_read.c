@@ -111,7 +111,7 @@ dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const char
     dt_status status = read_image(fd, bytes, expected, values, hasher, &image, err);
     if (status == DT_OK)
         status = check_hash(path, hasher, hex, err);
-    if (status == DT_OK) /* not before: HDF5 can hang on a damaged file */
+    if (status == DT_OK)
         status = check_and_place(&image, expected, values, err);
     if (status != DT_OK && image.data) /* nothing of a file that is refused is used */
         memset(values, 0, (size_t)image.data_bytes);

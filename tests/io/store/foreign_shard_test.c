@@ -2,6 +2,7 @@
  * read, whatever HDF5 would do with it. */
 #include "core/base/alloc.h"
 #include "io/durable.h"
+#include "io/store/hdf5_shard.h"
 #include "io/store/manifest_json.h"
 #include "tests/io/store/store_kit.h"
 #include "tests/testing.h"
@@ -431,10 +432,10 @@ static const struct {
     {"external storage in a FIFO", external_storage_in_a_fifo, "in other files", H5F_LIBVER_V18},
     {"a virtual dataset", virtual_dataset, "virtual", H5F_LIBVER_V110},
     {"a virtual dataset of this file", virtual_dataset_of_this_file, "virtual", H5F_LIBVER_V110},
-    {"an external link", external_link, "is a link to another place", H5F_LIBVER_V18},
+    {"an external link", external_link, "has a link to another place", H5F_LIBVER_V18},
     {"a soft link", soft_link, ": dtrain did not write this shard", H5F_LIBVER_V18},
-    {"a soft link to itself", soft_link_to_itself, "is a link to another place", H5F_LIBVER_V18},
-    {"a user-defined link", user_defined_link, "is a link to another place", H5F_LIBVER_V18},
+    {"a soft link to itself", soft_link_to_itself, "has a link to another place", H5F_LIBVER_V18},
+    {"a user-defined link", user_defined_link, "has a link to another place", H5F_LIBVER_V18},
     {"a hard link", hard_link_to_another_tensor, "has several links", H5F_LIBVER_V18},
     {"a circle of groups", group_that_contains_itself, "has several links", H5F_LIBVER_V18},
     {"chunks", chunks, "is not stored in one piece", H5F_LIBVER_V18},
@@ -596,6 +597,44 @@ static void files_of_another_length_are_refused(void)
     store->ops->destroy(store);
 }
 
+/* -- many tensors ----------------------------------------------------------------------------------------- */
+
+static dt_status get_name(void *context, int64_t tensor, float *canonical, dt_error *err)
+{
+    (void)context, (void)err;
+    canonical[0] = (float)tensor;
+    return DT_OK;
+}
+
+/* The links of a group are in its header, in one block of a heap, or in several rows of blocks. */
+static void groups_of_any_number_of_tensors_are_read(void)
+{
+    enum { MOST = 3000 };
+    static dt_state_tensor tensors[MOST];
+    static float values[MOST];
+    for (int i = 0; i < MOST; i++) {
+        tensors[i] = (dt_state_tensor){.n_dims = 1, .dims = {1}, .n_elems = 1, .first = i};
+        snprintf(tensors[i].name, sizeof tensors[i].name, "%s/layer%d.%d.conv1.weight",
+                 i % 7 ? "param" : "momentum", i / 10, i % 10);
+    }
+    for (int64_t n = 1; n <= MOST; n += n < 40 ? 1 : n / 2) {
+        const dt_state_layout layout = {n, n, tensors};
+        const dt_state_io io = {.get = get_name};
+        const dt_hdf5_expected expected = {&layout, STEP, 0, n};
+        dt_error err = {0};
+        char hex[33];
+        int64_t bytes = 0;
+        FILE *f = tmpfile();
+        DT_REQUIRE(f &&
+                   dt_hdf5_shard_write(fileno(f), "x", STEP, &layout, &io, 0, n, &bytes, hex, &err) == DT_OK);
+        dt_status status = dt_hdf5_shard_read(fileno(f), "x", bytes, hex, &expected, values, &err);
+        DT_CHECK_MSG(status == DT_OK, "%lld tensors: %s", (long long)n, err.message);
+        for (int64_t i = 0; i < n && status == DT_OK; i++)
+            DT_REQUIRE(values[i] == (float)i);
+        fclose(f);
+    }
+}
+
 /* -- bytes ------------------------------------------------------------------------------------------------ */
 
 /* DT_TEST_MUTATIONS: how many, 400 unless it says otherwise. Accepted is only what holds other elements. */
@@ -638,8 +677,8 @@ void dt_test_tear_down(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(what_dtrain_did_not_write_is_refused),      DT_TEST(copies_in_the_same_format_are_accepted),
-    DT_TEST(other_kinds_of_hdf5_files_are_refused),     DT_TEST(files_of_another_length_are_refused),
-    DT_TEST(flipped_bytes_with_a_good_hash_do_no_harm),
+    DT_TEST(what_dtrain_did_not_write_is_refused),     DT_TEST(copies_in_the_same_format_are_accepted),
+    DT_TEST(other_kinds_of_hdf5_files_are_refused),    DT_TEST(files_of_another_length_are_refused),
+    DT_TEST(groups_of_any_number_of_tensors_are_read), DT_TEST(flipped_bytes_with_a_good_hash_do_no_harm),
 };
 DT_TEST_MAIN("io/store/foreign_shard", tests)
