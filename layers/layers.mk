@@ -64,6 +64,7 @@ cpu_SOURCES += layers/cpu/planes_cpu.c
 cpu_SOURCES += layers/cpu/pool_cpu.c
 cpu_SOURCES += layers/cpu/residual_cpu.c
 cpu_SOURCES += layers/cpu/simd.h
+cpu_SOURCES += layers/cpu/team_cpu.c
 cpu_SOURCES += layers/cpu/threads_cpu.c
 cpu_SOURCES += layers/cpu/winograd.c
 cpu_SOURCES += layers/cpu/winograd.h

@@ -7,6 +7,7 @@ LAUNCH_TESTS += tests/launch/hardware/affinity_test
 LAUNCH_TESTS += tests/launch/hardware/cgroup_test
 LAUNCH_TESTS += tests/launch/hardware/binding_test
 LAUNCH_TESTS += tests/launch/hardware/machine_test
+LAUNCH_TESTS += tests/launch/hardware/settings_test
 LAUNCH_TESTS += tests/launch/hardware/transports_test
 LAUNCH_TESTS += tests/launch/options/duration_test
 LAUNCH_TESTS += tests/launch/options/options_file_test

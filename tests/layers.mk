@@ -8,6 +8,7 @@ LAYERS_TESTS += tests/layers/cpu_avx2_test
 LAYERS_TESTS += tests/layers/cpu_create_test
 LAYERS_TESTS += tests/layers/cpu_sse41_test
 LAYERS_TESTS += tests/layers/cpu_step_test
+LAYERS_TESTS += tests/layers/cpu_team_test
 LAYERS_TESTS += tests/layers/cpu_threads_test
 LAYERS_TESTS += tests/layers/winograd_test
 fakes_SOURCES += tests/cpu_cases.c
@@ -20,6 +21,7 @@ EXTRA_DIST += tests/layers/cpu_avx2_test.c
 EXTRA_DIST += tests/layers/cpu_create_test.c
 EXTRA_DIST += tests/layers/cpu_sse41_test.c
 EXTRA_DIST += tests/layers/cpu_step_test.c
+EXTRA_DIST += tests/layers/cpu_team_test.c
 EXTRA_DIST += tests/layers/cpu_threads_test.c
 EXTRA_DIST += tests/layers/winograd_test.c
 endif

@@ -34,6 +34,7 @@ PROGRAM_TESTS += tests/program/refused_disk_test.sh
 PROGRAM_TESTS += tests/program/resize_test.sh
 PROGRAM_TESTS += tests/program/resume_never_test.sh
 PROGRAM_TESTS += tests/program/resume_test.sh
+PROGRAM_TESTS += tests/program/settings_test.sh
 PROGRAM_TESTS += tests/program/spot_test.sh
 PROGRAM_TESTS += tests/program/style_test.sh
 PROGRAM_TESTS += tests/program/stop_test.sh

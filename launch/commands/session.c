@@ -11,6 +11,8 @@
 #include "io/source/loader.h"
 #include "io/source/synthetic.h"
 #include "launch/hardware/machine.h"
+#include "launch/hardware/settings.h"
+#include "launch/hardware/team.h"
 #include "launch/hardware/transports.h"
 #include "launch/show/console.h"
 #include "launch/show/table.h"
@@ -62,7 +64,8 @@ static dt_status open_backend(dt_session *session, const dt_options *o, dt_error
     DT_TRY(dt_backend_create(o->backend, &session->backend_options, &session->backend, err));
     session->device = session->backend.device;
     session->kernels = session->backend.kernels;
-    return DT_OK;
+    DT_TRY(dt_settings_check(session->kernels->ops->name, o->config.precision, err));
+    return dt_team_check(&session->backend, &session->affinity.n_threads, err);
 }
 
 dt_status dt_session_open(const dt_options *options, unsigned command, dt_status parsed,
@@ -210,7 +213,8 @@ static dt_status print_options(const dt_session *s, const dt_options *options, u
 /* What each rank sends for its row. */
 typedef struct rank_row {
     char host[64], device[128];
-    int64_t n_threads, n_workers, memory_bytes;
+    int64_t n_threads, n_workers;
+    dt_settings settings;
 } rank_row;
 
 static dt_status print_ranks(const rank_row *rows, int n, dt_error *err)
@@ -236,6 +240,62 @@ static dt_status print_ranks(const rank_row *rows, int n, dt_error *err)
     return status;
 }
 
+/* Whether rank r has this variable with this value. */
+static bool has_setting(const rank_row *row, const char *name, const char *value)
+{
+    for (int64_t i = 0; i < row->settings.n; i++)
+        if (strcmp(row->settings.found[i].name, name) == 0)
+            return strcmp(row->settings.found[i].value, value) == 0;
+    return false;
+}
+
+/* Formats the ranks that have the variable with this value: "all", or "0 2 3". Returns the first one. */
+static int ranks_with(const rank_row *rows, int n, const char *name, const char *value, char *out,
+                      size_t out_bytes)
+{
+    int first = -1, n_with = 0;
+    out[0] = '\0';
+    for (int r = 0; r < n; r++) {
+        const size_t used = strlen(out);
+        if (!has_setting(&rows[r], name, value))
+            continue;
+        first = first < 0 ? r : first;
+        n_with++;
+        if (used < 16)
+            snprintf(out + used, out_bytes - used, used ? " %d" : "%d", r);
+        else if (out[used - 1] != '.')
+            snprintf(out + used, out_bytes - used, " ...");
+    }
+    if (n_with == n)
+        snprintf(out, out_bytes, "all");
+    return first;
+}
+
+/* The environment variables with which libraries change results; no table if there are none. */
+static dt_status print_settings(const rank_row *rows, int n, dt_error *err)
+{
+    dt_table *table = NULL;
+    dt_status status = DT_OK;
+    for (int r = 0; r < n && status == DT_OK; r++)
+        for (int64_t i = 0; i < rows[r].settings.n && status == DT_OK; i++) {
+            const char *name = rows[r].settings.found[i].name, *value = rows[r].settings.found[i].value;
+            char ranks[32], equation[DT_SETTING_NAME_BYTES + DT_SETTING_VALUE_BYTES + 1];
+            if (ranks_with(rows, n, name, value, ranks, sizeof ranks) != r)
+                continue; /* an earlier rank's row shows it */
+            if (table == NULL)
+                status =
+                    dt_table_create((const char *const[]){"environment", "ranks", "changes"}, 3, &table, err);
+            snprintf(equation, sizeof equation, "%s=%s", name, value);
+            if (status == DT_OK)
+                status = dt_table_add(table, (const char *const[]){equation, ranks, dt_settings_effect(name)},
+                                      err);
+        }
+    if (table != NULL && status == DT_OK)
+        status = print_to_log(table, err);
+    dt_table_destroy(table);
+    return status;
+}
+
 /* If no GPU is used, logs the reason, since it makes a training slow. */
 static void log_why_no_gpu(const dt_session *session)
 {
@@ -256,7 +316,9 @@ static void print_tables(const dt_session *s, const dt_options *options, unsigne
                          const rank_row *ranks)
 {
     dt_error why = {0};
-    if (print_options(s, options, command, &why) != DT_OK || print_ranks(ranks, s->comm->size, &why) != DT_OK)
+    if (print_options(s, options, command, &why) != DT_OK ||
+        print_ranks(ranks, s->comm->size, &why) != DT_OK ||
+        print_settings(ranks, s->comm->size, &why) != DT_OK)
         dt_log_warn("the tables of options and ranks were not printed: %s", why.message);
 }
 
@@ -274,6 +336,7 @@ dt_status dt_session_show(const dt_session *s, const dt_options *options, unsign
     memcpy(me.device, info.name, sizeof me.device);
     me.n_threads = s->affinity.n_threads;
     me.n_workers = s->affinity.n_workers;
+    dt_settings_read(&me.settings);
     if (status == DT_OK)
         status = comm->ops->all_gather(comm, &me, sizeof me, all, err);
     if (status == DT_OK && comm->rank == 0) {

@@ -5,6 +5,7 @@
 #include "core/base/alloc.h"
 #include "launch/hardware/binding.h"
 #include "launch/hardware/machine.h"
+#include "launch/hardware/openmp.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -130,7 +131,8 @@ dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_a
     }
     dt_machine_read(&machine);
     dt_affinity_read_cores(core_of);
-    (void)dt_cpus_read(0, &a.cpus);
+    if (dt_cpus_read(0, &a.cpus))
+        dt_openmp_unbind(&a.cpus);
     DT_TRY_OR_FAIL(status, bound_by_default(comm, &by_default, err));
     if (by_default)
         lift_the_default(comm, core_of, &a);

@@ -4,9 +4,6 @@
 
 #include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
-#ifdef DT_WITH_CPU
-#    include "layers/cpu/kernels_cpu.h"
-#endif
 #ifdef DT_WITH_CUDA
 #    include "layers/cuda/cudnn_runner.h"
 #    include "layers/cuda/device_cuda.h"
@@ -82,7 +79,10 @@ static dt_status create_host(const dt_backend_options *options, dt_device **devi
 static dt_status create_cpu(const dt_backend_options *options, bool plans, dt_backend *backend, dt_error *err)
 {
     (void)plans;
-    return dt_kernels_cpu_create(backend->device, options->n_threads, &backend->kernels, err);
+    DT_TRY(dt_kernels_cpu_create(backend->device, options->n_threads, &backend->kernels, err));
+    backend->team = dt_kernels_cpu_team(backend->kernels);
+    backend->has_team = true;
+    return DT_OK;
 }
 
 static void cpu_computed_by(const dt_backend *backend, dt_computed_by *out)

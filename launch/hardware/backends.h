@@ -11,6 +11,7 @@
 
 #include "core/base/computed_by.h"
 #include "core/model/net.h"
+#include "layers/cpu/kernels_cpu.h"
 #include "layers/cuda/plan_cache.h"
 
 typedef struct dt_backend_options {
@@ -26,7 +27,9 @@ typedef struct dt_backend {
     dt_kernels *kernels;
     void *library;                   /* another object that the backend needs, or NULL */
     void (*library_destroy)(void *); /* called after the kernels' destroy and before the device's */
-    char why_no_gpu[256];            /* why "auto" chose another backend than cuda; else "" */
+    bool has_team;                   /* it computes with OpenMP's threads, and `team` describes them */
+    dt_cpu_team team;
+    char why_no_gpu[256]; /* why "auto" chose another backend than cuda; else "" */
 } dt_backend;
 
 /* "auto", then all backends, best first, ended by NULL. Includes backends that this build lacks: creating one

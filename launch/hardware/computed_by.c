@@ -7,6 +7,7 @@
 #include "launch/hardware/computed_by.h"
 
 #include "comm/nccl/api.h"
+#include "launch/hardware/settings.h"
 
 #include <string.h>
 #ifdef __GLIBC__
@@ -61,4 +62,5 @@ void dt_computed_by_collect(const dt_backend *backend, const dt_comm *comm, dt_c
     dt_computed_by_add(out, "libc", "glibc %s", gnu_get_libc_version()); /* exp, log, cos */
 #endif
     dt_computed_by_add(out, "libjpeg-turbo", DT_JPEG_VERSION); /* pixels */
+    dt_settings_computed_by(backend->kernels->ops->name, comm->ops->name, out);
 }

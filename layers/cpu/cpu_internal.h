@@ -8,7 +8,7 @@
 #ifndef DT_LAYERS_CPU_CPU_INTERNAL_H
 #define DT_LAYERS_CPU_CPU_INTERNAL_H
 
-#include "core/kernels.h"
+#include "layers/cpu/kernels_cpu.h"
 #include "layers/cpu/simd.h"
 
 #include <assert.h>
@@ -17,6 +17,7 @@
 typedef struct dt_cpu_kernels {
     dt_kernels base;
     int n_threads;
+    dt_cpu_team team;
     int64_t block;           /* channels in a block of an activation: 16 or 8 */
     const dt_cpu_simd *simd; /* the kernels compiled for this processor */
     dnnl_engine_t engine;
@@ -88,6 +89,10 @@ static inline dt_cpu_planes dt_cpu_planes_of(const dt_cpu_kernels *cpu, int64_t 
  * bits for every number of threads. `share` selects scratch memory: at any time no other thread uses it. */
 typedef void dt_cpu_work(void *context, int share, int64_t begin, int64_t end);
 void dt_cpu_parallel(const dt_cpu_kernels *cpu, int64_t n, dt_cpu_work *work, void *context);
+
+/* team_cpu.c: start the threads and fill cpu->team. DT_ERR_UNSUPPORTED if the system does not start them;
+ * DT_ERR_MEMORY. */
+dt_status dt_cpu_team_start(dt_cpu_kernels *cpu, dt_error *err);
 
 /* -- sums over images: double [DT_CPU_SLOTS][2][c] ------------------------------------------------------- */
 

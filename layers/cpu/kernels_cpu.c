@@ -148,6 +148,11 @@ static void choose_instructions(dt_cpu_kernels *cpu)
              (long long)cpu->block, (long long)cpu->block, (long long)cpu->block);
 }
 
+dt_cpu_team dt_kernels_cpu_team(dt_kernels *kernels)
+{
+    return dt_cpu(kernels)->team;
+}
+
 void dt_kernels_cpu_computed_by(dt_kernels *kernels, dt_computed_by *out)
 {
     static const char prefix[] = "cpu_isa_";
@@ -162,6 +167,8 @@ void dt_kernels_cpu_computed_by(dt_kernels *kernels, dt_computed_by *out)
 static dt_status start_onednn(dt_cpu_kernels *cpu, dt_error *err)
 {
     dnnl_status_t status = dnnl_engine_create(&cpu->engine, dnnl_cpu, 0);
+    if (status == dnnl_success) /* whatever DNNL_DEFAULT_FPMATH_MODE says: float32 is float32 */
+        status = dnnl_set_default_fpmath_mode(dnnl_fpmath_mode_strict);
     cpu->streams = dt_calloc((size_t)cpu->n_threads, sizeof *cpu->streams);
     if (cpu->streams == NULL)
         return dt_fail_memory(err, (size_t)cpu->n_threads * sizeof *cpu->streams, "oneDNN's streams");
@@ -195,7 +202,9 @@ dt_status dt_kernels_cpu_create(dt_device *device, int64_t n_threads, dt_kernels
 #endif
     cpu->chunk_bytes = 1 << 20;
     choose_instructions(cpu);
-    const dt_status status = start_onednn(cpu, err);
+    dt_status status = dt_cpu_team_start(cpu, err);
+    if (status == DT_OK)
+        status = start_onednn(cpu, err);
     if (status != DT_OK) {
         destroy(&cpu->base);
         return status;

@@ -15,12 +15,22 @@
 #include "core/base/computed_by.h"
 #include "core/kernels.h"
 
+/* The threads that OpenMP provides for n_threads, found when the kernels were created. Results do not depend
+ * on it. */
+typedef struct dt_cpu_team {
+    int n_threads;             /* the caller included */
+    int n_cpus;                /* processors that any of them may use */
+    int64_t least_stack_bytes; /* of the threads that OpenMP created; INT64_MAX: it created none */
+} dt_cpu_team;
+
 /* Create the cpu backend on a host device, which it borrows and which must outlive the kernels. It computes
- * with n_threads OpenMP threads; every thread that calls an operation gets this OpenMP setting. Calls must
- * not overlap. Local, not blocking. The caller destroys it with (*kernels)->ops->destroy. Errors:
- * DT_ERR_UNSUPPORTED when the device's memory is not the host's, DT_ERR_INTERNAL for n_threads < 1,
+ * with n_threads OpenMP threads, or as many of them as OpenMP provides; every thread that calls an operation
+ * gets the OpenMP setting of one thread, for oneDNN. Calls must not overlap. Local, not blocking. The caller destroys it with (*kernels)->ops->destroy. Errors:
+ * DT_ERR_UNSUPPORTED when the device's memory is not the host's or the system does not start the threads, DT_ERR_INTERNAL for n_threads < 1,
  * DT_ERR_DEVICE when oneDNN fails, DT_ERR_MEMORY. */
 dt_status dt_kernels_cpu_create(dt_device *device, int64_t n_threads, dt_kernels **kernels, dt_error *err);
+
+dt_cpu_team dt_kernels_cpu_team(dt_kernels *kernels);
 
 /* Append oneDNN's version, the instruction set that it may use ("isa") and that of our own kernels
  * ("simd"). */
