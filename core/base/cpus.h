@@ -39,8 +39,9 @@ static inline void dt_cpus_remove(dt_cpus *cpus, int cpu)
 int dt_cpus_next(const dt_cpus *cpus, int from);
 int dt_cpus_count(const dt_cpus *cpus);
 
-/* The processors that the thread or process `pid` may use; 0: the calling thread. If the kernel does not say
- * (a sandbox may forbid the call), all processors that are online, return value false. *cpus is never empty. */
+/* The processors that the thread or process `pid` may use; 0: the calling thread. If the kernel does not
+ * say (a sandbox may forbid the call), all processors that are online, return value false. *cpus is never
+ * empty. */
 bool dt_cpus_read(pid_t pid, dt_cpus *cpus);
 
 /* Let the calling thread run on these processors only; threads that it creates inherit them. Return false if

@@ -18,8 +18,8 @@
 
 enum { DT_SETTINGS_MAX = 24, DT_SETTING_NAME_BYTES = 48, DT_SETTING_VALUE_BYTES = 80 };
 
-/* Variables that are set, sorted by name. Plain data, which ranks can send; unused bytes are zero. A text that
- * is too long is cut. */
+/* Variables that are set, sorted by name. Plain data, which ranks can send; unused bytes are zero. A text
+ * that is too long is cut. */
 typedef struct dt_settings {
     int64_t n;
     struct {
@@ -41,8 +41,8 @@ dt_status dt_settings_check(const char *backend, dt_dtype precision, dt_error *e
  * results, unless other pairs already show their effect. `comm`: the communicator's name. */
 void dt_settings_computed_by(const char *backend, const char *comm, dt_computed_by *out);
 
-/* Write the variables that are set and that determine how many threads OpenMP provides, and where they run, as
- * "OMP_THREAD_LIMIT=1, OMP_DYNAMIC=true"; "" if there are none. */
+/* Write the variables that are set and that determine how many threads OpenMP provides, and where they run,
+ * as "OMP_THREAD_LIMIT=1, OMP_DYNAMIC=true"; "" if there are none. */
 void dt_settings_of_threads(char *out, size_t out_bytes);
 
 #endif

@@ -24,9 +24,10 @@ typedef struct dt_cpu_team {
 } dt_cpu_team;
 
 /* Create the cpu backend on a host device, which it borrows and which must outlive the kernels. It computes
- * with n_threads OpenMP threads, or as many of them as OpenMP provides; every thread that calls an operation
- * gets the OpenMP setting of one thread, for oneDNN. Calls must not overlap. Local, not blocking. The caller destroys it with (*kernels)->ops->destroy. Errors:
- * DT_ERR_UNSUPPORTED when the device's memory is not the host's or the system does not start the threads, DT_ERR_INTERNAL for n_threads < 1,
+ * with n_threads OpenMP threads, or as many of them as OpenMP provides; every thread that calls an
+ * operation gets the OpenMP setting of one thread, for oneDNN. Calls must not overlap. Local, not blocking.
+ * The caller destroys it with (*kernels)->ops->destroy. Errors: DT_ERR_UNSUPPORTED when the device's memory
+ * is not the host's or the system does not start the threads, DT_ERR_INTERNAL for n_threads < 1,
  * DT_ERR_DEVICE when oneDNN fails, DT_ERR_MEMORY. */
 dt_status dt_kernels_cpu_create(dt_device *device, int64_t n_threads, dt_kernels **kernels, dt_error *err);
 

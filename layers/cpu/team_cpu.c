@@ -19,8 +19,8 @@ static void *wait_for_lock(void *lock)
     return NULL;
 }
 
-/* Start as many threads as OpenMP will, and end them again: GCC's OpenMP ends the program if it cannot start a
- * thread, without a word about the reason. */
+/* Start as many threads as OpenMP will, and end them again: GCC's OpenMP ends the program if it cannot
+ * start a thread, without a word about the reason. */
 static dt_status try_threads(int n, dt_error *err)
 {
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -89,8 +89,8 @@ dt_status dt_cpu_team_start(dt_cpu_kernels *cpu, dt_error *err)
         DT_TRY(try_threads((cpu->n_threads < limit ? cpu->n_threads : limit) - 1, err));
     const bool known = dt_cpus_read(0, &before);
     inspect(cpu->n_threads, &cpu->team);
-    /* With OMP_PROC_BIND OpenMP binds the caller too, to its own processor. The threads that the caller creates,
-     * which decode and write, would all inherit that one. */
+    /* With OMP_PROC_BIND OpenMP binds the caller too, to its own processor. The threads that the caller
+     * creates, which decode and write, would all inherit that one. */
     if (known)
         (void)dt_cpus_bind(&before);
     return DT_OK;
