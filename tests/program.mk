@@ -18,6 +18,7 @@ PROGRAM_TESTS += tests/program/learning_test.sh
 PROGRAM_TESTS += tests/program/lib_test.sh
 PROGRAM_TESTS += tests/program/lists_test.sh
 PROGRAM_TESTS += tests/program/lost_peer_test.sh
+PROGRAM_TESTS += tests/program/lock_test.sh
 PROGRAM_TESTS += tests/program/measure_test.sh
 PROGRAM_TESTS += tests/program/mirror_test.sh
 PROGRAM_TESTS += tests/program/names_test.sh

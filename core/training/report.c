@@ -36,6 +36,8 @@ static dt_status send(dt_sink *sink, event e, const void *m, dt_error *err)
 static void send_to_all(const dt_report *r, event e, const void *m)
 {
     const dt_trainer_parts *p = r->training->parts;
+    if (dt_guard_check(p->guard, NULL) != DT_OK)
+        return; /* the files belong to another run now */
     for (int64_t i = 0; i < p->n_sinks; i++) {
         dt_error err = {0};
         if (send(p->sinks[i], e, m, &err) != DT_OK && p->sinks[i]->n_lost++ == 0)

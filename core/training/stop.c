@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/collective/agreement.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -120,6 +121,7 @@ dt_status dt_stop_before_first_step(const dt_stop *s, dt_error *err)
     reason why;
     if (!e || !e->ops->start_stop_requested)
         return DT_OK;
+    DT_TRY(dt_agree(s->training->parts->comm, dt_guard_check(s->training->parts->guard, err), err));
     DT_TRY(find_reason(s, e->ops->start_stop_requested(e), &found, &why, err));
     if (!found && e->ops->begin)
         e->ops->begin(e);
@@ -183,6 +185,7 @@ dt_status dt_stop_now(dt_stop *s, dt_error *err)
     double left_s = INFINITY, write_s = 0.0;
     reason why;
     dt_error save_error = {0};
+    DT_TRY(dt_agree(t->parts->comm, dt_guard_check(t->parts->guard, err), err));
     DT_TRY(find_reason(s, e ? e->ops->stop_requested(e) : NULL, &found, &why, err));
     dt_checkpointer_wait(s->checkpointer); /* what is nearly written comes first */
     const dt_checkpointer_state state = dt_checkpointer_get_state(s->checkpointer);

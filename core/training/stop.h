@@ -43,7 +43,8 @@ double dt_stop_deadline_s(const dt_stop *stop);
 /* Collective, after a request: writes a last checkpoint if there is time for it, and returns a shared error
  * that names the request of the lowest rank that has one: DT_ERR_INTERRUPTED; DT_ERR_IO if the checkpoint
  * could not be written; DT_ERR_USAGE if the request is a limit and this start has written no checkpoint: a
- * restart would end in the same way, for ever. */
+ * restart would end in the same way, for ever. If the guard of some rank refuses, nothing is written, and
+ * that is the error. */
 dt_status dt_stop_now(dt_stop *stop, dt_error *err);
 
 #endif

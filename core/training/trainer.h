@@ -12,6 +12,7 @@
 #include "core/base/config.h"
 #include "core/comm.h"
 #include "core/events.h"
+#include "core/guard.h"
 #include "core/metrics.h"
 #include "core/model/net.h"
 #include "core/source.h"
@@ -28,10 +29,13 @@ typedef struct dt_trainer_parts {
     dt_net *net; /* built for training, with weights on rank 0 at least */
     dt_comm *comm;
     dt_source *train;
-    dt_source *val;    /* NULL: no evaluation */
-    dt_store *store;   /* NULL: no checkpoints */
-    bool per_host;     /* `store` is this host's own folder */
-    dt_store *mirror;  /* for copies of the checkpoints, in a folder that all hosts see; NULL: none */
+    dt_source *val;   /* NULL: no evaluation */
+    dt_store *store;  /* NULL: no checkpoints */
+    bool per_host;    /* `store` is this host's own folder */
+    dt_store *mirror; /* for copies of the checkpoints, in a folder that all hosts see; NULL: none */
+    /* Of the files that this rank writes. Once it refuses, nothing is reported to the sinks, and a stop
+     * writes no checkpoint; `events` requests that stop. NULL: none. */
+    const dt_guard *guard;
     dt_events *events; /* requests to stop, or for a checkpoint; NULL: none */
     dt_sink **sinks;   /* on rank 0; other ranks have none */
     int64_t n_sinks;

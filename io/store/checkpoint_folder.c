@@ -45,8 +45,8 @@ bool dt_checkpoint_is_shard(const char *name)
     return strcmp(name, again) == 0;
 }
 
-/* False for a folder with files in it of which none is dtrain's. One that is empty or cannot be listed counts:
- * reading it reports the reason. */
+/* False for a folder with files in it of which none is dtrain's. One that is empty or cannot be listed
+ * counts: reading it reports the reason. */
 static bool has_checkpoint(int dir, const char *name)
 {
     const int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -28,9 +28,9 @@ int64_t dt_checkpoint_step_of(const char *name, const char *suffix);
 /* Whether a file has the name of a shard, such as "shard-0000-of-0002.h5", exactly as dtrain writes it. */
 bool dt_checkpoint_is_shard(const char *name);
 
-/* The steps of all folders (and links to folders) with exactly such a name, newest first. With the suffix "",
- * without those in which there are only files that dtrain did not write. The caller frees *steps with dt_free. If
- * `folder` does not exist, there are none. DT_ERR_IO, DT_ERR_MEMORY. */
+/* The steps of all folders (and links to folders) with exactly such a name, newest first. With the suffix
+ * "", without those in which there are only files that dtrain did not write. The caller frees *steps with
+ * dt_free. If `folder` does not exist, there are none. DT_ERR_IO, DT_ERR_MEMORY. */
 dt_status dt_checkpoint_list(const char *folder, const char *suffix, int64_t **steps, int64_t *n,
                              dt_error *err);
 

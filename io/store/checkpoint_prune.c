@@ -104,7 +104,7 @@ static dt_status open_victim(dt_pruner *p, int64_t step, const char *suffix, vic
     return dt_fail_errno(err, "%s: cannot open the folder to remove it", v->path);
 }
 
-/* Read the manifest. A folder whose manifest is from a newer dtrain, or cannot be read, is closed: it stays. */
+/* Read the manifest. A folder whose manifest a newer dtrain wrote, or is unreadable, is closed: it stays. */
 static dt_status read_list(dt_pruner *p, victim *v, dt_error *err)
 {
     dt_error why = {0};

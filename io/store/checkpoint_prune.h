@@ -38,7 +38,7 @@ dt_status dt_pruner_remove(dt_pruner *pruner, int64_t step, const char *suffix, 
 /* Remove all folders with the suffix ".tmp" or ".old". Returns the first error. */
 dt_status dt_pruner_clean(dt_pruner *pruner, dt_error *err);
 
-/* As the clean, and then as prune in core/store.h. Linked folders are not counted. Returns the first error. */
+/* As clean, then as prune in core/store.h. Linked folders are not counted. Returns the first error. */
 dt_status dt_pruner_prune(dt_pruner *pruner, int64_t step, int64_t keep, dt_error *err);
 
 /* Rename the folder of `step` with the suffix ".tmp" to its final name. If a checkpoint has that name, the

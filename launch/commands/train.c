@@ -58,6 +58,7 @@ static const dt_command_usage usage = {
 typedef struct training {
     dt_options options; /* config.data is set to the demo's folder in a demo */
     dt_run_folder folder;
+    dt_run_locks locks; /* those that this rank holds: of the folder, and of the checkpoints' folders */
     char *config_text;
     dt_net *net;
     dt_source *train, *val;
@@ -125,9 +126,11 @@ static dt_status resolve_resume(training *t, const dt_session *s, dt_error *err)
  * leaves an older run where it is. */
 static dt_status open_run_folder(training *t, const dt_session *s, dt_error *err)
 {
-    return s->comm->rank == 0 && !dt_run_log_only_measures(&t->options)
-               ? dt_run_folder_open(&t->options, t->config_text, s->comm, &t->folder, err)
-               : DT_OK;
+    if (s->comm->rank != 0 || dt_run_log_only_measures(&t->options))
+        return DT_OK;
+    dt_status status = dt_run_folder_open(&t->options, t->config_text, s->comm, &t->folder, err);
+    t->locks.locks[0] = t->folder.lock;
+    return status;
 }
 
 static dt_status open_sources(training *t, const dt_session *s, dt_error *err)
@@ -193,6 +196,7 @@ static dt_status open_events(training *t, const dt_session *s, dt_error *err)
                                        .time_limit_s = t->options.time_limit_s,
                                        .polls_slurm = s->comm->rank == 0,
                                        .polls_spot = s->comm->local_rank == 0,
+                                       .guard = &t->locks.recent,
                                        .spot = t->options.spot,
                                        .imds_endpoint = t->options.imds_endpoint,
                                        .watch = s->watch};
@@ -258,7 +262,8 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     DT_TRY(dt_agree(s->comm, open_run_folder(t, s, err), err));
     DT_TRY(begin_part(s, "opening the checkpoints", err));
     if (!dt_run_log_only_measures(&t->options))
-        DT_TRY(dt_checkpoint_folders_open(&t->options, t->folder.checkpoints, s->comm, &t->checkpoints, err));
+        DT_TRY(dt_checkpoint_folders_open(&t->options, t->folder.checkpoints, s->comm, &t->locks,
+                                          &t->checkpoints, err));
     DT_TRY(dt_agree(s->comm, open_events(t, s, err), err));
     DT_TRY(dt_agree(s->comm, open_sinks(t, s, err), err));
     if (t->options.config.resume == DT_RESUME_NEVER && !dt_run_log_only_measures(&t->options))
@@ -276,6 +281,7 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     t->parts.store = t->checkpoints.store;
     t->parts.mirror = t->checkpoints.mirror;
     t->parts.per_host = t->checkpoints.per_host;
+    t->parts.guard = &t->locks.recent;
     t->parts.events = t->events;
     t->parts.sinks = t->sinks;
     t->parts.resumes_by = t->resumes_by;
@@ -297,6 +303,7 @@ static void disassemble(training *t)
         t->val->ops->destroy(t->val);
     dt_profile_destroy(t->profile);
     dt_net_destroy(t->net);
+    dt_run_locks_init(&t->locks); /* the next call frees them */
     dt_checkpoint_folders_close(&t->checkpoints);
     if (t->events)
         t->events->ops->destroy(t->events);
@@ -320,7 +327,9 @@ static dt_status export_weights(training *t, const dt_session *s, int64_t steps,
                                                    .class_names = &class_names,
                                                    .n_batches = steps * c->accumulate};
         const dt_state_io io = dt_net_state_io(t->net);
-        status = dt_class_names_of_source(t->train, &class_names, err);
+        status = dt_guard_check(&t->locks.now, err);
+        if (status == DT_OK)
+            status = dt_class_names_of_source(t->train, &class_names, err);
         if (status == DT_OK)
             status = dt_net_swap_ema(t->net, err); /* export what evaluations have used */
         if (status == DT_OK) {
@@ -403,6 +412,7 @@ dt_status dt_command_train(int argc, char **argv, dt_session *session, dt_error 
         limit_start(&t, session);
     DT_TRY(dt_session_open(&t.options, DT_COMMAND_TRAIN, parsed, &parse_error, session, err));
     dt_run_folder_name(t.options.out, &t.folder);
+    dt_run_locks_init(&t.locks);
     dt_status status =
         dt_options_write(&t.options, DT_COMMAND_TRAIN,
                          "dtrain " PACKAGE_VERSION

@@ -144,6 +144,7 @@ static dt_status check_shared(const char *option, const char *folder, dt_comm *c
 static dt_status put_aside(const char *folder, dt_error *err)
 {
     char old[PATH_BYTES], from[DT_DURABLE_PATH_BYTES], to[DT_DURABLE_PATH_BYTES];
+    struct stat st;
     int64_t *steps, n;
     int number = 1;
     DT_TRY(dt_checkpoint_list(folder, "", &steps, &n, err));
@@ -151,7 +152,7 @@ static dt_status put_aside(const char *folder, dt_error *err)
         return DT_OK;
     do
         snprintf(old, sizeof old, "%s/old-%d", folder, number++);
-    while (access(old, F_OK) == 0);
+    while (lstat(old, &st) == 0);
     dt_status status = dt_durable_make_folder(old, err);
     for (int64_t i = 0; i < n && status == DT_OK; i++) {
         status = dt_checkpoint_path(folder, steps[i], "", from, err);
@@ -243,13 +244,12 @@ static dt_status open_mirror(const dt_options *o, const char *folder, dt_comm *c
     return dt_agree(comm, status, err);
 }
 
-dt_status dt_checkpoint_folders_open(const dt_options *o, const char *usual, dt_comm *comm,
-                                     dt_checkpoint_folders *f, dt_error *err)
+static dt_status open_folders(const dt_options *o, const char *usual, dt_comm *comm, dt_checkpoint_folders *f,
+                              dt_error *err)
 {
     const bool is_given = o->checkpoint_dir[0] != '\0';
     const char *folder = is_given ? o->checkpoint_dir : usual, *option = is_given ? "checkpoint-dir" : "out";
     dt_status status = DT_OK;
-    *f = (dt_checkpoint_folders){0};
     DT_TRY(check_shared(option, folder, comm, &f->per_host, err));
     if (f->per_host && !o->checkpoint_mirror[0])
         return dt_fail_shared(
@@ -268,12 +268,28 @@ dt_status dt_checkpoint_folders_open(const dt_options *o, const char *usual, dt_
     return o->checkpoint_mirror[0] ? open_mirror(o, folder, comm, f, err) : DT_OK;
 }
 
+dt_status dt_checkpoint_folders_open(const dt_options *o, const char *usual, dt_comm *comm,
+                                     dt_run_locks *locks, dt_checkpoint_folders *f, dt_error *err)
+{
+    *f = (dt_checkpoint_folders){0};
+    DT_TRY(open_folders(o, usual, comm, f, err));
+    for (int i = 0; i < 2; i++)
+        locks->locks[1 + i] = f->locks[i];
+    dt_store_hdf5_set_guard(f->store, &locks->now);
+    if (f->mirror)
+        dt_store_hdf5_set_guard(f->mirror, &locks->now);
+    return DT_OK;
+}
+
 dt_status dt_checkpoint_folders_put_aside(const dt_checkpoint_folders *f, dt_comm *comm, dt_error *err)
 {
     dt_status status = DT_OK;
     for (int i = 0; i < 2 && status == DT_OK; i++)
-        if (f->owned[i][0])
-            status = put_aside(f->owned[i], err);
+        if (f->owned[i][0]) {
+            status = f->locks[i] ? dt_run_lock_check(f->locks[i], err) : DT_OK;
+            if (status == DT_OK)
+                status = put_aside(f->owned[i], err);
+        }
     return dt_agree(comm, status, err);
 }
 

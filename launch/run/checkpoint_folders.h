@@ -2,7 +2,7 @@
  * see these folders.
  *
  *   dt_checkpoint_folders folders;
- *   DT_TRY(dt_checkpoint_folders_open(&options, "runs/demo/checkpoints", comm, &folders, err));
+ *   DT_TRY(dt_checkpoint_folders_open(&options, "runs/demo/checkpoints", comm, &locks, &folders, err));
  *   ... a training with folders.store, folders.mirror, folders.per_host ...
  *   dt_checkpoint_folders_close(&folders);
  *
@@ -25,13 +25,14 @@ typedef struct dt_checkpoint_folders {
     bool made[2];                 /* this start has made them */
 } dt_checkpoint_folders;
 
-/* Collective; call after dt_run_folder_open. usual: the folder to use without --checkpoint-dir; it is inside
- * the run's folder, whose lock covers it. Creates the folders and acquires their locks (rank 0, or one rank
- * of each host if each has its own folder). Every rank returns the same. DT_ERR_USAGE: only some hosts share
- * a folder, not all hosts see the mirror, each host has its own folder and there is no mirror, both are the
- * same folder, or another run works there; DT_ERR_IO. */
+/* Collective; call after dt_run_folder_open. usual: the folder to use without --checkpoint-dir; it is
+ * inside the run's folder, whose lock covers it. Creates the folders and acquires their locks (rank 0, or
+ * one rank of each host if each has its own folder). Adds these locks to `locks`, which has the run's, and
+ * which guards both stores until they are closed. Every rank returns the same. DT_ERR_USAGE: only some
+ * hosts share a folder, not all hosts see the mirror, each host has its own folder and there is no mirror,
+ * both are the same folder, or another run works there; DT_ERR_IO. */
 dt_status dt_checkpoint_folders_open(const dt_options *options, const char *usual, dt_comm *comm,
-                                     dt_checkpoint_folders *folders, dt_error *err);
+                                     dt_run_locks *locks, dt_checkpoint_folders *folders, dt_error *err);
 /* Collective; for --resume never, as the last step before the training begins. Moves the checkpoints in the
  * folders to DIR/old-N (N: the first one free), and logs that. Those in the run's folder have moved with it.
  * DT_ERR_IO. */

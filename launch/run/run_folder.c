@@ -57,6 +57,7 @@ static dt_status make_folders(dt_run_folder *folder, dt_error *err)
     }
 }
 
+/* With the folder's lock, which goes along. */
 static dt_status put_aside(dt_run_folder *folder, dt_error *err)
 {
     char old[sizeof folder->older];
@@ -67,9 +68,8 @@ static dt_status put_aside(dt_run_folder *folder, dt_error *err)
         if (!exists(old))
             break;
     }
-    if (rename(folder->out, old) != 0)
-        return dt_fail_errno(err, "--resume never: cannot put the older run %s aside as %s", folder->out,
-                             old);
+    if (dt_run_lock_rename_folder(folder->lock, old, err) != DT_OK)
+        return dt_error_prefix(err, "--resume never");
     snprintf(folder->older, sizeof folder->older, "%s", old);
     dt_log_info("the older run is %s now", old);
     return DT_OK;
@@ -97,13 +97,16 @@ static void remove_folders(const dt_run_folder *folder)
     }
 }
 
+/* Without the lock the files are another run's. */
 static void undo(dt_run_folder *folder)
 {
-    unlink(folder->new_config);
-    if (!folder->had_metrics)
-        remove_if_empty(folder->metrics);
-    if (!folder->had_checkpoints)
-        rmdir(folder->checkpoints);
+    if (folder->lock && dt_run_lock_check(folder->lock, NULL) == DT_OK) {
+        unlink(folder->new_config);
+        if (!folder->had_metrics)
+            remove_if_empty(folder->metrics);
+        if (!folder->had_checkpoints)
+            rmdir(folder->checkpoints);
+    }
     dt_run_lock_release(folder->lock);
     folder->lock = NULL;
     remove_folders(folder);
@@ -173,17 +176,25 @@ bool dt_run_folder_is_restart(const dt_run_folder *folder, const dt_job *job)
 static dt_status open_folder(const dt_options *options, const char *config_text, dt_comm *comm,
                              dt_run_folder *folder, dt_error *err)
 {
+    dt_run_lock *old = NULL;
     if (options->config.resume == DT_RESUME_NEVER && dt_durable_is_folder(folder->out)) {
         /* a folder is not renamed while another run writes to it */
         DT_TRY(dt_run_lock_acquire("out", folder->out, comm, &folder->lock, err));
-        dt_run_lock_release(folder->lock);
-        folder->lock = NULL;
         DT_TRY(put_aside(folder, err));
+        if (folder->older[0]) {
+            old = folder->lock; /* it is in the older run's folder now */
+            folder->lock = NULL;
+        }
     }
-    DT_TRY(make_folders(folder, err));
-    folder->had_metrics = exists(folder->metrics);
-    folder->had_checkpoints = exists(folder->checkpoints);
-    DT_TRY(dt_run_lock_acquire("out", folder->out, comm, &folder->lock, err));
+    dt_status status = make_folders(folder, err);
+    if (status == DT_OK) {
+        folder->had_metrics = exists(folder->metrics);
+        folder->had_checkpoints = exists(folder->checkpoints);
+        if (!folder->lock)
+            status = dt_run_lock_acquire("out", folder->out, comm, &folder->lock, err);
+    }
+    dt_run_lock_release(old);
+    DT_TRY(status);
     return write_file(folder->new_config, config_text, err);
 }
 
@@ -205,6 +216,7 @@ dt_status dt_run_folder_commit(const dt_options *options, dt_run_folder *folder,
     folder->committed = true;
     if (goes_on)
         log_differences(options->out, folder);
+    DT_TRY(dt_run_lock_check(folder->lock, err));
     dt_job_read(&job);
     if (options->config.resume == DT_RESUME_NEVER && job.name[0])
         DT_TRY(dt_job_write(&job, folder->job, err));
@@ -221,7 +233,8 @@ void dt_run_folder_close(dt_run_folder *folder)
         undo(folder);
         return;
     }
-    unlink(folder->new_config); /* where the rename has failed */
+    if (dt_run_lock_check(folder->lock, NULL) == DT_OK)
+        unlink(folder->new_config); /* where the rename has failed */
     dt_run_lock_release(folder->lock);
     folder->lock = NULL;
 }

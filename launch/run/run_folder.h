@@ -42,12 +42,14 @@ dt_status dt_run_folder_open(const dt_options *options, const char *config_text,
 
 /* Call on rank 0, after the checkpoint to resume from was loaded: renames config.conf.tmp to config.conf;
  * where --resume never begins a run, also writes OUT/job. goes_on: the run resumes; first log each option
- * that has another value in the old config.conf. DT_ERR_IO. */
+ * that has another value in the old config.conf. DT_ERR_IO, also if the lock is lost: then nothing is
+ * changed. */
 dt_status dt_run_folder_commit(const dt_options *options, dt_run_folder *folder, bool goes_on, dt_error *err);
 
 /* Release the lock. Before dt_run_folder_commit, undo what dt_run_folder_open has done: remove
  * config.conf.tmp, and the files and folders of this start that are still empty; an older run gets its name
- * back. Call it after the sinks and stores are closed. Does nothing if the folder is not open. */
+ * back. If the lock is lost, nothing is removed. Call it after the sinks and stores are closed. Does
+ * nothing if the folder is not open. */
 void dt_run_folder_close(dt_run_folder *folder);
 
 #endif

@@ -23,6 +23,7 @@ typedef struct all_events {
     dt_slurm_limit *slurm; /* NULL: no Slurm job, or another rank polls */
     dt_spot_notice *spot;  /* NULL: this rank does not poll */
     dt_start_watch *watch; /* borrowed */
+    const dt_guard *guard; /* borrowed */
     double limit_s;        /* when --time-limit ends, by dt_clock_s; INFINITY: no limit */
     _Atomic double reserve_s;
     atomic_bool is_limit;
@@ -54,20 +55,22 @@ static const char *ask(all_events *e, double reserve_s)
     return limit < slurm ? e->limit_text : "Slurm's time limit";
 }
 
+static const char *ask_now(void *context)
+{
+    all_events *e = context;
+    return ask(e, atomic_load(&e->reserve_s));
+}
+
 static const char *stop_requested(dt_events *events)
 {
-    all_events *e = (all_events *)events;
-    return ask(e, atomic_load(&e->reserve_s));
+    if (dt_guard_check(((all_events *)events)->guard, NULL) != DT_OK)
+        return "the loss of the run's lock"; /* the trainer returns the guard's error in place of it */
+    return ask_now(events);
 }
 
 static const char *start_stop_requested(dt_events *events)
 {
     return ask((all_events *)events, 0.0);
-}
-
-static const char *ask_anywhere(void *context)
-{
-    return stop_requested(context);
 }
 
 static void begin(dt_events *events)
@@ -140,6 +143,7 @@ dt_status dt_events_create(const dt_events_options *o, dt_events **events, dt_er
     if (!e)
         return dt_fail_memory(err, sizeof *e, "requests to stop");
     e->head.ops = &ops;
+    e->guard = o->guard;
     e->limit_s = o->time_limit_s > 0.0 ? o->start_s + o->time_limit_s : INFINITY;
     dt_duration_format(o->time_limit_s, limit, sizeof limit);
     snprintf(e->limit_text, sizeof e->limit_text, "the time limit of %s", limit);
@@ -152,7 +156,7 @@ dt_status dt_events_create(const dt_events_options *o, dt_events **events, dt_er
     if (status == DT_OK)
         status = start_polling_spot(o, &e->spot, err);
     if (status == DT_OK)
-        dt_waits_set_stop(ask_anywhere, e);
+        dt_waits_set_stop(ask_now, e);
     if (status == DT_OK)
         *events = &e->head;
     else

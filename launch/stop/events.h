@@ -4,14 +4,16 @@
  *   const dt_events_options o = {.start_s = start, .time_limit_s = 5400.0, ...};
  *   dt_events_create(&o, &events, err);
  *
- * Signals take precedence, then a spot notice, then the nearer of the two limits. A limit requests the stop
- * early, by the time that dt_events_ops.reserve sets. seconds_left is the time until the earliest end.
+ * A lost lock takes precedence, then signals, then a spot notice, then the nearer of the two limits. A limit
+ * requests the stop early, by the time that dt_events_ops.reserve sets. seconds_left is the time until the
+ * earliest end.
  */
 #ifndef DT_LAUNCH_STOP_EVENTS_H
 #define DT_LAUNCH_STOP_EVENTS_H
 
 #include "core/base/error.h"
 #include "core/events.h"
+#include "core/guard.h"
 #include "launch/options/options.h"
 #include "launch/stop/start_watch.h"
 
@@ -23,6 +25,7 @@ typedef struct dt_events_options {
     dt_spot_kind spot;
     const char *imds_endpoint;
     dt_start_watch *watch; /* ended when the first step begins; borrowed; may be NULL */
+    const dt_guard *guard; /* borrowed; once it refuses, that is the first reason to stop; NULL: none */
 } dt_events_options;
 
 /* Local; one object per process: until it is destroyed, dt_waits_stop_requested (core/base/waits.h) asks it.
