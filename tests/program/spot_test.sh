@@ -74,8 +74,11 @@ for seconds_and_ranks in '120 1' '30 2'; do
     set -- $seconds_and_ranks
     seconds=$1 ranks=$2
     begin "a notice with $seconds s left stops $ranks ranks with a checkpoint and code 75, and the same command goes on"
-    serve notice=$seconds
-    expect_exit 75 ranks $ranks "$DTRAIN" "${small[@]}" "${imds[@]}" --epochs 1000
+    serve
+    start_job ranks $ranks "$DTRAIN" "${small[@]}" "${imds[@]}" --epochs 1000
+    wait_for grep -qs '"event": "step"' run/metrics.jsonl
+    mode notice=$seconds
+    ended_with 75
     expect_output 'warning: EC2 will take this instance back: terminate at [0-9T:-]*Z, in [0-9]+ s; stopping with a checkpoint'
     expect_output '^dtrain: stopped on an EC2 spot notice: terminate at [0-9T:-]*Z after step [0-9]+; the same command goes on from run'
     expect test -f "run/checkpoints/step-$(printf %08d "$(stopped_at)")/manifest.json"
@@ -85,6 +88,11 @@ for seconds_and_ranks in '120 1' '30 2'; do
     expect_output "going on after step"
     expect_no_output warning
 done
+
+begin "a notice before the first step ends a training with code 75 and nothing to save"
+serve notice=120
+expect_exit 75 "$DTRAIN" "${small[@]}" "${imds[@]}" --epochs 1000
+expect_output '^dtrain: stopped on an EC2 spot notice: terminate at [0-9T:-]*Z (before the first step; nothing was lost|after step)'
 
 begin "a recommendation to rebalance writes a checkpoint at once, refused tokens are renewed, and a later notice stops the run"
 serve rebalance token_s=1
