@@ -12,8 +12,8 @@
  * local and blocking; each rank calls them for its own shards. Errors: DT_ERR_IO, DT_ERR_MEMORY;
  * DT_ERR_FORMAT for a file that is damaged, DT_ERR_UNSUPPORTED for one that a newer dtrain wrote.
  *
- * A checkpoint is whole if its manifest exists under its final name and is valid, and verify_shard finds nothing
- * wrong with any shard. Loading, inspect and export all decide by these two calls.
+ * A checkpoint is whole if its manifest exists under its final name and is valid, and verify_shard finds
+ * nothing wrong with any shard. Loading, inspect and export all decide by these two calls.
  */
 #ifndef DT_CORE_STORE_H
 #define DT_CORE_STORE_H

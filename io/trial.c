@@ -89,7 +89,8 @@ dt_status dt_trial_folder(const char *folder, dt_error *err)
     return status;
 }
 
-/* Whether the file that is there can be replaced: it is a file, and a folder like /tmp keeps it for its owner. */
+/* Whether the file that is there can be replaced: it is a file, and a folder like /tmp keeps it for its
+ * owner. */
 static dt_status check_existing(const char *path, dt_error *err)
 {
     struct stat st, folder;

@@ -1,5 +1,5 @@
-/* hdf5_bytes.h: a range of an HDF5 file in memory, read from its beginning to its end. Nothing outside the range is
- * read: instead `bad` is set, and the numbers are 0. */
+/* hdf5_bytes.h: a range of an HDF5 file in memory, read from its beginning to its end. Nothing outside the
+ * range is read: instead `bad` is set, and the numbers are 0. */
 #ifndef DT_IO_STORE_HDF5_BYTES_H
 #define DT_IO_STORE_HDF5_BYTES_H
 

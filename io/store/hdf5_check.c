@@ -67,7 +67,8 @@ static dt_status check_superblock(check *c)
     return DT_OK;
 }
 
-/* -- objects ---------------------------------------------------------------------------------------------- */
+/* -- objects
+ * ---------------------------------------------------------------------------------------------- */
 
 static bool is_space(const dt_hdf5_space *space, const int64_t *dims, int n_dims)
 {
@@ -213,7 +214,8 @@ static dt_status check_root(check *c)
     return DT_OK;
 }
 
-/* -- the whole -------------------------------------------------------------------------------------------- */
+/* -- the whole
+ * -------------------------------------------------------------------------------------------- */
 
 static int by_place(const void *a, const void *b)
 {

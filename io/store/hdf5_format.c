@@ -60,8 +60,8 @@ static bool is_type(dt_hdf5_bytes b, const unsigned char *expected, size_t n)
     return !b.bad;
 }
 
-/* class, three bytes of flags, size (4); then of integers offset and precision (2, 2), of floats also the position
- * and size of exponent and mantissa, and the exponent's bias (4) */
+/* class, three bytes of flags, size (4); then of integers offset and precision (2, 2), of floats also the
+ * position and size of exponent and mantissa, and the exponent's bias (4) */
 static bool is_int64(dt_hdf5_bytes b)
 {
     static const unsigned char type[] = {0, 0x08, 0, 0, 8, 0, 0, 0, 0, 0, 64, 0};

@@ -5,10 +5,11 @@
  *   if (!problem)
  *       problem = dt_hdf5_visit_links(image, &o, visit, context);
  *
- * HDF5 trusts the addresses and sizes in a file: forged ones make it read and write beyond its memory. This code
- * knows only what a shard's file has (HDF5 File Format Specification 3.0: object headers of version 2 and their
- * messages, links in them or in a fractal heap), reads no byte outside the image, allocates nothing, and calls
- * everything else a problem. A problem is a phrase, such as "is compressed or filtered"; static storage.
+ * HDF5 trusts the addresses and sizes in a file: forged ones make it read and write beyond its memory. This
+ * code knows only what a shard's file has (HDF5 File Format Specification 3.0: object headers of version 2
+ * and their messages, links in them or in a fractal heap), reads no byte outside the image, allocates
+ * nothing, and calls everything else a problem. A problem is a phrase, such as "is compressed or filtered";
+ * static storage.
  */
 #ifndef DT_IO_STORE_HDF5_FORMAT_H
 #define DT_IO_STORE_HDF5_FORMAT_H

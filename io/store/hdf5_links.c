@@ -1,6 +1,6 @@
-/* hdf5_links.c: the links of a group, from its header or, if there are many, from a fractal heap (specification,
- * III.G). Links are packed from the beginning of each of the heap's blocks, and dtrain removes none: the index of
- * their names is not needed. */
+/* hdf5_links.c: the links of a group, from its header or, if there are many, from a fractal heap
+ * (specification, III.G). Links are packed from the beginning of each of the heap's blocks, and dtrain
+ * removes none: the index of their names is not needed. */
 #include "io/store/hdf5_bytes.h"
 #include "io/store/hdf5_format.h"
 

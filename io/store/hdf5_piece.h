@@ -1,5 +1,5 @@
-/* hdf5_piece.h: which part of which tensor a shard holds. hdf5_shard.c writes a dataset for each, hdf5_check.c
- * expects exactly these.
+/* hdf5_piece.h: which part of which tensor a shard holds. hdf5_shard.c writes a dataset for each,
+ * hdf5_check.c expects exactly these.
  *
  *   int64_t cursor = 0;
  *   dt_hdf5_piece p;
@@ -24,13 +24,13 @@ typedef struct dt_hdf5_piece {
     int64_t offset;  /* of its first element in the shard */
 } dt_hdf5_piece;
 
-/* Find the next tensor from *cursor on that has elements in [first, first + n_elems), and move *cursor past it.
- * False: there are no more. */
+/* Find the next tensor from *cursor on that has elements in [first, first + n_elems), and move *cursor
+ * past it. False: there are no more. */
 bool dt_hdf5_next_piece(const dt_state_layout *layout, int64_t first, int64_t n_elems, int64_t *cursor,
                         dt_hdf5_piece *piece);
 
-/* The dimensions of the piece's dataset: the tensor's if it is whole, else one. Returns their number, at least
- * 1. */
+/* The dimensions of the piece's dataset: the tensor's if it is whole, else one. Returns their number, at
+ * least 1. */
 int dt_hdf5_piece_dims(const dt_hdf5_piece *piece, int64_t dims[DT_STATE_MAX_DIMS]);
 
 /* The offset of a piece's values in the file, in bytes. */

@@ -1,4 +1,5 @@
-/* manifest_check.h: what the fields of a manifest say together. manifest_json_read.c checks each by itself. */
+/* manifest_check.h: what the fields of a manifest say together. manifest_json_read.c checks each by
+ * itself. */
 #ifndef DT_IO_STORE_MANIFEST_CHECK_H
 #define DT_IO_STORE_MANIFEST_CHECK_H
 

@@ -6,8 +6,8 @@
  *
  * The last field, "manifest_xxh3_128", is the XXH3-128 of the whole text with 32 zeros in its place. It shows
  * whether a manifest was cut, edited or damaged. Unsigned 64-bit numbers (seed, data_fingerprint) are
- * strings, for JSON readers that store numbers as doubles. Strings from outside may hold any bytes: what is not
- * UTF-8 is escaped (core/base/utf8.h).
+ * strings, for JSON readers that store numbers as doubles. Strings from outside may hold any bytes: what is
+ * not UTF-8 is escaped (core/base/utf8.h).
  */
 #ifndef DT_IO_STORE_MANIFEST_JSON_H
 #define DT_IO_STORE_MANIFEST_JSON_H

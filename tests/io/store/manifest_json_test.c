@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 static fake_state state;
 static dt_shard_entry shards[2];
@@ -361,31 +360,6 @@ static void other_texts_are_refused(void)
     free(deep);
 }
 
-/* Texts that are small on the disk and large in memory, up to the largest file that is read. */
-static void the_memory_for_a_hostile_text_is_limited(void)
-{
-    static const char *const units[] = {"[],", "{},", "0,", "[", "{\"a\":", "\"\","};
-    enum { BYTES = 16 << 20, MOST_KB = 400 << 10 };
-    struct rusage before, after;
-    getrusage(RUSAGE_SELF, &before);
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        const size_t n = strlen(units[i]);
-        char *text = malloc(BYTES);
-
-        dt_error err = {0};
-        dt_manifest m;
-        DT_REQUIRE(text != NULL);
-        for (size_t k = 0; k < BYTES; k++)
-            text[k] = units[i][k % n];
-        text[0] = '[';
-        DT_CHECK_INT(dt_manifest_parse(text, BYTES, &m, &err), DT_ERR_FORMAT);
-        getrusage(RUSAGE_SELF, &after);
-        DT_CHECK_MSG(after.ru_maxrss - before.ru_maxrss < MOST_KB, "%s took %ld kB", units[i],
-                     after.ru_maxrss - before.ru_maxrss);
-        free(text);
-    }
-}
-
 static void numbers_and_texts_that_json_cannot_hold_are_not_written(void)
 {
     dt_error err = {0};
@@ -467,7 +441,6 @@ static const dt_test tests[] = {
     DT_TEST(a_newer_format_is_refused_with_advice),
     DT_TEST(an_edit_without_the_hash_is_damage),
     DT_TEST(other_texts_are_refused),
-    DT_TEST(the_memory_for_a_hostile_text_is_limited),
     DT_TEST(numbers_and_texts_that_json_cannot_hold_are_not_written),
     DT_TEST(every_allocation_may_fail),
     DT_TEST(random_damage_never_crashes),
