@@ -227,11 +227,11 @@ static dt_status print_tables(const diff *d, FILE *stream, dt_error *err)
 {
     const int64_t n = d->manifests[0]->n_tensors;
     if (d->n_scalars > 0) {
-        DT_TRY(dt_table_print(d->scalars, stream, dt_table_utf8(), 0, err));
+        DT_TRY(dt_table_print(d->scalars, stream, dt_table_utf8(), dt_table_columns(stream), err));
         fputc('\n', stream);
     }
     if (d->n_differing + d->n_only[0] + d->n_only[1] > 0) {
-        DT_TRY(dt_table_print(d->tensors, stream, dt_table_utf8(), 0, err));
+        DT_TRY(dt_table_print(d->tensors, stream, dt_table_utf8(), dt_table_columns(stream), err));
         fputc('\n', stream);
         fprintf(stream, "%" PRId64 " of %" PRId64 " tensors differ", d->n_differing, n);
         if (d->n_only[0] + d->n_only[1] > 0)

@@ -210,7 +210,7 @@ dt_status dt_command_info(int argc, char **argv, dt_session *session, dt_error *
         status = dt_table_add_rule(table, err);
     if (status == DT_OK) {
         add_found(table);
-        status = dt_table_print(table, stdout, dt_table_utf8(), 0, err);
+        status = dt_table_print(table, stdout, dt_table_utf8(), dt_table_columns(stdout), err);
     }
     if (status == DT_OK && fflush(stdout) != 0)
         status = dt_fail_errno(err, "cannot print the result");

@@ -254,7 +254,8 @@ static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
     if (status == DT_OK && stream) {
         dt_output_line(stream, "%s%s%s", f->path, f->is_mirror ? " (mirror)" : "",
                        n ? "" : ": no checkpoints");
-        status = n ? dt_table_print(in->table, stream, dt_table_utf8(), 0, err) : DT_OK;
+        status =
+            n ? dt_table_print(in->table, stream, dt_table_utf8(), dt_table_columns(stream), err) : DT_OK;
         print_series(in->json_rows, "computed_by", print_computed_by, stream);
         print_series(in->json_rows, "class_names", print_class_names, stream);
     }

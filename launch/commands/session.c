@@ -172,37 +172,25 @@ static void format_for_table(const dt_session *s, const dt_options *options, int
 /* A log that cannot be written (a full disk, a reader that has gone) ends no training. */
 static dt_status print_to_log(const dt_table *table, dt_error *err)
 {
-    const dt_status status = dt_table_print(table, stderr, dt_table_utf8(), 0, err);
+    const dt_status status = dt_table_print(table, stderr, dt_table_utf8(), DT_TABLE_COLUMNS, err);
     clearerr(stderr);
     return status == DT_ERR_IO ? DT_OK : status;
 }
 
-/* The table has two options per row, because there are about sixty. */
 static dt_status print_options(const dt_session *s, const dt_options *options, unsigned command,
                                dt_error *err)
 {
-    int rows[DT_OPTIONS_MAX], n = 0;
+    char value[DT_PATH_BYTES];
     dt_table *table = NULL;
-    for (int row = 0; row < dt_options_count(); row++)
-        if (dt_options_at(row)->commands & command)
-            rows[n++] = row;
-    DT_TRY(dt_table_create((const char *const[]){"option", "value", "from", "option", "value", "from"}, 6,
-                           &table, err));
+    DT_TRY(dt_table_create((const char *const[]){"option", "value", "from"}, 3, &table, err));
     dt_status status = DT_OK;
-    int half = (n + 1) / 2;
-    for (int i = 0; i < half && status == DT_OK; i++) {
-        char values[2][DT_PATH_BYTES];
-        const char *cells[6] = {NULL};
-        for (int side = 0; side < 2; side++) {
-            int at = i + side * half;
-            if (at >= n)
-                continue;
-            format_for_table(s, options, rows[at], values[side], sizeof values[side]);
-            cells[3 * side] = dt_options_at(rows[at])->name;
-            cells[3 * side + 1] = values[side];
-            cells[3 * side + 2] = dt_origin_name(options->origin[rows[at]]);
-        }
-        status = dt_table_add(table, cells, err);
+    for (int row = 0; row < dt_options_count() && status == DT_OK; row++) {
+        const dt_option *o = dt_options_at(row);
+        if (!(o->commands & command))
+            continue;
+        format_for_table(s, options, row, value, sizeof value);
+        status = dt_table_add(
+            table, (const char *const[]){o->name, value, dt_origin_name(options->origin[row])}, err);
     }
     if (status == DT_OK)
         status = print_to_log(table, err);

@@ -164,7 +164,7 @@ static dt_status print_graphs(const offline_run *run, graph_table *t, FILE *stre
     dt_kernels_cuda_plans(run->kernels, add_row, t);
     dt_status status = t->status;
     if (status == DT_OK)
-        status = dt_table_print(t->table, stream, dt_table_utf8(), 0, err);
+        status = dt_table_print(t->table, stream, dt_table_utf8(), dt_table_columns(stream), err);
     dt_table_destroy(t->table);
     return status;
 }
@@ -243,7 +243,7 @@ static dt_status print_totals(const offline_run *r, const graph_table *graphs, F
     dt_table *table = NULL;
     DT_TRY(dt_table_create(NULL, 2, &table, err));
     add_totals(r, graphs, table);
-    dt_status status = dt_table_print(table, stream, dt_table_utf8(), 0, err);
+    dt_status status = dt_table_print(table, stream, dt_table_utf8(), dt_table_columns(stream), err);
     dt_table_destroy(table);
     return status;
 }

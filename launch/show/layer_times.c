@@ -73,7 +73,7 @@ dt_status dt_layer_times_print(const dt_profile_summary *s, int64_t batch, FILE 
                            N_COLUMNS, &table, err));
     dt_status status = fill(table, s, err);
     if (status == DT_OK)
-        status = dt_table_print(table, stream, dt_table_utf8(), 0, err);
+        status = dt_table_print(table, stream, dt_table_utf8(), dt_table_columns(stream), err);
     dt_table_destroy(table);
     DT_TRY(status);
     fprintf(stream,

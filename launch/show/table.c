@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 struct dt_table {
     int n_columns;
@@ -134,23 +136,65 @@ static void print_rule(const dt_table *t, const int *widths, FILE *stream, bool 
     fputc('\n', stream);
 }
 
-static void print_row(const dt_table *t, char *const *row, const int *widths, FILE *stream, bool utf8)
+/* The bytes of `text` that come in one line of `columns` columns: up to the last blank in it, if there is
+ * one. */
+static int line_bytes(const char *text, int columns)
 {
+    const int whole = bytes_of(text, columns);
+    if (!text[whole])
+        return whole;
+    for (int n = whole; n > 0; n--)
+        if (text[n] == ' ')
+            return n;
+    return whole;
+}
+
+/* Prints one line of a row, and advances each cell past what it has printed. Returns whether something is
+ * left. */
+static bool print_line(const dt_table *t, const char **cells, const int *widths, FILE *stream, bool utf8)
+{
+    bool is_left = false;
     for (int c = 0; c < t->n_columns; c++) {
-        bool last = c == t->n_columns - 1;
-        int width = width_of(row[c]), pad = widths[c] - width;
+        const bool last = c == t->n_columns - 1;
+        const int n = line_bytes(cells[c], widths[c]);
+        int width = 0;
+        for (int i = 0; i < n; i++)
+            width += (cells[c][i] & 0xc0) != 0x80;
+        const int pad = widths[c] - width;
         if (c > 0)
             fputs(utf8 ? " │ " : " | ", stream);
-        if (width > widths[c]) { /* in the last column only */
-            int kept = widths[c] > 3 ? widths[c] - 3 : 0;
-            fprintf(stream, "%.*s...", bytes_of(row[c], kept), row[c]);
-            continue;
-        }
-        fprintf(stream, "%*s%s", t->align_right[c] ? pad : 0, "", row[c]);
+        fprintf(stream, "%*s%.*s", t->align_right[c] ? pad : 0, "", n, cells[c]);
         if (!last) /* no trailing spaces */
             fprintf(stream, "%*s", t->align_right[c] ? 0 : pad, "");
+        cells[c] += n + (cells[c][n] == ' ');
+        is_left = is_left || *cells[c];
     }
     fputc('\n', stream);
+    return is_left;
+}
+
+static void print_row(const dt_table *t, char *const *row, const int *widths, const char **left, FILE *stream,
+                      bool utf8)
+{
+    for (int c = 0; c < t->n_columns; c++)
+        left[c] = row[c];
+    while (print_line(t, left, widths, stream, utf8))
+        ;
+}
+
+/* Makes the widest columns narrower until the table has `most` columns. */
+static void narrow(const dt_table *t, int *widths, int total, int most)
+{
+    enum { NARROWEST = 8 };
+    for (; total > most; total--) {
+        int widest = 0;
+        for (int c = 1; c < t->n_columns; c++)
+            if (widths[c] >= widths[widest])
+                widest = c;
+        if (widths[widest] <= NARROWEST)
+            return;
+        widths[widest]--;
+    }
 }
 
 dt_status dt_table_print(const dt_table *t, FILE *stream, bool utf8, int max_columns, dt_error *err)
@@ -158,26 +202,37 @@ dt_status dt_table_print(const dt_table *t, FILE *stream, bool utf8, int max_col
     if (t->failure.status != DT_OK)
         return dt_fail(err, t->failure.status, "%s", t->failure.message);
     int *widths = dt_calloc((size_t)t->n_columns, sizeof *widths), total = 0;
-    if (!widths)
-        return dt_fail_memory(err, (size_t)t->n_columns * sizeof *widths, "printing a table");
+    const char **left = dt_calloc((size_t)t->n_columns, sizeof *left); /* of the cells of a row */
+    if (!widths || !left) {
+        dt_free(widths);
+        dt_free(left);
+        return dt_fail_memory(err, (size_t)t->n_columns * sizeof *left, "printing a table");
+    }
     for (int64_t i = 0; i < t->n_rows * t->n_columns; i++)
         if (t->cells[i] && width_of(t->cells[i]) > widths[i % t->n_columns])
             widths[i % t->n_columns] = width_of(t->cells[i]);
     for (int c = 0; c < t->n_columns; c++)
         total += widths[c] + (c > 0 ? 3 : 0);
-    if (max_columns > 0 && total > max_columns) {
-        int *last = &widths[t->n_columns - 1];
-        *last = *last - (total - max_columns) > 4 ? *last - (total - max_columns) : 4;
-    }
+    if (max_columns > 0)
+        narrow(t, widths, total, max_columns);
     for (int64_t r = 0; r < t->n_rows; r++) {
         char *const *row = t->cells + r * t->n_columns;
         if (row[0])
-            print_row(t, row, widths, stream, utf8);
+            print_row(t, row, widths, left, stream, utf8);
         else
             print_rule(t, widths, stream, utf8);
     }
     dt_free(widths);
+    dt_free(left);
     return ferror(stream) ? dt_fail_errno(err, "cannot print a table") : DT_OK;
+}
+
+int dt_table_columns(FILE *stream)
+{
+    struct winsize size;
+    if (!isatty(fileno(stream)))
+        return 0;
+    return ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : DT_TABLE_COLUMNS;
 }
 
 bool dt_table_utf8(void)

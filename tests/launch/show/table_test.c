@@ -54,14 +54,25 @@ static void columns_are_aligned_by_code_points_not_bytes(void)
     dt_table_destroy(t);
 }
 
-static void a_table_wider_than_allowed_is_cut_in_its_last_column(void)
+static void texts_of_a_table_that_is_too_wide_continue_in_the_next_line(void)
 {
     dt_table *t = ranks();
     check_prints(t, false, 26,
                  "rank | host   | device\n"
                  "-----+--------+-----------\n"
-                 "   0 | node1  | cpu, 2 ...\n"
+                 "   0 | node1  | cpu, 2\n"
+                 "     |        | threads\n"
                  "  15 | knöten | \n");
+    DT_CHECK_INT(dt_table_add(t, ROW("1", "n", "/a/path/without/blanks"), NULL), DT_OK);
+    check_prints(t, false, 26,
+                 "rank | host   | device\n"
+                 "-----+--------+-----------\n"
+                 "   0 | node1  | cpu, 2\n"
+                 "     |        | threads\n"
+                 "  15 | knöten | \n"
+                 "   1 | n      | /a/path/wi\n"
+                 "     |        | thout/blan\n"
+                 "     |        | ks\n");
     dt_table_destroy(t);
 }
 
@@ -160,7 +171,7 @@ static void every_failing_allocation_is_an_error(void)
 
 static const dt_test tests[] = {
     DT_TEST(columns_are_aligned_by_code_points_not_bytes),
-    DT_TEST(a_table_wider_than_allowed_is_cut_in_its_last_column),
+    DT_TEST(texts_of_a_table_that_is_too_wide_continue_in_the_next_line),
     DT_TEST(cells_are_made_printable),
     DT_TEST(pairs_and_rules_are_printed),
     DT_TEST(utf8_depends_on_the_locale),
