@@ -41,6 +41,18 @@ static bool is_number(int type)
     return type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64 || type == CONFIG_TYPE_FLOAT;
 }
 
+/* What follows "name =" in a line, which may hold several settings. NULL: it is not there. */
+static const char *value_in_line(const char *line, const char *name)
+{
+    for (const char *p = line; p && (p = strstr(p, name)) != NULL; p++) {
+        const char *after = p + strlen(name);
+        after += strspn(after, " \t");
+        if ((p == line || strchr(" \t;,", p[-1])) && (*after == '=' || *after == ':'))
+            return after;
+    }
+    return NULL;
+}
+
 /* Formats a number. libconfig 1.5 silently keeps only 32 bits of an integer without the suffix L, so that
  * long integers are read from the text of their line. */
 static void number_text(const config_setting_t *s, const char *line, char *out, size_t out_bytes)
@@ -50,8 +62,9 @@ static void number_text(const config_setting_t *s, const char *line, char *out, 
         return;
     }
     snprintf(out, out_bytes, "%lld", config_setting_get_int64(s));
-    const char *value = line ? strpbrk(line, "=:") : NULL;
-    if (!value || config_setting_type(s) == CONFIG_TYPE_INT64 || !config_setting_name(s))
+    const char *name = config_setting_name(s);
+    const char *value = line && name ? value_in_line(line, name) : NULL;
+    if (!value || config_setting_type(s) == CONFIG_TYPE_INT64)
         return;
     value += 1 + strspn(value + 1, " \t");
     size_t n_digits = strspn(value + (*value == '-'), "0123456789");

@@ -164,6 +164,10 @@ static void a_long_integer_in_a_file_is_not_cut_to_32_bits(void)
 {
     options_kit_check_file_refused("batch = 4294967328;",
                                    ":1: batch: 4294967328 is out of range: 1 to 65536, or auto");
+    options_kit_check_file_refused("batch = 3; seed = 4294967296;",
+                                   ":1: seed: 4294967296 is out of range: 0 to 2147483647");
+    DT_CHECK_INT(PARSE(train, "--config", options_kit_write_file("seed = 2147483647; batch = 3;")), DT_OK);
+    DT_CHECK_INT(options.config.batch, 3);
 }
 
 static void a_missing_file_is_refused(void)
