@@ -4,9 +4,9 @@
  *   conv_bench --arch resnet50 --image-size 224 --batch 8 --threads 1 --repeats 3
  *
  * For each distinct convolution and direction: oneDNN's direct convolution of the whole batch on its own
- * (`bare`, on one thread), and the backend's with the fusions that the net uses there (`fused`): lazy x and sums forward,
- * relu and sums after the data gradient, lazy x of the weight gradient. README.md in this folder defines the
- * columns. Times are processor time, the minimum of --repeats. */
+ * (`bare`, on one thread), and the backend's with the fusions that the net uses there (`fused`): lazy x and
+ * sums forward, relu and sums after the data gradient, lazy x of the weight gradient. README.md in this
+ * folder defines the columns. Times are processor time, the minimum of --repeats. */
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "layers/cpu/conv_internal.h"

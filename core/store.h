@@ -137,8 +137,8 @@ typedef struct dt_store_ops {
      * for this manifest, and nothing else. */
     dt_status (*verify_shard)(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
                               dt_error *err);
-    /* Read the elements of a shard into values[entry->n_elems], and verify them on the way as verify_shard does:
-     * what is returned is what was verified. */
+    /* Read the elements of a shard into values[entry->n_elems], and verify them on the way as verify_shard
+     * does: what is returned is what was verified. */
     dt_status (*read_shard)(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
                             float *values, dt_error *err);
 

@@ -21,8 +21,8 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Copy one filter's channels [c, c + n_c) of a block: neighbours in canonical memory. In native memory all filters
- * of the block share the cache lines of these channels, which stay in the first-level cache. */
+/* Copy one filter's channels [c, c + n_c) of a block: neighbours in canonical memory. In native memory all
+ * filters of the block share the cache lines of these channels, which stay in the first-level cache. */
 static inline void move_row(const dt_weights_order *o, bool to_canonical, float *native, float *canonical,
                             int64_t n_c)
 {

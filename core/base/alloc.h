@@ -22,8 +22,8 @@
 void *dt_alloc(size_t bytes) __attribute__((malloc));
 
 /* As dt_alloc, for memory of many megabytes that a disk or a file is read into or written from: aligned to
- * DT_HUGE_PAGE_BYTES and in huge pages where the kernel has them, which spares page faults and halves the time
- * of O_DIRECT. Less than one such page is as dt_alloc. The caller frees it with dt_free. */
+ * DT_HUGE_PAGE_BYTES and in huge pages where the kernel has them, which spares page faults and halves the
+ * time of O_DIRECT. Less than one such page is as dt_alloc. The caller frees it with dt_free. */
 void *dt_alloc_large(size_t bytes) __attribute__((malloc));
 
 /* As dt_alloc, zeroed; NULL also when n * size overflows. */

@@ -135,8 +135,8 @@ const dt_manifest *dt_checkpoint_reader_manifest(const dt_checkpoint_reader *r)
     return &r->manifest;
 }
 
-/* Verifies a shard in one folder. The elements of the first one are kept: most checkpoints of one process have no
- * other, and are so read once. */
+/* Verifies a shard in one folder. The elements of the first one are kept: most checkpoints of one process
+ * have no other, and are so read once. */
 static dt_status verify(dt_checkpoint_reader *r, int folder, int64_t shard, dt_error *err)
 {
     dt_store *store = r->checkpoints->folders[folder].store;

@@ -56,7 +56,8 @@ void dt_checkpoint_reader_close(dt_checkpoint_reader *reader); /* NULL is fine *
 const dt_manifest *dt_checkpoint_reader_manifest(const dt_checkpoint_reader *reader); /* the reader's */
 
 /* Read a whole tensor. In the order of the manifest each shard but the first is read once more, and verified
- * once more; another order reads shards repeatedly. This is the `get` of a dt_state_io whose context is the reader. */
+ * once more; another order reads shards repeatedly. This is the `get` of a dt_state_io whose context is the
+ * reader. */
 dt_status dt_checkpoint_reader_get(void *reader, int64_t tensor, float *values, dt_error *err);
 
 #endif

@@ -199,8 +199,8 @@ static dt_status try_folder(const char *option, const char *folder, dt_error *er
     return status == DT_OK ? DT_OK : dt_error_prefix(err, "--%s: no checkpoint can be written", option);
 }
 
-/* Local. A new training is refused if its mirror cannot be written. A restart goes on without: its own folder has
- * proved to be writable, and the mirror may recover. */
+/* Local. A new training is refused if its mirror cannot be written. A restart goes on without: its own folder
+ * has proved to be writable, and the mirror may recover. */
 static dt_status try_mirror(const char *folder, dt_store *store, dt_error *err)
 {
     int64_t *steps = NULL, n_mirrored = 0, n_here = 0, newest;

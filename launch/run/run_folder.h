@@ -1,6 +1,6 @@
 /* run_folder.h: the folder that a run writes to.
  *
- *   OUT/config.conf      every option of the last start; `--config OUT/config.conf --resume never` does it again
+ *   OUT/config.conf      every option of the last start; the header of the file says how to do it again
  *       metrics.jsonl    one JSON object per line
  *       checkpoints/     step-00001234/ ...
  *       lock             exists while a run works there: run_lock.h

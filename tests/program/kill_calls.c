@@ -4,9 +4,9 @@
  *   DT_KILL_UNDER=checkpoints DT_KILL_AT=12 DT_KILL_RANK=1 kill_job ...
  *
  * Counted are calls on paths (or descriptors of files) with DT_KILL_UNDER in their name: mkdir, open and
- * openat for writing, write, pwrite, fallocate, ftruncate, fsync, close of a written file, rename, renameat2, unlink,
- * unlinkat, rmdir. At call number DT_KILL_AT the process dies before the call; a write of more than one byte
- * has then written half of its bytes. At its end a process writes the number of its calls to
+ * openat for writing, write, pwrite, fallocate, ftruncate, fsync, close of a written file, rename, renameat2,
+ * unlink, unlinkat, rmdir. At call number DT_KILL_AT the process dies before the call; a write of more than
+ * one byte has then written half of its bytes. At its end a process writes the number of its calls to
  * DT_KILL_COUNT.RANK. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
