@@ -89,16 +89,18 @@ dt_status dt_trial_folder(const char *folder, dt_error *err)
     return status;
 }
 
-/* Whether the file that is there can be replaced: it is a file, and a folder like /tmp keeps it for its
- * owner. */
+/* Whether the file that is there can be replaced: it is a file, not a device or a link to one, and a folder
+ * like /tmp keeps it for its owner. */
 static dt_status check_existing(const char *path, dt_error *err)
 {
-    struct stat st, folder;
+    struct stat st, target, folder;
     char parent[DT_DURABLE_PATH_BYTES];
     if (lstat(path, &st) != 0)
         return errno == ENOENT ? DT_OK : dt_fail_errno(err, "%s", path);
     if (S_ISDIR(st.st_mode))
         return dt_fail(err, DT_ERR_IO, "%s: there is a folder where a file should be", path);
+    if (stat(path, &target) == 0 && !S_ISREG(target.st_mode))
+        return dt_fail(err, DT_ERR_IO, "%s: is not a regular file, and would be replaced by one", path);
     const char *slash = strrchr(path, '/');
     DT_TRY(dt_durable_path(parent, err, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : "."));
     if (stat(parent, &folder) == 0 && folder.st_mode & S_ISVTX && geteuid() != 0 && st.st_uid != geteuid() &&

@@ -78,6 +78,12 @@ static void what_is_in_the_way_is_named(void)
     DT_CHECK_CONTAINS(err.message, "there is a folder where a file should be");
     DT_CHECK_INT(dt_trial_file(dt_test_path("%s/w", dir), &err), DT_ERR_IO);
     DT_CHECK_CONTAINS(err.message, "w.tmp: there is a folder where a file should be");
+    DT_REQUIRE(mkfifo(dt_test_path("%s/pipe", dir), 0600) == 0);
+    DT_REQUIRE(symlink("/dev/null", dt_test_path("%s/null", dir)) == 0);
+    for (int i = 0; i < 2; i++) {
+        DT_CHECK_INT(dt_trial_file(dt_test_path("%s/%s", dir, i == 0 ? "pipe" : "null"), &err), DT_ERR_IO);
+        DT_CHECK_CONTAINS(err.message, "is not a regular file");
+    }
     DT_CHECK_INT(dt_trial_folder(dt_test_path("%s/file", dir), &err), DT_ERR_IO);
     DT_CHECK_CONTAINS(err.message, "file");
     DT_CHECK_INT(dt_trial_file("/nowhere/w", &err), DT_ERR_IO);
@@ -88,7 +94,7 @@ static void what_is_in_the_way_is_named(void)
     DT_CHECK_CONTAINS(err.message, "File name too long");
     name[251] = '\0';
     DT_CHECK_INT(dt_trial_file(dt_test_path("%s/%s", dir, name), NULL), DT_OK);
-    DT_CHECK_INT(n_entries(dir), 3);
+    DT_CHECK_INT(n_entries(dir), 5);
 }
 
 static const dt_test tests[] = {
