@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "io/durable.h"
 #include "io/store/checkpoint_folder.h"
+#include "io/store/checkpoint_hold.h"
 #include "io/store/manifest_file.h"
 
 #include <dirent.h>
@@ -221,14 +222,20 @@ dt_status dt_pruner_clean(dt_pruner *p, dt_error *err)
     return status == DT_OK ? s : status;
 }
 
-/* Remove a checkpoint. It is renamed first, so that a kill leaves no half folder under a final name. */
-static dt_status remove_checkpoint(dt_pruner *p, int64_t step, dt_error *err)
+/* Remove a checkpoint. It is renamed first, so that a kill leaves no half folder under a final name.
+ * *may_stay: it stays if a reader holds it, and then this becomes false. */
+static dt_status remove_checkpoint(dt_pruner *p, int64_t step, bool *may_stay, dt_error *err)
 {
     char gone[DT_DURABLE_PATH_BYTES];
     victim v;
     DT_TRY(dt_guard_check(p->guard, err));
     DT_TRY(dt_checkpoint_path(p->folder, step, ".old", gone, err));
     DT_TRY(open_victim(p, step, "", &v, err));
+    if (v.fd >= 0 && dt_checkpoint_is_held(v.fd) && *may_stay) {
+        *may_stay = false;
+        close_victim(&v);
+        return DT_OK;
+    }
     dt_status status = v.fd >= 0 ? read_list(p, &v, err) : DT_OK;
     if (v.fd >= 0) {
         if (rename(v.path, gone) == 0) {
@@ -255,6 +262,7 @@ static bool is_linked(const dt_pruner *p, int64_t step)
 static dt_status prune_steps(dt_pruner *p, int64_t step, int64_t keep, dt_error *err)
 {
     int64_t *steps, n, kept = 0;
+    bool one_may_stay = true, none = false;
     dt_status status = DT_OK;
     DT_TRY(dt_checkpoint_list(p->folder, "", &steps, &n, err));
     for (int64_t i = 0; i < n; i++) {
@@ -263,7 +271,8 @@ static dt_status prune_steps(dt_pruner *p, int64_t step, int64_t keep, dt_error 
         if (steps[i] > step)
             dt_log_info("checkpoint: removing step %lld in %s: training went on from before it",
                         (long long)steps[i], p->folder);
-        const dt_status s = remove_checkpoint(p, steps[i], status == DT_OK ? err : NULL);
+        const dt_status s = remove_checkpoint(p, steps[i], steps[i] > step ? &none : &one_may_stay,
+                                              status == DT_OK ? err : NULL);
         status = status == DT_OK ? s : status;
     }
     dt_free(steps);

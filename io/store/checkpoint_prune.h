@@ -11,7 +11,9 @@
  *     none, the names alone decide. A file with several names (a hard link) loses the name in this folder;
  *   - nothing of a checkpoint that a newer dtrain wrote.
  * A folder in which other files remain keeps its name, and is no checkpoint any more. A warning names it,
- * once for each pruner. No failure keeps the other folders from being removed.
+ * once for each pruner. Of the older checkpoints that are due, the newest that another process reads
+ * (checkpoint_hold.h) stays until a later pruning; only one, so that readers do not fill the disk. No failure
+ * keeps the other folders from being removed.
  *
  * Functions are local and block. Errors: DT_ERR_IO, DT_ERR_MEMORY; DT_ERR_USAGE if a path is too long.
  */

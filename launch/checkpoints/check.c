@@ -6,6 +6,7 @@
 #include "core/base/clock.h"
 #include "io/durable.h"
 #include "io/store/checkpoint_folder.h"
+#include "io/store/checkpoint_hold.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -17,7 +18,7 @@
 
 const char *dt_checkpoint_state_name(dt_checkpoint_state state)
 {
-    static const char *const names[] = {"complete", "whole", "partial", "newer", "damaged"};
+    static const char *const names[] = {"complete", "whole", "partial", "newer", "damaged", "removed"};
     return names[state];
 }
 
@@ -116,10 +117,9 @@ static double age_of_manifest(const dt_checkpoints_folder *f, int64_t step)
     return age_s > 0 ? age_s : 0;
 }
 
-dt_status dt_checkpoint_check(const dt_checkpoints *g, int folder, int64_t step, bool verify,
-                              dt_checkpoint_check_result *result, dt_error *err)
+static dt_status check(const dt_checkpoints_folder *f, int64_t step, bool verify,
+                       dt_checkpoint_check_result *result, dt_error *err)
 {
-    const dt_checkpoints_folder *f = &g->folders[folder];
     dt_checkpoint_check_result r = {.step = step, .age_s = age_of_manifest(f, step)};
     dt_manifest m = {0};
     dt_error why = {0};
@@ -153,6 +153,20 @@ dt_status dt_checkpoint_check(const dt_checkpoints *g, int folder, int64_t step,
         *result = r;
     else
         dt_checkpoint_check_result_clear(&r);
+    return status;
+}
+
+dt_status dt_checkpoint_check(const dt_checkpoints *g, int folder, int64_t step, bool verify,
+                              dt_checkpoint_check_result *result, dt_error *err)
+{
+    dt_checkpoint_hold hold;
+    dt_checkpoint_hold_begin(&hold, g->folders[folder].path, step);
+    const dt_status status = check(&g->folders[folder], step, verify, result, err);
+    if (status == DT_OK && result->state == DT_CHECKPOINT_DAMAGED && dt_checkpoint_hold_was_removed(&hold)) {
+        dt_checkpoint_check_result_clear(result);
+        *result = (dt_checkpoint_check_result){.state = DT_CHECKPOINT_REMOVED, .step = step};
+    }
+    dt_checkpoint_hold_end(&hold);
     return status;
 }
 

@@ -17,7 +17,8 @@ typedef enum dt_checkpoint_state {
     DT_CHECKPOINT_PARTIAL,  /* a host's own folder, with the shards of its ranks only; these are complete, or
                                verified */
     DT_CHECKPOINT_NEWER,    /* a newer dtrain wrote it */
-    DT_CHECKPOINT_DAMAGED
+    DT_CHECKPOINT_DAMAGED,
+    DT_CHECKPOINT_REMOVED /* its run removed it while it was read */
 } dt_checkpoint_state;
 
 typedef struct dt_checkpoint_check_result {
@@ -43,7 +44,7 @@ dt_status dt_checkpoint_check(const dt_checkpoints *g, int folder, int64_t step,
 
 void dt_checkpoint_check_result_clear(dt_checkpoint_check_result *result);
 
-/* "complete", "whole", "partial", "newer", "damaged" */
+/* "complete", "whole", "partial", "newer", "damaged", "removed" */
 const char *dt_checkpoint_state_name(dt_checkpoint_state state);
 
 #endif

@@ -7,12 +7,15 @@
 #include "core/checkpoint/load.h"
 #include "io/durable.h"
 #include "io/store/checkpoint_folder.h"
+#include "io/store/checkpoint_hold.h"
 #include "io/store/hdf5_store.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define REMOVED_MAX 10 /* how often to begin again because a run removed what was read */
 
 /* -- folders --------------------------------------------------------------------------------------------- */
 
@@ -115,6 +118,8 @@ dt_status dt_checkpoints_list(const dt_checkpoints *g, int folder, int64_t steps
 struct dt_checkpoint_reader {
     const dt_checkpoints *checkpoints;
     dt_manifest manifest;
+    dt_checkpoint_hold holds[2]; /* of this checkpoint in each folder */
+    int n_holds;
     int *folders;   /* [n_shards]: the folder where each shard is whole */
     float *values;  /* of shard `loaded` */
     int64_t loaded; /* -1: none */
@@ -124,6 +129,8 @@ void dt_checkpoint_reader_close(dt_checkpoint_reader *r)
 {
     if (!r)
         return;
+    for (int i = 0; i < r->n_holds; i++)
+        dt_checkpoint_hold_end(&r->holds[i]);
     dt_manifest_clear(&r->manifest);
     dt_free(r->folders);
     dt_free(r->values);
@@ -173,45 +180,54 @@ static dt_status locate_shard(dt_checkpoint_reader *r, int64_t shard, dt_error *
     return status;
 }
 
+/* *removed: it failed, and the folder is not there any more. */
 static dt_status open_from(const dt_checkpoints *g, int folder, int64_t step, dt_checkpoint_reader **reader,
-                           dt_error *err)
+                           bool *removed, dt_error *err)
 {
     dt_store *store = g->folders[folder].store;
     dt_checkpoint_reader *r = dt_calloc(1, sizeof *r);
+    *removed = false;
     if (!r)
         return dt_fail_memory(err, sizeof *r, "reading a checkpoint");
     r->checkpoints = g;
     r->loaded = -1;
+    for (; r->n_holds < g->n_folders; r->n_holds++)
+        dt_checkpoint_hold_begin(&r->holds[r->n_holds], g->folders[r->n_holds].path, step);
     dt_status status = store->ops->read_manifest(store, step, &r->manifest, err);
     if (status == DT_OK && !(r->folders = dt_calloc((size_t)r->manifest.n_shards + 1, sizeof *r->folders)))
         status =
             dt_fail_memory(err, (size_t)r->manifest.n_shards * sizeof *r->folders, "reading a checkpoint");
     for (int64_t i = 0; status == DT_OK && i < r->manifest.n_shards; i++)
         status = locate_shard(r, i, err);
-    if (status == DT_OK)
+    if (status == DT_OK) {
         *reader = r;
-    else
-        dt_checkpoint_reader_close(r);
+        return DT_OK;
+    }
+    *removed = dt_checkpoint_hold_was_removed(&r->holds[folder]);
+    dt_checkpoint_reader_close(r);
     return status;
 }
 
-/* Opens the checkpoint from the first folder whose manifest is valid and whose shards are all found. */
+/* Opens the checkpoint from the first folder whose manifest is valid and whose shards are all found.
+ * *removed: there is none, because it was removed meanwhile. */
 static dt_status open_step(const dt_checkpoints *g, int64_t step, dt_checkpoint_reader **reader,
-                           dt_error *err)
+                           bool *removed, dt_error *err)
 {
     int64_t *steps = dt_alloc(DT_CHECKPOINTS_MAX * sizeof *steps), n = 0;
     if (!steps)
         return dt_fail_memory(err, DT_CHECKPOINTS_MAX * sizeof *steps, "a list of checkpoints");
     dt_status status = DT_ERR_FORMAT;
+    *removed = true;
     for (int i = 0; i < g->n_folders && dt_checkpoint_is_skippable(status); i++) {
         bool is_here = false;
         dt_status listed = dt_checkpoints_list(g, i, steps, &n, err);
         for (int64_t k = 0; listed == DT_OK && k < n; k++)
             is_here = is_here || steps[k] == step;
+        *removed = *removed && listed == DT_OK;
         if (listed != DT_OK)
             status = listed;
         else if (is_here)
-            status = open_from(g, i, step, reader, err);
+            status = open_from(g, i, step, reader, removed, err);
     }
     dt_free(steps);
     return status;
@@ -235,25 +251,8 @@ static dt_status next_step(const dt_checkpoints *g, int64_t at_most, int64_t *st
     return status;
 }
 
-dt_status dt_checkpoints_newest_whole(const dt_checkpoints *g, int64_t wanted, dt_checkpoint_reader **reader,
-                                      dt_error *err)
+static dt_status none_found(const char *where, int64_t wanted, int64_t n_tried, dt_error *err)
 {
-    dt_error own;
-    err = err ? err : &own;
-    const char *where = g->folders[0].path;
-    int64_t step = 0, n_tried = 0;
-    for (int64_t at_most = INT64_MAX;; at_most = step - 1) {
-        DT_TRY(next_step(g, at_most, &step, err));
-        if (step < 0)
-            break;
-        if (wanted >= 0 && step != wanted)
-            continue;
-        dt_status status = open_step(g, step, reader, err);
-        if (status == DT_OK || !dt_checkpoint_is_skippable(status) || wanted >= 0)
-            return status;
-        dt_log_warn("checkpoint: passing over step %lld: %s", (long long)step, err->message);
-        n_tried++;
-    }
     if (wanted >= 0)
         return dt_fail(err, DT_ERR_USAGE,
                        "there is no checkpoint of step %lld in %s; 'dtrain inspect' lists them",
@@ -262,6 +261,38 @@ dt_status dt_checkpoints_newest_whole(const dt_checkpoints *g, int64_t wanted, d
         return dt_fail(err, DT_ERR_FORMAT, "%s: none of the %lld checkpoints there is whole", where,
                        (long long)n_tried);
     return dt_fail(err, DT_ERR_USAGE, "there is no checkpoint in %s", where);
+}
+
+dt_status dt_checkpoints_newest_whole(const dt_checkpoints *g, int64_t wanted, dt_checkpoint_reader **reader,
+                                      dt_error *err)
+{
+    dt_error own;
+    err = err ? err : &own;
+    const char *where = g->folders[0].path;
+    int64_t step = 0, n_tried = 0, n_removed = 0;
+    for (int64_t at_most = wanted >= 0 ? wanted : INT64_MAX;; at_most = step - 1) {
+        DT_TRY(next_step(g, at_most, &step, err));
+        if (step < 0 || step < wanted)
+            return none_found(where, wanted, n_tried, err);
+        bool removed = false;
+        dt_status status = open_step(g, step, reader, &removed, err);
+        if (status == DT_OK || !dt_checkpoint_is_skippable(status))
+            return status;
+        if (removed && wanted >= 0)
+            return dt_fail(err, DT_ERR_USAGE,
+                           "step %lld in %s was removed while it was read; its run keeps only the newest",
+                           (long long)step, where);
+        if (wanted >= 0)
+            return status;
+        if (removed && n_removed++ < REMOVED_MAX) {
+            dt_log_info("checkpoint: step %lld was removed while it was read; looking for a newer one",
+                        (long long)step);
+            step = INT64_MAX; /* from the newest again */
+            continue;
+        }
+        dt_log_warn("checkpoint: passing over step %lld: %s", (long long)step, err->message);
+        n_tried++;
+    }
 }
 
 static dt_status load_shard(dt_checkpoint_reader *r, int64_t shard, dt_error *err)

@@ -87,6 +87,9 @@ static void format_state(const dt_checkpoint_check_result *r, bool verified, cha
     case DT_CHECKPOINT_DAMAGED:
         snprintf(out, out_bytes, "damaged: %s", r->problem);
         break;
+    case DT_CHECKPOINT_REMOVED:
+        snprintf(out, out_bytes, "removed while it was read");
+        break;
     }
 }
 
@@ -139,7 +142,7 @@ static dt_status inspect_checkpoint(inspection *in, int folder, int64_t step, dt
 {
     dt_checkpoint_check_result r = {0};
     DT_TRY(dt_checkpoint_check(&in->checkpoints, folder, step, in->options->verify, &r, err));
-    in->n++;
+    in->n += r.state != DT_CHECKPOINT_REMOVED;
     in->n_sound += r.state == DT_CHECKPOINT_WHOLE || r.state == DT_CHECKPOINT_COMPLETE;
     in->n_damaged += r.state == DT_CHECKPOINT_DAMAGED || r.state == DT_CHECKPOINT_NEWER;
     in->bytes_read += r.bytes_read;

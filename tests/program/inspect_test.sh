@@ -237,6 +237,25 @@ rm run/checkpoints/step-00000003/manifest.json
 expect_exit 1 "$DTRAIN" export run --output b.safetensors
 expect_output 'none of the 2 checkpoints there is whole'
 
+begin "a training keeps the checkpoint that another process reads, until that has ended"
+trained
+more()
+{
+    expect_exit 0 ranks 2 "$DTRAIN" --data "$_base/digits" --arch resnet18 --image-size 32 --batch 8 --accumulate 2 --checkpoint-every 3 --ema 0.9 \
+        --eval-every 0 --epochs 1 --out run --keep 1 --steps "$1"
+}
+start_job env DT_HANG_ON=step-00000006/shard-0001 DT_HANG_CALL=open "$TOP_BUILDDIR/tests/program/hang_dtrain" inspect run --verify
+for _ in $(seq 100); do
+    grep -q step-00000006 < <(ls -l /proc/$pid/fd 2>/dev/null) && break
+    sleep 0.1
+done
+more 9
+expect test -e $step6/shard-0001-of-0002.h5 -a ! -e run/checkpoints/step-00000003
+kill -9 $pid
+end_job
+more 12
+expect test ! -e $step6 -a -e run/checkpoints/step-00000012
+
 begin "on a full disk export reports one line and keeps the older file"
 trained
 mkdir disk

@@ -1,6 +1,7 @@
 /* Pruning removes what dtrain wrote and nothing else, whatever a user has put into the folders. */
 #include "io/store/checkpoint_prune.h"
 
+#include "io/store/checkpoint_hold.h"
 #include "io/store/hdf5_store.h"
 #include "tests/fakes/captured_log.h"
 #include "tests/io/store/store_kit.h"
@@ -208,6 +209,38 @@ static void the_largest_step_is_listed(void)
     end();
 }
 
+/* One of them: readers do not fill the disk. */
+static void the_newest_that_is_read_stays_until_it_was_read(void)
+{
+    dt_checkpoint_hold holds[3];
+    begin(4);
+    for (int64_t i = 0; i < 3; i++)
+        dt_checkpoint_hold_begin(&holds[i], in(""), i + 1);
+    check_pruned(4, 1);
+    DT_CHECK(!exists("step-00000001") && !exists("step-00000002") && exists("step-00000003"));
+    store_kit_check_holds(store, &state, 3);
+    DT_CHECK(dt_checkpoint_hold_was_removed(&holds[0]) && !dt_checkpoint_hold_was_removed(&holds[2]));
+    for (int i = 0; i < 3; i++)
+        dt_checkpoint_hold_end(&holds[i]);
+    check_pruned(4, 1);
+    DT_CHECK(!exists("step-00000003") && exists("step-00000004"));
+    end();
+}
+
+/* It would be the newest, and a resume would go back to it. */
+static void a_later_one_is_removed_although_it_is_read(void)
+{
+    dt_checkpoint_hold hold;
+    begin(3);
+    dt_checkpoint_hold_begin(&hold, in(""), 3);
+    check_pruned(2, 2);
+    DT_CHECK(!exists("step-00000003") && dt_checkpoint_hold_was_removed(&hold));
+    store_kit_check_saved(store, &state, 3, 2);
+    DT_CHECK(dt_checkpoint_hold_was_removed(&hold)); /* this is another one */
+    dt_checkpoint_hold_end(&hold);
+    end();
+}
+
 static dt_status is_lost(void *context, dt_error *err)
 {
     (void)context;
@@ -249,6 +282,8 @@ static const dt_test tests[] = {
     DT_TEST(a_link_in_an_unfinished_checkpoint_is_not_written_through),
     DT_TEST(what_a_newer_dtrain_wrote_stays),
     DT_TEST(the_largest_step_is_listed),
+    DT_TEST(the_newest_that_is_read_stays_until_it_was_read),
+    DT_TEST(a_later_one_is_removed_although_it_is_read),
     DT_TEST(nothing_changes_once_the_guard_refuses),
 };
 DT_TEST_MAIN("io/store/checkpoint_prune", tests)
