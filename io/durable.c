@@ -15,8 +15,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Of a read: enough for the kernel to read on in large pages while the bytes before are hashed. (POSIX_FADV_WILLNEED
- * reads in small pages: three times the processor time.) */
+/* Of a read: enough for the kernel to read on in large pages while the bytes before are hashed.
+ * (POSIX_FADV_WILLNEED reads in small pages: three times the processor time.) */
 #define HASH_BLOCK_BYTES ((int64_t)2 << 20)
 
 dt_status dt_durable_path(char *path, dt_error *err, const char *format, ...)

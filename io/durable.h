@@ -70,8 +70,8 @@ dt_status dt_durable_read_hashed(int fd, const char *path, void *data, int64_t b
 dt_status dt_durable_hash_part(int fd, const char *path, int64_t bytes, int64_t offset,
                                dt_durable_hasher *hasher, dt_error *err);
 
-/* Read a file back after its fsync, from the disk and not from the page cache, and compare its hash with that of
- * the bytes that were written. DT_ERR_IO: another one. */
+/* Read a file back after its fsync, from the disk and not from the page cache, and compare its hash with
+ * that of the bytes that were written. DT_ERR_IO: another one. */
 dt_status dt_durable_check_read_back(int fd, const char *path, int64_t bytes, const char *written_hex,
                                      dt_error *err);
 

@@ -8,10 +8,11 @@
  *   status = dt_file_writer_finish(writer, hex, err);
  *   dt_file_writer_destroy(writer);
  *
- * The bytes are hashed in the processor's cache, where the caller has just put them. A thread of the writer
- * hands them to the disk in blocks of some megabytes: past the page cache (O_DIRECT) where the file system can
- * do that; elsewhere into the page cache, and write-back begins at once (sync_file_range). So an fsync after
- * the last block has little left to do. A file of less than a block is written without a thread.
+ * The bytes are hashed in the processor's cache, where the caller has just put them. A thread of the
+ * writer hands them to the disk in blocks of some megabytes: past the page cache (O_DIRECT) where the file
+ * system can do that; elsewhere into the page cache, and write-back begins at once (sync_file_range). So
+ * an fsync after the last block has little left to do. A file of less than a block is written without a
+ * thread.
  *
  * One thread at a time may use a writer. The functions block. Errors: DT_ERR_IO as in io/durable.h.
  */
@@ -29,8 +30,8 @@ typedef struct dt_file_writer_options {
     const char *path; /* for messages; borrowed */
     int64_t bytes;    /* the size that the file is going to have; reserved at once */
     int64_t largest;  /* the most bytes that one call of dt_file_writer_room asks for */
-    /* Fault points (core/base/fault.h) that every write passes: half of the bytes are written, then EIO; ENOSPC.
-     * NULL: none. */
+    /* Fault points (core/base/fault.h) that every write passes: half of the bytes are written, then EIO;
+     * ENOSPC. NULL: none. */
     const char *fault_write, *fault_space;
 } dt_file_writer_options;
 
@@ -46,8 +47,8 @@ void *dt_file_writer_room(dt_file_writer *writer, int64_t bytes);
 /* The first `bytes` of the last room are the file's next bytes. Returns errors of earlier writes, too. */
 dt_status dt_file_writer_append(dt_file_writer *writer, int64_t bytes, dt_error *err);
 
-/* Wait until the system has all bytes. hex: the XXH3-128 of what was appended. No fsync. DT_ERR_INTERNAL: more
- * or fewer bytes than options.bytes were appended. */
+/* Wait until the system has all bytes. hex: the XXH3-128 of what was appended. No fsync. DT_ERR_INTERNAL:
+ * more or fewer bytes than options.bytes were appended. */
 dt_status dt_file_writer_finish(dt_file_writer *writer, char hex[33], dt_error *err);
 
 /* Waits for a write that is under way; NULL is fine. */

@@ -101,8 +101,8 @@ static herr_t view_query(const H5FD_t *base, unsigned long *flags)
     return 0;
 }
 
-/* Where a new object of the file goes: the superblock into the head, values into the data, in the order in which
- * the data sets are made, and everything else after the data. */
+/* Where a new object of the file goes: the superblock into the head, values into the data, in the order in
+ * which the data sets are made, and everything else after the data. */
 static haddr_t view_allocate(H5FD_t *base, H5FD_mem_t type, hid_t transfer, hsize_t bytes)
 {
     (void)transfer;

@@ -5,12 +5,12 @@
  *   hid_t h5 = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);  ... H5Fclose(h5);
  *   the file is: head, the values of all data sets in the order in which they were made, tail
  *
- * Why not HDF5's own drivers: after a failed write (a full disk) H5Fclose of the driver sec2 fails too, the file
- * stays open inside the library, and the library's exit handler tries again; the reason is lost in a stack of
- * errors; and sec2 takes file locks, which NFS and Lustre refuse. Its driver "core" needs the whole file in one
- * piece of memory. Here HDF5 only makes, or reads, what describes the values. So the caller can write the file
- * from its first byte to its last, and hash what it reads before HDF5 sees it: a damaged file can make HDF5
- * hang.
+ * Why not HDF5's own drivers: after a failed write (a full disk) H5Fclose of the driver sec2 fails too,
+ * the file stays open inside the library, and the library's exit handler tries again; the reason is lost
+ * in a stack of errors; and sec2 takes file locks, which NFS and Lustre refuse. Its driver "core" needs
+ * the whole file in one piece of memory. Here HDF5 only makes, or reads, what describes the values. So the
+ * caller can write the file from its first byte to its last, and hash what it reads before HDF5 sees it: a
+ * damaged file can make HDF5 hang.
  */
 #ifndef DT_IO_STORE_HDF5_DRIVER_H
 #define DT_IO_STORE_HDF5_DRIVER_H

@@ -21,7 +21,8 @@ static dt_status check_size(int fd, const char *path, const dt_shard_entry *entr
     return DT_OK;
 }
 
-/* The writer hashes each block that is read: it is the hash of the original as it was read, and of the copy. */
+/* The writer hashes each block that is read: it is the hash of the original as it was read, and of the
+ * copy. */
 static dt_status copy_blocks(int from, const char *from_path, dt_file_writer *writer, int64_t bytes,
                              dt_error *err)
 {
