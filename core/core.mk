@@ -38,6 +38,7 @@ core_SOURCES += core/base/waits.c
 core_SOURCES += core/base/waits.h
 core_SOURCES += core/checkpoint/load.c
 core_SOURCES += core/checkpoint/load.h
+core_SOURCES += core/checkpoint/load_assemble.c
 core_SOURCES += core/checkpoint/load_find.c
 core_SOURCES += core/checkpoint/load_internal.h
 core_SOURCES += core/checkpoint/load_locate.c

@@ -99,6 +99,15 @@ typedef struct dt_manifest {
 /* Free what the manifest owns, and zero it; NULL is fine. core/checkpoint/manifest.c */
 void dt_manifest_clear(dt_manifest *manifest);
 
+/* Where the elements of a shard go while it is read, in their order: room for the next *n of them, at least
+ * one, where *n is the most that the store wants before; then the store says that it has filled all of it. A
+ * shard of which the read fails leaves elements there that nobody has verified. */
+typedef struct dt_shard_sink {
+    void *context;
+    float *(*room)(void *context, int64_t *n);
+    void (*filled)(void *context, int64_t n);
+} dt_shard_sink;
+
 typedef struct dt_store_ops {
     const char *name;
     void (*destroy)(dt_store *store);
@@ -134,11 +143,11 @@ typedef struct dt_store_ops {
      * of other hosts' ranks. */
     bool (*has_shard)(dt_store *store, int64_t step, const dt_shard_entry *entry);
     /* Whether one shard's file is whole: it has the size and hash of its entry, and is what this store writes
-     * for this manifest, and nothing else. */
+     * for this manifest, and nothing else. Its elements go to the sink on the way (NULL: nowhere): after
+     * DT_OK they are what was verified. */
     dt_status (*verify_shard)(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
-                              dt_error *err);
-    /* Read the elements of a shard into values[entry->n_elems], and verify them on the way as verify_shard
-     * does: what is returned is what was verified. */
+                              const dt_shard_sink *sink, dt_error *err);
+    /* verify_shard with its elements in values[entry->n_elems], which are zeros after an error. */
     dt_status (*read_shard)(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
                             float *values, dt_error *err);
 

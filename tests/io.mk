@@ -41,6 +41,7 @@ fakes_SOURCES += tests/fakes/captured_log.c
 fakes_SOURCES += tests/fakes/captured_log.h
 fakes_SOURCES += tests/fakes/fake_state.c
 fakes_SOURCES += tests/fakes/fake_state.h
+fakes_SOURCES += tests/fakes/fill_sink.h
 fakes_SOURCES += tests/io/source/jpeg_kit.c
 fakes_SOURCES += tests/io/source/jpeg_kit.h
 fakes_SOURCES += tests/io/source/loader_kit.c

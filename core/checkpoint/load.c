@@ -51,17 +51,22 @@ static dt_status check_layout(const dt_manifest *m, const dt_state_layout *layou
     return DT_OK;
 }
 
-/* Verify, accept and read the checkpoint of l->manifest. *whole false: some shard is whole nowhere. */
+/* Accept, verify and read the checkpoint of l->manifest. *whole false: some shard is whole nowhere; then
+ * it does not matter whether it is accepted. */
 static dt_status load_candidate(dt_loading *l, dt_checkpoint_accept *accept, void *accept_context,
                                 bool *whole, dt_error *why, dt_error *err)
 {
+    dt_error refusal = {0};
+    /* accept comes first: it names the model, where check_layout would name a tensor */
+    dt_status accepted = accept ? accept(accept_context, &l->manifest, &refusal) : DT_OK;
+    if (accepted == DT_OK)
+        accepted = check_layout(&l->manifest, l->layout, &refusal);
+    l->sets = accepted == DT_OK && l->comm->size == 1;
     dt_status status = dt_locate_shards(l, whole, why, err);
     if (status == DT_OK && *whole) {
-        /* accept comes first: it names the model, where check_layout would name a tensor */
-        status = accept ? accept(accept_context, &l->manifest, err) : DT_OK;
-        if (status == DT_OK)
-            status = check_layout(&l->manifest, l->layout, err);
-        status = dt_agree(l->comm, status, err);
+        status = dt_agree(l->comm, accepted, &refusal);
+        if (status != DT_OK)
+            *err = refusal;
     }
     if (status == DT_OK && *whole)
         status = dt_read_shards(l, whole, why, err);

@@ -20,8 +20,8 @@ typedef struct dt_checkpoint_location {
 } dt_checkpoint_location;
 
 /* Decides whether a checkpoint fits this run. DT_ERR_USAGE if not: the message names the field that differs
- * (model, data, ...) with both values. Called on every rank with the same manifest, before any tensor is
- * set. */
+ * (model, data, ...) with both values. Called on every rank with the same manifest, before any tensor of it
+ * is set; also for checkpoints that are then skipped because they are not whole. */
 typedef dt_status dt_checkpoint_accept(void *context, const dt_manifest *manifest, dt_error *err);
 
 /* After a read failed with this status: is the checkpoint (or its disk) damaged, so that the caller skips it
@@ -34,7 +34,7 @@ static inline bool dt_checkpoint_is_skippable(dt_status status)
 /* Load the newest whole checkpoint. Collective and blocking; any world size and any number of hosts will do,
  * whatever they were when the checkpoint was written.
  *
- * Hashes are verified first. One rank reads each shard and broadcasts it, so hosts that lack a shard get it
+ * One rank reads each shard and broadcasts it, so hosts that lack a shard get it
  * from the others. The reader is a rank that has the shard whole: of a shared folder rank (shard mod size),
  * of a host's own folder that host's ranks in turn, and of the mirror, for shards that no folder has, all
  * ranks in turn. Two hosts may hold two different attempts at the same step; the load tries one after the
@@ -43,7 +43,10 @@ static inline bool dt_checkpoint_is_skippable(dt_status status)
  * that is whole elsewhere is a warning, too.
  *
  * `accept` may be NULL. io->set receives every tensor of the layout; the caller clears *manifest with
- * dt_manifest_clear. While it reads, each rank holds one shard and the longest tensor in host memory.
+ * dt_manifest_clear. While it reads, each rank holds one shard and the longest tensor in host memory; a
+ * rank alone holds the longest tensor, since it sets the tensors while it reads and hashes them. After an
+ * error, and where checkpoints were skipped, io->set may have received tensors before that were not
+ * verified.
  *
  * *found false with DT_OK: there is no checkpoint, and nothing was set. Every rank returns the same:
  * DT_ERR_USAGE: `accept` refuses, or the manifest's tensors are not those of `layout` (names and shapes);

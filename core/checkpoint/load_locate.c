@@ -1,7 +1,8 @@
-/* load_locate.c: which rank reads which shard, and from where. A rank keeps the elements of the shards that it
- * verifies: load_read.c broadcasts what was verified, and no file is read twice. A file is a whole shard if its size and hash
- * are the manifest's, whichever rank wrote it. So any other host that has the file, or the mirror, can
- * replace one that a host has lost. */
+/* load_locate.c: which rank reads which shard, and from where. A rank keeps the elements of the shards
+ * that it verifies: load_read.c broadcasts what was verified, and no file is read twice. A rank alone sets
+ * them while it reads, and needs no memory for a shard. A file is a whole shard if its size and hash are
+ * the manifest's, whichever rank wrote it. So any other host that has the file, or the mirror, can replace
+ * one that a host has lost. */
 #include "core/checkpoint/load_internal.h"
 
 #include "core/base/alloc.h"
@@ -17,7 +18,8 @@ static int64_t no_reader(const dt_loading *l)
     return 2 * (int64_t)l->comm->size;
 }
 
-/* Local. Memory for the elements of a shard; NULL: there is none, or the checkpoint is not of this run's size. */
+/* Local. Memory for the elements of a shard; NULL: there is none, or the checkpoint is not of this run's
+ * size. */
 static float *allocate_kept(const dt_loading *l, const dt_shard_entry *entry)
 {
     int64_t n_elems = 0;
@@ -28,19 +30,44 @@ static float *allocate_kept(const dt_loading *l, const dt_shard_entry *entry)
     return dt_alloc_large((size_t)entry->n_elems * sizeof(float));
 }
 
+/* Local. Verify the shard that is next in the stream, and set its tensors. If it is not whole, other elements
+ * are set in their place: of another copy, or of another checkpoint. */
+static dt_status verify_and_set(dt_loading *l, dt_store *store, int64_t shard, dt_error *err)
+{
+    const dt_assembler_mark mark = dt_assembler_get_mark(&l->assembler);
+    const dt_shard_sink sink = dt_assembler_sink(&l->assembler);
+    const dt_status status =
+        store->ops->verify_shard(store, &l->manifest, &l->manifest.shards[shard], &sink, err);
+    l->is_set[shard] = status == DT_OK;
+    if (status != DT_OK)
+        dt_assembler_rewind(&l->assembler, &mark);
+    return status;
+}
+
+static dt_status verify_and_keep(dt_loading *l, dt_store *store, int64_t shard, dt_error *err)
+{
+    const dt_shard_entry *entry = &l->manifest.shards[shard];
+    float *values = allocate_kept(l, entry);
+    const dt_status status = values ? store->ops->read_shard(store, &l->manifest, entry, values, err)
+                                    : store->ops->verify_shard(store, &l->manifest, entry, NULL, err);
+    if (status == DT_OK)
+        l->kept[shard] = values;
+    else
+        dt_free(values);
+    return status;
+}
+
 /* Local. Verify one shard; if it is whole, this rank can read it, and keeps what it has read. */
 static dt_status verify(dt_loading *l, int from, int64_t shard, dt_error *err)
 {
     dt_store *store = dt_load_store(l, from);
     const dt_shard_entry *entry = &l->manifest.shards[shard];
-    float *values = allocate_kept(l, entry);
-    dt_status status = values ? store->ops->read_shard(store, &l->manifest, entry, values, err)
-                              : store->ops->verify_shard(store, &l->manifest, entry, err);
-    if (status != DT_OK) {
-        dt_free(values);
+    const bool sets = l->sets && dt_assembler_at(&l->assembler) == entry->first &&
+                      entry->n_elems <= l->layout->n_elems - entry->first;
+    const dt_status status =
+        sets ? verify_and_set(l, store, shard, err) : verify_and_keep(l, store, shard, err);
+    if (status != DT_OK)
         return dt_load_problem_add(l, from, shard, status, err);
-    }
-    l->kept[shard] = values;
     l->readers[shard] = l->comm->rank + (from == DT_LOAD_MIRROR ? l->comm->size : 0);
     return l->comm->ops->progress(l->comm, err); /* a sign of life: a slow disk is no stall */
 }
@@ -145,9 +172,12 @@ void dt_locate_end(dt_loading *l)
     for (int64_t i = 0; l->kept && i < l->manifest.n_shards; i++)
         dt_free(l->kept[i]);
     dt_free(l->kept);
+    dt_free(l->is_set);
     dt_free(l->readers);
     l->kept = NULL;
+    l->is_set = NULL;
     l->readers = NULL;
+    dt_assembler_clear(&l->assembler);
 }
 
 static dt_status allocate_arrays(dt_loading *l, dt_error *err)
@@ -155,11 +185,12 @@ static dt_status allocate_arrays(dt_loading *l, dt_error *err)
     const size_t n = (size_t)l->manifest.n_shards, bytes = n * sizeof *l->readers;
     l->readers = dt_alloc(bytes);
     l->kept = dt_calloc(n, sizeof *l->kept);
-    if (!l->readers || !l->kept)
+    l->is_set = dt_calloc(n, sizeof *l->is_set);
+    if (!l->readers || !l->kept || !l->is_set)
         return dt_fail_memory(err, bytes, "the readers of a checkpoint's shards");
     for (size_t i = 0; i < n; i++)
         l->readers[i] = no_reader(l);
-    return DT_OK;
+    return dt_assembler_create(&l->assembler, l->layout, l->io, l->sets, err);
 }
 
 /* Local. Free what another rank is going to read. */

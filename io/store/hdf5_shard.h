@@ -1,8 +1,8 @@
 /* hdf5_shard.h: the content of one shard of a checkpoint. hdf5_store.c makes the folder around it.
  *
- * The file begins with HDF5's superblock. From byte 4096 on all values of the shard's part of the stream follow
- * each other without a gap; after them come the objects that describe them. Files of earlier versions have the
- * objects between the values, and can be read.
+ * The file begins with HDF5's superblock. From byte 4096 on all values of the shard's part of the stream
+ * follow each other without a gap; after them come the objects that describe them. Files of earlier versions
+ * have the objects between the values, and can be read.
  *
  *   /                              attributes: step; first_element and n_elements: the shard's part of the
  *                                  stream (core/store.h)
@@ -24,12 +24,15 @@ dt_status dt_hdf5_shard_write(int fd, const char *path, int64_t step, const dt_s
                               const dt_state_io *io, int64_t first, int64_t n_elems, int64_t *bytes,
                               char hex[33], dt_error *err);
 
-/* Read a file of `bytes` once: its XXH3-128 must be hex, and it must be the shard that `expected` describes and
- * nothing else (hdf5_check.h). Its elements go into values[expected->n_elems]; NULL: nowhere. What is checked, and
- * what `values` holds, are the bytes that were hashed. A file of an earlier version, where the values are not in
- * one piece, takes memory for itself meanwhile. After an error `values` holds nothing of the file. DT_ERR_FORMAT:
- * another size or hash, or not that shard; DT_ERR_IO, DT_ERR_MEMORY. */
+/* Read a file of `bytes` once: its XXH3-128 must be hex, and it must be the shard that `expected`
+ * describes and nothing else (hdf5_check.h). Its elements go to the sink; NULL: nowhere. What is checked,
+ * and what the sink gets, are the bytes that were hashed. A file of an earlier version, where the values
+ * are not in one piece, takes memory for itself meanwhile. DT_ERR_FORMAT: another size or hash, or not
+ * that shard; DT_ERR_IO, DT_ERR_MEMORY. */
 dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const char *hex,
-                             const dt_hdf5_expected *expected, float *values, dt_error *err);
+                             const dt_hdf5_expected *expected, const dt_shard_sink *sink, dt_error *err);
+
+/* A sink that fills an array from *next on, and moves *next, which is borrowed. */
+dt_shard_sink dt_hdf5_array_sink(float **next);
 
 #endif

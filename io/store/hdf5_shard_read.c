@@ -6,6 +6,24 @@
 
 #include <string.h>
 
+#define READ_ELEMS ((int64_t)512 << 10) /* at a time: they are hashed in the processor's cache */
+
+static float *next_of_array(void *next, int64_t *n)
+{
+    (void)n;
+    return *(float **)next;
+}
+
+static void move_on(void *next, int64_t n)
+{
+    *(float **)next += n;
+}
+
+dt_shard_sink dt_hdf5_array_sink(float **next)
+{
+    return (dt_shard_sink){next, next_of_array, move_on};
+}
+
 /* Whether the values are in one piece at DT_HDF5_VALUES_AT, as the superblock looks: the root group is after
  * them. Older versions of dtrain wrote it before them. Only a guess about a file that is not verified yet. */
 static bool values_are_in_place(const char *head, int64_t head_bytes, int64_t end_of_values)
@@ -27,22 +45,31 @@ static dt_status read_part(int fd, int64_t bytes, int64_t at, const dt_hdf5_imag
     return dt_durable_read_hashed(fd, image->path, *part, bytes, at, hasher, err);
 }
 
-static dt_status read_values(int fd, int64_t bytes, float *values, dt_hdf5_image *image,
+/* What the image says about the values is in its head and tail: it needs no values. */
+static dt_status read_values(int fd, int64_t n_elems, const dt_shard_sink *sink, dt_hdf5_image *image,
                              dt_durable_hasher *hasher, dt_error *err)
 {
-    image->data = (char *)values;
-    image->data_bytes = bytes;
-    if (values)
-        return dt_durable_read_hashed(fd, image->path, values, bytes, DT_HDF5_VALUES_AT, hasher, err);
-    return dt_durable_hash_part(fd, image->path, bytes, DT_HDF5_VALUES_AT, hasher, err);
+    image->data_bytes = n_elems * (int64_t)sizeof(float);
+    if (!sink)
+        return dt_durable_hash_part(fd, image->path, image->data_bytes, DT_HDF5_VALUES_AT, hasher, err);
+    for (int64_t done = 0; done < n_elems;) {
+        int64_t n = n_elems - done < READ_ELEMS ? n_elems - done : READ_ELEMS;
+        float *room = sink->room(sink->context, &n);
+        DT_TRY(dt_durable_read_hashed(fd, image->path, room, n * (int64_t)sizeof *room,
+                                      DT_HDF5_VALUES_AT + done * (int64_t)sizeof *room, hasher, err));
+        sink->filled(sink->context, n);
+        done += n;
+    }
+    return DT_OK;
 }
 
-/* Read and hash the whole file once: the values straight into `values` if they are in one piece; else all of it
- * into the image's head. */
-static dt_status read_image(int fd, int64_t bytes, const dt_hdf5_expected *expected, float *values,
-                            dt_durable_hasher *hasher, dt_hdf5_image *image, dt_error *err)
+/* Read and hash the whole file once: the values straight into the sink if they are in one piece; else all of
+ * it into the image's head. */
+static dt_status read_image(int fd, int64_t bytes, const dt_hdf5_expected *expected,
+                            const dt_shard_sink *sink, dt_durable_hasher *hasher, dt_hdf5_image *image,
+                            dt_error *err)
 {
-    const int64_t value_bytes = expected->n_elems * (int64_t)sizeof *values,
+    const int64_t value_bytes = expected->n_elems * (int64_t)sizeof(float),
                   end_of_values = DT_HDF5_VALUES_AT + value_bytes;
     image->head_bytes = bytes < DT_HDF5_VALUES_AT ? bytes : DT_HDF5_VALUES_AT;
     image->head = dt_alloc(DT_HDF5_VALUES_AT);
@@ -56,7 +83,7 @@ static dt_status read_image(int fd, int64_t bytes, const dt_hdf5_expected *expec
     }
     dt_durable_hasher_add(hasher, image->head, image->head_bytes);
     image->tail_bytes = bytes - end_of_values;
-    DT_TRY(read_values(fd, value_bytes, values, image, hasher, err));
+    DT_TRY(read_values(fd, expected->n_elems, sink, image, hasher, err));
     return read_part(fd, image->tail_bytes, end_of_values, image, hasher, &image->tail, err);
 }
 
@@ -72,16 +99,22 @@ static dt_status check_hash(const char *path, const dt_durable_hasher *hasher, c
 }
 
 /* Copy every piece of an older file, or of one that another program wrote, from where it is. */
-static void copy_pieces(const dt_hdf5_image *image, const dt_hdf5_place *places, int64_t n, float *values)
+static void copy_pieces(const dt_hdf5_image *image, const dt_hdf5_place *places, int64_t n_places,
+                        const dt_shard_sink *sink)
 {
-    for (int64_t i = 0; i < n; i++) {
-        dt_hdf5_image_read(image, places[i].at, places[i].n_elems * (int64_t)sizeof *values, values);
-        values += places[i].n_elems;
-    }
+    for (int64_t i = 0; i < n_places; i++)
+        for (int64_t done = 0; done < places[i].n_elems;) {
+            int64_t n = places[i].n_elems - done;
+            float *room = sink->room(sink->context, &n);
+            dt_hdf5_image_read(image, places[i].at + done * (int64_t)sizeof *room, n * (int64_t)sizeof *room,
+                               room);
+            sink->filled(sink->context, n);
+            done += n;
+        }
 }
 
-static dt_status check_and_place(dt_hdf5_image *image, const dt_hdf5_expected *expected, float *values,
-                                 dt_error *err)
+static dt_status check_and_place(dt_hdf5_image *image, const dt_hdf5_expected *expected,
+                                 const dt_shard_sink *sink, dt_error *err)
 {
     dt_hdf5_place *places = NULL;
     int64_t n = 0, at = DT_HDF5_VALUES_AT;
@@ -93,28 +126,26 @@ static dt_status check_and_place(dt_hdf5_image *image, const dt_hdf5_expected *e
                              "%s: its tensors are not in the order of the manifest: dtrain did not write "
                              "this shard",
                              image->path);
-        at += places[i].n_elems * (int64_t)sizeof *values;
+        at += places[i].n_elems * (int64_t)sizeof(float);
     }
-    if (values && image->data_bytes == 0)
-        copy_pieces(image, places, n, values);
+    if (sink && image->data_bytes == 0 && status == DT_OK)
+        copy_pieces(image, places, n, sink);
     dt_free(places);
     return status;
 }
 
 dt_status dt_hdf5_shard_read(int fd, const char *path, int64_t bytes, const char *hex,
-                             const dt_hdf5_expected *expected, float *values, dt_error *err)
+                             const dt_hdf5_expected *expected, const dt_shard_sink *sink, dt_error *err)
 {
     dt_hdf5_image image = {.path = path};
     dt_durable_hasher *hasher = NULL;
     DT_TRY(dt_hdf5_check_size(path, bytes, expected, err));
     DT_TRY(dt_durable_hasher_create(&hasher, err));
-    dt_status status = read_image(fd, bytes, expected, values, hasher, &image, err);
+    dt_status status = read_image(fd, bytes, expected, sink, hasher, &image, err);
     if (status == DT_OK)
         status = check_hash(path, hasher, hex, err);
     if (status == DT_OK)
-        status = check_and_place(&image, expected, values, err);
-    if (status != DT_OK && image.data) /* nothing of a file that is refused is used */
-        memset(values, 0, (size_t)image.data_bytes);
+        status = check_and_place(&image, expected, sink, err);
     dt_free(image.head);
     dt_free(image.tail);
     dt_durable_hasher_destroy(hasher);

@@ -331,9 +331,9 @@ static dt_status open_shard(dt_store *store, int64_t step, const dt_shard_entry 
     return status;
 }
 
-/* Read a shard's file once. values NULL: only verify it. */
-static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
-                            float *values, dt_error *err)
+/* Read a shard's file once. */
+static dt_status hdf5_verify_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
+                                   const dt_shard_sink *sink, dt_error *err)
 {
     char path[DT_DURABLE_PATH_BYTES];
     int fd;
@@ -341,23 +341,22 @@ static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const 
     const dt_state_layout layout = {manifest->n_tensors, 0, manifest->tensors};
     const dt_hdf5_expected expected = {&layout, manifest->step, entry->first, entry->n_elems};
     dt_status status =
-        dt_fault("store.verify") || (values && dt_fault("store.read"))
+        dt_fault("store.verify") || (sink && dt_fault("store.read"))
             ? injected(err, path, "read it")
-            : dt_hdf5_shard_read(fd, path, entry->bytes, entry->xxh3_128, &expected, values, err);
+            : dt_hdf5_shard_read(fd, path, entry->bytes, entry->xxh3_128, &expected, sink, err);
     close(fd);
     return status;
-}
-
-static dt_status hdf5_verify_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
-                                   dt_error *err)
-{
-    return read_shard(store, manifest, entry, NULL, err);
 }
 
 static dt_status hdf5_read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
                                  float *values, dt_error *err)
 {
-    return read_shard(store, manifest, entry, values, err);
+    float *next = values;
+    const dt_shard_sink sink = dt_hdf5_array_sink(&next);
+    const dt_status status = hdf5_verify_shard(store, manifest, entry, &sink, err);
+    if (status != DT_OK) /* nothing of a file that is refused is used */
+        memset(values, 0, (size_t)entry->n_elems * sizeof *values);
+    return status;
 }
 
 static dt_status hdf5_prune(dt_store *store, int64_t step, int64_t keep, dt_error *err)

@@ -151,7 +151,7 @@ static dt_status verify(dt_checkpoint_reader *r, int folder, int64_t shard, dt_e
     if (shard == 0 && !r->values)
         r->values = dt_alloc_large((size_t)entry->n_elems * sizeof *r->values);
     if (shard > 0 || !r->values)
-        return store->ops->verify_shard(store, &r->manifest, entry, err);
+        return store->ops->verify_shard(store, &r->manifest, entry, NULL, err);
     DT_TRY(store->ops->read_shard(store, &r->manifest, entry, r->values, err));
     r->loaded = shard;
     return DT_OK;

@@ -2,6 +2,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
+#include "tests/fakes/fill_sink.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -245,19 +246,23 @@ static bool has_shard(dt_store *store, int64_t step, const dt_shard_entry *entry
 }
 
 static dt_status verify_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
-                              dt_error *err)
+                              const dt_shard_sink *sink, dt_error *err)
 {
+    fake_store *s = (fake_store *)store;
     const int64_t step = manifest->step;
-    return has_shard(store, step, entry) ? DT_OK
-                                         : dt_fail(err, DT_ERR_IO, "the fake store has no %s of step %lld",
-                                                   entry->file, (long long)step);
+    if (!has_shard(store, step, entry))
+        return dt_fail(err, DT_ERR_IO, "the fake store has no %s of step %lld", entry->file, (long long)step);
+    pthread_mutex_lock(&s->mutex);
+    fill_sink(sink, find(s, step, true)->stream + entry->first, entry->n_elems);
+    pthread_mutex_unlock(&s->mutex);
+    return DT_OK;
 }
 
 static dt_status read_shard(dt_store *store, const dt_manifest *manifest, const dt_shard_entry *entry,
                             float *values, dt_error *err)
 {
     fake_store *s = (fake_store *)store;
-    DT_TRY(verify_shard(store, manifest, entry, err));
+    DT_TRY(verify_shard(store, manifest, entry, NULL, err));
     pthread_mutex_lock(&s->mutex);
     memcpy(values, find(s, manifest->step, true)->stream + entry->first,
            (size_t)entry->n_elems * sizeof(float));

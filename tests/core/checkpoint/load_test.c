@@ -234,6 +234,24 @@ static void any_number_of_ranks_on_any_number_of_hosts_can_load(void)
         }
 }
 
+/* It sets tensors while it reads. Tensors are cut at the ends of shards; a damaged shard gives numbers that
+ * are not finite before its hash is known. */
+static void a_rank_alone_sets_again_what_a_damaged_shard_has_set(void)
+{
+    for (unsigned damaged = 0; damaged < 256; damaged++) {
+        fleet *f = fleet_new(0, true);
+        PUT(f->disks[0], .step = 40, .n_shards = 8, .seed = 4, .has = 0xff, .damaged = damaged);
+        PUT(f->mirror, .step = 40, .n_shards = 8, .seed = 4, .has = 0xff);
+        fleet_check_loads(f, 1, 40, 4);
+        fleet_end(f);
+        f = fleet_new(0, false);
+        PUT(f->disks[0], .step = 30, .n_shards = 3, .seed = 3, .has = 7);
+        PUT(f->disks[0], .step = 40, .n_shards = 8, .seed = 4, .has = 0xff, .damaged = damaged);
+        fleet_check_loads(f, 1, damaged ? 30 : 40, damaged ? 3 : 4);
+        fleet_end(f);
+    }
+}
+
 static void after_a_read_error_the_checkpoint_before_is_loaded(void)
 {
     fleet *f = fleet_new(2, false);
@@ -332,6 +350,7 @@ static const dt_test tests[] = {
     DT_TEST(a_manifest_lost_on_one_host_is_read_on_another),
     DT_TEST(two_attempts_at_a_step_are_never_mixed),
     DT_TEST(any_number_of_ranks_on_any_number_of_hosts_can_load),
+    DT_TEST(a_rank_alone_sets_again_what_a_damaged_shard_has_set),
     DT_TEST(after_a_read_error_the_checkpoint_before_is_loaded),
     DT_TEST(a_newer_format_on_any_host_ends_the_load),
     DT_TEST(another_setting_of_ema_is_refused),

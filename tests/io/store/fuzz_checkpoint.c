@@ -134,7 +134,9 @@ static void try_shard(const uint8_t *b)
                             &bytes, hex, &err) != DT_OK)
         abort();
     const dt_hdf5_expected expected = {&read.layout, 1, read.first, read.n_elems};
-    if (dt_hdf5_shard_read(fileno(f), "a shard", bytes, hex, &expected, values, &err) == DT_OK)
+    float *next = values;
+    const dt_shard_sink sink = dt_hdf5_array_sink(&next);
+    if (dt_hdf5_shard_read(fileno(f), "a shard", bytes, hex, &expected, &sink, &err) == DT_OK)
         for (int64_t t = 0; t < read.layout.n_tensors; t++)
             for (int64_t i = 0; i < read.tensors[t].n_elems; i++) {
                 const int64_t at = read.tensors[t].first + i - read.first;

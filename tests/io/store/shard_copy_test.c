@@ -102,7 +102,7 @@ static void check_whole(dt_store *store, int64_t step)
     DT_REQUIRE(store->ops->read_manifest(store, step, &m, NULL) == DT_OK);
     DT_CHECK_INT(m.n_shards, RANKS);
     for (int64_t i = 0; i < m.n_shards; i++)
-        DT_CHECK_INT(store->ops->verify_shard(store, &m, &m.shards[i], NULL), DT_OK);
+        DT_CHECK_INT(store->ops->verify_shard(store, &m, &m.shards[i], NULL, NULL), DT_OK);
     dt_manifest_clear(&m);
 }
 

@@ -1,5 +1,5 @@
-/* What the system is asked for when a shard of several blocks is written, read back and loaded, and what happens
- * when it refuses: wrappers of libc's functions count the bytes and fail at a given call. */
+/* What the system is asked for when a shard of several blocks is written, read back and loaded, and what
+ * happens when it refuses: wrappers of libc's functions count the bytes and fail at a given call. */
 #define _GNU_SOURCE
 #include "core/base/alloc.h"
 #include "io/store/hdf5_store.h"
@@ -20,7 +20,7 @@
 
 enum { STEP = 7, N_TENSORS = 4 };
 
-/* -- the system ------------------------------------------------------------------------------------------- */
+/* -- the system --------------------------------------------------------------------------------------- */
 
 static struct {
     atomic_llong bytes_written, bytes_read, n_writes, n_reads, n_direct;
@@ -153,7 +153,7 @@ int fcntl64(int fd, int command, ...)
     return fcntl(fd, command, argument);
 }
 
-/* -- a state of 19 MB ------------------------------------------------------------------------------------- */
+/* -- a state of 19 MB --------------------------------------------------------------------------------- */
 
 static dt_state_tensor tensors[N_TENSORS] = {
     {.name = "param/a.weight", .n_dims = 2, .dims = {1200, 1000}},
@@ -217,14 +217,15 @@ static void commit(const char *folder)
     DT_REQUIRE(rename(dt_test_path("%s.tmp", to), to) == 0);
 }
 
-/* Read the committed shard; the values must be those of the state if the status is DT_OK. NULL: only verify. */
+/* Read the committed shard; the values must be those of the state if the status is DT_OK. Not keep: only
+ * verify. */
 static dt_status read_one(dt_store *store, bool keep, dt_error *err)
 {
     const dt_manifest m = {
         .step = STEP, .n_tensors = N_TENSORS, .tensors = tensors, .n_shards = 1, .shards = &entry};
     float *values = keep ? calloc((size_t)entry.n_elems, sizeof *values) : NULL;
     dt_status status = keep ? store->ops->read_shard(store, &m, &entry, values, err)
-                            : store->ops->verify_shard(store, &m, &entry, err);
+                            : store->ops->verify_shard(store, &m, &entry, NULL, err);
     int64_t n_wrong = 0;
     for (int64_t i = 0; keep && i < entry.n_elems; i++)
         n_wrong += values[i] != (status == DT_OK ? value_of(entry.first + i) : 0);
@@ -243,7 +244,7 @@ static void check_written(dt_store *store, const char *folder)
     DT_REQUIRE(system(dt_test_path("rm -r %s/step-%08d", folder, STEP)) == 0);
 }
 
-/* -- cases ------------------------------------------------------------------------------------------------ */
+/* -- cases -------------------------------------------------------------------------------------------- */
 
 static void every_byte_is_written_once_and_read_back_once(void)
 {

@@ -46,7 +46,7 @@ dt_status store_kit_load(dt_store *store, int64_t step, float *values, int64_t n
     DT_TRY(store->ops->read_manifest(store, step, &m, err));
     dt_status status = DT_OK;
     for (int64_t i = 0; i < m.n_shards && status == DT_OK; i++)
-        status = store->ops->verify_shard(store, &m, &m.shards[i], err);
+        status = store->ops->verify_shard(store, &m, &m.shards[i], NULL, err);
     for (int64_t i = 0; i < m.n_shards && status == DT_OK; i++) {
         DT_CHECK(m.shards[i].first + m.shards[i].n_elems <= n_elems);
         status = store->ops->read_shard(store, &m, &m.shards[i], values + m.shards[i].first, err);
