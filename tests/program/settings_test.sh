@@ -81,7 +81,7 @@ expect_no_output 'environment'
 begin "a rank's own variable is listed with the rank"
 expect_exit 0 ranks 2 bash -c 'if [ "${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-0}}" = 1 ]; then export GLIBC_TUNABLES=glibc.malloc.arena_max=2; fi; exec "$@"' - \
     "$DTRAIN" "${measured[@]}"
-expect_output 'GLIBC_TUNABLES=glibc.malloc.arena_max=2 +(│|\|) 1 '
+expect_output 'GLIBC_TUNABLES=glibc.malloc[^│|]* (│|\|) 1 ' # a long value continues in the next line
 
 begin "a lower precision that oneDNN is told to use changes no bit"
 digits data 2 9 3
