@@ -70,6 +70,7 @@ typedef struct dt_metrics_end {
     int64_t final_step;                        /* after which that evaluation was: `steps`, or earlier */
     double best_top1;                          /* of all evaluations; -1: there was none */
     int64_t best_epoch, best_step;             /* as in dt_metrics_eval, of that evaluation; -1: not known */
+    bool best_is_kept;                         /* the store has the checkpoint of best_step; all_done only */
     int64_t n_train, n_val;                    /* files; n_val 0: no evaluation */
     int64_t n_broken;     /* training files, of the epoch that found the most; an epoch reads all files except
                              less than a global batch */

@@ -176,6 +176,17 @@ void dt_report_mirror(const dt_report *r, dt_metrics_checkpoint *m)
     send_to_all(r, MIRROR, m);
 }
 
+/* Whether the checkpoint of a step is there: `keep` may have removed it, or none was due after that step. */
+static bool has_checkpoint(dt_store *store, int64_t step)
+{
+    dt_manifest manifest = {0};
+    dt_error ignored;
+    const bool has =
+        store && step >= 0 && store->ops->read_manifest(store, step, &manifest, &ignored) == DT_OK;
+    dt_manifest_clear(&manifest);
+    return has;
+}
+
 void dt_report_end(const dt_report *r, bool stopped_on_request, int64_t n_broken, int64_t n_broken_val,
                    dt_metrics_end *end)
 {
@@ -186,6 +197,8 @@ void dt_report_end(const dt_report *r, bool stopped_on_request, int64_t n_broken
     if (t->parts->val)
         t->parts->val->ops->info(t->parts->val, &val);
     const double n_images = (double)(r->n_steps * t->global_batch);
+    /* after a stop, the storage may be what does not answer */
+    const bool best_is_kept = !stopped_on_request && has_checkpoint(t->parts->store, t->best_step);
     *end = (dt_metrics_end){.steps = t->step,
                             .epochs = t->epoch,
                             .elapsed_s = dt_clock_s() - r->start_s,
@@ -197,6 +210,7 @@ void dt_report_end(const dt_report *r, bool stopped_on_request, int64_t n_broken
                             .best_top1 = t->best_top1,
                             .best_epoch = t->best_epoch,
                             .best_step = t->best_step,
+                            .best_is_kept = best_is_kept,
                             .n_train = t->train.n_samples,
                             .n_val = val.n_samples,
                             .n_broken = n_broken,

@@ -279,11 +279,14 @@ static void add_evaluations(dt_progress_text *t, const dt_metrics_end *m)
     dt_progress_add_share(t, "top-1", m->best_top1);
     if (m->final_top1 >= 0 && m->best_step == m->final_step)
         dt_progress_add(t, "  in that evaluation");
-    else if (m->best_step >= 0)
-        dt_progress_add(t, "  in epoch %" PRId64 "; only a checkpoint of step %" PRId64 " has these weights",
+    else if (m->best_step >= 0 && m->best_is_kept)
+        dt_progress_add(t, "  in epoch %" PRId64 "; its weights are in the checkpoint of step %" PRId64,
                         m->best_epoch + 1, m->best_step);
+    else if (m->best_step >= 0)
+        dt_progress_add(t, "  in epoch %" PRId64 "%s", m->best_epoch + 1,
+                        m->stopped_on_request ? "" : "; its weights were not kept");
     else
-        dt_progress_add(t, "  in an earlier start; only a checkpoint of that step has these weights");
+        dt_progress_add(t, "  in an earlier start");
 }
 
 static void add_broken(dt_progress_text *t, int64_t n, int64_t of, const char *which,

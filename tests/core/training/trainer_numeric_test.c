@@ -48,6 +48,26 @@ static void no_state_that_has_diverged_is_saved(void)
     }
 }
 
+/* An evaluation after each epoch of 8 steps. */
+static void only_a_checkpoint_that_is_there_is_said_to_have_the_best_weights(void)
+{
+    const int64_t every[] = {4, 5, 8};
+    for (int i = 0; i < 3; i++) {
+        bool was_kept = false;
+        job j = diverging_job(1, 0.1);
+        j.config.checkpoint_every = every[i];
+        j.config.keep = i == 2 ? 1 : 30;
+        run(&j);
+        check_all(&j, DT_OK);
+        int64_t steps[40], n = 0;
+        DT_REQUIRE(j.store->ops->list(j.store, steps, 40, &n, NULL) == DT_OK && n <= 40);
+        for (int64_t k = 0; k < n; k++)
+            was_kept |= steps[k] == j.end[0].best_step;
+        DT_CHECK_INT(j.end[0].best_is_kept, was_kept);
+        free_diverging_job(&j);
+    }
+}
+
 /* A first start stops after step 10; then the learning rate is such that the update of step 11 leaves finite
  * weights that step 12 dies of. */
 static job dying_job(int64_t keep)
@@ -114,6 +134,7 @@ static void a_last_checkpoint_that_fails_leaves_a_training_that_is_done(void)
 }
 
 static const dt_test tests[] = {
+    DT_TEST(only_a_checkpoint_that_is_there_is_said_to_have_the_best_weights),
     DT_TEST(no_state_that_has_diverged_is_saved),
     DT_TEST(the_second_death_at_a_step_names_the_checkpoint_before),
     DT_TEST(without_an_older_checkpoint_the_message_says_so),

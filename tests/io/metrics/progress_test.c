@@ -130,6 +130,7 @@ static const dt_metrics_end whole_end = {.steps = 2340,
                                          .best_top1 = 0.451,
                                          .best_epoch = 11,
                                          .best_step = 1872,
+                                         .best_is_kept = true,
                                          .n_train = 20000,
                                          .n_val = 1000,
                                          .n_broken = 1,
@@ -137,7 +138,7 @@ static const dt_metrics_end whole_end = {.steps = 2340,
 static const char end_lines[] =
     "done    15 epochs, 2340 steps in 4:05    812 img/s\n"
     "final   top-1 44.30%  top-5 91.20%  loss 1.5511\n"
-    "best    top-1 45.10%  in epoch 12; only a checkpoint of step 1872 has these weights\n"
+    "best    top-1 45.10%  in epoch 12; its weights are in the checkpoint of step 1872\n"
     "broken  at least 1 of 20000 training files, each replaced by another sample; the log names them\n"
     "broken  at least 2 of 1000 evaluation files, left out; the log names them\n";
 
@@ -210,13 +211,11 @@ static void the_summary_names_the_evaluation_that_a_figure_is_of(void)
 {
     check_evaluations(400, 0.625, 300,
                       "final   top-1 50.00%  top-5 75.00%  loss 1.5000\n"
-                      "best    top-1 62.50%  in epoch 3; only a checkpoint of step 300 has these weights\n");
+                      "best    top-1 62.50%  in epoch 3; its weights were not kept\n");
     check_evaluations(200, 0.5, 200,
                       "last    top-1 50.00%  top-5 75.00%  loss 1.5000  after step 200\n"
                       "best    top-1 50.00%  in that evaluation\n");
-    check_evaluations(
-        -1, 0.625, -1,
-        "best    top-1 62.50%  in an earlier start; only a checkpoint of that step has these weights\n");
+    check_evaluations(-1, 0.625, -1, "best    top-1 62.50%  in an earlier start\n");
 }
 
 #define ERASE "\r\x1b[K"
