@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/file.h"
+#include "core/base/waits.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -114,6 +115,7 @@ static bool same_content(const char *a, const char *b)
     enum { BLOCK = 16384 };
     int fds[2] = {-1, -1};
     char blocks[2][BLOCK];
+    dt_waits_begin("comparing %s with %s", a, b);
     bool same = dt_file_open(a, O_RDONLY, 0, &fds[0], NULL) == DT_OK &&
                 dt_file_open(b, O_RDONLY, 0, &fds[1], NULL) == DT_OK;
     while (same) {
@@ -125,6 +127,7 @@ static bool same_content(const char *a, const char *b)
     for (int i = 0; i < 2; i++)
         if (fds[i] >= 0)
             (void)close(fds[i]);
+    dt_waits_end();
     return same;
 }
 

@@ -55,12 +55,13 @@ for signal in INT TERM HUP USR1 USR2 XCPU; do
     done
 done
 
-for call in opendir stat; do
+for call in opendir stat read; do
     begin "a start that hangs in $call stops with code 75 and says where"
     small_data
     case $call in
     opendir) on=train/2 where='listing the images in data/train/2' ;;
     stat) on=train/2 where='listing the images' ;;
+    read) on=train/2 where='comparing data/val/2/[^ ]* with data/train/2/[^ ]*' && cp data/train/2/* data/val/2 ;;
     esac
     start_job env DT_HANG_ON=$on DT_HANG_CALL=$call "$hang" "${small[@]}" --out run
     pause 2
