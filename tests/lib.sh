@@ -13,6 +13,7 @@
 # expect_exit CODE CMD.. runs CMD (at most $TIME_LIMIT_S seconds, no input), keeps its output in $OUTPUT and fails on another code; "9|15": either
 # expect_output REGEX    the last command's output (stdout and stderr) has a line that matches the extended REGEX
 # expect_no_output REGEX it has none
+# expect_tables_of_80_columns   it has a table, and no row of one is wider
 # expect CMD...          CMD succeeds (for test, grep, cmp)
 # start_job CMD...       runs CMD in the background, its output in $OUTPUT; sets $pid. ranks N CMD... may stand for CMD
 # end_job                waits for it, $TIME_LIMIT_S seconds at most, and sets $code; a job that takes longer is killed and fails the case
@@ -220,6 +221,19 @@ expect_no_output()
     grep -Eq -e "$1" "$OUTPUT" || return 0
     fail "a line of the output matches: $1"
     grep -E -e "$1" "$OUTPUT" | head -n 30 | sed 's/^/    | /'
+    return 1
+}
+
+# There is a table in the output, and none is wider than 80 columns. Lines beside a table may be longer.
+expect_tables_of_80_columns()
+{
+    local rows
+    expect_output '(─┼─|-[+]-)' || return 1
+    [ "$_state" != skipped ] || return 0
+    rows=$(LC_ALL=C.UTF-8 grep -E '^.{81}' "$OUTPUT" | grep -E '( [|] | │ |─┼─|-[+]-)')
+    [ -n "$rows" ] || return 0
+    fail "a table is wider than 80 columns"
+    sed 's/^/    | /' <<<"$rows"
     return 1
 }
 

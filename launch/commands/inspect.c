@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
+#include "core/base/units.h"
 #include "core/base/utf8.h"
 #include "io/class_names_json.h"
 #include "io/store/checkpoint_folder.h"
@@ -78,14 +79,14 @@ static void format_state(const dt_checkpoint_check_result *r, bool verified, cha
         snprintf(out, out_bytes, "whole%s", speed);
         break;
     case DT_CHECKPOINT_PARTIAL:
-        snprintf(out, out_bytes, "%" PRId64 " of %" PRId64 " shards here%s%s", r->n_here, r->n_shards,
-                 verified ? ", whole" : "", speed);
+        snprintf(out, out_bytes, "%" PRId64 " of %" PRId64 " shard%s here%s%s", r->n_here, r->n_shards,
+                 DT_PLURAL(r->n_shards), verified ? ", whole" : "", speed);
         break;
     case DT_CHECKPOINT_NEWER:
-        snprintf(out, out_bytes, "newer: %s", r->problem);
+        snprintf(out, out_bytes, "newer");
         break;
     case DT_CHECKPOINT_DAMAGED:
-        snprintf(out, out_bytes, "damaged: %s", r->problem);
+        snprintf(out, out_bytes, "damaged");
         break;
     case DT_CHECKPOINT_REMOVED:
         snprintf(out, out_bytes, "removed while it was read");
@@ -95,7 +96,7 @@ static void format_state(const dt_checkpoint_check_result *r, bool verified, cha
 
 static dt_status add_row(inspection *in, const dt_checkpoint_check_result *r, dt_error *err)
 {
-    char step[32], epoch[32] = "", size[32] = "", ranks[32] = "", age[32] = "", state[1200];
+    char step[32], epoch[32] = "", size[32] = "", ranks[32] = "", age[32] = "", state[96];
     snprintf(step, sizeof step, "%" PRId64, r->step);
     if (r->has_manifest) {
         snprintf(epoch, sizeof epoch, "%" PRId64, r->epoch);
@@ -236,6 +237,20 @@ static void print_series(const json_t *rows, const char *key,
     }
 }
 
+/* Prints "step 6: damaged: shard-0000-of-0002.h5 is missing" for each checkpoint that has a problem. */
+static void print_problems(const json_t *rows, FILE *stream)
+{
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        char *problem = dt_utf8_unescape(json_string_value(json_object_get(row, "problem")));
+        if (problem && problem[0])
+            dt_output_line(stream, "step %" JSON_INTEGER_FORMAT ": %s: %s",
+                           json_integer_value(json_object_get(row, "step")),
+                           json_string_value(json_object_get(row, "state")), problem);
+        dt_free(problem);
+    }
+}
+
 static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
 {
     const dt_checkpoints_folder *f = &in->checkpoints.folders[folder];
@@ -259,6 +274,7 @@ static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
                        n ? "" : ": no checkpoints");
         status =
             n ? dt_table_print(in->table, stream, dt_table_utf8(), dt_table_columns(stream), err) : DT_OK;
+        print_problems(in->json_rows, stream);
         print_series(in->json_rows, "computed_by", print_computed_by, stream);
         print_series(in->json_rows, "class_names", print_class_names, stream);
     }
@@ -315,8 +331,8 @@ static dt_status print_summary(inspection *in, dt_error *err)
 static dt_status result(const inspection *in, const char *dir, dt_error *err)
 {
     if (in->options->verify && in->n_damaged > 0)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: %" PRId64 " of %" PRId64 " checkpoints are damaged", dir,
-                       in->n_damaged, in->n);
+        return dt_fail(err, DT_ERR_FORMAT, "%s: %" PRId64 " of %" PRId64 " checkpoint%s %s damaged", dir,
+                       in->n_damaged, in->n, DT_PLURAL(in->n), in->n_damaged == 1 ? "is" : "are");
     if (in->options->verify && in->n > 0 && in->n_sound == 0)
         return dt_fail(err, DT_ERR_FORMAT, "%s: no checkpoint has all its shards here", dir);
     return in->n > 0 ? DT_OK

@@ -135,7 +135,7 @@ static void add_row(void *context, const dt_cuda_plan_row *row)
     count_row(t, row);
     snprintf(layer, sizeof layer, "%s", name ? name : "?");
     if (row->n_layers > 1)
-        snprintf(layer + strlen(layer), sizeof layer - strlen(layer), " and %d more", row->n_layers - 1);
+        snprintf(layer + strlen(layer), sizeof layer - strlen(layer), " +%d more", row->n_layers - 1);
     /* Cut the batch and the type off, which are the same in every row. */
     snprintf(graph, sizeof graph, "%s", row->name);
     char *batch = strstr(graph, " n");
@@ -157,8 +157,8 @@ static void add_row(void *context, const dt_cuda_plan_row *row)
 static dt_status print_graphs(const offline_run *run, graph_table *t, FILE *stream, dt_error *err)
 {
     *t = (graph_table){.run = run, .err = err};
-    DT_TRY(dt_table_create((const char *const[]){"layer", "graph", "plan", "engine", "workspace MiB"}, 5,
-                           &t->table, err));
+    DT_TRY(
+        dt_table_create((const char *const[]){"layer", "graph", "plan", "engine", "MiB"}, 5, &t->table, err));
     dt_table_align_right(t->table, 3);
     dt_table_align_right(t->table, 4);
     dt_kernels_cuda_plans(run->kernels, add_row, t);
@@ -214,12 +214,12 @@ static void add_totals(const offline_run *r, const graph_table *graphs, dt_table
                       gpu->bandwidth_bytes_per_s / 1e9, peak / 1e12, dt_dtype_name(c->precision),
                       DT_TO_GIB(gpu->memory_bytes));
     dt_table_add_pair(table, "library", "%s", r->runner->ops->describe(r->runner));
-    dt_table_add_pair(table, "network", "%s, %lld pixels, %lld images, %s, %.1f million parameters",
-                      r->options->arch, (long long)c->image_size, (long long)c->batch,
+    dt_table_add_pair(table, "network", "%s, %lld pixels, %lld image%s, %s, %.1f million parameters",
+                      r->options->arch, (long long)c->image_size, (long long)c->batch, DT_PLURAL(c->batch),
                       dt_dtype_name(c->precision), (double)info.n_params / 1e6);
     dt_table_add_pair(
         table, "graphs",
-        "%lld have a plan, %lld of them are fused; %lld that would be fused have none and are composed",
+        "with a plan: %lld, %lld of them fused; without one, and composed instead of fused: %lld",
         (long long)graphs->n_plans, (long long)graphs->n_fused, (long long)graphs->n_composed);
     dt_table_add_pair(table, "an image moves",
                       "%.1f MB (and at most %.1f MB through workspaces, if each is written and read once)",

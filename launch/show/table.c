@@ -182,39 +182,70 @@ static void print_row(const dt_table *t, char *const *row, const int *widths, co
         ;
 }
 
-/* Makes the widest columns narrower until the table has `most` columns. */
-static void narrow(const dt_table *t, int *widths, int total, int most)
+/* The longest word of a text, in columns. */
+static int word_of(const char *text)
+{
+    int longest = 0, word = 0;
+    for (; *text; text++) {
+        word = *text == ' ' ? 0 : word + ((*text & 0xc0) != 0x80);
+        if (word > longest)
+            longest = word;
+    }
+    return longest;
+}
+
+/* Makes the widest columns narrower until the table has `most` columns: first those that need not break a
+ * word for it (words[c]: the longest of column c), then all. */
+static void narrow(const dt_table *t, int *widths, const int *words, int total, int most)
 {
     enum { NARROWEST = 8 };
-    for (; total > most; total--) {
-        int widest = 0;
-        for (int c = 1; c < t->n_columns; c++)
-            if (widths[c] >= widths[widest])
+    for (bool break_words = false; total > most;) {
+        int widest = -1;
+        for (int c = 0; c < t->n_columns; c++)
+            if (widths[c] > (break_words || words[c] < NARROWEST ? NARROWEST : words[c]) &&
+                (widest < 0 || widths[c] >= widths[widest]))
                 widest = c;
-        if (widths[widest] <= NARROWEST)
+        if (widest >= 0) {
+            widths[widest]--;
+            total--;
+        } else if (break_words)
             return;
-        widths[widest]--;
+        else
+            break_words = true;
     }
+}
+
+/* Measures the columns of all rows: their widths and longest words. Returns the width of the table. */
+static int measure(const dt_table *t, int *widths, int *words)
+{
+    int total = 0;
+    for (int64_t i = 0; i < t->n_rows * t->n_columns; i++) {
+        const int64_t c = i % t->n_columns;
+        if (t->cells[i] && width_of(t->cells[i]) > widths[c])
+            widths[c] = width_of(t->cells[i]);
+        if (t->cells[i] && word_of(t->cells[i]) > words[c])
+            words[c] = word_of(t->cells[i]);
+    }
+    for (int c = 0; c < t->n_columns; c++)
+        total += widths[c] + (c > 0 ? 3 : 0);
+    return total;
 }
 
 dt_status dt_table_print(const dt_table *t, FILE *stream, bool utf8, int max_columns, dt_error *err)
 {
     if (t->failure.status != DT_OK)
         return dt_fail(err, t->failure.status, "%s", t->failure.message);
-    int *widths = dt_calloc((size_t)t->n_columns, sizeof *widths), total = 0;
+    int *widths = dt_calloc((size_t)t->n_columns * 2, sizeof *widths);
     const char **left = dt_calloc((size_t)t->n_columns, sizeof *left); /* of the cells of a row */
     if (!widths || !left) {
         dt_free(widths);
         dt_free(left);
         return dt_fail_memory(err, (size_t)t->n_columns * sizeof *left, "printing a table");
     }
-    for (int64_t i = 0; i < t->n_rows * t->n_columns; i++)
-        if (t->cells[i] && width_of(t->cells[i]) > widths[i % t->n_columns])
-            widths[i % t->n_columns] = width_of(t->cells[i]);
-    for (int c = 0; c < t->n_columns; c++)
-        total += widths[c] + (c > 0 ? 3 : 0);
+    int *words = widths + t->n_columns;
+    const int total = measure(t, widths, words);
     if (max_columns > 0)
-        narrow(t, widths, total, max_columns);
+        narrow(t, widths, words, total, max_columns);
     for (int64_t r = 0; r < t->n_rows; r++) {
         char *const *row = t->cells + r * t->n_columns;
         if (row[0])
@@ -230,8 +261,6 @@ dt_status dt_table_print(const dt_table *t, FILE *stream, bool utf8, int max_col
 int dt_table_columns(FILE *stream)
 {
     struct winsize size;
-    if (!isatty(fileno(stream)))
-        return 0;
     return ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : DT_TABLE_COLUMNS;
 }
 

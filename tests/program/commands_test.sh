@@ -64,6 +64,7 @@ expect test $code = 75
 
 begin "info shows what was built in and what the machine has"
 expect_exit 0 "$DTRAIN" info
+expect_tables_of_80_columns
 for line in '^dtrain ' '^MPI .*(Open MPI|MPICH)' '^HDF5 ' '^backends .*ref' '^CPU features ' '^GPUs ' '^memory ' 'started by .*hand'; do
     expect_output "$line"
 done

@@ -46,6 +46,7 @@ done
 expect_no_output '^ +3 ' # one checkpoint's folder
 expect_exit 0 "$DTRAIN" inspect run
 expect_output '^ +3 '
+expect_tables_of_80_columns
 expect_output 'step-00000009.tmp: unfinished'
 expect_output '^old-1: put aside'
 expect_output '^run.old-1: an older run'
@@ -68,9 +69,9 @@ shard=$step6/shard-0000-of-0002.h5
 damaged()
 {
     expect_exit 1 "$DTRAIN" inspect run --verify
-    expect_output "^ +6 .*$1"
+    expect_output "^step 6: .*$1"
     expect_output '^ +3 .* whole'
-    expect_output '1 of 2 checkpoints are damaged'
+    expect_output '1 of 2 checkpoints is damaged'
     expect_exit 1 "$DTRAIN" inspect run --verify --json
     json 'j["n_damaged"] == 1 and j["n_sound"] == 1'
     rm -rf run/checkpoints
@@ -133,6 +134,7 @@ trained
 expect_exit 0 "$DTRAIN" inspect --diff run $step6
 expect_output 'tensors are the same bits'
 expect_exit 1 "$DTRAIN" inspect run --diff 3 6
+expect_tables_of_80_columns
 expect_output '^step .* 3 .* 6'
 expect_output '^param/conv1.weight .*9408'
 expect_output '^momentum/fc.bias '

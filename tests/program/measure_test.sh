@@ -27,9 +27,11 @@ expect_output 'there is no folder nowhere'
 
 begin "a profile names every layer, its time and its share of the roof"
 expect_exit 0 "$DTRAIN" --input synthetic $small --batch 8 --profile 2
-expect_output '^layer +.+ kind +.+ forward ms .+ MB .+ GB/s .+ roof .+ backward ms '
+expect_output '^layer +.+ kind +.+ forward ms .+ MB .+ GB/s .+ roof'
+expect_output '^layer +.+ kind +.+ backward ms .+ MB .+ GB/s .+ roof'
+expect_tables_of_80_columns
 expect_output '^input +.+ normalize '
-expect_output '^layer1\.0\.conv1 +[^ ]+ conv +[^ ]+ +[0-9]+\.[0-9]{3} [^ ]+ +[0-9.]+ [^ ]+ +[0-9.]+ [^ ]+ +[0-9]+% '
+expect_output '^layer1\.0\.conv1 +[^ ]+ conv +[^ ]+ +[0-9]+\.[0-9]{3} [^ ]+ +[0-9.]+ [^ ]+ +[0-9.]+ [^ ]+ +[0-9]+%'
 expect_output '^all layers '
 expect_output '^all else '
 expect_output '^Mean of 2 passes of 8 images: [0-9.]+ images/s per rank\.'

@@ -23,10 +23,11 @@ row() { expect_output "^$1 .* $2 .* $3 "; }
 begin "a GPU by its name shows the fused graphs of ResNet-50 and their cost"
 has_cudnn && for gpu in a100-40gb h200; do
     expect_exit 0 "$DTRAIN" info --plans --device $gpu --arch resnet50 --batch 256 --precision fp16
+    expect_tables_of_80_columns
     row conv1 'conv' plain
     row conv1 'conv[+]sums' composed
-    row 'layer1.0.conv2 and 2 more' 'bnrelu[+]conv[+]sums 3x3' fused
-    row 'layer1.0.conv2 and 2 more' 'dgrad[+]drelu[+]dbn 3x3' fused
+    row 'layer1.0.conv2 [+]2 more' 'bnrelu[+]conv[+]sums 3x3' fused
+    row 'layer1.0.conv2 [+]2 more' 'dgrad[+]drelu[+]dbn 3x3' fused
     row 'layer2.0.conv2' 'bnrelu[+]wgrad 3x3/2' fused
     row 'layer4.0.downsample.0' 'conv[+]sums 1x1/2' fused
     row fc 'wgrad 1x1' plain
@@ -60,8 +61,8 @@ begin "without fused graphs everything is composed, and moves more bytes"
 has_cudnn && {
     expect_exit 0 "$DTRAIN" info --plans --device t4 --arch resnet50 --batch 32 --precision fp16
     expect_no_output ' fused  '
-    row 'layer1.0.conv2 and 2 more' 'bnrelu[+]conv[+]sums 3x3' composed
-    row 'layer1.0.conv2 and 2 more' 'conv 3x3' plain
+    row 'layer1.0.conv2 [+]2 more' 'bnrelu[+]conv[+]sums 3x3' composed
+    row 'layer1.0.conv2 [+]2 more' 'conv 3x3' plain
     between 325 400 "$bytes"
 }
 

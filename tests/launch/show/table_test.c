@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ROW(...) ((const char *const[]){__VA_ARGS__})
 
@@ -74,6 +75,33 @@ static void texts_of_a_table_that_is_too_wide_continue_in_the_next_line(void)
                  "     |        | thout/blan\n"
                  "     |        | ks\n");
     dt_table_destroy(t);
+}
+
+static void the_columns_with_more_words_become_narrower_first(void)
+{
+    dt_table *t = NULL;
+    DT_REQUIRE(dt_table_create(ROW("name", "text"), 2, &t, NULL) == DT_OK);
+    DT_CHECK_INT(dt_table_add(t, ROW("layer1.0.downsample", "only in the second"), NULL), DT_OK);
+    check_prints(t, false, 32,
+                 "name                | text\n"
+                 "--------------------+-----------\n"
+                 "layer1.0.downsample | only in\n"
+                 "                    | the second\n");
+    dt_table_destroy(t);
+}
+
+static void tables_in_files_and_pipes_have_80_columns(void)
+{
+    FILE *file = tmpfile();
+    int ends[2];
+    DT_REQUIRE(file && pipe(ends) == 0);
+    FILE *writer = fdopen(ends[1], "w");
+    DT_REQUIRE(writer);
+    DT_CHECK_INT(dt_table_columns(file), 80);
+    DT_CHECK_INT(dt_table_columns(writer), 80);
+    fclose(writer);
+    close(ends[0]);
+    fclose(file);
 }
 
 static void cells_are_made_printable(void)
@@ -172,6 +200,8 @@ static void every_failing_allocation_is_an_error(void)
 static const dt_test tests[] = {
     DT_TEST(columns_are_aligned_by_code_points_not_bytes),
     DT_TEST(texts_of_a_table_that_is_too_wide_continue_in_the_next_line),
+    DT_TEST(the_columns_with_more_words_become_narrower_first),
+    DT_TEST(tables_in_files_and_pipes_have_80_columns),
     DT_TEST(cells_are_made_printable),
     DT_TEST(pairs_and_rules_are_printed),
     DT_TEST(utf8_depends_on_the_locale),
