@@ -29,6 +29,7 @@ PROGRAM_TESTS += tests/program/packages_test.sh
 PROGRAM_TESTS += tests/program/parity_test.sh
 PROGRAM_TESTS += tests/program/parts_test.sh
 PROGRAM_TESTS += tests/program/plans_test.sh
+PROGRAM_TESTS += tests/program/plurals_test.sh
 PROGRAM_TESTS += tests/program/precision_test.sh
 PROGRAM_TESTS += tests/program/printable_test.sh
 PROGRAM_TESTS += tests/program/refused_disk_test.sh

@@ -102,11 +102,13 @@ static dt_status none_is_whole(const dt_loading *l, int64_t n, dt_error *err)
     const dt_checkpoint_location *p = l->location;
     const char *folder = p->store->ops->location(p->store),
                *mirror = p->mirror ? p->mirror->ops->location(p->mirror) : "";
-    return dt_fail_shared(
-        err, DT_ERR_FORMAT,
-        "%s%s%s: none of the %lld checkpoints there is whole; bring a good copy back, or start "
-        "over with --resume never",
-        folder, p->mirror ? " and " : "", mirror, (long long)n);
+    char none[80] = "the only checkpoint there is not whole";
+    if (n > 1)
+        snprintf(none, sizeof none, "none of the %lld checkpoints there is whole", (long long)n);
+    return dt_fail_shared(err, DT_ERR_FORMAT,
+                          "%s%s%s: %s; bring a good copy back, or start "
+                          "over with --resume never",
+                          folder, p->mirror ? " and " : "", mirror, none);
 }
 
 dt_status dt_checkpoint_load(dt_comm *comm, const dt_checkpoint_location *location,

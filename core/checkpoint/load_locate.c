@@ -7,6 +7,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "core/base/units.h"
 #include "core/collective/agreement.h"
 
 #include <stdio.h>
@@ -162,8 +163,9 @@ static void log_mirror_reads(const dt_loading *l)
     for (int64_t i = 0; i < l->manifest.n_shards; i++)
         n += l->readers[i] >= l->comm->size;
     if (n > 0 && l->comm->rank == 0)
-        dt_log_info("checkpoint: %lld of the %lld shards of step %lld come from the mirror %s", (long long)n,
-                    (long long)l->manifest.n_shards, (long long)l->manifest.step,
+        dt_log_info("checkpoint: %lld of the %lld shard%s of step %lld %s from the mirror %s", (long long)n,
+                    (long long)l->manifest.n_shards, DT_PLURAL(l->manifest.n_shards),
+                    (long long)l->manifest.step, n == 1 ? "comes" : "come",
                     l->location->mirror->ops->location(l->location->mirror));
 }
 

@@ -3,6 +3,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/base/units.h"
 #include "core/checkpoint/mirror.h"
 #include "core/checkpoint/save_interval.h"
 #include "core/checkpoint/saver.h"
@@ -144,11 +145,11 @@ static dt_status choose_interval(dt_checkpointer *c, const dt_writer_progress *p
         const double interval_s = dt_save_interval_s(p->write_s > 1e-3 ? p->write_s : 1e-3, mtti_s);
         steps = interval_s / step_s < 1.0 ? 1 : (int64_t)(interval_s / step_s);
         if (c->next_auto_step == t->first_step + 2 * FIRST_AUTO_SAVE)
-            dt_log_info("a checkpoint every %lld steps (%.0f s): one takes %.2f s, of which training waits "
-                        "%.3f s; with an interruption every %g hours (--mtti) "
+            dt_log_info("a checkpoint every %lld step%s (%.0f s): one takes %.2f s, of which training waits "
+                        "%.3f s; with an interruption every %g hour%s (--mtti) "
                         "%.2g%% of the time is lost",
-                        (long long)steps, (double)steps * step_s, p->write_s, p->stall_s,
-                        t->parts->config->mtti_h,
+                        (long long)steps, DT_PLURAL(steps), (double)steps * step_s, p->write_s, p->stall_s,
+                        t->parts->config->mtti_h, DT_PLURAL(t->parts->config->mtti_h),
                         100.0 * dt_save_loss((double)steps * step_s, p->stall_s, p->write_s, mtti_s));
     }
     DT_TRY(comm->ops->broadcast(comm, &steps, sizeof steps, 0, err));
@@ -226,10 +227,10 @@ static dt_status check_failures(const dt_checkpointer *c, dt_error *err)
         return DT_OK;
     return dt_fail_shared(
         err, DT_ERR_IO,
-        "%lld checkpoints in a row could not be written (--max-checkpoint-failures %lld), the last because "
+        "%lld checkpoint%s could not be written (--max-checkpoint-failures %lld), the last because "
         "of: %.800s",
-        (long long)c->store.n_failures, (long long)c->training->parts->config->max_checkpoint_failures,
-        c->store.last.message);
+        (long long)c->store.n_failures, c->store.n_failures == 1 ? "" : "s in a row",
+        (long long)c->training->parts->config->max_checkpoint_failures, c->store.last.message);
 }
 
 /* -- in each step ---------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "core/base/fault.h"
 #include "core/base/log.h"
+#include "core/base/units.h"
 #include "core/collective/agreement.h"
 #include "core/collective/device_wait.h"
 #include "core/training/upload.h"
@@ -97,15 +98,15 @@ static dt_status check_broken(const evaluation *e, int64_t n_files, double max_b
     const double share = e->sums[4] / (double)n_files;
     if (e->sums[3] < 1.0)
         return dt_fail_shared(err, DT_ERR_DATA,
-                              "there was no image to evaluate: all %lld validation files are broken",
-                              (long long)n_files);
+                              "there was no image to evaluate: every validation file is broken");
     if (share <= max_broken + 1e-9)
         return DT_OK;
     return dt_fail_shared(
         err, DT_ERR_DATA,
-        "%.0f of the %lld validation files are broken: %.3g%%, and --max-broken allows %.3g%%; "
+        "%.0f of the %lld validation file%s %s broken: %.3g%%, and --max-broken allows %.3g%%; "
         "the log names them",
-        e->sums[4], (long long)n_files, 100.0 * share, 100.0 * max_broken);
+        e->sums[4], (long long)n_files, DT_PLURAL(n_files), e->sums[4] == 1.0 ? "is" : "are", 100.0 * share,
+        100.0 * max_broken);
 }
 
 static dt_status prepare(evaluation *e, int64_t batch, int64_t image_size, int64_t n_batches, dt_error *err)

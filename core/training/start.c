@@ -187,15 +187,15 @@ static dt_status check_cursor(const dt_training *t, const dt_manifest *m, const 
     if (m->epoch < 0 || m->position < 0 || m->position >= n)
         return dt_fail(
             err, DT_ERR_USAGE,
-            "the checkpoint of step %lld has read %lld images of its epoch, and the data has %lld: its "
+            "the checkpoint of step %lld has read %lld image%s of its epoch, and the data has %lld: its "
             "manifest is wrong; %s",
-            (long long)m->step, (long long)m->position, (long long)n, mend);
+            (long long)m->step, (long long)m->position, DT_PLURAL(m->position), (long long)n, mend);
     if (m->step < 0 || (double)m->step > (double)m->epoch * (double)n + (double)m->position)
         return dt_fail(
             err, DT_ERR_USAGE,
-            "the checkpoint of step %lld is in epoch %llu of %lld images, which has fewer steps: its "
+            "the checkpoint of step %lld is in epoch %llu of %lld image%s, which has fewer steps: its "
             "manifest is wrong; %s",
-            (long long)m->step, (unsigned long long)m->epoch + 1, (long long)n, mend);
+            (long long)m->step, (unsigned long long)m->epoch + 1, (long long)n, DT_PLURAL(n), mend);
     if (m->epoch > epochs || (m->epoch == epochs && m->position > 0))
         return dt_fail(
             err, DT_ERR_USAGE,
@@ -219,9 +219,9 @@ static dt_status accept_classes(const dt_training *t, const dt_manifest *m, cons
     }
     if (m->n_classes != t->train.n_classes)
         return dt_fail(err, DT_ERR_USAGE,
-                       "the checkpoint of step %lld knows %lld classes, and the data has %lld: %s%s%s",
-                       (long long)m->step, (long long)m->n_classes, (long long)t->train.n_classes,
-                       why.message, why.message[0] ? ": " : "", mend);
+                       "the checkpoint of step %lld knows %lld class%s, and the data has %lld: %s%s%s",
+                       (long long)m->step, (long long)m->n_classes, m->n_classes == 1 ? "" : "es",
+                       (long long)t->train.n_classes, why.message, why.message[0] ? ": " : "", mend);
     if (status == DT_OK)
         return DT_OK;
     return dt_fail(err, DT_ERR_USAGE, "the checkpoint of step %lld and %s: %s: %s", (long long)m->step,

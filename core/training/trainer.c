@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "core/base/fault.h"
 #include "core/base/log.h"
+#include "core/base/units.h"
 #include "core/checkpoint/state_check.h"
 #include "core/collective/agreement.h"
 #include "core/training/evaluate.h"
@@ -254,9 +255,10 @@ static dt_status check_broken(dt_trainer *t, dt_error *err)
         return DT_OK;
     return dt_fail_shared(
         err, DT_ERR_DATA,
-        "%lld of the %lld training files are broken: %.3g%%, and --max-broken allows %.3g%%; the "
+        "%lld of the %lld training file%s %s broken: %.3g%%, and --max-broken allows %.3g%%; the "
         "log names them",
-        (long long)t->n_broken, (long long)t->training.train.n_samples, 100.0 * share,
+        (long long)t->n_broken, (long long)t->training.train.n_samples,
+        DT_PLURAL(t->training.train.n_samples), t->n_broken == 1 ? "is" : "are", 100.0 * share,
         100.0 * t->config->max_broken);
 }
 

@@ -1,6 +1,7 @@
 #include "core/training/upload.h"
 
 #include "core/base/clock.h"
+#include "core/base/units.h"
 #include "core/collective/device_wait.h"
 
 static dt_status create_slot(dt_upload *u, dt_upload_slot *slot, dt_error *err)
@@ -9,8 +10,8 @@ static dt_status create_slot(dt_upload *u, dt_upload_slot *slot, dt_error *err)
     slot->pixels = ops->alloc(u->device, u->n * u->size * u->size * 3);
     slot->labels = ops->alloc(u->device, u->n * (int64_t)sizeof(int32_t));
     if (!slot->pixels || !slot->labels)
-        return dt_fail(err, DT_ERR_MEMORY, "no device memory for a batch of %lld images of %lldx%lld",
-                       (long long)u->n, (long long)u->size, (long long)u->size);
+        return dt_fail(err, DT_ERR_MEMORY, "no device memory for a batch of %lld image%s of %lldx%lld",
+                       (long long)u->n, DT_PLURAL(u->n), (long long)u->size, (long long)u->size);
     DT_TRY(ops->event_create(u->device, false, &slot->copied, err));
     return ops->event_create(u->device, false, &slot->used, err);
 }

@@ -4,6 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "core/base/units.h"
 #include "io/durable.h"
 #include "io/source/loader_ring.h"
 
@@ -98,10 +99,11 @@ static dt_status fail_broken(dt_loader *loader, dt_error *err)
     int64_t n_samples = dt_folder_n_samples(loader->folder);
     return dt_fail(
         err, DT_ERR_DATA,
-        "data: at least %lld of the %lld files in %s are broken: %.3g%%, and --max-broken allows %.3g%%; "
+        "data: at least %lld of the %lld file%s in %s %s broken: %.3g%%, and --max-broken allows %.3g%%; "
         "for example %s",
-        (long long)loader->n_broken, (long long)n_samples, loader->split_root,
-        100 * (double)loader->n_broken / (double)n_samples, 100 * loader->options.max_broken, example);
+        (long long)loader->n_broken, (long long)n_samples, DT_PLURAL(n_samples), loader->split_root,
+        loader->n_broken == 1 ? "is" : "are", 100 * (double)loader->n_broken / (double)n_samples,
+        100 * loader->options.max_broken, example);
 }
 
 static dt_status loader_next(dt_source *source, dt_batch **batch, dt_error *err)
@@ -279,13 +281,13 @@ dt_status dt_loader_log_shared(const dt_source *train, const dt_source *val, dt_
     dt_folder_shared shared;
     DT_TRY(dt_folder_find_shared(of_train, of_val, &shared, err));
     if (shared.n > 0)
-        dt_log_warn("data: %s%lld of the %lld files in %s %s also in %s, for example %s (%s): its accuracy "
+        dt_log_warn("data: %s%lld of the %lld file%s in %s %s also in %s, for example %s (%s): its accuracy "
                     "says little "
                     "about new images",
                     shared.at_least ? "at least " : "", (long long)shared.n,
-                    (long long)dt_folder_n_samples(of_val), ((const dt_loader *)val)->split_root,
-                    shared.n == 1 ? "is" : "are", ((const dt_loader *)train)->split_root, shared.example[0],
-                    shared.example[1]);
+                    (long long)dt_folder_n_samples(of_val), DT_PLURAL(dt_folder_n_samples(of_val)),
+                    ((const dt_loader *)val)->split_root, shared.n == 1 ? "is" : "are",
+                    ((const dt_loader *)train)->split_root, shared.example[0], shared.example[1]);
     return DT_OK;
 }
 

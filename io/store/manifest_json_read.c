@@ -4,6 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/json_limit.h"
+#include "core/base/units.h"
 #include "core/base/utf8.h"
 #include "io/class_names_json.h"
 #include "io/durable.h"
@@ -160,8 +161,9 @@ static void read_class_names(reader *r, int64_t n_classes, dt_class_names *names
 static void refuse_unknown_fields(reader *r)
 {
     if (r->status == DT_OK && json_object_size(r->object) != r->n_read)
-        r->status = dt_fail(r->err, DT_ERR_FORMAT, "%s%zu unknown fields",
-                            r->where[0] ? r->where : "manifest: ", json_object_size(r->object) - r->n_read);
+        r->status = dt_fail(r->err, DT_ERR_FORMAT, "%s%zu unknown field%s",
+                            r->where[0] ? r->where : "manifest: ", json_object_size(r->object) - r->n_read,
+                            DT_PLURAL(json_object_size(r->object) - r->n_read));
 }
 
 static dt_status begin_entry(reader *r, const json_t *array, size_t i, const char *array_name, char where[48],

@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "core/base/units.h"
 #include "launch/checkpoints/diff.h"
 
 #include "core/base/alloc.h"
@@ -233,7 +234,8 @@ static dt_status print_tables(const diff *d, FILE *stream, dt_error *err)
     if (d->n_differing + d->n_only[0] + d->n_only[1] > 0) {
         DT_TRY(dt_table_print(d->tensors, stream, dt_table_utf8(), dt_table_columns(stream), err));
         fputc('\n', stream);
-        fprintf(stream, "%" PRId64 " of %" PRId64 " tensors differ", d->n_differing, n);
+        fprintf(stream, "%" PRId64 " of %" PRId64 " tensor%s differ%s", d->n_differing, n, DT_PLURAL(n),
+                d->n_differing == 1 ? "s" : "");
         if (d->n_only[0] + d->n_only[1] > 0)
             fprintf(stream, ", %" PRId64 " only in A, %" PRId64 " only in B", d->n_only[0], d->n_only[1]);
         fputc('\n', stream);

@@ -258,8 +258,9 @@ static dt_status none_found(const char *where, int64_t wanted, int64_t n_tried, 
                        "there is no checkpoint of step %lld in %s; 'dtrain inspect' lists them",
                        (long long)wanted, where);
     if (n_tried > 0)
-        return dt_fail(err, DT_ERR_FORMAT, "%s: none of the %lld checkpoints there is whole", where,
-                       (long long)n_tried);
+        return n_tried == 1 ? dt_fail(err, DT_ERR_FORMAT, "%s: the only checkpoint there is not whole", where)
+                            : dt_fail(err, DT_ERR_FORMAT, "%s: none of the %lld checkpoints there is whole",
+                                      where, (long long)n_tried);
     return dt_fail(err, DT_ERR_USAGE, "there is no checkpoint in %s", where);
 }
 

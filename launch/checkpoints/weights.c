@@ -4,6 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "core/base/units.h"
 #include "core/checkpoint/state_check.h"
 #include "io/class_names_json.h"
 #include "io/durable.h"
@@ -132,8 +133,9 @@ static dt_status read_class_names(const dt_safetensors *file, const char *path, 
         return status;
     }
     if (status == DT_OK && info->class_names.n > 0 && info->class_names.n != info->n_classes)
-        status = dt_fail(&why, DT_ERR_FORMAT, "has %lld names for %lld outputs",
-                         (long long)info->class_names.n, (long long)info->n_classes);
+        status =
+            dt_fail(&why, DT_ERR_FORMAT, "has %lld name%s for %lld output%s", (long long)info->class_names.n,
+                    DT_PLURAL(info->class_names.n), (long long)info->n_classes, DT_PLURAL(info->n_classes));
     if (status == DT_OK)
         return DT_OK;
     dt_log_warn("%s: its names of classes are ignored: the metadata \"" CLASS_NAMES "\" %s", path,

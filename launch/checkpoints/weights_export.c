@@ -4,6 +4,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "core/base/units.h"
 #include "core/checkpoint/state_check.h"
 #include "io/class_names_json.h"
 #include "io/durable.h"
@@ -73,8 +74,9 @@ static void round_to_fp16(float *values, int64_t n, const char *name)
         memcpy((char *)values + i * (int64_t)sizeof half, &half, sizeof half);
     }
     if (n_too_large > 0)
-        dt_log_warn("%s: %lld of its %lld values are too large for FP16 and are infinite now", name,
-                    (long long)n_too_large, (long long)n);
+        dt_log_warn("%s: %lld of its %lld value%s %s too large for FP16 and %s infinite now", name,
+                    (long long)n_too_large, (long long)n, DT_PLURAL(n), n_too_large == 1 ? "is" : "are",
+                    n_too_large == 1 ? "is" : "are");
 }
 
 static dt_status write_tensors(const dt_state_layout *layout, const dt_state_io *io,

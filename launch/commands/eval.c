@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "core/base/units.h"
 #include "core/checkpoint/load.h"
 #include "core/collective/agreement.h"
 #include "core/training/evaluate.h"
@@ -139,11 +140,11 @@ static dt_status use_classes_of_weights(evaluation *e, const dt_session *s, dt_e
     const bool other_number = n > 0 && n != info.n_classes;
     dt_status status = dt_class_names_apply(&e->weights.class_names, e->val, &moved, err);
     if (status == DT_OK && other_number)
-        return dt_fail(err, DT_ERR_USAGE, "%s knows %lld classes, and %s/val has %lld", weights, (long long)n,
-                       data, (long long)info.n_classes);
+        return dt_fail(err, DT_ERR_USAGE, "%s knows %lld class%s, and %s/val has %lld", weights, (long long)n,
+                       n == 1 ? "" : "es", data, (long long)info.n_classes);
     if (status != DT_OK && other_number)
-        return dt_error_prefix(err, "%s knows %lld classes, and %s/val has %lld", weights, (long long)n, data,
-                               (long long)info.n_classes);
+        return dt_error_prefix(err, "%s knows %lld class%s, and %s/val has %lld", weights, (long long)n,
+                               n == 1 ? "" : "es", data, (long long)info.n_classes);
     if (status != DT_OK)
         return dt_error_prefix(err, "%s cannot be evaluated on %s/val", weights, data);
     if (s->comm->rank == 0 && e->weights.class_names.n == 0)
@@ -272,8 +273,9 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
                     (long long)c->image_size, c->data, (long long)s->comm->size,
                     s->comm->size == 1 ? "" : "s", m.elapsed_s, m.images_per_s);
         if (m.n_broken > 0)
-            dt_log_warn("%lld of the %lld files in %s/val are broken and were left out; the log names them",
-                        (long long)m.n_broken, (long long)(m.n + m.n_broken), c->data);
+            dt_log_warn("%lld of the %lld file%s in %s/val %s broken and left out; the log names them",
+                        (long long)m.n_broken, (long long)(m.n + m.n_broken), DT_PLURAL(m.n + m.n_broken),
+                        c->data, m.n_broken == 1 ? "is" : "are");
         status = print_result(&m, err);
     }
     return dt_agree(s->comm, status, err);

@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "core/base/units.h"
 #include "launch/commands/init_weights.h"
 
 #include "core/base/alloc.h"
@@ -76,10 +77,11 @@ static dt_status match(const dt_session *s, const dt_options *o, const dt_class_
         DT_TRY(apply(s, o, names, train, val, &kept, err));
         *head = kept ? DT_WEIGHTS_HEAD_IF_IT_FITS : DT_WEIGHTS_HEAD_NEW;
     } else if (s->comm->rank == 0 && n_classes == info.n_classes) {
-        dt_log_info("--init %s: its classifier is used: it has %lld outputs and does not name their classes, "
-                    "which are "
-                    "taken for those of this data in byte order",
-                    o->init, (long long)n_classes);
+        dt_log_info(
+            "--init %s: its classifier is used: it has %lld output%s and does not name their classes, "
+            "which are "
+            "taken for those of this data in byte order",
+            o->init, (long long)n_classes, DT_PLURAL(n_classes));
     }
     return DT_OK;
 }

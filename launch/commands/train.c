@@ -384,7 +384,7 @@ static dt_status run(training *t, dt_session *s, dt_error *err)
         return status;
     if (s->comm->rank == 0 && result.steps == t->first_step)
         dt_log_info(
-            "there was nothing left to do: all %lld steps were done before; --resume never starts over",
+            "there was nothing left to do: step %lld, the last, was done before; --resume never starts over",
             (long long)result.steps);
     status = write_results(t, s, result.steps, status, err);
     if (status == DT_OK && s->comm->rank == 0 && !dt_run_log_only_measures(o))

@@ -1,4 +1,5 @@
 #include "core/base/alloc.h"
+#include "core/base/units.h"
 #include "layers/cuda/plan_cache.h"
 
 #include <stdio.h>
@@ -102,11 +103,12 @@ static dt_status nothing_runs(const search *s, dt_error *err)
     if (s->least)
         return dt_fail(
             err, DT_ERR_UNSUPPORTED,
-            "of %d engine configurations none can run with a workspace of %lld bytes; one could with %lld",
-            s->candidates->n, (long long)s->rules->workspace_limit_bytes, (long long)s->least);
+            "of %d engine configuration%s none can run with a workspace of %lld bytes; one could with %lld",
+            s->candidates->n, DT_PLURAL(s->candidates->n), (long long)s->rules->workspace_limit_bytes,
+            (long long)s->least);
     if (s->why.status)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "of %d engine configurations none can run: %s",
-                       s->candidates->n, s->why.message);
+        return dt_fail(err, DT_ERR_UNSUPPORTED, "of %d engine configuration%s none can run: %s",
+                       s->candidates->n, DT_PLURAL(s->candidates->n), s->why.message);
     return dt_fail(err, DT_ERR_UNSUPPORTED, "there is no engine for it");
 }
 

@@ -41,7 +41,7 @@ ALWAYS_LOCAL = [
 ]
 SUSPICIOUS = re.compile(r"error|warning|fatal|assert|sanitizer|signal|segmentation|corrupt|passing over|damaged|^dtrain: ", re.I)
 HARMLESS = re.compile(r"^dtrain: (writing to|checkpoints are written|going on after|communication:|the run is in|the weights are in|.* million parameters|memory of each rank"
-                      r"|.* images to train on|no GPU is used|--lr is at its default|options that the command line does not set|its checkpoints are in|checkpoint: \d+ of the \d+ shards of step \d+ come from the mirror|there was nothing left|stopped on SIG\w+ after step \d+; the same command goes on)")
+                      r"|.* images to train on|no GPU is used|--lr is at its default|options that the command line does not set|its checkpoints are in|checkpoint: \d+ of the \d+ shards? of step \d+ comes? from the mirror|there was nothing left|stopped on SIG\w+ after step \d+; the same command goes on)")
 # Lines with stars are crashes, or Open MPI 5's report of a closed connection.
 OPEN_MPI = re.compile(r"\[n\d:\d+\] (?!\*\*\*)|mpirun: Forwarding signal|\[warn\] Epoll|\[n\d:00000\] \*\*\* +"
                       r"(An error occurred in Socket closed|reported by process|on a NULL communicator|Unknown error|MPI_ERRORS_ARE_FATAL|and MPI will try)")

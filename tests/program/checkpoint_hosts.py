@@ -86,7 +86,7 @@ def emptied(t, hosts, ranks, n_lost):
     t.start((2, 2, 0), STOP)
     for host in hosts:
         t.cluster.hosts[host].empty_disk()
-    expect(t.start(ranks, END), f"{n_lost} of the 4 shards of step {STOP} come from the mirror", f"going on after step {STOP},")
+    expect(t.start(ranks, END), f"{n_lost} of the 4 shards of step {STOP} come{'s' if n_lost == 1 else ''} from the mirror", f"going on after step {STOP},")
     t.expect_weights(t.options.whole)
 
 
@@ -112,7 +112,7 @@ def damaged(t):
         f.seek(5000)
         f.write(bytes([byte[0] ^ 4]))
     expect(t.start((2, 2, 0), END), f"checkpoint: step {STOP}: rank 3 on n1: {t.local}/{shard}: its XXH3-128 is",
-           f"1 of the 4 shards of step {STOP} come from the mirror")
+           f"1 of the 4 shards of step {STOP} comes from the mirror")
     t.expect_weights(t.options.whole)
 
 

@@ -301,9 +301,9 @@ need_shared odd-jpegs && {
     expect_output '^broken  at least [0-9]+ of [0-9]+ training files, each replaced by another sample'
     expect_output '^broken  at least 1 of 22 evaluation files, left out'
     expect_exit 0 "$DTRAIN" eval --data data --weights run3 --max-broken 0.5
-    expect_output 'warning: 1 of the 22 files in data/val are broken and were left out'
+    expect_output 'warning: 1 of the 22 files in data/val is broken and left out'
     expect_exit 1 "$DTRAIN" eval --data data --weights run3 --max-broken 0.04
-    expect_output 'at least 1 of the 22 files in data/val are broken'
+    expect_output 'at least 1 of the 22 files in data/val is broken'
 }
 
 # In its own namespace a test may mount: a disk of 60 MiB is full before one checkpoint of 90 MB is written.

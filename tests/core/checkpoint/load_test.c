@@ -144,7 +144,7 @@ static void a_damaged_shard_is_logged_and_read_from_a_peer_or_the_mirror(void)
         PUT(f->disks[0], .step = 1, .n_shards = 4, .seed = 1, .has = 0xf, .damaged = 0x2);
         PUT(f->mirror, .step = 1, .n_shards = 4, .seed = 1, .has = 0xf);
         fleet_check_loads(f, 4, 1, 1);
-        check_log(f, dt_test_path("checkpoint: 1 of the 4 shards of step 1 come from the mirror "
+        check_log(f, dt_test_path("checkpoint: 1 of the 4 shards of step 1 comes from the mirror "
                                   "/fsx\ncheckpoint: step 1: rank 1 on host0: %s/step-1/"
                                   "shard-0001-of-0004.h5: is damaged (there is another copy)\n",
                                   n_hosts ? "/nvme" : "/shared"));
