@@ -164,10 +164,15 @@ dt_status dt_durable_make_folder(const char *path, dt_error *err)
             continue;
         char end = part[i];
         part[i] = '\0';
-        if (mkdir(part, 0777) == 0)
+        if (mkdir(part, 0777) == 0) {
             DT_TRY(dt_durable_sync_parent(part, err));
-        else if (errno != EEXIST && access(part, F_OK) != 0)
-            return dt_fail_errno(err, "%s: cannot make the folder", part);
+        } else if (errno != EEXIST) {
+            const int reason = errno; /* access changes it */
+            if (access(part, F_OK) != 0) {
+                errno = reason;
+                return dt_fail_errno(err, "%s: cannot make the folder", part);
+            }
+        }
         part[i] = end;
         if (!end)
             break;

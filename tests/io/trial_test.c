@@ -88,6 +88,8 @@ static void what_is_in_the_way_is_named(void)
     DT_CHECK_CONTAINS(err.message, "file");
     DT_CHECK_INT(dt_trial_file("/nowhere/w", &err), DT_ERR_IO);
     DT_CHECK_CONTAINS(err.message, "No such file");
+    DT_CHECK_INT(dt_trial_folder("/sys/checkpoints", &err), DT_ERR_IO);
+    DT_CHECK_MSG(!strstr(err.message, "No such file"), "%s", err.message);
     memset(name, 'x', 252); /* fits, and with .tmp no more */
     name[252] = '\0';
     DT_CHECK_INT(dt_trial_file(dt_test_path("%s/%s", dir, name), &err), DT_ERR_IO);
