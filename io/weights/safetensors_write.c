@@ -161,7 +161,7 @@ dt_status dt_safetensors_writer_create(const char *path, const dt_safetensors_te
     status = dt_file_open(w->temporary, O_RDWR | O_CREAT | O_TRUNC, 0666, &w->fd, err);
     if (status != DT_OK) {
         if (errno == ENOENT)
-            status = dt_fail(err, DT_ERR_USAGE, "%s: its folder does not exist", path);
+            status = dt_fail(err, DT_ERR_IO, "%s: its folder does not exist", path);
         goto fail;
     }
     dt_waits_set_unfinished(w->temporary);
