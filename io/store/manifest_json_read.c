@@ -11,7 +11,6 @@
 #include "io/store/manifest_check.h"
 #include "io/store/manifest_json_format.h"
 
-#include <float.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -22,7 +21,8 @@
 #define MAX_VALUES 500000 /* of the whole JSON text */
 #define MAX_DEPTH 8
 #define MAX_CONFIG_BYTES 100000
-#define MAX_EPOCHS 1000000 /* as --epochs */
+#define MAX_EPOCHS 1000000      /* as --epochs */
+#define MAX_LOSS_SCALE 16777216 /* as --loss-scale; a step never leaves 1 to this */
 #define MAX_SAMPLES ((int64_t)1 << 53)
 #define MAX_RANKS (1 << 20)
 #define MAX_CLASSES 10000000
@@ -256,7 +256,7 @@ static dt_status parse_fields(const json_t *root, dt_manifest *m, dt_error *err)
     m->epoch = read_integer(&r, "epoch", 0, MAX_EPOCHS);
     m->position = read_integer(&r, "position", 0, MAX_SAMPLES);
     m->seed = read_u64(&r, "seed", 10, "u");
-    m->loss_scale = read_real(&r, "loss_scale", DBL_MIN, FLT_MAX);
+    m->loss_scale = read_real(&r, "loss_scale", 1, MAX_LOSS_SCALE);
     m->n_good_steps = m->format_version >= 2 ? read_integer(&r, "good_steps", -1, INT32_MAX) : -1;
     m->n_skipped_steps = m->format_version >= 2 ? read_integer(&r, "skipped_steps", 0, INT32_MAX) : 0;
     m->world_size = read_integer(&r, "world_size", 1, MAX_RANKS);

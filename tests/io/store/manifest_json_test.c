@@ -134,6 +134,8 @@ static const struct {
     {"\"loss_scale\": 1024.0", "\"loss_scale\": 0.0", "\"loss_scale\" is 0, not in"},
     {"\"loss_scale\": 1024.0", "\"loss_scale\": -2.0", "\"loss_scale\" is -2"},
     {"\"loss_scale\": 1024.0", "\"loss_scale\": 1e300", "\"loss_scale\" is 1e+300"},
+    {"\"loss_scale\": 1024.0", "\"loss_scale\": 1e-300", "\"loss_scale\" is 1e-300"}, /* 0 as a float */
+    {"\"loss_scale\": 1024.0", "\"loss_scale\": 1e30", "not in 1 to 1.67772e+07"},
     {"\"loss_scale\": 1024.0", "\"loss_scale\": 1e999", "not valid JSON"},
     {"\"world_size\": 2", "\"world_size\": 2147483647", "\"world_size\" is 2147483647"},
     {"\"global_batch\": 64", "\"global_batch\": 9223372036854775807",
