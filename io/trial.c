@@ -89,6 +89,15 @@ dt_status dt_trial_folder(const char *folder, dt_error *err)
     return status;
 }
 
+/* Whether this is one of the system's links to what a process has open, such as /dev/stdout. It may lead to a
+ * file, but the rename would replace the link. */
+static bool is_link_to_open_file(const char *path)
+{
+    static const char begin[] = "/proc/";
+    char target[sizeof begin] = "";
+    return readlink(path, target, sizeof target - 1) > 0 && strcmp(target, begin) == 0;
+}
+
 /* Whether the file that is there can be replaced: it is a file, not a device or a link to one, and a folder
  * like /tmp keeps it for its owner. */
 static dt_status check_existing(const char *path, dt_error *err)
@@ -99,7 +108,7 @@ static dt_status check_existing(const char *path, dt_error *err)
         return errno == ENOENT ? DT_OK : dt_fail_errno(err, "%s", path);
     if (S_ISDIR(st.st_mode))
         return dt_fail(err, DT_ERR_IO, "%s: there is a folder where a file should be", path);
-    if (stat(path, &target) == 0 && !S_ISREG(target.st_mode))
+    if (is_link_to_open_file(path) || (stat(path, &target) == 0 && !S_ISREG(target.st_mode)))
         return dt_fail(err, DT_ERR_IO, "%s: is not a regular file, and would be replaced by one", path);
     const char *slash = strrchr(path, '/');
     DT_TRY(dt_durable_path(parent, err, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : "."));
