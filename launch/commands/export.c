@@ -55,6 +55,8 @@ static dt_status write_file(const dt_options *options, dt_checkpoint_reader *rea
     dt_status status = dt_weights_export(&layout, &io, options->output, &o, err);
     if (status == DT_ERR_USAGE && options->ema)
         return dt_error_prefix(err, "--ema: the checkpoint of step %lld", (long long)m->step);
+    if (status == DT_ERR_NUMERIC)
+        return dt_error_prefix(err, "the checkpoint of step %lld (--step names another)", (long long)m->step);
     if (status == DT_OK)
         dt_log_info("the weights of step %lld are in %s", (long long)m->step, options->output);
     return status;
