@@ -50,6 +50,8 @@ static dt_status help(int argc, char **argv, dt_session *session, dt_error *err)
     if (argc > 3)
         return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; help takes one command", argv[3]);
     char *name = argv[argc - 1], *words[] = {name, option, NULL};
+    if (argc == 3 && (name[0] == '-' || strcmp(name, "help") == 0 || strcmp(name, "version") == 0))
+        return dt_command_train(2, words, session, err); /* dtrain help --help */
     for (int i = 0; i < N_COMMANDS && argc == 3; i++)
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(2, words, session, err);
@@ -60,6 +62,8 @@ static dt_status version(int argc, char **argv, dt_session *session, dt_error *e
 {
     static char option[] = "--version";
     char *words[] = {argv[0], option, NULL};
+    if (argc == 3 && strcmp(argv[2], "--help") == 0)
+        return dt_command_train(2, argv + 1, session, err);
     if (argc > 2)
         return dt_fail(err, DT_ERR_USAGE, "unexpected argument '%s'; version takes none", argv[2]);
     return dt_command_train(2, words, session, err);

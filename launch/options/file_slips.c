@@ -70,6 +70,15 @@ static void strip(const char *line, char *out, size_t bytes)
     snprintf(out, bytes, "%.*s", (int)(end > line ? end - line : 0), line);
 }
 
+/* Ends `value` before the ';' after it, where another setting may follow in the same line. */
+static void end_value(char *value)
+{
+    char *end = value + strcspn(value, ";");
+    while (end > value && isspace((unsigned char)end[-1]))
+        end--;
+    *end = '\0';
+}
+
 static const char *explain_value(const char *name, int name_length, const char *value, char *out,
                                  size_t bytes)
 {
@@ -117,7 +126,10 @@ const char *dt_file_slips_explain(const char *line, char *out, size_t bytes)
         return "there is a no-break space in this line; use a plain one";
     if (n > 0 && (*after == '=' || *after == ':')) {
         after += *after == ':' && after[1] == '=' ? 2 : 1;
-        return explain_value(text, n, after + strspn(after, " \t"), out, bytes);
+        after += strspn(after, " \t");
+        if (*after != '"' && *after != '\'')
+            end_value(text + (after - text));
+        return explain_value(text, n, after, out, bytes);
     }
     if (n > 0) {
         snprintf(out, bytes, "'=' is missing after '%.*s': name = value;", n, text);

@@ -40,8 +40,8 @@ dt_status dt_table_add_rule(dt_table *table, dt_error *err);
 
 #define DT_TABLE_COLUMNS 80 /* of a usual terminal, and of a log */
 
-/* max_columns for a table that a command prints: those of the terminal; DT_TABLE_COLUMNS for a file or a pipe,
- * where people read it too. Scripts read --json. */
+/* max_columns for a table that a command prints: those of the terminal; DT_TABLE_COLUMNS for a file or a
+ * pipe, where people read it too. Scripts read --json. */
 int dt_table_columns(FILE *stream);
 
 /* Print with box lines if `utf8`, else in ASCII. If the table is wider than max_columns (0: no limit), the

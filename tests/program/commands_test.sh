@@ -11,7 +11,7 @@ expect test "$(stat -c %a open open/train | xargs)" = "777 777"
 begin "help and version are commands, too"
 expect_exit 0 "$DTRAIN" --help
 cp "$OUTPUT" train.help
-for words in help "help train" "train --help" -h; do
+for words in help "help train" "train --help" -h "help help" "help version" "help --help" "version --help"; do
     expect_exit 0 "$DTRAIN" $words
     expect cmp "$OUTPUT" train.help
 done

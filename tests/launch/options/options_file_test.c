@@ -109,6 +109,8 @@ static void common_slips_are_explained(void)
     static const char *const cases[][2] = {
         {"data = d/good;", ":1: texts need quotes: data = \"d/good\";"},
         {"lr = 0.1;\ndata = ~/x; # mine", ":2: texts need quotes: data = \"~/x\";"},
+        {"data = d ; epochs = 2;", ":1: texts need quotes: data = \"d\";"},
+        {"nesterov = on; data = \"d\";", ":1: a switch is true or false, without quotes"},
         {"data = 'x';", ":1: texts need double quotes, \"...\""},
         {"data = \u201cx\u201d;", ":1: texts need double quotes, \"...\""},
         {"lr = 0.1;\ndata = \"x;\nout = y;", ":2: the text that begins here has no \" at its end"},
