@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #ifdef _OPENMP
 #    include <omp.h>
@@ -19,18 +20,41 @@ static void *wait_for_lock(void *lock)
     return NULL;
 }
 
+/* The size of stacks that the environment asks OpenMP for, as GCC's reads it: a number with B, K (also if
+ * there is no letter), M or G. 0: none, or one that OpenMP ignores. */
+static size_t requested_stack_bytes(void)
+{
+    static const char units[] = "bkmg";
+    const char *text = getenv("OMP_STACKSIZE");
+    text = text ? text : getenv("GOMP_STACKSIZE");
+    char *end = NULL;
+    const unsigned long long number = text ? strtoull(text, &end, 10) : 0;
+    if (number == 0)
+        return 0;
+    end += strspn(end, " \t");
+    const char *unit = *end ? strchr(units, *end | 0x20) : units + 1;
+    if (unit == NULL || number > SIZE_MAX >> (10 * (unit - units)))
+        return 0;
+    return (size_t)number << (10 * (unit - units));
+}
+
 /* Start as many threads as OpenMP will, and end them again: GCC's OpenMP ends the program if it cannot
  * start a thread, without a word about the reason. */
 static dt_status try_threads(int n, dt_error *err)
 {
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     pthread_t *threads = dt_alloc((size_t)n * sizeof *threads);
+    const size_t stack_bytes = requested_stack_bytes();
+    pthread_attr_t attributes;
     int n_started = 0, failed = 0;
     if (threads == NULL)
         return dt_fail_memory(err, (size_t)n * sizeof *threads, "the list of threads");
+    pthread_attr_init(&attributes);
+    if (stack_bytes > 0)
+        (void)pthread_attr_setstacksize(&attributes, stack_bytes); /* OpenMP ignores what is too small, too */
     pthread_mutex_lock(&lock);
     while (n_started < n && failed == 0) {
-        failed = pthread_create(&threads[n_started], NULL, wait_for_lock, &lock);
+        failed = pthread_create(&threads[n_started], &attributes, wait_for_lock, &lock);
         n_started += failed == 0;
     }
     pthread_mutex_unlock(&lock);
@@ -38,13 +62,15 @@ static dt_status try_threads(int n, dt_error *err)
         pthread_join(threads[i], NULL);
     dt_free(threads);
     pthread_mutex_destroy(&lock);
+    pthread_attr_destroy(&attributes);
     if (failed == 0)
         return DT_OK;
     return dt_fail(
         err, DT_ERR_UNSUPPORTED,
         "backend cpu: of %d compute threads, the system started %d (%s); raise the limit of processes "
-        "(ulimit -u, or pids.max of the control group), or use --threads %d",
-        n + 1, n_started + 1, strerror(failed), n_started + 1);
+        "(ulimit -u, or pids.max of the control group)%s, or use --threads %d",
+        n + 1, n_started + 1, strerror(failed), stack_bytes > 0 ? ", lower OMP_STACKSIZE" : "",
+        n_started + 1);
 }
 
 static int64_t stack_bytes_of_this_thread(void)

@@ -70,6 +70,11 @@ begin "stacks that are too small to compute with are refused"
 expect_exit 2 env OMP_STACKSIZE=16k "$DTRAIN" "${measured[@]}" --threads 2
 expect_output 'stacks of 16 KiB \(OMP_STACKSIZE=16k\)'
 
+begin "stacks that are too large for the system are refused before OpenMP ends the program"
+expect_exit 1 env OMP_STACKSIZE=100000G "$DTRAIN" "${measured[@]}" --threads 2
+expect_output 'of 2 compute threads, the system started 1 .*lower OMP_STACKSIZE'
+expect_exit 0 env OMP_STACKSIZE=' 4 m' "$DTRAIN" "${measured[@]}" --threads 2
+
 begin "variables that change results are listed with their values"
 expect_exit 0 env DNNL_MAX_CPU_ISA=SSE41 NCCL_ALGO=Ring NCCL_DEBUG=INFO ONEDNN_CPU_ISA_HINTS= "$DTRAIN" "${measured[@]}"
 expect_output 'DNNL_MAX_CPU_ISA=SSE41 .*results'
