@@ -1,4 +1,4 @@
-/* layer_times.h: the table that --profile prints. */
+/* layer_times.h: the tables that --profile prints. */
 #ifndef DT_LAUNCH_SHOW_LAYER_TIMES_H
 #define DT_LAUNCH_SHOW_LAYER_TIMES_H
 
@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* Print the table, and a legend below it. batch: images per pass and rank. DT_ERR_MEMORY, DT_ERR_IO. */
+/* Print a table for each direction, and a legend below them. batch: images per pass and rank. DT_ERR_MEMORY, DT_ERR_IO. */
 dt_status dt_layer_times_print(const dt_profile_summary *summary, int64_t batch, FILE *stream, dt_error *err);
 
 #endif
