@@ -6,7 +6,8 @@
 
 #include <stdio.h>
 
-/* Print a table for each direction, and a legend below them. batch: images per pass and rank. DT_ERR_MEMORY, DT_ERR_IO. */
+/* Print a table for each direction, and a legend below them. batch: images per pass and rank.
+ * DT_ERR_MEMORY, DT_ERR_IO. */
 dt_status dt_layer_times_print(const dt_profile_summary *summary, int64_t batch, FILE *stream, dt_error *err);
 
 #endif
