@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "core/base/waits.h"
 #include "launch/commands/commands.h"
+#include "launch/hardware/machine.h"
 #include "launch/hardware/openmp.h"
 #include "launch/hardware/transports.h"
 #include "launch/options/suggest.h"
@@ -124,7 +125,9 @@ int main(int argc, char **argv)
     dt_launch_env_read(&env);
     prepare_for_signals(argc, argv, env.rank == 0);
     dt_console_open();
-    dt_status status = dt_start_watch_create(env.rank == 0, is_training(argc, argv), &session.watch, &err);
+    dt_status status = dt_machine_check_stack(&err);
+    if (status == DT_OK)
+        status = dt_start_watch_create(env.rank == 0, is_training(argc, argv), &session.watch, &err);
     if (status == DT_OK)
         status = run(argc, argv, &session, &err);
     if (status == DT_ERR_INTERRUPTED && !is_training(argc, argv))

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* Reads the first line of a file, without its newline; false if there is none. */
@@ -153,6 +154,18 @@ static void read_limits(dt_machine *m)
     m->memory_limit_bytes = limits.memory_bytes > 0 && limits.memory_bytes < (double)m->memory_bytes
                                 ? (int64_t)limits.memory_bytes
                                 : 0;
+}
+
+dt_status dt_machine_check_stack(dt_error *err)
+{
+    enum { LEAST_KIB = 256 }; /* ResNet-18 runs with 160 */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        limit.rlim_cur >= LEAST_KIB * 1024)
+        return DT_OK;
+    return dt_fail(err, DT_ERR_USAGE,
+                   "the stack may have %lld KiB only (ulimit -s), and dtrain needs %d; raise the limit",
+                   (long long)(limit.rlim_cur >> 10), LEAST_KIB);
 }
 
 /* -- GPUs ------------------------------------------------------------------------------------------------ */

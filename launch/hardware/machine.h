@@ -4,6 +4,7 @@
 #define DT_LAUNCH_HARDWARE_MACHINE_H
 
 #include "core/base/cpus.h"
+#include "core/base/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,5 +44,9 @@ bool dt_machine_is_ec2(const char *sys);
 
 /* Parse "0-3,8-11"; false if it is not such a list. */
 bool dt_machine_parse_cpus(const char *text, dt_cpus *cpus);
+
+/* DT_ERR_USAGE if the limit of the stack's size (ulimit -s) is so small that a training would end with a
+ * segmentation fault. */
+dt_status dt_machine_check_stack(dt_error *err);
 
 #endif

@@ -75,6 +75,11 @@ expect_exit 1 env OMP_STACKSIZE=100000G "$DTRAIN" "${measured[@]}" --threads 2
 expect_output 'of 2 compute threads, the system started 1 .*lower OMP_STACKSIZE'
 expect_exit 0 env OMP_STACKSIZE=' 4 m' "$DTRAIN" "${measured[@]}" --threads 2
 
+begin "a limit of the stack that is too small to compute with is refused"
+expect_exit 2 bash -c 'ulimit -s 64; exec "$@"' - "$DTRAIN" "${measured[@]}"
+expect_output 'the stack may have 64 KiB only \(ulimit -s\)'
+expect_exit 0 bash -c 'ulimit -s 256; exec "$@"' - "$DTRAIN" "${measured[@]}" --threads 2
+
 begin "variables that change results are listed with their values"
 expect_exit 0 env DNNL_MAX_CPU_ISA=SSE41 NCCL_ALGO=Ring NCCL_DEBUG=INFO ONEDNN_CPU_ISA_HINTS= "$DTRAIN" "${measured[@]}"
 expect_output 'DNNL_MAX_CPU_ISA=SSE41 .*results'
