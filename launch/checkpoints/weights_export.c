@@ -79,7 +79,7 @@ static void round_to_fp16(float *values, int64_t n, const char *name)
                     n_too_large == 1 ? "is" : "are");
 }
 
-static dt_status write_tensors(const dt_state_layout *layout, const dt_state_io *io,
+static dt_status write_tensors(const dt_state_layout *layout, const dt_state_io *io, const char *path,
                                const dt_weights_export_options *o, dt_safetensors_writer *writer,
                                const dt_safetensors_tensor *tensors, int64_t n, float *buffer, dt_error *err)
 {
@@ -97,8 +97,9 @@ static dt_status write_tensors(const dt_state_layout *layout, const dt_state_io 
         DT_TRY(dt_safetensors_writer_add(writer, name, buffer, err));
     }
     if (!any)
-        return dt_fail(err, DT_ERR_USAGE,
-                       "there are no running averages in it: it was trained without --ema");
+        return o->ema ? dt_fail(err, DT_ERR_USAGE,
+                                "there are no running averages in it: it was trained without --ema")
+                      : dt_fail(err, DT_ERR_FORMAT, "%s: there are no weights to write", path);
     for (int64_t i = 0; i < n; i++)
         if (tensors[i].dtype == DT_I64)
             DT_TRY(dt_safetensors_writer_add(writer, tensors[i].name, &o->n_batches, err));
@@ -134,7 +135,7 @@ dt_status dt_weights_export(const dt_state_layout *layout, const dt_state_io *io
     if (status == DT_OK)
         status = dt_safetensors_writer_create(path, tensors, n, metadata, &writer, err);
     if (status == DT_OK)
-        status = write_tensors(layout, io, o, writer, tensors, n, buffer, err);
+        status = write_tensors(layout, io, path, o, writer, tensors, n, buffer, err);
     dt_safetensors_writer_destroy(writer);
     dt_free(class_names);
     dt_free(buffer);

@@ -243,6 +243,12 @@ static void fp16_is_rounded_and_values_that_are_too_large_are_counted(void)
     DT_REQUIRE(file && n > sizeof want_ema);
     DT_CHECK(memcmp(file + n - sizeof want_ema, want_ema, sizeof want_ema) == 0);
     free(file);
+    const dt_state_layout empty = {.tensors = state};
+    DT_CHECK_INT(dt_weights_export(&empty, &io, path, &options, &err), DT_ERR_USAGE);
+    DT_CHECK_CONTAINS(err.message, "trained without --ema");
+    options.ema = false;
+    DT_CHECK_INT(dt_weights_export(&empty, &io, path, &options, &err), DT_ERR_FORMAT);
+    DT_CHECK_CONTAINS(err.message, "half.safetensors: there are no weights to write");
 }
 
 /* Lets each allocation of `call` fail once. Each must give an error and leak nothing. */
