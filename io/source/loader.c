@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct dt_loader {
     dt_source source;
@@ -205,7 +206,9 @@ static bool has_split(const char *root, const char *split)
 
 bool dt_loader_has_validation(const char *root)
 {
-    return has_split(root, "val");
+    char path[DT_DURABLE_PATH_BYTES];
+    struct stat info;
+    return dt_durable_path(path, NULL, "%s/val", root) == DT_OK && lstat(path, &info) == 0;
 }
 
 /* Evaluation needs the classes of train, if that exists: the model was trained on their indices. */

@@ -32,7 +32,8 @@ dt_status dt_loader_create(const dt_loader_options *options, dt_source **source,
  * second for a million files. DT_ERR_MEMORY. */
 dt_status dt_loader_log_shared(const dt_source *train, const dt_source *val, dt_error *err);
 
-/* Whether root/val exists. If not, a loader for evaluation cannot be created. */
+/* Whether root/val exists; true also for a link without a target, or a file. A loader for evaluation cannot
+ * be created from these, and the error says why. */
 bool dt_loader_has_validation(const char *root);
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static dt_error error;
 static loader_kit_epoch first, second;
@@ -242,6 +243,11 @@ static void options_out_of_range_are_named(void)
     DT_CHECK(!dt_loader_has_validation(good.root));
     DT_CHECK_INT(dt_loader_create(&no_val, &source, &error), DT_ERR_USAGE);
     DT_CHECK_CONTAINS(error.message, "/val; expected:");
+    DT_REQUIRE(symlink("/no/such/place", dt_test_path("%s/val", good.root)) == 0);
+    DT_CHECK(dt_loader_has_validation(good.root)); /* a disk that is not mounted is no wish to leave it out */
+    DT_CHECK_INT(dt_loader_create(&no_val, &source, &error), DT_ERR_USAGE);
+    DT_CHECK_CONTAINS(error.message, "/val; expected:");
+    DT_CHECK_INT(unlink(dt_test_path("%s/val", good.root)), 0);
 }
 
 static void info_and_names_are_reported(void)
