@@ -21,24 +21,29 @@ trap 'rm -rf "$scratch" "$place"' EXIT
 
 print_machine # before the next line, which nproc heeds
 export OMP_NUM_THREADS=1
-echo "checkpoint: $arch, one rank, $rounds rounds each, files in the page cache; megabytes a second"
+echo "checkpoint: $arch, one rank, $rounds rounds each; megabytes a second"
 echo
-printf '%4s %11s %6s %6s %6s %6s %11s %6s %6s %6s %6s %9s\n' pair plain_write write torch ratio cpu plain_read load torch ratio cpu stall_ms
+printf '%4s %11s %6s %6s %6s %6s %6s %6s %6s %6s %6s %6s %6s %6s %9s\n' pair plain_write write torch ratio cpu load torch ratio cpu cached torch ratio cpu stall_ms
+of_pair() { # KEY: torch's time by dtrain's
+    quotient "$(field "$1" "$scratch/b")" "$(field "$1" "$scratch/a")"
+}
+mb() { # KEY PROGRAM
+    quotient "$(awk -v b="$(field state_bytes "$scratch/a")" 'BEGIN { print b / 1e6 }')" "$(field "$1" "$scratch/$2")"
+}
 for ((pair = 1; pair <= pairs; pair++)); do
     rm -rf "${place:?}"/*
     run "$scratch/a" "$bench" "$place" "$rounds" "$arch"
     rm -rf "${place:?}"/*
     run "$scratch/b" "$python" "$here/peers/torch_checkpoint.py" "$place" "$rounds" "$arch"
-    mb() { quotient "$(awk -v b="$(field state_bytes "$scratch/a")" 'BEGIN { print b / 1e6 }')" "$(field "$1" "$scratch/$2")"; }
-    write=$(quotient "$(field write_s "$scratch/b")" "$(field write_s "$scratch/a")")
-    load=$(quotient "$(field load_s "$scratch/b")" "$(field load_s "$scratch/a")")
-    write_cpu=$(quotient "$(field write_cpu_s "$scratch/b")" "$(field write_cpu_s "$scratch/a")")
-    load_cpu=$(quotient "$(field load_cpu_s "$scratch/b")" "$(field load_cpu_s "$scratch/a")")
-    for ratio in write write_cpu load load_cpu; do echo "${!ratio}" >>"$scratch/$ratio"; done
-    printf '%4d %11.0f %6.0f %6.0f %6s %6s %11.0f %6.0f %6.0f %6s %6s %9.1f\n' "$pair" \
-        "$(mb plain_write_s a)" "$(mb write_s a)" "$(mb write_s b)" "$write" "$write_cpu" \
-        "$(mb plain_read_s a)" "$(mb load_s a)" "$(mb load_s b)" "$load" "$load_cpu" "$(awk -v s="$(field stall_s "$scratch/a")" 'BEGIN { print 1000 * s }')"
+    printf '%4d %11.0f' "$pair" "$(mb plain_write_s a)"
+    for kind in write load cached_load; do
+        ratio=$(of_pair "${kind}_s") cpu=$(of_pair "${kind}_cpu_s")
+        echo "$ratio" >>"$scratch/$kind"
+        echo "$cpu" >>"$scratch/$kind.cpu"
+        printf ' %6.0f %6.0f %6s %6s' "$(mb "${kind}_s" a)" "$(mb "${kind}_s" b)" "$ratio" "$cpu"
+    done
+    printf ' %9.1f\n' "$(awk -v s="$(field stall_s "$scratch/a")" 'BEGIN { print 1000 * s }')"
 done
 echo
 of() { median %.3f <"$scratch/$1"; }
-echo "medians of the ratios: write $(of write), load $(of load); of processor time: write $(of write_cpu), load $(of load_cpu) (above 1: dtrain is faster, or takes less)"
+echo "medians of the ratios: write $(of write), load $(of load), cached $(of cached_load); of processor time: write $(of write.cpu), load $(of load.cpu), cached $(of cached_load.cpu) (above 1: dtrain is faster, or takes less)"

@@ -209,6 +209,11 @@ dt_status dt_durable_hasher_create(dt_durable_hasher **hasher, dt_error *err)
     return DT_OK;
 }
 
+void dt_durable_hasher_reset(dt_durable_hasher *h)
+{
+    XXH3_128bits_reset(&h->state);
+}
+
 void dt_durable_hasher_add(dt_durable_hasher *h, const void *data, int64_t bytes)
 {
     XXH3_128bits_update(&h->state, data, (size_t)bytes);
@@ -251,30 +256,4 @@ dt_status dt_durable_hash_part(int fd, const char *path, int64_t bytes, int64_t 
     }
     dt_free(block);
     return status;
-}
-
-dt_status dt_durable_hash(int fd, const char *path, int64_t bytes, char hex[33], dt_error *err)
-{
-    dt_durable_hasher *h = NULL;
-    DT_TRY(dt_durable_hasher_create(&h, err));
-    dt_status status = dt_durable_hash_part(fd, path, bytes, 0, h, err);
-    if (status == DT_OK)
-        dt_durable_hasher_get(h, hex);
-    dt_durable_hasher_destroy(h);
-    return status;
-}
-
-dt_status dt_durable_check_read_back(int fd, const char *path, int64_t bytes, const char *written_hex,
-                                     dt_error *err)
-{
-    char hex[33];
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* a file system without a disk may keep it */
-    DT_TRY(dt_durable_hash(fd, path, bytes, hex, err));
-    if (strcmp(hex, written_hex) != 0)
-        return dt_fail(
-            err, DT_ERR_IO,
-            "%s: was read back with XXH3-128 %s, but %s was written: the disk changed it; check the "
-            "disk or choose another folder",
-            path, hex, written_hex);
-    return DT_OK;
 }

@@ -51,14 +51,14 @@ bool dt_durable_is_folder(const char *path);
  * error. */
 dt_status dt_durable_make_folder(const char *path, dt_error *err);
 
-/* XXH3-128 as 32 hexadecimal digits: of the first `bytes` of a file, and of memory. */
-dt_status dt_durable_hash(int fd, const char *path, int64_t bytes, char hex[33], dt_error *err);
+/* The XXH3-128 of memory as 32 hexadecimal digits. */
 void dt_durable_hash_memory(const void *data, int64_t bytes, char hex[33]);
 
 /* The same of bytes that come one part after the other. The caller destroys the hasher (NULL is fine).
  * DT_ERR_MEMORY. */
 typedef struct dt_durable_hasher dt_durable_hasher;
 dt_status dt_durable_hasher_create(dt_durable_hasher **hasher, dt_error *err);
+void dt_durable_hasher_reset(dt_durable_hasher *hasher); /* no bytes so far */
 void dt_durable_hasher_add(dt_durable_hasher *hasher, const void *data, int64_t bytes);
 void dt_durable_hasher_get(const dt_durable_hasher *hasher, char hex[33]); /* of all bytes so far */
 void dt_durable_hasher_destroy(dt_durable_hasher *hasher);
@@ -69,11 +69,6 @@ dt_status dt_durable_read_hashed(int fd, const char *path, void *data, int64_t b
 /* The same without keeping the bytes. */
 dt_status dt_durable_hash_part(int fd, const char *path, int64_t bytes, int64_t offset,
                                dt_durable_hasher *hasher, dt_error *err);
-
-/* Read a file back after its fsync, from the disk and not from the page cache, and compare its hash with
- * that of the bytes that were written. DT_ERR_IO: another one. */
-dt_status dt_durable_check_read_back(int fd, const char *path, int64_t bytes, const char *written_hex,
-                                     dt_error *err);
 
 /* Fail with the message for a write that failed with `error_number`: "PATH: No space left on device: 93.1 MB
  * wanted, 12.0 MB free". */

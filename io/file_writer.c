@@ -15,13 +15,15 @@
 #define PAGE_BYTES ((int64_t)4096)     /* offsets, sizes and addresses of O_DIRECT are multiples of it */
 
 typedef struct block {
-    const char *data;
+    char *data;
     int64_t bytes, at; /* at: the offset in the file */
+    bool is_read;      /* back, from the file; else it is written */
 } block;
 
 struct dt_file_writer {
     dt_file_writer_options options;
     dt_durable_hasher *hasher;
+    char hex[33];     /* of what was written */
     char *buffers[2]; /* one is filled while the other one is written */
     int64_t capacity; /* of each */
     int current;      /* the one that is filled */
@@ -33,10 +35,10 @@ struct dt_file_writer {
     bool has_thread;
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t changed;
-    block block;  /* to be written, if `busy` */
-    bool busy;    /* the thread has not written the block yet */
+    block block;  /* to be written or read, if `busy` */
+    bool busy;    /* the thread is not done with the block yet */
     bool leave;   /* the thread is to end */
-    dt_error why; /* the first write that failed */
+    dt_error why; /* of the first block that failed */
     dt_status status;
 };
 
@@ -91,7 +93,47 @@ static dt_status write_block(dt_file_writer *w, const block *b, dt_error *err)
     return DT_OK;
 }
 
-static void *write_blocks(void *context)
+/* -- reading back ---------------------------------------------------------------------------------------- */
+
+/* Past the page cache, as far as this file system does that; *done: bytes that were read. */
+static dt_status read_direct(const dt_file_writer *w, const block *b, int64_t *done, dt_error *err)
+{
+    while (*done < b->bytes && *done % PAGE_BYTES == 0) {
+        const int64_t pages = (b->bytes - *done + PAGE_BYTES - 1) / PAGE_BYTES; /* the last one ends early */
+        const ssize_t n =
+            pread(w->options.fd, b->data + *done, (size_t)(pages * PAGE_BYTES), (off_t)(b->at + *done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EINVAL)
+            return dt_fail_errno(err, "%s: cannot read %lld bytes at %lld", w->options.path,
+                                 (long long)b->bytes, (long long)b->at);
+        if (n <= 0)
+            break; /* the usual read returns the reason */
+        *done += n;
+    }
+    return DT_OK;
+}
+
+static dt_status read_block(dt_file_writer *w, const block *b, dt_error *err)
+{
+    const dt_file_writer_options *o = &w->options;
+    int64_t done = 0;
+    if (w->direct)
+        DT_TRY(read_direct(w, b, &done, err));
+    if (done >= b->bytes)
+        return DT_OK;
+    leave_direct(w);
+    return dt_durable_read(o->fd, o->path, b->data + done, b->bytes - done, b->at + done, err);
+}
+
+/* -- the thread ------------------------------------------------------------------------------------------ */
+
+static dt_status transfer(dt_file_writer *w, const block *b, dt_error *err)
+{
+    return b->is_read ? read_block(w, b, err) : write_block(w, b, err);
+}
+
+static void *transfer_blocks(void *context)
 {
     dt_file_writer *w = context;
     dt_error why = {0};
@@ -103,7 +145,7 @@ static void *write_blocks(void *context)
             break;
         const block b = w->block;
         pthread_mutex_unlock(&w->mutex);
-        const dt_status status = write_block(w, &b, &why);
+        const dt_status status = transfer(w, &b, &why);
         pthread_mutex_lock(&w->mutex);
         if (w->status == DT_OK) {
             w->status = status;
@@ -116,7 +158,7 @@ static void *write_blocks(void *context)
     return NULL;
 }
 
-/* Wait until no block is being written; returns the error of the first that failed. */
+/* Wait until no block is under way; returns the error of the first that failed. */
 static dt_status wait_idle(dt_file_writer *w, dt_error *err)
 {
     pthread_mutex_lock(&w->mutex);
@@ -129,27 +171,29 @@ static dt_status wait_idle(dt_file_writer *w, dt_error *err)
     return status;
 }
 
-static void start_block(dt_file_writer *w, const block *b)
+/* In the thread; without one, at once. */
+static dt_status start_block(dt_file_writer *w, const block *b, dt_error *err)
 {
+    if (!w->has_thread)
+        return transfer(w, b, err);
     pthread_mutex_lock(&w->mutex);
     w->block = *b;
     w->busy = true;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->mutex);
+    return DT_OK;
 }
 
 /* Hand the buffer's whole pages to the disk, and go on in the other buffer with the bytes after them. */
 static dt_status submit(dt_file_writer *w, dt_error *err)
 {
     const int64_t rest = w->used % PAGE_BYTES;
-    const block b = {w->buffers[w->current], w->used - rest, w->at};
+    const block b = {w->buffers[w->current], w->used - rest, w->at, false};
     char *other = w->buffers[1 - w->current];
     DT_TRY(wait_idle(w, err));
     memcpy(other, b.data + b.bytes, (size_t)rest);
-    if (b.bytes > 0 && w->has_thread)
-        start_block(w, &b);
-    else if (b.bytes > 0)
-        DT_TRY(write_block(w, &b, err));
+    if (b.bytes > 0)
+        DT_TRY(start_block(w, &b, err));
     w->current = 1 - w->current;
     w->used = rest;
     w->at += b.bytes;
@@ -178,7 +222,7 @@ dt_status dt_file_writer_create(const dt_file_writer_options *options, dt_file_w
         }
     w->direct = is_large && set_direct(options->fd, true);
     /* without a thread (the system may refuse one) the caller's own writes */
-    w->has_thread = is_large && pthread_create(&w->thread, NULL, write_blocks, w) == 0;
+    w->has_thread = is_large && pthread_create(&w->thread, NULL, transfer_blocks, w) == 0;
     *writer = w;
     return DT_OK;
 fail:
@@ -204,13 +248,63 @@ dt_status dt_file_writer_finish(dt_file_writer *w, char hex[33], dt_error *err)
     DT_TRY(submit(w, err));
     DT_TRY(wait_idle(w, err));
     leave_direct(w); /* the last bytes are no whole page */
-    const block last = {w->buffers[w->current], w->used, w->at};
+    const block last = {w->buffers[w->current], w->used, w->at, false};
     if (last.bytes > 0)
         DT_TRY(write_block(w, &last, err));
     if (w->at + w->used != w->options.bytes)
         return dt_fail(err, DT_ERR_INTERNAL, "%s: %lld bytes were written instead of %lld", w->options.path,
                        (long long)(w->at + w->used), (long long)w->options.bytes);
+    dt_durable_hasher_get(w->hasher, w->hex);
+    memcpy(hex, w->hex, sizeof w->hex);
+    return DT_OK;
+}
+
+/* The disk reads a block while the one before is hashed. */
+static dt_status hash_file(dt_file_writer *w, dt_error *err)
+{
+    const int64_t bytes = w->options.bytes;
+    block hashed = {0};
+    dt_durable_hasher_reset(w->hasher);
+    for (int64_t at = 0; at < bytes; at += BLOCK_BYTES) {
+        w->current = 1 - w->current;
+        const int64_t n = bytes - at < BLOCK_BYTES ? bytes - at : BLOCK_BYTES;
+        const block b = {w->buffers[w->current], n, at, true};
+        DT_TRY(start_block(w, &b, err));
+        dt_durable_hasher_add(w->hasher, hashed.data, hashed.bytes);
+        DT_TRY(wait_idle(w, err));
+        hashed = b;
+    }
+    dt_durable_hasher_add(w->hasher, hashed.data, hashed.bytes);
+    return DT_OK;
+}
+
+dt_status dt_file_writer_sync_and_check(dt_file_writer *w, dt_error *err)
+{
+    const dt_file_writer_options *o = &w->options;
+    char hex[sizeof w->hex];
+    if (o->fault_fsync && dt_fault(o->fault_fsync)) {
+        errno = EIO;
+        return dt_fail_errno(err, "%s: fsync failed, so the file may not be on the disk", o->path);
+    }
+    DT_TRY(dt_durable_sync(o->fd, o->path, err));
+    if (o->fault_hash && dt_fault(o->fault_hash)) {
+        errno = EIO;
+        return dt_fail_errno(err, "%s: cannot read it back", o->path);
+    }
+    /* so that without O_DIRECT the disk is read, too; a file system without a disk may keep it */
+    (void)posix_fadvise(o->fd, 0, 0, POSIX_FADV_DONTNEED);
+    w->direct = o->bytes > BLOCK_BYTES && set_direct(o->fd, true);
+    const dt_status status = hash_file(w, err);
+    (void)wait_idle(w, NULL);
+    leave_direct(w);
+    DT_TRY(status);
     dt_durable_hasher_get(w->hasher, hex);
+    if (strcmp(hex, w->hex) != 0)
+        return dt_fail(
+            err, DT_ERR_IO,
+            "%s: was read back with XXH3-128 %s, but %s was written: the disk changed it; check the "
+            "disk or choose another folder",
+            o->path, hex, w->hex);
     return DT_OK;
 }
 

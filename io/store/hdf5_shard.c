@@ -178,7 +178,9 @@ static dt_status write_image(const dt_hdf5_image *image, int fd, const dt_state_
                                                 image->head_bytes + image->data_bytes + image->tail_bytes,
                                             .largest = largest > TAIL_PART_BYTES ? largest : TAIL_PART_BYTES,
                                             .fault_write = "store.write",
-                                            .fault_space = "store.space"};
+                                            .fault_space = "store.space",
+                                            .fault_fsync = "store.fsync",
+                                            .fault_hash = "store.hash"};
     dt_file_writer *w = NULL;
     DT_TRY(dt_file_writer_create(&options, &w, err));
     dt_status status = append_bytes(w, image->head, image->head_bytes, err);
@@ -188,6 +190,8 @@ static dt_status write_image(const dt_hdf5_image *image, int fd, const dt_state_
         status = append_bytes(w, image->tail, image->tail_bytes, err);
     if (status == DT_OK)
         status = dt_file_writer_finish(w, hex, err);
+    if (status == DT_OK)
+        status = dt_file_writer_sync_and_check(w, err);
     dt_file_writer_destroy(w);
     return status;
 }

@@ -17,9 +17,10 @@
 #include "core/store.h"
 #include "io/store/hdf5_check.h"
 
-/* Write elements [first, first + n_elems) of the stream into the empty file `fd`, which is open for reading
- * and writing. *bytes: the file's size; hex: the XXH3-128 of what was written. The same values give the same
- * bytes. No fsync. Returns errors of io->get; DT_ERR_IO, DT_ERR_MEMORY. */
+/* Write elements [first, first + n_elems) of the stream into the empty file `fd`, which is open for
+ * reading and writing. *bytes: the file's size; hex: the XXH3-128 of what was written, and is on the disk:
+ * the file is fsynced and read back. The same values give the same bytes. Returns errors of io->get;
+ * DT_ERR_IO, DT_ERR_MEMORY. */
 dt_status dt_hdf5_shard_write(int fd, const char *path, int64_t step, const dt_state_layout *layout,
                               const dt_state_io *io, int64_t first, int64_t n_elems, int64_t *bytes,
                               char hex[33], dt_error *err);

@@ -105,22 +105,6 @@ static dt_status open_soon(const char *path, int flags, int *fd, dt_error *err)
     }
 }
 
-static dt_status write_shard_file(int fd, const char *path, int64_t step, const dt_state_layout *layout,
-                                  const dt_state_io *io, dt_shard_entry *entry, dt_error *err)
-{
-    int64_t bytes = 0;
-    DT_TRY(dt_hdf5_shard_write(fd, path, step, layout, io, entry->first, entry->n_elems, &bytes,
-                               entry->xxh3_128, err));
-    if (dt_fault("store.fsync"))
-        return injected(err, path, "fsync");
-    DT_TRY(dt_durable_sync(fd, path, err));
-    if (dt_fault("store.hash"))
-        return injected(err, path, "read it back");
-    DT_TRY(dt_durable_check_read_back(fd, path, bytes, entry->xxh3_128, err));
-    entry->bytes = bytes;
-    return DT_OK;
-}
-
 static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_layout *layout,
                                   const dt_state_io *io, dt_shard_entry *entry, dt_error *err)
 {
@@ -137,7 +121,8 @@ static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_
             "hosts checkpoints must be on a file system that all of them share",
             path);
     DT_TRY(status);
-    status = write_shard_file(fd, path, step, layout, io, entry, err);
+    status = dt_hdf5_shard_write(fd, path, step, layout, io, entry->first, entry->n_elems, &entry->bytes,
+                                 entry->xxh3_128, err);
     if (close(fd) != 0 && status == DT_OK)
         status = dt_fail_errno(err, "%s: cannot close it", path);
     return status;

@@ -46,17 +46,6 @@ static dt_status check_original(const char *path, const char *hex, const dt_shar
     return DT_OK;
 }
 
-static dt_status check_copy(int to, const char *to_path, const dt_shard_entry *entry, dt_error *err)
-{
-    if (dt_fault("mirror.fsync")) {
-        errno = EIO;
-        return dt_fail_errno(err, "%s: fsync failed, so the file may not be on the disk", to_path);
-    }
-    DT_TRY(dt_durable_sync(to, to_path, err));
-    return dt_durable_check_read_back(to, to_path, entry->bytes,
-                                      dt_fault("mirror.hash") ? "another hash" : entry->xxh3_128, err);
-}
-
 dt_status dt_shard_copy(int from, const char *from_path, int to, const char *to_path,
                         const dt_shard_entry *entry, dt_error *err)
 {
@@ -65,7 +54,9 @@ dt_status dt_shard_copy(int from, const char *from_path, int to, const char *to_
                                             .bytes = entry->bytes,
                                             .largest = BLOCK_BYTES,
                                             .fault_write = "mirror.write",
-                                            .fault_space = "mirror.space"};
+                                            .fault_space = "mirror.space",
+                                            .fault_fsync = "mirror.fsync",
+                                            .fault_hash = "mirror.hash"};
     dt_file_writer *writer = NULL;
     char hex[33];
     DT_TRY(check_size(from, from_path, entry, err));
@@ -73,8 +64,10 @@ dt_status dt_shard_copy(int from, const char *from_path, int to, const char *to_
     dt_status status = copy_blocks(from, from_path, writer, entry->bytes, err);
     if (status == DT_OK)
         status = dt_file_writer_finish(writer, hex, err);
+    if (status == DT_OK)
+        status = check_original(from_path, hex, entry, err);
+    if (status == DT_OK)
+        status = dt_file_writer_sync_and_check(writer, err);
     dt_file_writer_destroy(writer);
-    DT_TRY(status);
-    DT_TRY(check_original(from_path, hex, entry, err));
-    return check_copy(to, to_path, entry, err);
+    return status;
 }

@@ -349,7 +349,7 @@ static void what_the_disk_has_changed_is_found_when_it_is_read_back(void)
     dt_store *store = open_store(dt_test_temp_dir());
     DT_REQUIRE(write_one(store, NULL) == DT_OK);
     const int n = (int)sys.n_reads;
-    for (int at = 1; at <= n; at += n / 3) {
+    for (int at = 1; at <= n; at++) {
         dt_error err = {0};
         reset();
         sys.flip_read_at = at;
