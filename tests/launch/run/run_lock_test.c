@@ -132,40 +132,34 @@ static void write_watched(const watched *w, int i, unsigned long long count)
     dt_test_write_file(dt_test_path("%s/lock", w->folder), text, strlen(text));
 }
 
-static void check_watched(bool beats)
+static void check_watched(const watched *w)
 {
-    pthread_t threads[N_WATCHED];
-    static watched all[N_WATCHED];
-    for (int i = 0; i < N_WATCHED; i++) {
-        all[i] = (watched){.name = watched_names[i], .beats = beats};
+    DT_CHECK_MSG(w->status == (w->beats ? DT_ERR_USAGE : DT_OK), "%s: %s", w->name, w->err.message);
+    DT_CHECK_MSG(w->beats || w->seconds >= 10.0, "%s: %.1f s", w->name, w->seconds);
+    DT_CHECK_MSG(!w->beats || access(dt_test_path("%s/lock", w->folder), F_OK) == 0, "%s", w->name);
+}
+
+/* Each kind of owner twice at the same time: without a heartbeat, and with one. */
+static void an_owner_that_may_be_elsewhere_is_watched_and_respected_with_a_heartbeat(void)
+{
+    enter_new_folder();
+    enum { N = 2 * N_WATCHED };
+    pthread_t threads[N];
+    static watched all[N];
+    for (int i = 0; i < N; i++) {
+        all[i] = (watched){.name = watched_names[i % N_WATCHED], .beats = i >= N_WATCHED};
         snprintf(all[i].folder, sizeof all[i].folder, "%s/%d", dt_test_temp_dir(), i);
         DT_REQUIRE(mkdir(all[i].folder, 0755) == 0);
-        write_watched(&all[i], i, 7);
+        write_watched(&all[i], i % N_WATCHED, 7);
         DT_REQUIRE(pthread_create(&threads[i], NULL, acquire_watched, &all[i]) == 0);
     }
     dt_clock_sleep_s(3.0);
-    for (int i = 0; i < N_WATCHED; i++)
-        if (beats)
-            write_watched(&all[i], i, 8);
-    for (int i = 0; i < N_WATCHED; i++) {
+    for (int i = N_WATCHED; i < N; i++)
+        write_watched(&all[i], i % N_WATCHED, 8);
+    for (int i = 0; i < N; i++) {
         pthread_join(threads[i], NULL);
-        DT_CHECK_MSG(all[i].status == (beats ? DT_ERR_USAGE : DT_OK), "%s: %s", all[i].name,
-                     all[i].err.message);
-        DT_CHECK_MSG(beats || all[i].seconds >= 10.0, "%s: %.1f s", all[i].name, all[i].seconds);
-        DT_CHECK_MSG(!beats || access(dt_test_path("%s/lock", all[i].folder), F_OK) == 0, "%s", all[i].name);
+        check_watched(&all[i]);
     }
-}
-
-static void an_owner_that_may_be_elsewhere_is_watched(void)
-{
-    enter_new_folder();
-    check_watched(false);
-}
-
-static void an_owner_elsewhere_with_a_heartbeat_is_respected(void)
-{
-    enter_new_folder();
-    check_watched(true);
 }
 
 /* A process that has ended, but whose parent has not waited for it yet, writes nothing any more. */
@@ -278,35 +272,51 @@ static void a_folder_is_renamed_with_its_lock(void)
     DT_CHECK(rmdir(to) == 0);
 }
 
-/* Each child acquires when the parent closes the pipe, and holds the lock for longer than the others wait. */
+/* Acquires when the parent closes the first pipe, and holds the lock until it closes the second. */
+static _Noreturn void start_in_child(int go[2], int end[2])
+{
+    char byte;
+    dt_run_lock *lock = NULL;
+    close(go[1]);
+    close(end[1]);
+    (void)!read(go[0], &byte, 1);
+    if (dt_run_lock_acquire("out", ".", NULL, &lock, NULL) != DT_OK)
+        _exit(1);
+    (void)!read(end[0], &byte, 1);
+    dt_run_lock_release(lock);
+    _exit(0);
+}
+
+/* The owner ends when all others have been refused, or after a time in which they would have been. */
 static void of_many_starts_at_the_same_moment_one_gets_the_lock(void)
 {
     enter_new_folder();
     enum { ROUNDS = 2, STARTS = 8 };
     for (int round = 0; round < ROUNDS; round++) {
-        int go[2], n_acquired = 0, status;
-        pid_t children[STARTS];
-        DT_REQUIRE(pipe(go) == 0);
+        int go[2], end[2], n_acquired = 0, n_ended = 0, status;
+        DT_REQUIRE(pipe(go) == 0 && pipe(end) == 0);
         if (round % 2) /* in a file that a dead owner has left */
             write_lock("elsewhere 1 1 7\n");
-        for (int i = 0; i < STARTS; i++)
-            if ((children[i] = fork()) == 0) {
-                char byte;
-                dt_run_lock *lock = NULL;
-                close(go[1]);
-                (void)!read(go[0], &byte, 1);
-                if (dt_run_lock_acquire("out", ".", NULL, &lock, NULL) != DT_OK)
-                    _exit(1);
-                dt_clock_sleep_s(round % 2 ? 12.0 : 4.0);
-                dt_run_lock_release(lock);
-                _exit(0);
-            }
+        for (int i = 0; i < STARTS; i++) {
+            const pid_t child = fork();
+            DT_REQUIRE(child >= 0);
+            if (child == 0)
+                start_in_child(go, end);
+        }
         close(go[0]);
         close(go[1]);
-        for (int i = 0; i < STARTS; i++) {
-            DT_REQUIRE(children[i] > 0 && waitpid(children[i], &status, 0) == children[i]);
-            n_acquired += WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        close(end[0]);
+        for (int i = 0; i < 1200 && n_ended < STARTS - 1; i++) {
+            if (waitpid(-1, &status, WNOHANG) > 0) {
+                n_ended++;
+                n_acquired += WIFEXITED(status) && WEXITSTATUS(status) == 0;
+            } else
+                dt_clock_sleep_s(0.05);
         }
+        DT_CHECK_INT(n_ended, STARTS - 1);
+        close(end[1]);
+        for (; waitpid(-1, &status, 0) > 0;)
+            n_acquired += WIFEXITED(status) && WEXITSTATUS(status) == 0;
         DT_CHECK_INT(n_acquired, 1);
         DT_CHECK(access("lock", F_OK) != 0);
     }
@@ -340,8 +350,7 @@ static void after_kill_9_the_next_start_has_the_lock_at_once(void)
 static const dt_test tests[] = {
     DT_TEST(a_second_run_is_refused_until_the_first_ends),
     DT_TEST(a_dead_owner_on_this_kernel_is_known_at_once),
-    DT_TEST(an_owner_that_may_be_elsewhere_is_watched),
-    DT_TEST(an_owner_elsewhere_with_a_heartbeat_is_respected),
+    DT_TEST(an_owner_that_may_be_elsewhere_is_watched_and_respected_with_a_heartbeat),
     DT_TEST(a_lock_of_a_zombie_is_taken_over),
     DT_TEST(a_heartbeat_is_written_in_place_and_never_over_another_lock),
     DT_TEST(an_owner_finds_that_its_lock_is_gone_and_mends_a_damaged_one),
