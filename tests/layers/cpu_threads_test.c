@@ -110,10 +110,11 @@ static void check(const job *j, int64_t n_threads, const float *expected)
 
 static void check_all(const job *j)
 {
-    static const int64_t more[] = {2, 3, 4, 5, 8};
+    static const int64_t more[] = {3, 8, 2, 4, 5};
+    const int n_more = dt_test_long_wanted() ? 5 : 2;
     int64_t n = 0;
     float *one = train(j, 1, &n);
-    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+    for (int i = 0; i < n_more; i++)
         check(j, more[i], one);
     free(one);
 }
@@ -121,6 +122,11 @@ static void check_all(const job *j)
 static void every_number_of_threads_gives_the_same_bits(void)
 {
     check_all(&(job){.arch = "resnet18", .batch = 16, .image_size = 32});
+}
+
+static void larger_networks_and_images_too(void)
+{
+    DT_LONG_TEST();
     check_all(&(job){.arch = "resnet18", .batch = 9, .image_size = 64});
     check_all(&(job){.arch = "resnet50", .batch = 5, .image_size = 64});
     check_all(&(job){.arch = "resnet50", .batch = 16, .image_size = 32});
@@ -129,13 +135,15 @@ static void every_number_of_threads_gives_the_same_bits(void)
 static void batches_of_one_and_accumulated_ones_too(void)
 {
     check_all(&(job){.arch = "resnet18", .batch = 1, .image_size = 64});
-    check_all(&(job){.arch = "resnet18", .batch = 7, .image_size = 32, .accumulate = 3});
+    if (dt_test_long_wanted())
+        check_all(&(job){.arch = "resnet18", .batch = 7, .image_size = 32, .accumulate = 3});
     check_all(&(job){.arch = "resnet50", .batch = 3, .image_size = 32, .accumulate = 2});
 }
 
 static void many_small_chunks_too(void)
 {
-    check_all(&(job){.arch = "resnet18", .batch = 11, .image_size = 32, .chunk_bytes = 4096});
+    if (dt_test_long_wanted())
+        check_all(&(job){.arch = "resnet18", .batch = 11, .image_size = 32, .chunk_bytes = 4096});
     check_all(&(job){.arch = "resnet18", .batch = 5, .image_size = 40, .chunk_bytes = 4096});
 }
 
@@ -147,6 +155,7 @@ static void lars_too(void)
 
 static const dt_test tests[] = {
     DT_TEST(every_number_of_threads_gives_the_same_bits),
+    DT_TEST(larger_networks_and_images_too),
     DT_TEST(batches_of_one_and_accumulated_ones_too),
     DT_TEST(many_small_chunks_too),
     DT_TEST(lars_too),
