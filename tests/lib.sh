@@ -31,6 +31,7 @@
 # digits FOLDER          makes FOLDER, the digits of dtrain demo-data
 # digits FOLDER C T V    the first T of each of the first C classes to train on, V to evaluate on
 # long_case              skips and returns 1 unless `make check-long` runs it
+# if_long WORD...        prints the words where `make check-long` runs, else nothing:  for x in a b $(if_long c d); do
 # ranks N CMD...         CMD as N ranks, after expect_exit:  expect_exit 0 ranks 2 "$DTRAIN" ...
 # "$RANKS" N CMD...      the same as a command:  expect_exit 9 env DTRAIN_FAULT=... "$RANKS" 3 CMD; its options: mpi.sh
 # need_mpi KIND...       skips and returns 1 where the launcher is none of these kinds: mpi.sh
@@ -306,6 +307,11 @@ long_case()
     [ "${DTRAIN_TEST_LONG:-0}" = 1 ] && return 0
     skip "long: run by make check-long"
     return 1
+}
+
+if_long()
+{
+    [ "${DTRAIN_TEST_LONG:-0}" != 1 ] || echo "$@"
 }
 
 finish()

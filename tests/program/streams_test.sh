@@ -2,8 +2,8 @@
 # stdin, stdout and stderr that are closed, full, or pipes whose reader has gone end no training, and never become a file of data.
 . "$(dirname "$0")/../lib.sh"
 
-small=("${ANY_BACKEND[@]}" --data data --arch resnet18 --image-size 32 --batch 4 --lr 0.02 --threads 1 --spot off --log-every 0 --steps 12 --epochs 10
-    --checkpoint-every 4 --out run --export w.safetensors)
+small=("${ANY_BACKEND[@]}" --data data --arch resnet18 --image-size 16 --batch 4 --lr 0.02 --threads 1 --spot off --log-every 0 --steps 4 --epochs 10
+    --checkpoint-every 2 --out run --export w.safetensors)
 
 undisturbed()
 {
@@ -27,10 +27,12 @@ undisturbed
 same stderr closed
 ("$DTRAIN" "${small[@]}" <&- >&- 2>&-) || fail "all closed: code $?"
 same all closed
-("$DTRAIN" "${small[@]}" >&- 2>&-) || fail "stdout and stderr closed: code $?"
-same stdout and stderr closed
-("$DTRAIN" "${small[@]}" <&-) >/dev/null 2>&1 || fail "stdin closed: code $?"
-same stdin closed
+if [ -n "$(if_long more)" ]; then
+    ("$DTRAIN" "${small[@]}" >&- 2>&-) || fail "stdout and stderr closed: code $?"
+    same stdout and stderr closed
+    ("$DTRAIN" "${small[@]}" <&-) >/dev/null 2>&1 || fail "stdin closed: code $?"
+    same stdin closed
+fi
 if [ -c /dev/full ]; then
     "$DTRAIN" "${small[@]}" >/dev/full 2>/dev/full || fail "full: code $?"
     same full
