@@ -7,6 +7,19 @@ small=("${ANY_BACKEND[@]}" --data data --arch resnet18 --image-size 32 --batch 4
 
 small_data() { digits data 4 12 5; }
 
+# trained: in the case's folder, data and a run of one step on it.
+trained()
+{
+    [ "$_state" != skipped ] || return 0
+    if [ ! -d "$_base/trained" ]; then
+        small_data
+        expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1 --out run
+        cp -r "$TMP" "$_base/trained"
+    else
+        cp -r "$_base/trained"/* .
+    fi
+}
+
 # wait_for REGEX: waits until the job's output has such a line.
 wait_for()
 {
@@ -36,6 +49,18 @@ ask()
     kill -"$1" $pid 2>/dev/null
 }
 
+# handled SIGNAL: waits until the job handles it. bash ignores SIGINT in jobs in the background, and before dtrain handles it, it would be lost.
+handled()
+{
+    local i caught
+    for i in $(seq 400); do
+        gone $pid && break
+        caught=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$pid/status" 2>/dev/null)
+        [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != dtrain ] || ! ((16#${caught:-0} >> ($(kill -l "$1") - 1) & 1)) || break
+        sleep 0.05
+    done
+}
+
 # pause SECONDS: not in a case that is skipped.
 pause()
 {
@@ -44,15 +69,15 @@ pause()
 
 begin "each signal stops a training before its first step with code 75"
 small_data
-for signal in INT TERM HUP USR1 USR2 XCPU; do
-    for seconds in 0.1 0.3; do
-        start_job "$DTRAIN" "${small[@]}" --epochs 1000 --out run
-        pause $seconds
-        # bash ignores SIGINT in jobs in the background, which dtrain handles all the same
-        ask $signal
-        ended_with 75 20
-        expect_output "^dtrain: stopped on SIG$signal (before the first step|after step)"
-    done
+for signal_and_seconds in 'INT 0.1' 'TERM 0.3' 'HUP 0.1' 'USR1 0.3' 'USR2 0.1' 'XCPU 0.3' "$(if_long INT 0.3)" "$(if_long TERM 0.1)"; do
+    [ -n "$signal_and_seconds" ] || continue
+    set -- $signal_and_seconds
+    start_job "$DTRAIN" "${small[@]}" --epochs 1000 --out run
+    pause $2
+    handled $1
+    ask $1
+    ended_with 75 20
+    expect_output "^dtrain: stopped on SIG$1 (before the first step|after step)"
 done
 
 for call in opendir stat read; do
@@ -68,7 +93,7 @@ for call in opendir stat read; do
     ask TERM
     ended_with 75 5
     expect_output "^dtrain: stopped on SIGTERM before the first step; nothing was lost, .*; it has been $where for "
-    expect_exit 0 "$DTRAIN" "${small[@]}" --out run --steps 1
+    [ $call != opendir ] || expect_exit 0 "$DTRAIN" "${small[@]}" --out run --steps 1
 done
 
 begin "ranks that wait for one that hangs stop with code 75"
@@ -85,36 +110,42 @@ start_job env DT_HANG_ON=train/2 DT_HANG_CALL=opendir "$hang" "${small[@]}" --ou
 ended_with 2 10
 expect_output '^dtrain: the time limit of 2s is too short: it has passed before the first step; it has been listing the images in data/train/2'
 
-begin "an image that does not come keeps no stop waiting, and the last step is saved"
+# Three trainings wait for an image at the same time, each in a folder of its own.
+begin "an image that does not come keeps no signal and no time limit waiting, on one rank and two, and the last step is saved"
 small_data
-start_job env DTRAIN_FAULT=loader.read:30:sleep=100000 "$DTRAIN" "${small[@]}" --workers 1 --epochs 10 --out run
-pause 3
-ask TERM
-ended_with 75 25
-expect_output '^dtrain: stopped on SIGTERM after step [0-9]+; the same command goes on from run'
-step=$(sed -n 's/^dtrain: stopped .* after step \([0-9]*\);.*/\1/p' "$OUTPUT")
-expect_exit 0 "$DTRAIN" "${small[@]}" --epochs 10 --steps $((step + 2)) --out run
-expect_output "going on after step $step,"
-
-begin "a time limit is kept where an image does not come"
-small_data
-start_job env DTRAIN_FAULT=loader.read:30:sleep=100000 "$DTRAIN" "${small[@]}" --workers 1 --epochs 10 --out run --time-limit 12
-ended_with 75 40
-expect_output '^dtrain: stopped on the time limit of 12s after step [0-9]+'
-
-begin "a rank whose image does not come ends all with code 75"
-small_data
-start_job ranks 2 env DTRAIN_FAULT=loader.read@1:12:sleep=100000 "$DTRAIN" "${small[@]}" --workers 1 --epochs 10 --out run
+late=("${small[@]}" --data "$TMP/data" --workers 1 --epochs 10)
+mkdir one limit two
+OUTPUT=$TMP/one/output start_job env DTRAIN_FAULT=loader.read:30:sleep=100000 "$DTRAIN" "${late[@]}" --out one/run
+one=$pid
+OUTPUT=$TMP/limit/output start_job env DTRAIN_FAULT=loader.read:30:sleep=100000 "$DTRAIN" "${late[@]}" --out limit/run --time-limit 15
+limit=$pid
+OUTPUT=$TMP/two/output start_job ranks 2 env DTRAIN_FAULT=loader.read@1:12:sleep=100000 "$DTRAIN" "${late[@]}" --out two/run
+two=$pid
+OUTPUT=$TMP/two/output
 wait_for ' step +2/60 '
-pause 2
-for rank in $(ranks_of $pid); do kill -USR1 "$rank"; done
+pause 3
+pid=$one
+ask TERM
+for rank in $(ranks_of $two); do kill -USR1 "$rank"; done
+OUTPUT=$TMP/one/output
 ended_with 75 25
-expect_output 'rank 1 on .*: stopped on SIGUSR1 while data/train/.*\.jpg had not come for [0-9]+ s; the same command goes on'
+expect_output '^dtrain: stopped on SIGTERM after step [0-9]+; the same command goes on from one/run'
+step=$(sed -n 's/^dtrain: stopped .* after step \([0-9]*\);.*/\1/p' "$OUTPUT")
+pid=$two OUTPUT=$TMP/two/output
+ended_with 75 25
+expect_output 'rank 1 on .*: stopped on SIGUSR1 while .*data/train/.*\.jpg had not come for [0-9]+ s; the same command goes on'
+pid=$limit OUTPUT=$TMP/limit/output
+ended_with 75 40
+expect_output '^dtrain: stopped on the time limit of 15s after step [0-9]+'
+OUTPUT=$_base/output
+expect_exit 0 "$DTRAIN" "${small[@]}" --data "$TMP/data" --epochs 10 --steps $((step + 2)) --out one/run
+expect_output "going on after step $step,"
 
 begin "a signal while a training ends does not change its code"
 small_data
 for point in store.rename:1 safetensors.rename:1; do
-    for signal in TERM INT HUP USR1; do
+    case $point in store*) signals="TERM HUP $(if_long INT USR1)" ;; *) signals="INT $(if_long TERM HUP USR1)" ;; esac
+    for signal in $signals; do
         rm -rf run w.safetensors
         start_job env DTRAIN_FAULT=$point:sleep=2 "$DTRAIN" "${small[@]}" --steps 1 --out run --export w.safetensors
         if [ $point = store.rename:1 ]; then wait_for ' eval +step '; else wait_for ' save '; fi
@@ -138,8 +169,7 @@ expect_exit 1 bash -c 'ulimit -f 20; exec "$@"' - "$DTRAIN" "${small[@]}" --step
 expect_output 'File too large'
 
 begin "other commands end on a signal as usual and leave nothing half written"
-small_data
-expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1 --out run
+trained
 for signal in TERM INT HUP; do
     start_job env DT_HANG_ON=w.safetensors.tmp DT_HANG_CALL=fsync "$hang" export run --output w.safetensors
     pause 1
@@ -151,8 +181,7 @@ done
 
 for what in OUT/lock OUT/metrics.jsonl OUT/config.conf --weights --init --config manifest.json shard; do
     begin "a FIFO as $what hangs nothing"
-    small_data
-    expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1 --out run
+    trained
     [ "$_state" != skipped ] || continue
     mkfifo fifo
     case $what in
