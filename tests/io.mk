@@ -32,6 +32,7 @@ IO_TESTS += tests/io/weights/file_kind_test
 IO_TESTS += tests/io/weights/safetensors_test
 TESTS_TSAN += tests/io/metrics/progress_test
 TESTS_TSAN += tests/io/source/loader_broken_test
+TESTS_TSAN += tests/io/source/loader_slow_test
 TESTS_TSAN += tests/io/source/loader_test
 TESTS_TSAN += tests/io/store/checkpoint_load_test
 TESTS_TSAN += tests/io/store/checkpoint_locations_test

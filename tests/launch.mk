@@ -18,6 +18,7 @@ LAUNCH_TESTS += tests/launch/show/table_test
 LAUNCH_TESTS += tests/launch/stop/events_test
 LAUNCH_TESTS += tests/launch/stop/signals_test
 TESTS_TSAN += tests/launch/cloud/spot_notice_test
+TESTS_TSAN += tests/launch/run/run_lock_test
 TESTS_TSAN += tests/launch/stop/events_test
 fakes_SOURCES += tests/launch/options/options_kit.c
 fakes_SOURCES += tests/launch/options/options_kit.h
