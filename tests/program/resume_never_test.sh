@@ -31,7 +31,7 @@ small_data
 touch file
 for wrong in "--init nowhere.safetensors" "--checkpoint-dir file" "--checkpoint-dir made --checkpoint-mirror made" "--checkpoint-dir made/b --checkpoint-mirror file" \
     "--batch 60000 --image-size 2048" "--data nowhere" "--export nowhere/w.safetensors" "--epochs 2 --warmup-epochs 3" "--resume must"; do
-    for resume in auto never; do
+    for resume in auto $(if_long never); do
         expect_exit '1|2' "$DTRAIN" "${small[@]}" --resume $resume $wrong
         expect test ! -e runs
         expect test ! -e made/b

@@ -80,7 +80,7 @@ for signal_and_seconds in 'INT 0.1' 'TERM 0.3' 'HUP 0.1' 'USR1 0.3' 'USR2 0.1' '
     expect_output "^dtrain: stopped on SIG$1 (before the first step|after step)"
 done
 
-for call in opendir stat read; do
+for call in opendir read $(if_long stat); do
     begin "a start that hangs in $call stops with code 75 and says where"
     small_data
     case $call in
