@@ -176,14 +176,39 @@ static bool same_folder(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+/* Local. Refuses a folder where another run works, without keeping a lock there. A folder without a file
+ * `lock` is free. */
+static dt_status check_free(const char *option, const char *folder, dt_comm *comm, dt_error *err)
+{
+    char path[DT_PATH_BYTES + 32];
+    struct stat st;
+    dt_run_lock *lock = NULL;
+    snprintf(path, sizeof path, "%s/lock", folder);
+    if (lstat(path, &st) != 0)
+        return DT_OK;
+    dt_status status = dt_run_lock_acquire(option, folder, comm, &lock, err);
+    dt_run_lock_release(lock);
+    return status == DT_ERR_USAGE ? status : DT_OK; /* DT_ERR_IO: the disk may recover */
+}
+
+/* Local. Refuses the usual folder of another run, whose lock is in the folder above. */
+static dt_status check_no_other_run(const char *option, const char *folder, const char *out, dt_comm *comm,
+                                    dt_error *err)
+{
+    char above[DT_PATH_BYTES + 16];
+    snprintf(above, sizeof above, "%s/..", folder);
+    return same_folder(above, out) ? DT_OK : check_free(option, above, comm, err);
+}
+
 /* Local; called by the rank that holds the folder's lock. */
-static dt_status open_folder(const char *option, const char *folder, dt_comm *comm, dt_checkpoint_folders *f,
-                             int which, dt_error *err)
+static dt_status open_folder(const char *option, const char *folder, const char *out, dt_comm *comm,
+                             dt_checkpoint_folders *f, int which, dt_error *err)
 {
     struct stat st;
     f->made[which] = lstat(folder, &st) != 0;
     snprintf(f->owned[which], sizeof f->owned[which], "%s", folder);
     DT_TRY(dt_durable_make_folder(folder, err));
+    DT_TRY(check_no_other_run(option, folder, out, comm, err));
     dt_status status = dt_run_lock_acquire(option, folder, comm, &f->locks[which], err);
     if (status == DT_ERR_IO) /* full or read-only: that may pass, and its checkpoints can be read */
         dt_log_warn("--%s: %s: continuing without a lock there", option, err->message);
@@ -236,7 +261,7 @@ static dt_status open_mirror(const dt_options *o, const char *folder, dt_comm *c
             dt_fail(err, DT_ERR_USAGE, "--checkpoint-mirror: %s is the folder of the checkpoints themselves",
                     o->checkpoint_mirror);
     else if (comm->rank == 0)
-        status = open_folder("checkpoint-mirror", o->checkpoint_mirror, comm, f, 1, err);
+        status = open_folder("checkpoint-mirror", o->checkpoint_mirror, o->out, comm, f, 1, err);
     if (status == DT_OK && comm->rank == 0)
         status = try_mirror(o->checkpoint_mirror, f->store, err);
     if (status == DT_OK)
@@ -258,8 +283,10 @@ static dt_status open_folders(const dt_options *o, const char *usual, dt_comm *c
             "--checkpoint-mirror DIR on storage that all hosts see, or use a folder there",
             option, folder);
     const bool leads = f->per_host ? comm->local_rank == 0 : comm->rank == 0;
-    if (leads && (is_given || f->per_host)) /* else the run's lock covers it */
-        status = open_folder(option, folder, comm, f, 0, err);
+    if (leads && (is_given || f->per_host))
+        status = open_folder(option, folder, o->out, comm, f, 0, err);
+    else if (leads) /* the run's lock covers it, but another run may have named it with --checkpoint-dir */
+        status = check_free(option, folder, comm, err);
     if (status == DT_OK && leads)
         status = try_folder(option, folder, err);
     if (status == DT_OK)

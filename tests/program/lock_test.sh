@@ -153,6 +153,21 @@ end_job
 expect test "$code" = 75
 expect_no_output 'works there now'
 
+begin "no other run gets the folder of a run's checkpoints, whichever of them names it"
+digits data 2 8 2
+start_first "${train[@]}"
+for option in checkpoint-dir checkpoint-mirror; do
+    second 2 "${train[@]}" --epochs 1000 --out other --$option run/checkpoints
+    expect_output "^dtrain: --$option run/checkpoints/..: another run works there, process $first "
+    expect test ! -e other
+done
+end_first
+rm -rf run
+start_first "${train[@]}" --out first --checkpoint-dir run/checkpoints
+second 2 "${train[@]}" --epochs 1000
+expect_output '^dtrain: --out run/checkpoints: another run works there'
+end_first
+
 begin "a paused run that has lost its lock leaves with code 1, says who has it, and changes nothing more, on 2 ranks"
 need_preload && need_containers && {
     digits data 2 8 2

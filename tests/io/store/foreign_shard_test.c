@@ -243,7 +243,7 @@ static void flipped_bytes_with_a_good_hash_do_no_harm(void)
         memcpy(mutant, whole, n);
         for (int k = 0; k < 1 + i % 4; k++) {
             x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-            mutant[x % n] = i % 2 ? (char)(x >> 32) : (char)(mutant[x % n] ^ 1 << (x >> 40 & 7));
+            mutant[x % n] = (char)(i % 2 ? (int)(x >> 32 & 127) : mutant[x % n] ^ 1 << (x >> 40 & 7));
         }
         dt_test_write_file(shard_path(), mutant, n);
         forge_manifest(store);
