@@ -1,4 +1,5 @@
 # Tests of launch/. A test program is one line: LAUNCH_TESTS += tests/launch/FOLDER/NAME_test (from tests/launch/FOLDER/NAME_test.c).
+LAUNCH_TESTS += tests/launch/checkpoints/verify_test
 LAUNCH_TESTS += tests/launch/checkpoints/weights_test
 LAUNCH_TESTS += tests/launch/cloud/http_test
 LAUNCH_TESTS += tests/launch/cloud/spot_notice_test

@@ -33,7 +33,7 @@ static const char *shown_name(const char *name)
     return strncmp(name, "buffer/", 7) == 0 ? name + 7 : name;
 }
 
-dt_status dt_state_check(const char *name, const float *values, int64_t n, dt_error *err)
+dt_status dt_state_check_part(const char *name, const float *values, int64_t n, int64_t first, dt_error *err)
 {
     const bool variance = is_variance(name);
     if (!variance && all_finite(values, n))
@@ -41,12 +41,17 @@ dt_status dt_state_check(const char *name, const float *values, int64_t n, dt_er
     for (int64_t i = 0; i < n; i++) {
         if (!isfinite(values[i]))
             return dt_fail(err, DT_ERR_NUMERIC, "%s is not finite: its element %lld is %g", shown_name(name),
-                           (long long)i, (double)values[i]);
+                           (long long)(first + i), (double)values[i]);
         if (variance && values[i] < 0.0F)
             return dt_fail(err, DT_ERR_NUMERIC, "%s has a negative variance: its element %lld is %g",
-                           shown_name(name), (long long)i, (double)values[i]);
+                           shown_name(name), (long long)(first + i), (double)values[i]);
     }
     return DT_OK;
+}
+
+dt_status dt_state_check(const char *name, const float *values, int64_t n, dt_error *err)
+{
+    return dt_state_check_part(name, values, n, 0, err);
 }
 
 dt_status dt_state_check_all(const dt_state_layout *layout, const dt_state_io *io, dt_error *err)

@@ -15,6 +15,9 @@
  * DT_ERR_NUMERIC: the message names the tensor, the first bad element and its value. */
 dt_status dt_state_check(const char *name, const float *values, int64_t n, dt_error *err);
 
+/* As dt_state_check for a part of a tensor, which begins with its element `first`. */
+dt_status dt_state_check_part(const char *name, const float *values, int64_t n, int64_t first, dt_error *err);
+
 /* Local, blocking. Check every tensor of a state; `io` needs get only. Stops at the first one that fails,
  * with its error. DT_ERR_MEMORY; errors of get. */
 dt_status dt_state_check_all(const dt_state_layout *layout, const dt_state_io *io, dt_error *err);

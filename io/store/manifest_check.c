@@ -70,6 +70,8 @@ static dt_status check_tensors(const dt_manifest *m, dt_error *err)
 
 dt_status dt_manifest_check(const dt_manifest *m, dt_error *err)
 {
+    if (m->n_tensors == 0 || m->n_shards == 0)
+        return dt_fail(err, DT_ERR_FORMAT, "%s: there are none", m->n_tensors == 0 ? "tensors" : "shards");
     for (int64_t i = 0; i < m->n_shards; i++)
         if (m->shards[i].n_elems > m->shards[i].bytes / (int64_t)sizeof(float))
             return dt_fail(err, DT_ERR_FORMAT, "shards[%lld]: %lld bytes are too few for %lld elements",

@@ -7,6 +7,7 @@
 #include "io/durable.h"
 #include "io/store/checkpoint_folder.h"
 #include "io/store/checkpoint_hold.h"
+#include "launch/checkpoints/verify.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -88,7 +89,7 @@ static dt_status verify_shards(dt_store *store, const dt_manifest *m, dt_checkpo
     for (int64_t i = 0; i < m->n_shards; i++) {
         if (!store->ops->has_shard(store, m->step, &m->shards[i]))
             continue;
-        const dt_status status = store->ops->verify_shard(store, m, &m->shards[i], NULL, &why);
+        const dt_status status = dt_checkpoint_verify_shard(store, m, &m->shards[i], NULL, &why);
         if (status == DT_ERR_MEMORY) {
             *err = why;
             return status;

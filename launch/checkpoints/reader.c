@@ -9,6 +9,7 @@
 #include "io/store/checkpoint_folder.h"
 #include "io/store/checkpoint_hold.h"
 #include "io/store/hdf5_store.h"
+#include "launch/checkpoints/verify.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -151,8 +152,8 @@ static dt_status verify(dt_checkpoint_reader *r, int folder, int64_t shard, dt_e
     if (shard == 0 && !r->values)
         r->values = dt_alloc_large((size_t)entry->n_elems * sizeof *r->values);
     if (shard > 0 || !r->values)
-        return store->ops->verify_shard(store, &r->manifest, entry, NULL, err);
-    DT_TRY(store->ops->read_shard(store, &r->manifest, entry, r->values, err));
+        return dt_checkpoint_verify_shard(store, &r->manifest, entry, NULL, err);
+    DT_TRY(dt_checkpoint_verify_shard(store, &r->manifest, entry, r->values, err));
     r->loaded = shard;
     return DT_OK;
 }

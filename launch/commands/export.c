@@ -28,9 +28,12 @@ static dt_status read_configuration(const dt_manifest *m, dt_options **trained, 
         return dt_fail_memory(err, sizeof *o, "the options of the training");
     dt_options_set_defaults(o, DT_COMMAND_TRAIN);
     o->config.image_size = m->image_size;
-    if (dt_options_read_trained(m->config_text, DT_COMMAND_TRAIN, o, err) != DT_OK) {
-        dt_free(o);
-        return dt_error_prefix(err, "the checkpoint of step %lld", (long long)m->step);
+    dt_error why = {0};
+    if (dt_options_read_trained(m->config_text, DT_COMMAND_TRAIN, o, &why) != DT_OK) {
+        dt_log_warn("the checkpoint of step %lld: %s: exporting with the default --eval-crop",
+                    (long long)m->step, why.message);
+        dt_options_set_defaults(o, DT_COMMAND_TRAIN);
+        o->config.image_size = m->image_size;
     }
     *trained = o;
     return DT_OK;
@@ -55,8 +58,6 @@ static dt_status write_file(const dt_options *options, dt_checkpoint_reader *rea
     dt_status status = dt_weights_export(&layout, &io, options->output, &o, err);
     if (status == DT_ERR_USAGE && options->ema)
         return dt_error_prefix(err, "--ema: the checkpoint of step %lld", (long long)m->step);
-    if (status == DT_ERR_NUMERIC)
-        return dt_error_prefix(err, "the checkpoint of step %lld (--step names another)", (long long)m->step);
     if (status == DT_OK)
         dt_log_info("the weights of step %lld are in %s", (long long)m->step, options->output);
     return status;
