@@ -7,9 +7,6 @@
 
 #include <stdio.h>
 
-/* With 16 KiB, ResNet-50 ends with a segmentation fault; with 64 KiB it does not. */
-#define LEAST_STACK_BYTES (INT64_C(128) << 10)
-
 dt_status dt_team_check(const dt_backend *backend, int64_t *n_threads, dt_error *err)
 {
     const dt_cpu_team *team = &backend->team;
@@ -19,12 +16,12 @@ dt_status dt_team_check(const dt_backend *backend, int64_t *n_threads, dt_error 
     dt_settings_of_threads(settings, sizeof settings);
     if (settings[0])
         snprintf(because, sizeof because, " (%s)", settings);
-    if (team->least_stack_bytes < LEAST_STACK_BYTES)
+    if (team->least_stack_bytes < DT_CPU_LEAST_STACK_BYTES)
         return dt_fail(
             err, DT_ERR_USAGE,
             "OpenMP's threads have stacks of %lld KiB%s, and computing needs %lld; raise OMP_STACKSIZE or "
             "unset it",
-            (long long)(team->least_stack_bytes >> 10), because, (long long)(LEAST_STACK_BYTES >> 10));
+            (long long)(team->least_stack_bytes >> 10), because, (long long)(DT_CPU_LEAST_STACK_BYTES >> 10));
     if (team->n_threads < *n_threads)
         dt_log_warn(
             "OpenMP provides %d of %lld compute threads%s: the results are the same, the speed is not",

@@ -38,6 +38,17 @@ static size_t requested_stack_bytes(void)
     return (size_t)number << (10 * (unit - units));
 }
 
+/* The size of stacks that OpenMP gives its threads because of the environment; INT64_MAX: its default. */
+static int64_t accepted_stack_bytes(void)
+{
+    const size_t bytes = requested_stack_bytes();
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    const bool accepted = bytes > 0 && pthread_attr_setstacksize(&attributes, bytes) == 0;
+    pthread_attr_destroy(&attributes);
+    return accepted ? (int64_t)bytes : INT64_MAX;
+}
+
 /* Start as many threads as OpenMP will, and end them again: GCC's OpenMP ends the program if it cannot
  * start a thread, without a word about the reason. */
 static dt_status try_threads(int n, dt_error *err)
@@ -111,6 +122,11 @@ dt_status dt_cpu_team_start(dt_cpu_kernels *cpu, dt_error *err)
 {
     dt_cpus before;
     const int limit = omp_get_thread_limit();
+    const int64_t stack_bytes = accepted_stack_bytes();
+    if (cpu->n_threads > 1 && stack_bytes < DT_CPU_LEAST_STACK_BYTES) {
+        cpu->team = (dt_cpu_team){1, 1, stack_bytes}; /* no thread is started: the system may refuse it */
+        return DT_OK;
+    }
     if (cpu->n_threads > 1)
         DT_TRY(try_threads((cpu->n_threads < limit ? cpu->n_threads : limit) - 1, err));
     const bool known = dt_cpus_read(0, &before);

@@ -107,7 +107,7 @@ has_cudnn && {
     sed '/maxGridSize/d; s/"multiProcessorCount": 40/"multiProcessorCount": "many"/' "$TOP_SRCDIR/layers/cuda/devices/t4.json" >bad.json &&
         refused 'bad.json: cuDNN rejects these device properties'
     : >bad.json && refused 'bad.json: '
-    mkdir folder.json && device=folder.json refused 'folder.json: '
+    mkdir folder.json && device=folder.json refused 'folder.json is a folder'
 }
 
 begin "options that contradict each other are refused"
