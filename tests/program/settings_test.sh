@@ -5,6 +5,7 @@ all_cases_need need_cpu_backend
 
 unset OMP_NUM_THREADS OMP_PROC_BIND OMP_PLACES GOMP_CPU_AFFINITY DNNL_MAX_CPU_ISA ONEDNN_MAX_CPU_ISA
 small=(--backend cpu --image-size 32 --batch 6 --epochs 1 --seed 3)
+hash= expected=
 measured=(--backend cpu --input synthetic --arch resnet18 --image-size 32 --batch 4 --steps 1)
 
 # trains NETWORK ENVIRONMENT...: the hash of the weights after some steps with two threads is in $hash
@@ -13,7 +14,7 @@ trains() {
     shift
     rm -rf run weights
     expect_exit 0 env "$@" "$DTRAIN" "${small[@]}" --data data --arch "$arch" --threads "${threads:-2}" --out run --export weights
-    hash=$(sha256sum < weights)
+    if [ "$_state" != skipped ]; then hash=$(sha256sum <weights); fi
 }
 
 # undisturbed: the hash with no variable set is in $expected; trained once
