@@ -128,8 +128,8 @@ need_containers && {
     expect test ! -e run/lock
 }
 
-begin "without the kernel's locks a run in another PID namespace keeps its lock by its heartbeat"
-need_preload && need_containers && {
+begin "without the kernel's locks a run in another PID namespace keeps its lock by its heartbeat" # in each run: launch/run/run_lock_test
+long_case && need_preload && need_containers && {
     digits data 2 8 2
     start_first "${without_locks[@]}" "${container[@]}" "${train[@]}"
     second 2 "${without_locks[@]}" "${train[@]}" --epochs 1000
@@ -215,8 +215,8 @@ one_of_two()
     echo "$codes $?" >"$1.codes"
 }
 
-begin "of two starts while writes and renames of the lock are slow one trains, with the kernel's locks and without" # at the same time
-need_preload && {
+begin "of two starts while writes and renames of the lock are slow one trains, with the kernel's locks and without" # in each run: many starts in launch/run/run_lock_test
+long_case && need_preload && {
     digits data 2 8 2
     one_of_two with &
     with=$!
