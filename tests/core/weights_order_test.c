@@ -93,7 +93,61 @@ static void an_order_gives_every_element_its_offset(void)
     check_order(&o, canonical);
 }
 
+/* The orders of layers/cpu: n_k filters in blocks of `block`, over n_c channels in blocks of `depth`, as the
+ * fast ways through whole blocks see them and with blocks that are not whole; `shift` moves native memory off
+ * the cache lines. */
+static void check_large(int64_t n_k, int64_t n_c, int64_t n_taps, int64_t block, int64_t depth, int64_t shift)
+{
+    enum { MOST = 1 << 16 };
+    _Alignas(64) static float values[MOST], moved[MOST], again[MOST];
+    const dt_weights_order o = {.n_k = n_k,
+                                .n_c = n_c,
+                                .n_taps = n_taps,
+                                .k_block = block,
+                                .c_block = depth,
+                                .k_step = 1,
+                                .k_block_step = (n_c + depth - 1) / depth * depth * n_taps * block,
+                                .c_step = block,
+                                .c_block_step = n_taps * depth * block,
+                                .tap_step = depth * block};
+    const int64_t n = n_k * n_c * n_taps;
+    int64_t n_wrong = 0, n_written = 0;
+    for (int64_t i = 0; i < MOST; i++) {
+        values[i] = (float)i;
+        moved[i] = again[i] = -1.0F;
+    }
+    dt_weights_from_canonical(&o, values, moved + shift);
+    for (int64_t k = 0; k < n_k; k++)
+        for (int64_t c = 0; c < n_c; c++)
+            for (int64_t tap = 0; tap < n_taps; tap++)
+                n_wrong += moved[shift + k / block * o.k_block_step + k % block + c / depth * o.c_block_step +
+                                 c % depth * block + tap * o.tap_step] !=
+                           values[(k * n_c + c) * n_taps + tap];
+    for (int64_t i = 0; i < MOST; i++)
+        n_written += moved[i] >= 0.0F;
+    dt_weights_to_canonical(&o, moved + shift, again);
+    DT_CHECK_INT(n_wrong, 0);
+    DT_CHECK_INT(n_written, n);
+    DT_CHECK_BYTES(again, values, (size_t)n * sizeof *values);
+    DT_CHECK(again[n] == -1.0F);
+}
+
+static void large_blocks_are_moved_as_single_elements_are(void)
+{
+    for (int64_t block = 8; block <= 16; block += 8)
+        for (int64_t shift = 0; shift < 2; shift++) {
+            check_large(4 * block, 2 * block, 9, block, block, shift);
+            check_large(2 * block, 4 * block, 1, block, block, shift);
+            check_large(2 * block + 3, 2 * block, 1, block, block, shift); /* filters left over */
+            check_large(2 * block, 2 * block + 5, 9, block, block, shift); /* channels left over */
+            check_large(2 * block, block + 4, 1, block, block, shift);     /* a part of a tile */
+            check_large(4 * block, 3, 49, block, 3, shift);                /* no multiple of four */
+            check_large(4 * block, 4, 9, block, 4, shift);
+        }
+}
+
 static const dt_test tests[] = {
     DT_TEST(an_order_gives_every_element_its_offset),
+    DT_TEST(large_blocks_are_moved_as_single_elements_are),
 };
 DT_TEST_MAIN("core/weights_order", tests)
