@@ -4,9 +4,9 @@
  *   checkpoint_bench FOLDER [ROUNDS [ARCH]]        5 rounds of resnet50; FOLDER must be empty
  *
  * In each round: a plain write and fsync of one file, a checkpoint of one rank (hashes, fsyncs and renames),
- * a plain read, a load as the checkpoint was left, which is not in the page cache, and a second one, which
- * finds it there (both hash, and set the net). Prints one JSON
- * object; benchmarks/README.md defines the keys. */
+ * a plain read, a load as the checkpoint was left, which is not in the page cache, and a second one after
+ * the file was brought there (both hash, and set the net). Prints one JSON object; benchmarks/README.md
+ * defines the keys. */
 #include "config.h"
 
 #include "comm/self.h"
@@ -112,6 +112,20 @@ static dt_status save(bench *b, int round, dt_error *err)
     return status;
 }
 
+/* Read the shard through the page cache, which keeps it. */
+static dt_status bring_into_cache(const bench *b, const dt_manifest *m, dt_error *err)
+{
+    char path[DT_DURABLE_PATH_BYTES], part[1 << 16];
+    DT_TRY(dt_durable_path(path, err, "%s/step-%08lld/%s", b->folder, (long long)m->step, m->shards[0].file));
+    const int fd = open(path, O_RDONLY);
+    if (fd < 0)
+        return dt_fail_errno(err, "%s: cannot open it", path);
+    while (read(fd, part, sizeof part) > 0)
+        ;
+    close(fd);
+    return DT_OK;
+}
+
 static dt_status load(bench *b, double *seconds, double *cpu_seconds, dt_error *err)
 {
     bool found = false;
@@ -123,7 +137,9 @@ static dt_status load(bench *b, double *seconds, double *cpu_seconds, dt_error *
                               err));
     *seconds = dt_clock_s() - start;
     *cpu_seconds = cpu_s() - start_cpu;
+    const dt_status status = found ? bring_into_cache(b, &m, err) : DT_OK;
     dt_manifest_clear(&m);
+    DT_TRY(status);
     return found ? DT_OK : dt_fail(err, DT_ERR_INTERNAL, "the checkpoint just written is not there");
 }
 

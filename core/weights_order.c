@@ -128,7 +128,7 @@ static inline bool move_block(const dt_weights_order *o, bool to_canonical, floa
         const int64_t n_lines = least(TILE, n - at);
         for (int64_t i = 0; i < n_lines; i++) {
             lines[i] = native + c * o->c_step + tap * o->tap_step;
-            if (!whole_lines) /* the next block's: they are far apart, and the processor does not foresee them */
+            if (!whole_lines) /* of the next block: they are far apart, and no processor foresees them */
                 __builtin_prefetch((const void *)((uintptr_t)lines[i] + (uintptr_t)o->c_block_step * 4), 1);
             c += ++tap == o->n_taps;
             tap = tap == o->n_taps ? 0 : tap;

@@ -1,9 +1,10 @@
-#define _GNU_SOURCE /* O_DIRECT, sync_file_range */
+#define _GNU_SOURCE /* sync_file_range */
 #include "io/file_writer.h"
 
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
 #include "io/durable.h"
+#include "io/file_reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +13,6 @@
 #include <unistd.h>
 
 #define BLOCK_BYTES ((int64_t)8 << 20) /* with less, the disk waits too often for the next block */
-#define PAGE_BYTES ((int64_t)4096)     /* offsets, sizes and addresses of O_DIRECT are multiples of it */
 
 typedef struct block {
     char *data;
@@ -25,11 +25,12 @@ struct dt_file_writer {
     dt_durable_hasher *hasher;
     char hex[33];     /* of what was written */
     char *buffers[2]; /* one is filled while the other one is written */
-    int64_t capacity; /* of each */
-    int current;      /* the one that is filled */
-    int64_t used;     /* bytes of it */
-    int64_t at;       /* the offset of its first byte in the file; a multiple of PAGE_BYTES */
-    bool direct;      /* the descriptor has O_DIRECT; changed by the thread that writes */
+    int64_t capacity; /* of each, as far as this file needs it */
+    dt_file_writer_memory own;
+    int current;  /* the one that is filled */
+    int64_t used; /* bytes of it */
+    int64_t at;   /* the offset of its first byte in the file; a multiple of DT_FILE_PAGE_BYTES */
+    bool direct;  /* the descriptor has O_DIRECT; changed by the thread that writes */
 
     pthread_t thread;
     bool has_thread;
@@ -44,16 +45,10 @@ struct dt_file_writer {
 
 /* -- writing --------------------------------------------------------------------------------------------- */
 
-static bool set_direct(int fd, bool direct)
-{
-    const int flags = fcntl(fd, F_GETFL);
-    return flags >= 0 && fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
-}
-
 static void leave_direct(dt_file_writer *w)
 {
     if (w->direct)
-        (void)set_direct(w->options.fd, false); /* what cannot be taken back was not set */
+        (void)dt_file_set_direct(w->options.fd, false); /* what cannot be taken back was not set */
     w->direct = false;
 }
 
@@ -66,7 +61,7 @@ static bool write_direct(const dt_file_writer *w, const block *b, int64_t *writt
                                  (off_t)(b->at + *written));
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0 || n % PAGE_BYTES != 0)
+        if (n <= 0 || n % DT_FILE_PAGE_BYTES != 0)
             return false; /* the usual write returns the reason if there is one */
         *written += n;
     }
@@ -93,44 +88,13 @@ static dt_status write_block(dt_file_writer *w, const block *b, dt_error *err)
     return DT_OK;
 }
 
-/* -- reading back ---------------------------------------------------------------------------------------- */
-
-/* Past the page cache, as far as this file system does that; *done: bytes that were read. */
-static dt_status read_direct(const dt_file_writer *w, const block *b, int64_t *done, dt_error *err)
-{
-    while (*done < b->bytes && *done % PAGE_BYTES == 0) {
-        const int64_t pages = (b->bytes - *done + PAGE_BYTES - 1) / PAGE_BYTES; /* the last one ends early */
-        const ssize_t n =
-            pread(w->options.fd, b->data + *done, (size_t)(pages * PAGE_BYTES), (off_t)(b->at + *done));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno != EINVAL)
-            return dt_fail_errno(err, "%s: cannot read %lld bytes at %lld", w->options.path,
-                                 (long long)b->bytes, (long long)b->at);
-        if (n <= 0)
-            break; /* the usual read returns the reason */
-        *done += n;
-    }
-    return DT_OK;
-}
-
-static dt_status read_block(dt_file_writer *w, const block *b, dt_error *err)
-{
-    const dt_file_writer_options *o = &w->options;
-    int64_t done = 0;
-    if (w->direct)
-        DT_TRY(read_direct(w, b, &done, err));
-    if (done >= b->bytes)
-        return DT_OK;
-    leave_direct(w);
-    return dt_durable_read(o->fd, o->path, b->data + done, b->bytes - done, b->at + done, err);
-}
-
 /* -- the thread ------------------------------------------------------------------------------------------ */
 
 static dt_status transfer(dt_file_writer *w, const block *b, dt_error *err)
 {
-    return b->is_read ? read_block(w, b, err) : write_block(w, b, err);
+    if (!b->is_read)
+        return write_block(w, b, err);
+    return dt_file_read_block(w->options.fd, w->options.path, &w->direct, b->data, b->bytes, b->at, err);
 }
 
 static void *transfer_blocks(void *context)
@@ -187,7 +151,7 @@ static dt_status start_block(dt_file_writer *w, const block *b, dt_error *err)
 /* Hand the buffer's whole pages to the disk, and go on in the other buffer with the bytes after them. */
 static dt_status submit(dt_file_writer *w, dt_error *err)
 {
-    const int64_t rest = w->used % PAGE_BYTES;
+    const int64_t rest = w->used % DT_FILE_PAGE_BYTES;
     const block b = {w->buffers[w->current], w->used - rest, w->at, false};
     char *other = w->buffers[1 - w->current];
     DT_TRY(wait_idle(w, err));
@@ -202,6 +166,29 @@ static dt_status submit(dt_file_writer *w, dt_error *err)
 
 /* -- the interface --------------------------------------------------------------------------------------- */
 
+void dt_file_writer_memory_clear(dt_file_writer_memory *m)
+{
+    dt_free(m->buffers[0]);
+    dt_free(m->buffers[1]);
+    *m = (dt_file_writer_memory){0};
+}
+
+static dt_status provide_buffers(dt_file_writer *w, dt_error *err)
+{
+    dt_file_writer_memory *m = w->options.memory ? w->options.memory : &w->own;
+    if (m->capacity < w->capacity)
+        dt_file_writer_memory_clear(m);
+    for (int i = 0; i < 2; i++) {
+        m->buffers[i] = m->buffers[i] ? m->buffers[i] : dt_alloc_large((size_t)w->capacity);
+        w->buffers[i] = m->buffers[i];
+    }
+    m->capacity = m->capacity > 0 ? m->capacity : w->capacity;
+    if (m->buffers[0] && m->buffers[1])
+        return DT_OK;
+    dt_file_writer_memory_clear(m);
+    return dt_fail_memory(err, (size_t)w->capacity, "writing a file");
+}
+
 dt_status dt_file_writer_create(const dt_file_writer_options *options, dt_file_writer **writer, dt_error *err)
 {
     dt_file_writer *w = dt_calloc(1, sizeof *w);
@@ -210,17 +197,13 @@ dt_status dt_file_writer_create(const dt_file_writer_options *options, dt_file_w
     dt_status status = DT_OK;
     const bool is_large = options->bytes > BLOCK_BYTES;
     w->options = *options;
-    w->capacity = (is_large ? BLOCK_BYTES : options->bytes) + PAGE_BYTES + options->largest;
+    w->capacity = (is_large ? BLOCK_BYTES : options->bytes) + DT_FILE_PAGE_BYTES + options->largest;
     pthread_mutex_init(&w->mutex, NULL); /* on Linux neither fails */
     pthread_cond_init(&w->changed, NULL);
     DT_TRY_OR_FAIL(status, dt_durable_reserve(options->fd, options->path, options->bytes, err));
     DT_TRY_OR_FAIL(status, dt_durable_hasher_create(&w->hasher, err));
-    for (int i = 0; i < 2; i++)
-        if (!(w->buffers[i] = dt_alloc_large((size_t)w->capacity))) {
-            status = dt_fail_memory(err, (size_t)w->capacity, "writing a file");
-            goto fail;
-        }
-    w->direct = is_large && set_direct(options->fd, true);
+    DT_TRY_OR_FAIL(status, provide_buffers(w, err));
+    w->direct = is_large && dt_file_set_direct(options->fd, true);
     /* without a thread (the system may refuse one) the caller's own writes */
     w->has_thread = is_large && pthread_create(&w->thread, NULL, transfer_blocks, w) == 0;
     *writer = w;
@@ -259,15 +242,15 @@ dt_status dt_file_writer_finish(dt_file_writer *w, char hex[33], dt_error *err)
     return DT_OK;
 }
 
-/* The disk reads a block while the one before is hashed. */
+/* The disk reads a block, as large as the buffers are, while the one before is hashed. */
 static dt_status hash_file(dt_file_writer *w, dt_error *err)
 {
-    const int64_t bytes = w->options.bytes;
+    const int64_t bytes = w->options.bytes, most = w->capacity / DT_FILE_PAGE_BYTES * DT_FILE_PAGE_BYTES;
     block hashed = {0};
     dt_durable_hasher_reset(w->hasher);
-    for (int64_t at = 0; at < bytes; at += BLOCK_BYTES) {
+    for (int64_t at = 0; at < bytes; at += most) {
         w->current = 1 - w->current;
-        const int64_t n = bytes - at < BLOCK_BYTES ? bytes - at : BLOCK_BYTES;
+        const int64_t n = bytes - at < most ? bytes - at : most;
         const block b = {w->buffers[w->current], n, at, true};
         DT_TRY(start_block(w, &b, err));
         dt_durable_hasher_add(w->hasher, hashed.data, hashed.bytes);
@@ -293,7 +276,7 @@ dt_status dt_file_writer_sync_and_check(dt_file_writer *w, dt_error *err)
     }
     /* so that without O_DIRECT the disk is read, too; a file system without a disk may keep it */
     (void)posix_fadvise(o->fd, 0, 0, POSIX_FADV_DONTNEED);
-    w->direct = o->bytes > BLOCK_BYTES && set_direct(o->fd, true);
+    w->direct = o->bytes > BLOCK_BYTES && dt_file_set_direct(o->fd, true);
     const dt_status status = hash_file(w, err);
     (void)wait_idle(w, NULL);
     leave_direct(w);
@@ -322,7 +305,6 @@ void dt_file_writer_destroy(dt_file_writer *w)
     pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->mutex);
     dt_durable_hasher_destroy(w->hasher);
-    dt_free(w->buffers[0]);
-    dt_free(w->buffers[1]);
+    dt_file_writer_memory_clear(&w->own);
     dt_free(w);
 }

@@ -27,18 +27,28 @@
 
 typedef struct dt_file_writer dt_file_writer;
 
+/* The buffers of a writer, for its next file: new memory costs much of the processor time of a file, since
+ * the system clears it. Zeros: none yet. */
+typedef struct dt_file_writer_memory {
+    char *buffers[2];
+    int64_t capacity; /* bytes of each */
+} dt_file_writer_memory;
+
+void dt_file_writer_memory_clear(dt_file_writer_memory *memory);
+
 typedef struct dt_file_writer_options {
-    int fd;           /* of an empty file, open for reading and writing; borrowed */
-    const char *path; /* for messages; borrowed */
-    int64_t bytes;    /* the size that the file is going to have; reserved at once */
-    int64_t largest;  /* the most bytes that one call of dt_file_writer_room asks for */
+    int fd;                        /* of an empty file, open for reading and writing; borrowed */
+    const char *path;              /* for messages; borrowed */
+    int64_t bytes;                 /* the size that the file is going to have; reserved at once */
+    int64_t largest;               /* the most bytes that one call of dt_file_writer_room asks for */
+    dt_file_writer_memory *memory; /* that the writer uses, alone, and may enlarge; borrowed. NULL: its own */
     /* Fault points (core/base/fault.h) that every write passes: half of the bytes are written, then EIO;
      * ENOSPC. Then EIO of the fsync, and of reading the file back. NULL: none. */
     const char *fault_write, *fault_space, *fault_fsync, *fault_hash;
 } dt_file_writer_options;
 
 /* Reserves the file's blocks, so that a full disk is detected early. The caller destroys the writer. Takes
- * memory for two blocks and twice `largest`. DT_ERR_IO, DT_ERR_MEMORY. */
+ * memory for two blocks and twice `largest`, which stays in options.memory. DT_ERR_IO, DT_ERR_MEMORY. */
 dt_status dt_file_writer_create(const dt_file_writer_options *options, dt_file_writer **writer,
                                 dt_error *err);
 

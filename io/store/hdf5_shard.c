@@ -168,8 +168,8 @@ static int64_t longest_tensor(const dt_state_layout *layout, int64_t first, int6
 }
 
 static dt_status write_image(const dt_hdf5_image *image, int fd, const dt_state_layout *layout,
-                             const dt_state_io *io, int64_t first, int64_t n_elems, char hex[33],
-                             dt_error *err)
+                             const dt_state_io *io, int64_t first, int64_t n_elems,
+                             dt_file_writer_memory *memory, char hex[33], dt_error *err)
 {
     const int64_t largest = longest_tensor(layout, first, n_elems) * (int64_t)sizeof(float);
     const dt_file_writer_options options = {.fd = fd,
@@ -177,6 +177,7 @@ static dt_status write_image(const dt_hdf5_image *image, int fd, const dt_state_
                                             .bytes =
                                                 image->head_bytes + image->data_bytes + image->tail_bytes,
                                             .largest = largest > TAIL_PART_BYTES ? largest : TAIL_PART_BYTES,
+                                            .memory = memory,
                                             .fault_write = "store.write",
                                             .fault_space = "store.space",
                                             .fault_fsync = "store.fsync",
@@ -197,8 +198,8 @@ static dt_status write_image(const dt_hdf5_image *image, int fd, const dt_state_
 }
 
 dt_status dt_hdf5_shard_write(int fd, const char *path, int64_t step, const dt_state_layout *layout,
-                              const dt_state_io *io, int64_t first, int64_t n_elems, int64_t *bytes,
-                              char hex[33], dt_error *err)
+                              const dt_state_io *io, int64_t first, int64_t n_elems,
+                              dt_file_writer_memory *memory, int64_t *bytes, char hex[33], dt_error *err)
 {
     char head[DT_HDF5_VALUES_AT] = {0};
     dt_hdf5_image image = {.path = path,
@@ -209,7 +210,7 @@ dt_status dt_hdf5_shard_write(int fd, const char *path, int64_t step, const dt_s
     dt_status status = make_image(&image, step, layout, first, n_elems, err);
     dt_hdf5_unlock();
     if (status == DT_OK)
-        status = write_image(&image, fd, layout, io, first, n_elems, hex, err);
+        status = write_image(&image, fd, layout, io, first, n_elems, memory, hex, err);
     *bytes = dt_hdf5_image_bytes(&image);
     dt_free(image.tail);
     return status;

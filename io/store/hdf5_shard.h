@@ -15,15 +15,17 @@
 #define DT_IO_STORE_HDF5_SHARD_H
 
 #include "core/store.h"
+#include "io/file_writer.h"
 #include "io/store/hdf5_check.h"
 
 /* Write elements [first, first + n_elems) of the stream into the empty file `fd`, which is open for
  * reading and writing. *bytes: the file's size; hex: the XXH3-128 of what was written, and is on the disk:
- * the file is fsynced and read back. The same values give the same bytes. Returns errors of io->get;
+ * the file is fsynced and read back. The same values give the same bytes. memory:
+ * dt_file_writer_options. Returns errors of io->get;
  * DT_ERR_IO, DT_ERR_MEMORY. */
 dt_status dt_hdf5_shard_write(int fd, const char *path, int64_t step, const dt_state_layout *layout,
-                              const dt_state_io *io, int64_t first, int64_t n_elems, int64_t *bytes,
-                              char hex[33], dt_error *err);
+                              const dt_state_io *io, int64_t first, int64_t n_elems,
+                              dt_file_writer_memory *memory, int64_t *bytes, char hex[33], dt_error *err);
 
 /* Read a file of `bytes` once: its XXH3-128 must be hex, and it must be the shard that `expected`
  * describes and nothing else (hdf5_check.h). Its elements go to the sink; NULL: nowhere. What is checked,

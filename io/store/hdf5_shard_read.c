@@ -1,12 +1,20 @@
 /* hdf5_shard_read.c: reads a shard's file once: hashes it on its way into memory, and checks it there. */
 #include "core/base/alloc.h"
 #include "io/durable.h"
+#include "io/file_reader.h"
 #include "io/store/hdf5_piece.h"
 #include "io/store/hdf5_shard.h"
 
 #include <string.h>
 
 #define READ_ELEMS ((int64_t)512 << 10) /* at a time: they are hashed in the processor's cache */
+#define HASH_BYTES ((int64_t)256 << 10) /* the same of what comes past the page cache */
+#define LARGE_BYTES ((int64_t)8 << 20)  /* worth threads */
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
 
 static float *next_of_array(void *next, int64_t *n)
 {
@@ -45,15 +53,46 @@ static dt_status read_part(int fd, int64_t bytes, int64_t at, const dt_hdf5_imag
     return dt_durable_read_hashed(fd, image->path, *part, bytes, at, hasher, err);
 }
 
-/* What the image says about the values is in its head and tail: it needs no values. */
+typedef struct values_taker {
+    dt_durable_hasher *hasher;
+    const dt_shard_sink *sink; /* NULL: the values go nowhere but into the hash */
+} values_taker;
+
+static void take_values(void *context, const char *part, int64_t bytes)
+{
+    const values_taker *t = context;
+    for (int64_t done = 0; done < bytes;) {
+        int64_t n = least(bytes - done, HASH_BYTES) / (int64_t)sizeof(float);
+        float *room = t->sink ? t->sink->room(t->sink->context, &n) : NULL;
+        const int64_t n_bytes = n * (int64_t)sizeof *room;
+        dt_durable_hasher_add(t->hasher, part + done, n_bytes);
+        if (room) {
+            memcpy(room, part + done, (size_t)n_bytes); /* it is in the processor's cache */
+            t->sink->filled(t->sink->context, n);
+        }
+        done += n_bytes;
+    }
+}
+
+/* What the image says about the values is in its head and tail: it needs no values. The whole pages of a
+ * large file that the page cache does not have come past it. */
 static dt_status read_values(int fd, int64_t n_elems, const dt_shard_sink *sink, dt_hdf5_image *image,
                              dt_durable_hasher *hasher, dt_error *err)
 {
+    int64_t done = 0;
     image->data_bytes = n_elems * (int64_t)sizeof(float);
+    if (image->data_bytes >= LARGE_BYTES && !dt_file_is_cached(fd, image->data_bytes)) {
+        values_taker taker = {hasher, sink};
+        const int64_t pages = image->data_bytes / DT_FILE_PAGE_BYTES * DT_FILE_PAGE_BYTES;
+        DT_TRY(dt_file_read_past_cache(fd, image->path, DT_HDF5_VALUES_AT, pages, take_values, &taker, err));
+        done = pages / (int64_t)sizeof(float);
+    }
+    const int64_t at = DT_HDF5_VALUES_AT + done * (int64_t)sizeof(float);
     if (!sink)
-        return dt_durable_hash_part(fd, image->path, image->data_bytes, DT_HDF5_VALUES_AT, hasher, err);
-    for (int64_t done = 0; done < n_elems;) {
-        int64_t n = n_elems - done < READ_ELEMS ? n_elems - done : READ_ELEMS;
+        return dt_durable_hash_part(fd, image->path, DT_HDF5_VALUES_AT + image->data_bytes - at, at, hasher,
+                                    err);
+    while (done < n_elems) {
+        int64_t n = least(n_elems - done, READ_ELEMS);
         float *room = sink->room(sink->context, &n);
         DT_TRY(dt_durable_read_hashed(fd, image->path, room, n * (int64_t)sizeof *room,
                                       DT_HDF5_VALUES_AT + done * (int64_t)sizeof *room, hasher, err));

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,7 +28,9 @@
 typedef struct hdf5_store {
     dt_store base; /* first */
     dt_pruner pruner;
-    char folder[]; /* without a slash at the end */
+    pthread_mutex_t mutex;        /* guards `memory`: threads may write shards at the same time */
+    dt_file_writer_memory memory; /* for the next shard that is written */
+    char folder[];                /* without a slash at the end */
 } hdf5_store;
 
 static const char *folder_of(dt_store *store)
@@ -48,6 +51,8 @@ static const dt_guard *guard_of(dt_store *store)
 static void hdf5_destroy(dt_store *store)
 {
     dt_pruner_clear(pruner_of(store));
+    dt_file_writer_memory_clear(&((hdf5_store *)store)->memory);
+    pthread_mutex_destroy(&((hdf5_store *)store)->mutex);
     dt_free(store);
 }
 
@@ -105,6 +110,17 @@ static dt_status open_soon(const char *path, int flags, int *fd, dt_error *err)
     }
 }
 
+/* Exchange the memory that the store keeps with *m. */
+static void exchange_memory(dt_store *store, dt_file_writer_memory *m)
+{
+    hdf5_store *s = (hdf5_store *)store;
+    pthread_mutex_lock(&s->mutex);
+    const dt_file_writer_memory kept = s->memory;
+    s->memory = *m;
+    pthread_mutex_unlock(&s->mutex);
+    *m = kept;
+}
+
 static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_layout *layout,
                                   const dt_state_io *io, dt_shard_entry *entry, dt_error *err)
 {
@@ -113,6 +129,7 @@ static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_
     if (dt_fault("store.open"))
         return injected(err, path, "make the file");
     int fd = -1;
+    dt_file_writer_memory memory = {0};
     dt_status status = open_soon(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, &fd, err);
     if (status != DT_OK && errno == ENOENT)
         return dt_fail(
@@ -121,8 +138,11 @@ static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_
             "hosts checkpoints must be on a file system that all of them share",
             path);
     DT_TRY(status);
-    status = dt_hdf5_shard_write(fd, path, step, layout, io, entry->first, entry->n_elems, &entry->bytes,
-                                 entry->xxh3_128, err);
+    exchange_memory(store, &memory);
+    status = dt_hdf5_shard_write(fd, path, step, layout, io, entry->first, entry->n_elems, &memory,
+                                 &entry->bytes, entry->xxh3_128, err);
+    exchange_memory(store, &memory);
+    dt_file_writer_memory_clear(&memory); /* that another thread has given back meanwhile */
     if (close(fd) != 0 && status == DT_OK)
         status = dt_fail_errno(err, "%s: cannot close it", path);
     return status;
@@ -393,6 +413,7 @@ dt_status dt_store_hdf5_create(const char *folder, dt_store **store, dt_error *e
     if (!s)
         return dt_fail_memory(err, sizeof *s + length + 1, "the checkpoint store");
     s->base.ops = &hdf5_ops;
+    pthread_mutex_init(&s->mutex, NULL); /* on Linux it does not fail */
     memcpy(s->folder, folder, length);
     s->pruner.folder = s->folder;
     *store = &s->base;

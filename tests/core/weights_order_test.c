@@ -120,9 +120,9 @@ static void check_large(int64_t n_k, int64_t n_c, int64_t n_taps, int64_t block,
     for (int64_t k = 0; k < n_k; k++)
         for (int64_t c = 0; c < n_c; c++)
             for (int64_t tap = 0; tap < n_taps; tap++)
-                n_wrong += moved[shift + k / block * o.k_block_step + k % block + c / depth * o.c_block_step +
-                                 c % depth * block + tap * o.tap_step] !=
-                           values[(k * n_c + c) * n_taps + tap];
+                n_wrong +=
+                    moved[shift + k / block * o.k_block_step + k % block + c / depth * o.c_block_step +
+                          c % depth * block + tap * o.tap_step] != values[(k * n_c + c) * n_taps + tap];
     for (int64_t i = 0; i < MOST; i++)
         n_written += moved[i] >= 0.0F;
     dt_weights_to_canonical(&o, moved + shift, again);

@@ -212,8 +212,8 @@ static void groups_of_any_number_of_tensors_are_read(void)
         char hex[33];
         int64_t bytes = 0;
         FILE *f = tmpfile();
-        DT_REQUIRE(f && dt_hdf5_shard_write(fileno(f), "x", FOREIGN_STEP, &layout, &io, 0, n, &bytes, hex,
-                                            &err) == DT_OK);
+        DT_REQUIRE(f && dt_hdf5_shard_write(fileno(f), "x", FOREIGN_STEP, &layout, &io, 0, n, NULL, &bytes,
+                                            hex, &err) == DT_OK);
         float *next = values;
         const dt_shard_sink sink = dt_hdf5_array_sink(&next);
         dt_status status = dt_hdf5_shard_read(fileno(f), "x", bytes, hex, &expected, &sink, &err);

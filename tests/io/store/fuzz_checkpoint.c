@@ -131,7 +131,7 @@ static void try_shard(const uint8_t *b)
         abort();
     const dt_state_io io = {.context = &written, .get = get};
     if (dt_hdf5_shard_write(fileno(f), "a shard", 1, &written.layout, &io, written.first, written.n_elems,
-                            &bytes, hex, &err) != DT_OK)
+                            NULL, &bytes, hex, &err) != DT_OK)
         abort();
     const dt_hdf5_expected expected = {&read.layout, 1, read.first, read.n_elems};
     float *next = values;
