@@ -132,8 +132,7 @@ static void common_slips_are_explained(void)
 
 static void byte_order_marks_tabs_and_other_line_ends_are_read(void)
 {
-    static const char *const texts[] = {"\xef\xbb\xbf"
-                                        "batch\t=\t7;\r\nlr = 0.5;\r\n",
+    static const char *const texts[] = {"\357\273\277batch\t=\t7;\r\nlr = 0.5;\r\n",
                                         "# a comment\rbatch = 7;\rlr = 0.5;\r", "batch: 7\nlr: 0.5\n",
                                         "batch = 7, lr = 0.5,"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {

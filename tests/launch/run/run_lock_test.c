@@ -328,7 +328,7 @@ static void after_kill_9_the_next_start_has_the_lock_at_once(void)
     for (int i = 0; i < 20; i++) {
         dt_run_lock *lock = NULL;
         dt_error err = {0};
-        char byte;
+        char byte = 0;
         int ready[2];
         DT_REQUIRE(pipe(ready) == 0);
         pid_t child = fork();
