@@ -99,13 +99,14 @@ typedef struct dt_manifest {
 /* Free what the manifest owns, and zero it; NULL is fine. core/checkpoint/manifest.c */
 void dt_manifest_clear(dt_manifest *manifest);
 
-/* Where the elements of a shard go while it is read, in their order: room for the next *n of them, at least
- * one, where *n is the most that the store wants before; then the store says that it has filled all of it. A
- * shard of which the read fails leaves elements there that nobody has verified. */
+/* Receives the elements of a shard in order while the store reads it. The store calls reserve with *n, the most
+ * elements that it can deliver next; the sink lowers *n to what fits, at least 1, and returns where they go. The
+ * store writes all n of them there and calls append. If the read then fails, the sink holds elements whose hash
+ * was not verified. */
 typedef struct dt_shard_sink {
     void *context;
-    float *(*room)(void *context, int64_t *n);
-    void (*filled)(void *context, int64_t n);
+    float *(*reserve)(void *context, int64_t *n);
+    void (*append)(void *context, int64_t n);
 } dt_shard_sink;
 
 typedef struct dt_store_ops {

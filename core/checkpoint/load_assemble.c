@@ -65,7 +65,7 @@ void dt_assembler_add(dt_assembler *a, const float *values, int64_t n)
     }
 }
 
-static float *room(void *context, int64_t *n)
+static float *reserve(void *context, int64_t *n)
 {
     dt_assembler *a = context;
     end_tensors(a, a->tensor); /* one without elements */
@@ -74,7 +74,7 @@ static float *room(void *context, int64_t *n)
     return a->tensor + a->filled;
 }
 
-static void filled(void *context, int64_t n)
+static void append(void *context, int64_t n)
 {
     dt_assembler *a = context;
     a->filled += n;
@@ -83,7 +83,7 @@ static void filled(void *context, int64_t n)
 
 dt_shard_sink dt_assembler_sink(dt_assembler *a)
 {
-    return (dt_shard_sink){a, room, filled};
+    return (dt_shard_sink){a, reserve, append};
 }
 
 dt_assembler_mark dt_assembler_get_mark(dt_assembler *a)

@@ -63,12 +63,12 @@ static void take_values(void *context, const char *part, int64_t bytes)
     const values_taker *t = context;
     for (int64_t done = 0; done < bytes;) {
         int64_t n = least(bytes - done, HASH_BYTES) / (int64_t)sizeof(float);
-        float *room = t->sink ? t->sink->room(t->sink->context, &n) : NULL;
-        const int64_t n_bytes = n * (int64_t)sizeof *room;
+        float *next = t->sink ? t->sink->reserve(t->sink->context, &n) : NULL;
+        const int64_t n_bytes = n * (int64_t)sizeof *next;
         dt_durable_hasher_add(t->hasher, part + done, n_bytes);
-        if (room) {
-            memcpy(room, part + done, (size_t)n_bytes); /* it is in the processor's cache */
-            t->sink->filled(t->sink->context, n);
+        if (next) {
+            memcpy(next, part + done, (size_t)n_bytes); /* it is in the processor's cache */
+            t->sink->append(t->sink->context, n);
         }
         done += n_bytes;
     }
@@ -93,10 +93,10 @@ static dt_status read_values(int fd, int64_t n_elems, const dt_shard_sink *sink,
                                     err);
     while (done < n_elems) {
         int64_t n = least(n_elems - done, READ_ELEMS);
-        float *room = sink->room(sink->context, &n);
-        DT_TRY(dt_durable_read_hashed(fd, image->path, room, n * (int64_t)sizeof *room,
-                                      DT_HDF5_VALUES_AT + done * (int64_t)sizeof *room, hasher, err));
-        sink->filled(sink->context, n);
+        float *next = sink->reserve(sink->context, &n);
+        DT_TRY(dt_durable_read_hashed(fd, image->path, next, n * (int64_t)sizeof *next,
+                                      DT_HDF5_VALUES_AT + done * (int64_t)sizeof *next, hasher, err));
+        sink->append(sink->context, n);
         done += n;
     }
     return DT_OK;
@@ -144,10 +144,10 @@ static void copy_pieces(const dt_hdf5_image *image, const dt_hdf5_place *places,
     for (int64_t i = 0; i < n_places; i++)
         for (int64_t done = 0; done < places[i].n_elems;) {
             int64_t n = places[i].n_elems - done;
-            float *room = sink->room(sink->context, &n);
-            dt_hdf5_image_read(image, places[i].at + done * (int64_t)sizeof *room, n * (int64_t)sizeof *room,
-                               room);
-            sink->filled(sink->context, n);
+            float *next = sink->reserve(sink->context, &n);
+            dt_hdf5_image_read(image, places[i].at + done * (int64_t)sizeof *next, n * (int64_t)sizeof *next,
+                               next);
+            sink->append(sink->context, n);
             done += n;
         }
 }

@@ -16,7 +16,7 @@ typedef struct checker {
     dt_error error;
 } checker;
 
-static float *room(void *context, int64_t *n)
+static float *reserve(void *context, int64_t *n)
 {
     const checker *c = context;
     if (!c->keeps && *n > BLOCK_ELEMS)
@@ -24,7 +24,7 @@ static float *room(void *context, int64_t *n)
     return c->values;
 }
 
-static void filled(void *context, int64_t n)
+static void append(void *context, int64_t n)
 {
     checker *c = context;
     const float *values = c->values;
@@ -53,7 +53,7 @@ dt_status dt_checkpoint_verify_shard(dt_store *store, const dt_manifest *manifes
     while (c.tensor < manifest->n_tensors &&
            manifest->tensors[c.tensor].first + manifest->tensors[c.tensor].n_elems <= entry->first)
         c.tensor++;
-    const dt_shard_sink sink = {&c, room, filled};
+    const dt_shard_sink sink = {&c, reserve, append};
     dt_status status = store->ops->verify_shard(store, manifest, entry, &sink, err);
     dt_free(block);
     if (status == DT_OK && c.status != DT_OK)

@@ -11,9 +11,9 @@ static inline void fill_sink(const dt_shard_sink *sink, const float *values, int
 {
     for (int64_t done = 0; sink && done < n_elems;) {
         int64_t n = n_elems - done;
-        float *room = sink->room(sink->context, &n);
-        memcpy(room, values + done, (size_t)n * sizeof *room);
-        sink->filled(sink->context, n);
+        float *next = sink->reserve(sink->context, &n);
+        memcpy(next, values + done, (size_t)n * sizeof *next);
+        sink->append(sink->context, n);
         done += n;
     }
 }
