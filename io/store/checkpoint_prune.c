@@ -127,8 +127,8 @@ static dt_status read_list(dt_pruner *p, victim *v, dt_error *err)
     return status;
 }
 
-/* Remove what is dtrain's, the manifest last: until then it tells what that is. other[]: a file that stays;
- * "": none. */
+/* Remove the files that dtrain wrote, the manifest last: it lists them, so an interrupted removal can go on.
+ * other[]: the name of a file that stays; "": none. */
 static void remove_files(const victim *v, char other[64])
 {
     const int copy = openat(v->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -29,7 +29,7 @@ typedef struct dt_run_folder {
 void dt_run_folder_name(const char *out, dt_run_folder *folder);
 
 /* Call on rank 0: whether `job` is a restart of the batch job in which --resume never began the run in the
- * folder. That run is to be resumed then: a restart of a job is not a wish to begin again. */
+ * folder. The caller then resumes that run, because a restarted job continues its work. */
 bool dt_run_folder_is_restart(const dt_run_folder *folder, const dt_job *job);
 
 /* Call on rank 0, while the other ranks of comm wait, after everything else that can stop a start. Creates

@@ -59,7 +59,7 @@ static content read_text(int fd, char text[DT_LOCK_TEXT_BYTES])
     return n < 0 ? UNREADABLE : n == 0 ? EMPTY : NO_LINE;
 }
 
-/* Opens the file anew, so that NFS asks its server. */
+/* Opens the file for each read: an NFS client then asks the server, and does not use what it has cached. */
 static content read_path(const char *path, char text[DT_LOCK_TEXT_BYTES], dt_lock_owner *owner)
 {
     int fd;
@@ -312,7 +312,7 @@ static bool confirm(dt_run_lock *l)
     return c == OWNED && !l->is_lost;
 }
 
-/* Opens the file anew: closing it sends the line to NFS's server. */
+/* Opens and closes the file for each heartbeat: an NFS client sends a line to the server at close. */
 static void write_heartbeat(dt_run_lock *l)
 {
     int fd;

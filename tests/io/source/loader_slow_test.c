@@ -39,9 +39,9 @@ static const char *ask(void *context)
     return context;
 }
 
-/* The source that a thread which is left behind still uses: its memory stays, and this pointer tells
- * LeakSanitizer that it is no leak. */
-static dt_source *volatile left_behind;
+/* A stuck thread still uses this source after the test has destroyed it, so its memory is never freed. The
+ * pointer keeps that memory reachable: LeakSanitizer then reports no leak. */
+static dt_source *volatile stuck_source;
 
 /* The thread sleeps in place of a system call that does not return. */
 static void a_read_that_hangs_ends_on_a_request_to_stop_and_its_thread_is_left_behind(void)
@@ -52,7 +52,7 @@ static void a_read_that_hangs_ends_on_a_request_to_stop_and_its_thread_is_left_b
     options.workers = 1;
     dt_source *source = loader_kit_open(&options);
     dt_batch *batch = NULL;
-    left_behind = source;
+    stuck_source = source;
     DT_REQUIRE(dt_fault_arm("loader.read:6:sleep=100000", 0, &error) == DT_OK);
     DT_REQUIRE(source->ops->start(source, 0, 0, 3, &error) == DT_OK);
     DT_REQUIRE(source->ops->next(source, &batch, &error) == DT_OK);

@@ -56,7 +56,7 @@ static void files_of_other_kinds_are_named(void)
     }
 }
 
-/* A file that was cut short is told by what its header says. */
+/* A safetensors file has no name of another kind, even if it was cut short. */
 static void a_safetensors_file_is_of_no_other_kind(void)
 {
     unsigned char first[16] = {0, 0, 0, 0, 0, 0, 0, 0, '{', '"', 'a', '"', ':', '{', '"', 'd'};
@@ -70,7 +70,7 @@ static void a_safetensors_file_is_of_no_other_kind(void)
     }
 }
 
-/* Nobody may need them. */
+/* A network may not need them. */
 static void tensors_of_other_types_are_listed_and_not_read(void)
 {
     static const char header[] = "{\"mask\":{\"dtype\":\"BOOL\",\"shape\":[2,2],\"data_offsets\":[0,4]},"
