@@ -99,10 +99,10 @@ typedef struct dt_manifest {
 /* Free what the manifest owns, and zero it; NULL is fine. core/checkpoint/manifest.c */
 void dt_manifest_clear(dt_manifest *manifest);
 
-/* Receives the elements of a shard in order while the store reads it. The store calls reserve with *n, the most
- * elements that it can deliver next; the sink lowers *n to what fits, at least 1, and returns where they go. The
- * store writes all n of them there and calls append. If the read then fails, the sink holds elements whose hash
- * was not verified. */
+/* Receives the elements of a shard in order while the store reads it. The store calls reserve with *n, the
+ * most elements that it can deliver next; the sink lowers *n to what fits, at least 1, and returns where they
+ * go. The store writes all n of them there and calls append. If the read then fails, the sink holds elements
+ * whose hash was not verified. */
 typedef struct dt_shard_sink {
     void *context;
     float *(*reserve)(void *context, int64_t *n);

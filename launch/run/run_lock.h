@@ -39,8 +39,8 @@ typedef struct dt_run_lock dt_run_lock;
 /* Acquire the lock of a folder that exists. A log line names a dead owner. Blocks for up to two seconds
  * while a killed owner ends, and for ten if only the heartbeat can show whether the owner lives. Meanwhile
  * it reports progress to the ranks of comm (NULL: none), which wait for this rank. option: the option that
- * named the folder, for messages. DT_ERR_USAGE: another run has the lock, with its host and process, or `lock` is a
- * link or no file; DT_ERR_IO; DT_ERR_MEMORY. */
+ * named the folder, for messages. DT_ERR_USAGE: another run has the lock, with its host and process, or
+ * `lock` is a link or no file; DT_ERR_IO; DT_ERR_MEMORY. */
 dt_status dt_run_lock_acquire(const char *option, const char *folder, dt_comm *comm, dt_run_lock **lock,
                               dt_error *err);
 
