@@ -266,9 +266,10 @@ static dt_status prune_steps(dt_pruner *p, int64_t step, int64_t keep, dt_error 
     dt_status status = DT_OK;
     DT_TRY(dt_checkpoint_list(p->folder, "", &steps, &n, err));
     for (int64_t i = 0; i < n; i++) {
-        if (is_linked(p, steps[i]) || (steps[i] <= step && kept++ < keep))
+        const bool linked = is_linked(p, steps[i]); /* stays, does not count, and is reported */
+        if (steps[i] <= step && (linked ? kept < keep : kept++ < keep))
             continue;
-        if (steps[i] > step)
+        if (steps[i] > step && !linked)
             dt_log_info("checkpoint: removing step %lld in %s: training went on from before it",
                         (long long)steps[i], p->folder);
         const dt_status s = remove_checkpoint(p, steps[i], steps[i] > step ? &none : &one_may_stay,
