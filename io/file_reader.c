@@ -105,8 +105,8 @@ static void wait_for(part *p)
     p->has_thread = false;
 }
 
-dt_status dt_file_read_past_cache(int fd, const char *path, int64_t at, int64_t bytes, dt_file_take *take,
-                                  void *context, dt_error *err)
+dt_status dt_file_read_past_cache(int fd, const char *path, int64_t at, int64_t bytes,
+                                  dt_file_consume *consume, void *context, dt_error *err)
 {
     const int64_t n = (bytes + PART_BYTES - 1) / PART_BYTES;
     dt_status status = DT_OK;
@@ -127,7 +127,7 @@ dt_status dt_file_read_past_cache(int fd, const char *path, int64_t at, int64_t 
         if (status != DT_OK && err)
             *err = p->error;
         if (status == DT_OK)
-            take(context, p->data, p->bytes);
+            consume(context, p->data, p->bytes);
         if (status == DT_OK && i + N_PARTS < n)
             start(p, i + N_PARTS, at, bytes);
     }

@@ -115,7 +115,7 @@ static dt_status check_existing(const char *path, dt_error *err)
     if (stat(parent, &folder) == 0 && folder.st_mode & S_ISVTX && geteuid() != 0 && st.st_uid != geteuid() &&
         folder.st_uid != geteuid())
         return dt_fail(err, DT_ERR_IO,
-                       "%s: belongs to another user, and its folder lets nobody else replace it", path);
+                       "%s: belongs to another user, and only that user may replace it in its folder", path);
     return DT_OK;
 }
 

@@ -1,5 +1,5 @@
 /* waits.h: what all long waits of the program have in common: they end on a request to stop, another thread
- * can say what the main thread waits for, and a thread that a dead disk holds is left behind.
+ * can report what the main thread waits for, and the exit does not wait for a thread that a dead disk holds.
  *
  *   dt_waits_begin("listing %s", folder);              the main thread may hang here
  *   for (...)
@@ -36,7 +36,7 @@ double dt_waits_get(char *what, size_t what_bytes);
 void dt_waits_set_unfinished(const char *path);
 void dt_waits_remove_unfinished(void);
 
-/* A thread does not return from the disk and was left behind, with all memory that it uses. The program must
+/* A thread does not return from the disk and keeps running, with all memory that it uses. The program must
  * then end with _exit: what exit() destroys may still be in use. */
 void dt_waits_leave_thread(void);
 bool dt_waits_has_left_threads(void);

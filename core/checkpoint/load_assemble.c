@@ -32,7 +32,7 @@ int64_t dt_assembler_at(const dt_assembler *a)
                                            : a->layout->n_elems;
 }
 
-/* Leave tensors without elements behind: they are never filled. */
+/* End each tensor that is filled; one without elements is filled at once. */
 static void end_tensors(dt_assembler *a, const float *tensor)
 {
     while (a->index < a->layout->n_tensors && a->filled == a->layout->tensors[a->index].n_elems) {

@@ -28,7 +28,7 @@ typedef struct evaluation {
     double sums[N_SUMS]; /* loss, top-1, top-5, n, broken files; double counts exactly where float does not */
 } evaluation;
 
-/* Waits only for the source: the device may be some batches behind. */
+/* Waits only for the source: the device may still work on earlier batches. */
 static dt_status enqueue_batch(evaluation *e, int64_t index, dt_error *err)
 {
     dt_net_vectors vectors;

@@ -27,7 +27,7 @@ dt_status dt_step_results_create(dt_step_results_ring *ring, dt_comm *comm, dt_d
 void dt_step_results_destroy(dt_step_results_ring *ring);
 
 /* Call after enqueueing a step; its record is written once all work on the main stream is done. `known`: lr
- * and the times of waiting. May wait for the device if it is far behind. */
+ * and the times of waiting. May wait for the device if many steps are unfinished. */
 dt_status dt_step_results_enqueued(dt_step_results_ring *ring, const dt_step_result *known, dt_error *err);
 /* As dt_step_results (step.h). */
 dt_status dt_step_results_pop(dt_step_results_ring *ring, bool drain, dt_step_result *results, int64_t max,

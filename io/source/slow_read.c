@@ -8,7 +8,7 @@
 
 #define REPORT_S 30.0 /* of reading one file, until it is logged */
 #define GIVE_UP_S 5.0 /* until a request to stop waits no longer */
-#define LEAVE_S 2.0   /* until its thread is left behind at the end */
+#define LEAVE_S 2.0   /* the end waits so long for its thread */
 
 enum { PATH_BYTES = 4096 };
 

@@ -15,7 +15,7 @@ typedef struct dt_slow_read {
     double report_s; /* how long a read lasts when it is logged next; 0: half a minute */
 } dt_slow_read;
 
-/* Look at the file that one of n samples has been reading for longest. Logs it after half a minute, and again
+/* Check the file that one of n samples has been reading for longest. Logs it after half a minute, and again
  * each time that the time has doubled. DT_ERR_INTERRUPTED: it has not come for some seconds, and a stop is
  * requested (core/base/waits.h). */
 dt_status dt_slow_read_check(dt_slow_read *slow, dt_sample *const *samples, int64_t n, dt_error *err);

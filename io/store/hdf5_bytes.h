@@ -43,7 +43,7 @@ static inline dt_hdf5_bytes dt_hdf5_part(dt_hdf5_bytes *b, uint64_t n)
 }
 
 /* Take a number of 1 to 8 bytes, little-endian. */
-static inline uint64_t dt_hdf5_take(dt_hdf5_bytes *b, int n)
+static inline uint64_t dt_hdf5_read(dt_hdf5_bytes *b, int n)
 {
     unsigned char raw[8];
     uint64_t number = 0;
@@ -57,7 +57,7 @@ static inline uint64_t dt_hdf5_take(dt_hdf5_bytes *b, int n)
 }
 
 /* Take four letters. False: they are others. */
-static inline bool dt_hdf5_take_signature(dt_hdf5_bytes *b, const char *letters)
+static inline bool dt_hdf5_read_signature(dt_hdf5_bytes *b, const char *letters)
 {
     char found[4] = {0};
     const dt_hdf5_bytes part = dt_hdf5_part(b, sizeof found);

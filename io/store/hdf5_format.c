@@ -32,18 +32,18 @@ typedef struct parts {
 
 static dt_hdf5_space read_space(dt_hdf5_bytes b)
 {
-    const uint64_t version = dt_hdf5_take(&b, 1), rank = dt_hdf5_take(&b, 1), flags = dt_hdf5_take(&b, 1),
-                   type = dt_hdf5_take(&b, 1);
+    const uint64_t version = dt_hdf5_read(&b, 1), rank = dt_hdf5_read(&b, 1), flags = dt_hdf5_read(&b, 1),
+                   type = dt_hdf5_read(&b, 1);
     dt_hdf5_space space = {.n_dims = (int)rank};
     if (version == 1)
-        (void)dt_hdf5_take(&b, 4);
+        (void)dt_hdf5_read(&b, 4);
     const bool is_known = (version == 1 && type == 0) || (version == 2 && type == (rank > 0));
     if (!is_known || rank > DT_STATE_MAX_DIMS || flags > 1)
         return (dt_hdf5_space){.n_dims = -1};
     for (uint64_t d = 0; d < rank; d++)
-        space.dims[d] = (int64_t)dt_hdf5_take(&b, 8);
+        space.dims[d] = (int64_t)dt_hdf5_read(&b, 8);
     for (uint64_t d = 0; d < rank && flags == 1; d++)
-        if ((int64_t)dt_hdf5_take(&b, 8) != space.dims[d])
+        if ((int64_t)dt_hdf5_read(&b, 8) != space.dims[d])
             space.n_dims = -1; /* it may grow */
     return b.bad ? (dt_hdf5_space){.n_dims = -1} : space;
 }
@@ -51,11 +51,11 @@ static dt_hdf5_space read_space(dt_hdf5_bytes b)
 /* Whether a datatype is this one. Its version, 1 to 3, is in the first byte beside the class. */
 static bool is_type(dt_hdf5_bytes b, const unsigned char *expected, size_t n)
 {
-    const uint64_t first = dt_hdf5_take(&b, 1);
+    const uint64_t first = dt_hdf5_read(&b, 1);
     if ((first & 0x0F) != expected[0] || first >> 4 < 1 || first >> 4 > 3)
         return false;
     for (size_t i = 1; i < n; i++)
-        if (dt_hdf5_take(&b, 1) != expected[i])
+        if (dt_hdf5_read(&b, 1) != expected[i])
             return false;
     return !b.bad;
 }
@@ -79,57 +79,57 @@ static const char *read_attribute(dt_hdf5_object *o, dt_hdf5_bytes b)
     if (o->n_attributes == DT_HDF5_MAX_ATTRIBUTES)
         return "has more attributes than dtrain writes";
     dt_hdf5_attribute *a = &o->attributes[o->n_attributes++];
-    const uint64_t version = dt_hdf5_take(&b, 1), flags = dt_hdf5_take(&b, 1),
-                   name_bytes = dt_hdf5_take(&b, 2), type_bytes = dt_hdf5_take(&b, 2),
-                   space_bytes = dt_hdf5_take(&b, 2);
-    (void)dt_hdf5_take(&b, 1); /* the name's character set */
+    const uint64_t version = dt_hdf5_read(&b, 1), flags = dt_hdf5_read(&b, 1),
+                   name_bytes = dt_hdf5_read(&b, 2), type_bytes = dt_hdf5_read(&b, 2),
+                   space_bytes = dt_hdf5_read(&b, 2);
+    (void)dt_hdf5_read(&b, 1); /* the name's character set */
     if (version != 3 || flags != 0)
         return "has an attribute that dtrain does not write";
     dt_hdf5_bytes name = dt_hdf5_part(&b, name_bytes), type = dt_hdf5_part(&b, type_bytes),
                   space = dt_hdf5_part(&b, space_bytes);
     for (size_t i = 0; i < name_bytes && i + 1 < sizeof a->name; i++)
-        a->name[i] = (char)dt_hdf5_take(&name, 1);
+        a->name[i] = (char)dt_hdf5_read(&name, 1);
     a->space = read_space(space);
     a->is_int64 = is_int64(type) && a->space.n_dims >= 0 && a->space.n_dims <= 1 &&
                   (a->space.n_dims == 0 || (a->space.dims[0] >= 1 && a->space.dims[0] <= DT_STATE_MAX_DIMS));
     for (int64_t i = 0; a->is_int64 && i < (a->space.n_dims ? a->space.dims[0] : 1); i++)
-        a->values[i] = (int64_t)dt_hdf5_take(&b, 8);
+        a->values[i] = (int64_t)dt_hdf5_read(&b, 8);
     return b.bad ? "has an attribute that is cut short" : NULL;
 }
 
 static void read_layout(dt_hdf5_object *o, dt_hdf5_bytes b)
 {
-    const uint64_t version = dt_hdf5_take(&b, 1), class = dt_hdf5_take(&b, 1);
+    const uint64_t version = dt_hdf5_read(&b, 1), class = dt_hdf5_read(&b, 1);
     o->is_dataset = true;
     o->is_contiguous = (version == 3 || version == 4) && class == 1;
-    o->at = dt_hdf5_take(&b, 8);
-    o->bytes = dt_hdf5_take(&b, 8);
+    o->at = dt_hdf5_read(&b, 8);
+    o->bytes = dt_hdf5_read(&b, 8);
     o->is_contiguous = o->is_contiguous && !b.bad;
 }
 
 static void read_fill_value(dt_hdf5_object *o, dt_hdf5_bytes b)
 {
-    const uint64_t version = dt_hdf5_take(&b, 1), flags = dt_hdf5_take(&b, 1);
+    const uint64_t version = dt_hdf5_read(&b, 1), flags = dt_hdf5_read(&b, 1);
     if (version == 3) {
         o->has_fill_value = (flags & 0x20) != 0 || b.bad;
     } else {
-        (void)dt_hdf5_take(&b, 1);
-        const uint64_t defined = dt_hdf5_take(&b, 1);
-        o->has_fill_value = version != 2 || (defined && dt_hdf5_take(&b, 4) != 0) || b.bad;
+        (void)dt_hdf5_read(&b, 1);
+        const uint64_t defined = dt_hdf5_read(&b, 1);
+        o->has_fill_value = version != 2 || (defined && dt_hdf5_read(&b, 4) != 0) || b.bad;
     }
 }
 
 static const char *read_link_info(dt_hdf5_object *o, dt_hdf5_bytes b)
 {
-    const uint64_t version = dt_hdf5_take(&b, 1), flags = dt_hdf5_take(&b, 1);
+    const uint64_t version = dt_hdf5_read(&b, 1), flags = dt_hdf5_read(&b, 1);
     o->is_group = true;
-    o->heap = dt_hdf5_take(&b, 8);
+    o->heap = dt_hdf5_read(&b, 8);
     return version != 0 || flags != 0 || b.bad ? "is a group that dtrain does not write" : NULL;
 }
 
 static const char *read_attribute_info(dt_hdf5_bytes b)
 {
-    const uint64_t version = dt_hdf5_take(&b, 1), flags = dt_hdf5_take(&b, 1), heap = dt_hdf5_take(&b, 8);
+    const uint64_t version = dt_hdf5_read(&b, 1), flags = dt_hdf5_read(&b, 1), heap = dt_hdf5_read(&b, 8);
     return version != 0 || flags != 0 || heap != UINT64_MAX || b.bad
                ? "has more attributes than dtrain writes"
                : NULL;
@@ -137,9 +137,9 @@ static const char *read_attribute_info(dt_hdf5_bytes b)
 
 static const char *add_part(parts *p, const dt_hdf5_image *image, dt_hdf5_bytes b)
 {
-    const uint64_t at = dt_hdf5_take(&b, 8), bytes = dt_hdf5_take(&b, 8);
+    const uint64_t at = dt_hdf5_read(&b, 8), bytes = dt_hdf5_read(&b, 8);
     dt_hdf5_bytes part = dt_hdf5_bytes_at(image, at, bytes);
-    if (b.bad || p->n == MAX_PARTS || bytes < 8 || !dt_hdf5_take_signature(&part, "OCHK"))
+    if (b.bad || p->n == MAX_PARTS || bytes < 8 || !dt_hdf5_read_signature(&part, "OCHK"))
         return "has a header that is not whole";
     part.end -= 4; /* its checksum */
     p->at[p->n++] = part;
@@ -188,7 +188,7 @@ static const char *read_message(dt_hdf5_object *o, parts *p, uint64_t type, uint
     case ATTRIBUTE_INFO:
         return read_attribute_info(b);
     case LINK_COUNT:
-        o->has_several_links = dt_hdf5_take(&b, 1) != 0 || dt_hdf5_take(&b, 4) != 1 || b.bad;
+        o->has_several_links = dt_hdf5_read(&b, 1) != 0 || dt_hdf5_read(&b, 4) != 1 || b.bad;
         return NULL;
     default:
         return "has properties that dtrain does not write";
@@ -198,8 +198,8 @@ static const char *read_message(dt_hdf5_object *o, parts *p, uint64_t type, uint
 static const char *read_messages(dt_hdf5_object *o, parts *p, dt_hdf5_bytes part)
 {
     while (part.end - part.at >= 4) { /* what is shorter than a message is a gap */
-        const uint64_t type = dt_hdf5_take(&part, 1), bytes = dt_hdf5_take(&part, 2),
-                       flags = dt_hdf5_take(&part, 1);
+        const uint64_t type = dt_hdf5_read(&part, 1), bytes = dt_hdf5_read(&part, 2),
+                       flags = dt_hdf5_read(&part, 1);
         dt_hdf5_bytes body = dt_hdf5_part(&part, bytes);
         if (body.bad)
             return "has a header that is not whole";
@@ -216,12 +216,12 @@ const char *dt_hdf5_read_object(const dt_hdf5_image *image, uint64_t at, dt_hdf5
     dt_hdf5_bytes b = dt_hdf5_bytes_from(image, at);
     parts p = {.n = 1};
     *o = (dt_hdf5_object){.heap = UINT64_MAX, .space.n_dims = -1};
-    const bool begins = dt_hdf5_take_signature(&b, "OHDR") && dt_hdf5_take(&b, 1) == 2;
-    const uint64_t flags = dt_hdf5_take(&b, 1);
+    const bool begins = dt_hdf5_read_signature(&b, "OHDR") && dt_hdf5_read(&b, 1) == 2;
+    const uint64_t flags = dt_hdf5_read(&b, 1);
     if (!begins || flags & ~(uint64_t)(SIZE_OF_SIZE | HAS_PHASES | HAS_TIMES))
         return "has no header that dtrain writes";
     (void)dt_hdf5_part(&b, (flags & HAS_TIMES ? 16 : 0) + (flags & HAS_PHASES ? 4 : 0));
-    const uint64_t bytes = dt_hdf5_take(&b, 1 << (flags & SIZE_OF_SIZE));
+    const uint64_t bytes = dt_hdf5_read(&b, 1 << (flags & SIZE_OF_SIZE));
     p.at[0] = dt_hdf5_part(&b, bytes);
     if (b.bad)
         return "has a header that is not whole";

@@ -66,7 +66,7 @@ int64_t dt_safetensors_elems(const dt_safetensors_tensor *tensor)
     return n;
 }
 
-/* A type that is not known is no error: nobody may need the tensor. */
+/* An unknown type is no error here: the net may not need the tensor. */
 static dt_status parse_dtype(const char *path, const json_t *entry, stored *s, dt_error *err)
 {
     dt_safetensors_tensor *t = &s->tensor;

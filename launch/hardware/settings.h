@@ -1,5 +1,5 @@
-/* settings.h: environment variables with which libraries change results, or the format of files, behind
- * dtrain's back. README.md lists them all, and those that were found to change nothing.
+/* settings.h: environment variables with which libraries change results, or the format of files, without an
+ * option of dtrain. README.md lists them all, and those that were found to change nothing.
  *
  *   DT_TRY(dt_settings_check(backend, precision, err));    refuses what would spoil a run
  *   dt_settings found;  dt_settings_read(&found);          the others: for the start's tables

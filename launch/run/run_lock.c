@@ -228,7 +228,7 @@ static dt_status replace_file(dt_run_lock *l, dt_error *err)
 }
 
 /* Another process has the kernel's lock. */
-static dt_status take_from_other_host(dt_run_lock *l, dt_comm *comm, dt_error *err)
+static dt_status acquire_from_other_host(dt_run_lock *l, dt_comm *comm, dt_error *err)
 {
     char text[DT_LOCK_TEXT_BYTES];
     dt_lock_owner o = {.pid = 0};
@@ -263,7 +263,7 @@ static dt_status acquire(dt_run_lock *l, dt_comm *comm, dt_error *err)
         l->fd = -1;
         DT_TRY(lock_file(l, comm, &kernel, err));
         if (kernel == HELD_BY_OTHER)
-            DT_TRY(take_from_other_host(l, comm, err));
+            DT_TRY(acquire_from_other_host(l, comm, err));
         else
             DT_TRY(check_owner(l, kernel, comm, err));
     } while (!is_at(l->fd, l->path));

@@ -5,7 +5,7 @@
  *   dt_start_watch_set_trains(watch);                    the first step begins: the watch is over
  *
  * The loops of the start ask for requests to stop themselves (core/base/waits.h), and then all ranks leave
- * together. But a start can hang where nobody asks: in MPI_Init, in a system call on a dead disk, in a
+ * together. But a start can hang where no rank polls: in MPI_Init, in a system call on a dead disk, in a
  * collective that another rank does not come to. So a second after a request, and after the time limit, this
  * thread ends the process. Before the first step there is nothing to save.
  *

@@ -1,4 +1,4 @@
-/* Trials before a training: what cannot be written is refused with the reason, and nothing stays behind. */
+/* Trials before a training: what cannot be written is refused with the reason, and nothing remains. */
 #include "io/trial.h"
 
 #include "core/base/fault.h"
