@@ -14,6 +14,7 @@ LAUNCH_TESTS += tests/launch/options/defaults_test
 LAUNCH_TESTS += tests/launch/options/derived_test
 LAUNCH_TESTS += tests/launch/options/duration_test
 LAUNCH_TESTS += tests/launch/options/options_file_test
+LAUNCH_TESTS += tests/launch/options/options_schedule_test
 LAUNCH_TESTS += tests/launch/options/options_test
 LAUNCH_TESTS += tests/launch/options/suggest_test
 LAUNCH_TESTS += tests/launch/run/run_lock_test

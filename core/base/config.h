@@ -19,6 +19,7 @@ typedef enum dt_resume_kind { DT_RESUME_AUTO, DT_RESUME_NEVER, DT_RESUME_MUST } 
 
 #define DT_PATH_BYTES 1024
 #define DT_RESIZE_MAX 16
+#define DT_STEP_EPOCHS_MAX 32
 
 /* One entry of --resize-schedule: after `share` of all epochs, images have this size. */
 typedef struct dt_resize_point {
@@ -49,6 +50,11 @@ typedef struct dt_config {
     double lr, momentum, weight_decay, label_smoothing, warmup_epochs;
     bool nesterov, bn_decay;
     dt_schedule_kind schedule;
+    double poly_power; /* of DT_SCHEDULE_POLY */
+    double step_gamma; /* factor of each drop of DT_SCHEDULE_STEP */
+    double
+        step_epochs[DT_STEP_EPOCHS_MAX]; /* the drops, ascending; none: at 1/3, 2/3 and 8/9 of all epochs */
+    int64_t n_step_epochs;
     uint64_t seed;
     dt_dtype precision;
     bool no_graph; /* enqueue the work of each step instead of launching a captured graph */

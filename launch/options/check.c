@@ -43,6 +43,74 @@ dt_status dt_options_parse_resize(dt_options *options, dt_error *err)
     return DT_OK;
 }
 
+static dt_status bad_step_epochs(const dt_options *options, const char *why, dt_error *err)
+{
+    return dt_fail(err, DT_ERR_USAGE, "--step-epochs: %s: %s; for example 30,60,80", options->step_epochs,
+                   why);
+}
+
+dt_status dt_options_parse_step_epochs(dt_options *options, dt_error *err)
+{
+    dt_config *c = &options->config;
+    const char *at = options->step_epochs;
+    c->n_step_epochs = 0;
+    memset(c->step_epochs, 0, sizeof c->step_epochs);
+    if (!*at)
+        return DT_OK;
+    for (;;) {
+        char *end;
+        const size_t length = strcspn(at, ",");
+        const double epoch = strtod(at, &end);
+        /* also refuses what else strtod reads: "nan", "inf", "0x1e", white space */
+        if (length == 0 || end != at + length || strspn(at, "0123456789.eE+-") < length)
+            return bad_step_epochs(options, "expected is a list of epochs with commas", err);
+        if (c->n_step_epochs == DT_STEP_EPOCHS_MAX)
+            return bad_step_epochs(options, "there are more than 32 epochs", err);
+        if (!(epoch > 0 && epoch < (double)c->epochs))
+            return bad_step_epochs(options, "an epoch is more than 0 and less than --epochs", err);
+        if (c->n_step_epochs > 0 && epoch <= c->step_epochs[c->n_step_epochs - 1])
+            return bad_step_epochs(options, "epochs must ascend", err);
+        c->step_epochs[c->n_step_epochs++] = epoch;
+        if (!at[length])
+            return DT_OK;
+        at += length + 1;
+    }
+}
+
+/* Refuses an option that the schedule does not use, if it has another value than its default. An option from
+ * the file is passed over where the command line has chosen another schedule. */
+static dt_status check_used(const dt_options *options, const char *name, dt_schedule_kind kind, dt_error *err)
+{
+    char value[DT_PATH_BYTES], schedule[32];
+    const int row = dt_options_find(name, DT_COMMAND_TRAIN);
+    const int of_schedule = dt_options_find("schedule", DT_COMMAND_TRAIN);
+    dt_option_format(options, row, value, sizeof value);
+    dt_option_format(options, of_schedule, schedule, sizeof schedule);
+    if (options->config.schedule == kind || strcmp(value, dt_options_at(row)->by_default) == 0 ||
+        options->origin[row] < options->origin[of_schedule])
+        return DT_OK;
+    return dt_fail(err, DT_ERR_USAGE, "--%s: %s is for --schedule %s, and the schedule is %s", name, value,
+                   dt_option_choices(dt_options_at(of_schedule))[kind], schedule);
+}
+
+static dt_status check_schedule(const dt_options *options, dt_error *err)
+{
+    const dt_config *c = &options->config;
+    if (c->warmup_epochs > (double)c->epochs)
+        return dt_fail(err, DT_ERR_USAGE, "--warmup-epochs: %g is more than --epochs %lld", c->warmup_epochs,
+                       (long long)c->epochs);
+    DT_TRY(check_used(options, "poly-power", DT_SCHEDULE_POLY, err));
+    DT_TRY(check_used(options, "step-epochs", DT_SCHEDULE_STEP, err));
+    DT_TRY(check_used(options, "step-gamma", DT_SCHEDULE_STEP, err));
+    if (c->n_step_epochs > 0 && c->step_epochs[0] < c->warmup_epochs && c->schedule == DT_SCHEDULE_STEP)
+        return dt_fail(
+            err, DT_ERR_USAGE,
+            "--step-epochs: %g is inside the warm-up: it counts from the start of the training, and "
+            "--warmup-epochs is %g",
+            c->step_epochs[0], c->warmup_epochs);
+    return DT_OK;
+}
+
 dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err)
 {
     const dt_config *c = &options->config;
@@ -63,9 +131,7 @@ dt_status dt_options_check(const dt_options *options, unsigned command, dt_error
         return dt_fail(err, DT_ERR_USAGE, "--batch: --plans needs a number");
     if (command != DT_COMMAND_TRAIN)
         return DT_OK;
-    if (c->warmup_epochs > (double)c->epochs)
-        return dt_fail(err, DT_ERR_USAGE, "--warmup-epochs: %g is more than --epochs %lld", c->warmup_epochs,
-                       (long long)c->epochs);
+    DT_TRY(check_schedule(options, err));
     if (c->nesterov && c->momentum <= 0)
         return dt_fail(err, DT_ERR_USAGE, "--nesterov needs a --momentum above 0");
 #ifndef HAVE_CURL

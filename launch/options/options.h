@@ -62,6 +62,9 @@ typedef struct dt_options {
                                               the net alone */
     char resize_schedule[256];             /* as given: "160:0,192:0.6"; "": image_size throughout */
 
+    /* optimization */
+    char step_epochs[256]; /* as given: "30,60,80"; "": the default drops */
+
     /* model */
     char arch[32];
     bool zero_init_gamma; /* of each residual branch's last BatchNorm */
@@ -169,6 +172,8 @@ void dt_options_complete(dt_options *options);
 /* Parse resize_schedule, "SIZE:SHARE,SIZE:SHARE,...", into config.resize and config.n_resize.
  * DT_ERR_USAGE. */
 dt_status dt_options_parse_resize(dt_options *options, dt_error *err);
+/* Parse step_epochs, "EPOCH,EPOCH,...", into config.step_epochs and config.n_step_epochs. DT_ERR_USAGE. */
+dt_status dt_options_parse_step_epochs(dt_options *options, dt_error *err);
 
 /* -- others ---------------------------------------------------------------------------------------------- */
 

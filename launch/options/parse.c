@@ -285,6 +285,8 @@ dt_status dt_options_parse(const dt_command_usage *usage, int argc, char **argv,
         dt_options_complete(options);
     dt_status status = dt_options_parse_resize(options, err);
     if (status == DT_OK)
+        status = dt_options_parse_step_epochs(options, err);
+    if (status == DT_OK)
         status = dt_options_check(options, usage->bit, err);
     return status == DT_OK || !err ? status : dt_options_locate(options, usage->bit, err);
 }

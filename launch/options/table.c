@@ -125,10 +125,25 @@ static const dt_option table[] = {
      .by_default = "0.1", .help = "share of the target that is spread over all classes"},
     {ROW("warmup-epochs", "N", TRAIN, OPTIMIZATION, REAL, config.warmup_epochs), .min = 0, .max = 1000000,
      .by_default = "5",
-     .help = "epochs over which the learning rate rises to its peak; may be a fraction. If not given, at "
+     .help = "epochs over which the learning rate rises to its peak: k / K of it in step k of K, so that the "
+             "last of them and the first one after them have the peak; may be a fraction. If not given, at "
              "most a fifth of --epochs"},
     {ROW("schedule", "KIND", TRAIN, OPTIMIZATION, CHOICE, config.schedule), .choices = schedules,
-     .by_default = "cosine", .help = "how the learning rate falls after the warm-up"},
+     .by_default = "cosine",
+     .help =
+         "how the learning rate falls from its peak P, step by step: x = (t - w) / (T - w) for the epochs "
+         "t before the step, w of warm-up and T in total. cosine: P (1 + cos(pi x)) / 2; poly: P (1 - "
+         "x)^p, p = --poly-power; step: P x --step-gamma^k after k of --step-epochs; constant: P"},
+    {ROW("poly-power", "POWER", TRAIN, OPTIMIZATION, REAL, config.poly_power), .min = 0, .max = 100,
+     .above_min = true, .by_default = "2",
+     .help = "with --schedule poly: its power; 1 is a straight line, as torch's PolynomialLR by default"},
+    {ROW("step-epochs", "E,E,...", TRAIN, OPTIMIZATION, PATH, step_epochs), .by_default = "",
+     .help =
+         "with --schedule step: the epochs after which the rate drops, such as 30,60,80, counted from the "
+         "start with its warm-up. If not given: after 1/3, 2/3 and 8/9 of --epochs; a drop that the "
+         "warm-up covers comes at its end"},
+    {ROW("step-gamma", "GAMMA", TRAIN, OPTIMIZATION, REAL, config.step_gamma), .min = 0, .max = 1,
+     .above_min = true, .by_default = "0.1", .help = "with --schedule step: the factor of each drop"},
     {ROW("seed", "N", TRAIN, OPTIMIZATION, INT, config.seed), .min = 0, .max = DT_OPTION_NO_LIMIT,
      .by_default = "1",
      .help =
