@@ -74,6 +74,9 @@ static const expected table[] = {
     ROW("label-smoothing", T, REAL, config.label_smoothing, "0.1", LIMITS(0, 0.999)),
     ROW("warmup-epochs", T, REAL, config.warmup_epochs, "5", LIMITS(0, 1000000)),
     ROW("schedule", T, CHOICE, config.schedule, "cosine", CHOICES("cosine,poly,step,constant")),
+    ROW("poly-power", T, REAL, config.poly_power, "2", LIMITS(0, 100), FLAGS(ABOVE_MIN)),
+    ROW("step-epochs", T, PATH, step_epochs, ""),
+    ROW("step-gamma", T, REAL, config.step_gamma, "0.1", LIMITS(0, 1), FLAGS(ABOVE_MIN)),
     ROW("seed", T, INT, config.seed, "1", LIMITS(0, 2147483647)),
     ROW("out", T, PATH, out, "", FLAGS(ONE_START)),
     ROW("resume", T, CHOICE, config.resume, "auto", FLAGS(ONE_START), CHOICES("auto,never,must")),
@@ -320,9 +323,9 @@ static void texts_may_fill_their_field(void)
 {
     for (int i = 0; i < N; i++) {
         const expected *e = &table[i];
-        const size_t bytes = strcmp(e->name, "resize-schedule") == 0 || strcmp(e->name, "imds-endpoint") == 0
-                                 ? 256
-                                 : DT_PATH_BYTES;
+        const bool is_short = strcmp(e->name, "resize-schedule") == 0 ||
+                              strcmp(e->name, "step-epochs") == 0 || strcmp(e->name, "imds-endpoint") == 0;
+        const size_t bytes = is_short ? 256 : DT_PATH_BYTES;
         if (e->type != DT_OPTION_PATH)
             continue;
         DT_CHECK_MSG(accepts_length(e, bytes - 1), "--%s", e->name);
