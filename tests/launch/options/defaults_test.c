@@ -23,7 +23,7 @@ typedef struct expected {
     const char *name;
     unsigned commands;
     dt_option_type type;
-    size_t offset;
+    size_t offset, bytes; /* of the field */
     const char *by_default;
     unsigned flags;
     double min, max;
@@ -35,7 +35,8 @@ typedef struct expected {
 /* clang-format off */
 #define ROW(name_, commands_, type_, field_, ...) \
     {.name = name_, .commands = commands_, .type = DT_OPTION_##type_, \
-     .offset = offsetof(dt_options, field_), .by_default = __VA_ARGS__}
+     .offset = offsetof(dt_options, field_), .bytes = sizeof(((dt_options *)NULL)->field_), \
+     .by_default = __VA_ARGS__}
 #define LIMITS(min_, max_) .min = min_, .max = max_
 #define WORD(word_, value_) .word = word_, .word_value = value_
 #define CHOICES(names_) .choices = names_
@@ -323,13 +324,10 @@ static void texts_may_fill_their_field(void)
 {
     for (int i = 0; i < N; i++) {
         const expected *e = &table[i];
-        const bool is_short = strcmp(e->name, "resize-schedule") == 0 ||
-                              strcmp(e->name, "step-epochs") == 0 || strcmp(e->name, "imds-endpoint") == 0;
-        const size_t bytes = is_short ? 256 : DT_PATH_BYTES;
         if (e->type != DT_OPTION_PATH)
             continue;
-        DT_CHECK_MSG(accepts_length(e, bytes - 1), "--%s", e->name);
-        DT_CHECK_MSG(!accepts_length(e, bytes), "--%s", e->name);
+        DT_CHECK_MSG(accepts_length(e, e->bytes - 1), "--%s", e->name);
+        DT_CHECK_MSG(!accepts_length(e, e->bytes), "--%s", e->name);
     }
 }
 
