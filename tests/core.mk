@@ -26,6 +26,7 @@ CORE_TESTS += tests/core/collective/grad_buckets_test
 CORE_TESTS += tests/core/model/memory_plan_test
 CORE_TESTS += tests/core/oom_test
 CORE_TESTS += tests/core/training/schedule_test
+CORE_TESTS += tests/core/training/step_options_test
 CORE_TESTS += tests/core/training/stop_test
 CORE_TESTS += tests/core/training/trainer_lag_test
 CORE_TESTS += tests/core/training/trainer_mirror_test

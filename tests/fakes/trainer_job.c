@@ -30,6 +30,8 @@ job new_job(int size)
                            .label_smoothing = 0.1,
                            .bn_decay = true,
                            .schedule = DT_SCHEDULE_COSINE,
+                           .poly_power = 2.0,
+                           .step_gamma = 0.1,
                            .seed = 3,
                            .keep = 3,
                            .max_broken = 0.1,
@@ -283,6 +285,8 @@ static void create_backend(const job *j, dt_comm *comm, rank_parts *p)
     }
     if (j->overflows)
         make_overflow(p->kernels, &p->overflowing_ops);
+    if (j->change_kernels)
+        j->change_kernels(p->kernels);
     p->net = small_net(p->kernels, &j->config);
     /* rank 0's must win */
     DT_REQUIRE(dt_net_init(p->net, j->config.seed + (uint64_t)comm->rank, false, &err) == DT_OK);

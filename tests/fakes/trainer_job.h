@@ -40,7 +40,9 @@ typedef struct job {
     int64_t fail_next_at; /* rank 0's training source fails there */
     int *times_seen;      /* [n_val] */
     bool overflows;       /* a gradient of every step is infinite; on the host only */
-    bool lagging;         /* on a device that works later, instead of the host; config.precision is the
+    /* Replaces functions of a rank's kernels (k->ops) before the net is made; NULL: none. */
+    void (*change_kernels)(dt_kernels *kernels);
+    bool lagging; /* on a device that works later, instead of the host; config.precision is the
                              backend's */
     /* The arithmetic on such a device; lagging_kernels_create unless set. */
     dt_status (*create_kernels)(dt_device *device, dt_dtype dtype, dt_kernels **kernels, dt_error *err);
