@@ -4,9 +4,9 @@
 
 #include "core/base/alloc.h"
 #include "io/source/resize_kernels.h"
+#include "tests/io/source/resize_exact.h"
 #include "tests/testing.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,53 +53,9 @@ static void resize(const picture *p, const dt_resize_view *view, int64_t step, u
     dt_resize_destroy(r);
 }
 
-static double triangle_sum(const dt_resize_span *span, int64_t i, const uint8_t *source, int64_t stride)
-{
-    double scale = span->length / (double)span->full, support = scale > 1 ? scale : 1;
-    double centre = span->from + ((double)i + 0.5) * scale, sum = 0, weights = 0;
-    for (int64_t k = span->low; k < span->high; k++) {
-        double w = 1 - fabs(((double)k + 0.5 - centre) / support);
-        if (w > 0) {
-            sum += w * source[k * stride];
-            weights += w;
-        }
-    }
-    return sum / weights;
-}
-
-static uint8_t to_level(double x)
-{
-    return (uint8_t)(x + 0.5);
-}
-
-/* The same computed from the filter's definition. */
-static void expected_resize(const picture *p, const dt_resize_view *view, uint8_t *out)
-{
-    int64_t n = view->n;
-    uint8_t *rows = malloc((size_t)(p->height * n * 3));
-    for (int64_t y = 0; y < p->height; y++)
-        for (int64_t x = 0; x < n; x++)
-            for (int64_t c = 0; c < 3; c++)
-                rows[(y * n + x) * 3 + c] =
-                    to_level(triangle_sum(&view->x, view->x.first + (view->flip ? n - 1 - x : x),
-                                          p->pixels + y * p->width * 3 + c, 3));
-    for (int64_t y = 0; y < n; y++)
-        for (int64_t i = 0; i < n * 3; i++)
-            out[y * n * 3 + i] = to_level(triangle_sum(&view->y, view->y.first + y, rows + i, n * 3));
-    free(rows);
-}
-
 static dt_resize_span whole(int64_t length, int64_t full, int64_t first)
 {
     return (dt_resize_span){.length = (double)length, .high = length, .full = full, .first = first};
-}
-
-static int largest_difference(const uint8_t *a, const uint8_t *b, int64_t n)
-{
-    int largest = 0;
-    for (int64_t i = 0; i < n; i++)
-        largest = abs(a[i] - b[i]) > largest ? abs(a[i] - b[i]) : largest;
-    return largest;
 }
 
 static const struct {
@@ -128,12 +84,10 @@ static void results_equal_the_filters_to_within_one_level(void)
         size_t bytes = (size_t)(view.n * view.n * 3);
         uint8_t *out = malloc(bytes), *expected = malloc(bytes);
         resize(&p, &view, 1 + (int64_t)i % 8, out);
-        expected_resize(&p, &view, expected);
-        int64_t n_different = 0;
-        for (size_t k = 0; k < bytes; k++)
-            n_different += out[k] != expected[k];
-        DT_CHECK_MSG(largest_difference(out, expected, (int64_t)bytes) <= 1, "case %zu: off by %d", i,
-                     largest_difference(out, expected, (int64_t)bytes));
+        resize_exact_view(p.pixels, p.width, p.height, &view, expected);
+        const int64_t largest = resize_exact_largest(out, expected, (int64_t)bytes),
+                      n_different = resize_exact_n_different(out, expected, (int64_t)bytes);
+        DT_CHECK_MSG(largest <= 1, "case %zu: off by %lld", i, (long long)largest);
         DT_CHECK_MSG(n_different <= 2 + (int64_t)bytes / 25, "case %zu: %lld of %zu values differ", i,
                      (long long)n_different, bytes);
         free(out);
@@ -248,10 +202,10 @@ static void results_equal_pils(void)
     uint8_t out[48];
     dt_resize_view view = {.x = whole(7, 4, 0), .y = whole(5, 4, 0), .n = 4};
     resize(&p, &view, 5, out);
-    DT_CHECK(largest_difference(out, pil4, 48) <= 1);
+    DT_CHECK(resize_exact_largest(out, pil4, 48) <= 1);
     view = (dt_resize_view){.x = whole(7, 2, 0), .y = whole(5, 2, 0), .n = 2};
     resize(&p, &view, 5, out);
-    DT_CHECK(largest_difference(out, pil2, 12) <= 1);
+    DT_CHECK(resize_exact_largest(out, pil2, 12) <= 1);
     free(p.pixels);
 }
 
