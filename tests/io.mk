@@ -8,6 +8,7 @@ IO_TESTS += tests/io/source/fuzz_jpeg_test
 IO_TESTS += tests/io/source/jpeg_broken_test
 IO_TESTS += tests/io/source/jpeg_test
 IO_TESTS += tests/io/source/loader_broken_test
+IO_TESTS += tests/io/source/loader_crop_test
 IO_TESTS += tests/io/source/loader_slow_test
 IO_TESTS += tests/io/source/loader_test
 IO_TESTS += tests/io/source/resize_test

@@ -8,6 +8,7 @@ PROGRAM_TESTS += tests/program/configure_test.sh
 PROGRAM_TESTS += tests/program/cuda_resources_test.sh
 PROGRAM_TESTS += tests/program/cursor_test.sh
 PROGRAM_TESTS += tests/program/errors_test.sh
+PROGRAM_TESTS += tests/program/eval_resize_test.sh
 PROGRAM_TESTS += tests/program/exchange_test.sh
 PROGRAM_TESTS += tests/program/harness_test.sh
 PROGRAM_TESTS += tests/program/includes_test.sh

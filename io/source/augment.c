@@ -49,12 +49,18 @@ dt_crop dt_crop_random(const dt_crop_random_settings *settings, int64_t width, i
     return crop;
 }
 
-dt_crop dt_crop_centre(double share, int64_t width, int64_t height, int64_t n)
+static int64_t resized_shorter_side(const dt_crop_centre_settings *settings, int64_t shorter, int64_t n)
 {
-    dt_crop crop = {.box = {.w = width, .h = height}, .full_w = width, .full_h = height, .n = n};
-    if (width == n && height == n)
-        return crop;
-    int64_t shorter = nearest((double)n / share);
+    if (settings->resize > 0)
+        return settings->resize;
+    int64_t resized = shorter > n ? shorter : n, most = nearest((double)n / settings->share);
+    return settings->resize == DT_EVAL_RESIZE_AUTO && resized > most ? most : resized;
+}
+
+dt_crop dt_crop_centre(const dt_crop_centre_settings *settings, int64_t width, int64_t height, int64_t n)
+{
+    dt_crop crop = {.box = {.w = width, .h = height}, .n = n};
+    int64_t shorter = resized_shorter_side(settings, width < height ? width : height, n);
     if (width <= height) {
         crop.full_w = shorter;
         crop.full_h = (int64_t)((double)shorter * (double)height / (double)width);

@@ -4,7 +4,7 @@
  *   dt_crop crop = dt_crop_random(&settings, width, height, n, &g);
  *
  * Both functions follow torchvision, including its rounding: RandomResizedCrop with RandomHorizontalFlip, and
- * Resize with CenterCrop.
+ * Resize with CenterCrop. Which shorter side evaluation resizes to is a choice of dtrain's (--eval-resize).
  */
 #ifndef DT_IO_SOURCE_AUGMENT_H
 #define DT_IO_SOURCE_AUGMENT_H
@@ -34,8 +34,19 @@ typedef struct dt_crop_random_settings {
 dt_crop dt_crop_random(const dt_crop_random_settings *settings, int64_t width, int64_t height, int64_t n,
                        dt_rng *g);
 
-/* The middle n x n pixels of the image resized to a shorter side of n / share (0 < share <= 1). An image of
- * n x n pixels is not resized. */
-dt_crop dt_crop_centre(double share, int64_t width, int64_t height, int64_t n);
+/* dt_crop_centre_settings.resize: these, or the shorter side in pixels. */
+enum { DT_EVAL_RESIZE_AUTO = 0, DT_EVAL_RESIZE_NONE = -1 };
+
+typedef struct dt_crop_centre_settings {
+    double share;   /* 0 < share <= 1; counts with DT_EVAL_RESIZE_AUTO only */
+    int64_t resize; /* DT_EVAL_RESIZE_..., or n and more */
+} dt_crop_centre_settings;
+
+/* The middle n x n pixels of the image resized to a shorter side of
+ *   AUTO:   min(max(shorter, n), n / share), rounded to the nearest integer: small images are enlarged to n,
+ *           large ones are reduced to n / share, and those in between are not resized
+ *   NONE:   max(shorter, n)
+ *   pixels: that number, as torchvision's Resize does. */
+dt_crop dt_crop_centre(const dt_crop_centre_settings *settings, int64_t width, int64_t height, int64_t n);
 
 #endif

@@ -150,9 +150,20 @@ static dt_status check_image_size(int64_t size, dt_error *err)
     return dt_fail(err, DT_ERR_USAGE, "--image-size is %lld; it must be 1 to 8192 pixels", (long long)size);
 }
 
+/* torchvision's CenterCrop would pad a smaller image with black; this is refused. */
+static dt_status check_eval_resize(const dt_loader_options *o, int64_t image_size, dt_error *err)
+{
+    if (o->training || o->eval_resize == DT_EVAL_RESIZE_AUTO || o->eval_resize == DT_EVAL_RESIZE_NONE ||
+        o->eval_resize >= image_size)
+        return DT_OK;
+    return dt_fail(err, DT_ERR_USAGE, "--eval-resize: %lld pixels are less than --image-size %lld",
+                   (long long)o->eval_resize, (long long)image_size);
+}
+
 static dt_status loader_set_image_size(dt_source *source, int64_t size, dt_error *err)
 {
     DT_TRY(check_image_size(size, err));
+    DT_TRY(check_eval_resize(&loader_of(source)->options, size, err));
     DT_TRY(dt_loader_ring_set_image_size(loader_of(source)->ring, size, err));
     loader_of(source)->options.image_size = size;
     return DT_OK;
@@ -191,6 +202,7 @@ static dt_status check_options(const dt_loader_options *o, dt_error *err)
         return dt_fail(err, DT_ERR_USAGE,
                        "the share of the evaluation crop is %g; it must be above 0 and at most 1",
                        o->eval_crop);
+    DT_TRY(check_eval_resize(o, o->image_size, err));
     if (!(o->max_broken >= 0 && o->max_broken <= 1))
         return dt_fail(err, DT_ERR_USAGE, "--max-broken is %g; it must be 0 to 1", o->max_broken);
     if (o->world < 1 || o->rank < 0 || o->rank >= o->world)

@@ -3,6 +3,7 @@
 #define DT_IO_SOURCE_LOADER_OPTIONS_H
 
 #include "core/device.h"
+#include "io/source/augment.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,10 +20,11 @@ typedef struct dt_loader_options {
     int rank, world;
     int64_t workers;         /* decoding threads, 1 to 1024 */
     dt_augment_kind augment; /* in training: random-resized-crop and flip, or (NONE) as evaluation with
-                                eval_crop 1 */
+                                eval_crop 1 and DT_EVAL_RESIZE_AUTO */
     double crop_scale_min, crop_scale_max; /* 0 < min <= max <= 1: a random crop's share of the area */
     double flip;                           /* 0..1: probability of a horizontal flip */
-    double eval_crop; /* 0 < eval_crop <= 1: the shorter side is resized to image_size / eval_crop */
+    double eval_crop;                      /* in evaluation: share and resize of dt_crop_centre */
+    int64_t eval_resize;                   /* DT_EVAL_RESIZE_..., or pixels: image_size or more */
     uint64_t seed;
     bool shuffle;      /* in training; false: the files in sorted order */
     double max_broken; /* 0..1: fraction of the files that may be broken */

@@ -1,7 +1,7 @@
 /* sample.h: from a file's path to the n x n pixels of a sample slot: one thread's work on one file.
  *
  *   dt_sample_open(sample, path, &width, &height, err);
- *   dt_crop crop = dt_crop_centre(0.875, width, height, 224);
+ *   dt_crop crop = dt_crop_centre(&settings, width, height, 224);
  *   dt_sample_decode(sample, &crop, true, pixels, err);
  *
  * A dt_sample keeps its memory from file to file. Fault points: loader.open, loader.read.

@@ -88,10 +88,12 @@ static dt_crop choose_crop(const dt_slot_filler *filler, int64_t width, int64_t 
                            dt_rng random)
 {
     const dt_loader_options *options = &filler->options;
+    const dt_crop_centre_settings evaluation = {.share = options->eval_crop, .resize = options->eval_resize},
+                                  whole = {.share = 1, .resize = DT_EVAL_RESIZE_AUTO};
     if (!options->training)
-        return dt_crop_centre(options->eval_crop, width, height, size);
+        return dt_crop_centre(&evaluation, width, height, size);
     if (options->augment == DT_AUGMENT_NONE)
-        return dt_crop_centre(1, width, height, size);
+        return dt_crop_centre(&whole, width, height, size);
     return dt_crop_random(&filler->random, width, height, size, &random);
 }
 

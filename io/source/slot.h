@@ -24,7 +24,7 @@ typedef struct dt_slot {
 } dt_slot;
 
 /* Borrows folder. Reads these options: training, augment, crop_scale_min, crop_scale_max, flip, eval_crop,
- * seed. DT_ERR_MEMORY. */
+ * eval_resize, seed. DT_ERR_MEMORY. */
 dt_status dt_slot_filler_create(const dt_loader_options *options, const dt_folder *folder,
                                 dt_slot_filler **filler, dt_error *err);
 void dt_slot_filler_destroy(dt_slot_filler *filler);

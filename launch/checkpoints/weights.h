@@ -4,6 +4,7 @@
 
 #include "core/class_names.h"
 #include "core/model/net.h"
+#include "launch/options/options.h"
 
 #define DT_WEIGHTS_CONFIG_BYTES 128
 
@@ -49,7 +50,7 @@ typedef struct dt_weights_export_options {
 } dt_weights_export_options;
 
 /* Format the options of a training that an evaluation of its weights needs. */
-void dt_weights_config_text(int64_t image_size, double eval_crop, char out[DT_WEIGHTS_CONFIG_BYTES]);
+void dt_weights_config_text(const dt_options *trained, char out[DT_WEIGHTS_CONFIG_BYTES]);
 
 /* Write all parameters and statistics of a net or a checkpoint; calls io->get once for each, in the layout's
  * order. Two equal trainings give the same bytes: the metadata holds no dates and no paths. On failure there

@@ -34,10 +34,13 @@ dt_status dt_weights_check_writable(const char *option, const char *path, dt_err
     return status == DT_OK ? DT_OK : dt_error_prefix(err, "--%s", option);
 }
 
-void dt_weights_config_text(int64_t image_size, double eval_crop, char out[DT_WEIGHTS_CONFIG_BYTES])
+void dt_weights_config_text(const dt_options *trained, char out[DT_WEIGHTS_CONFIG_BYTES])
 {
-    snprintf(out, DT_WEIGHTS_CONFIG_BYTES, "image-size = %lld;\neval-crop = %.17g;\n", (long long)image_size,
-             eval_crop);
+    char resize[24];
+    dt_option_format(trained, dt_options_find("eval-resize", DT_COMMAND_TRAIN), resize, sizeof resize);
+    const char *quote = trained->eval_resize > 0 ? "" : "\"";
+    snprintf(out, DT_WEIGHTS_CONFIG_BYTES, "image-size = %lld;\neval-crop = %.17g;\neval-resize = %s%s%s;\n",
+             (long long)trained->config.image_size, trained->eval_crop, quote, resize, quote);
 }
 
 /* Lists the tensors to write; a count of batches follows each running_var. */

@@ -87,7 +87,7 @@ static dt_status describe_checkpoint(evaluation *e, dt_error *err)
 /* Sets options that the user has not set to the training's values. */
 static void use_training_options(evaluation *e)
 {
-    static const char *const names[] = {"image-size", "eval-crop"};
+    static const char *const names[] = {"image-size", "eval-crop", "eval-resize"};
     char value[DT_PATH_BYTES];
     dt_options *trained = dt_calloc(1, sizeof *trained);
     if (trained && e->weights.config_text &&

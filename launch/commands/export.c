@@ -30,8 +30,9 @@ static dt_status read_configuration(const dt_manifest *m, dt_options **trained, 
     o->config.image_size = m->image_size;
     dt_error why = {0};
     if (dt_options_read_trained(m->config_text, DT_COMMAND_TRAIN, o, &why) != DT_OK) {
-        dt_log_warn("the checkpoint of step %lld: %s: exporting with the default --eval-crop",
-                    (long long)m->step, why.message);
+        dt_log_warn(
+            "the checkpoint of step %lld: %s: exporting with the default --eval-crop and --eval-resize",
+            (long long)m->step, why.message);
         dt_options_set_defaults(o, DT_COMMAND_TRAIN);
         o->config.image_size = m->image_size;
     }
@@ -47,7 +48,7 @@ static dt_status write_file(const dt_options *options, dt_checkpoint_reader *rea
     char config_text[DT_WEIGHTS_CONFIG_BYTES];
     dt_options *trained = NULL;
     DT_TRY(read_configuration(m, &trained, err));
-    dt_weights_config_text(trained->config.image_size, trained->eval_crop, config_text);
+    dt_weights_config_text(trained, config_text);
     const dt_weights_export_options o = {.arch = m->arch,
                                          .config_text = config_text,
                                          .class_names = &m->class_names,

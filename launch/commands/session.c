@@ -141,6 +141,7 @@ dt_status dt_session_source(const dt_session *session, const dt_options *o, bool
         .crop_scale_max = o->crop_scale_max,
         .flip = o->flip,
         .eval_crop = o->eval_crop,
+        .eval_resize = o->eval_resize,
         .seed = c->seed,
         .shuffle = o->shuffle,
         .max_broken = c->max_broken,

@@ -321,7 +321,7 @@ static dt_status export_weights(training *t, const dt_session *s, int64_t steps,
     dt_class_names class_names = {0};
     if (s->comm->rank == 0) {
         char for_evaluation[DT_WEIGHTS_CONFIG_BYTES];
-        dt_weights_config_text(o->config.image_size, o->eval_crop, for_evaluation);
+        dt_weights_config_text(o, for_evaluation);
         const dt_weights_export_options options = {.arch = o->arch,
                                                    .config_text = for_evaluation,
                                                    .class_names = &class_names,

@@ -132,6 +132,9 @@ dt_status dt_options_check(const dt_options *options, unsigned command, dt_error
     if (command != DT_COMMAND_TRAIN)
         return DT_OK;
     DT_TRY(check_schedule(options, err));
+    if (options->eval_resize > 0 && options->eval_resize < c->image_size)
+        return dt_fail(err, DT_ERR_USAGE, "--eval-resize: %lld pixels are less than --image-size %lld",
+                       (long long)options->eval_resize, (long long)c->image_size);
     if (c->nesterov && c->momentum <= 0)
         return dt_fail(err, DT_ERR_USAGE, "--nesterov needs a --momentum above 0");
 #ifndef HAVE_CURL

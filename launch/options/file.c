@@ -98,9 +98,9 @@ static dt_status setting_text(const dt_option *o, const config_setting_t *s, con
         break;
     case DT_OPTION_INT:
     case DT_OPTION_REAL:
-        if (o->word && type == CONFIG_TYPE_STRING && strcmp(config_setting_get_string(s), o->word) == 0) {
+        if (type == CONFIG_TYPE_STRING && dt_option_find_word(o, config_setting_get_string(s)) >= 0) {
             ok = true;
-            snprintf(out, out_bytes, "%s", o->word);
+            snprintf(out, out_bytes, "%s", config_setting_get_string(s));
             break;
         }
         ok = is_number(type) && !(o->type == DT_OPTION_INT && type == CONFIG_TYPE_FLOAT);
@@ -314,8 +314,7 @@ dt_status dt_options_locate(const dt_options *options, unsigned command, dt_erro
 /* Writes `value` in libconfig's syntax. */
 static void write_value(FILE *out, const dt_option *o, const char *value)
 {
-    bool is_word = o->word && strcmp(value, o->word) == 0;
-    switch (is_word ? DT_OPTION_NAME : o->type) {
+    switch (dt_option_find_word(o, value) >= 0 ? DT_OPTION_NAME : o->type) {
     case DT_OPTION_FLAG:
     case DT_OPTION_UNFLAG:
         fputs(strcmp(value, "yes") == 0 ? "true" : "false", out);

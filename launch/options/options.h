@@ -33,6 +33,7 @@
 
 #define DT_ARGUMENTS_MAX 3 /* positional arguments of a command, at most */
 #define DT_OPTIONS_MAX 96  /* rows of the table, at most */
+#define DT_OPTION_WORDS 2  /* words that an integer accepts, at most */
 /* dt_option.max of a number without a limit; the largest of libconfig's plain integers */
 #define DT_OPTION_NO_LIMIT 2147483647.0
 
@@ -58,6 +59,7 @@ typedef struct dt_options {
     double crop_scale_min, crop_scale_max; /* random-resized-crop's share of the area */
     double flip;                           /* probability of a horizontal flip */
     double eval_crop;                      /* evaluation resizes the shorter side to image_size / eval_crop */
+    int64_t eval_resize;                   /* when it does: dt_crop_centre_settings.resize */
     dt_input_kind input;                   /* synthetic: the same random pixels in every step, to measure
                                               the net alone */
     char resize_schedule[256];             /* as given: "160:0,192:0.6"; "": image_size throughout */
@@ -120,6 +122,11 @@ typedef enum dt_option_group {
     DT_N_GROUPS
 } dt_option_group;
 
+typedef struct dt_option_word {
+    const char *name;
+    int64_t value; /* that it stands for; may be out of the option's range */
+} dt_option_word;
+
 typedef struct dt_option {
     const char *name;
     const char *metavar; /* NULL for flags */
@@ -131,8 +138,7 @@ typedef struct dt_option {
     bool above_min;       /* min itself is out of range */
     const char *const *choices;
     const char *const *(*get_choices)(void); /* returns the choices, if another file has the list */
-    const char *word; /* INT: this word stands for word_value, which may be out of range; NULL: none */
-    int64_t word_value;
+    dt_option_word words[DT_OPTION_WORDS];   /* INT: what it accepts beside numbers; NULL: none */
     const char *by_default;
     bool per_rank;  /* ranks may have different values */
     bool one_start; /* concerns one start, not the training as a whole: a resume may change it unreported */
@@ -199,6 +205,9 @@ dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origi
 
 /* Format the value as text, from which dt_option_set reads the same value. */
 void dt_option_format(const dt_options *options, int row, char *out, size_t out_bytes);
+
+/* The index in option->words of a word; -1: text is none of them. */
+int dt_option_find_word(const dt_option *option, const char *text);
 
 /* Names of groups and origins. Static storage. */
 const char *dt_option_group_title(dt_option_group group);

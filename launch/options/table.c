@@ -45,7 +45,7 @@ static const dt_option table[] = {
              "order. Without it dtrain trains the built-in demo"},
     {ROW("image-size", "PIXELS", BOTH | INFO, DATA, INT, config.image_size), .min = 16, .max = 2048,
      .by_default = "224", .help = "height and width of the images that the network gets"},
-    {ROW("batch", "N", BOTH | INFO, DATA, INT, config.batch), .min = 1, .max = 65536, .word = "auto",
+    {ROW("batch", "N", BOTH | INFO, DATA, INT, config.batch), .min = 1, .max = 65536, .words = {{"auto", 0}},
      .by_default = "32",
      .help =
          "images per rank and micro-batch; the global batch is N x ranks x --accumulate. auto: the "
@@ -59,7 +59,13 @@ static const dt_option table[] = {
      .help = "probability of a horizontal flip"},
     {ROW("eval-crop", "SHARE", BOTH, DATA, REAL, eval_crop), .min = 0, .max = 1, .above_min = true,
      .by_default = "0.875",
-     .help = "evaluation resizes the shorter side to image-size / SHARE and cuts out the centre"},
+     .help = "evaluation reduces larger images to a shorter side of image-size / SHARE, and cuts out the "
+             "centre"},
+    {ROW("eval-resize", "PIXELS", BOTH, DATA, INT, eval_resize), .min = 16, .max = 8192,
+     .words = {{"auto", DT_EVAL_RESIZE_AUTO}, {"none", DT_EVAL_RESIZE_NONE}}, .by_default = "auto",
+     .help = "the shorter side S of an image in evaluation becomes, with auto: min(max(S, image-size), "
+             "image-size / --eval-crop); with none: max(S, image-size); with a number: PIXELS, as in "
+             "torchvision's Resize, whatever --eval-crop is. Then the centre is cut out"},
     {ROW("no-shuffle", NULL, TRAIN, DATA, UNFLAG, shuffle), .by_default = "no",
      .help = "train on the files in sorted order"},
     {ROW("max-broken", "FRACTION", BOTH, DATA, REAL, config.max_broken), .min = 0, .max = 1,
@@ -159,7 +165,7 @@ static const dt_option table[] = {
              "--checkpoint-dir and --checkpoint-mirror are moved to old-1 there. A restart of the same Slurm "
              "or AWS Batch job resumes the run that never began"},
     {ROW("checkpoint-every", "STEPS", TRAIN, RUN, INT, config.checkpoint_every), .min = 0,
-     .max = DT_OPTION_NO_LIMIT, .word = "auto", .word_value = DT_CHECKPOINT_AUTO, .by_default = "0",
+     .max = DT_OPTION_NO_LIMIT, .words = {{"auto", DT_CHECKPOINT_AUTO}}, .by_default = "0",
      .help = "steps between checkpoints; 0: at the end of every epoch; auto: the interval that loses the "
              "least time, computed from --mtti and the time that a checkpoint takes"},
     {ROW("checkpoint-dir", "DIR", TRAIN, RUN, PATH, checkpoint_dir), .by_default = "", .one_start = true,
@@ -204,9 +210,8 @@ static const dt_option table[] = {
      .help = "print one JSON object instead of a table"},
     {ROW("output", "FILE", EXPORT, RUN, PATH, output), .by_default = "",
      .help = "the .safetensors file to write"},
-    {ROW("step", "N", EXPORT, RUN, INT, step), .min = 0, .max = 9007199254740992.0, .word = "newest",
-     .word_value = -1, .by_default = "newest",
-     .help = "which checkpoint; newest: the newest one that is whole"},
+    {ROW("step", "N", EXPORT, RUN, INT, step), .min = 0, .max = 9007199254740992.0, .words = {{"newest", -1}},
+     .by_default = "newest", .help = "which checkpoint; newest: the newest one that is whole"},
     {ROW("fp16", NULL, EXPORT, RUN, FLAG, fp16), .by_default = "no",
      .help = "write float16 instead of float32"},
     {ROW("ema", NULL, EXPORT, RUN, FLAG, ema), .by_default = "no",

@@ -13,14 +13,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+int dt_option_find_word(const dt_option *option, const char *text)
+{
+    for (int i = 0; i < DT_OPTION_WORDS && option->words[i].name; i++)
+        if (strcmp(text, option->words[i].name) == 0)
+            return i;
+    return -1;
+}
+
+/* Writes ", or auto, or none", with `joint` between the words; "" if there are none. */
+static const char *words_text(const dt_option *o, const char *joint, char *out, size_t out_bytes)
+{
+    out[0] = '\0';
+    for (int i = 0; i < DT_OPTION_WORDS && o->words[i].name; i++)
+        snprintf(out + strlen(out), out_bytes - strlen(out), "%s%s", joint, o->words[i].name);
+    return out;
+}
+
 /* Writes "1 to 65536, or auto" or "more than 0, up to 1". */
 static const char *range_text(const dt_option *o, char *out, size_t out_bytes)
 {
+    char words[48];
     if (o->above_min)
         snprintf(out, out_bytes, "more than %.15g, up to %.15g", o->min, o->max);
     else
-        snprintf(out, out_bytes, "%.15g to %.15g%s%s", o->min, o->max, o->word ? ", or " : "",
-                 o->word ? o->word : "");
+        snprintf(out, out_bytes, "%.15g to %.15g%s", o->min, o->max,
+                 words_text(o, ", or ", words, sizeof words));
     return out;
 }
 
@@ -44,13 +62,14 @@ static bool whole_text_was_read(const char *text, const char *end)
 static dt_status set_int(const dt_option *o, void *field, const char *text, const char *where, dt_error *err)
 {
     char *end;
-    bool is_word = o->word && strcmp(text, o->word) == 0;
+    char words[48];
+    int word = dt_option_find_word(o, text);
     errno = 0;
-    long long value = is_word ? o->word_value : strtoll(text, &end, 10);
-    if (!is_word && !whole_text_was_read(text, end))
-        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a whole number%s%s", where, text,
-                       o->word ? ", nor " : "", o->word ? o->word : "");
-    if (!is_word && (errno == ERANGE || !in_range(o, (double)value)))
+    long long value = word >= 0 ? o->words[word].value : strtoll(text, &end, 10);
+    if (word < 0 && !whole_text_was_read(text, end))
+        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a whole number%s", where, text,
+                       words_text(o, ", nor ", words, sizeof words));
+    if (word < 0 && (errno == ERANGE || !in_range(o, (double)value)))
         return out_of_range(o, text, where, err);
     int64_t stored = value;
     memcpy(field, &stored, sizeof stored);
@@ -199,10 +218,10 @@ void dt_option_format(const dt_options *options, int row, char *out, size_t out_
         break;
     case DT_OPTION_INT:
         memcpy(&whole, field, sizeof whole);
-        if (whole == o->word_value && o->word)
-            snprintf(out, out_bytes, "%s", o->word);
-        else
-            snprintf(out, out_bytes, "%lld", (long long)whole);
+        snprintf(out, out_bytes, "%lld", (long long)whole);
+        for (int i = 0; i < DT_OPTION_WORDS && o->words[i].name; i++)
+            if (whole == o->words[i].value)
+                snprintf(out, out_bytes, "%s", o->words[i].name);
         break;
     case DT_OPTION_REAL:
         memcpy(reals, field, sizeof reals[0]);

@@ -88,36 +88,84 @@ static void no_flip_and_always_flip_are_possible(void)
     }
 }
 
+typedef struct centre_case {
+    int64_t w, h, n;
+    double share;
+    int64_t resize, full_w, full_h, x, y; /* what is given, and what is expected */
+} centre_case;
+
+static void check_centre(const centre_case *e)
+{
+    const dt_crop_centre_settings settings = {.share = e->share, .resize = e->resize};
+    dt_crop c = dt_crop_centre(&settings, e->w, e->h, e->n);
+    DT_CHECK_MSG(c.full_w == e->full_w && c.full_h == e->full_h && c.x == e->x && c.y == e->y,
+                 "%lld x %lld at %lld, %g, %lld: resized to %lld x %lld, cut at %lld, %lld", (long long)e->w,
+                 (long long)e->h, (long long)e->n, e->share, (long long)e->resize, (long long)c.full_w,
+                 (long long)c.full_h, (long long)c.x, (long long)c.y);
+    DT_CHECK(c.box.x == 0 && c.box.y == 0 && c.box.w == e->w && c.box.h == e->h && c.n == e->n && !c.flip);
+}
+
 /* /usr/bin/python3: torchvision.transforms.functional._compute_resized_output_size((h, w), [round(n /
  * share)]) and the arithmetic of center_crop. */
-static void centre_crops_equal_torchvisions(void)
+static void centre_crops_of_large_images_equal_torchvisions(void)
+{
+    static const centre_case cases[] = {
+        {500, 375, 224, 0.875, 0, 341, 256, 58, 16}, /* (341 - 224) / 2 = 58.5, rounded to even */
+        {375, 500, 224, 0.875, 0, 256, 341, 16, 58}, {256, 256, 224, 0.875, 0, 256, 256, 16, 16},
+        {97, 61, 32, 0.875, 0, 58, 37, 13, 2},       {61, 97, 32, 1, 0, 32, 50, 0, 9},
+        {3, 2000, 8, 1, 0, 8, 5333, 0, 2662},        {224, 224, 224, 1, 0, 224, 224, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check_centre(&cases[i]);
+}
+
+/* At n = 32 and 7/8 the limits are 32 and round(36.57) = 37; the longer side has 10 pixels more. Each image
+ * wide, tall and square. */
+static void the_shorter_side_follows_the_mode_at_its_limits(void)
 {
     static const struct {
-        int64_t w, h, n;
-        double share;
-        int64_t full_w, full_h, x, y;
+        int64_t shorter, resize, resized, longer;
     } cases[] = {
-        {500, 375, 224, 0.875, 341, 256, 58, 16}, /* (341 - 224) / 2 = 58.5, rounded to even */
-        {375, 500, 224, 0.875, 256, 341, 16, 58}, {256, 256, 224, 0.875, 256, 256, 16, 16},
-        {97, 61, 32, 0.875, 58, 37, 13, 2},       {61, 97, 32, 1, 32, 50, 0, 9},
-        {3, 2000, 8, 1, 8, 5333, 0, 2662},        {1, 1, 224, 0.875, 256, 256, 16, 16},
-        {224, 224, 224, 1, 224, 224, 0, 0},
+        {1, 0, 32, 352},  {31, 0, 32, 42},  {32, 0, 32, 42},  {33, 0, 33, 43},
+        {36, 0, 36, 46},  {37, 0, 37, 47},  {38, 0, 37, 46},  {74, 0, 37, 42}, /* auto */
+        {1, -1, 32, 352}, {31, -1, 32, 42}, {32, -1, 32, 42}, {33, -1, 33, 43},
+        {36, -1, 36, 46}, {37, -1, 37, 47}, {38, -1, 38, 48}, {74, -1, 74, 84}, /* none */
+        {31, 32, 32, 42}, {32, 32, 32, 42}, {33, 32, 32, 41}, {31, 40, 40, 52},
+        {37, 40, 40, 50}, {40, 40, 40, 50}, {41, 40, 40, 49}, {74, 40, 40, 45}, /* pixels */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        dt_crop c = dt_crop_centre(cases[i].share, cases[i].w, cases[i].h, cases[i].n);
-        DT_CHECK_INT(c.full_w, cases[i].full_w);
-        DT_CHECK_INT(c.full_h, cases[i].full_h);
-        DT_CHECK_INT(c.x, cases[i].x);
-        DT_CHECK_INT(c.y, cases[i].y);
-        DT_CHECK(c.box.x == 0 && c.box.y == 0 && c.box.w == cases[i].w && c.box.h == cases[i].h &&
-                 c.n == cases[i].n && !c.flip);
+        const int64_t s = cases[i].shorter, r = cases[i].resized, longer = cases[i].longer;
+        const int64_t x = (int64_t)rint((double)(r - 32) / 2), y = (int64_t)rint((double)(longer - 32) / 2);
+        check_centre(&(centre_case){s, s + 10, 32, 0.875, cases[i].resize, r, longer, x, y});
+        check_centre(&(centre_case){s + 10, s, 32, 0.875, cases[i].resize, longer, r, y, x});
+        check_centre(&(centre_case){s, s, 32, 0.875, cases[i].resize, r, r, x, x});
     }
 }
 
-static void an_image_of_the_right_size_is_not_resized(void)
+/* One pixel more or less of the image changes the resized sides by one pixel, or by the image's aspect. */
+static void neighbours_in_size_are_resized_alike(void)
 {
-    dt_crop c = dt_crop_centre(0.875, 32, 32, 32);
-    DT_CHECK(c.full_w == 32 && c.full_h == 32 && c.x == 0 && c.y == 0);
+    const dt_crop_centre_settings settings = {.share = 0.875};
+    int64_t before = 32;
+    for (int64_t shorter = 20; shorter < 60; shorter++) {
+        dt_crop c = dt_crop_centre(&settings, shorter, shorter + 1, 32);
+        DT_CHECK(c.full_w - before >= 0 && c.full_w - before <= 1 && c.full_h - c.full_w <= 1);
+        before = c.full_w;
+    }
+}
+
+/* dtrain before --eval-resize resized all images but those of n x n pixels to this: large ones still are. */
+static void large_images_are_resized_to_the_share(void)
+{
+    for (int64_t n = 16; n <= 320; n++)
+        for (double share = 0.5; share <= 1; share += 0.125) {
+            const int64_t most = (int64_t)rint((double)n / share);
+            const dt_crop_centre_settings settings = {.share = share};
+            dt_crop c = dt_crop_centre(&settings, most, 3 * most, n);
+            DT_REQUIRE(c.full_w == most && c.full_h == 3 * most);
+            c = dt_crop_centre(&settings, 10 * most, 7 * most, n);
+            DT_REQUIRE(c.full_h == most && c.y == (int64_t)rint((double)(most - n) / 2));
+        }
 }
 
 static const dt_test tests[] = {
@@ -126,7 +174,9 @@ static const dt_test tests[] = {
     DT_TEST(a_thin_image_gives_the_centred_box_of_the_nearest_aspect),
     DT_TEST(a_crop_that_does_not_fit_is_drawn_again),
     DT_TEST(no_flip_and_always_flip_are_possible),
-    DT_TEST(centre_crops_equal_torchvisions),
-    DT_TEST(an_image_of_the_right_size_is_not_resized),
+    DT_TEST(centre_crops_of_large_images_equal_torchvisions),
+    DT_TEST(the_shorter_side_follows_the_mode_at_its_limits),
+    DT_TEST(neighbours_in_size_are_resized_alike),
+    DT_TEST(large_images_are_resized_to_the_share),
 };
 DT_TEST_MAIN("io/source/augment", tests)

@@ -40,10 +40,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
         return 0;
     if (width * height > 1000000)
         return 0; /* slow, and finds nothing more */
+    const dt_crop_centre_settings evaluation = {.share = 0.875};
     dt_crop_random_settings settings = {.scale_min = 0.08, .scale_max = 1, .flip = 0.5};
     dt_rng g = dt_rng_at(n_bytes, DT_RNG_TEST, bytes[n_bytes / 2], bytes[n_bytes / 3]);
     dt_crop crop = dt_crop_random(&settings, width, height, N, &g),
-            centre = dt_crop_centre(0.875, width, height, N);
+            centre = dt_crop_centre(&evaluation, width, height, N);
     if (decode(sample, bytes, n_bytes, &crop, true, pixels) != DT_OK) {
         (void)decode(sample, bytes, n_bytes, &centre, false, again);
         return 0;

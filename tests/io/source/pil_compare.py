@@ -31,7 +31,7 @@ def torchvision_box(width, height):
 
 def evaluation(image, n):
     width, height = image.size
-    short = round(n / 0.875)
+    short = min(max(width, n), max(height, n), round(n / 0.875))
     w, h = (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
     image = image.resize((w, h), Image.BILINEAR)
     left, top = round((w - n) / 2), round((h - n) / 2)

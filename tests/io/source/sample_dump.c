@@ -15,6 +15,7 @@
 
 int main(void)
 {
+    const dt_crop_centre_settings evaluation = {.share = 0.875};
     dt_sample *sample = NULL;
     dt_error err = {0};
     if (dt_sample_create(&sample, &err) != DT_OK)
@@ -32,7 +33,7 @@ int main(void)
         c.flip = flip;
         dt_status status = dt_sample_open(sample, path, &width, &height, &err);
         if (status == DT_OK) {
-            dt_crop crop = c.box.w ? c : dt_crop_centre(0.875, width, height, c.n);
+            dt_crop crop = c.box.w ? c : dt_crop_centre(&evaluation, width, height, c.n);
             status = dt_sample_decode(sample, &crop, true, pixels, &err);
         }
         if (status != DT_OK) {

@@ -27,8 +27,7 @@ typedef struct expected {
     const char *by_default;
     unsigned flags;
     double min, max;
-    const char *word;
-    int64_t word_value;
+    dt_option_word words[DT_OPTION_WORDS];
     const char *choices; /* in the order of the enum, with commas */
 } expected;
 
@@ -38,7 +37,7 @@ typedef struct expected {
      .offset = offsetof(dt_options, field_), .bytes = sizeof(((dt_options *)NULL)->field_), \
      .by_default = __VA_ARGS__}
 #define LIMITS(min_, max_) .min = min_, .max = max_
-#define WORD(word_, value_) .word = word_, .word_value = value_
+#define WORD(word_, value_) .words = {{word_, value_}}
 #define CHOICES(names_) .choices = names_
 #define FLAGS(flags_) .flags = flags_
 #define NETWORKS "resnet18,resnet34,resnet50,resnet101,resnet152"
@@ -50,6 +49,7 @@ static const expected table[] = {
     ROW("crop-scale", T, RANGE, crop_scale_min, "0.08,1", LIMITS(0, 1), FLAGS(ABOVE_MIN)),
     ROW("flip", T, REAL, flip, "0.5", LIMITS(0, 1)),
     ROW("eval-crop", T | E, REAL, eval_crop, "0.875", LIMITS(0, 1), FLAGS(ABOVE_MIN)),
+    ROW("eval-resize", T | E, INT, eval_resize, "auto", LIMITS(16, 8192), .words = {{"auto", 0}, {"none", -1}}),
     ROW("no-shuffle", T, UNFLAG, shuffle, "no"),
     ROW("max-broken", T | E, REAL, config.max_broken, "0.01", LIMITS(0, 1)),
     ROW("resize-schedule", T, PATH, resize_schedule, ""),
@@ -166,7 +166,8 @@ static void each_option_has_its_type_field_and_flags(void)
         DT_CHECK_MSG(o->one_start == !!(e->flags & ONE_START), "--%s: one_start", e->name);
         DT_CHECK_MSG(!o->metavar == (e->type == DT_OPTION_FLAG || e->type == DT_OPTION_UNFLAG),
                      "--%s: metavar", e->name);
-        DT_CHECK_STR(o->word, e->word);
+        for (int k = 0; k < DT_OPTION_WORDS; k++)
+            DT_CHECK_STR(o->words[k].name, e->words[k].name);
         DT_CHECK_MSG(o->help && strlen(o->help) > 10, "--%s: help", e->name);
     }
 }
@@ -233,8 +234,9 @@ static void choices_and_words_have_their_values(void)
         for (int k = 0; choices && choices[k]; k++)
             snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", k ? "," : "", choices[k]);
         DT_CHECK_STR(all, e->choices ? e->choices : "");
-        if (e->word)
-            DT_CHECK_MSG(value_of(e, e->word) == (double)e->word_value, "--%s %s", e->name, e->word);
+        for (int k = 0; k < DT_OPTION_WORDS && e->words[k].name; k++)
+            DT_CHECK_MSG(value_of(e, e->words[k].name) == (double)e->words[k].value, "--%s %s", e->name,
+                         e->words[k].name);
     }
     DT_CHECK(DT_SCHEDULE_COSINE == 0 && DT_SCHEDULE_POLY == 1 && DT_SCHEDULE_STEP == 2 &&
              DT_SCHEDULE_CONSTANT == 3);

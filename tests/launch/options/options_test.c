@@ -1,4 +1,5 @@
 /* Options: defaults, the command line, refused values and their messages. */
+#include "core/base/alloc.h"
 #include "tests/launch/options/options_kit.h"
 #include "tests/testing.h"
 
@@ -171,6 +172,38 @@ static void a_batch_is_a_number_or_auto(void)
     CHECK_REFUSED("--steps: 'auto' is not a whole number", train, "--steps", "auto");
 }
 
+static void an_eval_resize_is_a_number_or_a_word(void)
+{
+    static const struct {
+        const char *text, *line;
+        int64_t value;
+    } cases[] = {{"auto", "\neval-resize = \"auto\";\n", 0},
+                 {"none", "\neval-resize = \"none\";\n", -1},
+                 {"224", "\neval-resize = 224;\n", 224},
+                 {"8192", "\neval-resize = 8192;\n", 8192}};
+    DT_REQUIRE(PARSE(train, "--data", "x") == DT_OK);
+    DT_CHECK_INT(options.eval_resize, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *text = NULL;
+        DT_REQUIRE(PARSE(train, "--data", "x", "--eval-resize", cases[i].text) == DT_OK);
+        DT_CHECK_INT(options.eval_resize, cases[i].value);
+        DT_REQUIRE(dt_options_write(&options, DT_COMMAND_TRAIN, "", &text, &err) == DT_OK);
+        DT_CHECK_CONTAINS(text, cases[i].line);
+        DT_REQUIRE(PARSE(train, "--config", options_kit_write_file(text)) == DT_OK);
+        DT_CHECK_INT(options.eval_resize, cases[i].value);
+        dt_free(text);
+    }
+    CHECK_REFUSED("--eval-resize: 'some' is not a whole number, nor auto, nor none", train, "--eval-resize",
+                  "some");
+    CHECK_REFUSED("--eval-resize: 8 is out of range: 16 to 8192, or auto, or none", train, "--eval-resize",
+                  "8");
+    CHECK_REFUSED("--eval-resize: 223 pixels are less than --image-size 224", train, "--data", "x",
+                  "--eval-resize", "223");
+    DT_CHECK_INT(PARSE(train, "--eval-resize", "32"), DT_OK); /* the demo's images have 32 pixels */
+    DT_CHECK_INT(PARSE(eval, "--data", "x", "--weights", "w", "--eval-resize", "16"),
+                 DT_OK); /* the weights may know another image-size */
+}
+
 static void a_resize_schedule_is_parsed(void)
 {
     DT_REQUIRE(PARSE(train, "--data", "x", "--resize-schedule", "160:0,192:0.6,224:0.85") == DT_OK);
@@ -295,6 +328,7 @@ static const dt_test tests[] = {
     DT_TEST(an_empty_value_is_refused),
     DT_TEST(a_bad_choice_is_refused_with_the_choices),
     DT_TEST(a_batch_is_a_number_or_auto),
+    DT_TEST(an_eval_resize_is_a_number_or_a_word),
     DT_TEST(a_resize_schedule_is_parsed),
     DT_TEST(mistakes_in_a_resize_schedule_are_reported),
     DT_TEST(options_of_a_gpu_are_read),
