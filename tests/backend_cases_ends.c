@@ -142,9 +142,11 @@ static max_pool_case max_pool_open(dt_kit *kit, int64_t n, const dt_kit_shape *s
 }
 
 static void max_pool_backward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, const dt_pool_desc *pool,
-                                  bool relu)
+                                  bool relu, bool at_zero)
 {
     max_pool_case a = max_pool_open(kit, n, s, pool, relu, false);
+    if (at_zero)
+        a.x = dt_kit_act_with_zeros(kit, n, s->c, s->h, s->w);
     a.dz = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
     a.sums = dt_kit_sums(kit, s->c);
     a.gamma = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, s->c, 0.5F, 1.5F), s->c);
@@ -183,10 +185,13 @@ void dt_kit_max_pool_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape, co
         max_pool_forward_run(kit, n, shape, pool, false, true);
     if (dt_kit_begin(kit, "max_pool_backward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64 " relu", n,
                      shape->c, shape->h, shape->w))
-        max_pool_backward_run(kit, n, shape, pool, true);
+        max_pool_backward_run(kit, n, shape, pool, true, false);
+    if (dt_kit_begin(kit, "max_pool_backward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64 " relu at 0",
+                     n, shape->c, shape->h, shape->w))
+        max_pool_backward_run(kit, n, shape, pool, true, true);
     if (dt_kit_begin(kit, "max_pool_backward n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64, n, shape->c,
                      shape->h, shape->w))
-        max_pool_backward_run(kit, n, shape, pool, false);
+        max_pool_backward_run(kit, n, shape, pool, false, false);
 }
 
 /* -- average pooling ------------------------------------------------------------------------------------- */

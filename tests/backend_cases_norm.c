@@ -137,14 +137,20 @@ static dt_status reduce_call(dt_kernels *k, int side, void *arg, dt_error *err)
     return DT_KIT_OPERATION(k, bn_backward_finalize, &finalize, err);
 }
 
-static void reduce_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool relu, bool in_place,
+typedef enum reduce_kind { NO_RELU, RELU, RELU_AT_ZERO } reduce_kind;
+
+static void reduce_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, reduce_kind kind, bool in_place,
                             bool accumulate)
 {
     int64_t n_elems = n * s->c * s->h * s->w;
     float size = sqrtf((float)(n * s->h * s->w)); /* of dgamma and dbeta: a lost += is detected */
     reduce_case a = {.c = s->c, .count = n * s->h * s->w, .accumulate = accumulate};
     dt_kit_role gradient = accumulate ? DT_KIT_INOUT : DT_KIT_OUT;
-    a.x = dt_kit_act_in(kit, n, s->c, s->h, s->w, relu ? DT_KIT_NORMALISED_RELU : DT_KIT_NORMALISED);
+    if (kind == RELU_AT_ZERO)
+        a.x = dt_kit_act_with_zeros(kit, n, s->c, s->h, s->w);
+    else
+        a.x = dt_kit_act_in(kit, n, s->c, s->h, s->w,
+                            kind == RELU ? DT_KIT_NORMALISED_RELU : DT_KIT_NORMALISED);
     if (in_place) {
         a.dv = a.dz = dt_kit_tensor_inout(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
     } else {
@@ -257,12 +263,14 @@ void dt_kit_batchnorm_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape)
         if (dt_kit_begin(kit, "bn_sums bn_finalize %s%s", text, tag))
             statistics_case_run(kit, n, shape, accumulate != 0);
         if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_finalize %s relu%s", text, tag))
-            reduce_case_run(kit, n, shape, true, false, accumulate != 0);
+            reduce_case_run(kit, n, shape, RELU, false, accumulate != 0);
     }
     if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_finalize %s", text))
-        reduce_case_run(kit, n, shape, false, false, false);
+        reduce_case_run(kit, n, shape, NO_RELU, false, false);
     if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_finalize %s relu in place", text))
-        reduce_case_run(kit, n, shape, true, true, false);
+        reduce_case_run(kit, n, shape, RELU, true, false);
+    if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_finalize %s relu at 0", text))
+        reduce_case_run(kit, n, shape, RELU_AT_ZERO, false, false);
     if (dt_kit_begin(kit, "bn_inference c%" PRId64, shape->c))
         inference_case_run(kit, shape->c);
     if (dt_kit_begin(kit, "bn_backward_apply %s", text))
@@ -340,11 +348,21 @@ static dt_kit_act branch_away_from_kink(dt_kit *kit, int64_t n, const dt_kit_sha
     return dt_kit_act_from(kit, n, s->c, s->h, s->w, raw, scale, bias, false);
 }
 
+/* The output and the mask, which is in each backend's own format. */
+static join_case join_outputs(dt_kit *kit, int64_t n, const dt_kit_shape *s, join_case a)
+{
+    int64_t n_bytes[DT_KIT_SIDES];
+    a.y = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
+    for (int side = 0; side < DT_KIT_SIDES; side++)
+        n_bytes[side] = kit->side[side]->ops->residual_mask_bytes(kit->side[side], &a.y.t[side]);
+    a.mask = dt_kit_opaque(kit, n_bytes);
+    return a;
+}
+
 static join_case join_open(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool skip_is_lazy)
 {
     join_case a = {.c = s->c, .count = n * s->h * s->w};
     int64_t n_pixels = s->h * s->w;
-    int64_t n_bytes[DT_KIT_SIDES];
     float *skip = dt_kit_random(kit, n * s->c * n_pixels, -1.5F, 1.5F);
     float *scale = dt_kit_random(kit, s->c, 0.5F, 1.5F);
     float *bias = dt_kit_random(kit, s->c, -0.5F, 0.5F);
@@ -353,11 +371,20 @@ static join_case join_open(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool s
     for (int64_t i = 0; skip_is_lazy && i < n * s->c * n_pixels; i++)
         skip[i] = scale[i / n_pixels % s->c] * skip[i] + bias[i / n_pixels % s->c];
     a.branch = branch_away_from_kink(kit, n, s, skip);
-    a.y = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
+    return join_outputs(kit, n, s, a);
+}
+
+/* An eighth of the sums are exactly 0, where the gradient is 0. */
+static join_case join_with_zeros(dt_kit *kit, int64_t n, const dt_kit_shape *s)
+{
+    const int64_t n_elems = n * s->c * s->h * s->w;
+    join_case a = {.c = s->c, .count = n * s->h * s->w};
+    a.skip =
+        dt_kit_act_from(kit, n, s->c, s->h, s->w, dt_kit_quarters(kit, n_elems, -1, 1), NULL, NULL, false);
+    a.branch = dt_kit_act_with_zeros(kit, n, s->c, s->h, s->w);
     for (int side = 0; side < DT_KIT_SIDES; side++)
-        n_bytes[side] = kit->side[side]->ops->residual_mask_bytes(kit->side[side], &a.y.t[side]);
-    a.mask = dt_kit_opaque(kit, n_bytes);
-    return a;
+        a.branch.act[side].relu = false;
+    return join_outputs(kit, n, s, a);
 }
 
 static void join_forward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool skip_is_lazy)
@@ -369,12 +396,12 @@ static void join_forward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool
 }
 
 static void join_backward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool reduce_branch,
-                              bool reduce_skip, bool in_place)
+                              bool reduce_skip, bool in_place, bool at_zero)
 {
     static const char *const names[2][3] = {{"branch dgamma", "branch dbeta", "branch coefficients"},
                                             {"skip dgamma", "skip dbeta", "skip coefficients"}};
     int64_t n_elems = n * s->c * s->h * s->w;
-    join_case a = join_open(kit, n, s, reduce_skip);
+    join_case a = at_zero ? join_with_zeros(kit, n, s) : join_open(kit, n, s, reduce_skip);
     bool reduce[2] = {reduce_branch, reduce_skip};
     a.reduce_branch = reduce_branch;
     a.reduce_skip = reduce_skip;
@@ -413,9 +440,11 @@ void dt_kit_residual_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape, bo
     if (dt_kit_begin(kit, "residual_forward %s %s", text, skip))
         join_forward_run(kit, n, shape, skip_is_lazy);
     if (dt_kit_begin(kit, "residual_backward %s %s", text, skip))
-        join_backward_run(kit, n, shape, true, skip_is_lazy, false);
+        join_backward_run(kit, n, shape, true, skip_is_lazy, false, false);
     if (dt_kit_begin(kit, "residual_backward %s %s in place", text, skip))
-        join_backward_run(kit, n, shape, true, skip_is_lazy, true);
+        join_backward_run(kit, n, shape, true, skip_is_lazy, true, false);
     if (dt_kit_begin(kit, "residual_backward %s %s unnormalised", text, skip))
-        join_backward_run(kit, n, shape, false, false, false);
+        join_backward_run(kit, n, shape, false, false, false, false);
+    if (dt_kit_begin(kit, "residual_backward %s at 0", text))
+        join_backward_run(kit, n, shape, true, false, false, true);
 }

@@ -117,6 +117,11 @@ void dt_kit_remember(dt_kit *kit, dt_kit_buffer *buffer);
 /* An activation with random values that are not near relu's kink, and the statistics of these values. */
 dt_kit_act dt_kit_act_in(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w,
                          dt_kit_normalisation normalisation);
+/* A normalised activation with a relu; an eighth of its values are exactly 0 after the normalisation, where
+ * the gradient is 0, and none is near it. */
+dt_kit_act dt_kit_act_with_zeros(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w);
+/* n random multiples of 1/4 in [low, high), which every dtype holds exactly; low and high are whole. */
+float *dt_kit_quarters(dt_kit *kit, int64_t n_elems, float low, float high);
 /* dt_kit_act_in for given values. `scale` and `bias` are per channel, NULL for DT_KIT_PLAIN. */
 dt_kit_act dt_kit_act_from(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w, float *nchw,
                            const float *scale, const float *bias, bool relu);

@@ -91,6 +91,26 @@ dt_kit_act dt_kit_act_in(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w
     return dt_kit_act_from(kit, n, c, h, w, nchw, scale, bias, normalisation == DT_KIT_NORMALISED_RELU);
 }
 
+float *dt_kit_quarters(dt_kit *kit, int64_t n_elems, float low, float high)
+{
+    float *values = dt_kit_random(kit, n_elems, low, high);
+    for (int64_t i = 0; i < n_elems; i++)
+        values[i] = floorf(values[i] * 4) / 4;
+    return values;
+}
+
+dt_kit_act dt_kit_act_with_zeros(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w)
+{
+    float *nchw = dt_kit_quarters(kit, n * c * h * w, -1, 1);
+    float *scale = dt_kit_array(kit, c, sizeof *scale);
+    float *bias = dt_kit_quarters(kit, c, -1, 1); /* minus the value that becomes 0, until it is scaled */
+    for (int64_t i = 0; i < c; i++) {
+        scale[i] = (i % 3 == 1 ? -1.0F : 1.0F) * (i % 2 == 1 ? 2.0F : 0.5F);
+        bias[i] *= -scale[i];
+    }
+    return dt_kit_act_from(kit, n, c, h, w, nchw, scale, bias, true);
+}
+
 dt_bn_backward dt_kit_bn_backward(const dt_kit_act *act, dt_kit_buffer *sums, int side)
 {
     return (dt_bn_backward){.x = &act->act[side],

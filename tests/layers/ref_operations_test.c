@@ -292,6 +292,33 @@ static void residual_join_adds_two_normalised_branches(void)
     DT_CHECK_CLOSE(out[1], 0, 0);    /* (-6 - 1) + (2 + 0.25) */
 }
 
+/* As in PyTorch: the gradient of relu is 0 at exactly 0. The other backends are compared with this one. */
+static void the_gradient_of_relu_is_0_at_0(void)
+{
+    float raw[4] = {0.5F, 0.25F, 0.75F, 0}, scale = 2, bias = -1; /* normalised: 0, -0.5, 0.5, -1 */
+    float gradient[4] = {1, 1, 1, 1}, out[4], mean = 0, invstd = 1;
+    double sums[2];
+    uint8_t argmax[4];
+    dt_tensor in = tensor_of(gradient, 1, 1, 2, 2), y = tensor_of(out, 1, 1, 2, 2);
+    dt_act act = {.raw = tensor_of(raw, 1, 1, 2, 2), .scale = &scale, .bias = &bias, .relu = true};
+    dt_bn_backward bn = {.x = &act, .mean = &mean, .invstd = &invstd, .sums = sums};
+    OK(ref->ops->bn_backward_reduce(ref, &bn, &in, &y, &gradient_error));
+    DT_CHECK(out[0] == 0 && out[1] == 0 && out[2] == 1 && out[3] == 0);
+    DT_CHECK(sums[0] == 0.75 && sums[1] == 1); /* dgamma: raw where it passes; dbeta */
+
+    dt_pool_desc each = {.window = 1, .stride = 1, .pad = 0};
+    OK(ref->ops->max_pool_forward(ref, &each, &act, &y, argmax, &gradient_error));
+    OK(ref->ops->max_pool_backward(ref, &each, &in, argmax, &bn, &y, &gradient_error));
+    DT_CHECK(out[0] == 0 && out[1] == 0 && out[2] == 1 && out[3] == 0);
+
+    float minus[4] = {-0.5F, 0, -0.5F, 0}, joined[4];
+    dt_act plain = {.raw = act.raw}, other = {.raw = tensor_of(minus, 1, 1, 2, 2)};
+    dt_tensor join = tensor_of(joined, 1, 1, 2, 2);
+    OK(ref->ops->residual_forward(ref, &plain, &other, &join, NULL, &gradient_error)); /* 0, 0.25, 0.25, 0 */
+    OK(ref->ops->residual_backward(ref, &in, &join, NULL, NULL, NULL, &y, &gradient_error));
+    DT_CHECK(out[0] == 0 && out[1] == 1 && out[2] == 1 && out[3] == 0);
+}
+
 static void max_pool_chooses_the_first_maximum_and_ignores_padding(void)
 {
     enum { N = 2 * 3 * 7 * 6, N_Y = 2 * 3 * 4 * 3 };
@@ -361,6 +388,7 @@ static const dt_test tests[] = {
     DT_TEST(relu_join_and_max_propagate_nan),
     DT_TEST(a_lazy_activation_is_materialized),
     DT_TEST(residual_join_adds_two_normalised_branches),
+    DT_TEST(the_gradient_of_relu_is_0_at_0),
     DT_TEST(max_pool_chooses_the_first_maximum_and_ignores_padding),
     DT_TEST(average_pool_and_linear_forward_match_naive_formulas),
 };
