@@ -90,6 +90,53 @@ static void the_columns_with_more_words_become_narrower_first(void)
     dt_table_destroy(t);
 }
 
+/* The widths add up to 4 + 3 + 6 + 3 + 14 columns. */
+static void a_table_as_wide_as_the_terminal_is_not_narrowed(void)
+{
+    dt_table *t = ranks();
+    static const char whole[] = "rank | host   | device\n"
+                                "-----+--------+---------------\n"
+                                "   0 | node1  | cpu, 2 threads\n"
+                                "  15 | knöten | \n";
+    check_prints(t, false, 31, whole);
+    check_prints(t, false, 30, whole);
+    check_prints(t, false, 29,
+                 "rank | host   | device\n"
+                 "-----+--------+--------------\n"
+                 "   0 | node1  | cpu, 2\n"
+                 "     |        | threads\n"
+                 "  15 | knöten | \n");
+    dt_table_destroy(t);
+}
+
+static void of_equally_wide_columns_the_last_becomes_narrower_first(void)
+{
+    dt_table *t = NULL;
+    DT_REQUIRE(dt_table_create(NULL, 3, &t, NULL) == DT_OK);
+    DT_CHECK_INT(dt_table_add(t, ROW("one two three", "one two three", "one"), NULL), DT_OK);
+    check_prints(t, false, 35, "one two three | one two three | one\n");
+    check_prints(t, false, 34,
+                 "one two three | one two      | one\n"
+                 "              | three        | \n");
+    dt_table_destroy(t);
+}
+
+/* The last column has no blanks at its end, a column before it has. */
+static void the_last_column_is_padded_on_the_left_only(void)
+{
+    dt_table *t = NULL;
+    DT_REQUIRE(dt_table_create(ROW("a", "number"), 2, &t, NULL) == DT_OK);
+    dt_table_align_right(t, 1);
+    DT_CHECK_INT(dt_table_add(t, ROW("text", "7"), NULL), DT_OK);
+    DT_CHECK_INT(dt_table_add(t, ROW("t", NULL), NULL), DT_OK);
+    check_prints(t, false, 0,
+                 "a    | number\n"
+                 "-----+-------\n"
+                 "text |      7\n"
+                 "t    |       \n");
+    dt_table_destroy(t);
+}
+
 static void tables_in_files_and_pipes_have_80_columns(void)
 {
     FILE *file = tmpfile();
@@ -201,6 +248,9 @@ static const dt_test tests[] = {
     DT_TEST(columns_are_aligned_by_code_points_not_bytes),
     DT_TEST(texts_of_a_table_that_is_too_wide_continue_in_the_next_line),
     DT_TEST(the_columns_with_more_words_become_narrower_first),
+    DT_TEST(a_table_as_wide_as_the_terminal_is_not_narrowed),
+    DT_TEST(of_equally_wide_columns_the_last_becomes_narrower_first),
+    DT_TEST(the_last_column_is_padded_on_the_left_only),
     DT_TEST(tables_in_files_and_pipes_have_80_columns),
     DT_TEST(cells_are_made_printable),
     DT_TEST(pairs_and_rules_are_printed),
