@@ -234,6 +234,24 @@ static void an_owner_finds_that_its_lock_is_gone_and_mends_a_damaged_one(void)
     dt_run_lock_release(lock);
 }
 
+/* Between two heartbeats: this owner has not seen yet that it lost the lock. */
+static void a_release_removes_no_lock_that_another_run_has_meanwhile(void)
+{
+    enter_new_folder();
+    dt_run_lock *lock = NULL;
+    dt_error err = {0};
+    DT_REQUIRE(dt_run_lock_acquire("out", ".", NULL, &lock, &err) == DT_OK);
+    write_lock("elsewhere 1 1 7\n");
+    dt_run_lock_release(lock);
+    DT_CHECK(access("lock", F_OK) == 0);
+    DT_CHECK_INT(count_in_lock(), 7);
+    unlink("lock");
+    DT_REQUIRE(dt_run_lock_acquire("out", ".", NULL, &lock, &err) == DT_OK); /* after a loss, as before */
+    DT_CHECK_INT(dt_run_lock_check(lock, &err), DT_OK);
+    dt_run_lock_release(lock);
+    DT_CHECK(access("lock", F_OK) != 0);
+}
+
 static void what_is_no_file_is_refused_without_waiting(void)
 {
     enter_new_folder();
@@ -354,6 +372,7 @@ static const dt_test tests[] = {
     DT_TEST(a_lock_of_a_zombie_is_taken_over),
     DT_TEST(a_heartbeat_is_written_in_place_and_never_over_another_lock),
     DT_TEST(an_owner_finds_that_its_lock_is_gone_and_mends_a_damaged_one),
+    DT_TEST(a_release_removes_no_lock_that_another_run_has_meanwhile),
     DT_TEST(what_is_no_file_is_refused_without_waiting),
     DT_TEST(a_folder_is_renamed_with_its_lock),
     DT_TEST(of_many_starts_at_the_same_moment_one_gets_the_lock),
