@@ -220,7 +220,7 @@ static dt_status run(const settings *s, dt_error *err)
                                      .image_size = s->image_size,
                                      .accumulate = 1,
                                      .optimizer = {.momentum = 0.9f, .running_average_rate = 0.1f},
-                                     .update = {.weight_decay = 1e-4, .bn_decay = true},
+                                     .update = {.weight_decay = 1e-4, .bn_decay = true, .bias_decay = true},
                                      .label_smoothing = 0.1,
                                      .loss_scale = 1.0f};
     DT_TRY(dt_step_create(&options, &step, err));

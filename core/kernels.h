@@ -123,9 +123,10 @@ typedef struct dt_pool_desc {
  * divided by the loss scale:
  *   SGD:              g' = g + decay * w;  v = momentum * v + g';
  *                     w -= lr * (nesterov ? g' + momentum * v : v)
- *   LARS:             (You, Gitman and Ginsburg 2017, in MLPerf's form) local = trust * |w| / (|g| + decay *
- *                     |w| + eps), or 1 if |w| or |g| is 0; g' = local * (g + decay * w), then v and w as
- *                     for SGD; |.| is the 2-norm of the whole tensor
+ *   LARS:             (You, Gitman and Ginsburg 2017) local = trust * |w| / (|g| + decay * |w| + eps), or
+ *                     trust if |w| or |g| is 0; g' = local * (g + decay * w), then v and w as for SGD; |.| is
+ *                     the 2-norm of the whole tensor
+ *   With rate_in_velocity g' of both rules has the factor lr, and w -= nesterov ? g' + momentum * v : v.
  *   RUNNING_AVERAGE:  w += rate * (g - w) for BatchNorm's running statistics; g is the batch's statistic, and
  *                     is not divided */
 typedef enum dt_update_rule { DT_UPDATE_SGD, DT_UPDATE_RUNNING_AVERAGE, DT_UPDATE_LARS } dt_update_rule;
@@ -142,6 +143,7 @@ typedef struct dt_optimizer dt_optimizer; /* a desc and its segments; in device 
 typedef struct dt_optimizer_desc {
     float momentum;
     bool nesterov;
+    bool rate_in_velocity;
     float running_average_rate; /* BatchNorm's "momentum": 0.1 */
     float lars_trust, lars_eps;
     /* Dynamic loss scaling (Micikevicius et al. 2018). false: optimizer_step does not check whether gradients
@@ -149,7 +151,6 @@ typedef struct dt_optimizer_desc {
     bool loss_scaling;
     float growth, backoff;   /* factors: 2 and 0.5 */
     int32_t growth_interval; /* consecutive good steps before the scale grows: 2000 */
-    float ema_decay;         /* ema = decay * ema + (1 - decay) * w, after the update; 0: none */
 } dt_optimizer_desc;
 
 /* The flat vectors, in device memory. */
@@ -157,7 +158,8 @@ typedef struct dt_optimizer_vectors {
     float *values;
     const float *grads;
     float *momentum;
-    float *ema; /* of values and statistics, at the same offsets as in values; NULL: ema_decay is 0 */
+    float *ema; /* of values and statistics, at the same offsets as in values, or NULL: after the update
+                   ema = ema_decay * ema + (1 - ema_decay) * w */
 } dt_optimizer_vectors;
 
 /* The number of votes in a step: each rank contributes 0 or 1 to each, and after the step all ranks have the
@@ -167,6 +169,7 @@ enum { DT_N_VOTES = 4 };
 /* What the host writes before each step; in device memory. */
 typedef struct dt_step_inputs {
     float lr;
+    float ema_decay; /* of this step */
     float votes[DT_N_VOTES];
 } dt_step_inputs;
 

@@ -69,7 +69,7 @@ typedef struct dt_pass {
 
 typedef enum dt_param_kind {
     DT_PARAM_WEIGHT, /* has weight decay */
-    DT_PARAM_BIAS,   /* of a linear layer; has weight decay, as in PyTorch */
+    DT_PARAM_BIAS,   /* of a linear layer; has weight decay unless --no-bias-decay */
     DT_PARAM_BN,     /* gamma or beta; has weight decay unless --no-bn-decay */
     /* A running mean or variance: not trained. Its "gradient" is the batch's statistic. */
     DT_PARAM_STATISTIC

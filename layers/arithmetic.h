@@ -139,28 +139,60 @@ DT_HD static inline bool dt_logit_ranks_before(float logit, int64_t j, float lab
 
 /* -- optimizer ------------------------------------------------------------------------------------------- */
 
-/* SGD with momentum as PyTorch has it: the learning rate is outside the velocity, so a schedule acts at once.
- *   g' = multiplier * g + weight_decay * w;  v = momentum * v + g';  w -= lr * (nesterov ? g' + momentum * v
- *                                                                    : v) */
-DT_HD static inline void dt_update_sgd_value(float *w, float *v, float g, float multiplier,
-                                             float weight_decay, float momentum, bool nesterov, float lr)
+/* The factors of one tensor's update in one step. */
+typedef struct dt_sgd_factors {
+    float gradient, weight_decay, rate;
+} dt_sgd_factors;
+
+/* multiplier = 1 / loss scale; local: LARS's factor, 1 for SGD. rate_in_velocity chooses between two forms,
+ * with g' = local * (multiplier * g + weight_decay * w):
+ *   false, PyTorch's SGD:       v = momentum * v + g';       w -= lr * v;  Nesterov: w -= lr * (g' + momentum * v)
+ *   true, the paper of LARS:    v = momentum * v + lr * g';  w -= v;       Nesterov: w -= lr * g' + momentum * v
+ * With the same rate in all steps both give the same weights. In the first form a new rate applies to all of
+ * the velocity at once, in the second only to the gradients that are added from then on. */
+DT_HD static inline dt_sgd_factors dt_sgd_factors_of(float local, float multiplier, float weight_decay,
+                                                     float lr, bool rate_in_velocity)
 {
-    float gradient = multiplier * g + weight_decay * *w;
+    const float inside = rate_in_velocity ? lr * local : local;
+    dt_sgd_factors f;
+    f.gradient = inside * multiplier;
+    f.weight_decay = inside * weight_decay;
+    f.rate = rate_in_velocity ? 1.0F : lr;
+    return f;
+}
+
+/* g' = f.gradient * g + f.weight_decay * w;  v = momentum * v + g';
+ * w -= f.rate * (nesterov ? g' + momentum * v : v) */
+DT_HD static inline void dt_update_sgd_value(float *w, float *v, float g, dt_sgd_factors f, float momentum,
+                                             bool nesterov)
+{
+    float gradient = f.gradient * g + f.weight_decay * *w;
     float velocity = momentum * *v + gradient;
     *v = velocity;
-    *w -= lr * (nesterov ? gradient + momentum * velocity : velocity);
+    *w -= f.rate * (nesterov ? gradient + momentum * velocity : velocity);
 }
 
 /* LARS (You, Gitman and Ginsburg 2017; trust is their eta): the factor on the learning rate of one tensor,
- * from the sums of squares of its weights and of its gradients as stored. multiplier = 1 / loss scale. The
- * update is SGD's with multiplier and weight_decay times this factor. */
+ * from the sums of squares of its weights and of its gradients as stored. multiplier = 1 / loss scale.
+ *
+ * Where |w| or |g| is 0 there is no ratio of norms, and the factor is trust: the step of SGD with the rate
+ * lr * trust. So weights of norm 0 leave 0, and a tensor without a gradient decays as slowly as it would with
+ * that rate. All of these compute trust * |w| / (|g| + decay * |w| + eps) otherwise:
+ *
+ *                                 eps              where |w| or |g| is 0       learning rate
+ *   here                          1e-9             trust                       in or outside of the velocity
+ *   MLPerf's reference (TF 2)     1e-7 (Keras's)   1, with the decay           in the velocity
+ *   timm, Lars                    1e-8             1, with the decay           outside
+ *   apex, LARC                    1e-8             1, without the decay        outside
+ *
+ * 1 is SGD with the full rate, which for LARS is 2 to 20: weights of norm 0 would jump far away. */
 DT_HD static inline float dt_lars_local_rate(double weights_sumsq, double gradients_sumsq, float multiplier,
                                              float weight_decay, float trust, float eps)
 {
     double w = sqrt(weights_sumsq);
     double g = sqrt(gradients_sumsq) * (double)multiplier;
     if (w == 0.0 || g == 0.0)
-        return 1.0F;
+        return trust;
     return (float)((double)trust * w / (g + (double)weight_decay * w + (double)eps));
 }
 

@@ -25,6 +25,7 @@ typedef struct optimizer_case {
     const char *name;
     dt_optimizer_desc desc;
     bool lars; /* LARS for all segments that are SGD above */
+    float ema_decay;
     dt_step_state before, after;
     int64_t bad_at; /* index of a gradient that is not finite; -1: none */
     float bad;
@@ -37,7 +38,7 @@ static dt_status optimizer_call(dt_kernels *k, int side, void *arg, dt_error *er
     optimizer_case *a = arg;
     dt_optimizer *optimizer = NULL;
     const dt_optimizer_vectors v = {a->values->data[side], a->grads->data[side], a->momentum->data[side],
-                                    a->desc.ema_decay > 0 ? a->ema->data[side] : NULL};
+                                    a->ema_decay > 0 ? a->ema->data[side] : NULL};
     DT_TRY(DT_KIT_OPERATION(k, optimizer_create, &a->desc, a->segments, N_SEGMENTS, &optimizer, err));
     dt_status status =
         DT_KIT_OPERATION(k, optimizer_step, optimizer, &v, a->inputs->data[side], a->state->data[side], err);
@@ -75,7 +76,7 @@ static void expect_state(dt_kit *kit, const optimizer_case *a)
 
 static void optimizer_run(dt_kit *kit, optimizer_case *a)
 {
-    static const dt_step_inputs inputs = {.lr = 0.3F};
+    const dt_step_inputs inputs = {.lr = 0.3F, .ema_decay = a->ema_decay};
     float *values = dt_kit_random(kit, N_VALUES, -1, 1), *grads = dt_kit_random(kit, N_VALUES, -1, 1);
     for (int s = 0; s < N_SEGMENTS; s++) {
         a->segments[s] = segments[s];
@@ -118,7 +119,8 @@ static const optimizer_case optimizer_cases[] = {
      .after = {.loss_scale = 4},
      .bad_at = -1},
     {.name = " ema",
-     .desc = {SGD, .ema_decay = 0.98F},
+     .desc = {SGD},
+     .ema_decay = 0.98F,
      .before = {.loss_scale = 1},
      .after = {.loss_scale = 1},
      .bad_at = -1},
@@ -129,10 +131,22 @@ static const optimizer_case optimizer_cases[] = {
      .after = {.loss_scale = 4},
      .bad_at = -1},
     {.name = " lars nesterov ema",
-     .desc = {LARS, .nesterov = true, .ema_decay = 0.5F},
+     .desc = {LARS, .nesterov = true},
+     .ema_decay = 0.5F,
      .lars = true,
      .before = {.loss_scale = 1},
      .after = {.loss_scale = 1},
+     .bad_at = -1},
+    {.name = " rate in velocity",
+     .desc = {SGD, .rate_in_velocity = true},
+     .before = {.loss_scale = 4},
+     .after = {.loss_scale = 4},
+     .bad_at = -1},
+    {.name = " lars rate in velocity nesterov",
+     .desc = {LARS, .rate_in_velocity = true, .nesterov = true},
+     .lars = true,
+     .before = {.loss_scale = 4},
+     .after = {.loss_scale = 4},
      .bad_at = -1},
     {.name = " scaling",
      .desc = {SCALING},
@@ -140,7 +154,8 @@ static const optimizer_case optimizer_cases[] = {
      .after = {8, 4, 0, 7, 9},
      .bad_at = -1},
     {.name = " scaling grows",
-     .desc = {SCALING, .ema_decay = 0.9F},
+     .desc = {SCALING},
+     .ema_decay = 0.9F,
      .before = {8, 4, 0, 7, 9},
      .after = {16, 0, 0, 7, 9},
      .bad_at = -1},
@@ -150,7 +165,8 @@ static const optimizer_case optimizer_cases[] = {
      .after = {16777216, 0, 0, 0, 0},
      .bad_at = -1},
     {.name = " scaling infinity in the first tensor",
-     .desc = {SCALING, .ema_decay = 0.9F},
+     .desc = {SCALING},
+     .ema_decay = 0.9F,
      .before = {8, 4, 0, 7, 9},
      .after = {4, 0, 1, 8, 9},
      .bad_at = 0,
@@ -162,7 +178,8 @@ static const optimizer_case optimizer_cases[] = {
      .bad_at = 40256 + 47,
      .bad = -INFINITY},
     {.name = " scaling NaN in a long tensor",
-     .desc = {SCALING, .ema_decay = 0.9F},
+     .desc = {SCALING},
+     .ema_decay = 0.9F,
      .before = {8, 0, 0, 0, 9},
      .after = {4, 0, 1, 1, 9},
      .bad_at = 4192 + 20011,
@@ -180,8 +197,8 @@ static const optimizer_case optimizer_cases[] = {
      .bad_at = 5,
      .bad = NAN},
     {.name = " scaling lars",
-     .desc = {LARS, .loss_scaling = true, .growth = 2, .backoff = 0.5F, .growth_interval = 1,
-              .ema_decay = 0.9F},
+     .desc = {LARS, .loss_scaling = true, .growth = 2, .backoff = 0.5F, .growth_interval = 1},
+     .ema_decay = 0.9F,
      .lars = true,
      .before = {1024, 0, 0, 0, 0},
      .after = {2048, 0, 0, 0, 0},

@@ -15,6 +15,8 @@ typedef enum dt_schedule_kind {
     DT_SCHEDULE_STEP,
     DT_SCHEDULE_CONSTANT
 } dt_schedule_kind;
+/* Where --optimizer lars applies the learning rate; layers/arithmetic.h has the formulas. */
+typedef enum dt_lars_form { DT_LARS_PAPER, DT_LARS_TORCH } dt_lars_form;
 typedef enum dt_resume_kind { DT_RESUME_AUTO, DT_RESUME_NEVER, DT_RESUME_MUST } dt_resume_kind;
 
 #define DT_PATH_BYTES 1024
@@ -45,10 +47,12 @@ typedef struct dt_config {
     int64_t steps;      /* stop after this many optimizer steps; 0: no such limit */
     char optimizer[16]; /* "sgd", "lars" */
     double lars_trust;
+    dt_lars_form lars_form;
     double ema_decay;       /* of running averages of the weights, used for evaluation and export; 0: none */
+    bool ema_warmup;        /* a smaller decay in the first steps: core/training/step.h */
     double loss_scale_init; /* with FP16 */
     double lr, momentum, weight_decay, label_smoothing, warmup_epochs;
-    bool nesterov, bn_decay;
+    bool nesterov, bn_decay, bias_decay;
     dt_schedule_kind schedule;
     double poly_power; /* of DT_SCHEDULE_POLY */
     double step_gamma; /* factor of each drop of DT_SCHEDULE_STEP */

@@ -3,6 +3,8 @@
 #include "core/base/alloc.h"
 #include "core/model/net_internal.h"
 
+#include <string.h>
+
 /* Trained parameters come first, then statistics, then the step's floats. */
 static void assign_offsets(dt_net *net)
 {
@@ -101,6 +103,14 @@ static dt_update_rule rule_of(const dt_param *p, const dt_update_options *option
     return options->lars && p->kind == DT_PARAM_WEIGHT ? DT_UPDATE_LARS : DT_UPDATE_SGD;
 }
 
+static bool has_decay(const dt_param *p, const dt_update_options *options)
+{
+    const char *name = strrchr(p->name, '.');
+    if (!dt_param_is_trained(p) || (p->kind == DT_PARAM_BN && !options->bn_decay))
+        return false;
+    return options->bias_decay || !name || strcmp(name, ".bias") != 0;
+}
+
 dt_status dt_net_update_segments(const dt_net *net, const dt_update_options *options,
                                  dt_update_segment **segments, int64_t *n, dt_error *err)
 {
@@ -113,9 +123,8 @@ dt_status dt_net_update_segments(const dt_net *net, const dt_update_options *opt
             const dt_param *p = &net->params[i];
             if (dt_param_is_trained(p) != (pass == 0))
                 continue;
-            bool decays = dt_param_is_trained(p) && (p->kind != DT_PARAM_BN || options->bn_decay);
             s[count++] = (dt_update_segment){p->first, dt_param_padded_elems(p), rule_of(p, options),
-                                             decays ? (float)options->weight_decay : 0.0f};
+                                             has_decay(p, options) ? (float)options->weight_decay : 0.0f};
         }
     *segments = s;
     *n = count;

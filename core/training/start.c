@@ -145,6 +145,7 @@ static void plan_steps(dt_training *t)
 static dt_status create_step(const dt_training *t, dt_step **step, dt_error *err)
 {
     const dt_config *c = t->parts->config;
+    const bool lars = strcmp(c->optimizer, "lars") == 0;
     const dt_step_options options = {.net = t->parts->net,
                                      .kernels = t->parts->kernels,
                                      .comm = t->parts->comm,
@@ -153,17 +154,20 @@ static dt_status create_step(const dt_training *t, dt_step **step, dt_error *err
                                      .accumulate = c->accumulate,
                                      .optimizer = {.momentum = (float)c->momentum,
                                                    .nesterov = c->nesterov,
+                                                   .rate_in_velocity = lars && c->lars_form == DT_LARS_PAPER,
                                                    .running_average_rate = 0.1f,
                                                    .lars_trust = (float)c->lars_trust,
                                                    .lars_eps = 1e-9f,
                                                    .loss_scaling = t->scaling,
                                                    .growth = 2.0f,
                                                    .backoff = 0.5f,
-                                                   .growth_interval = 2000,
-                                                   .ema_decay = (float)c->ema_decay},
+                                                   .growth_interval = 2000},
                                      .update = {.weight_decay = c->weight_decay,
                                                 .bn_decay = c->bn_decay,
-                                                .lars = strcmp(c->optimizer, "lars") == 0},
+                                                .bias_decay = c->bias_decay,
+                                                .lars = lars},
+                                     .ema_decay = c->ema_decay,
+                                     .ema_warmup = c->ema_warmup,
                                      .label_smoothing = c->label_smoothing,
                                      .loss_scale = t->scaling ? (float)c->loss_scale_init : 1.0f,
                                      .wire = c->precision == DT_F16 || c->precision == DT_BF16 ? c->precision
@@ -246,7 +250,27 @@ static dt_status accept_checkpoint(void *context, const dt_manifest *m, dt_error
         return dt_fail(err, DT_ERR_USAGE,
                        "the checkpoint of step %lld has seed %llu, and --seed says %llu: %s",
                        (long long)m->step, (unsigned long long)m->seed, (unsigned long long)c->seed, mend);
+    bool new_momentum = false;
+    if (t->parts->accepts)
+        DT_TRY(t->parts->accepts(t->parts->accepts_context, m, &new_momentum, err));
     return check_cursor(t, m, mend, err);
+}
+
+/* Start with a momentum of zero if the checkpoint's is of no use for this start. */
+static dt_status choose_momentum(const dt_training *t, const dt_manifest *m, dt_error *err)
+{
+    const dt_trainer_parts *p = t->parts;
+    dt_device *device = p->kernels->device;
+    bool new_momentum = false;
+    dt_net_vectors v;
+    if (p->accepts)
+        DT_TRY(p->accepts(p->accepts_context, m, &new_momentum, err));
+    if (!new_momentum)
+        return DT_OK;
+    if (p->comm->rank == 0)
+        dt_log_warn("the momentum starts from zero: the checkpoint's is another optimizer's");
+    dt_net_get_vectors(p->net, &v);
+    return device->ops->zero(device, v.momentum, v.n_trained * (int64_t)sizeof(float), NULL, err);
 }
 
 /* Warn if this start computes with something else than the checkpoint's start did: then later bits may differ
@@ -299,7 +323,9 @@ static dt_status go_on_from(dt_training *t, dt_step *step, const dt_manifest *m,
                     (long long)m->global_batch, (long long)t->global_batch);
     warn_of_other_computer(t, m);
     DT_TRY(use_classes(t, m, err));
+    DT_TRY(choose_momentum(t, m, err));
     DT_TRY(restore_loss_scale(t, step, m, err));
+    dt_step_set_n_before(step, m->step);
     return dt_net_weights_changed(p->net, err);
 }
 

@@ -24,6 +24,7 @@ struct dt_step {
     dt_optimizer *optimizer;
     dt_upload upload;
     dt_step_results_ring results;
+    int64_t n_before;            /* steps of the training before the first one of `results` */
     dt_step_inputs *inputs;      /* device memory */
     dt_step_inputs *host_inputs; /* [DT_STEP_RING] host memory: each step's inputs, until they are copied */
     dt_step_state *state;        /* device memory */
@@ -206,12 +207,20 @@ static dt_status micro_batch(dt_step *s, const variant *v, const dt_uploaded *ba
     return s->device->ops->graph_launch(s->device, s->graphs[index], err);
 }
 
+/* The decay of the running averages in step t of the training, from 1. */
+static float ema_decay_at(const dt_step_options *o, int64_t t)
+{
+    const double early = (1.0 + (double)t) / (10.0 + (double)t);
+    return (float)(o->ema_warmup && early < o->ema_decay ? early : o->ema_decay);
+}
+
 dt_status dt_step_run(dt_step *s, dt_source *source, double lr, const float votes[DT_N_VOTES], dt_error *err)
 {
     const int64_t n = s->options.accumulate;
     dt_step_result known = {.lr = lr};
     dt_step_inputs *host_inputs = &s->host_inputs[s->results.n_steps % DT_STEP_RING];
     host_inputs->lr = (float)lr;
+    host_inputs->ema_decay = ema_decay_at(&s->options, s->n_before + s->results.n_steps + 1);
     memcpy(host_inputs->votes, votes, sizeof host_inputs->votes);
     DT_TRY(s->device->ops->copy(s->device, s->inputs, host_inputs, sizeof *host_inputs, DT_COPY_TO_DEVICE,
                                 NULL, err));
@@ -231,6 +240,11 @@ dt_status dt_step_results(dt_step *s, bool drain, dt_step_result *results, int64
 {
     DT_TRY(dt_step_results_pop(&s->results, drain, results, max, n, err));
     return drain ? dt_upload_flush(&s->upload, err) : DT_OK;
+}
+
+void dt_step_set_n_before(dt_step *s, int64_t n_steps)
+{
+    s->n_before = n_steps - s->results.n_steps;
 }
 
 dt_status dt_step_resize(dt_step *s, int64_t image_size, dt_error *err)

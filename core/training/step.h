@@ -34,6 +34,9 @@ typedef struct dt_step_options {
     int64_t batch, image_size, accumulate;
     dt_optimizer_desc optimizer;
     dt_update_options update;
+    double ema_decay; /* 0: no running averages */
+    bool ema_warmup;  /* in step t of the training, from 1, the decay is min(ema_decay, (1 + t) / (10 + t)),
+                         so that averages forget the initial weights early; steps that are skipped count */
     double label_smoothing;
     float loss_scale; /* to begin with; 1 if there is no loss scaling */
     dt_dtype wire;    /* of gradients: F32, F16, BF16 */
@@ -70,6 +73,10 @@ dt_status dt_step_run(dt_step *step, dt_source *source, double lr, const float v
  * to do may include collectives. */
 dt_status dt_step_results(dt_step *step, bool drain, dt_step_result *results, int64_t max, int64_t *n,
                           dt_error *err);
+
+/* The number of steps that the training did before the next one, for a warm-up of the averages; 0 after
+ * dt_step_create. Between a drain and the next step. */
+void dt_step_set_n_before(dt_step *step, int64_t n_steps);
 
 /* After dt_net_resize, between a drain and the next step. */
 dt_status dt_step_resize(dt_step *step, int64_t image_size, dt_error *err);

@@ -40,7 +40,8 @@
 typedef enum dt_origin {
     DT_ORIGIN_DEFAULT,
     DT_ORIGIN_DEMO,
-    DT_ORIGIN_TRAINING, /* eval: the value that the training of the weights had */
+    DT_ORIGIN_OPTIMIZER, /* the value that --optimizer lars sets unless the user has set another */
+    DT_ORIGIN_TRAINING,  /* eval: the value that the training of the weights had */
     DT_ORIGIN_FILE,
     DT_ORIGIN_COMMAND_LINE
 } dt_origin;
@@ -173,7 +174,8 @@ dt_status dt_options_read_trained(const char *text, unsigned command, dt_options
 /* Set the demo's values of those options that still have their defaults. */
 void dt_options_apply_demo(dt_options *options, int n_ranks);
 dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err);
-/* For train: derive --warmup-epochs and --out from other options, unless the user has set them. */
+/* For train: derive --warmup-epochs, --no-bn-decay, --no-bias-decay and --out from other options, unless the
+ * user has set them. */
 void dt_options_complete(dt_options *options);
 /* Parse resize_schedule, "SIZE:SHARE,SIZE:SHARE,...", into config.resize and config.n_resize.
  * DT_ERR_USAGE. */

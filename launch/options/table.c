@@ -23,6 +23,7 @@ static const char *const inputs[] = {"loader", "synthetic", NULL};
 static const char *const autotunes[] = {"full", "heuristic", "off", NULL};
 static const char *const spots[] = {"auto", "imds", "off", NULL};
 static const char *const optimizers[] = {"sgd", "lars", NULL};
+static const char *const lars_forms[] = {"paper", "torch", NULL};
 
 static const char *const *archs_or_auto(void)
 {
@@ -98,20 +99,36 @@ static const dt_option table[] = {
     {ROW("steps", "N", TRAIN, OPTIMIZATION, INT, config.steps), .min = 0, .max = DT_OPTION_NO_LIMIT,
      .by_default = "0", .one_start = true, .help = "stop after so many optimizer steps; 0: no such limit"},
     {ROW("accumulate", "N", TRAIN, OPTIMIZATION, INT, config.accumulate), .min = 1, .max = 65536,
-     .by_default = "1", .help = "micro-batches per optimizer step"},
+     .by_default = "1",
+     .help =
+         "micro-batches per optimizer step. BatchNorm's running statistics move once a step, by the average "
+         "over the micro-batches (PyTorch moves them with each)"},
     {ROW("optimizer", "NAME", TRAIN, OPTIMIZATION, NAME, config.optimizer), .choices = optimizers,
      .by_default = "sgd",
-     .help = "sgd: stochastic gradient descent with momentum; lars: the same, but each weight tensor's rate "
-             "is --lr x --lars-trust x |w| / (|g| + --weight-decay x |w|), for batches of many thousands; "
-             "BatchNorm's parameters and biases use sgd"},
+     .help =
+         "sgd: stochastic gradient descent with momentum; lars: the same, but each weight tensor's rate "
+         "is --lr x --lars-trust x |w| / (|g| + --weight-decay x |w|), or --lr x --lars-trust if a norm is "
+         "0, for batches of many thousands; BatchNorm's parameters and biases use sgd, and have no weight "
+         "decay unless --no-bn-decay=no and --no-bias-decay=no are given"},
     {ROW("lars-trust", "T", TRAIN, OPTIMIZATION, REAL, config.lars_trust), .min = 0, .max = 1,
      .above_min = true, .by_default = "0.001",
      .help = "with --optimizer lars: the trust coefficient. For batches of many thousands use an --lr of 2 "
              "to 20; for small ones use --lr 0.1 and 0.02 for T"},
+    {ROW("lars-form", "NAME", TRAIN, OPTIMIZATION, CHOICE, config.lars_form), .choices = lars_forms,
+     .by_default = "paper",
+     .help =
+         "with --optimizer lars: where the learning rate applies, for G = g + W w times the tensor's factor. "
+         "paper (MLPerf, published rates): v = M v + lr G, w = w - v; with --nesterov w = w - (lr G + M v). "
+         "torch (timm, apex): v = M v + G, w = w - lr v; with --nesterov w = w - lr (G + M v)"},
     {ROW("ema", "DECAY", TRAIN, OPTIMIZATION, REAL, config.ema_decay), .min = 0, .max = 0.999999,
      .by_default = "0",
      .help = "keep running averages of the weights, average = DECAY x average + (1 - DECAY) x weight after "
              "every step; evaluation and --export use them. 0: none"},
+    {ROW("no-ema-warmup", NULL, TRAIN, OPTIMIZATION, UNFLAG, config.ema_warmup), .by_default = "no",
+     .help = "with --ema: use DECAY from the first step. Without this option the decay of step t, from 1, is "
+             "min(DECAY, (1 + t) / (10 + t)), as TensorFlow computes it, so that averages of a short "
+             "training are "
+             "not mostly its initial weights"},
     {ROW("loss-scale", "S", TRAIN, OPTIMIZATION, REAL, config.loss_scale_init), .min = 1, .max = 16777216,
      .by_default = "65536",
      .help =
@@ -122,11 +139,15 @@ static const dt_option table[] = {
     {ROW("momentum", "M", TRAIN, OPTIMIZATION, REAL, config.momentum), .min = 0, .max = 0.9999,
      .by_default = "0.9", .help = "momentum coefficient of the gradient's running sum"},
     {ROW("nesterov", NULL, TRAIN, OPTIMIZATION, FLAG, config.nesterov), .by_default = "no",
-     .help = "use Nesterov momentum"},
+     .help = "use Nesterov momentum, as PyTorch does: v = M v + g, w = w - lr (g + M v)"},
     {ROW("weight-decay", "W", TRAIN, OPTIMIZATION, REAL, config.weight_decay), .min = 0, .max = 1,
      .by_default = "0.0001", .help = "added to the gradient as W times the weight"},
     {ROW("no-bn-decay", NULL, TRAIN, OPTIMIZATION, UNFLAG, config.bn_decay), .by_default = "no",
-     .help = "no weight decay on BatchNorm's scale and shift"},
+     .help = "no weight decay on BatchNorm's scale and shift (torchvision's --norm-weight-decay 0). If not "
+             "given: yes with --optimizer lars"},
+    {ROW("no-bias-decay", NULL, TRAIN, OPTIMIZATION, UNFLAG, config.bias_decay), .by_default = "no",
+     .help = "no weight decay on biases: the classifier's, and BatchNorm's shift (torchvision's "
+             "--bias-weight-decay 0). If not given: yes with --optimizer lars"},
     {ROW("label-smoothing", "S", TRAIN, OPTIMIZATION, REAL, config.label_smoothing), .min = 0, .max = 0.999,
      .by_default = "0.1", .help = "share of the target that is spread over all classes"},
     {ROW("warmup-epochs", "N", TRAIN, OPTIMIZATION, REAL, config.warmup_epochs), .min = 0, .max = 1000000,
@@ -257,8 +278,8 @@ static const dt_option table[] = {
 
 enum { N_ROWS = sizeof table / sizeof table[0] };
 _Static_assert(N_ROWS <= DT_OPTIONS_MAX, "dt_options.origin has an element for every row");
-_Static_assert(sizeof(dt_schedule_kind) == sizeof(int) && sizeof(dt_spot_kind) == sizeof(int) &&
-                   sizeof(dt_dtype) == sizeof(int),
+_Static_assert(sizeof(dt_schedule_kind) == sizeof(int) && sizeof(dt_lars_form) == sizeof(int) &&
+                   sizeof(dt_spot_kind) == sizeof(int) && sizeof(dt_dtype) == sizeof(int),
                "choices are stored as int");
 
 int dt_options_count(void)
@@ -298,6 +319,6 @@ const char *dt_option_group_title(dt_option_group group)
 
 const char *dt_origin_name(dt_origin origin)
 {
-    static const char *const names[] = {"default", "demo", "weights", "file", "command line"};
+    static const char *const names[] = {"default", "demo", "optimizer", "weights", "file", "command line"};
     return names[origin];
 }

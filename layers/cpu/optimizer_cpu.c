@@ -69,7 +69,8 @@ typedef struct update_pass {
     const dt_cpu_kernels *cpu;
     dt_optimizer *optimizer;
     const dt_optimizer_vectors *v;
-    float lr, multiplier;
+    const dt_step_inputs *inputs;
+    float multiplier;
     void (*run)(const struct update_pass *p, int64_t part, int64_t segment, int64_t first, int64_t n);
 } update_pass;
 
@@ -153,12 +154,14 @@ static void update_run(const update_pass *p, int64_t part, int64_t s, int64_t fi
         for (int64_t i = 0; i < n; i++)
             dt_update_running_average_value(&values[i], p->v->grads[first + i], desc->running_average_rate);
     } else {
-        const dt_cpu_sgd sgd = {local * p->multiplier, local * segment->weight_decay, desc->momentum, p->lr,
-                                desc->nesterov};
+        const dt_cpu_sgd sgd = {.factors = dt_sgd_factors_of(local, p->multiplier, segment->weight_decay,
+                                                             p->inputs->lr, desc->rate_in_velocity),
+                                .momentum = desc->momentum,
+                                .nesterov = desc->nesterov};
         p->cpu->simd->sgd(&sgd, n, values, p->v->grads + first, p->v->momentum + first);
     }
     for (int64_t i = 0; p->v->ema != NULL && i < n; i++)
-        p->v->ema[first + i] = dt_ema_value(p->v->ema[first + i], values[i], desc->ema_decay);
+        p->v->ema[first + i] = dt_ema_value(p->v->ema[first + i], values[i], p->inputs->ema_decay);
 }
 
 dt_status dt_cpu_optimizer_step(dt_kernels *k, dt_optimizer *o, const dt_optimizer_vectors *v,
@@ -166,7 +169,7 @@ dt_status dt_cpu_optimizer_step(dt_kernels *k, dt_optimizer *o, const dt_optimiz
 {
     const dt_optimizer_desc *desc = &o->desc;
     update_pass pass = {
-        .cpu = dt_cpu(k), .optimizer = o, .v = v, .lr = inputs->lr, .multiplier = 1.0F / state->loss_scale};
+        .cpu = dt_cpu(k), .optimizer = o, .v = v, .inputs = inputs, .multiplier = 1.0F / state->loss_scale};
     const bool finite = !o->inspects || inspect(&pass);
     (void)err;
     state->found_inf = desc->loss_scaling && !finite ? 1 : 0;

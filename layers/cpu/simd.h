@@ -8,6 +8,8 @@
 #ifndef DT_LAYERS_CPU_SIMD_H
 #define DT_LAYERS_CPU_SIMD_H
 
+#include "layers/arithmetic.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,7 +27,8 @@ typedef struct dt_cpu_reduce {
 } dt_cpu_reduce;
 
 typedef struct dt_cpu_sgd {
-    float multiplier, weight_decay, momentum, lr;
+    dt_sgd_factors factors;
+    float momentum;
     bool nesterov;
 } dt_cpu_sgd;
 

@@ -43,8 +43,8 @@ void DT_SIMD_NAME(transpose)(int64_t block, const float *from, float *to)
 DT_SIMD_INLINE void sgd_run(const dt_cpu_sgd *sgd, bool nesterov, int64_t n, float *values,
                             const float *grads, float *momentum)
 {
-    const v8 multiplier = v8_splat(sgd->multiplier), decay = v8_splat(sgd->weight_decay),
-             beta = v8_splat(sgd->momentum), lr = v8_splat(sgd->lr);
+    const v8 multiplier = v8_splat(sgd->factors.gradient), decay = v8_splat(sgd->factors.weight_decay),
+             beta = v8_splat(sgd->momentum), lr = v8_splat(sgd->factors.rate);
     for (int64_t i = 0; i < n; i += 8) {
         const v8 w = v8_load(values + i);
         const v8 gradient = multiplier * v8_load(grads + i) + decay * w;

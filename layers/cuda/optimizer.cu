@@ -184,7 +184,8 @@ static __global__ void __launch_bounds__(DECIDE_THREADS)
 /* -- update ---------------------------------------------------------------------------------------------- */
 
 struct update_arguments {
-    float momentum, running_average_rate, ema_decay, lr, multiplier, weight_decay;
+    dt_sgd_factors factors;
+    float momentum, running_average_rate, ema_decay;
     bool nesterov;
 };
 
@@ -205,8 +206,7 @@ static __device__ __forceinline__ void update8(const update_arguments &a, bool i
         if (is_average)
             dt_update_running_average_value(&w[i], g[i], a.running_average_rate);
         else
-            dt_update_sgd_value(&w[i], &m[i], g[i], a.multiplier, a.weight_decay, a.momentum, a.nesterov,
-                                a.lr);
+            dt_update_sgd_value(&w[i], &m[i], g[i], a.factors, a.momentum, a.nesterov);
         ema[i] = dt_ema_value(v.ema != nullptr ? ema[i] : 0.0F, w[i], a.ema_decay);
     }
     dt_store8<float>(v.values + at, w);
@@ -236,10 +236,8 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS)
     a.momentum = desc.momentum;
     a.nesterov = desc.nesterov;
     a.running_average_rate = desc.running_average_rate;
-    a.ema_decay = desc.ema_decay;
-    a.lr = inputs->lr;
-    a.multiplier = rate * multiplier;
-    a.weight_decay = rate * chunk.weight_decay;
+    a.ema_decay = inputs->ema_decay;
+    a.factors = dt_sgd_factors_of(rate, multiplier, chunk.weight_decay, inputs->lr, desc.rate_in_velocity);
     for (int i = static_cast<int>(threadIdx.x) * 8; i < chunk.n; i += DT_BLOCK_THREADS * 8)
         update8<T>(a, chunk.rule == DT_UPDATE_RUNNING_AVERAGE, v, chunk.first + i, mirror);
 }

@@ -52,7 +52,7 @@ static double sum_of_squares(const float *x, int64_t n)
 
 /* LARS is SGD with the tensor's own rate as a factor on the gradient and on the decay. */
 static void update_segment(const dt_optimizer_desc *desc, const dt_update_segment *segment,
-                           const dt_optimizer_vectors *v, float lr, float multiplier)
+                           const dt_optimizer_vectors *v, const dt_step_inputs *inputs, float multiplier)
 {
     float local = 1.0F;
     int64_t first = segment->first;
@@ -60,14 +60,16 @@ static void update_segment(const dt_optimizer_desc *desc, const dt_update_segmen
         local = dt_lars_local_rate(sum_of_squares(v->values + first, segment->n),
                                    sum_of_squares(v->grads + first, segment->n), multiplier,
                                    segment->weight_decay, desc->lars_trust, desc->lars_eps);
+    const dt_sgd_factors factors =
+        dt_sgd_factors_of(local, multiplier, segment->weight_decay, inputs->lr, desc->rate_in_velocity);
     for (int64_t i = first; i < first + segment->n; i++) {
         if (segment->rule == DT_UPDATE_RUNNING_AVERAGE)
             dt_update_running_average_value(&v->values[i], v->grads[i], desc->running_average_rate);
         else
-            dt_update_sgd_value(&v->values[i], &v->momentum[i], v->grads[i], local * multiplier,
-                                local * segment->weight_decay, desc->momentum, desc->nesterov, lr);
+            dt_update_sgd_value(&v->values[i], &v->momentum[i], v->grads[i], factors, desc->momentum,
+                                desc->nesterov);
         if (v->ema != NULL)
-            v->ema[i] = dt_ema_value(v->ema[i], v->values[i], desc->ema_decay);
+            v->ema[i] = dt_ema_value(v->ema[i], v->values[i], inputs->ema_decay);
     }
 }
 
@@ -80,7 +82,7 @@ dt_status dt_ref_optimizer_step(dt_kernels *k, dt_optimizer *o, const dt_optimiz
     state->found_inf = desc->loss_scaling && !all_finite(o, v->grads) ? 1 : 0;
     if (state->found_inf == 0)
         for (int64_t s = 0; s < o->n_segments; s++)
-            update_segment(desc, &o->segments[s], v, inputs->lr, multiplier);
+            update_segment(desc, &o->segments[s], v, inputs, multiplier);
     if (desc->loss_scaling)
         dt_loss_scale_update(state->found_inf != 0, desc->growth, desc->backoff, desc->growth_interval,
                              &state->loss_scale, &state->n_good, &state->n_skipped);

@@ -50,26 +50,27 @@ static dt_net *create_net(dt_kernels *kernels, const dt_training *t)
 static dt_step_options step_options(dt_net *net, dt_kernels *kernels, dt_comm *comm, const dt_training *t)
 {
     bool scaling = t->loss_scale > 0;
-    return (dt_step_options){.net = net,
-                             .kernels = kernels,
-                             .comm = comm,
-                             .batch = t->batch,
-                             .image_size = t->image_size,
-                             .accumulate = t->accumulate,
-                             .optimizer = {.momentum = 0.9F,
-                                           .running_average_rate = 0.1F,
-                                           .lars_trust = 0.01F,
-                                           .lars_eps = 1e-9F,
-                                           .loss_scaling = scaling,
-                                           .growth = 2.0F,
-                                           .backoff = 0.5F,
-                                           .growth_interval = t->growth_interval,
-                                           .ema_decay = t->ema ? 0.9F : 0.0F},
-                             .update = {.weight_decay = 1e-4, .bn_decay = true, .lars = t->lars},
-                             .label_smoothing = 0.1,
-                             .loss_scale = scaling ? t->loss_scale : 1.0F,
-                             .wire = DT_F32,
-                             .no_graph = t->no_graph};
+    return (dt_step_options){
+        .net = net,
+        .kernels = kernels,
+        .comm = comm,
+        .batch = t->batch,
+        .image_size = t->image_size,
+        .accumulate = t->accumulate,
+        .optimizer = {.momentum = 0.9F,
+                      .running_average_rate = 0.1F,
+                      .lars_trust = 0.01F,
+                      .lars_eps = 1e-9F,
+                      .loss_scaling = scaling,
+                      .growth = 2.0F,
+                      .backoff = 0.5F,
+                      .growth_interval = t->growth_interval},
+        .update = {.weight_decay = 1e-4, .bn_decay = true, .bias_decay = true, .lars = t->lars},
+        .ema_decay = t->ema ? 0.9 : 0.0,
+        .label_smoothing = 0.1,
+        .loss_scale = scaling ? t->loss_scale : 1.0F,
+        .wire = DT_F32,
+        .no_graph = t->no_graph};
 }
 
 static dt_status collect_results(dt_step *step, bool drain, dt_trained *trained)

@@ -29,6 +29,7 @@ job new_job(int size)
                            .weight_decay = 1e-4,
                            .label_smoothing = 0.1,
                            .bn_decay = true,
+                           .bias_decay = true,
                            .schedule = DT_SCHEDULE_COSINE,
                            .poly_power = 2.0,
                            .step_gamma = 0.1,

@@ -252,6 +252,14 @@ static dt_status momentum_only(dt_kernels *k, const dt_optimizer_desc *desc,
     return good->ops->optimizer_create(k, &other, segments, n_segments, optimizer, err);
 }
 
+static dt_status rate_outside(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments,
+                              int64_t n_segments, dt_optimizer **optimizer, dt_error *err)
+{
+    dt_optimizer_desc other = *desc;
+    other.rate_in_velocity = false;
+    return good->ops->optimizer_create(k, &other, segments, n_segments, optimizer, err);
+}
+
 static float scratch[40320];
 
 static dt_status sgd_for_lars(dt_kernels *k, const dt_optimizer_desc *desc, const dt_update_segment *segments,
@@ -337,10 +345,13 @@ static void defects_of_other_operations_are_found(void)
     DT_CHECK_INT(failures("softmax_loss"), 12);
     begin();
     bad_ops.optimizer_create = momentum_only;
-    DT_CHECK_INT(failures("optimizer_step"), 2); /* nesterov, lars nesterov ema */
+    DT_CHECK_INT(failures("optimizer_step"), 3);
+    begin();
+    bad_ops.optimizer_create = rate_outside;
+    DT_CHECK_INT(failures("optimizer_step"), 2);
     begin();
     bad_ops.optimizer_create = sgd_for_lars;
-    DT_CHECK_INT(failures("optimizer_step"), 3);
+    DT_CHECK_INT(failures("optimizer_step"), 4);
     begin();
     bad_ops.optimizer_step = update_before_the_inspection;
     DT_CHECK_INT(failures("optimizer_step"), 6); /* all steps that must be skipped */

@@ -60,7 +60,7 @@ static float *train(const job *j, int64_t n_threads, int64_t *n)
 {
     const dt_optimizer_desc desc = {
         .momentum = 0.9F, .running_average_rate = 0.1F, .lars_trust = 0.001F, .lars_eps = 1e-9F};
-    const dt_update_options update = {.weight_decay = 1e-4, .lars = j->lars};
+    const dt_update_options update = {.weight_decay = 1e-4, .bias_decay = true, .lars = j->lars};
     const dt_net_options options = {.batch = j->batch, .image_size = j->image_size, .training = true};
     dt_cpu_pair pair = dt_cpu_pair_create(n_threads);
     dt_error err = {0};

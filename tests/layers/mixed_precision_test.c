@@ -115,7 +115,7 @@ static void train(training *t)
                                                    .growth = 2.0f,
                                                    .backoff = 0.5f,
                                                    .growth_interval = t->growth_interval},
-                                     .update = {.weight_decay = 1e-4, .bn_decay = true},
+                                     .update = {.weight_decay = 1e-4, .bn_decay = true, .bias_decay = true},
                                      .label_smoothing = 0.1,
                                      .loss_scale = t->loss_scale > 0.0f ? t->loss_scale : 1.0f};
     DT_REQUIRE_MSG(dt_step_create(&options, &step, &err) == DT_OK, "%s", err.message);

@@ -306,15 +306,15 @@ static void creating_a_step_survives_every_failed_allocation(void)
     dt_comm *comm = NULL;
     dt_net *net = create_at(32, true);
     DT_REQUIRE(dt_comm_self_create(&comm, &err) == DT_OK);
-    const dt_step_options options = {
-        .net = net,
-        .kernels = ref,
-        .comm = comm,
-        .batch = BATCH,
-        .image_size = 32,
-        .accumulate = 1,
-        .optimizer = {.momentum = 0.9f, .running_average_rate = 0.1f, .ema_decay = 0.9f},
-        .loss_scale = 1.0f};
+    const dt_step_options options = {.net = net,
+                                     .kernels = ref,
+                                     .comm = comm,
+                                     .batch = BATCH,
+                                     .image_size = 32,
+                                     .accumulate = 1,
+                                     .optimizer = {.momentum = 0.9f, .running_average_rate = 0.1f},
+                                     .ema_decay = 0.9,
+                                     .loss_scale = 1.0f};
     const int64_t blocks = dt_alloc_live_blocks();
     int failed = 0;
     for (int64_t at = 1;; at++) {

@@ -64,7 +64,7 @@ static void reference_lars(double *w, double *v, const double *g, int64_t n, dou
                            double decay, double momentum, double trust, double eps)
 {
     double w_norm = two_norm(w, n, 1), g_norm = two_norm(g, n, 1 / scale);
-    double local = w_norm > 0 && g_norm > 0 ? trust * w_norm / (g_norm + decay * w_norm + eps) : 1;
+    double local = w_norm > 0 && g_norm > 0 ? trust * w_norm / (g_norm + decay * w_norm + eps) : trust;
     for (int64_t i = 0; i < n; i++) {
         v[i] = momentum * v[i] + local * (g[i] / scale + decay * w[i]);
         w[i] -= lr * v[i];
@@ -149,7 +149,7 @@ static void averages_follow_weights_and_statistics(void)
 {
     static const dt_update_segment segments[] = {{.n = 16, .rule = DT_UPDATE_SGD},
                                                  {.first = 16, .n = 16, .rule = DT_UPDATE_RUNNING_AVERAGE}};
-    const dt_optimizer_desc desc = {.running_average_rate = 0.5F, .ema_decay = 0.75F};
+    const dt_optimizer_desc desc = {.running_average_rate = 0.5F};
     float w[32], v[16] = {0}, g[32], ema[32];
     for (int i = 0; i < 32; i++) {
         w[i] = 1;
@@ -157,7 +157,7 @@ static void averages_follow_weights_and_statistics(void)
         ema[i] = 1;
     }
     dt_step_state state = {.loss_scale = 1};
-    const dt_step_inputs inputs = {.lr = 0.25F};
+    const dt_step_inputs inputs = {.lr = 0.25F, .ema_decay = 0.75F};
     const dt_optimizer_vectors vectors = {w, g, v, ema};
     dt_optimizer *optimizer = NULL;
     OK(ref->ops->optimizer_create(ref, &desc, segments, 2, &optimizer, &gradient_error));

@@ -113,6 +113,7 @@ static void train(dt_comm *comm, int64_t steps, dt_store *store, dt_store *mirro
                               .lr = 0.05,
                               .momentum = 0.9,
                               .bn_decay = true,
+                              .bias_decay = true,
                               .schedule = DT_SCHEDULE_COSINE,
                               .seed = 3,
                               .keep = 2,
