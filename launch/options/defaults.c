@@ -90,8 +90,20 @@ static void shorten_the_warmup(dt_options *options)
         c->warmup_epochs = most;
 }
 
+/* The paper of LARS and MLPerf's reference have no weight decay on BatchNorm's parameters and on biases. */
+static void exclude_from_decay(dt_options *options)
+{
+    static const char *const names[] = {"no-bn-decay", "no-bias-decay"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const int row = dt_options_find(names[i], DT_COMMAND_TRAIN);
+        if (strcmp(options->config.optimizer, "lars") == 0 && options->origin[row] == DT_ORIGIN_DEFAULT)
+            (void)dt_option_set(options, row, "yes", DT_ORIGIN_OPTIMIZER, names[i], NULL);
+    }
+}
+
 void dt_options_complete(dt_options *options)
 {
+    exclude_from_decay(options);
     shorten_the_warmup(options);
     if (!options->out[0])
         name_the_run(options);
