@@ -20,6 +20,7 @@
 #include "launch/hardware/computed_by.h"
 #include "launch/options/duration.h"
 #include "launch/run/checkpoint_folders.h"
+#include "launch/run/resume_check.h"
 #include "launch/run/run_folder.h"
 #include "launch/show/console.h"
 #include "launch/show/layer_times.h"
@@ -285,6 +286,8 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     t->parts.events = t->events;
     t->parts.sinks = t->sinks;
     t->parts.resumes_by = t->resumes_by;
+    t->parts.accepts = dt_resume_check;
+    t->parts.accepts_context = &t->options;
     t->parts.resumed = resumed;
     t->parts.resumed_context = t;
     return DT_OK;
