@@ -173,11 +173,14 @@ expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1 --ema 0.9 --out averaged
 expect_exit 2 "$DTRAIN" "${small[@]}" --steps 2 --out averaged
 expect_output '^dtrain: the checkpoint of step 1 was made with --ema, and this run has no running averages: '
 
-begin "a checkpoint of another optimizer is accepted: both have the same state"
+begin "a checkpoint of another optimizer is accepted without its momentum, one of another form of LARS is refused"
 small_data
 expect_exit 0 "$DTRAIN" "${small[@]}" --steps 1
 expect_exit 0 "$DTRAIN" "${small[@]}" --steps 2 --optimizer lars --resume must
 expect_output 'going on after step 1'
+expect_output "the momentum starts from zero: the checkpoint's is another optimizer's"
+expect_exit 2 "$DTRAIN" "${small[@]}" --steps 3 --optimizer lars --lars-form torch
+expect_output '^dtrain: --lars-form: the checkpoint of step 2 was written with the form paper, .*: use --lars-form paper, another --out, or '
 
 begin "if no checkpoint is whole, the training does not start over"
 small_data
