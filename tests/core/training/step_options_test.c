@@ -2,6 +2,7 @@
  * with has the configured value, or the constant that the documents give. */
 #include "core/base/alloc.h"
 #include "tests/fakes/fake_comm.h"
+#include "tests/fakes/fake_store.h"
 #include "tests/fakes/trainer_job.h"
 #include "tests/testing.h"
 
@@ -17,7 +18,7 @@ static struct {
     dt_optimizer_desc desc;
     dt_update_segment segments[MAX_SEGMENTS];
     int64_t n_segments, n_optimizers;
-    float smoothing, grad_scale, loss_scale, stat_weight, lr[64];
+    float smoothing, grad_scale, loss_scale, stat_weight, lr[64], ema_decay[64];
     int64_t n_losses, n_steps;
 } seen;
 
@@ -52,7 +53,8 @@ static dt_status record_loss(dt_kernels *k, const dt_tensor *logits, const int32
 static dt_status record_update(dt_kernels *k, dt_optimizer *o, const dt_optimizer_vectors *v,
                                const dt_step_inputs *inputs, dt_step_state *state, dt_error *err)
 {
-    seen.lr[seen.n_steps++ % 64] = inputs->lr;
+    seen.lr[seen.n_steps % 64] = inputs->lr;
+    seen.ema_decay[seen.n_steps++ % 64] = inputs->ema_decay;
     return seen.true_ops->optimizer_step(k, o, v, inputs, state, err);
 }
 
@@ -101,13 +103,20 @@ static void the_optimizer_gets_the_configured_values(void)
     train(&j);
     DT_CHECK_CLOSE(seen.desc.momentum, 0.75, 0);
     DT_CHECK_CLOSE(seen.desc.lars_trust, 0.0625, 0);
-    DT_CHECK_CLOSE(seen.desc.ema_decay, 0.875, 0);
-    DT_CHECK(!seen.desc.nesterov && !seen.desc.loss_scaling);
+    DT_CHECK_CLOSE(seen.ema_decay[0], 0.875, 0);
+    DT_CHECK(!seen.desc.nesterov && !seen.desc.loss_scaling && !seen.desc.rate_in_velocity);
     j = recorded_job();
     j.config.nesterov = true;
     train(&j);
     DT_CHECK(seen.desc.nesterov);
-    DT_CHECK_CLOSE(seen.desc.ema_decay, 0, 0);
+    DT_CHECK_CLOSE(seen.ema_decay[0], 0, 0);
+    for (int form = DT_LARS_PAPER; form <= DT_LARS_TORCH; form++) {
+        j = recorded_job();
+        strcpy(j.config.optimizer, "lars");
+        j.config.lars_form = (dt_lars_form)form;
+        train(&j);
+        DT_CHECK_INT(seen.desc.rate_in_velocity, form == DT_LARS_PAPER);
+    }
 }
 
 static void the_optimizer_gets_the_documented_constants(void)
@@ -151,6 +160,11 @@ static void each_parameter_gets_its_rule_and_decay(void)
     j.config.bn_decay = false;
     train(&j);
     check_segments(&j, DT_UPDATE_SGD, (const float[]){0.25, 0, 0, 0.25, 0.25});
+    j = recorded_job();
+    j.config.weight_decay = 0.25;
+    j.config.bias_decay = false; /* BatchNorm's bias too, as torchvision's --bias-weight-decay */
+    train(&j);
+    check_segments(&j, DT_UPDATE_SGD, (const float[]){0.25, 0.25, 0, 0.25, 0});
     j = recorded_job();
     j.config.weight_decay = 0.25;
     strcpy(j.config.optimizer, "lars");
@@ -210,6 +224,30 @@ static void each_step_gets_the_scheduled_rate(void)
                        1e-7);
 }
 
+/* tf.train.ExponentialMovingAverage: with num_updates = t, the decay is min(decay, (1 + t) / (10 + t)). t counts
+ * the steps of the training from 1, also after a resume. */
+static void the_decay_of_averages_grows_with_the_steps(void)
+{
+    job j = recorded_job();
+    j.config.steps = 5;
+    j.config.ema_decay = 0.5;
+    j.config.ema_warmup = true;
+    j.store = fake_store_create(&(fake_store_options){0});
+    train(&j);
+    DT_CHECK_INT(seen.n_steps, 5);
+    for (int t = 1; t <= 5; t++)
+        DT_CHECK_CLOSE(seen.ema_decay[t - 1], (1.0 + t) / (10.0 + t), 1e-7);
+    memset(&seen, 0, sizeof seen);
+    j.config.steps = 12;
+    run_again(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(seen.n_steps, 7);
+    for (int t = 6; t <= 12; t++)
+        DT_CHECK_CLOSE(seen.ema_decay[t - 6], t < 8 ? (1.0 + t) / (10.0 + t) : 0.5, 1e-7);
+    j.store->ops->destroy(j.store);
+    free_job(&j);
+}
+
 /* -- sums over ranks ------------------------------------------------------------------------------------- */
 
 static _Thread_local const dt_comm_ops *true_comm_ops; /* of this rank */
@@ -259,6 +297,7 @@ static const dt_test tests[] = {
     DT_TEST(the_loss_gets_the_smoothing_and_the_share_of_an_image),
     DT_TEST(only_fp16_has_a_loss_scale),
     DT_TEST(each_step_gets_the_scheduled_rate),
+    DT_TEST(the_decay_of_averages_grows_with_the_steps),
     DT_TEST(gradients_are_sent_in_the_type_of_the_precision),
 };
 DT_TEST_MAIN("core/training/step_options", tests)
