@@ -1,4 +1,7 @@
 # Tests of launch/. A test program is one line: LAUNCH_TESTS += tests/launch/FOLDER/NAME_test (from tests/launch/FOLDER/NAME_test.c).
+LAUNCH_TESTS += tests/launch/checkpoints/check_test
+LAUNCH_TESTS += tests/launch/checkpoints/diff_test
+LAUNCH_TESTS += tests/launch/checkpoints/reader_test
 LAUNCH_TESTS += tests/launch/checkpoints/verify_test
 LAUNCH_TESTS += tests/launch/checkpoints/weights_test
 LAUNCH_TESTS += tests/launch/cloud/http_test
@@ -29,5 +32,7 @@ LAUNCH_TESTS += tests/launch/stop/signals_test
 TESTS_TSAN += tests/launch/cloud/spot_notice_test
 TESTS_TSAN += tests/launch/run/run_lock_test
 TESTS_TSAN += tests/launch/stop/events_test
+fakes_SOURCES += tests/launch/checkpoints/checkpoints_kit.c
+fakes_SOURCES += tests/launch/checkpoints/checkpoints_kit.h
 fakes_SOURCES += tests/launch/options/options_kit.c
 fakes_SOURCES += tests/launch/options/options_kit.h
