@@ -132,12 +132,11 @@ static void the_optimizer_gets_the_documented_constants(void)
 
 /* The net has a convolution, BatchNorm's scale and shift, the linear layer's weight and bias, and two running
  * statistics, in this order. */
-static void check_segments(const job *j, dt_update_rule of_weights, const float decays[5])
+static void check_segments(dt_update_rule of_weights, const float decays[5])
 {
     static const int64_t n[] = {432, 16, 16, 64, 16, 16, 16}; /* a bias of 4 is padded to 16 */
     static const bool is_weight[] = {true, false, false, true, false};
     int64_t first = 0;
-    (void)j;
     DT_CHECK_INT(seen.n_segments, 7);
     for (int i = 0; i < 7; i++) {
         const dt_update_segment *s = &seen.segments[i];
@@ -154,22 +153,22 @@ static void each_parameter_gets_its_rule_and_decay(void)
     job j = recorded_job();
     j.config.weight_decay = 0.25;
     train(&j);
-    check_segments(&j, DT_UPDATE_SGD, (const float[]){0.25, 0.25, 0.25, 0.25, 0.25});
+    check_segments(DT_UPDATE_SGD, (const float[]){0.25, 0.25, 0.25, 0.25, 0.25});
     j = recorded_job();
     j.config.weight_decay = 0.25;
     j.config.bn_decay = false;
     train(&j);
-    check_segments(&j, DT_UPDATE_SGD, (const float[]){0.25, 0, 0, 0.25, 0.25});
+    check_segments(DT_UPDATE_SGD, (const float[]){0.25, 0, 0, 0.25, 0.25});
     j = recorded_job();
     j.config.weight_decay = 0.25;
     j.config.bias_decay = false; /* BatchNorm's bias too, as torchvision's --bias-weight-decay */
     train(&j);
-    check_segments(&j, DT_UPDATE_SGD, (const float[]){0.25, 0.25, 0, 0.25, 0});
+    check_segments(DT_UPDATE_SGD, (const float[]){0.25, 0.25, 0, 0.25, 0});
     j = recorded_job();
     j.config.weight_decay = 0.25;
     strcpy(j.config.optimizer, "lars");
     train(&j);
-    check_segments(&j, DT_UPDATE_LARS, (const float[]){0.25, 0.25, 0.25, 0.25, 0.25});
+    check_segments(DT_UPDATE_LARS, (const float[]){0.25, 0.25, 0.25, 0.25, 0.25});
 }
 
 static void the_loss_gets_the_smoothing_and_the_share_of_an_image(void)

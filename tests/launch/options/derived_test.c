@@ -37,6 +37,23 @@ static void a_warmup_is_shortened_to_exactly_a_fifth(void)
                  DT_ERR_USAGE);
 }
 
+static void lars_leaves_out_batchnorm_and_biases_unless_the_user_decides(void)
+{
+    DT_REQUIRE(PARSE(train, "--data", "x") == DT_OK);
+    DT_CHECK(options.config.bn_decay && options.config.bias_decay);
+    DT_REQUIRE(PARSE(train, "--data", "x", "--optimizer", "lars") == DT_OK);
+    DT_CHECK(!options.config.bn_decay && !options.config.bias_decay);
+    DT_CHECK_INT(options_kit_origin(&options, "no-bn-decay"), DT_ORIGIN_OPTIMIZER);
+    DT_CHECK_INT(options_kit_origin(&options, "no-bias-decay"), DT_ORIGIN_OPTIMIZER);
+    DT_REQUIRE(PARSE(train, "--data", "x", "--optimizer", "lars", "--no-bn-decay=no") == DT_OK);
+    DT_CHECK(options.config.bn_decay && !options.config.bias_decay);
+    DT_REQUIRE(PARSE(train, "--config",
+                     options_kit_write_file("data = \"x\"; optimizer = \"lars\"; no-bias-decay = false;")) ==
+               DT_OK);
+    DT_CHECK(!options.config.bn_decay && options.config.bias_decay);
+    DT_CHECK_INT(options_kit_origin(&options, "no-bias-decay"), DT_ORIGIN_FILE);
+}
+
 static void the_runs_folder_is_named_after_data_and_network(void)
 {
     static const char *const cases[][2] = {
@@ -66,6 +83,7 @@ static void the_runs_folder_is_named_after_data_and_network(void)
 static const dt_test tests[] = {
     DT_TEST(synthetic_input_and_data_are_no_demo),
     DT_TEST(a_warmup_is_shortened_to_exactly_a_fifth),
+    DT_TEST(lars_leaves_out_batchnorm_and_biases_unless_the_user_decides),
     DT_TEST(the_runs_folder_is_named_after_data_and_network),
 };
 DT_TEST_MAIN("launch/options/derived", tests)

@@ -63,6 +63,16 @@ static void no_bn_decay_spares_scale_and_shift_only(void)
     free_job(&longer), free_job(&spared_longer);
 }
 
+static void no_bias_decay_spares_biases_and_shifts_only(void)
+{
+    job plain = TRAIN("--steps", "1"), decayed = TRAIN("--weight-decay", "0.5"),
+        spared = TRAIN("--weight-decay", "0.5", "--no-bias-decay");
+    for (int t = CONV; t <= BIAS; t++)
+        DT_CHECK_MSG(same_tensor(&spared, t == BETA || t == BIAS ? &plain : &decayed, t), "tensor %d", t);
+    DT_CHECK(!same_tensor(&decayed, &plain, BIAS) && !same_tensor(&decayed, &plain, GAMMA));
+    free_job(&plain), free_job(&decayed), free_job(&spared);
+}
+
 /* v2 = m v1 + g2, and v1 is the first step. */
 static void momentum_repeats_its_share_of_the_step_before(void)
 {
@@ -102,6 +112,40 @@ static void lars_makes_steps_as_long_as_the_weights(void)
     free_job(&start), free_job(&sgd), free_job(&lars), free_job(&small);
 }
 
+static void lars_decays_weights_only_unless_the_user_says_so(void)
+{
+    job start = TRAIN("--lr", "0"), sgd = TRAIN("--lr", "1"),
+        lars = TRAIN("--optimizer", "lars", "--weight-decay", "0.5"),
+        all = TRAIN("--optimizer", "lars", "--weight-decay", "0.5", "--no-bn-decay=no", "--no-bias-decay=no");
+    for (int t = CONV; t <= BIAS; t++)
+        if (t != CONV && t != FC) {
+            DT_CHECK_MSG(same_tensor(&lars, &sgd, t), "tensor %d", t);
+            check_difference(&sgd, &all, 0.5, &start, NULL, t);
+        } else {
+            DT_CHECK_MSG(same_tensor(&lars, &all, t), "tensor %d", t);
+        }
+    free_job(&start), free_job(&sgd), free_job(&lars), free_job(&all);
+}
+
+/* In the warm-up the rate of step 2 is twice that of step 1. With a velocity of g1 it doubles the repeated
+ * step, with one of lr1 g1 it does not. */
+static void lars_form_chooses_the_rate_of_the_repeated_step(void)
+{
+#define FORM(form, steps)                                                                                    \
+    TRAIN("--optimizer", "lars", "--lars-form", form, "--momentum", "0.5", "--warmup-epochs", "1",           \
+          "--steps", steps, "--lr", "8", "--lars-trust", "0.125")
+    job start = TRAIN("--lr", "0"), one = FORM("torch", "1"), paper_one = FORM("paper", "1"),
+        torch = FORM("torch", "2"), paper = FORM("paper", "2"),
+        by_default = TRAIN("--optimizer", "lars", "--momentum", "0.5", "--warmup-epochs", "1", "--steps", "2",
+                           "--lr", "8", "--lars-trust", "0.125");
+    check_same_weights(&one, &paper_one, true);
+    check_same_weights(&paper, &by_default, true);
+    for (int t = CONV; t <= BIAS; t++)
+        check_difference(&paper, &torch, 0.5, &start, &one, t);
+    free_job(&start), free_job(&one), free_job(&paper_one), free_job(&torch), free_job(&paper);
+    free_job(&by_default);
+}
+
 /* Smoothing mixes two losses: that of the label and the mean over all classes. */
 static void label_smoothing_mixes_two_losses(void)
 {
@@ -117,18 +161,26 @@ static void label_smoothing_mixes_two_losses(void)
     free_job(&none), free_job(&quarter), free_job(&half), free_job(&by_default), free_job(&tenth);
 }
 
+/* The decay of the first step is min(DECAY, 2 / 11) unless there is no warm-up. */
 static void ema_averages_the_weights_and_leaves_them_alone(void)
 {
-    job start = TRAIN("--lr", "0"), plain = TRAIN("--lr", "1"), averaged = TRAIN("--ema", "0.75");
-    check_same_weights(&plain, &averaged, true);
+    job start = TRAIN("--lr", "0"), plain = TRAIN("--lr", "1");
     DT_CHECK(plain.vectors.ema == NULL);
-    DT_REQUIRE(averaged.vectors.ema != NULL);
-    const float *ema = averaged.values[0] + averaged.vectors.n_trained + averaged.vectors.n_statistics;
-    for (int t = CONV; t <= BIAS; t++)
-        for (int64_t i = 0; i < tensor_elems[t]; i++)
-            DT_CHECK_CLOSE(ema[tensor_first[t] + i],
-                           0.75 * tensor(&start, t)[i] + 0.25 * tensor(&averaged, t)[i], 1e-6);
-    free_job(&start), free_job(&plain), free_job(&averaged);
+    for (int i = 0; i < 3; i++) {
+        static const char *const words[][4] = {
+            {"--ema", "0.75"}, {"--ema", "0.75", "--no-ema-warmup"}, {"--ema", "0.125"}};
+        const double decay = (const double[]){2.0 / 11, 0.75, 0.125}[i];
+        job averaged = train_words(words[i]);
+        check_same_weights(&plain, &averaged, true);
+        DT_REQUIRE(averaged.vectors.ema != NULL);
+        const float *ema = averaged.values[0] + averaged.vectors.n_trained + averaged.vectors.n_statistics;
+        for (int t = CONV; t <= BIAS; t++)
+            for (int64_t k = 0; k < tensor_elems[t]; k++)
+                DT_CHECK_CLOSE(ema[tensor_first[t] + k],
+                               decay * tensor(&start, t)[k] + (1 - decay) * tensor(&averaged, t)[k], 1e-6);
+        free_job(&averaged);
+    }
+    free_job(&start), free_job(&plain);
 }
 
 /* -- precision ------------------------------------------------------------------------------------------- */
@@ -181,9 +233,12 @@ static const dt_test tests[] = {
     DT_TEST(lr_is_the_factor_of_the_gradient),
     DT_TEST(weight_decay_subtracts_its_share_of_the_weights),
     DT_TEST(no_bn_decay_spares_scale_and_shift_only),
+    DT_TEST(no_bias_decay_spares_biases_and_shifts_only),
     DT_TEST(momentum_repeats_its_share_of_the_step_before),
     DT_TEST(nesterov_lengthens_the_first_step),
     DT_TEST(lars_makes_steps_as_long_as_the_weights),
+    DT_TEST(lars_decays_weights_only_unless_the_user_says_so),
+    DT_TEST(lars_form_chooses_the_rate_of_the_repeated_step),
     DT_TEST(label_smoothing_mixes_two_losses),
     DT_TEST(ema_averages_the_weights_and_leaves_them_alone),
     DT_TEST(each_precision_computes_other_bits_near_fp32),
