@@ -35,6 +35,7 @@ LAYERS_TESTS += tests/layers/ref_half_test
 LAYERS_TESTS += tests/layers/ref_loss_test
 LAYERS_TESTS += tests/layers/ref_operations_test
 LAYERS_TESTS += tests/layers/ref_optimizer_test
+LAYERS_TESTS += tests/layers/ref_tf32_test
 LAYERS_TESTS += tests/layers/resnet_test
 # Compare the operations of two backends: tests/backend_cases.h.
 fakes_SOURCES += tests/backend_cases.c

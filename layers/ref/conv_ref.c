@@ -170,7 +170,7 @@ static int64_t plane_at(const dt_conv *conv, const chunk *part, int64_t image, i
 static void widen_weights(dt_ref_kernels *ref, const dt_conv *conv, const float *w, double *out)
 {
     for (int64_t i = 0; i < conv->desc.k * conv->patch_elems; i++)
-        out[i] = (double)dt_ref_stored(&ref->base, (double)w[i]);
+        out[i] = (double)dt_ref_factor(&ref->base, w[i]);
 }
 
 /* Tile by tile, each row of a tile written whole: writing a column of a large matrix touches one cache line
@@ -187,7 +187,7 @@ static void widen_weights_transposed(dt_ref_kernels *ref, const dt_conv *conv, c
                 first_filter + TILE_COLUMNS < n_filters ? first_filter + TILE_COLUMNS : n_filters;
             for (int64_t i = first; i < end; i++)
                 for (int64_t k = first_filter; k < end_filter; k++)
-                    out[i * n_filters + k] = (double)dt_ref_stored(&ref->base, (double)w[k * n + i]);
+                    out[i * n_filters + k] = (double)dt_ref_factor(&ref->base, w[k * n + i]);
         }
     }
 }
@@ -196,7 +196,6 @@ static void widen_outputs(dt_ref_kernels *ref, const dt_conv *conv, const float 
                           bool transposed)
 {
     const int64_t n_filters = conv->desc.k, n_pixels = conv->p * conv->q;
-    (void)ref; /* without OpenMP */
 #pragma omp parallel for schedule(static) num_threads(ref->n_threads)
     for (int64_t plane = 0; plane < part->n * n_filters; plane++) {
         const int64_t image = plane / n_filters, k = plane % n_filters;
@@ -205,7 +204,7 @@ static void widen_outputs(dt_ref_kernels *ref, const dt_conv *conv, const float 
                      (transposed ? k * part->n_rows + image * n_pixels : image * n_pixels * n_filters + k);
         const int64_t step = transposed ? 1 : n_filters;
         for (int64_t i = 0; i < n_pixels; i++)
-            to[i * step] = (double)from[i];
+            to[i * step] = (double)dt_ref_factor(&ref->base, from[i]);
     }
 }
 

@@ -25,8 +25,8 @@ float dt_ref_act_at(const dt_act *x, int64_t c, int64_t at)
 float dt_ref_operand_at(dt_kernels *k, const dt_act *x, int64_t c, int64_t at)
 {
     const float *raw = x->raw.data;
-    if (k->dtype == DT_F32 || x->scale == NULL)
-        return dt_ref_act_at(x, c, at);
+    if (!dt_ref_is_16_bit(k) || x->scale == NULL)
+        return dt_ref_factor(k, dt_ref_act_at(x, c, at));
     return dt_ref_stored(k, (double)dt_act_value(raw[at], dt_ref_stored(k, (double)x->scale[c]),
                                                  dt_ref_stored(k, (double)x->bias[c]), x->relu));
 }

@@ -39,9 +39,16 @@ static dt_status tensor_export(dt_kernels *k, const dt_tensor *t, float *nchw, d
 
 static const char *layout_name(dt_kernels *k)
 {
-    return k->dtype == DT_F16    ? "ref: activations NCHW, weights OIHW, fp16"
-           : k->dtype == DT_BF16 ? "ref: activations NCHW, weights OIHW, bf16"
-                                 : "ref: activations NCHW, weights OIHW, fp32";
+    switch (k->dtype) {
+    case DT_F16:
+        return "ref: activations NCHW, weights OIHW, fp16";
+    case DT_BF16:
+        return "ref: activations NCHW, weights OIHW, bf16";
+    case DT_TF32:
+        return "ref: activations NCHW, weights OIHW, tf32";
+    default:
+        return "ref: activations NCHW, weights OIHW, fp32";
+    }
 }
 
 static int64_t scratch_bytes(dt_kernels *k)
@@ -103,9 +110,10 @@ dt_status dt_kernels_ref_create(dt_device *device, dt_dtype dtype, dt_kernels **
             err, DT_ERR_UNSUPPORTED,
             "backend ref: it computes in host memory and cannot use the device %s; use --backend auto",
             info.name);
-    if (dtype != DT_F32 && dtype != DT_F16 && dtype != DT_BF16)
+    if (dtype != DT_F32 && dtype != DT_F16 && dtype != DT_BF16 && dtype != DT_TF32)
         return dt_fail(err, DT_ERR_UNSUPPORTED,
-                       "backend ref: --precision %s is not among fp32, fp16 and bf16", dt_dtype_name(dtype));
+                       "backend ref: it computes in fp32, fp16, bf16 and tf32, not in %s",
+                       dt_dtype_name(dtype));
     dt_ref_kernels *ref = dt_calloc(1, sizeof *ref);
     if (ref == NULL)
         return dt_fail_memory(err, sizeof *ref, "the ref backend");

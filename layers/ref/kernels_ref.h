@@ -15,6 +15,8 @@
  * convolution, are rounded as they are read. Sums, statistics, per-channel vectors, the loss and the flat
  * vectors stay float32 or float64. BatchNorm's sums are sums of the rounded values, so fused and composed
  * operations agree.
+ *
+ * With dtype TF32 only the factors of matrix products are rounded, as they are read (dt_tf32_of_float).
  */
 #ifndef DT_LAYERS_REF_KERNELS_REF_H
 #define DT_LAYERS_REF_KERNELS_REF_H
@@ -22,7 +24,7 @@
 #include "core/kernels.h"
 
 /* Create the reference backend on a host device, which it borrows and which must outlive the kernels. dtype:
- * F32, F16 or BF16. Local, not blocking. The caller destroys it with (*kernels)->ops->destroy. Errors:
+ * F32, F16, BF16 or TF32. Local, not blocking. The caller destroys it with (*kernels)->ops->destroy. Errors:
  * DT_ERR_UNSUPPORTED for another dtype or when the device's memory is not the host's, DT_ERR_MEMORY. */
 dt_status dt_kernels_ref_create(dt_device *device, dt_dtype dtype, dt_kernels **kernels, dt_error *err);
 

@@ -32,10 +32,10 @@ void dt_ref_linear_destroy(dt_kernels *k, dt_linear *linear)
     dt_free(linear);
 }
 
-/* A weight as the matrix product reads it. */
-static double weight(dt_kernels *k, float w)
+/* A factor as the matrix product reads it. */
+static double factor(dt_kernels *k, float v)
 {
-    return (double)dt_ref_stored(k, (double)w);
+    return (double)dt_ref_factor(k, v);
 }
 
 dt_status dt_ref_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
@@ -48,8 +48,8 @@ dt_status dt_ref_linear_forward(dt_kernels *k, dt_linear *linear, const dt_tenso
         for (int64_t j = 0; j < linear->n_out; j++) {
             double sum = 0.0;
             for (int64_t c = 0; c < linear->c; c++)
-                sum += (double)in[row * linear->c + c] * weight(k, w[j * linear->c + c]);
-            if (k->dtype != DT_F32) /* the library stores the product, rounded, before the bias is added */
+                sum += factor(k, in[row * linear->c + c]) * factor(k, w[j * linear->c + c]);
+            if (dt_ref_is_16_bit(k)) /* the library stores the product, rounded, before the bias is added */
                 sum = (double)dt_ref_stored(k, sum);
             out[row * linear->n_out + j] = dt_ref_stored(k, sum + (double)bias[j]);
         }
@@ -63,7 +63,7 @@ static void data_gradient(dt_kernels *k, const dt_linear *linear, const float *w
         for (int64_t c = 0; c < linear->c; c++) {
             double sum = 0.0;
             for (int64_t j = 0; j < linear->n_out; j++)
-                sum += (double)dy[row * linear->n_out + j] * weight(k, w[j * linear->c + c]);
+                sum += factor(k, dy[row * linear->n_out + j]) * factor(k, w[j * linear->c + c]);
             dx[row * linear->c + c] = dt_ref_stored(k, sum);
         }
     }
@@ -85,7 +85,7 @@ dt_status dt_ref_linear_backward(dt_kernels *k, dt_linear *linear, const dt_tens
         for (int64_t c = 0; c < linear->c; c++) {
             double sum = 0.0;
             for (int64_t row = 0; row < linear->n; row++)
-                sum += (double)gradient[row * linear->n_out + j] * (double)in[row * linear->c + c];
+                sum += factor(k, gradient[row * linear->n_out + j]) * factor(k, in[row * linear->c + c]);
             dw[j * linear->c + c] = dt_ref_gradient(k, sum, accumulate, dw[j * linear->c + c]);
         }
     }

@@ -34,10 +34,22 @@ static inline float dt_ref_stored(dt_kernels *k, double v)
     return k->dtype == DT_BF16 ? dt_bfloat_to_float(dt_bfloat_from_float((float)v)) : (float)v;
 }
 
+static inline bool dt_ref_is_16_bit(const dt_kernels *k)
+{
+    return k->dtype == DT_F16 || k->dtype == DT_BF16;
+}
+
+/* Round a factor of a matrix product as the product reads it: a weight, or with TF32 any factor, which is
+ * float32 in memory. */
+static inline float dt_ref_factor(dt_kernels *k, float v)
+{
+    return k->dtype == DT_TF32 ? dt_tf32_of_float(v) : dt_ref_stored(k, (double)v);
+}
+
 /* A weight's gradient: the library writes it in the backend's dtype; it is accumulated in float32. */
 static inline float dt_ref_gradient(dt_kernels *k, double gradient, bool accumulate, float before)
 {
-    if (k->dtype != DT_F32)
+    if (dt_ref_is_16_bit(k))
         gradient = (double)dt_ref_stored(k, gradient);
     return (float)(accumulate ? gradient + (double)before : gradient);
 }
@@ -50,8 +62,7 @@ static inline int64_t dt_ref_elems(const dt_tensor *t)
 /* The data of a tensor that must be of this shape; anything else is a bug of the caller. */
 static inline float *dt_ref_data(const dt_tensor *t, int64_t n, int64_t c, int64_t h, int64_t w)
 {
-    assert((t->dtype == DT_F32 || t->dtype == DT_F16 || t->dtype == DT_BF16) && t->n == n && t->c == c &&
-           t->h == h && t->w == w);
+    assert(t->dtype >= DT_F32 && t->dtype <= DT_TF32 && t->n == n && t->c == c && t->h == h && t->w == w);
     (void)n, (void)c, (void)h, (void)w;
     return t->data;
 }

@@ -60,8 +60,7 @@ dt_emulated_gpu dt_emulated_gpu_create(const dt_emulated_gpu_options *options)
         dt_emulated_gpu_attach(gpu.device, options->dtype, &options->interpreter, &gpu.runner, &gpu.kernels,
                                &err) == DT_OK &&
         dt_device_host_create(1, &gpu.host, &err) == DT_OK &&
-        dt_kernels_ref_create(gpu.host, options->dtype == DT_TF32 ? DT_F32 : options->dtype, &gpu.ref,
-                              &err) == DT_OK)
+        dt_kernels_ref_create(gpu.host, options->dtype, &gpu.ref, &err) == DT_OK)
         return gpu;
     fprintf(stderr, "%s\n", err.message);
     exit(99);

@@ -26,7 +26,7 @@ typedef struct dt_emulated_gpu {
     dt_graph_runner *runner;
     dt_kernels *kernels;
     dt_device *host;
-    dt_kernels *ref; /* of the same dtype (of F32 for TF32) */
+    dt_kernels *ref; /* of the same dtype */
 } dt_emulated_gpu;
 
 /* Create the backend, and the runner that it borrows, on an existing device. Destroy them in this order. */

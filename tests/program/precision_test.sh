@@ -41,6 +41,30 @@ need_digits
 expect_exit 0 "$DTRAIN" $train --backend ref --precision bf16 --steps 2 --out run
 expect test -z "$(values run/metrics.jsonl step loss_scale)"
 
+begin "tf32_trains_resumes_and_evaluates_near_fp32"
+need_digits
+mkdir few # all training images, one of each class to evaluate
+ln -s ../../digits/train few/train
+for class in ../digits/val/*/; do
+    mkdir -p "few/val/$(basename "$class")"
+    cp "$(find "$class" -name '*.jpg' | sort | head -n 1)" "few/val/$(basename "$class")"
+done
+tf32="$train --data few --backend ref --precision tf32"
+expect_exit 0 "$DTRAIN" $train --data few --backend ref --steps 1 --out plain
+expect_exit 0 "$DTRAIN" $tf32 --steps 2 --out whole --export whole.safetensors
+expect_exit 0 "$DTRAIN" $tf32 --steps 1 --out parts
+expect_exit 0 "$DTRAIN" $tf32 --steps 2 --out parts --export parts.safetensors
+expect cmp whole.safetensors parts.safetensors
+expect test "$(values whole/metrics.jsonl step loss)" = "$(values parts/metrics.jsonl step loss)"
+expect test -z "$(values whole/metrics.jsonl step loss_scale)"
+# the first step has the same weights and images in both
+first=$(values whole/metrics.jsonl step loss | head -n 1) of_fp32=$(values plain/metrics.jsonl step loss)
+expect test "$first" != "$of_fp32"
+expect test "$(awk -v a="$first" -v b="$of_fp32" 'BEGIN {d = a / b - 1; print (d < 0.02 && d > -0.02)}')" = 1
+expect_exit 0 "$DTRAIN" eval --backend ref --precision tf32 --data few --weights whole.safetensors --batch 8 --threads 1
+trained=$(values whole/metrics.jsonl eval val_loss)
+expect_output "^val_loss ${trained:0:6}"
+
 begin "averages_are_evaluated_exported_and_restored"
 need_digits
 expect_exit 0 "$DTRAIN" $train "${ANY_BACKEND[@]}" --ema 0.9 --steps 6 --out run --export averaged.safetensors
