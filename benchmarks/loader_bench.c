@@ -20,6 +20,8 @@
  *   sample         window + resize + flip: a sample of the second epoch or later
  *   sample, C      the same with the resizing in plain C
  *   first sight    sample + check the rest of the file: a sample of the first epoch
+ *   evaluation     read + decode and resize the centre crop of an evaluation, from the second one on
+ *   evaluation, DCT    the same, if evaluation shrank in the DCT as training does
  */
 #define _GNU_SOURCE /* sched_setaffinity */
 #include "core/base/clock.h"
@@ -83,10 +85,13 @@ typedef enum bench_stage {
     SAMPLE,
     SAMPLE_C,
     FIRST_SIGHT,
+    EVALUATION,
+    EVALUATION_DCT,
     N_STAGES
 } bench_stage;
-static const char *const stage_names[N_STAGES] = {"read",   "header", "entropy",   "whole",
-                                                  "window", "sample", "sample, C", "first sight"};
+static const char *const stage_names[N_STAGES] = {"read",       "header",         "entropy",   "whole",
+                                                  "window",     "sample",         "sample, C", "first sight",
+                                                  "evaluation", "evaluation, DCT"};
 
 typedef struct bench {
     const dt_folder *folder;
@@ -134,7 +139,9 @@ static dt_crop crop_of(const bench *b, int64_t id, int64_t width, int64_t height
 {
     static const dt_crop_random_settings settings = {.scale_min = 0.08, .scale_max = 1, .flip = 0.5};
     dt_rng g = dt_rng_at(1, DT_RNG_AUGMENT, 0, (uint64_t)id);
-    return dt_crop_random(&settings, width, height, b->size, &g);
+    dt_crop crop = dt_crop_random(&settings, width, height, b->size, &g);
+    crop.may_shrink = true;
+    return crop;
 }
 
 /* The stages up to WINDOW. Broken files end the benchmark. */
@@ -172,7 +179,10 @@ static void run_one(bench *b, bench_stage stage, int64_t id)
     dt_sample *sample = stage == SAMPLE_C ? b->sample_c : b->sample;
     int64_t width, height;
     check(dt_sample_open(sample, path, &width, &height, &err), &err);
-    dt_crop crop = crop_of(b, id, width, height);
+    const dt_crop_centre_settings evaluation = {.share = 0.875};
+    dt_crop crop = stage < EVALUATION ? crop_of(b, id, width, height)
+                                      : dt_crop_centre(&evaluation, width, height, b->size);
+    crop.may_shrink = stage != EVALUATION;
     check(dt_sample_decode(sample, &crop, stage == FIRST_SIGHT, b->pixels, &err), &err);
 }
 
@@ -201,7 +211,7 @@ static int run_stages(const bench_settings *s)
     printf("%lld files, to %lld x %lld pixels, on one core\n", (long long)n, (long long)b.size,
            (long long)b.size);
     for (int stage = 0; stage < N_STAGES; stage++)
-        printf("%-12s %8.0f images/s %8.3f ms\n", stage_names[stage], (double)n / best_s[stage],
+        printf("%-15s %8.0f images/s %8.3f ms\n", stage_names[stage], (double)n / best_s[stage],
                1000 * best_s[stage] / (double)n);
     free(b.file);
     free(b.pixels);

@@ -21,6 +21,7 @@ typedef struct dt_crop {
     int64_t full_w, full_h;
     int64_t x, y, n;
     bool flip;
+    bool may_shrink; /* the DCT may do a part of a large reduction: faster, but not the filter's values */
 } dt_crop;
 
 typedef struct dt_crop_random_settings {

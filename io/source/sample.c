@@ -144,12 +144,14 @@ dt_status dt_sample_open_bytes(dt_sample *sample, const uint8_t *bytes, size_t n
 
 /* The reduction in the DCT: to 1/2, 1/4 or 1/8. It saves work, but its low-pass filter is not the triangle's.
  * If the triangle still reduces by 3 or more, the pixels differ by 0.2 levels on average, less than JPEG's
- * own noise (README.md). So only images that are reduced 6 times or more are reduced in the DCT. */
+ * own noise (README.md). So only crops that are reduced 6 times or more are reduced in the DCT, and only in
+ * training: an evaluation returns the filter's values. */
 static int shrink_for(const dt_crop *crop)
 {
     enum { LEFT_TO_TRIANGLE = 3, DEEPEST = 8 };
     int shrink = 1;
-    while (shrink < DEEPEST && crop->box.w >= 2 * shrink * LEFT_TO_TRIANGLE * crop->full_w &&
+    while (crop->may_shrink && shrink < DEEPEST &&
+           crop->box.w >= 2 * shrink * LEFT_TO_TRIANGLE * crop->full_w &&
            crop->box.h >= 2 * shrink * LEFT_TO_TRIANGLE * crop->full_h)
         shrink *= 2;
     return shrink;

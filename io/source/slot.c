@@ -92,9 +92,11 @@ static dt_crop choose_crop(const dt_slot_filler *filler, int64_t width, int64_t 
                                   whole = {.share = 1, .resize = DT_EVAL_RESIZE_AUTO};
     if (!options->training)
         return dt_crop_centre(&evaluation, width, height, size);
-    if (options->augment == DT_AUGMENT_NONE)
-        return dt_crop_centre(&whole, width, height, size);
-    return dt_crop_random(&filler->random, width, height, size, &random);
+    dt_crop crop = options->augment == DT_AUGMENT_NONE
+                       ? dt_crop_centre(&whole, width, height, size)
+                       : dt_crop_random(&filler->random, width, height, size, &random);
+    crop.may_shrink = true;
+    return crop;
 }
 
 /* Write the pixels of sample `id`, augmented by `random`. A broken file sets *broken and is DT_OK. */

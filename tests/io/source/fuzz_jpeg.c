@@ -45,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     dt_rng g = dt_rng_at(n_bytes, DT_RNG_TEST, bytes[n_bytes / 2], bytes[n_bytes / 3]);
     dt_crop crop = dt_crop_random(&settings, width, height, N, &g),
             centre = dt_crop_centre(&evaluation, width, height, N);
+    crop.may_shrink = true;
     if (decode(sample, bytes, n_bytes, &crop, true, pixels) != DT_OK) {
         (void)decode(sample, bytes, n_bytes, &centre, false, again);
         return 0;

@@ -21,8 +21,8 @@ static struct {
 } files[MAX_FILES];
 static int64_t n_files;
 
-/* Make SPLIT/a with a file for each width and height. */
-static void make_files(const char *split, const int64_t (*sizes)[2], int64_t n)
+/* Make SPLIT/a with a file for each width and height. Decodes them reduced to 1/shrink[i]; NULL: 1. */
+static void make_files_reduced(const char *split, const int64_t (*sizes)[2], int64_t n, const int *shrink)
 {
     mkdir(dt_test_path("%s/%s", dt_test_temp_dir(), split), 0777);
     mkdir(dt_test_path("%s/%s/a", dt_test_temp_dir(), split), 0777);
@@ -34,11 +34,17 @@ static void make_files(const char *split, const int64_t (*sizes)[2], int64_t n)
         uint8_t *bytes = jpeg_kit_encode(&recipe, &n_bytes);
         dt_test_write_file(dt_test_path("%s/%s/a/%02lld.jpg", dt_test_temp_dir(), split, (long long)i), bytes,
                            n_bytes);
-        files[i].pixels = jpeg_kit_decode(bytes, n_bytes, 1, &files[i].width, &files[i].height, &channels);
+        files[i].pixels = jpeg_kit_decode(bytes, n_bytes, shrink ? shrink[i] : 1, &files[i].width,
+                                          &files[i].height, &channels);
         DT_REQUIRE(channels == 3);
         free(bytes);
     }
     n_files = n;
+}
+
+static void make_files(const char *split, const int64_t (*sizes)[2], int64_t n)
+{
+    make_files_reduced(split, sizes, n, NULL);
 }
 
 static void free_files(void)
@@ -166,10 +172,42 @@ static void the_flip_is_the_mirrored_image(void)
     free_files();
 }
 
+/* Training would reduce all but the first in the DCT, which moves many values by several levels. */
+static void evaluation_of_large_images_returns_the_filters_values(void)
+{
+    static const int64_t sizes[][2] = {{107, 107}, {108, 108}, {216, 220},
+                                       {300, 216}, {432, 432}, {700, 600}};
+    make_files("val", sizes, 6);
+    dt_loader_options options = options_of(false);
+    check_epoch(&options, 0,
+                (dt_crop[]){crop_of(0, 18, 18, 1, 1), crop_of(1, 18, 18, 1, 1), crop_of(2, 18, 18, 1, 1),
+                            crop_of(3, 25, 18, 4, 1), crop_of(4, 18, 18, 1, 1), crop_of(5, 21, 18, 2, 1)});
+    free_files();
+}
+
+/* A crop that is reduced 6 times or more in both directions is reduced to 1/2 in the DCT first, 12 times or
+ * more to 1/4, 24 times or more to 1/8. */
+static void training_reduces_large_images_in_the_dct(void)
+{
+    static const int64_t sizes[][2] = {{96, 96},   {95, 96},   {96, 95},   {192, 192},
+                                       {184, 192}, {384, 384}, {384, 376}, {800, 800}};
+    static const int shrink[] = {2, 1, 1, 4, 2, 8, 4, 8};
+    make_files_reduced("train", sizes, 8, shrink);
+    dt_loader_options options = options_of(true);
+    options.augment = DT_AUGMENT_NONE;
+    dt_crop crops[8];
+    for (int64_t i = 0; i < 8; i++)
+        crops[i] = crop_of(i, N, N, 0, 0);
+    check_epoch(&options, 0, crops);
+    free_files();
+}
+
 static const dt_test tests[] = {
     DT_TEST(evaluation_cuts_what_eval_crop_and_eval_resize_choose),
     DT_TEST(an_eval_resize_below_the_image_size_is_refused),
     DT_TEST(training_without_augmentation_cuts_the_middle_of_the_whole_image),
     DT_TEST(the_flip_is_the_mirrored_image),
+    DT_TEST(evaluation_of_large_images_returns_the_filters_values),
+    DT_TEST(training_reduces_large_images_in_the_dct),
 };
 DT_TEST_MAIN("io/source/loader_crop", tests)

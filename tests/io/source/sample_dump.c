@@ -3,7 +3,7 @@
  *     sample_dump <jobs >pixels
  *
  * A job is a line `X Y W H FULL_W FULL_H VIEW_X VIEW_Y N FLIP PATH`: the box X Y W H of the file (W 0: the
- * centre crop for evaluation, 7/8 of the shorter side) is resized to FULL_W x FULL_H. The N x N pixels from
+ * centre crop for evaluation, 7/8 of the shorter side; others are crops of training) is resized to FULL_W x FULL_H. The N x N pixels from
  * VIEW_X, VIEW_Y on are written, N * N * 3 bytes. For a broken file these are zeros, and stderr has the
  * reason. */
 #include "io/source/sample.h"
@@ -31,6 +31,7 @@ int main(void)
         uint8_t *pixels = calloc(1, bytes);
         int64_t width = 0, height = 0;
         c.flip = flip;
+        c.may_shrink = true;
         dt_status status = dt_sample_open(sample, path, &width, &height, &err);
         if (status == DT_OK) {
             dt_crop crop = c.box.w ? c : dt_crop_centre(&evaluation, width, height, c.n);
