@@ -12,6 +12,7 @@ IO_TESTS += tests/io/source/loader_crop_test
 IO_TESTS += tests/io/source/loader_slow_test
 IO_TESTS += tests/io/source/loader_test
 IO_TESTS += tests/io/source/resize_test
+IO_TESTS += tests/io/source/sample_exact_test
 IO_TESTS += tests/io/source/sample_test
 IO_TESTS += tests/io/source/sampler_test
 IO_TESTS += tests/io/source/synthetic_test

@@ -5,26 +5,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-static double triangle_sum(const dt_resize_span *span, int64_t i, const uint8_t *source, int64_t stride)
+/* Filters `n_lines` lines for target pixel i: source pixels are `stride` bytes apart, lines line_stride. */
+static void filter_lines(const dt_resize_span *span, int64_t i, const uint8_t *source, int64_t stride,
+                         int64_t n_lines, int64_t line_stride, uint8_t *out, int64_t out_line_stride)
 {
     double scale = span->length / (double)span->full, support = scale > 1 ? scale : 1;
-    double centre = span->from + ((double)i + 0.5) * scale, sum = 0, weights = 0;
+    double centre = span->from + ((double)i + 0.5) * scale, sum_of_weights = 0;
     int64_t low = (int64_t)(centre - support) - 1, high = (int64_t)(centre + support) + 2;
     low = low > span->low ? low : span->low;
     high = high < span->high ? high : span->high;
+    double *weights = malloc((size_t)(high - low) * sizeof *weights);
     for (int64_t k = low; k < high; k++) {
         double w = 1 - fabs(((double)k + 0.5 - centre) / support);
-        if (w > 0) {
-            sum += w * source[k * stride];
-            weights += w;
-        }
+        weights[k - low] = w > 0 ? w : 0;
+        sum_of_weights += weights[k - low];
     }
-    return sum / weights;
-}
-
-static uint8_t to_level(double x)
-{
-    return (uint8_t)(x + 0.5);
+    for (int64_t line = 0; line < n_lines; line++) {
+        double sum = 0;
+        for (int64_t k = low; k < high; k++)
+            sum += weights[k - low] * source[line * line_stride + k * stride];
+        out[line * out_line_stride] = (uint8_t)(sum / sum_of_weights + 0.5);
+    }
+    free(weights);
 }
 
 void resize_exact_view(const uint8_t *pixels, int64_t width, int64_t height, const dt_resize_view *view,
@@ -32,14 +34,12 @@ void resize_exact_view(const uint8_t *pixels, int64_t width, int64_t height, con
 {
     int64_t n = view->n;
     uint8_t *rows = malloc((size_t)(height * n * 3));
-    for (int64_t y = 0; y < height; y++)
-        for (int64_t x = 0; x < n; x++)
-            for (int64_t c = 0; c < 3; c++)
-                rows[(y * n + x) * 3 + c] = to_level(triangle_sum(
-                    &view->x, view->x.first + (view->flip ? n - 1 - x : x), pixels + y * width * 3 + c, 3));
+    for (int64_t x = 0; x < n; x++)
+        for (int64_t c = 0; c < 3; c++)
+            filter_lines(&view->x, view->x.first + (view->flip ? n - 1 - x : x), pixels + c, 3, height,
+                         width * 3, rows + x * 3 + c, n * 3);
     for (int64_t y = 0; y < n; y++)
-        for (int64_t i = 0; i < n * 3; i++)
-            out[y * n * 3 + i] = to_level(triangle_sum(&view->y, view->y.first + y, rows + i, n * 3));
+        filter_lines(&view->y, view->y.first + y, rows, n * 3, n * 3, 1, out + y * n * 3, 1);
     free(rows);
 }
 
