@@ -25,6 +25,7 @@ CORE_TESTS += tests/core/collective/grad_buckets_sum_test
 CORE_TESTS += tests/core/collective/grad_buckets_test
 CORE_TESTS += tests/core/model/memory_plan_test
 CORE_TESTS += tests/core/oom_test
+CORE_TESTS += tests/core/training/reports_test
 CORE_TESTS += tests/core/training/schedule_test
 CORE_TESTS += tests/core/training/step_options_test
 CORE_TESTS += tests/core/training/stop_test
@@ -48,6 +49,8 @@ TESTS_TSAN += tests/core/collective/grad_buckets_sum_test
 TESTS_TSAN += tests/core/collective/grad_buckets_test
 fakes_SOURCES += tests/core/checkpoint/snapshot_kit.c
 fakes_SOURCES += tests/core/checkpoint/snapshot_kit.h
+fakes_SOURCES += tests/fakes/fake_clock.c
+fakes_SOURCES += tests/fakes/fake_clock.h
 fakes_SOURCES += tests/fakes/fake_comm.c
 fakes_SOURCES += tests/fakes/fake_comm.h
 fakes_SOURCES += tests/fakes/fake_shelf.c
@@ -66,5 +69,10 @@ fakes_SOURCES += tests/fakes/lagging_kernels.c
 fakes_SOURCES += tests/fakes/lagging_kernels.h
 fakes_SOURCES += tests/fakes/save_checkpoint.c
 fakes_SOURCES += tests/fakes/save_checkpoint.h
+fakes_SOURCES += tests/fakes/scripted_loss.c
+fakes_SOURCES += tests/fakes/scripted_loss.h
 fakes_SOURCES += tests/fakes/trainer_job.c
 fakes_SOURCES += tests/fakes/trainer_job.h
+# Tests that move the clock themselves: tests/fakes/fake_clock.h.
+fake_clock_flags = $(AM_LDFLAGS) -Wl,--wrap=dt_clock_s,--wrap=dt_clock_sleep_s,--wrap=dt_writer_is_ready
+tests_core_training_reports_test_LDFLAGS = $(fake_clock_flags)

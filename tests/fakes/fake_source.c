@@ -1,5 +1,6 @@
 #include "tests/fakes/fake_source.h"
 
+#include "core/base/clock.h"
 #include "core/base/rng.h"
 
 #include <stdio.h>
@@ -130,6 +131,8 @@ static dt_status next(dt_source *source, dt_batch **batch, dt_error *err)
     if (s->at >= s->n_batches)
         return dt_fail(err, DT_ERR_INTERNAL, "batch %lld of %lld", (long long)s->at + 1,
                        (long long)s->n_batches);
+    if (s->o.next_s > 0.0)
+        dt_clock_sleep_s(s->o.next_s);
     if (++s->n_calls == s->o.fail_at)
         return dt_fail(err, DT_ERR_DATA, "the fake source fails as asked");
     if (s->n_given - s->n_released == FAKE_SOURCE_BATCHES)

@@ -17,6 +17,7 @@ typedef struct fake_source_options {
     int64_t broken_samples; /* reported by stats in epoch 0; one less later */
     int64_t label_shift;    /* the class of colour c has the name "class c" and, before set_labels, the label
                                (c + label_shift) % n_classes */
+    double next_s;          /* a call of next takes so long */
     int64_t fail_at;        /* the n-th call of next fails (1 is the first); 0: none */
     int64_t *starts,
         *n_starts;   /* each start stores its image size in starts[(*n_starts)++]; NULL: does not */

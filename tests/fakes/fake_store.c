@@ -123,6 +123,7 @@ static dt_status write_shard(dt_store *store, int64_t step, const dt_state_layou
 {
     fake_store *s = (fake_store *)store;
     dt_status status = DT_OK;
+    dt_clock_sleep_s(s->options.shard_s);
     pthread_mutex_lock(&s->mutex);
     checkpoint *g = find(s, step, false);
     if (!g) { /* discarded meanwhile */
@@ -200,7 +201,8 @@ static dt_status commit(dt_store *store, const dt_manifest *manifest, bool per_h
     dt_clock_sleep_s(s->options.commit_s);
     pthread_mutex_lock(&s->mutex);
     s->n_commits++;
-    if (s->options.fail_commit_from && s->n_commits >= s->options.fail_commit_from) {
+    const bool full = s->options.fail_commit_from && s->n_commits >= s->options.fail_commit_from;
+    if (full || (s->n_commits <= 64 && s->options.fail_commits >> (s->n_commits - 1) & 1)) {
         status = dt_fail(err, DT_ERR_IO, "the fake disk is full");
     } else {
         checkpoint *old = find(s, manifest->step, true);

@@ -7,7 +7,8 @@
 
 typedef struct fake_store_options {
     int64_t fail_commit_from; /* commits from the n-th on fail (1 is the first); 0: none */
-    double commit_s;          /* a commit takes so long */
+    uint64_t fail_commits;    /* bit n: commit n fails (0 is the first) */
+    double commit_s, shard_s; /* a commit takes so long, and the writing of a shard */
     int64_t fail_copies_of;   /* copy_shard of this rank's shard fails, by core/checkpoint/saver.c's names; 0:
                                  none, so rank 0's cannot */
     double copy_s;            /* a copy_shard takes so long */

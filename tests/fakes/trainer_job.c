@@ -57,9 +57,9 @@ typedef struct recorder {
 
 static dt_status on_start(dt_sink *sink, const dt_metrics_start *m, dt_error *err)
 {
-    (void)m;
     (void)err;
     ((recorder *)sink)->j->n_starts++;
+    ((recorder *)sink)->j->start = *m;
     return DT_OK;
 }
 
@@ -93,6 +93,7 @@ static dt_status on_checkpoint(dt_sink *sink, const dt_metrics_checkpoint *m, dt
     (void)err;
     job *j = ((recorder *)sink)->j;
     j->checkpoints_reported_at[j->n_checkpoints % MAX_EVENTS] = j->n_steps;
+    j->saved[j->n_checkpoints % MAX_EVENTS] = *m;
     j->checkpoints[j->n_checkpoints++ % MAX_EVENTS] = m->step;
     return DT_OK;
 }
@@ -107,9 +108,9 @@ static dt_status on_mirror(dt_sink *sink, const dt_metrics_checkpoint *m, dt_err
 
 static dt_status on_end(dt_sink *sink, const dt_metrics_end *m, dt_error *err)
 {
-    (void)m;
     (void)err;
     ((recorder *)sink)->j->n_ends++;
+    ((recorder *)sink)->j->sent_end = *m;
     return DT_OK;
 }
 
@@ -128,12 +129,15 @@ typedef struct stopper {
     dt_events head;
     int64_t asked, after, save_asked, save_after;
     double left_s, end_s, reserve_s; /* end: by dt_clock_s; 0: not known */
-    bool at_start, is_limit;
+    bool at_start, is_limit, is_stop_rank;
+    job *j;
 } stopper;
 
 static double seconds_left(dt_events *events)
 {
     const stopper *s = (const stopper *)events;
+    if (s->j->left_s && s->is_stop_rank)
+        return s->j->left_s();
     return s->end_s > 0.0 ? s->end_s - dt_clock_s() : INFINITY;
 }
 
@@ -150,7 +154,10 @@ static const char *stop_requested(dt_events *events)
 
 static void reserve(dt_events *events, double seconds)
 {
-    ((stopper *)events)->reserve_s = seconds;
+    stopper *s = (stopper *)events;
+    s->reserve_s = seconds;
+    if (s->is_stop_rank)
+        s->j->reserved[s->j->n_reserved++ % MAX_EVENTS] = seconds;
 }
 
 static const char *save_requested(dt_events *events)
@@ -214,28 +221,6 @@ static dt_net *small_net(dt_kernels *kernels, const dt_config *c)
     return net;
 }
 
-/* -- a backend whose gradients always overflow ----------------------------------------------------------- */
-
-static const dt_kernels_ops *good_ops;
-
-static dt_status overflowing_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels,
-                                  float smoothing, float grad_scale, const float *loss_scale,
-                                  const dt_tensor *dlogits, dt_loss_sums *sums, dt_error *err)
-{
-    DT_TRY(good_ops->softmax_loss(k, logits, labels, smoothing, grad_scale, loss_scale, dlogits, sums, err));
-    if (dlogits)
-        ((float *)dlogits->data)[1] = INFINITY;
-    return DT_OK;
-}
-
-static void make_overflow(dt_kernels *kernels, dt_kernels_ops *ops)
-{
-    good_ops = kernels->ops; /* the same for all ranks */
-    *ops = *kernels->ops;
-    ops->softmax_loss = overflowing_loss;
-    kernels->ops = ops;
-}
-
 static void keep_values(job *j, int rank, dt_net *net, dt_device *device)
 {
     dt_error err = {0};
@@ -260,7 +245,7 @@ static void keep_values(job *j, int rank, dt_net *net, dt_device *device)
 typedef struct rank_parts {
     dt_device *device;
     dt_kernels *kernels;
-    dt_kernels_ops overflowing_ops;
+    dt_kernels_ops scripted_ops;
     dt_comm *comm;      /* the trainer's */
     dt_comm *on_device; /* the same, if the job is lagging; else NULL */
     dt_net *net;
@@ -284,8 +269,8 @@ static void create_backend(const job *j, dt_comm *comm, rank_parts *p)
         DT_REQUIRE(dt_device_host_create(1, &p->device, &err) == DT_OK &&
                    dt_kernels_ref_create(p->device, j->config.precision, &p->kernels, &err) == DT_OK);
     }
-    if (j->overflows)
-        make_overflow(p->kernels, &p->overflowing_ops);
+    if (j->script.sums || j->script.overflows)
+        scripted_loss_begin(p->kernels, &p->scripted_ops, &j->script, comm->rank);
     if (j->change_kernels)
         j->change_kernels(p->kernels);
     p->net = small_net(p->kernels, &j->config);
@@ -309,12 +294,14 @@ static void create_sources(job *j, rank_parts *p)
                              .seed = j->config.seed,
                              .broken_samples = j->broken,
                              .label_shift = j->label_shift,
+                             .next_s = is_root ? j->next_s : 0.0,
                              .fail_at = is_root ? j->fail_next_at : 0};
     p->train = fake_source_create(&o);
     o.n_samples = j->n_val;
     o.evaluation = true;
     o.starts = o.n_starts = NULL;
     o.fail_at = 0;
+    o.next_s = 0.0;
     o.broken_samples = j->broken_val;
     o.times_seen = j->times_seen;
     p->val = j->n_val ? fake_source_create(&o) : NULL;
@@ -325,8 +312,9 @@ static void train_on(job *j, const rank_parts *p)
     const int rank = p->comm->rank;
     recorder r = {.head = {.ops = &recorder_ops}, .j = j};
     dt_sink *sinks[] = {&r.head};
-    stopper s = {.head = {&stopper_ops}};
+    stopper s = {.head = {&stopper_ops}, .j = j};
     if (rank == j->stop_rank) {
+        s.is_stop_rank = true;
         s.after = j->stop_after;
         s.save_after = j->save_after;
         s.left_s = j->end_s;
@@ -391,6 +379,7 @@ void run_again(job *j)
 {
     free_job(j);
     j->stop_after = j->save_after = j->n_steps = j->n_evals = j->n_checkpoints = 0;
+    j->n_epochs = j->n_mirrored = j->n_reserved = 0;
     j->end_s = 0.0;
     run(j);
 }

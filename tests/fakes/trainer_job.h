@@ -13,6 +13,7 @@
 
 #include "core/training/trainer.h"
 #include "tests/emulated/device_emulated.h"
+#include "tests/fakes/scripted_loss.h"
 
 #define MAX_RANKS 4
 #define SIZE 8
@@ -35,11 +36,13 @@ typedef struct job {
     /* Rank stop_rank knows an end: so many seconds after its request to stop; or, if stop_after is 0, after
      * its start, and it votes to stop when that is near. 0: no rank knows of an end. */
     double end_s;
-    bool end_is_limit;    /* it is one that the next start has again */
-    bool stop_at_start;   /* rank stop_rank wants to stop before the first step */
-    int64_t fail_next_at; /* rank 0's training source fails there */
-    int *times_seen;      /* [n_val] */
-    bool overflows;       /* a gradient of every step is infinite; on the host only */
+    double (*left_s)(void); /* rank stop_rank knows an end, so many seconds from now, whatever end_s is */
+    bool end_is_limit;      /* it is one that the next start has again */
+    bool stop_at_start;     /* rank stop_rank wants to stop before the first step */
+    double next_s;          /* rank 0's training source takes so long for a batch */
+    int64_t fail_next_at;   /* rank 0's training source fails there */
+    int *times_seen;        /* [n_val] */
+    loss_script script;     /* losses, hits and overflows; on the host only */
     /* Replaces functions of a rank's kernels (k->ops) before the net is made; NULL: none. */
     void (*change_kernels)(dt_kernels *kernels);
     bool lagging; /* on a device that works later, instead of the host; config.precision is the
@@ -59,12 +62,16 @@ typedef struct job {
                                                        start */
     int64_t *n_live_blocks_max; /* not NULL: set to the most blocks that were allocated after any step
                                    (core/base/alloc.h) */
+    dt_metrics_start start;
+    dt_metrics_end sent_end;
     dt_metrics_step steps[MAX_EVENTS];
     dt_metrics_eval evals[MAX_EVENTS];
     dt_metrics_epoch epochs[MAX_EVENTS];
     /* their steps; how many steps had been reported before */
     int64_t checkpoints[MAX_EVENTS], checkpoints_reported_at[MAX_EVENTS];
-    dt_metrics_checkpoint mirrored[MAX_EVENTS];
+    dt_metrics_checkpoint saved[MAX_EVENTS], mirrored[MAX_EVENTS];
+    double reserved[MAX_EVENTS]; /* what rank stop_rank reserved, call by call */
+    int64_t n_reserved;
     int64_t n_mirrored;
     int64_t n_steps, n_evals, n_epochs, n_checkpoints, n_starts, n_ends;
     dt_emulated_counts counts[MAX_RANKS]; /* of the device, if lagging */
