@@ -22,6 +22,7 @@ PROGRAM_TESTS += tests/program/lost_peer_test.sh
 PROGRAM_TESTS += tests/program/lock_test.sh
 PROGRAM_TESTS += tests/program/measure_test.sh
 PROGRAM_TESTS += tests/program/mirror_test.sh
+PROGRAM_TESTS += tests/program/mutations_test.sh
 PROGRAM_TESTS += tests/program/names_test.sh
 PROGRAM_TESTS += tests/program/node_local_test.sh
 PROGRAM_TESTS += tests/program/not_finite_test.sh
@@ -55,6 +56,9 @@ PROGRAM_FILES += tests/program/hosts.py
 PROGRAM_FILES += tests/program/hosts.sh
 PROGRAM_FILES += tests/program/imds_server.py
 PROGRAM_FILES += tests/program/parity_torch.py
+PROGRAM_FILES += tests/mutations/copied_tree.py
+PROGRAM_FILES += tests/mutations/run
+PROGRAM_FILES += tests/mutations/scripts.txt
 # Programs that they start.
 UNIT_HELPERS += tests/program/planted_failures
 UNIT_HELPERS += tests/program/planted_ranks
