@@ -14,6 +14,7 @@ LAUNCH_TESTS += tests/launch/hardware/machine_test
 LAUNCH_TESTS += tests/launch/hardware/settings_test
 LAUNCH_TESTS += tests/launch/hardware/team_test
 LAUNCH_TESTS += tests/launch/hardware/transports_test
+LAUNCH_TESTS += tests/launch/options/data_effects_test
 LAUNCH_TESTS += tests/launch/options/defaults_test
 LAUNCH_TESTS += tests/launch/options/derived_test
 LAUNCH_TESTS += tests/launch/options/duration_test
