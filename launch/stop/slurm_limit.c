@@ -174,7 +174,8 @@ static double tick(void *context)
         atomic_store(&l->end_s, dt_clock_s() + left_s);
         report(l, left_s, isfinite(left_s) != isfinite(known_s) || fabs(left_s - known_s) > MOVED_S);
     } else {
-        report(l, known_s, false);
+        if (isfinite(known_s)) /* from the environment */
+            report(l, known_s, false);
         left_s = known_s;
         if (!l->reported_failure && !isfinite(known_s))
             dt_log_info("Slurm's time limit of this job %s is not known (%s); --time-limit can set one",

@@ -6,6 +6,7 @@
 #include "core/base/waits.h"
 #include "launch/stop/signals.h"
 #include "launch/stop/slurm_limit.h"
+#include "tests/fakes/captured_log.h"
 #include "tests/testing.h"
 
 #include <math.h>
@@ -176,6 +177,53 @@ static void a_missing_hanging_or_failing_squeue_does_no_harm(void)
     unsetenv("SLURM_JOB_ID");
 }
 
+/* Puts a squeue on the PATH that also appends a line to a file at each call, and waits for three calls: the
+ * result of the first is known then. */
+static void poll_with(const char *answer)
+{
+    char body[8400], *text;
+    const char *calls = dt_test_path("%s/calls", dt_test_temp_dir());
+    unlink(calls);
+    snprintf(body, sizeof body, "#!/bin/sh\necho x >>%s\n%s\n", calls, answer);
+    pretend_squeue(body);
+    for (size_t n = 0; n < 6; dt_clock_sleep_s(0.01))
+        if ((text = dt_test_read_file(calls, &n)) != NULL)
+            free(text);
+        else
+            n = 0;
+}
+
+static void limits_and_failures_are_logged_once_each(void)
+{
+    captured_log_begin(DT_LOG_INFO);
+    pretend_squeue("#!/bin/sh\nexit 3\n");
+    dt_slurm_limit *end = watch_slurm(60.0);
+    poll_with("exit 3");
+    poll_with("echo 1-00:00:00"); /* now it is known */
+    DT_CHECK(about(dt_slurm_limit_seconds_left(end), 86400.0));
+    poll_with("exit 3");          /* and stays known */
+    poll_with("echo 1-00:00:30"); /* half a minute is no change */
+    poll_with("echo 2-00:00:00");
+    poll_with("echo UNLIMITED");
+    poll_with("exit 3");
+    poll_with("echo 2-00:00:00"); /* fail, succeed, fail, succeed */
+    DT_CHECK(about(dt_slurm_limit_seconds_left(end), 2 * 86400.0));
+    dt_slurm_limit_destroy(end);
+    captured_log_end();
+    DT_CHECK_STR(
+        captured_log_text(),
+        "Slurm's time limit of this job 4711 is not known (squeue failed with status 3); --time-limit can "
+        "set one\n"
+        "Slurm will end this job 4711 in 1d; training stops before that, with a "
+        "checkpoint\n"
+        "Slurm will end this job 4711 in 2d (the limit was changed); training stops before that, with a "
+        "checkpoint\n"
+        "Slurm's time limit of this job 4711 was removed\n"
+        "Slurm will end this job 4711 in 2d (the limit was changed); training stops before that, with a "
+        "checkpoint\n");
+    unsetenv("SLURM_JOB_ID");
+}
+
 /* A zombie counts as gone: nothing may reap orphans here. */
 static bool is_gone(const char *pid)
 {
@@ -224,6 +272,7 @@ static const dt_test tests[] = {
     DT_TEST(slurms_limit_requests_a_stop),
     DT_TEST(the_limit_in_the_environment_is_known_at_once),
     DT_TEST(a_missing_hanging_or_failing_squeue_does_no_harm),
+    DT_TEST(limits_and_failures_are_logged_once_each),
     DT_TEST(a_squeue_that_closes_its_output_and_stays_is_killed_with_its_children),
     DT_TEST(a_signal_takes_precedence_over_a_limit), /* last: the signal stays */
 };
