@@ -119,6 +119,29 @@ static void a_file_identifies_its_network(void)
     }
 }
 
+/* Gives conv1.weight another shape of as many elements. */
+static void a_convolution_of_another_shape_is_of_no_known_network(void)
+{
+    static const char shape[] = "\"conv1.weight\":{\"dtype\":\"F32\",\"shape\":[64,3,7,7]";
+    static const char *const others[] = {"[32,6,7,7]", "[64,7,3,7]", "[64,3,7,7]"};
+    dt_net *net = make_net("resnet18", 10, 1);
+    const char *path = export_net(net, "resnet18");
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        size_t n = 0;
+        dt_weights_info info = {0};
+        char *bytes = dt_test_read_file(path, &n), *at = bytes ? strstr(bytes + 8, shape) : NULL;
+        DT_REQUIRE(at != NULL);
+        memcpy(at + strlen(shape) - strlen(others[i]), others[i], strlen(others[i]));
+        const char *edited = dt_test_path("%s/edited.safetensors", dt_test_temp_dir());
+        dt_test_write_file(edited, bytes, n);
+        free(bytes);
+        DT_REQUIRE_MSG(dt_weights_describe(edited, &info, &err) == DT_OK, "%s", err.message);
+        DT_CHECK_STR(info.arch, i == 2 ? "resnet18" : "");
+        dt_weights_info_clear(&info);
+    }
+    dt_net_destroy(net);
+}
+
 static void names_of_classes_are_read_back(void)
 {
     dt_net *net = make_net("resnet18", 7, 1);
@@ -286,6 +309,7 @@ static const dt_test tests[] = {
     DT_TEST(exported_weights_load_to_the_same_bits),
     DT_TEST(the_same_weights_give_the_same_file),
     DT_TEST(a_file_identifies_its_network),
+    DT_TEST(a_convolution_of_another_shape_is_of_no_known_network),
     DT_TEST(names_of_classes_are_read_back),
     DT_TEST(weights_of_another_network_are_refused_with_the_tensors_name),
     DT_TEST(a_new_head_keeps_its_initialisation),

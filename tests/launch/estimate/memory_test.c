@@ -89,6 +89,48 @@ static void the_estimate_is_what_a_net_allocates(void)
                                            estimate.reserve_bytes);
 }
 
+/* The parts that do not come from the net: of 4 images of 64 x 64 x 3 bytes, and of the figures in memory.c. */
+static void each_part_of_the_estimate_has_its_figure(void)
+{
+    dt_memory_query query = query_of(64);
+    dt_memory_estimate estimate, shared;
+    dt_net *net = NULL;
+    dt_net_info info;
+    free_bytes = INT64_C(10) << 30;
+    const dt_net_options options = {.batch = 4, .image_size = 64, .training = true};
+    DT_REQUIRE(dt_net_create(&spec, dt_layer_registry(), ref, &options, &net, &err) == DT_OK);
+    dt_net_get_info(net, &info);
+    dt_net_destroy(net);
+    for (int host_memory = 0; host_memory < 2; host_memory++) {
+        is_host = host_memory;
+        for (query.n_writers = 0; query.n_writers <= 4; query.n_writers++) {
+            query.n_sharing = 1;
+            DT_REQUIRE(dt_memory_estimate_batch(&query, 4, &estimate, &err) == DT_OK);
+            DT_CHECK_INT(estimate.input_bytes, (is_host ? 8 : 2) * 4 * 64 * 64 * 3);
+            DT_CHECK_INT(estimate.reserve_bytes, is_host ? free_bytes / 20 : INT64_C(1536) << 20);
+            DT_CHECK_INT(estimate.snapshot_bytes,
+                         query.n_writers == 0 ? 0
+                         : query.n_writers == 1
+                             ? info.state_bytes
+                             : info.state_bytes / query.n_writers + 2 * info.largest_bytes);
+            query.n_sharing = 4;
+            DT_REQUIRE(dt_memory_estimate_batch(&query, 4, &shared, &err) == DT_OK);
+            DT_CHECK_INT(shared.free_bytes, free_bytes / 4);
+            DT_CHECK_INT(estimate.total_bytes - estimate.reserve_bytes,
+                         shared.total_bytes - shared.reserve_bytes);
+        }
+    }
+    is_host = true;
+}
+
+static void an_estimate_that_is_exactly_what_is_free_fits(void)
+{
+    DT_CHECK(dt_memory_estimate_fits(&(dt_memory_estimate){.total_bytes = 100, .free_bytes = 100}));
+    DT_CHECK(!dt_memory_estimate_fits(&(dt_memory_estimate){.total_bytes = 101, .free_bytes = 100}));
+    DT_CHECK(
+        dt_memory_estimate_fits(&(dt_memory_estimate){.total_bytes = 101, .free_bytes = 0})); /* not known */
+}
+
 /* For one rank the estimate is exact, apart from the rounding of each vector and a few floats that are not
  * part of the net. For several ranks it is an upper bound, less than three times the real size. */
 static void the_snapshot_of_a_checkpoint_is_counted(void)
@@ -171,6 +213,8 @@ static void ranks_of_a_host_share_its_memory_and_unknown_memory_fits_everything(
 
 static const dt_test tests[] = {
     DT_TEST(the_estimate_is_what_a_net_allocates),
+    DT_TEST(each_part_of_the_estimate_has_its_figure),
+    DT_TEST(an_estimate_that_is_exactly_what_is_free_fits),
     DT_TEST(the_snapshot_of_a_checkpoint_is_counted),
     DT_TEST(estimating_allocates_no_device_memory),
     DT_TEST(the_largest_batch_fits_and_the_next_does_not),

@@ -41,10 +41,11 @@ static void lists_of_processors_are_parsed_and_formatted(void)
 
 static void malformed_lists_of_processors_are_refused(void)
 {
-    static const char *const lists[] = {"a", "3-1", "1,,2", "-1", "1-", "0-99999"};
-    dt_cpus set;
+    static const char *const lists[] = {"a", "3-1", "1,,2", "-1", "1-", "0-99999", "16384", "0-16384"};
+    dt_cpus set[2]; /* the second: what would be written one too far stays in the array */
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
-        DT_CHECK_MSG(!dt_machine_parse_cpus(lists[i], &set), "%s was read", lists[i]);
+        DT_CHECK_MSG(!dt_machine_parse_cpus(lists[i], &set[0]), "%s was read", lists[i]);
+    DT_CHECK(dt_machine_parse_cpus("16383", &set[0]));
 }
 
 static void ranks_that_share_all_cores_get_equal_parts(void)
@@ -57,6 +58,22 @@ static void ranks_that_share_all_cores_get_equal_parts(void)
     DT_CHECK_INT(dt_affinity_share(all, 2, 1, core_of, 0), 8);
     DT_CHECK_INT(dt_affinity_share(all, 3, 2, core_of, 0), 5);
     DT_CHECK_INT(dt_affinity_share(all, 4, 0, core_of, 0), 4);
+}
+
+/* 6 times a third, and 10 times a fifth, add up to a little less than 2. */
+static void fractions_of_cores_add_up_to_whole_ones(void)
+{
+    dt_cpus all[5];
+    machine(16, 1);
+    for (int i = 0; i < 5; i++)
+        all[i] = cpus("0-5");
+    DT_CHECK_INT(dt_affinity_share(all, 3, 0, core_of, 0), 2);
+    DT_CHECK_INT(dt_affinity_share(all, 4, 0, core_of, 0), 1); /* 1.5 are one whole core */
+    for (int i = 0; i < 5; i++)
+        all[i] = cpus("0-9");
+    DT_CHECK_INT(dt_affinity_share(all, 5, 4, core_of, 0), 2);
+    DT_CHECK_INT(dt_affinity_share(all, 5, 4, core_of, 10), 2); /* the quota is as much */
+    DT_CHECK_INT(dt_affinity_share(all, 5, 4, core_of, 9.9), 1);
 }
 
 static void bound_ranks_have_their_own_cores(void)
@@ -144,6 +161,7 @@ static const dt_test tests[] = {
     DT_TEST(lists_of_processors_are_parsed_and_formatted),
     DT_TEST(malformed_lists_of_processors_are_refused),
     DT_TEST(ranks_that_share_all_cores_get_equal_parts),
+    DT_TEST(fractions_of_cores_add_up_to_whole_ones),
     DT_TEST(bound_ranks_have_their_own_cores),
     DT_TEST(two_hardware_threads_count_as_one_core),
     DT_TEST(a_quota_is_divided_by_the_ranks),

@@ -50,6 +50,19 @@ static void the_least_limit_of_all_groups_above_counts(void)
     check(1.5, 1e6);
 }
 
+/* The kernel's "no limit" is the largest multiple of a page below 2^63. */
+static void no_limit_of_version_1_is_none(void)
+{
+    start("5:memory:/a\n4:cpu,cpuacct:/a\n", V1);
+    put("/memory/a", "memory.limit_in_bytes", "9223372036854771712\n");
+    put("/memory", "memory.limit_in_bytes", "9223372036854771712\n");
+    put("/cpu,cpuacct/a", "cpu.cfs_quota_us", "-1\n");
+    put("/cpu,cpuacct/a", "cpu.cfs_period_us", "100000\n");
+    check(0, 0);
+    put("/memory/a", "memory.limit_in_bytes", "900000000000000000\n"); /* 0.9 exabytes are a limit */
+    check(0, 9e17);
+}
+
 static void version_1_is_read_where_it_is_mounted(void)
 {
     start("5:memory:/a\n4:cpu,cpuacct:/a/b\n", V1);
@@ -105,6 +118,7 @@ static void without_groups_there_is_no_limit(void)
 
 static const dt_test tests[] = {
     DT_TEST(the_least_limit_of_all_groups_above_counts),
+    DT_TEST(no_limit_of_version_1_is_none),
     DT_TEST(version_1_is_read_where_it_is_mounted),
     DT_TEST(both_versions_side_by_side_count),
     DT_TEST(a_mount_of_a_part_of_the_hierarchy_is_understood),
