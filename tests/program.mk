@@ -68,7 +68,7 @@ UNIT_HELPERS += tests/program/planted_ranks
 TEST_HELPERS += tests/program/chaos_job
 TEST_HELPERS += tests/program/hang_dtrain
 TEST_HELPERS += tests/program/kill_job
-tests_program_hang_dtrain_SOURCES = launch/main.c tests/program/hang_calls.c
-tests_program_kill_job_SOURCES = tests/program/kill_job.c tests/program/kill_calls.c
+tests_program_hang_dtrain_SOURCES = launch/main.c tests/program/hang_calls.c tests/calls.c tests/calls.h
+tests_program_kill_job_SOURCES = tests/program/kill_job.c tests/program/kill_calls.c tests/calls.c tests/calls.h
 tests_program_chaos_job_SOURCES = launch/main.c tests/program/chaos_job.c
 tests_program_chaos_job_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=openat,--wrap=fallocate,--wrap=dt_sampler_id,--wrap=dt_resnet_spec,--wrap=dt_loader_create,--wrap=dt_backend_create

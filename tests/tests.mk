@@ -55,6 +55,8 @@ fakes_SOURCES =
 # Like check_PROGRAMS, for programs that scripts start: those without tests/testing.h, and those with it.
 TEST_HELPERS =
 UNIT_HELPERS =
+# Of tests that record system calls or let them fail.
+call_script = tests/calls.c tests/calls.h tests/call_script.c tests/call_script.h
 
 include $(top_srcdir)/tests/core.mk
 include $(top_srcdir)/tests/layers.mk
