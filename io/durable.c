@@ -2,6 +2,7 @@
 #include "io/durable.h"
 
 #include "core/base/alloc.h"
+#include "core/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,9 +113,9 @@ dt_status dt_durable_sync(int fd, const char *path, dt_error *err)
 
 dt_status dt_durable_sync_folder(const char *path, dt_error *err)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = dt_file_open_folder(path, 0);
     if (fd < 0)
-        return dt_fail_errno(err, "%s: cannot open the folder", path);
+        return errno == EACCES ? DT_OK : dt_fail_errno(err, "%s: cannot open the folder", path);
     int failed = 0;
     while ((failed = fsync(fd)) != 0 && errno == EINTR)
         ;

@@ -37,7 +37,7 @@ dt_status dt_durable_reserve(int fd, const char *path, int64_t bytes, dt_error *
 dt_status dt_durable_sync(int fd, const char *path, dt_error *err);
 
 /* fsync of the folder `path`, or of the folder that contains `path`: its entries become durable. A file
- * system without fsync of folders is no error. */
+ * system without fsync of folders is no error, nor is a folder that this user may write but not read. */
 dt_status dt_durable_sync_folder(const char *path, dt_error *err);
 dt_status dt_durable_sync_parent(const char *path, dt_error *err);
 

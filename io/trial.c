@@ -28,7 +28,7 @@ static dt_status write_file(const char *path, int flags, dt_error *err)
                                                : dt_durable_write(fd, path, block, BLOCK_BYTES, 0, err);
     if (status == DT_OK)
         status = dt_durable_sync(fd, path, err);
-    if (close(fd) != 0 && status == DT_OK)
+    if (dt_file_close(fd) != 0 && status == DT_OK)
         status = dt_fail_errno(err, "%s: cannot close it", path);
     if (status != DT_OK)
         unlink(path);

@@ -47,7 +47,10 @@ static dt_status fail_open(int folder, const char *path, const char *shown, dt_e
 dt_status dt_file_open_at(int folder, const char *path, const char *shown, int flags, mode_t mode, int *fd,
                           dt_error *err)
 {
-    int opened = openat(folder, path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, mode);
+    int opened;
+    do
+        opened = openat(folder, path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, mode);
+    while (opened < 0 && errno == EINTR);
     if (opened >= 0 && opened <= STDERR_FILENO) {
         int above = fcntl(opened, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
         const int reason = errno;
@@ -74,6 +77,20 @@ dt_status dt_file_open_at(int folder, const char *path, const char *shown, int f
 dt_status dt_file_open(const char *path, int flags, mode_t mode, int *fd, dt_error *err)
 {
     return dt_file_open_at(AT_FDCWD, path, path, flags, mode, fd, err);
+}
+
+int dt_file_open_folder(const char *path, int flags)
+{
+    int fd;
+    do
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+int dt_file_close(int fd)
+{
+    return close(fd) == 0 || errno == EINTR ? 0 : -1;
 }
 
 dt_status dt_file_open_stream(const char *path, FILE **stream, dt_error *err)

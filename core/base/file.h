@@ -31,6 +31,14 @@ dt_status dt_file_open(const char *path, int flags, mode_t mode, int *fd, dt_err
 dt_status dt_file_open_at(int folder, const char *path, const char *shown, int flags, mode_t mode, int *fd,
                           dt_error *err);
 
+/* open(2) of a folder to read, with more `flags`; again after EINTR. Returns -1 with errno on failure. The
+ * caller closes the descriptor. */
+int dt_file_open_folder(const char *path, int flags);
+
+/* close(2) of a file that was written. Returns -1 with errno if the disk refused something (NFS reports a full
+ * quota here). After EINTR, Linux has closed the file: that is no error for a file that was fsynced. */
+int dt_file_close(int fd);
+
 /* As dt_file_open to read, as a stream. The caller closes it with fclose. */
 dt_status dt_file_open_stream(const char *path, FILE **stream, dt_error *err);
 

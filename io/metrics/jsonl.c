@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* memrchr */
+#define _GNU_SOURCE /* memrchr, TEMP_FAILURE_RETRY */
 #include "io/metrics/jsonl.h"
 
 #include "core/base/alloc.h"
@@ -111,13 +111,12 @@ static dt_status end_line(jsonl *j, line *l, dt_error *err)
         n = write(j->fd, l->text, l->n / 2);
         errno = ENOSPC;
     } else {
-        while ((n = write(j->fd, l->text, l->n)) < 0 && errno == EINTR)
-            ;
+        n = TEMP_FAILURE_RETRY(write(j->fd, l->text, l->n));
     }
     if (n == (ssize_t)l->n)
         return DT_OK;
     int why = n < 0 ? errno : ENOSPC;
-    if (n > 0 && ftruncate(j->fd, st.st_size) != 0)
+    if (n > 0 && TEMP_FAILURE_RETRY(ftruncate(j->fd, st.st_size)) != 0)
         return dt_fail_errno(err, "%s: holds half a line that cannot be removed", j->path);
     return dt_durable_write_failed(j->fd, j->path, why, (int64_t)l->n, err);
 }
@@ -175,14 +174,15 @@ static dt_status cut(jsonl *j, int64_t step, dt_error *err)
         keep = kept_bytes(text, (size_t)st.st_size, step);
         munmap(text, (size_t)st.st_size);
     }
-    if ((int64_t)keep != st.st_size && ftruncate(j->fd, (off_t)keep) != 0)
+    if ((int64_t)keep != st.st_size && TEMP_FAILURE_RETRY(ftruncate(j->fd, (off_t)keep)) != 0)
         return dt_fail_errno(err, "%s: cannot cut off the lines after step %" PRId64, j->path, step);
     return DT_OK;
 }
 
 static dt_status sync_data(jsonl *j, dt_error *err)
 {
-    if (fdatasync(j->fd) != 0 && errno != EINVAL && errno != EROFS) /* these two: not a regular file */
+    if (TEMP_FAILURE_RETRY(fdatasync(j->fd)) != 0 && errno != EINVAL && errno != EROFS)
+        /* these two: not a regular file */
         return dt_fail_errno(err, "%s: fdatasync failed", j->path);
     return DT_OK;
 }

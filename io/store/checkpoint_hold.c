@@ -1,12 +1,20 @@
 #include "io/store/checkpoint_hold.h"
 
+#include "core/base/file.h"
 #include "io/store/checkpoint_folder.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+static int try_lock(int fd, int kind)
+{
+    int failed;
+    while ((failed = flock(fd, kind | LOCK_NB)) != 0 && errno == EINTR)
+        ;
+    return failed;
+}
 
 void dt_checkpoint_hold_begin(dt_checkpoint_hold *hold, const char *folder, int64_t step)
 {
@@ -15,9 +23,9 @@ void dt_checkpoint_hold_begin(dt_checkpoint_hold *hold, const char *folder, int6
         hold->path[0] = '\0';
         return;
     }
-    hold->fd = open(hold->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    hold->fd = dt_file_open_folder(hold->path, 0);
     if (hold->fd >= 0)
-        (void)flock(hold->fd, LOCK_SH | LOCK_NB); /* refused while it is being removed: that is found later */
+        (void)try_lock(hold->fd, LOCK_SH); /* refused while it is being removed: that is found later */
 }
 
 bool dt_checkpoint_hold_was_removed(const dt_checkpoint_hold *hold)
@@ -40,5 +48,5 @@ void dt_checkpoint_hold_end(dt_checkpoint_hold *hold)
 
 bool dt_checkpoint_is_held(int fd)
 {
-    return flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    return try_lock(fd, LOCK_EX) != 0 && errno == EWOULDBLOCK;
 }

@@ -204,7 +204,7 @@ dt_status dt_safetensors_writer_commit(dt_safetensors_writer *w, dt_error *err)
     DT_TRY(dt_durable_sync(w->fd, w->temporary, err));
     int fd = w->fd;
     w->fd = -1; /* destroy must not close it again */
-    bool closed = close(fd) == 0;
+    bool closed = dt_file_close(fd) == 0;
     if (dt_fault("safetensors.rename")) {
         errno = EIO;
         closed = false;

@@ -57,7 +57,7 @@ dt_status dt_job_write(const dt_job *job, const char *path, dt_error *err)
     dt_status status = dt_durable_write(fd, path, text, n, 0, err);
     if (status == DT_OK)
         status = dt_durable_sync(fd, path, err);
-    if (close(fd) != 0 && status == DT_OK)
+    if (dt_file_close(fd) != 0 && status == DT_OK)
         status = dt_fail_errno(err, "%s: cannot write it", path);
     return status;
 }

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* F_OFD_SETLK */
+#define _GNU_SOURCE /* F_OFD_SETLK, TEMP_FAILURE_RETRY */
 #include "config.h"
 
 #include "launch/run/run_lock.h"
@@ -54,7 +54,7 @@ static double boot_clock_s(void)
 
 static content read_text(int fd, char text[DT_LOCK_TEXT_BYTES])
 {
-    ssize_t n = pread(fd, text, DT_LOCK_TEXT_BYTES - 1, 0);
+    const ssize_t n = TEMP_FAILURE_RETRY(pread(fd, text, DT_LOCK_TEXT_BYTES - 1, 0));
     text[n > 0 ? n : 0] = '\0';
     return n < 0 ? UNREADABLE : n == 0 ? EMPTY : NO_LINE;
 }
@@ -82,10 +82,10 @@ static dt_status write_line(int fd, const char *path, const dt_lock_owner *owner
 {
     char text[DT_LOCK_TEXT_BYTES];
     const int length = dt_lock_owner_format(owner, text);
-    const ssize_t n = pwrite(fd, text, (size_t)length, 0);
+    const ssize_t n = TEMP_FAILURE_RETRY(pwrite(fd, text, (size_t)length, 0));
     if (n >= 0 && n < length)
         errno = ENOSPC;
-    if (n != length || ftruncate(fd, length) != 0)
+    if (n != length || TEMP_FAILURE_RETRY(ftruncate(fd, length)) != 0)
         return dt_fail_errno(err, "%s: cannot write it", path);
     return DT_OK;
 }
@@ -93,7 +93,7 @@ static dt_status write_line(int fd, const char *path, const dt_lock_owner *owner
 static kernel_lock try_lock(int fd)
 {
     struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(fd, F_OFD_SETLK, &all) == 0)
+    if (TEMP_FAILURE_RETRY(fcntl(fd, F_OFD_SETLK, &all)) == 0)
         return ACQUIRED;
     return errno == EAGAIN || errno == EACCES ? HELD_BY_OTHER : UNSUPPORTED;
 }
