@@ -3,6 +3,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
+#include "core/base/file.h"
 #include "core/base/log.h"
 #include "io/durable.h"
 #include "io/store/checkpoint_folder.h"
@@ -91,7 +92,7 @@ static dt_status open_victim(dt_pruner *p, int64_t step, const char *suffix, vic
     *v = (victim){.fd = -1};
     DT_TRY(dt_checkpoint_path(p->folder, step, suffix, v->path, err));
     snprintf(v->name, sizeof v->name, "%s", strrchr(v->path, '/') + 1);
-    v->fd = open(v->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    v->fd = dt_file_open_folder(v->path, O_NOFOLLOW);
     if (v->fd >= 0)
         return DT_OK;
     const int why = errno;
@@ -289,30 +290,54 @@ dt_status dt_pruner_prune(dt_pruner *p, int64_t step, int64_t keep, dt_error *er
 
 /* -- replacing ------------------------------------------------------------------------------------------- */
 
+/* Exchange the unfinished folder `from` with the checkpoint `to`. *left: the suffix that the replaced one has
+ * then. */
+static dt_status exchange(dt_pruner *p, int64_t step, const char *from, const char *to, const char **left,
+                          dt_error *err)
+{
+    char old[DT_DURABLE_PATH_BYTES];
+    *left = ".tmp";
+    if (!dt_fault("store.exchange") && renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) == 0)
+        return DT_OK;
+    /* not every file system can exchange names (NFS): for a moment this step has no checkpoint */
+    *left = ".old";
+    DT_TRY(dt_checkpoint_path(p->folder, step, ".old", old, err));
+    DT_TRY(dt_pruner_remove(p, step, ".old", err));
+    if (rename(to, old) != 0)
+        return dt_fail_errno(err, "cannot rename %s to %s", to, old);
+    if (!dt_fault("store.gap") && rename(from, to) == 0)
+        return DT_OK;
+    const dt_status status = dt_fail_errno(err, "cannot rename %s to %s", from, to);
+    (void)rename(old, to); /* the caller discards the unfinished one */
+    return status;
+}
+
+static dt_status sync_names(const dt_pruner *p, dt_error *err)
+{
+    if (!dt_fault("store.parent.fsync"))
+        return dt_durable_sync_folder(p->folder, err);
+    errno = EIO;
+    return dt_fail_errno(err, "%s: fsync of the folder failed", p->folder);
+}
+
 dt_status dt_pruner_put_in_place(dt_pruner *p, int64_t step, dt_error *err)
 {
-    char from[DT_DURABLE_PATH_BYTES], to[DT_DURABLE_PATH_BYTES], old[DT_DURABLE_PATH_BYTES];
-    const char *left = ".tmp";
+    char from[DT_DURABLE_PATH_BYTES], to[DT_DURABLE_PATH_BYTES];
+    const char *left;
     struct stat st;
+    dt_error why;
     DT_TRY(dt_checkpoint_path(p->folder, step, ".tmp", from, err));
     DT_TRY(dt_checkpoint_path(p->folder, step, "", to, err));
-    DT_TRY(dt_checkpoint_path(p->folder, step, ".old", old, err));
     DT_TRY(dt_guard_check(p->guard, err));
     if (rename(from, to) == 0)
-        return DT_OK;
+        return sync_names(p, err);
     if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
         return dt_fail_errno(err, "cannot rename %s to %s", from, to);
     if (lstat(to, &st) == 0 && !S_ISDIR(st.st_mode))
         return dt_fail(err, DT_ERR_IO, "%s is a %s, not a checkpoint of this run; move it elsewhere", to,
                        S_ISLNK(st.st_mode) ? "link" : "file");
-    if (dt_fault("store.exchange") || renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) != 0) {
-        /* not every file system can exchange names (NFS): for a moment this step has no checkpoint */
-        DT_TRY(dt_pruner_remove(p, step, ".old", err));
-        if (rename(to, old) != 0 || dt_fault("store.gap") || rename(from, to) != 0)
-            return dt_fail_errno(err, "cannot rename %s to %s", from, to);
-        left = ".old";
-    }
-    dt_error why;
+    DT_TRY(exchange(p, step, from, to, &left, err));
+    DT_TRY(sync_names(p, err)); /* before the replaced checkpoint goes */
     if (dt_pruner_remove(p, step, left, &why) != DT_OK)
         dt_log_warn("checkpoint: the replaced checkpoint could not be removed: %s", why.message);
     return DT_OK;

@@ -43,8 +43,9 @@ dt_status dt_pruner_clean(dt_pruner *pruner, dt_error *err);
 /* As clean, then as prune in core/store.h. Linked folders are not counted. Returns the first error. */
 dt_status dt_pruner_prune(dt_pruner *pruner, int64_t step, int64_t keep, dt_error *err);
 
-/* Rename the folder of `step` with the suffix ".tmp" to its final name. If a checkpoint has that name, the
- * names are exchanged in one step and the replaced one is removed. */
+/* Rename the folder of `step` with the suffix ".tmp" to its final name, and fsync the folder above. If a
+ * checkpoint has that name, the names are exchanged in one step, and the replaced one is removed after the
+ * fsync. Where names cannot be exchanged, a rename that fails gives the old checkpoint its name back. */
 dt_status dt_pruner_put_in_place(dt_pruner *pruner, int64_t step, dt_error *err);
 
 #endif

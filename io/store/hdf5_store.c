@@ -143,7 +143,7 @@ static dt_status hdf5_write_shard(dt_store *store, int64_t step, const dt_state_
                                  &entry->bytes, entry->xxh3_128, err);
     exchange_memory(store, &memory);
     dt_file_writer_memory_clear(&memory); /* that another thread has given back meanwhile */
-    if (close(fd) != 0 && status == DT_OK)
+    if (dt_file_close(fd) != 0 && status == DT_OK)
         status = dt_fail_errno(err, "%s: cannot close it", path);
     return status;
 }
@@ -187,7 +187,7 @@ static dt_status hdf5_copy_shard(dt_store *store, dt_store *from, int64_t step, 
     dt_status status = open_copy(store, step, entry, to_path, &fd, err);
     if (status == DT_OK) {
         status = dt_shard_copy(source, from_path, fd, to_path, entry, err);
-        if (close(fd) != 0 && status == DT_OK)
+        if (dt_file_close(fd) != 0 && status == DT_OK)
             status = dt_fail_errno(err, "%s: cannot close it", to_path);
     }
     close(source);
@@ -234,7 +234,7 @@ static dt_status write_manifest_file(const char *path, const char *text, int64_t
     if (status == DT_OK)
         status =
             dt_fault("store.manifest.fsync") ? injected(err, path, "fsync") : dt_durable_sync(fd, path, err);
-    if (close(fd) != 0 && status == DT_OK)
+    if (dt_file_close(fd) != 0 && status == DT_OK)
         status = dt_fail_errno(err, "%s: cannot close it", path);
     return status;
 }
@@ -265,10 +265,9 @@ static dt_status write_manifest(dt_store *store, const dt_manifest *manifest, dt
 
 static dt_status hdf5_commit(dt_store *store, const dt_manifest *manifest, bool per_host, dt_error *err)
 {
-    char from[DT_DURABLE_PATH_BYTES], to[DT_DURABLE_PATH_BYTES];
+    char from[DT_DURABLE_PATH_BYTES];
     DT_TRY(dt_guard_check(guard_of(store), err));
     DT_TRY(dt_checkpoint_path(folder_of(store), manifest->step, ".tmp", from, err));
-    DT_TRY(dt_checkpoint_path(folder_of(store), manifest->step, "", to, err));
     if (!per_host)
         DT_TRY(check_shards_visible(store, manifest, err));
     if (dt_fault("store.manifest"))
@@ -279,10 +278,7 @@ static dt_status hdf5_commit(dt_store *store, const dt_manifest *manifest, bool 
     DT_TRY(dt_durable_sync_folder(from, err));
     if (dt_fault("store.rename"))
         return injected(err, from, "rename it");
-    DT_TRY(dt_pruner_put_in_place(pruner_of(store), manifest->step, err));
-    if (dt_fault("store.parent.fsync"))
-        return injected(err, folder_of(store), "fsync the folder");
-    return dt_durable_sync_parent(to, err);
+    return dt_pruner_put_in_place(pruner_of(store), manifest->step, err);
 }
 
 static void hdf5_discard(dt_store *store, int64_t step)
