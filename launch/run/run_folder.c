@@ -3,10 +3,12 @@
 #include "launch/run/run_folder.h"
 
 #include "core/base/alloc.h"
+#include "core/base/file.h"
 #include "core/base/log.h"
 #include "io/durable.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,6 +51,8 @@ static dt_status make_folders(dt_run_folder *folder, dt_error *err)
             const char *slash = strrchr(path, '/');
             folder->n_kept = slash ? (size_t)(slash - path) : 0;
         }
+        if (made) /* else a power cut could remove OUT with its checkpoints */
+            DT_TRY(dt_durable_sync_parent(path, err));
         if (!dt_durable_is_folder(path))
             return dt_fail(err, DT_ERR_USAGE, "--out %s: %s is not a folder", out, path);
         if (at_end)
@@ -155,16 +159,15 @@ static void log_differences(const char *out, const dt_run_folder *folder)
 
 static dt_status write_file(const char *path, const char *text, dt_error *err)
 {
-    FILE *f = fopen(path, "w");
-    if (!f)
-        return dt_fail_errno(err, "cannot write %s", path);
-    bool ok = fputs(text, f) >= 0 && fflush(f) == 0 && fsync(fileno(f)) == 0;
-    int reason = errno;
-    if (fclose(f) == 0 && ok)
-        return DT_OK;
-    errno = ok ? errno : reason;
-    dt_status status = dt_fail_errno(err, "cannot write %s", path);
-    unlink(path);
+    int fd = -1;
+    DT_TRY(dt_file_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666, &fd, err));
+    dt_status status = dt_durable_write(fd, path, text, (int64_t)strlen(text), 0, err);
+    if (status == DT_OK)
+        status = dt_durable_sync(fd, path, err);
+    if (dt_file_close(fd) != 0 && status == DT_OK)
+        status = dt_fail_errno(err, "%s: cannot close it", path);
+    if (status != DT_OK)
+        unlink(path);
     return status;
 }
 
@@ -220,9 +223,7 @@ dt_status dt_run_folder_commit(const dt_options *options, dt_run_folder *folder,
     dt_job_read(&job);
     if (options->config.resume == DT_RESUME_NEVER && job.name[0])
         DT_TRY(dt_job_write(&job, folder->job, err));
-    if (rename(folder->new_config, folder->config) != 0)
-        return dt_fail_errno(err, "cannot write %s", folder->config);
-    return DT_OK;
+    return dt_durable_rename(folder->new_config, folder->config, err);
 }
 
 void dt_run_folder_close(dt_run_folder *folder)
