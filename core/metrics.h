@@ -21,7 +21,8 @@
 typedef struct dt_sink dt_sink;
 
 typedef struct dt_metrics_start {
-    /* first_*: the step and epoch at which this start begins, 0 for a new training */
+    /* first_*: the step and epoch at which this start begins, 0 for a new training; the last epoch if all are
+     * done */
     int64_t first_step, total_steps, steps_per_epoch, first_epoch, epochs;
     int64_t world_size, global_batch, n_train, n_val, n_params;
 } dt_metrics_start;

@@ -85,7 +85,7 @@ void dt_report_start(dt_report *r)
     const dt_metrics_start m = {.first_step = t->step,
                                 .total_steps = t->total_steps,
                                 .steps_per_epoch = t->steps_per_epoch,
-                                .first_epoch = t->epoch,
+                                .first_epoch = dt_training_current_epoch(t),
                                 .epochs = p->config->epochs,
                                 .world_size = p->comm->size,
                                 .global_batch = t->global_batch,

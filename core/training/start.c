@@ -317,7 +317,7 @@ static dt_status go_on_from(dt_training *t, dt_step *step, const dt_manifest *m,
     t->best_step = m->best_step;
     if (p->comm->rank == 0)
         dt_log_info("going on after step %lld, epoch %lld, from %s", (long long)m->step,
-                    (long long)m->epoch + 1, p->store->ops->location(p->store));
+                    (long long)dt_training_current_epoch(t) + 1, p->store->ops->location(p->store));
     if (m->global_batch != t->global_batch && p->comm->rank == 0)
         dt_log_warn("the global batch was %lld when the checkpoint was made and is %lld now",
                     (long long)m->global_batch, (long long)t->global_batch);

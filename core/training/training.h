@@ -37,4 +37,11 @@ static inline double dt_training_epochs_done(const dt_training *t)
     return (double)t->epoch + (double)t->position / (double)(t->steps_per_epoch * t->global_batch);
 }
 
+/* The epoch that the cursor is in, from 0; the last one where all are done. */
+static inline int64_t dt_training_current_epoch(const dt_training *t)
+{
+    const int64_t last = t->parts->config->epochs - 1;
+    return t->epoch < last ? t->epoch : last;
+}
+
 #endif

@@ -75,6 +75,31 @@ static void a_finished_run_only_evaluates_when_it_is_started_again(void)
     free_job(&j);
 }
 
+/* 2 epochs of 16 steps. */
+static void the_epoch_of_a_resume_is_one_of_the_training(void)
+{
+    static const struct {
+        int64_t steps, epoch;
+        const char *message;
+    } cases[] = {{15, 0, "going on after step 15, epoch 1, from "},
+                 {16, 1, "going on after step 16, epoch 2, from "},
+                 {32, 1, "going on after step 32, epoch 2, from "}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        job j = new_job(1);
+        j.store = fake_store_create(&(fake_store_options){0});
+        j.config.steps = cases[i].steps;
+        run(&j);
+        j.config.steps = 0;
+        captured_log_begin(DT_LOG_INFO);
+        run_again(&j);
+        captured_log_end();
+        DT_CHECK_CONTAINS(captured_log_text(), cases[i].message);
+        DT_CHECK_INT(j.start.first_epoch, cases[i].epoch);
+        j.store->ops->destroy(j.store);
+        free_job(&j);
+    }
+}
+
 static void resume_refuses_another_seed_and_other_data(void)
 {
     job j = new_job(2);
@@ -190,6 +215,7 @@ static const dt_test tests[] = {
     DT_TEST(resume_on_two_ranks_gives_the_same_bits),
     DT_TEST(a_run_resumes_at_another_world_size),
     DT_TEST(a_finished_run_only_evaluates_when_it_is_started_again),
+    DT_TEST(the_epoch_of_a_resume_is_one_of_the_training),
     DT_TEST(resume_refuses_another_seed_and_other_data),
     DT_TEST(a_cursor_beyond_the_data_is_refused),
     DT_TEST(classes_keep_the_labels_that_the_checkpoint_has),
