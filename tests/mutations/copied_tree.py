@@ -140,7 +140,7 @@ class Tests:
         rule = "mutations-lists: ; @printf '%s\\n' " + " ".join(f"'$({name})'" for name in names)
         lists = copy.make("--eval", rule, "mutations-lists").splitlines()
         self.units, self.scripts, self.programs = (line.split() for line in lists[-3:])
-        env = copy.make("--eval", "mutations-env: ; @$(AM_TESTS_ENVIRONMENT) env -0", "mutations-env")
+        env = copy.make("--eval", "mutations-env: ; @printf '\\0'; $(AM_TESTS_ENVIRONMENT) env -0", "mutations-env")
         self.env = dict(v.partition("=")[::2] for v in env.split("\0") if "=" in v)
         for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKE_TERMOUT", "MAKE_TERMERR"):
             self.env.pop(name, None)

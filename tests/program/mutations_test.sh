@@ -14,7 +14,7 @@ need_python()
 begin "every_mutation_can_be_applied_to_this_tree"
 need_python && {
     expect_exit 0 "$RUN" --list
-    expect_no_output 'not once'
+    expect test "$(grep -c '^[a-z]*:[0-9]* ' "$OUTPUT")" -ge 150
 }
 
 begin "a_mutation_that_cannot_be_applied_is_an_error_with_file_and_line"
