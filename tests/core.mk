@@ -30,6 +30,7 @@ CORE_TESTS += tests/core/training/schedule_test
 CORE_TESTS += tests/core/training/step_options_test
 CORE_TESTS += tests/core/training/stop_test
 CORE_TESTS += tests/core/training/trainer_lag_test
+CORE_TESTS += tests/core/training/trainer_loss_test
 CORE_TESTS += tests/core/training/trainer_mirror_test
 CORE_TESTS += tests/core/training/trainer_numeric_test
 CORE_TESTS += tests/core/training/trainer_options_test

@@ -107,6 +107,13 @@ done
 expect_exit 0 ranks 2 "$DTRAIN" "${job[@]}" --out killed
 expect same_state undisturbed killed
 expect test "$(steps_in killed)" = 36
+# the digits of each rate: a warm-up of a fifth of 6 epochs of 6 steps, then a cosine
+awk 'BEGIN { for (i = 0; i < 36; i++) {
+    t = i / 6; w = 1.2; k = (i + 1) / 6 / w
+    printf "%.9g\n", t < w ? 0.02 * (k < 1 ? k : 1) : 0.02 * (1 + cos(atan2(0, -1) * (t - w) / (6 - w))) / 2 } }' >rates
+for run in undisturbed killed; do
+    sed -n 's/.*"event": "step".*"lr": \([^,]*\),.*/\1/p' $run/metrics.jsonl | diff - rates || fail "other rates in $run"
+done
 
 begin "options that changed since the run was last started are logged"
 small_data

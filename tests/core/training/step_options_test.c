@@ -193,8 +193,8 @@ static void the_loss_gets_the_smoothing_and_the_share_of_an_image(void)
 
 static void only_fp16_has_a_loss_scale(void)
 {
-    static const dt_dtype types[] = {DT_F32, DT_F16, DT_BF16};
-    for (int i = 0; i < 3; i++) {
+    static const dt_dtype types[] = {DT_F32, DT_F16, DT_BF16, DT_TF32};
+    for (int i = 0; i < 4; i++) {
         job j = recorded_job();
         j.config.precision = types[i];
         j.config.loss_scale_init = 512;
@@ -272,8 +272,8 @@ static void train_recorded(dt_comm *comm, void *context)
 
 static void gradients_are_sent_in_the_type_of_the_precision(void)
 {
-    static const dt_dtype precisions[] = {DT_F32, DT_F16, DT_BF16};
-    for (int i = 0; i < 3; i++) {
+    static const dt_dtype precisions[] = {DT_F32, DT_F16, DT_BF16, DT_TF32};
+    for (int i = 0; i < 4; i++) {
         job j = new_job(2);
         j.config.precision = precisions[i];
         j.config.loss_scale_init = 8;

@@ -187,10 +187,10 @@ static void ema_averages_the_weights_and_leaves_them_alone(void)
 
 static void each_precision_computes_other_bits_near_fp32(void)
 {
-    static const char *const names[] = {"fp32", "fp16", "bf16"};
-    static const double tolerances[] = {0, 0.02, 0.1};
+    static const char *const names[] = {"fp32", "fp16", "bf16", "tf32"};
+    static const double tolerances[] = {0, 0.02, 0.1, 0.02};
     job plain = TRAIN("--steps", "1");
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         job j = TRAIN("--precision", names[i]);
         DT_CHECK_CLOSE(j.steps[0].loss, plain.steps[0].loss, tolerances[i]);
         check_same_weights(&j, &plain, i == 0);
