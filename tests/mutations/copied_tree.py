@@ -245,15 +245,16 @@ class Tests:
             return
         print(f"running {len(new)} tests without a mutation", flush=True)
         self.build(new)
-        for test, (failed, seconds, skipped) in self.run_each(new, lambda test: 900):
-            self.usual[test] = -1 if failed or skipped else seconds
-            if failed:
-                print(f"warning: {test} fails without a mutation, and is left out: {failed}", flush=True)
-            write_json(self.usual_path, {**read_json(self.usual_path, {}), self.copy.id: self.usual})
+        for is_script in (False, True):
+            for test, (failed, seconds, skipped) in self.run_each([t for t in new if t.endswith(".sh") == is_script], lambda test: 900):
+                self.usual[test] = -1 if failed or skipped else seconds
+                if failed:
+                    print(f"warning: {test} fails without a mutation, and is left out: {failed}", flush=True)
+                write_json(self.usual_path, {**read_json(self.usual_path, {}), self.copy.id: self.usual})
 
     def run_each(self, tests, limit):
         """Unit tests in parallel, scripts one at a time. Yields (test, result) in the order of their ends."""
-        jobs = 1 if tests[0].endswith(".sh") else self.copy.options.jobs
+        jobs = 1 if any(t.endswith(".sh") for t in tests) else self.copy.options.jobs
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             futures = {pool.submit(self.run, test, limit(test)): test for test in tests}
             try:
@@ -274,7 +275,7 @@ class Tests:
             for test, (failed, _, _) in self.run_each(batch, lambda test: 3 * self.usual[test] + 20):
                 if failed:
                     return test, failed
-            step = max(self.copy.options.jobs, 1 if batch[0].endswith(".sh") else 2)
+            step = max(self.copy.options.jobs, 1 if batch[-1].endswith(".sh") else 2)
         return None
 
 
