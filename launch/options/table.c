@@ -53,7 +53,8 @@ static const dt_option table[] = {
          "largest of 1 to 8, 16, 24, 32, 48, 64, 96, 128, ... that fits in the memory of every rank; scale "
          "--lr yourself"},
     {ROW("augment", "KIND", TRAIN, DATA, CHOICE, augment), .choices = augments, .by_default = "standard",
-     .help = "standard: random-resized-crop and flip; none: the whole image, resized and centred"},
+     .help = "standard: random-resized-crop (--crop-scale; aspect 3/4 to 4/3) and --flip; none: the shorter "
+             "side resized to --image-size, and the centre"},
     {ROW("crop-scale", "MIN,MAX", TRAIN, DATA, RANGE, crop_scale_min), .min = 0, .max = 1, .above_min = true,
      .by_default = "0.08,1", .help = "share of the image's area that a random crop covers"},
     {ROW("flip", "P", TRAIN, DATA, REAL, flip), .min = 0, .max = 1, .by_default = "0.5",
@@ -88,21 +89,24 @@ static const dt_option table[] = {
      .help = "what to evaluate: a .safetensors file with torchvision's names, a run's folder, or one "
              "checkpoint's folder"},
     {ROW("zero-init-gamma", NULL, TRAIN, MODEL, FLAG, zero_init_gamma), .by_default = "no",
-     .help = "start the last BatchNorm of every residual branch at zero"},
+     .help = "start the scale of the last BatchNorm of every residual branch at 0 instead of 1. Convolutions "
+             "start at random with variance 2 / fan-out"},
     {ROW("init", "FILE", TRAIN, MODEL, PATH, init), .by_default = "",
      .help = "start from the weights in this .safetensors file (torchvision's names)"},
     {ROW("export", "FILE", TRAIN, MODEL, PATH, export_to), .by_default = "", .one_start = true,
      .help = "write the weights to this .safetensors file at the end (torchvision's names)"},
 
     {ROW("epochs", "N", TRAIN, OPTIMIZATION, INT, config.epochs), .min = 1, .max = 1000000,
-     .by_default = "90", .help = "passes over the training images; the schedule's length"},
+     .by_default = "90",
+     .help = "passes over the training images, and the schedule's length. Each has a new order, and whole "
+             "global batches only: the images that are left over are not trained on in it"},
     {ROW("steps", "N", TRAIN, OPTIMIZATION, INT, config.steps), .min = 0, .max = DT_OPTION_NO_LIMIT,
      .by_default = "0", .one_start = true, .help = "stop after so many optimizer steps; 0: no such limit"},
     {ROW("accumulate", "N", TRAIN, OPTIMIZATION, INT, config.accumulate), .min = 1, .max = 65536,
      .by_default = "1",
-     .help =
-         "micro-batches per optimizer step. BatchNorm's running statistics move once a step, by the average "
-         "over the micro-batches (PyTorch moves them with each)"},
+     .help = "micro-batches per optimizer step; its gradient is the mean over all their images and ranks. "
+             "BatchNorm's running statistics move once a step, by the average over micro-batches and ranks "
+             "(PyTorch moves them with each)"},
     {ROW("optimizer", "NAME", TRAIN, OPTIMIZATION, NAME, config.optimizer), .choices = optimizers,
      .by_default = "sgd",
      .help =
@@ -122,8 +126,10 @@ static const dt_option table[] = {
          "torch (timm, apex): v = M v + G, w = w - lr v; with --nesterov w = w - lr (G + M v)"},
     {ROW("ema", "DECAY", TRAIN, OPTIMIZATION, REAL, config.ema_decay), .min = 0, .max = 0.999999,
      .by_default = "0",
-     .help = "keep running averages of the weights, average = DECAY x average + (1 - DECAY) x weight after "
-             "every step; evaluation and --export use them. 0: none"},
+     .help =
+         "keep running averages of the weights and of BatchNorm's statistics, average = DECAY x average + "
+         "(1 - DECAY) x weight after every step, from the initial weights on; evaluation and --export use "
+         "them. 0: none"},
     {ROW("no-ema-warmup", NULL, TRAIN, OPTIMIZATION, UNFLAG, config.ema_warmup), .by_default = "no",
      .help = "with --ema: use DECAY from the first step. Without this option the decay of step t, from 1, is "
              "min(DECAY, (1 + t) / (10 + t)), as TensorFlow computes it, so that averages of a short "
@@ -135,13 +141,18 @@ static const dt_option table[] = {
          "with --precision fp16: the initial factor of the loss, which keeps small gradients from vanishing. "
          "It halves when gradients overflow (that step is skipped) and doubles after 2000 good steps"},
     {ROW("lr", "RATE", TRAIN, OPTIMIZATION, REAL, config.lr), .min = 0, .max = 1000, .by_default = "0.1",
-     .help = "peak learning rate. 0.1 suits a global batch of 256; scale it in proportion"},
+     .help = "peak learning rate; --warmup-epochs and --schedule give the rate of each step. 0.1 suits a "
+             "global batch of 256; scale it in proportion"},
     {ROW("momentum", "M", TRAIN, OPTIMIZATION, REAL, config.momentum), .min = 0, .max = 0.9999,
-     .by_default = "0.9", .help = "momentum coefficient of the gradient's running sum"},
+     .by_default = "0.9",
+     .help =
+         "momentum coefficient: v = M v + g and w = w - rate x v, for the gradient g with its weight decay"},
     {ROW("nesterov", NULL, TRAIN, OPTIMIZATION, FLAG, config.nesterov), .by_default = "no",
      .help = "use Nesterov momentum, as PyTorch does: v = M v + g, w = w - lr (g + M v)"},
     {ROW("weight-decay", "W", TRAIN, OPTIMIZATION, REAL, config.weight_decay), .min = 0, .max = 1,
-     .by_default = "0.0001", .help = "added to the gradient as W times the weight"},
+     .by_default = "0.0001",
+     .help = "added to the gradient as W times the weight, of all parameters but for --no-bn-decay and "
+             "--no-bias-decay"},
     {ROW("no-bn-decay", NULL, TRAIN, OPTIMIZATION, UNFLAG, config.bn_decay), .by_default = "no",
      .help = "no weight decay on BatchNorm's scale and shift (torchvision's --norm-weight-decay 0). If not "
              "given: yes with --optimizer lars"},
@@ -149,7 +160,9 @@ static const dt_option table[] = {
      .help = "no weight decay on biases: the classifier's, and BatchNorm's shift (torchvision's "
              "--bias-weight-decay 0). If not given: yes with --optimizer lars"},
     {ROW("label-smoothing", "S", TRAIN, OPTIMIZATION, REAL, config.label_smoothing), .min = 0, .max = 0.999,
-     .by_default = "0.1", .help = "share of the target that is spread over all classes"},
+     .by_default = "0.1",
+     .help = "share of the target that is spread evenly over all classes, the right one included. The "
+             "training's loss has it, val_loss does not"},
     {ROW("warmup-epochs", "N", TRAIN, OPTIMIZATION, REAL, config.warmup_epochs), .min = 0, .max = 1000000,
      .by_default = "5",
      .help = "epochs over which the learning rate rises to its peak: k / K of it in step k of K, so that the "
@@ -251,9 +264,10 @@ static const dt_option table[] = {
      .help = "a rank that has waited this long for others stops and names the missing ranks"},
     {ROW("precision", "TYPE", BOTH | INFO, MACHINE, CHOICE, config.precision), .choices = precisions,
      .by_default = "fp32",
-     .help = "arithmetic of the network. fp16: half the memory traffic of fp32, on tensor cores, with master "
-             "weights in fp32; bf16: the same in another format; tf32: fp32 whose products are rounded. All "
-             "but fp32 need a GPU (or --backend ref, which rounds like a GPU, slowly)"},
+     .help =
+         "arithmetic of the network. fp16: half the memory traffic of fp32, on tensor cores, with master "
+         "weights in fp32; bf16: the same in another format; tf32: fp32 whose products round their "
+         "factors to 10 bits. All but fp32 need a GPU (or --backend ref, which rounds like a GPU, slowly)"},
     {ROW("plans", NULL, INFO, MACHINE, FLAG, plans), .by_default = "no",
      .help = "show what a training of --arch at --image-size, --batch and --precision would do on --device, "
              "which this machine need not have: each cuDNN graph and its plan, bytes and operations of an "
