@@ -1,5 +1,6 @@
 # Tests of io/. A test program is one line: IO_TESTS += tests/io/FOLDER/NAME_test (from tests/io/FOLDER/NAME_test.c).
 IO_TESTS += tests/io/metrics/jsonl_test
+IO_TESTS += tests/io/metrics/progress_eval_test
 IO_TESTS += tests/io/metrics/progress_test
 IO_TESTS += tests/io/source/augment_test
 IO_TESTS += tests/io/source/demo_test

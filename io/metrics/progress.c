@@ -202,10 +202,20 @@ static dt_status progress_eval_progress(dt_sink *sink, int64_t done, int64_t tot
     progress *p = (progress *)sink;
     dt_status status = DT_OK;
     pthread_mutex_lock(&p->lock);
+    const double at = now(p);
+    if (p->eval_total == 0 && p->start.epochs == 0)
+        p->line_s = at; /* `dtrain eval` begins */
     p->eval_done = done;
     p->eval_total = total;
-    if (p->options.terminal && now(p) - p->drawn_s >= REDRAW_EVERY_S)
-        status = emit(p, NULL, true, err);
+    if (p->options.terminal) {
+        if (at - p->drawn_s >= REDRAW_EVERY_S)
+            status = emit(p, NULL, true, err);
+    } else if (p->start.epochs == 0 && at - p->line_s >= p->options.every_s) {
+        dt_progress_text t = {0};
+        dt_progress_add(&t, "eval  batch %*" PRId64 "/%" PRId64, dt_progress_digits(total), done, total);
+        status = emit(p, t.text, false, err);
+        p->line_s = at;
+    }
     pthread_mutex_unlock(&p->lock);
     return status;
 }
