@@ -7,6 +7,7 @@ PROGRAM_TESTS += tests/program/commands_test.sh
 PROGRAM_TESTS += tests/program/configure_test.sh
 PROGRAM_TESTS += tests/program/cuda_resources_test.sh
 PROGRAM_TESTS += tests/program/cursor_test.sh
+PROGRAM_TESTS += tests/program/effects_test.sh
 PROGRAM_TESTS += tests/program/errors_test.sh
 PROGRAM_TESTS += tests/program/eval_resize_test.sh
 PROGRAM_TESTS += tests/program/exchange_test.sh
