@@ -26,6 +26,7 @@ CORE_TESTS += tests/core/collective/grad_buckets_test
 CORE_TESTS += tests/core/model/memory_plan_test
 CORE_TESTS += tests/core/oom_test
 CORE_TESTS += tests/core/training/limits_test
+CORE_TESTS += tests/core/training/recovery_test
 CORE_TESTS += tests/core/training/reports_test
 CORE_TESTS += tests/core/training/schedule_test
 CORE_TESTS += tests/core/training/step_options_test
@@ -78,4 +79,5 @@ fakes_SOURCES += tests/fakes/trainer_job.h
 # Tests that move the clock themselves: tests/fakes/fake_clock.h.
 fake_clock_flags = $(AM_LDFLAGS) -Wl,--wrap=dt_clock_s,--wrap=dt_clock_sleep_s,--wrap=dt_writer_is_ready
 tests_core_training_limits_test_LDFLAGS = $(fake_clock_flags)
+tests_core_training_recovery_test_LDFLAGS = $(fake_clock_flags)
 tests_core_training_reports_test_LDFLAGS = $(fake_clock_flags)
