@@ -9,8 +9,8 @@
  *             and 8T/9 (30, 60 and 80 of 90 epochs)
  *   constant: L
  * The drops of `step` count from the start, so that the warm-up delays none; one that lies inside the warm-up
- * comes at its end. From T on the rate stays what it is at T. t may be off by rounding (1e-9 of T): the end of
- * the warm-up and the drops allow for that.
+ * comes at its end. From T on the rate stays what it is at T. t may be off by rounding (1e-9 of T): the end
+ * of the warm-up and the drops allow for that.
  */
 #ifndef DT_CORE_TRAINING_SCHEDULE_H
 #define DT_CORE_TRAINING_SCHEDULE_H

@@ -1,5 +1,5 @@
-/* layers/ref with TF32: the factors of matrix products are rounded to 10 bits of mantissa, ties away from zero;
- * nothing else is. */
+/* layers/ref with TF32: the factors of matrix products are rounded to 10 bits of mantissa, ties away from
+ * zero; nothing else is. */
 #include "core/base/alloc.h"
 #include "core/base/rng.h"
 #include "core/model/net.h"
@@ -173,8 +173,8 @@ static void products_are_near_fp32(void)
 
 /* -- a step ---------------------------------------------------------------------------------------------- */
 
-/* float32 arithmetic on factors that were rounded before: the same convolutions and linear layers, called with
- * rounded copies. */
+/* float32 arithmetic on factors that were rounded before: the same convolutions and linear layers, called
+ * with rounded copies. */
 static dt_kernels_ops rounding_ops;
 
 static float *rounded(const float *from, int64_t n)

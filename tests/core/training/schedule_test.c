@@ -208,9 +208,9 @@ static void the_last_step_still_trains(void)
 }
 
 /* 6 epochs of 4 steps, 2 of warm-up, peak 0.8. Printed by torch 2.5.1, one scheduler step per optimizer step:
- * SequentialLR([LinearLR(start_factor=1/8, total_iters=7), S], milestones=[8]), S = CosineAnnealingLR(T_max=16),
- * PolynomialLR(total_iters=16, power=2), the same with its default power, and MultiStepLR(milestones=[4, 10],
- * gamma=0.3), which counts from the end of the warm-up: epochs 3 and 4.5. */
+ * SequentialLR([LinearLR(start_factor=1/8, total_iters=7), S], milestones=[8]), where S is
+ * CosineAnnealingLR(T_max=16), PolynomialLR(total_iters=16, power=2), the same with its default power, and
+ * MultiStepLR(milestones=[4, 10], gamma=0.3), which counts from the end of the warm-up: epochs 3 and 4.5. */
 static void rates_are_those_of_torch(void)
 {
     static const double warmup[8] = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8};
