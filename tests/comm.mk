@@ -3,10 +3,12 @@ PROGRAM_TESTS += tests/comm/mpi_test.sh
 PROGRAM_TESTS += tests/comm/multi_host_test.sh
 UNIT_HELPERS += tests/comm/mpi_cases
 TEST_HELPERS += tests/comm/mpi_failures
+COMM_TESTS += tests/comm/deadline_clock_test
 COMM_TESTS += tests/comm/deadline_test
 COMM_TESTS += tests/comm/fake_comm_test
 COMM_TESTS += tests/comm/nccl_network_test
 COMM_TESTS += tests/comm/self_test
+tests_comm_deadline_clock_test_LDFLAGS = $(fake_clock_flags)
 TESTS_TSAN += tests/comm/fake_comm_test
 
 # comm/nccl with a fake device, whose streams are threads, and a fake NCCL over sockets.
