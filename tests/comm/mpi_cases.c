@@ -1,5 +1,5 @@
 /* All operations of comm/mpi, for any number of ranks. mpi_test.sh runs it under mpirun with 1 to 4. */
-#include "comm/mpi.h"
+#include "comm/mpi_internal.h"
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "tests/testing.h"
@@ -332,6 +332,50 @@ static void calls_of_progress_complete_a_sum(void)
     free(v);
 }
 
+static void an_error_of_mpi_is_a_lost_rank_or_a_failure(void)
+{
+    static const struct {
+        int code, size;
+        dt_status status;
+    } cases[] = {{MPI_ERR_OTHER, 2, DT_ERR_PEER},    {MPI_ERR_INTERN, 2, DT_ERR_PEER},
+                 {MPI_ERR_UNKNOWN, 2, DT_ERR_PEER},  {MPI_ERR_ARG, 2, DT_ERR_COMM},
+                 {MPI_ERR_TRUNCATE, 2, DT_ERR_COMM}, {MPI_ERR_OTHER, 1, DT_ERR_COMM}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dt_comm_mpi c = {.head = {.size = cases[i].size}};
+        dt_error err = {0};
+        DT_CHECK_INT(dt_mpi_fail(&c, cases[i].code, "a broadcast", &err), cases[i].status);
+        DT_CHECK_CONTAINS(err.message, "MPI, in a broadcast: ");
+        DT_CHECK(c.failed);
+        DT_CHECK_INT(c.lost_peer, cases[i].status == DT_ERR_PEER);
+        DT_CHECK_INT(strstr(err.message, "ranks send different things") != NULL,
+                     cases[i].code == MPI_ERR_TRUNCATE);
+    }
+}
+
+static void after_a_failure_each_operation_reports_it(void)
+{
+    dt_comm_mpi *c = (dt_comm_mpi *)comm;
+    for (int lost = 0; lost <= 1; lost++) {
+        const dt_status status = lost ? DT_ERR_PEER : DT_ERR_COMM;
+        dt_comm_request open = {.open = true}, *request = &open;
+        dt_error err = {0};
+        float v[2] = {0}, all[2 * MAX_RANKS];
+        c->failed = true;
+        c->lost_peer = lost;
+        DT_CHECK_INT(comm->ops->barrier(comm, &err), status);
+        DT_CHECK_INT(comm->ops->broadcast(comm, v, sizeof v, 0, &err), status);
+        DT_CHECK_INT(comm->ops->all_gather(comm, v, sizeof v, all, &err), status);
+        DT_CHECK_INT(comm->ops->all_reduce(comm, v, 2, DT_F32, DT_REDUCE_SUM, &err), status);
+        DT_CHECK_INT(comm->ops->wait(comm, request, &err), status);
+        DT_CHECK_INT(comm->ops->all_reduce_start(comm, v, 2, DT_F32, &request, &err), status);
+        DT_CHECK_INT(comm->ops->progress(comm, &err), status);
+        DT_CHECK_STR(err.message, lost ? "gradients: communication has failed before: another rank is lost"
+                                       : "gradients: communication has failed before");
+        c->failed = c->lost_peer = false;
+    }
+    DT_CHECK_INT(comm->ops->barrier(comm, &(dt_error){0}), DT_OK);
+}
+
 static void creation_survives_every_failed_allocation(void)
 {
     if (comm->size > 1)
@@ -366,6 +410,8 @@ static const dt_test tests[] = {
     DT_TEST(two_level_sums_have_the_same_bits_on_all_ranks_and_in_all_runs),
     DT_TEST(sixty_four_sums_may_be_under_way),
     DT_TEST(calls_of_progress_complete_a_sum),
+    DT_TEST(an_error_of_mpi_is_a_lost_rank_or_a_failure),
+    DT_TEST(after_a_failure_each_operation_reports_it),
     DT_TEST(creation_survives_every_failed_allocation),
 };
 
