@@ -9,6 +9,7 @@
 #include "layers/resnet.h"
 
 #define LARGEST_BATCH 65536 /* the maximum of --batch */
+#define USUAL_BATCH 256     /* up to here dt_auto_batch_limit does nothing */
 
 /* A query, and the objects that it refers to. */
 typedef struct planning {
@@ -94,22 +95,28 @@ static dt_status resolve(const dt_session *s, dt_options *o, const dt_source_inf
     return status;
 }
 
+/* Collective. Counts images and classes, with a source that has a batch of 1. */
+static dt_status count(const dt_session *s, dt_options *o, bool training, dt_source_info *info, dt_error *err)
+{
+    dt_source *source = NULL;
+    const int64_t batch = o->config.batch;
+    o->config.batch = 1;
+    dt_status status = dt_session_source(s, o, training, &source, err);
+    o->config.batch = batch;
+    if (status == DT_OK) {
+        source->ops->info(source, info);
+        source->ops->destroy(source);
+    }
+    return dt_agree(s->comm, status, err);
+}
+
 dt_status dt_auto_batch_resolve(const dt_session *s, dt_options *o, bool training, bool net_trains,
                                 dt_error *err)
 {
-    dt_config *c = &o->config;
     dt_source_info info = {0};
-    dt_source *source = NULL;
-    if (c->batch > 0)
+    if (o->config.batch > 0)
         return DT_OK;
-    c->batch = 1;
-    dt_status status = dt_session_source(s, o, training, &source, err);
-    c->batch = 0;
-    if (status == DT_OK) {
-        source->ops->info(source, &info);
-        source->ops->destroy(source);
-    }
-    DT_TRY(dt_agree(s->comm, status, err));
+    DT_TRY(count(s, o, training, &info, err));
     return resolve(s, o, &info, training, net_trains, err);
 }
 
@@ -141,10 +148,10 @@ static dt_status too_large(const planning *p, const dt_options *o, const dt_memo
 }
 
 dt_status dt_auto_batch_check(const dt_session *s, const dt_options *o, int64_t n_classes, bool training,
-                              dt_memory_estimate *estimate, dt_error *err)
+                              bool net_trains, dt_memory_estimate *estimate, dt_error *err)
 {
     planning p;
-    dt_status status = begin(s, o, n_classes, training, &p, err);
+    dt_status status = begin(s, o, n_classes, net_trains, &p, err);
     if (status != DT_OK)
         return status;
     p.query.n_writers = training ? s->comm->size : 0;
@@ -153,4 +160,24 @@ dt_status dt_auto_batch_check(const dt_session *s, const dt_options *o, int64_t 
         status = too_large(&p, o, estimate, err);
     end(&p);
     return status;
+}
+
+dt_status dt_auto_batch_limit(const dt_session *s, dt_options *o, bool net_trains, dt_error *err)
+{
+    dt_config *c = &o->config;
+    dt_source_info info = {0};
+    dt_memory_estimate estimate;
+    if (c->batch <= USUAL_BATCH)
+        return DT_OK;
+    DT_TRY(count(s, o, false, &info, err));
+    const int64_t share = (info.n_samples + s->comm->size - 1) / s->comm->size;
+    if (c->batch > share) {
+        if (s->comm->rank == 0)
+            dt_log_info(
+                "--batch %lld is more than there is: each rank evaluates its %lld image%s in one batch",
+                (long long)c->batch, (long long)share, DT_PLURAL(share));
+        c->batch = share;
+    }
+    return dt_agree(s->comm, dt_auto_batch_check(s, o, info.n_classes, false, net_trains, &estimate, err),
+                    err);
 }

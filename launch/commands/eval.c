@@ -147,6 +147,10 @@ static dt_status use_classes_of_weights(evaluation *e, const dt_session *s, dt_e
                                n == 1 ? "" : "es", data, (long long)info.n_classes);
     if (status != DT_OK)
         return dt_error_prefix(err, "%s cannot be evaluated on %s/val", weights, data);
+    if (s->comm->rank == 0 && info.n_classes == 1)
+        dt_log_warn(
+            "%s/val has one class only, '%s': there is nothing to distinguish, and every accuracy is 100%%",
+            data, e->val->ops->class_name(e->val, 0));
     if (s->comm->rank == 0 && e->weights.class_names.n == 0)
         dt_log_info("%s does not name its classes, which are taken for those of %s/val in byte order",
                     weights, data);
@@ -257,6 +261,7 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
     dt_status status = DT_OK;
     DT_TRY(dt_agree(s->comm, describe_weights(e, err), err));
     DT_TRY(dt_auto_batch_resolve(s, &e->options, false, is_checkpoint(e), err));
+    DT_TRY(dt_auto_batch_limit(s, &e->options, is_checkpoint(e), err));
     DT_TRY(dt_agree(s->comm, open_source(e, s, err), err));
     DT_TRY(dt_agree(s->comm, build_net(e, s, err), err));
     if (is_checkpoint(e))

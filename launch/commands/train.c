@@ -142,7 +142,8 @@ static dt_status open_sources(training *t, const dt_session *s, dt_error *err)
     const dt_options *o = &t->options;
     const dt_config *c = &o->config;
     DT_TRY(dt_auto_batch_resolve(s, &t->options, true, true, err));
-    DT_TRY(dt_agree(s->comm, dt_auto_batch_check(s, o, ABOUT_1000_CLASSES, true, &t->memory, err), err));
+    DT_TRY(
+        dt_agree(s->comm, dt_auto_batch_check(s, o, ABOUT_1000_CLASSES, true, true, &t->memory, err), err));
     dt_status status = dt_session_source(s, o, true, &t->train, err);
     if (status == DT_OK && !dt_run_log_only_measures(o) && dt_loader_has_validation(c->data))
         status = dt_session_source(s, o, false, &t->val, err);
