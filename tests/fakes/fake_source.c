@@ -135,6 +135,8 @@ static dt_status next(dt_source *source, dt_batch **batch, dt_error *err)
         dt_clock_sleep_s(s->o.next_s);
     if (++s->n_calls == s->o.fail_at)
         return dt_fail(err, DT_ERR_DATA, "the fake source fails as asked");
+    if (s->n_calls == s->o.interrupt_at)
+        return dt_fail(err, DT_ERR_INTERRUPTED, "the fake source was interrupted as asked");
     if (s->n_given - s->n_released == FAKE_SOURCE_BATCHES)
         return dt_fail(err, DT_ERR_INTERNAL, "all %d batches are held", FAKE_SOURCE_BATCHES);
     dt_batch *made = &s->batches[s->n_given % FAKE_SOURCE_BATCHES];

@@ -19,6 +19,8 @@ typedef struct fake_source_options {
                                (c + label_shift) % n_classes */
     double next_s;          /* a call of next takes so long */
     int64_t fail_at;        /* the n-th call of next fails (1 is the first); 0: none */
+    int64_t
+        interrupt_at; /* the same with DT_ERR_INTERRUPTED: a stop was requested, and a sample does not come */
     int64_t *starts,
         *n_starts;   /* each start stores its image size in starts[(*n_starts)++]; NULL: does not */
     int *times_seen; /* [n_samples] how often each sample was handed out, to any rank; may be NULL */

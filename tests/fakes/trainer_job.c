@@ -295,12 +295,13 @@ static void create_sources(job *j, rank_parts *p)
                              .broken_samples = j->broken,
                              .label_shift = j->label_shift,
                              .next_s = is_root ? j->next_s : 0.0,
+                             .interrupt_at = is_root ? j->interrupt_next_at : 0,
                              .fail_at = is_root ? j->fail_next_at : 0};
     p->train = fake_source_create(&o);
     o.n_samples = j->n_val;
     o.evaluation = true;
     o.starts = o.n_starts = NULL;
-    o.fail_at = 0;
+    o.fail_at = o.interrupt_at = 0;
     o.next_s = 0.0;
     o.broken_samples = j->broken_val;
     o.times_seen = j->times_seen;

@@ -36,13 +36,14 @@ typedef struct job {
     /* Rank stop_rank knows an end: so many seconds after its request to stop; or, if stop_after is 0, after
      * its start, and it votes to stop when that is near. 0: no rank knows of an end. */
     double end_s;
-    double (*left_s)(void); /* rank stop_rank knows an end, so many seconds from now, whatever end_s is */
-    bool end_is_limit;      /* it is one that the next start has again */
-    bool stop_at_start;     /* rank stop_rank wants to stop before the first step */
-    double next_s;          /* rank 0's training source takes so long for a batch */
-    int64_t fail_next_at;   /* rank 0's training source fails there */
-    int *times_seen;        /* [n_val] */
-    loss_script script;     /* losses, hits and overflows; on the host only */
+    double (*left_s)(void);    /* rank stop_rank knows an end, so many seconds from now, whatever end_s is */
+    bool end_is_limit;         /* it is one that the next start has again */
+    bool stop_at_start;        /* rank stop_rank wants to stop before the first step */
+    double next_s;             /* rank 0's training source takes so long for a batch */
+    int64_t fail_next_at;      /* rank 0's training source fails there */
+    int64_t interrupt_next_at; /* likewise, with DT_ERR_INTERRUPTED */
+    int *times_seen;           /* [n_val] */
+    loss_script script;        /* losses, hits and overflows; on the host only */
     /* Replaces functions of a rank's kernels (k->ops) before the net is made; NULL: none. */
     void (*change_kernels)(dt_kernels *kernels);
     bool lagging; /* on a device that works later, instead of the host; config.precision is the

@@ -15,6 +15,7 @@
 static int64_t
     near_from; /* from this step of a start on, an end is so near that no checkpoint fits; 0: none */
 static bool is_near;
+static double near_s; /* what is left then */
 
 static dt_loss_sums sums(int rank, bool training, int64_t index, int64_t n)
 {
@@ -26,7 +27,7 @@ static dt_loss_sums sums(int rank, bool training, int64_t index, int64_t n)
 
 static double seconds_left(void)
 {
-    return is_near ? 1.0 : INFINITY;
+    return is_near ? near_s : INFINITY;
 }
 
 /* One epoch of n_steps steps on one rank. fail_commits: bit n: the n-th commit of the store fails. */
@@ -42,6 +43,7 @@ static job one_epoch(int64_t n_steps, int64_t every, uint64_t fail_commits)
     j.left_s = seconds_left;
     j.store = fake_store_create(&(fake_store_options){.fail_commits = fail_commits, .commit_s = 4.0});
     near_from = 0;
+    near_s = 1.0;
     is_near = false;
     fake_clock_set(1000.0);
     return j;
@@ -146,6 +148,7 @@ static void a_stop_after_a_failed_checkpoint_tries_again(void)
     job j = one_epoch(16, 5, 0x1);
     j.stop_after = 5; /* in step 6, with whose result the failure of step 5's is known */
     near_from = 6;
+    near_s = 0.0;
     run_captured(&j);
     check_all(&j, DT_ERR_INTERRUPTED); /* nothing is there, so it is tried although it may not fit */
     DT_CHECK_INT(j.n_steps, 6);
@@ -185,23 +188,54 @@ static void a_last_checkpoint_that_fails_at_a_stop_is_the_error(void)
 
 /* -- starts ---------------------------------------------------------------------------------------------- */
 
-/* A start that resumed, and is stopped before its first checkpoint, with too little time for one. */
+/* A start that resumed, and is stopped before its first checkpoint. None has been timed: any time is enough,
+ * but there must be some. */
 static void a_resumed_start_that_has_no_time_to_save_keeps_what_it_found(void)
 {
-    job j = one_epoch(16, 5, 0);
-    j.stop_after = 5;
-    run_captured(&j);
-    check_all(&j, DT_ERR_INTERRUPTED);
-    DT_CHECK_INT(j.checkpoints[j.n_checkpoints - 1], 6);
-    free_job(&j);
-    j.n_steps = j.n_checkpoints = 0;
-    j.stop_after = 2; /* no checkpoint of this start has been timed: any time is enough */
-    near_from = 3;
-    run_captured(&j);
-    check_all(&j, DT_ERR_INTERRUPTED);
-    DT_CHECK_INT(j.steps[0].step, 7);
-    check_checkpoints(&j, 1, (const int64_t[]){9});
-    end_job(&j);
+    for (int some = 0; some <= 1; some++) {
+        job j = one_epoch(16, 5, 0);
+        j.stop_after = 5;
+        run_captured(&j);
+        check_all(&j, DT_ERR_INTERRUPTED);
+        DT_CHECK_INT(j.checkpoints[j.n_checkpoints - 1], 6);
+        free_job(&j);
+        j.n_steps = j.n_checkpoints = 0;
+        j.stop_after = 2;
+        near_from = 3;
+        near_s = some ? 1e-3 : 0.0;
+        run_captured(&j);
+        check_all(&j, DT_ERR_INTERRUPTED);
+        DT_CHECK_INT(j.steps[0].step, 7);
+        check_checkpoints(&j, some, (const int64_t[]){9});
+        if (!some)
+            DT_CHECK_CONTAINS(j.error[0].message, "so none was written: the newest is that of step 6");
+        end_job(&j);
+    }
+}
+
+/* The only rank waits for a sample and gets a stop instead, right after the checkpoint of the last step was
+ * begun: it is finished, and written once more only if it fails. */
+static void a_stop_that_ends_the_wait_for_a_sample_finishes_the_checkpoint(void)
+{
+    for (int fails = 0; fails <= 1; fails++) {
+        job j = one_epoch(16, 5, fails ? 0x1 : 0x0);
+        j.interrupt_next_at = 6;
+        near_from = 5; /* what is written needs no more time */
+        near_s = 0.0;
+        run_captured(&j);
+        check_all(&j, DT_ERR_INTERRUPTED);
+        DT_CHECK_INT(j.n_steps, 5);
+        check_checkpoints(&j, 1, (const int64_t[]){5});
+        DT_CHECK_INT(fake_store_commits(j.store), fails ? 2 : 1);
+        DT_CHECK_CONTAINS(j.error[0].message, "after step 5; the same command goes on from memory");
+        j.interrupt_next_at = 0;
+        near_from = 0;
+        is_near = false;
+        run_again(&j);
+        check_all(&j, DT_OK);
+        DT_CHECK_INT(j.steps[0].step, 6);
+        end_job(&j);
+    }
 }
 
 /* Evaluations count on; the first of this start is worse than the best of the one before. */
@@ -267,6 +301,7 @@ static const dt_test tests[] = {
     DT_TEST(a_stop_after_a_failed_checkpoint_tries_again),
     DT_TEST(a_last_checkpoint_that_fails_at_a_stop_is_the_error),
     DT_TEST(a_resumed_start_that_has_no_time_to_save_keeps_what_it_found),
+    DT_TEST(a_stop_that_ends_the_wait_for_a_sample_finishes_the_checkpoint),
     DT_TEST(the_best_of_an_earlier_start_stays_the_best),
     DT_TEST(an_interrupted_evaluation_is_not_counted),
 };
