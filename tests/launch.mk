@@ -21,6 +21,7 @@ LAUNCH_TESTS += tests/launch/options/data_effects_test
 LAUNCH_TESTS += tests/launch/options/defaults_test
 LAUNCH_TESTS += tests/launch/options/derived_test
 LAUNCH_TESTS += tests/launch/options/duration_test
+LAUNCH_TESTS += tests/launch/options/effects_test
 LAUNCH_TESTS += tests/launch/options/options_file_test
 LAUNCH_TESTS += tests/launch/options/options_schedule_test
 LAUNCH_TESTS += tests/launch/options/options_test

@@ -79,6 +79,17 @@ has_cudnn && {
     expect_output 'MORE THAN THE GPU HAS'
 }
 
+begin "image-size, precision and arch change the plans"
+has_cudnn && {
+    expect_exit 0 "$DTRAIN" info --plans --device h200
+    expect_output '^network .* resnet50, 224 pixels, 32 images, fp32, 25.6 million'
+    expect_exit 0 "$DTRAIN" info --plans --device h200 --arch resnet18 --image-size 64 --batch 8 --precision fp16
+    expect_output '^network .* resnet18, 64 pixels, 8 images, fp16, 11.7 million'
+    row fc 'conv 1x1 512->1000 1x1' plain
+    row layer4.1.conv1 'dgrad 3x3 512->512 2x2' plain
+    between 0.86 0.88 "$flops"
+}
+
 begin "a graph without a plan gives code 1 and one line that names it"
 has_cudnn && {
     expect_exit 1 "$DTRAIN" info --plans --device t4 --precision bf16
