@@ -148,7 +148,8 @@ class Tests:
         known = read_json(self.usual_path, {})
         self.usual = known.get(copy.id, {})  # {test: seconds; -1: left out}
         print("building the tests", flush=True)
-        copy.make("all", *[p for p in self.programs if p in self.units or self.is_helper(p)])
+        copy.make("all")
+        copy.make(*[p for p in self.programs if p in self.units or self.is_helper(p)])
         self.symbols = {p: self.nm(p) for p in self.programs if os.path.exists(os.path.join(copy.build, p))}
         self.objects = self.read_dependencies()
 
@@ -220,8 +221,11 @@ class Tests:
     def build(self, tests):
         targets = [t for t in tests if not t.endswith(".sh")]
         for script in (t for t in tests if t.endswith(".sh")):
-            targets += ["all", *(p for p in self.programs if self.names(script, p))]
-        self.copy.make(*dict.fromkeys(targets))
+            targets += [p for p in self.programs if self.names(script, p)]
+        if any(t.endswith(".sh") for t in tests):  # by itself: `all` starts another make, and both would write the same archives
+            self.copy.make("all")
+        if targets:
+            self.copy.make(*dict.fromkeys(targets))
 
     def run(self, test, limit_s):
         """None if it passes or is skipped; otherwise what failed. Also the seconds that it took, and whether it was skipped."""
