@@ -1,9 +1,11 @@
 /* The host as a device, and the table of data types. */
 #include "core/base/alloc.h"
+#include "core/base/clock.h"
 #include "core/tensor.h"
 #include "layers/device_host.h"
 #include "tests/testing.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static dt_device *device;
@@ -101,6 +103,39 @@ static void streams_and_events_are_always_done(void)
     DT_CHECK_INT(dt_alloc_live_blocks(), before);
 }
 
+static void the_time_between_events_is_in_milliseconds(void)
+{
+    const dt_device_ops *ops = device->ops;
+    dt_event *first = NULL, *second = NULL;
+    double ms = -1.0;
+    DT_REQUIRE(ops->event_create(device, true, &first, NULL) == DT_OK &&
+               ops->event_create(device, true, &second, NULL) == DT_OK);
+    const double outer_s = dt_clock_s();
+    DT_CHECK_INT(ops->event_record(device, first, NULL, NULL), DT_OK);
+    const double inner_s = dt_clock_s();
+    dt_clock_sleep_s(0.01);
+    const double inner_ms = 1e3 * (dt_clock_s() - inner_s);
+    DT_CHECK_INT(ops->event_record(device, second, NULL, NULL), DT_OK);
+    const double outer_ms = 1e3 * (dt_clock_s() - outer_s);
+    DT_CHECK_INT(ops->event_elapsed_ms(device, first, second, &ms, NULL), DT_OK);
+    DT_CHECK_MSG(ms >= inner_ms - 1e-6 && ms <= outer_ms + 1e-6, "%g ms, not between %g and %g", ms, inner_ms,
+                 outer_ms);
+    ops->event_destroy(device, first);
+    ops->event_destroy(device, second);
+}
+
+/* /proc/meminfo counts in KiB. Other processes change it, but hardly by half. */
+static void free_memory_is_what_the_system_has_available(void)
+{
+    char *text = dt_test_read_file("/proc/meminfo", NULL);
+    const char *line = text != NULL ? strstr(text, "MemAvailable:") : NULL;
+    const double bytes = line != NULL ? 1024.0 * strtod(line + strlen("MemAvailable:"), NULL) : 0.0;
+    free(text);
+    if (bytes <= 0.0)
+        DT_SKIP("/proc/meminfo has no MemAvailable");
+    DT_CHECK_CLOSE((double)device->ops->memory_free(device), bytes, 0.5 * bytes);
+}
+
 static void the_host_device_has_no_capture(void)
 {
     DT_CHECK(device->ops->capture_begin == NULL);
@@ -170,6 +205,8 @@ static const dt_test tests[] = {
     DT_TEST(copies_and_zeroing_are_done_when_the_call_returns),
     DT_TEST(negative_sizes_are_refused),
     DT_TEST(streams_and_events_are_always_done),
+    DT_TEST(the_time_between_events_is_in_milliseconds),
+    DT_TEST(free_memory_is_what_the_system_has_available),
     DT_TEST(the_host_device_has_no_capture),
     DT_TEST(info_names_processor_and_threads),
     DT_TEST(a_device_needs_a_thread),

@@ -153,6 +153,54 @@ static void the_traffic_of_resnet50_matches_a_count_by_hand(void)
     destroy(net);
 }
 
+/* ResNet-18 on two images of 32 pixels in fp32, on a backend that fuses all it can and keeps no masks: bytes are
+ * those that the comments of layers' files list, worked out by hand; the multiply-adds are those of forward. */
+static void bytes_and_flops_of_each_kind_of_layer_are_exact(void)
+{
+    static const struct {
+        const char *name;
+        int64_t forward, backward, macs;
+    } rows[] = {
+        {"input", 6144 + 24576, 0, 0},
+        {"conv1", 24576 + 37632 + 131072, 24576 + 37632 + 131072, 2 * 64 * 16 * 16 * 3 * 49},
+        {"bn1", 0, 3 * 131072, 0},
+        {"maxpool", 131072 + 32768 + 8192, 2 * 131072 + 32768 + 8192, 0},
+        /* the first of two readers of a plain value adds to what the other one has written */
+        {"layer1.0.conv1", 2 * 32768 + 147456, 5 * 32768 + 2 * 147456, 2 * 64 * 8 * 8 * 64 * 9},
+        /* the only reader of a normalised value sums the gradient of its BatchNorm */
+        {"layer1.0.conv2", 2 * 32768 + 147456, 5 * 32768 + 2 * 147456, 2 * 64 * 8 * 8 * 64 * 9},
+        {"layer1.0.bn2", 0, 3 * 32768, 0},
+        {"layer1.0.add", 3 * 32768, 4 * 32768, 0},
+        {"layer2.0.conv1", 32768 + 294912 + 16384, 3 * 32768 + 2 * 294912 + 2 * 16384,
+         2 * 128 * 4 * 4 * 64 * 9},
+        {"layer2.0.downsample.0", 32768 + 32768 + 16384, 2 * (32768 + 32768 + 16384), 2 * 128 * 4 * 4 * 64},
+        {"layer2.0.add", 3 * 16384, 5 * 16384, 0},
+        {"avgpool", 4096 + 4096, 4096 + 4096, 0},
+        {"fc", 4096 + 20480 + 80, 2 * 4096 + 20480 + 2 * 80 + 20480, 2 * 512 * 10},
+        {"loss", 2 * 80, 0, 0},
+    };
+    dt_net *net = create_net();
+    dt_net_info info;
+    size_t found = 0;
+    dt_net_get_info(net, &info);
+    for (int64_t i = -1; i < info.n_layers; i++)
+        for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+            dt_layer_traffic forward, backward;
+            dt_net_layer_traffic(net, i, DT_LAYER_FORWARD, &forward);
+            dt_net_layer_traffic(net, i, DT_LAYER_BACKWARD, &backward);
+            if (strcmp(forward.name, rows[k].name) != 0)
+                continue;
+            found++;
+            DT_CHECK_MSG(forward.bytes == rows[k].forward && backward.bytes == rows[k].backward,
+                         "%s: %lld and %lld bytes", rows[k].name, (long long)forward.bytes,
+                         (long long)backward.bytes);
+            DT_CHECK_CLOSE(forward.flops, 2.0 * (double)rows[k].macs, 0);
+            DT_CHECK_CLOSE(backward.flops, (i == 0 ? 2.0 : 4.0) * (double)rows[k].macs, 0);
+        }
+    DT_CHECK_INT(found, sizeof rows / sizeof *rows);
+    destroy(net);
+}
+
 #ifdef DT_WITH_CUDA
 /* No tool listens here, but all calls of NVTX are made. */
 static void nvtx_ranges_change_no_result(void)
@@ -187,6 +235,7 @@ static const dt_test tests[] = {
     DT_TEST(times_add_up_to_no_more_than_the_passes),
     DT_TEST(a_profile_of_too_few_passes_reports_how_many),
     DT_TEST(the_traffic_of_resnet50_matches_a_count_by_hand),
+    DT_TEST(bytes_and_flops_of_each_kind_of_layer_are_exact),
 #ifdef DT_WITH_CUDA
     DT_TEST(nvtx_ranges_change_no_result),
 #endif
