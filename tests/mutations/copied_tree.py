@@ -102,21 +102,31 @@ class Copy:
         jobs = [] if "mutations" in words[-1] else [f"-j{self.options.jobs}"]
         return self.command("make", ["make", "-s", "--no-print-directory", *jobs, *words], self.build)
 
-    def run(self, words, cwd, env, limit_s):
-        """(exit code, output); None as the code where the command ran longer than limit_s and was ended with its process group."""
-        with tempfile.TemporaryFile() as output:
+    def run(self, words, cwd, env, limit_s, until=None):
+        """(exit code, output). None as the code where the command ran longer than limit_s: it was ended with its process group. It is also ended, with 1
+        as its code, once a line of the output matches `until`."""
+        with tempfile.NamedTemporaryFile() as output:
             child = subprocess.Popen(words, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output,
                                      stderr=subprocess.STDOUT, start_new_session=True)
             self.running.add(child)
-            code = None
+            code, end_s = None, time.monotonic() + (limit_s or 3600)
             try:
-                code = child.wait(limit_s)
-            except subprocess.TimeoutExpired:
-                self.end(child)
+                while code is None and time.monotonic() < end_s:
+                    try:
+                        code = child.wait(1.0)
+                    except subprocess.TimeoutExpired:
+                        if until and re.search(until, self.text(output), re.M):
+                            code = 1
+                if child.poll() is None:
+                    self.end(child)
             finally:
                 self.running.discard(child)
-            output.seek(0)
-            return code, output.read().decode(errors="replace")
+            return code, self.text(output)
+
+    @staticmethod
+    def text(output):
+        with open(output.name, encoding="utf-8", errors="replace") as f:
+            return f.read()
 
     def end(self, child):
         for sign, seconds in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
@@ -232,7 +242,7 @@ class Tests:
         words = ["bash", os.path.join(self.copy.tree, test)] if test.endswith(".sh") else [os.path.join(self.copy.build, test)]
         with tempfile.TemporaryDirectory(prefix="mut-", ignore_cleanup_errors=True) as folder:
             begin = time.monotonic()
-            code, output = self.copy.run(words, self.copy.build, dict(self.env, TMPDIR=folder), limit_s)
+            code, output = self.copy.run(words, self.copy.build, dict(self.env, TMPDIR=folder), limit_s, "^not ok ")
             seconds = time.monotonic() - begin
         if code in (0, 77):
             return None, seconds, code == 77
