@@ -30,6 +30,7 @@ LAUNCH_TESTS += tests/launch/options/suggest_test
 LAUNCH_TESTS += tests/launch/options/weights_effects_test
 LAUNCH_TESTS += tests/launch/run/job_test
 LAUNCH_TESTS += tests/launch/run/lock_owner_test
+LAUNCH_TESTS += tests/launch/run/resume_check_test
 LAUNCH_TESTS += tests/launch/run/run_lock_test
 LAUNCH_TESTS += tests/launch/show/layer_times_test
 LAUNCH_TESTS += tests/launch/show/output_test

@@ -335,6 +335,7 @@ static void train_on(job *j, const rank_parts *p)
                                     .store = j->second_store && rank >= 2 ? j->second_store : j->store,
                                     .per_host = j->second_store != NULL,
                                     .mirror = j->mirror,
+                                    .accepts = j->accepts,
                                     .events = &s.head,
                                     .sinks = sinks,
                                     .n_sinks = rank == 0 ? 1 : 0};

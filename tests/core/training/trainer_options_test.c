@@ -42,6 +42,7 @@ static void go_on_after(int64_t step, bool lagging)
     job whole = scaled_job(1), again = scaled_job(1);
     whole.lagging = again.lagging = lagging;
     whole.config.ema_decay = again.config.ema_decay = 0.9;
+    whole.config.ema_warmup = again.config.ema_warmup = true; /* until step 81 */
     run(&whole);
     check_all(&whole, DT_OK);
     again.store = fake_store_create(&(fake_store_options){0});
@@ -146,6 +147,66 @@ static void lars_trains(void)
     free_job(&sgd);
 }
 
+/* -- what the caller says about a checkpoint -------------------------------------------------------------- */
+
+static dt_status refuse(void *context, const dt_manifest *m, bool *new_momentum, dt_error *err)
+{
+    (void)context;
+    (void)new_momentum;
+    return dt_fail(err, DT_ERR_USAGE, "the checkpoint of step %d with '%s' is refused", (int)m->step,
+                   m->config_text);
+}
+
+static dt_status without_momentum(void *context, const dt_manifest *m, bool *new_momentum, dt_error *err)
+{
+    (void)context;
+    (void)m;
+    (void)err;
+    *new_momentum = true;
+    return DT_OK;
+}
+
+static void a_checkpoint_that_the_caller_refuses_is_not_resumed(void)
+{
+    job j = new_job(2);
+    j.store = fake_store_create(&(fake_store_options){0});
+    j.config.steps = 4;
+    run(&j);
+    check_all(&j, DT_OK);
+    j.accepts = refuse;
+    run_again(&j);
+    check_all(&j, DT_ERR_USAGE);
+    DT_CHECK_STR(j.error[1].message, "the checkpoint of step 4 with 'seed = 3;' is refused");
+    j.store->ops->destroy(j.store);
+    free_job(&j);
+}
+
+/* With a momentum of zero the first step goes along its own gradient. It equals that of a resume without
+ * momentum, --momentum 0. */
+static void the_momentum_can_begin_with_zero(void)
+{
+    job plain = new_job(1), zero = new_job(1), kept = new_job(1);
+    job *const all[] = {&plain, &zero, &kept};
+    for (int i = 0; i < 3; i++) {
+        job *j = all[i];
+        j->store = fake_store_create(&(fake_store_options){0});
+        j->config.steps = 4;
+        run(j);
+        check_all(j, DT_OK);
+        j->config.steps = 5;
+        j->accepts = j == &zero ? without_momentum : NULL;
+        j->config.momentum = j == &plain ? 0.0 : 0.9;
+        run_again(j);
+        check_all(j, DT_OK);
+        DT_CHECK_INT(j->steps[0].step, 5);
+        j->store->ops->destroy(j->store);
+    }
+    DT_CHECK_BYTES(zero.values[0], plain.values[0], kept_bytes(&zero));
+    DT_CHECK(memcmp(kept.values[0], plain.values[0], kept_bytes(&kept)) != 0);
+    for (int i = 0; i < 3; i++)
+        free_job(all[i]);
+}
+
 static const dt_test tests[] = {
     DT_TEST(skipped_steps_are_counted_and_reported),
     DT_TEST(resume_restores_the_loss_scale_and_the_averages),
@@ -153,5 +214,7 @@ static const dt_test tests[] = {
     DT_TEST(resume_with_ema_refuses_a_checkpoint_without_averages),
     DT_TEST(gradients_that_always_overflow_end_the_training),
     DT_TEST(lars_trains),
+    DT_TEST(a_checkpoint_that_the_caller_refuses_is_not_resumed),
+    DT_TEST(the_momentum_can_begin_with_zero),
 };
 DT_TEST_MAIN("core/trainer_options", tests)
