@@ -235,7 +235,7 @@ static dt_status accept_classes(const dt_training *t, const dt_manifest *m, cons
 /* A dt_checkpoint_accept. */
 static dt_status accept_checkpoint(void *context, const dt_manifest *m, dt_error *err)
 {
-    const dt_training *t = context;
+    dt_training *t = context;
     const dt_config *c = t->parts->config;
     const char *mend = "use another --out, or --resume never to start over";
     if (strcmp(m->arch, t->parts->arch) != 0)
@@ -250,22 +250,19 @@ static dt_status accept_checkpoint(void *context, const dt_manifest *m, dt_error
         return dt_fail(err, DT_ERR_USAGE,
                        "the checkpoint of step %lld has seed %llu, and --seed says %llu: %s",
                        (long long)m->step, (unsigned long long)m->seed, (unsigned long long)c->seed, mend);
-    bool new_momentum = false;
+    t->new_momentum = false;
     if (t->parts->accepts)
-        DT_TRY(t->parts->accepts(t->parts->accepts_context, m, &new_momentum, err));
+        DT_TRY(t->parts->accepts(t->parts->accepts_context, m, &t->new_momentum, err));
     return check_cursor(t, m, mend, err);
 }
 
 /* Start with a momentum of zero if the checkpoint's is of no use for this start. */
-static dt_status choose_momentum(const dt_training *t, const dt_manifest *m, dt_error *err)
+static dt_status choose_momentum(const dt_training *t, dt_error *err)
 {
     const dt_trainer_parts *p = t->parts;
     dt_device *device = p->kernels->device;
-    bool new_momentum = false;
     dt_net_vectors v;
-    if (p->accepts)
-        DT_TRY(p->accepts(p->accepts_context, m, &new_momentum, err));
-    if (!new_momentum)
+    if (!t->new_momentum)
         return DT_OK;
     if (p->comm->rank == 0)
         dt_log_warn("the momentum starts from zero: the checkpoint's is another optimizer's");
@@ -323,7 +320,7 @@ static dt_status go_on_from(dt_training *t, dt_step *step, const dt_manifest *m,
                     (long long)m->global_batch, (long long)t->global_batch);
     warn_of_other_computer(t, m);
     DT_TRY(use_classes(t, m, err));
-    DT_TRY(choose_momentum(t, m, err));
+    DT_TRY(choose_momentum(t, err));
     DT_TRY(restore_loss_scale(t, step, m, err));
     dt_step_set_n_before(step, m->step);
     return dt_net_weights_changed(p->net, err);

@@ -17,6 +17,7 @@ typedef struct dt_training {
     int64_t global_batch, steps_per_epoch;
     int64_t total_steps;  /* the number of the last step */
     int64_t first_step;   /* steps that were done when this start began */
+    bool new_momentum;    /* the checkpoint's is of no use: parts->accepts */
     int64_t resumed_step; /* of the checkpoint that this start goes on from; -1: none */
 
     /* the cursor, which a checkpoint holds: what has been enqueued so far */

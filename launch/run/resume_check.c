@@ -14,9 +14,8 @@ static dt_status compare(const dt_options *now, const dt_options *before, const 
                          bool *new_momentum, dt_error *err)
 {
     const int row = dt_options_find("lars-form", DT_COMMAND_TRAIN);
-    const dt_lars_form is = now->config.lars_form, was = before->origin[row] == DT_ORIGIN_DEFAULT
-                                                             ? DT_LARS_TORCH
-                                                             : before->config.lars_form;
+    const bool is_older = before->origin[row] == DT_ORIGIN_DEFAULT; /* than the option */
+    const dt_lars_form is = now->config.lars_form, was = is_older ? DT_LARS_TORCH : before->config.lars_form;
     *new_momentum = strcmp(now->config.optimizer, before->config.optimizer) != 0;
     if (*new_momentum || strcmp(now->config.optimizer, "lars") != 0 || is == was)
         return DT_OK;
