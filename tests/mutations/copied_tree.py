@@ -239,7 +239,8 @@ class Tests:
 
     def run(self, test, limit_s):
         """None if it passes or is skipped; otherwise what failed. Also the seconds that it took, and whether it was skipped."""
-        words = ["bash", os.path.join(self.copy.tree, test)] if test.endswith(".sh") else [os.path.join(self.copy.build, test)]
+        program = ["bash", os.path.join(self.copy.tree, test)] if test.endswith(".sh") else [os.path.join(self.copy.build, test)]
+        words = ["env", "--default-signal", *program]  # nohup ignores SIGHUP, and tests of signals need it
         with tempfile.TemporaryDirectory(prefix="mut-", ignore_cleanup_errors=True) as folder:
             begin = time.monotonic()
             code, output = self.copy.run(words, self.copy.build, dict(self.env, TMPDIR=folder), limit_s, "^not ok ")
