@@ -4,7 +4,19 @@
 
 #include <math.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
+
+static const struct timespec *stands_at; /* not NULL: the monotonic clock is there */
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    if (!stands_at || clock != CLOCK_MONOTONIC)
+        return (int)syscall(SYS_clock_gettime, clock, now);
+    *now = *stands_at;
+    return 0;
+}
 
 static const char *formatted(double seconds)
 {
@@ -31,6 +43,8 @@ static void invalid_durations_are_shown_as_unknown(void)
     DT_CHECK_STR(formatted(-1), "--:--");
     DT_CHECK_STR(formatted(NAN), "--:--");
     DT_CHECK_STR(formatted(INFINITY), "--:--");
+    DT_CHECK_STR(formatted(1e15), "277777777777:46:40");
+    DT_CHECK_STR(formatted(1.1e15), "--:--");
 }
 
 static void a_formatted_duration_never_overruns_its_buffer(void)
@@ -105,6 +119,31 @@ static void a_deadline_is_the_given_time_from_now(void)
     DT_CHECK((double)dt_clock_deadline(-100).tv_sec >= dt_clock_s() - 2);
 }
 
+static void a_deadline_carries_a_whole_second(void)
+{
+    static const struct {
+        struct timespec now;
+        double wait;
+        struct timespec until;
+    } cases[] = {{{7, 0}, 0.0, {7, 0}},
+                 {{7, 500000000}, 0.25, {7, 750000000}},
+                 {{7, 500000000}, 0.5, {8, 0}},
+                 {{7, 999999999}, 0.0, {7, 999999999}},
+                 {{7, 750000000}, 2.75, {10, 500000000}},
+                 {{7, 0}, -1.0, {7, 0}},
+                 {{7, 0}, 1e9, {1000000007, 0}},
+                 {{7, 0}, 2e9, {1000000007, 0}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        stands_at = &cases[i].now;
+        const struct timespec until = dt_clock_deadline(cases[i].wait);
+        const double now = dt_clock_s();
+        stands_at = NULL;
+        DT_CHECK_INT(until.tv_sec, cases[i].until.tv_sec);
+        DT_CHECK_INT(until.tv_nsec, cases[i].until.tv_nsec);
+        DT_CHECK_CLOSE(now, 7.0 + 1e-9 * (double)cases[i].now.tv_nsec, 0);
+    }
+}
+
 static const dt_test tests[] = {
     DT_TEST(durations_are_formatted_for_people),
     DT_TEST(invalid_durations_are_shown_as_unknown),
@@ -114,6 +153,7 @@ static const dt_test tests[] = {
     DT_TEST(signals_do_not_shorten_a_sleep),
     DT_TEST(a_sleep_of_no_time_returns_at_once),
     DT_TEST(a_deadline_is_the_given_time_from_now),
+    DT_TEST(a_deadline_carries_a_whole_second),
 };
 
 DT_TEST_MAIN("core/base/clock", tests)

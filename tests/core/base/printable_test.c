@@ -4,6 +4,8 @@
 #include "core/base/alloc.h"
 #include "tests/testing.h"
 
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 static void check_printable(const char *text, const char *expected)
@@ -65,6 +67,43 @@ static void characters_that_are_not_seen_become_their_numbers(void)
     check_printable("\U000e0041\ufe0f", "\\u{e0041}\\u{fe0f}");
 }
 
+/* UTF-8 of a code point below 0x110000. */
+static void encode(uint32_t code, char out[5])
+{
+    const int n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    memset(out, 0, 5);
+    for (int i = n - 1; i > 0; i--, code >>= 6)
+        out[i] = (char)(0x80 | (code & 0x3f));
+    out[0] = (char)(lead[n] | code);
+}
+
+/* Unicode 15's Default_Ignorable_Code_Point, with U+2028 to U+202E and U+FFF9 to U+FFFB: the characters at the
+ * ends of each range, and those beside it. */
+static void the_ranges_of_unseen_characters_are_unicodes(void)
+{
+    static const uint32_t ranges[][2] = {
+        {0xad, 0xad},       {0x34f, 0x34f},    {0x61c, 0x61c},   {0x115f, 0x1160}, {0x17b4, 0x17b5},
+        {0x180b, 0x180f},   {0x200b, 0x200f},  {0x2028, 0x202e}, {0x2060, 0x206f}, {0x3164, 0x3164},
+        {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},  {0xffa0, 0xffa0}, {0xfff0, 0xfffb}, {0x1bca0, 0x1bca3},
+        {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        for (uint32_t code = ranges[i][0] - 1; code <= ranges[i][1] + 1;
+             code += code == ranges[i][0] && ranges[i][1] > code + 1 ? ranges[i][1] - code : 1) {
+            char text[5], expected[32], json[32];
+            const bool unseen = code >= ranges[i][0] && code <= ranges[i][1];
+            encode(code, text);
+            snprintf(expected, sizeof expected, "\\u{%04x}", (unsigned)code);
+            check_printable(text, unseen ? expected : text);
+            if (code > 0xffff)
+                snprintf(json, sizeof json, "\\u%04x\\u%04x", 0xd800U + ((code - 0x10000) >> 10),
+                         0xdc00U + (code & 0x3ff));
+            else
+                snprintf(json, sizeof json, "\\u%04x", (unsigned)code);
+            check_json(text, unseen ? json : text);
+        }
+}
+
 static void a_small_buffer_holds_whole_escapes_only(void)
 {
     char out[8];
@@ -110,6 +149,7 @@ static const dt_test tests[] = {
     DT_TEST(control_characters_become_their_bytes),
     DT_TEST(what_is_not_utf8_becomes_its_bytes),
     DT_TEST(characters_that_are_not_seen_become_their_numbers),
+    DT_TEST(the_ranges_of_unseen_characters_are_unicodes),
     DT_TEST(a_small_buffer_holds_whole_escapes_only),
     DT_TEST(json_keeps_all_that_it_can_hold),
     DT_TEST(a_copy_is_as_long_as_the_text_needs),

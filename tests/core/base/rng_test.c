@@ -44,6 +44,13 @@ static void the_numbers_are_those_of_earlier_versions(void)
     DT_CHECK_INT(dt_rng_u64(&g), (int64_t)0x7465b16dafb83266);
     DT_CHECK_CLOSE(dt_rng_normal(&g), 1.65612686, 1e-7);
     DT_CHECK_INT(dt_rng_permute(1, 2, 1281167, 3), 700272);
+    g = dt_rng_at(0x0123456789abcdef, DT_RNG_INIT, 0x1111222233334444, 0x5555666677778888);
+    DT_CHECK(dt_rng_uniform(&g) == 0x1.83e032p-1F);              /* 0xc1f019 / 2^24 */
+    DT_CHECK(dt_rng_uniform_double(&g) == 0x1.d196c5b6bee0cp-2); /* the upper 53 bits of 0x7465b16dafb83266 */
+    static const int64_t middles[][2] = {{2, 1},   {4, 1},   {5, 2},    {16, 12},    {17, 3},
+                                         {64, 34}, {65, 56}, {256, 34}, {4096, 799}, {65536, 15161}};
+    for (size_t i = 0; i < sizeof middles / sizeof *middles; i++) /* powers of 4 and others */
+        DT_CHECK_INT(dt_rng_permute(1, 2, middles[i][0], middles[i][0] / 2), middles[i][1]);
 }
 
 static void every_argument_changes_the_numbers(void)
