@@ -112,6 +112,8 @@ static void the_extremes_stay_in_range(void)
     dt_rng g = {.n_left = 4, .buffer = {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}};
     DT_CHECK(dt_rng_uniform(&g) < 1);
     DT_CHECK(dt_rng_uniform_double(&g) < 1);
+    g = (dt_rng){.n_left = 4, .buffer = {0x800}}; /* all 53 bits count */
+    DT_CHECK(dt_rng_uniform_double(&g) == 0x1p-53);
     g = (dt_rng){.n_left = 4};
     const float farthest = dt_rng_normal(&g); /* log of the smallest number, not of 0 */
     DT_CHECK_CLOSE(farthest, sqrt(-2 * log(0x1p-32)), 1e-5);

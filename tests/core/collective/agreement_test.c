@@ -59,6 +59,17 @@ static void one_ranks_failure_fails_all_ranks(void)
                "rank 0 on host0: no images");
 }
 
+static void all_ranks_get_the_line_of_the_failure(void)
+{
+    vote v = {.mine = {[1] = DT_ERR_IO}, .message = {[1] = "no space"}};
+    dt_error here = {0};
+    fake_comm_run(3, vote_main, &v);
+    for (int r = 0; r < 3; r++)
+        DT_CHECK(v.error[r].line > 0 && v.error[r].line == v.error[1].line);
+    dt_fail(&here, DT_ERR_IO, "no space");
+    DT_CHECK(v.error[0].line < here.line); /* vote_main's, which is above */
+}
+
 static void the_lowest_rank_that_failed_is_reported(void)
 {
     check_vote(&(vote){.mine = {[1] = DT_ERR_MEMORY, [3] = DT_ERR_IO},
@@ -257,6 +268,19 @@ static void long_values_are_shown_where_they_differ(void)
     check_comparison(&d, 2, DT_OK, "");
 }
 
+static void values_that_fit_are_shown_whole(void)
+{
+    char a[81], b[81], message[300];
+    memset(a, 'a', sizeof a);
+    a[80] = '\0';
+    memcpy(b, a, sizeof b);
+    b[79] = 'b';
+    comparison c = batches(2, (const char *[]){a, b});
+    snprintf(message, sizeof message,
+             "--batch differs between ranks: %s on rank 0 (host0), %s on rank 1 (host0)", a, b);
+    check_comparison(&c, 2, DT_ERR_USAGE, message);
+}
+
 static void long_lists_of_ranks_are_cut_short(void)
 {
     comparison c = {.n = 1, .field = {"--seed"}};
@@ -295,6 +319,7 @@ static void out_of_memory_on_one_rank_fails_all_ranks(void)
 static const dt_test tests[] = {
     DT_TEST(all_ok_is_ok),
     DT_TEST(one_ranks_failure_fails_all_ranks),
+    DT_TEST(all_ranks_get_the_line_of_the_failure),
     DT_TEST(the_lowest_rank_that_failed_is_reported),
     DT_TEST(an_error_of_all_ranks_is_reported_without_a_rank),
     DT_TEST(ranks_with_the_same_error_are_counted),
@@ -307,6 +332,7 @@ static const dt_test tests[] = {
     DT_TEST(a_difference_names_field_values_ranks_and_host),
     DT_TEST(the_first_field_that_differs_is_reported),
     DT_TEST(long_values_are_shown_where_they_differ),
+    DT_TEST(values_that_fit_are_shown_whole),
     DT_TEST(long_lists_of_ranks_are_cut_short),
     DT_TEST(out_of_memory_on_one_rank_fails_all_ranks),
 };

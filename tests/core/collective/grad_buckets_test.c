@@ -145,6 +145,55 @@ static void a_part_larger_than_a_bucket_gets_a_bucket_of_its_own(void)
     tear_down(&l);
 }
 
+/* 1000 elements, one a part: a bucket takes all that fit. */
+static void buckets_are_filled_to_their_limit(void)
+{
+    static const int64_t expected[] = {50, 400, 400, 150};
+    static const int64_t before_an_empty_one[] = {10, 60, 0};
+    int64_t sizes[1000];
+    layout l;
+    for (int i = 0; i < 1000; i++)
+        sizes[i] = 1;
+    set_up(&l, 2, 1000, sizes, 4 * 400);
+    report_backwards(&l);
+    DT_CHECK_INT(l.comm.n_starts, 4);
+    for (int i = 0; i < 4; i++)
+        DT_CHECK_INT(l.comm.n[i], expected[i]);
+    tear_down(&l);
+    /* an empty part gets no bucket of its own */
+    set_up(&l, 2, 3, before_an_empty_one, 4 * 400);
+    report_backwards(&l);
+    DT_CHECK_INT(l.comm.n_starts, 2);
+    DT_CHECK_INT(l.comm.n[0], 60);
+    DT_CHECK_INT(l.comm.n[1], 10);
+    tear_down(&l);
+}
+
+/* 3100 elements, one a part, in buckets of a 31st at least, because the last part is exact; with float32 on
+ * the wire of a 32nd. */
+static void an_exact_part_leaves_one_bucket_fewer(void)
+{
+    for (int exact = 0; exact <= 1; exact++) {
+        static dt_grad_part parts[3100];
+        static float grads[3100];
+        recorder comm = {.head = {.ops = &recorder_ops, .size = 2}, .grads = grads};
+        dt_grad_buckets *buckets = NULL;
+        dt_error err = {0};
+        for (int i = 0; i < 3100; i++)
+            parts[i] = (dt_grad_part){i, 1, exact && i == 3099};
+        DT_REQUIRE(dt_grad_buckets_create(&comm.head, grads, 3100, parts, 3100, 4, exact ? DT_F16 : DT_F32,
+                                          &buckets, &err) == DT_OK);
+        for (int64_t i = 3099; i >= 0; i--)
+            DT_REQUIRE(dt_grad_buckets_ready(buckets, i, &err) == DT_OK);
+        DT_CHECK_INT(comm.n[0], exact ? 1 : 96 / 8);
+        DT_CHECK_INT(comm.n[1], exact ? 100 / 8 : 96);
+        DT_CHECK_INT(comm.n[2], exact ? 100 : 96);
+        DT_CHECK_INT(comm.n_starts, dt_grad_buckets_count(buckets));
+        DT_CHECK_INT(dt_grad_buckets_finish(buckets, NULL, &err), DT_OK);
+        dt_grad_buckets_destroy(buckets);
+    }
+}
+
 static void there_are_at_most_64_buckets(void)
 {
     int64_t sizes[1000];
@@ -376,6 +425,8 @@ static void exact_parts_are_sent_as_float32(void)
 static const dt_test tests[] = {
     DT_TEST(buckets_are_cut_from_the_end_and_the_first_is_small),
     DT_TEST(a_part_larger_than_a_bucket_gets_a_bucket_of_its_own),
+    DT_TEST(buckets_are_filled_to_their_limit),
+    DT_TEST(an_exact_part_leaves_one_bucket_fewer),
     DT_TEST(there_are_at_most_64_buckets),
     DT_TEST(empty_parts_and_empty_vectors_are_accepted),
     DT_TEST(parts_that_do_not_cover_the_vector_are_refused),

@@ -70,6 +70,38 @@ static void a_chain_needs_the_memory_of_two_blocks(void)
     DT_CHECK_INT(plan(blocks, 20), 2 * 640);
 }
 
+/* The largest first, each at the lowest offset that is free while it lives. */
+static void a_block_fills_the_lowest_gap_that_is_large_enough(void)
+{
+    dt_planned_block b[] = {{.bytes = 64, .first = 0, .last = 10},  /* lives with all but the last */
+                            {.bytes = 700, .first = 2, .last = 10}, /* where `900` was */
+                            {.bytes = 1000, .first = 0, .last = 10},
+                            {.bytes = 900, .first = 0, .last = 1},
+                            {.bytes = 800, .first = 0, .last = 10},
+                            {.bytes = 960, .first = 11, .last = 12}}; /* after all of them */
+    DT_CHECK_INT(plan(b, 6), 1024 + 960 + 832 + 64);
+    DT_CHECK_INT(b[2].offset, 0);
+    DT_CHECK_INT(b[5].offset, 0);
+    DT_CHECK_INT(b[3].offset, 1024);
+    DT_CHECK_INT(b[4].offset, 1024 + 960);
+    DT_CHECK_INT(b[1].offset, 1024);
+    DT_CHECK_INT(b[0].offset, 1024 + 960 + 832);
+}
+
+/* Blocks that live in the same tick, be it one's last and the other's first, do not share memory; those of
+ * neighbouring ticks do. */
+static void a_tick_that_two_blocks_share_keeps_them_apart(void)
+{
+    dt_planned_block touching[] = {{.bytes = 64, .first = 0, .last = 3},
+                                   {.bytes = 64, .first = 3, .last = 5}};
+    dt_planned_block apart[] = {{.bytes = 64, .first = 0, .last = 3}, {.bytes = 65, .first = 4, .last = 5}};
+    DT_CHECK_INT(plan(touching, 2), 128);
+    DT_CHECK_INT(touching[0].offset, 0); /* of equal sizes the first comes first */
+    DT_CHECK_INT(touching[1].offset, 64);
+    DT_CHECK_INT(plan(apart, 2), 128); /* 65 bytes take 128 */
+    DT_CHECK_INT(apart[0].offset + apart[1].offset, 0);
+}
+
 static void no_blocks_need_no_memory(void)
 {
     DT_CHECK_INT(plan(NULL, 0), 0);
@@ -92,6 +124,8 @@ static void a_failed_allocation_is_reported(void)
 static const dt_test tests[] = {
     DT_TEST(blocks_that_live_together_never_overlap),
     DT_TEST(a_chain_needs_the_memory_of_two_blocks),
+    DT_TEST(a_block_fills_the_lowest_gap_that_is_large_enough),
+    DT_TEST(a_tick_that_two_blocks_share_keeps_them_apart),
     DT_TEST(no_blocks_need_no_memory),
     DT_TEST(a_failed_allocation_is_reported),
 };
