@@ -7,6 +7,7 @@ COMM_TESTS += tests/comm/deadline_clock_test
 COMM_TESTS += tests/comm/deadline_test
 COMM_TESTS += tests/comm/fake_comm_test
 COMM_TESTS += tests/comm/mpi_local_test
+COMM_TESTS += tests/comm/nccl_local_test
 COMM_TESTS += tests/comm/nccl_network_test
 COMM_TESTS += tests/comm/self_test
 tests_comm_deadline_clock_test_LDFLAGS = $(fake_clock_flags)

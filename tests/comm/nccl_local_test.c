@@ -1,0 +1,204 @@
+/* comm/nccl with one rank and without MPI: marks, positions and what stays after a failure, on a fake GPU and a
+ * fake NCCL whose calls the test observes. */
+#include "comm/nccl/internal.h"
+#include "comm/self.h"
+#include "tests/fakes/fake_gpu.h"
+#include "tests/fakes/fake_nccl.h"
+#include "tests/testing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static dt_device *device;
+static dt_nccl_api api;
+static dt_comm_nccl *c;
+
+/* What was enqueued: 'm' a mark, 'P' a pack with a mark, 'p' one without, 'U' and 'u' for unpack, 's' a sum. */
+static char calls[64];
+static int sum_result;
+
+static void record(char call)
+{
+    const size_t n = strlen(calls);
+    if (n + 1 < sizeof calls)
+        calls[n] = call;
+}
+
+static int record_mark(void *stream, dt_nccl_mark mark)
+{
+    record('m');
+    return fake_nccl()->mark(stream, mark);
+}
+
+static int record_pack(void *stream, const float *from, void *to, int64_t n, dt_dtype wire,
+                       dt_nccl_mark begun)
+{
+    record(begun.count ? 'P' : 'p');
+    return fake_nccl()->pack(stream, from, to, n, wire, begun);
+}
+
+static int record_unpack(void *stream, const void *from, float *to, int64_t n, dt_dtype wire,
+                         dt_nccl_mark done)
+{
+    record(done.count ? 'U' : 'u');
+    return fake_nccl()->unpack(stream, from, to, n, wire, done);
+}
+
+static int record_sum(void *handle, const void *from, void *to, int64_t n, dt_dtype dtype, void *stream)
+{
+    record('s');
+    return sum_result ? sum_result : fake_nccl()->all_reduce(handle, from, to, n, dtype, stream);
+}
+
+static void begin(void)
+{
+    dt_comm *host = NULL, *comm = NULL;
+    dt_error err = {0};
+    api = *fake_nccl();
+    api.mark = record_mark;
+    api.pack = record_pack;
+    api.unpack = record_unpack;
+    api.all_reduce = record_sum;
+    sum_result = DT_NCCL_SUCCESS;
+    DT_REQUIRE(dt_comm_self_create(&host, &err) == DT_OK);
+    DT_REQUIRE_MSG(dt_comm_nccl_create(host, device, &(dt_comm_nccl_options){.api = &api, .wire_bytes = 4096},
+                                       &comm, &err) == DT_OK,
+                   "%s", err.message);
+    c = (dt_comm_nccl *)comm;
+    memset(calls, 0, sizeof calls);
+}
+
+static void end(void)
+{
+    c->head.ops->destroy(&c->head);
+}
+
+static void finish(void)
+{
+    dt_event *event = NULL;
+    dt_error err = {0};
+    DT_REQUIRE(device->ops->event_create(device, false, &event, &err) == DT_OK);
+    DT_CHECK_INT(device->ops->event_record(device, event, NULL, &err), DT_OK);
+    DT_CHECK_INT(c->head.ops->device_wait(&c->head, device, event, &err), DT_OK);
+    device->ops->event_destroy(device, event);
+}
+
+static void marks_are_at_the_beginning_and_the_end_of_a_sum(void)
+{
+    static const struct {
+        int64_t n;
+        dt_dtype wire;
+        const char *calls;
+    } cases[] = {{1, DT_F32, "msm"},        {5000, DT_F32, "msm"},       {2048, DT_F16, "PsU"},
+                 {2049, DT_BF16, "PsupsU"}, {6144, DT_F16, "PsupsupsU"}, {0, DT_F16, ""}};
+    static float v[6144];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dt_comm_request *request = NULL;
+        dt_error err = {0};
+        begin();
+        DT_REQUIRE(dt_nccl_all_reduce_start(&c->head, v, cases[i].n, cases[i].wire, &request, &err) == DT_OK);
+        DT_REQUIRE(dt_nccl_wait(&c->head, request, &err) == DT_OK);
+        finish();
+        DT_CHECK_STR(calls, cases[i].calls);
+        end();
+    }
+}
+
+static void buckets_are_numbered_from_0_in_each_step(void)
+{
+    static float v[8];
+    begin();
+    for (c->head.step = 7; c->head.step < 10; c->head.step++) {
+        dt_comm_request *requests[3];
+        dt_error err = {0};
+        for (int k = 0; k < 3; k++) {
+            DT_REQUIRE(dt_nccl_all_reduce_start(&c->head, v, 8, k == 1 ? DT_F32 : DT_F16, &requests[k],
+                                                &err) == DT_OK);
+            DT_CHECK_INT(c->bucket_bytes[k], k == 1 ? 32 : 16);
+            DT_CHECK_INT(c->n_started, k + 1);
+        }
+        for (int k = 0; k < 3; k++)
+            DT_REQUIRE(dt_nccl_wait(&c->head, requests[k], &err) == DT_OK);
+        finish();
+        const dt_position position = dt_nccl_device_position(c);
+        DT_CHECK_INT(position.kind, DT_POSITION_WORK); /* all that was begun has ended */
+        DT_CHECK_INT(position.number, 64 * (c->head.step - 6) + 2);
+        DT_CHECK_INT(position.step, c->head.step);
+        DT_CHECK_INT(position.bucket, 2);
+        DT_CHECK_INT(position.bytes, 16);
+    }
+    end();
+}
+
+static void the_position_is_the_last_sum_begun(void)
+{
+    int64_t begun = -1, done = -1;
+    begin();
+    c->first_step = 100;
+    c->bucket_bytes[5] = 1234;
+    c->seen[0].begun = c->seen[5].begun = 2;
+    c->seen[6].begun = 1;
+    c->seen[0].done = 2;
+    c->seen[5].done = c->seen[6].done = 1;
+    dt_nccl_read_marks(c, &begun, &done);
+    DT_CHECK_INT(begun, 2 * 64 + 5);
+    DT_CHECK_INT(done, 2 * 64);
+    dt_position position = dt_nccl_device_position(c);
+    DT_CHECK_INT(position.kind, DT_POSITION_BUCKET);
+    DT_CHECK_INT(position.step, 101); /* the second step since the first */
+    DT_CHECK_INT(position.bucket, 5);
+    DT_CHECK_INT(position.bytes, 1234);
+    c->seen[5].done = 2;
+    DT_CHECK_INT(dt_nccl_device_position(c).kind, DT_POSITION_WORK);
+    memset(c->seen, 0, DT_NCCL_BUCKETS * sizeof *c->seen);
+    c->start_number = 2;
+    DT_CHECK_INT(dt_nccl_device_position(c).kind, DT_POSITION_START);
+    DT_CHECK_INT(dt_nccl_device_position(c).number, 2);
+    c->start_number = 0;
+    DT_CHECK_INT(dt_nccl_device_position(c).kind, DT_POSITION_WORK);
+    end();
+}
+
+static void an_error_of_nccl_is_a_lost_rank_or_a_failure(void)
+{
+    static const struct {
+        int result;
+        dt_status status;
+    } cases[] = {{DT_NCCL_REMOTE_ERROR, DT_ERR_PEER}, {3, DT_ERR_COMM}};
+    static float v[8];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dt_comm_request *request = NULL;
+        dt_error err = {0};
+        begin();
+        sum_result = cases[i].result;
+        DT_CHECK_INT(dt_nccl_all_reduce_start(&c->head, v, 8, DT_F32, &request, &err), cases[i].status);
+        DT_CHECK_CONTAINS(err.message,
+                          "NCCL, in the sum of gradient bucket 0 of step 1 (32 bytes) (ncclAllReduce): ");
+        DT_CHECK(c->failed && atomic_load(&c->aborted));
+        DT_CHECK_INT(dt_nccl_leave(c, DT_ERR_TIMEOUT), DT_ERR_TIMEOUT);
+        DT_CHECK_INT(c->failed_as, cases[i].status); /* the first failure counts */
+        DT_CHECK_INT(dt_nccl_all_reduce_start(&c->head, v, 8, DT_F32, &request, &err), cases[i].status);
+        DT_CHECK_STR(err.message, "gradients: communication has failed before");
+        DT_CHECK_INT(c->head.ops->progress(&c->head, &err), cases[i].status);
+        end();
+    }
+}
+
+void dt_test_set_up(void)
+{
+    device = fake_gpu_create();
+}
+
+void dt_test_tear_down(void)
+{
+    device->ops->destroy(device);
+}
+
+static const dt_test tests[] = {
+    DT_TEST(marks_are_at_the_beginning_and_the_end_of_a_sum),
+    DT_TEST(buckets_are_numbered_from_0_in_each_step),
+    DT_TEST(the_position_is_the_last_sum_begun),
+    DT_TEST(an_error_of_nccl_is_a_lost_rank_or_a_failure),
+};
+
+DT_TEST_MAIN("comm/nccl_local", tests)
