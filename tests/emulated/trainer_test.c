@@ -27,6 +27,7 @@ static job gpu_job(bool no_graph)
     j.config.precision = DT_F16;
     j.config.loss_scale_init = 256;
     j.config.ema_decay = 0.9;
+    j.config.ema_warmup = true;
     j.config.accumulate = 2;
     j.config.no_graph = no_graph;
     j.n_train = 4 * 2 * 11;

@@ -53,6 +53,7 @@ static void compare(int size, int64_t accumulate, bool no_graph, double ema)
     host.n_train = lagging.n_train = 4 * size * accumulate * 21;
     host.config.accumulate = lagging.config.accumulate = accumulate;
     host.config.ema_decay = lagging.config.ema_decay = ema;
+    host.config.ema_warmup = lagging.config.ema_warmup = true; /* another decay in every step */
     lagging.config.no_graph = no_graph;
     run_both(&host, &lagging, DT_OK);
     check_same_values(&host, &lagging);
