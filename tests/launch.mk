@@ -12,6 +12,7 @@ LAUNCH_TESTS += tests/launch/commands/export_test
 LAUNCH_TESTS += tests/launch/commands/inspect_test
 LAUNCH_TESTS += tests/launch/commands/run_log_test
 LAUNCH_TESTS += tests/launch/commands/session_test
+LAUNCH_TESTS += tests/launch/estimate/gpu_spec_test
 LAUNCH_TESTS += tests/launch/estimate/memory_test
 LAUNCH_TESTS += tests/launch/hardware/affinity_test
 LAUNCH_TESTS += tests/launch/hardware/cgroup_test

@@ -179,6 +179,18 @@ for signal in TERM INT HUP; do
     expect test -z "$(ls | grep safetensors)"
 done
 
+begin "a signal to demo-data removes what is half written"
+for i in $(seq 50); do # again, where all files were there before the signal came
+    start_job "$DTRAIN" demo-data digits
+    until compgen -G 'digits.unfinished-*/val/*' >/dev/null || gone $pid; do :; done
+    kill -TERM $pid 2>/dev/null
+    end_job
+    [ "$code" = 0 ] || break
+    rm -rf digits
+done
+expect test "$code" = 143
+expect test -z "$(ls)"
+
 for what in OUT/lock OUT/metrics.jsonl OUT/config.conf --weights --init --config manifest.json shard; do
     begin "a FIFO as $what hangs nothing"
     trained

@@ -180,6 +180,17 @@ static void notices_are_parsed(void)
          "2026-09-02T20:00:00Z", 120},
         {"{\"action\": \"terminate\", \"time\": \"2027-09-03T00:00:00Z\"}", "terminate",
          "2027-09-03T00:00:00Z", 120},
+        /* the limits: up to a minute ago the time counts, and before 15 minutes */
+        {"{\"action\": \"terminate\", \"time\": \"2026-09-02T23:59:01Z\"}", "terminate",
+         "2026-09-02T23:59:01Z", 0},
+        {"{\"action\": \"terminate\", \"time\": \"2026-09-02T23:59:00Z\"}", "terminate",
+         "2026-09-02T23:59:00Z", 120},
+        {"{\"action\": \"terminate\", \"time\": \"2026-09-03T00:00:00Z\"}", "terminate",
+         "2026-09-03T00:00:00Z", 0},
+        {"{\"action\": \"terminate\", \"time\": \"2026-09-03T00:14:59Z\"}", "terminate",
+         "2026-09-03T00:14:59Z", 899},
+        {"{\"action\": \"terminate\", \"time\": \"2026-09-03T00:15:00Z\"}", "terminate",
+         "2026-09-03T00:15:00Z", 120},
         {"{\"action\": \"terminate\", \"time\": \"soon\"}", "terminate", "soon", 120},
         {"{\"action\": \"terminate\", \"time\": 7}", "terminate", "an unknown time", 120},
         {"{\"action\": \"terminate\"}", "terminate", "an unknown time", 120},
@@ -296,6 +307,33 @@ static void failures_are_logged_once_and_polling_goes_on(void)
     leave(spot);
 }
 
+/* Each recommendation between failures requests one checkpoint; one that a failure hid is not lost, and a token
+ * that was refused or never came is requested again. */
+static void polling_recovers_after_each_failure(void)
+{
+    static const char *const recommendations[] = {"{\"noticeTime\": \"1\"}", "{\"noticeTime\": \"2\"}",
+                                                  "{\"noticeTime\": \"3\"}"};
+    static const int failures[] = {500, 404, 401}; /* a 404 of the token is a failure, too */
+    dt_spot_notice *spot = watch(1);
+    for (int i = 0; i < 3; i++) {
+        SET(s.fail = failures[i]);
+        dt_clock_sleep_s(0.05);
+        SET(s.rebalance = recommendations[i]);
+        dt_clock_sleep_s(0.05);
+        DT_CHECK_STR(dt_spot_notice_save_requested(spot), NULL);
+        SET(s.fail = 0);
+        WAIT_UNTIL(dt_spot_notice_save_requested(spot));
+        wait_for_polls(3);
+        DT_CHECK_STR(dt_spot_notice_save_requested(spot), NULL);
+    }
+    DT_CHECK_INT(lines_with("rebalance recommendation of "), 3);
+    DT_CHECK_INT(lines_with("cannot be polled"), 1); /* logged once, whatever fails */
+    SET(s.notice = "{\"action\": \"stop\"}");
+    WAIT_UNTIL(dt_spot_notice_stop_requested(spot));
+    DT_CHECK_INT(lines_with("EC2 will take this instance back: stop at an unknown time, in 120 s; "), 1);
+    leave(spot);
+}
+
 static void a_token_with_control_characters_is_not_sent(void)
 {
     dt_spot_notice *spot = watch(0);
@@ -344,6 +382,7 @@ static const dt_test tests[] = {
     DT_TEST(each_recommendation_requests_one_checkpoint),
     DT_TEST(tokens_are_renewed_before_they_expire_and_when_refused),
     DT_TEST(failures_are_logged_once_and_polling_goes_on),
+    DT_TEST(polling_recovers_after_each_failure),
     DT_TEST(a_token_with_control_characters_is_not_sent),
     DT_TEST(a_hanging_service_does_not_block_the_caller),
     DT_TEST(out_of_memory_is_an_error_without_leak),
