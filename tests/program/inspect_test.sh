@@ -53,7 +53,7 @@ expect_output '^run.old-1: an older run'
 expect_output '^steps 3 to 6 were computed with dtrain [0-9.]+, backend [a-z]+, .*compiler [A-Za-z]+ [0-9.]+ for '
 expect_exit 0 "$DTRAIN" inspect run --verify
 expect_output '^ +6 .* whole, [0-9]+ MB/s'
-expect_output 'MB read and verified'
+expect_output "^$(cat run/checkpoints/step-*/*.h5 | wc -c | awk '{ printf "%.1f", $1 / 1e6 }') MB read and verified in "
 expect_exit 0 "$DTRAIN" inspect run --verify --json
 json 'j["verified"] and j["n_generations"] == 2 and j["n_sound"] == 2 and j["n_damaged"] == 0 and len(j["folders"]) == 1'
 json 'j["older_runs"] == ["run.old-1"]'
