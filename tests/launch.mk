@@ -11,6 +11,7 @@ LAUNCH_TESTS += tests/launch/commands/eval_test
 LAUNCH_TESTS += tests/launch/commands/export_test
 LAUNCH_TESTS += tests/launch/commands/inspect_test
 LAUNCH_TESTS += tests/launch/commands/run_log_test
+LAUNCH_TESTS += tests/launch/commands/session_open_test
 LAUNCH_TESTS += tests/launch/commands/session_test
 LAUNCH_TESTS += tests/launch/estimate/gpu_spec_test
 LAUNCH_TESTS += tests/launch/estimate/memory_test
@@ -54,3 +55,4 @@ fakes_SOURCES += tests/launch/commands/commands_kit.c
 fakes_SOURCES += tests/launch/commands/commands_kit.h
 fakes_SOURCES += tests/launch/options/options_kit.c
 fakes_SOURCES += tests/launch/options/options_kit.h
+tests_launch_commands_session_open_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=dt_transport_create,--wrap=dt_transport_attach_device,--wrap=dt_backend_create,--wrap=dt_affinity_plan

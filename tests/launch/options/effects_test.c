@@ -17,6 +17,7 @@
 #define WEIGHTS "launch/options/weights_effects_test.c"
 #define RUN "launch/options/run_effects_test.c"
 #define PROGRAM "program/effects_test.sh"
+#define SESSION "launch/commands/session_open_test.c"
 #define MEASURE "program/measure_test.sh"
 #define INSPECTS "program/inspect_test.sh"
 #define PLANS "program/plans_test.sh"
@@ -114,8 +115,10 @@ static const struct effect {
 
     {"backend", T, TRAINS, "$backend trains, evaluates, and writes a run's folder"},
     {"backend", E, PROGRAM, "eval computes with the options that it is given"},
+    {"comm", T | E, SESSION, "the_parts_get_what_is_given"},
     {"comm", T, "program/errors_test.sh", "--comm self is refused under mpirun"},
     {"comm", T | E, "launch/hardware/transports_test.c", "hosts_keep_mpi"},
+    {"peer-timeout", T | E, SESSION, "the_parts_get_what_is_given"},
     {"peer-timeout", T, TRAINS, "a rank that freezes is named after --peer-timeout"},
     {"peer-timeout", E, TRAINS,
      "an evaluation that takes longer than --peer-timeout is no stall while it progresses"},
@@ -125,10 +128,13 @@ static const struct effect {
     {"precision", INFO, PLANS, "image-size, precision and arch change the plans"},
     {"plans", INFO, PLANS, "a GPU by its name shows the fused graphs of ResNet-50 and their cost"},
     {"device", INFO, PLANS, "every built-in GPU has plans for every architecture's layers"},
+    {"autotune", T | E, SESSION, "the_parts_get_what_is_given"},
     {"autotune", T | E, "layers/cuda_plan_cache_test.c", "off_chooses_the_first_that_fits_and_times_nothing"},
     {"no-graph", T, WEIGHTS, "no_graph_gives_the_same_bits_without_captured_graphs"},
     {"threads", T, "program/settings_test.sh", "fewer threads than requested are reported"},
     {"threads", T | E, "launch/hardware/affinity_test.c", "requested_numbers_of_threads_are_kept"},
+    {"threads", T | E, SESSION, "the_parts_get_what_is_given"},
+    {"workers", T | E, SESSION, "the_parts_get_what_is_given"},
     {"workers", T, DATA, "workers_are_the_decoding_threads"},
     {"workers", T | E, "launch/hardware/affinity_test.c", "requested_numbers_of_threads_are_kept"},
 };
