@@ -8,6 +8,7 @@
 #include "layers/resnet.h"
 #include "tests/testing.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -245,6 +246,67 @@ static void the_last_batchnorm_of_each_branch_is_marked(void)
     }
 }
 
+/* -- initial values -------------------------------------------------------------------------------------- */
+
+/* torchvision: kaiming_normal_(mode="fan_out") for convolutions, 1 and 0 for BatchNorm; nn.Linear: weight and
+ * bias uniform within 1 / sqrt(inputs). */
+static void check_initial(const dt_state_tensor *t, const float *values)
+{
+    const bool is_conv = t->n_dims == 4, is_fc = strncmp(t->name, "param/fc.", 9) == 0;
+    const double fan_out = (double)(t->dims[0] * t->dims[2] * t->dims[3]), n = (double)t->n_elems;
+    double sum = 0.0, squares = 0.0, most = 0.0;
+    for (int64_t i = 0; i < t->n_elems; i++) {
+        const double v = (double)values[i];
+        sum += v;
+        squares += v * v;
+        most = fmax(most, fabs(v));
+    }
+    if (is_conv) { /* five standard deviations of the mean and of the variance */
+        const double variance = 2.0 / fan_out;
+        DT_CHECK_MSG(fabs(sum / n) < 5.0 * sqrt(variance / n), "%s: mean %g", t->name, sum / n);
+        DT_CHECK_MSG(fabs(squares / n / variance - 1.0) < 5.0 * sqrt(2.0 / n), "%s: variance %g, expected %g",
+                     t->name, squares / n, variance);
+    } else if (is_fc) { /* the variance of the square is 4/45 of the fourth power of the bound */
+        const double bound = 1.0 / sqrt(512.0);
+        DT_CHECK(most <= bound * (1.0 + 1e-6) && fabs(sum / n) < 5.0 * bound / sqrt(3.0 * n));
+        DT_CHECK_MSG(fabs(squares / n / (bound * bound) - 1.0 / 3.0) < 5.0 * sqrt(4.0 / 45.0 / n), "%s: %g",
+                     t->name, squares / n);
+    } else {
+        const bool ones = strstr(t->name, ".weight") || strstr(t->name, "running_var");
+        DT_CHECK(sum == (ones ? n : 0.0) && squares == sum);
+    }
+}
+
+static void initial_values_have_torchvisions_distributions(void)
+{
+    dt_error err = {0};
+    dt_net_spec spec;
+    dt_net *net = NULL;
+    dt_net_vectors v;
+    const dt_net_options options = {.batch = 1, .image_size = 32, .training = true};
+    DT_REQUIRE(dt_resnet_spec("resnet18", 1000, &spec, &err) == DT_OK);
+    DT_REQUIRE(dt_net_create(&spec, dt_layer_registry(), ref, &options, &net, &err) == DT_OK);
+    dt_free(spec.layers);
+    dt_net_get_vectors(net, &v);
+    v.momentum[0] = v.momentum[v.n_trained - 1] = 1.0f;
+    DT_REQUIRE(dt_net_init(net, 11, false, &err) == DT_OK);
+    DT_CHECK(v.momentum[0] == 0.0f && v.momentum[v.n_trained - 1] == 0.0f);
+    const dt_state_layout *layout = dt_net_state_layout(net);
+    const dt_state_io io = dt_net_state_io(net);
+    static float values[512 * 512 * 9], first[64];
+    int64_t n_alike = 0; /* tensors of the same shape begin with other values */
+    for (int64_t i = 0; i < 102; i++) {
+        DT_REQUIRE(io.get(io.context, i, values, &err) == DT_OK);
+        check_initial(&layout->tensors[i], values);
+        if (layout->tensors[i].n_dims == 4) {
+            n_alike += memcmp(values, first, sizeof first) == 0;
+            memcpy(first, values, sizeof first);
+        }
+    }
+    DT_CHECK_INT(n_alike, 0);
+    dt_net_destroy(net);
+}
+
 /* ReLU follows every BatchNorm but those before a residual join. */
 static void relu_follows_where_torchvision_has_it(void)
 {
@@ -265,6 +327,7 @@ static const dt_test tests[] = {
     DT_TEST(images_of_odd_sizes_shrink_as_torchvisions_do),
     DT_TEST(momentum_has_the_parameters_tensors),
     DT_TEST(the_last_batchnorm_of_each_branch_is_marked),
+    DT_TEST(initial_values_have_torchvisions_distributions),
     DT_TEST(relu_follows_where_torchvision_has_it),
 };
 DT_TEST_MAIN("layers/resnet", tests)
