@@ -12,6 +12,7 @@ CORE_TESTS += tests/core/base/printable_test
 CORE_TESTS += tests/core/base/rng_test
 CORE_TESTS += tests/core/base/utf8_test
 CORE_TESTS += tests/core/base/waits_test
+CORE_TESTS += tests/core/checkpoint/load_pieces_test
 CORE_TESTS += tests/core/checkpoint/load_random_test
 CORE_TESTS += tests/core/checkpoint/load_test
 CORE_TESTS += tests/core/checkpoint/save_interval_test

@@ -94,14 +94,17 @@ static void a_file_is_written_and_read(void)
 
 static void no_file_becomes_a_standard_stream(void)
 {
-    int saved = dup(STDIN_FILENO), fd = -1;
     make_data();
-    close(STDIN_FILENO);
-    DT_CHECK(dt_file_open(in_folder("data"), O_RDONLY, 0, &fd, NULL) == DT_OK);
-    DT_CHECK(fd > STDERR_FILENO);
-    close(fd);
-    if (saved >= 0) {
-        DT_CHECK(dup2(saved, STDIN_FILENO) == STDIN_FILENO);
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++) {
+        int fd = -1;
+        const int saved = dup(stream);
+        close(stream);
+        const dt_status status = dt_file_open(in_folder("data"), O_RDONLY, 0, &fd, NULL);
+        const bool restored = saved < 0 || dup2(saved, stream) == stream;
+        DT_CHECK_INT(status, DT_OK);
+        DT_CHECK_MSG(fd > STDERR_FILENO, "without stream %d the file is %d", stream, fd);
+        DT_CHECK(restored);
+        close(fd);
         close(saved);
     }
 }

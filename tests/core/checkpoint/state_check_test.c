@@ -39,6 +39,8 @@ static void a_value_that_is_not_finite_is_named(void)
         values[i] = was;
     }
     values[7] = INFINITY;
+    DT_CHECK_INT(dt_state_check_part("param/fc.weight", values, N, 1000000, &err), DT_ERR_NUMERIC);
+    DT_CHECK_STR(err.message, "fc.weight is not finite: its element 1000007 is inf");
     DT_CHECK_INT(dt_state_check("param/fc.weight", values, N, &err), DT_ERR_NUMERIC);
     DT_CHECK_STR(err.message, "fc.weight is not finite: its element 7 is inf");
 }
@@ -48,6 +50,8 @@ static void a_negative_variance_is_named(void)
     values[1] = -1.0F;
     DT_CHECK_INT(dt_state_check("ema/bn1.running_var", values, 2, &err), DT_ERR_NUMERIC);
     DT_CHECK_STR(err.message, "ema/bn1.running_var has a negative variance: its element 1 is -1");
+    DT_CHECK_INT(dt_state_check_part("bn1.running_var", values, 2, 64, &err), DT_ERR_NUMERIC);
+    DT_CHECK_CONTAINS(err.message, "its element 65 is -1");
     DT_CHECK_INT(dt_state_check("bn1.running_mean", values, 2, &err), DT_OK);
     values[1] = NAN;
     DT_CHECK_INT(dt_state_check("bn1.running_var", values, 2, &err), DT_ERR_NUMERIC);

@@ -171,6 +171,19 @@ static void every_host_keeps_two_checkpoints_in_its_own_folder(void)
     end_job(&whole);
 }
 
+static void without_a_mirror_every_host_keeps_two_checkpoints_too(void)
+{
+    job j = job_on_two_hosts(&(fake_store_options){0});
+    j.mirror->ops->destroy(j.mirror);
+    j.mirror = NULL;
+    j.config.keep = 1;
+    run_quietly(&j);
+    check_all(&j, DT_OK);
+    DT_CHECK_INT(fake_store_count(j.store), 2);
+    DT_CHECK_INT(fake_store_count(j.second_store), 2);
+    end_job(&j);
+}
+
 static void a_checkpoint_that_one_host_cannot_commit_is_removed_on_all_hosts(void)
 {
     job j = job_on_two_hosts(&(fake_store_options){.fail_commit_from = 2});
@@ -242,6 +255,7 @@ static const dt_test tests[] = {
     DT_TEST(a_failing_mirror_is_reported_and_training_goes_on),
     DT_TEST(a_busy_mirror_is_skipped_and_logged_once),
     DT_TEST(every_host_keeps_two_checkpoints_in_its_own_folder),
+    DT_TEST(without_a_mirror_every_host_keeps_two_checkpoints_too),
     DT_TEST(a_checkpoint_that_one_host_cannot_commit_is_removed_on_all_hosts),
     DT_TEST(hosts_with_emptied_disks_resume_with_the_same_bits),
     DT_TEST(a_checkpoint_that_is_lost_with_its_mirror_is_an_error),

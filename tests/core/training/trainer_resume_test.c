@@ -178,6 +178,42 @@ static void a_cursor_beyond_the_data_is_refused(void)
     free_job(&first);
 }
 
+static int64_t other_dim; /* this dimension of the first tensor is larger than it was */
+
+static dt_status read_other_shape(dt_store *store, int64_t step, dt_manifest *m, dt_error *err)
+{
+    DT_TRY(true_ops->read_manifest(store, step, m, err));
+    m->tensors[0].dims[other_dim]++;
+    return DT_OK;
+}
+
+static void a_tensor_of_another_shape_is_refused(void)
+{
+    job first = new_job(1);
+    first.store = fake_store_create(&(fake_store_options){0});
+    first.config.steps = 5;
+    run(&first);
+    check_all(&first, DT_OK);
+    true_ops = first.store->ops;
+    dt_store_ops lying = *true_ops;
+    lying.read_manifest = read_other_shape;
+    first.store->ops = &lying;
+    for (other_dim = 0; other_dim < 4; other_dim++) { /* of a convolution's weights */
+        job second = new_job(1);
+        second.store = first.store;
+        run(&second);
+        check_all(&second, DT_ERR_USAGE);
+        DT_CHECK_CONTAINS(
+            second.error[0].message,
+            "the checkpoint of step 5 has param/conv1.weight with 432 elements and another shape than "
+            "this model's with 432: another model");
+        free_job(&second);
+    }
+    first.store->ops = true_ops;
+    first.store->ops->destroy(first.store);
+    free_job(&first);
+}
+
 /* The second start's data gives the classes other labels, as an --init in another order may do. */
 static void classes_keep_the_labels_that_the_checkpoint_has(void)
 {
@@ -217,6 +253,7 @@ static const dt_test tests[] = {
     DT_TEST(a_finished_run_only_evaluates_when_it_is_started_again),
     DT_TEST(the_epoch_of_a_resume_is_one_of_the_training),
     DT_TEST(resume_refuses_another_seed_and_other_data),
+    DT_TEST(a_tensor_of_another_shape_is_refused),
     DT_TEST(a_cursor_beyond_the_data_is_refused),
     DT_TEST(classes_keep_the_labels_that_the_checkpoint_has),
 };
