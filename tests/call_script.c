@@ -136,6 +136,11 @@ void calls_halve(const char *name, const char *pattern, int nth)
     add(name, pattern, (rule){.nth = nth, .times = 1, .action = CALL_HALF});
 }
 
+void calls_end(const char *name, const char *pattern, int nth)
+{
+    add(name, pattern, (rule){.nth = nth, .times = 1, .action = CALL_SKIP});
+}
+
 void calls_flip(const char *name, const char *pattern, int nth)
 {
     add(name, pattern, (rule){.nth = nth, .times = 1, .action = CALL_FLIP});

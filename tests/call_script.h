@@ -32,6 +32,9 @@ void calls_fail(const char *name, const char *pattern, int nth, int times, int e
 /* The nth of these calls transfers half of its bytes. */
 void calls_halve(const char *name, const char *pattern, int nth);
 
+/* The nth of these reads finds the end of the file. */
+void calls_end(const char *name, const char *pattern, int nth);
+
 /* The nth of these calls changes the last bit of the last byte: a disk that returns other data. */
 void calls_flip(const char *name, const char *pattern, int nth);
 

@@ -200,7 +200,7 @@ static ssize_t read_bytes(int fd, void *data, size_t n, off_t at)
         errno = error;
         return -1;
     }
-    n = action == CALL_HALF ? n / 2 + 1 : n;
+    n = action == CALL_SKIP ? 0 : action == CALL_HALF ? n / 2 + 1 : n;
     const ssize_t got = at < 0 ? REAL(read)(fd, data, n) : REAL(pread)(fd, data, n, at);
     if (action == CALL_FLIP && got > 0)
         ((char *)data)[got - 1] ^= 1;

@@ -25,7 +25,7 @@ typedef struct call {
 
 typedef enum call_action {
     CALL_MAKE, /* make the call */
-    CALL_SKIP, /* return 0 without making it; fsync and fdatasync only */
+    CALL_SKIP, /* return 0 without making it; fsync, fdatasync, read and pread (the end of the file) only */
     CALL_FAIL, /* fail with *error; a close still closes */
     CALL_HALF, /* read or write half of the bytes */
     CALL_FLIP, /* write another last byte; return another last byte than was read */
