@@ -78,6 +78,71 @@ static void a_crop_that_does_not_fit_is_drawn_again(void)
     DT_CHECK_MSG(n_fallback < 100, "%d of 2000 are the fallback", n_fallback);
 }
 
+/* RandomResizedCrop.get_params, with dtrain's numbers: the share, then the aspect, up to 10 times; then y, x
+ * and the flip. */
+static dt_crop expected_crop(const dt_crop_random_settings *s, int64_t width, int64_t height, dt_rng *g,
+                             bool *is_fallback)
+{
+    const double low = log(3.0 / 4.0), high = log(4.0 / 3.0);
+    dt_crop crop = {.full_w = 224, .full_h = 224, .n = 224};
+    *is_fallback = true;
+    for (int i = 0; i < 10 && *is_fallback; i++) {
+        const double share = s->scale_min + dt_rng_uniform_double(g) * (s->scale_max - s->scale_min);
+        const double area = (double)(width * height) * share;
+        const double aspect = exp(low + dt_rng_uniform_double(g) * (high - low));
+        crop.box.w = (int64_t)rint(sqrt(area * aspect));
+        crop.box.h = (int64_t)rint(sqrt(area / aspect));
+        *is_fallback = crop.box.w == 0 || crop.box.w > width || crop.box.h == 0 || crop.box.h > height;
+    }
+    if (!*is_fallback) {
+        crop.box.y = (int64_t)dt_rng_below(g, (uint64_t)(height - crop.box.h) + 1);
+        crop.box.x = (int64_t)dt_rng_below(g, (uint64_t)(width - crop.box.w) + 1);
+    }
+    crop.flip = dt_rng_uniform_double(g) < s->flip;
+    return crop;
+}
+
+static void boxes_are_torchvisions_with_the_same_numbers(void)
+{
+    static const int64_t sizes[][2] = {{500, 375}, {375, 500}, {3, 3}, {2, 5}, {600, 300}, {1, 1}, {40, 30}};
+    static const dt_crop_random_settings settings[] = {{0.08, 1, 0.5}, {0.25, 0.25, 0.9}, {0.9, 1, 0.1}};
+    int n_fallback = 0;
+    for (uint64_t i = 0; i < 6000; i++) {
+        const int64_t *size = sizes[i % 7];
+        const dt_crop_random_settings *s = &settings[i % 3];
+        bool is_fallback;
+        dt_rng ours = dt_rng_at(2, DT_RNG_TEST, 0, i), theirs = ours;
+        const dt_crop c = dt_crop_random(s, size[0], size[1], 224, &ours);
+        const dt_crop e = expected_crop(s, size[0], size[1], &theirs, &is_fallback);
+        n_fallback += is_fallback;
+        DT_REQUIRE_MSG(is_fallback || (c.box.w == e.box.w && c.box.h == e.box.h && c.box.x == e.box.x &&
+                                       c.box.y == e.box.y),
+                       "crop %d of %d x %d", (int)i, (int)size[0], (int)size[1]);
+        DT_REQUIRE(c.flip == e.flip && dt_rng_u64(&ours) == dt_rng_u64(&theirs));
+    }
+    DT_CHECK(n_fallback > 100 && n_fallback < 3000);
+}
+
+/* 3/4 and 4/3 themselves are allowed. */
+static void the_fallback_is_cut_at_the_aspects_limits(void)
+{
+    static const struct {
+        int64_t w, h;
+        dt_rect box;
+    } cases[] = {
+        {90, 120, {0, 0, 90, 120}},    {120, 90, {0, 0, 120, 90}},    {90, 121, {0, 0, 90, 120}},
+        {121, 90, {0, 0, 120, 90}},    {90, 123, {0, 1, 90, 120}},    {123, 90, {1, 0, 120, 90}},
+        {100, 200, {0, 33, 100, 133}}, {200, 100, {33, 0, 133, 100}},
+    };
+    const dt_crop_random_settings none_fits = {.scale_min = 1.5, .scale_max = 1.5};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const dt_rect box = crop_of(&none_fits, cases[i].w, cases[i].h, i).box, *e = &cases[i].box;
+        DT_CHECK_MSG(box.x == e->x && box.y == e->y && box.w == e->w && box.h == e->h,
+                     "%d x %d: %d x %d at %d, %d", (int)cases[i].w, (int)cases[i].h, (int)box.w, (int)box.h,
+                     (int)box.x, (int)box.y);
+    }
+}
+
 static void no_flip_and_always_flip_are_possible(void)
 {
     for (uint64_t i = 0; i < 1000; i++) {
@@ -173,6 +238,8 @@ static const dt_test tests[] = {
     DT_TEST(area_and_aspect_are_uniform),
     DT_TEST(a_thin_image_gives_the_centred_box_of_the_nearest_aspect),
     DT_TEST(a_crop_that_does_not_fit_is_drawn_again),
+    DT_TEST(boxes_are_torchvisions_with_the_same_numbers),
+    DT_TEST(the_fallback_is_cut_at_the_aspects_limits),
     DT_TEST(no_flip_and_always_flip_are_possible),
     DT_TEST(centre_crops_of_large_images_equal_torchvisions),
     DT_TEST(the_shorter_side_follows_the_mode_at_its_limits),

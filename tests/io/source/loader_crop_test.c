@@ -1,6 +1,8 @@
 /* Which pixels of a file the loader returns: exact values, by the definitions of crop and filter. */
 #include "io/source/loader.h"
 
+#include "core/base/rng.h"
+#include "tests/fakes/captured_log.h"
 #include "tests/io/source/jpeg_kit.h"
 #include "tests/io/source/loader_kit.h"
 #include "tests/io/source/resize_exact.h"
@@ -202,11 +204,71 @@ static void training_reduces_large_images_in_the_dct(void)
     free_files();
 }
 
+static dt_crop random_crop(const dt_loader_options *options, int64_t epoch, int64_t id, int64_t file)
+{
+    const dt_crop_random_settings settings = {
+        .scale_min = options->crop_scale_min, .scale_max = options->crop_scale_max, .flip = options->flip};
+    dt_rng g = dt_rng_at(options->seed, DT_RNG_AUGMENT, (uint64_t)epoch, (uint64_t)id);
+    return dt_crop_random(&settings, files[file].width, files[file].height, N, &g);
+}
+
+static const int64_t various[][2] = {{40, 30}, {30, 40}, {60, 45}, {33, 55}, {50, 50}, {70, 20}};
+
+static void training_cuts_the_box_of_seed_epoch_and_sample(void)
+{
+    make_files("train", various, 6);
+    dt_loader_options options = options_of(true);
+    options.crop_scale_min = 0.3;
+    options.crop_scale_max = 0.7;
+    for (int64_t epoch = 0; epoch < 3; epoch++) {
+        dt_crop crops[6];
+        for (int64_t i = 0; i < 6; i++)
+            crops[i] = random_crop(&options, epoch, i, i);
+        check_epoch(&options, epoch, crops);
+    }
+    free_files();
+}
+
+/* Samples 1 and 4 are broken. The first whole sample that (seed, epoch, id) draws replaces each, cut as the
+ * broken one would have been. */
+static void a_replacement_is_that_of_seed_epoch_and_sample(void)
+{
+    bool draws_twice = false;
+    make_files("train", various, 6);
+    for (int id = 1; id <= 4; id += 3)
+        dt_test_write_file(dt_test_path("%s/train/a/%02d.jpg", dt_test_temp_dir(), id), "no picture", 10);
+    dt_loader_options options = options_of(true);
+    options.max_broken = 1;
+    uint8_t *const of_1 = files[1].pixels, *const of_4 = files[4].pixels;
+    for (int64_t epoch = 0; epoch < 8; epoch++) {
+        dt_crop crops[6];
+        for (int64_t i = 0; i < 6; i++) {
+            dt_rng g = dt_rng_at(options.seed, DT_RNG_REPLACE, (uint64_t)epoch, (uint64_t)i);
+            int64_t other = i;
+            while (other == 1 || other == 4)
+                other = (int64_t)dt_rng_below(&g, 6);
+            files[i] = files[other];
+            dt_rng first = dt_rng_at(options.seed, DT_RNG_REPLACE, (uint64_t)epoch, (uint64_t)i);
+            draws_twice |= (i == 1 || i == 4) && (int64_t)dt_rng_below(&first, 6) != other;
+            crops[i] = random_crop(&options, epoch, i, i);
+        }
+        captured_log_begin(DT_LOG_ERROR);
+        check_epoch(&options, epoch, crops);
+        captured_log_end();
+    }
+    DT_CHECK(draws_twice);
+    files[1].pixels = of_1;
+    files[4].pixels = of_4;
+    free_files();
+}
+
 static const dt_test tests[] = {
     DT_TEST(evaluation_cuts_what_eval_crop_and_eval_resize_choose),
     DT_TEST(an_eval_resize_below_the_image_size_is_refused),
     DT_TEST(training_without_augmentation_cuts_the_middle_of_the_whole_image),
     DT_TEST(the_flip_is_the_mirrored_image),
+    DT_TEST(training_cuts_the_box_of_seed_epoch_and_sample),
+    DT_TEST(a_replacement_is_that_of_seed_epoch_and_sample),
     DT_TEST(evaluation_of_large_images_returns_the_filters_values),
     DT_TEST(training_reduces_large_images_in_the_dct),
 };
