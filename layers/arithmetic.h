@@ -146,8 +146,8 @@ typedef struct dt_sgd_factors {
 
 /* multiplier = 1 / loss scale; local: LARS's factor, 1 for SGD. rate_in_velocity chooses between two forms,
  * with g' = local * (multiplier * g + weight_decay * w):
- *   false, PyTorch's SGD:       v = momentum * v + g';       w -= lr * v;  Nesterov: w -= lr * (g' + momentum * v)
- *   true, the paper of LARS:    v = momentum * v + lr * g';  w -= v;       Nesterov: w -= lr * g' + momentum * v
+ *   false, PyTorch's SGD:     v = momentum * v + g';  w -= lr * (nesterov ? g' + momentum * v : v)
+ *   true, the paper of LARS:  v = momentum * v + lr * g';  w -= nesterov ? lr * g' + momentum * v : v
  * With the same rate in all steps both give the same weights. In the first form a new rate applies to all of
  * the velocity at once, in the second only to the gradients that are added from then on. */
 DT_HD static inline dt_sgd_factors dt_sgd_factors_of(float local, float multiplier, float weight_decay,

@@ -46,9 +46,10 @@ static double local_rate(const double *w, const double *g, int64_t n, double dec
     return w_norm > 0 && g_norm > 0 ? TRUST * w_norm / (g_norm + decay * w_norm + EPS) : TRUST;
 }
 
-/* torch.optim.SGD: d = grad + weight_decay * p; buf = momentum * buf + d; p -= lr * (nesterov ? d + momentum *
- * buf : buf). With in_velocity as the paper of LARS and MLPerf's reference: buf = momentum * buf + lr * d; p -=
- * nesterov ? lr * d + momentum * buf : buf. LARS multiplies d by the tensor's factor. */
+/* torch.optim.SGD: d = grad + weight_decay * p; buf = momentum * buf + d;
+ * p -= lr * (nesterov ? d + momentum * buf : buf). With in_velocity as the paper of LARS and MLPerf have it:
+ * buf = momentum * buf + lr * d; p -= nesterov ? lr * d + momentum * buf : buf. LARS multiplies d by the
+ * tensor's factor. */
 static void reference_update(const form *f, const dt_update_segment *s, const double *g, double lr,
                              reference *x)
 {

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-/* -- what rank 0's kernels and its communicator are called with ------------------------------------------- */
+/* -- what rank 0's kernels and its communicator are called with ------------------------------------------ */
 
 #define MAX_SEGMENTS 16
 
@@ -223,8 +223,8 @@ static void each_step_gets_the_scheduled_rate(void)
                        1e-7);
 }
 
-/* tf.train.ExponentialMovingAverage: with num_updates = t, the decay is min(decay, (1 + t) / (10 + t)). t counts
- * the steps of the training from 1, also after a resume. */
+/* tf.train.ExponentialMovingAverage: with num_updates = t, the decay is min(decay, (1 + t) / (10 + t)).
+ * t counts the steps of the training from 1, also after a resume. */
 static void the_decay_of_averages_grows_with_the_steps(void)
 {
     job j = recorded_job();

@@ -147,7 +147,7 @@ static void lars_trains(void)
     free_job(&sgd);
 }
 
-/* -- what the caller says about a checkpoint -------------------------------------------------------------- */
+/* -- checkpoints that the caller accepts ----------------------------------------------------------------- */
 
 static dt_status refuse(void *context, const dt_manifest *m, bool *new_momentum, dt_error *err)
 {
