@@ -42,9 +42,9 @@ typedef struct dt_trainer_parts {
     /* What resumes this run after a stop, for the message "stopped on ...; WORDS goes on from ...". NULL:
      * "the same command". */
     const char *resumes_by;
-    /* Called on every rank with the manifest of the checkpoint to resume from; the results must be equal
-     * on all ranks. DT_ERR_USAGE with the reason refuses the checkpoint. *new_momentum, which is false before the
-     * call: the momentum starts from zero. NULL: all are accepted. */
+    /* Called on every rank with the manifest of the checkpoint to resume from; its results must be equal on
+     * all ranks. DT_ERR_USAGE with the reason refuses the checkpoint. *new_momentum, which is false before
+     * the call: the momentum starts from zero. NULL: all are accepted. */
     dt_status (*accepts)(void *context, const dt_manifest *manifest, bool *new_momentum, dt_error *err);
     void *accepts_context;
     /* Called on every rank before the first step, with the steps that were done before this start. NULL: not
