@@ -1,4 +1,5 @@
 # Tests of io/. A test program is one line: IO_TESTS += tests/io/FOLDER/NAME_test (from tests/io/FOLDER/NAME_test.c).
+IO_TESTS += tests/io/durable_calls_test
 IO_TESTS += tests/io/metrics/jsonl_test
 IO_TESTS += tests/io/metrics/progress_eval_test
 IO_TESTS += tests/io/metrics/progress_test
@@ -69,3 +70,4 @@ tests_io_source_fuzz_jpeg_test_SOURCES = tests/io/source/fuzz_jpeg_test.c tests/
 tests_io_store_foreign_shard_test_SOURCES = tests/io/store/foreign_shard_test.c tests/io/store/foreign_edits.c tests/io/store/foreign_edits.h
 tests_io_source_sample_read_test_SOURCES = tests/io/source/sample_read_test.c $(call_script)
 tests_io_store_commit_calls_test_SOURCES = tests/io/store/commit_calls_test.c $(call_script)
+tests_io_durable_calls_test_SOURCES = tests/io/durable_calls_test.c $(call_script)
