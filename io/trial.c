@@ -76,6 +76,8 @@ static dt_status try_folder(const char *folder, dt_error *err)
     (void)remove_checkpoint(final, NULL); /* left by a start that was killed */
     dt_status status = make_checkpoint(unfinished, final, &now, err);
     const dt_status removed = remove_checkpoint(now, status == DT_OK ? err : NULL);
+    if (status != DT_OK)
+        (void)remove_checkpoint(final, NULL); /* it was renamed, and the fsync after that has failed */
     return status == DT_OK ? removed : status;
 }
 
@@ -144,9 +146,10 @@ dt_status dt_trial_file(const char *path, dt_error *err)
     dt_status status = write_file(from, O_EXCL, err);
     if (status == DT_OK) {
         status = rename_trial(from, to, err);
-        const char *now = status == DT_OK ? to : from;
-        if (unlink(now) != 0 && status == DT_OK)
-            status = dt_fail_errno(err, "%s: cannot remove it", now);
+        if (unlink(to) != 0 && status == DT_OK)
+            status = dt_fail_errno(err, "%s: cannot remove it", to);
+        if (status != DT_OK)
+            unlink(from);
     }
     dt_waits_set_unfinished(NULL);
     return status;

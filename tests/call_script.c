@@ -23,6 +23,7 @@ typedef struct recorded {
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
 static char base[256];                                    /* "/NAME" of the folder; "": none */
+static char ignored[96];                                  /* a pattern; "": none */
 static rule rules[MAX_RULES];
 static bool is_recording;
 static int n_rules, n_calls;
@@ -46,7 +47,8 @@ static bool matches(const char *name, const char *pattern, const char *call_name
 
 static bool is_recorded(const call *c)
 {
-    return strcmp(c->name, "stat") != 0 && strcmp(c->name, "opendir") != 0 && shown(c->path);
+    return strcmp(c->name, "stat") != 0 && strcmp(c->name, "opendir") != 0 && shown(c->path) &&
+           (!ignored[0] || fnmatch(ignored, shown(c->path), 0) != 0);
 }
 
 static void format(const call *c, char *text, size_t bytes)
@@ -102,7 +104,7 @@ void calls_record(const char *folder)
         abort();
     is_recording = true;
     n_rules = n_calls = 0;
-    changed[0] = '\0';
+    changed[0] = ignored[0] = '\0';
     snprintf(base, sizeof base, "/%s", slash ? slash + 1 : folder);
     pthread_mutex_unlock(&mutex);
 }
@@ -112,6 +114,13 @@ void calls_stop(void)
     pthread_mutex_lock(&mutex);
     n_rules = 0;
     is_recording = false;
+    pthread_mutex_unlock(&mutex);
+}
+
+void calls_ignore(const char *pattern)
+{
+    pthread_mutex_lock(&mutex);
+    snprintf(ignored, sizeof ignored, "%s", pattern);
     pthread_mutex_unlock(&mutex);
 }
 

@@ -24,6 +24,10 @@ void calls_record(const char *folder);
 /* Neither record nor change further calls; but fsync of files in the folder is still not made. */
 void calls_stop(void);
 
+/* Neither record nor change calls on paths that match, until the next calls_record: of threads that make calls at
+ * any time. */
+void calls_ignore(const char *pattern);
+
 /* Of the calls with this name (calls.h; "*": any) on a path that matches the pattern (fnmatch(3)): the calls
  * nth to nth + times - 1, from 1, fail with this errno. Up to eight rules; the first one that matches
  * counts. */

@@ -1,4 +1,5 @@
 /* Writes .safetensors: the header first, then each tensor at its offset in path.tmp, then the rename. */
+#define _GNU_SOURCE /* TEMP_FAILURE_RETRY */
 #include "io/weights/safetensors.h"
 
 #include "core/base/alloc.h"
@@ -126,7 +127,7 @@ static dt_status write_header(dt_safetensors_writer *w, const char *const *metad
         status = dt_durable_reserve(w->fd, w->temporary, 8 + padded + data_bytes, err);
         if (status == DT_OK)
             status = dt_durable_write(w->fd, w->temporary, block, 8 + padded, 0, err);
-        if (status == DT_OK && ftruncate(w->fd, (off_t)(8 + padded + data_bytes)) != 0)
+        if (status == DT_OK && TEMP_FAILURE_RETRY(ftruncate(w->fd, (off_t)(8 + padded + data_bytes))) != 0)
             status = dt_fail_errno(err, "%s: cannot make it %" PRId64 " bytes long", w->temporary,
                                    8 + padded + data_bytes);
     }
