@@ -9,6 +9,7 @@ LAUNCH_TESTS += tests/launch/cloud/spot_notice_test
 LAUNCH_TESTS += tests/launch/commands/auto_batch_test
 LAUNCH_TESTS += tests/launch/commands/eval_test
 LAUNCH_TESTS += tests/launch/commands/export_test
+LAUNCH_TESTS += tests/launch/commands/info_test
 LAUNCH_TESTS += tests/launch/commands/inspect_test
 LAUNCH_TESTS += tests/launch/commands/run_log_test
 LAUNCH_TESTS += tests/launch/commands/session_open_test

@@ -234,6 +234,7 @@ dt_status dt_profile_finish(dt_profile *p, dt_profile_summary *summary, dt_error
     rate(s, &s->backward);
     s->rows = p->rows;
     s->n_rows = p->n_rows;
+    s->n_warmup = p->n_warmup;
     *summary = *s;
     return DT_OK;
 }

@@ -33,6 +33,7 @@ typedef struct dt_profile_row {
 typedef struct dt_profile_summary {
     dt_profile_row *rows; /* the input, then the layers; the profile's */
     int64_t n_rows;
+    int64_t n_warmup;                  /* passes before those that were measured */
     int64_t n_passes;                  /* that were measured; 0: none, and all times are 0 */
     dt_profile_part forward, backward; /* all layers */
     double pass_ms; /* from the start of a pass to the start of the next: with reduction, update,

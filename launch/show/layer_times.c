@@ -58,11 +58,12 @@ dt_status dt_layer_times_print(const dt_profile_summary *s, int64_t batch, FILE 
     DT_TRY(print_direction(s, BACKWARD, stream, err));
     fprintf(stream, "\nall else  %.3f ms\na pass    %.3f ms\n\n", s->pass_ms - s->forward.ms - s->backward.ms,
             s->pass_ms);
-    fprintf(stream,
-            "Mean of %" PRId64 " pass%s of %" PRId64
-            " image%s: %.1f images/s per rank. MB: the least memory traffic; GB/s: MB divided by the time. ",
-            s->n_passes, s->n_passes == 1 ? "" : "es", batch, DT_PLURAL(batch),
-            s->pass_ms > 0.0 ? 1e3 * (double)batch / s->pass_ms : 0.0);
+    fprintf(
+        stream,
+        "Mean of %" PRId64 " pass%s of %" PRId64 " image%s, after %" PRId64
+        " to warm up: %.1f images/s per rank. MB: the least memory traffic; GB/s: MB divided by the time. ",
+        s->n_passes, s->n_passes == 1 ? "" : "es", batch, DT_PLURAL(batch), s->n_warmup,
+        s->pass_ms > 0.0 ? 1e3 * (double)batch / s->pass_ms : 0.0);
     fprintf(stream, "Roof: the least time possible with %.1f GB/s (%s)", s->bandwidth_bytes_per_s / 1e9,
             s->bandwidth_is_measured ? "measured by a copy" : "data sheet");
     if (s->compute_flops > 0.0)

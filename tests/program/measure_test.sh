@@ -34,13 +34,13 @@ expect_output '^input +.+ normalize '
 expect_output '^layer1\.0\.conv1 +[^ ]+ conv +[^ ]+ +[0-9]+\.[0-9]{3} [^ ]+ +[0-9.]+ [^ ]+ +[0-9.]+ [^ ]+ +[0-9]+%'
 expect_output '^all layers '
 expect_output '^all else '
-expect_output '^Mean of 2 passes of 8 images: [0-9.]+ images/s per rank\.'
+expect_output '^Mean of 2 passes of 8 images, after 3 to warm up: [0-9.]+ images/s per rank\.'
 expect_output 'GB/s \((measured by a copy|data sheet)\)'
 expect test -z "$(ls)"
 
 begin "a profile of a training on images leaves the run's folder alone"
 expect_exit 0 ranks 2 "$DTRAIN" --batch 8 --profile 2 --accumulate 2
-expect_output '^Mean of 4 passes of 8 images'
+expect_output '^Mean of 4 passes of 8 images, after 6 to warm up: '
 expect test ! -e runs
 
 begin "--batch auto chooses what fits, logs it, and all ranks use the same"

@@ -37,6 +37,7 @@ static dt_profile_summary summary(void)
     return (dt_profile_summary){
         .rows = rows,
         .n_rows = 3,
+        .n_warmup = 6,
         .n_passes = 5,
         .forward = {.ms = 2.5625, .bytes = 14445678, .bytes_per_s = 5.6374e9, .of_roof = 0.875},
         .backward = {.ms = 4.375, .bytes = 30000000, .bytes_per_s = 6.857e9, .of_roof = 0.97},
@@ -50,29 +51,30 @@ static void each_column_has_its_own_number(void)
 {
     dt_profile_summary s = summary();
     char *text = printed(&s, 32);
-    DT_CHECK_STR(
-        text, "layer      | kind      | forward ms |   MB | GB/s | roof\n"
-              "-----------+-----------+------------+------+------+-----\n"
-              "input      | normalize |      0.500 |  2.0 |  4.0 |  40%\n"
-              "conv1      | conv      |      2.000 | 12.3 |  6.2 |  99%\n"
-              "fc         | linear    |      0.062 |  0.1 |  1.6 |     \n"
-              "-----------+-----------+------------+------+------+-----\n"
-              "all layers |           |      2.562 | 14.4 |  5.6 |  88%\n"
-              "\n"
-              "layer      | kind      | backward ms |   MB | GB/s | roof\n"
-              "-----------+-----------+-------------+------+------+-----\n"
-              "input      | normalize |       0.000 |      |      |     \n"
-              "conv1      | conv      |       4.250 | 30.0 |  7.1 | 100%\n"
-              "fc         | linear    |       0.125 |      |      |     \n"
-              "-----------+-----------+-------------+------+------+-----\n"
-              "all layers |           |       4.375 | 30.0 |  6.9 |  97%\n"
-              "\n"
-              "all else  1.062 ms\n"
-              "a pass    8.000 ms\n"
-              "\n"
-              "Mean of 5 passes of 32 images: 4000.0 images/s per rank. MB: the least memory traffic; GB/s: "
-              "MB divided by the time. Roof: the least time possible with 12.3 GB/s (measured by a copy), "
-              "divided by the time. All else: sums over ranks, the update, waiting for images.\n");
+    DT_CHECK_STR(text,
+                 "layer      | kind      | forward ms |   MB | GB/s | roof\n"
+                 "-----------+-----------+------------+------+------+-----\n"
+                 "input      | normalize |      0.500 |  2.0 |  4.0 |  40%\n"
+                 "conv1      | conv      |      2.000 | 12.3 |  6.2 |  99%\n"
+                 "fc         | linear    |      0.062 |  0.1 |  1.6 |     \n"
+                 "-----------+-----------+------------+------+------+-----\n"
+                 "all layers |           |      2.562 | 14.4 |  5.6 |  88%\n"
+                 "\n"
+                 "layer      | kind      | backward ms |   MB | GB/s | roof\n"
+                 "-----------+-----------+-------------+------+------+-----\n"
+                 "input      | normalize |       0.000 |      |      |     \n"
+                 "conv1      | conv      |       4.250 | 30.0 |  7.1 | 100%\n"
+                 "fc         | linear    |       0.125 |      |      |     \n"
+                 "-----------+-----------+-------------+------+------+-----\n"
+                 "all layers |           |       4.375 | 30.0 |  6.9 |  97%\n"
+                 "\n"
+                 "all else  1.062 ms\n"
+                 "a pass    8.000 ms\n"
+                 "\n"
+                 "Mean of 5 passes of 32 images, after 6 to warm up: 4000.0 images/s per rank. MB: the least "
+                 "memory traffic; GB/s: "
+                 "MB divided by the time. Roof: the least time possible with 12.3 GB/s (measured by a copy), "
+                 "divided by the time. All else: sums over ranks, the update, waiting for images.\n");
     free(text);
 }
 
@@ -83,7 +85,7 @@ static void the_roof_of_a_data_sheet_has_its_arithmetic_too(void)
     s.bandwidth_is_measured = false;
     s.compute_flops = 9.89e14;
     char *text = printed(&s, 1);
-    DT_CHECK_CONTAINS(text, "\nMean of 1 pass of 1 image: 125.0 images/s per rank. ");
+    DT_CHECK_CONTAINS(text, "\nMean of 1 pass of 1 image, after 6 to warm up: 125.0 images/s per rank. ");
     DT_CHECK_CONTAINS(text,
                       "Roof: the least time possible with 12.3 GB/s (data sheet) and 989.0 TFLOP/s (data "
                       "sheet), divided by the time.");
@@ -95,7 +97,7 @@ static void without_a_measured_pass_no_rate_is_reported(void)
     dt_profile_summary s = {.rows = rows, .n_rows = 0, .bandwidth_bytes_per_s = 1e9};
     char *text = printed(&s, 32);
     DT_CHECK_CONTAINS(text, "\nall else  0.000 ms\na pass    0.000 ms\n");
-    DT_CHECK_CONTAINS(text, "\nMean of 0 passes of 32 images: 0.0 images/s per rank. ");
+    DT_CHECK_CONTAINS(text, "\nMean of 0 passes of 32 images, after 0 to warm up: 0.0 images/s per rank. ");
     free(text);
 }
 
