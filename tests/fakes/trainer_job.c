@@ -276,6 +276,8 @@ static void create_backend(const job *j, dt_comm *comm, rank_parts *p)
     p->net = small_net(p->kernels, &j->config);
     /* rank 0's must win */
     DT_REQUIRE(dt_net_init(p->net, j->config.seed + (uint64_t)comm->rank, false, &err) == DT_OK);
+    if (j->change_net && comm->rank == 0)
+        j->change_net(p->net);
 }
 
 static void create_sources(job *j, rank_parts *p)

@@ -46,6 +46,8 @@ typedef struct job {
     loss_script script;        /* losses, hits and overflows; on the host only */
     /* Replaces functions of a rank's kernels (k->ops) before the net is made; NULL: none. */
     void (*change_kernels)(dt_kernels *kernels);
+    /* Changes the initial weights of rank 0's net, as --init does; NULL: none. */
+    void (*change_net)(dt_net *net);
     /* As in dt_trainer_parts, without a context; NULL: none. */
     dt_status (*accepts)(void *context, const dt_manifest *manifest, bool *new_momentum, dt_error *err);
     bool lagging; /* on a device that works later, instead of the host; config.precision is the

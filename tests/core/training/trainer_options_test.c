@@ -116,6 +116,33 @@ static bool always(int64_t index)
     return true;
 }
 
+static void double_weights(dt_net *net)
+{
+    dt_net_vectors v;
+    dt_net_get_vectors(net, &v);
+    for (int64_t i = 0; i < v.n_trained; i++)
+        v.values[i] *= 2.0F;
+}
+
+/* With a rate of 0 the weights stay, and so do averages that begin with rank 0's weights. */
+static void averages_begin_with_the_weights_that_rank_0_loaded(void)
+{
+    for (int size = 1; size <= 2; size++) {
+        job j = new_job(size);
+        j.change_net = double_weights;
+        j.config.ema_decay = 0.5;
+        j.config.lr = 0.0;
+        j.config.steps = 2;
+        run(&j);
+        check_all(&j, DT_OK);
+        const dt_net_vectors *v = &j.vectors;
+        for (int r = 0; r < size; r++)
+            DT_CHECK_BYTES(j.values[r] + v->n_trained + v->n_statistics, j.values[0],
+                           (size_t)v->n_trained * sizeof(float));
+        free_job(&j);
+    }
+}
+
 static void gradients_that_always_overflow_end_the_training(void)
 {
     job j = scaled_job(2);
@@ -212,6 +239,7 @@ static const dt_test tests[] = {
     DT_TEST(resume_restores_the_loss_scale_and_the_averages),
     DT_TEST(a_change_of_precision_resets_the_loss_scale),
     DT_TEST(resume_with_ema_refuses_a_checkpoint_without_averages),
+    DT_TEST(averages_begin_with_the_weights_that_rank_0_loaded),
     DT_TEST(gradients_that_always_overflow_end_the_training),
     DT_TEST(lars_trains),
     DT_TEST(a_checkpoint_that_the_caller_refuses_is_not_resumed),
