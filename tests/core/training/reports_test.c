@@ -205,13 +205,16 @@ static void a_device_that_works_later_reports_the_same_rate(void)
     j.lagging = true;
     j.next_s = 0.25;
     j.n_val = 0;
-    j.n_train = 4 * 30;
+    j.n_train = 4 * 60;
+    j.config.accumulate = 2;
+    j.config.epochs = 1;
     run(&j);
     check_all(&j, DT_OK);
     DT_CHECK_CLOSE(j.sent_end.images_per_s, 4 / 0.25, 1e-9);
     DT_CHECK_CLOSE(j.sent_end.elapsed_s, 60 * 0.25, 0);
+    DT_CHECK_CLOSE(j.steps[29].data_wait_s, 2 * 0.25, 0);
     DT_CHECK_CLOSE(j.steps[0].images_per_s, 4 / 0.5, 1e-9); /* 8 results after 16 steps */
-    DT_CHECK_CLOSE(j.steps[0].elapsed_s, 16 * 0.25, 0);
+    DT_CHECK_CLOSE(j.steps[0].elapsed_s, 16 * 0.5, 0);
     free_job(&j);
 }
 
