@@ -227,6 +227,35 @@ static void momentum_has_the_parameters_tensors(void)
     dt_net_destroy(net);
 }
 
+/* Of one image of 224 pixels in float32. A change of the lifetimes of activations changes the first two numbers:
+ * overlapping ones are found by tests of gradients, longer ones only here. */
+static void a_net_reports_the_memory_that_it_needs(void)
+{
+    static const struct {
+        const char *name;
+        int64_t training_bytes, forward_bytes; /* of activations */
+        int64_t trained, largest;              /* elements, with fc.bias padded to 1008 */
+    } nets[] = {{"resnet18", 14866688, 4052480, 11689520, 512 * 512 * 9},
+                {"resnet50", 69725440, 9846272, 25557040, 512 * 512 * 9}};
+    for (int i = 0; i < 2; i++) {
+        const int64_t statistics = facts[2 * i].n_statistics, all = nets[i].trained + statistics + 16;
+        dt_net_info info;
+        dt_net *net = plan_net(nets[i].name, 1000, 224, true);
+        dt_net_get_info(net, &info);
+        DT_CHECK_INT(info.activation_bytes, nets[i].training_bytes);
+        DT_CHECK_INT(info.state_bytes, (2 * nets[i].trained + statistics) * 4); /* with momentum */
+        DT_CHECK_INT(info.largest_bytes, nets[i].largest * 4);
+        DT_CHECK_INT(info.parameter_bytes, (2 * all + nets[i].trained) * 4); /* with gradients */
+        dt_net_destroy(net);
+        net = plan_net(nets[i].name, 1000, 224, false);
+        dt_net_get_info(net, &info);
+        DT_CHECK_INT(info.activation_bytes, nets[i].forward_bytes);
+        DT_CHECK_INT(info.state_bytes, (nets[i].trained + statistics) * 4);
+        DT_CHECK_INT(info.parameter_bytes, all * 4);
+        dt_net_destroy(net);
+    }
+}
+
 /* The last BatchNorm of each branch, and no other, is marked for --zero-init-gamma. */
 static void the_last_batchnorm_of_each_branch_is_marked(void)
 {
@@ -326,6 +355,7 @@ static const dt_test tests[] = {
     DT_TEST(parameters_and_operations_are_as_many_as_torchvisions),
     DT_TEST(images_of_odd_sizes_shrink_as_torchvisions_do),
     DT_TEST(momentum_has_the_parameters_tensors),
+    DT_TEST(a_net_reports_the_memory_that_it_needs),
     DT_TEST(the_last_batchnorm_of_each_branch_is_marked),
     DT_TEST(initial_values_have_torchvisions_distributions),
     DT_TEST(relu_follows_where_torchvision_has_it),
