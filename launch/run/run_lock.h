@@ -13,8 +13,8 @@
  *     every two seconds. It counts where the kernel's lock does not work, or not between hosts, and it
  *     names the owner.
  *
- * A start gets the lock if no process has it, or if the owner is dead. A dead owner is recognised at once where
- * it ran on this kernel since it was booted and held the kernel's lock, or ran in this PID namespace.
+ * A start gets the lock if no process has it, or if the owner is dead. A dead owner is recognised at once
+ * where it ran on this kernel since it was booted and held the kernel's lock, or ran in this PID namespace.
  * Otherwise, and on another host, its heartbeat must stand still for ten seconds, in at least twenty looks
  * at the file. No clocks of different hosts are compared, and a jump of the time of day changes nothing.
  *

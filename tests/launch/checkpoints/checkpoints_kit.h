@@ -6,8 +6,8 @@
 #include "core/store.h"
 #include "tests/fakes/fake_state.h"
 
-/* Writes a checkpoint in `folder`. m: its scalars and config_text, which this call clears. The first shard has
- * `cut` elements, and the second has the others. */
+/* Writes a checkpoint in `folder`. m: its scalars and config_text, which this call clears. The first shard
+ * has `cut` elements, and the second has the others. */
 void checkpoints_kit_write(const char *folder, const fake_state *state, int64_t cut, dt_manifest m);
 
 /* A manifest of this step whose config_text is `config`. */

@@ -67,8 +67,8 @@ void dt_test_tear_down(void)
 
 enum { CONV1, BN1, LAYER1, FC, MOMENTUM, MEAN, STEPS };
 
-/* bn1.weight (16): of 2s, one becomes 2.5: 0.5 / sqrt(16 * 4). fc.weight (160): of zeros, two become -3 and 4:
- * infinite. The momentum (30): of 1s, one becomes 1.25: 0.25 / sqrt(30). */
+/* bn1.weight (16): of 2s, one becomes 2.5: 0.5 / sqrt(16 * 4). fc.weight (160): of zeros, two become -3 and
+ * 4: infinite. The momentum (30): of 1s, one becomes 1.25: 0.25 / sqrt(30). */
 static void write_values(void)
 {
     fill(BN1, 2.0f);

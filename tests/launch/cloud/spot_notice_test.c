@@ -307,8 +307,8 @@ static void failures_are_logged_once_and_polling_goes_on(void)
     leave(spot);
 }
 
-/* Each recommendation between failures requests one checkpoint; one that a failure hid is not lost, and a token
- * that was refused or never came is requested again. */
+/* Each recommendation between failures requests one checkpoint; one that a failure hid is not lost, and a
+ * token that was refused or never came is requested again. */
 static void polling_recovers_after_each_failure(void)
 {
     static const char *const recommendations[] = {"{\"noticeTime\": \"1\"}", "{\"noticeTime\": \"2\"}",

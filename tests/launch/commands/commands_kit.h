@@ -1,6 +1,6 @@
 /* commands_kit.h: runs a command of dtrain in a child process, and keeps what it prints.
  *
- *   commands_kit_result r = commands_kit_run(dt_command_eval, "eval", "--data", data, "--weights", file, NULL);
+ *   commands_kit_result r = commands_kit_run(dt_command_eval, "eval", "--data", data, "--weights", w, NULL);
  *   DT_CHECK_INT(r.code, 0);
  *   DT_CHECK_STR(r.out, "val_loss 1.000000 ...\n");
  *   commands_kit_clear(&r);

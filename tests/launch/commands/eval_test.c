@@ -1,4 +1,4 @@
-/* dtrain eval on weights whose answers are known: with fc.weight at 0 each image has the outputs of fc.bias. */
+/* dtrain eval on weights whose outputs are known: with fc.weight at 0 each image has those of fc.bias. */
 #include "config.h"
 
 #include "core/base/alloc.h"
@@ -23,8 +23,8 @@
 
 enum { N_CLASSES = 7 };
 
-/* 14 images. The outputs fall from the first class to the last one: the first is right in top-1, the first five
- * in top-5. */
+/* 14 images. The outputs fall from the first class to the last one: the first is right in top-1, the first
+ * five in top-5. */
 static const int n_images[N_CLASSES] = {4, 1, 2, 1, 3, 2, 1};
 static const float outputs[N_CLASSES] = {3.0f, 2.0f, 1.0f, 0.0f, -1.0f, -2.0f, -3.0f};
 #define TOP1 (4.0 / 14.0)

@@ -78,8 +78,8 @@ static void an_option_that_is_not_known_changes_no_other(void)
     check_file("image-size = 64;\neval-crop = 0.5;\neval-resize = \"auto\";\n", 14, "\"zebra\"");
 }
 
-/* The weights are exported nevertheless, with the manifest's image size and the defaults for the rest: nothing of
- * what stands before the mistake is used. */
+/* The weights are exported nevertheless, with the manifest's image size and the defaults for the rest:
+ * nothing of what stands before the mistake is used. */
 static void with_an_unreadable_configuration_the_defaults_are_written(void)
 {
     static const char *const configs[] = {"eval-crop = 0.5;\naccumulate = 9;\nimage-size = ;\n", "",

@@ -83,8 +83,8 @@ static void reset_options(void)
     options.config.accumulate = 4;
 }
 
-/* ResNet-50 has 25,557,032 parameters and 4.09 GMAC at 224 pixels (torchvision). Memory: 1,536 MiB less the reserve
- * of 512. The global batch is 24 x 4 x 2 ranks = 192; 0.1 x 192 / 256 = 0.075. */
+/* ResNet-50 has 25,557,032 parameters and 4.09 GMAC at 224 pixels (torchvision). Memory: 1,536 MiB less the
+ * reserve of 512. The global batch is 24 x 4 x 2 ranks = 192; 0.1 x 192 / 256 = 0.075. */
 static void each_figure_is_in_its_line(void)
 {
     reset_options();

@@ -89,7 +89,7 @@ static void the_estimate_is_what_a_net_allocates(void)
                                            estimate.reserve_bytes);
 }
 
-/* The parts that do not come from the net: of 4 images of 64 x 64 x 3 bytes, and of the figures in memory.c. */
+/* The parts that do not come from the net: 4 images of 64 x 64 x 3 bytes, and the figures in memory.c. */
 static void each_part_of_the_estimate_has_its_figure(void)
 {
     dt_memory_query query = query_of(64);

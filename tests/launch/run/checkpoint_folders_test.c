@@ -1,5 +1,5 @@
-/* Opening the folders of checkpoints on one host: which start goes on without a mirror, and what is removed and
- * moved. */
+/* Opening the folders of checkpoints on one host: which start goes on without a mirror, and what is removed
+ * and moved. */
 #include "launch/run/checkpoint_folders.h"
 
 #include "comm/self.h"
