@@ -136,6 +136,18 @@ class Copy:
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 pass
 
+    def stop(self):
+        """End all commands and this process; for a signal, which may come at any moment."""
+        self.restore()
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            for child in list(self.running):
+                try:
+                    os.killpg(child.pid, sign)
+                except ProcessLookupError:
+                    pass
+            time.sleep(1)
+        os._exit(130)
+
     def end_all(self):
         for child in list(self.running):
             self.end(child)
@@ -159,7 +171,10 @@ class Tests:
         self.usual = known.get(copy.id, {})  # {test: seconds; -1: left out}
         print("building the tests", flush=True)
         copy.make("all")
-        copy.make(*[p for p in self.programs if p in self.units or self.is_helper(p)])
+        # A program that is there shows what it links, even if it is out of date: each test is built again before it runs.
+        missing = [p for p in self.programs if (p in self.units or self.is_helper(p)) and not os.path.exists(os.path.join(copy.build, p))]
+        if missing:
+            copy.make(*missing)
         self.symbols = {p: self.nm(p) for p in self.programs if os.path.exists(os.path.join(copy.build, p))}
         self.objects = self.read_dependencies()
 
@@ -199,30 +214,30 @@ class Tests:
             found |= {p for p, symbols in self.symbols.items() if defined & symbols}
         return found
 
-    def unit_tests_of(self, m):
+    def near_and_far(self, m):
+        """The unit tests of a mutation: those of its folder, that of the file's name first; the others, the quickest first."""
         stem, folder = os.path.splitext(os.path.basename(m.file))[0], os.path.dirname(m.file)
-
-        def order(test):
-            if test == f"tests/{folder}/{stem}_test":
-                return (0, 0, test)
-            is_near = f"tests/{folder}/".startswith(os.path.dirname(test) + "/")
-            return (1 if is_near else 2, self.usual.get(test, 0), test)
-
         named = [t for t in m.tests if not t.endswith(".sh")]
-        return sorted({t for t in [*self.linking(m.file), *named] if t in self.units}, key=order)
+        tests = sorted({t for t in [*self.linking(m.file), *named] if t in self.units},
+                       key=lambda t: (t != f"tests/{folder}/{stem}_test", self.usual.get(t, 0), t))
+        near = [t for t in tests if f"tests/{folder}/".startswith(os.path.dirname(t) + "/")]
+        return near, [t for t in tests if t not in near]
+
+    def scripts_beside(self, m):
+        """Scripts in the folder of the unit tests that start a program which links the file: tests/comm/mpi_test.sh."""
+        helpers = [p for p in self.linking(m.file) if self.is_helper(p)]
+        return [s for s in self.scripts
+                if not s.startswith("tests/program/") and any(self.names(s, p) for p in helpers)]
 
     def scripts_of(self, m):
-        helpers = [p for p in self.linking(m.file) if self.is_helper(p)]
+        """Further scripts: those of the mutation, and those of scripts.txt."""
         found = [t for t in m.tests if t.endswith(".sh")]
-        for script in self.scripts:
-            if not script.startswith("tests/program/") and any(self.names(script, p) for p in helpers):
-                found.append(script)
         with open(os.path.join(HERE, "scripts.txt"), encoding="utf-8") as f:
             for line in f:
                 words = line.split("#")[0].split()
                 if words and m.file.startswith(words[0]):
                     found += words[1:]
-        return [t for i, t in enumerate(found) if t in self.scripts and t not in found[:i]]
+        return [t for t in dict.fromkeys(found) if t in self.scripts]
 
     def names(self, script, program):
         text = self.copy.files[script][0].decode()
