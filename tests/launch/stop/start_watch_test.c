@@ -15,8 +15,7 @@
 
 enum { HANGS_S = 20 }; /* after which the child ends itself, with SIGALRM */
 
-/* Runs `body` in a child whose stderr is a file. Returns its exit code, or 1000 + the signal that ended it.
- * */
+/* Runs `body` in a child whose stderr is a file. Returns its exit code; 1000 + the signal that ended it. */
 static int end_of_child(void (*body)(void))
 {
     int status = 0;
