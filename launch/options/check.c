@@ -77,8 +77,8 @@ dt_status dt_options_parse_step_epochs(dt_options *options, dt_error *err)
     }
 }
 
-/* Refuses an option that the schedule does not use, if it has another value than its default. An option from
- * the file is passed over where the command line has chosen another schedule. */
+/* Refuses an option that the schedule does not use, if it has another value than its default. (Those from the
+ * file that do not count have their defaults: defaults.c.) */
 static dt_status check_used(const dt_options *options, const char *name, dt_schedule_kind kind, dt_error *err)
 {
     char value[DT_PATH_BYTES], schedule[32];
@@ -86,8 +86,7 @@ static dt_status check_used(const dt_options *options, const char *name, dt_sche
     const int of_schedule = dt_options_find("schedule", DT_COMMAND_TRAIN);
     dt_option_format(options, row, value, sizeof value);
     dt_option_format(options, of_schedule, schedule, sizeof schedule);
-    if (options->config.schedule == kind || strcmp(value, dt_options_at(row)->by_default) == 0 ||
-        options->origin[row] < options->origin[of_schedule])
+    if (options->config.schedule == kind || strcmp(value, dt_options_at(row)->by_default) == 0)
         return DT_OK;
     return dt_fail(err, DT_ERR_USAGE, "--%s: %s is for --schedule %s, and the schedule is %s", name, value,
                    dt_option_choices(dt_options_at(of_schedule))[kind], schedule);

@@ -175,7 +175,8 @@ dt_status dt_options_read_trained(const char *text, unsigned command, dt_options
 void dt_options_apply_demo(dt_options *options, int n_ranks);
 dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err);
 /* For train: derive --warmup-epochs, --no-bn-decay, --no-bias-decay and --out from other options, unless the
- * user has set them. */
+ * user has set them. Where the command line has the schedule, set the file's options of other schedules to
+ * their defaults. */
 void dt_options_complete(dt_options *options);
 /* Parse resize_schedule, "SIZE:SHARE,SIZE:SHARE,...", into config.resize and config.n_resize.
  * DT_ERR_USAGE. */

@@ -1,4 +1,5 @@
 /* Options of the learning rate's schedule: --poly-power, --step-epochs, --step-gamma. */
+#include "core/base/alloc.h"
 #include "core/training/schedule.h"
 #include "tests/launch/options/options_kit.h"
 #include "tests/testing.h"
@@ -116,6 +117,34 @@ static void the_command_line_may_choose_another_schedule_than_the_files(void)
     DT_CHECK_INT(PARSE(train, "--config", path, "--schedule", "cosine", "--warmup-epochs", "5"), DT_OK);
     DT_CHECK_INT(PARSE(train, "--config", path, "--warmup-epochs", "5"), DT_ERR_USAGE);
     DT_CHECK_INT(PARSE(train, "--config", path, "--poly-power", "3"), DT_ERR_USAGE);
+    /* fewer epochs than the file's drops, which do not count */
+    DT_CHECK_INT(PARSE(train, "--config", path, "--schedule", "cosine", "--epochs", "2"), DT_OK);
+}
+
+static void options_of_another_schedule_are_not_in_the_configuration_of_the_run(void)
+{
+    const char *path = options_kit_write_file("data = \"x\"; schedule = \"step\"; step-epochs = \"30,60\"; "
+                                              "step-gamma = 0.5; poly-power = 1;");
+    char *text = NULL;
+    DT_REQUIRE(PARSE(train, "--config", path, "--schedule", "cosine") == DT_OK);
+    DT_CHECK_STR(options.step_epochs, "");
+    DT_CHECK_INT(options.config.n_step_epochs, 0);
+    DT_CHECK_CLOSE(options.config.step_gamma, 0.1, 0);
+    DT_CHECK_CLOSE(options.config.poly_power, 2, 0);
+    DT_CHECK_INT(options_kit_origin(&options, "step-epochs"), DT_ORIGIN_DEFAULT);
+    DT_REQUIRE(dt_options_write(&options, DT_COMMAND_TRAIN, "a test", &text, &err) == DT_OK);
+    DT_CHECK_INT(PARSE(train, "--config", options_kit_write_file(text)), DT_OK);
+    dt_free(text);
+
+    path = options_kit_write_file("data = \"x\"; schedule = \"cosine\"; step-epochs = \"30,60\"; "
+                                  "step-gamma = 0.5; poly-power = 1;");
+    DT_REQUIRE(PARSE(train, "--config", path, "--schedule", "step") == DT_OK);
+    DT_CHECK_STR(options.step_epochs, "30,60");
+    DT_CHECK_CLOSE(options.config.step_gamma, 0.5, 0);
+    DT_CHECK_CLOSE(options.config.poly_power, 2, 0);
+    DT_REQUIRE(PARSE(train, "--config", path, "--schedule", "poly") == DT_OK);
+    DT_CHECK_STR(options.step_epochs, "");
+    DT_CHECK_CLOSE(options.config.poly_power, 1, 0);
 }
 
 static void powers_and_factors_have_limits(void)
@@ -135,6 +164,7 @@ static const dt_test tests[] = {
     DT_TEST(a_given_drop_inside_the_warmup_is_refused),
     DT_TEST(an_option_of_another_schedule_is_refused),
     DT_TEST(the_command_line_may_choose_another_schedule_than_the_files),
+    DT_TEST(options_of_another_schedule_are_not_in_the_configuration_of_the_run),
     DT_TEST(powers_and_factors_have_limits),
 };
 
