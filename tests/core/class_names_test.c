@@ -64,6 +64,10 @@ static void another_set_is_refused_with_the_difference(void)
     check_refused(LIST("a", "b"), LIST("a", "c"), "the classes differ: the data lacks 'b' and has 'c'");
     check_refused(LIST("a", "b"), LIST("b"), "the classes differ: the data lacks 'a'");
     check_refused(LIST("b"), LIST("b", "A"), "the classes differ: the data has 'A'");
+    check_refused(LIST("1", "2", "3", "z"), LIST("4", "5", "6", "z"),
+                  "the classes differ: the data lacks '1', '2', '3' and has '4', '5', '6'");
+    check_refused(LIST("1", "2", "3", "4", "z"), LIST("z"),
+                  "the classes differ: the data lacks '1', '2', '3' and 1 more");
     check_refused(
         LIST("1", "2", "3", "4", "5", "6"), LIST("6", "7", "8", "9", "10"),
         "the classes differ: the data lacks '1', '2', '3' and 2 more and has '10', '7', '8' and 1 more");

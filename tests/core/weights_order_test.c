@@ -143,6 +143,9 @@ static void large_blocks_are_moved_as_single_elements_are(void)
             check_large(2 * block, block + 4, 1, block, block, shift);     /* a part of a tile */
             check_large(4 * block, 3, 49, block, 3, shift);                /* no multiple of four */
             check_large(4 * block, 4, 9, block, 4, shift);
+            check_large(2 * block, 4, 1, block, 4, shift); /* less than a tile */
+            check_large(2 * block, 8, 1, block, 8, shift);
+            check_large(2 * block, 4, 3, block, 4, shift);
         }
 }
 

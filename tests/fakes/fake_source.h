@@ -14,7 +14,7 @@ typedef struct fake_source_options {
     int rank, size;
     uint64_t seed;
     bool evaluation;        /* pads at the end, no shuffling */
-    int64_t broken_samples; /* reported by stats in epoch 0; one less later */
+    int64_t broken_samples; /* reported by stats in epoch 0, or in the first evaluation; one less later */
     int64_t label_shift;    /* the class of colour c has the name "class c" and, before set_labels, the label
                                (c + label_shift) % n_classes */
     double next_s;          /* a call of next takes so long */

@@ -105,6 +105,60 @@ static void times_add_up_to_no_more_than_the_passes(void)
     destroy(net);
 }
 
+static const dt_device_ops *host_ops;
+static double roof_bytes_per_s, roof_flops;
+
+static void info_with_roofs(dt_device *d, dt_device_info *info)
+{
+    host_ops->info(d, info);
+    info->bandwidth_bytes_per_s = roof_bytes_per_s;
+    info->compute_flops = roof_flops;
+}
+
+/* The larger of the two least times, over the time measured. */
+static void check_roof(const dt_profile_part *part)
+{
+    const double memory_s = (double)part->bytes / roof_bytes_per_s,
+                 compute_s = roof_flops > 0.0 ? part->flops / roof_flops : 0.0;
+    const double least_s = memory_s > compute_s ? memory_s : compute_s;
+    if (part->ms > 0.0)
+        DT_CHECK_CLOSE(part->of_roof, least_s / (part->ms * 1e-3), 1e-9 * part->of_roof);
+    else
+        DT_CHECK(part->of_roof == 0.0);
+}
+
+/* A convolution of this net does some ten operations for each byte that it moves, other layers none. */
+static void the_share_of_the_roof_is_that_of_the_slower_limit(void)
+{
+    static const double flops[] = {0.0, 1e6, 1e10, 1e15};
+    for (size_t i = 0; i < sizeof flops / sizeof *flops; i++) {
+        dt_net *net = create_net();
+        dt_profile *profile = NULL;
+        dt_profile_summary s;
+        host_ops = device->ops;
+        dt_device_ops ops = *host_ops;
+        ops.info = info_with_roofs;
+        device->ops = &ops;
+        roof_bytes_per_s = 1e9;
+        roof_flops = flops[i];
+        DT_REQUIRE(dt_profile_create(net, device, 0, 1, &profile, &err) == DT_OK);
+        train(net, 2);
+        DT_REQUIRE(dt_profile_finish(profile, &s, &err) == DT_OK);
+        DT_CHECK(!s.bandwidth_is_measured && s.bandwidth_bytes_per_s == roof_bytes_per_s &&
+                 s.compute_flops == roof_flops);
+        DT_CHECK_INT(s.n_passes, 1);
+        for (int64_t r = 0; r < s.n_rows; r++) {
+            check_roof(&s.rows[r].forward);
+            check_roof(&s.rows[r].backward);
+        }
+        check_roof(&s.forward);
+        check_roof(&s.backward);
+        dt_profile_destroy(profile);
+        device->ops = host_ops;
+        destroy(net);
+    }
+}
+
 static void a_profile_of_too_few_passes_reports_how_many(void)
 {
     dt_net *net = create_net();
@@ -233,6 +287,7 @@ static void every_failing_allocation_gives_an_error_and_no_leak(void)
 
 static const dt_test tests[] = {
     DT_TEST(times_add_up_to_no_more_than_the_passes),
+    DT_TEST(the_share_of_the_roof_is_that_of_the_slower_limit),
     DT_TEST(a_profile_of_too_few_passes_reports_how_many),
     DT_TEST(the_traffic_of_resnet50_matches_a_count_by_hand),
     DT_TEST(bytes_and_flops_of_each_kind_of_layer_are_exact),

@@ -51,18 +51,23 @@ void dt_test_tear_down(void)
 }
 
 /* Plan a net, which needs no memory for its parameters. */
-static dt_net *plan_net(const char *name, int64_t n_classes, int64_t image_size, bool training)
+static dt_net *plan_net_with(const char *name, int64_t n_classes, int64_t image_size, bool training, bool ema)
 {
     dt_error err = {0};
     dt_net_spec spec;
     dt_net *net = NULL;
     const dt_net_options options = {
-        .batch = 1, .image_size = image_size, .training = training, .plan_only = true};
+        .batch = 1, .image_size = image_size, .training = training, .ema = ema, .plan_only = true};
     DT_REQUIRE_MSG(dt_resnet_spec(name, n_classes, &spec, &err) == DT_OK, "%s", err.message);
     const dt_status status = dt_net_create(&spec, dt_layer_registry(), ref, &options, &net, &err);
     dt_free(spec.layers);
     DT_REQUIRE_MSG(status == DT_OK, "%s", err.message);
     return net;
+}
+
+static dt_net *plan_net(const char *name, int64_t n_classes, int64_t image_size, bool training)
+{
+    return plan_net_with(name, n_classes, image_size, training, false);
 }
 
 /* Compares the net's tensors and convolutions, one after the other, with what torchvision's code makes. */
@@ -247,6 +252,11 @@ static void a_net_reports_the_memory_that_it_needs(void)
         DT_CHECK_INT(info.largest_bytes, nets[i].largest * 4);
         DT_CHECK_INT(info.parameter_bytes, (2 * all + nets[i].trained) * 4); /* with gradients */
         dt_net_destroy(net);
+        net = plan_net_with(nets[i].name, 1000, 224, true, true);
+        dt_net_get_info(net, &info);
+        DT_CHECK_INT(info.state_bytes, (3 * nets[i].trained + 2 * statistics) * 4); /* averages of both */
+        DT_CHECK_INT(info.parameter_bytes, (2 * all + 2 * nets[i].trained + statistics) * 4);
+        dt_net_destroy(net);
         net = plan_net(nets[i].name, 1000, 224, false);
         dt_net_get_info(net, &info);
         DT_CHECK_INT(info.activation_bytes, nets[i].forward_bytes);
@@ -254,6 +264,25 @@ static void a_net_reports_the_memory_that_it_needs(void)
         DT_CHECK_INT(info.parameter_bytes, all * 4);
         dt_net_destroy(net);
     }
+}
+
+/* A net that is resized needs what one of that size needs. */
+static void a_resized_net_reports_the_memory_of_its_size(void)
+{
+    dt_error err = {0};
+    dt_net_info fresh, resized;
+    dt_net *net = plan_net("resnet18", 1000, 160, true);
+    dt_net_get_info(net, &fresh);
+    dt_net_destroy(net);
+    net = plan_net("resnet18", 1000, 224, true);
+    DT_REQUIRE(dt_net_resize(net, 160, &err) == DT_OK);
+    dt_net_get_info(net, &resized);
+    DT_CHECK_INT(resized.activation_bytes, fresh.activation_bytes);
+    DT_CHECK_CLOSE(resized.activation_bytes_unplanned, fresh.activation_bytes_unplanned, 0);
+    DT_CHECK_INT(resized.n_params, fresh.n_params);
+    DT_CHECK_INT(resized.state_bytes, fresh.state_bytes);
+    DT_CHECK_INT(resized.forward_macs, fresh.forward_macs);
+    dt_net_destroy(net);
 }
 
 /* The last BatchNorm of each branch, and no other, is marked for --zero-init-gamma. */
@@ -356,6 +385,7 @@ static const dt_test tests[] = {
     DT_TEST(images_of_odd_sizes_shrink_as_torchvisions_do),
     DT_TEST(momentum_has_the_parameters_tensors),
     DT_TEST(a_net_reports_the_memory_that_it_needs),
+    DT_TEST(a_resized_net_reports_the_memory_of_its_size),
     DT_TEST(the_last_batchnorm_of_each_branch_is_marked),
     DT_TEST(initial_values_have_torchvisions_distributions),
     DT_TEST(relu_follows_where_torchvision_has_it),

@@ -7,6 +7,8 @@
 #include "tests/fakes/trainer_job.h"
 #include "tests/testing.h"
 
+#include "core/training/stop.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -186,6 +188,28 @@ static void a_last_checkpoint_that_fails_at_a_stop_is_the_error(void)
     end_job(&j);
 }
 
+static double twelve_s(dt_events *events)
+{
+    (void)events;
+    return 12.0;
+}
+
+/* Until 5 s before the end, which it takes to leave. */
+static void the_end_waits_for_the_mirror_as_long_as_there_is_time(void)
+{
+    static const dt_events_ops ops = {.name = "an end", .seconds_left = twelve_s}, none = {.name = "no end"};
+    dt_events events = {.ops = &ops};
+    dt_trainer_parts parts = {.events = &events};
+    const dt_training training = {.parts = &parts};
+    const dt_stop stop = {.training = &training};
+    fake_clock_set(1000.0);
+    DT_CHECK_CLOSE(dt_stop_deadline_s(&stop), 1007.0, 0);
+    events.ops = &none;
+    DT_CHECK(isinf(dt_stop_deadline_s(&stop)));
+    parts.events = NULL;
+    DT_CHECK(isinf(dt_stop_deadline_s(&stop)));
+}
+
 /* -- starts ---------------------------------------------------------------------------------------------- */
 
 /* A start that resumed, and is stopped before its first checkpoint. None has been timed: any time is enough,
@@ -300,6 +324,7 @@ static const dt_test tests[] = {
     DT_TEST(a_failed_checkpoint_leaves_the_interval_as_it_was),
     DT_TEST(a_stop_after_a_failed_checkpoint_tries_again),
     DT_TEST(a_last_checkpoint_that_fails_at_a_stop_is_the_error),
+    DT_TEST(the_end_waits_for_the_mirror_as_long_as_there_is_time),
     DT_TEST(a_resumed_start_that_has_no_time_to_save_keeps_what_it_found),
     DT_TEST(a_stop_that_ends_the_wait_for_a_sample_finishes_the_checkpoint),
     DT_TEST(the_best_of_an_earlier_start_stays_the_best),
