@@ -1,13 +1,16 @@
 /* The built-in digits as a data folder. */
+#define _GNU_SOURCE /* memmem */
 #include "io/source/demo.h"
 
 #include "core/base/alloc.h"
 #include "core/base/fault.h"
 #include "io/source/folder.h"
 #include "tests/io/source/jpeg_kit.h"
+#include "tests/io/source/resize_exact.h"
 #include "tests/testing.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +107,22 @@ static void failed_allocations_are_reported_and_leak_nothing(void)
     }
 }
 
+/* Level 16 is 255, others are rounded; what quality 95 loses is small, and nothing on average. */
+static void check_exactly(const int digit[8][8], const uint8_t *pixels)
+{
+    enum { N = 32 * 32 * 3 };
+    static uint8_t source[8 * 8 * 3], expected[N];
+    const dt_crop whole = {.box = {.w = 8, .h = 8}, .full_w = 32, .full_h = 32, .n = 32};
+    double sum = 0;
+    for (int i = 0; i < 8 * 8 * 3; i++)
+        source[i] = (uint8_t)((digit[i / 24][i / 3 % 8] * 255 + 8) / 16);
+    resize_exact_crop(source, 8, &whole, expected);
+    for (int i = 0; i < N; i++)
+        sum += (double)pixels[i] - (double)expected[i];
+    DT_CHECK_MSG(fabs(sum / N) < 0.12, "%g levels away on average", sum / N);
+    DT_CHECK(resize_exact_largest(pixels, expected, N) <= 8);
+}
+
 /* The first digit of the original file is a zero; the middle of each 4x4 block is near the original level. */
 static void check_pictures(void)
 {
@@ -127,6 +146,10 @@ static void check_pictures(void)
             sum += off < 0 ? -off : off;
         }
     DT_CHECK_MSG(sum / 64 < 14, "on average %g levels away", sum / 64);
+    check_exactly(zero, pixels);
+    const char *tables = memmem(bytes, n_bytes, "\xff\xdb", 2);
+    DT_REQUIRE(tables != NULL);
+    DT_CHECK_INT(tables[5], 2); /* the constant's step at quality 95; 3 at 90, 8 at 75 */
     free(pixels);
     free(bytes);
 }
