@@ -6,6 +6,7 @@ IO_TESTS += tests/io/metrics/progress_test
 IO_TESTS += tests/io/outputs_calls_test
 IO_TESTS += tests/io/source/augment_test
 IO_TESTS += tests/io/source/demo_test
+IO_TESTS += tests/io/source/folder_shared_test
 IO_TESTS += tests/io/source/folder_test
 IO_TESTS += tests/io/source/fuzz_jpeg_test
 IO_TESTS += tests/io/source/jpeg_broken_test

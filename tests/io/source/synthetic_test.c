@@ -87,6 +87,50 @@ static void info_reports_the_given_sizes(void)
     s->ops->destroy(s);
 }
 
+static void an_epoch_has_exact_limits_and_starts_with_the_first_batch(void)
+{
+    dt_source *s = make(0, 4);
+    DT_REQUIRE(s);
+    DT_CHECK_INT(s->ops->start(s, 0, 1000, 0, &error), DT_OK);
+    DT_CHECK_INT(s->ops->start(s, 0, 1001, 0, &error), DT_ERR_INTERNAL);
+    DT_CHECK_STR(error.message, "synthetic source: epoch 0, position 1001, 0 batches");
+    DT_CHECK_INT(s->ops->start(s, -1, 0, 0, &error), DT_ERR_INTERNAL);
+    DT_CHECK_INT(s->ops->start(s, 0, -1, 0, &error), DT_ERR_INTERNAL);
+    DT_CHECK_INT(s->ops->start(s, 0, 0, -1, &error), DT_ERR_INTERNAL);
+    DT_REQUIRE(s->ops->start(s, 0, 0, DT_SYNTHETIC_BATCHES, &error) == DT_OK);
+    dt_batch *first = next(s), *second = next(s), *none = NULL;
+    for (int i = 0; i < 3; i++) {
+        DT_CHECK_INT(first->ids[i], i);
+        DT_CHECK_INT(second->ids[i], 3 + i);
+    }
+    DT_REQUIRE(s->ops->start(s, 1, 0, 2, &error) == DT_OK);
+    DT_CHECK(next(s) == first);
+    DT_CHECK_INT(s->ops->set_image_size(s, 5, &error), DT_OK); /* ends the epoch */
+    DT_CHECK_INT(s->ops->next(s, &none, &error), DT_ERR_INTERNAL);
+    s->ops->destroy(s);
+}
+
+static void every_class_and_seed_has_its_values(void)
+{
+    dt_source *sources[2] = {NULL, NULL};
+    int n_of_class[3] = {0};
+    uint8_t *pixels[2];
+    for (uint64_t seed = 0; seed < 2; seed++) {
+        const dt_synthetic_options o = {
+            .n_samples = 300, .n_classes = 3, .image_size = 2, .batch = 100, .seed = 7 + seed};
+        DT_REQUIRE(dt_synthetic_create(&o, &sources[seed], &error) == DT_OK);
+        DT_REQUIRE(sources[seed]->ops->start(sources[seed], 0, 0, 1, &error) == DT_OK);
+        const dt_batch *batch = next(sources[seed]);
+        for (int i = 0; i < 100; i++)
+            n_of_class[batch->labels[i]]++;
+        pixels[seed] = batch->pixels;
+    }
+    DT_CHECK(n_of_class[0] > 40 && n_of_class[1] > 40 && n_of_class[2] > 40);
+    DT_CHECK(memcmp(pixels[0], pixels[1], 100 * 2 * 2 * 3) != 0);
+    for (int i = 0; i < 2; i++)
+        sources[i]->ops->destroy(sources[i]);
+}
+
 static void failed_allocations_are_reported_and_leak_nothing(void)
 {
     for (int64_t n = 1;; n++) {
@@ -112,6 +156,8 @@ static const dt_test tests[] = {
     DT_TEST(batches_are_random_in_range_and_repeat),
     DT_TEST(ranks_get_different_batches_and_a_seed_the_same),
     DT_TEST(info_reports_the_given_sizes),
+    DT_TEST(an_epoch_has_exact_limits_and_starts_with_the_first_batch),
+    DT_TEST(every_class_and_seed_has_its_values),
     DT_TEST(failed_allocations_are_reported_and_leak_nothing),
 };
 
