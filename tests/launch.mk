@@ -39,6 +39,7 @@ LAUNCH_TESTS += tests/launch/run/job_test
 LAUNCH_TESTS += tests/launch/run/lock_owner_test
 LAUNCH_TESTS += tests/launch/run/resume_check_test
 LAUNCH_TESTS += tests/launch/run/run_folder_test
+LAUNCH_TESTS += tests/launch/run/run_calls_test
 LAUNCH_TESTS += tests/launch/run/run_lock_test
 LAUNCH_TESTS += tests/launch/show/console_test
 LAUNCH_TESTS += tests/launch/show/layer_times_test
@@ -59,3 +60,4 @@ fakes_SOURCES += tests/launch/commands/commands_kit.h
 fakes_SOURCES += tests/launch/options/options_kit.c
 fakes_SOURCES += tests/launch/options/options_kit.h
 tests_launch_commands_session_open_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=dt_transport_create,--wrap=dt_transport_attach_device,--wrap=dt_backend_create,--wrap=dt_affinity_plan
+tests_launch_run_run_calls_test_SOURCES = tests/launch/run/run_calls_test.c $(call_script)
