@@ -1,5 +1,5 @@
-/* A run's folder: what a start that fails leaves, what --resume never renames, and which options are logged as
- * changed. */
+/* A run's folder: what a start that fails leaves, what --resume never renames, and which options are logged
+ * as changed. */
 #include "launch/run/run_folder.h"
 
 #include "core/base/alloc.h"
