@@ -29,6 +29,7 @@ LAUNCH_TESTS += tests/launch/options/derived_test
 LAUNCH_TESTS += tests/launch/options/duration_test
 LAUNCH_TESTS += tests/launch/options/effects_test
 LAUNCH_TESTS += tests/launch/options/options_file_test
+LAUNCH_TESTS += tests/launch/options/options_limits_test
 LAUNCH_TESTS += tests/launch/options/options_schedule_test
 LAUNCH_TESTS += tests/launch/options/options_test
 LAUNCH_TESTS += tests/launch/options/run_effects_test

@@ -16,6 +16,9 @@ static void durations_are_parsed(void)
         {"90", 90, "1m30s"},
         {"7.5", 7.5, "7.500s"},
         {"45s", 45, "45s"},
+        {"0.25", 0.25, "0.250s"},
+        {"0.001", 0.001, "0.001s"},
+        {"00000000000000000061", 61, "1m1s"}, /* 20 digits */
         {"30m", 1800, "30m"},
         {"2h", 7200, "2h"},
         {"1.5h", 5400, "1h30m"},
@@ -43,11 +46,35 @@ static void durations_are_parsed(void)
 
 static void other_texts_are_refused(void)
 {
-    static const char *const cases[] = {
-        "",      " ",       "h",         "1x",    "1h2h",      "30m1h",  "1h ",
-        " 1",    "-5",      "1-",        "-1:00", "1:",        ":30",    "1::2",
-        "1:60",  "1:2:3:4", "1-2:3:4:5", "1e3",   "inf",       "nan",    "0x10",
-        "1.2.3", "1.5:00",  "1h30",      "1-12h", "UNLIMITED", "36501d", "99999999999999999999999"};
+    static const char *const cases[] = {"",
+                                        " ",
+                                        "h",
+                                        "1x",
+                                        "1h2h",
+                                        "30m1h",
+                                        "1h ",
+                                        " 1",
+                                        "-5",
+                                        "1-",
+                                        "-1:00",
+                                        "1:",
+                                        ":30",
+                                        "1::2",
+                                        "1:60",
+                                        "1:2:3:4",
+                                        "1-2:3:4:5",
+                                        "1e3",
+                                        "inf",
+                                        "nan",
+                                        "0x10",
+                                        "000000000000000000061",
+                                        "1.2.3",
+                                        "1.5:00",
+                                        "1h30",
+                                        "1-12h",
+                                        "UNLIMITED",
+                                        "36501d",
+                                        "99999999999999999999999"};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         double seconds = 7.0;
         DT_CHECK_MSG(!dt_duration_parse(cases[i], &seconds) && seconds == 7.0, "'%s' was read as %g",

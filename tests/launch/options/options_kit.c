@@ -7,6 +7,7 @@
 
 const dt_command_usage options_kit_train = {.name = "dtrain", .doc = "", .bit = DT_COMMAND_TRAIN};
 const dt_command_usage options_kit_eval = {.name = "dtrain eval", .doc = "", .bit = DT_COMMAND_EVAL};
+const dt_command_usage options_kit_info = {.name = "dtrain info", .doc = "", .bit = DT_COMMAND_INFO};
 const dt_command_usage options_kit_demo_data = {.name = "dtrain demo-data", .doc = "", .args_doc = "DIR"};
 
 dt_status options_kit_parse(const dt_command_usage *usage, const char *const *words, dt_options *options,

@@ -4,13 +4,13 @@
 
 #include "launch/options/options.h"
 
-extern const dt_command_usage options_kit_train, options_kit_eval, options_kit_demo_data;
+extern const dt_command_usage options_kit_train, options_kit_eval, options_kit_info, options_kit_demo_data;
 
 /* Parses words that end with NULL. Clears *err first. */
 dt_status options_kit_parse(const dt_command_usage *usage, const char *const *words, dt_options *options,
                             dt_error *err);
 
-/* Parses these words for a command, train, eval or demo_data, into the test file's `options` and `err`. */
+/* Parses these words for a command, train, eval, info or demo_data, into the test file's `options` and `err`. */
 #define PARSE(command, ...)                                                                                  \
     options_kit_parse(&options_kit_##command, (const char *const[]){__VA_ARGS__, NULL}, &options, &err)
 
