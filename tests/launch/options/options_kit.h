@@ -10,7 +10,7 @@ extern const dt_command_usage options_kit_train, options_kit_eval, options_kit_i
 dt_status options_kit_parse(const dt_command_usage *usage, const char *const *words, dt_options *options,
                             dt_error *err);
 
-/* Parses these words for a command (train, eval, info, demo_data) into the test file's `options` and `err`. */
+/* Parses these words for a command (train, eval, info, demo_data) into the test file's `options`, `err`. */
 #define PARSE(command, ...)                                                                                  \
     options_kit_parse(&options_kit_##command, (const char *const[]){__VA_ARGS__, NULL}, &options, &err)
 
