@@ -1,6 +1,7 @@
 # Tests of io/. A test program is one line: IO_TESTS += tests/io/FOLDER/NAME_test (from tests/io/FOLDER/NAME_test.c).
 IO_TESTS += tests/io/durable_calls_test
 IO_TESTS += tests/io/metrics/jsonl_test
+IO_TESTS += tests/io/metrics/lines_test
 IO_TESTS += tests/io/metrics/progress_eval_test
 IO_TESTS += tests/io/metrics/progress_test
 IO_TESTS += tests/io/outputs_calls_test
@@ -34,6 +35,7 @@ IO_TESTS += tests/io/store/foreign_shard_test
 IO_TESTS += tests/io/store/fuzz_checkpoint_test
 IO_TESTS += tests/io/store/hdf5_store_faults_test
 IO_TESTS += tests/io/store/hdf5_store_test
+IO_TESTS += tests/io/store/limits_test
 IO_TESTS += tests/io/store/manifest_json_test
 IO_TESTS += tests/io/store/manifest_memory_test
 IO_TESTS += tests/io/store/mirror_calls_test
