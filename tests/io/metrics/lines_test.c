@@ -1,5 +1,6 @@
 /* Every field of metrics.jsonl and of the progress display, with a number of its own. */
 #include "io/metrics/jsonl.h"
+#include "io/metrics/progress.h"
 #include "io/metrics/progress_text.h"
 #include "tests/testing.h"
 
@@ -220,6 +221,63 @@ static void a_bar_is_full_only_at_the_end(void)
     DT_CHECK_STR(none.text, "");
 }
 
+/* -- the status line ------------------------------------------------------------------------------------- */
+
+/* What a terminal of this width gets for step 390; with an evaluation before the step's line is drawn again. */
+static char *status_of(int columns, bool evaluates)
+{
+    char *text = NULL;
+    size_t n = 0;
+    dt_sink *sink = NULL;
+    FILE *stream = open_memstream(&text, &n);
+    DT_REQUIRE(stream != NULL);
+    const dt_progress_options options = {.terminal = true, .columns = columns};
+    const dt_metrics_start start = {.total_steps = 2340, .epochs = 15, .steps_per_epoch = 156};
+    const dt_metrics_step step = {.step = 390,
+                                  .epoch = 2,
+                                  .epoch_progress = 0.5,
+                                  .loss = 1.6012,
+                                  .lr = 0.0871,
+                                  .images_per_s = 12345,
+                                  .left_s = 245};
+    const dt_metrics_eval eval = {.step = 390, .epoch = 2, .n = 1, .val_top1 = 0.25, .val_top5 = 0.5};
+    DT_REQUIRE(dt_progress_create(stream, &options, &sink, NULL) == DT_OK);
+    DT_CHECK_INT(sink->ops->start(sink, &start, NULL), DT_OK);
+    DT_CHECK_INT(sink->ops->step(sink, &step, NULL), DT_OK);
+    if (evaluates) {
+        DT_CHECK_INT(sink->ops->eval_progress(sink, 3, 4, NULL), DT_OK);
+        DT_CHECK_INT(sink->ops->eval(sink, &eval, NULL), DT_OK);
+    }
+    fflush(stream);
+    char *copy = strdup(text); /* before the sink ends the line */
+    sink->ops->destroy(sink);
+    fclose(stream);
+    free(text);
+    return copy;
+}
+
+static void a_field_is_left_out_one_column_below_what_it_needs(void)
+{
+    char *all = status_of(97, false), *less = status_of(96, false);
+    DT_CHECK_STR(all, "epoch  3/15   50%  [###...]  step  390/2340  loss 1.6012  lr 0.08710  12.3k img/s"
+                      "      4:05 left");
+    DT_CHECK_STR(less, "epoch  3/15   50%  [########.........]  step  390/2340  loss 1.6012  12.3k img/s"
+                       "      4:05 left");
+    free(all);
+    free(less);
+}
+
+static void the_steps_bar_comes_back_after_an_evaluation(void)
+{
+    char *text = status_of(97, true), *last = strrchr(text, '\n');
+    DT_CHECK_CONTAINS(text,
+                      "\r\x1b[Kepoch  3/15  eval  step  390/2340  loss 0.0000  top-1 25.00%  top-5 50.00%"
+                      "  1 image  ");
+    DT_CHECK_STR(last, "\nepoch  3/15   50%  [###...]  step  390/2340  loss 1.6012  lr 0.08710  12.3k img/s"
+                       "      4:05 left");
+    free(text);
+}
+
 static const dt_test tests[] = {
     DT_TEST(every_field_of_a_line_has_its_own_number),
     DT_TEST(rates_change_their_unit_at_exact_limits),
@@ -228,5 +286,7 @@ static const dt_test tests[] = {
     DT_TEST(sizes_change_their_unit_before_they_have_four_digits),
     DT_TEST(numbers_have_as_many_digits_as_they_need),
     DT_TEST(a_bar_is_full_only_at_the_end),
+    DT_TEST(a_field_is_left_out_one_column_below_what_it_needs),
+    DT_TEST(the_steps_bar_comes_back_after_an_evaluation),
 };
 DT_TEST_MAIN("io/metrics/lines", tests)
