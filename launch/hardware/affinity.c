@@ -113,6 +113,12 @@ static int64_t threads_from_environment(void)
     return n > 0 && n <= 4096 ? n : 0;
 }
 
+int64_t dt_affinity_workers(int64_t n_cores)
+{
+    const int64_t quarter = n_cores / 4;
+    return quarter < 1 ? 1 : quarter > 16 ? 16 : quarter;
+}
+
 dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_affinity *affinity,
                            dt_error *err)
 {
@@ -144,8 +150,7 @@ dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_a
     a.n_cores = dt_affinity_share(local, n_local, mine, core_of, machine.quota_cpus);
     int64_t from_environment = threads_from_environment();
     a.n_threads = threads > 0 ? threads : from_environment > 0 ? from_environment : a.n_cores;
-    int64_t quarter = a.n_cores / 4;
-    a.n_workers = workers > 0 ? workers : quarter < 1 ? 1 : quarter > 16 ? 16 : quarter;
+    a.n_workers = workers > 0 ? workers : dt_affinity_workers(a.n_cores);
     *affinity = a;
 fail:
     dt_free(all);

@@ -31,6 +31,9 @@ typedef struct dt_affinity {
 dt_status dt_affinity_plan(dt_comm *comm, int64_t threads, int64_t workers, dt_affinity *affinity,
                            dt_error *err);
 
+/* Returns how many decoding threads a rank with so many cores gets by default. */
+int64_t dt_affinity_workers(int64_t n_cores);
+
 /* Returns how many cores are the share of rank `mine` of the n ranks of a host, at least 1.
  * cpus_of_ranks[r]: the processors that rank r may use; core_of[DT_CPUS_MAX]: the core of each processor;
  * quota_cpus: of the control group, 0: none. */

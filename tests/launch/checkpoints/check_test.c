@@ -164,11 +164,25 @@ static void the_shards_that_are_whole_count_as_read(void)
     dt_checkpoint_check_result_clear(&r);
 }
 
+static void a_checkpoint_of_a_newer_dtrain_is_not_damaged(void)
+{
+    static const char newer[] = "{\"format_version\": 999}\n";
+    checkpoints_kit_write(folder(), &state, 100, fake_manifest(1));
+    dt_test_write_file(dt_test_path("%s/step-00000001/manifest.json", folder()), newer, sizeof newer - 1);
+    for (int verify = 0; verify < 2; verify++) {
+        dt_checkpoint_check_result r = check(1, verify);
+        DT_CHECK_INT(r.state, DT_CHECKPOINT_NEWER);
+        DT_CHECK_CONTAINS(r.problem, "999");
+        dt_checkpoint_check_result_clear(&r);
+    }
+}
+
 static const dt_test tests[] = {
     DT_TEST(the_figures_are_the_manifests_and_the_files),
     DT_TEST(the_age_is_the_manifests),
     DT_TEST(a_part_of_the_shards_is_partial_only_with_a_mirror_elsewhere),
     DT_TEST(of_several_problems_the_first_is_reported),
     DT_TEST(the_shards_that_are_whole_count_as_read),
+    DT_TEST(a_checkpoint_of_a_newer_dtrain_is_not_damaged),
 };
 DT_TEST_MAIN("launch/checkpoints/check", tests)

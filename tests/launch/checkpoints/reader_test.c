@@ -88,6 +88,7 @@ static void each_shard_is_read_from_the_folder_where_it_is_whole(void)
     checkpoints_kit_damage(checkpoints_kit_shard(path_of("mirror"), 1, 1));
     DT_REQUIRE_MSG(open_newest("run", -1, &reader) == DT_OK, "%s", err.message);
     DT_CHECK_INT(captured_log_lines(), 0);
+    DT_CHECK(g.n_folders == 2 && !g.folders[0].is_mirror && g.folders[1].is_mirror);
     check_values(reader);
     close_all(reader);
 }

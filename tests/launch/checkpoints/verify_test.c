@@ -99,6 +99,39 @@ static void a_value_that_is_not_finite_is_named_with_its_place_in_the_tensor(voi
     clear();
 }
 
+/* The hash and the values are computed piece by piece, and this tensor has several. */
+static void the_place_in_a_long_tensor_is_right(void)
+{
+    set_up();
+    state.tensors[3].dims[0] = 10000;
+    int64_t n = 0;
+    for (int i = 0; i < FAKE_STATE_TENSORS; i++) {
+        dt_state_tensor *t = &state.tensors[i];
+        t->first = n;
+        t->n_elems = 1;
+        for (int d = 0; d < t->n_dims; d++)
+            t->n_elems *= t->dims[d];
+        n += t->n_elems;
+    }
+    state.layout.n_elems = n;
+    free(state.values);
+    state.values = calloc((size_t)n, sizeof *state.values);
+    DT_REQUIRE(state.values != NULL);
+    const dt_state_tensor *t = longest();
+    const int64_t element = t->n_elems - 2;
+    state.values[t->first + element] = -INFINITY;
+    write_checkpoint(1);
+    char end[128];
+    snprintf(end, sizeof end, "fc.weight is not finite: its element %lld is -inf", (long long)element);
+    dt_manifest m = {0};
+    dt_error err = {0};
+    DT_REQUIRE(store->ops->read_manifest(store, 1, &m, NULL) == DT_OK);
+    DT_CHECK_INT(dt_checkpoint_verify_shard(store, &m, &m.shards[1], NULL, &err), DT_ERR_FORMAT);
+    DT_CHECK_CONTAINS(err.message, end);
+    dt_manifest_clear(&m);
+    clear();
+}
+
 static void inspect_and_export_agree_on_what_is_whole(void)
 {
     set_up();
@@ -144,6 +177,7 @@ static void a_manifest_without_tensors_is_not_valid(void)
 static const dt_test tests[] = {
     DT_TEST(a_whole_shard_gives_its_values),
     DT_TEST(a_value_that_is_not_finite_is_named_with_its_place_in_the_tensor),
+    DT_TEST(the_place_in_a_long_tensor_is_right),
     DT_TEST(inspect_and_export_agree_on_what_is_whole),
     DT_TEST(a_manifest_without_tensors_is_not_valid),
 };

@@ -60,6 +60,13 @@ static void ranks_that_share_all_cores_get_equal_parts(void)
     DT_CHECK_INT(dt_affinity_share(all, 4, 0, core_of, 0), 4);
 }
 
+static void a_quarter_of_the_cores_decodes(void)
+{
+    static const int64_t cores_and_workers[][2] = {{1, 1}, {7, 1}, {8, 2}, {63, 15}, {64, 16}, {192, 16}};
+    for (size_t i = 0; i < sizeof cores_and_workers / sizeof cores_and_workers[0]; i++)
+        DT_CHECK_INT(dt_affinity_workers(cores_and_workers[i][0]), cores_and_workers[i][1]);
+}
+
 /* 6 times a third, and 10 times a fifth, add up to a little less than 2. */
 static void fractions_of_cores_add_up_to_whole_ones(void)
 {
@@ -161,6 +168,7 @@ static const dt_test tests[] = {
     DT_TEST(lists_of_processors_are_parsed_and_formatted),
     DT_TEST(malformed_lists_of_processors_are_refused),
     DT_TEST(ranks_that_share_all_cores_get_equal_parts),
+    DT_TEST(a_quarter_of_the_cores_decodes),
     DT_TEST(fractions_of_cores_add_up_to_whole_ones),
     DT_TEST(bound_ranks_have_their_own_cores),
     DT_TEST(two_hardware_threads_count_as_one_core),

@@ -18,6 +18,7 @@ static void a_command_without_binding_options_is_the_default(void)
     DT_CHECK_INT(OF("prterun\0--map-by=:oversubscribe\0-np\0002\0dtrain", ""), DT_BINDING_DEFAULT);
     DT_CHECK_INT(OF("prterun\0--map-by\0:OVERSUBSCRIBE\0-np\0002\0dtrain", "OMPI_MCA_btl=tcp,self"),
                  DT_BINDING_DEFAULT);
+    DT_CHECK_INT(OF("prterun\0--map-by\0:nooversubscribe\0dtrain", ""), DT_BINDING_DEFAULT);
     DT_CHECK_INT(OF("prterun\0-np\0002\0dtrain", "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe"),
                  DT_BINDING_DEFAULT);
     DT_CHECK_INT(

@@ -8,6 +8,7 @@
 
 #include <mpi.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 void dt_test_set_up(void)
@@ -85,11 +86,25 @@ static void gpus_need_nccl(void)
     DT_CHECK_CONTAINS(dt_transport_list(), dt_nccl_library() ? "nccl, mpi" : "mpi");
 }
 
+static void a_size_that_is_no_number_counts_as_one_rank(void)
+{
+    static const char *const sizes[] = {"2", "0", "-3", "many", ""};
+    dt_launch_env env;
+    setenv("OMPI_COMM_WORLD_RANK", "0", 1);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        setenv("OMPI_COMM_WORLD_SIZE", sizes[i], 1);
+        dt_launch_env_read(&env);
+        DT_CHECK_INT(env.size, i == 0 ? 2 : 1);
+        DT_CHECK_STR(env.launcher, "mpirun (Open MPI)");
+    }
+}
+
 static const dt_test tests[] = {
     DT_TEST(hosts_keep_mpi),
     DT_TEST(mpi_between_gpus_is_refused),
     DT_TEST(all_ranks_fail_if_only_some_have_a_gpu),
     DT_TEST(gpus_need_nccl),
+    DT_TEST(a_size_that_is_no_number_counts_as_one_rank),
 };
 
 DT_TEST_MAIN_RANKS("launch/transports", tests, 2)

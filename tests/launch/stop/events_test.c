@@ -72,6 +72,24 @@ static void a_signal_takes_precedence_over_a_limit(void)
     e->ops->destroy(e);
 }
 
+static dt_status refuse(void *context, dt_error *err)
+{
+    return *(bool *)context ? dt_fail(err, DT_ERR_IO, "another process owns it") : DT_OK;
+}
+
+static void a_lost_lock_takes_precedence_over_a_limit(void)
+{
+    bool is_lost = false;
+    const dt_guard guard = {refuse, &is_lost};
+    const double start_s = dt_clock_s() - 61.0;
+    dt_events *e = open_events(
+        &(dt_events_options){.spot = DT_SPOT_OFF, .start_s = start_s, .time_limit_s = 60.0, .guard = &guard});
+    DT_CHECK_STR(e->ops->stop_requested(e), "the time limit of 1m");
+    is_lost = true;
+    DT_CHECK_STR(e->ops->stop_requested(e), "the loss of the run's lock");
+    e->ops->destroy(e);
+}
+
 /* -- Slurm ----------------------------------------------------------------------------------------------- */
 
 /* Puts a squeue with this text first on the PATH, and pretends to be in a job. */
@@ -224,6 +242,22 @@ static void limits_and_failures_are_logged_once_each(void)
     unsetenv("SLURM_JOB_ID");
 }
 
+/* With a second left, the limit is polled four times a second. */
+static void the_limit_is_polled_after_a_quarter_of_the_time_left(void)
+{
+    dt_slurm_limit *end = NULL;
+    dt_error err = {0};
+    pretend_squeue("#!/bin/sh\necho 0:01\n");
+    const double start_s = dt_clock_s();
+    const dt_slurm_limit_options options = {.least_s = 0.01, .most_s = 600.0, .timeout_s = 60.0};
+    DT_REQUIRE(dt_slurm_limit_create(&options, &end, &err) == DT_OK);
+    poll_with("echo 0:01");
+    const double took_s = dt_clock_s() - start_s;
+    DT_CHECK_MSG(took_s >= 0.5 && took_s < 7.9, "%g s", took_s); /* else 8 s and more, or at once */
+    dt_slurm_limit_destroy(end);
+    unsetenv("SLURM_JOB_ID");
+}
+
 /* A zombie counts as gone: nothing may reap orphans here. */
 static bool is_gone(const char *pid)
 {
@@ -268,11 +302,13 @@ static const dt_test tests[] = {
     DT_TEST(without_any_limit_no_stop_is_requested),
     DT_TEST(a_time_limit_counts_from_the_start_and_leaves_the_reserve),
     DT_TEST(a_limit_that_has_passed_stops_a_start),
+    DT_TEST(a_lost_lock_takes_precedence_over_a_limit),
     DT_TEST(squeue_is_polled_repeatedly),
     DT_TEST(slurms_limit_requests_a_stop),
     DT_TEST(the_limit_in_the_environment_is_known_at_once),
     DT_TEST(a_missing_hanging_or_failing_squeue_does_no_harm),
     DT_TEST(limits_and_failures_are_logged_once_each),
+    DT_TEST(the_limit_is_polled_after_a_quarter_of_the_time_left),
     DT_TEST(a_squeue_that_closes_its_output_and_stays_is_killed_with_its_children),
     DT_TEST(a_signal_takes_precedence_over_a_limit), /* last: the signal stays */
 };
