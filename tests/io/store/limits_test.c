@@ -1,5 +1,6 @@
 /* Exact limits of checkpoints, and what a refused shard leaves. */
 #include "core/base/alloc.h"
+#include "io/durable.h"
 #include "io/store/manifest_json.h"
 #include "tests/io/store/store_kit.h"
 #include "tests/testing.h"
@@ -116,6 +117,47 @@ static void a_refused_shard_leaves_zeros(void)
     fake_state_clear(&s);
 }
 
+/* The layout message of a dataset with this many bytes: version 3, class 1, address, size. */
+static unsigned char *find_layout(char *file, size_t file_bytes, uint64_t bytes)
+{
+    for (size_t i = 0; i + 18 <= file_bytes; i++)
+        if (file[i] == 3 && file[i + 1] == 1 && memcmp(file + i + 10, &bytes, sizeof bytes) == 0)
+            return (unsigned char *)file + i;
+    return NULL;
+}
+
+/* An address from which one byte of the elements is beyond the end, in a file whose hash is right. */
+static void elements_that_reach_beyond_the_file_are_refused(void)
+{
+    fake_state s;
+    dt_manifest m = {0};
+    size_t bytes;
+    const char *dir = dt_test_temp_dir();
+    dt_store *store = store_kit_open(dir);
+    fake_state_init(&s, 1);
+    store_kit_check_saved(store, &s, 7, 1);
+    DT_REQUIRE(store->ops->read_manifest(store, 7, &m, NULL) == DT_OK);
+    const char *path = dt_test_path("%s/step-00000007/%s", dir, m.shards[0].file);
+    char *file = dt_test_read_file(path, &bytes);
+    const uint64_t tensor_bytes = 4 * (uint64_t)s.tensors[0].n_elems;
+    unsigned char *layout = file ? find_layout(file, bytes, tensor_bytes) : NULL;
+    DT_REQUIRE(layout != NULL);
+    for (uint64_t beyond = 0; beyond <= 1; beyond++) {
+        dt_error err = {0};
+        const uint64_t at = bytes - tensor_bytes + beyond;
+        memcpy(layout + 2, &at, sizeof at);
+        dt_test_write_file(path, file, bytes);
+        dt_durable_hash_memory(file, (int64_t)bytes, m.shards[0].xxh3_128);
+        DT_CHECK_INT(store->ops->verify_shard(store, &m, &m.shards[0], NULL, &err), DT_ERR_FORMAT);
+        DT_CHECK_MSG((strstr(err.message, "has its elements outside the file") != NULL) == (beyond == 1),
+                     "%s", err.message);
+    }
+    free(file);
+    dt_manifest_clear(&m);
+    store->ops->destroy(store);
+    fake_state_clear(&s);
+}
+
 static herr_t print_nothing(hid_t stack, void *context)
 {
     (void)stack, (void)context;
@@ -143,6 +185,7 @@ static const dt_test tests[] = {
     DT_TEST(real_numbers_are_read_back_exactly),
     DT_TEST(an_empty_folder_of_a_step_is_listed),
     DT_TEST(a_refused_shard_leaves_zeros),
+    DT_TEST(elements_that_reach_beyond_the_file_are_refused),
     DT_TEST(the_callers_printing_of_hdf5_errors_is_restored),
 };
 DT_TEST_MAIN("io/store/limits", tests)
