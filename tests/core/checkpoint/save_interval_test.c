@@ -30,8 +30,19 @@ static void a_checkpoint_slower_than_the_mean_time_to_interruption_has_that_inte
     DT_CHECK(fabs(dt_save_loss(100.0, 0.0, 0.0, 1000.0) - 0.05) < 1e-12);
 }
 
+/* From the formulas of save_interval.h, by hand. */
+static void interval_and_loss_are_exact(void)
+{
+    DT_CHECK_CLOSE(dt_save_interval_s(30.0, 3600.0), 444.973167286, 1e-8);
+    DT_CHECK(dt_save_interval_s(20.0, 10.0) == 10.0); /* C = 2M */
+    DT_CHECK_CLOSE(dt_save_loss(90.0, 10.0, 0.0, 1e300), 0.1, 1e-15);
+    DT_CHECK_CLOSE(dt_save_loss(90.0, 0.0, 5.0, 1000.0), 0.05, 1e-15);
+    DT_CHECK_CLOSE(dt_save_loss(90.0, 10.0, 5.0, 1000.0), 0.15, 1e-15);
+}
+
 static const dt_test tests[] = {
     DT_TEST(no_other_interval_loses_less_time),
     DT_TEST(a_checkpoint_slower_than_the_mean_time_to_interruption_has_that_interval),
+    DT_TEST(interval_and_loss_are_exact),
 };
 DT_TEST_MAIN("core/save_interval", tests)
