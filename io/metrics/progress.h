@@ -11,8 +11,8 @@
  * Elsewhere (a file, a pipe, a batch system's log) the same is printed as a plain line for the first step,
  * then every every_s seconds, and for the last step, without bar and escape codes. The percentage and the bar
  * show the epoch's progress; the time left is that of the whole training. `dtrain eval` prints "eval  batch
- * 40/391" every every_s seconds. In both cases each epoch, evaluation and checkpoint is reported in a line, and
- * a summary at the end:
+ * 40/391" every every_s seconds. In both cases each epoch, evaluation and checkpoint is reported in a line,
+ * and a summary at the end:
  *
  *   epoch  3/15  done  step  468/2340  loss 1.5820  top-1 41.20%    812 img/s  15.4 s  1 broken file replaced
  *   epoch  3/15  eval  step  468/2340  loss 1.5511  top-1 44.30%  top-5 91.20%  1000 images  0.4 s
