@@ -2,6 +2,7 @@
  * fake NCCL whose calls the test observes. */
 #include "comm/nccl/internal.h"
 #include "comm/self.h"
+#include "core/base/clock.h"
 #include "tests/fakes/fake_gpu.h"
 #include "tests/fakes/fake_nccl.h"
 #include "tests/testing.h"
@@ -184,6 +185,30 @@ static void an_error_of_nccl_is_a_lost_rank_or_a_failure(void)
     }
 }
 
+/* One of two ranks, whose sum does not end. With this deadline the watchdog's limit is 1.3 s. */
+static void the_watchdog_fires_only_where_the_main_thread_does_not_wait(void)
+{
+    static const char hosts[2][64] = {"a", "b"};
+    dt_nccl_seen seen[DT_NCCL_BUCKETS] = {{.begun = 3, .done = 2}};
+    dt_comm_nccl stalled = {.head = {.size = 2}, .seen = seen};
+    dt_error err = {0};
+    const dt_watch_options options = {.comm = &stalled.head, .hosts = hosts, .deadline_s = 0.2};
+    DT_REQUIRE(dt_watch_create(&options, &stalled.watch, &err) == DT_OK);
+    DT_REQUIRE(dt_nccl_watchdog_start(&stalled, &err) == DT_OK);
+    dt_nccl_watchdog_hold(&stalled);
+    dt_clock_sleep_s(2.0);
+    DT_CHECK(!atomic_load(&stalled.watchdog.fired));
+    const double released_s = dt_clock_s();
+    dt_nccl_watchdog_release(&stalled);
+    while (!atomic_load(&stalled.watchdog.fired) && dt_clock_s() < released_s + 60.0)
+        dt_clock_sleep_s(0.01);
+    DT_CHECK(atomic_load(&stalled.watchdog.fired));
+    DT_CHECK_MSG(dt_clock_s() - released_s > 1.25, "after %g s", dt_clock_s() - released_s);
+    DT_CHECK_INT(atomic_load(&stalled.watchdog.stalled), 3 * 64);
+    dt_nccl_watchdog_stop(&stalled);
+    dt_watch_destroy(stalled.watch);
+}
+
 void dt_test_set_up(void)
 {
     device = fake_gpu_create();
@@ -199,6 +224,7 @@ static const dt_test tests[] = {
     DT_TEST(buckets_are_numbered_from_0_in_each_step),
     DT_TEST(the_position_is_the_last_sum_begun),
     DT_TEST(an_error_of_nccl_is_a_lost_rank_or_a_failure),
+    DT_TEST(the_watchdog_fires_only_where_the_main_thread_does_not_wait),
 };
 
 DT_TEST_MAIN("comm/nccl_local", tests)
