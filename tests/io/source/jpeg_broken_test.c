@@ -72,6 +72,24 @@ static void surplus_bytes_are_no_damage(void)
     free(bytes);
 }
 
+/* The library warns of both and knows what to do. */
+static void unknown_versions_and_colour_transforms_are_no_damage(void)
+{
+    const jpeg_kit_recipe recipe = {.width = 60, .height = 60};
+    static const char adobe[] = "\xff\xee\0\x0e"
+                                "Adobe\0\x64\0\0\0\0\3"; /* transform 3; 1 is YCC */
+    size_t n_bytes;
+    uint8_t *bytes = jpeg_kit_encode(&recipe, &n_bytes);
+    DT_REQUIRE(memcmp(bytes + 6, "JFIF", 5) == 0 && bytes[11] == 1);
+    bytes[11] = 2;
+    DT_CHECK_MSG(decode_all(bytes, n_bytes) == DT_OK, "%s", message);
+    bytes[2] = 0xff; /* the Adobe segment of 16 bytes replaces the JFIF one of 18 */
+    bytes[3] = 0xd8;
+    memcpy(bytes + 4, adobe, 16);
+    DT_CHECK_MSG(decode_all(bytes + 2, n_bytes - 2) == DT_OK, "%s", message);
+    free(bytes);
+}
+
 static void other_kinds_of_files_are_named(void)
 {
     static const struct {
@@ -166,8 +184,8 @@ static dt_status open_claim(int height, int width, size_t n_bytes, int marker)
     return status;
 }
 
-/* One bit for each block of 8 x 8 pixels: 2,048 bytes hold 1,024 x 1,024 pixels. Arithmetic coding can do with
- * less. 3277 x 54610 pixels are the limit. */
+/* One bit for each block of 8 x 8 pixels: 2,048 bytes hold 1,024 x 1,024 pixels. Arithmetic coding can do
+ * with less. 3277 x 54610 pixels are the limit. */
 static void sizes_are_accepted_up_to_the_limits(void)
 {
     DT_CHECK_MSG(open_claim(1024, 1024, 2048, 0xc0) == DT_OK, "%s", message);
@@ -321,6 +339,7 @@ static void odd_files_are_read_or_refused_as_their_readme_says(void)
 static const dt_test tests[] = {
     DT_TEST(a_file_cut_anywhere_is_broken),
     DT_TEST(surplus_bytes_are_no_damage),
+    DT_TEST(unknown_versions_and_colour_transforms_are_no_damage),
     DT_TEST(other_kinds_of_files_are_named),
     DT_TEST(absurd_sizes_are_refused_before_memory_is_allocated),
     DT_TEST(lossless_and_12_bit_files_are_unsupported),

@@ -116,18 +116,20 @@ static void a_window_outside_the_image_is_an_error(void)
     static const dt_rect windows[] = {
         {.w = 17, .h = 16}, {.w = 16, .h = 17}, {.w = 1, .h = 1, .y = 16}, {.w = 1, .h = 1, .x = 16},
         {.w = 0, .h = 1},   {.w = 1, .h = 0},   {.w = 1, .h = 1, .x = -1}, {.w = 1, .h = 1, .y = -1}};
-    jpeg_kit_recipe recipe = {.width = 31, .height = 32};
-    size_t n_bytes;
-    uint8_t *bytes = jpeg_kit_encode(&recipe, &n_bytes), out[16 * 16 * 3];
-    dt_error err = {0};
-    DT_CHECK_INT(jpeg_kit_window(decoder, bytes, n_bytes, 2, (dt_rect){.w = 16, .h = 16}, true, out, &err),
-                 DT_OK);
-    for (size_t i = 0; i < sizeof windows / sizeof windows[0]; i++) {
-        DT_CHECK_INT(jpeg_kit_window(decoder, bytes, n_bytes, 2, windows[i], true, out, &err),
-                     DT_ERR_INTERNAL);
-        DT_CHECK_CONTAINS(err.message, "is not inside an image of 16 x 16");
+    const dt_rect whole = {.w = 16, .h = 16};
+    for (int wide = 0; wide < 2; wide++) {
+        const jpeg_kit_recipe recipe = {.width = 31 + wide, .height = 32 - wide};
+        size_t n_bytes;
+        uint8_t *bytes = jpeg_kit_encode(&recipe, &n_bytes), out[16 * 16 * 3];
+        dt_error err = {0};
+        DT_CHECK_INT(jpeg_kit_window(decoder, bytes, n_bytes, 2, whole, true, out, &err), DT_OK);
+        for (size_t i = 0; i < sizeof windows / sizeof windows[0]; i++) {
+            DT_CHECK_INT(jpeg_kit_window(decoder, bytes, n_bytes, 2, windows[i], true, out, &err),
+                         DT_ERR_INTERNAL);
+            DT_CHECK_CONTAINS(err.message, "is not inside an image of 16 x 16");
+        }
+        free(bytes);
     }
-    free(bytes);
 }
 
 /* Damage below the window is found when the rest is checked, and only then. */

@@ -3,9 +3,9 @@
  *     sample_dump <jobs >pixels
  *
  * A job is a line `X Y W H FULL_W FULL_H VIEW_X VIEW_Y N FLIP PATH`: the box X Y W H of the file (W 0: the
- * centre crop for evaluation, 7/8 of the shorter side; others are crops of training) is resized to FULL_W x FULL_H. The N x N pixels from
- * VIEW_X, VIEW_Y on are written, N * N * 3 bytes. For a broken file these are zeros, and stderr has the
- * reason. */
+ * centre crop for evaluation, 7/8 of the shorter side; others are crops of training) is resized to FULL_W x
+ * FULL_H. The N x N pixels from VIEW_X, VIEW_Y on are written, N * N * 3 bytes. For a broken file these are
+ * zeros, and stderr has the reason. */
 #include "io/source/sample.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
-/* Decoded, cropped and resized samples against the simplest decoding and the filter's definition: real and odd
- * files, without PIL. */
+/* Decoded, cropped and resized samples against the simplest decoding and the filter's definition: real and
+ * odd files, without PIL. */
 #include "io/source/sample.h"
 
 #include "tests/io/source/jpeg_kit.h"
@@ -82,6 +82,37 @@ static void every_kind_of_jpeg_is_exact(void)
     end(sample, 0.02);
 }
 
+/* The box of 199 x 197 pixels at 13, 7 is reduced to 1/4 in the DCT: there it is 49.75 x 49.25 pixels at
+ * 3.25, 1.75, and the filter reads the pixels 3 to 52 and 1 to 50. */
+static void a_box_between_the_pixels_of_a_reduced_image_is_exact(void)
+{
+    enum { N = 16, VALUES = N * N * 3, READ = 50 };
+    static uint8_t actual[VALUES], expected[VALUES], part[READ * READ * 3];
+    const dt_crop crop = {
+        .box = {.x = 13, .y = 7, .w = 199, .h = 197}, .full_w = N, .full_h = N, .n = N, .may_shrink = true};
+    const dt_resize_view view = {.x = {.from = 0.25, .length = 49.75, .high = READ, .full = N},
+                                 .y = {.from = 0.75, .length = 49.25, .high = READ, .full = N},
+                                 .n = N};
+    const jpeg_kit_recipe recipe = {.width = 301, .height = 204, .h_samp = 2, .v_samp = 2};
+    size_t n_bytes;
+    int width, height, channels;
+    int64_t w, h;
+    uint8_t *bytes = jpeg_kit_encode(&recipe, &n_bytes);
+    uint8_t *reduced = jpeg_kit_decode(bytes, n_bytes, 4, &width, &height, &channels);
+    dt_sample *sample = begin();
+    DT_REQUIRE(width == 76 && height == 51);
+    DT_REQUIRE(dt_sample_open_bytes(sample, bytes, n_bytes, &w, &h, &error) == DT_OK &&
+               dt_sample_decode(sample, &crop, true, actual, &error) == DT_OK);
+    for (int y = 0; y < READ; y++)
+        memcpy(part + y * READ * 3, reduced + ((y + 1) * width + 3) * 3, (size_t)READ * 3);
+    resize_exact_view(part, READ, READ, &view, expected);
+    DT_CHECK(resize_exact_largest(actual, expected, VALUES) <= 1);
+    DT_CHECK(resize_exact_n_different(actual, expected, VALUES) <= VALUES / 50);
+    dt_sample_destroy(sample);
+    free(reduced);
+    free(bytes);
+}
+
 static void check_path(dt_sample *sample, const char *path, uint64_t seed)
 {
     size_t n_bytes;
@@ -129,6 +160,7 @@ static void photographs_are_exact(void)
 
 static const dt_test tests[] = {
     DT_TEST(every_kind_of_jpeg_is_exact),
+    DT_TEST(a_box_between_the_pixels_of_a_reduced_image_is_exact),
     DT_TEST(odd_files_are_exact),
     DT_TEST(photographs_are_exact),
 };
