@@ -82,16 +82,16 @@ static void every_kind_of_jpeg_is_exact(void)
     end(sample, 0.02);
 }
 
-/* The box of 199 x 197 pixels at 13, 7 is reduced to 1/4 in the DCT: there it is 49.75 x 49.25 pixels at
+/* The box of 198 x 196 pixels at 13, 7 is reduced to 1/4 in the DCT: there it is 49.5 x 49 pixels at
  * 3.25, 1.75, and the filter reads the pixels 3 to 52 and 1 to 50. */
 static void a_box_between_the_pixels_of_a_reduced_image_is_exact(void)
 {
     enum { N = 16, VALUES = N * N * 3, READ = 50 };
     static uint8_t actual[VALUES], expected[VALUES], part[READ * READ * 3];
     const dt_crop crop = {
-        .box = {.x = 13, .y = 7, .w = 199, .h = 197}, .full_w = N, .full_h = N, .n = N, .may_shrink = true};
-    const dt_resize_view view = {.x = {.from = 0.25, .length = 49.75, .high = READ, .full = N},
-                                 .y = {.from = 0.75, .length = 49.25, .high = READ, .full = N},
+        .box = {.x = 13, .y = 7, .w = 198, .h = 196}, .full_w = N, .full_h = N, .n = N, .may_shrink = true};
+    const dt_resize_view view = {.x = {.from = 0.25, .length = 49.5, .high = READ, .full = N},
+                                 .y = {.from = 0.75, .length = 49, .high = READ, .full = N},
                                  .n = N};
     const jpeg_kit_recipe recipe = {.width = 301, .height = 204, .h_samp = 2, .v_samp = 2};
     size_t n_bytes;
