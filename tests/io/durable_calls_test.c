@@ -368,6 +368,31 @@ static void any_failing_call_of_a_large_file_is_an_error(void)
         }
 }
 
+/* Also for a caller that goes on, and although the disk works again. */
+static void the_first_error_of_a_writer_stays(void)
+{
+    char hex[33];
+    dt_file_writer *writer = NULL;
+    const int fd = open_new("x");
+    const dt_file_writer_options o = {.fd = fd, .path = "x", .bytes = WRITER_BYTES, .largest = PIECE};
+    calls_record(dt_test_temp_dir());
+    calls_fail("pwrite", "x", 1, 2, EIO); /* with O_DIRECT, and through the page cache */
+    DT_REQUIRE(dt_file_writer_create(&o, &writer, NULL) == DT_OK);
+    for (int i = 0; i < 8; i++) /* one block */
+        DT_CHECK_INT(dt_file_writer_append(writer, PIECE, NULL), DT_OK);
+    DT_CHECK(ftruncate(fd, WRITER_BYTES) == 0); /* so that it can be read */
+    for (int i = 0; i < 3; i++) {
+        dt_error err = {0};
+        DT_CHECK_INT(i == 1 ? dt_file_writer_sync_and_check(writer, &err)
+                            : dt_file_writer_finish(writer, hex, &err),
+                     DT_ERR_IO);
+        DT_CHECK_CONTAINS(err.message, "x: cannot write ");
+    }
+    calls_stop();
+    dt_file_writer_destroy(writer);
+    close(fd);
+}
+
 static void any_bit_that_the_disk_changes_is_detected(void)
 {
     for (int n = 1; n <= 4 + 2; n++) {
@@ -398,6 +423,7 @@ static const dt_test tests[] = {
     DT_TEST(a_large_file_is_fsynced_once_and_then_read_back),
     DT_TEST(a_refused_direct_call_is_made_through_the_page_cache),
     DT_TEST(any_failing_call_of_a_large_file_is_an_error),
+    DT_TEST(the_first_error_of_a_writer_stays),
     DT_TEST(any_bit_that_the_disk_changes_is_detected),
 };
 DT_TEST_MAIN("io/durable_calls", tests)
