@@ -29,8 +29,8 @@ dt_status dt_file_read_block(int fd, const char *path, bool *direct, char *data,
  * report it. */
 bool dt_file_is_cached(int fd, int64_t bytes);
 
-/* Give [at, at + bytes), both multiples of DT_FILE_PAGE_BYTES, to `consume`, part after part in their order, in
- * the caller's thread; others read the next parts meanwhile. After an error some parts may have been
+/* Give [at, at + bytes), both multiples of DT_FILE_PAGE_BYTES, to `consume`, part after part in their order,
+ * in the caller's thread; others read the next parts meanwhile. After an error some parts may have been
  * consumed. */
 typedef void dt_file_consume(void *context, const char *part, int64_t bytes);
 dt_status dt_file_read_past_cache(int fd, const char *path, int64_t at, int64_t bytes,

@@ -24,8 +24,8 @@ void calls_record(const char *folder);
 /* Neither record nor change further calls; but fsync of files in the folder is still not made. */
 void calls_stop(void);
 
-/* Neither record nor change calls on paths that match, until the next calls_record: of threads that make calls at
- * any time. */
+/* Neither record nor change calls on paths that match, until the next calls_record: of threads that make
+ * calls at any time. */
 void calls_ignore(const char *pattern);
 
 /* Of the calls with this name (calls.h; "*": any) on a path that matches the pattern (fnmatch(3)): the calls
@@ -42,8 +42,8 @@ void calls_end(const char *name, const char *pattern, int nth);
 /* The nth of these calls changes the last bit of the last byte: a disk that returns other data. */
 void calls_flip(const char *name, const char *pattern, int nth);
 
-/* The calls, one a line: "NAME PATH", "rename PATH -> PATH", and for a failed one ": REASON". Equal calls that
- * follow each other are one line. Valid until the next call of calls_text. */
+/* The calls, one a line: "NAME PATH", "rename PATH -> PATH", and for a failed one ": REASON". Equal calls
+ * that follow each other are one line. Valid until the next call of calls_text. */
 const char *calls_text(void);
 
 /* How many calls with this name were made on paths that match the pattern, failed ones included. */

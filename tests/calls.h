@@ -13,9 +13,9 @@
 enum { CALL_PATH_BYTES = 8192 };
 
 typedef struct call {
-    /* open (also openat), create (the same with O_CREAT), read, pread, write, pwrite, close, fsync, fdatasync,
-     * ftruncate, fallocate, rename, exchange (renameat2), mkdir, rmdir, unlink (also unlinkat), lock (fcntl),
-     * flock, opendir, stat (fstatat) */
+    /* open (also openat), create (the same with O_CREAT), read, pread, write, pwrite, close, fsync,
+     * fdatasync, ftruncate, fallocate, rename, exchange (renameat2), mkdir, rmdir, unlink (also unlinkat),
+     * lock (fcntl), flock, opendir, stat (fstatat) */
     const char *name;
     bool changes;                /* the call changes files, or the descriptor can: it was opened for writing,
                                   * or is a folder's */
@@ -34,7 +34,8 @@ typedef enum call_action {
 /* What a call does. Called in the thread that makes it. */
 call_action call_before(const call *c, int *error);
 
-/* Called after a call, with the errno of one that failed, else 0. calls.c has a weak one that does nothing. */
+/* Called after a call, with the errno of one that failed, else 0. calls.c has a weak one that does
+ * nothing. */
 void call_after(const call *c, int error);
 
 #endif

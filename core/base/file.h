@@ -35,8 +35,8 @@ dt_status dt_file_open_at(int folder, const char *path, const char *shown, int f
  * caller closes the descriptor. */
 int dt_file_open_folder(const char *path, int flags);
 
-/* close(2) of a file that was written. Returns -1 with errno if the disk refused something (NFS reports a full
- * quota here). After EINTR, Linux has closed the file: that is no error for a file that was fsynced. */
+/* close(2) of a file that was written. Returns -1 with errno if the disk refused something (NFS reports a
+ * full quota here). After EINTR, Linux has closed the file: that is no error for a file that was fsynced. */
 int dt_file_close(int fd);
 
 /* As dt_file_open to read, as a stream. The caller closes it with fclose. */

@@ -1,5 +1,6 @@
-/* comm/deadline.h at exact times: one rank of several; the test is the clock (tests/fakes/fake_clock.h), and the
- * side channel to the other ranks. All times are multiples of 1/1024 s, so that sums of them are exact. */
+/* comm/deadline.h at exact times: one rank of several; the test is the clock (tests/fakes/fake_clock.h), and
+ * the side channel to the other ranks. All times are multiples of 1/1024 s, so that sums of them are
+ * exact. */
 #include "comm/deadline.h"
 #include "core/base/clock.h"
 #include "tests/fakes/captured_log.h"

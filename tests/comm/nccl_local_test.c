@@ -1,5 +1,5 @@
-/* comm/nccl with one rank and without MPI: marks, positions and what stays after a failure, on a fake GPU and a
- * fake NCCL whose calls the test observes. */
+/* comm/nccl with one rank and without MPI: marks, positions and what stays after a failure, on a fake GPU and
+ * a fake NCCL whose calls the test observes. */
 #include "comm/nccl/internal.h"
 #include "comm/self.h"
 #include "core/base/clock.h"
@@ -14,7 +14,8 @@ static dt_device *device;
 static dt_nccl_api api;
 static dt_comm_nccl *c;
 
-/* What was enqueued: 'm' a mark, 'P' a pack with a mark, 'p' one without, 'U' and 'u' for unpack, 's' a sum. */
+/* What was enqueued: 'm' a mark, 'P' a pack with a mark, 'p' one without, 'U' and 'u' for unpack, 's' a
+ * sum. */
 static char calls[64];
 static int sum_result;
 

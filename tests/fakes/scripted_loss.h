@@ -1,5 +1,5 @@
-/* scripted_loss.h: a backend whose losses and hits are numbers that a test knows, and whose gradients overflow
- * when the test says so; the rest is the backend's. For ranks that are threads, on the host. */
+/* scripted_loss.h: a backend whose losses and hits are numbers that a test knows, and whose gradients
+ * overflow when the test says so; the rest is the backend's. For ranks that are threads, on the host. */
 #ifndef DTRAIN_TESTS_SCRIPTED_LOSS_H
 #define DTRAIN_TESTS_SCRIPTED_LOSS_H
 

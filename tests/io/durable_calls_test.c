@@ -1,4 +1,5 @@
-/* io/durable.c, io/file_writer.c and core/base/file.c when system calls fail, are interrupted or do a part. */
+/* io/durable.c, io/file_writer.c and core/base/file.c when system calls fail, are interrupted or do a
+ * part. */
 #include "core/base/alloc.h"
 #include "core/base/file.h"
 #include "io/durable.h"

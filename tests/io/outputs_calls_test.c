@@ -1,5 +1,5 @@
-/* The system calls of an export, of metrics.jsonl and of the trial before a training, in their order, and what
- * their failures leave. */
+/* The system calls of an export, of metrics.jsonl and of the trial before a training, in their order, and
+ * what their failures leave. */
 #include "io/metrics/jsonl.h"
 #include "io/trial.h"
 #include "io/weights/safetensors.h"

@@ -207,8 +207,9 @@ static void the_traffic_of_resnet50_matches_a_count_by_hand(void)
     destroy(net);
 }
 
-/* ResNet-18 on two images of 32 pixels in fp32, on a backend that fuses all it can and keeps no masks: bytes are
- * those that the comments of layers' files list, worked out by hand; the multiply-adds are those of forward. */
+/* ResNet-18 on two images of 32 pixels in fp32, on a backend that fuses all it can and keeps no masks: bytes
+ * are those that the comments of layers' files list, worked out by hand; the multiply-adds are those of
+ * forward. */
 static void bytes_and_flops_of_each_kind_of_layer_are_exact(void)
 {
     static const struct {

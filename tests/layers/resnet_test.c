@@ -107,7 +107,8 @@ static void expect_vector(walk *w, const char *prefix, const char *layer, const 
     expect_tensor(w, prefix, name, 1, &n);
 }
 
-/* The next layer of this kind has this name, and as many multiply-adds; layers without any are not counted. */
+/* The next layer of this kind has this name, and as many multiply-adds; layers without any are not
+ * counted. */
 static void expect_macs(walk *w, const char *kind, const char *name, int64_t macs)
 {
     dt_layer_traffic traffic;
@@ -232,8 +233,8 @@ static void momentum_has_the_parameters_tensors(void)
     dt_net_destroy(net);
 }
 
-/* Of one image of 224 pixels in float32. A change of the lifetimes of activations changes the first two numbers:
- * overlapping ones are found by tests of gradients, longer ones only here. */
+/* Of one image of 224 pixels in float32. A change of the lifetimes of activations changes the first two
+ * numbers: overlapping ones are found by tests of gradients, longer ones only here. */
 static void a_net_reports_the_memory_that_it_needs(void)
 {
     static const struct {

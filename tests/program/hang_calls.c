@@ -1,10 +1,10 @@
-/* hang_calls.c: linked into dtrain with tests/calls.c: calls on some paths do not return, as on a network's disk
- * whose server is gone.
+/* hang_calls.c: linked into dtrain with tests/calls.c: calls on some paths do not return, as on a network's
+ * disk whose server is gone.
  *
  *   DT_HANG_ON=/train/3 DT_HANG_CALL=opendir DT_HANG_RANK=1 hang_dtrain ...
  *
- * DT_HANG_ON is a part of the path (or of the path of the descriptor); DT_HANG_CALL is a name of tests/calls.h
- * (open also stands for create), and DT_HANG_RANK a rank, or all if it is not set. */
+ * DT_HANG_ON is a part of the path (or of the path of the descriptor); DT_HANG_CALL is a name of
+ * tests/calls.h (open also stands for create), and DT_HANG_RANK a rank, or all if it is not set. */
 #include "tests/calls.h"
 
 #include <stdlib.h>

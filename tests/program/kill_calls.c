@@ -1,13 +1,13 @@
-/* kill_calls.c: kills the program that it is linked into, with tests/calls.c, at the n-th call that changes the
- * files of a folder.
+/* kill_calls.c: kills the program that it is linked into, with tests/calls.c, at the n-th call that changes
+ * the files of a folder.
  *
  *   DT_KILL_UNDER=checkpoints DT_KILL_AT=12 DT_KILL_RANK=1 kill_job ...
  *
  * Counted are calls on paths (or descriptors of files) with DT_KILL_UNDER in their name: mkdir, open for
- * writing, write, pwrite, fallocate, ftruncate, fsync, fdatasync, close of a file that was opened for writing or
- * of a folder, rename, renameat2, unlink, rmdir. At call number DT_KILL_AT the process dies before the call; a
- * write of more than one byte has then written half of its bytes. At its end a process writes the number of its
- * calls to DT_KILL_COUNT.RANK. */
+ * writing, write, pwrite, fallocate, ftruncate, fsync, fdatasync, close of a file that was opened for writing
+ * or of a folder, rename, renameat2, unlink, rmdir. At call number DT_KILL_AT the process dies before the
+ * call; a write of more than one byte has then written half of its bytes. At its end a process writes the
+ * number of its calls to DT_KILL_COUNT.RANK. */
 #include "tests/calls.h"
 
 #include <signal.h>

@@ -78,8 +78,8 @@ static void encode(uint32_t code, char out[5])
     out[0] = (char)(lead[n] | code);
 }
 
-/* Unicode 15's Default_Ignorable_Code_Point, with U+2028 to U+202E and U+FFF9 to U+FFFB: the characters at the
- * ends of each range, and those beside it. */
+/* Unicode 15's Default_Ignorable_Code_Point, with U+2028 to U+202E and U+FFF9 to U+FFFB: the characters at
+ * the ends of each range, and those beside it. */
 static void the_ranges_of_unseen_characters_are_unicodes(void)
 {
     static const uint32_t ranges[][2] = {

@@ -60,8 +60,8 @@ static void end_job(job *j)
 
 /* -- how often ------------------------------------------------------------------------------------------- */
 
-/* Evaluations after the steps in which a multiple of `hundredths` / 100 epochs is reached, and after the last;
- * worked out in whole numbers: multiples of 0.1 and 0.29 are not exact in binary. */
+/* Evaluations after the steps in which a multiple of `hundredths` / 100 epochs is reached, and after the
+ * last; worked out in whole numbers: multiples of 0.1 and 0.29 are not exact in binary. */
 static void evaluate_every(int64_t hundredths)
 {
     job j = timed_job();
@@ -405,8 +405,8 @@ static void auto_interval(double write_s, double mtti_h)
     run(&j);
     check_all(&j, DT_OK);
     int64_t n = 0;
-    /* the first one after 20 steps; it is timed when the result of step 21 has come, so the next can be that of
-     * step 22 */
+    /* the first one after 20 steps; it is timed when the result of step 21 has come, so the next can be that
+     * of step 22 */
     for (int64_t step = 20; step < 80; step += steps < 2 ? 2 : steps, n++)
         DT_CHECK_MSG(j.checkpoints[n] == step, "%g s, mtti %g h: checkpoint %lld is of step %lld, not %lld",
                      write_s, mtti_h, (long long)n, (long long)j.checkpoints[n], (long long)step);

@@ -1,6 +1,6 @@
-/* What is left of a failure after the next success: counters, intervals, and what a stop or the next start does.
- * On one rank, with the test's clock (tests/fakes/fake_clock.h), the checkpoint of step k is known with the
- * result of step k + 1. */
+/* What is left of a failure after the next success: counters, intervals, and what a stop or the next start
+ * does. On one rank, with the test's clock (tests/fakes/fake_clock.h), the checkpoint of step k is known with
+ * the result of step k + 1. */
 #include "tests/fakes/captured_log.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_store.h"

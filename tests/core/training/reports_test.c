@@ -1,5 +1,5 @@
-/* What the sinks get, number by number: losses, hits and times come from the test (tests/fakes/scripted_loss.h,
- * fake_clock.h), which works out by plain loops what must be reported. */
+/* What the sinks get, number by number: losses, hits and times come from the test
+ * (tests/fakes/scripted_loss.h, fake_clock.h), which works out by plain loops what must be reported. */
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_store.h"
 #include "tests/fakes/trainer_job.h"
@@ -26,8 +26,8 @@ static double train_s(int64_t index)
     return 0.25 * (double)(index % 5 + 1);
 }
 
-/* Evaluations have some batches each: which evaluation is it? In the first batch of rank 0 one image is broken
- * and not counted. */
+/* Evaluations have some batches each: which evaluation is it? In the first batch of rank 0 one image is
+ * broken and not counted. */
 static int64_t batches_per_eval;
 static int64_t hits[8]; /* per whole batch of evaluation i */
 

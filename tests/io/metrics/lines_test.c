@@ -223,7 +223,8 @@ static void a_bar_is_full_only_at_the_end(void)
 
 /* -- the status line ------------------------------------------------------------------------------------- */
 
-/* What a terminal of this width gets for step 390; with an evaluation before the step's line is drawn again. */
+/* What a terminal of this width gets for step 390; with an evaluation before the step's line is drawn
+ * again. */
 static char *status_of(int columns, bool evaluates)
 {
     char *text = NULL;

@@ -180,8 +180,8 @@ static void check_failure(saved *s, int64_t step, dt_status status, int error, c
     store_kit_check_holds(s->store, step == 10 && was_renamed() ? &s->newer : &s->older, 10);
 }
 
-/* Saves `newer` as `step` again and again; in each save the next call fails with `error`, and after it the next
- * save works. The calls whose failure was no error must be `tolerated`. */
+/* Saves `newer` as `step` again and again; in each save the next call fails with `error`, and after it the
+ * next save works. The calls whose failure was no error must be `tolerated`. */
 static void fail_each_call(saved *s, int64_t step, bool can_exchange, int error, const char *tolerated)
 {
     char ok[4096] = "";
@@ -209,7 +209,8 @@ static void fail_each_call(saved *s, int64_t step, bool can_exchange, int error,
     DT_CHECK_STR(ok, tolerated);
 }
 
-/* Folders that exist, or are not there to be removed; the reservation of blocks; closing what was only read. */
+/* Folders that exist, or are not there to be removed; the reservation of blocks; closing what was only
+ * read. */
 #define TOLERATED(folder)                                                                                    \
     "mkdir .\n"                                                                                              \
     "mkdir checkpoints\n"                                                                                    \

@@ -401,7 +401,8 @@ static void what_the_disk_has_changed_is_found_when_it_is_read_back(void)
     store->ops->destroy(store);
 }
 
-/* The reader reads each byte once, so nothing can change between check and use: what it returns was hashed. */
+/* The reader reads each byte once, so nothing can change between check and use: what it returns was
+ * hashed. */
 static void a_file_that_changes_while_it_is_read_is_found(void)
 {
     const char *dir = dt_test_temp_dir();
