@@ -104,6 +104,18 @@ static void use_training_options(evaluation *e)
     dt_free(trained);
 }
 
+/* Refuses a size that the user gave and that is larger than the training's --eval-resize. */
+static dt_status check_training_options(const dt_options *o, dt_error *err)
+{
+    const int row = dt_options_find("eval-resize", DT_COMMAND_EVAL);
+    if (o->origin[row] != DT_ORIGIN_TRAINING || o->eval_resize <= 0 || o->eval_resize >= o->config.image_size)
+        return DT_OK;
+    return dt_fail(err, DT_ERR_USAGE,
+                   "--image-size: %lld pixels are more than the training's --eval-resize, %lld: give "
+                   "--eval-resize too",
+                   (long long)o->config.image_size, (long long)o->eval_resize);
+}
+
 static dt_status describe_weights(evaluation *e, dt_error *err)
 {
     dt_options *o = &e->options;
@@ -114,6 +126,7 @@ static dt_status describe_weights(evaluation *e, dt_error *err)
     else if (dt_weights_describe(o->weights, &e->weights, err) != DT_OK)
         return dt_error_prefix(err, "--weights");
     use_training_options(e);
+    DT_TRY(check_training_options(o, err));
     if (strcmp(o->arch, "auto") != 0) {
         if (e->weights.arch[0] && strcmp(o->arch, e->weights.arch) != 0)
             return dt_fail(err, DT_ERR_USAGE, "--arch %s, but %s holds a %s", o->arch, o->weights,

@@ -31,6 +31,6 @@ loss --weights run --eval-resize auto --eval-crop 1 && of_16=$loss
 loss --weights run --eval-resize 16
 expect test "$loss" = "$of_16" -a "$of_16" != "$of_20"
 expect_exit 2 "$DTRAIN" eval --data few --weights run --image-size 24 "${ANY_BACKEND[@]}"
-expect_output '^dtrain: --eval-resize: 20 pixels are less than --image-size 24$'
+expect_output "^dtrain: --image-size: 24 pixels are more than the training's --eval-resize, 20: give --eval-resize too\$"
 
 finish
