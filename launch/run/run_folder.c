@@ -142,7 +142,12 @@ static void compare_files(const char *out, const char *old_path, const char *new
             continue;
         dt_option_format(before, row, was, sizeof was);
         dt_option_format(now, row, is, sizeof is);
-        if (strcmp(was, is) != 0)
+        if (strcmp(was, is) == 0)
+            continue;
+        if (was[0] && before->origin[row] == DT_ORIGIN_DEFAULT) /* the file would have it: it is older */
+            dt_log_warn("--%s is %s now; the dtrain that last started the run in %s did not have this option",
+                        o->name, is, out);
+        else
             dt_log_warn("--%s is %s now; the run in %s was last started with %s", o->name,
                         is[0] ? is : "not given", out, was[0] ? was : "none");
     }

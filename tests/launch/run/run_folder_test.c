@@ -149,6 +149,23 @@ static void options_that_changed_are_logged_if_the_run_goes_on(void)
     DT_CHECK_STR(captured_log_text(), "");
 }
 
+static void an_option_that_an_older_dtrain_did_not_have_is_logged_as_such(void)
+{
+    const char *text = "lr = 0.2;\n"; /* and no other option */
+    run_once(DT_RESUME_NEVER);
+    dt_test_write_file(path_of("a/b/run/config.conf"), text, strlen(text));
+    begin(DT_RESUME_AUTO);
+    set("lr", "0.1");
+    set("lars-form", "torch");
+    DT_REQUIRE_MSG(open_folder() == DT_OK, "%s", err.message);
+    commit(true);
+    DT_CHECK_STR(captured_log_text(),
+                 dt_test_path("--lars-form is torch now; the dtrain that last started the run in %s did not "
+                              "have this option\n"
+                              "--lr is 0.1 now; the run in %s was last started with 0.2\n",
+                              options.out, options.out));
+}
+
 static void a_file_where_a_folder_should_be_is_refused(void)
 {
     dt_test_write_file(path_of("a"), "", 0);
@@ -163,6 +180,7 @@ static const dt_test tests[] = {
     DT_TEST(a_start_that_does_not_begin_removes_what_it_has_made),
     DT_TEST(an_older_run_gets_its_name_back_from_a_start_that_does_not_begin),
     DT_TEST(options_that_changed_are_logged_if_the_run_goes_on),
+    DT_TEST(an_option_that_an_older_dtrain_did_not_have_is_logged_as_such),
     DT_TEST(a_file_where_a_folder_should_be_is_refused),
 };
 DT_TEST_MAIN("launch/run/run_folder", tests)
