@@ -5,6 +5,7 @@
 #include "core/base/alloc.h"
 #include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
+#include "layers/ref/ref_internal.h"
 
 static void with_threads(int64_t n_threads, float *y, float *dx, float *dw, double *sums)
 {
@@ -110,9 +111,31 @@ static void a_device_with_memory_of_its_own_is_refused(void)
     DT_CHECK_CONTAINS(err.message, "some GPU");
 }
 
+/* Convolutions of one 1x1 filter with stride 2 on images of 1 x w pixels: a patch, an output, a weight and
+ * the gradients of w pixels, 1 or 2. */
+static void scratch_memory_grows_by_a_single_element(void)
+{
+    dt_device *device = NULL;
+    dt_kernels *kernels = NULL;
+    dt_conv *conv[3];
+    OK(dt_device_host_create(1, &device, &gradient_error));
+    OK(dt_kernels_ref_create(device, DT_F32, &kernels, &gradient_error));
+    for (int i = 0; i < 3; i++) {
+        const int64_t w = i == 1 ? 2 : 1;
+        const dt_conv_desc d = {.n = 1, .c = 1, .h = 1, .w = w, .k = 1, .r = 1, .s = 1, .stride = 2};
+        OK(kernels->ops->conv_create(kernels, &d, &conv[i], &gradient_error));
+        DT_CHECK_INT(dt_ref(kernels)->scratch_elems, i == 0 ? 4 : 5); /* it does not shrink */
+    }
+    for (int i = 0; i < 3; i++)
+        kernels->ops->conv_destroy(kernels, conv[i]);
+    kernels->ops->destroy(kernels);
+    device->ops->destroy(device);
+}
+
 static const dt_test tests[] = {
     DT_TEST(the_number_of_threads_does_not_change_a_bit),
     DT_TEST(every_allocation_may_fail),
+    DT_TEST(scratch_memory_grows_by_a_single_element),
     DT_TEST(a_device_with_memory_of_its_own_is_refused),
 };
 DT_TEST_MAIN("layers/ref_create", tests)
