@@ -67,7 +67,9 @@ dt_status dt_options_parse_step_epochs(dt_options *options, dt_error *err)
         if (c->n_step_epochs == DT_STEP_EPOCHS_MAX)
             return bad_step_epochs(options, "there are more than 32 epochs", err);
         if (!(epoch > 0 && epoch < (double)c->epochs))
-            return bad_step_epochs(options, "an epoch is more than 0 and less than --epochs", err);
+            return dt_fail(err, DT_ERR_USAGE,
+                           "--step-epochs: %s: an epoch is more than 0 and less than --epochs, %lld",
+                           options->step_epochs, (long long)c->epochs);
         if (c->n_step_epochs > 0 && epoch <= c->step_epochs[c->n_step_epochs - 1])
             return bad_step_epochs(options, "epochs must ascend", err);
         c->step_epochs[c->n_step_epochs++] = epoch;
