@@ -28,8 +28,10 @@ static const dt_command_usage usage = {
     .doc = "Evaluate weights on DIR/val/CLASS/*.jpg; every image is counted once, whatever the number of "
            "ranks.\n\n"
            "  dtrain eval --data imagenet --weights resnet50.safetensors\n"
-           "  dtrain eval --data imagenet --weights runs/imagenet-resnet50\vThe image size and the crop are "
-           "those of the training, if the weights name them. Prints one line: val_loss, top-1, top-5, n.",
+           "  dtrain eval --data imagenet --weights runs/imagenet-resnet50\v--image-size, --eval-crop and "
+           "--eval-resize are those of the training, if the weights name them. Prints one line: val_loss, "
+           "top-1, "
+           "top-5, n.",
 };
 
 typedef struct evaluation {
