@@ -63,9 +63,6 @@ PROGRAM_FILES += tests/mutations/core.txt
 PROGRAM_FILES += tests/mutations/io.txt
 PROGRAM_FILES += tests/mutations/launch.txt
 PROGRAM_FILES += tests/mutations/copied_tree.py
-PROGRAM_FILES += tests/mutations/core.txt
-PROGRAM_FILES += tests/mutations/io.txt
-PROGRAM_FILES += tests/mutations/launch.txt
 PROGRAM_FILES += tests/mutations/run
 PROGRAM_FILES += tests/mutations/scripts.txt
 # Programs that they start.

@@ -1,5 +1,6 @@
 """copied_tree.py: for `run`, a copy of the tree with a build of its own, and the tests of that build."""
 import concurrent.futures
+import fcntl
 import json
 import os
 import re
@@ -29,7 +30,10 @@ def read_json(path, otherwise):
     if not os.path.exists(path):
         return otherwise
     with open(path, encoding="utf-8") as f:
-        return json.load(f)
+        try:
+            return json.load(f)
+        except ValueError as e:
+            raise Error(f"{path}: {e}") from None
 
 
 class Copy:
@@ -41,6 +45,11 @@ class Copy:
         self.mutated = None
         self.running = set()
         os.makedirs(self.build, exist_ok=True)
+        self.lock = open(os.path.join(folder, "lock"), "w", encoding="utf-8")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Error(f"another run works in {folder}") from None
         self.sync()
 
     def sync(self):
@@ -66,7 +75,7 @@ class Copy:
             f.write(content)
 
     def mutate(self, m):
-        content = m.apply(self.files[m.file][0].decode())
+        content = m.mutated(self.files)
         self.restore()
         self.mutated = m.file
         self.write(m.file, content.encode())

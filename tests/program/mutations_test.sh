@@ -46,4 +46,32 @@ need_python && {
     expect_output '^run: core\.txt:1: io/durable\.c is not in core/$'
 }
 
+begin "one_mutation_of_a_list_of_ones_own_is_chosen_by_its_number"
+need_python && {
+    printf '@ core/base/rng.h: one\n- #ifndef DT_CORE_BASE_RNG_H\n\n@ core/base/rng.h: two\n- #define DT_CORE_BASE_RNG_H\n' >own.txt
+    expect_exit 0 "$RUN" --list own.txt:2
+    expect_output '^own:2 core/base/rng.h: two$'
+    expect_no_output '^own:1'
+    expect_exit 1 "$RUN" --list own.txt:3
+    expect_output '^run: there is no mutation own\.txt:3$'
+}
+
+begin "two_runs_in_one_folder_and_a_commit_that_is_not_there_are_refused"
+need_python && if git -C "$TOP_SRCDIR" rev-parse -q --verify HEAD >/dev/null 2>&1; then
+    mkdir busy
+    printf '@ core/base/rng.h: one\n- #ifndef DT_CORE_BASE_RNG_H\n' >own.txt
+    {
+        flock 9
+        expect_exit 1 "$RUN" own.txt --folder busy
+        expect_output '^run: another run works in .*/busy$'
+    } 9>busy/lock
+    expect_exit 1 "$RUN" --list --against none own.txt
+    expect_output '^run: git rev-parse in '
+    echo '{' >busy/results.json
+    expect_exit 1 "$RUN" --score --folder busy own.txt
+    expect_output '^run: .*/busy/results\.json: '
+else
+    skip "this is no git checkout"
+fi
+
 finish
