@@ -25,15 +25,14 @@ enum { STEP = 7, N_TENSORS = 4 };
 
 static struct {
     atomic_llong bytes_written, bytes_read, n_writes, n_reads;
-    bool uncached;      /* preadv2 with RWF_NOWAIT says that the page cache does not have the file */
-    bool no_direct;     /* F_SETFL refuses O_DIRECT */
-    bool direct_fails;  /* F_SETFL accepts it, and pwrite refuses */
-    bool shorten;       /* each call transfers a part, or is interrupted first */
-    int fail_write_at;  /* this call of pwrite fails with `error`; 0: none */
-    int fail_read_at;   /* of pread */
-    int flip_read_at;   /* this call of pread returns another bit than the file has */
-    int change_at;      /* before this call of pread, a byte of the file is changed */
-    off_t change_where; /* that byte; negative: it is cut off there instead */
+    bool uncached;     /* preadv2 with RWF_NOWAIT reports that the page cache does not have the file */
+    bool no_direct;    /* F_SETFL refuses O_DIRECT */
+    bool direct_fails; /* F_SETFL accepts it, and pwrite refuses */
+    bool shorten;      /* each call transfers a part, or is interrupted first */
+    int fail_write_at, fail_read_at; /* this call of pwrite, or of pread, fails with `error`; 0: none */
+    int flip_read_at;                /* this call of pread returns another bit than the file has */
+    int change_at;                   /* before this call of pread, a byte of the file is changed */
+    off_t change_where;              /* that byte; negative: it is cut off there instead */
     bool fsync_fails;
     int error;
 } sys;
