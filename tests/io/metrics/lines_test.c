@@ -22,6 +22,35 @@ static void remove_times(char *text)
     }
 }
 
+static void write_ends(dt_sink *sink)
+{
+    const dt_metrics_end end = {.steps = 39,
+                                .epochs = 3,
+                                .elapsed_s = 12.5,
+                                .images_per_s = 51.5,
+                                .final_loss = 1.125,
+                                .final_top1 = 0.5,
+                                .final_top5 = 0.75,
+                                .final_step = 38,
+                                .best_top1 = 0.625,
+                                .best_epoch = 1,
+                                .best_step = 20,
+                                .n_train = 640,
+                                .n_val = 100,
+                                .n_broken = 4,
+                                .n_broken_val = 5,
+                                .stopped_on_request = true};
+    DT_CHECK_INT(sink->ops->end(sink, &end, NULL), DT_OK);
+    const dt_metrics_end none = {.final_loss = -1,
+                                 .final_top1 = -1,
+                                 .final_top5 = -1,
+                                 .final_step = -1,
+                                 .best_top1 = -1,
+                                 .best_step = -1,
+                                 .steps = 7};
+    DT_CHECK_INT(sink->ops->end(sink, &none, NULL), DT_OK);
+}
+
 static void write_events(dt_sink *sink)
 {
     const dt_metrics_start start = {0, 40, 10, 0, 4, 2, 64, 640, 100, 11000000};
@@ -44,22 +73,6 @@ static void write_events(dt_sink *sink)
     const dt_metrics_epoch epoch = {1, 20, 1.75, 0.375, 8.5, 75.5, 640, 3};
     const dt_metrics_checkpoint checkpoint = {20, 90000000, 1.25, "c", ""},
                                 failed = {21, 7, 2.5, "m", "full"};
-    const dt_metrics_end end = {.steps = 39,
-                                .epochs = 3,
-                                .elapsed_s = 12.5,
-                                .images_per_s = 51.5,
-                                .final_loss = 1.125,
-                                .final_top1 = 0.5,
-                                .final_top5 = 0.75,
-                                .final_step = 38,
-                                .best_top1 = 0.625,
-                                .best_epoch = 1,
-                                .best_step = 20,
-                                .n_train = 640,
-                                .n_val = 100,
-                                .n_broken = 4,
-                                .n_broken_val = 5,
-                                .stopped_on_request = true};
     DT_CHECK_INT(sink->ops->start(sink, &start, NULL), DT_OK);
     DT_CHECK_INT(sink->ops->step(sink, &step, NULL), DT_OK);
     DT_CHECK_INT(sink->ops->step(sink, &scaled, NULL), DT_OK);
@@ -68,15 +81,6 @@ static void write_events(dt_sink *sink)
     DT_CHECK_INT(sink->ops->checkpoint(sink, &checkpoint, NULL), DT_OK);
     DT_CHECK_INT(sink->ops->mirror(sink, &checkpoint, NULL), DT_OK);
     DT_CHECK_INT(sink->ops->mirror(sink, &failed, NULL), DT_OK);
-    DT_CHECK_INT(sink->ops->end(sink, &end, NULL), DT_OK);
-    const dt_metrics_end none = {.final_loss = -1,
-                                 .final_top1 = -1,
-                                 .final_top5 = -1,
-                                 .final_step = -1,
-                                 .best_top1 = -1,
-                                 .best_step = -1,
-                                 .steps = 7};
-    DT_CHECK_INT(sink->ops->end(sink, &none, NULL), DT_OK);
 }
 
 #define STEP                                                                                                 \
@@ -89,6 +93,7 @@ static void every_field_of_a_line_has_its_own_number(void)
     dt_sink *sink = NULL;
     DT_REQUIRE(dt_jsonl_create(path, &sink, NULL) == DT_OK);
     write_events(sink);
+    write_ends(sink);
     sink->ops->destroy(sink);
     char *text = dt_test_read_file(path, NULL);
     DT_REQUIRE(text != NULL);
