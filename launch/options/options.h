@@ -59,8 +59,9 @@ typedef struct dt_options {
     bool shuffle;
     double crop_scale_min, crop_scale_max; /* random-resized-crop's share of the area */
     double flip;                           /* probability of a horizontal flip */
-    double eval_crop;                      /* evaluation resizes the shorter side to image_size / eval_crop */
-    int64_t eval_resize;                   /* when it does: dt_crop_centre_settings.resize */
+    double eval_crop;                      /* evaluation, with eval_resize auto: the largest shorter side is
+                                              image_size / eval_crop */
+    int64_t eval_resize;                   /* dt_crop_centre_settings.resize */
     dt_input_kind input;                   /* synthetic: the same random pixels in every step, to measure
                                               the net alone */
     char resize_schedule[256];             /* as given: "160:0,192:0.6"; "": image_size throughout */
