@@ -349,12 +349,14 @@ static void a_last_checkpoint_needs_a_quarter_more_than_its_time(void)
     stop_with_left(nextafter(5.0, 6.0), true);
 }
 
-/* The first evaluation of 8 images takes as long as training on them, by the estimate: 0.5 s. The second
+/* The first evaluation of 8 images on each rank takes as long as training on them, by the estimate: 0.5 s. The second
  * takes what the first took: two batches. Beside 1.5 times that, what is reserved to stop must be left. */
-static void evaluate_with_left(int64_t at_step, double left, int64_t n_evals)
+static void evaluate_with_left(int size, int64_t at_step, double left, int64_t n_evals)
 {
     job j = timed_job();
-    j.n_val = 8;
+    j.size = size;
+    j.n_train *= size;
+    j.n_val = 8 * size;
     end_at_step = at_step;
     left_s = left;
     run(&j);
@@ -367,10 +369,12 @@ static void an_evaluation_needs_half_more_than_its_time(void)
 {
     const double reserved = 1.5 * 2 * STEP_S + 5.0, first = 1.5 * 0.5 + reserved,
                  second = 1.5 * 2 * EVAL_BATCH_S + reserved;
-    evaluate_with_left(4, first, 0);
-    evaluate_with_left(4, nextafter(first, 100.0), 1);
-    evaluate_with_left(8, second, 1);
-    evaluate_with_left(8, nextafter(second, 100.0), 2);
+    for (int size = 1; size <= 2; size++) {
+        evaluate_with_left(size, 4, first, 0);
+        evaluate_with_left(size, 4, nextafter(first, 100.0), 1);
+        evaluate_with_left(size, 8, second, 1);
+        evaluate_with_left(size, 8, nextafter(second, 100.0), 2);
+    }
 }
 
 /* Ranks vote in an evaluation after each 16 batches, if there are more. */

@@ -144,6 +144,24 @@ static void a_failed_checkpoint_leaves_the_interval_as_it_was(void)
     end_job(&j);
 }
 
+/* The first checkpoint of a start comes after 20 steps of its own, and the time to stop is that of a start
+ * whose results are all there. */
+static void a_resumed_start_saves_and_reserves_as_a_first_one_does(void)
+{
+    job j = one_epoch(60, DT_CHECKPOINT_AUTO, 0);
+    j.config.mtti_h = 6.0; /* 4 s a checkpoint: more than 1000 steps from one to the next */
+    j.stop_after = 10;
+    run(&j);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    check_checkpoints(&j, 1, (const int64_t[]){11});
+    const double first = j.reserved[1];
+    run_again(&j);
+    check_all(&j, DT_OK);
+    check_checkpoints(&j, 2, (const int64_t[]){31, 60});
+    DT_CHECK_CLOSE(j.reserved[1], first, 0);
+    end_job(&j);
+}
+
 /* The result of a stop depends on the newest whole checkpoint, not on the newest that was tried. */
 static void a_stop_after_a_failed_checkpoint_tries_again(void)
 {
@@ -322,6 +340,7 @@ static const dt_test tests[] = {
     DT_TEST(a_checkpoint_that_succeeds_begins_a_new_count_of_failures),
     DT_TEST(failures_of_the_mirror_do_not_count),
     DT_TEST(a_failed_checkpoint_leaves_the_interval_as_it_was),
+    DT_TEST(a_resumed_start_saves_and_reserves_as_a_first_one_does),
     DT_TEST(a_stop_after_a_failed_checkpoint_tries_again),
     DT_TEST(a_last_checkpoint_that_fails_at_a_stop_is_the_error),
     DT_TEST(the_end_waits_for_the_mirror_as_long_as_there_is_time),
