@@ -221,6 +221,27 @@ static void fail_each_call(saved *s, int64_t step, bool can_exchange, int error,
 
 #define TOLERATED_REMOVAL(folder) "open " folder "\n" LIST_CALLS(folder) REMOVAL_CALLS(folder)
 
+/* Whatever the order of the folder: an interrupted removal goes on by the manifest, which lists the files. */
+static void the_manifest_is_removed_after_all_other_files(void)
+{
+    enum { N = 12 };
+    saved s;
+    dt_error err = {0};
+    set_up(&s);
+    const char *folder = dt_test_path("%s/checkpoints/step-00000010", s.dir);
+    dt_test_write_file(dt_test_path("%s/manifest.json", folder), "{", 1); /* so all shards are its own */
+    for (int i = 0; i < N; i++)
+        dt_test_write_file(dt_test_path("%s/shard-%04d-of-%04d.h5", folder, i, N), "", 0);
+    calls_record(s.dir);
+    DT_CHECK_INT(s.store->ops->prune(s.store, 9, 1, &err), DT_OK);
+    calls_stop();
+    DT_CHECK_INT(calls_count("unlink", "*.h5"), N + 1);
+    const char *manifest = strstr(calls_text(), "unlink checkpoints/step-00000010.old/manifest.json");
+    DT_REQUIRE(manifest != NULL);
+    DT_CHECK(strstr(manifest, ".h5") == NULL);
+    tear_down(&s);
+}
+
 static void a_new_checkpoint_that_fails_leaves_the_older_one(void)
 {
     saved s;
@@ -383,6 +404,7 @@ static const dt_test tests[] = {
     DT_TEST(a_replaced_checkpoint_is_removed_after_the_fsync),
     DT_TEST(without_an_exchange_of_names_the_replaced_one_is_renamed_first),
     DT_TEST(an_old_checkpoint_loses_its_name_before_its_files),
+    DT_TEST(the_manifest_is_removed_after_all_other_files),
     DT_TEST(a_new_checkpoint_that_fails_leaves_the_older_one),
     DT_TEST(replacing_a_checkpoint_fails_and_then_works),
     DT_TEST(a_failed_fsync_is_not_repeated),

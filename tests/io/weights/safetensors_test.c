@@ -172,6 +172,15 @@ static void long_tensors_are_converted_in_blocks_without_seams(void)
     free(read);
 }
 
+static void a_tensor_may_have_eight_dimensions(void)
+{
+    dt_safetensors *file = open_good(
+        made("{\"t\":{\"dtype\":\"U8\",\"shape\":[1,2,1,1,1,1,1,2],\"data_offsets\":[0,4]}}", "abcd", 4));
+    DT_CHECK_INT(dt_safetensors_tensor_at(file, 0)->n_dims, 8);
+    DT_CHECK_INT(dt_safetensors_elems(dt_safetensors_tensor_at(file, 0)), 4);
+    dt_safetensors_close(file);
+}
+
 #define T(entry) "{\"t\":{" entry "}}"
 
 static const struct {
@@ -422,6 +431,7 @@ static const dt_test tests[] = {
     DT_TEST(every_number_is_aligned_and_the_same_weights_give_the_same_bytes),
     DT_TEST(half_precision_and_doubles_become_floats_exactly),
     DT_TEST(long_tensors_are_converted_in_blocks_without_seams),
+    DT_TEST(a_tensor_may_have_eight_dimensions),
     DT_TEST(wrong_headers_are_refused),
     DT_TEST(other_files_are_refused),
     DT_TEST(the_memory_for_a_hostile_header_is_limited),
