@@ -11,6 +11,7 @@
 #include <string.h>
 
 static int64_t free_bytes;
+static bool is_host;
 
 static int64_t get_free(dt_device *device)
 {
@@ -21,7 +22,7 @@ static int64_t get_free(dt_device *device)
 static void get_info(dt_device *device, dt_device_info *info)
 {
     (void)device;
-    *info = (dt_device_info){.is_host = false}; /* the reserve does not depend on what is free */
+    *info = (dt_device_info){.is_host = is_host}; /* on a GPU the reserve does not depend on what is free */
 }
 
 static void *no_memory(dt_device *device, int64_t bytes)
@@ -107,6 +108,22 @@ static void the_largest_batch_that_fits_is_exact(void)
     DT_CHECK_CONTAINS(err.message, "--batch 2: resnet18 at 224 pixels does not fit with any batch: ");
 }
 
+/* Of six ranks on three hosts, two share the memory of each. */
+static void the_ranks_of_a_host_share_its_memory(void)
+{
+    dt_memory_estimate estimate = {0};
+    session.comm->size = 6;
+    session.comm->local_size = 2;
+    for (int i = 0; i < 2; i++) {
+        is_host = i == 0;
+        reset_options(1);
+        free_bytes = INT64_C(64) << 30;
+        DT_CHECK_INT(dt_auto_batch_check(&session, &options, 1000, true, true, &estimate, &err), DT_OK);
+        DT_CHECK_INT(estimate.free_bytes, free_bytes / (is_host ? 2 : 1));
+    }
+    session.comm->size = session.comm->local_size = 1;
+}
+
 /* Gives this batch just enough memory, resolves --batch auto, and returns what it has become. */
 static int64_t resolve_with(int64_t batch, bool training)
 {
@@ -184,6 +201,7 @@ static void a_batch_of_an_evaluation_that_does_not_fit_is_refused(void)
 
 static const dt_test tests[] = {
     DT_TEST(the_largest_batch_that_fits_is_exact),
+    DT_TEST(the_ranks_of_a_host_share_its_memory),
     DT_TEST(auto_is_resolved_and_logged_with_its_figures),
     DT_TEST(the_global_batch_counts_micro_batches),
     DT_TEST(not_even_one_image_is_an_error),

@@ -48,6 +48,12 @@ static void the_least_limit_of_all_groups_above_counts(void)
     put("/a/b", "memory.max", "1000000\n");
     put("/a", "memory.max", "max\n");
     check(1.5, 1e6);
+    start("0::/a/b\n", V2);
+    put("/a/b", "cpu.max", "150000 100000\n");
+    put("/a", "cpu.max", "350000 100000\n");
+    put("/a/b", "memory.max", "5000\n");
+    put("/a", "memory.max", "1000000\n");
+    check(1.5, 5000);
 }
 
 /* The kernel's "no limit" is the largest multiple of a page below 2^63. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static fake_state state;
@@ -70,6 +71,10 @@ static void a_new_training_is_refused_if_its_mirror_cannot_be_written(void)
     DT_CHECK_CONTAINS(err.message, "--checkpoint-mirror: no checkpoint can be written: ");
     close_all();
     DT_CHECK(access(path_of("mirror"), F_OK) != 0); /* this start has made it */
+    DT_REQUIRE(mkdir(path_of("mirror"), 0777) == 0);
+    DT_CHECK_INT(open_with_mirror(MIRROR_FAILS), DT_ERR_IO);
+    close_all();
+    DT_CHECK(access(path_of("mirror"), F_OK) == 0); /* it was there before */
 }
 
 static void a_restart_goes_on_without_a_mirror_that_cannot_be_written(void)
