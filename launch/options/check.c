@@ -79,19 +79,20 @@ dt_status dt_options_parse_step_epochs(dt_options *options, dt_error *err)
     }
 }
 
-/* Refuses an option that the schedule does not use, if it has another value than its default. (Those from the
- * file that do not count have their defaults: defaults.c.) */
-static dt_status check_used(const dt_options *options, const char *name, dt_schedule_kind kind, dt_error *err)
+/* Refuses an option that does not count, if it has another value than its default. (Those from the file where
+ * the command line decides have their defaults: defaults.c.) */
+static dt_status check_counts(const dt_options *options, int row, dt_error *err)
 {
-    char value[DT_PATH_BYTES], schedule[32];
-    const int row = dt_options_find(name, DT_COMMAND_TRAIN);
-    const int of_schedule = dt_options_find("schedule", DT_COMMAND_TRAIN);
+    char value[DT_PATH_BYTES], of_value[DT_PATH_BYTES];
+    const dt_option *o = dt_options_at(row);
     dt_option_format(options, row, value, sizeof value);
-    dt_option_format(options, of_schedule, schedule, sizeof schedule);
-    if (options->config.schedule == kind || strcmp(value, dt_options_at(row)->by_default) == 0)
+    if (dt_option_counts(options, row) || strcmp(value, o->by_default) == 0)
         return DT_OK;
-    return dt_fail(err, DT_ERR_USAGE, "--%s: %s is for --schedule %s, and the schedule is %s", name, value,
-                   dt_option_choices(dt_options_at(of_schedule))[kind], schedule);
+    dt_option_format(options, dt_options_find(o->of, DT_COMMAND_TRAIN), of_value, sizeof of_value);
+    if (!o->of_value)
+        return dt_fail(err, DT_ERR_USAGE, "--%s is for --%s, which is %s", o->name, o->of, of_value);
+    return dt_fail(err, DT_ERR_USAGE, "--%s: %s is for --%s %s, and the %s is %s", o->name, value, o->of,
+                   o->of_value, o->of, of_value);
 }
 
 static dt_status check_schedule(const dt_options *options, dt_error *err)
@@ -100,9 +101,9 @@ static dt_status check_schedule(const dt_options *options, dt_error *err)
     if (c->warmup_epochs > (double)c->epochs)
         return dt_fail(err, DT_ERR_USAGE, "--warmup-epochs: %g is more than --epochs %lld", c->warmup_epochs,
                        (long long)c->epochs);
-    DT_TRY(check_used(options, "poly-power", DT_SCHEDULE_POLY, err));
-    DT_TRY(check_used(options, "step-epochs", DT_SCHEDULE_STEP, err));
-    DT_TRY(check_used(options, "step-gamma", DT_SCHEDULE_STEP, err));
+    for (int row = 0; row < dt_options_count(); row++)
+        if (dt_options_at(row)->commands & DT_COMMAND_TRAIN)
+            DT_TRY(check_counts(options, row, err));
     if (c->n_step_epochs > 0 && c->step_epochs[0] < c->warmup_epochs && c->schedule == DT_SCHEDULE_STEP)
         return dt_fail(
             err, DT_ERR_USAGE,

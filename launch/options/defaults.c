@@ -101,29 +101,22 @@ static void exclude_from_decay(dt_options *options)
     }
 }
 
-/* Where the command line chooses the schedule, the file's options of the other schedules do not count. They
- * become the defaults, so that the run's config.conf does not have them either: it must be a configuration
- * that is accepted. */
-static void drop_options_of_other_schedules(dt_options *options)
+/* Where the command line chooses the schedule, the optimizer or no averages, the file's options that belong to
+ * another choice do not count. They become the defaults, so that the run's config.conf does not have them
+ * either: it must be a configuration that is accepted. */
+static void drop_options_that_do_not_count(dt_options *options)
 {
-    static const struct {
-        const char *name;
-        dt_schedule_kind kind;
-    } of[] = {{"poly-power", DT_SCHEDULE_POLY},
-              {"step-epochs", DT_SCHEDULE_STEP},
-              {"step-gamma", DT_SCHEDULE_STEP}};
-    const int of_schedule = dt_options_find("schedule", DT_COMMAND_TRAIN);
-    for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
-        const int row = dt_options_find(of[i].name, DT_COMMAND_TRAIN);
-        if (options->config.schedule != of[i].kind && options->origin[row] < options->origin[of_schedule])
-            (void)dt_option_set(options, row, dt_options_at(row)->by_default, DT_ORIGIN_DEFAULT, of[i].name,
-                                NULL);
+    for (int row = 0; row < dt_options_count(); row++) {
+        const dt_option *o = dt_options_at(row);
+        if ((o->commands & DT_COMMAND_TRAIN) && !dt_option_counts(options, row) &&
+            options->origin[row] < options->origin[dt_options_find(o->of, DT_COMMAND_TRAIN)])
+            (void)dt_option_set(options, row, o->by_default, DT_ORIGIN_DEFAULT, o->name, NULL);
     }
 }
 
 void dt_options_complete(dt_options *options)
 {
-    drop_options_of_other_schedules(options);
+    drop_options_that_do_not_count(options);
     exclude_from_decay(options);
     shorten_the_warmup(options);
     if (!options->out[0])

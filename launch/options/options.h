@@ -142,7 +142,9 @@ typedef struct dt_option {
     const char *const *(*get_choices)(void); /* returns the choices, if another file has the list */
     dt_option_word words[DT_OPTION_WORDS];   /* INT: what it accepts beside numbers; NULL: none */
     const char *by_default;
-    bool per_rank;  /* ranks may have different values */
+    const char *of, *of_value; /* counts only where the option `of` has this value; of_value NULL: where it
+                                  has not its default. of NULL: counts always */
+    bool per_rank;             /* ranks may have different values */
     bool one_start; /* concerns one start, not the training as a whole: a resume may change it unreported */
     const char *help;
 } dt_option;
@@ -206,6 +208,9 @@ const char *const *dt_option_choices(const dt_option *option);
 /* Set one option from text; NULL for a flag is yes. `where` begins the message: "--batch". DT_ERR_USAGE. */
 dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origin origin, const char *where,
                         dt_error *err);
+
+/* Whether the option counts, given the value of the option `of`. */
+bool dt_option_counts(const dt_options *options, int row);
 
 /* Format the value as text, from which dt_option_set reads the same value. */
 void dt_option_format(const dt_options *options, int row, char *out, size_t out_bytes);

@@ -115,11 +115,11 @@ static const dt_option table[] = {
          "0, for batches of many thousands; BatchNorm's parameters and biases use sgd, and have no weight "
          "decay unless --no-bn-decay=no and --no-bias-decay=no are given"},
     {ROW("lars-trust", "T", TRAIN, OPTIMIZATION, REAL, config.lars_trust), .min = 0, .max = 1,
-     .above_min = true, .by_default = "0.001",
+     .above_min = true, .by_default = "0.001", .of = "optimizer", .of_value = "lars",
      .help = "with --optimizer lars: the trust coefficient. For batches of many thousands use an --lr of 2 "
              "to 20; for small ones use --lr 0.1 and 0.02 for T"},
     {ROW("lars-form", "NAME", TRAIN, OPTIMIZATION, CHOICE, config.lars_form), .choices = lars_forms,
-     .by_default = "paper",
+     .by_default = "paper", .of = "optimizer", .of_value = "lars",
      .help =
          "with --optimizer lars: where the learning rate applies, for G = g + W w times the tensor's factor. "
          "paper (MLPerf, published rates): v = M v + lr G, w = w - v; with --nesterov w = w - (lr G + M v). "
@@ -131,6 +131,7 @@ static const dt_option table[] = {
          "(1 - DECAY) x weight after every step, from the initial weights on; evaluation and --export use "
          "them. 0: none"},
     {ROW("no-ema-warmup", NULL, TRAIN, OPTIMIZATION, UNFLAG, config.ema_warmup), .by_default = "no",
+     .of = "ema",
      .help = "with --ema: use DECAY from the first step. Without this option the decay of step t, from 1, is "
              "min(DECAY, (1 + t) / (10 + t)), as TensorFlow computes it, so that averages of a short "
              "training are "
@@ -175,15 +176,17 @@ static const dt_option table[] = {
          "t before the step, w of warm-up and T in total. cosine: P (1 + cos(pi x)) / 2; poly: P (1 - "
          "x)^p, p = --poly-power; step: P x --step-gamma^k after k of --step-epochs; constant: P"},
     {ROW("poly-power", "POWER", TRAIN, OPTIMIZATION, REAL, config.poly_power), .min = 0, .max = 100,
-     .above_min = true, .by_default = "2",
+     .above_min = true, .by_default = "2", .of = "schedule", .of_value = "poly",
      .help = "with --schedule poly: its power; 1 is a straight line, as torch's PolynomialLR by default"},
     {ROW("step-epochs", "E,E,...", TRAIN, OPTIMIZATION, PATH, step_epochs), .by_default = "",
+     .of = "schedule", .of_value = "step",
      .help =
          "with --schedule step: the epochs after which the rate drops, such as 30,60,80, counted from the "
          "start with its warm-up. If not given: after 1/3, 2/3 and 8/9 of --epochs; a drop that the "
          "warm-up covers comes at its end"},
     {ROW("step-gamma", "GAMMA", TRAIN, OPTIMIZATION, REAL, config.step_gamma), .min = 0, .max = 1,
-     .above_min = true, .by_default = "0.1", .help = "with --schedule step: the factor of each drop"},
+     .above_min = true, .by_default = "0.1", .of = "schedule", .of_value = "step",
+     .help = "with --schedule step: the factor of each drop"},
     {ROW("seed", "N", TRAIN, OPTIMIZATION, INT, config.seed), .min = 0, .max = DT_OPTION_NO_LIMIT,
      .by_default = "1",
      .help =

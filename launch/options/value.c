@@ -247,3 +247,14 @@ void dt_option_format(const dt_options *options, int row, char *out, size_t out_
         break;
     }
 }
+
+bool dt_option_counts(const dt_options *options, int row)
+{
+    char value[DT_PATH_BYTES];
+    const dt_option *o = dt_options_at(row);
+    if (!o->of)
+        return true;
+    const int of = dt_options_find(o->of, DT_COMMAND_TRAIN);
+    dt_option_format(options, of, value, sizeof value);
+    return o->of_value ? strcmp(value, o->of_value) == 0 : strcmp(value, dt_options_at(of)->by_default) != 0;
+}

@@ -1,4 +1,4 @@
-/* Options of the learning rate's schedule: --poly-power, --step-epochs, --step-gamma. */
+/* Options of the learning rate's schedule, and options that count only with the value of another one. */
 #include "core/base/alloc.h"
 #include "core/training/schedule.h"
 #include "tests/launch/options/options_kit.h"
@@ -147,6 +147,26 @@ static void options_of_another_schedule_are_not_in_the_configuration_of_the_run(
     DT_CHECK_CLOSE(options.config.poly_power, 1, 0);
 }
 
+static void options_of_another_optimizer_and_of_averages_are_refused(void)
+{
+    CHECK_REFUSED("--lars-trust: 0.02 is for --optimizer lars, and the optimizer is sgd", train, "--data",
+                  "x", "--lars-trust", "0.02");
+    CHECK_REFUSED("--lars-form: torch is for --optimizer lars, and the optimizer is sgd", train, "--data",
+                  "x", "--lars-form", "torch");
+    CHECK_REFUSED("--no-ema-warmup is for --ema, which is 0", train, "--data", "x", "--no-ema-warmup");
+    DT_CHECK_INT(PARSE(train, "--data", "x", "--lars-form", "paper", "--no-ema-warmup=no"), DT_OK);
+    DT_CHECK_INT(PARSE(train, "--data", "x", "--ema", "0.5", "--no-ema-warmup"), DT_OK);
+
+    const char *path = options_kit_write_file("data = \"x\"; optimizer = \"lars\"; lars-form = \"torch\"; "
+                                              "ema = 0.9; no-ema-warmup = true;");
+    DT_REQUIRE(PARSE(train, "--config", path) == DT_OK);
+    DT_CHECK_INT(options.config.lars_form, DT_LARS_TORCH);
+    DT_CHECK(!options.config.ema_warmup);
+    DT_REQUIRE(PARSE(train, "--config", path, "--optimizer", "sgd", "--ema", "0") == DT_OK);
+    DT_CHECK_INT(options.config.lars_form, DT_LARS_PAPER);
+    DT_CHECK(options.config.ema_warmup);
+}
+
 static void powers_and_factors_have_limits(void)
 {
     CHECK_REFUSED("--poly-power: 0 is out of range: more than 0, up to 100", train, "--poly-power", "0");
@@ -165,6 +185,7 @@ static const dt_test tests[] = {
     DT_TEST(an_option_of_another_schedule_is_refused),
     DT_TEST(the_command_line_may_choose_another_schedule_than_the_files),
     DT_TEST(options_of_another_schedule_are_not_in_the_configuration_of_the_run),
+    DT_TEST(options_of_another_optimizer_and_of_averages_are_refused),
     DT_TEST(powers_and_factors_have_limits),
 };
 
