@@ -101,8 +101,8 @@ static void exclude_from_decay(dt_options *options)
     }
 }
 
-/* Where the command line chooses the schedule, the optimizer or no averages, the file's options that belong to
- * another choice do not count. They become the defaults, so that the run's config.conf does not have them
+/* Where the command line chooses the schedule, the optimizer or no averages, the file's options that belong
+ * to another choice do not count. They become the defaults, so that the run's config.conf does not have them
  * either: it must be a configuration that is accepted. */
 static void drop_options_that_do_not_count(dt_options *options)
 {
