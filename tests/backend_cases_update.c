@@ -130,6 +130,13 @@ static const optimizer_case optimizer_cases[] = {
      .before = {.loss_scale = 4},
      .after = {.loss_scale = 4},
      .bad_at = -1},
+    {.name = " lars without scaling updates by what is not finite",
+     .desc = {LARS},
+     .lars = true,
+     .before = {.loss_scale = 4},
+     .after = {.loss_scale = 4},
+     .bad_at = 4128 + 63, /* in a statistic */
+     .bad = INFINITY},
     {.name = " lars nesterov ema",
      .desc = {LARS, .nesterov = true},
      .ema_decay = 0.5F,

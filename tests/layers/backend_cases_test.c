@@ -351,7 +351,7 @@ static void defects_of_other_operations_are_found(void)
     DT_CHECK_INT(failures("optimizer_step"), 2);
     begin();
     bad_ops.optimizer_create = sgd_for_lars;
-    DT_CHECK_INT(failures("optimizer_step"), 4);
+    DT_CHECK_INT(failures("optimizer_step"), 5);
     begin();
     bad_ops.optimizer_step = update_before_the_inspection;
     DT_CHECK_INT(failures("optimizer_step"), 6); /* all steps that must be skipped */
