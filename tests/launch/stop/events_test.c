@@ -4,6 +4,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/waits.h"
+#include "launch/cloud/http.h"
 #include "launch/stop/signals.h"
 #include "launch/stop/slurm_limit.h"
 #include "tests/fakes/captured_log.h"
@@ -154,6 +155,53 @@ static void slurms_limit_requests_a_stop(void)
     e->ops->destroy(e);
 }
 
+/* -- EC2's metadata service, whose notice names no time, so that two minutes are left ------------------- */
+
+static dt_status request(dt_http *http, const char *method, const char *path, const char *header, char *body,
+                         size_t body_bytes, int *code, dt_error *err)
+{
+    (void)http, (void)path, (void)header, (void)err;
+    *code = 200;
+    snprintf(body, body_bytes, "%s", strcmp(method, "PUT") == 0 ? "token" : "{\"action\": \"stop\"}");
+    return DT_OK;
+}
+
+static void ignore(dt_http *http)
+{
+    (void)http;
+}
+
+bool dt_http_is_built_in(void)
+{
+    return true;
+}
+
+dt_status dt_http_create(const char *endpoint, double timeout_s, dt_http **http, dt_error *err)
+{
+    static const dt_http_ops ops = {.destroy = ignore, .request = request, .cancel = ignore};
+    static dt_http service = {&ops};
+    (void)endpoint, (void)timeout_s, (void)err;
+    *http = &service;
+    return DT_OK;
+}
+
+static void a_spot_notice_requests_a_stop_and_is_an_end_that_a_limit_may_precede(void)
+{
+    for (int before = 0; before < 2; before++) {
+        captured_log_begin(DT_LOG_INFO);
+        dt_events *e = open_events(&(dt_events_options){.spot = DT_SPOT_IMDS,
+                                                        .polls_spot = true,
+                                                        .start_s = dt_clock_s(),
+                                                        .time_limit_s = before ? 90.0 : 5400.0});
+        WAIT_UNTIL(e->ops->stop_requested(e));
+        DT_CHECK_STR(e->ops->stop_requested(e), "an EC2 spot notice: stop at an unknown time");
+        DT_CHECK(!e->ops->is_limit(e));
+        DT_CHECK(about(e->ops->seconds_left(e), before ? 90.0 : 120.0));
+        e->ops->destroy(e);
+        captured_log_end();
+    }
+}
+
 static void the_limit_in_the_environment_is_known_at_once(void)
 {
     char text[32];
@@ -226,6 +274,7 @@ static void limits_and_failures_are_logged_once_each(void)
     poll_with("exit 3");
     poll_with("echo 2-00:00:00"); /* fail, succeed, fail, succeed */
     DT_CHECK(about(dt_slurm_limit_seconds_left(end), 2 * 86400.0));
+    poll_with("echo 1-12:00:00"); /* shortened */
     dt_slurm_limit_destroy(end);
     captured_log_end();
     DT_CHECK_STR(
@@ -238,6 +287,8 @@ static void limits_and_failures_are_logged_once_each(void)
         "checkpoint\n"
         "Slurm's time limit of this job 4711 was removed\n"
         "Slurm will end this job 4711 in 2d (the limit was changed); training stops before that, with a "
+        "checkpoint\n"
+        "Slurm will end this job 4711 in 1d12h (the limit was changed); training stops before that, with a "
         "checkpoint\n");
     unsetenv("SLURM_JOB_ID");
 }
@@ -305,6 +356,7 @@ static const dt_test tests[] = {
     DT_TEST(a_lost_lock_takes_precedence_over_a_limit),
     DT_TEST(squeue_is_polled_repeatedly),
     DT_TEST(slurms_limit_requests_a_stop),
+    DT_TEST(a_spot_notice_requests_a_stop_and_is_an_end_that_a_limit_may_precede),
     DT_TEST(the_limit_in_the_environment_is_known_at_once),
     DT_TEST(a_missing_hanging_or_failing_squeue_does_no_harm),
     DT_TEST(limits_and_failures_are_logged_once_each),
