@@ -86,6 +86,34 @@ static void a_lock_that_cannot_be_written_is_removed(void)
     }
 }
 
+/* The line of a process that has ended. */
+static void a_lock_that_was_there_and_cannot_be_written_stays(void)
+{
+    static const char *const calls[] = {"pwrite", "ftruncate"};
+    const char *path = dt_test_path("%s/lock", dt_test_temp_dir());
+    dt_lock_owner owner;
+    char line[DT_LOCK_TEXT_BYTES];
+    dt_lock_owner_self(&owner);
+    owner.start += 7;
+    dt_lock_owner_format(&owner, line);
+    for (int i = 0; i < 2; i++) {
+        dt_run_lock *lock = NULL;
+        dt_error err = {0};
+        dt_test_write_file(path, line, strlen(line));
+        calls_record(dt_test_temp_dir());
+        calls_fail(calls[i], "lock", 1, 1, ENOSPC);
+        DT_CHECK_INT(acquire(&lock, &err), DT_ERR_IO);
+        calls_stop();
+        DT_CHECK_CONTAINS(err.message, "/lock: cannot write it: ");
+        DT_CHECK(exists("lock"));
+        if (i == 0)
+            check_content("lock", line);
+        DT_CHECK_INT(acquire(&lock, NULL), DT_OK);
+        dt_run_lock_release(lock);
+        DT_CHECK(!exists("lock"));
+    }
+}
+
 /* A file that cannot be read for a while decides nothing. */
 static void a_lock_that_cannot_be_read_is_kept(void)
 {
@@ -228,6 +256,7 @@ static void a_jobs_file_is_durable(void)
 static const dt_test tests[] = {
     DT_TEST(signals_lose_no_lock),
     DT_TEST(a_lock_that_cannot_be_written_is_removed),
+    DT_TEST(a_lock_that_was_there_and_cannot_be_written_stays),
     DT_TEST(a_lock_that_cannot_be_read_is_kept),
     DT_TEST(new_folders_and_config_conf_are_durable),
     DT_TEST(a_start_that_fails_changes_nothing),

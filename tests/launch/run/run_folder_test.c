@@ -85,6 +85,30 @@ static void a_start_that_does_not_begin_removes_what_it_has_made(void)
     DT_CHECK(exists("a/b/run/config.conf") && !exists("a/b/run/config.conf.tmp") && !exists("a/b/run/lock"));
 }
 
+/* Of metrics and checkpoints, those that were there before stay, also if they are empty. */
+static void a_start_that_does_not_begin_keeps_what_was_there(void)
+{
+    static const char *const metrics = "a/b/run/metrics.jsonl", *const checkpoints = "a/b/run/checkpoints";
+    run_once(DT_RESUME_AUTO);
+    for (int had = 0; had < 4; had++) {
+        unlink(path_of(metrics));
+        rmdir(path_of(checkpoints));
+        for (int begun = 0; begun < 2; begun++) { /* those of before, then those of this start */
+            if (begun) {
+                begin(DT_RESUME_AUTO);
+                DT_REQUIRE_MSG(open_folder() == DT_OK, "%s", err.message);
+            }
+            if ((had & 1) != begun)
+                dt_test_write_file(path_of(metrics), "", 0);
+            if ((had >> 1) != begun)
+                DT_REQUIRE(mkdir(path_of(checkpoints), 0755) == 0);
+        }
+        dt_run_folder_close(&folder);
+        DT_CHECK_MSG(exists(metrics) == ((had & 1) != 0), "%d", had);
+        DT_CHECK_MSG(exists(checkpoints) == ((had & 2) != 0), "%d", had);
+    }
+}
+
 static void an_older_run_gets_its_name_back_from_a_start_that_does_not_begin(void)
 {
     run_once(DT_RESUME_AUTO);
@@ -178,6 +202,7 @@ static void a_file_where_a_folder_should_be_is_refused(void)
 
 static const dt_test tests[] = {
     DT_TEST(a_start_that_does_not_begin_removes_what_it_has_made),
+    DT_TEST(a_start_that_does_not_begin_keeps_what_was_there),
     DT_TEST(an_older_run_gets_its_name_back_from_a_start_that_does_not_begin),
     DT_TEST(options_that_changed_are_logged_if_the_run_goes_on),
     DT_TEST(an_option_that_an_older_dtrain_did_not_have_is_logged_as_such),
