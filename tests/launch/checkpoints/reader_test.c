@@ -93,6 +93,29 @@ static void each_shard_is_read_from_the_folder_where_it_is_whole(void)
     close_all(reader);
 }
 
+/* A shard that could not be read leaves nothing that counts as the one before. */
+static void after_a_shard_that_cannot_be_read_the_others_have_their_values(void)
+{
+    dt_checkpoint_reader *reader;
+    float *values = calloc((size_t)state.layout.n_elems, sizeof *values);
+    const char *away = path_of("away"), *folder = path_of("checkpoints");
+    DT_REQUIRE(values != NULL);
+    checkpoints_kit_write(folder, &state, CUT, fake_manifest(1));
+    DT_REQUIRE_MSG(open_newest("checkpoints", -1, &reader) == DT_OK, "%s", err.message);
+    DT_REQUIRE(rename(checkpoints_kit_shard(folder, 1, 1), away) == 0);
+    for (int i = 0; i < 2; i++) { /* fails, and again */
+        DT_CHECK_INT(dt_checkpoint_reader_get(reader, FAKE_STATE_TENSORS - 1, values, &err), DT_ERR_IO);
+        DT_CHECK_CONTAINS(err.message, checkpoints_kit_shard(folder, 1, 1));
+    }
+    DT_REQUIRE(rename(away, checkpoints_kit_shard(folder, 1, 1)) == 0);
+    const dt_state_tensor *first = &state.tensors[0]; /* begins in shard 0, which was loaded before */
+    DT_CHECK_INT(dt_checkpoint_reader_get(reader, 0, values, &err), DT_OK);
+    DT_CHECK(memcmp(values, state.values, (size_t)first->n_elems * sizeof *values) == 0);
+    check_values(reader);
+    free(values);
+    close_all(reader);
+}
+
 static void the_error_is_about_a_file_that_exists(void)
 {
     dt_checkpoint_reader *reader;
@@ -187,6 +210,7 @@ static void messages_count_the_checkpoints_that_are_not_whole(void)
 
 static const dt_test tests[] = {
     DT_TEST(each_shard_is_read_from_the_folder_where_it_is_whole),
+    DT_TEST(after_a_shard_that_cannot_be_read_the_others_have_their_values),
     DT_TEST(the_error_is_about_a_file_that_exists),
     DT_TEST(the_newest_whole_checkpoint_of_both_folders_is_opened),
     DT_TEST(one_checkpoints_folder_is_that_checkpoint_alone),

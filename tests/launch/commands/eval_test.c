@@ -50,15 +50,15 @@ static const char *weights(void)
     return dt_test_path("%s/w.safetensors", dt_test_temp_dir());
 }
 
-/* A ResNet-18 of n classes with random weights, but for its classifier. */
-static void write_weights(int n)
+/* A ResNet-18 of n classes with random weights, but for its classifier. config: how the training
+ * evaluated. */
+static void write_weights_with(int n, const char *config)
 {
     dt_device *device = NULL;
     dt_kernels *kernels = NULL;
     dt_net_spec spec;
     dt_net *net = NULL;
     dt_error err = {0};
-    char config[DT_WEIGHTS_CONFIG_BYTES] = "image-size = 16;\neval-crop = 1.0;\n";
     DT_REQUIRE(dt_device_host_create(1, &device, &err) == DT_OK &&
                dt_kernels_ref_create(device, DT_F32, &kernels, &err) == DT_OK &&
                dt_resnet_spec("resnet18", n, &spec, &err) == DT_OK);
@@ -85,6 +85,11 @@ static void write_weights(int n)
     dt_free(spec.layers);
     kernels->ops->destroy(kernels);
     device->ops->destroy(device);
+}
+
+static void write_weights(int n)
+{
+    write_weights_with(n, "image-size = 16;\neval-crop = 1.0;\n");
 }
 
 static void write_data(void)
@@ -174,7 +179,32 @@ static void data_of_one_class_are_a_warning(void)
     commands_kit_clear(&r);
 }
 
+/* The size that the user gives may be as large as the training's --eval-resize, and no larger. */
+static void a_size_beyond_the_trainings_resize_is_refused(void)
+{
+    static const struct {
+        const char *size, *resize;
+        int code;
+    } cases[] = {{"24", NULL, 0}, {"25", NULL, 2}, {"25", "25", 0}};
+    write_weights_with(1, "image-size = 16;\neval-crop = 1.0;\neval-resize = 24;\n");
+    commands_kit_images(data(), "val", "only", 2, 16);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        commands_kit_result r =
+            commands_kit_run(dt_command_eval, "eval", "--backend", BACKEND, "--threads", "1", "--workers",
+                             "1", "--data", data(), "--weights", weights(), "--batch", "2", "--image-size",
+                             cases[i].size, cases[i].resize ? "--eval-resize" : NULL, cases[i].resize, NULL);
+        DT_CHECK_INT(r.code, cases[i].code);
+        if (cases[i].code)
+            DT_CHECK_CONTAINS(r.err, "--image-size: 25 pixels are more than the training's --eval-resize, "
+                                     "24: give --eval-resize too");
+        else
+            DT_CHECK_CONTAINS(r.err, dt_test_path("resnet18 at %s px on ", cases[i].size));
+        commands_kit_clear(&r);
+    }
+}
+
 static const dt_test tests[] = {
+    DT_TEST(a_size_beyond_the_trainings_resize_is_refused),
     DT_TEST(loss_top_1_and_top_5_are_those_of_the_outputs),
     DT_TEST(broken_files_are_left_out_of_every_figure),
     DT_TEST(a_batch_of_more_than_all_images_is_limited),

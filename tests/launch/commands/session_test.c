@@ -5,6 +5,7 @@
 #include "tests/testing.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { N_IMAGES = 16 };
 
@@ -55,7 +56,40 @@ static void an_evaluation_has_every_image_once_whatever_accumulates(void)
         }
 }
 
+/* Copies the first random batch of this rank. */
+static void copy_random(const dt_options *options, int rank, uint8_t pixels[2 * 16 * 16 * 3])
+{
+    dt_comm comm = {.rank = rank, .size = 2};
+    const dt_session session = {.comm = &comm};
+    dt_source *source = NULL;
+    dt_batch *batch = NULL;
+    dt_error err = {0};
+    DT_REQUIRE_MSG(dt_session_source(&session, options, true, &source, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE(source->ops->start(source, 0, 0, 1, &err) == DT_OK);
+    DT_REQUIRE(source->ops->next(source, &batch, &err) == DT_OK);
+    DT_CHECK(batch->n == 2 && batch->size == 16);
+    memcpy(pixels, batch->pixels, 2 * 16 * 16 * 3);
+    source->ops->release(source, batch);
+    source->ops->destroy(source);
+}
+
+static void random_images_differ_between_ranks_and_seeds(void)
+{
+    static dt_options options;
+    static uint8_t pixels[4][2 * 16 * 16 * 3];
+    for (int i = 0; i < 4; i++) { /* rank 0, rank 1, rank 0 again, and with another seed */
+        dt_options_set_defaults(&options, DT_COMMAND_TRAIN);
+        options.input = DT_INPUT_SYNTHETIC;
+        options.config.image_size = 16;
+        options.config.batch = 2;
+        options.config.seed = i == 3 ? 2 : 1;
+        copy_random(&options, i == 1, pixels[i]);
+        DT_CHECK_MSG((memcmp(pixels[i], pixels[0], sizeof pixels[0]) == 0) == (i % 2 == 0), "%d", i);
+    }
+}
+
 static const dt_test tests[] = {
+    DT_TEST(random_images_differ_between_ranks_and_seeds),
     DT_TEST(an_evaluation_has_every_image_once_whatever_accumulates),
 };
 DT_TEST_MAIN("launch/commands/session", tests)

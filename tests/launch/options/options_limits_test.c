@@ -19,6 +19,27 @@ static void a_number_has_nothing_around_it(void)
     CHECK_REFUSED("--crop-scale: '' is not a number", train, "--crop-scale", "0.5,");
 }
 
+/* Where one option limits another, the limit itself is accepted. */
+static void an_option_may_be_as_large_as_the_one_that_limits_it(void)
+{
+    DT_CHECK_INT(PARSE(train, "--data", "x", "--crop-scale", "0.5,0.5"), DT_OK);
+    CHECK_REFUSED("--crop-scale: the first of 0.5,0.4999 is larger than the second", train, "--data", "x",
+                  "--crop-scale", "0.5,0.4999");
+    DT_CHECK_INT(PARSE(train, "--data", "x", "--image-size", "64", "--eval-resize", "64"), DT_OK);
+    CHECK_REFUSED("--eval-resize: 63 pixels are less than --image-size 64", train, "--data", "x",
+                  "--image-size", "64", "--eval-resize", "63");
+    DT_CHECK_INT(PARSE(train, "--data", "x", "--schedule", "step", "--epochs", "9", "--warmup-epochs", "2",
+                       "--step-epochs", "2,5"),
+                 DT_OK);
+    CHECK_REFUSED("--step-epochs: 1.9 is inside the warm-up: it counts from the start of the training, and "
+                  "--warmup-epochs is 2",
+                  train, "--data", "x", "--schedule", "step", "--epochs", "9", "--warmup-epochs", "2",
+                  "--step-epochs", "1.9,5");
+    DT_CHECK_INT(PARSE(train, "--data", "x", "--profile", "1", "--resize-schedule", "64:0"), DT_OK);
+    CHECK_REFUSED("--profile measures one size: leave --resize-schedule out", train, "--data", "x",
+                  "--profile", "1", "--resize-schedule", "64:0,96:0.5");
+}
+
 static void a_text_has_no_line_break(void)
 {
     CHECK_REFUSED("--data: 'a\nb' has a line break; use a name without one", train, "--data", "a\nb");
@@ -151,6 +172,7 @@ static void quotes_and_backslashes_are_written_so_that_they_read_back(void)
 
 static const dt_test tests[] = {
     DT_TEST(a_number_has_nothing_around_it),
+    DT_TEST(an_option_may_be_as_large_as_the_one_that_limits_it),
     DT_TEST(a_text_has_no_line_break),
     DT_TEST(a_resize_schedule_has_up_to_16_sizes_of_16_to_2048_pixels),
     DT_TEST(plans_need_a_device_and_a_number),

@@ -49,6 +49,7 @@ static void a_time_limit_counts_from_the_start_and_leaves_the_reserve(void)
     DT_CHECK(e->ops->is_limit(e));
     DT_CHECK_STR(dt_waits_stop_requested(), "the time limit of 1h30m");
     DT_CHECK_STR(e->ops->start_stop_requested(e), NULL); /* it has not passed */
+    DT_CHECK(!e->ops->is_limit(e));
     e->ops->destroy(e);
     DT_CHECK_STR(dt_waits_stop_requested(), NULL);
 }
@@ -66,6 +67,8 @@ static void a_signal_takes_precedence_over_a_limit(void)
 {
     dt_events *e = open_events(
         &(dt_events_options){.spot = DT_SPOT_OFF, .start_s = dt_clock_s() - 61.0, .time_limit_s = 60.0});
+    DT_CHECK_STR(e->ops->stop_requested(e), "the time limit of 1m");
+    DT_CHECK(e->ops->is_limit(e));
     dt_signals_install(false);
     raise(SIGTERM);
     DT_CHECK_STR(e->ops->stop_requested(e), "SIGTERM");
@@ -293,6 +296,30 @@ static void limits_and_failures_are_logged_once_each(void)
     unsetenv("SLURM_JOB_ID");
 }
 
+/* With a quarter of an hour left, it is polled again after minutes, not as soon as possible. */
+static void a_poll_that_fails_is_repeated_after_a_quarter_of_the_time_left(void)
+{
+    dt_slurm_limit *end = NULL;
+    dt_error err = {0};
+    char text[8400];
+    size_t n = 0;
+    const char *calls = dt_test_path("%s/calls", dt_test_temp_dir());
+    unlink(calls);
+    snprintf(text, sizeof text, "#!/bin/sh\necho x >>%s\nexit 1\n", calls);
+    pretend_squeue(text);
+    snprintf(text, sizeof text, "%.0f", dt_clock_unix_s() + 900.0);
+    DT_REQUIRE(setenv("SLURM_JOB_END_TIME", text, 1) == 0);
+    const dt_slurm_limit_options options = {.least_s = 0.01, .most_s = 600.0, .timeout_s = 60.0};
+    DT_REQUIRE(dt_slurm_limit_create(&options, &end, &err) == DT_OK);
+    WAIT_UNTIL(access(calls, F_OK) == 0);
+    dt_clock_sleep_s(0.5);
+    dt_slurm_limit_destroy(end);
+    free(dt_test_read_file(calls, &n));
+    DT_CHECK_INT(n, 2); /* one line */
+    unsetenv("SLURM_JOB_END_TIME");
+    unsetenv("SLURM_JOB_ID");
+}
+
 /* With a second left, the limit is polled four times a second. */
 static void the_limit_is_polled_after_a_quarter_of_the_time_left(void)
 {
@@ -360,6 +387,7 @@ static const dt_test tests[] = {
     DT_TEST(the_limit_in_the_environment_is_known_at_once),
     DT_TEST(a_missing_hanging_or_failing_squeue_does_no_harm),
     DT_TEST(limits_and_failures_are_logged_once_each),
+    DT_TEST(a_poll_that_fails_is_repeated_after_a_quarter_of_the_time_left),
     DT_TEST(the_limit_is_polled_after_a_quarter_of_the_time_left),
     DT_TEST(a_squeue_that_closes_its_output_and_stays_is_killed_with_its_children),
     DT_TEST(a_signal_takes_precedence_over_a_limit), /* last: the signal stays */

@@ -69,17 +69,23 @@ static void a_second_interrupt_ends_at_once(void)
     DT_CHECK_INT(end_of_child(raise_two, (const int[]){SIGTERM, SIGINT}), 0);
 }
 
+/* Another process sends it on purpose. */
+static void be_sent(int number)
+{
+    if (fork() == 0) {
+        (void)kill(getppid(), number);
+        _exit(0);
+    }
+    (void)wait(NULL);
+}
+
 static void write_without_reader(const int *numbers)
 {
     int ends[2];
     dt_signals_install(false);
     require_that(pipe(ends) == 0 && close(ends[0]) == 0);
     require_that(write(ends[1], "x", 1) < 0 && is_requested_on(NULL));
-    if (fork() == 0) { /* another process sends it on purpose */
-        (void)kill(getppid(), SIGPIPE);
-        _exit(0);
-    }
-    (void)wait(NULL);
+    be_sent(SIGPIPE);
     require_that(is_requested_on("SIGPIPE"));
     (void)numbers;
 }
@@ -134,6 +140,18 @@ static void hold_over_exec(const int *numbers)
     require_that(is_requested_on(numbers[0] == SIGINT ? "SIGINT" : "SIGTERM"));
 }
 
+/* Sent again by this process it would ask for nothing. */
+static void hold_a_pipes_signal(const int *numbers)
+{
+    dt_signals_install(false);
+    be_sent(SIGPIPE);
+    dt_signals_hold();
+    require_that(is_requested_on(NULL));
+    dt_signals_release();
+    require_that(is_requested_on("SIGTERM"));
+    (void)numbers;
+}
+
 static void a_signal_around_an_exec_waits_for_the_new_program(void)
 {
     DT_CHECK_INT(end_of_child(hold_over_exec, (const int[]){SIGTERM, 0}), 0);
@@ -141,6 +159,7 @@ static void a_signal_around_an_exec_waits_for_the_new_program(void)
     /* the first Ctrl-C comes once, and does not count as a second one */
     DT_CHECK_INT(end_of_child(hold_over_exec, (const int[]){SIGINT, 0}), 0);
     DT_CHECK_INT(end_of_child(hold_over_exec, (const int[]){SIGINT, 1}), 0);
+    DT_CHECK_INT(end_of_child(hold_a_pipes_signal, NULL), 0);
 }
 
 static const dt_test tests[] = {
