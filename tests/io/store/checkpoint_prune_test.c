@@ -185,6 +185,21 @@ static void a_link_in_an_unfinished_checkpoint_is_not_written_through(void)
     end();
 }
 
+static void a_link_is_not_used_as_the_unfinished_checkpoint(void)
+{
+    dt_error err = {0};
+    begin(1);
+    DT_REQUIRE(mkdir(in("../archive"), 0755) == 0);
+    DT_REQUIRE(symlink("../archive", in("step-00000002.tmp")) == 0);
+    captured_log_begin(DT_LOG_WARN);
+    DT_CHECK_INT(store_kit_save(store, &state, 2, 1, &err), DT_ERR_IO);
+    captured_log_end();
+    DT_CHECK_CONTAINS(err.message, "run/step-00000002.tmp: cannot make the folder: File exists");
+    DT_CHECK(exists("step-00000002.tmp") && !exists("step-00000002"));
+    DT_CHECK(rmdir(in("../archive")) == 0); /* it is empty */
+    end();
+}
+
 static void what_a_newer_dtrain_wrote_stays(void)
 {
     static const char future[] = "{\"format_version\": 999}\n";
@@ -228,6 +243,22 @@ static void the_newest_that_is_read_stays_until_it_was_read(void)
     end();
 }
 
+static void a_checkpoint_stays_until_the_last_of_its_readers_ends(void)
+{
+    dt_checkpoint_hold holds[2];
+    begin(2);
+    for (int i = 0; i < 2; i++)
+        dt_checkpoint_hold_begin(&holds[i], in(""), 1);
+    for (int i = 0; i < 2; i++) {
+        check_pruned(2, 1);
+        DT_CHECK(exists("step-00000001") && !dt_checkpoint_hold_was_removed(&holds[i]));
+        dt_checkpoint_hold_end(&holds[i]);
+    }
+    check_pruned(2, 1);
+    DT_CHECK(!exists("step-00000001"));
+    end();
+}
+
 /* It would be the newest, and a resume would go back to it. */
 static void a_later_one_is_removed_although_it_is_read(void)
 {
@@ -258,16 +289,22 @@ static void nothing_changes_once_the_guard_refuses(void)
     dt_test_write_file(in("step-00000004.tmp/shard-0000-of-0001.h5"), "x", 1);
     DT_REQUIRE(mkdir(in("step-00000001.old"), 0755) == 0);
     dt_store_hdf5_set_guard(store, &guard);
-    DT_CHECK_INT(store->ops->prune(store, 3, 1, &err), DT_ERR_IO);
-    DT_CHECK_STR(err.message, "another run works there");
-    DT_CHECK_INT(store->ops->clean(store, &err), DT_ERR_IO);
-    DT_CHECK_INT(store->ops->begin(store, 5, &err), DT_ERR_IO);
-    DT_CHECK_INT(store->ops->commit(store, &m, false, &err), DT_ERR_IO);
-    DT_CHECK_INT(store->ops->copy_shard(store, store, 3, &(dt_shard_entry){.file = "x"}, &err), DT_ERR_IO);
+    for (int i = 0; i < 5; i++) {
+        const dt_shard_entry entry = {.file = "shard-0000-of-0002.h5"};
+        err = (dt_error){0};
+        DT_CHECK_INT(i == 0   ? store->ops->prune(store, 3, 1, &err)
+                     : i == 1 ? store->ops->clean(store, &err)
+                     : i == 2 ? store->ops->begin(store, 5, &err)
+                     : i == 3 ? store->ops->commit(store, &m, false, &err)
+                              : store->ops->copy_shard(store, store, 3, &entry, &err),
+                     DT_ERR_IO);
+        DT_CHECK_STR(err.message, "another run works there");
+    }
     store->ops->discard(store, 4);
     DT_CHECK(exists("step-00000001") && exists("step-00000002") && exists("step-00000001.old"));
     DT_CHECK(exists("step-00000004.tmp/shard-0000-of-0001.h5") && !exists("step-00000004"));
     DT_CHECK(!exists("step-00000004.tmp/manifest.json") && !exists("step-00000005.tmp"));
+    DT_CHECK(!exists("step-00000003.tmp"));
     dt_manifest_clear(&m);
     end();
 }
@@ -281,9 +318,11 @@ static const dt_test tests[] = {
     DT_TEST(with_a_damaged_manifest_the_names_decide),
     DT_TEST(a_link_among_the_shards_stays_with_its_target),
     DT_TEST(a_link_in_an_unfinished_checkpoint_is_not_written_through),
+    DT_TEST(a_link_is_not_used_as_the_unfinished_checkpoint),
     DT_TEST(what_a_newer_dtrain_wrote_stays),
     DT_TEST(the_largest_step_is_listed),
     DT_TEST(the_newest_that_is_read_stays_until_it_was_read),
+    DT_TEST(a_checkpoint_stays_until_the_last_of_its_readers_ends),
     DT_TEST(a_later_one_is_removed_although_it_is_read),
     DT_TEST(nothing_changes_once_the_guard_refuses),
 };

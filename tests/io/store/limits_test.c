@@ -1,10 +1,12 @@
 /* Exact limits of checkpoints, and what a refused shard leaves. */
 #include "core/base/alloc.h"
 #include "io/durable.h"
+#include "io/store/manifest_file.h"
 #include "io/store/manifest_json.h"
 #include "tests/io/store/store_kit.h"
 #include "tests/testing.h"
 
+#include <fcntl.h>
 #include <hdf5.h>
 #include <math.h>
 #include <stdlib.h>
@@ -62,6 +64,22 @@ static void real_numbers_are_read_back_exactly(void)
         dt_manifest_clear(&m);
     }
     fake_state_clear(&s);
+}
+
+/* Of zero bytes: no manifest, but one of them is not even read. */
+static void a_manifest_of_the_largest_size_is_read(void)
+{
+    const char *path = dt_test_path("%s/manifest.json", dt_test_temp_dir());
+    dt_test_write_file(path, "", 0);
+    for (int more = 0; more <= 1; more++) {
+        static const char refusal[] = "has 16777217 bytes, more than any manifest";
+        dt_error err = {0};
+        dt_manifest m = {0};
+        DT_REQUIRE(truncate(path, (16 << 20) + more) == 0);
+        DT_CHECK_INT(dt_manifest_read_file(AT_FDCWD, path, "shown", 0, &m, &err), DT_ERR_FORMAT);
+        DT_CHECK_CONTAINS(err.message, more ? refusal : "shown: ");
+        DT_CHECK(more || !strstr(err.message, "more than"));
+    }
 }
 
 static void an_empty_folder_of_a_step_is_listed(void)
@@ -183,6 +201,7 @@ static void the_callers_printing_of_hdf5_errors_is_restored(void)
 static const dt_test tests[] = {
     DT_TEST(the_best_evaluation_is_of_this_step_or_an_earlier_one),
     DT_TEST(real_numbers_are_read_back_exactly),
+    DT_TEST(a_manifest_of_the_largest_size_is_read),
     DT_TEST(an_empty_folder_of_a_step_is_listed),
     DT_TEST(a_refused_shard_leaves_zeros),
     DT_TEST(elements_that_reach_beyond_the_file_are_refused),

@@ -180,6 +180,17 @@ static void a_damaged_shard_is_not_copied(void)
     fake_comm_run(RANKS, copy_on_rank, &j);
     DT_CHECK_INT(j.status[0], DT_ERR_FORMAT);
     DT_CHECK_CONTAINS(j.error[0].message, "has 100 bytes instead of the ");
+    const char *whole = dt_test_path("%s/local/step-00000002/shard-0000-of-0003.h5", dt_test_temp_dir());
+    struct stat st;
+    DT_REQUIRE(stat(whole, &st) == 0 && truncate(whole, st.st_size + 1) == 0); /* its hash is that of more */
+    fake_comm_run(RANKS, copy_on_rank, &j);
+    DT_CHECK_INT(j.status[0], DT_ERR_FORMAT);
+    DT_CHECK_CONTAINS(j.error[0].message, "rank 0 on ");
+    DT_CHECK_CONTAINS(
+        j.error[0].message,
+        dt_test_path("shard-0000-of-0003.h5: has %lld bytes instead of the %lld that were written",
+                     (long long)st.st_size + 1, (long long)st.st_size));
+    DT_CHECK_INT(newest(j.mirror), 1);
     close_folders(&j);
 }
 
