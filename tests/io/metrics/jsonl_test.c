@@ -192,6 +192,9 @@ static void a_resumed_run_has_every_step_once(void)
     /* a whole line without its newline */
     check_resume(20, 20, "{\"event\": \"eval\", \"time\": 1.0, \"step\": 20}");
     check_resume(23, 20, "this is no JSON\n\n[1]\n{\"step\": \"x\"}\n");
+    /* written late: lines of later steps precede them */
+    check_resume(25, 20, "{\"event\": \"checkpoint\", \"time\": 1.0, \"step\": 20}\n");
+    check_resume(25, 20, "{\"event\": \"mirror\", \"time\": 1.0, \"step\": 20}\n");
     check_resume(3, 0, ""); /* ended before the first checkpoint */
     check_resume(40, 1, "");
 }

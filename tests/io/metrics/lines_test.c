@@ -284,6 +284,38 @@ static void the_steps_bar_comes_back_after_an_evaluation(void)
     free(text);
 }
 
+/* Of the checkpoint of this step, of 390: whether the bar is drawn again. */
+static bool has_bar_after_checkpoint(int64_t at)
+{
+    char *text = NULL;
+    size_t n = 0;
+    dt_sink *sink = NULL;
+    FILE *stream = open_memstream(&text, &n);
+    DT_REQUIRE(stream != NULL);
+    const dt_progress_options options = {.terminal = true, .columns = 100};
+    const dt_metrics_start start = {.total_steps = 390, .epochs = 15, .steps_per_epoch = 26};
+    const dt_metrics_step step = {.step = at, .epoch = 14};
+    const dt_metrics_checkpoint checkpoint = {.step = at, .bytes = 1000, .path = "c"};
+    DT_REQUIRE(dt_progress_create(stream, &options, &sink, NULL) == DT_OK);
+    DT_CHECK_INT(sink->ops->start(sink, &start, NULL), DT_OK);
+    DT_CHECK_INT(sink->ops->step(sink, &step, NULL), DT_OK);
+    DT_CHECK_INT(sink->ops->checkpoint(sink, &checkpoint, NULL), DT_OK);
+    fflush(stream);
+    const char *line = strstr(text, "  c\n");
+    DT_REQUIRE(line != NULL);
+    const bool has = line[4] != '\0'; /* before the sink ends the line */
+    sink->ops->destroy(sink);
+    fclose(stream);
+    free(text);
+    return has;
+}
+
+static void the_last_checkpoint_leaves_no_bar(void)
+{
+    DT_CHECK(has_bar_after_checkpoint(389));
+    DT_CHECK(!has_bar_after_checkpoint(390));
+}
+
 static const dt_test tests[] = {
     DT_TEST(every_field_of_a_line_has_its_own_number),
     DT_TEST(rates_change_their_unit_at_exact_limits),
@@ -294,5 +326,6 @@ static const dt_test tests[] = {
     DT_TEST(a_bar_is_full_only_at_the_end),
     DT_TEST(a_field_is_left_out_one_column_below_what_it_needs),
     DT_TEST(the_steps_bar_comes_back_after_an_evaluation),
+    DT_TEST(the_last_checkpoint_leaves_no_bar),
 };
 DT_TEST_MAIN("io/metrics/lines", tests)
