@@ -234,11 +234,40 @@ static void convolutions_that_do_not_fit_are_refused(void)
     check_refused(&d, "16 to 32 channels");
 }
 
+/* A filter may be as large as the image with its padding, in each direction, and not larger. */
+static void a_filter_is_no_larger_than_the_image(void)
+{
+    dt_conv_desc d = {.n = 1, .c = 16, .h = 3, .w = 3, .k = 32, .r = 3, .s = 3, .stride = 1};
+    dt_conv *conv = NULL;
+    dt_error err = {0};
+    DT_REQUIRE_MSG(pair.cpu->ops->conv_create(pair.cpu, &d, &conv, &err) == DT_OK, "%s", err.message);
+    pair.cpu->ops->conv_destroy(pair.cpu, conv);
+    d.w = 2;
+    check_refused(&d, "do not fit 1 images of 16x3x2");
+    d.w = 3;
+    d.h = 2;
+    check_refused(&d, "do not fit 1 images of 16x2x3");
+}
+
+/* -- what computes --------------------------------------------------------------------------------------- */
+
+static void the_instruction_set_has_a_short_name(void)
+{
+    dt_computed_by by = {0};
+    dt_kernels_cpu_computed_by(pair.cpu, &by);
+    const char *isa = dt_computed_by_find(&by, "isa");
+    DT_CHECK(isa != NULL && isa[0] != '\0' && strncmp(isa, "cpu_isa_", strlen("cpu_isa_")) != 0);
+    DT_CHECK(dt_computed_by_find(&by, "oneDNN") != NULL);
+    DT_CHECK_STR(dt_computed_by_find(&by, "simd"), dt_cpu(pair.cpu)->simd->name);
+}
+
 static const dt_test tests[] = {
     DT_TEST(every_allocation_may_fail),
     DT_TEST(chunks_cover_every_batch),
     DT_TEST(kernels_of_different_threads_work_side_by_side),
     DT_TEST(unsupported_devices_and_thread_counts_are_refused),
     DT_TEST(convolutions_that_do_not_fit_are_refused),
+    DT_TEST(a_filter_is_no_larger_than_the_image),
+    DT_TEST(the_instruction_set_has_a_short_name),
 };
 DT_TEST_MAIN("layers/cpu_create", tests)

@@ -341,6 +341,34 @@ static void max_pool_chooses_the_first_maximum_and_ignores_padding(void)
     release();
 }
 
+/* In an image that is wider than high, and in one that is higher than wide. */
+static void each_gradient_of_max_pooling_goes_to_its_maximum(void)
+{
+    static const int64_t sizes[][2] = {{3, 8}, {8, 3}};
+    for (int k = 0; k < 2; k++) {
+        const int64_t h = sizes[k][0], w = sizes[k][1], p = (h + 1) / 2, q = (w + 1) / 2;
+        dt_pool_desc pool = {.window = 3, .stride = 2, .pad = 1};
+        variable x = random_variable("x", 24, -1, 1), dy = random_variable("dy", 8, -1, 1);
+        double expected[24] = {0}, largest[8], sums[2];
+        float y[8], dz[24], mean = 0, invstd = 1;
+        int position[8];
+        uint8_t argmax[8];
+        dt_act act = {.raw = tensor_of(x.floats, 1, 1, h, w)};
+        dt_bn_backward bn = {.x = &act, .mean = &mean, .invstd = &invstd, .sums = sums};
+        dt_tensor out = tensor_of(y, 1, 1, p, q), in = tensor_of(dy.floats, 1, 1, p, q),
+                  to = tensor_of(dz, 1, 1, h, w);
+        naive_max_pool(&pool, 1, 1, h, w, x.values, largest, position);
+        for (int64_t i = 0; i < p * q; i++) {
+            const int64_t row = i / q * 2 - 1 + position[i] / 3, column = i % q * 2 - 1 + position[i] % 3;
+            expected[row * w + column] += dy.values[i];
+        }
+        OK(ref->ops->max_pool_forward(ref, &pool, &act, &out, argmax, &gradient_error));
+        OK(ref->ops->max_pool_backward(ref, &pool, &in, argmax, &bn, &to, &gradient_error));
+        check_near("dz", dz, expected, 24);
+        release();
+    }
+}
+
 static void average_pool_and_linear_forward_match_naive_formulas(void)
 {
     variable x = random_variable("x", 3 * 5 * 6, -1, 1), w = random_variable("w", 4 * 5, -1, 1),
@@ -390,6 +418,7 @@ static const dt_test tests[] = {
     DT_TEST(residual_join_adds_two_normalised_branches),
     DT_TEST(the_gradient_of_relu_is_0_at_0),
     DT_TEST(max_pool_chooses_the_first_maximum_and_ignores_padding),
+    DT_TEST(each_gradient_of_max_pooling_goes_to_its_maximum),
     DT_TEST(average_pool_and_linear_forward_match_naive_formulas),
 };
 DT_TEST_MAIN("layers/ref_operations", tests)
