@@ -364,8 +364,10 @@ static void ranks_that_share_a_gpu_are_named(void)
         DT_CHECK_CONTAINS(err.message, "ranks 0 and 1 are both on GPU 0000:0f:00.0 of ");
         DT_CHECK_CONTAINS(err.message, comm->host);
         DT_CHECK_CONTAINS(err.message, "CUDA_VISIBLE_DEVICES");
-        fake_nccl_mistakes.version = 23002; /* this version can, with a setting */
         setenv("NCCL_MULTI_RANK_GPU_ENABLE", "1", 1);
+        fake_nccl_mistakes.version = 22999;
+        DT_CHECK_INT(create(&(dt_comm_nccl_options){0}, &c, &err), DT_ERR_USAGE);
+        fake_nccl_mistakes.version = 23000; /* the first version that can, with the setting */
         status = create(&(dt_comm_nccl_options){0}, &c, &err);
     }
     DT_CHECK_INT(status, DT_OK);

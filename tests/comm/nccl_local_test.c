@@ -186,16 +186,44 @@ static void an_error_of_nccl_is_a_lost_rank_or_a_failure(void)
     }
 }
 
-/* One of two ranks, whose sum does not end. With this deadline the watchdog's limit is 1.3 s. */
-static void the_watchdog_fires_only_where_the_main_thread_does_not_wait(void)
+/* The other communicator's notices and messages name the step, too. */
+static void collectives_of_host_memory_know_the_step(void)
+{
+    int32_t own = 1, all = 0;
+    dt_error err = {0};
+    begin();
+    const dt_comm_ops *ops = c->head.ops;
+    c->head.step = 12;
+    DT_CHECK_INT(ops->barrier(&c->head, &err), DT_OK);
+    DT_CHECK_INT(c->host->step, 12);
+    c->head.step = 13;
+    DT_CHECK_INT(ops->all_gather(&c->head, &own, sizeof own, &all, &err), DT_OK);
+    DT_CHECK_INT(c->host->step, 13);
+    c->head.step = 14;
+    DT_CHECK_INT(ops->progress(&c->head, &err), DT_OK);
+    DT_CHECK_INT(c->host->step, 14);
+    end();
+}
+
+static void start_watchdog(dt_comm_nccl *of, dt_nccl_seen *seen)
 {
     static const char hosts[2][64] = {"a", "b"};
-    dt_nccl_seen seen[DT_NCCL_BUCKETS] = {{.begun = 3, .done = 2}};
-    dt_comm_nccl stalled = {.head = {.size = 2}, .seen = seen};
     dt_error err = {0};
-    const dt_watch_options options = {.comm = &stalled.head, .hosts = hosts, .deadline_s = 0.2};
-    DT_REQUIRE(dt_watch_create(&options, &stalled.watch, &err) == DT_OK);
-    DT_REQUIRE(dt_nccl_watchdog_start(&stalled, &err) == DT_OK);
+    *of = (dt_comm_nccl){.head = {.size = 2}, .seen = seen};
+    const dt_watch_options options = {.comm = &of->head, .hosts = hosts, .deadline_s = 0.2};
+    DT_REQUIRE(dt_watch_create(&options, &of->watch, &err) == DT_OK);
+    DT_REQUIRE(dt_nccl_watchdog_start(of, &err) == DT_OK);
+}
+
+/* One of two ranks, whose sum does not end; and a rank whose sums have all ended. With this deadline the
+ * watchdog's limit is 1.3 s. */
+static void the_watchdog_fires_only_where_the_main_thread_does_not_wait(void)
+{
+    dt_nccl_seen seen[DT_NCCL_BUCKETS] = {{.begun = 3, .done = 2}},
+                 ended[DT_NCCL_BUCKETS] = {{.begun = 3, .done = 3}};
+    static dt_comm_nccl stalled, idle;
+    start_watchdog(&idle, ended);
+    start_watchdog(&stalled, seen);
     dt_nccl_watchdog_hold(&stalled);
     dt_clock_sleep_s(2.0);
     DT_CHECK(!atomic_load(&stalled.watchdog.fired));
@@ -206,8 +234,11 @@ static void the_watchdog_fires_only_where_the_main_thread_does_not_wait(void)
     DT_CHECK(atomic_load(&stalled.watchdog.fired));
     DT_CHECK_MSG(dt_clock_s() - released_s > 1.25, "after %g s", dt_clock_s() - released_s);
     DT_CHECK_INT(atomic_load(&stalled.watchdog.stalled), 3 * 64);
+    DT_CHECK(!atomic_load(&idle.watchdog.fired));
     dt_nccl_watchdog_stop(&stalled);
+    dt_nccl_watchdog_stop(&idle);
     dt_watch_destroy(stalled.watch);
+    dt_watch_destroy(idle.watch);
 }
 
 void dt_test_set_up(void)
@@ -225,6 +256,7 @@ static const dt_test tests[] = {
     DT_TEST(buckets_are_numbered_from_0_in_each_step),
     DT_TEST(the_position_is_the_last_sum_begun),
     DT_TEST(an_error_of_nccl_is_a_lost_rank_or_a_failure),
+    DT_TEST(collectives_of_host_memory_know_the_step),
     DT_TEST(the_watchdog_fires_only_where_the_main_thread_does_not_wait),
 };
 

@@ -69,18 +69,26 @@ static void wrong_use_is_refused(void)
     comm->ops->destroy(comm);
 }
 
+/* What the process has printed before, and is still in a buffer, is written too. */
 static void abort_ends_the_process_with_its_code(void)
 {
+    int ends[2], status = 0;
+    char text[16] = "";
     fflush(NULL);
+    DT_REQUIRE(pipe(ends) == 0);
     pid_t child = fork();
     DT_REQUIRE(child >= 0);
     if (child == 0) {
         dt_comm *comm = NULL;
-        if (dt_comm_self_create(&comm, NULL) == DT_OK)
+        FILE *buffered = fdopen(ends[1], "w");
+        if (buffered && fputs("printed", buffered) >= 0 && dt_comm_self_create(&comm, NULL) == DT_OK)
             comm->ops->abort(comm, 42);
         _exit(1);
     }
-    int status = 0;
+    close(ends[1]);
+    DT_CHECK_INT(read(ends[0], text, sizeof text - 1), 7);
+    DT_CHECK_STR(text, "printed");
+    close(ends[0]);
     DT_REQUIRE(waitpid(child, &status, 0) == child);
     DT_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
 }
