@@ -189,6 +189,46 @@ static void kernels_of_different_threads_work_side_by_side(void)
     run_close(&three);
 }
 
+/* Compute the sums of y, and those of the BatchNorm before x, with chunks of one image each. */
+static void sums_of_chunks(int64_t n_threads, double *forward, double *backward)
+{
+    static const dt_conv_desc d = {
+        .n = 19, .c = 16, .h = 8, .w = 8, .k = 16, .r = 1, .s = 1, .stride = 1, .for_training = true};
+    enum { N_WEIGHTS = 16 * 16, N = 19 * 16 * 8 * 8 };
+    static float w[N_WEIGHTS], x[N], y[N], dx[N], mean[16], invstd[16], gamma[16], beta[16];
+    dt_kernels *k = NULL;
+    dt_conv *conv = NULL;
+    dt_error err = {0};
+    DT_REQUIRE_MSG(dt_kernels_cpu_create(pair.device, n_threads, &k, &err) == DT_OK, "%s", err.message);
+    dt_cpu(k)->chunk_bytes = 1;
+    DT_REQUIRE_MSG(k->ops->conv_create(k, &d, &conv, &err) == DT_OK, "%s", err.message);
+    DT_CHECK_INT(conv->forward.n_chunks, d.n);
+    DT_CHECK_INT(conv->backward_data.n_chunks, d.n);
+    dt_test_fill_random(w, N_WEIGHTS, 1);
+    dt_test_fill_random(x, N, 2);
+    const dt_act act = {.raw = {x, DT_F32, d.n, d.c, d.h, d.w}};
+    const dt_tensor out = {y, DT_F32, d.n, d.k, d.h, d.w}, in = {dx, DT_F32, d.n, d.c, d.h, d.w};
+    const dt_bn_backward bn = {
+        .x = &act, .mean = mean, .invstd = invstd, .gamma = gamma, .beta = beta, .sums = backward};
+    DT_CHECK_INT(k->ops->conv_forward(k, conv, &act, w, &out, forward, &err), DT_OK);
+    DT_CHECK_INT(k->ops->conv_backward_data(k, conv, &out, w, NULL, &bn, &in, &err), DT_OK);
+    k->ops->conv_destroy(k, conv);
+    k->ops->destroy(k);
+}
+
+/* In float64: as the statistics that are made of them, in float32, they would hardly ever differ. */
+static void sums_have_the_same_bits_for_any_number_of_threads(void)
+{
+    enum { N = DT_CPU_SLOTS * 2 * 16 };
+    double forward[2][N], backward[2][N];
+    sums_of_chunks(1, forward[0], backward[0]);
+    for (int64_t n_threads = 2; n_threads <= 5; n_threads++) {
+        sums_of_chunks(n_threads, forward[1], backward[1]);
+        DT_CHECK_BYTES(forward[1], forward[0], sizeof forward[0]);
+        DT_CHECK_BYTES(backward[1], backward[0], sizeof backward[0]);
+    }
+}
+
 /* -- errors ---------------------------------------------------------------------------------------------- */
 
 static void gpu_info(dt_device *device, dt_device_info *info)
@@ -265,6 +305,7 @@ static const dt_test tests[] = {
     DT_TEST(every_allocation_may_fail),
     DT_TEST(chunks_cover_every_batch),
     DT_TEST(kernels_of_different_threads_work_side_by_side),
+    DT_TEST(sums_have_the_same_bits_for_any_number_of_threads),
     DT_TEST(unsupported_devices_and_thread_counts_are_refused),
     DT_TEST(convolutions_that_do_not_fit_are_refused),
     DT_TEST(a_filter_is_no_larger_than_the_image),
