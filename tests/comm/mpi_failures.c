@@ -97,8 +97,12 @@ static bool goes_on_to_a_barrier(const char *what)
 static void wrong_sizes(int rank)
 {
     float v[64] = {0};
-    dt_error err = {0};
-    check(comm->ops->all_reduce(comm, v, comm->rank == rank ? 20 : 33, DT_F32, DT_REDUCE_SUM, &err), &err);
+    dt_error err = {0}, later = {0};
+    const dt_status status =
+        comm->ops->all_reduce(comm, v, comm->rank == rank ? 20 : 33, DT_F32, DT_REDUCE_SUM, &err);
+    if (status != DT_OK && comm->ops->barrier(comm, &later) != DT_OK) /* at once, with this message */
+        fprintf(stderr, "rank %d then: %s\n", comm->rank, later.message);
+    check(status, &err);
     barrier();
 }
 
@@ -130,6 +134,7 @@ int main(int argc, char **argv)
         return 1;
     }
     barrier();
+    comm->step = 41;
     if (strcmp(what, "sum") == 0) /* until a fault point acts */
         sum_for_ever(8 << 20);
     if (strcmp(what, "sizes") == 0)

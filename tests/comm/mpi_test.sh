@@ -36,7 +36,7 @@ expect_exit "$KILLED_CODE" ranks 2 "$failing" kill 0
 
 begin "a_rank_that_hangs_is_named_and_ends_all_ranks"
 expect_exit 9 ranks 3 "$failing" stop
-expect_output '^rank [02]: lost peer: (rank [02] \([^)]+\) has given up: )?after 2 s in the sum of gradients of [0-9]+ bytes \(collective [0-9]+\) there is no sign of rank 1 \([^)]+\)'
+expect_output '^rank [02]: lost peer: (rank [02] \([^)]+\) has given up: )?after 2 s in the sum of gradients of [0-9]+ bytes \(collective [0-9]+, step 41\) there is no sign of rank 1 \([^)]+\)'
 expect_no_output 'no sign of rank [02]'
 expect_exit 9 ranks 2 "$failing" stop 0
 expect_output '^rank 1: lost peer: .* no sign of rank 0'
@@ -53,15 +53,16 @@ expect_output '^rank [02]: lost peer: .* no sign of rank 1 '
 
 begin "a_rank_in_another_collective_is_named"
 expect_exit 9 ranks 2 "$failing" other
-expect_output '^rank (0: .* is in a barrier \(collective [0-9]+\), and rank 1 \([^)]+\) in a broadcast|1: .* is in a broadcast of 400 bytes \(collective [0-9]+\), and rank 0 \([^)]+\) in a barrier)'
+expect_output '^rank (0: .* is in a barrier \(collective [0-9]+, step 41\), and rank 1 \([^)]+\) in a broadcast|1: .* is in a broadcast of 400 bytes \(collective [0-9]+, step 41\), and rank 0 \([^)]+\) in a barrier)'
 
 begin "a_rank_that_sums_another_size_is_named"
 expect_exit 9 ranks 2 "$failing" sizes
 expect_output '^rank [01]: communication: (all-reduce: rank [01] sent [0-9]+ bytes where rank [01] expected [0-9]+: |MPI, in an all-reduce: Message truncated: ranks send different things: a bug)'
+expect_output '^rank [01] then: barrier: communication has failed before$'
 
 begin "a_rank_that_leaves_alone_is_named"
 expect_exit 9 ranks 3 "$failing" leave
-expect_output 'is in a barrier \(collective [0-9]+\), and rank 1 \([^)]+\) in leaving'
+expect_output 'is in a barrier \(collective [0-9]+, step 41\), and rank 1 \([^)]+\) in leaving'
 
 begin "fault_points_act_in_the_middle_of_a_sum"
 expect_exit "$KILLED_CODE" env DTRAIN_FAULT=comm.start@1:30:kill "$RANKS" 3 "$failing" sum
