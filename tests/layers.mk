@@ -6,6 +6,7 @@ if WITH_ONEDNN
 LAYERS_TESTS += tests/layers/cpu_against_ref_test
 LAYERS_TESTS += tests/layers/cpu_avx2_test
 LAYERS_TESTS += tests/layers/cpu_create_test
+LAYERS_TESTS += tests/layers/cpu_optimizer_test
 LAYERS_TESTS += tests/layers/cpu_sse41_test
 LAYERS_TESTS += tests/layers/cpu_step_test
 LAYERS_TESTS += tests/layers/cpu_team_test
@@ -19,6 +20,7 @@ LAYERS_TESTS += tests/layers/no_cpu_test
 EXTRA_DIST += tests/layers/cpu_against_ref_test.c
 EXTRA_DIST += tests/layers/cpu_avx2_test.c
 EXTRA_DIST += tests/layers/cpu_create_test.c
+EXTRA_DIST += tests/layers/cpu_optimizer_test.c
 EXTRA_DIST += tests/layers/cpu_sse41_test.c
 EXTRA_DIST += tests/layers/cpu_step_test.c
 EXTRA_DIST += tests/layers/cpu_team_test.c
