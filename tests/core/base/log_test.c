@@ -77,6 +77,11 @@ static void long_lines_arrive_whole_unless_out_of_memory(void)
     dt_log_info("%*s", 5000, "end");
     DT_CHECK_INT(strlen(r.line), 5000);
     DT_CHECK_STR(r.line + 4997, "end");
+    for (int n = 1020; n <= 1030; n++) { /* about the size of the usual buffer */
+        dt_log_info("%*s", n, "end");
+        DT_CHECK_INT(strlen(r.line), n);
+        DT_CHECK_STR(r.line + n - 3, "end");
+    }
     dt_alloc_fail_after(1);
     dt_log_info("begin%5000s", "end");
     DT_CHECK(strncmp(r.line, "begin", 5) == 0);
