@@ -25,6 +25,7 @@ typedef struct job {
     int unprepared_rank;         /* its dt_writer_start fails; -1: none */
     double until_s;              /* dt_writer_finish waits so long; 0: for ever */
     double step_s;               /* ranks sleep so long after the first votes */
+    bool writes_again;           /* after the first checkpoint, another */
     bool in_steps;               /* ranks vote first, as in a training, and then call without waiting */
     dt_status status[MAX_RANKS];
     dt_error error[MAX_RANKS];
@@ -84,6 +85,28 @@ static dt_status start(dt_comm *comm, dt_writer *w, dt_error *err)
     return status;
 }
 
+/* Every rank knows every shard. */
+static void check_shards(const job *j, const dt_manifest *m, int64_t bytes)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < j->size; i++) {
+        DT_CHECK_INT(m->shards[i].first, j->states[0].layout.n_elems / j->size * i);
+        DT_CHECK_INT(strtol(m->shards[i].xxh3_128, NULL, 10), i);
+        sum += m->shards[i].bytes;
+    }
+    DT_CHECK_INT(bytes, sum);
+}
+
+/* Until it has finished, no checkpoint of the writer is whole. */
+static void write_again(dt_comm *comm, dt_writer *w)
+{
+    DT_CHECK(dt_writer_get_manifest(w) != NULL);
+    DT_CHECK_INT(start(comm, w, NULL), DT_OK);
+    DT_CHECK(dt_writer_get_manifest(w) == NULL);
+    DT_CHECK_INT(dt_writer_finish(w, INFINITY, NULL, NULL), DT_OK);
+    DT_CHECK(dt_writer_get_manifest(w) != NULL);
+}
+
 static void write_on_rank(dt_comm *comm, void *context)
 {
     job *j = context;
@@ -126,10 +149,10 @@ static void write_on_rank(dt_comm *comm, void *context)
     DT_CHECK(!dt_writer_is_ready(w));
     const dt_manifest *m = dt_writer_get_manifest(w);
     DT_CHECK((m != NULL) == (j->status[r] == DT_OK));
-    for (int i = 0; m && i < comm->size; i++) { /* every rank knows every shard */
-        DT_CHECK_INT(m->shards[i].first, j->states[0].layout.n_elems / comm->size * i);
-        DT_CHECK_INT(strtol(m->shards[i].xxh3_128, NULL, 10), i);
-    }
+    if (m)
+        check_shards(j, m, j->progress[r].bytes);
+    if (j->writes_again)
+        write_again(comm, w);
     dt_writer_destroy(w);
 }
 
@@ -213,6 +236,17 @@ static void without_votes_ranks_wait_and_get_the_same_checkpoint(void)
     end_job(j);
 }
 
+static void a_checkpoint_under_way_is_not_whole(void)
+{
+    for (int size = 1; size <= 2; size++) {
+        job *j = new_job(size, false, NULL);
+        j->writes_again = true;
+        DT_CHECK_INT(run(j), DT_OK);
+        DT_CHECK_INT(fake_store_commits(j->stores[0]), 2);
+        end_job(j);
+    }
+}
+
 static void a_failing_shard_is_the_error_of_all_ranks_and_nothing_is_left(void)
 {
     for (int size = 1; size <= MAX_RANKS; size++)
@@ -278,6 +312,7 @@ static const dt_test tests[] = {
     DT_TEST(ranks_that_vote_first_do_not_wait_for_a_disk),
     DT_TEST(write_s_leaves_out_the_steps_between_phases),
     DT_TEST(without_votes_ranks_wait_and_get_the_same_checkpoint),
+    DT_TEST(a_checkpoint_under_way_is_not_whole),
     DT_TEST(a_failing_shard_is_the_error_of_all_ranks_and_nothing_is_left),
     DT_TEST(a_start_that_fails_on_one_rank_fails_on_all_and_nothing_is_left),
     DT_TEST(each_host_commits_in_its_own_folder),
