@@ -4,6 +4,8 @@
 #include "tests/fakes/trainer_job.h"
 #include "tests/testing.h"
 
+#include <math.h>
+
 static void end_job(job *j)
 {
     if (j->store)
@@ -87,6 +89,32 @@ static void with_too_little_time_to_save_the_newest_checkpoint_is_kept(void)
     run_again(&j);
     check_all(&j, DT_OK);
     DT_CHECK_INT(j.steps[0].step, 7);
+    end_job(&j);
+}
+
+static const job *stopped_job;
+
+/* Of rank 0, whose thread counts the steps. */
+static double nearly_none_after_step_9(void)
+{
+    return stopped_job->n_steps < 9 ? INFINITY : 0.3;
+}
+
+/* Rank 1 commits nothing, so its own part took no time: all ranks go by the slowest. */
+static void without_time_for_the_slowest_rank_no_rank_saves(void)
+{
+    job j = new_job(2);
+    j.config.eval_every = 0.0;
+    j.config.checkpoint_every = 3;
+    j.store = fake_store_create(&(fake_store_options){.commit_s = 0.4});
+    j.stop_after = 8;
+    j.left_s = nearly_none_after_step_9;
+    stopped_job = &j;
+    run(&j);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    DT_CHECK_INT(fake_store_commits(j.store), 2);
+    for (int r = 0; r < 2; r++)
+        DT_CHECK_CONTAINS(j.error[r].message, "so none was written: the newest is that of step 6");
     end_job(&j);
 }
 
@@ -220,6 +248,7 @@ static const dt_test tests[] = {
     DT_TEST(a_requested_checkpoint_that_is_due_anyway_is_written_once),
     DT_TEST(an_end_that_one_rank_knows_of_stops_all_ranks_in_time),
     DT_TEST(with_too_little_time_to_save_the_newest_checkpoint_is_kept),
+    DT_TEST(without_time_for_the_slowest_rank_no_rank_saves),
     DT_TEST(an_evaluation_that_would_last_beyond_the_end_is_left_for_the_next_start),
     DT_TEST(a_stop_request_ends_an_evaluation_and_does_not_change_the_bits),
     DT_TEST(a_stop_request_in_the_last_step_leaves_the_evaluation_for_the_next_start),
