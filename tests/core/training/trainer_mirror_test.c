@@ -6,6 +6,7 @@
 #include "core/checkpoint/load.h"
 #include "tests/testing.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,6 +135,22 @@ static void a_failing_mirror_is_reported_and_training_goes_on(void)
     end_job(&j);
 }
 
+/* The step of the copy that the mirror was busy with, instead of this one; -1: this one was not skipped. */
+static int64_t busy_with(const dt_metrics_checkpoint *m)
+{
+    long long step = -1;
+    return sscanf(m->error, "still busy with that of step %lld", &step) == 1 ? step : -1;
+}
+
+/* Whether a copy of the step was begun. */
+static bool was_begun(const job *j, int64_t step)
+{
+    for (int64_t i = 0; i < j->n_mirrored; i++)
+        if (j->mirrored[i].step == step && busy_with(&j->mirrored[i]) < 0)
+            return true;
+    return false;
+}
+
 static void a_busy_mirror_is_skipped_and_logged_once(void)
 {
     job j = job_with_mirror(2, &(fake_store_options){.copy_s = 1.0});
@@ -143,8 +160,12 @@ static void a_busy_mirror_is_skipped_and_logged_once(void)
     DT_CHECK_INT(newest(j.mirror), 16);
     DT_CHECK_INT(times_logged("later ones that are skipped are only reported in metrics.jsonl"), 1);
     int64_t n_busy = 0;
-    for (int64_t i = 0; i < j.n_mirrored; i++)
-        n_busy += strstr(j.mirrored[i].error, "still busy with that of step ") != NULL;
+    for (int64_t i = 0; i < j.n_mirrored; i++) {
+        const int64_t step = j.mirrored[i].step, with = busy_with(&j.mirrored[i]);
+        n_busy += with >= 0;
+        DT_CHECK_MSG(with < 0 || (with < step && was_begun(&j, with) && !was_begun(&j, step)),
+                     "step %lld is skipped because of step %lld", (long long)step, (long long)with);
+    }
     DT_CHECK(n_busy > 1);
     end_job(&j);
 }
