@@ -92,9 +92,13 @@ static void refused(const char *spec, const char *part)
 
 static void malformed_settings_are_refused_with_the_reason(void)
 {
-    char long_name[200];
+    char long_name[200], longest[64 + 2] = "", too_long[65 + 2] = "";
     memset(long_name, 'n', sizeof long_name);
     strcpy(long_name + sizeof long_name - 3, ":1");
+    strcpy((char *)memset(longest, 'n', 63) + 63, ":1");
+    strcpy((char *)memset(too_long, 'n', 64) + 64, ":1");
+    arm(longest, 0);
+    refused(too_long, "needs a name of 1 to 63 characters");
     refused("p", "\"p\" has no count");
     refused("p@1", "\"p@1\" has no count");
     refused("p:", "the count \"\"");
