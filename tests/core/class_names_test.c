@@ -5,6 +5,7 @@
 #include "tests/fakes/fake_source.h"
 #include "tests/testing.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static dt_error error;
@@ -73,6 +74,15 @@ static void another_set_is_refused_with_the_difference(void)
         "the classes differ: the data lacks '1', '2', '3' and 2 more and has '10', '7', '8' and 1 more");
 }
 
+static void names_of_more_than_60_bytes_are_cut(void)
+{
+    char names[2][64] = {"", ""}, text[256];
+    memset(names[0], 'a', 60);
+    memset(names[1], 'b', 61);
+    snprintf(text, sizeof text, "the classes differ: the data lacks '%s', '%.60s...'", names[0], names[1]);
+    check_refused(LIST("A", names[0], names[1]), LIST("A"), text);
+}
+
 static void a_sources_labels_follow_the_trained_order(void)
 {
     dt_source *source = fake_source_create(&(fake_source_options){.n_samples = 6,
@@ -131,6 +141,7 @@ static const dt_test tests[] = {
     DT_TEST(names_are_kept_in_order),
     DT_TEST(another_order_is_mapped),
     DT_TEST(another_set_is_refused_with_the_difference),
+    DT_TEST(names_of_more_than_60_bytes_are_cut),
     DT_TEST(a_sources_labels_follow_the_trained_order),
     DT_TEST(every_allocation_may_fail),
 };
