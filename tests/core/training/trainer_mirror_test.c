@@ -116,6 +116,23 @@ static void a_stop_without_time_does_not_wait_for_the_mirror(void)
     end_job(&j);
 }
 
+static void a_stop_without_time_to_save_copies_nothing_twice(void)
+{
+    job j = job_with_mirror(1, &(fake_store_options){0});
+    j.n_train = 4 * 40;
+    j.config.checkpoint_every = 0;
+    j.next_s = 0.01; /* the copy of step 5 is done long before step 31 */
+    j.save_after = 4;
+    j.stop_after = 30;
+    j.end_s = 1e-9;
+    run_quietly(&j);
+    check_all(&j, DT_ERR_INTERRUPTED);
+    DT_CHECK_CONTAINS(j.error[0].message, "so none was written: the newest is that of step 5");
+    DT_CHECK_INT(j.n_mirrored, 1);
+    DT_CHECK_INT(j.mirrored[0].step, 5);
+    end_job(&j);
+}
+
 static void a_failing_mirror_is_reported_and_training_goes_on(void)
 {
     job j = job_with_mirror(2, &(fake_store_options){.fail_copies_of = 1});
@@ -273,6 +290,7 @@ static const dt_test tests[] = {
     DT_TEST(the_newest_checkpoint_is_in_the_mirror_at_the_end),
     DT_TEST(a_stop_waits_for_the_mirror),
     DT_TEST(a_stop_without_time_does_not_wait_for_the_mirror),
+    DT_TEST(a_stop_without_time_to_save_copies_nothing_twice),
     DT_TEST(a_failing_mirror_is_reported_and_training_goes_on),
     DT_TEST(a_busy_mirror_is_skipped_and_logged_once),
     DT_TEST(every_host_keeps_two_checkpoints_in_its_own_folder),
