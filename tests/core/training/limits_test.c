@@ -349,8 +349,9 @@ static void a_last_checkpoint_needs_a_quarter_more_than_its_time(void)
     stop_with_left(nextafter(5.0, 6.0), true);
 }
 
-/* The first evaluation of 8 images on each rank takes as long as training on them, by the estimate: 0.5 s. The second
- * takes what the first took: two batches. Beside 1.5 times that, what is reserved to stop must be left. */
+/* The first evaluation of 8 images on each rank takes as long as training on them, by the estimate: 0.5 s.
+ * The second takes what the first took: two batches. Beside 1.5 times that, what is reserved to stop must be
+ * left. */
 static void evaluate_with_left(int size, int64_t at_step, double left, int64_t n_evals)
 {
     job j = timed_job();
