@@ -22,6 +22,7 @@ LAUNCH_TESTS += tests/launch/hardware/backends_test
 LAUNCH_TESTS += tests/launch/hardware/cgroup_test
 LAUNCH_TESTS += tests/launch/hardware/binding_test
 LAUNCH_TESTS += tests/launch/hardware/machine_test
+LAUNCH_TESTS += tests/launch/hardware/openmp_test
 LAUNCH_TESTS += tests/launch/hardware/settings_test
 LAUNCH_TESTS += tests/launch/hardware/team_test
 LAUNCH_TESTS += tests/launch/hardware/transports_test
@@ -63,4 +64,5 @@ fakes_SOURCES += tests/launch/commands/commands_kit.h
 fakes_SOURCES += tests/launch/options/options_kit.c
 fakes_SOURCES += tests/launch/options/options_kit.h
 tests_launch_commands_session_open_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=dt_transport_create,--wrap=dt_transport_attach_device,--wrap=dt_backend_create,--wrap=dt_affinity_plan
+tests_launch_run_checkpoint_folders_test_SOURCES = tests/launch/run/checkpoint_folders_test.c $(call_script)
 tests_launch_run_run_calls_test_SOURCES = tests/launch/run/run_calls_test.c $(call_script)

@@ -126,8 +126,15 @@ static void a_part_of_the_shards_is_partial_only_with_a_mirror_elsewhere(void)
             dt_checkpoint_check_result_clear(&r);
         }
     }
+    dt_checkpoint_check_result r;
+    DT_REQUIRE(dt_checkpoints_open(folder(), &g, NULL) == DT_OK);
+    g.folders[0].is_mirror = true; /* a mirror has every shard, whatever other mirror there was */
+    DT_REQUIRE(dt_checkpoint_check(&g, 0, 2, false, &r, NULL) == DT_OK);
+    DT_CHECK_INT(r.state, DT_CHECKPOINT_DAMAGED);
+    dt_checkpoint_check_result_clear(&r);
+    dt_checkpoints_close(&g);
     DT_REQUIRE(unlink(checkpoints_kit_shard(folder(), 2, 0)) == 0); /* now none is here */
-    dt_checkpoint_check_result r = check(2, false);
+    r = check(2, false);
     DT_CHECK_INT(r.state, DT_CHECKPOINT_DAMAGED);
     DT_CHECK_STR(r.problem, "shard-0000-of-0002.h5 is missing"); /* the first one */
     dt_checkpoint_check_result_clear(&r);

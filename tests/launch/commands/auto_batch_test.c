@@ -199,6 +199,27 @@ static void a_batch_of_an_evaluation_that_does_not_fit_is_refused(void)
     DT_CHECK_CONTAINS(err.message, "the largest that fits is --batch 300");
 }
 
+/* Each of 20 ranks has at most 64,059 of 1,281,167 images, and some have that many. */
+static void an_evaluation_has_a_batch_of_its_share_at_most(void)
+{
+    static const int64_t batches[] = {65536, 64060, 64059, 64058};
+    session.comm->size = 20;
+    for (int i = 0; i < 4; i++) {
+        reset_options(batches[i]);
+        free_bytes = 0; /* not known: everything fits */
+        captured_log_begin(DT_LOG_INFO);
+        DT_CHECK_INT(dt_auto_batch_limit(&session, &options, false, &err), DT_OK);
+        captured_log_end();
+        DT_CHECK_INT(options.config.batch, i < 3 ? 64059 : 64058);
+        DT_CHECK_STR(captured_log_text(),
+                     i >= 2 ? ""
+                            : dt_test_path("--batch %lld is more than there is: each rank evaluates its "
+                                           "64059 images in one batch\n",
+                                           (long long)batches[i]));
+    }
+    session.comm->size = 1;
+}
+
 static const dt_test tests[] = {
     DT_TEST(the_largest_batch_that_fits_is_exact),
     DT_TEST(the_ranks_of_a_host_share_its_memory),
@@ -206,5 +227,6 @@ static const dt_test tests[] = {
     DT_TEST(the_global_batch_counts_micro_batches),
     DT_TEST(not_even_one_image_is_an_error),
     DT_TEST(a_batch_of_an_evaluation_that_does_not_fit_is_refused),
+    DT_TEST(an_evaluation_has_a_batch_of_its_share_at_most),
 };
 DT_TEST_MAIN("launch/commands/auto_batch", tests)

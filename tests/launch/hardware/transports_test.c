@@ -99,12 +99,55 @@ static void a_size_that_is_no_number_counts_as_one_rank(void)
     }
 }
 
+/* Slurm sets SLURM_NTASKS for the whole job; a step may have fewer ranks. MPICH's mpiexec may run inside a
+ * step, and then counts. */
+static void each_launcher_is_known_by_its_own_variables(void)
+{
+    static const struct {
+        const char *name, *value;
+    } variables[] = {{"SLURM_NTASKS", "64"},
+                     {"SLURM_STEP_NUM_TASKS", "6"},
+                     {"SLURM_PROCID", "5"},
+                     {"PMI_SIZE", "4"},
+                     {"PMI_RANK", "3"},
+                     {"MPI_LOCALNRANKS", "2"},
+                     {"OMPI_COMM_WORLD_SIZE", "3"},
+                     {"OMPI_COMM_WORLD_RANK", "2"}};
+    enum { OF_JOB = 1, OF_STEP = 7, OF_PMI = 0x18, OF_MPICH = 0x38, OF_OPEN_MPI = 0xC0 };
+    static const struct {
+        unsigned set;
+        const char *launcher;
+        int size, rank;
+    } cases[] = {{0, NULL, 1, 0},
+                 {OF_JOB, NULL, 1, 0},
+                 {OF_STEP, "srun", 6, 5},
+                 {OF_PMI, "a launcher that speaks PMI", 4, 3},
+                 {OF_STEP | OF_PMI, "srun", 6, 5},
+                 {OF_JOB | OF_PMI, "a launcher that speaks PMI", 4, 3},
+                 {OF_MPICH, "mpiexec (MPICH)", 4, 3},
+                 {OF_STEP | OF_MPICH, "mpiexec (MPICH)", 4, 3},
+                 {OF_STEP | OF_MPICH | OF_OPEN_MPI, "mpirun (Open MPI)", 3, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        dt_launch_env env;
+        for (unsigned v = 0; v < sizeof variables / sizeof variables[0]; v++)
+            if (cases[i].set >> v & 1)
+                setenv(variables[v].name, variables[v].value, 1);
+            else
+                unsetenv(variables[v].name);
+        dt_launch_env_read(&env);
+        DT_CHECK_STR(env.launcher, cases[i].launcher);
+        DT_CHECK_INT(env.size, cases[i].size);
+        DT_CHECK_INT(env.rank, cases[i].rank);
+    }
+}
+
 static const dt_test tests[] = {
     DT_TEST(hosts_keep_mpi),
     DT_TEST(mpi_between_gpus_is_refused),
     DT_TEST(all_ranks_fail_if_only_some_have_a_gpu),
     DT_TEST(gpus_need_nccl),
     DT_TEST(a_size_that_is_no_number_counts_as_one_rank),
+    DT_TEST(each_launcher_is_known_by_its_own_variables),
 };
 
 DT_TEST_MAIN_RANKS("launch/transports", tests, 2)

@@ -4,10 +4,12 @@
 
 #include "comm/self.h"
 #include "core/base/fault.h"
+#include "tests/call_script.h"
 #include "tests/fakes/captured_log.h"
 #include "tests/launch/checkpoints/checkpoints_kit.h"
 #include "tests/testing.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +94,28 @@ static void a_restart_goes_on_without_a_mirror_that_cannot_be_written(void)
     }
 }
 
+/* The disk may recover. A folder is only refused where another run is known to work. */
+static void a_lock_that_cannot_be_written_for_now_ends_no_start(void)
+{
+    static const char *const locks_of[] = {"run/checkpoints/lock", "mirror/lock"};
+    checkpoints_kit_write(path_of("run/checkpoints"), &state, 100, fake_manifest(1));
+    checkpoints_kit_write(path_of("mirror"), &state, 100, fake_manifest(1));
+    for (int i = 0; i < 2; i++) {
+        dt_test_write_file(path_of(locks_of[i]), "", 0);
+        calls_record(dt_test_temp_dir());
+        calls_fail("*", locks_of[i], 1, 1000, EIO);
+        DT_CHECK_MSG(open_with_mirror(NULL) == DT_OK, "%s", err.message);
+        DT_CHECK(calls_count("*", locks_of[i]) > 0);
+        calls_stop();
+        if (i == 0)
+            DT_CHECK_STR(captured_log_text(), ""); /* the run's own lock is elsewhere */
+        else
+            DT_CHECK_CONTAINS(captured_log_text(), ": continuing without a lock there\n");
+        DT_CHECK(folders.store && folders.mirror && (folders.locks[1] != NULL) == (i == 0));
+        close_all();
+    }
+}
+
 static void the_runs_own_folder_must_be_writable_also_at_a_restart(void)
 {
     checkpoints_kit_write(path_of("run/checkpoints"), &state, 100, fake_manifest(1));
@@ -126,6 +150,7 @@ static void checkpoints_are_put_aside_under_the_first_free_number(void)
 static const dt_test tests[] = {
     DT_TEST(a_new_training_is_refused_if_its_mirror_cannot_be_written),
     DT_TEST(a_restart_goes_on_without_a_mirror_that_cannot_be_written),
+    DT_TEST(a_lock_that_cannot_be_written_for_now_ends_no_start),
     DT_TEST(the_runs_own_folder_must_be_writable_also_at_a_restart),
     DT_TEST(checkpoints_are_put_aside_under_the_first_free_number),
 };

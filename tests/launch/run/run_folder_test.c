@@ -190,6 +190,26 @@ static void an_option_that_an_older_dtrain_did_not_have_is_logged_as_such(void)
                               options.out, options.out));
 }
 
+/* Only the job that began the run with --resume never may resume it. */
+static void a_job_is_recorded_with_resume_never_only(void)
+{
+    for (int i = 0; i < 3; i++) { /* without a job; in a job; in a job with --resume never */
+        dt_job job;
+        begin(i < 2 ? DT_RESUME_AUTO : DT_RESUME_NEVER);
+        if (i > 0)
+            setenv("SLURM_JOB_ID", "7", 1);
+        setenv("SLURM_RESTART_COUNT", "1", 1);
+        DT_REQUIRE_MSG(open_folder() == DT_OK, "%s", err.message);
+        commit(i == 1);
+        DT_CHECK_INT(exists("a/b/run/job"), i == 2);
+        setenv("SLURM_RESTART_COUNT", "2", 1);
+        dt_job_read(&job);
+        DT_CHECK_INT(dt_run_folder_is_restart(&folder, &job), i == 2);
+    }
+    unsetenv("SLURM_JOB_ID");
+    unsetenv("SLURM_RESTART_COUNT");
+}
+
 static void a_file_where_a_folder_should_be_is_refused(void)
 {
     dt_test_write_file(path_of("a"), "", 0);
@@ -206,6 +226,7 @@ static const dt_test tests[] = {
     DT_TEST(an_older_run_gets_its_name_back_from_a_start_that_does_not_begin),
     DT_TEST(options_that_changed_are_logged_if_the_run_goes_on),
     DT_TEST(an_option_that_an_older_dtrain_did_not_have_is_logged_as_such),
+    DT_TEST(a_job_is_recorded_with_resume_never_only),
     DT_TEST(a_file_where_a_folder_should_be_is_refused),
 };
 DT_TEST_MAIN("launch/run/run_folder", tests)
