@@ -1,6 +1,7 @@
 /* Weights to a .safetensors file and back. */
 #include "config.h"
 
+#include "tests/fakes/captured_log.h"
 #include "tests/testing.h"
 
 #include "core/base/alloc.h"
@@ -209,6 +210,53 @@ static void a_new_head_keeps_its_initialisation(void)
     check_new_head(10, DT_WEIGHTS_HEAD_NEW); /* it would fit, but is for other classes */
 }
 
+/* Gives a tensor in the header of a file another name of the same length. */
+static void rename_tensor(const char *path, const char *from, const char *to)
+{
+    size_t n = 0;
+    char *bytes = dt_test_read_file(path, &n), *at = bytes ? strstr(bytes + 8, from) : NULL;
+    DT_REQUIRE(at != NULL && strlen(to) == strlen(from));
+    memcpy(at, to, strlen(to));
+    dt_test_write_file(path, bytes, n);
+    free(bytes);
+}
+
+/* A file without the classifier's bias, and then without its weights too. */
+static void a_head_that_lacks_a_tensor_is_not_loaded_in_part(void)
+{
+    dt_net *ten = make_net("resnet18", 10, 1), *net = make_net("resnet18", 10, 2);
+    const dt_state_layout *layout = dt_net_state_layout(net);
+    const dt_state_io io = dt_net_state_io(net);
+    const char *path = export_net(ten, "resnet18");
+    static const char *const lines[] = {"%s: left out fc.bixx, which this network does not have\n",
+                                        "%s: left out fc.weixxx and other tensors, which this network does "
+                                        "not have\n"};
+    float before[2][5120], after[5120];
+    int64_t at[2] = {0, 0};
+    for (int64_t i = 0; i < layout->n_tensors; i++)
+        if (strncmp(layout->tensors[i].name, "param/fc.", 9) == 0)
+            at[strcmp(layout->tensors[i].name, "param/fc.bias") == 0] = i;
+    for (int k = 0; k < 2; k++)
+        DT_REQUIRE(io.get(io.context, at[k], before[k], &err) == DT_OK);
+    for (int i = 0; i < 2; i++) {
+        rename_tensor(path, i ? "fc.weight" : "fc.bias", i ? "fc.weixxx" : "fc.bixx");
+        captured_log_begin(DT_LOG_INFO);
+        DT_CHECK_MSG(dt_weights_load(net, path, DT_WEIGHTS_HEAD_IF_IT_FITS, &err) == DT_OK, "%s",
+                     err.message);
+        captured_log_end();
+        DT_CHECK_CONTAINS(captured_log_text(),
+                          i ? dt_test_path(lines[1], path) : dt_test_path(lines[0], path));
+        DT_CHECK_CONTAINS(captured_log_text(), " has no fc.bias: it keeps its random initialisation\n");
+        for (int k = 0; k < 2; k++) {
+            DT_REQUIRE(io.get(io.context, at[k], after, &err) == DT_OK);
+            DT_CHECK(memcmp(after, before[k], (size_t)layout->tensors[at[k]].n_elems * sizeof *after) == 0);
+        }
+    }
+    DT_CHECK_INT(dt_weights_load(net, path, DT_WEIGHTS_HEAD_SAME, &err), DT_ERR_USAGE);
+    dt_net_destroy(ten);
+    dt_net_destroy(net);
+}
+
 static void an_unwritable_path_is_refused_early(void)
 {
     DT_CHECK_INT(
@@ -313,6 +361,7 @@ static const dt_test tests[] = {
     DT_TEST(names_of_classes_are_read_back),
     DT_TEST(weights_of_another_network_are_refused_with_the_tensors_name),
     DT_TEST(a_new_head_keeps_its_initialisation),
+    DT_TEST(a_head_that_lacks_a_tensor_is_not_loaded_in_part),
     DT_TEST(an_unwritable_path_is_refused_early),
     DT_TEST(fp16_is_rounded_and_values_that_are_too_large_are_counted),
     DT_TEST(every_failing_allocation_is_an_error_and_no_leak),

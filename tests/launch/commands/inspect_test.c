@@ -169,10 +169,47 @@ static void an_age_of_two_days_is_written_in_days(void)
     commands_kit_clear(&r);
 }
 
+/* Runs inspect with --verify if `verify`, and checks its code and a part of what it prints. */
+static void check_output(const char *dir, bool verify, int code, const char *part, bool there)
+{
+    commands_kit_result r =
+        commands_kit_run(dt_command_inspect, "inspect", dir, verify ? "--verify" : NULL, NULL);
+    DT_CHECK_INT(r.code, code);
+    DT_CHECK_MSG(r.out && (strstr(r.out, part) != NULL) == there, "%s", r.out);
+    commands_kit_clear(&r);
+}
+
+static void a_checkpoint_of_a_newer_dtrain_does_not_pass(void)
+{
+    static const char newer[] = "{\"format_version\": 999}\n";
+    write_two();
+    dt_test_write_file(dt_test_path("%s/step-00000009/manifest.json", folder()), newer, sizeof newer - 1);
+    check_output(folder(), false, 0, " | newer\n", true);
+    check_output(folder(), true, 1, " | newer\n", true);
+}
+
+static void what_is_beside_one_checkpoint_is_not_listed_with_it(void)
+{
+    write_two();
+    DT_REQUIRE(mkdir(dt_test_path("%s/step-00000050.tmp", folder()), 0755) == 0);
+    DT_REQUIRE(mkdir(dt_test_path("%s/step-00000003.old", folder()), 0755) == 0);
+    DT_REQUIRE(mkdir(dt_test_path("%s/old-2", folder()), 0755) == 0);
+    check_output(folder(), false, 0, "step-00000050.tmp: unfinished, or being written\n", true);
+    check_output(folder(), false, 0, "step-00000003.old: removed in part\n", true);
+    check_output(folder(), false, 0, "old-2: put aside by --resume never\n", true);
+    const char *one = dt_test_path("%s/step-00000009", folder());
+    check_output(one, false, 0, "step-00000050.tmp", false);
+    check_output(one, false, 0, "step-00000003.old", false);
+    check_output(one, false, 0, "old-2", false);
+    check_output(one, false, 0, "\n   9 |     3 | ", true);
+}
+
 static const dt_test tests[] = {
     DT_TEST(the_table_has_the_figures_of_each_checkpoint),
     DT_TEST(the_summary_adds_up_what_was_read),
     DT_TEST(json_has_each_figure_under_its_key),
     DT_TEST(an_age_of_two_days_is_written_in_days),
+    DT_TEST(a_checkpoint_of_a_newer_dtrain_does_not_pass),
+    DT_TEST(what_is_beside_one_checkpoint_is_not_listed_with_it),
 };
 DT_TEST_MAIN("launch/commands/inspect", tests)

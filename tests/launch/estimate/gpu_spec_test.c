@@ -94,6 +94,30 @@ static void a_file_is_read_and_its_mistakes_are_named(void)
     }
 }
 
+static void texts_may_fill_their_fields(void)
+{
+    static const int longest[] = {63, 127, 95}; /* name, description, the model */
+    for (int i = 0; i < 3; i++)
+        for (int more = 0; more < 2; more++) {
+            char texts[3][130] = {"x", "d", "N"}, file[1024];
+            dt_gpu_spec gpu = {0};
+            memset(texts[i], 'a', (size_t)(longest[i] + more));
+            texts[i][longest[i] + more] = '\0';
+            const int n = snprintf(file, sizeof file,
+                                   "{\"name\": \"%s\", \"description\": \"%s\", "
+                                   "\"memory_bandwidth_bytes_per_s\": 1, \"flops\": {}, \"cudnn\": "
+                                   "{\"deviceName\": \"%s\", \"deviceVer\": 90, \"totalGlobalMem\": 1}}",
+                                   texts[0], texts[1], texts[2]);
+            DT_CHECK_INT(load(file, (size_t)n, &gpu), more ? DT_ERR_USAGE : DT_OK);
+            if (more)
+                DT_CHECK_CONTAINS(err.message, dt_test_path("not a text of 1 to %d bytes", longest[i]));
+            else
+                DT_CHECK(strcmp(gpu.name, texts[0]) == 0 && strcmp(gpu.description, texts[1]) == 0 &&
+                         strcmp(gpu.model, texts[2]) == 0);
+            dt_gpu_spec_free(&gpu);
+        }
+}
+
 /* Blanks after the object make it as long as wanted. */
 static void a_file_of_64_kib_is_too_large(void)
 {
@@ -115,6 +139,7 @@ static const dt_test tests[] = {
     DT_TEST(the_figures_of_a_built_in_gpu_are_those_of_its_data_sheet),
     DT_TEST(every_built_in_gpu_can_be_loaded),
     DT_TEST(a_file_is_read_and_its_mistakes_are_named),
+    DT_TEST(texts_may_fill_their_fields),
     DT_TEST(a_file_of_64_kib_is_too_large),
 };
 DT_TEST_MAIN("launch/estimate/gpu_spec", tests)

@@ -155,6 +155,8 @@ static void requested_numbers_of_threads_are_kept(void)
     DT_CHECK_INT(a.n_threads, 3);
     DT_CHECK_INT(a.n_workers, 5);
     setenv("OMP_NUM_THREADS", "7", 1);
+    DT_REQUIRE(dt_affinity_plan(comm, 3, 5, &a, &err) == DT_OK); /* the option counts more */
+    DT_CHECK_INT(a.n_threads, 3);
     DT_REQUIRE(dt_affinity_plan(comm, 0, 0, &a, &err) == DT_OK);
     DT_CHECK_INT(a.n_threads, 7);
     DT_CHECK(a.n_cores >= 1 && a.n_workers >= 1);

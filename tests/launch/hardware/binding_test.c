@@ -58,6 +58,8 @@ static void open_mpi_4_is_read_from_the_environment(void)
     unsetenv("PRTE_LAUNCHED");
     unsetenv("OMPI_MCA_hwloc_base_binding_policy");
     DT_CHECK_INT(dt_binding_read(), DT_BINDING_ASKED_FOR); /* no launcher has bound this process */
+    setenv("OMPI_MCA_orte_bound_at_launch", "0", 1);
+    DT_CHECK_INT(dt_binding_read(), DT_BINDING_ASKED_FOR);
     setenv("OMPI_MCA_orte_bound_at_launch", "1", 1);
     DT_CHECK_INT(dt_binding_read(), DT_BINDING_DEFAULT);
     setenv("OMPI_MCA_hwloc_base_binding_policy", "core", 1);

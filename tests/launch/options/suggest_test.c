@@ -49,6 +49,13 @@ static void a_third_of_the_letters_may_be_wrong(void)
     DT_CHECK_STR(dt_suggest("rl", words), "lr");
 }
 
+static void of_equally_near_words_the_first_is_suggested(void)
+{
+    static const char *const near[] = {"slow", "flow", "glow", NULL};
+    DT_CHECK_STR(dt_suggest("xlow", near), "slow");
+    DT_CHECK_STR(dt_suggest("glo", near), "glow"); /* it is nearer */
+}
+
 static void an_unrelated_word_suggests_nothing(void)
 {
     DT_CHECK_STR(dt_suggest("xyzzy", words), NULL);
@@ -63,6 +70,7 @@ static const dt_test tests[] = {
     DT_TEST(a_unique_part_suggests_the_word),
     DT_TEST(one_letter_and_the_parts_of_two_words_suggest_nothing),
     DT_TEST(a_third_of_the_letters_may_be_wrong),
+    DT_TEST(of_equally_near_words_the_first_is_suggested),
     DT_TEST(an_unrelated_word_suggests_nothing),
 };
 
