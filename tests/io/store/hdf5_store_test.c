@@ -258,6 +258,9 @@ static void prune_keeps_the_newest(void)
     DT_CHECK_INT(store->ops->prune(store, 4, 2, &err), DT_OK);
     DT_CHECK_INT(store_kit_newest(store, &n), 4);
     DT_CHECK_INT(n, 2);
+    DT_CHECK_INT(store->ops->prune(store, 4, 0, &err), DT_OK); /* the newest stays, whatever keep is */
+    DT_CHECK_INT(store_kit_newest(store, &n), 4);
+    DT_CHECK_INT(n, 1);
     store->ops->destroy(store);
     fake_state_clear(&s);
 }

@@ -98,7 +98,32 @@ static void tensors_of_other_types_are_listed_and_not_read(void)
     dt_safetensors_close(file);
 }
 
+static void smaller_integers_become_64_bits_exactly(void)
+{
+    static const char header[] = "{\"i\":{\"dtype\":\"I32\",\"shape\":[4],\"data_offsets\":[0,16]},"
+                                 "\"u\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[16,20]}}";
+    static const int32_t narrow[4] = {-1, INT32_MIN, INT32_MAX, 128};
+    static const uint8_t bytes[4] = {0, 127, 128, 255};
+    char text[8 + sizeof header - 1 + 20] = {(char)(sizeof header - 1)};
+    const char *path = dt_test_path("%s/x", dt_test_temp_dir());
+    dt_safetensors *file = NULL;
+    int64_t read[8];
+    memcpy(text + 8, header, sizeof header - 1);
+    memcpy(text + 8 + sizeof header - 1, narrow, 16);
+    memcpy(text + 8 + sizeof header - 1 + 16, bytes, 4);
+    dt_test_write_file(path, text, sizeof text);
+    DT_REQUIRE(dt_safetensors_open(path, &file, NULL) == DT_OK);
+    DT_CHECK_INT(dt_safetensors_read_i64(file, 0, read, NULL), DT_OK);
+    DT_CHECK_INT(dt_safetensors_read_i64(file, 1, read + 4, NULL), DT_OK);
+    for (int i = 0; i < 4; i++) {
+        DT_CHECK_INT(read[i], narrow[i]);
+        DT_CHECK_INT(read[4 + i], bytes[i]);
+    }
+    dt_safetensors_close(file);
+}
+
 static const dt_test tests[] = {
+    DT_TEST(smaller_integers_become_64_bits_exactly),
     DT_TEST(tensors_of_other_types_are_listed_and_not_read),
     DT_TEST(files_of_other_kinds_are_named),
     DT_TEST(a_safetensors_file_is_of_no_other_kind),
