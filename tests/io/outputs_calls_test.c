@@ -1,5 +1,6 @@
 /* The system calls of an export, of metrics.jsonl and of the trial before a training, in their order, and
  * what their failures leave. */
+#include "core/base/waits.h"
 #include "io/metrics/jsonl.h"
 #include "io/trial.h"
 #include "io/weights/safetensors.h"
@@ -86,6 +87,21 @@ static void an_export_that_fails_leaves_the_older_file(void)
     }
     DT_CHECK_STR(ok, "fallocate x.tmp\nclose .\n");
     DT_CHECK_INT(export_file(NULL), DT_OK);
+}
+
+/* By a process that ends at once: during the export its file, afterwards none. */
+static void an_unfinished_export_is_removed_and_no_later_file(void)
+{
+    static const dt_safetensors_tensor tensor = {.name = "a", .dtype = DT_F32};
+    dt_safetensors_writer *w = NULL;
+    DT_REQUIRE(dt_safetensors_writer_create(path_of("x"), &tensor, 1, NULL, &w, NULL) == DT_OK);
+    dt_waits_remove_unfinished();
+    DT_CHECK(!exists("x.tmp"));
+    dt_safetensors_writer_destroy(w);
+    DT_CHECK_INT(export_file(NULL), DT_OK);
+    dt_test_write_file(path_of("x.tmp"), "later", 5);
+    dt_waits_remove_unfinished();
+    DT_CHECK(exists("x.tmp") && exists("x"));
 }
 
 static void an_interrupted_export_goes_on(void)
@@ -285,6 +301,7 @@ static void a_trial_of_an_export_that_fails_leaves_nothing(void)
 static const dt_test tests[] = {
     DT_TEST(an_export_is_durable_before_it_has_its_name),
     DT_TEST(an_export_that_fails_leaves_the_older_file),
+    DT_TEST(an_unfinished_export_is_removed_and_no_later_file),
     DT_TEST(an_interrupted_export_goes_on),
     DT_TEST(lines_are_durable_with_a_checkpoint_and_at_the_end),
     DT_TEST(an_fdatasync_is_repeated_after_a_signal_only),

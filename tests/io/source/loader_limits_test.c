@@ -369,6 +369,43 @@ static void rank_0_alone_logs_what_is_odd_about_the_data(void)
     DT_CHECK_STR(log_of(1, false), "");
 }
 
+/* With train/a/0.jpg to 1.jpg and val/a/0.jpg to 2.jpg: what is logged of those in both. */
+static const char *log_of_shared(void)
+{
+    dt_loader_options options = loader_kit_options();
+    dt_source *train = loader_kit_open(&options);
+    options.training = false;
+    dt_source *val = loader_kit_open(&options);
+    captured_log_begin(DT_LOG_DEBUG);
+    DT_CHECK_INT(dt_loader_log_shared(train, val, &error), DT_OK);
+    captured_log_end();
+    train->ops->destroy(train);
+    val->ops->destroy(val);
+    return captured_log_text();
+}
+
+static void files_of_train_in_val_are_counted_and_named(void)
+{
+    const char *root = dt_test_temp_dir();
+    for (int i = 0; i < 5; i++) { /* of 5 sizes */
+        mkdir(dt_test_path("%s/%s", root, i < 2 ? "train" : "val"), 0777);
+        mkdir(dt_test_path("%s/%s/a", root, i < 2 ? "train" : "val"), 0777);
+        dt_test_write_file(dt_test_path("%s/%s/a/%d.jpg", root, i < 2 ? "train" : "val", i % 2 + i / 4 * 2),
+                           "content", (size_t)i + 1);
+    }
+    DT_CHECK_STR(log_of_shared(), "");
+    for (int i = 0; i < 2; i++) {
+        const char *in_val = dt_test_path("%s/val/a/%d.jpg", root, i),
+                   *in_train = dt_test_path("%s/train/a/%d.jpg", root, i);
+        DT_REQUIRE(unlink(in_val) == 0 && link(in_train, in_val) == 0);
+        DT_CHECK_CONTAINS(log_of_shared(),
+                          dt_test_path("data: %d of the 3 files in %s/val %s also in %s/train, for example "
+                                       "%s/val/a/0.jpg (%s/train/a/0.jpg)",
+                                       i + 1, root, i ? "are" : "is", root, root, root));
+        DT_CHECK_INT(captured_log_lines(), 1);
+    }
+}
+
 /* Hidden entries alone are no warning: every copy from a Mac has them. */
 static void hidden_entries_are_logged_as_information(void)
 {
@@ -395,6 +432,7 @@ static const dt_test tests[] = {
     DT_TEST(an_epoch_ends_with_its_last_whole_step),
     DT_TEST(options_are_accepted_up_to_their_limits),
     DT_TEST(rank_0_alone_logs_what_is_odd_about_the_data),
+    DT_TEST(files_of_train_in_val_are_counted_and_named),
     DT_TEST(hidden_entries_are_logged_as_information),
 };
 DT_TEST_MAIN("io/source/loader_limits", tests)
