@@ -302,6 +302,7 @@ static void a_poll_that_fails_is_repeated_after_a_quarter_of_the_time_left(void)
     dt_slurm_limit *end = NULL;
     dt_error err = {0};
     char text[8400];
+    struct stat st;
     size_t n = 0;
     const char *calls = dt_test_path("%s/calls", dt_test_temp_dir());
     unlink(calls);
@@ -311,7 +312,7 @@ static void a_poll_that_fails_is_repeated_after_a_quarter_of_the_time_left(void)
     DT_REQUIRE(setenv("SLURM_JOB_END_TIME", text, 1) == 0);
     const dt_slurm_limit_options options = {.least_s = 0.01, .most_s = 600.0, .timeout_s = 60.0};
     DT_REQUIRE(dt_slurm_limit_create(&options, &end, &err) == DT_OK);
-    WAIT_UNTIL(access(calls, F_OK) == 0);
+    WAIT_UNTIL(stat(calls, &st) == 0 && st.st_size > 0);
     dt_clock_sleep_s(0.5);
     dt_slurm_limit_destroy(end);
     free(dt_test_read_file(calls, &n));
@@ -329,6 +330,7 @@ static void the_limit_is_polled_after_a_quarter_of_the_time_left(void)
     const double start_s = dt_clock_s();
     const dt_slurm_limit_options options = {.least_s = 0.01, .most_s = 600.0, .timeout_s = 60.0};
     DT_REQUIRE(dt_slurm_limit_create(&options, &end, &err) == DT_OK);
+    WAIT_UNTIL(isfinite(dt_slurm_limit_seconds_left(end))); /* squeue is not replaced while it starts */
     poll_with("echo 0:01");
     const double took_s = dt_clock_s() - start_s;
     DT_CHECK_MSG(took_s >= 0.5 && took_s < 7.9, "%g s", took_s); /* else 8 s and more, or at once */
