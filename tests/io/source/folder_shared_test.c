@@ -71,7 +71,7 @@ static void empty_files_are_not_compared(void)
 /* n files of each split with the same names and sizes; those from `same_from` on are copies. */
 static void make_pairs(int n, int same_from)
 {
-    char content[16];
+    char content[24];
     make_folders();
     for (int i = 0; i < n; i++) {
         snprintf(content, sizeof content, "train %08d", i);
