@@ -56,8 +56,8 @@ typedef struct dt_config {
     dt_schedule_kind schedule;
     double poly_power; /* of DT_SCHEDULE_POLY */
     double step_gamma; /* factor of each drop of DT_SCHEDULE_STEP */
-    double
-        step_epochs[DT_STEP_EPOCHS_MAX]; /* the drops, ascending; none: at 1/3, 2/3 and 8/9 of all epochs */
+    /* the drops, ascending; none: at 1/3, 2/3 and 8/9 of all epochs */
+    double step_epochs[DT_STEP_EPOCHS_MAX];
     int64_t n_step_epochs;
     uint64_t seed;
     dt_dtype precision;

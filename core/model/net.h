@@ -87,10 +87,9 @@ const dt_grad_part *dt_net_grad_parts(const dt_net *net, int64_t *n);
  * dt_alloc'ed; the caller frees it. DT_ERR_MEMORY. */
 typedef struct dt_update_options {
     double weight_decay;
-    bool bn_decay; /* gamma and beta have weight decay, too */
-    bool
-        bias_decay; /* the parameters named "bias" have it, too: of a linear layer; beta only with bn_decay */
-    bool lars;      /* DT_UPDATE_LARS for weights; BatchNorm's parameters and biases still use SGD */
+    bool bn_decay;   /* gamma and beta have weight decay, too */
+    bool bias_decay; /* those named "bias" have it, too: of a linear layer; beta only with bn_decay */
+    bool lars;       /* DT_UPDATE_LARS for weights; BatchNorm's parameters and biases still use SGD */
 } dt_update_options;
 dt_status dt_net_update_segments(const dt_net *net, const dt_update_options *options,
                                  dt_update_segment **segments, int64_t *n, dt_error *err);

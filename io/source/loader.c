@@ -280,8 +280,7 @@ static void log_oddities(const dt_loader *loader)
         return;
     if (dt_folder_n_classes(folder) == 1)
         dt_log_warn("data: %s has one class only, '%s': there is nothing to distinguish, and every accuracy "
-                    "is 100%%; "
-                    "expected: DIR/train/<class>/<file>.jpg with two classes or more",
+                    "is 100%%; expected: DIR/train/<class>/<file>.jpg with two classes or more",
                     loader->split_root, dt_folder_class_name(folder, 0));
     log_similar_classes(loader);
     log_files_in_two_classes(loader);

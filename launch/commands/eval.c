@@ -30,8 +30,7 @@ static const dt_command_usage usage = {
            "  dtrain eval --data imagenet --weights resnet50.safetensors\n"
            "  dtrain eval --data imagenet --weights runs/imagenet-resnet50\v--image-size, --eval-crop and "
            "--eval-resize are those of the training, if the weights name them. Prints one line: val_loss, "
-           "top-1, "
-           "top-5, n.",
+           "top-1, top-5, n.",
 };
 
 typedef struct evaluation {

@@ -134,8 +134,7 @@ static const dt_option table[] = {
      .of = "ema",
      .help = "with --ema: use DECAY from the first step. Without this option the decay of step t, from 1, is "
              "min(DECAY, (1 + t) / (10 + t)), as TensorFlow computes it, so that averages of a short "
-             "training are "
-             "not mostly its initial weights"},
+             "training are not mostly its initial weights"},
     {ROW("loss-scale", "S", TRAIN, OPTIMIZATION, REAL, config.loss_scale_init), .min = 1, .max = 16777216,
      .by_default = "65536",
      .help =
