@@ -59,6 +59,26 @@ LAYERS_TESTS += tests/layers/cuda_graph_test
 LAYERS_TESTS += tests/layers/cuda_plan_bench_test
 LAYERS_TESTS += tests/layers/cuda_plan_cache_test
 LAYERS_TESTS += tests/layers/cuda_plans_test
+# The CUDA runtime's functions are replaced.
+if WITH_CUDA
+LAYERS_TESTS += tests/layers/device_cuda_test
+tests_layers_device_cuda_test_LDFLAGS = $(AM_LDFLAGS)
+tests_layers_device_cuda_test_LDFLAGS += -Wl,--wrap=cudaGetDeviceCount
+tests_layers_device_cuda_test_LDFLAGS += -Wl,--wrap=cudaDeviceGetAttribute
+tests_layers_device_cuda_test_LDFLAGS += -Wl,--wrap=cudaSetDevice
+tests_layers_device_cuda_test_LDFLAGS += -Wl,--wrap=cudaSetDeviceFlags
+tests_layers_device_cuda_test_LDFLAGS += -Wl,--wrap=cudaDeviceGetStreamPriorityRange
+tests_layers_device_cuda_test_LDFLAGS += -Wl,--wrap=cudaStreamCreateWithPriority
+tests_layers_device_cuda_test_LDFLAGS += -Wl,--wrap=cudaStreamDestroy
+tests_layers_device_cuda_test_LDFLAGS += -Wl,--wrap=cudaStreamBeginCapture
+tests_layers_device_cuda_test_LDFLAGS += -Wl,--wrap=cudaStreamEndCapture
+tests_layers_device_cuda_test_LDFLAGS += -Wl,--wrap=cudaGraphInstantiate
+tests_layers_device_cuda_test_LDFLAGS += -Wl,--wrap=cudaGraphDestroy
+tests_layers_device_cuda_test_LDFLAGS += -Wl,--wrap=cudaGraphUpload
+tests_layers_device_cuda_test_LDFLAGS += -Wl,--wrap=cudaGraphLaunch
+tests_layers_device_cuda_test_LDFLAGS += -Wl,--wrap=cudaGraphExecDestroy
+endif
+EXTRA_DIST += tests/layers/device_cuda_test.c
 fakes_SOURCES += tests/resnet_convs.c
 fakes_SOURCES += tests/resnet_convs.h
 # A GPU in host memory: tests/emulated/.

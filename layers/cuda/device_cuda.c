@@ -216,7 +216,8 @@ static dt_status cuda_capture_end(dt_device *device, void **graph, dt_error *err
         dt_cuda_forget((int)e);
         return failed(e, "capturing a graph", err);
     }
-    e = cudaGraphInstantiate(&executable, captured, 0);
+    /* Each kernel keeps the priority of the stream that it was captured from. */
+    e = cudaGraphInstantiate(&executable, captured, cudaGraphInstantiateFlagUseNodePriority);
     dt_cuda_forget((int)cudaGraphDestroy(captured));
     if (e != cudaSuccess)
         return failed(e, "making a captured graph executable", err);
