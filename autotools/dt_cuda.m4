@@ -14,7 +14,9 @@ AS_CASE([$enable_cuda_archs],
 #   WITH_CUDA          CUDA, cuDNN and an nvcc that works: the cuda backend is built
 #   WITH_NCCL          that, and NCCL: communication between GPUs
 #   HAVE_CUDA_HEADERS  CUDA's headers and a C++ compiler: the tests that run the kernels on the CPU are built
-# and DT_NVCCFLAGS, DT_CUDA_ARCHS. The CUDA runtime is linked statically, so that the program starts on machines without CUDA.
+# and DT_NVCCFLAGS, DT_CUDA_ARCHS. The CUDA runtime is linked statically, and cuDNN and NCCL are opened when a GPU is used
+# (core/base/shared_library.h), so that the program starts on machines without them. DT_CUDNN_DIR and DT_NCCL_DIR in config.h:
+# the folders that were given, where they are looked for too.
 AC_DEFUN([DT_CUDA], [
 AC_ARG_VAR([NVCC], [CUDA's compiler; by default CUDA's bin/nvcc])
 AC_ARG_VAR([NVCCFLAGS], [flags for it; by default -O3])
@@ -47,12 +49,14 @@ dt_with_nccl=no
 AS_IF([test $dt_found_CUDA$dt_found_CUDNN$dt_found_NVCC = yesyesyes], [dt_with_cuda=yes])
 AS_IF([test $dt_with_cuda$dt_found_NCCL = yesyes], [dt_with_nccl=yes])
 AS_IF([test $dt_with_cuda = yes], [AC_DEFINE([DT_WITH_CUDA], [1], [Define to 1 if the cuda backend is built])
-       CUDA_LIBS="$CUDNN_LIBS $CUDA_LIBS -lstdc++"],
+       AC_DEFINE_UNQUOTED([DT_CUDNN_DIR], ["$dt_CUDNN_dir"], [The folder of cuDNN that configure was given])
+       CUDA_LIBS="$CUDA_LIBS -lstdc++"],
       [CUDA_LIBS=; CUDA_CFLAGS=; CUDNN_CFLAGS=
        DT_WHY_NOT([CUDA], [CUDA, cuDNN and nvcc], [cuda], [cuda backend])
        DT_NOTE([no --backend cuda: it needs CUDA, cuDNN and nvcc])])
-AS_IF([test $dt_with_nccl = yes], [AC_DEFINE([DT_WITH_NCCL], [1], [Define to 1 if communication over NCCL is built])],
-      [NCCL_LIBS=; NCCL_CFLAGS=
+AS_IF([test $dt_with_nccl = yes], [AC_DEFINE([DT_WITH_NCCL], [1], [Define to 1 if communication over NCCL is built])
+       AC_DEFINE_UNQUOTED([DT_NCCL_DIR], ["$dt_NCCL_dir"], [The folder of NCCL that configure was given])],
+      [NCCL_CFLAGS=
        DT_WHY_NOT([NCCL], [NCCL], [nccl], [communication over NCCL])
        AS_IF([test $dt_with_cuda = yes], [DT_NOTE([no --comm nccl: GPUs do not train together])])])
 AM_CONDITIONAL([WITH_CUDA], [test $dt_with_cuda = yes])

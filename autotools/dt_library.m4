@@ -9,6 +9,8 @@
 #
 # dt_VAR_off_with (shell): the OPTION that turned this library off, if that was another library's.
 #
+# dt_VAR_dir (shell): the folder of the library where --with-OPTION gave one.
+#
 # dt_VAR_preset_cflags and dt_VAR_preset_libs (shell) are tried before pkg-config, for libraries with their own tool.
 
 AC_DEFUN([DT_LIBRARY], [
@@ -31,6 +33,7 @@ AS_IF([test "x$dt_dir" = xno], [dt_why="turned off with --without-${dt_$1_off_wi
          AS_IF([ls "$dt_d"/lib$6.* >/dev/null 2>&1], [dt_libdir=$dt_d])
        done
        $1_LIBS="-L$dt_libdir -Wl,-rpath,$dt_libdir -l$6[]m4_ifval([$12], [ $12])"
+       dt_$1_dir=$dt_libdir
        dt_where=$dt_dir
        test -f "$dt_dir/include/$5" || dt_why="there is no $dt_dir/include/$5"],
       [test -n "$4" && test -n "$DT_PKG_CONFIG" && $DT_PKG_CONFIG --exists $4],

@@ -1,6 +1,6 @@
 # comm/: communication between ranks (self, mpi, nccl).
 noinst_LIBRARIES += libcomm.a
-COMM_LIBS = $(MPI_LIBS) $(NCCL_LIBS) $(CUDA_LIBS)
+COMM_LIBS = $(MPI_LIBS) $(CUDA_LIBS)
 libcomm_a_CPPFLAGS = $(DT_CPPFLAGS) $(MPI_CFLAGS) $(CUDA_CFLAGS) $(NCCL_CFLAGS)
 libcomm_a_SOURCES = $(comm_SOURCES)
 

@@ -10,6 +10,7 @@ CORE_TESTS += tests/core/base/json_limit_test
 CORE_TESTS += tests/core/base/log_test
 CORE_TESTS += tests/core/base/printable_test
 CORE_TESTS += tests/core/base/rng_test
+CORE_TESTS += tests/core/base/shared_library_test
 CORE_TESTS += tests/core/base/ticker_test
 CORE_TESTS += tests/core/base/utf8_test
 CORE_TESTS += tests/core/base/waits_test
@@ -84,3 +85,11 @@ fake_clock_flags = $(AM_LDFLAGS) -Wl,--wrap=dt_clock_s,--wrap=dt_clock_sleep_s,-
 tests_core_training_limits_test_LDFLAGS = $(fake_clock_flags)
 tests_core_training_recovery_test_LDFLAGS = $(fake_clock_flags)
 tests_core_training_reports_test_LDFLAGS = $(fake_clock_flags)
+
+# A shared library that tests copy to the places in which dtrain looks for cuDNN and NCCL.
+TEST_HELPERS += tests/fakes/fake_library.so
+tests_fakes_fake_library_so_SOURCES = tests/fakes/fake_library.c
+tests_fakes_fake_library_so_CFLAGS = $(AM_CFLAGS) -fPIC
+tests_fakes_fake_library_so_LDFLAGS = -shared
+tests_fakes_fake_library_so_LDADD =
+EXTRA_tests_core_base_shared_library_test_DEPENDENCIES = tests/fakes/fake_library.so

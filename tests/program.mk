@@ -41,6 +41,7 @@ PROGRAM_TESTS += tests/program/resume_never_test.sh
 PROGRAM_TESTS += tests/program/resume_test.sh
 PROGRAM_TESTS += tests/program/settings_test.sh
 PROGRAM_TESTS += tests/program/spot_test.sh
+PROGRAM_TESTS += tests/program/shared_libraries_test.sh
 PROGRAM_TESTS += tests/program/style_test.sh
 PROGRAM_TESTS += tests/program/stop_test.sh
 PROGRAM_TESTS += tests/program/streams_test.sh

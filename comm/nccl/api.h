@@ -8,6 +8,7 @@
 #ifndef DT_COMM_NCCL_API_H
 #define DT_COMM_NCCL_API_H
 
+#include "core/base/error.h"
 #include "core/tensor.h"
 
 #include <stddef.h>
@@ -58,7 +59,12 @@ typedef struct dt_nccl_api {
     const char *(*launch_error)(int code);
 } dt_nccl_api;
 
-/* NCCL itself; NULL in a build without NCCL. */
-const dt_nccl_api *dt_nccl_library(void);
+/* NCCL itself, opened at the first call: the program is not linked with it. NULL: this build has no NCCL, or
+ * none is found, or it does not load or is too old; the error is then DT_ERR_UNSUPPORTED (see
+ * core/base/shared_library.h). Any thread may call it. */
+const dt_nccl_api *dt_nccl_library(dt_error *err);
+
+/* Write the path of the open library; "" if it is not open. */
+void dt_nccl_library_path(char *path, size_t path_bytes);
 
 #endif

@@ -6,10 +6,27 @@
 #ifdef DT_WITH_NCCL
 
 #    include "comm/nccl/wire.h"
+#    include "core/base/shared_library.h"
 
 #    include <cuda_runtime_api.h>
 #    include <nccl.h>
+#    include <pthread.h>
+#    include <stdio.h>
 #    include <string.h>
+
+/* The first NCCL with nonblocking communicators. */
+#    define MINIMUM_VERSION 21400
+
+#    define TEXT_OF(x) #    x
+#    define TEXT(x) TEXT_OF(x)
+
+static const dt_shared_library library = {
+    .name = "NCCL",
+    .file = "libnccl.so." TEXT(NCCL_MAJOR),
+    .wanted_by = "--comm nccl",
+    .homes = (const char *const[]){"NCCL_HOME", "NCCL_ROOT", "EBROOTNCCL", NULL},
+    .built_dir = DT_NCCL_DIR,
+    .wheels = (const char *const[]){"nccl", NULL}};
 
 _Static_assert(sizeof(dt_nccl_id) == sizeof(ncclUniqueId), "the same bytes");
 _Static_assert((int)DT_NCCL_SUCCESS == (int)ncclSuccess &&
@@ -17,16 +34,35 @@ _Static_assert((int)DT_NCCL_SUCCESS == (int)ncclSuccess &&
                    (int)DT_NCCL_IN_PROGRESS == (int)ncclInProgress,
                "ncclResult_t");
 
+/* NCCL's functions, found by load(). */
+#    define FUNCTIONS(X)                                                                                     \
+        X(ncclGetVersion)                                                                                    \
+        X(ncclGetUniqueId)                                                                                   \
+        X(ncclCommInitRankConfig)                                                                            \
+        X(ncclCommGetAsyncError)                                                                             \
+        X(ncclAllReduce)                                                                                     \
+        X(ncclCommFinalize)                                                                                  \
+        X(ncclCommDestroy)                                                                                   \
+        X(ncclCommAbort)                                                                                     \
+        X(ncclGetErrorString)                                                                                \
+        X(ncclGetLastError)
+
+#    define POINTER(function) __typeof__(function) *function;
+static struct {
+    FUNCTIONS(POINTER)
+} opened;
+static void *opened_handle; /* NULL: not open */
+
 static int version(int *out)
 {
-    return (int)ncclGetVersion(out);
+    return (int)opened.ncclGetVersion(out);
 }
 
 static int unique_id(dt_nccl_id *id)
 {
     ncclUniqueId made;
     memset(&made, 0, sizeof made);
-    ncclResult_t result = ncclGetUniqueId(&made);
+    ncclResult_t result = opened.ncclGetUniqueId(&made);
     memcpy(id, &made, sizeof *id);
     return (int)result;
 }
@@ -38,7 +74,7 @@ static int init(void **handle, int size, const dt_nccl_id *id, int rank)
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0; /* calls return at once, so that comm/nccl can wait with a deadline */
     memcpy(&copy, id, sizeof copy);
-    ncclResult_t result = ncclCommInitRankConfig(&comm, size, copy, rank, &config);
+    ncclResult_t result = opened.ncclCommInitRankConfig(&comm, size, copy, rank, &config);
     *handle = comm;
     return (int)result;
 }
@@ -46,7 +82,7 @@ static int init(void **handle, int size, const dt_nccl_id *id, int rank)
 static int async_error(void *handle, int *out)
 {
     ncclResult_t result = ncclSuccess;
-    int code = (int)ncclCommGetAsyncError(handle, &result);
+    int code = (int)opened.ncclCommGetAsyncError(handle, &result);
     *out = (int)result;
     return code;
 }
@@ -54,32 +90,32 @@ static int async_error(void *handle, int *out)
 static int all_reduce(void *handle, const void *from, void *to, int64_t n, dt_dtype dtype, void *stream)
 {
     ncclDataType_t type = dtype == DT_F16 ? ncclFloat16 : dtype == DT_BF16 ? ncclBfloat16 : ncclFloat32;
-    return (int)ncclAllReduce(from, to, (size_t)n, type, ncclSum, handle, stream);
+    return (int)opened.ncclAllReduce(from, to, (size_t)n, type, ncclSum, handle, stream);
 }
 
 static int finalize(void *handle)
 {
-    return (int)ncclCommFinalize(handle);
+    return (int)opened.ncclCommFinalize(handle);
 }
 
 static int destroy(void *handle)
 {
-    return (int)ncclCommDestroy(handle);
+    return (int)opened.ncclCommDestroy(handle);
 }
 
 static int abort_comm(void *handle)
 {
-    return (int)ncclCommAbort(handle);
+    return (int)opened.ncclCommAbort(handle);
 }
 
 static const char *error_string(int result)
 {
-    return ncclGetErrorString((ncclResult_t)result);
+    return opened.ncclGetErrorString((ncclResult_t)result);
 }
 
 static const char *last_error(void *handle)
 {
-    return ncclGetLastError(handle);
+    return opened.ncclGetLastError(handle);
 }
 
 static int gpu_name(char *out, size_t out_bytes)
@@ -91,7 +127,42 @@ static int gpu_name(char *out, size_t out_bytes)
     return (int)code;
 }
 
-const dt_nccl_api *dt_nccl_library(void)
+static dt_status load(void *candidate, dt_error *err)
+{
+    char path[512];
+    int number = 0;
+    void *address = NULL;
+#    define LOAD(function)                                                                                   \
+        DT_TRY(dt_shared_library_symbol(&library, candidate, #function, &address, err));                     \
+        memcpy(&opened.function, &address, sizeof address);
+    FUNCTIONS(LOAD)
+    if (opened.ncclGetVersion(&number) == ncclSuccess && number >= MINIMUM_VERSION)
+        return DT_OK;
+    dt_shared_library_path(&library, candidate, path, sizeof path);
+    return dt_fail(err, DT_ERR_UNSUPPORTED,
+                   "%s needs NCCL %d.%d or later: %s is version %d; set %s to the folder of a newer one",
+                   library.wanted_by, MINIMUM_VERSION / 10000, MINIMUM_VERSION / 100 % 100, path, number,
+                   library.homes[0]);
+}
+
+static dt_status open_library(dt_error *err)
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    void *candidate = NULL;
+    dt_status status = DT_OK;
+    pthread_mutex_lock(&mutex);
+    if (!opened_handle) {
+        status = dt_shared_library_open(&library, &candidate, err);
+        if (status == DT_OK)
+            status = load(candidate, err);
+        if (status == DT_OK)
+            opened_handle = candidate;
+    }
+    pthread_mutex_unlock(&mutex);
+    return status;
+}
+
+const dt_nccl_api *dt_nccl_library(dt_error *err)
 {
     static const dt_nccl_api api = {.version = version,
                                     .unique_id = unique_id,
@@ -108,16 +179,29 @@ const dt_nccl_api *dt_nccl_library(void)
                                     .unpack = dt_nccl_wire_unpack,
                                     .mark = dt_nccl_wire_mark,
                                     .launch_error = dt_nccl_wire_error};
-    return &api;
+    return open_library(err) == DT_OK ? &api : NULL;
+}
+
+void dt_nccl_library_path(char *path, size_t path_bytes)
+{
+    snprintf(path, path_bytes, "%s", "");
+    if (opened_handle)
+        dt_shared_library_path(&library, opened_handle, path, path_bytes);
 }
 
 #else
 
-#    include <stddef.h>
+#    include <stdio.h>
 
-const dt_nccl_api *dt_nccl_library(void)
+const dt_nccl_api *dt_nccl_library(dt_error *err)
 {
+    (void)dt_fail(err, DT_ERR_UNSUPPORTED, "this build has no communication over NCCL: " DT_WHY_NO_NCCL);
     return NULL;
+}
+
+void dt_nccl_library_path(char *path, size_t path_bytes)
+{
+    snprintf(path, path_bytes, "%s", "");
 }
 
 #endif

@@ -154,8 +154,9 @@ static dt_status choose_watch(dt_comm_nccl *c, const dt_comm_nccl_options *o, dt
 
 static dt_status create_local(dt_comm_nccl *c, const dt_comm_nccl_options *o, rank_info *own, dt_error *err)
 {
+    c->api = o->api ? o->api : dt_nccl_library(err);
     if (!c->api)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "this build has no NCCL (configure --with-nccl=DIR)");
+        return DT_ERR_UNSUPPORTED;
     if (!c->device->ops->native_stream)
         return dt_fail(err, DT_ERR_UNSUPPORTED,
                        "NCCL sums between GPUs, and the backend computes on %s: use --comm mpi",
@@ -361,7 +362,6 @@ dt_status dt_comm_nccl_create(dt_comm *host, dt_device *device, const dt_comm_nc
     DT_TRY(dt_agree(host, c ? DT_OK : dt_fail_memory(err, sizeof *c, "the communicator"), err));
     c->head = *host;
     c->head.ops = &ops;
-    c->api = o->api ? o->api : dt_nccl_library();
     c->host = host;
     c->device = device;
     c->wire_bytes = o->wire_bytes > 0 ? o->wire_bytes : DT_NCCL_WIRE_BYTES;

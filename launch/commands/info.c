@@ -11,6 +11,8 @@
 #include "launch/hardware/transports.h"
 #include "launch/show/table.h"
 #ifdef DT_WITH_CUDA
+#    include "comm/nccl/api.h"
+#    include "layers/cuda/cudnn_library.h"
 #    include "layers/cuda/device_cuda.h"
 #    include "layers/cuda/gpu_info_cuda.h"
 #endif
@@ -19,9 +21,6 @@
 #    include <curl/curl.h>
 #endif
 #include <hdf5.h>
-#ifdef DT_WITH_NCCL
-#    include <nccl.h>
-#endif
 #ifdef DT_WITH_CPU
 #    include <oneapi/dnnl/dnnl.h>
 #endif
@@ -40,6 +39,38 @@ static const dt_command_usage usage = {
 /* -- parts that are built in ----------------------------------------------------------------------------- */
 
 #ifdef DT_WITH_CUDA
+static void add_cudnn(dt_table *table)
+{
+    char version[32], path[DT_PATH_BYTES];
+    dt_error why = {0};
+    if (dt_cudnn_library_open(&why) != DT_OK) {
+        dt_table_add_pair(table, "cuDNN", "built with %s; %s", DT_CUDNN_VERSION, why.message);
+        return;
+    }
+    dt_cudnn_library_describe(version, sizeof version, path, sizeof path);
+    dt_table_add_pair(table, "cuDNN", "%s, from %s (built with %s)", version, path, DT_CUDNN_VERSION);
+}
+
+static void add_nccl(dt_table *table)
+{
+#    ifdef DT_WITH_NCCL
+    int version = 0;
+    char path[DT_PATH_BYTES];
+    dt_error why = {0};
+    const dt_nccl_api *nccl = dt_nccl_library(&why);
+    if (!nccl) {
+        dt_table_add_pair(table, "NCCL", "built with %s; %s", DT_NCCL_VERSION, why.message);
+        return;
+    }
+    (void)nccl->version(&version);
+    dt_nccl_library_path(path, sizeof path);
+    dt_table_add_pair(table, "NCCL", "%d.%d.%d, from %s (built with %s)", version / 10000,
+                      version / 100 % 100, version % 100, path, DT_NCCL_VERSION);
+#    else
+    dt_table_add_pair(table, "NCCL", "not built in: no --comm nccl; " DT_WHY_NO_NCCL);
+#    endif
+}
+
 static void add_cuda(dt_table *table)
 {
     dt_cuda_versions versions;
@@ -47,15 +78,8 @@ static void add_cuda(dt_table *table)
     dt_table_add_pair(table, "CUDA", "%s (built in, with nvcc %s), newest that the driver supports: %s",
                       versions.runtime, DT_NVCC_VERSION, versions.driver);
     dt_table_add_pair(table, "CUDA kernels", "compiled for compute capabilities %s", DT_CUDA_ARCHS);
-    dt_table_add_pair(table, "cuDNN", "%s (built with %s)", versions.cudnn, DT_CUDNN_VERSION);
-#    ifdef DT_WITH_NCCL
-    int nccl = 0;
-    (void)ncclGetVersion(&nccl);
-    dt_table_add_pair(table, "NCCL", "%d.%d.%d (built with %s)", nccl / 10000, nccl / 100 % 100, nccl % 100,
-                      DT_NCCL_VERSION);
-#    else
-    dt_table_add_pair(table, "NCCL", "not built in: no --comm nccl; " DT_WHY_NO_NCCL);
-#    endif
+    add_cudnn(table);
+    add_nccl(table);
 }
 
 #    ifdef DT_WITH_NCCL

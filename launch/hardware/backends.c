@@ -5,6 +5,7 @@
 #include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #ifdef DT_WITH_CUDA
+#    include "layers/cuda/cudnn_library.h"
 #    include "layers/cuda/cudnn_runner.h"
 #    include "layers/cuda/device_cuda.h"
 #    include "layers/cuda/gpu_info_cuda.h"
@@ -29,9 +30,14 @@ static void destroy_runner(void *library)
     runner->ops->destroy(runner);
 }
 
+/* Where there is no GPU and no cuDNN either, the error says both at once. */
 static dt_status create_gpu(const dt_backend_options *options, dt_device **device, dt_error *err)
 {
-    return dt_device_cuda_create(options->local_rank, options->local_size, device, err);
+    dt_error library = {0};
+    dt_status status = dt_device_cuda_create(options->local_rank, options->local_size, device, err);
+    if (status == DT_ERR_UNSUPPORTED && err && dt_cudnn_library_open(&library) != DT_OK)
+        return dt_fail(err, status, "%s; and %s", err->message, library.message);
+    return status;
 }
 
 static dt_status create_cuda(const dt_backend_options *options, bool plans, dt_backend *backend,
@@ -49,14 +55,16 @@ static dt_status create_cuda(const dt_backend_options *options, bool plans, dt_b
 
 static void cuda_computed_by(const dt_backend *backend, dt_computed_by *out)
 {
+    char cudnn[32], path[DT_PATH_BYTES];
     dt_cuda_versions versions;
     dt_device_info info = {0};
     dt_device_cuda_versions(&versions);
+    dt_cudnn_library_describe(cudnn, sizeof cudnn, path, sizeof path);
     backend->device->ops->info(backend->device, &info);
     /* the name ends at the first comma; the GPU's number on this host comes after it */
     dt_computed_by_add(out, "GPU", "%.*s", (int)strcspn(info.name, ","), info.name);
     dt_computed_by_add(out, "CUDA", "%s", versions.runtime);
-    dt_computed_by_add(out, "cuDNN", "%s", versions.cudnn);
+    dt_computed_by_add(out, "cuDNN", "%s", cudnn);
 }
 #else
 static dt_status create_gpu(const dt_backend_options *options, dt_device **device, dt_error *err)

@@ -37,9 +37,9 @@ static const char *compiled_for(void)
 /* NCCL chooses the order in which it sums. */
 static void add_nccl(const dt_comm *comm, dt_computed_by *out)
 {
-    const dt_nccl_api *nccl = dt_nccl_library();
     int version = 0;
-    if (!nccl || strcmp(comm->ops->name, "nccl") != 0)
+    const dt_nccl_api *nccl = strcmp(comm->ops->name, "nccl") == 0 ? dt_nccl_library(NULL) : NULL;
+    if (!nccl)
         return;
     (void)nccl->version(&version);
     dt_computed_by_add(out, "NCCL", "%d.%d.%d", version / 10000, version / 100 % 100, version % 100);

@@ -76,7 +76,11 @@ const char *const *dt_transport_names(void)
 
 const char *dt_transport_list(void)
 {
-    return dt_nccl_library() ? "nccl, mpi, self" : "mpi, self";
+#ifdef DT_WITH_NCCL
+    return "nccl, mpi, self";
+#else
+    return "mpi, self";
+#endif
 }
 
 /* If the launcher belongs to another MPI, each process finds itself alone. */

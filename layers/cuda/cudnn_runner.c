@@ -3,9 +3,9 @@
 #include "core/base/alloc.h"
 #include "core/base/log.h"
 #include "layers/cuda/cudnn_engines.h"
+#include "layers/cuda/cudnn_library.h"
 #include "layers/cuda/plan_bench.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +16,6 @@ typedef struct cudnn_runner {
     dt_plan_rules rules;
     dt_plan_cache *cache; /* NULL without a GPU */
     bool has_logged;      /* whether the log already says that plans are being measured */
-    void *compiler;       /* CUDA's run-time compiler, kept loaded */
     void *stream;         /* the handle's current stream */
     char description[192];
 } cudnn_runner;
@@ -252,8 +251,6 @@ static void destroy(dt_graph_runner *base)
         cudnnBackendDestroyDescriptor(r->target.properties);
     if (r->target.handle)
         (void)cudnnDestroy(r->target.handle);
-    if (r->compiler)
-        (void)dlclose(r->compiler);
     dt_free(r);
 }
 
@@ -277,16 +274,6 @@ static const dt_graph_runner_ops offline_ops = {.name = "cudnn, no GPU",
                                                 .plan_info = plan_info,
                                                 .plan_execute = plan_execute};
 
-/* cuDNN loads CUDA's run-time compiler, 50 MB, for every graph that it inspects, and unloads it again. Keep
- * the library loaded, so that loading it again costs nothing: all plans of a ResNet-50 then take a second
- * instead of half a minute. If it is not found, planning is only slower. */
-static void *hold_compiler(void)
-{
-    char name[32];
-    snprintf(name, sizeof name, "libnvrtc.so.%zu", cudnnGetCudartVersion() / 1000);
-    return dlopen(name, RTLD_LAZY | RTLD_LOCAL);
-}
-
 static cudnn_runner *make_runner(const char *gpu_name, const dt_cudnn_options *options,
                                  const dt_graph_runner_ops *ops)
 {
@@ -295,7 +282,6 @@ static cudnn_runner *make_runner(const char *gpu_name, const dt_cudnn_options *o
         return NULL;
     size_t version = cudnnGetVersion(); /* 91900 */
     r->base.ops = ops;
-    r->compiler = hold_compiler();
     r->rules = (dt_plan_rules){.autotune = options->autotune,
                                .workspace_limit_bytes = options->workspace_limit_bytes};
     snprintf(r->description, sizeof r->description, "%s, cuDNN %zu.%zu.%zu", gpu_name, version / 10000,
@@ -308,6 +294,7 @@ dt_status dt_cudnn_runner_create(dt_device *device, const dt_cudnn_options *opti
 {
     dt_device_info info = {0};
     char path[DT_PATH_BYTES];
+    DT_TRY(dt_cudnn_library_open(err));
     device->ops->info(device, &info);
     cudnn_runner *r = make_runner(info.name, options, &gpu_ops);
     if (!r)
@@ -331,10 +318,19 @@ dt_status dt_cudnn_runner_create(dt_device *device, const dt_cudnn_options *opti
     return opened;
 }
 
+static dt_status refuse_version(size_t version, dt_error *err)
+{
+    return dt_fail(err, DT_ERR_UNSUPPORTED,
+                   "plans for a GPU that is not present need cuDNN 9.8 or later; this is %zu.%zu",
+                   version / 10000, version / 100 % 100);
+}
+
 #if CUDNN_VERSION >= 90800
 static dt_status read_properties(cudnn_runner *r, const char *properties, dt_error *err)
 {
     char words[512] = "";
+    if (cudnnGetVersion() < 90800)
+        return refuse_version(cudnnGetVersion(), err);
     DT_TRY(dt_cudnn_make(r->description, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &r->target.properties, err));
     cudnnStatus_t status =
         cudnnBackendSetAttribute(r->target.properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
@@ -352,10 +348,7 @@ static dt_status read_properties(cudnn_runner *r, const char *properties, dt_err
 static dt_status read_properties(cudnn_runner *r, const char *properties, dt_error *err)
 {
     (void)r, (void)properties;
-    return dt_fail(
-        err, DT_ERR_UNSUPPORTED,
-        "plans for a GPU that is not present need cuDNN 9.8 or later; this program was built with %d.%d",
-        CUDNN_MAJOR, CUDNN_MINOR);
+    return refuse_version(CUDNN_VERSION, err);
 }
 #endif
 
@@ -363,6 +356,7 @@ dt_status dt_cudnn_runner_create_offline(const char *gpu_name, const char *prope
                                          const dt_cudnn_options *options, dt_graph_runner **runner,
                                          dt_error *err)
 {
+    DT_TRY(dt_cudnn_library_open(err));
     cudnn_runner *r = make_runner(gpu_name, options, &offline_ops);
     if (!r)
         return dt_fail_memory(err, sizeof *r, "cuDNN's runner");

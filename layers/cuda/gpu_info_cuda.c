@@ -3,7 +3,6 @@
 #include "layers/cuda/gpu_info_cuda.h"
 
 #include <cuda_runtime_api.h>
-#include <cudnn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,13 +70,10 @@ void dt_cuda_gpu_info(int ordinal, dt_device_info *info)
 void dt_device_cuda_versions(dt_cuda_versions *versions)
 {
     int runtime = 0, driver = 0;
-    size_t cudnn = cudnnGetVersion();
     dt_cuda_forget((int)cudaRuntimeGetVersion(&runtime));
     dt_cuda_forget((int)cudaDriverGetVersion(&driver));
     cuda_version_text(runtime, versions->runtime, sizeof versions->runtime);
     cuda_version_text(driver, versions->driver, sizeof versions->driver);
-    snprintf(versions->cudnn, sizeof versions->cudnn, "%zu.%zu.%zu", cudnn / 10000, cudnn / 100 % 100,
-             cudnn % 100);
 }
 
 void dt_device_cuda_describe(int ordinal, char *text, size_t text_bytes)

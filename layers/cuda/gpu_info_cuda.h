@@ -17,10 +17,10 @@ int dt_device_cuda_count(char *why, size_t why_bytes);
 /* Write "NVIDIA H200, sm_90, 139.8 GiB, 132 multiprocessors", or the error, into `text`. */
 void dt_device_cuda_describe(int ordinal, char *text, size_t text_bytes);
 
-/* Versions of the CUDA runtime and cuDNN that are linked ("13.0", "9.19.0"), and the newest CUDA that the
- * driver supports ("none" without a driver). */
+/* The version of the CUDA runtime that is linked ("13.0"), and the newest CUDA that the driver supports
+ * ("none" without a driver). */
 typedef struct dt_cuda_versions {
-    char runtime[32], driver[32], cudnn[32];
+    char runtime[32], driver[32];
 } dt_cuda_versions;
 void dt_device_cuda_versions(dt_cuda_versions *versions);
 

@@ -130,7 +130,8 @@ static void create_device(void)
 #ifdef DT_WITH_NCCL
     dt_error err = {0};
     if (getenv("DT_TEST_REAL_NCCL")) {
-        nccl = dt_nccl_library();
+        nccl = dt_nccl_library(&err);
+        check(nccl ? DT_OK : err.status, &err);
         check(dt_device_cuda_create(comm->local_rank, comm->local_size, &device, &err), &err);
         return;
     }

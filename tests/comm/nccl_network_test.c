@@ -205,7 +205,7 @@ static void the_users_settings_are_kept(void)
 static void nccl_reports_that_there_is_no_gpu(void)
 {
     char name[64];
-    const dt_nccl_api *nccl = dt_nccl_library();
+    const dt_nccl_api *nccl = dt_nccl_library(NULL);
     dt_comm *host = NULL, *comm = NULL;
     dt_error err = {0};
     if (!nccl)
@@ -232,7 +232,7 @@ static void nccls_log_is_captured_and_the_environment_is_restored(void)
 {
     dt_nccl_log log;
     dt_nccl_id id;
-    const dt_nccl_api *nccl = dt_nccl_library();
+    const dt_nccl_api *nccl = dt_nccl_library(NULL);
     setenv("HOME", "/nonexistent", 1);
     dt_nccl_log_begin(&log);
     DT_CHECK_STR(getenv("NCCL_DEBUG"), "INFO");

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../lib.sh"
 
 # What core/ may use: libc, POSIX, pthread and libm.
-libc='assert|complex|ctype|dirent|errno|fcntl|fenv|float|fnmatch|ftw|glob|inttypes|limits|locale|math|poll|pthread|sched|semaphore|setjmp|signal'
+libc='assert|complex|ctype|dirent|dlfcn|errno|fcntl|fenv|float|fnmatch|ftw|glob|inttypes|limits|link|locale|math|poll|pthread|sched|semaphore|setjmp|signal'
 libc="($libc|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|tgmath|time|unistd|endian|malloc|alloca"
 libc="$libc|sys/(file|ioctl|mman|param|random|resource|select|stat|statvfs|sysinfo|time|times|types|uio|utsname|wait))\.h"
 
@@ -14,7 +14,7 @@ allowed()
     local own="\"config\.h\"|\"$1/[^\"]*\"" core='"core/[^"]*"'
     case $1 in
     core) echo "<$libc>|$own" ;;
-    layers) echo "<$libc>|$own|$core|<oneapi/dnnl/[^>]*>|<omp\.h>|<(immintrin|cpuid)\.h>|<(cuda|cudnn|nvtx3/)[^>]*>|<dlfcn\.h>|\"tests/emulator/cuda_emulator\.h\"" ;; # without nvcc
+    layers) echo "<$libc>|$own|$core|<oneapi/dnnl/[^>]*>|<omp\.h>|<(immintrin|cpuid)\.h>|<(cuda|cudnn|nvtx3/)[^>]*>|\"tests/emulator/cuda_emulator\.h\"" ;; # without nvcc
     comm) echo "<$libc>|$own|$core|<mpi(-ext)?\.h>|<(nccl|cuda[^>]*)\.h>|\"tests/emulator/cuda_emulator\.h\"" ;; # without nvcc
     io) echo "<$libc>|$own|$core|<(jpeglib|jerror|hdf5|H5[A-Za-z]*|jansson|xxhash|immintrin|arm_neon|cpuid)\.h>" ;;
     launch) echo '<[^>]*>|"config\.h"|"(core|layers|comm|io|launch)/[^"]*"' ;;

@@ -77,13 +77,14 @@ static void gpus_need_nccl(void)
 {
     char name[64];
     dt_error err = {0};
-    if (dt_nccl_library() && dt_nccl_library()->gpu_name(name, sizeof name) == 0)
+    const dt_nccl_api *nccl = dt_nccl_library(NULL);
+    if (nccl && nccl->gpu_name(name, sizeof name) == 0)
         DT_SKIP("there is a GPU, and the device of this test is none");
-    dt_status expected = dt_nccl_library() ? DT_ERR_DEVICE : DT_ERR_UNSUPPORTED;
+    dt_status expected = nccl ? DT_ERR_DEVICE : DT_ERR_UNSUPPORTED;
     DT_CHECK_INT(attach("auto", both, &err), expected);
     DT_CHECK_CONTAINS(err.message, "NCCL");
     DT_CHECK_INT(attach("nccl", both, &err), expected);
-    DT_CHECK_CONTAINS(dt_transport_list(), dt_nccl_library() ? "nccl, mpi" : "mpi");
+    DT_CHECK_CONTAINS(dt_transport_list(), nccl ? "nccl, mpi" : "mpi");
 }
 
 static void a_size_that_is_no_number_counts_as_one_rank(void)
