@@ -14,8 +14,8 @@
  *   4. where the system looks: the loader's cache and its default folders
  *   5. lib64 and lib of CUDA_HOME, CUDA_PATH and /usr/local/cuda
  *   6. CONDA_PREFIX/lib
- *   7. NVIDIA's Python packages, lib/python3.X/{site,dist}-packages/nvidia/WHEEL/lib, in VIRTUAL_ENV, CONDA_PREFIX, ~/.local,
- *      /usr/local and /usr
+ *   7. NVIDIA's Python packages, lib/python3.X/{site,dist}-packages/nvidia/WHEEL/lib, in
+ *      VIRTUAL_ENV, CONDA_PREFIX, ~/.local, /usr/local and /usr
  *
  * All functions may be called by several threads.
  */

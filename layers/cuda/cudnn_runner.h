@@ -31,15 +31,16 @@ typedef struct dt_cudnn_options {
 
 /* Create a runner for this device, which must be one of layers/cuda/device_cuda and is borrowed. Plans are
  * measured on its main stream. While a plan is created, the runner allocates device memory for the inputs and
- * outputs of one graph and a workspace, and frees it. DT_ERR_UNSUPPORTED: there is no cuDNN (cudnn_library.h);
- * DT_ERR_DEVICE, DT_ERR_MEMORY. */
+ * outputs of one graph and a workspace, and frees it. DT_ERR_UNSUPPORTED: there is no cuDNN
+ * (cudnn_library.h). DT_ERR_DEVICE, DT_ERR_MEMORY. */
 dt_status dt_cudnn_runner_create(dt_device *device, const dt_cudnn_options *options, dt_graph_runner **runner,
                                  dt_error *err);
 
 /* Create a runner for a GPU that is described by cuDNN's device properties (JSON text). It needs no driver
  * and measures nothing; plan_execute returns DT_ERR_UNSUPPORTED. Engines that are compiled at run time are
  * left out, since cuDNN loads what it compiles, which needs a driver. DT_ERR_FORMAT: cuDNN rejects the
- * properties; DT_ERR_UNSUPPORTED: there is no cuDNN, or one before 9.8, which cannot do this, here or where the program was built. */
+ * properties. DT_ERR_UNSUPPORTED: there is no cuDNN, or this one or the one that the program was built with is
+ * older than 9.8, which cannot do this. */
 dt_status dt_cudnn_runner_create_offline(const char *gpu_name, const char *properties,
                                          const dt_cudnn_options *options, dt_graph_runner **runner,
                                          dt_error *err);
