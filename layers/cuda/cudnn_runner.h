@@ -39,8 +39,8 @@ dt_status dt_cudnn_runner_create(dt_device *device, const dt_cudnn_options *opti
 /* Create a runner for a GPU that is described by cuDNN's device properties (JSON text). It needs no driver
  * and measures nothing; plan_execute returns DT_ERR_UNSUPPORTED. Engines that are compiled at run time are
  * left out, since cuDNN loads what it compiles, which needs a driver. DT_ERR_FORMAT: cuDNN rejects the
- * properties. DT_ERR_UNSUPPORTED: there is no cuDNN, or this one or the one that the program was built with is
- * older than 9.8, which cannot do this. */
+ * properties. DT_ERR_UNSUPPORTED: there is no cuDNN, or this one, or the one that the program was built with,
+ * is older than 9.8 and cannot do this. */
 dt_status dt_cudnn_runner_create_offline(const char *gpu_name, const char *properties,
                                          const dt_cudnn_options *options, dt_graph_runner **runner,
                                          dt_error *err);
