@@ -118,9 +118,12 @@ tests_libemulated_a_LIBADD = $(cuda_SOURCES:.cu=.emulated)
 tests_libemulated_a_DEPENDENCIES = $(tests_libemulated_a_LIBADD)
 emulated_ldflags = $(AM_LDFLAGS) -Wl,--whole-archive,tests/libemulated.a,--no-whole-archive
 LAYERS_TESTS += tests/emulator/emulator_test
+LAYERS_TESTS += tests/layers/cuda_grids_test
 LAYERS_TESTS += tests/layers/cuda_kernels_test
 LAYERS_TESTS += tests/layers/cuda_launchers_test
 tests_emulator_emulator_test_LDADD = tests/emulator/samples.emulated tests/libemulated.a $(LDADD)
+tests_layers_cuda_grids_test_LDFLAGS = $(emulated_ldflags)
+EXTRA_tests_layers_cuda_grids_test_DEPENDENCIES = tests/libemulated.a
 tests_layers_cuda_kernels_test_LDADD = tests/emulator/planted.emulated $(LDADD)
 tests_layers_cuda_kernels_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_layers_cuda_kernels_test_DEPENDENCIES = tests/libemulated.a
@@ -146,6 +149,6 @@ EXTRA_DIST += tests/emulated/cases_test.c
 EXTRA_DIST += tests/emulated/create_test.c
 EXTRA_DIST += tests/emulated/trainer_test.c
 EXTRA_DIST += tests/emulated/training_test.c
-EXTRA_DIST += $(emulator_SOURCES) tests/layers/cuda_kernels_test.c tests/layers/cuda_launchers_test.c tests/emulator/emulator_test.c
+EXTRA_DIST += $(emulator_SOURCES) tests/layers/cuda_grids_test.c tests/layers/cuda_kernels_test.c tests/layers/cuda_launchers_test.c tests/emulator/emulator_test.c
 endif
 LAYERS_TESTS += tests/layers/profile_test

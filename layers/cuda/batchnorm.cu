@@ -40,7 +40,7 @@ int dt_cuda_bn_sums(dt_cuda_stream stream, const dt_tensor *y, void *scratch, fl
     float *parts = static_cast<float *>(scratch);
     if (n_rows == 0 || y->c == 0)
         return 0;
-    const dt_rows_grid g = dt_make_rows_grid(n_rows, y->c, DT_SUMS_BLOCKS);
+    const dt_rows_grid g = dt_make_rows_grid(n_rows, y->c, DT_SUMS_BLOCKS, DT_SETS_WITH_SUMS);
     int code = dt_for_dtype(y->dtype, [&](auto type) {
         using T = decltype(type);
         return DT_LAUNCH((bn_sums<T>), g.grid, g.block, 0, stream, static_cast<const T *>(y->data), n_rows,
@@ -156,7 +156,7 @@ int dt_cuda_act_materialize(dt_cuda_stream stream, const dt_act *x, const dt_ten
     const int64_t n_rows = dt_rows_of(y);
     if (n_rows == 0 || y->c == 0)
         return 0;
-    const dt_rows_grid g = dt_make_rows_grid(n_rows, y->c, ELEMENTWISE_BLOCKS);
+    const dt_rows_grid g = dt_make_rows_grid(n_rows, y->c, ELEMENTWISE_BLOCKS, DT_SETS);
     return dt_for_dtype(y->dtype, [&](auto type) {
         using T = decltype(type);
         return DT_LAUNCH((act_materialize<T>), g.grid, g.block, 0, stream,

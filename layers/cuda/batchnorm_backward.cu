@@ -61,7 +61,7 @@ int dt_cuda_bn_backward_reduce(dt_cuda_stream stream, const dt_bn_backward *bn, 
     float *parts = static_cast<float *>(scratch);
     if (n_rows == 0 || dv->c == 0)
         return 0;
-    const dt_rows_grid g = dt_make_rows_grid(n_rows, dv->c, DT_SUMS_BLOCKS);
+    const dt_rows_grid g = dt_make_rows_grid(n_rows, dv->c, DT_SUMS_BLOCKS, DT_SETS_WITH_SUMS);
     int code = dt_for_dtype(dv->dtype, [&](auto type) {
         using T = decltype(type);
         return DT_LAUNCH((bn_backward_reduce<T>), g.grid, g.block, 0, stream,
@@ -128,7 +128,7 @@ int dt_cuda_bn_backward_apply(dt_cuda_stream stream, const dt_tensor *dz, const 
     const int64_t n_rows = dt_rows_of(dz);
     if (n_rows == 0 || dz->c == 0)
         return 0;
-    const dt_rows_grid g = dt_make_rows_grid(n_rows, dz->c, ELEMENTWISE_BLOCKS);
+    const dt_rows_grid g = dt_make_rows_grid(n_rows, dz->c, ELEMENTWISE_BLOCKS, DT_SETS);
     return dt_for_dtype(dz->dtype, [&](auto type) {
         using T = decltype(type);
         return DT_LAUNCH((bn_backward_apply<T>), g.grid, g.block, 0, stream, static_cast<const T *>(dz->data),
@@ -158,7 +158,7 @@ int dt_cuda_tensor_add(dt_cuda_stream stream, const dt_tensor *add, const dt_ten
     const int64_t n_rows = dt_rows_of(dx);
     if (n_rows == 0 || dx->c == 0)
         return 0;
-    const dt_rows_grid g = dt_make_rows_grid(n_rows, dx->c, ELEMENTWISE_BLOCKS);
+    const dt_rows_grid g = dt_make_rows_grid(n_rows, dx->c, ELEMENTWISE_BLOCKS, DT_SETS);
     return dt_for_dtype(dx->dtype, [&](auto type) {
         using T = decltype(type);
         return DT_LAUNCH((tensor_add<T>), g.grid, g.block, 0, stream, static_cast<const T *>(add->data),

@@ -6,8 +6,8 @@
  *
  * In NHWC a tensor is a matrix [rows = n*h*w][c]. A thread keeps the same 8 neighbouring channels throughout,
  * so their scale, bias and sums stay in its registers, and walks down the rows with a stride. 32 neighbouring
- * threads read a row of up to 256 channels: 512 contiguous bytes. A grid has as many blocks as the GPU holds
- * at once (dt_rows_grid).
+ * threads read a row of up to 256 channels: 512 contiguous bytes. A grid has a few times as many blocks as
+ * the GPU holds at once (dt_make_rows_grid).
  *
  * tests/emulator compiles the same files as C++. This file hides the differences between CUDA and the
  * emulator.
@@ -96,6 +96,11 @@ static inline int64_t dt_divide_up(int64_t a, int64_t b)
 static inline int64_t dt_least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
+}
+
+static inline int64_t dt_largest(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
 }
 
 /* -- eight elements at a time ---------------------------------------------------------------------------- */
@@ -268,24 +273,34 @@ template <> __device__ __forceinline__ __nv_bfloat16 dt_from_float<__nv_bfloat16
 
 enum { DT_BLOCK_THREADS = 256, DT_GROUPS_PER_ROW = 32 /* of 8 channels: 512 bytes of FP16 */ };
 
-/* Blocks of (groups of channels, rows) threads, in a grid of (blocks of rows, pieces of a row).
- * blocks_per_multiprocessor: as many as the kernel's registers allow (its launch bounds), so that all blocks
- * run at once and end together. */
+/* The number of blocks, in multiples of those that the GPU holds at once. With one such set, a block that
+ * finds no place because NCCL's kernel holds a multiprocessor would begin when all others end, and the pass
+ * would take nearly twice as long. With several, the multiprocessors that are left share its work. A kernel
+ * that computes sums has fewer blocks, since sums_finish adds up one part of each. */
+enum { DT_SETS = 4, DT_SETS_WITH_SUMS = 2 };
+/* With more than one set a thread still has this many rows, which outweigh what it reads per channel. */
+enum { DT_LEAST_ROWS = 8 };
+
+/* Blocks of (groups of channels, rows) threads, in a grid of (blocks of rows, pieces of a row). */
 struct dt_rows_grid {
     dim3 grid, block;
 };
 
-static inline dt_rows_grid dt_make_rows_grid(int64_t n_rows, int64_t c, int blocks_per_multiprocessor)
+/* blocks_per_multiprocessor: as many as the kernel's registers allow (its launch bounds). The blocks of one
+ * set are rounded down, so that none of them has to wait for a place. */
+static inline dt_rows_grid dt_make_rows_grid(int64_t n_rows, int64_t c, int blocks_per_multiprocessor,
+                                             int n_sets)
 {
     dt_rows_grid g;
     int64_t n_groups = c / 8;
     int64_t n_pieces = dt_divide_up(n_groups, DT_GROUPS_PER_ROW);
     int64_t groups = dt_divide_up(n_groups, n_pieces);
     int64_t rows = DT_BLOCK_THREADS / groups;
-    int64_t row_blocks =
-        dt_divide_up(static_cast<int64_t>(dt_multiprocessors()) * blocks_per_multiprocessor, n_pieces);
+    int64_t places = static_cast<int64_t>(dt_multiprocessors()) * blocks_per_multiprocessor;
+    int64_t one_set = dt_largest(places / n_pieces, 1);
+    int64_t sets = dt_least(n_sets, dt_largest(n_rows / (one_set * rows * DT_LEAST_ROWS), 1));
+    int64_t row_blocks = dt_least(sets * one_set, dt_divide_up(n_rows, rows));
     assert(c % 8 == 0);
-    row_blocks = dt_least(row_blocks, dt_divide_up(n_rows, rows));
     g.grid = dim3(static_cast<unsigned>(row_blocks), static_cast<unsigned>(n_pieces));
     g.block = dim3(static_cast<unsigned>(groups), static_cast<unsigned>(rows));
     return g;

@@ -128,7 +128,7 @@ int dt_cuda_max_pool_forward(dt_cuda_stream stream, const dt_pool_desc *pool, co
     const int64_t n_rows = dt_rows_of(y);
     if (n_rows == 0 || y->c == 0)
         return 0;
-    const dt_rows_grid g = dt_make_rows_grid(n_rows, y->c, FORWARD_BLOCKS);
+    const dt_rows_grid g = dt_make_rows_grid(n_rows, y->c, FORWARD_BLOCKS, DT_SETS);
     return dt_for_dtype(y->dtype, [&](auto type) {
         using T = decltype(type);
         const T *raw = static_cast<const T *>(x->raw.data);
@@ -333,7 +333,7 @@ int dt_cuda_max_pool_backward(dt_cuda_stream stream, const dt_pool_desc *pool, c
     float *parts = static_cast<float *>(scratch);
     if (n_rows == 0 || dz->c == 0)
         return 0;
-    const dt_rows_grid g = dt_make_rows_grid(n_rows, dz->c, BACKWARD_BLOCKS);
+    const dt_rows_grid g = dt_make_rows_grid(n_rows, dz->c, BACKWARD_BLOCKS, DT_SETS_WITH_SUMS);
     const dt_norm_arguments norm = dt_norm_arguments_of(bn);
     int code = dt_for_dtype(dz->dtype, [&](auto type) {
         using T = decltype(type);

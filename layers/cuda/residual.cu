@@ -66,7 +66,7 @@ int dt_cuda_residual_forward(dt_cuda_stream stream, const dt_act *branch, const 
     const int64_t n_rows = dt_rows_of(y);
     if (n_rows == 0 || y->c == 0)
         return 0;
-    const dt_rows_grid g = dt_make_rows_grid(n_rows, y->c, FORWARD_BLOCKS);
+    const dt_rows_grid g = dt_make_rows_grid(n_rows, y->c, FORWARD_BLOCKS, DT_SETS);
     const act_arguments branch_act = {branch->scale, branch->bias, branch->relu};
     const act_arguments skip_act = {skip->scale, skip->bias, skip->relu};
     return dt_for_dtype(y->dtype, [&](auto type) {
@@ -180,7 +180,7 @@ int dt_cuda_residual_backward(dt_cuda_stream stream, const dt_tensor *dy, const 
     float *parts = static_cast<float *>(scratch);
     if (dt_rows_of(dy) == 0 || c == 0)
         return 0;
-    const dt_rows_grid grid = dt_make_rows_grid(dt_rows_of(dy), c, DT_SUMS_BLOCKS);
+    const dt_rows_grid grid = dt_make_rows_grid(dt_rows_of(dy), c, DT_SUMS_BLOCKS, DT_SETS_WITH_SUMS);
     int code = dt_for_dtype(dy->dtype, [&](auto type) {
         using T = decltype(type);
         return n_norms == 0   ? launch_backward<T, 0>(stream, dy, mask, norms, parts, g, grid)

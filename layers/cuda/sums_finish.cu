@@ -1,12 +1,12 @@
 /* sums_finish.cu: the second stage of every reduction over rows.
  *
- * parts is [quantity][block][c] with at most DT_SUMS_BLOCKS blocks per multiprocessor: below 2 MB on an H200,
- * still in its L2. About 3 us, most of it for the launch. A block has 32 channels and 8 threads for each;
- * partial sums are added in float64, in the order of the blocks.
+ * parts is [quantity][block][c] with at most DT_SETS_WITH_SUMS * DT_SUMS_BLOCKS blocks per multiprocessor:
+ * below 2.5 MB on an H200, still in its L2. About 3 us, most of it for the launch. A block has 32 channels
+ * and 16 threads for each; partial sums are added in float64, in the order of the blocks.
  */
 #include "layers/cuda/kernel.cuh"
 
-enum { CHANNELS = 32, SLICES = 8 };
+enum { CHANNELS = 32, SLICES = 16 };
 
 static __global__ void __launch_bounds__(CHANNELS *SLICES)
     sums_finish(const float *parts, int n_blocks, int c, const __grid_constant__ dt_sums_outputs outputs)
@@ -42,10 +42,11 @@ int dt_sums_finish(dt_cuda_stream stream, const float *parts, int64_t n_blocks, 
 
 int64_t dt_cuda_sums_scratch_bytes(int64_t c)
 {
-    /* Enough for every width up to c: a block has at most 8 * DT_GROUPS_PER_ROW channels, and rounding adds
-     * less than one block for each piece of a row. */
+    /* Enough for every width up to c: a block has at most 8 * DT_GROUPS_PER_ROW channels, and a grid has one
+     * block for each piece of a row even where the GPU holds fewer. */
     int64_t most = 8 * DT_GROUPS_PER_ROW;
-    int64_t n_blocks = static_cast<int64_t>(dt_multiprocessors()) * DT_SUMS_BLOCKS + dt_divide_up(c, most);
+    int64_t n_blocks = static_cast<int64_t>(dt_multiprocessors()) * DT_SUMS_BLOCKS * DT_SETS_WITH_SUMS +
+                       dt_divide_up(c, most);
     return DT_SUMS_MAX_QUANTITIES * n_blocks * dt_least(c, most) * static_cast<int64_t>(sizeof(float));
 }
 

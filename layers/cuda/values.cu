@@ -54,8 +54,8 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS)
 
 static dim3 eights_grid(int64_t n_elems)
 {
-    /* blocks: 2048 threads a multiprocessor */
-    const int64_t enough = 8 * static_cast<int64_t>(dt_multiprocessors());
+    /* a multiprocessor holds 8 blocks: 2048 threads */
+    const int64_t enough = 8 * DT_SETS * static_cast<int64_t>(dt_multiprocessors());
     return dim3(static_cast<unsigned>(dt_least(dt_divide_up(n_elems, 8 * DT_BLOCK_THREADS), enough)));
 }
 
