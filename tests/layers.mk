@@ -152,3 +152,9 @@ EXTRA_DIST += tests/emulated/training_test.c
 EXTRA_DIST += $(emulator_SOURCES) tests/layers/cuda_grids_test.c tests/layers/cuda_kernels_test.c tests/layers/cuda_launchers_test.c tests/emulator/emulator_test.c
 endif
 LAYERS_TESTS += tests/layers/profile_test
+
+# On a real GPU.
+if WITH_CUDA
+LAYERS_TESTS += tests/gpu/gpu_test
+endif
+EXTRA_DIST += tests/gpu/gpu_test.c

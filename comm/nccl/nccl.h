@@ -38,8 +38,8 @@ typedef struct dt_comm_nccl_options {
  * DT_ERR_COMM. The device is borrowed. The call makes two sums, to check that the GPUs reach each other.
  * comm->detail gets NCCL's version and network; rank 0 logs a warning where EFA should be used and is not.
  * DT_ERR_UNSUPPORTED: this build or this machine has no NCCL, or the device has no CUDA streams.
- * DT_ERR_USAGE: ranks share a GPU. DT_ERR_PEER: a rank is missing. DT_ERR_TIMEOUT: the device hangs. DT_ERR_COMM: NCCL reports an error.
- * DT_ERR_MEMORY. DT_ERR_DEVICE: CUDA reports an error, or a sum is wrong. */
+ * DT_ERR_USAGE: ranks share a GPU. DT_ERR_PEER: a rank is missing. DT_ERR_TIMEOUT: the device hangs.
+ * DT_ERR_COMM: NCCL reports an error. DT_ERR_MEMORY. DT_ERR_DEVICE: CUDA reports an error, or a sum is wrong. */
 dt_status dt_comm_nccl_create(dt_comm *host, dt_device *device, const dt_comm_nccl_options *options,
                               dt_comm **comm, dt_error *err);
 

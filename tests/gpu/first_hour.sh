@@ -1,0 +1,266 @@
+#!/bin/bash
+# first_hour.sh: what to do in the first hour on a GPU that dtrain has never run on, in order.
+#
+#     tests/gpu/first_hour.sh --out DIR [--part 1|2|all] [--programs DIR] [--data DIR] [--seconds N] [--only WORD]
+#
+# Part 1 checks results, part 2 measures; each is planned for ten minutes. Each step has a time limit of its own, and its output goes to
+# DIR/STEP.log. A step that this machine cannot do is skipped, and the table says why; so are steps for which --seconds (of the whole
+# call; 0: no limit) leaves no time. DIR/summary.tsv holds step, result, seconds and note; the table at the end is made from it.
+# --programs is the folder with dtrain and the test programs: a build folder, or the folder `bin` of tests/gpu/bundle.sh.
+# --data is a folder of images for the last steps (train/CLASS/*.jpg, val/CLASS/*.jpg); without it they are skipped.
+# Exits 1 if a step failed or ran out of time.
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+out='' part=all data='' seconds=0 only='' programs=${TOP_BUILDDIR:-$here/../../build}
+usage()
+{
+    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+    echo "first_hour.sh: $1" >&2
+    exit 2
+}
+while [ $# -gt 0 ]; do
+    case $1 in
+    --help) usage "that was --help" ;;
+    --out | --part | --programs | --data | --seconds | --only) [ $# -ge 2 ] || usage "$1 needs a value" ;;
+    *) usage "there is no option $1" ;;
+    esac
+    case $1 in
+    --out) out=$2 ;;
+    --part) part=$2 ;;
+    --programs) programs=$2 ;;
+    --data) data=$2 ;;
+    --seconds) seconds=$2 ;;
+    --only) only=$2 ;;
+    esac
+    shift 2
+done
+[ -n "$out" ] || usage "--out DIR is needed: the folder for the results"
+case $part in 1 | 2 | all) ;; *) usage "--part $part: 1, 2 or all is wanted" ;; esac
+[[ $seconds =~ ^[0-9]+$ ]] || usage "--seconds $seconds: a whole number is wanted"
+[ -z "$data" ] || [ -d "$data/train" ] || usage "--data $data: there is no folder $data/train"
+programs=$(cd "$programs" 2>/dev/null && pwd) || usage "--programs: there is no such folder"
+mkdir -p "$out" && out=$(cd "$out" && pwd) && : >"$out/summary.tsv" || usage "--out: $out cannot be written"
+
+dtrain=$programs/dtrain
+gpu_test=$programs/tests/gpu/gpu_test
+nccl_cases=$programs/tests/comm/nccl_gpu_cases
+n_gpus=$({ nvidia-smi -L 2>/dev/null || true; } | grep -c '^GPU')
+start=$SECONDS
+
+# --- steps
+
+# record STEP RESULT SECONDS NOTE
+record()
+{
+    printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" >>"$out/summary.tsv"
+    printf '%-28s %-8s %5s s  %s\n' "$1" "$2" "$3" "$4"
+}
+
+# limited LIMIT_S COMMAND...: as timeout does, for functions too: code 124 when the time is over. The command and all that it has started get
+# SIGTERM, and SIGKILL 10 s later.
+limited()
+{
+    local end=$((SECONDS + $1)) pid
+    shift
+    set -m # a process group of its own
+    ("$@") &
+    pid=$!
+    set +m
+    trap 'kill -TERM -- -$pid; exit 130' INT TERM
+    while kill -0 $pid 2>/dev/null && [ $SECONDS -lt $end ]; do sleep 0.1; done
+    if ! kill -0 $pid 2>/dev/null; then
+        wait $pid
+        return
+    fi
+    kill -TERM -- -$pid 2>/dev/null
+    end=$((SECONDS + 10))
+    while kill -0 -- -$pid 2>/dev/null && [ $SECONDS -lt $end ]; do sleep 0.1; done
+    kill -KILL -- -$pid 2>/dev/null
+    wait $pid 2>/dev/null
+    return 124
+}
+
+# step NAME LIMIT_S NEEDS COMMAND...: NEEDS is a reason to skip, "" if there is none. The last line of the log is the table's note.
+step()
+{
+    local name=$1 limit=$2 why=$3 begun=$SECONDS code left
+    shift 3
+    [[ $name == *"$only"* ]] || return 0
+    left=$((seconds == 0 ? limit : seconds - (SECONDS - start)))
+    [ -n "$why" ] || [ "$left" -ge 10 ] || why="no time is left of --seconds $seconds"
+    if [ -n "$why" ]; then
+        record "$name" skipped 0 "$why"
+        return 0
+    fi
+    [ "$left" -ge "$limit" ] || limit=$left
+    (cd "$out" && limited "$limit" "$@") >"$out/$name.log" 2>&1 </dev/null
+    code=$?
+    if [ $code -eq 130 ]; then
+        echo "first_hour.sh: interrupted in $name; $out/summary.tsv has the steps before it" >&2
+        exit 130
+    fi
+    local note result=ok
+    note=$(grep -v '^[[:space:]]*$' "$out/$name.log" | tail -n 1 | tr '\t' ' ' | cut -c 1-110)
+    case $code in
+    0) ;;
+    124) result="too long" note="limit $limit s; $note" ;;
+    *) result=failed note="code $code; $note" ;;
+    esac
+    record "$name" "$result" $((SECONDS - begun)) "$note"
+}
+
+# needs [N] PROGRAM...: prints why a step has to be skipped: fewer than N GPUs, or a program that is not here.
+needs()
+{
+    local wanted=1 program
+    [[ $1 =~ ^[0-9]+$ ]] && { wanted=$1; shift; }
+    [ "$n_gpus" -ge "$wanted" ] || { echo "there are $n_gpus GPUs, and $wanted are needed"; return; }
+    for program in "$@"; do
+        command -v "$program" >/dev/null || { echo "there is no ${program##*/} here"; return; }
+    done
+}
+
+# sanitizer TOOL: two operations and one kind of kernel each under compute-sanitizer.
+sanitizer()
+{
+    DTRAIN_GPU_CASES='c64 h8 w8 k64' compute-sanitizer --tool "$1" --error-exitcode 9 "$gpu_test" fp16_fused
+}
+
+# weights FOLDER: the hash of the run's exported weights.
+weights()
+{
+    "$dtrain" export "$1" --output "$1.safetensors" >/dev/null && sha256sum <"$1.safetensors" | cut -c 1-16
+}
+
+digits()
+{
+    [ -d digits ] || "$dtrain" demo-data digits >/dev/null
+}
+
+train=("$dtrain" --backend cuda --precision fp16 --arch resnet18 --image-size 32 --batch 64 --lr 0.02 --resume auto --log-every 0)
+
+# same_weights NAME: two trainings with the same seed; the second one with an empty plan cache of its own, or after being killed.
+same_weights()
+{
+    local how=$1 a b
+    digits || return
+    rm -rf "$how-a" "$how-b" "$how-cache"
+    "${train[@]}" --data digits --epochs 2 --checkpoint-every 10 --out "$how-a" || return
+    case $how in
+    seed) "${train[@]}" --data digits --epochs 2 --checkpoint-every 10 --out "$how-b" || return ;;
+    cache) XDG_CACHE_HOME=$PWD/$how-cache "${train[@]}" --data digits --epochs 2 --checkpoint-every 10 --out "$how-b" || return ;;
+    killed)
+        DTRAIN_FAULT=train.step:25:kill "${train[@]}" --data digits --epochs 2 --checkpoint-every 10 --out "$how-b"
+        "${train[@]}" --data digits --epochs 2 --checkpoint-every 10 --out "$how-b" || return
+        ;;
+    esac
+    a=$(weights "$how-a") && b=$(weights "$how-b") || return
+    echo "weights $a and $b"
+    [ "$a" = "$b" ]
+}
+
+# repeated N: N runs of the operations print the same errors, to the last digit, of every case.
+repeated()
+{
+    local i
+    for ((i = 1; i <= $1; i++)); do
+        DTRAIN_TEST_VERBOSE=1 "$gpu_test" fp16_fused >"repeated-$i.txt" || return
+        cmp repeated-1.txt "repeated-$i.txt" || return
+    done
+    echo "$1 runs, each case twice in each: the same"
+}
+
+measured=("$dtrain" --backend cuda --input synthetic --arch resnet50 --lr 0.1 --resume never --out measured)
+
+speed() # PRECISION BATCH [OPTION...]
+{
+    local precision=$1 batch=$2
+    shift 2
+    "${measured[@]}" --precision "$precision" --batch "$batch" --steps 120 --profile 20 "$@" | tee "speed-$precision-$batch.txt"
+    grep -oE '[0-9.]+ images/s' "speed-$precision-$batch.txt" | tail -n 1
+}
+
+timeline()
+{
+    nsys profile --force-overwrite true -o timeline "${measured[@]}" --precision fp16 --batch 256 --steps 20 --no-graph &&
+        nsys stats --report cuda_gpu_kern_sum timeline.nsys-rep
+}
+
+kernel_counters()
+{
+    ncu --kernel-name 'regex:residual_forward|bn_backward_apply|max_pool' --launch-count 12 --section SpeedOfLight --section Occupancy \
+        "${measured[@]}" --precision fp16 --batch 256 --steps 2 --no-graph
+}
+
+memory_left()
+{
+    "${measured[@]}" --precision fp16 --batch auto --steps 100 &
+    local pid=$! least=999999999 free
+    while kill -0 $pid 2>/dev/null; do
+        free=$(nvidia-smi --query-gpu=memory.free --format=csv,noheader,nounits -i 0)
+        [ "$free" -ge "$least" ] || least=$free
+        sleep 1
+    done
+    wait $pid && echo "least memory that was free: $least MiB"
+}
+
+resized()
+{
+    digits && "${train[@]}" --data digits --epochs 3 --resize-schedule 24:0,32:0.5 --out resized
+}
+
+learned()
+{
+    "$dtrain" --backend cuda --data "$data" --arch resnet18 --precision fp16 --image-size 32 --batch 128 --lr 0.1 --epochs 5 --out learned \
+        --export learned.safetensors && "$dtrain" eval --backend cuda --data "$data" --weights learned.safetensors --image-size 32
+}
+
+torch_step=$here/torch_step.py # in a bundle
+[ -f "$torch_step" ] || torch_step=$here/../../benchmarks/peers/torch_step.py
+torch_missing=
+python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null || torch_missing="python3 has no PyTorch with CUDA"
+
+# --- the list
+
+echo "first hour: $n_gpus GPUs, results in $out"
+step machine 30 "" "$dtrain" info
+step gpu 30 "$(needs nvidia-smi)" nvidia-smi
+if [ "$part" != 2 ]; then
+    step operations_fp16_fused 180 "$(needs "$gpu_test")" "$gpu_test" fp16_fused
+    step operations_fp16_composed 120 "$(needs "$gpu_test")" "$gpu_test" fp16_composed
+    step operations_bf16 120 "$(needs "$gpu_test")" "$gpu_test" bf16_operations
+    step operations_tf32_fp32 120 "$(needs "$gpu_test")" "$gpu_test" 32_operations
+    step steps_beside_ref 180 "$(needs "$gpu_test")" "$gpu_test" a_step
+    step captured_and_enqueued 120 "$(needs "$gpu_test")" "$gpu_test" fifty
+    for tool in memcheck racecheck initcheck; do
+        step "sanitizer_$tool" 120 "$(needs compute-sanitizer "$gpu_test")" sanitizer $tool
+    done
+    step plans_repeated 180 "$(needs "$gpu_test")" repeated 10
+    for how in seed cache killed; do step "same_weights_$how" 90 "$(needs "$dtrain")" same_weights $how; done
+    step nccl_one_gpu 60 "$(needs "$nccl_cases")" "$nccl_cases"
+    step nccl_all_gpus 120 "$(needs 2 "$nccl_cases" mpirun)" mpirun -np "$n_gpus" "$nccl_cases"
+fi
+if [ "$part" != 1 ]; then
+    step plans 60 "$(needs "$dtrain")" "$dtrain" info --plans --arch resnet50 --batch 256 --precision fp16
+    step speed_fp16_256 150 "$(needs "$dtrain")" speed fp16 256
+    step speed_fp16_256_no_graph 60 "$(needs "$dtrain")" speed fp16 256 --no-graph
+    step speed_bf16_256 120 "$(needs "$dtrain")" speed bf16 256
+    step speed_fp16_32 60 "$(needs "$dtrain")" speed fp16 32
+    step torch_fp16_256 120 "${torch_missing:-$(needs python3)}" python3 "$torch_step" --device cuda --precision fp16 --batch 256 --steps 50 --warmup 20 \
+        --memory-format channels_last
+    step timeline 120 "$(needs nsys "$dtrain")" timeline
+    step kernel_counters 120 "$(needs ncu "$dtrain")" kernel_counters
+    step batch_auto 120 "$(needs "$dtrain")" memory_left
+    step resize_schedule 90 "$(needs "$dtrain")" resized
+    step five_epochs 240 "$([ -n "$data" ] && needs "$dtrain" || echo "--data was not given")" learned
+    step overlap 120 "$(needs 2 nsys mpirun)" mpirun -np 2 nsys profile --force-overwrite true -o overlap-%p "${measured[@]}" --precision fp16 \
+        --batch 256 --steps 20
+fi
+
+# --- the table
+
+echo
+awk -F '\t' '{ printf "%-28s %-9s %5s s  %s\n", $1, $2, $3, $4; n[$2]++ }
+    END { printf "%d ok, %d failed, %d too long, %d skipped\n", n["ok"], n["failed"], n["too long"], n["skipped"]
+          exit n["failed"] + n["too long"] > 0 }' "$out/summary.tsv"

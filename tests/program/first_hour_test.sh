@@ -1,0 +1,128 @@
+#!/bin/bash
+# tests/gpu/first_hour.sh and bundle.sh on a machine without a GPU, and with programs that stand in for those of a GPU machine.
+. "$(dirname "$0")/../lib.sh"
+
+script=$TOP_SRCDIR/tests/gpu/first_hour.sh
+
+# stand_in NAME LINE...: a program of that name whose script has these lines.
+stand_in()
+{
+    local path=$1
+    shift
+    mkdir -p "$(dirname "$path")"
+    printf '%s\n' '#!/bin/bash' "$@" >"$path"
+    chmod +x "$path"
+}
+
+# programs: a build folder of stand-ins, and an nvidia-smi that names one GPU.
+programs()
+{
+    stand_in tools/nvidia-smi 'echo "GPU 0: stand-in"'
+    stand_in programs/dtrain 'echo "dtrain $1"' 'for a; do last=$a; [ "$previous" != --output ] || echo weights >"$a"; previous=$a; done' 'echo "123.4 images/s"'
+    stand_in programs/tests/gpu/gpu_test 'echo "1 passed, 0 failed, 0 skipped"'
+    stand_in programs/tests/comm/nccl_gpu_cases 'echo "5 passed, 0 failed, 0 skipped"'
+    with_programs=(env PATH="$TMP/tools:$PATH" "$script" --programs "$TMP/programs" --out "$TMP/results")
+}
+
+begin "without a GPU every step that needs one is skipped with the reason"
+need_no_gpu && {
+    expect_exit 0 "$script" --programs "$TOP_BUILDDIR" --out results
+    expect_output '^first hour: 0 GPUs'
+    expect_output '^machine +ok '
+    expect_output '^operations_fp16_fused +skipped +0 s  there are 0 GPUs, and 1 are needed'
+    expect_output '^nccl_all_gpus +skipped +0 s  there are 0 GPUs, and 2 are needed'
+    expect_output '^five_epochs +skipped .*--data was not given'
+    expect_output '^1 ok, 0 failed, 0 too long, [0-9]+ skipped'
+    expect test -s results/machine.log
+    expect [ "$(grep -c . results/summary.tsv)" -ge 25 ]
+}
+
+begin "the two parts have all the steps of the whole, each once"
+need_no_gpu && {
+    for part in 1 2 all; do
+        expect_exit 0 "$script" --programs "$TOP_BUILDDIR" --out $part --part $part
+        cut -f 1 $part/summary.tsv | sort >$part.steps
+    done
+    sort -u 1.steps 2.steps >both
+    expect cmp both all.steps
+    expect [ "$(comm -12 1.steps 2.steps | tr '\n' ' ')" = "gpu machine " ]
+}
+
+begin "on a GPU the steps run, and their last line is the table's note"
+programs
+expect_exit 0 "${with_programs[@]}" --part 1
+expect_output '^first hour: 1 GPUs'
+expect_output '^operations_bf16 +ok .* 1 passed, 0 failed, 0 skipped'
+expect_output '^plans_repeated +ok .* 10 runs, each case twice in each: the same'
+expect_output '^same_weights_killed +ok .* weights [0-9a-f]{16} and [0-9a-f]{16}'
+expect_output '^nccl_all_gpus +skipped .* there are 1 GPUs, and 2 are needed'
+
+begin "runs that differ from time to time are a failure"
+programs
+stand_in programs/tests/gpu/gpu_test 'echo $RANDOM$RANDOM'
+expect_exit 1 "${with_programs[@]}" --only plans_repeated
+expect_output '^plans_repeated +failed .*differ'
+
+begin "weights that differ are a failure"
+programs
+stand_in programs/dtrain 'for a; do [ "$previous" != --output ] || echo $RANDOM$RANDOM >"$a"; previous=$a; done'
+expect_exit 1 "${with_programs[@]}" --only same_weights_seed
+expect_output '^same_weights_seed +failed .* code 1; weights '
+
+begin "a step that fails is named with its code, and the others still run"
+programs
+stand_in programs/tests/gpu/gpu_test 'echo "not ok conv"' 'exit 3'
+expect_exit 1 "${with_programs[@]}" --part 1
+expect_output '^operations_fp16_fused +failed .* code 3; not ok conv'
+expect_output '^same_weights_seed +ok '
+expect_output ' failed, 0 too long'
+
+begin "a step that takes too long is ended, and later steps are skipped when --seconds is over"
+programs
+stand_in programs/tests/gpu/gpu_test 'exec sleep 60'
+expect_exit 1 "${with_programs[@]}" --part 1 --seconds 12
+expect_output '^operations_fp16_fused +too long .*limit 1[0-2] s'
+expect_output '^same_weights_seed +skipped .*no time is left of --seconds 12'
+
+begin "Ctrl-C ends it, and the step under way"
+programs
+stand_in programs/tests/gpu/gpu_test 'echo $$ >"$TMP/pid"' 'exec sleep 60'
+expect_exit 130 timeout --preserve-status -s INT 3 env TMP="$TMP" "${with_programs[@]}" --part 1
+expect_output '^first_hour.sh: interrupted in operations_fp16_fused'
+expect gone "$(cat pid)"
+
+begin "mistakes in the options are refused"
+expect_exit 2 "$script"
+expect_output '^first_hour.sh: --out DIR is needed'
+expect_exit 2 "$script" --out x --part 3
+expect_output '^first_hour.sh: --part 3: 1, 2 or all'
+expect_exit 2 "$script" --out x --seconds soon
+expect_output '^first_hour.sh: --seconds soon: a whole number'
+expect_exit 2 "$script" --out x --data nowhere
+expect_output '^first_hour.sh: --data nowhere: there is no folder nowhere/train'
+expect_exit 2 "$script" --out x --speed
+expect_output '^first_hour.sh: there is no option --speed'
+expect_exit 2 "$script" --out
+expect_output '^first_hour.sh: --out needs a value'
+
+# The program starts from the bundle with nothing but that folder's libraries, and the bundle is small enough to be sent.
+begin "a bundle holds all that first_hour.sh starts, in less than 60 MB"
+if ! grep -qs '^#define DT_WITH_CUDA 1' "$TOP_BUILDDIR/config.h" || ! grep -qs '^#define HAVE_CUNIT 1' "$TOP_BUILDDIR/config.h"; then
+    skip "this build has no cuda backend or no test programs"
+elif need_mpi openmpi4 && [ "${DTRAIN_TEST_SLOWER:-1}" = 1 ]; then
+    expect_exit 0 "$TOP_SRCDIR/tests/gpu/bundle.sh" "$TMP/bundle" "$TOP_BUILDDIR"
+    expect [ "$(stat -c %s bundle.tar.gz)" -lt 60000000 ]
+    mkdir moved && tar xzf bundle.tar.gz -C moved && rm -r bundle
+    expect_exit 0 env -i PATH=/usr/bin:/bin HOME="$TMP" moved/bundle/run mpirun -np 2 dtrain info
+    expect_output 'backends'
+    expect_exit 0 env -i PATH=/usr/bin:/bin HOME="$TMP" moved/bundle/run first_hour.sh --out results
+    expect_output '^machine +ok'
+    expect_exit 0 env -i PATH=/usr/bin:/bin HOME="$TMP" LD_DEBUG=libs moved/bundle/run dtrain info
+    expect_output 'moved/bundle/lib/libhdf5'
+    expect_exit 1 "$TOP_SRCDIR/tests/gpu/bundle.sh" "$TMP/moved" "$TOP_BUILDDIR"
+    expect_output 'bundle.sh: .*moved exists'
+    expect_exit 1 "$TOP_SRCDIR/tests/gpu/bundle.sh" "$TMP/new" "$TMP"
+    expect_output 'has no cuda backend'
+fi
+
+finish
