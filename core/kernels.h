@@ -40,7 +40,12 @@ typedef struct dt_linear dt_linear; /* a fully connected layer prepared for one 
 typedef enum dt_conv_input {
     DT_CONV_INPUT_ANY,
     DT_CONV_INPUT_PLAIN, /* x->scale is NULL in every call */
-    DT_CONV_INPUT_LAZY   /* x is lazy wherever conv_fusions allows it; backward_data mostly with `bn` */
+    DT_CONV_INPUT_LAZY,  /* x is lazy wherever conv_fusions allows it; backward_data mostly with `bn` */
+    /* x is the output of a residual join of which this convolution is the first reader. The branch is lazy
+     * without a relu; the skip is plain (JOIN), or lazy without a relu (JOIN_LAZY). Forward is
+     * conv_forward_join where conv_fusions allows it; x is plain in every other call. */
+    DT_CONV_INPUT_JOIN,
+    DT_CONV_INPUT_JOIN_LAZY
 } dt_conv_input;
 
 /* A convolution without a bias: x [n, c, h, w] -> y [n, k, p, q], p = (h + 2 pad - r) / stride + 1, q
@@ -70,7 +75,8 @@ typedef enum dt_conv_fusion {
     DT_CONV_FUSE_SUMS = 1 << 1,              /* conv_forward yields sums */
     DT_CONV_FUSE_BACKWARD_EPILOGUE = 1 << 2, /* conv_backward_data with `bn` */
     DT_CONV_FUSE_BACKWARD_ADD = 1 << 3,      /* conv_backward_data with `add` */
-    DT_CONV_FUSE_WEIGHTS_PROLOGUE = 1 << 4   /* conv_backward_weights reads a lazy x */
+    DT_CONV_FUSE_WEIGHTS_PROLOGUE = 1 << 4,  /* conv_backward_weights reads a lazy x */
+    DT_CONV_FUSE_JOIN = 1 << 5               /* conv_forward_join, with sums */
 } dt_conv_fusion;
 
 /* BatchNorm forward in training (Ioffe and Szegedy 2015): m = count values per channel,
@@ -236,6 +242,11 @@ typedef struct dt_kernels_ops {
      * bytes. */
     dt_status (*conv_forward)(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w,
                               const dt_tensor *y, void *sums, dt_error *err);
+    /* x = relu(act(branch) + act(skip)), y = conv(x, w); sums as in conv_forward. For a convolution whose
+     * conv_fusions has DT_CONV_FUSE_JOIN; NULL in backends that have none. x overlaps no input. */
+    dt_status (*conv_forward_join)(dt_kernels *k, dt_conv *conv, const dt_act *branch, const dt_act *skip,
+                                   const dt_tensor *x, const float *w, const dt_tensor *y, void *sums,
+                                   dt_error *err);
     /* dx = dgrad(dy, w) + add (may be NULL, may be dx itself); then, if bn is not NULL, dx = dz of
      * dt_bn_backward with dv = that sum, and bn->sums is filled. */
     dt_status (*conv_backward_data)(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
@@ -270,7 +281,7 @@ typedef struct dt_kernels_ops {
     int64_t (*residual_mask_bytes)(dt_kernels *k, const dt_tensor *y); /* 0: the backend reads y instead */
     dt_status (*residual_forward)(dt_kernels *k, const dt_act *branch, const dt_act *skip, const dt_tensor *y,
                                   void *mask, dt_error *err);
-    /* g = dy where y > 0 (from mask or y), else 0; g may be dy. branch and skip (NULL: that input is not
+    /* g = dy where y > 0 (from mask, or from y if mask is NULL), else 0; g may be dy. branch and skip (NULL: that input is not
      * normalised) have no relu; fills their sums from g. */
     dt_status (*residual_backward)(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask,
                                    const dt_bn_backward *branch, const dt_bn_backward *skip,

@@ -7,6 +7,8 @@
  *
  *   create    checks the inputs, prepares kernels, requests memory and parameters from the builder, describes
  *             the output value
+ *   complete  (may be NULL) runs once all layers have been created: requests memory that depends on the layers
+ *             that read the output
  *   bind      (may be NULL) runs once memory has been assigned: copies pointers between values
  *   forward   reads the inputs' act, fills the output's act
  *   backward  reads the output's grad, writes or adds to the inputs' grads (dt_value_begin_grad,
@@ -53,6 +55,10 @@ typedef struct dt_value {
     int n_consumers;   /* layers that read the value */
     int n_pending;     /* consumers that have not added to grad in this pass */
     bool grad_reduced; /* grad is dz of dt_bn_backward, and bn.sums are filled */
+    /* Not NULL in the output of a residual join, relu(branch + skip): the join's inputs. */
+    struct dt_value *branch, *skip;
+    bool join_deferred;   /* the first reader computes the join in its forward, and the join itself nothing */
+    bool join_grad_fused; /* the last reader in backward computes the join's backward, too */
 } dt_value;
 
 /* The parameters of one pass through the net: one micro-batch, forward and backward. */
@@ -97,7 +103,7 @@ typedef struct dt_param_request {
     float **value, **grad; /* the builder sets them before bind: [n_elems] device memory, owned by the net */
 } dt_param_request;
 
-/* Functions of the builder, for create. Pointers to memory (`where`) are set before bind; the net owns the
+/* Functions of the builder, for create and complete. Pointers to memory (`where`) are set before bind; the net owns the
  * memory. All return DT_ERR_MEMORY when out of host memory. */
 
 dt_status dt_builder_param(dt_net_builder *b, const dt_param_request *request, dt_error *err);
@@ -117,12 +123,17 @@ dt_status dt_builder_output_view(dt_net_builder *b, int which, dt_error *err);
 /* The gradient of input `which` and that of the output share their memory. Both have the same shape. */
 dt_status dt_builder_share_grad(dt_net_builder *b, int which, dt_error *err);
 
+/* In evaluation the layer reads the value, too, though it is not one of its inputs: a join's input that the
+ * join's reader reads. (In training every value keeps its memory until backward.) */
+void dt_builder_reads(dt_net_builder *b, const dt_value *value);
+
 typedef enum dt_layer_phase { DT_LAYER_FORWARD, DT_LAYER_BACKWARD } dt_layer_phase;
 
 typedef struct dt_layer_ops {
     const char *kind;
     int n_inputs;
     dt_status (*create)(dt_net_builder *b, const dt_layer_spec *spec, dt_layer **layer, dt_error *err);
+    dt_status (*complete)(dt_net_builder *b, dt_layer *layer, dt_error *err);
     dt_status (*bind)(dt_layer *layer, dt_error *err);
     dt_status (*forward)(dt_layer *layer, const dt_pass *pass, dt_error *err);
     dt_status (*backward)(dt_layer *layer, const dt_pass *pass, dt_error *err);

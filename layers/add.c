@@ -1,6 +1,7 @@
 /* add.c: the residual join.
  *
- * Forward:   y = relu(branch + skip); each input is plain or lazily normalised
+ * Forward:   y = relu(branch + skip); each input is plain or lazily normalised. Nothing is computed here if
+ *            the first convolution that reads y computes the join as well (layers/conv.c)
  * Backward:  g = dy where y > 0, else 0. Both inputs have the gradient g, which is written over dy. The
  *            BatchNorm sums of normalised inputs are computed from g in the same pass. */
 #include "core/base/alloc.h"
@@ -8,7 +9,7 @@
 
 typedef struct add_layer {
     dt_layer head;
-    void *mask; /* NULL: the backend reads y */
+    void *mask; /* NULL: backward reads y */
 } add_layer;
 
 static void destroy(dt_layer *base)
@@ -18,13 +19,10 @@ static void destroy(dt_layer *base)
 
 static dt_status request_memory(dt_net_builder *b, add_layer *layer, dt_error *err)
 {
-    dt_kernels *k = layer->head.kernels;
     const dt_tensor *x = &layer->head.inputs[0]->act.raw;
     DT_TRY(dt_builder_output(b, x->n, x->c, x->h, x->w, err));
     DT_TRY(dt_builder_share_grad(b, 0, err));
-    DT_TRY(dt_builder_share_grad(b, 1, err));
-    int64_t bytes = dt_builder_training(b) ? k->ops->residual_mask_bytes(k, &layer->head.output->act.raw) : 0;
-    return bytes ? dt_builder_kept(b, bytes, &layer->mask, err) : DT_OK;
+    return dt_builder_share_grad(b, 1, err);
 }
 
 static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer **out, dt_error *err)
@@ -37,13 +35,30 @@ static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer *
         destroy(&layer->head);
         return status;
     }
+    layer->head.output->branch = layer->head.inputs[0];
+    layer->head.output->skip = layer->head.inputs[1];
     *out = &layer->head;
     return DT_OK;
+}
+
+/* The bytes of the mask that forward writes. A deferred join writes none. */
+static int64_t mask_bytes(const dt_layer *base)
+{
+    const dt_value *y = base->output;
+    return y->join_deferred ? 0 : base->kernels->ops->residual_mask_bytes(base->kernels, &y->act.raw);
+}
+
+static dt_status complete(dt_net_builder *b, dt_layer *base, dt_error *err)
+{
+    int64_t bytes = dt_builder_training(b) && !base->output->join_grad_fused ? mask_bytes(base) : 0;
+    return bytes ? dt_builder_kept(b, bytes, &((add_layer *)base)->mask, err) : DT_OK;
 }
 
 static dt_status forward(dt_layer *base, const dt_pass *pass, dt_error *err)
 {
     dt_kernels *k = base->kernels;
+    if (base->output->join_deferred)
+        return DT_OK;
     void *mask = pass->training ? ((add_layer *)base)->mask : NULL;
     return k->ops->residual_forward(k, &base->inputs[0]->act, &base->inputs[1]->act, &base->output->act.raw,
                                     mask, err);
@@ -70,19 +85,20 @@ static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
 }
 
 /* Forward reads both inputs and writes y and its mask. Backward reads dy, the mask (or y) and, for the sums,
- * each normalised input; it writes g. */
+ * each normalised input; it writes g. The convolution that computes a deferred join counts its passes. */
 static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
 {
     const int64_t y = dt_layer_tensor_bytes(base, &base->output->act.raw);
-    const int64_t mask = base->kernels->ops->residual_mask_bytes(base->kernels, &base->output->act.raw);
+    const int64_t mask = mask_bytes(base);
     if (phase == DT_LAYER_FORWARD)
-        return 3 * y + mask;
+        return base->output->join_deferred ? 0 : 3 * y + mask;
     return 2 * y + (mask ? mask : y) + (base->inputs[0]->has_bn ? y : 0) + (base->inputs[1]->has_bn ? y : 0);
 }
 
 const dt_layer_ops dt_layer_add = {.kind = "add",
                                    .n_inputs = 2,
                                    .create = create,
+                                   .complete = complete,
                                    .forward = forward,
                                    .backward = backward,
                                    .traffic_bytes = traffic_bytes,

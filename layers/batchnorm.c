@@ -88,6 +88,7 @@ static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer *
         return status;
     }
     layer->head.output->has_bn = true;
+    layer->head.output->act.relu = layer->relu;
     *out = &layer->head;
     return DT_OK;
 }
@@ -99,7 +100,6 @@ static dt_status bind(dt_layer *base, dt_error *err)
     dt_value *y = base->output;
     y->act.scale = layer->scale;
     y->act.bias = layer->bias;
-    y->act.relu = layer->relu;
     y->bn = (dt_bn_backward){.x = &y->act,
                              .mean = layer->mean,
                              .invstd = layer->invstd,

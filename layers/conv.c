@@ -5,7 +5,8 @@
  *            dw[k,c,r,s] = sum over n,p,q of dy[n,k,p,q] * x[n, c, p*stride - pad + r, ...]
  *
  * Where the backend can (conv_fusions), the convolution reads x lazily normalised and computes the BatchNorm
- * sums of y. Where it cannot, this file calls plain operations of the same interface, which make passes of
+ * sums of y, and the first convolution that reads a residual join's output computes that output as well (the
+ * join is deferred). Where it cannot, this file calls plain operations of the same interface, which make passes of
  * their own through scratch memory. */
 #include "core/base/alloc.h"
 #include "core/layer.h"
@@ -53,6 +54,25 @@ static void destroy(dt_layer *base)
     dt_free(layer);
 }
 
+/* The first reader of a residual join may compute it, if its branch ends in a BatchNorm without ReLU. */
+static dt_conv_input input_form(const dt_value *x)
+{
+    const dt_value *branch = x->branch, *skip = x->skip;
+    if (x->has_bn)
+        return DT_CONV_INPUT_LAZY;
+    if (!branch || x->n_consumers > 1 || !branch->has_bn || branch->act.relu || skip->act.relu)
+        return DT_CONV_INPUT_PLAIN;
+    return skip->has_bn ? DT_CONV_INPUT_JOIN_LAZY : DT_CONV_INPUT_JOIN;
+}
+
+/* Compute the join, of which x is the output, in this layer's forward instead of in its own. */
+static void defer_join(dt_net_builder *b, dt_value *x)
+{
+    x->join_deferred = true;
+    dt_builder_reads(b, x->branch);
+    dt_builder_reads(b, x->skip);
+}
+
 static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer **out, dt_error *err)
 {
     conv_layer *layer = dt_builder_layer(b, sizeof *layer);
@@ -72,11 +92,13 @@ static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer *
                        .pad = spec->pad,
                        .for_training = dt_builder_training(b),
                        .reads_image = spec->inputs[0] == 0,
-                       .input = layer->head.inputs[0]->has_bn ? DT_CONV_INPUT_LAZY : DT_CONV_INPUT_PLAIN};
+                       .input = input_form(layer->head.inputs[0])};
     layer->nth_reader = layer->head.inputs[0]->n_consumers;
     dt_status status = k->ops->conv_create(k, &layer->desc, &layer->conv, err);
     if (status == DT_OK) {
         layer->fusions = k->ops->conv_fusions(k, layer->conv);
+        if (layer->fusions & DT_CONV_FUSE_JOIN)
+            defer_join(b, layer->head.inputs[0]);
         status = request_memory(b, layer, err);
     }
     if (status != DT_OK) {
@@ -106,7 +128,11 @@ static dt_status forward(dt_layer *base, const dt_pass *pass, dt_error *err)
     conv_layer *layer = (conv_layer *)base;
     dt_kernels *k = base->kernels;
     dt_act x;
+    const dt_value *input = base->inputs[0];
     void *sums = pass->training ? base->output->sums : NULL;
+    if (layer->fusions & DT_CONV_FUSE_JOIN)
+        return k->ops->conv_forward_join(k, layer->conv, &input->branch->act, &input->skip->act,
+                                         &input->act.raw, layer->w, &base->output->act.raw, sums, err);
     bool fused_sums = sums && (layer->fusions & DT_CONV_FUSE_SUMS);
     DT_TRY(readable_input(layer, DT_CONV_FUSE_PROLOGUE, layer->plain_x_forward, &x, err));
     DT_TRY(k->ops->conv_forward(k, layer->conv, &x, layer->w, &base->output->act.raw,
@@ -160,7 +186,8 @@ static int64_t forward_macs(const dt_layer *base)
     return d->n * d->k * dt_conv_out_h(d) * dt_conv_out_w(d) * d->c * d->r * d->s;
 }
 
-/* Forward reads x and w and writes y. Backward reads x and dy for dw, and dy and w for dx. It also reads dx
+/* Forward reads x and w and writes y; with the join that makes x, it reads the join's two inputs and writes x.
+ * Backward reads x and dy for dw, and dy and w for dx. It also reads dx
  * where an earlier reader of x has written it, and x where it reduces the gradient of the BatchNorm before
  * it. Operations that are not fused add passes of their own. */
 static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
@@ -174,7 +201,8 @@ static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
     const bool is_lazy = input->has_bn, puts_bn = is_lazy && layer->nth_reader == 1,
                adds = layer->nth_reader < input->n_consumers;
     if (phase == DT_LAYER_FORWARD)
-        return x + w + y + (is_lazy && !(layer->fusions & DT_CONV_FUSE_PROLOGUE) ? 2 * x : 0) +
+        return (layer->fusions & DT_CONV_FUSE_JOIN ? 3 * x : x) + w + y +
+               (is_lazy && !(layer->fusions & DT_CONV_FUSE_PROLOGUE) ? 2 * x : 0) +
                (base->output->sums && !(layer->fusions & DT_CONV_FUSE_SUMS) ? y : 0);
     int64_t bytes = x + y + dw + (is_lazy && !(layer->fusions & DT_CONV_FUSE_WEIGHTS_PROLOGUE) ? 2 * x : 0);
     if (layer->desc.reads_image)

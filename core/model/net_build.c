@@ -134,6 +134,13 @@ dt_status dt_builder_output_view(dt_net_builder *b, int which, dt_error *err)
     return DT_OK;
 }
 
+void dt_builder_reads(dt_net_builder *b, const dt_value *value)
+{
+    dt_value_plan *plan = &b->net->value_plans[value - b->net->values];
+    if (!b->net->options.training && plan->last_consumer < b->layer)
+        plan->last_consumer = b->layer;
+}
+
 static int64_t grad_root(const dt_net *net, int64_t value)
 {
     while (net->value_plans[value].grad_of != value)
@@ -231,6 +238,12 @@ dt_status dt_net_build_layers(dt_net *net, dt_error *err)
         }
         dt_net_builder builder = {.net = net, .layer = i, .spec = layer, .ops = ops};
         DT_TRY(ops->create(&builder, layer, &net->layers[i], err));
+    }
+    for (int64_t i = 0; i < net->n_layers; i++) {
+        const dt_layer_ops *ops = net->layers[i]->ops;
+        dt_net_builder builder = {.net = net, .layer = i, .spec = &net->specs[i], .ops = ops};
+        if (ops->complete)
+            DT_TRY(ops->complete(&builder, net->layers[i], err));
     }
     return DT_OK;
 }

@@ -1,29 +1,16 @@
 /* conv_run_cuda.c: executes a convolution's graphs. */
 #include "layers/cuda/cuda_internal.h"
 
-enum { MAX_TENSORS = 16 };
-
-typedef struct call {
-    dt_graph_binding tensors[MAX_TENSORS];
-    int n;
-} call;
-
-static void bind(call *c, int id, const void *data)
-{
-    assert(c->n < MAX_TENSORS);
-    c->tensors[c->n++] = (dt_graph_binding){id, (void *)(uintptr_t)data}; /* inputs are only read */
-}
-
 /* Bind x, and its SCALE and BIAS in 16 bits. */
-static dt_status bind_prologue(dt_cuda_kernels *ck, call *c, const dt_act *x, dt_error *err)
+static dt_status bind_prologue(dt_cuda_kernels *ck, dt_cuda_call *c, const dt_act *x, dt_error *err)
 {
     char *halves = NULL;
     if (!x->relu)
         return dt_fail(err, DT_ERR_UNSUPPORTED,
                        "convolution: the GPU's prologue has a ReLU, and this BatchNorm has none");
     DT_TRY(dt_cuda_half_scales_get(ck, x->scale, x->bias, x->raw.c, &halves, err));
-    bind(c, DT_GRAPH_SCALE, halves);
-    bind(c, DT_GRAPH_BIAS, halves + x->raw.c * (int64_t)sizeof(uint16_t));
+    dt_cuda_bind(c, DT_GRAPH_SCALE, halves);
+    dt_cuda_bind(c, DT_GRAPH_BIAS, halves + x->raw.c * (int64_t)sizeof(uint16_t));
     return DT_OK;
 }
 
@@ -46,20 +33,20 @@ dt_status dt_cuda_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, co
                                const dt_tensor *y, void *sums, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
-    call c = {.n = 0};
+    dt_cuda_call c = {.n = 0};
     void *weights = NULL;
     int which = forward_plan(conv, x->scale != NULL, sums != NULL);
     bool has_sums = which == DT_CUDA_FORWARD_SUMS || which == DT_CUDA_FORWARD_LAZY_SUMS;
     DT_TRY(dt_cuda_weights(ck, w, dt_cuda_filter_elems(conv), &weights, err));
-    bind(&c, DT_GRAPH_X, x->raw.data);
-    bind(&c, DT_GRAPH_W, weights);
-    bind(&c, DT_GRAPH_Y, y->data);
+    dt_cuda_bind(&c, DT_GRAPH_X, x->raw.data);
+    dt_cuda_bind(&c, DT_GRAPH_W, weights);
+    dt_cuda_bind(&c, DT_GRAPH_Y, y->data);
     if (x->scale)
         DT_TRY(bind_prologue(ck, &c, x, err));
     if (has_sums) {
         float *sum = sums ? sums : unwanted_sums(ck, conv);
-        bind(&c, DT_GRAPH_SUM, sum);
-        bind(&c, DT_GRAPH_SUMSQ, sum + conv->desc.k);
+        dt_cuda_bind(&c, DT_GRAPH_SUM, sum);
+        dt_cuda_bind(&c, DT_GRAPH_SUMSQ, sum + conv->desc.k);
     }
     DT_TRY(dt_cuda_plan_run(ck, &conv->plans[which], c.tensors, c.n, err));
     if (sums && !has_sums)
@@ -72,10 +59,10 @@ dt_status dt_cuda_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, co
 static dt_status run_data(dt_cuda_kernels *ck, const dt_conv *conv, int which, const dt_tensor *dy,
                           const void *weights, const void *dx, dt_error *err)
 {
-    call c = {.n = 0};
-    bind(&c, DT_GRAPH_DY, dy->data);
-    bind(&c, DT_GRAPH_W, weights);
-    bind(&c, DT_GRAPH_DX, dx);
+    dt_cuda_call c = {.n = 0};
+    dt_cuda_bind(&c, DT_GRAPH_DY, dy->data);
+    dt_cuda_bind(&c, DT_GRAPH_W, weights);
+    dt_cuda_bind(&c, DT_GRAPH_DX, dx);
     return dt_cuda_plan_run(ck, &conv->plans[which], c.tensors, c.n, err);
 }
 
@@ -115,22 +102,22 @@ static dt_status data_and_bn(dt_cuda_kernels *ck, const dt_conv *conv, const dt_
                              const void *weights, const dt_bn_backward *bn, const dt_tensor *dx,
                              dt_error *err)
 {
-    call c = {.n = 0};
+    dt_cuda_call c = {.n = 0};
     int64_t channels = conv->desc.c;
     float *sums = bn->sums, *unwanted = (float *)ck->vectors.data;
-    bind(&c, DT_GRAPH_DY, dy->data);
-    bind(&c, DT_GRAPH_W, weights);
-    bind(&c, DT_GRAPH_RAW, bn->x->raw.data);
-    bind(&c, DT_GRAPH_MEAN, bn->mean);
-    bind(&c, DT_GRAPH_INVSTD, bn->invstd);
-    bind(&c, DT_GRAPH_GAMMA, bn->gamma);
-    bind(&c, DT_GRAPH_BETA, bn->beta);
-    bind(&c, DT_GRAPH_DX, dx->data);
-    bind(&c, DT_GRAPH_DGAMMA, sums);
-    bind(&c, DT_GRAPH_DBETA, sums + channels);
-    bind(&c, DT_GRAPH_COEF_A, unwanted);
-    bind(&c, DT_GRAPH_COEF_B, unwanted + channels);
-    bind(&c, DT_GRAPH_COEF_C, unwanted + 2 * channels);
+    dt_cuda_bind(&c, DT_GRAPH_DY, dy->data);
+    dt_cuda_bind(&c, DT_GRAPH_W, weights);
+    dt_cuda_bind(&c, DT_GRAPH_RAW, bn->x->raw.data);
+    dt_cuda_bind(&c, DT_GRAPH_MEAN, bn->mean);
+    dt_cuda_bind(&c, DT_GRAPH_INVSTD, bn->invstd);
+    dt_cuda_bind(&c, DT_GRAPH_GAMMA, bn->gamma);
+    dt_cuda_bind(&c, DT_GRAPH_BETA, bn->beta);
+    dt_cuda_bind(&c, DT_GRAPH_DX, dx->data);
+    dt_cuda_bind(&c, DT_GRAPH_DGAMMA, sums);
+    dt_cuda_bind(&c, DT_GRAPH_DBETA, sums + channels);
+    dt_cuda_bind(&c, DT_GRAPH_COEF_A, unwanted);
+    dt_cuda_bind(&c, DT_GRAPH_COEF_B, unwanted + channels);
+    dt_cuda_bind(&c, DT_GRAPH_COEF_C, unwanted + 2 * channels);
     return dt_cuda_plan_run(ck, &conv->plans[DT_CUDA_DATA_BN], c.tensors, c.n, err);
 }
 
@@ -156,12 +143,12 @@ dt_status dt_cuda_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_a
                                         float *dw, bool accumulate, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
-    call c = {.n = 0};
+    dt_cuda_call c = {.n = 0};
     int which = x->scale ? DT_CUDA_WEIGHTS_LAZY : DT_CUDA_WEIGHTS;
     void *target = dt_cuda_gradient_target(ck, dw, accumulate);
-    bind(&c, DT_GRAPH_X, x->raw.data);
-    bind(&c, DT_GRAPH_DY, dy->data);
-    bind(&c, DT_GRAPH_DW, target);
+    dt_cuda_bind(&c, DT_GRAPH_X, x->raw.data);
+    dt_cuda_bind(&c, DT_GRAPH_DY, dy->data);
+    dt_cuda_bind(&c, DT_GRAPH_DW, target);
     if (x->scale)
         DT_TRY(bind_prologue(ck, &c, x, err));
     DT_TRY(dt_cuda_plan_run(ck, &conv->plans[which], c.tensors, c.n, err));

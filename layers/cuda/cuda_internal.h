@@ -61,6 +61,19 @@ typedef struct dt_cuda_kernels {
     int64_t n_half_scales, max_half_scales;
 } dt_cuda_kernels;
 
+/* The tensors of one execution of a graph. */
+enum { DT_CUDA_MAX_BOUND = 32 };
+typedef struct dt_cuda_call {
+    dt_graph_binding tensors[DT_CUDA_MAX_BOUND];
+    int n;
+} dt_cuda_call;
+
+static inline void dt_cuda_bind(dt_cuda_call *c, int id, const void *data)
+{
+    assert(c->n < DT_CUDA_MAX_BOUND);
+    c->tensors[c->n++] = (dt_graph_binding){id, (void *)(uintptr_t)data}; /* inputs are only read */
+}
+
 static inline dt_cuda_kernels *dt_cuda(dt_kernels *k)
 {
     return (dt_cuda_kernels *)k;

@@ -50,6 +50,10 @@ typedef enum dt_graph_tensor_id {
     DT_GRAPH_COEF_A, /* [1, c, 1, 1] FP32: the gradient of raw is a * dz + b * raw + c */
     DT_GRAPH_COEF_B,
     DT_GRAPH_COEF_C,
+    DT_GRAPH_BRANCH,     /* inputs of a residual join, [n, c, h, w]: X is relu(SCALE * BRANCH + BIAS + SKIP) */
+    DT_GRAPH_SKIP,       /* or, with the next two, SKIP_SCALE * SKIP + SKIP_BIAS in place of SKIP */
+    DT_GRAPH_SKIP_SCALE, /* [1, c, 1, 1], as SCALE */
+    DT_GRAPH_SKIP_BIAS,
     DT_GRAPH_VIRTUAL = 100 /* and above: virtual tensors */
 } dt_graph_tensor_id;
 
@@ -100,8 +104,8 @@ typedef struct dt_graph_op {
     float alpha, beta;                      /* beta != 0: out0 is read too */
 } dt_graph_op;
 
-#define DT_GRAPH_MAX_TENSORS 20
-#define DT_GRAPH_MAX_OPS 8
+#define DT_GRAPH_MAX_TENSORS 48
+#define DT_GRAPH_MAX_OPS 16
 
 /* The operations are in an order in which they can be executed one by one. */
 typedef struct dt_graph {
@@ -127,7 +131,7 @@ double dt_graph_flops(const dt_graph *graph);
 /* Write the graph's key, for caches. Two graphs have the same key exactly if they differ at most in their
  * names. The key is a line of printable ASCII without spaces, made of every field, so it stays the same
  * between versions of dtrain as long as the graph does. */
-#define DT_GRAPH_KEY_BYTES 2048
+#define DT_GRAPH_KEY_BYTES 4096
 void dt_graph_key(const dt_graph *graph, char key[DT_GRAPH_KEY_BYTES]);
 
 /* Check a graph for mistakes of our own builders: unknown ids, a virtual tensor that no operation writes,
