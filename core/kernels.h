@@ -76,7 +76,8 @@ typedef enum dt_conv_fusion {
     DT_CONV_FUSE_BACKWARD_EPILOGUE = 1 << 2, /* conv_backward_data with `bn` */
     DT_CONV_FUSE_BACKWARD_ADD = 1 << 3,      /* conv_backward_data with `add` */
     DT_CONV_FUSE_WEIGHTS_PROLOGUE = 1 << 4,  /* conv_backward_weights reads a lazy x */
-    DT_CONV_FUSE_JOIN = 1 << 5               /* conv_forward_join, with sums */
+    DT_CONV_FUSE_JOIN = 1 << 5,              /* conv_forward_join, with sums */
+    DT_CONV_FUSE_BACKWARD_JOIN = 1 << 6      /* conv_backward_data_join */
 } dt_conv_fusion;
 
 /* BatchNorm forward in training (Ioffe and Szegedy 2015): m = count values per channel,
@@ -281,7 +282,7 @@ typedef struct dt_kernels_ops {
     int64_t (*residual_mask_bytes)(dt_kernels *k, const dt_tensor *y); /* 0: the backend reads y instead */
     dt_status (*residual_forward)(dt_kernels *k, const dt_act *branch, const dt_act *skip, const dt_tensor *y,
                                   void *mask, dt_error *err);
-    /* g = dy where y > 0 (from mask, or from y if mask is NULL), else 0; g may be dy. branch and skip (NULL: that input is not
+    /* g = dy where y > 0 (from mask or y), else 0; g may be dy. branch and skip (NULL: that input is not
      * normalised) have no relu; fills their sums from g. */
     dt_status (*residual_backward)(dt_kernels *k, const dt_tensor *dy, const dt_tensor *y, const void *mask,
                                    const dt_bn_backward *branch, const dt_bn_backward *skip,

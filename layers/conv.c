@@ -80,19 +80,18 @@ static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer *
         return dt_fail_memory(err, sizeof *layer, spec->name);
     dt_kernels *k = layer->head.kernels;
     const dt_tensor *x = &layer->head.inputs[0]->act.raw;
-    layer->desc =
-        (dt_conv_desc){.n = x->n,
-                       .c = x->c,
-                       .h = x->h,
-                       .w = x->w,
-                       .k = spec->channels,
-                       .r = spec->kernel,
-                       .s = spec->kernel,
-                       .stride = spec->stride,
-                       .pad = spec->pad,
-                       .for_training = dt_builder_training(b),
-                       .reads_image = spec->inputs[0] == 0,
-                       .input = input_form(layer->head.inputs[0])};
+    layer->desc = (dt_conv_desc){.n = x->n,
+                                 .c = x->c,
+                                 .h = x->h,
+                                 .w = x->w,
+                                 .k = spec->channels,
+                                 .r = spec->kernel,
+                                 .s = spec->kernel,
+                                 .stride = spec->stride,
+                                 .pad = spec->pad,
+                                 .for_training = dt_builder_training(b),
+                                 .reads_image = spec->inputs[0] == 0,
+                                 .input = input_form(layer->head.inputs[0])};
     layer->nth_reader = layer->head.inputs[0]->n_consumers;
     dt_status status = k->ops->conv_create(k, &layer->desc, &layer->conv, err);
     if (status == DT_OK) {

@@ -116,6 +116,7 @@ EXTRA_DIST += layers/README.md
 
 # The part of the cuda backend that does not depend on CUDA.
 layers_SOURCES += layers/cuda/conv_cuda.c
+layers_SOURCES += layers/cuda/conv_join_cuda.c
 layers_SOURCES += layers/cuda/conv_run_cuda.c
 layers_SOURCES += layers/cuda/cuda_internal.h
 layers_SOURCES += layers/cuda/fused_cuda.c
@@ -125,6 +126,8 @@ layers_SOURCES += layers/cuda/graph_build.c
 layers_SOURCES += layers/cuda/graph_build.h
 layers_SOURCES += layers/cuda/graph_conv.c
 layers_SOURCES += layers/cuda/graph_conv.h
+layers_SOURCES += layers/cuda/graph_residual.c
+layers_SOURCES += layers/cuda/graph_residual.h
 layers_SOURCES += layers/cuda/half_scales_cuda.c
 layers_SOURCES += layers/cuda/kernels_cuda.c
 layers_SOURCES += layers/cuda/kernels_cuda.h

@@ -3,6 +3,7 @@
  *   planned                                composed where the runner refuses it
  *   bnrelu + conv + sums, or conv + sums   conv; layers/conv.c materializes the normalised input and calls
  *                                          bn_sums
+ *   bn + add + relu + conv + sums          residual_forward and conv + sums (conv_join_cuda.c)
  *   dgrad + drelu + dbn                    dgrad; the BatchNorm calls bn_backward_reduce
  *   dgrad +=                               dgrad into spare memory, and an addition
  *   bnrelu + wgrad                         wgrad of the materialized input
@@ -179,7 +180,7 @@ static dt_status reserve_memory(dt_cuda_kernels *ck, const dt_conv *conv, dt_err
     DT_TRY(dt_cuda_reserve(ck, &ck->weights, dt_cuda_filter_elems(conv) * (int64_t)sizeof(float),
                            "a layer's weights", err));
     DT_TRY(
-        dt_cuda_reserve(ck, &ck->vectors, 3 * channels * (int64_t)sizeof(float), "vectors of channels", err));
+        dt_cuda_reserve(ck, &ck->vectors, 4 * channels * (int64_t)sizeof(float), "vectors of channels", err));
     if (ck->plan_only)
         return DT_OK;
     return dt_cuda_reserve(ck, &ck->reduction, dt_cuda_sums_scratch_bytes(channels), "sums", err);
@@ -188,13 +189,20 @@ static dt_status reserve_memory(dt_cuda_kernels *ck, const dt_conv *conv, dt_err
 static dt_status prepare(dt_cuda_kernels *ck, dt_conv *conv, dt_error *err)
 {
     const dt_conv_desc *d = &conv->desc;
-    bool lazy = ck->is_half && !d->reads_image && d->input != DT_CONV_INPUT_PLAIN,
+    bool joins = dt_cuda_conv_reads_join(d);
+    bool lazy = ck->is_half && !d->reads_image && d->input != DT_CONV_INPUT_PLAIN && !joins,
          plain = d->input != DT_CONV_INPUT_LAZY;
-    DT_TRY(plan_forward(ck, conv, lazy, plain, err));
     if (d->for_training)
         DT_TRY(plan_backward_weights(ck, conv, lazy, plain, err));
     if (d->for_training && !d->reads_image)
         DT_TRY(plan_backward_data(ck, conv, lazy, plain, err));
+    if (joins)
+        DT_TRY(dt_cuda_conv_plan_join(ck, conv, err));
+    const dt_cuda_plan *join = &conv->plans[DT_CUDA_FORWARD_JOIN];
+    if (!join->plan || (d->for_training && dt_cuda_plan_ms(ck, join) > 0))
+        DT_TRY(plan_forward(ck, conv, lazy, plain, err));
+    if (join->plan)
+        dt_cuda_conv_keep_join(ck, conv);
     return reserve_memory(ck, conv, err);
 }
 

@@ -1,17 +1,22 @@
 /* conv_run_cuda.c: executes a convolution's graphs. */
 #include "layers/cuda/cuda_internal.h"
 
-/* Bind x, and its SCALE and BIAS in 16 bits. */
-static dt_status bind_prologue(dt_cuda_kernels *ck, dt_cuda_call *c, const dt_act *x, dt_error *err)
+dt_status dt_cuda_bind_scales(dt_cuda_kernels *ck, dt_cuda_call *c, const dt_act *x, int scale_id,
+                              int bias_id, int nth, dt_error *err)
 {
     char *halves = NULL;
+    DT_TRY(dt_cuda_half_scales_get(ck, x, nth, &halves, err));
+    dt_cuda_bind(c, scale_id, halves);
+    dt_cuda_bind(c, bias_id, halves + x->raw.c * (int64_t)sizeof(uint16_t));
+    return DT_OK;
+}
+
+static dt_status bind_prologue(dt_cuda_kernels *ck, dt_cuda_call *c, const dt_act *x, dt_error *err)
+{
     if (!x->relu)
         return dt_fail(err, DT_ERR_UNSUPPORTED,
                        "convolution: the GPU's prologue has a ReLU, and this BatchNorm has none");
-    DT_TRY(dt_cuda_half_scales_get(ck, x->scale, x->bias, x->raw.c, &halves, err));
-    dt_cuda_bind(c, DT_GRAPH_SCALE, halves);
-    dt_cuda_bind(c, DT_GRAPH_BIAS, halves + x->raw.c * (int64_t)sizeof(uint16_t));
-    return DT_OK;
+    return dt_cuda_bind_scales(ck, c, x, DT_GRAPH_SCALE, DT_GRAPH_BIAS, 0, err);
 }
 
 /* The plan with sums if the caller wants them or if there is no other plan. */
@@ -22,11 +27,10 @@ static int forward_plan(const dt_conv *conv, bool lazy, bool sums)
     return conv->plans[without].plan && (!sums || !conv->plans[with].plan) ? without : with;
 }
 
-/* Memory for sums that the caller does not want. It must not overlap scale and bias in 16 bits, which may lie
- * at the beginning of `vectors`. */
-static float *unwanted_sums(const dt_cuda_kernels *ck, const dt_conv *conv)
+/* They must not overlap scales and biases in 16 bits, which may lie at the beginning of `vectors`. */
+float *dt_cuda_unwanted_sums(const dt_cuda_kernels *ck, const dt_conv *conv)
 {
-    return (float *)ck->vectors.data + (conv->desc.c > conv->desc.k ? conv->desc.c : conv->desc.k);
+    return (float *)ck->vectors.data + 2 * (conv->desc.c > conv->desc.k ? conv->desc.c : conv->desc.k);
 }
 
 dt_status dt_cuda_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, const float *w,
@@ -44,7 +48,7 @@ dt_status dt_cuda_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, co
     if (x->scale)
         DT_TRY(bind_prologue(ck, &c, x, err));
     if (has_sums) {
-        float *sum = sums ? sums : unwanted_sums(ck, conv);
+        float *sum = sums ? sums : dt_cuda_unwanted_sums(ck, conv);
         dt_cuda_bind(&c, DT_GRAPH_SUM, sum);
         dt_cuda_bind(&c, DT_GRAPH_SUMSQ, sum + conv->desc.k);
     }

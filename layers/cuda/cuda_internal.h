@@ -151,11 +151,11 @@ dt_status dt_cuda_record_step(dt_kernels *k, dt_step_state *state, const dt_loss
 dt_status dt_cuda_half_scales_reserve(dt_cuda_kernels *ck, int64_t c, dt_error *err);
 void dt_cuda_half_scales_unreserve(dt_cuda_kernels *ck, int64_t c); /* after the convolution is destroyed */
 void dt_cuda_half_scales_destroy(dt_cuda_kernels *ck);
-/* put: where bn_finalize has to write the pair (NULL: no space, not needed). get: where a prologue reads it.
- * A pair that bn_finalize has not written is converted now, into ck->vectors. */
+/* put: where bn_finalize has to write the pair (NULL: no space, not needed). get: where a prologue reads that of
+ * x. A pair that bn_finalize has not written is converted now, into the nth place (0 or 1) of ck->vectors. */
 void *dt_cuda_half_scales_put(dt_cuda_kernels *ck, const float *scale, const float *bias, int64_t c);
-dt_status dt_cuda_half_scales_get(dt_cuda_kernels *ck, const float *scale, const float *bias, int64_t c,
-                                  char **halves, dt_error *err);
+dt_status dt_cuda_half_scales_get(dt_cuda_kernels *ck, const dt_act *x, int nth, char **halves,
+                                  dt_error *err);
 
 /* conv_cuda.c, conv_run_cuda.c: a convolution's graphs. Convolutions of equal desc are one object. */
 enum {
@@ -163,6 +163,7 @@ enum {
     DT_CUDA_FORWARD_SUMS,
     DT_CUDA_FORWARD_LAZY,
     DT_CUDA_FORWARD_LAZY_SUMS,
+    DT_CUDA_FORWARD_JOIN,
     DT_CUDA_DATA,
     DT_CUDA_DATA_ADD,
     DT_CUDA_DATA_BN,
@@ -195,6 +196,20 @@ dt_status dt_cuda_conv_backward_data(dt_kernels *k, dt_conv *conv, const dt_tens
                                      dt_error *err);
 dt_status dt_cuda_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy,
                                         float *dw, bool accumulate, dt_error *err);
+/* Bind scale and bias of a lazy x in 16 bits; nth as in half_scales_get. */
+dt_status dt_cuda_bind_scales(dt_cuda_kernels *ck, dt_cuda_call *c, const dt_act *x, int scale_id,
+                              int bias_id, int nth, dt_error *err);
+/* Memory for sums that the caller of a convolution does not want. */
+float *dt_cuda_unwanted_sums(const dt_cuda_kernels *ck, const dt_conv *conv);
+
+/* conv_join_cuda.c. plan_join: request the graph with the join. keep_join: once the other graphs are planned, keep
+ * it if it is not slower than what it replaces, and set its bits of conv_fusions. */
+bool dt_cuda_conv_reads_join(const dt_conv_desc *desc);
+dt_status dt_cuda_conv_plan_join(dt_cuda_kernels *ck, dt_conv *conv, dt_error *err);
+void dt_cuda_conv_keep_join(dt_cuda_kernels *ck, dt_conv *conv);
+dt_status dt_cuda_conv_forward_join(dt_kernels *k, dt_conv *conv, const dt_act *branch, const dt_act *skip,
+                                    const dt_tensor *x, const float *w, const dt_tensor *y, void *sums,
+                                    dt_error *err);
 
 /* linear_cuda.c */
 enum { DT_CUDA_LINEAR_FORWARD, DT_CUDA_LINEAR_DATA, DT_CUDA_LINEAR_WEIGHTS, DT_CUDA_LINEAR_N_PLANS };

@@ -50,9 +50,8 @@ typedef enum dt_graph_tensor_id {
     DT_GRAPH_COEF_A, /* [1, c, 1, 1] FP32: the gradient of raw is a * dz + b * raw + c */
     DT_GRAPH_COEF_B,
     DT_GRAPH_COEF_C,
-    DT_GRAPH_BRANCH,     /* inputs of a residual join, [n, c, h, w]: X is relu(SCALE * BRANCH + BIAS + SKIP) */
-    DT_GRAPH_SKIP,       /* or, with the next two, SKIP_SCALE * SKIP + SKIP_BIAS in place of SKIP */
-    DT_GRAPH_SKIP_SCALE, /* [1, c, 1, 1], as SCALE */
+    DT_GRAPH_SKIP,       /* the second input of a residual join, whose first is RAW, normalised */
+    DT_GRAPH_SKIP_SCALE, /* [1, c, 1, 1], as SCALE and BIAS, where the skip is normalised lazily */
     DT_GRAPH_SKIP_BIAS,
     DT_GRAPH_VIRTUAL = 100 /* and above: virtual tensors */
 } dt_graph_tensor_id;

@@ -65,6 +65,13 @@ int dt_graph_add_conv(dt_graph *g, const dt_conv_desc *d, dt_graph_op_kind kind,
     return out;
 }
 
+void dt_graph_add_sums(dt_graph *g, const dt_conv_desc *d, int y)
+{
+    dt_graph_add_op(g, DT_GRAPH_OP_CHANNEL_SUMS, y, DT_GRAPH_NONE,
+                    dt_graph_add_vector(g, d->k, DT_GRAPH_SUM, DT_F32, true));
+    g->ops[g->n_ops - 1].out[1] = dt_graph_add_vector(g, d->k, DT_GRAPH_SUMSQ, DT_F32, true);
+}
+
 void dt_graph_add_bn_inputs(dt_graph *g, const dt_conv_desc *d, const dt_graph_bn *bn)
 {
     const int vectors[] = {bn->mean, bn->invstd, bn->gamma, bn->beta};

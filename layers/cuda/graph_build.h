@@ -23,6 +23,9 @@ int dt_graph_add_op(dt_graph *g, dt_graph_op_kind kind, int in0, int in1, int ou
 int dt_graph_add_conv(dt_graph *g, const dt_conv_desc *desc, dt_graph_op_kind kind, int in0, int in1, int out,
                       float beta);
 
+/* SUM and SUMSQ of the convolution's output y. */
+void dt_graph_add_sums(dt_graph *g, const dt_conv_desc *desc, int y);
+
 /* The tensors of one BatchNorm: raw and the vectors that backward reads and writes. */
 typedef struct dt_graph_bn {
     int raw, mean, invstd, gamma, beta;        /* inputs */

@@ -26,11 +26,8 @@ void dt_graph_conv_forward(const dt_conv_desc *d, dt_dtype dtype, bool prologue,
     int v = add_prologue(g, d, prologue);
     int w = dt_graph_add_w(g, d, DT_GRAPH_W, false), y = dt_graph_add_y(g, d, DT_GRAPH_Y, true);
     dt_graph_add_conv(g, d, DT_GRAPH_OP_CONV_FORWARD, v, w, y, 0.0f);
-    if (!sums)
-        return;
-    dt_graph_add_op(g, DT_GRAPH_OP_CHANNEL_SUMS, y, DT_GRAPH_NONE,
-                    dt_graph_add_vector(g, d->k, DT_GRAPH_SUM, DT_F32, true));
-    g->ops[g->n_ops - 1].out[1] = dt_graph_add_vector(g, d->k, DT_GRAPH_SUMSQ, DT_F32, true);
+    if (sums)
+        dt_graph_add_sums(g, d, y);
 }
 
 void dt_graph_conv_backward_data(const dt_conv_desc *d, dt_dtype dtype, bool accumulate, dt_graph *g)

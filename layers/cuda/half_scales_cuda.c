@@ -80,15 +80,15 @@ void *dt_cuda_half_scales_put(dt_cuda_kernels *ck, const float *scale, const flo
     return halves;
 }
 
-dt_status dt_cuda_half_scales_get(dt_cuda_kernels *ck, const float *scale, const float *bias, int64_t c,
-                                  char **halves, dt_error *err)
+dt_status dt_cuda_half_scales_get(dt_cuda_kernels *ck, const dt_act *x, int nth, char **halves, dt_error *err)
 {
-    *halves = find(ck, scale, bias, c);
+    const int64_t c = x->raw.c;
+    *halves = find(ck, x->scale, x->bias, c);
     if (*halves)
         return DT_OK;
-    *halves = ck->vectors.data;
-    DT_CUDA_LAUNCH("scale in 16 bits", dt_cuda_values_cast(ck->stream, scale, c, ck->base.dtype, *halves));
-    DT_CUDA_LAUNCH("bias in 16 bits", dt_cuda_values_cast(ck->stream, bias, c, ck->base.dtype,
+    *halves = ck->vectors.data + nth * pair_bytes(c);
+    DT_CUDA_LAUNCH("scale in 16 bits", dt_cuda_values_cast(ck->stream, x->scale, c, ck->base.dtype, *halves));
+    DT_CUDA_LAUNCH("bias in 16 bits", dt_cuda_values_cast(ck->stream, x->bias, c, ck->base.dtype,
                                                           *halves + c * (int64_t)sizeof(uint16_t)));
     return DT_OK;
 }

@@ -56,6 +56,7 @@ static const dt_kernels_ops ops = {
     .conv_weights_order = dt_cuda_conv_weights_order,
     .conv_weights_changed = dt_cuda_conv_weights_changed,
     .conv_forward = dt_cuda_conv_forward,
+    .conv_forward_join = dt_cuda_conv_forward_join,
     .conv_backward_data = dt_cuda_conv_backward_data,
     .conv_backward_weights = dt_cuda_conv_backward_weights,
     .bn_sums_bytes = dt_cuda_op_bn_sums_bytes,
