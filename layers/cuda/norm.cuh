@@ -63,12 +63,20 @@ static __device__ __forceinline__ void dt_norm_sums_load(dt_norm_sums &sums, con
     dt_load8<float>(norm.mean + channel, sums.mean);
 }
 
+/* Whether the ReLU passed channel i of the raw value v. Both sides are computed: || would become a branch for
+ * each element. */
+static __device__ __forceinline__ bool dt_norm_passes(const dt_norm_sums &sums, bool relu, float v, int i)
+{
+    const bool is_positive = dt_act_passes(v, sums.scale[i], sums.bias[i]);
+    return static_cast<int>(!relu) | static_cast<int>(is_positive);
+}
+
 /* Set the gradient g to 0 where the activation's ReLU passed nothing. v: the raw values. */
 static __device__ __forceinline__ void dt_norm_mask(const dt_norm_sums &sums, const float v[8], float g[8])
 {
     DT_UNROLL_ALL
     for (int i = 0; i < 8; i++)
-        g[i] = !sums.relu || dt_act_passes(v[i], sums.scale[i], sums.bias[i]) ? g[i] : 0.0F;
+        g[i] = dt_norm_passes(sums, sums.relu, v[i], i) ? g[i] : 0.0F;
 }
 
 /* Add the gradient g of one pixel, in the values that are stored. */
@@ -89,7 +97,7 @@ static __device__ __forceinline__ void dt_norm_mask_and_add(dt_norm_sums &sums, 
 {
     DT_UNROLL_ALL
     for (int i = 0; i < 8; i++) {
-        g[i] = !relu || dt_act_passes(v[i], sums.scale[i], sums.bias[i]) ? g[i] : 0.0F;
+        g[i] = dt_norm_passes(sums, relu, v[i], i) ? g[i] : 0.0F;
         sums.dbeta[i] += g[i];
         sums.dgamma[i] += g[i] * (v[i] - sums.mean[i]);
     }

@@ -1,5 +1,5 @@
-/* How many blocks the kernels of layers/cuda have on a GPU with 132 multiprocessors (H100, H200). Launches are
- * recorded and do not run. */
+/* How many blocks the kernels of layers/cuda have on a GPU with 132 multiprocessors (H100, H200). Launches
+ * are recorded and do not run. */
 #include "layers/cuda/launch.h"
 #include "tests/emulator/emulator.h"
 #include "tests/testing.h"
@@ -80,8 +80,8 @@ typedef struct expected {
     unsigned rows, pieces;  /* the grid */
 } expected;
 
-/* A grid has up to 4 times the blocks that the GPU holds at once, or 2 times where the kernel computes sums, and
- * at least 8 rows a thread. */
+/* A grid has up to 4 times the blocks that the GPU holds at once, or 2 times where the kernel computes sums,
+ * and at least 8 rows a thread. */
 static void a_grid_has_several_times_the_blocks_that_fit(void)
 {
     static const expected rows[] = {
@@ -120,8 +120,9 @@ static void a_grid_has_several_times_the_blocks_that_fit(void)
     }
 }
 
-/* The 396 blocks that the GPU holds are divided among the 8 pieces of a row of 2048 channels: 49 for each, rounded
- * down. With 50, 4 of the 400 blocks would begin when all others end. Small tensors have fewer blocks. */
+/* The 396 blocks that the GPU holds are divided among the 8 pieces of a row of 2048 channels: 49 for each,
+ * rounded down. With 50, 4 of the 400 blocks would begin when all others end. Small tensors have fewer
+ * blocks. */
 static void blocks_that_fit_at_once_are_rounded_down(void)
 {
     static const unsigned expected_rows[] = {32, 49, 49, 49, 98, 98, 196};
