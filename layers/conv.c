@@ -6,8 +6,8 @@
  *
  * Where the backend can (conv_fusions), the convolution reads x lazily normalised and computes the BatchNorm
  * sums of y, and the first convolution that reads a residual join's output computes that output as well (the
- * join is deferred). Where it cannot, this file calls plain operations of the same interface, which make passes of
- * their own through scratch memory. */
+ * join is deferred). Where it cannot, this file calls plain operations of the same interface, which make
+ * passes of their own through scratch memory. */
 #include "core/base/alloc.h"
 #include "core/layer.h"
 
@@ -185,10 +185,9 @@ static int64_t forward_macs(const dt_layer *base)
     return d->n * d->k * dt_conv_out_h(d) * dt_conv_out_w(d) * d->c * d->r * d->s;
 }
 
-/* Forward reads x and w and writes y; with the join that makes x, it reads the join's two inputs and writes x.
- * Backward reads x and dy for dw, and dy and w for dx. It also reads dx
- * where an earlier reader of x has written it, and x where it reduces the gradient of the BatchNorm before
- * it. Operations that are not fused add passes of their own. */
+/* Forward reads x and w and writes y; with the join that makes x, it reads the join's two inputs and writes
+ * x. Backward reads x and dy for dw, and dy and w for dx. It also reads dx where an earlier reader of x has
+ * written it, and x where it reduces the gradient of the BatchNorm before it. Operations that are not fused add passes of their own. */
 static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
 {
     const conv_layer *layer = (const conv_layer *)base;

@@ -1,5 +1,7 @@
 #include "tests/resnet_convs.h"
 
+#include "layers/cuda/graph_residual.h"
+
 #include <string.h>
 
 /* From table 1 of He et al. 2016: input channels, height and width, filters, kernel, stride; the
@@ -79,6 +81,10 @@ void dt_conv_graph(const dt_conv_desc *d, dt_dtype dtype, dt_conv_graph_kind kin
     case DT_CONV_GRAPH_PROLOGUE_FORWARD_SUMS:
         dt_graph_conv_forward(d, dtype, true, true, g);
         break;
+    case DT_CONV_GRAPH_FORWARD_JOIN:
+    case DT_CONV_GRAPH_FORWARD_JOIN_LAZY:
+        dt_graph_conv_forward_join(d, dtype, kind == DT_CONV_GRAPH_FORWARD_JOIN_LAZY, g);
+        break;
     case DT_CONV_GRAPH_DATA:
         dt_graph_conv_backward_data(d, dtype, false, g);
         break;
@@ -101,8 +107,16 @@ void dt_conv_graph(const dt_conv_desc *d, dt_dtype dtype, dt_conv_graph_kind kin
 
 const char *dt_conv_graph_name(dt_conv_graph_kind kind)
 {
-    static const char *const names[] = {"conv",        "conv+sums", "bnrelu+conv",     "bnrelu+conv+sums",
-                                        "dgrad",       "dgrad+=",   "dgrad+drelu+dbn", "wgrad",
+    static const char *const names[] = {"conv",
+                                        "conv+sums",
+                                        "bnrelu+conv",
+                                        "bnrelu+conv+sums",
+                                        "bn+add+relu+conv+sums",
+                                        "bn+bn+add+relu+conv+sums",
+                                        "dgrad",
+                                        "dgrad+=",
+                                        "dgrad+drelu+dbn",
+                                        "wgrad",
                                         "bnrelu+wgrad"};
     return names[kind];
 }

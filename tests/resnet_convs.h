@@ -12,6 +12,8 @@ typedef enum dt_conv_graph_kind {
     DT_CONV_GRAPH_FORWARD_SUMS,
     DT_CONV_GRAPH_PROLOGUE_FORWARD,
     DT_CONV_GRAPH_PROLOGUE_FORWARD_SUMS,
+    DT_CONV_GRAPH_FORWARD_JOIN,      /* the skip is plain */
+    DT_CONV_GRAPH_FORWARD_JOIN_LAZY, /* the skip is normalised */
     DT_CONV_GRAPH_DATA,
     DT_CONV_GRAPH_DATA_ADD,
     DT_CONV_GRAPH_DATA_BN,

@@ -1,7 +1,7 @@
 /* conv_join_cuda.c: a convolution's forward graph that includes the residual join it reads. Where the runner
- * refuses the graph, layers/add.c runs residual_forward, and the convolution reads its output. The graph writes no
- * mask, so in training it is used only where backward needs none: reading x instead would cost what the graph
- * saves. */
+ * refuses the graph, layers/add.c runs residual_forward, and the convolution reads its output. The graph
+ * writes no mask, so in training it is used only where backward needs none: if residual_backward read x in
+ * place of the mask, it would move nearly the bytes that the graph saves. */
 #include "layers/cuda/cuda_internal.h"
 #include "layers/cuda/graph_residual.h"
 

@@ -151,8 +151,9 @@ dt_status dt_cuda_record_step(dt_kernels *k, dt_step_state *state, const dt_loss
 dt_status dt_cuda_half_scales_reserve(dt_cuda_kernels *ck, int64_t c, dt_error *err);
 void dt_cuda_half_scales_unreserve(dt_cuda_kernels *ck, int64_t c); /* after the convolution is destroyed */
 void dt_cuda_half_scales_destroy(dt_cuda_kernels *ck);
-/* put: where bn_finalize has to write the pair (NULL: no space, not needed). get: where a prologue reads that of
- * x. A pair that bn_finalize has not written is converted now, into the nth place (0 or 1) of ck->vectors. */
+/* put: where bn_finalize has to write the pair (NULL: no space, not needed). get: where a prologue reads that
+ * of x. A pair that bn_finalize has not written is converted now, into the nth place (0 or 1) of
+ * ck->vectors. */
 void *dt_cuda_half_scales_put(dt_cuda_kernels *ck, const float *scale, const float *bias, int64_t c);
 dt_status dt_cuda_half_scales_get(dt_cuda_kernels *ck, const dt_act *x, int nth, char **halves,
                                   dt_error *err);
@@ -202,8 +203,8 @@ dt_status dt_cuda_bind_scales(dt_cuda_kernels *ck, dt_cuda_call *c, const dt_act
 /* Memory for sums that the caller of a convolution does not want. */
 float *dt_cuda_unwanted_sums(const dt_cuda_kernels *ck, const dt_conv *conv);
 
-/* conv_join_cuda.c. plan_join: request the graph with the join. keep_join: once the other graphs are planned, keep
- * it if it is not slower than what it replaces, and set its bits of conv_fusions. */
+/* conv_join_cuda.c. plan_join: request the graph with the join. keep_join: once the other graphs are planned,
+ * keep it if it is not slower than what it replaces, and set its bits of conv_fusions. */
 bool dt_cuda_conv_reads_join(const dt_conv_desc *desc);
 dt_status dt_cuda_conv_plan_join(dt_cuda_kernels *ck, dt_conv *conv, dt_error *err);
 void dt_cuda_conv_keep_join(dt_cuda_kernels *ck, dt_conv *conv);

@@ -4,6 +4,7 @@
  * In FP32 only the results are rounded, so a tolerance of 1e-5 of the largest value distinguishes a right
  * graph from a wrong one. */
 #include "layers/cuda/graph_conv.h"
+#include "layers/cuda/graph_residual.h"
 #include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #include "tests/emulated/device_emulated.h"
@@ -165,6 +166,38 @@ static void check_forward(problem *p, bool prologue, bool sums)
     }
 }
 
+/* The branch is p->raw; the graph writes p->x. */
+static void check_forward_join(problem *p, bool skip_is_lazy)
+{
+    dt_graph graph;
+    double sums[2 * K];
+    pair skip = pair_of(N, C, H, W);
+    dt_tensor x = tensor(&p->x), y = tensor(&p->y);
+    const dt_act branch = {.raw = tensor(&p->raw), .scale = p->v[0].nchw, .bias = p->v[1].nchw},
+                 other = {.raw = tensor(&skip),
+                          .scale = skip_is_lazy ? p->v[2].nchw : NULL,
+                          .bias = skip_is_lazy ? p->v[3].nchw : NULL},
+                 plain = {.raw = x};
+    const dt_graph_binding tensors[] = {
+        {DT_GRAPH_RAW, p->raw.nhwc},       {DT_GRAPH_SCALE, p->v[0].nhwc},
+        {DT_GRAPH_BIAS, p->v[1].nhwc},     {DT_GRAPH_SKIP, skip.nhwc},
+        {DT_GRAPH_X, p->x.nhwc},           {DT_GRAPH_W, p->w.nhwc},
+        {DT_GRAPH_Y, p->y.nhwc},           {DT_GRAPH_SUM, p->v[6].nhwc},
+        {DT_GRAPH_SUMSQ, p->v[7].nhwc},    {DT_GRAPH_SKIP_SCALE, p->v[2].nhwc},
+        {DT_GRAPH_SKIP_BIAS, p->v[3].nhwc}};
+    dt_graph_conv_forward_join(&p->desc, DT_F32, skip_is_lazy, &graph);
+    DT_REQUIRE_MSG(execute(&graph, tensors, skip_is_lazy ? 11 : 9) == DT_OK, "%s", err.message);
+    DT_REQUIRE(ref->ops->residual_forward(ref, &branch, &other, &x, NULL, &err) == DT_OK);
+    DT_REQUIRE(ref->ops->conv_forward(ref, p->conv, &plain, p->w.nchw, &y, sums, &err) == DT_OK);
+    check(&p->x);
+    check(&p->y);
+    for (int i = 0; i < K; i++) {
+        DT_CHECK_CLOSE((double)p->v[6].nhwc[i], sums[i], 1e-3);
+        DT_CHECK_CLOSE((double)p->v[7].nhwc[i] / sums[K + i], 1.0, TOLERANCE);
+    }
+    pair_free(&skip);
+}
+
 static void check_backward_data(problem *p, bool accumulate)
 {
     dt_graph graph;
@@ -247,6 +280,8 @@ static void every_graph_agrees_with_ref(void)
         problem p = problem_of(windows[i][0], windows[i][1], windows[i][2]);
         for (int form = 0; form < 4; form++)
             check_forward(&p, form & 1, form & 2);
+        for (int form = 0; form < 2; form++)
+            check_forward_join(&p, form);
         for (int form = 0; form < 2; form++)
             check_backward_data(&p, form);
         check_backward_data_bn(&p);

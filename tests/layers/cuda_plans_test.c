@@ -58,14 +58,20 @@ static bool has_plan(dt_graph_runner *runner, const dt_graph *graph, char why[DT
 }
 
 /* Which graphs cuDNN 9.19 has in FP16 (layers/cuda/README.md). T4 has no fused graph; no GPU has one for the
- * stem; sm_90 has no scale, bias and ReLU before a convolution without sums. */
+ * stem; sm_90 has no scale, bias and ReLU before a convolution without sums. Only sm_90 has a join in
+ * forward, before a 1x1 convolution of stride 1. */
 static bool is_expected(const char *gpu, int conv, dt_conv_graph_kind kind, dt_dtype dtype)
 {
     bool is_fused = kind != DT_CONV_GRAPH_FORWARD && kind != DT_CONV_GRAPH_DATA &&
                     kind != DT_CONV_GRAPH_DATA_ADD && kind != DT_CONV_GRAPH_WEIGHTS;
     if (!is_fused)
         return dtype != DT_BF16 || strcmp(gpu, "t4") != 0;
-    if (kind == DT_CONV_GRAPH_PROLOGUE_FORWARD && (strcmp(gpu, "h200") == 0 || strcmp(gpu, "h100") == 0))
+    bool is_sm_90 = strcmp(gpu, "h200") == 0 || strcmp(gpu, "h100") == 0;
+    dt_conv_desc d = dt_resnet_conv(conv, 1);
+    if (kind == DT_CONV_GRAPH_PROLOGUE_FORWARD && is_sm_90)
+        return false;
+    if ((kind == DT_CONV_GRAPH_FORWARD_JOIN || kind == DT_CONV_GRAPH_FORWARD_JOIN_LAZY) &&
+        (!is_sm_90 || d.r != 1 || d.stride != 1))
         return false;
     return dtype == DT_F16 && conv != 0 && strcmp(gpu, "t4") != 0;
 }
