@@ -103,8 +103,8 @@ typedef struct dt_param_request {
     float **value, **grad; /* the builder sets them before bind: [n_elems] device memory, owned by the net */
 } dt_param_request;
 
-/* Functions of the builder, for create and complete. Pointers to memory (`where`) are set before bind; the net
- * owns the memory. All return DT_ERR_MEMORY when out of host memory. */
+/* Functions of the builder, for create and complete. Pointers to memory (`where`) are set before bind; the
+ * net owns the memory. All return DT_ERR_MEMORY when out of host memory. */
 
 dt_status dt_builder_param(dt_net_builder *b, const dt_param_request *request, dt_error *err);
 /* Device memory that the layer keeps for the life of the net, for vectors per channel. */

@@ -187,7 +187,8 @@ static int64_t forward_macs(const dt_layer *base)
 
 /* Forward reads x and w and writes y; with the join that makes x, it reads the join's two inputs and writes
  * x. Backward reads x and dy for dw, and dy and w for dx. It also reads dx where an earlier reader of x has
- * written it, and x where it reduces the gradient of the BatchNorm before it. Operations that are not fused add passes of their own. */
+ * written it, and x where it reduces the gradient of the BatchNorm before it. Operations
+ * that are not fused add passes of their own. */
 static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
 {
     const conv_layer *layer = (const conv_layer *)base;
