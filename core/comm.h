@@ -65,7 +65,12 @@ struct dt_comm {
     int local_rank, local_size; /* on this host */
     int64_t step;               /* the trainer's current step, for messages; 1 is the first */
     char host[64];
-    char detail[128]; /* for the start table: "Open MPI 4.1.4, thread level funneled" */
+    char detail[160]; /* for the start table: "Open MPI 4.1.4, thread level funneled" */
+    /* Whoever holds captured graphs with sums sets these, and unsets them before it ends. A communicator that
+     * aborts calls drop_graphs(drop_graphs_context) from a thread of its own, to have the graphs destroyed;
+     * the communicator cannot be used any more. NULL: there are none. */
+    void (*drop_graphs)(void *context);
+    void *drop_graphs_context;
 };
 
 /* Whether an operation that failed with `status` has left the device in the middle of a collective. The

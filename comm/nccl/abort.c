@@ -1,4 +1,9 @@
-/* abort.c: abort NCCL from a thread of its own, because ncclCommAbort may hang with the device. */
+/* abort.c: abort NCCL from a thread of its own, because ncclCommAbort may hang with the device.
+ *
+ * A captured graph that has sums keeps a reference to the communicator, and ncclCommAbort returns only when
+ * there are none. It ends the kernels that hang first. So the graphs are destroyed while it waits, by another
+ * thread: destroying a graph that the device executes may last until the kernels have ended.
+ */
 #include "comm/nccl/internal.h"
 
 #include "core/base/clock.h"
@@ -13,16 +18,36 @@ static void *abort_thread(void *context)
     return NULL;
 }
 
-void dt_nccl_abort(dt_comm_nccl *c)
+static void *drop_thread(void *context)
+{
+    dt_comm_nccl *c = context;
+    c->head.drop_graphs(c->head.drop_graphs_context);
+    atomic_store(&c->graphs_dropped, true);
+    return NULL;
+}
+
+/* Run the function in a thread, or at once where no thread can be created. */
+static void run_apart(void *(*function)(void *context), dt_comm_nccl *c)
 {
     pthread_t thread;
-    if (!c->handle || atomic_exchange(&c->abort_begun, true))
+    if (pthread_create(&thread, NULL, function, c) == 0)
+        pthread_detach(thread);
+    else
+        (void)function(c);
+}
+
+void dt_nccl_abort(dt_comm_nccl *c, bool drop_graphs)
+{
+    if (!c->handle)
         return;
-    if (pthread_create(&thread, NULL, abort_thread, c) != 0) {
-        abort_thread(c);
-        return;
-    }
-    pthread_detach(thread);
-    for (double end_s = dt_clock_s() + ABORT_S; !atomic_load(&c->aborted) && dt_clock_s() < end_s;)
-        dt_clock_sleep_s(1e-3);
+    const bool first = !atomic_exchange(&c->abort_begun, true);
+    const bool drops = drop_graphs && c->head.drop_graphs;
+    if (first)
+        run_apart(abort_thread, c);
+    if (drops)
+        run_apart(drop_thread, c);
+    for (double end_s = dt_clock_s() + ABORT_S; (first || drops) && dt_clock_s() < end_s;
+         dt_clock_sleep_s(1e-3))
+        if (atomic_load(&c->aborted) && (!drops || atomic_load(&c->graphs_dropped)))
+            break;
 }

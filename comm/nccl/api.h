@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/tensor.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct dt_nccl_id {
@@ -18,7 +19,7 @@ typedef struct dt_nccl_id {
 } dt_nccl_id;
 
 /* Values of ncclResult_t that comm/nccl distinguishes. */
-enum { DT_NCCL_SUCCESS = 0, DT_NCCL_REMOTE_ERROR = 6, DT_NCCL_IN_PROGRESS = 7 };
+enum { DT_NCCL_SUCCESS = 0, DT_NCCL_SYSTEM_ERROR = 2, DT_NCCL_REMOTE_ERROR = 6, DT_NCCL_IN_PROGRESS = 7 };
 
 /* A count that the device increments when it reaches a point of its stream, for the host to poll. */
 typedef struct dt_nccl_mark {
@@ -30,15 +31,16 @@ typedef struct dt_nccl_api {
     /* -- NCCL; results as ncclResult_t ------------------------------------------------------------------- */
     int (*version)(int *version); /* 22809 for 2.28.9 */
     int (*unique_id)(dt_nccl_id *id);
-    /* Create a communicator on the calling thread's current GPU. Nonblocking: it is ready when async_error no
-     * longer gives DT_NCCL_IN_PROGRESS. */
-    int (*init)(void **handle, int size, const dt_nccl_id *id, int rank);
+    /* Create a communicator on the calling thread's current GPU. It is ready when async_error no longer gives
+     * DT_NCCL_IN_PROGRESS. `blocking`: it is ready when the call returns, and so is the work of each later
+     * call; nothing gives DT_NCCL_IN_PROGRESS. */
+    int (*init)(void **handle, int size, const dt_nccl_id *id, int rank, bool blocking);
     int (*async_error)(void *handle, int *result);
     /* Enqueue the sum of n values of F32, F16 or BF16 (device memory); `to` may be `from`. After
      * DT_NCCL_IN_PROGRESS the caller must enqueue nothing on the stream until async_error gives something
      * else. */
     int (*all_reduce)(void *handle, const void *from, void *to, int64_t n, dt_dtype dtype, void *stream);
-    int (*finalize)(void *handle); /* nonblocking, as init */
+    int (*finalize)(void *handle); /* waits for all ranks, as init does */
     int (*destroy)(void *handle);
     /* End kernels that wait for other ranks, and free the communicator. Any thread may call it. */
     int (*abort)(void *handle);

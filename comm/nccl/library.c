@@ -30,6 +30,7 @@ static const dt_shared_library library = {
 
 _Static_assert(sizeof(dt_nccl_id) == sizeof(ncclUniqueId), "the same bytes");
 _Static_assert((int)DT_NCCL_SUCCESS == (int)ncclSuccess &&
+                   (int)DT_NCCL_SYSTEM_ERROR == (int)ncclSystemError &&
                    (int)DT_NCCL_REMOTE_ERROR == (int)ncclRemoteError &&
                    (int)DT_NCCL_IN_PROGRESS == (int)ncclInProgress,
                "ncclResult_t");
@@ -67,12 +68,12 @@ static int unique_id(dt_nccl_id *id)
     return (int)result;
 }
 
-static int init(void **handle, int size, const dt_nccl_id *id, int rank)
+static int init(void **handle, int size, const dt_nccl_id *id, int rank, bool blocking)
 {
     ncclComm_t comm = NULL;
     ncclUniqueId copy;
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-    config.blocking = 0; /* calls return at once, so that comm/nccl can wait with a deadline */
+    config.blocking = blocking; /* 0: calls return at once, so that comm/nccl can wait with a deadline */
     memcpy(&copy, id, sizeof copy);
     ncclResult_t result = opened.ncclCommInitRankConfig(&comm, size, copy, rank, &config);
     *handle = comm;

@@ -1,6 +1,7 @@
 /* nccl.c: start and end of NCCL, and the collectives that the other communicator does. */
 #include "comm/nccl/internal.h"
 
+#include "comm/nccl/environment.h"
 #include "comm/nccl/network.h"
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
@@ -84,12 +85,18 @@ static dt_status progress(dt_comm *comm, dt_error *err)
 static void abort_job(dt_comm *comm, int exit_code)
 {
     dt_comm *host = mine(comm)->host;
-    dt_nccl_abort(mine(comm));
+    dt_nccl_abort(mine(comm), true);
     host->ops->abort(host, exit_code);
 }
 
 /* ncclCommFinalize waits for all ranks, so it is called only after a barrier. If anything fails before, NCCL
  * is aborted. */
+static int finalize_call(dt_comm_nccl *c, dt_nccl_call *call)
+{
+    (void)call;
+    return c->api->finalize(c->handle);
+}
+
 static void end_nccl(dt_comm_nccl *c)
 {
     dt_error ignored;
@@ -98,24 +105,27 @@ static void end_nccl(dt_comm_nccl *c)
         return;
     bool ok = !c->failed && c->n_open == 0 && c->host->ops->barrier(c->host, &ignored) == DT_OK;
     if (ok) {
-        result = c->api->finalize(c->handle);
+        result = dt_nccl_call_begin(c, finalize_call);
         for (double end_s = dt_clock_s() + FINALIZE_S; result == DT_NCCL_IN_PROGRESS && dt_clock_s() < end_s;
              dt_clock_sleep_s(POLL_S))
-            if (c->api->async_error(c->handle, &result) != DT_NCCL_SUCCESS)
+            if (dt_nccl_call_poll(c, &result) != DT_NCCL_SUCCESS)
                 break;
     }
     if (result == DT_NCCL_SUCCESS)
         (void)c->api->destroy(c->handle);
     else
-        dt_nccl_abort(c);
+        dt_nccl_abort(c, true);
 }
 
 static void free_all(dt_comm_nccl *c)
 {
     dt_nccl_watchdog_stop(c);
     end_nccl(c);
-    if (atomic_load(&c->abort_begun) && !atomic_load(&c->aborted))
-        return; /* ncclCommAbort hangs in a thread and uses this memory; the process is about to end */
+    dt_nccl_log_close(&c->log);
+    if (c->call.open)
+        (void)dt_nccl_call_poll(c, &(int){0});
+    if (c->call.open || (atomic_load(&c->abort_begun) && !atomic_load(&c->aborted)))
+        return; /* a call of NCCL hangs in a thread and uses this memory; the process is about to end */
     dt_nccl_buckets_destroy(c);
     if (c->owns_watch)
         dt_watch_destroy(c->watch);
@@ -211,7 +221,7 @@ static dt_status share_id(dt_comm_nccl *c, dt_nccl_id *id, dt_error *err)
     return c->host->ops->broadcast(c->host, id, sizeof *id, 0, err);
 }
 
-/* Begin part `number` of NCCL's start: 1 is init, then come the two sums. */
+/* Begin part `number` of NCCL's start: 1 is init, then come the sums. */
 static dt_position begin_start(dt_comm_nccl *c, int64_t number)
 {
     c->start_number = number;
@@ -219,13 +229,26 @@ static dt_position begin_start(dt_comm_nccl *c, int64_t number)
     return (dt_position){.kind = DT_POSITION_START, .number = number};
 }
 
+static int init_call(dt_comm_nccl *c, dt_nccl_call *call)
+{
+    return c->api->init(&call->handle, c->head.size, &call->id, c->head.rank, c->blocking);
+}
+
 static dt_status start_nccl(dt_comm_nccl *c, dt_error *err)
 {
-    dt_nccl_id id;
-    DT_TRY(share_id(c, &id, err));
+    DT_TRY(share_id(c, &c->call.id, err));
     const dt_position position = begin_start(c, 1);
-    const int result = c->api->init(&c->handle, c->head.size, &id, c->head.rank);
-    return dt_nccl_wait_ready(c, result, &position, "ncclCommInitRankConfig", err);
+    const int result = dt_nccl_call_begin(c, init_call);
+    if (!c->blocking)
+        c->handle = c->call.handle;
+    DT_TRY(dt_nccl_wait_ready(c, result, &position, "ncclCommInitRankConfig", err));
+    c->handle = c->call.handle; /* a blocking init sets it when it returns */
+    return DT_OK;
+}
+
+static int first_sum_call(dt_comm_nccl *c, dt_nccl_call *call)
+{
+    return c->api->all_reduce(c->handle, c->wire, c->wire, call->n, DT_F32, c->native);
 }
 
 /* Sum n values, which are rank + 1, and check the result. Uses the wire buffer, which is still free. */
@@ -239,8 +262,8 @@ static dt_status sum_once(dt_comm_nccl *c, int64_t n, float *values, dt_event *e
     for (int64_t i = 0; i < n; i++)
         values[i] = mine_is;
     DT_TRY(d->copy(c->device, c->wire, values, bytes, DT_COPY_TO_DEVICE, c->stream, err));
-    DT_TRY(dt_nccl_wait_ready(c, c->api->all_reduce(c->handle, c->wire, c->wire, n, DT_F32, c->native),
-                              position, "ncclAllReduce", err));
+    c->call.n = n;
+    DT_TRY(dt_nccl_wait_ready(c, dt_nccl_call_begin(c, first_sum_call), position, "ncclAllReduce", err));
     DT_TRY(d->copy(c->device, values, c->wire, bytes, DT_COPY_TO_HOST, c->stream, err));
     DT_TRY(d->event_record(c->device, event, c->stream, err));
     DT_TRY(dt_nccl_device_wait(&c->head, c->device, event, err));
@@ -254,20 +277,20 @@ static dt_status sum_once(dt_comm_nccl *c, int64_t n, float *values, dt_event *e
     return DT_OK;
 }
 
-/* Make a small sum and a large one. NCCL opens its connections at the first sum, and uses others for large
- * sums than for small ones. That must not happen within the first step, which may be captured; and only then
- * does NCCL's log show the connections. */
+/* Make a small sum, a middle one and one as large as the largest bucket. NCCL opens its connections at the
+ * first sum, and uses others for large sums than for small ones. That must not happen within the first step,
+ * which may be captured; and only then does NCCL's log show the connections. */
 static dt_status sum_first(dt_comm_nccl *c, dt_error *err)
 {
     const dt_device_ops *d = c->device->ops;
-    const int64_t sizes[] = {256, c->wire_bytes / (int64_t)sizeof(float) / 4};
-    const int64_t most_bytes = (sizes[1] > sizes[0] ? sizes[1] : sizes[0]) * (int64_t)sizeof(float);
+    const int64_t all = c->wire_bytes / (int64_t)sizeof(float), sizes[] = {256, all / 4, all};
+    const int64_t most_bytes = all * (int64_t)sizeof(float);
     dt_event *event = NULL;
     float *values = d->host_alloc(c->device, most_bytes);
     dt_status status = values ? d->event_create(c->device, false, &event, err)
                               : dt_fail_memory(err, (size_t)most_bytes, "NCCL's first sum");
     status = dt_agree(c->host, status, err);
-    for (int64_t i = 0; i < 2 && status == DT_OK; i++) {
+    for (int64_t i = 0; i < 3 && status == DT_OK; i++) {
         const dt_position position = begin_start(c, 2 + i);
         status = sum_once(c, sizes[i], values, event, &position, err);
     }
@@ -289,15 +312,16 @@ static void version_name(const dt_comm_nccl *c, char *out, size_t out_bytes)
         snprintf(out, out_bytes, "NCCL");
 }
 
-/* Fill comm->detail with NCCL's version and network. Ranks may use different networks: all get the slowest.
- * Rank 0 logs a warning where EFA should be used and is not. */
-static dt_status describe_communicator(dt_comm_nccl *c, const char *log, const char *product_name,
-                                       dt_error *err)
+/* Fill comm->detail with NCCL's version, network and whether NVLS is off. Ranks may use different networks:
+ * all get the slowest. Rank 0 logs a warning where EFA should be used and is not, and where NVLS may be. */
+static dt_status describe_communicator(dt_comm_nccl *c, const char *log, const dt_nccl_environment *settings,
+                                       const char *product_name, dt_error *err)
 {
     const size_t size = (size_t)c->head.size;
     char version[32], way[80], type[64], advice[700];
     dt_nccl_network own, *all = dt_calloc(size, sizeof *all);
     dt_nccl_network_parse(log, NULL, &own);
+    own.nvls_may_be_used = settings->nvls_may_be_used;
     DT_TRY(
         dt_agree(c->host, all ? DT_OK : dt_fail_memory(err, size * sizeof *all, "the ranks' networks"), err));
     dt_status status = c->host->ops->all_gather(c->host, &own, sizeof own, all, err);
@@ -315,27 +339,36 @@ static dt_status describe_communicator(dt_comm_nccl *c, const char *log, const c
     const bool advised =
         (several_hosts || alone) && dt_nccl_network_advice(&own, type, advice, sizeof advice);
     const size_t host_chars = strcspn(c->host->detail, ",");
-    snprintf(c->head.detail, sizeof c->head.detail, "%.15s, %.70s%s; %.*s", version, way,
-             advised ? ": EFA is not used" : "", (int)(host_chars < 20 ? host_chars : 20), c->host->detail);
+    snprintf(c->head.detail, sizeof c->head.detail, "%.15s, %s%.70s%s, NVLS %s; %.*s", version,
+             c->blocking ? "blocking, " : "", way, advised ? ": EFA is not used" : "",
+             own.nvls_may_be_used ? "allowed" : "off", (int)(host_chars < 20 ? host_chars : 20),
+             c->host->detail);
     if (advised && several_hosts && c->head.rank == 0)
         dt_log_warn("%s", advice);
+    if (own.nvls_may_be_used && c->head.rank == 0)
+        dt_log_warn("NCCL_NVLS_ENABLE is '%s': GPUs behind an NVSwitch may then add in another order in each "
+                    "sum, and two runs with the same seed need not have the same bits; unset it, or set it "
+                    "to 0, for the same bits",
+                    settings->nvls);
     return DT_OK;
 }
 
 static dt_status start(dt_comm_nccl *c, const dt_comm_nccl_options *o, dt_error *err)
 {
     rank_info own;
-    dt_nccl_log log;
+    dt_nccl_environment settings;
     memset(&own, 0, sizeof own); /* all of it is sent */
     DT_TRY(dt_agree(c->host, create_local(c, o, &own, err), err));
     DT_TRY(check_gpus(c, &own, err));
-    dt_nccl_log_begin(&log);
+    dt_nccl_environment_prepare(&settings);
+    c->blocking = settings.blocking;
+    dt_nccl_log_begin(&c->log);
     dt_status status = start_nccl(c, err);
     if (status == DT_OK)
         status = sum_first(c, err);
-    char *text = dt_nccl_log_end(&log);
+    char *text = dt_nccl_log_end(&c->log);
     if (status == DT_OK)
-        status = describe_communicator(c, text, o->product_name, err);
+        status = describe_communicator(c, text, &settings, o->product_name, err);
     c->start_number = 0;
     dt_free(text);
     if (status == DT_OK)
@@ -364,10 +397,11 @@ dt_status dt_comm_nccl_create(dt_comm *host, dt_device *device, const dt_comm_nc
     c->head.ops = &ops;
     c->host = host;
     c->device = device;
+    c->log.fd = -1;
     c->wire_bytes = o->wire_bytes > 0 ? o->wire_bytes : DT_NCCL_WIRE_BYTES;
     dt_status status = start(c, o, err);
     if (status != DT_OK) {
-        dt_nccl_abort(c);
+        dt_nccl_abort(c, false);
         free_all(c);
         return status;
     }

@@ -30,16 +30,18 @@ typedef struct dt_comm_nccl_options {
 } dt_comm_nccl_options;
 
 #define DT_NCCL_DEADLINE_S 600.0
-/* Holds a bucket of 32 MiB of float32. The usual bucket has 4 MiB; only a huge layer is sent in pieces. */
+/* Holds a bucket of 32 MiB of float32. The usual bucket has 16 MiB; only a huge layer is sent in pieces. */
 #define DT_NCCL_WIRE_BYTES (16 << 20)
 
 /* Create a communicator over all ranks of `host`, each with its own GPU. Collective. On success *comm owns
  * host. On failure the caller still owns it, but cannot use it after DT_ERR_PEER, DT_ERR_TIMEOUT or
- * DT_ERR_COMM. The device is borrowed. The call makes two sums, to check that the GPUs reach each other.
- * comm->detail gets NCCL's version and network; rank 0 logs a warning where EFA should be used and is not.
+ * DT_ERR_COMM. The device is borrowed. The call makes sums, to check that the GPUs reach each other.
+ * comm->detail gets NCCL's version and network, and whether NVLS is off. Rank 0 logs a warning where EFA
+ * should be used and is not, and where NVLS may be used (environment.h).
  * DT_ERR_UNSUPPORTED: this build or this machine has no NCCL, or the device has no CUDA streams.
  * DT_ERR_USAGE: ranks share a GPU. DT_ERR_PEER: a rank is missing. DT_ERR_TIMEOUT: the device hangs.
- * DT_ERR_COMM: NCCL reports an error. DT_ERR_MEMORY. DT_ERR_DEVICE: CUDA reports an error, or a sum is wrong. */
+ * DT_ERR_COMM: NCCL reports an error. DT_ERR_MEMORY. DT_ERR_DEVICE: CUDA reports an error, or a sum is
+ * wrong. */
 dt_status dt_comm_nccl_create(dt_comm *host, dt_device *device, const dt_comm_nccl_options *options,
                               dt_comm **comm, dt_error *err);
 

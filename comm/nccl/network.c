@@ -1,91 +1,14 @@
-/* network.c: catch NCCL's log, read the network from it, and advise where EFA is not used. */
+/* network.c: read the network from NCCL's log, and advise where EFA is not used. */
 #include "config.h"
 
 #include "comm/nccl/network.h"
 
-#include "core/base/alloc.h"
-
 #include <ctype.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define PRODUCT_NAME "/sys/devices/virtual/dmi/id/product_name"
-
-/* -- NCCL's log ------------------------------------------------------------------------------------------ */
-
-/* INIT lines name the network, NET lines the interface; GRAPH lines show whether there is NVLink. */
-static const struct {
-    const char *name, *value;
-} settings[] = {{"NCCL_DEBUG", "INFO"}, {"NCCL_DEBUG_SUBSYS", "INIT,NET,GRAPH"}, {"NCCL_DEBUG_FILE", NULL}};
-enum { N_SETTINGS = sizeof settings / sizeof *settings };
-
-/* NCCL also reads settings from files with lines NAME=VALUE. The environment would override them. */
-static bool file_sets_debug(const char *path)
-{
-    char line[512];
-    bool found = false;
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return false;
-    while (!found && fgets(line, sizeof line, f)) {
-        const char *p = line + strspn(line, " \t");
-        found = strncmp(p, "NCCL_DEBUG", strlen("NCCL_DEBUG")) == 0;
-    }
-    fclose(f);
-    return found;
-}
-
-static bool user_sets_debug(void)
-{
-    char path[1024];
-    const char *home = getenv("HOME"), *own = getenv("NCCL_CONF_FILE");
-    for (int i = 0; i < N_SETTINGS; i++)
-        if (getenv(settings[i].name))
-            return true;
-    snprintf(path, sizeof path, "%s/.nccl.conf", home ? home : "");
-    return (own && file_sets_debug(own)) || file_sets_debug(path) || file_sets_debug("/etc/nccl.conf");
-}
-
-/* NCCL reads the environment once, at its first call, and opens the file itself. A file in memory need not be
- * deleted. */
-void dt_nccl_log_begin(dt_nccl_log *log)
-{
-    char path[40];
-    *log = (dt_nccl_log){.fd = -1};
-    if (user_sets_debug())
-        return;
-    log->fd = memfd_create("nccl-log", MFD_CLOEXEC);
-    if (log->fd < 0)
-        return;
-    log->set = true;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", log->fd);
-    for (int i = 0; i < N_SETTINGS; i++)
-        setenv(settings[i].name, settings[i].value ? settings[i].value : path, 1);
-}
-
-char *dt_nccl_log_end(dt_nccl_log *log)
-{
-    struct stat s;
-    char *text = NULL;
-    ssize_t n = 0;
-    for (int i = 0; log->set && i < N_SETTINGS; i++)
-        unsetenv(settings[i].name);
-    if (log->fd >= 0 && fstat(log->fd, &s) == 0 && s.st_size > 0 &&
-        (text = dt_alloc((size_t)s.st_size + 1)) != NULL) {
-        n = pread(log->fd, text, (size_t)s.st_size, 0);
-        text[n > 0 ? n : 0] = '\0';
-    }
-    if (log->fd >= 0)
-        close(log->fd);
-    *log = (dt_nccl_log){.fd = -1};
-    return text;
-}
 
 /* -- reading the log ------------------------------------------------------------------------------------- */
 
@@ -191,6 +114,7 @@ void dt_nccl_network_join(dt_nccl_network *all, const dt_nccl_network *one)
     all->nvls = all->nvls || one->nvls;
     all->p2p = all->p2p || one->p2p;
     all->shm = all->shm || one->shm;
+    all->nvls_may_be_used = all->nvls_may_be_used || one->nvls_may_be_used;
 }
 
 static void describe_network(const dt_nccl_network *n, char *out, size_t out_bytes)

@@ -1,14 +1,11 @@
 /* network.h: which network NCCL uses, read from its log, and a warning where it is not the best one.
  *
- *   dt_nccl_log_begin(&log);           before the first call of NCCL in this process
- *   ... create a communicator and make a sum ...
- *   text = dt_nccl_log_end(&log);      NULL: there is no log
+ *   text = dt_nccl_log_end(&log);      log.h
  *   dt_nccl_network_parse(text, NULL, &network);
  *
  * NCCL has no call that returns its network, and falls back from EFA to sockets without an error. Only its
- * log (NCCL_DEBUG=INFO) names the network. Where the user has set NCCL_DEBUG or a related variable the
- * settings stay, and the log goes where the user sends it; then all that is known is whether a network plugin
- * is loaded.
+ * log (NCCL_DEBUG=INFO) names the network. Where the user reads the log all that is known here is whether a
+ * network plugin is loaded.
  */
 #ifndef DT_COMM_NCCL_NETWORK_H
 #define DT_COMM_NCCL_NETWORK_H
@@ -34,19 +31,8 @@ typedef struct dt_nccl_network {
     bool gdr;          /* the network reads and writes GPU memory (GPUDirect) */
     bool nvlink, nvls; /* these four are within a host */
     bool p2p, shm;
+    bool nvls_may_be_used; /* the user's NCCL_NVLS_ENABLE allows it (environment.h); not from the log */
 } dt_nccl_network;
-
-typedef struct dt_nccl_log {
-    int fd;   /* of a file in memory; -1: none */
-    bool set; /* dt_nccl_log_begin has set environment variables */
-} dt_nccl_log;
-
-/* Let NCCL write its log into a file in memory, by environment variables, unless the user has set one of
- * them. */
-void dt_nccl_log_begin(dt_nccl_log *log);
-/* Unset the variables again and return the log so far, or NULL. The caller frees it with dt_free. NCCL goes
- * on writing into the file. */
-char *dt_nccl_log_end(dt_nccl_log *log);
 
 /* Read the network from the log. Where text is NULL only no_plugin is set, from the libraries of this process
  * (maps: a file like /proc/self/maps, which is the default, NULL). */

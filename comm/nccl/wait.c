@@ -16,9 +16,11 @@
 
 dt_status dt_nccl_leave(dt_comm_nccl *c, dt_status status)
 {
+    if (!c->failed)
+        dt_nccl_log_warnings(&c->log);
     c->failed_as = c->failed ? c->failed_as : status;
     c->failed = true;
-    dt_nccl_abort(c);
+    dt_nccl_abort(c, true);
     dt_watch_leave(c->watch, GRACE_S);
     return status;
 }
@@ -93,7 +95,7 @@ dt_status dt_nccl_usable(dt_comm_nccl *c, const char *what, const char *fault, d
 
 dt_status dt_nccl_check_fired(dt_comm_nccl *c, dt_error *err)
 {
-    return atomic_load(&c->watchdog.fired) ? watchdog_fired(c, err) : DT_OK;
+    return dt_nccl_watchdog_enter(c) ? DT_OK : watchdog_fired(c, err);
 }
 
 /* -- waiting --------------------------------------------------------------------------------------------- */
@@ -109,7 +111,7 @@ static dt_status wait_for_nccl(dt_comm_nccl *c, int *result, const dt_position *
     dt_waiting w = dt_waiting_begin(position);
     while (*result == DT_NCCL_IN_PROGRESS) {
         DT_TRY(dt_nccl_check_fired(c, err));
-        int code = c->api->async_error(c->handle, result);
+        int code = dt_nccl_call_poll(c, result);
         if (code != DT_NCCL_SUCCESS)
             return nccl_failed(c, code, position, "ncclCommGetAsyncError", err);
         if (*result == DT_NCCL_IN_PROGRESS)

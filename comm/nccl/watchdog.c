@@ -6,10 +6,15 @@
  * not ended for longer than the deadline it aborts NCCL: the sum ends, and the main thread returns from the
  * call, finds that the watchdog has fired, and collects notices to name the missing ranks. This thread sends
  * none itself, because only the main thread may call MPI.
+ *
+ * ncclCommAbort frees the communicator. So the mutex makes sure that this thread never begins to abort while
+ * the main thread is in a wait, or is about to call NCCL: either the main thread sees `fired` first, or the
+ * watchdog sees that the main thread has come.
  */
 #include "comm/nccl/internal.h"
 
 #include "core/base/clock.h"
+#include "core/base/fault.h"
 
 #include <errno.h>
 #include <time.h>
@@ -24,20 +29,32 @@ static double limit_s(const dt_comm_nccl *c)
     return deadline_s + (deadline_s < 4.0 ? deadline_s / 2.0 : 2.0) + MARGIN_S;
 }
 
-static int64_t to_ms(double seconds)
+/* The main thread has come: the watchdog waits its whole limit again. Returns whether it has fired before. */
+static bool restart(dt_nccl_watchdog *w, bool held)
 {
-    return (int64_t)(seconds * 1e3);
+    if (!w->runs)
+        return false;
+    pthread_mutex_lock(&w->mutex);
+    w->restarted_s = dt_clock_s();
+    w->held = held;
+    const bool fired = atomic_load(&w->fired);
+    pthread_mutex_unlock(&w->mutex);
+    return fired;
 }
 
 void dt_nccl_watchdog_hold(dt_comm_nccl *c)
 {
-    atomic_store(&c->watchdog.held, true);
+    (void)restart(&c->watchdog, true);
 }
 
 void dt_nccl_watchdog_release(dt_comm_nccl *c)
 {
-    atomic_store(&c->watchdog.released_ms, to_ms(dt_clock_s()));
-    atomic_store(&c->watchdog.held, false);
+    (void)restart(&c->watchdog, false);
+}
+
+bool dt_nccl_watchdog_enter(dt_comm_nccl *c)
+{
+    return !restart(&c->watchdog, c->watchdog.held);
 }
 
 /* Returns false when the thread is to end. */
@@ -51,6 +68,20 @@ static bool sleep_until_next_check(dt_nccl_watchdog *w, double seconds)
     bool goes_on = !w->ends;
     pthread_mutex_unlock(&w->mutex);
     return goes_on;
+}
+
+/* Whether to abort: the main thread is in no wait, and has not come for limit_s. */
+static bool fire(dt_nccl_watchdog *w, int64_t stalled, double limit)
+{
+    pthread_mutex_lock(&w->mutex);
+    const bool fires = !w->held && dt_clock_s() - w->restarted_s >= limit;
+    if (fires) {
+        (void)dt_fault("nccl.watchdog"); /* tests stretch this moment */
+        atomic_store(&w->stalled, stalled);
+        atomic_store(&w->fired, true);
+    }
+    pthread_mutex_unlock(&w->mutex);
+    return fires;
 }
 
 static void *watch(void *context)
@@ -68,12 +99,9 @@ static void *watch(void *context)
             last = begun;
             moved_s = now_s;
         }
-        if (now_s - moved_s < limit || atomic_load(&w->held) ||
-            to_ms(now_s) - atomic_load(&w->released_ms) < to_ms(limit))
+        if (now_s - moved_s < limit || !fire(w, begun, limit))
             continue;
-        atomic_store(&w->stalled, begun);
-        atomic_store(&w->fired, true);
-        dt_nccl_abort(c);
+        dt_nccl_abort(c, false);
         break;
     }
     return NULL;
@@ -86,7 +114,7 @@ dt_status dt_nccl_watchdog_start(dt_comm_nccl *c, dt_error *err)
         return DT_OK;
     pthread_mutex_init(&w->mutex, NULL);
     dt_clock_init_cond(&w->changed);
-    dt_nccl_watchdog_release(c);
+    w->restarted_s = dt_clock_s();
     w->runs = pthread_create(&w->thread, NULL, watch, c) == 0;
     return w->runs ? DT_OK : dt_fail(err, DT_ERR_MEMORY, "NCCL: cannot start the watchdog's thread");
 }

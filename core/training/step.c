@@ -61,6 +61,18 @@ static dt_status create_memory(dt_step *s, dt_error *err)
     return ops->stream_wait(s->device, NULL, err);
 }
 
+/* Also a communicator that aborts calls it (dt_comm.drop_graphs). */
+static void destroy_graphs(void *context)
+{
+    dt_step *s = context;
+    for (int i = 0; i < N_VARIANTS; i++) {
+        if (s->graphs[i])
+            s->device->ops->graph_destroy(s->device, s->graphs[i]);
+        s->graphs[i] = NULL;
+        s->has_run[i] = false;
+    }
+}
+
 dt_status dt_step_create(const dt_step_options *options, dt_step **step, dt_error *err)
 {
     dt_status status = DT_OK;
@@ -83,29 +95,20 @@ dt_status dt_step_create(const dt_step_options *options, dt_step **step, dt_erro
             options->comm->ops->name, info.name);
         goto fail;
     }
-    DT_TRY_OR_FAIL(status,
-                   dt_grad_buckets_create(options->comm, s->vectors.grads, s->vectors.n_all, parts, n_parts,
-                                          DT_GRAD_BUCKET_BYTES, options->wire, &s->buckets, err));
+    DT_TRY_OR_FAIL(status, dt_grad_buckets_create(options->comm, s->vectors.grads, s->vectors.n_all, parts,
+                                                  n_parts, DT_GRAD_BUCKET_BYTES, options->wire, &s->buckets, err));
     DT_TRY_OR_FAIL(status, create_optimizer(s, err));
     DT_TRY_OR_FAIL(status, create_memory(s, err));
     DT_TRY_OR_FAIL(status, dt_step_results_create(&s->results, options->comm, s->device, err));
     DT_TRY_OR_FAIL(status, dt_upload_create(&s->upload, options->comm, s->device, options->batch,
                                             options->image_size, err));
+    options->comm->drop_graphs = destroy_graphs;
+    options->comm->drop_graphs_context = s;
     *step = s;
     return DT_OK;
 fail:
     dt_step_destroy(s);
     return status;
-}
-
-static void destroy_graphs(dt_step *s)
-{
-    for (int i = 0; i < N_VARIANTS; i++) {
-        if (s->graphs[i])
-            s->device->ops->graph_destroy(s->device, s->graphs[i]);
-        s->graphs[i] = NULL;
-        s->has_run[i] = false;
-    }
 }
 
 void dt_step_destroy(dt_step *s)
@@ -116,6 +119,8 @@ void dt_step_destroy(dt_step *s)
     /* after an error the device may still use what is freed below */
     if (s->results.all && s->results.n_read < s->results.n_steps)
         (void)dt_device_wait_all(s->options.comm, s->device, s->results.all, &ignored);
+    if (s->options.comm->drop_graphs_context == s)
+        s->options.comm->drop_graphs = NULL;
     destroy_graphs(s);
     dt_grad_buckets_destroy(s->buckets);
     dt_upload_destroy(&s->upload);

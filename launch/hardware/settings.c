@@ -37,6 +37,7 @@ static const struct {
     {"NCCL_SOCKET_*", NULL, BY_NCCL, false},
     {"NCCL_IB_*", NULL, BY_NCCL, false},
     {"NCCL_ASYNC_ERROR_HANDLING", NULL, BY_NCCL, false},
+    {"NCCL_COMM_BLOCKING", NULL, BY_NCCL, false},
     {"NCCL_MULTI_RANK_GPU_ENABLE", NULL, BY_NCCL, false},
     {"NCCL_*", "results: the order in which NCCL sums", BY_NCCL, false},
     /* everything */

@@ -7,6 +7,7 @@
 #include "comm/nccl/nccl.h"
 #include "core/base/clock.h"
 #include "core/base/fault.h"
+#include "core/base/log.h"
 #ifdef DT_WITH_NCCL
 #    include "layers/cuda/device_cuda.h"
 #endif
@@ -66,7 +67,8 @@ static void misbehave(const char *what)
     if (strcmp(what, "hang") == 0)
         fake_gpu_enqueue(device->ops->native_stream(device, NULL), hang_work, "", 0);
     dt_clock_sleep_s(0.05); /* until the buckets before are summed */
-    if (strcmp(what, "stop") == 0 || strcmp(what, "abort-hangs") == 0 || strcmp(what, "full-queue") == 0)
+    if (strcmp(what, "stop") == 0 || strcmp(what, "abort-hangs") == 0 || strcmp(what, "full-queue") == 0 ||
+        strcmp(what, "captured") == 0)
         raise(SIGSTOP);
     if (strcmp(what, "kill") == 0)
         raise(SIGKILL);
@@ -84,6 +86,49 @@ static void misbehave(const char *what)
     }
 }
 
+static void start_buckets(const char *what, int rank, float *v)
+{
+    dt_comm_request *requests[BUCKETS];
+    dt_error err = {0};
+    const bool other_size = comm->step >= BAD_STEP && comm->rank == rank && strcmp(what, "sizes") == 0;
+    for (int k = 0; k < BUCKETS; k++) {
+        if (comm->step == BAD_STEP && k == 2 && comm->rank == rank)
+            misbehave(what);
+        int64_t n = k == 2 && other_size ? BUCKET / 2 : BUCKET;
+        check(comm->ops->all_reduce_start(comm, v + k * BUCKET, n, k == BUCKETS - 1 ? DT_F32 : DT_F16,
+                                          &requests[k], &err),
+              &err);
+    }
+    for (int k = 0; k < BUCKETS; k++)
+        check(comm->ops->wait(comm, requests[k], &err), &err);
+}
+
+static void *graph; /* with "captured" */
+
+static void drop_graph(void *context)
+{
+    (void)context;
+    device->ops->graph_destroy(device, graph);
+    graph = NULL;
+}
+
+/* With "captured" the steps before the bad one are captured and launched; the graph stays. */
+static void run_step(const char *what, int rank, float *v)
+{
+    dt_error err = {0};
+    if (strcmp(what, "captured") != 0 || comm->step == 1 || comm->step >= BAD_STEP) {
+        start_buckets(what, rank, v);
+        return;
+    }
+    if (!graph) {
+        check(device->ops->capture_begin(device, &err), &err);
+        start_buckets(what, rank, v);
+        check(device->ops->capture_end(device, &graph, &err), &err);
+        comm->drop_graphs = drop_graph;
+    }
+    check(device->ops->graph_launch(device, graph, &err), &err);
+}
+
 static void run_steps(const char *what, int rank)
 {
     const char *command = getenv("DT_TEST_BEFORE_STEP_41"); /* rank 0 runs it */
@@ -94,22 +139,9 @@ static void run_steps(const char *what, int rank)
     /* The queues of CUDA hold about a thousand operations. */
     const int64_t last_step = strcmp(what, "full-queue") == 0 ? 100000 : LAST_STEP;
     for (comm->step = 1; comm->step <= last_step; comm->step++) {
-        dt_comm_request *requests[BUCKETS];
-        dt_error err = {0};
-        const bool bad = comm->step == BAD_STEP;
-        if (bad && command && comm->rank == 0 && system(command) != 0)
+        if (comm->step == BAD_STEP && command && comm->rank == 0 && system(command) != 0)
             fprintf(stderr, "cannot run %s\n", command);
-        const bool other_size = comm->step >= BAD_STEP && comm->rank == rank && strcmp(what, "sizes") == 0;
-        for (int k = 0; k < BUCKETS; k++) {
-            if (bad && k == 2 && comm->rank == rank)
-                misbehave(what);
-            int64_t n = k == 2 && other_size ? BUCKET / 2 : BUCKET;
-            check(comm->ops->all_reduce_start(comm, v + k * BUCKET, n, k == BUCKETS - 1 ? DT_F32 : DT_F16,
-                                              &requests[k], &err),
-                  &err);
-        }
-        for (int k = 0; k < BUCKETS; k++)
-            check(comm->ops->wait(comm, requests[k], &err), &err);
+        run_step(what, rank, v);
         if (comm->step % LAG == 0 && (comm->step < BAD_STEP || strcmp(what, "full-queue") != 0))
             wait_for_device();
     }
@@ -141,6 +173,13 @@ static void create_device(void)
     fake_gpu_limit_queues(99); /* with "full-queue" the host hangs in the call before a sum */
 }
 
+static void print_warning(void *context, dt_log_level level, const char *line)
+{
+    (void)context;
+    (void)level;
+    fprintf(stderr, "rank %d warns: %s\n", comm->rank, line);
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -155,7 +194,9 @@ int main(int argc, char **argv)
         fake_nccl_mistakes.init_fails = strcmp(what, "init-fails") == 0;
         fake_nccl_mistakes.init_hangs = strcmp(what, "init-hangs") == 0;
     }
+    fake_nccl_mistakes.connect_hangs = comm->rank == rank && strcmp(what, "connect-hangs") == 0;
     fake_nccl_mistakes.abort_hangs = strcmp(what, "abort-hangs") == 0;
+    dt_log_set_sink(print_warning, NULL, DT_LOG_WARN);
     alive_s = dt_clock_s();
     create_device();
     check(dt_comm_nccl_create(comm, device,

@@ -3,6 +3,7 @@
 #include "comm/nccl/internal.h"
 #include "comm/self.h"
 #include "core/base/clock.h"
+#include "core/base/fault.h"
 #include "tests/fakes/fake_gpu.h"
 #include "tests/fakes/fake_nccl.h"
 #include "tests/testing.h"
@@ -243,6 +244,75 @@ static void the_watchdog_fires_only_where_the_main_thread_does_not_wait(void)
     dt_watch_destroy(idle.watch);
 }
 
+/* A host that calls NCCL again and again does not hang, however long a sum takes. */
+static void the_watchdog_gives_each_call_of_nccl_its_whole_limit(void)
+{
+    dt_nccl_seen seen[DT_NCCL_BUCKETS] = {{.begun = 3, .done = 2}};
+    static dt_comm_nccl stalled;
+    dt_error err = {0};
+    start_watchdog(&stalled, seen);
+    for (double end_s = dt_clock_s() + 3.0; dt_clock_s() < end_s; dt_clock_sleep_s(0.1))
+        DT_CHECK_INT(dt_nccl_check_fired(&stalled, &err), DT_OK);
+    for (double end_s = dt_clock_s() + 60.0; !atomic_load(&stalled.watchdog.fired) && dt_clock_s() < end_s;)
+        dt_clock_sleep_s(0.01);
+    DT_CHECK(!dt_nccl_watchdog_enter(&stalled));
+    dt_nccl_watchdog_stop(&stalled);
+    dt_watch_destroy(stalled.watch);
+}
+
+/* The fault point stretches the moment between the watchdog's decision and its abort. The main thread comes
+ * in this moment: it must either see that the watchdog has fired, or keep it from firing. */
+static void the_watchdog_does_not_fire_once_the_main_thread_waits(void)
+{
+    dt_nccl_seen seen[DT_NCCL_BUCKETS] = {{.begun = 3, .done = 2}};
+    static dt_comm_nccl stalled;
+    dt_error err = {0};
+    DT_REQUIRE(dt_fault_arm("nccl.watchdog:1:sleep=3", 0, &err) == DT_OK);
+    start_watchdog(&stalled, seen); /* it decides after 1.3 to 1.4 s */
+    dt_clock_sleep_s(2.5);
+    dt_nccl_watchdog_hold(&stalled);
+    const bool fired = atomic_load(&stalled.watchdog.fired);
+    dt_clock_sleep_s(2.5);
+    DT_CHECK_INT(atomic_load(&stalled.watchdog.fired), fired);
+    dt_nccl_watchdog_stop(&stalled);
+    dt_watch_destroy(stalled.watch);
+    DT_CHECK_INT(dt_fault_arm(NULL, 0, &err), DT_OK);
+}
+
+static void *graph;
+
+static void drop_graph(void *context)
+{
+    (*(int *)context)++;
+    device->ops->graph_destroy(device, graph);
+    graph = NULL;
+}
+
+/* NCCL keeps a communicator that a captured graph refers to, and dtrain leaves the call after 3 s. */
+static void an_abort_has_the_captured_graphs_destroyed(void)
+{
+    static float v[8];
+    dt_comm_request *request = NULL;
+    dt_error err = {0};
+    int n_drops = 0;
+    begin();
+    c->head.drop_graphs = drop_graph;
+    c->head.drop_graphs_context = &n_drops;
+    DT_REQUIRE(device->ops->capture_begin(device, &err) == DT_OK);
+    DT_REQUIRE(dt_nccl_all_reduce_start(&c->head, v, 8, DT_F32, &request, &err) == DT_OK);
+    DT_REQUIRE(dt_nccl_wait(&c->head, request, &err) == DT_OK);
+    DT_REQUIRE(device->ops->capture_end(device, &graph, &err) == DT_OK);
+    DT_REQUIRE(device->ops->graph_launch(device, graph, &err) == DT_OK);
+    const double start_s = dt_clock_s();
+    DT_CHECK_INT(dt_nccl_leave(c, DT_ERR_TIMEOUT), DT_ERR_TIMEOUT);
+    DT_CHECK_MSG(dt_clock_s() - start_s < 2.0, "the abort took %g s", dt_clock_s() - start_s);
+    DT_CHECK(atomic_load(&c->aborted));
+    DT_CHECK_INT(n_drops, 1);
+    void *handle = c->handle;
+    end();
+    (void)fake_nccl()->destroy(handle);
+}
+
 void dt_test_set_up(void)
 {
     device = fake_gpu_create();
@@ -260,6 +330,9 @@ static const dt_test tests[] = {
     DT_TEST(an_error_of_nccl_is_a_lost_rank_or_a_failure),
     DT_TEST(collectives_of_host_memory_know_the_step),
     DT_TEST(the_watchdog_fires_only_where_the_main_thread_does_not_wait),
+    DT_TEST(the_watchdog_gives_each_call_of_nccl_its_whole_limit),
+    DT_TEST(the_watchdog_does_not_fire_once_the_main_thread_waits),
+    DT_TEST(an_abort_has_the_captured_graphs_destroyed),
 };
 
 DT_TEST_MAIN("comm/nccl_local", tests)

@@ -2,10 +2,12 @@
 #include "config.h"
 
 #include "comm/nccl/api.h"
+#include "comm/nccl/log.h"
 #include "comm/nccl/nccl.h"
 #include "comm/nccl/network.h"
 #include "comm/self.h"
 #include "core/base/alloc.h"
+#include "tests/fakes/captured_log.h"
 #include "tests/fakes/fake_gpu.h"
 #include "tests/fakes/fake_nccl.h"
 #include "tests/testing.h"
@@ -189,6 +191,7 @@ static void the_users_settings_are_kept(void)
         for (int k = 0; k < 3; k++)
             DT_CHECK_STR(getenv(variables[k]), k == i ? "mine" : NULL);
         DT_CHECK(dt_nccl_log_end(&log) == NULL);
+        dt_nccl_log_close(&log);
         DT_CHECK_STR(getenv(variables[i]), "mine");
         unsetenv(variables[i]);
     }
@@ -197,8 +200,38 @@ static void the_users_settings_are_kept(void)
     dt_nccl_log_begin(&log);
     DT_CHECK(getenv("NCCL_DEBUG") == NULL);
     DT_CHECK(dt_nccl_log_end(&log) == NULL);
+    dt_nccl_log_close(&log);
     unsetenv("NCCL_CONF_FILE");
     unlink("nccl.conf");
+}
+
+static void the_last_warnings_of_the_log_are_printed(void)
+{
+    dt_nccl_log log;
+    setenv("HOME", "/nonexistent", 1);
+    dt_nccl_log_begin(&log);
+    FILE *f = fopen(getenv("NCCL_DEBUG_FILE"), "w"); /* as NCCL opens it */
+    DT_REQUIRE(f != NULL);
+    fputs("h:1:1 [0] NCCL INFO Using network Socket\n", f);
+    fflush(f);
+    char *text = dt_nccl_log_end(&log);
+    DT_CHECK_STR(text, "h:1:1 [0] NCCL INFO Using network Socket\n");
+    dt_free(text);
+    captured_log_begin(DT_LOG_WARN);
+    dt_nccl_log_warnings(&log);
+    DT_CHECK_INT(captured_log_lines(), 0);
+    for (int i = 1; i <= 7; i++) /* after the start, too */
+        fprintf(f, "\n[2026-01-01] h:1:1 [0] net.cc:%d NCCL WARN failure %d\nh:1:1 [0] NCCL INFO ok\n", i, i);
+    fflush(f);
+    dt_nccl_log_warnings(&log);
+    captured_log_end();
+    DT_CHECK_INT(captured_log_lines(), DT_NCCL_LOG_WARNINGS);
+    DT_CHECK_CONTAINS(captured_log_text(), "NCCL's log: failure 3\n");
+    DT_CHECK_CONTAINS(captured_log_text(), "NCCL's log: failure 7\n");
+    DT_CHECK(strstr(captured_log_text(), "failure 2") == NULL);
+    fclose(f);
+    dt_nccl_log_close(&log);
+    dt_nccl_log_warnings(&log); /* there is none */
 }
 
 /* All of comm/nccl/library.c that can be tested without a GPU. */
@@ -239,6 +272,7 @@ static void nccls_log_is_captured_and_the_environment_is_restored(void)
     DT_CHECK_CONTAINS(getenv("NCCL_DEBUG_FILE"), "/proc/self/fd/");
     int result = nccl ? nccl->unique_id(&id) : 0; /* needs no GPU */
     char *text = dt_nccl_log_end(&log);
+    dt_nccl_log_close(&log);
     for (int k = 0; k < 3; k++)
         DT_CHECK(getenv(variables[k]) == NULL);
     if (nccl) {
@@ -259,6 +293,7 @@ static const dt_test tests[] = {
     DT_TEST(machines_that_do_not_use_their_efa_get_a_warning),
     DT_TEST(a_missing_plugin_is_detected_without_a_log),
     DT_TEST(the_users_settings_are_kept),
+    DT_TEST(the_last_warnings_of_the_log_are_printed),
     DT_TEST(nccls_log_is_captured_and_the_environment_is_restored),
     DT_TEST(nccl_reports_that_there_is_no_gpu),
 };

@@ -13,6 +13,18 @@ for n in 1 2 3 4; do
     expect_output '^[0-9]+ passed, 0 failed'
 done
 
+begin "a_blocking_communicator_does_all_operations"
+need_cunit
+expect_exit 0 env NCCL_COMM_BLOCKING=1 "$RANKS" 3 "$cases"
+expect_output '^[0-9]+ passed, 0 failed'
+
+for n in 2 3; do
+    begin "sums_of_${n}_ranks_have_the_same_bits_unless_nvls_is_allowed"
+    need_cunit
+    expect_exit 0 ranks $n "$TOP_BUILDDIR/tests/comm/nccl_bits_cases"
+    expect_output '^2 passed, 0 failed'
+done
+
 for n in 1 2 3; do
     begin "training_with_${n}_ranks_gives_the_bits_of_the_host_and_mpi"
     need_cunit
@@ -98,5 +110,30 @@ expect_exit 9 ranks 3 "$failing" init-fails
 expect_output "^rank [02]: communication: rank 1 \\([^)]+\\) has given up: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error|^rank 1: communication: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error"
 expect_exit 9 ranks 3 "$failing" init-hangs
 expect_output "^rank [012]: lost peer: .*after 2 s in (NCCL's start nothing arrives, although all ranks have come|an all-reduce of .* (is|are) in NCCL's start)"
+
+# ncclCommAbort waits until no captured graph refers to the communicator, and the ranks destroy theirs. Without that it would take 3 s more.
+begin "an_abort_does_not_wait_for_captured_steps"
+expect_exit 9 ranks 3 "$failing" captured
+expect_output "^rank [02]: lost peer: ${quoted}after 2 s in $at there is no sign of rank 1 \\([^)]+\\): .*\\[after [2-9]\\.[0-9] s, 1 aborted\\]"
+expect_no_output ', 0 aborted'
+
+# The calls of a blocking communicator do not return while a rank is missing. The start makes them in a thread of their own; later the watchdog ends them.
+blocking='env NCCL_COMM_BLOCKING=1'
+begin "a_blocking_communicator_keeps_the_deadline"
+expect_exit 0 $blocking "$RANKS" 3 "$failing" none
+expect_exit 9 $blocking "$RANKS" 3 "$failing" stop
+expect_output "^rank [02]: lost peer: ${quoted}after 2 s in $at there is no sign of rank 1 \\([^)]+\\): .*, 1 aborted\\]"
+expect_exit 9 $blocking "$RANKS" 3 "$failing" full-queue
+expect_output "^rank [02]: lost peer: ${quoted}after 2 s in $at, in which the host hung too, NCCL was aborted; there is no sign of rank 1 \\([^)]+\\) "
+expect_exit 9 $blocking "$RANKS" 3 "$failing" init-hangs
+expect_output "^rank [012]: lost peer: .*after 2 s in (NCCL's start nothing arrives, although all ranks have come|an all-reduce of .* (is|are) in NCCL's start)"
+expect_exit 9 $blocking "$RANKS" 3 "$failing" connect-hangs
+expect_output "^rank [012]: (lost peer|timeout): .*after 2 s in (NCCL's start|an all-reduce of .* in NCCL's start)"
+expect_exit 9 $blocking "$RANKS" 3 "$failing" init-fails
+expect_output "^rank [02]: communication: rank 1 \\([^)]+\\) has given up: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error|^rank 1: communication: NCCL, in NCCL's start \\(ncclCommInitRankConfig\\): internal error"
+
+begin "warnings_in_nccls_log_are_printed_after_an_error"
+expect_exit 9 ranks 3 "$failing" disconnect
+expect_output "^rank [012] warns: NCCL's log: Connection closed by (remote peer|this rank)"
 
 finish

@@ -22,6 +22,10 @@ typedef void fake_gpu_work(void *arguments);
 void fake_gpu_enqueue(void *native_stream, fake_gpu_work *work, const void *arguments, size_t bytes);
 bool fake_gpu_stops(void); /* a device is being destroyed */
 
+/* For a library whose sums a captured graph may have: if the stream belongs to a capture, release(context) is
+ * called when the graph is destroyed. Returns whether it does. */
+bool fake_gpu_retain(void *native_stream, void (*release)(void *context), void *context);
+
 /* Enqueueing blocks while the stream has n operations queued; 0: it never blocks. */
 void fake_gpu_limit_queues(int64_t n);
 

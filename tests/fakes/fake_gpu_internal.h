@@ -39,9 +39,16 @@ struct dt_event {
     int64_t n_before;  /* nodes captured in that stream before it */
 };
 
+typedef struct retained {
+    void (*release)(void *context);
+    void *context;
+    struct retained *next;
+} retained;
+
 typedef struct graph {
     node *nodes;
     int64_t n, capacity;
+    retained *retained; /* to release with the graph */
 } graph;
 
 struct fake_gpu {

@@ -191,10 +191,31 @@ dt_status fake_gpu_capture_begin(dt_device *device, dt_error *err)
     return DT_OK;
 }
 
+bool fake_gpu_retain(void *native_stream, void (*release)(void *context), void *context)
+{
+    const dt_stream *s = native_stream;
+    fake_gpu *g = s->gpu;
+    pthread_mutex_lock(&g->mutex);
+    const bool captured = g->capture && s->captured;
+    if (captured) {
+        retained *r = fake_gpu_must(malloc(sizeof *r));
+        *r = (retained){release, context, g->capture->retained};
+        g->capture->retained = r;
+    }
+    pthread_mutex_unlock(&g->mutex);
+    return captured;
+}
+
 void fake_gpu_graph_destroy(dt_device *device, void *p)
 {
     graph *c = p;
     (void)device;
+    while (c && c->retained) {
+        retained *r = c->retained;
+        c->retained = r->next;
+        r->release(r->context);
+        free(r);
+    }
     if (c)
         free(c->nodes);
     free(c);

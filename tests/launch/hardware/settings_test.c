@@ -34,6 +34,8 @@ static void what_changes_results_is_listed_in_order(void)
     DT_CHECK_STR(s.found[1].value, "AVX2");
     DT_CHECK_STR(s.found[2].name, "NCCL_ALGO");
     DT_CHECK_CONTAINS(dt_settings_effect("NCCL_ALGO"), "results");
+    DT_CHECK_CONTAINS(dt_settings_effect("NCCL_NVLS_ENABLE"), "results");
+    DT_CHECK_STR(dt_settings_effect("NCCL_COMM_BLOCKING"), "nothing");
     unset_all();
     dt_settings_read(&s);
     DT_CHECK_INT(s.n, 0);
