@@ -11,6 +11,7 @@ COMM_TESTS += tests/comm/nccl_environment_test
 COMM_TESTS += tests/comm/nccl_local_test
 COMM_TESTS += tests/comm/nccl_network_test
 COMM_TESTS += tests/comm/self_test
+COMM_TESTS += tests/comm/wire_error_test
 tests_comm_deadline_clock_test_LDFLAGS = $(fake_clock_flags)
 TESTS_TSAN += tests/comm/fake_comm_test
 

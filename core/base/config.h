@@ -17,6 +17,8 @@ typedef enum dt_schedule_kind {
 } dt_schedule_kind;
 /* Where --optimizer lars applies the learning rate; layers/arithmetic.h has the formulas. */
 typedef enum dt_lars_form { DT_LARS_PAPER, DT_LARS_TORCH } dt_lars_form;
+/* In which type gradients are sent between GPUs: by the number of ranks; float32; the type of `precision`. */
+typedef enum dt_wire_kind { DT_WIRE_AUTO, DT_WIRE_F32, DT_WIRE_SAME } dt_wire_kind;
 typedef enum dt_resume_kind { DT_RESUME_AUTO, DT_RESUME_NEVER, DT_RESUME_MUST } dt_resume_kind;
 
 #define DT_PATH_BYTES 1024
@@ -61,6 +63,7 @@ typedef struct dt_config {
     int64_t n_step_epochs;
     uint64_t seed;
     dt_dtype precision;
+    dt_wire_kind wire;
     bool no_graph; /* enqueue the work of each step instead of launching a captured graph */
 
     /* the run */

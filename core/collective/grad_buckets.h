@@ -15,10 +15,6 @@
 
 #include "core/comm.h"
 
-/* The default of bucket_bytes. Smaller buckets cost more per byte, and ResNet-50's 98 MiB would need more
- * than 64. Larger ones leave more to sum after the last layer. Measured: comm/README.md. */
-#define DT_GRAD_BUCKET_BYTES (4 << 20)
-
 typedef struct dt_grad_buckets dt_grad_buckets;
 
 /* A range of the flat vector that becomes ready as a whole: one parameter, or a group of them. Parts are

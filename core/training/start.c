@@ -86,6 +86,18 @@ static dt_status join_different(dt_training *t, dt_error *err)
     return status;
 }
 
+/* Between GPUs the type and the buckets in which gradients are sent change the bits of sums. */
+static void add_exchange(dt_training *t)
+{
+    const dt_trainer_parts *p = t->parts;
+    const dt_grad_exchange exchange = dt_grad_exchange_choose(p->config->wire, p->config->precision, p->comm);
+    char text[64];
+    if (!p->comm->ops->device_wait || p->comm->size == 1)
+        return;
+    dt_grad_exchange_describe(&exchange, text, sizeof text);
+    dt_computed_by_add(&t->computed_by, "gradient buckets", "%s", text);
+}
+
 /* Collective: set t->computed_by. Warn if ranks differ, with the ranks and values. */
 static dt_status join_computed_by(dt_training *t, dt_error *err)
 {
@@ -95,6 +107,7 @@ static dt_status join_computed_by(dt_training *t, dt_error *err)
     if (!t->parts->computed_by)
         return DT_OK;
     t->computed_by = *t->parts->computed_by;
+    add_exchange(t);
     for (int64_t i = 0; i < DT_COMPUTED_BY_MAX; i++) {
         const dt_computed_by_field *f = &t->computed_by.fields[i];
         if (i < t->computed_by.n)
@@ -170,8 +183,8 @@ static dt_status create_step(const dt_training *t, dt_step **step, dt_error *err
                                      .ema_warmup = c->ema_warmup,
                                      .label_smoothing = c->label_smoothing,
                                      .loss_scale = t->scaling ? (float)c->loss_scale_init : 1.0f,
-                                     .wire = c->precision == DT_F16 || c->precision == DT_BF16 ? c->precision
-                                                                                               : DT_F32,
+                                     .exchange =
+                                         dt_grad_exchange_choose(c->wire, c->precision, t->parts->comm),
                                      .no_graph = c->no_graph};
     return dt_step_create(&options, step, err);
 }

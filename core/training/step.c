@@ -96,7 +96,8 @@ dt_status dt_step_create(const dt_step_options *options, dt_step **step, dt_erro
         goto fail;
     }
     DT_TRY_OR_FAIL(status, dt_grad_buckets_create(options->comm, s->vectors.grads, s->vectors.n_all, parts,
-                                                  n_parts, DT_GRAD_BUCKET_BYTES, options->wire, &s->buckets, err));
+                                                  n_parts, options->exchange.bucket_bytes,
+                                                  options->exchange.wire, &s->buckets, err));
     DT_TRY_OR_FAIL(status, create_optimizer(s, err));
     DT_TRY_OR_FAIL(status, create_memory(s, err));
     DT_TRY_OR_FAIL(status, dt_step_results_create(&s->results, options->comm, s->device, err));

@@ -17,6 +17,7 @@
 #ifndef DT_CORE_TRAINING_STEP_H
 #define DT_CORE_TRAINING_STEP_H
 
+#include "core/collective/grad_exchange.h"
 #include "core/comm.h"
 #include "core/model/net.h"
 #include "core/source.h"
@@ -38,9 +39,9 @@ typedef struct dt_step_options {
     bool ema_warmup;  /* in step t of the training, from 1, the decay is min(ema_decay, (1 + t) / (10 + t)),
                          so that averages forget the initial weights early; steps that are skipped count */
     double label_smoothing;
-    float loss_scale; /* to begin with; 1 if there is no loss scaling */
-    dt_dtype wire;    /* of gradients: F32, F16, BF16 */
-    bool no_graph;    /* enqueue every operation of every step, and launch no captured graphs */
+    float loss_scale;          /* to begin with; 1 if there is no loss scaling */
+    dt_grad_exchange exchange; /* of gradients between ranks */
+    bool no_graph;             /* enqueue every operation of every step, and launch no captured graphs */
 } dt_step_options;
 
 typedef struct dt_step_result {

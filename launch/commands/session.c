@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/base/waits.h"
 #include "core/collective/agreement.h"
+#include "core/collective/grad_exchange.h"
 #include "io/source/folder.h"
 #include "io/source/loader.h"
 #include "io/source/synthetic.h"
@@ -152,6 +153,14 @@ dt_status dt_session_source(const dt_session *session, const dt_options *o, bool
 
 /* -- the tables at the start ----------------------------------------------------------------------------- */
 
+/* The type in which gradients are sent; "-" where there is one rank. */
+static void format_wire(const dt_session *s, const dt_config *c, char *out, size_t out_bytes)
+{
+    const dt_grad_exchange exchange = dt_grad_exchange_choose(c->wire, c->precision, s->comm);
+    snprintf(out, out_bytes, "%s",
+             s->comm->size > 1 ? dt_dtype_name(dt_grad_exchange_sent(&exchange, s->comm)) : "-");
+}
+
 /* Formats an option's value for the table. Where the option leaves a choice to dtrain, shows the choice. */
 static void format_for_table(const dt_session *s, const dt_options *options, int row, char *out,
                              size_t out_bytes)
@@ -166,6 +175,8 @@ static void format_for_table(const dt_session *s, const dt_options *options, int
         snprintf(out, out_bytes, "%s", s->kernels->ops->name);
     else if (strcmp(o->name, "comm") == 0)
         snprintf(out, out_bytes, "%s", s->comm->ops->name);
+    else if (strcmp(o->name, "wire") == 0)
+        format_wire(s, &options->config, out, out_bytes);
     else if (!out[0])
         snprintf(out, out_bytes, "-");
 }

@@ -19,6 +19,7 @@ static const char *const schedules[] = {"cosine", "poly", "step", "constant", NU
 static const char *const augments[] = {"standard", "none", NULL};
 static const char *const resumes[] = {"auto", "never", "must", NULL};
 static const char *const precisions[] = {"fp32", "fp16", "bf16", "tf32", NULL};
+static const char *const wires[] = {"auto", "fp32", "same", NULL};
 static const char *const inputs[] = {"loader", "synthetic", NULL};
 static const char *const autotunes[] = {"full", "heuristic", "off", NULL};
 static const char *const spots[] = {"auto", "imds", "off", NULL};
@@ -270,6 +271,12 @@ static const dt_option table[] = {
          "arithmetic of the network. fp16: half the memory traffic of fp32, on tensor cores, with master "
          "weights in fp32; bf16: the same in another format; tf32: fp32 whose products round their "
          "factors to 10 bits. All but fp32 need a GPU (or --backend ref, which rounds like a GPU, slowly)"},
+    {ROW("wire", "TYPE", TRAIN, MACHINE, CHOICE, config.wire), .choices = wires, .by_default = "auto",
+     .help = "the type in which NCCL sends gradients between GPUs. same: as --precision, 16 bits with fp16 "
+             "and bf16; "
+             "fp32: twice the bytes, and no rounding on the way; auto: fp32 for bf16 from 32 ranks on, else "
+             "same. "
+             "MPI sums on hosts, always in fp32"},
     {ROW("plans", NULL, INFO, MACHINE, FLAG, plans), .by_default = "no",
      .help = "show what a training of --arch at --image-size, --batch and --precision would do on --device, "
              "which this machine need not have: each cuDNN graph and its plan, bytes and operations of an "
@@ -295,7 +302,8 @@ static const dt_option table[] = {
 enum { N_ROWS = sizeof table / sizeof table[0] };
 _Static_assert(N_ROWS <= DT_OPTIONS_MAX, "dt_options.origin has an element for every row");
 _Static_assert(sizeof(dt_schedule_kind) == sizeof(int) && sizeof(dt_lars_form) == sizeof(int) &&
-                   sizeof(dt_spot_kind) == sizeof(int) && sizeof(dt_dtype) == sizeof(int),
+                   sizeof(dt_wire_kind) == sizeof(int) && sizeof(dt_spot_kind) == sizeof(int) &&
+                   sizeof(dt_dtype) == sizeof(int),
                "choices are stored as int");
 
 int dt_options_count(void)

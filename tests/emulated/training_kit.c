@@ -69,7 +69,7 @@ static dt_step_options step_options(dt_net *net, dt_kernels *kernels, dt_comm *c
         .ema_decay = t->ema ? 0.9 : 0.0,
         .label_smoothing = 0.1,
         .loss_scale = scaling ? t->loss_scale : 1.0F,
-        .wire = DT_F32,
+        .exchange = {.wire = DT_F32, .bucket_bytes = DT_BUCKET_BYTES_DEVICE},
         .no_graph = t->no_graph};
 }
 

@@ -289,6 +289,22 @@ static void gradients_are_sent_in_the_type_of_the_precision(void)
     }
 }
 
+static void wire_chooses_the_type_in_which_gradients_are_sent(void)
+{
+    static const dt_wire_kind kinds[] = {DT_WIRE_AUTO, DT_WIRE_F32, DT_WIRE_SAME};
+    for (int i = 0; i < 3; i++) {
+        job j = new_job(2);
+        j.config.precision = DT_BF16;
+        j.config.wire = kinds[i];
+        j.config.steps = 1;
+        memset(n_sums, 0, sizeof n_sums);
+        fake_comm_run(2, train_recorded, &j);
+        check_all(&j, DT_OK);
+        DT_CHECK_INT(n_sums[DT_BF16] > 0, kinds[i] != DT_WIRE_F32);
+        free_job(&j);
+    }
+}
+
 static const dt_test tests[] = {
     DT_TEST(the_optimizer_gets_the_configured_values),
     DT_TEST(the_optimizer_gets_the_documented_constants),
@@ -298,5 +314,6 @@ static const dt_test tests[] = {
     DT_TEST(each_step_gets_the_scheduled_rate),
     DT_TEST(the_decay_of_averages_grows_with_the_steps),
     DT_TEST(gradients_are_sent_in_the_type_of_the_precision),
+    DT_TEST(wire_chooses_the_type_in_which_gradients_are_sent),
 };
 DT_TEST_MAIN("core/training/step_options", tests)

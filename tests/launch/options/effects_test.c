@@ -126,6 +126,8 @@ static const struct effect {
     {"precision", T, "core/training/step_options_test.c", "gradients_are_sent_in_the_type_of_the_precision"},
     {"precision", E, PROGRAM, "eval computes with the options that it is given"},
     {"precision", INFO, PLANS, "image-size, precision and arch change the plans"},
+    {"wire", T, "core/training/step_options_test.c", "wire_chooses_the_type_in_which_gradients_are_sent"},
+    {"wire", T, "core/collective/grad_exchange_test.c", "auto_sends_bf16_as_float32_from_32_ranks_on"},
     {"plans", INFO, PLANS, "a GPU by its name shows the fused graphs of ResNet-50 and their cost"},
     {"device", INFO, PLANS, "every built-in GPU has plans for every architecture's layers"},
     {"autotune", T | E, SESSION, "the_parts_get_what_is_given"},
