@@ -132,6 +132,7 @@ layers_SOURCES += layers/cuda/half_scales_cuda.c
 layers_SOURCES += layers/cuda/kernels_cuda.c
 layers_SOURCES += layers/cuda/kernels_cuda.h
 layers_SOURCES += layers/cuda/launch.h
+layers_SOURCES += layers/cuda/launch_count.c
 layers_SOURCES += layers/cuda/linear_cuda.c
 layers_SOURCES += layers/cuda/memory_cuda.c
 layers_SOURCES += layers/cuda/operations_cuda.c

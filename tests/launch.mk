@@ -17,6 +17,7 @@ LAUNCH_TESTS += tests/launch/commands/session_open_test
 LAUNCH_TESTS += tests/launch/commands/session_test
 LAUNCH_TESTS += tests/launch/estimate/gpu_spec_test
 LAUNCH_TESTS += tests/launch/estimate/memory_test
+LAUNCH_TESTS += tests/launch/estimate/step_model_test
 LAUNCH_TESTS += tests/launch/hardware/affinity_test
 LAUNCH_TESTS += tests/launch/hardware/backends_test
 LAUNCH_TESTS += tests/launch/hardware/cgroup_test

@@ -8,6 +8,8 @@
 #    include "core/model/net.h"
 #    include "launch/estimate/gpu_spec.h"
 #    include "launch/estimate/offline_device.h"
+#    include "launch/estimate/step_model.h"
+#    include "launch/estimate/trace_runner.h"
 #    include "launch/show/table.h"
 #    include "layers/cuda/cudnn_runner.h"
 #    include "layers/cuda/kernels_cuda.h"
@@ -28,10 +30,12 @@ typedef struct offline_run {
     dt_kernels *kernels;
     dt_net_spec spec;
     dt_net *net;
+    dt_step_trace *trace;
 } offline_run;
 
 static void close_run(offline_run *r)
 {
+    dt_step_trace_destroy(r->trace);
     dt_net_destroy(r->net);
     dt_free(r->spec.layers);
     if (r->kernels)
@@ -48,21 +52,22 @@ static dt_status open_run(offline_run *r, dt_error *err)
     const dt_config *c = &r->options->config;
     const dt_cudnn_options cudnn = {.autotune = DT_AUTOTUNE_OFF,
                                     .workspace_limit_bytes = DT_CUDNN_WORKSPACE_LIMIT_BYTES};
-    const dt_cuda_options cuda = {.dtype = c->precision, .plan_only = true};
-    const dt_net_options net = {
-        .batch = c->batch, .image_size = c->image_size, .training = true, .plan_only = true};
+    const dt_cuda_options cuda = {.dtype = c->precision};
+    const dt_net_options net = {.batch = c->batch, .image_size = c->image_size, .training = true};
+    dt_graph_runner *planner = NULL;
     DT_TRY(dt_gpu_spec_load(r->options->device, &r->gpu, err));
-    dt_status status =
-        dt_cudnn_runner_create_offline(r->gpu.model, r->gpu.properties, &cudnn, &r->runner, err);
+    dt_status status = dt_cudnn_runner_create_offline(r->gpu.model, r->gpu.properties, &cudnn, &planner, err);
     if (status == DT_ERR_FORMAT) {
         (void)dt_error_prefix(err, "--device %s", r->options->device);
         return DT_ERR_USAGE;
     }
     DT_TRY(status);
+    DT_TRY(dt_trace_runner_create(planner, &r->runner, err));
     DT_TRY(dt_offline_device_create(&r->gpu, c->precision, &r->device, err));
     DT_TRY(dt_kernels_cuda_create(r->device, r->runner, &cuda, &r->kernels, err));
     DT_TRY(dt_resnet_spec(r->options->arch, N_CLASSES, &r->spec, err));
-    return dt_net_create(&r->spec, dt_layer_registry(), r->kernels, &net, &r->net, err);
+    DT_TRY(dt_net_create(&r->spec, dt_layer_registry(), r->kernels, &net, &r->net, err));
+    return dt_step_trace_create(r->net, r->kernels, r->runner, c, &r->trace, err);
 }
 
 /* -- which layer a graph is for -------------------------------------------------------------------------- */
@@ -206,9 +211,7 @@ static void add_totals(const offline_run *r, const graph_table *graphs, dt_table
     roofline roof = measure(r, gpu->bandwidth_bytes_per_s, peak > 0 ? peak : INFINITY);
     dt_net_info info;
     dt_net_get_info(r->net, &info);
-    /* the copy of the weights in two bytes: values_bind */
-    int64_t mirror = c->precision == DT_F16 || c->precision == DT_BF16 ? 2 * info.n_params : 0;
-    int64_t total = info.activation_bytes + info.parameter_bytes + info.backend_bytes + mirror;
+    int64_t total = info.activation_bytes + info.parameter_bytes + info.backend_bytes;
     dt_table_add_pair(table, "GPU", "%s", gpu->description);
     dt_table_add_pair(table, "data sheet", "%.0f GB/s, %.4g TFLOP/s in %s, %.1f GiB",
                       gpu->bandwidth_bytes_per_s / 1e9, peak / 1e12, dt_dtype_name(c->precision),
@@ -228,7 +231,7 @@ static void add_totals(const offline_run *r, const graph_table *graphs, dt_table
     dt_table_add_pair(
         table, "memory", "%.2f GiB: activations %.2f, parameters %.2f, workspace %.2f, other %.2f%s",
         DT_TO_GIB(total), DT_TO_GIB(info.activation_bytes), DT_TO_GIB(info.parameter_bytes),
-        DT_TO_GIB(graphs->workspace_bytes), DT_TO_GIB(info.backend_bytes + mirror - graphs->workspace_bytes),
+        DT_TO_GIB(graphs->workspace_bytes), DT_TO_GIB(info.backend_bytes - graphs->workspace_bytes),
         total > gpu->memory_bytes ? ": MORE THAN THE GPU HAS" : "");
     if (peak > 0)
         dt_table_add_pair(table, "roofline", "%.0f images/s (memory alone %.0f, arithmetic alone %.0f)",
@@ -238,11 +241,34 @@ static void add_totals(const offline_run *r, const graph_table *graphs, dt_table
                           n / roof.memory_s, dt_dtype_name(c->precision));
 }
 
+static void add_step(const offline_run *r, dt_table *table)
+{
+    const dt_config *c = &r->options->config;
+    const dt_step_trace *t = r->trace;
+    const dt_step_speeds speeds = dt_step_speeds_of(&r->gpu, c->precision);
+    const dt_step_time time = dt_step_model(t, c->precision, &speeds);
+    dt_table_add_pair(table, "a step enqueues",
+                      "%lld launches on one rank: %lld of own kernels, %lld of cuDNN's graphs (each counted "
+                      "once), %lld copies and fills",
+                      (long long)(t->n_kernels + t->n_graphs + t->n_copies), (long long)t->n_kernels,
+                      (long long)t->n_graphs, (long long)t->n_copies);
+    dt_table_add_pair(table, "estimated step",
+                      "%.1f ms, %.0f images/s: arithmetic with assumed speeds, not measured "
+                      "(layers/cuda/README.md)",
+                      time.total_s * 1e3, (double)c->batch / time.total_s);
+    dt_table_add_pair(table, "of which",
+                      "conv forward %.2f ms, data gradients %.2f, weight gradients %.2f, own kernels %.2f, "
+                      "launches %.2f",
+                      time.forward_s * 1e3, time.data_gradient_s * 1e3, time.weight_gradient_s * 1e3,
+                      time.kernels_s * 1e3, time.launches_s * 1e3);
+}
+
 static dt_status print_totals(const offline_run *r, const graph_table *graphs, FILE *stream, dt_error *err)
 {
     dt_table *table = NULL;
     DT_TRY(dt_table_create(NULL, 2, &table, err));
     add_totals(r, graphs, table);
+    add_step(r, table);
     dt_status status = dt_table_print(table, stream, dt_table_utf8(), dt_table_columns(stream), err);
     dt_table_destroy(table);
     return status;

@@ -45,6 +45,8 @@ template <typename... Parameters, typename... Arguments>
 static int dt_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
                      dt_cuda_stream stream, Arguments... arguments)
 {
+    if (dt_cuda_is_only_counted())
+        return 0;
     kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(
         static_cast<Parameters>(arguments)...);
     return static_cast<int>(cudaGetLastError());

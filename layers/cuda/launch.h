@@ -37,6 +37,13 @@ typedef void *dt_cuda_stream; /* cudaStream_t */
 /* The text of a result; static storage. */
 const char *dt_cuda_launch_error(int code);
 
+/* For `dtrain info --plans` (launch_count.c): until the next call with NULL, every launcher adds the number
+ * of its kernels to *n_launches, launches nothing and reads no device memory, so no GPU is needed. For a
+ * process with one thread. */
+void dt_cuda_count_launches(int64_t *n_launches);
+/* What nvcc's launchers ask before each kernel: whether it is counted, and not launched. */
+bool dt_cuda_is_only_counted(void);
+
 /* -- input (input.cu) ------------------------------------------------------------------------------------ */
 
 /* y [n][h][w][4] = (pixels / 255 - mean) / std; the fourth channel is 0. pixels: uint8 [n][h][w][3], 4-byte

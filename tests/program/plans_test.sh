@@ -73,6 +73,17 @@ has_cudnn && for gpu in a100-40gb a100-80gb a10g h100 h200 l4 t4; do
     expect_exit 0 "$DTRAIN" info --plans --device $gpu --arch resnet18 --batch 32
 done
 
+begin "the launches and the estimated time of a step are shown, as arithmetic"
+has_cudnn && {
+    expect_exit 0 "$DTRAIN" info --plans --device h200 --arch resnet50 --batch 256 --precision fp16
+    expect_output '^a step enqueues .* [0-9]* launches on one rank: [0-9]* of own kernels, 161 of'
+    expect_output '^estimated step .* [0-9.]* ms, [0-9]* images/s: arithmetic with assumed speeds, not'
+    between 8200 9600 's/^estimated step *[^ ]* *[0-9.]* ms, \([0-9]*\) images.*/\1/p'
+    between 200 441 's/^a step enqueues *[^ ]* *\([0-9]*\) launches.*/\1/p'
+    expect_exit 0 "$DTRAIN" info --plans --device a100-40gb --arch resnet50 --batch 256 --precision fp16
+    between 3050 3600 's/^estimated step *[^ ]* *[0-9.]* ms, \([0-9]*\) images.*/\1/p'
+}
+
 begin "a batch that is too large shows in the memory table"
 has_cudnn && {
     expect_exit 0 "$DTRAIN" info --plans --device t4 --arch resnet50 --batch 1024 --precision fp16
