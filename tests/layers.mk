@@ -85,6 +85,8 @@ fakes_SOURCES += tests/resnet_convs.h
 fakes_SOURCES += tests/emulated/device_emulated.c
 fakes_SOURCES += tests/emulated/device_emulated.h
 fakes_SOURCES += tests/emulated/device_internal.h
+fakes_SOURCES += tests/emulated/faulty_engines.c
+fakes_SOURCES += tests/emulated/faulty_engines.h
 fakes_SOURCES += tests/emulated/gpu_emulated.c
 fakes_SOURCES += tests/emulated/gpu_emulated.h
 fakes_SOURCES += tests/emulated/graph_interpreter.c
@@ -97,6 +99,7 @@ fakes_SOURCES += tests/emulated/training_kit.c
 fakes_SOURCES += tests/emulated/training_kit.h
 LAYERS_TESTS += tests/emulated/device_test
 LAYERS_TESTS += tests/emulated/interpreter_test
+LAYERS_TESTS += tests/emulated/plan_check_test
 
 # The cuda backend's kernels on the CPU. A test program that runs them needs emulated_ldflags and a dependency on tests/libemulated.a. The archive is
 # linked whole, so that its functions are found before those that nvcc compiled from the same files.

@@ -4,7 +4,7 @@
 #include "core/base/log.h"
 #include "layers/cuda/cudnn_engines.h"
 #include "layers/cuda/cudnn_library.h"
-#include "layers/cuda/plan_bench.h"
+#include "layers/cuda/plan_measure.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -110,8 +110,7 @@ typedef struct search {
     cudnn_runner *runner;
     const dt_graph *graph;
     dt_cudnn_engines engines;
-    dt_plan_bench *bench; /* created when first needed */
-    int measured;         /* the candidate that is being measured */
+    dt_plan_measurer measurer;
 } search;
 
 static const char *engine_name(void *context, int i)
@@ -125,37 +124,30 @@ static dt_status build(void *context, int i, int64_t *workspace_bytes, dt_error 
     return dt_cudnn_engines_plan(&s->engines, i, s->graph, &s->runner->target, workspace_bytes, err);
 }
 
-static dt_status execute_measured(void *context, const dt_graph_binding *tensors, int n_tensors,
-                                  void *workspace, dt_error *err)
+static dt_status execute_candidate(void *context, int i, const dt_graph_binding *tensors, int n_tensors,
+                                   void *workspace, dt_error *err)
 {
     const search *s = context;
     dt_device *device = s->runner->device;
-    return execute(s->runner, s->engines.plans[s->measured], s->graph, tensors, n_tensors, workspace,
+    return execute(s->runner, s->engines.plans[i], s->graph, tensors, n_tensors, workspace,
                    device->ops->native_stream(device, NULL), err);
 }
 
 static dt_status measure(void *context, int i, int n_runs, double *ms, dt_error *err)
 {
     search *s = context;
-    int64_t workspace_bytes;
     if (!s->runner->has_logged) {
         s->runner->has_logged = true;
         dt_log_info(
             "%s: measuring which engines are fastest for this network; the results are kept for later runs",
             s->runner->description);
     }
-    if (!s->bench)
-        DT_TRY(dt_plan_bench_create(s->runner->device, s->graph, &s->bench, err));
-    s->measured = i;
-    DT_TRY(build(s, i, &workspace_bytes, err));
-    dt_device *device = s->runner->device;
-    dt_error ignored;
-    dt_status status = dt_plan_bench_measure(s->bench, workspace_bytes, n_runs, execute_measured, s, ms, err);
-    /* An engine may fail to launch (because of too much shared memory, for example). If the GPU itself still
-     * works, try the other engines. */
-    return status == DT_ERR_DEVICE && device->ops->stream_wait(device, NULL, &ignored) == DT_OK
-               ? DT_ERR_UNSUPPORTED
-               : status;
+    return dt_plan_measurer_measure(&s->measurer, i, n_runs, ms, err);
+}
+
+static dt_status check(void *context, int i, dt_error *err)
+{
+    return dt_plan_measurer_check(&((search *)context)->measurer, i, err);
 }
 
 /* -- plans ----------------------------------------------------------------------------------------------- */
@@ -185,15 +177,17 @@ static dt_status choose(search *s, dt_graph_plan *plan, dt_error *err)
                                      .n = s->engines.n,
                                      .engine = engine_name,
                                      .build = build,
-                                     .measure = r->device ? measure : NULL};
+                                     .measure = r->device ? measure : NULL,
+                                     .check = r->device ? check : NULL};
     dt_status status = dt_plan_choose(&candidates, &r->rules, r->cache, key, &chosen, &plan->choice, err);
     if (status == DT_OK) {
         plan->plan = s->engines.plans[chosen];
         plan->config = s->engines.configs[chosen];
         s->engines.plans[chosen] = s->engines.configs[chosen] = NULL;
-        dt_log_debug("%s: %s: engine %s of %d, %.3f ms, %lld bytes of workspace%s", r->description,
-                     plan->graph.name, plan->choice.engine, plan->choice.n_candidates, plan->choice.time_ms,
-                     (long long)plan->choice.workspace_bytes, plan->choice.from_cache ? ", remembered" : "");
+        dt_log_debug("%s: %s: engine %s of %d, of which %d were rejected; %.3f ms, %lld bytes of workspace%s",
+                     r->description, plan->graph.name, plan->choice.engine, plan->choice.n_candidates,
+                     plan->choice.n_rejected, plan->choice.time_ms, (long long)plan->choice.workspace_bytes,
+                     plan->choice.from_cache ? "; remembered" : "");
     }
     dt_free(key);
     return status;
@@ -209,6 +203,11 @@ static dt_status plan_create(dt_graph_runner *base, const dt_graph *graph, dt_gr
     if (status == DT_OK) {
         made->graph = *graph;
         *s = (search){.runner = r, .graph = &made->graph};
+        s->measurer = (dt_plan_measurer){.device = r->device,
+                                         .graph = &made->graph,
+                                         .context = s,
+                                         .build = build,
+                                         .execute = execute_candidate};
         status = dt_cudnn_graph_create(graph, r->target.handle, &made->cudnn_graph, err);
     }
     if (status == DT_OK)
@@ -220,7 +219,7 @@ static dt_status plan_create(dt_graph_runner *base, const dt_graph *graph, dt_gr
     }
     if (s) {
         dt_cudnn_engines_destroy(&s->engines);
-        dt_plan_bench_destroy(s->bench);
+        dt_plan_measurer_finish(&s->measurer);
     }
     dt_free(s);
     if (status == DT_OK)

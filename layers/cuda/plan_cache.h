@@ -27,6 +27,7 @@ typedef struct dt_plan_choice {
     int64_t workspace_bytes;
     double time_ms;   /* 0: not measured */
     int n_candidates; /* that were considered */
+    int n_rejected;   /* of these: do not execute, differ between two executions, or compute something else */
     bool from_cache;
 } dt_plan_choice;
 
@@ -67,26 +68,31 @@ typedef struct dt_plan_candidates {
      * other candidates are tried. */
     dt_status (*build)(void *context, int i, int64_t *workspace_bytes, dt_error *err);
     /* *ms = milliseconds per execution of n_runs in a row, after one that is not counted. NULL: there is
-     * nothing to measure on. DT_ERR_UNSUPPORTED and DT_ERR_MEMORY: it cannot be measured, and the other
-     * candidates are tried; other errors end the choice. */
+     * nothing to execute on. DT_ERR_UNSUPPORTED: the candidate does not execute, or gives other bits each
+     * time; it is rejected. DT_ERR_MEMORY: memory is too short to measure it. Other errors end the choice. */
     dt_status (*measure)(void *context, int i, int n_runs, double *ms, dt_error *err);
+    /* Execute candidate i and compare what it writes with the graph's definition. NULL: every candidate
+     * passes. Errors likewise. */
+    dt_status (*check)(void *context, int i, dt_error *err);
 } dt_plan_candidates;
 
 typedef enum dt_autotune_kind { DT_AUTOTUNE_FULL, DT_AUTOTUNE_HEURISTIC, DT_AUTOTUNE_OFF } dt_autotune_kind;
 
 typedef struct dt_plan_rules {
-    /* FULL: measure all candidates; HEURISTIC: measure the first DT_PLAN_HEURISTIC_TRIES that can run; OFF:
-     * use the first one that can */
+    /* FULL: measure all candidates; HEURISTIC: measure the first DT_PLAN_HEURISTIC_TRIES that can be built;
+     * OFF: use the first one that passes the check */
     dt_autotune_kind autotune;
     int64_t workspace_limit_bytes;
 } dt_plan_rules;
 
 #define DT_PLAN_HEURISTIC_TRIES 4
 
-/* Choose the candidate that runs the graph `key`: the cache's, if it exists and can still run; else the
- * fastest measured, which goes into the cache and to disk (a failure to write is logged once as a warning);
- * else the first one that can run. Measurements under other rules are separate entries. cache may be NULL.
- * DT_ERR_UNSUPPORTED: no candidate can run within the workspace limit; measure's errors; DT_ERR_MEMORY. */
+/* Choose the candidate that runs the graph `key`: the cache's, if it exists and passes the check; else the
+ * fastest measured that passes it, which goes into the cache and to disk (a failure to write is logged once
+ * as a warning); without measurements the first one that passes. A candidate for whose check or measurement
+ * memory is short is used if no other one passed. A candidate that fails the check is logged as a warning.
+ * Measurements under other rules are separate entries. cache may be NULL. DT_ERR_UNSUPPORTED: no candidate
+ * can run within the workspace limit, or all were rejected; measure's and check's errors; DT_ERR_MEMORY. */
 dt_status dt_plan_choose(const dt_plan_candidates *candidates, const dt_plan_rules *rules,
                          dt_plan_cache *cache, const char *key, int *chosen, dt_plan_choice *choice,
                          dt_error *err);

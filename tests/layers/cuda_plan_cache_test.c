@@ -19,7 +19,7 @@
 typedef struct fake_engine {
     const char *name;
     int64_t workspace_bytes; /* -1: cannot be built */
-    double ms;               /* 0: cannot be measured (UNSUPPORTED); -1: an error of the device */
+    double ms;               /* 0: memory is too short to measure it; -1: an error of the device */
     int n_built, n_runs;     /* counted */
 } fake_engine;
 
@@ -43,7 +43,7 @@ static dt_status measure(void *context, int i, int n_runs, double *ms, dt_error 
     fake_engine *e = &((fake_engine *)context)[i];
     e->n_runs += n_runs;
     if (e->ms <= 0)
-        return dt_fail(err, e->ms < 0 ? DT_ERR_DEVICE : DT_ERR_UNSUPPORTED, "%s does not run", e->name);
+        return dt_fail(err, e->ms < 0 ? DT_ERR_DEVICE : DT_ERR_MEMORY, "%s does not run", e->name);
     *ms = e->ms;
     return DT_OK;
 }
@@ -57,7 +57,12 @@ static const fake_engine five[] = {{"slow", 0, 9, 0, 0},
 static dt_plan_candidates candidates_of(fake_engine *engines, int n)
 {
     return (dt_plan_candidates){
-        .context = engines, .n = n, .engine = engine_name, .build = build, .measure = measure};
+        .context = engines,
+        .n = n,
+        .engine = engine_name,
+        .build = build,
+        .measure = measure,
+    };
 }
 
 static dt_status choose(fake_engine *engines, int n, dt_autotune_kind autotune, dt_plan_cache *cache,
