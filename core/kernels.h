@@ -28,6 +28,7 @@
 
 #include "core/base/error.h"
 #include "core/device.h"
+#include "core/engines.h"
 #include "core/tensor.h"
 #include "core/weights_order.h"
 
@@ -219,6 +220,10 @@ typedef struct dt_kernels_ops {
     /* Bytes of scratch memory and derived weights that the backend holds now; the net did not allocate
      * them. */
     int64_t (*scratch_bytes)(dt_kernels *k);
+    /* The engines that conv_create and linear_create choose, and those that they must use if they can; owned
+     * by the kernels, whose create-calls change it. It is NULL, or returns NULL, in backends that have
+     * nothing to choose. */
+    dt_engine_choices *(*engines)(dt_kernels *k);
 
     /* -- input: y = (pixels / 255 - mean) / std, pixels uint8 [n][h][w][3] in device memory -------------- */
     dt_status (*normalize_input)(dt_kernels *k, const uint8_t *pixels, const float mean[3],

@@ -21,6 +21,7 @@
 #include "core/base/computed_by.h"
 #include "core/base/error.h"
 #include "core/class_names.h"
+#include "core/engines.h"
 
 #include <stdint.h>
 
@@ -65,9 +66,9 @@ typedef struct dt_shard_entry {
     int64_t first, n_elems; /* its elements of the stream */
 } dt_shard_entry;
 
-/* Version 3 has no class_names, best_epoch and best_step; version 2 has no computed_by, either; version 1
- * has no n_good_steps and n_skipped_steps, either. dtrain reads all four. */
-#define DT_MANIFEST_VERSION 4
+/* Version 4 has no engines; version 3 has no class_names, best_epoch and best_step, either; version 2 has no
+ * computed_by, either; version 1 has no n_good_steps and n_skipped_steps, either. dtrain reads all five. */
+#define DT_MANIFEST_VERSION 5
 
 typedef struct dt_manifest {
     char identity[33]; /* the hash of a manifest that was read, which distinguishes two attempts at one step;
@@ -89,6 +90,7 @@ typedef struct dt_manifest {
     dt_computed_by computed_by;    /* what computed the steps since the last start or resume; n 0: unknown */
     /* dt_alloc'ed and owned by the manifest */
     dt_class_names class_names; /* [n_classes] by output of the classifier; none: not known */
+    dt_engines engines;         /* that the run has chosen so far, for each kind of device; none: not known */
     char *config_text;          /* the full configuration in libconfig's syntax */
     int64_t n_tensors;
     dt_state_tensor *tensors; /* [n_tensors] */

@@ -37,6 +37,7 @@ IO_TESTS += tests/io/store/hdf5_store_faults_test
 IO_TESTS += tests/io/store/hdf5_store_test
 IO_TESTS += tests/io/store/limits_test
 IO_TESTS += tests/io/store/manifest_json_test
+IO_TESTS += tests/io/store/manifest_lists_test
 IO_TESTS += tests/io/store/manifest_memory_test
 IO_TESTS += tests/io/store/mirror_calls_test
 IO_TESTS += tests/io/store/shard_copy_test

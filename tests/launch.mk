@@ -43,6 +43,7 @@ LAUNCH_TESTS += tests/launch/run/checkpoint_folders_test
 LAUNCH_TESTS += tests/launch/run/job_test
 LAUNCH_TESTS += tests/launch/run/lock_owner_test
 LAUNCH_TESTS += tests/launch/run/resume_check_test
+LAUNCH_TESTS += tests/launch/run/run_engines_test
 LAUNCH_TESTS += tests/launch/run/run_folder_test
 LAUNCH_TESTS += tests/launch/run/run_calls_test
 LAUNCH_TESTS += tests/launch/run/run_lock_test

@@ -58,6 +58,7 @@ LAYERS_TESTS += tests/layers/cuda_fused_test
 LAYERS_TESTS += tests/layers/cuda_graph_test
 LAYERS_TESTS += tests/layers/cuda_plan_bench_test
 LAYERS_TESTS += tests/layers/cuda_plan_cache_test
+LAYERS_TESTS += tests/layers/cuda_plan_run_test
 LAYERS_TESTS += tests/layers/cuda_plans_test
 # The CUDA runtime's functions are replaced.
 if WITH_CUDA
@@ -135,12 +136,15 @@ EXTRA_tests_layers_cuda_launchers_test_DEPENDENCIES = tests/libemulated.a
 # The whole backend on the CPU: tests/emulated/gpu_emulated.h.
 LAYERS_TESTS += tests/emulated/cases_test
 LAYERS_TESTS += tests/emulated/create_test
+LAYERS_TESTS += tests/emulated/engines_test
 LAYERS_TESTS += tests/emulated/trainer_test
 LAYERS_TESTS += tests/emulated/training_test
 tests_emulated_cases_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_emulated_cases_test_DEPENDENCIES = tests/libemulated.a
 tests_emulated_create_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_emulated_create_test_DEPENDENCIES = tests/libemulated.a
+tests_emulated_engines_test_LDFLAGS = $(emulated_ldflags)
+EXTRA_tests_emulated_engines_test_DEPENDENCIES = tests/libemulated.a
 tests_emulated_trainer_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_emulated_trainer_test_DEPENDENCIES = tests/libemulated.a
 tests_emulated_training_test_LDFLAGS = $(emulated_ldflags)

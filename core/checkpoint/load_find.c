@@ -93,10 +93,12 @@ static dt_status allocate_arrays(const manifest_head *head, dt_manifest *m, dt_e
     *m = head->scalars;
     m->class_names.capacity = m->class_names.bytes;
     m->class_names.text = dt_alloc((size_t)m->class_names.bytes);
+    m->engines.capacity = m->engines.n;
+    m->engines.list = dt_alloc((size_t)m->engines.n * sizeof *m->engines.list);
     m->config_text = dt_alloc((size_t)head->config_bytes);
     m->tensors = dt_alloc((size_t)m->n_tensors * sizeof *m->tensors);
     m->shards = dt_alloc((size_t)m->n_shards * sizeof *m->shards);
-    if (m->class_names.text && m->config_text && m->tensors && m->shards)
+    if (m->class_names.text && m->engines.list && m->config_text && m->tensors && m->shards)
         return DT_OK;
     dt_manifest_clear(m);
     return dt_fail_memory(err, (size_t)head->scalars.n_tensors * sizeof *m->tensors,
@@ -112,6 +114,7 @@ static dt_status broadcast_manifest(dt_comm *comm, int root, dt_manifest *m, dt_
         head.scalars = *m;
         head.config_bytes = (int64_t)strlen(m->config_text) + 1;
         head.scalars.class_names.text = NULL;
+        head.scalars.engines.list = NULL;
         head.scalars.config_text = NULL;
         head.scalars.tensors = NULL;
         head.scalars.shards = NULL;
@@ -119,6 +122,8 @@ static dt_status broadcast_manifest(dt_comm *comm, int root, dt_manifest *m, dt_
     DT_TRY(comm->ops->broadcast(comm, &head, sizeof head, root, err));
     DT_TRY(dt_agree(comm, comm->rank == root ? DT_OK : allocate_arrays(&head, m, err), err));
     DT_TRY(comm->ops->broadcast(comm, m->class_names.text, m->class_names.bytes, root, err));
+    DT_TRY(comm->ops->broadcast(comm, m->engines.list, m->engines.n * (int64_t)sizeof *m->engines.list, root,
+                                err));
     DT_TRY(comm->ops->broadcast(comm, m->config_text, head.config_bytes, root, err));
     DT_TRY(comm->ops->broadcast(comm, m->tensors, m->n_tensors * (int64_t)sizeof *m->tensors, root, err));
     return comm->ops->broadcast(comm, m->shards, m->n_shards * (int64_t)sizeof *m->shards, root, err);

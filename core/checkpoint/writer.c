@@ -179,6 +179,7 @@ static dt_status copy_manifest(const dt_manifest *from, dt_manifest *to, dt_erro
                  shard_bytes = (size_t)from->n_shards * sizeof *to->shards;
     *to = *from;
     to->class_names = (dt_class_names){0};
+    to->engines = (dt_engines){0};
     to->config_text = dt_strdup(from->config_text);
     to->tensors = tensor_bytes ? dt_alloc(tensor_bytes) : NULL;
     to->shards = shard_bytes ? dt_alloc(shard_bytes) : NULL;
@@ -188,7 +189,8 @@ static dt_status copy_manifest(const dt_manifest *from, dt_manifest *to, dt_erro
         memcpy(to->tensors, from->tensors, tensor_bytes);
     if (shard_bytes)
         memcpy(to->shards, from->shards, shard_bytes);
-    return dt_class_names_copy(&from->class_names, &to->class_names, err);
+    DT_TRY(dt_class_names_copy(&from->class_names, &to->class_names, err));
+    return dt_engines_copy(&from->engines, &to->engines, err);
 }
 
 static dt_status prepare(dt_writer *w, const dt_manifest *from, dt_manifest *manifest, dt_error *err)

@@ -70,8 +70,13 @@ dt_status dt_net_resize(dt_net *net, int64_t image_size, dt_error *err)
 {
     if (image_size == net->options.image_size)
         return DT_OK;
-    dt_net_clear_layers(net);
     net->options.image_size = image_size;
+    return dt_net_rebuild(net, err);
+}
+
+dt_status dt_net_rebuild(dt_net *net, dt_error *err)
+{
+    dt_net_clear_layers(net);
     DT_TRY(dt_net_build_layers(net, err));
     DT_TRY(dt_net_build_params(net, err));
     DT_TRY(dt_net_build_state(net, err));

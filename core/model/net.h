@@ -67,6 +67,8 @@ dt_status dt_net_weights_updated(dt_net *net, dt_error *err);
  * vectors keep their addresses and contents. Call it between steps. After an error the net can only be
  * destroyed. */
 dt_status dt_net_resize(dt_net *net, int64_t image_size, dt_error *err);
+/* The same with the present size, for kernels that are to use other engines. */
+dt_status dt_net_rebuild(dt_net *net, dt_error *err);
 
 /* The flat vectors: device memory, owned by the net. */
 typedef struct dt_net_vectors {

@@ -292,6 +292,8 @@ static void start_save(dt_checkpointer *c)
 {
     const dt_training *t = c->training;
     const dt_config *config = t->parts->config;
+    dt_kernels *k = t->parts->kernels;
+    const dt_engine_choices *engines = k->ops->engines ? k->ops->engines(k) : NULL;
     dt_manifest m = {.format_version = DT_MANIFEST_VERSION,
                      .step = t->step,
                      .epoch = t->epoch,
@@ -307,7 +309,8 @@ static void start_save(dt_checkpointer *c)
                      .best_top1 = t->best_top1,
                      .best_epoch = t->best_epoch,
                      .best_step = t->best_step,
-                     .class_names = t->class_names, /* dt_writer_start only reads it, and config_text */
+                     .class_names = t->class_names, /* dt_writer_start only reads it, and the next ones */
+                     .engines = engines ? engines->list : (dt_engines){0},
                      .computed_by = t->computed_by,
                      .config_text = (char *)t->parts->config_text};
     snprintf(m.arch, sizeof m.arch, "%s", t->parts->arch);

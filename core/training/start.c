@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/checkpoint/load.h"
 #include "core/collective/agreement.h"
+#include "core/training/resume_engines.h"
 #include "core/training/schedule.h"
 
 #include <stdio.h>
@@ -352,7 +353,9 @@ static dt_status resume(dt_training *t, dt_step *step, dt_error *err)
     DT_TRY(dt_checkpoint_load(p->comm, &location, dt_net_state_layout(p->net), &io, accept_checkpoint, t, &m,
                               &found, err));
     if (found) {
-        const dt_status status = dt_agree(p->comm, go_on_from(t, step, &m, err), err);
+        dt_status status = dt_agree(p->comm, go_on_from(t, step, &m, err), err);
+        if (status == DT_OK)
+            status = dt_resume_engines(p, &m, err);
         dt_manifest_clear(&m);
         return status;
     }

@@ -3,6 +3,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/collective/device_wait.h"
+#include "core/collective/engines_build.h"
 #include "core/training/step_results.h"
 #include "core/training/upload.h"
 
@@ -253,12 +254,26 @@ void dt_step_set_n_before(dt_step *s, int64_t n_steps)
     s->n_before = n_steps - s->results.n_steps;
 }
 
-dt_status dt_step_resize(dt_step *s, int64_t image_size, dt_error *err)
+typedef struct resizing {
+    dt_step *step;
+    int64_t image_size;
+} resizing;
+
+/* A dt_engines_builder. */
+static dt_status resize(void *context, dt_error *err)
 {
+    const resizing *r = context;
+    dt_step *s = r->step;
+    DT_TRY(dt_net_resize(s->options.net, r->image_size, err));
     destroy_graphs(s);
     dt_upload_destroy(&s->upload);
-    s->options.image_size = image_size;
-    return dt_upload_create(&s->upload, s->options.comm, s->device, s->options.batch, image_size, err);
+    s->options.image_size = r->image_size;
+    return dt_upload_create(&s->upload, s->options.comm, s->device, s->options.batch, r->image_size, err);
+}
+
+dt_status dt_step_resize(dt_step *s, int64_t image_size, dt_error *err)
+{
+    return dt_engines_build(s->options.comm, s->options.kernels, resize, &(resizing){s, image_size}, err);
 }
 
 const dt_step_state *dt_step_get_state(const dt_step *s)

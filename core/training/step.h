@@ -79,7 +79,9 @@ dt_status dt_step_results(dt_step *step, bool drain, dt_step_result *results, in
  * dt_step_create. Between a drain and the next step. */
 void dt_step_set_n_before(dt_step *step, int64_t n_steps);
 
-/* After dt_net_resize, between a drain and the next step. */
+/* Collective, between a drain and the next step: resize the net, on all ranks with the same engines
+ * (core/collective/engines_build.h), and what else depends on the size. Returns what that and dt_net_resize
+ * return. */
 dt_status dt_step_resize(dt_step *step, int64_t image_size, dt_error *err);
 
 /* What a checkpoint holds of the loss scale. A snapshot copies it on the device, after a step

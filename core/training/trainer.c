@@ -42,10 +42,7 @@ static dt_status resize_net(dt_trainer *t, int64_t size, dt_error *err)
 {
     if (size == t->net_size)
         return DT_OK;
-    dt_status status = dt_net_resize(t->parts->net, size, err);
-    if (status == DT_OK)
-        status = dt_step_resize(t->step, size, err);
-    DT_TRY(dt_agree(t->comm, status, err));
+    DT_TRY(dt_step_resize(t->step, size, err));
     t->net_size = size;
     return DT_OK;
 }

@@ -142,6 +142,46 @@ static void read_computed_by(reader *r, dt_computed_by *c)
     }
 }
 
+static bool is_short_plain(const char *s, size_t bytes)
+{
+    return s && s[0] && strlen(s) < bytes && dt_manifest_is_plain(s);
+}
+
+static void read_engines_of_kind(reader *r, const char *kind, const json_t *object, dt_engines *engines)
+{
+    const char *name;
+    const json_t *value;
+    if (!json_is_object(object) || json_object_size(object) == 0)
+        report_problem(r, "engines", "has a kind of device without operations");
+    if (!is_short_plain(kind, DT_ENGINE_KIND_BYTES))
+        report_problem(r, "engines", "has a kind of device that is not a short plain text");
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        const char *s = json_string_value(value);
+        dt_error why = {0};
+        if (!is_short_plain(name, DT_ENGINE_NAME_BYTES))
+            report_problem(r, "engines", "has an operation that is not a short plain text");
+        if (!is_short_plain(s, DT_ENGINE_VALUE_BYTES))
+            report_problem(r, "engines", "has an engine that is not a short plain text");
+        if (engines->n == DT_ENGINES_MAX)
+            report_problem(r, "engines", "has too many entries");
+        if (r->status == DT_OK && dt_engines_put(engines, kind, name, s, &why) != DT_OK)
+            r->status = dt_fail(r->err, why.status, "%s", why.message);
+    }
+}
+
+static void read_engines(reader *r, dt_engines *engines)
+{
+    const json_t *object = read_field(r, "engines"), *of_kind;
+    const char *kind;
+    if (object && !json_is_object(object))
+        report_problem(r, "engines", "is not an object");
+    json_object_foreach((json_t *)(uintptr_t)object, kind, of_kind)
+    {
+        read_engines_of_kind(r, kind, of_kind, engines);
+    }
+}
+
 /* None, or a name for each class. */
 static void read_class_names(reader *r, int64_t n_classes, dt_class_names *names)
 {
@@ -274,6 +314,8 @@ static dt_status parse_fields(const json_t *root, dt_manifest *m, dt_error *err)
     m->best_step = m->format_version >= 4 ? read_integer(&r, "best_step", -1, m->step) : -1;
     if (m->format_version >= 3)
         read_computed_by(&r, &m->computed_by);
+    if (m->format_version >= 5)
+        read_engines(&r, &m->engines);
     const char *config = read_string(&r, "config", NULL, 0);
     const json_t *tensors = read_array(&r, "tensors"), *shards = read_array(&r, "shards");
     read_string(&r, "manifest_xxh3_128", m->identity, sizeof m->identity);

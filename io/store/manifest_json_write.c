@@ -94,6 +94,32 @@ static void write_computed_by(text *t, const dt_computed_by *c)
     text_print(t, "%s},\n", c->n ? "\n  " : "");
 }
 
+/* An object for each kind of device, of the operations' names and their engines. */
+static void write_engines(text *t, const dt_engines *engines)
+{
+    text_print(t, "  \"engines\": {");
+    for (int64_t i = 0; i < engines->n; i++) {
+        const dt_engine *e = &engines->list[i];
+        const bool is_first = i == 0 || strcmp(e[-1].kind, e->kind) != 0;
+        if (is_first)
+            text_print(t, "%s\n    \"%s\": {", i ? "\n    }," : "", e->kind);
+        text_print(t, "%s\n      \"%s\": \"", is_first ? "" : ",", e->name);
+        text_add(t, e->value, strlen(e->value)); /* may be longer than what text_print takes */
+        text_print(t, "\"");
+        t->bad_value |= !dt_manifest_is_plain(e->kind) || !dt_manifest_is_plain(e->name) ||
+                        !dt_manifest_is_plain(e->value);
+    }
+    text_print(t, "%s},\n", engines->n ? "\n    }\n  " : "");
+}
+
+static void write_what_computed(text *t, const dt_manifest *m)
+{
+    if (m->format_version >= 3)
+        write_computed_by(t, &m->computed_by);
+    if (m->format_version >= 5)
+        write_engines(t, &m->engines);
+}
+
 static void write_class_names(text *t, const dt_class_names *names)
 {
     json_t *array = dt_class_names_to_json(names);
@@ -164,8 +190,7 @@ dt_status dt_manifest_write(const dt_manifest *m, char **out, int64_t *bytes, dt
         text_integer(&t, "best_epoch", m->best_epoch);
         text_integer(&t, "best_step", m->best_step);
     }
-    if (m->format_version >= 3)
-        write_computed_by(&t, &m->computed_by);
+    write_what_computed(&t, m);
     text_string(&t, "config", m->config_text ? m->config_text : "");
     write_tensors(&t, m);
     write_shards(&t, m);

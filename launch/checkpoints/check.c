@@ -144,7 +144,9 @@ static dt_status check(const dt_checkpoints_folder *f, int64_t step, bool verify
     r.n_shards = m.n_shards;
     r.computed_by = m.computed_by;
     r.class_names = m.class_names;
-    m.class_names = (dt_class_names){0}; /* the result owns it now */
+    m.class_names = (dt_class_names){0}; /* the result owns it now, and the engines */
+    r.engines = m.engines;
+    m.engines = (dt_engines){0};
     r.best_top1 = m.best_top1;
     r.best_step = m.best_step;
     check_shards(f, &m, &r);
@@ -174,4 +176,5 @@ dt_status dt_checkpoint_check(const dt_checkpoints *g, int folder, int64_t step,
 void dt_checkpoint_check_result_clear(dt_checkpoint_check_result *r)
 {
     dt_class_names_clear(&r->class_names);
+    dt_engines_clear(&r->engines);
 }

@@ -29,6 +29,7 @@ typedef struct dt_checkpoint_check_result {
     int64_t step, epoch, position, world_size, n_classes, n_shards, n_here, bytes;
     dt_computed_by computed_by;
     dt_class_names class_names; /* owned */
+    dt_engines engines;         /* owned */
     double best_top1;           /* -1: not evaluated yet */
     int64_t best_step;          /* -1: not known */
     double age_s;               /* since the manifest was written, by the system's clocks */

@@ -77,6 +77,26 @@ static dt_status add_computed_by(diff *d, const char *name, dt_error *err)
     return add_scalar(d, full, a ? a : "", b ? b : "", false, err);
 }
 
+/* Adds a row "engine of NAME" for each operation that both sides compute with another engine on one kind of
+ * device. */
+static dt_status compare_engines(diff *d, dt_error *err)
+{
+    const dt_engines *a = &d->manifests[0]->engines, *b = &d->manifests[1]->engines;
+    for (int64_t i = 0; i < a->n; i++) {
+        const dt_engine *e = &a->list[i];
+        const char *other = dt_engines_find(b, e->kind, e->name);
+        char name[sizeof "engine of " + DT_ENGINE_NAME_BYTES];
+        char engines[2][DT_ENGINE_VALUE_BYTES];
+        if (!other || dt_engine_is_same(e->value, other))
+            continue;
+        snprintf(name, sizeof name, "engine of %s", e->name);
+        snprintf(engines[0], sizeof engines[0], "%.*s", (int)strcspn(e->value, " "), e->value);
+        snprintf(engines[1], sizeof engines[1], "%.*s", (int)strcspn(other, " "), other);
+        DT_TRY(add_scalar(d, name, engines[0], engines[1], false, err));
+    }
+    return DT_OK;
+}
+
 static dt_status compare_computed_by(diff *d, dt_error *err)
 {
     const dt_computed_by *a = &d->manifests[0]->computed_by, *b = &d->manifests[1]->computed_by;
@@ -109,6 +129,7 @@ static dt_status compare_scalars(diff *d, dt_error *err)
     DT_TRY(add_integer(d, "global_batch", a->global_batch, b->global_batch, false, err));
     DT_TRY(add_integer(d, "world_size", a->world_size, b->world_size, false, err));
     DT_TRY(compare_computed_by(d, err));
+    DT_TRY(compare_engines(d, err));
     bool same_config = strcmp(a->config_text, b->config_text) == 0;
     return add_scalar(d, "config", "one", same_config ? "one" : "another", false, err);
 }

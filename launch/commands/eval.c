@@ -6,6 +6,7 @@
 #include "core/base/units.h"
 #include "core/checkpoint/load.h"
 #include "core/collective/agreement.h"
+#include "core/collective/engines_build.h"
 #include "core/training/evaluate.h"
 #include "io/durable.h"
 #include "io/metrics/progress.h"
@@ -34,6 +35,7 @@ static const dt_command_usage usage = {
 };
 
 typedef struct evaluation {
+    const dt_session *session;
     dt_options options;
     dt_checkpoints checkpoints; /* has no folders if the weights are a file */
     bool has_ema; /* the checkpoint holds running averages, which are evaluated, as in training */
@@ -180,8 +182,10 @@ static dt_status open_source(evaluation *e, const dt_session *s, dt_error *err)
     return use_classes_of_weights(e, s, err);
 }
 
-static dt_status build_net(evaluation *e, const dt_session *s, dt_error *err)
+static dt_status build_net(void *context, dt_error *err) /* a dt_engines_builder */
 {
+    evaluation *e = context;
+    const dt_session *s = e->session;
     const dt_config *c = &e->options.config;
     dt_source_info info = {0};
     dt_net_spec spec;
@@ -273,11 +277,12 @@ static dt_status run(evaluation *e, dt_session *s, dt_error *err)
     const dt_config *c = &e->options.config;
     dt_metrics_eval m = {0};
     dt_status status = DT_OK;
+    e->session = s;
     DT_TRY(dt_agree(s->comm, describe_weights(e, err), err));
     DT_TRY(dt_auto_batch_resolve(s, &e->options, false, is_checkpoint(e), err));
     DT_TRY(dt_auto_batch_limit(s, &e->options, is_checkpoint(e), err));
     DT_TRY(dt_agree(s->comm, open_source(e, s, err), err));
-    DT_TRY(dt_agree(s->comm, build_net(e, s, err), err));
+    DT_TRY(dt_engines_build(s->comm, s->kernels, build_net, e, err));
     if (is_checkpoint(e))
         DT_TRY(load_checkpoint(e, s, err));
     DT_TRY(dt_agree(s->comm, open_progress(e, s, err), err));

@@ -11,6 +11,7 @@
 #include "launch/checkpoints/diff.h"
 #include "launch/checkpoints/reader.h"
 #include "launch/commands/commands.h"
+#include "launch/commands/inspect_engines.h"
 #include "launch/show/output.h"
 #include "launch/show/table.h"
 
@@ -129,10 +130,10 @@ static void add_json_row(inspection *in, const dt_checkpoint_check_result *r)
                            (json_int_t)r->n_shards, "shards_here", (json_int_t)r->n_here, "bytes",
                            (json_int_t)r->bytes, "computed_by", json_computed_by(&r->computed_by)));
     if (r->has_manifest)
-        json_object_update_new(row,
-                               json_pack("{s:I, s:o, s:f, s:I}", "classes", (json_int_t)r->n_classes,
-                                         "class_names", dt_class_names_to_json(&r->class_names), "best_top1",
-                                         r->best_top1, "best_step", (json_int_t)r->best_step));
+        json_object_update_new(
+            row, json_pack("{s:I, s:o, s:f, s:I, s:o}", "classes", (json_int_t)r->n_classes, "class_names",
+                           dt_class_names_to_json(&r->class_names), "best_top1", r->best_top1, "best_step",
+                           (json_int_t)r->best_step, "engines", dt_inspect_engines_json(&r->engines)));
     if (in->options->verify)
         json_object_update_new(
             row, json_pack("{s:f, s:I}", "verify_s", r->seconds, "bytes_read", (json_int_t)r->bytes_read));
@@ -277,6 +278,9 @@ static dt_status inspect_folder(inspection *in, int folder, dt_error *err)
         print_problems(in->json_rows, stream);
         print_series(in->json_rows, "computed_by", print_computed_by, stream);
         print_series(in->json_rows, "class_names", print_class_names, stream);
+        print_series(in->json_rows, "engines",
+                     in->checkpoints.only_step >= 0 ? dt_inspect_engines_table : dt_inspect_engines_count,
+                     stream);
     }
     if (status == DT_OK && in->checkpoints.only_step < 0)
         list_other_entries(in, f->path, stream);

@@ -6,6 +6,7 @@
 #include "core/base/units.h"
 #include "core/base/waits.h"
 #include "core/collective/agreement.h"
+#include "core/collective/engines_build.h"
 #include "core/model/net.h"
 #include "core/training/trainer.h"
 #include "io/metrics/jsonl.h"
@@ -21,6 +22,7 @@
 #include "launch/options/duration.h"
 #include "launch/run/checkpoint_folders.h"
 #include "launch/run/resume_check.h"
+#include "launch/run/run_engines.h"
 #include "launch/run/run_folder.h"
 #include "launch/show/console.h"
 #include "launch/show/layer_times.h"
@@ -57,6 +59,7 @@ static const dt_command_usage usage = {
 #define MAX_SINKS 4
 
 typedef struct training {
+    const dt_session *session;
     dt_options options; /* config.data is set to the demo's folder in a demo */
     dt_run_folder folder;
     dt_run_locks locks; /* those that this rank holds: of the folder, and of the checkpoints' folders */
@@ -155,8 +158,10 @@ static dt_status open_sources(training *t, const dt_session *s, dt_error *err)
     return DT_OK;
 }
 
-static dt_status build_net(training *t, const dt_session *s, dt_error *err)
+static dt_status build_net(void *context, dt_error *err) /* a dt_engines_builder */
 {
+    training *t = context;
+    const dt_session *s = t->session;
     const dt_options *o = &t->options;
     const dt_config *c = &o->config;
     dt_source_info info = {0};
@@ -257,7 +262,8 @@ static dt_status assemble(training *t, dt_session *s, dt_error *err)
     DT_TRY(open_sources(t, s, err));
     DT_TRY(dt_init_weights_match(s, &t->options, t->train, t->val, &t->init_head, err));
     DT_TRY(begin_part(s, "building the net", err));
-    DT_TRY(dt_agree(s->comm, build_net(t, s, err), err));
+    dt_run_engines_read(&t->options, t->folder.checkpoints, s->comm, s->kernels);
+    DT_TRY(dt_engines_build(s->comm, s->kernels, build_net, t, err));
     DT_TRY(dt_agree(s->comm, begin_profile(t, s, err), err));
     DT_TRY(begin_part(s, "opening the run's folder", err));
     DT_TRY(resolve_resume(t, s, err));
@@ -368,6 +374,7 @@ static dt_status run(training *t, dt_session *s, dt_error *err)
     const dt_options *o = &t->options;
     bool is_demo = trains_the_demo(o);
     dt_metrics_end result = {0};
+    t->session = s;
     if (s->comm->rank == 0 && is_demo && o->config_file[0])
         dt_log_info("no --data, and %s names no data: training the built-in demo, handwritten digits",
                     o->config_file);

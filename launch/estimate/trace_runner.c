@@ -28,15 +28,15 @@ static const char *describe(dt_graph_runner *runner)
     return r->inner->ops->describe(r->inner);
 }
 
-static dt_status plan_create(dt_graph_runner *runner, const dt_graph *graph, dt_graph_plan **plan,
-                             dt_error *err)
+static dt_status plan_create(dt_graph_runner *runner, const dt_graph *graph, const dt_graph_engine *chosen,
+                             dt_graph_plan **plan, dt_error *err)
 {
     const trace_runner *r = (trace_runner *)runner;
     dt_graph_plan *made = dt_alloc(sizeof *made);
     if (!made)
         return dt_fail_memory(err, sizeof *made, "a plan");
     *made = (dt_graph_plan){.graph = *graph, .inner_ops = r->inner->ops};
-    dt_status status = r->inner->ops->plan_create(r->inner, graph, &made->inner, err);
+    dt_status status = r->inner->ops->plan_create(r->inner, graph, chosen, &made->inner, err);
     if (status == DT_OK)
         *plan = made;
     else

@@ -64,6 +64,7 @@ static void cuda_computed_by(const dt_backend *backend, dt_computed_by *out)
     /* the name ends at the first comma; the GPU's number on this host comes after it */
     dt_computed_by_add(out, "GPU", "%.*s", (int)strcspn(info.name, ","), info.name);
     dt_computed_by_add(out, "CUDA", "%s", versions.runtime);
+    dt_computed_by_add(out, "CUDA driver", "%s", versions.driver);
     dt_computed_by_add(out, "cuDNN", "%s", cudnn);
 }
 #else

@@ -41,8 +41,9 @@ typedef struct dt_cuda_kernels {
     dt_graph_runner *runner;
     dt_cuda_stream stream;
     bool plan_only;
-    bool is_half;   /* F16 or BF16 */
-    dt_conv *convs; /* in the order of creation */
+    dt_engine_choices engines; /* of its graphs, by name */
+    bool is_half;              /* F16 or BF16 */
+    dt_conv *convs;            /* in the order of creation */
     dt_linear *linears;
 
     dt_cuda_block workspace; /* of graphs */

@@ -165,10 +165,12 @@ static void plan_destroy(dt_graph_runner *base, dt_graph_plan *plan)
     dt_free(plan);
 }
 
-static dt_status choose(search *s, dt_graph_plan *plan, dt_error *err)
+static dt_status choose(search *s, const dt_graph_engine *of_run, dt_graph_plan *plan, dt_error *err)
 {
     cudnn_runner *r = s->runner;
+    dt_plan_rules rules = r->rules;
     int chosen = 0;
+    rules.chosen = of_run;
     char *key = dt_alloc(DT_GRAPH_KEY_BYTES);
     if (!key)
         return dt_fail_memory(err, DT_GRAPH_KEY_BYTES, "a graph's key");
@@ -179,7 +181,7 @@ static dt_status choose(search *s, dt_graph_plan *plan, dt_error *err)
                                      .build = build,
                                      .measure = r->device ? measure : NULL,
                                      .check = r->device ? check : NULL};
-    dt_status status = dt_plan_choose(&candidates, &r->rules, r->cache, key, &chosen, &plan->choice, err);
+    dt_status status = dt_plan_choose(&candidates, &rules, r->cache, key, &chosen, &plan->choice, err);
     if (status == DT_OK) {
         plan->plan = s->engines.plans[chosen];
         plan->config = s->engines.configs[chosen];
@@ -193,8 +195,8 @@ static dt_status choose(search *s, dt_graph_plan *plan, dt_error *err)
     return status;
 }
 
-static dt_status plan_create(dt_graph_runner *base, const dt_graph *graph, dt_graph_plan **plan,
-                             dt_error *err)
+static dt_status plan_create(dt_graph_runner *base, const dt_graph *graph, const dt_graph_engine *chosen,
+                             dt_graph_plan **plan, dt_error *err)
 {
     cudnn_runner *r = (cudnn_runner *)base;
     dt_graph_plan *made = dt_calloc(1, sizeof *made);
@@ -213,7 +215,7 @@ static dt_status plan_create(dt_graph_runner *base, const dt_graph *graph, dt_gr
     if (status == DT_OK)
         status = dt_cudnn_engines_find(graph, &made->cudnn_graph, &r->target, &s->engines, err);
     if (status == DT_OK) {
-        status = choose(s, made, err);
+        status = choose(s, chosen, made, err);
         if (status != DT_OK)
             (void)dt_error_prefix(err, "%s", graph->name);
     }
@@ -235,7 +237,7 @@ static void plan_info(const dt_graph_plan *plan, dt_graph_plan_info *info)
                                  .time_ms = plan->choice.time_ms,
                                  .n_candidates = plan->choice.n_candidates,
                                  .from_cache = plan->choice.from_cache};
-    snprintf(info->engine, sizeof info->engine, "%.*s", (int)sizeof info->engine - 1, plan->choice.engine);
+    snprintf(info->engine, sizeof info->engine, "%s", plan->choice.engine);
 }
 
 /* -- the runner ------------------------------------------------------------------------------------------ */
@@ -273,18 +275,21 @@ static const dt_graph_runner_ops offline_ops = {.name = "cudnn, no GPU",
                                                 .plan_info = plan_info,
                                                 .plan_execute = plan_execute};
 
-static cudnn_runner *make_runner(const char *gpu_name, const dt_cudnn_options *options,
-                                 const dt_graph_runner_ops *ops)
+/* "cuDNN 9.19.0" */
+static void name_library(char name[32])
+{
+    const size_t version = cudnnGetVersion(); /* 91900 */
+    snprintf(name, 32, "cuDNN %zu.%zu.%zu", version / 10000 % 1000, version / 100 % 100, version % 100);
+}
+
+static cudnn_runner *make_runner(const dt_cudnn_options *options, const dt_graph_runner_ops *ops)
 {
     cudnn_runner *r = dt_calloc(1, sizeof *r);
     if (!r)
         return NULL;
-    size_t version = cudnnGetVersion(); /* 91900 */
     r->base.ops = ops;
     r->rules = (dt_plan_rules){.autotune = options->autotune,
                                .workspace_limit_bytes = options->workspace_limit_bytes};
-    snprintf(r->description, sizeof r->description, "%s, cuDNN %zu.%zu.%zu", gpu_name, version / 10000,
-             version / 100 % 100, version % 100);
     return r;
 }
 
@@ -292,12 +297,14 @@ dt_status dt_cudnn_runner_create(dt_device *device, const dt_cudnn_options *opti
                                  dt_error *err)
 {
     dt_device_info info = {0};
-    char path[DT_PATH_BYTES];
+    char path[DT_PATH_BYTES], library[32];
     DT_TRY(dt_cudnn_library_open(err));
-    device->ops->info(device, &info);
-    cudnn_runner *r = make_runner(info.name, options, &gpu_ops);
+    cudnn_runner *r = make_runner(options, &gpu_ops);
     if (!r)
         return dt_fail_memory(err, sizeof *r, "cuDNN's runner");
+    device->ops->info(device, &info);
+    name_library(library);
+    dt_plan_cache_identity(&info, library, r->description, sizeof r->description);
     r->device = device;
     cudnnStatus_t status = cudnnCreate(&r->target.handle);
     if (status != CUDNN_STATUS_SUCCESS) {
@@ -355,10 +362,13 @@ dt_status dt_cudnn_runner_create_offline(const char *gpu_name, const char *prope
                                          const dt_cudnn_options *options, dt_graph_runner **runner,
                                          dt_error *err)
 {
+    char library[32];
     DT_TRY(dt_cudnn_library_open(err));
-    cudnn_runner *r = make_runner(gpu_name, options, &offline_ops);
+    cudnn_runner *r = make_runner(options, &offline_ops);
     if (!r)
         return dt_fail_memory(err, sizeof *r, "cuDNN's runner");
+    name_library(library);
+    snprintf(r->description, sizeof r->description, "%s, %s", gpu_name, library);
     dt_status status = read_properties(r, properties, err);
     if (status == DT_OK)
         *runner = &r->base;

@@ -2,7 +2,7 @@
  *
  *   dt_graph graph;
  *   dt_graph_conv_forward(&desc, DT_F16, true, true, &graph);                     layers/cuda/graph_conv.h
- *   status = runner->ops->plan_create(runner, &graph, &plan, err);                DT_ERR_UNSUPPORTED: compose
+ *   status = runner->ops->plan_create(runner, &graph, NULL, &plan, err);          DT_ERR_UNSUPPORTED: compose
  *                                                                                 it of smaller graphs
  *   dt_graph_binding tensors[] = {{DT_GRAPH_X, x}, {DT_GRAPH_W, w}, ...};
  *   runner->ops->plan_execute(runner, plan, tensors, n, workspace, stream, err);  enqueues
@@ -139,6 +139,8 @@ dt_status dt_graph_check(const dt_graph *graph, dt_error *err);
 
 /* -- running --------------------------------------------------------------------------------------------- */
 
+#define DT_GRAPH_ENGINE_BYTES 256
+
 typedef struct dt_graph_runner dt_graph_runner;
 typedef struct dt_graph_plan dt_graph_plan;
 
@@ -147,28 +149,36 @@ typedef struct dt_graph_binding {
     void *data; /* device memory, 16-byte aligned; inputs are only read */
 } dt_graph_binding;
 
+/* An engine that a run has chosen before, here or on another GPU of the same kind. */
+typedef struct dt_graph_engine {
+    char name[DT_GRAPH_ENGINE_BYTES]; /* as dt_graph_plan_info.engine says */
+    double time_ms;                   /* likewise */
+} dt_graph_engine;
+
 typedef struct dt_graph_plan_info {
-    char engine[96];         /* "engine 42, tile 3, ...": for tables and bug reports */
-    int64_t workspace_bytes; /* that plan_execute needs */
-    double time_ms;          /* measured by autotuning; 0: not measured */
-    int n_candidates;        /* engine configurations that were considered */
-    bool from_cache;         /* the choice was read from the disk */
+    char engine[DT_GRAPH_ENGINE_BYTES]; /* its name, without spaces: "22:2=1,13=4" */
+    int64_t workspace_bytes;            /* that plan_execute needs */
+    double time_ms;                     /* measured by autotuning; 0: not measured */
+    int n_candidates;                   /* engine configurations that were considered */
+    bool from_cache;                    /* the choice was read from the disk */
 } dt_graph_plan_info;
 
 typedef struct dt_graph_runner_ops {
     const char *name; /* "cudnn", "cudnn, no GPU", "interpreter" */
     void (*destroy)(dt_graph_runner *runner);
 
-    /* The library and GPU that plans are for ("cuDNN 9.19.0, NVIDIA H200"): static storage or the
-     * runner's. */
+    /* What plans are for: the GPU's model, its driver, the library ("NVIDIA H200, CUDA driver 13.0, cuDNN
+     * 9.19.0"). Equal on two GPUs if an engine of one runs on the other and gives the same bits there. Static
+     * storage or the runner's. */
     const char *(*describe)(dt_graph_runner *runner);
 
-    /* Prepare a graph; may time candidates on the GPU (blocking). The graph is copied. The plan is destroyed
-     * before the runner. DT_ERR_UNSUPPORTED: no engine runs this graph within the workspace limit (the caller
-     * composes it of smaller graphs); the message begins with the graph's name. DT_ERR_DEVICE,
+    /* Prepare a graph; may time candidates on the GPU (blocking). `chosen`: the engine to use, with its time,
+     * if it can run here; NULL, or one that cannot: the runner chooses. The graph is copied. The plan is
+     * destroyed before the runner. DT_ERR_UNSUPPORTED: no engine runs this graph within the workspace limit
+     * (the caller composes it of smaller graphs); the message begins with the graph's name. DT_ERR_DEVICE,
      * DT_ERR_MEMORY. */
-    dt_status (*plan_create)(dt_graph_runner *runner, const dt_graph *graph, dt_graph_plan **plan,
-                             dt_error *err);
+    dt_status (*plan_create)(dt_graph_runner *runner, const dt_graph *graph, const dt_graph_engine *chosen,
+                             dt_graph_plan **plan, dt_error *err);
     void (*plan_destroy)(dt_graph_runner *runner, dt_graph_plan *plan); /* may be NULL */
     void (*plan_info)(const dt_graph_plan *plan, dt_graph_plan_info *info);
 

@@ -5,6 +5,8 @@
 #include "layers/cuda/cuda_internal.h"
 #include "layers/cuda/operations_cuda.h"
 
+#include <stdio.h>
+
 /* Reductions outside of convolutions have no create-call, so their largest scratch memory, about 2 MB, is
  * allocated at the beginning. */
 enum { MAX_CHANNELS = 2048 /* ResNet-50's */, MAX_ROWS = 8192 /* of logits */ };
@@ -21,6 +23,7 @@ static void destroy(dt_kernels *k)
     dt_cuda_half_scales_destroy(ck);
     if (ck->mirror)
         k->device->ops->free(k->device, ck->mirror);
+    dt_engines_clear(&ck->engines.list);
     dt_free(ck);
 }
 
@@ -40,6 +43,11 @@ static int64_t scratch_bytes(dt_kernels *k)
            ck->spare.bytes + ck->halves.bytes + mirror;
 }
 
+static dt_engine_choices *engines(dt_kernels *k)
+{
+    return &dt_cuda(k)->engines;
+}
+
 static const dt_kernels_ops ops = {
     .name = "cuda",
     .destroy = destroy,
@@ -48,6 +56,7 @@ static const dt_kernels_ops ops = {
     .tensor_export = dt_cuda_tensor_export,
     .layout_name = layout_name,
     .scratch_bytes = scratch_bytes,
+    .engines = engines,
     .normalize_input = dt_cuda_op_normalize_input,
     .conv_create = dt_cuda_conv_create,
     .conv_destroy = dt_cuda_conv_destroy,
@@ -109,6 +118,7 @@ dt_status dt_kernels_cuda_create(dt_device *device, dt_graph_runner *runner, con
     ck->base = (dt_kernels){.ops = &ops, .device = device, .dtype = dtype};
     ck->runner = runner;
     ck->plan_only = options->plan_only;
+    snprintf(ck->engines.kind, sizeof ck->engines.kind, "%s", runner->ops->describe(runner));
     ck->stream = ck->plan_only ? NULL : device->ops->native_stream(device, NULL);
     ck->is_half = dtype == DT_F16 || dtype == DT_BF16;
     dt_status status = ck->plan_only ? DT_OK : reserve_reduction(ck, err);

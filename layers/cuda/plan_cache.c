@@ -85,6 +85,14 @@ dt_status dt_plan_cache_put(dt_plan_cache *cache, const char *key, const dt_plan
 
 /* -- the file -------------------------------------------------------------------------------------------- */
 
+void dt_plan_cache_identity(const dt_device_info *gpu, const char *library, char *identity,
+                            size_t identity_bytes)
+{
+    /* before the first comma: the model, without the GPU's number; the driver, without the runtime */
+    snprintf(identity, identity_bytes, "%.*s, %.*s, %s", (int)strcspn(gpu->name, ","), gpu->name,
+             (int)strcspn(gpu->driver, ","), gpu->driver, library);
+}
+
 void dt_plan_cache_path(const char *identity, char *path, size_t path_bytes)
 {
     const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");

@@ -16,11 +16,13 @@
 #define DT_LAYERS_CUDA_PLAN_CACHE_H
 
 #include "core/base/error.h"
+#include "core/device.h"
+#include "layers/cuda/graph.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define DT_PLAN_ENGINE_BYTES 256
+#define DT_PLAN_ENGINE_BYTES DT_GRAPH_ENGINE_BYTES
 
 typedef struct dt_plan_choice {
     char engine[DT_PLAN_ENGINE_BYTES]; /* the candidate's name, without spaces: "22:2=1,13=4" */
@@ -32,6 +34,11 @@ typedef struct dt_plan_choice {
 } dt_plan_choice;
 
 typedef struct dt_plan_cache dt_plan_cache;
+
+/* Write what choices are valid for, the cache's identity: "NVIDIA H200, CUDA driver 13.0, cuDNN 9.19.0". It
+ * has the GPU's model and not its number. library: "cuDNN 9.19.0". A text that is too long is cut. */
+void dt_plan_cache_identity(const dt_device_info *gpu, const char *library, char *identity,
+                            size_t identity_bytes);
 
 /* Write the cache's path: $XDG_CACHE_HOME/dtrain/plans-IDENTITY.txt, or the same in ~/.cache. "" if neither
  * XDG_CACHE_HOME nor HOME is set: then nothing is kept on disk. */
@@ -83,16 +90,20 @@ typedef struct dt_plan_rules {
      * OFF: use the first one that passes the check */
     dt_autotune_kind autotune;
     int64_t workspace_limit_bytes;
+    /* The engine that the run has chosen for this graph before; NULL: none. Used if it is a candidate that
+     * can run, whatever the cache says. */
+    const dt_graph_engine *chosen;
 } dt_plan_rules;
 
 #define DT_PLAN_HEURISTIC_TRIES 4
 
-/* Choose the candidate that runs the graph `key`: the cache's, if it exists and passes the check; else the
- * fastest measured that passes it, which goes into the cache and to disk (a failure to write is logged once
- * as a warning); without measurements the first one that passes. A candidate for whose check or measurement
- * memory is short is used if no other one passed. A candidate that fails the check is logged as a warning.
- * Measurements under other rules are separate entries. cache may be NULL. DT_ERR_UNSUPPORTED: no candidate
- * can run within the workspace limit, or all were rejected; measure's and check's errors; DT_ERR_MEMORY. */
+/* Choose the candidate that runs the graph `key`: rules->chosen, if it passes the check, which is not written
+ * to the cache; else the cache's, if it exists and passes; else the fastest measured that passes, which goes
+ * into the cache and to disk (a failure to write is logged once as a warning); without measurements the first
+ * one that passes. A candidate for whose check or measurement memory is short is used if no other one passed.
+ * A candidate that fails the check is logged as a warning. Measurements under other rules are separate
+ * entries. cache may be NULL. DT_ERR_UNSUPPORTED: no candidate can run within the workspace limit, or all
+ * were rejected; measure's and check's errors; DT_ERR_MEMORY. */
 dt_status dt_plan_choose(const dt_plan_candidates *candidates, const dt_plan_rules *rules,
                          dt_plan_cache *cache, const char *key, int *chosen, dt_plan_choice *choice,
                          dt_error *err);

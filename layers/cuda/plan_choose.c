@@ -208,7 +208,12 @@ static dt_status search_all(search *s, dt_plan_cache *cache, const char *key, dt
 {
     bool measured = s->candidates->measure && s->rules->autotune != DT_AUTOTUNE_OFF;
     const dt_plan_choice *cached = measured && cache ? dt_plan_cache_find(cache, key) : NULL;
-    if (cached)
+    dt_plan_choice of_run = {.time_ms = s->rules->chosen ? s->rules->chosen->time_ms : 0};
+    if (s->rules->chosen) {
+        snprintf(of_run.engine, sizeof of_run.engine, "%s", s->rules->chosen->name);
+        DT_TRY(use_remembered(s, &of_run, err));
+    }
+    if (s->best < 0 && cached)
         DT_TRY(use_remembered(s, cached, err));
     if (s->best >= 0)
         return DT_OK;

@@ -3,28 +3,83 @@
 #include "layers/cuda/cuda_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-dt_status dt_cuda_plan_try(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_plan *plan, dt_error *err)
+/* In place of an engine: the runner refuses this graph. */
+#define REFUSED "none"
+
+_Static_assert(sizeof((dt_graph *)0)->name <= DT_ENGINE_NAME_BYTES &&
+                   DT_GRAPH_ENGINE_BYTES + sizeof " -1.12345678901234567e-308" <= DT_ENGINE_VALUE_BYTES,
+               "texts of the list of engines");
+
+/* Return whether the run has chosen an engine for this graph before, or has found that none runs it. */
+static bool find_chosen(const dt_cuda_kernels *ck, const dt_graph *graph, dt_graph_engine *chosen)
+{
+    const char *value = dt_engines_find(&ck->engines.list, ck->engines.kind, graph->name);
+    if (!value || ck->plan_only)
+        return false;
+    const size_t bytes = strcspn(value, " ");
+    *chosen = (dt_graph_engine){.time_ms = strtod(value + bytes, NULL)};
+    snprintf(chosen->name, sizeof chosen->name, "%.*s", (int)bytes, value);
+    return true;
+}
+
+/* The run's list of engines gets the plan's, or that there is none. 17 digits hold the time's bits: it
+ * decides between fused and composed graphs, also on other ranks and after a resume. */
+static dt_status note(dt_cuda_kernels *ck, const dt_graph *graph, const dt_graph_plan *plan, dt_error *err)
+{
+    char value[DT_ENGINE_VALUE_BYTES] = REFUSED;
+    dt_graph_plan_info info = {0};
+    if (ck->plan_only)
+        return DT_OK;
+    if (plan) {
+        ck->runner->ops->plan_info(plan, &info);
+        snprintf(value, sizeof value, "%s %.17g", info.engine, info.time_ms);
+    }
+    return dt_engine_choices_note(&ck->engines, graph->name, value, err);
+}
+
+static dt_status refuse(dt_cuda_kernels *ck, const dt_graph *graph, const char *reason, dt_cuda_plan *plan,
+                        dt_error *err)
+{
+    plan->is_refused = true;
+    snprintf(plan->reason, sizeof plan->reason, "%.*s", (int)sizeof plan->reason - 1, reason);
+    return note(ck, graph, NULL, err);
+}
+
+/* composable: the caller can do without this graph, so that a refusal by the run counts. */
+static dt_status request(dt_cuda_kernels *ck, const dt_graph *graph, bool composable, dt_cuda_plan *plan,
+                         dt_error *err)
 {
     dt_error refusal = {0};
     dt_graph_plan *made = NULL;
+    dt_graph_engine chosen;
     *plan = (dt_cuda_plan){.is_fused = graph->n_ops > 1,
                            .bytes_moved = dt_graph_bytes_moved(graph),
                            .flops = dt_graph_flops(graph)};
     snprintf(plan->name, sizeof plan->name, "%s", graph->name);
-    dt_status status = ck->runner->ops->plan_create(ck->runner, graph, &made, &refusal);
-    if (status == DT_ERR_UNSUPPORTED) {
-        plan->is_refused = true;
-        snprintf(plan->reason, sizeof plan->reason, "%.*s", (int)sizeof plan->reason - 1, refusal.message);
-        return DT_OK;
+    const bool is_chosen = find_chosen(ck, graph, &chosen);
+    if (composable && is_chosen && strcmp(chosen.name, REFUSED) == 0) {
+        snprintf(refusal.message, sizeof refusal.message, "%s: this run composes it", graph->name);
+        return refuse(ck, graph, refusal.message, plan, err);
     }
+    dt_status status =
+        ck->runner->ops->plan_create(ck->runner, graph, is_chosen ? &chosen : NULL, &made, &refusal);
+    if (status == DT_ERR_UNSUPPORTED)
+        return refuse(ck, graph, refusal.message, plan, err);
     if (status != DT_OK) {
         if (err)
             *err = refusal;
         return status;
     }
     plan->plan = made;
-    return DT_OK;
+    return note(ck, graph, made, err);
+}
+
+dt_status dt_cuda_plan_try(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_plan *plan, dt_error *err)
+{
+    return request(ck, graph, true, plan, err);
 }
 
 dt_status dt_cuda_plans_reserve(dt_cuda_kernels *ck, const dt_cuda_plan *plans, int n, dt_error *err)
@@ -41,7 +96,7 @@ dt_status dt_cuda_plans_reserve(dt_cuda_kernels *ck, const dt_cuda_plan *plans, 
 
 dt_status dt_cuda_plan_need(dt_cuda_kernels *ck, const dt_graph *graph, dt_cuda_plan *plan, dt_error *err)
 {
-    DT_TRY(dt_cuda_plan_try(ck, graph, plan, err));
+    DT_TRY(request(ck, graph, false, plan, err));
     if (!plan->plan)
         return dt_fail(err, DT_ERR_UNSUPPORTED, "%s has no plan for %s",
                        ck->runner->ops->describe(ck->runner), plan->reason);

@@ -25,7 +25,7 @@ static dt_status make_engine(dt_device *device, dt_faulty_engine *e, const dt_gr
                                             .spoil = e->behaviour == DT_ENGINE_WRONG ? spoil_graph : NULL,
                                             .spoil_context = e};
     DT_TRY(dt_graph_interpreter_create(device, &options, &e->runner, err));
-    return e->runner->ops->plan_create(e->runner, graph, &e->plan, err);
+    return e->runner->ops->plan_create(e->runner, graph, NULL, &e->plan, err);
 }
 
 static void free_engine(dt_faulty_engine *e)

@@ -41,7 +41,9 @@ dt_status dt_emulated_gpu_attach(dt_device *device, dt_dtype dtype, const dt_int
 {
     const dt_cuda_options cuda = {.dtype = dtype};
     dt_graph_runner *made = NULL;
-    DT_TRY(dt_graph_interpreter_create(device, interpreter, &made, err));
+    dt_interpreter_options checking = *interpreter;
+    checking.checks_names = true;
+    DT_TRY(dt_graph_interpreter_create(device, &checking, &made, err));
     dt_status status = dt_kernels_cuda_create(device, made, &cuda, kernels, err);
     if (status != DT_OK) {
         made->ops->destroy(made);

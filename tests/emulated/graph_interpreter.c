@@ -13,12 +13,19 @@ typedef struct interpreter {
     dt_graph_runner base;
     dt_device *device;
     dt_interpreter_options options;
-    int64_t n_plans, n_executions;
+    int64_t n_plans, n_executions, n_tunings;
+    bool is_tuning; /* the present graph's engines are being measured */
+    /* What the names of graphs stand for: lists of engines have choices by name. */
+    char (*names)[sizeof((dt_graph *)0)->name];
+    char (*keys)[DT_GRAPH_KEY_BYTES];
+    int64_t n_names;
 } interpreter;
 
 struct dt_graph_plan {
     dt_graph graph;
     int64_t workspace_bytes;
+    double factor; /* of its engine */
+    dt_plan_choice choice;
 };
 
 /* One enqueued execution. */
@@ -28,6 +35,7 @@ typedef struct execution {
     void *data[DT_GRAPH_MAX_TENSORS]; /* of each tensor; NULL: virtual */
     void *workspace;
     int64_t workspace_bytes;
+    double factor;
 } execution;
 
 /* -- memory ---------------------------------------------------------------------------------------------- */
@@ -119,6 +127,12 @@ static int index_of(const dt_graph *g, int id)
     return t ? (int)(t - g->tensors) : -1;
 }
 
+static bool is_conv(const dt_graph_op *op)
+{
+    return op->kind == DT_GRAPH_OP_CONV_FORWARD || op->kind == DT_GRAPH_OP_CONV_BACKWARD_DATA ||
+           op->kind == DT_GRAPH_OP_CONV_BACKWARD_FILTER;
+}
+
 static dt_status run_op(const execution *e, const dt_graph_op *op, dt_values *values, dt_error *err)
 {
     const dt_values *in[5] = {0};
@@ -133,7 +147,8 @@ static dt_status run_op(const execution *e, const dt_graph_op *op, dt_values *va
     for (int i = 0; i < 5 && out[i]; i++) {
         const dt_graph_tensor *t = dt_graph_find(&e->graph, op->out[i]);
         for (int64_t j = 0; j < dt_values_count(out[i]); j++)
-            out[i]->v[j] = dt_interpreter_round(out[i]->v[j], t->dtype);
+            out[i]->v[j] =
+                dt_interpreter_round(is_conv(op) ? e->factor * out[i]->v[j] : out[i]->v[j], t->dtype);
     }
     return DT_OK;
 }
@@ -199,6 +214,10 @@ static void destroy(dt_graph_runner *runner)
     if (runner && runner_of(runner)->n_plans)
         fprintf(stderr, "interpreter: %lld plans were not destroyed\n",
                 (long long)runner_of(runner)->n_plans);
+    if (runner) {
+        free(runner_of(runner)->names);
+        free(runner_of(runner)->keys);
+    }
     free(runner);
 }
 
@@ -206,7 +225,8 @@ static const char *describe(dt_graph_runner *runner)
 {
     static const char *const names[] = {"interpreter, all graphs", "interpreter, as on A100",
                                         "interpreter, as on T4"};
-    return names[runner_of(runner)->options.gpu];
+    const dt_interpreter_options *o = &runner_of(runner)->options;
+    return o->kind ? o->kind : names[o->gpu];
 }
 
 /* The fused kernels of tensor cores read 8 channels at once; the image has only 4. */
@@ -229,17 +249,87 @@ static bool has_engine(const interpreter *r, const dt_graph *g)
     }
 }
 
-static dt_status plan_create(dt_graph_runner *runner, const dt_graph *graph, dt_graph_plan **plan,
-                             dt_error *err)
+/* Refuse a graph that has the name of another one. */
+static dt_status check_name(interpreter *r, const dt_graph *graph, const char *key, dt_error *err)
+{
+    for (int64_t i = 0; i < r->n_names; i++)
+        if (strcmp(r->names[i], graph->name) == 0)
+            return strcmp(r->keys[i], key) == 0
+                       ? DT_OK
+                       : dt_fail(err, DT_ERR_INTERNAL, "two different graphs have the name %s", graph->name);
+    const size_t n = (size_t)r->n_names + 1;
+    void *names = realloc(r->names, n * sizeof *r->names);
+    r->names = names ? names : r->names;
+    void *keys = names ? realloc(r->keys, n * sizeof *r->keys) : NULL;
+    if (!keys)
+        return dt_fail(err, DT_ERR_MEMORY, "interpreter: out of memory");
+    r->keys = keys;
+    memcpy(r->names[r->n_names], graph->name, sizeof graph->name);
+    memcpy(r->keys[r->n_names++], key, DT_GRAPH_KEY_BYTES);
+    return DT_OK;
+}
+
+static const char *engine_name(void *context, int i)
+{
+    return ((const interpreter *)context)->options.engines[i].name;
+}
+
+static dt_status build(void *context, int i, int64_t *workspace_bytes, dt_error *err)
+{
+    (void)context, (void)i, (void)err;
+    *workspace_bytes = 0;
+    return DT_OK;
+}
+
+static dt_status measure(void *context, int i, int n_runs, double *ms, dt_error *err)
+{
+    interpreter *r = context;
+    (void)n_runs, (void)err;
+    r->n_tunings += !r->is_tuning;
+    r->is_tuning = true;
+    *ms = r->options.engines[i].ms;
+    return DT_OK;
+}
+
+static dt_status choose(interpreter *r, const char *key, const dt_graph_engine *of_run, dt_graph_plan *p,
+                        dt_error *err)
+{
+    int chosen = 0;
+    const dt_plan_candidates candidates = {
+        .context = r, .n = r->options.n_engines, .engine = engine_name, .build = build, .measure = measure};
+    const dt_plan_rules rules = {
+        .autotune = DT_AUTOTUNE_FULL, .workspace_limit_bytes = 1 << 20, .chosen = of_run};
+    p->factor = 1;
+    snprintf(p->choice.engine, sizeof p->choice.engine, "interpreter");
+    p->choice.n_candidates = 1;
+    if (r->options.n_engines == 0)
+        return DT_OK;
+    r->is_tuning = false;
+    DT_TRY(dt_plan_choose(&candidates, &rules, r->options.cache, key, &chosen, &p->choice, err));
+    p->factor = 1 + 1e-3 * chosen;
+    return DT_OK;
+}
+
+static dt_status plan_create(dt_graph_runner *runner, const dt_graph *graph, const dt_graph_engine *chosen,
+                             dt_graph_plan **plan, dt_error *err)
 {
     interpreter *r = runner_of(runner);
+    char key[DT_GRAPH_KEY_BYTES];
     DT_TRY(dt_graph_check(graph, err));
+    dt_graph_key(graph, key);
+    if (r->options.checks_names)
+        DT_TRY(check_name(r, graph, key, err));
     if (!has_engine(r, graph))
         return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: no engine runs this graph", graph->name);
     dt_graph_plan *p = calloc(1, sizeof *p);
     if (!p)
         return dt_fail(err, DT_ERR_MEMORY, "interpreter: out of memory");
     p->graph = *graph;
+    dt_status status = choose(r, key, chosen, p, err);
+    if (status != DT_OK) {
+        free(p);
+        return status;
+    }
     if (r->options.spoil)
         r->options.spoil(&p->graph, r->options.spoil_context);
     p->workspace_bytes = 256 * (graph->tensors[0].dims[2] % 3); /* no workspace, some, more */
@@ -258,10 +348,11 @@ static void plan_destroy(dt_graph_runner *runner, dt_graph_plan *plan)
 
 static void plan_info(const dt_graph_plan *plan, dt_graph_plan_info *info)
 {
-    memset(info, 0, sizeof *info);
-    snprintf(info->engine, sizeof info->engine, "interpreter");
-    info->workspace_bytes = plan->workspace_bytes;
-    info->n_candidates = 1;
+    *info = (dt_graph_plan_info){.workspace_bytes = plan->workspace_bytes,
+                                 .time_ms = plan->choice.time_ms,
+                                 .n_candidates = plan->choice.n_candidates,
+                                 .from_cache = plan->choice.from_cache};
+    snprintf(info->engine, sizeof info->engine, "%s", plan->choice.engine);
 }
 
 static dt_status bind(execution *e, const dt_graph_binding *tensors, int n_tensors, dt_error *err)
@@ -287,8 +378,11 @@ static dt_status plan_execute(dt_graph_runner *runner, dt_graph_plan *plan, cons
     execution *e = calloc(1, sizeof *e);
     if (!e)
         return dt_fail(err, DT_ERR_MEMORY, "interpreter: out of memory");
-    *e = (execution){
-        .runner = r, .graph = plan->graph, .workspace = workspace, .workspace_bytes = plan->workspace_bytes};
+    *e = (execution){.runner = r,
+                     .graph = plan->graph,
+                     .workspace = workspace,
+                     .workspace_bytes = plan->workspace_bytes,
+                     .factor = plan->factor};
     dt_status status = bind(e, tensors, n_tensors, err);
     if (status != DT_OK) {
         free(e);
@@ -324,6 +418,11 @@ dt_status dt_graph_interpreter_create(dt_device *device, const dt_interpreter_op
 int64_t dt_graph_interpreter_live_plans(const dt_graph_runner *runner)
 {
     return ((const interpreter *)runner)->n_plans;
+}
+
+int64_t dt_graph_interpreter_tunings(const dt_graph_runner *runner)
+{
+    return ((const interpreter *)runner)->n_tunings;
 }
 
 int64_t dt_graph_interpreter_executions(const dt_graph_runner *runner)

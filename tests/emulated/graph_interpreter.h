@@ -19,6 +19,7 @@
 
 #include "core/device.h"
 #include "layers/cuda/graph.h"
+#include "layers/cuda/plan_cache.h"
 
 /* The GPU whose engines are imitated: which graphs have an engine, by the table in layers/cuda/README.md. */
 typedef enum dt_interpreted_gpu {
@@ -28,12 +29,26 @@ typedef enum dt_interpreted_gpu {
     DT_INTERPRET_T4    /* single operations */
 } dt_interpreted_gpu;
 
+/* One of several engines that run every graph. Each multiplies the results of convolutions by a number of its
+ * own, close to 1, so that bits show which one ran. */
+typedef struct dt_interpreted_engine {
+    const char *name;
+    double ms; /* what a measurement finds */
+} dt_interpreted_engine;
+
 typedef struct dt_interpreter_options {
     dt_interpreted_gpu gpu;
     bool refuse_accumulate; /* no engine for beta != 0 */
     /* Called with each graph before it is stored; may plant a mistake. NULL: none. */
     void (*spoil)(dt_graph *graph, void *context);
     void *spoil_context;
+    /* The engines of a library, from which dt_plan_choose chooses by their times; n_engines 0: there is one,
+     * which is not measured. They, the cache and the text must outlive the runner. */
+    const dt_interpreted_engine *engines;
+    int n_engines;
+    dt_plan_cache *cache; /* of choices; NULL: none */
+    const char *kind;     /* for describe; NULL: by `gpu` */
+    bool checks_names; /* refuse a graph that has the name of a different one: lists of engines go by names */
 } dt_interpreter_options;
 
 /* Create a runner on an emulated device (device_emulated.h), which it borrows. Errors: DT_ERR_MEMORY. */
@@ -43,5 +58,7 @@ dt_status dt_graph_interpreter_create(dt_device *device, const dt_interpreter_op
 /* The number of plans that exist, and of executions so far. */
 int64_t dt_graph_interpreter_live_plans(const dt_graph_runner *runner);
 int64_t dt_graph_interpreter_executions(const dt_graph_runner *runner);
+/* The number of graphs for which engines were measured. */
+int64_t dt_graph_interpreter_tunings(const dt_graph_runner *runner);
 
 #endif

@@ -89,7 +89,7 @@ static dt_status execute(const dt_graph *graph, const dt_graph_binding *tensors,
 {
     dt_graph_plan *plan = NULL;
     dt_graph_plan_info info = {0};
-    DT_REQUIRE_MSG(runner->ops->plan_create(runner, graph, &plan, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE_MSG(runner->ops->plan_create(runner, graph, NULL, &plan, &err) == DT_OK, "%s", err.message);
     runner->ops->plan_info(plan, &info);
     void *workspace = device->ops->alloc(device, info.workspace_bytes);
     dt_status status = runner->ops->plan_execute(runner, plan, tensors, n, workspace, NULL, &err);

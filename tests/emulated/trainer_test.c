@@ -3,6 +3,7 @@
  * device.) */
 #include "tests/emulated/gpu_emulated.h"
 #include "tests/emulator/emulator.h"
+#include "tests/fakes/captured_log.h"
 #include "tests/fakes/fake_store.h"
 #include "tests/fakes/trainer_job.h"
 #include "tests/testing.h"
@@ -12,11 +13,16 @@
 #include <string.h>
 
 static dt_graph_runner *runner; /* of the present run */
+/* The engines of the interpreted library, with the times that a measurement finds; n 0: it has one. */
+static const dt_interpreted_engine *engines;
+static int n_engines;
+static int64_t n_tunings; /* of the last run */
 
 static dt_status create_kernels(dt_device *device, dt_dtype dtype, dt_kernels **kernels, dt_error *err)
 {
-    return dt_emulated_gpu_attach(device, dtype, &(dt_interpreter_options){.gpu = DT_INTERPRET_A100}, &runner,
-                                  kernels, err);
+    const dt_interpreter_options options = {
+        .gpu = DT_INTERPRET_A100, .engines = engines, .n_engines = n_engines};
+    return dt_emulated_gpu_attach(device, dtype, &options, &runner, kernels, err);
 }
 
 static job gpu_job(bool no_graph)
@@ -34,12 +40,24 @@ static job gpu_job(bool no_graph)
     return j;
 }
 
+static void end_run(void)
+{
+    dt_emulator_set_queue(NULL, NULL);
+    DT_CHECK_INT(dt_graph_interpreter_live_plans(runner), 0);
+    n_tunings = dt_graph_interpreter_tunings(runner);
+    runner->ops->destroy(runner);
+}
+
 static void run_on_gpu(job *j)
 {
     run(j);
-    dt_emulator_set_queue(NULL, NULL);
-    DT_CHECK_INT(dt_graph_interpreter_live_plans(runner), 0);
-    runner->ops->destroy(runner);
+    end_run();
+}
+
+static void run_again_on_gpu(job *j)
+{
+    run_again(j);
+    end_run();
 }
 
 static void check_same_values(const job *a, const job *b)
@@ -95,6 +113,55 @@ static void a_resumed_run_gives_the_same_bits(void)
     free_job(&pieces);
 }
 
+/* The job, stopped after step 7 and resumed on a host whose measurements find `second`; `second` NULL:
+ * without a stop. */
+static job run_with_engines(const dt_interpreted_engine *first, const dt_interpreted_engine *second, int n)
+{
+    job j = gpu_job(false);
+    engines = first;
+    n_engines = n;
+    if (!second) {
+        run_on_gpu(&j);
+        return j;
+    }
+    j.store = fake_store_create(&(fake_store_options){0});
+    j.config.steps = 7;
+    run_on_gpu(&j);
+    check_all(&j, DT_OK);
+    engines = second;
+    j.config.steps = 0;
+    run_again_on_gpu(&j);
+    j.store->ops->destroy(j.store);
+    j.store = NULL;
+    return j;
+}
+
+static void a_resume_where_other_engines_are_faster_gives_the_same_bits(void)
+{
+    static const dt_interpreted_engine one[] = {{"one", 1}, {"two", 2}}, two[] = {{"one", 2}, {"two", 1}},
+                                       new[] = {{"three", 1}, {"two", 2}};
+    job whole = run_with_engines(one, NULL, 2), other = run_with_engines(two, NULL, 2);
+    DT_CHECK(n_tunings > 0);
+    DT_CHECK(whole.steps[0].loss != other.steps[0].loss); /* engines change bits, and the test notices it */
+    captured_log_begin(DT_LOG_WARN);
+    job resumed = run_with_engines(one, two, 2);
+    captured_log_end();
+    DT_CHECK(strstr(captured_log_text(), "engine") == NULL);
+    check_same_values(&whole, &resumed);
+
+    captured_log_begin(DT_LOG_WARN);
+    job changed = run_with_engines(one, new, 2); /* the library has no `one` any more */
+    captured_log_end();
+    DT_CHECK_CONTAINS(captured_log_text(),
+                      "of the checkpoint of step 7 cannot run with their engines here: ");
+    DT_CHECK_CONTAINS(captured_log_text(), "this start has chosen other ones, so later bits will differ");
+    free_job(&whole);
+    free_job(&other);
+    free_job(&resumed);
+    free_job(&changed);
+    n_engines = 0;
+}
+
 /* Return the newest checkpoint's stream; the caller frees it. */
 static float *newest(dt_store *store, int64_t *n_elems)
 {
@@ -141,6 +208,7 @@ static void a_checkpoint_taken_while_steps_run_equals_one_of_an_idle_device(void
 static const dt_test tests[] = {
     DT_TEST(captured_and_uncaptured_steps_give_the_same_bits),
     DT_TEST(a_resumed_run_gives_the_same_bits),
+    DT_TEST(a_resume_where_other_engines_are_faster_gives_the_same_bits),
     DT_TEST(a_checkpoint_taken_while_steps_run_equals_one_of_an_idle_device),
 };
 DT_TEST_MAIN("emulated/trainer", tests)

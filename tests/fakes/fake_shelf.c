@@ -78,7 +78,8 @@ static dt_status read_manifest(dt_store *store, int64_t step, dt_manifest *manif
     m.n_tensors = state.layout.n_tensors;
     m.tensors = dt_alloc(sizeof state.tensors);
     m.shards = dt_calloc((size_t)g->n_shards, sizeof *m.shards);
-    dt_status status = m.tensors && m.shards && m.config_text && m.class_names.n == m.n_classes
+    const bool has_lists = m.class_names.n == m.n_classes && m.engines.n == FAKE_STATE_ENGINES;
+    dt_status status = m.tensors && m.shards && m.config_text && has_lists
                            ? DT_OK
                            : dt_fail_memory(err, sizeof state.tensors, "a fake manifest");
     if (status == DT_OK) {

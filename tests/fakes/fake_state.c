@@ -130,5 +130,13 @@ dt_manifest fake_manifest(int64_t step)
     for (int i = 0; i < 10; i++)
         if (dt_class_names_add(&m.class_names, names[i], NULL) != DT_OK)
             break;
+    static const char *const engines[FAKE_STATE_ENGINES][3] = {
+        {"GPU A, driver 1", "conv 1x1", "22:2=1 0.125"},
+        {"GPU A, driver 1", "dgrad += 3x3", "none"},
+        {"GPU B", "conv 1x1", "7 0"},
+    };
+    for (int i = 0; i < FAKE_STATE_ENGINES; i++)
+        if (dt_engines_put(&m.engines, engines[i][0], engines[i][1], engines[i][2], NULL) != DT_OK)
+            break;
     return m;
 }

@@ -6,6 +6,7 @@
 #include "core/store.h"
 
 #define FAKE_STATE_TENSORS 7
+#define FAKE_STATE_ENGINES 3 /* choices in a fake manifest */
 
 /* Seven tensors of 0 to 4 dimensions, in groups, about 3,000 elements. */
 typedef struct fake_state {

@@ -59,7 +59,8 @@ static uint64_t bit_of(const dt_shard_entry *entry)
 static void copy_manifest(dt_manifest *to, const dt_manifest *from)
 {
     *to = *from;
-    if (dt_class_names_copy(&from->class_names, &to->class_names, NULL) != DT_OK)
+    if (dt_class_names_copy(&from->class_names, &to->class_names, NULL) != DT_OK ||
+        dt_engines_copy(&from->engines, &to->engines, NULL) != DT_OK)
         abort();
     to->config_text = must(dt_strdup(from->config_text));
     to->tensors = must(dt_alloc((size_t)from->n_tensors * sizeof *to->tensors));

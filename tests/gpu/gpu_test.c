@@ -60,13 +60,13 @@ typedef struct composing {
 
 static composing composer;
 
-static dt_status create_plain_plan(dt_graph_runner *runner, const dt_graph *graph, dt_graph_plan **plan,
-                                   dt_error *err)
+static dt_status create_plain_plan(dt_graph_runner *runner, const dt_graph *graph,
+                                   const dt_graph_engine *chosen, dt_graph_plan **plan, dt_error *err)
 {
     (void)runner;
     if (graph->n_ops > 1)
         return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: composed by this test", graph->name);
-    return composer.cudnn->ops->plan_create(composer.cudnn, graph, plan, err);
+    return composer.cudnn->ops->plan_create(composer.cudnn, graph, chosen, plan, err);
 }
 
 static const char *describe(dt_graph_runner *runner)

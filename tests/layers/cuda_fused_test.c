@@ -30,9 +30,10 @@ typedef struct fake_runner {
     int n_plans; /* that exist */
 } fake_runner;
 
-static dt_status plan_create(dt_graph_runner *base, const dt_graph *graph, dt_graph_plan **plan,
-                             dt_error *err)
+static dt_status plan_create(dt_graph_runner *base, const dt_graph *graph, const dt_graph_engine *chosen,
+                             dt_graph_plan **plan, dt_error *err)
 {
+    (void)chosen;
     fake_runner *r = (fake_runner *)base;
     for (int i = 0; r->times[i].word; i++) {
         size_t length = strlen(r->times[i].word);

@@ -44,7 +44,7 @@ static bool has_plan(dt_graph_runner *runner, const dt_graph *graph, char why[DT
     dt_error err = {0};
     dt_graph_plan *plan = NULL;
     dt_graph_plan_info info;
-    dt_status status = runner->ops->plan_create(runner, graph, &plan, &err);
+    dt_status status = runner->ops->plan_create(runner, graph, NULL, &plan, &err);
     strcpy(why, err.message);
     if (status != DT_OK) {
         DT_CHECK_MSG(status == DT_ERR_UNSUPPORTED, "%s", err.message);
@@ -195,7 +195,7 @@ static void a_described_gpu_executes_nothing(void)
     dt_conv_desc desc = dt_resnet_conv(1, 32);
     dt_graph_runner *runner = make_runner("a10g", WORKSPACE_LIMIT);
     dt_graph_conv_forward(&desc, DT_F16, false, false, &graph);
-    DT_REQUIRE(runner->ops->plan_create(runner, &graph, &plan, &err) == DT_OK);
+    DT_REQUIRE(runner->ops->plan_create(runner, &graph, NULL, &plan, &err) == DT_OK);
     DT_CHECK_INT(runner->ops->plan_execute(runner, plan, NULL, 0, NULL, NULL, &err), DT_ERR_UNSUPPORTED);
     DT_CHECK_CONTAINS(err.message, "not a GPU");
     runner->ops->plan_destroy(runner, plan);
@@ -212,7 +212,7 @@ static void an_invalid_graph_is_an_internal_error_and_not_a_refusal(void)
     dt_graph_runner *runner = make_runner("a10g", WORKSPACE_LIMIT);
     dt_graph_conv_forward(&desc, DT_F16, false, false, &graph);
     graph.ops[0].stride[0] = 2;
-    DT_CHECK_INT(runner->ops->plan_create(runner, &graph, &plan, &err), DT_ERR_INTERNAL);
+    DT_CHECK_INT(runner->ops->plan_create(runner, &graph, NULL, &plan, &err), DT_ERR_INTERNAL);
     DT_CHECK(plan == NULL);
     runner->ops->destroy(runner);
 }
@@ -237,7 +237,7 @@ static dt_status make_a_plan(const char *properties, const dt_graph *graph, dt_e
     dt_graph_plan *plan = NULL;
     dt_cudnn_options options = {.autotune = DT_AUTOTUNE_OFF, .workspace_limit_bytes = WORKSPACE_LIMIT};
     DT_TRY(dt_cudnn_runner_create_offline("a GPU", properties, &options, &runner, err));
-    dt_status status = runner->ops->plan_create(runner, graph, &plan, err);
+    dt_status status = runner->ops->plan_create(runner, graph, NULL, &plan, err);
     if (status == DT_OK)
         runner->ops->plan_destroy(runner, plan);
     runner->ops->destroy(runner);

@@ -77,6 +77,7 @@ static void the_figures_are_the_manifests_and_the_files(void)
         DT_CHECK_INT(r.best_step, 17);
         DT_CHECK_STR(dt_computed_by_find(&r.computed_by, "oneDNN"), "2.6.3");
         DT_CHECK_INT(r.class_names.n, 10);
+        DT_CHECK_INT(r.engines.n, 3);
         DT_CHECK(verify ? r.seconds > 0.0 : r.seconds == 0.0);
         dt_checkpoint_check_result_clear(&r);
     }

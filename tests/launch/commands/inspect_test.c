@@ -98,6 +98,37 @@ static void the_table_has_the_figures_of_each_checkpoint(void)
     commands_kit_clear(&r);
 }
 
+static void the_engines_are_counted_and_those_of_one_checkpoint_listed(void)
+{
+    write_two();
+    commands_kit_result r = commands_kit_run(dt_command_inspect, "inspect", folder(), NULL);
+    DT_CHECK_CONTAINS(r.out, "\nsteps 9 to 40 have the engines of 2 operations on GPU A, driver 1\n"
+                             "steps 9 to 40 have the engines of 1 operation on GPU B\n");
+    DT_CHECK(strstr(r.out, "22:2=1") == NULL);
+    commands_kit_clear(&r);
+    r = commands_kit_run(dt_command_inspect, "inspect", dt_test_path("%s/step-00000040", folder()), NULL);
+    DT_CHECK_CONTAINS(r.out, "\nstep 40 has the engines of 2 operations on GPU A, driver 1\n"
+                             "operation    | engine |     ms\n"
+                             "-------------+--------+-------\n"
+                             "conv 1x1     | 22:2=1 | 0.1250\n"
+                             "dgrad += 3x3 | none   |       \n"
+                             "step 40 has the engines of 1 operation on GPU B\n"
+                             "operation | engine | ms\n"
+                             "----------+--------+---\n"
+                             "conv 1x1  | 7      |   \n");
+    commands_kit_clear(&r);
+    r = commands_kit_run(dt_command_inspect, "inspect", folder(), "--json", NULL);
+    json_t *root = json_loads(r.out ? r.out : "", 0, NULL);
+    const json_t *here = json_array_get(json_object_get(root, "folders"), 0),
+                 *row = json_array_get(json_object_get(here, "generations"), 0);
+    json_t *expected = json_pack("{s:{s:s, s:s}, s:{s:s}}", "GPU A, driver 1", "conv 1x1", "22:2=1 0.125",
+                                 "dgrad += 3x3", "none", "GPU B", "conv 1x1", "7 0");
+    DT_CHECK(json_equal(json_object_get(row, "engines"), expected));
+    json_decref(expected);
+    json_decref(root);
+    commands_kit_clear(&r);
+}
+
 static void the_summary_adds_up_what_was_read(void)
 {
     char expected[64];
@@ -206,6 +237,7 @@ static void what_is_beside_one_checkpoint_is_not_listed_with_it(void)
 
 static const dt_test tests[] = {
     DT_TEST(the_table_has_the_figures_of_each_checkpoint),
+    DT_TEST(the_engines_are_counted_and_those_of_one_checkpoint_listed),
     DT_TEST(the_summary_adds_up_what_was_read),
     DT_TEST(json_has_each_figure_under_its_key),
     DT_TEST(an_age_of_two_days_is_written_in_days),
