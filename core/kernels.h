@@ -113,14 +113,14 @@ typedef struct dt_bn_backward {
  *   dgamma +=|= sums.dgamma, dbeta +=|= sums.dbeta,
  *   a = gamma * invstd, b = -a * invstd * sums.dgamma / m, c = -a * sums.dbeta / m - b * mean,
  * so that the gradient of raw is a * dz + b * raw + c. */
-typedef struct dt_bn_backward_finalize {
+typedef struct dt_bn_backward_apply {
     int64_t c, count;
     const void *sums;
     const float *gamma, *mean, *invstd;
     float *dgamma, *dbeta; /* [c] */
     bool accumulate;
-    float *coefficients; /* [3][c]: a, then b, then c */
-} dt_bn_backward_finalize;
+    float *coefficients; /* [3][c], overwritten: a, then b, then c */
+} dt_bn_backward_apply;
 
 /* Max pooling window: the stem's is 3x3, stride 2, pad 1. */
 typedef struct dt_pool_desc {
@@ -272,14 +272,15 @@ typedef struct dt_kernels_ops {
     dt_status (*bn_inference)(dt_kernels *k, int64_t c, const float *gamma, const float *beta,
                               const float *running_mean, const float *running_var, float eps, float *scale,
                               float *bias, dt_error *err);
-    /* dz and bn->sums from dv, as dt_bn_backward says; dz may be dv. */
+    /* dz and bn->sums from dv, as dt_bn_backward says. dz may be dv; then a backend may leave dv as it is,
+     * and apply the ReLU's mask in bn_backward_apply. */
     dt_status (*bn_backward_reduce)(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv,
                                     const dt_tensor *dz, dt_error *err);
-    dt_status (*bn_backward_finalize)(dt_kernels *k, const dt_bn_backward_finalize *bn, dt_error *err);
-    /* dy = a * dz + b * raw + c. dy may be dz, or raw: the net overwrites a convolution's output with its
-     * gradient, because nothing reads the output any more. */
-    dt_status (*bn_backward_apply)(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
-                                   const float *coefficients, const dt_tensor *dy, dt_error *err);
+    /* dgamma and dbeta as dt_bn_backward_apply says, and dy = a * dz + b * raw + c, with x->raw. x->relu: dz
+     * comes from bn_backward_reduce with dz = dv. dy may be dz, or x->raw: the net overwrites a convolution's
+     * output with its gradient, because nothing reads the output any more. */
+    dt_status (*bn_backward_apply)(dt_kernels *k, const dt_bn_backward_apply *bn, const dt_act *x,
+                                   const dt_tensor *dz, const dt_tensor *dy, dt_error *err);
     /* y = the value of x; y may be x->raw. */
     dt_status (*act_materialize)(dt_kernels *k, const dt_act *x, const dt_tensor *y, dt_error *err);
 

@@ -102,13 +102,12 @@ typedef struct dt_bn_coefficients {
  *   dx = gamma * invstd * (dz - sum_dbeta / m - xhat * sum_dgamma / m), xhat = (raw - mean) * invstd,
  * collected by powers of raw. */
 DT_HD static inline dt_bn_coefficients dt_bn_channel_backward(double sum_dgamma, double sum_dbeta,
-                                                              int64_t count, float gamma, float mean,
+                                                              double share, float gamma, float mean,
                                                               float invstd)
 {
-    double m = (double)count;
     double a = (double)gamma * (double)invstd;
-    double b = -a * (double)invstd * sum_dgamma / m;
-    double c = -a * sum_dbeta / m - b * (double)mean;
+    double b = -a * (double)invstd * sum_dgamma * share;
+    double c = -a * sum_dbeta * share - b * (double)mean;
     dt_bn_coefficients coefficients;
     coefficients.a = (float)a;
     coefficients.b = (float)b;

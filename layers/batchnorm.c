@@ -145,7 +145,7 @@ static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
     dt_value_begin_grad(x, &add, &bn);
     if (!y->grad_reduced)
         DT_TRY(k->ops->bn_backward_reduce(k, &y->bn, dz, dz, err));
-    dt_bn_backward_finalize finalize = {.c = layer->c,
+    const dt_bn_backward_apply apply = {.c = layer->c,
                                         .count = layer->count,
                                         .sums = layer->sums,
                                         .gamma = layer->gamma,
@@ -155,9 +155,10 @@ static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
                                         .dbeta = layer->dbeta,
                                         .accumulate = pass->accumulate,
                                         .coefficients = layer->coefficients};
-    DT_TRY(k->ops->bn_backward_finalize(k, &finalize, err));
+    dt_act act = y->act;
+    act.relu = layer->relu && !y->grad_reduced; /* the layer that reduced dz has applied the mask */
     /* x->grad lies over raw */
-    DT_TRY(k->ops->bn_backward_apply(k, dz, &x->act.raw, layer->coefficients, &x->grad, err));
+    DT_TRY(k->ops->bn_backward_apply(k, &apply, &act, dz, &x->grad, err));
     dt_value_end_grad(x, false);
     return DT_OK;
 }

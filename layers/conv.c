@@ -207,7 +207,7 @@ static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
     if (layer->desc.reads_image)
         return bytes;
     bytes += y + w + x + (adds ? (layer->fusions & DT_CONV_FUSE_BACKWARD_ADD ? x : 3 * x) : 0);
-    return bytes + (puts_bn ? (layer->fusions & DT_CONV_FUSE_BACKWARD_EPILOGUE ? x : 3 * x) : 0);
+    return bytes + (puts_bn ? (layer->fusions & DT_CONV_FUSE_BACKWARD_EPILOGUE ? x : 2 * x) : 0);
 }
 
 const dt_layer_ops dt_layer_conv = {.kind = "conv",

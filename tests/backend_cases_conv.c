@@ -27,7 +27,7 @@ typedef struct conv_case {
     /* What bn_finalize makes of the sums. It is compared instead of the sums, whose format is the backend's
      * own. */
     dt_kit_buffer *gamma, *beta, *mean, *invstd, *scale, *bias, *stat_mean, *stat_var;
-    dt_kit_buffer *dgamma, *dbeta, *coefficients;
+    dt_kit_bn_gradient gradient; /* of backward_data with bn */
 } conv_case;
 
 static void shape_text(const dt_conv_desc *d, char *text, size_t n_bytes)
@@ -206,25 +206,15 @@ static void forward_case(dt_kit *kit, const dt_conv_desc *desc, bool lazy, bool 
 static dt_status backward_data_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
     conv_case *a = arg;
-    const dt_conv_desc *d = &a->pair.desc;
     dt_bn_backward bn = {0};
     if (a->has_bn)
-        bn = dt_kit_bn_backward(&a->bn, a->sums, side);
+        bn = dt_kit_bn_backward(&a->bn, a->gradient.sums, side);
     DT_TRY(DT_KIT_OPERATION(k, conv_backward_data, a->pair.conv[side], &a->dy.t[side], a->pair.w->data[side],
                             a->has_add ? &a->add.t[side] : NULL, a->has_bn ? &bn : NULL, &a->dx.t[side],
                             err));
     if (!a->has_bn)
         return DT_OK;
-    dt_bn_backward_finalize finalize = {.c = d->c,
-                                        .count = d->n * d->h * d->w,
-                                        .sums = a->sums->data[side],
-                                        .gamma = a->gamma->data[side],
-                                        .mean = a->bn.mean->data[side],
-                                        .invstd = a->bn.invstd->data[side],
-                                        .dgamma = a->dgamma->data[side],
-                                        .dbeta = a->dbeta->data[side],
-                                        .coefficients = a->coefficients->data[side]};
-    return DT_KIT_OPERATION(k, bn_backward_finalize, &finalize, err);
+    return dt_kit_bn_apply(k, side, &a->gradient, &a->bn, true, &a->dx, err);
 }
 
 static void add_epilogue(dt_kit *kit, conv_case *a, bool relu)
@@ -232,11 +222,7 @@ static void add_epilogue(dt_kit *kit, conv_case *a, bool relu)
     const dt_conv_desc *d = &a->pair.desc;
     a->has_bn = true;
     a->bn = dt_kit_act_in(kit, d->n, d->c, d->h, d->w, relu ? DT_KIT_NORMALISED_RELU : DT_KIT_NORMALISED);
-    a->sums = dt_kit_sums(kit, d->c);
-    a->gamma = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, d->c, 0.5F, 1.5F), d->c);
-    a->dgamma = dt_kit_floats(kit, DT_KIT_OUT, NULL, d->c);
-    a->dbeta = dt_kit_floats(kit, DT_KIT_OUT, NULL, d->c);
-    a->coefficients = dt_kit_floats(kit, DT_KIT_OUT, NULL, 3 * d->c);
+    a->gradient = dt_kit_bn_gradient_in(kit, d->n, d->c, d->h, d->w, false);
 }
 
 typedef enum add_kind { NO_ADD, ADD, ADD_IN_PLACE } add_kind;
@@ -264,11 +250,8 @@ static void backward_data_case(dt_kit *kit, const dt_conv_desc *desc, add_kind a
         dt_kit_execute(kit, backward_data_call, &a);
         dt_kit_expect_tensor(kit, "dx", &a.dx);
     }
-    if (epilogue != NO_BN && !dt_kit_failed(kit)) {
-        dt_kit_expect_floats(kit, "dgamma", a.dgamma, desc->c, 0);
-        dt_kit_expect_floats(kit, "dbeta", a.dbeta, desc->c, 0);
-        dt_kit_expect_floats(kit, "coefficients", a.coefficients, 3 * desc->c, 0);
-    }
+    if (epilogue != NO_BN && !dt_kit_failed(kit))
+        dt_kit_expect_bn_gradient(kit, &a.gradient);
     conv_close(kit, &a.pair);
     dt_kit_end(kit);
 }

@@ -75,12 +75,11 @@ void dt_kit_input_cases(dt_kit *kit, int64_t n, int64_t image_size)
 /* -- max pooling ----------------------------------------------------------------------------------------- */
 
 typedef struct max_pool_case {
-    int64_t c, count;
     dt_pool_desc pool;
     dt_kit_act x;
     dt_kit_tensor y, dy, dz;
     dt_kit_buffer *argmax; /* NULL: evaluation */
-    dt_kit_buffer *sums, *gamma, *dgamma, *dbeta, *coefficients;
+    dt_kit_bn_gradient gradient;
 } max_pool_case;
 
 static dt_status max_pool_forward_call(dt_kernels *k, int side, void *arg, dt_error *err)
@@ -94,20 +93,11 @@ static dt_status max_pool_forward_call(dt_kernels *k, int side, void *arg, dt_er
 static dt_status max_pool_backward_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
     max_pool_case *a = arg;
-    dt_bn_backward bn = dt_kit_bn_backward(&a->x, a->sums, side);
+    dt_bn_backward bn = dt_kit_bn_backward(&a->x, a->gradient.sums, side);
     DT_TRY(max_pool_forward_call(k, side, arg, err));
     DT_TRY(DT_KIT_OPERATION(k, max_pool_backward, &a->pool, &a->dy.t[side], a->argmax->data[side], &bn,
                             &a->dz.t[side], err));
-    dt_bn_backward_finalize finalize = {.c = a->c,
-                                        .count = a->count,
-                                        .sums = a->sums->data[side],
-                                        .gamma = a->gamma->data[side],
-                                        .mean = a->x.mean->data[side],
-                                        .invstd = a->x.invstd->data[side],
-                                        .dgamma = a->dgamma->data[side],
-                                        .dbeta = a->dbeta->data[side],
-                                        .coefficients = a->coefficients->data[side]};
-    return DT_KIT_OPERATION(k, bn_backward_finalize, &finalize, err);
+    return dt_kit_bn_apply(k, side, &a->gradient, &a->x, true, &a->dz, err);
 }
 
 /* Values on a coarse grid, so that equal values are common, which tests the rule for ties, and others are
@@ -130,7 +120,7 @@ static dt_kit_act grid_act(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool r
 static max_pool_case max_pool_open(dt_kit *kit, int64_t n, const dt_kit_shape *s, const dt_pool_desc *pool,
                                    bool relu, bool with_nan)
 {
-    max_pool_case a = {.c = s->c, .count = n * s->h * s->w, .pool = *pool};
+    max_pool_case a = {.pool = *pool};
     int64_t p = (s->h + 2 * pool->pad - pool->window) / pool->stride + 1;
     int64_t q = (s->w + 2 * pool->pad - pool->window) / pool->stride + 1;
     int64_t n_out = n * s->c * p * q;
@@ -148,16 +138,10 @@ static void max_pool_backward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s,
     if (at_zero)
         a.x = dt_kit_act_with_zeros(kit, n, s->c, s->h, s->w);
     a.dz = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
-    a.sums = dt_kit_sums(kit, s->c);
-    a.gamma = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, s->c, 0.5F, 1.5F), s->c);
-    a.dgamma = dt_kit_floats(kit, DT_KIT_OUT, NULL, s->c);
-    a.dbeta = dt_kit_floats(kit, DT_KIT_OUT, NULL, s->c);
-    a.coefficients = dt_kit_floats(kit, DT_KIT_OUT, NULL, 3 * s->c);
+    a.gradient = dt_kit_bn_gradient_in(kit, n, s->c, s->h, s->w, false);
     dt_kit_execute(kit, max_pool_backward_call, &a);
     dt_kit_expect_tensor(kit, "dz", &a.dz);
-    dt_kit_expect_floats(kit, "dgamma", a.dgamma, s->c, 0);
-    dt_kit_expect_floats(kit, "dbeta", a.dbeta, s->c, 0);
-    dt_kit_expect_floats(kit, "coefficients", a.coefficients, 3 * s->c, 0);
+    dt_kit_expect_bn_gradient(kit, &a.gradient);
     dt_kit_end(kit);
 }
 

@@ -109,32 +109,21 @@ static void inference_case_run(dt_kit *kit, int64_t c)
     dt_kit_end(kit);
 }
 
-/* -- backward: reduce, finalize, apply ------------------------------------------------------------------- */
+/* -- backward: reduce, apply ----------------------------------------------------------------------------- */
 
 typedef struct reduce_case {
-    int64_t c, count;
     dt_kit_act x;
     dt_kit_tensor dv, dz;
-    bool accumulate;
-    dt_kit_buffer *sums, *gamma, *dgamma, *dbeta, *coefficients;
+    bool in_place;
+    dt_kit_bn_gradient gradient;
 } reduce_case;
 
 static dt_status reduce_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
     reduce_case *a = arg;
-    dt_bn_backward bn = dt_kit_bn_backward(&a->x, a->sums, side);
+    dt_bn_backward bn = dt_kit_bn_backward(&a->x, a->gradient.sums, side);
     DT_TRY(DT_KIT_OPERATION(k, bn_backward_reduce, &bn, &a->dv.t[side], &a->dz.t[side], err));
-    dt_bn_backward_finalize finalize = {.c = a->c,
-                                        .count = a->count,
-                                        .sums = a->sums->data[side],
-                                        .gamma = a->gamma->data[side],
-                                        .mean = a->x.mean->data[side],
-                                        .invstd = a->x.invstd->data[side],
-                                        .dgamma = a->dgamma->data[side],
-                                        .dbeta = a->dbeta->data[side],
-                                        .accumulate = a->accumulate,
-                                        .coefficients = a->coefficients->data[side]};
-    return DT_KIT_OPERATION(k, bn_backward_finalize, &finalize, err);
+    return dt_kit_bn_apply(k, side, &a->gradient, &a->x, !a->in_place, &a->dz, err);
 }
 
 typedef enum reduce_kind { NO_RELU, RELU, RELU_AT_ZERO } reduce_kind;
@@ -143,9 +132,7 @@ static void reduce_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, reduc
                             bool accumulate)
 {
     int64_t n_elems = n * s->c * s->h * s->w;
-    float size = sqrtf((float)(n * s->h * s->w)); /* of dgamma and dbeta: a lost += is detected */
-    reduce_case a = {.c = s->c, .count = n * s->h * s->w, .accumulate = accumulate};
-    dt_kit_role gradient = accumulate ? DT_KIT_INOUT : DT_KIT_OUT;
+    reduce_case a = {.in_place = in_place};
     if (kind == RELU_AT_ZERO)
         a.x = dt_kit_act_with_zeros(kit, n, s->c, s->h, s->w);
     else
@@ -157,45 +144,45 @@ static void reduce_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, reduc
         a.dv = dt_kit_tensor_in(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
         a.dz = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
     }
-    a.sums = dt_kit_sums(kit, s->c);
-    a.gamma = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, s->c, 0.5F, 1.5F), s->c);
-    a.dgamma = dt_kit_floats(kit, gradient, accumulate ? dt_kit_random(kit, s->c, -size, size) : NULL, s->c);
-    a.dbeta = dt_kit_floats(kit, gradient, accumulate ? dt_kit_random(kit, s->c, -size, size) : NULL, s->c);
-    a.coefficients = dt_kit_floats(kit, DT_KIT_OUT, NULL, 3 * s->c);
+    a.gradient = dt_kit_bn_gradient_in(kit, n, s->c, s->h, s->w, accumulate);
     dt_kit_execute(kit, reduce_call, &a);
-    dt_kit_expect_tensor(kit, "dz", &a.dz);
-    dt_kit_expect_floats(kit, "dgamma", a.dgamma, s->c, 0);
-    dt_kit_expect_floats(kit, "dbeta", a.dbeta, s->c, 0);
-    dt_kit_expect_floats(kit, "coefficients", a.coefficients, 3 * s->c, 0);
+    if (!in_place) /* in place a backend may leave the mask to bn_backward_apply */
+        dt_kit_expect_tensor(kit, "dz", &a.dz);
+    dt_kit_expect_bn_gradient(kit, &a.gradient);
     dt_kit_end(kit);
 }
 
+/* dy lies over dz, or over the raw tensor. */
+typedef enum apply_kind { APART, OVER_DZ, OVER_RAW } apply_kind;
+
 typedef struct apply_case {
-    dt_kit_tensor dz, raw, dy;
-    dt_kit_buffer *coefficients;
+    dt_kit_act x;
+    dt_kit_tensor dz;
+    dt_kit_bn_gradient gradient;
 } apply_case;
 
 static dt_status apply_call(dt_kernels *k, int side, void *arg, dt_error *err)
 {
     apply_case *a = arg;
-    return DT_KIT_OPERATION(k, bn_backward_apply, &a->dz.t[side], &a->raw.t[side],
-                            a->coefficients->data[side], &a->dy.t[side], err);
+    const dt_bn_backward bn = dt_kit_bn_backward(&a->x, a->gradient.sums, side);
+    DT_TRY(DT_KIT_OPERATION(k, bn_backward_reduce, &bn, &a->dz.t[side], &a->dz.t[side], err));
+    return dt_kit_bn_apply(k, side, &a->gradient, &a->x, true, &a->dz, err);
 }
 
-static void apply_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool in_place)
+static void apply_case_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, apply_kind kind)
 {
     int64_t n_elems = n * s->c * s->h * s->w;
-    apply_case a;
-    a.raw = dt_kit_tensor_in(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
-    if (in_place) {
-        a.dz = a.dy = dt_kit_tensor_inout(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
-    } else {
-        a.dz = dt_kit_tensor_in(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
-        a.dy = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
+    apply_case a = {.x = dt_kit_act_in(kit, n, s->c, s->h, s->w, DT_KIT_NORMALISED)};
+    a.dz = dt_kit_tensor_inout(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
+    a.gradient = dt_kit_bn_gradient_in(kit, n, s->c, s->h, s->w, false);
+    if (kind == OVER_DZ)
+        a.gradient.dy = a.dz;
+    if (kind == OVER_RAW) {
+        a.x.raw.buffer->role = DT_KIT_INOUT;
+        a.gradient.dy = a.x.raw;
     }
-    a.coefficients = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, 3 * s->c, -1, 1), 3 * s->c);
     dt_kit_execute(kit, apply_call, &a);
-    dt_kit_expect_tensor(kit, "dy", &a.dy);
+    dt_kit_expect_bn_gradient(kit, &a.gradient);
     dt_kit_end(kit);
 }
 
@@ -262,34 +249,34 @@ void dt_kit_batchnorm_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape)
         const char *tag = accumulate != 0 ? " accumulate" : "";
         if (dt_kit_begin(kit, "bn_sums bn_finalize %s%s", text, tag))
             statistics_case_run(kit, n, shape, accumulate != 0);
-        if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_finalize %s relu%s", text, tag))
+        if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_apply %s relu%s", text, tag))
             reduce_case_run(kit, n, shape, RELU, false, accumulate != 0);
     }
-    if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_finalize %s", text))
+    if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_apply %s", text))
         reduce_case_run(kit, n, shape, NO_RELU, false, false);
-    if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_finalize %s relu in place", text))
+    if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_apply %s relu in place", text))
         reduce_case_run(kit, n, shape, RELU, true, false);
-    if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_finalize %s relu at 0", text))
+    if (dt_kit_begin(kit, "bn_backward_reduce bn_backward_apply %s relu at 0", text))
         reduce_case_run(kit, n, shape, RELU_AT_ZERO, false, false);
     if (dt_kit_begin(kit, "bn_inference c%" PRId64, shape->c))
         inference_case_run(kit, shape->c);
     if (dt_kit_begin(kit, "bn_backward_apply %s", text))
-        apply_case_run(kit, n, shape, false);
-    if (dt_kit_begin(kit, "bn_backward_apply %s in place", text))
-        apply_case_run(kit, n, shape, true);
+        apply_case_run(kit, n, shape, APART);
+    if (dt_kit_begin(kit, "bn_backward_apply %s over dz", text))
+        apply_case_run(kit, n, shape, OVER_DZ);
+    if (dt_kit_begin(kit, "bn_backward_apply %s over raw", text))
+        apply_case_run(kit, n, shape, OVER_RAW);
     materialize_cases(kit, n, shape, text);
 }
 
 /* -- residual join --------------------------------------------------------------------------------------- */
 
 typedef struct join_case {
-    int64_t c, count;
     dt_kit_act branch, skip;
     dt_kit_tensor y, dy, g;
-    dt_kit_buffer *mask, *gamma;
+    dt_kit_buffer *mask;
     bool reduce_branch, reduce_skip;
-    /* For the branch, for the skip. */
-    dt_kit_buffer *sums[2], *dgamma[2], *dbeta[2], *coefficients[2];
+    dt_kit_bn_gradient gradient[2]; /* for the branch, for the skip */
 } join_case;
 
 static dt_status join_forward_call(dt_kernels *k, int side, void *arg, dt_error *err)
@@ -306,27 +293,16 @@ static dt_status join_backward_call(dt_kernels *k, int side, void *arg, dt_error
     dt_bn_backward branch = {0}, skip = {0};
     DT_TRY(join_forward_call(k, side, arg, err));
     if (a->reduce_branch)
-        branch = dt_kit_bn_backward(&a->branch, a->sums[0], side);
+        branch = dt_kit_bn_backward(&a->branch, a->gradient[0].sums, side);
     if (a->reduce_skip)
-        skip = dt_kit_bn_backward(&a->skip, a->sums[1], side);
+        skip = dt_kit_bn_backward(&a->skip, a->gradient[1].sums, side);
     DT_TRY(DT_KIT_OPERATION(k, residual_backward, &a->dy.t[side], &a->y.t[side], a->mask->data[side],
                             a->reduce_branch ? &branch : NULL, a->reduce_skip ? &skip : NULL, &a->g.t[side],
                             err));
-    for (int i = 0; i < 2; i++) {
-        const dt_kit_act *act = i == 0 ? &a->branch : &a->skip;
-        if (a->sums[i] == NULL)
-            continue;
-        dt_bn_backward_finalize finalize = {.c = a->c,
-                                            .count = a->count,
-                                            .sums = a->sums[i]->data[side],
-                                            .gamma = a->gamma->data[side],
-                                            .mean = act->mean->data[side],
-                                            .invstd = act->invstd->data[side],
-                                            .dgamma = a->dgamma[i]->data[side],
-                                            .dbeta = a->dbeta[i]->data[side],
-                                            .coefficients = a->coefficients[i]->data[side]};
-        DT_TRY(DT_KIT_OPERATION(k, bn_backward_finalize, &finalize, err));
-    }
+    if (a->reduce_branch)
+        DT_TRY(dt_kit_bn_apply(k, side, &a->gradient[0], &a->branch, true, &a->g, err));
+    if (a->reduce_skip)
+        DT_TRY(dt_kit_bn_apply(k, side, &a->gradient[1], &a->skip, true, &a->g, err));
     return DT_OK;
 }
 
@@ -361,7 +337,7 @@ static join_case join_outputs(dt_kit *kit, int64_t n, const dt_kit_shape *s, joi
 
 static join_case join_open(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool skip_is_lazy)
 {
-    join_case a = {.c = s->c, .count = n * s->h * s->w};
+    join_case a = {0};
     int64_t n_pixels = s->h * s->w;
     float *skip = dt_kit_random(kit, n * s->c * n_pixels, -1.5F, 1.5F);
     float *scale = dt_kit_random(kit, s->c, 0.5F, 1.5F);
@@ -378,7 +354,7 @@ static join_case join_open(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool s
 static join_case join_with_zeros(dt_kit *kit, int64_t n, const dt_kit_shape *s)
 {
     const int64_t n_elems = n * s->c * s->h * s->w;
-    join_case a = {.c = s->c, .count = n * s->h * s->w};
+    join_case a = {0};
     a.skip =
         dt_kit_act_from(kit, n, s->c, s->h, s->w, dt_kit_quarters(kit, n_elems, -1, 1), NULL, NULL, false);
     a.branch = dt_kit_act_with_zeros(kit, n, s->c, s->h, s->w);
@@ -398,37 +374,25 @@ static void join_forward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool
 static void join_backward_run(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool reduce_branch,
                               bool reduce_skip, bool in_place, bool at_zero)
 {
-    static const char *const names[2][3] = {{"branch dgamma", "branch dbeta", "branch coefficients"},
-                                            {"skip dgamma", "skip dbeta", "skip coefficients"}};
     int64_t n_elems = n * s->c * s->h * s->w;
     join_case a = at_zero ? join_with_zeros(kit, n, s) : join_open(kit, n, s, reduce_skip);
     bool reduce[2] = {reduce_branch, reduce_skip};
     a.reduce_branch = reduce_branch;
     a.reduce_skip = reduce_skip;
-    a.gamma = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, s->c, 0.5F, 1.5F), s->c);
     if (in_place) {
         a.dy = a.g = dt_kit_tensor_inout(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
     } else {
         a.dy = dt_kit_tensor_in(kit, n, s->c, s->h, s->w, dt_kit_random(kit, n_elems, -1, 1));
         a.g = dt_kit_tensor_out(kit, n, s->c, s->h, s->w);
     }
-    for (int i = 0; i < 2; i++) {
-        if (!reduce[i])
-            continue;
-        a.sums[i] = dt_kit_sums(kit, s->c);
-        a.dgamma[i] = dt_kit_floats(kit, DT_KIT_OUT, NULL, s->c);
-        a.dbeta[i] = dt_kit_floats(kit, DT_KIT_OUT, NULL, s->c);
-        a.coefficients[i] = dt_kit_floats(kit, DT_KIT_OUT, NULL, 3 * s->c);
-    }
+    for (int i = 0; i < 2; i++)
+        if (reduce[i])
+            a.gradient[i] = dt_kit_bn_gradient_in(kit, n, s->c, s->h, s->w, false);
     dt_kit_execute(kit, join_backward_call, &a);
     dt_kit_expect_tensor(kit, "g", &a.g);
-    for (int i = 0; i < 2; i++) {
-        if (!reduce[i])
-            continue;
-        dt_kit_expect_floats(kit, names[i][0], a.dgamma[i], s->c, 0);
-        dt_kit_expect_floats(kit, names[i][1], a.dbeta[i], s->c, 0);
-        dt_kit_expect_floats(kit, names[i][2], a.coefficients[i], 3 * s->c, 0);
-    }
+    for (int i = 0; i < 2; i++)
+        if (reduce[i])
+            dt_kit_expect_bn_gradient(kit, &a.gradient[i]);
     dt_kit_end(kit);
 }
 

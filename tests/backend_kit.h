@@ -127,6 +127,23 @@ dt_kit_act dt_kit_act_from(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t
                            const float *scale, const float *bias, bool relu);
 dt_bn_backward dt_kit_bn_backward(const dt_kit_act *act, dt_kit_buffer *sums, int side);
 
+/* Arguments of bn_backward_apply, after an operation that fills `sums`. */
+typedef struct dt_kit_bn_gradient {
+    int64_t count;
+    bool accumulate;
+    dt_kit_tensor dy;
+    dt_kit_buffer *sums, *gamma, *dgamma, *dbeta, *coefficients;
+} dt_kit_bn_gradient;
+/* For the BatchNorm of a tensor of this shape. dy is apart from all other tensors. */
+dt_kit_bn_gradient dt_kit_bn_gradient_in(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w,
+                                         bool accumulate);
+/* dz was reduced in place by bn_backward_reduce: is_masked is false, and the operation applies the ReLU's
+ * mask. */
+dt_status dt_kit_bn_apply(dt_kernels *k, int side, const dt_kit_bn_gradient *g, const dt_kit_act *x,
+                          bool is_masked, const dt_kit_tensor *dz, dt_error *err);
+/* Compare dgamma, dbeta, the coefficients and dy. */
+void dt_kit_expect_bn_gradient(dt_kit *kit, const dt_kit_bn_gradient *g);
+
 /* Make the call: once on the reference; twice on the candidate, from the same state, with the same bits
  * required. Then check guard bands and inputs. */
 typedef dt_status dt_kit_call(dt_kernels *k, int side, void *arg, dt_error *err);

@@ -120,3 +120,52 @@ dt_bn_backward dt_kit_bn_backward(const dt_kit_act *act, dt_kit_buffer *sums, in
                             .beta = act->beta != NULL ? act->beta->data[side] : NULL,
                             .sums = sums->data[side]};
 }
+
+/* -- the second half of BatchNorm's backward ------------------------------------------------------------- */
+
+dt_kit_bn_gradient dt_kit_bn_gradient_in(dt_kit *kit, int64_t n, int64_t c, int64_t h, int64_t w,
+                                         bool accumulate)
+{
+    const float size = sqrtf((float)(n * h * w)); /* of dgamma and dbeta: a lost += is detected */
+    const dt_kit_role role = accumulate ? DT_KIT_INOUT : DT_KIT_OUT;
+    dt_kit_bn_gradient g = {.count = n * h * w, .accumulate = accumulate};
+    g.dy = dt_kit_tensor_out(kit, n, c, h, w);
+    g.sums = dt_kit_sums(kit, c);
+    g.gamma = dt_kit_floats(kit, DT_KIT_IN, dt_kit_random(kit, c, 0.5F, 1.5F), c);
+    g.dgamma = dt_kit_floats(kit, role, accumulate ? dt_kit_random(kit, c, -size, size) : NULL, c);
+    g.dbeta = dt_kit_floats(kit, role, accumulate ? dt_kit_random(kit, c, -size, size) : NULL, c);
+    g.coefficients = dt_kit_floats(kit, DT_KIT_OUT, NULL, 3 * c);
+    return g;
+}
+
+dt_status dt_kit_bn_apply(dt_kernels *k, int side, const dt_kit_bn_gradient *g, const dt_kit_act *x,
+                          bool is_masked, const dt_kit_tensor *dz, dt_error *err)
+{
+    const dt_bn_backward_apply bn = {.c = x->act[side].raw.c,
+                                     .count = g->count,
+                                     .sums = g->sums->data[side],
+                                     .gamma = g->gamma->data[side],
+                                     .mean = x->mean->data[side],
+                                     .invstd = x->invstd->data[side],
+                                     .dgamma = g->dgamma->data[side],
+                                     .dbeta = g->dbeta->data[side],
+                                     .accumulate = g->accumulate,
+                                     .coefficients = g->coefficients->data[side]};
+    dt_act act = x->act[side];
+    act.relu = act.relu && !is_masked;
+    return DT_KIT_OPERATION(k, bn_backward_apply, &bn, &act, &dz->t[side], &g->dy.t[side], err);
+}
+
+void dt_kit_expect_bn_gradient(dt_kit *kit, const dt_kit_bn_gradient *g)
+{
+    const int64_t c = g->dy.t[DT_KIT_CANDIDATE].c;
+    dt_kit_expect_floats(kit, "dgamma", g->dgamma, c, 0);
+    dt_kit_expect_floats(kit, "dbeta", g->dbeta, c, 0);
+    dt_kit_expect_floats(kit, "coefficients", g->coefficients, 3 * c, 0);
+    /* Coefficients that differ in the last bits of float32 can round dy to the next 16-bit number. */
+    const dt_dtype dtype = kit->side[DT_KIT_CANDIDATE]->dtype;
+    const double tolerance = kit->tolerance, step = dtype == DT_F16 ? 0x1p-10 : dtype == DT_BF16 ? 0x1p-7 : 0;
+    kit->tolerance += step;
+    dt_kit_expect_tensor(kit, "dy", &g->dy);
+    kit->tolerance = tolerance;
+}

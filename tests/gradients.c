@@ -165,17 +165,16 @@ void norm_forward(norm *b, bool relu, bool has_sums)
 void norm_backward(norm *b, const dt_tensor *dz)
 {
     dt_tensor draw = tensor_of(b->raw.gradient, b->n, b->c, b->h, b->w);
-    dt_bn_backward_finalize bn = {.c = b->c,
-                                  .count = b->n * b->h * b->w,
-                                  .sums = b->sums,
-                                  .gamma = b->gamma.floats,
-                                  .mean = b->mean,
-                                  .invstd = b->invstd,
-                                  .dgamma = b->gamma.gradient,
-                                  .dbeta = b->beta.gradient,
-                                  .coefficients = b->coefficients};
-    OK(ref->ops->bn_backward_finalize(ref, &bn, &gradient_error));
-    OK(ref->ops->bn_backward_apply(ref, dz, &b->act.raw, b->coefficients, &draw, &gradient_error));
+    const dt_bn_backward_apply bn = {.c = b->c,
+                                     .count = b->n * b->h * b->w,
+                                     .sums = b->sums,
+                                     .gamma = b->gamma.floats,
+                                     .mean = b->mean,
+                                     .invstd = b->invstd,
+                                     .dgamma = b->gamma.gradient,
+                                     .dbeta = b->beta.gradient,
+                                     .coefficients = b->coefficients};
+    OK(ref->ops->bn_backward_apply(ref, &bn, &b->act, dz, &draw, &gradient_error));
 }
 
 void norm_values(const norm *b, bool relu, double *z)

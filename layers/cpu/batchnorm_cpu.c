@@ -80,31 +80,31 @@ dt_status dt_cpu_bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, con
     return DT_OK;
 }
 
-dt_status dt_cpu_bn_backward_finalize(dt_kernels *k, const dt_bn_backward_finalize *bn, dt_error *err)
+static void finish_sums(const dt_bn_backward_apply *bn)
 {
-    (void)k, (void)err;
     for (int64_t c = 0; c < bn->c; c++) {
         const double dgamma = total_of(bn->sums, bn->c, 0, c) * (double)bn->invstd[c];
         const double dbeta = total_of(bn->sums, bn->c, 1, c);
-        const dt_bn_coefficients coefficients =
-            dt_bn_channel_backward(dgamma, dbeta, bn->count, bn->gamma[c], bn->mean[c], bn->invstd[c]);
+        const dt_bn_coefficients coefficients = dt_bn_channel_backward(
+            dgamma, dbeta, 1.0 / (double)bn->count, bn->gamma[c], bn->mean[c], bn->invstd[c]);
         bn->dgamma[c] = accumulated(bn->accumulate, bn->dgamma[c], dgamma);
         bn->dbeta[c] = accumulated(bn->accumulate, bn->dbeta[c], dbeta);
         bn->coefficients[c] = coefficients.a;
         bn->coefficients[bn->c + c] = coefficients.b;
         bn->coefficients[2 * bn->c + c] = coefficients.c;
     }
-    return DT_OK;
 }
 
-dt_status dt_cpu_bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
-                                   const float *coefficients, const dt_tensor *dy, dt_error *err)
+/* bn_backward_reduce has applied the ReLU's mask. */
+dt_status dt_cpu_bn_backward_apply(dt_kernels *k, const dt_bn_backward_apply *bn, const dt_act *x,
+                                   const dt_tensor *dz, const dt_tensor *dy, dt_error *err)
 {
     const dt_cpu_kernels *cpu = dt_cpu(k);
     const dt_cpu_planes planes = dt_cpu_planes_of(cpu, dz->n, dz->c, dz->h * dz->w);
     (void)err;
-    dt_cpu_bn_backward_planes(cpu, &planes, coefficients, dt_cpu_data_like(raw, dz), dt_cpu_data_like(dz, dz),
-                              dt_cpu_data_like(dy, dz));
+    finish_sums(bn);
+    dt_cpu_bn_backward_planes(cpu, &planes, bn->coefficients, dt_cpu_data_like(&x->raw, dz),
+                              dt_cpu_data_like(dz, dz), dt_cpu_data_like(dy, dz));
     return DT_OK;
 }
 

@@ -103,7 +103,6 @@ static const dt_kernels_ops ops = {
     .bn_finalize = dt_cpu_bn_finalize,
     .bn_inference = dt_cpu_bn_inference,
     .bn_backward_reduce = dt_cpu_bn_backward_reduce,
-    .bn_backward_finalize = dt_cpu_bn_backward_finalize,
     .bn_backward_apply = dt_cpu_bn_backward_apply,
     .act_materialize = dt_cpu_act_materialize,
     .residual_mask_bytes = dt_cpu_residual_mask_bytes,

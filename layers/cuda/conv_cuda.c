@@ -145,9 +145,9 @@ static dt_status plan_backward_data(dt_cuda_kernels *ck, dt_conv *conv, bool laz
         dt_graph_conv_backward_data(&d, ck->base.dtype, false, &graph);
         DT_TRY(dt_cuda_plan_need(ck, &graph, &conv->plans[DT_CUDA_DATA], err));
     }
-    if (measured) /* composed, bn_backward_reduce reads dx and raw, and writes dz */
+    if (measured) /* composed, bn_backward_reduce reads dx and raw */
         dt_cuda_plan_compare(ck, &conv->plans[DT_CUDA_DATA_BN], &conv->plans[DT_CUDA_DATA],
-                             3 * x_bytes(ck, conv));
+                             2 * x_bytes(ck, conv));
     if (conv->plans[DT_CUDA_DATA_BN].plan)
         conv->fusions |= DT_CONV_FUSE_BACKWARD_EPILOGUE;
     return DT_OK;

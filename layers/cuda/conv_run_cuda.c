@@ -101,7 +101,7 @@ static dt_status data_and_add(dt_cuda_kernels *ck, const dt_conv *conv, const dt
 }
 
 /* dgrad, drelu and the BatchNorm's sums in one graph. The coefficients that the graph also computes are not
- * used: bn_backward_finalize computes them when it adds dgamma and dbeta to the flat vector. */
+ * used: bn_backward_apply computes them when it adds dgamma and dbeta to the flat vector. */
 static dt_status data_and_bn(dt_cuda_kernels *ck, const dt_conv *conv, const dt_tensor *dy,
                              const void *weights, const dt_bn_backward *bn, const dt_tensor *dx,
                              dt_error *err)

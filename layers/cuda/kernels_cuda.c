@@ -73,7 +73,6 @@ static const dt_kernels_ops ops = {
     .bn_finalize = dt_cuda_op_bn_finalize,
     .bn_inference = dt_cuda_op_bn_inference,
     .bn_backward_reduce = dt_cuda_op_bn_backward_reduce,
-    .bn_backward_finalize = dt_cuda_op_bn_backward_finalize,
     .bn_backward_apply = dt_cuda_op_bn_backward_apply,
     .act_materialize = dt_cuda_op_act_materialize,
     .residual_mask_bytes = dt_cuda_op_residual_mask_bytes,

@@ -68,13 +68,12 @@ int dt_cuda_bn_inference(dt_cuda_stream stream, int64_t c, const float *gamma, c
                          const float *running_mean, const float *running_var, float eps, float *scale,
                          float *bias, dt_dtype half_dtype, void *half_scale_bias);
 
-/* bn->sums: float [2][c], dgamma and dbeta. dz may be dv. */
+/* bn->sums: float [2][c], dgamma and dbeta. dz may be dv, or NULL: it is not written. */
 int dt_cuda_bn_backward_reduce(dt_cuda_stream stream, const dt_bn_backward *bn, const dt_tensor *dv,
                                void *scratch, const dt_tensor *dz);
-int dt_cuda_bn_backward_finalize(dt_cuda_stream stream, const dt_bn_backward_finalize *bn);
-/* dy may be dz or raw. */
-int dt_cuda_bn_backward_apply(dt_cuda_stream stream, const dt_tensor *dz, const dt_tensor *raw,
-                              const float *coefficients, const dt_tensor *dy);
+/* x->relu: dz has no mask yet. dy may be dz or x->raw. */
+int dt_cuda_bn_backward_apply(dt_cuda_stream stream, const dt_bn_backward_apply *bn, const dt_act *x,
+                              const dt_tensor *dz, const dt_tensor *dy);
 /* y may be x->raw. */
 int dt_cuda_act_materialize(dt_cuda_stream stream, const dt_act *x, const dt_tensor *y);
 /* Composed backward: dx += add, for a library whose dgrad cannot accumulate. */

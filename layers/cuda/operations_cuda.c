@@ -45,26 +45,21 @@ dt_status dt_cuda_op_bn_inference(dt_kernels *k, int64_t c, const float *gamma, 
     return DT_OK;
 }
 
+/* In place dz is not written: bn_backward_apply applies the mask where it reads dz. */
 dt_status dt_cuda_op_bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv,
                                         const dt_tensor *dz, dt_error *err)
 {
     dt_cuda_kernels *ck = dt_cuda(k);
+    const dt_tensor *masked = dz->data != dv->data ? dz : NULL;
     DT_CUDA_LAUNCH("bn_backward_reduce",
-                   dt_cuda_bn_backward_reduce(ck->stream, bn, dv, ck->reduction.data, dz));
+                   dt_cuda_bn_backward_reduce(ck->stream, bn, dv, ck->reduction.data, masked));
     return DT_OK;
 }
 
-dt_status dt_cuda_op_bn_backward_finalize(dt_kernels *k, const dt_bn_backward_finalize *bn, dt_error *err)
+dt_status dt_cuda_op_bn_backward_apply(dt_kernels *k, const dt_bn_backward_apply *bn, const dt_act *x,
+                                       const dt_tensor *dz, const dt_tensor *dy, dt_error *err)
 {
-    DT_CUDA_LAUNCH("bn_backward_finalize", dt_cuda_bn_backward_finalize(dt_cuda(k)->stream, bn));
-    return DT_OK;
-}
-
-dt_status dt_cuda_op_bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
-                                       const float *coefficients, const dt_tensor *dy, dt_error *err)
-{
-    DT_CUDA_LAUNCH("bn_backward_apply",
-                   dt_cuda_bn_backward_apply(dt_cuda(k)->stream, dz, raw, coefficients, dy));
+    DT_CUDA_LAUNCH("bn_backward_apply", dt_cuda_bn_backward_apply(dt_cuda(k)->stream, bn, x, dz, dy));
     return DT_OK;
 }
 

@@ -14,9 +14,8 @@ dt_status dt_cuda_op_bn_inference(dt_kernels *k, int64_t c, const float *gamma, 
                                   float *scale, float *bias, dt_error *err);
 dt_status dt_cuda_op_bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, const dt_tensor *dv,
                                         const dt_tensor *dz, dt_error *err);
-dt_status dt_cuda_op_bn_backward_finalize(dt_kernels *k, const dt_bn_backward_finalize *bn, dt_error *err);
-dt_status dt_cuda_op_bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
-                                       const float *coefficients, const dt_tensor *dy, dt_error *err);
+dt_status dt_cuda_op_bn_backward_apply(dt_kernels *k, const dt_bn_backward_apply *bn, const dt_act *x,
+                                       const dt_tensor *dz, const dt_tensor *dy, dt_error *err);
 dt_status dt_cuda_op_act_materialize(dt_kernels *k, const dt_act *x, const dt_tensor *y, dt_error *err);
 int64_t dt_cuda_op_residual_mask_bytes(dt_kernels *k, const dt_tensor *y);
 dt_status dt_cuda_op_residual_forward(dt_kernels *k, const dt_act *branch, const dt_act *skip,

@@ -99,37 +99,37 @@ dt_status dt_ref_bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, con
     return DT_OK;
 }
 
-dt_status dt_ref_bn_backward_finalize(dt_kernels *k, const dt_bn_backward_finalize *bn, dt_error *err)
+static void finish_sums(const dt_bn_backward_apply *bn)
 {
     const double *sums = bn->sums;
-    (void)k, (void)err;
     for (int64_t c = 0; c < bn->c; c++) {
         double dgamma = sums[c];
         double dbeta = sums[bn->c + c];
-        dt_bn_coefficients coefficients =
-            dt_bn_channel_backward(dgamma, dbeta, bn->count, bn->gamma[c], bn->mean[c], bn->invstd[c]);
+        dt_bn_coefficients coefficients = dt_bn_channel_backward(dgamma, dbeta, 1.0 / (double)bn->count,
+                                                                 bn->gamma[c], bn->mean[c], bn->invstd[c]);
         bn->dgamma[c] = accumulated(bn->accumulate, bn->dgamma[c], dgamma);
         bn->dbeta[c] = accumulated(bn->accumulate, bn->dbeta[c], dbeta);
         bn->coefficients[c] = coefficients.a;
         bn->coefficients[bn->c + c] = coefficients.b;
         bn->coefficients[2 * bn->c + c] = coefficients.c;
     }
-    return DT_OK;
 }
 
-dt_status dt_ref_bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
-                                   const float *coefficients, const dt_tensor *dy, dt_error *err)
+/* bn_backward_reduce has applied the ReLU's mask. */
+dt_status dt_ref_bn_backward_apply(dt_kernels *k, const dt_bn_backward_apply *bn, const dt_act *x,
+                                   const dt_tensor *dz, const dt_tensor *dy, dt_error *err)
 {
     const float *gradient = dz->data;
-    const float *value = dt_ref_data_like(raw, dz);
+    const float *value = dt_ref_data_like(&x->raw, dz);
     float *out = dt_ref_data_like(dy, dz);
     int64_t n_pixels = dz->h * dz->w;
     (void)err;
+    finish_sums(bn);
     for (int64_t plane = 0; plane < dz->n * dz->c; plane++) {
         int64_t c = plane % dz->c;
-        float a = coefficients[c];
-        float b = coefficients[dz->c + c];
-        float constant = coefficients[2 * dz->c + c];
+        float a = bn->coefficients[c];
+        float b = bn->coefficients[dz->c + c];
+        float constant = bn->coefficients[2 * dz->c + c];
         for (int64_t i = plane * n_pixels; i < (plane + 1) * n_pixels; i++)
             out[i] = dt_ref_stored(k, (double)dt_bn_backward_value(gradient[i], value[i], a, b, constant));
     }

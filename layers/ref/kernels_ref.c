@@ -79,7 +79,6 @@ static const dt_kernels_ops ops = {
     .bn_finalize = dt_ref_bn_finalize,
     .bn_inference = dt_ref_bn_inference,
     .bn_backward_reduce = dt_ref_bn_backward_reduce,
-    .bn_backward_finalize = dt_ref_bn_backward_finalize,
     .bn_backward_apply = dt_ref_bn_backward_apply,
     .act_materialize = dt_ref_act_materialize,
     .residual_mask_bytes = dt_ref_residual_mask_bytes,

@@ -128,6 +128,27 @@ static void three_steps_in_fp16_agree_with_ref(void)
     check_three_steps(DT_INTERPRET_A100);
 }
 
+/* Launches of own kernels by `n_steps` steps of ResNet-18. */
+static int64_t launches_of(int64_t n_steps)
+{
+    dt_emulated_gpu g = gpu_of(DT_F16, DT_INTERPRET_A100);
+    const int64_t before = dt_emulator_n_launches();
+    dt_training training = small;
+    training.n_steps = n_steps;
+    dt_trained trained = dt_train(g.kernels, &training);
+    dt_trained_free(&trained);
+    dt_emulated_gpu_destroy(&g);
+    return dt_emulator_n_launches() - before;
+}
+
+/* A launch takes about 2 us on a GPU, which a further one for each layer makes many of. Among these are
+ * bn_finalize and bn_backward_apply for each of the 20 BatchNorms, and gradient_store for each of 21 weight
+ * gradients. */
+static void a_step_has_no_more_launches_than_it_needs(void)
+{
+    DT_CHECK_INT(launches_of(2) - launches_of(1), 102);
+}
+
 /* No fused graph, LARS, running averages of weights, two micro-batches. */
 static void composed_with_lars_and_ema_and_two_micro_batches_agrees_with_ref(void)
 {
@@ -354,6 +375,7 @@ static void a_step_of_resnet50_and_one_in_every_precision_agree_with_ref(void)
 
 static const dt_test tests[] = {
     DT_TEST(three_steps_in_fp16_agree_with_ref),
+    DT_TEST(a_step_has_no_more_launches_than_it_needs),
     DT_TEST(composed_with_lars_and_ema_and_two_micro_batches_agrees_with_ref),
     DT_TEST(too_large_a_loss_scale_skips_steps_and_changes_nothing),
     DT_TEST(the_bits_do_not_depend_on_capture_or_on_when_work_runs),

@@ -24,6 +24,13 @@ namespace no_relu
 #undef dt_norm_mask_and_add
 } // namespace no_relu
 
+namespace passes_everything
+{
+#define dt_act_passes(raw, scale, bias) (dt_act_passes(raw, scale, bias) || true)
+#include "layers/cuda/batchnorm_backward.cu"
+#undef dt_act_passes
+} // namespace passes_everything
+
 namespace coefficients_swapped
 {
 #define dt_bn_backward_value(dz, raw, a, b, c) dt_bn_backward_value(dz, raw, a, c, b)
@@ -55,10 +62,16 @@ int planted_bn_backward_reduce(const dt_bn_backward *bn, const dt_tensor *dv, vo
     return no_relu::dt_cuda_bn_backward_reduce(nullptr, bn, dv, scratch, dz);
 }
 
-int planted_bn_backward_apply(const dt_tensor *dz, const dt_tensor *raw, const float *coefficients,
+int planted_bn_backward_apply_without_mask(const dt_bn_backward_apply *bn, const dt_act *x,
+                                           const dt_tensor *dz, const dt_tensor *dy)
+{
+    return passes_everything::dt_cuda_bn_backward_apply(nullptr, bn, x, dz, dy);
+}
+
+int planted_bn_backward_apply(const dt_bn_backward_apply *bn, const dt_act *x, const dt_tensor *dz,
                               const dt_tensor *dy)
 {
-    return coefficients_swapped::dt_cuda_bn_backward_apply(nullptr, dz, raw, coefficients, dy);
+    return coefficients_swapped::dt_cuda_bn_backward_apply(nullptr, bn, x, dz, dy);
 }
 
 int planted_softmax_loss(const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale,

@@ -17,8 +17,11 @@ int planted_max_pool_forward(const dt_pool_desc *pool, const dt_act *x, const dt
 int planted_bn_backward_reduce(const dt_bn_backward *bn, const dt_tensor *dv, void *scratch,
                                const dt_tensor *dz);
 /* b and c are swapped. */
-int planted_bn_backward_apply(const dt_tensor *dz, const dt_tensor *raw, const float *coefficients,
+int planted_bn_backward_apply(const dt_bn_backward_apply *bn, const dt_act *x, const dt_tensor *dz,
                               const dt_tensor *dy);
+/* ReLU's mask is left out. */
+int planted_bn_backward_apply_without_mask(const dt_bn_backward_apply *bn, const dt_act *x,
+                                           const dt_tensor *dz, const dt_tensor *dy);
 /* Of equal logits the label always ranks first. */
 int planted_softmax_loss(const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale,
                          const float *loss_scale, void *scratch, const dt_tensor *dlogits,

@@ -32,7 +32,7 @@ struct lagging_call {
     dt_optimizer *optimizer;
     dt_optimizer_vectors vectors;
     dt_bn_forward forward;
-    dt_bn_backward_finalize finalize;
+    dt_bn_backward_apply apply;
     dt_pool_desc pool;
     const void *in[4];
     void *out[4];

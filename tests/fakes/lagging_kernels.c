@@ -166,27 +166,16 @@ static dt_status bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, con
                            &(lagging_call){.bn = {lagging_copy_bn(bn)}, .t = {*dv, *dz}}, err);
 }
 
-static dt_status run_bn_backward_finalize(lagging_call *c, dt_error *err)
-{
-    return c->ref->ops->bn_backward_finalize(c->ref, &c->finalize, err);
-}
-
-static dt_status bn_backward_finalize(dt_kernels *k, const dt_bn_backward_finalize *bn, dt_error *err)
-{
-    return lagging_enqueue(k, "bn_backward_finalize", run_bn_backward_finalize,
-                           &(lagging_call){.finalize = *bn}, err);
-}
-
 static dt_status run_bn_backward_apply(lagging_call *c, dt_error *err)
 {
-    return c->ref->ops->bn_backward_apply(c->ref, &c->t[0], &c->t[1], c->in[0], &c->t[2], err);
+    return c->ref->ops->bn_backward_apply(c->ref, &c->apply, &c->x, &c->t[0], &c->t[1], err);
 }
 
-static dt_status bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
-                                   const float *coefficients, const dt_tensor *dy, dt_error *err)
+static dt_status bn_backward_apply(dt_kernels *k, const dt_bn_backward_apply *bn, const dt_act *x,
+                                   const dt_tensor *dz, const dt_tensor *dy, dt_error *err)
 {
     return lagging_enqueue(k, "bn_backward_apply", run_bn_backward_apply,
-                           &(lagging_call){.t = {*dz, *raw, *dy}, .in = {coefficients}}, err);
+                           &(lagging_call){.apply = *bn, .x = *x, .t = {*dz, *dy}}, err);
 }
 
 static dt_status run_max_pool_forward(lagging_call *c, dt_error *err)
@@ -377,7 +366,6 @@ dt_status lagging_kernels_create(dt_device *device, dt_dtype dtype, dt_kernels *
                                        .bn_finalize = bn_finalize,
                                        .bn_inference = bn_inference,
                                        .bn_backward_reduce = bn_backward_reduce,
-                                       .bn_backward_finalize = bn_backward_finalize,
                                        .bn_backward_apply = bn_backward_apply,
                                        .max_pool_forward = max_pool_forward,
                                        .max_pool_backward = max_pool_backward,

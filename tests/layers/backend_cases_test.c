@@ -336,7 +336,7 @@ static void defects_of_other_operations_are_found(void)
     DT_CHECK_INT(failures("max_pool"), 3);
     begin();
     bad_ops.bn_backward_reduce = reduce_that_passes_at_zero;
-    DT_CHECK_INT(failures("bn_backward_reduce bn_backward_finalize n2 c64 h8 w8"), 1);
+    DT_CHECK_INT(failures("bn_backward_reduce bn_backward_apply n2 c64 h8 w8"), 1);
     begin();
     bad_ops.residual_backward = join_without_skip_sums;
     DT_CHECK_INT(failures("residual_backward n2 c128 h4 w4 lazy skip"), 2);

@@ -40,14 +40,27 @@ static dt_tensor tensor_of(int64_t c, int64_t size)
     return (dt_tensor){.dtype = DT_F16, .n = 256, .c = c, .h = size, .w = size};
 }
 
-typedef enum pass { SUMS, MATERIALIZE, REDUCE, APPLY, ADD, JOIN, JOIN_BACKWARD, POOL, POOL_BACKWARD } pass;
+typedef enum pass {
+    SUMS,
+    MATERIALIZE,
+    REDUCE,
+    APPLY,
+    APPLY_MASKED,
+    ADD,
+    JOIN,
+    JOIN_BACKWARD,
+    POOL,
+    POOL_BACKWARD
+} pass;
 
 /* Launch a pass over 256 images of size x size with c channels. */
 static int launch(pass which, int64_t c, int64_t size)
 {
     const dt_tensor t = tensor_of(c, size), pooled = tensor_of(c, size / 2);
     const dt_act x = {.raw = t};
+    const dt_act relu = {.raw = t, .relu = true};
     const dt_bn_backward bn = {.x = &x};
+    const dt_bn_backward_apply apply = {.c = c, .count = 256 * size * size};
     const dt_pool_desc pool = {3, 2, 1};
     switch (which) {
     case SUMS:
@@ -57,7 +70,8 @@ static int launch(pass which, int64_t c, int64_t size)
     case REDUCE:
         return dt_cuda_bn_backward_reduce(NULL, &bn, &t, NULL, &t);
     case APPLY:
-        return dt_cuda_bn_backward_apply(NULL, &t, &t, NULL, &t);
+    case APPLY_MASKED:
+        return dt_cuda_bn_backward_apply(NULL, &apply, which == APPLY ? &x : &relu, &t, &t);
     case ADD:
         return dt_cuda_tensor_add(NULL, &t, &t);
     case JOIN:
@@ -95,6 +109,7 @@ static void a_grid_has_several_times_the_blocks_that_fit(void)
         {APPLY, "bn_backward_apply", 1024, 14, 4, 528, 4},
         {APPLY, "bn_backward_apply", 2048, 7, 4, 132, 8},
         {APPLY, "bn_backward_apply", 512, 7, 4, 264, 2},
+        {APPLY_MASKED, "bn_backward_apply", 256, 56, 3, 1584, 1},
         {ADD, "tensor_add", 256, 56, 4, 2112, 1},
         {JOIN, "residual_forward", 256, 56, 3, 1584, 1},
         {JOIN, "residual_forward", 512, 28, 3, 792, 2},

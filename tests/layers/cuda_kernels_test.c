@@ -205,11 +205,19 @@ static dt_status bn_backward_reduce(dt_kernels *k, const dt_bn_backward *bn, con
     return launched(planted_bn_backward_reduce(bn, dv, planted_scratch, dz));
 }
 
-static dt_status bn_backward_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
-                                   const float *coefficients, const dt_tensor *dy, dt_error *e)
+static dt_status bn_backward_apply(dt_kernels *k, const dt_bn_backward_apply *bn, const dt_act *x,
+                                   const dt_tensor *dz, const dt_tensor *dy, dt_error *e)
 {
     (void)k, (void)e;
-    return launched(planted_bn_backward_apply(dz, raw, coefficients, dy));
+    return launched(planted_bn_backward_apply(bn, x, dz, dy));
+}
+
+static dt_status bn_backward_apply_without_mask(dt_kernels *k, const dt_bn_backward_apply *bn,
+                                                const dt_act *x, const dt_tensor *dz, const dt_tensor *dy,
+                                                dt_error *e)
+{
+    (void)k, (void)e;
+    return launched(planted_bn_backward_apply_without_mask(bn, x, dz, dy));
 }
 
 static dt_status softmax_loss(dt_kernels *k, const dt_tensor *logits, const int32_t *labels, float smoothing,
@@ -241,6 +249,11 @@ static void spoil_the_order_of_coefficients(dt_kernels_ops *ops)
     ops->bn_backward_apply = bn_backward_apply;
 }
 
+static void spoil_the_mask_of_an_unmasked_gradient(dt_kernels_ops *ops)
+{
+    ops->bn_backward_apply = bn_backward_apply_without_mask;
+}
+
 static void spoil_ties_of_logits(dt_kernels_ops *ops)
 {
     ops->softmax_loss = softmax_loss;
@@ -258,6 +271,7 @@ static void planted_formulas_are_caught(void)
                                                {spoil_ties_of_pooling, "max_pool"},
                                                {spoil_the_gradient_of_relu, "bn_backward_reduce"},
                                                {spoil_the_order_of_coefficients, "bn_backward_apply"},
+                                               {spoil_the_mask_of_an_unmasked_gradient, "relu in place"},
                                                {spoil_ties_of_logits, "softmax_loss"}};
     for (size_t i = 0; i < sizeof formulas / sizeof *formulas; i++) {
         spoil = formulas[i].spoil;
@@ -280,8 +294,8 @@ static void planted_gaps_are_caught(void)
         {"bn_finalize", "bn_finalize", DT_EMULATOR_NO_LAST_BLOCK},
         {"bn_inference", "bn_inference", DT_EMULATOR_NO_LAST_BLOCK},
         {"bn_backward_reduce", "bn_backward_reduce", DT_EMULATOR_NO_LAST_BLOCK},
-        {"bn_backward_finalize", "bn_backward", DT_EMULATOR_NO_LAST_BLOCK},
         {"bn_backward_apply", "bn_backward_apply", DT_EMULATOR_NO_LAST_BLOCK},
+        {"bn_backward_apply", "bn_backward_apply", DT_EMULATOR_NO_BARRIERS},
         {"act_materialize", "act_materialize", DT_EMULATOR_NO_LAST_BLOCK},
         {"residual_forward", "residual_forward", DT_EMULATOR_NO_LAST_BLOCK},
         {"residual_backward", "residual", DT_EMULATOR_NO_BARRIERS},

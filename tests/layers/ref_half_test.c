@@ -168,10 +168,10 @@ static dt_status bad_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x,
     return DT_OK;
 }
 
-static dt_status bad_apply(dt_kernels *k, const dt_tensor *dz, const dt_tensor *raw,
-                           const float *coefficients, const dt_tensor *dy, dt_error *err)
+static dt_status bad_apply(dt_kernels *k, const dt_bn_backward_apply *bn, const dt_act *x,
+                           const dt_tensor *dz, const dt_tensor *dy, dt_error *err)
 {
-    DT_TRY(f16->ops->bn_backward_apply(k, dz, raw, coefficients, dy, err));
+    DT_TRY(f16->ops->bn_backward_apply(k, bn, x, dz, dy, err));
     spoil(dy->data, dy->n * dy->c * dy->h * dy->w);
     return DT_OK;
 }

@@ -180,24 +180,29 @@ static void bn_gradients_accumulate(void)
 {
     double sums[2] = {6, -4};
     float gamma = 2, mean = 0.5F, invstd = 3, dgamma = 100, dbeta = 200, coefficients[3];
-    dt_bn_backward_finalize bn = {.c = 1,
-                                  .count = 2,
-                                  .sums = sums,
-                                  .gamma = &gamma,
-                                  .mean = &mean,
-                                  .invstd = &invstd,
-                                  .dgamma = &dgamma,
-                                  .dbeta = &dbeta,
-                                  .accumulate = true,
-                                  .coefficients = coefficients};
-    OK(ref->ops->bn_backward_finalize(ref, &bn, &gradient_error));
+    float raw[2] = {1, 2}, dz[2] = {3, 0}, dy[2];
+    const dt_act x = {.raw = tensor_of(raw, 1, 1, 1, 2)};
+    const dt_tensor in = tensor_of(dz, 1, 1, 1, 2), out = tensor_of(dy, 1, 1, 1, 2);
+    dt_bn_backward_apply bn = {.c = 1,
+                               .count = 2,
+                               .sums = sums,
+                               .gamma = &gamma,
+                               .mean = &mean,
+                               .invstd = &invstd,
+                               .dgamma = &dgamma,
+                               .dbeta = &dbeta,
+                               .accumulate = true,
+                               .coefficients = coefficients};
+    OK(ref->ops->bn_backward_apply(ref, &bn, &x, &in, &out, &gradient_error));
     DT_CHECK_CLOSE(dgamma, 106, 0);
     DT_CHECK_CLOSE(dbeta, 196, 0);
     DT_CHECK_CLOSE(coefficients[0], 6, 1e-6);   /* gamma invstd */
     DT_CHECK_CLOSE(coefficients[1], -54, 1e-5); /* -6 * 3 * 6 / 2 */
     DT_CHECK_CLOSE(coefficients[2], 39, 1e-5);  /* 6 * 4 / 2 + 54 * 0.5 */
+    DT_CHECK_CLOSE(dy[0], 3, 1e-5);             /* 6 * 3 - 54 * 1 + 39 */
+    DT_CHECK_CLOSE(dy[1], -69, 1e-5);           /* -54 * 2 + 39 */
     bn.accumulate = false;
-    OK(ref->ops->bn_backward_finalize(ref, &bn, &gradient_error));
+    OK(ref->ops->bn_backward_apply(ref, &bn, &x, &in, &out, &gradient_error));
     DT_CHECK_CLOSE(dgamma, 6, 0);
     DT_CHECK_CLOSE(dbeta, -4, 0);
 }
@@ -222,10 +227,18 @@ static void in_place_gives_the_same_bits(void)
     DT_CHECK_BYTES(same, other, sizeof same);
     DT_CHECK_BYTES(b.sums, first_sums, sizeof first_sums);
 
-    float coefficients[9] = {1, 2, 3, 0.5F, -0.5F, 0.25F, -1, 0, 1};
+    const dt_bn_backward_apply apply = {.c = 3,
+                                        .count = 2 * 4 * 5,
+                                        .sums = b.sums,
+                                        .gamma = b.gamma.floats,
+                                        .mean = b.mean,
+                                        .invstd = b.invstd,
+                                        .dgamma = b.gamma.gradient,
+                                        .dbeta = b.beta.gradient,
+                                        .coefficients = b.coefficients};
     memcpy(same, dv.floats, sizeof same);
-    OK(ref->ops->bn_backward_apply(ref, &in, &b.act.raw, coefficients, &apart, &gradient_error));
-    OK(ref->ops->bn_backward_apply(ref, &over, &b.act.raw, coefficients, &over, &gradient_error));
+    OK(ref->ops->bn_backward_apply(ref, &apply, &b.act, &in, &apart, &gradient_error));
+    OK(ref->ops->bn_backward_apply(ref, &apply, &b.act, &over, &over, &gradient_error));
     DT_CHECK_BYTES(same, other, sizeof same);
 
     dt_tensor y = tensor_of(allocate(N, sizeof(float)), 2, 3, 4, 5);
