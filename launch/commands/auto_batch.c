@@ -75,6 +75,7 @@ static dt_status resolve(const dt_session *s, dt_options *o, const dt_source_inf
     most = most < 1 ? 1 : most > LARGEST_BATCH ? LARGEST_BATCH : most;
     dt_status status = begin(s, o, data->n_classes, net_trains, &p, err);
     p.query.n_writers = training ? s->comm->size : 0;
+    p.query.with_margin = true;
     if (status == DT_OK)
         status = dt_memory_largest_batch(&p.query, most, &largest, err);
     if (status == DT_OK && largest == 0)

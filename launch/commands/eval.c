@@ -311,6 +311,7 @@ dt_status dt_command_eval(int argc, char **argv, dt_session *session, dt_error *
     dt_error parse_error = {0};
     dt_status parsed = dt_options_parse(&usage, argc, argv, &e.options, &parse_error);
     DT_TRY(dt_session_open(&e.options, DT_COMMAND_EVAL, parsed, &parse_error, session, err));
+    e.options.config.precision = session->kernels->dtype;
     dt_status status = run(&e, session, err);
     if (status == DT_ERR_USAGE)
         dt_options_locate(&e.options, DT_COMMAND_EVAL, err);

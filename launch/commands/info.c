@@ -226,6 +226,8 @@ dt_status dt_command_info(int argc, char **argv, dt_session *session, dt_error *
     dt_table *table = NULL;
     (void)session;
     DT_TRY(dt_options_parse(&usage, argc, argv, &options, err));
+    options.config.precision = options.precision == DT_PRECISION_AUTO ? dt_backend_usual_precision("cuda")
+                                                                      : dt_options_dtype(&options);
     if (options.plans)
         return print_plans(&options, err);
     DT_TRY(dt_table_create(NULL, 2, &table, err));

@@ -8,6 +8,30 @@
 #include <errno.h>
 #include <string.h>
 
+/* Tensor cores multiply in pieces of 8; cuDNN pads what is left over, or takes slower kernels. */
+static void log_advice(const dt_session *s, const dt_config *c, int64_t n_classes)
+{
+    enum { PIECE = 8, MANY_CLASSES = 256 };
+    dt_device_info device = {0};
+    s->device->ops->info(s->device, &device);
+    if (device.is_host || c->precision == DT_F32)
+        return;
+    const int64_t below = c->batch / PIECE * PIECE;
+    if (c->batch % PIECE != 0 && below > 0)
+        dt_log_info(
+            "--batch %lld is no multiple of 8, in which tensor cores compute: %lld or %lld may be faster",
+            (long long)c->batch, (long long)below, (long long)below + PIECE);
+    else if (c->batch < PIECE)
+        dt_log_info(
+            "--batch %lld: tensor cores compute in multiples of 8, and a small batch leaves most of a "
+            "GPU idle; --batch auto takes what fits",
+            (long long)c->batch);
+    if (n_classes % PIECE != 0 && n_classes > MANY_CLASSES)
+        dt_log_info("%lld classes are no multiple of 8: the last layer takes slower kernels, which matters "
+                    "little beside the convolutions",
+                    (long long)n_classes);
+}
+
 void dt_run_log_start(const dt_run_log *t)
 {
     const dt_session *s = t->session;
@@ -41,6 +65,7 @@ void dt_run_log_start(const dt_run_log *t)
         dt_log_info(
             "--lr is at its default, %g, for a global batch of 256; in proportion, one of %lld has --lr %g",
             c->lr, (long long)global_batch, c->lr * (double)global_batch / 256.0);
+    log_advice(s, c, train.n_classes);
     dt_log_info("communication: %s", s->comm->detail); /* for NCCL the network too */
     if (dt_run_log_only_measures(o))
         dt_log_info("a measurement: nothing is written");

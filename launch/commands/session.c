@@ -60,12 +60,14 @@ static dt_status open_backend(dt_session *session, const dt_options *o, dt_error
     session->backend_options = (dt_backend_options){.n_threads = session->affinity.n_threads,
                                                     .local_rank = session->comm->local_rank,
                                                     .local_size = session->comm->local_size,
-                                                    .precision = o->config.precision,
+                                                    .precision = dt_options_dtype(o),
+                                                    .choose_precision = o->precision == DT_PRECISION_AUTO,
                                                     .autotune = o->autotune};
     DT_TRY(dt_backend_create(o->backend, &session->backend_options, &session->backend, err));
     session->device = session->backend.device;
     session->kernels = session->backend.kernels;
-    DT_TRY(dt_settings_check(session->kernels->ops->name, o->config.precision, err));
+    session->backend_options.precision = session->kernels->dtype;
+    DT_TRY(dt_settings_check(session->kernels->ops->name, session->kernels->dtype, err));
     return dt_team_check(&session->backend, &session->affinity.n_threads, err);
 }
 
@@ -177,6 +179,8 @@ static void format_for_table(const dt_session *s, const dt_options *options, int
         snprintf(out, out_bytes, "%s", s->comm->ops->name);
     else if (strcmp(o->name, "wire") == 0)
         format_wire(s, &options->config, out, out_bytes);
+    else if (strcmp(o->name, "precision") == 0)
+        snprintf(out, out_bytes, "%s", dt_dtype_name(s->kernels->dtype));
     else if (!out[0])
         snprintf(out, out_bytes, "-");
 }

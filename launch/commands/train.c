@@ -422,6 +422,7 @@ dt_status dt_command_train(int argc, char **argv, dt_session *session, dt_error 
     if (parsed == DT_OK)
         limit_start(&t, session);
     DT_TRY(dt_session_open(&t.options, DT_COMMAND_TRAIN, parsed, &parse_error, session, err));
+    t.options.config.precision = session->kernels->dtype;
     dt_run_folder_name(t.options.out, &t.folder);
     dt_run_locks_init(&t.locks);
     dt_status status =

@@ -8,6 +8,9 @@
 
 /* On a GPU: a workspace for tuning (up to 1 GiB), NCCL's buffers, captured graphs. */
 #define GPU_RESERVE_BYTES (INT64_C(1536) << 20)
+/* What --batch auto leaves free besides, a twentieth: cuDNN and NCCL load their kernels when they first need
+ * them, and another cuDNN or NCCL may need more. */
+#define GPU_MARGIN_SHARE 20
 /* On a CPU: MPI's buffers and the system's caches; a twentieth of the free memory. */
 #define HOST_RESERVE_SHARE 20
 /* Batches in memory at a time. On a GPU: the current and the next one. On a host: those of two loaders, for
@@ -41,15 +44,16 @@ dt_status dt_memory_estimate_batch(const dt_memory_query *query, int64_t batch, 
     int64_t free_bytes = query->device->ops->memory_free(query->device) / query->n_sharing;
     /* A backend with weights of two bytes keeps them in addition to those of four. */
     int64_t mirror = device.is_host || query->kernels->dtype == DT_F32 ? 0 : info.n_params * 2;
-    *estimate = (dt_memory_estimate){.activation_bytes = info.activation_bytes,
-                                     .parameter_bytes = info.parameter_bytes,
-                                     .backend_bytes = info.backend_bytes + mirror,
-                                     .input_bytes = (device.is_host ? HOST_BATCHES : GPU_BATCHES) * batch *
-                                                    query->image_size * query->image_size * 3,
-                                     .snapshot_bytes = snapshot_bytes(&info, query->n_writers),
-                                     .reserve_bytes =
-                                         device.is_host ? free_bytes / HOST_RESERVE_SHARE : GPU_RESERVE_BYTES,
-                                     .free_bytes = free_bytes};
+    const int64_t gpu_reserve = GPU_RESERVE_BYTES + (query->with_margin ? free_bytes / GPU_MARGIN_SHARE : 0);
+    *estimate =
+        (dt_memory_estimate){.activation_bytes = info.activation_bytes,
+                             .parameter_bytes = info.parameter_bytes,
+                             .backend_bytes = info.backend_bytes + mirror,
+                             .input_bytes = (device.is_host ? HOST_BATCHES : GPU_BATCHES) * batch *
+                                            query->image_size * query->image_size * 3,
+                             .snapshot_bytes = snapshot_bytes(&info, query->n_writers),
+                             .reserve_bytes = device.is_host ? free_bytes / HOST_RESERVE_SHARE : gpu_reserve,
+                             .free_bytes = free_bytes};
     estimate->total_bytes = estimate->activation_bytes + estimate->parameter_bytes + estimate->backend_bytes +
                             estimate->input_bytes + estimate->snapshot_bytes + estimate->reserve_bytes;
     return DT_OK;

@@ -20,7 +20,8 @@ typedef struct dt_memory_query {
     int n_sharing;       /* ranks that share it: those of this host on a CPU, 1 on a GPU */
     int64_t image_size;  /* the largest that will be used, in pixels */
     bool training, ema;
-    int n_writers; /* ranks that write a share of each checkpoint; 0: no checkpoints are written */
+    int n_writers;    /* ranks that write a share of each checkpoint; 0: no checkpoints are written */
+    bool with_margin; /* reserve a twentieth of a GPU's free memory too, as --batch auto does */
 } dt_memory_query;
 
 typedef struct dt_memory_estimate {

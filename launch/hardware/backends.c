@@ -122,6 +122,7 @@ static const struct {
     const char *name;
     bool is_built;
     bool low_precision; /* also computes in fp16, bf16 and tf32 */
+    dt_dtype usual;     /* precision, where the user leaves the choice */
     bool by_auto;       /* a candidate for "auto" */
     create_device *create_device;
     create_kernels *create_kernels;
@@ -129,16 +130,16 @@ static const struct {
     void (*computed_by)(const dt_backend *backend, dt_computed_by *out);
 } backends[] = {
 #ifdef DT_WITH_CUDA
-    {"cuda", true, true, true, create_gpu, create_cuda, cuda_computed_by},
+    {"cuda", true, true, DT_F16, true, create_gpu, create_cuda, cuda_computed_by},
 #else
-    {"cuda", false, true, true, create_gpu, create_cuda, NULL},
+    {"cuda", false, true, DT_F16, true, create_gpu, create_cuda, NULL},
 #endif
 #ifdef DT_WITH_CPU
-    {"cpu", true, false, true, create_cpu_device, create_cpu, cpu_computed_by},
+    {"cpu", true, false, DT_F32, true, create_cpu_device, create_cpu, cpu_computed_by},
 #else
-    {"cpu", false, false, true, create_cpu_device, create_cpu, cpu_computed_by},
+    {"cpu", false, false, DT_F32, true, create_cpu_device, create_cpu, cpu_computed_by},
 #endif
-    {"ref", true, true, false, create_host, create_ref, NULL},
+    {"ref", true, true, DT_F32, false, create_host, create_ref, NULL},
 };
 enum { N_BACKENDS = sizeof backends / sizeof backends[0] };
 
@@ -161,6 +162,14 @@ const char *dt_backend_list(void)
     return list;
 }
 
+dt_dtype dt_backend_usual_precision(const char *name)
+{
+    for (int i = 0; i < N_BACKENDS; i++)
+        if (strcmp(name, backends[i].name) == 0)
+            return backends[i].usual;
+    return DT_F32;
+}
+
 void dt_backend_destroy(dt_backend *backend)
 {
     if (backend->kernels)
@@ -172,8 +181,11 @@ void dt_backend_destroy(dt_backend *backend)
     *backend = (dt_backend){0};
 }
 
-static dt_status create(int row, const dt_backend_options *options, dt_backend *backend, dt_error *err)
+static dt_status create(int row, const dt_backend_options *given, dt_backend *backend, dt_error *err)
 {
+    dt_backend_options own = *given;
+    const dt_backend_options *options = &own;
+    own.precision = given->choose_precision ? backends[row].usual : given->precision;
     if (options->precision != DT_F32 && !backends[row].low_precision)
         return dt_fail(err, DT_ERR_USAGE,
                        "--precision %s needs a GPU: --backend %s computes in fp32 alone (--backend ref "
@@ -256,6 +268,8 @@ void dt_backend_computed_by(const dt_backend *backend, dt_computed_by *out)
 {
     const char *name = backend->kernels->ops->name;
     dt_computed_by_add(out, "backend", "%s", name);
+    if (backend->kernels->dtype != DT_F32) /* older checkpoints in FP32 do not have it */
+        dt_computed_by_add(out, "reduced precision", "%s", dt_dtype_name(backend->kernels->dtype));
     for (int i = 0; i < N_BACKENDS; i++)
         if (strcmp(name, backends[i].name) == 0 && backends[i].computed_by)
             backends[i].computed_by(backend, out);

@@ -18,6 +18,8 @@ typedef struct dt_backend_options {
     int64_t n_threads;          /* compute threads, for backends on the host */
     int local_rank, local_size; /* among the ranks of this host; local_rank is the GPU's number */
     dt_dtype precision;
+    bool
+        choose_precision; /* instead of `precision` take the backend's usual one; kernels->dtype says which */
     dt_autotune_kind autotune;
 } dt_backend_options;
 
@@ -38,6 +40,10 @@ const char *const *dt_backend_names(void);
 
 /* The backends that this build has, "cuda, cpu, ref". Static storage. */
 const char *dt_backend_list(void);
+
+/* The precision of a backend where the user leaves the choice: FP16 on a GPU, FP32 on a host
+ * (layers/cuda/README.md, "Precision"). `name` is one of dt_backend_names, not "auto". */
+dt_dtype dt_backend_usual_precision(const char *name);
 
 /* Create the device and the kernels of backend `name`; "auto" chooses the first one that works on this
  * machine in this precision. Local. The caller frees it with dt_backend_destroy, which accepts a zeroed one

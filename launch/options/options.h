@@ -47,11 +47,19 @@ typedef enum dt_origin {
 } dt_origin;
 
 typedef enum dt_input_kind { DT_INPUT_LOADER, DT_INPUT_SYNTHETIC } dt_input_kind;
+/* From DT_PRECISION_FP32 on in the order of dt_dtype. AUTO: the backend's, dt_backend_options. */
+typedef enum dt_precision {
+    DT_PRECISION_AUTO,
+    DT_PRECISION_FP32,
+    DT_PRECISION_FP16,
+    DT_PRECISION_BF16,
+    DT_PRECISION_TF32
+} dt_precision;
 typedef enum dt_spot_kind { DT_SPOT_AUTO, DT_SPOT_IMDS, DT_SPOT_OFF } dt_spot_kind;
 
 /* The values of all options, and where each came from (by row of the table). */
 typedef struct dt_options {
-    dt_config config; /* what core reads */
+    dt_config config; /* what core reads; config.precision is set when the backend is open */
 
     /* data */
     int64_t workers; /* decoding threads per rank; 0: by the number of cores */
@@ -78,6 +86,7 @@ typedef struct dt_options {
     char backend[8], comm[8];
     int64_t threads; /* compute threads per rank; 0: as many as the rank may use */
     dt_autotune_kind autotune;
+    dt_precision precision;
     double peer_timeout_s; /* after which a collective that does not end is an error */
 
     /* the run */
@@ -208,6 +217,9 @@ const char *const *dt_option_choices(const dt_option *option);
 /* Set one option from text; NULL for a flag is yes. `where` begins the message: "--batch". DT_ERR_USAGE. */
 dt_status dt_option_set(dt_options *options, int row, const char *text, dt_origin origin, const char *where,
                         dt_error *err);
+
+/* The precision that the user chose; DT_F32 for DT_PRECISION_AUTO. */
+dt_dtype dt_options_dtype(const dt_options *options);
 
 /* Whether the option counts, given the value of the option `of`. */
 bool dt_option_counts(const dt_options *options, int row);

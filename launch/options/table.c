@@ -18,7 +18,7 @@
 static const char *const schedules[] = {"cosine", "poly", "step", "constant", NULL};
 static const char *const augments[] = {"standard", "none", NULL};
 static const char *const resumes[] = {"auto", "never", "must", NULL};
-static const char *const precisions[] = {"fp32", "fp16", "bf16", "tf32", NULL};
+static const char *const precisions[] = {"auto", "fp32", "fp16", "bf16", "tf32", NULL};
 static const char *const wires[] = {"auto", "fp32", "same", NULL};
 static const char *const inputs[] = {"loader", "synthetic", NULL};
 static const char *const autotunes[] = {"full", "heuristic", "off", NULL};
@@ -265,12 +265,13 @@ static const dt_option table[] = {
     {ROW("peer-timeout", "SECONDS", BOTH, MACHINE, REAL, peer_timeout_s), .min = 1, .max = 86400,
      .by_default = "600",
      .help = "a rank that has waited this long for others stops and names the missing ranks"},
-    {ROW("precision", "TYPE", BOTH | INFO, MACHINE, CHOICE, config.precision), .choices = precisions,
-     .by_default = "fp32",
+    {ROW("precision", "TYPE", BOTH | INFO, MACHINE, CHOICE, precision), .choices = precisions,
+     .by_default = "auto",
      .help =
-         "arithmetic of the network. fp16: half the memory traffic of fp32, on tensor cores, with master "
-         "weights in fp32; bf16: the same in another format; tf32: fp32 whose products round their "
-         "factors to 10 bits. All but fp32 need a GPU (or --backend ref, which rounds like a GPU, slowly)"},
+         "arithmetic of the network. auto: fp16 on a GPU, else fp32. fp16: half the memory traffic of fp32, "
+         "on tensor cores, with master weights in fp32; bf16: the same in another format; tf32: fp32 whose "
+         "products round their factors to 10 bits. All but fp32 need a GPU (or --backend ref, which rounds "
+         "like a GPU, slowly)"},
     {ROW("wire", "TYPE", TRAIN, MACHINE, CHOICE, config.wire), .choices = wires, .by_default = "auto",
      .help = "the type in which NCCL sends gradients between GPUs. same: as --precision, 16 bits with fp16 "
              "and bf16; "

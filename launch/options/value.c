@@ -258,3 +258,9 @@ bool dt_option_counts(const dt_options *options, int row)
     dt_option_format(options, of, value, sizeof value);
     return o->of_value ? strcmp(value, o->of_value) == 0 : strcmp(value, dt_options_at(of)->by_default) != 0;
 }
+
+dt_dtype dt_options_dtype(const dt_options *options)
+{
+    return options->precision == DT_PRECISION_AUTO ? DT_F32
+                                                   : (dt_dtype)(options->precision - DT_PRECISION_FP32);
+}

@@ -13,7 +13,7 @@ typedef struct fake_source {
     int64_t n_starts, epoch, position, n_batches, at, n_calls;
     dt_batch batches[FAKE_SOURCE_BATCHES]; /* in turn */
     int64_t n_given, n_released, max_held;
-    int32_t labels[64]; /* by colour */
+    int32_t labels[1024]; /* by colour */
     char name[32];      /* that class_name returned last */
 } fake_source;
 

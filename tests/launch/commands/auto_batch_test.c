@@ -124,12 +124,21 @@ static void the_ranks_of_a_host_share_its_memory(void)
     session.comm->size = session.comm->local_size = 1;
 }
 
+/* The least free memory of which this much is left when a twentieth stays free. */
+static int64_t with_margin(int64_t needed)
+{
+    int64_t bytes = needed + needed / 19;
+    while (bytes - bytes / 20 < needed)
+        bytes++;
+    return bytes;
+}
+
 /* Gives this batch just enough memory, resolves --batch auto, and returns what it has become. */
 static int64_t resolve_with(int64_t batch, bool training)
 {
     const int64_t needed = bytes_of(batch, training);
     reset_options(0);
-    free_bytes = needed;
+    free_bytes = with_margin(needed);
     captured_log_begin(DT_LOG_INFO);
     DT_CHECK_MSG(dt_auto_batch_resolve(&session, &options, training, training, &err) == DT_OK, "%s",
                  err.message);
@@ -158,12 +167,28 @@ static void auto_is_resolved_and_logged_with_its_figures(void)
     DT_CHECK_INT(options.config.batch, 7);
 }
 
+/* A number that the user gives may use all of the memory; --batch auto leaves a twentieth of a GPU's. */
+static void auto_leaves_a_margin_on_a_gpu(void)
+{
+    const int64_t needed = bytes_of(48, true);
+    dt_memory_estimate estimate;
+    reset_options(48);
+    free_bytes = needed;
+    DT_CHECK_INT(dt_auto_batch_check(&session, &options, 1000, true, true, &estimate, &err), DT_OK);
+    for (int i = 0; i < 2; i++) {
+        reset_options(0);
+        free_bytes = with_margin(needed) - i;
+        DT_CHECK_INT(dt_auto_batch_resolve(&session, &options, true, true, &err), DT_OK);
+        DT_CHECK_INT(options.config.batch, i == 0 ? 48 : 32);
+    }
+}
+
 static void the_global_batch_counts_micro_batches(void)
 {
     const int64_t needed = bytes_of(16, true);
     reset_options(0);
     options.config.accumulate = 3;
-    free_bytes = needed;
+    free_bytes = with_margin(needed);
     captured_log_begin(DT_LOG_INFO);
     DT_CHECK_INT(dt_auto_batch_resolve(&session, &options, true, true, &err), DT_OK);
     captured_log_end();
@@ -175,7 +200,7 @@ static void not_even_one_image_is_an_error(void)
 {
     const int64_t needed = bytes_of(1, true);
     reset_options(0);
-    free_bytes = needed - 1;
+    free_bytes = with_margin(needed) - 1;
     DT_CHECK_INT(dt_auto_batch_resolve(&session, &options, true, true, &err), DT_ERR_MEMORY);
     DT_CHECK_STR(err.message,
                  "--batch auto: not enough memory for resnet18 at 224 pixels, even with one image");
@@ -224,6 +249,7 @@ static const dt_test tests[] = {
     DT_TEST(the_largest_batch_that_fits_is_exact),
     DT_TEST(the_ranks_of_a_host_share_its_memory),
     DT_TEST(auto_is_resolved_and_logged_with_its_figures),
+    DT_TEST(auto_leaves_a_margin_on_a_gpu),
     DT_TEST(the_global_batch_counts_micro_batches),
     DT_TEST(not_even_one_image_is_an_error),
     DT_TEST(a_batch_of_an_evaluation_that_does_not_fit_is_refused),

@@ -13,6 +13,16 @@
 #include <string.h>
 
 static dt_backend backend;
+static bool is_host = true;
+
+static void get_info(dt_device *d, dt_device_info *info)
+{
+    (void)d;
+    *info = (dt_device_info){.is_host = is_host};
+}
+
+static const dt_device_ops device_ops = {.name = "fake", .info = get_info};
+static dt_device device = {&device_ops};
 static dt_net *net;
 static dt_options options;
 static dt_error err;
@@ -62,7 +72,7 @@ static const char *logged(int64_t n_train, int64_t n_val, int64_t n_classes)
                                                                        .size = 1,
                                                                        .evaluation = true})
                            : NULL;
-    const dt_session session = {.comm = &comm};
+    const dt_session session = {.comm = &comm, .device = &device};
     captured_log_begin(DT_LOG_INFO);
     dt_run_log_start(&(dt_run_log){
         .options = &options, .session = &session, .net = net, .train = train, .val = val, .memory = &memory});
@@ -123,7 +133,36 @@ static void one_image_and_one_class_are_counted_in_good_english(void)
                       "\npictures: 1 image to train on, 0 to evaluate on, 1 class; global batch 192\n");
 }
 
+static const char *advised(dt_dtype precision, int64_t batch, int64_t n_classes)
+{
+    reset_options();
+    options.config.precision = precision;
+    options.config.batch = batch;
+    return logged(1000, 50, n_classes);
+}
+
+static void sizes_that_tensor_cores_dislike_are_named_on_a_gpu(void)
+{
+    static const char odd[] = "--batch 100 is no multiple of 8, in which tensor cores compute: 96 or 104 may",
+                      small[] = "--batch 7: tensor cores compute in multiples of 8",
+                      classes[] = "1001 classes are no multiple of 8";
+    is_host = false;
+    DT_CHECK_CONTAINS(advised(DT_F16, 100, 1000), odd);
+    DT_CHECK_CONTAINS(advised(DT_TF32, 7, 1000), small);
+    DT_CHECK_CONTAINS(advised(DT_BF16, 8, 1001), classes);
+    const char *none = advised(DT_F16, 8, 1000);
+    DT_CHECK_MSG(!strstr(none, "multiple of 8"), "%s", none);
+    none = advised(DT_F16, 8, 255); /* too few to matter */
+    DT_CHECK_MSG(!strstr(none, "multiple of 8"), "%s", none);
+    none = advised(DT_F32, 7, 1001);
+    DT_CHECK_MSG(!strstr(none, "multiple"), "%s", none);
+    is_host = true;
+    none = advised(DT_F16, 7, 1001);
+    DT_CHECK_MSG(!strstr(none, "multiple"), "%s", none);
+}
+
 static const dt_test tests[] = {
+    DT_TEST(sizes_that_tensor_cores_dislike_are_named_on_a_gpu),
     DT_TEST(each_figure_is_in_its_line),
     DT_TEST(a_rate_is_proposed_only_where_the_default_is_for_another_batch),
     DT_TEST(one_image_and_one_class_are_counted_in_good_english),

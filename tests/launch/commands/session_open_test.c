@@ -105,6 +105,7 @@ static void the_parts_get_what_is_given(void)
         DT_CHECK_CLOSE(seen.attach_timeout_s, 12.5, 0);
         DT_CHECK_STR(seen.backend, "cuda");
         DT_CHECK_INT(seen.options.precision, DT_BF16);
+        DT_CHECK(!seen.options.choose_precision);
         DT_CHECK_INT(seen.options.autotune, DT_AUTOTUNE_HEURISTIC);
         DT_CHECK_INT(seen.options.local_rank, 0);
         DT_CHECK_INT(seen.options.local_size, 1);
@@ -122,7 +123,7 @@ static void the_parts_get_the_defaults(void)
         DT_CHECK_CLOSE(seen.timeout_s, 600, 0);
         DT_CHECK_CLOSE(seen.attach_timeout_s, 600, 0);
         DT_CHECK_STR(seen.backend, "auto");
-        DT_CHECK_INT(seen.options.precision, DT_F32);
+        DT_CHECK(seen.options.choose_precision);
         DT_CHECK_INT(seen.options.autotune, DT_AUTOTUNE_FULL);
         DT_CHECK_INT(seen.threads, 0);
         DT_CHECK_INT(seen.workers, 0);

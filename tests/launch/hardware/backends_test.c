@@ -44,6 +44,36 @@ static void only_a_build_with_cuda_reports_why_no_gpu_is_used(void)
 }
 #endif
 
+static void the_usual_precision_is_fp16_on_a_gpu_and_fp32_on_a_host(void)
+{
+    static const char *const hosts[] = {"ref", "cpu"};
+    DT_CHECK_INT(dt_backend_usual_precision("cuda"), DT_F16);
+    for (int i = 0; i < 2; i++) {
+        dt_backend b;
+        const dt_backend_options options = {
+            .n_threads = 1, .local_size = 1, .precision = DT_BF16, .choose_precision = true};
+        DT_CHECK_INT(dt_backend_usual_precision(hosts[i]), DT_F32);
+        if (dt_backend_create(hosts[i], &options, &b, &err) == DT_OK)
+            DT_CHECK_INT(b.kernels->dtype, DT_F32);
+        dt_backend_destroy(&b);
+    }
+}
+
+static void a_reduced_precision_is_part_of_what_computes(void)
+{
+    static const dt_dtype precisions[] = {DT_F32, DT_F16, DT_TF32};
+    static const char *const names[] = {NULL, "fp16", "tf32"};
+    for (int i = 0; i < 3; i++) {
+        dt_backend b;
+        dt_computed_by by = {0};
+        DT_REQUIRE_MSG(create("ref", precisions[i], &b) == DT_OK, "%s", err.message);
+        dt_backend_computed_by(&b, &by);
+        const char *found = dt_computed_by_find(&by, "reduced precision");
+        DT_CHECK_MSG(names[i] ? found && strcmp(found, names[i]) == 0 : !found, "%s", found);
+        dt_backend_destroy(&b);
+    }
+}
+
 /* Of all backends on the host only ref rounds as a GPU would. */
 static void low_precisions_are_refused_on_the_cpu(void)
 {
@@ -99,6 +129,8 @@ static const dt_test tests[] = {
 #ifdef DT_WITH_CPU
     DT_TEST(only_a_build_with_cuda_reports_why_no_gpu_is_used),
 #endif
+    DT_TEST(the_usual_precision_is_fp16_on_a_gpu_and_fp32_on_a_host),
+    DT_TEST(a_reduced_precision_is_part_of_what_computes),
     DT_TEST(low_precisions_are_refused_on_the_cpu),
     DT_TEST(unknown_names_and_missing_backends_are_refused),
     DT_TEST(a_planner_is_of_the_same_kind_and_borrows_the_device),

@@ -108,7 +108,7 @@ static const expected table[] = {
     ROW("backend", T | E, NAME, backend, "auto", CHOICES("auto,cuda,cpu,ref")),
     ROW("comm", T | E, NAME, comm, "auto", FLAGS(ONE_START), CHOICES("auto,nccl,mpi,self")),
     ROW("peer-timeout", T | E, REAL, peer_timeout_s, "600", LIMITS(1, 86400)),
-    ROW("precision", T | E | INFO, CHOICE, config.precision, "fp32", CHOICES("fp32,fp16,bf16,tf32")),
+    ROW("precision", T | E | INFO, CHOICE, precision, "auto", CHOICES("auto,fp32,fp16,bf16,tf32")),
     ROW("wire", T, CHOICE, config.wire, "auto", CHOICES("auto,fp32,same")),
     ROW("plans", INFO, FLAG, plans, "no"),
     ROW("device", INFO, PATH, device, ""),

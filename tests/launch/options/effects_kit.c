@@ -29,6 +29,7 @@ job job_of(const char *const *more)
     DT_REQUIRE_MSG(options_kit_parse(&options_kit_train, words, &options, &err) == DT_OK, "%s", err.message);
     job j = new_job(1);
     j.config = options.config;
+    j.config.precision = dt_options_dtype(&options); /* as train.c does when the backend is open */
     return j;
 }
 

@@ -246,7 +246,8 @@ static void options_of_a_gpu_are_read(void)
     DT_REQUIRE(PARSE(train, "--data", "x", "--precision", "bf16", "--optimizer", "lars", "--lars-trust",
                      "0.002", "--ema", "0.9999", "--loss-scale", "1024", "--input", "synthetic", "--profile",
                      "20", "--autotune", "off", "--no-graph", "--peer-timeout", "30") == DT_OK);
-    DT_CHECK_INT(options.config.precision, DT_BF16);
+    DT_CHECK_INT(options.precision, DT_PRECISION_BF16);
+    DT_CHECK_INT(dt_options_dtype(&options), DT_BF16);
     DT_CHECK_STR(options.config.optimizer, "lars");
     DT_CHECK_CLOSE(options.config.lars_trust, 0.002, 0);
     DT_CHECK_CLOSE(options.config.ema_decay, 0.9999, 0);
@@ -256,7 +257,8 @@ static void options_of_a_gpu_are_read(void)
     DT_CHECK_INT(options.autotune, DT_AUTOTUNE_OFF);
     DT_CHECK(options.config.no_graph);
     DT_CHECK_CLOSE(options.peer_timeout_s, 30, 0);
-    CHECK_REFUSED("--precision: 'fp8' is not one of fp32, fp16, bf16, tf32", train, "--precision", "fp8");
+    CHECK_REFUSED("--precision: 'fp8' is not one of auto, fp32, fp16, bf16, tf32", train, "--precision",
+                  "fp8");
     CHECK_REFUSED("--ema: 1 is out of range: 0 to 0.999999", train, "--ema", "1");
     CHECK_REFUSED("--loss-scale: 0.5 is out of range: 1 to 16777216", train, "--loss-scale", "0.5");
     CHECK_REFUSED("--input: 'random' is not one of loader, synthetic", train, "--input", "random");
