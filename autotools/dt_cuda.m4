@@ -60,6 +60,13 @@ AS_IF([test $dt_with_nccl = yes], [AC_DEFINE([DT_WITH_NCCL], [1], [Define to 1 i
        DT_WHY_NOT([NCCL], [NCCL], [nccl], [communication over NCCL])
        AS_IF([test $dt_with_cuda = yes], [DT_NOTE([no --comm nccl: GPUs do not train together])])])
 AM_CONDITIONAL([WITH_CUDA], [test $dt_with_cuda = yes])
+# The kernels as nvcc compiled them, executed by tests/ptx. A sanitizer would check only the emulator.
+AC_PATH_PROG([PYTHON3], [python3])
+dt_with_ptx_tests=no
+AS_IF([test $dt_with_cuda$dt_found_CUDA_HEADERS$dt_found_CUNIT$dt_sanitizer = yesyesyesnone && test -n "$PYTHON3"],
+      [dt_with_ptx_tests=yes
+       AC_DEFINE([DT_WITH_PTX_TESTS], [1], [Define to 1 if the tests run the kernels that nvcc compiled])])
+AM_CONDITIONAL([WITH_PTX_TESTS], [test $dt_with_ptx_tests = yes])
 AM_CONDITIONAL([WITH_NCCL], [test $dt_with_nccl = yes])
 ])
 

@@ -52,6 +52,8 @@ TESTS_MPICH += tests/program/learning_test.sh
 TESTS_MPICH += tests/program/lost_peer_test.sh
 # Implementations of core's interfaces for tests, and other code that tests share.
 fakes_SOURCES =
+# Other files that scripts read, and that make builds for them.
+check_DATA =
 # Like check_PROGRAMS, for programs that scripts start: those without tests/testing.h, and those with it.
 TEST_HELPERS =
 UNIT_HELPERS =
@@ -64,6 +66,7 @@ include $(top_srcdir)/tests/comm.mk
 include $(top_srcdir)/tests/io.mk
 include $(top_srcdir)/tests/launch.mk
 include $(top_srcdir)/tests/program.mk
+include $(top_srcdir)/tests/ptx.mk
 
 UNIT_TESTS = $(CORE_TESTS) $(LAYERS_TESTS) $(COMM_TESTS) $(IO_TESTS) $(LAUNCH_TESTS)
 if WITH_CUNIT
@@ -119,11 +122,11 @@ SANITIZER_ENVIRONMENT += \
 endif
 
 # Builds all tests without running them.
-check-programs: $(check_PROGRAMS) $(check_LIBRARIES)
+check-programs: $(check_PROGRAMS) $(check_LIBRARIES) $(check_DATA)
 
 check-one:
 	+@$(AM_TESTS_ENVIRONMENT) T='$(T)' CASE='$(CASE)' UNIT_TESTS='$(UNIT_TESTS)' PROGRAM_TESTS='$(PROGRAM_TESTS)' \
-	  PROGRAMS='$(check_PROGRAMS)' BUILD='$(MAKE) $(AM_MAKEFLAGS) --no-print-directory' bash '$(srcdir)/tests/check-one'
+	  PROGRAMS='$(check_PROGRAMS) $(check_DATA)' BUILD='$(MAKE) $(AM_MAKEFLAGS) --no-print-directory' bash '$(srcdir)/tests/check-one'
 
 check-long:
 	DTRAIN_TEST_LONG=1 $(MAKE) $(AM_MAKEFLAGS) check

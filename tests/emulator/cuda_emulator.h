@@ -8,6 +8,7 @@
 #define DTRAIN_TESTS_EMULATOR_CUDA_EMULATOR_H
 
 #include "tests/emulator/emulator.h"
+#include "tests/emulator/translated.h"
 
 #include <vector_functions.h>
 #include <vector_types.h>
@@ -82,19 +83,73 @@ template <typename... Parameters> struct dt_emulator_call {
     std::tuple<Parameters...> parameters;
 };
 
+/* A translated kernel (translated.h) with copies of its arguments, which lie as in a C structure. */
+struct dt_emulator_translated_call {
+    dt_translated_run *run;
+    alignas(16) unsigned char parameters[1024];
+};
+
+template <typename P> static inline size_t dt_emulator_put(unsigned char *to, size_t at, const P &parameter)
+{
+    at = (at + alignof(P) - 1) / alignof(P) * alignof(P);
+    if (to != nullptr)
+        memcpy(to + at, &parameter, sizeof parameter);
+    return at + sizeof parameter;
+}
+
+/* The bytes of the parameters; copies them if `to` is not NULL. */
+template <typename... Parameters>
+static inline size_t dt_emulator_put_all(unsigned char *to, const std::tuple<Parameters...> &parameters)
+{
+    size_t at = 0;
+    std::apply([&](const Parameters &...p) { ((at = dt_emulator_put(to, at, p)), ...); }, parameters);
+    return at;
+}
+
+template <typename... Parameters>
+static dt_emulator_work dt_emulator_translated_work(dt_translated_run *run,
+                                                    const std::tuple<Parameters...> &parameters)
+{
+    typedef dt_emulator_translated_call call;
+    call *c = new call;
+    c->run = run;
+    (void)dt_emulator_put_all(c->parameters, parameters);
+    dt_emulator_work work = {};
+    work.thread = [](void *arg) { static_cast<call *>(arg)->run(static_cast<call *>(arg)->parameters); };
+    work.free_arg = [](void *arg) { delete static_cast<call *>(arg); };
+    work.arg = c;
+    return work;
+}
+
+template <typename... Parameters>
+static dt_emulator_work dt_emulator_work_of(void (*kernel)(Parameters...),
+                                            const std::tuple<Parameters...> &parameters)
+{
+    typedef dt_emulator_call<Parameters...> call;
+    dt_emulator_work work = {};
+    work.thread = [](void *arg) {
+        std::apply(static_cast<call *>(arg)->kernel, static_cast<call *>(arg)->parameters);
+    };
+    work.free_arg = [](void *arg) { delete static_cast<call *>(arg); };
+    work.arg = new call{kernel, parameters};
+    return work;
+}
+
 template <typename... Parameters, typename... Arguments>
 static int dt_emulator_launch_kernel(const char *name, dim3 grid, dim3 block, size_t shared_bytes,
                                      void *stream, void (*kernel)(Parameters...), Arguments... arguments)
 {
-    typedef dt_emulator_call<Parameters...> call;
-    const dt_emulator_work work = {
-        name,
-        {grid.x, grid.y, grid.z},
-        {block.x, block.y, block.z},
-        shared_bytes,
-        [](void *arg) { std::apply(static_cast<call *>(arg)->kernel, static_cast<call *>(arg)->parameters); },
-        [](void *arg) { delete static_cast<call *>(arg); },
-        new call{kernel, std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)}};
+    const std::tuple<Parameters...> parameters(static_cast<Parameters>(arguments)...);
+    const size_t n_bytes = dt_emulator_put_all(nullptr, parameters);
+    static_assert(sizeof(parameters) <= sizeof(dt_emulator_translated_call::parameters),
+                  "too many parameters");
+    dt_translated_run *run = dt_translated_kernel(reinterpret_cast<const void *>(kernel), name, n_bytes);
+    dt_emulator_work work = run != nullptr ? dt_emulator_translated_work(run, parameters)
+                                           : dt_emulator_work_of(kernel, parameters);
+    work.kernel = name;
+    work.grid = {grid.x, grid.y, grid.z};
+    work.block = {block.x, block.y, block.z};
+    work.shared_bytes = shared_bytes;
     return dt_emulator_enqueue(stream, &work);
 }
 

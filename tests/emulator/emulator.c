@@ -59,7 +59,7 @@ static dt_fiber *fibers[MAX_THREADS + 1], *idle[MAX_THREADS + 1];
 static int n_fibers, n_idle;
 
 static pthread_mutex_t one_launch = PTHREAD_MUTEX_INITIALIZER;
-static char message[512];
+static char message[1024];
 static int64_t n_launches;
 static unsigned order; /* DT_EMULATOR_DESCENDING, DT_EMULATOR_AHEAD */
 static int n_multiprocessors = 3;
@@ -139,11 +139,22 @@ static void switch_to(dt_fiber *to)
     dt_fiber_switch(from, to);
 }
 
-static void give_up(void)
+__attribute__((noreturn)) static void give_up(void)
 {
     now.failed = true;
     switch_to(NULL);
     abort(); /* no switch returns here */
+}
+
+void dt_emulator_fail(const char *format, ...)
+{
+    char text[sizeof message];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    report("%s", text);
+    give_up();
 }
 
 static void set_thread(int thread)
@@ -239,6 +250,8 @@ static void arrive(sync_point *m, int line)
         now.ready[(now.first_ready + now.n_ready++) % MAX_THREADS] = m->threads[i];
     }
     m->n_arrived = 0;
+    if (m == &now.barrier)
+        dt_emulator.n_barriers++;
 }
 
 void dt_emulator_sync_block(int line)
@@ -310,6 +323,7 @@ static void run_block(void)
 {
     now.n_begun = now.n_done = now.n_ready = now.first_ready = 0;
     now.barrier.n_arrived = 0;
+    dt_emulator.n_barriers = 0;
     now.barrier.wanted = now.n_threads;
     memset(now.has_left, 0, (size_t)now.n_threads * sizeof *now.has_left);
     memset(now.waits_at, 0, (size_t)now.n_threads * sizeof *now.waits_at);
@@ -358,7 +372,7 @@ static int run_grid(size_t shared_bytes)
 static int launch(dt_emulator_index grid, dt_emulator_index block, size_t shared_bytes)
 {
     uint64_t n_threads = (uint64_t)block.x * block.y * block.z;
-    n_launches++;
+    dt_emulator.launch = ++n_launches;
     dt_emulator.block = (dt_emulator_index){0, 0, 0};
     dt_emulator.grid_dim = grid;
     dt_emulator.block_dim = block;

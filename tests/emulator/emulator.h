@@ -10,9 +10,9 @@
  *
  * Detected, and described by dt_emulator_message with kernel, block and thread: a barrier or a shuffle that
  * not all threads reach (some have returned, or wait at another line); a grid or a block that exceeds the
- * limits of GPUs. Not detected: two threads that write the same address. But dt_emulator_set_order runs
- * threads and blocks in other orders, in which a missing barrier, or blocks that depend on each other, give
- * other results. AddressSanitizer works here too.
+ * limits of GPUs. Not detected: two threads that write the same address; tests/ptx/ detects them. But
+ * dt_emulator_set_order runs threads and blocks in other orders, in which a missing barrier, or blocks that
+ * depend on each other, give other results. AddressSanitizer works here too.
  *
  * Only one launch runs at a time; other threads that launch wait for it.
  */
@@ -35,6 +35,8 @@ typedef struct dt_emulator_index {
 typedef struct dt_emulator_state {
     dt_emulator_index thread, block, block_dim, grid_dim;
     void *dynamic_shared; /* shared_bytes of them */
+    int64_t launch;       /* the number of the launch, from 1 */
+    unsigned n_barriers;  /* __syncthreads that all threads of the block have reached */
 } dt_emulator_state;
 extern dt_emulator_state dt_emulator;
 
@@ -75,6 +77,8 @@ void dt_emulator_sync_block(int line);
  * Returns all 32 values, valid until the lane's next call. */
 const uint64_t *dt_emulator_sync_warp(unsigned mask, int line, uint64_t value);
 unsigned dt_emulator_lane(void);
+/* Fail the launch with a message, which begins with kernel and block. */
+void dt_emulator_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* Static shared memory: one object for each declaration in each kernel. The first thread that reaches the
  * declaration creates it; it lives until the program ends. */

@@ -118,24 +118,55 @@ static void batchnorm_also_writes_scale_and_bias_in_16_bits(void)
     gpu->ops->free(gpu, sums), gpu->ops->free(gpu, half);
 }
 
+/* Element i of memory of this dtype. */
+static float element(const void *memory, int64_t i, dt_dtype dtype)
+{
+    return dtype == DT_F16    ? dt_half_to_float(((const uint16_t *)memory)[i])
+           : dtype == DT_BF16 ? dt_bfloat_to_float(((const uint16_t *)memory)[i])
+                              : ((const float *)memory)[i];
+}
+
+/* `v` as this dtype holds it. */
+static float rounded(float v, dt_dtype dtype)
+{
+    return dtype == DT_F16    ? dt_half_to_float(dt_half_from_float(v))
+           : dtype == DT_BF16 ? dt_bfloat_to_float(dt_bfloat_from_float(v))
+                              : v;
+}
+
+static int64_t bytes_of(dt_dtype dtype)
+{
+    return dtype == DT_F32 ? 4 : 2;
+}
+
+static const dt_dtype dtypes[] = {DT_F32, DT_F16, DT_BF16};
+enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
+
 static void tensors_are_added(void)
 {
     enum { N = 3 * 7 * 5 * 48 };
     float add[N], dx[N];
     dt_test_fill_random(add, N, 1);
     dt_test_fill_random(dx, N, 2);
-    const dt_tensor a = {to_gpu(add, sizeof add), DT_F32, 3, 48, 7, 5},
-                    d = {to_gpu(dx, sizeof dx), DT_F32, 3, 48, 7, 5};
-    DT_CHECK_INT(dt_cuda_tensor_add(NULL, &a, &d), 0);
-    const float *sum = d.data;
-    for (int i = 0; i < N; i++)
-        DT_REQUIRE(sum[i] == add[i] + dx[i]);
-    check_guards();
-    gpu->ops->free(gpu, a.data), gpu->ops->free(gpu, d.data);
+    for (int k = 0; k < N_DTYPES; k++) {
+        const int64_t n_bytes = N * bytes_of(dtypes[k]);
+        float *from = to_gpu(add, sizeof add), *to = to_gpu(dx, sizeof dx);
+        const dt_tensor a = {to_gpu(NULL, n_bytes), dtypes[k], 3, 48, 7, 5},
+                        d = {to_gpu(NULL, n_bytes), dtypes[k], 3, 48, 7, 5};
+        DT_CHECK_INT(dt_cuda_values_cast(NULL, from, N, dtypes[k], a.data), 0);
+        DT_CHECK_INT(dt_cuda_values_cast(NULL, to, N, dtypes[k], d.data), 0);
+        DT_CHECK_INT(dt_cuda_tensor_add(NULL, &a, &d), 0);
+        for (int i = 0; i < N; i++)
+            DT_REQUIRE(element(d.data, i, dtypes[k]) ==
+                       rounded(rounded(add[i], dtypes[k]) + rounded(dx[i], dtypes[k]), dtypes[k]));
+        check_guards();
+        gpu->ops->free(gpu, a.data), gpu->ops->free(gpu, d.data);
+        gpu->ops->free(gpu, from), gpu->ops->free(gpu, to);
+    }
 }
 
 /* The update writes the mirror of the values that it changes, and nothing when the step is skipped. */
-static void the_update_refreshes_the_mirror_unless_the_step_is_skipped(void)
+static void check_mirror_in(dt_dtype dtype)
 {
     enum { N = DT_CUDA_CHUNK_ELEMS + 32, SEGMENTS = 2 };
     static const dt_update_segment segments[SEGMENTS] = {{0, N - 16, DT_UPDATE_SGD, 0.01F},
@@ -163,20 +194,19 @@ static void the_update_refreshes_the_mirror_unless_the_step_is_skipped(void)
                                          .n_segments = SEGMENTS,
                                          .scratch =
                                              to_gpu(NULL, dt_cuda_optimizer_scratch_bytes(3, SEGMENTS)),
-                                         .mirror_dtype = DT_F16,
-                                         .mirror = to_gpu(NULL, N * 2),
+                                         .mirror_dtype = dtype,
+                                         .mirror = to_gpu(NULL, N * bytes_of(dtype)),
                                          .v = &v,
                                          .inputs = to_gpu(&inputs, sizeof inputs),
                                          .state = to_gpu(&state, sizeof state)};
-    const uint16_t *mirror = call.mirror;
     DT_CHECK_INT(dt_cuda_optimizer_step(NULL, &call), 0);
     for (int i = 0; i < N; i++)
-        DT_REQUIRE(values[i] != numbers[i] && mirror[i] == dt_half_from_float(values[i]));
-    memset(call.mirror, 0, N * 2);
+        DT_REQUIRE(values[i] != numbers[i] && element(call.mirror, i, dtype) == rounded(values[i], dtype));
+    memset(call.mirror, 0, (size_t)(N * bytes_of(dtype)));
     grads[N - 17] = INFINITY;
     DT_CHECK_INT(dt_cuda_optimizer_step(NULL, &call), 0);
     for (int i = 0; i < N; i++)
-        DT_REQUIRE(mirror[i] == 0);
+        DT_REQUIRE(element(call.mirror, i, dtype) == 0);
     DT_CHECK_INT(call.state->n_skipped, 1);
     DT_CHECK(call.state->loss_scale == 512);
     check_guards();
@@ -184,6 +214,12 @@ static void the_update_refreshes_the_mirror_unless_the_step_is_skipped(void)
         gpu->ops->free(gpu, call.mirror);
     gpu->ops->free(gpu, call.scratch), gpu->ops->free(gpu, (void *)(uintptr_t)call.chunks);
     gpu->ops->free(gpu, (void *)(uintptr_t)call.inputs), gpu->ops->free(gpu, call.state);
+}
+
+static void the_update_refreshes_the_mirror_unless_the_step_is_skipped(void)
+{
+    for (int k = 0; k < N_DTYPES; k++)
+        check_mirror_in(dtypes[k]);
 }
 
 /* A label beyond the classes must not make the kernel read outside of the row, and must be visible in the

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The assembler's report on the CUDA kernels (their *.resources, which the rule for .cu writes): registers, stack, spills.
+# The assembler's report on the CUDA kernels (their *.resources, which the rule for .cu writes): registers, stack, spills; and make kernel-report.
 . "$(dirname "$0")/../lib.sh"
 
 # A stack is memory, and the kernels are limited by memory.
@@ -96,5 +96,55 @@ expect test -z "$(too_much good.resources)"
 expect test "$(kernels good.resources)" = "sm_80 good.resources _Z4goodPf 0 0 40"
 expect test "$(too_much good.resources bad.resources)" = "sm_90: _Z5spillPf: 8 bytes of stack, 16 bytes spilled
 sm_75: _Z5stackPf: 32 bytes of stack, 0 bytes spilled"
+
+# The kernels that walk over rows in vectors (others have a loop for the last elements in it). Beside vectors their inner loops access only masks (8 bits) and argmax (64 bits).
+row_kernels='act_materialize bn_backward_apply bn_backward_reduce bn_sums max_pool_backward max_pool_backward_stem max_pool_forward residual_backward residual_forward'
+
+# not_in_vectors REPORT: the row kernels that have no loop of 128-bit accesses, or other accesses in it; and those that the report lacks.
+not_in_vectors()
+{
+    awk -F '  +' -v names="$row_kernels" '
+        BEGIN { n = split(names, name, " "); for (i = 1; i <= n; i++) wanted[name[i]] = 1 }
+        { kernel = $1; sub(/<.*/, "", kernel) }
+        kernel in wanted && NF == 11 {
+            seen[kernel] = 1
+            accesses = $11 ~ /x128/ ? $11 : "no vectors"
+            gsub(/[0-9]+x(128|64|8)( |$)/, "", accesses)
+            if (accesses != "") print $1 ": " accesses
+        }
+        END { for (i = 1; i <= n; i++) if (!(name[i] in seen)) print name[i] ": not in the report" }' "$1"
+}
+
+begin "the report names every kernel, its blocks and its bytes; row kernels move 16 bytes at a time"
+grep -q '^#define DT_WITH_PTX_TESTS 1' "$TOP_BUILDDIR/config.h" || skip "this build has no PTX: tests/ptx/ptx_test.sh says what it needs"
+case " $archs " in
+*" 90 "*)
+    if [ "$_state" = passed ]; then
+        # from tests/ptx/traffic and tests/ptx/sm_90.so, which make check builds
+        expect_exit 0 env -C "$TOP_BUILDDIR" python3 "$TOP_SRCDIR/tests/ptx/kernel_report.py" 90 ptx
+        cp "$OUTPUT" report
+        expect_output "^sm_90: $(kernels $(reports) | grep -c '^sm_90 ') kernels$"
+        expect test -z "$(not_in_vectors report)"
+        not_in_vectors report
+        # 2 bytes an element: the sums read one tensor; the gradient reads two, and vectors of each channel, and writes one.
+        expect_output '^bn_sums<fp16> .* 2\.0[0-9]  +0\.0[0-9] '
+        expect_output '^bn_backward_apply<fp16> .* 4\.[0-9]+  +2\.0[0-9] '
+    fi
+    ;;
+*) skip "the kernels are not compiled for sm_90" ;;
+esac
+
+begin "a planted scalar access in a row kernel is found"
+cat >report <<'EOF_REPORT'
+kernel                     registers  spilled  stack  shared  threads  blocks  read  written  instr  loop
+bn_sums<fp16>                     56        0      0    8192      256       4  2.01     0.01   45.0  4x128
+residual_forward<fp16, 0>         76        0      0       0      256       3  4.01     2.06  130.2  6x128 2x8
+residual_forward<bf16, 0>         76        0      0       0      256       3  4.01     2.06  130.2  6x128 1x16 2x8
+pack<fp16>                        40        0      0       0      256       6  4.00     2.00      -  -
+EOF_REPORT
+row_kernels='bn_sums residual_forward pack unpack'
+expect test "$(not_in_vectors report)" = "residual_forward<bf16, 0>: 1x16 
+pack<fp16>: no vectors
+unpack: not in the report"
 
 finish
