@@ -139,6 +139,7 @@ EXTRA_tests_layers_cuda_launchers_test_DEPENDENCIES = tests/libemulated.a
 # The whole backend on the CPU: tests/emulated/gpu_emulated.h.
 LAYERS_TESTS += tests/emulated/cases_test
 LAYERS_TESTS += tests/emulated/create_test
+LAYERS_TESTS += tests/emulated/join_test
 LAYERS_TESTS += tests/emulated/engines_test
 LAYERS_TESTS += tests/emulated/trainer_test
 LAYERS_TESTS += tests/emulated/training_test
@@ -148,6 +149,8 @@ tests_emulated_create_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_emulated_create_test_DEPENDENCIES = tests/libemulated.a
 tests_emulated_engines_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_emulated_engines_test_DEPENDENCIES = tests/libemulated.a
+tests_emulated_join_test_LDFLAGS = $(emulated_ldflags)
+EXTRA_tests_emulated_join_test_DEPENDENCIES = tests/libemulated.a
 tests_emulated_trainer_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_emulated_trainer_test_DEPENDENCIES = tests/libemulated.a
 tests_emulated_training_test_LDFLAGS = $(emulated_ldflags)
@@ -157,6 +160,7 @@ else
 LAYERS_TESTS += tests/emulated/no_headers_test
 EXTRA_DIST += tests/emulated/cases_test.c
 EXTRA_DIST += tests/emulated/create_test.c
+EXTRA_DIST += tests/emulated/join_test.c
 EXTRA_DIST += tests/emulated/trainer_test.c
 EXTRA_DIST += tests/emulated/training_test.c
 EXTRA_DIST += $(emulator_SOURCES) tests/layers/cuda_grids_test.c tests/layers/cuda_kernels_test.c tests/layers/cuda_launchers_test.c tests/emulator/emulator_test.c

@@ -16,6 +16,18 @@ struct act_arguments {
     bool relu;
 };
 
+/* Scale and bias of an input, rounded to T as cuDNN's graphs read them, so that a join has the same values in
+ * a kernel of its own and in a graph. */
+template <typename T>
+static __device__ __forceinline__ void load_rounded(const act_arguments &act, int channel, float scale[8],
+                                                    float bias[8])
+{
+    dt_load8_or(act.scale, channel, 1.0F, scale);
+    dt_load8_or(act.bias, channel, 0.0F, bias);
+    dt_unpack<T>(dt_pack<T>(scale), scale);
+    dt_unpack<T>(dt_pack<T>(bias), bias);
+}
+
 /* y may be one of the inputs: no __restrict__. */
 template <typename T>
 static __global__ void __launch_bounds__(DT_BLOCK_THREADS, FORWARD_BLOCKS)
@@ -28,10 +40,8 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, FORWARD_BLOCKS)
     dt_packed<T> first[at_once], second[at_once];
     if (channel >= c)
         return;
-    dt_load8_or(branch_act.scale, channel, 1.0F, s1);
-    dt_load8_or(branch_act.bias, channel, 0.0F, b1);
-    dt_load8_or(skip_act.scale, channel, 1.0F, s2);
-    dt_load8_or(skip_act.bias, channel, 0.0F, b2);
+    load_rounded<T>(branch_act, channel, s1, b1);
+    load_rounded<T>(skip_act, channel, s2, b2);
     dt_walk_rows<at_once>(
         n_rows,
         [&](int64_t row, int k) {

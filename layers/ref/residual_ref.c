@@ -11,6 +11,17 @@ int64_t dt_ref_residual_mask_bytes(dt_kernels *k, const dt_tensor *y)
     return 0;
 }
 
+/* The value of element `at`, of channel c; scale and bias are rounded to the backend's dtype, as in the
+ * operand of a convolution. */
+static float input_at(dt_kernels *k, const dt_act *x, int64_t c, int64_t at)
+{
+    if (x->scale == NULL)
+        return dt_ref_act_at(x, c, at);
+    const float scale = dt_ref_stored(k, (double)x->scale[c]), bias = dt_ref_stored(k, (double)x->bias[c]);
+    const dt_act rounded = {.raw = x->raw, .scale = &scale, .bias = &bias, .relu = x->relu};
+    return dt_ref_act_at(&rounded, 0, at);
+}
+
 dt_status dt_ref_residual_forward(dt_kernels *k, const dt_act *branch, const dt_act *skip, const dt_tensor *y,
                                   void *mask, dt_error *err)
 {
@@ -21,8 +32,7 @@ dt_status dt_ref_residual_forward(dt_kernels *k, const dt_act *branch, const dt_
     for (int64_t plane = 0; plane < y->n * y->c; plane++) {
         int64_t c = plane % y->c;
         for (int64_t i = plane * n_pixels; i < (plane + 1) * n_pixels; i++)
-            out[i] =
-                dt_ref_stored(k, (double)dt_relu(dt_ref_act_at(branch, c, i) + dt_ref_act_at(skip, c, i)));
+            out[i] = dt_ref_stored(k, (double)dt_relu(input_at(k, branch, c, i) + input_at(k, skip, c, i)));
     }
     return DT_OK;
 }
