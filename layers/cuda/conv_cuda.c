@@ -192,6 +192,10 @@ static dt_status prepare(dt_cuda_kernels *ck, dt_conv *conv, dt_error *err)
     bool joins = dt_cuda_conv_reads_join(d);
     bool lazy = ck->is_half && !d->reads_image && d->input != DT_CONV_INPUT_PLAIN && !joins,
          plain = d->input != DT_CONV_INPUT_LAZY;
+    if (d->reads_image)
+        DT_TRY(dt_cuda_stem_plan(ck, conv, err));
+    if (conv->stem.is_used)
+        return reserve_memory(ck, conv, err);
     if (d->for_training)
         DT_TRY(plan_backward_weights(ck, conv, lazy, plain, err));
     if (d->for_training && !d->reads_image)
@@ -210,6 +214,7 @@ static void destroy_object(dt_cuda_kernels *ck, dt_conv *conv)
 {
     for (int i = 0; i < DT_CUDA_N_PLANS; i++)
         dt_cuda_plan_destroy(ck, &conv->plans[i]);
+    dt_cuda_release(ck, &conv->stem.weights);
     dt_free(conv);
 }
 
@@ -244,7 +249,7 @@ dt_status dt_cuda_conv_create(dt_kernels *k, const dt_conv_desc *desc, dt_conv *
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     dt_conv **at = &ck->convs;
-    while (*at && !same_desc(&(*at)->desc, desc))
+    while (*at && ((*at)->stem.is_used || !same_desc(&(*at)->desc, desc))) /* a stem has weights of its own */
         at = &(*at)->next;
     if (!*at) {
         dt_conv *made = NULL;
@@ -301,9 +306,8 @@ void dt_cuda_conv_weights_order(dt_kernels *k, const dt_conv *conv, dt_weights_o
                                 .tap_step = conv->c};
 }
 
-/* Nothing to do: values_changed refreshes the mirror of all weights. */
+/* values_changed refreshes the mirror of all other weights. */
 dt_status dt_cuda_conv_weights_changed(dt_kernels *k, dt_conv *conv, const float *w, dt_error *err)
 {
-    (void)k, (void)conv, (void)w, (void)err;
-    return DT_OK;
+    return conv->stem.is_used ? dt_cuda_stem_weights_changed(dt_cuda(k), conv, w, err) : DT_OK;
 }

@@ -19,6 +19,13 @@ static dt_status bind_prologue(dt_cuda_kernels *ck, dt_cuda_call *c, const dt_ac
     return dt_cuda_bind_scales(ck, c, x, DT_GRAPH_SCALE, DT_GRAPH_BIAS, 0, err);
 }
 
+static dt_status weights_of(dt_cuda_kernels *ck, const dt_conv *conv, const float *w, void **weights,
+                            dt_error *err)
+{
+    *weights = conv->stem.weights.data;
+    return conv->stem.is_used ? DT_OK : dt_cuda_weights(ck, w, dt_cuda_filter_elems(conv), weights, err);
+}
+
 /* The plan with sums if the caller wants them or if there is no other plan. */
 static int forward_plan(const dt_conv *conv, bool lazy, bool sums)
 {
@@ -41,7 +48,7 @@ dt_status dt_cuda_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, co
     void *weights = NULL;
     int which = forward_plan(conv, x->scale != NULL, sums != NULL);
     bool has_sums = which == DT_CUDA_FORWARD_SUMS || which == DT_CUDA_FORWARD_LAZY_SUMS;
-    DT_TRY(dt_cuda_weights(ck, w, dt_cuda_filter_elems(conv), &weights, err));
+    DT_TRY(weights_of(ck, conv, w, &weights, err));
     dt_cuda_bind(&c, DT_GRAPH_X, x->raw.data);
     dt_cuda_bind(&c, DT_GRAPH_W, weights);
     dt_cuda_bind(&c, DT_GRAPH_Y, y->data);
@@ -156,5 +163,7 @@ dt_status dt_cuda_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_a
     if (x->scale)
         DT_TRY(bind_prologue(ck, &c, x, err));
     DT_TRY(dt_cuda_plan_run(ck, &conv->plans[which], c.tensors, c.n, err));
+    if (conv->stem.is_used)
+        return dt_cuda_stem_gradient_finish(ck, conv, target, dw, accumulate, err);
     return dt_cuda_gradient_finish(ck, target, dt_cuda_filter_elems(conv), dw, accumulate, err);
 }

@@ -173,12 +173,20 @@ enum {
     DT_CUDA_WEIGHTS_LAZY,
     DT_CUDA_N_PLANS
 };
+/* The convolution that reads the image, by space to depth: conv_stem_cuda.c. */
+typedef struct dt_cuda_stem {
+    bool is_used;
+    int64_t pad;           /* of the convolution as requested */
+    dt_conv_desc blocks;   /* what the graphs compute: stride 1, no padding, 16 channels */
+    dt_cuda_block weights; /* [k][r][s][16] of blocks, in 16 bits */
+} dt_cuda_stem;
 struct dt_conv {
     dt_conv_desc desc; /* as requested */
     int64_t c;         /* channels of x in memory */
     int n_users;
     unsigned fusions;
     dt_cuda_plan plans[DT_CUDA_N_PLANS];
+    dt_cuda_stem stem;
     dt_conv *next;
 };
 static inline int64_t dt_cuda_filter_elems(const dt_conv *conv)
@@ -212,6 +220,24 @@ void dt_cuda_conv_keep_join(dt_cuda_kernels *ck, dt_conv *conv);
 dt_status dt_cuda_conv_forward_join(dt_kernels *k, dt_conv *conv, const dt_act *branch, const dt_act *skip,
                                     const dt_tensor *x, const float *w, const dt_tensor *y, void *sums,
                                     dt_error *err);
+
+/* stem_blocks_cuda.c. blocks: what the graphs compute for this stem. image_elems: the most elements that an
+ * image needs. reads: whether it is a stem for such images. find: the stem that reads such images as blocks,
+ * or NULL. position: the index of an element of the images among the blocks; -1: no filter reaches it. */
+enum { DT_CUDA_STEM_CHANNELS = 16, DT_CUDA_STEM_MAX_FILTER = 7, DT_CUDA_STEM_MAX_PAD = 3 };
+dt_conv_desc dt_cuda_stem_blocks(const dt_conv_desc *desc);
+int64_t dt_cuda_stem_image_elems(int64_t h, int64_t w);
+bool dt_cuda_stem_reads(const dt_conv *conv, int64_t n, int64_t h, int64_t w);
+const dt_cuda_stem *dt_cuda_stem_find(const dt_cuda_kernels *ck, int64_t n, int64_t c, int64_t h, int64_t w);
+int64_t dt_cuda_stem_position(const dt_cuda_stem *stem, int64_t n, int64_t c, int64_t h, int64_t w);
+
+/* conv_stem_cuda.c. plan: use blocks if the library has their graphs; then conv->stem is set, and no other
+ * graph is needed. */
+dt_status dt_cuda_stem_plan(dt_cuda_kernels *ck, dt_conv *conv, dt_error *err);
+dt_status dt_cuda_stem_weights_changed(dt_cuda_kernels *ck, const dt_conv *conv, const float *w,
+                                       dt_error *err);
+dt_status dt_cuda_stem_gradient_finish(dt_cuda_kernels *ck, const dt_conv *conv, const void *target,
+                                       float *dw, bool accumulate, dt_error *err);
 
 /* linear_cuda.c */
 enum { DT_CUDA_LINEAR_FORWARD, DT_CUDA_LINEAR_DATA, DT_CUDA_LINEAR_WEIGHTS, DT_CUDA_LINEAR_N_PLANS };

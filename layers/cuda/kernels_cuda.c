@@ -39,6 +39,8 @@ static int64_t scratch_bytes(dt_kernels *k)
 {
     const dt_cuda_kernels *ck = dt_cuda(k);
     int64_t mirror = ck->mirror ? ck->n_values * (int64_t)sizeof(uint16_t) : 0;
+    for (const dt_conv *conv = ck->convs; conv; conv = conv->next)
+        mirror += conv->stem.weights.bytes;
     return ck->workspace.bytes + ck->reduction.bytes + ck->weights.bytes + ck->vectors.bytes +
            ck->spare.bytes + ck->halves.bytes + mirror;
 }

@@ -10,9 +10,10 @@
  * matrix products, by cuDNN) and layers/cuda/launch.h (our own kernels). tests/emulated/ implements all three
  * without a GPU.
  *
- * Activations are NHWC of the dtype, the image with a fourth channel of zeros. Weights are float32 KRSC in
- * the flat vector, the stem's with a fourth input channel of zeros; F16 and BF16 read a mirror of that vector
- * (values_bind). Sums are float [2][c].
+ * Activations are NHWC of the dtype, the image with a fourth channel of zeros; where a stem reads it by space
+ * to depth (conv_stem_cuda.c), in blocks of 2x2 pixels. Weights are float32 KRSC in the flat vector, the
+ * stem's with a fourth input channel of zeros; F16 and BF16 read a mirror of that vector (values_bind). Sums
+ * are float [2][c].
  *
  * The calls of a step allocate nothing, wait for nothing, and can be captured. Create-calls (conv_create,
  * linear_create, optimizer_create, values_bind) may replace the shared workspace: a graph captured before one

@@ -50,6 +50,19 @@ bool dt_cuda_is_only_counted(void);
  * aligned. y->c is 3 (4 in memory). mean and std: host memory. */
 int dt_cuda_normalize_input(dt_cuda_stream stream, const uint8_t *pixels, const float mean[3],
                             const float std[3], const dt_tensor *y);
+/* The same for a stem by space to depth: y [n][rows][columns][16], blocks of 2x2 pixels with 4 channels each;
+ * block (P, Q) begins at pixel (2P - pad, 2Q - pad), and is 0 outside of the image. y->h and y->w are pixels.
+ * Less than 2^31 blocks. */
+int dt_cuda_normalize_blocks(dt_cuda_stream stream, const uint8_t *pixels, const float mean[3],
+                             const float std[3], const dt_tensor *y, int64_t pad, int64_t rows,
+                             int64_t columns);
+/* Its weights and their gradient (stem.cu): FP32 [k][size][size][4] and, of dtype F16 or BF16, arranged
+ * [k][(size + 1) / 2][(size + 1) / 2][16], with 0 where there is no weight. */
+int dt_cuda_stem_weights(dt_cuda_stream stream, const float *w, int64_t k, int64_t size, dt_dtype dtype,
+                         void *arranged);
+/* grads (= or +=) the arranged gradient. */
+int dt_cuda_stem_gradient(dt_cuda_stream stream, dt_dtype dtype, const void *arranged, int64_t k,
+                          int64_t size, float *grads, bool accumulate);
 
 /* -- batch normalisation (batchnorm.cu, batchnorm_backward.cu) ------------------------------------------- */
 

@@ -56,7 +56,18 @@ static dt_status download(dt_cuda_kernels *ck, const void *device_data, void *ho
 
 int64_t dt_cuda_tensor_bytes(dt_kernels *k, int64_t n, int64_t c, int64_t h, int64_t w)
 {
-    return n * dt_cuda_channels(c, h, w) * h * w * dt_cuda_elem_bytes(dt_cuda(k));
+    const int64_t elems = dt_cuda_channels(c, h, w) * h * w;
+    const bool is_image = dt_cuda(k)->is_half && dt_cuda_channels(c, h, w) != c;
+    const int64_t blocks = is_image ? dt_cuda_stem_image_elems(h, w) : 0;
+    return n * (elems > blocks ? elems : blocks) * dt_cuda_elem_bytes(dt_cuda(k));
+}
+
+/* The index of an element in memory; -1: it has none. */
+static int64_t position(const dt_cuda_stem *stem, const dt_tensor *t, int64_t n, int64_t c, int64_t i)
+{
+    if (stem)
+        return dt_cuda_stem_position(stem, n, c, i / t->w, i % t->w);
+    return (n * t->h * t->w + i) * dt_cuda_channels(t->c, t->h, t->w) + c;
 }
 
 static void put(void *memory, int64_t at, dt_dtype dtype, float v)
@@ -80,15 +91,18 @@ static float get(const void *memory, int64_t at, dt_dtype dtype)
 
 dt_status dt_cuda_tensor_import(dt_kernels *k, const float *nchw, const dt_tensor *t, dt_error *err)
 {
-    int64_t channels = dt_cuda_channels(t->c, t->h, t->w), pixels = t->h * t->w,
-            bytes = dt_cuda_tensor_bytes(k, t->n, t->c, t->h, t->w);
+    const dt_cuda_stem *stem = dt_cuda_stem_find(dt_cuda(k), t->n, t->c, t->h, t->w);
+    int64_t pixels = t->h * t->w, bytes = dt_cuda_tensor_bytes(k, t->n, t->c, t->h, t->w);
     void *host = dt_calloc(1, (size_t)bytes);
     if (!host)
         return dt_fail_memory(err, (size_t)bytes, "a tensor that is copied to the GPU");
     for (int64_t n = 0; n < t->n; n++)
         for (int64_t c = 0; c < t->c; c++)
-            for (int64_t i = 0; i < pixels; i++)
-                put(host, (n * pixels + i) * channels + c, k->dtype, nchw[(n * t->c + c) * pixels + i]);
+            for (int64_t i = 0; i < pixels; i++) {
+                const int64_t at = position(stem, t, n, c, i);
+                if (at >= 0)
+                    put(host, at, k->dtype, nchw[(n * t->c + c) * pixels + i]);
+            }
     dt_status status = upload(dt_cuda(k), t->data, host, bytes, err);
     dt_free(host);
     return status;
@@ -96,16 +110,18 @@ dt_status dt_cuda_tensor_import(dt_kernels *k, const float *nchw, const dt_tenso
 
 dt_status dt_cuda_tensor_export(dt_kernels *k, const dt_tensor *t, float *nchw, dt_error *err)
 {
-    int64_t channels = dt_cuda_channels(t->c, t->h, t->w), pixels = t->h * t->w,
-            bytes = dt_cuda_tensor_bytes(k, t->n, t->c, t->h, t->w);
+    const dt_cuda_stem *stem = dt_cuda_stem_find(dt_cuda(k), t->n, t->c, t->h, t->w);
+    int64_t pixels = t->h * t->w, bytes = dt_cuda_tensor_bytes(k, t->n, t->c, t->h, t->w);
     void *host = dt_alloc((size_t)bytes);
     if (!host)
         return dt_fail_memory(err, (size_t)bytes, "a tensor that is copied from the GPU");
     dt_status status = download(dt_cuda(k), t->data, host, bytes, err);
     for (int64_t n = 0; n < t->n && status == DT_OK; n++)
         for (int64_t c = 0; c < t->c; c++)
-            for (int64_t i = 0; i < pixels; i++)
-                nchw[(n * t->c + c) * pixels + i] = get(host, (n * pixels + i) * channels + c, k->dtype);
+            for (int64_t i = 0; i < pixels; i++) {
+                const int64_t at = position(stem, t, n, c, i);
+                nchw[(n * t->c + c) * pixels + i] = at < 0 ? 0.0f : get(host, at, k->dtype);
+            }
     dt_free(host);
     return status;
 }

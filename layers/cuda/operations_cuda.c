@@ -7,7 +7,14 @@
 dt_status dt_cuda_op_normalize_input(dt_kernels *k, const uint8_t *pixels, const float mean[3],
                                      const float std[3], const dt_tensor *y, dt_error *err)
 {
-    DT_CUDA_LAUNCH("normalize_input", dt_cuda_normalize_input(dt_cuda(k)->stream, pixels, mean, std, y));
+    dt_cuda_kernels *ck = dt_cuda(k);
+    const dt_cuda_stem *stem = dt_cuda_stem_find(ck, y->n, y->c, y->h, y->w);
+    if (stem)
+        DT_CUDA_LAUNCH("normalize_blocks",
+                       dt_cuda_normalize_blocks(ck->stream, pixels, mean, std, y, stem->pad, stem->blocks.h,
+                                                stem->blocks.w));
+    else
+        DT_CUDA_LAUNCH("normalize_input", dt_cuda_normalize_input(ck->stream, pixels, mean, std, y));
     return DT_OK;
 }
 

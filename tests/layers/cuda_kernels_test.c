@@ -288,6 +288,7 @@ static void planted_gaps_are_caught(void)
 {
     static const planted_mistake mistakes[] = {
         {"normalize_input", "normalize_input", DT_EMULATOR_NO_LAST_BLOCK},
+        {"normalize_input", "normalize_input", DT_EMULATOR_NO_BARRIERS},
         {"bn_sums", "bn_sums", DT_EMULATOR_NO_BARRIERS},
         {"sums_finish", "bn_backward", DT_EMULATOR_NO_BARRIERS},
         {"sums_finish", "bn_backward", DT_EMULATOR_NO_LAST_BLOCK},

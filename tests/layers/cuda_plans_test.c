@@ -12,6 +12,7 @@
 #ifdef DT_WITH_CUDA
 #    include "core/base/alloc.h"
 #    include "layers/cuda/cudnn_runner.h"
+#    include "layers/cuda/kernels_cuda.h"
 
 #    include <cudnn.h>
 
@@ -172,6 +173,54 @@ static void every_other_described_gpu_has_plans(void)
         check_gpu(gpus[i], 64, DT_F16);
 }
 
+typedef struct stem_rows {
+    int n, n_refused;
+    int64_t workspace_bytes;
+} stem_rows;
+
+static void visit_row(void *context, const dt_cuda_plan_row *row)
+{
+    stem_rows *rows = context;
+    rows->n++;
+    rows->n_refused += row->is_refused;
+    if (row->info.workspace_bytes > rows->workspace_bytes)
+        rows->workspace_bytes = row->info.workspace_bytes;
+}
+
+/* The stem by space to depth: its sums are fused, and its weight gradient needs little workspace. */
+static void check_stem(const char *gpu, int64_t batch, int64_t size, bool expected)
+{
+    const dt_cuda_options options = {.dtype = DT_F16, .plan_only = true};
+    dt_graph_runner *runner = make_runner(gpu, WORKSPACE_LIMIT);
+    dt_conv_desc desc = dt_resnet_conv(0, batch);
+    dt_kernels *k = NULL;
+    dt_conv *conv = NULL;
+    dt_error err = {0};
+    stem_rows rows = {0};
+    desc.c = 3;
+    desc.h = desc.w = size;
+    DT_REQUIRE(dt_kernels_cuda_create(NULL, runner, &options, &k, &err) == DT_OK);
+    DT_REQUIRE_MSG(k->ops->conv_create(k, &desc, &conv, &err) == DT_OK, "%s", err.message);
+    dt_kernels_cuda_plans(k, visit_row, &rows);
+    const bool is_fused = (k->ops->conv_fusions(k, conv) & DT_CONV_FUSE_SUMS) != 0;
+    DT_CHECK_MSG(is_fused == expected, "%s, %lld pixels: %s", gpu, (long long)size,
+                 expected ? "the sums are not fused" : "cuDNN has fused sums now: README");
+    DT_CHECK(!expected || (rows.n == 2 && rows.n_refused == 0 && rows.workspace_bytes < 16 << 20));
+    k->ops->conv_destroy(k, conv);
+    k->ops->destroy(k);
+    runner->ops->destroy(runner);
+}
+
+static void the_stem_is_planned_by_space_to_depth_at_every_size(void)
+{
+    static const char *const gpus[] = {"a100-40gb", "a100-80gb", "h100", "h200", "a10g", "l4"};
+    static const int64_t sizes[] = {224, 225, 192, 160, 127, 64};
+    for (int i = 0; i < (is_slow() ? 1 : 6); i++)
+        for (int s = 0; s < (is_slow() ? 1 : 6); s++)
+            check_stem(gpus[i], s % 2 == 0 ? 256 : 32, sizes[s], true);
+    check_stem("t4", 32, 224, false);
+}
+
 static void a_refusal_names_the_graph_and_the_reason(void)
 {
     char why[DT_ERROR_MESSAGE_BYTES];
@@ -270,6 +319,7 @@ static const dt_test tests[] = {DT_TEST(every_fp16_graph_has_a_plan_for_a100_h20
                                 DT_TEST(other_types_have_their_plain_graphs),
                                 DT_TEST(a_linear_layer_of_any_width_has_plans),
                                 DT_TEST(every_other_described_gpu_has_plans),
+                                DT_TEST(the_stem_is_planned_by_space_to_depth_at_every_size),
                                 DT_TEST(a_refusal_names_the_graph_and_the_reason),
                                 DT_TEST(a_described_gpu_executes_nothing),
                                 DT_TEST(an_invalid_graph_is_an_internal_error_and_not_a_refusal),

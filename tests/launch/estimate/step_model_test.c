@@ -173,15 +173,15 @@ static void a_step_of_resnet50_is_counted_and_estimated(void)
     traced h200 = trace_of("h200", "resnet50", 256), a100 = trace_of("a100-40gb", "resnet50", 256);
     DT_CHECK_INT(h200.n_graphs, 161);
     DT_CHECK_INT(a100.n_graphs, 161);
-    DT_CHECK(h200.n_kernels > 100 && h200.n_kernels <= 278);
-    DT_CHECK(a100.n_kernels > 100 && a100.n_kernels <= 278);
+    DT_CHECK(h200.n_kernels > 100 && h200.n_kernels <= 277);
+    DT_CHECK(a100.n_kernels > 100 && a100.n_kernels <= 277);
     DT_CHECK_INT(h200.n_copies, 2);        /* the step's inputs, and this rank's loss */
     DT_CHECK_INT(h200.n_before_layers, 2); /* the inputs, and step_begin */
     DT_CHECK(h200.n_forward > 53 + 53 && h200.n_forward < 53 + 53 + 30);
-    DT_CHECK(h200.time.total_s > 0.027 && h200.time.total_s < 0.0311);
-    DT_CHECK(a100.time.total_s > 0.072 && a100.time.total_s < 0.0835);
-    DT_CHECK_CLOSE(h200.time.weight_gradient_s, 6.8e-3, 0.15);
-    DT_CHECK_CLOSE(h200.time.forward_s, 6.2e-3, 0.15);
+    DT_CHECK(h200.time.total_s > 0.027 && h200.time.total_s < 0.0304);
+    DT_CHECK(a100.time.total_s > 0.072 && a100.time.total_s < 0.082);
+    DT_CHECK_CLOSE(h200.time.weight_gradient_s, 6.5e-3, 0.1);
+    DT_CHECK_CLOSE(h200.time.forward_s, 5.9e-3, 0.1);
 }
 
 static void what_is_composed_costs_launches_and_time(void)
