@@ -118,6 +118,13 @@ EXTRA_DIST += tests/emulator/planted.cu
 EXTRA_DIST += tests/emulator/planted.h
 EXTRA_DIST += tests/emulator/samples.cu
 EXTRA_DIST += tests/emulator/samples.h
+PROGRAM_TESTS += tests/emulated/torch_test.sh
+EXTRA_DIST += tests/emulated/torch_compare.py
+torch_dump_SOURCES =
+torch_dump_SOURCES += tests/emulated/torch_dump.c
+torch_dump_SOURCES += tests/emulated/torch_dump.h
+torch_dump_SOURCES += tests/emulated/torch_dump_graphs.c
+torch_dump_SOURCES += tests/emulated/torch_dump_kernels.c
 if HAVE_CUDA_HEADERS
 check_LIBRARIES += tests/libemulated.a
 tests_libemulated_a_SOURCES = $(emulator_SOURCES)
@@ -158,8 +165,14 @@ tests_emulated_trainer_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_emulated_trainer_test_DEPENDENCIES = tests/libemulated.a
 tests_emulated_training_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_emulated_training_test_DEPENDENCIES = tests/libemulated.a
+# Beside PyTorch.
+UNIT_HELPERS += tests/emulated/torch_dump
+tests_emulated_torch_dump_SOURCES = $(torch_dump_SOURCES)
+tests_emulated_torch_dump_LDFLAGS = $(emulated_ldflags)
+EXTRA_tests_emulated_torch_dump_DEPENDENCIES = tests/libemulated.a
 EXTRA_DIST += tests/emulated/no_headers_test.c
 else
+EXTRA_DIST += $(torch_dump_SOURCES)
 LAYERS_TESTS += tests/emulated/no_headers_test
 EXTRA_DIST += tests/emulated/cases_test.c
 EXTRA_DIST += tests/emulated/create_test.c
