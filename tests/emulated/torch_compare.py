@@ -177,6 +177,18 @@ def softmax_loss(t, smoothing, factor):
     return {"dlogits": logits.grad * factor, "loss": loss, "counts": counts}
 
 
+def update(t, nesterov, loss_scale):
+    """Three steps of one gradient each; the running averages are those of BatchNorm, which moves a tenth of the way to the batch's."""
+    w = leaf(t["w"])
+    sgd = torch.optim.SGD([w], lr=0.5, momentum=0.9, weight_decay=0.01, nesterov=bool(nesterov))
+    average = t["running"]
+    for step in range(3):
+        w.grad = t["g%d" % step] / loss_scale
+        sgd.step()
+        average = torch.lerp(average, t["batch%d" % step], 0.1)
+    return {"updated": w, "running_after": average}
+
+
 def stem(t, stride, pad):
     mean, std = (torch.tensor(v, dtype=torch.float64)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     x = (t["pixels"] / 255 - mean) / std
@@ -186,7 +198,8 @@ def stem(t, stride, pad):
 
 KINDS = {"forward": forward, "forward-prologue": forward_prologue, "forward-join": forward_join, "dgrad": dgrad, "dgrad-bn": dgrad_bn,
          "wgrad": wgrad, "wgrad-prologue": wgrad_prologue, "linear": linear, "batchnorm": batchnorm, "residual": residual,
-         "max-pool": max_pool, "max-pool-plain": max_pool_plain, "average-pool": average_pool, "softmax-loss": softmax_loss, "stem": stem}
+         "max-pool": max_pool, "max-pool-plain": max_pool_plain, "average-pool": average_pool, "softmax-loss": softmax_loss,
+         "update": update, "stem": stem}
 
 
 def error_of(actual, expected):

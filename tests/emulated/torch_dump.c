@@ -18,7 +18,8 @@ static const char *const misreadings[DT_N_MISREADINGS] = {
     [DT_MISREADING_MASK_OF_RAW] = "mask-of-raw",
     [DT_MISREADING_CONSTANT_MEAN] = "constant-mean",
     [DT_MISREADING_SCALED_SUMS] = "scaled-sums",
-    [DT_MISREADING_OTHER_CLASSES] = "other-classes"};
+    [DT_MISREADING_OTHER_CLASSES] = "other-classes",
+    [DT_MISREADING_DAMPED_MOMENTUM] = "damped-momentum"};
 
 void dt_dump_require(dt_dump *d, dt_status status)
 {
@@ -181,8 +182,6 @@ static void misread_graph(dt_graph *graph, void *context)
     const dt_dump *d = context;
     for (int i = 0; i < graph->n_ops; i++) {
         dt_graph_op *op = &graph->ops[i];
-        if (d->misreading == DT_MISREADING_MASK_OF_RAW && op->kind == DT_GRAPH_OP_RELU_BACKWARD)
-            op->in[1] = DT_GRAPH_RAW;
         if (d->misreading == DT_MISREADING_EARLY_RELU && op->kind == DT_GRAPH_OP_RELU) {
             dt_graph_op *addition = op - 1;
             op->kind = DT_GRAPH_OP_ADD;
@@ -190,6 +189,8 @@ static void misread_graph(dt_graph *graph, void *context)
             addition->kind = DT_GRAPH_OP_RELU;
             addition->in[1] = DT_GRAPH_NONE;
         }
+        if (d->misreading == DT_MISREADING_MASK_OF_RAW && op->kind == DT_GRAPH_OP_RELU_BACKWARD)
+            op->in[1] = DT_GRAPH_RAW;
     }
 }
 

@@ -26,6 +26,7 @@ typedef enum dt_misreading {
     DT_MISREADING_CONSTANT_MEAN,           /* BatchNorm's gradient: c without the term of the mean */
     DT_MISREADING_SCALED_SUMS,             /* dgamma from raw - mean, without the invstd */
     DT_MISREADING_OTHER_CLASSES,           /* smoothing is divided among the wrong classes */
+    DT_MISREADING_DAMPED_MOMENTUM,         /* v = momentum * v + (1 - momentum) * g */
     DT_N_MISREADINGS
 } dt_misreading;
 

@@ -137,13 +137,19 @@ static void forward_prologue(dt_dump *d, const dt_conv_desc *desc, bool sums)
     execute_forward(d, &c, &executed, sums);
 }
 
+static dt_dump_norm join_skip(dt_dump *d, const dt_conv_desc *desc, bool lazy)
+{
+    if (lazy)
+        return dt_dump_normalise(d, true, desc->n, desc->c, desc->h, desc->w);
+    return (dt_dump_norm){.raw = input_like_x(d, desc, "skip")};
+}
+
 static void forward_join(dt_dump *d, const dt_conv_desc *desc, bool lazy_skip)
 {
     call c = {.n = 0};
     begin(d, "forward-join", desc);
     const dt_dump_norm branch = dt_dump_normalise(d, false, desc->n, desc->c, desc->h, desc->w);
-    const dt_dump_norm skip = lazy_skip ? dt_dump_normalise(d, true, desc->n, desc->c, desc->h, desc->w)
-                                        : (dt_dump_norm){.raw = input_like_x(d, desc, "skip")};
+    const dt_dump_norm skip = join_skip(d, desc, lazy_skip);
     dt_tensor x = output_like_x(d, desc);
     dt_graph_conv_forward_join(desc, DT_F32, lazy_skip, &c.graph);
     bind(&c, DT_GRAPH_RAW, branch.raw.data);

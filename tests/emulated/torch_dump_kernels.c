@@ -186,11 +186,63 @@ static void softmax_loss(dt_dump *d, int64_t n, int64_t classes, float smoothing
     dt_dump_write_floats(d, "counts", counts, 1, 3, 1, 1);
 }
 
+/* -- the update ------------------------------------------------------------------------------------------ */
+
+enum { N_WEIGHTS = 4096, N_STATS = 64, N_ALL = N_WEIGHTS + N_STATS };
+
+/* A gradient of the weights and a batch's statistics, side by side as in the flat vector. */
+static const float *gradients(dt_dump *d, int step)
+{
+    char names[2][16];
+    snprintf(names[0], sizeof names[0], "g%d", step);
+    snprintf(names[1], sizeof names[1], "batch%d", step);
+    const float *g = dt_dump_vector(d, NULL, N_ALL, -1, 1);
+    dt_dump_write_floats(d, names[0], g, 1, N_WEIGHTS, 1, 1);
+    dt_dump_write_floats(d, names[1], g + N_WEIGHTS, 1, N_STATS, 1, 1);
+    return g;
+}
+
+/* Three steps. The case's numbers are whether momentum is Nesterov's, and the loss scale. */
+static void update(dt_dump *d, bool nesterov)
+{
+    static const dt_update_segment segments[] = {
+        {.first = 0, .n = N_WEIGHTS, .rule = DT_UPDATE_SGD, .weight_decay = 0.01F},
+        {.first = N_WEIGHTS, .n = N_STATS, .rule = DT_UPDATE_RUNNING_AVERAGE}};
+    const dt_optimizer_desc desc = {.momentum = 0.9F,
+                                    .nesterov = nesterov,
+                                    .running_average_rate = 0.1F,
+                                    .loss_scaling = true,
+                                    .growth = 2,
+                                    .backoff = 0.5F,
+                                    .growth_interval = 100};
+    dt_kernels *k = d->gpu.kernels;
+    dt_optimizer *optimizer = NULL;
+    dt_dump_begin(d, "update", nesterov, 128);
+    float *values = dt_dump_vector(d, NULL, N_ALL, -1, 1), *momentum = dt_dump_alloc(d, N_ALL * 4);
+    dt_step_inputs *inputs = dt_dump_alloc(d, sizeof *inputs);
+    dt_step_state *state = dt_dump_alloc(d, sizeof *state);
+    memset(momentum, 0, N_ALL * 4);
+    /* the factor of each gradient is that of the rate, since momentum begins at 0 */
+    *inputs = (dt_step_inputs){.lr = d->misreading == DT_MISREADING_DAMPED_MOMENTUM ? 0.05F : 0.5F};
+    *state = (dt_step_state){.loss_scale = 128};
+    dt_dump_write_floats(d, "w", values, 1, N_WEIGHTS, 1, 1);
+    dt_dump_write_floats(d, "running", values + N_WEIGHTS, 1, N_STATS, 1, 1);
+    dt_dump_require(d, k->ops->optimizer_create(k, &desc, segments, 2, &optimizer, &d->err));
+    for (int step = 0; step < 3; step++) {
+        const dt_optimizer_vectors v = {.values = values, .grads = gradients(d, step), .momentum = momentum};
+        require_done(d, k->ops->optimizer_step(k, optimizer, &v, inputs, state, &d->err));
+    }
+    k->ops->optimizer_destroy(k, optimizer);
+    dt_dump_write_floats(d, "updated", values, 1, N_WEIGHTS, 1, 1);
+    dt_dump_write_floats(d, "running_after", values + N_WEIGHTS, 1, N_STATS, 1, 1);
+}
+
 void dt_dump_kernels(dt_dump *d)
 {
     for (int form = 0; form < 2; form++) {
         batchnorm(d, form);
         residual(d, form);
+        update(d, form);
     }
     max_pool(d);
     max_pool_of_negative_values(d);

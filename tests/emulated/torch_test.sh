@@ -11,7 +11,8 @@ export OMP_NUM_THREADS=1
 # A misreading, and a kind of case that must notice it.
 planted="unbiased-variance:forward-prologue unbiased-variance:batchnorm biased-running-variance:batchnorm normalised-padding:forward-prologue
     flipped-filter:forward flipped-filter:dgrad flipped-filter:wgrad early-relu:forward-join early-relu:forward-prologue early-relu:wgrad-prologue
-    mask-of-raw:dgrad-bn constant-mean:dgrad-bn scaled-sums:dgrad-bn other-classes:softmax-loss"
+    mask-of-raw:dgrad-bn constant-mean:dgrad-bn
+    scaled-sums:dgrad-bn other-classes:softmax-loss damped-momentum:update"
 
 # Writes ../verdicts once, of the program as it is (folder ../none) and with each misreading.
 have_verdicts=
@@ -72,6 +73,9 @@ agrees max-pool max-pool-plain average-pool
 
 begin "the loss agrees with cross_entropy with label smoothing, and top-1 and top-5 with sorted logits"
 agrees softmax-loss
+
+begin "the update agrees with SGD with momentum, Nesterov's too, and running averages"
+agrees update
 
 begin "the stem agrees with conv2d of the normalised image in fp16"
 agrees stem
