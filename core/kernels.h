@@ -20,6 +20,9 @@
  * - Outputs may alias inputs only where a comment says so. "=" overwrites an output, "+=" adds to it, and
  *   `accumulate` selects "+=".
  * - relu (v < 0 ? 0 : v) and max pooling keep a NaN, so a training that has diverged shows it in the loss.
+ *   Where a library's relu, fused into a convolution, makes it 0, a scale or bias of bn_finalize or
+ *   bn_inference that is not finite makes the sum of the next softmax_loss NaN. The sums of a training make
+ *   scale and bias so; an evaluation may lose a NaN of a raw tensor (layers/cuda/README.md).
  * - The same inputs and shapes give the same bits, for any number of threads.
  * - Errors: DT_ERR_DEVICE; DT_ERR_MEMORY and DT_ERR_UNSUPPORTED from functions that allocate.
  */

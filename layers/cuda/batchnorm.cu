@@ -52,18 +52,25 @@ int dt_cuda_bn_sums(dt_cuda_stream stream, const dt_tensor *y, void *scratch, fl
 
 /* -- per channel ----------------------------------------------------------------------------------------- */
 
-/* Scale and bias in the activations' type, for the library: all scales, then all biases. */
+/* Scale and bias in the activations' type, for the library: all scales, then all biases. If one of them is
+ * not finite, which the library's ReLU may hide, set the channel's flag. */
 template <typename T>
-static __device__ __forceinline__ void store_half(T *half_scale_bias, int channel, int c, float scale,
+static __device__ __forceinline__ void store_half(dt_cuda_bn_outputs out, int channel, int c, float scale,
                                                   float bias)
 {
-    if (half_scale_bias == nullptr)
-        return;
-    half_scale_bias[channel] = dt_from_float<T>(scale);
-    half_scale_bias[c + channel] = dt_from_float<T>(bias);
+    bool is_finite = dt_is_finite(scale) && dt_is_finite(bias);
+    if (out.half_scale_bias != nullptr) {
+        T *halves = static_cast<T *>(out.half_scale_bias);
+        const T half_scale = dt_from_float<T>(scale), half_bias = dt_from_float<T>(bias);
+        halves[channel] = half_scale;
+        halves[c + channel] = half_bias;
+        is_finite = dt_is_finite(dt_to_float(half_scale)) && dt_is_finite(dt_to_float(half_bias));
+    }
+    if (!is_finite)
+        out.not_finite[channel % DT_CUDA_CHANNEL_FLAGS] = 1;
 }
 
-template <typename T> static __global__ void bn_finalize(dt_bn_forward bn, T *half_scale_bias)
+template <typename T> static __global__ void bn_finalize(dt_bn_forward bn, dt_cuda_bn_outputs out)
 {
     const int i = dt_single_channel();
     const int c = static_cast<int>(bn.c);
@@ -79,13 +86,13 @@ template <typename T> static __global__ void bn_finalize(dt_bn_forward bn, T *ha
     bn.bias[i] = channel.bias;
     dt_accumulate(bn.accumulate, &bn.stat_mean[i], bn.stat_weight * channel.mean);
     dt_accumulate(bn.accumulate, &bn.stat_var[i], bn.stat_weight * channel.unbiased_var);
-    store_half<T>(half_scale_bias, i, c, channel.scale, channel.bias);
+    store_half<T>(out, i, c, channel.scale, channel.bias);
 }
 
 template <typename T>
 static __global__ void bn_inference(int c, const float *gamma, const float *beta, const float *running_mean,
                                     const float *running_var, float eps, float *scale, float *bias,
-                                    T *half_scale_bias)
+                                    dt_cuda_bn_outputs out)
 {
     const int i = dt_single_channel();
     if (i >= c)
@@ -94,32 +101,30 @@ static __global__ void bn_inference(int c, const float *gamma, const float *beta
     dt_bn_channel_inference(gamma[i], beta[i], running_mean[i], running_var[i], eps, &s, &b);
     scale[i] = s;
     bias[i] = b;
-    store_half<T>(half_scale_bias, i, c, s, b);
+    store_half<T>(out, i, c, s, b);
 }
 
-int dt_cuda_bn_finalize(dt_cuda_stream stream, const dt_bn_forward *bn, dt_dtype half_dtype,
-                        void *half_scale_bias)
+int dt_cuda_bn_finalize(dt_cuda_stream stream, const dt_bn_forward *bn, const dt_cuda_bn_outputs *out)
 {
     if (bn->c == 0)
         return 0;
-    return dt_for_dtype(half_dtype, [&](auto type) {
+    return dt_for_dtype(out->half_dtype, [&](auto type) {
         using T = decltype(type);
         return DT_LAUNCH((bn_finalize<T>), dt_channels_grid(bn->c), dim3(DT_CHANNELS_PER_BLOCK), 0, stream,
-                         *bn, static_cast<T *>(half_scale_bias));
+                         *bn, *out);
     });
 }
 
 int dt_cuda_bn_inference(dt_cuda_stream stream, int64_t c, const float *gamma, const float *beta,
                          const float *running_mean, const float *running_var, float eps, float *scale,
-                         float *bias, dt_dtype half_dtype, void *half_scale_bias)
+                         float *bias, const dt_cuda_bn_outputs *out)
 {
     if (c == 0)
         return 0;
-    return dt_for_dtype(half_dtype, [&](auto type) {
+    return dt_for_dtype(out->half_dtype, [&](auto type) {
         using T = decltype(type);
         return DT_LAUNCH((bn_inference<T>), dt_channels_grid(c), dim3(DT_CHANNELS_PER_BLOCK), 0, stream,
-                         static_cast<int>(c), gamma, beta, running_mean, running_var, eps, scale, bias,
-                         static_cast<T *>(half_scale_bias));
+                         static_cast<int>(c), gamma, beta, running_mean, running_var, eps, scale, bias, *out);
     });
 }
 

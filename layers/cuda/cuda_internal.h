@@ -50,7 +50,8 @@ typedef struct dt_cuda_kernels {
     dt_cuda_block reduction; /* scratch of launch.h's reductions */
     dt_cuda_block weights;   /* weights or weight gradients of one layer in the dtype */
     dt_cuda_block vectors;   /* per channel: outputs of graphs that are not used; scale and bias in 16 bits */
-    dt_cuda_block spare;     /* a data gradient before it is added; usually empty */
+    dt_cuda_block not_finite; /* BatchNorm's flags, which the loss reads: dt_cuda_bn_outputs */
+    dt_cuda_block spare;      /* a data gradient before it is added; usually empty */
 
     const float *values; /* values_bind */
     int64_t n_values;

@@ -80,7 +80,7 @@ typedef enum dt_graph_op_kind {
     DT_GRAPH_OP_ADD,           /* out0 = in0 + in1 */
     DT_GRAPH_OP_SUB,           /* out0 = in0 - in1 */
     DT_GRAPH_OP_MUL,           /* out0 = in0 * in1 */
-    DT_GRAPH_OP_RELU,          /* out0 = in0 < 0 ? 0 : in0 */
+    DT_GRAPH_OP_RELU,          /* out0 = in0 < 0 ? 0 : in0; a NaN may become 0 */
     DT_GRAPH_OP_RELU_BACKWARD, /* out0 = in1 > 0 ? in0 : 0;  in0 = dy, in1 = what ReLU read in forward */
     /* out0 = sum of in0, out1 = sum of in0^2, over n, h, w, per channel. FP32 sums of the values before or
      * after in0's rounding to its dtype:

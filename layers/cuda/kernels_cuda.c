@@ -16,7 +16,8 @@ static void destroy(dt_kernels *k)
     if (!k)
         return;
     dt_cuda_kernels *ck = dt_cuda(k);
-    dt_cuda_block *const blocks[] = {&ck->workspace, &ck->reduction, &ck->weights, &ck->vectors, &ck->spare};
+    dt_cuda_block *const blocks[] = {&ck->workspace, &ck->reduction, &ck->weights,
+                                     &ck->vectors,   &ck->spare,     &ck->not_finite};
     assert(!ck->convs && !ck->linears);
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         dt_cuda_release(ck, blocks[i]);
@@ -42,7 +43,7 @@ static int64_t scratch_bytes(dt_kernels *k)
     for (const dt_conv *conv = ck->convs; conv; conv = conv->next)
         mirror += conv->stem.weights.bytes;
     return ck->workspace.bytes + ck->reduction.bytes + ck->weights.bytes + ck->vectors.bytes +
-           ck->spare.bytes + ck->halves.bytes + mirror;
+           ck->spare.bytes + ck->halves.bytes + ck->not_finite.bytes + mirror;
 }
 
 static dt_engine_choices *engines(dt_kernels *k)
@@ -98,11 +99,14 @@ static const dt_kernels_ops ops = {
     .optimizer_step = dt_cuda_optimizer_update,
 };
 
-static dt_status reserve_reduction(dt_cuda_kernels *ck, dt_error *err)
+static dt_status reserve_fixed(dt_cuda_kernels *ck, dt_error *err)
 {
+    dt_device *device = ck->base.device;
     int64_t sums = dt_cuda_sums_scratch_bytes(MAX_CHANNELS),
             loss = dt_cuda_softmax_loss_scratch_bytes(MAX_ROWS);
-    return dt_cuda_reserve(ck, &ck->reduction, sums > loss ? sums : loss, "sums", err);
+    DT_TRY(dt_cuda_reserve(ck, &ck->reduction, sums > loss ? sums : loss, "sums", err));
+    DT_TRY(dt_cuda_reserve(ck, &ck->not_finite, DT_CUDA_CHANNEL_FLAGS, "BatchNorm's flags", err));
+    return device->ops->zero(device, ck->not_finite.data, DT_CUDA_CHANNEL_FLAGS, NULL, err);
 }
 
 dt_status dt_kernels_cuda_create(dt_device *device, dt_graph_runner *runner, const dt_cuda_options *options,
@@ -122,7 +126,7 @@ dt_status dt_kernels_cuda_create(dt_device *device, dt_graph_runner *runner, con
     snprintf(ck->engines.kind, sizeof ck->engines.kind, "%s", runner->ops->describe(runner));
     ck->stream = ck->plan_only ? NULL : device->ops->native_stream(device, NULL);
     ck->is_half = dtype == DT_F16 || dtype == DT_BF16;
-    dt_status status = ck->plan_only ? DT_OK : reserve_reduction(ck, err);
+    dt_status status = ck->plan_only ? DT_OK : reserve_fixed(ck, err);
     if (status != DT_OK) {
         destroy(&ck->base);
         return status;

@@ -73,13 +73,22 @@ int64_t dt_cuda_sums_scratch_bytes(int64_t c);
 /* sums [2][c]: sum and sum of squares over n, h, w. c: a multiple of 8. */
 int dt_cuda_bn_sums(dt_cuda_stream stream, const dt_tensor *y, void *scratch, float *sums);
 
-/* bn->sums is float [2][c]. half_scale_bias (may be NULL): scale and bias again, as half_dtype (F16 or BF16)
- * [2][c], for cuDNN's prologue. */
-int dt_cuda_bn_finalize(dt_cuda_stream stream, const dt_bn_forward *bn, dt_dtype half_dtype,
-                        void *half_scale_bias);
+/* What bn_finalize and bn_inference write beside what core/kernels.h says. */
+typedef struct dt_cuda_bn_outputs {
+    dt_dtype half_dtype;   /* F16 or BF16; anything where half_scale_bias is NULL */
+    void *half_scale_bias; /* scale and bias again, [2][c], for cuDNN's prologue; may be NULL */
+    /* Channel i sets flag i % DT_CUDA_CHANNEL_FLAGS to 1 if its scale or its bias, or one of the two in 16
+     * bits, is infinite or NaN; else it leaves the flag. */
+    uint8_t *not_finite;
+} dt_cuda_bn_outputs;
+
+#define DT_CUDA_CHANNEL_FLAGS 2048
+
+/* bn->sums is float [2][c]. */
+int dt_cuda_bn_finalize(dt_cuda_stream stream, const dt_bn_forward *bn, const dt_cuda_bn_outputs *out);
 int dt_cuda_bn_inference(dt_cuda_stream stream, int64_t c, const float *gamma, const float *beta,
                          const float *running_mean, const float *running_var, float eps, float *scale,
-                         float *bias, dt_dtype half_dtype, void *half_scale_bias);
+                         float *bias, const dt_cuda_bn_outputs *out);
 
 /* bn->sums: float [2][c], dgamma and dbeta. dz may be dv, or NULL: it is not written. */
 int dt_cuda_bn_backward_reduce(dt_cuda_stream stream, const dt_bn_backward *bn, const dt_tensor *dv,
@@ -130,10 +139,11 @@ int dt_cuda_bias_gradient(dt_cuda_stream stream, const dt_tensor *dy, float *dbi
 int64_t dt_cuda_softmax_loss_scratch_bytes(int64_t n);
 /* softmax_loss of kernels.h. logits [n][classes], any number of classes; labels int32 [n]. A label that is
  * neither -1 nor a class makes its row's loss NaN. loss_scale NULL: 1. dlogits may be NULL (evaluation) or
- * logits. */
+ * logits. If one of the flags not_finite [DT_CUDA_CHANNEL_FLAGS] (8-byte aligned) is set, the sum of losses
+ * becomes NaN, and all flags 0. */
 int dt_cuda_softmax_loss(dt_cuda_stream stream, const dt_tensor *logits, const int32_t *labels,
                          float smoothing, float grad_scale, const float *loss_scale, void *scratch,
-                         const dt_tensor *dlogits, dt_loss_sums *sums);
+                         const dt_tensor *dlogits, uint8_t *not_finite, dt_loss_sums *sums);
 
 /* -- the flat vectors (optimizer.cu, values.cu) ---------------------------------------------------------- */
 

@@ -114,11 +114,18 @@ static __global__ void __launch_bounds__(ROW_THREADS)
         results[blockIdx.x] = result;
 }
 
-/* One warp: sums += results, in float64, in a fixed order. */
+/* One warp: sums += results, in float64, in a fixed order; NaN if BatchNorm has set a flag, 8 of which are a
+ * word of not_finite. */
 static __global__ void __launch_bounds__(32)
-    softmax_loss_finish(const row_result *results, int64_t n, dt_loss_sums *sums)
+    softmax_loss_finish(const row_result *results, int64_t n, uint64_t *not_finite, dt_loss_sums *sums)
 {
     double v[4] = {0.0, 0.0, 0.0, 0.0};
+    DT_UNROLL_ALL
+    for (int i = static_cast<int>(threadIdx.x); i < DT_CUDA_CHANNEL_FLAGS / 8; i += 32)
+        if (not_finite[i] != 0) {
+            v[0] = NAN;
+            not_finite[i] = 0;
+        }
     for (int64_t i = threadIdx.x; i < n; i += 32) {
         v[0] += static_cast<double>(results[i].loss);
         v[1] += static_cast<double>(results[i].top1);
@@ -144,7 +151,7 @@ int64_t dt_cuda_softmax_loss_scratch_bytes(int64_t n)
 
 int dt_cuda_softmax_loss(dt_cuda_stream stream, const dt_tensor *logits, const int32_t *labels,
                          float smoothing, float grad_scale, const float *loss_scale, void *scratch,
-                         const dt_tensor *dlogits, dt_loss_sums *sums)
+                         const dt_tensor *dlogits, uint8_t *not_finite, dt_loss_sums *sums)
 {
     row_result *results = static_cast<row_result *>(scratch);
     const int64_t n = logits->n;
@@ -158,5 +165,7 @@ int dt_cuda_softmax_loss(dt_cuda_stream stream, const dt_tensor *logits, const i
                          grad_scale, loss_scale, results,
                          static_cast<T *>(dlogits != nullptr ? dlogits->data : nullptr));
     });
-    return code != 0 ? code : DT_LAUNCH(softmax_loss_finish, dim3(1), dim3(32), 0, stream, results, n, sums);
+    return code != 0 ? code
+                     : DT_LAUNCH(softmax_loss_finish, dim3(1), dim3(32), 0, stream, results, n,
+                                 reinterpret_cast<uint64_t *>(not_finite), sums);
 }

@@ -37,7 +37,8 @@ dt_status dt_cuda_op_bn_finalize(dt_kernels *k, const dt_bn_forward *bn, dt_erro
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     void *halves = dt_cuda_half_scales_put(ck, bn->scale, bn->bias, bn->c);
-    DT_CUDA_LAUNCH("bn_finalize", dt_cuda_bn_finalize(ck->stream, bn, k->dtype, halves));
+    const dt_cuda_bn_outputs out = {k->dtype, halves, (uint8_t *)ck->not_finite.data};
+    DT_CUDA_LAUNCH("bn_finalize", dt_cuda_bn_finalize(ck->stream, bn, &out));
     return DT_OK;
 }
 
@@ -47,8 +48,9 @@ dt_status dt_cuda_op_bn_inference(dt_kernels *k, int64_t c, const float *gamma, 
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     void *halves = dt_cuda_half_scales_put(ck, scale, bias, c);
+    const dt_cuda_bn_outputs out = {k->dtype, halves, (uint8_t *)ck->not_finite.data};
     DT_CUDA_LAUNCH("bn_inference", dt_cuda_bn_inference(ck->stream, c, gamma, beta, running_mean, running_var,
-                                                        eps, scale, bias, k->dtype, halves));
+                                                        eps, scale, bias, &out));
     return DT_OK;
 }
 
@@ -147,7 +149,8 @@ dt_status dt_cuda_op_softmax_loss(dt_kernels *k, const dt_tensor *logits, const 
         return dt_fail(err, DT_ERR_UNSUPPORTED,
                        "softmax_loss of %lld rows needs %lld bytes of scratch memory, and there are %lld",
                        (long long)logits->n, (long long)bytes, (long long)ck->reduction.bytes);
-    DT_CUDA_LAUNCH("softmax_loss", dt_cuda_softmax_loss(ck->stream, logits, labels, smoothing, grad_scale,
-                                                        loss_scale, ck->reduction.data, dlogits, sums));
+    DT_CUDA_LAUNCH("softmax_loss",
+                   dt_cuda_softmax_loss(ck->stream, logits, labels, smoothing, grad_scale, loss_scale,
+                                        ck->reduction.data, dlogits, (uint8_t *)ck->not_finite.data, sums));
     return DT_OK;
 }

@@ -1,10 +1,10 @@
-/* graph_interpreter.c: plans, bindings, and conversion between a tensor's memory and its values. */
+/* graph_interpreter.c: plans, bindings and executions. */
 #include "tests/emulated/graph_interpreter.h"
 
-#include "layers/half.h"
 #include "tests/emulated/device_emulated.h"
 #include "tests/emulated/interpreter_internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,65 +38,6 @@ typedef struct execution {
     double factor;
 } execution;
 
-/* -- memory ---------------------------------------------------------------------------------------------- */
-
-static double read_element(const void *data, int64_t at, dt_dtype dtype)
-{
-    uint16_t half;
-    float v;
-    if (dtype == DT_F16 || dtype == DT_BF16) {
-        memcpy(&half, (const char *)data + 2 * at, sizeof half);
-        return (double)(dtype == DT_F16 ? dt_half_to_float(half) : dt_bfloat_to_float(half));
-    }
-    memcpy(&v, (const char *)data + 4 * at, sizeof v);
-    return (double)v;
-}
-
-static void write_element(void *data, int64_t at, dt_dtype dtype, double value)
-{
-    float v = (float)value;
-    if (dtype == DT_F16 || dtype == DT_BF16) {
-        uint16_t half = dtype == DT_F16 ? dt_half_from_float(v) : dt_bfloat_from_float(v);
-        memcpy((char *)data + 2 * at, &half, sizeof half);
-        return;
-    }
-    memcpy((char *)data + 4 * at, &v, sizeof v);
-}
-
-/* Return the offset of the next element in the order of dt_values. `at` is the present offset in memory;
- * `index` counts n, c, h, w up. */
-static int64_t next_offset(const dt_graph_tensor *t, int64_t index[4], int64_t at)
-{
-    for (int d = 3; d >= 0; d--) {
-        at += t->strides[d];
-        if (++index[d] < t->dims[d])
-            return at;
-        at -= t->dims[d] * t->strides[d];
-        index[d] = 0;
-    }
-    return at;
-}
-
-static dt_status load(const execution *e, const dt_graph_tensor *t, const void *data, dt_values *values,
-                      dt_error *err)
-{
-    int64_t bytes = dt_dtype_bytes(t->dtype), index[4] = {0};
-    for (int64_t i = 0, at = 0; i < dt_values_count(values); i++, at = next_offset(t, index, at)) {
-        if (dt_emulated_unwritten((const char *)data + at * bytes, 1, bytes) == 0)
-            return dt_fail(err, DT_ERR_DEVICE, "%s: element %lld of tensor %d was never written",
-                           e->graph.name, (long long)at, t->id);
-        values->v[i] = read_element(data, at, t->dtype);
-    }
-    return DT_OK;
-}
-
-static void store(const dt_graph_tensor *t, void *data, const dt_values *values)
-{
-    int64_t index[4] = {0};
-    for (int64_t i = 0, at = 0; i < dt_values_count(values); i++, at = next_offset(t, index, at))
-        write_element(data, at, t->dtype, values->v[i]);
-}
-
 /* -- running --------------------------------------------------------------------------------------------- */
 
 static bool is_accumulated(const dt_graph *g, int id)
@@ -116,7 +57,7 @@ static dt_status load_inputs(const execution *e, dt_values *values, dt_error *er
         if (!values[i].v)
             return dt_fail(err, DT_ERR_MEMORY, "%s: out of memory", e->graph.name);
         if (!t->is_virtual && (!t->is_output || is_accumulated(&e->graph, t->id)))
-            DT_TRY(load(e, t, e->data[i], &values[i], err));
+            DT_TRY(dt_interpreter_load(e->graph.name, t, e->data[i], &values[i], err));
     }
     return DT_OK;
 }
@@ -133,6 +74,16 @@ static bool is_conv(const dt_graph_op *op)
            op->kind == DT_GRAPH_OP_CONV_BACKWARD_FILTER;
 }
 
+/* What the library of the options does to NaNs in the result of an operation. */
+static void change_nans(const execution *e, const dt_graph_op *op, const dt_values *in0, dt_values *out0)
+{
+    const dt_interpreter_options *o = &e->runner->options;
+    for (int64_t i = 0; o->relu_loses_nan && op->kind == DT_GRAPH_OP_RELU && i < dt_values_count(out0); i++)
+        out0->v[i] = isnan(in0->v[i]) ? 0 : out0->v[i];
+    if (o->nan_graph && op->out[0] == o->nan_tensor && strstr(e->graph.name, o->nan_graph))
+        out0->v[0] = (double)NAN;
+}
+
 static dt_status run_op(const execution *e, const dt_graph_op *op, dt_values *values, dt_error *err)
 {
     const dt_values *in[5] = {0};
@@ -144,6 +95,7 @@ static dt_status run_op(const execution *e, const dt_graph_op *op, dt_values *va
     const char *wrong = dt_interpreter_op(op, e->graph.dtype, in, out);
     if (wrong)
         return dt_fail(err, DT_ERR_INTERNAL, "%s: %s", e->graph.name, wrong);
+    change_nans(e, op, in[0], out[0]);
     for (int i = 0; i < 5 && out[i]; i++) {
         const dt_graph_tensor *t = dt_graph_find(&e->graph, op->out[i]);
         for (int64_t j = 0; j < dt_values_count(out[i]); j++)
@@ -187,7 +139,7 @@ static dt_status compute(const execution *e, dt_values *values, dt_error *err)
         DT_TRY(run_op(e, &e->graph.ops[i], values, err));
     for (int i = 0; i < e->graph.n_tensors; i++)
         if (e->graph.tensors[i].is_output && !e->graph.tensors[i].is_virtual)
-            store(&e->graph.tensors[i], e->data[i], &values[i]);
+            dt_interpreter_store(&e->graph.tensors[i], e->data[i], &values[i]);
     return DT_OK;
 }
 
@@ -291,12 +243,24 @@ static dt_status measure(void *context, int i, int n_runs, double *ms, dt_error 
     return DT_OK;
 }
 
+static dt_status check(void *context, int i, dt_error *err)
+{
+    const dt_interpreter_options *o = &((const interpreter *)context)->options;
+    return o->rejected && strcmp(o->engines[i].name, o->rejected) == 0
+               ? dt_fail(err, DT_ERR_UNSUPPORTED, "its result is wrong")
+               : DT_OK;
+}
+
 static dt_status choose(interpreter *r, const char *key, const dt_graph_engine *of_run, dt_graph_plan *p,
                         dt_error *err)
 {
     int chosen = 0;
-    const dt_plan_candidates candidates = {
-        .context = r, .n = r->options.n_engines, .engine = engine_name, .build = build, .measure = measure};
+    const dt_plan_candidates candidates = {.context = r,
+                                           .n = r->options.n_engines,
+                                           .engine = engine_name,
+                                           .build = build,
+                                           .measure = measure,
+                                           .check = check};
     const dt_plan_rules rules = {
         .autotune = DT_AUTOTUNE_FULL, .workspace_limit_bytes = 1 << 20, .chosen = of_run};
     p->factor = 1;

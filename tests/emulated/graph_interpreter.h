@@ -46,8 +46,14 @@ typedef struct dt_interpreter_options {
      * which is not measured. They, the cache and the text must outlive the runner. */
     const dt_interpreted_engine *engines;
     int n_engines;
+    const char *rejected; /* the engine that fails the check; NULL: none */
     dt_plan_cache *cache; /* of choices; NULL: none */
     const char *kind;     /* for describe; NULL: by `gpu` */
+    bool relu_loses_nan;  /* ReLU makes a NaN 0, as a library may */
+    /* The operation that writes the tensor nan_tensor makes its first element NaN, in every graph whose name
+     * contains this text. NULL: none. */
+    const char *nan_graph;
+    int nan_tensor;
     bool checks_names; /* refuse a graph that has the name of a different one: lists of engines go by names */
 } dt_interpreter_options;
 

@@ -1,4 +1,4 @@
-/* interpreter_internal.h: shared by graph_interpreter.c (plans, memory) and interpreter_ops.c
+/* interpreter_internal.h: shared by graph_interpreter.c (plans), interpreter_memory.c and interpreter_ops.c
  * (arithmetic). */
 #ifndef DTRAIN_TESTS_EMULATED_INTERPRETER_INTERNAL_H
 #define DTRAIN_TESTS_EMULATED_INTERPRETER_INTERNAL_H
@@ -19,6 +19,12 @@ double dt_interpreter_round(double v, dt_dtype dtype);
  * (static storage). */
 const char *dt_interpreter_op(const dt_graph_op *op, dt_dtype dtype, const dt_values *const in[5],
                               dt_values *const out[5]);
+
+/* values = what is at `data`. DT_ERR_DEVICE: an element was never written; the message names the graph. */
+dt_status dt_interpreter_load(const char *graph, const dt_graph_tensor *t, const void *data,
+                              dt_values *values, dt_error *err);
+/* Write values to `data`, rounded to the tensor's dtype. */
+void dt_interpreter_store(const dt_graph_tensor *t, void *data, const dt_values *values);
 
 static inline int64_t dt_values_count(const dt_values *a)
 {

@@ -2,6 +2,7 @@
 
 #include "comm/self.h"
 #include "core/base/alloc.h"
+#include "core/training/evaluate.h"
 #include "layers/registry.h"
 #include "layers/resnet.h"
 #include "tests/fakes/fake_source.h"
@@ -28,23 +29,31 @@ static float *state_of(dt_net *net)
     return state;
 }
 
-static dt_net *create_net(dt_kernels *kernels, const dt_training *t)
+static dt_net *create_net(dt_kernels *kernels, const dt_training *t, bool training)
 {
     dt_net_spec spec;
     dt_net *net = NULL;
     const dt_net_options options = {
-        .batch = t->batch, .image_size = t->image_size, .training = true, .ema = t->ema};
+        .batch = t->batch, .image_size = t->image_size, .training = training, .ema = t->ema};
     OK(dt_resnet_spec(t->arch, CLASSES, &spec, &err));
     dt_status status = dt_net_create(&spec, dt_layer_registry(), kernels, &options, &net, &err);
     dt_free(spec.layers);
     OK(status);
     OK(dt_net_init(net, t->seed, t->zero_init_gamma, &err));
     OK(dt_net_start_ema(net, &err));
-    dt_state_io io = dt_net_state_io(net);
-    for (int64_t i = 0; t->from && i < dt_net_state_layout(net)->n_tensors; i++)
-        OK(io.set(io.context, i, t->from + dt_net_state_layout(net)->tensors[i].first, &err));
-    OK(dt_net_weights_changed(net, &err));
     return net;
+}
+
+/* `tensors` are those of `from` and of the net. */
+static void set_state(dt_net *net, const float *from, const dt_state_tensor *tensors)
+{
+    dt_state_io io = dt_net_state_io(net);
+    for (int64_t i = 0; i < dt_net_state_layout(net)->n_tensors; i++) {
+        int64_t at = 0;
+        while (strcmp(tensors[at].name, dt_net_state_layout(net)->tensors[i].name) != 0)
+            at++;
+        OK(io.set(io.context, i, from + tensors[at].first, &err));
+    }
 }
 
 static dt_step_options step_options(dt_net *net, dt_kernels *kernels, dt_comm *comm, const dt_training *t)
@@ -108,7 +117,10 @@ dt_trained dt_train(dt_kernels *kernels, const dt_training *t)
                                         .seed = t->seed};
     OK(dt_comm_self_create(&comm, &err));
     dt_source *source = fake_source_create(&images);
-    dt_net *net = create_net(kernels, t);
+    dt_net *net = create_net(kernels, t, true);
+    if (t->from)
+        set_state(net, t->from, dt_net_state_layout(net)->tensors);
+    OK(dt_net_weights_changed(net, &err));
     const dt_step_options options = step_options(net, kernels, comm, t);
     OK(dt_step_create(&options, &step, &err));
     trained.start = state_of(net);
@@ -129,6 +141,31 @@ dt_trained dt_train(dt_kernels *kernels, const dt_training *t)
     source->ops->destroy(source);
     comm->ops->destroy(comm);
     return trained;
+}
+
+double dt_evaluated_loss(dt_kernels *kernels, const dt_training *t, const dt_trained *layout)
+{
+    dt_comm *comm = NULL;
+    dt_metrics_eval result = {0};
+    const fake_source_options images = {.n_samples = t->batch,
+                                        .n_classes = CLASSES,
+                                        .image_size = t->image_size,
+                                        .batch = t->batch,
+                                        .accumulate = 1,
+                                        .size = 1,
+                                        .seed = t->seed,
+                                        .evaluation = true};
+    OK(dt_comm_self_create(&comm, &err));
+    dt_source *source = fake_source_create(&images);
+    dt_net *net = create_net(kernels, t, false);
+    set_state(net, t->from, layout->tensors);
+    OK(dt_net_weights_changed(net, &err));
+    dt_status status = dt_evaluate(net, kernels, comm, source, t->batch, 0, NULL, NULL, 0, &result, &err);
+    DT_REQUIRE_MSG(status == DT_OK || status == DT_ERR_NUMERIC, "%s", err.message);
+    dt_net_destroy(net);
+    source->ops->destroy(source);
+    comm->ops->destroy(comm);
+    return status == DT_OK ? result.val_loss : (double)NAN;
 }
 
 void dt_trained_free(dt_trained *trained)

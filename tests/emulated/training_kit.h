@@ -39,6 +39,10 @@ typedef struct dt_trained {
 dt_trained dt_train(dt_kernels *kernels, const dt_training *training);
 void dt_trained_free(dt_trained *trained);
 
+/* The loss of a batch with the state training->from, whose tensors are those of `layout`, in a net for
+ * evaluation only; NaN if the evaluation finds that the loss is not finite. */
+double dt_evaluated_loss(dt_kernels *kernels, const dt_training *training, const dt_trained *layout);
+
 /* For each tensor |A - B| / |B - START| in the 2-norm: the distance in relation to how far B has moved
  * (tests/README.md). */
 typedef struct dt_distance {

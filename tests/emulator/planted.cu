@@ -77,6 +77,8 @@ int planted_bn_backward_apply(const dt_bn_backward_apply *bn, const dt_act *x, c
 int planted_softmax_loss(const dt_tensor *logits, const int32_t *labels, float smoothing, float grad_scale,
                          const float *loss_scale, void *scratch, const dt_tensor *dlogits, dt_loss_sums *sums)
 {
+    static uint64_t no_flags[DT_CUDA_CHANNEL_FLAGS / 8];
     return rank_without_ties::dt_cuda_softmax_loss(nullptr, logits, labels, smoothing, grad_scale, loss_scale,
-                                                   scratch, dlogits, sums);
+                                                   scratch, dlogits, reinterpret_cast<uint8_t *>(no_flags),
+                                                   sums);
 }

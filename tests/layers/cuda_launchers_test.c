@@ -73,6 +73,9 @@ static void the_mirror_and_a_gradient_of_any_length_are_converted(void)
     }
 }
 
+static const dt_dtype dtypes[] = {DT_F32, DT_F16, DT_BF16};
+enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
+
 /* cuDNN's prologue reads the scale and the bias that the kernels write in 16 bits. */
 static void batchnorm_also_writes_scale_and_bias_in_16_bits(void)
 {
@@ -102,20 +105,88 @@ static void batchnorm_also_writes_scale_and_bias_in_16_bits(void)
                               .stat_mean = out[4],
                               .stat_var = out[5],
                               .stat_weight = 1};
-    DT_CHECK_INT(dt_cuda_bn_finalize(NULL, &bn, DT_F16, half), 0);
+    uint8_t *flags = to_gpu(NULL, DT_CUDA_CHANNEL_FLAGS);
+    memset(flags, 0, DT_CUDA_CHANNEL_FLAGS);
+    dt_cuda_bn_outputs also = {DT_F16, half, flags};
+    DT_CHECK_INT(dt_cuda_bn_finalize(NULL, &bn, &also), 0);
     for (int c = 0; c < C; c++)
         DT_REQUIRE(half[c] == dt_half_from_float(out[2][c]) && half[C + c] == dt_half_from_float(out[3][c]));
-    DT_CHECK_INT(
-        dt_cuda_bn_inference(NULL, C, in[2], in[3], in[0], in[1], 1e-5F, out[2], out[3], DT_BF16, half), 0);
+    also.half_dtype = DT_BF16;
+    DT_CHECK_INT(dt_cuda_bn_inference(NULL, C, in[2], in[3], in[0], in[1], 1e-5F, out[2], out[3], &also), 0);
     for (int c = 0; c < C; c++)
         DT_REQUIRE(half[c] == dt_bfloat_from_float(out[2][c]) &&
                    half[C + c] == dt_bfloat_from_float(out[3][c]));
+    for (int i = 0; i < DT_CUDA_CHANNEL_FLAGS; i++)
+        DT_REQUIRE(flags[i] == 0);
     check_guards();
     for (int i = 0; i < 4; i++)
         gpu->ops->free(gpu, in[i]);
     for (int i = 0; i < 6; i++)
         gpu->ops->free(gpu, out[i]);
-    gpu->ops->free(gpu, sums), gpu->ops->free(gpu, half);
+    gpu->ops->free(gpu, sums), gpu->ops->free(gpu, half), gpu->ops->free(gpu, flags);
+}
+
+/* Channel 7 has a NaN gamma, channel 40 a NaN beta, channel 79 a beta that FP16 cannot hold. */
+static void check_flags(bool finalize, dt_dtype dtype)
+{
+    enum { C = 80 };
+    float ones[C], gamma[C], beta[C];
+    for (int c = 0; c < C; c++)
+        ones[c] = gamma[c] = beta[c] = 1;
+    gamma[7] = beta[40] = NAN;
+    beta[79] = 1e5F;
+    float *g = to_gpu(gamma, sizeof gamma), *b = to_gpu(beta, sizeof beta), *one = to_gpu(ones, sizeof ones),
+          *sums = to_gpu(NULL, 2 * sizeof ones), *out[6];
+    for (int i = 0; i < 6; i++)
+        out[i] = to_gpu(NULL, sizeof ones);
+    for (int c = 0; c < 2 * C; c++)
+        sums[c] = c < C ? 2 : 4;
+    uint16_t *half = dtype == DT_F32 ? NULL : to_gpu(NULL, 2 * C * sizeof *half);
+    uint8_t *flags = to_gpu(NULL, DT_CUDA_CHANNEL_FLAGS);
+    memset(flags, 0, DT_CUDA_CHANNEL_FLAGS);
+    const dt_cuda_bn_outputs also = {dtype, half, flags};
+    const dt_bn_forward bn = {C,      4,      sums,   g,      b,      1e-5F, out[0],
+                              out[1], out[2], out[3], out[4], out[5], 1,     false};
+    DT_CHECK_INT(finalize ? dt_cuda_bn_finalize(NULL, &bn, &also)
+                          : dt_cuda_bn_inference(NULL, C, g, b, one, one, 1e-5F, out[2], out[3], &also),
+                 0);
+    for (int i = 0; i < DT_CUDA_CHANNEL_FLAGS; i++)
+        DT_REQUIRE(flags[i] == (i == 7 || i == 40 || (i == 79 && dtype == DT_F16)));
+    check_guards();
+    void *all[] = {g, b, one, sums, half, flags};
+    for (int i = 0; i < 6; i++)
+        gpu->ops->free(gpu, out[i]), gpu->ops->free(gpu, all[i]);
+}
+
+static void a_channel_that_is_not_finite_sets_its_flag(void)
+{
+    for (int k = 0; k < N_DTYPES; k++) {
+        check_flags(true, dtypes[k]);
+        check_flags(false, dtypes[k]);
+    }
+}
+
+/* The flag of the last channel makes the loss NaN once, and is cleared. */
+static void a_flag_makes_the_next_loss_nan(void)
+{
+    const int32_t labels[2] = {1, 3};
+    float logits[2 * 10] = {0};
+    const dt_loss_sums zero = {0};
+    const dt_tensor x = {to_gpu(logits, sizeof logits), DT_F32, 2, 10, 1, 1};
+    int32_t *l = to_gpu(labels, sizeof labels);
+    dt_loss_sums *sums = to_gpu(&zero, sizeof zero);
+    void *scratch = to_gpu(NULL, dt_cuda_softmax_loss_scratch_bytes(2));
+    uint8_t *flags = to_gpu(NULL, DT_CUDA_CHANNEL_FLAGS);
+    memset(flags, 0, DT_CUDA_CHANNEL_FLAGS);
+    flags[DT_CUDA_CHANNEL_FLAGS - 1] = 1;
+    for (int i = 0; i < 2; i++) {
+        *sums = zero;
+        DT_CHECK_INT(dt_cuda_softmax_loss(NULL, &x, l, 0, 1, NULL, scratch, NULL, flags, sums), 0);
+        DT_CHECK(isnan(sums->loss) == (i == 0) && sums->n == 2);
+    }
+    check_guards();
+    gpu->ops->free(gpu, x.data), gpu->ops->free(gpu, l), gpu->ops->free(gpu, sums),
+        gpu->ops->free(gpu, scratch), gpu->ops->free(gpu, flags);
 }
 
 /* Element i of memory of this dtype. */
@@ -138,9 +209,6 @@ static int64_t bytes_of(dt_dtype dtype)
 {
     return dtype == DT_F32 ? 4 : 2;
 }
-
-static const dt_dtype dtypes[] = {DT_F32, DT_F16, DT_BF16};
-enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
 
 static void tensors_are_added(void)
 {
@@ -233,11 +301,13 @@ static void a_label_beyond_the_classes_makes_the_loss_nan(void)
     int32_t *l = to_gpu(labels, sizeof labels);
     dt_loss_sums *sums = to_gpu(&zero, sizeof zero);
     void *scratch = to_gpu(NULL, dt_cuda_softmax_loss_scratch_bytes(2));
-    DT_CHECK_INT(dt_cuda_softmax_loss(NULL, &x, l, 0, 1, NULL, scratch, NULL, sums), 0);
+    uint8_t *flags = to_gpu(NULL, DT_CUDA_CHANNEL_FLAGS);
+    memset(flags, 0, DT_CUDA_CHANNEL_FLAGS);
+    DT_CHECK_INT(dt_cuda_softmax_loss(NULL, &x, l, 0, 1, NULL, scratch, NULL, flags, sums), 0);
     DT_CHECK(isnan(sums->loss) && sums->n == 2 && sums->top5 == 1);
     check_guards();
     gpu->ops->free(gpu, x.data), gpu->ops->free(gpu, l), gpu->ops->free(gpu, sums),
-        gpu->ops->free(gpu, scratch);
+        gpu->ops->free(gpu, scratch), gpu->ops->free(gpu, flags);
 }
 
 static void a_tensor_without_elements_launches_nothing(void)
@@ -255,6 +325,8 @@ static void a_tensor_without_elements_launches_nothing(void)
 static const dt_test tests[] = {
     DT_TEST(the_mirror_and_a_gradient_of_any_length_are_converted),
     DT_TEST(batchnorm_also_writes_scale_and_bias_in_16_bits),
+    DT_TEST(a_channel_that_is_not_finite_sets_its_flag),
+    DT_TEST(a_flag_makes_the_next_loss_nan),
     DT_TEST(tensors_are_added),
     DT_TEST(the_update_refreshes_the_mirror_unless_the_step_is_skipped),
     DT_TEST(a_label_beyond_the_classes_makes_the_loss_nan),
