@@ -3,6 +3,7 @@
 #include "core/collective/engines_build.h"
 #include "layers/cuda/kernels_cuda.h"
 #include "tests/emulated/gpu_emulated.h"
+#include "tests/fakes/captured_log.h"
 #include "tests/fakes/fake_comm.h"
 #include "tests/testing.h"
 
@@ -143,6 +144,28 @@ static void a_refusal_is_shared_too(void)
     clear(2);
 }
 
+/* The second rank's check rejects the engine that the first has chosen: it measures, warns, and computes with
+ * its own choice. The list of the run, which goes into the manifest, is the first rank's on both. */
+static void a_rank_whose_check_rejects_the_engine_uses_another(void)
+{
+    set_up(0, H200, finds_two, NULL);
+    set_up(1, H200, finds_two, NULL);
+    ranks[1].options.rejected = "two";
+    captured_log_begin(DT_LOG_WARN);
+    fake_comm_run(2, rank_main, NULL);
+    captured_log_end();
+    DT_CHECK_CONTAINS(captured_log_text(), "engine two is not used: its result is wrong");
+    DT_CHECK_CONTAINS(captured_log_text(),
+                      "computes it with engine two, which cannot be used here: this rank "
+                      "uses one, and may differ in the last bits");
+    DT_CHECK(ranks[1].n_tunings > 8);
+    DT_CHECK_CONTAINS(ranks[0].engines[0], "two ");
+    DT_CHECK_CONTAINS(ranks[1].engines[0], "one ");
+    DT_CHECK_INT(ranks[1].list.n, ranks[0].list.n);
+    DT_CHECK_BYTES(ranks[1].list.list, ranks[0].list.list, (size_t)ranks[0].list.n * sizeof(dt_engine));
+    clear(2);
+}
+
 static dt_plan_cache *open_cache(const char *path)
 {
     dt_plan_cache *cache = NULL;
@@ -177,9 +200,8 @@ static void a_shared_file_keeps_one_choice(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(ranks_of_one_kind_tune_once),
-    DT_TEST(each_kind_tunes_once),
-    DT_TEST(a_refusal_is_shared_too),
+    DT_TEST(ranks_of_one_kind_tune_once),    DT_TEST(each_kind_tunes_once),
+    DT_TEST(a_refusal_is_shared_too),        DT_TEST(a_rank_whose_check_rejects_the_engine_uses_another),
     DT_TEST(a_shared_file_keeps_one_choice),
 };
 DT_TEST_MAIN("emulated/engines", tests)

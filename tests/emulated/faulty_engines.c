@@ -117,3 +117,77 @@ dt_status dt_faulty_engines_choose(dt_device *device, const dt_graph *graph, dt_
         free_engine(&all[i]);
     return status;
 }
+
+/* -- the runner ------------------------------------------------------------------------------------------ */
+
+typedef struct faulty_runner {
+    dt_graph_runner base;
+    dt_device *device;
+    dt_graph_runner *inner;
+    dt_faulty_behaviour (*behaviour_of)(const dt_graph *graph);
+} faulty_runner;
+
+static dt_graph_runner *inner_of(dt_graph_runner *runner)
+{
+    return ((faulty_runner *)runner)->inner;
+}
+
+static void destroy(dt_graph_runner *runner)
+{
+    free(runner);
+}
+
+static const char *describe(dt_graph_runner *runner)
+{
+    (void)runner;
+    return "faulty engines";
+}
+
+static void double_convolution(dt_graph *graph)
+{
+    for (int i = 0; i < graph->n_ops; i++)
+        graph->ops[i].alpha *= 2;
+}
+
+static dt_status plan_create(dt_graph_runner *runner, const dt_graph *graph, const dt_graph_engine *chosen,
+                             dt_graph_plan **plan, dt_error *err)
+{
+    faulty_runner *r = (faulty_runner *)runner;
+    dt_faulty_engine engine = {
+        .name = "only", .behaviour = r->behaviour_of(graph), .ms = 1, .spoil = double_convolution};
+    dt_plan_choice choice;
+    DT_TRY(dt_faulty_engines_choose(r->device, graph, &engine, 1, DT_AUTOTUNE_FULL, NULL, &choice, err));
+    return r->inner->ops->plan_create(r->inner, graph, chosen, plan, err);
+}
+
+static void plan_destroy(dt_graph_runner *runner, dt_graph_plan *plan)
+{
+    inner_of(runner)->ops->plan_destroy(inner_of(runner), plan);
+}
+
+static dt_status plan_execute(dt_graph_runner *runner, dt_graph_plan *plan, const dt_graph_binding *tensors,
+                              int n_tensors, void *workspace, void *stream, dt_error *err)
+{
+    return inner_of(runner)->ops->plan_execute(inner_of(runner), plan, tensors, n_tensors, workspace, stream,
+                                               err);
+}
+
+dt_status dt_faulty_runner_create(dt_device *device, dt_graph_runner *inner,
+                                  dt_faulty_behaviour (*behaviour_of)(const dt_graph *graph),
+                                  dt_graph_runner **runner, dt_error *err)
+{
+    static dt_graph_runner_ops ops;
+    faulty_runner *r = malloc(sizeof *r);
+    if (!r)
+        return dt_fail(err, DT_ERR_MEMORY, "faulty engines: out of memory");
+    ops = (dt_graph_runner_ops){.name = "faulty engines",
+                                .destroy = destroy,
+                                .describe = describe,
+                                .plan_create = plan_create,
+                                .plan_destroy = plan_destroy,
+                                .plan_info = inner->ops->plan_info,
+                                .plan_execute = plan_execute};
+    *r = (faulty_runner){{&ops}, device, inner, behaviour_of};
+    *runner = &r->base;
+    return DT_OK;
+}

@@ -39,4 +39,10 @@ dt_status dt_faulty_engines_choose(dt_device *device, const dt_graph *graph, dt_
                                    dt_autotune_kind autotune, dt_plan_cache *cache, dt_plan_choice *choice,
                                    dt_error *err);
 
+/* Create a runner whose graphs have one engine each, which behaves as behaviour_of returns, and is measured
+ * and checked. Graphs whose engine passes are run by `inner`, which it borrows; the others are refused. A
+ * wrong engine doubles its convolution. Errors: DT_ERR_MEMORY. */
+dt_status dt_faulty_runner_create(dt_device *device, dt_graph_runner *inner,
+                                  dt_faulty_behaviour (*behaviour_of)(const dt_graph *graph),
+                                  dt_graph_runner **runner, dt_error *err);
 #endif
