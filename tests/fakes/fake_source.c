@@ -14,7 +14,7 @@ typedef struct fake_source {
     dt_batch batches[FAKE_SOURCE_BATCHES]; /* in turn */
     int64_t n_given, n_released, max_held;
     int32_t labels[1024]; /* by colour */
-    char name[32];      /* that class_name returned last */
+    char name[32];        /* that class_name returned last */
 } fake_source;
 
 static void *allocate(const fake_source *s, int64_t bytes)
