@@ -261,8 +261,8 @@ typedef struct dt_kernels_ops {
     dt_status (*conv_backward_data)(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
                                     const dt_tensor *add, const dt_bn_backward *bn, const dt_tensor *dx,
                                     dt_error *err);
-    /* dw (= or +=) wgrad(act(x), dy). dw is float32. A backend whose library writes FP16 gradients converts
-     * or adds them right after it, while they are still in the cache. */
+    /* dw (= or +=) wgrad(act(x), dy). dw is float32. If it is in the vector of values_bind, then it is
+     * complete after gradients_complete. */
     dt_status (*conv_backward_weights)(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy,
                                        float *dw, bool accumulate, dt_error *err);
 
@@ -317,6 +317,7 @@ typedef struct dt_kernels_ops {
     void (*linear_destroy)(dt_kernels *k, dt_linear *linear);
     dt_status (*linear_forward)(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
                                 const float *bias, const dt_tensor *y, dt_error *err);
+    /* dw as in conv_backward_weights. */
     dt_status (*linear_backward)(dt_kernels *k, dt_linear *linear, const dt_tensor *x, const float *w,
                                  const dt_tensor *dy, const dt_tensor *dx, float *dw, float *dbias,
                                  bool accumulate, dt_error *err);
@@ -331,14 +332,19 @@ typedef struct dt_kernels_ops {
                               float grad_scale, const float *loss_scale, const dt_tensor *dlogits,
                               dt_loss_sums *sums, dt_error *err);
 
-    /* -- the flat vector of values ----------------------------------------------------------------------- */
-    /* For a backend with FP16 weights, which keeps an FP16 copy of the flat vector; both pointers are NULL in
-     * other backends. values_bind announces the vector (of n_elems) that contains all weights of later calls,
-     * and allocates the copy; values NULL frees the copy, before the caller frees the vector. optimizer_step
-     * refreshes the copy by itself; the caller calls values_changed after anything else has written
-     * values. */
-    dt_status (*values_bind)(dt_kernels *k, const float *values, int64_t n_elems, dt_error *err);
+    /* -- the flat vectors of values and gradients -------------------------------------------------------- */
+    /* For a backend with FP16 weights, which keeps FP16 copies of the flat vectors; all three pointers are
+     * NULL in other backends. values_bind announces the vector (of n_elems) that contains all weights of
+     * later calls, and that of their gradients (NULL in evaluation), and allocates the copies; values NULL
+     * frees the copies, before the caller frees the vectors. optimizer_step refreshes the copy of the values
+     * by itself; the caller calls values_changed after anything else has written values. */
+    dt_status (*values_bind)(dt_kernels *k, const float *values, const float *grads, int64_t n_elems,
+                             dt_error *err);
     dt_status (*values_changed)(dt_kernels *k, dt_error *err);
+    /* Convert the weight gradients that conv_backward_weights and linear_backward have left in 16 bits to
+     * float32, or add them, as `accumulate` of those calls says: all of them in one pass. The caller calls it
+     * before anything else reads or adds to the gradients. Without such gradients it does nothing. */
+    dt_status (*gradients_complete)(dt_kernels *k, dt_error *err);
 
     /* -- a step's beginning and end ---------------------------------------------------------------------- */
     /* Zero the n_step_floats floats that begin at `loss`, then copy in->votes to `votes`, which lies among

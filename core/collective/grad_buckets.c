@@ -109,6 +109,12 @@ void dt_grad_buckets_begin(dt_grad_buckets *b)
     }
 }
 
+bool dt_grad_buckets_starts_sum(const dt_grad_buckets *b, int64_t part)
+{
+    return b->comm->size > 1 && part >= 0 && part < b->n_parts &&
+           b->buckets[b->bucket_of_part[part]].n_missing == 1;
+}
+
 dt_status dt_grad_buckets_ready(dt_grad_buckets *b, int64_t part, dt_error *err)
 {
     if (part < 0 || part >= b->n_parts || b->reported[part])
@@ -116,8 +122,10 @@ dt_status dt_grad_buckets_ready(dt_grad_buckets *b, int64_t part, dt_error *err)
                        "part %lld of the gradients was reported twice, or is not one of the %lld parts",
                        (long long)part, (long long)b->n_parts);
     b->reported[part] = true;
+    const bool starts_sum = dt_grad_buckets_starts_sum(b, part);
     bucket *k = &b->buckets[b->bucket_of_part[part]];
-    if (--k->n_missing == 0 && b->comm->size > 1)
+    k->n_missing--;
+    if (starts_sum)
         DT_TRY(b->comm->ops->all_reduce_start(b->comm, b->grads + k->first, k->n, k->exact ? DT_F32 : b->wire,
                                               &k->request, err));
     return b->comm->ops->progress(b->comm, err);

@@ -35,6 +35,8 @@ void dt_grad_buckets_destroy(dt_grad_buckets *buckets);
 
 /* Begin a step: no part is ready. */
 void dt_grad_buckets_begin(dt_grad_buckets *buckets);
+/* Whether dt_grad_buckets_ready(buckets, part) will start a sum, which reads the gradients of the bucket. */
+bool dt_grad_buckets_starts_sum(const dt_grad_buckets *buckets, int64_t part);
 /* Report that a part is ready. Starts the sum of its bucket if that is the last part, and lets sums under way
  * advance. DT_ERR_INTERNAL: the part was reported before, or does not exist. Errors of the communicator. */
 dt_status dt_grad_buckets_ready(dt_grad_buckets *buckets, int64_t part, dt_error *err);

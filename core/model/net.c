@@ -46,7 +46,7 @@ void dt_net_destroy(dt_net *net)
     dt_error ignored;
     dt_net_clear_layers(net);
     if (net->values_bound)
-        (void)net->kernels->ops->values_bind(net->kernels, NULL, 0, &ignored);
+        (void)net->kernels->ops->values_bind(net->kernels, NULL, NULL, 0, &ignored);
     device->ops->free(device, net->vectors.values);
     device->ops->free(device, net->vectors.grads);
     device->ops->free(device, net->vectors.momentum);

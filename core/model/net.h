@@ -51,12 +51,15 @@ dt_status dt_net_init(dt_net *net, uint64_t seed, bool zero_init_gamma, dt_error
  * with ImageNet's mean and standard deviation. Adds to *pass->loss. */
 dt_status dt_net_forward(dt_net *net, const uint8_t *pixels, const dt_pass *pass, dt_error *err);
 
-/* Called by dt_net_backward after it has enqueued the last work on the gradients of part `part`
- * (dt_net_grad_parts). */
+/* Called by dt_net_backward after it has enqueued the layer's work on the gradients of part `part`
+ * (dt_net_grad_parts). `ready` calls dt_net_complete_grads before it enqueues anything that reads them. */
 typedef dt_status dt_net_ready(void *context, int64_t part, dt_error *err);
-/* Enqueue the backward pass of the last forward pass. `ready` may be NULL. */
+/* Enqueue the backward pass of the last forward pass. `ready` may be NULL. Work that is enqueued later finds
+ * all gradients complete. */
 dt_status dt_net_backward(dt_net *net, const dt_pass *pass, dt_net_ready *ready, void *context,
                           dt_error *err);
+/* Complete the gradients that backward has computed so far: gradients_complete of core/kernels.h. */
+dt_status dt_net_complete_grads(dt_net *net, dt_error *err);
 
 /* Refresh what the backend and the layers derive from `values`. Call _updated after kernels->optimizer_step,
  * which refreshes the backend's FP16 copy itself, and _changed after anything else changed `values`. */

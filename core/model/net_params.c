@@ -85,7 +85,8 @@ dt_status dt_net_build_params(dt_net *net, dt_error *err)
     assign_offsets(net);
     DT_TRY(alloc_vectors(net, err));
     if (net->vectors.values && net->kernels->ops->values_bind && !net->values_bound) {
-        DT_TRY(net->kernels->ops->values_bind(net->kernels, net->vectors.values, net->vectors.n_all, err));
+        DT_TRY(net->kernels->ops->values_bind(net->kernels, net->vectors.values, net->vectors.grads,
+                                              net->vectors.n_all, err));
         net->values_bound = true;
     }
     for (int64_t i = 0; i < net->n_params; i++) {

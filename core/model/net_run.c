@@ -47,7 +47,13 @@ dt_status dt_net_backward(dt_net *net, const dt_pass *pass, dt_net_ready *ready,
         if (ready && net->part_of_layer[i] >= 0)
             DT_TRY(ready(context, net->part_of_layer[i], err));
     }
-    return DT_OK;
+    return dt_net_complete_grads(net, err);
+}
+
+dt_status dt_net_complete_grads(dt_net *net, dt_error *err)
+{
+    dt_kernels *k = net->kernels;
+    return k->ops->gradients_complete ? k->ops->gradients_complete(k, err) : DT_OK;
 }
 
 dt_status dt_net_weights_changed(dt_net *net, dt_error *err)

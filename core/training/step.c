@@ -138,7 +138,10 @@ void dt_step_destroy(dt_step *s)
 
 static dt_status part_ready(void *context, int64_t part, dt_error *err)
 {
-    return dt_grad_buckets_ready(((dt_step *)context)->buckets, part, err);
+    dt_step *s = context;
+    if (dt_grad_buckets_starts_sum(s->buckets, part))
+        DT_TRY(dt_net_complete_grads(s->options.net, err));
+    return dt_grad_buckets_ready(s->buckets, part, err);
 }
 
 /* The loss sums begin at zero, the votes with this rank's own. */

@@ -42,13 +42,14 @@ dt_status dt_memory_estimate_batch(const dt_memory_query *query, int64_t batch, 
     dt_net_destroy(net);
     query->device->ops->info(query->device, &device);
     int64_t free_bytes = query->device->ops->memory_free(query->device) / query->n_sharing;
-    /* A backend with weights of two bytes keeps them in addition to those of four. */
-    int64_t mirror = device.is_host || query->kernels->dtype == DT_F32 ? 0 : info.n_params * 2;
+    /* A backend with weights and gradients of two bytes keeps them in addition to those of four. */
+    const bool has_halves = !device.is_host && dt_dtype_bytes(query->kernels->dtype) == 2;
+    const int64_t halves = has_halves ? info.n_params * (query->training ? 4 : 2) : 0;
     const int64_t gpu_reserve = GPU_RESERVE_BYTES + (query->with_margin ? free_bytes / GPU_MARGIN_SHARE : 0);
     *estimate =
         (dt_memory_estimate){.activation_bytes = info.activation_bytes,
                              .parameter_bytes = info.parameter_bytes,
-                             .backend_bytes = info.backend_bytes + mirror,
+                             .backend_bytes = info.backend_bytes + halves,
                              .input_bytes = (device.is_host ? HOST_BATCHES : GPU_BATCHES) * batch *
                                             query->image_size * query->image_size * 3,
                              .snapshot_bytes = snapshot_bytes(&info, query->n_writers),

@@ -45,10 +45,12 @@ static void add_graph(const dt_step_graph *g, dt_layer_phase phase, const dt_ste
 }
 
 /* Of the update: values and momentum are read and written, gradients read, and read once more before it where
- * they are inspected for loss scaling; a mirror in 16 bits is written. */
+ * they are inspected for loss scaling. In 16 bits: a mirror is written, and gradients are converted to
+ * float32 before all that. */
 static double update_bytes(const dt_step_trace *trace, dt_dtype precision)
 {
-    const int per_element = 4 * 5 + (precision == DT_F16 ? 4 : 0) + (dt_dtype_bytes(precision) == 2 ? 2 : 0);
+    const int per_element =
+        4 * 5 + (precision == DT_F16 ? 4 : 0) + (dt_dtype_bytes(precision) == 2 ? 2 + 6 : 0);
     return (double)per_element * (double)trace->n_trained;
 }
 

@@ -156,7 +156,9 @@ dt_status dt_cuda_conv_backward_weights(dt_kernels *k, dt_conv *conv, const dt_a
     dt_cuda_kernels *ck = dt_cuda(k);
     dt_cuda_call c = {.n = 0};
     int which = x->scale ? DT_CUDA_WEIGHTS_LAZY : DT_CUDA_WEIGHTS;
-    void *target = dt_cuda_gradient_target(ck, dw, accumulate);
+    void *target = conv->stem.is_used
+                       ? ck->weights.data
+                       : dt_cuda_gradient_target(ck, dw, dt_cuda_filter_elems(conv), accumulate);
     dt_cuda_bind(&c, DT_GRAPH_X, x->raw.data);
     dt_cuda_bind(&c, DT_GRAPH_DY, dy->data);
     dt_cuda_bind(&c, DT_GRAPH_DW, target);

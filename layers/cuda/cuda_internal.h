@@ -57,6 +57,12 @@ typedef struct dt_cuda_kernels {
     int64_t n_values;
     void *mirror; /* of values, in 16 bits; NULL: float32 is read */
 
+    const float *grads;   /* values_bind; NULL in evaluation */
+    uint16_t *half_grads; /* weight gradients as graphs write them, at their places in the flat vector; NULL:
+                             converted one by one */
+    dt_cuda_gradient incomplete[DT_CUDA_MAX_GRADIENTS]; /* those that are not yet in grads */
+    int64_t n_incomplete;
+
     dt_cuda_block halves; /* memory of half_scales */
     int64_t halves_used_bytes, halves_wanted_bytes;
     dt_cuda_half_scale *half_scales;
@@ -130,12 +136,17 @@ void dt_cuda_plan_visit(const dt_cuda_kernels *ck, const dt_cuda_plan *plan, con
 /* values_cuda.c: weights as a graph reads them: the mirror, or the float32 values. Weights outside of the
  * bound vector (in tests) are converted into ck->weights, which the next call may overwrite. */
 dt_status dt_cuda_weights(dt_cuda_kernels *ck, const float *w, int64_t n_elems, void **data, dt_error *err);
-/* target: where a graph has to write a weight gradient. finish: move it from there into grads. */
-void *dt_cuda_gradient_target(dt_cuda_kernels *ck, float *grads, bool accumulate);
+/* target: where a graph has to write a weight gradient. finish: once the graph is enqueued, move the gradient
+ * from there into grads, now or in gradients_complete. */
+void *dt_cuda_gradient_target(dt_cuda_kernels *ck, float *grads, int64_t n_elems, bool accumulate);
 dt_status dt_cuda_gradient_finish(dt_cuda_kernels *ck, const void *target, int64_t n_elems, float *grads,
                                   bool accumulate, dt_error *err);
-dt_status dt_cuda_values_bind(dt_kernels *k, const float *values, int64_t n_elems, dt_error *err);
+dt_status dt_cuda_values_bind(dt_kernels *k, const float *values, const float *grads, int64_t n_elems,
+                              dt_error *err);
 dt_status dt_cuda_values_changed(dt_kernels *k, dt_error *err);
+dt_status dt_cuda_gradients_complete(dt_kernels *k, dt_error *err);
+void dt_cuda_values_release(dt_cuda_kernels *ck); /* the memory of values_bind */
+int64_t dt_cuda_values_bytes(const dt_cuda_kernels *ck);
 dt_status dt_cuda_optimizer_create(dt_kernels *k, const dt_optimizer_desc *desc,
                                    const dt_update_segment *segments, int64_t n_segments,
                                    dt_optimizer **optimizer, dt_error *err);

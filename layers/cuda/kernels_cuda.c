@@ -22,8 +22,7 @@ static void destroy(dt_kernels *k)
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         dt_cuda_release(ck, blocks[i]);
     dt_cuda_half_scales_destroy(ck);
-    if (ck->mirror)
-        k->device->ops->free(k->device, ck->mirror);
+    dt_cuda_values_release(ck);
     dt_engines_clear(&ck->engines.list);
     dt_free(ck);
 }
@@ -39,11 +38,11 @@ static const char *layout_name(dt_kernels *k)
 static int64_t scratch_bytes(dt_kernels *k)
 {
     const dt_cuda_kernels *ck = dt_cuda(k);
-    int64_t mirror = ck->mirror ? ck->n_values * (int64_t)sizeof(uint16_t) : 0;
+    int64_t values = dt_cuda_values_bytes(ck);
     for (const dt_conv *conv = ck->convs; conv; conv = conv->next)
-        mirror += conv->stem.weights.bytes;
+        values += conv->stem.weights.bytes;
     return ck->workspace.bytes + ck->reduction.bytes + ck->weights.bytes + ck->vectors.bytes +
-           ck->spare.bytes + ck->halves.bytes + ck->not_finite.bytes + mirror;
+           ck->spare.bytes + ck->halves.bytes + ck->not_finite.bytes + values;
 }
 
 static dt_engine_choices *engines(dt_kernels *k)
@@ -92,6 +91,7 @@ static const dt_kernels_ops ops = {
     .softmax_loss = dt_cuda_op_softmax_loss,
     .values_bind = dt_cuda_values_bind,
     .values_changed = dt_cuda_values_changed,
+    .gradients_complete = dt_cuda_gradients_complete,
     .step_begin = dt_cuda_begin_step,
     .step_record = dt_cuda_record_step,
     .optimizer_create = dt_cuda_optimizer_create,

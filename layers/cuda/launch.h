@@ -189,10 +189,19 @@ int dt_cuda_optimizer_step(dt_cuda_stream stream, const dt_cuda_optimizer_call *
 /* mirror[i] = values[i], rounded to dtype (F16, BF16); n: any. */
 int dt_cuda_values_cast(dt_cuda_stream stream, const float *values, int64_t n_elems, dt_dtype dtype,
                         void *mirror);
-/* grads[i] (= or +=) src[i], with src of dtype (F32, F16, BF16): a weight gradient in the type that the
- * library wrote. */
-int dt_cuda_gradient_store(dt_cuda_stream stream, dt_dtype dtype, const void *src, int64_t n_elems,
-                           float *grads, bool accumulate);
+/* A weight gradient in the type that the library wrote: to[i] (= or +=) from[i] for n elements, n any. */
+typedef struct dt_cuda_gradient {
+    const void *from;
+    float *to;
+    int64_t n;
+    bool accumulate;
+} dt_cuda_gradient;
+/* So many fit into the 4 kB of a kernel's arguments. */
+#define DT_CUDA_MAX_GRADIENTS 120
+/* Convert n_gradients of them (host memory; DT_CUDA_MAX_GRADIENTS at most; `from` of dtype F32, F16 or BF16)
+ * in one launch. They do not overlap. */
+int dt_cuda_gradients_store(dt_cuda_stream stream, dt_dtype dtype, const dt_cuda_gradient *gradients,
+                            int64_t n_gradients);
 
 /* -- a step's beginning and end (step.cu) ---------------------------------------------------------------- */
 

@@ -74,7 +74,7 @@ dt_status dt_cuda_linear_backward(dt_kernels *k, dt_linear *l, const dt_tensor *
 {
     dt_cuda_kernels *ck = dt_cuda(k);
     int64_t n_weights = l->c * l->n_out;
-    void *weights = NULL, *target = dt_cuda_gradient_target(ck, dw, accumulate);
+    void *weights = NULL, *target = dt_cuda_gradient_target(ck, dw, n_weights, accumulate);
     DT_TRY(dt_cuda_weights(ck, w, n_weights, &weights, err));
     const dt_graph_binding data[] = {{DT_GRAPH_DY, dy->data}, {DT_GRAPH_W, weights}, {DT_GRAPH_DX, dx->data}};
     DT_TRY(dt_cuda_plan_run(ck, &l->plans[DT_CUDA_LINEAR_DATA], data, 3, err));

@@ -22,12 +22,13 @@ static dt_status create_all(dt_device *device, dt_graph_runner *runner, dt_error
     dt_linear *linear = NULL;
     dt_optimizer *optimizer = NULL;
     float *values = device->ops->alloc(device, (1 << 15) * (int64_t)sizeof *values);
-    dt_status status = values ? DT_OK : dt_fail(err, DT_ERR_MEMORY, "no memory for values");
+    float *grads = device->ops->alloc(device, (1 << 15) * (int64_t)sizeof *grads);
+    dt_status status = values && grads ? DT_OK : dt_fail(err, DT_ERR_MEMORY, "no memory for values");
     DT_TRY_OR_FAIL(status, status);
     DT_TRY_OR_FAIL(status, dt_kernels_cuda_create(device, runner, &options, &k, err));
     DT_TRY_OR_FAIL(status, k->ops->conv_create(k, &conv_desc, &conv, err));
     DT_TRY_OR_FAIL(status, k->ops->linear_create(k, 2, 64, 10, &linear, err));
-    DT_TRY_OR_FAIL(status, k->ops->values_bind(k, values, 1 << 15, err));
+    DT_TRY_OR_FAIL(status, k->ops->values_bind(k, values, grads, 1 << 15, err));
     DT_TRY_OR_FAIL(status, k->ops->optimizer_create(k, &update, segments, 1, &optimizer, err));
 fail:
     if (k) {
@@ -37,6 +38,7 @@ fail:
         k->ops->destroy(k);
     }
     device->ops->free(device, values);
+    device->ops->free(device, grads);
     return status;
 }
 

@@ -316,7 +316,7 @@ void dt_dump_stem(dt_dump *d)
               dy = dt_dump_input(d, "dy", STEM_N, STEM_K, y.h, y.w, -1, 1);
     float *sums = dt_dump_alloc(d, k->ops->bn_sums_bytes(k, STEM_K));
     const dt_act act = {.raw = x};
-    dt_dump_require(d, k->ops->values_bind(k, w, N_TAPS * 4, &d->err));
+    dt_dump_require(d, k->ops->values_bind(k, w, NULL, N_TAPS * 4, &d->err));
     dt_dump_require(d, k->ops->values_changed(k, &d->err));
     dt_dump_require(d, k->ops->conv_weights_changed(k, conv, w, &d->err));
     dt_dump_require(d, k->ops->normalize_input(k, pixels, mean, std, &x, &d->err));
@@ -327,6 +327,6 @@ void dt_dump_stem(dt_dump *d)
     dt_dump_write_floats(d, "sum", sums, 1, STEM_K, 1, 1);
     dt_dump_write_floats(d, "sumsq", sums + STEM_K, 1, STEM_K, 1, 1);
     write_stem_filter(d, "dw", dw);
-    dt_dump_require(d, k->ops->values_bind(k, NULL, 0, &d->err));
+    dt_dump_require(d, k->ops->values_bind(k, NULL, NULL, 0, &d->err));
     k->ops->conv_destroy(k, conv);
 }

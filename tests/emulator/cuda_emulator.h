@@ -86,7 +86,7 @@ template <typename... Parameters> struct dt_emulator_call {
 /* A translated kernel (translated.h) with copies of its arguments, which lie as in a C structure. */
 struct dt_emulator_translated_call {
     dt_translated_run *run;
-    alignas(16) unsigned char parameters[1024];
+    alignas(16) unsigned char parameters[4096]; /* as many as CUDA allows */
 };
 
 template <typename P> static inline size_t dt_emulator_put(unsigned char *to, size_t at, const P &parameter)

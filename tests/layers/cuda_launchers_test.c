@@ -59,8 +59,8 @@ static void the_mirror_and_a_gradient_of_any_length_are_converted(void)
             float *v = to_gpu(values, n * 4), *once = to_gpu(NULL, n * 4), *twice = to_gpu(before, n * 4);
             uint16_t *mirror = to_gpu(NULL, n * 2);
             DT_CHECK_INT(dt_cuda_values_cast(NULL, v, n, dtype, mirror), 0);
-            DT_CHECK_INT(dt_cuda_gradient_store(NULL, dtype, mirror, n, once, false), 0);
-            DT_CHECK_INT(dt_cuda_gradient_store(NULL, dtype, mirror, n, twice, true), 0);
+            const dt_cuda_gradient gradients[] = {{mirror, once, n, false}, {mirror, twice, n, true}};
+            DT_CHECK_INT(dt_cuda_gradients_store(NULL, dtype, gradients, 2), 0);
             for (int64_t i = 0; i < n; i++) {
                 const float expected = bf16 != 0 ? dt_bfloat_to_float(dt_bfloat_from_float(values[i]))
                                                  : dt_half_to_float(dt_half_from_float(values[i]));
@@ -70,6 +70,32 @@ static void the_mirror_and_a_gradient_of_any_length_are_converted(void)
             gpu->ops->free(gpu, v), gpu->ops->free(gpu, once), gpu->ops->free(gpu, twice),
                 gpu->ops->free(gpu, mirror);
         }
+    }
+}
+
+/* Gradients of several blocks, of one element and of none, in a launch; one is added. */
+static void one_launch_converts_all_gradients_of_its_table(void)
+{
+    static const int64_t lengths[] = {8192, 0, 1, 8193, 30000, 24};
+    enum { N = sizeof lengths / sizeof *lengths };
+    dt_cuda_gradient gradients[N];
+    uint16_t *from[N];
+    float *to[N];
+    for (int g = 0; g < N; g++) {
+        from[g] = to_gpu(NULL, lengths[g] * 2);
+        to[g] = to_gpu(NULL, lengths[g] * 4);
+        for (int64_t i = 0; i < lengths[g]; i++)
+            from[g][i] = dt_half_from_float((float)(i % 1000 + g)), to[g][i] = 0.5F;
+        gradients[g] = (dt_cuda_gradient){from[g], to[g], lengths[g], g == 3};
+    }
+    const int64_t n_before = dt_emulator_n_launches();
+    DT_CHECK_INT(dt_cuda_gradients_store(NULL, DT_F16, gradients, N), 0);
+    DT_CHECK_INT(dt_emulator_n_launches() - n_before, 1);
+    check_guards();
+    for (int g = 0; g < N; g++) {
+        for (int64_t i = 0; i < lengths[g]; i++)
+            DT_REQUIRE(to[g][i] == (float)(i % 1000 + g) + (g == 3 ? 0.5F : 0.0F));
+        gpu->ops->free(gpu, from[g]), gpu->ops->free(gpu, to[g]);
     }
 }
 
@@ -324,6 +350,7 @@ static void a_tensor_without_elements_launches_nothing(void)
 
 static const dt_test tests[] = {
     DT_TEST(the_mirror_and_a_gradient_of_any_length_are_converted),
+    DT_TEST(one_launch_converts_all_gradients_of_its_table),
     DT_TEST(batchnorm_also_writes_scale_and_bias_in_16_bits),
     DT_TEST(a_channel_that_is_not_finite_sets_its_flag),
     DT_TEST(a_flag_makes_the_next_loss_nan),

@@ -253,15 +253,17 @@ static void averages_and_values_are_swapped(void)
 
 /* -- a backend's mirror ---------------------------------------------------------------------------------- */
 
-static const float *bound;
+static const float *bound, *bound_grads;
 static int n_bound, n_changed;
 
-static dt_status values_bind(dt_kernels *k, const float *values, int64_t n_elems, dt_error *e)
+static dt_status values_bind(dt_kernels *k, const float *values, const float *grads, int64_t n_elems,
+                             dt_error *e)
 {
     (void)k;
     (void)e;
     DT_CHECK((values != NULL) == (n_elems > 0));
     bound = values;
+    bound_grads = grads;
     n_bound++;
     return DT_OK;
 }
@@ -287,12 +289,13 @@ static void the_backend_is_notified_of_the_vector_and_of_its_changes(void)
     dt_net_vectors v;
     dt_net_get_vectors(net, &v);
     DT_CHECK(bound == v.values && n_bound == 1 && n_changed == 1); /* after the initialisation */
+    DT_CHECK(bound_grads == v.grads);
     DT_CHECK(dt_net_swap_ema(net, &err) == DT_OK && n_changed == 2);
     /* the optimizer has refreshed it */
     DT_CHECK(dt_net_weights_updated(net, &err) == DT_OK && n_changed == 2);
     DT_CHECK(dt_net_resize(net, 64, &err) == DT_OK && n_bound == 1);
     dt_net_destroy(net);
-    DT_CHECK(bound == NULL && n_bound == 2);
+    DT_CHECK(bound == NULL && bound_grads == NULL && n_bound == 2);
     net = create(&(dt_net_options){.batch = 1, .image_size = 32, .plan_only = true});
     dt_net_destroy(net);
     DT_CHECK_INT(n_bound, 2);

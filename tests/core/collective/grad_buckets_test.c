@@ -94,8 +94,11 @@ static void report_backwards(layout *l)
 {
     dt_error err = {0};
     dt_grad_buckets_begin(l->buckets);
-    for (int64_t i = l->n_parts - 1; i >= 0; i--)
+    for (int64_t i = l->n_parts - 1; i >= 0; i--) {
+        const int n_before = l->comm.n_starts, n_new = dt_grad_buckets_starts_sum(l->buckets, i) ? 1 : 0;
         DT_CHECK_INT(dt_grad_buckets_ready(l->buckets, i, &err), DT_OK);
+        DT_CHECK_INT(l->comm.n_starts, n_before + n_new);
+    }
 }
 
 /* The sums that were started cover every element once. */

@@ -123,6 +123,27 @@ static void each_part_of_the_estimate_has_its_figure(void)
     is_host = true;
 }
 
+/* On a GPU, of weights and, in training, of their gradients. */
+static void copies_in_16_bits_are_counted(void)
+{
+    dt_memory_query query = query_of(64);
+    dt_memory_estimate wide, half;
+    dt_kernels *halves = NULL;
+    DT_REQUIRE(dt_kernels_ref_create(host, DT_F16, &halves, &err) == DT_OK);
+    is_host = false;
+    for (int training = 0; training < 2; training++) {
+        query.training = training;
+        query.kernels = ref;
+        DT_REQUIRE(dt_memory_estimate_batch(&query, 4, &wide, &err) == DT_OK);
+        query.kernels = halves;
+        DT_REQUIRE(dt_memory_estimate_batch(&query, 4, &half, &err) == DT_OK);
+        const int64_t n_params = 11181642; /* of ResNet-18 with 10 classes */
+        DT_CHECK_INT(half.backend_bytes - wide.backend_bytes, n_params * (training ? 4 : 2));
+    }
+    is_host = true;
+    halves->ops->destroy(halves);
+}
+
 static void an_estimate_that_is_exactly_what_is_free_fits(void)
 {
     DT_CHECK(dt_memory_estimate_fits(&(dt_memory_estimate){.total_bytes = 100, .free_bytes = 100}));
@@ -214,6 +235,7 @@ static void ranks_of_a_host_share_its_memory_and_unknown_memory_fits_everything(
 static const dt_test tests[] = {
     DT_TEST(the_estimate_is_what_a_net_allocates),
     DT_TEST(each_part_of_the_estimate_has_its_figure),
+    DT_TEST(copies_in_16_bits_are_counted),
     DT_TEST(an_estimate_that_is_exactly_what_is_free_fits),
     DT_TEST(the_snapshot_of_a_checkpoint_is_counted),
     DT_TEST(estimating_allocates_no_device_memory),
