@@ -27,7 +27,8 @@ static void log_advice(const dt_session *s, const dt_config *c, int64_t n_classe
             "GPU idle; --batch auto takes what fits",
             (long long)c->batch);
     if (n_classes % PIECE != 0 && n_classes > MANY_CLASSES)
-        dt_log_info("%lld classes are no multiple of 8: the last layer takes slower kernels, which matters "
+        dt_log_info("the number of classes, %lld, is no multiple of 8: the last layer takes slower kernels, "
+                    "which matters "
                     "little beside the convolutions",
                     (long long)n_classes);
 }

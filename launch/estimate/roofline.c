@@ -248,8 +248,8 @@ static void add_step(const offline_run *r, dt_table *table)
     const dt_step_speeds speeds = dt_step_speeds_of(&r->gpu, c->precision);
     const dt_step_time time = dt_step_model(t, c->precision, &speeds);
     dt_table_add_pair(table, "a step enqueues",
-                      "%lld launches on one rank: %lld of own kernels, %lld of cuDNN's graphs (each counted "
-                      "once), %lld copies and fills",
+                      "%lld launches on one rank: own kernels %lld, cuDNN's graphs (each counted once) %lld, "
+                      "copies and fills %lld",
                       (long long)(t->n_kernels + t->n_graphs + t->n_copies), (long long)t->n_kernels,
                       (long long)t->n_graphs, (long long)t->n_copies);
     dt_table_add_pair(table, "estimated step",

@@ -145,7 +145,7 @@ static void sizes_that_tensor_cores_dislike_are_named_on_a_gpu(void)
 {
     static const char odd[] = "--batch 100 is no multiple of 8, in which tensor cores compute: 96 or 104 may",
                       small[] = "--batch 7: tensor cores compute in multiples of 8",
-                      classes[] = "1001 classes are no multiple of 8";
+                      classes[] = "the number of classes, 1001, is no multiple of 8: ";
     is_host = false;
     DT_CHECK_CONTAINS(advised(DT_F16, 100, 1000), odd);
     DT_CHECK_CONTAINS(advised(DT_TF32, 7, 1000), small);
