@@ -112,6 +112,16 @@ typedef struct dt_bn_backward {
     void *sums;                 /* bn_sums_bytes(c): overwritten */
 } dt_bn_backward;
 
+/* Backward of a residual join, relu(act(branch) + act(skip)): g = the gradient of its output where the sum of
+ * its inputs is above 0, else 0. The sum is computed as residual_forward computes it: from scale and bias of
+ * branch->x and skip_bn->x. */
+typedef struct dt_join_backward {
+    const dt_bn_backward *branch; /* without a relu; its sums are filled */
+    const dt_tensor *skip;        /* raw of the skip */
+    const dt_bn_backward
+        *skip_bn; /* of a normalised skip, without a relu, whose sums are filled; else NULL */
+} dt_join_backward;
+
 /* BatchNorm backward, second half: m = count,
  *   dgamma +=|= sums.dgamma, dbeta +=|= sums.dbeta,
  *   a = gamma * invstd, b = -a * invstd * sums.dgamma / m, c = -a * sums.dbeta / m - b * mean,
@@ -261,6 +271,12 @@ typedef struct dt_kernels_ops {
     dt_status (*conv_backward_data)(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
                                     const dt_tensor *add, const dt_bn_backward *bn, const dt_tensor *dx,
                                     dt_error *err);
+    /* dx = g of dt_join_backward for the gradient dgrad(dy, w) + add. For a convolution whose conv_fusions
+     * has DT_CONV_FUSE_BACKWARD_JOIN; NULL in backends that have none. dx overlaps no input. g is masked by
+     * the sum before it is rounded to the dtype of the join's output. */
+    dt_status (*conv_backward_data_join)(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
+                                         const dt_tensor *add, const dt_join_backward *join,
+                                         const dt_tensor *dx, dt_error *err);
     /* dw (= or +=) wgrad(act(x), dy). dw is float32. If it is in the vector of values_bind, then it is
      * complete after gradients_complete. */
     dt_status (*conv_backward_weights)(dt_kernels *k, dt_conv *conv, const dt_act *x, const dt_tensor *dy,

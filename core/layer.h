@@ -59,6 +59,9 @@ typedef struct dt_value {
     struct dt_value *branch, *skip;
     bool join_deferred;   /* the first reader computes the join in its forward, and the join itself nothing */
     bool join_grad_fused; /* the last reader in backward computes the join's backward, too */
+    /* The sum of the gradients of the readers that run before the last one in backward. The last one adds its
+     * own: its memory is grad's, or other memory if join_grad_fused. */
+    dt_tensor earlier_grad;
 } dt_value;
 
 /* The parameters of one pass through the net: one micro-batch, forward and backward. */
@@ -123,6 +126,12 @@ dt_status dt_builder_output_view(dt_net_builder *b, int which, dt_error *err);
 /* The gradient of input `which` and that of the output share their memory. Both have the same shape. */
 dt_status dt_builder_share_grad(dt_net_builder *b, int which, dt_error *err);
 
+/* This layer is the first reader of input `which`, the output of a join, and computes the join's backward
+ * with its own: it reads the input's earlier_grad, and writes the input's grad over raw, which nothing reads
+ * any more. The input must have another reader; n_readers counts them, those after this layer included. */
+void dt_builder_fuse_join_grad(dt_net_builder *b, int which);
+int dt_builder_n_readers(const dt_net_builder *b, int which);
+
 /* In evaluation the layer reads the value, too, though it is not one of its inputs: a join's input that the
  * join's reader reads. (In training every value keeps its memory until backward.) */
 void dt_builder_reads(dt_net_builder *b, const dt_value *value);
@@ -171,11 +180,13 @@ void *dt_builder_layer(dt_net_builder *b, size_t bytes);
 /* Whether the net is built for training; false: forward only. */
 bool dt_builder_training(const dt_net_builder *b);
 
-/* For the backward of a layer that reads `value`, before and after it writes value->grad. begin_grad: *add is
- * the gradient to add its own to, or NULL if this layer is the first to write it. *bn is the BatchNorm (and
- * ReLU) backward to apply to the sum, if this layer is the last to write it and the value has one; else NULL.
+/* For the backward of a layer that reads `value`, before and after it writes the value's gradient.
+ * begin_grad: *add is the gradient to add its own to, or NULL if this layer is the first to write it. *bn is
+ * the BatchNorm (and ReLU) backward to apply to the sum, if this layer is the last to write it and the value
+ * has one; else NULL. grad_target: where to write: value->grad, or earlier_grad before the last reader.
  * end_grad: `reduced` is whether the layer applied bn. */
 void dt_value_begin_grad(dt_value *value, const dt_tensor **add, const dt_bn_backward **bn);
+const dt_tensor *dt_value_grad_target(const dt_value *value);
 void dt_value_end_grad(dt_value *value, bool reduced);
 
 #endif

@@ -3,7 +3,8 @@
  * Forward:   y = relu(branch + skip); each input is plain or lazily normalised. Nothing is computed here if
  *            the first convolution that reads y computes the join as well (layers/conv.c)
  * Backward:  g = dy where y > 0, else 0. Both inputs have the gradient g, which is written over dy. The
- *            BatchNorm sums of normalised inputs are computed from g in the same pass. */
+ *            BatchNorm sums of normalised inputs are computed from g in the same pass. Nothing is computed
+ *            here if that convolution computes g and the sums with its own gradient (join_grad_fused) */
 #include "core/base/alloc.h"
 #include "core/layer.h"
 
@@ -41,16 +42,18 @@ static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer *
     return DT_OK;
 }
 
-/* The bytes of the mask that forward writes. A deferred join writes none. */
+/* The bytes of the mask that forward writes for residual_backward. A deferred join writes none. */
 static int64_t mask_bytes(const dt_layer *base)
 {
     const dt_value *y = base->output;
-    return y->join_deferred ? 0 : base->kernels->ops->residual_mask_bytes(base->kernels, &y->act.raw);
+    return y->join_deferred || y->join_grad_fused
+               ? 0
+               : base->kernels->ops->residual_mask_bytes(base->kernels, &y->act.raw);
 }
 
 static dt_status complete(dt_net_builder *b, dt_layer *base, dt_error *err)
 {
-    int64_t bytes = dt_builder_training(b) && !base->output->join_grad_fused ? mask_bytes(base) : 0;
+    int64_t bytes = dt_builder_training(b) ? mask_bytes(base) : 0;
     return bytes ? dt_builder_kept(b, bytes, &((add_layer *)base)->mask, err) : DT_OK;
 }
 
@@ -77,8 +80,9 @@ static dt_status backward(dt_layer *base, const dt_pass *pass, dt_error *err)
                            "%s: a residual join must be the last layer that reads its inputs", base->name);
     }
     const dt_value *y = base->output;
-    DT_TRY(k->ops->residual_backward(k, &y->grad, &y->act.raw, ((add_layer *)base)->mask, bn[0], bn[1],
-                                     &y->grad, err));
+    if (!y->join_grad_fused)
+        DT_TRY(k->ops->residual_backward(k, &y->grad, &y->act.raw, ((add_layer *)base)->mask, bn[0], bn[1],
+                                         &y->grad, err));
     for (int i = 0; i < 2; i++)
         dt_value_end_grad(base->inputs[i], bn[i] != NULL);
     return DT_OK;
@@ -92,6 +96,8 @@ static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
     const int64_t mask = mask_bytes(base);
     if (phase == DT_LAYER_FORWARD)
         return base->output->join_deferred ? 0 : 3 * y + mask;
+    if (base->output->join_grad_fused)
+        return 0;
     return 2 * y + (mask ? mask : y) + (base->inputs[0]->has_bn ? y : 0) + (base->inputs[1]->has_bn ? y : 0);
 }
 

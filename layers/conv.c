@@ -54,13 +54,16 @@ static void destroy(dt_layer *base)
     dt_free(layer);
 }
 
-/* The first reader of a residual join may compute it, if its branch ends in a BatchNorm without ReLU. */
-static dt_conv_input input_form(const dt_value *x)
+/* The first reader of a residual join may compute it, and its backward, if the branch ends in a BatchNorm
+ * without ReLU. For backward, the join is the only reader of its normalised inputs, whose sums are computed,
+ * and another reader of x has left the gradient to which this layer adds its own. */
+static dt_conv_input input_form(const dt_net_builder *b, const dt_value *x)
 {
     const dt_value *branch = x->branch, *skip = x->skip;
     if (x->has_bn)
         return DT_CONV_INPUT_LAZY;
-    if (!branch || x->n_consumers > 1 || !branch->has_bn || branch->act.relu || skip->act.relu)
+    if (!branch || x->n_consumers > 1 || !branch->has_bn || branch->act.relu || skip->act.relu ||
+        branch->n_consumers > 1 || (skip->has_bn && skip->n_consumers > 1) || dt_builder_n_readers(b, 0) < 2)
         return DT_CONV_INPUT_PLAIN;
     return skip->has_bn ? DT_CONV_INPUT_JOIN_LAZY : DT_CONV_INPUT_JOIN;
 }
@@ -91,13 +94,15 @@ static dt_status create(dt_net_builder *b, const dt_layer_spec *spec, dt_layer *
                                  .pad = spec->pad,
                                  .for_training = dt_builder_training(b),
                                  .reads_image = spec->inputs[0] == 0,
-                                 .input = input_form(layer->head.inputs[0])};
+                                 .input = input_form(b, layer->head.inputs[0])};
     layer->nth_reader = layer->head.inputs[0]->n_consumers;
     dt_status status = k->ops->conv_create(k, &layer->desc, &layer->conv, err);
     if (status == DT_OK) {
         layer->fusions = k->ops->conv_fusions(k, layer->conv);
         if (layer->fusions & DT_CONV_FUSE_JOIN)
             defer_join(b, layer->head.inputs[0]);
+        if (layer->fusions & DT_CONV_FUSE_BACKWARD_JOIN)
+            dt_builder_fuse_join_grad(b, 0);
         status = request_memory(b, layer, err);
     }
     if (status != DT_OK) {
@@ -141,6 +146,12 @@ static dt_status forward(dt_layer *base, const dt_pass *pass, dt_error *err)
     return DT_OK;
 }
 
+/* This layer is the first reader of a join, whose backward it computes. */
+static bool computes_join_backward(const conv_layer *layer)
+{
+    return layer->head.inputs[0]->join_grad_fused && layer->nth_reader == 1;
+}
+
 static dt_status backward_data(conv_layer *layer, dt_error *err)
 {
     dt_kernels *k = layer->head.kernels;
@@ -148,10 +159,19 @@ static dt_status backward_data(conv_layer *layer, dt_error *err)
     const dt_tensor *add = NULL;
     const dt_bn_backward *bn = NULL;
     dt_value_begin_grad(x, &add, &bn);
+    if (computes_join_backward(layer)) {
+        const dt_join_backward join = {.branch = &x->branch->bn,
+                                       .skip = &x->skip->act.raw,
+                                       .skip_bn = x->skip->has_bn ? &x->skip->bn : NULL};
+        DT_TRY(k->ops->conv_backward_data_join(k, layer->conv, &layer->head.output->grad, layer->w, add,
+                                               &join, &x->grad, err));
+        dt_value_end_grad(x, false);
+        return DT_OK;
+    }
     if (!(layer->fusions & DT_CONV_FUSE_BACKWARD_EPILOGUE))
         bn = NULL; /* grad_reduced stays false, so the BatchNorm reduces the gradient itself */
-    DT_TRY(k->ops->conv_backward_data(k, layer->conv, &layer->head.output->grad, layer->w, add, bn, &x->grad,
-                                      err));
+    DT_TRY(k->ops->conv_backward_data(k, layer->conv, &layer->head.output->grad, layer->w, add, bn,
+                                      dt_value_grad_target(x), err));
     dt_value_end_grad(x, bn != NULL);
     return DT_OK;
 }
@@ -187,8 +207,8 @@ static int64_t forward_macs(const dt_layer *base)
 
 /* Forward reads x and w and writes y; with the join that makes x, it reads the join's two inputs and writes
  * x. Backward reads x and dy for dw, and dy and w for dx. It also reads dx where an earlier reader of x has
- * written it, and x where it reduces the gradient of the BatchNorm before it. Operations
- * that are not fused add passes of their own. */
+ * written it, x where it reduces the gradient of the BatchNorm before it, and the join's two inputs where it
+ * computes the join's backward. Operations that are not fused add passes of their own. */
 static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
 {
     const conv_layer *layer = (const conv_layer *)base;
@@ -206,6 +226,8 @@ static int64_t traffic_bytes(const dt_layer *base, dt_layer_phase phase)
     int64_t bytes = x + y + dw + (is_lazy && !(layer->fusions & DT_CONV_FUSE_WEIGHTS_PROLOGUE) ? 2 * x : 0);
     if (layer->desc.reads_image)
         return bytes;
+    if (computes_join_backward(layer)) /* reads the earlier gradient and the join's inputs */
+        return bytes + y + w + 4 * x;
     bytes += y + w + x + (adds ? (layer->fusions & DT_CONV_FUSE_BACKWARD_ADD ? x : 3 * x) : 0);
     return bytes + (puts_bn ? (layer->fusions & DT_CONV_FUSE_BACKWARD_EPILOGUE ? x : 2 * x) : 0);
 }

@@ -116,6 +116,7 @@ EXTRA_DIST += layers/README.md
 
 # The part of the cuda backend that does not depend on CUDA.
 layers_SOURCES += layers/cuda/conv_cuda.c
+layers_SOURCES += layers/cuda/conv_join_backward_cuda.c
 layers_SOURCES += layers/cuda/conv_join_cuda.c
 layers_SOURCES += layers/cuda/conv_run_cuda.c
 layers_SOURCES += layers/cuda/conv_stem_cuda.c
@@ -129,6 +130,8 @@ layers_SOURCES += layers/cuda/graph_conv.c
 layers_SOURCES += layers/cuda/graph_conv.h
 layers_SOURCES += layers/cuda/graph_residual.c
 layers_SOURCES += layers/cuda/graph_residual.h
+layers_SOURCES += layers/cuda/graph_residual_backward.c
+layers_SOURCES += layers/cuda/graph_residual_backward.h
 layers_SOURCES += layers/cuda/graph_sample.c
 layers_SOURCES += layers/cuda/graph_sample.h
 layers_SOURCES += layers/cuda/half_scales_cuda.c

@@ -28,6 +28,8 @@ typedef struct shapes {
     int n_norms;
     join_shape joins[MAX_SHAPES];
     int n_joins;
+    dt_conv_desc readers[MAX_SHAPES]; /* the first convolution that reads a join's output */
+    int n_readers;
     dt_kit_shape stem;                 /* what max pooling reads */
     dt_kit_shape features[MAX_SHAPES]; /* what average pooling reads */
     int n_features;
@@ -54,12 +56,10 @@ static void add_once(void *array, int *n, const void *item, size_t item_bytes)
     memcpy(items + (size_t)(*n)++ * item_bytes, item, item_bytes);
 }
 
-/* Add a convolution and the BatchNorm after it; *at becomes the shape of their output. */
-static void walk_conv(shapes *s, dt_kit_shape *at, int64_t k, int64_t window, int64_t stride,
-                      bool reads_image)
+static dt_conv_desc conv_of(const shapes *s, const dt_kit_shape *at, int64_t k, int64_t window,
+                            int64_t stride, bool reads_image)
 {
     dt_conv_desc desc;
-    int64_t pad = window / 2;
     memset(&desc, 0, sizeof desc); /* padding bytes too: add_once compares memory */
     desc.n = s->n;
     desc.c = at->c;
@@ -69,17 +69,27 @@ static void walk_conv(shapes *s, dt_kit_shape *at, int64_t k, int64_t window, in
     desc.r = window;
     desc.s = window;
     desc.stride = stride;
-    desc.pad = pad;
+    desc.pad = window / 2;
     desc.for_training = true;
     desc.reads_image = reads_image;
+    return desc;
+}
+
+/* Add a convolution and the BatchNorm after it; *at becomes the shape of their output. */
+static void walk_conv(shapes *s, dt_kit_shape *at, int64_t k, int64_t window, int64_t stride,
+                      bool reads_image)
+{
+    dt_conv_desc desc = conv_of(s, at, k, window, stride, reads_image);
     add_once(s->convs, &s->n_convs, &desc, sizeof desc);
-    *at = (dt_kit_shape){k, out_size(at->h, window, stride, pad), out_size(at->w, window, stride, pad)};
+    *at = (dt_kit_shape){k, out_size(at->h, window, stride, desc.pad),
+                         out_size(at->w, window, stride, desc.pad)};
     add_once(s->norms, &s->n_norms, at, sizeof *at);
 }
 
 static void walk_block(shapes *s, dt_kit_shape *at, int64_t width, int64_t stride, bool bottleneck)
 {
     dt_kit_shape skip = *at;
+    dt_conv_desc first = conv_of(s, at, width, bottleneck ? 1 : 3, bottleneck ? 1 : stride, false);
     int64_t out_channels = bottleneck ? 4 * width : width;
     if (bottleneck) {
         walk_conv(s, at, width, 1, 1, false);
@@ -89,6 +99,8 @@ static void walk_block(shapes *s, dt_kit_shape *at, int64_t width, int64_t strid
         walk_conv(s, at, width, 3, stride, false);
         walk_conv(s, at, width, 3, 1, false);
     }
+    if (s->n_joins > 0) /* the first block reads the stem's pooling */
+        add_once(s->readers, &s->n_readers, &first, sizeof first);
     join_shape join;
     memset(&join, 0, sizeof join);
     join.shape = *at;
@@ -120,6 +132,10 @@ static void run_all(dt_kit *kit, const shapes *s, int64_t image_size)
     }
     for (int i = 0; i < s->n_convs; i++)
         dt_kit_conv_cases(kit, &s->convs[i]);
+    for (int i = 0; i < s->n_readers; i++) {
+        dt_kit_join_cases(kit, &s->readers[i]);
+        dt_kit_join_forward_cases(kit, &s->readers[i]);
+    }
     for (int i = 0; i < s->n_joins; i++)
         dt_kit_residual_cases(kit, s->n, &s->joins[i].shape, s->joins[i].projected);
     dt_kit_max_pool_cases(kit, s->n, &s->stem, &stem_pool);

@@ -8,16 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A convolution that exists on both sides; conv_close destroys it. */
-typedef struct conv_pair {
-    dt_conv_desc desc;
-    dt_conv *conv[DT_KIT_SIDES];
-    dt_kit_buffer *w, *dw;
-    float *oihw; /* the values in w */
-} conv_pair;
-
 typedef struct conv_case {
-    conv_pair pair;
+    dt_kit_conv pair;
     dt_kit_act x;
     dt_kit_tensor y, dy, dx, add;
     bool has_add, accumulate;
@@ -29,114 +21,6 @@ typedef struct conv_case {
     dt_kit_buffer *gamma, *beta, *mean, *invstd, *scale, *bias, *stat_mean, *stat_var;
     dt_kit_bn_gradient gradient; /* of backward_data with bn */
 } conv_case;
-
-static void shape_text(const dt_conv_desc *d, char *text, size_t n_bytes)
-{
-    snprintf(text, n_bytes,
-             "n%" PRId64 " c%" PRId64 " h%" PRId64 " w%" PRId64 " k%" PRId64 " r%" PRId64 " s%" PRId64
-             " stride%" PRId64 " pad%" PRId64,
-             d->n, d->c, d->h, d->w, d->k, d->r, d->s, d->stride, d->pad);
-}
-
-static conv_pair conv_open(dt_kit *kit, const dt_conv_desc *desc)
-{
-    conv_pair pair = {.desc = *desc};
-    for (int side = 0; side < DT_KIT_SIDES && !dt_kit_failed(kit); side++) {
-        dt_kernels *k = kit->side[side];
-        dt_error err = {0};
-        if (k->ops->conv_create(k, desc, &pair.conv[side], &err) != DT_OK)
-            dt_kit_fail(kit, "%s: conv_create: %s", k->ops->name, err.message);
-    }
-    return pair;
-}
-
-static void conv_close(dt_kit *kit, conv_pair *pair)
-{
-    for (int side = 0; side < DT_KIT_SIDES; side++)
-        if (pair->conv[side] != NULL)
-            kit->side[side]->ops->conv_destroy(kit->side[side], pair->conv[side]);
-}
-
-/* FP16, BF16 and TF32 backends round weights. Round them here first, so that only the arithmetic is
- * compared. */
-static void round_to_bf16(float *values, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof bits);
-        bits &= 0xFFFF0000U;
-        memcpy(&values[i], &bits, sizeof bits);
-    }
-}
-
-/* Random weights of He's variance, so that outputs have the size of inputs. */
-static float *random_weights(dt_kit *kit, const dt_conv_desc *d)
-{
-    int64_t n = d->k * d->c * d->r * d->s;
-    float bound = sqrtf(6.0F / (float)(d->c * d->r * d->s));
-    float *oihw = dt_kit_random(kit, n, -bound, bound);
-    if (kit->side[DT_KIT_CANDIDATE]->dtype != DT_F32)
-        round_to_bf16(oihw, n);
-    return oihw;
-}
-
-static dt_kit_buffer *weights_buffer(dt_kit *kit, const conv_pair *pair, dt_kit_role role, const float *oihw)
-{
-    int64_t n_bytes[DT_KIT_SIDES];
-    for (int side = 0; side < DT_KIT_SIDES; side++)
-        n_bytes[side] = kit->side[side]->ops->conv_weights_elems(kit->side[side], pair->conv[side]) *
-                        (int64_t)sizeof(float);
-    dt_kit_buffer *buffer = dt_kit_opaque(kit, n_bytes);
-    buffer->role = role;
-    for (int side = 0; side < DT_KIT_SIDES && oihw != NULL; side++) {
-        dt_kernels *k = kit->side[side];
-        dt_error err = {0};
-        float *own = dt_kit_array(kit, n_bytes[side], 1); /* zeros */
-        dt_weights_order order;
-        k->ops->conv_weights_order(k, pair->conv[side], &order);
-        dt_weights_from_canonical(&order, oihw, own);
-        if (k->device->ops->copy(k->device, buffer->data[side], own, n_bytes[side], DT_COPY_TO_DEVICE, NULL,
-                                 &err) != DT_OK ||
-            k->device->ops->stream_wait(k->device, NULL, &err) != DT_OK)
-            dt_kit_fail(kit, "%s: copy: %s", k->ops->name, err.message);
-    }
-    dt_kit_remember(kit, buffer);
-    return buffer;
-}
-
-static void add_weights(dt_kit *kit, conv_pair *pair)
-{
-    pair->oihw = random_weights(kit, &pair->desc);
-    pair->w = weights_buffer(kit, pair, DT_KIT_IN, pair->oihw);
-    for (int side = 0; side < DT_KIT_SIDES; side++) {
-        dt_kernels *k = kit->side[side];
-        dt_error err = {0};
-        if (k->ops->conv_weights_changed(k, pair->conv[side], pair->w->data[side], &err) != DT_OK)
-            dt_kit_fail(kit, "%s: conv_weights_changed: %s", k->ops->name, err.message);
-    }
-}
-
-/* Compare weights or their gradients. Padding must be zero; a value that is not finite shows an element that
- * was left out. */
-static void expect_weights(dt_kit *kit, const char *what, const conv_pair *pair, const dt_kit_buffer *buffer)
-{
-    int64_t n = pair->desc.k * pair->desc.c * pair->desc.r * pair->desc.s;
-    float *oihw[DT_KIT_SIDES];
-    for (int side = 0; side < DT_KIT_SIDES && !dt_kit_failed(kit); side++) {
-        dt_kernels *k = kit->side[side];
-        const float *own = dt_kit_download(kit, buffer, side);
-        dt_weights_order order;
-        oihw[side] = dt_kit_array(kit, n, sizeof(float));
-        k->ops->conv_weights_order(k, pair->conv[side], &order);
-        dt_weights_to_canonical(&order, own, oihw[side]);
-        for (int64_t i = 0; i < buffer->bytes[side] / (int64_t)sizeof(float); i++)
-            if (!isfinite(own[i]))
-                dt_kit_fail(kit, "%s: %s[%lld] in its own order was not written", k->ops->name, what,
-                            (long long)i);
-    }
-    if (!dt_kit_failed(kit))
-        dt_kit_expect(kit, what, oihw[DT_KIT_CANDIDATE], oihw[DT_KIT_REFERENCE], n, 0);
-}
 
 /* -- forward --------------------------------------------------------------------------------------------- */
 
@@ -178,9 +62,9 @@ static void add_sums(dt_kit *kit, conv_case *a)
 
 static void forward_case(dt_kit *kit, const dt_conv_desc *desc, bool lazy, bool sums)
 {
-    conv_case a = {.pair = conv_open(kit, desc)};
+    conv_case a = {.pair = dt_kit_conv_open(kit, desc)};
     if (!dt_kit_failed(kit)) {
-        add_weights(kit, &a.pair);
+        dt_kit_conv_add_weights(kit, &a.pair);
         a.x = dt_kit_act_in(kit, desc->n, desc->c, desc->h, desc->w,
                             lazy ? DT_KIT_NORMALISED_RELU : DT_KIT_PLAIN);
         a.y = dt_kit_tensor_out(kit, desc->n, desc->k, dt_conv_out_h(desc), dt_conv_out_w(desc));
@@ -197,7 +81,7 @@ static void forward_case(dt_kit *kit, const dt_conv_desc *desc, bool lazy, bool 
         dt_kit_expect_floats(kit, "stat_mean", a.stat_mean, desc->k, 0.5);
         dt_kit_expect_floats(kit, "stat_var", a.stat_var, desc->k, 0);
     }
-    conv_close(kit, &a.pair);
+    dt_kit_conv_close(kit, &a.pair);
     dt_kit_end(kit);
 }
 
@@ -230,11 +114,11 @@ typedef enum epilogue_kind { NO_BN, BN, BN_RELU } epilogue_kind;
 
 static void backward_data_case(dt_kit *kit, const dt_conv_desc *desc, add_kind add, epilogue_kind epilogue)
 {
-    conv_case a = {.pair = conv_open(kit, desc), .has_add = add != NO_ADD};
+    conv_case a = {.pair = dt_kit_conv_open(kit, desc), .has_add = add != NO_ADD};
     int64_t n_in = desc->n * desc->c * desc->h * desc->w;
     int64_t p = dt_conv_out_h(desc), q = dt_conv_out_w(desc);
     if (!dt_kit_failed(kit)) {
-        add_weights(kit, &a.pair);
+        dt_kit_conv_add_weights(kit, &a.pair);
         a.dy = dt_kit_tensor_in(kit, desc->n, desc->k, p, q,
                                 dt_kit_random(kit, desc->n * desc->k * p * q, -1, 1));
         if (add == ADD)
@@ -252,7 +136,7 @@ static void backward_data_case(dt_kit *kit, const dt_conv_desc *desc, add_kind a
     }
     if (epilogue != NO_BN && !dt_kit_failed(kit))
         dt_kit_expect_bn_gradient(kit, &a.gradient);
-    conv_close(kit, &a.pair);
+    dt_kit_conv_close(kit, &a.pair);
     dt_kit_end(kit);
 }
 
@@ -267,7 +151,7 @@ static dt_status backward_weights_call(dt_kernels *k, int side, void *arg, dt_er
 
 static void backward_weights_case(dt_kit *kit, const dt_conv_desc *desc, bool lazy, bool accumulate)
 {
-    conv_case a = {.pair = conv_open(kit, desc), .accumulate = accumulate};
+    conv_case a = {.pair = dt_kit_conv_open(kit, desc), .accumulate = accumulate};
     int64_t p = dt_conv_out_h(desc), q = dt_conv_out_w(desc);
     if (!dt_kit_failed(kit)) {
         a.x = dt_kit_act_in(kit, desc->n, desc->c, desc->h, desc->w,
@@ -278,11 +162,11 @@ static void backward_weights_case(dt_kit *kit, const dt_conv_desc *desc, bool la
         float size = sqrtf((float)(desc->n * p * q));
         const float *before =
             accumulate ? dt_kit_random(kit, desc->k * desc->c * desc->r * desc->s, -size, size) : NULL;
-        a.pair.dw = weights_buffer(kit, &a.pair, accumulate ? DT_KIT_INOUT : DT_KIT_OUT, before);
+        a.pair.dw = dt_kit_conv_weights(kit, &a.pair, accumulate ? DT_KIT_INOUT : DT_KIT_OUT, before);
         dt_kit_execute(kit, backward_weights_call, &a);
-        expect_weights(kit, "dw", &a.pair, a.pair.dw);
+        dt_kit_conv_expect_weights(kit, "dw", &a.pair, a.pair.dw);
     }
-    conv_close(kit, &a.pair);
+    dt_kit_conv_close(kit, &a.pair);
     dt_kit_end(kit);
 }
 
@@ -292,19 +176,19 @@ static void backward_weights_case(dt_kit *kit, const dt_conv_desc *desc, bool la
  * images. */
 static void weights_case(dt_kit *kit, const dt_conv_desc *desc)
 {
-    conv_pair pair = conv_open(kit, desc);
+    dt_kit_conv pair = dt_kit_conv_open(kit, desc);
     dt_conv_desc other_desc = *desc;
     other_desc.n += 1;
     other_desc.h += 8;
     other_desc.w += 8;
-    conv_pair other = conv_open(kit, &other_desc);
+    dt_kit_conv other = dt_kit_conv_open(kit, &other_desc);
     int64_t n = desc->k * desc->c * desc->r * desc->s;
     if (!dt_kit_failed(kit)) {
         dt_kernels *k = kit->side[DT_KIT_CANDIDATE];
         float *back = dt_kit_array(kit, n, sizeof *back);
         dt_weights_order order;
-        add_weights(kit, &pair);
-        expect_weights(kit, "w", &pair, pair.w);
+        dt_kit_conv_add_weights(kit, &pair);
+        dt_kit_conv_expect_weights(kit, "w", &pair, pair.w);
         if (k->ops->conv_weights_elems(k, pair.conv[0]) != k->ops->conv_weights_elems(k, other.conv[0]))
             dt_kit_fail(kit, "the number of elements depends on n, h or w");
         k->ops->conv_weights_order(k, other.conv[0], &order);
@@ -312,24 +196,12 @@ static void weights_case(dt_kit *kit, const dt_conv_desc *desc)
         if (!dt_kit_failed(kit) && memcmp(back, pair.oihw, (size_t)n * sizeof *back) != 0)
             dt_kit_fail(kit, "weights are in another order for other n, h and w, or come back changed");
     }
-    conv_close(kit, &pair);
-    conv_close(kit, &other);
+    dt_kit_conv_close(kit, &pair);
+    dt_kit_conv_close(kit, &other);
     dt_kit_end(kit);
 }
 
 /* -- all of it ------------------------------------------------------------------------------------------- */
-
-static unsigned fusions_of(dt_kit *kit, const dt_conv_desc *desc)
-{
-    dt_kernels *k = kit->side[DT_KIT_CANDIDATE];
-    dt_conv *conv = NULL;
-    dt_error err = {0};
-    if (k->ops->conv_create(k, desc, &conv, &err) != DT_OK)
-        return 0; /* conv_forward's case reports the error */
-    unsigned fusions = k->ops->conv_fusions(k, conv);
-    k->ops->conv_destroy(k, conv);
-    return fusions;
-}
 
 static void forward_cases(dt_kit *kit, const dt_conv_desc *desc, unsigned fusions, const char *shape)
 {
@@ -346,8 +218,9 @@ static void forward_cases(dt_kit *kit, const dt_conv_desc *desc, unsigned fusion
     if (lazy && sums && dt_kit_begin(kit, "conv_forward %s lazy sums", shape))
         forward_case(kit, desc, true, true);
     if (dt_kit_begin(kit, "conv_forward %s inference", shape))
-        forward_case(kit, &inference,
-                     (fusions_of(kit, &inference) & DT_CONV_FUSE_PROLOGUE) != 0 && !desc->reads_image, false);
+        forward_case(
+            kit, &inference,
+            (dt_kit_conv_fusions(kit, &inference) & DT_CONV_FUSE_PROLOGUE) != 0 && !desc->reads_image, false);
 }
 
 static void backward_data_cases(dt_kit *kit, const dt_conv_desc *desc, unsigned fusions, const char *shape)
@@ -376,8 +249,8 @@ static void backward_weights_cases(dt_kit *kit, const dt_conv_desc *desc, unsign
 void dt_kit_conv_cases(dt_kit *kit, const dt_conv_desc *desc)
 {
     char shape[160];
-    unsigned fusions = fusions_of(kit, desc);
-    shape_text(desc, shape, sizeof shape);
+    unsigned fusions = dt_kit_conv_fusions(kit, desc);
+    dt_kit_conv_text(desc, shape, sizeof shape);
     if (dt_kit_begin(kit, "conv_weights %s", shape))
         weights_case(kit, desc);
     forward_cases(kit, desc, fusions, shape);

@@ -306,24 +306,6 @@ static dt_status join_backward_call(dt_kernels *k, int side, void *arg, dt_error
     return DT_OK;
 }
 
-/* Choose the branch's values, and move them where the sum would be near zero. The values are those before
- * rounding to the dtype; the margin is larger than that rounding. */
-static dt_kit_act branch_away_from_kink(dt_kit *kit, int64_t n, const dt_kit_shape *s,
-                                        const float *skip_values)
-{
-    int64_t n_pixels = s->h * s->w;
-    float *raw = dt_kit_random(kit, n * s->c * n_pixels, -1.5F, 1.5F);
-    float *scale = dt_kit_random(kit, s->c, 0.5F, 1.5F);
-    float *bias = dt_kit_random(kit, s->c, -0.5F, 0.5F);
-    for (int64_t i = 0; i < n * s->c * n_pixels; i++) {
-        int64_t c = i / n_pixels % s->c;
-        float sum = scale[c] * raw[i] + bias[c] + skip_values[i];
-        if (fabsf(sum) < 0.05F)
-            raw[i] += (sum < 0 ? -0.1F : 0.1F) / scale[c];
-    }
-    return dt_kit_act_from(kit, n, s->c, s->h, s->w, raw, scale, bias, false);
-}
-
 /* The output and the mask, which is in each backend's own format. */
 static join_case join_outputs(dt_kit *kit, int64_t n, const dt_kit_shape *s, join_case a)
 {
@@ -338,15 +320,7 @@ static join_case join_outputs(dt_kit *kit, int64_t n, const dt_kit_shape *s, joi
 static join_case join_open(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool skip_is_lazy)
 {
     join_case a = {0};
-    int64_t n_pixels = s->h * s->w;
-    float *skip = dt_kit_random(kit, n * s->c * n_pixels, -1.5F, 1.5F);
-    float *scale = dt_kit_random(kit, s->c, 0.5F, 1.5F);
-    float *bias = dt_kit_random(kit, s->c, -0.5F, 0.5F);
-    a.skip = dt_kit_act_from(kit, n, s->c, s->h, s->w, skip, skip_is_lazy ? scale : NULL,
-                             skip_is_lazy ? bias : NULL, false);
-    for (int64_t i = 0; skip_is_lazy && i < n * s->c * n_pixels; i++)
-        skip[i] = scale[i / n_pixels % s->c] * skip[i] + bias[i / n_pixels % s->c];
-    a.branch = branch_away_from_kink(kit, n, s, skip);
+    dt_kit_join_inputs(kit, n, s, skip_is_lazy, &a.branch, &a.skip);
     return join_outputs(kit, n, s, a);
 }
 

@@ -64,6 +64,10 @@ typedef enum dt_kit_normalisation {
     DT_KIT_NORMALISED_RELU
 } dt_kit_normalisation;
 
+typedef struct dt_kit_shape {
+    int64_t c, h, w;
+} dt_kit_shape;
+
 enum { DT_KIT_MAX_BUFFERS = 40, DT_KIT_MAX_ARRAYS = 128 };
 
 typedef struct dt_kit {
@@ -144,6 +148,30 @@ dt_status dt_kit_bn_apply(dt_kernels *k, int side, const dt_kit_bn_gradient *g, 
 /* Compare dgamma, dbeta, the coefficients and dy. */
 void dt_kit_expect_bn_gradient(dt_kit *kit, const dt_kit_bn_gradient *g);
 
+/* The inputs of a residual join: a normalised branch, and a skip that is plain or normalised; both without a
+ * relu. No sum of the two is near relu's kink. */
+void dt_kit_join_inputs(dt_kit *kit, int64_t n, const dt_kit_shape *shape, bool skip_is_lazy,
+                        dt_kit_act *branch, dt_kit_act *skip);
+
+/* A convolution that exists on both sides (backend_kit_conv.c); close destroys it. add_weights: those in
+ * oihw, or random ones of He's variance. weights: a buffer for weights or their gradients, with the canonical
+ * values `oihw` (NULL: NaN). expect_weights compares two such; padding must be zero, and a value that is not
+ * finite shows an element that was left out. */
+typedef struct dt_kit_conv {
+    dt_conv_desc desc;
+    dt_conv *conv[DT_KIT_SIDES];
+    dt_kit_buffer *w, *dw;
+    float *oihw; /* the values in w */
+} dt_kit_conv;
+void dt_kit_conv_text(const dt_conv_desc *desc, char *text, size_t n_bytes); /* for the names of cases */
+unsigned dt_kit_conv_fusions(dt_kit *kit, const dt_conv_desc *desc);         /* the candidate's */
+dt_kit_conv dt_kit_conv_open(dt_kit *kit, const dt_conv_desc *desc);
+void dt_kit_conv_close(dt_kit *kit, dt_kit_conv *pair);
+void dt_kit_conv_add_weights(dt_kit *kit, dt_kit_conv *pair);
+dt_kit_buffer *dt_kit_conv_weights(dt_kit *kit, const dt_kit_conv *pair, dt_kit_role role, const float *oihw);
+void dt_kit_conv_expect_weights(dt_kit *kit, const char *what, const dt_kit_conv *pair,
+                                const dt_kit_buffer *buffer);
+
 /* Make the call: once on the reference; twice on the candidate, from the same state, with the same bits
  * required. Then check guard bands and inputs. */
 typedef dt_status dt_kit_call(dt_kernels *k, int side, void *arg, dt_error *err);
@@ -167,11 +195,9 @@ void *dt_kit_download(dt_kit *kit, const dt_kit_buffer *buffer, int side);
                                        : (kernels)->ops->operation((kernels), __VA_ARGS__))
 
 /* The groups of cases; backend_cases.c runs them all. `n` images. */
-typedef struct dt_kit_shape {
-    int64_t c, h, w;
-} dt_kit_shape;
-
 void dt_kit_conv_cases(dt_kit *kit, const dt_conv_desc *desc);                  /* backend_cases_conv.c */
+void dt_kit_join_cases(dt_kit *kit, const dt_conv_desc *desc);                  /* backend_cases_join.c */
+void dt_kit_join_forward_cases(dt_kit *kit, const dt_conv_desc *desc);          /* ..._join_forward.c */
 void dt_kit_batchnorm_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape); /* backend_cases_norm.c */
 void dt_kit_residual_cases(dt_kit *kit, int64_t n, const dt_kit_shape *shape,
                            bool skip_is_lazy);                               /* backend_cases_norm.c */

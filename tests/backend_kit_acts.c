@@ -169,3 +169,37 @@ void dt_kit_expect_bn_gradient(dt_kit *kit, const dt_kit_bn_gradient *g)
     dt_kit_expect_tensor(kit, "dy", &g->dy);
     kit->tolerance = tolerance;
 }
+
+/* -- residual joins -------------------------------------------------------------------------------------- */
+
+/* Choose the branch's values, and move them where the sum would be near zero. The values are those before
+ * rounding to the dtype; the margin is larger than that rounding. */
+static dt_kit_act branch_away_from_kink(dt_kit *kit, int64_t n, const dt_kit_shape *s,
+                                        const float *skip_values)
+{
+    int64_t n_pixels = s->h * s->w;
+    float *raw = dt_kit_random(kit, n * s->c * n_pixels, -1.5F, 1.5F);
+    float *scale = dt_kit_random(kit, s->c, 0.5F, 1.5F);
+    float *bias = dt_kit_random(kit, s->c, -0.5F, 0.5F);
+    for (int64_t i = 0; i < n * s->c * n_pixels; i++) {
+        int64_t c = i / n_pixels % s->c;
+        float sum = scale[c] * raw[i] + bias[c] + skip_values[i];
+        if (fabsf(sum) < 0.05F)
+            raw[i] += (sum < 0 ? -0.1F : 0.1F) / scale[c];
+    }
+    return dt_kit_act_from(kit, n, s->c, s->h, s->w, raw, scale, bias, false);
+}
+
+void dt_kit_join_inputs(dt_kit *kit, int64_t n, const dt_kit_shape *s, bool skip_is_lazy, dt_kit_act *branch,
+                        dt_kit_act *skip)
+{
+    int64_t n_pixels = s->h * s->w;
+    float *values = dt_kit_random(kit, n * s->c * n_pixels, -1.5F, 1.5F);
+    float *scale = dt_kit_random(kit, s->c, 0.5F, 1.5F);
+    float *bias = dt_kit_random(kit, s->c, -0.5F, 0.5F);
+    *skip = dt_kit_act_from(kit, n, s->c, s->h, s->w, values, skip_is_lazy ? scale : NULL,
+                            skip_is_lazy ? bias : NULL, false);
+    for (int64_t i = 0; skip_is_lazy && i < n * s->c * n_pixels; i++)
+        values[i] = scale[i / n_pixels % s->c] * values[i] + bias[i / n_pixels % s->c];
+    *branch = branch_away_from_kink(kit, n, s, values);
+}

@@ -1,6 +1,7 @@
 #include "tests/resnet_convs.h"
 
 #include "layers/cuda/graph_residual.h"
+#include "layers/cuda/graph_residual_backward.h"
 
 #include <string.h>
 
@@ -94,6 +95,10 @@ void dt_conv_graph(const dt_conv_desc *d, dt_dtype dtype, dt_conv_graph_kind kin
     case DT_CONV_GRAPH_DATA_BN:
         dt_graph_conv_backward_data_bn(d, dtype, g);
         break;
+    case DT_CONV_GRAPH_DATA_JOIN:
+    case DT_CONV_GRAPH_DATA_JOIN_LAZY:
+        dt_graph_conv_backward_data_join(d, dtype, kind == DT_CONV_GRAPH_DATA_JOIN_LAZY, g);
+        break;
     case DT_CONV_GRAPH_WEIGHTS:
         dt_graph_conv_backward_weights(d, dtype, false, g);
         break;
@@ -116,6 +121,8 @@ const char *dt_conv_graph_name(dt_conv_graph_kind kind)
                                         "dgrad",
                                         "dgrad+=",
                                         "dgrad+drelu+dbn",
+                                        "dgrad+add+drelu+dbn",
+                                        "dgrad+add+drelu+2dbn",
                                         "wgrad",
                                         "bnrelu+wgrad"};
     return names[kind];

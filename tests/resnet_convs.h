@@ -17,6 +17,8 @@ typedef enum dt_conv_graph_kind {
     DT_CONV_GRAPH_DATA,
     DT_CONV_GRAPH_DATA_ADD,
     DT_CONV_GRAPH_DATA_BN,
+    DT_CONV_GRAPH_DATA_JOIN,      /* the skip is plain */
+    DT_CONV_GRAPH_DATA_JOIN_LAZY, /* the skip is normalised */
     DT_CONV_GRAPH_WEIGHTS,
     DT_CONV_GRAPH_PROLOGUE_WEIGHTS,
     DT_CONV_N_GRAPHS

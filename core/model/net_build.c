@@ -134,6 +134,22 @@ dt_status dt_builder_output_view(dt_net_builder *b, int which, dt_error *err)
     return DT_OK;
 }
 
+void dt_builder_fuse_join_grad(dt_net_builder *b, int which)
+{
+    int input = b->spec->inputs[which];
+    b->net->values[input].join_grad_fused = true;
+    b->net->value_plans[input].fused_at = b->layer;
+}
+
+int dt_builder_n_readers(const dt_net_builder *b, int which)
+{
+    int n = 0;
+    for (int64_t i = 0; i < b->net->n_layers; i++)
+        for (int k = 0; k < b->net->specs[i].n_inputs; k++)
+            n += b->net->specs[i].inputs[k] == b->spec->inputs[which];
+    return n;
+}
+
 void dt_builder_reads(dt_net_builder *b, const dt_value *value)
 {
     dt_value_plan *plan = &b->net->value_plans[value - b->net->values];
@@ -157,7 +173,10 @@ dt_status dt_builder_share_grad(dt_net_builder *b, int which, dt_error *err)
         return dt_fail(err, DT_ERR_INTERNAL,
                        "%s: input %d has another shape than the output: they cannot share a gradient",
                        b->spec->name, which);
-    net->value_plans[grad_root(net, b->spec->inputs[which])].grad_of = grad_root(net, b->layer + 1);
+    if (net->values[b->spec->inputs[which]].join_grad_fused)
+        net->value_plans[b->spec->inputs[which]].earlier_grad_of = b->layer + 1;
+    else
+        net->value_plans[grad_root(net, b->spec->inputs[which])].grad_of = grad_root(net, b->layer + 1);
     return DT_OK;
 }
 
@@ -182,8 +201,13 @@ bool dt_builder_training(const dt_net_builder *b)
 
 void dt_value_begin_grad(dt_value *value, const dt_tensor **add, const dt_bn_backward **bn)
 {
-    *add = value->n_pending < value->n_consumers ? &value->grad : NULL;
+    *add = value->n_pending < value->n_consumers ? &value->earlier_grad : NULL;
     *bn = value->n_pending == 1 && value->has_bn ? &value->bn : NULL;
+}
+
+const dt_tensor *dt_value_grad_target(const dt_value *value)
+{
+    return value->n_pending > 1 ? &value->earlier_grad : &value->grad;
 }
 
 void dt_value_end_grad(dt_value *value, bool reduced)
@@ -221,8 +245,11 @@ static dt_status check_spec(const dt_net *net, int64_t layer, const dt_layer_spe
 dt_status dt_net_build_layers(dt_net *net, dt_error *err)
 {
     for (int64_t i = 0; i <= net->n_layers; i++)
-        net->value_plans[i] = (dt_value_plan){
-            .raw_of = i == 0 ? 0 : -1, .grad_of = i, .producer = i - 1, .last_consumer = i - 1};
+        net->value_plans[i] = (dt_value_plan){.raw_of = i == 0 ? 0 : -1,
+                                              .grad_of = i,
+                                              .producer = i - 1,
+                                              .last_consumer = i - 1,
+                                              .earlier_grad_of = -1};
     net->values[0].act.raw = (dt_tensor){.dtype = net->kernels->dtype,
                                          .n = net->options.batch,
                                          .c = 3,
@@ -248,7 +275,36 @@ dt_status dt_net_build_layers(dt_net *net, dt_error *err)
     return DT_OK;
 }
 
-/* A block for each value with a raw of its own; it lives as long as any value that shares it. */
+static int64_t raw_bytes(const dt_net *net, int64_t v)
+{
+    const dt_tensor *t = &net->values[v].act.raw;
+    return net->kernels->ops->tensor_bytes(net->kernels, t->n, t->c, t->h, t->w);
+}
+
+static bool has_own_grad(const dt_net *net, int64_t v)
+{
+    return v > 0 && net->value_plans[v].raw_of >= 0 && !net->value_plans[v].grad_over_raw;
+}
+
+/* The last tick at which a gradient is read that shares its memory with value `root`'s. */
+static int64_t last_grad_tick(const dt_net *net, int64_t root)
+{
+    int64_t last = 0;
+    for (int64_t v = 1; v <= net->n_layers; v++) {
+        const dt_value_plan *plan = &net->value_plans[v];
+        int64_t end = 0;
+        if (has_own_grad(net, v) && grad_root(net, v) == root)
+            end = backward_tick(net, plan->producer);
+        if (plan->earlier_grad_of >= 0 && grad_root(net, plan->earlier_grad_of) == root &&
+            backward_tick(net, plan->fused_at) > end)
+            end = backward_tick(net, plan->fused_at);
+        last = end > last ? end : last;
+    }
+    return last;
+}
+
+/* A block for each value with a raw of its own; it lives as long as any value that shares it, or as the
+ * gradient that overwrites it. */
 static dt_status plan_raws(dt_net *net, dt_error *err)
 {
     for (int64_t v = 0; v <= net->n_layers; v++) {
@@ -259,61 +315,77 @@ static dt_status plan_raws(dt_net *net, dt_error *err)
             if (net->value_plans[u].raw_of == v && !net->options.training &&
                 net->value_plans[u].last_consumer > last)
                 last = net->value_plans[u].last_consumer;
-        const dt_tensor *t = &net->values[v].act.raw;
-        int64_t bytes = net->kernels->ops->tensor_bytes(net->kernels, t->n, t->c, t->h, t->w);
-        DT_TRY(add_patched_block(net, bytes, forward_tick(net->value_plans[v].producer), last,
+        if (net->values[v].join_grad_fused)
+            last = last_grad_tick(net, v);
+        DT_TRY(add_patched_block(net, raw_bytes(net, v), forward_tick(net->value_plans[v].producer), last,
                                  &net->values[v].act.raw.data, err));
     }
     return DT_OK;
 }
 
-static bool has_own_grad(const dt_net *net, int64_t v)
+/* The first tick at which a gradient is written that shares its memory with value `root`'s: the last consumer
+ * of a member writes it when it runs backward (the loss in its forward call). */
+static int64_t first_grad_tick(const dt_net *net, int64_t root)
 {
-    return v > 0 && net->value_plans[v].raw_of >= 0 && !net->value_plans[v].grad_over_raw;
+    int64_t first = last_tick(net);
+    for (int64_t v = 1; v <= net->n_layers; v++) {
+        if (!has_own_grad(net, v) || grad_root(net, v) != root)
+            continue;
+        int64_t consumer = net->value_plans[v].last_consumer;
+        bool by_loss = net->value_plans[consumer + 1].raw_of < 0;
+        int64_t begin = by_loss ? forward_tick(consumer) : backward_tick(net, consumer);
+        first = begin < first ? begin : first;
+    }
+    return first;
 }
 
-/* A block for each group of values that share a gradient. The first to write it is the last consumer of a
- * member, when it runs backward (the loss writes its input's gradient in its forward call). The last to read
- * it is the producer of a member. */
+/* A block for each group of values that share a gradient, unless it overwrites the root's raw. */
 static dt_status plan_grads(dt_net *net, dt_error *err)
 {
     for (int64_t root = 1; root <= net->n_layers; root++) {
+        dt_value *value = &net->values[root];
+        const dt_value_plan *plan = &net->value_plans[root];
         if (!has_own_grad(net, root) || grad_root(net, root) != root)
             continue;
-        int64_t first = last_tick(net), last = 0;
-        for (int64_t v = 1; v <= net->n_layers; v++) {
-            if (!has_own_grad(net, v) || grad_root(net, v) != root)
-                continue;
-            int64_t consumer = net->value_plans[v].last_consumer;
-            bool by_loss = net->value_plans[consumer + 1].raw_of < 0;
-            int64_t begin = by_loss ? forward_tick(consumer) : backward_tick(net, consumer);
-            int64_t end = backward_tick(net, net->value_plans[v].producer);
-            first = begin < first ? begin : first;
-            last = end > last ? end : last;
-        }
-        const dt_tensor *t = &net->values[root].act.raw;
-        int64_t block = 0;
-        DT_TRY(add_block(net, net->kernels->ops->tensor_bytes(net->kernels, t->n, t->c, t->h, t->w), first,
-                         last, &block, err));
-        for (int64_t v = 1; v <= net->n_layers; v++)
-            if (has_own_grad(net, v) && grad_root(net, v) == root)
-                DT_TRY(add_patch(net, block, &net->values[v].grad.data, err));
+        if (value->join_grad_fused && plan->earlier_grad_of < 0)
+            DT_TRY(add_patched_block(net, raw_bytes(net, root), backward_tick(net, plan->last_consumer),
+                                     backward_tick(net, plan->fused_at), &value->earlier_grad.data, err));
+        if (value->join_grad_fused)
+            continue;
+        DT_TRY(add_patched_block(net, raw_bytes(net, root), first_grad_tick(net, root),
+                                 last_grad_tick(net, root), &value->grad.data, err));
     }
     return DT_OK;
 }
 
-/* Set the shapes of gradients, the pointers of gradients that overwrite raw, and the pointers of views. */
+/* The memory of v's gradient, once that of the blocks is known. */
+static void *grad_data(const dt_net *net, int64_t v)
+{
+    if (net->value_plans[v].grad_over_raw)
+        return net->values[v].act.raw.data;
+    const dt_value *root = &net->values[grad_root(net, v)];
+    return root->join_grad_fused ? root->act.raw.data : root->grad.data;
+}
+
+/* Set the shapes of gradients, and the pointers of views and of gradients that share memory. */
 static void complete_values(dt_net *net)
 {
     for (int64_t v = 0; v <= net->n_layers; v++) {
         dt_value *value = &net->values[v];
-        int64_t raw_of = net->value_plans[v].raw_of;
-        if (raw_of < 0)
+        if (net->value_plans[v].raw_of >= 0)
+            value->act.raw.data = net->values[net->value_plans[v].raw_of].act.raw.data;
+    }
+    for (int64_t v = 0; net->options.training && v <= net->n_layers; v++) {
+        dt_value *value = &net->values[v];
+        const dt_value_plan *plan = &net->value_plans[v];
+        if (plan->raw_of < 0)
             continue;
-        value->act.raw.data = net->values[raw_of].act.raw.data;
-        void *grad = net->value_plans[v].grad_over_raw ? value->act.raw.data : value->grad.data;
-        value->grad = value->act.raw;
-        value->grad.data = net->options.training ? grad : NULL;
+        void *grad = grad_data(net, v), *earlier = value->earlier_grad.data;
+        value->grad = value->earlier_grad = value->act.raw;
+        value->grad.data = value->earlier_grad.data = grad;
+        if (value->join_grad_fused)
+            value->earlier_grad.data =
+                plan->earlier_grad_of < 0 ? earlier : grad_data(net, plan->earlier_grad_of);
     }
 }
 

@@ -58,6 +58,9 @@ typedef struct dt_value_plan {
     int64_t producer; /* layer; -1 for the image */
     int64_t last_consumer;
     bool grad_over_raw; /* the gradient overwrites raw (of a BatchNorm's input) */
+    /* If the value's join_grad_fused: the layer that reads earlier_grad, and the value whose gradient that
+     * is; -1: it has memory of its own. */
+    int64_t fused_at, earlier_grad_of;
 } dt_value_plan;
 
 struct dt_net {

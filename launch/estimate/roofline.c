@@ -74,7 +74,8 @@ static dt_status open_run(offline_run *r, dt_error *err)
 
 typedef struct shape {
     int64_t c, size;
-    bool is_lazy;
+    dt_conv_input
+        form; /* for the first convolution that reads it; plain for others if it is a join's output */
 } shape;
 
 static int64_t out_size(const dt_layer_spec *l, int64_t size)
@@ -82,27 +83,34 @@ static int64_t out_size(const dt_layer_spec *l, int64_t size)
     return (size + 2 * l->pad - l->kernel) / l->stride + 1;
 }
 
-static shape output_shape(const dt_layer_spec *l, const shape *in)
+static shape output_shape(const dt_layer_spec *l, const shape *in, const shape *skip)
 {
     if (strcmp(l->kind, "conv") == 0)
-        return (shape){l->channels, out_size(l, in->size), false};
+        return (shape){l->channels, out_size(l, in->size), DT_CONV_INPUT_PLAIN};
     if (strcmp(l->kind, "max_pool") == 0)
-        return (shape){in->c, out_size(l, in->size), false};
-    return (shape){in->c, in->size, strcmp(l->kind, "batchnorm") == 0};
+        return (shape){in->c, out_size(l, in->size), DT_CONV_INPUT_PLAIN};
+    if (strcmp(l->kind, "batchnorm") == 0)
+        return (shape){in->c, in->size, DT_CONV_INPUT_LAZY};
+    if (strcmp(l->kind, "add") == 0)
+        return (shape){in->c, in->size,
+                       skip->form == DT_CONV_INPUT_LAZY ? DT_CONV_INPUT_JOIN_LAZY : DT_CONV_INPUT_JOIN};
+    return (shape){in->c, in->size, DT_CONV_INPUT_PLAIN};
 }
 
 /* Returns the name of the first layer with this convolution, or NULL. */
 static const char *find_layer(const offline_run *r, const dt_conv_desc *d)
 {
     enum { MAX_VALUES = 512 }; /* ResNet-152 has 469 */
-    shape shapes[MAX_VALUES] = {{3, r->options->config.image_size, false}};
+    shape shapes[MAX_VALUES] = {{3, r->options->config.image_size, DT_CONV_INPUT_PLAIN}};
     for (int64_t i = 0; i < r->spec.n_layers && i + 1 < MAX_VALUES; i++) {
         const dt_layer_spec *l = &r->spec.layers[i];
-        const shape *in = &shapes[l->inputs[0]];
+        shape *in = &shapes[l->inputs[0]];
         if (strcmp(l->kind, "conv") == 0 && in->c == d->c && in->size == d->h && l->channels == d->k &&
-            l->kernel == d->r && l->stride == d->stride && in->is_lazy == (d->input == DT_CONV_INPUT_LAZY))
+            l->kernel == d->r && l->stride == d->stride && in->form == d->input)
             return l->name;
-        shapes[i + 1] = output_shape(l, in);
+        if (strcmp(l->kind, "conv") == 0 && in->form != DT_CONV_INPUT_LAZY)
+            in->form = DT_CONV_INPUT_PLAIN;
+        shapes[i + 1] = output_shape(l, in, &shapes[l->inputs[1]]);
     }
     return NULL;
 }

@@ -5,6 +5,7 @@
  *                                          bn_sums
  *   bn + add + relu + conv + sums          residual_forward and conv + sums (conv_join_cuda.c)
  *   dgrad + drelu + dbn                    dgrad; the BatchNorm calls bn_backward_reduce
+ *   dgrad + add + drelu + dbn (or 2 dbn)   dgrad +=, and the join calls residual_backward
  *   dgrad +=                               dgrad into spare memory, and an addition
  *   bnrelu + wgrad                         wgrad of the materialized input
  *   conv, dgrad, wgrad                     nothing: an error
@@ -150,7 +151,7 @@ static dt_status plan_backward_data(dt_cuda_kernels *ck, dt_conv *conv, bool laz
                              2 * x_bytes(ck, conv));
     if (conv->plans[DT_CUDA_DATA_BN].plan)
         conv->fusions |= DT_CONV_FUSE_BACKWARD_EPILOGUE;
-    return DT_OK;
+    return dt_cuda_conv_join_backward_plan(ck, conv, err);
 }
 
 /* -- create and destroy ---------------------------------------------------------------------------------- */

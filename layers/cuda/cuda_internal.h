@@ -50,6 +50,7 @@ typedef struct dt_cuda_kernels {
     dt_cuda_block reduction; /* scratch of launch.h's reductions */
     dt_cuda_block weights;   /* weights or weight gradients of one layer in the dtype */
     dt_cuda_block vectors;   /* per channel: outputs of graphs that are not used; scale and bias in 16 bits */
+    dt_cuda_block constants; /* zeros and ones, per channel: operands of graphs */
     dt_cuda_block not_finite; /* BatchNorm's flags, which the loss reads: dt_cuda_bn_outputs */
     dt_cuda_block spare;      /* a data gradient before it is added; usually empty */
 
@@ -181,6 +182,7 @@ enum {
     DT_CUDA_DATA,
     DT_CUDA_DATA_ADD,
     DT_CUDA_DATA_BN,
+    DT_CUDA_DATA_JOIN,
     DT_CUDA_WEIGHTS,
     DT_CUDA_WEIGHTS_LAZY,
     DT_CUDA_N_PLANS
@@ -250,6 +252,12 @@ dt_status dt_cuda_stem_weights_changed(dt_cuda_kernels *ck, const dt_conv *conv,
                                        dt_error *err);
 dt_status dt_cuda_stem_gradient_finish(dt_cuda_kernels *ck, const dt_conv *conv, const void *target,
                                        float *dw, bool accumulate, dt_error *err);
+
+/* conv_join_backward_cuda.c. plan: after the other data gradients of a convolution are planned. */
+dt_status dt_cuda_conv_join_backward_plan(dt_cuda_kernels *ck, dt_conv *conv, dt_error *err);
+dt_status dt_cuda_conv_backward_data_join(dt_kernels *k, dt_conv *conv, const dt_tensor *dy, const float *w,
+                                          const dt_tensor *add, const dt_join_backward *join,
+                                          const dt_tensor *dx, dt_error *err);
 
 /* linear_cuda.c */
 enum { DT_CUDA_LINEAR_FORWARD, DT_CUDA_LINEAR_DATA, DT_CUDA_LINEAR_WEIGHTS, DT_CUDA_LINEAR_N_PLANS };

@@ -53,6 +53,17 @@ typedef enum dt_graph_tensor_id {
     DT_GRAPH_SKIP,       /* the second input of a residual join, whose first is RAW, normalised */
     DT_GRAPH_SKIP_SCALE, /* [1, c, 1, 1], as SCALE and BIAS, where the skip is normalised lazily */
     DT_GRAPH_SKIP_BIAS,
+    DT_GRAPH_ADD,  /* a gradient that is added to DX's: [n, c, h, w] */
+    DT_GRAPH_ZERO, /* [1, c, 1, 1] FP32: only 0, only 1 */
+    DT_GRAPH_ONE,
+    DT_GRAPH_SKIP_MEAN, /* as MEAN ... COEF_C, of the BatchNorm whose raw tensor is SKIP */
+    DT_GRAPH_SKIP_INVSTD,
+    DT_GRAPH_SKIP_GAMMA,
+    DT_GRAPH_SKIP_DGAMMA,
+    DT_GRAPH_SKIP_DBETA,
+    DT_GRAPH_SKIP_COEF_A,
+    DT_GRAPH_SKIP_COEF_B,
+    DT_GRAPH_SKIP_COEF_C,
     DT_GRAPH_VIRTUAL = 100 /* and above: virtual tensors */
 } dt_graph_tensor_id;
 

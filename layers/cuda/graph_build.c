@@ -77,7 +77,8 @@ void dt_graph_add_bn_inputs(dt_graph *g, const dt_conv_desc *d, const dt_graph_b
     const int vectors[] = {bn->mean, bn->invstd, bn->gamma, bn->beta};
     dt_graph_add_x(g, d, bn->raw, false);
     for (int i = 0; i < 4; i++)
-        dt_graph_add_vector(g, d->c, vectors[i], DT_F32, false);
+        if (vectors[i] != DT_GRAPH_NONE)
+            dt_graph_add_vector(g, d->c, vectors[i], DT_F32, false);
 }
 
 int dt_graph_add_bn_value(dt_graph *g, const dt_conv_desc *d, const dt_graph_bn *bn)

@@ -32,9 +32,9 @@ typedef struct dt_graph_bn {
     int dgamma, dbeta, coef_a, coef_b, coef_c; /* outputs */
 } dt_graph_bn;
 
-/* add_bn_inputs: raw [n, c, h, w] and the FP32 vectors that are read. add_bn_value: return the normalised
- * value, ((raw - mean) * invstd) * gamma + beta; cuDNN requires these four operations. add_bn_weights: the
- * outputs, by DT_GRAPH_OP_BN_BACKWARD_WEIGHTS from raw and dz. */
+/* add_bn_inputs: raw [n, c, h, w] and the FP32 vectors that are read; beta may be NONE if add_bn_value is not
+ * called. add_bn_value: return the normalised value, ((raw - mean) * invstd) * gamma + beta; cuDNN requires
+ * these four operations. add_bn_weights: the outputs, by DT_GRAPH_OP_BN_BACKWARD_WEIGHTS from raw and dz. */
 void dt_graph_add_bn_inputs(dt_graph *g, const dt_conv_desc *desc, const dt_graph_bn *bn);
 int dt_graph_add_bn_value(dt_graph *g, const dt_conv_desc *desc, const dt_graph_bn *bn);
 void dt_graph_add_bn_weights(dt_graph *g, const dt_conv_desc *desc, const dt_graph_bn *bn, int dz);

@@ -16,8 +16,8 @@ static void destroy(dt_kernels *k)
     if (!k)
         return;
     dt_cuda_kernels *ck = dt_cuda(k);
-    dt_cuda_block *const blocks[] = {&ck->workspace, &ck->reduction, &ck->weights,
-                                     &ck->vectors,   &ck->spare,     &ck->not_finite};
+    dt_cuda_block *const blocks[] = {&ck->workspace, &ck->reduction, &ck->weights,   &ck->vectors,
+                                     &ck->constants, &ck->spare,     &ck->not_finite};
     assert(!ck->convs && !ck->linears);
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         dt_cuda_release(ck, blocks[i]);
@@ -42,7 +42,7 @@ static int64_t scratch_bytes(dt_kernels *k)
     for (const dt_conv *conv = ck->convs; conv; conv = conv->next)
         values += conv->stem.weights.bytes;
     return ck->workspace.bytes + ck->reduction.bytes + ck->weights.bytes + ck->vectors.bytes +
-           ck->spare.bytes + ck->halves.bytes + ck->not_finite.bytes + values;
+           ck->constants.bytes + ck->spare.bytes + ck->halves.bytes + ck->not_finite.bytes + values;
 }
 
 static dt_engine_choices *engines(dt_kernels *k)
@@ -69,6 +69,7 @@ static const dt_kernels_ops ops = {
     .conv_forward = dt_cuda_conv_forward,
     .conv_forward_join = dt_cuda_conv_forward_join,
     .conv_backward_data = dt_cuda_conv_backward_data,
+    .conv_backward_data_join = dt_cuda_conv_backward_data_join,
     .conv_backward_weights = dt_cuda_conv_backward_weights,
     .bn_sums_bytes = dt_cuda_op_bn_sums_bytes,
     .bn_sums = dt_cuda_op_bn_sums,

@@ -146,6 +146,12 @@ static void only_announced_forms_are_planned_and_refusals_clear_their_bits(void)
     s = rows_of(DT_INTERPRET_A100, DT_F16, DT_CONV_INPUT_ANY, &fusions);
     DT_CHECK_INT(fusions, forward | backward | DT_CONV_FUSE_BACKWARD_ADD);
     DT_CHECK(s.n == 7 && s.n_fused == 4 && s.n_refused == 0);
+    s = rows_of(DT_INTERPRET_A100, DT_F16, DT_CONV_INPUT_JOIN, &fusions);
+    DT_CHECK_INT(fusions, DT_CONV_FUSE_JOIN | DT_CONV_FUSE_SUMS | DT_CONV_FUSE_BACKWARD_JOIN |
+                              DT_CONV_FUSE_BACKWARD_ADD);
+    DT_CHECK(s.n_fused == 2 && s.n_refused == 0);
+    s = rows_of(DT_INTERPRET_T4, DT_F16, DT_CONV_INPUT_JOIN_LAZY, &fusions);
+    DT_CHECK_INT(fusions, DT_CONV_FUSE_BACKWARD_ADD);
     s = rows_of(DT_INTERPRET_T4, DT_F16, DT_CONV_INPUT_LAZY, &fusions);
     DT_CHECK_INT(fusions, DT_CONV_FUSE_BACKWARD_ADD);
     DT_CHECK(s.n - s.n_refused == 4 && s.n_fused == 0 && s.n_refused == 4);

@@ -5,10 +5,12 @@
  * graph from a wrong one. */
 #include "layers/cuda/graph_conv.h"
 #include "layers/cuda/graph_residual.h"
+#include "layers/cuda/graph_residual_backward.h"
 #include "layers/device_host.h"
 #include "layers/ref/kernels_ref.h"
 #include "tests/emulated/device_emulated.h"
 #include "tests/emulated/graph_interpreter.h"
+#include "tests/emulated/tensor_pair.h"
 #include "tests/testing.h"
 
 #include <stdlib.h>
@@ -42,47 +44,16 @@ void dt_test_tear_down(void)
     host->ops->destroy(host);
 }
 
-/* A tensor twice: NCHW on the host for ref, NHWC on the device for the graph. */
-typedef struct pair {
-    int64_t n, c, h, w;
-    float *nchw, *nhwc;
-} pair;
+typedef dt_pair pair;
 
 static pair pair_of(int64_t n, int64_t c, int64_t h, int64_t w)
 {
-    pair p = {n,
-              c,
-              h,
-              w,
-              malloc((size_t)(n * c * h * w) * sizeof(float)),
-              device->ops->alloc(device, n * c * h * w * (int64_t)sizeof(float))};
-    DT_REQUIRE(p.nchw != NULL && p.nhwc != NULL);
-    dt_test_fill_random(p.nchw, n * c * h * w, ++seed);
-    for (int64_t i = 0; i < n * c * h * w; i++)
-        p.nhwc[(i / (c * h * w) * h * w + i % (h * w)) * c + i / (h * w) % c] = p.nchw[i];
-    return p;
+    return dt_pair_create(device, n, c, h, w, ++seed);
 }
 
 static void pair_free(pair *p)
 {
-    free(p->nchw);
-    device->ops->free(device, p->nhwc);
-}
-
-static dt_tensor tensor(const pair *p)
-{
-    return (dt_tensor){p->nchw, DT_F32, p->n, p->c, p->h, p->w};
-}
-
-static void check(const pair *p)
-{
-    float *got = malloc((size_t)(p->n * p->c * p->h * p->w) * sizeof *got);
-    DT_REQUIRE(got != NULL);
-    for (int64_t i = 0; i < p->n * p->c * p->h * p->w; i++)
-        got[i] = p->nhwc[(i / (p->c * p->h * p->w) * p->h * p->w + i % (p->h * p->w)) * p->c +
-                         i / (p->h * p->w) % p->c];
-    DT_CHECK_NEAR(got, p->nchw, p->n * p->c * p->h * p->w, TOLERANCE);
-    free(got);
+    dt_pair_free(device, p);
 }
 
 static dt_status execute(const dt_graph *graph, const dt_graph_binding *tensors, int n)
@@ -141,8 +112,8 @@ static void check_forward(problem *p, bool prologue, bool sums)
 {
     dt_graph graph;
     double expected_sums[2 * K];
-    dt_tensor y = tensor(&p->y);
-    dt_act x = {.raw = tensor(&p->x),
+    dt_tensor y = dt_pair_tensor(&p->y);
+    dt_act x = {.raw = dt_pair_tensor(&p->x),
                 .scale = prologue ? p->v[0].nchw : NULL,
                 .bias = prologue ? p->v[1].nchw : NULL,
                 .relu = prologue};
@@ -159,7 +130,7 @@ static void check_forward(problem *p, bool prologue, bool sums)
     DT_REQUIRE_MSG(execute(&graph, used, n) == DT_OK, "%s", err.message);
     DT_REQUIRE(ref->ops->conv_forward(ref, p->conv, &x, p->w.nchw, &y, sums ? expected_sums : NULL, &err) ==
                DT_OK);
-    check(&p->y);
+    dt_pair_check(&p->y, TOLERANCE);
     for (int i = 0; sums && i < K; i++) {
         DT_CHECK_CLOSE((double)p->v[6].nhwc[i], expected_sums[i], 1e-3);
         DT_CHECK_CLOSE((double)p->v[7].nhwc[i] / expected_sums[K + i], 1.0, TOLERANCE);
@@ -172,9 +143,9 @@ static void check_forward_join(problem *p, bool skip_is_lazy)
     dt_graph graph;
     double sums[2 * K];
     pair skip = pair_of(N, C, H, W);
-    dt_tensor x = tensor(&p->x), y = tensor(&p->y);
-    const dt_act branch = {.raw = tensor(&p->raw), .scale = p->v[0].nchw, .bias = p->v[1].nchw},
-                 other = {.raw = tensor(&skip),
+    dt_tensor x = dt_pair_tensor(&p->x), y = dt_pair_tensor(&p->y);
+    const dt_act branch = {.raw = dt_pair_tensor(&p->raw), .scale = p->v[0].nchw, .bias = p->v[1].nchw},
+                 other = {.raw = dt_pair_tensor(&skip),
                           .scale = skip_is_lazy ? p->v[2].nchw : NULL,
                           .bias = skip_is_lazy ? p->v[3].nchw : NULL},
                  plain = {.raw = x};
@@ -189,8 +160,8 @@ static void check_forward_join(problem *p, bool skip_is_lazy)
     DT_REQUIRE_MSG(execute(&graph, tensors, skip_is_lazy ? 11 : 9) == DT_OK, "%s", err.message);
     DT_REQUIRE(ref->ops->residual_forward(ref, &branch, &other, &x, NULL, &err) == DT_OK);
     DT_REQUIRE(ref->ops->conv_forward(ref, p->conv, &plain, p->w.nchw, &y, sums, &err) == DT_OK);
-    check(&p->x);
-    check(&p->y);
+    dt_pair_check(&p->x, TOLERANCE);
+    dt_pair_check(&p->y, TOLERANCE);
     for (int i = 0; i < K; i++) {
         DT_CHECK_CLOSE((double)p->v[6].nhwc[i], sums[i], 1e-3);
         DT_CHECK_CLOSE((double)p->v[7].nhwc[i] / sums[K + i], 1.0, TOLERANCE);
@@ -201,14 +172,14 @@ static void check_forward_join(problem *p, bool skip_is_lazy)
 static void check_backward_data(problem *p, bool accumulate)
 {
     dt_graph graph;
-    dt_tensor dx = tensor(&p->x), dy = tensor(&p->y);
+    dt_tensor dx = dt_pair_tensor(&p->x), dy = dt_pair_tensor(&p->y);
     dt_graph_conv_backward_data(&p->desc, DT_F32, accumulate, &graph);
     const dt_graph_binding tensors[] = {
         {DT_GRAPH_DY, p->y.nhwc}, {DT_GRAPH_W, p->w.nhwc}, {DT_GRAPH_DX, p->x.nhwc}};
     DT_REQUIRE_MSG(execute(&graph, tensors, 3) == DT_OK, "%s", err.message);
     DT_REQUIRE(ref->ops->conv_backward_data(ref, p->conv, &dy, p->w.nchw, accumulate ? &dx : NULL, NULL, &dx,
                                             &err) == DT_OK);
-    check(&p->x);
+    dt_pair_check(&p->x, TOLERANCE);
 }
 
 /* gamma, beta, mean and invstd are random; scale and bias follow from them. */
@@ -223,9 +194,10 @@ static void check_backward_data_bn(problem *p)
         p->v[BIAS].nchw[i] = p->v[BETA].nchw[i] - p->v[MEAN].nchw[i] * p->v[SCALE].nchw[i];
         a[i] = p->v[SCALE].nchw[i];
     }
-    dt_act act = {.raw = tensor(&p->raw), .scale = p->v[SCALE].nchw, .bias = p->v[BIAS].nchw, .relu = true};
+    dt_act act = {
+        .raw = dt_pair_tensor(&p->raw), .scale = p->v[SCALE].nchw, .bias = p->v[BIAS].nchw, .relu = true};
     dt_bn_backward bn = {&act, p->v[MEAN].nchw, p->v[INVSTD].nchw, p->v[GAMMA].nchw, p->v[BETA].nchw, sums};
-    dt_tensor dx = tensor(&p->x), dy = tensor(&p->y);
+    dt_tensor dx = dt_pair_tensor(&p->x), dy = dt_pair_tensor(&p->y);
     pair coefficients[3] = {pair_of(1, C, 1, 1), pair_of(1, C, 1, 1), pair_of(1, C, 1, 1)};
     dt_graph_conv_backward_data_bn(&p->desc, DT_F32, &graph);
     const dt_graph_binding tensors[] = {{DT_GRAPH_DY, p->y.nhwc},
@@ -243,7 +215,7 @@ static void check_backward_data_bn(problem *p)
                                         {DT_GRAPH_COEF_C, coefficients[2].nhwc}};
     DT_REQUIRE_MSG(execute(&graph, tensors, 13) == DT_OK, "%s", err.message);
     DT_REQUIRE(ref->ops->conv_backward_data(ref, p->conv, &dy, p->w.nchw, NULL, &bn, &dx, &err) == DT_OK);
-    check(&p->x);
+    dt_pair_check(&p->x, TOLERANCE);
     for (int i = 0; i < C; i++) {
         DT_CHECK_CLOSE((double)p->v[DGAMMA].nhwc[i], sums[i], 1e-3);
         DT_CHECK_CLOSE((double)p->v[DBETA].nhwc[i], sums[C + i], 1e-3);
@@ -253,11 +225,124 @@ static void check_backward_data_bn(problem *p)
         pair_free(&coefficients[i]);
 }
 
+/* One BatchNorm of a join, and what ref computes of it. */
+typedef struct join_norm {
+    pair raw, vectors[9]; /* mean, invstd, gamma, beta, dgamma, dbeta, and the coefficients */
+    pair scale, bias;
+    double sums[2 * C];
+    dt_act act;
+    dt_bn_backward bn;
+} join_norm;
+
+static void join_norm_init(join_norm *norm)
+{
+    norm->raw = pair_of(N, C, H, W);
+    for (int i = 0; i < 9; i++)
+        norm->vectors[i] = pair_of(1, C, 1, 1);
+    const float *mean = norm->vectors[0].nchw, *invstd = norm->vectors[1].nchw,
+                *gamma = norm->vectors[2].nchw, *beta = norm->vectors[3].nchw;
+    norm->scale = pair_of(1, C, 1, 1);
+    norm->bias = pair_of(1, C, 1, 1);
+    for (int i = 0; i < C; i++) {
+        norm->scale.nchw[i] = norm->scale.nhwc[i] = gamma[i] * invstd[i];
+        norm->bias.nchw[i] = norm->bias.nhwc[i] = beta[i] - mean[i] * norm->scale.nchw[i];
+    }
+    norm->act =
+        (dt_act){.raw = dt_pair_tensor(&norm->raw), .scale = norm->scale.nchw, .bias = norm->bias.nchw};
+    norm->bn = (dt_bn_backward){&norm->act, mean, invstd, gamma, beta, norm->sums};
+}
+
+typedef struct join_ids {
+    int raw, scale, bias;
+    int mean, dgamma; /* the first ids of mean, invstd, gamma, and of dgamma, dbeta, the coefficients */
+} join_ids;
+
+static int join_norm_bind(const join_norm *norm, const join_ids *ids, dt_graph_binding *tensors)
+{
+    int n = 0;
+    tensors[n++] = (dt_graph_binding){ids->raw, norm->raw.nhwc};
+    tensors[n++] = (dt_graph_binding){ids->scale, norm->scale.nhwc};
+    tensors[n++] = (dt_graph_binding){ids->bias, norm->bias.nhwc};
+    for (int i = 0; i < 9; i++)
+        if (i != 3) /* beta */
+            tensors[n++] =
+                (dt_graph_binding){i < 3 ? ids->mean + i : ids->dgamma + i - 4, norm->vectors[i].nhwc};
+    return n;
+}
+
+static void join_norm_check(const join_norm *norm)
+{
+    for (int i = 0; i < C; i++) {
+        DT_CHECK_CLOSE((double)norm->vectors[4].nhwc[i], norm->sums[i], 1e-3);
+        DT_CHECK_CLOSE((double)norm->vectors[5].nhwc[i], norm->sums[C + i], 1e-3);
+    }
+    DT_CHECK_NEAR(norm->vectors[6].nhwc, norm->scale.nchw, C, TOLERANCE);
+}
+
+static void join_norm_free(join_norm *norm)
+{
+    pair_free(&norm->scale);
+    pair_free(&norm->bias);
+    pair_free(&norm->raw);
+    for (int i = 0; i < 9; i++)
+        pair_free(&norm->vectors[i]);
+}
+
+/* ref computes the join, adds the gradients, and reduces the sum. */
+static void check_backward_data_join(problem *p, bool lazy_skip)
+{
+    static const join_ids branch_ids = {DT_GRAPH_RAW, DT_GRAPH_SCALE, DT_GRAPH_BIAS, DT_GRAPH_MEAN,
+                                        DT_GRAPH_DGAMMA};
+    static const join_ids skip_ids = {DT_GRAPH_SKIP, DT_GRAPH_SKIP_SCALE, DT_GRAPH_SKIP_BIAS,
+                                      DT_GRAPH_SKIP_MEAN, DT_GRAPH_SKIP_DGAMMA};
+    dt_graph graph;
+    join_norm norms[2];
+    pair zeros = pair_of(1, C, 1, 1), ones = pair_of(1, C, 1, 1);
+    dt_graph_binding tensors[32] = {{DT_GRAPH_DY, p->y.nhwc},
+                                    {DT_GRAPH_W, p->w.nhwc},
+                                    {DT_GRAPH_ZERO, zeros.nhwc},
+                                    {DT_GRAPH_ONE, ones.nhwc}};
+    pair add = pair_of(N, C, H, W), joined = pair_of(N, C, H, W);
+    const dt_tensor dx = dt_pair_tensor(&p->x), dy = dt_pair_tensor(&p->y), to_add = dt_pair_tensor(&add),
+                    y = dt_pair_tensor(&joined);
+    int n = 4;
+    for (int i = 0; i < C; i++) {
+        zeros.nhwc[i] = 0.0F;
+        ones.nhwc[i] = 1.0F;
+    }
+    tensors[n++] = (dt_graph_binding){DT_GRAPH_ADD, add.nhwc};
+    tensors[n++] = (dt_graph_binding){DT_GRAPH_DX, p->x.nhwc};
+    for (int i = 0; i < 2; i++)
+        join_norm_init(&norms[i]);
+    n += join_norm_bind(&norms[0], &branch_ids, &tensors[n]);
+    if (lazy_skip)
+        n += join_norm_bind(&norms[1], &skip_ids, &tensors[n]);
+    else
+        tensors[n++] = (dt_graph_binding){DT_GRAPH_SKIP, norms[1].raw.nhwc};
+    const dt_act skip = lazy_skip ? norms[1].act : (dt_act){.raw = norms[1].act.raw};
+    dt_graph_conv_backward_data_join(&p->desc, DT_F32, lazy_skip, &graph);
+    DT_REQUIRE_MSG(execute(&graph, tensors, n) == DT_OK, "%s", err.message);
+    DT_REQUIRE(ref->ops->residual_forward(ref, &norms[0].act, &skip, &y, NULL, &err) == DT_OK);
+    DT_REQUIRE(ref->ops->conv_backward_data(ref, p->conv, &dy, p->w.nchw, &to_add, NULL, &dx, &err) == DT_OK);
+    DT_REQUIRE(ref->ops->residual_backward(ref, &dx, &y, NULL, &norms[0].bn, lazy_skip ? &norms[1].bn : NULL,
+                                           &dx, &err) == DT_OK);
+    dt_pair_check(&p->x, TOLERANCE);
+    for (int i = 0; i < 2; i++) {
+        if (i == 0 || lazy_skip)
+            join_norm_check(&norms[i]);
+        join_norm_free(&norms[i]);
+    }
+    pair_free(&zeros);
+    pair_free(&ones);
+    pair_free(&add);
+    pair_free(&joined);
+}
+
 static void check_backward_weights(problem *p, bool prologue)
 {
     dt_graph graph;
-    dt_tensor dy = tensor(&p->y);
-    dt_act x = {.raw = tensor(&p->x),
+    dt_tensor dy = dt_pair_tensor(&p->y);
+    dt_act x = {.raw = dt_pair_tensor(&p->x),
                 .scale = prologue ? p->v[0].nchw : NULL,
                 .bias = prologue ? p->v[1].nchw : NULL,
                 .relu = prologue};
@@ -269,7 +354,7 @@ static void check_backward_weights(problem *p, bool prologue)
                                         {DT_GRAPH_BIAS, p->v[1].nhwc}};
     DT_REQUIRE_MSG(execute(&graph, tensors, prologue ? 5 : 3) == DT_OK, "%s", err.message);
     DT_REQUIRE(ref->ops->conv_backward_weights(ref, p->conv, &x, &dy, p->w.nchw, false, &err) == DT_OK);
-    check(&p->w);
+    dt_pair_check(&p->w, TOLERANCE);
 }
 
 static const int64_t windows[][3] = {{1, 1, 0}, {3, 1, 1}, {3, 2, 1}, {1, 2, 0}, {5, 3, 2}};
@@ -285,6 +370,8 @@ static void every_graph_agrees_with_ref(void)
         for (int form = 0; form < 2; form++)
             check_backward_data(&p, form);
         check_backward_data_bn(&p);
+        for (int form = 0; form < 2; form++)
+            check_backward_data_join(&p, form);
         for (int form = 0; form < 2; form++)
             check_backward_weights(&p, form);
         problem_free(&p);

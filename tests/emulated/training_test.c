@@ -14,6 +14,10 @@
  *   ref in FP32 and ref in FP16, the same step        0.04 to 0.35              0.0003 to 0.02
  *   three steps, each from its own state, batch 8     0.09 to 0.46              0.003 to 0.013
  *
+ * With joins in graphs (seed 1), a step of both from the same state: 0.0004 to 0.097, median 0 to 0.0017.
+ * Such a graph masks a gradient by the join's sum in FP32, ref by the sum in 16 bits, which differ where the
+ * sum rounds to 0. A mask from other scales and biases than forward's gives 0.12.
+ *
  * The limits are therefore 0.1 and a median of 0.003 for a step, within what FP16 itself causes, and a median
  * of 0.05 for three steps in a row. The smallest of the planted mistakes below gives 0.3. */
 #include "core/base/alloc.h"
@@ -143,10 +147,11 @@ static int64_t launches_of(int64_t n_steps)
 
 /* A launch takes about 2 us on a GPU, which a further one for each layer makes many of. Among these are
  * bn_finalize and bn_backward_apply for each of the 20 BatchNorms. One launch converts the 20 weight
- * gradients that are at their places; the stem's, in blocks, has its own. */
+ * gradients that are at their places; the stem's, in blocks, has its own.
+ * One converts scale and bias of each of the 7 joins that graphs compute. */
 static void a_step_has_no_more_launches_than_it_needs(void)
 {
-    DT_CHECK_INT(launches_of(2) - launches_of(1), 82);
+    DT_CHECK_INT(launches_of(2) - launches_of(1), 68);
 }
 
 /* No fused graph, LARS, running averages of weights, two micro-batches. */

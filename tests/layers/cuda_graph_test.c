@@ -1,5 +1,6 @@
 /* The cuda backend's operation graphs: the builders make valid graphs, and no two keys are equal. */
 #include "layers/cuda/graph_conv.h"
+#include "layers/cuda/graph_residual_backward.h"
 #include "tests/resnet_convs.h"
 #include "tests/testing.h"
 
@@ -82,6 +83,10 @@ static void bytes_and_operations_match_a_count_by_hand(void)
     DT_CHECK_CLOSE(dt_graph_flops(&g), flops, 0);
     dt_graph_conv_backward_data_bn(&d, DT_F16, &g);
     DT_CHECK_INT(dt_graph_bytes_moved(&g), 2 * x + w + y + 9 * 16 * 4);
+    dt_graph_conv_backward_data_join(&d, DT_F16, false, &g);
+    DT_CHECK_INT(dt_graph_bytes_moved(&g), 4 * x + w + y + 12 * 16 * 4);
+    dt_graph_conv_backward_data_join(&d, DT_F16, true, &g);
+    DT_CHECK_INT(dt_graph_bytes_moved(&g), 4 * x + w + y + 22 * 16 * 4);
     dt_graph_conv_backward_weights(&d, DT_TF32, false, &g);
     DT_CHECK_INT(dt_graph_bytes_moved(&g), 2 * (x + w + y));
     DT_CHECK_CLOSE(dt_graph_flops(&g), flops, 0);

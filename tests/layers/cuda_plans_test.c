@@ -59,8 +59,8 @@ static bool has_plan(dt_graph_runner *runner, const dt_graph *graph, char why[DT
 }
 
 /* Which graphs cuDNN 9.19 has in FP16 (layers/cuda/README.md). T4 has no fused graph; no GPU has one for the
- * stem; sm_90 has no scale, bias and ReLU before a convolution without sums. Only sm_90 has a join in
- * forward, before a 1x1 convolution of stride 1. */
+ * stem; sm_90 has no scale, bias and ReLU before a convolution without sums, and the backward of a join only
+ * with a stride of 1. Only sm_90 has a join in forward, before a 1x1 convolution of stride 1. */
 static bool is_expected(const char *gpu, int conv, dt_conv_graph_kind kind, dt_dtype dtype)
 {
     bool is_fused = kind != DT_CONV_GRAPH_FORWARD && kind != DT_CONV_GRAPH_DATA &&
@@ -73,6 +73,9 @@ static bool is_expected(const char *gpu, int conv, dt_conv_graph_kind kind, dt_d
         return false;
     if ((kind == DT_CONV_GRAPH_FORWARD_JOIN || kind == DT_CONV_GRAPH_FORWARD_JOIN_LAZY) &&
         (!is_sm_90 || d.r != 1 || d.stride != 1))
+        return false;
+    if ((kind == DT_CONV_GRAPH_DATA_JOIN || kind == DT_CONV_GRAPH_DATA_JOIN_LAZY) && is_sm_90 &&
+        d.stride != 1)
         return false;
     return dtype == DT_F16 && conv != 0 && strcmp(gpu, "t4") != 0;
 }
