@@ -1,7 +1,7 @@
 """The instructions of PTX that compute: what each does, in C.
 
 INSTRUCTIONS["add.s32"] is Operation("s32", ("s32", "s32"), "(int32_t)((uint32_t){a} + (uint32_t){b})"): the type of the result, those of the
-operands, and an expression of the operands a, b and c. semantics.h has the functions. What is not here is refused: add an instruction only with its
+operands, and an expression of the operands a, b, c and d. semantics.h has the functions. What is not here is refused: add an instruction only with its
 meaning in NVIDIA's "Parallel Thread Execution ISA"."""
 from collections import namedtuple
 
@@ -59,6 +59,8 @@ def logic():
         put(f"shr.{t}", t, (t, "u32"), f"({C_TYPES[t]})({{b}} >= {bits(t)} ? 0 : {{a}} >> {{b}})")
     for t in ("s16", "s32", "s64"):
         put(f"shr.{t}", t, (t, "u32"), f"({C_TYPES[t]})({{a}} >> ({{b}} >= {bits(t)} ? {bits(t) - 1} : {{b}}))")
+    for t in ("b32", "b64"):
+        put(f"bfi.{t}", t, (t, t, "u32", "u32"), f"({C_TYPES[t]})ptx_bfi({{a}}, {{b}}, {{c}}, {{d}}, {bits(t)})")
     for name, sign in (("and", "&&"), ("or", "||"), ("xor", "!=")):
         put(f"{name}.pred", "pred", ("pred", "pred"), f"{{a}} {sign} {{b}}")
     put("not.pred", "pred", ("pred",), "!{a}")

@@ -59,6 +59,20 @@ static inline uint32_t ptx_bf16x2(float high, float low)
     return (uint32_t)dt_bfloat_from_float(high) << 16 | dt_bfloat_from_float(low);
 }
 
+/* -- logic ----------------------------------------------------------------------------------------------- */
+
+/* bfi: `base` with the lowest `length` bits of `bits` from bit `first` on, in a word of `width` bits; both
+ * numbers are taken modulo 256. */
+static inline uint64_t ptx_bfi(uint64_t bits, uint64_t base, uint32_t first, uint32_t length, uint32_t width)
+{
+    first &= 0xFFU;
+    length &= 0xFFU;
+    if (first >= width || length == 0)
+        return base;
+    const uint64_t mask = (length >= width ? UINT64_MAX : (UINT64_C(1) << length) - 1) << first;
+    return (base & ~mask) | ((bits << first) & mask);
+}
+
 /* -- arithmetic ------------------------------------------------------------------------------------------ */
 
 /* .ftz: subnormal numbers count as zero of the same sign. */

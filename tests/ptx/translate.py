@@ -149,7 +149,7 @@ class Translator:
         if len(operands) != 1 + len(operation.operands) + (1 if combined else 0):
             self.refuse(f"{name} has {len(operands)} operands")
         values = [self.read(text, kind) for text, kind in zip(operands[1:], operation.operands)]
-        value = operation.expression.format(**dict(zip("abc", values)))
+        value = operation.expression.format(**dict(zip("abcd", values)))
         if combined:
             value = INSTRUCTIONS[f"{combined.group(2)}.pred"].expression.format(a=f"({value})", b=self.read(operands[3], "pred"))
         return self.write(operands[0], operation.result, value)
