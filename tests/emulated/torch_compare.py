@@ -116,6 +116,17 @@ def dgrad_bn(t, stride, pad):
     return dict(norm_gradients(t, norm), dz=norm.z.grad)
 
 
+def dgrad_join(t, stride, pad):
+    norm = Norm(t)
+    skip, skip_norm = skip_of(t)
+    z = norm.z + skip
+    z.retain_grad()
+    x = F.relu(z)
+    ((F.conv2d(x, t["w"], stride=stride, padding=pad) * t["dy"]).sum() + (x * t["add"]).sum()).backward()
+    outputs = dict(norm_gradients(t, norm), dz=z.grad)
+    return outputs if skip_norm is None else dict(outputs, **norm_gradients(t, skip_norm, "skip_"))
+
+
 def batchnorm(t, relu, _):
     norm = Norm(t)
     activation = F.relu if relu else (lambda v: v)
@@ -197,7 +208,7 @@ def stem(t, stride, pad):
 
 
 KINDS = {"forward": forward, "forward-prologue": forward_prologue, "forward-join": forward_join, "dgrad": dgrad, "dgrad-bn": dgrad_bn,
-         "wgrad": wgrad, "wgrad-prologue": wgrad_prologue, "linear": linear, "batchnorm": batchnorm, "residual": residual,
+         "dgrad-join": dgrad_join, "wgrad": wgrad, "wgrad-prologue": wgrad_prologue, "linear": linear, "batchnorm": batchnorm, "residual": residual,
          "max-pool": max_pool, "max-pool-plain": max_pool_plain, "average-pool": average_pool, "softmax-loss": softmax_loss,
          "update": update, "stem": stem}
 

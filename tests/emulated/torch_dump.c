@@ -16,6 +16,8 @@ static const char *const misreadings[DT_N_MISREADINGS] = {
     [DT_MISREADING_FLIPPED_FILTER] = "flipped-filter",
     [DT_MISREADING_EARLY_RELU] = "early-relu",
     [DT_MISREADING_MASK_OF_RAW] = "mask-of-raw",
+    [DT_MISREADING_MASK_WITHOUT_SKIP] = "mask-without-skip",
+    [DT_MISREADING_LOST_SHORTCUT] = "lost-shortcut",
     [DT_MISREADING_CONSTANT_MEAN] = "constant-mean",
     [DT_MISREADING_SCALED_SUMS] = "scaled-sums",
     [DT_MISREADING_OTHER_CLASSES] = "other-classes",
@@ -176,6 +178,15 @@ dt_bn_backward dt_dump_bn_backward(const dt_dump_norm *norm, const dt_act *act)
 
 /* -- the program ----------------------------------------------------------------------------------------- */
 
+/* The first operand of the addition that writes this tensor; the tensor itself if no addition does. */
+static int first_addend(const dt_graph *graph, int tensor)
+{
+    for (int i = 0; i < graph->n_ops; i++)
+        if (graph->ops[i].kind == DT_GRAPH_OP_ADD && graph->ops[i].out[0] == tensor)
+            return graph->ops[i].in[0];
+    return tensor;
+}
+
 /* Plant a misreading of the order of operations in a graph. */
 static void misread_graph(dt_graph *graph, void *context)
 {
@@ -189,8 +200,14 @@ static void misread_graph(dt_graph *graph, void *context)
             addition->kind = DT_GRAPH_OP_RELU;
             addition->in[1] = DT_GRAPH_NONE;
         }
-        if (d->misreading == DT_MISREADING_MASK_OF_RAW && op->kind == DT_GRAPH_OP_RELU_BACKWARD)
+        if (op->kind != DT_GRAPH_OP_RELU_BACKWARD)
+            continue;
+        if (d->misreading == DT_MISREADING_MASK_OF_RAW)
             op->in[1] = DT_GRAPH_RAW;
+        if (d->misreading == DT_MISREADING_MASK_WITHOUT_SKIP && dt_graph_find(graph, DT_GRAPH_SKIP))
+            op->in[1] = first_addend(graph, op->in[1]);
+        if (d->misreading == DT_MISREADING_LOST_SHORTCUT)
+            op->in[0] = first_addend(graph, op->in[0]);
     }
 }
 

@@ -23,6 +23,8 @@ typedef enum dt_misreading {
     DT_MISREADING_FLIPPED_FILTER,          /* a convolution, not a cross-correlation */
     DT_MISREADING_EARLY_RELU,              /* ReLU before the last addition: of the bias or of the skip */
     DT_MISREADING_MASK_OF_RAW,             /* backward of ReLU by the sign of raw */
+    DT_MISREADING_MASK_WITHOUT_SKIP,       /* backward of a join's ReLU by the sign of the branch alone */
+    DT_MISREADING_LOST_SHORTCUT,           /* the gradient that comes by the shortcut is not added */
     DT_MISREADING_CONSTANT_MEAN,           /* BatchNorm's gradient: c without the term of the mean */
     DT_MISREADING_SCALED_SUMS,             /* dgamma from raw - mean, without the invstd */
     DT_MISREADING_OTHER_CLASSES,           /* smoothing is divided among the wrong classes */

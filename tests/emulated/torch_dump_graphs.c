@@ -1,6 +1,7 @@
 /* torch_dump_graphs.c: every graph of layers/cuda, by the interpreter in FP32. */
 #include "layers/cuda/graph_conv.h"
 #include "layers/cuda/graph_residual.h"
+#include "layers/cuda/graph_residual_backward.h"
 #include "tests/emulated/torch_dump.h"
 
 #include <string.h>
@@ -232,6 +233,37 @@ static void backward_data_bn(dt_dump *d, const dt_conv_desc *desc)
     write_norm(d, &norm, branch_names, vectors);
 }
 
+static const int skip_inputs[5] = {DT_GRAPH_SKIP, DT_GRAPH_SKIP_MEAN, DT_GRAPH_SKIP_INVSTD,
+                                   DT_GRAPH_SKIP_GAMMA, DT_GRAPH_SKIP_BETA};
+static const int skip_outputs[N_WEIGHTS] = {DT_GRAPH_SKIP_DGAMMA, DT_GRAPH_SKIP_DBETA, DT_GRAPH_SKIP_COEF_A,
+                                            DT_GRAPH_SKIP_COEF_B, DT_GRAPH_SKIP_COEF_C};
+static const char *const skip_names[N_WEIGHTS] = {"skip_dgamma", "skip_dbeta", "skip_a", "skip_b", "skip_c"};
+
+static void backward_data_join(dt_dump *d, const dt_conv_desc *desc, bool lazy_skip)
+{
+    call c = {.n = 0};
+    float *vectors[N_WEIGHTS], *skip_vectors[N_WEIGHTS];
+    begin(d, "dgrad-join", desc);
+    const dt_dump_norm branch = dt_dump_normalise(d, false, desc->n, desc->c, desc->h, desc->w);
+    const dt_dump_norm skip = join_skip(d, desc, lazy_skip);
+    dt_tensor dx = output_like_x(d, desc);
+    dt_graph_conv_backward_data_join(desc, DT_F32, lazy_skip, &c.graph);
+    bind(&c, DT_GRAPH_DY, input_like_y(d, desc, "dy").data);
+    bind(&c, DT_GRAPH_ADD, input_like_x(d, desc, "add").data);
+    bind(&c, DT_GRAPH_W, filter(d, desc).data);
+    bind(&c, DT_GRAPH_DX, dx.data);
+    bind_norm(d, &c, &branch, branch_inputs, branch_outputs, vectors);
+    if (lazy_skip)
+        bind_norm(d, &c, &skip, skip_inputs, skip_outputs, skip_vectors);
+    else
+        bind(&c, DT_GRAPH_SKIP, skip.raw.data);
+    execute(d, &c);
+    dt_dump_write(d, "dz", &dx);
+    write_norm(d, &branch, branch_names, vectors);
+    if (lazy_skip)
+        write_norm(d, &skip, skip_names, skip_vectors);
+}
+
 static void backward_weights(dt_dump *d, const dt_conv_desc *desc, bool prologue)
 {
     call c = {.n = 0};
@@ -304,6 +336,7 @@ void dt_dump_graphs(dt_dump *d)
             forward_prologue(d, &desc, form);
             forward_join(d, &desc, form);
             backward_data(d, &desc, form);
+            backward_data_join(d, &desc, form);
             backward_weights(d, &desc, form);
         }
         backward_data_bn(d, &desc);

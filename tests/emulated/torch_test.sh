@@ -11,7 +11,7 @@ export OMP_NUM_THREADS=1
 # A misreading, and a kind of case that must notice it.
 planted="unbiased-variance:forward-prologue unbiased-variance:batchnorm biased-running-variance:batchnorm normalised-padding:forward-prologue
     flipped-filter:forward flipped-filter:dgrad flipped-filter:wgrad early-relu:forward-join early-relu:forward-prologue early-relu:wgrad-prologue
-    mask-of-raw:dgrad-bn constant-mean:dgrad-bn
+    mask-of-raw:dgrad-bn mask-of-raw:dgrad-join mask-without-skip:dgrad-join lost-shortcut:dgrad-join constant-mean:dgrad-bn constant-mean:dgrad-join
     scaled-sums:dgrad-bn other-classes:softmax-loss damped-momentum:update"
 
 # Writes ../verdicts once, of the program as it is (folder ../none) and with each misreading.
@@ -55,6 +55,9 @@ agrees dgrad
 
 begin "data gradients through relu and batch_norm agree with autograd"
 agrees dgrad-bn
+
+begin "data gradients through a residual join agree with autograd"
+agrees dgrad-join
 
 begin "weight gradients agree with autograd, of a normalised input too"
 agrees wgrad wgrad-prologue
