@@ -185,12 +185,17 @@ static void backward_data(dt_dump *d, const dt_conv_desc *desc, bool accumulate)
 /* The vectors that DT_GRAPH_OP_BN_BACKWARD_WEIGHTS writes, in its order. */
 enum { DGAMMA, DBETA, COEF_A, COEF_B, COEF_C, N_WEIGHTS };
 
-static void bind_norm(dt_dump *d, call *c, const dt_dump_norm *norm, const int inputs[5],
+/* What a BatchNorm is for a graph, in the order of its ids; DT_GRAPH_NONE: the graph does not read it. */
+enum { N_INPUTS = 7 };
+
+static void bind_norm(dt_dump *d, call *c, const dt_dump_norm *norm, const int inputs[N_INPUTS],
                       const int outputs[N_WEIGHTS], float *vectors[N_WEIGHTS])
 {
-    void *data[5] = {norm->raw.data, norm->mean, norm->invstd, norm->gamma, norm->beta};
-    for (int i = 0; i < 5; i++)
-        bind(c, inputs[i], data[i]);
+    void *data[N_INPUTS] = {norm->raw.data, norm->mean,  norm->invstd, norm->gamma,
+                            norm->beta,     norm->scale, norm->bias};
+    for (int i = 0; i < N_INPUTS; i++)
+        if (inputs[i] != DT_GRAPH_NONE)
+            bind(c, inputs[i], data[i]);
     for (int i = 0; i < N_WEIGHTS; i++) {
         vectors[i] = dt_dump_alloc(d, norm->raw.c * (int64_t)sizeof(float));
         bind(c, outputs[i], vectors[i]);
@@ -210,8 +215,10 @@ static void write_norm(dt_dump *d, const dt_dump_norm *norm, const char *const n
         dt_dump_write_floats(d, names[i], vectors[i], 1, norm->raw.c, 1, 1);
 }
 
-static const int branch_inputs[5] = {DT_GRAPH_RAW, DT_GRAPH_MEAN, DT_GRAPH_INVSTD, DT_GRAPH_GAMMA,
-                                     DT_GRAPH_BETA};
+static const int bn_inputs[N_INPUTS] = {DT_GRAPH_RAW,  DT_GRAPH_MEAN, DT_GRAPH_INVSTD, DT_GRAPH_GAMMA,
+                                        DT_GRAPH_BETA, DT_GRAPH_NONE, DT_GRAPH_NONE};
+static const int branch_inputs[N_INPUTS] = {DT_GRAPH_RAW,  DT_GRAPH_MEAN,  DT_GRAPH_INVSTD, DT_GRAPH_GAMMA,
+                                            DT_GRAPH_NONE, DT_GRAPH_SCALE, DT_GRAPH_BIAS};
 static const int branch_outputs[N_WEIGHTS] = {DT_GRAPH_DGAMMA, DT_GRAPH_DBETA, DT_GRAPH_COEF_A,
                                               DT_GRAPH_COEF_B, DT_GRAPH_COEF_C};
 static const char *const branch_names[N_WEIGHTS] = {"dgamma", "dbeta", "a", "b", "c"};
@@ -227,17 +234,26 @@ static void backward_data_bn(dt_dump *d, const dt_conv_desc *desc)
     bind(&c, DT_GRAPH_DY, input_like_y(d, desc, "dy").data);
     bind(&c, DT_GRAPH_W, filter(d, desc).data);
     bind(&c, DT_GRAPH_DX, dx.data);
-    bind_norm(d, &c, &norm, branch_inputs, branch_outputs, vectors);
+    bind_norm(d, &c, &norm, bn_inputs, branch_outputs, vectors);
     execute(d, &c);
     dt_dump_write(d, "dz", &dx);
     write_norm(d, &norm, branch_names, vectors);
 }
 
-static const int skip_inputs[5] = {DT_GRAPH_SKIP, DT_GRAPH_SKIP_MEAN, DT_GRAPH_SKIP_INVSTD,
-                                   DT_GRAPH_SKIP_GAMMA, DT_GRAPH_SKIP_BETA};
+static const int skip_inputs[N_INPUTS] = {DT_GRAPH_SKIP,       DT_GRAPH_SKIP_MEAN, DT_GRAPH_SKIP_INVSTD,
+                                          DT_GRAPH_SKIP_GAMMA, DT_GRAPH_NONE,      DT_GRAPH_SKIP_SCALE,
+                                          DT_GRAPH_SKIP_BIAS};
 static const int skip_outputs[N_WEIGHTS] = {DT_GRAPH_SKIP_DGAMMA, DT_GRAPH_SKIP_DBETA, DT_GRAPH_SKIP_COEF_A,
                                             DT_GRAPH_SKIP_COEF_B, DT_GRAPH_SKIP_COEF_C};
 static const char *const skip_names[N_WEIGHTS] = {"skip_dgamma", "skip_dbeta", "skip_a", "skip_b", "skip_c"};
+
+static float *constant(dt_dump *d, int64_t n, float value)
+{
+    float *vector = dt_dump_alloc(d, n * (int64_t)sizeof(float));
+    for (int64_t i = 0; i < n; i++)
+        vector[i] = value;
+    return vector;
+}
 
 static void backward_data_join(dt_dump *d, const dt_conv_desc *desc, bool lazy_skip)
 {
@@ -253,6 +269,8 @@ static void backward_data_join(dt_dump *d, const dt_conv_desc *desc, bool lazy_s
     bind(&c, DT_GRAPH_W, filter(d, desc).data);
     bind(&c, DT_GRAPH_DX, dx.data);
     bind_norm(d, &c, &branch, branch_inputs, branch_outputs, vectors);
+    bind(&c, DT_GRAPH_ZERO, constant(d, desc->c, 0.0F));
+    bind(&c, DT_GRAPH_ONE, constant(d, desc->c, 1.0F));
     if (lazy_skip)
         bind_norm(d, &c, &skip, skip_inputs, skip_outputs, skip_vectors);
     else
