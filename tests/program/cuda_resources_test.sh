@@ -128,7 +128,7 @@ case " $archs " in
         not_in_vectors report
         # 2 bytes an element: the sums read one tensor; the gradient reads two, and vectors of each channel, and writes one.
         expect_output '^bn_sums<fp16> .* 2\.0[0-9]  +0\.0[0-9] '
-        expect_output '^bn_backward_apply<fp16> .* 4\.[0-9]+  +2\.0[0-9] '
+        expect_output '^bn_backward_apply<fp16, false> .* 4\.[0-9]+  +2\.0[0-9] '
     fi
     ;;
 *) skip "the kernels are not compiled for sm_90" ;;
