@@ -191,6 +191,7 @@ EXTRA_DIST += $(torch_dump_SOURCES)
 LAYERS_TESTS += tests/emulated/no_headers_test
 EXTRA_DIST += tests/emulated/cases_test.c
 EXTRA_DIST += tests/emulated/create_test.c
+EXTRA_DIST += tests/emulated/engines_test.c
 EXTRA_DIST += tests/emulated/gradients_test.c
 EXTRA_DIST += tests/emulated/nan_test.c
 EXTRA_DIST += tests/emulated/rejection_test.c
