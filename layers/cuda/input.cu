@@ -153,7 +153,7 @@ int dt_cuda_normalize_blocks(dt_cuda_stream stream, const uint8_t *pixels, const
     assert(n_blocks < (int64_t{1} << 31));
     if (n_blocks == 0)
         return 0;
-    return dt_for_dtype(y->dtype, [&](auto type) {
+    return dt_for_half(y->dtype, [&](auto type) {
         using T = decltype(type);
         return DT_LAUNCH((normalize_blocks<T>), grid_of(n_blocks), dim3(DT_BLOCK_THREADS), 0, stream, pixels,
                          norm, b, static_cast<unsigned>(n_blocks), static_cast<T *>(y->data));

@@ -85,6 +85,13 @@ template <typename Call> static int dt_for_dtype(dt_dtype dtype, Call call)
     }
 }
 
+/* The same for kernels that only the 16-bit types have. */
+template <typename Call> static int dt_for_half(dt_dtype dtype, Call call)
+{
+    assert(dtype == DT_F16 || dtype == DT_BF16);
+    return dtype == DT_F16 ? call(__half()) : call(__nv_bfloat16());
+}
+
 static inline int64_t dt_rows_of(const dt_tensor *t)
 {
     return t->n * t->h * t->w;

@@ -46,7 +46,7 @@ int dt_cuda_stem_weights(dt_cuda_stream stream, const float *w, int64_t k, int64
                          void *arranged)
 {
     const int64_t blocks = dt_divide_up(size, 2), n_elems = k * blocks * blocks * BLOCK_CHANNELS;
-    return dt_for_dtype(dtype, [&](auto type) {
+    return dt_for_half(dtype, [&](auto type) {
         using T = decltype(type);
         return DT_LAUNCH((stem_weights<T>), grid_of(n_elems), dim3(DT_BLOCK_THREADS), 0, stream, w,
                          static_cast<int>(size), static_cast<int>(blocks), n_elems,
@@ -58,7 +58,7 @@ int dt_cuda_stem_gradient(dt_cuda_stream stream, dt_dtype dtype, const void *arr
                           int64_t size, float *grads, bool accumulate)
 {
     const int64_t n_elems = k * size * size * PIXEL_CHANNELS;
-    return dt_for_dtype(dtype, [&](auto type) {
+    return dt_for_half(dtype, [&](auto type) {
         using T = decltype(type);
         return DT_LAUNCH((stem_gradient<T>), grid_of(n_elems), dim3(DT_BLOCK_THREADS), 0, stream,
                          static_cast<const T *>(arranged), static_cast<int>(size),

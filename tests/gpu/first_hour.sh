@@ -5,14 +5,14 @@
 #
 # Part 1 checks results, part 2 measures; each is planned for ten minutes. Each step has a time limit of its own, and its output goes to
 # DIR/STEP.log. A step that this machine cannot do is skipped, and the table says why; so are steps for which --seconds (of the whole
-# call; 0: no limit) leaves no time. DIR/summary.tsv holds step, result, seconds and note; the table at the end is made from it.
+# call, 600 by default; 0: no limit) leaves no time. DIR/summary.tsv holds step, result, seconds and note; the table at the end is made from it.
 # --programs is the folder with dtrain and the test programs: a build folder, or the folder `bin` of tests/gpu/bundle.sh.
 # --data is a folder of images for the last steps (train/CLASS/*.jpg, val/CLASS/*.jpg); without it they are skipped.
 # Exits 1 if a step failed or ran out of time.
-set -u
+set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-out='' part=all data='' seconds=0 only='' programs=${TOP_BUILDDIR:-$here/../../build}
+out='' part=all data='' seconds=600 only='' ran=0 programs=${TOP_BUILDDIR:-$here/../../build}
 usage()
 {
     sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
@@ -21,7 +21,10 @@ usage()
 }
 while [ $# -gt 0 ]; do
     case $1 in
-    --help) usage "that was --help" ;;
+    --help)
+        sed -n '2,13s/^# \{0,1\}//p' "$0"
+        exit 0
+        ;;
     --out | --part | --programs | --data | --seconds | --only) [ $# -ge 2 ] || usage "$1 needs a value" ;;
     *) usage "there is no option $1" ;;
     esac
@@ -87,6 +90,7 @@ step()
     local name=$1 limit=$2 why=$3 begun=$SECONDS code left
     shift 3
     [[ $name == *"$only"* ]] || return 0
+    ran=$((ran + 1))
     left=$((seconds == 0 ? limit : seconds - (SECONDS - start)))
     [ -n "$why" ] || [ "$left" -ge 10 ] || why="no time is left of --seconds $seconds"
     if [ -n "$why" ]; then
@@ -157,7 +161,33 @@ same_weights()
     esac
     a=$(weights "$how-a") && b=$(weights "$how-b") || return
     echo "weights $a and $b"
+    # Engines that are timed anew may be others, with other bits: dtrain inspect shows them.
+    [ "$a" = "$b" ] || [ "$how" = cache ]
+}
+
+# two_gpus: two ranks, captured and enqueued.
+two_gpus()
+{
+    local a b
+    digits || return
+    rm -rf two-a two-b
+    mpirun -np 2 "${train[@]}" --data digits --epochs 2 --out two-a || return
+    mpirun -np 2 "${train[@]}" --data digits --epochs 2 --out two-b --no-graph || return
+    a=$(weights two-a) && b=$(weights two-b) || return
+    echo "weights $a and $b"
     [ "$a" = "$b" ]
+}
+
+# killed_rank: a rank is killed in a captured step; the other one ends, with a message.
+killed_rank()
+{
+    local code begun=$SECONDS
+    digits || return
+    rm -rf lost
+    DTRAIN_FAULT=train.step@1:25:kill mpirun -np 2 "${train[@]}" --data digits --epochs 2 --peer-timeout 10 --out lost
+    code=$?
+    echo "code $code after $((SECONDS - begun)) s"
+    [ $code -ne 0 ]
 }
 
 # repeated N: N runs of the operations print the same errors, to the last digit, of every case.
@@ -177,8 +207,8 @@ speed() # PRECISION BATCH [OPTION...]
 {
     local precision=$1 batch=$2
     shift 2
-    "${measured[@]}" --precision "$precision" --batch "$batch" --steps 120 --profile 20 "$@" | tee "speed-$precision-$batch.txt"
-    grep -oE '[0-9.]+ images/s' "speed-$precision-$batch.txt" | tail -n 1
+    "${measured[@]}" --precision "$precision" --batch "$batch" --steps 120 "$@" 2>&1 | tee speed.txt || return
+    grep -oE '[0-9.]+ img/s' speed.txt | tail -n 1
 }
 
 timeline()
@@ -219,7 +249,7 @@ learned()
 torch_step=$here/torch_step.py # in a bundle
 [ -f "$torch_step" ] || torch_step=$here/../../benchmarks/peers/torch_step.py
 torch_missing=
-python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null || torch_missing="python3 has no PyTorch with CUDA"
+python3 -c 'import sys, torch, torchvision; sys.exit(not torch.cuda.is_available())' 2>/dev/null || torch_missing="python3 has no PyTorch with CUDA and torchvision"
 
 # --- the list
 
@@ -239,10 +269,13 @@ if [ "$part" != 2 ]; then
     step plans_repeated 180 "$(needs "$gpu_test")" repeated 10
     for how in seed cache killed; do step "same_weights_$how" 90 "$(needs "$dtrain")" same_weights $how; done
     step nccl_one_gpu 60 "$(needs "$nccl_cases")" "$nccl_cases"
+    step two_gpus_same_bits 120 "$(needs 2 "$dtrain" mpirun)" two_gpus
+    step two_gpus_killed_rank 90 "$(needs 2 "$dtrain" mpirun)" killed_rank
     step nccl_all_gpus 120 "$(needs 2 "$nccl_cases" mpirun)" mpirun -np "$n_gpus" "$nccl_cases"
 fi
 if [ "$part" != 1 ]; then
-    step plans 60 "$(needs "$dtrain")" "$dtrain" info --plans --arch resnet50 --batch 256 --precision fp16
+    step plans 60 "$(needs "$dtrain")" "$dtrain" info --plans --device h200 --arch resnet50 --batch 256 --precision fp16
+    step layers_fp16_256 120 "$(needs "$dtrain")" "${measured[@]}" --precision fp16 --batch 256 --profile 20
     step speed_fp16_256 150 "$(needs "$dtrain")" speed fp16 256
     step speed_fp16_256_no_graph 60 "$(needs "$dtrain")" speed fp16 256 --no-graph
     step speed_bf16_256 120 "$(needs "$dtrain")" speed bf16 256
@@ -260,6 +293,7 @@ fi
 
 # --- the table
 
+[ "$ran" -gt 0 ] || usage "--only $only: no step of this part has that in its name"
 echo
 awk -F '\t' '{ printf "%-28s %-9s %5s s  %s\n", $1, $2, $3, $4; n[$2]++ }
     END { printf "%d ok, %d failed, %d too long, %d skipped\n", n["ok"], n["failed"], n["too long"], n["skipped"]

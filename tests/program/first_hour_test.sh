@@ -18,7 +18,7 @@ stand_in()
 programs()
 {
     stand_in tools/nvidia-smi 'echo "GPU 0: stand-in"'
-    stand_in programs/dtrain 'echo "dtrain $1"' 'for a; do last=$a; [ "$previous" != --output ] || echo weights >"$a"; previous=$a; done' 'echo "123.4 images/s"'
+    stand_in programs/dtrain 'echo "dtrain $1"' 'for a; do last=$a; [ "$previous" != --output ] || echo weights >"$a"; previous=$a; done' 'echo "123.4 img/s"'
     stand_in programs/tests/gpu/gpu_test 'echo "1 passed, 0 failed, 0 skipped"'
     stand_in programs/tests/comm/nccl_gpu_cases 'echo "5 passed, 0 failed, 0 skipped"'
     with_programs=(env PATH="$TMP/tools:$PATH" "$script" --programs "$TMP/programs" --out "$TMP/results")
@@ -69,6 +69,12 @@ stand_in programs/dtrain 'for a; do [ "$previous" != --output ] || echo $RANDOM$
 expect_exit 1 "${with_programs[@]}" --only same_weights_seed
 expect_output '^same_weights_seed +failed .* code 1; weights '
 
+begin "a program that fails at the beginning of a pipe fails its step"
+programs
+stand_in programs/dtrain 'echo "no driver"' 'exit 1'
+expect_exit 1 "${with_programs[@]}" --only speed_fp16_256
+expect_output '^speed_fp16_256 +failed .* code 1; no driver'
+
 begin "a step that fails is named with its code, and the others still run"
 programs
 stand_in programs/tests/gpu/gpu_test 'echo "not ok conv"' 'exit 3'
@@ -102,6 +108,10 @@ expect_exit 2 "$script" --out x --data nowhere
 expect_output '^first_hour.sh: --data nowhere: there is no folder nowhere/train'
 expect_exit 2 "$script" --out x --speed
 expect_output '^first_hour.sh: there is no option --speed'
+expect_exit 2 "$script" --programs "$TOP_BUILDDIR" --out x --only nonsense
+expect_output '^first_hour.sh: --only nonsense: no step'
+expect_exit 0 "$script" --help
+expect_output '^first_hour.sh: what to do'
 expect_exit 2 "$script" --out
 expect_output '^first_hour.sh: --out needs a value'
 

@@ -17,6 +17,12 @@ between()
 bytes='s/^an image moves *[^ ]* *\([0-9.]*\) MB.*/\1/p'
 flops='s/^an image computes *[^ ]* *\([0-9.]*\) GFLOP$/\1/p'
 roof='s/^roofline *[^ ]* *\([0-9]*\) images.*/\1/p'
+# Only the backward of residual joins is composed: on some GPUs its graph moves more bytes than it saves, and none has it for every convolution.
+expect_no_others_composed()
+{
+    grep ' composed .* -$' "$OUTPUT" | grep -vE '(dgrad[+]add[+]drelu[+]2?dbn|bn[+]add[+]relu[+]conv)' >others
+    expect test ! -s others
+}
 # The layer's row of a graph, fused or not.
 row() { expect_output "^$1 .* $2 .* $3 "; }
 
@@ -24,25 +30,26 @@ begin "a GPU by its name shows the fused graphs of ResNet-50 and their cost"
 has_cudnn && for gpu in a100-40gb h200; do
     expect_exit 0 "$DTRAIN" info --plans --device $gpu --arch resnet50 --batch 256 --precision fp16
     expect_tables_of_80_columns
-    row conv1 'conv[+]sums 4x4 16->64 115x115' fused
-    row conv1 'wgrad 4x4 16->64 115x115' plain
+    row conv1 'conv[+]sums 4x4' fused
+    row conv1 'wgrad 4x4' plain
     row 'layer1.0.conv2 [+]2 more' 'bnrelu[+]conv[+]sums 3x3' fused
     row 'layer1.0.conv2 [+]2 more' 'dgrad[+]drelu[+]dbn 3x3' fused
     row 'layer2.0.conv2' 'bnrelu[+]wgrad 3x3/2' fused
     row 'layer4.0.downsample.0' 'conv[+]sums 1x1/2' fused
     row fc 'wgrad 1x1' plain
-    expect_no_output ' composed .* -$'
-    # The arithmetic of ResNet-50: 289 MB by a count that leaves masks, argmax, the padded image and FP32 weight gradients out; 24.3 GFLOP.
-    between 289 296 "$bytes"
+    expect_no_others_composed
+    # The arithmetic of ResNet-50: 289 MB by a count that leaves masks, argmax, the padded image and FP32 weight gradients out; 24.3 GFLOP. On an
+    # H200 graphs include the residual joins: 24 MB less, and no masks.
+    if [ $gpu = h200 ]; then between 264 268 "$bytes"; else between 289 296 "$bytes"; fi
     between 24.2 24.4 "$flops"
 done
 
-begin "with fused graphs nothing is composed, for every architecture and batch"
+begin "with fused graphs nothing but joins is composed, for every architecture and batch"
 has_cudnn && for gpu in a100-40gb h200 a10g; do
     for arch in resnet18 resnet50; do
         for batch in 32 256; do
             expect_exit 0 "$DTRAIN" info --plans --device $gpu --arch $arch --batch $batch --precision fp16
-            expect_no_output ' composed .* -$'
+            expect_no_others_composed
         done
     done
 done
@@ -52,7 +59,7 @@ has_cudnn && {
     sed 's/\("memory_bandwidth_bytes_per_s": \).*/\14300000000000,/; s/"fp16": [0-9]*/"fp16": 790000000000000/' \
         "$TOP_SRCDIR/layers/cuda/devices/h200.json" >measured.json
     expect_exit 0 "$DTRAIN" info --plans --device measured.json --arch resnet50 --batch 256 --precision fp16
-    between 12400 12900 "$roof"
+    between 13700 14300 "$roof"
     expect_exit 0 "$DTRAIN" info --plans --device a100-40gb --arch resnet50 --batch 256 --precision fp16
     between 4600 4800 "$roof"
 }

@@ -75,7 +75,7 @@ begin "the tests of the kernels and of the wire pass on the PTX of sm_90"
 need_ptx sm_90.so && {
     run_as_ptx layers/cuda_kernels_test every_kernel
     run_as_ptx layers/cuda_launchers_test
-    run_as_ptx emulated/stem_test
+    run_as_ptx emulated/stem_test pixels blocks images formula
     run_as_ptx comm/nccl_wire_test
 }
 
@@ -97,7 +97,7 @@ everything()
     rm -f "$DTRAIN_TEST_PTX_REPORT"
     run_as_ptx layers/cuda_kernels_test every_kernel order multiprocessors gaps
     run_as_ptx layers/cuda_launchers_test
-    run_as_ptx emulated/stem_test
+    run_as_ptx emulated/stem_test pixels blocks images formula
     run_as_ptx comm/nccl_wire_test
     run_as_ptx emulated/cases_test
     run_as_ptx emulated/training_test
