@@ -55,7 +55,7 @@ dt_status dt_cuda_conv_join_backward_plan(dt_cuda_kernels *ck, dt_conv *conv, dt
     const dt_conv_desc *d = &conv->desc;
     const bool lazy_skip = d->input == DT_CONV_INPUT_JOIN_LAZY;
     dt_cuda_plan *fused = &conv->plans[DT_CUDA_DATA_JOIN];
-    if (!ck->is_half || (d->input != DT_CONV_INPUT_JOIN && !lazy_skip))
+    if (ck->base.dtype != DT_F16 || (d->input != DT_CONV_INPUT_JOIN && !lazy_skip))
         return DT_OK;
     dt_graph_conv_backward_data_join(d, ck->base.dtype, lazy_skip, &graph);
     DT_TRY(dt_cuda_plan_try(ck, &graph, fused, err));

@@ -1,7 +1,8 @@
 /* conv_join_cuda.c: a convolution's forward graph that includes the residual join it reads. Where the runner
  * refuses the graph, layers/add.c runs residual_forward, and the convolution reads its output. The graph
  * writes no mask, so in training it is used only where backward needs none: if residual_backward read x in
- * place of the mask, it would move nearly the bytes that the graph saves. */
+ * place of the mask, it would move nearly the bytes that the graph saves. FP16 only, as is backward: the graph
+ * reads scale and bias in the activations' type, and BF16 has too few bits for them. */
 #include "layers/cuda/cuda_internal.h"
 #include "layers/cuda/graph_residual.h"
 
@@ -14,7 +15,7 @@ dt_status dt_cuda_conv_plan_join(dt_cuda_kernels *ck, dt_conv *conv, dt_error *e
 {
     dt_graph graph;
     bool needs_mask = conv->desc.for_training && !(conv->fusions & DT_CONV_FUSE_BACKWARD_JOIN);
-    if (!ck->is_half || needs_mask)
+    if (ck->base.dtype != DT_F16 || needs_mask)
         return DT_OK;
     dt_graph_conv_forward_join(&conv->desc, ck->base.dtype, conv->desc.input == DT_CONV_INPUT_JOIN_LAZY,
                                &graph);

@@ -9,30 +9,36 @@
  */
 #include "layers/cuda/kernel.cuh"
 
-/* 3 leave 80 registers, too few for BF16, which needs some more to unpack. */
-template <typename T> constexpr int forward_blocks = 3;
-template <> constexpr int forward_blocks<__nv_bfloat16> = 2;
+#include <type_traits>
+
+enum { FORWARD_BLOCKS = 3 };
 
 struct act_arguments {
     const float *scale, *bias;
     bool relu;
 };
 
-/* Scale and bias of an input, rounded to T as cuDNN's graphs read them, so that a join has the same values in
- * a kernel of its own and in a graph. */
+/* Round as cuDNN's graphs do, which read the scale and bias of a join in FP16. In other types no graph has a
+ * join, and nothing is rounded. */
+template <typename T> static __device__ __forceinline__ void round_as_graphs(float v[8])
+{
+    if constexpr (std::is_same<T, __half>::value)
+        dt_unpack<T>(dt_pack<T>(v), v);
+}
+
 template <typename T>
-static __device__ __forceinline__ void load_rounded(const act_arguments &act, int channel, float scale[8],
-                                                    float bias[8])
+static __device__ __forceinline__ void load_act(const act_arguments &act, int channel, float scale[8],
+                                                float bias[8])
 {
     dt_load8_or(act.scale, channel, 1.0F, scale);
     dt_load8_or(act.bias, channel, 0.0F, bias);
-    dt_unpack<T>(dt_pack<T>(scale), scale);
-    dt_unpack<T>(dt_pack<T>(bias), bias);
+    round_as_graphs<T>(scale);
+    round_as_graphs<T>(bias);
 }
 
 /* y may be one of the inputs: no __restrict__. */
 template <typename T>
-static __global__ void __launch_bounds__(DT_BLOCK_THREADS, forward_blocks<T>)
+static __global__ void __launch_bounds__(DT_BLOCK_THREADS, FORWARD_BLOCKS)
     residual_forward(const T *branch, act_arguments branch_act, const T *skip, act_arguments skip_act,
                      int64_t n_rows, int c, T *y, uint8_t *mask)
 {
@@ -42,8 +48,8 @@ static __global__ void __launch_bounds__(DT_BLOCK_THREADS, forward_blocks<T>)
     dt_packed<T> first[at_once], second[at_once];
     if (channel >= c)
         return;
-    load_rounded<T>(branch_act, channel, s1, b1);
-    load_rounded<T>(skip_act, channel, s2, b2);
+    load_act<T>(branch_act, channel, s1, b1);
+    load_act<T>(skip_act, channel, s2, b2);
     dt_walk_rows<at_once>(
         n_rows,
         [&](int64_t row, int k) {
@@ -82,7 +88,7 @@ int dt_cuda_residual_forward(dt_cuda_stream stream, const dt_act *branch, const 
     const act_arguments skip_act = {skip->scale, skip->bias, skip->relu};
     return dt_for_dtype(y->dtype, [&](auto type) {
         using T = decltype(type);
-        const dt_rows_grid g = dt_make_rows_grid(n_rows, y->c, forward_blocks<T>, DT_SETS);
+        const dt_rows_grid g = dt_make_rows_grid(n_rows, y->c, FORWARD_BLOCKS, DT_SETS);
         return DT_LAUNCH((residual_forward<T>), g.grid, g.block, 0, stream,
                          static_cast<const T *>(branch->raw.data), branch_act,
                          static_cast<const T *>(skip->raw.data), skip_act, n_rows, static_cast<int>(y->c),

@@ -11,11 +11,11 @@ int64_t dt_ref_residual_mask_bytes(dt_kernels *k, const dt_tensor *y)
     return 0;
 }
 
-/* The value of element `at`, of channel c; scale and bias are rounded to the backend's dtype, as in the
- * operand of a convolution. */
+/* The value of element `at`, of channel c. With FP16 scale and bias are rounded, as the cuda backend's graphs
+ * with a join read them; with BF16 it has no such graphs. */
 static float input_at(dt_kernels *k, const dt_act *x, int64_t c, int64_t at)
 {
-    if (x->scale == NULL)
+    if (x->scale == NULL || k->dtype != DT_F16)
         return dt_ref_act_at(x, c, at);
     const float scale = dt_ref_stored(k, (double)x->scale[c]), bias = dt_ref_stored(k, (double)x->bias[c]);
     const dt_act rounded = {.raw = x->raw, .scale = &scale, .bias = &bias, .relu = x->relu};

@@ -174,8 +174,8 @@ static training of(dt_kernels *kernels, double lr, float loss_scale, int64_t n_s
 /* How much a backend with 16-bit tensors may differ. In one forward pass the loss differs by 0.1% (FP16;
  * measured 0.02%). A gradient differs by more than its rounding, since some activations round to the other
  * side of a ReLU's kink: 19% in the 2-norm of all parameters (BF16: 41%). During a training this grows, as
- * any difference does, to 21% of a loss in the last step (measured). The mean of the losses stays within
- * 5%. */
+ * any difference does, to 13 to 21% of a loss (measured with five learning rates near this one); the mean of
+ * the losses differed by 0.9 to 1.9%. */
 enum { FOLLOWED = 16 };
 
 static void losses_follow_those_of_fp32(void)
@@ -186,11 +186,11 @@ static void losses_follow_those_of_fp32(void)
     DT_CHECK(exact.loss[FOLLOWED - 1] < 0.75 * exact.loss[0]); /* the loss of FP32 falls */
     DT_CHECK_CLOSE(half.loss[0] / exact.loss[0], 1.0, 1e-3);
     for (int64_t i = 0; i < FOLLOWED; i++) {
-        DT_CHECK_MSG(fabs(half.loss[i] / exact.loss[i] - 1.0) < 0.3, "step %d: %g, fp32 %g", (int)i,
+        DT_CHECK_MSG(fabs(half.loss[i] / exact.loss[i] - 1.0) < 0.25, "step %d: %g, fp32 %g", (int)i,
                      half.loss[i], exact.loss[i]);
         DT_CHECK(!half.results[i].skipped && half.results[i].loss_scale == 1024.0);
     }
-    DT_CHECK_MSG(fabs(mean_loss(&half) / mean_loss(&exact) - 1.0) < 0.05, "mean loss %g, fp32 %g",
+    DT_CHECK_MSG(fabs(mean_loss(&half) / mean_loss(&exact) - 1.0) < 0.03, "mean loss %g, fp32 %g",
                  mean_loss(&half), mean_loss(&exact));
     free_training(&exact);
     free_training(&half);
