@@ -1,8 +1,8 @@
 /* conv_join_cuda.c: a convolution's forward graph that includes the residual join it reads. Where the runner
  * refuses the graph, layers/add.c runs residual_forward, and the convolution reads its output. The graph
  * writes no mask, so in training it is used only where backward needs none: if residual_backward read x in
- * place of the mask, it would move nearly the bytes that the graph saves. FP16 only, as is backward: the graph
- * reads scale and bias in the activations' type, and BF16 has too few bits for them. */
+ * place of the mask, it would move nearly the bytes that the graph saves. In FP16 only, as the backward of
+ * joins: the graph reads scale and bias in the activations' type, and BF16 has too few bits for them. */
 #include "layers/cuda/cuda_internal.h"
 #include "layers/cuda/graph_residual.h"
 

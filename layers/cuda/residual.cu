@@ -9,8 +9,6 @@
  */
 #include "layers/cuda/kernel.cuh"
 
-#include <type_traits>
-
 enum { FORWARD_BLOCKS = 3 };
 
 struct act_arguments {
@@ -20,10 +18,12 @@ struct act_arguments {
 
 /* Round as cuDNN's graphs do, which read the scale and bias of a join in FP16. In other types no graph has a
  * join, and nothing is rounded. */
-template <typename T> static __device__ __forceinline__ void round_as_graphs(float v[8])
+static __device__ __forceinline__ void round_as_graphs(float v[8], __half)
 {
-    if constexpr (std::is_same<T, __half>::value)
-        dt_unpack<T>(dt_pack<T>(v), v);
+    dt_unpack<__half>(dt_pack<__half>(v), v);
+}
+template <typename T> static __device__ __forceinline__ void round_as_graphs(float *, T)
+{
 }
 
 template <typename T>
@@ -32,8 +32,8 @@ static __device__ __forceinline__ void load_act(const act_arguments &act, int ch
 {
     dt_load8_or(act.scale, channel, 1.0F, scale);
     dt_load8_or(act.bias, channel, 0.0F, bias);
-    round_as_graphs<T>(scale);
-    round_as_graphs<T>(bias);
+    round_as_graphs(scale, T());
+    round_as_graphs(bias, T());
 }
 
 /* y may be one of the inputs: no __restrict__. */
