@@ -10,12 +10,8 @@
 
 #    include <cuda_runtime_api.h>
 #    include <nccl.h>
-#    include <pthread.h>
 #    include <stdio.h>
 #    include <string.h>
-
-/* The first NCCL with nonblocking communicators. */
-#    define MINIMUM_VERSION 21400
 
 #    define TEXT_OF(x) #    x
 #    define TEXT(x) TEXT_OF(x)
@@ -26,7 +22,8 @@ static const dt_shared_library library = {
     .wanted_by = "--comm nccl",
     .homes = (const char *const[]){"NCCL_HOME", "NCCL_ROOT", "EBROOTNCCL", NULL},
     .built_dir = DT_NCCL_DIR,
-    .wheels = (const char *const[]){"nccl", NULL}};
+    .wheels = (const char *const[]){"nccl", NULL},
+    .oldest = 21400}; /* the first with nonblocking communicators */
 
 _Static_assert(sizeof(dt_nccl_id) == sizeof(ncclUniqueId), "the same bytes");
 _Static_assert((int)DT_NCCL_SUCCESS == (int)ncclSuccess &&
@@ -35,7 +32,7 @@ _Static_assert((int)DT_NCCL_SUCCESS == (int)ncclSuccess &&
                    (int)DT_NCCL_IN_PROGRESS == (int)ncclInProgress,
                "ncclResult_t");
 
-/* NCCL's functions, found by load(). */
+/* NCCL's functions, found by find_functions. */
 #    define FUNCTIONS(X)                                                                                     \
         X(ncclGetVersion)                                                                                    \
         X(ncclGetUniqueId)                                                                                   \
@@ -128,39 +125,17 @@ static int gpu_name(char *out, size_t out_bytes)
     return (int)code;
 }
 
-static dt_status load(void *candidate, dt_error *err)
+static dt_status find_functions(void *candidate, int64_t *number, dt_error *err)
 {
-    char path[512];
-    int number = 0;
+    int found = 0;
     void *address = NULL;
-#    define LOAD(function)                                                                                   \
+#    define FIND(function)                                                                                   \
         DT_TRY(dt_shared_library_symbol(&library, candidate, #function, &address, err));                     \
         memcpy(&opened.function, &address, sizeof address);
-    FUNCTIONS(LOAD)
-    if (opened.ncclGetVersion(&number) == ncclSuccess && number >= MINIMUM_VERSION)
-        return DT_OK;
-    dt_shared_library_path(&library, candidate, path, sizeof path);
-    return dt_fail(err, DT_ERR_UNSUPPORTED,
-                   "%s needs NCCL %d.%d or later: %s is version %d; set %s to the folder of a newer one",
-                   library.wanted_by, MINIMUM_VERSION / 10000, MINIMUM_VERSION / 100 % 100, path, number,
-                   library.homes[0]);
-}
-
-static dt_status open_library(dt_error *err)
-{
-    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-    void *candidate = NULL;
-    dt_status status = DT_OK;
-    pthread_mutex_lock(&mutex);
-    if (!opened_handle) {
-        status = dt_shared_library_open(&library, &candidate, err);
-        if (status == DT_OK)
-            status = load(candidate, err);
-        if (status == DT_OK)
-            opened_handle = candidate;
-    }
-    pthread_mutex_unlock(&mutex);
-    return status;
+    FUNCTIONS(FIND)
+    (void)opened.ncclGetVersion(&found);
+    *number = found;
+    return DT_OK;
 }
 
 const dt_nccl_api *dt_nccl_library(dt_error *err)
@@ -180,7 +155,7 @@ const dt_nccl_api *dt_nccl_library(dt_error *err)
                                     .unpack = dt_nccl_wire_unpack,
                                     .mark = dt_nccl_wire_mark,
                                     .launch_error = dt_nccl_wire_error};
-    return open_library(err) == DT_OK ? &api : NULL;
+    return dt_shared_library_load(&library, find_functions, &opened_handle, err) == DT_OK ? &api : NULL;
 }
 
 void dt_nccl_library_path(char *path, size_t path_bytes)

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <glob.h>
 #include <link.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,4 +179,47 @@ void dt_shared_library_path(const dt_shared_library *library, void *handle, char
     struct link_map *map = NULL;
     const bool known = dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && map && map->l_name && map->l_name[0];
     snprintf(path, path_bytes, "%s", known ? map->l_name : library->file);
+}
+
+void dt_shared_library_version(int64_t version, char *text, size_t text_bytes)
+{
+    const long long v = (long long)version;
+    if (v >= 10000)
+        snprintf(text, text_bytes, "%lld.%lld.%lld", v / 10000, v / 100 % 100, v % 100);
+    else
+        snprintf(text, text_bytes, "%lld.%lld.%lld", v / 1000, v / 100 % 10, v % 100);
+}
+
+static dt_status check_version(const dt_shared_library *library, void *handle, int64_t version, dt_error *err)
+{
+    char path[DT_PATH_BYTES], is[32], wanted[32];
+    if (version >= library->oldest)
+        return DT_OK;
+    dt_shared_library_path(library, handle, path, sizeof path);
+    dt_shared_library_version(version, is, sizeof is);
+    dt_shared_library_version(library->oldest, wanted, sizeof wanted);
+    return dt_fail(err, DT_ERR_UNSUPPORTED,
+                   "%s needs %s %s or later: %s is version %s; set %s to the folder of a newer one",
+                   library->wanted_by, library->name, wanted, path, is, library->homes[0]);
+}
+
+dt_status dt_shared_library_load(const dt_shared_library *library, dt_shared_library_finder *find,
+                                 void **handle, dt_error *err)
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    void *opened = NULL;
+    int64_t version = 0;
+    dt_status status = DT_OK;
+    pthread_mutex_lock(&mutex);
+    if (!*handle) {
+        status = dt_shared_library_open(library, &opened, err);
+        if (status == DT_OK)
+            status = find(opened, &version, err);
+        if (status == DT_OK)
+            status = check_version(library, opened, version, err);
+        if (status == DT_OK)
+            *handle = opened;
+    }
+    pthread_mutex_unlock(&mutex);
+    return status;
 }

@@ -3,8 +3,8 @@
  *
  *   static const dt_shared_library cudnn = {.name = "cuDNN", .file = "libcudnn.so.9",
  *                                           .wanted_by = "--backend cuda", ...};
- *   DT_TRY(dt_shared_library_open(&cudnn, &handle, err));
- *   DT_TRY(dt_shared_library_symbol(&cudnn, handle, "cudnnCreate", &address, err));
+ *   DT_TRY(dt_shared_library_load(&cudnn, find_functions, &handle, err));        handle is NULL before
+ *   ... find_functions calls dt_shared_library_symbol(&cudnn, handle, "cudnnCreate", &address, err) ...
  *
  * The library is looked for in these places, in this order; the first file that loads is taken:
  *
@@ -25,6 +25,7 @@
 #include "core/base/error.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct dt_shared_library {
     const char *name;          /* "cuDNN", for messages */
@@ -33,6 +34,7 @@ typedef struct dt_shared_library {
     const char *const *homes;  /* variables, NULL after the last; homes[0] is the one that messages advise */
     const char *built_dir;     /* "": configure was given no folder */
     const char *const *wheels; /* folders in nvidia/, "cudnn"; NULL after the last */
+    int64_t oldest;            /* version that is accepted, as the library gives it: 90000 */
 } dt_shared_library;
 
 /* Open the library and return dlopen's handle, which stays open until the process ends.
@@ -44,6 +46,19 @@ dt_status dt_shared_library_open(const dt_shared_library *library, void **handle
  * message has its path. */
 dt_status dt_shared_library_symbol(const dt_shared_library *library, void *handle, const char *symbol,
                                    void **address, dt_error *err);
+
+/* Find the functions of an open library with dt_shared_library_symbol, and return its version. */
+typedef dt_status dt_shared_library_finder(void *handle, int64_t *version, dt_error *err);
+
+/* Unless *handle is set already: open the library, call `find`, check the version, and set *handle.
+ * DT_ERR_UNSUPPORTED: as above, or the library is too old; the message has its path and version. The error of
+ * `find`. */
+dt_status dt_shared_library_load(const dt_shared_library *library, dt_shared_library_finder *find,
+                                 void **handle, dt_error *err);
+
+/* Write "9.19.0" for 91900, as cuDNN since 9 and NCCL since 2.9 number their versions, and "8.9.7" for 8907,
+ * as earlier ones do. */
+void dt_shared_library_version(int64_t version, char *text, size_t text_bytes);
 
 /* Write the path from which the library was loaded, or its name if that is not known. */
 void dt_shared_library_path(const dt_shared_library *library, void *handle, char *path, size_t path_bytes);

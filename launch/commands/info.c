@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "comm/mpi.h"
+#include "core/base/shared_library.h"
 #include "core/base/units.h"
 #include "launch/commands/commands.h"
 #include "launch/estimate/roofline.h"
@@ -54,18 +55,18 @@ static void add_cudnn(dt_table *table)
 static void add_nccl(dt_table *table)
 {
 #    ifdef DT_WITH_NCCL
-    int version = 0;
-    char path[DT_PATH_BYTES];
+    int number = 0;
+    char version[32], path[DT_PATH_BYTES];
     dt_error why = {0};
     const dt_nccl_api *nccl = dt_nccl_library(&why);
     if (!nccl) {
         dt_table_add_pair(table, "NCCL", "built with %s; %s", DT_NCCL_VERSION, why.message);
         return;
     }
-    (void)nccl->version(&version);
+    (void)nccl->version(&number);
+    dt_shared_library_version(number, version, sizeof version);
     dt_nccl_library_path(path, sizeof path);
-    dt_table_add_pair(table, "NCCL", "%d.%d.%d, from %s (built with %s)", version / 10000,
-                      version / 100 % 100, version % 100, path, DT_NCCL_VERSION);
+    dt_table_add_pair(table, "NCCL", "%s, from %s (built with %s)", version, path, DT_NCCL_VERSION);
 #    else
     dt_table_add_pair(table, "NCCL", "not built in: no --comm nccl; " DT_WHY_NO_NCCL);
 #    endif

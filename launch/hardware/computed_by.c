@@ -7,6 +7,7 @@
 #include "launch/hardware/computed_by.h"
 
 #include "comm/nccl/api.h"
+#include "core/base/shared_library.h"
 #include "launch/hardware/settings.h"
 
 #include <string.h>
@@ -37,12 +38,14 @@ static const char *compiled_for(void)
 /* NCCL chooses the order in which it sums. */
 static void add_nccl(const dt_comm *comm, dt_computed_by *out)
 {
-    int version = 0;
+    int number = 0;
+    char version[32];
     const dt_nccl_api *nccl = strcmp(comm->ops->name, "nccl") == 0 ? dt_nccl_library(NULL) : NULL;
     if (!nccl)
         return;
-    (void)nccl->version(&version);
-    dt_computed_by_add(out, "NCCL", "%d.%d.%d", version / 10000, version / 100 % 100, version % 100);
+    (void)nccl->version(&number);
+    dt_shared_library_version(number, version, sizeof version);
+    dt_computed_by_add(out, "NCCL", "%s", version);
 }
 
 void dt_computed_by_collect(const dt_backend *backend, const dt_comm *comm, dt_computed_by *out)

@@ -9,9 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The first cuDNN whose graphs are those of cuDNN 9. */
-#define MINIMUM_VERSION 90000
-
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 
@@ -21,7 +18,8 @@ static const dt_shared_library library = {
     .wanted_by = "the cuda backend",
     .homes = (const char *const[]){"CUDNN_HOME", "CUDNN_ROOT", "EBROOTCUDNN", NULL},
     .built_dir = DT_CUDNN_DIR,
-    .wheels = (const char *const[]){"cudnn", NULL}};
+    .wheels = (const char *const[]){"cudnn", NULL},
+    .oldest = 90000}; /* the first whose graphs are those of cuDNN 9 */
 
 /* The functions that layers/cuda calls. */
 #define FUNCTIONS(X)                                                                                         \
@@ -45,22 +43,15 @@ static struct {
 } opened;
 static void *handle; /* NULL: not open */
 
-static dt_status load(void *candidate, dt_error *err)
+static dt_status find_functions(void *candidate, int64_t *version, dt_error *err)
 {
-    char path[512];
     void *address = NULL;
-#define LOAD(function)                                                                                       \
+#define FIND(function)                                                                                       \
     DT_TRY(dt_shared_library_symbol(&library, candidate, #function, &address, err));                         \
     memcpy(&opened.function, &address, sizeof address);
-    FUNCTIONS(LOAD)
-    const size_t version = opened.cudnnGetVersion();
-    if (version >= MINIMUM_VERSION)
-        return DT_OK;
-    dt_shared_library_path(&library, candidate, path, sizeof path);
-    return dt_fail(err, DT_ERR_UNSUPPORTED,
-                   "%s needs cuDNN %d.%d or later: %s is version %zu; set %s to the folder of a newer one",
-                   library.wanted_by, MINIMUM_VERSION / 10000, MINIMUM_VERSION / 100 % 100, path, version,
-                   library.homes[0]);
+    FUNCTIONS(FIND)
+    *version = (int64_t)opened.cudnnGetVersion();
+    return DT_OK;
 }
 
 /* cuDNN loads CUDA's run-time compiler, 50 MB, for every graph that it inspects, and unloads it again. Keep
@@ -82,21 +73,10 @@ static void hold_compiler(void)
 
 dt_status dt_cudnn_library_open(dt_error *err)
 {
-    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-    void *candidate = NULL;
-    dt_status status = DT_OK;
-    pthread_mutex_lock(&mutex);
-    if (!handle) {
-        status = dt_shared_library_open(&library, &candidate, err);
-        if (status == DT_OK)
-            status = load(candidate, err);
-        if (status == DT_OK) {
-            handle = candidate;
-            hold_compiler();
-        }
-    }
-    pthread_mutex_unlock(&mutex);
-    return status;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    DT_TRY(dt_shared_library_load(&library, find_functions, &handle, err));
+    pthread_once(&once, hold_compiler);
+    return DT_OK;
 }
 
 void dt_cudnn_library_describe(char *version, size_t version_bytes, char *path, size_t path_bytes)
@@ -105,8 +85,7 @@ void dt_cudnn_library_describe(char *version, size_t version_bytes, char *path, 
     snprintf(path, path_bytes, "%s", "");
     if (!handle)
         return;
-    const size_t number = cudnnGetVersion();
-    snprintf(version, version_bytes, "%zu.%zu.%zu", number / 10000, number / 100 % 100, number % 100);
+    dt_shared_library_version((int64_t)cudnnGetVersion(), version, version_bytes);
     dt_shared_library_path(&library, handle, path, path_bytes);
 }
 

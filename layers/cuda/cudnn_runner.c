@@ -2,6 +2,7 @@
 
 #include "core/base/alloc.h"
 #include "core/base/log.h"
+#include "core/base/shared_library.h"
 #include "layers/cuda/cudnn_engines.h"
 #include "layers/cuda/cudnn_library.h"
 #include "layers/cuda/plan_measure.h"
@@ -278,8 +279,9 @@ static const dt_graph_runner_ops offline_ops = {.name = "cudnn, no GPU",
 /* "cuDNN 9.19.0" */
 static void name_library(char name[32])
 {
-    const size_t version = cudnnGetVersion(); /* 91900 */
-    snprintf(name, 32, "cuDNN %zu.%zu.%zu", version / 10000 % 1000, version / 100 % 100, version % 100);
+    char version[24];
+    dt_shared_library_version((int64_t)cudnnGetVersion(), version, sizeof version);
+    snprintf(name, 32, "cuDNN %s", version);
 }
 
 static cudnn_runner *make_runner(const dt_cudnn_options *options, const dt_graph_runner_ops *ops)

@@ -119,7 +119,7 @@ needs()
 {
     local wanted=1 program
     [[ $1 =~ ^[0-9]+$ ]] && { wanted=$1; shift; }
-    [ "$n_gpus" -ge "$wanted" ] || { echo "there are $n_gpus GPUs, and $wanted are needed"; return; }
+    [ "$n_gpus" -ge "$wanted" ] || { echo "GPUs here: $n_gpus, needed: $wanted"; return; }
     for program in "$@"; do
         command -v "$program" >/dev/null || { echo "there is no ${program##*/} here"; return; }
     done

@@ -29,8 +29,8 @@ need_no_gpu && {
     expect_exit 0 "$script" --programs "$TOP_BUILDDIR" --out results
     expect_output '^first hour: 0 GPUs'
     expect_output '^machine +ok '
-    expect_output '^operations_fp16_fused +skipped +0 s  there are 0 GPUs, and 1 are needed'
-    expect_output '^nccl_all_gpus +skipped +0 s  there are 0 GPUs, and 2 are needed'
+    expect_output '^operations_fp16_fused +skipped +0 s  GPUs here: 0, needed: 1'
+    expect_output '^nccl_all_gpus +skipped +0 s  GPUs here: 0, needed: 2'
     expect_output '^five_epochs +skipped .*--data was not given'
     expect_output '^1 ok, 0 failed, 0 too long, [0-9]+ skipped'
     expect test -s results/machine.log
@@ -55,7 +55,7 @@ expect_output '^first hour: 1 GPUs'
 expect_output '^operations_bf16 +ok .* 1 passed, 0 failed, 0 skipped'
 expect_output '^plans_repeated +ok .* 10 runs, each case twice in each: the same'
 expect_output '^same_weights_killed +ok .* weights [0-9a-f]{16} and [0-9a-f]{16}'
-expect_output '^nccl_all_gpus +skipped .* there are 1 GPUs, and 2 are needed'
+expect_output '^nccl_all_gpus +skipped .* GPUs here: 1, needed: 2'
 
 begin "runs that differ from time to time are a failure"
 programs

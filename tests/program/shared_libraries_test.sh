@@ -87,12 +87,12 @@ need_gpu_path && {
     fake_home
     expect_exit 0 "${with_fakes[@]}" FAKE_CUDNN_VERSION=8907 FAKE_NCCL_VERSION=21304 "$DTRAIN" info
     tr -d '\n│' <"$OUTPUT" | tr -s ' ' >line
-    expect grep -q "the cuda backend needs cuDNN 9.0 or later: " line
-    expect grep -q "is version 8907; set CUDNN_HOME" line
-    expect grep -q "comm nccl needs NCCL 2.14 or later: " line
-    expect grep -q "is version 21304; set NCCL_HOME" line
+    expect grep -q "the cuda backend needs cuDNN 9.0.0 or later: " line
+    expect grep -q "is version 8.9.7; set CUDNN_HOME" line
+    expect grep -q "comm nccl needs NCCL 2.14.0 or later: " line
+    expect grep -q "is version 2.13.4; set NCCL_HOME" line
     expect_exit 1 "${with_fakes[@]}" FAKE_CUDNN_VERSION=8907 "$DTRAIN" info --plans --device h200 --arch resnet18 --batch 32
-    expect_output 'the cuda backend needs cuDNN 9\.0 or later: .*home/lib/libcudnn.* is version 8907'
+    expect_output 'the cuda backend needs cuDNN 9\.0\.0 or later: .*home/lib/libcudnn.* is version 8\.9\.7'
 }
 
 begin "plans for a GPU that is not present need cuDNN 9.8"

@@ -181,11 +181,68 @@ static void a_library_without_a_function_is_too_old(void)
     DT_CHECK_CONTAINS(err.message, "has no function fakeNewest; set FAKE_HOME");
 }
 
+/* -- loading once ---------------------------------------------------------------------------------------- */
+
+static int64_t found_version;
+static int n_found;
+static dt_status find_result;
+
+static dt_status find(void *handle, int64_t *version, dt_error *err)
+{
+    DT_CHECK(handle != NULL);
+    n_found++;
+    *version = found_version;
+    return find_result == DT_OK ? DT_OK : dt_fail(err, find_result, "a function is missing");
+}
+
+static void a_library_is_loaded_once_if_it_is_new_enough(void)
+{
+    dt_error err = {0};
+    void *handle = NULL;
+    dt_shared_library library = fake;
+    library.oldest = 90100;
+    unset_all();
+    set_all();
+    put(path_in("home"));
+    n_found = 0;
+    find_result = DT_ERR_UNSUPPORTED;
+    DT_CHECK_INT(dt_shared_library_load(&library, find, &handle, &err), DT_ERR_UNSUPPORTED);
+    DT_CHECK_STR(err.message, "a function is missing");
+    find_result = DT_OK;
+    found_version = 90099;
+    DT_CHECK_INT(dt_shared_library_load(&library, find, &handle, &err), DT_ERR_UNSUPPORTED);
+    DT_CHECK_CONTAINS(err.message, "--fake needs Fake 9.1.0 or later: ");
+    DT_CHECK_CONTAINS(err.message, path_in("home"));
+    DT_CHECK_CONTAINS(err.message, " is version 9.0.99; set FAKE_HOME to the folder of a newer one");
+    DT_CHECK(handle == NULL);
+    found_version = 90100;
+    DT_CHECK_INT(dt_shared_library_load(&library, find, &handle, &err), DT_OK);
+    DT_CHECK(handle != NULL);
+    DT_CHECK_INT(n_found, 3);
+    DT_CHECK_INT(dt_shared_library_load(&library, find, &handle, &err), DT_OK);
+    DT_CHECK_INT(n_found, 3);
+}
+
+static void versions_are_written_as_their_libraries_count(void)
+{
+    static const struct {
+        int64_t number;
+        const char *text;
+    } cases[] = {{91900, "9.19.0"}, {90000, "9.0.0"}, {8907, "8.9.7"}, {22809, "2.28.9"}, {2708, "2.7.8"}};
+    char text[32];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dt_shared_library_version(cases[i].number, text, sizeof text);
+        DT_CHECK_STR(text, cases[i].text);
+    }
+}
+
 static const dt_test tests[] = {
     DT_TEST(the_places_are_tried_in_the_stated_order),
     DT_TEST(the_system_is_asked_after_the_folder_of_configure),
     DT_TEST(a_missing_library_is_named_with_all_places),
     DT_TEST(a_file_that_does_not_load_is_named_with_the_reason),
     DT_TEST(a_library_without_a_function_is_too_old),
+    DT_TEST(a_library_is_loaded_once_if_it_is_new_enough),
+    DT_TEST(versions_are_written_as_their_libraries_count),
 };
 DT_TEST_MAIN("core/base/shared_library", tests)
