@@ -268,7 +268,7 @@ static void planted_mistakes_are_caught(void)
 {
     static const struct {
         const char *kernel;
-        int mistake;
+        dt_emulator_mistake mistake;
     } mistakes[] = {{"normalize_blocks", DT_EMULATOR_NO_LAST_BLOCK},
                     {"normalize_blocks", DT_EMULATOR_NO_BARRIERS},
                     {"stem_weights", DT_EMULATOR_NO_LAST_BLOCK},

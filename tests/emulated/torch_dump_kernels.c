@@ -193,7 +193,7 @@ enum { N_WEIGHTS = 4096, N_STATS = 64, N_ALL = N_WEIGHTS + N_STATS };
 /* A gradient of the weights and a batch's statistics, side by side as in the flat vector. */
 static const float *gradients(dt_dump *d, int step)
 {
-    char names[2][16];
+    char names[2][24];
     snprintf(names[0], sizeof names[0], "g%d", step);
     snprintf(names[1], sizeof names[1], "batch%d", step);
     const float *g = dt_dump_vector(d, NULL, N_ALL, -1, 1);
