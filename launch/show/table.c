@@ -136,8 +136,8 @@ static void print_rule(const dt_table *t, const int *widths, FILE *stream, bool 
     fputc('\n', stream);
 }
 
-/* The bytes of `text` that come in one line of `columns` columns: up to the last blank in it, if there is
- * one. */
+/* The bytes of `text` that come in one line of `columns` columns: up to the last blank in it, else through
+ * the last slash (of a path), else as many as fit. */
 static int line_bytes(const char *text, int columns)
 {
     const int whole = bytes_of(text, columns);
@@ -145,6 +145,9 @@ static int line_bytes(const char *text, int columns)
         return whole;
     for (int n = whole; n > 0; n--)
         if (text[n] == ' ')
+            return n;
+    for (int n = whole; n > 1; n--)
+        if (text[n - 1] == '/')
             return n;
     return whole;
 }
@@ -182,49 +185,65 @@ static void print_row(const dt_table *t, char *const *row, const int *widths, co
         ;
 }
 
-/* The longest word of a text, in columns. */
-static int word_of(const char *text)
+/* The longest part of a text that is not broken, in columns: its longest word, or the longest part of a word
+ * up to a slash. */
+static int longest_part(const char *text, bool ends_at_slash)
 {
-    int longest = 0, word = 0;
+    int longest = 0, part = 0;
     for (; *text; text++) {
-        word = *text == ' ' ? 0 : word + ((*text & 0xc0) != 0x80);
-        if (word > longest)
-            longest = word;
+        part = *text == ' ' ? 0 : part + ((*text & 0xc0) != 0x80);
+        if (part > longest)
+            longest = part;
+        if (ends_at_slash && *text == '/')
+            part = 0;
     }
     return longest;
 }
 
+/* Where lines may break: between words, also after slashes, anywhere. */
+typedef enum breaks { AT_BLANKS, AT_SLASHES, ANYWHERE } breaks;
+
 /* Makes the widest columns narrower until the table has `most` columns: first those that need not break a
- * word for it (words[c]: the longest of column c), then all. */
-static void narrow(const dt_table *t, int *widths, const int *words, int total, int most)
+ * word for it, then those that break words after slashes only, then all. parts: the longest part of each
+ * column that is not broken AT_BLANKS, then AT_SLASHES. */
+static void narrow(const dt_table *t, int *widths, const int *parts, int total, int most)
 {
     enum { NARROWEST = 8 };
-    for (bool break_words = false; total > most;) {
+    for (int level = AT_BLANKS; level <= ANYWHERE && total > most;) {
         int widest = -1;
-        for (int c = 0; c < t->n_columns; c++)
-            if (widths[c] > (break_words || words[c] < NARROWEST ? NARROWEST : words[c]) &&
+        for (int c = 0; c < t->n_columns; c++) {
+            const int part = level == ANYWHERE ? 0 : parts[level * t->n_columns + c];
+            if (widths[c] > (part > NARROWEST ? part : NARROWEST) &&
                 (widest < 0 || widths[c] >= widths[widest]))
                 widest = c;
-        if (widest >= 0) {
-            widths[widest]--;
-            total--;
-        } else if (break_words)
-            return;
-        else
-            break_words = true;
+        }
+        if (widest < 0) {
+            level++;
+            continue;
+        }
+        widths[widest]--;
+        total--;
     }
 }
 
-/* Measures the columns of all rows: their widths and longest words. Returns the width of the table. */
-static int measure(const dt_table *t, int *widths, int *words)
+static void raise_to(int *value, int least)
+{
+    if (*value < least)
+        *value = least;
+}
+
+/* Measures the columns of all rows: their widths, and their parts as `narrow` reads them. Returns the width
+ * of the table. */
+static int measure(const dt_table *t, int *widths, int *parts)
 {
     int total = 0;
     for (int64_t i = 0; i < t->n_rows * t->n_columns; i++) {
         const int64_t c = i % t->n_columns;
-        if (t->cells[i] && width_of(t->cells[i]) > widths[c])
-            widths[c] = width_of(t->cells[i]);
-        if (t->cells[i] && word_of(t->cells[i]) > words[c])
-            words[c] = word_of(t->cells[i]);
+        if (!t->cells[i])
+            continue;
+        raise_to(&widths[c], width_of(t->cells[i]));
+        raise_to(&parts[AT_BLANKS * t->n_columns + c], longest_part(t->cells[i], false));
+        raise_to(&parts[AT_SLASHES * t->n_columns + c], longest_part(t->cells[i], true));
     }
     for (int c = 0; c < t->n_columns; c++)
         total += widths[c] + (c > 0 ? 3 : 0);
@@ -235,17 +254,17 @@ dt_status dt_table_print(const dt_table *t, FILE *stream, bool utf8, int max_col
 {
     if (t->failure.status != DT_OK)
         return dt_fail(err, t->failure.status, "%s", t->failure.message);
-    int *widths = dt_calloc((size_t)t->n_columns * 2, sizeof *widths);
+    int *widths = dt_calloc((size_t)t->n_columns * 3, sizeof *widths);
     const char **left = dt_calloc((size_t)t->n_columns, sizeof *left); /* of the cells of a row */
     if (!widths || !left) {
         dt_free(widths);
         dt_free(left);
         return dt_fail_memory(err, (size_t)t->n_columns * sizeof *left, "printing a table");
     }
-    int *words = widths + t->n_columns;
-    const int total = measure(t, widths, words);
+    int *parts = widths + t->n_columns;
+    const int total = measure(t, widths, parts);
     if (max_columns > 0)
-        narrow(t, widths, words, total, max_columns);
+        narrow(t, widths, parts, total, max_columns);
     for (int64_t r = 0; r < t->n_rows; r++) {
         char *const *row = t->cells + r * t->n_columns;
         if (row[0])

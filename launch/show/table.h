@@ -45,8 +45,8 @@ dt_status dt_table_add_rule(dt_table *table, dt_error *err);
 int dt_table_columns(FILE *stream);
 
 /* Print with box lines if `utf8`, else in ASCII. If the table is wider than max_columns (0: no limit), the
- * texts of its widest columns continue in further lines, between words where that is possible. DT_ERR_IO, or
- * the error of a dt_table_add_pair. */
+ * texts of its widest columns continue in further lines: between words where that is possible, else after a
+ * slash of a path, else anywhere. DT_ERR_IO, or the error of a dt_table_add_pair. */
 dt_status dt_table_print(const dt_table *table, FILE *stream, bool utf8, int max_columns, dt_error *err);
 
 /* Whether the environment's locale (the first that is set of LC_ALL, LC_CTYPE, LANG) is a UTF-8 one. */

@@ -71,9 +71,41 @@ static void texts_of_a_table_that_is_too_wide_continue_in_the_next_line(void)
                  "   0 | node1  | cpu, 2\n"
                  "     |        | threads\n"
                  "  15 | knöten | \n"
-                 "   1 | n      | /a/path/wi\n"
-                 "     |        | thout/blan\n"
-                 "     |        | ks\n");
+                 "   1 | n      | /a/path/\n"
+                 "     |        | without/\n"
+                 "     |        | blanks\n");
+    dt_table_destroy(t);
+}
+
+/* A long path begins a line, breaks after slashes, and inside a name that no line can hold. */
+static void a_path_breaks_after_slashes(void)
+{
+    dt_table *t = NULL;
+    DT_REQUIRE(dt_table_create(NULL, 2, &t, NULL) == DT_OK);
+    dt_table_add_pair(t, "cuDNN", "not found in /usr/lib/python3/dist-packages/nvidia, nor in /opt/c");
+    check_prints(t, false, 30,
+                 "cuDNN | not found in\n"
+                 "      | /usr/lib/python3/\n"
+                 "      | dist-packages/nvidia,\n"
+                 "      | nor in /opt/c\n");
+    dt_table_destroy(t);
+    DT_REQUIRE(dt_table_create(NULL, 2, &t, NULL) == DT_OK);
+    dt_table_add_pair(t, "cuDNN", "/longer-than-a-line/lib");
+    check_prints(t, false, 20,
+                 "cuDNN | /longer-than\n"
+                 "      | -a-line/lib\n");
+    dt_table_destroy(t);
+}
+
+/* The second column could only break a word, the first one breaks its path. */
+static void columns_with_paths_become_narrower_before_words_break(void)
+{
+    dt_table *t = NULL;
+    DT_REQUIRE(dt_table_create(NULL, 2, &t, NULL) == DT_OK);
+    DT_CHECK_INT(dt_table_add(t, ROW("/usr/lib/x86_64/lib", "layer1.0.downsample.1"), NULL), DT_OK);
+    check_prints(t, false, 36,
+                 "/usr/lib/    | layer1.0.downsample.1\n"
+                 "x86_64/lib   | \n");
     dt_table_destroy(t);
 }
 
@@ -247,6 +279,8 @@ static void every_failing_allocation_is_an_error(void)
 static const dt_test tests[] = {
     DT_TEST(columns_are_aligned_by_code_points_not_bytes),
     DT_TEST(texts_of_a_table_that_is_too_wide_continue_in_the_next_line),
+    DT_TEST(a_path_breaks_after_slashes),
+    DT_TEST(columns_with_paths_become_narrower_before_words_break),
     DT_TEST(the_columns_with_more_words_become_narrower_first),
     DT_TEST(a_table_as_wide_as_the_terminal_is_not_narrowed),
     DT_TEST(of_equally_wide_columns_the_last_becomes_narrower_first),
