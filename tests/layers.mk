@@ -154,6 +154,7 @@ LAYERS_TESTS += tests/emulated/cases_test
 LAYERS_TESTS += tests/emulated/create_test
 LAYERS_TESTS += tests/emulated/join_test
 LAYERS_TESTS += tests/emulated/engines_test
+LAYERS_TESTS += tests/emulated/fused_times_test
 LAYERS_TESTS += tests/emulated/gradients_test
 LAYERS_TESTS += tests/emulated/nan_test
 LAYERS_TESTS += tests/emulated/rejection_test
@@ -166,6 +167,8 @@ tests_emulated_create_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_emulated_create_test_DEPENDENCIES = tests/libemulated.a
 tests_emulated_engines_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_emulated_engines_test_DEPENDENCIES = tests/libemulated.a
+tests_emulated_fused_times_test_LDFLAGS = $(emulated_ldflags)
+EXTRA_tests_emulated_fused_times_test_DEPENDENCIES = tests/libemulated.a
 tests_emulated_gradients_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_emulated_gradients_test_DEPENDENCIES = tests/libemulated.a
 tests_emulated_nan_test_LDFLAGS = $(emulated_ldflags)
@@ -192,6 +195,7 @@ LAYERS_TESTS += tests/emulated/no_headers_test
 EXTRA_DIST += tests/emulated/cases_test.c
 EXTRA_DIST += tests/emulated/create_test.c
 EXTRA_DIST += tests/emulated/engines_test.c
+EXTRA_DIST += tests/emulated/fused_times_test.c
 EXTRA_DIST += tests/emulated/gradients_test.c
 EXTRA_DIST += tests/emulated/nan_test.c
 EXTRA_DIST += tests/emulated/rejection_test.c
@@ -204,7 +208,15 @@ endif
 LAYERS_TESTS += tests/layers/profile_test
 
 # On a real GPU.
+fakes_SOURCES += tests/gpu/fused_bench.c
+fakes_SOURCES += tests/gpu/fused_bench.h
+fakes_SOURCES += tests/gpu/fused_times.c
+fakes_SOURCES += tests/gpu/fused_times.h
+fakes_SOURCES += tests/gpu/side_runner.c
+fakes_SOURCES += tests/gpu/side_runner.h
 if WITH_CUDA
 LAYERS_TESTS += tests/gpu/gpu_test
+TEST_HELPERS += tests/gpu/fused_main
 endif
+EXTRA_DIST += tests/gpu/fused_main.c
 EXTRA_DIST += tests/gpu/gpu_test.c

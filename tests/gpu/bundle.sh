@@ -21,7 +21,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 source=$(cd "$here/../.." && pwd)
 out=$1
 build=${2:-$source/build}
-programs='dtrain tests/gpu/gpu_test tests/comm/nccl_gpu_cases tests/comm/nccl_failures'
+programs='dtrain tests/gpu/gpu_test tests/gpu/fused_main tests/comm/nccl_gpu_cases tests/comm/nccl_failures'
 
 grep -qs '^#define DT_WITH_CUDA 1' "$build/config.h" || fail "$build has no cuda backend: configure --with-cuda=DIR"
 for program in $programs; do

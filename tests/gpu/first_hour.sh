@@ -2,28 +2,40 @@
 # first_hour.sh: what to do in the first hour on a GPU that dtrain has never run on, in order.
 #
 #     tests/gpu/first_hour.sh --out DIR [--part 1|2|all] [--programs DIR] [--data DIR] [--seconds N] [--only WORD]
+#     tests/gpu/first_hour.sh --list [--part 1|2|all]
 #
-# Part 1 checks results, part 2 measures; each is planned for ten minutes. Each step has a time limit of its own, and its output goes to
-# DIR/STEP.log. A step that this machine cannot do is skipped, and the table says why; so are steps for which --seconds (of the whole
-# call, 600 by default; 0: no limit) leaves no time. DIR/summary.tsv holds step, result, seconds and note; the table at the end is made from it.
+# Part 1 checks results, part 2 measures. Each is a call of ten minutes: the time limits of its steps add up to less than that. A step may
+# take longer than its limit while all later steps still have theirs. Its output goes to DIR/STEP.log. A step that this machine cannot do is
+# skipped, and the table says why; so are steps for which --seconds (of the whole call; 600 for each part by default; 0: no limit) leaves no
+# time. DIR/summary.tsv holds step, result, seconds and note; the table at the end is made from it.
+# --list runs nothing: it prints each step's part, name and limit, and why it would be skipped.
 # --programs is the folder with dtrain and the test programs: a build folder, or the folder `bin` of tests/gpu/bundle.sh.
 # --data is a folder of images for the last steps (train/CLASS/*.jpg, val/CLASS/*.jpg); without it they are skipped.
 # Exits 1 if a step failed or ran out of time.
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-out='' part=all data='' seconds=600 only='' ran=0 programs=${TOP_BUILDDIR:-$here/../../build}
+out='' part=all data='' seconds='' only='' ran=0 mode=run programs=${TOP_BUILDDIR:-$here/../../build}
+show_help()
+{
+    sed -n '2,15s/^# \{0,1\}//p' "$0"
+}
 usage()
 {
-    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+    show_help >&2
     echo "first_hour.sh: $1" >&2
     exit 2
 }
 while [ $# -gt 0 ]; do
     case $1 in
     --help)
-        sed -n '2,13s/^# \{0,1\}//p' "$0"
+        show_help
         exit 0
+        ;;
+    --list)
+        mode=list
+        shift
+        continue
         ;;
     --out | --part | --programs | --data | --seconds | --only) [ $# -ge 2 ] || usage "$1 needs a value" ;;
     *) usage "there is no option $1" ;;
@@ -38,15 +50,16 @@ while [ $# -gt 0 ]; do
     esac
     shift 2
 done
-[ -n "$out" ] || usage "--out DIR is needed: the folder for the results"
-case $part in 1 | 2 | all) ;; *) usage "--part $part: 1, 2 or all is wanted" ;; esac
+[ -n "$out" ] || [ $mode = list ] || usage "--out DIR is needed: the folder for the results"
+case $part in 1 | 2) [ -n "$seconds" ] || seconds=600 ;; all) [ -n "$seconds" ] || seconds=1200 ;; *) usage "--part $part: 1, 2 or all is wanted" ;; esac
 [[ $seconds =~ ^[0-9]+$ ]] || usage "--seconds $seconds: a whole number is wanted"
 [ -z "$data" ] || [ -d "$data/train" ] || usage "--data $data: there is no folder $data/train"
 programs=$(cd "$programs" 2>/dev/null && pwd) || usage "--programs: there is no such folder"
-mkdir -p "$out" && out=$(cd "$out" && pwd) && : >"$out/summary.tsv" || usage "--out: $out cannot be written"
+[ $mode = list ] || { mkdir -p "$out" && out=$(cd "$out" && pwd) && : >"$out/summary.tsv"; } || usage "--out: $out cannot be written"
 
 dtrain=$programs/dtrain
 gpu_test=$programs/tests/gpu/gpu_test
+fused_times=$programs/tests/gpu/fused_main
 nccl_cases=$programs/tests/comm/nccl_gpu_cases
 n_gpus=$({ nvidia-smi -L 2>/dev/null || true; } | grep -c '^GPU')
 start=$SECONDS
@@ -84,19 +97,35 @@ limited()
     return 124
 }
 
+planned=0 # the limits of the steps that are still to be run
+
 # step NAME LIMIT_S NEEDS COMMAND...: NEEDS is a reason to skip, "" if there is none. The last line of the log is the table's note.
 step()
 {
-    local name=$1 limit=$2 why=$3 begun=$SECONDS code left
+    local name=$1 limit=$2 why=$3
     shift 3
     [[ $name == *"$only"* ]] || return 0
+    case $mode in
+    list) printf 'part %-3s  %-28s %4s s  %s\n' "$at_part" "$name" "$limit" "${why:+skipped: $why}" ;;
+    plan) [ -n "$why" ] || planned=$((planned + limit)) ;;
+    run) run_step "$name" "$limit" "$why" "$@" ;;
+    esac
     ran=$((ran + 1))
+}
+
+# run_step NAME LIMIT_S NEEDS COMMAND...
+run_step()
+{
+    local name=$1 limit=$2 why=$3 begun=$SECONDS code left
+    shift 3
+    [ -n "$why" ] || planned=$((planned - limit))
     left=$((seconds == 0 ? limit : seconds - (SECONDS - start)))
     [ -n "$why" ] || [ "$left" -ge 10 ] || why="no time is left of --seconds $seconds"
     if [ -n "$why" ]; then
         record "$name" skipped 0 "$why"
         return 0
     fi
+    [ $((left - planned)) -le "$limit" ] || limit=$((left - planned)) # what the later steps do not need
     [ "$left" -ge "$limit" ] || limit=$left
     (cd "$out" && limited "$limit" "$@") >"$out/$name.log" 2>&1 </dev/null
     code=$?
@@ -114,15 +143,16 @@ step()
     record "$name" "$result" $((SECONDS - begun)) "$note"
 }
 
-# needs [N] PROGRAM...: prints why a step has to be skipped: fewer than N GPUs, or a program that is not here.
+# needs [N] PROGRAM...: prints why a step has to be skipped: fewer than N GPUs, and each program that is not here.
 needs()
 {
-    local wanted=1 program
+    local wanted=1 program why=''
     [[ $1 =~ ^[0-9]+$ ]] && { wanted=$1; shift; }
-    [ "$n_gpus" -ge "$wanted" ] || { echo "GPUs here: $n_gpus, needed: $wanted"; return; }
+    [ "$n_gpus" -ge "$wanted" ] || why="; GPUs here: $n_gpus, needed: $wanted"
     for program in "$@"; do
-        command -v "$program" >/dev/null || { echo "there is no ${program##*/} here"; return; }
+        command -v "$program" >/dev/null || why+="; there is no ${program##*/} here"
     done
+    echo "${why#; }"
 }
 
 # sanitizer TOOL: two operations and one kind of kernel each under compute-sanitizer.
@@ -190,17 +220,6 @@ killed_rank()
     [ $code -ne 0 ]
 }
 
-# repeated N: N runs of the operations print the same errors, to the last digit, of every case.
-repeated()
-{
-    local i
-    for ((i = 1; i <= $1; i++)); do
-        DTRAIN_TEST_VERBOSE=1 "$gpu_test" fp16_fused >"repeated-$i.txt" || return
-        cmp repeated-1.txt "repeated-$i.txt" || return
-    done
-    echo "$1 runs, each case twice in each: the same"
-}
-
 measured=("$dtrain" --backend cuda --input synthetic --arch resnet50 --lr 0.1 --resume never --out measured)
 
 speed() # PRECISION BATCH [OPTION...]
@@ -211,9 +230,10 @@ speed() # PRECISION BATCH [OPTION...]
     grep -oE '[0-9.]+ img/s' speed.txt | tail -n 1
 }
 
+# timeline: every kernel of captured steps.
 timeline()
 {
-    nsys profile --force-overwrite true -o timeline "${measured[@]}" --precision fp16 --batch 256 --steps 20 --no-graph &&
+    nsys profile --force-overwrite true --cuda-graph-trace=node -o timeline "${measured[@]}" --precision fp16 --batch 256 --steps 20 &&
         nsys stats --report cuda_gpu_kern_sum timeline.nsys-rep
 }
 
@@ -225,7 +245,7 @@ kernel_counters()
 
 memory_left()
 {
-    "${measured[@]}" --precision fp16 --batch auto --steps 100 &
+    "${measured[@]}" --precision fp16 --batch auto --autotune heuristic --steps 100 &
     local pid=$! least=999999999 free
     while kill -0 $pid 2>/dev/null; do
         free=$(nvidia-smi --query-gpu=memory.free --format=csv,noheader,nounits -i 0)
@@ -253,47 +273,82 @@ python3 -c 'import sys, torch, torchvision; sys.exit(not torch.cuda.is_available
 
 # --- the list
 
-echo "first hour: $n_gpus GPUs, results in $out"
-step machine 30 "" "$dtrain" info
-step gpu 30 "$(needs nvidia-smi)" nvidia-smi
-if [ "$part" != 2 ]; then
-    step operations_fp16_fused 180 "$(needs "$gpu_test")" "$gpu_test" fp16_fused
-    step operations_fp16_composed 120 "$(needs "$gpu_test")" "$gpu_test" fp16_composed
-    step operations_bf16 120 "$(needs "$gpu_test")" "$gpu_test" bf16_operations
-    step operations_tf32_fp32 120 "$(needs "$gpu_test")" "$gpu_test" 32_operations
-    step steps_beside_ref 180 "$(needs "$gpu_test")" "$gpu_test" a_step
-    step captured_and_enqueued 120 "$(needs "$gpu_test")" "$gpu_test" fifty
+# The limits of part 1, and those of part 2, add up to less than 600 s, steps for several GPUs included.
+checks()
+{
+    # Each operation beside ref, fused and composed; some of them under compute-sanitizer.
+    step operations_fp16_fused 60 "$(needs "$gpu_test")" "$gpu_test" fp16_fused
+    step operations_fp16_composed 30 "$(needs "$gpu_test")" "$gpu_test" fp16_composed
+    step operations_bf16 30 "$(needs "$gpu_test")" "$gpu_test" bf16_operations
+    step operations_tf32_fp32 40 "$(needs "$gpu_test")" "$gpu_test" 32_operations
     for tool in memcheck racecheck initcheck; do
-        step "sanitizer_$tool" 120 "$(needs compute-sanitizer "$gpu_test")" sanitizer $tool
+        step "sanitizer_$tool" 30 "$(needs compute-sanitizer "$gpu_test")" sanitizer $tool
     done
-    step plans_repeated 180 "$(needs "$gpu_test")" repeated 10
-    for how in seed cache killed; do step "same_weights_$how" 90 "$(needs "$dtrain")" same_weights $how; done
-    step nccl_one_gpu 60 "$(needs "$nccl_cases")" "$nccl_cases"
-    step two_gpus_same_bits 120 "$(needs 2 "$dtrain" mpirun)" two_gpus
-    step two_gpus_killed_rank 90 "$(needs 2 "$dtrain" mpirun)" killed_rank
-    step nccl_all_gpus 120 "$(needs 2 "$nccl_cases" mpirun)" mpirun -np "$n_gpus" "$nccl_cases"
-fi
-if [ "$part" != 1 ]; then
-    step plans 60 "$(needs "$dtrain")" "$dtrain" info --plans --device h200 --arch resnet50 --batch 256 --precision fp16
-    step layers_fp16_256 120 "$(needs "$dtrain")" "${measured[@]}" --precision fp16 --batch 256 --profile 20
-    step speed_fp16_256 150 "$(needs "$dtrain")" speed fp16 256
-    step speed_fp16_256_no_graph 60 "$(needs "$dtrain")" speed fp16 256 --no-graph
-    step speed_bf16_256 120 "$(needs "$dtrain")" speed bf16 256
-    step speed_fp16_32 60 "$(needs "$dtrain")" speed fp16 32
-    step torch_fp16_256 120 "${torch_missing:-$(needs python3)}" python3 "$torch_step" --device cuda --precision fp16 --batch 256 --steps 50 --warmup 20 \
-        --memory-format channels_last
-    step timeline 120 "$(needs nsys "$dtrain")" timeline
-    step kernel_counters 120 "$(needs ncu "$dtrain")" kernel_counters
-    step batch_auto 120 "$(needs "$dtrain")" memory_left
-    step resize_schedule 90 "$(needs "$dtrain")" resized
-    step five_epochs 240 "$([ -n "$data" ] && needs "$dtrain" || echo "--data was not given")" learned
-    step overlap 120 "$(needs 2 nsys mpirun)" mpirun -np 2 nsys profile --force-overwrite true -o overlap-%p "${measured[@]}" --precision fp16 \
+    # Each fused graph 20 times on one input; a NaN in the weights.
+    step plans_repeated 45 "$(needs "$gpu_test")" "$gpu_test" twenty_times
+    step nan 20 "$(needs "$gpu_test")" "$gpu_test" nan
+    # Steps beside ref; captured and enqueued; the same seed, an empty plan cache, a kill.
+    step steps_beside_ref 35 "$(needs "$gpu_test")" "$gpu_test" a_step
+    step captured_and_enqueued 30 "$(needs "$gpu_test")" "$gpu_test" fifty
+    step same_weights_seed 30 "$(needs "$dtrain")" same_weights seed
+    step same_weights_cache 30 "$(needs "$dtrain")" same_weights cache
+    step same_weights_killed 25 "$(needs "$dtrain")" same_weights killed
+    # NCCL, captured and enqueued, and with a rank that is killed.
+    step nccl_one_gpu 20 "$(needs "$nccl_cases")" "$nccl_cases"
+    step nccl_all_gpus 30 "$(needs 2 "$nccl_cases" mpirun)" mpirun -np "$n_gpus" "$nccl_cases"
+    step two_gpus_same_bits 30 "$(needs 2 "$dtrain" mpirun)" two_gpus
+    step two_gpus_killed_rank 25 "$(needs 2 "$dtrain" mpirun)" killed_rank
+}
+
+measurements()
+{
+    # The plans; fused graphs beside what they replace, which also tunes the engines of the steps below; the time of each layer, of a step.
+    step plans 10 "$(needs "$dtrain")" "$dtrain" info --plans --device h200 --arch resnet50 --batch 256 --precision fp16
+    step fused_times 100 "$(needs "$fused_times")" "$fused_times" 256
+    step layers_fp16_256 45 "$(needs "$dtrain")" "${measured[@]}" --precision fp16 --batch 256 --profile 20
+    step speed_fp16_256 35 "$(needs "$dtrain")" speed fp16 256
+    step speed_fp16_256_no_graph 25 "$(needs "$dtrain")" speed fp16 256 --no-graph
+    step timeline 40 "$(needs nsys "$dtrain")" timeline
+    step kernel_counters 35 "$(needs ncu "$dtrain")" kernel_counters
+    step speed_bf16_256 40 "$(needs "$dtrain")" speed bf16 256
+    step speed_fp16_32 35 "$(needs "$dtrain")" speed fp16 32
+    # Memory at the largest batch; sizes that change.
+    step batch_auto 80 "$(needs "$dtrain")" memory_left
+    step resize_schedule 20 "$(needs "$dtrain")" resized
+    # Beside PyTorch; five epochs on real images.
+    step torch_fp16_256 35 "${torch_missing:-$(needs python3)}" python3 "$torch_step" --device cuda --precision fp16 --batch 256 --steps 50 \
+        --warmup 20 --memory-format channels_last
+    step five_epochs 45 "$([ -n "$data" ] && needs "$dtrain" || echo "--data was not given")" learned
+    # Whether sums between GPUs overlap with the backward pass.
+    step overlap 25 "$(needs 2 nsys mpirun)" mpirun -np 2 nsys profile --force-overwrite true -o overlap-%p "${measured[@]}" --precision fp16 \
         --batch 256 --steps 20
+}
+
+steps()
+{
+    local at_part=$part
+    step machine 5 "" "$dtrain" info
+    step gpu 5 "$(needs nvidia-smi)" nvidia-smi
+    at_part=1
+    [ "$part" = 2 ] || checks
+    at_part=2
+    [ "$part" = 1 ] || measurements
+}
+
+if [ $mode = run ]; then
+    echo "first hour: $n_gpus GPUs, results in $out"
+    mode=plan
+    steps
+    [ "$seconds" -eq 0 ] || [ "$planned" -le "$seconds" ] ||
+        echo "first_hour.sh: the limits of the steps add up to $planned s, and --seconds is $seconds: the last steps may be skipped" >&2
+    mode=run ran=0
 fi
+steps
 
 # --- the table
 
 [ "$ran" -gt 0 ] || usage "--only $only: no step of this part has that in its name"
+[ $mode = run ] || exit 0
 echo
 awk -F '\t' '{ printf "%-28s %-9s %5s s  %s\n", $1, $2, $3, $4; n[$2]++ }
     END { printf "%d ok, %d failed, %d too long, %d skipped\n", n["ok"], n["failed"], n["too long"], n["skipped"]

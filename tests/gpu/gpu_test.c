@@ -17,10 +17,14 @@
 #include "layers/ref/kernels_ref.h"
 #include "tests/backend_cases.h"
 #include "tests/emulated/training_kit.h"
+#include "tests/gpu/fused_bench.h"
+#include "tests/gpu/fused_times.h"
 #include "tests/testing.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int dt_test_time_limit_s = 1800;
 
@@ -50,60 +54,10 @@ void dt_test_tear_down(void)
     if (!gpu)                                                                                                \
     DT_SKIP("%s", why_no_gpu)
 
-/* -- a runner that refuses all graphs of several operations, so that the backend composes them ----------- */
-
-typedef struct composing {
-    dt_graph_runner base;
-    dt_graph_runner_ops ops;
-    dt_graph_runner *cudnn;
-} composing;
-
-static composing composer;
-
-static dt_status create_plain_plan(dt_graph_runner *runner, const dt_graph *graph,
-                                   const dt_graph_engine *chosen, dt_graph_plan **plan, dt_error *err)
-{
-    (void)runner;
-    if (graph->n_ops > 1)
-        return dt_fail(err, DT_ERR_UNSUPPORTED, "%s: composed by this test", graph->name);
-    return composer.cudnn->ops->plan_create(composer.cudnn, graph, chosen, plan, err);
-}
-
-static const char *describe(dt_graph_runner *runner)
-{
-    (void)runner;
-    return composer.cudnn->ops->describe(composer.cudnn);
-}
-
-static void destroy_plan(dt_graph_runner *runner, dt_graph_plan *plan)
-{
-    (void)runner;
-    composer.cudnn->ops->plan_destroy(composer.cudnn, plan);
-}
-
-static dt_status execute_plan(dt_graph_runner *runner, dt_graph_plan *plan, const dt_graph_binding *tensors,
-                              int n_tensors, void *workspace, void *stream, dt_error *err)
-{
-    (void)runner;
-    return composer.cudnn->ops->plan_execute(composer.cudnn, plan, tensors, n_tensors, workspace, stream,
-                                             err);
-}
-
-static dt_graph_runner *compose(dt_graph_runner *cudnn)
-{
-    composer = (composing){.cudnn = cudnn, .ops = *cudnn->ops};
-    composer.ops.plan_create = create_plain_plan;
-    composer.ops.plan_destroy = destroy_plan;
-    composer.ops.plan_execute = execute_plan;
-    composer.ops.describe = describe;
-    composer.base.ops = &composer.ops;
-    return &composer.base;
-}
-
 /* -- the two sides --------------------------------------------------------------------------------------- */
 
 typedef struct sides {
-    dt_graph_runner *cudnn;
+    dt_graph_runner *cudnn, *composing; /* NULL: not used */
     dt_kernels *cuda, *ref;
 } sides;
 
@@ -116,7 +70,9 @@ static sides open_sides(dt_dtype dtype, bool fused)
                                     .cache_path = ""};
     const dt_cuda_options cuda = {.dtype = dtype};
     DT_REQUIRE_MSG(dt_cudnn_runner_create(gpu, &cudnn, &s.cudnn, &err) == DT_OK, "%s", err.message);
-    dt_graph_runner *runner = fused ? s.cudnn : compose(s.cudnn);
+    if (!fused)
+        DT_REQUIRE(dt_side_runner_create(s.cudnn, DT_SIDE_COMPOSED, &s.composing, &err) == DT_OK);
+    dt_graph_runner *runner = fused ? s.cudnn : s.composing;
     DT_REQUIRE_MSG(dt_kernels_cuda_create(gpu, runner, &cuda, &s.cuda, &err) == DT_OK, "%s", err.message);
     DT_REQUIRE_MSG(dt_kernels_ref_create(host, dtype, &s.ref, &err) == DT_OK, "%s", err.message);
     return s;
@@ -126,6 +82,8 @@ static void close_sides(sides *s)
 {
     s->cuda->ops->destroy(s->cuda);
     s->ref->ops->destroy(s->ref);
+    if (s->composing)
+        s->composing->ops->destroy(s->composing);
     s->cudnn->ops->destroy(s->cudnn);
 }
 
@@ -166,6 +124,42 @@ static void fp32_operations_agree_with_ref(void)
 {
     NEED_GPU();
     check_operations(DT_F32, true, 1e-5);
+}
+
+/* -- graphs ---------------------------------------------------------------------------------------------- */
+
+/* 20 executions on one input, after the executions of tuning and of its check. */
+static void check_repeated(dt_kernels *const kernels[2], const dt_conv_desc *desc)
+{
+    dt_error err = {0};
+    dt_fused_bench *bench = NULL;
+    DT_REQUIRE_MSG(dt_fused_bench_create(kernels, desc, &bench, &err) == DT_OK, "%s", err.message);
+    for (int i = 0; i < dt_fused_bench_n(bench); i++) {
+        bool same = true;
+        if (!dt_fused_bench_has(bench, i))
+            continue;
+        DT_REQUIRE_MSG(dt_fused_bench_repeat(bench, i, 20, &same, &err) == DT_OK, "%s", err.message);
+        DT_CHECK_MSG(same, "%s %lldx%lld/%lld %lld->%lld %lldx%lld: other bits",
+                     dt_fused_bench_graph(bench, i), (long long)desc->r, (long long)desc->s,
+                     (long long)desc->stride, (long long)desc->c, (long long)desc->k, (long long)desc->h,
+                     (long long)desc->w);
+    }
+    dt_fused_bench_destroy(bench);
+}
+
+static void each_fused_graph_gives_the_same_bits_twenty_times(void)
+{
+    NEED_GPU();
+    static const dt_fused_times_options net = {.arch = "resnet50", .batch = 32, .image_size = 224};
+    static dt_fused_convs convs;
+    dt_error err = {0};
+    sides fused = open_sides(DT_F16, true), composed = open_sides(DT_F16, false);
+    dt_kernels *const kernels[2] = {fused.cuda, composed.cuda};
+    DT_REQUIRE_MSG(dt_fused_convs_list(gpu, &net, &convs, &err) == DT_OK, "%s", err.message);
+    for (int i = 0; i < convs.n; i++)
+        check_repeated(kernels, &convs.descs[i]);
+    close_sides(&composed);
+    close_sides(&fused);
 }
 
 /* -- steps ----------------------------------------------------------------------------------------------- */
@@ -240,12 +234,46 @@ static void fifty_steps_twice_have_the_same_bits(void)
     check_same_bits(false);
 }
 
+/* cuDNN's ReLU may make a NaN 0 (layers/cuda/README.md). A NaN in the second channel of a tensor. */
+static void check_nan(dt_kernels *cuda, const dt_trained *good, const char *name, const char *how)
+{
+    dt_training from = small;
+    const dt_state_tensor *t = good->tensors;
+    while (strcmp(t->name, name) != 0)
+        t++;
+    float *at = good->start + t->first + t->n_elems / t->dims[0];
+    const float kept = *at;
+    *at = NAN;
+    from.from = good->start;
+    dt_trained bad = dt_train(cuda, &from);
+    *at = kept;
+    DT_CHECK_MSG(isnan(bad.results[0].loss), "a NaN in %s, %s: the loss is %g", name, how,
+                 (double)bad.results[0].loss);
+    dt_trained_free(&bad);
+}
+
+static void a_nan_in_the_weights_makes_the_loss_nan(void)
+{
+    NEED_GPU();
+    for (int fused = 0; fused < 2; fused++) {
+        sides s = open_sides(DT_F16, fused == 1);
+        dt_trained good = dt_train(s.cuda, &small);
+        DT_CHECK(isfinite(good.results[0].loss));
+        check_nan(s.cuda, &good, "param/layer1.0.conv1.weight", fused ? "fused" : "composed");
+        check_nan(s.cuda, &good, "param/layer2.0.downsample.1.bias", fused ? "fused" : "composed");
+        dt_trained_free(&good);
+        close_sides(&s);
+    }
+}
+
 static const dt_test tests[] = {
     DT_TEST(fp16_fused_operations_agree_with_ref),
     DT_TEST(fp16_composed_operations_agree_with_ref),
     DT_TEST(bf16_operations_agree_with_ref),
     DT_TEST(tf32_operations_agree_with_ref),
     DT_TEST(fp32_operations_agree_with_ref),
+    DT_TEST(each_fused_graph_gives_the_same_bits_twenty_times),
+    DT_TEST(a_nan_in_the_weights_makes_the_loss_nan),
     DT_TEST(a_step_in_fp16_agrees_with_ref),
     DT_TEST(a_step_in_bf16_agrees_with_ref),
     DT_TEST(fifty_captured_and_fifty_enqueued_steps_have_the_same_bits),

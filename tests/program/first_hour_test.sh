@@ -20,6 +20,7 @@ programs()
     stand_in tools/nvidia-smi 'echo "GPU 0: stand-in"'
     stand_in programs/dtrain 'echo "dtrain $1"' 'for a; do last=$a; [ "$previous" != --output ] || echo weights >"$a"; previous=$a; done' 'echo "123.4 img/s"'
     stand_in programs/tests/gpu/gpu_test 'echo "1 passed, 0 failed, 0 skipped"'
+    stand_in programs/tests/gpu/fused_main 'echo "a step: 1.000 ms fused, 2.000 ms composed; 0 of 9 fused graphs are slower"'
     stand_in programs/tests/comm/nccl_gpu_cases 'echo "5 passed, 0 failed, 0 skipped"'
     with_programs=(env PATH="$TMP/tools:$PATH" "$script" --programs "$TMP/programs" --out "$TMP/results")
 }
@@ -37,6 +38,33 @@ need_no_gpu && {
     expect [ "$(grep -c . results/summary.tsv)" -ge 25 ]
 }
 
+begin "--list runs nothing, and says of each step why it would be skipped"
+need_no_gpu && {
+    expect_exit 0 "$script" --list --programs "$TMP"
+    expect_output '^part 1 +operations_fp16_fused +[0-9]+ s  skipped: GPUs here: 0, needed: 1; there is no gpu_test here$'
+    expect_output '^part 2 +timeline +[0-9]+ s  skipped: GPUs here: 0, needed: 1; (there is no nsys here; )?there is no dtrain here$'
+    expect_output '^part 2 +five_epochs +[0-9]+ s  skipped: --data was not given$'
+    "$script" --list --programs "$TOP_BUILDDIR" --part 1 | awk '{ print $3 }' | sort >listed
+    expect_exit 0 "$script" --programs "$TOP_BUILDDIR" --out results --part 1
+    cut -f 1 results/summary.tsv | sort >run
+    expect cmp listed run
+}
+
+# limits_of SCRIPT PART: the sum of the limits of its steps.
+limits_of()
+{
+    "$1" --list --programs "$TMP" --part "$2" | awk '{ sum += $4 } END { print sum + 0 }'
+}
+
+begin "the limits of each part add up to a call of ten minutes"
+for part in 1 2; do
+    sum=$(limits_of "$script" $part)
+    expect [ "$sum" -gt 300 ]
+    expect [ "$sum" -le 600 ]
+done
+sed 's/step plans_repeated [0-9]*/step plans_repeated 545/' "$script" >longer.sh && chmod +x longer.sh
+expect [ "$(limits_of "$TMP/longer.sh" 1)" -gt 600 ] # the sum sees a limit that is too large
+
 begin "the two parts have all the steps of the whole, each once"
 need_no_gpu && {
     for part in 1 2 all; do
@@ -53,15 +81,30 @@ programs
 expect_exit 0 "${with_programs[@]}" --part 1
 expect_output '^first hour: 1 GPUs'
 expect_output '^operations_bf16 +ok .* 1 passed, 0 failed, 0 skipped'
-expect_output '^plans_repeated +ok .* 10 runs, each case twice in each: the same'
+expect_output '^plans_repeated +ok .* 1 passed, 0 failed, 0 skipped'
 expect_output '^same_weights_killed +ok .* weights [0-9a-f]{16} and [0-9a-f]{16}'
 expect_output '^nccl_all_gpus +skipped .* GPUs here: 1, needed: 2'
 
-begin "runs that differ from time to time are a failure"
+begin "part 2 prints both times of fused graphs"
 programs
-stand_in programs/tests/gpu/gpu_test 'echo $RANDOM$RANDOM'
-expect_exit 1 "${with_programs[@]}" --only plans_repeated
-expect_output '^plans_repeated +failed .*differ'
+expect_exit 0 "${with_programs[@]}" --part 2 --only fused_times
+expect_output '^fused_times +ok .* a step: 1.000 ms fused, 2.000 ms composed; 0 of 9 fused graphs are slower'
+
+begin "a step may use what the later ones do not need, and no more"
+programs
+stand_in programs/tests/gpu/gpu_test '[ "$1" != fp16_fused ] || exec sleep 60' 'echo "passed"'
+sed -E 's/step operations_fp16_fused [0-9]+/step operations_fp16_fused 1/; s/step operations_fp16_composed [0-9]+/step operations_fp16_composed 11/' \
+    "$script" >short.sh && chmod +x short.sh
+with_programs[2]=$TMP/short.sh
+expect_exit 1 "${with_programs[@]}" --only operations_fp16 --seconds 14
+expect_output '^operations_fp16_fused +too long .*limit [23] s'
+expect_output '^operations_fp16_composed +ok .*passed'
+expect_no_output 'may be skipped'
+
+begin "a call that is too short for the limits of its steps says so"
+programs
+expect_exit 0 "${with_programs[@]}" --only same_weights --seconds 50
+expect_output '^first_hour.sh: the limits of the steps add up to 85 s, and --seconds is 50: the last steps may be skipped'
 
 begin "weights that differ are a failure"
 programs
@@ -127,6 +170,8 @@ elif need_mpi openmpi4 && [ "${DTRAIN_TEST_SLOWER:-1}" = 1 ]; then
     expect_output 'backends'
     expect_exit 0 env -i PATH=/usr/bin:/bin HOME="$TMP" moved/bundle/run first_hour.sh --out results
     expect_output '^machine +ok'
+    expect_exit 0 env -i PATH=/usr/bin:/bin HOME="$TMP" moved/bundle/run first_hour.sh --list
+    expect_no_output 'there is no (dtrain|mpirun|gpu_test|fused_main|nccl_gpu_cases) here'
     expect_exit 0 env -i PATH=/usr/bin:/bin HOME="$TMP" LD_DEBUG=libs moved/bundle/run dtrain info
     expect_output 'moved/bundle/lib/libhdf5'
     expect_exit 1 "$TOP_SRCDIR/tests/gpu/bundle.sh" "$TMP/moved" "$TOP_BUILDDIR"
