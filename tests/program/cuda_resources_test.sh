@@ -66,13 +66,27 @@ need_cuda && {
     [ -z "$found" ] || fail "$found"
 }
 
+# defaults PATTERN: the architectures that configure chooses for the versions of nvcc that it writes as PATTERN.
+defaults()
+{
+    sed -n "s/^ *\[$1.*\], \[DT_CUDA_ARCHS=\"\(.*\)\"\],$/\1/p" "$TOP_SRCDIR/autotools/dt_cuda.m4"
+}
+cuda_12=$(defaults '12\.') cuda_13=$(defaults '1@<:@3')
+
 # Builds under sanitizers are configured for fewer.
 begin "the default architectures are included"
 need_cuda && {
-    for arch in 75 80 86 89 90; do
+    default=$cuda_13
+    grep -q '^#define DT_NVCC_VERSION "12' "$TOP_BUILDDIR/config.h" && default=$cuda_12
+    expect [ "$(wc -w <<<"$default")" -ge 5 ]
+    for arch in $default; do
         case " $archs " in *" $arch "*) ;; *) skip "configured with --enable-cuda-archs=$(tr ' ' ',' <<<"$archs")" ;; esac
     done
 }
+
+begin "the README names the default architectures where it says that nothing spills"
+in_words=$(sed 's/ /, /g; s/, \([0-9]*\)$/ and \1/' <<<"$cuda_13")
+expect grep -q "^No register spills .* CUDA 13 compiles for: sm_$in_words\. " "$TOP_SRCDIR/layers/cuda/README.md"
 
 begin "a planted spill and a planted stack are found"
 cat >good.resources <<'EOF'

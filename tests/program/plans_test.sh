@@ -91,6 +91,30 @@ has_cudnn && {
     between 3100 3700 's/^estimated step *[^ ]* *[0-9.]* ms, \([0-9]*\) images.*/\1/p'
 }
 
+# figures: launches, time and speed of a step as layers/cuda/README.md writes them.
+figures()
+{
+    sed -nE 's/^a step enqueues *[^ ]* *([0-9]+ launches).*/\1,/p; s/^estimated step *[^ ]* *([0-9.]+ ms), ([0-9]*)([0-9]{3}) images.*/\1, \2,\3 images\/s/p' "$OUTPUT" |
+        paste -sd ' '
+}
+
+begin "the README has the figures that are shown with the cuDNN that it names"
+has_cudnn && {
+    readme=$TOP_SRCDIR/layers/cuda/README.md
+    version=$(sed -n 's/^What cuDNN \([0-9.]*\) has, .*/\1/p' "$readme")
+    expect_exit 0 "$DTRAIN" info --plans --device h200 --arch resnet50 --batch 256 --precision fp16
+    if grep -q "^library .*cuDNN $version\." "$OUTPUT"; then
+        expect grep -qF "FP16: $(figures) on an H200, and" "$readme"
+        expect grep -qF "→ $(sed -n "$bytes" "$OUTPUT") MB an image" "$readme"
+        expect_exit 0 "$DTRAIN" info --plans --device a100-40gb --arch resnet50 --batch 256 --precision fp16
+        expect grep -qF ", and $(figures) on an A100 of 40 GB." "$readme"
+        expect_exit 0 "$DTRAIN" info --plans --device h200 --arch resnet50 --batch 256 --precision bf16
+        expect grep -qF "($(sed -n "$bytes" "$OUTPUT") MB, computed)" "$readme"
+    else
+        skip "cuDNN here is not $version"
+    fi
+}
+
 begin "a batch that is too large shows in the memory table"
 has_cudnn && {
     expect_exit 0 "$DTRAIN" info --plans --device t4 --arch resnet50 --batch 1024 --precision fp16
