@@ -65,6 +65,16 @@ done
 sed 's/step plans_repeated [0-9]*/step plans_repeated 545/' "$script" >longer.sh && chmod +x longer.sh
 expect [ "$(limits_of "$TMP/longer.sh" 1)" -gt 600 ] # the sum sees a limit that is too large
 
+begin "each step of gpu_test runs a test that gpu_test has"
+if [ -x "$TOP_BUILDDIR/tests/gpu/gpu_test" ]; then
+    "$TOP_BUILDDIR/tests/gpu/gpu_test" --list >tests
+    sed -n 's/^ *step [a-z0-9_]* [0-9]* "$(needs "$gpu_test")" "$gpu_test" //p; s/.*"$gpu_test" \(fp16_fused\)$/\1/p' "$script" >words
+    expect [ "$(wc -l <words)" -ge 8 ]
+    while read -r word; do expect grep -q "$word" tests; done <words
+else
+    skip "this build has no tests/gpu/gpu_test"
+fi
+
 begin "the two parts have all the steps of the whole, each once"
 need_no_gpu && {
     for part in 1 2 all; do
@@ -165,7 +175,9 @@ if ! grep -qs '^#define DT_WITH_CUDA 1' "$TOP_BUILDDIR/config.h" || ! grep -qs '
 elif need_mpi openmpi4 && [ "${DTRAIN_TEST_SLOWER:-1}" = 1 ]; then
     expect_exit 0 "$TOP_SRCDIR/tests/gpu/bundle.sh" "$TMP/bundle" "$TOP_BUILDDIR"
     expect [ "$(stat -c %s bundle.tar.gz)" -lt 60000000 ]
-    mkdir moved && tar xzf bundle.tar.gz -C moved && rm -r bundle
+    expect mkdir moved
+    expect tar xzf bundle.tar.gz -C moved
+    expect rm -r bundle
     expect_exit 0 env -i PATH=/usr/bin:/bin HOME="$TMP" moved/bundle/run mpirun -np 2 dtrain info
     expect_output 'backends'
     expect_exit 0 env -i PATH=/usr/bin:/bin HOME="$TMP" moved/bundle/run first_hour.sh --out results
