@@ -26,12 +26,13 @@ static dt_status weights_of(dt_cuda_kernels *ck, const dt_conv *conv, const floa
     return conv->stem.is_used ? DT_OK : dt_cuda_weights(ck, w, dt_cuda_filter_elems(conv), weights, err);
 }
 
-/* The plan with sums if the caller wants them or if there is no other plan. */
+/* The plan with sums if the caller wants them (then conv_fusions has promised them) or if there is no other
+ * plan. */
 static int forward_plan(const dt_conv *conv, bool lazy, bool sums)
 {
     int with = lazy ? DT_CUDA_FORWARD_LAZY_SUMS : DT_CUDA_FORWARD_SUMS,
         without = lazy ? DT_CUDA_FORWARD_LAZY : DT_CUDA_FORWARD;
-    return conv->plans[without].plan && (!sums || !conv->plans[with].plan) ? without : with;
+    return conv->plans[without].plan && !sums ? without : with;
 }
 
 /* They must not overlap scales and biases in 16 bits, which may lie at the beginning of `vectors`. */
@@ -59,10 +60,7 @@ dt_status dt_cuda_conv_forward(dt_kernels *k, dt_conv *conv, const dt_act *x, co
         dt_cuda_bind(&c, DT_GRAPH_SUM, sum);
         dt_cuda_bind(&c, DT_GRAPH_SUMSQ, sum + conv->desc.k);
     }
-    DT_TRY(dt_cuda_plan_run(ck, &conv->plans[which], c.tensors, c.n, err));
-    if (sums && !has_sums)
-        DT_CUDA_LAUNCH("bn_sums", dt_cuda_bn_sums(ck->stream, y, ck->reduction.data, sums));
-    return DT_OK;
+    return dt_cuda_plan_run(ck, &conv->plans[which], c.tensors, c.n, err);
 }
 
 /* -- data gradient --------------------------------------------------------------------------------------- */
