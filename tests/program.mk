@@ -64,6 +64,7 @@ PROGRAM_FILES += tests/gpu/first_hour.sh
 PROGRAM_FILES += tests/mutations/comm.txt
 PROGRAM_FILES += tests/mutations/layers.txt
 PROGRAM_FILES += tests/mutations/core.txt
+PROGRAM_FILES += tests/mutations/cuda.txt
 PROGRAM_FILES += tests/mutations/io.txt
 PROGRAM_FILES += tests/mutations/launch.txt
 PROGRAM_FILES += tests/mutations/copied_tree.py

@@ -86,7 +86,8 @@ class Copy:
         self.mutated = None
 
     def configure(self):
-        flags = self.options.configure or FLAGS + (" 'CC=ccache gcc'" if shutil.which("ccache") else "")
+        flags = self.options.configure or FLAGS
+        flags += " 'CC=ccache gcc' 'CXX=ccache g++'" if shutil.which("ccache") and "CC=" not in flags else ""
         record = os.path.join(self.build, "mutations-flags")
         before = open(record, encoding="utf-8").read() if os.path.exists(record) else None
         if before == flags:
@@ -224,12 +225,12 @@ class Tests:
         return found
 
     def near_and_far(self, m):
-        """The unit tests of a mutation: those of its folder, that of the file's name first; the others, the quickest first."""
+        """The unit tests of a mutation: those that it names and those of its folder, that of the file's name first; the others, the quickest first."""
         stem, folder = os.path.splitext(os.path.basename(m.file))[0], os.path.dirname(m.file)
         named = [t for t in m.tests if not t.endswith(".sh")]
         tests = sorted({t for t in [*self.linking(m.file), *named] if t in self.units},
-                       key=lambda t: (t != f"tests/{folder}/{stem}_test", self.usual.get(t, 0), t))
-        near = [t for t in tests if f"tests/{folder}/".startswith(os.path.dirname(t) + "/")]
+                       key=lambda t: (t not in named, t != f"tests/{folder}/{stem}_test", self.usual.get(t, 0), t))
+        near = [t for t in tests if t in named or f"tests/{folder}/".startswith(os.path.dirname(t) + "/")]
         return near, [t for t in tests if t not in near]
 
     def scripts_beside(self, m):
