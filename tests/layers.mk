@@ -1,6 +1,7 @@
 # Tests of layers/. A test program is one line: LAYERS_TESTS += tests/layers/NAME_test (from tests/layers/NAME_test.c).
 LAYERS_TESTS += tests/layers/device_host_test
 LAYERS_TESTS += tests/layers/half_test
+LAYERS_TESTS += tests/layers/conv_input_test
 LAYERS_TESTS += tests/layers/net_test
 if WITH_ONEDNN
 LAYERS_TESTS += tests/layers/cpu_against_ref_test
@@ -57,7 +58,6 @@ fakes_SOURCES += tests/gradients.h
 fakes_SOURCES += tests/naive.c
 fakes_SOURCES += tests/naive.h
 # The cuda backend's graphs.
-LAYERS_TESTS += tests/layers/cuda_fused_test
 LAYERS_TESTS += tests/layers/cuda_graph_test
 LAYERS_TESTS += tests/layers/cuda_plan_bench_test
 LAYERS_TESTS += tests/layers/cuda_plan_cache_test
@@ -138,10 +138,14 @@ tests_libemulated_a_LIBADD = $(cuda_SOURCES:.cu=.emulated)
 tests_libemulated_a_DEPENDENCIES = $(tests_libemulated_a_LIBADD)
 emulated_ldflags = $(AM_LDFLAGS) -Wl,--whole-archive,tests/libemulated.a,--no-whole-archive
 LAYERS_TESTS += tests/emulator/emulator_test
+LAYERS_TESTS += tests/layers/cuda_fused_test
 LAYERS_TESTS += tests/layers/cuda_grids_test
 LAYERS_TESTS += tests/layers/cuda_kernels_test
 LAYERS_TESTS += tests/layers/cuda_launchers_test
 tests_emulator_emulator_test_LDADD = tests/emulator/samples.emulated tests/libemulated.a $(LDADD)
+# It plans and launches nothing; these are the kernels of a build without nvcc.
+tests_layers_cuda_fused_test_LDFLAGS = $(emulated_ldflags)
+EXTRA_tests_layers_cuda_fused_test_DEPENDENCIES = tests/libemulated.a
 tests_layers_cuda_grids_test_LDFLAGS = $(emulated_ldflags)
 EXTRA_tests_layers_cuda_grids_test_DEPENDENCIES = tests/libemulated.a
 tests_layers_cuda_kernels_test_LDADD = tests/emulator/planted.emulated $(LDADD)
@@ -203,7 +207,7 @@ EXTRA_DIST += tests/emulated/join_test.c
 EXTRA_DIST += tests/emulated/stem_test.c
 EXTRA_DIST += tests/emulated/trainer_test.c
 EXTRA_DIST += tests/emulated/training_test.c
-EXTRA_DIST += $(emulator_SOURCES) tests/layers/cuda_grids_test.c tests/layers/cuda_kernels_test.c tests/layers/cuda_launchers_test.c tests/emulator/emulator_test.c
+EXTRA_DIST += $(emulator_SOURCES) tests/layers/cuda_fused_test.c tests/layers/cuda_grids_test.c tests/layers/cuda_kernels_test.c tests/layers/cuda_launchers_test.c tests/emulator/emulator_test.c
 endif
 LAYERS_TESTS += tests/layers/profile_test
 

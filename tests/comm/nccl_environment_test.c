@@ -81,7 +81,7 @@ static void a_blocking_communicator_is_chosen_by_nccls_own_setting(void)
     static const struct {
         const char *value;
         bool blocking;
-    } cases[] = {{NULL, false}, {"0", false}, {"1", true}, {"yes", false}};
+    } cases[] = {{NULL, false}, {"0", false}, {"1", true}, {"2", false}, {"yes", false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         dt_nccl_environment settings;
         begin();

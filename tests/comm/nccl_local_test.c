@@ -19,6 +19,7 @@ static dt_comm_nccl *c;
  * sum. */
 static char calls[64];
 static int sum_result;
+static int64_t largest_sum;
 
 static void record(char call)
 {
@@ -50,6 +51,7 @@ static int record_unpack(void *stream, const void *from, float *to, int64_t n, d
 static int record_sum(void *handle, const void *from, void *to, int64_t n, dt_dtype dtype, void *stream)
 {
     record('s');
+    largest_sum = n > largest_sum ? n : largest_sum;
     return sum_result ? sum_result : fake_nccl()->all_reduce(handle, from, to, n, dtype, stream);
 }
 
@@ -63,6 +65,7 @@ static void begin(void)
     api.unpack = record_unpack;
     api.all_reduce = record_sum;
     sum_result = DT_NCCL_SUCCESS;
+    largest_sum = 0;
     DT_REQUIRE(dt_comm_self_create(&host, &err) == DT_OK);
     DT_REQUIRE_MSG(dt_comm_nccl_create(host, device, &(dt_comm_nccl_options){.api = &api, .wire_bytes = 4096},
                                        &comm, &err) == DT_OK,
@@ -84,6 +87,43 @@ static void finish(void)
     DT_CHECK_INT(device->ops->event_record(device, event, NULL, &err), DT_OK);
     DT_CHECK_INT(c->head.ops->device_wait(&c->head, device, event, &err), DT_OK);
     device->ops->event_destroy(device, event);
+}
+
+/* NCCL has other connections for large sums, and opens them at the first one. */
+static void the_start_makes_a_sum_as_large_as_the_largest_bucket(void)
+{
+    begin();
+    DT_CHECK_INT(largest_sum, 4096 / (int64_t)sizeof(float));
+    end();
+}
+
+static int n_polls;
+
+static int in_progress(void *handle, int *result)
+{
+    (void)handle;
+    n_polls++;
+    *result = DT_NCCL_IN_PROGRESS;
+    return DT_NCCL_SUCCESS;
+}
+
+static void sleep_work(void *arguments)
+{
+    (void)arguments;
+    dt_clock_sleep_s(0.05);
+}
+
+/* A nonblocking communicator that still launches a sum is no failure. */
+static void nccl_at_work_is_waited_for(void)
+{
+    begin();
+    n_polls = 0;
+    api.async_error = in_progress;
+    fake_gpu_enqueue(device->ops->native_stream(device, NULL), sleep_work, NULL, 0);
+    finish();
+    DT_CHECK(n_polls > 0 && !c->failed);
+    api.async_error = fake_nccl()->async_error;
+    end();
 }
 
 static void marks_are_at_the_beginning_and_the_end_of_a_sum(void)
@@ -283,9 +323,10 @@ static void *graph;
 
 static void drop_graph(void *context)
 {
-    (*(int *)context)++;
     device->ops->graph_destroy(device, graph);
     graph = NULL;
+    dt_clock_sleep_s(0.1); /* NCCL has returned, but this function still uses its context */
+    (*(int *)context)++;
 }
 
 /* NCCL keeps a communicator that a captured graph refers to, and dtrain leaves the call after 3 s. */
@@ -324,6 +365,8 @@ void dt_test_tear_down(void)
 }
 
 static const dt_test tests[] = {
+    DT_TEST(the_start_makes_a_sum_as_large_as_the_largest_bucket),
+    DT_TEST(nccl_at_work_is_waited_for),
     DT_TEST(marks_are_at_the_beginning_and_the_end_of_a_sum),
     DT_TEST(buckets_are_numbered_from_0_in_each_step),
     DT_TEST(the_position_is_the_last_sum_begun),

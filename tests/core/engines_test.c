@@ -288,6 +288,22 @@ static void an_engine_of_an_earlier_start_that_cannot_be_used_is_replaced_and_lo
     tear_down();
 }
 
+/* Rank 0 has choices for both kinds from a checkpoint. Rank 1 has built without them, so they are not what it
+ * computes with. */
+static void choices_of_an_earlier_start_for_another_kind_give_way_to_those_of_its_rank(void)
+{
+    static const char *const kinds[] = {"A", "B"};
+    set_up(kinds, 2);
+    put(&ranks[0].choices.list, "A", "conv", "98 1");
+    put(&ranks[0].choices.list, "B", "conv", "99 1");
+    fake_comm_run(2, rank_main, NULL);
+    for (int i = 0; i < 2; i++) {
+        DT_CHECK_STR(dt_engines_find(&ranks[i].choices.list, "A", "conv"), "98 1");
+        DT_CHECK_STR(dt_engines_find(&ranks[i].choices.list, "B", "conv"), "11 0.5");
+    }
+    tear_down();
+}
+
 static void a_build_that_fails_on_any_rank_fails_on_all(void)
 {
     static const char *const kinds[] = {"A", "B", "A"};
@@ -315,6 +331,7 @@ static const dt_test tests[] = {
     DT_TEST(each_kind_chooses_for_itself_and_all_ranks_know_all_choices),
     DT_TEST(a_rank_that_cannot_follow_says_so_and_changes_no_list),
     DT_TEST(an_engine_of_an_earlier_start_that_cannot_be_used_is_replaced_and_logged),
+    DT_TEST(choices_of_an_earlier_start_for_another_kind_give_way_to_those_of_its_rank),
     DT_TEST(a_build_that_fails_on_any_rank_fails_on_all),
 };
 DT_TEST_MAIN("core/engines", tests)

@@ -1,7 +1,7 @@
 /* Create-calls of layers/cuda: after every failing allocation, of the host or of the device, they return an
  * error and leak nothing; what is shared; what is refused. */
 #include "core/base/alloc.h"
-#include "layers/cuda/kernels_cuda.h"
+#include "layers/cuda/cuda_internal.h"
 #include "tests/emulated/gpu_emulated.h"
 #include "tests/emulator/emulator.h"
 #include "tests/testing.h"
@@ -160,6 +160,75 @@ static void only_announced_forms_are_planned_and_refusals_clear_their_bits(void)
     DT_CHECK(s.n == 4 && s.n_refused == 0);
 }
 
+static void only_convolutions_that_plan_the_same_share_an_object(void)
+{
+    enum { N = 10 };
+    dt_emulated_gpu g = dt_emulated_gpu_create(
+        &(dt_emulated_gpu_options){.dtype = DT_F16, .interpreter = {.gpu = DT_INTERPRET_A100}});
+    dt_conv_desc descs[N];
+    dt_conv *convs[N], *same = NULL;
+    dt_error err = {0};
+    for (int i = 0; i < N; i++)
+        descs[i] = conv_desc;
+    descs[1].n++, descs[2].c += 16, descs[3].h++, descs[4].w++, descs[5].k += 16;
+    descs[6].r = descs[6].s = 1, descs[6].pad = 0;
+    descs[7].stride++, descs[8].for_training = false, descs[9].input = DT_CONV_INPUT_LAZY;
+    for (int i = 0; i < N; i++) {
+        DT_REQUIRE_MSG(g.kernels->ops->conv_create(g.kernels, &descs[i], &convs[i], &err) == DT_OK, "%s",
+                       err.message);
+        for (int k = 0; k < i; k++)
+            DT_CHECK_MSG(convs[k] != convs[i], "%d and %d", k, i);
+    }
+    for (int i = 0; i < N; i++) {
+        DT_REQUIRE(g.kernels->ops->conv_create(g.kernels, &descs[i], &same, &err) == DT_OK);
+        DT_CHECK(same == convs[i]);
+        g.kernels->ops->conv_destroy(g.kernels, same);
+        g.kernels->ops->conv_destroy(g.kernels, convs[i]);
+    }
+    dt_emulated_gpu_destroy(&g);
+}
+
+/* A table finds scales in 16 bits by the address of those in float32, which another net may use later. */
+static void a_convolution_that_is_created_or_destroyed_empties_the_table_of_scales(void)
+{
+    static const float scale[32], bias[32];
+    dt_emulated_gpu g = dt_emulated_gpu_create(
+        &(dt_emulated_gpu_options){.dtype = DT_F16, .interpreter = {.gpu = DT_INTERPRET_A100}});
+    dt_cuda_kernels *ck = dt_cuda(g.kernels);
+    dt_conv *conv = NULL, *same = NULL;
+    dt_error err = {0};
+    DT_REQUIRE(g.kernels->ops->conv_create(g.kernels, &conv_desc, &conv, &err) == DT_OK);
+    DT_CHECK(dt_cuda_half_scales_put(ck, scale, bias, 32) != NULL);
+    DT_REQUIRE(g.kernels->ops->conv_create(g.kernels, &conv_desc, &same, &err) == DT_OK);
+    DT_CHECK_INT(ck->n_half_scales, 0);
+    DT_CHECK(dt_cuda_half_scales_put(ck, scale, bias, 32) != NULL);
+    g.kernels->ops->conv_destroy(g.kernels, same);
+    DT_CHECK_INT(ck->n_half_scales, 0);
+    g.kernels->ops->conv_destroy(g.kernels, conv);
+    dt_emulated_gpu_destroy(&g);
+}
+
+/* Bytes of memory that one convolution makes the backend reserve. */
+static int64_t reserved_bytes(bool refuse_accumulate)
+{
+    dt_emulated_gpu g = dt_emulated_gpu_create(&(dt_emulated_gpu_options){
+        .dtype = DT_F16, .interpreter = {.gpu = DT_INTERPRET_A100, .refuse_accumulate = refuse_accumulate}});
+    dt_conv *conv = NULL;
+    dt_error err = {0};
+    DT_REQUIRE(g.kernels->ops->conv_create(g.kernels, &conv_desc, &conv, &err) == DT_OK);
+    const int64_t bytes = g.kernels->ops->scratch_bytes(g.kernels);
+    g.kernels->ops->conv_destroy(g.kernels, conv);
+    dt_emulated_gpu_destroy(&g);
+    return bytes;
+}
+
+static void memory_for_a_gradient_that_is_added_later_is_reported(void)
+{
+    const dt_conv_desc *d = &conv_desc;
+    DT_CHECK_INT(reserved_bytes(true) - reserved_bytes(false),
+                 d->n * d->c * d->h * d->w * (int64_t)sizeof(uint16_t));
+}
+
 static void unsupported_types_and_shapes_are_refused(void)
 {
     dt_emulated_gpu g = dt_emulated_gpu_create(
@@ -177,6 +246,10 @@ static void unsupported_types_and_shapes_are_refused(void)
     DT_CHECK_CONTAINS(err.message, "multiples of 16");
     DT_CHECK_INT(g.kernels->ops->conv_create(g.kernels, &large, &conv, &err), DT_ERR_UNSUPPORTED);
     DT_CHECK_CONTAINS(err.message, "do not fit");
+    const dt_tensor rows = {.dtype = DT_F16, .n = 1 << 20, .c = 10, .h = 1, .w = 1};
+    DT_CHECK_INT(g.kernels->ops->softmax_loss(g.kernels, &rows, NULL, 0, 1, NULL, NULL, NULL, &err),
+                 DT_ERR_UNSUPPORTED);
+    DT_CHECK_CONTAINS(err.message, "softmax_loss of 1048576 rows needs ");
     dt_emulated_gpu_destroy(&g);
 }
 
@@ -205,6 +278,9 @@ static const dt_test tests[] = {
     DT_TEST(every_failing_allocation_gives_an_error_and_no_leak),
     DT_TEST(a_full_gpu_gives_an_error_and_leaks_nothing),
     DT_TEST(only_announced_forms_are_planned_and_refusals_clear_their_bits),
+    DT_TEST(only_convolutions_that_plan_the_same_share_an_object),
+    DT_TEST(a_convolution_that_is_created_or_destroyed_empties_the_table_of_scales),
+    DT_TEST(memory_for_a_gradient_that_is_added_later_is_reported),
     DT_TEST(unsupported_types_and_shapes_are_refused),
     DT_TEST(planning_alone_needs_no_device),
 };

@@ -4,6 +4,7 @@
 #include "tests/emulated/device_emulated.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct engines {
     dt_device *device;
@@ -34,6 +35,17 @@ static void free_engine(dt_faulty_engine *e)
     e->runner->ops->destroy(e->runner);
 }
 
+static dt_status spoil_output(void *context, dt_error *err)
+{
+    const dt_faulty_engine *e = context;
+    (void)err;
+    if (e->behaviour == DT_ENGINE_NAN)
+        memset(e->output, 0x7E, (size_t)e->output_bytes); /* 0x7E7E is a NaN in FP16 */
+    else
+        ((float *)(void *)e->output)[e->output_bytes / (int64_t)sizeof(float) - 1] *= 2;
+    return DT_OK;
+}
+
 static dt_status flip(void *context, dt_error *err)
 {
     (void)err;
@@ -58,7 +70,15 @@ static dt_status run_engine(dt_device *device, dt_faulty_engine *e, const dt_gra
             return dt_emulated_enqueue(
                 device, NULL, &(dt_emulated_work){.name = "flip", .run = flip, .context = tensors[i].data},
                 err);
-    return DT_OK;
+    const dt_graph_tensor *last = &graph->tensors[graph->n_tensors - 1];
+    if (e->behaviour != DT_ENGINE_NAN && e->behaviour != DT_ENGINE_LAST_SUM)
+        return DT_OK;
+    for (int i = 0; i < n; i++)
+        if (tensors[i].id == last->id)
+            e->output = tensors[i].data;
+    e->output_bytes = dt_graph_tensor_bytes(last);
+    return dt_emulated_enqueue(device, NULL,
+                               &(dt_emulated_work){.name = "spoil", .run = spoil_output, .context = e}, err);
 }
 
 static dt_status execute(void *context, int i, const dt_graph_binding *tensors, int n, void *workspace,

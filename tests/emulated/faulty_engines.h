@@ -20,7 +20,9 @@ typedef enum dt_faulty_behaviour {
     DT_ENGINE_FAILS,        /* DT_ERR_DEVICE; the device still works */
     DT_ENGINE_DIFFERS,      /* writes another bit in every second execution */
     DT_ENGINE_DIFFERS_LATE, /* in the eleventh one */
-    DT_ENGINE_IDLE          /* writes nothing */
+    DT_ENGINE_IDLE,         /* writes nothing */
+    DT_ENGINE_NAN,          /* fills its last output, in FP16, with NaNs */
+    DT_ENGINE_LAST_SUM      /* doubles the last element of its last output, in FP32 */
 } dt_faulty_behaviour;
 
 typedef struct dt_faulty_engine {
@@ -31,6 +33,8 @@ typedef struct dt_faulty_engine {
     int n_runs; /* counted */
     dt_graph_runner *runner;
     dt_graph_plan *plan;
+    char *output; /* the last one, in the present execution */
+    int64_t output_bytes;
 } dt_faulty_engine;
 
 /* Choose one of n engines for the graph, as cudnn_runner.c does. cache may be NULL. Errors: dt_plan_choose's.

@@ -197,7 +197,44 @@ static void gradients_in_fp32_are_complete_at_once(void)
     tear_down(&f);
 }
 
+static void update(fixture *f, float *values, const float *grads)
+{
+    static const dt_update_segment segment = {.n = N_ELEMS, .rule = DT_UPDATE_SGD};
+    dt_kernels *k = f->gpu.kernels;
+    dt_device *d = k->device;
+    dt_optimizer *optimizer = NULL;
+    dt_step_inputs *inputs = d->ops->alloc(d, sizeof *inputs);
+    dt_step_state *state = d->ops->alloc(d, sizeof *state);
+    float *momentum = floats(d, N_ELEMS);
+    DT_REQUIRE(inputs && state);
+    *inputs = (dt_step_inputs){.lr = 1};
+    *state = (dt_step_state){.loss_scale = 1};
+    DT_REQUIRE(k->ops->optimizer_create(k, &(dt_optimizer_desc){0}, &segment, 1, &optimizer, &err) == DT_OK);
+    const dt_optimizer_vectors v = {.values = values, .grads = grads, .momentum = momentum};
+    DT_REQUIRE(k->ops->optimizer_step(k, optimizer, &v, inputs, state, &err) == DT_OK);
+    wait_for(f);
+    k->ops->optimizer_destroy(k, optimizer);
+    d->ops->free(d, inputs);
+    d->ops->free(d, state);
+    d->ops->free(d, momentum);
+}
+
+/* The mirror is of the vector that is bound. UNTOUCHED values less UNTOUCHED gradients are 0. */
+static void only_an_update_of_the_bound_vector_changes_the_mirror(void)
+{
+    fixture f = set_up(DT_F16);
+    float *other = floats(f.gpu.device, N_ELEMS);
+    const uint16_t *mirror = dt_cuda(f.gpu.kernels)->mirror;
+    update(&f, other, f.grads);
+    DT_CHECK(other[5] == 0 && mirror[5] == dt_half_from_float(UNTOUCHED));
+    update(&f, f.values, f.grads);
+    DT_CHECK(f.values[5] == 0 && mirror[5] == 0);
+    f.gpu.device->ops->free(f.gpu.device, other);
+    tear_down(&f);
+}
+
 static const dt_test tests[] = {
+    DT_TEST(only_an_update_of_the_bound_vector_changes_the_mirror),
     DT_TEST(gradients_in_the_vector_are_complete_after_one_launch),
     DT_TEST(more_gradients_than_a_launch_has_place_for_take_another_launch),
     DT_TEST(without_a_vector_of_gradients_none_has_to_be_completed),

@@ -225,6 +225,21 @@ static void an_engine_that_computes_something_else_is_rejected(void)
     }
 }
 
+/* The last output of conv is y, that of conv + sums are the channels' sums of squares. */
+static void a_nan_or_one_wrong_sum_is_rejected(void)
+{
+    static const struct {
+        dt_conv_graph_kind kind;
+        dt_faulty_behaviour behaviour;
+    } cases[] = {{DT_CONV_GRAPH_FORWARD, DT_ENGINE_NAN}, {DT_CONV_GRAPH_FORWARD_SUMS, DT_ENGINE_LAST_SUM}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dt_graph graph = graph_of(cases[i].kind, DT_F16);
+        dt_error err = {0};
+        DT_CHECK_INT(check_engine(cases[i].behaviour, &graph, &err), DT_ERR_UNSUPPORTED);
+        DT_CHECK_CONTAINS(warnings, "its definition gives");
+    }
+}
+
 static void an_engine_that_writes_nothing_is_rejected(void)
 {
     for (int kind = 0; kind < DT_CONV_N_GRAPHS; kind++) {
@@ -358,6 +373,7 @@ static void a_remembered_engine_that_fails_is_dropped_and_chosen_anew(void)
 static const dt_test tests[] = {
     DT_TEST(right_engines_pass_for_every_graph_and_type),
     DT_TEST(an_engine_that_computes_something_else_is_rejected),
+    DT_TEST(a_nan_or_one_wrong_sum_is_rejected),
     DT_TEST(an_engine_that_writes_nothing_is_rejected),
     DT_TEST(engines_that_fail_or_differ_are_left_out_of_the_choice),
     DT_TEST(a_graph_that_no_engine_executes_is_refused),

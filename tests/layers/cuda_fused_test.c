@@ -1,16 +1,12 @@
 /* A fused graph is used where it is faster than what it replaces. The runner is a fake that only returns
  * times. */
-#include "config.h"
-
+#include "launch/estimate/gpu_spec.h"
+#include "launch/estimate/offline_device.h"
+#include "layers/cuda/kernels_cuda.h"
 #include "tests/testing.h"
 
-#ifdef DT_WITH_CUDA
-#    include "launch/estimate/gpu_spec.h"
-#    include "launch/estimate/offline_device.h"
-#    include "layers/cuda/kernels_cuda.h"
-
-#    include <stdlib.h>
-#    include <string.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct dt_graph_plan {
     dt_graph_plan_info info;
@@ -132,17 +128,17 @@ static result choose(const fake_time *times)
     return choose_for(DT_CONV_INPUT_LAZY, times);
 }
 
-#    define ALL                                                                                              \
-        (DT_CONV_FUSE_PROLOGUE | DT_CONV_FUSE_SUMS | DT_CONV_FUSE_BACKWARD_EPILOGUE |                        \
-         DT_CONV_FUSE_BACKWARD_ADD | DT_CONV_FUSE_WEIGHTS_PROLOGUE)
-#    define TIMES(...)                                                                                       \
-        (const fake_time[])                                                                                  \
+#define ALL                                                                                                  \
+    (DT_CONV_FUSE_PROLOGUE | DT_CONV_FUSE_SUMS | DT_CONV_FUSE_BACKWARD_EPILOGUE |                            \
+     DT_CONV_FUSE_BACKWARD_ADD | DT_CONV_FUSE_WEIGHTS_PROLOGUE)
+#define TIMES(...)                                                                                           \
+    (const fake_time[])                                                                                      \
+    {                                                                                                        \
+        __VA_ARGS__, {"dgrad+=", 0.2, 0},                                                                    \
         {                                                                                                    \
-            __VA_ARGS__, {"dgrad+=", 0.2, 0},                                                                \
-            {                                                                                                \
-                NULL, 0, 0                                                                                   \
-            }                                                                                                \
-        }
+            NULL, 0, 0                                                                                       \
+        }                                                                                                    \
+    }
 
 static void fused_graphs_that_save_time_are_used(void)
 {
@@ -260,12 +256,4 @@ static const dt_test tests[] = {DT_TEST(the_backward_of_a_join_is_fused_where_th
                                 DT_TEST(a_fused_graph_that_is_slower_than_its_parts_is_composed),
                                 DT_TEST(a_join_is_computed_with_the_convolution_where_that_is_faster),
                                 DT_TEST(unmeasured_fused_graphs_are_used)};
-#else
-static void fused_or_composed(void)
-{
-    dt_test_skip("this build has no cuda backend: " DT_WHY_NO_CUDA);
-}
-
-static const dt_test tests[] = {DT_TEST(fused_or_composed)};
-#endif
 DT_TEST_MAIN("layers/cuda_fused", tests)

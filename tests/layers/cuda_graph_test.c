@@ -1,10 +1,12 @@
 /* The cuda backend's operation graphs: the builders make valid graphs, and no two keys are equal. */
 #include "layers/cuda/graph_conv.h"
 #include "layers/cuda/graph_residual_backward.h"
+#include "layers/cuda/graph_sample.h"
 #include "tests/resnet_convs.h"
 #include "tests/testing.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,6 +97,52 @@ static void bytes_and_operations_match_a_count_by_hand(void)
     DT_CHECK_CLOSE(dt_graph_flops(&g), 2.0 * 4 * 64 * 10, 0);
 }
 
+/* Inputs of a data gradient; *context is an element of raw. */
+static double input(void *context, const dt_graph_tensor *t, const int64_t at[4])
+{
+    (void)at;
+    switch (t->id) {
+    case DT_GRAPH_DX:
+        return 3; /* what is added to */
+    case DT_GRAPH_W:
+        return 0.5;
+    case DT_GRAPH_RAW:
+        return *(const double *)context;
+    case DT_GRAPH_MEAN:
+        return 0;
+    default:
+        return 1; /* dy, invstd, gamma, beta */
+    }
+}
+
+/* An element of dx, with raw + 1 under the ReLU. */
+static dt_graph_value sample_of(const dt_graph *graph, double raw)
+{
+    dt_graph_sampler sampler;
+    dt_graph_sampler_init(&sampler, graph);
+    sampler.initial = input;
+    sampler.context = &raw;
+    return dt_graph_sample(&sampler, DT_GRAPH_DX, (const int64_t[4]){1, 2, 0, 0});
+}
+
+static void a_sample_has_the_size_of_its_terms_and_is_unsure_at_the_edge_of_a_relu(void)
+{
+    dt_graph g;
+    const dt_conv_desc d = {.n = 2, .c = 16, .h = 3, .w = 3, .k = 16, .r = 1, .s = 1, .stride = 1};
+    dt_graph_conv_backward_data(&d, DT_F16, true, &g);
+    dt_graph_value v = sample_of(&g, 0);
+    DT_CHECK_CLOSE(v.value, 16 * 0.5 + 3, 1e-12);
+    DT_CHECK_CLOSE(v.scale, sqrt(16 * 0.25 + 9), 1e-12);
+    dt_graph_conv_backward_data_bn(&d, DT_F16, &g);
+    v = sample_of(&g, 1);
+    DT_CHECK_CLOSE(v.value, 8, 1e-12);
+    DT_CHECK_CLOSE(v.scale, 2, 1e-12);
+    DT_CHECK(!v.is_unsure);
+    DT_CHECK_CLOSE(sample_of(&g, -1.1).value, 0, 0);
+    DT_CHECK(!sample_of(&g, -1.1).is_unsure && !sample_of(&g, -0.9).is_unsure);
+    DT_CHECK(sample_of(&g, -1.01).is_unsure && sample_of(&g, -0.99).is_unsure);
+}
+
 static void a_planted_mistake_in_a_graph_is_found(void)
 {
     dt_graph good, bad;
@@ -129,9 +177,11 @@ static void a_planted_mistake_in_a_graph_is_found(void)
     DT_CHECK_INT(dt_graph_check(&bad, &err), DT_ERR_INTERNAL);
 }
 
-static const dt_test tests[] = {DT_TEST(every_graph_is_valid_and_has_its_own_key),
-                                DT_TEST(the_key_depends_on_the_structure_and_not_on_the_name),
-                                DT_TEST(keys_stay_the_same_between_versions),
-                                DT_TEST(bytes_and_operations_match_a_count_by_hand),
-                                DT_TEST(a_planted_mistake_in_a_graph_is_found)};
+static const dt_test tests[] = {
+    DT_TEST(every_graph_is_valid_and_has_its_own_key),
+    DT_TEST(the_key_depends_on_the_structure_and_not_on_the_name),
+    DT_TEST(keys_stay_the_same_between_versions),
+    DT_TEST(bytes_and_operations_match_a_count_by_hand),
+    DT_TEST(a_sample_has_the_size_of_its_terms_and_is_unsure_at_the_edge_of_a_relu),
+    DT_TEST(a_planted_mistake_in_a_graph_is_found)};
 DT_TEST_MAIN("layers/cuda_graph", tests)

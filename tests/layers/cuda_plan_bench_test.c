@@ -16,6 +16,7 @@ typedef struct plan {
     int64_t workspace_bytes;
     int n_runs;
     bool fails;
+    int64_t flips; /* each execution writes another byte here in y; 0: it does not */
 } plan;
 
 static dt_device *device;
@@ -58,6 +59,9 @@ static dt_status execute(void *context, const dt_graph_binding *tensors, int n_t
             DT_CHECK_CLOSE(squares / (double)n, 16.0 / 17 / 3, 0.03);
         }
     }
+    for (int i = 0; i < n_tensors && p->flips; i++)
+        if (tensors[i].id == DT_GRAPH_Y)
+            ((char *)tensors[i].data)[p->flips] = (char)p->n_runs;
     if (p->workspace_bytes)
         memset(workspace, 1, (size_t)p->workspace_bytes);
     dt_clock_sleep_s(p->seconds);
@@ -71,11 +75,14 @@ static void the_time_is_that_of_an_execution(void)
     plan quick = {.graph = &graph, .seconds = 0.001},
          slow = {.graph = &graph, .seconds = 0.02, .workspace_bytes = 1 << 20};
     double quick_ms = 0, slow_ms = 0;
+    enum { MANY = 20 };
     DT_REQUIRE_MSG(dt_plan_bench_create(device, &graph, &bench, &err) == DT_OK, "%s", err.message);
     const dt_plan_run quick_run = {execute, &quick, 0}, slow_run = {execute, &slow, slow.workspace_bytes};
-    DT_REQUIRE(dt_plan_bench_measure(bench, &quick_run, 3, &quick_ms, &err) == DT_OK);
+    const double start_s = dt_clock_s();
+    DT_REQUIRE(dt_plan_bench_measure(bench, &quick_run, MANY, &quick_ms, &err) == DT_OK);
+    DT_CHECK(MANY * quick_ms <= 1e3 * (dt_clock_s() - start_s)); /* of one execution, not of all */
     DT_REQUIRE(dt_plan_bench_measure(bench, &slow_run, 2, &slow_ms, &err) == DT_OK);
-    DT_CHECK_INT(quick.n_runs, 4);
+    DT_CHECK_INT(quick.n_runs, MANY + 1);
     DT_CHECK_INT(slow.n_runs, 3);
     DT_CHECK(quick_ms >= 1 && slow_ms >= 20 && slow_ms < 2000);
     dt_plan_bench_destroy(bench);
@@ -93,6 +100,29 @@ static void an_error_of_the_plan_is_passed_on(void)
     DT_CHECK_CLOSE(ms, -1, 0);
     dt_plan_bench_destroy(bench);
     dt_plan_bench_destroy(NULL);
+}
+
+/* 1 MiB of a larger output is compared. */
+static void other_bits_near_both_ends_of_a_large_output_are_an_error(void)
+{
+    const dt_conv_desc d = {
+        .n = 8, .c = 16, .h = 64, .w = 64, .k = 32, .r = 1, .s = 1, .stride = 1, .for_training = true};
+    dt_graph large;
+    dt_graph_conv_forward(&d, DT_F16, false, false, &large);
+    const int64_t bytes = dt_graph_tensor_bytes(dt_graph_find(&large, DT_GRAPH_Y)),
+                  places[] = {1, bytes - 1000};
+    DT_REQUIRE(bytes > 1 << 20);
+    for (int i = 0; i < 2; i++) {
+        dt_plan_bench *bench = NULL;
+        dt_error err = {0};
+        plan p = {.graph = &large, .flips = places[i]};
+        double ms;
+        DT_REQUIRE(dt_plan_bench_create(device, &large, &bench, &err) == DT_OK);
+        DT_CHECK_INT(dt_plan_bench_measure(bench, &(dt_plan_run){execute, &p, 0}, 1, &ms, &err),
+                     DT_ERR_UNSUPPORTED);
+        DT_CHECK_CONTAINS(err.message, "wrote different bits into tensor ");
+        dt_plan_bench_destroy(bench);
+    }
 }
 
 static dt_status measure_once(dt_error *err)
@@ -123,7 +153,7 @@ static void every_allocation_may_fail(void)
     }
 }
 
-static const dt_test tests[] = {DT_TEST(the_time_is_that_of_an_execution),
-                                DT_TEST(an_error_of_the_plan_is_passed_on),
-                                DT_TEST(every_allocation_may_fail)};
+static const dt_test tests[] = {
+    DT_TEST(the_time_is_that_of_an_execution), DT_TEST(an_error_of_the_plan_is_passed_on),
+    DT_TEST(other_bits_near_both_ends_of_a_large_output_are_an_error), DT_TEST(every_allocation_may_fail)};
 DT_TEST_MAIN("layers/cuda_plan_bench", tests)

@@ -10,8 +10,8 @@ typedef struct fake_engine {
     double ms;
 } fake_engine;
 
-static const fake_engine engines[] = {
-    {"slow", 0, 9}, {"broken", -1, 0}, {"fast", 100, 2}, {"large", 5000, 1}, {"close", 0, 2.25}};
+static const fake_engine engines[] = {{"slow", 0, 9},     {"broken", -1, 0},  {"fast", 100, 2},
+                                      {"large", 5000, 1}, {"close", 0, 2.25}, {"exact", 1000, 4}};
 static int n_measured;
 
 static const char *engine_name(void *context, int i)
@@ -41,7 +41,7 @@ static dt_status measure(void *context, int i, int n_runs, double *ms, dt_error 
 static dt_plan_choice choose(dt_autotune_kind autotune, dt_plan_cache *cache, const char *key,
                              const dt_graph_engine *of_run)
 {
-    const dt_plan_candidates candidates = {.n = 5, .engine = engine_name, .build = build, .measure = measure};
+    const dt_plan_candidates candidates = {.n = 6, .engine = engine_name, .build = build, .measure = measure};
     const dt_plan_rules rules = {.autotune = autotune, .workspace_limit_bytes = 1000, .chosen = of_run};
     int chosen = -1;
     dt_plan_choice choice = {.time_ms = -1};
@@ -74,6 +74,9 @@ static void the_runs_engine_goes_before_the_caches_and_stays_out_of_the_file(voi
     DT_CHECK_STR(choose(DT_AUTOTUNE_FULL, cache, "dgrad", &close).engine, "close");
     DT_CHECK_STR(choose(DT_AUTOTUNE_OFF, NULL, "conv", &close).engine, "close");
     DT_CHECK_STR(choose(DT_AUTOTUNE_OFF, NULL, "conv", NULL).engine, "slow");
+    DT_CHECK_STR(choose(DT_AUTOTUNE_HEURISTIC, cache, "conv", NULL).engine, "fast");
+    DT_CHECK_STR(choose(DT_AUTOTUNE_OFF, cache, "conv", NULL).engine,
+                 "slow"); /* what was measured is not read */
     dt_plan_cache_close(cache);
     cache = open_cache();
     DT_CHECK_STR(choose(DT_AUTOTUNE_FULL, cache, "conv", NULL).engine, "fast");
@@ -90,6 +93,8 @@ static void a_runs_engine_that_cannot_run_here_leaves_the_choice_free(void)
         DT_CHECK_STR(choose(DT_AUTOTUNE_FULL, NULL, "conv", &useless[i]).engine, "fast");
         DT_CHECK_STR(choose(DT_AUTOTUNE_OFF, NULL, "conv", &useless[i]).engine, "slow");
     }
+    /* a workspace as large as allowed */
+    DT_CHECK_STR(choose(DT_AUTOTUNE_OFF, NULL, "conv", &(dt_graph_engine){"exact", 1}).engine, "exact");
 }
 
 static void all_gpus_of_one_model_have_one_identity(void)

@@ -16,6 +16,7 @@
 static struct {
     const char *kind, *engine; /* of the present start; kind NULL: the kernels choose no engines */
     const char *cannot;        /* an engine that cannot be used now */
+    int n_without;             /* this many ranks choose no engines */
     int n_built;
     struct {
         dt_kernels *kernels;
@@ -58,6 +59,11 @@ static void change_kernels(dt_kernels *k)
     if (!now.kind)
         return;
     (void)pthread_mutex_lock(&mutex);
+    if (now.n_without > 0) {
+        now.n_without--;
+        (void)pthread_mutex_unlock(&mutex);
+        return;
+    }
     real = *k->ops;
     changed = real;
     changed.conv_create = conv_create;
@@ -164,6 +170,16 @@ static void a_checkpoint_without_engines_leaves_a_start_its_own(void)
     store->ops->destroy(store);
 }
 
+/* A job with a CPU's rank beside a GPU's: all ranks take part when the GPU's net is built again. */
+static void a_rank_without_engines_waits_for_one_that_builds_again(void)
+{
+    dt_store *store = fake_store_create(&(fake_store_options){0});
+    train(store, 2, "GPU A", "1 0.5");
+    now.n_without = 1;
+    DT_CHECK_INT(train(store, 4, "GPU A", "2 0.5"), 2); /* one rank, twice */
+    store->ops->destroy(store);
+}
+
 static void other_sizes_of_images_have_engines_of_their_own(void)
 {
     dt_store *store = fake_store_create(&(fake_store_options){0});
@@ -194,6 +210,7 @@ static const dt_test tests[] = {
     DT_TEST(an_engine_that_cannot_be_used_is_reported_before_the_first_step),
     DT_TEST(a_device_of_another_kind_chooses_and_is_reported),
     DT_TEST(a_checkpoint_without_engines_leaves_a_start_its_own),
+    DT_TEST(a_rank_without_engines_waits_for_one_that_builds_again),
     DT_TEST(other_sizes_of_images_have_engines_of_their_own),
 };
 DT_TEST_MAIN("core/training/resume_engines", tests)
