@@ -246,11 +246,32 @@ static void backward_weights_cases(dt_kit *kit, const dt_conv_desc *desc, unsign
                 backward_weights_case(kit, desc, lazy != 0, accumulate != 0);
 }
 
+/* Whether the filter matches any name of a case below, whatever the candidate fuses. */
+static bool any_selected(const dt_kit *kit, const char *shape)
+{
+    static const char *const operations[] = {"conv_weights", "conv_forward", "conv_backward_data",
+                                             "conv_backward_weights"};
+    /* each case's ending is the beginning of one of these */
+    static const char *const endings[] = {
+        " lazy sums",       " sums",    " inference",   " accumulate",
+        " lazy accumulate", " bn relu", " add bn relu", " add in place bn relu"};
+    char name[256];
+    for (size_t o = 0; o < sizeof operations / sizeof *operations; o++)
+        for (size_t e = 0; e < sizeof endings / sizeof *endings; e++) {
+            snprintf(name, sizeof name, "%s %s%s", operations[o], shape, endings[e]);
+            if (dt_kit_selects(kit, name))
+                return true;
+        }
+    return false;
+}
+
 void dt_kit_conv_cases(dt_kit *kit, const dt_conv_desc *desc)
 {
     char shape[160];
-    unsigned fusions = dt_kit_conv_fusions(kit, desc);
     dt_kit_conv_text(desc, shape, sizeof shape);
+    if (!any_selected(kit, shape))
+        return;
+    unsigned fusions = dt_kit_conv_fusions(kit, desc);
     if (dt_kit_begin(kit, "conv_weights %s", shape))
         weights_case(kit, desc);
     forward_cases(kit, desc, fusions, shape);

@@ -3,6 +3,7 @@
 #include "tests/backend_kit.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 typedef struct join_case {
     dt_kit_conv pair;
@@ -100,16 +101,17 @@ static void forward_case(dt_kit *kit, const dt_conv_desc *d, bool sums)
 
 void dt_kit_join_forward_cases(dt_kit *kit, const dt_conv_desc *desc)
 {
-    char text[160];
+    char text[160], name[256];
     dt_kit_conv_text(desc, text, sizeof text);
     for (int form = 0; form < 4; form++) {
         dt_conv_desc d = *desc;
         bool lazy = form & 1, sums = form & 2;
         d.input = lazy ? DT_CONV_INPUT_JOIN_LAZY : DT_CONV_INPUT_JOIN;
         d.for_training = sums;
-        if (dt_kit_conv_fusions(kit, &d) & DT_CONV_FUSE_JOIN &&
-            dt_kit_begin(kit, "conv_forward_join %s %s%s", text, lazy ? "lazy skip" : "plain skip",
-                         sums ? " sums" : ""))
+        snprintf(name, sizeof name, "conv_forward_join %s %s skip%s", text, lazy ? "lazy" : "plain",
+                 sums ? " sums" : "");
+        if (dt_kit_selects(kit, name) && dt_kit_conv_fusions(kit, &d) & DT_CONV_FUSE_JOIN &&
+            dt_kit_begin(kit, "%s", name))
             forward_case(kit, &d, sums);
     }
 }

@@ -16,13 +16,18 @@ enum { POISON = 0xFF };
 
 /* -- the case -------------------------------------------------------------------------------------------- */
 
+bool dt_kit_selects(const dt_kit *kit, const char *name)
+{
+    return kit->filter == NULL || strstr(name, kit->filter) != NULL;
+}
+
 bool dt_kit_begin(dt_kit *kit, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     vsnprintf(kit->name, sizeof kit->name, format, args);
     va_end(args);
-    if (kit->filter != NULL && strstr(kit->name, kit->filter) == NULL)
+    if (!dt_kit_selects(kit, kit->name))
         return false;
     kit->reason[0] = '\0';
     kit->worst_error = 0;

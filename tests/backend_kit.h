@@ -91,6 +91,8 @@ typedef struct dt_kit {
  * shape. */
 bool dt_kit_begin(dt_kit *kit, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void dt_kit_end(dt_kit *kit);
+/* Whether the filter matches the name: to plan nothing for cases that do not run. */
+bool dt_kit_selects(const dt_kit *kit, const char *name);
 
 /* Mark the case as failed. Only the first reason is kept. */
 void dt_kit_fail(dt_kit *kit, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -216,6 +216,8 @@ fakes_SOURCES += tests/gpu/fused_bench.c
 fakes_SOURCES += tests/gpu/fused_bench.h
 fakes_SOURCES += tests/gpu/fused_times.c
 fakes_SOURCES += tests/gpu/fused_times.h
+fakes_SOURCES += tests/gpu/kept_convs.c
+fakes_SOURCES += tests/gpu/kept_convs.h
 fakes_SOURCES += tests/gpu/side_runner.c
 fakes_SOURCES += tests/gpu/side_runner.h
 if WITH_CUDA

@@ -1,9 +1,11 @@
 /* tests/gpu/fused_bench.h and fused_times.h, which measure on a GPU, on the emulated one: each side enqueues
- * what it should and no more, and every convolution of ResNet-50 has its lines. */
+ * what it should and no more, and every convolution of ResNet-50 has its lines. And kept_convs.h. */
 #include "layers/cuda/kernels_cuda.h"
+#include "tests/backend_cases.h"
 #include "tests/emulated/gpu_emulated.h"
 #include "tests/gpu/fused_bench.h"
 #include "tests/gpu/fused_times.h"
+#include "tests/gpu/kept_convs.h"
 #include "tests/testing.h"
 
 #include <stdio.h>
@@ -239,11 +241,46 @@ static void a_graph_that_writes_other_bits_is_found(void)
     check_repeated(true);
 }
 
+/* -- planning each shape once ---------------------------------------------------------------------------- */
+
+static int n_planned;
+
+static dt_status count_plan(dt_graph_runner *runner, const dt_graph *graph, const dt_graph_engine *chosen,
+                            dt_graph_plan **plan, dt_error *why)
+{
+    n_planned++;
+    return steady_ops->plan_create(runner, graph, chosen, plan, why);
+}
+
+static int plans_of_cases(bool keeps)
+{
+    dt_emulated_gpu g = create_gpu(DT_INTERPRET_ALL);
+    dt_graph_runner_ops ops = *g.runner->ops;
+    steady_ops = g.runner->ops;
+    ops.plan_create = count_plan;
+    g.runner->ops = &ops;
+    n_planned = 0;
+    dt_kept_convs *kept = keeps ? dt_keep_convs(g.kernels) : NULL;
+    DT_CHECK_INT(dt_backend_cases_run(g.kernels, g.ref, 32, 2, 1e-5, "c64 h8 w8 k64"), 0);
+    dt_release_convs(kept);
+    g.runner->ops = steady_ops;
+    dt_emulated_gpu_destroy(&g);
+    return n_planned;
+}
+
+static void kept_convolutions_are_planned_once_and_agree_with_ref(void)
+{
+    const int kept = plans_of_cases(true), not_kept = plans_of_cases(false);
+    printf("%d plans, %d where convolutions are not kept\n", kept, not_kept);
+    DT_CHECK(kept > 0 && 5 * kept < not_kept);
+}
+
 static const dt_test tests[] = {
     DT_TEST(each_form_of_input_has_its_graphs_and_their_parts),
     DT_TEST(the_stem_is_measured_by_space_to_depth_and_by_pixels),
     DT_TEST(every_convolution_of_a_network_is_measured),
     DT_TEST(a_graph_that_writes_other_bits_is_found),
+    DT_TEST(kept_convolutions_are_planned_once_and_agree_with_ref),
     DT_TEST(graphs_that_the_library_lacks_are_composed_only),
 };
 DT_TEST_MAIN("emulated/fused_times", tests)
