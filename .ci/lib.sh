@@ -68,7 +68,8 @@ add_logs() {
         n=$((n + 1))
         add "$line" || true
         test=${results#"$1/tests/"}
-        sed -n "s|^:seconds: \(.*\)|\1 ${test%.trs} ($2)|p" "$results" >>"$work/times"
+        awk -v test="${test%.trs} ($2)" '$1 == ":seconds:" { seconds = $2 } $1 == ":user:" || $1 == ":system:" { cpu += $2 }
+            END { if (seconds != "") print seconds, cpu, test }' "$results" >>"$work/times"
         if ! grep -qE '^:test-result: (PASS|SKIP)' "$results"; then
             # A test that ended before it printed its count.
             [[ $line =~ ' 0 failed' || -z $line ]] && failed=$((failed + 1))
@@ -83,12 +84,14 @@ add_logs() {
     fi
 }
 
-# slowest N: the N tests of all logs so far that took longest.
+# slowest N: the N tests of all logs so far that took longest, and their processor seconds.
 slowest() {
     [ -s "$work/times" ] || return 0
     title "the slowest tests"
     # Reads all of its input: with pipefail, a `sort` whose reader has left would end the script.
-    sort -k1,1gr "$work/times" | awk -v n="$1" 'NR <= n { seconds = $1; $1 = ""; printf "%7.1f s %s\n", seconds, $0 }'
+    sort -k1,1gr "$work/times" | awk -v n="$1" '
+        { seconds = $1; cpu = $2; all += cpu; $1 = $2 = ""; if (NR <= n) printf "%7.1f s, processor %7.1f s %s\n", seconds, cpu, $0 }
+        END { printf "all %d tests: processor %.1f s\n", NR, all }'
 }
 
 # tested_step FOLDER NAME LIMIT_S COMMAND: a step that runs the tests of the build in FOLDER; add_logs counts its cases.

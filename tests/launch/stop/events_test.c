@@ -96,17 +96,19 @@ static void a_lost_lock_takes_precedence_over_a_limit(void)
 
 /* -- Slurm ----------------------------------------------------------------------------------------------- */
 
-/* Puts a squeue with this text first on the PATH, and pretends to be in a job. */
+/* Puts a squeue with this text first on the PATH, and pretends to be in a job. Another process writes the
+ * file: the thread that polls may be between fork and exec, and a descriptor that its child inherits would make
+ * the next exec fail ("Text file busy"). */
 static void pretend_squeue(const char *body)
 {
     const char *folder = dt_test_temp_dir(), *path = dt_test_path("%s/squeue", folder);
-    static char search[8192];
+    static char search[8192], command[8192];
     if (!strstr(search, folder))
         snprintf(search, sizeof search, "%s:/usr/bin:/bin", folder);
-    dt_test_write_file(dt_test_path("%s/squeue.new", folder), body, strlen(body));
-    DT_REQUIRE(chmod(dt_test_path("%s/squeue.new", folder), 0755) == 0 &&
-               rename(dt_test_path("%s/squeue.new", folder), path) == 0);
+    dt_test_write_file(dt_test_path("%s/squeue.text", folder), body, strlen(body));
+    snprintf(command, sizeof command, "install -m 755 '%s/squeue.text' '%s/squeue.new'", folder, folder);
     DT_REQUIRE(setenv("PATH", search, 1) == 0 && setenv("SLURM_JOB_ID", "4711", 1) == 0);
+    DT_REQUIRE(system(command) == 0 && rename(dt_test_path("%s/squeue.new", folder), path) == 0);
     unsetenv("SLURM_JOB_END_TIME");
 }
 
