@@ -4,6 +4,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
+#include <malloc.h>
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -338,6 +340,16 @@ static void become_ranks(int n_ranks, char **argv, int argc)
     harness_failed("cannot start %s: %s", launcher, strerror(errno));
 }
 
+/* Tests allocate and free the same large arrays hundreds of times. By default glibc maps each of them anew, and
+ * the kernel clears its pages: a third of the processor time of tests/emulated/cases_test. */
+static void keep_freed_memory(void)
+{
+#ifdef M_MMAP_MAX
+    mallopt(M_MMAP_MAX, 0);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+#endif
+}
+
 /* CUnit passes no argument to a test, so this function finds the test by its name. */
 static void run_current_test(void)
 {
@@ -395,6 +407,7 @@ int dt_test_main(const char *suite, const dt_test *tests, size_t n_tests, int n_
         harness_failed("no test has a name that contains an argument");
 
     set_time_limit();
+    keep_freed_memory();
     dt_test_set_up();
     CU_set_test_complete_handler(after_test);
     CU_run_all_tests();

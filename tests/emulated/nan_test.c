@@ -104,7 +104,10 @@ static dt_step_result train_with_nan_in(dt_interpreted_gpu gpu, const char *grap
 {
     dt_emulated_gpu g =
         create_gpu((dt_interpreter_options){.gpu = gpu, .nan_graph = graph, .nan_tensor = tensor});
-    dt_trained trained = dt_train(g.kernels, &step);
+    dt_training from = step;
+    need_good();
+    from.from = good.start;
+    dt_trained trained = dt_train(g.kernels, &from);
     const dt_step_result result = trained.results[0];
     dt_trained_free(&trained);
     dt_emulated_gpu_destroy(&g);

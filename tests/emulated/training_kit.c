@@ -39,7 +39,8 @@ static dt_net *create_net(dt_kernels *kernels, const dt_training *t, bool traini
     dt_status status = dt_net_create(&spec, dt_layer_registry(), kernels, &options, &net, &err);
     dt_free(spec.layers);
     OK(status);
-    OK(dt_net_init(net, t->seed, t->zero_init_gamma, &err));
+    if (!t->from)
+        OK(dt_net_init(net, t->seed, t->zero_init_gamma, &err));
     OK(dt_net_start_ema(net, &err));
     return net;
 }
