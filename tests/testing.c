@@ -340,8 +340,8 @@ static void become_ranks(int n_ranks, char **argv, int argc)
     harness_failed("cannot start %s: %s", launcher, strerror(errno));
 }
 
-/* Tests allocate and free the same large arrays hundreds of times. By default glibc maps each of them anew, and
- * the kernel clears its pages: a third of the processor time of tests/emulated/cases_test. */
+/* Tests allocate and free the same large arrays hundreds of times. By default glibc maps each of them anew,
+ * and the kernel clears its pages: a third of the processor time of tests/emulated/cases_test. */
 static void keep_freed_memory(void)
 {
 #ifdef M_MMAP_MAX

@@ -131,14 +131,9 @@ static dt_status graph_executed(void *context, const dt_graph *graph, const dt_g
 
 /* -- the step -------------------------------------------------------------------------------------------- */
 
-static dt_status run_step(recorder *r, dt_graph_runner *runner, const dt_config *c, dt_step *step,
+static dt_status run_step(recorder *r, dt_graph_runner *runner, dt_step *step, dt_source *source,
                           dt_error *err)
 {
-    static uint8_t pixel; /* an address; the offline device copies nothing */
-    static int32_t label;
-    blank_source source = {
-        .base = {&blank_ops},
-        .batch = {.pixels = &pixel, .labels = &label, .n = c->batch, .size = c->image_size}};
     const dt_net_observer observer = {.context = r, .before = before_layer, .after = after_layer};
     const float votes[DT_N_VOTES] = {0};
     r->n_copies_before = dt_offline_device_n_enqueued(r->device);
@@ -146,7 +141,7 @@ static dt_status run_step(recorder *r, dt_graph_runner *runner, const dt_config 
     dt_net_set_observer(r->net, &observer);
     dt_trace_runner_report(runner, graph_executed, r);
     dt_cuda_count_launches(&r->n_launched);
-    dt_status status = dt_step_run(step, &source.base, 0.0, votes, err);
+    dt_status status = dt_step_run(step, source, 0.0, votes, err);
     dt_cuda_count_launches(NULL);
     dt_trace_runner_report(runner, NULL, NULL);
     dt_net_set_observer(r->net, NULL);
@@ -176,12 +171,18 @@ static dt_status create_step(dt_net *net, dt_kernels *kernels, dt_comm *comm, co
 static dt_status record(recorder *r, dt_kernels *kernels, dt_graph_runner *runner, const dt_config *config,
                         dt_error *err)
 {
+    static uint8_t pixel; /* an address; the offline device copies nothing */
+    static int32_t label;
+    /* the step returns its last batch to the source when it is destroyed */
+    blank_source source = {
+        .base = {&blank_ops},
+        .batch = {.pixels = &pixel, .labels = &label, .n = config->batch, .size = config->image_size}};
     dt_comm *comm = NULL;
     dt_step *step = NULL;
     DT_TRY(dt_comm_self_create(&comm, err));
     dt_status status = create_step(r->net, kernels, comm, config, &step, err);
     if (status == DT_OK)
-        status = run_step(r, runner, config, step, err);
+        status = run_step(r, runner, step, &source.base, err);
     dt_step_destroy(step);
     comm->ops->destroy(comm);
     return status;

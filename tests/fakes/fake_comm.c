@@ -66,7 +66,7 @@ static void perform(world *w)
             w->mismatch = true;
             return;
         }
-    if (a->kind == OP_BROADCAST)
+    if (a->kind == OP_BROADCAST && a->n > 0) /* of nothing: buffers may be NULL */
         for (int r = 0; r < w->size; r++)
             memmove(w->arrivals[r].buffer, w->arrivals[a->extra].buffer, (size_t)a->n);
     if (a->kind == OP_GATHER)

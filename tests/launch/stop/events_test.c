@@ -97,8 +97,8 @@ static void a_lost_lock_takes_precedence_over_a_limit(void)
 /* -- Slurm ----------------------------------------------------------------------------------------------- */
 
 /* Puts a squeue with this text first on the PATH, and pretends to be in a job. Another process writes the
- * file: the thread that polls may be between fork and exec, and a descriptor that its child inherits would make
- * the next exec fail ("Text file busy"). */
+ * file: the thread that polls may be between fork and exec, and a descriptor that its child inherits would
+ * make the next exec fail ("Text file busy"). */
 static void pretend_squeue(const char *body)
 {
     const char *folder = dt_test_temp_dir(), *path = dt_test_path("%s/squeue", folder);
