@@ -42,11 +42,11 @@ int dt_sums_finish(dt_cuda_stream stream, const float *parts, int64_t n_blocks, 
 
 int64_t dt_cuda_sums_scratch_bytes(int64_t c)
 {
-    /* Enough for every width up to c: a block has at most 8 * DT_GROUPS_PER_ROW channels, and a grid has one
-     * block for each piece of a row even where the GPU holds fewer. */
+    /* Enough for every width up to c: a block has at most 8 * DT_GROUPS_PER_ROW channels, and each set of a
+     * grid has one block for each piece of a row even where the GPU holds fewer. */
     int64_t most = 8 * DT_GROUPS_PER_ROW;
-    int64_t n_blocks = static_cast<int64_t>(dt_multiprocessors()) * DT_SUMS_BLOCKS * DT_SETS_WITH_SUMS +
-                       dt_divide_up(c, most);
+    int64_t n_blocks = DT_SETS_WITH_SUMS *
+                       (static_cast<int64_t>(dt_multiprocessors()) * DT_SUMS_BLOCKS + dt_divide_up(c, most));
     return DT_SUMS_MAX_QUANTITIES * n_blocks * dt_least(c, most) * static_cast<int64_t>(sizeof(float));
 }
 

@@ -94,6 +94,16 @@ typedef struct expected {
     unsigned rows, pieces;  /* the grid */
 } expected;
 
+/* Check that the scratch memory suffices for the parts of each quantity that the kernel sums: one of each
+ * channel from each row of blocks. */
+static void check_scratch(pass which, int64_t c)
+{
+    const bool sums = which == SUMS || which == REDUCE || which == POOL_BACKWARD || which == JOIN_BACKWARD;
+    const int n_quantities = which == JOIN_BACKWARD ? 3 : 2; /* of a join with two BatchNorms */
+    const int64_t bytes = n_quantities * (int64_t)grid.x * c * (int64_t)sizeof(float);
+    DT_CHECK(!sums || bytes <= dt_cuda_sums_scratch_bytes(c));
+}
+
 /* A grid has up to 4 times the blocks that the GPU holds at once, or 2 times where the kernel computes sums,
  * and at least 8 rows a thread. */
 static void a_grid_has_several_times_the_blocks_that_fit(void)
@@ -129,6 +139,7 @@ static void a_grid_has_several_times_the_blocks_that_fit(void)
         DT_CHECK_MSG(grid.x == e->rows && grid.y == e->pieces,
                      "%s, %lld channels: %u x %u blocks, expected %u x %u", e->kernel, (long long)e->c,
                      grid.x, grid.y, e->rows, e->pieces);
+        check_scratch(e->which, e->c);
         const unsigned places = MULTIPROCESSORS * (unsigned)e->per_multiprocessor;
         DT_CHECK_MSG(grid.x >= places / grid.y, "%s, %lld channels: %u blocks for %u places", e->kernel,
                      (long long)e->c, grid.x * grid.y, places);
@@ -158,6 +169,7 @@ static void every_piece_of_a_row_has_a_block(void)
         DT_REQUIRE(launch((pass)which, 2048, 7) == 0);
         DT_CHECK_INT(grid.y, 8);
         DT_CHECK(grid.x >= 1);
+        check_scratch((pass)which, 2048);
     }
 }
 
