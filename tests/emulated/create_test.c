@@ -188,6 +188,44 @@ static void only_convolutions_that_plan_the_same_share_an_object(void)
     dt_emulated_gpu_destroy(&g);
 }
 
+static void *zeros(dt_device *device, int64_t n_bytes)
+{
+    dt_error err = {0};
+    void *p = device->ops->alloc(device, n_bytes);
+    DT_REQUIRE(p && device->ops->zero(device, p, n_bytes, NULL, &err) == DT_OK);
+    return p;
+}
+
+/* Where graphs are measured, the one without sums is kept beside the other. */
+static void a_caller_that_wants_sums_gets_them_where_both_graphs_are_kept(void)
+{
+    static const dt_interpreted_engine engine = {"one", 1};
+    dt_emulated_gpu g = dt_emulated_gpu_create(&(dt_emulated_gpu_options){
+        .dtype = DT_F16, .interpreter = {.gpu = DT_INTERPRET_A100, .engines = &engine, .n_engines = 1}});
+    dt_conv_desc d = conv_desc;
+    dt_conv *conv = NULL;
+    dt_error err = {0};
+    d.input = DT_CONV_INPUT_PLAIN;
+    DT_REQUIRE(g.kernels->ops->conv_create(g.kernels, &d, &conv, &err) == DT_OK);
+    DT_REQUIRE(conv->plans[DT_CUDA_FORWARD].plan && conv->plans[DT_CUDA_FORWARD_SUMS].plan);
+    dt_tensor x = {.dtype = DT_F16, .n = d.n, .c = d.c, .h = d.h, .w = d.w}, y = x;
+    y.c = d.k;
+    x.data = zeros(g.device, x.n * x.c * x.h * x.w * 2);
+    y.data = zeros(g.device, y.n * y.c * y.h * y.w * 2);
+    float *w = zeros(g.device, d.k * d.c * d.r * d.s * (int64_t)sizeof *w),
+          *sums = g.device->ops->alloc(g.device, 2 * d.k * (int64_t)sizeof *sums);
+    DT_REQUIRE(g.kernels->ops->conv_forward(g.kernels, conv, &(dt_act){.raw = x}, w, &y, sums, &err) ==
+               DT_OK);
+    DT_CHECK_INT(g.device->ops->stream_wait(g.device, NULL, &err), DT_OK);
+    for (int i = 0; i < 2 * d.k; i++)
+        DT_REQUIRE(sums[i] == 0); /* not the pattern of unwritten memory */
+    void *all[] = {x.data, y.data, w, sums};
+    for (int i = 0; i < 4; i++)
+        g.device->ops->free(g.device, all[i]);
+    g.kernels->ops->conv_destroy(g.kernels, conv);
+    dt_emulated_gpu_destroy(&g);
+}
+
 /* A table finds scales in 16 bits by the address of those in float32, which another net may use later. */
 static void a_convolution_that_is_created_or_destroyed_empties_the_table_of_scales(void)
 {
@@ -279,6 +317,7 @@ static const dt_test tests[] = {
     DT_TEST(a_full_gpu_gives_an_error_and_leaks_nothing),
     DT_TEST(only_announced_forms_are_planned_and_refusals_clear_their_bits),
     DT_TEST(only_convolutions_that_plan_the_same_share_an_object),
+    DT_TEST(a_caller_that_wants_sums_gets_them_where_both_graphs_are_kept),
     DT_TEST(a_convolution_that_is_created_or_destroyed_empties_the_table_of_scales),
     DT_TEST(memory_for_a_gradient_that_is_added_later_is_reported),
     DT_TEST(unsupported_types_and_shapes_are_refused),

@@ -208,11 +208,12 @@ static void update(fixture *f, float *values, const float *grads)
     float *momentum = floats(d, N_ELEMS);
     DT_REQUIRE(inputs && state);
     *inputs = (dt_step_inputs){.lr = 1};
-    *state = (dt_step_state){.loss_scale = 1};
+    *state = (dt_step_state){.loss_scale = 1, .found_inf = 1}; /* of a step before */
     DT_REQUIRE(k->ops->optimizer_create(k, &(dt_optimizer_desc){0}, &segment, 1, &optimizer, &err) == DT_OK);
     const dt_optimizer_vectors v = {.values = values, .grads = grads, .momentum = momentum};
     DT_REQUIRE(k->ops->optimizer_step(k, optimizer, &v, inputs, state, &err) == DT_OK);
     wait_for(f);
+    DT_CHECK_INT(state->found_inf, 0);
     k->ops->optimizer_destroy(k, optimizer);
     d->ops->free(d, inputs);
     d->ops->free(d, state);

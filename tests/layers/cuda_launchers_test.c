@@ -236,6 +236,81 @@ static int64_t bytes_of(dt_dtype dtype)
     return dtype == DT_F32 ? 4 : 2;
 }
 
+static uint16_t bits_of(float v, dt_dtype dtype)
+{
+    return dtype == DT_F16 ? dt_half_from_float(v) : dt_bfloat_from_float(v);
+}
+
+/* -1 + bias is 2^-12 unless the bias is rounded to 11 bits; 2^-24 * 0.25 is 0 in FP16, and 2^-24 is not. A
+ * shortcut of zeros. */
+static void check_join_in(dt_dtype dtype)
+{
+    enum { C = 8 };
+    float scale[C] = {1, 0.25F, 1, 1, 1, 1, 1, 1}, bias[C] = {1 + 0x1p-12F};
+    const float raws[C] = {-1, 0x1p-24F, 0x1p-24F, -1, 1};
+    float *s = to_gpu(scale, sizeof scale), *b = to_gpu(bias, sizeof bias);
+    uint16_t *raw = to_gpu(NULL, C * 2), *skip = to_gpu(NULL, C * 2), *y = to_gpu(NULL, C * 2);
+    uint8_t *mask = to_gpu(NULL, 1);
+    for (int c = 0; c < C; c++)
+        raw[c] = bits_of(raws[c], dtype), skip[c] = 0;
+    dt_act act = {
+        .raw = {.dtype = dtype, .n = 1, .c = C, .h = 1, .w = 1, .data = raw}, .scale = s, .bias = b};
+    dt_act plain = {.raw = act.raw};
+    dt_tensor out = act.raw;
+    plain.raw.data = skip, out.data = y;
+    DT_CHECK_INT(dt_cuda_residual_forward(NULL, &act, &plain, &out, mask), 0);
+    const bool is_f16 = dtype == DT_F16;
+    DT_CHECK_INT(y[0], is_f16 ? 0 : bits_of(0x1p-12F, dtype));
+    DT_CHECK_INT(y[1], is_f16 ? 0 : bits_of(0x1p-26F, dtype));
+    DT_CHECK_INT(mask[0], is_f16 ? 0x14 : 0x17); /* of what is stored */
+    check_guards();
+    void *all[] = {s, b, raw, skip, y, mask};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        gpu->ops->free(gpu, all[i]);
+}
+
+/* Pixel (1, 1) of 4x4 is the maximum of all four windows; its gradient 2048 + 1 is 2048 in FP16. */
+static void the_sums_of_pooling_are_of_the_gradient_that_is_stored(void)
+{
+    enum { C = 8, IN = 16 * C, OUT = 4 * C };
+    static const uint8_t positions[4] = {8, 6, 2, 0};
+    static const float gradients[4] = {2048, 1, 0, 0};
+    float ones[C], zeros[C] = {0};
+    for (int c = 0; c < C; c++)
+        ones[c] = 1;
+    float *one = to_gpu(ones, sizeof ones), *mean = to_gpu(zeros, sizeof zeros),
+          *sums = to_gpu(NULL, 2 * sizeof ones);
+    uint16_t *raw = to_gpu(NULL, IN * 2), *dz = to_gpu(NULL, IN * 2), *dy = to_gpu(NULL, OUT * 2);
+    uint8_t *argmax = to_gpu(NULL, OUT);
+    void *scratch = to_gpu(NULL, dt_cuda_sums_scratch_bytes(C));
+    for (int i = 0; i < IN; i++)
+        raw[i] = dt_half_from_float(1);
+    for (int i = 0; i < OUT; i++)
+        dy[i] = dt_half_from_float(gradients[i / C]), argmax[i] = positions[i / C];
+    const dt_act x = {.raw = {.dtype = DT_F16, .n = 1, .c = C, .h = 4, .w = 4, .data = raw},
+                      .scale = one,
+                      .bias = mean,
+                      .relu = true};
+    const dt_bn_backward bn = {.x = &x, .mean = mean, .invstd = one, .sums = sums};
+    dt_tensor out = x.raw, in = {.dtype = DT_F16, .n = 1, .c = C, .h = 2, .w = 2, .data = dy};
+    out.data = dz;
+    DT_CHECK_INT(dt_cuda_max_pool_backward(NULL, &(dt_pool_desc){.window = 3, .stride = 2, .pad = 1}, &in,
+                                           argmax, &bn, scratch, &out),
+                 0);
+    for (int c = 0; c < C; c++)
+        DT_REQUIRE(sums[c] == 2048 && sums[C + c] == 2048 && dz[5 * C + c] == dt_half_from_float(2048));
+    check_guards();
+    void *all[] = {one, mean, sums, raw, dz, dy, argmax, scratch};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        gpu->ops->free(gpu, all[i]);
+}
+
+static void a_join_rounds_as_graphs_do_in_fp16_and_masks_what_it_stores(void)
+{
+    check_join_in(DT_F16);
+    check_join_in(DT_BF16);
+}
+
 static void tensors_are_added(void)
 {
     enum { N = 3 * 7 * 5 * 48 };
@@ -354,6 +429,8 @@ static const dt_test tests[] = {
     DT_TEST(batchnorm_also_writes_scale_and_bias_in_16_bits),
     DT_TEST(a_channel_that_is_not_finite_sets_its_flag),
     DT_TEST(a_flag_makes_the_next_loss_nan),
+    DT_TEST(the_sums_of_pooling_are_of_the_gradient_that_is_stored),
+    DT_TEST(a_join_rounds_as_graphs_do_in_fp16_and_masks_what_it_stores),
     DT_TEST(tensors_are_added),
     DT_TEST(the_update_refreshes_the_mirror_unless_the_step_is_skipped),
     DT_TEST(a_label_beyond_the_classes_makes_the_loss_nan),
