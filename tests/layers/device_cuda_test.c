@@ -14,7 +14,7 @@ enum { LEAST = 0, GREATEST = -5 }; /* a smaller number is more urgent */
 static int priorities[4];
 static int n_streams;
 static unsigned long long instantiate_flags;
-static cudaStream_t launched_into;
+static cudaStream_t uploaded_into, launched_into;
 static int a_graph, an_executable;
 
 #define CUDA(name) __wrap_cuda##name
@@ -69,7 +69,7 @@ cudaError_t CUDA(DeviceGetStreamPriorityRange)(int *least, int *greatest)
 
 cudaError_t CUDA(StreamCreateWithPriority)(cudaStream_t *stream, unsigned flags, int priority)
 {
-    (void)flags;
+    DT_CHECK_INT(flags, cudaStreamNonBlocking); /* others wait for CUDA's stream 0 */
     DT_REQUIRE(n_streams < (int)(sizeof priorities / sizeof *priorities));
     priorities[n_streams] = priority;
     *stream = (cudaStream_t)(void *)&priorities[n_streams++];
@@ -112,7 +112,8 @@ cudaError_t CUDA(GraphDestroy)(cudaGraph_t graph)
 
 cudaError_t CUDA(GraphUpload)(cudaGraphExec_t executable, cudaStream_t stream)
 {
-    (void)executable, (void)stream;
+    (void)executable;
+    uploaded_into = stream;
     return cudaSuccess;
 }
 
@@ -157,7 +158,7 @@ static void a_captured_step_keeps_the_priorities_of_its_streams(void)
     DT_REQUIRE(gpu->ops->capture_begin(gpu, &err) == DT_OK);
     DT_REQUIRE(gpu->ops->capture_end(gpu, &graph, &err) == DT_OK);
     DT_REQUIRE(gpu->ops->graph_launch(gpu, graph, &err) == DT_OK);
-    DT_CHECK(launched_into == main_stream);
+    DT_CHECK(uploaded_into == main_stream && launched_into == main_stream);
     DT_CHECK_INT(priority_in_graph(main_stream), LEAST);
     DT_CHECK_INT(priority_in_graph(sums_stream), GREATEST);
 
