@@ -41,6 +41,7 @@ launch_SOURCES += launch/commands/run_log.h
 launch_SOURCES += launch/commands/session.c
 launch_SOURCES += launch/commands/session.h
 launch_SOURCES += launch/commands/train.c
+launch_SOURCES += launch/estimate/catalog.h
 launch_SOURCES += launch/estimate/gpu_spec.c
 launch_SOURCES += launch/estimate/gpu_spec.h
 launch_SOURCES += launch/estimate/memory.c
