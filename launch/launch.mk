@@ -36,6 +36,7 @@ launch_SOURCES += launch/commands/init_weights.h
 launch_SOURCES += launch/commands/inspect.c
 launch_SOURCES += launch/commands/inspect_engines.c
 launch_SOURCES += launch/commands/inspect_engines.h
+launch_SOURCES += launch/commands/plan_aws.h
 launch_SOURCES += launch/commands/run_log.c
 launch_SOURCES += launch/commands/run_log.h
 launch_SOURCES += launch/commands/session.c
