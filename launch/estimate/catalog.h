@@ -132,6 +132,14 @@ typedef struct dt_measured_machine {
     dt_figure download_mb_s;
     dt_figure start_s; /* from the command to the first step, without tuning */
     dt_figure usd_h;   /* what an hour costs, where the user says so */
+    /* A training as it was run: all parts at once, which share the processors. Each may be unknown. */
+    const char *arch, *precision;   /* what was trained; NULL: nothing was */
+    int image_size, batch, n_ranks; /* batch: of each rank */
+    dt_figure train_images_s;       /* of all ranks together, with images from the loader */
+    dt_figure evaluate_images_s;    /* the same, of an evaluation with the loader */
+    dt_figure checkpoint_s;         /* by how much one checkpoint, written meanwhile, delays the steps */
+    dt_figure last_checkpoint_s;    /* how long the last one takes, for which the training waits */
+    dt_figure checkpoint_mb;        /* 10^6 bytes, all shards together */
 } dt_measured_machine;
 
 typedef struct dt_catalog {
