@@ -108,12 +108,20 @@ launch_SOURCES += launch/run/run_folder.c
 launch_SOURCES += launch/run/run_folder.h
 launch_SOURCES += launch/run/run_lock.c
 launch_SOURCES += launch/run/run_lock.h
+launch_SOURCES += launch/show/axis.c
+launch_SOURCES += launch/show/axis.h
 launch_SOURCES += launch/show/console.c
 launch_SOURCES += launch/show/console.h
+launch_SOURCES += launch/show/html.c
+launch_SOURCES += launch/show/html.h
+launch_SOURCES += launch/show/labels.c
+launch_SOURCES += launch/show/labels.h
 launch_SOURCES += launch/show/layer_times.c
 launch_SOURCES += launch/show/layer_times.h
 launch_SOURCES += launch/show/output.c
 launch_SOURCES += launch/show/output.h
+launch_SOURCES += launch/show/svg.c
+launch_SOURCES += launch/show/svg.h
 launch_SOURCES += launch/show/table.c
 launch_SOURCES += launch/show/table.h
 launch_SOURCES += launch/stop/events.c
@@ -147,3 +155,12 @@ launch/estimate/gpu_specs.inc: $(gpu_files)
 	done >$@-t && mv $@-t $@
 # Before the first build, when no dependencies are known yet, too.
 launch/estimate/gpu_spec.$(OBJEXT): launch/estimate/gpu_specs.inc
+
+# The style of HTML pages, as a string literal.
+EXTRA_DIST += launch/show/page.css
+BUILT_SOURCES += launch/show/page_css.inc
+CLEANFILES += launch/show/page_css.inc
+launch/show/page_css.inc: launch/show/page.css
+	$(AM_V_GEN)$(MKDIR_P) launch/show && \
+	  $(SED) 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $(srcdir)/launch/show/page.css >$@-t && mv $@-t $@
+launch/show/html.$(OBJEXT): launch/show/page_css.inc
