@@ -42,11 +42,27 @@ launch_SOURCES += launch/commands/run_log.h
 launch_SOURCES += launch/commands/session.c
 launch_SOURCES += launch/commands/session.h
 launch_SOURCES += launch/commands/train.c
+launch_SOURCES += launch/estimate/catalog.c
 launch_SOURCES += launch/estimate/catalog.h
+launch_SOURCES += launch/estimate/catalog_build.c
+launch_SOURCES += launch/estimate/catalog_build.h
+launch_SOURCES += launch/estimate/catalog_date.c
+launch_SOURCES += launch/estimate/catalog_date.h
+launch_SOURCES += launch/estimate/catalog_instances.c
+launch_SOURCES += launch/estimate/catalog_load.c
+launch_SOURCES += launch/estimate/catalog_machine.c
+launch_SOURCES += launch/estimate/catalog_prices.c
+launch_SOURCES += launch/estimate/catalog_rates.c
+launch_SOURCES += launch/estimate/catalog_read.c
+launch_SOURCES += launch/estimate/catalog_write.c
 launch_SOURCES += launch/estimate/choices.h
+launch_SOURCES += launch/estimate/data_files.c
+launch_SOURCES += launch/estimate/data_files.h
 launch_SOURCES += launch/estimate/gpu_spec.c
 launch_SOURCES += launch/estimate/gpu_spec.h
 launch_SOURCES += launch/estimate/interruptions.h
+launch_SOURCES += launch/estimate/json_reader.c
+launch_SOURCES += launch/estimate/json_reader.h
 launch_SOURCES += launch/estimate/memory.c
 launch_SOURCES += launch/estimate/memory.h
 launch_SOURCES += launch/estimate/offline_device.c
@@ -164,3 +180,18 @@ launch/show/page_css.inc: launch/show/page.css
 	$(AM_V_GEN)$(MKDIR_P) launch/show && \
 	  $(SED) 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $(srcdir)/launch/show/page.css >$@-t && mv $@-t $@
 launch/show/html.$(OBJEXT): launch/show/page_css.inc
+
+# The data of `dtrain plan`: built into the program, and installed for users to copy and change.
+data_files =
+data_files += launch/estimate/data/instances.json
+data_files += launch/estimate/data/prices.json
+data_files += launch/estimate/data/rates.json
+dist_pkgdata_DATA = $(data_files)
+BUILT_SOURCES += launch/estimate/data_files.inc
+CLEANFILES += launch/estimate/data_files.inc
+launch/estimate/data_files.inc: $(data_files)
+	$(AM_V_GEN)$(MKDIR_P) launch/estimate && for name in $(data_files); do \
+	  file=$(srcdir)/$$name; \
+	  echo "{\"$${name##*/}\","; $(SED) 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $$file; echo '},'; \
+	done >$@-t && mv $@-t $@
+launch/estimate/data_files.$(OBJEXT): launch/estimate/data_files.inc

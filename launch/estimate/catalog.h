@@ -10,9 +10,10 @@
  *
  * The data come from instances.json, prices.json and rates.json in launch/estimate/data, which are built into
  * the program; the section "The data files" of launch/estimate/README.md describes their format. A file of
- * the user's in the same format overrides them entry by entry: an entry with the key of a known one changes
- * what it names, any other is added. Keys: an instance's type; a price's type, region, zone, and spot or on
- * demand; a rate's GPU, arch, precision, image size, number of GPUs and software.
+ * the user's in the same format overrides them entry by entry. An instance with a known type changes the
+ * figures that it names. Prices stand for all built-in prices of their type, region and kind (spot or on
+ * demand): the cheapest zone of spot prices from different days would be a price of no day. A rate stands for
+ * that of the same GPU, arch, precision, image size, number of GPUs and software. All others are added.
  *
  * Everything in a catalog is read-only, belongs to it, and lives until dt_catalog_free. Local; any thread
  * may read a catalog that is loaded.
@@ -22,8 +23,8 @@
 
 #include "core/base/error.h"
 
-#include <math.h>
-#include <stdint.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 /* How far a figure can be relied on, best first. */
 typedef enum dt_confidence {
@@ -45,15 +46,15 @@ typedef struct dt_data_source {
     dt_confidence confidence;
 } dt_data_source;
 
-/* A number, or none: files leave out what no source has. */
+/* A number, or none: files leave out what no source has. A zeroed one is none. */
 typedef struct dt_figure {
-    double value;                 /* NAN: not known */
+    double value;                 /* NAN in a catalog where it is not known */
     const dt_data_source *source; /* NULL: not known */
 } dt_figure;
 
 static inline bool dt_figure_is_known(dt_figure figure)
 {
-    return !isnan(figure.value);
+    return figure.source != NULL;
 }
 
 /* A sentence with a source, or none (both NULL). */
@@ -93,7 +94,9 @@ typedef struct dt_instance {
 typedef struct dt_price {
     const char *type;
     const char *region; /* "us-east-1" */
-    const char *zone;   /* spot: "us-east-1a", or NULL where the source names no zone; on demand: NULL */
+    const char
+        *zone; /* spot: its id, "use1-az2", which is one place for all accounts, as the name "us-east-1a" is
+                           not; NULL where the source names none; on demand: NULL */
     bool is_spot;
     double usd_h;     /* above 0 */
     const char *date; /* "2026-07-20": the day on which it was so, or the earliest that it can be of */
@@ -132,7 +135,7 @@ typedef struct dt_measured_machine {
     dt_figure download_mb_s;
     dt_figure start_s; /* from the command to the first step, without tuning */
     dt_figure usd_h;   /* what an hour costs, where the user says so */
-    /* A training as it was run: all parts at once, which share the processors. Each may be unknown. */
+    /* "training": one as it was run, all parts at once, which share the processors. Each may be unknown. */
     const char *arch, *precision;   /* what was trained; NULL: nothing was */
     int image_size, batch, n_ranks; /* batch: of each rank */
     dt_figure train_images_s;       /* of all ranks together, with images from the loader */
@@ -153,11 +156,10 @@ typedef struct dt_catalog {
 } dt_catalog;
 
 /* Loads the built-in data, then what the files of these paths override; a path may be NULL. On success the
- * caller frees *catalog with dt_catalog_free.
- * DT_ERR_USAGE "FILE:LINE: ...": a file is missing, no JSON, has an unknown key (with the key that was probably
- * meant), a number that is negative, 0 where that means nothing, or not a number, a figure without a source, a
- * source that the file does not list, two entries with one key, a price for a type or a rate for a GPU that
- * no instance has. DT_ERR_MEMORY. */
+ * caller frees *catalog with dt_catalog_free. DT_ERR_USAGE: a file cannot be read; or "FILE:LINE: ...": it is
+ * no JSON, or has an unknown key (with the key that was probably meant), a number that is negative, or 0
+ * where that means nothing, a figure without a source, a source that the file does not list, two entries with
+ * one key, a price for a type or a rate for a GPU that no instance has. DT_ERR_MEMORY. */
 dt_status dt_catalog_load(const char *instances, const char *prices, const char *rates, dt_catalog **catalog,
                           dt_error *err);
 void dt_catalog_free(dt_catalog *catalog); /* NULL is fine */
@@ -175,13 +177,14 @@ dt_status dt_catalog_check_region(const dt_catalog *catalog, const char *region,
                                   dt_error *err);
 
 /* The price of a type in a region, or NULL if nobody offers it there. Spot: of that zone, or with zone NULL
- * of the cheapest. On demand: zone is ignored. A spot price that reaches the price on demand is returned too. */
+ * of the cheapest. On demand: zone is ignored. A spot price that reaches the price on demand is returned
+ * too. */
 const dt_price *dt_catalog_find_price(const dt_catalog *catalog, const char *type, const char *region,
                                       const char *zone, bool is_spot);
 
 /* The rate that suits a training best, or NULL if none has this GPU, arch, precision and image size. Of
- * several: the user's first; then the one measured with the number of GPUs nearest to n_gpus (by their
- * ratio); then the first in the file. */
+ * several: the user's before built-in ones; those measured with n_gpus before others; the first in the
+ * file. */
 const dt_rate *dt_catalog_find_rate(const dt_catalog *catalog, const char *gpu, const char *arch,
                                     const char *precision, int image_size, int n_gpus);
 
