@@ -64,7 +64,7 @@ static dt_status read_entry(const dt_catalog_input *input, const dt_json_place *
     DT_TRY(dt_catalog_read_remark(input, entry, "unsupported", &instance->unsupported, err));
     DT_TRY(dt_catalog_read_remark(input, entry, "retiring", &instance->retiring, err));
     if (instance->cores.value > instance->vcpus.value)
-        return dt_json_fail(entry, err, "%s has %g cores but %g vCPUs; a core is one vCPU or two",
+        return dt_json_fail(entry, err, "%s: \"cores\" is %g, more than \"vcpus\", which is %g",
                             instance->type, instance->cores.value, instance->vcpus.value);
     return DT_OK;
 }

@@ -204,7 +204,7 @@ static void mistakes_in_instances_are_named_with_their_line(void)
         {IN("{\"type\": \"g5.xlarge\", \"source\": \"me\", \"gpus\": 1.5}"),
          "3: \"gpus\" is not an integer from 1 to 64"},
         {IN("{\"type\": \"g5.xlarge\", \"source\": \"me\", \"cores\": 5}"),
-         "3: g5.xlarge has 5 cores but 4 vCPUs; a core is one vCPU or two"},
+         "3: g5.xlarge: \"cores\" is 5, more than \"vcpus\", which is 4"},
         {IN("{\"type\": \"g5.xlarge\", \"retiring\": \"soon\"}"),
          "3: \"retiring\" is not an object, { ... }"},
         {IN("{\"type\": \"g5.xlarge\", \"retiring\": {\"text\": \"soon\"}}"),
