@@ -9,6 +9,7 @@ CORE_TESTS += tests/core/base/file_test
 CORE_TESTS += tests/core/base/json_limit_test
 CORE_TESTS += tests/core/base/log_test
 CORE_TESTS += tests/core/base/printable_test
+CORE_TESTS += tests/core/base/program_test
 CORE_TESTS += tests/core/base/rng_test
 CORE_TESTS += tests/core/base/shared_library_test
 CORE_TESTS += tests/core/base/ticker_test

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../lib.sh"
 
 # What core/ may use: libc, POSIX, pthread and libm.
-libc='assert|complex|ctype|dirent|dlfcn|errno|fcntl|fenv|float|fnmatch|ftw|glob|inttypes|limits|link|locale|math|poll|pthread|sched|semaphore|setjmp|signal'
+libc='assert|complex|ctype|dirent|dlfcn|errno|fcntl|fenv|float|fnmatch|ftw|glob|inttypes|limits|link|locale|math|poll|pthread|sched|semaphore|setjmp|signal|spawn'
 libc="($libc|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|tgmath|time|unistd|endian|malloc|alloca"
 libc="$libc|sys/(file|ioctl|mman|param|random|resource|select|stat|statvfs|sysinfo|time|times|types|uio|utsname|wait))\.h"
 
