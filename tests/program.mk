@@ -50,6 +50,7 @@ PROGRAM_TESTS += tests/program/time_limit_test.sh
 PROGRAM_TESTS += tests/program/train_test.sh
 PROGRAM_TESTS += tests/program/weights_test.sh
 # What they read or run.
+PROGRAM_FILES += tests/program/aws_server.py
 PROGRAM_FILES += tests/program/chaos.py
 PROGRAM_FILES += tests/program/chaos_events.py
 PROGRAM_FILES += tests/program/chaos_record.py

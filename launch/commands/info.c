@@ -21,6 +21,9 @@
 #ifdef HAVE_CURL
 #    include <curl/curl.h>
 #endif
+#ifdef HAVE_EXPAT
+#    include <expat.h>
+#endif
 #include <hdf5.h>
 #ifdef DT_WITH_CPU
 #    include <oneapi/dnnl/dnnl.h>
@@ -172,6 +175,12 @@ static dt_status add_built_in(dt_table *table, dt_error *err)
                       DT_CURL_VERSION);
 #else
     dt_table_add_pair(table, "libcurl", "not built in: no --spot imds; " DT_WHY_NO_CURL);
+#endif
+#ifdef HAVE_EXPAT
+    dt_table_add_pair(table, "expat", "%s (built with %s)", XML_ExpatVersion() + strlen("expat_"),
+                      DT_EXPAT_VERSION);
+#else
+    dt_table_add_pair(table, "expat", "not built in: no requests to AWS; " DT_WHY_NO_EXPAT);
 #endif
     add_cuda(table);
     return DT_OK;

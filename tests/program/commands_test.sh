@@ -85,6 +85,7 @@ DT_WITH_CPU oneDNN
 DT_WITH_CUDA CUDA
 DT_WITH_NCCL NCCL
 HAVE_CURL libcurl
+HAVE_EXPAT expat
 END
 
 begin "demo-data writes the digits, keeps them if they exist, and changes nothing else"

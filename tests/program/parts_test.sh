@@ -58,8 +58,8 @@ build_and_run()
 }
 
 begin "without_any_optional_part"
-configure_parts --without-onednn --without-curl --without-cuda --without-nccl --without-cunit && {
-    for library in oneDNN libcurl CUDA cuDNN NCCL CUnit; do expect_summary "^  $library +no +- +turned off with --without-"; done
+configure_parts --without-onednn --without-curl --without-expat --without-cuda --without-nccl --without-cunit && {
+    for library in oneDNN libcurl expat CUDA cuDNN NCCL CUnit; do expect_summary "^  $library +no +- +turned off with --without-"; done
     for part in '--backend cpu' '--backend cuda' '--spot imds' 'unit tests'; do expect_summary "^  no $part"; done
     expect_unlisted error_test
     expect_listed tests/program/no_cunit_test.sh
