@@ -66,7 +66,8 @@ void dt_html_figures_end(dt_html *page);
  * DT_ERR_MEMORY: also of what was added before. */
 dt_status dt_html_finish(dt_html *page, const char **text, dt_error *err);
 
-/* dt_html_finish, and write the text to a file, which is replaced once all of it is on the disk. DT_ERR_IO. */
+/* dt_html_finish, and write the text to a file, which is replaced when all of it is on the disk.
+ * DT_ERR_IO. */
 dt_status dt_html_save(dt_html *page, const char *path, dt_error *err);
 
 #endif

@@ -62,8 +62,9 @@ void dt_labels_place(dt_label *labels, int n_labels, double font_size, const dt_
     for (int i = 0; i < n_labels; i++)
         labels[i].is_placed = false;
     for (int i = 0; i < n_labels; i++) {
+        const int n_positions = N_DIRECTIONS * (labels[i].is_optional ? NEAR : N_DISTANCES);
         const double width = dt_text_width(labels[i].text, font_size), height = font_size * 1.2;
-        for (int k = 0; k < N_DIRECTIONS * N_DISTANCES && !labels[i].is_placed; k++) {
+        for (int k = 0; k < n_positions && !labels[i].is_placed; k++) {
             const int *direction = directions[k % N_DIRECTIONS];
             labels[i].box = box_at(&labels[i], width, height, direction[0], direction[1],
                                    distances[k / N_DIRECTIONS] * font_size);

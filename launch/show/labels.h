@@ -23,6 +23,7 @@ bool dt_box_overlap(const dt_box *a, const dt_box *b); /* boxes that only touch 
 typedef struct dt_label {
     const char *text; /* borrowed */
     double x, y;      /* the point to which it belongs */
+    bool is_optional; /* left out rather than placed away from its point */
     /* what dt_labels_place sets */
     bool is_placed;
     bool has_leader; /* too far from its point to be read as its label without a line */

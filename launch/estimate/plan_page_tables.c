@@ -1,0 +1,119 @@
+/* The tables at the end of the page: all choices, those that are impossible, and the sources of the figures. */
+#include "core/base/units.h"
+#include "launch/estimate/plan_page_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+void dt_page_choices(dt_html *page, const dt_plan *plan)
+{
+    static const dt_html_column columns[] = {
+        {"Choice", false}, {"Paid", false},     {"Where", false},           {"images/s", true},
+        {"Limit", false},  {"$ an hour", true}, {"h mean", true},           {"h 95 %", true},
+        {"$ mean", true},  {"$ 95 %", true},    {"of that start-up", true}, {"in time", false},
+    };
+    enum { N = sizeof columns / sizeof *columns };
+    if (plan->n_possible == 0)
+        return;
+    dt_html_markup(page, "<section>\n<h2>All choices</h2>\n<details class=\"long\">");
+    dt_html_element(page, "summary", NULL, "%" PRId64 " choice%s, cheapest first", plan->n_possible,
+                    DT_PLURAL(plan->n_possible));
+    dt_html_table_begin(page, "All choices, cheapest first; prices for an hour are of one node", columns, N);
+    for (int64_t i = 0; i < plan->n_possible; i++) {
+        const dt_plan_row *row = &plan->rows[i];
+        dt_html_row(page,
+                    (const char *const[N]){
+                        dt_page_choice(row), dt_purchase_name(row->purchase), dt_page_place(row),
+                        dt_page_number(row->throughput.images_s), dt_stage_name(row->throughput.limit),
+                        row->price ? dt_page_usd(row->price->usd_h) : "-", dt_page_hours(row->hours_mean),
+                        dt_page_hours(row->hours_p95), dt_page_usd(row->usd_mean), dt_page_usd(row->usd_p95),
+                        dt_page_usd(row->usd_part[DT_COST_STARTUP]),
+                        !row->meets_deadline ? "late"
+                        : !row->meets_budget ? "over the budget"
+                                             : "yes"});
+    }
+    dt_html_table_end(page);
+    dt_html_markup(page, "</details>\n</section>\n");
+}
+
+/* Whether an earlier excluded row has said the same of the same type. */
+static bool is_repeated(const dt_plan *plan, int64_t index)
+{
+    for (int64_t i = plan->n_possible; i < index; i++)
+        if (plan->rows[i].instance == plan->rows[index].instance &&
+            strcmp(plan->rows[i].excluded, plan->rows[index].excluded) == 0)
+            return true;
+    return false;
+}
+
+void dt_page_excluded(dt_html *page, const dt_plan *plan)
+{
+    static const dt_html_column columns[] = {{"Instance", false}, {"Why not", false}};
+    if (plan->n_rows == plan->n_possible)
+        return;
+    dt_html_markup(page, "<section>\n<h2>What was left out</h2>\n");
+    dt_html_table_begin(page, "Types that cannot run this training, or not everywhere", columns, 2);
+    for (int64_t i = plan->n_possible; i < plan->n_rows; i++)
+        if (!is_repeated(plan, i))
+            dt_html_row(page, (const char *const[2]){plan->rows[i].instance->type, plan->rows[i].excluded});
+    dt_html_table_end(page);
+    dt_html_markup(page, "</section>\n");
+}
+
+/* -- sources --------------------------------------------------------------------------------------------- */
+
+static void format_source(const dt_data_source *source, char *out, size_t bytes)
+{
+    if (source)
+        snprintf(out, bytes, "%s: %s%s%s", dt_confidence_name(source->confidence), source->text,
+                 source->date ? ", " : "", source->date ? source->date : "");
+    else
+        snprintf(out, bytes, "-");
+}
+
+static void add_source(dt_html *page, const dt_plan *plan, const dt_plan_row *row)
+{
+    char rate[512], price[512], images_s[64] = "-", usd_h[64] = "-", age[32] = "-";
+    const dt_rate *r = row->throughput.rate;
+    format_source(r ? r->source : NULL, rate, sizeof rate);
+    format_source(row->price ? row->price->source : NULL, price, sizeof price);
+    if (r)
+        snprintf(images_s, sizeof images_s, "%s%s", dt_page_number(r->images_s),
+                 row->throughput.is_scaled ? ", scaled" : "");
+    if (row->price) {
+        const int days = dt_price_age_days(row->price, plan->settings.today);
+        snprintf(usd_h, sizeof usd_h, "%s", dt_page_usd(row->price->usd_h));
+        snprintf(age, sizeof age, "%d day%s", days, DT_PLURAL(days));
+    }
+    dt_html_row(page, (const char *const[7]){row->instance->type, images_s, rate,
+                                             dt_purchase_name(row->purchase), usd_h, age, price});
+}
+
+/* The cheapest row of each type and way of paying. */
+static bool is_first(const dt_plan *plan, int64_t index)
+{
+    for (int64_t i = 0; i < index; i++)
+        if (plan->rows[i].instance == plan->rows[index].instance &&
+            plan->rows[i].purchase == plan->rows[index].purchase)
+            return false;
+    return true;
+}
+
+void dt_page_sources(dt_html *page, const dt_plan *plan)
+{
+    static const dt_html_column columns[] = {
+        {"Instance", false}, {"images/s of a GPU", true}, {"Source of the rate", false},  {"Paid", false},
+        {"$ an hour", true}, {"Age of the price", true},  {"Source of the price", false},
+    };
+    if (plan->n_possible == 0)
+        return;
+    dt_html_markup(page, "<section>\n<h2>Where the figures come from</h2>\n<details class=\"long\">"
+                         "<summary>Rates and prices with their sources</summary>\n");
+    dt_html_table_begin(page, "Rates and prices of each type's cheapest choices", columns, 7);
+    for (int64_t i = 0; i < plan->n_possible; i++)
+        if (plan->rows[i].purchase != DT_PURCHASE_MIXED && is_first(plan, i))
+            add_source(page, plan, &plan->rows[i]);
+    dt_html_table_end(page);
+    dt_html_markup(page, "</details>\n</section>\n");
+}
