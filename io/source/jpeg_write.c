@@ -29,7 +29,8 @@ static void escape_with_error(j_common_ptr codec)
 }
 
 /* Encode into e->bytes. Everything to be freed after the jump is in *e. */
-static bool encode_grey(encoder *e, const uint8_t *pixels, int64_t width, int64_t height, int quality)
+static bool encode(encoder *e, const uint8_t *pixels, int n_colours, int64_t width, int64_t height,
+                   int quality)
 {
     e->codec.err = jpeg_std_error(&e->errors);
     e->codec.client_data = e;
@@ -40,15 +41,15 @@ static bool encode_grey(encoder *e, const uint8_t *pixels, int64_t width, int64_
     jpeg_mem_dest(&e->codec, &e->bytes, &e->n_bytes);
     e->codec.image_width = (JDIMENSION)width;
     e->codec.image_height = (JDIMENSION)height;
-    e->codec.input_components = 1;
-    e->codec.in_color_space = JCS_GRAYSCALE;
+    e->codec.input_components = n_colours;
+    e->codec.in_color_space = n_colours == 1 ? JCS_GRAYSCALE : JCS_RGB;
     jpeg_set_defaults(&e->codec);
     jpeg_set_quality(&e->codec, quality, TRUE);
     e->codec.optimize_coding = TRUE;
     jpeg_start_compress(&e->codec, TRUE);
     while (e->codec.next_scanline < e->codec.image_height) {
         /* the library only reads the row */
-        JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (int64_t)e->codec.next_scanline * width);
+        JSAMPROW row = (JSAMPROW)(uintptr_t)(pixels + (int64_t)e->codec.next_scanline * width * n_colours);
         jpeg_write_scanlines(&e->codec, &row, 1);
     }
     jpeg_finish_compress(&e->codec);
@@ -71,11 +72,11 @@ static dt_status write_bytes(const char *path, const void *bytes, size_t n_bytes
     return dt_fail_errno(err, "cannot write %s", path);
 }
 
-dt_status dt_jpeg_write_grey(const char *path, const uint8_t *pixels, int64_t width, int64_t height,
-                             int quality, dt_error *err)
+static dt_status write_pixels(const char *path, const uint8_t *pixels, int n_colours, int64_t width,
+                              int64_t height, int quality, dt_error *err)
 {
     encoder e = {.bytes = NULL};
-    bool encoded = encode_grey(&e, pixels, width, height, quality);
+    bool encoded = encode(&e, pixels, n_colours, width, height, quality);
     jpeg_destroy_compress(&e.codec);
     dt_status status = DT_OK;
     if (encoded)
@@ -86,4 +87,16 @@ dt_status dt_jpeg_write_grey(const char *path, const uint8_t *pixels, int64_t wi
         status = dt_fail(err, DT_ERR_INTERNAL, "cannot encode %s: libjpeg error %d", path, e.errors.msg_code);
     free(e.bytes);
     return status;
+}
+
+dt_status dt_jpeg_write_grey(const char *path, const uint8_t *pixels, int64_t width, int64_t height,
+                             int quality, dt_error *err)
+{
+    return write_pixels(path, pixels, 1, width, height, quality, err);
+}
+
+dt_status dt_jpeg_write_rgb(const char *path, const uint8_t *pixels, int64_t width, int64_t height,
+                            int quality, dt_error *err)
+{
+    return write_pixels(path, pixels, 3, width, height, quality, err);
 }

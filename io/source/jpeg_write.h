@@ -1,4 +1,4 @@
-/* jpeg_write.h: encode a picture, for the demo data and the tests. */
+/* jpeg_write.h: encode a picture, for the demo data, `dtrain bench` and the tests. */
 #ifndef DT_IO_SOURCE_JPEG_WRITE_H
 #define DT_IO_SOURCE_JPEG_WRITE_H
 
@@ -10,5 +10,9 @@
  * The same pixels give the same bytes. Neither atomic nor synced. DT_ERR_IO; DT_ERR_MEMORY. */
 dt_status dt_jpeg_write_grey(const char *path, const uint8_t *pixels, int64_t width, int64_t height,
                              int quality, dt_error *err);
+
+/* The same of width * height pixels of red, green and blue, whose colours have half the resolution. */
+dt_status dt_jpeg_write_rgb(const char *path, const uint8_t *pixels, int64_t width, int64_t height,
+                            int quality, dt_error *err);
 
 #endif
