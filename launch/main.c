@@ -24,7 +24,7 @@ static const struct {
     {"train", dt_command_train, true}, /* also if no command is named; it stops on request */
     {"eval", dt_command_eval, false},          {"inspect", dt_command_inspect, false},
     {"export", dt_command_export, true},       {"info", dt_command_info, false},
-    {"demo-data", dt_command_demo_data, true},
+    {"demo-data", dt_command_demo_data, true}, {"bench", dt_command_bench, true},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -41,7 +41,8 @@ static dt_status unknown_command(const char *name, dt_error *err)
         return dt_fail(err, DT_ERR_USAGE, "unknown command '%s'; to train on this folder, use --data %s",
                        name, name);
     return dt_fail(err, DT_ERR_USAGE,
-                   "unknown command '%s'; there are train, eval, inspect, export, info and demo-data", name);
+                   "unknown command '%s'; there are train, eval, inspect, export, info, bench and demo-data",
+                   name);
 }
 
 /* `dtrain help [COMMAND]` is `dtrain [COMMAND] --help`. */

@@ -1,4 +1,5 @@
 # Tests of the whole program and of the tree, as scripts: PROGRAM_TESTS += tests/program/NAME_test.sh. See tests/lib.sh.
+PROGRAM_TESTS += tests/program/bench_test.sh
 PROGRAM_TESTS += tests/program/chaos_test.sh
 PROGRAM_TESTS += tests/program/check_one_test.sh
 PROGRAM_TESTS += tests/program/checkpoint_test.sh

@@ -30,6 +30,7 @@
 #define DT_COMMAND_INFO 4U
 #define DT_COMMAND_INSPECT 8U
 #define DT_COMMAND_EXPORT 16U
+#define DT_COMMAND_BENCH 64U
 
 #define DT_ARGUMENTS_MAX 3 /* positional arguments of a command, at most */
 #define DT_OPTIONS_MAX 96  /* rows of the table, at most */
@@ -102,7 +103,9 @@ typedef struct dt_options {
     bool plans;                      /* info: what a training would do on `device` */
     char device[DT_PATH_BYTES];      /* info: a GPU of launch/estimate/gpu_spec.h, by name or file; "" */
     bool verify, diff, json;         /* inspect */
-    char output[DT_PATH_BYTES];      /* export: the file */
+    char output[DT_PATH_BYTES];      /* export, bench: the file */
+    double seconds;                  /* bench: of each measurement */
+    char url[DT_PATH_BYTES];         /* bench: what to download, or "" */
     int64_t step;                    /* export: the checkpoint; -1: the newest whole one */
     bool fp16, ema;                  /* export: in float16; the running averages */
     char arguments[DT_ARGUMENTS_MAX][DT_PATH_BYTES]; /* the command's positional arguments */

@@ -13,6 +13,7 @@
 #define INFO DT_COMMAND_INFO
 #define INSPECT DT_COMMAND_INSPECT
 #define EXPORT DT_COMMAND_EXPORT
+#define BENCH DT_COMMAND_BENCH
 
 /* The choices, in the order of the enums. */
 static const char *const schedules[] = {"cosine", "poly", "step", "constant", NULL};
@@ -45,10 +46,13 @@ static const dt_option table[] = {
     {ROW("data", "DIR", BOTH, DATA, PATH, config.data), .by_default = "",
      .help = "the images: DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg; classes are numbered in sorted "
              "order. Without it dtrain trains the built-in demo"},
-    {ROW("image-size", "PIXELS", BOTH | INFO, DATA, INT, config.image_size), .min = 16, .max = 2048,
+    {ROW("data", "DIR", BENCH, DATA, PATH, config.data), .by_default = "",
+     .help = "the images to train on and to read: DIR/train/CLASS/*.jpg, and DIR/val to evaluate on. If not "
+             "given: photographs of noise that bench writes, as large beside --image-size as ImageNet's"},
+    {ROW("image-size", "PIXELS", BOTH | INFO | BENCH, DATA, INT, config.image_size), .min = 16, .max = 2048,
      .by_default = "224", .help = "height and width of the images that the network gets"},
-    {ROW("batch", "N", BOTH | INFO, DATA, INT, config.batch), .min = 1, .max = 65536, .words = {{"auto", 0}},
-     .by_default = "32",
+    {ROW("batch", "N", BOTH | INFO | BENCH, DATA, INT, config.batch), .min = 1, .max = 65536,
+     .words = {{"auto", 0}}, .by_default = "32",
      .help =
          "images per rank and micro-batch; the global batch is N x ranks x --accumulate. auto: the "
          "largest of 1 to 8, 16, 24, 32, 48, 64, 96, 128, ... that fits in the memory of every rank; scale "
@@ -56,8 +60,9 @@ static const dt_option table[] = {
     {ROW("augment", "KIND", TRAIN, DATA, CHOICE, augment), .choices = augments, .by_default = "standard",
      .help = "standard: random-resized-crop (--crop-scale; aspect 3/4 to 4/3) and --flip; none: the shorter "
              "side resized to --image-size, and the centre"},
-    {ROW("crop-scale", "MIN,MAX", TRAIN, DATA, RANGE, crop_scale_min), .min = 0, .max = 1, .above_min = true,
-     .by_default = "0.08,1", .help = "share of the image's area that a random crop covers"},
+    {ROW("crop-scale", "MIN,MAX", TRAIN | BENCH, DATA, RANGE, crop_scale_min), .min = 0, .max = 1,
+     .above_min = true, .by_default = "0.08,1",
+     .help = "share of the image's area that a random crop covers"},
     {ROW("flip", "P", TRAIN, DATA, REAL, flip), .min = 0, .max = 1, .by_default = "0.5",
      .help = "probability of a horizontal flip"},
     {ROW("eval-crop", "SHARE", BOTH, DATA, REAL, eval_crop), .min = 0, .max = 1, .above_min = true,
@@ -82,7 +87,7 @@ static const dt_option table[] = {
          "loader: the images; synthetic: the same few batches of random pixels repeatedly, to measure the "
          "network alone, with as many images and classes as --data has, or ImageNet without --data"},
 
-    {ROW("arch", "NAME", TRAIN | INFO, MODEL, NAME, arch), .get_choices = dt_resnet_names,
+    {ROW("arch", "NAME", TRAIN | INFO | BENCH, MODEL, NAME, arch), .get_choices = dt_resnet_names,
      .by_default = "resnet50", .help = "the network"},
     {ROW("arch", "NAME", EVAL, MODEL, NAME, arch), .get_choices = archs_or_auto, .by_default = "auto",
      .help = "the network; auto: from the weights"},
@@ -103,7 +108,7 @@ static const dt_option table[] = {
              "global batches only: the images that are left over are not trained on in it"},
     {ROW("steps", "N", TRAIN, OPTIMIZATION, INT, config.steps), .min = 0, .max = DT_OPTION_NO_LIMIT,
      .by_default = "0", .one_start = true, .help = "stop after so many optimizer steps; 0: no such limit"},
-    {ROW("accumulate", "N", TRAIN, OPTIMIZATION, INT, config.accumulate), .min = 1, .max = 65536,
+    {ROW("accumulate", "N", TRAIN | BENCH, OPTIMIZATION, INT, config.accumulate), .min = 1, .max = 65536,
      .by_default = "1",
      .help = "micro-batches per optimizer step; its gradient is the mean over all their images and ranks. "
              "BatchNorm's running statistics move once a step, by the average over micro-batches and ranks "
@@ -247,6 +252,16 @@ static const dt_option table[] = {
      .help = "print one JSON object instead of a table"},
     {ROW("output", "FILE", EXPORT, RUN, PATH, output), .by_default = "",
      .help = "the .safetensors file to write"},
+    {ROW("output", "FILE", BENCH, RUN, PATH, output), .by_default = "",
+     .help = "write the figures to this file, for --rates of dtrain plan. If not given: none"},
+    {ROW("seconds", "SECONDS", BENCH, RUN, REAL, seconds), .min = 0.1, .max = 3600, .by_default = "10",
+     .help = "how long to measure each; all together take about six times as long"},
+    {ROW("url", "URL", BENCH, RUN, PATH, url), .by_default = "",
+     .help = "also measure how fast this address sends, http:// or https://: a file of some hundred "
+             "megabytes where the images will come from. If not given: none"},
+    {ROW("checkpoint-dir", "DIR", BENCH, RUN, PATH, checkpoint_dir), .by_default = "",
+     .help = "where to write checkpoints: on the disk that a training will use, in a new folder that is "
+             "removed at the end. If not given: the current folder"},
     {ROW("step", "N", EXPORT, RUN, INT, step), .min = 0, .max = 9007199254740992.0, .words = {{"newest", -1}},
      .by_default = "newest", .help = "which checkpoint; newest: the newest one that is whole"},
     {ROW("fp16", NULL, EXPORT, RUN, FLAG, fp16), .by_default = "no",
@@ -254,25 +269,25 @@ static const dt_option table[] = {
     {ROW("ema", NULL, EXPORT, RUN, FLAG, ema), .by_default = "no",
      .help = "write the running averages of a training with --ema instead of the weights"},
 
-    {ROW("backend", "NAME", BOTH, MACHINE, NAME, backend), .get_choices = dt_backend_names,
+    {ROW("backend", "NAME", BOTH | BENCH, MACHINE, NAME, backend), .get_choices = dt_backend_names,
      .by_default = "auto",
      .help =
          "what computes; auto: the fastest one that works on this machine; ref is for checking the others"},
-    {ROW("comm", "NAME", BOTH, MACHINE, NAME, comm), .get_choices = dt_transport_names, .by_default = "auto",
-     .one_start = true,
+    {ROW("comm", "NAME", BOTH | BENCH, MACHINE, NAME, comm), .get_choices = dt_transport_names,
+     .by_default = "auto", .one_start = true,
      .help = "how ranks communicate; auto: MPI if mpirun or srun has started the program, with NCCL between "
              "GPUs; else a single rank"},
-    {ROW("peer-timeout", "SECONDS", BOTH, MACHINE, REAL, peer_timeout_s), .min = 1, .max = 86400,
+    {ROW("peer-timeout", "SECONDS", BOTH | BENCH, MACHINE, REAL, peer_timeout_s), .min = 1, .max = 86400,
      .by_default = "600",
      .help = "a rank that has waited this long for others stops and names the missing ranks"},
-    {ROW("precision", "TYPE", BOTH | INFO, MACHINE, CHOICE, precision), .choices = precisions,
+    {ROW("precision", "TYPE", BOTH | INFO | BENCH, MACHINE, CHOICE, precision), .choices = precisions,
      .by_default = "auto",
      .help =
          "arithmetic of the network. auto: fp16 on a GPU, else fp32. fp16: half the memory traffic of fp32, "
          "on tensor cores, with master weights in fp32; bf16: the same in another format; tf32: fp32 whose "
          "products round their factors to 10 bits. All but fp32 need a GPU (or --backend ref, which rounds "
          "like a GPU, slowly)"},
-    {ROW("wire", "TYPE", TRAIN, MACHINE, CHOICE, config.wire), .choices = wires, .by_default = "auto",
+    {ROW("wire", "TYPE", TRAIN | BENCH, MACHINE, CHOICE, config.wire), .choices = wires, .by_default = "auto",
      .help = "the type in which NCCL sends gradients between GPUs. same: as --precision, 16 bits with fp16 "
              "and bf16; "
              "fp32: twice the bytes, and no rounding on the way; auto: fp32 for bf16 from 32 ranks on, else "
@@ -285,18 +300,18 @@ static const dt_option table[] = {
     {ROW("device", "GPU", INFO, MACHINE, PATH, device), .by_default = "",
      .help = "for --plans: a100-40gb, a100-80gb, a10g, h100, h200, l4, t4, or a file like those in the "
              "folder share/dtrain/devices"},
-    {ROW("autotune", "KIND", BOTH, MACHINE, CHOICE, autotune), .choices = autotunes, .by_default = "full",
-     .per_rank = true,
+    {ROW("autotune", "KIND", BOTH | BENCH, MACHINE, CHOICE, autotune), .choices = autotunes,
+     .by_default = "full", .per_rank = true,
      .help = "how the GPU's convolution algorithms are chosen. full: the first run on a GPU times all of "
              "them and remembers the fastest; heuristic: it times the library's favourites only; off: use "
              "the library's first choice"},
     {ROW("no-graph", NULL, TRAIN, MACHINE, FLAG, config.no_graph), .by_default = "no",
      .help = "enqueue the operations of each step one by one instead of launching one captured graph: the "
              "same bits, slower, and errors are reported where they occur"},
-    {ROW("threads", "N", BOTH, MACHINE, INT, threads), .min = 0, .max = 4096, .by_default = "0",
+    {ROW("threads", "N", BOTH | BENCH, MACHINE, INT, threads), .min = 0, .max = 4096, .by_default = "0",
      .per_rank = true,
      .help = "compute threads per rank; 0: this rank's share of the host's cores (or OMP_NUM_THREADS)"},
-    {ROW("workers", "N", BOTH, MACHINE, INT, workers), .min = 0, .max = 1024, .by_default = "0",
+    {ROW("workers", "N", BOTH | BENCH, MACHINE, INT, workers), .min = 0, .max = 1024, .by_default = "0",
      .per_rank = true, .help = "image decoding threads per rank; 0: by the number of cores"},
 };
 

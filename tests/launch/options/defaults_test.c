@@ -13,6 +13,7 @@
 #define INFO DT_COMMAND_INFO
 #define INSPECT DT_COMMAND_INSPECT
 #define EXPORT DT_COMMAND_EXPORT
+#define BENCH DT_COMMAND_BENCH
 
 /* flags of a row */
 #define ABOVE_MIN 1U
@@ -43,10 +44,11 @@ typedef struct expected {
 #define NETWORKS "resnet18,resnet34,resnet50,resnet101,resnet152"
 static const expected table[] = {
     ROW("data", T | E, PATH, config.data, ""),
-    ROW("image-size", T | E | INFO, INT, config.image_size, "224", LIMITS(16, 2048)),
-    ROW("batch", T | E | INFO, INT, config.batch, "32", LIMITS(1, 65536), WORD("auto", 0)),
+    ROW("data", BENCH, PATH, config.data, ""),
+    ROW("image-size", T | E | INFO | BENCH, INT, config.image_size, "224", LIMITS(16, 2048)),
+    ROW("batch", T | E | INFO | BENCH, INT, config.batch, "32", LIMITS(1, 65536), WORD("auto", 0)),
     ROW("augment", T, CHOICE, augment, "standard", CHOICES("standard,none")),
-    ROW("crop-scale", T, RANGE, crop_scale_min, "0.08,1", LIMITS(0, 1), FLAGS(ABOVE_MIN)),
+    ROW("crop-scale", T | BENCH, RANGE, crop_scale_min, "0.08,1", LIMITS(0, 1), FLAGS(ABOVE_MIN)),
     ROW("flip", T, REAL, flip, "0.5", LIMITS(0, 1)),
     ROW("eval-crop", T | E, REAL, eval_crop, "0.875", LIMITS(0, 1), FLAGS(ABOVE_MIN)),
     ROW("eval-resize", T | E, INT, eval_resize, "auto", LIMITS(16, 8192),
@@ -55,7 +57,7 @@ static const expected table[] = {
     ROW("max-broken", T | E, REAL, config.max_broken, "0.01", LIMITS(0, 1)),
     ROW("resize-schedule", T, PATH, resize_schedule, ""),
     ROW("input", T, CHOICE, input, "loader", CHOICES("loader,synthetic")),
-    ROW("arch", T | INFO, NAME, arch, "resnet50", CHOICES(NETWORKS)),
+    ROW("arch", T | INFO | BENCH, NAME, arch, "resnet50", CHOICES(NETWORKS)),
     ROW("arch", E, NAME, arch, "auto", CHOICES("auto," NETWORKS)),
     ROW("weights", E, PATH, weights, ""),
     ROW("zero-init-gamma", T, FLAG, zero_init_gamma, "no"),
@@ -63,7 +65,7 @@ static const expected table[] = {
     ROW("export", T, PATH, export_to, "", FLAGS(ONE_START)),
     ROW("epochs", T, INT, config.epochs, "90", LIMITS(1, 1000000)),
     ROW("steps", T, INT, config.steps, "0", LIMITS(0, 2147483647), FLAGS(ONE_START)),
-    ROW("accumulate", T, INT, config.accumulate, "1", LIMITS(1, 65536)),
+    ROW("accumulate", T | BENCH, INT, config.accumulate, "1", LIMITS(1, 65536)),
     ROW("optimizer", T, NAME, config.optimizer, "sgd", CHOICES("sgd,lars")),
     ROW("lars-trust", T, REAL, config.lars_trust, "0.001", LIMITS(0, 1), FLAGS(ABOVE_MIN)),
     ROW("lars-form", T, CHOICE, config.lars_form, "paper", CHOICES("paper,torch")),
@@ -102,20 +104,24 @@ static const expected table[] = {
     ROW("diff", INSPECT, FLAG, diff, "no"),
     ROW("json", INSPECT, FLAG, json, "no"),
     ROW("output", EXPORT, PATH, output, ""),
+    ROW("output", BENCH, PATH, output, ""),
+    ROW("seconds", BENCH, REAL, seconds, "10", LIMITS(0.1, 3600)),
+    ROW("url", BENCH, PATH, url, ""),
+    ROW("checkpoint-dir", BENCH, PATH, checkpoint_dir, ""),
     ROW("step", EXPORT, INT, step, "newest", LIMITS(0, 9007199254740992), WORD("newest", -1)),
     ROW("fp16", EXPORT, FLAG, fp16, "no"),
     ROW("ema", EXPORT, FLAG, ema, "no"),
-    ROW("backend", T | E, NAME, backend, "auto", CHOICES("auto,cuda,cpu,ref")),
-    ROW("comm", T | E, NAME, comm, "auto", FLAGS(ONE_START), CHOICES("auto,nccl,mpi,self")),
-    ROW("peer-timeout", T | E, REAL, peer_timeout_s, "600", LIMITS(1, 86400)),
-    ROW("precision", T | E | INFO, CHOICE, precision, "auto", CHOICES("auto,fp32,fp16,bf16,tf32")),
-    ROW("wire", T, CHOICE, config.wire, "auto", CHOICES("auto,fp32,same")),
+    ROW("backend", T | E | BENCH, NAME, backend, "auto", CHOICES("auto,cuda,cpu,ref")),
+    ROW("comm", T | E | BENCH, NAME, comm, "auto", FLAGS(ONE_START), CHOICES("auto,nccl,mpi,self")),
+    ROW("peer-timeout", T | E | BENCH, REAL, peer_timeout_s, "600", LIMITS(1, 86400)),
+    ROW("precision", T | E | INFO | BENCH, CHOICE, precision, "auto", CHOICES("auto,fp32,fp16,bf16,tf32")),
+    ROW("wire", T | BENCH, CHOICE, config.wire, "auto", CHOICES("auto,fp32,same")),
     ROW("plans", INFO, FLAG, plans, "no"),
     ROW("device", INFO, PATH, device, ""),
-    ROW("autotune", T | E, CHOICE, autotune, "full", FLAGS(PER_RANK), CHOICES("full,heuristic,off")),
+    ROW("autotune", T | E | BENCH, CHOICE, autotune, "full", FLAGS(PER_RANK), CHOICES("full,heuristic,off")),
     ROW("no-graph", T, FLAG, config.no_graph, "no"),
-    ROW("threads", T | E, INT, threads, "0", LIMITS(0, 4096), FLAGS(PER_RANK)),
-    ROW("workers", T | E, INT, workers, "0", LIMITS(0, 1024), FLAGS(PER_RANK)),
+    ROW("threads", T | E | BENCH, INT, threads, "0", LIMITS(0, 4096), FLAGS(PER_RANK)),
+    ROW("workers", T | E | BENCH, INT, workers, "0", LIMITS(0, 1024), FLAGS(PER_RANK)),
 };
 /* clang-format on */
 enum { N = sizeof table / sizeof *table };
@@ -154,7 +160,7 @@ static void each_option_belongs_to_its_commands(void)
     for (int i = 0; i < N; i++) {
         const int row = product_row(&table[i]);
         DT_REQUIRE_MSG(row >= 0, "%s", table[i].name);
-        for (unsigned command = 1; command <= EXPORT; command *= 2)
+        for (unsigned command = 1; command <= BENCH; command *= 2)
             DT_CHECK_MSG((dt_options_find(table[i].name, command) == row) == !!(table[i].commands & command),
                          "--%s, command %u", table[i].name, command);
     }
@@ -183,7 +189,7 @@ static void each_option_has_its_default_in_each_command(void)
         const expected *e = &table[i];
         char text[DT_PATH_BYTES];
         DT_CHECK_STR(dt_options_at(product_row(e))->by_default, e->by_default);
-        for (unsigned command = 1; command <= EXPORT; command *= 2) {
+        for (unsigned command = 1; command <= BENCH; command *= 2) {
             if (!(e->commands & command))
                 continue;
             memset(&options, 0x55, sizeof options);

@@ -11,6 +11,7 @@
 #define INFO DT_COMMAND_INFO
 #define INSPECT DT_COMMAND_INSPECT
 #define EXPORT DT_COMMAND_EXPORT
+#define BENCH DT_COMMAND_BENCH
 
 /* Files of tests/. */
 #define DATA "launch/options/data_effects_test.c"
@@ -22,6 +23,7 @@
 #define INSPECTS "program/inspect_test.sh"
 #define PLANS "program/plans_test.sh"
 #define TRAINS "program/train_test.sh"
+#define BENCHES "program/bench_test.sh"
 #define EVAL_RESIZE "program/eval_resize_test.sh"
 
 static const struct effect {
@@ -139,6 +141,25 @@ static const struct effect {
     {"workers", T | E, SESSION, "the_parts_get_what_is_given"},
     {"workers", T, DATA, "workers_are_the_decoding_threads"},
     {"workers", T | E, "launch/hardware/affinity_test.c", "requested_numbers_of_threads_are_kept"},
+
+    {"data", BENCH, BENCHES, "--data names the images that are measured"},
+    {"image-size", BENCH, BENCHES, "the file names what was measured"},
+    {"batch", BENCH, BENCHES, "the file names what was measured"},
+    {"arch", BENCH, BENCHES, "the file names what was measured"},
+    {"precision", BENCH, BENCHES, "the file names what was measured"},
+    {"crop-scale", BENCH, DATA, "crop_scale_limits_the_share_of_a_crop"},
+    {"accumulate", BENCH, DATA, "accumulate_and_the_world_choose_the_micro_batches"},
+    {"wire", BENCH, "core/training/step_options_test.c", "wire_chooses_the_type_in_which_gradients_are_sent"},
+    {"output", BENCH, BENCHES, "the file names what was measured"},
+    {"seconds", BENCH, BENCHES, "--seconds is how long each part takes"},
+    {"url", BENCH, BENCHES, "--url measures a download"},
+    {"checkpoint-dir", BENCH, BENCHES, "--checkpoint-dir is where checkpoints are measured"},
+    {"backend", BENCH, SESSION, "the_parts_get_what_is_given"},
+    {"comm", BENCH, SESSION, "the_parts_get_what_is_given"},
+    {"peer-timeout", BENCH, SESSION, "the_parts_get_what_is_given"},
+    {"autotune", BENCH, SESSION, "the_parts_get_what_is_given"},
+    {"threads", BENCH, SESSION, "the_parts_get_what_is_given"},
+    {"workers", BENCH, SESSION, "the_parts_get_what_is_given"},
 };
 enum { N = sizeof effects / sizeof *effects };
 
@@ -163,7 +184,7 @@ static void each_option_of_each_command_has_a_test_of_its_effect(void)
 static void no_row_is_of_an_option_that_is_gone(void)
 {
     for (int i = 0; i < N; i++)
-        for (unsigned command = 1; command <= EXPORT; command *= 2)
+        for (unsigned command = 1; command <= BENCH; command *= 2)
             if (effects[i].commands & command)
                 DT_CHECK_MSG(dt_options_find(effects[i].option, command) >= 0, "--%s, command %u",
                              effects[i].option, command);
