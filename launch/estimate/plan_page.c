@@ -141,11 +141,11 @@ static void add_notes(dt_html *page, const dt_plan *plan)
     dt_html_markup(page, "<section>\n<h2>What the figures assume</h2>\n<ul class=\"notes\">\n");
     for (int i = 0; i < plan->n_notes; i++)
         dt_html_element(page, "li", NULL, "%s", plan->notes[i]);
-    dt_html_element(page, "li", NULL,
-                    "Dollars are USD without tax. The mean is of %" PRId64
-                    " simulated run%s; 95 %% is what 95 of 100 "
-                    "runs stay within.",
-                    plan->settings.n_runs, DT_PLURAL(plan->settings.n_runs));
+    dt_html_element(
+        page, "li", NULL,
+        "Dollars are USD without tax. Means are of %s simulated run%s; 95 of 100 runs stay within the "
+        "figures of 95 %%.",
+        dt_page_number((double)plan->settings.n_runs), DT_PLURAL(plan->settings.n_runs));
     dt_html_markup(page, "</ul>\n</section>\n");
 }
 

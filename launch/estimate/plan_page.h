@@ -1,4 +1,4 @@
-/* plan_page.h: `dtrain plan --html FILE`: a plan as one page to hand on, with charts (show/html.h, show/svg.h).
+/* plan_page.h: `dtrain plan --html FILE`: a plan as one page to hand on, with charts (show/html.h).
  *
  *   DT_TRY(dt_plan_page_save(plan, "plan.html", err));
  */

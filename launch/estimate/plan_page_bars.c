@@ -17,8 +17,8 @@ typedef struct chart {
     int n_types, n_drawn;
 } chart;
 
-/* Rows come cheapest first, so the first of its kind is the cheapest. The mixed ones are left out: their price
- * depends on the deadline. */
+/* Rows come cheapest first, so the first of its kind is the cheapest. The mixed ones are left out: their
+ * price depends on the deadline. */
 static dt_status collect(const dt_plan *plan, chart *c, dt_error *err)
 {
     const size_t n = (size_t)plan->n_possible;
@@ -74,9 +74,12 @@ static void draw_bar(dt_html *page, const dt_plan_row *row, const dt_axis *x, do
         dt_svg_line(page, "error", end, middle, late, middle);
         dt_svg_line(page, "error", late, middle - 4, late, middle + 4);
     }
-    dt_svg_text(page, "figure", DT_TEXT_START, fmax(end, late) + 7, middle + 4.5, "$%s%s%s",
-                dt_page_usd(row->usd_mean), row->nodes > 1 ? " with " : "",
-                row->nodes > 1 ? dt_page_choice(row) : "");
+    const double right = fmax(end, late) + 7;
+    if (row->nodes > 1)
+        dt_svg_text(page, "figure", DT_TEXT_START, right, middle + 4.5, "$%s with %d nodes",
+                    dt_page_usd(row->usd_mean), row->nodes);
+    else
+        dt_svg_text(page, "figure", DT_TEXT_START, right, middle + 4.5, "$%s", dt_page_usd(row->usd_mean));
     dt_svg_group_end(page);
 }
 
@@ -103,7 +106,7 @@ static double left_of(const chart *c, const dt_page_form *form)
     double width = 60;
     for (int i = 0; i < c->n_drawn && !form->is_narrow; i++)
         width = fmax(width, dt_text_width(c->types[i].instance->type, DT_SVG_FONT_SIZE) + 14);
-    return form->is_narrow ? 2 : fmin(width, form->width / 3);
+    return form->is_narrow ? 10 : fmin(width, form->width / 3);
 }
 
 static void draw(dt_html *page, const chart *c, const dt_page_form *form)
@@ -154,25 +157,36 @@ static void add_legend(dt_html *page, const chart *c)
     dt_html_markup(page, "</ul>\n");
 }
 
+/* "us-east-1a", "us-east-1a, 4 nodes". */
+static void format_place(const dt_plan_row *row, char *out, size_t bytes)
+{
+    if (row && row->nodes > 1)
+        snprintf(out, bytes, "%s, %d nodes", dt_page_place(row), row->nodes);
+    else
+        snprintf(out, bytes, "%s", row ? dt_page_place(row) : "-");
+}
+
 static void add_figures(dt_html *page, const chart *c)
 {
     static const dt_html_column columns[] = {
-        {"Instance", false},       {"Choice on demand", false}, {"$ on demand", true},  {"h", true},
-        {"Choice on spot", false}, {"$ spot, mean", true},      {"$ spot, 95 %", true}, {"h mean", true},
-        {"h 95 %", true},
+        {"Instance", false}, {"On demand in", false}, {"$", true},
+        {"h", true},         {"On spot in", false},   {"$ mean", true},
+        {"$ 95 %", true},    {"h mean", true},        {"h 95 %", true},
     };
     enum { N = sizeof columns / sizeof *columns };
     dt_html_figures_begin(page, "The cheapest offers of each type", columns, N);
     for (int i = 0; i < c->n_types; i++) {
         const dt_plan_row *first = c->types[i].rows[0], *spot = c->types[i].rows[1];
-        dt_html_row(page,
-                    (const char *const[N]){
-                        c->types[i].instance->type, first ? dt_page_choice(first) : "-",
-                        first ? dt_page_usd(first->usd_mean) : "-",
-                        first ? dt_page_hours(first->hours_mean) : "-", spot ? dt_page_choice(spot) : "-",
-                        spot ? dt_page_usd(spot->usd_mean) : "-", spot ? dt_page_usd(spot->usd_p95) : "-",
-                        spot ? dt_page_hours(spot->hours_mean) : "-",
-                        spot ? dt_page_hours(spot->hours_p95) : "-"});
+        char places[2][128];
+        format_place(first, places[0], sizeof places[0]);
+        format_place(spot, places[1], sizeof places[1]);
+        dt_html_row(page, (const char *const[N]){c->types[i].instance->type, places[0],
+                                                 first ? dt_page_usd(first->usd_mean) : "-",
+                                                 first ? dt_page_hours(first->hours_mean) : "-", places[1],
+                                                 spot ? dt_page_usd(spot->usd_mean) : "-",
+                                                 spot ? dt_page_usd(spot->usd_p95) : "-",
+                                                 spot ? dt_page_hours(spot->hours_mean) : "-",
+                                                 spot ? dt_page_hours(spot->hours_p95) : "-"});
     }
     dt_html_figures_end(page);
 }

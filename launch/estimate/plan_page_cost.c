@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What is drawn: for each type and way of paying the cheapest row, and every row of the front. Cheapest first,
- * as in the plan. */
+/* What is drawn: for each type and way of paying the cheapest row, and every row of the front. Cheapest
+ * first, as in the plan. */
 typedef struct points {
     const dt_plan *plan;
     const dt_plan_row **rows;
@@ -67,8 +67,8 @@ static plot make_plot(const points *p, const dt_page_form *form)
     return t;
 }
 
-/* The lines of --deadline and --budget, where they are within the axes, and the places of their names. Returns
- * how many there are. */
+/* The lines of --deadline and --budget, where they are within the axes, and the places of their names.
+ * Returns how many there are. */
 enum { N_LIMITS = 2 };
 typedef struct limit {
     double x1, y1, x2, y2;
@@ -205,24 +205,28 @@ static bool is_named(const points *p, int index)
     return false;
 }
 
-/* Labels the recommended choices first, then the front, then each other type once where there is space; on
- * phones only the recommended ones and the front. */
+/* When a point gets its label: the recommended choices first, then the front, then each other type once, then
+ * what is left. */
+static int pass_of(const points *p, int i)
+{
+    const dt_plan_row *row = p->rows[i];
+    return is_marked(row) ? 0 : row->is_front ? 1 : is_named(p, i) ? 3 : 2;
+}
+
+/* On phones only the recommended choices and the front have labels. */
 static void draw_labels(dt_html *page, const points *p, const plot *t, const dt_page_form *form)
 {
     const size_t n_points = (size_t)p->n;
     dt_label *labels = dt_alloc(n_points * sizeof *labels);
     dt_box *obstacles = dt_alloc((n_points * N_OBSTACLES + N_LIMITS) * sizeof *obstacles);
     int n = 0;
-    for (int pass = 0; labels && pass < (form->is_narrow ? 2 : 3); pass++)
-        for (int i = 0; i < p->n; i++) {
-            const dt_plan_row *row = p->rows[i];
-            const bool is_other = !is_marked(row) && !row->is_front;
-            if (pass == (is_marked(row) ? 0 : row->is_front ? 1 : 2) && !(is_other && is_named(p, i)))
+    for (int pass = 0; labels && pass < (form->is_narrow ? 2 : 4); pass++)
+        for (int i = 0; i < p->n; i++)
+            if (pass == pass_of(p, i))
                 labels[n++] = (dt_label){.text = p->names[i],
-                                         .x = dt_axis_position(&t->x, row->hours_mean),
-                                         .y = dt_axis_position(&t->y, row->usd_mean),
-                                         .is_optional = is_other};
-        }
+                                         .x = dt_axis_position(&t->x, p->rows[i]->hours_mean),
+                                         .y = dt_axis_position(&t->y, p->rows[i]->usd_mean),
+                                         .is_optional = pass > 1};
     if (labels && obstacles) { /* else the page, which needs more memory, fails by itself */
         dt_labels_place(labels, n, DT_SVG_FONT_SIZE, &t->frame, obstacles, find_obstacles(p, t, obstacles));
         dt_svg_labels(page, labels, n);
@@ -300,9 +304,12 @@ static void add_figures(dt_html *page, const points *p)
                                                  dt_page_usd(row->usd_p95), dt_page_hours(row->hours_mean),
                                                  dt_page_hours(row->hours_p95), mark_of(row)});
     }
-    if (p->plan->settings.deadline_s > 0)
-        dt_html_row(page, (const char *const[N]){"deadline", NULL, NULL, NULL, NULL, NULL,
-                                                 dt_page_hours(p->plan->settings.deadline_s / 3600)});
+    char text[64];
+    if (p->plan->settings.deadline_s > 0) {
+        const double hours = p->plan->settings.deadline_s / 3600;
+        snprintf(text, sizeof text, "deadline %s", dt_page_time(hours));
+        dt_html_row(page, (const char *const[N]){text, NULL, NULL, NULL, NULL, NULL, dt_page_hours(hours)});
+    }
     if (p->plan->settings.budget_usd > 0)
         dt_html_row(page, (const char *const[N]){"budget", NULL, NULL, NULL,
                                                  dt_page_usd(p->plan->settings.budget_usd)});

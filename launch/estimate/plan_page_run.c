@@ -1,4 +1,4 @@
-/* One simulated run on spot, from its first instance to its end: what it does when, and how far it has come. */
+/* One simulated run on spot, from its first instance to its end: what it does, and how much is done. */
 #include "core/base/alloc.h"
 #include "core/base/units.h"
 #include "launch/estimate/plan_page_internal.h"

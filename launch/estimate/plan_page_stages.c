@@ -66,8 +66,9 @@ static void draw_stage(dt_html *page, const stage *s, const dt_box *box)
         dt_svg_marker(page, DT_MARKER_TRIANGLE, middle, box->top - 8, 6);
     dt_svg_text(page, "strong", DT_TEXT_MIDDLE, middle, box->top + 22, "%s", s->title);
     dt_svg_text(page, "figure-in", DT_TEXT_MIDDLE, middle, box->top + 42, "%s", s->rate);
-    dt_svg_text(page, s->is_tightest ? "figure-in strong" : "figure-in small", DT_TEXT_MIDDLE, middle,
-                box->top + 61, "%s", s->note);
+    if (s->note[0])
+        dt_svg_text(page, s->is_tightest ? "figure-in strong" : "figure-in small", DT_TEXT_MIDDLE, middle,
+                    box->top + 61, "%s", s->note);
     dt_svg_group_end(page);
 }
 

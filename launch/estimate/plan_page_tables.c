@@ -1,4 +1,4 @@
-/* The tables at the end of the page: all choices, those that are impossible, and the sources of the figures. */
+/* The tables at the end of the page: all choices, impossible ones, and the sources of the figures. */
 #include "core/base/units.h"
 #include "launch/estimate/plan_page_internal.h"
 
