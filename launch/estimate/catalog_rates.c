@@ -61,7 +61,8 @@ static dt_status read_entry(const dt_catalog_input *input, const dt_json_place *
     const dt_json_place images_s = dt_json_member(entry, "images_s");
     DT_TRY(dt_json_check_keys(entry, keys, err));
     DT_TRY(dt_catalog_need_text(input, entry, "gpu", &rate->gpu, err));
-    DT_TRY(check_gpu(input, entry, rate->gpu, err));
+    if (input->is_users) /* who may have given the only instance of a built-in rate another GPU */
+        DT_TRY(check_gpu(input, entry, rate->gpu, err));
     DT_TRY(dt_catalog_need_text(input, entry, "arch", &rate->arch, err));
     DT_TRY(check_choice(entry, "arch", rate->arch, dt_resnet_names(), err));
     DT_TRY(dt_catalog_need_text(input, entry, "precision", &rate->precision, err));

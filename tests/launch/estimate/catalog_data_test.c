@@ -92,6 +92,16 @@ static void every_type_has_a_price_and_a_rate(void)
     }
 }
 
+static void every_rate_is_of_a_gpu_that_a_type_has(void)
+{
+    for (int i = 0; i < catalog->n_rates; i++) {
+        bool is_there = false;
+        for (int k = 0; k < catalog->n_instances; k++)
+            is_there |= strcmp(catalog->instances[k].gpu, catalog->rates[i].gpu) == 0;
+        DT_CHECK_MSG(is_there, "%s", catalog->rates[i].gpu);
+    }
+}
+
 static double on_demand(const char *type, const char *region)
 {
     const dt_price *price = dt_catalog_find_price(catalog, type, region, NULL, false);
@@ -255,6 +265,7 @@ static const dt_test tests[] = {
     DT_TEST(every_figure_has_a_source_with_a_date),
     DT_TEST(spot_costs_no_more_than_on_demand),
     DT_TEST(every_type_has_a_price_and_a_rate),
+    DT_TEST(every_rate_is_of_a_gpu_that_a_type_has),
     DT_TEST(prices_are_found_by_region_and_zone),
     DT_TEST(rates_are_found_by_the_number_of_gpus),
     DT_TEST(the_age_of_prices_is_counted_in_days),

@@ -58,6 +58,17 @@ static void an_instance_changes_the_figures_that_it_names(void)
     dt_catalog_free(catalog);
 }
 
+/* No instance has the GPU of some built-in rates then, which is no mistake. */
+static void the_gpu_of_an_instance_can_be_changed(void)
+{
+    dt_catalog *catalog =
+        load(INSTANCES, IN("{\"type\": \"p4de.24xlarge\", \"gpus\": 16, \"gpu\": \"B200\"}"));
+    const dt_instance *in = dt_catalog_find_instance(catalog, "p4de.24xlarge");
+    DT_CHECK(in->n_gpus == 16 && in->cores.value == 48);
+    DT_CHECK_STR(in->gpu, "B200");
+    dt_catalog_free(catalog);
+}
+
 #define NEW_TYPE                                                                                             \
     "{\"type\": \"x9.large\", \"source\": \"me\", \"gpus\": 2, \"gpu\": \"X\", \"gpu_memory_gib\": 24,\n"    \
     "\"vcpus\": 8, \"cores\": 4, \"ram_gib\": 32, \"nvme_gb\": 0, \"unsupported\": "                         \
@@ -339,6 +350,7 @@ static void no_allocation_that_fails_is_overlooked(void)
 
 static const dt_test tests[] = {
     DT_TEST(an_instance_changes_the_figures_that_it_names),
+    DT_TEST(the_gpu_of_an_instance_can_be_changed),
     DT_TEST(a_new_type_is_added),
     DT_TEST(prices_replace_those_of_their_type_region_and_kind),
     DT_TEST(the_users_rates_come_first),
