@@ -195,6 +195,7 @@ launch_SOURCES += launch/stop/start_watch.c
 launch_SOURCES += launch/stop/start_watch.h
 
 EXTRA_DIST += launch/README.md
+EXTRA_DIST += launch/estimate/README.md
 
 # GPUs that are described by files: built into the program, and installed as examples for others.
 gpu_files =
