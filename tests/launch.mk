@@ -23,6 +23,7 @@ LAUNCH_TESTS += tests/launch/estimate/catalog_data_test
 LAUNCH_TESTS += tests/launch/estimate/catalog_test
 LAUNCH_TESTS += tests/launch/estimate/catalog_write_test
 LAUNCH_TESTS += tests/launch/estimate/gpu_spec_test
+LAUNCH_TESTS += tests/launch/estimate/here_test
 LAUNCH_TESTS += tests/launch/estimate/memory_test
 LAUNCH_TESTS += tests/launch/estimate/step_model_test
 LAUNCH_TESTS += tests/launch/hardware/affinity_test
