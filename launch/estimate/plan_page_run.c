@@ -41,11 +41,20 @@ static double work_of(const timeline *t, const dt_spot_segment *segment)
     return segment->kind == DT_SEGMENT_ON_DEMAND ? fmax(s - t->row->run.startup_s, 0) : 0;
 }
 
+/* Whether an interruption comes before this segment: a wait follows it, or, where an instance can be had at
+ * once, the next start. */
+static bool is_interrupted(const timeline *t, int i)
+{
+    const dt_spot_segment_kind kind = t->segments[i].kind;
+    return kind == DT_SEGMENT_WAIT ||
+           (kind == DT_SEGMENT_START && i > 0 && t->segments[i - 1].kind != DT_SEGMENT_WAIT);
+}
+
 static int interruptions_of(const timeline *t)
 {
     int n = 0;
     for (int i = 0; i < t->n; i++)
-        n += t->segments[i].kind == DT_SEGMENT_WAIT;
+        n += is_interrupted(t, i);
     return n;
 }
 
@@ -150,19 +159,20 @@ static void draw_segment(dt_html *page, const dt_spot_segment *s, const plot *p,
         dt_svg_rect(page, "segment", &(dt_box){from, top, to, p->band.bottom}, id, kinds[s->kind].hatch);
     }
     dt_svg_group_end(page);
-    if (s->kind == DT_SEGMENT_WAIT) {
-        dt_svg_group_begin(page, "interruption", NULL);
-        dt_svg_marker(page, DT_MARKER_TRIANGLE, from, p->band.top - 9, 4.5);
-        dt_svg_group_end(page);
-    }
 }
 
 static void draw_band(dt_html *page, const timeline *t, const plot *p, const char *id)
 {
     dt_svg_hatch(page, id, "start", "plain");
     dt_svg_hatch(page, id, "lost", "lost");
-    for (int i = 0; i < t->n; i++)
+    for (int i = 0; i < t->n; i++) {
         draw_segment(page, &t->segments[i], p, id);
+        if (is_interrupted(t, i)) {
+            dt_svg_group_begin(page, "interruption", NULL);
+            dt_svg_marker(page, DT_MARKER_TRIANGLE, hours_at(p, t->segments[i].from_s), p->band.top - 9, 4.5);
+            dt_svg_group_end(page);
+        }
+    }
 }
 
 static void draw(dt_html *page, const timeline *t, const dt_page_form *form)
