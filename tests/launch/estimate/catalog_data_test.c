@@ -180,6 +180,64 @@ static void names_that_are_not_there_are_refused_with_the_one_meant(void)
     DT_CHECK_CONTAINS(err.message, "did you mean 'us-east-1'?");
 }
 
+/* ---- The documentation of the files. ---- */
+
+/* The first block of JSON in a text, without its indentation of four; the caller frees it. */
+static char *first_example(const char *text)
+{
+    const char *at = strstr(text, "\n    {\n");
+    char *example = calloc(1, strlen(text) + 1);
+    DT_REQUIRE(at != NULL && example != NULL);
+    for (at++; strncmp(at, "    ", 4) == 0; at = strchr(at, '\n') + 1)
+        strncat(example, at + 4, (size_t)(strchr(at, '\n') + 1 - at - 4));
+    return example;
+}
+
+static void the_example_of_the_readme_is_valid(void)
+{
+    char *readme = dt_test_read_file(dt_test_source_path("launch/estimate/README.md"), NULL);
+    DT_REQUIRE(readme != NULL);
+    char *example = first_example(readme);
+    const char *path = dt_test_path("%s/prices.json", dt_test_temp_dir());
+    dt_test_write_file(path, example, strlen(example));
+    dt_catalog *read = NULL;
+    DT_REQUIRE_MSG(dt_catalog_load(NULL, path, NULL, &read, &err) == DT_OK, "%s", err.message);
+    DT_CHECK_CLOSE(dt_catalog_find_price(read, "p5.48xlarge", "us-east-1", NULL, true)->usd_h, 15.1, 0);
+    dt_catalog_free(read);
+    free(example);
+    free(readme);
+}
+
+static void are_documented(const json_t *value, const char *readme)
+{
+    const char *key;
+    const json_t *member;
+    size_t i;
+    json_array_foreach(value, i, member) are_documented(member, readme);
+    json_object_foreach((json_t *)value, key, member)
+    {
+        DT_CHECK_MSG(strstr(readme, dt_test_path("`%s`", key)) || strstr(readme, dt_test_path("\"%s\"", key)),
+                     "%s", key);
+        if (strcmp(key, "sources") != 0) /* whose keys are ids */
+            are_documented(member, readme);
+    }
+}
+
+static void every_key_is_documented(void)
+{
+    static const char *const files[] = {"instances", "prices", "rates"};
+    char *readme = dt_test_read_file(dt_test_source_path("launch/estimate/README.md"), NULL);
+    DT_REQUIRE(readme != NULL);
+    for (int i = 0; i < 3; i++) {
+        const char *name = dt_test_path("launch/estimate/data/%s.json", files[i]);
+        json_t *root = json_load_file(dt_test_source_path(name), 0, NULL);
+        DT_REQUIRE(root != NULL);
+        are_documented(root, readme);
+        json_decref(root);
+    }
+    free(readme);
+}
+
 /* ---- Against the collected facts, where they are at hand. ---- */
 
 static double fact(const json_t *instance, const char *key, const char *member)
@@ -270,6 +328,8 @@ static const dt_test tests[] = {
     DT_TEST(rates_are_found_by_the_number_of_gpus),
     DT_TEST(the_age_of_prices_is_counted_in_days),
     DT_TEST(names_that_are_not_there_are_refused_with_the_one_meant),
+    DT_TEST(the_example_of_the_readme_is_valid),
+    DT_TEST(every_key_is_documented),
     DT_TEST(the_figures_are_those_of_the_collected_facts),
 };
 DT_TEST_MAIN("launch/estimate/catalog_data", tests)
