@@ -46,8 +46,9 @@ static void describe(const dt_plan_row *row, dt_stage which, stage *s)
     *s = (stage){.is_tightest = which == t->limit && which != DT_STAGE_NETWORK};
     snprintf(s->title, sizeof s->title, "%s",
              which == DT_STAGE_DISK ? dt_data_location_name(t->location) : titles[which]);
-    if (which == DT_STAGE_GPU && row->nodes * row->instance->n_gpus > 1)
-        snprintf(s->title, sizeof s->title, "%d GPUs", row->nodes * row->instance->n_gpus);
+    const int n_gpus = row->nodes * row->instance->n_gpus;
+    if (which == DT_STAGE_GPU && n_gpus > 1)
+        snprintf(s->title, sizeof s->title, "%d GPU%s", n_gpus, DT_PLURAL(n_gpus));
     describe_rate(t, which, s);
     if (which == DT_STAGE_NETWORK && !s->is_absent) {
         s->is_tightest = false;
