@@ -4,6 +4,7 @@ LAUNCH_TESTS += tests/launch/checkpoints/diff_test
 LAUNCH_TESTS += tests/launch/checkpoints/reader_test
 LAUNCH_TESTS += tests/launch/checkpoints/verify_test
 LAUNCH_TESTS += tests/launch/checkpoints/weights_test
+LAUNCH_TESTS += tests/launch/cloud/aws_test
 LAUNCH_TESTS += tests/launch/cloud/download_test
 LAUNCH_TESTS += tests/launch/cloud/http_test
 LAUNCH_TESTS += tests/launch/cloud/spot_notice_test

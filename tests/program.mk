@@ -33,6 +33,7 @@ PROGRAM_TESTS += tests/program/outputs_test.sh
 PROGRAM_TESTS += tests/program/packages_test.sh
 PROGRAM_TESTS += tests/program/parity_test.sh
 PROGRAM_TESTS += tests/program/parts_test.sh
+PROGRAM_TESTS += tests/program/plan_aws_test.sh
 PROGRAM_TESTS += tests/program/plans_test.sh
 PROGRAM_TESTS += tests/program/plurals_test.sh
 PROGRAM_TESTS += tests/program/precision_test.sh
@@ -75,6 +76,7 @@ PROGRAM_FILES += tests/mutations/scripts.txt
 # Programs that they start.
 UNIT_HELPERS += tests/program/planted_failures
 UNIT_HELPERS += tests/program/planted_ranks
+TEST_HELPERS += tests/program/aws_job
 TEST_HELPERS += tests/program/chaos_job
 TEST_HELPERS += tests/program/hang_dtrain
 TEST_HELPERS += tests/program/kill_job

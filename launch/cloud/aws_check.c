@@ -2,16 +2,14 @@
 
 #include "launch/cloud/aws_check.h"
 
-#include "core/base/alloc.h"
 #include "core/base/json_limit.h"
 #include "launch/cloud/xml.h"
 
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PAGES = 100, MAX_VALUES = 1000, MAX_DEPTH = 16, MAX_ZONES = 32, ZONE_BYTES = 48 };
+enum { MAX_VALUES = 1000, MAX_DEPTH = 16 };
 
 /* -- quotas ---------------------------------------------------------------------------------------------- */
 
@@ -99,100 +97,6 @@ dt_status dt_aws_quota_vcpus(dt_aws_client *client, const char *region, const dt
     return *finding == DT_AWS_ABSENT
                ? ask_quota(client, region, quota, "GetAWSDefaultServiceQuota", vcpus, finding, err)
                : DT_OK;
-}
-
-/* -- offerings ------------------------------------------------------------------------------------------- */
-
-typedef struct offerings {
-    char zones[MAX_ZONES][ZONE_BYTES];
-    int n;
-    char *next; /* the token of the next page; NULL: none */
-    bool is_complete, out_of_memory;
-} offerings;
-
-static void visit_offering(void *context, const char *path, const char *text)
-{
-    offerings *o = context;
-    if (strcmp(path, "DescribeInstanceTypeOfferingsResponse") == 0)
-        o->is_complete = true;
-    else if (strcmp(path, "DescribeInstanceTypeOfferingsResponse/instanceTypeOfferingSet/item/location") ==
-             0) {
-        if (o->n < MAX_ZONES)
-            snprintf(o->zones[o->n++], ZONE_BYTES, "%s", text);
-    } else if (strcmp(path, "DescribeInstanceTypeOfferingsResponse/nextToken") == 0 && text[0]) {
-        dt_free(o->next);
-        o->out_of_memory = !(o->next = dt_strdup(text));
-    }
-}
-
-static dt_status offering_form(const char *type, const char *token, char **form, dt_error *err)
-{
-    DT_TRY(dt_aws_form_add(form, "LocationType", "availability-zone", err));
-    DT_TRY(dt_aws_form_add(form, "Filter.1.Name", "instance-type", err));
-    DT_TRY(dt_aws_form_add(form, "Filter.1.Value.1", type, err));
-    return token ? dt_aws_form_add(form, "NextToken", token, err) : DT_OK;
-}
-
-/* Adds one page to `o`, whose `next` is the page's token and becomes the next one's. */
-static dt_status offering_page(dt_aws_client *client, const char *region, const char *type, offerings *o,
-                               dt_aws_finding *finding, dt_error *err)
-{
-    static const char *const codes[] = {"UnauthorizedOperation", NULL};
-    char *form = NULL;
-    dt_aws_answer answer = {0};
-    dt_status status = offering_form(type, o->next, &form, err);
-    if (status == DT_OK)
-        status = dt_aws_call(client,
-                             &(dt_aws_request){.service = DT_AWS_EC2,
-                                               .region = region,
-                                               .action = "DescribeInstanceTypeOfferings",
-                                               .parameters = form,
-                                               .error_codes = codes},
-                             &answer, err);
-    dt_free(form);
-    dt_free(o->next);
-    o->next = NULL;
-    o->is_complete = false;
-    *finding = answer.error_code[0] ? DT_AWS_DENIED : DT_AWS_KNOWN;
-    if (status == DT_OK && *finding == DT_AWS_KNOWN) {
-        status = dt_xml_walk(answer.text, answer.bytes, visit_offering, o, err);
-        if (status == DT_OK && o->out_of_memory)
-            status = dt_fail_memory(err, answer.bytes, "an answer");
-        else if (status == DT_OK && !o->is_complete)
-            status = dt_fail(err, DT_ERR_FORMAT,
-                             "ec2:DescribeInstanceTypeOfferings in %s: the answer is another", region);
-    }
-    dt_aws_answer_free(&answer);
-    return status;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-dt_status dt_aws_zones_of(dt_aws_client *client, const char *region, const char *type,
-                          char zones[DT_AWS_ZONES_BYTES], dt_aws_finding *finding, dt_error *err)
-{
-    offerings o = {.n = 0};
-    dt_status status = DT_OK;
-    int n_pages = 0;
-    *finding = DT_AWS_KNOWN;
-    do {
-        status = offering_page(client, region, type, &o, finding, err);
-    } while (status == DT_OK && *finding == DT_AWS_KNOWN && o.next && ++n_pages < MAX_PAGES);
-    dt_free(o.next);
-    if (status != DT_OK || *finding != DT_AWS_KNOWN)
-        return status;
-    qsort(o.zones, (size_t)o.n, ZONE_BYTES, by_name);
-    zones[0] = '\0';
-    for (int i = 0; i < o.n; i++) {
-        const size_t used = strlen(zones);
-        snprintf(zones + used, DT_AWS_ZONES_BYTES - used, "%s%s", i > 0 ? " " : "", o.zones[i]);
-    }
-    if (o.n == 0)
-        *finding = DT_AWS_ABSENT;
-    return DT_OK;
 }
 
 /* -- the role for spot ----------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* aws_check.h: whether an account can start instances: what is offered, quotas, the role for spot.
+/* aws_check.h: whether an account can start instances: quotas, and the role for spot.
  *
  *   const dt_aws_quota *quota = dt_aws_quota_of("p4d.24xlarge", true);
  *   DT_TRY(dt_aws_quota_vcpus(client, "us-east-1", quota, &vcpus, &finding, err));
@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "launch/cloud/aws_request.h"
+#include "launch/cloud/aws_zones.h"
 
 /* A limit on the vCPUs of all running instances of some families in one region. */
 typedef struct dt_aws_quota {
@@ -19,23 +20,11 @@ typedef struct dt_aws_quota {
 /* The quota that counts for a type ("p4d.24xlarge"); NULL: not known for its family. Static storage. */
 const dt_aws_quota *dt_aws_quota_of(const char *type, bool is_spot);
 
-typedef enum dt_aws_finding {
-    DT_AWS_KNOWN,
-    DT_AWS_DENIED, /* the credentials may not ask this */
-    DT_AWS_ABSENT  /* AWS has no such thing */
-} dt_aws_finding;
-
 /* The quota's value in vCPUs; AWS's default where the account has no value of its own. Outputs are set only
  * for DT_AWS_KNOWN. Errors of this and the next functions: dt_aws_call; DT_ERR_FORMAT: an answer that is not
  * understood. */
 dt_status dt_aws_quota_vcpus(dt_aws_client *client, const char *region, const dt_aws_quota *quota,
                              double *vcpus, dt_aws_finding *finding, dt_error *err);
-
-enum { DT_AWS_ZONES_BYTES = 512 };
-
-/* The zones of the region that offer the type, "us-east-1a us-east-1c", sorted. DT_AWS_ABSENT: none. */
-dt_status dt_aws_zones_of(dt_aws_client *client, const char *region, const char *type,
-                          char zones[DT_AWS_ZONES_BYTES], dt_aws_finding *finding, dt_error *err);
 
 /* Whether the account has the role AWSServiceRoleForEC2Spot. `region` chooses the partition. */
 dt_status dt_aws_spot_role(dt_aws_client *client, const char *region, dt_aws_finding *finding, dt_error *err);

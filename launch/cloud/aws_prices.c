@@ -5,6 +5,7 @@
 #include "core/base/alloc.h"
 #include "core/base/clock.h"
 #include "core/base/json_limit.h"
+#include "launch/cloud/aws_zones.h"
 #include "launch/cloud/xml.h"
 
 #include <jansson.h>
@@ -15,7 +16,7 @@
 #include <time.h>
 
 enum {
-    MAX_PAGES = 1000, /* of one answer: more is a server that repeats itself */
+    MAX_PAGES = 100, /* of one answer: more is a server that repeats itself */
     MAX_VALUES = 100000,
     MAX_DEPTH = 16
 };
@@ -36,8 +37,10 @@ static bool parse_usd(const char *text, double *usd)
 /* -- spot ------------------------------------------------------------------------------------------------ */
 
 typedef struct page {
+    const dt_aws_zones *zones;
     dt_aws_prices *prices;
     dt_aws_price row;
+    char zone[48]; /* the row's, by name */
     char product[32], price[32];
     char *next; /* the token of the next page; NULL: none */
     const char *problem;
@@ -59,9 +62,11 @@ static void end_row(page *p)
 {
     dt_aws_prices *a = p->prices;
     const bool is_linux = strncmp(p->product, "Linux/UNIX", strlen("Linux/UNIX")) == 0;
-    if (!p->row.type[0] || !p->row.zone[0] || !parse_usd(p->price, &p->row.usd_h))
+    const dt_aws_zone *zone = dt_aws_zones_find(p->zones, p->zone);
+    snprintf(p->row.zone, sizeof p->row.zone, "%s", zone ? zone->id : "");
+    if (!p->row.type[0] || !p->zone[0] || !parse_usd(p->price, &p->row.usd_h))
         p->problem = "a price without type, zone or dollars";
-    else if (is_linux && !is_there(a, &p->row)) {
+    else if (is_linux && zone && !is_there(a, &p->row)) {
         if (a->n == a->n_allocated) {
             const int more = 2 * a->n_allocated + 64;
             dt_aws_price *items =
@@ -76,7 +81,7 @@ static void end_row(page *p)
         a->items[a->n++] = p->row;
     }
     p->row = (dt_aws_price){0};
-    p->product[0] = p->price[0] = '\0';
+    p->product[0] = p->price[0] = p->zone[0] = '\0';
 }
 
 static void visit(void *context, const char *path, const char *text)
@@ -96,7 +101,7 @@ static void visit(void *context, const char *path, const char *text)
         if (strcmp(name, "instanceType") == 0)
             snprintf(p->row.type, sizeof p->row.type, "%s", text);
         else if (strcmp(name, "availabilityZone") == 0)
-            snprintf(p->row.zone, sizeof p->row.zone, "%s", text);
+            snprintf(p->zone, sizeof p->zone, "%s", text);
         else if (strcmp(name, "productDescription") == 0)
             snprintf(p->product, sizeof p->product, "%s", text);
         else if (strcmp(name, "spotPrice") == 0)
@@ -122,12 +127,12 @@ static dt_status spot_form(const char *const *types, const char *token, char **f
 }
 
 /* One page; *token becomes the next one's, or NULL. */
-static dt_status spot_page(dt_aws_client *client, const char *region, const char *const *types, char **token,
-                           dt_aws_prices *prices, dt_error *err)
+static dt_status spot_page(dt_aws_client *client, const char *region, const char *const *types,
+                           const dt_aws_zones *zones, char **token, dt_aws_prices *prices, dt_error *err)
 {
     char *form = NULL;
     dt_aws_answer answer = {0};
-    page p = {.prices = prices};
+    page p = {.zones = zones, .prices = prices};
     dt_status status = spot_form(types, *token, &form, err);
     if (status == DT_OK)
         status = dt_aws_call(client,
@@ -153,14 +158,20 @@ dt_status dt_aws_spot_prices(dt_aws_client *client, const char *region, const ch
                              dt_aws_prices *prices, dt_error *err)
 {
     char *token = NULL;
-    dt_status status = DT_OK;
+    dt_aws_zones zones;
+    dt_aws_finding finding;
     int n_pages = 0;
-    do {
+    dt_status status = dt_aws_zones_read(client, region, &zones, &finding, err);
+    if (status == DT_OK && finding != DT_AWS_KNOWN)
+        return dt_fail(
+            err, DT_ERR_USAGE,
+            "the credentials may not do ec2:DescribeAvailabilityZones: the policy in launch/README.md "
+            "allows it");
+    while (status == DT_OK && (n_pages == 0 || token))
         status = n_pages++ < MAX_PAGES
-                     ? spot_page(client, region, types, &token, prices, err)
+                     ? spot_page(client, region, types, &zones, &token, prices, err)
                      : dt_fail(err, DT_ERR_FORMAT,
                                "ec2:DescribeSpotPriceHistory in %s: the answer does not end", region);
-    } while (status == DT_OK && token);
     dt_free(token);
     return status;
 }

@@ -13,7 +13,7 @@
 
 typedef struct dt_aws_price {
     char type[32];
-    char zone[48]; /* "us-east-1a", as this account names it */
+    char zone[32]; /* "use1-az4": its id, which is the same in all accounts */
     double usd_h;
 } dt_aws_price;
 
@@ -25,8 +25,8 @@ typedef struct dt_aws_prices {
 void dt_aws_prices_free(dt_aws_prices *prices);
 
 /* Appends the spot price that counts now (Linux) of each of `types`, a list ended by NULL, in each zone of
- * the region that offers it (EC2's DescribeSpotPriceHistory; as many requests as it has pages). Errors:
- * dt_aws_call; DT_ERR_FORMAT: an answer that is not understood. */
+ * the region that offers it: EC2's DescribeAvailabilityZones, and a DescribeSpotPriceHistory for each page.
+ * Errors: dt_aws_call; DT_ERR_FORMAT: an answer that is not understood. */
 dt_status dt_aws_spot_prices(dt_aws_client *client, const char *region, const char *const *types,
                              dt_aws_prices *prices, dt_error *err);
 

@@ -29,7 +29,7 @@ dt_status dt_plan_refresh_prices(const dt_catalog *catalog, const char *const *t
 /* What a choice needs from the account. */
 typedef struct dt_plan_wanted {
     const char *type, *region;
-    const char *zone;     /* "us-east-1a"; NULL: any zone of the region */
+    const char *zone; /* "use1-az4", or the account's name for it, "us-east-1a"; NULL: any of the region */
     int n_nodes, n_vcpus; /* vCPUs of each node */
     bool is_spot;
 } dt_plan_wanted;

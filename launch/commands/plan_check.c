@@ -46,23 +46,28 @@ static dt_status add_denied(check *c, const char *what, const char *action, dt_e
     return add(c, what, "not known: the credentials may not ask", advice, err);
 }
 
-static bool has_zone(const char *zones, const char *zone)
+/* "us-east-1a (use1-az4), us-east-1c (use1-az1)" */
+static void format_zones(const dt_aws_zones *zones, char *out, size_t bytes)
 {
-    const size_t n = strlen(zone);
-    for (const char *z = zones; *z; z += strcspn(z, " "), z += strspn(z, " "))
-        if (strncmp(z, zone, n) == 0 && (z[n] == ' ' || !z[n]))
-            return true;
-    return false;
+    out[0] = '\0';
+    for (int i = 0; i < zones->n; i++) {
+        const size_t used = strlen(out);
+        snprintf(out + used, bytes - used, "%s%s (%s)", i > 0 ? ", " : "", zones->items[i].name,
+                 zones->items[i].id);
+    }
 }
 
 static dt_status check_offer(check *c, const dt_plan_wanted *w, dt_error *err)
 {
-    char zones[DT_AWS_ZONES_BYTES] = "", what[TEXT_BYTES], found[TEXT_BYTES], advice[TEXT_BYTES];
+    char names[TEXT_BYTES / 2], what[TEXT_BYTES], found[TEXT_BYTES], advice[TEXT_BYTES];
+    dt_aws_zones zones = {.n = 0};
     dt_aws_finding finding;
-    DT_TRY(dt_aws_zones_of(c->client, w->region, w->type, zones, &finding, err));
+    DT_TRY(dt_aws_zones_with(c->client, w->region, w->type, &zones, &finding, err));
+    format_zones(&zones, names, sizeof names);
     snprintf(what, sizeof what, "%s in %s", w->type, w->zone ? w->zone : w->region);
     if (finding == DT_AWS_DENIED)
-        return add_denied(c, what, "ec2:DescribeInstanceTypeOfferings", err);
+        return add_denied(c, what, "ec2:DescribeInstanceTypeOfferings and ec2:DescribeAvailabilityZones",
+                          err);
     if (finding == DT_AWS_ABSENT) {
         c->n_problems++;
         snprintf(found, sizeof found, "not offered in %s", w->region);
@@ -70,12 +75,12 @@ static dt_status check_offer(check *c, const dt_plan_wanted *w, dt_error *err)
                  w->type);
         return add(c, what, found, advice, err);
     }
-    snprintf(found, sizeof found, "offered in %s", zones);
-    if (!w->zone || has_zone(zones, w->zone))
+    snprintf(found, sizeof found, "offered in %s", names);
+    if (!w->zone || dt_aws_zones_find(&zones, w->zone))
         return add(c, what, found, NULL, err);
     c->n_problems++;
     snprintf(found, sizeof found, "not offered in %s", w->zone);
-    snprintf(advice, sizeof advice, "choose a subnet for %s in one of the zones %s", w->type, zones);
+    snprintf(advice, sizeof advice, "choose a subnet for %s in one of the zones %s", w->type, names);
     return add(c, what, found, advice, err);
 }
 

@@ -18,7 +18,7 @@
 /* One price of AWS, with texts of its own or of the catalog and the caller's lists. */
 typedef struct fetched {
     const char *type, *region;
-    char zone[48]; /* "": none */
+    char zone[32]; /* its id; "": none */
     bool is_spot;
     double usd_h;
 } fetched;

@@ -80,6 +80,7 @@ class Refused(Exception):
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "aws"
+    wbufsize = 65536  # one packet for an answer
     who = "-"
 
     def note(self, what):
@@ -206,6 +207,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return ('<DescribeInstanceTypeOfferingsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><instanceTypeOfferingSet>%s</instanceTypeOfferingSet>%s'
                 "</DescribeInstanceTypeOfferingsResponse>" % ("".join("<item><instanceType>%s</instanceType><locationType>availability-zone</locationType>"
                                                                       "<location>%s</location></item>" % (form["Filter.1.Value.1"], z) for z in rows), more))
+
+    def do_DescribeAvailabilityZones(self, service, region, form):
+        """us-east-1a is use1-az6, us-east-1b is use1-az5, ..."""
+        short = region[:2] + region.split("-")[1][0] + region[-1]
+        return ('<DescribeAvailabilityZonesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><availabilityZoneInfo>%s</availabilityZoneInfo>'
+                "</DescribeAvailabilityZonesResponse>" % "".join(
+                    "<item><zoneState>available</zoneState><regionName>%s</regionName><zoneName>%s%s</zoneName><zoneId>%s-az%d</zoneId></item>" %
+                    (region, region, z, short, 6 - i) for i, z in enumerate("abcdef")))
 
     def do_GetProducts(self, service, region, form):
         wanted = {f["Field"]: f["Value"] for f in form["Filters"]}
