@@ -21,6 +21,7 @@ LAUNCH_TESTS += tests/launch/commands/run_log_test
 LAUNCH_TESTS += tests/launch/commands/session_open_test
 LAUNCH_TESTS += tests/launch/commands/session_test
 LAUNCH_TESTS += tests/launch/estimate/catalog_data_test
+LAUNCH_TESTS += tests/launch/estimate/catalog_date_test
 LAUNCH_TESTS += tests/launch/estimate/catalog_test
 LAUNCH_TESTS += tests/launch/estimate/catalog_write_test
 LAUNCH_TESTS += tests/launch/estimate/gpu_spec_test
