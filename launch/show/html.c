@@ -184,15 +184,21 @@ void dt_html_figures_end(dt_html *page)
 
 /* -- the page -------------------------------------------------------------------------------------------- */
 
-/* The icon is an empty one in the page itself: a browser asks a server for one that is not named. */
+/* The icon is an empty one in the page itself: a browser asks a server for one that is not named. The policy
+ * forbids scripts and requests, should text from outside ever become markup. */
+static const char head[] =
+    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+    "img-src data:\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+    "<link rel=\"icon\" href=\"data:,\">\n";
+
 dt_status dt_html_create(const char *title, dt_html **page, dt_error *err)
 {
     dt_html *p = dt_calloc(1, sizeof *p);
     if (!p)
         return dt_fail_memory(err, sizeof *p, "an HTML page");
-    dt_html_markup(p, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                      "<link rel=\"icon\" href=\"data:,\">\n");
+    dt_html_markup(p, head);
     dt_html_element(p, "title", NULL, "%s", title);
     dt_html_markup(p, "<style>\n");
     dt_html_markup(p, style);

@@ -67,6 +67,7 @@ static void a_page_is_complete_and_asks_for_nothing(void)
     DT_CHECK(strncmp(text, "<!DOCTYPE html>\n<html lang=\"en\">", 32) == 0);
     DT_CHECK_CONTAINS(text, "<title>A plan</title>");
     DT_CHECK_CONTAINS(text, "name=\"viewport\"");
+    DT_CHECK_CONTAINS(text, "\"Content-Security-Policy\" content=\"default-src 'none'; ");
     DT_CHECK_CONTAINS(text, "</main>\n</body>\n</html>\n");
     static const char *const requests[] = {"http:", "https:",  "src=",      "@import",
                                            "url(",  "<script", "@font-face"};
