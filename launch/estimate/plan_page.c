@@ -159,6 +159,7 @@ static dt_status fill(dt_html *page, const dt_plan *plan, const char *title, dt_
     add_recommendations(page, plan);
     DT_TRY(dt_page_cost(page, plan, err));
     DT_TRY(dt_page_bars(page, plan, err));
+    dt_page_parts(page, plan);
     DT_TRY(dt_page_timeline(page, plan, err));
     dt_page_pipeline(page, plan);
     dt_page_choices(page, plan);

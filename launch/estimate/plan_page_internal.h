@@ -54,6 +54,9 @@ dt_status dt_page_timeline(dt_html *page, const dt_plan *plan, dt_error *err);
 /* The way of an image through the machine. */
 void dt_page_pipeline(dt_html *page, const dt_plan *plan);
 
+/* What the dollars of the recommended choices are for. */
+void dt_page_parts(dt_html *page, const dt_plan *plan);
+
 /* All choices, those that are impossible, and where the figures come from. */
 void dt_page_choices(dt_html *page, const dt_plan *plan);
 void dt_page_excluded(dt_html *page, const dt_plan *plan);

@@ -6,6 +6,42 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Whether an earlier recommendation, or none, has this one's row. */
+static bool is_said(const dt_plan *plan, int index)
+{
+    const int64_t row = plan->recommendations[index].row;
+    for (int i = 0; i < index; i++)
+        if (plan->recommendations[i].row == row)
+            return true;
+    return row < 0;
+}
+
+void dt_page_parts(dt_html *page, const dt_plan *plan)
+{
+    enum { N = DT_N_COST_PARTS + 3 };
+    dt_html_column columns[N] = {{"Choice", false}, {"Paid", false}, [N - 1] = {"$ together", true}};
+    for (int k = 0; k < DT_N_COST_PARTS; k++)
+        columns[2 + k] = (dt_html_column){dt_cost_part_name((dt_cost_part)k), true};
+    const dt_plan_row *example = dt_page_example(plan, false);
+    if (!example || example->usd_mean <= 0 || plan->n_recommendations == 0)
+        return;
+    dt_html_markup(page, "<section>\n<h2>What the dollars are for</h2>\n");
+    dt_html_table_begin(page, "The mean dollars of the recommended choices, by what they pay for", columns,
+                        N);
+    for (int i = 0; i < plan->n_recommendations; i++) {
+        if (is_said(plan, i))
+            continue;
+        const dt_plan_row *row = &plan->rows[plan->recommendations[i].row];
+        const char *cells[N] = {dt_page_choice(row), dt_purchase_name(row->purchase)};
+        for (int k = 0; k < DT_N_COST_PARTS; k++)
+            cells[2 + k] = dt_page_usd(row->usd_part[k]);
+        cells[N - 1] = dt_page_usd(row->usd_mean);
+        dt_html_row(page, cells);
+    }
+    dt_html_table_end(page);
+    dt_html_markup(page, "</section>\n");
+}
+
 void dt_page_choices(dt_html *page, const dt_plan *plan)
 {
     static const dt_html_column columns[] = {
