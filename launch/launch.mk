@@ -72,9 +72,13 @@ launch_SOURCES += launch/commands/init_weights.h
 launch_SOURCES += launch/commands/inspect.c
 launch_SOURCES += launch/commands/inspect_engines.c
 launch_SOURCES += launch/commands/inspect_engines.h
+launch_SOURCES += launch/commands/plan.c
 launch_SOURCES += launch/commands/plan_aws.h
 launch_SOURCES += launch/commands/plan_check.c
+launch_SOURCES += launch/commands/plan_json.c
+launch_SOURCES += launch/commands/plan_output.h
 launch_SOURCES += launch/commands/plan_refresh.c
+launch_SOURCES += launch/commands/plan_table.c
 launch_SOURCES += launch/commands/run_log.c
 launch_SOURCES += launch/commands/run_log.h
 launch_SOURCES += launch/commands/session.c
@@ -93,13 +97,19 @@ launch_SOURCES += launch/estimate/catalog_prices.c
 launch_SOURCES += launch/estimate/catalog_rates.c
 launch_SOURCES += launch/estimate/catalog_read.c
 launch_SOURCES += launch/estimate/catalog_write.c
+launch_SOURCES += launch/estimate/choices.c
 launch_SOURCES += launch/estimate/choices.h
+launch_SOURCES += launch/estimate/choices_internal.h
+launch_SOURCES += launch/estimate/cost.c
+launch_SOURCES += launch/estimate/cost.h
 launch_SOURCES += launch/estimate/data_files.c
 launch_SOURCES += launch/estimate/data_files.h
 launch_SOURCES += launch/estimate/gpu_spec.c
 launch_SOURCES += launch/estimate/gpu_spec.h
 launch_SOURCES += launch/estimate/here.c
 launch_SOURCES += launch/estimate/here.h
+launch_SOURCES += launch/estimate/interruption_times.c
+launch_SOURCES += launch/estimate/interruptions.c
 launch_SOURCES += launch/estimate/interruptions.h
 launch_SOURCES += launch/estimate/json_reader.c
 launch_SOURCES += launch/estimate/json_reader.h
@@ -116,15 +126,22 @@ launch_SOURCES += launch/estimate/plan_page_run.c
 launch_SOURCES += launch/estimate/plan_page_stages.c
 launch_SOURCES += launch/estimate/plan_page_tables.c
 launch_SOURCES += launch/estimate/plan_page_words.c
+launch_SOURCES += launch/estimate/plan_rows.c
+launch_SOURCES += launch/estimate/recommend.c
+launch_SOURCES += launch/estimate/recommend.h
 launch_SOURCES += launch/estimate/roofline.c
 launch_SOURCES += launch/estimate/roofline.h
+launch_SOURCES += launch/estimate/seed_table.c
+launch_SOURCES += launch/estimate/seed_table.h
 launch_SOURCES += launch/estimate/step_model.c
 launch_SOURCES += launch/estimate/step_model.h
 launch_SOURCES += launch/estimate/step_trace.c
 launch_SOURCES += launch/estimate/step_trace.h
+launch_SOURCES += launch/estimate/throughput.c
 launch_SOURCES += launch/estimate/throughput.h
 launch_SOURCES += launch/estimate/trace_runner.c
 launch_SOURCES += launch/estimate/trace_runner.h
+launch_SOURCES += launch/estimate/workload.c
 launch_SOURCES += launch/estimate/workload.h
 launch_SOURCES += launch/hardware/affinity.c
 launch_SOURCES += launch/hardware/affinity.h
@@ -245,3 +262,12 @@ launch/estimate/data_files.inc: $(data_files)
 	  echo "{\"$${name##*/}\","; $(SED) 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $$file; echo '},'; \
 	done >$@-t && mv $@-t $@
 launch/estimate/data_files.$(OBJEXT): launch/estimate/data_files.inc
+
+# Published traces of spot instances: built into the program, and installed to be read.
+dist_pkgdata_DATA += launch/estimate/data/traces.json
+BUILT_SOURCES += launch/estimate/traces.inc
+CLEANFILES += launch/estimate/traces.inc
+launch/estimate/traces.inc: launch/estimate/data/traces.json
+	$(AM_V_GEN)$(MKDIR_P) launch/estimate && \
+	  $(SED) 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $(srcdir)/launch/estimate/data/traces.json >$@-t && mv $@-t $@
+launch/estimate/interruption_times.$(OBJEXT): launch/estimate/traces.inc

@@ -25,6 +25,7 @@ static const struct {
     {"eval", dt_command_eval, false},          {"inspect", dt_command_inspect, false},
     {"export", dt_command_export, true},       {"info", dt_command_info, false},
     {"demo-data", dt_command_demo_data, true}, {"bench", dt_command_bench, true},
+    {"plan", dt_command_plan, false},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -41,7 +42,8 @@ static dt_status unknown_command(const char *name, dt_error *err)
         return dt_fail(err, DT_ERR_USAGE, "unknown command '%s'; to train on this folder, use --data %s",
                        name, name);
     return dt_fail(err, DT_ERR_USAGE,
-                   "unknown command '%s'; there are train, eval, inspect, export, info, bench and demo-data",
+                   "unknown command '%s'; there are train, eval, inspect, export, plan, bench, info and "
+                   "demo-data",
                    name);
 }
 

@@ -19,7 +19,8 @@ typedef enum dt_rng_purpose {
     DT_RNG_AUGMENT = 2,
     DT_RNG_INIT = 3,
     DT_RNG_REPLACE = 4,
-    DT_RNG_TEST = 5
+    DT_RNG_TEST = 5,
+    DT_RNG_INTERRUPTION = 6
 } dt_rng_purpose;
 
 typedef struct dt_rng {

@@ -83,7 +83,7 @@ typedef struct dt_plan_settings {
 
 /* A recommendation: a row and a paragraph of plain words. */
 typedef struct dt_recommendation {
-    const char *title; /* "Cheapest", "Fastest", "Cheapest in 12h", "Fastest for $50", "Best value" */
+    char title[48];    /* "Cheapest", "Fastest", "Cheapest in 12 h", "Fastest for $50.00", "Best value" */
     int64_t row;       /* index in rows; -1: there is none, and `text` says why and what is nearest */
     char text[1400];   /* why this, what it assumes, what would change it */
     char command[256]; /* what to run next; "" for row -1 */

@@ -2,7 +2,7 @@
  * paid, and when the training is done. The two differ: nothing is paid while no instance is available.
  *
  *   dt_interruptions interruptions;
- *   DT_TRY(dt_interruptions_parse("traces", &interruptions, err));
+ *   DT_TRY(dt_interruptions_set(options->config.mtti_h, &interruptions, err));
  *   const dt_spot_run run = {.interruptions = &interruptions, .work_s = 24 * 3600, .startup_s = 600,
  *                            .save_s = 20};
  *   dt_spot_outcome outcome;
@@ -30,10 +30,14 @@ typedef struct dt_interruptions {
     double up_h[DT_SPOT_QUANTILES], down_h[DT_SPOT_QUANTILES]; /* ascending */
 } dt_interruptions;
 
-/* "calm" (24 h), "normal" (8 h), "hard" (3 h) or a number of hours: exponential, as Daly assumes. "traces":
- * heavy-tailed, with the mean and the median of published traces (launch/estimate/data/traces.json).
- * DT_ERR_USAGE: another text, or a number that is not above 0 and at most 1,000,000. */
-dt_status dt_interruptions_parse(const char *text, dt_interruptions *interruptions, dt_error *err);
+/* mtti_h above 0: up times with this mean, down times with the traces' mean, both exponential, as Daly
+ * assumes. Below 0 (DT_MTTI_TRACES): heavy-tailed, with mean and median of a published trace. DT_ERR_USAGE:
+ * 0, or more than 1,000,000; DT_ERR_MEMORY. */
+dt_status dt_interruptions_set(double mtti_h, dt_interruptions *interruptions, dt_error *err);
+
+/* Those of a trace in launch/estimate/data/traces.json by its name; NULL: the one that the file says is used.
+ * DT_ERR_USAGE: there is none; DT_ERR_MEMORY. */
+dt_status dt_interruptions_of_trace(const char *name, dt_interruptions *interruptions, dt_error *err);
 
 typedef struct dt_spot_run {
     const dt_interruptions *interruptions;
@@ -74,6 +78,9 @@ dt_status dt_spot_simulate(const dt_spot_run *run, int64_t n_runs, uint64_t seed
 dt_status dt_spot_simulate_usd(const dt_spot_run *run, int64_t n_runs, uint64_t seed,
                                const dt_spot_prices *prices, int n_prices, dt_spot_outcome *outcomes,
                                dt_error *err);
+
+/* Seconds of work between checkpoints: run->interval_s, or Daly's. */
+double dt_spot_interval_s(const dt_spot_run *run);
 
 /* Daly's expectation of the paid time for exponential interruptions without notice, in seconds: with M = mean
  * time to interruption, R = startup_s, T = interval_s, C = save_s:

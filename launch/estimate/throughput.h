@@ -2,7 +2,7 @@
  * is the tightest.
  *
  *   dt_throughput t;
- *   DT_TRY(dt_throughput_estimate(&work, &query, &t, err));
+ *   dt_throughput_estimate(&work, &query, &t);
  *   t.images_s, t.limit, t.without_limit_images_s, t.startup_s
  *
  * launch/estimate/README.md has the formulas. Local.
@@ -31,22 +31,29 @@ const char *dt_stage_name(dt_stage stage);
 typedef enum dt_data_location { DT_DATA_NVME, DT_DATA_EBS, DT_DATA_RAM } dt_data_location;
 const char *dt_data_location_name(dt_data_location location); /* "NVMe", "EBS", "memory" */
 
-/* What the estimate assumes; dt_assumptions_default sets all, and says why each value. */
+/* What the estimate assumes. dt_assumptions_default sets all, and says why each value is what it is. */
 typedef struct dt_assumptions {
-    double boot_s;        /* from the request to the program's start, on a node */
-    double tuning_s;      /* cuDNN's timing of algorithms, capture of the step, first batches */
-    double startup_s;     /* if not 0: replaces boot, staging and tuning together */
-    double s3_gbit_limit; /* that one node gets from S3, whatever its network */
-    double ebs_mb_s;      /* throughput of the data volume, gp3's included one */
-    double nvme_mb_s_per_disk;
-    double decode_images_s_per_core;  /* of ImageNet's mix at 500 x 375 pixels, one core without SMT */
-    double overlap;                   /* share of the backward pass that hides an all-reduce */
-    double requeue_s;                 /* Slurm's own wait before a requeued job starts */
-    double requeue_boot_s;            /* unpaid wait for a new node once there is capacity */
-    double notice_s;                  /* of an interruption; 0: none comes */
-    double checkpoint_gb_s;           /* to the shared store */
-    double head_usd_h;                /* head node, while a cluster is up; only where a choice needs one */
-    double ebs_usd_gb_month, root_gb; /* each node's root volume; the data volume has the size of the data */
+    double startup_s;            /* if not 0: replaces boot, staging and tuning together */
+    double boot_s, boot_large_s; /* from the request to the program's start; large: with 8 GPUs or more */
+    double tuning_s;             /* cuDNN's timing of algorithms, capture of the step, first batches */
+    double network_gbit;         /* of a type whose network nobody has published */
+    double s3_gbit_limit;        /* that one node gets from S3, whatever its network */
+    double ebs_mb_s;             /* throughput of the data volume */
+    double nvme_mb_s_per_gb;     /* read throughput of local disks by their size */
+    double ram_share;            /* of the memory that may hold the images */
+    double node_efficiency;      /* of more GPUs in a node than the rate was measured with */
+    double fabric_efficiency;    /* share of the network's bandwidth that an all-reduce gets */
+    double overlap;              /* share of the backward pass that can hide an all-reduce */
+    double hop_s;                /* latency of each of a ring's steps */
+    double requeue_s;            /* unpaid, before a requeued job starts: Slurm's own wait */
+    double notice_s;             /* of an interruption; 0: none comes */
+    double snapshot_mb_s;        /* a GPU's memory to the host's, for which training waits */
+    double checkpoint_mb_s;      /* to the shared store */
+    double head_usd_h;           /* head node, while a cluster is up; for spot and for several nodes */
+    double ebs_usd_gb_month,
+        root_gb;            /* EBS; each node's root volume. A data volume has the size of the data */
+    double s3_usd_per_file; /* of a GET */
+    double s3_file_bytes;   /* the size of the files to get: of packed shards */
     bool counts_evaluation;
 } dt_assumptions;
 void dt_assumptions_default(dt_assumptions *assumptions);
@@ -67,8 +74,10 @@ typedef struct dt_throughput {
     dt_stage next_limit;
     double train_s, eval_s; /* of the whole run, without interruptions */
     double boot_s, staging_s, tuning_s, first_epoch_s, startup_s; /* startup_s is their sum */
+    double stall_s;      /* for which training waits at each checkpoint */
     double checkpoint_s; /* one checkpoint's write to the shared store */
     dt_data_location location;
+    bool is_staged_once; /* on a volume that outlives the instance: staging_s is not part of startup_s */
     double memory_bytes, memory_limit_bytes; /* of a GPU, for the batch */
     int64_t batch;                           /* per GPU, that the rate is for */
     const dt_rate *rate;                     /* the catalog's entry that the GPU's rate comes from */
@@ -76,9 +85,9 @@ typedef struct dt_throughput {
     char why_not[256]; /* "": possible; else why this choice cannot train: memory, disk, no rate */
 } dt_throughput;
 
-/* DT_ERR_MEMORY. A choice that cannot train is no error: why_not says why. */
-dt_status dt_throughput_estimate(const dt_workload *work, const dt_throughput_query *query,
-                                 dt_throughput *throughput, dt_error *err);
+/* A choice that cannot train is no error: why_not says why, and the rest is then 0. */
+void dt_throughput_estimate(const dt_workload *work, const dt_throughput_query *query,
+                            dt_throughput *throughput);
 
 /* The least seconds that one trained image needs on a GPU by its bandwidth and FLOP/s (a roofline), the mean
  * over the run's sizes. gb_s, tflops: of the data sheet. */

@@ -34,6 +34,8 @@ typedef struct dt_workload {
     int64_t accumulate; /* micro-batches per optimizer step */
     double epochs;
     double n_images, n_val_images;
+    bool data_is_elsewhere;   /* --data of a configuration file names a folder that is not here: ImageNet is
+                               assumed, unless --images and --data-bytes say other */
     bool is_counted;          /* n_images was counted in --data, and not assumed or given */
     double images_of_run;     /* n_images x epochs */
     double val_images_of_run; /* n_val_images x the number of evaluations */
@@ -44,6 +46,7 @@ typedef struct dt_workload {
     dt_workload_size
         rated; /* ResNet-50 at 224 pixels in the same precision: what most published rates are of */
     int64_t n_params;
+    double memory_fixed_bytes, memory_image_bytes; /* of a GPU, whatever the batch; for each image of it */
     double checkpoint_bytes; /* weights, momentum and, with --ema, averages, in float32 */
     double gradient_bytes;   /* that an all-reduce sums each step, in the type in which they are sent */
 } dt_workload;
@@ -52,9 +55,11 @@ typedef struct dt_workload {
  * options ask for cannot be planned; DT_ERR_MEMORY; with --data the errors of reading a folder. */
 dt_status dt_workload_read(const dt_options *options, dt_workload *work, dt_error *err);
 
-/* Memory that a GPU needs to train a batch, in bytes, by the net's own plan, with what libraries need.
- * DT_ERR_MEMORY. */
-dt_status dt_workload_memory(const dt_workload *work, int64_t batch, double *bytes, dt_error *err);
+/* Memory that a GPU needs to train a batch, in bytes, by the net's own plan, with what libraries need. */
+static inline double dt_workload_memory(const dt_workload *work, int64_t batch)
+{
+    return work->memory_fixed_bytes + (double)batch * work->memory_image_bytes;
+}
 
 /* "144G", "1.5 TB", "500 MiB", "1000" (bytes): decimal units, and binary ones with an i. Returns false for
  * any other text, for less than 1 byte and for more than 1e18, and leaves *bytes. */

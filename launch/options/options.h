@@ -30,11 +30,12 @@
 #define DT_COMMAND_INFO 4U
 #define DT_COMMAND_INSPECT 8U
 #define DT_COMMAND_EXPORT 16U
+#define DT_COMMAND_PLAN 32U
 #define DT_COMMAND_BENCH 64U
 
 #define DT_ARGUMENTS_MAX 3 /* positional arguments of a command, at most */
-#define DT_OPTIONS_MAX 96  /* rows of the table, at most */
-#define DT_OPTION_WORDS 2  /* words that an integer accepts, at most */
+#define DT_OPTIONS_MAX 128 /* rows of the table, at most */
+#define DT_OPTION_WORDS 4  /* words that a number accepts, at most */
 /* dt_option.max of a number without a limit; the largest of libconfig's plain integers */
 #define DT_OPTION_NO_LIMIT 2147483647.0
 
@@ -56,6 +57,8 @@ typedef enum dt_precision {
     DT_PRECISION_BF16,
     DT_PRECISION_TF32
 } dt_precision;
+#define DT_MTTI_TRACES (-1.0) /* dt_config.mtti_h of `dtrain plan`: published traces */
+typedef enum dt_assume_kind { DT_ASSUME_TODAY, DT_ASSUME_SEED } dt_assume_kind;
 typedef enum dt_spot_kind { DT_SPOT_AUTO, DT_SPOT_IMDS, DT_SPOT_OFF } dt_spot_kind;
 
 /* The values of all options, and where each came from (by row of the table). */
@@ -102,12 +105,24 @@ typedef struct dt_options {
     char weights[DT_PATH_BYTES];     /* eval: what to evaluate */
     bool plans;                      /* info: what a training would do on `device` */
     char device[DT_PATH_BYTES];      /* info: a GPU of launch/estimate/gpu_spec.h, by name or file; "" */
-    bool verify, diff, json;         /* inspect */
+    bool verify, diff;               /* inspect */
+    bool json;                       /* inspect, plan */
     char output[DT_PATH_BYTES];      /* export, bench: the file */
     double seconds;                  /* bench: of each measurement */
     char url[DT_PATH_BYTES];         /* bench: what to download, or "" */
-    int64_t step;                    /* export: the checkpoint; -1: the newest whole one */
-    bool fp16, ema;                  /* export: in float16; the running averages */
+    int64_t images;                  /* plan: of the training set; 0: those of --data, or ImageNet's */
+    char data_bytes[64];             /* plan: as given, "144G"; "": of --data, or ImageNet's */
+    char types[DT_PATH_BYTES], regions[DT_PATH_BYTES]; /* plan: as given, with commas; "": all */
+    int64_t max_nodes;                                 /* plan */
+    double deadline_s, budget_usd;                     /* plan; 0: none */
+    double startup_s;                                  /* plan: of each start; 0: estimated */
+    dt_assume_kind assume;                             /* plan */
+    bool markdown, here, check;                        /* plan */
+    char html[DT_PATH_BYTES];                          /* plan: the page to write, or "" */
+    char refresh_prices[DT_PATH_BYTES];                /* plan: the file to write, or "" */
+    char instances_file[DT_PATH_BYTES], prices_file[DT_PATH_BYTES], rates_file[DT_PATH_BYTES]; /* plan */
+    int64_t step;                                    /* export: the checkpoint; -1: the newest whole one */
+    bool fp16, ema;                                  /* export: in float16; the running averages */
     char arguments[DT_ARGUMENTS_MAX][DT_PATH_BYTES]; /* the command's positional arguments */
     int n_arguments;
     dt_origin origin[DT_OPTIONS_MAX];
@@ -152,7 +167,7 @@ typedef struct dt_option {
     bool above_min;       /* min itself is out of range */
     const char *const *choices;
     const char *const *(*get_choices)(void); /* returns the choices, if another file has the list */
-    dt_option_word words[DT_OPTION_WORDS];   /* INT: what it accepts beside numbers; NULL: none */
+    dt_option_word words[DT_OPTION_WORDS];   /* INT, REAL: what it accepts beside numbers; NULL: none */
     const char *by_default;
     const char *of, *of_value; /* counts only where the option `of` has this value; of_value NULL: where it
                                   has not its default. of NULL: counts always */

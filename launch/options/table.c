@@ -14,6 +14,7 @@
 #define INSPECT DT_COMMAND_INSPECT
 #define EXPORT DT_COMMAND_EXPORT
 #define BENCH DT_COMMAND_BENCH
+#define PLAN DT_COMMAND_PLAN
 
 /* The choices, in the order of the enums. */
 static const char *const schedules[] = {"cosine", "poly", "step", "constant", NULL};
@@ -25,6 +26,7 @@ static const char *const inputs[] = {"loader", "synthetic", NULL};
 static const char *const autotunes[] = {"full", "heuristic", "off", NULL};
 static const char *const spots[] = {"auto", "imds", "off", NULL};
 static const char *const optimizers[] = {"sgd", "lars", NULL};
+static const char *const assumptions[] = {"today", "seed", NULL};
 static const char *const lars_forms[] = {"paper", "torch", NULL};
 
 static const char *const *archs_or_auto(void)
@@ -49,14 +51,26 @@ static const dt_option table[] = {
     {ROW("data", "DIR", BENCH, DATA, PATH, config.data), .by_default = "",
      .help = "the images to train on and to read: DIR/train/CLASS/*.jpg, and DIR/val to evaluate on. If not "
              "given: photographs of noise that bench writes, as large beside --image-size as ImageNet's"},
-    {ROW("image-size", "PIXELS", BOTH | INFO | BENCH, DATA, INT, config.image_size), .min = 16, .max = 2048,
-     .by_default = "224", .help = "height and width of the images that the network gets"},
+    {ROW("data", "DIR", PLAN, DATA, PATH, config.data), .by_default = "",
+     .help = "count the images and bytes of this folder. Without it: ImageNet-1K's. A folder that only a "
+             "configuration file names need not be on this machine"},
+    {ROW("images", "N", PLAN, DATA, INT, images), .min = 1, .max = 1e10, .words = {{"auto", 0}},
+     .by_default = "auto",
+     .help = "images of the training set; auto: those of --data, or ImageNet-1K's 1,281,167"},
+    {ROW("data-bytes", "SIZE", PLAN, DATA, PATH, data_bytes), .by_default = "",
+     .help = "bytes of all images together, such as 144G, 1.5T or 500MiB: what each start copies to each "
+             "node. If not given: those of --data, or as many an image as ImageNet-1K's 144 GB"},
+    {ROW("image-size", "PIXELS", BOTH | INFO | BENCH | PLAN, DATA, INT, config.image_size), .min = 16,
+     .max = 2048, .by_default = "224", .help = "height and width of the images that the network gets"},
     {ROW("batch", "N", BOTH | INFO | BENCH, DATA, INT, config.batch), .min = 1, .max = 65536,
      .words = {{"auto", 0}}, .by_default = "32",
      .help =
          "images per rank and micro-batch; the global batch is N x ranks x --accumulate. auto: the "
          "largest of 1 to 8, 16, 24, 32, 48, 64, 96, 128, ... that fits in the memory of every rank; scale "
          "--lr yourself"},
+    {ROW("batch", "N", PLAN, DATA, INT, config.batch), .min = 1, .max = 65536, .words = {{"auto", 0}},
+     .by_default = "auto",
+     .help = "images per GPU and micro-batch; auto: as many as fit in the GPU's memory, at most 256"},
     {ROW("augment", "KIND", TRAIN, DATA, CHOICE, augment), .choices = augments, .by_default = "standard",
      .help = "standard: random-resized-crop (--crop-scale; aspect 3/4 to 4/3) and --flip; none: the shorter "
              "side resized to --image-size, and the centre"},
@@ -78,7 +92,7 @@ static const dt_option table[] = {
      .help = "train on the files in sorted order"},
     {ROW("max-broken", "FRACTION", BOTH, DATA, REAL, config.max_broken), .min = 0, .max = 1,
      .by_default = "0.01", .help = "stop when more than this fraction of the files is broken"},
-    {ROW("resize-schedule", "SIZE:SHARE,...", TRAIN, DATA, PATH, resize_schedule), .by_default = "",
+    {ROW("resize-schedule", "SIZE:SHARE,...", TRAIN | PLAN, DATA, PATH, resize_schedule), .by_default = "",
      .help = "train at growing sizes: 160:0,192:0.6,224:0.85 trains with 160 pixels first, with 192 from 60% "
              "of the epochs on, and with 224 from 85% on. Evaluation always uses --image-size. If not given: "
              "--image-size throughout"},
@@ -87,7 +101,7 @@ static const dt_option table[] = {
          "loader: the images; synthetic: the same few batches of random pixels repeatedly, to measure the "
          "network alone, with as many images and classes as --data has, or ImageNet without --data"},
 
-    {ROW("arch", "NAME", TRAIN | INFO | BENCH, MODEL, NAME, arch), .get_choices = dt_resnet_names,
+    {ROW("arch", "NAME", TRAIN | INFO | BENCH | PLAN, MODEL, NAME, arch), .get_choices = dt_resnet_names,
      .by_default = "resnet50", .help = "the network"},
     {ROW("arch", "NAME", EVAL, MODEL, NAME, arch), .get_choices = archs_or_auto, .by_default = "auto",
      .help = "the network; auto: from the weights"},
@@ -102,14 +116,14 @@ static const dt_option table[] = {
     {ROW("export", "FILE", TRAIN, MODEL, PATH, export_to), .by_default = "", .one_start = true,
      .help = "write the weights to this .safetensors file at the end (torchvision's names)"},
 
-    {ROW("epochs", "N", TRAIN, OPTIMIZATION, INT, config.epochs), .min = 1, .max = 1000000,
+    {ROW("epochs", "N", TRAIN | PLAN, OPTIMIZATION, INT, config.epochs), .min = 1, .max = 1000000,
      .by_default = "90",
      .help = "passes over the training images, and the schedule's length. Each has a new order, and whole "
              "global batches only: the images that are left over are not trained on in it"},
     {ROW("steps", "N", TRAIN, OPTIMIZATION, INT, config.steps), .min = 0, .max = DT_OPTION_NO_LIMIT,
      .by_default = "0", .one_start = true, .help = "stop after so many optimizer steps; 0: no such limit"},
-    {ROW("accumulate", "N", TRAIN | BENCH, OPTIMIZATION, INT, config.accumulate), .min = 1, .max = 65536,
-     .by_default = "1",
+    {ROW("accumulate", "N", TRAIN | BENCH | PLAN, OPTIMIZATION, INT, config.accumulate), .min = 1,
+     .max = 65536, .by_default = "1",
      .help = "micro-batches per optimizer step; its gradient is the mean over all their images and ranks. "
              "BatchNorm's running statistics move once a step, by the average over micro-batches and ranks "
              "(PyTorch moves them with each)"},
@@ -130,7 +144,7 @@ static const dt_option table[] = {
          "with --optimizer lars: where the learning rate applies, for G = g + W w times the tensor's factor. "
          "paper (MLPerf, published rates): v = M v + lr G, w = w - v; with --nesterov w = w - (lr G + M v). "
          "torch (timm, apex): v = M v + G, w = w - lr v; with --nesterov w = w - lr (G + M v)"},
-    {ROW("ema", "DECAY", TRAIN, OPTIMIZATION, REAL, config.ema_decay), .min = 0, .max = 0.999999,
+    {ROW("ema", "DECAY", TRAIN | PLAN, OPTIMIZATION, REAL, config.ema_decay), .min = 0, .max = 0.999999,
      .by_default = "0",
      .help =
          "keep running averages of the weights and of BatchNorm's statistics, average = DECAY x average + "
@@ -235,7 +249,7 @@ static const dt_option table[] = {
      .per_rank = true, .help = "URL of the instance metadata service"},
     {ROW("keep", "N", TRAIN, RUN, INT, config.keep), .min = 1, .max = 10000, .by_default = "3",
      .one_start = true, .help = "how many of the newest checkpoints to keep"},
-    {ROW("eval-every", "EPOCHS", TRAIN, RUN, REAL, config.eval_every), .min = 0, .max = 1000000,
+    {ROW("eval-every", "EPOCHS", TRAIN | PLAN, RUN, REAL, config.eval_every), .min = 0, .max = 1000000,
      .by_default = "1", .help = "epochs between evaluations; 0: only at the end"},
     {ROW("profile", "STEPS", TRAIN, RUN, INT, profile_steps), .min = 0, .max = 100000, .by_default = "0",
      .help =
@@ -243,12 +257,52 @@ static const dt_option table[] = {
     {ROW("log-every", "SECONDS", BOTH, RUN, REAL, log_every_s), .min = 0, .max = 86400, .by_default = "5",
      .per_rank = true, .help = "seconds between progress lines if stderr is not a terminal"},
 
+    {ROW("mtti", "HOURS", PLAN, RUN, REAL, config.mtti_h), .min = 0, .max = 1000000, .above_min = true,
+     .words = {{"calm", 24}, {"normal", 8}, {"hard", 3}, {"traces", (int64_t)DT_MTTI_TRACES}},
+     .by_default = "traces",
+     .help = "mean time between interruptions of spot instances. calm: 24; normal: 8; hard: 3; traces: up "
+             "and down times as heavy-tailed as in published traces of 2023, 3.1 hours on average"},
+    {ROW("types", "TYPE,...", PLAN, RUN, PATH, types), .by_default = "",
+     .help = "instance types to choose from. If not given: all of instances.json"},
+    {ROW("regions", "REGION,...", PLAN, RUN, PATH, regions), .by_default = "",
+     .help = "regions to choose from. If not given: all of prices.json"},
+    {ROW("max-nodes", "N", PLAN, RUN, INT, max_nodes), .min = 1, .max = 512, .by_default = "1",
+     .help = "the most nodes of a choice; 1, 2, 4, ... are tried"},
+    {ROW("deadline", "DURATION", PLAN, RUN, DURATION, deadline_s), .by_default = "0",
+     .help = "when the training must be done: 12h, 2d. Adds rows that change from spot to on demand where "
+             "the deadline would not hold otherwise. 0: none"},
+    {ROW("budget", "USD", PLAN, RUN, REAL, budget_usd), .min = 0, .max = 1e9, .above_min = true,
+     .words = {{"none", 0}}, .by_default = "none", .help = "what the training may cost"},
+    {ROW("startup", "DURATION", PLAN, RUN, DURATION, startup_s), .by_default = "0",
+     .help = "from the start of an instance to the first step, for every type. 0: estimated from the boot, "
+             "the copy of the data over the type's network, and tuning"},
+    {ROW("assume", "WHAT", PLAN, RUN, CHOICE, assume), .choices = assumptions, .by_default = "today",
+     .help = "seed: show the table that this project started from, by its own hours and prices, beside "
+             "today's figures, and why they differ"},
+    {ROW("markdown", NULL, PLAN, RUN, FLAG, markdown), .by_default = "no",
+     .help = "print the table as Markdown"},
+    {ROW("html", "FILE", PLAN, RUN, PATH, html), .by_default = "",
+     .help = "write a page with charts too, which needs nothing from outside"},
+    {ROW("refresh-prices", "FILE", PLAN, RUN, PATH, refresh_prices), .by_default = "",
+     .help = "ask AWS for today's prices of --types in --regions, write them to this file for --prices, show "
+             "what changed, and stop. Needs credentials, as the AWS command line does"},
+    {ROW("check", NULL, PLAN, RUN, FLAG, check), .by_default = "no",
+     .help = "ask AWS whether the account may start what is recommended: the type in that place, the quota, "
+             "the role for spot. Needs credentials"},
+    {ROW("instances", "FILE", PLAN, RUN, PATH, instances_file), .by_default = "",
+     .help = "instance types that are added to the built-in ones, or change them; "
+             "share/dtrain/instances.json shows the format"},
+    {ROW("prices", "FILE", PLAN, RUN, PATH, prices_file), .by_default = "",
+     .help = "prices that are added to the built-in ones, or change them"},
+    {ROW("rates", "FILE", PLAN, RUN, PATH, rates_file), .by_default = "",
+     .help = "images per second that are added to the built-in ones, or change them"},
+
     {ROW("verify", NULL, INSPECT, RUN, FLAG, verify), .by_default = "no",
      .help = "read every byte: check the hash of each shard, and that HDF5 can read it"},
     {ROW("diff", NULL, INSPECT, RUN, FLAG, diff), .by_default = "no",
      .help = "compare two checkpoints, A and B, tensor by tensor; each is a folder or, after a DIR, a step "
              "in it. Code 0: the same bits; 1: they differ"},
-    {ROW("json", NULL, INSPECT, RUN, FLAG, json), .by_default = "no",
+    {ROW("json", NULL, INSPECT | PLAN, RUN, FLAG, json), .by_default = "no",
      .help = "print one JSON object instead of a table"},
     {ROW("output", "FILE", EXPORT, RUN, PATH, output), .by_default = "",
      .help = "the .safetensors file to write"},
@@ -280,14 +334,15 @@ static const dt_option table[] = {
     {ROW("peer-timeout", "SECONDS", BOTH | BENCH, MACHINE, REAL, peer_timeout_s), .min = 1, .max = 86400,
      .by_default = "600",
      .help = "a rank that has waited this long for others stops and names the missing ranks"},
-    {ROW("precision", "TYPE", BOTH | INFO | BENCH, MACHINE, CHOICE, precision), .choices = precisions,
+    {ROW("precision", "TYPE", BOTH | INFO | BENCH | PLAN, MACHINE, CHOICE, precision), .choices = precisions,
      .by_default = "auto",
      .help =
          "arithmetic of the network. auto: fp16 on a GPU, else fp32. fp16: half the memory traffic of fp32, "
          "on tensor cores, with master weights in fp32; bf16: the same in another format; tf32: fp32 whose "
          "products round their factors to 10 bits. All but fp32 need a GPU (or --backend ref, which rounds "
          "like a GPU, slowly)"},
-    {ROW("wire", "TYPE", TRAIN | BENCH, MACHINE, CHOICE, config.wire), .choices = wires, .by_default = "auto",
+    {ROW("wire", "TYPE", TRAIN | BENCH | PLAN, MACHINE, CHOICE, config.wire), .choices = wires,
+     .by_default = "auto",
      .help = "the type in which NCCL sends gradients between GPUs. same: as --precision, 16 bits with fp16 "
              "and bf16; "
              "fp32: twice the bytes, and no rounding on the way; auto: fp32 for bf16 from 32 ranks on, else "

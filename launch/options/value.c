@@ -33,12 +33,12 @@ static const char *words_text(const dt_option *o, const char *joint, char *out, 
 /* Writes "1 to 65536, or auto" or "more than 0, up to 1". */
 static const char *range_text(const dt_option *o, char *out, size_t out_bytes)
 {
-    char words[48];
+    char words[64];
+    (void)words_text(o, ", or ", words, sizeof words);
     if (o->above_min)
-        snprintf(out, out_bytes, "more than %.15g, up to %.15g", o->min, o->max);
+        snprintf(out, out_bytes, "more than %.15g, up to %.15g%s", o->min, o->max, words);
     else
-        snprintf(out, out_bytes, "%.15g to %.15g%s", o->min, o->max,
-                 words_text(o, ", or ", words, sizeof words));
+        snprintf(out, out_bytes, "%.15g to %.15g%s", o->min, o->max, words);
     return out;
 }
 
@@ -49,7 +49,7 @@ static bool in_range(const dt_option *o, double value)
 
 static dt_status out_of_range(const dt_option *o, const char *text, const char *where, dt_error *err)
 {
-    char range[96];
+    char range[128];
     return dt_fail(err, DT_ERR_USAGE, "%s: %s is out of range: %s", where, text,
                    range_text(o, range, sizeof range));
 }
@@ -62,7 +62,7 @@ static bool whole_text_was_read(const char *text, const char *end)
 static dt_status set_int(const dt_option *o, void *field, const char *text, const char *where, dt_error *err)
 {
     char *end;
-    char words[48];
+    char words[64];
     int word = dt_option_find_word(o, text);
     errno = 0;
     long long value = word >= 0 ? o->words[word].value : strtoll(text, &end, 10);
@@ -79,10 +79,14 @@ static dt_status set_int(const dt_option *o, void *field, const char *text, cons
 static dt_status read_real(const dt_option *o, const char *text, const char *where, double *value,
                            dt_error *err)
 {
-    char *end;
-    *value = strtod(text, &end);
+    char *end, words[64];
+    const int word = dt_option_find_word(o, text);
+    *value = word >= 0 ? (double)o->words[word].value : strtod(text, &end);
+    if (word >= 0)
+        return DT_OK;
     if (!whole_text_was_read(text, end) || isnan(*value))
-        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a number", where, text);
+        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a number%s", where, text,
+                       words_text(o, ", nor ", words, sizeof words));
     return in_range(o, *value) ? DT_OK : out_of_range(o, text, where, err);
 }
 
@@ -226,6 +230,9 @@ void dt_option_format(const dt_options *options, int row, char *out, size_t out_
     case DT_OPTION_REAL:
         memcpy(reals, field, sizeof reals[0]);
         format_real(reals[0], out, out_bytes);
+        for (int i = 0; i < DT_OPTION_WORDS && o->words[i].name; i++)
+            if (reals[0] == (double)o->words[i].value)
+                snprintf(out, out_bytes, "%s", o->words[i].name);
         break;
     case DT_OPTION_RANGE:
         memcpy(reals, field, sizeof reals);

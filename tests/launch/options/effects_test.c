@@ -12,6 +12,7 @@
 #define INSPECT DT_COMMAND_INSPECT
 #define EXPORT DT_COMMAND_EXPORT
 #define BENCH DT_COMMAND_BENCH
+#define PLAN DT_COMMAND_PLAN
 
 /* Files of tests/. */
 #define DATA "launch/options/data_effects_test.c"
@@ -22,6 +23,7 @@
 #define MEASURE "program/measure_test.sh"
 #define INSPECTS "program/inspect_test.sh"
 #define PLANS "program/plans_test.sh"
+#define PLANNER "program/plan_test.sh"
 #define TRAINS "program/train_test.sh"
 #define BENCHES "program/bench_test.sh"
 #define EVAL_RESIZE "program/eval_resize_test.sh"
@@ -114,6 +116,36 @@ static const struct effect {
     {"step", EXPORT, INSPECTS, "--diff reports what differs between two checkpoints"},
     {"fp16", EXPORT, INSPECTS, "export --fp16 rounds float32 values and keeps counts"},
     {"ema", EXPORT, INSPECTS, "export writes the same bytes as --export at the end of the training"},
+
+    {"data", PLAN, PLANNER, "--data is counted, and --images and --data-bytes say other"},
+    {"images", PLAN, PLANNER, "--data is counted, and --images and --data-bytes say other"},
+    {"data-bytes", PLAN, PLANNER, "--data is counted, and --images and --data-bytes say other"},
+    {"image-size", PLAN, PLANNER, "options of a training change what is planned"},
+    {"batch", PLAN, PLANNER, "options of a training change what is planned"},
+    {"resize-schedule", PLAN, PLANNER, "options of a training change what is planned"},
+    {"arch", PLAN, PLANNER, "options of a training change what is planned"},
+    {"epochs", PLAN, PLANNER, "options of a training change what is planned"},
+    {"accumulate", PLAN, PLANNER, "options of a training change what is planned"},
+    {"ema", PLAN, PLANNER, "options of a training change what is planned"},
+    {"eval-every", PLAN, PLANNER, "options of a training change what is planned"},
+    {"precision", PLAN, PLANNER, "options of a training change what is planned"},
+    {"wire", PLAN, PLANNER, "options of a training change what is planned"},
+    {"json", PLAN, PLANNER, "the JSON has the keys that its description names"},
+    {"markdown", PLAN, PLANNER, "Markdown has the rows of the table"},
+    {"html", PLAN, PLANNER, "--html writes one page that needs nothing else"},
+    {"mtti", PLAN, PLANNER, "--mtti changes hours more than dollars"},
+    {"types", PLAN, PLANNER, "--types, --regions and --max-nodes choose the rows"},
+    {"regions", PLAN, PLANNER, "--types, --regions and --max-nodes choose the rows"},
+    {"max-nodes", PLAN, PLANNER, "--types, --regions and --max-nodes choose the rows"},
+    {"deadline", PLAN, PLANNER, "a deadline and a budget have their own recommendations"},
+    {"budget", PLAN, PLANNER, "a deadline and a budget have their own recommendations"},
+    {"startup", PLAN, PLANNER, "--startup replaces the estimate of a start"},
+    {"assume", PLAN, PLANNER, "--assume seed has the four figures of the first table"},
+    {"refresh-prices", PLAN, PLANNER, "--refresh-prices and --check say how to get credentials"},
+    {"check", PLAN, PLANNER, "--refresh-prices and --check say how to get credentials"},
+    {"instances", PLAN, PLANNER, "files of the user's override the built-in data"},
+    {"prices", PLAN, PLANNER, "files of the user's override the built-in data"},
+    {"rates", PLAN, PLANNER, "files of the user's override the built-in data"},
 
     {"backend", T, TRAINS, "$backend trains, evaluates, and writes a run's folder"},
     {"backend", E, PROGRAM, "eval computes with the options that it is given"},

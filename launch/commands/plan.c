@@ -1,0 +1,173 @@
+/* dtrain plan: which EC2 instances train, for how long, at what price. */
+#include "config.h"
+
+#include "core/base/alloc.h"
+#include "launch/commands/commands.h"
+#include "launch/commands/plan_aws.h"
+#include "launch/commands/plan_output.h"
+#include "launch/estimate/plan_page.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_NAMES = 128, N_RUNS = 10000 };
+
+static const dt_command_usage usage = {
+    .name = "dtrain plan",
+    .bit = DT_COMMAND_PLAN,
+    .doc =
+        "Show which EC2 instances can do a training, for how long, and what it costs, on demand and on spot. "
+        "Without options: ResNet-50, 90 epochs of ImageNet-1K. Nothing is started and nothing is sent.\n\n"
+        "  dtrain plan --config imagenet.conf --deadline 12h\n"
+        "  dtrain plan --types p4d.24xlarge,p5.48xlarge --max-nodes 4 --epochs 16\v"
+        "launch/estimate/README.md has the model, its sources, and the format of --json.",
+};
+
+/* Names in a list with commas: points into `text`, which it changes. */
+static dt_status split(char *text, const char *option, const char *names[MOST_NAMES + 1], dt_error *err)
+{
+    int n = 0;
+    char *rest = text[0] ? text : NULL;
+    for (char *name = strsep(&rest, ","); name; name = strsep(&rest, ",")) {
+        name += strspn(name, " ");
+        name[strcspn(name, " ")] = '\0';
+        if (!name[0])
+            return dt_fail(err, DT_ERR_USAGE, "%s: a name is missing between commas", option);
+        if (n == MOST_NAMES)
+            return dt_fail(err, DT_ERR_USAGE, "%s: more than %d names", option, MOST_NAMES);
+        names[n++] = name;
+    }
+    names[n] = NULL;
+    return DT_OK;
+}
+
+static const char *path_or_null(const char *path)
+{
+    return path[0] ? path : NULL;
+}
+
+static dt_status print_plan(const dt_options *o, const dt_plan *plan, dt_error *err)
+{
+    if (o->assume == DT_ASSUME_SEED)
+        return dt_plan_print_seed(plan, stdout, err);
+    if (o->json)
+        return dt_plan_print_json(plan, stdout, err);
+    return o->markdown ? dt_plan_print_markdown(plan, stdout, err) : dt_plan_print_table(plan, stdout, err);
+}
+
+/* Asks AWS about the choices that are recommended. */
+static dt_status check_account(const dt_plan *plan, dt_error *err)
+{
+    dt_plan_wanted wanted[DT_RECOMMENDATIONS_MAX];
+    int n = 0;
+    for (int i = 0; i < plan->n_recommendations; i++) {
+        const int64_t row = plan->recommendations[i].row;
+        bool is_new = row >= 0;
+        for (int k = 0; k < i && is_new; k++)
+            is_new = plan->recommendations[k].row != row;
+        if (!is_new)
+            continue;
+        const dt_plan_row *r = &plan->rows[row];
+        wanted[n++] = (dt_plan_wanted){.type = r->instance->type,
+                                       .region = r->region,
+                                       .zone = r->zone,
+                                       .n_nodes = r->nodes,
+                                       .n_vcpus = (int)r->instance->vcpus.value,
+                                       .is_spot = r->purchase != DT_PURCHASE_ON_DEMAND};
+    }
+    return n > 0 ? dt_plan_check_account(wanted, n, err)
+                 : dt_fail(err, DT_ERR_USAGE,
+                           "--check: no choice is possible, so there is nothing to ask about");
+}
+
+/* What the settings point to. */
+typedef struct planning {
+    dt_options *options;
+    dt_catalog *catalog;
+    dt_workload work;
+    dt_interruptions interruptions;
+    const char *types[MOST_NAMES + 1], *regions[MOST_NAMES + 1];
+} planning;
+
+/* Puts the option before a message that names its file but no line: "--prices x.json: No such file". */
+static dt_status name_option(const dt_options *o, dt_status status, dt_error *err)
+{
+    const struct {
+        const char *option, *path;
+    } files[] = {
+        {"--instances", o->instances_file}, {"--prices", o->prices_file}, {"--rates", o->rates_file}};
+    for (size_t i = 0; i < sizeof files / sizeof *files && err; i++) {
+        const size_t n = strlen(files[i].path);
+        if (n > 0 && strncmp(err->message, files[i].path, n) == 0 && strncmp(err->message + n, ": ", 2) == 0)
+            return dt_fail(err, status, "%s %s", files[i].option, err->message);
+    }
+    return status;
+}
+
+static dt_status load(planning *p, dt_error *err)
+{
+    dt_options *o = p->options;
+    const dt_status status = dt_catalog_load(path_or_null(o->instances_file), path_or_null(o->prices_file),
+                                             path_or_null(o->rates_file), &p->catalog, err);
+    if (status != DT_OK)
+        return name_option(o, status, err);
+    DT_TRY(split(o->types, "--types", p->types, err));
+    return split(o->regions, "--regions", p->regions, err);
+}
+
+static dt_status make_plan(planning *p, dt_plan **plan, dt_error *err)
+{
+    const dt_options *o = p->options;
+    DT_TRY(dt_interruptions_set(o->config.mtti_h, &p->interruptions, err));
+    DT_TRY(dt_workload_read(o, &p->work, err));
+    dt_plan_settings settings = {.catalog = p->catalog,
+                                 .work = &p->work,
+                                 .interruptions = &p->interruptions,
+                                 .types = p->types[0] ? p->types : NULL,
+                                 .regions = p->regions[0] ? p->regions : NULL,
+                                 .max_nodes = (int)o->max_nodes,
+                                 .deadline_s = o->deadline_s,
+                                 .budget_usd = o->budget_usd,
+                                 .n_runs = N_RUNS,
+                                 .seed = 1};
+    dt_assumptions_default(&settings.assumptions);
+    settings.assumptions.startup_s = o->startup_s;
+    dt_catalog_today(settings.today);
+    return dt_plan_create(&settings, plan, err);
+}
+
+static dt_status run(planning *p, dt_plan **plan, dt_error *err)
+{
+    const dt_options *o = p->options;
+    DT_TRY(load(p, err));
+    if (o->refresh_prices[0])
+        return dt_plan_refresh_prices(p->catalog, p->types[0] ? p->types : NULL,
+                                      p->regions[0] ? p->regions : NULL, o->refresh_prices, err);
+    DT_TRY(make_plan(p, plan, err));
+    if (o->html[0])
+        DT_TRY(dt_plan_page_save(*plan, o->html, err));
+    DT_TRY(print_plan(o, *plan, err));
+    return o->check ? check_account(*plan, err) : DT_OK;
+}
+
+dt_status dt_command_plan(int argc, char **argv, dt_session *session, dt_error *err)
+{
+    (void)session;
+    dt_options *options = dt_alloc(sizeof *options);
+    planning *p = dt_calloc(1, sizeof *p);
+    dt_plan *plan = NULL;
+    dt_status status = options && p ? dt_options_parse(&usage, argc, argv, options, err)
+                                    : dt_fail_memory(err, sizeof *options, "the options");
+    if (status == DT_OK) {
+        p->options = options;
+        status = run(p, &plan, err);
+        if (status == DT_ERR_USAGE && err)
+            status = dt_options_locate(options, DT_COMMAND_PLAN, err);
+    }
+    dt_plan_destroy(plan);
+    if (p)
+        dt_catalog_free(p->catalog);
+    dt_free(p);
+    dt_free(options);
+    return status;
+}

@@ -1,0 +1,296 @@
+/* dtrain plan: the table for people, and the same as Markdown. */
+#include "config.h"
+
+#include "core/base/units.h"
+#include "launch/commands/plan_output.h"
+#include "launch/estimate/recommend.h"
+#include "launch/estimate/seed_table.h"
+#include "launch/show/output.h"
+#include "launch/show/table.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_SHOWN = 4096, MOST_CHEAPEST = 24, N_COLUMNS = 7, WIDE_COLUMNS = 100 };
+
+int64_t dt_plan_rows_to_show(const dt_plan *plan, int64_t *shown, int64_t max)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < plan->n_possible; i++) {
+        const dt_plan_row *row = &plan->rows[i];
+        bool is_shown = false;
+        for (int64_t k = 0; k < n && k < max && !is_shown; k++) {
+            const dt_plan_row *other = &plan->rows[shown[k]];
+            is_shown = other->instance == row->instance && other->nodes == row->nodes &&
+                       other->purchase == row->purchase;
+        }
+        if (is_shown)
+            continue;
+        if (n < max)
+            shown[n] = i;
+        n++;
+    }
+    return n;
+}
+
+/* -- cells ----------------------------------------------------------------------------------------------- */
+
+typedef struct cells {
+    char text[N_COLUMNS][64];
+    const char *cell[N_COLUMNS];
+} cells;
+
+static const char *const headings[N_COLUMNS] = {"instance", "buy",   "zone", "images/s",
+                                                "limit",    "hours", "USD"};
+
+/* "1.5" or, with a 95th percentile that differs, "2.1 - 6.7". */
+static void format_pair(double mean, double p95, char *out, size_t out_bytes)
+{
+    const bool has_p95 = p95 > mean * 1.001;
+    const int digits = mean >= 10 ? 0 : mean >= 1 || has_p95 ? 1 : 2;
+    snprintf(out, out_bytes, "%.*f", digits, mean);
+    if (has_p95)
+        snprintf(out + strlen(out), out_bytes - strlen(out), " - %.*f", p95 < 10 ? 1 : 0, p95);
+}
+
+static const char *short_limit(const dt_throughput *t)
+{
+    return t->limit == DT_STAGE_ALL_REDUCE ? "reduce" : dt_stage_name(t->limit);
+}
+
+static void fill_cells(const dt_plan_row *row, cells *c)
+{
+    const dt_throughput *t = &row->throughput;
+    const bool is_estimated = t->is_scaled || t->rate->source->confidence == DT_CONFIDENCE_ESTIMATED;
+    char n[24] = "";
+    if (row->nodes > 1)
+        snprintf(n, sizeof n, "%d x ", row->nodes);
+    snprintf(c->text[0], sizeof c->text[0], "%s%s%s%s", row->is_front ? "*" : "", n, row->instance->type,
+             row->instance->retiring.text ? " !" : "");
+    snprintf(c->text[1], sizeof c->text[1], "%s",
+             row->purchase == DT_PURCHASE_ON_DEMAND ? "demand" : dt_purchase_name(row->purchase));
+    snprintf(c->text[2], sizeof c->text[2], "%s", row->zone ? row->zone : row->region);
+    snprintf(c->text[3], sizeof c->text[3], "%s%.0f", is_estimated ? "~" : "", t->images_s);
+    snprintf(c->text[4], sizeof c->text[4], "%s", short_limit(t));
+    format_pair(row->hours_mean, row->hours_p95, c->text[5], sizeof c->text[5]);
+    format_pair(row->usd_mean, row->usd_p95, c->text[6], sizeof c->text[6]);
+    for (int i = 0; i < N_COLUMNS; i++)
+        c->cell[i] = c->text[i];
+}
+
+/* -- texts ----------------------------------------------------------------------------------------------- */
+
+/* Prints a paragraph in lines of at most `columns`, each after `indent` spaces. */
+static void print_wrapped(FILE *stream, const char *text, int columns, int indent)
+{
+    const int width = columns - indent;
+    while (*text) {
+        int length = (int)strlen(text);
+        if (length > width) {
+            length = width;
+            while (length > 0 && text[length] != ' ')
+                length--;
+            length = length == 0 ? width : length;
+        }
+        dt_output_line(stream, "%*s%.*s", indent, "", length, text);
+        text += length;
+        text += strspn(text, " ");
+    }
+}
+
+static void workload_text(const dt_plan *plan, char *out, size_t out_bytes)
+{
+    const dt_workload *w = &plan->work;
+    char sizes[256] = "";
+    for (int i = 0; i < w->n_sizes; i++)
+        snprintf(sizes + strlen(sizes), sizeof sizes - strlen(sizes), "%s%lld", i ? ", " : "",
+                 (long long)w->sizes[i].image_size);
+    snprintf(out, out_bytes, "%s, %.0f epoch%s of %.0f image%s (%.4g GB) at %s pixels, %s", w->arch,
+             w->epochs, DT_PLURAL((int64_t)w->epochs), w->n_images, DT_PLURAL((int64_t)w->n_images),
+             w->data_bytes / 1e9, sizes, dt_dtype_name(w->precision));
+}
+
+static void print_excluded(const dt_plan *plan, FILE *stream, int columns)
+{
+    const char *last = "";
+    for (int64_t i = plan->n_possible; i < plan->n_rows; i++) {
+        const dt_plan_row *row = &plan->rows[i];
+        char where[160], line[512];
+        if (strcmp(row->excluded, last) == 0 && row->instance == plan->rows[i - 1].instance)
+            continue;
+        last = row->excluded;
+        dt_plan_row_describe(row, where, sizeof where);
+        snprintf(line, sizeof line, "left out: %s: %s", where, row->excluded);
+        print_wrapped(stream, line, columns, 0);
+    }
+}
+
+static void print_recommendations(const dt_plan *plan, FILE *stream, int columns)
+{
+    for (int i = 0; i < plan->n_recommendations; i++) {
+        const dt_recommendation *r = &plan->recommendations[i];
+        int64_t same = -1;
+        for (int k = 0; k < i; k++)
+            same = plan->recommendations[k].row == r->row && r->row >= 0 ? k : same;
+        dt_output_line(stream, "%s", "");
+        dt_output_line(stream, "%s%s%s", r->title, same >= 0 ? ": the same as " : "",
+                       same >= 0 ? plan->recommendations[same].title : "");
+        if (same >= 0)
+            continue;
+        print_wrapped(stream, r->text, columns, 2);
+        if (r->command[0])
+            print_wrapped(stream, r->command, columns, 4);
+    }
+}
+
+static void print_notes(const dt_plan *plan, FILE *stream, int columns)
+{
+    dt_output_line(stream, "%s", "");
+    for (int i = 0; i < plan->n_notes; i++)
+        print_wrapped(stream, plan->notes[i], columns, 0);
+}
+
+static dt_status check_printed(FILE *stream, dt_error *err)
+{
+    return fflush(stream) == 0 && !ferror(stream) ? DT_OK : dt_fail_errno(err, "cannot print the result");
+}
+
+/* -- the table ------------------------------------------------------------------------------------------- */
+
+static dt_status print_rows(const dt_plan *plan, const int64_t *shown, int64_t n, FILE *stream, int columns,
+                            dt_error *err)
+{
+    dt_table *table = NULL;
+    DT_TRY(dt_table_create(headings, N_COLUMNS, &table, err));
+    for (int i = 3; i < N_COLUMNS; i++)
+        if (i != 4)
+            dt_table_align_right(table, i);
+    dt_status status = DT_OK;
+    for (int64_t i = 0; status == DT_OK && i < n; i++) {
+        cells c;
+        fill_cells(&plan->rows[shown[i]], &c);
+        status = dt_table_add(table, c.cell, err);
+    }
+    if (status == DT_OK)
+        status = dt_table_print(table, stream, dt_table_utf8(), columns, err);
+    dt_table_destroy(table);
+    return status;
+}
+
+dt_status dt_plan_print_table(const dt_plan *plan, FILE *stream, dt_error *err)
+{
+    static int64_t shown[MOST_SHOWN];
+    char text[512];
+    const int columns = dt_table_columns(stream);
+    const int64_t n = dt_plan_rows_to_show(plan, shown, MOST_SHOWN);
+    const bool has_types = plan->settings.types != NULL;
+    const int64_t n_printed =
+        has_types || n <= MOST_CHEAPEST ? (n < MOST_SHOWN ? n : MOST_SHOWN) : MOST_CHEAPEST;
+    workload_text(plan, text, sizeof text);
+    print_wrapped(stream, text, columns, 0);
+    if (n_printed > 0)
+        DT_TRY(print_rows(plan, shown, n_printed, stream, columns, err));
+    snprintf(text, sizeof text,
+             "hours and USD: mean - 95th percentile; *: nothing is both cheaper and faster; ~: estimated; !: "
+             "being "
+             "retired; limit: the tightest stage.%s",
+             n > n_printed ? " The cheapest zone of each; dearer types: --types or --json." : "");
+    if (n_printed > 0)
+        print_wrapped(stream, text, columns, 0);
+    if (has_types || n_printed == 0)
+        print_excluded(plan, stream, columns);
+    print_recommendations(plan, stream, columns);
+    print_notes(plan, stream, columns);
+    return check_printed(stream, err);
+}
+
+/* -- Markdown -------------------------------------------------------------------------------------------- */
+
+dt_status dt_plan_print_markdown(const dt_plan *plan, FILE *stream, dt_error *err)
+{
+    static int64_t shown[MOST_SHOWN];
+    char text[512];
+    const int64_t n = dt_plan_rows_to_show(plan, shown, MOST_SHOWN);
+    workload_text(plan, text, sizeof text);
+    dt_output_line(stream, "%s", text);
+    dt_output_line(stream, "%s", "");
+    dt_output_line(stream, "| instance | buy | zone | images/s | limit | hours (95th percentile) | "
+                           "USD (95th percentile) |");
+    dt_output_line(stream, "|---|---|---|---|---|---|---|");
+    for (int64_t i = 0; i < n && i < MOST_SHOWN; i++) {
+        const dt_plan_row *row = &plan->rows[shown[i]];
+        cells c;
+        fill_cells(row, &c);
+        dt_output_line(stream, "| %s%s | %s | %s | %s | %s | %.3g (%.3g) | %.2f (%.2f) |",
+                       row->is_front ? "\\" : "", c.text[0], c.text[1], c.text[2], c.text[3], c.text[4],
+                       row->hours_mean, row->hours_p95, row->usd_mean, row->usd_p95);
+    }
+    for (int i = 0; i < plan->n_recommendations; i++) {
+        dt_output_line(stream, "%s", "");
+        dt_output_line(stream, "**%s.** %s", plan->recommendations[i].title, plan->recommendations[i].text);
+    }
+    dt_output_line(stream, "%s", "");
+    for (int i = 0; i < plan->n_notes; i++)
+        dt_output_line(stream, "- %s", plan->notes[i]);
+    return check_printed(stream, err);
+}
+
+/* -- the table that the project started from ------------------------------------------------------------- */
+
+static void today_of(const dt_plan *plan, const char *type, dt_purchase purchase, char *out, size_t out_bytes)
+{
+    snprintf(out, out_bytes, "-");
+    for (int64_t i = 0; i < plan->n_possible; i++) {
+        const dt_plan_row *row = &plan->rows[i];
+        char usd[32], hours[32];
+        if (strcmp(row->instance->type, type) != 0 || row->purchase != purchase)
+            continue;
+        dt_plan_format_usd(row->usd_mean, usd, sizeof usd);
+        dt_plan_format_hours(row->hours_mean, hours, sizeof hours);
+        snprintf(out, out_bytes, "%s, %s", usd, hours);
+        return;
+    }
+}
+
+static void seed_of(const dt_seed_row *seed, char *out, size_t out_bytes)
+{
+    snprintf(out, out_bytes, "-");
+    if (seed->hours > 0)
+        snprintf(out, out_bytes, "$%.0f, %.0f h", floor(dt_seed_usd(seed)), seed->hours);
+    if (seed->spot_usd_h > 0)
+        snprintf(out + strlen(out), out_bytes - strlen(out), "; spot $%.0f", dt_seed_spot_usd(seed));
+}
+
+dt_status dt_plan_print_seed(const dt_plan *plan, FILE *stream, dt_error *err)
+{
+    static const char *const columns[] = {"instance", "the table said", "today", "today on spot"};
+    const int width = dt_table_columns(stream);
+    dt_table *table = NULL;
+    char said[80], today[80], spot[80], line[512];
+    DT_TRY(dt_table_create(columns, 4, &table, err));
+    dt_status status = DT_OK;
+    for (int i = 0; status == DT_OK && i < dt_seed_n_rows; i++) {
+        const dt_seed_row *seed = &dt_seed_rows[i];
+        seed_of(seed, said, sizeof said);
+        today_of(plan, seed->type, DT_PURCHASE_ON_DEMAND, today, sizeof today);
+        today_of(plan, seed->type, DT_PURCHASE_SPOT, spot, sizeof spot);
+        status = dt_table_add(table, (const char *const[]){seed->type, said, today, spot}, err);
+    }
+    print_wrapped(
+        stream,
+        "The table that this project started from, by its own hours and prices, for ResNet-50 and 90 epochs "
+        "of ImageNet-1K; beside it the figures of this plan.",
+        width, 0);
+    if (status == DT_OK)
+        status = dt_table_print(table, stream, dt_table_utf8(), width, err);
+    dt_table_destroy(table);
+    DT_TRY(status);
+    for (int i = 0; i < dt_seed_n_rows; i++) {
+        snprintf(line, sizeof line, "%s: %s", dt_seed_rows[i].type, dt_seed_rows[i].why);
+        print_wrapped(stream, line, width, 0);
+    }
+    print_notes(plan, stream, width);
+    return check_printed(stream, err);
+}

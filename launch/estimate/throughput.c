@@ -1,0 +1,250 @@
+#include "config.h"
+
+#include "launch/estimate/throughput.h"
+
+#include "core/base/units.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *dt_stage_name(dt_stage stage)
+{
+    static const char *const names[DT_N_STAGES] = {"network", "disk",       "decode",
+                                                   "GPU",     "all-reduce", "checkpoints"};
+    return names[stage];
+}
+
+const char *dt_data_location_name(dt_data_location location)
+{
+    return location == DT_DATA_NVME ? "NVMe" : location == DT_DATA_EBS ? "EBS" : "memory";
+}
+
+void dt_assumptions_default(dt_assumptions *assumptions)
+{
+    *assumptions = (dt_assumptions){
+        .boot_s = 300,       /* estimated: ParallelCluster takes several minutes */
+        .boot_large_s = 600, /* estimated: p4d and larger take longer */
+        .tuning_s = 60,      /* estimated */
+        .network_gbit = 2.5, /* estimated: the least that a type with a GPU has */
+        .s3_gbit_limit =
+            20,          /* estimated: 6.5 Gbit/s were measured with 64 connections on a smaller machine */
+        .ebs_mb_s = 125, /* what a gp3 volume has without extra charge */
+        .nvme_mb_s_per_gb = 2,   /* p4d: 8 TB, 16 GB/s */
+        .ram_share = 0.6,        /* the rest is for the program and its buffers */
+        .node_efficiency = 0.97, /* 8 GPUs of one node against one, in MLPerf's and NVIDIA's results */
+        .fabric_efficiency = 0.7,
+        .overlap = 0.8,
+        .hop_s = 30e-6,
+        .requeue_s = 120,         /* Slurm 22.05: a requeued job waits cred_expire + 1 s, 121 s by default */
+        .notice_s = 120,          /* EC2's */
+        .snapshot_mb_s = 5000,    /* estimated: a share of PCIe 4 */
+        .checkpoint_mb_s = 250,   /* estimated */
+        .head_usd_h = 0.096,      /* m6i.large, us-east-1 */
+        .ebs_usd_gb_month = 0.08, /* gp3; not verified */
+        .root_gb = 100,
+        .s3_usd_per_file = 0.0004 / 1000, /* not verified */
+        .s3_file_bytes = 64e6,
+        .counts_evaluation = true,
+    };
+}
+
+/* -- the GPU --------------------------------------------------------------------------------------------- */
+
+double dt_roofline_image_s(const dt_workload_size *sizes, int n_sizes, double gb_s, double tflops)
+{
+    double seconds = 0;
+    for (int i = 0; i < n_sizes; i++) {
+        const double memory_s = sizes[i].bytes_moved / (gb_s * 1e9);
+        const double arithmetic_s = tflops > 0 ? sizes[i].flops / (tflops * 1e12) : 0;
+        seconds += sizes[i].share * fmax(memory_s, arithmetic_s);
+    }
+    return seconds;
+}
+
+/* TFLOP/s in a precision, from those in FP16: on most of these GPUs TF32 has half, and FP32 an eighth. */
+static double tflops_of(const dt_instance *instance, dt_dtype precision)
+{
+    const double fp16 = dt_figure_is_known(instance->fp16_tflops) ? instance->fp16_tflops.value : 0;
+    return precision == DT_TF32 ? fp16 / 2 : precision == DT_F32 ? fp16 / 8 : fp16;
+}
+
+/* How many times longer an image of this run takes than one of a rate that is for ResNet-50 at 224 pixels in
+ * `from` precision. */
+static double roofline_ratio(const dt_workload *work, const dt_instance *instance, dt_dtype from)
+{
+    const double gb_s =
+        dt_figure_is_known(instance->gpu_bandwidth_gb_s) ? instance->gpu_bandwidth_gb_s.value : 1;
+    dt_workload_size rated = work->rated;
+    rated.bytes_moved *= (double)dt_dtype_bytes(from) / (double)dt_dtype_bytes(work->precision);
+    return dt_roofline_image_s(work->sizes, work->n_sizes, gb_s, tflops_of(instance, work->precision)) /
+           dt_roofline_image_s(&rated, 1, gb_s, tflops_of(instance, from));
+}
+
+/* The images per second of one GPU; 0: no rate is known for it. */
+static double gpu_rate(const dt_workload *work, const dt_throughput_query *q, dt_throughput *t)
+{
+    const dt_instance *i = q->instance;
+    const char *precision = dt_dtype_name(work->precision);
+    const int n_gpus = i->n_gpus * q->nodes;
+    if (work->n_sizes == 1)
+        t->rate = dt_catalog_find_rate(q->catalog, i->gpu, work->arch, precision,
+                                       (int)work->sizes[0].image_size, n_gpus);
+    double ratio = 1;
+    const dt_dtype other[] = {work->precision, DT_F16};
+    for (int k = 0; k < 2 && !t->rate; k++) {
+        t->rate = dt_catalog_find_rate(q->catalog, i->gpu, "resnet50", dt_dtype_name(other[k]), 224, n_gpus);
+        ratio = roofline_ratio(work, i, other[k]);
+        t->is_scaled = true;
+    }
+    if (!t->rate)
+        return 0;
+    const double efficiency = i->n_gpus > t->rate->n_gpus ? q->assumptions->node_efficiency : 1;
+    return t->rate->images_s / ratio * efficiency;
+}
+
+/* The batch that fits, and whether the one that is wanted does. */
+static void fit_batch(const dt_workload *work, const dt_instance *instance, dt_throughput *t)
+{
+    enum { MOST = 256 };
+    const double usable = 0.95; /* CUDA's own share */
+    t->memory_limit_bytes = instance->gpu_memory_gib.value * DT_GIB * usable;
+    const double fits = floor((t->memory_limit_bytes - work->memory_fixed_bytes) / work->memory_image_bytes);
+    t->batch = work->batch > 0 ? work->batch : MOST;
+    while (work->batch == 0 && t->batch > 1 && (double)t->batch > fits)
+        t->batch /= 2;
+    t->memory_bytes = dt_workload_memory(work, t->batch);
+    if ((double)t->batch > fits)
+        snprintf(t->why_not, sizeof t->why_not,
+                 "a batch of %lld needs %.1f GiB of GPU memory, and %.1f GiB can be used%s%.0f%s",
+                 (long long)t->batch, t->memory_bytes / DT_GIB, t->memory_limit_bytes / DT_GIB,
+                 fits >= 1 ? "; at most " : "", fits >= 1 ? fits : 0, fits >= 1 ? " fit" : " images fit");
+}
+
+/* -- the other stages ------------------------------------------------------------------------------------ */
+
+static double bytes_per_image(const dt_workload *work)
+{
+    return work->data_bytes / (work->n_images + work->n_val_images);
+}
+
+/* Seconds of a step that are spent on gradients and not hidden: a ring over the nodes. */
+static double exposed_s(const dt_workload *work, const dt_throughput_query *q, double step_s)
+{
+    const dt_assumptions *a = q->assumptions;
+    const dt_instance *i = q->instance;
+    if (q->nodes == 1)
+        return 0;
+    const double card_gbit =
+        dt_figure_is_known(i->network_baseline_gbit) ? i->network_baseline_gbit.value : a->network_gbit;
+    const double n_cards =
+        dt_figure_is_known(i->efa_interfaces) && i->efa_interfaces.value > 1 ? i->efa_interfaces.value : 1;
+    const double bytes_s = card_gbit * n_cards * 1e9 / 8 * a->fabric_efficiency;
+    const double n = q->nodes, hops = 2 * (n - 1);
+    const double seconds = hops / n * work->gradient_bytes / bytes_s + hops * a->hop_s;
+    const double backward_s = step_s * 2 / 3;
+    return fmax(0, seconds - a->overlap * backward_s);
+}
+
+/* Where the images lie, how fast they are read, and how long it takes to bring them there. */
+static void place_data(const dt_workload *work, const dt_throughput_query *q, dt_throughput *t)
+{
+    const dt_assumptions *a = q->assumptions;
+    const dt_instance *i = q->instance;
+    const double gbit =
+        dt_figure_is_known(i->network_baseline_gbit) ? i->network_baseline_gbit.value : a->network_gbit;
+    const double network_mb_s = fmin(gbit, a->s3_gbit_limit) * 1e3 / 8;
+    const double ebs_mb_s =
+        dt_figure_is_known(i->ebs_mb_s) ? fmin(i->ebs_mb_s.value, a->ebs_mb_s) : a->ebs_mb_s;
+    const double nvme_gb = dt_figure_is_known(i->nvme_gb) ? i->nvme_gb.value : 0;
+    const bool on_nvme = nvme_gb * 1e9 >= work->data_bytes * 1.02;
+    const double disk_mb_s = on_nvme ? nvme_gb * a->nvme_mb_s_per_gb : ebs_mb_s;
+    const bool in_ram = work->data_bytes <= i->ram_gib.value * DT_GIB * a->ram_share;
+    const double disk_images_s = disk_mb_s * 1e6 / bytes_per_image(work) * q->nodes;
+    t->location = in_ram ? DT_DATA_RAM : on_nvme ? DT_DATA_NVME : DT_DATA_EBS;
+    t->is_staged_once = !on_nvme; /* a volume stays when its instance is lost */
+    t->stage_images_s[DT_STAGE_DISK] = in_ram ? INFINITY : disk_images_s;
+    t->stage_images_s[DT_STAGE_NETWORK] = network_mb_s * 1e6 / bytes_per_image(work) * q->nodes;
+    t->staging_s = work->data_bytes / (fmin(network_mb_s, disk_mb_s) * 1e6);
+    /* The first epoch reads from the disk, also where memory holds the images afterwards. */
+    t->first_epoch_s = in_ram ? work->n_images / disk_images_s : 0;
+}
+
+static double decode_rate(const dt_workload *work, const dt_throughput_query *q)
+{
+    const double usual_bytes = DT_IMAGENET_BYTES / (DT_IMAGENET_IMAGES + DT_IMAGENET_VAL_IMAGES);
+    if (!dt_figure_is_known(q->instance->decode_images_s))
+        return INFINITY;
+    /* Decoding takes as long as an image has bytes; what remains of it is the resize. */
+    const double ratio = fmin(fmax(bytes_per_image(work) / usual_bytes, 0.05), 20);
+    return q->instance->decode_images_s.value / ratio * q->nodes;
+}
+
+static void find_limits(dt_throughput *t)
+{
+    static const dt_stage stages[] = {DT_STAGE_GPU, DT_STAGE_DECODE, DT_STAGE_DISK, DT_STAGE_ALL_REDUCE};
+    t->images_s = t->without_limit_images_s = INFINITY;
+    for (int i = 0; i < 4; i++) {
+        const double rate = t->stage_images_s[stages[i]];
+        if (rate > 0 && rate < t->images_s) {
+            t->without_limit_images_s = t->images_s;
+            t->next_limit = t->limit;
+            t->images_s = rate;
+            t->limit = stages[i];
+        } else if (rate > 0 && rate < t->without_limit_images_s) {
+            t->without_limit_images_s = rate;
+            t->next_limit = stages[i];
+        }
+    }
+}
+
+static void add_times(const dt_workload *work, const dt_throughput_query *q, dt_throughput *t)
+{
+    const dt_assumptions *a = q->assumptions;
+    const double forward = 3; /* a training pass computes three times as much as an evaluation's */
+    const double eval_images_s =
+        fmin(forward * t->stage_images_s[DT_STAGE_GPU],
+             fmin(t->stage_images_s[DT_STAGE_DECODE], t->stage_images_s[DT_STAGE_DISK]));
+    t->train_s = work->images_of_run / t->images_s;
+    t->eval_s = a->counts_evaluation ? work->val_images_of_run / eval_images_s : 0;
+    t->first_epoch_s = fmax(0, t->first_epoch_s - work->n_images / t->images_s);
+    t->boot_s = q->instance->n_gpus >= 8 ? a->boot_large_s : a->boot_s;
+    t->tuning_s = a->tuning_s;
+    t->startup_s = t->boot_s + t->tuning_s + (t->is_staged_once ? 0 : t->staging_s + t->first_epoch_s);
+    if (a->startup_s > 0) {
+        t->boot_s = t->startup_s = a->startup_s;
+        t->tuning_s = t->staging_s = t->first_epoch_s = 0;
+    }
+    t->stall_s = work->checkpoint_bytes / (a->snapshot_mb_s * 1e6);
+    t->checkpoint_s = 1 + work->checkpoint_bytes / (a->checkpoint_mb_s * 1e6);
+    t->stage_images_s[DT_STAGE_CHECKPOINT] = INFINITY; /* written while training goes on */
+}
+
+void dt_throughput_estimate(const dt_workload *work, const dt_throughput_query *query,
+                            dt_throughput *throughput)
+{
+    const dt_instance *i = query->instance;
+    dt_throughput t = {0};
+    if (i->unsupported.text)
+        snprintf(t.why_not, sizeof t.why_not, "not supported: %s", i->unsupported.text);
+    const double rate = t.why_not[0] ? 0 : gpu_rate(work, query, &t);
+    if (!t.why_not[0] && rate == 0)
+        snprintf(t.why_not, sizeof t.why_not,
+                 "no images per second are known for %s; --rates FILE gives some", i->gpu);
+    if (!t.why_not[0])
+        fit_batch(work, i, &t);
+    if (!t.why_not[0]) {
+        const double n_gpus = i->n_gpus * query->nodes;
+        const double step_images = (double)(t.batch * work->accumulate);
+        const double step_s = step_images / rate, extra_s = exposed_s(work, query, step_s);
+        t.stage_images_s[DT_STAGE_GPU] = rate * n_gpus;
+        t.stage_images_s[DT_STAGE_ALL_REDUCE] = query->nodes == 1 ? 0
+                                                : extra_s > 0     ? step_images * n_gpus / (step_s + extra_s)
+                                                                  : INFINITY;
+        t.stage_images_s[DT_STAGE_DECODE] = decode_rate(work, query);
+        place_data(work, query, &t);
+        find_limits(&t);
+        add_times(work, query, &t);
+    }
+    *throughput = t;
+}
