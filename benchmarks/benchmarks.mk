@@ -22,6 +22,7 @@ EXTRA_DIST += benchmarks/compare_checkpoint.sh
 EXTRA_DIST += benchmarks/compare_loader.sh
 EXTRA_DIST += benchmarks/compare_saving.sh
 EXTRA_DIST += benchmarks/compare_step.sh
+EXTRA_DIST += benchmarks/plan_against_run.sh
 EXTRA_DIST += benchmarks/peers/torch_checkpoint.py
 EXTRA_DIST += benchmarks/peers/torch_loader.py
 EXTRA_DIST += benchmarks/peers/torch_step.py

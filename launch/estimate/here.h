@@ -6,8 +6,8 @@
  *
  * With n steps, c checkpoints before the last one, and e evaluations of v images:
  *   total = start + n x global batch / training rate + e v / evaluation's rate + c x delay + last checkpoint
- * The rates are those of all parts at once, as they were measured: on a CPU the loader, the net and the writer
- * of checkpoints share the cores. Local.
+ * The rates are those of all parts at once, as they were measured: on a CPU the loader, the net and the
+ * writer of checkpoints share the cores. Local.
  */
 #ifndef DT_LAUNCH_ESTIMATE_HERE_H
 #define DT_LAUNCH_ESTIMATE_HERE_H
