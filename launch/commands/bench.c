@@ -62,7 +62,7 @@ static dt_status measure(progress *at, dt_bench_parts *p, dt_bench_figures *f, d
     return dt_bench_measure_disk(p, seconds / 2, f, err);
 }
 
-/* Rank 0. A result that cannot be printed does not keep the file from being written. */
+/* Rank 0. Figures that cannot be printed do not keep the file from being written. */
 static dt_status report(const dt_bench_parts *p, const dt_bench_figures *f, dt_error *err)
 {
     const char *output = p->options->output;
@@ -71,6 +71,8 @@ static dt_status report(const dt_bench_parts *p, const dt_bench_figures *f, dt_e
         status = dt_bench_report_write(p, f, output, err);
     if (status == DT_OK)
         status = dt_bench_report_print(p, f, stdout, err);
+    if (status == DT_OK && fflush(stdout) != 0)
+        status = dt_fail_errno(err, "cannot print the figures");
     if (status == DT_OK && output[0])
         dt_log_info("the rates are in %s; dtrain plan --here --rates %s plans for this machine", output,
                     output);

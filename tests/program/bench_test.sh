@@ -74,7 +74,7 @@ sleep 0.7
 expect_no_output '2/4 measuring'
 
 # The same run goes on.
-kill -INT $pid
+kill -INT $pid 2>/dev/null
 end_job
 expect test "$code" = 130
 expect test -z "$(ls -A)"
@@ -97,5 +97,15 @@ expect_output '^dtrain: --output nowhere/rates.json: the folder nowhere: '
 expect_exit 2 "$DTRAIN" bench "${tiny[@]}" --output .
 expect_output '^dtrain: --output \.: this is a folder'
 expect_no_output measuring
+if unshare -rm mount -t tmpfs none "$TMP" 2>/dev/null; then
+    mkdir full
+    expect_exit 1 unshare -rm bash -c 'mount -t tmpfs -o size=4k none full && head -c 4096 /dev/zero >full/zeros && "$@"' bash \
+        "$DTRAIN" bench "${tiny[@]}" --output full/rates.json
+    expect_output '^dtrain: --output: .*No space left on device'
+    expect_no_output measuring
+fi
+expect_exit 1 bash -c '"$@" >/dev/full' bash "$DTRAIN" bench "${tiny[@]}" --output rates.json
+expect_output '^dtrain: cannot print .*: No space left on device'
+expect test -s rates.json
 
 finish
