@@ -34,6 +34,7 @@ PROGRAM_TESTS += tests/program/packages_test.sh
 PROGRAM_TESTS += tests/program/parity_test.sh
 PROGRAM_TESTS += tests/program/parts_test.sh
 PROGRAM_TESTS += tests/program/plan_aws_test.sh
+PROGRAM_TESTS += tests/program/plan_here_test.sh
 PROGRAM_TESTS += tests/program/plan_test.sh
 PROGRAM_TESTS += tests/program/plans_test.sh
 PROGRAM_TESTS += tests/program/plurals_test.sh

@@ -4,6 +4,7 @@
 #include "core/base/alloc.h"
 #include "launch/commands/commands.h"
 #include "launch/commands/plan_aws.h"
+#include "launch/commands/plan_here.h"
 #include "launch/commands/plan_output.h"
 #include "launch/estimate/plan_page.h"
 
@@ -140,6 +141,8 @@ static dt_status run(planning *p, dt_plan **plan, dt_error *err)
 {
     const dt_options *o = p->options;
     DT_TRY(load(p, err));
+    if (o->here)
+        return dt_plan_here(o, p->catalog, stdout, err);
     if (o->refresh_prices[0])
         return dt_plan_refresh_prices(p->catalog, p->types[0] ? p->types : NULL,
                                       p->regions[0] ? p->regions : NULL, o->refresh_prices, err);

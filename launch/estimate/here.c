@@ -60,11 +60,12 @@ static void estimate_evaluations(const dt_here_query *q, dt_here *h)
 /* every: steps between checkpoints. */
 static int64_t checkpoint_interval(const dt_here_query *q, int64_t per_epoch, double cost_s, double step_s)
 {
-    enum { SECONDS_IN_AN_HOUR = 3600 };
+    enum { SECONDS_IN_AN_HOUR = 3600, USUAL_HOURS = 6 }; /* a training's default of --mtti */
     const dt_config *c = q->config;
     if (c->checkpoint_every != DT_CHECKPOINT_AUTO)
         return c->checkpoint_every > 0 ? c->checkpoint_every : per_epoch;
-    const double mtti_s = c->mtti_h * SECONDS_IN_AN_HOUR;
+    /* a plan's --mtti may be a word */
+    const double mtti_s = (c->mtti_h > 0 ? c->mtti_h : USUAL_HOURS) * SECONDS_IN_AN_HOUR;
     const int64_t steps = cost_s > 0 ? (int64_t)(dt_save_interval_s(cost_s, mtti_s) / step_s) : 1;
     return steps > 1 ? steps : 1;
 }

@@ -220,7 +220,7 @@ static const dt_option table[] = {
              "none; never: start over; an older run is renamed to DIR.old-1, and its checkpoints in "
              "--checkpoint-dir and --checkpoint-mirror are moved to old-1 there. A restart of the same Slurm "
              "or AWS Batch job resumes the run that never began"},
-    {ROW("checkpoint-every", "STEPS", TRAIN, RUN, INT, config.checkpoint_every), .min = 0,
+    {ROW("checkpoint-every", "STEPS", TRAIN | PLAN, RUN, INT, config.checkpoint_every), .min = 0,
      .max = DT_OPTION_NO_LIMIT, .words = {{"auto", DT_CHECKPOINT_AUTO}}, .by_default = "0",
      .help = "steps between checkpoints; 0: at the end of every epoch; auto: the interval that loses the "
              "least time, computed from --mtti and the time that a checkpoint takes"},
@@ -279,6 +279,9 @@ static const dt_option table[] = {
     {ROW("assume", "WHAT", PLAN, RUN, CHOICE, assume), .choices = assumptions, .by_default = "today",
      .help = "seed: show the table that this project started from, by its own hours and prices, beside "
              "today's figures, and why they differ"},
+    {ROW("here", NULL, PLAN, RUN, FLAG, here), .by_default = "no",
+     .help = "plan for the machine that dtrain bench has measured, whose file --rates names: how long start, "
+             "steps, evaluations and checkpoints take there, and what a stop adds"},
     {ROW("markdown", NULL, PLAN, RUN, FLAG, markdown), .by_default = "no",
      .help = "print the table as Markdown"},
     {ROW("html", "FILE", PLAN, RUN, PATH, html), .by_default = "",

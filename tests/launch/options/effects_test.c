@@ -23,6 +23,7 @@
 #define MEASURE "program/measure_test.sh"
 #define INSPECTS "program/inspect_test.sh"
 #define PLANS "program/plans_test.sh"
+#define HERE "program/plan_here_test.sh"
 #define PLANNER "program/plan_test.sh"
 #define TRAINS "program/train_test.sh"
 #define BENCHES "program/bench_test.sh"
@@ -131,6 +132,8 @@ static const struct effect {
     {"precision", PLAN, PLANNER, "options of a training change what is planned"},
     {"wire", PLAN, PLANNER, "options of a training change what is planned"},
     {"json", PLAN, PLANNER, "the JSON has the keys that its description names"},
+    {"here", PLAN, HERE, "--here plans for the machine that was measured"},
+    {"checkpoint-every", PLAN, HERE, "--checkpoint-every, --epochs and --eval-every change the parts"},
     {"markdown", PLAN, PLANNER, "Markdown has the rows of the table"},
     {"html", PLAN, PLANNER, "--html writes one page that needs nothing else"},
     {"mtti", PLAN, PLANNER, "--mtti changes hours more than dollars"},
