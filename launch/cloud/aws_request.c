@@ -176,10 +176,12 @@ static void try_once(dt_aws_client *client, const call *c, try_result *t)
 
 /* -- a call ---------------------------------------------------------------------------------------------- */
 
+/* "us-east-1", "us-gov-west-1": it becomes a part of the host's name. */
 static bool is_region(const char *region)
 {
     const size_t n = strlen(region);
-    return n > 0 && n <= 32 && strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+    return n > 0 && n <= 32 && strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-") == n &&
+           strchr(region, '-') && region[n - 1] >= '0' && region[n - 1] <= '9';
 }
 
 static bool add_header(call *c, const char *name, const char *first, const char *second)
@@ -255,10 +257,10 @@ static dt_status refused(const dt_aws_client *client, const call *c, const try_r
 /* A missing answer that may come at the next try. */
 static bool may_come(CURLcode result)
 {
-    static const CURLcode never[] = {CURLE_UNSUPPORTED_PROTOCOL, CURLE_URL_MALFORMAT,
-                                     CURLE_OUT_OF_MEMORY,        CURLE_PEER_FAILED_VERIFICATION,
-                                     CURLE_WRITE_ERROR,          CURLE_SSL_CACERT_BADFILE,
-                                     CURLE_ABORTED_BY_CALLBACK};
+    static const CURLcode never[] = {
+        CURLE_COULDNT_RESOLVE_HOST, CURLE_UNSUPPORTED_PROTOCOL,     CURLE_URL_MALFORMAT,
+        CURLE_OUT_OF_MEMORY,        CURLE_PEER_FAILED_VERIFICATION, CURLE_WRITE_ERROR,
+        CURLE_SSL_CACERT_BADFILE,   CURLE_ABORTED_BY_CALLBACK};
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
         if (result == never[i])
             return false;
@@ -275,6 +277,9 @@ static dt_status judge(const dt_aws_client *client, const call *c, const try_res
     if (t->result != CURLE_OK) {
         DT_TRY(dt_waits_check("asking AWS", err));
         *again = may_come(t->result);
+        if (t->result == CURLE_COULDNT_RESOLVE_HOST)
+            return dt_fail(err, DT_ERR_IO, "%s: %s (is %s a region, and this machine on the internet?)",
+                           c->url, client->why, q->region);
         return dt_fail(err, DT_ERR_IO, "%s:%s, %s: %s", dt_aws_service_get(q->service)->name, q->action,
                        c->url, client->why[0] ? client->why : curl_easy_strerror(t->result));
     }

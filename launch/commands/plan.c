@@ -18,7 +18,8 @@ static const dt_command_usage usage = {
     .bit = DT_COMMAND_PLAN,
     .doc =
         "Show which EC2 instances can do a training, for how long, and what it costs, on demand and on spot. "
-        "Without options: ResNet-50, 90 epochs of ImageNet-1K. Nothing is started and nothing is sent.\n\n"
+        "Without options: ResNet-50, 90 epochs of ImageNet-1K. Nothing is started; only --refresh-prices and "
+        "--check ask AWS.\n\n"
         "  dtrain plan --config imagenet.conf --deadline 12h\n"
         "  dtrain plan --types p4d.24xlarge,p5.48xlarge --max-nodes 4 --epochs 16\v"
         "launch/estimate/README.md has the model, its sources, and the format of --json.",
@@ -56,27 +57,37 @@ static dt_status print_plan(const dt_options *o, const dt_plan *plan, dt_error *
     return o->markdown ? dt_plan_print_markdown(plan, stdout, err) : dt_plan_print_table(plan, stdout, err);
 }
 
-/* Asks AWS about the choices that are recommended. */
-static dt_status check_account(const dt_plan *plan, dt_error *err)
+/* Adds what a row needs of the account; a mixed one needs both kinds of instances, this machine nothing. */
+static void add_wanted(const dt_plan_row *r, dt_plan_wanted *wanted, int *n)
 {
-    dt_plan_wanted wanted[DT_RECOMMENDATIONS_MAX];
+    dt_plan_wanted w = {.type = r->instance->type,
+                        .region = r->region,
+                        .zone = r->zone,
+                        .n_nodes = r->nodes,
+                        .n_vcpus = (int)r->instance->vcpus.value};
+    if (r->purchase == DT_PURCHASE_OWNED)
+        return;
+    for (int is_spot = 1; is_spot >= 0; is_spot--)
+        if (r->purchase == DT_PURCHASE_MIXED || is_spot == (r->purchase == DT_PURCHASE_SPOT)) {
+            w.is_spot = is_spot;
+            wanted[(*n)++] = w;
+        }
+}
+
+/* Asks AWS about the choices that are recommended; where stdout has a format of its own, prints on stderr. */
+static dt_status check_account(const dt_options *o, const dt_plan *plan, dt_error *err)
+{
+    dt_plan_wanted wanted[2 * DT_RECOMMENDATIONS_MAX];
     int n = 0;
     for (int i = 0; i < plan->n_recommendations; i++) {
         const int64_t row = plan->recommendations[i].row;
         bool is_new = row >= 0;
         for (int k = 0; k < i && is_new; k++)
             is_new = plan->recommendations[k].row != row;
-        if (!is_new)
-            continue;
-        const dt_plan_row *r = &plan->rows[row];
-        wanted[n++] = (dt_plan_wanted){.type = r->instance->type,
-                                       .region = r->region,
-                                       .zone = r->zone,
-                                       .n_nodes = r->nodes,
-                                       .n_vcpus = (int)r->instance->vcpus.value,
-                                       .is_spot = r->purchase != DT_PURCHASE_ON_DEMAND};
+        if (is_new)
+            add_wanted(&plan->rows[row], wanted, &n);
     }
-    return n > 0 ? dt_plan_check_account(wanted, n, err)
+    return n > 0 ? dt_plan_check_account(wanted, n, o->json || o->markdown ? stderr : stdout, err)
                  : dt_fail(err, DT_ERR_USAGE,
                            "--check: no choice is possible, so there is nothing to ask about");
 }
@@ -150,7 +161,7 @@ static dt_status run(planning *p, dt_plan **plan, dt_error *err)
     if (o->html[0])
         DT_TRY(dt_plan_page_save(*plan, o->html, err));
     DT_TRY(print_plan(o, *plan, err));
-    return o->check ? check_account(*plan, err) : DT_OK;
+    return o->check ? check_account(o, *plan, err) : DT_OK;
 }
 
 dt_status dt_command_plan(int argc, char **argv, dt_session *session, dt_error *err)

@@ -1,8 +1,8 @@
 /* plan_aws.h: what `dtrain plan` asks AWS: --refresh-prices and --check.
  *
  *   DT_TRY(dt_plan_refresh_prices(catalog, types, regions, "prices.json", err));
- *   DT_TRY(dt_plan_check_account(&(dt_plan_wanted){.type = "p4d.24xlarge", .region = "us-east-1",
- *                                                  .n_nodes = 2, .n_vcpus = 96, .is_spot = true}, 1, err));
+ *   dt_plan_wanted wanted = {.type = "p4d.24xlarge", .region = "us-east-1", .n_nodes = 2, .n_vcpus = 96};
+ *   DT_TRY(dt_plan_check_account(&wanted, 1, stdout, err));
  *
  * Both need credentials, which are found in the order of the AWS command line
  * (launch/cloud/aws_credentials.h), and an internet connection. They block for about a second for each
@@ -17,6 +17,8 @@
 
 #include "core/base/error.h"
 #include "launch/estimate/catalog.h"
+
+#include <stdio.h>
 
 /* Fetches the spot prices of each zone and the prices on demand (Linux, USD an hour), of `types` in
  * `regions`, and writes them to `path` in the format of prices.json, together with the other prices of the
@@ -35,8 +37,8 @@ typedef struct dt_plan_wanted {
 } dt_plan_wanted;
 
 /* For each of `wanted`: whether the region and the zone offer the type, whether the quota covers the vCPUs of
- * all nodes, and, for spot, whether the account has the role that spot instances need. Prints a row for each,
- * and what to do. DT_ERR_UNSUPPORTED also if the account cannot start one of them as it is. */
-dt_status dt_plan_check_account(const dt_plan_wanted *wanted, int n_wanted, dt_error *err);
+ * all nodes, and, for spot, whether the account has the role that spot instances need. Prints on `out` a row
+ * for each, and what to do. DT_ERR_UNSUPPORTED also if the account cannot start one of them as it is. */
+dt_status dt_plan_check_account(const dt_plan_wanted *wanted, int n_wanted, FILE *out, dt_error *err);
 
 #endif

@@ -16,6 +16,7 @@ enum { TEXT_BYTES = 640, MAX_ADVICE = 64 };
 typedef struct check {
     dt_aws_client *client;
     dt_table *table;
+    FILE *out;
     char *advice[MAX_ADVICE]; /* one line each */
     int n_advice;
     int n_problems; /* of the choice that is checked now */
@@ -150,12 +151,12 @@ static dt_status check_all(check *c, const dt_plan_wanted *wanted, int n_wanted,
 
 static dt_status print(const check *c, dt_error *err)
 {
-    DT_TRY(dt_table_print(c->table, stdout, dt_table_utf8(), dt_table_columns(stdout), err));
+    DT_TRY(dt_table_print(c->table, c->out, dt_table_utf8(), dt_table_columns(c->out), err));
     if (c->n_advice > 0)
-        dt_output_line(stdout, "What to do:");
+        dt_output_line(c->out, "What to do:");
     for (int i = 0; i < c->n_advice; i++)
-        dt_output_line(stdout, "  %s", c->advice[i]);
-    return fflush(stdout) == 0 ? DT_OK : dt_fail_errno(err, "cannot print the checks");
+        dt_output_line(c->out, "  %s", c->advice[i]);
+    return fflush(c->out) == 0 ? DT_OK : dt_fail_errno(err, "cannot print the checks");
 }
 
 static dt_status ask_and_print(check *c, const dt_plan_wanted *wanted, int n_wanted, dt_error *err)
@@ -180,9 +181,9 @@ static dt_status ask_and_print(check *c, const dt_plan_wanted *wanted, int n_wan
     return status;
 }
 
-dt_status dt_plan_check_account(const dt_plan_wanted *wanted, int n_wanted, dt_error *err)
+dt_status dt_plan_check_account(const dt_plan_wanted *wanted, int n_wanted, FILE *out, dt_error *err)
 {
-    check c = {.n_advice = 0};
+    check c = {.out = out};
     if (dt_aws_why_not())
         return dt_fail(err, DT_ERR_UNSUPPORTED, "--check: %s", dt_aws_why_not());
     const dt_status status = ask_and_print(&c, wanted, n_wanted, err);

@@ -296,6 +296,9 @@ static dt_status refresh_all(refresh *r, const char *path, dt_error *err)
 dt_status dt_plan_refresh_prices(const dt_catalog *catalog, const char *const *types,
                                  const char *const *regions, const char *path, dt_error *err)
 {
+    const dt_instance *instance;
+    for (int i = 0; types && types[i]; i++)
+        DT_TRY(dt_catalog_get_instance(catalog, types[i], "--types", &instance, err));
     if (dt_aws_why_not())
         return dt_fail(err, DT_ERR_UNSUPPORTED, "--refresh-prices: %s", dt_aws_why_not());
     const char **own_types = types ? NULL : all_types(catalog);

@@ -189,7 +189,7 @@ static void note_prices(dt_plan *plan)
     if (oldest && days > DT_PRICE_OLD_DAYS)
         dt_plan_note(plan,
                      "WARNING: the oldest price here is of %s, %d days ago; spot prices move by the hour: "
-                     "give newer ones with --prices FILE",
+                     "--refresh-prices FILE asks AWS for newer ones, for --prices FILE",
                      oldest->date, days);
     else if (oldest)
         dt_plan_note(plan, "prices: the oldest here is of %s, %d day%s ago; spot prices move by the hour",

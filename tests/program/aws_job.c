@@ -49,7 +49,7 @@ int main(int argc, char **argv)
                                                          .n_nodes = atoi(argv[5]),
                                                          .n_vcpus = atoi(argv[6]),
                                                          .is_spot = strcmp(argv[7], "spot") == 0},
-                                       1, &err);
+                                       1, stdout, &err);
     if (status != DT_OK)
         dt_console_fail(&err);
     return dt_status_exit_code(status);

@@ -281,6 +281,26 @@ kill $pid 2>/dev/null
 end_job
 expect test "$code" != 0
 
+begin "dtrain plan --refresh-prices and --check ask AWS, for the types and regions that are given"
+serve
+ends 0 "${in_env[@]}" "$DTRAIN" plan --refresh-prices prices.json --types g5.xlarge,p4d.24xlarge --regions us-east-1
+expect_output '^prices.json: 6 prices of AWS: '
+expect test "$(grep -c '^AKIDENV ec2 us-east-2' aws/requests)" = 0
+ends 0 "${in_env[@]}" "$DTRAIN" plan --prices prices.json --types p4d.24xlarge --regions us-east-1
+expect_output ' use1-az6 '
+ends 1 "${in_env[@]}" "$DTRAIN" plan --types p4d.24xlarge --regions us-east-1 --check
+expect_output '^p4d.24xlarge in use1-az1 +. - +. not offered in use1-az1' # the cheapest of the built-in prices
+expect_output '^dtrain: --check: as it is, the account cannot start 1 of 2 choices$'
+ends 1 "${in_env[@]}" bash -c '"$@" --json | python3 -m json.tool >/dev/null && exit "${PIPESTATUS[0]}"' bash "$DTRAIN" plan --types p4d.24xlarge --regions us-east-1 --check
+expect_output 'not offered in use1-az1'
+ends 0 "${in_env[@]}" "$DTRAIN" plan --types g5.xlarge --regions us-east-2 --prices prices.json --budget 1000 --refresh-prices second.json
+expect test "$(grep -c '"us-east-1"' second.json)" = 6 # those of the file that was given stay
+ends 2 "${in_env[@]}" "$DTRAIN" plan --refresh-prices new.json --types g5.xlrage
+expect_output "^dtrain: --types: there is no instance type 'g5.xlrage'; did you mean 'g5.xlarge'"
+ends 2 "${in_env[@]}" "$DTRAIN" plan --refresh-prices new.json --types g5.xlarge --regions mars
+expect_output "^dtrain: 'mars' is not the name of an AWS region, such as us-east-1"
+expect test ! -e new.json
+
 begin "against moto's server, which checks signatures"
 python=${MOTO_PYTHON:-python3}
 if [ "$_state" = skipped ]; then
