@@ -43,8 +43,7 @@ static void add_facts(dt_html *page, const dt_plan *plan)
     add_fact(page, "Image size", text);
     snprintf(text, sizeof text, "%s GB", dt_page_number(work->data_bytes / 1e9));
     add_fact(page, "Data", text);
-    snprintf(text, sizeof text, "%" PRId64, plan->n_possible);
-    add_fact(page, "Choices compared", text);
+    add_fact(page, "Choices compared", dt_page_number((double)plan->n_possible));
     add_fact(page, "Made on", plan->settings.today);
     dt_html_markup(page, "</dl>\n");
 }
@@ -109,28 +108,33 @@ static void add_command(dt_html *page, const char *command)
     dt_html_markup(page, "</code></pre>\n");
 }
 
-static void add_recommendation(dt_html *page, const dt_plan *plan, const dt_recommendation *r)
+/* The best one is the first card. As wide as two if that leaves no gap: the cards have two columns. */
+static void add_recommendation(dt_html *page, const dt_plan *plan, const dt_recommendation *r, bool is_best)
 {
-    const dt_plan_row *row = r->row >= 0 ? &plan->rows[r->row] : NULL;
-    dt_html_markup(page, row && row->is_best_value ? "<article class=\"card best\">\n"
-                                                   : "<article class=\"card\">\n");
+    const char *best = plan->n_recommendations % 2 ? "card best whole" : "card best";
+    dt_html_printf(page, "<article class=\"%s\">\n", is_best ? best : "card");
     dt_html_element(page, "h3", NULL, "%s", r->title);
-    if (row)
-        add_choice(page, row);
+    if (r->row >= 0)
+        add_choice(page, &plan->rows[r->row]);
     dt_html_element(page, "p", "why", "%s", r->text);
-    if (r->command[0]) {
+    if (r->command[0])
         add_command(page, r->command);
-    }
     dt_html_markup(page, "</article>\n");
 }
 
 static void add_recommendations(dt_html *page, const dt_plan *plan)
 {
+    int best = 0;
     if (plan->n_recommendations == 0)
         return;
-    dt_html_markup(page, "<section>\n<h2>Recommendations</h2>\n<div class=\"cards\">\n");
     for (int i = 0; i < plan->n_recommendations; i++)
-        add_recommendation(page, plan, &plan->recommendations[i]);
+        if (plan->recommendations[i].row >= 0 && plan->rows[plan->recommendations[i].row].is_best_value)
+            best = i;
+    dt_html_markup(page, "<section>\n<h2>Recommendations</h2>\n<div class=\"cards\">\n");
+    add_recommendation(page, plan, &plan->recommendations[best], true);
+    for (int i = 0; i < plan->n_recommendations; i++)
+        if (i != best)
+            add_recommendation(page, plan, &plan->recommendations[i], false);
     dt_html_markup(page, "</div>\n</section>\n");
 }
 

@@ -16,6 +16,19 @@ typedef struct points {
     bool has_purchase[4];
 } points;
 
+/* Whether a mixed row is the spot row of the same nodes in all but name: on demand is hardly ever needed. */
+static bool is_like_spot(const dt_plan *plan, const dt_plan_row *row)
+{
+    for (int64_t i = 0; i < plan->n_possible && row->purchase == DT_PURCHASE_MIXED; i++) {
+        const dt_plan_row *spot = &plan->rows[i];
+        if (spot->purchase == DT_PURCHASE_SPOT && spot->instance == row->instance &&
+            spot->nodes == row->nodes && fabs(spot->usd_mean / row->usd_mean - 1) < 0.02 &&
+            fabs(spot->hours_mean / row->hours_mean - 1) < 0.02)
+            return true;
+    }
+    return false;
+}
+
 static bool is_drawn(const points *p, const dt_plan_row *row)
 {
     if (row->is_front || row->is_best_value || row->is_cheapest || row->is_fastest)
@@ -23,7 +36,7 @@ static bool is_drawn(const points *p, const dt_plan_row *row)
     for (int i = 0; i < p->n; i++)
         if (p->rows[i]->instance == row->instance && p->rows[i]->purchase == row->purchase)
             return false;
-    return true;
+    return !is_like_spot(p->plan, row);
 }
 
 static dt_status collect(const dt_plan *plan, points *p, dt_error *err)
@@ -270,7 +283,7 @@ static void add_legend(dt_html *page, const points *p)
     if (p->has_purchase[DT_PURCHASE_SPOT])
         dt_page_legend(page, "spot", DT_MARKER_DIAMOND, "spot");
     if (p->has_purchase[DT_PURCHASE_MIXED])
-        dt_page_legend(page, "mixed", DT_MARKER_SQUARE, "spot, then on demand");
+        dt_page_legend(page, "mixed", DT_MARKER_SQUARE, "mixed: spot, then on demand");
     dt_html_markup(page, "<li><svg viewBox=\"0 0 30 16\" aria-hidden=\"true\">"
                          "<path class=\"curve front\" d=\"M1 8H29\"/></svg>"
                          "<span>the front: no choice is both cheaper and faster</span></li>\n");
