@@ -158,8 +158,9 @@ static dt_status run(planning *p, dt_plan **plan, dt_error *err)
         return dt_plan_refresh_prices(p->catalog, p->types[0] ? p->types : NULL,
                                       p->regions[0] ? p->regions : NULL, o->refresh_prices, err);
     DT_TRY(make_plan(p, plan, err));
-    if (o->html[0])
-        DT_TRY(dt_plan_page_save(*plan, o->html, err));
+    const dt_status saved = o->html[0] ? dt_plan_page_save(*plan, o->html, err) : DT_OK;
+    if (saved != DT_OK)
+        return err ? dt_error_prefix(err, "--html") : saved;
     DT_TRY(print_plan(o, *plan, err));
     return o->check ? check_account(o, *plan, err) : DT_OK;
 }

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_SHOWN = 4096, MOST_CHEAPEST = 24, N_COLUMNS = 7, WIDE_COLUMNS = 100 };
+enum { MOST_SHOWN = 4096, MOST_CHEAPEST = 24, N_COLUMNS = 7, N_WIDE = 11, WIDE_WIDTH = 132 };
 
 int64_t dt_plan_rows_to_show(const dt_plan *plan, int64_t *shown, int64_t max)
 {
@@ -38,12 +38,13 @@ int64_t dt_plan_rows_to_show(const dt_plan *plan, int64_t *shown, int64_t max)
 /* -- cells ----------------------------------------------------------------------------------------------- */
 
 typedef struct cells {
-    char text[N_COLUMNS][64];
-    const char *cell[N_COLUMNS];
+    char text[N_WIDE][64];
+    const char *cell[N_WIDE];
 } cells;
 
-static const char *const headings[N_COLUMNS] = {"instance", "buy",   "zone", "images/s",
-                                                "limit",    "hours", "USD"};
+/* The last ones are for wide terminals. */
+static const char *const headings[N_WIDE] = {"instance", "buy",        "zone",  "images/s", "limit", "hours",
+                                             "USD",      "without it", "start", "USD/h",    "of"};
 
 /* "1.5" or, with a 95th percentile that differs, "2.1 - 6.7". */
 static void format_pair(double mean, double p95, char *out, size_t out_bytes)
@@ -76,7 +77,14 @@ static void fill_cells(const dt_plan_row *row, cells *c)
     snprintf(c->text[4], sizeof c->text[4], "%s", short_limit(t));
     format_pair(row->hours_mean, row->hours_p95, c->text[5], sizeof c->text[5]);
     format_pair(row->usd_mean, row->usd_p95, c->text[6], sizeof c->text[6]);
-    for (int i = 0; i < N_COLUMNS; i++)
+    if (isfinite(t->without_limit_images_s))
+        snprintf(c->text[7], sizeof c->text[7], "%.0f", t->without_limit_images_s);
+    else
+        snprintf(c->text[7], sizeof c->text[7], "-");
+    snprintf(c->text[8], sizeof c->text[8], "%.0f min", t->startup_s / 60);
+    snprintf(c->text[9], sizeof c->text[9], "%.4g", row->price->usd_h * row->nodes);
+    snprintf(c->text[10], sizeof c->text[10], "%s", row->price->date);
+    for (int i = 0; i < N_WIDE; i++)
         c->cell[i] = c->text[i];
 }
 
@@ -163,8 +171,9 @@ static dt_status print_rows(const dt_plan *plan, const int64_t *shown, int64_t n
                             dt_error *err)
 {
     dt_table *table = NULL;
-    DT_TRY(dt_table_create(headings, N_COLUMNS, &table, err));
-    for (int i = 3; i < N_COLUMNS; i++)
+    const int n_columns = columns >= WIDE_WIDTH ? N_WIDE : N_COLUMNS;
+    DT_TRY(dt_table_create(headings, n_columns, &table, err));
+    for (int i = 3; i < n_columns; i++)
         if (i != 4)
             dt_table_align_right(table, i);
     dt_status status = DT_OK;
@@ -193,9 +202,9 @@ dt_status dt_plan_print_table(const dt_plan *plan, FILE *stream, dt_error *err)
     if (n_printed > 0)
         DT_TRY(print_rows(plan, shown, n_printed, stream, columns, err));
     snprintf(text, sizeof text,
-             "hours and USD: mean - 95th percentile; *: nothing is both cheaper and faster; ~: estimated; !: "
-             "being "
-             "retired; limit: the tightest stage.%s",
+             "hours and USD: mean - 95th percentile; *: nothing is both cheaper and faster; ~: estimated; "
+             "!: being retired; limit: the tightest stage%s.%s",
+             columns >= WIDE_WIDTH ? "; without it: the images/s that the next one allows" : "",
              n > n_printed ? " The cheapest zone of each; dearer types: --types or --json." : "");
     if (n_printed > 0)
         print_wrapped(stream, text, columns, 0);

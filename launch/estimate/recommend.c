@@ -203,6 +203,8 @@ static void recommend(dt_plan *plan, const char *title, int64_t index)
     else
         add_against(&t, row, &plan->rows[find(plan, offsetof(dt_plan_row, is_cheapest))]);
     add_share_of_start(&t, row);
+    for (size_t n = strlen(r->text); n > 0 && r->text[n - 1] == ' '; n--)
+        r->text[n - 1] = '\0';
     command_of(plan, row, r->command, sizeof r->command);
 }
 

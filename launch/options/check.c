@@ -113,6 +113,16 @@ static dt_status check_schedule(const dt_options *options, dt_error *err)
     return DT_OK;
 }
 
+static dt_status check_plan(const dt_options *options, dt_error *err)
+{
+    if (options->json && options->markdown)
+        return dt_fail(err, DT_ERR_USAGE, "--json and --markdown exclude each other");
+    if (options->assume == DT_ASSUME_SEED && (options->json || options->markdown || options->html[0]))
+        return dt_fail(err, DT_ERR_USAGE,
+                       "--assume seed prints a table: leave --json, --markdown and --html out");
+    return DT_OK;
+}
+
 dt_status dt_options_check(const dt_options *options, unsigned command, dt_error *err)
 {
     const dt_config *c = &options->config;
@@ -131,6 +141,8 @@ dt_status dt_options_check(const dt_options *options, unsigned command, dt_error
         return dt_fail(err, DT_ERR_USAGE, "--plans and --device belong together: --plans --device h200");
     if (command == DT_COMMAND_INFO && options->plans && c->batch == 0)
         return dt_fail(err, DT_ERR_USAGE, "--batch: --plans needs a number");
+    if (command == DT_COMMAND_PLAN)
+        return check_plan(options, err);
     if (command != DT_COMMAND_TRAIN)
         return DT_OK;
     DT_TRY(check_schedule(options, err));

@@ -42,6 +42,29 @@ expect_output '^    mpirun -np 8 dtrain --data DIR --arch resnet50 --epochs 90 -
 expect_output 'days ago'
 expect_no_output '[\]x0a'
 
+begin "a wide terminal has more columns"
+cat >wide.py <<'P'
+import fcntl, os, pty, struct, subprocess, sys, termios
+ours, theirs = pty.openpty()
+fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 160, 0, 0))
+child = subprocess.Popen([sys.argv[1], "plan", "--types", "g6e.xlarge"], stdout=theirs, stdin=subprocess.DEVNULL)
+os.close(theirs)
+text = b""
+while True:
+    try:
+        part = os.read(ours, 65536)
+    except OSError:
+        break
+    if not part:
+        break
+    text += part
+print(text.decode(), end="")
+sys.exit(child.wait())
+P
+expect_exit 0 python3 wide.py "$DTRAIN"
+expect_output 'without it .* start .* USD/h .* of'
+expect_output 'g6e.xlarge .* demand .* 1428 .* decode .* 1853 .* 14 min .* 1.861 '
+
 begin "the same command prints the same bytes"
 expect_exit 0 "$DTRAIN" plan --json
 cp "$OUTPUT" first
@@ -181,6 +204,10 @@ refused '^dtrain: --budget: 0 is out of range: more than 0, up to 1000000000, or
 refused "^dtrain: --data-bytes: '3q' is not a size: for example 144G" --data-bytes 3q
 refused "^dtrain: --mtti: 'often' is not a number, nor calm, nor normal, nor hard, nor traces$" --mtti often
 refused '^dtrain: --prices none.json: ' --prices none.json
+refused '^dtrain: --json and --markdown exclude each other$' --json --markdown
+refused '^dtrain: --assume seed prints a table: ' --assume seed --json
+expect_exit 1 "$DTRAIN" plan --types g5.xlarge --html nowhere/page.html
+expect_output '^dtrain: --html: nowhere/page.html'
 
 begin "choices that cannot train are left out with the reason"
 expect_exit 0 "$DTRAIN" plan --types trn1.2xlarge
