@@ -65,6 +65,9 @@ typedef struct plot {
     dt_axis x, y;
 } plot;
 
+/* Room below the lowest tick for labels of the cheapest choices, which often have none beside them. */
+enum { BELOW = 26 };
+
 static plot make_plot(const points *p, const dt_page_form *form)
 {
     plot t = {.frame = {52, 34, form->width - 12, form->is_narrow ? 380 : 440}};
@@ -76,7 +79,7 @@ static plot make_plot(const points *p, const dt_page_form *form)
         usd[1] = fmax(usd[1], fmax(p->rows[i]->usd_p95, p->rows[i]->usd_mean));
     }
     dt_axis_log(hours[0], hours[1], t.frame.left, t.frame.right, &t.x);
-    dt_axis_log(usd[0], usd[1], t.frame.bottom, t.frame.top, &t.y);
+    dt_axis_log(usd[0], usd[1], t.frame.bottom - BELOW, t.frame.top, &t.y);
     return t;
 }
 

@@ -42,6 +42,16 @@ void dt_page_parts(dt_html *page, const dt_plan *plan)
     dt_html_markup(page, "</section>\n");
 }
 
+/* "24,736", or "~365" where it is estimated. Returns out. */
+static const char *format_rate(const dt_plan_row *row, char *out, size_t bytes)
+{
+    const dt_throughput *t = &row->throughput;
+    const bool is_estimated = t->is_scaled || (t->rate && t->rate->source &&
+                                               t->rate->source->confidence == DT_CONFIDENCE_ESTIMATED);
+    snprintf(out, bytes, "%s%s", is_estimated ? "~" : "", dt_page_number(t->images_s));
+    return out;
+}
+
 void dt_page_choices(dt_html *page, const dt_plan *plan)
 {
     static const dt_html_column columns[] = {
@@ -55,13 +65,15 @@ void dt_page_choices(dt_html *page, const dt_plan *plan)
     dt_html_markup(page, "<section>\n<h2>All choices</h2>\n<details class=\"long\">");
     dt_html_element(page, "summary", NULL, "%" PRId64 " choice%s, cheapest first", plan->n_possible,
                     DT_PLURAL(plan->n_possible));
-    dt_html_table_begin(page, "All choices, cheapest first; prices for an hour are of one node", columns, N);
+    dt_html_table_begin(page, "All choices, cheapest first; an hour's price is of one node; ~: estimated",
+                        columns, N);
     for (int64_t i = 0; i < plan->n_possible; i++) {
         const dt_plan_row *row = &plan->rows[i];
+        char rate[64];
         dt_html_row(page,
                     (const char *const[N]){
                         dt_page_choice(row), dt_purchase_name(row->purchase), dt_page_place(row),
-                        dt_page_number(row->throughput.images_s), dt_stage_name(row->throughput.limit),
+                        format_rate(row, rate, sizeof rate), dt_stage_name(row->throughput.limit),
                         row->price ? dt_page_usd(row->price->usd_h) : "-", dt_page_hours(row->hours_mean),
                         dt_page_hours(row->hours_p95), dt_page_usd(row->usd_mean), dt_page_usd(row->usd_p95),
                         dt_page_usd(row->usd_part[DT_COST_STARTUP]),
@@ -83,16 +95,36 @@ static bool is_repeated(const dt_plan *plan, int64_t index)
     return false;
 }
 
+/* Types that are shown, but may not be offered much longer. Returns how many; page may be NULL. */
+static int add_retiring(dt_html *page, const dt_plan *plan)
+{
+    int n = 0;
+    for (int64_t i = 0; i < plan->n_possible; i++) {
+        const dt_instance *instance = plan->rows[i].instance;
+        int64_t first = 0;
+        while (plan->rows[first].instance != instance)
+            first++;
+        if (first < i || !instance->retiring.text)
+            continue;
+        if (page)
+            dt_html_row(page, (const char *const[2]){instance->type, instance->retiring.text});
+        n++;
+    }
+    return n;
+}
+
 void dt_page_excluded(dt_html *page, const dt_plan *plan)
 {
-    static const dt_html_column columns[] = {{"Instance", false}, {"Why not", false}};
-    if (plan->n_rows == plan->n_possible)
+    static const dt_html_column columns[] = {{"Instance", false}, {"Why", false}};
+    if (plan->n_rows == plan->n_possible && add_retiring(NULL, plan) == 0)
         return;
-    dt_html_markup(page, "<section>\n<h2>What was left out</h2>\n");
-    dt_html_table_begin(page, "Types that cannot run this training, or not everywhere", columns, 2);
+    dt_html_markup(page, "<section>\n<h2>What was left out, or soon may be</h2>\n");
+    dt_html_table_begin(page, "Types that cannot run this training, not everywhere, or not much longer",
+                        columns, 2);
     for (int64_t i = plan->n_possible; i < plan->n_rows; i++)
         if (!is_repeated(plan, i))
             dt_html_row(page, (const char *const[2]){plan->rows[i].instance->type, plan->rows[i].excluded});
+    (void)add_retiring(page, plan);
     dt_html_table_end(page);
     dt_html_markup(page, "</section>\n");
 }

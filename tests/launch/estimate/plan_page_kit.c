@@ -31,6 +31,7 @@ enum { N_TYPES = sizeof types / sizeof *types };
 
 static const dt_data_source source = {"kit", "a source of the tests", "2026-07-20",
                                       DT_CONFIDENCE_THIRD_PARTY};
+static const dt_data_source estimated = {"guess", "by bandwidth", "2026-11-28", DT_CONFIDENCE_ESTIMATED};
 static const dt_data_source hostile_source = {"kit", DT_HOSTILE_TYPE, DT_HOSTILE_TYPE,
                                               DT_CONFIDENCE_ESTIMATED};
 
@@ -201,6 +202,8 @@ static void begin(dt_page_kit *kit, bool is_hostile)
 void dt_page_kit_fill(dt_page_kit *kit, bool is_hostile)
 {
     begin(kit, is_hostile);
+    kit->instances[8].retiring = (dt_remark){"being retired: no region lists p3.2xlarge any more", &source};
+    kit->rates[3].source = &estimated;
     for (int i = 0; i < N_TYPES; i++)
         for (int nodes = 1; nodes <= (types[i].n_gpus > 1 ? 4 : 2); nodes *= 2) {
             fill_row(kit, i, nodes, DT_PURCHASE_ON_DEMAND);

@@ -179,6 +179,9 @@ static void reasons_notes_and_sources_are_listed_once(void)
     dt_page_kit_fill(&kit, false);
     char *text = written();
     DT_CHECK_INT(count(text, "trn1 has no CUDA"), 1);
+    DT_CHECK_INT(count(text, "<td>being retired: no region lists p3.2xlarge"), 1);
+    DT_CHECK_CONTAINS(text, "<td class=\"number\">~365</td>");
+    DT_CHECK_CONTAINS(text, "<td class=\"number\">24,736</td>");
     DT_CHECK_INT(count(text, "<li>Prices are 133 days old"), 1);
     DT_CHECK_CONTAINS(text, "third party: a source of the tests, 2026-07-20");
     DT_CHECK_CONTAINS(text, "133 days");
