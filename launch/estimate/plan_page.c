@@ -58,13 +58,9 @@ static void add_answer(dt_html *page, const dt_plan *plan)
         return;
     }
     const char *mark = best->is_best_value ? "The best value" : "The cheapest choice";
-    if (best->usd_mean > 0)
-        dt_html_element(page, "p", "lead", "%s: %s %s in %s, $%s in %s.", mark, dt_page_choice(best),
-                        dt_page_purchase(best->purchase), dt_page_place(best), dt_page_usd(best->usd_mean),
-                        dt_page_time(best->hours_mean));
-    else /* this machine, without a price */
-        dt_html_element(page, "p", "lead", "%s %s, %s.", dt_page_choice(best),
-                        dt_page_purchase(best->purchase), dt_page_time(best->hours_mean));
+    dt_html_element(page, "p", "lead", "%s: %s %s in %s, $%s in %s.", mark, dt_page_choice(best),
+                    dt_page_purchase(best->purchase), dt_page_place(best), dt_page_usd(best->usd_mean),
+                    dt_page_time(best->hours_mean));
 }
 
 /* -- recommendations ------------------------------------------------------------------------------------- */
@@ -74,15 +70,10 @@ static void add_choice(dt_html *page, const dt_plan_row *row)
     dt_html_element(page, "p", "choice", "%s %s", dt_page_choice(row), dt_page_purchase(row->purchase));
     dt_html_element(page, "p", "note", "%s", dt_page_place(row));
     dt_html_markup(page, "<p class=\"price\">");
-    if (row->usd_mean > 0) {
-        dt_html_text(page, "$%s", dt_page_usd(row->usd_mean));
-        dt_html_markup(page, " <small>in ");
-        dt_html_text(page, "%s", dt_page_time(row->hours_mean));
-        dt_html_markup(page, "</small></p>\n");
-    } else {
-        dt_html_text(page, "%s", dt_page_time(row->hours_mean));
-        dt_html_markup(page, "</p>\n");
-    }
+    dt_html_text(page, "$%s", dt_page_usd(row->usd_mean));
+    dt_html_markup(page, " <small>in ");
+    dt_html_text(page, "%s", dt_page_time(row->hours_mean));
+    dt_html_markup(page, "</small></p>\n");
     if (row->usd_p95 > row->usd_mean * 1.005 || row->hours_p95 > row->hours_mean * 1.005)
         dt_html_element(page, "p", "note", "95 of 100 runs: at most $%s and %s", dt_page_usd(row->usd_p95),
                         dt_page_time(row->hours_p95));
@@ -177,10 +168,7 @@ dt_status dt_plan_page_save(const dt_plan *plan, const char *path, dt_error *err
 {
     dt_html *page = NULL;
     char title[160];
-    const bool is_here = plan->n_rows > 0 && plan->rows[0].purchase == DT_PURCHASE_OWNED;
-    snprintf(title, sizeof title,
-             is_here ? "What it takes to train %s here" : "What it costs to train %s on EC2",
-             dt_page_arch(plan->work.arch));
+    snprintf(title, sizeof title, "What it costs to train %s on EC2", dt_page_arch(plan->work.arch));
     DT_TRY(dt_html_create(title, &page, err));
     dt_status status = fill(page, plan, title, err);
     if (status == DT_OK)

@@ -9,7 +9,7 @@ enum { MOST_BARS = 14 }; /* types; the table has all */
 
 typedef struct bars {
     const dt_instance *instance;
-    const dt_plan_row *rows[2]; /* on demand (or this machine's), and spot; NULL: none */
+    const dt_plan_row *rows[2]; /* on demand and spot; NULL: none */
 } bars;
 
 typedef struct chart {
@@ -193,7 +193,7 @@ static void add_figures(dt_html *page, const chart *c)
 
 dt_status dt_page_bars(dt_html *page, const dt_plan *plan, dt_error *err)
 {
-    if (plan->n_possible == 0 || plan->rows[plan->n_possible - 1].usd_mean <= 0) /* --here without a price */
+    if (plan->n_possible == 0)
         return DT_OK;
     chart c;
     DT_TRY(collect(plan, &c, err));

@@ -280,9 +280,8 @@ static void draw(dt_html *page, const points *p, const dt_page_form *form)
 static void add_legend(dt_html *page, const points *p)
 {
     dt_html_markup(page, "<ul class=\"legend\">\n");
-    if (p->has_purchase[DT_PURCHASE_ON_DEMAND] || p->has_purchase[DT_PURCHASE_OWNED])
-        dt_page_legend(page, "on-demand", DT_MARKER_CIRCLE,
-                       p->has_purchase[DT_PURCHASE_OWNED] ? "this machine" : "on demand");
+    if (p->has_purchase[DT_PURCHASE_ON_DEMAND])
+        dt_page_legend(page, "on-demand", DT_MARKER_CIRCLE, "on demand");
     if (p->has_purchase[DT_PURCHASE_SPOT])
         dt_page_legend(page, "spot", DT_MARKER_DIAMOND, "spot");
     if (p->has_purchase[DT_PURCHASE_MIXED])
@@ -334,7 +333,7 @@ static void add_figures(dt_html *page, const points *p)
 
 dt_status dt_page_cost(dt_html *page, const dt_plan *plan, dt_error *err)
 {
-    if (plan->n_possible == 0 || plan->rows[plan->n_possible - 1].usd_mean <= 0) /* --here without a price */
+    if (plan->n_possible == 0)
         return DT_OK;
     points p;
     DT_TRY(collect(plan, &p, err));

@@ -15,7 +15,7 @@ typedef struct dt_page_form {
 enum { DT_PAGE_N_FORMS = 2 };
 extern const dt_page_form dt_page_forms[DT_PAGE_N_FORMS];
 
-/* For sentences: "on demand", "on spot", "on spot, then on demand", "on this machine". */
+/* For sentences: "on demand", "on spot", "on spot, then on demand". */
 const char *dt_page_purchase(dt_purchase purchase);
 
 /* The row's class in page.css: "on-demand", "spot", "mixed". */
@@ -25,7 +25,7 @@ dt_marker dt_page_purchase_marker(dt_purchase purchase);
 /* Texts in static storage: up to 16 of them may be in use at the same time. */
 const char *dt_page_arch(const char *arch); /* "ResNet-50" for resnet50 */
 const char *dt_page_number(double value);   /* "1,380", "0.56" */
-const char *dt_page_usd(double usd);        /* "34.24", "1,208"; "-" for 0: this machine, without a price */
+const char *dt_page_usd(double usd);        /* "34.24", "1,208" */
 const char *dt_page_hours(double hours);    /* "1.29" */
 const char *dt_page_time(double hours);     /* "34 min", "1 h 17 min", "2 days 3 h" */
 

@@ -23,7 +23,7 @@ void dt_page_parts(dt_html *page, const dt_plan *plan)
     for (int k = 0; k < DT_N_COST_PARTS; k++)
         columns[2 + k] = (dt_html_column){dt_cost_part_name((dt_cost_part)k), true};
     const dt_plan_row *example = dt_page_example(plan, false);
-    if (!example || example->usd_mean <= 0 || plan->n_recommendations == 0)
+    if (!example || plan->n_recommendations == 0)
         return;
     dt_html_markup(page, "<section>\n<h2>What the dollars are for</h2>\n");
     dt_html_table_begin(page, "The mean dollars of the recommended choices, by what they pay for", columns,

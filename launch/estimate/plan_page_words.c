@@ -16,7 +16,6 @@ const char *dt_page_purchase(dt_purchase purchase)
 {
     return purchase == DT_PURCHASE_SPOT    ? "on spot"
            : purchase == DT_PURCHASE_MIXED ? "on spot, then on demand"
-           : purchase == DT_PURCHASE_OWNED ? "on this machine"
                                            : "on demand";
 }
 
@@ -58,8 +57,6 @@ const char *dt_page_number(double value)
 const char *dt_page_usd(double usd)
 {
     char *text = next_text();
-    if (usd <= 0)
-        return "-"; /* this machine, without a price */
     if (usd < 99.995)
         snprintf(text, TEXT_BYTES, "%.2f", usd);
     else

@@ -212,27 +212,6 @@ static void a_plan_without_a_possible_row_says_why(void)
     free(text);
 }
 
-static void this_machine_without_a_price_has_no_charts_of_dollars(void)
-{
-    dt_page_kit_fill(&kit, false);
-    dt_plan_row *row = &kit.plan.rows[0];
-    row->purchase = DT_PURCHASE_OWNED;
-    row->usd_mean = row->usd_p95 = 0;
-    row->price = NULL;
-    row->zone = NULL;
-    row->region = "here";
-    kit.plan.n_possible = kit.plan.n_rows = 1;
-    kit.plan.n_recommendations = 0;
-    char *text = written();
-    DT_CHECK_CONTAINS(text, "<h1>What it takes to train ResNet-50 here</h1>");
-    DT_CHECK_INT(count(text, "Dollars against hours"), 0);
-    DT_CHECK_INT(count(text, "Dollars by instance"), 0);
-    DT_CHECK_INT(count(text, "-title\">What limits the speed</title>"), 2);
-    DT_CHECK_CONTAINS(text, "p4d.24xlarge on this machine, 2 h 10 min.</p>");
-    DT_CHECK_INT(count(text, "0.00"), 0);
-    free(text);
-}
-
 /* One row, without any spread; and rates and times at the ends of what numbers can be. */
 static void extreme_plans_give_pages_without_nan(void)
 {
@@ -276,19 +255,12 @@ static void every_failing_allocation_is_an_error(void)
 }
 
 static const dt_test tests[] = {
-    DT_TEST(each_chart_has_two_forms_and_a_table),
-    DT_TEST(the_recommended_choice_is_said_first),
-    DT_TEST(the_front_goes_through_all_its_choices),
-    DT_TEST(a_bar_is_the_cheapest_offer_of_its_type),
-    DT_TEST(lost_work_is_not_counted_as_done),
-    DT_TEST(a_run_has_a_marker_for_each_interruption),
-    DT_TEST(the_tightest_stage_is_marked_and_no_other),
-    DT_TEST(what_the_dollars_are_for_adds_up),
-    DT_TEST(reasons_notes_and_sources_are_listed_once),
-    DT_TEST(names_from_files_are_no_markup),
-    DT_TEST(a_plan_without_a_possible_row_says_why),
-    DT_TEST(this_machine_without_a_price_has_no_charts_of_dollars),
-    DT_TEST(extreme_plans_give_pages_without_nan),
+    DT_TEST(each_chart_has_two_forms_and_a_table),      DT_TEST(the_recommended_choice_is_said_first),
+    DT_TEST(the_front_goes_through_all_its_choices),    DT_TEST(a_bar_is_the_cheapest_offer_of_its_type),
+    DT_TEST(lost_work_is_not_counted_as_done),          DT_TEST(a_run_has_a_marker_for_each_interruption),
+    DT_TEST(the_tightest_stage_is_marked_and_no_other), DT_TEST(what_the_dollars_are_for_adds_up),
+    DT_TEST(reasons_notes_and_sources_are_listed_once), DT_TEST(names_from_files_are_no_markup),
+    DT_TEST(a_plan_without_a_possible_row_says_why),    DT_TEST(extreme_plans_give_pages_without_nan),
     DT_TEST(every_failing_allocation_is_an_error),
 };
 DT_TEST_MAIN("launch/estimate/plan_page", tests)
