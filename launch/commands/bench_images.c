@@ -93,8 +93,8 @@ static dt_status name_file(char *path, const char *folder, const char *split, in
                            (long long)i);
 }
 
-/* Encodes a file, or makes a link to one of the same class. (One file in two classes is odd data, of which the
- * loader warns.) A file system without links gets them encoded. */
+/* Encodes a file, or makes a link to one of the same class. (One file in two classes is odd data, of which
+ * the loader warns.) A file system without links gets them encoded. */
 static dt_status write_one(const char *folder, const char *split, int64_t i, bool is_new, int64_t image_size,
                            dt_error *err)
 {

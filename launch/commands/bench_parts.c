@@ -21,8 +21,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* What the net has to distinguish where --data names nothing: photographs of bench have fewer classes. Also an
- * estimate of memory before the images are listed. */
+/* What the net has to distinguish where --data names nothing: photographs of bench have fewer classes. Also
+ * for an estimate of memory before the images are listed. */
 #define IMAGENET_CLASSES 1000
 
 /* -- the folder ------------------------------------------------------------------------------------------ */
