@@ -111,13 +111,15 @@ static void print_wrapped(FILE *stream, const char *text, int columns, int inden
 static void workload_text(const dt_plan *plan, char *out, size_t out_bytes)
 {
     const dt_workload *w = &plan->work;
+    const bool is_large = w->data_bytes >= 1e13;
     char sizes[256] = "";
     for (int i = 0; i < w->n_sizes; i++)
         snprintf(sizes + strlen(sizes), sizeof sizes - strlen(sizes), "%s%lld", i ? ", " : "",
                  (long long)w->sizes[i].image_size);
-    snprintf(out, out_bytes, "%s, %.0f epoch%s of %.0f image%s (%.4g GB) at %s pixels, %s", w->arch,
+    snprintf(out, out_bytes, "%s, %.0f epoch%s of %.0f image%s (%.4g %s) at %s pixels, %s", w->arch,
              w->epochs, DT_PLURAL((int64_t)w->epochs), w->n_images, DT_PLURAL((int64_t)w->n_images),
-             w->data_bytes / 1e9, sizes, dt_dtype_name(w->precision));
+             w->data_bytes / (is_large ? 1e12 : 1e9), is_large ? "TB" : "GB", sizes,
+             dt_dtype_name(w->precision));
 }
 
 static void print_excluded(const dt_plan *plan, FILE *stream, int columns)

@@ -127,7 +127,7 @@ static void add_what_changes_cost(const text *t, const dt_plan *plan, int64_t in
     const double break_even = row->price->usd_h * (1 + (next->usd_mean - row->usd_mean) / instances);
     dt_plan_row_describe(next, where, sizeof where);
     dt_plan_format_usd(next->usd_mean, usd, sizeof usd);
-    add(t, "Above $%.3g an hour %s would be cheaper (%s).", break_even, where, usd);
+    add(t, "Above $%.3g an hour %s would be cheaper (%s). ", break_even, where, usd);
 }
 
 /* What a shorter or a longer run changes: a start costs the same. */
@@ -136,7 +136,7 @@ static void add_share_of_start(const text *t, const dt_plan_row *row)
     const double share = row->startup_hours / (row->startup_hours + row->train_hours);
     if (share > 0.15)
         add(t,
-            " Starts are %.0f%% of what is paid: for a shorter training a smaller type may be better, for a "
+            "Starts are %.0f%% of what is paid: for a shorter training a smaller type may be better, for a "
             "longer "
             "one larger types gain.",
             100 * share);
@@ -149,7 +149,7 @@ static void add_against(const text *t, const dt_plan_row *row, const dt_plan_row
         return;
     dt_plan_format_usd(fabs(row->usd_mean - cheapest->usd_mean), usd, sizeof usd);
     dt_plan_format_hours(fabs(cheapest->hours_mean - row->hours_mean), hours, sizeof hours);
-    add(t, "Against the cheapest choice it costs %s more and is done %s %s.", usd, hours,
+    add(t, "Against the cheapest choice it costs %s more and is done %s %s. ", usd, hours,
         row->hours_mean <= cheapest->hours_mean ? "sooner" : "later");
 }
 

@@ -146,6 +146,8 @@ static double exposed_s(const dt_workload *work, const dt_throughput_query *q, d
     return fmax(0, seconds - a->overlap * backward_s);
 }
 
+#define LARGEST_VOLUME_BYTES (16384.0 * DT_GIB) /* of EBS's gp3 */
+
 /* Where the images lie, how fast they are read, and how long it takes to bring them there. */
 static void place_data(const dt_workload *work, const dt_throughput_query *q, dt_throughput *t)
 {
@@ -159,6 +161,10 @@ static void place_data(const dt_workload *work, const dt_throughput_query *q, dt
     const double nvme_gb = dt_figure_is_known(i->nvme_gb) ? i->nvme_gb.value : 0;
     const bool on_nvme = nvme_gb * 1e9 >= work->data_bytes * 1.02;
     const double disk_mb_s = on_nvme ? nvme_gb * a->nvme_mb_s_per_gb : ebs_mb_s;
+    if (!on_nvme && work->data_bytes > LARGEST_VOLUME_BYTES)
+        snprintf(t->why_not, sizeof t->why_not,
+                 "%.0f GB of images fit neither on its local disks (%.0f GB) nor on a volume (16 TiB)",
+                 work->data_bytes / 1e9, nvme_gb);
     const bool in_ram = work->data_bytes <= i->ram_gib.value * DT_GIB * a->ram_share;
     const double disk_images_s = disk_mb_s * 1e6 / bytes_per_image(work) * q->nodes;
     t->location = in_ram ? DT_DATA_RAM : on_nvme ? DT_DATA_NVME : DT_DATA_EBS;
@@ -233,6 +239,8 @@ void dt_throughput_estimate(const dt_workload *work, const dt_throughput_query *
                  "no images per second are known for %s; --rates FILE gives some", i->gpu);
     if (!t.why_not[0])
         fit_batch(work, i, &t);
+    if (!t.why_not[0])
+        place_data(work, query, &t);
     if (!t.why_not[0]) {
         const double n_gpus = i->n_gpus * query->nodes;
         const double step_images = (double)(t.batch * work->accumulate);
@@ -242,7 +250,6 @@ void dt_throughput_estimate(const dt_workload *work, const dt_throughput_query *
                                                 : extra_s > 0     ? step_images * n_gpus / (step_s + extra_s)
                                                                   : INFINITY;
         t.stage_images_s[DT_STAGE_DECODE] = decode_rate(work, query);
-        place_data(work, query, &t);
         find_limits(&t);
         add_times(work, query, &t);
     }

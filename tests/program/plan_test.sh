@@ -214,6 +214,9 @@ expect_exit 0 "$DTRAIN" plan --types trn1.2xlarge
 expect_output '^left out: trn1.2xlarge .*: not supported'
 expect_exit 0 "$DTRAIN" plan --types g5.xlarge --batch 4096
 expect_output '^left out: g5.xlarge .*: a batch of 4096 needs'
+expect_exit 0 "$DTRAIN" plan --images 10000000000
+expect_output '^left out: g5.xlarge .*: [0-9]* GB of images'
+expect_no_output '^(Cheapest|Fastest|Best value)'
 expect_exit 0 "$DTRAIN" plan --types g5.xlarge --mtti 0.01
 expect_output 'would$|it would never finish|never finish'
 expect_output '^[*]?g5.xlarge .* demand '
