@@ -153,22 +153,35 @@ static void add_against(const text *t, const dt_plan_row *row, const dt_plan_row
         row->hours_mean <= cheapest->hours_mean ? "sooner" : "later");
 }
 
+/* The options of a training that differ from its defaults. */
+static void add_training(const text *t, const dt_workload *w)
+{
+    double share = 0;
+    add(t, " --arch %s --epochs %.0f", w->arch, w->epochs);
+    if (w->image_size != DT_RATED_SIZE)
+        add(t, " --image-size %lld", (long long)w->image_size);
+    for (int i = 0; i < w->n_sizes && w->n_sizes > 1; i++) {
+        add(t, "%s%lld:%.6g", i ? "," : " --resize-schedule ", (long long)w->sizes[i].image_size, share);
+        share += w->sizes[i].share;
+    }
+    if (w->precision != DT_F16) /* what a GPU uses by itself */
+        add(t, " --precision %s", dt_dtype_name(w->precision));
+    if (w->accumulate > 1)
+        add(t, " --accumulate %lld", (long long)w->accumulate);
+}
+
 /* What to run on the nodes. The learning rate grows with the global batch. */
-static void command_of(const dt_plan *plan, const dt_plan_row *row, char *out, size_t out_bytes)
+static void add_command(const text *t, const dt_plan *plan, const dt_plan_row *row)
 {
     const dt_workload *w = &plan->work;
     const int n_ranks = row->instance->n_gpus * row->nodes;
     const int64_t batch = row->throughput.batch;
-    char schedule[64] = "", save[64] = "";
-    if (w->image_size != 224)
-        snprintf(schedule, sizeof schedule, " --image-size %lld", (long long)w->image_size);
+    add(t, "mpirun -np %d dtrain --data DIR", n_ranks);
+    add_training(t, w);
+    add(t, " --batch %lld --lr %.3g", (long long)batch,
+        0.1 * (double)(batch * w->accumulate) * n_ranks / 256);
     if (row->purchase != DT_PURCHASE_ON_DEMAND)
-        snprintf(save, sizeof save, " --checkpoint-every auto --mtti %.3g",
-                 plan->settings.interruptions->mtti_h);
-    snprintf(out, out_bytes,
-             "mpirun -np %d dtrain --data DIR --arch %s --epochs %.0f%s --batch %lld --lr %.3g%s", n_ranks,
-             w->arch, w->epochs, schedule, (long long)batch,
-             0.1 * (double)(batch * w->accumulate) * n_ranks / 256, save);
+        add(t, " --checkpoint-every auto --mtti %.3g", plan->settings.interruptions->mtti_h);
 }
 
 /* -- recommendations ------------------------------------------------------------------------------------- */
@@ -205,7 +218,7 @@ static void recommend(dt_plan *plan, const char *title, int64_t index)
     add_share_of_start(&t, row);
     for (size_t n = strlen(r->text); n > 0 && r->text[n - 1] == ' '; n--)
         r->text[n - 1] = '\0';
-    command_of(plan, row, r->command, sizeof r->command);
+    add_command(&(text){r->command, sizeof r->command}, plan, row);
 }
 
 static void recommend_in_time(dt_plan *plan)

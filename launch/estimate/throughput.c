@@ -93,7 +93,8 @@ static double gpu_rate(const dt_workload *work, const dt_throughput_query *q, dt
     double ratio = 1;
     const dt_dtype other[] = {work->precision, DT_F16};
     for (int k = 0; k < 2 && !t->rate; k++) {
-        t->rate = dt_catalog_find_rate(q->catalog, i->gpu, "resnet50", dt_dtype_name(other[k]), 224, n_gpus);
+        t->rate = dt_catalog_find_rate(q->catalog, i->gpu, "resnet50", dt_dtype_name(other[k]), DT_RATED_SIZE,
+                                       n_gpus);
         ratio = roofline_ratio(work, i, other[k]);
         t->is_scaled = true;
     }

@@ -19,9 +19,8 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-/* The architecture and the size that published rates are of. */
+/* The architecture that published rates are of. */
 #define RATED_ARCH "resnet50"
-#define RATED_SIZE 224
 /* What a GPU needs besides the net: cuDNN's workspace, NCCL's buffers, captured graphs; as in memory.c. */
 #define GPU_RESERVE_BYTES (1536.0 * 1048576.0)
 /* Batches of images on the GPU at a time. */
@@ -134,7 +133,7 @@ static dt_status count_net(const dt_options *o, dt_workload *w, dt_error *err)
     }
     for (int i = 0; i < w->n_sizes; i++)
         DT_TRY(count_size(w->arch, w->precision, &w->sizes[i], &info, err));
-    w->rated = (dt_workload_size){.image_size = RATED_SIZE, .share = 1};
+    w->rated = (dt_workload_size){.image_size = DT_RATED_SIZE, .share = 1};
     DT_TRY(count_size(RATED_ARCH, w->precision, &w->rated, &unused, err));
     w->n_params = info.n_params;
     const bool is_float32 = c->wire == DT_WIRE_F32 || dt_dtype_bytes(w->precision) == 4;

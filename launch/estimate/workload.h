@@ -17,6 +17,7 @@
 #define DT_IMAGENET_VAL_IMAGES 50000
 #define DT_IMAGENET_BYTES 144e9 /* of both sets, as JPEG files */
 #define DT_IMAGENET_CLASSES 1000
+#define DT_RATED_SIZE 224 /* pixels that published rates are of; --image-size by default */
 
 /* Training at one image size. */
 typedef struct dt_workload_size {

@@ -89,6 +89,8 @@ for option in "--accumulate 8" "--wire fp32"; do
     plan --max-nodes 16 --batch 32 --types g5.xlarge $option
     [ "$before" != "$(value "$hours")" ] || fail "$option changes nothing"
 done
+plan --types g5.xlarge --epochs 16 --resize-schedule 160:0,192:0.5 --precision bf16 --accumulate 2 --mtti normal --batch 128
+[ "$(value 'plan["recommendations"][0]["command"]')" = "mpirun -np 1 dtrain --data DIR --arch resnet50 --epochs 16 --resize-schedule 160:0,192:0.5 --precision bf16 --accumulate 2 --batch 128 --lr 0.1 --checkpoint-every auto --mtti 8" ] || fail "$(value 'plan["recommendations"][0]["command"]')"
 echo 'arch = "resnet18"; epochs = 16; mtti = 8.0; lr = 0.1; data = "/nowhere/imagenet"; batch = 64;' >run.conf
 plan --config run.conf
 [ "$(value '(plan["workload"]["arch"], plan["workload"]["epochs"], plan["mtti_hours"])')" = "('resnet18', 16.0, 8.0)" ] || fail "$(value 'plan["workload"]')"
