@@ -24,8 +24,8 @@ static const struct {
     {"train", dt_command_train, true}, /* also if no command is named; it stops on request */
     {"eval", dt_command_eval, false},          {"inspect", dt_command_inspect, false},
     {"export", dt_command_export, true},       {"info", dt_command_info, false},
-    {"demo-data", dt_command_demo_data, true}, {"bench", dt_command_bench, true},
-    {"plan", dt_command_plan, false},
+    {"bench", dt_command_bench, true},         {"plan", dt_command_plan, false},
+    {"demo-data", dt_command_demo_data, true},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 

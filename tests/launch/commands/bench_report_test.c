@@ -29,6 +29,7 @@ void dt_test_set_up(void)
     session.device = session.backend.device;
     session.kernels = session.backend.kernels;
     session.affinity.n_cores = 3;
+    session.comm->size = session.comm->local_size = 2; /* as on a machine with two ranks */
 }
 
 void dt_test_tear_down(void)
@@ -108,8 +109,8 @@ static void all_figures_come_through_the_catalog(void)
     DT_CHECK_CONTAINS(m->versions, "backend ref");
     DT_CHECK_STR(m->arch, "resnet50");
     DT_CHECK_STR(m->precision, "fp32");
-    DT_CHECK(m->image_size == 64 && m->batch == 16 && m->n_ranks == 1);
-    DT_CHECK_CLOSE(m->cores.value, 3, 0);
+    DT_CHECK(m->image_size == 64 && m->batch == 16 && m->n_ranks == 2);
+    DT_CHECK_CLOSE(m->cores.value, 6, 0);
     DT_CHECK_CLOSE(m->start_s.value, 1.5, 1e-9);
     DT_CHECK_CLOSE(m->decode_images_s_core.value, 700, 1e-9);
     DT_CHECK_CLOSE(m->decode_images_s.value, 2000, 1e-9);
@@ -122,9 +123,10 @@ static void all_figures_come_through_the_catalog(void)
     DT_CHECK_CLOSE(m->disk_read_mb_s.value, 300, 1e-9);
     DT_CHECK_CLOSE(m->download_mb_s.value, 20, 1e-9);
     check_source(m->train_images_s.source);
-    const dt_rate *rate = dt_catalog_find_rate(catalog, "CPU", "resnet50", "fp32", 64, 1);
+    const dt_rate *rate = dt_catalog_find_rate(catalog, "CPU", "resnet50", "fp32", 64, 2);
     DT_REQUIRE(rate != NULL);
-    DT_CHECK_CLOSE(rate->images_s, 200, 1e-9);
+    DT_CHECK_CLOSE(rate->images_s, 100, 1e-9);
+    DT_CHECK_INT(rate->n_gpus, 2);
     DT_CHECK(rate->is_users);
     check_source(rate->source);
     dt_catalog_free(catalog);
