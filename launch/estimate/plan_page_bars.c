@@ -59,6 +59,29 @@ static double height_of(const bars *type, const dt_page_form *form)
     return n * (BAR + GAP) + 11 + (form->is_narrow ? NAME : 0);
 }
 
+/* "$34.32", "$34.32 with 4 nodes". */
+static void format_figure(const dt_plan_row *row, char *out, size_t bytes)
+{
+    if (row->nodes > 1)
+        snprintf(out, bytes, "$%s with %d nodes", dt_page_usd(row->usd_mean), row->nodes);
+    else
+        snprintf(out, bytes, "$%s", dt_page_usd(row->usd_mean));
+}
+
+/* The space that the figures need beyond the longest bar. */
+static double right_of(const chart *c)
+{
+    char figure[64];
+    double width = 0;
+    for (int i = 0; i < c->n_drawn; i++)
+        for (int k = 0; k < 2; k++)
+            if (c->types[i].rows[k]) {
+                format_figure(c->types[i].rows[k], figure, sizeof figure);
+                width = fmax(width, dt_text_width(figure, DT_SVG_FONT_SIZE));
+            }
+    return width + 9;
+}
+
 static void draw_bar(dt_html *page, const dt_plan_row *row, const dt_axis *x, double top, const char *id)
 {
     char tip[256];
@@ -74,12 +97,9 @@ static void draw_bar(dt_html *page, const dt_plan_row *row, const dt_axis *x, do
         dt_svg_line(page, "error", end, middle, late, middle);
         dt_svg_line(page, "error", late, middle - 4, late, middle + 4);
     }
-    const double right = fmax(end, late) + 7;
-    if (row->nodes > 1)
-        dt_svg_text(page, "figure", DT_TEXT_START, right, middle + 4.5, "$%s with %d nodes",
-                    dt_page_usd(row->usd_mean), row->nodes);
-    else
-        dt_svg_text(page, "figure", DT_TEXT_START, right, middle + 4.5, "$%s", dt_page_usd(row->usd_mean));
+    char figure[64];
+    format_figure(row, figure, sizeof figure);
+    dt_svg_text(page, "figure", DT_TEXT_START, fmax(end, late) + 7, middle + 4.5, "%s", figure);
     dt_svg_group_end(page);
 }
 
@@ -116,7 +136,7 @@ static void draw(dt_html *page, const chart *c, const dt_page_form *form)
     double height = 0;
     for (int i = 0; i < c->n_drawn; i++)
         height += height_of(&c->types[i], form);
-    const dt_box frame = {left_of(c, form), 10, form->width - (form->is_narrow ? 80 : 90), 14 + height};
+    const dt_box frame = {left_of(c, form), 10, form->width - right_of(c), 14 + height};
     dt_axis x;
     dt_axis_linear(0, largest(c), frame.left, frame.right, form->is_narrow ? 4 : 8, &x);
     snprintf(id, sizeof id, "bars-%s", form->name);

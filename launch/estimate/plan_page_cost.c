@@ -70,7 +70,7 @@ enum { BELOW = 26 };
 
 static plot make_plot(const points *p, const dt_page_form *form)
 {
-    plot t = {.frame = {52, 34, form->width - 12, form->is_narrow ? 380 : 440}};
+    plot t = {.frame = {0, 34, form->width, form->is_narrow ? 380 : 440}};
     double hours[2] = {INFINITY, 0}, usd[2] = {INFINITY, 0};
     for (int i = 0; i < p->n; i++) {
         hours[0] = fmin(hours[0], p->rows[i]->hours_mean);
@@ -78,8 +78,12 @@ static plot make_plot(const points *p, const dt_page_form *form)
         usd[0] = fmin(usd[0], p->rows[i]->usd_mean);
         usd[1] = fmax(usd[1], fmax(p->rows[i]->usd_p95, p->rows[i]->usd_mean));
     }
-    dt_axis_log(hours[0], hours[1], t.frame.left, t.frame.right, &t.x);
     dt_axis_log(usd[0], usd[1], t.frame.bottom - BELOW, t.frame.top, &t.y);
+    dt_axis_log(hours[0], hours[1], 0, 1, &t.x);
+    t.frame.left = dt_svg_axis_width(&t.y, "$") + 10;
+    t.frame.right -= dt_svg_axis_width(&t.x, NULL) / 2;
+    t.x.from = t.frame.left;
+    t.x.to = t.frame.right;
     return t;
 }
 

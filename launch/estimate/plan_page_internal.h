@@ -27,7 +27,7 @@ const char *dt_page_arch(const char *arch); /* "ResNet-50" for resnet50 */
 const char *dt_page_number(double value);   /* "1,380", "0.56" */
 const char *dt_page_usd(double usd);        /* "34.24", "1,208" */
 const char *dt_page_hours(double hours);    /* "1.29" */
-const char *dt_page_time(double hours);     /* "34 min", "1 h 17 min", "2 days 3 h" */
+const char *dt_page_time(double hours);     /* "34 min", "1 h 17 min", "2 days 3 h", "104 days" */
 
 /* "p4d.24xlarge", "4 x p4d.24xlarge": text from outside. In such storage, too. */
 const char *dt_page_choice(const dt_plan_row *row);

@@ -103,10 +103,13 @@ typedef struct plot {
 
 static plot make_plot(const timeline *t, const dt_page_form *form)
 {
-    plot p = {.curve = {52, 34, form->width - 14, 190}};
-    p.band = (dt_box){p.curve.left, 216, p.curve.right, 246};
+    plot p = {.curve = {44, 34, form->width, 190}};
     const double hours = t->segments[t->n - 1].to_s / 3600;
-    dt_axis_linear(0, hours, p.curve.left, p.curve.right, form->is_narrow ? 5 : 10, &p.x);
+    dt_axis_linear(0, hours, 0, 1, form->is_narrow ? 5 : 10, &p.x);
+    p.curve.right -= dt_svg_axis_width(&p.x, NULL) / 2;
+    p.x.from = p.curve.left;
+    p.x.to = p.curve.right;
+    p.band = (dt_box){p.curve.left, 216, p.curve.right, 246};
     dt_axis_linear(0, 100, p.curve.bottom, p.curve.top, 5, &p.y);
     return p;
 }

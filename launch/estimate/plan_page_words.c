@@ -81,6 +81,8 @@ const char *dt_page_time(double hours)
         snprintf(text, TEXT_BYTES, "%.0f h", minutes / 60);
     else if (minutes < 48 * 60)
         snprintf(text, TEXT_BYTES, "%.0f h %.0f min", floor(minutes / 60), fmod(minutes, 60));
+    else if (minutes >= 10 * 24 * 60)
+        snprintf(text, TEXT_BYTES, "%.0f days", round(hours / 24));
     else
         snprintf(text, TEXT_BYTES, "%.0f days %.0f h", floor(round(hours) / 24), fmod(round(hours), 24));
     return text;

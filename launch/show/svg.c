@@ -118,12 +118,29 @@ static dt_box tick_box(const dt_axis *axis, const tick_texts *t, int i, bool is_
     return (dt_box){at - half - 2, 0, at + half + 2, 1};
 }
 
+static void format_tick(const dt_axis *axis, int i, const char *unit, char *out, size_t bytes)
+{
+    char number[40];
+    dt_axis_format(axis, i, number, sizeof number);
+    snprintf(out, bytes, "%.8s%s", unit ? unit : "", number);
+}
+
+double dt_svg_axis_width(const dt_axis *axis, const char *unit)
+{
+    char text[48];
+    double width = 0;
+    for (int i = 0; i < axis->n_ticks; i++) {
+        format_tick(axis, i, unit, text, sizeof text);
+        width = fmax(width, dt_text_width(text, DT_SVG_FONT_SIZE));
+    }
+    return width;
+}
+
 /* Shows the numbers for which there is space; on a logarithmic axis powers of ten take their space first. */
 static void choose_ticks(const dt_axis *axis, const char *unit, bool is_bottom, tick_texts *t)
 {
     for (int i = 0; i < axis->n_ticks; i++) {
-        const int used = snprintf(t->texts[i], sizeof t->texts[i], "%.8s", unit ? unit : "");
-        dt_axis_format(axis, i, t->texts[i] + used, sizeof t->texts[i] - (size_t)used);
+        format_tick(axis, i, unit, t->texts[i], sizeof t->texts[i]);
         t->is_shown[i] = false;
     }
     for (int pass = 0; pass < 2; pass++)

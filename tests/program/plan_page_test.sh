@@ -55,6 +55,12 @@ need_chromium && {
     expect_exit 0 "${check[@]}" page.html
 }
 
+begin "in a browser: figures from cents to thousands of dollars, and data that take months"
+need_chromium && for options in "--max-nodes 512 --mtti 0.1" "--images 10000000000"; do
+    expect_exit 0 "$DTRAIN" plan --html page.html $options
+    expect_exit 0 "${check[@]}" page.html
+done
+
 begin "in a browser: crowded charts, names made to break out of the text, and no possible choice"
 need_chromium && for kind in crowded hostile none; do
     expect_exit 0 "$sample" page.html $kind

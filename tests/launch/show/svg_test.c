@@ -151,6 +151,14 @@ static void powers_of_ten_keep_their_numbers_where_there_is_little_space(void)
     dt_html_destroy(page);
 }
 
+static void the_width_of_an_axis_is_that_of_its_widest_number(void)
+{
+    dt_axis axis;
+    dt_axis_log(0.2, 2000, 0, 100, &axis);
+    DT_CHECK_CLOSE(dt_svg_axis_width(&axis, "$"), dt_text_width("$2,000", DT_SVG_FONT_SIZE), 1e-9);
+    DT_CHECK_CLOSE(dt_svg_axis_width(&axis, NULL), dt_text_width("2,000", DT_SVG_FONT_SIZE), 1e-9);
+}
+
 static void only_placed_labels_are_drawn_and_far_ones_have_a_leader(void)
 {
     const dt_label labels[] = {
@@ -175,6 +183,7 @@ static const dt_test tests[] = {
     DT_TEST(shapes_have_their_classes_and_positions),
     DT_TEST(numbers_of_crowded_axes_do_not_overlap),
     DT_TEST(powers_of_ten_keep_their_numbers_where_there_is_little_space),
+    DT_TEST(the_width_of_an_axis_is_that_of_its_widest_number),
     DT_TEST(only_placed_labels_are_drawn_and_far_ones_have_a_leader),
 };
 DT_TEST_MAIN("launch/show/svg", tests)
