@@ -66,8 +66,8 @@ void dt_svg_axis_bottom(dt_html *page, const dt_axis *axis, const dt_box *frame,
 void dt_svg_axis_left(dt_html *page, const dt_axis *axis, const dt_box *frame, const char *unit,
                       const char *title);
 
-/* The width of the axis's widest number: what an axis at the left needs beside its frame, and, half of it, one
- * at the bottom beyond its ends. */
+/* The width of the axis's widest number: what an axis at the left needs beside its frame, and, half of it,
+ * one at the bottom beyond its ends. */
 double dt_svg_axis_width(const dt_axis *axis, const char *unit);
 
 /* Draw the labels that dt_labels_place has placed, as texts of the class "figure", with their leaders. */
