@@ -30,6 +30,7 @@ LAUNCH_TESTS += tests/launch/estimate/here_test
 LAUNCH_TESTS += tests/launch/estimate/interruptions_test
 LAUNCH_TESTS += tests/launch/estimate/memory_test
 LAUNCH_TESTS += tests/launch/estimate/plan_page_test
+LAUNCH_TESTS += tests/launch/estimate/plan_rows_test
 LAUNCH_TESTS += tests/launch/estimate/step_model_test
 LAUNCH_TESTS += tests/launch/hardware/affinity_test
 LAUNCH_TESTS += tests/launch/hardware/backends_test

@@ -122,13 +122,15 @@ static void workload_text(const dt_plan *plan, char *out, size_t out_bytes)
              dt_dtype_name(w->precision));
 }
 
-static void print_excluded(const dt_plan *plan, FILE *stream, int columns)
+/* all: also those that other options could make possible. */
+static void print_excluded(const dt_plan *plan, bool all, FILE *stream, int columns)
 {
     const char *last = "";
     for (int64_t i = plan->n_possible; i < plan->n_rows; i++) {
         const dt_plan_row *row = &plan->rows[i];
         char where[160], line[512];
-        if (strcmp(row->excluded, last) == 0 && row->instance == plan->rows[i - 1].instance)
+        const bool is_same = strcmp(row->excluded, last) == 0 && row->instance == plan->rows[i - 1].instance;
+        if (is_same || (!all && !row->instance->unsupported.text))
             continue;
         last = row->excluded;
         dt_plan_row_describe(row, where, sizeof where);
@@ -210,8 +212,7 @@ dt_status dt_plan_print_table(const dt_plan *plan, FILE *stream, dt_error *err)
              n > n_printed ? " The cheapest zone of each; dearer types: --types or --json." : "");
     if (n_printed > 0)
         print_wrapped(stream, text, columns, 0);
-    if (has_types || n_printed == 0)
-        print_excluded(plan, stream, columns);
+    print_excluded(plan, has_types || n_printed == 0, stream, columns);
     print_recommendations(plan, stream, columns);
     print_notes(plan, stream, columns);
     return check_printed(stream, err);

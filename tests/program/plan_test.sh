@@ -40,6 +40,7 @@ expect_output '^[*]p4d.24xlarge .* spot '
 for title in Cheapest Fastest 'Best value'; do expect_output "^$title"; done
 expect_output '^    mpirun -np 8 dtrain --data DIR --arch resnet50 --epochs 90 --batch 256'
 expect_output 'days ago'
+expect_output '^left out: trn1.2xlarge .*: not supported: '
 expect_no_output '[\]x0a'
 
 begin "a wide terminal has more columns"
