@@ -57,35 +57,9 @@ static const char *own_name(const char *const *names, const char *name)
     return NULL;
 }
 
-static bool has_price_of_any_zone(const dt_catalog *catalog, const char *type, const char *region)
-{
-    for (int i = 0; i < catalog->n_prices; i++) {
-        const dt_price *p = &catalog->prices[i];
-        if (p->is_spot && !p->zone && strcmp(p->type, type) == 0 && strcmp(p->region, region) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* A known price without a zone would stay beside those of the zones: it becomes the cheapest of them. */
-static dt_status add_cheapest(refresh *r, const char *region, int first, dt_error *err)
-{
-    const int end = r->n_rows;
-    for (const char *const *type = r->types; *type; type++) {
-        double least = NAN;
-        for (int i = first; i < end; i++)
-            if (r->rows[i].type == *type)
-                least = fmin(least, r->rows[i].usd_h);
-        if (!isnan(least) && has_price_of_any_zone(r->catalog, *type, region))
-            DT_TRY(add(r, (fetched){.type = *type, .region = region, .is_spot = true, .usd_h = least}, err));
-    }
-    return DT_OK;
-}
-
 static dt_status ask_spot(refresh *r, const char *region, dt_error *err)
 {
     dt_aws_prices prices = {0};
-    const int first = r->n_rows;
     dt_log_info("asking AWS for spot prices in %s", region);
     dt_status status = dt_aws_spot_prices(r->client, region, r->types, &prices, err);
     for (int i = 0; i < prices.n && status == DT_OK; i++) {
@@ -98,7 +72,7 @@ static dt_status ask_spot(refresh *r, const char *region, dt_error *err)
             status = add(r, row, err);
     }
     dt_aws_prices_free(&prices);
-    return status == DT_OK ? add_cheapest(r, region, first, err) : status;
+    return status;
 }
 
 static dt_status ask_all(refresh *r, dt_error *err)
@@ -168,6 +142,7 @@ static dt_status write_file(const refresh *r, const char *path, dt_error *err)
 
 typedef struct counts {
     int changed, same, added, gone;
+    int kept; /* of `gone`: the file has nothing in their place */
 } counts;
 
 static const dt_price *find_known(const refresh *r, const fetched *f)
@@ -181,10 +156,11 @@ static const dt_price *find_known(const refresh *r, const fetched *f)
     return NULL;
 }
 
-static bool is_listed(const refresh *r, const dt_price *p)
+/* Whether AWS has a price for the same place; with `anywhere`, for any zone of the region. */
+static bool is_listed(const refresh *r, const dt_price *p, bool anywhere)
 {
     for (int i = 0; i < r->n_rows; i++)
-        if (p->is_spot == r->rows[i].is_spot && is_same_text(p->zone, r->rows[i].zone) &&
+        if (p->is_spot == r->rows[i].is_spot && (anywhere || is_same_text(p->zone, r->rows[i].zone)) &&
             strcmp(p->type, r->rows[i].type) == 0 && strcmp(p->region, r->rows[i].region) == 0)
             return true;
     return false;
@@ -226,9 +202,10 @@ static dt_status compare(const refresh *r, dt_table *table, counts *n, dt_error 
     }
     for (int i = 0; i < r->catalog->n_prices; i++) {
         const dt_price *p = &r->catalog->prices[i];
-        if (!is_asked(r, p) || is_listed(r, p))
+        if (!is_asked(r, p) || is_listed(r, p, false))
             continue;
         n->gone++;
+        n->kept += !p->is_users && !is_listed(r, p, true);
         DT_TRY(add_row(table, p->type, p->zone ? p->zone : p->region, p->is_spot, p->usd_h, NAN, err));
     }
     return DT_OK;
@@ -247,11 +224,17 @@ static dt_status report(const refresh *r, const char *path, dt_error *err)
         status = dt_table_print(table, stdout, dt_table_utf8(), dt_table_columns(stdout), err);
     dt_table_destroy(table);
     DT_TRY(status);
-    dt_output_line(stdout,
-                   "%s: %d price%s of AWS: %d changed, %d new, %d the same%s; use %s with --prices %s", path,
-                   r->n_rows, DT_PLURAL(r->n_rows), n.changed, n.added, n.same,
-                   n.gone > 0 ? "; those not offered now keep their older price" : "",
-                   r->n_rows == 1 ? "it" : "them", path);
+    dt_output_line(
+        stdout,
+        "%s: %d price%s of AWS: %d changed, %d new, %d the same, %d not offered; use %s with --prices %s",
+        path, r->n_rows, DT_PLURAL(r->n_rows), n.changed, n.added, n.same, n.gone,
+        r->n_rows == 1 ? "it" : "them", path);
+    if (n.kept > 0)
+        dt_output_line(
+            stdout,
+            "AWS has nothing in the place of %d built-in price%s, which a file cannot remove: leave "
+            "out what is not offered with --types and --regions",
+            n.kept, DT_PLURAL(n.kept));
     return fflush(stdout) == 0 ? DT_OK : dt_fail_errno(err, "cannot print the prices");
 }
 

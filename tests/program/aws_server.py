@@ -42,7 +42,6 @@ DATA = {
                   ("p4d.24xlarge", "us-east-1"): "20.5000000000"},
     "quotas": {"L-DB2E81BA": 64.0, "L-3819A6DF": 64.0, "L-417A185B": 96.0, "L-7212CCBC": 96.0, "L-C4BD4855": 192.0},
 }
-PAGE = 2
 NEXT = "page+/=&%% \u00fc<%d>"  # a token that must be encoded
 
 
@@ -175,18 +174,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def listed(self, form, name):
         return [v for k, v in form.items() if k.startswith(name + ".")]
 
-    def page(self, rows, form):
+    def page(self, rows, form, size):
         """The rows of the page that the form asks for, and the element with the next token."""
         begin = 0
         if "NextToken" in form:
             begin = next((i for i in range(len(rows) + 1) if NEXT % i == form["NextToken"]), -1)
             if begin < 0:
                 raise Refused(400, "InvalidNextToken", "not a token of this server")
-        end = begin + PAGE
+        end = begin + size
         if "endless" in self.mode:
             end = begin
         more = NEXT % end if end < len(rows) else ""
-        return rows[begin:begin + PAGE], "<nextToken>%s</nextToken>" % more.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        return rows[begin:begin + size], "<nextToken>%s</nextToken>" % more.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
     def do_DescribeSpotPriceHistory(self, service, region, form):
         rows = []
@@ -194,7 +193,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for zone, price in DATA["spot"].get(kind, {}).items():
                 if zone.startswith(region):
                     rows += [(kind, zone, "Linux/UNIX", price), (kind, zone, "Linux/UNIX", "99.0"), (kind, zone, "Windows", "98.0")]
-        rows, more = self.page(rows, form)
+        rows, more = self.page(rows, form, 2)
         return ('<?xml version="1.0" encoding="UTF-8"?>\n<DescribeSpotPriceHistoryResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">\n'
                 "<requestId>1</requestId><spotPriceHistorySet>%s</spotPriceHistorySet>%s</DescribeSpotPriceHistoryResponse>" % ("".join(
                     "\n  <item><instanceType>%s</instanceType><productDescription>%s</productDescription><spotPrice>%s</spotPrice>"
@@ -203,7 +202,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_DescribeInstanceTypeOfferings(self, service, region, form):
         assert form["Filter.1.Name"] == "instance-type" and form["LocationType"] == "availability-zone"
         zones = [z for z in reversed(DATA["spot"].get(form["Filter.1.Value.1"], {})) if z.startswith(region) and "no_offer" not in self.mode]
-        rows, more = self.page([z for z in zones], form)
+        rows, more = self.page(zones, form, 1)
         return ('<DescribeInstanceTypeOfferingsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><instanceTypeOfferingSet>%s</instanceTypeOfferingSet>%s'
                 "</DescribeInstanceTypeOfferingsResponse>" % ("".join("<item><instanceType>%s</instanceType><locationType>availability-zone</locationType>"
                                                                       "<location>%s</location></item>" % (form["Filter.1.Value.1"], z) for z in rows), more))
