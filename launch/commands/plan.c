@@ -57,7 +57,7 @@ static dt_status print_plan(const dt_options *o, const dt_plan *plan, dt_error *
     return o->markdown ? dt_plan_print_markdown(plan, stdout, err) : dt_plan_print_table(plan, stdout, err);
 }
 
-/* Adds what a row needs of the account; a mixed one needs both kinds of instances, this machine nothing. */
+/* Adds what a row needs of the account; a mixed one needs both kinds of instances. */
 static void add_wanted(const dt_plan_row *r, dt_plan_wanted *wanted, int *n)
 {
     dt_plan_wanted w = {.type = r->instance->type,
@@ -65,8 +65,6 @@ static void add_wanted(const dt_plan_row *r, dt_plan_wanted *wanted, int *n)
                         .zone = r->zone,
                         .n_nodes = r->nodes,
                         .n_vcpus = (int)r->instance->vcpus.value};
-    if (r->purchase == DT_PURCHASE_OWNED)
-        return;
     for (int is_spot = 1; is_spot >= 0; is_spot--)
         if (r->purchase == DT_PURCHASE_MIXED || is_spot == (r->purchase == DT_PURCHASE_SPOT)) {
             w.is_spot = is_spot;
@@ -151,6 +149,9 @@ static dt_status make_plan(planning *p, dt_plan **plan, dt_error *err)
 static dt_status run(planning *p, dt_plan **plan, dt_error *err)
 {
     const dt_options *o = p->options;
+    if (o->check && (o->here || o->refresh_prices[0]))
+        return dt_fail(err, DT_ERR_USAGE, "--check: asks about choices among instances, and %s makes none",
+                       o->here ? "--here" : "--refresh-prices");
     DT_TRY(load(p, err));
     if (o->here)
         return dt_plan_here(o, p->catalog, stdout, err);

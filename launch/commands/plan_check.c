@@ -176,8 +176,7 @@ static dt_status ask_and_print(check *c, const dt_plan_wanted *wanted, int n_wan
     dt_aws_credentials_free(&credentials);
     if (status == DT_OK && n_bad > 0)
         return dt_fail(err, DT_ERR_UNSUPPORTED,
-                       "--check: as it is, the account cannot start %d of %d choice%s", n_bad, n_wanted,
-                       DT_PLURAL(n_wanted));
+                       "--check: %d of %d kinds of instances cannot be started as it is", n_bad, n_wanted);
     return status;
 }
 

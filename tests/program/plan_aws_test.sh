@@ -245,7 +245,7 @@ expect_output '^  choose a subnet for p4d.24xlarge in one of the zones us-east-1
 expect_output "quota 'All P4, P3 and P2 Spot"
 expect_output '^  aws service-quotas request-service-quota-increase --service-code ec2 --quota-code L-7212CCBC --desired-value 192 --region us-east-1 '
 expect_output '^  aws iam create-service-linked-role --aws-service-name spot.amazonaws.com '
-expect_output '^dtrain: --check: as it is, the account cannot start 1 of 1 choice$'
+expect_output '^dtrain: --check: 1 of 1 kinds of instances cannot be started as it is$'
 mode
 ends 1 "${in_env[@]}" "$job" check p4d.24xlarge us-east-1 any 2 96 demand
 expect_output 'quota-code L-417A185B --desired-value 192'
@@ -292,7 +292,7 @@ ends 0 "${in_env[@]}" "$DTRAIN" plan --prices prices.json --types p4d.24xlarge -
 expect_output ' use1-az6 '
 ends 1 "${in_env[@]}" "$DTRAIN" plan --types p4d.24xlarge --regions us-east-1 --check
 expect_output '^p4d.24xlarge in use1-az1 +. - +. not offered in use1-az1' # the cheapest of the built-in prices
-expect_output '^dtrain: --check: as it is, the account cannot start 1 of 2 choices$'
+expect_output '^dtrain: --check: 1 of 2 kinds of instances cannot be started as it is$'
 ends 1 "${in_env[@]}" bash -c '"$@" --json | python3 -m json.tool >/dev/null && exit "${PIPESTATUS[0]}"' bash "$DTRAIN" plan --types p4d.24xlarge --regions us-east-1 --check
 expect_output 'not offered in use1-az1'
 ends 0 "${in_env[@]}" "$DTRAIN" plan --types g5.xlarge --regions us-east-2 --prices prices.json --budget 1000 --refresh-prices second.json
@@ -302,6 +302,10 @@ expect_output "^dtrain: --types: there is no instance type 'g5.xlrage'; did you 
 ends 2 "${in_env[@]}" "$DTRAIN" plan --refresh-prices new.json --types g5.xlarge --regions mars
 expect_output "^dtrain: 'mars' is not the name of an AWS region, such as us-east-1"
 expect test ! -e new.json
+ends 2 "${in_env[@]}" "$DTRAIN" plan --here --check
+expect_output '^dtrain: --check: asks about choices among instances, and --here makes none$'
+ends 1 "${in_env[@]}" "$DTRAIN" plan --types g5.xlarge,p4d.24xlarge --regions us-east-1 --deadline 4h --check
+expect_output '^dtrain: --check: 3 of 4 kinds of instances' # cheapest: spot; fastest: on demand; in time: both, in one zone
 
 begin "against moto's server, which checks signatures"
 python=${MOTO_PYTHON:-python3}
