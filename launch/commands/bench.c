@@ -3,6 +3,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/base/units.h"
 #include "core/collective/agreement.h"
 #include "launch/checkpoints/weights.h"
 #include "launch/commands/bench_report.h"
@@ -11,6 +12,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static const dt_command_usage usage = {
     .name = "dtrain bench",
@@ -62,6 +64,17 @@ static dt_status measure(progress *at, dt_bench_parts *p, dt_bench_figures *f, d
     return dt_bench_measure_disk(p, seconds / 2, f, err);
 }
 
+/* Rank 0. A plan would take a busy machine's figures for those of an idle one. */
+static void warn_if_busy(const dt_session *s)
+{
+    const double n_cores = (double)s->affinity.n_cores * s->comm->local_size, much = 0.25;
+    double load = 0.0;
+    if (getloadavg(&load, 1) == 1 && load >= much * n_cores)
+        dt_log_warn("the load average is %.1f on %.0f core%s: other programs use them, and the figures are "
+                    "those of a busy machine",
+                    load, n_cores, DT_PLURAL((int)n_cores));
+}
+
 /* Rank 0. Figures that cannot be printed do not keep the file from being written. */
 static dt_status report(const dt_bench_parts *p, const dt_bench_figures *f, dt_error *err)
 {
@@ -90,6 +103,8 @@ static dt_status run(dt_options *options, dt_session *s, dt_error *err)
     if (s->comm->rank == 0 && options->output[0])
         status = dt_weights_check_writable("output", options->output, err);
     DT_TRY(dt_agree(s->comm, status, err));
+    if (s->comm->rank == 0)
+        warn_if_busy(s);
     DT_TRY(measure_download(&at, &parts, &figures, err));
     DT_TRY(dt_bench_open(&parts, s, options, err));
     status = dt_session_show(s, options, DT_COMMAND_BENCH, err);

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* nftw */
 #include "config.h"
 
 #include "launch/commands/bench_parts.h"

@@ -126,7 +126,7 @@ dt_status dt_bench_report_print(const dt_bench_parts *p, const dt_bench_figures 
     add_rate(t, "loader, all", f->loader_images_s, all);
     add_checkpoints(t, f);
     if (!isnan(f->disk_bytes_s))
-        dt_table_add_pair(t, "disk", "%.0f MB/s: reading %s past the page cache", f->disk_bytes_s / 1e6,
+        dt_table_add_pair(t, "disk", "%.3g MB/s: reading %s past the page cache", f->disk_bytes_s / 1e6,
                           p->has_photographs ? "a checkpoint" : "images");
     if (!isnan(f->download_bytes_s))
         dt_table_add_pair(t, "download", "%.1f MB/s", f->download_bytes_s / 1e6);
