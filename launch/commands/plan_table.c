@@ -46,14 +46,12 @@ typedef struct cells {
 static const char *const headings[N_WIDE] = {"instance", "buy",        "zone",  "images/s", "limit", "hours",
                                              "USD",      "without it", "start", "USD/h",    "of"};
 
-/* "1.5" or, with a 95th percentile that differs, "2.1 - 6.7". */
+/* "1.5" or, with a 95th percentile that differs, "2.1-6.7". */
 static void format_pair(double mean, double p95, char *out, size_t out_bytes)
 {
-    const bool has_p95 = p95 > mean * 1.001;
-    const int digits = mean >= 10 ? 0 : mean >= 1 || has_p95 ? 1 : 2;
-    snprintf(out, out_bytes, "%.*f", digits, mean);
-    if (has_p95)
-        snprintf(out + strlen(out), out_bytes - strlen(out), " - %.*f", p95 < 10 ? 1 : 0, p95);
+    snprintf(out, out_bytes, "%.*f", mean < 1 ? 2 : mean < 10 ? 1 : 0, mean);
+    if (p95 > mean * 1.001)
+        snprintf(out + strlen(out), out_bytes - strlen(out), "-%.*f", p95 < 1 ? 2 : p95 < 10 ? 1 : 0, p95);
 }
 
 static const char *short_limit(const dt_throughput *t)
@@ -206,7 +204,7 @@ dt_status dt_plan_print_table(const dt_plan *plan, FILE *stream, dt_error *err)
     if (n_printed > 0)
         DT_TRY(print_rows(plan, shown, n_printed, stream, columns, err));
     snprintf(text, sizeof text,
-             "hours and USD: mean - 95th percentile; *: nothing is both cheaper and faster; ~: estimated; "
+             "hours and USD: mean-95th percentile; *: nothing is both cheaper and faster; ~: estimated; "
              "!: being retired; limit: the tightest stage%s.%s",
              columns >= WIDE_WIDTH ? "; without it: the images/s that the next one allows" : "",
              n > n_printed ? " The cheapest zone of each; dearer types: --types or --json." : "");
