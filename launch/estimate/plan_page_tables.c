@@ -85,14 +85,42 @@ void dt_page_choices(dt_html *page, const dt_plan *plan)
     dt_html_markup(page, "</details>\n</section>\n");
 }
 
-/* Whether an earlier excluded row has said the same of the same type. */
+/* Whether two excluded rows say the same of the same type. */
+static bool is_same(const dt_plan_row *a, const dt_plan_row *b)
+{
+    return a->instance == b->instance && strcmp(a->excluded, b->excluded) == 0;
+}
+
 static bool is_repeated(const dt_plan *plan, int64_t index)
 {
     for (int64_t i = plan->n_possible; i < index; i++)
-        if (plan->rows[i].instance == plan->rows[index].instance &&
-            strcmp(plan->rows[i].excluded, plan->rows[index].excluded) == 0)
+        if (is_same(&plan->rows[i], &plan->rows[index]))
             return true;
     return false;
+}
+
+/* The zones or regions of all rows that say the same as this one, each once: "use1-az1, use1-az4". */
+static void list_places(const dt_plan *plan, const dt_plan_row *row, char *out, size_t bytes)
+{
+    size_t used = 0;
+    out[0] = 0;
+    if (row->instance->unsupported.text) {
+        snprintf(out, bytes, "everywhere");
+        return;
+    }
+    for (int64_t i = plan->n_possible; i < plan->n_rows; i++) {
+        const char *place = dt_page_place(&plan->rows[i]);
+        bool is_new = is_same(&plan->rows[i], row);
+        for (int64_t k = plan->n_possible; k < i && is_new; k++)
+            is_new = !is_same(&plan->rows[k], row) || strcmp(dt_page_place(&plan->rows[k]), place) != 0;
+        if (!is_new)
+            continue;
+        if (used + strlen(place) + sizeof ", ..." > bytes) {
+            snprintf(out + used, bytes - used, ", ...");
+            return;
+        }
+        used += (size_t)snprintf(out + used, bytes - used, "%s%s", used ? ", " : "", place);
+    }
 }
 
 /* Types that are shown, but may not be offered much longer. Returns how many; page may be NULL. */
@@ -107,7 +135,7 @@ static int add_retiring(dt_html *page, const dt_plan *plan)
         if (first < i || !instance->retiring.text)
             continue;
         if (page)
-            dt_html_row(page, (const char *const[2]){instance->type, instance->retiring.text});
+            dt_html_row(page, (const char *const[3]){instance->type, "everywhere", instance->retiring.text});
         n++;
     }
     return n;
@@ -115,15 +143,19 @@ static int add_retiring(dt_html *page, const dt_plan *plan)
 
 void dt_page_excluded(dt_html *page, const dt_plan *plan)
 {
-    static const dt_html_column columns[] = {{"Instance", false}, {"Why", false}};
+    static const dt_html_column columns[] = {{"Instance", false}, {"Where", false}, {"Why", false}};
     if (plan->n_rows == plan->n_possible && add_retiring(NULL, plan) == 0)
         return;
     dt_html_markup(page, "<section>\n<h2>What was left out, or soon may be</h2>\n");
     dt_html_table_begin(page, "Types that cannot run this training, not everywhere, or not much longer",
-                        columns, 2);
+                        columns, 3);
     for (int64_t i = plan->n_possible; i < plan->n_rows; i++)
-        if (!is_repeated(plan, i))
-            dt_html_row(page, (const char *const[2]){plan->rows[i].instance->type, plan->rows[i].excluded});
+        if (!is_repeated(plan, i)) {
+            char places[256];
+            list_places(plan, &plan->rows[i], places, sizeof places);
+            dt_html_row(page,
+                        (const char *const[3]){plan->rows[i].instance->type, places, plan->rows[i].excluded});
+        }
     (void)add_retiring(page, plan);
     dt_html_table_end(page);
     dt_html_markup(page, "</section>\n");

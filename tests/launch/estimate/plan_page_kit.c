@@ -150,10 +150,10 @@ static void mark(dt_plan *plan)
     }
 }
 
-static void exclude(dt_plan *plan, const dt_instance *instance, const char *why)
+static void exclude(dt_plan *plan, const dt_instance *instance, const char *zone, const char *why)
 {
     dt_plan_row *row = &plan->rows[plan->n_rows++];
-    *row = (dt_plan_row){.instance = instance, .region = "us-east-1", .nodes = 1};
+    *row = (dt_plan_row){.instance = instance, .region = "us-east-1", .zone = zone, .nodes = 1};
     snprintf(row->excluded, sizeof row->excluded, "%s", why);
 }
 
@@ -215,10 +215,14 @@ void dt_page_kit_fill(dt_page_kit *kit, bool is_hostile)
     dt_plan *plan = &kit->plan;
     mark(plan);
     plan->n_rows = plan->n_possible;
-    kit->instances[N_TYPES] = (dt_instance){.type = "trn1.32xlarge", .n_gpus = 16};
-    exclude(plan, &kit->instances[N_TYPES], "trn1 has no CUDA: dtrain has no backend for it");
-    exclude(plan, &kit->instances[N_TYPES], "trn1 has no CUDA: dtrain has no backend for it");
-    exclude(plan, &kit->instances[0],
+    kit->instances[N_TYPES] =
+        (dt_instance){.type = "trn1.32xlarge", .n_gpus = 16, .unsupported = {"no CUDA", &source}};
+    exclude(plan, &kit->instances[N_TYPES], NULL, "trn1 has no CUDA: dtrain has no backend for it");
+    exclude(plan, &kit->instances[N_TYPES], NULL, "trn1 has no CUDA: dtrain has no backend for it");
+    exclude(plan, &kit->instances[12], "use1-az1", "spot is as dear as on demand in this zone");
+    exclude(plan, &kit->instances[12], "use1-az10", "spot is as dear as on demand in this zone");
+    exclude(plan, &kit->instances[12], "use1-az1", "spot is as dear as on demand in this zone");
+    exclude(plan, &kit->instances[0], NULL,
             is_hostile ? DT_HOSTILE_TYPE : "its 125 GB of NVMe do not hold the data");
     static char note[] = "Prices are 133 days old: dtrain plan --refresh-prices fetches new ones",
                 odd[] = DT_HOSTILE_TYPE;

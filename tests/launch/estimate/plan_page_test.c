@@ -178,7 +178,8 @@ static void reasons_notes_and_sources_are_listed_once(void)
 {
     dt_page_kit_fill(&kit, false);
     char *text = written();
-    DT_CHECK_INT(count(text, "trn1 has no CUDA"), 1);
+    DT_CHECK_INT(count(text, "<td>everywhere</td><td>trn1 has no CUDA"), 1);
+    DT_CHECK_INT(count(text, "<td>use1-az1, use1-az10</td><td>spot is as dear"), 1);
     DT_CHECK_INT(count(text, "<td>being retired: no region lists p3.2xlarge"), 1);
     DT_CHECK_CONTAINS(text, "<td class=\"number\">~365</td>");
     DT_CHECK_CONTAINS(text, "<td class=\"number\">24,736</td>");
