@@ -13,6 +13,7 @@ answers; its words are all optional:
     clock=SECONDS    this server's clock is so far ahead
     garbage          every answer is a hotel's page
     hang             no answer
+    mangle=N         answers have wrong bytes, others for each N
     endless          every page of prices names a next one
     no_role, no_offer, zero_quota, default_quota
 
@@ -25,6 +26,7 @@ import hmac
 import http.server
 import json
 import os
+import random
 import sys
 import threading
 import time
@@ -87,7 +89,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             f.write(what + "\n")
 
     def answer(self, code, text, kind="text/xml"):
-        body = text.encode()
+        body = bytearray(text.encode())
+        if "mangle" in self.mode and body:
+            numbers = random.Random(self.mode["mangle"])
+            for _ in range(numbers.randrange(1, 4)):
+                body[numbers.randrange(len(body))] = numbers.randrange(256)
         self.send_response_only(code)
         self.send_header("Date", email.utils.formatdate(self.now(), usegmt=True))
         self.send_header("Content-Type", kind)

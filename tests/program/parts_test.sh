@@ -83,7 +83,7 @@ configure_parts --without-onednn --without-cuda && {
 begin "without_curl"
 configure_parts --without-curl --without-cuda && {
     expect_summary '^  libcurl +no +- +turned off with --without-curl'
-    expect_summary '^  no --spot imds: '
+    expect_summary '^  no --spot imds, no plan --refresh-prices, no plan --check: '
     build_and_run tests/launch/cloud/http_test tests/launch/cloud/spot_notice_test tests/launch/cloud/aws_test tests/program/spot_test.sh:libcurl \
         "tests/program/plan_aws_test.sh:without libcurl"
 }

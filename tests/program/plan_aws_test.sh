@@ -193,6 +193,14 @@ expect test ! -e prices.json
 ends 2 "${in_env[@]}" "$job" check g5.xlarge 'us-east-1.example.com/' any 1 4 demand
 expect_output "^dtrain: 'us-east-1.example.com/' is not the name of an AWS region"
 
+begin "answers with wrong bytes do no harm"
+serve
+for n in $(seq 20) $(if_long $(seq 21 200)); do
+    mode mangle=$n
+    ends '0|1' "${in_env[@]}" "$job" refresh prices.json g5.xlarge,p4d.24xlarge us-east-1 || break
+    ends '0|1' "${in_env[@]}" "$job" check p4d.24xlarge us-east-1 any 1 96 spot || break
+done
+
 begin "an address of one service comes before that of all"
 serve
 ends 0 "${in_env[@]}" AWS_ENDPOINT_URL=http://127.0.0.1:9 "AWS_ENDPOINT_URL_EC2=$url/" "AWS_ENDPOINT_URL_SERVICE_QUOTAS=$url" "${checks[@]}"

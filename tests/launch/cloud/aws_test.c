@@ -1,7 +1,9 @@
 #include "config.h"
 
 #include "core/base/alloc.h"
+#include "core/base/rng.h"
 #include "launch/cloud/aws_check.h"
+#include "launch/cloud/aws_credentials.h"
 #include "launch/cloud/aws_error.h"
 #include "launch/cloud/aws_profile.h"
 #include "launch/cloud/aws_request.h"
@@ -236,6 +238,39 @@ static void profiles_of_both_files_are_read(void)
     DT_CHECK_INT(dt_alloc_live_blocks(), blocks);
 }
 
+/* -- anything -------------------------------------------------------------------------------------------- */
+
+static void texts_with_wrong_bytes_do_no_harm(void)
+{
+    static const char *const texts[] = {
+        "<Response><Errors><Error><Code>A&amp;</Code><Message><![CDATA[x]]></Message></Error></Errors></"
+        "Response>",
+        "{\"__type\": \"a#b\", \"message\": \"\\u00fc\", \"AccessKeyId\": \"A\", \"SecretAccessKey\": \"s\", "
+        "\"Token\": \"t\", \"Expiration\": \"2099-01-01T00:00:00Z\"}",
+        "[default]\naws_access_key_id = A\n[profile \"work\"]\naws_secret_access_key = s\n",
+    };
+    const char *path = dt_test_path("%s/config", dt_test_temp_dir());
+    const int64_t blocks = dt_alloc_live_blocks();
+    dt_rng g = dt_rng_at(1, DT_RNG_TEST, 0, 0);
+    for (int i = 0; i < 3000; i++) {
+        char text[512];
+        dt_aws_refusal r;
+        dt_aws_credentials c = {0};
+        dt_aws_profile p;
+        const size_t n = strlen(texts[i % 3]);
+        memcpy(text, texts[i % 3], n + 1);
+        for (uint64_t k = dt_rng_below(&g, 4); k > 0; k--)
+            text[dt_rng_below(&g, n)] = (char)dt_rng_below(&g, 256);
+        (void)dt_aws_refusal_parse(400, text, strlen(text), &r);
+        if (dt_aws_credentials_parse(text, "a test", &c, NULL) == DT_OK)
+            dt_aws_credentials_free(&c);
+        dt_test_write_file(path, text, n);
+        if (dt_aws_profile_read(path, "work", true, &p, NULL) == DT_OK)
+            dt_aws_profile_free(&p);
+    }
+    DT_CHECK_INT(dt_alloc_live_blocks(), blocks);
+}
+
 static const dt_test tests[] = {
     DT_TEST(each_service_has_its_address_and_region),
     DT_TEST(the_environment_names_other_addresses),
@@ -245,5 +280,6 @@ static const dt_test tests[] = {
     DT_TEST(elements_are_visited_with_their_paths),
     DT_TEST(xml_that_is_broken_or_defines_entities_is_refused),
     DT_TEST(profiles_of_both_files_are_read),
+    DT_TEST(texts_with_wrong_bytes_do_no_harm),
 };
 DT_TEST_MAIN("launch/cloud/aws", tests)
