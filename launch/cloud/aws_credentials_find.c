@@ -71,15 +71,17 @@ typedef struct profiles {
     dt_aws_profile files[2]; /* credentials, config */
 } profiles;
 
-/* What in the profile needs the program aws; NULL: nothing. Processes come after the keys of credentials. */
-static const char *needs_aws(const profiles *p, bool processes)
+/* What in the profile needs the program aws; NULL: nothing. `after_keys`: what
+ * comes after a key in the file of credentials. */
+static const char *needs_aws(const profiles *p, bool after_keys)
 {
-    const dt_aws_profile_key first = processes ? DT_AWS_PROCESS : DT_AWS_ROLE_ARN;
-    const dt_aws_profile_key end = processes ? DT_AWS_N_PROFILE_KEYS : DT_AWS_PROCESS;
+    const dt_aws_profile_key first = after_keys ? DT_AWS_LOGIN_SESSION : DT_AWS_ROLE_ARN;
+    const dt_aws_profile_key end = after_keys ? DT_AWS_N_PROFILE_KEYS : DT_AWS_LOGIN_SESSION;
     for (dt_aws_profile_key key = first; key < end; key++)
         if (p->files[0].values[key] || p->files[1].values[key])
             return dt_aws_profile_key_name(key);
-    if (!processes && dt_aws_environment("AWS_WEB_IDENTITY_TOKEN_FILE") && dt_aws_environment("AWS_ROLE_ARN"))
+    if (!after_keys && dt_aws_environment("AWS_WEB_IDENTITY_TOKEN_FILE") &&
+        dt_aws_environment("AWS_ROLE_ARN"))
         return "AWS_WEB_IDENTITY_TOKEN_FILE";
     return NULL;
 }

@@ -119,15 +119,17 @@ serve
 printf '#!/bin/sh\necho "$*" >>%s/calls\ncat %s/answer\n' "$PWD" "$PWD" >bin/aws && chmod +x bin/aws
 printf '{"Version": 1, "AccessKeyId": "AKIDPROGRAM", "SecretAccessKey": "%sprogram", "SessionToken": "%sprogramtoken", "Expiration": "2099-01-01T00:00:00+00:00"}' \
     $secret $secret >answer
-for setting in 'sso_session = x' 'sso_start_url = https://x' 'role_arn = arn:x' 'credential_process = /bin/x' 'web_identity_token_file = x'; do
+for setting in 'sso_session = x' 'sso_start_url = https://x' 'role_arn = arn:x' 'login_session = x' 'credential_process = /bin/x' 'web_identity_token_file = x'; do
     printf '[profile work]\n%s\n' "$setting" >home/.aws/config
     signed_by AKIDPROGRAM AWS_PROFILE=work
 done
 expect test "$(sort -u calls 2>/dev/null)" = 'configure export-credentials --format process --profile work'
 printf '[work]\naws_access_key_id = AKIDWORK\naws_secret_access_key = %swork\n' $secret >home/.aws/credentials
 signed_by AKIDPROGRAM AWS_PROFILE=work
-printf '[profile work]\ncredential_process = /bin/x\n' >home/.aws/config
-signed_by AKIDWORK AWS_PROFILE=work # a key in credentials comes before a process
+for setting in 'login_session = x' 'credential_process = /bin/x'; do # a key in credentials comes before these
+    printf '[profile work]\n%s\n' "$setting" >home/.aws/config
+    signed_by AKIDWORK AWS_PROFILE=work
+done
 rm home/.aws/credentials
 printf '{"AccessKeyId": "AKIDPROGRAM", "SecretAccessKey": "%sprogram", "Expiration": "2020-01-01T00:00:00Z"}' $secret >answer
 ends 2 "${with[@]}" AWS_PROFILE=work "${checks[@]}"
