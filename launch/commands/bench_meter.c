@@ -35,6 +35,7 @@ static dt_status step(dt_sink *sink, const dt_metrics_step *m, dt_error *err)
     if (isnan(t->first_step_s))
         t->first_step_s = now;
     t->last_event_s = now;
+    t->last_step = m->step;
     if (m->step >= t->n_warmup && (!t->is_sampling || m->step - t->sample_step >= t->lag)) {
         if (t->is_sampling)
             count(t, m->step, now);
@@ -63,6 +64,8 @@ static dt_status checkpoint(dt_sink *sink, const dt_metrics_checkpoint *m, dt_er
     (void)err;
     t->checkpoint_bytes = m->bytes;
     t->is_saving = false;
+    if (t->last_step == t->sample_step) /* the steps of the next sample begin now */
+        t->was_saving = false;
     if (m->step < t->total_steps)
         t->n_checkpoints++;
     else

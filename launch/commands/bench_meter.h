@@ -21,7 +21,7 @@ typedef struct dt_bench_meter {
     int64_t n_warmup, lag, checkpoint_every, global_batch, total_steps;
     double first_step_s, last_event_s; /* when the first step was reported; the last step or evaluation */
     double sample_s;                   /* when the steps that are not counted yet began */
-    int64_t sample_step;               /* after which */
+    int64_t sample_step, last_step;    /* after which; that was reported last */
     bool is_sampling, is_saving, was_saving; /* was_saving: at any time since sample_s */
     int64_t n_steps, n_saving;               /* steps without, and with a checkpoint beside them */
     double steps_s, saving_s;

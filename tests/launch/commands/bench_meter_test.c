@@ -74,6 +74,8 @@ static void a_checkpoint_delays_by_what_its_steps_take_longer(void)
     checkpoint(6, 0.0);
     checkpoint(7, 0.75); /* the last one */
     dt_bench_meter_get(&meter, &figures);
+    DT_CHECK_INT(meter.n_steps, 3);
+    DT_CHECK_INT(meter.n_saving, 3);
     DT_CHECK_CLOSE(figures.images_s, 64.0, 1e-9);
     DT_CHECK_CLOSE(figures.checkpoint_s, (0.5 + 1.0 + 0.1) / 2, 1e-9);
     DT_CHECK_CLOSE(figures.last_checkpoint_s, 0.75, 1e-9);
@@ -104,6 +106,24 @@ static void results_in_groups_are_counted_by_the_group(void)
     DT_CHECK(dt_bench_meter_has(&meter, 3) && !dt_bench_meter_has(&meter, 4));
 }
 
+/* A checkpoint that begins and ends within a group makes the whole group one of a checkpoint. */
+static void a_group_with_a_checkpoint_is_not_part_of_the_rate(void)
+{
+    begin(8, 8, 10, 30);
+    for (int64_t i = 1; i <= 32; i++) {
+        step(i, i % 8 == 1 ? (i == 9 ? 3.0 : 2.0) : 0.0);
+        if (i == 11)
+            checkpoint(10, 0.0);
+        if (i == 20)
+            checkpoint(20, 0.0); /* begins and ends between two groups' ends */
+    }
+    dt_bench_meter_get(&meter, &figures);
+    DT_CHECK_INT(meter.n_saving, 16);
+    DT_CHECK_INT(meter.n_steps, 8);
+    DT_CHECK_CLOSE(figures.images_s, 8 * 64 / 2.0, 1e-9);
+    DT_CHECK_CLOSE(figures.checkpoint_s, 0.5, 1e-9);
+}
+
 static void the_last_checkpoint_counts_from_the_evaluation_on(void)
 {
     const dt_metrics_eval m = {.n = 100, .images_per_s = 50.0, .elapsed_s = 2.0};
@@ -125,6 +145,7 @@ static const dt_test tests[] = {
     DT_TEST(a_checkpoint_delays_by_what_its_steps_take_longer),
     DT_TEST(a_checkpoint_that_delays_nothing_has_a_delay_of_0),
     DT_TEST(results_in_groups_are_counted_by_the_group),
+    DT_TEST(a_group_with_a_checkpoint_is_not_part_of_the_rate),
     DT_TEST(the_last_checkpoint_counts_from_the_evaluation_on),
 };
 DT_TEST_MAIN("launch/commands/bench_meter", tests)
