@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/base/units.h"
 #include "core/base/waits.h"
+#include "launch/cloud/aws_environment.h"
 #include "launch/cloud/aws_error.h"
 #include "launch/cloud/aws_service.h"
 
@@ -132,6 +133,7 @@ static CURLcode set_up(dt_aws_client *client, const call *c, try_result *t)
 {
     CURL *e = client->easy;
     const dt_aws_credentials *k = client->credentials;
+    const char *bundle = dt_aws_environment("AWS_CA_BUNDLE");
     curl_easy_reset(e); /* keeps the connections */
     /* Without CURLOPT_NOSIGNAL, so that curl ignores SIGPIPE while OpenSSL writes. */
     CURLcode r[] = {
@@ -157,7 +159,7 @@ static CURLcode set_up(dt_aws_client *client, const call *c, try_result *t)
     for (size_t i = 0; i < sizeof r / sizeof r[0]; i++)
         if (r[i] != CURLE_OK)
             return r[i];
-    return CURLE_OK;
+    return bundle ? curl_easy_setopt(e, CURLOPT_CAINFO, bundle) : CURLE_OK;
 }
 
 static void try_once(dt_aws_client *client, const call *c, try_result *t)

@@ -10,7 +10,8 @@
  *
  * A request goes to the service's address in the region, over HTTPS with the server's certificate checked and
  * without following redirections, or to the address that the environment names (aws_service.h). The proxies
- * of the environment (https_proxy) are used. One thread at a time may use a client.
+ * of the environment (https_proxy) are used, and AWS_CA_BUNDLE, a file of certificates that are trusted. One
+ * thread at a time may use a client.
  *
  * Answers 429, 500, 502, 503, 504, those whose code says that there were too many requests, and a missing
  * answer are tried again, after a random wait of up to twice as long each time.
