@@ -80,6 +80,7 @@ launch_SOURCES += launch/commands/plan_here.h
 launch_SOURCES += launch/commands/plan_json.c
 launch_SOURCES += launch/commands/plan_output.h
 launch_SOURCES += launch/commands/plan_refresh.c
+launch_SOURCES += launch/commands/plan_scale.c
 launch_SOURCES += launch/commands/plan_table.c
 launch_SOURCES += launch/commands/run_log.c
 launch_SOURCES += launch/commands/run_log.h

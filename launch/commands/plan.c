@@ -9,9 +9,10 @@
 #include "launch/estimate/plan_page.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { MOST_NAMES = 128, N_RUNS = 10000 };
+enum { MOST_NAMES = 128, MOST_NODES = 512, N_RUNS = 10000 };
 
 static const dt_command_usage usage = {
     .name = "dtrain plan",
@@ -54,7 +55,10 @@ static dt_status print_plan(const dt_options *o, const dt_plan *plan, dt_error *
         return dt_plan_print_seed(plan, stdout, err);
     if (o->json)
         return dt_plan_print_json(plan, stdout, err);
-    return o->markdown ? dt_plan_print_markdown(plan, stdout, err) : dt_plan_print_table(plan, stdout, err);
+    if (o->markdown)
+        return dt_plan_print_markdown(plan, stdout, err);
+    DT_TRY(dt_plan_print_table(plan, stdout, err));
+    return o->nodes[0] ? dt_plan_print_scale(plan, stdout, err) : DT_OK;
 }
 
 /* Adds what a row needs of the account; a mixed one needs both kinds of instances. */
@@ -92,6 +96,7 @@ static dt_status check_account(const dt_options *o, const dt_plan *plan, dt_erro
 
 /* What the settings point to. */
 typedef struct planning {
+    int nodes[MOST_NAMES + 1]; /* ended by 0; none: by --max-nodes */
     dt_options *options;
     dt_catalog *catalog;
     dt_workload work;
@@ -114,6 +119,22 @@ static dt_status name_option(const dt_options *o, dt_status status, dt_error *er
     return status;
 }
 
+/* --nodes: numbers with commas. */
+static dt_status read_nodes(planning *p, dt_error *err)
+{
+    const char *names[MOST_NAMES + 1];
+    DT_TRY(split(p->options->nodes, "--nodes", names, err));
+    for (int i = 0; names[i]; i++) {
+        char *end;
+        const long n = strtol(names[i], &end, 10);
+        if (*end || n < 1 || n > MOST_NODES)
+            return dt_fail(err, DT_ERR_USAGE, "--nodes: '%s' is not a number from 1 to %d", names[i],
+                           MOST_NODES);
+        p->nodes[i] = (int)n;
+    }
+    return DT_OK;
+}
+
 static dt_status load(planning *p, dt_error *err)
 {
     dt_options *o = p->options;
@@ -121,6 +142,7 @@ static dt_status load(planning *p, dt_error *err)
                                              path_or_null(o->rates_file), &p->catalog, err);
     if (status != DT_OK)
         return name_option(o, status, err);
+    DT_TRY(read_nodes(p, err));
     DT_TRY(split(o->types, "--types", p->types, err));
     return split(o->regions, "--regions", p->regions, err);
 }
@@ -135,6 +157,7 @@ static dt_status make_plan(planning *p, dt_plan **plan, dt_error *err)
                                  .interruptions = &p->interruptions,
                                  .types = p->types[0] ? p->types : NULL,
                                  .regions = p->regions[0] ? p->regions : NULL,
+                                 .nodes = p->nodes[0] ? p->nodes : NULL,
                                  .max_nodes = (int)o->max_nodes,
                                  .deadline_s = o->deadline_s,
                                  .budget_usd = o->budget_usd,

@@ -45,12 +45,15 @@ static json_t *throughput_json(const dt_throughput *t)
                   t->staging_s, "tuning", t->tuning_s, "first_epoch", t->first_epoch_s);
     json_t *memory =
         json_pack("{s:f, s:f}", "needed_bytes", t->memory_bytes, "usable_bytes", t->memory_limit_bytes);
-    json_t *object = json_pack("{s:f, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:s, s:f, s:f, s:f}", "images_s",
-                               t->images_s, "limit", dt_stage_name(t->limit), "images_s_without_limit",
-                               number(t->without_limit_images_s), "stages_images_s", stages_json(t), "rate",
-                               rate, "startup_s", startup, "gpu_memory", memory, "batch",
-                               (json_int_t)t->batch, "data_on", dt_data_location_name(t->location), "train_s",
-                               t->train_s, "evaluation_s", t->eval_s, "checkpoint_s", t->checkpoint_s);
+    json_t *step = json_pack("{s:f, s:f, s:f, s:f}", "compute", t->step_s, "all_reduce", t->all_reduce_s,
+                             "exposed", t->exposed_s, "straggler", t->straggler_s);
+    json_t *object =
+        json_pack("{s:o, s:f, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:s, s:f, s:f, s:f}", "step_s", step,
+                  "images_s", t->images_s, "limit", dt_stage_name(t->limit), "images_s_without_limit",
+                  number(t->without_limit_images_s), "stages_images_s", stages_json(t), "rate", rate,
+                  "startup_s", startup, "gpu_memory", memory, "batch", (json_int_t)t->batch, "data_on",
+                  dt_data_location_name(t->location), "train_s", t->train_s, "evaluation_s", t->eval_s,
+                  "checkpoint_s", t->checkpoint_s);
     return object;
 }
 

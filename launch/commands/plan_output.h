@@ -10,6 +10,9 @@
 dt_status dt_plan_print_table(const dt_plan *plan, FILE *stream, dt_error *err);
 dt_status dt_plan_print_markdown(const dt_plan *plan, FILE *stream, dt_error *err);
 
+/* For --nodes: how each type scales with the number of nodes. DT_ERR_IO, DT_ERR_MEMORY. */
+dt_status dt_plan_print_scale(const dt_plan *plan, FILE *stream, dt_error *err);
+
 /* One object; launch/estimate/README.md describes it. DT_ERR_IO, DT_ERR_MEMORY. */
 dt_status dt_plan_print_json(const dt_plan *plan, FILE *stream, dt_error *err);
 

@@ -230,7 +230,10 @@ static void note_all(dt_plan *plan)
 static dt_status add_type(dt_plan *plan, const dt_instance *instance, const char *const *regions,
                           dt_error *err)
 {
-    for (int nodes = 1; nodes <= plan->settings.max_nodes; nodes *= 2)
+    const int *counts = plan->settings.nodes;
+    for (int i = 0; counts && counts[i]; i++)
+        DT_TRY(dt_plan_add_rows(plan, instance, counts[i], regions, err));
+    for (int nodes = 1; !counts && nodes <= plan->settings.max_nodes; nodes *= 2)
         DT_TRY(dt_plan_add_rows(plan, instance, nodes, regions, err));
     return DT_OK;
 }

@@ -71,6 +71,7 @@ typedef struct dt_plan_settings {
     const dt_interruptions *interruptions; /* borrowed by the plan */
     const char *const *types;              /* ended by NULL; NULL: all */
     const char *const *regions;            /* ended by NULL; NULL: all */
+    const int *nodes;                      /* counts to try, ended by 0; NULL: by max_nodes */
     int max_nodes;                         /* counts are 1, 2, 4, ... up to this; >= 1 */
     double deadline_s;                     /* 0: none */
     double budget_usd;                     /* 0: none */

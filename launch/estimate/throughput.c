@@ -35,7 +35,8 @@ void dt_assumptions_default(dt_assumptions *assumptions)
         .node_efficiency = 0.97, /* 8 GPUs of one node against one, in MLPerf's and NVIDIA's results */
         .fabric_efficiency = 0.7,
         .overlap = 0.8,
-        .hop_s = 30e-6,
+        .step_spread = 0.01,      /* estimated */
+        .hop_s = 30e-6,           /* estimated */
         .requeue_s = 120,         /* Slurm 22.05: a requeued job waits cred_expire + 1 s, 121 s by default */
         .notice_s = 120,          /* EC2's */
         .snapshot_mb_s = 5000,    /* estimated: a share of PCIe 4 */
@@ -129,22 +130,39 @@ static double bytes_per_image(const dt_workload *work)
     return work->data_bytes / (work->n_images + work->n_val_images);
 }
 
-/* Seconds of a step that are spent on gradients and not hidden: a ring over the nodes. */
-static double exposed_s(const dt_workload *work, const dt_throughput_query *q, double step_s)
+double dt_all_reduce_s(double bytes, int nodes, double bytes_s, double hop_s)
+{
+    const double n = nodes;
+    const double ring_s = 2 * (n - 1) / n * bytes / bytes_s + 2 * (n - 1) * hop_s;
+    const double tree_s = 2 * bytes / bytes_s + 2 * ceil(log2(n)) * hop_s;
+    return nodes > 1 ? fmin(ring_s, tree_s) : 0;
+}
+
+/* The slowest of n equal ranks takes about this many standard deviations longer than the mean. */
+static double slowest_of(int n)
+{
+    return n > 1 ? sqrt(2 * log(n)) : 0;
+}
+
+/* What several nodes add to a step: sums over the network, and waiting for the slowest rank, of which the
+ * rate has a part already. */
+static void add_step(const dt_workload *work, const dt_throughput_query *q, double step_s, dt_throughput *t)
 {
     const dt_assumptions *a = q->assumptions;
     const dt_instance *i = q->instance;
-    if (q->nodes == 1)
-        return 0;
     const double card_gbit =
         dt_figure_is_known(i->network_baseline_gbit) ? i->network_baseline_gbit.value : a->network_gbit;
     const double n_cards =
         dt_figure_is_known(i->efa_interfaces) && i->efa_interfaces.value > 1 ? i->efa_interfaces.value : 1;
     const double bytes_s = card_gbit * n_cards * 1e9 / 8 * a->fabric_efficiency;
-    const double n = q->nodes, hops = 2 * (n - 1);
-    const double seconds = hops / n * work->gradient_bytes / bytes_s + hops * a->hop_s;
     const double backward_s = step_s * 2 / 3;
-    return fmax(0, seconds - a->overlap * backward_s);
+    t->step_s = step_s;
+    if (q->nodes == 1)
+        return;
+    t->all_reduce_s = dt_all_reduce_s(work->gradient_bytes, q->nodes, bytes_s, a->hop_s);
+    t->exposed_s = fmax(0, t->all_reduce_s - a->overlap * backward_s);
+    t->straggler_s =
+        step_s * a->step_spread * fmax(0, slowest_of(q->nodes * i->n_gpus) - slowest_of(t->rate->n_gpus));
 }
 
 #define LARGEST_VOLUME_BYTES (16384.0 * DT_GIB) /* of EBS's gp3 */
@@ -245,11 +263,12 @@ void dt_throughput_estimate(const dt_workload *work, const dt_throughput_query *
     if (!t.why_not[0]) {
         const double n_gpus = i->n_gpus * query->nodes;
         const double step_images = (double)(t.batch * work->accumulate);
-        const double step_s = step_images / rate, extra_s = exposed_s(work, query, step_s);
+        add_step(work, query, step_images / rate, &t);
+        const double extra_s = t.exposed_s + t.straggler_s;
         t.stage_images_s[DT_STAGE_GPU] = rate * n_gpus;
         t.stage_images_s[DT_STAGE_ALL_REDUCE] = query->nodes == 1 ? 0
-                                                : extra_s > 0     ? step_images * n_gpus / (step_s + extra_s)
-                                                                  : INFINITY;
+                                                : extra_s > 0 ? step_images * n_gpus / (t.step_s + extra_s)
+                                                              : INFINITY;
         t.stage_images_s[DT_STAGE_DECODE] = decode_rate(work, query);
         find_limits(&t);
         add_times(work, query, &t);

@@ -44,6 +44,7 @@ typedef struct dt_assumptions {
     double node_efficiency;      /* of more GPUs in a node than the rate was measured with */
     double fabric_efficiency;    /* share of the network's bandwidth that an all-reduce gets */
     double overlap;              /* share of the backward pass that can hide an all-reduce */
+    double step_spread;          /* standard deviation of a rank's step time, as a share of it */
     double hop_s;                /* latency of each of a ring's steps */
     double requeue_s;            /* unpaid, before a requeued job starts: Slurm's own wait */
     double notice_s;             /* of an interruption; 0: none comes */
@@ -72,6 +73,9 @@ typedef struct dt_throughput {
     double images_s;               /* of all nodes */
     double without_limit_images_s; /* if the tightest stage were removed: the next one's */
     dt_stage next_limit;
+    /* One optimizer step of all nodes: what a GPU computes, how long gradients take, what of that backward
+     * does not hide, and how much longer the slowest rank takes. images_s has all of it. */
+    double step_s, all_reduce_s, exposed_s, straggler_s;
     double train_s, eval_s; /* of the whole run, without interruptions */
     double boot_s, staging_s, tuning_s, first_epoch_s, startup_s; /* startup_s is their sum */
     double stall_s;      /* for which training waits at each checkpoint */
@@ -92,5 +96,9 @@ void dt_throughput_estimate(const dt_workload *work, const dt_throughput_query *
 /* The least seconds that one trained image needs on a GPU by its bandwidth and FLOP/s (a roofline), the mean
  * over the run's sizes. gb_s, tflops: of the data sheet. */
 double dt_roofline_image_s(const dt_workload_size *sizes, int n_sizes, double gb_s, double tflops);
+
+/* Seconds in which nodes sum `bytes` over a network of bytes_s: the faster of NCCL's two ways, a ring (2 (n
+ * - 1) steps of latency hop_s) and a tree (2 log2 n steps). 0 for one node. */
+double dt_all_reduce_s(double bytes, int nodes, double bytes_s, double hop_s);
 
 #endif

@@ -113,6 +113,7 @@ typedef struct dt_options {
     int64_t images;                  /* plan: of the training set; 0: those of --data, or ImageNet's */
     char data_bytes[64];             /* plan: as given, "144G"; "": of --data, or ImageNet's */
     char types[DT_PATH_BYTES], regions[DT_PATH_BYTES]; /* plan: as given, with commas; "": all */
+    char nodes[256];                                   /* plan: as given, "1,2,4"; "": by max_nodes */
     int64_t max_nodes;                                 /* plan */
     double deadline_s, budget_usd;                     /* plan; 0: none */
     double startup_s;                                  /* plan: of each start; 0: estimated */

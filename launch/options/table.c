@@ -268,6 +268,10 @@ static const dt_option table[] = {
      .help = "regions to choose from. If not given: all of prices.json"},
     {ROW("max-nodes", "N", PLAN, RUN, INT, max_nodes), .min = 1, .max = 512, .by_default = "1",
      .help = "the most nodes of a choice; 1, 2, 4, ... are tried"},
+    {ROW("nodes", "N,...", PLAN, RUN, PATH, nodes), .by_default = "",
+     .help =
+         "plan for these numbers of nodes, such as 1,2,4,16, and show how each type scales: step, sums of "
+         "gradients, stragglers, start, checkpoint. If not given: by --max-nodes"},
     {ROW("deadline", "DURATION", PLAN, RUN, DURATION, deadline_s), .by_default = "0",
      .help = "when the training must be done: 12h, 2d. Adds rows that change from spot to on demand where "
              "the deadline would not hold otherwise. 0: none"},

@@ -141,6 +141,17 @@ begin "--types, --regions and --max-nodes choose the rows"
 plan --regions us-east-2 --max-nodes 4
 [ "$(value 'sorted({(r["instance"], r["region"], r["nodes"]) for r in plan["rows"]})')" = "[('g5.xlarge', 'us-east-2', 1), ('g5.xlarge', 'us-east-2', 2), ('g5.xlarge', 'us-east-2', 4), ('p4d.24xlarge', 'us-east-2', 1), ('p4d.24xlarge', 'us-east-2', 2), ('p4d.24xlarge', 'us-east-2', 4)]" ] || fail "$(value 'sorted({(r["instance"], r["region"], r["nodes"]) for r in plan["rows"]})')"
 
+begin "--nodes shows how each type scales"
+expect_exit 0 "$DTRAIN" plan --types $TYPES --nodes 1,2,16,512 --batch 32
+expect_tables_of_80_columns
+expect_output '^ *nodes .* of ideal .* sums .* wait '
+expect_output '^ *1 [^ ]* *8 [^ ]* *24736 [^ ]* *100.0% '
+expect_output '^ *512 [^ ]* *4096 '
+plan --nodes 3,1
+[ "$(value 'sorted({r["nodes"] for r in plan["rows"]})')" = '[1, 3]' ] || fail "$(value 'sorted({r["nodes"] for r in plan["rows"]})')"
+expect_exit 2 "$DTRAIN" plan --nodes 1,many
+expect_output "^dtrain: --nodes: 'many' is not a number from 1 to 512$"
+
 begin "a deadline and a budget have their own recommendations"
 expect_exit 0 "$DTRAIN" plan --deadline 12h --budget 50
 expect_output '^Cheapest in 12 h'

@@ -111,6 +111,7 @@ static const expected table[] = {
     ROW("types", PLAN, PATH, types, ""),
     ROW("regions", PLAN, PATH, regions, ""),
     ROW("max-nodes", PLAN, INT, max_nodes, "1", LIMITS(1, 512)),
+    ROW("nodes", PLAN, PATH, nodes, ""),
     ROW("deadline", PLAN, DURATION, deadline_s, "0"),
     ROW("budget", PLAN, REAL, budget_usd, "none", LIMITS(0, 1e9), FLAGS(ABOVE_MIN), WORD("none", 0)),
     ROW("startup", PLAN, DURATION, startup_s, "0"),

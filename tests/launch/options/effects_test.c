@@ -140,6 +140,7 @@ static const struct effect {
     {"types", PLAN, PLANNER, "--types, --regions and --max-nodes choose the rows"},
     {"regions", PLAN, PLANNER, "--types, --regions and --max-nodes choose the rows"},
     {"max-nodes", PLAN, PLANNER, "--types, --regions and --max-nodes choose the rows"},
+    {"nodes", PLAN, PLANNER, "--nodes shows how each type scales"},
     {"deadline", PLAN, PLANNER, "a deadline and a budget have their own recommendations"},
     {"budget", PLAN, PLANNER, "a deadline and a budget have their own recommendations"},
     {"startup", PLAN, PLANNER, "--startup replaces the estimate of a start"},
