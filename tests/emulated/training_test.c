@@ -108,10 +108,11 @@ static void check_single_steps(dt_emulated_gpu *g, const dt_training *training, 
     dt_trained_free(&before);
 }
 
-static void check_three_steps(dt_interpreted_gpu which)
+static void check_three_steps(dt_interpreted_gpu which, int64_t image_size)
 {
     dt_emulated_gpu g = gpu_of(DT_F16, which);
-    dt_training three = small;
+    dt_training three = small, one = small;
+    one.image_size = three.image_size = image_size;
     three.n_steps = 3;
     three.at_end = check_mirror;
     dt_trained wanted = dt_train(g.ref, &three), got = dt_train(g.kernels, &three);
@@ -123,13 +124,13 @@ static void check_three_steps(dt_interpreted_gpu which)
     }
     dt_trained_free(&wanted);
     dt_trained_free(&got);
-    check_single_steps(&g, &small, N_SINGLE_STEPS);
+    check_single_steps(&g, &one, N_SINGLE_STEPS);
     dt_emulated_gpu_destroy(&g);
 }
 
 static void three_steps_in_fp16_agree_with_ref(void)
 {
-    check_three_steps(DT_INTERPRET_A100);
+    check_three_steps(DT_INTERPRET_A100, 32);
 }
 
 /* Launches of own kernels by `n_steps` steps of ResNet-18. */
@@ -376,7 +377,9 @@ static void a_step_of_resnet50_and_one_in_every_precision_agree_with_ref(void)
         dt_trained_free(&got);
         dt_emulated_gpu_destroy(&g);
     }
-    check_three_steps(DT_INTERPRET_T4);
+    /* At 32 pixels the last BatchNorms have 4 values a channel, and one rounding that changes a ReLU's sign
+     * changes all of the third step (median 0.027); at 96 they have 36 (0.001). */
+    check_three_steps(DT_INTERPRET_T4, 96);
 }
 
 static const dt_test tests[] = {

@@ -29,7 +29,7 @@ run_as_ptx()
 count()
 {
     awk -v library="$1" '{ if (!($1 in seen)) n++; seen[$1] = 1; launches += $2; accesses += $3 }
-         END { printf "  %s: %d kernels, %d launches, %d accesses to memory\n", library, n, launches, accesses }' "$DTRAIN_TEST_PTX_REPORT"
+         END { printf "  %s: %d kernels, %.0f launches, %.0f accesses to memory\n", library, n, launches, accesses }' "$DTRAIN_TEST_PTX_REPORT"
 }
 
 # expect_all_ran ARCH: every kernel of the PTX has run.
