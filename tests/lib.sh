@@ -162,6 +162,7 @@ start_job()
         shift
         set -- "$RANKS" "$@"
     fi
+    : >"$OUTPUT" # before the job runs: a case that waits for a line must not find that of an earlier command
     "$@" >"$OUTPUT" 2>&1 </dev/null &
     pid=$!
 }

@@ -39,7 +39,9 @@ begin "a_job_in_the_background_has_a_time_limit_too"
 cat >inner.sh <<EOF
 . '$lib'
 begin ends
+expect_exit 0 echo of an earlier command
 start_job sh -c 'sleep 0.1; exit 5'
+expect test ! -s "\$OUTPUT"
 end_job
 expect test \$code = 5
 begin hangs
@@ -76,7 +78,7 @@ expect_output 'these are its cases:$'
 expect_output '^  a port is open$'
 
 begin "ci_lists_the_slowest_tests_however_many_there_are"
-seq 1 50000 | sed 's/$/.5 program\/x_test (make check)/' >times
+seq 1 50000 | sed 's/.*/&.5 2 program\/x_test (make check)/' >times
 cat >inner.sh <<END
 set -euo pipefail
 work=$PWD
@@ -85,7 +87,8 @@ slowest 2
 echo survived
 END
 expect_exit 0 bash inner.sh
-expect_output '^50000\.5 s  program/x_test \(make check\)$'
+expect_output '^50000\.5 s, processor +2\.0 s +program/x_test \(make check\)$'
+expect_output '^all 50000 tests: processor 100000\.0 s$'
 expect test "$(grep -c 'x_test' "$OUTPUT")" = 2
 expect_output '^survived$'
 

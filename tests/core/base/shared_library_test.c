@@ -161,9 +161,21 @@ static void a_file_that_does_not_load_is_named_with_the_reason(void)
     DT_CHECK_INT(dt_shared_library_open(&fake, &handle, &err), DT_ERR_UNSUPPORTED);
     DT_CHECK_CONTAINS(err.message, "--fake needs Fake, which does not load: ");
     DT_CHECK_CONTAINS(err.message, path_in("home/lib64"));
-    /* another one that loads is taken */
+    /* who names a folder does not get the library of another place, but one of another named folder */
     put(path_in("path2"));
-    expect_from(path_in("path2"));
+    DT_CHECK_INT(dt_shared_library_open(&fake, &handle, &err), DT_ERR_UNSUPPORTED);
+    put(path_in("root/lib"));
+    expect_from(path_in("root/lib"));
+}
+
+static void a_named_folder_may_be_relative(void)
+{
+    unset_all();
+    setenv("FAKE_HOME", "home", 1);
+    put(path_in("home/lib"));
+    DT_REQUIRE(chdir(dt_test_temp_dir()) == 0);
+    expect_from(path_in("home/lib"));
+    DT_REQUIRE(chdir("/") == 0);
 }
 
 static void a_library_without_a_function_is_too_old(void)
@@ -241,6 +253,7 @@ static const dt_test tests[] = {
     DT_TEST(the_system_is_asked_after_the_folder_of_configure),
     DT_TEST(a_missing_library_is_named_with_all_places),
     DT_TEST(a_file_that_does_not_load_is_named_with_the_reason),
+    DT_TEST(a_named_folder_may_be_relative),
     DT_TEST(a_library_without_a_function_is_too_old),
     DT_TEST(a_library_is_loaded_once_if_it_is_new_enough),
     DT_TEST(versions_are_written_as_their_libraries_count),
