@@ -5,6 +5,7 @@
 
 #include <dlfcn.h>
 #include <glob.h>
+#include <limits.h>
 #include <link.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ typedef struct search {
     const dt_shared_library *library;
     void *handle;
     char why[400];
-    char places[500]; /* "CUDNN_HOME (/opt/cudnn), LD_LIBRARY_PATH, ..." */
+    char places[800]; /* "CUDNN_HOME (/opt/cudnn), LD_LIBRARY_PATH, ..." */
 } search;
 
 /* Add "NAME" or "NAME (DIR)" to the places. */
@@ -46,13 +47,16 @@ static void try_folder(search *s, const char *folder, size_t length, const char 
         load(s, path);
 }
 
-/* DIR/lib64, DIR/lib and DIR, with DIR from a variable. */
+/* DIR/lib64, DIR/lib and DIR, with DIR from a variable; it may be relative. */
 static void try_home(search *s, const char *variable, bool itself)
 {
     const char *dir = getenv(variable);
+    char absolute[PATH_MAX];
     if (s->handle || !dir || !dir[0])
         return;
     note_place(s, variable, dir);
+    if (realpath(dir, absolute))
+        dir = absolute;
     try_folder(s, dir, strlen(dir), "/lib64");
     try_folder(s, dir, strlen(dir), "/lib");
     if (itself)
@@ -128,6 +132,8 @@ static void look(search *s)
 {
     for (int i = 0; s->library->homes[i]; i++)
         try_home(s, s->library->homes[i], true);
+    if (s->why[0]) /* the user has chosen a file: another one would be a surprise */
+        return;
     try_library_path(s);
     if (s->library->built_dir[0]) {
         note_place(s, s->library->built_dir, NULL);

@@ -8,7 +8,8 @@
  *
  * The library is looked for in these places, in this order; the first file that loads is taken:
  *
- *   1. the folders that the variables `homes` name (CUDNN_HOME): DIR/lib64, DIR/lib, DIR
+ *   1. the folders that the variables `homes` name (CUDNN_HOME): DIR/lib64, DIR/lib, DIR. A file there that
+ *      does not load ends the search, unless another of these folders has one that does
  *   2. the folders in LD_LIBRARY_PATH
  *   3. `built_dir`, the folder that configure was given
  *   4. where the system looks: the loader's cache and its default folders

@@ -223,11 +223,10 @@ static dt_status create_best(const dt_backend_options *options, dt_backend *back
         status = create(i, options, backend, &mine);
         if (status != DT_ERR_UNSUPPORTED)
             break;
-        const int most = (int)sizeof why - 1;
         const size_t used = strlen(reasons);
         if (backends[i].is_built)
-            snprintf(why, sizeof why, "%.*s", most, mine.message);
-        snprintf(reasons + used, sizeof reasons - used, "%s%.*s", used ? "; " : "", most, mine.message);
+            memcpy(why, mine.message, sizeof why);
+        snprintf(reasons + used, sizeof reasons - used, "%s%s", used ? "; " : "", mine.message);
     }
     if (status == DT_ERR_UNSUPPORTED)
         return dt_fail(err, status, "--backend auto finds nothing to compute on: %s", reasons);

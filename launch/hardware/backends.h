@@ -31,7 +31,7 @@ typedef struct dt_backend {
     void (*library_destroy)(void *); /* called after the kernels' destroy and before the device's */
     bool has_team;                   /* it computes with OpenMP's threads, and `team` describes them */
     dt_cpu_team team;
-    char why_no_gpu[256]; /* why "auto" chose another backend than cuda; else "" */
+    char why_no_gpu[DT_ERROR_MESSAGE_BYTES]; /* why "auto" chose another backend than cuda; else "" */
 } dt_backend;
 
 /* "auto", then all backends, best first, ended by NULL. Includes backends that this build lacks: creating one
