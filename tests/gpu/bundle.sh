@@ -53,7 +53,7 @@ find "$out/bin" -type f -print0 | xargs -0 ldd "$out"/lib/openmpi/*.so 2>/dev/nu
         *) cp -L "$path" "$out/lib/$name" ;;
         esac
     done
-cp "$here/first_hour.sh" "$source/benchmarks/peers/torch_step.py" "$out/"
+cp "$here/first_hour.sh" "$source/tests/mpi.sh" "$source/tests/ranks" "$source/benchmarks/peers/torch_step.py" "$out/"
 
 cat >"$out/run" <<'R'
 #!/bin/bash

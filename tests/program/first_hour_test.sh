@@ -14,15 +14,47 @@ stand_in()
     chmod +x "$path"
 }
 
-# programs: a build folder of stand-ins, and an nvidia-smi that names one GPU.
+# counted NAME LINE...: the same, but its start number $FAIL_AT within a step, of all such programs, ends with code 2.
+counted()
+{
+    local name=$1
+    shift
+    stand_in "$name" "starts=$TMP/starts.\$(wc -l <$TMP/results/summary.tsv)" 'echo "$0 $*" >>$starts' \
+        '[ "$(wc -l <$starts)" != "${FAIL_AT:-0}" ] || { echo "start $FAIL_AT of the step fails"; exit 2; }' "$@"
+}
+
+# programs [N]: a build folder of stand-ins, the tools of part 2, and an nvidia-smi that names N GPUs, 1 by default. dtrain is killed by its fault, at
+# step 20, and its next start resumes there; mpirun starts one process in place of all ranks, and prints what the other rank would.
 programs()
 {
-    stand_in tools/nvidia-smi 'echo "GPU 0: stand-in"'
-    stand_in programs/dtrain 'echo "dtrain $1"' 'for a; do last=$a; [ "$previous" != --output ] || echo weights >"$a"; previous=$a; done' 'echo "123.4 img/s"'
-    stand_in programs/tests/gpu/gpu_test 'echo "1 passed, 0 failed, 0 skipped"'
-    stand_in programs/tests/gpu/fused_main 'echo "a step: 1.000 ms fused, 2.000 ms composed; 0 of 9 fused graphs are slower"'
-    stand_in programs/tests/comm/nccl_gpu_cases 'echo "5 passed, 0 failed, 0 skipped"'
-    with_programs=(env PATH="$TMP/tools:$PATH" "$script" --programs "$TMP/programs" --out "$TMP/results")
+    stand_in tools/nvidia-smi 'case $1 in --query*) echo 4000 ;; *) for ((i = 0; i < '"${1:-1}"'; i++)); do echo "GPU $i: stand-in"; done ;; esac'
+    counted programs/dtrain 'echo "dtrain $1"' 'echo "dtrain: as it logs" >&2' \
+        'for a; do case $previous in --output) echo weights >"$a" ;; --out) out=$a ;; esac; previous=$a; done' \
+        '[ "$*" = "${*#*--batch auto}" ] || sleep 0.5' '[ -z "$XDG_CACHE_HOME" ] || { mkdir -p "$XDG_CACHE_HOME/dtrain" && : >"$XDG_CACHE_HOME/dtrain/plans-x.txt"; }' \
+        'if [ -n "$DTRAIN_FAULT" ]; then mkdir -p "$out"; echo 20 >"$out/step"; kill -9 $$; fi' \
+        '[ ! -e "$out/step" ] || echo "dtrain: going on after step $(cat "$out/step"), epoch 1, from $out"' 'echo "123.4 img/s"'
+    counted programs/tests/gpu/gpu_test 'echo "1 passed, 0 failed, 0 skipped"'
+    counted programs/tests/gpu/fused_main 'echo "a step: 1.000 ms fused, 2.000 ms composed; 0 of 9 fused graphs are slower"'
+    counted programs/tests/comm/nccl_gpu_cases 'echo "5 passed, 0 failed, 0 skipped"'
+    with_programs=(env -u MPI_KIND_OF -u XDG_CACHE_HOME PATH="$TMP/tools:$PATH" "$script" --programs "$TMP/programs" --out "$TMP/results")
+    mkdir -p results && : >results/summary.tsv
+}
+
+# tools: those of part 2, and mpirun.
+tools()
+{
+    local from_program='while [[ $1 != */programs/* ]]; do shift; done'
+    counted tools/nsys '[ $1 = profile ] || { echo "50.0 max_pool_forward"; exit; }' \
+        'for a; do [ "$previous" != -o ] || touch "${a/\%p/1}.nsys-rep" "${a/\%p/2}.nsys-rep"; previous=$a; done' "$from_program" 'exec "$@"'
+    counted tools/ncu "$from_program" '"$@" || exit' 'echo "    Section: GPU Speed Of Light Throughput"'
+    counted tools/compute-sanitizer "$from_program" '"$@" || exit' 'echo "========= ERROR SUMMARY: 0 errors"'
+    counted tools/mpirun 'while [ $1 != -np ]; do shift; done' '"${@:3}"' 'code=$?' \
+        '[ $code != 137 ] || echo "dtrain: rank 0 on host: after 10 s in step 16 there is no sign of rank 1 (host)"' 'exit $code'
+    sed -i '1a [ "$1" != --version ] || { echo "mpirun (Open MPI) 4.1.4"; echo "https://www.open-mpi.org/"; exit; }' tools/mpirun
+    counted tools/python3 'echo "900 img/s"'
+    sed -i '1a [ "$1" != -c ] || exit 0' tools/python3
+    mkdir -p images/train
+    with_programs+=(--data images)
 }
 
 begin "without a GPU every step that needs one is skipped with the reason"
@@ -68,7 +100,7 @@ expect [ "$(limits_of "$TMP/longer.sh" 1)" -gt 600 ] # the sum sees a limit that
 begin "each step of gpu_test runs a test that gpu_test has"
 if [ -x "$TOP_BUILDDIR/tests/gpu/gpu_test" ]; then
     "$TOP_BUILDDIR/tests/gpu/gpu_test" --list >tests
-    sed -n 's/^ *step [a-z0-9_]* [0-9]* "$(needs "$gpu_test")" "$gpu_test" //p; s/.*"$gpu_test" \(fp16_fused\)$/\1/p' "$script" >words
+    sed -n 's/^ *step [a-z0-9_]* [0-9]* "$(needs "$gpu_test")" "$gpu_test" //p; s/.*"$gpu_test" \(fp16_fused\) 2>&1 |$/\1/p' "$script" >words
     expect [ "$(wc -l <words)" -ge 8 ]
     while read -r word; do expect grep -q "$word" tests; done <words
 else
@@ -92,7 +124,9 @@ expect_exit 0 "${with_programs[@]}" --part 1
 expect_output '^first hour: 1 GPUs'
 expect_output '^operations_bf16 +ok .* 1 passed, 0 failed, 0 skipped'
 expect_output '^plans_repeated +ok .* 1 passed, 0 failed, 0 skipped'
-expect_output '^same_weights_killed +ok .* weights [0-9a-f]{16} and [0-9a-f]{16}'
+expect_output '^same_weights_seed +ok .* the same weights: [0-9a-f]{16}$'
+expect_output '^same_weights_cache +ok .* the same weights: [0-9a-f]{16}$'
+expect_output '^same_weights_killed +ok .* killed with code 137, resumed after step 20; the same weights: [0-9a-f]{16}$'
 expect_output '^nccl_all_gpus +skipped .* GPUs here: 1, needed: 2'
 
 begin "part 2 prints both times of fused graphs"
@@ -105,7 +139,7 @@ programs
 stand_in programs/tests/gpu/gpu_test '[ "$1" != fp16_fused ] || exec sleep 60' 'echo "passed"'
 sed -E 's/step operations_fp16_fused [0-9]+/step operations_fp16_fused 1/; s/step operations_fp16_composed [0-9]+/step operations_fp16_composed 11/' \
     "$script" >short.sh && chmod +x short.sh
-with_programs[2]=$TMP/short.sh
+with_programs=("${with_programs[@]/#$script/$TMP/short.sh}")
 expect_exit 1 "${with_programs[@]}" --only operations_fp16 --seconds 14
 expect_output '^operations_fp16_fused +too long .*limit [23] s'
 expect_output '^operations_fp16_composed +ok .*passed'
@@ -116,11 +150,84 @@ programs
 expect_exit 0 "${with_programs[@]}" --only same_weights --seconds 50
 expect_output '^first_hour.sh: the limits of the steps add up to 85 s, and --seconds is 50: the last steps may be skipped'
 
-begin "weights that differ are a failure"
+begin "on two GPUs every step runs"
+programs 2
+tools
+expect_exit 0 "${with_programs[@]}"
+expect_output '^two_gpus_killed_rank +ok .* killed with code 137, resumed after step 20; the same weights: [0-9a-f]{16}$'
+expect_output '^[0-9]+ ok, 0 failed, 0 too long, 0 skipped$'
+
+# Whatever a step starts, and however often: if one start fails, so does the step.
+begin "no step is ok if one of the programs that it starts fails"
+programs 2
+tools
+expect_exit 0 "${with_programs[@]}"
+cut -f 1 results/summary.tsv | nl -v 0 >steps
+for file in starts.*; do [ ! -e "$file" ] || echo "${file#starts.} $(wc -l <"$file")"; done >n_starts 2>/dev/null
+expect [ "$(awk '$2 > most { most = $2 } END { print most }' n_starts)" -ge 8 ] # that with a killed rank has three starts by mpirun, two exports
+for n in 1 2 3 4 5 6 7 8; do
+    rm -rf starts.* results/*-a results/*-b results/digits results/resized
+    with=("${with_programs[@]}")
+    [ $n -lt 4 ] || with+=(--only same_) # they have the most starts; two_gpus_same_bits is one of them
+    [ $n -lt 6 ] || with=("${with_programs[@]}" --only killed_rank)
+    expect_exit 1 env FAIL_AT=$n "${with[@]}"
+    while read -r number name; do
+        [ "$(awk -v number="$number" '$1 == number { print $2 }' n_starts)" -ge $n ] 2>/dev/null || continue
+        [ $n -lt 4 ] || grep -q "^$name	" results/summary.tsv || continue
+        grep -q "^$name	failed	" results/summary.tsv || fail "$name is ok though start $n fails"
+    done <steps
+done
+
+begin "weights that differ are a failure, except with engines that were timed again"
 programs
-stand_in programs/dtrain 'for a; do [ "$previous" != --output ] || echo $RANDOM$RANDOM >"$a"; previous=$a; done'
-expect_exit 1 "${with_programs[@]}" --only same_weights_seed
-expect_output '^same_weights_seed +failed .* code 1; weights '
+sed -i 's/echo weights/echo $RANDOM$RANDOM/' programs/dtrain
+expect_exit 1 "${with_programs[@]}" --only same_weights
+expect_output '^same_weights_seed +failed .* code 1; the weights differ: '
+expect_output '^same_weights_cache +ok .* the weights differ, which is allowed here; engines that differ: 0$'
+expect_output '^same_weights_killed +failed .* code 1; killed with code 137, resumed after step 20; the weights differ: '
+
+begin "a plan cache of its own that stays empty is a failure"
+programs
+sed -i 's/XDG_CACHE_HOME/UNSET/g' programs/dtrain
+expect_exit 1 "${with_programs[@]}" --only same_weights_cache
+expect_output '^same_weights_cache +failed .*plans'
+
+begin "a start that ends, but is not killed, fails the step; so does one that hangs"
+programs 2
+tools
+sed -i 's/kill -9 \$\$/exit 2/' programs/dtrain
+expect_exit 1 "${with_programs[@]}" --only killed
+expect_output '^same_weights_killed +failed .* code 1; the start that is to be killed ended with code 2 after [0-9]+ s, expected 137$'
+expect_output '^two_gpus_killed_rank +failed .* code 1; the start that is to be killed ended with code 2 after [0-9]+ s, expected 137$'
+sed -i 's/exit 2; fi/exec sleep 60; fi/' programs/dtrain
+sed 's/timeout --foreground 30/timeout --foreground 1/' "$script" >short.sh && chmod +x short.sh
+with_programs=("${with_programs[@]/#$script/$TMP/short.sh}")
+expect_exit 1 "${with_programs[@]}" --only same_weights_killed
+expect_output '^same_weights_killed +failed .* ended with code 124 after [12] s, expected 137$'
+
+begin "a second start that begins at step 0 fails the step, and so does a rank that is lost without a message"
+programs 2
+tools
+sed -i 's/there is no sign of/nothing about/' tools/mpirun
+expect_exit 1 "${with_programs[@]}" --only killed_rank
+expect_output '^two_gpus_killed_rank +failed .* there is no message that names the lost rank'
+sed -i 's/going on after/going on after no/' programs/dtrain
+expect_exit 1 "${with_programs[@]}" --only same_weights_killed
+expect_output '^same_weights_killed +failed .* there is no step from which the second start resumes'
+
+begin "output without results fails the step, whatever the code"
+programs 2
+tools
+sed -i 's/max_pool_forward/SKIPPED/; s/\/1}/}/' tools/nsys
+sed -i 's/Section:/No kernels were profiled/' tools/ncu
+sed -i 's/SUMMARY: 0/SUMMARY: 1/' tools/compute-sanitizer
+sed -i 's/echo 4000/echo none/' tools/nvidia-smi
+expect_exit 1 "${with_programs[@]}"
+expect_output '^sanitizer_memcheck +failed .* there is no summary of compute-sanitizer without errors'
+expect_output '^timeline +failed .* there is no kernel of dtrain'
+expect_output '^kernel_counters +failed .* there is no counter'
+expect_output '^batch_auto +failed '
+expect_output ', 6 failed, '
 
 begin "a program that fails at the beginning of a pipe fails its step"
 programs
