@@ -214,6 +214,8 @@ LAYERS_TESTS += tests/layers/profile_test
 # On a real GPU.
 fakes_SOURCES += tests/gpu/fused_bench.c
 fakes_SOURCES += tests/gpu/fused_bench.h
+fakes_SOURCES += tests/gpu/fused_counts.c
+fakes_SOURCES += tests/gpu/fused_counts.h
 fakes_SOURCES += tests/gpu/fused_times.c
 fakes_SOURCES += tests/gpu/fused_times.h
 fakes_SOURCES += tests/gpu/kept_convs.c

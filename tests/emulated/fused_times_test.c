@@ -4,6 +4,7 @@
 #include "tests/backend_cases.h"
 #include "tests/emulated/gpu_emulated.h"
 #include "tests/gpu/fused_bench.h"
+#include "tests/gpu/fused_counts.h"
 #include "tests/gpu/fused_times.h"
 #include "tests/gpu/kept_convs.h"
 #include "tests/testing.h"
@@ -275,7 +276,48 @@ static void kept_convolutions_are_planned_once_and_agree_with_ref(void)
     DT_CHECK(kept > 0 && 5 * kept < not_kept);
 }
 
+/* -- counts ---------------------------------------------------------------------------------------------- */
+
+/* Of the cases that first_hour.sh runs under compute-sanitizer. */
+static dt_fused_counts counts_of_cases(dt_interpreted_gpu which)
+{
+    dt_emulated_gpu g = create_gpu(which);
+    dt_fused_counts counts = {0};
+    dt_kept_convs *kept = dt_keep_convs(g.kernels);
+    DT_CHECK_INT(dt_backend_cases_run(g.kernels, g.ref, 32, 2, 0x1p-9, "c64 h8 w8 k64"), 0);
+    dt_kernels_cuda_plans(g.kernels, dt_fused_counts_visit, &counts);
+    dt_release_convs(kept);
+    dt_emulated_gpu_destroy(&g);
+    return counts;
+}
+
+static void a_gpu_without_fused_graphs_that_its_generation_has_is_found(void)
+{
+    char text[512];
+    const dt_fused_counts all = counts_of_cases(DT_INTERPRET_ALL), none = counts_of_cases(DT_INTERPRET_T4),
+                          empty = {0};
+    dt_fused_counts partly = {0};
+    DT_CHECK_MSG(dt_fused_counts_check(&all, 90, 0, text, sizeof text), "%s", text);
+    DT_CHECK_MSG(dt_fused_counts_check(&all, 80, all.n, text, sizeof text), "%s", text);
+    DT_CHECK_MSG(dt_fused_counts_check(&none, 75, 0, text, sizeof text), "%s", text);
+    DT_CHECK(!dt_fused_counts_check(&all, 90, all.n + 1, text, sizeof text));
+    for (int sm = 80; sm <= 120; sm += 10) {
+        DT_CHECK(!dt_fused_counts_check(&none, sm, 0, text, sizeof text));
+        DT_CHECK(!dt_fused_counts_check(&empty, sm, 0, text, sizeof text));
+    }
+    dt_fused_counts_add(&partly, "conv+sums 1x1 64->64 8x8 n2 fp16", true);
+    dt_fused_counts_add(&partly, "dgrad+drelu+dbn", false);
+    dt_fused_counts_add(&partly, "dgrad+= 1x1 64->64 8x8 n2 fp16", true);
+    DT_CHECK(!dt_fused_counts_check(&partly, 86, 0, text, sizeof text));
+    DT_CHECK_STR(
+        text,
+        "1 of 2: 1 conv+sums, no bnrelu+conv+sums, no dgrad+drelu+dbn, no bnrelu+wgrad; sm_86 has more, "
+        "0 at least");
+    DT_CHECK(dt_fused_counts_check(&partly, 120, 0, text, sizeof text));
+}
+
 static const dt_test tests[] = {
+    DT_TEST(a_gpu_without_fused_graphs_that_its_generation_has_is_found),
     DT_TEST(each_form_of_input_has_its_graphs_and_their_parts),
     DT_TEST(the_stem_is_measured_by_space_to_depth_and_by_pixels),
     DT_TEST(every_convolution_of_a_network_is_measured),

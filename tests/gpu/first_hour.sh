@@ -163,6 +163,14 @@ shows()
     return 1
 }
 
+# with_counts TEST: a test of gpu_test that compares fused graphs. It counts them, and that is the note.
+with_counts()
+{
+    "$gpu_test" "$1" 2>&1 | tee fused.txt || return
+    shows fused.txt '^fused graphs: [0-9]' "count of fused graphs" || return
+    grep '^fused graphs: ' fused.txt
+}
+
 # sanitizer TOOL: two operations and one kind of kernel each under compute-sanitizer.
 sanitizer()
 {
@@ -335,7 +343,7 @@ checks()
 {
     # Each operation beside ref, fused and composed; some of them under compute-sanitizer. In BF16 a few shapes: each of its fused graphs
     # is compiled at run time, a second or more.
-    step operations_fp16_fused 50 "$(needs "$gpu_test")" "$gpu_test" fp16_fused
+    step operations_fp16_fused 50 "$(needs "$gpu_test")" with_counts fp16_fused
     step operations_fp16_composed 25 "$(needs "$gpu_test")" "$gpu_test" fp16_composed
     step operations_bf16 40 "$(needs "$gpu_test")" env DTRAIN_GPU_CASES='c64 h8 w8 k64' "$gpu_test" bf16_operations
     step operations_tf32_fp32 30 "$(needs "$gpu_test")" "$gpu_test" 32_operations
@@ -343,7 +351,7 @@ checks()
         step "sanitizer_$tool" 30 "$(needs compute-sanitizer "$gpu_test")" sanitizer $tool
     done
     # Each fused graph 20 times on one input; a NaN in the weights.
-    step plans_repeated 40 "$(needs "$gpu_test")" "$gpu_test" twenty_times
+    step plans_repeated 40 "$(needs "$gpu_test")" with_counts twenty_times
     step nan 20 "$(needs "$gpu_test")" "$gpu_test" nan
     # Steps beside ref; captured and enqueued; the same seed, an empty plan cache, a kill.
     step steps_beside_ref 60 "$(needs "$gpu_test")" "$gpu_test" a_step

@@ -18,6 +18,7 @@
 #include "tests/backend_cases.h"
 #include "tests/emulated/training_kit.h"
 #include "tests/gpu/fused_bench.h"
+#include "tests/gpu/fused_counts.h"
 #include "tests/gpu/fused_times.h"
 #include "tests/gpu/kept_convs.h"
 #include "tests/testing.h"
@@ -58,7 +59,7 @@ void dt_test_tear_down(void)
 /* -- the two sides --------------------------------------------------------------------------------------- */
 
 typedef struct sides {
-    dt_graph_runner *cudnn, *composing; /* NULL: not used */
+    dt_graph_runner *cudnn, *side; /* side: all graphs of cudnn, or those of one operation */
     dt_kernels *cuda, *ref;
 } sides;
 
@@ -72,10 +73,9 @@ static sides open_sides(dt_dtype dtype, bool fused)
                                     .cache_path = ""};
     const dt_cuda_options cuda = {.dtype = dtype};
     DT_REQUIRE_MSG(dt_cudnn_runner_create(gpu, &cudnn, &s.cudnn, &err) == DT_OK, "%s", err.message);
-    if (!fused)
-        DT_REQUIRE(dt_side_runner_create(s.cudnn, DT_SIDE_COMPOSED, &s.composing, &err) == DT_OK);
-    dt_graph_runner *runner = fused ? s.cudnn : s.composing;
-    DT_REQUIRE_MSG(dt_kernels_cuda_create(gpu, runner, &cuda, &s.cuda, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE(dt_side_runner_create(s.cudnn, fused ? DT_SIDE_FUSED : DT_SIDE_COMPOSED, &s.side, &err) ==
+               DT_OK);
+    DT_REQUIRE_MSG(dt_kernels_cuda_create(gpu, s.side, &cuda, &s.cuda, &err) == DT_OK, "%s", err.message);
     DT_REQUIRE_MSG(dt_kernels_ref_create(host, dtype, &s.ref, &err) == DT_OK, "%s", err.message);
     return s;
 }
@@ -84,9 +84,27 @@ static void close_sides(sides *s)
 {
     s->cuda->ops->destroy(s->cuda);
     s->ref->ops->destroy(s->ref);
-    if (s->composing)
-        s->composing->ops->destroy(s->composing);
+    s->side->ops->destroy(s->side);
     s->cudnn->ops->destroy(s->cudnn);
+}
+
+/* The compute capability. */
+static int sm_of_gpu(void)
+{
+    char text[200];
+    dt_device_cuda_describe(0, text, sizeof text);
+    const char *sm = strstr(text, "sm_");
+    DT_REQUIRE_MSG(sm != NULL, "%s", text);
+    return atoi(sm + strlen("sm_"));
+}
+
+/* first_hour.sh takes the line as the note of its table. */
+static void check_counts(const dt_fused_counts *counts, int least)
+{
+    char text[1024];
+    const bool is_enough = dt_fused_counts_check(counts, sm_of_gpu(), least, text, sizeof text);
+    printf("fused graphs: %s\n", text);
+    DT_CHECK_MSG(is_enough, "%s", text);
 }
 
 /* -- operations ------------------------------------------------------------------------------------------ */
@@ -94,8 +112,12 @@ static void close_sides(sides *s)
 static void check_operations(dt_dtype dtype, bool fused, double tolerance)
 {
     sides s = open_sides(dtype, fused);
+    dt_fused_counts counts = {0};
     dt_kept_convs *kept = dt_keep_convs(s.cuda);
     DT_CHECK_INT(dt_backend_cases_run(s.cuda, s.ref, 32, 2, tolerance, getenv("DTRAIN_GPU_CASES")), 0);
+    dt_kernels_cuda_plans(s.cuda, dt_fused_counts_visit, &counts);
+    if (fused && dtype == DT_F16)
+        check_counts(&counts, 0);
     dt_release_convs(kept);
     close_sides(&s);
 }
@@ -133,13 +155,14 @@ static void fp32_operations_agree_with_ref(void)
 /* -- graphs ---------------------------------------------------------------------------------------------- */
 
 /* 20 executions on one input, after the executions of tuning and of its check. */
-static void check_repeated(dt_kernels *const kernels[2], const dt_conv_desc *desc)
+static void check_repeated(dt_kernels *const kernels[2], const dt_conv_desc *desc, dt_fused_counts *counts)
 {
     dt_error err = {0};
     dt_fused_bench *bench = NULL;
     DT_REQUIRE_MSG(dt_fused_bench_create(kernels, desc, &bench, &err) == DT_OK, "%s", err.message);
     for (int i = 0; i < dt_fused_bench_n(bench); i++) {
         bool same = true;
+        dt_fused_counts_add(counts, dt_fused_bench_graph(bench, i), dt_fused_bench_has(bench, i));
         if (!dt_fused_bench_has(bench, i))
             continue;
         DT_REQUIRE_MSG(dt_fused_bench_repeat(bench, i, 20, &same, &err) == DT_OK, "%s", err.message);
@@ -157,11 +180,13 @@ static void each_fused_graph_gives_the_same_bits_twenty_times(void)
     static const dt_fused_times_options net = {.arch = "resnet50", .batch = 32, .image_size = 224};
     static dt_fused_convs convs;
     dt_error err = {0};
+    dt_fused_counts counts = {0};
     sides fused = open_sides(DT_F16, true), composed = open_sides(DT_F16, false);
     dt_kernels *const kernels[2] = {fused.cuda, composed.cuda};
     DT_REQUIRE_MSG(dt_fused_convs_list(gpu, &net, &convs, &err) == DT_OK, "%s", err.message);
     for (int i = 0; i < convs.n; i++)
-        check_repeated(kernels, &convs.descs[i]);
+        check_repeated(kernels, &convs.descs[i], &counts);
+    check_counts(&counts, dt_fused_counts_of_resnet50(sm_of_gpu()) / 2);
     close_sides(&composed);
     close_sides(&fused);
 }

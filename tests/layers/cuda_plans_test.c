@@ -3,6 +3,9 @@
 #include "config.h"
 
 #include "launch/estimate/gpu_spec.h"
+#include "launch/estimate/offline_device.h"
+#include "tests/gpu/fused_counts.h"
+#include "tests/gpu/fused_times.h"
 #include "tests/resnet_convs.h"
 #include "tests/testing.h"
 
@@ -224,6 +227,58 @@ static void the_stem_is_planned_by_space_to_depth_at_every_size(void)
     check_stem("t4", 32, 224, false);
 }
 
+/* The graphs of all convolutions of a training of ResNet-50 in FP16. */
+static dt_fused_counts count_fused(const char *gpu_name, const dt_gpu_spec *gpu)
+{
+    const dt_fused_times_options net = {.arch = "resnet50", .batch = 32, .image_size = 224};
+    const dt_cuda_options options = {.dtype = DT_F16, .plan_only = true};
+    static dt_fused_convs convs;
+    dt_graph_runner *runner = make_runner(gpu_name, WORKSPACE_LIMIT);
+    dt_device *device = NULL;
+    dt_kernels *k = NULL;
+    dt_conv *made[DT_FUSED_MAX_CONVS];
+    dt_error err = {0};
+    dt_fused_counts counts = {0};
+    convs = (dt_fused_convs){0};
+    DT_REQUIRE(dt_offline_device_create(gpu, DT_F16, &device, &err) == DT_OK);
+    DT_REQUIRE_MSG(dt_fused_convs_list(device, &net, &convs, &err) == DT_OK, "%s", err.message);
+    DT_REQUIRE(dt_kernels_cuda_create(device, runner, &options, &k, &err) == DT_OK);
+    for (int i = 0; i < convs.n; i++)
+        DT_REQUIRE(k->ops->conv_create(k, &convs.descs[i], &made[i], &err) == DT_OK);
+    dt_kernels_cuda_plans(k, dt_fused_counts_visit, &counts);
+    for (int i = 0; i < convs.n; i++)
+        k->ops->conv_destroy(k, made[i]);
+    k->ops->destroy(k);
+    device->ops->destroy(device);
+    runner->ops->destroy(runner);
+    return counts;
+}
+
+/* What tests/gpu/gpu_test.c requires of a GPU is what plans without one have. */
+static void check_fused_counts(const char *gpu_name)
+{
+    char text[512];
+    dt_gpu_spec gpu;
+    dt_error err = {0};
+    DT_REQUIRE(dt_gpu_spec_load(gpu_name, &gpu, &err) == DT_OK);
+    const dt_fused_counts counts = count_fused(gpu_name, &gpu);
+    const int n = dt_fused_counts_of_resnet50(gpu.sm);
+    DT_CHECK_MSG(dt_fused_counts_check(&counts, gpu.sm, n, text, sizeof text), "%s: %s", gpu_name, text);
+    printf("%s: %s\n", gpu_name, text);
+    DT_CHECK_INT(counts.n_there, n);
+    dt_gpu_spec_free(&gpu);
+}
+
+static void the_fused_graphs_that_a_gpu_must_have_are_those_with_plans(void)
+{
+    if (is_slow())
+        DT_SKIP("a sanitizer makes it too slow");
+    check_fused_counts("h200");
+    check_fused_counts("a100-40gb");
+    check_fused_counts("l4");
+    check_fused_counts("t4");
+}
+
 static void a_refusal_names_the_graph_and_the_reason(void)
 {
     char why[DT_ERROR_MESSAGE_BYTES];
@@ -323,6 +378,7 @@ static const dt_test tests[] = {DT_TEST(every_fp16_graph_has_a_plan_for_a100_h20
                                 DT_TEST(a_linear_layer_of_any_width_has_plans),
                                 DT_TEST(every_other_described_gpu_has_plans),
                                 DT_TEST(the_stem_is_planned_by_space_to_depth_at_every_size),
+                                DT_TEST(the_fused_graphs_that_a_gpu_must_have_are_those_with_plans),
                                 DT_TEST(a_refusal_names_the_graph_and_the_reason),
                                 DT_TEST(a_described_gpu_executes_nothing),
                                 DT_TEST(an_invalid_graph_is_an_internal_error_and_not_a_refusal),

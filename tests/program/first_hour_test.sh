@@ -33,7 +33,7 @@ programs()
         '[ "$*" = "${*#*--batch auto}" ] || sleep 0.5' '[ -z "$XDG_CACHE_HOME" ] || { mkdir -p "$XDG_CACHE_HOME/dtrain" && : >"$XDG_CACHE_HOME/dtrain/plans-x.txt"; }' \
         'if [ -n "$DTRAIN_FAULT" ]; then mkdir -p "$out"; echo 20 >"$out/step"; kill -9 $$; fi' \
         '[ ! -e "$out/step" ] || echo "dtrain: going on after step $(cat "$out/step"), epoch 1, from $out"' 'echo "123.4 img/s"'
-    counted programs/tests/gpu/gpu_test 'echo "1 passed, 0 failed, 0 skipped"'
+    counted programs/tests/gpu/gpu_test 'echo "fused graphs: 61 of 61: 6 conv+sums"' 'echo "1 passed, 0 failed, 0 skipped"'
     counted programs/tests/gpu/fused_main 'echo "a step: 1.000 ms fused, 2.000 ms composed; 0 of 9 fused graphs are slower"'
     counted programs/tests/comm/nccl_gpu_cases 'echo "5 passed, 0 failed, 0 skipped"'
     with_programs=(env -u MPI_KIND_OF -u XDG_CACHE_HOME PATH="$TMP/tools:$PATH" "$script" --programs "$TMP/programs" --out "$TMP/results")
@@ -100,8 +100,8 @@ expect [ "$(limits_of "$TMP/longer.sh" 1)" -gt 600 ] # the sum sees a limit that
 begin "each step of gpu_test runs a test that gpu_test has"
 if [ -x "$TOP_BUILDDIR/tests/gpu/gpu_test" ]; then
     "$TOP_BUILDDIR/tests/gpu/gpu_test" --list >tests
-    sed -n 's/^ *step [a-z0-9_]* [0-9]* "$(needs "$gpu_test")" "$gpu_test" //p; s/.*"$gpu_test" \(fp16_fused\) 2>&1 |$/\1/p' "$script" >words
-    expect [ "$(wc -l <words)" -ge 8 ]
+    sed -nE 's/^ *step [a-z0-9_]* [0-9]* "\$\(needs "\$gpu_test"\)" (env .*)?("\$gpu_test"|with_counts) //p; s/.*"\$gpu_test" (fp16_fused) 2>&1 \|$/\1/p' "$script" >words
+    expect [ "$(wc -l <words)" -ge 9 ]
     while read -r word; do expect grep -q "$word" tests; done <words
 else
     skip "this build has no tests/gpu/gpu_test"
@@ -123,7 +123,8 @@ programs
 expect_exit 0 "${with_programs[@]}" --part 1
 expect_output '^first hour: 1 GPUs'
 expect_output '^operations_bf16 +ok .* 1 passed, 0 failed, 0 skipped'
-expect_output '^plans_repeated +ok .* 1 passed, 0 failed, 0 skipped'
+expect_output '^plans_repeated +ok .* fused graphs: 61 of 61: 6 conv.sums$'
+expect_output '^operations_fp16_fused +ok .* fused graphs: 61 of 61'
 expect_output '^same_weights_seed +ok .* the same weights: [0-9a-f]{16}$'
 expect_output '^same_weights_cache +ok .* the same weights: [0-9a-f]{16}$'
 expect_output '^same_weights_killed +ok .* killed with code 137, resumed after step 20; the same weights: [0-9a-f]{16}$'
@@ -218,16 +219,19 @@ expect_output '^same_weights_killed +failed .* there is no step from which the s
 begin "output without results fails the step, whatever the code"
 programs 2
 tools
-sed -i 's/max_pool_forward/SKIPPED/; s/\/1}/}/' tools/nsys
+sed -i 's/max_pool_forward/SKIPPED/; s/%p\/2/%p\/1/' tools/nsys
+sed -i 's/fused graphs/graphs/' programs/tests/gpu/gpu_test
 sed -i 's/Section:/No kernels were profiled/' tools/ncu
 sed -i 's/SUMMARY: 0/SUMMARY: 1/' tools/compute-sanitizer
 sed -i 's/echo 4000/echo none/' tools/nvidia-smi
 expect_exit 1 "${with_programs[@]}"
+expect_output '^plans_repeated +failed .* there is no count of fused graphs'
+expect_output '^operations_fp16_fused +failed .* there is no count of fused graphs'
 expect_output '^sanitizer_memcheck +failed .* there is no summary of compute-sanitizer without errors'
 expect_output '^timeline +failed .* there is no kernel of dtrain'
 expect_output '^kernel_counters +failed .* there is no counter'
 expect_output '^batch_auto +failed '
-expect_output ', 6 failed, '
+expect_output ', 9 failed, '
 
 begin "a program that fails at the beginning of a pipe fails its step"
 programs
