@@ -28,6 +28,8 @@ AS_IF([test "x$enable_sanitizer" != xno], [
                  [AC_MSG_RESULT([no])
                   AC_MSG_ERROR([--enable-sanitizer=$enable_sanitizer: $CC cannot link with it (is libasan, libubsan, libtsan installed?)])])
   CFLAGS=$dt_save_CFLAGS
+  # With the sanitizers' checks in between, GCC no longer sees that a length was checked before.
+  DT_CC_FLAG([-Wno-format-truncation], [DT_SANITIZER_CFLAGS="$DT_SANITIZER_CFLAGS -Wno-format-truncation"])
   dt_sanitizer=$enable_sanitizer
 ])
 AC_SUBST([DT_SANITIZER_CFLAGS])
