@@ -29,6 +29,7 @@ LAUNCH_TESTS += tests/launch/estimate/gpu_spec_test
 LAUNCH_TESTS += tests/launch/estimate/here_test
 LAUNCH_TESTS += tests/launch/estimate/interruptions_test
 LAUNCH_TESTS += tests/launch/estimate/memory_test
+LAUNCH_TESTS += tests/launch/estimate/plan_command_test
 LAUNCH_TESTS += tests/launch/estimate/plan_page_test
 LAUNCH_TESTS += tests/launch/estimate/plan_rows_test
 LAUNCH_TESTS += tests/launch/estimate/step_model_test

@@ -55,10 +55,8 @@ static dt_status print_plan(const dt_options *o, const dt_plan *plan, dt_error *
         return dt_plan_print_seed(plan, stdout, err);
     if (o->json)
         return dt_plan_print_json(plan, stdout, err);
-    if (o->markdown)
-        return dt_plan_print_markdown(plan, stdout, err);
-    DT_TRY(dt_plan_print_table(plan, stdout, err));
-    return o->nodes[0] ? dt_plan_print_scale(plan, stdout, err) : DT_OK;
+    DT_TRY(o->markdown ? dt_plan_print_markdown(plan, stdout, err) : dt_plan_print_table(plan, stdout, err));
+    return o->nodes[0] ? dt_plan_print_scale(plan, o->markdown, stdout, err) : DT_OK;
 }
 
 /* Adds what a row needs of the account; a mixed one needs both kinds of instances. */
@@ -96,6 +94,7 @@ static dt_status check_account(const dt_options *o, const dt_plan *plan, dt_erro
 
 /* What the settings point to. */
 typedef struct planning {
+    dt_options *file_options;  /* as a training reads --config; NULL without */
     int nodes[MOST_NAMES + 1]; /* ended by 0; none: by --max-nodes */
     dt_options *options;
     dt_catalog *catalog;
@@ -147,14 +146,61 @@ static dt_status load(planning *p, dt_error *err)
     return split(o->regions, "--regions", p->regions, err);
 }
 
+/* Reads --config as the command that is recommended will, for the options that a plan does not have. */
+static dt_status read_file_options(planning *p, dt_error *err)
+{
+    const char *path = p->options->config_file;
+    if (!path[0])
+        return DT_OK;
+    p->file_options = dt_alloc(sizeof *p->file_options);
+    if (!p->file_options)
+        return dt_fail_memory(err, sizeof *p->file_options, "the options");
+    dt_options_set_defaults(p->file_options, DT_COMMAND_TRAIN);
+    return dt_options_read_file(path, DT_COMMAND_TRAIN, p->file_options, err);
+}
+
+static dt_status check_deadline(const dt_options *o, dt_error *err)
+{
+    enum { LEAST_S = 60 };
+    if (o->deadline_s <= 0 || o->deadline_s >= LEAST_S)
+        return DT_OK;
+    return dt_fail(err, DT_ERR_USAGE,
+                   "--deadline: %g is %g seconds, in which no instance starts; for hours write %gh",
+                   o->deadline_s, o->deadline_s, o->deadline_s);
+}
+
+/* That table is of one training and of its own types. */
+static dt_status check_seed(const dt_options *o, dt_error *err)
+{
+    static const char *const fixed[] = {"data", "images", "data-bytes", "image-size", "resize-schedule",
+                                        "arch", "epochs", "types",      "nodes",      "max-nodes"};
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed && o->assume == DT_ASSUME_SEED; i++) {
+        char value[DT_PATH_BYTES];
+        const int row = dt_options_find(fixed[i], DT_COMMAND_PLAN);
+        dt_option_format(o, row, value, sizeof value);
+        if (strcmp(value, dt_options_at(row)->by_default) != 0)
+            return dt_fail(
+                err, DT_ERR_USAGE,
+                "--%s: the table of --assume seed is of ResNet-50, 90 epochs of ImageNet-1K and its "
+                "own five types: leave the option out",
+                fixed[i]);
+    }
+    return DT_OK;
+}
+
 static dt_status make_plan(planning *p, dt_plan **plan, dt_error *err)
 {
     const dt_options *o = p->options;
+    DT_TRY(check_deadline(o, err));
+    DT_TRY(check_seed(o, err));
+    DT_TRY(read_file_options(p, err));
     DT_TRY(dt_interruptions_set(o->config.mtti_h, &p->interruptions, err));
     DT_TRY(dt_workload_read(o, &p->work, err));
     dt_plan_settings settings = {.catalog = p->catalog,
                                  .work = &p->work,
                                  .interruptions = &p->interruptions,
+                                 .options = o,
+                                 .file_options = p->file_options,
                                  .types = p->types[0] ? p->types : NULL,
                                  .regions = p->regions[0] ? p->regions : NULL,
                                  .nodes = p->nodes[0] ? p->nodes : NULL,
@@ -204,8 +250,10 @@ dt_status dt_command_plan(int argc, char **argv, dt_session *session, dt_error *
             status = dt_options_locate(options, DT_COMMAND_PLAN, err);
     }
     dt_plan_destroy(plan);
-    if (p)
+    if (p) {
         dt_catalog_free(p->catalog);
+        dt_free(p->file_options);
+    }
     dt_free(p);
     dt_free(options);
     return status;

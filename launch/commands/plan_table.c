@@ -15,22 +15,39 @@
 
 enum { MOST_SHOWN = 4096, MOST_CHEAPEST = 24, N_COLUMNS = 7, N_WIDE = 11, WIDE_WIDTH = 132 };
 
-int64_t dt_plan_rows_to_show(const dt_plan *plan, int64_t *shown, int64_t max)
+static bool is_chosen(const dt_plan_row *row)
 {
-    int64_t n = 0;
+    return row->is_front || row->is_cheapest || row->is_fastest || row->is_best_value ||
+           row->is_cheapest_in_time || row->is_fastest_in_budget;
+}
+
+/* Whether no cheaper row differs in its zone only. */
+static bool is_cheapest_zone(const dt_plan *plan, int64_t index)
+{
+    const dt_plan_row *row = &plan->rows[index];
+    for (int64_t i = 0; i < index; i++) {
+        const dt_plan_row *other = &plan->rows[i];
+        if (other->instance == row->instance && other->nodes == row->nodes &&
+            other->purchase == row->purchase)
+            return false;
+    }
+    return true;
+}
+
+int64_t dt_plan_rows_to_show(const dt_plan *plan, int64_t n_cheapest, int64_t *shown, int64_t max,
+                             int64_t *n_left_out)
+{
+    int64_t n = 0, n_zones = 0;
+    *n_left_out = 0;
     for (int64_t i = 0; i < plan->n_possible; i++) {
-        const dt_plan_row *row = &plan->rows[i];
-        bool is_shown = false;
-        for (int64_t k = 0; k < n && k < max && !is_shown; k++) {
-            const dt_plan_row *other = &plan->rows[shown[k]];
-            is_shown = other->instance == row->instance && other->nodes == row->nodes &&
-                       other->purchase == row->purchase;
-        }
-        if (is_shown)
-            continue;
-        if (n < max)
-            shown[n] = i;
-        n++;
+        const bool is_first = is_cheapest_zone(plan, i);
+        n_zones += is_first;
+        if ((is_first && n_zones <= n_cheapest) || is_chosen(&plan->rows[i])) {
+            if (n < max)
+                shown[n] = i;
+            n++;
+        } else
+            *n_left_out += is_first;
     }
     return n;
 }
@@ -43,8 +60,9 @@ typedef struct cells {
 } cells;
 
 /* The last ones are for wide terminals. */
-static const char *const headings[N_WIDE] = {"instance", "buy",        "zone",  "images/s", "limit", "hours",
-                                             "USD",      "without it", "start", "USD/h",    "of"};
+static const char *const headings[N_WIDE] = {"instance", "buy",   "zone",    "images/s",
+                                             "limit",    "hours", "USD",     "without it",
+                                             "start",    "USD/h", "price of"};
 
 /* "1.5" or, with a 95th percentile that differs, "2.1-6.7". */
 static void format_pair(double mean, double p95, char *out, size_t out_bytes)
@@ -88,8 +106,7 @@ static void fill_cells(const dt_plan_row *row, cells *c)
 
 /* -- texts ----------------------------------------------------------------------------------------------- */
 
-/* Prints a paragraph in lines of at most `columns`, each after `indent` spaces. */
-static void print_wrapped(FILE *stream, const char *text, int columns, int indent)
+void dt_plan_print_wrapped(FILE *stream, const char *text, int columns, int indent)
 {
     const int width = columns - indent;
     while (*text) {
@@ -121,7 +138,7 @@ static void workload_text(const dt_plan *plan, char *out, size_t out_bytes)
 }
 
 /* all: also those that other options could make possible. */
-static void print_excluded(const dt_plan *plan, bool all, FILE *stream, int columns)
+static void print_excluded(const dt_plan *plan, bool all, const char *prefix, FILE *stream, int columns)
 {
     const char *last = "";
     for (int64_t i = plan->n_possible; i < plan->n_rows; i++) {
@@ -132,9 +149,72 @@ static void print_excluded(const dt_plan *plan, bool all, FILE *stream, int colu
             continue;
         last = row->excluded;
         dt_plan_row_describe(row, where, sizeof where);
-        snprintf(line, sizeof line, "left out: %s: %s", where, row->excluded);
-        print_wrapped(stream, line, columns, 0);
+        snprintf(line, sizeof line, "%sleft out: %s: %s", prefix, where, row->excluded);
+        dt_plan_print_wrapped(stream, line, columns, 0);
     }
+}
+
+/* Prints a command in lines that a shell joins again; they break between words alone. */
+static void print_command(FILE *stream, const char *command, int columns)
+{
+    enum { INDENT = 4 };
+    const int width = columns - INDENT - 2;
+    for (const char *from = command; *from;) {
+        const char *end = NULL;
+        bool is_quoted = false;
+        for (const char *s = from; *s && (s - from <= width || !end); s++) {
+            if (*s == '\\' && !is_quoted)
+                s++; /* an escaped quotation mark: add_word of plan_command.c */
+            else
+                is_quoted ^= *s == '\'';
+            if (*s == ' ' && !is_quoted)
+                end = s;
+        }
+        const bool is_last = (int)strlen(from) <= width || !end;
+        const int n = is_last ? (int)strlen(from) : (int)(end - from);
+        dt_output_line(stream, "%*s%.*s%s", INDENT, "", n, from, is_last ? "" : " \\");
+        from += is_last ? n : n + 1;
+    }
+}
+
+/* The dates of the prices in the table: "spot of 2025-06-01 (547 days old)". */
+static void print_price_dates(const dt_plan *plan, const int64_t *shown, int64_t n, FILE *stream, int columns)
+{
+    char text[1024] = "prices:";
+    const char *separator = " ";
+    for (int is_spot = 0; is_spot < 2; is_spot++) {
+        const char *last = "";
+        for (;;) { /* the next older date */
+            const dt_price *found = NULL;
+            for (int64_t i = 0; i < n; i++) {
+                const dt_price *p = plan->rows[shown[i]].price;
+                if (p->is_spot == is_spot && (!last[0] || strcmp(p->date, last) < 0) &&
+                    (!found || strcmp(p->date, found->date) > 0))
+                    found = p;
+            }
+            if (!found || strlen(text) > sizeof text - 128)
+                break;
+            const int days = dt_price_age_days(found, plan->settings.today);
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s%s (%d day%s old)", separator,
+                     last[0]   ? "and "
+                     : is_spot ? "spot of "
+                               : "on demand of ",
+                     found->date, days, DT_PLURAL(days));
+            last = found->date;
+            separator = ", ";
+        }
+    }
+    dt_plan_print_wrapped(stream, text, columns, 0);
+}
+
+/* What the marks of a table mean. */
+static void legend_text(bool is_wide, bool is_cut, char *out, size_t out_bytes)
+{
+    snprintf(out, out_bytes,
+             "hours and USD: mean-95th percentile; *: nothing is both cheaper and faster; ~: estimated; "
+             "!: being retired; limit: the tightest stage%s.%s",
+             is_wide ? "; without it: the images/s that the next one allows" : "",
+             is_cut ? " The cheapest zone of each; dearer types: --types or --json." : "");
 }
 
 static void print_recommendations(const dt_plan *plan, FILE *stream, int columns)
@@ -149,9 +229,9 @@ static void print_recommendations(const dt_plan *plan, FILE *stream, int columns
                        same >= 0 ? plan->recommendations[same].title : "");
         if (same >= 0)
             continue;
-        print_wrapped(stream, r->text, columns, 2);
+        dt_plan_print_wrapped(stream, r->text, columns, 2);
         if (r->command[0])
-            print_wrapped(stream, r->command, columns, 4);
+            print_command(stream, r->command, columns);
     }
 }
 
@@ -159,7 +239,7 @@ static void print_notes(const dt_plan *plan, FILE *stream, int columns)
 {
     dt_output_line(stream, "%s", "");
     for (int i = 0; i < plan->n_notes; i++)
-        print_wrapped(stream, plan->notes[i], columns, 0);
+        dt_plan_print_wrapped(stream, plan->notes[i], columns, 0);
 }
 
 static dt_status check_printed(FILE *stream, dt_error *err)
@@ -195,22 +275,20 @@ dt_status dt_plan_print_table(const dt_plan *plan, FILE *stream, dt_error *err)
     static int64_t shown[MOST_SHOWN];
     char text[512];
     const int columns = dt_table_columns(stream);
-    const int64_t n = dt_plan_rows_to_show(plan, shown, MOST_SHOWN);
     const bool has_types = plan->settings.types != NULL;
-    const int64_t n_printed =
-        has_types || n <= MOST_CHEAPEST ? (n < MOST_SHOWN ? n : MOST_SHOWN) : MOST_CHEAPEST;
+    int64_t n_left_out;
+    int64_t n =
+        dt_plan_rows_to_show(plan, has_types ? MOST_SHOWN : MOST_CHEAPEST, shown, MOST_SHOWN, &n_left_out);
+    n = n < MOST_SHOWN ? n : MOST_SHOWN;
     workload_text(plan, text, sizeof text);
-    print_wrapped(stream, text, columns, 0);
-    if (n_printed > 0)
-        DT_TRY(print_rows(plan, shown, n_printed, stream, columns, err));
-    snprintf(text, sizeof text,
-             "hours and USD: mean-95th percentile; *: nothing is both cheaper and faster; ~: estimated; "
-             "!: being retired; limit: the tightest stage%s.%s",
-             columns >= WIDE_WIDTH ? "; without it: the images/s that the next one allows" : "",
-             n > n_printed ? " The cheapest zone of each; dearer types: --types or --json." : "");
-    if (n_printed > 0)
-        print_wrapped(stream, text, columns, 0);
-    print_excluded(plan, has_types || n_printed == 0, stream, columns);
+    dt_plan_print_wrapped(stream, text, columns, 0);
+    if (n > 0) {
+        DT_TRY(print_rows(plan, shown, n, stream, columns, err));
+        legend_text(columns >= WIDE_WIDTH, n_left_out > 0, text, sizeof text);
+        dt_plan_print_wrapped(stream, text, columns, 0);
+        print_price_dates(plan, shown, n, stream, columns);
+    }
+    print_excluded(plan, has_types || n == 0, "", stream, columns);
     print_recommendations(plan, stream, columns);
     print_notes(plan, stream, columns);
     return check_printed(stream, err);
@@ -218,29 +296,54 @@ dt_status dt_plan_print_table(const dt_plan *plan, FILE *stream, dt_error *err)
 
 /* -- Markdown -------------------------------------------------------------------------------------------- */
 
+static void print_markdown_row(const dt_plan_row *row, FILE *stream)
+{
+    cells c;
+    fill_cells(row, &c);
+    dt_output_line(stream, "| %s%s | %s | %s | %s | %s | %.3g (%.3g) | %.2f (%.2f) |",
+                   row->is_front ? "\\" : "", c.text[0], c.text[1], c.text[2], c.text[3], c.text[4],
+                   row->hours_mean, row->hours_p95, row->usd_mean, row->usd_p95);
+}
+
+static void print_markdown_recommendations(const dt_plan *plan, FILE *stream)
+{
+    for (int i = 0; i < plan->n_recommendations; i++) {
+        const dt_recommendation *r = &plan->recommendations[i];
+        dt_output_line(stream, "%s", "");
+        dt_output_line(stream, "**%s.** %s", r->title, r->text);
+        if (!r->command[0])
+            continue;
+        dt_output_line(stream, "%s", "");
+        dt_output_line(stream, "    %s", r->command);
+    }
+}
+
 dt_status dt_plan_print_markdown(const dt_plan *plan, FILE *stream, dt_error *err)
 {
+    enum { NO_WIDTH = 1 << 20 };
     static int64_t shown[MOST_SHOWN];
     char text[512];
-    const int64_t n = dt_plan_rows_to_show(plan, shown, MOST_SHOWN);
+    int64_t n_left_out, n = dt_plan_rows_to_show(plan, MOST_SHOWN, shown, MOST_SHOWN, &n_left_out);
+    n = n < MOST_SHOWN ? n : MOST_SHOWN;
     workload_text(plan, text, sizeof text);
     dt_output_line(stream, "%s", text);
     dt_output_line(stream, "%s", "");
     dt_output_line(stream, "| instance | buy | zone | images/s | limit | hours (95th percentile) | "
                            "USD (95th percentile) |");
     dt_output_line(stream, "|---|---|---|---|---|---|---|");
-    for (int64_t i = 0; i < n && i < MOST_SHOWN; i++) {
-        const dt_plan_row *row = &plan->rows[shown[i]];
-        cells c;
-        fill_cells(row, &c);
-        dt_output_line(stream, "| %s%s | %s | %s | %s | %s | %.3g (%.3g) | %.2f (%.2f) |",
-                       row->is_front ? "\\" : "", c.text[0], c.text[1], c.text[2], c.text[3], c.text[4],
-                       row->hours_mean, row->hours_p95, row->usd_mean, row->usd_p95);
-    }
-    for (int i = 0; i < plan->n_recommendations; i++) {
+    for (int64_t i = 0; i < n; i++)
+        print_markdown_row(&plan->rows[shown[i]], stream);
+    dt_output_line(stream, "%s", "");
+    if (n > 0) {
+        dt_output_line(stream,
+                       "\\*: nothing is both cheaper and faster; ~: estimated; !: being retired; limit: the "
+                       "tightest stage.");
         dt_output_line(stream, "%s", "");
-        dt_output_line(stream, "**%s.** %s", plan->recommendations[i].title, plan->recommendations[i].text);
+        print_price_dates(plan, shown, n, stream, NO_WIDTH);
+        dt_output_line(stream, "%s", "");
     }
+    print_excluded(plan, true, "- ", stream, NO_WIDTH);
+    print_markdown_recommendations(plan, stream);
     dt_output_line(stream, "%s", "");
     for (int i = 0; i < plan->n_notes; i++)
         dt_output_line(stream, "- %s", plan->notes[i]);
@@ -273,6 +376,20 @@ static void seed_of(const dt_seed_row *seed, char *out, size_t out_bytes)
         snprintf(out + strlen(out), out_bytes - strlen(out), "; spot $%.0f", dt_seed_spot_usd(seed));
 }
 
+/* What limits a type today, where that is not its GPU, so that its hours are more than a published run's. */
+static void limit_today(const dt_plan *plan, const char *type, char *out, size_t out_bytes)
+{
+    out[0] = '\0';
+    for (int64_t i = 0; i < plan->n_possible && !out[0]; i++) {
+        const dt_throughput *t = &plan->rows[i].throughput;
+        if (strcmp(plan->rows[i].instance->type, type) == 0 && t->limit != DT_STAGE_GPU)
+            snprintf(out, out_bytes,
+                     " Today's hours are limited by its %s, to %.0f images/s: its GPU%s more.",
+                     dt_stage_name(t->limit), t->images_s,
+                     plan->rows[i].instance->n_gpus > 1 ? "s train" : " trains");
+    }
+}
+
 dt_status dt_plan_print_seed(const dt_plan *plan, FILE *stream, dt_error *err)
 {
     static const char *const columns[] = {"instance", "the table said", "today", "today on spot"};
@@ -288,7 +405,7 @@ dt_status dt_plan_print_seed(const dt_plan *plan, FILE *stream, dt_error *err)
         today_of(plan, seed->type, DT_PURCHASE_SPOT, spot, sizeof spot);
         status = dt_table_add(table, (const char *const[]){seed->type, said, today, spot}, err);
     }
-    print_wrapped(
+    dt_plan_print_wrapped(
         stream,
         "The table that this project started from, by its own hours and prices, for ResNet-50 and 90 epochs "
         "of ImageNet-1K; beside it the figures of this plan.",
@@ -298,8 +415,10 @@ dt_status dt_plan_print_seed(const dt_plan *plan, FILE *stream, dt_error *err)
     dt_table_destroy(table);
     DT_TRY(status);
     for (int i = 0; i < dt_seed_n_rows; i++) {
-        snprintf(line, sizeof line, "%s: %s", dt_seed_rows[i].type, dt_seed_rows[i].why);
-        print_wrapped(stream, line, width, 0);
+        char limit[128];
+        limit_today(plan, dt_seed_rows[i].type, limit, sizeof limit);
+        snprintf(line, sizeof line, "%s: %s%s", dt_seed_rows[i].type, dt_seed_rows[i].why, limit);
+        dt_plan_print_wrapped(stream, line, width, 0);
     }
     print_notes(plan, stream, width);
     return check_printed(stream, err);

@@ -77,9 +77,9 @@ dt_status dt_catalog_check_region(const dt_catalog *catalog, const char *region,
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", regions[i]);
     const char *meant = dt_suggest(region, regions);
     dt_free(regions);
-    return dt_fail(err, DT_ERR_USAGE, "%s: no price is known in '%s'%s%s%s; there are prices in %s", what,
-                   region, meant ? "; did you mean '" : "", meant ? meant : "", meant ? "'?" : "",
-                   n ? list : "no region");
+    return dt_fail(err, DT_ERR_USAGE, "%s: no price is known in '%s'%s%s%s in %s", what, region,
+                   meant ? "; did you mean '" : "", meant ? meant : "",
+                   meant ? "'? There are prices" : "; there are prices", n ? list : "no region");
 }
 
 const dt_price *dt_catalog_find_price(const dt_catalog *catalog, const char *type, const char *region,

@@ -7,6 +7,7 @@
 #include "launch/estimate/choices_internal.h"
 #include "launch/estimate/recommend.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -71,16 +72,28 @@ static dt_status find_regions(const dt_plan_settings *s, const char *regions[MOS
 
 /* -- marks ----------------------------------------------------------------------------------------------- */
 
+/* Dollars that differ by less than about 1 in 100,000 are the same: then the newer price comes first. */
+static double round_usd(double usd)
+{
+    int exponent;
+    const double mantissa = frexp(usd, &exponent);
+    return ldexp(round(ldexp(mantissa, 17)), exponent - 17);
+}
+
 static int compare_rows(const void *a, const void *b)
 {
     const dt_plan_row *x = a, *y = b;
     const bool x_out = x->excluded[0] != '\0', y_out = y->excluded[0] != '\0';
     if (x_out != y_out)
         return x_out - y_out;
-    if (x->usd_mean != y->usd_mean)
-        return (x->usd_mean > y->usd_mean) - (x->usd_mean < y->usd_mean);
+    const double x_usd = round_usd(x->usd_mean), y_usd = round_usd(y->usd_mean);
+    if (x_usd != y_usd)
+        return (x_usd > y_usd) - (x_usd < y_usd);
     if (x->hours_mean != y->hours_mean)
         return (x->hours_mean > y->hours_mean) - (x->hours_mean < y->hours_mean);
+    const int newer = x->price && y->price ? strcmp(y->price->date, x->price->date) : 0;
+    if (newer != 0)
+        return newer;
     return strcmp(x->instance->type, y->instance->type);
 }
 
@@ -213,13 +226,16 @@ static void note_all(dt_plan *plan)
                      "are assumed: --images and --data-bytes say other",
                      w->n_images, DT_PLURAL((int64_t)w->n_images), w->data_bytes / 1e9);
     if (s->interruptions)
-        dt_plan_note(plan, "interruptions: %s, every %.3g h on average; all nodes are lost together",
-                     s->interruptions->name, s->interruptions->mtti_h);
+        dt_plan_note(plan, "interruptions: %s%severy %.3g h on average; all nodes are lost together",
+                     isdigit((unsigned char)s->interruptions->name[0]) ? "" : s->interruptions->name,
+                     isdigit((unsigned char)s->interruptions->name[0]) ? "" : ", ", s->interruptions->mtti_h);
     if (is_scaled)
-        dt_plan_note(plan,
-                     "images/s: known for ResNet-50 at 224 pixels; scaled to %s by the bytes and FLOPs that "
-                     "an image needs (estimated)",
-                     w->arch);
+        dt_plan_note(
+            plan,
+            "images/s: where no source has any for %s in %s at this image size, those of ResNet-50 at "
+            "224 pixels in the nearest precision, scaled by the bytes and FLOPs that an image needs "
+            "(estimated)",
+            w->arch, dt_dtype_name(w->precision));
     if (is_estimated)
         dt_plan_note(plan,
                      "images/s marked ~ are estimated from the GPU's bandwidth: nobody has published any");

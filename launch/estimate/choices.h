@@ -69,13 +69,15 @@ typedef struct dt_plan_settings {
     const dt_workload *work;   /* copied */
     dt_assumptions assumptions;
     const dt_interruptions *interruptions; /* borrowed by the plan */
-    const char *const *types;              /* ended by NULL; NULL: all */
-    const char *const *regions;            /* ended by NULL; NULL: all */
-    const int *nodes;                      /* counts to try, ended by 0; NULL: by max_nodes */
-    int max_nodes;                         /* counts are 1, 2, 4, ... up to this; >= 1 */
-    double deadline_s;                     /* 0: none */
-    double budget_usd;                     /* 0: none */
-    int64_t n_runs;                        /* of each simulation: 10,000 */
+    const dt_options *options;             /* that commands repeat, borrowed; NULL: none was given */
+    const dt_options *file_options; /* as a training reads options->config_file, borrowed; NULL: none */
+    const char *const *types;       /* ended by NULL; NULL: all */
+    const char *const *regions;     /* ended by NULL; NULL: all */
+    const int *nodes;               /* counts to try, ended by 0; NULL: by max_nodes */
+    int max_nodes;                  /* counts are 1, 2, 4, ... up to this; >= 1 */
+    double deadline_s;              /* 0: none */
+    double budget_usd;              /* 0: none */
+    int64_t n_runs;                 /* of each simulation: 10,000 */
     uint64_t seed;
     char today[11]; /* "2026-11-30", for the age of prices */
 } dt_plan_settings;
@@ -84,10 +86,10 @@ typedef struct dt_plan_settings {
 
 /* A recommendation: a row and a paragraph of plain words. */
 typedef struct dt_recommendation {
-    char title[48];    /* "Cheapest", "Fastest", "Cheapest in 12 h", "Fastest for $50.00", "Best value" */
-    int64_t row;       /* index in rows; -1: there is none, and `text` says why and what is nearest */
-    char text[1400];   /* why this, what it assumes, what would change it */
-    char command[256]; /* what to run next; "" for row -1 */
+    char title[48];     /* "Cheapest", "Fastest", "Cheapest in 12 h", "Fastest for $50.00", "Best value" */
+    int64_t row;        /* index in rows; -1: there is none, and `text` says why and what is nearest */
+    char text[2400];    /* why this, what it assumes, what would change it */
+    char command[8192]; /* what to run next; "" for row -1 */
 } dt_recommendation;
 #define DT_RECOMMENDATIONS_MAX 5
 

@@ -158,6 +158,7 @@ static dt_status fill(dt_html *page, const dt_plan *plan, const char *title, dt_
     DT_TRY(dt_page_timeline(page, plan, err));
     dt_page_pipeline(page, plan);
     dt_page_choices(page, plan);
+    dt_page_scale(page, plan);
     dt_page_excluded(page, plan);
     dt_page_sources(page, plan);
     add_notes(page, plan);

@@ -57,8 +57,9 @@ void dt_page_pipeline(dt_html *page, const dt_plan *plan);
 /* What the dollars of the recommended choices are for. */
 void dt_page_parts(dt_html *page, const dt_plan *plan);
 
-/* All choices, those that are impossible, and where the figures come from. */
+/* All choices, how types scale, choices that are impossible, and where the figures come from. */
 void dt_page_choices(dt_html *page, const dt_plan *plan);
+void dt_page_scale(dt_html *page, const dt_plan *plan); /* --nodes */
 void dt_page_excluded(dt_html *page, const dt_plan *plan);
 void dt_page_sources(dt_html *page, const dt_plan *plan);
 

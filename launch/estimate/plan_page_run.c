@@ -266,8 +266,8 @@ static void add_text(dt_html *page, const timeline *t)
                  row->run.interruptions->mtti_h, row->run.interruptions->name,
                  dt_page_number(row->outcome.n_interruptions_mean));
     dt_html_text(page,
-                 "Nothing is paid while no instance can be had, so that interruptions delay the end more "
-                 "than they cost. ");
+                 "No instance is paid while none can be had, so that interruptions delay the end more than "
+                 "they cost; a head node and a data volume are paid throughout. ");
     dt_html_text(page, "Of 100 runs 95 are done within %s, for at most $%s.", dt_page_time(row->hours_p95),
                  dt_page_usd(row->usd_p95));
     dt_html_markup(page, "</p>\n");

@@ -1,6 +1,7 @@
 /* The tables at the end of the page: all choices, impossible ones, and the sources of the figures. */
 #include "core/base/units.h"
 #include "launch/estimate/plan_page_internal.h"
+#include "launch/estimate/plan_scale.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -83,6 +84,43 @@ void dt_page_choices(dt_html *page, const dt_plan *plan)
     }
     dt_html_table_end(page);
     dt_html_markup(page, "</details>\n</section>\n");
+}
+
+static void add_scale(dt_html *page, const dt_plan *plan, const dt_instance *instance)
+{
+    const dt_plan_row *rows[DT_SCALE_MOST];
+    const int n = dt_plan_scale_rows(plan, instance, rows);
+    dt_html_column columns[DT_SCALE_COLUMNS];
+    char title[160];
+    for (int k = 0; k < DT_SCALE_COLUMNS; k++)
+        columns[k] = (dt_html_column){dt_scale_headings[k], true};
+    if (n == 0)
+        return;
+    dt_plan_scale_title(rows[0], title, sizeof title);
+    dt_html_table_begin(page, title, columns, DT_SCALE_COLUMNS);
+    for (int i = 0; i < n; i++) {
+        char text[DT_SCALE_COLUMNS][DT_SCALE_CELL];
+        const char *cells[DT_SCALE_COLUMNS];
+        dt_plan_scale_cells(rows[i], rows[0], text);
+        for (int k = 0; k < DT_SCALE_COLUMNS; k++)
+            cells[k] = text[k];
+        dt_html_row(page, cells);
+    }
+    dt_html_table_end(page);
+}
+
+void dt_page_scale(dt_html *page, const dt_plan *plan)
+{
+    char text[640];
+    if (!plan->settings.nodes || plan->n_possible == 0)
+        return;
+    dt_html_markup(page, "<section>\n<h2>More nodes</h2>\n");
+    for (int64_t i = 0; i < plan->n_possible; i++)
+        if (dt_plan_cheapest_of(plan, plan->rows[i].instance) == i)
+            add_scale(page, plan, plan->rows[i].instance);
+    dt_plan_scale_explain(plan, text, sizeof text);
+    dt_html_element(page, "p", "note", "%s", text);
+    dt_html_markup(page, "</section>\n");
 }
 
 /* Whether two excluded rows say the same of the same type. */

@@ -28,19 +28,30 @@ static dt_plan_row *append(dt_plan *plan)
     return row;
 }
 
-static dt_spot_run run_of(const dt_plan *plan, const dt_throughput *t)
+/* Seconds of work between checkpoints. auto: by the time of a write, which goes on beside the training. */
+static double interval_of(const dt_plan *plan, const dt_throughput *t, int n_ranks)
+{
+    const dt_workload *w = &plan->work;
+    if (w->checkpoint_every == DT_CHECKPOINT_AUTO)
+        return t->checkpoint_s > 0
+                   ? dt_save_interval_s(t->checkpoint_s, plan->settings.interruptions->mtti_h * 3600)
+                   : 0;
+    const double n_images = w->checkpoint_every > 0
+                                ? (double)(w->checkpoint_every * w->accumulate * t->batch * n_ranks)
+                                : w->n_images;
+    return n_images / t->images_s;
+}
+
+static dt_spot_run run_of(const dt_plan *plan, const dt_throughput *t, int n_ranks)
 {
     const dt_assumptions *a = &plan->settings.assumptions;
-    const double mtti_s = plan->settings.interruptions->mtti_h * 3600;
-    /* As --checkpoint-every auto: by the time of a write, which goes on beside the training. */
-    const double interval_s = t->checkpoint_s > 0 ? dt_save_interval_s(t->checkpoint_s, mtti_s) : 0;
     /* A volume is filled once, and that is not done again after an interruption: it counts as work. */
     return (dt_spot_run){.interruptions = plan->settings.interruptions,
                          .work_s = t->train_s + t->eval_s + (t->is_staged_once ? t->staging_s : 0),
                          .startup_s = t->startup_s,
                          .requeue_s = a->requeue_s,
                          .save_s = t->stall_s,
-                         .interval_s = interval_s,
+                         .interval_s = interval_of(plan, t, n_ranks),
                          .notice_s = a->notice_s};
 }
 
@@ -65,7 +76,7 @@ static dt_plan_row *add_row(const group *g, dt_purchase purchase, const char *re
     row->purchase = purchase;
     row->throughput = g->throughput;
     if (!g->throughput.why_not[0])
-        row->run = run_of(g->plan, &g->throughput);
+        row->run = run_of(g->plan, &g->throughput, g->instance->n_gpus * g->nodes);
     return row;
 }
 

@@ -3,6 +3,7 @@
 #include "launch/estimate/recommend.h"
 
 #include "core/base/units.h"
+#include "launch/estimate/plan_command.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -77,6 +78,8 @@ static void add_result(const text *t, const dt_plan_row *row)
     else
         add(t, " on average and at most %s in 95 of 100 runs, done after %s (95 of 100: %s). ", usd_p95,
             hours, hours_p95);
+    if (row->hours_mean > row->hours_p95)
+        add(t, "A few runs that wait for an instance for long lift the average above what 95 of 100 need. ");
 }
 
 static void add_limit(const text *t, const dt_plan_row *row)
@@ -96,38 +99,49 @@ static void add_assumptions(const text *t, const dt_plan *plan, const dt_plan_ro
     add(t,
         "Assumed: %s images/s of %s (%s, %s)%s; %.0f min from a start to the first step; $%.4g an hour of %s",
         dt_confidence_name(p->rate->source->confidence), p->rate->gpu, p->rate->software,
-        p->rate->source->date, p->is_scaled ? ", scaled to this network and size" : "", p->startup_s / 60,
-        row->price->usd_h, row->price->date);
+        p->rate->source->date, p->is_scaled ? ", scaled to this network, size and precision" : "",
+        p->startup_s / 60, row->price->usd_h, row->price->date);
     if (row->purchase != DT_PURCHASE_ON_DEMAND)
         add(t, "; interruptions every %.3g h", plan->settings.interruptions->mtti_h);
     if (row->purchase == DT_PURCHASE_MIXED && row->outcome.switches > 0)
         add(t, "; %.0f%% of the runs go on demand, after %.1f h on average", 100 * row->outcome.switches,
             row->outcome.switch_s_mean / 3600);
     add(t, ". ");
-    if (row->instance->retiring.text)
-        add(t, "This type is being retired: %s. ", row->instance->retiring.text);
+    const char *retiring = row->instance->retiring.text;
+    if (retiring)
+        add(t, "This type is %s%s. ",
+            strncmp(retiring, "being retired", 13) == 0 ? "" : "being retired: ", retiring);
 }
 
-/* The next row in the order of the plan that is another type. */
-static const dt_plan_row *next_type(const dt_plan *plan, int64_t row)
+/* The cheapest other row that another price pays: the same type elsewhere, or another type. */
+static const dt_plan_row *next_choice(const dt_plan *plan, int64_t row)
 {
-    for (int64_t i = row + 1; i < plan->n_possible; i++)
-        if (plan->rows[i].instance != plan->rows[row].instance && !plan->rows[i].instance->retiring.text)
+    for (int64_t i = 0; i < plan->n_possible; i++)
+        if (i != row && plan->rows[i].price != plan->rows[row].price &&
+            !plan->rows[i].instance->retiring.text)
             return &plan->rows[i];
     return NULL;
 }
 
+/* Dollars that grow with row->price: a mixed row's hours on demand have a price of their own. */
+static double usd_of_price(const dt_plan_row *row)
+{
+    return row->purchase == DT_PURCHASE_ON_DEMAND
+               ? row->usd_part[DT_COST_TRAINING] + row->usd_part[DT_COST_STARTUP]
+               : row->price->usd_h * row->nodes * row->outcome.paid_s_mean / 3600;
+}
+
 static void add_what_changes_cost(const text *t, const dt_plan *plan, int64_t index)
 {
-    const dt_plan_row *row = &plan->rows[index], *next = next_type(plan, index);
+    const dt_plan_row *row = &plan->rows[index], *next = next_choice(plan, index);
     char where[128], usd[32];
-    if (!next)
+    const double part = usd_of_price(row);
+    if (!next || !(part > 0))
         return;
-    const double instances = row->usd_part[DT_COST_TRAINING] + row->usd_part[DT_COST_STARTUP];
-    const double break_even = row->price->usd_h * (1 + (next->usd_mean - row->usd_mean) / instances);
+    const double break_even = row->price->usd_h * (1 + (next->usd_mean - row->usd_mean) / part);
     dt_plan_row_describe(next, where, sizeof where);
     dt_plan_format_usd(next->usd_mean, usd, sizeof usd);
-    add(t, "Above $%.3g an hour %s would be cheaper (%s). ", break_even, where, usd);
+    add(t, "Above $%.4g an hour %s would be cheaper (%s). ", break_even, where, usd);
 }
 
 /* What a shorter or a longer run changes: a start costs the same. */
@@ -137,8 +151,7 @@ static void add_share_of_start(const text *t, const dt_plan_row *row)
     if (share > 0.15)
         add(t,
             "Starts are %.0f%% of what is paid: for a shorter training a smaller type may be better, for a "
-            "longer "
-            "one larger types gain.",
+            "longer one larger types gain. ",
             100 * share);
 }
 
@@ -151,37 +164,6 @@ static void add_against(const text *t, const dt_plan_row *row, const dt_plan_row
     dt_plan_format_hours(fabs(cheapest->hours_mean - row->hours_mean), hours, sizeof hours);
     add(t, "Against the cheapest choice it costs %s more and is done %s %s. ", usd, hours,
         row->hours_mean <= cheapest->hours_mean ? "sooner" : "later");
-}
-
-/* The options of a training that differ from its defaults. */
-static void add_training(const text *t, const dt_workload *w)
-{
-    double share = 0;
-    add(t, " --arch %s --epochs %.0f", w->arch, w->epochs);
-    if (w->image_size != DT_RATED_SIZE)
-        add(t, " --image-size %lld", (long long)w->image_size);
-    for (int i = 0; i < w->n_sizes && w->n_sizes > 1; i++) {
-        add(t, "%s%lld:%.6g", i ? "," : " --resize-schedule ", (long long)w->sizes[i].image_size, share);
-        share += w->sizes[i].share;
-    }
-    if (w->precision != DT_F16) /* what a GPU uses by itself */
-        add(t, " --precision %s", dt_dtype_name(w->precision));
-    if (w->accumulate > 1)
-        add(t, " --accumulate %lld", (long long)w->accumulate);
-}
-
-/* What to run on the nodes. The learning rate grows with the global batch. */
-static void add_command(const text *t, const dt_plan *plan, const dt_plan_row *row)
-{
-    const dt_workload *w = &plan->work;
-    const int n_ranks = row->instance->n_gpus * row->nodes;
-    const int64_t batch = row->throughput.batch;
-    add(t, "mpirun -np %d dtrain --data DIR", n_ranks);
-    add_training(t, w);
-    add(t, " --batch %lld --lr %.3g", (long long)batch,
-        0.1 * (double)(batch * w->accumulate) * n_ranks / 256);
-    if (row->purchase != DT_PURCHASE_ON_DEMAND)
-        add(t, " --checkpoint-every auto --mtti %.3g", plan->settings.interruptions->mtti_h);
 }
 
 /* -- recommendations ------------------------------------------------------------------------------------- */
@@ -216,9 +198,29 @@ static void recommend(dt_plan *plan, const char *title, int64_t index)
     else
         add_against(&t, row, &plan->rows[find(plan, offsetof(dt_plan_row, is_cheapest))]);
     add_share_of_start(&t, row);
+    dt_plan_command_explain(plan, row, r->text + strlen(r->text), sizeof r->text - strlen(r->text));
     for (size_t n = strlen(r->text); n > 0 && r->text[n - 1] == ' '; n--)
         r->text[n - 1] = '\0';
-    add_command(&(text){r->command, sizeof r->command}, plan, row);
+    dt_plan_command(plan, row, r->command, sizeof r->command);
+}
+
+/* The row with the least of a field. One that is being retired counts only where all are. */
+static const dt_plan_row *find_nearest(const dt_plan *plan, size_t field)
+{
+    const dt_plan_row *found = NULL;
+    double least = 0;
+    for (int64_t i = 0; i < plan->n_possible; i++) {
+        const dt_plan_row *row = &plan->rows[i];
+        const double value = *(const double *)((const char *)row + field);
+        const bool is_retiring = row->instance->retiring.text != NULL;
+        const bool replaces_retiring = found && found->instance->retiring.text && !is_retiring;
+        const bool is_allowed = !found || !is_retiring || found->instance->retiring.text;
+        if (!found || replaces_retiring || (is_allowed && value < least)) {
+            found = row;
+            least = value;
+        }
+    }
+    return found;
 }
 
 static void recommend_in_time(dt_plan *plan)
@@ -232,18 +234,14 @@ static void recommend_in_time(dt_plan *plan)
         recommend(plan, title, found);
         return;
     }
-    const dt_plan_row *nearest = plan->rows;
-    for (int64_t i = 1; i < plan->n_possible; i++)
-        if (plan->rows[i].hours_p95 < nearest->hours_p95)
-            nearest = &plan->rows[i];
+    const dt_plan_row *nearest = find_nearest(plan, offsetof(dt_plan_row, hours_p95));
     dt_recommendation *r = begin(plan, title);
     dt_plan_row_describe(nearest, where, sizeof where);
     dt_plan_format_usd(nearest->usd_mean, usd, sizeof usd);
     dt_plan_format_hours(nearest->hours_p95, hours, sizeof hours);
     snprintf(r->text, sizeof r->text,
              "No choice is done by then in 95 of 100 runs. The nearest is %s, which takes %s and costs %s. "
-             "More nodes "
-             "(--max-nodes) or fewer epochs shorten it.",
+             "More nodes (--max-nodes) or fewer epochs shorten it.",
              where, hours, usd);
 }
 
@@ -257,10 +255,7 @@ static void recommend_in_budget(dt_plan *plan)
         recommend(plan, title, found);
         return;
     }
-    const dt_plan_row *nearest = plan->rows;
-    for (int64_t i = 1; i < plan->n_possible; i++)
-        if (plan->rows[i].usd_p95 < nearest->usd_p95)
-            nearest = &plan->rows[i];
+    const dt_plan_row *nearest = find_nearest(plan, offsetof(dt_plan_row, usd_p95));
     dt_recommendation *r = begin(plan, title);
     dt_plan_row_describe(nearest, where, sizeof where);
     dt_plan_format_usd(nearest->usd_p95, usd, sizeof usd);

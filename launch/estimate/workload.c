@@ -241,9 +241,12 @@ static dt_status count_images(const dt_options *o, dt_workload *w, dt_error *err
 dt_status dt_workload_read(const dt_options *options, dt_workload *work, dt_error *err)
 {
     const dt_config *c = &options->config;
+    const int every = dt_options_find("checkpoint-every", DT_COMMAND_PLAN);
     dt_workload w = {.image_size = c->image_size,
                      .batch = c->batch,
                      .accumulate = c->accumulate > 0 ? c->accumulate : 1,
+                     .checkpoint_every = options->origin[every] == DT_ORIGIN_DEFAULT ? DT_CHECKPOINT_AUTO
+                                                                                     : c->checkpoint_every,
                      .epochs = (double)c->epochs,
                      .precision =
                          options->precision == DT_PRECISION_AUTO ? DT_F16 : dt_options_dtype(options)};

@@ -29,10 +29,11 @@ typedef struct dt_workload_size {
 
 typedef struct dt_workload {
     char arch[32];
-    dt_dtype precision; /* DT_F16 for --precision auto: what a GPU uses */
-    int64_t image_size; /* --image-size: that of evaluations, and of training without a schedule */
-    int64_t batch;      /* per GPU and micro-batch; 0: --batch auto, the largest that fits */
-    int64_t accumulate; /* micro-batches per optimizer step */
+    dt_dtype precision;       /* DT_F16 for --precision auto: what a GPU uses */
+    int64_t image_size;       /* --image-size: that of evaluations, and of training without a schedule */
+    int64_t batch;            /* per GPU and micro-batch; 0: --batch auto, the largest that fits */
+    int64_t accumulate;       /* micro-batches per optimizer step */
+    int64_t checkpoint_every; /* steps; DT_CHECKPOINT_AUTO also where the user gave none; 0: an epoch */
     double epochs;
     double n_images, n_val_images;
     bool data_is_elsewhere;   /* --data of a configuration file names a folder that is not here: ImageNet is

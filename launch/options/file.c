@@ -172,7 +172,8 @@ static dt_status apply_setting(const char *path, const char *file_text, unsigned
     const char *file = config_setting_source_file(s);
     snprintf(position, sizeof position, "%s:%u", file ? file : path, config_setting_source_line(s));
     int row = dt_options_find(key, command);
-    if (row < 0 && dt_options_find(key, DT_COMMAND_TRAIN | DT_COMMAND_EVAL | DT_COMMAND_INFO) >= 0)
+    if (row < 0 &&
+        dt_options_find(key, DT_COMMAND_TRAIN | DT_COMMAND_EVAL | DT_COMMAND_INFO | DT_COMMAND_PLAN) >= 0)
         return DT_OK; /* an option of another command: `eval` accepts a run's config.conf too */
     if (row < 0)
         return unknown_key(position, key, command, err);

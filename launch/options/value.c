@@ -59,16 +59,28 @@ static bool whole_text_was_read(const char *text, const char *end)
     return end != text && *end == '\0' && !isspace((unsigned char)text[0]);
 }
 
+/* With the word that was probably meant. */
+static dt_status not_a_number(const dt_option *o, const char *what, const char *text, const char *where,
+                              dt_error *err)
+{
+    char words[64];
+    const char *names[DT_OPTION_WORDS + 1] = {NULL};
+    for (int i = 0; i < DT_OPTION_WORDS; i++)
+        names[i] = o->words[i].name;
+    const char *meant = dt_suggest(text, names);
+    return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not %s%s%s%s%s", where, text, what,
+                   words_text(o, ", nor ", words, sizeof words), meant ? "; did you mean '" : "",
+                   meant ? meant : "", meant ? "'?" : "");
+}
+
 static dt_status set_int(const dt_option *o, void *field, const char *text, const char *where, dt_error *err)
 {
     char *end;
-    char words[64];
     int word = dt_option_find_word(o, text);
     errno = 0;
     long long value = word >= 0 ? o->words[word].value : strtoll(text, &end, 10);
     if (word < 0 && !whole_text_was_read(text, end))
-        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a whole number%s", where, text,
-                       words_text(o, ", nor ", words, sizeof words));
+        return not_a_number(o, "a whole number", text, where, err);
     if (word < 0 && (errno == ERANGE || !in_range(o, (double)value)))
         return out_of_range(o, text, where, err);
     int64_t stored = value;
@@ -79,14 +91,13 @@ static dt_status set_int(const dt_option *o, void *field, const char *text, cons
 static dt_status read_real(const dt_option *o, const char *text, const char *where, double *value,
                            dt_error *err)
 {
-    char *end, words[64];
+    char *end;
     const int word = dt_option_find_word(o, text);
     *value = word >= 0 ? (double)o->words[word].value : strtod(text, &end);
     if (word >= 0)
         return DT_OK;
     if (!whole_text_was_read(text, end) || isnan(*value))
-        return dt_fail(err, DT_ERR_USAGE, "%s: '%s' is not a number%s", where, text,
-                       words_text(o, ", nor ", words, sizeof words));
+        return not_a_number(o, "a number", text, where, err);
     return in_range(o, *value) ? DT_OK : out_of_range(o, text, where, err);
 }
 

@@ -38,8 +38,17 @@ expect_tables_of_80_columns
 expect_output '^resnet50, 90 epochs of 1281167 images'
 expect_output '^[*]p4d.24xlarge .* spot '
 for title in Cheapest Fastest 'Best value'; do expect_output "^$title"; done
-expect_output '^    mpirun -np 8 dtrain --data DIR --arch resnet50 --epochs 90 --batch 256'
+expect_output '^    mpirun -np 8 dtrain --data DIR --batch 256 --lr 0.8'
 expect_output 'days ago'
+tr '\n' ' ' <"$OUTPUT" >line
+expect grep -qE 'prices: on demand of 2026-07-20 \([0-9]+ days old\), spot of .*2025-06-01 \([0-9]+ days old\)' line
+# The row of each recommendation, and of the front, is in the table: "Fastest" and the next line name p6-b200.
+expect_exit 0 "$DTRAIN" plan --json
+value '"\n".join(("*" if "front" in r["marks"] else "") + r["instance"] + " +. " + r["buy"].split()[-1] + " +. " + (r["zone"] or r["region"]) for r in plan["rows"] if not r["excluded"] and r["marks"] and not r["retiring"])' >marked
+[ "$(wc -l <marked)" -ge 5 ] || fail "$(cat marked)"
+expect_exit 0 "$DTRAIN" plan
+sed 's/\xe2\x94\x82/|/g' "$OUTPUT" >table
+while read -r row; do grep -qE "^[*]?${row#\*} " table || fail "not in the table: $row"; done <<<"$(sed 's/+\. /+[|] /g; s/^\*/[*]/' marked)"
 expect_output '^left out: trn1.2xlarge .*: not supported: '
 expect_no_output '[\]x0a'
 
@@ -63,7 +72,7 @@ print(text.decode(), end="")
 sys.exit(child.wait())
 P
 expect_exit 0 python3 wide.py "$DTRAIN"
-expect_output 'without it .* start .* USD/h .* of'
+expect_output 'without it .* start .* USD/h .* price of'
 expect_output 'g6e.xlarge .* demand .* 1428 .* decode .* 1853 .* 14 min .* 1.861 '
 
 begin "the same command prints the same bytes"
@@ -83,6 +92,8 @@ differs "$hours" --epochs 16
 differs "$hours" --eval-every 10
 differs 'row("p4d.24xlarge", "on demand")["throughput"]["batch"]' --batch 128
 differs 'row("p4d.24xlarge", "spot")["throughput"]["checkpoint_s"]' --ema 0.999
+differs 'row("p4d.24xlarge", "spot")["spot"]["checkpoint_interval_s"]' --checkpoint-every 500
+differs 'row("p4d.24xlarge", "spot")["spot"]["checkpoint_interval_s"]' --checkpoint-every 0
 hours='[r["hours"]["mean"] for r in plan["rows"] if r["nodes"] == 16 and r["buy"] == "on demand"]'
 for option in "--accumulate 8" "--wire fp32"; do
     plan --max-nodes 16 --batch 32 --types g5.xlarge
@@ -91,11 +102,22 @@ for option in "--accumulate 8" "--wire fp32"; do
     [ "$before" != "$(value "$hours")" ] || fail "$option changes nothing"
 done
 plan --types g5.xlarge --epochs 16 --resize-schedule 160:0,192:0.5 --precision bf16 --accumulate 2 --mtti normal --batch 128
-[ "$(value 'plan["recommendations"][0]["command"]')" = "mpirun -np 1 dtrain --data DIR --arch resnet50 --epochs 16 --resize-schedule 160:0,192:0.5 --precision bf16 --accumulate 2 --batch 128 --lr 0.1 --checkpoint-every auto --mtti 8" ] || fail "$(value 'plan["recommendations"][0]["command"]')"
+[ "$(value 'plan["recommendations"][0]["command"]')" = "mpirun -np 1 dtrain --data DIR --batch 128 --resize-schedule 160:0,192:0.5 --epochs 16 --accumulate 2 --precision bf16 --lr 0.1 --checkpoint-every auto --mtti 8" ] || fail "$(value 'plan["recommendations"][0]["command"]')"
 echo 'arch = "resnet18"; epochs = 16; mtti = 8.0; lr = 0.1; data = "/nowhere/imagenet"; batch = 64;' >run.conf
 plan --config run.conf
 [ "$(value '(plan["workload"]["arch"], plan["workload"]["epochs"], plan["mtti_hours"])')" = "('resnet18', 16.0, 8.0)" ] || fail "$(value 'plan["workload"]')"
 expect_output 'the folder of the configuration is not on this machine'
+[ "$(value 'plan["recommendations"][0]["command"]')" = "mpirun -np 1 dtrain --config run.conf --checkpoint-every auto" ] || fail "$(value 'plan["recommendations"][0]["command"]')"
+echo 'lr = "fast";' >bad.conf
+expect_exit 2 "$DTRAIN" plan --config bad.conf
+expect_output '^dtrain: --config bad.conf:1: lr|^dtrain: bad.conf:1: lr: '
+
+begin "a command of several lines is one for a shell"
+mkdir -p 'my  own' && echo 'epochs = 16;' >'my  own/run.conf'
+expect_exit 0 "$DTRAIN" plan --config 'my  own/run.conf' --types g5.xlarge --ema 0.999 --wire fp32
+(printf 'mpirun() { printf "<%%s>" "$@"; echo; }\n'; sed -n '/^    mpirun/,/[^\\]$/p' "$OUTPUT") >command.sh
+bash command.sh >started
+expect grep -qxF '<-np><1><dtrain><--config><my  own/run.conf><--data><DIR><--ema><0.999><--wire><fp32><--batch><256><--lr><0.1><--checkpoint-every><auto><--mtti><3.1>' started
 
 begin "--data is counted, and --images and --data-bytes say other"
 digits digits 10 5 3
@@ -123,11 +145,23 @@ expect_exit 0 "$DTRAIN" plan --types $TYPES --markdown
 expect_output '^[|] instance [|] buy [|]'
 expect_output '^[|] g5.xlarge [|] demand [|] us-east-1 [|] 638 [|] GPU [|]'
 expect_output '^[*][*]Cheapest[.][*][*] '
+expect_output '^    mpirun -np 8 dtrain --data DIR '
+expect_output '; ~: estimated; !: being retired'
+expect_output '^prices: on demand of '
+expect_exit 0 "$DTRAIN" plan --markdown
+expect_output '^- left out: trn1.2xlarge .*: not supported: '
+expect_exit 0 "$DTRAIN" plan --types $TYPES --markdown --nodes 1,2
+expect_output '^[|] nodes [|] GPUs [|]'
+expect_output '^[|] 2 [|] 16 [|]'
 
 begin "--html writes one page that needs nothing else"
 expect_exit 0 "$DTRAIN" plan --types $TYPES --html page.html
 expect grep -q '<svg' page.html
 expect grep -q 'p4d.24xlarge' page.html
+! grep -q 'of ideal' page.html || fail "the page shows how types scale without --nodes"
+expect_exit 0 "$DTRAIN" plan --types $TYPES --html page.html --nodes 1,2
+expect grep -q 'of ideal' page.html
+expect grep -q 'No instance is paid while none can be had' page.html
 ! grep -qE '(src|href)="?https?:' page.html || fail "the page asks for something from outside"
 
 begin "--mtti changes hours more than dollars"
@@ -173,6 +207,8 @@ expect_output 'g5.xlarge .*[$]200, 200 h; spot [$]80 '
 expect_output 'p3.2xlarge .*[$]306, 100 h '
 expect_output 'p4d.24xlarge .*[$]786, 24 h '
 expect_output '167 for each of 8 GPUs'
+tr '\n' ' ' <"$OUTPUT" >line
+expect grep -q 'limited by its disk, to [0-9]* images/s' line
 expect_tables_of_80_columns
 
 begin "files of the user's override the built-in data"
@@ -217,6 +253,11 @@ refused '^dtrain: --images: 1000000000000 is out of range' --images 100000000000
 refused '^dtrain: --budget: 0 is out of range: more than 0, up to 1000000000, or none$' --budget 0
 refused "^dtrain: --data-bytes: '3q' is not a size: for example 144G" --data-bytes 3q
 refused "^dtrain: --mtti: 'often' is not a number, nor calm, nor normal, nor hard, nor traces$" --mtti often
+refused "^dtrain: --mtti: 'clam' is not a number, .*; did you mean 'calm'[?]$" --mtti clam
+refused "^dtrain: --regions: no price is known in 'us-west-3'; did you mean 'us-west-2'[?] There are prices in " --regions us-west-3
+refused '^dtrain: --deadline: 12 is 12 seconds, .*; for hours write 12h$' --deadline 12
+refused '^dtrain: --epochs: the table of --assume seed is of ResNet-50, 90 epochs ' --assume seed --epochs 16
+refused '^dtrain: --types: the table of --assume seed is of .* its own five types' --assume seed --types g6.xlarge
 refused '^dtrain: --prices none.json: ' --prices none.json
 refused '^dtrain: --json and --markdown exclude each other$' --json --markdown
 refused '^dtrain: --assume seed prints a table: ' --assume seed --json

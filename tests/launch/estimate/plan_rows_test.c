@@ -2,6 +2,8 @@
 #include "launch/estimate/choices.h"
 #include "tests/testing.h"
 
+#include "core/checkpoint/save_interval.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +29,14 @@ void dt_test_set_up(void)
 void dt_test_tear_down(void)
 {
     dt_catalog_free(catalog);
+}
+
+static void reset_work(void)
+{
+    static dt_options options;
+    dt_options_set_defaults(&options, DT_COMMAND_PLAN);
+    DT_REQUIRE(dt_workload_read(&options, &work, &err) == DT_OK);
+    DT_REQUIRE(dt_interruptions_set(-1, &interruptions, &err) == DT_OK);
 }
 
 /* A plan of these types (ended by NULL) in all regions. */
@@ -135,7 +145,154 @@ static void old_prices_are_named_with_their_age(void)
     dt_plan_destroy(plan);
 }
 
+/* 8 GPUs with 256 images each: 500 steps are 1,024,000 images. */
+static void checkpoints_are_as_far_apart_as_the_user_says(void)
+{
+    const int64_t steps[] = {DT_CHECKPOINT_AUTO, 500, 0};
+    for (int i = 0; i < 3; i++) {
+        work.checkpoint_every = steps[i];
+        dt_plan *plan = PLAN_OF(1, 0, "p4d.24xlarge");
+        const dt_plan_row *spot = find(plan, DT_PURCHASE_SPOT, 1);
+        const double n_images = spot->outcome.interval_s * spot->throughput.images_s;
+        if (steps[i] == DT_CHECKPOINT_AUTO)
+            DT_CHECK_CLOSE(spot->outcome.interval_s,
+                           dt_save_interval_s(spot->throughput.checkpoint_s, interruptions.mtti_h * 3600),
+                           1e-6);
+        else
+            DT_CHECK_CLOSE(n_images, steps[i] > 0 ? 500.0 * 8 * 256 : DT_IMAGENET_IMAGES, 1);
+        dt_plan_destroy(plan);
+    }
+    reset_work();
+}
+
+static const dt_plan_row *recommended(const dt_plan *plan, const char *title, const char **text)
+{
+    for (int i = 0; i < plan->n_recommendations; i++)
+        if (strcmp(plan->recommendations[i].title, title) == 0) {
+            *text = plan->recommendations[i].text;
+            return plan->recommendations[i].row >= 0 ? &plan->rows[plan->recommendations[i].row] : NULL;
+        }
+    DT_REQUIRE_MSG(false, "no '%s'", title);
+    return NULL;
+}
+
+/* The price above which another choice is cheaper: paying it, the choice costs as much as that one. */
+static void a_break_even_compares_with_the_next_cheapest_place(void)
+{
+    const char *text = "";
+    dt_plan *plan = PLAN_OF(1, 0, "p4d.24xlarge", "g5.xlarge");
+    const dt_plan_row *row = recommended(plan, "Cheapest", &text), *next = NULL;
+    for (int64_t i = 0; i < plan->n_possible && !next; i++)
+        next = plan->rows[i].price != row->price ? &plan->rows[i] : NULL;
+    DT_REQUIRE(next->instance == row->instance); /* in another zone */
+    const double paid_h = row->outcome.paid_s_mean / 3600;
+    char expected[160];
+    snprintf(expected, sizeof expected, "Above $%.4g an hour p4d.24xlarge on spot in %s would be cheaper",
+             row->price->usd_h + (next->usd_mean - row->usd_mean) / paid_h, next->zone);
+    DT_CHECK_MSG(strstr(text, expected) != NULL, "%s: %s", expected, text);
+    dt_plan_destroy(plan);
+}
+
+/* For $1 and in 2 minutes nothing is possible; p3.8xlarge would be among the nearest. */
+static void the_nearest_choice_is_not_one_that_is_being_retired(void)
+{
+    const char *text = "";
+    static const char *const types[] = {"p3.8xlarge", "p4d.24xlarge", "g5.xlarge", NULL};
+    for (int is_budget = 0; is_budget < 2; is_budget++) {
+        dt_plan *plan = NULL;
+        dt_plan_settings s = {.catalog = catalog,
+                              .work = &work,
+                              .interruptions = &interruptions,
+                              .types = types,
+                              .max_nodes = 1,
+                              .deadline_s = is_budget ? 0 : 120,
+                              .budget_usd = is_budget ? 1 : 0,
+                              .n_runs = 1000,
+                              .seed = 1,
+                              .today = "2026-11-30"};
+        dt_assumptions_default(&s.assumptions);
+        DT_REQUIRE_MSG(dt_plan_create(&s, &plan, &err) == DT_OK, "%s", err.message);
+        DT_CHECK(!recommended(plan, is_budget ? "Fastest for $1.00" : "Cheapest in 2 min", &text));
+        DT_CHECK_MSG(strstr(text, "The nearest is p4d.24xlarge") != NULL, "%s", text);
+        dt_plan_destroy(plan);
+    }
+}
+
+static void sentences_say_each_thing_once(void)
+{
+    const char *text = "";
+    dt_plan *plan = PLAN_OF(1, 0, "p3.2xlarge");
+    recommended(plan, "Cheapest", &text);
+    DT_CHECK_MSG(strstr(text, "This type is being retired: no region lists p3.2xlarge") != NULL, "%s", text);
+    for (int i = 0; i < plan->n_recommendations; i++) {
+        const dt_plan_row *row = &plan->rows[plan->recommendations[i].row];
+        const bool is_explained = strstr(plan->recommendations[i].text, "lift the average above") != NULL;
+        DT_CHECK(is_explained == (row->hours_mean > row->hours_p95));
+    }
+    dt_plan_destroy(plan);
+}
+
+/* The mean of a short run is above its 95th percentile where few runs are interrupted, and wait for hours. */
+static void a_mean_above_the_95th_percentile_is_explained(void)
+{
+    const char *text = "";
+    DT_REQUIRE(dt_interruptions_set(24, &interruptions, &err) == DT_OK);
+    work.images_of_run = work.n_images = 1e5;
+    work.val_images_of_run = 0;
+    dt_plan *plan = PLAN_OF(1, 0, "p4d.24xlarge");
+    const dt_plan_row *row = recommended(plan, "Cheapest", &text);
+    DT_REQUIRE(row->hours_mean > row->hours_p95);
+    DT_CHECK_MSG(strstr(text, "A few runs that wait for an instance for long lift the average above") != NULL,
+                 "%s", text);
+    dt_plan_destroy(plan);
+    reset_work();
+}
+
+/* Of the same dollars, but for a rounding, the newer price counts. */
+static void of_equal_prices_the_newer_one_comes_first(void)
+{
+    const dt_data_source source = {"test", "a test", "2026-07-20", DT_CONFIDENCE_PUBLISHED};
+    const dt_price prices[] = {
+        {"g5.xlarge", "us-east-2", NULL, false, 1.0059999, "2025-06-01", &source, true},
+        {"g5.xlarge", "us-east-1", NULL, false, 1.006, "2026-07-20", &source, true},
+        {"g5.xlarge", "eu-west-1", NULL, false, 1.005, "2024-07-20", &source, true},
+    };
+    dt_catalog *all = catalog, two = *catalog;
+    two.prices = prices;
+    two.n_prices = 3;
+    catalog = &two;
+    dt_plan *plan = PLAN_OF(1, 0, "g5.xlarge");
+    DT_CHECK_INT(plan->n_possible, 3);
+    DT_CHECK_STR(plan->rows[0].region, "eu-west-1");
+    DT_CHECK_STR(plan->rows[1].region, "us-east-1");
+    dt_plan_destroy(plan);
+    catalog = all;
+}
+
+static void notes_say_what_is_scaled_and_how_often_spot_ends(void)
+{
+    bool is_found = false, is_simple = false;
+    DT_REQUIRE(dt_interruptions_set(5, &interruptions, &err) == DT_OK);
+    work.precision = DT_BF16;
+    dt_plan *plan = PLAN_OF(1, 0, "p3.16xlarge");
+    for (int i = 0; i < plan->n_notes; i++) {
+        is_found |= strstr(plan->notes[i], "where no source has any for resnet50 in bf16") != NULL;
+        is_simple |= strstr(plan->notes[i], "interruptions: every 5 h on average; ") != NULL;
+    }
+    DT_CHECK(is_found);
+    DT_CHECK(is_simple);
+    dt_plan_destroy(plan);
+    reset_work();
+}
+
 static const dt_test tests[] = {
+    DT_TEST(checkpoints_are_as_far_apart_as_the_user_says),
+    DT_TEST(a_break_even_compares_with_the_next_cheapest_place),
+    DT_TEST(the_nearest_choice_is_not_one_that_is_being_retired),
+    DT_TEST(sentences_say_each_thing_once),
+    DT_TEST(a_mean_above_the_95th_percentile_is_explained),
+    DT_TEST(of_equal_prices_the_newer_one_comes_first),
+    DT_TEST(notes_say_what_is_scaled_and_how_often_spot_ends),
     DT_TEST(a_head_node_is_paid_by_clusters_only),
     DT_TEST(a_volume_is_filled_once_and_paid_by_each_node),
     DT_TEST(a_deadline_is_compared_with_the_95th_percentile),
