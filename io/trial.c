@@ -4,6 +4,7 @@
 #include "core/base/file.h"
 #include "core/base/waits.h"
 #include "io/durable.h"
+#include "io/replace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -91,36 +92,6 @@ dt_status dt_trial_folder(const char *folder, dt_error *err)
     return status;
 }
 
-/* Whether this is one of the system's links to what a process has open, such as /dev/stdout. It may lead to a
- * file, but the rename would replace the link. */
-static bool is_link_to_open_file(const char *path)
-{
-    static const char begin[] = "/proc/";
-    char target[sizeof begin] = "";
-    return readlink(path, target, sizeof target - 1) > 0 && strcmp(target, begin) == 0;
-}
-
-/* Whether the file that is there can be replaced: it is a file, not a device or a link to one, and a folder
- * like /tmp keeps it for its owner. */
-static dt_status check_existing(const char *path, dt_error *err)
-{
-    struct stat st, target, folder;
-    char parent[DT_DURABLE_PATH_BYTES];
-    if (lstat(path, &st) != 0)
-        return errno == ENOENT ? DT_OK : dt_fail_errno(err, "%s", path);
-    if (S_ISDIR(st.st_mode))
-        return dt_fail(err, DT_ERR_IO, "%s: there is a folder where a file should be", path);
-    if (is_link_to_open_file(path) || (stat(path, &target) == 0 && !S_ISREG(target.st_mode)))
-        return dt_fail(err, DT_ERR_IO, "%s: is not a regular file, and would be replaced by one", path);
-    const char *slash = strrchr(path, '/');
-    DT_TRY(dt_durable_path(parent, err, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : "."));
-    if (stat(parent, &folder) == 0 && folder.st_mode & S_ISVTX && geteuid() != 0 && st.st_uid != geteuid() &&
-        folder.st_uid != geteuid())
-        return dt_fail(err, DT_ERR_IO,
-                       "%s: belongs to another user, and only that user may replace it in its folder", path);
-    return DT_OK;
-}
-
 /* "PATH.01a", as long as "PATH.tmp", for which there is no file. */
 static dt_status free_name(const char *path, unsigned first, char *name, dt_error *err)
 {
@@ -136,12 +107,13 @@ static dt_status free_name(const char *path, unsigned first, char *name, dt_erro
 /* The real export writes PATH.tmp and renames it to PATH; these names are as long. */
 dt_status dt_trial_file(const char *path, dt_error *err)
 {
-    char temporary[DT_DURABLE_PATH_BYTES], from[DT_DURABLE_PATH_BYTES], to[DT_DURABLE_PATH_BYTES];
-    DT_TRY(dt_durable_path(temporary, err, "%s.tmp", path));
-    DT_TRY(check_existing(path, err));
-    DT_TRY(check_existing(temporary, err));
-    DT_TRY(free_name(path, (unsigned)getpid(), from, err));
-    DT_TRY(free_name(path, (unsigned)getpid() + 0x800, to, err));
+    char target[DT_DURABLE_PATH_BYTES], temporary[DT_DURABLE_PATH_BYTES], from[DT_DURABLE_PATH_BYTES],
+        to[DT_DURABLE_PATH_BYTES];
+    DT_TRY(dt_replace_target(path, target, err));
+    DT_TRY(dt_durable_path(from, err, "%s.tmp", target));
+    DT_TRY(dt_replace_target(from, temporary, err));
+    DT_TRY(free_name(target, (unsigned)getpid(), from, err));
+    DT_TRY(free_name(target, (unsigned)getpid() + 0x800, to, err));
     dt_waits_set_unfinished(from);
     dt_status status = write_file(from, O_EXCL, err);
     if (status == DT_OK) {

@@ -18,9 +18,9 @@
  * the path and the system's reason; DT_ERR_USAGE: the path is too long. */
 dt_status dt_trial_folder(const char *folder, dt_error *err);
 
-/* Can a file be written beside `path` and take its name? Writes, fsyncs, renames and removes files beside
- * it; an existing file of that name is not touched. Errors as above, or DT_ERR_IO: another user's file is
- * in the way. */
+/* Can a file be written beside `path`, or beside where its links lead, and take its name? Writes, fsyncs,
+ * renames and removes files there; an existing file of that name is not touched. Errors as above, or
+ * DT_ERR_IO: another user's file is in the way. */
 dt_status dt_trial_file(const char *path, dt_error *err);
 
 #endif

@@ -5,6 +5,7 @@ IO_TESTS += tests/io/metrics/lines_test
 IO_TESTS += tests/io/metrics/progress_eval_test
 IO_TESTS += tests/io/metrics/progress_test
 IO_TESTS += tests/io/outputs_calls_test
+IO_TESTS += tests/io/replace_test
 IO_TESTS += tests/io/source/augment_test
 IO_TESTS += tests/io/source/demo_test
 IO_TESTS += tests/io/source/folder_shared_test

@@ -8,6 +8,7 @@
 #include "core/base/utf8.h"
 #include "core/base/waits.h"
 #include "io/durable.h"
+#include "io/replace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -157,14 +158,9 @@ dt_status dt_safetensors_writer_create(const char *path, const dt_safetensors_te
     }
     if (n)
         memcpy(w->tensors, tensors, (size_t)n * sizeof *w->tensors);
-    DT_TRY_OR_FAIL(status, dt_durable_path(w->path, err, "%s", path));
-    DT_TRY_OR_FAIL(status, dt_durable_path(w->temporary, err, "%s.tmp", path));
-    status = dt_file_open(w->temporary, O_RDWR | O_CREAT | O_TRUNC, 0666, &w->fd, err);
-    if (status != DT_OK) {
-        if (errno == ENOENT)
-            status = dt_fail(err, DT_ERR_IO, "%s: its folder does not exist", path);
-        goto fail;
-    }
+    DT_TRY_OR_FAIL(status, dt_replace_target(path, w->path, err));
+    DT_TRY_OR_FAIL(status, dt_durable_path(w->temporary, err, "%s.tmp", w->path));
+    DT_TRY_OR_FAIL(status, dt_replace_open(w->path, w->temporary, O_RDWR, &w->fd, err));
     dt_waits_set_unfinished(w->temporary);
     DT_TRY_OR_FAIL(status, write_header(w, metadata, err));
     *writer = w;

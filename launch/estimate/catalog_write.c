@@ -2,11 +2,9 @@
 #include "launch/estimate/catalog.h"
 
 #include "core/base/alloc.h"
-#include "core/base/file.h"
 #include "core/base/printable.h"
-#include "io/durable.h"
+#include "io/replace.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,24 +104,7 @@ static dt_status replace_file(FILE *f, char **text, const char *path, dt_error *
 {
     if (fclose(f) != 0)
         return dt_fail_memory(err, 0, path);
-    int fd = -1;
-    char *temporary = dt_strprintf("%s.tmp", path);
-    if (!temporary)
-        return dt_fail_memory(err, strlen(path), "a path");
-    dt_status status = dt_file_open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666, &fd, err);
-    if (status == DT_OK) {
-        status = dt_durable_write(fd, temporary, *text, (int64_t)strlen(*text), 0, err);
-        if (status == DT_OK)
-            status = dt_durable_sync(fd, temporary, err);
-        if (dt_file_close(fd) != 0 && status == DT_OK)
-            status = dt_fail_errno(err, "%s", temporary);
-        if (status == DT_OK)
-            status = dt_durable_rename(temporary, path, err);
-        if (status != DT_OK)
-            (void)remove(temporary);
-    }
-    dt_free(temporary);
-    return status;
+    return dt_replace_file(path, *text, (int64_t)strlen(*text), err);
 }
 
 dt_status dt_catalog_write_prices(const char *path, const dt_price *prices, int n_prices, dt_error *err)

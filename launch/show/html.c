@@ -1,15 +1,13 @@
 #include "launch/show/html.h"
 
 #include "core/base/alloc.h"
-#include "core/base/file.h"
 #include "core/base/printable.h"
 #include "io/durable.h"
+#include "io/replace.h"
 
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 struct dt_html {
     char *text; /* ends with a zero */
@@ -230,30 +228,11 @@ dt_status dt_html_finish(dt_html *page, const char **text, dt_error *err)
     return DT_OK;
 }
 
-static dt_status write_file(const char *path, const char *text, size_t bytes, dt_error *err)
-{
-    int fd = -1;
-    DT_TRY(dt_file_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666, &fd, err));
-    dt_status status = dt_durable_write(fd, path, text, (int64_t)bytes, 0, err);
-    if (status == DT_OK)
-        status = dt_durable_sync(fd, path, err);
-    if (dt_file_close(fd) < 0 && status == DT_OK)
-        status = dt_fail_errno(err, "%s", path);
-    return status;
-}
-
 dt_status dt_html_save(dt_html *page, const char *path, dt_error *err)
 {
     const char *text = NULL;
-    char temporary[DT_DURABLE_PATH_BYTES];
     DT_TRY(dt_html_finish(page, &text, err));
     if (dt_durable_is_folder(path))
         return dt_fail(err, DT_ERR_IO, "%s is a folder; name a file, such as %s/plan.html", path, path);
-    DT_TRY(dt_durable_path(temporary, err, "%s.tmp", path));
-    dt_status status = write_file(temporary, text, page->bytes, err);
-    if (status == DT_OK)
-        status = dt_durable_rename(temporary, path, err);
-    if (status != DT_OK)
-        (void)unlink(temporary);
-    return status;
+    return dt_replace_file(path, text, (int64_t)page->bytes, err);
 }

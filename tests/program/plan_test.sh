@@ -164,6 +164,21 @@ expect grep -q 'of ideal' page.html
 expect grep -q 'No instance is paid while none can be had' page.html
 ! grep -qE '(src|href)="?https?:' page.html || fail "the page asks for something from outside"
 
+begin "--html follows a link and keeps a mode, and puts no file in the place of a FIFO"
+mkfifo pipe
+: >real.html
+chmod 600 real.html
+ln -s real.html link.html
+expect_exit 0 "$DTRAIN" plan --types g5.xlarge --html link.html
+[ -L link.html ] && [ "$(stat -c %a real.html)" = 600 ] && grep -q '<svg' real.html || fail "$(ls -l)"
+for option in --html --refresh-prices; do
+    expect_exit 1 "$DTRAIN" plan --types g5.xlarge $option pipe
+    expect_output "^dtrain: $option: pipe: is not a regular file, and would be replaced by one$"
+    [ -p pipe ] || fail "$(ls -l pipe)"
+done
+expect_exit 2 "$DTRAIN" plan --refresh-prices nowhere/prices.json
+expect_output '^dtrain: --refresh-prices nowhere/prices.json: the folder nowhere'
+
 begin "--mtti changes hours more than dollars"
 plan --mtti calm
 calm=$(value 'row("g5.xlarge", "spot")["hours"]["mean"]') calm_usd=$(value 'row("g5.xlarge", "spot")["usd"]["parts"]["training"]')
